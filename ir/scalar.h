@@ -1,0 +1,71 @@
+/* scalar: the scalar algebra as data. Expressions of ops.def and math.def become flat prefix arrays of ScalarTok
+ * (a macro such as ADD(a, b) expands to "{add}, a, b"), which the fold, the lowering and tests walk; C kernels paste the same
+ * expressions as C (scalar_c.h). Relies on dtype. Never knows tensors, graphs or targets. */
+#ifndef KILN_IR_SCALAR_H
+#define KILN_IR_SCALAR_H
+
+#include "../runtime/dtype.h"
+
+typedef enum Prim {
+    P_NONE,
+#define PRIM(name, args, result) P_##name,
+#include "scalar.def"
+#undef PRIM
+    P_COUNT,
+    /* tokens that are no primitives */
+    P_ARG,    /* ref: operand 0, 1, 2 */
+    P_CONST,  /* value; type DT_NONE: the type of the op's operands */
+    P_FN,     /* ref: MathFn, followed by its arguments: an elementary function */
+    P_LET,    /* ref: slot, type; followed by the expression that fills it */
+    P_SLOT,   /* ref: slot, read */
+    P_RET,    /* followed by the expression that is the function's value */
+    P_END
+} Prim;
+
+typedef struct ScalarTok {
+    uint8_t prim;  /* Prim */
+    uint8_t type;  /* DType of cvt, bits, floatbits, const and let; DT_NONE: the op's own type */
+    uint16_t ref;
+    double value;
+} ScalarTok;
+
+typedef struct PrimInfo {
+    const char *name;
+    uint8_t args;
+    char result; /* 'T', 'B' or '*' */
+} PrimInfo;
+extern const PrimInfo prim_info[P_COUNT];
+
+/* Elementary functions of math.def. In f32 (and 16-bit floats, through f32) they are their let-rows; in f64 the C library's. */
+typedef enum MathFn {
+#define MATH_BEGIN(fn, args) FN_##fn,
+#define LET(fn, name, type, expr)
+#define MATH_END(fn, expr)
+#include "math.def"
+#undef MATH_BEGIN
+#undef LET
+#undef MATH_END
+    FN_COUNT
+} MathFn;
+
+typedef struct MathInfo {
+    const char *name;      /* as in libm; with an f appended: the float version */
+    uint8_t args;
+    const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
+    uint16_t first_slot, slots;
+    double (*f64)(double); /* args == 1 */
+    double (*f64_2)(double, double);
+} MathInfo;
+extern const MathInfo math_info[FN_COUNT];
+
+/* One scalar value of any type, for the interpreter. Floats in f (an f32 value is held rounded), the rest in i (u64 as its bits). */
+typedef union Scalar { double f; int64_t i; uint64_t u; } Scalar;
+
+/* One primitive on scalars of type t (cvt/bits/floatbits: from t to `to`): exactly what every backend computes.
+ * mad rounds once if this CPU has FMA and twice otherwise. */
+Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c);
+/* An op's expression (arguments and result in compute types; result type `to` only matters to P_cvt with type DT_NONE). */
+Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args);
+bool cpu_has_fma(void);
+
+#endif

@@ -1,0 +1,43 @@
+/* buffer: refcounted bytes on one device, and the size-class free lists that hand them out again.
+ * Relies on base. Never knows shapes, dtypes or ops. */
+#ifndef KILN_RUNTIME_BUFFER_H
+#define KILN_RUNTIME_BUFFER_H
+
+#include "base.h"
+#include <stdatomic.h>
+
+#define BUFFER_ALIGN 64
+
+typedef struct BufferPool BufferPool;
+
+typedef struct Buffer {
+    void *data;
+    size_t bytes;            /* usable */
+    atomic_uint refs;
+    uint32_t size_class;     /* free list it returns to; UINT32_MAX: not pooled */
+    BufferPool *pool;        /* NULL for borrowed memory */
+    void (*release)(void *data, void *user); /* borrowed memory: called once at the end; may be NULL */
+    void *user;
+    struct Buffer *next;     /* in a free list */
+} Buffer;
+
+/* One per thread-state of an engine plus a shared one: no lock on the owner's fast path. Blocks return to the pool they
+ * came from; a release on a foreign thread goes through a lock-free stack that the owner drains. */
+BufferPool *pool_new(size_t keep_bytes); /* NULL on failure; idle memory above keep_bytes goes back to the system */
+void pool_free(BufferPool *p);           /* all its buffers must be back, or are orphaned and freed on their last release */
+size_t pool_idle_bytes(const BufferPool *p);
+
+/* At least `bytes` bytes (0 allowed), 64-byte aligned, not zeroed; blocks of 2 MiB and up are huge-page advised. NULL: no memory. */
+Buffer *buffer_new(BufferPool *p, size_t bytes);
+/* Memory of someone else. release may be NULL: then the caller keeps it alive. */
+Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *), void *user);
+
+static inline Buffer *buffer_retain(Buffer *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+void buffer_release(Buffer *b); /* NULL allowed */
+static inline bool buffer_unshared(Buffer *b) { return atomic_load_explicit(&b->refs, memory_order_acquire) == 1; }
+
+#endif

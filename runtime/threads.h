@@ -1,0 +1,28 @@
+/* threads: the one pool of an engine. Workers spin briefly after work, then park on a futex.
+ * Relies on base and POSIX threads. Never knows tensors. Work is handed out in chunks from an atomic counter, so a
+ * preempted core delays one chunk only; the chunk grid is the caller's and never depends on the number of threads. */
+#ifndef KILN_RUNTIME_THREADS_H
+#define KILN_RUNTIME_THREADS_H
+
+#include "base.h"
+
+typedef struct ThreadPool ThreadPool;
+
+/* fn(arg, lo, hi) for every chunk of [0, n). Must not call threads_run on the same pool (runs serially if it does). */
+typedef void (*ChunkFn)(void *arg, int64_t lo, int64_t hi);
+
+/* threads: in all, the calling one included; 0: one per usable core (affinity mask). Worker creation that fails lowers the
+ * count, it is no error. NULL: no memory. */
+ThreadPool *threads_new(int threads);
+void threads_free(ThreadPool *p);
+int threads_count(const ThreadPool *p);
+
+/* Covers [0, n) in chunks of `grain` (last one shorter); returns when all are done. n <= grain, one thread or a busy pool (another
+ * thread's call, or nested): runs here, chunk after chunk, in order. */
+void threads_run(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain);
+
+/* The user's own parallel-for in place of our workers (kiln_open option). */
+typedef void (*ParallelFor)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
+void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user);
+
+#endif
