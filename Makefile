@@ -1,0 +1,258 @@
+# Kiln's build. `make help` lists the targets. A new source file needs no edit here: folders decide.
+# Everything is built under $(BUILD); nothing else in the tree is written.
+
+VERSION   := 0.1.0
+SOVERSION := 0
+
+BUILD        ?= build
+PREFIX       ?= /usr/local
+LIBDIR       ?= $(PREFIX)/lib
+BINDIR       ?= $(PREFIX)/bin
+INCLUDEDIR   ?= $(PREFIX)/include
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+
+AR      ?= ar
+CFLAGS  ?= -O2 -g
+WERROR  ?= -Werror
+# Comma-separated sanitizers, e.g. SANITIZE=address,undefined; empty: none.
+SANITIZE ?=
+# Expanded only when the LLVM module is built, when `make deps` has run.
+LLVM_CONFIG ?= $(shell for c in llvm-config-19 llvm-config-20 llvm-config-21 llvm-config-22 \
+	/usr/lib/llvm-19/bin/llvm-config /usr/lib/llvm-20/bin/llvm-config llvm-config; do \
+	command -v $$c && break; done)
+
+# Two jobs unless the caller says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j2
+endif
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+# ---- flags -----------------------------------------------------------------------------------------
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
+BLAS_CFLAGS := $(shell pkg-config --cflags openblas 2>/dev/null)
+
+WARN    := -Wall -Wextra -Wshadow $(WERROR)
+NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
+SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# What every C file of ours needs whatever the caller's CFLAGS are.
+BASE    := -std=gnu11 -fPIC -fvisibility=hidden $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS)
+COMPILE  = $(CC) $(CPPFLAGS) $(BASE) $(CFLAGS) -MMD -MP
+LINK     = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
+LINKXX   = $(CXX) $(CFLAGS) $(SAN) $(LDFLAGS)
+LIBS    := -lopenblas -lz -lm -lpthread -ldl
+# A shared library with an undefined symbol should fail here, not at the user's. Sanitizers leave theirs undefined.
+NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
+
+# Kernels are compiled once for the baseline and once for each wider instruction set.
+KERNEL_FLAGS = $(if $(filter codegen/eager/%,$<),-O3) \
+	$(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
+	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma)
+X86_ONLY := %_avx2.c %_avx512.c
+FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
+
+# ---- sources ---------------------------------------------------------------------------------------
+LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c codegen/eager/*.c \
+	codegen/ref/*.c codegen/cuda/*.c frontend/*.c frontend/nn/*.c frontend/io/*.c))
+CLI_SRC := $(wildcard frontend/cli/*.c)
+
+# The LLVM module: the backend itself plus its own copy of everything stateless that it calls.
+MODULE_BACKEND   := $(wildcard codegen/cpu/*.c)
+MODULE_NOT_STATE := $(wildcard runtime/buffer*.c runtime/thread*.c runtime/device*.c runtime/run*.c runtime/program*.c)
+MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c)
+MODULE_SRC       := $(MODULE_BACKEND) $(MODULE_SHARED)
+
+TEST_C   := $(wildcard tests/test_*.c tests/conformance/test_*.c tests/fuzz/test_*.c)
+TEST_CC  := $(wildcard tests/test_*.cc tests/conformance/test_*.cc)
+# Helpers that several tests share: every other C file of tests/.
+TEST_LIB := $(filter-out $(TEST_C),$(wildcard tests/*.c))
+# Scripts that are tests; the others run tests, or take too long to be one.
+TEST_SH  := $(filter-out tests/run.sh tests/examples.sh tests/mutants.sh tests/valgrind.sh,$(wildcard tests/*.sh))
+EXAMPLE_C  := $(wildcard docs/examples/*.c)
+EXAMPLE_CC := $(wildcard docs/examples/*.cc)
+BENCH_C    := $(wildcard tests/bench/*.c)
+# The core suite: what valgrind and the thread sanitizer run.
+CORE_TESTS := test_base test_buffer test_dtype test_threads test_scalar test_graph test_dim test_fold test_parse \
+	test_passes test_autodiff test_eager test_context test_tensor test_tape test_ops test_variable test_idx
+
+object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))
+LIB_OBJ      := $(call object,$(LIB_SRC))
+CLI_OBJ      := $(call object,$(CLI_SRC))
+MODULE_OBJ   := $(call object,$(MODULE_SRC))
+TEST_LIB_OBJ := $(call object,$(TEST_LIB))
+TEST_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_C)) $(patsubst tests/%.cc,$(BUILD)/tests/%,$(TEST_CC))
+EXAMPLE_BIN  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_C)) \
+	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC))
+BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_C))
+CORE_BIN     := $(filter $(addprefix $(BUILD)/tests/,$(CORE_TESTS)),$(TEST_BIN))
+
+# ---- products --------------------------------------------------------------------------------------
+SO      := $(BUILD)/libkiln.so
+SO_NAME := libkiln.so.$(SOVERSION)
+SO_FULL := $(BUILD)/libkiln.so.$(VERSION)
+STATIC  := $(BUILD)/libkiln.a
+MODULE  := $(if $(MODULE_BACKEND),$(BUILD)/libkiln-llvm.so)
+COMMAND := $(if $(CLI_SRC),$(BUILD)/kiln)
+PRODUCTS := $(STATIC) $(if $(LIB_SRC),$(SO)) $(MODULE) $(COMMAND) $(BUILD)/kiln.pc
+
+all: deps $(PRODUCTS) ## the libraries, the LLVM module, the command, kiln.pc (default)
+.DEFAULT_GOAL := all
+
+$(STATIC): $(LIB_OBJ) $(BUILD)/.sources
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+$(SO_FULL): $(LIB_OBJ) frontend/kiln.map $(BUILD)/.sources
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SO_NAME) -Wl,--version-script=frontend/kiln.map $(NO_UNDEFINED) \
+		-o $@ $(LIB_OBJ) $(LIBS)
+
+$(SO): $(SO_FULL)
+	$(Q)ln -sf $(notdir $(SO_FULL)) $(BUILD)/$(SO_NAME) && ln -sf $(SO_NAME) $@
+
+LLVM_LIBS = $(shell d=$$($(LLVM_CONFIG) --libdir); $(LLVM_CONFIG) --ldflags --link-shared --libs; \
+	case $$d in (/usr/*) ;; (*) echo -Wl,-rpath,$$d ;; esac)
+$(BUILD)/libkiln-llvm.so: $(MODULE_OBJ) codegen/cpu/module.map $(BUILD)/.sources
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=codegen/cpu/module.map $(NO_UNDEFINED) \
+		-o $@ $(MODULE_OBJ) $(LLVM_LIBS) -lm -lpthread
+
+$(BUILD)/kiln: $(CLI_OBJ) $(STATIC)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(STATIC) $(LIBS)
+
+$(BUILD)/kiln.pc: $(BUILD)/.config
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: kiln' \
+		'Description: Tensors in C: eager, traced, compiled' 'Version: $(VERSION)' \
+		'Libs: -L$${libdir} -lkiln' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
+
+# ---- objects ---------------------------------------------------------------------------------------
+LLVM_CFLAGS = $(if $(filter codegen/cpu/%,$<),-isystem $(shell $(LLVM_CONFIG) --includedir))
+$(BUILD)/obj/%.c.o: %.c $(BUILD)/.flags | deps $(BUILD)/gen/kiln_config.h
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(KERNEL_FLAGS) $(LLVM_CFLAGS) $(if $(filter tests/%,$<),-I. -Itests) -c $< -o $@
+
+# Written anew only when its text changes, so that objects rebuild exactly when they must.
+define written
+	@mkdir -p $(@D)
+	@printf '%s\n' $(1) > $@.new; if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
+endef
+$(BUILD)/.flags: FORCE
+	$(call written,'$(CC) $(CXX) $(CPPFLAGS) $(BASE) $(CFLAGS) $(LDFLAGS)')
+$(BUILD)/.sources: FORCE
+	$(call written,$(LIB_SRC) $(MODULE_SRC))
+$(BUILD)/.config: FORCE
+	$(call written,'$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION)')
+# The one header that the build makes: where the LLVM module is installed, and the version.
+$(BUILD)/gen/kiln_config.h: FORCE
+	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"')
+
+# ---- tests, examples, benchmarks -------------------------------------------------------------------
+TEST_INCLUDE := -I. -Itests
+$(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(STATIC) $(BUILD)/.flags
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(TEST_LIB_OBJ) $(STATIC) $(LDFLAGS) -lcmocka $(LIBS)
+
+CXXCOMPILE = $(CXX) $(CPPFLAGS) -std=gnu++17 $(NUMERIC) $(WARN) $(SAN) -Iinclude $(CFLAGS) -MMD -MP
+$(BUILD)/tests/%: tests/%.cc $(STATIC) $(BUILD)/.flags
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXXCOMPILE) -I. -Itests -MF $@.d -MT $@ $< -o $@ $(STATIC) $(LDFLAGS) -lcmocka $(LIBS)
+
+# Examples see what a user sees: the public headers and the shared library.
+EXAMPLE_LINK = $(SO) -Wl,-rpath,'$$ORIGIN/..' $(LDFLAGS) -lm
+$(BUILD)/examples/%: docs/examples/%.c $(SO) $(BUILD)/.flags
+	$(call say,EXAMPLE,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -Wpedantic $(SAN) -Iinclude $(CFLAGS) -MMD -MP -MF $@.d -MT $@ \
+		$< -o $@ $(EXAMPLE_LINK)
+$(BUILD)/examples/%: docs/examples/%.cc $(SO) $(BUILD)/.flags
+	$(call say,EXAMPLE,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CPPFLAGS) -std=c++17 $(WARN) -Wpedantic $(SAN) -Iinclude $(CFLAGS) -MMD -MP -MF $@.d -MT $@ \
+		$< -o $@ $(EXAMPLE_LINK)
+
+# A benchmark's plain C rivals deserve the flags that our own kernels get.
+$(BUILD)/bench/%: tests/bench/%.c $(STATIC) $(BUILD)/.flags
+	$(call say,BENCH,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(STATIC) $(LDFLAGS) $(LIBS)
+
+TEST_TIMEOUT ?= 120
+TEST_JOBS    ?= 2
+RUN = +BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
+	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
+TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN))
+
+test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
+	@$(RUN) $(TEST_ALL)
+
+test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1)
+	@KILN_TEST_FULL=1 $(RUN:120=1200) $(TEST_ALL)
+
+layers: deps ## the include table, file and function lengths, public headers alone
+	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh
+
+AGAIN = +@$(MAKE) --no-print-directory V='$(V)'
+asan: ## every test under the address and undefined-behaviour sanitizers
+	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_TIMEOUT=600
+
+tsan: ## the core suite under the thread sanitizer
+	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600
+
+test-core: deps $(PRODUCTS) $(CORE_BIN)
+	@$(RUN) $(CORE_BIN)
+
+valgrind: deps $(PRODUCTS) $(CORE_BIN) ## the core suite under valgrind
+	@BUILD='$(BUILD)' NEED=valgrind CC='$(CC)' bash .ci/deps.sh
+	@TEST_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --suppressions=tests/valgrind.supp' \
+		$(RUN:120=900) $(CORE_BIN)
+
+mutants: all $(TEST_BIN) ## plant one-token faults and see that a test catches each
+	+@BUILD='$(BUILD)' CC='$(CC)' bash tests/mutants.sh
+
+bench: all $(BENCH_BIN) ## run the benchmarks (BENCH_ARGS= goes to kiln bench)
+	@set -e; for b in $(sort $(BENCH_BIN)); do echo "== $$(basename $$b)"; KILN_LIBDIR='$(abspath $(BUILD))' $$b; done
+	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) bench $(BENCH_ARGS),echo 'the kiln command has no sources yet')
+
+demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)
+	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
+
+# ---- housekeeping ----------------------------------------------------------------------------------
+deps: ## install what the build needs (Debian, Ubuntu), or say what is missing
+	@CC='$(CC)' CXX='$(CXX)' LLVM_CONFIG='$(LLVM_CONFIG)' sh .ci/deps.sh
+
+D := $(DESTDIR)
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -d '$(D)$(LIBDIR)' '$(D)$(BINDIR)' '$(D)$(INCLUDEDIR)/kiln' '$(D)$(PKGCONFIGDIR)'
+	install -m 644 $(wildcard include/kiln/*.h include/kiln/*.def) '$(D)$(INCLUDEDIR)/kiln'
+	install -m 644 $(STATIC) '$(D)$(LIBDIR)'
+	install -m 755 $(SO_FULL) $(MODULE) '$(D)$(LIBDIR)'
+	ln -sf $(notdir $(SO_FULL)) '$(D)$(LIBDIR)/$(SO_NAME)'
+	ln -sf $(SO_NAME) '$(D)$(LIBDIR)/libkiln.so'
+	$(if $(COMMAND),install -m 755 $(COMMAND) '$(D)$(BINDIR)')
+	install -m 644 $(BUILD)/kiln.pc '$(D)$(PKGCONFIGDIR)'
+
+uninstall: ## remove what install put there
+	rm -f '$(D)$(LIBDIR)'/libkiln.a '$(D)$(LIBDIR)'/libkiln.so '$(D)$(LIBDIR)'/$(SO_NAME) \
+		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) '$(D)$(LIBDIR)'/libkiln-llvm.so \
+		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc'
+	rm -f $(patsubst include/%,'$(D)$(INCLUDEDIR)/%',$(wildcard include/kiln/*.h include/kiln/*.def))
+	-rmdir '$(D)$(INCLUDEDIR)/kiln' 2>/dev/null
+
+clean: ## remove $(BUILD)
+	rm -rf '$(BUILD)'
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
+
+.PHONY: all demo test test-full test-core bench asan tsan valgrind mutants layers deps install uninstall clean help FORCE
+FORCE:
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
+	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

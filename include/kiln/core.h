@@ -1,0 +1,281 @@
+/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h; compiles alone as C11 and C++17.
+ *
+ * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and goes when that scope
+ * closes; kiln_keep moves it one scope out, kiln_own out of all of them until kiln_release. Errors are sticky: a call that
+ * fails returns a poisoned tensor, calls on poisoned tensors return poisoned tensors, and the thread keeps the first error
+ * until kiln_clear. Nothing here prints, exits or aborts. */
+#ifndef KILN_CORE_H
+#define KILN_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define KILN_VERSION_MAJOR 0
+#define KILN_VERSION_MINOR 1
+#define KILN_VERSION_PATCH 0
+#define KILN_MAX_RANK 8
+
+#if defined(__GNUC__)
+#define KILN_API __attribute__((visibility("default")))
+#define KILN_CLEANUP(f) __attribute__((cleanup(f), unused))
+#define KILN_UNUSED __attribute__((unused))
+#else
+#error "Kiln's headers need gcc or clang"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kiln kiln;                   /* an engine: devices, threads, caches, variables */
+typedef struct kiln_tensor kiln_tensor;     /* an immutable value: dtype, shape, elements */
+typedef struct kiln_variable kiln_variable; /* state: holds a tensor that assignments replace */
+
+typedef enum kiln_dtype {
+    KILN_NONE, KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64,
+    KILN_F16, KILN_BF16, KILN_F32, KILN_F64
+} kiln_dtype;
+
+/* ---- where a call stands in the user's source -------------------------------------------------------- */
+typedef struct kiln_site { const char *file; int line; } kiln_site;
+#ifdef __cplusplus
+#define KILN_HERE (kiln_site{__FILE__, __LINE__})
+#else
+#define KILN_HERE ((kiln_site){__FILE__, __LINE__})
+#endif
+
+/* ---- shapes and axes as literals ------------------------------------------------------------------------
+ * KILN_SHAPE(32, 784); KILN_SHAPE() is a scalar's. More than 8 sizes do not compile. */
+typedef struct kiln_shape { int64_t rank, size[1 + KILN_MAX_RANK]; /* size[0] is unused */ } kiln_shape;
+/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1; KILN_ALL: every axis. */
+typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] is unused */ } kiln_axes;
+
+/* ---- engine ------------------------------------------------------------------------------------------------ */
+typedef struct kiln_options {
+    int threads;             /* in all; 0: one per core this process may use */
+    bool no_compile;         /* traced functions run eagerly; LLVM is never entered */
+    bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
+    size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
+    /* Your parallel-for in place of Kiln's workers: run task(arg, 0..tasks-1), return when all are done. */
+    void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
+    void *parallel_user;
+    void (*log)(void *user, const char *text); /* warnings, one line each; NULL: none are made */
+    void *log_user;
+} kiln_options;
+
+/* options may be NULL. Returns NULL only if memory ran out. */
+#define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
+KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
+/* Releases everything the engine owns. Non-zero if an error was never cleared (its text goes to the log callback). */
+KILN_API int kiln_close(kiln *k);
+KILN_API const char *kiln_version(void);
+
+/* Process-wide memory: replaced before the first engine opens. resize(user, old, old_bytes, bytes, align) allocates for old
+ * NULL, frees for bytes 0. */
+typedef struct kiln_allocator {
+    void *(*resize)(void *user, void *old, size_t old_bytes, size_t bytes, size_t align);
+    void *user;
+} kiln_allocator;
+KILN_API void kiln_set_allocator(const kiln_allocator *a);
+typedef struct kiln_memory { uint64_t allocations; int64_t live_blocks, live_bytes, peak_bytes; } kiln_memory;
+KILN_API kiln_memory kiln_memory_count(void);
+
+/* ---- errors -------------------------------------------------------------------------------------------------- */
+typedef enum kiln_code {
+    KILN_OK, KILN_ESHAPE, KILN_EDTYPE, KILN_EVALUE, KILN_ESTATE, KILN_EMEMORY, KILN_EIO, KILN_EFORMAT, KILN_EDEVICE,
+    KILN_EUNSUPPORTED, KILN_EINTERNAL
+} kiln_code;
+typedef struct kiln_failure {
+    kiln_code code;
+    const char *text; /* "matmul: inner sizes differ: f32[32,784] x f32[785,128]  train.c:41" */
+    const char *file;
+    int line;
+} kiln_failure;
+
+KILN_API bool kiln_failed(kiln *k);                    /* this thread has an error */
+KILN_API const kiln_failure *kiln_error(kiln *k);      /* the first one; code KILN_OK and text "" if none; valid until kiln_clear */
+KILN_API void kiln_clear(kiln *k);                     /* forgets it */
+
+/* ---- scopes ---------------------------------------------------------------------------------------------------- */
+typedef struct kiln_scope { kiln *k; uint64_t id; } kiln_scope;
+KILN_API kiln_scope kiln_scope_open(kiln *k);
+KILN_API void kiln_scope_close(kiln_scope *s);         /* scopes close in reverse order; out of order is an error */
+KILN_API kiln_tensor *kiln_keep(kiln_tensor *t);       /* to the scope outside the innermost; returns t */
+KILN_API kiln_tensor *kiln_own(kiln_tensor *t);        /* to the caller, until kiln_release; returns t */
+KILN_API void kiln_release(kiln_tensor *t);            /* NULL allowed; twice is an error */
+KILN_API void kiln_set(kiln_tensor **slot, kiln_tensor *t); /* *slot = kiln_own(t), the old one released */
+
+/* ---- operands: a tensor, a variable (read now) or a number stand where an operand is asked for -------------------- */
+typedef struct kiln_operand {
+    union { kiln_tensor *tensor; kiln_variable *variable; double f; int64_t i; uint64_t u; } as;
+    uint32_t kind; /* 1 tensor, 2 variable, 3 f, 4 i, 5 u, 6 bool (in i) */
+    uint32_t zero;
+#ifdef __cplusplus
+    kiln_operand(kiln_tensor *t) : kind(1), zero(0) { as.tensor = t; }
+    kiln_operand(kiln_variable *v) : kind(2), zero(0) { as.variable = v; }
+    kiln_operand(double v) : kind(3), zero(0) { as.f = v; }
+    kiln_operand(float v) : kind(3), zero(0) { as.f = static_cast<double>(v); }
+    kiln_operand(int v) : kind(4), zero(0) { as.i = v; }
+    kiln_operand(long v) : kind(4), zero(0) { as.i = v; }
+    kiln_operand(long long v) : kind(4), zero(0) { as.i = v; }
+    kiln_operand(unsigned v) : kind(5), zero(0) { as.u = v; }
+    kiln_operand(unsigned long v) : kind(5), zero(0) { as.u = v; }
+    kiln_operand(unsigned long long v) : kind(5), zero(0) { as.u = v; }
+    kiln_operand(bool v) : kind(6), zero(0) { as.i = v; }
+    kiln_operand(decltype(nullptr)) : kind(1), zero(0) { as.tensor = nullptr; }
+#endif
+} kiln_operand;
+
+/* ---- making tensors ------------------------------------------------------------------------------------------------ */
+/* Copies `count` elements of the dtype; count must equal the shape's product. */
+KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data, int64_t count);
+/* Uses the memory itself, read only, until release(data, user) is called once; release may be NULL: then keep it alive yourself.
+ * Row-major, aligned to its element. */
+KILN_API kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data,
+                                     void (*release)(void *data, void *user), void *user);
+KILN_API kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, kiln_operand number);
+KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis); /* index along axis */
+
+/* ---- looking at tensors ---------------------------------------------------------------------------------------------- */
+KILN_API kiln_dtype kiln_dtype_of(const kiln_tensor *t);  /* KILN_NONE if poisoned or NULL */
+KILN_API int kiln_rank(const kiln_tensor *t);
+KILN_API int64_t kiln_dim(const kiln_tensor *t, int axis); /* negative axes count from the end; in a trace of a bounded size: its upper bound */
+KILN_API int64_t kiln_elements(const kiln_tensor *t);
+KILN_API size_t kiln_bytes(const kiln_tensor *t);
+KILN_API const char *kiln_dtype_name(kiln_dtype t);
+KILN_API size_t kiln_dtype_bytes(kiln_dtype t);
+KILN_API kiln *kiln_engine(const kiln_tensor *t);
+/* Copies out row-major; bytes must equal kiln_bytes(t). False after an error (wrong size, poisoned, traced value). */
+KILN_API bool kiln_read_at(kiln_site at, kiln_operand t, void *to, size_t bytes);
+/* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error. */
+KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
+/* The one element of a tensor, as a double / as an int64. NaN / 0 after an error. */
+KILN_API double kiln_item_at(kiln_site at, kiln_operand t);
+KILN_API int64_t kiln_item_i64_at(kiln_site at, kiln_operand t);
+/* As NumPy prints, then " f32[2,2]" and a newline. */
+KILN_API void kiln_print_at(kiln_site at, FILE *to, kiln_operand t);
+
+/* ---- variables --------------------------------------------------------------------------------------------------------
+ * A variable lives until kiln_variable_free or kiln_close. Its dtype and shape never change. Callers serialise assignments. */
+KILN_API kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init);
+KILN_API void kiln_variable_free(kiln_variable *v);
+KILN_API const char *kiln_variable_name(const kiln_variable *v);
+/* Its value now. Under a tape a read is a gradient leaf: gradients with respect to the variable sum its reads. */
+KILN_API kiln_tensor *kiln_value_at(kiln_site at, kiln_operand variable);
+KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number), same dtype */
+KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value);
+KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
+/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. */
+KILN_API kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init);
+
+#ifdef __cplusplus
+} /* extern "C" */
+
+#include <initializer_list>
+inline kiln_shape kiln_shape_of(std::initializer_list<int64_t> s)
+{
+    kiln_shape out = {};
+    out.rank = static_cast<int64_t>(s.size());
+    int64_t i = 1;
+    for (int64_t d : s)
+        if (i <= KILN_MAX_RANK)
+            out.size[i++] = d;
+    return out;
+}
+inline kiln_axes kiln_axes_of(int keep, std::initializer_list<int> s)
+{
+    kiln_axes out = {};
+    out.keep = keep;
+    out.count = static_cast<int>(s.size());
+    int i = 1;
+    for (int d : s)
+        if (i <= KILN_MAX_RANK)
+            out.axis[i++] = d;
+    return out;
+}
+#define KILN_SHAPE(...) kiln_shape_of({__VA_ARGS__})
+#define KILN_AXES(...) kiln_axes_of(0, {__VA_ARGS__})
+#define KILN_KEEP(...) kiln_axes_of(1, {__VA_ARGS__})
+#define KILN_ALL kiln_axes_of(0, {})
+#define KILN_OPERAND(x) kiln_operand(x)
+template <class T, kiln_dtype D>
+inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<T> v, kiln_site at)
+{
+    return kiln_from_at(at, k, D, s, v.begin(), static_cast<int64_t>(v.size()));
+}
+#define kiln_f32(k, s, ...) kiln_from_list<float, KILN_F32>((k), (s), {__VA_ARGS__}, KILN_HERE)
+#define kiln_f64(k, s, ...) kiln_from_list<double, KILN_F64>((k), (s), {__VA_ARGS__}, KILN_HERE)
+#define kiln_i32(k, s, ...) kiln_from_list<int32_t, KILN_I32>((k), (s), {__VA_ARGS__}, KILN_HERE)
+#define kiln_i64(k, s, ...) kiln_from_list<int64_t, KILN_I64>((k), (s), {__VA_ARGS__}, KILN_HERE)
+#define kiln_u8(k, s, ...) kiln_from_list<uint8_t, KILN_U8>((k), (s), {__VA_ARGS__}, KILN_HERE)
+#define kiln_bool(k, s, ...) kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE)
+struct kiln_scope_guard {
+    kiln_scope s;
+    explicit kiln_scope_guard(kiln *k) : s(kiln_scope_open(k)) {}
+    ~kiln_scope_guard() { kiln_scope_close(&s); }
+    kiln_scope_guard(const kiln_scope_guard &) = delete;
+    kiln_scope_guard &operator=(const kiln_scope_guard &) = delete;
+};
+#define KILN_SCOPE(k) kiln_scope_guard KILN_CAT(kiln_scope_, __COUNTER__)(k)
+#else
+#define KILN_SHAPE(...)                                                                                               \
+    ((kiln_shape){(int64_t)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1, {0, __VA_ARGS__}})
+#define KILN_AXES(...) ((kiln_axes){0, (int)(sizeof((int[]){0, __VA_ARGS__}) / sizeof(int)) - 1, {0, __VA_ARGS__}})
+#define KILN_KEEP(...) ((kiln_axes){1, (int)(sizeof((int[]){0, __VA_ARGS__}) / sizeof(int)) - 1, {0, __VA_ARGS__}})
+#define KILN_ALL ((kiln_axes){0, 0, {0}})
+static inline kiln_operand kiln_of_tensor(kiln_tensor *t) { return (kiln_operand){{.tensor = t}, 1, 0}; }
+static inline kiln_operand kiln_of_variable(kiln_variable *v) { return (kiln_operand){{.variable = v}, 2, 0}; }
+static inline kiln_operand kiln_of_f(double v) { return (kiln_operand){{.f = v}, 3, 0}; }
+static inline kiln_operand kiln_of_i(int64_t v) { return (kiln_operand){{.i = v}, 4, 0}; }
+static inline kiln_operand kiln_of_u(uint64_t v) { return (kiln_operand){{.u = v}, 5, 0}; }
+static inline kiln_operand kiln_of_bool(bool v) { return (kiln_operand){{.i = v}, 6, 0}; }
+static inline kiln_operand kiln_of_operand(kiln_operand v) { return v; }
+static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tensor = (kiln_tensor *)v}, 1, 0}; }
+/* The operand's text stands once (nested _Generic would double it at each level) under a fresh name (-Wshadow). */
+#define KILN_OPERAND(x) KILN_OPERAND_(x, KILN_CAT(kiln_operand_, __COUNTER__))
+#define KILN_OPERAND_(x, v)                                                                                           \
+    __extension__({                                                                                                   \
+        __auto_type v = (x);                                                                                          \
+        _Generic(v, kiln_tensor *: kiln_of_tensor, kiln_variable *: kiln_of_variable, kiln_operand: kiln_of_operand,   \
+                 void *: kiln_of_null, float: kiln_of_f, double: kiln_of_f, bool: kiln_of_bool, char: kiln_of_i,       \
+                 signed char: kiln_of_i, short: kiln_of_i, int: kiln_of_i, long: kiln_of_i, long long: kiln_of_i,      \
+                 unsigned char: kiln_of_u, unsigned short: kiln_of_u, unsigned: kiln_of_u, unsigned long: kiln_of_u,   \
+                 unsigned long long: kiln_of_u)(v);                                                                   \
+    })
+#define KILN_LIST(k, T, D, s, ...)                                                                                    \
+    kiln_from_at(KILN_HERE, (k), (D), (s), (T[]){__VA_ARGS__}, (int64_t)(sizeof((T[]){__VA_ARGS__}) / sizeof(T)))
+#define kiln_f32(k, s, ...) KILN_LIST(k, float, KILN_F32, s, __VA_ARGS__)
+#define kiln_f64(k, s, ...) KILN_LIST(k, double, KILN_F64, s, __VA_ARGS__)
+#define kiln_i32(k, s, ...) KILN_LIST(k, int32_t, KILN_I32, s, __VA_ARGS__)
+#define kiln_i64(k, s, ...) KILN_LIST(k, int64_t, KILN_I64, s, __VA_ARGS__)
+#define kiln_u8(k, s, ...) KILN_LIST(k, uint8_t, KILN_U8, s, __VA_ARGS__)
+#define kiln_bool(k, s, ...) KILN_LIST(k, bool, KILN_BOOL, s, __VA_ARGS__)
+#define KILN_SCOPE(k) kiln_scope KILN_CAT(kiln_scope_, __COUNTER__) KILN_CLEANUP(kiln_scope_close) = kiln_scope_open(k)
+#endif
+
+#define KILN_CAT_(a, b) a##b
+#define KILN_CAT(a, b) KILN_CAT_(a, b)
+
+/* ---- the same calls with the site filled in (C and C++ alike) ---------------------------------------------------------- */
+#define kiln_from(k, t, s, data, count) kiln_from_at(KILN_HERE, (k), (t), (s), (data), (count))
+#define kiln_borrow(k, t, s, data, release, user) kiln_borrow_at(KILN_HERE, (k), (t), (s), (data), (release), (user))
+#define kiln_full(k, t, s, v) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(v))
+#define kiln_zeros(k, t, s) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(0))
+#define kiln_ones(k, t, s) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(1))
+#define kiln_scalar(k, t, v) kiln_full_at(KILN_HERE, (k), (t), KILN_SHAPE(), KILN_OPERAND(v))
+#define kiln_iota(k, t, s, axis) kiln_iota_at(KILN_HERE, (k), (t), (s), (axis))
+#define kiln_read(t, to, bytes) kiln_read_at(KILN_HERE, KILN_OPERAND(t), (to), (bytes))
+#define kiln_data(t) kiln_data_at(KILN_HERE, (t))
+#define kiln_item(t) kiln_item_at(KILN_HERE, KILN_OPERAND(t))
+#define kiln_item_i64(t) kiln_item_i64_at(KILN_HERE, KILN_OPERAND(t))
+#define kiln_print(file, t) kiln_print_at(KILN_HERE, (file), KILN_OPERAND(t))
+#define kiln_variable_new(k, name, init) kiln_variable_new_at(KILN_HERE, (k), (name), KILN_OPERAND(init))
+#define kiln_value(v) kiln_value_at(KILN_HERE, KILN_OPERAND(v))
+#define kiln_assign(v, x) kiln_assign_at(KILN_HERE, (v), KILN_OPERAND(x))
+#define kiln_assign_add(v, x) kiln_assign_add_at(KILN_HERE, (v), KILN_OPERAND(x))
+#define kiln_assign_sub(v, x) kiln_assign_sub_at(KILN_HERE, (v), KILN_OPERAND(x))
+#define kiln_local(k, init) kiln_local_at(KILN_HERE, (k), KILN_OPERAND(init))
+
+#endif

@@ -1,0 +1,235 @@
+/* function.h: tapes, traced functions, loops. Included by kiln.h; compiles alone as C11 and C++17. */
+#ifndef KILN_FUNCTION_H
+#define KILN_FUNCTION_H
+
+#include "core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- tapes: gradients of what was computed ------------------------------------------------------------------------
+ * A tape records every op of its thread from its opening until its first gradient (a persistent one: until kiln_tape_stop)
+ * or its close. Variables are watched by being read; tensors by kiln_watch. Tapes nest: an outer one sees the gradient ops
+ * of an inner one, which is how higher orders come about. */
+typedef struct kiln_tape kiln_tape;
+KILN_API kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent); /* belongs to the innermost scope */
+KILN_API void kiln_tape_stop(kiln_tape *tape);       /* records no more */
+KILN_API void kiln_tape_close(kiln_tape **tape);     /* *tape may be NULL */
+KILN_API kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x); /* returns x; floats only */
+/* d sum(y) / d x for a tensor or variable x; x's dtype and shape; zeros if unconnected (kiln_grad_why says why). A second
+ * gradient from a tape that is not persistent is an error. */
+KILN_API kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_operand x);
+/* The same for several x at once, in one reverse sweep; seed NULL: ones. */
+KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed, const kiln_operand *x, int count,
+                                kiln_tensor **dx);
+/* Why the last gradient with respect to x was zero or what it came through: one line, valid until the tape's next call. */
+KILN_API const char *kiln_grad_why(kiln_tape *tape, kiln_operand x);
+/* The variables that the tape saw read, in the order of their first read; returns how many there are, fills at most cap. */
+KILN_API int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap);
+/* x itself, whose gradient is what backward returns: backward(k, g, user) -> cotangent of x (e.g. clipped). */
+KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
+    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
+
+/* ---- traced functions ------------------------------------------------------------------------------------------------------
+ * A body is ordinary C over tensors. The first call with a new signature (dtypes, shapes, device) runs it once on symbols,
+ * differentiates, fuses and compiles; later calls run the compiled code. Tensors and variables from outside are implicit inputs,
+ * read at each call. */
+typedef struct kiln_function kiln_function;
+typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
+
+/* One declared input. rank < 0: anything. A size may be a bounded symbol: KILN_DIM("N", 1, 256). */
+typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
+typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
+
+#define KILN_MAX_ARGS 16
+typedef struct kiln_function_options {
+    const char *name;      /* NULL: "function" */
+    int inputs_count;      /* 0: as many as `inputs` declares, or any */
+    int outputs;           /* 0: 1 */
+    kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list */
+    bool no_blas;          /* contractions by Kiln's own kernels: the bits of ahead-of-time code */
+    size_t cache_bytes;    /* compiled code kept; 0: 64 MiB */
+} kiln_function_options;
+
+#define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
+    kiln_function_new_sized(KILN_HERE, (k), (body), (user), __VA_ARGS__, sizeof(kiln_function_options))
+KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
+                                                const kiln_function_options *options, size_t size);
+KILN_API void kiln_function_free(kiln_function *f); /* else at kiln_close */
+/* in: nin operands; out: as many tensors as the function has outputs, poisoned after an error. */
+KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
+KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
+/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs. */
+KILN_API kiln_function *kiln_grad(kiln_function *f);
+/* The outputs of f, then the gradients. */
+KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
+
+typedef struct kiln_function_statistics {
+    uint64_t calls, hits, traces, compiles;
+    double trace_seconds, compile_seconds; /* summed */
+    size_t code_bytes;
+    uint32_t kernels, ops;      /* of the last signature compiled: kernels and contractions run, ops traced */
+    int64_t bytes_moved;        /* of the last signature: read and written by its kernels */
+    int64_t workspace_bytes;    /* of the last signature */
+    char last_miss[160];        /* "arg 1 dim 0: 32 -> 33" */
+} kiln_function_statistics;
+#define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))
+KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size);
+
+KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run their bodies eagerly, for debugging */
+
+/* ---- the decorator -------------------------------------------------------------------------------------------------------------
+ * KILN_FUNCTION(f, k, w) { ... return y; }  defines  kiln_tensor *f(kiln *k, kiln_tensor *w), traced. Up to 8 tensors.
+ * KILN_FN(k, f) is its kiln_function in engine k. */
+typedef struct kiln_definition { const char *name; kiln_body *body; int inputs; } kiln_definition;
+KILN_API kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d);
+KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in);
+#define KILN_FN(k, f) kiln_definition_function((k), &f##_definition)
+
+/* ---- loops: the same source runs eagerly and traces once -----------------------------------------------------------------------------
+ * KILN_FOR(k, i, n) { ... } runs its block n times, i an i64[] tensor; n an operand. State that lives across iterations is kept in variables and
+ * locals. In a trace the block is traced once and becomes a loop of the graph: break and return out of it are errors, continue ends the body. */
+typedef struct kiln_loop { kiln *k; uint64_t id; int64_t at, count; kiln_tensor *index; kiln_scope scope; int state; } kiln_loop;
+KILN_API kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count);
+KILN_API bool kiln_for_next(kiln_loop *l);
+KILN_API void kiln_for_end(kiln_loop *l);
+
+/* ---- looking inside ------------------------------------------------------------------------------------------------------------------ */
+/* Runs f eagerly and compiled on the inputs and prints the table of time, kernels, bytes, memory and the largest difference. */
+typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0.2 */ bool json; } kiln_compare_options;
+KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
+                                 const kiln_compare_options *options, size_t size);
+/* Compares every value of f's graph: eager, compiled and the reference interpreter; names the first value that differs and the pass that
+ * changed it. True if all agree (bit for bit, and within the reference's error bounds). report may be NULL. */
+KILN_API bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
+
+#ifdef __cplusplus
+}
+struct kiln_tape_guard {
+    kiln_tape *tape;
+    kiln_tape_guard(kiln_site at, kiln *k, bool persistent) : tape(kiln_tape_open_at(at, k, persistent)) {}
+    ~kiln_tape_guard() { kiln_tape_close(&tape); }
+    kiln_tape_guard(const kiln_tape_guard &) = delete;
+    kiln_tape_guard &operator=(const kiln_tape_guard &) = delete;
+    operator kiln_tape *() const { return tape; }
+};
+#define KILN_TAPE(k, name) kiln_tape_guard name(KILN_HERE, (k), false)
+#define KILN_TAPE_PERSISTENT(k, name) kiln_tape_guard name(KILN_HERE, (k), true)
+struct kiln_loop_guard : kiln_loop {
+    explicit kiln_loop_guard(kiln_loop l) : kiln_loop(l) {}
+    ~kiln_loop_guard() { kiln_for_end(this); }
+    kiln_loop_guard(const kiln_loop_guard &) = delete;
+    kiln_loop_guard &operator=(const kiln_loop_guard &) = delete;
+};
+#define KILN_LOOP_DECLARE(l, value) kiln_loop_guard l(value)
+#define KILN_SIZE_CONST(n) kiln_size{(n), (n), nullptr}
+#else
+#define KILN_TAPE(k, name) kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), false)
+#define KILN_TAPE_PERSISTENT(k, name)                                                                                 \
+    kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), true)
+#define KILN_LOOP_DECLARE(l, value) kiln_loop l KILN_CLEANUP(kiln_for_end) = (value)
+#endif
+
+#define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
+#define KILN_FOR_(k, i, n, l)                                                                                          \
+    for (KILN_LOOP_DECLARE(l, kiln_for_begin_at(KILN_HERE, (k), KILN_OPERAND(n))); kiln_for_next(&l);)                  \
+        for (kiln_tensor *i __attribute__((unused)) = l.index; l.state == 1; l.state = 2)
+
+/* ---- sizes and specs: KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 256), 784) ------------------------------------------------------------------ */
+static inline kiln_size kiln_size_of(int64_t n)
+{
+    kiln_size s = {n, n, NULL};
+    return s;
+}
+static inline kiln_size kiln_dim_of(const char *name, int64_t lo, int64_t hi)
+{
+    kiln_size s = {lo, hi, name};
+    return s;
+}
+static inline kiln_size kiln_size_same(kiln_size s) { return s; }
+#define KILN_DIM(name, lo, hi) kiln_dim_of((name), (lo), (hi))
+
+#define KILN_COUNT(...) KILN_COUNT_(0, __VA_ARGS__, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define KILN_COUNT_(z, a, b, c, d, e, f, g, h, i, j, n, ...) n
+
+#ifdef __cplusplus
+inline kiln_size kiln_to_size(int64_t n) { return kiln_size_of(n); }
+inline kiln_size kiln_to_size(int n) { return kiln_size_of(n); }
+inline kiln_size kiln_to_size(kiln_size s) { return s; }
+inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
+{
+    kiln_spec out = {};
+    out.dtype = t;
+    for (kiln_size d : s)
+        if (out.rank < KILN_MAX_RANK)
+            out.size[out.rank++] = d;
+    return out;
+}
+#define KILN_SZ(x) kiln_to_size(x)
+#define KILN_SPEC(...) KILN_CAT(KILN_SPEC_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_SPEC_MAKE(t, n, ...) kiln_spec_of((t), {__VA_ARGS__})
+#define KILN_SPEC_1(t) kiln_spec_of((t), {})
+#define KILN_OPERANDS(n, ...) std::initializer_list<kiln_operand>{__VA_ARGS__}.begin()
+#else
+#define KILN_SZ(x) _Generic((x), kiln_size: kiln_size_same, default: kiln_size_of)(x)
+#define KILN_SPEC(...) KILN_CAT(KILN_SPEC_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_SPEC_MAKE(t, n, ...) {(t), (n), {__VA_ARGS__}}
+#define KILN_SPEC_1(t) {(t), 0, {{0, 0, NULL}}}
+#define KILN_OPERANDS(n, ...) (kiln_operand[n]){__VA_ARGS__}
+#endif
+#define KILN_SPEC_2(t, a) KILN_SPEC_MAKE(t, 1, KILN_SZ(a))
+#define KILN_SPEC_3(t, a, b) KILN_SPEC_MAKE(t, 2, KILN_SZ(a), KILN_SZ(b))
+#define KILN_SPEC_4(t, a, b, c) KILN_SPEC_MAKE(t, 3, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c))
+#define KILN_SPEC_5(t, a, b, c, d) KILN_SPEC_MAKE(t, 4, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d))
+#define KILN_SPEC_6(t, a, b, c, d, e) KILN_SPEC_MAKE(t, 5, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e))
+
+/* kiln_call(f, x, y, ...): up to 8 operands, the first output. */
+#define kiln_call(...) KILN_CAT(KILN_CALL_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CALL_1(f) kiln_call_at(KILN_HERE, (f), NULL, 0)
+#define KILN_CALL_2(f, a) kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
+#define KILN_CALL_3(f, a, b) kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(2, KILN_OPERAND(a), KILN_OPERAND(b)), 2)
+#define KILN_CALL_4(f, a, b, c)                                                                                        \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(3, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c)), 3)
+#define KILN_CALL_5(f, a, b, c, d)                                                                                     \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(4, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d)), 4)
+#define kiln_call_all(f, in, nin, out, nout) kiln_call_all_at(KILN_HERE, (f), (in), (nin), (out), (nout))
+
+#define KILN_FUNCTION(...) KILN_CAT(KILN_FUNCTION_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_FUNCTION_MAKE(name, k, n, params, call, args)                                                             \
+    static kiln_tensor *name##_body params;                                                                           \
+    static void name##_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)                            \
+    {                                                                                                                 \
+        (void)in;                                                                                                     \
+        (void)user;                                                                                                   \
+        out[0] = name##_body call;                                                                                    \
+    }                                                                                                                 \
+    static const kiln_definition name##_definition = {#name, name##_step, n};                                         \
+    static __attribute__((unused)) kiln_tensor *name params                                                           \
+    {                                                                                                                 \
+        kiln_tensor *const in[n + 1] = args;                                                                          \
+        return kiln_definition_call(KILN_HERE, k, &name##_definition, in);                                            \
+    }                                                                                                                 \
+    static kiln_tensor *name##_body params
+#define KILN_ARGS(...) {__VA_ARGS__, NULL}
+#define KILN_FUNCTION_2(f, k) KILN_FUNCTION_MAKE(f, k, 0, (kiln * k KILN_UNUSED), (k), {NULL})
+#define KILN_FUNCTION_3(f, k, a) KILN_FUNCTION_MAKE(f, k, 1, (kiln * k KILN_UNUSED, kiln_tensor *a), (k, in[0]), KILN_ARGS(a))
+#define KILN_FUNCTION_4(f, k, a, b)                                                                                    \
+    KILN_FUNCTION_MAKE(f, k, 2, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b), (k, in[0], in[1]), KILN_ARGS(a, b))
+#define KILN_FUNCTION_5(f, k, a, b, c)                                                                                 \
+    KILN_FUNCTION_MAKE(f, k, 3, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c), (k, in[0], in[1], in[2]),   \
+                       KILN_ARGS(a, b, c))
+#define KILN_FUNCTION_6(f, k, a, b, c, d)                                                                              \
+    KILN_FUNCTION_MAKE(f, k, 4, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d),             \
+                       (k, in[0], in[1], in[2], in[3]), KILN_ARGS(a, b, c, d))
+
+#define kiln_watch(tape, x) kiln_watch_at(KILN_HERE, (tape), (x))
+#define kiln_gradient(tape, y, x) kiln_gradient_at(KILN_HERE, (tape), (y), KILN_OPERAND(x))
+#define kiln_gradients(tape, y, x, count, dx) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, (x), (count), (dx))
+#define kiln_custom_gradient(y, x, count, backward, user)                                                              \
+    kiln_custom_gradient_at(KILN_HERE, (y), (x), (count), (backward), (user))
+/* variadic, because inputs and options are compound literals with commas of their own */
+#define kiln_compare(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
+#define kiln_check(report, f, ...) kiln_check_at(KILN_HERE, (report), (f), __VA_ARGS__)
+
+#endif

@@ -1,0 +1,53 @@
+/* emit: the one narrow door through which gradient rules make ops. graph.c implements it by appending to a graph, the front end
+ * by running the op (eager) or tracing it. A Value here is whatever the implementation's handles are. Relies on graph. */
+#ifndef KILN_IR_EMIT_H
+#define KILN_IR_EMIT_H
+
+#include "graph.h"
+
+typedef struct Emit {
+    /* One op; first result, 0 after a failure (which the implementation has recorded; later calls may then get 0 operands and
+     * must return 0). */
+    Value (*op)(struct Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr);
+    const Type *(*type)(struct Emit *e, Value v);
+    Module *module;     /* for dims; NULL in eager code */
+    Loc loc;            /* given to what is made */
+} Emit;
+
+/* An Emit that appends to g. */
+typedef struct GraphEmit {
+    Emit e;
+    Graph *g;
+    Status *st;
+} GraphEmit;
+void graph_emit_init(GraphEmit *ge, Graph *g, Status *st);
+
+/* Short forms for rules; each returns 0 if an operand is 0. */
+Value emit1(Emit *e, Op op, Value a);
+Value emit2(Emit *e, Op op, Value a, Value b);
+Value emit3(Emit *e, Op op, Value a, Value b, Value c);
+Value emit_attr(Emit *e, Op op, Value a, const int64_t *attr, uint32_t nattr);
+Value emit_constant(Emit *e, double v, const Type *like);            /* splat of like's dtype and shape */
+Value emit_reshape(Emit *e, Value a, const Type *shape);             /* only shape->rank, dim are read; a itself if equal */
+Value emit_broadcast(Emit *e, Value a, const Type *shape);           /* a itself if equal */
+Value emit_sum_to(Emit *e, Value a, const Type *shape);              /* adjoint of broadcast: sums a down to shape */
+Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n);
+Value emit_swap_last(Emit *e, Value a);                              /* transpose of the last two axes */
+Value emit_cast(Emit *e, Value a, DType to);                         /* a itself if equal */
+
+/* What a vjp rule sees. dx[i] starts 0 (no gradient); the rule sets what flows. g[j] may be 0: nothing arrives at result j. */
+typedef struct Vjp {
+    Emit *e;
+    const Node *node;
+    const Value *in, *out;   /* operands and results, as handles of e */
+    const Value *g;          /* cotangent per result */
+    const bool *wanted;      /* per operand: somebody asks */
+    Value *dx;               /* per operand */
+    Status *st;
+    void *user;              /* the caller of the walk, for `call` and `custom` */
+} Vjp;
+
+/* The gradient of one node by its table row or rule; false if an elementwise column or rule failed (st). */
+bool vjp_node(Vjp *v);
+
+#endif

@@ -1,0 +1,83 @@
+/* graph: the SSA graph. Values are 32-bit handles, 0 is none; a node with n results owns n consecutive values; nodes lie in one
+ * array in program order, operands before users. A module is a list of named graphs over one dim table and one arena.
+ * Nothing here is ever edited in place: a pass builds a new graph (rebuild.h). Relies on base, dtype, dim. Never knows devices. */
+#ifndef KILN_IR_GRAPH_H
+#define KILN_IR_GRAPH_H
+
+#include "dim.h"
+#include "op.h"
+
+#define MAX_RANK 8
+
+typedef uint32_t Value;
+
+typedef struct Type {
+    uint8_t dtype; /* DType */
+    uint8_t rank;
+    Dim dim[MAX_RANK];
+} Type;
+
+typedef struct Attr { /* immutable, in the module's arena; layout per op as its row in ops.def says */
+    uint32_t len;
+    int64_t at[];     /* doubles as their bits (attr_f64) */
+} Attr;
+
+typedef struct Loc { /* where the user wrote it */
+    const char *file;
+    int line;
+} Loc;
+
+typedef struct Node {
+    uint16_t op;
+    uint16_t nin, nout;
+    const Value *in;
+    const Attr *attr;
+    Value out;          /* first result */
+    Loc loc;
+} Node;
+
+typedef struct ValueDef {
+    Type type;
+    uint32_t node;      /* who makes it */
+    uint32_t result;    /* which of its results */
+} ValueDef;
+
+typedef struct Module Module;
+
+typedef struct Graph {
+    Module *module;
+    const char *name;
+    uint32_t index;      /* in the module */
+    VEC(Node) node;
+    VEC(ValueDef) value; /* value.at[0] is the none value */
+    VEC(Value) param;
+    VEC(Value) result;
+} Graph;
+
+struct Module {
+    Arena *arena;        /* everything below lives here */
+    DimTable dims;
+    VEC(Graph *) graph;  /* graph.at[0] is the entry */
+};
+
+Module *module_new(Arena *arena);
+Graph *graph_new(Module *m, const char *name); /* appended to the module */
+
+static inline const Type *graph_type(const Graph *g, Value v) { return &g->value.at[v].type; }
+static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node.at[g->value.at[v].node]; }
+
+/* Appends one node; infers its result types. The attributes are copied. Returns the first result, 0 on a user mistake,
+ * which st then names (op, operand types, reason). Only appends: no sharing, no folding. */
+Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st);
+Value graph_param(Graph *g, const Type *type, Loc loc); /* appended; also listed in g->param */
+void graph_result(Graph *g, Value v);
+
+bool type_equal(const Type *a, const Type *b);
+Dim type_elements(DimTable *t, const Type *type);     /* DIM_BAD on overflow */
+size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap); /* f32[32,784] */
+uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand handles: for sharing */
+
+static inline double attr_f64(int64_t bits) { double d; memcpy(&d, &bits, sizeof d); return d; }
+static inline int64_t attr_of_f64(double d) { int64_t b; memcpy(&b, &d, sizeof b); return b; }
+
+#endif

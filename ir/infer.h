@@ -1,0 +1,31 @@
+/* infer: what type an op's results have, given its operands' types and attributes: the one place where shapes are checked, used by
+ * eager ops, tracing, passes and the verifier alike. Relies on graph. Rules: rules_*.c. */
+#ifndef KILN_IR_INFER_H
+#define KILN_IR_INFER_H
+
+#include "graph.h"
+
+#define MAX_RESULTS 64
+
+typedef struct Infer {
+    Module *module;     /* NULL in eager code: all dims constant, no regions */
+    Op op;
+    const Type *const *in;
+    uint32_t nin;
+    const int64_t *attr;
+    uint32_t nattr;
+    Type *out;          /* room for MAX_RESULTS */
+    uint32_t nout;      /* set by the rule */
+    Status *st;
+} Infer;
+
+/* False, and st names the op, its operand types and the reason, if the operands do not fit. */
+bool infer_types(Infer *inf);
+
+/* For rules: records "op: reason: f32[2,3] x i32[4]" and returns false. */
+bool infer_fail(Infer *inf, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* NumPy broadcasting of shapes only; false if they do not fit. */
+bool shape_broadcast(DimTable *t, const Type *a, const Type *b, Type *out);
+
+#endif

@@ -1,0 +1,17 @@
+/* target: plain facts that a backend states about what it compiles for, so that passes and lowering need not see it. */
+#ifndef KILN_IR_TARGET_H
+#define KILN_IR_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Target {
+    const char *name;         /* "cpu", "cuda" */
+    uint32_t vector_bytes;    /* of one register: 32 for AVX2, 16 for SSE/NEON, 4 for none */
+    uint32_t row_cache_bytes; /* a row up to this size may be kept near the core between stages */
+    bool fma;                 /* mad rounds once */
+    bool blas;                /* contractions may go to a BLAS through the host table */
+    bool threads;             /* kernels may be split into chunks through the host table */
+} Target;
+
+#endif

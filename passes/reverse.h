@@ -1,0 +1,26 @@
+/* reverse: the one reverse-mode walk. Relies on ir/emit.h. It serves a tape in eager code, a tape inside a trace and the bodies of
+ * regions alike; what differs is the Emit. */
+#ifndef KILN_PASSES_REVERSE_H
+#define KILN_PASSES_REVERSE_H
+
+#include "../ir/emit.h"
+
+typedef struct Reverse {
+    Emit *e;
+    const Graph *g;            /* may be appended to by e while the walk runs */
+    uint32_t first, last;      /* nodes [first, last) are walked, backwards */
+    const Value *y, *seed;     /* outputs and their cotangents (0: ones) */
+    uint32_t ny;
+    const Value *x;            /* what is asked for; a value may stand twice */
+    uint32_t nx;
+    Value *dx;                 /* out: cotangents; 0 where unconnected */
+    Arena *scratch;
+    Status *st;
+    void *user;                /* to Vjp.user */
+    void (*node)(void *user, uint32_t node); /* called before each node that is differentiated; may be NULL */
+} Reverse;
+
+/* Sums cotangents in walk order; asks a rule only for operands that lead to an x. */
+bool reverse_walk(Reverse *r);
+
+#endif

@@ -1,0 +1,33 @@
+/* status: recording what went wrong in the world. And the last words of a debug build.
+ * Relies on base.h alone. Never allocates, so it can speak of exhausted memory. */
+#include "base.h"
+
+#include <stdio.h>
+
+bool status_failv(Status *st, StatusCode code, const char *format, va_list args)
+{
+    if (st == NULL || st->code != ST_OK) return false;
+    CHECK(code != ST_OK);
+    int n = vsnprintf(st->text, sizeof st->text, format, args);
+    if (n < 0) st->text[0] = '\0';
+    if (n >= (int)sizeof st->text) memcpy(st->text + sizeof st->text - 4, "...", 4);
+    st->code = code;
+    return false;
+}
+
+bool status_fail(Status *st, StatusCode code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    status_failv(st, code, format, args);
+    va_end(args);
+    return false;
+}
+
+#ifdef KILN_DEBUG
+void check_failed(const char *what, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+    abort();
+}
+#endif

@@ -1,0 +1,267 @@
+/* threads: parallel-for over chunks. Relies on base.h, POSIX threads and the Linux futex. Never waits for a worker that has
+ * not begun: the caller does the work itself meanwhile, and only workers that joined are waited for.
+ *
+ * One job at a time. `gate` holds the open bit and the number of workers inside. The caller writes the job, opens the gate and
+ * raises `epoch` to call the workers; they join while it is open and take chunks from `next`. When no chunk is left the caller
+ * shuts the gate and waits until the last worker inside has gone. A late worker finds it shut, and a worker that comes so late
+ * that it meets the next job joins that one properly.
+ *
+ * After fork() the child has no workers; its runs then simply do all chunks in the caller. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "threads.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOST_THREADS 1024
+#define SPIN_NS 60000
+#define OPEN ((uint32_t)1 << 31)
+#define PARKED ((uint32_t)1 << 30) /* the caller sleeps until the last worker leaves */
+#define INSIDE (PARKED - 1)
+
+struct ThreadPool {
+    int count;   /* the caller included */
+    bool spin;   /* there is a core for each of us */
+    pid_t maker; /* the process that has the workers */
+    ParallelFor hook;
+    void *hook_user;
+    atomic_bool stop;
+    atomic_flag busy;
+    /* The job: written while the gate is shut and empty. */
+    ChunkFn fn;
+    void *arg;
+    int64_t n, grain;
+    uint64_t chunks;
+    _Alignas(64) atomic_uint_fast64_t next;
+    _Alignas(64) atomic_uint gate;
+    _Alignas(64) atomic_uint epoch;
+    atomic_uint sleepers;
+    pthread_t worker[]; /* count - 1 */
+};
+
+static size_t pool_bytes(int threads)
+{
+    return sizeof(ThreadPool) + ((size_t)threads - 1) * sizeof(pthread_t);
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------------- */
+
+static void futex_wait(atomic_uint *word, uint32_t expected)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(atomic_uint *word, int how_many)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
+}
+
+static void breathe(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Spins until (word & mask) differs from value, for a while. Returns whether it does. */
+static bool spin_while(const ThreadPool *p, const atomic_uint *word, uint32_t mask, uint32_t value)
+{
+    if (!p->spin) return (atomic_load_explicit(word, memory_order_acquire) & mask) != value;
+    int64_t until = now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if ((atomic_load_explicit(word, memory_order_acquire) & mask) != value) return true;
+            breathe();
+        }
+    } while (now_ns() < until);
+    return false;
+}
+
+/* ---- workers ----------------------------------------------------------------------------------------------- */
+
+static void do_chunk(ChunkFn fn, void *arg, int64_t n, int64_t grain, int64_t index)
+{
+    int64_t lo = index * grain;
+    fn(arg, lo, grain < n - lo ? lo + grain : n);
+}
+
+static void do_chunks(ThreadPool *p)
+{
+    ChunkFn fn = p->fn;
+    void *arg = p->arg;
+    int64_t n = p->n, grain = p->grain;
+    uint64_t chunks = p->chunks, i;
+    while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < chunks)
+        do_chunk(fn, arg, n, grain, (int64_t)i);
+}
+
+static void help(ThreadPool *p)
+{
+    uint32_t gate = atomic_load_explicit(&p->gate, memory_order_relaxed);
+    do {
+        if ((gate & OPEN) == 0) return;
+    } while (!atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + 1, memory_order_acquire,
+                                                    memory_order_relaxed));
+    do_chunks(p);
+    gate = atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
+    if (gate == (PARKED | 1)) futex_wake(&p->gate, 1);
+}
+
+static void await_epoch(ThreadPool *p, uint32_t seen)
+{
+    if (spin_while(p, &p->epoch, UINT32_MAX, seen)) return;
+    /* Announced before the kernel compares `epoch`, so the caller, who raises it before it looks here, misses nobody. */
+    atomic_fetch_add(&p->sleepers, 1);
+    while (atomic_load(&p->epoch) == seen)
+        futex_wait(&p->epoch, seen);
+    atomic_fetch_sub(&p->sleepers, 1);
+}
+
+static void *work(void *arg)
+{
+    ThreadPool *p = arg;
+    for (uint32_t seen = 0;;) {
+        await_epoch(p, seen);
+        seen = atomic_load(&p->epoch);
+        if (atomic_load(&p->stop)) return NULL;
+        help(p);
+    }
+}
+
+static void call_workers(ThreadPool *p, uint64_t useful)
+{
+    atomic_fetch_add(&p->epoch, 1);
+    uint64_t sleepers = atomic_load(&p->sleepers);
+    if (sleepers != 0) futex_wake(&p->epoch, (int)MIN_OF(sleepers, useful));
+}
+
+/* ---- the pool ------------------------------------------------------------------------------------------------- */
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more cores than a cpu_set_t has bits */
+    return online > 0 ? (int)MIN_OF(online, MOST_THREADS) : 1;
+}
+
+/* Signals are for the program's own threads. */
+static void start_workers(ThreadPool *p, int threads)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    while (p->count < threads && pthread_create(&p->worker[p->count - 1], NULL, work, p) == 0)
+        p->count++;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+ThreadPool *threads_new(int threads)
+{
+    int cores = usable_cores();
+    if (threads <= 0) threads = cores;
+    threads = MIN_OF(threads, MOST_THREADS);
+    ThreadPool *p = mem_alloc_aligned(pool_bytes(MOST_THREADS), _Alignof(ThreadPool));
+    if (p == NULL) return NULL;
+    memset(p, 0, sizeof *p);
+    atomic_flag_clear(&p->busy);
+    p->count = 1;
+    p->spin = threads <= cores;
+    p->maker = getpid();
+    start_workers(p, threads);
+    return p;
+}
+
+void threads_free(ThreadPool *p)
+{
+    if (p == NULL) return;
+    atomic_store(&p->stop, true);
+    call_workers(p, MOST_THREADS);
+    for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++)
+        pthread_join(p->worker[i], NULL);
+    mem_free_aligned(p, pool_bytes(MOST_THREADS), _Alignof(ThreadPool));
+}
+
+int threads_count(const ThreadPool *p)
+{
+    return p->count;
+}
+
+void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user)
+{
+    p->hook = hook;
+    p->hook_user = user;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+static void await_workers(ThreadPool *p)
+{
+    uint32_t gate = atomic_fetch_and_explicit(&p->gate, ~OPEN, memory_order_acquire) & ~OPEN;
+    while (gate != 0 && !spin_while(p, &p->gate, INSIDE, gate & INSIDE)) {
+        if (!atomic_compare_exchange_strong(&p->gate, &gate, gate | PARKED)) continue;
+        futex_wait(&p->gate, gate | PARKED);
+        gate = atomic_fetch_and_explicit(&p->gate, ~PARKED, memory_order_acquire) & ~PARKED;
+    }
+}
+
+static void run_parallel(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain, uint64_t chunks)
+{
+    p->fn = fn;
+    p->arg = arg;
+    p->n = n;
+    p->grain = grain;
+    p->chunks = chunks;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->gate, OPEN, memory_order_release);
+    call_workers(p, chunks - 1);
+    do_chunks(p);
+    await_workers(p);
+}
+
+typedef struct HookJob {
+    ChunkFn fn;
+    void *arg;
+    int64_t n, grain;
+} HookJob;
+
+static void hook_task(void *arg, int64_t index)
+{
+    const HookJob *job = arg;
+    do_chunk(job->fn, job->arg, job->n, job->grain, index);
+}
+
+void threads_run(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain)
+{
+    if (n <= 0) return;
+    if (grain < 1) grain = 1;
+    int64_t chunks = (n - 1) / grain + 1;
+    bool alone = chunks == 1 || (p->count == 1 && p->hook == NULL);
+    if (alone || atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire)) {
+        for (int64_t i = 0; i < chunks; i++)
+            do_chunk(fn, arg, n, grain, i);
+        return;
+    }
+    if (p->hook != NULL)
+        p->hook(p->hook_user, hook_task, &(HookJob){fn, arg, n, grain}, chunks);
+    else
+        run_parallel(p, fn, arg, n, grain, (uint64_t)chunks);
+    atomic_flag_clear_explicit(&p->busy, memory_order_release);
+}

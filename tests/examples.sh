@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Runs examples of docs/examples/ (all, or those named) plainly and again with KILN_RETRACE=1: each must exit 0 and, where
+# NAME.expected lies beside the source, print exactly that. TAP on stdout. Relies on the built programs; builds nothing.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$build}
+scratch=$build/examples/run
+mkdir -p "$scratch"
+export TMPDIR=$PWD/$scratch
+
+if [ $# -eq 0 ]; then
+    for source in docs/examples/*.c docs/examples/*.cc; do
+        [ -f "$source" ] || continue
+        name=${source##*/}
+        set -- "$@" "${name%.*}"
+    done
+fi
+n=0 failed=0
+judge() # name way [environment]
+{
+    local name=$1 way=$2 out=$scratch/$1.$2.out err=$scratch/$1.$2.err status
+    shift 2
+    n=$((n + 1))
+    env "$@" "$build/examples/$name" >"$out" 2>"$err" </dev/null
+    status=$?
+    if [ $status -eq 77 ]; then
+        echo "skip: $(tail -n 1 "$out")"
+        echo "ok $n # SKIP $name $way"
+        return
+    fi
+    if [ $status -eq 0 ] && { [ ! -f "docs/examples/$name.expected" ] || diff -u "docs/examples/$name.expected" "$out"; }; then
+        echo "ok $n - $name $way"
+        return
+    fi
+    failed=$((failed + 1))
+    echo "not ok $n - $name $way"
+    echo "# exit status $status; $way: KILN_LIBDIR=$build $* $build/examples/$name"
+    tail -n 30 "$err" | sed 's/^/# /'
+}
+echo "1..$((2 * $#))"
+for name; do
+    judge "$name" plain KILN_RETRACE=
+    judge "$name" retrace KILN_RETRACE=1
+done
+[ $failed -eq 0 ]

@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# The house rules that a machine can check: which folder may include what (docs/design.md, section 1), which foreign
+# headers stand where, who may allocate, lengths of files and functions, public headers that compile alone.
+# Prints one line per breach, FILE:LINE: what. TAP on stdout. Relies on bash, awk and the compilers.
+set -u
+cd "${1:-$(dirname "$0")/..}" || exit 1
+CC=${CC:-cc} CXX=${CXX:-c++}
+n=0 failed=0
+verdict() # name, breaches as text
+{
+    n=$((n + 1))
+    if [ -z "$2" ]; then
+        echo "ok $n - $1"
+    else
+        failed=$((failed + 1))
+        echo "not ok $n - $1"
+        printf '%s\n' "$2" | sed 's/^/# /'
+    fi
+}
+
+mapfile -t sources < <(find include frontend ir passes codegen runtime -type f \
+    \( -name '*.c' -o -name '*.h' -o -name '*.def' -o -name '*.inc' \) 2>/dev/null | sort)
+mapfile -t all < <(printf '%s\n' "${sources[@]}"; find tests docs/examples -type f \
+    \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) 2>/dev/null | sort)
+
+# ---- the include table: FILE:LINE: what, for each #include that the row of its folder does not allow -----------
+includes()
+{
+    awk '
+    function folder(f) { sub(/\/[^\/]*$/, "", f); return f }
+    # Resolves "x/../y" textually.
+    function normal(p,   part, i, k, m, out) {
+        m = split(p, part, "/"); k = 0
+        for (i = 1; i <= m; i++) {
+            if (part[i] == "." || part[i] == "") continue
+            if (part[i] == ".." && k > 0) k--
+            else out_at[++k] = part[i]
+        }
+        out = ""
+        for (i = 1; i <= k; i++) out = out (i > 1 ? "/" : "") out_at[i]
+        return out
+    }
+    function exists(f,   line, r) { r = (getline line < f); close(f); return r >= 0 }
+    function ground(f) { return f ~ /^runtime\/(base|dtype)\.(h|def)$/ }
+    # The members of the base family beyond base and dtype themselves may include only base and dtype.
+    function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison)[^\/]*$/ }
+    function backend(f) { return match(f, /^codegen\/[a-z0-9_]+\//) ? substr(f, 1, RLENGTH) : "" }
+    function allowed(from, to,   b) {
+        if (from ~ /^include\//) return to ~ /^include\/kiln\//
+        if (is_ground(from)) return ground(to) || folder(to) == "runtime" && is_ground(to)
+        if (from ~ /^runtime\//) return to ~ /^runtime\//
+        if (from ~ /^ir\//) return to ~ /^ir\// || ground(to)
+        if (from ~ /^passes\//) return to ~ /^(passes|ir)\// || ground(to)
+        if (from ~ /^codegen\//) {
+            b = backend(to)
+            if (b != "") return b == backend(from)
+            return to ~ /^(codegen|ir|runtime)\//
+        }
+        if (from ~ /^frontend\/nn\//) return to ~ /^(include\/kiln|frontend\/nn)\// || folder(to) == "frontend" || ground(to)
+        if (from ~ /^frontend\//) return backend(to) == ""
+        return 1
+    }
+    function breach(what) { print FILENAME ":" FNR ": " what }
+    FNR == 1 { cblas_seen = 0 }
+    /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
+        system_style = $0 ~ /</
+        name = $0
+        sub(/^[^<"]*[<"]/, "", name); sub(/[>"].*$/, "", name)
+        if (name ~ /^llvm(-c)?\//) {
+            if (FILENAME !~ /^codegen\/cpu\//) breach("LLVM header " name " outside codegen/cpu")
+            next
+        }
+        if (name ~ /^(cuda|nvrtc|cuda_[a-z_]+|cublas[A-Za-z_0-9]*|cudnn[a-z_]*|nccl)\.h$/) {
+            if (FILENAME !~ /^codegen\/cuda\//) breach("CUDA header " name " outside codegen/cuda")
+            next
+        }
+        if (name ~ /^(cblas|openblas[a-z_]*|lapacke?|f77blas)\.h$/) {
+            if (FILENAME ~ /^tests\/bench\//) next # the rival that the eager mode is measured against
+            if (FILENAME !~ /^codegen\//) breach("BLAS header " name " outside codegen")
+            else if (cblas_file != "" && cblas_file != FILENAME) breach("BLAS header " name " in a second file, beside " cblas_file)
+            cblas_file = FILENAME
+            next
+        }
+        if (name == "cmocka.h") {
+            if (FILENAME !~ /^tests\//) breach("cmocka.h outside tests")
+            next
+        }
+        target = ""
+        if (name == "kiln_config.h") next
+        if (name ~ /^kiln\//) target = "include/" name
+        else if (!system_style) {
+            target = normal(folder(FILENAME) "/" name)
+            if (!exists(target) && exists(normal(name))) target = normal(name)
+        }
+        if (target == "") next
+        if (FILENAME ~ /^docs\/examples\//) {
+            if (target !~ /^(include\/kiln|docs\/examples)\//) breach("an example includes " target)
+            next
+        }
+        if (!allowed(FILENAME, target)) breach(folder(FILENAME) " may not include " target)
+    }' "$@"
+}
+
+# ---- code without comments and literals, as FILE<TAB>LINE<TAB>TEXT ---------------------------------------------
+code()
+{
+    awk '
+    FNR == 1 { inside = 0 }
+    {
+        line = $0; out = ""
+        while (line != "") {
+            if (inside) {
+                if ((i = index(line, "*/")) == 0) { line = ""; break }
+                line = substr(line, i + 2); inside = 0; continue
+            }
+            if (!match(line, /["\047]|\/\*|\/\//)) { out = out line; break }
+            out = out substr(line, 1, RSTART - 1)
+            opener = substr(line, RSTART, RLENGTH)
+            line = substr(line, RSTART + RLENGTH)
+            if (opener == "//") break
+            if (opener == "/*") { inside = 1; out = out " "; continue }
+            out = out opener opener
+            while (line != "") {
+                c = substr(line, 1, 1)
+                if (c == "\\") { line = substr(line, 3); continue }
+                line = substr(line, 2)
+                if (c == opener) break
+            }
+        }
+        print FILENAME "\t" FNR "\t" out
+    }' "$@"
+}
+
+allocations()
+{
+    code "$@" | awk -F '\t' '
+        $1 ~ /^(runtime|codegen\/cuda|tests|docs\/examples)\// { next }
+        $3 ~ /(^|[^A-Za-z0-9_.>])(malloc|calloc|realloc|reallocarray|free|aligned_alloc|posix_memalign|strdup|strndup|asprintf|vasprintf)[ \t]*\(/ {
+            print $1 ":" $2 ": memory comes from runtime/base (mem_alloc, arenas), not from the C library"
+        }'
+}
+
+lengths()
+{
+    awk '
+    function finish() { if (last != "" && lines > 500 && last !~ /\.def$/ && last !~ /^include\//) print last ":" lines ": file of " lines " lines, 500 are allowed" }
+    FNR == 1 { finish(); last = FILENAME; start = 0 }
+    { lines = FNR }
+    /^[A-Za-z_].*\)[ \t]*\{[ \t]*$/ || /^\{/ { start = FNR }
+    /^\}/ {
+        if (start && FNR - start + 1 > 70 && FILENAME ~ /\.c$|\.h$|\.cc$/)
+            print FILENAME ":" start ": function of " FNR - start + 1 " lines, 70 are allowed"
+        start = 0
+    }
+    END { finish() }' "$@"
+}
+
+alone() # compiler language-standard language header
+{
+    local text
+    text=$(printf '#include <kiln/%s>\n' "${4##*/}" |
+        $1 "-std=$2" -x "$3" -Iinclude -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only - 2>&1) ||
+        printf '%s does not compile alone with %s as %s:\n%s\n' "$4" "$1" "$2" "$(printf '%s\n' "$text" | head -n 8)"
+}
+publics()
+{
+    local header c cxx
+    for header in include/kiln/*.h; do
+        [ -f "$header" ] || continue
+        for c in "$CC" clang; do
+            command -v ${c%% *} >/dev/null 2>&1 && alone "$c" c11 c "$header"
+        done
+        for cxx in "$CXX" clang++; do
+            command -v ${cxx%% *} >/dev/null 2>&1 && alone "$cxx" c++17 c++ "$header"
+        done
+    done
+    return 0
+}
+
+echo 1..4
+verdict 'includes go down only' "$(includes "${all[@]}")"
+verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
+verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
+verdict 'public headers compile alone as C11 and C++17' "$(publics)"
+[ $failed -eq 0 ]

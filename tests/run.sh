@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Runs tests: cmocka programs, shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
+# examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
+# Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
+# Relies on bash, awk and coreutils. Never builds.
+#   BUILD (build), TEST_JOBS (2), TEST_TIMEOUT (120, seconds), TEST_WRAPPER (a command in front of each program)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export BUILD=${BUILD:-build}
+export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$BUILD} KILN_BUILD=$PWD/$BUILD
+export TEST_TIMEOUT=${TEST_TIMEOUT:-120} TEST_WRAPPER=${TEST_WRAPPER:-}
+export CMOCKA_MESSAGE_OUTPUT=TAP
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=tests/lsan.supp:print_suppressions=0}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=tests/tsan.supp:halt_on_error=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+logs=$BUILD/tests/logs
+
+# Counts the cases of one log: "passed failed skipped". A program that announced more cases than it reported, or failed
+# without naming a case, has failed cases. A log without TAP lines is one case, judged by the exit status.
+count()
+{
+    awk -v status="$2" '
+        /^1\.\.[0-9]+/ { planned += substr($0, 4) }
+        /ok [0-9]+ # SKIP/ { skipped++; next }
+        /not ok [0-9]+ - / { failed++; next }
+        /ok [0-9]+ - / { passed++ }
+        END {
+            if (planned + passed + failed + skipped == 0) {
+                if (status == 0) passed = 1
+                else if (status == 77) skipped = 1
+                else failed = 1
+            } else {
+                lost = planned - passed - failed - skipped
+                if (lost > 0) failed += lost
+                if (status != 0 && status != 77 && !failed) failed = 1
+            }
+            print passed + 0, failed + 0, skipped + 0
+        }' "$1"
+}
+
+# Why cases were skipped: lines "skip: reason" that the test printed, else its last line.
+reasons()
+{
+    grep -iE '^[# ]*skip(ped)?: ' "$1" | sed -E 's/^[# ]*[Ss][Kk][Ii][Pp]([Pp][Ee][Dd])?: //' | sort -u | grep . ||
+        { [ "$2" = 77 ] && grep . "$1" | tail -n 1; } || echo 'no reason given'
+}
+
+one()
+{
+    local test=$1 name log status passed failed skipped tallied
+    name=${test#"$BUILD"/} name=${name#tests/} name=${name//\//-}
+    log=$logs/$name.log
+    case $test in
+        *.sh) set -- bash "$test" ;;
+        */examples/*) set -- bash tests/examples.sh "$(basename "$test")" ;;
+        # shellcheck disable=SC2086
+        *) set -- $TEST_WRAPPER "./$test" ;;
+    esac
+    local began=$SECONDS
+    timeout -k 5 "$TEST_TIMEOUT" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    tallied=$(count "$log" $status)
+    read -r passed failed skipped <<<"$tallied"
+    echo "$tallied" >"$logs/$name.count"
+    {
+        if [ "$failed" -gt 0 ]; then
+            echo "FAILED  $name  ($failed of $((passed + failed + skipped)), exit status $status)"
+            case $status in 124 | 137) echo "    stopped: over the limit of $TEST_TIMEOUT s" ;; esac
+            # Enough to see the fault; the whole log stays beside.
+            { grep -v -E '^ok [0-9]+ - ' "$log" || true; } | tail -n 80 | sed 's/^/    /'
+            echo "    log: $log"
+        elif [ "$skipped" -gt 0 ]; then
+            echo "skipped $name  ($skipped of $((passed + failed + skipped)))"
+        else
+            printf 'ok      %s  (%d, %d s)\n' "$name" "$passed" $((SECONDS - began))
+        fi
+        if [ "$skipped" -gt 0 ]; then reasons "$log" $status | sed 's/^/    skip: /'; fi
+    } >"$logs/$name.report"
+    cat "$logs/$name.report"
+}
+
+if [ "${1:-}" = --one ]; then
+    one "$2"
+    exit 0
+fi
+
+rm -rf "$logs" && mkdir -p "$logs" || exit 1
+[ $# -gt 0 ] && printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-2}" bash tests/run.sh --one
+summary=$(cat "$logs"/*.count 2>/dev/null |
+    awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped", p, f, s }')
+reported=$(find "$logs" -name '*.count' | wc -l)
+failures=$(find "$logs" -name '*.report' -exec grep -l '^FAILED' {} + | sort)
+if [ -n "$failures" ]; then
+    echo
+    echo 'Failures:'
+    # shellcheck disable=SC2086
+    grep -h '^FAILED' $failures | sed 's/^/    /'
+fi
+if [ "$reported" -ne $# ]; then
+    echo "the runner lost $(($# - reported)) of $# tests"
+fi
+echo "$summary" | tee "$BUILD/tests/summary"
+[ -z "$failures" ] && [ "$reported" -eq $# ]
