@@ -29,6 +29,7 @@
 
 struct ThreadPool {
     int count;   /* the caller included */
+    int room;    /* threads asked for */
     bool spin;   /* there is a core for each of us */
     pid_t maker; /* the process that has the workers */
     ParallelFor hook;
@@ -178,11 +179,12 @@ ThreadPool *threads_new(int threads)
     int cores = usable_cores();
     if (threads <= 0) threads = cores;
     threads = MIN_OF(threads, MOST_THREADS);
-    ThreadPool *p = mem_alloc_aligned(pool_bytes(MOST_THREADS), _Alignof(ThreadPool));
+    ThreadPool *p = mem_alloc_aligned(pool_bytes(threads), _Alignof(ThreadPool));
     if (p == NULL) return NULL;
-    memset(p, 0, sizeof *p);
+    memset(p, 0, pool_bytes(threads));
     atomic_flag_clear(&p->busy);
     p->count = 1;
+    p->room = threads;
     p->spin = threads <= cores;
     p->maker = getpid();
     start_workers(p, threads);
@@ -196,7 +198,7 @@ void threads_free(ThreadPool *p)
     call_workers(p, MOST_THREADS);
     for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++)
         pthread_join(p->worker[i], NULL);
-    mem_free_aligned(p, pool_bytes(MOST_THREADS), _Alignof(ThreadPool));
+    mem_free_aligned(p, pool_bytes(p->room), _Alignof(ThreadPool));
 }
 
 int threads_count(const ThreadPool *p)
@@ -214,11 +216,14 @@ void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user)
 
 static void await_workers(ThreadPool *p)
 {
-    uint32_t gate = atomic_fetch_and_explicit(&p->gate, ~OPEN, memory_order_acquire) & ~OPEN;
-    while (gate != 0 && !spin_while(p, &p->gate, INSIDE, gate & INSIDE)) {
-        if (!atomic_compare_exchange_strong(&p->gate, &gate, gate | PARKED)) continue;
-        futex_wait(&p->gate, gate | PARKED);
-        gate = atomic_fetch_and_explicit(&p->gate, ~PARKED, memory_order_acquire) & ~PARKED;
+    uint32_t inside = atomic_fetch_and_explicit(&p->gate, ~OPEN, memory_order_acquire) & INSIDE;
+    while (inside != 0) {
+        if (spin_while(p, &p->gate, INSIDE, inside)) {
+            inside = atomic_load_explicit(&p->gate, memory_order_acquire);
+        } else if (atomic_compare_exchange_strong(&p->gate, &inside, inside | PARKED)) {
+            futex_wait(&p->gate, inside | PARKED);
+            inside = atomic_fetch_and_explicit(&p->gate, ~PARKED, memory_order_acquire) & INSIDE;
+        }
     }
 }
 
