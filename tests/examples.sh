@@ -35,12 +35,12 @@ judge() # name way [environment]
     fi
     failed=$((failed + 1))
     echo "not ok $n - $name $way"
-    echo "# exit status $status; $way: KILN_LIBDIR=$build $* $build/examples/$name"
+    echo "# exit status $status; $way: env KILN_LIBDIR=$build $* $build/examples/$name"
     tail -n 30 "$err" | sed 's/^/# /'
 }
 echo "1..$((2 * $#))"
 for name; do
-    judge "$name" plain KILN_RETRACE=
+    judge "$name" plain -u KILN_RETRACE
     judge "$name" retrace KILN_RETRACE=1
 done
 [ $failed -eq 0 ]
