@@ -1,7 +1,8 @@
 # Kiln's build. `make help` lists the targets. A new source file needs no edit here: folders decide.
 # Everything is built under $(BUILD); nothing else in the tree is written.
 
-VERSION   := 0.1.0
+# Stated once, in include/kiln/core.h.
+VERSION   := $(shell awk '/define KILN_VERSION_(MAJOR|MINOR|PATCH) / { v = v dot $$3; dot = "." } END { print v }' include/kiln/core.h)
 SOVERSION := 0
 
 BUILD        ?= build
@@ -33,7 +34,8 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 # ---- flags -----------------------------------------------------------------------------------------
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
-BLAS_CFLAGS := $(shell pkg-config --cflags openblas 2>/dev/null)
+# Where cblas.h is not on the compiler's own path, pkg-config knows it.
+BLAS_CFLAGS := $(shell printf '\043include <cblas.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 || pkg-config --cflags openblas 2>/dev/null)
 
 WARN    := -Wall -Wextra -Wshadow $(WERROR)
 NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
@@ -185,15 +187,16 @@ $(BUILD)/bench/%: tests/bench/%.c $(STATIC) $(BUILD)/.flags
 
 TEST_TIMEOUT ?= 120
 TEST_JOBS    ?= 2
-RUN = +BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
+RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN))
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)
 
+test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1)
-	@KILN_TEST_FULL=1 $(RUN:120=1200) $(TEST_ALL)
+	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL)
 
 layers: deps ## the include table, file and function lengths, public headers alone
 	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh
@@ -208,10 +211,11 @@ tsan: ## the core suite under the thread sanitizer
 test-core: deps $(PRODUCTS) $(CORE_BIN)
 	@$(RUN) $(CORE_BIN)
 
+valgrind: TEST_TIMEOUT := 900
 valgrind: deps $(PRODUCTS) $(CORE_BIN) ## the core suite under valgrind
-	@BUILD='$(BUILD)' NEED=valgrind CC='$(CC)' bash .ci/deps.sh
+	@NEED=valgrind $(DEPS)
 	@TEST_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --suppressions=tests/valgrind.supp' \
-		$(RUN:120=900) $(CORE_BIN)
+		$(RUN) $(CORE_BIN)
 
 mutants: all $(TEST_BIN) ## plant one-token faults and see that a test catches each
 	+@BUILD='$(BUILD)' CC='$(CC)' bash tests/mutants.sh
@@ -224,8 +228,9 @@ demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
 
 # ---- housekeeping ----------------------------------------------------------------------------------
+DEPS = CC='$(CC)' CXX='$(CXX)' LLVM_CONFIG='$(LLVM_CONFIG)' sh .ci/deps.sh
 deps: ## install what the build needs (Debian, Ubuntu), or say what is missing
-	@CC='$(CC)' CXX='$(CXX)' LLVM_CONFIG='$(LLVM_CONFIG)' sh .ci/deps.sh
+	@$(DEPS)
 
 D := $(DESTDIR)
 install: all ## install under $(DESTDIR)$(PREFIX)

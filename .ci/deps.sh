@@ -27,9 +27,12 @@ else
 fi
 has ${CXX%% *} || need "a C++ compiler ($CXX)" g++
 has pkg-config || need pkg-config pkg-config
-llvm=
-[ -n "$LLVM_CONFIG" ] && llvm=$($LLVM_CONFIG --includedir 2>/dev/null)
-if [ -z "$llvm" ] || [ ! -f "$llvm/llvm-c/Core.h" ]; then need 'LLVM 19 or newer with its C headers' llvm-19-dev; fi
+llvm_fits()
+{
+    [ -n "$LLVM_CONFIG" ] && version=$($LLVM_CONFIG --version 2>/dev/null) && [ "${version%%.*}" -ge 19 ] &&
+        [ -f "$($LLVM_CONFIG --includedir)/llvm-c/Core.h" ]
+}
+llvm_fits || need 'LLVM 19 or newer with its C headers' llvm-19-dev
 for tool in ${NEED:-}; do
     has "$tool" || need "$tool" "$tool"
 done
