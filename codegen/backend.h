@@ -1,0 +1,37 @@
+/* backend: what a code generator offers, behind one narrow struct; backends.c lists them, one line each. Absent is NULL. */
+#ifndef KILN_CODEGEN_BACKEND_H
+#define KILN_CODEGEN_BACKEND_H
+
+#include "program.h"
+
+typedef struct Compiled Compiled; /* the backend's own; immutable and re-entrant once made */
+
+/* What a stage produced, for KILN_DUMP: stage is "llvm", "asm", "cuda", "ptx". */
+typedef void DumpFn(void *user, const char *stage, const char *name, const char *text, size_t len);
+
+typedef struct CompileOptions {
+    DumpFn *dump;             /* NULL: nobody asked */
+    void *dump_user;
+    const char *want;         /* comma-separated stages that dump wants */
+    const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
+} CompileOptions;
+
+typedef struct Backend {
+    const char *name;
+    /* Facts of what it compiles for; false and st if this machine lacks what it needs. */
+    bool (*target)(Target *t, Status *st);
+    Compiled *(*compile)(const Program *p, const CompileOptions *o, Status *st);
+    EntryFn *(*entry)(const Compiled *c);
+    size_t (*code_bytes)(const Compiled *c);
+    void (*release)(Compiled *c);
+    /* A relocatable object whose one public symbol is `symbol`, with the entry ABI of program.h, into *bytes (mem_alloc'd, *len). NULL: not offered. */
+    bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, void **bytes, size_t *len, Status *st);
+    /* One line on itself for `kiln info`. */
+    void (*describe)(char *buf, size_t cap);
+} Backend;
+
+/* The backend by name, loaded at first use (the LLVM one lives in a module of its own); NULL and st if absent. */
+const Backend *backend_get(const char *name, Status *st);
+typedef const Backend *BackendExport(void); /* kiln_llvm_backend */
+
+#endif

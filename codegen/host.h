@@ -1,0 +1,30 @@
+/* host: the small table through which compiled code reaches what it cannot contain. The JIT's caller fills it; ahead-of-time code with
+ * one thread and no BLAS gets NULL. Frozen layout: append only. Relies on nothing; ahead-of-time headers restate it. */
+#ifndef KILN_CODEGEN_HOST_H
+#define KILN_CODEGEN_HOST_H
+
+#include <stdint.h>
+
+typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi);
+
+/* One (batched) contraction; strides in elements. */
+typedef struct HostContract {
+    int32_t type;                  /* DType: f32, f64 (f16, bf16 through f32) */
+    int32_t nbatch;
+    int64_t batch[8], m, n, k;
+    const void *a, *b;
+    void *c;                       /* contiguous [batch..., m, n] */
+    int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
+} HostContract;
+
+typedef struct KilnHost {
+    void *ctx;
+    /* fn over [0, n) in chunks of grain, on as many threads as there are. */
+    void (*run)(const struct KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
+    /* The one contraction routine that eager and compiled code share: BLAS or own kernel by extents only. 0, or a StatusCode. */
+    int32_t (*contract)(const struct KilnHost *h, const HostContract *c);
+} KilnHost;
+
+typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);
+
+#endif

@@ -1,0 +1,100 @@
+/* kernel: the form between graph and machine. A kernel says *what* is computed over *axes*, from *streams*, in *stages*; the few
+ * fields called schedule say *how*. Emitters (cpu, cuda) print it and decide nothing. Relies on ir. Never knows LLVM or CUDA.
+ *
+ * For every point of the parallel axes (all but `sweep`), the stages run one after the other. A stage either runs once for that point, or
+ * sweeps the one sweep axis. Its instructions form a straight line; it ends in stores and reductions; what it reduced, later stages read
+ * with I_REDUCED. Softmax is three stages (max; sum of exp; store), a loop nest is one, a column sum two (sweep; store).
+ *
+ * ABI of the compiled kernel:  void k(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi)
+ * buf: the kernel's own buffers (Kernel.nbuf of them); dim: the program's run-time dims; [lo, hi): part of the chunk axis. */
+#ifndef KILN_CODEGEN_KERNEL_H
+#define KILN_CODEGEN_KERNEL_H
+
+#include "../ir/graph.h"
+
+#define KERNEL_AXES 12
+
+typedef enum InstrKind {
+    I_CONST,   /* value */
+    I_PRIM,    /* prim over a, b, c; for cvt/bits/floatbits `type` is the result's */
+    I_CALL,    /* libm in double: ref = MathFn over a (, b); only type f64 */
+    I_LOAD,    /* ref = stream; f16 and bf16 arrive as f32 */
+    I_AXIS,    /* ref = axis: its index, i64 */
+    I_DIM,     /* ref = index into Program.dim: its run-time value, i64 */
+    I_REDUCED  /* ref = reduction of an earlier stage */
+} InstrKind;
+
+typedef struct Instr {
+    uint8_t kind;     /* InstrKind */
+    uint8_t prim;     /* Prim */
+    uint8_t type;     /* DType of the result: a compute type (never f16, bf16) */
+    bool sweeps;      /* depends on the sweep axis: inside its loop; else once per point, before the loop */
+    bool lanes;       /* differs along the vector axis: a vector; else a scalar */
+    int32_t a, b, c;  /* earlier instructions, -1 none */
+    uint32_t ref;
+    Scalar value;
+} Instr;
+
+/* Where elements lie: offset(element) = base + sum over axes of coef[axis] * index + (dyn >= 0: the value of that i64 instruction). */
+typedef struct Stream {
+    uint32_t buf;      /* kernel buffer; or STREAM_ROW | r: row cache r, indexed by the sweep axis */
+    uint8_t type;      /* DType in memory */
+    Dim base, coef[KERNEL_AXES];
+    int32_t dyn;       /* -1 none */
+    int32_t guard;     /* bool instruction: access only where it holds (a load elsewhere gives 0); -1: always */
+} Stream;
+#define STREAM_ROW 0x80000000u
+
+typedef enum ReduceKind { R_SUM, R_PROD, R_MAX, R_MIN, R_ARGMAX, R_ARGMIN } ReduceKind;
+typedef enum ReduceOrder {
+    ORDER_INDEX,   /* in order of the index */
+    ORDER_LANES,   /* blocks of 4096, 32 lanes, pairwise halves (docs/numerics.md) */
+    ORDER_RUNTIME  /* LANES if the sweep extent is >= 32 when it runs, else INDEX */
+} ReduceOrder;
+#define REDUCE_LANES 32
+#define REDUCE_BLOCK 4096
+
+typedef struct Reduction {
+    uint8_t kind;      /* ReduceKind; identity: 0, 1, lowest (-inf), highest (+inf); max and min let NaN win, as ops max and min */
+    uint8_t type;      /* DType of what is reduced; ARG*: the result is i64 */
+    uint8_t order;     /* ReduceOrder */
+    int32_t value;     /* instruction of its stage */
+} Reduction;
+
+typedef struct Store {
+    uint32_t stream;
+    int32_t value;     /* instruction; f16 and bf16 are rounded on the way out */
+    bool add;          /* adds to what lies there (scatter), in order of the sweep */
+} Store;
+
+typedef struct Stage {
+    bool sweep;                   /* runs over the sweep axis; else once per point */
+    uint32_t first, last;         /* instructions [first, last); operands may be of earlier stages only if those do not sweep */
+    uint32_t first_reduction, last_reduction;
+    uint32_t first_store, last_store;
+} Stage;
+
+typedef struct Kernel {
+    const char *name;
+    uint32_t naxis;
+    Dim extent[KERNEL_AXES];
+    int8_t sweep;                 /* axis, -1 none */
+    uint32_t nbuf, ninstr, nstream, nreduction, nstore, nstage, nrow;
+    bool *writes;                 /* per buffer */
+    Instr *instr;
+    Stream *stream;
+    Reduction *reduction;
+    Store *store;
+    Stage *stage;
+    uint8_t *row_type;            /* per row cache: DType; its length is the sweep extent (constant) */
+    uint64_t hash;                /* of all that an emitter reads, names excepted: equal kernels are compiled once */
+    /* schedule */
+    int8_t vector;                /* axis that lanes run along: the sweep axis or a parallel one, -1: scalar code */
+    int8_t chunk;                 /* parallel axis that [lo, hi) is part of; -1: a single point, called with [0, 1) */
+    uint8_t unroll;               /* vectors per step of the vector axis */
+    int64_t cost;                 /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
+} Kernel;
+
+void kernel_print(Text *out, const Kernel *k, const DimTable *dims);
+
+#endif

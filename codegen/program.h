@@ -1,0 +1,85 @@
+/* program: a compiled function as a structured list of steps over buffers; cpu emits it whole as one entry, ref-like walkers and cuda
+ * step through it. Relies on kernel, contract, host. Never knows LLVM, CUDA or the front end.
+ *
+ * ABI of the compiled entry:  int32_t entry(void *const *buf, const int64_t *dim, void *work, const KilnHost *host)
+ * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of Program.symbol;
+ * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode. */
+#ifndef KILN_CODEGEN_PROGRAM_H
+#define KILN_CODEGEN_PROGRAM_H
+
+#include "host.h"
+#include "kernel.h"
+
+typedef enum BufKind {
+    BUF_INPUT,    /* index: parameter */
+    BUF_OUTPUT,   /* index: result */
+    BUF_TEMP,     /* offset: into the workspace */
+    BUF_SLICE     /* of buffer `of`: byte offset = loop index * stride (elements, Dim) * element size; loop: which enclosing loop step */
+} BufKind;
+
+typedef struct Buf {
+    uint8_t kind;
+    Type type;
+    uint32_t index;       /* INPUT, OUTPUT */
+    int64_t offset;       /* TEMP */
+    int64_t bytes;        /* upper bound */
+    uint32_t of, loop;    /* SLICE */
+    Dim stride;           /* SLICE */
+    uint32_t first, last; /* live range in steps, for the memory plan and reports */
+} Buf;
+
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP } StepKind;
+
+typedef struct Step {
+    uint8_t kind;
+    /* KERNEL */
+    uint32_t kernel;          /* into Program.kernel */
+    const uint32_t *buf;      /* kernel buffer -> program buffer */
+    /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
+    struct {
+        uint8_t type;
+        uint32_t nbatch;
+        Dim batch[MAX_RANK], m, n, k;
+        uint32_t a, b, c;     /* program buffers */
+        Dim a_base, b_base;
+        Dim a_batch[MAX_RANK], a_row, a_col, b_batch[MAX_RANK], b_row, b_col; /* c is contiguous */
+    } contract;
+    /* COPY: whole buffers of equal type */
+    uint32_t from, to;
+    /* LOOP: body runs trip times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if reverse */
+    uint32_t id;              /* the number that BUF_SLICE.loop names */
+    uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
+    Dim trip_dim;
+    uint32_t index;
+    bool reverse;
+    struct Step *body;
+    uint32_t nbody;
+} Step;
+
+typedef struct Program {
+    const char *name;
+    const Module *module;     /* for dims */
+    uint32_t ninput, noutput;
+    VEC(Buf) buf;             /* inputs, outputs, then the rest */
+    VEC(Kernel) kernel;       /* unique: equal hashes merged */
+    Step *step;
+    uint32_t nstep;
+    VEC(Dim) symbol;          /* the entry's dim argument, in order */
+    VEC(Dim) dim;             /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
+    int64_t workspace;        /* bytes */
+    int64_t moved;            /* bytes read and written by all steps at the upper bounds, loops counted once */
+    uint32_t launches;        /* kernels and contractions that one call runs (loops counted once) */
+} Program;
+
+#include "../ir/target.h"
+
+typedef struct LowerOptions {
+    Target target;
+    bool blas;                /* contractions go through the host table */
+} LowerOptions;
+
+/* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */
+Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Status *st);
+void program_print(Text *out, const Program *p);
+
+#endif
