@@ -127,17 +127,6 @@ static void trim(BufferPool *p, size_t most)
     }
 }
 
-static void keep_idle(BufferPool *p, Buffer *b)
-{
-    size_t idle = atomic_load_explicit(&p->idle_bytes, memory_order_relaxed);
-    if (UNLIKELY(b->bytes > p->keep)) {
-        destroy(p, b);
-        return;
-    }
-    if (UNLIKELY(idle > p->keep - b->bytes)) trim(p, p->keep - b->bytes);
-    push_idle(p, b);
-}
-
 /* ---- the stack that other threads use ------------------------------------------------------------------------ */
 
 static void push_returned(BufferPool *p, Buffer *b)
@@ -163,13 +152,29 @@ static Buffer *take_returned(BufferPool *p, Buffer *left_there)
     return atomic_exchange_explicit(&p->returned, left_there, memory_order_acquire);
 }
 
+/* The owner's: what others returned becomes idle. */
 static void drain(BufferPool *p)
 {
     for (Buffer *b = take_returned(p, NULL), *next; b != NULL; b = next) {
         next = b->next;
         atomic_fetch_sub_explicit(&p->returned_bytes, b->bytes, memory_order_relaxed);
-        keep_idle(p, b);
+        push_idle(p, b);
     }
+    trim(p, p->keep);
+}
+
+/* The owner's release. Older idle blocks give way to it. */
+static void keep_idle(BufferPool *p, Buffer *b)
+{
+    if (UNLIKELY(b->bytes > p->keep)) {
+        destroy(p, b);
+        return;
+    }
+    if (UNLIKELY(pool_idle_bytes(p) > p->keep - b->bytes)) {
+        drain(p);
+        trim(p, p->keep - b->bytes);
+    }
+    push_idle(p, b);
 }
 
 static Buffer *pop_returned(BufferPool *p, uint32_t class)
