@@ -1,0 +1,309 @@
+/* internal: the structures that the files of frontend/ share. The public face is include/kiln; the spine is compile.c.
+ * Relies on everything below through its narrow headers. Never includes a backend's folder, LLVM or CUDA. */
+#ifndef KILN_FRONTEND_INTERNAL_H
+#define KILN_FRONTEND_INTERNAL_H
+
+#include <kiln/kiln.h>
+#include <pthread.h>
+
+#include "../codegen/backend.h"
+#include "../codegen/eager/eager.h"
+#include "../ir/infer.h"
+#include "../runtime/buffer.h"
+#include "../runtime/threads.h"
+
+typedef struct Thread Thread;
+typedef struct Trace Trace;
+typedef struct Frame Frame;
+typedef struct Row Row;
+
+/* ---- tensors ------------------------------------------------------------------------------------------------------ */
+typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON } TensorState;
+
+struct kiln_tensor {
+    uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
+    bool contiguous;         /* eager */
+    bool in_scope;           /* linked in a scope's list */
+    uint32_t owners;         /* kiln_own minus kiln_release */
+    kiln *k;
+    Thread *home;            /* whose headers it came from */
+    uint64_t uid;            /* identity: never reused; aliases made by a tape share it */
+    Type type;
+    /* eager */
+    Buffer *buffer;
+    char *data;              /* element (0, ..., 0) */
+    int64_t stride[MAX_RANK]; /* elements */
+    uint64_t signature;      /* hash of dtype and dims; 0: not computed yet */
+    /* traced */
+    Frame *frame;            /* whose graph `value` is in; valid while trace_id is the running trace's */
+    uint64_t trace_id;
+    Value value;
+    /* bookkeeping */
+    kiln_tensor *prev, *next; /* scope list, or free list through next */
+    uint32_t scope;           /* index in the thread's scope stack */
+    Loc made, closed;
+};
+
+struct kiln_variable {
+    kiln *k;
+    char *name;
+    uint32_t id;              /* never reused within the engine */
+    bool local;               /* freed with its scope; gradients flow through assignments */
+    bool alive;
+    Type type;
+    kiln_tensor *value;       /* owned; eager */
+    kiln_tensor *local_value; /* local in eager code: the very tensor assigned, so that tapes see through; not a copy */
+    kiln_variable *prev, *next; /* of the engine */
+    kiln_variable *next_local;  /* of the scope */
+    Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
+    uint64_t trace_id;
+};
+
+/* ---- threads, scopes --------------------------------------------------------------------------------------------------- */
+typedef struct Scope {
+    uint64_t id;
+    kiln_tensor *tensors;    /* list head */
+    kiln_tape *tapes;
+    kiln_variable *locals;
+} Scope;
+
+struct Thread {
+    kiln *k;
+    Thread *next;            /* of the engine */
+    pthread_t self;
+    BufferPool *pool;
+    kiln_tensor *free;       /* headers */
+    struct Slab *slabs;
+    Scope *scope;            /* stack; scope[0] is the root and lives until close */
+    uint32_t scopes, scope_cap;
+    kiln_tape *tape;         /* innermost open tape */
+    uint32_t recording;      /* open tapes that record eager code */
+    Trace *trace;            /* innermost running trace; NULL: eager */
+    uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
+    void *work;              /* workspace for compiled calls */
+    size_t work_bytes;
+    bool work_busy;
+    kiln_failure failure;
+    char text[640];
+};
+
+struct kiln {
+    kiln_options options;
+    uint64_t serial;         /* of the process: what the thread cache compares */
+    ThreadPool *threads;
+    KilnHost host;
+    pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
+    Thread *thread_list;
+    kiln_variable *variables;
+    uint32_t next_variable;
+    kiln_function *functions;
+    Map definitions;         /* kiln_definition * -> kiln_function * */
+    kiln_tensor poison;      /* what failed calls return */
+    bool eager_only, retrace;
+    uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
+    struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
+    uint32_t ncustom, custom_cap;
+};
+
+typedef struct CustomGradient {
+    void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *);
+    void *user;
+} CustomGradient;
+
+/* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
+Thread *thread_of(kiln *k);
+Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
+uint64_t next_uid(void);
+
+/* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
+kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
+kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
+const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
+
+/* ---- tensor headers ------------------------------------------------------------------------------------------------------------ */
+kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
+/* Contiguous, allocated, not filled. The type's dims are constants. NULL: recorded. */
+kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
+kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
+kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v);
+kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x);  /* a second handle, same uid, in the innermost scope */
+kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x);   /* x itself, or a packed copy */
+void tensor_drop(kiln_tensor *x);                        /* the header goes if no scope and no owner holds it */
+void tensor_view(const kiln_tensor *x, View *v);
+uint64_t tensor_signature(kiln_tensor *x);
+static inline bool tensor_ok(const kiln_tensor *x) { return x && (x->state == TENSOR_EAGER || x->state == TENSOR_TRACED); }
+int64_t type_count(const Type *type);                    /* constant dims only */
+bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s, Type *out); /* checks everything; false: recorded */
+
+/* ---- operands ------------------------------------------------------------------------------------------------------------------- */
+/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like` (or of `shape`, if not NULL). NULL: recorded. */
+kiln_tensor *operand_tensor(Thread *t, kiln_site at, kiln_operand o, const Type *like);
+/* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or a thread
+ * could not be made. */
+Thread *operands_thread(const kiln_operand *o, int n);
+bool operand_is_number(kiln_operand o);
+/* Two operands promoted and broadcast against each other. False: recorded (op is for the text). */
+bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2]);
+kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number); /* checks that the dtype holds it */
+
+/* ---- the one door ------------------------------------------------------------------------------------------------------------------ */
+/* Runs the op now, or appends it to the running trace; open tapes record it. in: live tensors or poison (then out is poison).
+ * Returns out[0]; on failure records, fills out with poison. */
+kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                   kiln_tensor **out, uint32_t nout);
+kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr);
+kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr);
+/* The same with the tensors already checked: what gradients use while walking. */
+Module *module_of(Thread *t); /* the running trace's, for dims; NULL in eager code */
+kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape); /* x itself if equal; dtype kept */
+kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank);
+kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d);
+/* A dim as a scalar tensor of the dtype: a constant, or read when the function runs. */
+kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type);
+
+/* ---- traces ---------------------------------------------------------------------------------------------------------------------------- */
+typedef enum SourceKind { FROM_ARGUMENT, FROM_CAPTURE, FROM_LITERAL, FROM_VARIABLE } SourceKind;
+
+typedef struct Source {      /* of one input of the compiled function, in the order of the graph's parameters */
+    uint8_t kind;
+    uint32_t argument;
+    kiln_tensor *tensor;     /* CAPTURE: weak, checked by uid at each call; LITERAL: owned */
+    uint64_t uid;
+    kiln_variable *variable;
+    Type type;
+    Loc loc;                 /* where the body first used it */
+} Source;
+
+typedef struct Slot {        /* a variable's or local's value while a frame is traced */
+    kiln_variable *variable;
+    Value now;
+    Value entry;             /* the frame's parameter that holds the value at its start; 0: assigned before read */
+    bool assigned;
+    VEC(uint32_t) reads;     /* leaf nodes made by reads in a region */
+} Slot;
+
+struct Frame {               /* one graph being traced: the function's, or a region's inside it */
+    Trace *trace;
+    Frame *parent;           /* NULL: the function's own */
+    Graph *g;
+    Map captured;            /* parent frame: value -> parameter here; function frame: tensor uid -> value */
+    VEC(Slot) slot;
+    VEC(Value) outer;        /* region: the parent's value of each parameter, in order of g->param */
+    Loc loc;
+};
+
+struct Trace {
+    Trace *outer;            /* the trace that was running when this one began (a derived function compiled inside a trace) */
+    Thread *t;
+    uint64_t id;
+    uint64_t first_uid;      /* tensors with this uid or more were made by the body */
+    Arena *arena;
+    Module *module;
+    Frame *frame;            /* innermost */
+    VEC(Source) source;
+    Status st;
+};
+
+extern uint64_t trace_next_id(void);
+/* A traced tensor for operand x in the innermost frame; 0 after recording why not. */
+Value trace_value(Thread *t, kiln_site at, kiln_tensor *x);
+kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                         kiln_tensor **out, uint32_t nout);
+kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
+bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
+Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
+
+/* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
+typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
+    kiln_tensor header;      /* a copy of type, buffer (retained), strides, uid */
+    kiln_tensor *handle;     /* made when the gradient needs it */
+} TapeEntry;
+
+typedef struct TapeRead {    /* a variable read, or a watched tensor */
+    kiln_variable *variable; /* NULL: watched */
+    uint64_t uid;
+    Value leaf;
+} TapeRead;
+
+struct kiln_tape {
+    kiln *k;
+    Thread *t;
+    kiln_tape *outer;        /* of the thread: next outer open tape */
+    kiln_tape *next;         /* of its scope */
+    uint32_t scope;
+    bool persistent, recording, used, paused;
+    Loc loc;
+    Frame *frame;            /* opened inside a trace: where; NULL: eager */
+    uint64_t trace_id;
+    uint32_t first;          /* traced: first node of the frame's graph that belongs to it */
+    Arena arena;
+    Module *module;          /* eager: its own graph */
+    Graph *g;
+    Map by_uid;              /* eager: tensor uid -> value */
+    VEC(TapeEntry) entry;    /* eager: per value */
+    VEC(TapeRead) read;
+    char why[256];
+};
+
+/* Called by apply for eager ops while some tape records: nodes are added to each tape that tracks an operand. */
+void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                 kiln_tensor *const *out, uint32_t nout);
+void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* x is what the read returned */
+void tape_free(kiln_tape *tape);
+
+/* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
+struct Row {                 /* one compiled signature; immutable once published */
+    Row *next;
+    uint64_t key;
+    uint32_t narg;
+    Type *arg;               /* as traced: dims constant or symbols of `module` */
+    Source *source;          /* per input of the entry */
+    uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
+    Type *result;
+    kiln_variable **changed;
+    Module *module;          /* after the pipeline */
+    Program *program;
+    const Backend *backend;
+    Compiled *compiled;
+    EntryFn *entry;
+    Arena arena;
+    char *trace_text;        /* the graph as traced, for KILN_RETRACE */
+    uint32_t ops;
+    double trace_seconds, compile_seconds;
+    kiln_function *vjp;      /* derived on demand */
+};
+
+struct kiln_function {
+    kiln *k;
+    kiln_function *prev, *next;
+    kiln_body *body;
+    void *user;
+    void (*free_user)(void *user);
+    char *name;
+    kiln_function_options options;
+    uint32_t nspec;
+    Row *_Atomic rows;
+    pthread_mutex_t compiling;
+    kiln_function_statistics stats;
+    kiln_function *grad, *value_and_grad; /* derived, made once */
+    Loc loc;
+};
+
+/* compile.c, THE SPINE: the row for these arguments, traced and compiled now if need be. NULL: recorded. */
+Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
+/* Traces the body into a module of row->arena. With `texts` only for comparison, nothing is compiled. */
+bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row);
+/* Runs the row's code; out gets noutput tensors. */
+bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out);
+/* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
+bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
+int function_outputs(const kiln_function *f);
+void row_free(Row *row);
+
+static inline Loc loc_of(kiln_site at)
+{
+    Loc l = {at.file, at.line};
+    return l;
+}
+
+#endif
