@@ -76,9 +76,8 @@ TEST_SH  := $(filter-out tests/run.sh tests/examples.sh tests/mutants.sh tests/v
 EXAMPLE_C  := $(wildcard docs/examples/*.c)
 EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 BENCH_C    := $(wildcard tests/bench/*.c)
-# The core suite: what valgrind and the thread sanitizer run. Not test_dtype: it allocates nothing, and valgrind rounds
-# 64-bit integers to float twice.
-CORE_TESTS := test_base test_buffer test_threads test_scalar test_graph test_dim test_fold test_parse \
+# The core suite: what valgrind and the thread sanitizer run.
+CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_parse \
 	test_passes test_autodiff test_eager test_context test_tensor test_tape test_ops test_variable test_idx
 
 object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))

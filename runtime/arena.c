@@ -1,5 +1,5 @@
-/* arena: memory of one lifetime in growing blocks, with exhaustion as a jump to a border; and vectors in it.
- * Relies on base.h. Never frees a single piece, never returns NULL. */
+/* arena: memory of one lifetime in growing blocks, with exhaustion as a jump to a border; and
+ * vectors in it. Relies on base.h. Never frees a single piece, never returns NULL. */
 #include "base.h"
 #include "poison.h"
 
@@ -21,10 +21,7 @@ static _Noreturn void exhausted(Arena *a)
     longjmp(*a->border, 1);
 }
 
-void arena_init(Arena *a)
-{
-    *a = (Arena){0};
-}
+void arena_init(Arena *a) { *a = (Arena){0}; }
 
 void arena_free(Arena *a)
 {
@@ -45,7 +42,8 @@ static ArenaBlock *new_block(Arena *a, size_t bytes)
     return b;
 }
 
-/* A piece too large for the next regular block gets one of its own, and the open block stays open. */
+/* A piece too large for the next regular block gets one of its own, and the open block stays open.
+ */
 static void *alloc_slow(Arena *a, size_t bytes)
 {
     size_t regular = a->block != NULL ? MIN_OF(2 * a->block->bytes, LARGEST_BLOCK) : FIRST_BLOCK;

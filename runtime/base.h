@@ -126,8 +126,8 @@ void *vec_grow(Arena *a, void *at, uint32_t len, uint32_t *cap, size_t size);
      &(v)->at[(v)->len++])
 
 /* ---- hash map: 64-bit key -> 64-bit value, open addressing, arena or heap -----------------------------
- * Keys are full hashes or identities, any value; one entry per key. Equality beyond the key is the caller's (chain through the
- * value). */
+ * Keys are full hashes or identities, any value; one entry per key. Equality beyond the key is the caller's
+ * (chain through the value). */
 typedef struct MapSlot { uint64_t key, value; } MapSlot;
 typedef struct Map {
     Arena *arena; /* NULL: heap, freed by map_free */
@@ -138,8 +138,8 @@ typedef struct Map {
 uint64_t *map_get(const Map *m, uint64_t key);            /* NULL if absent */
 uint64_t *map_put(Map *m, uint64_t key, uint64_t value);  /* inserts or overwrites; heap maps: NULL on failure */
 bool map_remove(Map *m, uint64_t key);                    /* true if it was there */
-/* Walks all entries, in no order that means anything: start with *at = 0, false after the last. Nothing may be put or removed
- * on the way. */
+/* Walks all entries, in no order that means anything: start with *at = 0, false after the last. Nothing may be
+ * put or removed on the way. */
 bool map_next(const Map *m, uint32_t *at, MapSlot *out);
 void map_free(Map *m);
 

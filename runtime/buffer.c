@@ -1,9 +1,10 @@
-/* buffer: refcounted blocks, and the pools that hand them out again. A pooled Buffer header and its data stay together for
- * life. Relies on base.h and the Linux page hints. Never waits: the owner's lists need no lock, all others meet in a lock-free
- * stack.
+/* buffer: refcounted blocks, and the pools that hand them out again. A pooled Buffer header and its
+ * data stay together for life. Relies on base.h and the Linux page hints. Never waits: the owner's
+ * lists need no lock, all others meet in a lock-free stack.
  *
- * A pool's owner is the thread that made it. Only the owner touches `idle`. Everyone else returns blocks to, and takes blocks
- * from, the `returned` stack. It is only ever pushed to or taken whole, so there is no ABA. */
+ * A pool's owner is the thread that made it. Only the owner touches `idle`. Everyone else returns
+ * blocks to, and takes blocks from, the `returned` stack. It is only ever pushed to or taken whole,
+ * so there is no ABA. */
 #include "buffer.h"
 #include "poison.h"
 
@@ -27,11 +28,12 @@ struct BufferPool {
     atomic_size_t refs; /* one for the pool itself, one for each block in existence */
 };
 
-/* What `returned` holds when nothing may come back any more: a block that comes home then goes to the system. */
+/* What `returned` holds when nothing may come back any more: a block that comes home then goes to
+ * the system. */
 static Buffer closed_mark;
 #define CLOSED (&closed_mark)
 
-/* ---- size classes: multiples of 64 bytes up to 256, then four for each power of two --------------------- */
+/* ---- size classes: multiples of 64 bytes up to 256, then four for each power of two ---------- */
 
 static uint32_t class_of(size_t bytes)
 {
@@ -47,12 +49,9 @@ static size_t class_bytes(uint32_t class)
     return ((size_t)(class & 3) + 5) * BUFFER_ALIGN << (class / 4 - 1);
 }
 
-static size_t align_of(size_t bytes)
-{
-    return bytes >= HUGE_PAGE ? HUGE_PAGE : BUFFER_ALIGN;
-}
+static size_t align_of(size_t bytes) { return bytes >= HUGE_PAGE ? HUGE_PAGE : BUFFER_ALIGN; }
 
-/* ---- blocks from and to the system ------------------------------------------------------------------------ */
+/* ---- blocks from and to the system ----------------------------------------------------------- */
 
 static void unref_pool(BufferPool *p)
 {
@@ -70,7 +69,8 @@ static Buffer *create(BufferPool *p, uint32_t class)
         mem_free(b, sizeof *b);
         return NULL;
     }
-    if (bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
+    if (bytes >= HUGE_PAGE)
+        madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
     *b = (Buffer){.data = data, .bytes = bytes, .size_class = class, .pool = p};
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
     return b;
@@ -84,7 +84,7 @@ static void destroy(BufferPool *p, Buffer *b)
     unref_pool(p);
 }
 
-/* ---- the owner's lists -------------------------------------------------------------------------------------- */
+/* ---- the owner's lists ----------------------------------------------------------------------- */
 
 static bool is_owner(BufferPool *p)
 {
@@ -113,7 +113,8 @@ static Buffer *pop_idle(BufferPool *p, uint32_t class)
     return b;
 }
 
-/* Frees idle blocks, class after class from where the last trim stopped, until at most `most` bytes are idle. */
+/* Frees idle blocks, class after class from where the last trim stopped, until at most `most` bytes
+ * are idle. */
 static void trim(BufferPool *p, size_t most)
 {
     for (uint32_t tried = 0; tried <= CLASSES; tried++) {
@@ -127,7 +128,7 @@ static void trim(BufferPool *p, size_t most)
     }
 }
 
-/* ---- the stack that other threads use ------------------------------------------------------------------------ */
+/* ---- the stack that other threads use -------------------------------------------------------- */
 
 static void push_returned(BufferPool *p, Buffer *b)
 {
@@ -139,7 +140,8 @@ static void push_returned(BufferPool *p, Buffer *b)
     while (!full && top != CLOSED) {
         b->next = top;
         /* Once it is pushed, the pool may be gone. */
-        if (atomic_compare_exchange_weak_explicit(&p->returned, &top, b, memory_order_release, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(
+                &p->returned, &top, b, memory_order_release, memory_order_relaxed))
             return;
     }
     atomic_fetch_sub_explicit(&p->returned_bytes, bytes, memory_order_relaxed);
@@ -191,7 +193,7 @@ static Buffer *pop_returned(BufferPool *p, uint32_t class)
     return found;
 }
 
-/* ---- pools ---------------------------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 BufferPool *pool_new(size_t keep_bytes)
 {
@@ -222,7 +224,7 @@ size_t pool_idle_bytes(const BufferPool *p)
            atomic_load_explicit(&p->returned_bytes, memory_order_relaxed);
 }
 
-/* ---- buffers --------------------------------------------------------------------------------------------------- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 /* No block of this class is idle. Before giving up for want of memory, gives back what is. */
 static Buffer *new_slow(BufferPool *p, uint32_t class, bool owner)
@@ -281,5 +283,6 @@ void buffer_release(Buffer *b)
 {
     if (b == NULL) return;
     /* The only holder needs no locked instruction: nobody else is left who could retain. */
-    if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1) release_last(b);
+    if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+        release_last(b);
 }

@@ -21,10 +21,13 @@ typedef struct Buffer {
     struct Buffer *next;     /* in a free list */
 } Buffer;
 
-/* One per thread-state of an engine plus a shared one: no lock on the owner's fast path. Blocks return to the pool they
- * came from; a release on a foreign thread goes through a lock-free stack that the owner drains. */
+/* One per thread-state of an engine plus a shared one. The thread that makes a pool owns it and needs no lock;
+ * any other thread may use it as well, more slowly. Blocks return to the pool they came from; a release on a
+ * foreign thread goes through a lock-free stack that the owner drains. */
 BufferPool *pool_new(size_t keep_bytes); /* NULL on failure; idle memory above keep_bytes goes back to the system */
-void pool_free(BufferPool *p);           /* all its buffers must be back, or are orphaned and freed on their last release */
+/* Buffers still alive are freed on their last release, on whatever thread. Called by the owner, or once the owner has
+ * ceased to use pool and buffers; nobody may ask it for a buffer any more. NULL allowed. */
+void pool_free(BufferPool *p);
 size_t pool_idle_bytes(const BufferPool *p);
 
 /* At least `bytes` bytes (0 allowed), 64-byte aligned, not zeroed; blocks of 2 MiB and up are huge-page advised. NULL: no memory. */

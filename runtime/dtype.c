@@ -1,10 +1,12 @@
-/* dtype: facts of the element types, promotion, and one element at a time to and from double and int64; the 16-bit
- * floats. Relies on dtype.h. Never loops over tensors: kernels convert in bulk by themselves. */
+/* dtype: facts of the element types, promotion, and one element at a time to and from double and
+ * int64; the 16-bit floats. Relies on dtype.h. Never loops over tensors: kernels convert in bulk by
+ * themselves. */
 #include "dtype.h"
 
 const DTypeInfo dtype_info[DT_COUNT] = {
     [DT_NONE] = {"none", 0, DK_NONE, DT_NONE, 0, 0},
-#define DTYPE(name, c, bytes, kind, compute, lo, hi) [DT_##name] = {#name, bytes, DK_##kind, DT_##compute, lo, hi},
+#define DTYPE(name, c, bytes, kind, compute, lo, hi) \
+    [DT_##name] = {#name, bytes, DK_##kind, DT_##compute, lo, hi},
 #include "dtype.def"
 #undef DTYPE
 };
@@ -33,11 +35,12 @@ DType dtype_promote(DType a, DType b)
 DType dtype_parse(const char *name, size_t len)
 {
     for (int t = DT_NONE + 1; t < DT_COUNT; t++)
-        if (strlen(dtype_info[t].name) == len && memcmp(dtype_info[t].name, name, len) == 0) return (DType)t;
+        if (strlen(dtype_info[t].name) == len && memcmp(dtype_info[t].name, name, len) == 0)
+            return (DType)t;
     return DT_NONE;
 }
 
-/* ---- the 16-bit floats -------------------------------------------------------------------------------- */
+/* ---- the 16-bit floats ----------------------------------------------------------------------- */
 
 static uint32_t bits_of(float f)
 {
@@ -56,7 +59,8 @@ static float float_of(uint32_t u)
 float half_to_float(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
-    if (rest > 0x7c00) return float_of(sign | 0x7fc00000 | rest << 13); /* quiet, as the hardware makes it */
+    if (rest > 0x7c00)
+        return float_of(sign | 0x7fc00000 | rest << 13); /* quiet, as the hardware makes it */
     if (rest == 0x7c00) return float_of(sign | 0x7f800000);
     if (rest >= 0x0400) return float_of(sign | ((rest << 13) + (112u << 23)));
     return float_of(sign | bits_of((float)rest * 0x1p-24f));
@@ -82,7 +86,8 @@ uint16_t float_to_bf16(float f)
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-/* Rounds to odd: inexact results get an odd last bit, so that a second rounding to fewer bits is as good as one. */
+/* Rounds to odd: inexact results get an odd last bit, so that a second rounding to fewer bits is as
+ * good as one. */
 static float narrow_odd(double v)
 {
     float f = (float)v;
@@ -100,9 +105,10 @@ static double widen_odd(int64_t v)
     return v < 0 ? -(double)m : (double)m;
 }
 
-/* ---- one element ---------------------------------------------------------------------------------------- */
+/* ---- one element ----------------------------------------------------------------------------- */
 
-/* Out of range there is no right answer, but none may be undefined: the nearest end, NaN gives 0. */
+/* Out of range there is no right answer, but none may be undefined: the nearest end, NaN gives 0.
+ */
 static int64_t truncated(double v)
 {
     if (v >= 0x1p63) return INT64_MAX;
@@ -119,7 +125,8 @@ static uint64_t truncated_u64(double v)
 #define AS(c, at) (*(const c *)memcpy(&(c){0}, (at), sizeof(c)))
 #define PUT(c, at, v) memcpy((at), &(c){(c)(v)}, sizeof(c))
 
-#undef bool /* a macro in C11, which would expand in the rows' names on their way through CASE_BOOL */
+/* A macro in C11, which would expand in a row's name on its way through CASE_BOOL. */
+#undef bool
 
 /* One case for each integer row; the four floats are spelt out. */
 #define CASE_FLOAT(name, c)
@@ -130,7 +137,9 @@ static uint64_t truncated_u64(double v)
 double dtype_load_f64(DType t, const void *at)
 {
     switch (t) {
-#define CASE_INT(name, c) case DT_##name: return (double)AS(c, at);
+#define CASE_INT(name, c) \
+    case DT_##name:       \
+        return (double)AS(c, at);
 #include "dtype.def"
 #undef CASE_INT
     case DT_f16: return half_to_float(AS(uint16_t, at));
@@ -144,7 +153,9 @@ double dtype_load_f64(DType t, const void *at)
 int64_t dtype_load_i64(DType t, const void *at)
 {
     switch (t) {
-#define CASE_INT(name, c) case DT_##name: return (int64_t)AS(c, at);
+#define CASE_INT(name, c) \
+    case DT_##name:       \
+        return (int64_t)AS(c, at);
 #include "dtype.def"
 #undef CASE_INT
     default: return truncated(dtype_load_f64(t, at));
@@ -167,12 +178,17 @@ void dtype_store_f64(DType t, void *at, double v)
 void dtype_store_i64(DType t, void *at, int64_t v)
 {
     switch (t) {
-#define CASE_INT(name, c) case DT_##name: PUT(c, at, v); break;
+#define CASE_INT(name, c) \
+    case DT_##name:       \
+        PUT(c, at, v);    \
+        break;
 #undef CASE_BOOL
-#define CASE_BOOL(name, c) case DT_##name: PUT(c, at, v != 0); break;
+#define CASE_BOOL(name, c)  \
+    case DT_##name:         \
+        PUT(c, at, v != 0); \
+        break;
 #include "dtype.def"
 #undef CASE_INT
-    case DT_f32: PUT(float, at, v); break;
     case DT_f64: PUT(double, at, v); break;
     default: dtype_store_f64(t, at, widen_odd(v)); break;
     }

@@ -5,8 +5,8 @@
 #define FIRST_CAP 16
 #define LARGEST_CAP ((uint32_t)1 << 31)
 
-/* Key 0 marks an empty slot. The entry whose key is 0 lives beyond the table, in slot[cap]; its key field then
- * holds 1. */
+/* Key 0 marks an empty slot. The entry whose key is 0 lives beyond the table, in slot[cap]; its key
+ * field then holds 1. */
 static uint32_t home(const Map *m, uint64_t key)
 {
     return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> (64 - __builtin_ctz(m->cap)));
@@ -38,7 +38,8 @@ static MapSlot *insert(Map *m, uint64_t key, uint64_t value)
 
 static void free_slots(Map *m)
 {
-    if (m->arena == NULL && m->slot != NULL) mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
+    if (m->arena == NULL && m->slot != NULL)
+        mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
 }
 
 static bool grow(Map *m)

@@ -1,5 +1,6 @@
 /* memory: the one allocator. Counts every block and byte, and fails on request for the tests.
- * Relies on base.h and the C library. Never keeps a block back: what is freed goes to the system. */
+ * Relies on base.h and the C library. Never keeps a block back: what is freed goes to the system.
+ */
 #include "base.h"
 
 #include <stdatomic.h>
@@ -26,7 +27,8 @@ static Allocator allocator = {system_resize, NULL};
 
 static atomic_uint_fast64_t allocations;
 static atomic_int_fast64_t live_blocks, live_bytes, peak_bytes;
-/* Calls left until one fails, the failing one included; 0: disarmed. FAIL_FOREVER is a flag beside the number. */
+/* Calls left until one fails, the failing one included; 0: disarmed. FAIL_FOREVER is a flag beside
+ * the number. */
 static atomic_uint_fast64_t fail_in;
 
 void memory_set_allocator(const Allocator *a)
@@ -64,16 +66,13 @@ static void count(int64_t blocks, int64_t bytes)
     atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed);
     int_fast64_t live = atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed) + bytes;
     int_fast64_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-    while (live > peak && !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, live, memory_order_relaxed,
-                                                                 memory_order_relaxed)) {
+    while (live > peak && !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, live,
+                              memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 
 /* Size 0 means "free" to the allocator; a block of no bytes therefore takes one. */
-static size_t real_size(size_t bytes)
-{
-    return bytes != 0 ? bytes : 1;
-}
+static size_t real_size(size_t bytes) { return bytes != 0 ? bytes : 1; }
 
 static void *resize(void *old, size_t old_bytes, size_t bytes, size_t align)
 {
@@ -86,10 +85,7 @@ static void *resize(void *old, size_t old_bytes, size_t bytes, size_t align)
     return p;
 }
 
-void *mem_alloc(size_t bytes)
-{
-    return resize(NULL, 0, bytes, PLAIN_ALIGN);
-}
+void *mem_alloc(size_t bytes) { return resize(NULL, 0, bytes, PLAIN_ALIGN); }
 
 void *mem_zeros(size_t number, size_t size)
 {
@@ -105,10 +101,7 @@ void *mem_resize(void *p, size_t old_bytes, size_t new_bytes)
     return resize(p, old_bytes, new_bytes, PLAIN_ALIGN);
 }
 
-void mem_free(void *p, size_t bytes)
-{
-    mem_free_aligned(p, bytes, PLAIN_ALIGN);
-}
+void mem_free(void *p, size_t bytes) { mem_free_aligned(p, bytes, PLAIN_ALIGN); }
 
 void *mem_alloc_aligned(size_t bytes, size_t align)
 {

@@ -1,10 +1,12 @@
-/* threads: parallel-for over chunks. Relies on base.h, POSIX threads and the Linux futex. Never waits for a worker that has
- * not begun: the caller does the work itself meanwhile, and only workers that joined are waited for.
+/* threads: parallel-for over chunks. Relies on base.h, POSIX threads and the Linux futex. Never
+ * waits for a worker that has not begun: the caller does the work itself meanwhile, and only
+ * workers that joined are waited for.
  *
- * One job at a time. `gate` holds the open bit and the number of workers inside. The caller writes the job, opens the gate and
- * raises `epoch` to call the workers; they join while it is open and take chunks from `next`. When no chunk is left the caller
- * shuts the gate and waits until the last worker inside has gone. A late worker finds it shut, and a worker that comes so late
- * that it meets the next job joins that one properly.
+ * One job at a time. `gate` holds the open bit and the number of workers inside. The caller
+ * writes the job, opens the gate and raises `epoch` to call the workers; they join while it is open
+ * and take chunks from `next`. When no chunk is left the caller shuts the gate and waits until the
+ * last worker inside has gone. A late worker finds it shut, and a worker that comes so late that it
+ * meets the next job joins that one properly.
  *
  * After fork() the child has no workers; its runs then simply do all chunks in the caller. */
 #ifndef _GNU_SOURCE
@@ -53,7 +55,7 @@ static size_t pool_bytes(int threads)
     return sizeof(ThreadPool) + ((size_t)threads - 1) * sizeof(pthread_t);
 }
 
-/* ---- waiting --------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void futex_wait(atomic_uint *word, uint32_t expected)
 {
@@ -95,7 +97,7 @@ static bool spin_while(const ThreadPool *p, const atomic_uint *word, uint32_t ma
     return false;
 }
 
-/* ---- workers ----------------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static void do_chunk(ChunkFn fn, void *arg, int64_t n, int64_t grain, int64_t index)
 {
@@ -118,8 +120,8 @@ static void help(ThreadPool *p)
     uint32_t gate = atomic_load_explicit(&p->gate, memory_order_relaxed);
     do {
         if ((gate & OPEN) == 0) return;
-    } while (!atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + 1, memory_order_acquire,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &p->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
     do_chunks(p);
     gate = atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
     if (gate == (PARKED | 1)) futex_wake(&p->gate, 1);
@@ -128,10 +130,10 @@ static void help(ThreadPool *p)
 static void await_epoch(ThreadPool *p, uint32_t seen)
 {
     if (spin_while(p, &p->epoch, UINT32_MAX, seen)) return;
-    /* Announced before the kernel compares `epoch`, so the caller, who raises it before it looks here, misses nobody. */
+    /* Announced before the kernel compares `epoch`, so the caller, who raises it before it looks
+     * here, misses nobody. */
     atomic_fetch_add(&p->sleepers, 1);
-    while (atomic_load(&p->epoch) == seen)
-        futex_wait(&p->epoch, seen);
+    while (atomic_load(&p->epoch) == seen) futex_wait(&p->epoch, seen);
     atomic_fetch_sub(&p->sleepers, 1);
 }
 
@@ -153,7 +155,7 @@ static void call_workers(ThreadPool *p, uint64_t useful)
     if (sleepers != 0) futex_wake(&p->epoch, (int)MIN_OF(sleepers, useful));
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static int usable_cores(void)
 {
@@ -196,15 +198,11 @@ void threads_free(ThreadPool *p)
     if (p == NULL) return;
     atomic_store(&p->stop, true);
     call_workers(p, MOST_THREADS);
-    for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++)
-        pthread_join(p->worker[i], NULL);
+    for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++) pthread_join(p->worker[i], NULL);
     mem_free_aligned(p, pool_bytes(p->room), _Alignof(ThreadPool));
 }
 
-int threads_count(const ThreadPool *p)
-{
-    return p->count;
-}
+int threads_count(const ThreadPool *p) { return p->count; }
 
 void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user)
 {
@@ -212,7 +210,7 @@ void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user)
     p->hook_user = user;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void await_workers(ThreadPool *p)
 {
@@ -227,7 +225,8 @@ static void await_workers(ThreadPool *p)
     }
 }
 
-static void run_parallel(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain, uint64_t chunks)
+static void run_parallel(
+    ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain, uint64_t chunks)
 {
     p->fn = fn;
     p->arg = arg;
@@ -260,8 +259,7 @@ void threads_run(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain)
     int64_t chunks = (n - 1) / grain + 1;
     bool alone = chunks == 1 || (p->count == 1 && p->hook == NULL);
     if (alone || atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire)) {
-        for (int64_t i = 0; i < chunks; i++)
-            do_chunk(fn, arg, n, grain, i);
+        for (int64_t i = 0; i < chunks; i++) do_chunk(fn, arg, n, grain, i);
         return;
     }
     if (p->hook != NULL)

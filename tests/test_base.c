@@ -1,47 +1,10 @@
-/* The ground floor: status, counted memory, arenas and vectors, maps, text. Every allocation in them fails once here. */
-#include "runtime/base.h"
+/* The ground floor: status, counted memory, arenas and vectors. Every allocation in arenas fails
+ * once here. */
+#include "failing.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdio.h>
-#include <cmocka.h>
 
-/* ---- the failing of every allocation ---------------------------------------------------------------------- */
-
-static int64_t live_before;
-
-static int remember_live(void **state)
-{
-    (void)state;
-    live_before = memory_count().live_bytes;
-    return 0;
-}
-
-static int nothing_lost(void **state)
-{
-    (void)state;
-    memory_fail_at(0, false);
-    return memory_count().live_bytes == live_before ? 0 : -1;
-}
-
-/* Runs `once` with its 1st, 2nd ... allocation failing, until it makes fewer. It must report each failure, and lose
- * nothing. Returns how many there were. */
-static int fail_each(bool (*once)(void), bool forever)
-{
-    for (int n = 1;; n++) {
-        MemoryCount before = memory_count();
-        memory_fail_at((uint64_t)n, forever);
-        bool fine = once();
-        memory_fail_at(0, false);
-        assert_int_equal(memory_count().live_blocks, before.live_blocks);
-        assert_int_equal(memory_count().live_bytes, before.live_bytes);
-        bool reached = memory_count().allocations - before.allocations >= (uint64_t)n;
-        assert_int_equal(fine, !reached);
-        if (!reached) return n - 1;
-    }
-}
-
-/* ---- status -------------------------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static void status_keeps_the_first(void **state)
 {
@@ -66,13 +29,14 @@ static void status_marks_a_cut(void **state)
     assert_string_equal(st.text + sizeof st.text - 6, "xx...");
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void memory_counts_exactly(void **state)
 {
     (void)state;
     MemoryCount start = memory_count();
-    char *a = mem_alloc(100), *b = mem_zeros(7, 9), *c = mem_alloc_aligned(500, 256), *d = mem_alloc(0);
+    char *a = mem_alloc(100), *b = mem_zeros(7, 9), *c = mem_alloc_aligned(500, 256),
+         *d = mem_alloc(0);
     char *e = mem_strdup("hello");
     assert_true((uintptr_t)a % 16 == 0 && (uintptr_t)b % 16 == 0 && (uintptr_t)c % 256 == 0);
     assert_non_null(d);
@@ -127,7 +91,8 @@ static void memory_fails_when_told(void **state)
 {
     (void)state;
     memory_fail_at(3, false);
-    void *a = mem_alloc(1), *b = mem_alloc_aligned(1, 64), *c = mem_strdup("x"), *d = mem_zeros(1, 1);
+    void *a = mem_alloc(1), *b = mem_alloc_aligned(1, 64), *c = mem_strdup("x"),
+         *d = mem_zeros(1, 1);
     assert_true(a != NULL && b != NULL && c == NULL && d != NULL);
     memory_fail_at(2, true);
     void *e = mem_resize(a, 1, 50);
@@ -159,7 +124,8 @@ static void *ledger_resize(void *user, void *old, size_t old_size, size_t size, 
         free(old);
         return NULL;
     }
-    return align <= 16 ? realloc(old, size) : aligned_alloc(align, (size + align - 1) / align * align);
+    return align <= 16 ? realloc(old, size)
+                       : aligned_alloc(align, (size + align - 1) / align * align);
 }
 
 static void memory_takes_another_allocator(void **state)
@@ -200,14 +166,15 @@ static void memory_counts_under_threads(void **state)
     (void)state;
     MemoryCount start = memory_count();
     pthread_t t[4];
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&t[i], NULL, allocate_a_lot, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, allocate_a_lot, NULL), 0);
     for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
     assert_int_equal(memory_count().allocations - start.allocations, 4 * 2000 * 3);
     assert_int_equal(memory_count().live_bytes, start.live_bytes);
     assert_int_equal(memory_count().live_blocks, start.live_blocks);
 }
 
-/* ---- arena ---------------------------------------------------------------------------------------------------- */
+/* ---- arena ----------------------------------------------------------------------------------- */
 
 typedef struct Pieces {
     Arena arena;
@@ -260,7 +227,8 @@ static void arena_blocks_grow_geometrically(void **state)
     assert_true(arena_try(&p.arena, &st, take_small, &p));
     MemoryCount after = memory_count();
     assert_int_equal(p.arena.used, 64 * 64 * 1024);
-    assert_in_range(after.live_blocks - before.live_blocks, 11, 13); /* 4 KiB ... 1 MiB, then four of 1 MiB */
+    assert_in_range(
+        after.live_blocks - before.live_blocks, 11, 13); /* 4 KiB ... 1 MiB, then four of 1 MiB */
     assert_in_range(after.live_bytes - before.live_bytes, 4 << 20, 6 << 20);
     arena_free(&p.arena);
 }
@@ -299,15 +267,9 @@ static void arena_survives_every_failure(void **state)
     assert_true(fail_each(text_once, true) >= 5);
 }
 
-static void take_too_much(void *arg)
-{
-    arena_alloc(&((Pieces *)arg)->arena, SIZE_MAX - 3);
-}
+static void take_too_much(void *arg) { arena_alloc(&((Pieces *)arg)->arena, SIZE_MAX - 3); }
 
-static void take_overflow(void *arg)
-{
-    arena_zeros(&((Pieces *)arg)->arena, SIZE_MAX / 4, 8);
-}
+static void take_overflow(void *arg) { arena_zeros(&((Pieces *)arg)->arena, SIZE_MAX / 4, 8); }
 
 static void grow_full_vector(void *arg)
 {
@@ -342,158 +304,6 @@ static void arena_borders_nest(void **state)
     arena_free(&p.arena);
 }
 
-/* ---- map ---------------------------------------------------------------------------------------------------------- */
-
-static uint64_t random_state = 1;
-
-static uint64_t random_u64(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return hash_mix(random_state, 7);
-}
-
-/* Random puts and removals beside a plain array, keys 0 .. 511, spread when `spread`. */
-static void map_against_array(bool spread)
-{
-    Map m = {0};
-    uint64_t value[512];
-    bool there[512] = {false};
-    uint32_t len = 0;
-    for (int step = 0; step < 50000; step++) {
-        uint32_t k = (uint32_t)(random_u64() % 512);
-        uint64_t key = spread ? k * 0x123456789abcdefu : k, v = random_u64();
-        bool remove = random_u64() % 100 < (step / 5000 % 2 != 0 ? 60u : 30u);
-        if (remove) {
-            assert_int_equal(map_remove(&m, key), there[k]);
-            len -= there[k];
-            there[k] = false;
-        } else {
-            uint64_t *at = map_put(&m, key, v);
-            assert_true(at != NULL && *at == v);
-            len += !there[k];
-            there[k] = true;
-            value[k] = v;
-        }
-        assert_int_equal(m.len, len);
-        k = (uint32_t)(random_u64() % 512);
-        uint64_t *got = map_get(&m, spread ? k * 0x123456789abcdefu : k);
-        assert_int_equal(got != NULL, there[k]);
-        if (got != NULL) assert_int_equal(*got, value[k]);
-    }
-    uint32_t at = 0, walked = 0;
-    for (MapSlot s; map_next(&m, &at, &s); walked++) assert_ptr_equal(map_get(&m, s.key) != NULL, true);
-    assert_int_equal(walked, len);
-    assert_false(map_next(&m, &at, &(MapSlot){0}));
-    map_free(&m);
-    assert_null(map_get(&m, 1));
-}
-
-static void map_agrees_with_array(void **state)
-{
-    (void)state;
-    map_against_array(false);
-    map_against_array(true);
-}
-
-static bool heap_map_once(void)
-{
-    Map m = {0};
-    bool fine = true;
-    uint64_t key = 0;
-    for (; fine && key < 1000; key++) fine = map_put(&m, key, key * 3) != NULL;
-    uint64_t whole = fine ? key : key - 1; /* a failed put leaves the others */
-    for (uint64_t k = 0; k < whole; k++) assert_int_equal(*map_get(&m, k), k * 3);
-    assert_int_equal(m.len, whole);
-    map_free(&m);
-    return fine;
-}
-
-static void fill_arena_map(void *arg)
-{
-    Map m = {.arena = &((Pieces *)arg)->arena};
-    for (uint64_t k = 0; k < 3000; k++) map_put(&m, k, k);
-    assert_int_equal(m.len, 3000);
-    map_free(&m);
-}
-
-static bool arena_map_once(void)
-{
-    Pieces p;
-    Status st = {0};
-    arena_init(&p.arena);
-    bool fine = arena_try(&p.arena, &st, fill_arena_map, &p);
-    arena_free(&p.arena);
-    return fine;
-}
-
-static void map_survives_every_failure(void **state)
-{
-    (void)state;
-    assert_int_equal(fail_each(heap_map_once, false), 8);
-    assert_true(fail_each(arena_map_once, true) >= 5);
-}
-
-static void hash_sees_every_byte(void **state)
-{
-    (void)state;
-    unsigned char data[40] = {0};
-    Map seen = {0};
-    for (size_t bytes = 0; bytes <= sizeof data; bytes++) {
-        for (size_t i = 0; i <= bytes; i++) {
-            if (i < bytes) data[i] = 1;
-            uint64_t h = hash_bytes(5, data, bytes);
-            assert_null(map_get(&seen, h));
-            assert_non_null(map_put(&seen, h, 1));
-            assert_int_equal(hash_bytes(5, data, bytes), h);
-            assert_int_not_equal(hash_bytes(6, data, bytes), h);
-            if (i < bytes) data[i] = 0;
-        }
-    }
-    map_free(&seen);
-}
-
-/* ---- text ------------------------------------------------------------------------------------------------------------ */
-
-static bool text_once_more(void)
-{
-    Text t = {0};
-    char expected[5000] = "";
-    for (int i = 0; i < 300; i++) {
-        text_printf(&t, "%d,", i);
-        text_add(&t, "ab", 2);
-        sprintf(expected + strlen(expected), "%d,ab", i);
-    }
-    bool fine = !t.failed;
-    if (fine) assert_string_equal(t.at, expected);
-    if (t.at != NULL) assert_int_equal(strlen(t.at), t.len);
-    if (t.at != NULL) assert_memory_equal(t.at, expected, t.len); /* no holes: it ends where it failed */
-    text_free(&t);
-    assert_true(t.at == NULL && t.len == 0);
-    return fine;
-}
-
-static void text_grows(void **state)
-{
-    (void)state;
-    assert_true(text_once_more());
-    Text t = {0};
-    text_add(&t, "", 0);
-    assert_string_equal(t.at, "");
-    text_printf(&t, "%0500d", 7);
-    assert_int_equal(t.len, 500);
-    text_add(&t, "x", SIZE_MAX - 3);
-    assert_true(t.failed);
-    text_free(&t);
-}
-
-static void text_survives_every_failure(void **state)
-{
-    (void)state;
-    assert_true(fail_each(text_once_more, false) >= 5);
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, remember_live, nothing_lost)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,11 +318,6 @@ int main(void)
         TEST(arena_blocks_grow_geometrically),
         TEST(arena_survives_every_failure),
         TEST(arena_borders_nest),
-        TEST(map_agrees_with_array),
-        TEST(map_survives_every_failure),
-        TEST(hash_sees_every_byte),
-        TEST(text_grows),
-        TEST(text_survives_every_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

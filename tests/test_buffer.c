@@ -1,31 +1,11 @@
-/* Buffers and their pools: size classes, reuse, the cap, other threads, pools that go before their buffers. */
+/* Buffers and their pools: size classes, reuse, the cap, other threads, pools that go before their
+ * buffers. */
 #include "runtime/buffer.h"
+#include "failing.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
-static MemoryCount before;
-
-static int remember(void **state)
-{
-    (void)state;
-    before = memory_count();
-    return 0;
-}
-
-static int nothing_lost(void **state)
-{
-    (void)state;
-    memory_fail_at(0, false);
-    MemoryCount now = memory_count();
-    return now.live_blocks == before.live_blocks && now.live_bytes == before.live_bytes ? 0 : -1;
-}
-
-static uint64_t asked(void)
-{
-    return memory_count().allocations;
-}
+static uint64_t asked(void) { return memory_count().allocations; }
 
 static void sizes_fit_closely(void **state)
 {
@@ -83,7 +63,8 @@ static void blocks_are_used_again(void **state)
     uint64_t calls = asked();
     for (int i = 0; i < 100; i++) {
         Buffer *c = buffer_new(p, 900), *d = buffer_new(p, 1024);
-        assert_true((c->data == data_a && d->data == data_b) || (c->data == data_b && d->data == data_a));
+        assert_true(
+            (c->data == data_a && d->data == data_b) || (c->data == data_b && d->data == data_a));
         assert_true(buffer_unshared(c));
         buffer_release(c);
         buffer_release(d);
@@ -125,7 +106,7 @@ static void impossible_sizes_are_refused(void **state)
     pool_free(p);
 }
 
-/* ---- borrowed -------------------------------------------------------------------------------------------------------- */
+/* ---- borrowed -------------------------------------------------------------------------------- */
 
 static void note_release(void *data, void *user)
 {
@@ -149,7 +130,7 @@ static void borrowed_memory_is_given_back_once(void **state)
     buffer_release(buffer_borrow(&data, sizeof data, NULL, NULL));
 }
 
-/* ---- failure ------------------------------------------------------------------------------------------------------------ */
+/* ---- failure --------------------------------------------------------------------------------- */
 
 static bool once(void)
 {
@@ -209,7 +190,7 @@ static void idle_memory_is_given_back_before_failing(void **state)
     pool_free(p);
 }
 
-/* ---- other threads -------------------------------------------------------------------------------------------------------- */
+/* ---- other threads --------------------------------------------------------------------------- */
 
 static void *release_all(void *arg)
 {
@@ -321,7 +302,7 @@ static void many_threads_share_a_pool(void **state)
     pool_free(t.pool);
 }
 
-/* ---- orphans ---------------------------------------------------------------------------------------------------------------- */
+/* ---- orphans --------------------------------------------------------------------------------- */
 
 static void buffers_outlive_their_pool(void **state)
 {
@@ -355,8 +336,6 @@ static void pool_goes_while_buffers_come(void **state)
         pthread_join(t, NULL);
     }
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, remember, nothing_lost)
 
 int main(void)
 {

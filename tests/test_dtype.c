@@ -1,5 +1,6 @@
-/* The element types: the table, promotion, and every conversion of the 16-bit floats against a plain definition.
- * KILN_TEST_FULL=1 converts all 2^32 floats instead of the borders of the rounding steps. */
+/* The element types: the table, promotion, and every conversion of the 16-bit floats against a
+ * plain definition. KILN_TEST_FULL=1 converts all 2^32 floats instead of the borders of the
+ * rounding steps. */
 #include "runtime/dtype.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ static uint32_t bits_of(float f)
     return u;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void table_is_whole(void **state)
 {
@@ -39,11 +40,13 @@ static void table_is_whole(void **state)
             assert_true(d->hi == (int64_t)(~(uint64_t)0 >> (65 - 8 * d->bytes)));
             assert_true(d->lo == -d->hi - 1);
         }
-        if (d->kind == DK_UINT && d->bytes < 8) assert_true(d->lo == 0 && d->hi == ((int64_t)1 << 8 * d->bytes) - 1);
+        if (d->kind == DK_UINT && d->bytes < 8)
+            assert_true(d->lo == 0 && d->hi == ((int64_t)1 << 8 * d->bytes) - 1);
     }
     assert_true(dtype_info[DT_u64].hi == INT64_MAX && dtype_info[DT_bool].hi == 1);
     const char *wrong[] = {"", "f", "f3", "f321", "F32", "none", "int", " f32"};
-    for (size_t i = 0; i < COUNT_OF(wrong); i++) assert_int_equal(dtype_parse(wrong[i], strlen(wrong[i])), DT_NONE);
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        assert_int_equal(dtype_parse(wrong[i], strlen(wrong[i])), DT_NONE);
     assert_int_equal(dtype_parse("f32[3]", 3), DT_f32);
 }
 
@@ -51,8 +54,8 @@ static void table_is_whole(void **state)
 static void promotion_is_the_standards(void **state)
 {
     (void)state;
-    static const char *const order[] = {"bool", "i8", "i16", "i32", "i64", "u8",  "u16",
-                                        "u32",  "u64", "f16", "bf16", "f32", "f64"};
+    static const char *const order[] = {
+        "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"};
     static const char *const rows[][13] = {
         {"bool", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
         {"-", "i8", "i16", "i32", "i64", "i16", "i32", "i64", "-", "-", "-", "-", "-"},
@@ -79,7 +82,7 @@ static void promotion_is_the_standards(void **state)
     }
 }
 
-/* ---- one element ---------------------------------------------------------------------------------------------------- */
+/* ---- one element ----------------------------------------------------------------------------- */
 
 static void integers_come_back(void **state)
 {
@@ -167,13 +170,15 @@ static void rounding_happens_once(void **state)
     assert_true(through_i64(DT_bf16, tie) == 0x1p60);
     assert_true(through_i64(DT_bf16, tie + 1) == 0x1p60 + 0x1p53);
     assert_true(through_i64(DT_bf16, -tie - 1) == -0x1p60 - 0x1p53);
-    assert_true(through_i64(DT_f32, ((int64_t)1 << 60) + ((int64_t)1 << 36) + 1) == 0x1p60 + 0x1p37);
+    assert_true(
+        through_i64(DT_f32, ((int64_t)1 << 60) + ((int64_t)1 << 36) + 1) == 0x1p60 + 0x1p37);
     assert_true(through_i64(DT_f16, 2049) == 2048 && through_i64(DT_f16, 2051) == 2052);
-    assert_true(through_i64(DT_bf16, INT64_MIN) == -0x1p63 && through_i64(DT_bf16, INT64_MAX) == 0x1p63);
+    assert_true(
+        through_i64(DT_bf16, INT64_MIN) == -0x1p63 && through_i64(DT_bf16, INT64_MAX) == 0x1p63);
     assert_true(isinf(through_i64(DT_f16, INT64_MAX)));
 }
 
-/* ---- all of the 16-bit floats ------------------------------------------------------------------------------------------ */
+/* ---- all of the 16-bit floats ---------------------------------------------------------------- */
 
 /* The definition: 1 sign bit, `ebits` of exponent, the rest mantissa. */
 static double value_of(uint16_t h, int ebits)
@@ -212,7 +217,8 @@ static void check_step(const Narrow *n, uint32_t bits, uint16_t expected)
     fail_msg("float %08x gave %04x and %04x, not %04x", bits, plus, minus, expected);
 }
 
-/* Between neighbours h and h + 1 the nearest wins, and at the middle the even one; infinity counts as the next power of two. */
+/* Between neighbours h and h + 1 the nearest wins, and at the middle the even one; infinity counts
+ * as the next power of two. */
 static void check_between(const Narrow *n, uint16_t h, bool full)
 {
     double lo = value_of(h, n->ebits), hi = value_of((uint16_t)(h + 1), n->ebits);
@@ -241,7 +247,8 @@ static void every_rounding_step(void **state)
         const Narrow *n = &kinds[i];
         for (uint16_t h = 0; h < n->infinity; h++) check_between(n, h, full);
         float beyond = (float)ldexp(1, 1 << (n->ebits - 1)); /* for bf16: infinity itself */
-        for (uint32_t b = bits_of(beyond); b <= 0x7f800000; b += full ? 1 : 4099) check_step(n, b, n->infinity);
+        for (uint32_t b = bits_of(beyond); b <= 0x7f800000; b += full ? 1 : 4099)
+            check_step(n, b, n->infinity);
         check_step(n, 0x7f800000, n->infinity);
         for (uint32_t b = 0x7f800001; b <= 0x7fffffff; b += full ? 1 : 1021) {
             uint16_t h = n->from(float_of(b)), minus = n->from(float_of(b | 0x80000000));

@@ -1,14 +1,14 @@
-/* The thread pool: every index once, whoever calls, nested, busy, hooked, forked, and without memory. */
+/* The thread pool: every index once, whoever calls, nested, busy, hooked, forked, and without
+ * memory. */
 #include "runtime/threads.h"
+#include "failing.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
@@ -17,22 +17,6 @@
 #define UNDER_TSAN 1
 #endif
 #endif
-
-static MemoryCount before;
-
-static int remember(void **state)
-{
-    (void)state;
-    before = memory_count();
-    return 0;
-}
-
-static int nothing_lost(void **state)
-{
-    (void)state;
-    memory_fail_at(0, false);
-    return memory_count().live_bytes == before.live_bytes ? 0 : -1;
-}
 
 /* Plain, not atomic: two threads on one index would be a race that the thread sanitizer sees. */
 typedef struct Cover {
@@ -80,7 +64,8 @@ static void count_calls(void *arg, int64_t lo, int64_t hi)
     atomic_fetch_add((atomic_int_fast64_t *)arg, hi - lo);
 }
 
-/* Short jobs one upon the other: a late worker must not take a chunk of a job that is over. Pauses let workers park. */
+/* Short jobs one upon the other: a late worker must not take a chunk of a job that is over. Pauses
+ * let workers park. */
 static void jobs_follow_each_other(void **state)
 {
     (void)state;
@@ -114,7 +99,8 @@ static void meet(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-/* As many chunks as threads, each waiting for the others: ends only if all threads work, awake or parked before. */
+/* As many chunks as threads, each waiting for the others: ends only if all threads work, awake or
+ * parked before. */
 static void all_threads_work(void **state)
 {
     (void)state;
@@ -128,7 +114,7 @@ static void all_threads_work(void **state)
     threads_free(p);
 }
 
-/* ---- runs that are serial ------------------------------------------------------------------------------------------ */
+/* ---- runs that are serial -------------------------------------------------------------------- */
 
 typedef struct Order {
     pthread_t thread;
@@ -240,7 +226,7 @@ static void callers_share_the_pool(void **state)
     threads_free(b.pool);
 }
 
-/* ---- the world around ------------------------------------------------------------------------------------------------- */
+/* ---- the world around ------------------------------------------------------------------------ */
 
 static void backwards(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks)
 {
@@ -333,7 +319,8 @@ static int in_child(ThreadPool *p)
     return calls == 1010 ? 0 : 2;
 }
 
-/* The child has no workers; the pool still does what it is told, and a new one has workers again. */
+/* The child has no workers; the pool still does what it is told, and a new one has workers again.
+ */
 static void a_fork_goes_on(void **state)
 {
     (void)state;
@@ -359,8 +346,6 @@ static void a_fork_goes_on(void **state)
         threads_free(p);
     }
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, remember, nothing_lost)
 
 int main(void)
 {
