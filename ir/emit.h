@@ -34,6 +34,12 @@ Value emit_sum_to(Emit *e, Value a, const Type *shape);              /* adjoint 
 Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n);
 Value emit_swap_last(Emit *e, Value a);                              /* transpose of the last two axes */
 Value emit_cast(Emit *e, Value a, DType to);                         /* a itself if equal */
+Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n);
+Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size); /* along one axis, step 1 */
+Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill); /* along one axis */
+
+/* The dim table of e: NULL in eager code. */
+static inline DimTable *emit_dims(const Emit *e) { return e->module != NULL ? &e->module->dims : NULL; }
 
 /* What a vjp rule sees. dx[i] starts 0 (no gradient); the rule sets what flows. g[j] may be 0: nothing arrives at result j. */
 typedef struct Vjp {
@@ -44,7 +50,12 @@ typedef struct Vjp {
     const bool *wanted;      /* per operand: somebody asks */
     Value *dx;               /* per operand */
     Status *st;
-    void *user;              /* the caller of the walk, for `call` and `custom` */
+    void *user;              /* the caller of the walk, for `foreign` */
+    void (*foreign)(struct Vjp *v); /* the rule of `call` and `custom`, which belong to the front end; NULL: an error */
+    /* The reverse walk itself, for the bodies of regions (it lies above ir): appends to g through e the cotangents of x, given
+     * those of y. dx gets 0 where nothing flows. */
+    bool (*walk)(struct Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seed, uint32_t ny, const Value *x,
+                 uint32_t nx, Value *dx);
 } Vjp;
 
 /* The gradient of one node by its table row or rule; false if an elementwise column or rule failed (st). */

@@ -17,6 +17,7 @@ typedef struct Reverse {
     Arena *scratch;
     Status *st;
     void *user;                /* to Vjp.user */
+    void (*foreign)(Vjp *v);   /* to Vjp.foreign: gradients of `call` and `custom` */
     void (*node)(void *user, uint32_t node); /* called before each node that is differentiated; may be NULL */
 } Reverse;
 

@@ -1,0 +1,182 @@
+/* emit: the Emit that appends to a graph, the short forms that gradient rules are written in, and the walk of an elementwise
+ * op's gradient column. Relies on graph, op. Never runs an op. */
+#include "emit.h"
+
+static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+{
+    GraphEmit *ge = (GraphEmit *)e;
+    if (ge->st->code != ST_OK) return 0;
+    for (uint32_t i = 0; i < nin; i++)
+        if (in[i] == 0) return 0;
+    return graph_append(ge->g, op, in, nin, attr, nattr, e->loc, ge->st);
+}
+
+static const Type *appended_type(Emit *e, Value v)
+{
+    return graph_type(((GraphEmit *)e)->g, v);
+}
+
+void graph_emit_init(GraphEmit *ge, Graph *g, Status *st)
+{
+    *ge = (GraphEmit){.e = {.op = append, .type = appended_type, .module = g->module}, .g = g, .st = st};
+}
+
+/* ---- short forms --------------------------------------------------------------------------------- */
+
+Value emit1(Emit *e, Op op, Value a)
+{
+    return a == 0 ? 0 : e->op(e, op, &a, 1, NULL, 0);
+}
+
+Value emit2(Emit *e, Op op, Value a, Value b)
+{
+    return a == 0 || b == 0 ? 0 : e->op(e, op, (Value[]){a, b}, 2, NULL, 0);
+}
+
+Value emit3(Emit *e, Op op, Value a, Value b, Value c)
+{
+    return a == 0 || b == 0 || c == 0 ? 0 : e->op(e, op, (Value[]){a, b, c}, 3, NULL, 0);
+}
+
+Value emit_attr(Emit *e, Op op, Value a, const int64_t *attr, uint32_t nattr)
+{
+    return a == 0 ? 0 : e->op(e, op, &a, 1, attr, nattr);
+}
+
+/* The attribute bits of v as an element of t: rounded as a store would round it. */
+static int64_t scalar_bits(DType t, double v)
+{
+    if (!dtype_is_float(t)) return (int64_t)v;
+    uint64_t room = 0;
+    dtype_store_f64(t, &room, v);
+    return attr_of_f64(dtype_load_f64(t, &room));
+}
+
+Value emit_constant(Emit *e, double v, const Type *like)
+{
+    int64_t attr[2 + MAX_RANK] = {like->dtype, scalar_bits(like->dtype, v)};
+    memcpy(attr + 2, like->dim, like->rank * sizeof *attr);
+    return e->op(e, OP_constant, NULL, 0, attr, 2u + like->rank);
+}
+
+static bool same_shape(const Type *a, const Type *b)
+{
+    return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+}
+
+Value emit_reshape(Emit *e, Value a, const Type *shape)
+{
+    if (a == 0 || same_shape(e->type(e, a), shape)) return a;
+    return emit_attr(e, OP_reshape, a, shape->dim, shape->rank);
+}
+
+Value emit_broadcast(Emit *e, Value a, const Type *shape)
+{
+    if (a == 0 || same_shape(e->type(e, a), shape)) return a;
+    return emit_attr(e, OP_broadcast, a, shape->dim, shape->rank);
+}
+
+Value emit_sum_to(Emit *e, Value a, const Type *shape)
+{
+    if (a == 0) return 0;
+    const Type *from = e->type(e, a);
+    uint32_t extra = (uint32_t)from->rank - shape->rank, n = 0;
+    int64_t axes[MAX_RANK];
+    for (uint32_t i = 0; i < from->rank; i++)
+        if (i < extra || (shape->dim[i - extra] == 1 && from->dim[i] != 1)) axes[n++] = i;
+    return emit_reshape(e, emit_reduce(e, OP_sum, a, axes, n), shape);
+}
+
+Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n)
+{
+    bool moves = false;
+    for (uint32_t i = 0; i < n; i++) moves |= perm[i] != i;
+    return moves ? emit_attr(e, OP_transpose, a, perm, n) : a;
+}
+
+Value emit_swap_last(Emit *e, Value a)
+{
+    if (a == 0) return 0;
+    uint32_t rank = e->type(e, a)->rank;
+    int64_t perm[MAX_RANK];
+    for (uint32_t i = 0; i < rank; i++) perm[i] = i;
+    perm[rank - 1] = rank - 2;
+    perm[rank - 2] = rank - 1;
+    return emit_transpose(e, a, perm, rank);
+}
+
+Value emit_cast(Emit *e, Value a, DType to)
+{
+    if (a == 0 || e->type(e, a)->dtype == to) return a;
+    return emit_attr(e, OP_cast, a, (int64_t[]){to}, 1);
+}
+
+Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n)
+{
+    return n == 0 ? a : emit_attr(e, op, a, axes, n);
+}
+
+Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size)
+{
+    if (a == 0) return 0;
+    const Type *t = e->type(e, a);
+    if (first == 0 && size == t->dim[axis]) return a;
+    int64_t attr[3 * MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) {
+        attr[3 * i] = i == axis ? first : 0;
+        attr[3 * i + 1] = i == axis ? size : t->dim[i];
+        attr[3 * i + 2] = 1;
+    }
+    return emit_attr(e, OP_slice, a, attr, 3u * t->rank);
+}
+
+Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill)
+{
+    if (a == 0 || (low == 0 && high == 0)) return a;
+    const Type *t = e->type(e, a);
+    int64_t attr[1 + 2 * MAX_RANK] = {scalar_bits(t->dtype, fill)};
+    attr[1 + 2 * axis] = low;
+    attr[2 + 2 * axis] = high;
+    return emit_attr(e, OP_pad, a, attr, 1u + 2u * t->rank);
+}
+
+/* ---- gradients ----------------------------------------------------------------------------------- */
+
+/* One expression of a gradient column; *at ends behind it. */
+static Value column(const Vjp *v, const GradTok **at)
+{
+    const GradTok *tok = (*at)++;
+    switch (tok->kind) {
+    case GK_G: return v->g[0];
+    case GK_R: return v->out[0];
+    case GK_X: return v->in[0];
+    case GK_Y: return v->in[1];
+    case GK_Z: return v->in[2];
+    case GK_CONST: return emit_constant(v->e, tok->value, v->e->type(v->e, v->g[0]));
+    case GK_OP: {
+        Value arg[3];
+        uint32_t n = (uint32_t)op_def[tok->op].nin;
+        bool whole = true;
+        for (uint32_t i = 0; i < n; i++) {
+            arg[i] = column(v, at);
+            whole &= arg[i] != 0;
+        }
+        return whole ? v->e->op(v->e, (Op)tok->op, arg, n, NULL, 0) : 0;
+    }
+    default: CHECK(!"a gradient column is a prefix expression"); return 0;
+    }
+}
+
+bool vjp_node(Vjp *v)
+{
+    const OpDef *def = &op_def[v->node->op];
+    if (def->vjp != NULL) {
+        def->vjp(v);
+    } else if (def->flags & OPF_ELEMENTWISE && v->g[0] != 0) {
+        for (uint32_t i = 0; i < v->node->nin && i < 3; i++) {
+            const GradTok *at = def->grad[i];
+            if (v->wanted[i] && at != NULL && at->kind != GK_NONE) v->dx[i] = column(v, &at);
+        }
+    }
+    return v->st->code == ST_OK;
+}

@@ -1,0 +1,96 @@
+/* reverse: the one reverse-mode walk. It marks what depends on an x, then goes backwards from the ys and asks each node on a
+ * path between them for its gradient. Relies on emit. Never knows an op. */
+#include "reverse.h"
+
+typedef struct Walk {
+    Reverse *r;
+    bool *active;       /* per value: an x leads here through floats */
+    Value *cotangent;   /* per value; 0: none so far */
+    uint32_t values;    /* of the graph when the walk began */
+    Value *dx;          /* room for one node's operands */
+    bool *wanted;
+} Walk;
+
+static bool differentiable(const Graph *g, Value v)
+{
+    return dtype_is_float(graph_type(g, v)->dtype);
+}
+
+static void mark_active(Walk *w)
+{
+    const Graph *g = w->r->g;
+    for (uint32_t i = 0; i < w->r->nx; i++) w->active[w->r->x[i]] = differentiable(g, w->r->x[i]);
+    for (uint32_t i = w->r->first; i < w->r->last; i++) {
+        const Node *n = &g->node.at[i];
+        bool any = false;
+        for (uint32_t k = 0; k < n->nin && !any; k++) any = w->active[n->in[k]];
+        if (!any || (n->op == OP_leaf && n->attr->at[0] != 0)) continue;
+        for (uint32_t k = 0; k < n->nout; k++) w->active[n->out + k] |= differentiable(g, n->out + k);
+    }
+}
+
+static void accumulate(Walk *w, Value v, Value g)
+{
+    if (g == 0) return;
+    Value *sum = &w->cotangent[v];
+    *sum = *sum == 0 ? g : emit2(w->r->e, OP_add, *sum, g);
+}
+
+static void seed(Walk *w)
+{
+    Reverse *r = w->r;
+    for (uint32_t i = 0; i < r->ny; i++) {
+        if (!w->active[r->y[i]]) continue;
+        Value g = r->seed != NULL ? r->seed[i] : 0;
+        accumulate(w, r->y[i], g != 0 ? g : emit_constant(r->e, 1, r->e->type(r->e, r->y[i])));
+    }
+}
+
+/* The callback by which a region's rule asks for the reverse of its body. */
+static bool walk_body(Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seeds, uint32_t ny, const Value *x,
+    uint32_t nx, Value *dx)
+{
+    Arena *a = g->module->arena;
+    Reverse r = {.e = e, .g = g, .last = g->node.len, .y = y, .seed = seeds, .ny = ny, .x = x, .nx = nx, .dx = dx,
+        .scratch = a, .st = v->st, .user = v->user, .foreign = v->foreign};
+    return reverse_walk(&r);
+}
+
+static bool reverse_node(Walk *w, uint32_t index)
+{
+    Reverse *r = w->r;
+    /* A copy: the array moves when the graph is appended to. */
+    const Node n = r->g->node.at[index];
+    bool arrives = false, asked = false;
+    for (uint32_t k = 0; k < n.nout; k++) arrives |= w->cotangent[n.out + k] != 0;
+    if (!arrives) return true;
+    w->wanted = ARENA_ARRAY(r->scratch, bool, n.nin + 1);
+    w->dx = ARENA_ARRAY(r->scratch, Value, n.nin + 1);
+    Value *out = ARENA_ARRAY(r->scratch, Value, n.nout);
+    for (uint32_t k = 0; k < n.nin; k++) asked |= w->wanted[k] = w->active[n.in[k]];
+    if (!asked) return true;
+    for (uint32_t k = 0; k < n.nout; k++) out[k] = n.out + k;
+    if (r->node != NULL) r->node(r->user, index);
+    r->e->loc = n.loc;
+    Vjp v = {.e = r->e, .node = &n, .in = n.in, .out = out, .g = w->cotangent + n.out, .wanted = w->wanted, .dx = w->dx,
+        .st = r->st, .user = r->user, .foreign = r->foreign, .walk = walk_body};
+    if (!vjp_node(&v)) return false;
+    for (uint32_t k = 0; k < n.nin; k++)
+        if (w->wanted[k]) accumulate(w, n.in[k], w->dx[k]);
+    return r->st->code == ST_OK;
+}
+
+bool reverse_walk(Reverse *r)
+{
+    Walk w = {.r = r, .values = r->g->value.len};
+    w.active = ARENA_ARRAY(r->scratch, bool, w.values);
+    w.cotangent = ARENA_ARRAY(r->scratch, Value, w.values);
+    const Loc loc = r->e->loc;
+    mark_active(&w);
+    seed(&w);
+    bool ok = r->st->code == ST_OK;
+    for (uint32_t i = r->last; ok && i > r->first; i--) ok = reverse_node(&w, i - 1);
+    r->e->loc = loc;
+    for (uint32_t i = 0; i < r->nx; i++) r->dx[i] = ok ? w.cotangent[r->x[i]] : 0;
+    return ok;
+}
