@@ -31,7 +31,7 @@ typedef struct Node {
     uint16_t op;
     uint16_t nin, nout;
     const Value *in;
-    const Attr *attr;
+    const Attr *attr;    /* never NULL */
     Value out;          /* first result */
     Loc loc;
 } Node;
@@ -69,6 +69,9 @@ static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node
 /* Appends one node; infers its result types. The attributes are copied. Returns the first result, 0 on a user mistake,
  * which st then names (op, operand types, reason). Only appends: no sharing, no folding. */
 Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st);
+/* The same for an op whose result types nothing in the graph tells (`call`, `param`): no inference. */
+Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,
+                         uint32_t nout, Loc loc);
 Value graph_param(Graph *g, const Type *type, Loc loc); /* appended; also listed in g->param */
 void graph_result(Graph *g, Value v);
 

@@ -17,10 +17,16 @@ typedef struct Infer {
     Type *out;          /* room for MAX_RESULTS */
     uint32_t nout;      /* set by the rule */
     Status *st;
+    const Graph *graph; /* where the operands live, so that a scan can look at its trip count; NULL: unknown */
+    const Value *value;
 } Infer;
 
 /* False, and st names the op, its operand types and the reason, if the operands do not fit. */
 bool infer_types(Infer *inf);
+
+/* The same for a node of g, operands given as values of g; out has room for MAX_RESULTS. */
+bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Type *out, uint32_t *nout,
+                Status *st);
 
 /* For rules: records "op: reason: f32[2,3] x i32[4]" and returns false. */
 bool infer_fail(Infer *inf, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -1,0 +1,116 @@
+/* graph: building the SSA graph, and facts about types. Relies on graph.h, infer. Only appends: an operand that exists already is
+ * never returned in place of a new node, since a tensor handle is an identity. */
+#include "infer.h"
+
+static const Attr no_attr = {0};
+
+Module *module_new(Arena *arena)
+{
+    Module *m = ARENA_NEW(arena, Module);
+    m->arena = arena;
+    dim_table_init(&m->dims, arena);
+    return m;
+}
+
+Graph *graph_new(Module *m, const char *name)
+{
+    Graph *g = ARENA_NEW(m->arena, Graph);
+    g->module = m;
+    g->name = arena_copy(m->arena, name, strlen(name) + 1);
+    g->index = m->graph.len;
+    *VEC_PUSH(m->arena, &g->value) = (ValueDef){0};
+    *VEC_PUSH(m->arena, &m->graph) = g;
+    return g;
+}
+
+static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
+{
+    if (n == 0) return &no_attr;
+    Attr *copy = arena_alloc(a, sizeof *copy + n * sizeof *attr);
+    copy->len = n;
+    memcpy(copy->at, attr, n * sizeof *attr);
+    return copy;
+}
+
+Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,
+                         uint32_t nout, Loc loc)
+{
+    CHECK(nin <= UINT16_MAX && nout >= 1 && nout <= MAX_RESULTS);
+    Arena *a = g->module->arena;
+    Value first = g->value.len;
+    const Node n = {.op = (uint16_t)op, .nin = (uint16_t)nin, .nout = (uint16_t)nout, .loc = loc, .out = first,
+                    .in = arena_copy(a, in, nin * sizeof *in), .attr = copy_attr(a, attr, nattr)};
+    for (uint32_t i = 0; i < nout; i++)
+        *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
+    *VEC_PUSH(a, &g->node) = n;
+    return first;
+}
+
+Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st)
+{
+    Type out[MAX_RESULTS];
+    uint32_t nout;
+    if (!infer_node(g, op, in, nin, attr, nattr, out, &nout, st)) return 0;
+    return graph_append_typed(g, op, in, nin, attr, nattr, out, nout, loc);
+}
+
+Value graph_param(Graph *g, const Type *type, Loc loc)
+{
+    int64_t number = g->param.len;
+    Value v = graph_append_typed(g, OP_param, NULL, 0, &number, 1, type, 1, loc);
+    *VEC_PUSH(g->module->arena, &g->param) = v;
+    return v;
+}
+
+void graph_result(Graph *g, Value v)
+{
+    *VEC_PUSH(g->module->arena, &g->result) = v;
+}
+
+/* ---- types ---------------------------------------------------------------------------------------------- */
+
+bool type_equal(const Type *a, const Type *b)
+{
+    return a->dtype == b->dtype && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+}
+
+Dim type_elements(DimTable *t, const Type *type)
+{
+    Dim n = 1;
+    for (uint32_t i = 0; i < type->rank; i++) n = dim_mul(t, n, type->dim[i]);
+    return n;
+}
+
+/* Text into what is left of buf; the running length may pass cap. */
+static void put(char *buf, size_t cap, size_t *len, const char *s)
+{
+    size_t n = strlen(s);
+    if (*len < cap) {
+        size_t room = MIN_OF(n, cap - 1 - *len);
+        memcpy(buf + *len, s, room);
+        buf[*len + room] = '\0';
+    }
+    *len += n;
+}
+
+size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap)
+{
+    size_t len = 0;
+    if (cap != 0) buf[0] = '\0';
+    put(buf, cap, &len, dtype_info[type->dtype].name);
+    put(buf, cap, &len, "[");
+    for (uint32_t i = 0; i < type->rank; i++) {
+        if (i != 0) put(buf, cap, &len, ",");
+        len += dim_print(t, type->dim[i], len < cap ? buf + len : NULL, len < cap ? cap - len : 0);
+    }
+    put(buf, cap, &len, "]");
+    return len;
+}
+
+uint64_t node_hash(const Graph *g, const Node *n)
+{
+    (void)g;
+    uint64_t h = hash_mix(n->op, n->nin);
+    for (uint32_t i = 0; i < n->nin; i++) h = hash_mix(h, n->in[i]);
+    return n->attr == NULL ? h : hash_bytes(h, n->attr->at, n->attr->len * sizeof *n->attr->at);
+}
