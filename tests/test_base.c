@@ -211,6 +211,30 @@ static void arena_pieces_are_apart(void **state)
     }
 }
 
+/* Around the end of the first block: a piece that just fits, and one that just does not. */
+static void take_edges(void *arg)
+{
+    Arena *a = &((Pieces *)arg)->arena;
+    for (size_t bytes = 4096 - 64; bytes < 4096 + 64; bytes++) {
+        arena_free(a);
+        memset(arena_alloc(a, bytes), 1, bytes);
+        assert_true(a->at <= a->end);
+        memset(arena_alloc(a, 1), 1, 1);
+        memset(arena_alloc(a, bytes), 1, bytes);
+        assert_true(a->at <= a->end);
+    }
+}
+
+static void arena_blocks_end_where_they_end(void **state)
+{
+    (void)state;
+    Pieces p;
+    Status st = {0};
+    arena_init(&p.arena);
+    assert_true(arena_try(&p.arena, &st, take_edges, &p));
+    arena_free(&p.arena);
+}
+
 static void take_small(void *arg)
 {
     Arena *a = &((Pieces *)arg)->arena;
@@ -315,6 +339,7 @@ int main(void)
         TEST(memory_takes_another_allocator),
         TEST(memory_counts_under_threads),
         TEST(arena_pieces_are_apart),
+        TEST(arena_blocks_end_where_they_end),
         TEST(arena_blocks_grow_geometrically),
         TEST(arena_survives_every_failure),
         TEST(arena_borders_nest),
