@@ -1,0 +1,178 @@
+/* print: the graph as text (docs/ir.md). Values are numbered anew, parameters first, so that equal graphs give equal text.
+ * Relies on text.h. Never fails halfway: a lost allocation is remembered in the text. */
+#include "text.h"
+
+#include <inttypes.h>
+
+typedef struct Printer {
+    Text *out;
+    const Module *m;
+    uint32_t *number; /* per value of the graph at hand */
+} Printer;
+
+static void put(Printer *p, const char *s)
+{
+    text_add(p->out, s, strlen(s));
+}
+
+static void put_dim(Printer *p, Dim d)
+{
+    char few[128], *text = few;
+    size_t n = dim_print(&p->m->dims, d, few, sizeof few);
+    if (n >= sizeof few) text = mem_alloc(n + 1);
+    if (text == NULL) {
+        p->out->failed = true;
+        return;
+    }
+    if (text != few) dim_print(&p->m->dims, d, text, n + 1);
+    text_add(p->out, text, n);
+    if (text != few) mem_free(text, n + 1);
+}
+
+static void put_type(Printer *p, const Type *t)
+{
+    put(p, dtype_info[t->dtype].name);
+    put(p, "[");
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (i != 0) put(p, ",");
+        put_dim(p, t->dim[i]);
+    }
+    put(p, "]");
+}
+
+static void put_values(Printer *p, const Value *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) text_printf(p->out, "%s%%%u", i == 0 ? "" : ", ", p->number[v[i]]);
+}
+
+static bool is_bare(const char *name)
+{
+    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$#-");
+    return n != 0 && name[n] == '\0';
+}
+
+/* A name that an earlier graph has already gets its index appended. */
+static void put_name(Printer *p, const Graph *g)
+{
+    bool bare = is_bare(g->name);
+    put(p, bare ? "@" : "@\"");
+    for (const char *c = g->name; *c != '\0'; c++) {
+        if (bare || (*c >= ' ' && *c <= '~' && *c != '"' && *c != '\\'))
+            text_add(p->out, c, 1);
+        else
+            text_printf(p->out, "\\%02x", (unsigned char)*c);
+    }
+    for (uint32_t i = 0; i < g->index && i < p->m->graph.len; i++)
+        if (strcmp(p->m->graph.at[i]->name, g->name) == 0) {
+            text_printf(p->out, "#%u", g->index);
+            break;
+        }
+    if (!bare) put(p, "\"");
+}
+
+static void put_attr(Printer *p, const Graph *g, const Node *n, char letter, int64_t v)
+{
+    char text[40];
+    switch (letter) {
+    case 'd':
+    case 'D': put_dim(p, v); break;
+    case 't': put(p, dtype_info[v].name); break;
+    case 'g': put_name(p, p->m->graph.at[v]); break;
+    case 'f':
+        scalar_print(DT_f64, v, text, sizeof text);
+        put(p, text);
+        break;
+    case 'v':
+        scalar_print((DType)graph_type(g, n->out)->dtype, v, text, sizeof text);
+        put(p, text);
+        break;
+    default: text_printf(p->out, "%" PRId64, v);
+    }
+}
+
+static void put_attrs(Printer *p, const Graph *g, const Node *n)
+{
+    const char *schema = op_def[n->op].attrs;
+    uint32_t i = 0;
+    if (schema[0] == '\0') return;
+    put(p, " {");
+    for (; schema[i] >= 'a' && i < n->attr->len; i++) {
+        if (i != 0) put(p, ", ");
+        put_attr(p, g, n, schema[i], n->attr->at[i]);
+    }
+    char letter = schema[i];
+    if (letter != '\0') put(p, i != 0 ? ", [" : "[");
+    for (uint32_t first = i; letter != '\0' && i < n->attr->len; i++) {
+        if (i != first) put(p, ", ");
+        put_attr(p, g, n, letter, n->attr->at[i]);
+    }
+    put(p, letter != '\0' ? "]}" : "}");
+}
+
+static void put_node(Printer *p, const Graph *g, const Node *n)
+{
+    put(p, "  ");
+    for (uint32_t i = 0; i < n->nout; i++) put_values(p, &(Value){n->out + i}, 1), put(p, i + 1u < n->nout ? ", " : " = ");
+    put(p, op_def[n->op].name);
+    put(p, "(");
+    put_values(p, n->in, n->nin);
+    put(p, ")");
+    put_attrs(p, g, n);
+    for (uint32_t i = 0; i < n->nout; i++) {
+        put(p, i == 0 ? " : " : ", ");
+        put_type(p, graph_type(g, n->out + i));
+    }
+    put(p, "\n");
+}
+
+static void number_values(Printer *p, const Graph *g)
+{
+    uint32_t next = 1;
+    for (uint32_t i = 0; i < g->param.len; i++) p->number[g->param.at[i]] = next++;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        for (uint32_t k = 0; k < n->nout && n->op != OP_param; k++) p->number[n->out + k] = next++;
+    }
+}
+
+void graph_print(Text *out, const Graph *g)
+{
+    Printer p = {out, g->module, mem_zeros(g->value.len, sizeof *p.number)};
+    if (p.number == NULL) {
+        out->failed = true;
+        return;
+    }
+    number_values(&p, g);
+    put(&p, "graph ");
+    put_name(&p, g);
+    put(&p, "(");
+    for (uint32_t i = 0; i < g->param.len; i++) {
+        text_printf(out, "%s%%%u: ", i == 0 ? "" : ", ", i + 1);
+        put_type(&p, graph_type(g, g->param.at[i]));
+    }
+    put(&p, ") -> (");
+    put_values(&p, g->result.at, g->result.len);
+    put(&p, ") {\n");
+    for (uint32_t i = 0; i < g->node.len; i++)
+        if (g->node.at[i].op != OP_param) put_node(&p, g, &g->node.at[i]);
+    put(&p, "}\n");
+    mem_free(p.number, g->value.len * sizeof *p.number);
+}
+
+void module_print(Text *out, const Module *m)
+{
+    Printer p = {out, m, NULL};
+    bool any = false;
+    put(&p, "module {");
+    for (uint32_t i = 0; i < m->dims.expr.len; i++) {
+        const DimExpr *e = &m->dims.expr.at[i];
+        if (e->kind != DIM_SYMBOL) continue;
+        text_printf(out, "%s%s in [%" PRId64 ",%" PRId64 "]", any ? ", " : "\n  dims ", e->name, e->lo, e->hi);
+        any = true;
+    }
+    put(&p, any ? "\n}\n" : "}\n");
+    for (uint32_t i = 0; i < m->graph.len; i++) {
+        put(&p, "\n");
+        graph_print(out, m->graph.at[i]);
+    }
+}
