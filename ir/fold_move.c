@@ -10,16 +10,14 @@ static Value move_of_constant(Rebuild *rb, Op op, const Value *in, uint32_t nin,
 {
     Scalar first, c;
     uint32_t moved = op == OP_gather ? 1 : nin; /* the indices only choose */
-    if (nin == 0 || nin > MAX_RESULTS || !value_is_constant(rb->to, in[0], &first)) return 0;
+    if (nin == 0 || !value_is_constant(rb->to, in[0], &first)) return 0;
     for (uint32_t i = 1; i < moved; i++)
         if (!value_is_constant(rb->to, in[i], &c) || c.i != first.i) return 0;
     if (op == OP_pad && attr[0] != first.i) return 0;
-    const Type *types[MAX_RESULTS];
     Type out[MAX_RESULTS];
-    for (uint32_t i = 0; i < nin; i++) types[i] = graph_type(rb->to, in[i]);
-    Infer inf = {.module = rb->to->module, .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = out,
-        .st = rb->st};
-    return infer_types(&inf) ? fold_constant(rb, &out[0], first, loc) : 0;
+    uint32_t nout;
+    if (!infer_node(rb->to, op, in, nin, attr, nattr, out, &nout, rb->st)) return 0;
+    return fold_constant(rb, &out[0], first, loc);
 }
 
 static Value fold_reshape(Rebuild *rb, Value x, const int64_t *attr, uint32_t nattr, Loc loc)

@@ -35,8 +35,7 @@ Value rebuild_copy(Rebuild *rb, uint32_t node)
     if (n->nout != 0 && rb->map[n->out] != 0) return rb->map[n->out];
     Value *in = ARENA_ARRAY(rb->scratch, Value, n->nin + 1);
     for (uint32_t i = 0; i < n->nin; i++) in[i] = rb->map[n->in[i]];
-    uint32_t nattr = n->attr != NULL ? n->attr->len : 0;
-    Value v = rebuild_op(rb, (Op)n->op, in, n->nin, nattr != 0 ? n->attr->at : NULL, nattr, n->loc);
+    Value v = rebuild_op(rb, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc);
     for (uint32_t i = 0; i < n->nout && v != 0; i++) rb->map[n->out + i] = v + i;
     return v;
 }
@@ -53,13 +52,12 @@ static bool exchangeable(Op op)
 
 static bool nodes_equal(const Node *a, const Node *b)
 {
-    uint32_t na = a->attr != NULL ? a->attr->len : 0, nb = b->attr != NULL ? b->attr->len : 0;
-    if (a->op != b->op || a->nin != b->nin || na != nb) return false;
+    if (a->op != b->op || a->nin != b->nin || a->attr->len != b->attr->len) return false;
     bool same = true;
     for (uint32_t i = 0; i < a->nin; i++) same &= a->in[i] == b->in[i];
     if (!same && a->nin == 2 && exchangeable((Op)a->op)) same = a->in[0] == b->in[1] && a->in[1] == b->in[0];
     if (!same) return false;
-    return na == 0 || memcmp(a->attr->at, b->attr->at, na * sizeof *a->attr->at) == 0;
+    return memcmp(a->attr->at, b->attr->at, a->attr->len * sizeof *a->attr->at) == 0;
 }
 
 /* The first result of an equal node, 0 if there is none; then *key is where the new node belongs. */
@@ -122,7 +120,7 @@ bool node_has_effect(const Module *m, const Node *n)
 {
     const OpDef *def = &op_def[n->op];
     if (def->flags & OPF_EFFECT) return true;
-    if (!(def->flags & OPF_REGION) || def->attrs == NULL || n->attr == NULL) return false;
+    if (!(def->flags & OPF_REGION)) return false;
     for (uint32_t i = 0; def->attrs[i] != '\0' && i < n->attr->len; i++) {
         if (def->attrs[i] != 'g') continue;
         const Graph *body = m->graph.at[n->attr->at[i]];

@@ -22,10 +22,9 @@ static double now(void)
 
 static bool nodes_same(const Node *a, const Node *b)
 {
-    uint32_t na = a->attr != NULL ? a->attr->len : 0, nb = b->attr != NULL ? b->attr->len : 0;
-    return a->op == b->op && a->nin == b->nin && a->nout == b->nout && a->out == b->out && na == nb &&
-        (a->nin == 0 || memcmp(a->in, b->in, a->nin * sizeof *a->in) == 0) &&
-        (na == 0 || memcmp(a->attr->at, b->attr->at, na * sizeof *a->attr->at) == 0);
+    return a->op == b->op && a->nin == b->nin && a->nout == b->nout && a->out == b->out &&
+        a->attr->len == b->attr->len && memcmp(a->in, b->in, a->nin * sizeof *a->in) == 0 &&
+        memcmp(a->attr->at, b->attr->at, a->attr->len * sizeof *a->attr->at) == 0;
 }
 
 static bool graphs_same(const Graph *a, const Graph *b)

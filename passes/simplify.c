@@ -114,8 +114,7 @@ static Value before_broadcast(const Simplify *s)
         memcpy(attr + 2, shape.dim, shape.rank * sizeof *attr);
         in[i] = make(s, OP_constant, NULL, 0, attr, 2u + shape.rank);
     }
-    uint32_t nattr = s->n->attr != NULL ? s->n->attr->len : 0;
-    Value v = make(s, (Op)s->n->op, in, s->n->nin, nattr != 0 ? s->n->attr->at : NULL, nattr);
+    Value v = make(s, (Op)s->n->op, in, s->n->nin, s->n->attr->at, s->n->attr->len);
     return v != 0 ? make(s, OP_broadcast, &v, 1, whole.dim, whole.rank) : 0;
 }
 
