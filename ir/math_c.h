@@ -1,6 +1,7 @@
-/* math_c: math.def as C: static inline float math_exp(float x) and its kin, straight-line code that compilers turn into vector
- * loops. MATH_NAME(fn) renames them, so that a test may expand the table twice. Relies on scalar_c.h.
- * Bits depend on -ffp-contract=off and on whether the translation unit is compiled for FMA; never include it under fast-math. */
+/* math_c: math.def as C: static inline float math_exp(float x) and its kin, straight-line code
+ * that compilers turn into vector loops. MATH_NAME(fn) renames them, so that a test may expand the
+ * table twice. Relies on scalar_c.h. Bits depend on -ffp-contract=off and on whether the
+ * translation unit is compiled for FMA; never include it under fast-math. */
 #include "scalar_c.h"
 
 #ifndef MATH_NAME
@@ -10,12 +11,12 @@
 #include "scalar_paste.h"
 #define MATH_ARGS_1 float x
 #define MATH_ARGS_2 float x, float y
-#define MATH_BEGIN(fn, args)                                                                                          \
-    static inline float MATH_NAME(fn)(MATH_ARGS_##args)                                                               \
+#define MATH_BEGIN(fn, args)                            \
+    static inline float MATH_NAME(fn)(MATH_ARGS_##args) \
     {
 #define LET(fn, name, type, expr) const c_##type v_##name = expr;
-#define MATH_END(fn, expr)                                                                                            \
-    return expr;                                                                                                      \
+#define MATH_END(fn, expr) \
+    return expr;           \
     }
 #include "math.def"
 #undef MATH_BEGIN

@@ -1,12 +1,13 @@
-/* scalar: tables of the primitives and elementary functions, and the evaluator that the constant fold, the reference and the
- * tests use. Bit for bit what compiled code computes: f32 is rounded after each primitive, integers wrap to their width.
- * Relies on dtype, scalar_c and libm. Never allocates. */
+/* scalar: tables of the primitives and elementary functions, and the evaluator that the constant
+ * fold, the reference and the tests use. Bit for bit what compiled code computes: f32 is rounded
+ * after each primitive, integers wrap to their width. Relies on dtype, scalar_c and libm. Never
+ * allocates. */
 #include "scalar.h"
 
 #include "scalar_c.h"
 
 const PrimInfo prim_info[P_COUNT] = {
-#define PRIM(name, args, result) [P_##name] = { #name, args, #result[0] },
+#define PRIM(name, args, result) [P_##name] = {#name, args, #result[0]},
 #include "scalar.def"
 #undef PRIM
 };
@@ -24,8 +25,11 @@ enum {
 
 #include "scalar_tok.h"
 #define MATH_BEGIN(fn, args) static const ScalarTok tok_##fn[] = {
-#define LET(fn, name, type, expr) { P_LET, DT_##type, SLOT_##fn##_##name, 0 }, expr,
-#define MATH_END(fn, expr) { P_RET, DT_f32, 0, 0 }, expr, { P_END, DT_NONE, 0, 0 } };
+#define LET(fn, name, type, expr) {P_LET, DT_##type, SLOT_##fn##_##name, 0}, expr,
+#define MATH_END(fn, expr)                                \
+    {P_RET, DT_f32, 0, 0}, expr, { P_END, DT_NONE, 0, 0 } \
+    }                                                     \
+    ;
 #include "math.def"
 #undef MATH_BEGIN
 #undef LET
@@ -35,7 +39,8 @@ enum {
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
-#define MATH_BEGIN(fn, args) [FN_##fn] = { #fn, args, tok_##fn, FIRST_##fn, AFTER_##fn - FIRST_##fn, F64_##args(fn) },
+#define MATH_BEGIN(fn, args) \
+    [FN_##fn] = {#fn, args, tok_##fn, FIRST_##fn, AFTER_##fn - FIRST_##fn, F64_##args(fn)},
 #define LET(fn, name, type, expr)
 #define MATH_END(fn, expr)
 #include "math.def"
@@ -47,13 +52,16 @@ const MathInfo math_info[FN_COUNT] = {
 enum { SLOTS_MAX = 64 };
 #define MATH_BEGIN(fn, args)
 #define LET(fn, name, type, expr)
-#define MATH_END(fn, expr) _Static_assert((int)AFTER_##fn - (int)FIRST_##fn <= SLOTS_MAX, "too many lets: raise SLOTS_MAX");
+#define MATH_END(fn, expr) \
+    _Static_assert(        \
+        (int)AFTER_##fn - (int)FIRST_##fn <= SLOTS_MAX, "too many lets: raise SLOTS_MAX");
 #include "math.def"
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END
 
-/* The x86 kernels come in two kinds, baseline and AVX2 with FMA; a CPU with only one of both runs the baseline. */
+/* The x86 kernels come in two kinds, baseline and AVX2 with FMA; a CPU with only one of both runs
+ * the baseline. */
 bool cpu_has_fma(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -65,7 +73,8 @@ bool cpu_has_fma(void)
 #endif
 }
 
-/* ---- one primitive --------------------------------------------------------------------------------- */
+/* ---- one primitive
+ * --------------------------------------------------------------------------------- */
 
 static double mad(bool single, double a, double b, double c)
 {
@@ -74,7 +83,8 @@ static double mad(bool single, double a, double b, double c)
     return a * b + c;
 }
 
-/* For f32 too: rounding the double result of one of these on f32 operands once more is exact rounding (53 >= 2 * 24 + 2). */
+/* For f32 too: rounding the double result of one of these on f32 operands once more is exact
+ * rounding (53 >= 2 * 24 + 2). */
 static double eval_float(Prim p, bool single, double a, double b, double c)
 {
     switch (p) {
@@ -110,7 +120,8 @@ static int64_t wrap(DType t, int64_t v)
     }
 }
 
-/* Quotient and remainder; x/0 = 0 and x rem 0 = 0, and what divides by -1 negates instead (MIN / -1 would trap). */
+/* Quotient and remainder; x/0 = 0 and x rem 0 = 0, and what divides by -1 negates instead (MIN /
+ * -1 would trap). */
 static int64_t eval_div(Prim p, bool is_signed, int64_t a, int64_t b)
 {
     uint64_t x = (uint64_t)a, y = (uint64_t)b;
@@ -156,9 +167,13 @@ static int64_t eval_int(Prim p, DType t, int64_t a, int64_t b)
     }
 }
 
-#define COMPARE(a, b)                                                                                                 \
-    (p == P_lt ? (a) < (b) : p == P_le ? (a) <= (b) : p == P_gt ? (a) > (b) : p == P_ge ? (a) >= (b)                   \
-     : p == P_eq ? (a) == (b) : (a) != (b))
+#define COMPARE(a, b)            \
+    (p == P_lt      ? (a) < (b)  \
+        : p == P_le ? (a) <= (b) \
+        : p == P_gt ? (a) > (b)  \
+        : p == P_ge ? (a) >= (b) \
+        : p == P_eq ? (a) == (b) \
+                    : (a) != (b))
 static bool compare(Prim p, DType t, Scalar a, Scalar b)
 {
     if (dtype_is_float(t)) return COMPARE(a.f, b.f);
@@ -166,8 +181,11 @@ static bool compare(Prim p, DType t, Scalar a, Scalar b)
 }
 #undef COMPARE
 
-static Scalar of_float(DType t, double v) { return (Scalar){ .f = t == DT_f64 ? v : (double)(float)v }; }
-static Scalar of_int(DType t, int64_t v) { return (Scalar){ .i = wrap(t, v) }; }
+static Scalar of_float(DType t, double v)
+{
+    return (Scalar){.f = t == DT_f64 ? v : (double)(float)v};
+}
+static Scalar of_int(DType t, int64_t v) { return (Scalar){.i = wrap(t, v)}; }
 
 static int64_t float_to_int(DType to, double v)
 {
@@ -186,16 +204,18 @@ static int64_t float_to_int(DType to, double v)
 
 static Scalar convert(DType t, DType to, Scalar a)
 {
-    if (dtype_is_float(t)) return dtype_is_float(to) ? of_float(to, a.f) : (Scalar){ .i = float_to_int(to, a.f) };
+    if (dtype_is_float(t))
+        return dtype_is_float(to) ? of_float(to, a.f) : (Scalar){.i = float_to_int(to, a.f)};
     if (!dtype_is_float(to)) return of_int(to, a.i);
-    if (t == DT_u64) return (Scalar){ .f = to == DT_f64 ? (double)a.u : (double)(float)a.u };
-    return (Scalar){ .f = to == DT_f64 ? (double)a.i : (double)(float)a.i };
+    if (t == DT_u64) return (Scalar){.f = to == DT_f64 ? (double)a.u : (double)(float)a.u};
+    return (Scalar){.f = to == DT_f64 ? (double)a.i : (double)(float)a.i};
 }
 
 static Scalar reinterpret(Prim p, DType t, DType to, Scalar a)
 {
-    if (p == P_bits) return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
-    return (Scalar){ .f = to == DT_f64 ? floatbits_f64(a.u) : (double)floatbits_f32((uint32_t)a.u) };
+    if (p == P_bits)
+        return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
+    return (Scalar){.f = to == DT_f64 ? floatbits_f64(a.u) : (double)floatbits_f32((uint32_t)a.u)};
 }
 
 Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
@@ -208,7 +228,7 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
     case P_gt:
     case P_ge:
     case P_eq:
-    case P_ne: return (Scalar){ .i = compare(p, t, a, b) };
+    case P_ne: return (Scalar){.i = compare(p, t, a, b)};
     case P_select: return a.i != 0 ? b : c;
     case P_bits:
     case P_floatbits: return reinterpret(p, t, to, a);
@@ -219,9 +239,13 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
     }
 }
 
-/* ---- expressions ------------------------------------------------------------------------------------ */
+/* ---- expressions
+ * ------------------------------------------------------------------------------------ */
 
-typedef struct Typed { Scalar v; DType t; } Typed;
+typedef struct Typed {
+    Scalar v;
+    DType t;
+} Typed;
 
 typedef struct Walk {
     const ScalarTok *at;
@@ -233,8 +257,8 @@ typedef struct Walk {
 
 static Typed constant(DType t, double v)
 {
-    if (dtype_is_float(t)) return (Typed){ of_float(t, v), t };
-    return (Typed){ of_int(t, v >= 0x1p63 ? (int64_t)(uint64_t)v : (int64_t)v), t };
+    if (dtype_is_float(t)) return (Typed){of_float(t, v), t};
+    return (Typed){of_int(t, v >= 0x1p63 ? (int64_t)(uint64_t)v : (int64_t)v), t};
 }
 
 static Scalar call(const MathInfo *fn, DType t, const Scalar *args);
@@ -242,27 +266,28 @@ static Scalar call(const MathInfo *fn, DType t, const Scalar *args);
 static Typed eval(Walk *w)
 {
     const ScalarTok *tok = w->at++;
-    if (tok->prim == P_ARG) return (Typed){ w->args[tok->ref], w->t };
+    if (tok->prim == P_ARG) return (Typed){w->args[tok->ref], w->t};
     if (tok->prim == P_CONST) return constant(tok->type ? (DType)tok->type : w->t, tok->value);
     if (tok->prim == P_SLOT) return w->slot[tok->ref - w->first];
     bool fn = tok->prim == P_FN;
     int n = fn ? math_info[tok->ref].args : prim_info[tok->prim].args;
-    Typed in[3] = { 0 };
+    Typed in[3] = {0};
     for (int i = 0; i < n; i++) in[i] = eval(w);
-    Scalar v[3] = { in[0].v, in[1].v, in[2].v };
-    if (fn) return (Typed){ call(&math_info[tok->ref], in[0].t, v), in[0].t };
+    Scalar v[3] = {in[0].v, in[1].v, in[2].v};
+    if (fn) return (Typed){call(&math_info[tok->ref], in[0].t, v), in[0].t};
     char result = prim_info[tok->prim].result;
     DType from = in[0].t, to = result == 'B' ? DT_bool : tok->prim == P_select ? in[1].t : from;
     if (result == '*') to = (DType)dtype_info[tok->type ? (DType)tok->type : w->to].compute;
-    return (Typed){ prim_eval((Prim)tok->prim, from, to, v[0], v[1], v[2]), to };
+    return (Typed){prim_eval((Prim)tok->prim, from, to, v[0], v[1], v[2]), to};
 }
 
 static Scalar call(const MathInfo *fn, DType t, const Scalar *args)
 {
-    if (t == DT_f64) return (Scalar){ .f = fn->args == 1 ? fn->f64(args[0].f) : fn->f64_2(args[0].f, args[1].f) };
+    if (t == DT_f64)
+        return (Scalar){.f = fn->args == 1 ? fn->f64(args[0].f) : fn->f64_2(args[0].f, args[1].f)};
     CHECK(t == DT_f32);
     Typed slot[SLOTS_MAX];
-    Walk w = { fn->tok, DT_f32, DT_f32, args, slot, fn->first_slot };
+    Walk w = {fn->tok, DT_f32, DT_f32, args, slot, fn->first_slot};
     while (w.at->prim == P_LET) {
         uint16_t ref = (w.at++)->ref;
         slot[ref - fn->first_slot] = eval(&w);
@@ -273,6 +298,6 @@ static Scalar call(const MathInfo *fn, DType t, const Scalar *args)
 
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args)
 {
-    Walk w = { expr, (DType)dtype_info[t].compute, to, args, NULL, 0 };
+    Walk w = {expr, (DType)dtype_info[t].compute, to, args, NULL, 0};
     return eval(&w).v;
 }

@@ -24,6 +24,7 @@
 #define PASTE_TO_f32(v) ((float)(v))
 #define PASTE_TO_f64(v) ((double)(v))
 #define PASTE_TO_bool(v) ((_Bool)((v) != 0))
+#define PASTE_TO__Bool(v) PASTE_TO_bool(v) /* bool is a macro, expanded where it went through another one */
 #define PASTE_TO_i8(v) PASTE_CVT_(c_i8, v)(v)
 #define PASTE_TO_i16(v) PASTE_CVT_(c_i16, v)(v)
 #define PASTE_TO_i32(v) PASTE_CVT_(c_i32, v)(v)
@@ -77,5 +78,5 @@
 #define SHR(a, b) PASTE_INT_(a, shr)(a, b)
 #define BITS(type, a) ((c_##type)PASTE_FLOAT_(a, bits_f32, bits_f64)(a))
 #define FLOATBITS(type, a) floatbits_##type(a)
-#define CVT(type, a) PASTE_TO_(type, a)
+#define CVT(type, a) PASTE_TO_##type(a)
 #define CAST(a) PASTE_TO_(SCALAR_TO, a)

@@ -62,3 +62,4 @@
 #undef SCALAR_FN
 #undef SCALAR_T
 #undef SCALAR_TO
+#undef PASTE_TO__Bool
