@@ -51,8 +51,7 @@ struct kiln_variable {
     bool local;               /* freed with its scope; gradients flow through assignments */
     bool alive;
     Type type;
-    kiln_tensor *value;       /* owned; eager */
-    kiln_tensor *local_value; /* local in eager code: the very tensor assigned, so that tapes see through; not a copy */
+    kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
     Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
@@ -71,8 +70,10 @@ struct Thread {
     kiln *k;
     Thread *next;            /* of the engine */
     pthread_t self;
+    uint64_t next_uid;       /* identities: the thread's number above, a counter below */
     BufferPool *pool;
     kiln_tensor *free;       /* headers */
+    kiln_tensor *_Atomic foreign; /* headers released by other threads */
     struct Slab *slabs;
     Scope *scope;            /* stack; scope[0] is the root and lives until close */
     uint32_t scopes, scope_cap;
@@ -84,6 +85,7 @@ struct Thread {
     size_t work_bytes;
     bool work_busy;
     kiln_failure failure;
+    uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
     char text[640];
 };
 
@@ -113,7 +115,6 @@ typedef struct CustomGradient {
 /* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
 Thread *thread_of(kiln *k);
 Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
-uint64_t next_uid(void);
 
 /* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
@@ -179,7 +180,6 @@ typedef struct Slot {        /* a variable's or local's value while a frame is t
     Value now;
     Value entry;             /* the frame's parameter that holds the value at its start; 0: assigned before read */
     bool assigned;
-    VEC(uint32_t) reads;     /* leaf nodes made by reads in a region */
 } Slot;
 
 struct Frame {               /* one graph being traced: the function's, or a region's inside it */
@@ -204,19 +204,20 @@ struct Trace {
     Status st;
 };
 
-extern uint64_t trace_next_id(void);
+bool frame_encloses(const Frame *outer, const Frame *inner); /* or is it */
 /* A traced tensor for operand x in the innermost frame; 0 after recording why not. */
 Value trace_value(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                          kiln_tensor **out, uint32_t nout);
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
+/* From here on, inside the innermost frame, the eager tensor x means value v. */
+bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
 
 /* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
-    kiln_tensor header;      /* a copy of type, buffer (retained), strides, uid */
-    kiln_tensor *handle;     /* made when the gradient needs it */
+    kiln_tensor held;        /* a copy of the header, its buffer retained */
 } TapeEntry;
 
 typedef struct TapeRead {    /* a variable read, or a watched tensor */
@@ -242,14 +243,22 @@ struct kiln_tape {
     Map by_uid;              /* eager: tensor uid -> value */
     VEC(TapeEntry) entry;    /* eager: per value */
     VEC(TapeRead) read;
+    Value last_y;            /* of the last gradient, for kiln_grad_why */
     char why[256];
 };
 
 /* Called by apply for eager ops while some tape records: nodes are added to each tape that tracks an operand. */
 void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                  kiln_tensor *const *out, uint32_t nout);
-void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* x is what the read returned */
+void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is what the read returned; every recording tape notes it */
+bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
 void tape_free(kiln_tape *tape);
+/* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
+bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x,
+               int count, kiln_tensor **dx);
+/* The cotangents of a compiled call's inputs (function.c); dx[i] NULL: none. */
+bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
+                   uint32_t ng, kiln_tensor **dx);
 
 /* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
 struct Row {                 /* one compiled signature; immutable once published */

@@ -90,7 +90,7 @@ KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_def
 /* ---- loops: the same source runs eagerly and traces once -----------------------------------------------------------------------------
  * KILN_FOR(k, i, n) { ... } runs its block n times, i an i64[] tensor; n an operand. State that lives across iterations is kept in variables and
  * locals. In a trace the block is traced once and becomes a loop of the graph: break and return out of it are errors, continue ends the body. */
-typedef struct kiln_loop { kiln *k; uint64_t id; int64_t at, count; kiln_tensor *index; kiln_scope scope; int state; } kiln_loop;
+typedef struct kiln_loop { kiln *k; uint64_t id; int64_t at, count; kiln_tensor *index; kiln_scope scope; kiln_site site; int state; } kiln_loop;
 KILN_API kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count);
 KILN_API bool kiln_for_next(kiln_loop *l);
 KILN_API void kiln_for_end(kiln_loop *l);

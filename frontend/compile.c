@@ -1,0 +1,397 @@
+/* compile: THE SPINE. A call with a new signature goes trace -> pipeline -> lowering -> backend -> row, cached by signature; later calls find
+ * the row. Read this file first; run.c is the other half (running a row), trace.c how a body becomes a graph. */
+#include "function.h"
+#include "scope.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "../ir/text.h"
+#include "../ir/verify.h"
+#include "../passes/pass.h"
+
+static atomic_uint_fast64_t trace_ids = 1;
+
+static double seconds_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+/* ---- signatures --------------------------------------------------------------------------------------------- */
+static bool declared_symbol(const kiln_function *f, int arg, int axis)
+{
+    if ((uint32_t)arg >= f->nspec)
+        return false;
+    const kiln_size *s = &f->options.inputs[arg].size[axis];
+    return f->options.inputs[arg].rank >= 0 && s->name && s->lo != s->hi;
+}
+
+/* Sizes declared as symbols are not part of the key: one row serves them all. */
+static uint64_t signature_key(const kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    uint64_t h = (uint64_t)nin + 1;
+    for (int i = 0; i < nin; i++) {
+        if (!f->nspec) {
+            h = hash_mix(h, tensor_signature(in[i]));
+            continue;
+        }
+        h = hash_mix(h, ((uint64_t)in[i]->type.dtype << 8) | in[i]->type.rank);
+        for (int d = 0; d < in[i]->type.rank; d++)
+            h = hash_mix(h, declared_symbol(f, i, d) ? UINT64_MAX : (uint64_t)in[i]->type.dim[d]);
+    }
+    return h;
+}
+
+static bool row_matches(const Row *r, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    if (r->key != key || r->narg != (uint32_t)nin)
+        return false;
+    for (int i = 0; i < nin; i++) {
+        const Type *a = &r->arg[i], *b = &in[i]->type;
+        if (a->dtype != b->dtype || a->rank != b->rank)
+            return false;
+        for (int d = 0; d < a->rank; d++)
+            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d])
+                return false;
+    }
+    return true;
+}
+
+static Row *find_row(const kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    Row *r = atomic_load_explicit(&((kiln_function *)f)->rows, memory_order_acquire);
+    while (r && !row_matches(r, key, in, nin))
+        r = r->next;
+    return r;
+}
+
+/* Which argument and dimension the call missed the newest row by. */
+static void explain_miss(kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    const Row *r = f->rows;
+    char *to = f->stats.last_miss;
+    size_t cap = sizeof f->stats.last_miss;
+    if (!r) {
+        snprintf(to, cap, "first call");
+        return;
+    }
+    if (r->narg != (uint32_t)nin) {
+        snprintf(to, cap, "%u arguments -> %d", r->narg, nin);
+        return;
+    }
+    for (int i = 0; i < nin; i++) {
+        const Type *a = &r->arg[i], *b = &in[i]->type;
+        if (a->dtype != b->dtype) {
+            snprintf(to, cap, "arg %d dtype: %s -> %s", i, dtype_info[a->dtype].name, dtype_info[b->dtype].name);
+            return;
+        }
+        if (a->rank != b->rank) {
+            snprintf(to, cap, "arg %d rank: %d -> %d", i, a->rank, b->rank);
+            return;
+        }
+        for (int d = 0; d < a->rank; d++)
+            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d]) {
+                snprintf(to, cap, "arg %d dim %d: %lld -> %lld", i, d, (long long)a->dim[d], (long long)b->dim[d]);
+                return;
+            }
+    }
+    snprintf(to, cap, "another engine setting");
+}
+
+/* ---- trace ---------------------------------------------------------------------------------------------------- */
+typedef struct Start {
+    Trace *tr;
+    kiln_function *f;
+    Row *row;
+    kiln_tensor *const *in;
+    int nin;
+} Start;
+
+static void start_body(void *arg)
+{
+    Start *s = arg;
+    Trace *tr = s->tr;
+    Arena *a = tr->arena;
+    tr->module = module_new(a);
+    Frame *top = ARENA_NEW(a, Frame);
+    top->trace = tr;
+    top->g = graph_new(tr->module, arena_printf(a, "%s", s->f->name));
+    top->captured.arena = a;
+    top->loc = s->f->loc;
+    tr->frame = top;
+    Row *row = s->row;
+    row->narg = (uint32_t)s->nin;
+    row->arg = ARENA_ARRAY(a, Type, s->nin + 1);
+    for (int i = 0; i < s->nin; i++) {
+        Type type = s->in[i]->type;
+        for (int d = 0; d < type.rank; d++)
+            if (declared_symbol(s->f, i, d)) {
+                const kiln_size *z = &s->f->options.inputs[i].size[d];
+                type.dim[d] = dim_symbol(&tr->module->dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
+            }
+        row->arg[i] = type;
+        graph_param(top->g, &type, s->f->loc);
+        *VEC_PUSH(a, &tr->source) = (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = type};
+    }
+}
+
+typedef struct Finish { Trace *tr; Row *row; const Value *out; uint32_t nout; } Finish;
+
+/* Results: the outputs, then what the body left in variables. */
+static void finish_body(void *arg)
+{
+    Finish *fin = arg;
+    Trace *tr = fin->tr;
+    Row *row = fin->row;
+    Frame *top = tr->frame;
+    for (uint32_t i = 0; i < fin->nout; i++)
+        graph_result(top->g, fin->out[i]);
+    row->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
+    for (uint32_t i = 0; i < top->slot.len; i++) {
+        const Slot *s = &top->slot.at[i];
+        bool own_local = s->variable->local && s->variable->trace_id == tr->id;
+        if (s->assigned && !own_local) {
+            graph_result(top->g, s->now);
+            row->changed[row->nchanged++] = s->variable;
+        }
+    }
+    row->noutput = fin->nout;
+    row->nresult = top->g->result.len;
+    row->source = arena_copy(tr->arena, tr->source.at, tr->source.len * sizeof *tr->source.at);
+    row->nsource = tr->source.len;
+    row->ops = top->g->node.len;
+    row->module = tr->module;
+    Text text = {0};
+    module_print(&text, tr->module);
+    row->trace_text = text.at && !text.failed ? arena_copy(tr->arena, text.at, text.len + 1) : NULL;
+    text_free(&text);
+}
+
+static bool run_body(Thread *t, kiln_site at, kiln_function *f, int nin, Value *value)
+{
+    Trace *tr = t->trace;
+    kiln_tensor *args[nin + 1], *out[MAX_RESULTS];
+    for (int i = 0; i < nin; i++)
+        args[i] = tensor_traced(t, at, tr->frame, tr->frame->g->param.at[i]);
+    args[nin] = NULL;
+    if (!function_inline(t, at, f, args, nin, out))
+        return false;
+    for (int i = 0; i < f->options.outputs; i++)
+        if (!(value[i] = trace_value(t, at, out[i])))
+            return false;
+    return true;
+}
+
+static void drop_literals(Row *row)
+{
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_LITERAL)
+            kiln_release(row->source[i].tensor);
+}
+
+bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row)
+{
+    Trace tr = {.outer = t->trace, .t = t, .id = atomic_fetch_add(&trace_ids, 1), .first_uid = t->next_uid + 1, .arena = &row->arena};
+    Status st = {0};
+    Start start = {&tr, f, row, in, nin};
+    if (!arena_try(&row->arena, &st, start_body, &start))
+        return fail_status(t, at, &st), false;
+    if (!scope_push(t))
+        return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
+    uint64_t failures = t->failures;
+    Frame *top = tr.frame;
+    Value value[MAX_RESULTS];
+    t->trace = &tr;
+    bool ok = run_body(t, at, f, nin, value) && t->failures == failures && tr.frame == top;
+    if (!ok && t->failures == failures)
+        fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
+    Finish fin = {&tr, row, value, (uint32_t)f->options.outputs};
+    if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin)))
+        fail_status(t, at, &st);
+    row->source = ok ? row->source : tr.source.at;
+    row->nsource = ok ? row->nsource : tr.source.len;
+    t->trace = tr.outer;
+    scope_pop(t);
+    if (!ok)
+        drop_literals(row);
+    return ok;
+}
+
+/* ---- compile ---------------------------------------------------------------------------------------------------- */
+typedef struct Build {
+    kiln_function *f;
+    Row *row;
+    Arena scratch;
+    Status st;
+} Build;
+
+static void dump_module(void *user, const char *pass, const Module *m)
+{
+    Text text = {0};
+    module_print(&text, m);
+    if (text.at)
+        dump_write(user, pass, text.at, text.len);
+    text_free(&text);
+}
+
+static void dump_stage(void *user, const char *stage, const char *name, const char *text, size_t len)
+{
+    char both[128];
+    snprintf(both, sizeof both, "%s%s%s", stage, name ? "." : "", name ? name : "");
+    dump_write(user, both, text, len);
+}
+
+static void build_body(void *arg)
+{
+    Build *b = arg;
+    Row *row = b->row;
+    Target target = {0};
+    row->backend = backend_get("cpu", &b->st);
+    if (!row->backend || !row->backend->target(&target, &b->st))
+        return;
+    target.blas = !b->f->options.no_blas;
+    PassCtx ctx = {.scratch = &b->scratch, .target = &target, .st = &b->st, .stop_after = -1};
+    ctx.verify = getenv("KILN_VERIFY") != NULL;
+    if (dump_wants("ir"))
+        dump_module(b->f->name, "ir", row->module);
+    if (dump_wants("passes"))
+        ctx.dump = dump_module, ctx.dump_user = b->f->name;
+    if (!pipeline_run(&ctx, row->module))
+        return;
+    LowerOptions lower = {target, target.blas};
+    row->program = program_lower(&row->arena, row->module, &lower, &b->st);
+    if (!row->program)
+        return;
+    if (dump_wants("program")) {
+        Text text = {0};
+        program_print(&text, row->program);
+        dump_write(b->f->name, "program", text.at ? text.at : "", text.len);
+        text_free(&text);
+    }
+    CompileOptions o = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
+    row->compiled = row->backend->compile(row->program, &o, &b->st);
+    if (row->compiled)
+        row->entry = row->backend->entry(row->compiled);
+    uint32_t nresult = row->module->graph.at[0]->result.len;
+    row->result = ARENA_ARRAY(&row->arena, Type, nresult);
+    for (uint32_t i = 0; i < nresult; i++)
+        row->result[i] = *graph_type(row->module->graph.at[0], row->module->graph.at[0]->result.at[i]);
+}
+
+typedef struct Scratch { Build *b; } Scratch;
+static void build_outer(void *arg) /* two arenas, two borders */
+{
+    Build *b = ((Scratch *)arg)->b;
+    arena_try(&b->row->arena, &b->st, build_body, b);
+}
+
+static bool build(Thread *t, kiln_site at, kiln_function *f, Row *row)
+{
+    Build b = {.f = f, .row = row};
+    Scratch s = {&b};
+    arena_init(&b.scratch);
+    double start = seconds_now();
+    bool ok = arena_try(&b.scratch, &b.st, build_outer, &s) && !b.st.code && row->entry;
+    row->compile_seconds = seconds_now() - start;
+    arena_free(&b.scratch);
+    if (!ok) {
+        if (!b.st.code)
+            status_fail(&b.st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
+        fail_status(t, at, &b.st);
+    }
+    return ok;
+}
+
+void row_free(Row *row)
+{
+    if (!row)
+        return;
+    if (row->compiled)
+        row->backend->release(row->compiled);
+    drop_literals(row);
+    arena_free(&row->arena);
+    mem_free(row, sizeof *row);
+}
+
+static void count_row(kiln_function *f, const Row *row)
+{
+    kiln_function_statistics *s = &f->stats;
+    s->compiles++;
+    s->compile_seconds += row->compile_seconds;
+    s->code_bytes += row->backend->code_bytes(row->compiled);
+    s->kernels = row->program->launches;
+    s->ops = row->ops;
+    s->bytes_moved = row->program->moved;
+    s->workspace_bytes = row->program->workspace;
+}
+
+static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    Row *row = mem_zeros(1, sizeof *row);
+    if (!row)
+        return fail(t, at, KILN_EMEMORY, "%s: no memory", f->name), NULL;
+    row->key = key;
+    arena_init(&row->arena);
+    explain_miss(f, in, nin);
+    double start = seconds_now();
+    bool ok = function_trace(t, at, f, in, nin, row);
+    row->trace_seconds = seconds_now() - start;
+    f->stats.traces++;
+    f->stats.trace_seconds += row->trace_seconds;
+    if (!ok) {
+        row->nsource = 0; /* its literals were dropped with the trace */
+        row_free(row);
+        return NULL;
+    }
+    if (!build(t, at, f, row)) {
+        row_free(row);
+        return NULL;
+    }
+    count_row(f, row);
+    row->next = f->rows;
+    atomic_store_explicit(&f->rows, row, memory_order_release);
+    return row;
+}
+
+/* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. */
+static bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Row *row, kiln_tensor *const *in, int nin)
+{
+    Row again = {0};
+    arena_init(&again.arena);
+    bool ok = function_trace(t, at, f, in, nin, &again);
+    if (ok && row->trace_text && again.trace_text && strcmp(row->trace_text, again.trace_text)) {
+        const char *a = row->trace_text, *b = again.trace_text, *la = a, *lb = b;
+        for (; *a && *a == *b; a++, b++)
+            if (*a == '\n')
+                la = a + 1, lb = b + 1;
+        fail(t, at, KILN_ESTATE, "%s: traced again, it differs: `%.*s` was `%.*s`; something that the body reads from the host changed", f->name,
+             (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
+        ok = false;
+    }
+    if (ok)
+        drop_literals(&again);
+    arena_free(&again.arena);
+    return ok;
+}
+
+Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    uint64_t key = signature_key(f, in, nin);
+    Row *row = find_row(f, key, in, nin);
+    f->stats.calls++;
+    if (LIKELY(row != NULL)) {
+        f->stats.hits++;
+        if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, row, in, nin))
+            return NULL;
+        return row;
+    }
+    pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */
+    row = find_row(f, key, in, nin);
+    if (!row)
+        row = make_row(t, at, f, key, in, nin);
+    pthread_mutex_unlock(&f->compiling);
+    return row;
+}

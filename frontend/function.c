@@ -1,0 +1,334 @@
+/* function: the public face of traced functions: making, calling, the decorator, gradients as functions. Compiling is compile.c,
+ * running compiled code run.c. */
+#include "function.h"
+#include "scope.h"
+
+#include <stdio.h>
+
+static uint32_t spec_count(const kiln_function_options *o)
+{
+    uint32_t n = 0;
+    while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE)
+        n++;
+    return n;
+}
+
+static void function_destroy(kiln_function *f)
+{
+    for (Row *r = f->rows, *next; r; r = next) {
+        next = r->next;
+        row_free(r);
+    }
+    if (f->free_user)
+        f->free_user(f->user);
+    if (f->name)
+        mem_free(f->name, strlen(f->name) + 1);
+    pthread_mutex_destroy(&f->compiling);
+    mem_free(f, sizeof *f);
+}
+
+kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user, const kiln_function_options *options, size_t size)
+{
+    Thread *t = thread_of(k);
+    if (!t)
+        return NULL;
+    if (!body) {
+        fail(t, at, KILN_EVALUE, "function: the body is NULL");
+        return NULL;
+    }
+    kiln_function *f = mem_zeros(1, sizeof *f);
+    if (!f) {
+        fail(t, at, KILN_EMEMORY, "function: no memory");
+        return NULL;
+    }
+    if (options)
+        memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
+    f->k = k;
+    f->body = body;
+    f->user = user;
+    f->loc = loc_of(at);
+    f->nspec = spec_count(&f->options);
+    f->options.outputs = f->options.outputs ? f->options.outputs : 1;
+    pthread_mutex_init(&f->compiling, NULL);
+    f->name = mem_strdup(f->options.name ? f->options.name : "function");
+    f->options.name = f->name;
+    if (!f->name || f->options.outputs < 0 || f->options.outputs > MAX_RESULTS) {
+        fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s", f->name ? "0 to 64 outputs" : "no memory");
+        function_destroy(f);
+        return NULL;
+    }
+    pthread_mutex_lock(&k->lock);
+    f->next = k->functions;
+    if (f->next)
+        f->next->prev = f;
+    k->functions = f;
+    pthread_mutex_unlock(&k->lock);
+    return f;
+}
+
+kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
+                                int inputs, int outputs, const kiln_function *like)
+{
+    kiln_function_options o = {.name = name, .inputs_count = inputs, .outputs = outputs, .no_blas = like->options.no_blas};
+    if (inputs == (int)like->nspec)
+        memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
+    kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
+    if (f)
+        f->free_user = free_user;
+    return f;
+}
+
+void kiln_function_free(kiln_function *f)
+{
+    if (!f)
+        return;
+    kiln *k = f->k;
+    pthread_mutex_lock(&k->lock);
+    if (f->prev)
+        f->prev->next = f->next;
+    else
+        k->functions = f->next;
+    if (f->next)
+        f->next->prev = f->prev;
+    pthread_mutex_unlock(&k->lock);
+    kiln_function_free(f->grad);
+    kiln_function_free(f->value_and_grad);
+    for (Row *r = f->rows; r; r = r->next) {
+        kiln_function *vjp = r->vjp;
+        r->vjp = NULL;
+        kiln_function_free(vjp);
+    }
+    function_destroy(f);
+}
+
+void functions_free_all(kiln *k)
+{
+    for (kiln_function *f = k->functions, *next; f; f = next) {
+        next = f->next; /* derived ones are in the same list: no recursion here */
+        function_destroy(f);
+    }
+    k->functions = NULL;
+    map_free(&k->definitions);
+}
+
+int function_outputs(const kiln_function *f)
+{
+    return f->options.outputs;
+}
+
+/* ---- calling ------------------------------------------------------------------------------------------------------ */
+static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
+{
+    const kiln_spec *s = &f->options.inputs[i];
+    char text[96];
+    if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
+        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: argument %u is %s, declared %s of rank %d", f->name, i,
+             tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
+        return false;
+    }
+    for (int d = 0; d < s->rank; d++) {
+        Dim n = x->type.dim[d];
+        if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld", f->name, i, tensor_text(x, text, sizeof text), d,
+                 (long long)s->size[d].lo, (long long)s->size[d].hi);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Operands as live tensors that fit the declaration. */
+static bool arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
+{
+    int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
+    if ((want && nin != want) || nin < 0) {
+        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
+        return false;
+    }
+    for (int i = 0; i < nin; i++) {
+        Type like = {.dtype = f->nspec ? (uint8_t)f->options.inputs[i].dtype : DT_f32};
+        x[i] = LIKELY(in[i].kind == 1) ? in[i].as.tensor : operand_tensor(t, at, in[i], &like);
+        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->k != f->k)) {
+            fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
+                 !x[i] ? "NULL" : x[i]->k != f->k ? "a tensor of another engine" : "a tensor whose scope closed, or that was released");
+            return false;
+        }
+        if (UNLIKELY(x[i]->state == TENSOR_POISON))
+            return false;
+        if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
+            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name, i);
+            return false;
+        }
+        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i]))
+            return false;
+    }
+    return true;
+}
+
+#define DEPTH_MAX 64
+bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+{
+    int n = f->options.outputs;
+    if (t->body_depth >= DEPTH_MAX) {
+        fail(t, at, KILN_ESTATE, "%s: bodies nested %d deep: does it call itself without end?", f->name, DEPTH_MAX);
+        return false;
+    }
+    if (!scope_push(t)) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name);
+        return false;
+    }
+    kiln_tensor *args[nin + 1];
+    memcpy(args, in, (size_t)nin * sizeof *args);
+    args[nin] = NULL;
+    for (int i = 0; i < n; i++)
+        out[i] = NULL;
+    t->body_depth++;
+    f->body(f->k, args, out, f->user);
+    t->body_depth--;
+    bool ok = true;
+    for (int i = 0; i < n; i++) {
+        if (!out[i])
+            out[i] = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", f->name, i);
+        for (int j = 0; j < i && out[i]->state != TENSOR_POISON; j++)
+            if (out[j] == out[i]) /* each output is a handle of its own */
+                out[i] = tensor_alias(t, at, out[i]);
+        if (tensor_ok(out[i]) && out[i]->in_scope && out[i]->scope == t->scopes - 1)
+            scope_move_out(t, out[i]);
+        ok = ok && tensor_ok(out[i]);
+    }
+    scope_pop(t);
+    return ok;
+}
+
+bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    if (!f || !t) {
+        fail(t, at, KILN_ESTATE, "call: the function is NULL");
+        for (int i = 0; i < nout; i++)
+            out[i] = t ? &t->k->poison : NULL;
+        return false;
+    }
+    kiln_tensor *x[nin > 0 ? nin : 1], *results[MAX_RESULTS];
+    bool ok = arguments(t, at, f, in, nin, x);
+    int have = f->options.outputs;
+    if (ok && (t->trace || f->k->eager_only)) {
+        ok = function_inline(t, at, f, x, nin, results);
+    } else if (ok) {
+        Row *row = function_row(t, at, f, x, nin);
+        ok = row && row_run(t, at, f, row, x, nin, results);
+    }
+    for (int i = 0; i < nout; i++)
+        out[i] = ok && i < have ? results[i] : &t->k->poison;
+    if (ok && nout > have)
+        fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, nout, have);
+    return ok && nout <= have;
+}
+
+kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)
+{
+    kiln_tensor *out = NULL;
+    kiln_call_all_at(at, f, in, nin, &out, 1);
+    return out;
+}
+
+/* ---- the decorator --------------------------------------------------------------------------------------------------- */
+kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
+{
+    Thread *t = thread_of(k);
+    if (!t)
+        return NULL;
+    uint64_t key = (uint64_t)(uintptr_t)d;
+    pthread_mutex_lock(&k->lock);
+    const uint64_t *known = map_get(&k->definitions, key);
+    kiln_function *f = known ? (kiln_function *)(uintptr_t)*known : NULL;
+    pthread_mutex_unlock(&k->lock);
+    if (f)
+        return f;
+    kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = 1};
+    f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
+    if (!f)
+        return NULL;
+    pthread_mutex_lock(&k->lock);
+    known = map_get(&k->definitions, key); /* another thread may have been faster: then ours stays unused until close */
+    if (known)
+        f = (kiln_function *)(uintptr_t)*known;
+    else if (!map_put(&k->definitions, key, (uint64_t)(uintptr_t)f))
+        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "%s: no memory", d->name);
+    pthread_mutex_unlock(&k->lock);
+    return f;
+}
+
+kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
+{
+    kiln_function *f = kiln_definition_function(k, d);
+    kiln_operand x[KILN_MAX_ARGS];
+    for (int i = 0; i < d->inputs; i++)
+        x[i] = kiln_of_tensor(in[i]);
+    return f ? kiln_call_at(at, f, x, d->inputs) : NULL;
+}
+
+/* ---- gradients as functions --------------------------------------------------------------------------------------------- */
+typedef struct Derived { kiln_function *f; bool value; } Derived;
+
+static void free_derived(void *user)
+{
+    mem_free(user, sizeof(Derived));
+}
+
+static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Derived *d = user;
+    kiln_site at = {d->f->loc.file, d->f->loc.line};
+    Thread *t = thread_of(k);
+    kiln_tape *tape = kiln_tape_open_at(at, k, false);
+    int nin = 0, nout = d->value ? d->f->options.outputs : 0;
+    kiln_operand x[KILN_MAX_ARGS];
+    kiln_tensor *y[MAX_RESULTS];
+    for (; in[nin] && nin < KILN_MAX_ARGS; nin++)
+        x[nin] = kiln_of_tensor(dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
+    if (!function_inline(t, at, d->f, in, nin, y))
+        return;
+    for (int i = 0; i < nout; i++)
+        out[i] = y[i];
+    kiln_gradients_at(at, tape, y[0], NULL, x, nin, out + nout);
+    kiln_tape_close(&tape);
+}
+
+static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
+{
+    Thread *t = f ? thread_of(f->k) : NULL;
+    if (!t || *slot)
+        return t ? *slot : NULL;
+    kiln_site at = {f->loc.file, f->loc.line};
+    int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
+    if (!nin) {
+        fail(t, at, KILN_EVALUE, "grad of %s: say how many inputs it has (inputs_count or inputs)", f->name);
+        return NULL;
+    }
+    Derived *d = mem_zeros(1, sizeof *d);
+    if (!d) {
+        fail(t, at, KILN_EMEMORY, "grad of %s: no memory", f->name);
+        return NULL;
+    }
+    *d = (Derived){f, value};
+    char name[128];
+    snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
+    return *slot = function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f);
+}
+
+kiln_function *kiln_grad(kiln_function *f)
+{
+    return derive(f, false, f ? &f->grad : NULL);
+}
+
+kiln_function *kiln_value_and_grad(kiln_function *f)
+{
+    return derive(f, true, f ? &f->value_and_grad : NULL);
+}
+
+void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
+{
+    if (f && out)
+        memcpy(out, &f->stats, MIN_OF(size, sizeof f->stats));
+}

@@ -1,0 +1,15 @@
+/* function: what engine.c needs of function.c. */
+#ifndef KILN_FRONTEND_FUNCTION_H
+#define KILN_FRONTEND_FUNCTION_H
+
+#include "internal.h"
+
+void functions_free_all(kiln *k);
+/* A function of ours whose body is ordinary internal code; free_user may be NULL. NULL: recorded. */
+kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
+                                int inputs, int outputs, const kiln_function *like);
+/* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
+bool dump_wants(const char *stage);
+void dump_write(const char *function, const char *stage, const char *text, size_t len);
+
+#endif

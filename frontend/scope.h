@@ -1,0 +1,16 @@
+/* scope: the stack of scopes of a thread, as the rest of the front end opens and closes it. */
+#ifndef KILN_FRONTEND_SCOPE_H
+#define KILN_FRONTEND_SCOPE_H
+
+#include "internal.h"
+
+bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
+void scope_pop(Thread *t);                  /* the innermost: tapes, locals, tensors go */
+void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
+void scope_unlink(kiln_tensor *x);
+void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
+void tensor_slabs_free(Thread *t);
+void local_free(kiln_variable *v);
+void variables_free_all(kiln *k);
+
+#endif

@@ -1,0 +1,250 @@
+/* variable: state. In eager code a variable holds a tensor that assignments replace; in a trace it is a slot (trace.c).
+ * Never writes elements in place: readers share the old value. */
+#include "internal.h"
+#include "scope.h"
+
+#include <stdio.h>
+
+static kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type)
+{
+    kiln *k = t->k;
+    kiln_variable *v = mem_zeros(1, sizeof *v);
+    char *copy = v ? mem_strdup(name ? name : "") : NULL;
+    if (!copy) {
+        mem_free(v, sizeof *v);
+        fail(t, at, KILN_EMEMORY, "variable: no memory");
+        return NULL;
+    }
+    v->k = k;
+    v->name = copy;
+    v->type = *type;
+    v->alive = true;
+    pthread_mutex_lock(&k->lock);
+    v->id = ++k->next_variable;
+    v->next = k->variables;
+    if (v->next)
+        v->next->prev = v;
+    k->variables = v;
+    pthread_mutex_unlock(&k->lock);
+    return v;
+}
+
+static void variable_destroy(kiln_variable *v)
+{
+    mem_free(v->name, strlen(v->name) + 1);
+    mem_free(v, sizeof *v);
+}
+
+/* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
+static kiln_tensor *settle(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    if (x->contiguous && x->buffer->pool) {
+        kiln_tensor *own = tensor_alias(t, at, x);
+        return own == &t->k->poison ? NULL : own;
+    }
+    kiln_tensor *copy = tensor_empty(t, at, &x->type);
+    if (!copy)
+        return NULL;
+    View v;
+    tensor_view(x, &v);
+    EagerCtx c = {t->k->threads};
+    eager_copy(&c, &v, copy->data);
+    return copy;
+}
+
+static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
+{
+    kiln_tensor *own = settle(t, at, x);
+    if (!own)
+        return false;
+    if (v->local)
+        own->uid = x->uid; /* the very value, for tapes */
+    kiln_own(own);
+    kiln_tensor *old = v->value;
+    v->value = own;
+    if (old)
+        kiln_release(old);
+    return true;
+}
+
+static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, kiln_operand init, bool local)
+{
+    Type f32 = {.dtype = DT_f32};
+    kiln_tensor *x = operand_tensor(t, at, init, operand_is_number(init) ? &f32 : NULL);
+    if (!tensor_ok(x))
+        return NULL;
+    if (x->state == TENSOR_TRACED && !local) {
+        /* A number's constant was traced too: what it stands for is known, so make it eagerly. */
+        if (!operand_is_number(init)) {
+            fail(t, at, KILN_ESTATE, "variable %s: its first value would be a traced one; make it outside the function, or give concrete data", name ? name : "");
+            return NULL;
+        }
+    }
+    kiln_variable *v = variable_make(t, at, name, &x->type);
+    if (!v)
+        return NULL;
+    v->local = local;
+    if (x->state == TENSOR_TRACED) {
+        v->frame = t->trace->frame;
+        v->trace_id = t->trace->id;
+        if (!trace_assign(t, at, v, x))
+            v->alive = false;
+    } else if (!store(t, at, v, x)) {
+        v->alive = false;
+    }
+    return v;
+}
+
+kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init)
+{
+    Thread *t = thread_of(k);
+    if (!t)
+        return NULL;
+    Trace *running = t->trace; /* a variable's first value is computed now, even while a body is traced */
+    uint32_t recording = t->recording;
+    if (operand_is_number(init))
+        t->trace = NULL, t->recording = 0;
+    kiln_variable *v = variable_new(at, t, name, init, false);
+    t->trace = running;
+    t->recording = recording;
+    return v;
+}
+
+kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
+{
+    Thread *t = thread_of(k);
+    kiln_variable *v = t ? variable_new(at, t, "local", init, true) : NULL;
+    if (v) {
+        Scope *s = &t->scope[t->scopes - 1];
+        v->next_local = s->locals;
+        s->locals = v;
+    }
+    return v;
+}
+
+static void unlink_variable(kiln_variable *v)
+{
+    kiln *k = v->k;
+    pthread_mutex_lock(&k->lock);
+    if (v->prev)
+        v->prev->next = v->next;
+    else
+        k->variables = v->next;
+    if (v->next)
+        v->next->prev = v->prev;
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* Compiled functions may still name it: the struct stays until close, its value goes now. */
+static void retire(kiln_variable *v)
+{
+    v->alive = false;
+    if (v->value)
+        kiln_release(v->value);
+    v->value = NULL;
+}
+
+void kiln_variable_free(kiln_variable *v)
+{
+    if (v && v->alive)
+        retire(v);
+}
+
+void local_free(kiln_variable *v)
+{
+    retire(v);
+    unlink_variable(v);
+    variable_destroy(v);
+}
+
+void variables_free_all(kiln *k)
+{
+    for (kiln_variable *v = k->variables, *next; v; v = next) {
+        next = v->next;
+        if (v->alive)
+            retire(v);
+        if (!v->local)
+            variable_destroy(v);
+    }
+    k->variables = NULL;
+}
+
+const char *kiln_variable_name(const kiln_variable *v)
+{
+    return v ? v->name : "";
+}
+
+/* ---- reading and assigning ---------------------------------------------------------------------------- */
+static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *what)
+{
+    if (v && v->alive)
+        return true;
+    fail(t, at, KILN_ESTATE, "%s: %s", what, v ? "the variable was freed" : "the variable is NULL");
+    return false;
+}
+
+kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
+{
+    Thread *t = operands_thread(&o, 1);
+    if (o.kind != 2)
+        return fail(t ? t : thread_last(), at, KILN_EVALUE, "value: not a variable");
+    kiln_variable *v = o.as.variable;
+    if (!t || !usable(t, at, v, "read"))
+        return t ? &t->k->poison : NULL;
+    if (t->trace)
+        return trace_read(t, at, v);
+    if (!v->value)
+        return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
+    kiln_tensor *x = tensor_alias(t, at, v->value);
+    if (!v->local && x != &t->k->poison) {
+        x->uid = ++t->next_uid; /* each read is a leaf of its own */
+        if (t->recording)
+            tape_note_read(t, v, x);
+    }
+    return x;
+}
+
+void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
+{
+    Thread *t = v ? thread_of(v->k) : thread_last();
+    if (!t || !usable(t, at, v, "assign"))
+        return;
+    kiln_tensor *x = operand_tensor(t, at, value, &v->type);
+    if (!tensor_ok(x))
+        return;
+    if (x->type.dtype != v->type.dtype || !type_equal(&x->type, &v->type)) {
+        char have[96], want[96];
+        type_print(module_of(t) ? &module_of(t)->dims : NULL, &x->type, have, sizeof have);
+        type_print(module_of(t) ? &module_of(t)->dims : NULL, &v->type, want, sizeof want);
+        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE, "assign: variable %s is %s, the value %s", v->name, want, have);
+        return;
+    }
+    if (t->trace)
+        trace_assign(t, at, v, x);
+    else
+        store(t, at, v, x);
+}
+
+static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
+{
+    Thread *t = v ? thread_of(v->k) : thread_last();
+    if (!t || !usable(t, at, v, "assign"))
+        return;
+    kiln_tensor *pair[2];
+    kiln_operand self = kiln_of_variable(v);
+    if (!operand_pair(t, at, op_def[op].name, self, value, pair))
+        return;
+    kiln_tensor *y = apply2(t, at, op, pair[0], pair[1], NULL, 0);
+    if (tensor_ok(y))
+        kiln_assign_at(at, v, kiln_of_tensor(y));
+}
+
+void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value)
+{
+    assign_op(at, v, value, OP_add);
+}
+
+void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value)
+{
+    assign_op(at, v, value, OP_sub);
+}
