@@ -1,6 +1,6 @@
 /* decompose: reductions in the steps that docs/numerics.md fixes. In: any valid graph. Out: every sum, prod, reduce_max and
  * reduce_min folds exactly one axis: runs of adjacent axes are merged by a reshape and folded one run at a time, innermost
- * first; 16-bit floats are summed and multiplied in f32; a long run with few results is folded in blocks. Same bits. */
+ * first; a run of 16-bit floats is summed or multiplied in f32; a long run with few results is folded in blocks. Same bits. */
 #include "../ir/rebuild.h"
 #include "pass.h"
 
@@ -70,7 +70,9 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
 {
     if (x == 0) return 0;
     Type t = *graph_type(r->rb->to, x);
-    int64_t axis = first;
+    const int64_t axis = first, narrow = t.dtype;
+    if (r->op == OP_sum || r->op == OP_prod) t.dtype = dtype_info[t.dtype].compute;
+    if (t.dtype != narrow) x = emit(r, OP_cast, x, (int64_t[]){t.dtype}, 1);
     if (last > first) {
         for (uint32_t i = first + 1; i <= last; i++)
             t.dim[first] = dim_mul(&r->rb->to->module->dims, t.dim[first], t.dim[i]);
@@ -78,7 +80,8 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
         t.rank = (uint8_t)(t.rank - (last - first));
         x = reshape(r, x, &t);
     }
-    return folds_in_blocks(r, &t, first) ? fold_blocks(r, x, first) : emit(r, r->op, x, &axis, 1);
+    x = folds_in_blocks(r, &t, first) ? fold_blocks(r, x, first) : emit(r, r->op, x, &axis, 1);
+    return t.dtype != narrow ? emit(r, OP_cast, x, &narrow, 1) : x;
 }
 
 static Value decompose(Rebuild *rb, const Node *n)
@@ -86,17 +89,13 @@ static Value decompose(Rebuild *rb, const Node *n)
     const Reduce r = {rb, (Op)n->op, n->loc};
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
-    if (x == 0) return 0;
-    DType t = (DType)graph_type(rb->to, x)->dtype, wide = t;
-    if (n->op == OP_sum || n->op == OP_prod) wide = (DType)dtype_info[t].compute;
-    if (wide != t) x = emit(&r, OP_cast, x, (int64_t[]){wide}, 1);
     for (uint32_t end = n->attr->len; end > 0;) {
         uint32_t start = end - 1;
         while (start > 0 && axes[start - 1] + 1 == axes[start]) start--;
         x = fold_run(&r, x, (uint32_t)axes[start], (uint32_t)axes[end - 1]);
         end = start;
     }
-    return wide != t ? emit(&r, OP_cast, x, (int64_t[]){t}, 1) : x;
+    return x;
 }
 
 static bool reduces_axes(const Node *n)
