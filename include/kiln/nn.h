@@ -1,0 +1,80 @@
+/* nn.h: layers, optimisers, metrics. All are composites of public operations, so they run eagerly, under tapes and traced alike; what changes
+ * from step to step (weights, moments, learning rates, counts) is held in variables. Compiles alone as C11 and C++17. */
+#ifndef KILN_NN_H
+#define KILN_NN_H
+
+#include "core.h"
+#include "function.h"
+#include "ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with the engine) ---- */
+typedef struct kiln_dense kiln_dense;
+typedef struct kiln_conv kiln_conv;
+
+/* y = x . w + b, w [inputs, units], b [units], f32. w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
+ * generator NULL: zeros. b starts at 0. */
+KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
+KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x); /* [..., inputs] -> [..., units] */
+KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
+KILN_API kiln_variable *kiln_dense_bias(kiln_dense *layer);
+KILN_API void kiln_dense_free(kiln_dense *layer);
+
+/* Convolution with bias: x [n, h, w, inputs] -> [n, oh, ow, filters]; window as kiln_conv2d's (size is the filter's), copied. Filters [kh, kw, inputs, filters]
+ * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters. */
+KILN_API kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
+KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x);
+KILN_API kiln_variable *kiln_conv_filters(kiln_conv *layer);
+KILN_API kiln_variable *kiln_conv_bias(kiln_conv *layer);
+KILN_API void kiln_conv_free(kiln_conv *layer);
+
+KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x); /* [n, h, w, c] -> [n, c] */
+
+/* ---- optimisers ------------------------------------------------------------------------------------------------------------------------------------
+ * The learning rate is an f32 variable (kiln_optimizer_rate): changing it needs no new trace. Moments are made for a variable at its first step. */
+typedef struct kiln_optimizer kiln_optimizer;
+/* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). */
+KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum);
+/* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise. */
+KILN_API kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon);
+KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o);
+/* One step on every variable that the tape saw, against the gradient of sum(loss). */
+KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss);
+KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
+/* All state of the optimiser, to save or look at: fills at most cap, returns how many. */
+KILN_API int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap);
+KILN_API void kiln_optimizer_free(kiln_optimizer *o);
+
+/* ---- metrics: running means in variables ------------------------------------------------------------------------------------------------------------- */
+typedef struct kiln_metric kiln_metric;
+KILN_API kiln_metric *kiln_mean_metric_at(kiln_site at, kiln *k);
+KILN_API kiln_metric *kiln_accuracy_metric_at(kiln_site at, kiln *k);
+/* Mean: adds every element of x (numbers too). Accuracy: logits [n, classes] against integer labels [n]. */
+KILN_API void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels);
+KILN_API double kiln_metric_result_at(kiln_site at, kiln_metric *m); /* NaN before the first update */
+KILN_API void kiln_metric_reset(kiln_metric *m);
+KILN_API void kiln_metric_free(kiln_metric *m);
+
+#ifdef __cplusplus
+}
+#endif
+
+#define kiln_dense_new(k, inputs, units, generator) kiln_dense_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define kiln_dense_apply(layer, x) kiln_dense_apply_at(KILN_HERE, (layer), (x))
+#define kiln_conv_new(k, inputs, filters, window, generator) kiln_conv_new_at(KILN_HERE, (k), (inputs), (filters), (window), (generator))
+#define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), (x))
+#define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, (x))
+#define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
+#define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
+#define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))
+#define kiln_optimizer_apply(o, v, gradient, count) kiln_optimizer_apply_at(KILN_HERE, (o), (v), (gradient), (count))
+#define kiln_mean_metric(k) kiln_mean_metric_at(KILN_HERE, (k))
+#define kiln_accuracy_metric(k) kiln_accuracy_metric_at(KILN_HERE, (k))
+#define kiln_metric_update(m, x) kiln_metric_update_at(KILN_HERE, (m), KILN_OPERAND(x), KILN_OPERAND(0))
+#define kiln_metric_update_labels(m, logits, labels) kiln_metric_update_at(KILN_HERE, (m), KILN_OPERAND(logits), KILN_OPERAND(labels))
+#define kiln_metric_result(m) kiln_metric_result_at(KILN_HERE, (m))
+
+#endif
