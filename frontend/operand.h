@@ -17,6 +17,8 @@ static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 /* like: what a number becomes; NULL: numbers are an error. */
 kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
 kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
+/* An eager tensor, whose elements can be read; NULL: poison, or recorded. */
+kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
 /* The number as the attribute bits of a constant of dtype d. False: recorded. */
 bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
 /* A number as a tensor of that dtype and shape (in eager code one element, seen through strides of 0). */

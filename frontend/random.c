@@ -1,0 +1,169 @@
+/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter); a draw uses its value as the
+ * key of random_bits and adds 1 to the counter, so that generators are captured, compiled and saved like any state.
+ * Relies on operand.h and variables. Never draws a bit but through random_bits. */
+#include "operand.h"
+
+#include <math.h>
+
+#define OP1(name, x) of(kiln_##name##_at(at, x))
+#define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
+
+kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed)
+{
+    uint64_t state[2] = {seed, 0};
+    kiln_scope s = kiln_scope_open(k);
+    kiln_tensor *first = kiln_from_at(at, k, KILN_U64, KILN_SHAPE(2), state, 2);
+    kiln_variable *v = tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
+    kiln_scope_close(&s);
+    return v;
+}
+
+kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
+{
+    Thread *t = op_thread(&key, 1);
+    Type type;
+    if (t == NULL) return NULL;
+    kiln_tensor *x = operand_named(t, at, "random_bits", key, NULL);
+    if (!tensor_ok(x) || !type_from_shape(t, at, KILN_U32, &s, &type)) return &t->k->poison;
+    return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
+}
+
+static Thread *generator_thread(kiln_variable *g)
+{
+    return g != NULL ? thread_of(g->k) : thread_last();
+}
+
+static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
+{
+    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
+    fail(t, at, KILN_EVALUE, "%s: the generator %s", op, g == NULL ? "is NULL" : "must be a u64[2] variable (kiln_generator)");
+    return false;
+}
+
+/* Fresh u32 bits of that shape; the generator moves on. */
+static kiln_tensor *draw(Thread *t, kiln_site at, kiln_variable *g, const Dim *dim, int rank)
+{
+    kiln_tensor *key = operand_named(t, at, "random", kiln_of_variable(g), NULL);
+    if (!tensor_ok(key)) return key;
+    kiln_tensor *bits = apply1(t, at, OP_random_bits, key, dim, (uint32_t)rank);
+    kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
+    if (tensor_ok(bits)) kiln_assign_at(at, g, OP2(add, of(key), of(step)));
+    return bits;
+}
+
+/* In [0, 1): the top 24 bits. */
+static kiln_operand unit_f32(kiln_site at, kiln_tensor *bits)
+{
+    return OP2(mul, OP2(cast, OP2(shr, of(bits), kiln_of_i(8)), KILN_F32), kiln_of_f(0x1p-24));
+}
+
+static kiln_operand top_bits(kiln_site at, kiln_operand words, int shift)
+{
+    return OP2(cast, OP2(shr, words, kiln_of_i(shift)), KILN_F64);
+}
+
+/* count numbers in [0, 1) of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
+static kiln_operand unit(Thread *t, kiln_site at, kiln_variable *g, DType d, Dim count)
+{
+    kiln_tensor *bits = draw(t, at, g, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
+    if (!tensor_ok(bits)) return of(bits);
+    if (d != DT_f64) return unit_f32(at, bits);
+    kiln_operand high = top_bits(at, of(slice_axis(t, at, bits, 0, 0, count)), 5);
+    kiln_operand low = top_bits(at, of(slice_axis(t, at, bits, 0, count, count)), 6);
+    return OP2(mul, OP2(add, OP2(mul, high, kiln_of_f(0x1p26)), low), kiln_of_f(0x1p-53));
+}
+
+static bool floats(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
+{
+    if (!type_from_shape(t, at, d, s, type)) return false;
+    if (dtype_is_float((DType)d)) return true;
+    fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[d].name);
+    return false;
+}
+
+/* The largest number of the dtype below v. */
+static double below(DType d, double v)
+{
+    uint64_t bits = 0;
+    dtype_store_f64(d, &bits, v);
+    double r = dtype_load_f64(d, &bits);
+    if (r < v) return r;
+    if (r == 0) bits = (uint64_t)1 << (8 * dtype_bytes(d) - 1) | 1; /* the smallest negative number */
+    else bits = r > 0 ? bits - 1 : bits + 1;
+    return dtype_load_f64(d, &bits);
+}
+
+static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Type *type)
+{
+    kiln_tensor *r = cast_to(t, at, flat.as.tensor, (DType)type->dtype);
+    return reshape_to(t, at, r, type->dim, type->rank);
+}
+
+kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+{
+    Thread *t = generator_thread(g);
+    Type type;
+    if (t == NULL) return NULL;
+    if (!is_generator(t, at, "uniform", g) || !floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
+    if (!(lo < hi) || isinf(hi - lo))
+        return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi);
+    kiln_scope s = kiln_scope_open(t->k);
+    kiln_operand u = unit(t, at, g, (DType)dtype_info[d].compute, type_count(&type));
+    if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
+    kiln_tensor *r = shaped(t, at, u, &type);
+    /* Rounding may reach hi itself. */
+    if (lo != 0 || d == KILN_F16 || d == KILN_BF16) r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
+    return composite_end(t, &s, r);
+}
+
+kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
+{
+    Thread *t = generator_thread(g);
+    Type type;
+    if (t == NULL) return NULL;
+    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
+    if (!isfinite(mean) || !(deviation >= 0) || isinf(deviation))
+        return fail(t, at, KILN_EVALUE, "normal: mean %g and deviation %g", mean, deviation);
+    kiln_scope s = kiln_scope_open(t->k);
+    Dim n = type_count(&type), half = (n + 1) / 2;
+    kiln_operand u = unit(t, at, g, (DType)dtype_info[d].compute, 2 * half);
+    if (!tensor_ok(u.as.tensor)) return composite_end(t, &s, u.as.tensor);
+    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)), second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
+    /* 1 - u is in (0, 1], where the logarithm is finite. */
+    kiln_operand radius = OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
+    kiln_operand angle = OP2(mul, second, kiln_of_f(6.28318530717958647693));
+    kiln_tensor *both[2] = {kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
+    kiln_tensor *z = kiln_concat_at(at, both, 2, 0);
+    if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
+    if (mean != 0 || deviation != 1) z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
+    return composite_end(t, &s, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
+}
+
+static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
+{
+    double r = rate.kind == 3 ? rate.as.f : (double)rate.as.i;
+    if (!operand_is_number(rate) || (r >= 0 && r < 1)) return true;
+    fail(t, at, KILN_EVALUE, "dropout: the rate %g is not in [0, 1)", r);
+    return false;
+}
+
+kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, kiln_variable *g)
+{
+    kiln_operand o[2] = {xo, rate};
+    char text[160];
+    Thread *t = op_thread(o, 2);
+    if (t == NULL) return NULL;
+    kiln_tensor *x = operand_float(t, at, "dropout", xo);
+    if (!tensor_ok(x)) return x;
+    if (!is_generator(t, at, "dropout", g) || !rate_fits(t, at, rate)) return &t->k->poison;
+    kiln_scope s = kiln_scope_open(t->k);
+    kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32}), *bits = NULL;
+    if (tensor_ok(r) && (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype)))
+        r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s", tensor_text(r, text, sizeof text));
+    if (tensor_ok(r)) bits = draw(t, at, g, x->type.dim, x->type.rank);
+    if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
+    kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
+    kiln_tensor *share = kiln_sub_at(at, kiln_of_f(1), of(r));
+    if (tensor_ok(share)) share = cast_to(t, at, share, (DType)x->type.dtype);
+    return composite_end(t, &s, kiln_where_at(at, keep, OP2(div, of(x), of(share)), kiln_of_f(0)));
+}
