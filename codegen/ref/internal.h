@@ -1,0 +1,68 @@
+/* internal: what the interpreter's files share. Relies on codegen/ref.h, ir. Never used outside codegen/ref. */
+#ifndef KILN_CODEGEN_REF_INTERNAL_H
+#define KILN_CODEGEN_REF_INTERNAL_H
+
+#include "../ref.h"
+
+/* A graph with room for all its values, made once and run any number of times. */
+typedef struct Frame {
+    const Graph *g;
+    const int64_t *symbol;
+    RefTensor *value;   /* per value */
+    struct Frame **sub; /* per node: of its region, NULL if it has none */
+} Frame;
+
+/* One node being run. */
+typedef struct Run {
+    const Node *node;
+    const DimTable *dims;
+    const int64_t *symbol;
+    const RefTensor *const *in;
+    RefTensor *out; /* per result */
+    Frame *body;    /* of a region, else NULL */
+    Status *st;
+} Run;
+
+bool frame_run(Frame *f, Status *st); /* parameters are filled already */
+
+/* ---- a family of ops each; false: st */
+bool ref_elementwise(Run *r);
+bool ref_cast(Run *r);
+bool ref_move(Run *r);
+bool ref_index(Run *r);
+bool ref_source(Run *r);
+bool ref_reduce(Run *r);
+bool ref_argextreme(Run *r);
+bool ref_matmul(Run *r);
+bool ref_kernel(Run *r);
+bool ref_scan(Run *r);
+
+/* ---- elements */
+double ref_round(DType t, double v);       /* to nearest even */
+double ref_ulp(DType t, double v);         /* distance to the next element of t above |v| */
+double ref_largest(DType t);               /* finite element of t */
+double ref_unit(DType t);                  /* unit roundoff of the type that t is computed in */
+int64_t ref_wrap(DType t, int64_t v);      /* modulo the width of t; bool: v != 0 */
+/* Element i becomes v rounded, where honest executions may be `err` from v before they round, and `ulps` more by an approximation.
+ * Undecided if that might or might not overflow. */
+void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps);
+void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j);
+void ref_copy_all(RefTensor *to, const RefTensor *from);
+
+/* ---- indices */
+static inline void unravel(const Type *t, int64_t flat, int64_t *index)
+{
+    for (int k = t->rank; k-- > 0; flat /= t->dim[k]) index[k] = flat % t->dim[k];
+}
+static inline int64_t ravel(const Type *t, const int64_t *index)
+{
+    int64_t flat = 0;
+    for (uint32_t k = 0; k < t->rank; k++) flat = flat * t->dim[k] + index[k];
+    return flat;
+}
+static inline int64_t run_dim(const Run *r, uint32_t attr)
+{
+    return dim_eval(r->dims, r->node->attr->at[attr], r->symbol);
+}
+
+#endif

@@ -1,0 +1,238 @@
+/* ref: frames (a graph with room for its values), the walk over nodes, and the comparison of an execution with what was found.
+ * Relies on internal.h. Never knows what an op computes: ref_*.c. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* ---- tensors ----------------------------------------------------------------------------------------- */
+
+static Type concrete(const DimTable *dims, const Type *type, const int64_t *symbol)
+{
+    Type t = *type;
+    for (uint32_t k = 0; k < t.rank; k++) t.dim[k] = dim_eval(dims, t.dim[k], symbol);
+    return t;
+}
+
+static RefTensor tensor(Arena *a, const Type *type)
+{
+    RefTensor t = {.type = *type, .count = 1};
+    for (uint32_t k = 0; k < type->rank; k++) t.count *= type->dim[k];
+    if (dtype_is_float((DType)type->dtype)) {
+        t.f = ARENA_ARRAY(a, double, t.count);
+        t.bound = ARENA_ARRAY(a, double, t.count);
+    } else {
+        t.i = ARENA_ARRAY(a, int64_t, t.count);
+    }
+    t.undecided = ARENA_ARRAY(a, uint8_t, t.count);
+    return t;
+}
+
+static void fill(RefTensor *t, const void *bytes)
+{
+    DType type = (DType)t->type.dtype;
+    const char *at = bytes;
+    for (int64_t i = 0; i < t->count; i++, at += dtype_bytes(type)) {
+        if (t->f != NULL)
+            t->f[i] = dtype_load_f64(type, at);
+        else
+            t->i[i] = dtype_load_i64(type, at);
+    }
+}
+
+RefTensor ref_load(Arena *arena, const Type *type, const void *bytes)
+{
+    RefTensor t = tensor(arena, type);
+    fill(&t, bytes);
+    return t;
+}
+
+void ref_store(const RefTensor *t, void *bytes)
+{
+    DType type = (DType)t->type.dtype;
+    char *at = bytes;
+    for (int64_t i = 0; i < t->count; i++, at += dtype_bytes(type)) {
+        if (t->f != NULL)
+            dtype_store_f64(type, at, t->f[i]);
+        else
+            dtype_store_i64(type, at, t->i[i]);
+    }
+}
+
+/* ---- running ------------------------------------------------------------------------------------------ */
+
+static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol)
+{
+    Frame *f = ARENA_NEW(a, Frame);
+    *f = (Frame){.g = g, .symbol = symbol};
+    f->value = ARENA_ARRAY(a, RefTensor, g->value.len);
+    f->sub = ARENA_ARRAY(a, Frame *, g->node.len + 1);
+    for (uint32_t v = 1; v < g->value.len; v++) {
+        Type t = concrete(&g->module->dims, graph_type(g, v), symbol);
+        f->value[v] = tensor(a, &t);
+    }
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        if (n->op == OP_scan || n->op == OP_kernel)
+            f->sub[i] = frame_new(a, g->module->graph.at[n->attr->at[0]], symbol);
+    }
+    return f;
+}
+
+static bool run_node(Run *r)
+{
+    const Op op = (Op)r->node->op;
+    const OpDef *def = &op_def[op];
+    for (uint32_t k = 0; k < r->node->nout; k++) memset(r->out[k].undecided, 0, (size_t)r->out[k].count);
+    switch (op) {
+    case OP_cast: return ref_cast(r);
+    case OP_gather:
+    case OP_scatter_add:
+    case OP_window_add: return ref_index(r);
+    case OP_argmax:
+    case OP_argmin: return ref_argextreme(r);
+    case OP_matmul: return ref_matmul(r);
+    case OP_constant:
+    case OP_iota:
+    case OP_dim_size:
+    case OP_random_bits: return ref_source(r);
+    case OP_kernel: return ref_kernel(r);
+    case OP_scan: return ref_scan(r);
+    case OP_custom: ref_copy_all(&r->out[0], r->in[0]); return true;
+    default: break;
+    }
+    if (def->flags & OPF_ELEMENTWISE) return ref_elementwise(r);
+    if (def->flags & OPF_MOVES) return ref_move(r);
+    if (def->flags & OPF_REDUCES) return ref_reduce(r);
+    return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter cannot run %s", def->name);
+}
+
+bool frame_run(Frame *f, Status *st)
+{
+    const Graph *g = f->g;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        if (n->op == OP_param) continue;
+        const RefTensor *few[16], **in = few;
+        if (n->nin > COUNT_OF(few) && (in = mem_alloc(n->nin * sizeof *in)) == NULL)
+            return status_fail(st, ST_MEMORY, "no memory for %u operands", n->nin);
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = &f->value[n->in[k]];
+        Run r = {.node = n, .dims = &g->module->dims, .symbol = f->symbol, .in = in, .out = &f->value[n->out],
+                 .body = f->sub[i], .st = st};
+        bool ok = run_node(&r);
+        if (in != few) mem_free(in, n->nin * sizeof *in);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+typedef struct Call {
+    Arena *arena;
+    const Graph *g;
+    const int64_t *symbol;
+    const void *const *in;
+    uint32_t node;
+    const RefTensor *const *operand;
+    RefTensor **result;
+    Status *st;
+    bool ok;
+} Call;
+
+static void run_graph(void *arg)
+{
+    Call *c = arg;
+    Frame *f = frame_new(c->arena, c->g, c->symbol);
+    for (uint32_t i = 0; i < c->g->param.len; i++) fill(&f->value[c->g->param.at[i]], c->in[i]);
+    c->ok = frame_run(f, c->st);
+    *c->result = f->value;
+}
+
+bool ref_run(Arena *arena, const Graph *g, const int64_t *symbol, const void *const *in, RefTensor **all, Status *st)
+{
+    Call c = {.arena = arena, .g = g, .symbol = symbol, .in = in, .result = all, .st = st};
+    return arena_try(arena, st, run_graph, &c) && c.ok;
+}
+
+static void run_one(void *arg)
+{
+    Call *c = arg;
+    const Graph *g = c->g;
+    const Node *n = &g->node.at[c->node];
+    RefTensor *out = ARENA_ARRAY(c->arena, RefTensor, n->nout);
+    for (uint32_t k = 0; k < n->nout; k++) {
+        Type t = concrete(&g->module->dims, graph_type(g, n->out + k), c->symbol);
+        out[k] = tensor(c->arena, &t);
+    }
+    Frame *body = NULL;
+    if (n->op == OP_scan || n->op == OP_kernel) body = frame_new(c->arena, g->module->graph.at[n->attr->at[0]], c->symbol);
+    Run r = {.node = n, .dims = &g->module->dims, .symbol = c->symbol, .in = c->operand, .out = out, .body = body, .st = c->st};
+    c->ok = run_node(&r);
+    *c->result = out;
+}
+
+bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out,
+                  Status *st)
+{
+    Call c = {.arena = arena, .g = g, .symbol = symbol, .node = node, .operand = in, .result = out, .st = st};
+    return arena_try(arena, st, run_one, &c) && c.ok;
+}
+
+/* ---- judging ------------------------------------------------------------------------------------------ */
+
+static void place(const RefTensor *t, int64_t i, char *text, size_t cap)
+{
+    int64_t index[MAX_RANK];
+    size_t len = (size_t)snprintf(text, cap, "[");
+    unravel(&t->type, i, index);
+    for (uint32_t k = 0; k < t->type.rank && len < cap; k++)
+        len += (size_t)snprintf(text + len, cap - len, k == 0 ? "%lld" : ",%lld", (long long)index[k]);
+    if (len < cap) snprintf(text + len, cap - len, "]");
+}
+
+/* Distance of v from element i in units of its last place; good: within its bound. */
+static double distance(const RefTensor *t, int64_t i, double v, bool *good)
+{
+    double f = t->f[i], d = fabs(v - f);
+    *good = true;
+    if (f == v || (f != f && v != v)) return 0;
+    if (d <= t->bound[i]) return d / ref_ulp((DType)t->type.dtype, f);
+    *good = false;
+    return isfinite(d) ? d / ref_ulp((DType)t->type.dtype, f) : HUGE_VAL;
+}
+
+bool ref_compare(const RefTensor *t, const void *bytes, double *worst_ulps, double *undecided, char *why, size_t cap)
+{
+    DType type = (DType)t->type.dtype;
+    int64_t unsure = 0;
+    bool fine = true;
+    char at[128];
+    *worst_ulps = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        const char *element = (const char *)bytes + (size_t)i * dtype_bytes(type);
+        if (t->undecided[i]) {
+            unsure++;
+            continue;
+        }
+        bool good = true;
+        if (t->f != NULL) {
+            double v = dtype_load_f64(type, element), ulps = distance(t, i, v, &good);
+            *worst_ulps = fmax(*worst_ulps, ulps);
+            if (good || !fine) continue;
+            place(t, i, at, sizeof at);
+            snprintf(why, cap, "element %s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, v, t->f[i], t->bound[i], ulps);
+        } else {
+            int64_t v = dtype_load_i64(type, element);
+            good = v == t->i[i];
+            if (good || !fine) continue;
+            place(t, i, at, sizeof at);
+            snprintf(why, cap, "element %s is %lld, not %lld", at, (long long)v, (long long)t->i[i]);
+        }
+        fine = false;
+    }
+    *undecided = t->count == 0 ? 0 : (double)unsure / (double)t->count;
+    if (fine && *undecided > 0.05) {
+        snprintf(why, cap, "%.1f %% of the elements are undecided", 100 * *undecided);
+        return false;
+    }
+    return fine;
+}

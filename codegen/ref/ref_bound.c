@@ -1,0 +1,96 @@
+/* ref_bound: elements of the interpreter: rounding, units in the last place, and setting a value with its error bound.
+ * Relies on internal.h. Never knows an op. */
+#include "internal.h"
+
+#include <math.h>
+
+typedef struct Format {
+    int digits;    /* of the significand, the leading one included */
+    int least;     /* exponent of the smallest normal number */
+    double largest;
+} Format;
+
+static Format format_of(DType t)
+{
+    switch (t) {
+    case DT_f16: return (Format){11, -14, 0x1.ffcp15};
+    case DT_bf16: return (Format){8, -126, 0x1.fep127};
+    case DT_f32: return (Format){24, -126, 0x1.fffffep127};
+    default: return (Format){53, -1022, 0x1.fffffffffffffp1023};
+    }
+}
+
+double ref_round(DType t, double v)
+{
+    if (t == DT_f64) return v;
+    if (t == DT_f32) return (float)v;
+    uint64_t room = 0;
+    dtype_store_f64(t, &room, v);
+    return dtype_load_f64(t, &room);
+}
+
+double ref_ulp(DType t, double v)
+{
+    Format f = format_of(t);
+    int exponent;
+    if (!isfinite(v)) return 0;
+    frexp(v, &exponent); /* v in [2^(exponent-1), 2^exponent) */
+    return ldexp(1, MAX_OF(v == 0 ? f.least : exponent - 1, f.least) - (f.digits - 1));
+}
+
+double ref_largest(DType t)
+{
+    return format_of(t).largest;
+}
+
+double ref_unit(DType t)
+{
+    return ldexp(1, -format_of((DType)dtype_info[t].compute).digits);
+}
+
+int64_t ref_wrap(DType t, int64_t v)
+{
+    switch (t) {
+    case DT_bool: return v != 0;
+    case DT_u8: return (uint8_t)v;
+    case DT_i8: return (int8_t)v;
+    case DT_u16: return (uint16_t)v;
+    case DT_i16: return (int16_t)v;
+    case DT_u32: return (uint32_t)v;
+    case DT_i32: return (int32_t)v;
+    default: return v;
+    }
+}
+
+void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps)
+{
+    DType type = (DType)t->type.dtype;
+    double r = ref_round(type, v);
+    t->f[i] = r;
+    t->bound[i] = 0;
+    if (!isfinite(v) || (err == 0 && ulps == 0)) return;
+    /* Two roundings of values that differ may fall one place apart. */
+    double bound = err + (ulps + 1) * ref_ulp(type, fabs(v) + err), largest = ref_largest(type);
+    if (!(fabs(v) + bound < largest)) {
+        /* Certain to overflow only if all of the interval does. */
+        if (!(fabs(v) - bound > largest + ref_ulp(type, largest))) t->undecided[i] = 1;
+        return;
+    }
+    t->bound[i] = bound;
+}
+
+void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j)
+{
+    if (to->f != NULL) {
+        to->f[i] = from->f[j];
+        to->bound[i] = from->bound[j];
+    } else {
+        to->i[i] = from->i[j];
+    }
+    to->undecided[i] = from->undecided[j];
+}
+
+void ref_copy_all(RefTensor *to, const RefTensor *from)
+{
+    for (int64_t i = 0; i < from->count; i++) ref_copy(to, i, from, i);
+}

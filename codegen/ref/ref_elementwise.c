@@ -1,0 +1,285 @@
+/* ref_elementwise: every elementwise op on floats in double through the C library, with error bounds found at the corners of the
+ * operands' intervals; cast. Integers: ref_integer.c. Relies on internal.h. Never reads the scalar algebra of ops.def. */
+#include "integer.h"
+#include "internal.h"
+
+#include <math.h>
+
+/* A float operand as an interval. */
+typedef struct Operand {
+    double v, b;
+} Operand;
+
+/* ---- values --------------------------------------------------------------------------------------------- */
+
+static double python_mod(double x, double y)
+{
+    double r = fmod(x, y);
+    if (r != 0 && (r < 0) != (y < 0)) return r + y;
+    return r == 0 ? copysign(0, y) : r;
+}
+
+static double floor_div(double x, double y)
+{
+    double r = fmod(x, y);
+    if (r != 0 && (r < 0) != (y < 0)) r += y;
+    return floor((x - r) / y);
+}
+
+static double unary(Op op, double x)
+{
+    switch (op) {
+    case OP_neg: return -x;
+    case OP_abs: return fabs(x);
+    case OP_sign: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case OP_floor: return floor(x);
+    case OP_ceil: return ceil(x);
+    case OP_trunc: return trunc(x);
+    case OP_round: return rint(x);
+    case OP_sqrt: return sqrt(x);
+    case OP_exp: return exp(x);
+    case OP_exp2: return exp2(x);
+    case OP_expm1: return expm1(x);
+    case OP_log: return log(x);
+    case OP_log2: return log2(x);
+    case OP_log10: return log10(x);
+    case OP_log1p: return log1p(x);
+    case OP_sin: return sin(x);
+    case OP_cos: return cos(x);
+    case OP_tan: return tan(x);
+    case OP_asin: return asin(x);
+    case OP_acos: return acos(x);
+    case OP_atan: return atan(x);
+    case OP_sinh: return sinh(x);
+    case OP_cosh: return cosh(x);
+    case OP_tanh: return tanh(x);
+    case OP_erf: return erf(x);
+    default: return NAN;
+    }
+}
+
+static double binary(Op op, double x, double y)
+{
+    switch (op) {
+    case OP_add: return x + y;
+    case OP_sub: return x - y;
+    case OP_mul: return x * y;
+    case OP_div: return x / y;
+    case OP_floor_div: return floor_div(x, y);
+    case OP_mod: return python_mod(x, y);
+    case OP_pow: return pow(x, y);
+    case OP_max: return x > y || x != x ? x : y;
+    case OP_min: return x < y || x != x ? x : y;
+    case OP_atan2: return atan2(x, y);
+    default: return NAN;
+    }
+}
+
+/* ---- which ops may err, and how -------------------------------------------------------------------------- */
+
+static bool takes_steps(Op op)
+{
+    return op == OP_sign || op == OP_floor || op == OP_ceil || op == OP_trunc || op == OP_round || op == OP_floor_div;
+}
+
+/* IEEE fixes every bit, given the operands. */
+static bool correctly_rounded(Op op)
+{
+    switch (op) {
+    case OP_neg:
+    case OP_abs:
+    case OP_sqrt:
+    case OP_add:
+    case OP_sub:
+    case OP_mul:
+    case OP_div:
+    case OP_mod:
+    case OP_max:
+    case OP_min: return true;
+    default: return takes_steps(op);
+    }
+}
+
+/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side; 16-bit floats are computed in f32. */
+static double own_ulps(Op op, DType t)
+{
+    if (correctly_rounded(op)) return 0;
+    return t == DT_f32 || t == DT_f64 ? 2 : 0.01;
+}
+
+/* An interval within which the function is not monotone in that operand, nor symmetric about its turning point. */
+static bool breaks1(Op op, Operand x)
+{
+    const double pi = 3.14159265358979323846;
+    return op == OP_tan && floor((x.v - x.b) / pi + 0.5) != floor((x.v + x.b) / pi + 0.5);
+}
+
+static bool has_zero(Operand x)
+{
+    return x.b > 0 && fabs(x.v) <= x.b;
+}
+
+static bool breaks2(Op op, Operand x, Operand y)
+{
+    switch (op) {
+    case OP_div: return has_zero(y);
+    case OP_pow: return has_zero(x) && y.v - y.b < 0;
+    case OP_atan2: return has_zero(x) && y.v - y.b <= 0;
+    case OP_mod:
+    case OP_floor_div:
+        if (has_zero(y)) return true;
+        for (int c = 0; c < 4; c++)
+            if (floor_div(x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b)) != floor_div(x.v, y.v)) return true;
+        return false;
+    default: return false;
+    }
+}
+
+/* Sets element i from the value at the middle and the values at the corners. */
+static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *corner, uint32_t n, double most)
+{
+    double err = 0;
+    for (uint32_t c = 0; c < n; c++) {
+        if (isfinite(mid) && isfinite(corner[c])) {
+            err = fmax(err, fabs(corner[c] - mid));
+        } else if (!(corner[c] == mid || (corner[c] != corner[c] && mid != mid))) {
+            out->undecided[i] = 1;
+        }
+    }
+    if (takes_steps(op) && err > 0) out->undecided[i] = 1;
+    ref_set(out, i, mid, fmin(err, most), own_ulps(op, (DType)out->type.dtype));
+}
+
+static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
+{
+    double mid = unary(op, x.v), corner[2];
+    uint32_t n = x.b > 0 ? 2 : 0;
+    if (n != 0 && (op == OP_sin || op == OP_cos)) {
+        /* Slope at most 1, values at most 2 apart. */
+        ref_set(out, i, mid, fmin(x.b, 2), own_ulps(op, (DType)out->type.dtype));
+        return;
+    }
+    if (n != 0 && breaks1(op, x)) out->undecided[i] = 1;
+    for (uint32_t c = 0; c < n; c++) corner[c] = unary(op, x.v + (c ? x.b : -x.b));
+    settle(out, i, op, mid, corner, n, HUGE_VAL);
+}
+
+static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand y)
+{
+    double mid = binary(op, x.v, y.v), corner[4];
+    uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
+    if (n != 0 && breaks2(op, x, y)) out->undecided[i] = 1;
+    for (uint32_t c = 0; c < n; c++)
+        corner[c] = binary(op, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
+    settle(out, i, op, mid, corner, n, HUGE_VAL);
+    /* The quotient of the row is rounded before floor sees it, so an honest one may fall below a whole number: unless x - r,
+     * which is the whole number times y, is an element itself. */
+    if (op != OP_floor_div || !isfinite(mid)) return;
+    DType compute = (DType)dtype_info[out->type.dtype].compute;
+    double r = python_mod(x.v, y.v), whole = x.v - r;
+    bool exact = compute == DT_f64 ? fabs(mid) <= 2 : ref_round(compute, r) == r && ref_round(compute, whole) == whole;
+    if (!exact) ref_set(out, i, mid, 1, 0);
+}
+
+/* ---- comparisons and select -------------------------------------------------------------------------------- */
+
+static bool compare(Op op, double x, double y)
+{
+    switch (op) {
+    case OP_eq: return x == y;
+    case OP_ne: return x != y;
+    case OP_lt: return x < y;
+    case OP_le: return x <= y;
+    case OP_gt: return x > y;
+    default: return x >= y;
+    }
+}
+
+static void compare_element(RefTensor *out, int64_t i, Op op, Operand x, Operand y)
+{
+    out->i[i] = compare(op, x.v, y.v);
+    double both = x.b + y.b;
+    if (both > 0 && fabs(x.v - y.v) <= both * (1 + 1e-9)) out->undecided[i] = 1;
+}
+
+static bool where(Run *r)
+{
+    RefTensor *out = &r->out[0];
+    for (int64_t i = 0; i < out->count; i++) {
+        ref_copy(out, i, r->in[0]->i[i] ? r->in[1] : r->in[2], i);
+        out->undecided[i] |= r->in[0]->undecided[i];
+    }
+    return true;
+}
+
+static Operand operand(const RefTensor *t, int64_t i)
+{
+    return (Operand){t->f[i], t->bound[i]};
+}
+
+bool ref_elementwise(Run *r)
+{
+    const Op op = (Op)r->node->op;
+    RefTensor *out = &r->out[0];
+    const uint32_t n = r->node->nin;
+    if (n == 3) return where(r);
+    for (int64_t i = 0; i < out->count; i++) {
+        for (uint32_t k = 0; k < n; k++) out->undecided[i] |= r->in[k]->undecided[i];
+        if (r->in[0]->f == NULL) {
+            int64_t y = n == 2 ? r->in[1]->i[i] : 0;
+            if (!integer_element(op, (DType)r->in[0]->type.dtype, r->in[0]->i[i], y, &out->i[i]))
+                return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter has no %s for integers", op_def[op].name);
+            continue;
+        }
+        Operand x = operand(r->in[0], i);
+        if (n == 1)
+            unary_element(out, i, op, x);
+        else if (op_def[op].flags & OPF_TO_BOOL)
+            compare_element(out, i, op, x, operand(r->in[1], i));
+        else
+            binary_element(out, i, op, x, operand(r->in[1], i));
+    }
+    return true;
+}
+
+/* ---- cast ---------------------------------------------------------------------------------------------------- */
+
+static void cast_float(RefTensor *out, int64_t i, Operand x)
+{
+    DType to = (DType)out->type.dtype;
+    if (out->f != NULL) {
+        ref_set(out, i, x.v, x.b, 0);
+        return;
+    }
+    out->i[i] = integer_of_float(to, x.v);
+    if (x.b == 0) return;
+    bool steps = integer_of_float(to, x.v - x.b) != out->i[i] || integer_of_float(to, x.v + x.b) != out->i[i];
+    if (steps || (to == DT_bool && has_zero(x))) out->undecided[i] = 1;
+}
+
+static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x)
+{
+    DType to = (DType)out->type.dtype;
+    if (out->f == NULL) {
+        out->i[i] = ref_wrap(to, x);
+    } else if (to == DT_f64) {
+        ref_set(out, i, from == DT_u64 ? (double)(uint64_t)x : (double)x, 0, 0);
+    } else {
+        float f = from == DT_u64 ? (float)(uint64_t)x : (float)x;
+        ref_set(out, i, f, 0, 0);
+    }
+}
+
+bool ref_cast(Run *r)
+{
+    RefTensor *out = &r->out[0];
+    const RefTensor *x = r->in[0];
+    for (int64_t i = 0; i < out->count; i++) {
+        out->undecided[i] = x->undecided[i];
+        if (x->f != NULL)
+            cast_float(out, i, operand(x, i));
+        else
+            cast_integer(out, i, (DType)x->type.dtype, x->i[i]);
+    }
+    return true;
+}

@@ -1,0 +1,189 @@
+/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for any order. Relies on internal.h. */
+#include "integer.h"
+#include "internal.h"
+
+#include <math.h>
+
+/* What is known of one result while its elements come in. */
+typedef struct Sum {
+    int64_t n, integer;
+    double value, err;    /* err: what the elements bring with them */
+    double size;          /* sum: of |x|; prod: unused */
+    double grown, shrunk; /* prod: log2 of the factors above 1, and below */
+    bool undecided, any;
+} Sum;
+
+/* Additions that one element goes through at most: short runs in order; long ones in lanes of blocks (docs/numerics.md), the blocks
+ * in order. Well above what that is. */
+static double depth(int64_t n)
+{
+    return n < 1024 ? (double)n : 1024 + (double)n / 1024;
+}
+
+static void take_sum(Sum *s, double x, double b)
+{
+    s->value += x;
+    s->err += b;
+    s->size += isfinite(x) ? fabs(x) : 0;
+}
+
+static void take_product(Sum *s, double x, double b)
+{
+    double p = s->value, factor = fabs(x);
+    s->value = p * x;
+    s->err = isfinite(s->value) ? fabs(p) * b + factor * s->err + s->err * b : 0;
+    if (factor > 1 && isfinite(factor)) s->grown += log2(factor + b);
+    if (factor < 1 && factor != 0) s->shrunk += log2(factor);
+}
+
+/* The interval of an extreme is spanned by the extremes of the ends. NaN wins and is certain. */
+static void take_extreme(Sum *s, double x, double b, bool max)
+{
+    if (!s->any || x != x || (s->value == s->value && (max ? x > s->value : x < s->value))) s->value = x;
+    s->err = fmax(s->err, b);
+}
+
+static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
+{
+    DType t = (DType)x->type.dtype;
+    s->undecided |= x->undecided[j];
+    if (x->f == NULL) {
+        int64_t v = x->i[j];
+        uint64_t sum = (uint64_t)s->integer;
+        if (op == OP_sum || op == OP_sum_in_order) s->integer = (int64_t)(sum + (uint64_t)v);
+        else if (op == OP_prod) s->integer = (int64_t)(sum * (uint64_t)v);
+        else if (!s->any || (op == OP_reduce_max ? integer_less(t, s->integer, v) : integer_less(t, v, s->integer))) s->integer = v;
+    } else if (op == OP_sum || op == OP_sum_in_order) {
+        take_sum(s, x->f[j], x->bound[j]);
+    } else if (op == OP_prod) {
+        take_product(s, x->f[j], x->bound[j]);
+    } else {
+        take_extreme(s, x->f[j], x->bound[j], op == OP_reduce_max);
+    }
+    s->any = true;
+    s->n++;
+}
+
+static Sum sum_begin(Op op)
+{
+    return (Sum){.value = op == OP_prod, .integer = op == OP_prod};
+}
+
+/* Twice the unit roundoff: in f64 this interpreter rounds as much as what it judges. */
+static void sum_end(const Sum *s, Op op, RefTensor *out, int64_t i)
+{
+    DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
+    out->undecided[i] = s->undecided;
+    if (out->f == NULL) {
+        out->i[i] = ref_wrap(t, s->integer);
+        return;
+    }
+    double err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * depth(s->n) : 0;
+    if (op == OP_sum || op == OP_sum_in_order) {
+        err += rounding * s->size;
+        if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] = 1;
+    } else if (op == OP_prod) {
+        int top = compute == DT_f64 ? 1022 : 126;
+        err += isfinite(s->value) ? rounding * fabs(s->value) : 0;
+        /* Some order of multiplication may leave the normal range on the way, if any may. */
+        if (s->n > 1 && s->value == s->value && (s->grown > top || s->shrunk < -top)) out->undecided[i] = 1;
+    } else if (!isfinite(s->value)) {
+        err = 0;
+    }
+    ref_set(out, i, s->value, err, 0);
+}
+
+bool ref_reduce(Run *r)
+{
+    const RefTensor *x = r->in[0];
+    RefTensor *out = &r->out[0];
+    const Op op = (Op)r->node->op;
+    bool gone[MAX_RANK] = {false};
+    for (uint32_t k = 0; k < r->node->attr->len; k++) gone[r->node->attr->at[k]] = true;
+    Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
+    if (sums == NULL) return status_fail(r->st, ST_MEMORY, "no memory for %lld sums", (long long)out->count);
+    for (int64_t i = 0; i < out->count; i++) sums[i] = sum_begin(op);
+    for (int64_t j = 0; j < x->count; j++) {
+        int64_t index[MAX_RANK], at[MAX_RANK];
+        uint32_t n = 0;
+        unravel(&x->type, j, index);
+        for (uint32_t k = 0; k < x->type.rank; k++)
+            if (!gone[k]) at[n++] = index[k];
+        take(&sums[ravel(&out->type, at)], op, x, j);
+    }
+    for (int64_t i = 0; i < out->count; i++) sum_end(&sums[i], op, out, i);
+    mem_free(sums, ((size_t)out->count + 1) * sizeof *sums);
+    return true;
+}
+
+/* ---- argmax, argmin ------------------------------------------------------------------------------------------ */
+
+/* Element a wins over b, which comes earlier or later. */
+static bool wins(const RefTensor *x, bool max, int64_t a, int64_t b)
+{
+    if (x->f == NULL) {
+        DType t = (DType)x->type.dtype;
+        return max ? integer_less(t, x->i[b], x->i[a]) : integer_less(t, x->i[a], x->i[b]);
+    }
+    if (x->f[b] != x->f[b]) return false;
+    return x->f[a] != x->f[a] || (max ? x->f[a] > x->f[b] : x->f[a] < x->f[b]);
+}
+
+static bool may_differ(const RefTensor *x, int64_t best, int64_t other)
+{
+    if (x->f == NULL || best == other || x->f[best] != x->f[best]) return false;
+    double both = x->bound[best] + x->bound[other];
+    return both > 0 && fabs(x->f[best] - x->f[other]) <= both * (1 + 1e-9);
+}
+
+bool ref_argextreme(Run *r)
+{
+    const RefTensor *x = r->in[0];
+    RefTensor *out = &r->out[0];
+    uint32_t axis = (uint32_t)r->node->attr->at[0];
+    bool max = r->node->op == OP_argmax;
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[MAX_RANK], at[MAX_RANK], best = 0, step = 1;
+        unravel(&out->type, i, index);
+        for (uint32_t k = 0; k < x->type.rank; k++) at[k] = k < axis ? index[k] : k == axis ? 0 : index[k - 1];
+        for (uint32_t k = axis + 1; k < x->type.rank; k++) step *= x->type.dim[k];
+        int64_t first = ravel(&x->type, at);
+        for (int64_t k = 1; k < x->type.dim[axis]; k++)
+            if (wins(x, max, first + k * step, first + best * step)) best = k;
+        out->i[i] = best;
+        for (int64_t k = 0; k < x->type.dim[axis]; k++)
+            if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step)) out->undecided[i] = 1;
+    }
+    return true;
+}
+
+/* ---- matmul -------------------------------------------------------------------------------------------------- */
+
+bool ref_matmul(Run *r)
+{
+    const RefTensor *a = r->in[0], *b = r->in[1];
+    RefTensor *out = &r->out[0];
+    const uint32_t rank = a->type.rank;
+    const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
+    const DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
+        double sum = 0, size = 0, err = 0;
+        bool undecided = false;
+        for (int64_t k = 0; k < depth_k; k++) {
+            int64_t p = row * depth_k + k, q = (batch * depth_k + k) * n + col;
+            double product = a->f[p] * b->f[q];
+            sum += product;
+            size += isfinite(product) ? fabs(product) : 0;
+            undecided |= a->undecided[p] || b->undecided[q];
+            if (isfinite(product)) err += fabs(a->f[p]) * b->bound[q] + fabs(b->f[q]) * a->bound[p] + a->bound[p] * b->bound[q];
+        }
+        err += 2 * (double)(depth_k + 1) * ref_unit(t) * size;
+        /* A product or a sum on the way may overflow, or be lost below the smallest number. */
+        if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
+        if (size + err >= ref_largest(compute) && sum == sum) undecided = true;
+        ref_set(out, i, sum, isfinite(sum) ? err : 0, 0);
+        out->undecided[i] |= undecided;
+    }
+    return true;
+}
