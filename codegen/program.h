@@ -60,6 +60,7 @@ typedef struct Program {
     const char *name;
     const Module *module;     /* for dims */
     uint32_t ninput, noutput;
+    bool blas;                /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
     VEC(Kernel) kernel;       /* unique: equal hashes merged */
     Step *step;

@@ -7,6 +7,7 @@
 
 #include "../codegen/contract.h"
 #include "function.h"
+#include "object.h"
 #include "scope.h"
 
 _Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
@@ -71,6 +72,7 @@ int kiln_close(kiln *k)
             if (k->options.log)
                 k->options.log(k->options.log_user, t->failure.text);
         }
+    objects_free_all(k);
     functions_free_all(k);
     variables_free_all(k);
     for (Thread *t = k->thread_list, *next; t; t = next) {

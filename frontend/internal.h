@@ -99,6 +99,7 @@ struct kiln {
     kiln_variable *variables;
     uint32_t next_variable;
     kiln_function *functions;
+    struct Object *objects;  /* layers, optimisers ... (object.h) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
     bool eager_only, retrace;

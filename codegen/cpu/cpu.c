@@ -1,0 +1,59 @@
+/* cpu: the LLVM backend's row: what it offers, and the one symbol that its module exports. Relies on object, jit. */
+#include "cpu.h"
+
+#include <stdio.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static bool target(Target *t, Status *st)
+{
+    Machine m = { 0 };
+    if (!machine_init(&m, NULL, st)) return false;
+    *t = (Target){ .name = "cpu", .vector_bytes = m.vector_bytes, .row_cache_bytes = 16 << 10, .fma = m.fma, .blas = true, .threads = true };
+    machine_free(&m);
+    return true;
+}
+
+static bool object(const Program *p, const CompileOptions *o, const char *symbol, void **bytes, size_t *len, Status *st)
+{
+    Machine m = { 0 };
+    if (!machine_init(&m, o, st)) return false;
+    LLVMMemoryBufferRef b = object_emit(p, o, &m, symbol, st);
+    machine_free(&m);
+    if (!b) return false;
+    *len = LLVMGetBufferSize(b);
+    *bytes = mem_alloc(*len);
+    if (*bytes) memcpy(*bytes, LLVMGetBufferStart(b), *len);
+    LLVMDisposeMemoryBuffer(b);
+    return *bytes ? true : status_fail(st, ST_MEMORY, "llvm: no memory for an object of %zu bytes", *len);
+}
+
+static void describe(char *buf, size_t cap)
+{
+    unsigned major, minor, patch;
+    Machine m = { 0 };
+    Status st = { 0 };
+    LLVMGetVersion(&major, &minor, &patch);
+    if (!machine_init(&m, NULL, &st)) {
+        snprintf(buf, cap, "LLVM %u.%u.%u, %s", major, minor, patch, st.text);
+        return;
+    }
+    snprintf(buf, cap, "LLVM %u.%u.%u, %s, %u-byte vectors%s%s", major, minor, patch, m.cpu, m.vector_bytes, m.fma ? ", fma" : "", m.f16c ? ", f16c" : "");
+    machine_free(&m);
+}
+
+EXPORT const Backend *kiln_llvm_backend(void);
+const Backend *kiln_llvm_backend(void)
+{
+    static const Backend backend = {
+        .name = "llvm",
+        .target = target,
+        .compile = jit_compile,
+        .entry = jit_entry,
+        .code_bytes = jit_code_bytes,
+        .release = jit_release,
+        .object = object,
+        .describe = describe,
+    };
+    return &backend;
+}

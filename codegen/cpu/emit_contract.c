@@ -1,0 +1,241 @@
+/* emit_contract: products of programs that use no BLAS. A tile of rows times vectors of columns is held in registers over the whole of k,
+ * each element being c = mad(a, b, c) in order of k from 0, so that tiles, tails and chunks change no bit.
+ * Relies on gen, emit_scalar. Never calls a library. */
+#include "cpu.h"
+
+enum { TILE_ROWS = 4, TILE_VECTORS = 2, ROW_VECTORS = 4 };
+
+typedef struct Product {
+    Gen *g;
+    const Step *s;
+    DType type, compute;
+    uint32_t width;
+    LLVMValueRef a, b, c, zero; /* buffers; a scratch slot that holds 0 */
+    LLVMValueRef m, n, k, a_row, a_col, b_row, b_col;
+    LLVMValueRef a_at, b_at, c_at; /* offsets of this tile's first row, and of the batch's b */
+} Product;
+
+static LLVMTypeRef memory_type(const Product *p) { return gen_mem_type(p->g, p->type); }
+static uint32_t align_of(const Product *p) { return (uint32_t)dtype_bytes(p->type); }
+
+static LLVMValueRef load(Product *p, LLVMValueRef base, LLVMValueRef offset, LLVMValueRef there)
+{
+    Gen *g = p->g;
+    LLVMValueRef at = gen_at(g, memory_type(p), base, offset);
+    if (there) at = gen_select(g, there, at, p->zero);
+    return gen_load(g, memory_type(p), at, align_of(p));
+}
+
+/* Columns column .. column + width - 1 of row `row` of b. */
+static LLVMValueRef load_b(Product *p, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask)
+{
+    Gen *g = p->g;
+    LLVMTypeRef t = gen_lanes(memory_type(p), p->width);
+    LLVMValueRef at = gen_add(g, p->b_at, gen_mul(g, row, p->b_row)), v;
+    int64_t step;
+    bool together = gen_is_int(p->b_col, &step) && step == 1 && p->width > 1;
+    if (together && !mask) {
+        v = gen_load(g, t, gen_at(g, memory_type(p), p->b, gen_add(g, at, column)), align_of(p));
+    } else if (together && g->machine->masked && align_of(p) >= 4) {
+        LLVMTypeRef types[2] = { t, g->ptr };
+        LLVMValueRef from = gen_at(g, memory_type(p), p->b, gen_add(g, at, column));
+        LLVMValueRef args[4] = { from, LLVMConstInt(g->i32, align_of(p), false), mask, LLVMConstNull(t) };
+        v = gen_intrinsic(g, "llvm.masked.load", types, 2, args, 4);
+    } else {
+        v = LLVMGetPoison(t);
+        for (uint32_t i = 0; i < p->width; i++) {
+            LLVMValueRef j = gen_mul(g, gen_add(g, column, gen_i64(g, i)), p->b_col);
+            LLVMValueRef x = load(p, p->b, gen_add(g, at, j), mask ? gen_lane(g, mask, i) : NULL);
+            v = p->width == 1 ? x : gen_set_lane(g, v, x, i);
+        }
+    }
+    return emit_from_memory(g, p->type, v);
+}
+
+static void store_c(Product *p, LLVMValueRef v, LLVMValueRef at, LLVMValueRef mask)
+{
+    Gen *g = p->g;
+    v = emit_to_memory(g, p->type, v);
+    if (!mask) {
+        gen_store(g, v, gen_at(g, memory_type(p), p->c, at), align_of(p));
+    } else if (g->machine->masked && align_of(p) >= 4) {
+        LLVMTypeRef types[2] = { LLVMTypeOf(v), g->ptr };
+        LLVMValueRef to = gen_at(g, memory_type(p), p->c, at);
+        gen_intrinsic(g, "llvm.masked.store", types, 2, (LLVMValueRef[]){ v, to, LLVMConstInt(g->i32, align_of(p), false), mask }, 4);
+    } else {
+        LLVMValueRef sink = gen_alloca(g, g->i64, 1, 8);
+        for (uint32_t i = 0; i < p->width; i++) {
+            LLVMValueRef to = gen_at(g, memory_type(p), p->c, gen_add(g, at, gen_i64(g, i)));
+            gen_store(g, gen_lane(g, v, i), gen_select(g, gen_lane(g, mask, i), to, sink), align_of(p));
+        }
+    }
+}
+
+static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef column, LLVMValueRef mask)
+{
+    Gen *g = p->g;
+    LLVMValueRef acc[TILE_ROWS * ROW_VECTORS], b[ROW_VECTORS];
+    for (uint32_t i = 0; i < rows * vectors; i++) acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    if (loop_turns(gen_i64(g, 0), p->k, 1) != 0) {
+        Loop l;
+        loop_begin(g, &l, gen_i64(g, 0), p->k, 1, acc, rows * vectors);
+        for (uint32_t v = 0; v < vectors; v++)
+            b[v] = load_b(p, l.i, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)), mask);
+        for (uint32_t r = 0; r < rows; r++) {
+            LLVMValueRef at = gen_add(g, p->a_at, gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
+            LLVMValueRef a = gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
+            for (uint32_t v = 0; v < vectors; v++)
+                acc[r * vectors + v] = emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * vectors + v]);
+        }
+        loop_end(g, &l);
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t v = 0; v < vectors; v++) {
+            LLVMValueRef at = gen_add(g, p->c_at, gen_mul(g, gen_i64(g, r), p->n));
+            at = gen_add(g, at, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)));
+            store_c(p, acc[r * vectors + v], at, mask);
+        }
+}
+
+static void columns(Product *p, LLVMValueRef from, LLVMValueRef to, LLVMValueRef end, uint32_t rows, uint32_t vectors, bool masked)
+{
+    Gen *g = p->g;
+    int64_t step = (int64_t)vectors * p->width;
+    if (loop_turns(from, to, step) == 0) return;
+    Loop l;
+    loop_begin(g, &l, from, to, step, NULL, 0);
+    tile(p, rows, vectors, l.i, masked ? gen_lanes_left(g, p->width, l.i, end) : NULL);
+    loop_end(g, &l);
+}
+
+static void panel(Product *p, uint32_t rows)
+{
+    Gen *g = p->g;
+    uint32_t vectors = rows == 1 ? ROW_VECTORS : TILE_VECTORS;
+    LLVMValueRef zero = gen_i64(g, 0), whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
+    columns(p, zero, whole, p->n, rows, vectors, false);
+    LLVMValueRef singles = gen_whole_steps(g, zero, p->n, p->width);
+    columns(p, whole, singles, p->n, rows, 1, false);
+    columns(p, singles, p->n, p->n, rows, 1, p->width > 1);
+}
+
+/* Rows row .. of one batch: a whole tile of them, or the last few one by one. */
+static void rows_from(Product *p, LLVMValueRef row)
+{
+    Gen *g = p->g;
+    LLVMValueRef a_at = p->a_at, c_at = p->c_at, full = gen_add(g, row, gen_i64(g, TILE_ROWS));
+    LLVMValueRef is_full = LLVMBuildICmp(g->b, LLVMIntSLE, full, p->m, "");
+    LLVMBasicBlockRef tiles = gen_block(g, "tile"), rest = gen_block(g, "rest"), next = gen_block(g, "next");
+    LLVMBuildCondBr(g->b, is_full, tiles, rest);
+    gen_put(g, tiles);
+    p->a_at = gen_add(g, a_at, gen_mul(g, row, p->a_row));
+    p->c_at = gen_add(g, c_at, gen_mul(g, row, p->n));
+    panel(p, TILE_ROWS);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, rest);
+    Loop l;
+    loop_begin(g, &l, row, p->m, 1, NULL, 0);
+    p->a_at = gen_add(g, a_at, gen_mul(g, l.i, p->a_row));
+    p->c_at = gen_add(g, c_at, gen_mul(g, l.i, p->n));
+    panel(p, 1);
+    loop_end(g, &l);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, next);
+    p->a_at = a_at;
+    p->c_at = c_at;
+}
+
+static LLVMValueRef row_tiles(Gen *g, const Step *s)
+{
+    LLVMValueRef m = gen_add(g, gen_dim(g, s->contract.m), gen_i64(g, TILE_ROWS - 1));
+    return LLVMBuildSDiv(g->b, m, gen_i64(g, TILE_ROWS), "");
+}
+
+LLVMValueRef emit_contract_rows(Gen *g, const Step *s)
+{
+    LLVMValueRef n = row_tiles(g, s);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) n = gen_mul(g, n, gen_dim(g, s->contract.batch[i]));
+    return n;
+}
+
+/* Offsets of batch number `batch`; the last batch axis runs fastest. */
+static void open_batch(Product *p, LLVMValueRef batch)
+{
+    Gen *g = p->g;
+    p->a_at = gen_dim(g, p->s->contract.a_base);
+    p->b_at = gen_dim(g, p->s->contract.b_base);
+    p->c_at = gen_mul(g, batch, gen_mul(g, p->m, p->n));
+    for (uint32_t i = p->s->contract.nbatch; i-- > 0;) {
+        LLVMValueRef n = gen_dim(g, p->s->contract.batch[i]), at = LLVMBuildSRem(g->b, batch, n, "");
+        batch = LLVMBuildSDiv(g->b, batch, n, "");
+        p->a_at = gen_add(g, p->a_at, gen_mul(g, at, gen_dim(g, p->s->contract.a_batch[i])));
+        p->b_at = gen_add(g, p->b_at, gen_mul(g, at, gen_dim(g, p->s->contract.b_batch[i])));
+    }
+}
+
+static bool same_product(const Step *x, const Step *y)
+{
+    uint32_t n = x->contract.nbatch;
+    if (x->contract.type != y->contract.type || n != y->contract.nbatch) return false;
+    if (memcmp(x->contract.batch, y->contract.batch, n * sizeof(Dim)) != 0) return false;
+    if (memcmp(x->contract.a_batch, y->contract.a_batch, n * sizeof(Dim)) != 0) return false;
+    if (memcmp(x->contract.b_batch, y->contract.b_batch, n * sizeof(Dim)) != 0) return false;
+    const Dim a[] = { x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base,
+                      x->contract.a_row, x->contract.a_col, x->contract.b_row, x->contract.b_col };
+    const Dim b[] = { y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base,
+                      y->contract.a_row, y->contract.a_col, y->contract.b_row, y->contract.b_col };
+    return memcmp(a, b, sizeof a) == 0;
+}
+
+struct ContractFn {
+    const Step *step;
+    LLVMValueRef fn;
+    ContractFn *next;
+};
+
+static void body(Product *p)
+{
+    Gen *g = p->g;
+    const Step *s = p->s;
+    LLVMValueRef *from[] = { &p->a, &p->b, &p->c };
+    for (int i = 0; i < 3; i++) *from[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
+    p->zero = gen_alloca(g, g->i64, 1, 8);
+    LLVMBuildStore(g->top, gen_i64(g, 0), p->zero);
+    p->m = gen_dim(g, s->contract.m);
+    p->n = gen_dim(g, s->contract.n);
+    p->k = gen_dim(g, s->contract.k);
+    p->a_row = gen_dim(g, s->contract.a_row);
+    p->a_col = gen_dim(g, s->contract.a_col);
+    p->b_row = gen_dim(g, s->contract.b_row);
+    p->b_col = gen_dim(g, s->contract.b_col);
+    LLVMValueRef tiles = row_tiles(g, s), batch = gen_i64(g, 0);
+    Loop l;
+    loop_begin(g, &l, LLVMGetParam(g->fn, 2), LLVMGetParam(g->fn, 3), 1, NULL, 0);
+    LLVMValueRef tile_index = l.i;
+    if (s->contract.nbatch > 0) {
+        batch = LLVMBuildSDiv(g->b, l.i, tiles, "");
+        tile_index = LLVMBuildSRem(g->b, l.i, tiles, "");
+    }
+    open_batch(p, batch);
+    rows_from(p, gen_mul(g, tile_index, gen_i64(g, TILE_ROWS)));
+    loop_end(g, &l);
+}
+
+LLVMValueRef emit_contract(Gen *g, const Step *s)
+{
+    uint32_t count = 0;
+    for (ContractFn *c = g->contracts; c; c = c->next, count++)
+        if (same_product(c->step, s)) return c->fn;
+    DType t = (DType)s->contract.type, compute = (DType)dtype_info[t].compute;
+    Product p = { .g = g, .s = s, .type = t, .compute = compute };
+    p.width = MAX_OF(g->machine->vector_bytes / (uint32_t)dtype_bytes(compute), 1);
+    gen_function_begin(g, arena_printf(g->arena, "product%u", count), g->kernel_type, true);
+    g->dim_arg = LLVMGetParam(g->fn, 1);
+    body(&p);
+    LLVMBuildRetVoid(g->b);
+    gen_function_end(g);
+    ContractFn *c = ARENA_NEW(g->arena, ContractFn);
+    *c = (ContractFn){ s, g->fn, g->contracts };
+    g->contracts = c;
+    return g->fn;
+}

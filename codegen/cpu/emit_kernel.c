@@ -1,0 +1,249 @@
+/* emit_kernel: one kernel as one function. Loops over the parallel axes, the vector axis innermost in vectors: a main loop of `unroll`
+ * whole vectors per step, then vectors under a mask. Bits depend on neither. Decides nothing that the schedule says.
+ * Relies on gen, emit_scalar, emit_stream, emit_reduce. */
+#include "cpu.h"
+
+/* ---- instructions ------------------------------------------------------------------------------------------- */
+
+LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes)
+{
+    bool has_lanes = e->k->instr[instr].lanes && e->width > 1;
+    LLVMValueRef v = e->val[(size_t)instr * e->unroll_max + (has_lanes ? u : 0)];
+    if (!lanes || e->width == 1 || has_lanes) return v;
+    return e->splat[instr] ? e->splat[instr] : gen_splat(e->g, v, e->width);
+}
+
+static LLVMValueRef axis_lanes(KernelEmit *e, LLVMValueRef index, uint32_t u)
+{
+    Gen *g = e->g;
+    LLVMValueRef *lane = ARENA_ARRAY(g->arena, LLVMValueRef, e->width);
+    for (uint32_t i = 0; i < e->width; i++) lane[i] = gen_i64(g, (int64_t)u * e->width + i);
+    return LLVMBuildAdd(g->b, gen_splat(g, index, e->width), LLVMConstVector(lane, e->width), "");
+}
+
+static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
+{
+    Gen *g = e->g;
+    const Instr *all = e->k->instr;
+    bool lanes = in->lanes && e->width > 1;
+    LLVMValueRef a = in->a >= 0 ? emit_operand(e, in->a, u, lanes) : NULL;
+    LLVMValueRef b = in->b >= 0 ? emit_operand(e, in->b, u, lanes) : NULL;
+    LLVMValueRef c = in->c >= 0 ? emit_operand(e, in->c, u, lanes) : NULL;
+    switch ((InstrKind)in->kind) {
+    case I_CONST: return gen_const(g, (DType)in->type, in->value);
+    case I_CALL: return emit_math(g, (MathFn)in->ref, a, b);
+    case I_LOAD: return emit_stream_load(e, &e->k->stream[in->ref], u, lanes);
+    case I_AXIS: return lanes ? axis_lanes(e, e->index[in->ref], u) : e->index[in->ref];
+    case I_DIM: return gen_dim(g, g->p->dim.at[in->ref]);
+    case I_REDUCED: return e->red[(size_t)in->ref * e->unroll_max + (lanes ? u : 0)];
+    case I_PRIM: break;
+    }
+    DType t = (DType)all[in->prim == P_select ? in->b : in->a].type;
+    return emit_prim(g, (Prim)in->prim, t, (DType)in->type, a, b, c);
+}
+
+static void define(KernelEmit *e, uint32_t i, uint32_t u)
+{
+    const Instr *in = &e->k->instr[i];
+    bool lanes = in->lanes && e->width > 1;
+    if (u > 0 && !lanes) return;
+    LLVMValueRef v = emit_instr(e, in, u);
+    if (lanes) v = gen_splat(e->g, v, e->width);
+    e->val[(size_t)i * e->unroll_max + u] = v;
+    if (!lanes) e->splat[i] = e->wants_splat[i] ? gen_splat(e->g, v, e->width) : NULL;
+}
+
+void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
+{
+    for (uint32_t u = 0; u < e->unroll; u++) {
+        for (uint32_t i = s->first; i < s->last; i++)
+            if (!s->sweep || e->k->instr[i].sweeps == sweeps) define(e, i, u);
+        if (!sinks) continue;
+        for (uint32_t r = s->first_reduction; r < s->last_reduction; r++) emit_reduce(e, s, r, u);
+        for (uint32_t i = s->first_store; i < s->last_store; i++) emit_stream_store(e, s, &e->k->store[i], u);
+    }
+}
+
+/* ---- axes ---------------------------------------------------------------------------------------------------- */
+
+static bool stage_uses(const Kernel *k, const Stage *s, uint32_t stream)
+{
+    for (uint32_t i = s->first; i < s->last; i++)
+        if (k->instr[i].kind == I_LOAD && k->instr[i].ref == stream) return true;
+    for (uint32_t i = s->first_store; i < s->last_store; i++)
+        if (k->store[i].stream == stream) return true;
+    return false;
+}
+
+/* From here on the axis has that index; only: for the streams of that stage. */
+void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only)
+{
+    e->index[axis] = index;
+    for (uint32_t i = 0; i < e->k->nstream; i++) {
+        const Stream *s = &e->k->stream[i];
+        if ((s->buf & STREAM_ROW) || (only && !stage_uses(e->k, only, i))) continue;
+        LLVMValueRef step = gen_mul(e->g, index, gen_dim(e->g, s->coef[axis]));
+        e->offset[i] = gen_add(e->g, e->offset[i], step);
+    }
+}
+
+static LLVMValueRef *offsets_saved(KernelEmit *e)
+{
+    return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset);
+}
+
+static void offsets_restore(KernelEmit *e, const LLVMValueRef *saved)
+{
+    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *e->offset);
+}
+
+static void emit_point(KernelEmit *e)
+{
+    for (uint32_t i = 0; i < e->k->nstage; i++) {
+        const Stage *s = &e->k->stage[i];
+        if (s->sweep)
+            emit_sweep(e, s);
+        else
+            emit_body(e, s, false, true);
+    }
+}
+
+static void vector_steps(KernelEmit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef end, uint32_t unroll, bool masked)
+{
+    int64_t step = (int64_t)unroll * e->width;
+    if (loop_turns(from, to, step) == 0) return;
+    LLVMValueRef *saved = offsets_saved(e);
+    Loop l;
+    loop_begin(e->g, &l, from, to, step, NULL, 0);
+    e->unroll = unroll;
+    e->mask = masked ? gen_lanes_left(e->g, e->width, l.i, end) : NULL;
+    emit_open_axis(e, e->k->vector, l.i, NULL);
+    emit_point(e);
+    loop_end(e->g, &l);
+    e->mask = NULL;
+    offsets_restore(e, saved);
+}
+
+static void vector_axis(KernelEmit *e, LLVMValueRef from, LLVMValueRef end)
+{
+    int64_t a, b;
+    uint32_t unroll = e->unroll_max;
+    if (gen_is_int(from, &a) && gen_is_int(end, &b))
+        while (unroll > 1 && (int64_t)unroll * e->width > b - a) unroll--;
+    LLVMValueRef whole = gen_whole_steps(e->g, from, end, (int64_t)unroll * e->width);
+    vector_steps(e, from, whole, end, unroll, false);
+    vector_steps(e, whole, end, end, 1, e->width > 1);
+}
+
+/* Axes in their order, the vector axis last: a stride of it is the shortest. */
+static void parallel_axes(KernelEmit *e, uint32_t from)
+{
+    const Kernel *k = e->k;
+    uint32_t axis = from;
+    while (axis < k->naxis && ((int)axis == k->sweep || (int)axis == k->vector)) axis++;
+    bool inner = axis >= k->naxis;
+    if (inner && (k->vector < 0 || k->vector == k->sweep)) {
+        emit_point(e);
+        return;
+    }
+    if (inner) axis = (uint32_t)k->vector;
+    bool chunk = (int)axis == k->chunk;
+    LLVMValueRef start = chunk ? e->lo : gen_i64(e->g, 0), end = chunk ? e->hi : gen_dim(e->g, k->extent[axis]);
+    if (inner) {
+        vector_axis(e, start, end);
+        return;
+    }
+    if (loop_turns(start, end, 1) == 0) return;
+    LLVMValueRef *saved = offsets_saved(e);
+    Loop l;
+    loop_begin(e->g, &l, start, end, 1, NULL, 0);
+    emit_open_axis(e, (int)axis, l.i, NULL);
+    parallel_axes(e, axis + 1);
+    loop_end(e->g, &l);
+    offsets_restore(e, saved);
+}
+
+/* ---- the function -------------------------------------------------------------------------------------------------- */
+
+/* Elements per vector: a register of the widest type that computes along it, floats before integers (an i64 index may take two). */
+static uint32_t vector_width(const Gen *g, const Kernel *k)
+{
+    uint32_t widest_float = 0, widest = 0;
+    if (k->vector < 0) return 1;
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        const Instr *in = &k->instr[i];
+        uint32_t bytes = (uint32_t)dtype_bytes((DType)in->type);
+        if (!in->lanes) continue;
+        widest = MAX_OF(widest, bytes);
+        if (dtype_is_float((DType)in->type)) widest_float = MAX_OF(widest_float, bytes);
+    }
+    uint32_t bytes = widest_float ? widest_float : widest ? widest : 4;
+    uint32_t width = MAX_OF(g->machine->vector_bytes / bytes, 1u);
+    return MIN_OF(width, (uint32_t)REDUCE_LANES);
+}
+
+static void find_splats(KernelEmit *e)
+{
+    const Kernel *k = e->k;
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        const Instr *in = &k->instr[i];
+        if (!in->lanes || e->width == 1) continue;
+        for (int j = 0; j < 3; j++) {
+            int32_t o = j == 0 ? in->a : j == 1 ? in->b : in->c;
+            if (o >= 0 && !k->instr[o].lanes && k->instr[o].kind != I_CONST) e->wants_splat[o] = true;
+        }
+    }
+}
+
+static void open_memory(KernelEmit *e)
+{
+    Gen *g = e->g;
+    const Kernel *k = e->k;
+    for (uint32_t i = 0; i < k->nbuf; i++)
+        e->buf[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
+    e->row_lanes = k->vector == k->sweep ? 1 : e->unroll_max * e->width;
+    for (uint32_t i = 0; i < k->nrow; i++) {
+        int64_t n = 0;
+        if (!gen_dim_const(g, k->extent[k->sweep], &n))
+            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s keeps a row of unknown length", k->name ? k->name : "?");
+        e->row[i] = gen_alloca(g, gen_mem_type(g, (DType)k->row_type[i]), (uint64_t)n * e->row_lanes, 64);
+    }
+    for (uint32_t i = 0; i < k->nstream; i++)
+        e->offset[i] = k->stream[i].buf & STREAM_ROW ? gen_i64(g, 0) : gen_dim(g, k->stream[i].base);
+    e->zero = gen_alloca(g, g->i64, 1, 8);
+    LLVMBuildStore(g->top, gen_i64(g, 0), e->zero);
+    e->sink = gen_alloca(g, g->i64, 1, 8);
+}
+
+static void arrays(KernelEmit *e)
+{
+    const Kernel *k = e->k;
+    Arena *a = e->g->arena;
+    e->unroll_max = MAX_OF(k->unroll, 1);
+    if (e->width == 1) e->unroll_max = 1;
+    if (e->width > 1 && k->vector == k->sweep) e->unroll_max = MAX_OF(e->unroll_max, REDUCE_LANES / e->width);
+    e->buf = ARENA_ARRAY(a, LLVMValueRef, k->nbuf + 1);
+    e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);
+    e->offset = ARENA_ARRAY(a, LLVMValueRef, k->nstream + 1);
+    e->val = ARENA_ARRAY(a, LLVMValueRef, (size_t)k->ninstr * e->unroll_max + 1);
+    e->splat = ARENA_ARRAY(a, LLVMValueRef, k->ninstr + 1);
+    e->wants_splat = ARENA_ARRAY(a, bool, k->ninstr + 1);
+    e->red = ARENA_ARRAY(a, LLVMValueRef, (size_t)k->nreduction * e->unroll_max + 1);
+    e->acc = ARENA_ARRAY(a, Accumulator, k->nreduction + 1);
+}
+
+LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole)
+{
+    KernelEmit e = { .g = g, .k = k, .width = vector_width(g, k), .unroll = 1 };
+    arrays(&e);
+    find_splats(&e);
+    gen_function_begin(g, arena_printf(g->arena, "k%u_%s", (unsigned)(k - g->p->kernel.at), k->name ? k->name : ""), g->kernel_type, true);
+    g->dim_arg = LLVMGetParam(g->fn, 1);
+    e.lo = whole ? gen_i64(g, 0) : LLVMGetParam(g->fn, 2);
+    e.hi = whole && k->chunk >= 0 ? gen_dim(g, k->extent[k->chunk]) : LLVMGetParam(g->fn, 3);
+    open_memory(&e);
+    parallel_axes(&e, 0);
+    LLVMBuildRetVoid(g->b);
+    gen_function_end(g);
+    return g->fn;
+}

@@ -1,0 +1,406 @@
+/* emit_lanes: sweeps along which lanes run, and how lanes become one value. Relies on emit_reduce.h, emit_kernel. */
+#include "emit_reduce.h"
+
+#include <math.h>
+
+/* ---- what a reduction is ---------------------------------------------------------------------------------------- */
+
+DType reduce_type(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
+uint32_t reduce_align(const Reduction *r) { return (uint32_t)dtype_bytes(reduce_type(r)); }
+
+static Scalar bound(DType t, bool highest)
+{
+    if (dtype_is_float(t)) return (Scalar){ .f = highest ? HUGE_VAL : -HUGE_VAL };
+    if (t == DT_u64) return (Scalar){ .u = highest ? UINT64_MAX : 0 };
+    return (Scalar){ .i = highest ? dtype_info[t].hi : dtype_info[t].lo };
+}
+
+LLVMValueRef reduce_identity(Gen *g, const Reduction *r)
+{
+    DType t = reduce_type(r);
+    switch ((ReduceKind)r->kind) {
+    case R_SUM: return LLVMConstNull(gen_type(g, t));
+    case R_PROD: return gen_const(g, t, dtype_is_float(t) ? (Scalar){ .f = 1 } : (Scalar){ .i = 1 });
+    case R_MAX:
+    case R_ARGMAX: return gen_const(g, t, bound(t, false));
+    default: return gen_const(g, t, bound(t, true));
+    }
+}
+
+LLVMValueRef reduce_op(Gen *g, const Reduction *r, LLVMValueRef acc, LLVMValueRef v)
+{
+    DType t = reduce_type(r);
+    if (r->kind == R_SUM || r->kind == R_PROD) return emit_prim(g, r->kind == R_SUM ? P_add : P_mul, t, t, acc, v, NULL);
+    LLVMValueRef keep = emit_prim(g, r->kind == R_MAX ? P_gt : P_lt, t, DT_bool, acc, v, NULL);
+    if (dtype_is_float(t)) keep = gen_or(g, keep, LLVMBuildFCmp(g->b, LLVMRealUNO, acc, acc, ""));
+    return gen_select(g, keep, acc, v);
+}
+
+LLVMValueRef reduce_result(Gen *g, const Reduction *r, LLVMValueRef v)
+{
+    if (r->type != DT_bool || reduce_is_arg(r)) return v;
+    return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
+}
+
+LLVMValueRef reduce_iota(Gen *g, int64_t from, uint32_t lanes)
+{
+    LLVMValueRef *lane = ARENA_ARRAY(g->arena, LLVMValueRef, lanes);
+    for (uint32_t i = 0; i < lanes; i++) lane[i] = gen_i64(g, from + i);
+    return lanes == 1 ? lane[0] : LLVMConstVector(lane, lanes);
+}
+
+LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end)
+{
+    LLVMValueRef full = gen_add(g, begin, gen_i64(g, REDUCE_BLOCK));
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, full, end, ""), full, end);
+}
+
+LLVMValueRef *reduce_offsets(KernelEmit *e)
+{
+    return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset);
+}
+
+/* ---- lanes in memory ------------------------------------------------------------------------------------------------ */
+
+LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
+{
+    Gen *g = e->g;
+    LLVMTypeRef t = LLVMTypeOf(a->value[0]);
+    (void)r;
+    LLVMValueRef at = gen_mul(g, lane, gen_i64(g, a->slots));
+    return gen_at(g, t, a->memory, gen_add(g, at, gen_i64(g, u)));
+}
+
+static LLVMValueRef memory_load(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef lane, uint32_t u)
+{
+    return gen_load(e->g, LLVMTypeOf(a->value[0]), reduce_lane(e, a, r, lane, u), reduce_align(r));
+}
+
+static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef *out)
+{
+    Gen *g = e->g;
+    for (int64_t half = REDUCE_LANES / 2; half > 0; half /= 2) {
+        Loop l;
+        loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, half), 1, NULL, 0);
+        for (uint32_t u = 0; u < a->slots; u++) {
+            LLVMValueRef low = memory_load(e, r, a, l.i, u), high = memory_load(e, r, a, gen_add(g, l.i, gen_i64(g, half)), u);
+            gen_store(g, reduce_op(g, r, low, high), reduce_lane(e, a, r, l.i, u), reduce_align(r));
+        }
+        loop_end(g, &l);
+    }
+    for (uint32_t u = 0; u < a->slots; u++) out[u] = memory_load(e, r, a, gen_i64(g, 0), u);
+}
+
+static void memory_in_order(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef n, LLVMValueRef *out)
+{
+    Gen *g = e->g;
+    Loop l;
+    for (uint32_t u = 0; u < a->slots; u++) out[u] = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
+    loop_begin(g, &l, gen_i64(g, 0), n, 1, out, a->slots);
+    for (uint32_t u = 0; u < a->slots; u++) out[u] = reduce_op(g, r, out[u], memory_load(e, r, a, l.i, u));
+    loop_end(g, &l);
+}
+
+typedef LLVMValueRef HalvesFn(KernelEmit *e, const Reduction *r, const LLVMValueRef *value);
+
+/* Both ways under a branch; halves NULL: from memory. */
+static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, HalvesFn *halves, LLVMValueRef *out)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef many = gen_block(g, "many"), few = gen_block(g, "few"), both = gen_block(g, "both");
+    LLVMValueRef *x = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots), *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
+    uint32_t n = halves ? 1 : a->slots;
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, REDUCE_LANES), ""), many, few);
+    gen_put(g, many);
+    if (halves)
+        x[0] = halves(e, r, a->value);
+    else
+        memory_halves(e, r, a, x);
+    many = LLVMGetInsertBlock(g->b);
+    LLVMBuildBr(g->b, both);
+    gen_put(g, few);
+    Accumulator single = *a;
+    LLVMValueRef element = reduce_identity(g, r);
+    if (halves) single.slots = 1, single.value = &element;
+    memory_in_order(e, r, &single, extent, y);
+    few = LLVMGetInsertBlock(g->b);
+    LLVMBuildBr(g->b, both);
+    gen_put(g, both);
+    for (uint32_t u = 0; u < n; u++) {
+        out[u] = LLVMBuildPhi(g->b, LLVMTypeOf(x[u]), "");
+        LLVMAddIncoming(out[u], (LLVMValueRef[]){ x[u], y[u] }, (LLVMBasicBlockRef[]){ many, few }, 2);
+    }
+}
+
+void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent)
+{
+    LLVMValueRef *out = ARENA_ARRAY(e->g->arena, LLVMValueRef, a->slots);
+    int64_t n;
+    if (r->order == ORDER_RUNTIME && !gen_is_int(extent, &n))
+        by_extent(e, r, a, extent, NULL, out);
+    else
+        memory_halves(e, r, a, out);
+    for (uint32_t u = 0; u < a->slots; u++) a->value[u] = reduce_op(e->g, r, a->value[u], out[u]);
+}
+
+/* ---- lanes in vectors -------------------------------------------------------------------------------------------------- */
+
+typedef struct Pair { LLVMValueRef value, index; } Pair; /* index: of arg reductions, else NULL */
+
+static Pair arg_better(Gen *g, const Reduction *r, Pair x, Pair y)
+{
+    DType t = reduce_type(r);
+    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, y.value, x.value, NULL);
+    LLVMValueRef same = emit_prim(g, P_eq, t, DT_bool, y.value, x.value, NULL);
+    if (dtype_is_float(t)) {
+        LLVMValueRef xn = LLVMBuildFCmp(g->b, LLVMRealUNO, x.value, x.value, "");
+        LLVMValueRef yn = LLVMBuildFCmp(g->b, LLVMRealUNO, y.value, y.value, "");
+        better = gen_or(g, better, gen_and(g, yn, LLVMBuildNot(g->b, xn, "")));
+        same = gen_or(g, same, gen_and(g, xn, yn));
+    }
+    LLVMValueRef earlier = LLVMBuildICmp(g->b, LLVMIntSLT, y.index, x.index, "");
+    better = gen_or(g, better, gen_and(g, same, earlier));
+    return (Pair){ gen_select(g, better, y.value, x.value), gen_select(g, better, y.index, x.index) };
+}
+
+static Pair pair_op(Gen *g, const Reduction *r, Pair x, Pair y)
+{
+    if (reduce_is_arg(r)) return arg_better(g, r, x, y);
+    return (Pair){ reduce_op(g, r, x.value, y.value), NULL };
+}
+
+static LLVMValueRef upper_half(Gen *g, LLVMValueRef v, uint32_t from, uint32_t count)
+{
+    LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, count);
+    for (uint32_t i = 0; i < count; i++) order[i] = LLVMConstInt(g->i32, from + i, false);
+    if (count == 1) return gen_lane(g, v, from);
+    return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, count), "");
+}
+
+static Pair pair_part(Gen *g, Pair p, uint32_t from, uint32_t count)
+{
+    return (Pair){ upper_half(g, p.value, from, count), p.index ? upper_half(g, p.index, from, count) : NULL };
+}
+
+static Pair vector_halves(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
+{
+    Gen *g = e->g;
+    uint32_t n = REDUCE_LANES / e->width;
+    Pair p[REDUCE_LANES];
+    for (uint32_t i = 0; i < n; i++) p[i] = (Pair){ value[i], index ? index[i] : NULL };
+    for (n /= 2; n > 0; n /= 2)
+        for (uint32_t i = 0; i < n; i++) p[i] = pair_op(g, r, p[i], p[i + n]);
+    for (uint32_t half = e->width / 2; half > 0; half /= 2)
+        p[0] = pair_op(g, r, pair_part(g, p[0], 0, half), pair_part(g, p[0], half, half));
+    return p[0];
+}
+
+static LLVMValueRef value_halves(KernelEmit *e, const Reduction *r, const LLVMValueRef *value)
+{
+    return vector_halves(e, r, value, NULL).value;
+}
+
+static LLVMValueRef vector_in_order(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, int64_t n)
+{
+    LLVMValueRef sum = reduce_identity(e->g, r);
+    for (uint32_t i = 0; i < n; i++) sum = reduce_op(e->g, r, sum, gen_lane(e->g, value[i / e->width], i % e->width));
+    return sum;
+}
+
+/* ---- the sweep ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Sweep {
+    const Stage *s;
+    LLVMValueRef extent;
+    uint32_t unroll, nflat;
+    LLVMValueRef *flat;  /* accumulators of one block: lanes, or the one running value of a sum in order */
+    LLVMValueRef *total; /* per reduction of the stage: value, index */
+    bool lanes;
+} Sweep;
+
+static void open_accumulators(KernelEmit *e, Sweep *w)
+{
+    Gen *g = e->g;
+    const Stage *s = w->s;
+    uint32_t count = s->last_reduction - s->first_reduction, n = REDUCE_LANES / e->width;
+    int64_t extent;
+    bool few = gen_is_int(w->extent, &extent) && extent <= REDUCE_LANES;
+    w->flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 * n + 1);
+    w->total = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 + 1);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        bool arg = reduce_is_arg(r), lanes = arg || r->order != ORDER_INDEX || few;
+        Accumulator *a = &e->acc[i];
+        LLVMValueRef *total = &w->total[2 * (i - s->first_reduction)];
+        *a = (Accumulator){ .slots = lanes ? n : 1, .value = w->flat + w->nflat, .lanes = lanes };
+        w->nflat += arg ? 2 * a->slots : a->slots;
+        w->lanes |= lanes;
+        total[0] = reduce_identity(g, r);
+        total[1] = gen_i64(g, 0);
+        if (!lanes) continue;
+        a->memory = gen_alloca(g, gen_type(g, reduce_type(r)), REDUCE_LANES, 64);
+        if (arg) a->memory_index = gen_alloca(g, g->i64, REDUCE_LANES, 64);
+    }
+}
+
+/* Lanes start at the identity, and at the indices of their first elements; what is summed in order goes on. */
+static void block_begin(KernelEmit *e, Sweep *w, LLVMValueRef begin)
+{
+    Gen *g = e->g;
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        if (!a->lanes) {
+            a->value[0] = w->total[2 * (i - w->s->first_reduction)];
+            continue;
+        }
+        for (uint32_t u = 0; u < a->slots; u++) {
+            a->value[u] = gen_splat(g, reduce_identity(g, r), e->width);
+            if (!reduce_is_arg(r)) continue;
+            LLVMValueRef first = reduce_iota(g, (int64_t)u * e->width, e->width);
+            a->value[a->slots + u] = LLVMBuildAdd(g->b, gen_splat(g, begin, e->width), first, "");
+        }
+    }
+}
+
+static void move_lanes(KernelEmit *e, const Sweep *w, bool out)
+{
+    Gen *g = e->g;
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        for (uint32_t u = 0; a->lanes && u < a->slots * (a->memory_index ? 2 : 1); u++) {
+            bool index = u >= a->slots;
+            LLVMTypeRef t = index ? g->i64 : gen_type(g, reduce_type(r));
+            LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory, gen_i64(g, (int64_t)(u % a->slots) * e->width));
+            if (out)
+                gen_store(g, a->value[u], at, index ? 8 : reduce_align(r));
+            else
+                a->value[u] = gen_load(g, gen_lanes(t, e->width), at, index ? 8 : reduce_align(r));
+        }
+    }
+}
+
+/* One masked vector, with accumulators in memory from lane `lane` on. */
+static void tail_body(KernelEmit *e, const Sweep *w, LLVMValueRef lane)
+{
+    Gen *g = e->g;
+    uint32_t count = e->k->nreduction;
+    Accumulator *whole = arena_copy(g->arena, e->acc, (count + 1) * sizeof *whole);
+    LLVMValueRef *value = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1), *at = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1);
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        if (!a->lanes) continue;
+        LLVMTypeRef t = gen_type(g, reduce_type(r));
+        at[2 * i] = gen_at(g, t, a->memory, lane);
+        value[2 * i] = gen_load(g, gen_lanes(t, e->width), at[2 * i], reduce_align(r));
+        if (a->memory_index) {
+            at[2 * i + 1] = gen_at(g, g->i64, a->memory_index, lane);
+            value[2 * i + 1] = gen_load(g, gen_lanes(g->i64, e->width), at[2 * i + 1], 8);
+        }
+        a->slots = 1;
+        a->value = &value[2 * i];
+    }
+    emit_body(e, w->s, true, true);
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        if (!e->acc[i].lanes) continue;
+        gen_store(g, value[2 * i], at[2 * i], reduce_align(&e->k->reduction[i]));
+        if (at[2 * i + 1]) gen_store(g, value[2 * i + 1], at[2 * i + 1], 8);
+    }
+    memcpy(e->acc, whole, (count + 1) * sizeof *whole);
+}
+
+/* In the tail only sums in order are carried as values; they are the non-lane slots of flat. */
+static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
+{
+    Gen *g = e->g;
+    if (loop_turns(from, end, e->width) == 0) return;
+    LLVMValueRef *saved = reduce_offsets(e);
+    move_lanes(e, w, true);
+    Loop l;
+    loop_begin(g, &l, from, end, e->width, w->flat, w->nflat);
+    e->unroll = 1;
+    e->mask = gen_lanes_left(g, e->width, l.i, end);
+    emit_open_axis(e, e->k->sweep, l.i, w->s);
+    tail_body(e, w, LLVMBuildSub(g->b, l.i, from, ""));
+    loop_end(g, &l);
+    e->mask = NULL;
+    move_lanes(e, w, false);
+    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+}
+
+static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef whole)
+{
+    int64_t step = (int64_t)w->unroll * e->width;
+    if (loop_turns(from, whole, step) == 0) return;
+    LLVMValueRef *saved = reduce_offsets(e);
+    Loop l;
+    loop_begin(e->g, &l, from, whole, step, w->flat, w->nflat);
+    e->unroll = w->unroll;
+    emit_open_axis(e, e->k->sweep, l.i, w->s);
+    emit_body(e, w->s, true, true);
+    loop_end(e->g, &l);
+    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+}
+
+static void block_end(KernelEmit *e, Sweep *w)
+{
+    Gen *g = e->g;
+    int64_t n;
+    bool known = gen_is_int(w->extent, &n);
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        LLVMValueRef *total = &w->total[2 * (i - w->s->first_reduction)];
+        Pair sum = { a->value[0], NULL };
+        if (reduce_is_arg(r)) {
+            sum = pair_op(g, r, (Pair){ total[0], total[1] }, vector_halves(e, r, a->value, a->value + a->slots));
+        } else if (a->lanes) {
+            if (r->order == ORDER_INDEX || (r->order == ORDER_RUNTIME && known && n < REDUCE_LANES))
+                sum.value = vector_in_order(e, r, a->value, n);
+            else if (r->order == ORDER_LANES || known)
+                sum.value = value_halves(e, r, a->value);
+            else
+                by_extent(e, r, a, w->extent, value_halves, &sum.value);
+            sum.value = reduce_op(g, r, total[0], sum.value);
+        }
+        total[0] = sum.value;
+        if (sum.index) total[1] = sum.index;
+    }
+}
+
+static void block(KernelEmit *e, Sweep *w, LLVMValueRef begin, LLVMValueRef end)
+{
+    block_begin(e, w, begin);
+    LLVMValueRef whole = gen_whole_steps(e->g, begin, end, (int64_t)w->unroll * e->width);
+    main_loop(e, w, begin, whole);
+    tail(e, w, whole, end);
+    block_end(e, w);
+}
+
+void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
+{
+    Gen *g = e->g;
+    Sweep w = { .s = s, .extent = gen_dim(g, e->k->extent[e->k->sweep]) };
+    int64_t n;
+    LLVMValueRef zero = gen_i64(g, 0);
+    open_accumulators(e, &w);
+    w.unroll = w.lanes ? REDUCE_LANES / e->width : MAX_OF(e->k->unroll, 1);
+    if (gen_is_int(w.extent, &n))
+        while (!w.lanes && w.unroll > 1 && (int64_t)w.unroll * e->width > n) w.unroll--;
+    if (!w.lanes || loop_turns(zero, w.extent, REDUCE_BLOCK) == 1) {
+        block(e, &w, zero, w.extent);
+    } else if (loop_turns(zero, w.extent, REDUCE_BLOCK) != 0) {
+        Loop l;
+        loop_begin(g, &l, zero, w.extent, REDUCE_BLOCK, w.total, 2 * (s->last_reduction - s->first_reduction));
+        block(e, &w, l.i, reduce_block_end(g, l.i, w.extent));
+        loop_end(g, &l);
+    }
+    e->unroll = 1;
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        LLVMValueRef *total = &w.total[2 * (i - s->first_reduction)];
+        e->red[(size_t)i * e->unroll_max] = reduce_is_arg(r) ? total[1] : reduce_result(g, r, total[0]);
+    }
+}

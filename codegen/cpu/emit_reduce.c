@@ -1,0 +1,184 @@
+/* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. If lanes run along the sweep, a block of
+ * REDUCE_BLOCK elements is summed in REDUCE_LANES / width vectors; else in lanes that lie in memory, or in one value per vector in order.
+ * Fewer elements than lanes leave each its own lane, so summing in order of the index can happen afterwards (the identity changes no
+ * bit of what it is combined with, but -0 + 0, and a sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel. */
+#include "emit_reduce.h"
+
+static LLVMValueRef emit_axis_index(KernelEmit *e, uint32_t u)
+{
+    Gen *g = e->g;
+    LLVMValueRef i = e->index[e->k->sweep];
+    if (e->k->vector != e->k->sweep || e->width == 1) return i;
+    LLVMValueRef v = gen_splat(g, i, e->width);
+    return LLVMBuildAdd(g->b, v, reduce_iota(g, (int64_t)u * e->width, e->width), "");
+}
+
+/* ---- one step --------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef value_of(KernelEmit *e, const Reduction *r, uint32_t u, bool lanes)
+{
+    LLVMValueRef v = emit_operand(e, r->value, u, lanes);
+    if (r->type != DT_bool) return v;
+    return LLVMBuildZExt(e->g->b, v, gen_lanes(e->g->i8, gen_lanes_of(v)), "");
+}
+
+static void arg_step(KernelEmit *e, const Reduction *r, Accumulator *a, uint32_t slot, LLVMValueRef v, uint32_t u)
+{
+    Gen *g = e->g;
+    DType t = reduce_type(r);
+    LLVMValueRef *best = &a->value[slot], *at = &a->value[a->slots + slot];
+    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v, *best, NULL);
+    if (dtype_is_float(t)) {
+        LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), was = LLVMBuildFCmp(g->b, LLVMRealORD, *best, *best, "");
+        better = gen_or(g, better, gen_and(g, nan, was));
+    }
+    if (e->mask && e->k->vector == e->k->sweep) better = gen_and(g, better, e->mask);
+    *best = gen_select(g, better, v, *best);
+    *at = gen_select(g, better, gen_splat(g, emit_axis_index(e, u), gen_lanes_of(v)), *at);
+}
+
+/* Lanes of a vector one after the other into one value. */
+static void serial_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v)
+{
+    Gen *g = e->g;
+    for (uint32_t i = 0; i < e->width; i++) {
+        LLVMValueRef sum = reduce_op(g, r, a->value[0], gen_lane(g, v, i));
+        a->value[0] = e->mask ? gen_select(g, gen_lane(g, e->mask, i), sum, a->value[0]) : sum;
+    }
+}
+
+static void memory_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
+{
+    Gen *g = e->g;
+    LLVMValueRef lane = LLVMBuildAnd(g->b, e->index[e->k->sweep], gen_i64(g, REDUCE_LANES - 1), "");
+    LLVMValueRef at = reduce_lane(e, a, r, lane, u);
+    gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at, reduce_align(r));
+}
+
+void emit_reduce(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
+{
+    Gen *g = e->g;
+    const Reduction *r = &e->k->reduction[index];
+    Accumulator *a = &e->acc[index];
+    bool along = e->k->vector == e->k->sweep && e->width > 1;
+    bool lanes = along || e->k->instr[r->value].lanes;
+    if (!lanes && u > 0) return;
+    (void)s;
+    LLVMValueRef v = value_of(e, r, u, lanes);
+    if (r->kind == R_ARGMAX || r->kind == R_ARGMIN) {
+        arg_step(e, r, a, u, v, u);
+    } else if (along && !a->lanes) {
+        serial_step(e, r, a, v);
+    } else if (along) {
+        LLVMValueRef sum = reduce_op(g, r, a->value[u], v);
+        a->value[u] = e->mask ? gen_select(g, e->mask, sum, a->value[u]) : sum;
+    } else if (a->lanes) {
+        memory_step(e, r, a, v, u);
+    } else {
+        a->value[u] = reduce_op(g, r, a->value[u], v);
+    }
+}
+
+/* ---- lanes along the parallel axis, or none: index after index ------------------------------------------------------ */
+
+static bool short_extent(const Gen *g, Dim extent, int64_t limit)
+{
+    int64_t n;
+    return gen_dim_const(g, extent, &n) && n <= limit;
+}
+
+/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is meant. */
+static bool wants_lanes(const KernelEmit *e, const Reduction *r)
+{
+    if (reduce_is_arg(r) || r->order == ORDER_INDEX) return false;
+    return r->order == ORDER_LANES || !short_extent(e->g, e->k->extent[e->k->sweep], REDUCE_LANES - 1);
+}
+
+static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
+{
+    Gen *g = e->g;
+    uint32_t n = 0, all = s->last_reduction - s->first_reduction;
+    LLVMValueRef *flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)all * 2 * e->unroll + 1);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        uint32_t width = e->k->instr[r->value].lanes ? e->width : 1, slots = width > 1 ? e->unroll : 1;
+        Accumulator *a = &e->acc[i];
+        *a = (Accumulator){ .slots = slots, .value = flat + n, .lanes = wants_lanes(e, r) };
+        for (uint32_t u = 0; u < slots; u++) {
+            flat[n + u] = gen_splat(g, reduce_identity(g, r), width);
+            if (reduce_is_arg(r)) flat[n + slots + u] = gen_splat(g, gen_i64(g, 0), width);
+        }
+        n += reduce_is_arg(r) ? 2 * slots : slots;
+        LLVMTypeRef t = LLVMTypeOf(a->value[0]);
+        if (a->lanes) a->memory = gen_alloca(g, t, (uint64_t)REDUCE_LANES * slots, 64);
+    }
+    *count = n;
+    return flat;
+}
+
+static bool clear_memory(KernelEmit *e, const Stage *s)
+{
+    Gen *g = e->g;
+    bool any = false;
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        if (!a->lanes) continue;
+        any = true;
+        Loop l;
+        loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, REDUCE_LANES), 1, NULL, 0);
+        LLVMValueRef v = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
+        for (uint32_t u = 0; u < a->slots; u++) gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
+        loop_end(g, &l);
+    }
+    return any;
+}
+
+static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
+{
+    LLVMValueRef *saved = reduce_offsets(e);
+    Loop l;
+    if (loop_turns(from, to, 1) == 0) return;
+    loop_begin(e->g, &l, from, to, 1, flat, n);
+    emit_open_axis(e, e->k->sweep, l.i, s);
+    emit_body(e, s, true, true);
+    loop_end(e->g, &l);
+    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+}
+
+static void sweep_serially(KernelEmit *e, const Stage *s)
+{
+    Gen *g = e->g;
+    uint32_t n;
+    LLVMValueRef *flat = serial_open(e, s, &n), extent = gen_dim(g, e->k->extent[e->k->sweep]);
+    bool blocks = false;
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) blocks |= e->acc[i].lanes;
+    if (!blocks) {
+        serial_body(e, s, gen_i64(g, 0), extent, flat, n);
+    } else if (loop_turns(gen_i64(g, 0), extent, REDUCE_BLOCK) != 0) {
+        Loop l;
+        loop_begin(g, &l, gen_i64(g, 0), extent, REDUCE_BLOCK, flat, n);
+        clear_memory(e, s);
+        serial_body(e, s, l.i, reduce_block_end(g, l.i, extent), flat, n);
+        for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+            if (e->acc[i].lanes) reduce_memory(e, &e->k->reduction[i], &e->acc[i], extent);
+        loop_end(g, &l);
+    }
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        for (uint32_t u = 0; u < e->unroll; u++) {
+            const Reduction *r = &e->k->reduction[i];
+            uint32_t slots = e->acc[i].slots, slot = (slots > 1 ? u : 0) + (reduce_is_arg(r) ? slots : 0);
+            e->red[(size_t)i * e->unroll_max + u] = reduce_result(g, r, e->acc[i].value[slot]);
+        }
+}
+
+void emit_sweep(KernelEmit *e, const Stage *s)
+{
+    bool along = e->k->vector == e->k->sweep && e->width > 1;
+    if (along) e->unroll = 1;
+    emit_body(e, s, false, false);
+    if (along)
+        reduce_sweep_lanes(e, s);
+    else
+        sweep_serially(e, s);
+}

@@ -1,0 +1,211 @@
+/* emit_stream: loads and stores of a kernel's streams. A vector along the vector axis is one move where its elements lie side by side
+ * (in either direction), else one move per lane. Lanes that do not exist, or whose guard does not hold, never touch memory outside
+ * the buffer: masked moves, or the address of a scratch slot chosen instead. Relies on gen, emit_scalar. */
+#include "cpu.h"
+
+enum { COEF_OTHER = INT32_MAX };
+
+static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
+static uint32_t align_of(const Stream *s) { return (uint32_t)dtype_bytes((DType)s->type); }
+
+/* Elements from one lane to the next, if that is a small constant. */
+static int64_t lane_coef(const KernelEmit *e, const Stream *s)
+{
+    int64_t c;
+    if (is_row(s)) return 1;
+    if (e->k->vector < 0) return 0;
+    return gen_dim_const(e->g, s->coef[e->k->vector], &c) ? c : COEF_OTHER;
+}
+
+static LLVMValueRef base_of(const KernelEmit *e, const Stream *s)
+{
+    return is_row(s) ? e->row[s->buf & ~STREAM_ROW] : e->buf[s->buf];
+}
+
+/* The element of lane 0 of vector 0, dyn aside. */
+static LLVMValueRef offset_of(KernelEmit *e, const Stream *s)
+{
+    if (!is_row(s)) return e->offset[s - e->k->stream];
+    return gen_mul(e->g, e->index[e->k->sweep], gen_i64(e->g, e->row_lanes));
+}
+
+/* The element of the given lane of vector u. */
+static LLVMValueRef lane_offset(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
+{
+    Gen *g = e->g;
+    int64_t at = (int64_t)u * e->width + lane;
+    LLVMValueRef off = offset_of(e, s);
+    if (is_row(s)) return gen_add(g, off, gen_i64(g, at));
+    if (s->dyn >= 0) off = gen_add(g, off, gen_lane(g, emit_operand(e, s->dyn, u, false), lane));
+    if (at == 0 || e->k->vector < 0) return off;
+    return gen_add(g, off, gen_mul(g, gen_dim(g, s->coef[e->k->vector]), gen_i64(g, at)));
+}
+
+static LLVMValueRef address(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
+{
+    return gen_at(e->g, gen_mem_type(e->g, (DType)s->type), base_of(e, s), lane_offset(e, s, u, lane));
+}
+
+static bool dyn_has_lanes(const KernelEmit *e, const Stream *s)
+{
+    return s->dyn >= 0 && e->width > 1 && e->k->instr[s->dyn].lanes;
+}
+
+/* ---- one element ------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef load_one(KernelEmit *e, const Stream *s, LLVMValueRef at, LLVMValueRef guard)
+{
+    if (guard) at = gen_select(e->g, guard, at, e->zero);
+    return gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s));
+}
+
+static void store_one(KernelEmit *e, const Stream *s, LLVMValueRef at, LLVMValueRef v, LLVMValueRef guard)
+{
+    if (guard) at = gen_select(e->g, guard, at, e->sink);
+    gen_store(e->g, v, at, align_of(s));
+}
+
+/* ---- vectors ------------------------------------------------------------------------------------------------- */
+
+/* Lanes that exist and whose guard holds; NULL: all. */
+static LLVMValueRef lane_mask(KernelEmit *e, const Stream *s, uint32_t u)
+{
+    LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, true) : NULL;
+    if (!guard || !e->mask) return guard ? guard : e->mask;
+    return gen_and(e->g, e->mask, guard);
+}
+
+static LLVMValueRef reverse(Gen *g, LLVMValueRef v)
+{
+    uint32_t n = gen_lanes_of(v);
+    LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, n);
+    for (uint32_t i = 0; i < n; i++) order[i] = LLVMConstInt(g->i32, n - 1 - i, false);
+    return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, n), "");
+}
+
+/* Whether the vector is one move, masked if need be. */
+static bool in_one_move(const KernelEmit *e, const Stream *s, int64_t coef, LLVMValueRef mask)
+{
+    if (dyn_has_lanes(e, s) || (coef != 1 && coef != -1)) return false;
+    return !mask || (e->g->machine->masked && dtype_bytes((DType)s->type) >= 4);
+}
+
+static LLVMValueRef load_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef mask)
+{
+    Gen *g = e->g;
+    LLVMTypeRef t = gen_lanes(gen_mem_type(g, (DType)s->type), e->width);
+    LLVMValueRef at = address(e, s, u, coef < 0 ? e->width - 1 : 0), v;
+    if (mask) {
+        LLVMTypeRef types[2] = { t, g->ptr };
+        if (coef < 0) mask = reverse(g, mask);
+        LLVMValueRef align = LLVMConstInt(g->i32, align_of(s), false);
+        v = gen_intrinsic(g, "llvm.masked.load", types, 2, (LLVMValueRef[]){ at, align, mask, LLVMConstNull(t) }, 4);
+    } else {
+        v = gen_load(g, t, at, align_of(s));
+    }
+    return coef < 0 ? reverse(g, v) : v;
+}
+
+static void store_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask)
+{
+    Gen *g = e->g;
+    LLVMValueRef at = address(e, s, u, coef < 0 ? e->width - 1 : 0);
+    if (coef < 0) v = reverse(g, v);
+    if (!mask) {
+        gen_store(g, v, at, align_of(s));
+        return;
+    }
+    LLVMTypeRef types[2] = { LLVMTypeOf(v), g->ptr };
+    if (coef < 0) mask = reverse(g, mask);
+    LLVMValueRef align = LLVMConstInt(g->i32, align_of(s), false);
+    gen_intrinsic(g, "llvm.masked.store", types, 2, (LLVMValueRef[]){ v, at, align, mask }, 4);
+}
+
+static LLVMValueRef load_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef mask)
+{
+    Gen *g = e->g;
+    LLVMValueRef v = LLVMGetPoison(gen_lanes(gen_mem_type(g, (DType)s->type), e->width));
+    for (uint32_t i = 0; i < e->width; i++) {
+        LLVMValueRef x = load_one(e, s, address(e, s, u, i), mask ? gen_lane(g, mask, i) : NULL);
+        v = gen_set_lane(g, v, x, i);
+    }
+    return v;
+}
+
+static LLVMValueRef load_vector(KernelEmit *e, const Stream *s, uint32_t u)
+{
+    Gen *g = e->g;
+    int64_t coef = lane_coef(e, s);
+    LLVMValueRef mask = lane_mask(e, s, u);
+    if (in_one_move(e, s, coef, mask)) return load_together(e, s, u, coef, mask);
+    bool same = coef == 0 && !dyn_has_lanes(e, s) && (s->guard < 0 || !e->k->instr[s->guard].lanes);
+    if (!same) return load_lane_by_lane(e, s, u, mask);
+    LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
+    return gen_splat(g, load_one(e, s, address(e, s, u, 0), guard), e->width);
+}
+
+LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes)
+{
+    LLVMValueRef v;
+    if (lanes && e->width > 1)
+        v = load_vector(e, s, u);
+    else
+        v = load_one(e, s, address(e, s, u, 0), s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
+    return emit_from_memory(e->g, (DType)s->type, v);
+}
+
+/* ---- stores -------------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef plus(KernelEmit *e, const Stream *s, LLVMValueRef old, LLVMValueRef v)
+{
+    DType t = (DType)dtype_info[s->type].compute;
+    LLVMValueRef sum = emit_prim(e->g, P_add, t, t, emit_from_memory(e->g, (DType)s->type, old), v, NULL);
+    return emit_to_memory(e->g, (DType)s->type, sum);
+}
+
+/* In order of the lanes: two of them may add to one element. */
+static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, bool add)
+{
+    Gen *g = e->g;
+    if (!add) v = emit_to_memory(g, (DType)s->type, v);
+    for (uint32_t i = 0; i < e->width; i++) {
+        LLVMValueRef at = address(e, s, u, i), x = gen_lane(g, v, i), there = mask ? gen_lane(g, mask, i) : NULL;
+        if (there) at = gen_select(g, there, at, e->sink);
+        if (add) x = plus(e, s, gen_load(g, gen_mem_type(g, (DType)s->type), at, align_of(s)), x);
+        gen_store(g, x, at, align_of(s));
+    }
+}
+
+static void store_vector(KernelEmit *e, const Store *st, uint32_t u)
+{
+    const Stream *s = &e->k->stream[st->stream];
+    int64_t coef = lane_coef(e, s);
+    LLVMValueRef v = emit_operand(e, st->value, u, true), mask = lane_mask(e, s, u);
+    if (!in_one_move(e, s, coef, mask)) {
+        store_lane_by_lane(e, s, u, v, mask, st->add);
+        return;
+    }
+    if (st->add)
+        v = plus(e, s, load_together(e, s, u, coef, mask), v);
+    else
+        v = emit_to_memory(e->g, (DType)s->type, v);
+    store_together(e, s, u, coef, v, mask);
+}
+
+void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u)
+{
+    const Stream *s = &e->k->stream[st->stream];
+    bool lanes = e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
+    if (lanes) {
+        store_vector(e, st, u);
+        return;
+    }
+    LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
+    LLVMValueRef at = address(e, s, u, 0), v = emit_operand(e, st->value, u, false);
+    if (!st->add) {
+        store_one(e, s, at, emit_to_memory(e->g, (DType)s->type, v), guard);
+        return;
+    }
+    if (guard) at = gen_select(e->g, guard, at, e->sink);
+    gen_store(e->g, plus(e, s, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v), at, align_of(s));
+}

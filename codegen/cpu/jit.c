@@ -1,0 +1,117 @@
+/* jit: running code. Objects of object.c are linked into this process by one LLJIT; they reach libm and memcpy through a fixed list of
+ * names, and nothing else. A resource tracker per program lets its code be freed. Threads may compile at once: only linking is locked.
+ * Relies on object. Never sees kernels. */
+#include "cpu.h"
+
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+
+struct Compiled {
+    EntryFn *entry;
+    size_t bytes;
+    LLVMOrcResourceTrackerRef tracker;
+};
+
+typedef struct Jit {
+    LLVMOrcLLJITRef jit;
+    uint64_t count; /* symbols made so far: their names must differ */
+} Jit;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static Jit the; /* lives until the process ends: code may outlast any engine */
+
+static bool failed(LLVMErrorRef e, const char *what, Status *st)
+{
+    if (!e) return false;
+    char *text = LLVMGetErrorMessage(e);
+    status_fail(st, ST_INTERNAL, "llvm: %s: %.300s", what, text);
+    LLVMDisposeErrorMessage(text);
+    return true;
+}
+
+static LLVMOrcCSymbolMapPair symbol(const char *name, void *address)
+{
+    LLVMJITSymbolFlags flags = { LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0 };
+    LLVMOrcCSymbolMapPair p = { LLVMOrcLLJITMangleAndIntern(the.jit, name), { (LLVMOrcExecutorAddress)(uintptr_t)address, flags } };
+    return p;
+}
+
+#define ADDRESS(fn) { #fn, (void *)(uintptr_t)(fn) }
+static bool define_symbols(LLVMOrcJITDylibRef lib, Status *st)
+{
+    static const struct { const char *name; void *address; } more[] = {
+        ADDRESS(fmod), ADDRESS(fmodf), ADDRESS(fma), ADDRESS(fmaf), ADDRESS(floor), ADDRESS(floorf), ADDRESS(ceil), ADDRESS(ceilf),
+        ADDRESS(trunc), ADDRESS(truncf), ADDRESS(rint), ADDRESS(rintf), ADDRESS(memcpy), ADDRESS(memset), ADDRESS(memmove),
+    };
+    LLVMOrcCSymbolMapPair all[FN_COUNT + COUNT_OF(more)];
+    size_t n = 0;
+    for (uint32_t i = 0; i < FN_COUNT; i++) {
+        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2 : (void *)(uintptr_t)math_info[i].f64;
+        if (at) all[n++] = symbol(math_info[i].name, at);
+    }
+    for (size_t i = 0; i < COUNT_OF(more); i++) all[n++] = symbol(more[i].name, more[i].address);
+    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
+}
+
+static bool start(Status *st)
+{
+    if (the.jit) return true;
+    if (failed(LLVMOrcCreateLLJIT(&the.jit, NULL), "no just-in-time linker", st)) {
+        the.jit = NULL;
+        return false;
+    }
+    return define_symbols(LLVMOrcLLJITGetMainJITDylib(the.jit), st);
+}
+
+/* Takes the object. */
+static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const char *name, Status *st)
+{
+    LLVMOrcExecutorAddress at = 0;
+    pthread_mutex_lock(&lock);
+    c->tracker = LLVMOrcJITDylibCreateResourceTracker(LLVMOrcLLJITGetMainJITDylib(the.jit));
+    bool ok = !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
+              !failed(LLVMOrcLLJITLookup(the.jit, &at, name), "linking", st);
+    pthread_mutex_unlock(&lock);
+    c->entry = (EntryFn *)(uintptr_t)at;
+    return ok;
+}
+
+Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
+{
+    Machine m = { 0 };
+    char name[48];
+    Compiled *c = mem_zeros(1, sizeof *c);
+    if (!c) return status_fail(st, ST_MEMORY, "llvm: no memory for a program"), NULL;
+    pthread_mutex_lock(&lock);
+    bool ok = start(st);
+    snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
+    pthread_mutex_unlock(&lock);
+    LLVMMemoryBufferRef object = NULL;
+    if (ok && machine_init(&m, NULL, st)) {
+        object = object_emit(p, o, &m, name, st);
+        machine_free(&m);
+    }
+    if (object) c->bytes = LLVMGetBufferSize(object);
+    if (object && link_object(c, object, name, st)) return c;
+    jit_release(c);
+    return NULL;
+}
+
+EntryFn *jit_entry(const Compiled *c) { return c->entry; }
+size_t jit_code_bytes(const Compiled *c) { return c->bytes; }
+
+void jit_release(Compiled *c)
+{
+    if (!c) return;
+    if (c->tracker) {
+        pthread_mutex_lock(&lock);
+        LLVMErrorRef e = LLVMOrcResourceTrackerRemove(c->tracker);
+        if (e) LLVMConsumeError(e);
+        LLVMOrcReleaseResourceTracker(c->tracker);
+        pthread_mutex_unlock(&lock);
+    }
+    mem_free(c, sizeof *c);
+}

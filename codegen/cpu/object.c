@@ -1,0 +1,215 @@
+/* object: from a program to bytes. What machine code is made for, the module, and LLVM's code generator at its default level with no
+ * IR passes before it: kernels are vector code already. The same program gives the same bytes. Relies on emit_entry. Never runs code. */
+#include "cpu.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Target.h>
+
+#include <pthread.h>
+#include <stdio.h>
+
+/* ---- the machine --------------------------------------------------------------------------------------------- */
+
+static void start_native(void)
+{
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+}
+
+static void start_all(void)
+{
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+static bool has(const char *features, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = features; (at = strstr(at, name)); at += n)
+        if ((at == features || at[-1] == ',') && (at[n] == ',' || !at[n])) return true;
+    return false;
+}
+
+/* A named CPU brings features of its own; only those that decide what we emit are looked for. */
+static bool cpu_implies_v3(const char *cpu)
+{
+    static const char *const names[] = { "x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake", "skylake-avx512", "icelake-server",
+                                         "sapphirerapids", "alderlake", "znver1", "znver2", "znver3", "znver4" };
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(cpu, names[i]) == 0) return true;
+    return false;
+}
+
+static void facts(Machine *m, bool native)
+{
+    bool x86 = strncmp(m->triple, "x86_64", 6) == 0 || strncmp(m->triple, "i", 1) == 0;
+    bool v3 = x86 && !native && cpu_implies_v3(m->cpu);
+    bool avx2 = v3 || has(m->features, "+avx2"), fma = v3 || has(m->features, "+fma");
+    m->vector_bytes = avx2 ? 32 : 16;
+    m->fma = x86 ? avx2 && fma : strncmp(m->triple, "aarch64", 7) == 0;
+    m->f16c = v3 || has(m->features, "+f16c") || strncmp(m->triple, "aarch64", 7) == 0;
+    m->masked = avx2;
+}
+
+bool machine_init(Machine *m, const CompileOptions *o, Status *st)
+{
+    static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
+    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
+    bool native = !triple && !cpu && !features;
+    pthread_once(&native_once, start_native);
+    if (triple) pthread_once(&all_once, start_all);
+    m->triple = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
+    m->cpu = native ? LLVMGetHostCPUName() : LLVMCreateMessage(cpu ? cpu : "generic");
+    m->features = native ? LLVMGetHostCPUFeatures() : LLVMCreateMessage(features ? features : "");
+    if (!m->triple || !m->cpu || !m->features) {
+        machine_free(m);
+        return status_fail(st, ST_MEMORY, "llvm: no memory for the machine's description");
+    }
+    facts(m, native);
+    return true;
+}
+
+void machine_free(Machine *m)
+{
+    char *all[] = { m->triple, m->cpu, m->features };
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (all[i]) LLVMDisposeMessage(all[i]);
+    *m = (Machine){ 0 };
+}
+
+LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
+{
+    LLVMTargetRef t;
+    char *why = NULL;
+    if (LLVMGetTargetFromTriple(m->triple, &t, &why)) {
+        status_fail(st, ST_UNSUPPORTED, "llvm: no target %s: %s", m->triple, why);
+        LLVMDisposeMessage(why);
+        return NULL;
+    }
+    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!tm) status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
+    return tm;
+}
+
+/* ---- the module -------------------------------------------------------------------------------------------------- */
+
+static void gen_init(Gen *g, LLVMContextRef ctx)
+{
+    g->ctx = ctx;
+    g->module = LLVMModuleCreateWithNameInContext("kiln", ctx);
+    g->b = LLVMCreateBuilderInContext(ctx);
+    g->top = LLVMCreateBuilderInContext(ctx);
+    g->i1 = LLVMInt1TypeInContext(ctx);
+    g->i8 = LLVMInt8TypeInContext(ctx);
+    g->i16 = LLVMInt16TypeInContext(ctx);
+    g->i32 = LLVMInt32TypeInContext(ctx);
+    g->i64 = LLVMInt64TypeInContext(ctx);
+    g->half = LLVMHalfTypeInContext(ctx);
+    g->f32 = LLVMFloatTypeInContext(ctx);
+    g->f64 = LLVMDoubleTypeInContext(ctx);
+    g->ptr = LLVMPointerTypeInContext(ctx, 0);
+    g->nothing = LLVMVoidTypeInContext(ctx);
+    LLVMTypeRef params[4] = { g->ptr, g->ptr, g->i64, g->i64 };
+    g->kernel_type = LLVMFunctionType(g->nothing, params, 4, false);
+}
+
+static bool wants(const CompileOptions *o, const char *stage)
+{
+    return o && o->dump && o->want && has(o->want, stage);
+}
+
+static void dump_llvm(const Gen *g, const CompileOptions *o)
+{
+    if (!wants(o, "llvm")) return;
+    char *text = LLVMPrintModuleToString(g->module);
+    o->dump(o->dump_user, "llvm", g->p->name, text, strlen(text));
+    LLVMDisposeMessage(text);
+}
+
+/* Of a copy: code generation rewrites the module. */
+static void dump_asm(const Gen *g, const CompileOptions *o, LLVMTargetMachineRef tm)
+{
+    LLVMMemoryBufferRef text;
+    char *why = NULL;
+    if (!wants(o, "asm")) return;
+    LLVMModuleRef copy = LLVMCloneModule(g->module);
+    if (LLVMTargetMachineEmitToMemoryBuffer(tm, copy, LLVMAssemblyFile, &why, &text)) {
+        LLVMDisposeMessage(why);
+    } else {
+        o->dump(o->dump_user, "asm", g->p->name, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
+        LLVMDisposeMemoryBuffer(text);
+    }
+    LLVMDisposeModule(copy);
+}
+
+static bool verified(const Gen *g)
+{
+    char *why = NULL;
+#ifndef KILN_DEBUG
+    if (!getenv("KILN_VERIFY")) return true;
+#endif
+    bool bad = LLVMVerifyModule(g->module, LLVMReturnStatusAction, &why);
+    if (bad) status_fail(g->st, ST_INTERNAL, "llvm: the module is wrong: %.300s", why);
+    LLVMDisposeMessage(why);
+    return !bad;
+}
+
+typedef struct Job {
+    Gen g;
+    const CompileOptions *o;
+    const char *symbol;
+    LLVMTargetMachineRef tm;
+    LLVMMemoryBufferRef out;
+} Job;
+
+static void diagnose(LLVMDiagnosticInfoRef info, void *user)
+{
+    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
+    char *text = LLVMGetDiagInfoDescription(info);
+    status_fail(user, ST_INTERNAL, "llvm: %.300s", text);
+    LLVMDisposeMessage(text);
+}
+
+static void work(void *arg)
+{
+    Job *j = arg;
+    Gen *g = &j->g;
+    char *why = NULL;
+    g->kernel_fn = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->kernel.len + 1);
+    if (!emit_entry(g, j->symbol)) return;
+    if (!verified(g)) return;
+    dump_llvm(g, j->o);
+    dump_asm(g, j->o, j->tm);
+    if (!LLVMTargetMachineEmitToMemoryBuffer(j->tm, g->module, LLVMObjectFile, &why, &j->out)) return;
+    status_fail(g->st, ST_INTERNAL, "llvm: %.300s", why);
+    LLVMDisposeMessage(why);
+}
+
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const char *symbol, Status *st)
+{
+    Arena arena;
+    Status mine = { 0 };
+    Job j = { .g = { .arena = &arena, .machine = m, .p = p, .st = &mine }, .o = o, .symbol = symbol, .tm = machine_target(m, st) };
+    if (!j.tm) return NULL;
+    arena_init(&arena);
+    LLVMContextRef ctx = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(ctx, diagnose, &mine);
+    gen_init(&j.g, ctx);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(j.tm);
+    LLVMSetModuleDataLayout(j.g.module, layout);
+    LLVMSetTarget(j.g.module, m->triple);
+    arena_try(&arena, &mine, work, &j);
+    LLVMDisposeTargetData(layout);
+    LLVMDisposeBuilder(j.g.b);
+    LLVMDisposeBuilder(j.g.top);
+    LLVMDisposeModule(j.g.module);
+    LLVMDisposeTargetMachine(j.tm);
+    LLVMContextDispose(ctx);
+    arena_free(&arena);
+    if (mine.code == ST_OK) return j.out;
+    if (j.out) LLVMDisposeMemoryBuffer(j.out);
+    status_fail(st, mine.code, "%s", mine.text);
+    return NULL;
+}

@@ -1,0 +1,227 @@
+/* optimizer: SGD with momentum and Adam. State is variables, so that steps trace, compile and checkpoint like everything else. */
+#include <kiln/nn.h>
+
+#include "../object.h"
+
+typedef struct Moments { /* of one variable; made at its first step */
+    kiln_variable *of, *first, *second;
+} Moments;
+
+struct kiln_optimizer {
+    Object o;
+    bool adam;
+    kiln_variable *rate, *step; /* f32[]; step: Adam's count */
+    double momentum, beta1, beta2, epsilon;
+    Moments *moments;
+    int count, cap;
+};
+
+static void clean(Object *obj)
+{
+    kiln_optimizer *o = (kiln_optimizer *)obj;
+    mem_free(o->moments, (size_t)o->cap * sizeof *o->moments);
+}
+
+static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool adam)
+{
+    kiln_optimizer *o = object_new(at, k, sizeof *o, clean);
+    if (!o)
+        return NULL;
+    o->adam = adam;
+    o->rate = kiln_variable_new_at(at, k, "optimizer/rate", kiln_of_f(rate));
+    o->step = adam ? kiln_variable_new_at(at, k, "adam/step", kiln_of_f(0)) : NULL;
+    if (o->rate && (o->step || !adam))
+        return o;
+    kiln_optimizer_free(o);
+    return NULL;
+}
+
+kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
+{
+    kiln_optimizer *o = optimizer_new(at, k, rate, false);
+    if (o)
+        o->momentum = momentum;
+    return o;
+}
+
+kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
+{
+    kiln_optimizer *o = optimizer_new(at, k, rate, true);
+    if (o) {
+        o->beta1 = beta1 != 0 ? beta1 : 0.9;
+        o->beta2 = beta2 != 0 ? beta2 : 0.999;
+        o->epsilon = epsilon != 0 ? epsilon : 1e-8;
+    }
+    return o;
+}
+
+kiln_variable *kiln_optimizer_rate(kiln_optimizer *o)
+{
+    return o ? o->rate : NULL;
+}
+
+void kiln_optimizer_free(kiln_optimizer *o)
+{
+    if (!o)
+        return;
+    for (int i = 0; i < o->count; i++) {
+        kiln_variable_free(o->moments[i].first);
+        kiln_variable_free(o->moments[i].second);
+    }
+    kiln_variable_free(o->rate);
+    kiln_variable_free(o->step);
+    object_free(&o->o);
+}
+
+int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
+{
+    int n = 0;
+    kiln_variable *own[2] = {o ? o->rate : NULL, o ? o->step : NULL};
+    for (int i = 0; o && i < 2 + 2 * o->count; i++) {
+        kiln_variable *x = i < 2 ? own[i] : i % 2 ? o->moments[(i - 2) / 2].second : o->moments[(i - 2) / 2].first;
+        if (!x)
+            continue;
+        if (n < cap)
+            v[n] = x;
+        n++;
+    }
+    return n;
+}
+
+/* ---- moments ------------------------------------------------------------------------------------------------ */
+static kiln_variable *zeros_for(kiln_site at, kiln *k, const char *name, const kiln_variable *like)
+{
+    Thread *t = thread_of(k);
+    Trace *running = t->trace; /* state begins now, even while a step is traced */
+    uint32_t recording = t->recording;
+    t->trace = NULL;
+    t->recording = 0;
+    kiln_tensor *zero = constant_of(t, at, &like->type, kiln_of_i(0));
+    kiln_variable *v = kiln_variable_new_at(at, k, name, kiln_of_tensor(zero));
+    t->trace = running;
+    t->recording = recording;
+    return v;
+}
+
+static Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
+{
+    for (int i = 0; i < o->count; i++)
+        if (o->moments[i].of == v)
+            return &o->moments[i];
+    if (o->count == o->cap) {
+        int cap = o->cap ? 2 * o->cap : 8;
+        Moments *m = mem_resize(o->moments, (size_t)o->cap * sizeof *m, (size_t)cap * sizeof *m);
+        if (!m) {
+            fail(thread_of(o->o.k), at, KILN_EMEMORY, "optimizer: no memory");
+            return NULL;
+        }
+        o->moments = m;
+        o->cap = cap;
+    }
+    Moments m = {.of = v};
+    bool wanted = o->adam || o->momentum != 0;
+    m.first = wanted ? zeros_for(at, o->o.k, "optimizer/first", v) : NULL;
+    m.second = o->adam ? zeros_for(at, o->o.k, "optimizer/second", v) : NULL;
+    if ((wanted && !m.first) || (o->adam && !m.second))
+        return NULL;
+    o->moments[o->count] = m;
+    return &o->moments[o->count++];
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
+static kiln_tensor *rate_as(kiln_site at, kiln_optimizer *o, const kiln_variable *v)
+{
+    return kiln_cast_at(at, kiln_of_variable(o->rate), (kiln_dtype)v->type.dtype);
+}
+
+static void step_sgd(kiln_site at, kiln_optimizer *o, kiln_variable *v, kiln_tensor *g)
+{
+    const Moments *m = moments_for(at, o, v);
+    if (!m)
+        return;
+    if (m->first) {
+        kiln_tensor *scaled = kiln_mul_at(at, kiln_of_variable(m->first), kiln_of_f(o->momentum));
+        g = kiln_add_at(at, kiln_of_tensor(scaled), kiln_of_tensor(g));
+        kiln_assign_at(at, m->first, kiln_of_tensor(g));
+    }
+    kiln_assign_sub_at(at, v, kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, v)), kiln_of_tensor(g))));
+}
+
+/* x = beta x + (1 - beta) g */
+static kiln_tensor *decay(kiln_site at, kiln_variable *x, double beta, kiln_tensor *g)
+{
+    kiln_tensor *old = kiln_mul_at(at, kiln_of_variable(x), kiln_of_f(beta));
+    kiln_tensor *now = kiln_add_at(at, kiln_of_tensor(old), kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(g), kiln_of_f(1 - beta))));
+    kiln_assign_at(at, x, kiln_of_tensor(now));
+    return now;
+}
+
+/* 1 - beta^step, in v's dtype */
+static kiln_tensor *correction(kiln_site at, const kiln_variable *v, double beta, kiln_tensor *step)
+{
+    kiln_tensor *power = kiln_pow_at(at, kiln_of_f(beta), kiln_of_tensor(step));
+    kiln_tensor *c = kiln_sub_at(at, kiln_of_f(1), kiln_of_tensor(power));
+    return kiln_cast_at(at, kiln_of_tensor(c), (kiln_dtype)v->type.dtype);
+}
+
+static void step_adam(kiln_site at, kiln_optimizer *o, kiln_variable *v, kiln_tensor *g, kiln_tensor *step)
+{
+    const Moments *found = moments_for(at, o, v);
+    if (!found)
+        return;
+    Moments moments = *found;
+    kiln_tensor *m = decay(at, moments.first, o->beta1, g);
+    kiln_tensor *s = decay(at, moments.second, o->beta2, kiln_mul_at(at, kiln_of_tensor(g), kiln_of_tensor(g)));
+    kiln_tensor *m_hat = kiln_div_at(at, kiln_of_tensor(m), kiln_of_tensor(correction(at, v, o->beta1, step)));
+    kiln_tensor *s_hat = kiln_div_at(at, kiln_of_tensor(s), kiln_of_tensor(correction(at, v, o->beta2, step)));
+    kiln_tensor *below = kiln_add_at(at, kiln_of_tensor(kiln_sqrt_at(at, kiln_of_tensor(s_hat))), kiln_of_f(o->epsilon));
+    kiln_tensor *up = kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, v)), kiln_of_tensor(m_hat));
+    kiln_assign_sub_at(at, v, kiln_of_tensor(kiln_div_at(at, kiln_of_tensor(up), kiln_of_tensor(below))));
+}
+
+void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count)
+{
+    if (!o) {
+        fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
+        return;
+    }
+    kiln_tensor *step = NULL;
+    if (o->adam) {
+        kiln_assign_add_at(at, o->step, kiln_of_i(1));
+        step = kiln_value_at(at, kiln_of_variable(o->step));
+    }
+    for (int i = 0; i < count; i++) {
+        if (!v[i] || !tensor_ok(gradient[i])) {
+            fail(thread_of(o->o.k), at, KILN_ESTATE, "optimizer: variable or gradient %d is NULL, closed or failed", i);
+            return;
+        }
+        if (o->adam)
+            step_adam(at, o, v[i], gradient[i], step);
+        else
+            step_sgd(at, o, v[i], gradient[i]);
+    }
+}
+
+#define VARIABLES_MAX 1024
+void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
+{
+    if (!o || !tape) {
+        fail(thread_last(), at, KILN_ESTATE, "minimize: the %s is NULL", o ? "tape" : "optimizer");
+        return;
+    }
+    kiln_variable *seen[VARIABLES_MAX], *v[VARIABLES_MAX];
+    kiln_tensor *g[VARIABLES_MAX];
+    kiln_operand x[VARIABLES_MAX];
+    int n = kiln_tape_variables(tape, seen, VARIABLES_MAX), count = 0;
+    if (n > VARIABLES_MAX) {
+        fail(thread_of(o->o.k), at, KILN_EUNSUPPORTED, "minimize: the tape saw %d variables; at most %d", n, VARIABLES_MAX);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        if (dtype_is_float(seen[i]->type.dtype)) {
+            v[count] = seen[i];
+            x[count++] = kiln_of_variable(seen[i]);
+        }
+    if (kiln_gradients_at(at, tape, loss, NULL, x, count, g))
+        kiln_optimizer_apply_at(at, o, v, g, count);
+}
