@@ -1,8 +1,9 @@
-/* emit: the Emit that appends to a graph, the short forms that gradient rules are written in, and the walk of an elementwise
- * op's gradient column. Relies on graph, op. Never runs an op. */
+/* emit: the Emit that appends to a graph, the short forms that gradient rules are written in,
+ * and the walk of an elementwise op's gradient column. Relies on graph, op. Never runs an op. */
 #include "emit.h"
 
-static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value append(
+    Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     GraphEmit *ge = (GraphEmit *)e;
     if (ge->st->code != ST_OK) return 0;
@@ -11,22 +12,17 @@ static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t
     return graph_append(ge->g, op, in, nin, attr, nattr, e->loc, ge->st);
 }
 
-static const Type *appended_type(Emit *e, Value v)
-{
-    return graph_type(((GraphEmit *)e)->g, v);
-}
+static const Type *appended_type(Emit *e, Value v) { return graph_type(((GraphEmit *)e)->g, v); }
 
 void graph_emit_init(GraphEmit *ge, Graph *g, Status *st)
 {
-    *ge = (GraphEmit){.e = {.op = append, .type = appended_type, .module = g->module}, .g = g, .st = st};
+    *ge = (GraphEmit){
+        .e = {.op = append, .type = appended_type, .module = g->module}, .g = g, .st = st};
 }
 
-/* ---- short forms --------------------------------------------------------------------------------- */
+/* ---- short forms ---------------------------------------------------------------------------- */
 
-Value emit1(Emit *e, Op op, Value a)
-{
-    return a == 0 ? 0 : e->op(e, op, &a, 1, NULL, 0);
-}
+Value emit1(Emit *e, Op op, Value a) { return a == 0 ? 0 : e->op(e, op, &a, 1, NULL, 0); }
 
 Value emit2(Emit *e, Op op, Value a, Value b)
 {
@@ -140,7 +136,7 @@ Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill)
     return emit_attr(e, OP_pad, a, attr, 1u + 2u * t->rank);
 }
 
-/* ---- gradients ----------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------ */
 
 /* One expression of a gradient column; *at ends behind it. */
 static Value column(const Vjp *v, const GradTok **at)

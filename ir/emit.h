@@ -1,13 +1,14 @@
-/* emit: the one narrow door through which gradient rules make ops. graph.c implements it by appending to a graph, the front end
- * by running the op (eager) or tracing it. A Value here is whatever the implementation's handles are. Relies on graph. */
+/* emit: the one narrow door through which gradient rules make ops. graph.c implements it by
+ * appending to a graph, the front end by running the op (eager) or tracing it. A Value here is
+ * whatever the implementation's handles are. Relies on graph. */
 #ifndef KILN_IR_EMIT_H
 #define KILN_IR_EMIT_H
 
 #include "graph.h"
 
 typedef struct Emit {
-    /* One op; first result, 0 after a failure (which the implementation has recorded; later calls may then get 0 operands and
-     * must return 0). */
+    /* One op; first result, 0 after a failure (which the implementation has recorded; later
+     * calls may then get 0 operands and must return 0). */
     Value (*op)(struct Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr);
     const Type *(*type)(struct Emit *e, Value v);
     Module *module;     /* for dims; NULL in eager code */
@@ -41,7 +42,8 @@ Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill);
 /* The dim table of e: NULL in eager code. */
 static inline DimTable *emit_dims(const Emit *e) { return e->module != NULL ? &e->module->dims : NULL; }
 
-/* What a vjp rule sees. dx[i] starts 0 (no gradient); the rule sets what flows. g[j] may be 0: nothing arrives at result j. */
+/* What a vjp rule sees. dx[i] starts 0 (no gradient); the rule sets what flows. g[j] may be 0:
+ * nothing arrives at result j. */
 typedef struct Vjp {
     Emit *e;
     const Node *node;
@@ -52,13 +54,14 @@ typedef struct Vjp {
     Status *st;
     void *user;              /* the caller of the walk, for `foreign` */
     void (*foreign)(struct Vjp *v); /* the rule of `call` and `custom`, which belong to the front end; NULL: an error */
-    /* The reverse walk itself, for the bodies of regions (it lies above ir): appends to g through e the cotangents of x, given
-     * those of y. dx gets 0 where nothing flows. */
+    /* The reverse walk itself, for the bodies of regions (it lies above ir): appends to g
+     * through e the cotangents of x, given those of y. dx gets 0 where nothing flows. */
     bool (*walk)(struct Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seed, uint32_t ny, const Value *x,
                  uint32_t nx, Value *dx);
 } Vjp;
 
-/* The gradient of one node by its table row or rule; false if an elementwise column or rule failed (st). */
+/* The gradient of one node by its table row or rule; false if an elementwise column or rule
+ * failed (st). */
 bool vjp_node(Vjp *v);
 
 #endif

@@ -1,5 +1,6 @@
-/* fold: what a node is worth without running it: elementwise ops of constants through the scalar algebra, identities that hold
- * in every bit (docs/numerics.md). Relies on rebuild, infer; movement's identities lie in fold_move.c. Never approximates. */
+/* fold: what a node is worth without running it: elementwise ops of constants through the scalar
+ * algebra, identities that hold in every bit (docs/numerics.md). Relies on rebuild, infer;
+ * movement's identities lie in fold_move.c. Never approximates. */
 #include "fold.h"
 
 #include "fold_move.h"
@@ -35,9 +36,10 @@ const Node *fold_maker(const Rebuild *rb, Value x, Op op)
     return x != 0 && n->op == op ? n : NULL;
 }
 
-/* ---- constants ----------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------ */
 
-static Value constant_elementwise(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
+static Value constant_elementwise(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
 {
     const OpDef *def = &op_def[op];
     Scalar arg[3], r;
@@ -58,7 +60,7 @@ static Value constant_elementwise(Rebuild *rb, Op op, const Value *in, uint32_t 
     return fold_constant(rb, &type, r, loc);
 }
 
-/* ---- identities ---------------------------------------------------------------------------------- */
+/* ---- identities ----------------------------------------------------------------------------- */
 
 typedef struct Operand {
     Value v;
@@ -78,7 +80,8 @@ static Operand operand(const Rebuild *rb, Value v)
 static bool is_number(const Operand *o, int64_t n)
 {
     if (!o->is_constant) return false;
-    return o->is_float ? o->c.f == (double)n && (n != 0 || !__builtin_signbit(o->c.f)) : o->c.i == n;
+    return o->is_float ? o->c.f == (double)n && (n != 0 || !__builtin_signbit(o->c.f))
+                       : o->c.i == n;
 }
 
 static bool is_minus_zero(const Operand *o)
@@ -86,10 +89,7 @@ static bool is_minus_zero(const Operand *o)
     return o->is_constant && o->is_float && o->c.f == 0 && __builtin_signbit(o->c.f);
 }
 
-static bool is_zero_int(const Operand *o)
-{
-    return !o->is_float && is_number(o, 0);
-}
+static bool is_zero_int(const Operand *o) { return !o->is_float && is_number(o, 0); }
 
 /* All bits set: -1, true, or an unsigned type's largest value. */
 static bool is_ones(const Operand *o)
@@ -125,11 +125,9 @@ static Value fold_arithmetic(Rebuild *rb, Op op, const Operand *x, const Operand
         if (op == OP_floor_div && x->is_float) return 0;
         return is_number(y, 1) ? x->v : 0;
     case OP_shl:
-    case OP_shr:
-        return is_zero_int(y) ? x->v : 0;
+    case OP_shr: return is_zero_int(y) ? x->v : 0;
     case OP_max:
-    case OP_min:
-        return x->v == y->v ? x->v : 0;
+    case OP_min: return x->v == y->v ? x->v : 0;
     default: return 0;
     }
 }
@@ -156,7 +154,8 @@ static Value fold_logic(Rebuild *rb, Op op, const Operand *x, const Operand *y, 
         if (x->is_float || x->v != y->v) return 0;
         Type type = *graph_type(rb->to, x->v);
         type.dtype = DT_bool;
-        return fold_constant(rb, &type, (Scalar){.i = op == OP_eq || op == OP_le || op == OP_ge}, loc);
+        return fold_constant(
+            rb, &type, (Scalar){.i = op == OP_eq || op == OP_le || op == OP_ge}, loc);
     }
     default: return 0;
     }
@@ -167,14 +166,12 @@ static Value fold_unary(Rebuild *rb, Op op, Value x)
     const Node *inner;
     switch (op) {
     case OP_neg:
-    case OP_not:
-        return (inner = fold_maker(rb, x, op)) != NULL ? inner->in[0] : 0;
+    case OP_not: return (inner = fold_maker(rb, x, op)) != NULL ? inner->in[0] : 0;
     case OP_abs:
     case OP_floor:
     case OP_ceil:
     case OP_trunc:
-    case OP_round: /* once is enough */
-        return fold_maker(rb, x, op) != NULL ? x : 0;
+    case OP_round: /* once is enough */ return fold_maker(rb, x, op) != NULL ? x : 0;
     default: return 0;
     }
 }
@@ -185,7 +182,8 @@ static Value fold_where(Rebuild *rb, const Value *in)
     if (in[1] == in[2]) return in[1];
     if (value_is_constant(rb->to, in[0], &c)) return c.i != 0 ? in[1] : in[2];
     bool bools = graph_type(rb->to, in[1])->dtype == DT_bool;
-    if (bools && value_is_constant(rb->to, in[1], &a) && value_is_constant(rb->to, in[2], &b) && a.i != 0 && b.i == 0)
+    if (bools && value_is_constant(rb->to, in[1], &a) && value_is_constant(rb->to, in[2], &b) &&
+        a.i != 0 && b.i == 0)
         return in[0];
     return 0;
 }
@@ -206,7 +204,8 @@ static Value fold_cast(Rebuild *rb, Value x, DType to)
     return from == to && lossless(from, (DType)graph_type(rb->to, x)->dtype) ? inner->in[0] : 0;
 }
 
-static Value fold_elementwise(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
+static Value fold_elementwise(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
 {
     Value v = constant_elementwise(rb, op, in, nin, attr, loc);
     if (v != 0) return v;
@@ -219,7 +218,8 @@ static Value fold_elementwise(Rebuild *rb, Op op, const Value *in, uint32_t nin,
     return v != 0 ? v : fold_logic(rb, op, &x, &y, loc);
 }
 
-Value fold_node(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
+Value fold_node(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     const unsigned flags = op_def[op].flags;
     if (op == OP_leaf) return in[0];

@@ -1,12 +1,13 @@
-/* fold_move: moves that move nothing, moves of constants, and pairs of moves that are one. Relies on fold, infer.
- * Never looks at elements other than a constant's. */
+/* fold_move: moves that move nothing, moves of constants, and pairs of moves that are one.
+ * Relies on fold, infer. Never looks at elements other than a constant's. */
 #include "fold_move.h"
 
 #include "fold.h"
 #include "infer.h"
 
 /* A move of equal elements gives those elements: the constant in the result's shape. */
-static Value move_of_constant(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
+static Value move_of_constant(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     Scalar first, c;
     uint32_t moved = op == OP_gather ? 1 : nin; /* the indices only choose */
@@ -84,7 +85,8 @@ static Value fold_pad(Value x, const int64_t *attr, uint32_t nattr)
     return x;
 }
 
-Value fold_move(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
+Value fold_move(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     Value v = move_of_constant(rb, op, in, nin, attr, nattr, loc);
     if (v != 0 || rb->st->code != ST_OK) return v;

@@ -1,5 +1,5 @@
-/* rebuild: the copy through which every pass makes its graph: fold, share, append; and the canonical order of a graph.
- * Relies on graph, fold. Never knows a pass. */
+/* rebuild: the copy through which every pass makes its graph: fold, share, append; and the
+ * canonical order of a graph. Relies on graph, fold. Never knows a pass. */
 #include "rebuild.h"
 
 #include "fold.h"
@@ -16,7 +16,11 @@ static Graph *sibling(const Graph *from)
 
 void rebuild_begin(Rebuild *rb, const Graph *from, Arena *scratch, Status *st)
 {
-    *rb = (Rebuild){.from = from, .to = sibling(from), .shared = {.arena = scratch}, .scratch = scratch, .st = st};
+    *rb = (Rebuild){.from = from,
+        .to = sibling(from),
+        .shared = {.arena = scratch},
+        .scratch = scratch,
+        .st = st};
     rb->map = ARENA_ARRAY(scratch, Value, from->value.len);
     for (uint32_t i = 0; i < from->param.len; i++) {
         Value p = from->param.at[i];
@@ -24,10 +28,7 @@ void rebuild_begin(Rebuild *rb, const Graph *from, Arena *scratch, Status *st)
     }
 }
 
-void rebuild_set(Rebuild *rb, Value old, Value now)
-{
-    rb->map[old] = now;
-}
+void rebuild_set(Rebuild *rb, Value old, Value now) { rb->map[old] = now; }
 
 Value rebuild_copy(Rebuild *rb, uint32_t node)
 {
@@ -40,9 +41,10 @@ Value rebuild_copy(Rebuild *rb, uint32_t node)
     return v;
 }
 
-/* ---- sharing ------------------------------------------------------------------------------------- */
+/* ---- sharing -------------------------------------------------------------------------------- */
 
-/* COMM alone does not make an exchange exact: max(0, -0) is its second operand. One symmetric primitive does. */
+/* COMM alone does not make an exchange exact: max(0, -0) is its second operand. One symmetric
+ * primitive does. */
 static bool exchangeable(Op op)
 {
     const OpDef *def = &op_def[op];
@@ -55,12 +57,14 @@ static bool nodes_equal(const Node *a, const Node *b)
     if (a->op != b->op || a->nin != b->nin || a->attr->len != b->attr->len) return false;
     bool same = true;
     for (uint32_t i = 0; i < a->nin; i++) same &= a->in[i] == b->in[i];
-    if (!same && a->nin == 2 && exchangeable((Op)a->op)) same = a->in[0] == b->in[1] && a->in[1] == b->in[0];
+    if (!same && a->nin == 2 && exchangeable((Op)a->op))
+        same = a->in[0] == b->in[1] && a->in[1] == b->in[0];
     if (!same) return false;
     return memcmp(a->attr->at, b->attr->at, a->attr->len * sizeof *a->attr->at) == 0;
 }
 
-/* The first result of an equal node, 0 if there is none; then *key is where the new node belongs. */
+/* The first result of an equal node, 0 if there is none; then *key is where the new node
+ * belongs. */
 static Value find_shared(Rebuild *rb, const Node *n, uint64_t *key)
 {
     Node sorted = *n;
@@ -83,7 +87,8 @@ static bool sharable(const Module *m, const Node *n)
     return n->op != OP_param && !node_has_effect(m, n);
 }
 
-Value rebuild_op(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
+Value rebuild_op(
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     if (rb->st->code != ST_OK) return 0;
     for (uint32_t i = 0; i < nin; i++)
@@ -107,14 +112,15 @@ Graph *rebuild_end(Rebuild *rb)
     for (uint32_t i = 0; i < rb->from->result.len && rb->st->code == ST_OK; i++) {
         Value v = rb->map[rb->from->result.at[i]];
         if (v == 0)
-            status_fail(rb->st, ST_INTERNAL, "rebuild of graph %s: result %u was not copied", rb->from->name, i);
+            status_fail(rb->st, ST_INTERNAL, "rebuild of graph %s: result %u was not copied",
+                rb->from->name, i);
         else
             graph_result(rb->to, v);
     }
     return rb->st->code == ST_OK ? rb->to : NULL;
 }
 
-/* ---- order --------------------------------------------------------------------------------------- */
+/* ---- order ---------------------------------------------------------------------------------- */
 
 bool node_has_effect(const Module *m, const Node *n)
 {

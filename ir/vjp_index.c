@@ -1,4 +1,5 @@
-/* vjp_index: gradients of gather and scatter_add, each the other's adjoint (both clamp indices). Relies on emit. */
+/* vjp_index: gradients of gather and scatter_add, each the other's adjoint (both clamp indices).
+ * Relies on emit. */
 #include "emit.h"
 
 void vjp_gather(Vjp *v);

@@ -22,10 +22,7 @@ void vjp_leaf(Vjp *v)
     if (v->node->attr->at[0] == 0) v->dx[0] = v->g[0];
 }
 
-void vjp_reshape(Vjp *v)
-{
-    v->dx[0] = emit_reshape(v->e, v->g[0], v->e->type(v->e, v->in[0]));
-}
+void vjp_reshape(Vjp *v) { v->dx[0] = emit_reshape(v->e, v->g[0], v->e->type(v->e, v->in[0])); }
 
 void vjp_transpose(Vjp *v)
 {
@@ -41,8 +38,8 @@ void vjp_broadcast(Vjp *v)
     v->dx[0] = emit_sum_to(v->e, v->g[0], &x);
 }
 
-/* Puts step - 1 zeros behind each element along the axis: n becomes n * step. Works on [outer, 1, inner], so that operands
- * of the largest rank need no axis more. */
+/* Puts step - 1 zeros behind each element along the axis: n becomes n * step. Works on [outer,
+ * 1, inner], so that operands of the largest rank need no axis more. */
 static Value spread(Emit *e, Value g, uint32_t axis, int64_t step)
 {
     if (g == 0) return 0;
@@ -62,7 +59,8 @@ static Value unslice(Emit *e, Value g, uint32_t axis, Dim whole, const int64_t *
     DimTable *t = emit_dims(e);
     Dim first = slice[0], size = slice[1], high;
     int64_t step = slice[2];
-    if (step == 1) return emit_pad(e, g, axis, first, dim_sub(t, dim_sub(t, whole, first), size), 0);
+    if (step == 1)
+        return emit_pad(e, g, axis, first, dim_sub(t, dim_sub(t, whole, first), size), 0);
     Dim spread_size = dim_mul(t, size, step);
     Value r = spread(e, g, axis, step);
     if (dim_is_const(whole) && dim_is_const(first) && dim_is_const(spread_size))
@@ -76,7 +74,8 @@ void vjp_slice(Vjp *v)
 {
     Value g = v->g[0];
     const Type x = *v->e->type(v->e, v->in[0]);
-    for (uint32_t i = 0; i < x.rank; i++) g = unslice(v->e, g, i, x.dim[i], v->node->attr->at + 3 * i);
+    for (uint32_t i = 0; i < x.rank; i++)
+        g = unslice(v->e, g, i, x.dim[i], v->node->attr->at + 3 * i);
     v->dx[0] = g;
 }
 

@@ -7,7 +7,8 @@ void vjp_prod(Vjp *v);
 void vjp_reduce_max(Vjp *v);
 void vjp_reduce_min(Vjp *v);
 
-/* r, a result of reducing the axes of a value of type x, with its reduced axes put back and repeated: of x's shape. */
+/* r, a result of reducing the axes of a value of type x, with its reduced axes put back and
+ * repeated: of x's shape. */
 static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
 {
     const Type x = *v->e->type(v->e, v->in[0]);
@@ -16,18 +17,12 @@ static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
     return emit_broadcast(v->e, emit_reshape(v->e, r, &kept), &x);
 }
 
-void vjp_sum(Vjp *v)
-{
-    v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len);
-}
+void vjp_sum(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len); }
 
-void vjp_sum_in_order(Vjp *v)
-{
-    v->dx[0] = repeat(v, v->g[0], v->node->attr->at, 1);
-}
+void vjp_sum_in_order(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, 1); }
 
-/* ---- prod: the cotangent times the product of all other elements, without a division, so that zeros are no special case and
- * the rule can be differentiated again. ---- */
+/* prod: the cotangent times the product of all other elements, without a division, so that zeros
+ * are no special case and the rule can be differentiated again. */
 
 /* x [k, r] moved by s along axis 1, ones coming in. */
 static Value shift(Emit *e, Value x, Dim s)
@@ -67,8 +62,10 @@ void vjp_prod(Vjp *v)
     uint32_t n = 0, a = 0;
     for (uint32_t i = 0; i < x.rank; i++) {
         bool reduced = a < axes->len && axes->at[a] == i;
-        if (reduced) a++;
-        else perm[n++] = i;
+        if (reduced)
+            a++;
+        else
+            perm[n++] = i;
         rows.dim[reduced] = dim_mul(emit_dims(e), rows.dim[reduced], x.dim[i]);
     }
     for (a = 0; a < axes->len; a++) perm[n++] = axes->at[a];
@@ -82,7 +79,8 @@ void vjp_prod(Vjp *v)
     v->dx[0] = emit2(e, OP_mul, repeat(v, v->g[0], axes->at, axes->len), others);
 }
 
-/* Elements equal to the extreme share the cotangent equally. A NaN equals nothing: rows with one get zeros. */
+/* Elements equal to the extreme share the cotangent equally. A NaN equals nothing: rows with one
+ * get zeros. */
 static void vjp_extreme(Vjp *v)
 {
     const Attr *axes = v->node->attr;
@@ -100,12 +98,6 @@ static void vjp_extreme(Vjp *v)
     v->dx[0] = emit3(e, OP_where, chosen, repeat(v, share, axes->at, axes->len), zero);
 }
 
-void vjp_reduce_max(Vjp *v)
-{
-    vjp_extreme(v);
-}
+void vjp_reduce_max(Vjp *v) { vjp_extreme(v); }
 
-void vjp_reduce_min(Vjp *v)
-{
-    vjp_extreme(v);
-}
+void vjp_reduce_min(Vjp *v) { vjp_extreme(v); }

@@ -1,9 +1,10 @@
-/* vjp_region: gradients of nodes that run graphs or belong to the front end. Relies on emit; a body is differentiated through
- * Vjp.walk. Layout of scan: rules_region.c.
+/* vjp_region: gradients of nodes that run graphs or belong to the front end. Relies on emit; a
+ * body is differentiated through Vjp.walk. Layout of scan: rules_region.c.
  *
- * The gradient of a scan is two scans: the forward one again, which also stacks the carries that came into each step, and one in
- * the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried backwards,
- * those of invariants are summed in carries of their own, those of stacked inputs are stacked. */
+ * The gradient of a scan is two scans: the forward one again, which also stacks the carries that
+ * came into each step, and one in the opposite direction whose body is the body followed by its
+ * own reverse. Cotangents of float carries are carried backwards, those of invariants are summed
+ * in carries of their own, those of stacked inputs are stacked. */
 #include "emit.h"
 
 void vjp_scan(Vjp *v);
@@ -24,18 +25,16 @@ typedef struct Back {
     Vjp *v;
     Module *m;
     Scan s;
-    Graph *g;                 /* the body of the backward scan */
-    Picks carry, x, y, fixed; /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
-    Value *map;               /* value of the old body -> value of g */
+    Graph *g; /* the body of the backward scan */
+    Picks carry, x, y,
+        fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
+    Value *map; /* value of the old body -> value of g */
     Value *dcarry, *dfixed, *dy; /* parameters of g */
-    Value *in;                /* operands of the backward scan */
+    Value *in;                   /* operands of the backward scan */
     uint32_t nin;
 } Back;
 
-static bool is_float(const Graph *g, Value v)
-{
-    return dtype_is_float(graph_type(g, v)->dtype);
-}
+static bool is_float(const Graph *g, Value v) { return dtype_is_float(graph_type(g, v)->dtype); }
 
 /* Appends the nodes of `from` to g; map has its parameters and gets the rest. */
 static bool inline_nodes(Graph *g, const Graph *from, Value *map, Status *st)
@@ -57,7 +56,8 @@ static Graph *new_body(Module *m, const Graph *of, const char *what)
     return graph_new(m, arena_printf(m->arena, "%s_%s%u", of->name, what, m->graph.len));
 }
 
-/* The forward scan again; returns the first of `carries` stacks of incoming carries, 0 after an error. */
+/* The forward scan again; returns the first of `carries` stacks of incoming carries, 0 after an
+ * error. */
 static Value save_carries(Vjp *v, const Scan *s)
 {
     Module *m = v->e->module;
@@ -99,7 +99,8 @@ static void pick(Back *b)
         if (b->v->wanted[i]) b->fixed.at[b->fixed.n++] = i - first_fixed;
 }
 
-/* One more operand of the backward scan, and the parameter of g for it, of the type of the old body's value like. */
+/* One more operand of the backward scan, and the parameter of g for it, of the type of the old
+ * body's value like. */
 static Value take(Back *b, Value operand, Value like)
 {
     b->in[b->nin++] = operand;
@@ -111,8 +112,8 @@ static Value zeros(Back *b, Value like)
     return emit_constant(b->v->e, 0, graph_type(b->s.body, like));
 }
 
-/* Parameters: index; cotangents of carries and invariants; slices of saved carries, of stacked inputs and of the cotangents of
- * stacked outputs; the invariants. */
+/* Parameters: index; cotangents of carries and invariants; slices of saved carries, of stacked
+ * inputs and of the cotangents of stacked outputs; the invariants. */
 static void take_all(Back *b, Value saved)
 {
     const Vjp *v = b->v;
@@ -128,13 +129,16 @@ static void take_all(Back *b, Value saved)
         Value like = param[first_fixed + b->fixed.at[i]];
         b->dfixed[i] = take(b, zeros(b, like), like);
     }
-    for (uint32_t i = 0; i < s->carries; i++) b->map[param[1 + i]] = take(b, saved + i, param[1 + i]);
-    for (uint32_t i = 1 + s->carries; i < first_fixed; i++) b->map[param[i]] = take(b, v->in[i], param[i]);
+    for (uint32_t i = 0; i < s->carries; i++)
+        b->map[param[1 + i]] = take(b, saved + i, param[1 + i]);
+    for (uint32_t i = 1 + s->carries; i < first_fixed; i++)
+        b->map[param[i]] = take(b, v->in[i], param[i]);
     for (uint32_t i = 0; i < b->y.n; i++) {
         uint32_t y = s->carries + b->y.at[i];
         b->dy[i] = take(b, v->g[y], result[y]);
     }
-    for (uint32_t i = first_fixed; i < v->node->nin; i++) b->map[param[i]] = take(b, v->in[i], param[i]);
+    for (uint32_t i = first_fixed; i < v->node->nin; i++)
+        b->map[param[i]] = take(b, v->in[i], param[i]);
 }
 
 /* The old body and its reverse, in g; sets g's results. */
@@ -157,8 +161,10 @@ static bool fill_body(Back *b)
         seed[n] = b->dy[i];
     }
     for (uint32_t i = 0; i < b->carry.n; i++) x[k++] = b->map[body->param.at[1 + b->carry.at[i]]];
-    for (uint32_t i = 0; i < b->fixed.n; i++) x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
-    for (uint32_t i = 0; i < b->x.n; i++) x[k++] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
+    for (uint32_t i = 0; i < b->fixed.n; i++)
+        x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
+    for (uint32_t i = 0; i < b->x.n; i++)
+        x[k++] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
 
     GraphEmit ge;
     graph_emit_init(&ge, b->g, b->v->st);
@@ -167,8 +173,10 @@ static bool fill_body(Back *b)
     for (uint32_t i = 0; i < nx; i++) {
         bool fixed = i >= b->carry.n && i < b->carry.n + b->fixed.n;
         Value sum = fixed ? b->dfixed[i - b->carry.n] : 0, d = dx[i];
-        if (d == 0) d = fixed ? sum : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
-        else if (fixed) d = emit2(&ge.e, OP_add, sum, d);
+        if (d == 0)
+            d = fixed ? sum : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
+        else if (fixed)
+            d = emit2(&ge.e, OP_add, sum, d);
         if (d == 0) return false;
         graph_result(b->g, d);
     }
@@ -180,7 +188,8 @@ static void give(Back *b, Value first)
     const Scan *s = &b->s;
     for (uint32_t i = 0; i < b->carry.n; i++, first++)
         if (b->v->wanted[1 + b->carry.at[i]]) b->v->dx[1 + b->carry.at[i]] = first;
-    for (uint32_t i = 0; i < b->fixed.n; i++, first++) b->v->dx[1 + s->carries + s->xs + b->fixed.at[i]] = first;
+    for (uint32_t i = 0; i < b->fixed.n; i++, first++)
+        b->v->dx[1 + s->carries + s->xs + b->fixed.at[i]] = first;
     for (uint32_t i = 0; i < b->x.n; i++, first++) b->v->dx[1 + s->carries + b->x.at[i]] = first;
 }
 
@@ -189,7 +198,8 @@ void vjp_scan(Vjp *v)
     Module *m = v->e->module;
     const int64_t *attr = v->node->attr->at;
     Back b = {.v = v, .m = m};
-    b.s = (Scan){m->graph.at[attr[0]], (uint32_t)attr[1], (uint32_t)attr[2], (uint32_t)attr[3], attr[4] != 0};
+    b.s = (Scan){m->graph.at[attr[0]], (uint32_t)attr[1], (uint32_t)attr[2], (uint32_t)attr[3],
+        attr[4] != 0};
     Value saved = b.s.carries != 0 ? save_carries(v, &b.s) : 0;
     if (b.s.carries != 0 && saved == 0) return;
     pick(&b);
@@ -201,27 +211,23 @@ void vjp_scan(Vjp *v)
     b.in = ARENA_ARRAY(m->arena, Value, v->node->nin + b.carry.n + b.fixed.n + b.y.n + 1);
     take_all(&b, saved);
     if (!fill_body(&b)) return;
-    const int64_t back[5] = {b.g->index, b.carry.n + b.fixed.n, b.s.carries + b.s.xs + b.y.n, b.x.n, !b.s.reverse};
+    const int64_t back[5] = {
+        b.g->index, b.carry.n + b.fixed.n, b.s.carries + b.s.xs + b.y.n, b.x.n, !b.s.reverse};
     Value first = v->e->op(v->e, OP_scan, b.in, b.nin, back, 5);
     if (first != 0) give(&b, first);
 }
 
-/* ---- the front end's ------------------------------------------------------------------------------- */
+/* ---- the front end's -------------------------------------------------------------------------- */
 
 static void ask_front_end(Vjp *v)
 {
     if (v->foreign != NULL)
         v->foreign(v);
     else
-        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end", op_def[v->node->op].name);
+        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end",
+            op_def[v->node->op].name);
 }
 
-void vjp_call(Vjp *v)
-{
-    ask_front_end(v);
-}
+void vjp_call(Vjp *v) { ask_front_end(v); }
 
-void vjp_custom(Vjp *v)
-{
-    ask_front_end(v);
-}
+void vjp_custom(Vjp *v) { ask_front_end(v); }

@@ -1,5 +1,6 @@
-/* canonical: first of all passes. In: any valid graph, as traced. Out: the same results, with nodes in the canonical order
- * (depth-first from effects and results), folded, shared, without leaves and without what nothing depends on. */
+/* canonical: first of all passes. In: any valid graph, as traced. Out: the same results, with
+ * nodes in the canonical order (depth-first from effects and results), folded, shared, without
+ * leaves and without what nothing depends on. */
 #include "../ir/rebuild.h"
 #include "pass.h"
 

@@ -1,13 +1,14 @@
-/* decompose: reductions in the steps that docs/numerics.md fixes. In: any valid graph. Out: every sum, prod, reduce_max and
- * reduce_min folds exactly one axis: runs of adjacent axes are merged by a reshape and folded one run at a time, innermost
- * first; a run of 16-bit floats is summed or multiplied in f32; a long run with few results is folded in blocks. Same bits. */
+/* decompose: reductions in the steps that docs/numerics.md fixes. In: any valid graph. Out:
+ * every sum, prod, reduce_max and reduce_min folds exactly one axis: runs of adjacent axes are
+ * merged by a reshape and folded one run at a time, innermost first; a run of 16-bit floats is
+ * summed or multiplied in f32; a long run with few results is folded in blocks. Same bits. */
 #include "../ir/rebuild.h"
 #include "pass.h"
 
-#define BLOCK 4096       /* elements; the block of the order rule in docs/numerics.md */
-#define LONG_RUN 16384   /* a run above this is folded in blocks, */
-#define FEW_RESULTS 64   /* if there are fewer results than this to share among the threads */
-#define LANES 32         /* rows at least this long are folded by lanes, which is no plain order */
+#define BLOCK 4096     /* elements; the block of the order rule in docs/numerics.md */
+#define LONG_RUN 16384 /* a run above this is folded in blocks, */
+#define FEW_RESULTS 64 /* if there are fewer results than this to share among the threads */
+#define LANES 32       /* rows at least this long are folded by lanes, which is no plain order */
 
 typedef struct Reduce {
     Rebuild *rb;
@@ -30,7 +31,8 @@ static int64_t identity(Op op, DType t)
 {
     if (op == OP_sum) return 0; /* the bits of 0.0 too */
     if (op == OP_prod) return dtype_is_float(t) ? attr_of_f64(1) : 1;
-    if (dtype_is_float(t)) return attr_of_f64(op == OP_reduce_max ? -__builtin_inf() : __builtin_inf());
+    if (dtype_is_float(t))
+        return attr_of_f64(op == OP_reduce_max ? -__builtin_inf() : __builtin_inf());
     if (op == OP_reduce_max) return dtype_info[t].lo;
     return t == DT_u64 ? -1 : dtype_info[t].hi;
 }
@@ -38,7 +40,8 @@ static int64_t identity(Op op, DType t)
 static bool folds_in_blocks(const Reduce *r, const Type *x, uint32_t axis)
 {
     Dim extent = x->dim[axis], results = 1;
-    if (axis + 1 != x->rank || x->rank == MAX_RANK || !dim_is_const(extent) || extent <= LONG_RUN) return false;
+    if (axis + 1 != x->rank || x->rank == MAX_RANK || !dim_is_const(extent) || extent <= LONG_RUN)
+        return false;
     for (uint32_t i = 0; i < axis; i++) {
         if (!dim_is_const(x->dim[i])) return false;
         results = dim_mul(NULL, results, x->dim[i]);

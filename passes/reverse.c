@@ -1,13 +1,14 @@
-/* reverse: the one reverse-mode walk. It marks what depends on an x, then goes backwards from the ys and asks each node on a
- * path between them for its gradient. Relies on emit. Never knows an op. */
+/* reverse: the one reverse-mode walk. It marks what depends on an x, then goes backwards from
+ * the ys and asks each node on a path between them for its gradient. Relies on emit. Never knows
+ * an op. */
 #include "reverse.h"
 
 typedef struct Walk {
     Reverse *r;
-    bool *active;       /* per value: an x leads here through floats */
-    Value *cotangent;   /* per value; 0: none so far */
-    uint32_t values;    /* of the graph when the walk began */
-    Value *dx;          /* room for one node's operands */
+    bool *active;     /* per value: an x leads here through floats */
+    Value *cotangent; /* per value; 0: none so far */
+    uint32_t values;  /* of the graph when the walk began */
+    Value *dx;        /* room for one node's operands */
     bool *wanted;
 } Walk;
 
@@ -25,7 +26,8 @@ static void mark_active(Walk *w)
         bool any = false;
         for (uint32_t k = 0; k < n->nin && !any; k++) any = w->active[n->in[k]];
         if (!any || (n->op == OP_leaf && n->attr->at[0] != 0)) continue;
-        for (uint32_t k = 0; k < n->nout; k++) w->active[n->out + k] |= differentiable(g, n->out + k);
+        for (uint32_t k = 0; k < n->nout; k++)
+            w->active[n->out + k] |= differentiable(g, n->out + k);
     }
 }
 
@@ -47,12 +49,23 @@ static void seed(Walk *w)
 }
 
 /* The callback by which a region's rule asks for the reverse of its body. */
-static bool walk_body(Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seeds, uint32_t ny, const Value *x,
-    uint32_t nx, Value *dx)
+static bool walk_body(Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seeds,
+    uint32_t ny, const Value *x, uint32_t nx, Value *dx)
 {
     Arena *a = g->module->arena;
-    Reverse r = {.e = e, .g = g, .last = g->node.len, .y = y, .seed = seeds, .ny = ny, .x = x, .nx = nx, .dx = dx,
-        .scratch = a, .st = v->st, .user = v->user, .foreign = v->foreign};
+    Reverse r = {.e = e,
+        .g = g,
+        .last = g->node.len,
+        .y = y,
+        .seed = seeds,
+        .ny = ny,
+        .x = x,
+        .nx = nx,
+        .dx = dx,
+        .scratch = a,
+        .st = v->st,
+        .user = v->user,
+        .foreign = v->foreign};
     return reverse_walk(&r);
 }
 
@@ -72,8 +85,17 @@ static bool reverse_node(Walk *w, uint32_t index)
     for (uint32_t k = 0; k < n.nout; k++) out[k] = n.out + k;
     if (r->node != NULL) r->node(r->user, index);
     r->e->loc = n.loc;
-    Vjp v = {.e = r->e, .node = &n, .in = n.in, .out = out, .g = w->cotangent + n.out, .wanted = w->wanted, .dx = w->dx,
-        .st = r->st, .user = r->user, .foreign = r->foreign, .walk = walk_body};
+    Vjp v = {.e = r->e,
+        .node = &n,
+        .in = n.in,
+        .out = out,
+        .g = w->cotangent + n.out,
+        .wanted = w->wanted,
+        .dx = w->dx,
+        .st = r->st,
+        .user = r->user,
+        .foreign = r->foreign,
+        .walk = walk_body};
     if (!vjp_node(&v)) return false;
     for (uint32_t k = 0; k < n.nin; k++)
         if (w->wanted[k]) accumulate(w, n.in[k], w->dx[k]);

@@ -1,5 +1,5 @@
-/* reverse: the one reverse-mode walk. Relies on ir/emit.h. It serves a tape in eager code, a tape inside a trace and the bodies of
- * regions alike; what differs is the Emit. */
+/* reverse: the one reverse-mode walk. Relies on ir/emit.h. It serves a tape in eager code, a
+ * tape inside a trace and the bodies of regions alike; what differs is the Emit. */
 #ifndef KILN_PASSES_REVERSE_H
 #define KILN_PASSES_REVERSE_H
 

@@ -1,17 +1,18 @@
-/* simplify: algebra that is exact in every bit but does not make the graph smaller by itself (what does is in ir/fold.c, and
- * happens in every rebuild). In: any valid graph. Out: the same results from cheaper nodes. Never reassociates, and never
- * trades one rounding for another. */
+/* simplify: algebra that is exact in every bit but does not make the graph smaller by itself
+ * (what does is in ir/fold.c, and happens in every rebuild). In: any valid graph. Out: the same
+ * results from cheaper nodes. Never reassociates, and never trades one rounding for another. */
 #include "../ir/fold.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
 
 typedef struct Simplify {
     Rebuild *rb;
-    const Node *n;        /* of the old graph */
-    Value in[3];          /* its operands in the new one */
+    const Node *n; /* of the old graph */
+    Value in[3];   /* its operands in the new one */
 } Simplify;
 
-static Value make(const Simplify *s, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value make(
+    const Simplify *s, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     return rebuild_op(s->rb, op, in, nin, attr, nattr, s->n->loc);
 }
@@ -39,13 +40,15 @@ static Value signs(const Simplify *s)
     }
 }
 
-/* The reciprocal of a power of two, if both are normal numbers of t: then x / c and x * (1/c) round the same exact value. */
+/* The reciprocal of a power of two, if both are normal numbers of t: then x / c and x * (1/c)
+ * round the same exact value. */
 static bool exact_reciprocal(DType t, double c, double *r)
 {
     uint64_t bits = (uint64_t)attr_of_f64(c);
     int exponent = (int)(bits >> 52 & 2047) - 1023;
     int least = t == DT_f64 ? -1022 : t == DT_f16 ? -14 : -126;
-    if ((bits & (((uint64_t)1 << 52) - 1)) != 0 || exponent < least || exponent > -least) return false;
+    if ((bits & (((uint64_t)1 << 52) - 1)) != 0 || exponent < least || exponent > -least)
+        return false;
     *r = 1 / c;
     return true;
 }
@@ -87,7 +90,8 @@ static Value moved_ones(const Simplify *s)
     return make(s, OP_reshape, s->in, 1, shape, x->rank);
 }
 
-/* f(broadcast(a), broadcast(b), constant) is broadcast(f(a, b, constant)): fewer elements to compute. */
+/* f(broadcast(a), broadcast(b), constant) is broadcast(f(a, b, constant)): fewer elements to
+ * compute. */
 static Value before_broadcast(const Simplify *s)
 {
     const Graph *to = s->rb->to;
@@ -101,7 +105,9 @@ static Value before_broadcast(const Simplify *s)
         if (b == NULL && value_is_constant(to, s->in[i], &c)) continue;
         if (b == NULL) return 0;
         const Type *t = graph_type(to, b->in[0]);
-        if (small != NULL && (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0)) return 0;
+        if (small != NULL &&
+            (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0))
+            return 0;
         small = t;
         in[i] = b->in[0];
     }
@@ -135,7 +141,8 @@ Graph *pass_simplify(PassCtx *ctx, const Graph *in)
     for (uint32_t i = 0; i < in->node.len; i++) {
         Simplify s = {.rb = &rb, .n = &in->node.at[i]};
         bool whole = s.n->nin >= 1 && s.n->nin <= 3 && s.n->nout == 1;
-        for (uint32_t k = 0; whole && k < s.n->nin; k++) whole = (s.in[k] = rb.map[s.n->in[k]]) != 0;
+        for (uint32_t k = 0; whole && k < s.n->nin; k++)
+            whole = (s.in[k] = rb.map[s.n->in[k]]) != 0;
         Value v = whole ? simpler(&s) : 0;
         if (v != 0)
             rebuild_set(&rb, s.n->out, v);

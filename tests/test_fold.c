@@ -1,4 +1,5 @@
-/* test_fold: folding and sharing in a rebuild. A graph is built by hand, rebuilt, and its results are looked at. */
+/* test_fold: folding and sharing in a rebuild. A graph is built by hand, rebuilt, and its
+ * results are looked at. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +13,10 @@ static Arena arena;
 static Status st;
 static Graph *g, *out;
 
-#define F32(...) ((Type){.dtype = DT_f32, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
-#define OF(t, ...) ((Type){.dtype = t, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
+#define F32(...) \
+    ((Type){.dtype = DT_f32, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
+#define OF(t, ...) \
+    ((Type){.dtype = t, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
 
 static int begin(void **state)
 {
@@ -31,10 +34,7 @@ static int end(void **state)
     return 0;
 }
 
-static Value param(Type t)
-{
-    return graph_param(g, &t, (Loc){0});
-}
+static Value param(Type t) { return graph_param(g, &t, (Loc){0}); }
 
 static Value node(Op op, Value a, Value b, Value c, const int64_t *attr, uint32_t nattr)
 {
@@ -46,11 +46,13 @@ static Value node(Op op, Value a, Value b, Value c, const int64_t *attr, uint32_
 
 static Value op1(Op op, Value a) { return node(op, a, 0, 0, NULL, 0); }
 static Value op2(Op op, Value a, Value b) { return node(op, a, b, 0, NULL, 0); }
-#define ATTR(op, a, ...) node(op, a, 0, 0, (int64_t[]){__VA_ARGS__}, COUNT_OF(((int64_t[]){__VA_ARGS__})))
+#define ATTR(op, a, ...) \
+    node(op, a, 0, 0, (int64_t[]){__VA_ARGS__}, COUNT_OF(((int64_t[]){__VA_ARGS__})))
 
 static Value number(double v, Type like)
 {
-    int64_t attr[2 + MAX_RANK] = {like.dtype, dtype_is_float(like.dtype) ? attr_of_f64(v) : (int64_t)v};
+    int64_t attr[2 + MAX_RANK] = {
+        like.dtype, dtype_is_float(like.dtype) ? attr_of_f64(v) : (int64_t)v};
     memcpy(attr + 2, like.dim, like.rank * sizeof *attr);
     return node(OP_constant, 0, 0, 0, attr, 2u + like.rank);
 }
@@ -164,7 +166,8 @@ static void constants(void **state)
 {
     (void)state;
     Type t = F32(3), i = OF(DT_i8, 3), h = OF(DT_f16, 3);
-    assert_true(constant_of(op2(OP_add, number(0.1f, t), number(0.2f, t))).f == (double)(0.1f + 0.2f));
+    assert_true(
+        constant_of(op2(OP_add, number(0.1f, t), number(0.2f, t))).f == (double)(0.1f + 0.2f));
     assert_true(constant_of(op2(OP_div, number(1, t), number(0, t))).f == HUGE_VAL);
     assert_true(signbit(constant_of(op1(OP_neg, number(0, t))).f));
     assert_true(isnan(constant_of(op1(OP_sqrt, number(-1, t))).f));
@@ -188,7 +191,8 @@ static void moves(void **state)
     expect_param(ATTR(OP_pad, x, 0, 0, 0, 0, 0, 0, 0), 0);
     expect_param(ATTR(OP_flip, ATTR(OP_flip, x, 0, 2), 0, 2), 0);
     expect_param(ATTR(OP_concat, x, 1), 0);
-    Value s = folded(ATTR(OP_slice, ATTR(OP_slice, x, 0, 2, 1, 1, 2, 1, 0, 2, 2), 1, 1, 1, 1, 1, 1, 1, 1, 3));
+    Value s = folded(
+        ATTR(OP_slice, ATTR(OP_slice, x, 0, 2, 1, 1, 2, 1, 0, 2, 2), 1, 1, 1, 1, 1, 1, 1, 1, 3));
     const Node *n = graph_maker(out, s);
     assert_int_equal(n->in[0], out->param.at[0]);
     assert_memory_equal(n->attr->at, ((int64_t[]){1, 1, 1, 2, 1, 1, 2, 1, 6}), 9 * sizeof(int64_t));
@@ -219,7 +223,8 @@ static void sharing(void **state)
     (void)state;
     Type t = F32(4);
     Value x = param(t), y = param(t);
-    Value a = op2(OP_add, x, y), b = op2(OP_add, y, x), c = op2(OP_sub, x, y), d = op2(OP_sub, y, x);
+    Value a = op2(OP_add, x, y), b = op2(OP_add, y, x), c = op2(OP_sub, x, y),
+          d = op2(OP_sub, y, x);
     Value m = op2(OP_max, x, y), n = op2(OP_max, y, x);
     Value e = op1(OP_exp, a), f = op1(OP_exp, b);
     const Value all[] = {a, b, c, d, m, n, e, f};
@@ -250,8 +255,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(float_identities), TEST(float_non_identities), TEST(integer_identities), TEST(choices), TEST(constants),
-        TEST(moves), TEST(moves_of_constants), TEST(sharing), TEST(order_follows_results),
+        TEST(float_identities),
+        TEST(float_non_identities),
+        TEST(integer_identities),
+        TEST(choices),
+        TEST(constants),
+        TEST(moves),
+        TEST(moves_of_constants),
+        TEST(sharing),
+        TEST(order_follows_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
  *     // becomes
  *     module { ... } ...
  *
- * up to the next "// pass:". What is printed after the passes must be the second module, byte for byte. */
+ * up to the next "// pass:". What is printed after the passes must be the second module, byte
+ * for byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +85,12 @@ static void run_passes(Module *m, const char *names)
         Arena scratch;
         Status st = {0};
         arena_init(&scratch);
-        PassCtx ctx = {.scratch = &scratch, .target = &target, .st = &st, .verify = true, .only = name, .stop_after = -1};
+        PassCtx ctx = {.scratch = &scratch,
+            .target = &target,
+            .st = &st,
+            .verify = true,
+            .only = name,
+            .stop_after = -1};
         bool ok = pipeline_run(&ctx, m);
         arena_free(&scratch);
         if (!ok) fail_msg("%s", st.text);
@@ -102,7 +108,8 @@ static void check_case(const Case *c, const char *path, int number)
     module_print(&t, m);
     size_t n = trimmed(t.at, t.len);
     if (n != c->after_len || memcmp(t.at, c->after, n) != 0)
-        fail_msg("%s, case %d (%s): expected\n%.*s\n\ngot\n%s", path, number, c->pass, (int)c->after_len, c->after, t.at);
+        fail_msg("%s, case %d (%s): expected\n%.*s\n\ngot\n%s", path, number, c->pass,
+            (int)c->after_len, c->after, t.at);
     text_free(&t);
     arena_free(&a);
 }
@@ -120,15 +127,31 @@ static void check_file(const char *name)
     arena_free(&a);
 }
 
-static void canonical(void **state) { (void)state; check_file("canonical"); }
-static void simplify(void **state) { (void)state; check_file("simplify"); }
-static void decompose(void **state) { (void)state; check_file("decompose"); }
-static void dce(void **state) { (void)state; check_file("dce"); }
+static void canonical(void **state)
+{
+    (void)state;
+    check_file("canonical");
+}
+static void simplify(void **state)
+{
+    (void)state;
+    check_file("simplify");
+}
+static void decompose(void **state)
+{
+    (void)state;
+    check_file("decompose");
+}
+static void dce(void **state)
+{
+    (void)state;
+    check_file("dce");
+}
 
-/* ---- the runner ---------------------------------------------------------------------------------- */
+/* ---- the runner ----------------------------------------------------------------------------- */
 
 static const char *const source = "module {}\n\ngraph @main(%1: f32[4]) -> (%3) {\n"
-    "  %2 = neg(%1) : f32[4]\n  %3 = neg(%2) : f32[4]\n}\n";
+                                  "  %2 = neg(%1) : f32[4]\n  %3 = neg(%2) : f32[4]\n}\n";
 
 static void note(void *user, const char *pass, const Module *m)
 {
@@ -147,8 +170,14 @@ static void runner_reports_changes(void **state)
     arena_init(&a);
     arena_init(&scratch);
     Module *m = parsed(&a, source, strlen(source));
-    PassCtx ctx = {.scratch = &scratch, .target = &target, .st = &st, .verify = true, .dump = note, .dump_user = &seen,
-        .seconds = seconds, .stop_after = 0};
+    PassCtx ctx = {.scratch = &scratch,
+        .target = &target,
+        .st = &st,
+        .verify = true,
+        .dump = note,
+        .dump_user = &seen,
+        .seconds = seconds,
+        .stop_after = 0};
     assert_true(pipeline_run(&ctx, m));
     assert_int_equal(m->graph.at[0]->node.len, 3);
     ctx.stop_after = 4;
@@ -168,7 +197,10 @@ static void runner_reports_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(canonical), cmocka_unit_test(simplify), cmocka_unit_test(decompose), cmocka_unit_test(dce),
+        cmocka_unit_test(canonical),
+        cmocka_unit_test(simplify),
+        cmocka_unit_test(decompose),
+        cmocka_unit_test(dce),
         cmocka_unit_test(runner_reports_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
-/* test_reverse: the reverse walk and the gradient rules. Elementwise columns are checked in value, by folding them on constants
- * against central differences; structured rules in their shapes and structure, first and second order (their values: the
- * table-driven suite, which has interpreters). */
+/* test_reverse: the reverse walk and the gradient rules. Elementwise columns are checked in
+ * value, by folding them on constants against central differences; structured rules in their
+ * shapes and structure, first and second order (their values: the table-driven suite, which has
+ * interpreters). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,10 +19,12 @@ static Graph *g;
 static GraphEmit ge;
 static Emit *e;
 
-#define SHAPE(t, ...) ((Type){.dtype = t, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
+#define SHAPE(t, ...) \
+    ((Type){.dtype = t, .rank = COUNT_OF(((Dim[]){__VA_ARGS__})), .dim = {__VA_ARGS__}})
 #define F64(...) SHAPE(DT_f64, __VA_ARGS__)
 #define I32(...) SHAPE(DT_i32, __VA_ARGS__)
-#define ATTR(op, a, ...) emit_attr(e, op, a, (int64_t[]){__VA_ARGS__}, COUNT_OF(((int64_t[]){__VA_ARGS__})))
+#define ATTR(op, a, ...) \
+    emit_attr(e, op, a, (int64_t[]){__VA_ARGS__}, COUNT_OF(((int64_t[]){__VA_ARGS__})))
 
 static int begin(void **state)
 {
@@ -41,16 +44,22 @@ static int end(void **state)
     return 0;
 }
 
-static Value param(Type t)
-{
-    return graph_param(g, &t, (Loc){0});
-}
+static Value param(Type t) { return graph_param(g, &t, (Loc){0}); }
 
 /* dx of sum(y); fails the test after an error. */
 static void gradient(Value y, const Value *x, uint32_t nx, Value *dx)
 {
     if (y == 0) fail_msg("%s", st.text);
-    Reverse r = {.e = e, .g = g, .last = g->node.len, .y = &y, .ny = 1, .x = x, .nx = nx, .dx = dx, .scratch = &arena, .st = &st};
+    Reverse r = {.e = e,
+        .g = g,
+        .last = g->node.len,
+        .y = &y,
+        .ny = 1,
+        .x = x,
+        .nx = nx,
+        .dx = dx,
+        .scratch = &arena,
+        .st = &st};
     if (!reverse_walk(&r)) fail_msg("%s", st.text);
 }
 
@@ -67,7 +76,7 @@ static void verified(void)
     if (!module_verify(g->module, &bad)) fail_msg("%s", bad.text);
 }
 
-/* ---- elementwise, in value ----------------------------------------------------------------------- */
+/* ---- elementwise, in value ------------------------------------------------------------------ */
 
 /* The element that v becomes when everything is folded. */
 static double value_of(Value v)
@@ -127,7 +136,8 @@ static double difference(Op op, const double *p, int k, int j)
     up[moved] += h;
     down[moved] -= h;
     if (j < 0) return (function_value(op, up) - function_value(op, down)) / (2 * h);
-    return (derivative(op, up, k, -1, &connected) - derivative(op, down, k, -1, &connected)) / (2 * h);
+    return (derivative(op, up, k, -1, &connected) - derivative(op, down, k, -1, &connected)) /
+           (2 * h);
 }
 
 static void columns_agree_with_differences(void **state)
@@ -138,15 +148,19 @@ static void columns_agree_with_differences(void **state)
     end(NULL);
     for (int op = OP_none + 1; op < OP_COUNT; op++) {
         const OpDef *def = &op_def[op];
-        if (!(def->flags & OPF_ELEMENTWISE) || def->flags & OPF_TO_BOOL || !op_domain_has((Op)op, DT_f64)) continue;
+        if (!(def->flags & OPF_ELEMENTWISE) || def->flags & OPF_TO_BOOL ||
+            !op_domain_has((Op)op, DT_f64))
+            continue;
         int first = op == OP_where;
         for (int k = first; k < def->nin; k++)
             for (int j = -1; j < def->nin; j++)
                 for (uint32_t i = 0; i < COUNT_OF(point) && (j < 0 || j >= first); i++, checked++) {
                     bool connected;
-                    double is = derivative((Op)op, point[i], k, j, &connected), want = difference((Op)op, point[i], k, j);
+                    double is = derivative((Op)op, point[i], k, j, &connected),
+                           want = difference((Op)op, point[i], k, j);
                     if (fabs(is - want) > 1e-6 * (1 + fabs(want)) && def->grad[k] != NULL)
-                        fail_msg("%s: order %d, operand %d: %.12g, differences give %.12g", def->name, j < 0 ? 1 : 2, k, is, want);
+                        fail_msg("%s: order %d, operand %d: %.12g, differences give %.12g",
+                            def->name, j < 0 ? 1 : 2, k, is, want);
                 }
     }
     assert_true(checked > 100);
@@ -164,7 +178,7 @@ static void equal_operands_share(void **state)
     begin(NULL);
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------ */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 static uint32_t count(Op op)
 {
@@ -194,8 +208,17 @@ static void a_value_is_its_own_gradient(void **state)
     (void)state;
     Value x = param(F64(3)), seed = param(F64(3)), dx[2];
     const Value xs[2] = {x, x};
-    Reverse r = {.e = e, .g = g, .last = g->node.len, .y = &x, .seed = &seed, .ny = 1, .x = xs, .nx = 2, .dx = dx,
-        .scratch = &arena, .st = &st};
+    Reverse r = {.e = e,
+        .g = g,
+        .last = g->node.len,
+        .y = &x,
+        .seed = &seed,
+        .ny = 1,
+        .x = xs,
+        .nx = 2,
+        .dx = dx,
+        .scratch = &arena,
+        .st = &st};
     assert_true(reverse_walk(&r));
     assert_int_equal(dx[0], seed);
     assert_int_equal(dx[1], seed);
@@ -229,14 +252,12 @@ static void only_what_is_asked_is_made(void **state)
     assert_int_equal(count(OP_matmul), 2);
 }
 
-/* ---- structured rules, in shape ------------------------------------------------------------------ */
+/* ---- structured rules, in shape ------------------------------------------------------------- */
 
-static Value square(Value v)
-{
-    return emit2(e, OP_mul, v, v);
-}
+static Value square(Value v) { return emit2(e, OP_mul, v, v); }
 
-/* y = f(x), squared so that second orders do not vanish: dx and ddx have x's type, and the graph verifies. */
+/* y = f(x), squared so that second orders do not vanish: dx and ddx have x's type, and the graph
+ * verifies. */
 static void shapes_hold(Value y, Value x)
 {
     Value d = gradient1(square(y), x);
@@ -317,7 +338,7 @@ static void contractions_and_indices(void **state)
     shapes_hold(back, image);
 }
 
-/* ---- regions ------------------------------------------------------------------------------------- */
+/* ---- regions -------------------------------------------------------------------------------- */
 
 /* carry' = sin(carry * x_i + w), y_i = carry' * w; one integer carry counts. */
 static Graph *recurrence(bool stacked)
@@ -328,8 +349,10 @@ static Graph *recurrence(bool stacked)
     const Type i64 = {.dtype = DT_i64}, row = F64(4);
     Value index = graph_param(body, &i64, (Loc){0}), c = graph_param(body, &row, (Loc){0});
     Value counter = graph_param(body, &i64, (Loc){0});
-    Value x = stacked ? graph_param(body, &row, (Loc){0}) : 0, w = graph_param(body, &row, (Loc){0});
-    Value next = emit1(&be.e, OP_sin, emit2(&be.e, OP_add, emit2(&be.e, OP_mul, c, stacked ? x : c), w));
+    Value x = stacked ? graph_param(body, &row, (Loc){0}) : 0,
+          w = graph_param(body, &row, (Loc){0});
+    Value next =
+        emit1(&be.e, OP_sin, emit2(&be.e, OP_add, emit2(&be.e, OP_mul, c, stacked ? x : c), w));
     graph_result(body, next);
     graph_result(body, emit2(&be.e, OP_add, counter, index));
     if (stacked) graph_result(body, emit2(&be.e, OP_mul, next, w));
@@ -368,7 +391,16 @@ static void loops(void **state)
     in[0] = unknown;
     r = e->op(e, OP_scan, in, 4, attr, 5);
     Value dx;
-    Reverse walk = {.e = e, .g = g, .last = g->node.len, .y = &r, .ny = 1, .x = &w, .nx = 1, .dx = &dx, .scratch = &arena, .st = &st};
+    Reverse walk = {.e = e,
+        .g = g,
+        .last = g->node.len,
+        .y = &r,
+        .ny = 1,
+        .x = &w,
+        .nx = 1,
+        .dx = &dx,
+        .scratch = &arena,
+        .st = &st};
     assert_false(reverse_walk(&walk));
     assert_int_equal(st.code, ST_UNSUPPORTED);
     assert_non_null(strstr(st.text, "trip count"));
@@ -387,8 +419,18 @@ static void foreign_rules_are_asked(void **state)
     const int64_t number = 4;
     int calls = 0;
     Value y = e->op(e, OP_custom, in, 2, &number, 1);
-    Reverse r = {.e = e, .g = g, .last = g->node.len, .y = &y, .ny = 1, .x = &b, .nx = 1, .dx = &dx, .scratch = &arena, .st = &st,
-        .user = &calls, .foreign = double_it};
+    Reverse r = {.e = e,
+        .g = g,
+        .last = g->node.len,
+        .y = &y,
+        .ny = 1,
+        .x = &b,
+        .nx = 1,
+        .dx = &dx,
+        .scratch = &arena,
+        .st = &st,
+        .user = &calls,
+        .foreign = double_it};
     assert_true(reverse_walk(&r));
     assert_int_equal(calls, 1);
     assert_int_equal(graph_maker(g, dx)->op, OP_add);
@@ -401,9 +443,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(columns_agree_with_differences), TEST(equal_operands_share), TEST(walk_finds_paths), TEST(a_value_is_its_own_gradient),
-        TEST(uses_add_up_in_order), TEST(only_what_is_asked_is_made), TEST(moves), TEST(moves_of_symbolic_sizes), TEST(reductions),
-        TEST(contractions_and_indices), TEST(scans), TEST(loops), TEST(foreign_rules_are_asked),
+        TEST(columns_agree_with_differences),
+        TEST(equal_operands_share),
+        TEST(walk_finds_paths),
+        TEST(a_value_is_its_own_gradient),
+        TEST(uses_add_up_in_order),
+        TEST(only_what_is_asked_is_made),
+        TEST(moves),
+        TEST(moves_of_symbolic_sizes),
+        TEST(reductions),
+        TEST(contractions_and_indices),
+        TEST(scans),
+        TEST(loops),
+        TEST(foreign_rules_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
