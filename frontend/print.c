@@ -106,8 +106,8 @@ static void scientific(DType d, double v, int digits, int exponent, char *out)
     snprintf(text, sizeof text, "%.*e", p, v);
     int head = (int)(strchr(text, 'e') - text);
     x = atoi(text + head + 1); /* rounding may have carried */
-    snprintf(out, WORD, "%.*s%s%.*se%c%0*d", head, text, p > 0 ? "" : ".", exponent != 0 ? digits - p : 0, "00000000",
-             x < 0 ? '-' : '+', MAX_OF(exponent, 2), abs(x));
+    int n = snprintf(out, WORD, "%.*s%s%.*se", head, text, p > 0 ? "" : ".", exponent != 0 ? digits - p : 0, "00000000");
+    snprintf(out + n, (size_t)(WORD - n), exponent > 2 ? "%+04d" : "%+03d", x);
 }
 
 /* ---- formats -------------------------------------------------------------------------------------------------- */
