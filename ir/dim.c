@@ -1,6 +1,7 @@
-/* dim: canonical arithmetic on sizes. Every expression is kept as a sum of coefficient * product of atoms, plus a constant, where an
- * atom is a symbol, a floor division or a maximum; sums and products are sorted and like terms merged, so equal handles are equal
- * sizes. Relies on dim.h alone. Never guesses: what the bounds do not decide stays an expression. */
+/* dim: canonical arithmetic on sizes. Every expression is kept as a sum of coefficient * product
+ * of atoms, plus a constant, where an atom is a symbol, a floor division or a maximum; sums and
+ * products are sorted and like terms merged, so equal handles are equal sizes. Relies on dim.h
+ * alone. Never guesses: what the bounds do not decide stays an expression. */
 #include "dim.h"
 
 #define MAX_TERMS 32   /* of one sum */
@@ -24,30 +25,18 @@ void dim_table_init(DimTable *t, Arena *arena)
     *t = (DimTable){.arena = arena, .shared = {.arena = arena}};
 }
 
-static const DimExpr *expr_of(const DimTable *t, Dim d)
-{
-    return &t->expr.at[-1 - d];
-}
+static const DimExpr *expr_of(const DimTable *t, Dim d) { return &t->expr.at[-1 - d]; }
 
 static bool is_kind(const DimTable *t, Dim d, DimKind kind)
 {
     return d < 0 && expr_of(t, d)->kind == kind;
 }
 
-int64_t dim_lo(const DimTable *t, Dim d)
-{
-    return d >= 0 || d == DIM_BAD ? d : expr_of(t, d)->lo;
-}
+int64_t dim_lo(const DimTable *t, Dim d) { return d >= 0 || d == DIM_BAD ? d : expr_of(t, d)->lo; }
 
-int64_t dim_hi(const DimTable *t, Dim d)
-{
-    return d >= 0 || d == DIM_BAD ? d : expr_of(t, d)->hi;
-}
+int64_t dim_hi(const DimTable *t, Dim d) { return d >= 0 || d == DIM_BAD ? d : expr_of(t, d)->hi; }
 
-static bool within(int64_t v)
-{
-    return v >= -DIM_MAX && v <= DIM_MAX;
-}
+static bool within(int64_t v) { return v >= -DIM_MAX && v <= DIM_MAX; }
 
 static bool add_to(int64_t *a, int64_t b)
 {
@@ -59,12 +48,9 @@ static bool multiply(int64_t a, int64_t b, int64_t *out)
     return !__builtin_mul_overflow(a, b, out) && within(*out);
 }
 
-static int64_t floor_div(int64_t a, int64_t by)
-{
-    return a / by - (a % by < 0);
-}
+static int64_t floor_div(int64_t a, int64_t by) { return a / by - (a % by < 0); }
 
-/* ---- interning ------------------------------------------------------------------------------------- */
+/* ---- interning --------------------------------------------------------------------------- */
 
 static bool same_expr(const DimExpr *x, const DimExpr *y)
 {
@@ -95,23 +81,17 @@ static bool is_identifier(const char *s)
     return n != 0 && s[n] == '\0' && !(s[0] >= '0' && s[0] <= '9');
 }
 
-Dim dim_find(const DimTable *t, const char *name, size_t len)
-{
-    for (uint32_t i = 0; i < t->expr.len; i++) {
-        const DimExpr *e = &t->expr.at[i];
-        if (e->kind == DIM_SYMBOL && strlen(e->name) == len && memcmp(e->name, name, len) == 0) return -1 - (Dim)i;
-    }
-    return DIM_BAD;
-}
-
 Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi)
 {
     if (!is_identifier(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
     Dim known = dim_find(t, name, len);
     if (known != DIM_BAD) return dim_lo(t, known) == lo && dim_hi(t, known) == hi ? known : DIM_BAD;
-    return intern(t, &(DimExpr){.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi,
-                                .name = arena_copy(t->arena, name, len + 1)});
+    return intern(t, &(DimExpr){.kind = DIM_SYMBOL,
+                         .size = 1,
+                         .lo = lo,
+                         .hi = hi,
+                         .name = arena_copy(t->arena, name, len + 1)});
 }
 
 static Dim number(DimTable *t, int64_t v)
@@ -120,7 +100,8 @@ static Dim number(DimTable *t, int64_t v)
     return v >= 0 ? v : intern(t, &(DimExpr){.kind = DIM_NEGATIVE, .size = 1, .lo = v, .hi = v});
 }
 
-static bool product_bounds(int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, int64_t *lo, int64_t *hi)
+static bool product_bounds(
+    int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, int64_t *lo, int64_t *hi)
 {
     int64_t p[4];
     if (!multiply(alo, blo, &p[0]) || !multiply(alo, bhi, &p[1]) || !multiply(ahi, blo, &p[2]) ||
@@ -131,10 +112,7 @@ static bool product_bounds(int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, i
     return true;
 }
 
-static uint32_t size_of(const DimTable *t, Dim d)
-{
-    return d >= 0 ? 1 : expr_of(t, d)->size;
-}
+static uint32_t size_of(const DimTable *t, Dim d) { return d >= 0 ? 1 : expr_of(t, d)->size; }
 
 /* An expression with its bounds; the operands are canonical. */
 static Dim make(DimTable *t, DimKind kind, Dim a, Dim b)
@@ -142,7 +120,8 @@ static Dim make(DimTable *t, DimKind kind, Dim a, Dim b)
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
     uint32_t size = 1 + size_of(t, a) + size_of(t, b);
     if (size > MAX_SIZE) return DIM_BAD;
-    int64_t alo = dim_lo(t, a), ahi = dim_hi(t, a), blo = dim_lo(t, b), bhi = dim_hi(t, b), lo = alo, hi = ahi;
+    int64_t alo = dim_lo(t, a), ahi = dim_hi(t, a), blo = dim_lo(t, b), bhi = dim_hi(t, b),
+            lo = alo, hi = ahi;
     switch (kind) {
     case DIM_ADD:
         if (!add_to(&lo, blo) || !add_to(&hi, bhi)) return DIM_BAD;
@@ -154,19 +133,16 @@ static Dim make(DimTable *t, DimKind kind, Dim a, Dim b)
         lo = floor_div(alo, b);
         hi = floor_div(ahi, b);
         break;
-    default: /* MAX2 */
-        lo = MAX_OF(alo, blo);
-        hi = MAX_OF(ahi, bhi);
+    default: /* MAX2 */ lo = MAX_OF(alo, blo); hi = MAX_OF(ahi, bhi);
     }
-    return intern(t, &(DimExpr){.kind = (uint8_t)kind, .size = (uint16_t)size, .a = a, .b = b, .lo = lo, .hi = hi});
+    return intern(
+        t, &(DimExpr){
+               .kind = (uint8_t)kind, .size = (uint16_t)size, .a = a, .b = b, .lo = lo, .hi = hi});
 }
 
-/* ---- the canonical order --------------------------------------------------------------------------------- */
+/* ---- the canonical order ----------------------------------------------------------------- */
 
-static bool is_number(const DimTable *t, Dim d)
-{
-    return d >= 0 || is_kind(t, d, DIM_NEGATIVE);
-}
+static bool is_number(const DimTable *t, Dim d) { return d >= 0 || is_kind(t, d, DIM_NEGATIVE); }
 
 static uint32_t degree(const DimTable *t, Dim d)
 {
@@ -175,7 +151,8 @@ static uint32_t degree(const DimTable *t, Dim d)
     return n;
 }
 
-/* Total, and independent of the order in which expressions were made: higher degrees first, symbols by name, constants last. */
+/* Total, and independent of the order in which expressions were made: higher degrees first,
+ * symbols by name, constants last. */
 static int order(const DimTable *t, Dim x, Dim y)
 {
     if (x == y) return 0;
@@ -190,7 +167,7 @@ static int order(const DimTable *t, Dim x, Dim y)
     return by_a != 0 ? by_a : order(t, ex->b, ey->b);
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------- */
+/* ---- sums -------------------------------------------------------------------------------- */
 
 static void sum_term(const DimTable *t, Sum *s, int64_t coef, Dim mono)
 {
@@ -241,7 +218,8 @@ static Dim sum_dim(DimTable *t, const Sum *s)
     if (s->n == 0) return number(t, s->c);
     Dim d = DIM_BAD;
     for (uint32_t i = 0; i < s->n; i++) {
-        Dim term = s->t[i].coef == 1 ? s->t[i].mono : make(t, DIM_MUL, s->t[i].mono, number(t, s->t[i].coef));
+        Dim term = s->t[i].coef == 1 ? s->t[i].mono
+                                     : make(t, DIM_MUL, s->t[i].mono, number(t, s->t[i].coef));
         d = i == 0 ? term : make(t, DIM_ADD, d, term);
     }
     return s->c == 0 ? d : make(t, DIM_ADD, d, number(t, s->c));
@@ -252,8 +230,8 @@ static bool sum_bounds(const DimTable *t, const Sum *s, int64_t *lo, int64_t *hi
     *lo = *hi = s->c;
     for (uint32_t i = 0; i < s->n; i++) {
         int64_t k = s->t[i].coef, l, h;
-        if (!product_bounds(k, k, dim_lo(t, s->t[i].mono), dim_hi(t, s->t[i].mono), &l, &h) || !add_to(lo, l) ||
-            !add_to(hi, h))
+        if (!product_bounds(k, k, dim_lo(t, s->t[i].mono), dim_hi(t, s->t[i].mono), &l, &h) ||
+            !add_to(lo, l) || !add_to(hi, h))
             return false;
     }
     return !s->bad;
@@ -285,7 +263,7 @@ Dim dim_sub(DimTable *t, Dim a, Dim b)
     return checked(t, sum_dim(t, &s));
 }
 
-/* ---- products ---------------------------------------------------------------------------------------------- */
+/* ---- products ---------------------------------------------------------------------------- */
 
 static uint32_t atoms_of(const DimTable *t, Dim mono, Dim *atom)
 {
@@ -351,7 +329,7 @@ Dim dim_mul(DimTable *t, Dim a, Dim b)
     return checked(t, sum_dim(t, &s));
 }
 
-/* ---- floor division, maximum, exact division ----------------------------------------------------------------- */
+/* ---- floor division, maximum, exact division --------------------------------------------- */
 
 static int64_t gcd(int64_t a, int64_t b)
 {
@@ -363,7 +341,7 @@ static int64_t gcd(int64_t a, int64_t b)
     return a < 0 ? -a : a;
 }
 
-/* Splits x = by * q + r with small coefficients in r, then takes out what r and by have in common. */
+/* Splits x = by * q + r with small coefficients in r, then divides out what r and by share. */
 static void split(const Sum *x, int64_t *by, Sum *q, Sum *r)
 {
     q->c = floor_div(x->c, *by);
@@ -402,7 +380,8 @@ static Dim quotient(DimTable *t, const Sum *x, int64_t by)
     if (!sum_bounds(t, &r, &lo, &hi)) return DIM_BAD;
     if (lo < 0) { /* the numerator of an expression is never negative */
         int64_t up = -floor_div(lo, by);
-        if (!add_to(&r.c, up * by) || !add_to(&q.c, -up) || !add_to(&lo, up * by) || !add_to(&hi, up * by))
+        if (!add_to(&r.c, up * by) || !add_to(&q.c, -up) || !add_to(&lo, up * by) ||
+            !add_to(&hi, up * by))
             return DIM_BAD;
     }
     if (lo / by == hi / by)
@@ -431,11 +410,13 @@ static bool dominates(const DimTable *t, Dim a, Dim b)
     return sum_bounds(t, &s, &lo, &hi) && lo >= 0;
 }
 
-/* Adds d's operands, if it is a maximum, or d itself to the sorted list of those that none dominates. */
+/* Adds d's operands, if it is a maximum, or d itself to the sorted list of those that none
+ * dominates. */
 static bool add_candidate(const DimTable *t, Dim *list, uint32_t *n, Dim d)
 {
     if (is_kind(t, d, DIM_MAX2))
-        return add_candidate(t, list, n, expr_of(t, d)->a) && add_candidate(t, list, n, expr_of(t, d)->b);
+        return add_candidate(t, list, n, expr_of(t, d)->a) &&
+               add_candidate(t, list, n, expr_of(t, d)->b);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < *n; i++)
         if (dominates(t, list[i], d)) return true;
@@ -489,7 +470,9 @@ bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *out)
     Term lead = by.n != 0 ? by.t[0] : (Term){by.c, 0};
     for (int step = 0; step < MAX_TERMS && (rest.n != 0 || rest.c != 0); step++) {
         Term top = rest.n != 0 ? rest.t[0] : (Term){rest.c, 0};
-        Dim m = lead.mono == 0 ? top.mono : top.mono == 0 ? DIM_BAD : mono_over(t, top.mono, lead.mono);
+        Dim m = lead.mono == 0  ? top.mono
+                : top.mono == 0 ? DIM_BAD
+                                : mono_over(t, top.mono, lead.mono);
         if (m == DIM_BAD || top.coef % lead.coef != 0) return false;
         int64_t k = top.coef / lead.coef;
         if (m == 0)
@@ -502,19 +485,4 @@ bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *out)
     if (rest.n != 0 || rest.c != 0) return false;
     *out = checked(t, sum_dim(t, &q));
     return *out != DIM_BAD;
-}
-
-int64_t dim_eval(const DimTable *t, Dim d, const int64_t *symbol)
-{
-    if (d >= 0 || d == DIM_BAD) return d;
-    const DimExpr *e = expr_of(t, d);
-    if (e->kind == DIM_SYMBOL) return symbol[-1 - d];
-    if (e->kind == DIM_NEGATIVE) return e->lo;
-    int64_t a = dim_eval(t, e->a, symbol), b = dim_eval(t, e->b, symbol);
-    switch ((DimKind)e->kind) {
-    case DIM_ADD: return a + b;
-    case DIM_MUL: return a * b;
-    case DIM_FLOORDIV: return floor_div(a, b);
-    default: return MAX_OF(a, b);
-    }
 }

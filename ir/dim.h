@@ -1,5 +1,6 @@
-/* dim: sizes of axes. A Dim >= 0 is that size; a Dim < 0 names an expression in a DimTable, canonical, so that equal Dims are
- * equal sizes. Eager code meets constants only and needs no table. Relies on base. Never knows tensors. */
+/* dim: sizes of axes. A Dim >= 0 is that size; a Dim < 0 names an expression in a DimTable,
+ * canonical, so that equal Dims are equal sizes. Eager code meets constants only and needs no
+ * table. Relies on base. Never knows tensors. */
 #ifndef KILN_IR_DIM_H
 #define KILN_IR_DIM_H
 
@@ -9,8 +10,8 @@ typedef int64_t Dim;
 #define DIM_MAX ((Dim)1 << 48)          /* no axis, offset or element count beyond this */
 #define DIM_BAD INT64_MIN               /* overflow, or a result that could be negative */
 
-/* Inside expressions only: DIM_NEGATIVE is the number lo == hi < 0. A FLOORDIV's a is never negative and its b is a constant, so
- * truncating division is right. */
+/* Inside expressions only: DIM_NEGATIVE is the number lo == hi < 0. A FLOORDIV's a is never
+ * negative and its b is a constant, so truncating division is right. */
 typedef enum DimKind { DIM_SYMBOL, DIM_ADD, DIM_MUL, DIM_FLOORDIV, DIM_MAX2, DIM_NEGATIVE } DimKind;
 
 typedef struct DimExpr {
@@ -28,14 +29,15 @@ typedef struct DimTable {
 } DimTable;
 
 void dim_table_init(DimTable *t, Arena *arena);
-/* Same name: same Dim. DIM_BAD if the name is no C identifier, the bounds are not 0 <= lo <= hi <= DIM_MAX, or the name is
- * known with other bounds. The name is copied. */
+/* Same name: same Dim. DIM_BAD if the name is no C identifier, the bounds are not 0 <= lo <= hi <=
+ * DIM_MAX, or the name is known with other bounds. The name is copied. */
 Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi);
 Dim dim_find(const DimTable *t, const char *name, size_t len); /* the symbol of that name, DIM_BAD if there is none */
 
-/* Arithmetic folds and sorts sums and products into one canonical order. Constants need no table (t may be NULL then).
- * Overflow past DIM_MAX (of the upper bound) and expressions beyond a few hundred terms give DIM_BAD, which every operation passes on. dim_sub may pass through negative terms inside a sum
- * (N - 1); a sum that can only be negative is DIM_BAD. */
+/* Arithmetic folds and sorts sums and products into one canonical order. Constants need no table
+ * (t may be NULL then). Overflow past DIM_MAX (of the upper bound) and expressions beyond a few
+ * hundred terms give DIM_BAD, which every operation passes on. dim_sub may pass through negative
+ * terms inside a sum (N - 1); a sum that can only be negative is DIM_BAD. */
 Dim dim_add(DimTable *t, Dim a, Dim b);
 Dim dim_sub(DimTable *t, Dim a, Dim b);
 Dim dim_mul(DimTable *t, Dim a, Dim b);
@@ -47,7 +49,8 @@ int64_t dim_lo(const DimTable *t, Dim d); /* bounds; a constant's own value */
 int64_t dim_hi(const DimTable *t, Dim d);
 bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *quotient); /* whole == part * quotient provably */
 
-/* The value for given symbol values (indexed by position in the table; only symbols' entries are read). */
+/* The value for given symbol values (indexed by position in the table; only symbols' entries are
+ * read). */
 int64_t dim_eval(const DimTable *t, Dim d, const int64_t *symbol);
 
 static inline bool dim_valid(const DimTable *t, Dim d) /* a constant in range, or an expression of t */
@@ -55,10 +58,11 @@ static inline bool dim_valid(const DimTable *t, Dim d) /* a constant in range, o
     return d >= 0 ? d <= DIM_MAX : d != DIM_BAD && t != NULL && (uint64_t)(-1 - d) < t->expr.len;
 }
 
-/* Prints as N, 4*N, (N+1)/2, max(N,4) ...; buf gets at most cap bytes, terminated. Returns the whole text's length. */
+/* Prints as N, 4*N, (N+1)/2, max(N,4) ...; buf gets at most cap bytes, terminated. Returns the
+ * whole text's length. */
 size_t dim_print(const DimTable *t, Dim d, char *buf, size_t cap);
-/* The same text back, symbols known to t only. Stops at the first byte that does not continue it (*used bytes were read);
- * DIM_BAD on a mistake there. t may be NULL if only numbers are expected. */
+/* The same text back, symbols known to t only. Stops at the first byte that does not continue it
+ * (*used bytes were read); DIM_BAD on a mistake there. t may be NULL if only numbers are expected. */
 Dim dim_parse(DimTable *t, const char *text, size_t len, size_t *used);
 
 #endif

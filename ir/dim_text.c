@@ -1,12 +1,12 @@
-/* dim_text: sizes as text and back. Relies on dim.h. Never makes an expression except through its arithmetic, so what was parsed
- * is canonical. */
+/* dim_text: sizes as text and back, and their values. Relies on dim.h. Never makes an expression
+ * except through its arithmetic, so what was parsed is canonical. */
 #include "dim.h"
 
 #include <stdio.h>
 
 #define MAX_DEPTH 64
 
-/* ---- printing ---------------------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------------- */
 
 typedef struct Out {
     const DimTable *t;
@@ -27,10 +27,7 @@ static void put_number(Out *o, int64_t v)
     put(o, text);
 }
 
-static const DimExpr *expr_of(const Out *o, Dim d)
-{
-    return &o->t->expr.at[-1 - d];
-}
+static const DimExpr *expr_of(const Out *o, Dim d) { return &o->t->expr.at[-1 - d]; }
 
 static void put_sum(Out *o, Dim d);
 
@@ -110,7 +107,7 @@ size_t dim_print(const DimTable *t, Dim d, char *buf, size_t cap)
     return o.len;
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------------- */
+/* ---- parsing ----------------------------------------------------------------------------- */
 
 typedef struct In {
     DimTable *t;
@@ -119,10 +116,7 @@ typedef struct In {
     int depth;
 } In;
 
-static char peek(const In *in)
-{
-    return in->at < in->len ? in->text[in->at] : '\0';
-}
+static char peek(const In *in) { return in->at < in->len ? in->text[in->at] : '\0'; }
 
 static bool take(In *in, char c)
 {
@@ -131,10 +125,7 @@ static bool take(In *in, char c)
     return true;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static bool is_letter(char c)
 {
@@ -184,7 +175,8 @@ static Dim parse_term(In *in)
     return d;
 }
 
-/* What is added and what is taken away are gathered apart, since a size on the way may not be negative. */
+/* What is added and what is taken away are gathered apart, since a size on the way may not be
+ * negative. */
 static Dim parse_sum(In *in)
 {
     if (in->depth == MAX_DEPTH) return DIM_BAD;
@@ -209,4 +201,31 @@ Dim dim_parse(DimTable *t, const char *text, size_t len, size_t *used)
     Dim d = parse_sum(&in);
     *used = in.at;
     return d;
+}
+
+/* ---- values ------------------------------------------------------------------------------ */
+
+Dim dim_find(const DimTable *t, const char *name, size_t len)
+{
+    for (uint32_t i = 0; i < t->expr.len; i++) {
+        const DimExpr *e = &t->expr.at[i];
+        if (e->kind == DIM_SYMBOL && strlen(e->name) == len && memcmp(e->name, name, len) == 0)
+            return -1 - (Dim)i;
+    }
+    return DIM_BAD;
+}
+
+int64_t dim_eval(const DimTable *t, Dim d, const int64_t *symbol)
+{
+    if (d >= 0 || d == DIM_BAD) return d;
+    const DimExpr *e = &t->expr.at[-1 - d];
+    if (e->kind == DIM_SYMBOL) return symbol[-1 - d];
+    if (e->kind == DIM_NEGATIVE) return e->lo;
+    int64_t a = dim_eval(t, e->a, symbol), b = dim_eval(t, e->b, symbol);
+    switch ((DimKind)e->kind) {
+    case DIM_ADD: return a + b;
+    case DIM_MUL: return a * b;
+    case DIM_FLOORDIV: return a / b;
+    default: return MAX_OF(a, b);
+    }
 }

@@ -1,6 +1,7 @@
-/* grad_tok: gradient columns of ops.def as initialisers of GradTok, in prefix order: MUL(G, Y) is "{op mul}, {g}, {y}". Included right
- * before an expansion of ops.def and undone by grad_undef.h right after it, for its names are short: no include guard.
- * Relies on op.h. A new op in a gradient column needs its line here and there. */
+/* grad_tok: gradient columns of ops.def as initialisers of GradTok, in prefix order: MUL(G, Y) is
+ * "{op mul}, {g}, {y}". Included right before an expansion of ops.def and undone by grad_undef.h
+ * right after it, for its names are short: no include guard. Relies on op.h. A new op in a
+ * gradient column needs its line here and there. */
 #define TOK_(name) { GK_OP, OP_##name, 0 }
 
 #define G { GK_G, 0, 0 }

@@ -1,5 +1,6 @@
-/* graph: building the SSA graph, and facts about types. Relies on graph.h, infer. Only appends: an operand that exists already is
- * never returned in place of a new node, since a tensor handle is an identity. */
+/* graph: building the SSA graph, and facts about types. Relies on graph.h, infer. Only appends: an
+ * operand that exists already is never returned in place of a new node, since a tensor handle is
+ * an identity. */
 #include "infer.h"
 
 static const Attr no_attr = {0};
@@ -32,21 +33,27 @@ static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
     return copy;
 }
 
-Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,
-                         uint32_t nout, Loc loc)
+Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, const Type *out, uint32_t nout, Loc loc)
 {
     CHECK(nin <= UINT16_MAX && nout >= 1 && nout <= MAX_RESULTS);
     Arena *a = g->module->arena;
     Value first = g->value.len;
-    const Node n = {.op = (uint16_t)op, .nin = (uint16_t)nin, .nout = (uint16_t)nout, .loc = loc, .out = first,
-                    .in = arena_copy(a, in, nin * sizeof *in), .attr = copy_attr(a, attr, nattr)};
+    const Node n = {.op = (uint16_t)op,
+        .nin = (uint16_t)nin,
+        .nout = (uint16_t)nout,
+        .loc = loc,
+        .out = first,
+        .in = arena_copy(a, in, nin * sizeof *in),
+        .attr = copy_attr(a, attr, nattr)};
     for (uint32_t i = 0; i < nout; i++)
         *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
     *VEC_PUSH(a, &g->node) = n;
     return first;
 }
 
-Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st)
+Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, Loc loc, Status *st)
 {
     Type out[MAX_RESULTS];
     uint32_t nout;
@@ -62,16 +69,14 @@ Value graph_param(Graph *g, const Type *type, Loc loc)
     return v;
 }
 
-void graph_result(Graph *g, Value v)
-{
-    *VEC_PUSH(g->module->arena, &g->result) = v;
-}
+void graph_result(Graph *g, Value v) { *VEC_PUSH(g->module->arena, &g->result) = v; }
 
-/* ---- types ---------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------- */
 
 bool type_equal(const Type *a, const Type *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
 }
 
 Dim type_elements(DimTable *t, const Type *type)

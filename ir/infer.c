@@ -1,12 +1,12 @@
-/* infer: checks operands and attributes and finds result types; elementwise ops by their rows, the others through their rules.
- * Relies on graph, rules. Never guesses that two sizes are equal. */
+/* infer: checks operands and attributes and finds result types; elementwise ops by their rows, the
+ * others through their rules. Relies on graph, rules. Never guesses that two sizes are equal. */
 #include "rules.h"
 
 #include <stdio.h>
 
 #define MAX_ATTRS 64
 
-/* ---- errors ------------------------------------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------------------ */
 
 bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
 {
@@ -18,25 +18,28 @@ bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
     size_t len = 0;
     for (uint32_t i = 0; i < inf->nin && len < sizeof types; i++) {
         len += (size_t)snprintf(types + len, sizeof types - len, i == 0 ? ": " : " x ");
-        if (len < sizeof types) len += type_print(rule_dims(inf), inf->in[i], types + len, sizeof types - len);
+        if (len < sizeof types)
+            len += type_print(rule_dims(inf), inf->in[i], types + len, sizeof types - len);
     }
     if (len >= sizeof types) memcpy(types + sizeof types - 4, "...", 4);
     return status_fail(inf->st, code, "%s: %s%s", op_def[inf->op].name, reason, types);
 }
 
-/* ---- what rules share ---------------------------------------------------------------------------------------- */
+/* ---- what rules share -------------------------------------------------------------------- */
 
 bool rule_axis(Infer *inf, int64_t axis, uint32_t rank)
 {
     if (axis >= 0 && axis < rank) return true;
-    return infer_fail(inf, ST_VALUE, "axis %lld is out of range for rank %u", (long long)axis, rank);
+    return infer_fail(
+        inf, ST_VALUE, "axis %lld is out of range for rank %u", (long long)axis, rank);
 }
 
 bool rule_axes(Infer *inf, uint32_t rank)
 {
     for (uint32_t i = 0; i < inf->nattr; i++) {
         if (!rule_axis(inf, inf->attr[i], rank)) return false;
-        if (i != 0 && inf->attr[i] <= inf->attr[i - 1]) return infer_fail(inf, ST_VALUE, "axes must be ascending");
+        if (i != 0 && inf->attr[i] <= inf->attr[i - 1])
+            return infer_fail(inf, ST_VALUE, "axes must be ascending");
     }
     return true;
 }
@@ -55,7 +58,8 @@ static const char *domain_name(char domain)
 bool rule_domain(Infer *inf, uint32_t operand, char domain)
 {
     DType t = inf->in[operand]->dtype;
-    if (domain == 'F' ? dtype_is_float(t) : domain == 'I' ? dtype_is_int(t) : t != DT_bool) return true;
+    if (domain == 'F' ? dtype_is_float(t) : domain == 'I' ? dtype_is_int(t) : t != DT_bool)
+        return true;
     return infer_fail(inf, ST_DTYPE, "needs %s", domain_name(domain));
 }
 
@@ -97,7 +101,7 @@ bool shape_broadcast(DimTable *t, const Type *a, const Type *b, Type *out)
     return true;
 }
 
-/* ---- elementwise ------------------------------------------------------------------------------------------------ */
+/* ---- elementwise ------------------------------------------------------------------------- */
 
 static bool elementwise(Infer *inf)
 {
@@ -105,19 +109,22 @@ static bool elementwise(Infer *inf)
     const Type *last = inf->in[inf->nin - 1];
     uint32_t first = inf->nin == 3; /* of the operands that share the result's type */
     if (inf->nattr != 0) return infer_fail(inf, ST_VALUE, "takes no attributes");
-    if (first == 1 && inf->in[0]->dtype != DT_bool) return infer_fail(inf, ST_DTYPE, "the condition must be bool");
+    if (first == 1 && inf->in[0]->dtype != DT_bool)
+        return infer_fail(inf, ST_DTYPE, "the condition must be bool");
     for (uint32_t i = first; i + 1 < inf->nin; i++)
         if (inf->in[i]->dtype != last->dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
     for (uint32_t i = 0; i + 1 < inf->nin; i++)
-        if (inf->in[i]->rank != last->rank || memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
+        if (inf->in[i]->rank != last->rank ||
+            memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
             return infer_fail(inf, ST_SHAPE, "shapes differ");
-    if (!op_domain_has(inf->op, last->dtype)) return infer_fail(inf, ST_DTYPE, "needs %s", domain_name(def->domain));
+    if (!op_domain_has(inf->op, last->dtype))
+        return infer_fail(inf, ST_DTYPE, "needs %s", domain_name(def->domain));
     rule_result(inf, last);
     if (def->flags & OPF_TO_BOOL) inf->out[0].dtype = DT_bool;
     return true;
 }
 
-/* ---- structured ---------------------------------------------------------------------------------------------------- */
+/* ---- structured -------------------------------------------------------------------------- */
 
 static bool attr_ok(const Infer *inf, char letter, int64_t v)
 {
@@ -137,7 +144,8 @@ static bool attrs_ok(Infer *inf)
     while (schema[fixed] >= 'a') fixed++;
     bool list = schema[fixed] != '\0';
     if (inf->nattr > MAX_ATTRS || (list ? inf->nattr < fixed : inf->nattr != fixed))
-        return infer_fail(inf, ST_VALUE, "takes %s%u attributes, not %u", list ? "at least " : "", fixed, inf->nattr);
+        return infer_fail(inf, ST_VALUE, "takes %s%u attributes, not %u", list ? "at least " : "",
+            fixed, inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
         if (!attr_ok(inf, schema[MIN_OF(i, fixed)], inf->attr[i]))
             return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
@@ -150,41 +158,54 @@ static bool results_ok(Infer *inf)
     for (uint32_t i = 0; i < inf->nout; i++) {
         const Type *out = &inf->out[i];
         for (uint32_t k = 0; k < out->rank; k++) {
-            if (!dim_valid(t, out->dim[k])) return infer_fail(inf, ST_SHAPE, "the result is too large");
+            if (!dim_valid(t, out->dim[k]))
+                return infer_fail(inf, ST_SHAPE, "the result is too large");
             if (dim_lo(t, out->dim[k]) >= 0) continue;
             char text[64];
             dim_print(t, out->dim[k], text, sizeof text);
             return infer_fail(inf, ST_SHAPE, "the result's size %s may be negative", text);
         }
-        if (type_elements(t, out) == DIM_BAD) return infer_fail(inf, ST_SHAPE, "the result is too large");
+        if (type_elements(t, out) == DIM_BAD)
+            return infer_fail(inf, ST_SHAPE, "the result is too large");
     }
     return true;
 }
 
 bool infer_types(Infer *inf)
 {
-    if (inf->op <= OP_none || inf->op >= OP_COUNT) return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
+    if (inf->op <= OP_none || inf->op >= OP_COUNT)
+        return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
     const OpDef *def = &op_def[inf->op];
     inf->nout = 0;
     if (def->nin >= 0 && inf->nin != (uint32_t)def->nin)
         return infer_fail(inf, ST_VALUE, "takes %d operands, not %u", def->nin, inf->nin);
-    if (inf->nin > UINT16_MAX) return status_fail(inf->st, ST_VALUE, "%s: too many operands: %u", def->name, inf->nin);
+    if (inf->nin > UINT16_MAX)
+        return status_fail(inf->st, ST_VALUE, "%s: too many operands: %u", def->name, inf->nin);
     if (def->flags & OPF_ELEMENTWISE) return elementwise(inf);
     return attrs_ok(inf) && def->infer(inf) && results_ok(inf);
 }
 
-bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Type *out, uint32_t *nout,
-                Status *st)
+bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, Type *out, uint32_t *nout, Status *st)
 {
     const Type *few[16], **types = few;
     if (nin > COUNT_OF(few)) types = ARENA_ARRAY(g->module->arena, const Type *, nin);
     for (uint32_t i = 0; i < nin; i++) {
         if (in[i] == 0 || in[i] >= g->value.len)
-            return status_fail(st, ST_INTERNAL, "%s: operand %u is no value of graph %s", op_def[op].name, i, g->name);
+            return status_fail(st, ST_INTERNAL, "%s: operand %u is no value of graph %s",
+                op_def[op].name, i, g->name);
         types[i] = graph_type(g, in[i]);
     }
-    Infer inf = {.module = g->module, .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .st = st,
-                 .graph = g, .value = in};
+    Infer inf = {.module = g->module,
+        .op = op,
+        .in = types,
+        .nin = nin,
+        .attr = attr,
+        .nattr = nattr,
+        .out = out,
+        .st = st,
+        .graph = g,
+        .value = in};
     if (!infer_types(&inf)) return false;
     *nout = inf.nout;
     return true;

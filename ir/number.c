@@ -1,5 +1,5 @@
-/* number: scalar attributes as text and back. Relies on text.h and the C library's conversions, whose decimal point it makes
- * independent of the locale. */
+/* number: scalar attributes as text and back. Relies on text.h and the C library's conversions,
+ * whose decimal point it makes independent of the locale. */
 #include "text.h"
 
 #include <locale.h>
@@ -57,7 +57,9 @@ static bool is_text(const char *text, size_t len, const char *s)
 
 static bool parse_float(DType t, const char *text, size_t len, int64_t *v)
 {
-    double named = is_text(text, len, "nan") ? (double)NAN : is_text(text, len, "inf") ? HUGE_VAL : -HUGE_VAL;
+    double named = is_text(text, len, "nan")   ? (double)NAN
+                   : is_text(text, len, "inf") ? HUGE_VAL
+                                               : -HUGE_VAL;
     if (named > 0 || named != named || is_text(text, len, "-inf")) {
         *v = attr_of_f64(named);
         return true;
@@ -81,7 +83,8 @@ static bool parse_int(DType t, const char *text, size_t len, int64_t *v)
     for (size_t i = negative; i < len; i++) {
         if (text[i] < '0' || text[i] > '9') return false;
         if (__builtin_mul_overflow(magnitude, 10u, &magnitude) ||
-            __builtin_add_overflow(magnitude, (unsigned)(text[i] - '0'), &magnitude) || magnitude > most)
+            __builtin_add_overflow(magnitude, (unsigned)(text[i] - '0'), &magnitude) ||
+            magnitude > most)
             return false;
     }
     *v = (int64_t)(negative ? 0 - magnitude : magnitude);

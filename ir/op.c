@@ -1,11 +1,11 @@
-/* op: the table of what each op is, expanded from ops.def: values, gradients, then the rows that point at them.
- * Relies on op.h and the token headers. Never knows what a rule does. */
+/* op: the table of what each op is, expanded from ops.def: values, gradients, then the rows that
+ * point at them. Relies on op.h and the token headers. Never knows what a rule does. */
 #include "op.h"
 
 /* Not every row has every column. */
 #define COLUMN(type, name) static const __attribute__((unused)) type name[]
 
-/* ---- values: scalar algebra ------------------------------------------------------------------------- */
+/* ---- values: scalar algebra -------------------------------------------------------------- */
 #include "scalar_tok.h"
 #define NONE { P_NONE, DT_NONE, 0, 0 }
 #define END_ { P_END, DT_NONE, 0, 0 }
@@ -26,7 +26,7 @@
 #undef END_
 #include "scalar_undef.h"
 
-/* ---- gradients: graph ops ----------------------------------------------------------------------------- */
+/* ---- gradients: graph ops ---------------------------------------------------------------- */
 #include "grad_tok.h"
 #define END_ { GK_END, 0, 0 }
 #define GRAD(name) COLUMN(GradTok, name)
@@ -47,7 +47,7 @@
 #undef END_
 #include "grad_undef.h"
 
-/* ---- rules of structured ops ---------------------------------------------------------------------------- */
+/* ---- rules of structured ops ------------------------------------------------------------- */
 #define UNARY(...)
 #define BINARY(...)
 #define TERNARY(...)
@@ -60,9 +60,10 @@
 #undef TERNARY
 #undef OP
 
-/* ---- the rows ---------------------------------------------------------------------------------------------- */
+/* ---- the rows ---------------------------------------------------------------------------- */
 
-/* NULL where a column says NONE: IF_NONE makes the second argument NULL, anything else leaves the array there. */
+/* NULL where a column says NONE: IS_NONE makes the second argument NULL, anything else leaves the
+ * array there. */
 #define IS_NONE ~, NULL
 #define SECOND_(a, b, ...) b
 #define SECOND(...) SECOND_(__VA_ARGS__, ~)

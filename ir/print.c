@@ -1,5 +1,6 @@
-/* print: the graph as text (docs/ir.md). Values are numbered anew, parameters first, so that equal graphs give equal text.
- * Relies on text.h. Never fails halfway: a lost allocation is remembered in the text. */
+/* print: the graph as text (docs/ir.md). Values are numbered anew, parameters first, so that equal
+ * graphs give equal text. Relies on text.h. Never fails halfway: a lost allocation is remembered
+ * in the text. */
 #include "text.h"
 
 #include <inttypes.h>
@@ -10,10 +11,7 @@ typedef struct Printer {
     uint32_t *number; /* per value of the graph at hand */
 } Printer;
 
-static void put(Printer *p, const char *s)
-{
-    text_add(p->out, s, strlen(s));
-}
+static void put(Printer *p, const char *s) { text_add(p->out, s, strlen(s)); }
 
 static void put_dim(Printer *p, Dim d)
 {
@@ -42,7 +40,8 @@ static void put_type(Printer *p, const Type *t)
 
 static void put_values(Printer *p, const Value *v, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) text_printf(p->out, "%s%%%u", i == 0 ? "" : ", ", p->number[v[i]]);
+    for (uint32_t i = 0; i < n; i++)
+        text_printf(p->out, "%s%%%u", i == 0 ? "" : ", ", p->number[v[i]]);
 }
 
 static bool is_bare(const char *name)
@@ -112,7 +111,8 @@ static void put_attrs(Printer *p, const Graph *g, const Node *n)
 static void put_node(Printer *p, const Graph *g, const Node *n)
 {
     put(p, "  ");
-    for (uint32_t i = 0; i < n->nout; i++) put_values(p, &(Value){n->out + i}, 1), put(p, i + 1u < n->nout ? ", " : " = ");
+    for (uint32_t i = 0; i < n->nout; i++)
+        put_values(p, &(Value){n->out + i}, 1), put(p, i + 1u < n->nout ? ", " : " = ");
     put(p, op_def[n->op].name);
     put(p, "(");
     put_values(p, n->in, n->nin);
@@ -167,7 +167,8 @@ void module_print(Text *out, const Module *m)
     for (uint32_t i = 0; i < m->dims.expr.len; i++) {
         const DimExpr *e = &m->dims.expr.at[i];
         if (e->kind != DIM_SYMBOL) continue;
-        text_printf(out, "%s%s in [%" PRId64 ",%" PRId64 "]", any ? ", " : "\n  dims ", e->name, e->lo, e->hi);
+        text_printf(out, "%s%s in [%" PRId64 ",%" PRId64 "]", any ? ", " : "\n  dims ", e->name,
+            e->lo, e->hi);
         any = true;
     }
     put(&p, any ? "\n}\n" : "}\n");

@@ -1,10 +1,11 @@
-/* rules_move: result types of the ops that only move elements: reshape transpose broadcast slice flip pad concat leaf.
- * Relies on rules. */
+/* rules_move: result types of the ops that only move elements: reshape transpose broadcast slice
+ * flip pad concat leaf. Relies on rules. */
 #include "rules.h"
 
 bool infer_leaf(Infer *inf)
 {
-    if (inf->attr[0] != 0 && inf->attr[0] != 1) return infer_fail(inf, ST_VALUE, "the attribute is 0 or 1");
+    if (inf->attr[0] != 0 && inf->attr[0] != 1)
+        return infer_fail(inf, ST_VALUE, "the attribute is 0 or 1");
     return rule_result(inf, inf->in[0]);
 }
 
@@ -27,13 +28,15 @@ bool infer_reshape(Infer *inf)
 bool infer_transpose(Infer *inf)
 {
     const Type *x = inf->in[0];
-    if (inf->nattr != x->rank) return infer_fail(inf, ST_VALUE, "%u axes given for rank %u", inf->nattr, x->rank);
+    if (inf->nattr != x->rank)
+        return infer_fail(inf, ST_VALUE, "%u axes given for rank %u", inf->nattr, x->rank);
     Type out = *x;
     uint32_t seen = 0;
     for (uint32_t i = 0; i < x->rank; i++) {
         int64_t from = inf->attr[i];
         if (!rule_axis(inf, from, x->rank)) return false;
-        if (seen >> from & 1) return infer_fail(inf, ST_VALUE, "axis %lld comes twice", (long long)from);
+        if (seen >> from & 1)
+            return infer_fail(inf, ST_VALUE, "axis %lld comes twice", (long long)from);
         seen |= 1u << from;
         out.dim[i] = x->dim[from];
     }
@@ -47,7 +50,8 @@ bool infer_broadcast(Infer *inf)
     if (!rule_shape(inf, 0, x->dtype, &to)) return false;
     if (to.rank < x->rank) return fail_to(inf, "cannot become", &to);
     for (uint32_t i = 0; i < x->rank; i++)
-        if (x->dim[i] != 1 && x->dim[i] != to.dim[to.rank - x->rank + i]) return fail_to(inf, "cannot become", &to);
+        if (x->dim[i] != 1 && x->dim[i] != to.dim[to.rank - x->rank + i])
+            return fail_to(inf, "cannot become", &to);
     return rule_result(inf, &to);
 }
 
@@ -63,17 +67,21 @@ bool infer_slice(Infer *inf)
 {
     const Type *x = inf->in[0];
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 3u * x->rank) return infer_fail(inf, ST_VALUE, "%u numbers given, 3 per axis needed", inf->nattr);
+    if (inf->nattr != 3u * x->rank)
+        return infer_fail(inf, ST_VALUE, "%u numbers given, 3 per axis needed", inf->nattr);
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
         Dim first = inf->attr[3 * i], size = inf->attr[3 * i + 1], step = inf->attr[3 * i + 2];
-        if (step < 1) return infer_fail(inf, ST_VALUE, "the step of axis %u must be a number of at least 1", i);
+        if (step < 1)
+            return infer_fail(
+                inf, ST_VALUE, "the step of axis %u must be a number of at least 1", i);
         if (dim_lo(t, first) < 0 || !slice_fits(t, x->dim[i], first, size, step)) {
             char a[64], b[64];
             dim_print(t, first, a, sizeof a);
             dim_print(t, size, b, sizeof b);
-            return infer_fail(inf, ST_VALUE, "%s from %s in steps of %lld does not provably lie within axis %u", b, a,
-                              (long long)step, i);
+            return infer_fail(inf, ST_VALUE,
+                "%s from %s in steps of %lld does not provably lie within axis %u", b, a,
+                (long long)step, i);
         }
         out.dim[i] = size;
     }
@@ -89,7 +97,8 @@ bool infer_pad(Infer *inf)
 {
     const Type *x = inf->in[0];
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 1 + 2u * x->rank) return infer_fail(inf, ST_VALUE, "%u sizes given, 2 per axis needed", inf->nattr - 1);
+    if (inf->nattr != 1 + 2u * x->rank)
+        return infer_fail(inf, ST_VALUE, "%u sizes given, 2 per axis needed", inf->nattr - 1);
     if (!rule_scalar(inf, (DType)x->dtype, inf->attr[0])) return false;
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
@@ -112,7 +121,8 @@ bool infer_concat(Infer *inf)
         if (x->dtype != out.dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
         if (x->rank != out.rank) return infer_fail(inf, ST_SHAPE, "ranks differ");
         for (uint32_t k = 0; k < out.rank; k++)
-            if (k != axis && x->dim[k] != out.dim[k]) return infer_fail(inf, ST_SHAPE, "sizes of axis %u differ", k);
+            if (k != axis && x->dim[k] != out.dim[k])
+                return infer_fail(inf, ST_SHAPE, "sizes of axis %u differ", k);
         out.dim[axis] = dim_add(rule_dims(inf), out.dim[axis], x->dim[axis]);
     }
     return rule_result(inf, &out);

@@ -19,34 +19,20 @@ static bool not_empty(Infer *inf)
 {
     for (uint32_t i = 0; i < inf->nattr; i++)
         if (dim_lo(rule_dims(inf), inf->in[0]->dim[inf->attr[i]]) < 1)
-            return infer_fail(inf, ST_SHAPE, "axis %lld is, or may be, empty", (long long)inf->attr[i]);
+            return infer_fail(
+                inf, ST_SHAPE, "axis %lld is, or may be, empty", (long long)inf->attr[i]);
     return true;
 }
 
-bool infer_sum(Infer *inf)
-{
-    return rule_domain(inf, 0, 'N') && reduced(inf);
-}
+bool infer_sum(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
 
-bool infer_prod(Infer *inf)
-{
-    return rule_domain(inf, 0, 'N') && reduced(inf);
-}
+bool infer_prod(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
 
-bool infer_sum_in_order(Infer *inf)
-{
-    return rule_domain(inf, 0, 'N') && reduced(inf);
-}
+bool infer_sum_in_order(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
 
-bool infer_reduce_max(Infer *inf)
-{
-    return reduced(inf) && not_empty(inf);
-}
+bool infer_reduce_max(Infer *inf) { return reduced(inf) && not_empty(inf); }
 
-bool infer_reduce_min(Infer *inf)
-{
-    return reduced(inf) && not_empty(inf);
-}
+bool infer_reduce_min(Infer *inf) { return reduced(inf) && not_empty(inf); }
 
 bool infer_argmax(Infer *inf)
 {
@@ -55,7 +41,4 @@ bool infer_argmax(Infer *inf)
     return true;
 }
 
-bool infer_argmin(Infer *inf)
-{
-    return infer_argmax(inf);
-}
+bool infer_argmin(Infer *inf) { return infer_argmax(inf); }

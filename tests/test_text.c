@@ -1,0 +1,384 @@
+/* The text form: what is printed parses, and prints again as the same bytes; everything else is an
+ * error with its place, never a crash. */
+#include "failing.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+
+#include <locale.h>
+#include <stdio.h>
+
+/* Every structured op; elementwise ones are added from the table. In canonical form. */
+static const char whole[] =
+    "module {\n"
+    "  dims N in [1,256], Rows_2 in [0,8]\n"
+    "}\n"
+    "\n"
+    "graph @main(%1: f32[N,4], %2: f32[4,4], %3: u64[2], %4: i64[], %5: f32[], %6: "
+    "bool[Rows_2,N+1]) -> (%36, %7, %1, %7) {\n"
+    "  %7 = constant() {f32, 0.1, [N, 4]} : f32[N,4]\n"
+    "  %8 = constant() {u64, 18446744073709551615, []} : u64[]\n"
+    "  %9 = constant() {bool, 1, [(N+1)/2]} : bool[(N+1)/2]\n"
+    "  %10 = constant() {f64, -1.7976931348623157e+308, []} : f64[]\n"
+    "  %11 = constant() {f16, 0.1, []} : f16[]\n"
+    "  %12 = constant() {f32, nan, []} : f32[]\n"
+    "  %13 = constant() {bf16, -inf, []} : bf16[]\n"
+    "  %14 = constant() {f32, -0, []} : f32[]\n"
+    "  %15 = iota() {i32, 1, [2, N]} : i32[2,N]\n"
+    "  %16 = dim_size() {max(N,Rows_2)} : i64[]\n"
+    "  %17 = leaf(%1) {0} : f32[N,4]\n"
+    "  %18 = reshape(%1) {[4*N]} : f32[4*N]\n"
+    "  %19 = transpose(%1) {[1, 0]} : f32[4,N]\n"
+    "  %20 = broadcast(%5) {[2, N]} : f32[2,N]\n"
+    "  %21 = slice(%1) {[0, N, 1, 1, 2, 2]} : f32[N,2]\n"
+    "  %22 = flip(%1) {[0, 1]} : f32[N,4]\n"
+    "  %23 = pad(%15) {-7, [0, 1, N, 0]} : i32[3,2*N]\n"
+    "  %24 = concat(%1, %2, %1) {0} : f32[2*N+4,4]\n"
+    "  %25 = reshape(%1) {[N, 2, 2, 1]} : f32[N,2,2,1]\n"
+    "  %26 = window(%25) {2, 1, 1, 1, 1, 1} : f32[N,1,2,2,1,1]\n"
+    "  %27 = window_add(%26) {2, 1, 1, 1, 1, 1, [2, 2]} : f32[N,2,2,1]\n"
+    "  %28 = gather(%1, %15) {1} : f32[N,2,N]\n"
+    "  %29 = scatter_add(%28, %15) {1, 4} : f32[N,4]\n"
+    "  %30 = sum(%1) {[0, 1]} : f32[]\n"
+    "  %31 = prod(%1) {[]} : f32[N,4]\n"
+    "  %32 = reduce_max(%1) {[1]} : f32[N]\n"
+    "  %33 = reduce_min(%1) {[0]} : f32[4]\n"
+    "  %34 = argmax(%1) {0} : i64[4]\n"
+    "  %35 = argmin(%1) {1} : i64[N]\n"
+    "  %36 = sum_in_order(%1) {1} : f32[N]\n"
+    "  %37 = matmul(%1, %2) : f32[N,4]\n"
+    "  %38 = random_bits(%3) {[3, N]} : u32[3,N]\n"
+    "  %39 = cast(%6) {bf16} : bf16[Rows_2,N+1]\n"
+    "  %40, %41 = scan(%4, %5, %1) {@main.body, 1, 1, 1, 0} : f32[], f32[N,4]\n"
+    "  %42 = kernel(%1) {@\"odd name \\22\\e9\"} : f32[N,4]\n"
+    "  %43, %44 = call(%1) {3, 1} : f32[N], i64[]\n"
+    "  %45 = custom(%1, %5) {2} : f32[N,4]\n"
+    "}\n"
+    "\n"
+    "graph @main.body(%1: i64[], %2: f32[], %3: f32[4]) -> (%2, %3) {\n"
+    "}\n"
+    "\n"
+    "graph @\"odd name \\22\\e9\"(%1: f32[N,4]) -> (%2) {\n"
+    "  %2 = neg(%1) : f32[N,4]\n"
+    "}\n";
+
+typedef struct Parsed {
+    Arena arena;
+    Status st;
+    Module *m;
+} Parsed;
+
+static Parsed *parse(Parsed *p, const char *text, size_t len)
+{
+    *p = (Parsed){0};
+    arena_init(&p->arena);
+    /* A block of its own, so that tools see reads beyond the end. */
+    char *copy = mem_alloc(len);
+    memcpy(copy, text, len);
+    p->m = module_parse(&p->arena, copy, len, &p->st);
+    mem_free(copy, len);
+    assert_int_equal(p->m != NULL, p->st.code == ST_OK);
+    return p;
+}
+
+/* Parses to something valid that prints as `expected`. */
+static void round_trip(const char *text, const char *expected)
+{
+    Parsed p;
+    Text out = {0};
+    parse(&p, text, strlen(text));
+    assert_string_equal(p.st.text, "");
+    assert_true(module_verify(p.m, &p.st));
+    module_print(&out, p.m);
+    assert_string_equal(out.at, expected);
+    text_free(&out);
+    arena_free(&p.arena);
+}
+
+static void canonical_text_is_kept(void **state)
+{
+    (void)state;
+    round_trip(whole, whole);
+    round_trip("module {}\n", "module {}\n");
+    for (int op = OP_none + 1; op < OP_COUNT; op++) {
+        char call[64];
+        snprintf(call, sizeof call, "= %s(", op_def[op].name);
+        if (op != OP_param && !(op_def[op].flags & OPF_ELEMENTWISE) && strstr(whole, call) == NULL)
+            fail_msg("the text above lacks %s", op_def[op].name);
+    }
+}
+
+static void elementwise_ops_are_kept(void **state)
+{
+    (void)state;
+    for (int op = OP_none + 1; op < OP_COUNT; op++) {
+        const OpDef *d = &op_def[op];
+        char text[400];
+        if (!(d->flags & OPF_ELEMENTWISE)) continue;
+        for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
+            if (!op_domain_has((Op)op, (DType)t)) continue;
+            const char *type = dtype_info[t].name, *operands[] = {"%2", "%2, %3", "%1, %2, %3"};
+            snprintf(text, sizeof text,
+                "module {}\n\ngraph @f(%%1: bool[2], %%2: %s[2], %%3: %s[2]) -> (%%4) {\n  %%4 = "
+                "%s(%s) : %s[2]\n}\n",
+                type, type, d->name, operands[d->nin - 1], d->flags & OPF_TO_BOOL ? "bool" : type);
+            round_trip(text, text);
+        }
+    }
+}
+
+static void free_form_becomes_canonical(void **state)
+{
+    (void)state;
+    round_trip(
+        "// a comment\nmodule{dims N in[1 , 9]}graph@f(%10:f32[N,2*3],%7:f32[6*1,N-1+1])->(%3)\n"
+        "{%3=matmul ( %10,%7 ) // product\n : f32[N,N] %100=add(%3,%3)}",
+        "module {\n  dims N in [1,9]\n}\n\ngraph @f(%1: f32[N,6], %2: f32[6,N]) -> (%3) {\n"
+        "  %3 = matmul(%1, %2) : f32[N,N]\n  %4 = add(%3, %3) : f32[N,N]\n}\n");
+}
+
+static void printed_graphs_of_one_name_stay_apart(void **state)
+{
+    (void)state;
+    Parsed p;
+    Text out = {0};
+    static const char text[] = "module {} graph @a(%1: f32[]) -> (%2) { %2 = kernel(%1) {@b} } "
+                               "graph @b(%1: f32[]) -> (%1) {}";
+    parse(&p, text, sizeof text - 1);
+    p.m->graph.at[1]->name = "a";
+    module_print(&out, p.m);
+    arena_free(&p.arena);
+    assert_non_null(strstr(out.at, "kernel(%1) {@a#1} : f32[]"));
+    round_trip(out.at, out.at);
+    text_free(&out);
+}
+
+/* ---- numbers ----------------------------------------------------------------------------- */
+
+static void numbers_are_exact(void **state)
+{
+    (void)state;
+    uint64_t seed = 1;
+    for (int i = 0; i < 20000; i++) {
+        char text[40];
+        int64_t back;
+        seed = hash_mix(seed, (uint64_t)i);
+        DType t = (DType)(1 + seed % (DT_COUNT - 1));
+        uint64_t bits = hash_mix(seed, 7);
+        if (t == DT_bool) bits &= 1;
+        int64_t v =
+            dtype_is_float(t) ? attr_of_f64(dtype_load_f64(t, &bits)) : dtype_load_i64(t, &bits);
+        if (dtype_is_float(t) && attr_f64(v) != attr_f64(v)) continue;
+        scalar_print(t, v, text, sizeof text);
+        assert_true(scalar_parse(t, text, strlen(text), &back));
+        assert_int_equal(back, v);
+    }
+}
+
+static void number_mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        DType t;
+        const char *text;
+    } bad[] = {
+        {DT_u8, "256"},
+        {DT_u8, "-1"},
+        {DT_i8, "-129"},
+        {DT_i64, "9223372036854775808"},
+        {DT_i64, ""},
+        {DT_i64, "-"},
+        {DT_i64, "1.5"},
+        {DT_u64, "18446744073709551616"},
+        {DT_u64, "-1"},
+        {DT_bool, "2"},
+        {DT_f32, ""},
+        {DT_f32, "1.5.2"},
+        {DT_f32, "infinity"},
+        {DT_f32, "-nan"},
+        {DT_f32, "+1"},
+        {DT_f64, "1e"},
+        {DT_f64, "0x"},
+        {DT_f64, "--1"},
+        {DT_f64, "1e5 "},
+    };
+    int64_t v;
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        if (scalar_parse(bad[i].t, bad[i].text, strlen(bad[i].text), &v))
+            fail_msg("'%s' was taken", bad[i].text);
+    assert_true(scalar_parse(DT_f64, "0x1.8p1", 7, &v) && attr_f64(v) == 3);
+    assert_true(scalar_parse(DT_i64, "-9223372036854775808", 20, &v) && v == INT64_MIN);
+}
+
+static void the_locale_does_not_matter(void **state)
+{
+    (void)state;
+    static const char *const comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
+    bool found = false;
+    for (size_t i = 0; i < COUNT_OF(comma) && !found; i++)
+        found = setlocale(LC_NUMERIC, comma[i]) != NULL;
+    if (!found) skip();
+    char text[40];
+    int64_t v;
+    scalar_print(DT_f64, attr_of_f64(0.5), text, sizeof text);
+    bool parsed = scalar_parse(DT_f64, "0.25", 4, &v);
+    setlocale(LC_NUMERIC, "C");
+    assert_string_equal(text, "0.5");
+    assert_true(parsed && attr_f64(v) == 0.25);
+}
+
+/* ---- mistakes ---------------------------------------------------------------------------- */
+
+static void mistakes_name_their_place(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"", "1:1: expected 'module'"},
+        {"modul {}", "1:1: expected 'module'"},
+        {"module {} graf", "1:11: expected 'graph'"},
+        {"module { dims N in [5,1] }", "1:24: not a dim with bounds"},
+        {"module { dims N in [0,1], N in [0,1] }", "1:28: a second dim N"},
+        {"module {} graph f() -> () {}", "1:17: expected '@'"},
+        {"module {} graph @f() -> () {", "1:29: the graph is not closed"},
+        {"module {} graph @f() -> () {} graph @f() -> () {}", "1:39: a second graph @f"},
+        {"module {} graph @f(%1: q8[]) -> () {}", "1:24: expected a dtype"},
+        {"module {} graph @f(%1: f32[1,1,1,1,1,1,1,1,1]) -> () {}", "1:44: rank beyond 8"},
+        {"module {} graph @f(%1: f32[N]) -> () {}", "1:28: not a size"},
+        {"module {} graph @f(%1: f32[281474976710656,2]) -> () {}", "1:45: the type is too large"},
+        {"module {} graph @f(%1: f32[], %1: f32[]) -> () {}", "1:40: %1 is defined twice"},
+        {"module {} graph @f() -> (%1) {}", "1:28: %1 is not defined"},
+        {"module {} graph @f() -> () {\n %1 = frob()\n}", "2:7: expected an op"},
+        {"module {} graph @f() -> () {\n %1 = param() {0}\n}",
+            "2:7: parameters belong in the graph's first line"},
+        {"module {} graph @f() -> () {\n %1 = neg(%2)\n}", "2:13: %2 is not defined"},
+        {"module {} graph @f(%1: i32[]) -> () {\n %2 = exp(%1)\n}",
+            "2:7: exp: needs floats: i32[]"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = exp(%1) : f32[1]\n}", "2:7: %2 is f32[]"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2, %3 = exp(%1)\n}",
+            "2:11: exp has 1 results, not 2"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = call(%1) {1, 2}\n}",
+            "2:7: a call's types must be given"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = sum(%1) {[0.5]}\n}",
+            "2:17: expected a value of i64"},
+        {"module {} graph @f(%1: u8[]) -> () {\n %2 = pad(%1) {256, []}\n}",
+            "2:16: expected a value of u8"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = kernel(%1) {@g}\n}", "2:21: no graph @g"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = kernel(%1) {@f}\n}",
+            "2:21: graph @f runs itself"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = kernel(%1) {@g}\n} graph @g(%1: f32[]) -> "
+         "(%1) { %2 = kernel(%1) {@f} }",
+            "3:52: graph @f runs itself"},
+        {"module {} graph @\"\\00\"() -> () {}", "1:22: bad escape in a name"},
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        Parsed p;
+        parse(&p, bad[i][0], strlen(bad[i][0]));
+        arena_free(&p.arena);
+        assert_string_equal(p.st.text, bad[i][1]);
+    }
+}
+
+static void every_truncation_is_handled(void **state)
+{
+    (void)state;
+    size_t len = strlen(whole);
+    int good = 0;
+    for (size_t n = 0; n < len; n++) {
+        Parsed p;
+        good += parse(&p, whole, n)->m != NULL;
+        if (p.m == NULL) assert_true(p.st.text[0] >= '1' && p.st.text[0] <= '9');
+        arena_free(&p.arena);
+    }
+    assert_true(
+        good <= 4); /* at the ends of lines between graphs whose users do not need the rest */
+}
+
+/* One byte changed to something that the grammar knows. Whatever still parses must verify and
+ * print stably. */
+static void every_mutation_is_handled(void **state)
+{
+    (void)state;
+    static const char other[] = "%@(){}[],:=-0189aNfg\"\\/ \n*+.\x80";
+    size_t len = strlen(whole);
+    char *text = mem_strdup(whole);
+    uint64_t seed = 3;
+    for (size_t n = 0; n < len; n++) {
+        Parsed p;
+        char was = text[n];
+        seed = hash_mix(seed, n);
+        text[n] = other[seed % (sizeof other - 1)];
+        if (parse(&p, text, len)->m != NULL) {
+            Text once = {0}, twice = {0};
+            Parsed again;
+            assert_true(module_verify(p.m, &p.st));
+            module_print(&once, p.m);
+            parse(&again, once.at, once.len);
+            assert_string_equal(again.st.text, "");
+            module_print(&twice, again.m);
+            assert_string_equal(once.at, twice.at);
+            arena_free(&again.arena);
+            text_free(&once);
+            text_free(&twice);
+        }
+        arena_free(&p.arena);
+        text[n] = was;
+    }
+    mem_free(text, len + 1);
+}
+
+static void nesting_is_bounded(void **state)
+{
+    (void)state;
+    Text t = {0};
+    text_printf(&t, "module {}\n");
+    for (int i = 0; i < 200; i++)
+        text_printf(&t, "graph @g%d(%%1: f32[]) -> (%%2) { %%2 = kernel(%%1) {@g%d} }\n", i, i + 1);
+    text_printf(&t, "graph @g200(%%1: f32[]) -> (%%1) {}\n");
+    Parsed p;
+    parse(&p, t.at, t.len);
+    assert_non_null(strstr(p.st.text, "more than 64 deep"));
+    arena_free(&p.arena);
+    text_free(&t);
+}
+
+static bool print_once(void)
+{
+    static Module *m;
+    static Arena a;
+    Status st = {0};
+    Text out = {0};
+    arena_init(&a);
+    m = module_parse(&a, whole, sizeof whole - 1, &st);
+    bool ok = m != NULL && module_verify(m, &st);
+    assert_true(ok || st.code == ST_MEMORY);
+    if (ok) module_print(&out, m);
+    ok &= !out.failed;
+    text_free(&out);
+    arena_free(&a);
+    return ok;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    assert_true(fail_each(print_once, false) > 5);
+    assert_true(fail_each(print_once, true) > 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(canonical_text_is_kept),
+        TEST(elementwise_ops_are_kept),
+        TEST(free_form_becomes_canonical),
+        TEST(printed_graphs_of_one_name_stay_apart),
+        TEST(numbers_are_exact),
+        TEST(number_mistakes),
+        TEST(the_locale_does_not_matter),
+        TEST(mistakes_name_their_place),
+        TEST(every_truncation_is_handled),
+        TEST(every_mutation_is_handled),
+        TEST(nesting_is_bounded),
+        TEST(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
