@@ -85,13 +85,13 @@ Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
     char name[48];
     Compiled *c = mem_zeros(1, sizeof *c);
     if (!c) return status_fail(st, ST_MEMORY, "llvm: no memory for a program"), NULL;
-    pthread_mutex_lock(&lock);
-    bool ok = start(st);
-    snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
-    pthread_mutex_unlock(&lock);
     LLVMMemoryBufferRef object = NULL;
-    if (ok && machine_init(&m, NULL, st)) {
-        object = object_emit(p, o, &m, name, st);
+    if (machine_init(&m, NULL, st)) {
+        pthread_mutex_lock(&lock);
+        bool ok = start(st);
+        snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
+        pthread_mutex_unlock(&lock);
+        if (ok) object = object_emit(p, o, &m, name, st);
         machine_free(&m);
     }
     if (object) c->bytes = LLVMGetBufferSize(object);
