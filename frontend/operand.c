@@ -142,7 +142,7 @@ static bool float_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_op
     char stored[8];
     dtype_store_f64(d, stored, f);
     if (isinf(dtype_load_f64(d, stored)) && !isinf(f)) return out_of_range(t, at, op, d, o);
-    *bits = attr_of_f64(f);
+    *bits = attr_of_f64(dtype_load_f64(d, stored)); /* a constant holds a value of its dtype */
     return true;
 }
 
