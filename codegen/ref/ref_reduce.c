@@ -13,11 +13,25 @@ typedef struct Sum {
     bool undecided, any;
 } Sum;
 
-/* Additions that one element goes through at most: short runs in order; long ones in lanes of blocks (docs/numerics.md), the blocks
- * in order. Well above what that is. */
-static double depth(int64_t n)
+/* How a reduction may honestly go about it (docs/numerics.md). */
+typedef struct Way {
+    double depth;    /* steps that one element goes through, at most */
+    uint32_t runs;   /* of adjacent axes; each but the last rounds to the dtype on its way */
+} Way;
+
+/* One run at the end goes by lanes and blocks of 4096; all else may be in order of the index. */
+static Way way_of(const Run *r)
 {
-    return n < 1024 ? (double)n : 1024 + (double)n / 1024;
+    const Type *x = &r->in[0]->type;
+    const Attr *axes = r->node->attr;
+    double n = 1;
+    uint32_t runs = 0;
+    for (uint32_t k = 0; k < axes->len; k++) {
+        n *= (double)x->dim[axes->at[k]];
+        runs += k == 0 || axes->at[k] != axes->at[k - 1] + 1;
+    }
+    bool row = runs == 1 && axes->at[axes->len - 1] + 1 == x->rank && r->node->op != OP_sum_in_order;
+    return (Way){row && n >= 256 ? 256 + n / 1024 : n, runs};
 }
 
 static void take_sum(Sum *s, double x, double b)
@@ -70,7 +84,7 @@ static Sum sum_begin(Op op)
 }
 
 /* Twice the unit roundoff: in f64 this interpreter rounds as much as what it judges. */
-static void sum_end(const Sum *s, Op op, RefTensor *out, int64_t i)
+static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
 {
     DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
     out->undecided[i] = s->undecided;
@@ -78,7 +92,8 @@ static void sum_end(const Sum *s, Op op, RefTensor *out, int64_t i)
         out->i[i] = ref_wrap(t, s->integer);
         return;
     }
-    double err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * depth(s->n) : 0;
+    double err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * way.depth : 0;
+    if (t != compute && way.runs > 1) rounding += (way.runs - 1) * ref_ulp(t, 1);
     if (op == OP_sum || op == OP_sum_in_order) {
         err += rounding * s->size;
         if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] = 1;
@@ -98,6 +113,7 @@ bool ref_reduce(Run *r)
     const RefTensor *x = r->in[0];
     RefTensor *out = &r->out[0];
     const Op op = (Op)r->node->op;
+    const Way way = way_of(r);
     bool gone[MAX_RANK] = {false};
     for (uint32_t k = 0; k < r->node->attr->len; k++) gone[r->node->attr->at[k]] = true;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
@@ -111,7 +127,7 @@ bool ref_reduce(Run *r)
             if (!gone[k]) at[n++] = index[k];
         take(&sums[ravel(&out->type, at)], op, x, j);
     }
-    for (int64_t i = 0; i < out->count; i++) sum_end(&sums[i], op, out, i);
+    for (int64_t i = 0; i < out->count; i++) sum_end(&sums[i], op, way, out, i);
     mem_free(sums, ((size_t)out->count + 1) * sizeof *sums);
     return true;
 }
