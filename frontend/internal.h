@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 #include "../codegen/backend.h"
-#include "../codegen/eager/eager.h"
+#include "../codegen/eager.h"
 #include "../ir/infer.h"
 #include "../runtime/buffer.h"
 #include "../runtime/threads.h"

@@ -1,10 +1,10 @@
 /* eager: every op as a precompiled C kernel, expanded from the tables, chosen for this CPU at run time. Needs no LLVM.
  * Strided and broadcast (stride 0) inputs are read in place; outputs are contiguous. Relies on ir, runtime, codegen/contract. */
-#ifndef KILN_CODEGEN_EAGER_EAGER_H
-#define KILN_CODEGEN_EAGER_EAGER_H
+#ifndef KILN_CODEGEN_EAGER_H
+#define KILN_CODEGEN_EAGER_H
 
-#include "../../ir/graph.h"
-#include "../../runtime/threads.h"
+#include "../ir/graph.h"
+#include "../runtime/threads.h"
 
 typedef struct View {
     uint8_t dtype, rank;

@@ -1,0 +1,297 @@
+/* contract: which way a matrix product goes, in what pieces, on which threads. Relies on contract_tier.h, threads, cblas.
+ *
+ * The plain kernel's bits do not depend on the pieces, so these may suit the threads at hand. OpenBLAS is bit-stable only for the
+ * same call, so its pieces depend on the extents alone. */
+#include "contract.h"
+
+#include "../ir/scalar.h"
+#include "contract_tier.h"
+
+#include <cblas.h>
+#include <stdatomic.h>
+
+/* Multiplications: below the first, threads do not pay; the second is what one takes at a time, some 10 us. */
+#define WORTH_THREADS ((int64_t)1 << 20)
+#define PIECE ((int64_t)1 << 19)
+
+/* ---- what there is --------------------------------------------------------------------------------------- */
+
+void contract_init(bool foreign_blas_threads)
+{
+    if (!foreign_blas_threads) openblas_set_num_threads(1);
+}
+
+const char *contract_blas_name(void)
+{
+    return openblas_get_config();
+}
+
+static const ContractTier *find_tier(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    if (!cpu_has_fma()) return &contract_base;
+    if (__builtin_cpu_supports("avx512f")) return &contract_avx512;
+    return &contract_avx2;
+#else
+    return &contract_base;
+#endif
+}
+
+/* Threads that come first at once store the same pointer. */
+static const ContractTier *tier(void)
+{
+    static _Atomic(const ContractTier *) found;
+    const ContractTier *t = atomic_load_explicit(&found, memory_order_acquire);
+    if (UNLIKELY(t == NULL)) {
+        t = find_tier();
+        atomic_store_explicit(&found, t, memory_order_release);
+    }
+    return t;
+}
+
+bool contract_uses_blas(int type, int64_t m, int64_t n, int64_t k)
+{
+    (void)type;
+    return m > 1 && n > 1 && k >= 256 && m * n >= 65536;
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------------ */
+
+typedef struct Job {
+    const HostContract *c;
+    bool blas;
+    int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
+    int64_t row_pieces, column_pieces;
+} Job;
+
+static size_t element_bytes(const HostContract *c) { return dtype_bytes((DType)c->type); }
+
+static Block piece(const Job *j, int64_t number)
+{
+    const HostContract *c = j->c;
+    int64_t column = number % j->column_pieces * j->column_step, bytes = (int64_t)element_bytes(c);
+    number /= j->column_pieces;
+    int64_t row = number % j->row_pieces * j->row_step, batch = number / j->row_pieces;
+    int64_t a = row * c->a_row, b = column * c->b_col, to = (batch * c->m + row) * c->n + column;
+    for (int i = c->nbatch; i-- > 0; batch /= c->batch[i]) {
+        a += batch % c->batch[i] * c->a_batch[i];
+        b += batch % c->batch[i] * c->b_batch[i];
+    }
+    return (Block){.a = (const char *)c->a + a * bytes, .b = (const char *)c->b + b * bytes, .c = (char *)c->c + to * bytes,
+                   .m = MIN_OF(c->m - row, j->row_step), .n = MIN_OF(c->n - column, j->column_step), .k = c->k,
+                   .a_row = c->a_row, .a_col = c->a_col, .b_row = c->b_row, .b_col = c->b_col, .c_row = c->n};
+}
+
+/* One single-threaded call. contract_run has seen to it that of each operand's strides one is 1. */
+static void call_blas(int type, const Block *g)
+{
+    bool ta = g->a_col != 1, tb = g->b_col != 1;
+    int m = (int)g->m, n = (int)g->n, k = (int)g->k, ldc = (int)g->c_row;
+    int lda = (int)(ta ? g->a_col : g->a_row), ldb = (int)(tb ? g->b_col : g->b_row);
+    enum CBLAS_TRANSPOSE a = ta ? CblasTrans : CblasNoTrans, b = tb ? CblasTrans : CblasNoTrans;
+    if (type == DT_f32)
+        cblas_sgemm(CblasRowMajor, a, b, m, n, k, 1, g->a, lda, g->b, ldb, 0, g->c, ldc);
+    else
+        cblas_dgemm(CblasRowMajor, a, b, m, n, k, 1, g->a, lda, g->b, ldb, 0, g->c, ldc);
+}
+
+static void run_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Job *j = arg;
+    const ContractTier *t = tier();
+    bool single = j->c->type == DT_f32;
+    for (; lo < hi; lo++) {
+        Block g = piece(j, lo);
+        if (j->blas) call_blas(j->c->type, &g);
+        else if (j->c->m == 1) (single ? t->vector_f32 : t->vector_f64)(&g);
+        else (single ? t->block_f32 : t->block_f64)(&g);
+    }
+}
+
+static int64_t pieces(int64_t extent, int64_t step) { return (extent + step - 1) / step; }
+
+/* For the plain kernel: blocks of rows; where these are few, of columns too. */
+static void cut(Job *j)
+{
+    const HostContract *c = j->c;
+    j->row_step = MIN_OF(c->m, BLOCK_ROWS);
+    j->column_step = c->n;
+    int64_t blocks = j->batches * pieces(c->m, j->row_step), columns = MAX_OF(PIECE / (j->row_step * c->k), 1);
+    if (blocks < 8) j->column_step = MIN_OF(c->n, (columns + 63) / 64 * 64);
+}
+
+/* For the BLAS: by extents alone. Slices repeat the packing of one operand, so they are as large as several cores allow. */
+static void cut_for_blas(Job *j)
+{
+    const HostContract *c = j->c;
+    j->row_step = c->m;
+    j->column_step = c->n;
+    int64_t work = c->m * c->n / 4096 * c->k, most = MIN_OF(work / 4096, 8); /* slices of 16 million multiplications */
+    int64_t *step = c->m >= c->n ? &j->row_step : &j->column_step;
+    if (j->batches >= 8 || most < 2) return;
+    *step = MAX_OF((pieces(*step, most) + 47) / 48 * 48, 192);
+}
+
+static void run(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches)
+{
+    Job j = {.c = c, .blas = blas, .batches = batches};
+    if (blas) cut_for_blas(&j);
+    else cut(&j);
+    j.row_pieces = pieces(c->m, j.row_step);
+    j.column_pieces = pieces(c->n, j.column_step);
+    int64_t n = batches * j.row_pieces * j.column_pieces, each = MIN_OF(j.row_step, c->m) * MIN_OF(j.column_step, c->n) * c->k;
+    if (threads == NULL || n == 1 || n * each < WORTH_THREADS)
+        run_pieces(&j, 0, n);
+    else
+        threads_run(threads, run_pieces, &j, n, MAX_OF(PIECE / each, 1));
+}
+
+/* ---- operands that must be copied first ------------------------------------------------------------------------ */
+
+static double load(DType t, const void *data, int64_t at)
+{
+    switch (t) {
+    case DT_f16: return half_to_float(((const uint16_t *)data)[at]);
+    case DT_bf16: return bf16_to_float(((const uint16_t *)data)[at]);
+    case DT_f32: return ((const float *)data)[at];
+    default: return ((const double *)data)[at];
+    }
+}
+
+/* to[batch...][rows][columns], contiguous, f64 from f64 and f32 from the others. */
+static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride, int64_t batches, const int64_t *extent,
+                         const int64_t *stride, void *to)
+{
+    DType t = (DType)c->type;
+    for (int64_t b = 0, n = 0; b < batches; b++) {
+        int64_t from = 0, rest = b;
+        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i]) from += rest % c->batch[i] * batch_stride[i];
+        for (int64_t i = 0; i < extent[0]; i++)
+            for (int64_t k = 0; k < extent[1]; k++, n++) {
+                double v = load(t, data, from + i * stride[0] + k * stride[1]);
+                if (t == DT_f64) ((double *)to)[n] = v;
+                else ((float *)to)[n] = (float)v;
+            }
+    }
+}
+
+static void contiguous_batch(const HostContract *c, int64_t *stride, int64_t elements)
+{
+    for (int i = c->nbatch; i-- > 0; elements *= c->batch[i]) stride[i] = elements;
+}
+
+static void copy_a(HostContract *c, int64_t batches, void *to)
+{
+    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k}, (const int64_t[]){c->a_row, c->a_col}, to);
+    contiguous_batch(c, c->a_batch, c->m * c->k);
+    c->a = to;
+    c->a_row = c->k;
+    c->a_col = 1;
+}
+
+static void copy_b(HostContract *c, int64_t batches, void *to)
+{
+    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n}, (const int64_t[]){c->b_row, c->b_col}, to);
+    contiguous_batch(c, c->b_batch, c->k * c->n);
+    c->b = to;
+    c->b_row = c->n;
+    c->b_col = 1;
+}
+
+static void *buffer(int64_t elements, size_t bytes, size_t *size, Status *st)
+{
+    *size = (size_t)MAX_OF(elements, 1) * bytes;
+    void *p = mem_alloc_aligned(*size, 64);
+    if (p == NULL) status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes", *size);
+    return p;
+}
+
+/* Whether the BLAS takes a matrix of these strides as it lies. */
+static bool blas_takes(int64_t rows, int64_t columns, int64_t row, int64_t column)
+{
+    return (column == 1 && row >= columns && row <= INT32_MAX) || (row == 1 && column >= rows && column <= INT32_MAX);
+}
+
+static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st)
+{
+    HostContract d = *c;
+    size_t bytes = element_bytes(c), a_bytes = 0, b_bytes = 0;
+    void *a = NULL, *b = NULL;
+    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
+    if (!keep_a) a = buffer(batches * c->m * c->k, bytes, &a_bytes, st);
+    if (!keep_b) b = buffer(batches * c->k * c->n, bytes, &b_bytes, st);
+    bool ok = (keep_a || a != NULL) && (keep_b || b != NULL);
+    if (ok) {
+        if (!keep_a) copy_a(&d, batches, a);
+        if (!keep_b) copy_b(&d, batches, b);
+        run(threads, &d, true, batches);
+    }
+    if (a != NULL) mem_free_aligned(a, a_bytes, 64);
+    if (b != NULL) mem_free_aligned(b, b_bytes, 64);
+    return ok;
+}
+
+/* ---- the door ------------------------------------------------------------------------------------------------------ */
+
+/* f16 and bf16: through f32, rounded once at the end. */
+static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
+{
+    HostContract d = *c;
+    size_t a_bytes, b_bytes, c_bytes;
+    int64_t n = batches * c->m * c->n;
+    void *a = buffer(batches * c->m * c->k, sizeof(float), &a_bytes, st);
+    void *b = buffer(batches * c->k * c->n, sizeof(float), &b_bytes, st);
+    float *to = buffer(n, sizeof(float), &c_bytes, st);
+    bool ok = a != NULL && b != NULL && to != NULL;
+    if (ok) {
+        copy_a(&d, batches, a);
+        copy_b(&d, batches, b);
+        d.type = DT_f32;
+        d.c = to;
+        ok = contract_run(threads, &d, blas, st);
+        uint16_t *out = c->c;
+        for (int64_t i = 0; i < n && ok; i++) out[i] = c->type == DT_f16 ? float_to_half(to[i]) : float_to_bf16(to[i]);
+    }
+    if (a != NULL) mem_free_aligned(a, a_bytes, 64);
+    if (b != NULL) mem_free_aligned(b, b_bytes, 64);
+    if (to != NULL) mem_free_aligned(to, c_bytes, 64);
+    return ok;
+}
+
+/* A matrix times a column, as a row times the transposed matrix: the same products in the same order. */
+static HostContract as_row(const HostContract *c)
+{
+    HostContract t = *c;
+    t.m = 1;
+    t.n = c->m;
+    t.a = c->b;
+    t.a_col = c->b_row;
+    t.b = c->a;
+    t.b_row = c->a_col;
+    t.b_col = c->a_row;
+    memcpy(t.a_batch, c->b_batch, sizeof t.a_batch);
+    memcpy(t.b_batch, c->a_batch, sizeof t.b_batch);
+    return t;
+}
+
+bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st)
+{
+    int64_t batches = 1;
+    for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
+    if (batches * c->m * c->n == 0) return true;
+    if (!dtype_is_float((DType)c->type))
+        return status_fail(st, ST_DTYPE, "matmul: not defined for %s", dtype_info[c->type].name);
+    if (c->k == 0) {
+        memset(c->c, 0, (size_t)(batches * c->m * c->n) * element_bytes(c));
+        return true;
+    }
+    if (dtype_info[c->type].compute != c->type) return run_widened(threads, c, blas, batches, st);
+    if (blas && contract_uses_blas(c->type, c->m, c->n, c->k)) return run_on_blas(threads, c, batches, st);
+    HostContract row;
+    if (c->n == 1) {
+        row = as_row(c);
+        c = &row;
+    }
+    run(threads, c, false, batches);
+    return true;
+}

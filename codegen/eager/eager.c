@@ -1,0 +1,67 @@
+/* eager: one op, run now: who runs it, and matmul's way to the shared contraction. Relies on ops.h, codegen/contract.h. */
+#include "../eager.h"
+
+#include "../contract.h"
+#include "ops.h"
+
+bool run_matmul(const Run *r)
+{
+    const View *a = &r->in[0], *b = &r->in[1];
+    int lead = a->rank - 2;
+    HostContract c = {.type = a->dtype, .nbatch = lead, .m = a->dim[lead], .n = b->dim[lead + 1], .k = a->dim[lead + 1],
+                      .a = a->data, .b = b->data, .c = r->out->data, .a_row = a->stride[lead], .a_col = a->stride[lead + 1],
+                      .b_row = b->stride[lead], .b_col = b->stride[lead + 1]};
+    for (int i = 0; i < lead; i++) {
+        c.batch[i] = a->dim[i];
+        c.a_batch[i] = a->stride[i];
+        c.b_batch[i] = b->stride[i];
+    }
+    return contract_run(r->threads, &c, true, r->st);
+}
+
+typedef bool RunFn(const Run *r);
+
+static RunFn *const run_fn[OP_COUNT] = {
+#define UNARY(name, ...) [OP_##name] = run_elementwise,
+#define BINARY(name, ...) [OP_##name] = run_elementwise,
+#define TERNARY(name, ...) [OP_##name] = run_elementwise,
+#define OP(...)
+#include "../../ir/ops.def"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+#undef OP
+    [OP_cast] = run_elementwise,
+    [OP_constant] = run_constant,
+    [OP_iota] = run_iota,
+    [OP_leaf] = run_copy,
+    [OP_reshape] = run_copy,
+    [OP_transpose] = run_copy,
+    [OP_broadcast] = run_copy,
+    [OP_slice] = run_copy,
+    [OP_flip] = run_copy,
+    [OP_window] = run_copy,
+    [OP_pad] = run_pad,
+    [OP_concat] = run_concat,
+    [OP_window_add] = run_window_add,
+    [OP_gather] = run_gather,
+    [OP_scatter_add] = run_scatter_add,
+    [OP_sum] = run_reduce,
+    [OP_prod] = run_reduce,
+    [OP_reduce_max] = run_reduce,
+    [OP_reduce_min] = run_reduce,
+    [OP_sum_in_order] = run_reduce,
+    [OP_argmax] = run_arg,
+    [OP_argmin] = run_arg,
+    [OP_matmul] = run_matmul,
+    [OP_random_bits] = run_random_bits,
+};
+
+bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out, uint32_t nout,
+               Status *st)
+{
+    (void)nout;
+    if (UNLIKELY(run_fn[op] == NULL)) return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
+    const Run r = {c->threads, op, in, nin, attr, nattr, out, st};
+    return run_fn[op](&r);
+}

@@ -1,0 +1,101 @@
+/* elementwise: ops that compute each element by itself, and cast. Whole arrays in one call where all operands lie contiguous, else
+ * block by block through readers; large ones on all threads. Relies on ops.h. Never allocates. */
+#include "ops.h"
+
+#include "../../ir/op.h"
+
+typedef struct MapJob {
+    MapFn *fn;
+    uint32_t nin;
+    Reader in[3];
+    void *out;
+    DType type;    /* of the output */
+    bool whole;    /* no reader and no writer needs a buffer */
+    int64_t line;  /* blocks end where a line of this many elements does, so that operands are read in place; 0: anywhere */
+} MapJob;
+
+/* Lines shorter than this are better packed, many at once. */
+#define LONG_LINE 64
+
+static void map_whole(const MapJob *j, int64_t lo, int64_t hi)
+{
+    const void *at[3];
+    for (uint32_t i = 0; i < j->nin; i++) at[i] = j->in[i].data + lo * j->in[i].bytes;
+    j->fn((char *)j->out + (size_t)lo * dtype_bytes(j->type), at, hi - lo);
+}
+
+static void map_chunk(void *arg, int64_t lo, int64_t hi)
+{
+    const MapJob *j = arg;
+    if (j->whole) {
+        map_whole(j, lo, hi);
+        return;
+    }
+    ReadBuffer buf[4];
+    const void *at[3];
+    for (uint32_t i = 0; i < j->nin; i++)
+        if (j->in[i].fixed) at[i] = reader_get(&j->in[i], lo, MIN_OF(hi - lo, READ_BLOCK), &buf[i]);
+    while (lo < hi) {
+        int64_t n = MIN_OF(hi - lo, READ_BLOCK);
+        if (j->line != 0) n = MIN_OF(n, j->line - lo % j->line);
+        for (uint32_t i = 0; i < j->nin; i++)
+            if (!j->in[i].fixed) at[i] = reader_get(&j->in[i], lo, n, &buf[i]);
+        void *to = writer_at(j->out, j->type, lo, &buf[3]);
+        j->fn(to, at, n);
+        writer_put(j->out, j->type, lo, n, to);
+        lo += n;
+    }
+}
+
+static void plan(MapJob *j, const View *in)
+{
+    j->whole = dtype_info[j->type].compute == j->type;
+    j->line = 0;
+    for (uint32_t i = 0; i < j->nin; i++) {
+        Reader *r = &j->in[i];
+        reader_init(r, &in[i]);
+        if (r->direct) continue;
+        j->whole = false;
+        int64_t line = r->dim[r->rank - 1];
+        if (r->rank > 1 && line >= LONG_LINE && (j->line == 0 || line < j->line)) j->line = line;
+    }
+}
+
+/* Elements of a chunk that take some 20 us. Read off the op's expression, and only for arrays that may need more than one. */
+static int64_t grain(Op op, DType t)
+{
+    const ScalarTok *tok = dtype_is_float(t) ? op_def[op].value_f : op_def[op].value_i;
+    int64_t most = (int64_t)1 << 16;
+    for (; tok != NULL && tok->prim != P_END; tok++) {
+        if (tok->prim == P_FN) return t == DT_f64 ? 1 << 11 : 1 << 14;
+        if (tok->prim == P_fmod || tok->prim == P_idiv || tok->prim == P_irem) most = 1 << 12;
+    }
+    return most;
+}
+
+bool run_elementwise(const Run *r)
+{
+    const View *in = r->in;
+    DType from = (DType)in[r->op == OP_where ? 1 : 0].dtype;
+    const TypeKernels *k = eager_kernels()->type[dtype_info[from].compute];
+    MapJob j;
+    j.type = (DType)r->out->dtype;
+    j.fn = r->op == OP_cast ? k->cast[dtype_info[j.type].compute] : k->map[r->op];
+    j.nin = r->nin;
+    j.out = r->out->data;
+    if (UNLIKELY(j.fn == NULL))
+        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
+    int64_t n = view_elements(r->out);
+    bool plain = dtype_info[from].compute == from && dtype_info[j.type].compute == j.type;
+    for (uint32_t i = 0; i < r->nin && plain; i++) plain = view_contiguous(&in[i]);
+    if (plain && (n < 4096 || r->threads == NULL)) {
+        const void *at[3];
+        for (uint32_t i = 0; i < r->nin; i++) at[i] = in[i].data;
+        j.fn(j.out, at, n);
+        return true;
+    }
+    if (n == 0) return true;
+    plan(&j, in);
+    run_chunks(n < 4096 ? NULL : r->threads, map_chunk, &j, n, n < 4096 ? n : grain(r->op, from));
+    return true;
+}

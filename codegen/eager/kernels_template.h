@@ -1,0 +1,172 @@
+/* kernels_template: all loops of one tier. Included once by each kernels_TIER.c, whose name decides the instruction set it is
+ * compiled for; defines the table TIER. Relies on kernels.h, kernels_type.h, ir/math_c.h. No include guard. */
+#include "kernels.h"
+
+#include "../kernel.h"
+#include "kernels_scalars.h"
+
+#include <float.h>
+#if defined(__F16C__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#undef bool /* a name of dtype.def, pasted below */
+/* The rows of ops.def ask of unsigned types, too, whether they are negative. */
+#pragma GCC diagnostic ignored "-Wtype-limits"
+
+/* No iteration reads what another writes: an output may be an operand, but element on element. */
+#if defined(__clang__)
+#define INDEPENDENT
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define YES(...) __VA_ARGS__
+#define NO(...)
+#define IN_A_FLOAT YES
+#define IN_N_FLOAT YES
+#define IN_F_FLOAT YES
+#define IN_I_FLOAT NO
+#define IN_L_FLOAT NO
+#define IN_A_INT YES
+#define IN_N_INT YES
+#define IN_F_INT NO
+#define IN_I_INT YES
+#define IN_L_INT YES
+#define IN_A_BOOL YES
+#define IN_N_BOOL NO
+#define IN_F_BOOL NO
+#define IN_I_BOOL NO
+#define IN_L_BOOL YES
+#define VALUE_FLOAT(f, i) f
+#define VALUE_INT(f, i) i
+#define VALUE_BOOL(f, i) i
+#define FIRST_NAN_FLOAT(x, y) (x != x && y == y)
+#define FIRST_NAN_INT(x, y) 0
+#define FIRST_NAN_BOOL(x, y) 0
+#define FROM_INDEX_FLOAT(i) (C_TYPE)(i)
+#define FROM_INDEX_INT(i) (C_TYPE)(i)
+#define FROM_INDEX_BOOL(i) (i) != 0
+
+#define TYPE f32
+#define C_TYPE float
+#define KIND_TYPE FLOAT
+#define LEAST (-INFINITY)
+#define MOST INFINITY
+#include "kernels_type.h"
+#define TYPE f64
+#define C_TYPE double
+#define KIND_TYPE FLOAT
+#define LEAST (-(double)INFINITY)
+#define MOST ((double)INFINITY)
+#include "kernels_type.h"
+#define TYPE i64
+#define C_TYPE int64_t
+#define KIND_TYPE INT
+#define LEAST INT64_MIN
+#define MOST INT64_MAX
+#include "kernels_type.h"
+#define TYPE i32
+#define C_TYPE int32_t
+#define KIND_TYPE INT
+#define LEAST INT32_MIN
+#define MOST INT32_MAX
+#include "kernels_type.h"
+#define TYPE i16
+#define C_TYPE int16_t
+#define KIND_TYPE INT
+#define LEAST INT16_MIN
+#define MOST INT16_MAX
+#include "kernels_type.h"
+#define TYPE i8
+#define C_TYPE int8_t
+#define KIND_TYPE INT
+#define LEAST INT8_MIN
+#define MOST INT8_MAX
+#include "kernels_type.h"
+#define TYPE u64
+#define C_TYPE uint64_t
+#define KIND_TYPE INT
+#define LEAST 0
+#define MOST UINT64_MAX
+#include "kernels_type.h"
+#define TYPE u32
+#define C_TYPE uint32_t
+#define KIND_TYPE INT
+#define LEAST 0
+#define MOST UINT32_MAX
+#include "kernels_type.h"
+#define TYPE u16
+#define C_TYPE uint16_t
+#define KIND_TYPE INT
+#define LEAST 0
+#define MOST UINT16_MAX
+#include "kernels_type.h"
+#define TYPE u8
+#define C_TYPE uint8_t
+#define KIND_TYPE INT
+#define LEAST 0
+#define MOST UINT8_MAX
+#include "kernels_type.h"
+#define TYPE bool
+#define C_TYPE uint8_t
+#define KIND_TYPE BOOL
+#define LEAST 0
+#define MOST 1
+#include "kernels_type.h"
+
+/* ---- 16-bit floats ------------------------------------------------------------------------------------------ */
+
+static void f16_load(float *to, const uint16_t *from, int64_t n)
+{
+    int64_t i = 0;
+#ifdef __AVX512F__
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(from + i))));
+#elif defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
+#endif
+    for (; i < n; i++) to[i] = half_to_float(from[i]);
+}
+
+static void f16_store(uint16_t *to, const float *from, int64_t n)
+{
+    int64_t i = 0;
+#ifdef __AVX512F__
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(void *)(to + i),
+                            _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(void *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+#endif
+    for (; i < n; i++) to[i] = float_to_half(from[i]);
+}
+
+static void bf16_load(float *to, const uint16_t *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) to[i] = floatbits_f32((uint32_t)from[i] << 16);
+}
+
+static void bf16_store(uint16_t *to, const float *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = bits_f32(from[i]);
+        uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, nan = u >> 16 | 0x40;
+        to[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+    }
+}
+
+const Kernels TIER = {
+    .name = TIER_NAME,
+    .type = {[DT_bool] = &kernels_bool, [DT_u8] = &kernels_u8, [DT_i8] = &kernels_i8, [DT_u16] = &kernels_u16,
+             [DT_i16] = &kernels_i16, [DT_u32] = &kernels_u32, [DT_i32] = &kernels_i32, [DT_u64] = &kernels_u64,
+             [DT_i64] = &kernels_i64, [DT_f32] = &kernels_f32, [DT_f64] = &kernels_f64},
+    .f16_load = f16_load,
+    .f16_store = f16_store,
+    .bf16_load = bf16_load,
+    .bf16_store = bf16_store,
+};

@@ -1,0 +1,187 @@
+/* kernels_type: all loops of one compute type, and their table kernels_TYPE. Expanded by kernels_template.h with
+ *   TYPE, C_TYPE    as in dtype.def          KIND_TYPE   FLOAT, INT or BOOL: which domains of ops.def it is in
+ *   LEAST, MOST     identities of max and min
+ * No include guard; undefines those macros at the end. */
+
+#define NAME(f) JOIN(f, TYPE)
+#define IN(domain) JOIN(IN_##domain, KIND_TYPE)
+#define VALUE(f, i) JOIN(VALUE, KIND_TYPE)(f, i)
+#define RESULT_T C_TYPE
+#define RESULT_B uint8_t
+
+/* ---- elementwise ---------------------------------------------------------------------------------------- */
+#include "kernels_prims.h"
+#define UNARY(name, domain, result, f, i, gx)                                                                         \
+    IN(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
+        const C_TYPE *a = in[0];                                                                                      \
+        RESULT_##result *o = out;                                                                                     \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
+            const C_TYPE x = a[at];                                                                                   \
+            o[at] = (RESULT_##result)(VALUE(f, i));                                                                   \
+        }                                                                                                             \
+    })
+#define BINARY(name, flags, domain, result, f, i, gx, gy)                                                             \
+    IN(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
+        const C_TYPE *a = in[0], *b = in[1];                                                                          \
+        RESULT_##result *o = out;                                                                                     \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
+            const C_TYPE x = a[at], y = b[at];                                                                        \
+            o[at] = (RESULT_##result)(VALUE(f, i));                                                                   \
+        }                                                                                                             \
+    })
+#define TERNARY(name, domain, value, gx, gy, gz)                                                                      \
+    static void NAME(map_##name)(void *out, const void *const *in, int64_t n)                                         \
+    {                                                                                                                 \
+        const uint8_t *a = in[0];                                                                                     \
+        const C_TYPE *b = in[1], *c = in[2];                                                                          \
+        C_TYPE *o = out;                                                                                              \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
+            const C_TYPE y = b[at], z = c[at];                                                                        \
+            const uint8_t x = a[at];                                                                                  \
+            o[at] = value;                                                                                            \
+        }                                                                                                             \
+    }
+#define OP(...)
+#include "../../ir/ops.def"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+#undef OP
+
+/* ---- folds -------------------------------------------------------------------------------------------------
+ * combined: over x, the value so far, and y, the element. */
+#define FOLD(name, identity, combined)                                                                                \
+    static inline C_TYPE NAME(step_##name)(C_TYPE x, C_TYPE y) { return combined; }                                   \
+    static void NAME(start_##name)(void *acc, int64_t n)                                                              \
+    {                                                                                                                 \
+        C_TYPE *a = acc;                                                                                              \
+        for (int64_t i = 0; i < n; i++) a[i] = identity;                                                              \
+    }                                                                                                                 \
+    static void NAME(lanes_##name)(void *out, const void *from, int64_t n)                                            \
+    {                                                                                                                 \
+        const C_TYPE *a = from;                                                                                       \
+        C_TYPE lane[REDUCE_LANES];                                                                                    \
+        for (int l = 0; l < REDUCE_LANES; l++) lane[l] = identity;                                                    \
+        int64_t i = 0;                                                                                                \
+        for (; i + REDUCE_LANES <= n; i += REDUCE_LANES)                                                              \
+            for (int l = 0; l < REDUCE_LANES; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                    \
+        for (int l = 0; i + l < n; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                               \
+        for (int half = REDUCE_LANES / 2; half > 0; half /= 2)                                                        \
+            for (int l = 0; l < half; l++) lane[l] = NAME(step_##name)(lane[l], lane[l + half]);                      \
+        *(C_TYPE *)out = lane[0];                                                                                     \
+    }                                                                                                                 \
+    static void NAME(rows_##name)(void *out, const void *from, int64_t rows, int64_t n)                               \
+    {                                                                                                                 \
+        const C_TYPE *a = from;                                                                                       \
+        C_TYPE *o = out;                                                                                              \
+        for (int64_t r = 0; r < rows; r++, a += n) {                                                                  \
+            C_TYPE acc = identity;                                                                                    \
+            for (int64_t i = 0; i < n; i++) acc = NAME(step_##name)(acc, a[i]);                                       \
+            o[r] = acc;                                                                                               \
+        }                                                                                                             \
+    }                                                                                                                 \
+    static void NAME(columns_##name)(void *acc, const void *from, int64_t stride, int64_t rows, int64_t n)            \
+    {                                                                                                                 \
+        const C_TYPE *a = from;                                                                                       \
+        C_TYPE *restrict o = acc;                                                                                     \
+        for (int64_t r = 0; r < rows; r++, a += stride)                                                               \
+            for (int64_t i = 0; i < n; i++) o[i] = NAME(step_##name)(o[i], a[i]);                                     \
+    }
+IN(N)(FOLD(sum, C(0), ADD(x, y)))
+IN(N)(FOLD(prod, C(1), MUL(x, y)))
+FOLD(max, LEAST, VALUE(SELECT(OR(GT(x, y), NE(x, x)), x, y), SELECT(GT(x, y), x, y)))
+FOLD(min, MOST, VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, y)))
+
+/* ---- argmax, argmin: the first of equals, the first NaN ------------------------------------------------------ */
+#define ARG(name, better)                                                                                             \
+    static void NAME(name)(int64_t *index, void *best, const void *from, int64_t stride, int64_t first,               \
+                           int64_t rows, int64_t n)                                                                   \
+    {                                                                                                                 \
+        const C_TYPE *a = from;                                                                                       \
+        C_TYPE *b = best;                                                                                             \
+        for (int64_t r = first; r < first + rows; r++, a += stride)                                                   \
+            for (int64_t i = 0; i < n; i++) {                                                                         \
+                const C_TYPE x = a[i], y = b[i];                                                                      \
+                const _Bool take = index[i] < 0 || (better) || JOIN(FIRST_NAN, KIND_TYPE)(x, y);                                   \
+                b[i] = take ? x : y;                                                                                  \
+                index[i] = take ? r : index[i];                                                                       \
+            }                                                                                                         \
+    }
+ARG(arg_max, x > y)
+ARG(arg_min, x < y)
+#undef ARG
+
+/* ---- conversions ----------------------------------------------------------------------------------------------- */
+#define CAST_TO(to, c, convert)                                                                                       \
+    static void NAME(cast_##to)(void *out, const void *const *in, int64_t n)                                          \
+    {                                                                                                                 \
+        const C_TYPE *a = in[0];                                                                                      \
+        c *o = out;                                                                                                   \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
+            const C_TYPE x = a[at];                                                                                   \
+            o[at] = convert;                                                                                          \
+        }                                                                                                             \
+    }
+#define CAST_INT(to, c) CAST_TO(to, c, JOIN(TO_INT, KIND_TYPE)(to, c))
+#define TO_INT_FLOAT(to, c) JOIN(JOIN(cvt, TYPE), to)(x)
+#define TO_INT_INT(to, c) (c)x
+#define TO_INT_BOOL(to, c) (c)x
+CAST_TO(bool, uint8_t, x != 0)
+CAST_TO(f32, float, (float)x)
+CAST_TO(f64, double, (double)x)
+CAST_INT(u8, uint8_t)
+CAST_INT(i8, int8_t)
+CAST_INT(u16, uint16_t)
+CAST_INT(i16, int16_t)
+CAST_INT(u32, uint32_t)
+CAST_INT(i32, int32_t)
+CAST_INT(u64, uint64_t)
+CAST_INT(i64, int64_t)
+
+static void NAME(iota)(void *out, const void *const *in, int64_t n)
+{
+    C_TYPE *o = out;
+    int64_t from = *(const int64_t *)in[0];
+    for (int64_t at = 0; at < n; at++) o[at] = JOIN(FROM_INDEX, KIND_TYPE)(from + at);
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+#define UNARY(name, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
+#define BINARY(name, flags, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
+#define TERNARY(name, ...) [OP_##name] = NAME(map_##name),
+#define OP(...)
+#define FOLD_ROW(name, kind) [kind] = {NAME(start_##name), NAME(lanes_##name), NAME(rows_##name), NAME(columns_##name)},
+static const TypeKernels NAME(kernels) = {
+    .map = {
+#include "../../ir/ops.def"
+    },
+    .cast = {[DT_bool] = NAME(cast_bool), [DT_f32] = NAME(cast_f32), [DT_f64] = NAME(cast_f64), [DT_u8] = NAME(cast_u8),
+             [DT_i8] = NAME(cast_i8), [DT_u16] = NAME(cast_u16), [DT_i16] = NAME(cast_i16), [DT_u32] = NAME(cast_u32),
+             [DT_i32] = NAME(cast_i32), [DT_u64] = NAME(cast_u64), [DT_i64] = NAME(cast_i64)},
+    .fold = {IN(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},
+    .arg_max = NAME(arg_max),
+    .arg_min = NAME(arg_min),
+    .iota = NAME(iota),
+};
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+#undef OP
+#undef FOLD_ROW
+#undef FOLD
+#undef CAST_TO
+#undef CAST_INT
+#undef TO_INT_FLOAT
+#undef TO_INT_INT
+#undef TO_INT_BOOL
+#undef NAME
+#undef IN
+#undef VALUE
+#undef RESULT_T
+#undef RESULT_B
+#include "../../ir/scalar_undef.h"
+#undef TYPE
+#undef C_TYPE
+#undef KIND_TYPE
+#undef LEAST
+#undef MOST

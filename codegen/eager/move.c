@@ -1,0 +1,213 @@
+/* move: what copies elements from place to place: views made contiguous, reshape, pad, concat, constant, iota.
+ * Relies on ops.h. Allocates only iota's row. */
+#include "ops.h"
+
+/* ---- copies ------------------------------------------------------------------------------------------------ */
+
+typedef struct CopyJob {
+    Reader in;
+    char *to;
+    int tall; /* axis along which the operand is contiguous, though its last axis is not; -1: none */
+} CopyJob;
+
+static void copy_chunk(void *arg, int64_t lo, int64_t hi)
+{
+    const CopyJob *j = arg;
+    reader_copy(&j->in, lo, hi - lo, j->to + lo * j->in.bytes);
+}
+
+/* Tiles of a transpose: both the lines read and the lines written of one tile stay in the first cache. */
+#define TILE 32
+#define COPY_TILE(T)                                                                                                  \
+    for (int64_t r = 0; r < rows; r++)                                                                                \
+        for (int64_t c = 0; c < columns; c++)                                                                         \
+            *(T *)(void *)(to + r * to_stride + c * (int64_t)sizeof(T)) =                                             \
+                *(const T *)(const void *)(from + r * (int64_t)sizeof(T) + c * stride)
+
+/* to[r][c] = from[c][r]; strides in bytes: `stride` between from's lines, `to_stride` between to's. */
+static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows, int64_t columns, unsigned bytes)
+{
+    switch (bytes) {
+    case 1: COPY_TILE(uint8_t); break;
+    case 2: COPY_TILE(uint16_t); break;
+    case 4: COPY_TILE(uint32_t); break;
+    default: COPY_TILE(uint64_t); break;
+    }
+}
+
+/* Chunks are TILE lines of the tall axis, of all planes that the other axes make. */
+static void transpose_chunk(void *arg, int64_t lo, int64_t hi)
+{
+    const CopyJob *j = arg;
+    const Reader *r = &j->in;
+    int last = r->rank - 1;
+    int64_t strips = (r->dim[j->tall] + TILE - 1) / TILE, stride[MAX_RANK];
+    stride[last] = r->bytes;
+    for (int i = last; i-- > 0;) stride[i] = stride[i + 1] * r->dim[i + 1];
+    for (; lo < hi; lo++) {
+        int64_t first = lo % strips * TILE, plane = lo / strips, rows = MIN_OF(r->dim[j->tall] - first, TILE);
+        const char *from = r->data + first * r->stride[j->tall];
+        char *to = j->to + first * stride[j->tall];
+        for (int i = last; i-- > 0;) {
+            if (i == j->tall) continue;
+            from += plane % r->dim[i] * r->stride[i];
+            to += plane % r->dim[i] * stride[i];
+            plane /= r->dim[i];
+        }
+        for (int64_t c = 0; c < r->dim[last]; c += TILE)
+            copy_tile(to + c * r->bytes, stride[j->tall], from + c * r->stride[last], r->stride[last], rows,
+                      MIN_OF(r->dim[last] - c, TILE), r->bytes);
+    }
+}
+
+static int tall_axis(const Reader *r)
+{
+    int last = r->rank - 1;
+    if (r->stride[last] == r->bytes || r->stride[last] == 0 || r->dim[last] < 4) return -1;
+    for (int i = 0; i < last; i++)
+        if (r->stride[i] == r->bytes && r->dim[i] >= 4) return i;
+    return -1;
+}
+
+void eager_copy(const EagerCtx *c, const View *from, void *to)
+{
+    int64_t n = view_elements(from);
+    if (n == 0) return;
+    CopyJob j = {.to = to};
+    reader_init(&j.in, from);
+    j.tall = tall_axis(&j.in);
+    if (j.tall < 0) {
+        run_chunks(c->threads, copy_chunk, &j, n, MOVE_GRAIN);
+        return;
+    }
+    int64_t tall = j.in.dim[j.tall], tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + TILE - 1) / TILE);
+    run_chunks(c->threads, transpose_chunk, &j, tasks, MAX_OF(MOVE_GRAIN * tasks / n, 1));
+}
+
+bool run_copy(const Run *r)
+{
+    View v;
+    if (r->op == OP_reshape) {
+        v = *r->in;
+    } else {
+        Type type = {.dtype = r->out->dtype, .rank = r->out->rank};
+        memcpy(type.dim, r->out->dim, sizeof type.dim);
+        if (!eager_view(r->op, r->in, r->attr, r->nattr, &type, &v))
+            return status_fail(r->st, ST_INTERNAL, "%s: no view", op_def[r->op].name);
+    }
+    eager_copy(&(EagerCtx){r->threads}, &v, r->out->data);
+    return true;
+}
+
+/* ---- blocks into a larger whole ------------------------------------------------------------------------------- */
+
+/* The bits of a constant's value (`attr`: a double's or an integer's) in type t. */
+static void value_bits(DType t, int64_t attr, void *to)
+{
+    if (dtype_is_float(t)) dtype_store_f64(t, to, attr_f64(attr));
+    else if (t == DT_u64) memcpy(to, &attr, sizeof attr);
+    else dtype_store_i64(t, to, attr);
+}
+
+static void fill(ThreadPool *threads, const View *out, int64_t attr)
+{
+    uint64_t value;
+    value_bits((DType)out->dtype, attr, &value);
+    View v = *out;
+    v.data = &value;
+    memset(v.stride, 0, sizeof v.stride);
+    eager_copy(&(EagerCtx){threads}, &v, out->data);
+}
+
+typedef struct PlaceJob {
+    Reader in;
+    int rank;                       /* axes that count the lines */
+    int64_t dim[MAX_RANK], stride[MAX_RANK]; /* stride of the output, in elements */
+    int64_t start, line;            /* elements */
+    char *to;
+} PlaceJob;
+
+static void place_lines(void *arg, int64_t lo, int64_t hi)
+{
+    const PlaceJob *j = arg;
+    for (; lo < hi; lo++) {
+        int64_t to = j->start, at = lo;
+        for (int i = j->rank; i-- > 0; at /= j->dim[i]) to += at % j->dim[i] * j->stride[i];
+        reader_copy(&j->in, lo * j->line, j->line, j->to + to * j->in.bytes);
+    }
+}
+
+/* Puts `in` into the contiguous `out` with its first element at index `first`. */
+static void place(ThreadPool *threads, const View *in, const View *out, const int64_t *first)
+{
+    PlaceJob j = {.line = 1, .to = out->data};
+    int64_t n = view_elements(in), stride = 1;
+    if (n == 0) return;
+    reader_init(&j.in, in);
+    int axis = in->rank;
+    for (bool whole = true; axis > 0 && whole; axis--) { /* a line ends with the first axis that is not placed whole */
+        j.line *= in->dim[axis - 1];
+        j.start += first[axis - 1] * stride;
+        whole = in->dim[axis - 1] == out->dim[axis - 1];
+        stride *= out->dim[axis - 1];
+    }
+    j.rank = axis;
+    for (int i = axis; i-- > 0; stride *= out->dim[i]) {
+        j.dim[i] = in->dim[i];
+        j.stride[i] = stride;
+        j.start += first[i] * stride;
+    }
+    run_chunks(threads, place_lines, &j, n / j.line, MAX_OF(MOVE_GRAIN / j.line, 1));
+}
+
+bool run_pad(const Run *r)
+{
+    int64_t first[MAX_RANK];
+    for (int i = 0; i < r->out->rank; i++) first[i] = r->attr[1 + 2 * i];
+    fill(r->threads, r->out, r->attr[0]);
+    place(r->threads, r->in, r->out, first);
+    return true;
+}
+
+bool run_concat(const Run *r)
+{
+    int64_t first[MAX_RANK] = {0};
+    for (uint32_t i = 0; i < r->nin; i++) {
+        place(r->threads, &r->in[i], r->out, first);
+        first[r->attr[0]] += r->in[i].dim[r->attr[0]];
+    }
+    return true;
+}
+
+/* ---- sources ------------------------------------------------------------------------------------------------------ */
+
+bool run_constant(const Run *r)
+{
+    fill(r->threads, r->out, r->attr[1]);
+    return true;
+}
+
+bool run_iota(const Run *r)
+{
+    DType t = (DType)r->out->dtype;
+    int64_t axis = r->attr[1], n = r->out->dim[axis];
+    if (view_elements(r->out) == 0) return true;
+    size_t bytes = (size_t)n * dtype_bytes(t);
+    void *row = mem_alloc(bytes);
+    if (row == NULL) return status_fail(r->st, ST_MEMORY, "iota: no memory for %zu bytes", bytes);
+    const TypeKernels *k = eager_kernels()->type[dtype_info[t].compute];
+    ReadBuffer buf;
+    for (int64_t at = 0; at < n; at += READ_BLOCK) {
+        int64_t some = MIN_OF(n - at, READ_BLOCK);
+        void *to = writer_at(row, t, at, &buf);
+        k->iota(to, (const void *const[]){&at}, some);
+        writer_put(row, t, at, some, to);
+    }
+    View v = *r->out;
+    memset(v.stride, 0, sizeof v.stride);
+    v.stride[axis] = 1;
+    v.data = row;
+    eager_copy(&(EagerCtx){r->threads}, &v, r->out->data);
+    mem_free(row, bytes);
+    return true;
+}

@@ -1,0 +1,48 @@
+/* ops: what eager_run calls, one function per kind of op. Operands are of the types that infer has checked.
+ * Relies on eager.h. */
+#ifndef KILN_CODEGEN_EAGER_OPS_H
+#define KILN_CODEGEN_EAGER_OPS_H
+
+#include "../eager.h"
+#include "kernels.h"
+#include "reader.h"
+
+/* One op about to run. */
+typedef struct Run {
+    ThreadPool *threads; /* NULL: none */
+    Op op;
+    const View *in;
+    uint32_t nin;
+    const int64_t *attr;
+    uint32_t nattr;
+    View *out;
+    Status *st;
+} Run;
+
+bool run_elementwise(const Run *r); /* also cast */
+bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min sum_in_order */
+bool run_arg(const Run *r);         /* argmax argmin */
+bool run_copy(const Run *r);        /* movement that is a view, or a reshape, copied */
+bool run_pad(const Run *r);
+bool run_concat(const Run *r);
+bool run_gather(const Run *r);
+bool run_scatter_add(const Run *r);
+bool run_window_add(const Run *r);
+bool run_constant(const Run *r);
+bool run_iota(const Run *r);
+bool run_random_bits(const Run *r);
+bool run_matmul(const Run *r);
+
+/* fn over [0, n), on threads if there are some and n is at least two grains. */
+static inline void run_chunks(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n, int64_t grain)
+{
+    if (threads == NULL || n < 2 * grain)
+        fn(arg, 0, n);
+    else
+        threads_run(threads, fn, arg, n, grain);
+}
+
+/* Elements of one chunk of moved memory: some 20 us of work. */
+#define MOVE_GRAIN ((int64_t)1 << 16)
+
+#endif
