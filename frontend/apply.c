@@ -43,6 +43,15 @@ static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, i
     return x;
 }
 
+/* Distinct bytes: what strides of 0 repeat counts once. */
+static uint64_t view_bytes(const View *v)
+{
+    uint64_t n = dtype_bytes((DType)v->dtype);
+    for (int i = 0; i < v->rank; i++)
+        n *= v->stride[i] ? (uint64_t)v->dim[i] : 1;
+    return n;
+}
+
 static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                       const Type *type, kiln_tensor **out, uint32_t nout)
 {
@@ -53,6 +62,11 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
             return false;
         tensor_view(out[i], &v[i]);
     }
+    t->kernels_run++;
+    for (uint32_t i = 0; i < nin; i++)
+        t->bytes_run += view_bytes(&in[i]);
+    for (uint32_t i = 0; i < nout; i++)
+        t->bytes_run += view_bytes(&v[i]);
     EagerCtx c = {t->k->threads};
     Status st = {0};
     if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st))

@@ -84,6 +84,8 @@ struct Thread {
     void *work;              /* workspace for compiled calls */
     size_t work_bytes;
     bool work_busy;
+    uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
+    int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
     kiln_failure failure;
     uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
     char text[640];

@@ -81,8 +81,11 @@ void tensor_drop(kiln_tensor *x)
     Buffer *b = x->state == TENSOR_EAGER ? x->buffer : NULL;
     x->state = TENSOR_FREE;
     x->buffer = NULL;
-    if (b)
+    if (b) {
+        if (b->pool && buffer_unshared(b))
+            x->home->live_bytes -= (int64_t)b->bytes;
         buffer_release(b);
+    }
 #ifndef KILN_DEBUG /* debug builds never use a header again, so a stale handle is always caught */
     Thread *home = x->home;
     if (home == thread_last()) {
@@ -141,6 +144,8 @@ kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type)
         fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)", text, bytes);
         return NULL;
     }
+    t->live_bytes += (int64_t)b->bytes;
+    t->peak_bytes = MAX_OF(t->peak_bytes, t->live_bytes);
     return tensor_of_buffer(t, at, type, b);
 }
 
