@@ -1,0 +1,377 @@
+/* random_graph: the generator's core: types, values found or made, the draw, scan bodies, gradients, inputs. The ops one by one:
+ * random_ops.c. Relies on random_graph.h, passes/reverse.h. */
+#include "random_graph.h"
+
+#include <math.h>
+
+#include "passes/reverse.h"
+
+#define MOST_ELEMENTS 6000
+#define MOST_PARAMS 10
+
+/* ---- types ------------------------------------------------------------------------------------------------ */
+
+DType maker_dtype(Maker *k)
+{
+    static const uint8_t mostly[] = {DT_f32, DT_f32, DT_f32, DT_f32, DT_f32, DT_f32, DT_f64, DT_f64, DT_i32, DT_i64, DT_u8, DT_bool};
+    if (random_chance(k->r, 8)) return (DType)(1 + random_below(k->r, DT_COUNT - 1));
+    return (DType)mostly[random_below(k->r, COUNT_OF(mostly))];
+}
+
+int64_t maker_extent_of(const Maker *k, Dim d)
+{
+    return dim_eval(&k->g->module->dims, d, &k->symbol_value);
+}
+
+int64_t maker_elements(const Maker *k, const Type *t)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < t->rank; i++) n *= maker_extent_of(k, t->dim[i]);
+    return n;
+}
+
+Dim maker_extent(Maker *k)
+{
+    static const int16_t some[] = {1, 1, 2, 3, 7, 7, 8, 8, 9, 9, 31, 32, 33, 33, 257};
+    if (k->symbol != DIM_BAD && random_chance(k->r, 30)) return k->symbol;
+    if (random_chance(k->r, 2)) return 0;
+    return some[random_below(k->r, COUNT_OF(some))];
+}
+
+Type maker_shape(Maker *k, DType t)
+{
+    static const int16_t long_axis[] = {4095, 4096, 4097, 5000, 8193, 16384, 16385, 20001};
+    Type type = {.dtype = (uint8_t)t};
+    int64_t most = k->body ? 300 : MOST_ELEMENTS, n = 1;
+    uint32_t rank = (uint32_t)random_below(k->r, random_chance(k->r, 5) ? MAX_RANK + 1 : 4);
+    for (uint32_t i = 0; i < rank; i++) {
+        Dim d = maker_extent(k);
+        if (n * maker_extent_of(k, d) > most) d = 1 + random_below(k->r, 2);
+        n *= MAX_OF(maker_extent_of(k, d), 1);
+        type.dim[type.rank++] = d;
+    }
+    if (k->large && !k->body && random_chance(k->r, 10)) {
+        type.rank = (uint8_t)MAX_OF(MIN_OF(type.rank, 2), 1);
+        for (uint32_t i = 0; i < type.rank; i++) type.dim[i] = 1 + random_below(k->r, 3);
+        type.dim[random_below(k->r, type.rank)] = long_axis[random_below(k->r, COUNT_OF(long_axis))];
+    }
+    return type;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------- */
+
+static void note_size(Maker *k, Value v, double size)
+{
+    while (k->size.len <= v) *VEC_PUSH(k->g->module->arena, &k->size) = 2;
+    k->size.at[v] = size;
+}
+
+Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, double size)
+{
+    for (uint32_t i = 0; i < nin; i++)
+        if (in[i] == 0) return 0;
+    *k->st = (Status){0};
+    Type out[MAX_RESULTS];
+    uint32_t nout;
+    if (!infer_node(k->g, op, in, nin, attr, nattr, out, &nout, k->st)) return 0;
+    for (uint32_t i = 0; i < nout; i++)
+        if (maker_elements(k, &out[i]) > 70000) return 0;
+    Value v = graph_append(k->g, op, in, nin, attr, nattr, (Loc){0}, k->st);
+    if (v == 0) return 0;
+    k->drawn[op]++;
+    for (uint32_t i = 0; i < nout; i++) note_size(k, v + i, size);
+    return v;
+}
+
+Value maker_pick(Maker *k, bool (*fits)(const Type *))
+{
+    /* Recent ones first, so that graphs grow deep. */
+    for (int tries = 0; tries < 40 && k->g->value.len > 1; tries++) {
+        int64_t n = k->g->value.len - 1, back = tries < 20 ? random_below(k->r, MIN_OF(n, 8)) : random_below(k->r, n);
+        Value v = (Value)(n - back);
+        if (fits == NULL || fits(graph_type(k->g, v))) return v;
+    }
+    return 0;
+}
+
+static Value new_constant(Maker *k, const Type *t)
+{
+    int64_t attr[2 + MAX_RANK] = {t->dtype, random_below(k->r, 3)};
+    uint64_t room = 0;
+    if (t->dtype == DT_bool) attr[1] &= 1;
+    if (dtype_is_float((DType)t->dtype)) {
+        dtype_store_f64((DType)t->dtype, &room, random_chance(k->r, 50) ? 4 * random_unit(k->r) - 2 : (double)random_below(k->r, 5) - 2);
+        attr[1] = attr_of_f64(dtype_load_f64((DType)t->dtype, &room));
+    }
+    memcpy(attr + 2, t->dim, t->rank * sizeof *attr);
+    return maker_append(k, OP_constant, NULL, 0, attr, 2u + t->rank, 2);
+}
+
+static Value same_type(Maker *k, const Type *t)
+{
+    Value found[64];
+    uint32_t n = 0;
+    for (Value v = k->g->value.len - 1; v > 0 && n < COUNT_OF(found); v--)
+        if (type_equal(graph_type(k->g, v), t)) found[n++] = v;
+    return n == 0 ? 0 : found[random_below(k->r, n)];
+}
+
+static bool same_shape(const Type *a, const Type *b)
+{
+    return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+}
+
+/* Something of another dtype, or of fewer axes, made to fit. */
+static Value adapted(Maker *k, const Type *t)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        Value v = maker_pick(k, NULL);
+        if (v == 0) return 0;
+        const Type x = *graph_type(k->g, v);
+        Type wide = {.dtype = x.dtype};
+        if (!same_shape(&x, t) && (!shape_broadcast(&k->g->module->dims, &x, t, &wide) || !same_shape(&wide, t))) continue;
+        if (x.dtype != t->dtype) v = maker_append(k, OP_cast, &v, 1, (int64_t[]){t->dtype}, 1, k->size.at[v]);
+        if (v != 0 && !same_shape(&x, t)) v = maker_append(k, OP_broadcast, &v, 1, t->dim, t->rank, k->size.at[v]);
+        if (v != 0) return v;
+    }
+    return 0;
+}
+
+Value maker_want(Maker *k, const Type *t)
+{
+    Value v = 0;
+    if (random_chance(k->r, 75)) v = same_type(k, t);
+    if (v == 0 && (k->body || random_chance(k->r, 60))) v = adapted(k, t);
+    if (v == 0 && !k->body && k->g->param.len < MOST_PARAMS && random_chance(k->r, 80)) {
+        v = graph_param(k->g, t, (Loc){0});
+        k->drawn[OP_param]++;
+        note_size(k, v, dtype_is_float((DType)t->dtype) ? 2 : 10);
+    }
+    return v != 0 ? v : new_constant(k, t);
+}
+
+Value maker_tame(Maker *k, Value v)
+{
+    if (v == 0) return 0;
+    const Type t = *graph_type(k->g, v);
+    double size = k->size.at[v];
+    if (!dtype_is_float((DType)t.dtype) || size <= 8 || !k->sane) return v;
+    if (size > 1e4 || random_chance(k->r, 50)) return maker_append(k, OP_tanh, &v, 1, NULL, 0, 1);
+    int64_t attr[2 + MAX_RANK] = {t.dtype, attr_of_f64(ldexp(1, -(int)ceil(log2(size))))};
+    memcpy(attr + 2, t.dim, t.rank * sizeof *attr);
+    Value scale = maker_append(k, OP_constant, NULL, 0, attr, 2u + t.rank, 1);
+    return maker_append(k, OP_mul, (Value[]){v, scale}, 2, NULL, 0, 1);
+}
+
+/* ---- the draw ------------------------------------------------------------------------------------------------- */
+
+bool random_can_draw(Op op)
+{
+    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom;
+}
+
+/* The rarest of a few: all come up alike, whatever else they are made for. */
+static Op draw(Maker *k)
+{
+    Op best = OP_none;
+    for (int i = 0; i < 3; i++) {
+        Op op = (Op)(1 + random_below(k->r, OP_COUNT - 1));
+        bool can = random_can_draw(op) && op != OP_param && !(op == OP_scan && k->depth >= 2);
+        if (can && (best == OP_none || k->drawn[op] < k->drawn[best])) best = op;
+    }
+    return best;
+}
+
+bool maker_fill(Maker *k, uint32_t nodes)
+{
+    uint32_t last = k->g->node.len + nodes;
+    for (uint32_t tries = 0; k->g->node.len < last && tries < 20 * nodes; tries++) {
+        Op op = draw(k);
+        if (op == OP_none) continue;
+        maker_tame(k, op == OP_scan ? maker_scan(k) : maker_build(k, op));
+        if (k->st->code == ST_INTERNAL || k->st->code == ST_MEMORY) return false;
+    }
+    return true;
+}
+
+/* ---- scan ----------------------------------------------------------------------------------------------------- */
+
+static bool can_stack(const Type *t)
+{
+    return t->rank >= 1 && t->dim[0] >= 0 && t->dim[0] <= 9;
+}
+
+/* A value of type t at the end of a body. */
+static Value body_result(Maker *b, const Type *t)
+{
+    Value v = maker_want(b, t);
+    return dtype_is_float((DType)t->dtype) && b->size.at[v] > 1 ? maker_append(b, OP_tanh, &v, 1, NULL, 0, 1) : v;
+}
+
+typedef struct ScanPlan {
+    Value in[1 + 2 + 2 + 2];
+    uint32_t nin, carries, xs;
+    int64_t n;
+} ScanPlan;
+
+static void plan_scan(Maker *k, ScanPlan *s)
+{
+    s->n = random_chance(k->r, 5) ? 0 : 1 + random_below(k->r, 5);
+    s->nin = 1;
+    s->carries = (uint32_t)random_below(k->r, 3);
+    for (uint32_t i = 0; i < s->carries; i++) {
+        Type t = maker_shape(k, random_chance(k->r, 75) ? DT_f32 : maker_dtype(k));
+        if (maker_elements(k, &t) > 600) t.rank = 0;
+        s->in[s->nin++] = maker_want(k, &t);
+    }
+    uint32_t xs = (uint32_t)random_below(k->r, 3);
+    for (uint32_t i = 0; i < xs; i++) {
+        Value v = s->xs == 0 ? maker_pick(k, can_stack) : 0;
+        Type t = v != 0 ? *graph_type(k->g, v) : maker_shape(k, maker_dtype(k));
+        if (t.rank == 0) t.rank = 1;
+        if (s->xs == 0) s->n = v != 0 ? t.dim[0] : s->n;
+        t.dim[0] = s->n;
+        if (maker_elements(k, &t) > 6000) t.rank = 1;
+        s->in[s->nin++] = v != 0 ? v : maker_want(k, &t);
+        s->xs++;
+    }
+    uint32_t fixed = (uint32_t)random_below(k->r, 3);
+    for (uint32_t i = 0; i < fixed; i++) {
+        Value v = maker_pick(k, NULL);
+        if (v != 0 && maker_elements(k, graph_type(k->g, v)) <= 3000) s->in[s->nin++] = v;
+    }
+    s->in[0] = maker_append(k, random_chance(k->r, 50) ? OP_constant : OP_dim_size, NULL, 0, (int64_t[]){DT_i64, s->n}, 2, 10);
+    if (s->in[0] == 0) s->in[0] = maker_append(k, OP_dim_size, NULL, 0, &s->n, 1, 10);
+}
+
+static void body_params(Maker *k, Maker *b, const ScanPlan *s)
+{
+    for (uint32_t i = 0; i < s->nin; i++) {
+        Type t = *graph_type(k->g, s->in[i]);
+        if (i > s->carries && i <= s->carries + s->xs) memmove(t.dim, t.dim + 1, --t.rank * sizeof *t.dim);
+        Value v = graph_param(b->g, &t, (Loc){0});
+        note_size(b, v, i > 0 && i <= s->carries ? fmax(k->size.at[s->in[i]], 1) : i == 0 ? 10 : k->size.at[s->in[i]]);
+    }
+}
+
+Value maker_scan(Maker *k)
+{
+    ScanPlan s = {.nin = 0};
+    plan_scan(k, &s);
+    Module *m = k->g->module;
+    Graph *body = graph_new(m, arena_printf(m->arena, "body%u", m->graph.len));
+    Maker b = *k;
+    b.g = body;
+    b.body = true;
+    b.depth++;
+    b.size.at = NULL;
+    b.size.len = b.size.cap = 0;
+    body_params(k, &b, &s);
+    if (!maker_fill(&b, 2 + (uint32_t)random_below(k->r, 8))) return 0;
+    for (uint32_t i = 0; i < s.carries; i++) graph_result(body, body_result(&b, graph_type(k->g, s.in[1 + i])));
+    uint32_t ys = (uint32_t)random_below(k->r, 3) + (s.carries == 0);
+    for (uint32_t i = 0; i < ys; i++) graph_result(body, maker_pick(&b, NULL));
+    const int64_t attr[5] = {body->index, s.carries, s.xs, ys, random_below(k->r, 2)};
+    return maker_append(k, OP_scan, s.in, s.nin, attr, 5, 1e5);
+}
+
+/* ---- whole graphs ------------------------------------------------------------------------------------------------ */
+
+static bool add_gradient(RandomGraph *rg, Maker *k, Status *st)
+{
+    Graph *g = rg->g;
+    Value x[4], dx[4], y[2];
+    uint32_t nx = 0, ny = 0;
+    for (uint32_t i = 0; i < g->param.len && nx < COUNT_OF(x); i++)
+        if (dtype_is_float((DType)graph_type(g, g->param.at[i])->dtype)) x[nx++] = g->param.at[i];
+    for (uint32_t i = 0; i < g->result.len && ny < COUNT_OF(y); i++)
+        if (dtype_is_float((DType)graph_type(g, g->result.at[i])->dtype)) y[ny++] = g->result.at[i];
+    if (nx == 0 || ny == 0) return true;
+    GraphEmit ge;
+    graph_emit_init(&ge, g, st);
+    Reverse r = {.e = &ge.e, .g = g, .last = g->node.len, .y = y, .ny = ny, .x = x, .nx = nx, .dx = dx,
+                 .scratch = rg->m->arena, .st = st};
+    if (!reverse_walk(&r)) return false;
+    for (uint32_t i = 0; i < nx; i++)
+        if (dx[i] != 0) graph_result(g, dx[i]);
+    (void)k;
+    return true;
+}
+
+static void choose_results(Maker *k)
+{
+    Graph *g = k->g;
+    graph_result(g, g->value.len - 1);
+    for (int i = (int)random_below(k->r, 4); i > 0; i--) graph_result(g, maker_pick(k, NULL));
+    for (uint32_t i = 0; i + 1 < g->result.len; i++)
+        for (uint32_t j = i + 1; j < g->result.len; j++)
+            if (g->result.at[i] == g->result.at[j]) g->result.at[j--] = g->result.at[--g->result.len];
+}
+
+bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, uint32_t drawn[OP_COUNT], Status *st)
+{
+    Random r = {seed};
+    Status refused = {0};
+    *rg = (RandomGraph){.m = module_new(arena), .seed = seed, .gradient = gradient, .drawn = drawn};
+    rg->g = graph_new(rg->m, "main");
+    Maker k = {.r = &r, .g = rg->g, .st = &refused, .drawn = drawn, .symbol = DIM_BAD};
+    static const int16_t lengths[] = {1, 7, 8, 9, 31, 32, 33, 257};
+    rg->specials = random_chance(&r, 12);
+    k.sane = random_chance(&r, 85);
+    k.large = random_chance(&r, 10);
+    if (random_chance(&r, 20)) {
+        k.symbol = dim_symbol(&rg->m->dims, "N", 1, 300);
+        k.symbol_value = rg->symbol[0] = lengths[random_below(&r, COUNT_OF(lengths))];
+    }
+    note_size(&k, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        Type t = maker_shape(&k, i == 0 ? DT_f32 : maker_dtype(&k));
+        maker_want(&k, &t);
+    }
+    if (!maker_fill(&k, 5 + (uint32_t)random_below(&r, random_chance(&r, 50) ? 15 : 56)))
+        return status_fail(st, refused.code, "%s", refused.text);
+    choose_results(&k);
+    rg->forward = rg->g->node.len;
+    return !gradient || add_gradient(rg, &k, st);
+}
+
+/* ---- inputs ---------------------------------------------------------------------------------------------------- */
+
+static double special(Random *r, DType t)
+{
+    static const double some[] = {NAN, INFINITY, -INFINITY, -0.0, 0.0};
+    int64_t i = random_below(r, COUNT_OF(some) + 1);
+    if (i < (int64_t)COUNT_OF(some)) return some[i];
+    return t == DT_f64 ? 0x1p-1060 : t == DT_f16 ? 0x1p-20 : 0x1p-140;
+}
+
+static double one_float(const RandomGraph *rg, Random *r, DType t, bool coarse)
+{
+    if (rg->specials && random_chance(r, 5)) return special(r, t);
+    return coarse ? (double)random_below(r, 5) - 2 : 4 * random_unit(r) - 2;
+}
+
+static int64_t one_integer(Random *r, DType t, bool small)
+{
+    if (t == DT_bool) return random_below(r, 2);
+    if (!small) return (int64_t)random_next(r);
+    return random_below(r, 21) - (dtype_info[t].kind == DK_INT ? 10 : 0);
+}
+
+void *random_input(const RandomGraph *rg, Arena *arena, uint32_t i)
+{
+    const Type *type = graph_type(rg->g, rg->g->param.at[i]);
+    DType t = (DType)type->dtype;
+    Random r = {rg->seed * 1000003 + i};
+    int64_t n = 1;
+    for (uint32_t d = 0; d < type->rank; d++) n *= dim_eval(&rg->m->dims, type->dim[d], rg->symbol);
+    bool coarse = random_chance(&r, 15), small = random_chance(&r, 85);
+    char *bytes = arena_alloc(arena, (size_t)n * dtype_bytes(t) + 1);
+    for (int64_t k = 0; k < n; k++) {
+        if (dtype_is_float(t))
+            dtype_store_f64(t, bytes + (size_t)k * dtype_bytes(t), one_float(rg, &r, t, coarse));
+        else
+            dtype_store_i64(t, bytes + (size_t)k * dtype_bytes(t), one_integer(&r, t, small));
+    }
+    return bytes;
+}
