@@ -1,0 +1,42 @@
+/* front: what tests of the public interface share: an engine per test, and looking at the sticky error. */
+#ifndef KILN_TESTS_FRONT_H
+#define KILN_TESTS_FRONT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <kiln/kiln.h>
+
+static inline int front_setup(void **state)
+{
+    return (*state = kiln_open(NULL)) ? 0 : -1;
+}
+
+static inline int front_teardown(void **state)
+{
+    return kiln_close(*state); /* non-zero: an error that the test did not expect */
+}
+
+#define FRONT_TEST(f) cmocka_unit_test_setup_teardown(f, front_setup, front_teardown)
+
+#define assert_ok(k)                                                                                                  \
+    do                                                                                                                \
+        if (kiln_failed(k))                                                                                           \
+            fail_msg("unexpected error: %s", kiln_error(k)->text);                                                    \
+    while (0)
+
+/* The thread's error has this code and this text in it; it is cleared. */
+#define assert_error(k, want, text_part)                                                                              \
+    do {                                                                                                              \
+        const kiln_failure *front_error = kiln_error(k);                                                              \
+        if (front_error->code != (want) || !strstr(front_error->text, (text_part)))                                   \
+            fail_msg("wanted code %d with \"%s\", got code %d: %s", (int)(want), (text_part), (int)front_error->code, front_error->text); \
+        kiln_clear(k);                                                                                                \
+    } while (0)
+
+#endif
