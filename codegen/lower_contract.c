@@ -1,0 +1,119 @@
+/* lower_contract: matmul as STEP_CONTRACT. Operands are read through transposes, broadcasts, reshapes and slices where strides can say
+ * it, and copied first where they cannot. Relies on lower.h. Never knows a BLAS beyond LowerOptions.blas. */
+#include "lower.h"
+
+/* Where an operand's elements lie: base + sum of stride * index, over the axes of the operand as the matmul sees it. */
+typedef struct Operand {
+    Value from;
+    Dim base, stride[MAX_RANK];
+} Operand;
+
+static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, Operand *op)
+{
+    IndexEnv env;
+    IndexExpr e;
+    index_env_init(&env, s->lw->dims);
+    env.naxis = t->rank;
+    if (!index_linear(&env, m, &e) || e.minus != 0 || e.negative != 0 || e.dyn >= 0) return false;
+    *op = (Operand){.from = from, .base = e.base};
+    for (uint32_t a = 0; a < t->rank; a++) op->stride[a] = e.coef[a];
+    return true;
+}
+
+/* An axis of one element has whatever stride suits: a BLAS wants rows at least as far apart as they are long. */
+static void settle(const Type *t, Operand *op)
+{
+    uint32_t row = t->rank - 2u, col = t->rank - 1u;
+    if (t->dim[col] == 1) op->stride[col] = op->stride[row] == 1 && t->dim[row] != 1 ? t->dim[row] : 1;
+    if (t->dim[row] == 1) op->stride[row] = op->stride[col] == 1 ? t->dim[col] : 1;
+}
+
+static bool usable(const Type *t, const Operand *op, bool row_major)
+{
+    uint32_t row = t->rank - 2u, col = t->rank - 1u;
+    if (op->stride[row] == 0 || op->stride[col] == 0) return false; /* broadcast inside the matrix */
+    return op->stride[col] == 1 || (!row_major && op->stride[row] == 1);
+}
+
+/* The operand as strides over the earliest value that allows them; v itself always does, unless row_major asks for the other order. */
+static void resolve(Scope *s, Value v, bool row_major, Operand *op)
+{
+    const Type *t = graph_type(s->g, v);
+    IndexEnv env;
+    IndexMap m;
+    IndexStep step;
+    index_env_init(&env, s->lw->dims);
+    env.affine = true;
+    env.naxis = t->rank;
+    memcpy(env.extent, t->dim, t->rank * sizeof *t->dim);
+    index_root(&env, t->rank, &m);
+    strides_of(s, t, v, &m, op);
+    settle(t, op);
+    index_normalise(&env, &m);
+    for (Value at = v;;) {
+        const Node *n = graph_maker(s->g, at);
+        Operand further;
+        if (n->op != OP_transpose && n->op != OP_broadcast && n->op != OP_reshape && n->op != OP_slice && n->op != OP_leaf) return;
+        if (!index_operand(&env, s->g, n, 0, &m, &step)) return;
+        m = step.map;
+        at = n->in[0];
+        if (!strides_of(s, t, at, &m, &further)) return;
+        settle(t, &further);
+        if (usable(t, &further, row_major)) *op = further;
+    }
+}
+
+static void resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
+{
+    resolve(s, n->in[0], false, a);
+    resolve(s, n->in[1], !s->lw->o->blas, b);
+}
+
+void contract_needs(Scope *s, const Node *n)
+{
+    Operand a, b;
+    resolve_both(s, n, &a, &b);
+    s->needed[scope_root(s->g, a.from)] = true;
+    s->needed[scope_root(s->g, b.from)] = true;
+}
+
+bool lower_contract(Scope *s, const Node *n)
+{
+    Operand a, b;
+    const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
+    uint32_t batch = t->rank - 2u;
+    resolve_both(s, n, &a, &b);
+    uint32_t from_a = s->buf[scope_root(s->g, a.from)], from_b = s->buf[scope_root(s->g, b.from)], to = scope_result(s, n->out);
+    if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
+        return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads what was never made", s->g->name);
+    Step *step = scope_step(s, STEP_CONTRACT);
+    step->contract.type = t->dtype;
+    step->contract.nbatch = batch;
+    memcpy(step->contract.batch, t->dim, batch * sizeof *t->dim);
+    step->contract.m = t->dim[batch];
+    step->contract.n = t->dim[batch + 1];
+    step->contract.k = x->dim[batch + 1];
+    step->contract.a = from_a;
+    step->contract.b = from_b;
+    step->contract.c = to;
+    step->contract.a_base = a.base;
+    step->contract.b_base = b.base;
+    memcpy(step->contract.a_batch, a.stride, batch * sizeof *a.stride);
+    memcpy(step->contract.b_batch, b.stride, batch * sizeof *b.stride);
+    step->contract.a_row = a.stride[batch];
+    step->contract.a_col = a.stride[batch + 1];
+    step->contract.b_row = b.stride[batch];
+    step->contract.b_col = b.stride[batch + 1];
+    const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
+    for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        lower_dim(s->lw, t->dim[i]);
+        lower_dim(s->lw, a.stride[i]);
+        lower_dim(s->lw, b.stride[i]);
+    }
+    lower_read(s->lw, from_a);
+    lower_read(s->lw, from_b);
+    lower_read(s->lw, to);
+    s->lw->p->launches++;
+    return true;
+}

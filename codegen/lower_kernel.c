@@ -1,0 +1,283 @@
+/* lower_kernel: one group as one kernel: its results drafted at their maps, then the drafts laid out in stages. Relies on lower.h. */
+#include "lower.h"
+
+/* ---- index values as instructions ---------------------------------------------------------------- */
+
+static int32_t env_prim(void *user, Prim p, int32_t x, int32_t y)
+{
+    bool compares = prim_info[p].result == 'B';
+    return build_prim(user, p, compares ? DT_bool : build_type(user, x), x, y, -1);
+}
+
+static int32_t env_dim(void *user, Dim d) { return build_dim(user, d); }
+static int32_t env_axis(void *user, uint32_t axis) { return build_axis(user, axis); }
+
+static void begin(Build *b, Lower *lw, const Group *group, bool caches)
+{
+    Arena *a = lw->scratch;
+    *b = (Build){.lw = lw, .group = group, .g = group->g, .caches = caches};
+    b->shared.arena = b->streams.arena = b->values.arena = b->rows.arena = a;
+    index_env_init(&b->env, lw->dims);
+    b->env.naxis = group->naxis;
+    memcpy(b->env.extent, group->extent, sizeof group->extent);
+    b->env.sweep = group->sweep;
+    b->env.user = b;
+    b->env.prim = env_prim;
+    b->env.dim = env_dim;
+    b->env.axis = env_axis;
+}
+
+/* How many reductions lie one after the other on the way to each value. */
+static uint16_t *levels(Lower *lw, const Group *group)
+{
+    const Graph *g = group->g;
+    uint16_t *level = ARENA_ARRAY(lw->scratch, uint16_t, g->value.len);
+    for (uint32_t i = 0; i < g->node.len && group->sweep >= 0; i++) {
+        const Node *n = &g->node.at[i];
+        uint16_t l = 0;
+        for (uint32_t k = 0; k < n->nin; k++) l = MAX_OF(l, level[n->in[k]]);
+        if (group->input[n->out] != NO_BUF) continue;
+        for (uint32_t k = 0; k < n->nout; k++) level[n->out + k] = (uint16_t)(l + node_reduces(n));
+    }
+    return level;
+}
+
+/* ---- results ------------------------------------------------------------------------------------- */
+
+static bool add_store(Build *b, uint32_t stream, int32_t x, bool add, bool sweeps)
+{
+    if (stream == UINT32_MAX || x < 0) return false;
+    const Draft *d = &b->draft.at[x];
+    if (d->i.sweeps && !sweeps)
+        return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: a result per point differs along the sweep", b->g->name);
+    uint32_t stage = sweeps ? 2 * b->sweep_stage + 1 : 2u * d->level;
+    *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, add}, (uint16_t)stage};
+    return true;
+}
+
+static bool result(Build *b, uint32_t r)
+{
+    Value v = b->group->out[r];
+    IndexMap m;
+    if (!index_from_layout(&b->env, b->group->layout[r], &m))
+        return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: result %u lies on an axis that is not there", b->g->name, r);
+    b->sweep_stage = b->level[v];
+    int32_t x = build_value(b, v, &m);
+    if (x < 0) return false;
+    bool sweeps = b->env.sweep >= 0 && (index_axes(&m) >> b->env.sweep & 1);
+    return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, false, sweeps);
+}
+
+/* Axes (before, after, indices): what each index gets is added in their order. */
+static bool scatter(Build *b)
+{
+    const Node *n = b->group->scatter;
+    const IndexExpr axis[3] = {index_axis(0, 1), index_axis(1, 1), index_axis(2, 1)};
+    const Dim *e = b->group->extent;
+    IndexMap at = {.rank = 1, .dim = {e[2]}, .at = {axis[2]}};
+    IndexMap from = {.rank = 3, .dim = {e[0], e[2], e[1]}, .at = {axis[0], axis[2], axis[1]}};
+    index_normalise(&b->env, &at);
+    index_normalise(&b->env, &from);
+    int32_t index = build_value(b, n->in[1], &at);
+    if (index < 0) return false;
+    IndexExpr where = index_const(0);
+    where.dyn = build_clamped(b, index, n->attr->at[1]);
+    IndexMap to = {.rank = 3, .dim = {e[0], n->attr->at[1], e[1]}, .at = {axis[0], where, axis[1]}};
+    int32_t x = build_value(b, n->in[0], &from);
+    if (x < 0) return false;
+    return add_store(b, build_stream(b, b->group->nin, (DType)graph_type(b->g, n->out)->dtype, &to), x, true, true);
+}
+
+/* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches. */
+static bool draft(Build *b, const Build *before)
+{
+    for (uint32_t level = 0; before != NULL && level < 64; level++) {
+        for (uint32_t i = 0; i < before->fold.len; i++) {
+            const DraftFold *f = &before->fold.at[i];
+            if (f->level != level) continue;
+            b->sweep_stage = level + 1;
+            if (build_value(b, f->v, &f->map) < 0) return false;
+        }
+    }
+    for (uint32_t r = 0; r < b->group->nout; r++)
+        if (!result(b, r)) return false;
+    return b->group->scatter == NULL || scatter(b);
+}
+
+/* ---- layout -------------------------------------------------------------------------------------- */
+
+typedef struct Layout {
+    const Build *b;
+    Kernel *k;
+    uint16_t *axes;           /* per instruction */
+    int32_t *instr, *stream;  /* draft -> final, -1 unused */
+    int32_t *reduction;
+} Layout;
+
+static void use_stream(Layout *l, bool *used, uint32_t stream)
+{
+    const Stream *s = &l->b->stream.at[stream];
+    if (l->stream[stream] >= 0) return;
+    l->stream[stream] = 0;
+    if (s->dyn >= 0) used[s->dyn] = true;
+    if (s->guard >= 0) used[s->guard] = true;
+}
+
+/* Which drafts anything depends on. Users come after what they use. */
+static bool *used_drafts(Layout *l)
+{
+    const Build *b = l->b;
+    bool *used = ARENA_ARRAY(b->lw->scratch, bool, b->draft.len + 1);
+    for (uint32_t i = 0; i < b->store.len; i++) {
+        used[b->store.at[i].s.value] = true;
+        use_stream(l, used, b->store.at[i].s.stream);
+    }
+    for (uint32_t i = 0; i < b->reduction.len; i++) used[b->reduction.at[i].r.value] = true;
+    for (uint32_t i = b->draft.len; i-- > 0;) {
+        const Instr *d = &b->draft.at[i].i;
+        if (!used[i]) continue;
+        if (d->a >= 0) used[d->a] = true;
+        if (d->b >= 0) used[d->b] = true;
+        if (d->c >= 0) used[d->c] = true;
+        if (d->kind == I_LOAD) use_stream(l, used, d->ref);
+    }
+    return used;
+}
+
+static int32_t renamed(const int32_t *map, int32_t x) { return x < 0 ? -1 : map[x]; }
+
+static void lay_streams(Layout *l)
+{
+    const Build *b = l->b;
+    Kernel *k = l->k;
+    k->stream = ARENA_ARRAY(b->lw->arena, Stream, b->stream.len + 1);
+    for (uint32_t i = 0; i < b->stream.len; i++) {
+        if (l->stream[i] < 0) continue;
+        l->stream[i] = (int32_t)k->nstream;
+        k->stream[k->nstream++] = b->stream.at[i];
+    }
+}
+
+static void lay_stage(Layout *l, const bool *used, uint32_t s)
+{
+    const Build *b = l->b;
+    Kernel *k = l->k;
+    Stage st = {.sweep = s & 1, .first = k->ninstr, .first_reduction = k->nreduction, .first_store = k->nstore};
+    for (uint32_t i = 0; i < b->draft.len; i++) {
+        if (!used[i] || b->draft.at[i].stage != s) continue;
+        Instr d = b->draft.at[i].i;
+        d.a = renamed(l->instr, d.a);
+        d.b = renamed(l->instr, d.b);
+        d.c = renamed(l->instr, d.c);
+        if (d.kind == I_LOAD) d.ref = (uint32_t)l->stream[d.ref];
+        if (d.kind == I_REDUCED) d.ref = (uint32_t)l->reduction[d.ref];
+        l->axes[k->ninstr] = b->draft.at[i].axes;
+        l->instr[i] = (int32_t)k->ninstr;
+        k->instr[k->ninstr++] = d;
+    }
+    for (uint32_t i = 0; i < b->reduction.len; i++) {
+        if (2u * b->reduction.at[i].level + 1 != s) continue;
+        l->reduction[i] = (int32_t)k->nreduction;
+        k->reduction[k->nreduction] = b->reduction.at[i].r;
+        k->reduction[k->nreduction++].value = l->instr[b->reduction.at[i].r.value];
+    }
+    for (uint32_t i = 0; i < b->store.len; i++) {
+        if (b->store.at[i].stage != s) continue;
+        Store to = b->store.at[i].s;
+        k->store[k->nstore++] = (Store){(uint32_t)l->stream[to.stream], l->instr[to.value], to.add};
+    }
+    st.last = k->ninstr, st.last_reduction = k->nreduction, st.last_store = k->nstore;
+    if (st.last > st.first || st.last_reduction > st.first_reduction || st.last_store > st.first_store) k->stage[k->nstage++] = st;
+}
+
+static uint32_t stage_count(const Build *b)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->draft.len; i++) n = MAX_OF(n, b->draft.at[i].stage + 1u);
+    for (uint32_t i = 0; i < b->store.len; i++) n = MAX_OF(n, b->store.at[i].stage + 1u);
+    return n;
+}
+
+static Kernel *lay_out(const Build *b, uint16_t **axes)
+{
+    Arena *a = b->lw->arena, *scratch = b->lw->scratch;
+    Kernel *k = ARENA_NEW(a, Kernel);
+    Layout l = {.b = b, .k = k};
+    k->naxis = b->env.naxis;
+    memcpy(k->extent, b->env.extent, sizeof k->extent);
+    k->sweep = (int8_t)b->env.sweep;
+    k->nbuf = b->group->nin + (b->group->scatter != NULL ? 1 : b->group->nout);
+    k->writes = ARENA_ARRAY(a, bool, k->nbuf + 1);
+    for (uint32_t i = b->group->nin; i < k->nbuf; i++) k->writes[i] = true;
+    k->instr = ARENA_ARRAY(a, Instr, b->draft.len + 1);
+    k->reduction = ARENA_ARRAY(a, Reduction, b->reduction.len + 1);
+    k->store = ARENA_ARRAY(a, Store, b->store.len + 1);
+    uint32_t stages = stage_count(b);
+    k->stage = ARENA_ARRAY(a, Stage, stages + 1);
+    k->nrow = b->row_type.len;
+    k->row_type = arena_copy(a, b->row_type.at, k->nrow);
+    *axes = l.axes = ARENA_ARRAY(scratch, uint16_t, b->draft.len + 1);
+    l.instr = ARENA_ARRAY(scratch, int32_t, b->draft.len + 1);
+    l.reduction = ARENA_ARRAY(scratch, int32_t, b->reduction.len + 1);
+    l.stream = ARENA_ARRAY(scratch, int32_t, b->stream.len + 1);
+    memset(l.stream, 0xff, (b->stream.len + 1) * sizeof *l.stream);
+    const bool *used = used_drafts(&l);
+    lay_streams(&l);
+    for (uint32_t s = 0; s < stages; s++) lay_stage(&l, used, s);
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        k->stream[i].dyn = renamed(l.instr, k->stream[i].dyn);
+        k->stream[i].guard = renamed(l.instr, k->stream[i].guard);
+    }
+    return k;
+}
+
+/* ---- the kernel ---------------------------------------------------------------------------------- */
+
+static const char *name_of(const Lower *lw, const Group *group)
+{
+    Value v = group->scatter != NULL ? group->scatter->out : group->out[group->nout - 1];
+    const Graph *g = group->g;
+    while (group->input[v] == NO_BUF && (graph_maker(g, v)->op == OP_reshape || graph_maker(g, v)->op == OP_broadcast))
+        v = graph_maker(g, v)->in[0];
+    return arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);
+}
+
+static void note_dims(Lower *lw, const Kernel *k)
+{
+    for (uint32_t i = 0; i < k->naxis; i++) lower_dim(lw, k->extent[i]);
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        lower_dim(lw, k->stream[s].base);
+        for (uint32_t i = 0; i < k->naxis; i++) lower_dim(lw, k->stream[s].coef[i]);
+    }
+}
+
+uint32_t lower_add_kernel(Lower *lw, Kernel *k)
+{
+    k->hash = kernel_hash(k);
+    const uint64_t *at = map_get(&lw->kernels, k->hash);
+    if (at != NULL) return (uint32_t)*at - 1;
+    note_dims(lw, k);
+    *VEC_PUSH(lw->arena, &lw->p->kernel) = *k;
+    map_put(&lw->kernels, k->hash, lw->p->kernel.len);
+    return lw->p->kernel.len - 1;
+}
+
+uint32_t lower_kernel(Lower *lw, const Group *group)
+{
+    Build plain, cached;
+    uint16_t *axes;
+    uint16_t *level = levels(lw, group);
+    begin(&plain, lw, group, false);
+    plain.level = level;
+    if (!draft(&plain, NULL)) return NO_BUF;
+    Kernel *k = lay_out(&plain, &axes);
+    if (plain.fold.len != 0 && lw->o->target.row_cache_bytes != 0 && kernel_sweeps_lanes(k, axes)) {
+        begin(&cached, lw, group, true);
+        cached.level = level;
+        if (!draft(&cached, &plain)) return NO_BUF;
+        if (cached.row_type.len != 0) k = lay_out(&cached, &axes);
+    }
+    kernel_schedule(lw, k, axes);
+    k->name = name_of(lw, group);
+    return lower_add_kernel(lw, k);
+}

@@ -1,0 +1,251 @@
+/* lower_scalar: scalar expressions as instructions: value numbering, folding of constants, expansion of the op and math tables.
+ * Relies on lower.h. Never knows graphs. */
+#include "lower.h"
+
+/* ---- instructions -------------------------------------------------------------------------------- */
+
+static uint64_t instr_hash(const Instr *i, uint32_t stage)
+{
+    uint64_t h = hash_mix(hash_mix(i->kind, i->prim), hash_mix(i->type, stage));
+    h = hash_mix(hash_mix(h, (uint64_t)(int64_t)i->a), (uint64_t)(int64_t)i->b);
+    h = hash_mix(hash_mix(h, (uint64_t)(int64_t)i->c), i->ref);
+    return hash_mix(h, i->value.u);
+}
+
+int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uint32_t cost)
+{
+    Draft d = {.i = *i, .level = (uint16_t)level, .axes = axes, .cost = cost};
+    d.i.sweeps = b->env.sweep >= 0 && (axes >> b->env.sweep & 1);
+    d.stage = (uint16_t)(d.i.sweeps ? 2 * b->sweep_stage + 1 : 2 * level);
+    uint64_t key = instr_hash(i, d.stage);
+    const uint64_t *at = map_get(&b->shared, key);
+    if (at != NULL) return (int32_t)*at - 1;
+    *VEC_PUSH(b->lw->scratch, &b->draft) = d;
+    map_put(&b->shared, key, b->draft.len);
+    return (int32_t)b->draft.len - 1;
+}
+
+/* An instruction whose place follows from its operands. */
+static int32_t derived(Build *b, Instr i, uint32_t cost)
+{
+    const int32_t arg[3] = {i.a, i.b, i.c};
+    uint32_t level = 0;
+    uint16_t axes = 0;
+    for (int k = 0; k < 3; k++) {
+        if (arg[k] < 0) continue;
+        const Draft *d = &b->draft.at[arg[k]];
+        level = MAX_OF(level, d->level);
+        axes |= d->axes;
+        cost = MIN_OF(cost + d->cost, 100000u);
+    }
+    return build_instr(b, &i, level, axes, cost);
+}
+
+int32_t build_const(Build *b, DType type, Scalar v)
+{
+    if (type == DT_f32) v.f = (double)(float)v.f;
+    return derived(b, (Instr){.kind = I_CONST, .type = (uint8_t)type, .a = -1, .b = -1, .c = -1, .value = v}, 0);
+}
+
+int32_t build_i64(Build *b, int64_t v)
+{
+    return build_const(b, DT_i64, (Scalar){.i = v});
+}
+
+int32_t build_dim(Build *b, Dim d)
+{
+    if (dim_is_const(d)) return build_i64(b, d);
+    return derived(b, (Instr){.kind = I_DIM, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = lower_dim(b->lw, d)}, 0);
+}
+
+int32_t build_axis(Build *b, uint32_t axis)
+{
+    Instr i = {.kind = I_AXIS, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = axis};
+    return build_instr(b, &i, 0, (uint16_t)(1u << axis), 1);
+}
+
+static bool is_const(const Build *b, int32_t x)
+{
+    return x < 0 || b->draft.at[x].i.kind == I_CONST;
+}
+
+static Scalar const_of(const Build *b, int32_t x)
+{
+    return x < 0 ? (Scalar){0} : b->draft.at[x].i.value;
+}
+
+static bool is_int(const Build *b, int32_t x, int64_t v)
+{
+    return x >= 0 && b->draft.at[x].i.kind == I_CONST && !dtype_is_float(build_type(b, x)) && b->draft.at[x].i.value.i == v;
+}
+
+/* Integer identities that index arithmetic is full of; -1: none applies. */
+static int32_t identity(const Build *b, Prim p, int32_t x, int32_t y)
+{
+    switch (p) {
+    case P_add: return is_int(b, y, 0) ? x : is_int(b, x, 0) ? y : -1;
+    case P_sub: return is_int(b, y, 0) ? x : -1;
+    case P_mul: return is_int(b, y, 1) ? x : is_int(b, x, 1) ? y : -1;
+    case P_idiv: return is_int(b, y, 1) ? x : -1;
+    case P_and:
+        if (build_type(b, x) != DT_bool) return -1;
+        return is_int(b, y, 1) ? x : is_int(b, x, 1) ? y : -1;
+    default: return -1;
+    }
+}
+
+int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z)
+{
+    if (p == P_cvt && build_type(b, x) == type) return x;
+    if (p == P_select && is_const(b, x)) return const_of(b, x).i != 0 ? y : z;
+    if (is_const(b, x) && is_const(b, y) && is_const(b, z)) {
+        DType from = build_type(b, p == P_select ? y : x);
+        return build_const(b, type, prim_eval(p, from, type, const_of(b, x), const_of(b, y), const_of(b, z)));
+    }
+    int32_t same = y >= 0 && z < 0 ? identity(b, p, x, y) : -1;
+    if (same >= 0) return same;
+    uint32_t cost = p == P_div || p == P_sqrt || p == P_fmod ? 5 : p == P_idiv || p == P_irem ? 10 : 1;
+    return derived(b, (Instr){.kind = I_PRIM, .prim = (uint8_t)p, .type = (uint8_t)type, .a = x, .b = y, .c = z}, cost);
+}
+
+/* ---- expressions --------------------------------------------------------------------------------- */
+
+typedef struct Walk {
+    Build *b;
+    const ScalarTok *t;   /* next token */
+    const int32_t *arg;
+    DType type, to;       /* of the operands; of a cvt without a type */
+    const MathInfo *fn;   /* whose lets the slots are */
+    int32_t slot[64];
+} Walk;
+
+static int32_t expand_fn(Build *b, uint32_t fn, const int32_t *arg);
+
+static int32_t expand(Walk *w)
+{
+    const ScalarTok *t = w->t++;
+    int32_t arg[3] = {-1, -1, -1};
+    switch (t->prim) {
+    case P_ARG: return w->arg[t->ref];
+    case P_SLOT: return w->slot[t->ref - w->fn->first_slot];
+    case P_CONST: {
+        DType type = t->type != DT_NONE ? (DType)t->type : w->type;
+        Scalar v = dtype_is_float(type) ? (Scalar){.f = t->value} : (Scalar){.i = (int64_t)t->value};
+        return build_const(w->b, type, v);
+    }
+    case P_FN:
+        for (uint32_t i = 0; i < math_info[t->ref].args; i++) arg[i] = expand(w);
+        return expand_fn(w->b, t->ref, arg);
+    default: break;
+    }
+    const PrimInfo *info = &prim_info[t->prim];
+    for (uint32_t i = 0; i < info->args; i++) arg[i] = expand(w);
+    DType type = build_type(w->b, t->prim == P_select ? arg[1] : arg[0]);
+    if (info->result == 'B') type = DT_bool;
+    if (info->result == '*') type = t->type != DT_NONE ? (DType)t->type : w->to;
+    return build_prim(w->b, (Prim)t->prim, type, arg[0], arg[1], arg[2]);
+}
+
+static int32_t expand_fn(Build *b, uint32_t fn, const int32_t *arg)
+{
+    const MathInfo *info = &math_info[fn];
+    if (build_type(b, arg[0]) != DT_f32)
+        return derived(b, (Instr){.kind = I_CALL, .type = DT_f64, .a = arg[0], .b = arg[1], .c = -1, .ref = fn}, 40);
+    Walk w = {.b = b, .t = info->tok, .arg = arg, .type = DT_f32, .to = DT_f32, .fn = info};
+    while (w.t->prim == P_LET) {
+        uint32_t slot = w.t->ref - info->first_slot;
+        w.t++;
+        w.slot[slot] = expand(&w);
+    }
+    w.t++; /* P_RET */
+    return expand(&w);
+}
+
+int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const int32_t *arg)
+{
+    const OpDef *def = &op_def[n->op];
+    DType type = (DType)dtype_info[in].compute;
+    const ScalarTok *value = dtype_is_float(in) ? def->value_f : def->value_i;
+    if (value == NULL) {
+        status_fail(b->lw->st, ST_DTYPE, "%s: no meaning for %s", def->name, dtype_info[in].name);
+        return -1;
+    }
+    Walk w = {.b = b, .t = value, .arg = arg, .type = type, .to = (DType)dtype_info[out].compute};
+    return build_round(b, out, expand(&w));
+}
+
+/* ---- casts and 16-bit floats --------------------------------------------------------------------- */
+
+static int32_t u32(Build *b, uint32_t v) { return build_const(b, DT_u32, (Scalar){.i = v}); }
+static int32_t f32(Build *b, double v) { return build_const(b, DT_f32, (Scalar){.f = v}); }
+
+/* Adds half of the last kept bit, ties to even, and drops `bits` bits. */
+static int32_t drop_bits(Build *b, int32_t x, uint32_t bits)
+{
+    int32_t u = build_prim(b, P_bits, DT_u32, x, -1, -1);
+    int32_t odd = build_prim(b, P_and, DT_u32, build_prim(b, P_shr, DT_u32, u, u32(b, bits), -1), u32(b, 1), -1);
+    int32_t up = build_prim(b, P_add, DT_u32, odd, u32(b, (1u << (bits - 1)) - 1), -1);
+    int32_t kept = build_prim(b, P_and, DT_u32, build_prim(b, P_add, DT_u32, u, up, -1), u32(b, ~((1u << bits) - 1)), -1);
+    return build_prim(b, P_floatbits, DT_f32, kept, -1, -1);
+}
+
+int32_t build_round(Build *b, DType type, int32_t x)
+{
+    if (x < 0 || (type != DT_f16 && type != DT_bf16)) return x;
+    int32_t y = drop_bits(b, x, type == DT_f16 ? 13 : 16);
+    if (type == DT_f16) {
+        int32_t size = build_prim(b, P_abs, DT_f32, x, -1, -1);
+        int32_t large = build_prim(b, P_gt, DT_bool, build_prim(b, P_abs, DT_f32, y, -1, -1), f32(b, 65504), -1);
+        y = build_prim(b, P_select, DT_f32, large, build_prim(b, P_copysign, DT_f32, f32(b, __builtin_inf()), x, -1), y);
+        /* Below the normals the last place is 2^-24, that of floats around 0.5. */
+        int32_t tiny = build_prim(b, P_sub, DT_f32, build_prim(b, P_add, DT_f32, size, f32(b, 0.5), -1), f32(b, 0.5), -1);
+        int32_t small = build_prim(b, P_lt, DT_bool, size, f32(b, 0x1p-14), -1);
+        y = build_prim(b, P_select, DT_f32, small, build_prim(b, P_copysign, DT_f32, tiny, x, -1), y);
+    }
+    return build_prim(b, P_select, DT_f32, build_prim(b, P_ne, DT_bool, x, x, -1), x, y);
+}
+
+int32_t build_cast(Build *b, DType from, DType to, int32_t x)
+{
+    if (from == to) return x;
+    return build_round(b, to, build_prim(b, P_cvt, (DType)dtype_info[to].compute, x, -1, -1));
+}
+
+/* ---- random bits --------------------------------------------------------------------------------- */
+
+static int32_t low_half(Build *b, int32_t u64)
+{
+    return build_prim(b, P_cvt, DT_u32, u64, -1, -1);
+}
+
+static int32_t high_half(Build *b, int32_t u64)
+{
+    int32_t by = build_const(b, build_type(b, u64), (Scalar){.i = 32});
+    return low_half(b, build_prim(b, P_shr, build_type(b, u64), u64, by, -1));
+}
+
+/* Philox4x32-10 (Salmon et al., SC'11). The u64[2] operand is (seed, draw counter): the key is (key[0] low, key[0] high), the counter
+ * of block i / 4 is (block low, block high, key[1] low, key[1] high), and element i is word i mod 4 of its block. */
+int32_t build_philox(Build *b, int32_t key0, int32_t key1, int32_t element)
+{
+    int32_t block = build_prim(b, P_shr, DT_i64, element, build_i64(b, 2), -1);
+    int32_t c[4] = {low_half(b, block), high_half(b, block), low_half(b, key1), high_half(b, key1)};
+    int32_t k[2] = {low_half(b, key0), high_half(b, key0)};
+    const int32_t m[2] = {u32(b, 0xD2511F53), u32(b, 0xCD9E8D57)}, bump[2] = {u32(b, 0x9E3779B9), u32(b, 0xBB67AE85)};
+    for (int round = 0; round < 10; round++) {
+        int32_t hi[2], lo[2];
+        for (int i = 0; i < 2; i++) {
+            hi[i] = build_prim(b, P_mulhi, DT_u32, m[i], c[2 * i], -1);
+            lo[i] = build_prim(b, P_mul, DT_u32, m[i], c[2 * i], -1);
+        }
+        c[0] = build_prim(b, P_xor, DT_u32, build_prim(b, P_xor, DT_u32, hi[1], c[1], -1), k[0], -1);
+        c[2] = build_prim(b, P_xor, DT_u32, build_prim(b, P_xor, DT_u32, hi[0], c[3], -1), k[1], -1);
+        c[1] = lo[1];
+        c[3] = lo[0];
+        for (int i = 0; i < 2 && round < 9; i++) k[i] = build_prim(b, P_add, DT_u32, k[i], bump[i], -1);
+    }
+    int32_t word = build_prim(b, P_and, DT_i64, element, build_i64(b, 3), -1), r = c[3];
+    for (int i = 2; i >= 0; i--)
+        r = build_prim(b, P_select, DT_u32, build_prim(b, P_eq, DT_bool, word, build_i64(b, i), -1), c[i], r);
+    return r;
+}

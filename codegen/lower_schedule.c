@@ -1,0 +1,241 @@
+/* lower_schedule: how a kernel runs: which axes it really has, along which one vectors lie, how it is cut into chunks, what it costs.
+ * Changes nothing that a kernel computes, nor any reduction's order. Relies on lower.h. */
+#include "lower.h"
+
+/* ---- axes ---------------------------------------------------------------------------------------- */
+
+static uint16_t index_read(const Kernel *k) /* axes whose index is an operand */
+{
+    uint16_t axes = 0;
+    for (uint32_t i = 0; i < k->ninstr; i++)
+        if (k->instr[i].kind == I_AXIS) axes |= (uint16_t)(1u << k->instr[i].ref);
+    return axes;
+}
+
+/* Axis a goes; later ones move down. */
+static void remove_axis(Kernel *k, uint16_t *axes, uint32_t a)
+{
+    uint16_t low = (uint16_t)((1u << a) - 1);
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        Dim *c = k->stream[s].coef;
+        memmove(c + a, c + a + 1, (KERNEL_AXES - a - 1) * sizeof *c);
+        c[KERNEL_AXES - 1] = 0;
+    }
+    memmove(k->extent + a, k->extent + a + 1, (KERNEL_AXES - a - 1) * sizeof *k->extent);
+    k->extent[KERNEL_AXES - 1] = 0;
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        axes[i] = (uint16_t)((axes[i] & low) | (axes[i] >> 1 & ~low));
+        if (k->instr[i].kind == I_AXIS && k->instr[i].ref > a) k->instr[i].ref--;
+    }
+    if (k->sweep > (int)a) k->sweep--;
+    k->naxis--;
+}
+
+/* Outer and inner walk every stream as one axis would. */
+static bool side_by_side(Lower *lw, const Kernel *k, uint32_t outer, uint32_t inner)
+{
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        if (k->stream[s].buf & STREAM_ROW) continue;
+        const Dim *c = k->stream[s].coef;
+        if (c[outer] != dim_mul(lw->dims, c[inner], k->extent[inner])) return false;
+    }
+    return true;
+}
+
+static bool collapse_once(Lower *lw, Kernel *k, uint16_t *axes)
+{
+    uint16_t fixed = index_read(k);
+    if (k->sweep >= 0) fixed |= (uint16_t)(1u << k->sweep);
+    for (uint32_t outer = 0; outer < k->naxis; outer++) {
+        if (fixed >> outer & 1) continue;
+        if (k->extent[outer] == 1) {
+            remove_axis(k, axes, outer);
+            return true;
+        }
+        for (uint32_t inner = 0; inner < k->naxis; inner++) {
+            if (inner == outer || (fixed >> inner & 1) || !side_by_side(lw, k, outer, inner)) continue;
+            Dim both = dim_mul(lw->dims, k->extent[outer], k->extent[inner]);
+            if (both == DIM_BAD) continue;
+            k->extent[inner] = both;
+            for (uint32_t i = 0; i < k->ninstr; i++)
+                if (axes[i] >> outer & 1) axes[i] |= (uint16_t)(1u << inner);
+            remove_axis(k, axes, outer);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Axis `from` takes place `to`. */
+static void move_axis(Kernel *k, uint16_t *axes, uint32_t from, uint32_t to)
+{
+    uint8_t at[KERNEL_AXES], perm[KERNEL_AXES];
+    uint32_t n = 0;
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if (a != from) at[n++] = (uint8_t)a;
+    memmove(at + to + 1, at + to, n - to);
+    at[to] = (uint8_t)from;
+    for (uint32_t a = 0; a < k->naxis; a++) perm[at[a]] = (uint8_t)a;
+    Dim extent[KERNEL_AXES] = {0};
+    for (uint32_t a = 0; a < k->naxis; a++) extent[perm[a]] = k->extent[a];
+    memcpy(k->extent, extent, sizeof extent);
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        Dim coef[KERNEL_AXES] = {0};
+        for (uint32_t a = 0; a < k->naxis; a++) coef[perm[a]] = k->stream[s].coef[a];
+        memcpy(k->stream[s].coef, coef, sizeof coef);
+    }
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        uint16_t moved = 0;
+        for (uint32_t a = 0; a < k->naxis; a++)
+            if (axes[i] >> a & 1) moved |= (uint16_t)(1u << perm[a]);
+        axes[i] = moved;
+        if (k->instr[i].kind == I_AXIS) k->instr[i].ref = perm[k->instr[i].ref];
+    }
+    if (k->sweep >= 0) k->sweep = (int8_t)perm[k->sweep];
+}
+
+/* ---- vectors ------------------------------------------------------------------------------------- */
+
+/* Vectors lie along the sweep if reductions are folded by lanes; if nothing is folded in order, they may. */
+bool kernel_sweeps_lanes(const Kernel *k, const uint16_t *axes)
+{
+    (void)axes;
+    for (uint32_t i = 0; i < k->nreduction; i++)
+        if (k->reduction[i].order != ORDER_INDEX) return true;
+    return false;
+}
+
+static int64_t axis_score(const Lower *lw, const Kernel *k, const uint16_t *axes, uint32_t a)
+{
+    int64_t score = 0;
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        const Stream *t = &k->stream[s];
+        if (t->buf & STREAM_ROW) continue;
+        bool written = k->writes[t->buf];
+        if (t->dyn >= 0 && (axes[t->dyn] >> a & 1))
+            score -= written ? 16 : 8;
+        else if (t->coef[a] == 1)
+            score += written ? 8 : 4;
+        else if (t->coef[a] != 0)
+            score -= written ? 8 : 4;
+        else
+            score += 1;
+    }
+    int64_t extent = dim_hi(lw->dims, k->extent[a]);
+    return extent < 8 ? score - 16 : score;
+}
+
+/* The best parallel axis; the innermost of equals. -1: none is worth it. */
+static int parallel_vector(const Lower *lw, const Kernel *k, const uint16_t *axes)
+{
+    int best = -1;
+    int64_t best_score = 0;
+    for (uint32_t a = 0; a < k->naxis; a++) {
+        if ((int)a == k->sweep || (dim_is_const(k->extent[a]) && k->extent[a] < 2)) continue;
+        int64_t score = axis_score(lw, k, axes, a);
+        if (best < 0 || score >= best_score) {
+            best = (int)a;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+/* ---- chunks and cost ----------------------------------------------------------------------------- */
+
+static int chunk_axis(const Lower *lw, const Kernel *k)
+{
+    int best = -1;
+    for (int a = 0; a < (int)k->naxis; a++) {
+        if (a == k->sweep) continue;
+        int64_t extent = dim_hi(lw->dims, k->extent[a]);
+        if (a != k->vector && extent >= 32) return a; /* the outermost that feeds many threads */
+        if (best < 0 || extent > dim_hi(lw->dims, k->extent[best])) best = a;
+    }
+    return best;
+}
+
+#define COST_EXTENT 100000 /* a symbol's upper bound says little beyond this */
+
+static int64_t cost_of(const Lower *lw, const Kernel *k)
+{
+    double points = 1, per_point = 0, sweep = 1;
+    for (int a = 0; a < (int)k->naxis; a++) {
+        int64_t extent = dim_is_const(k->extent[a]) ? k->extent[a] : MIN_OF(dim_hi(lw->dims, k->extent[a]), COST_EXTENT);
+        if (a == k->sweep)
+            sweep = (double)extent;
+        else if (a != k->chunk)
+            points *= (double)extent;
+    }
+    for (uint32_t s = 0; s < k->nstage; s++) {
+        const Stage *st = &k->stage[s];
+        double each = st->last_store - st->first_store + (double)(st->last_reduction - st->first_reduction), once = 0;
+        for (uint32_t i = st->first; i < st->last; i++) {
+            double c = k->instr[i].kind == I_CALL ? 40 : k->instr[i].kind == I_CONST ? 0 : 1;
+            *(k->instr[i].sweeps || !st->sweep ? &each : &once) += c;
+        }
+        per_point += st->sweep ? once + sweep * each : each;
+    }
+    double cost = points * per_point;
+    return cost < 1 ? 1 : cost > 1e15 ? (int64_t)1e15 : (int64_t)cost;
+}
+
+static uint8_t unroll_of(const Kernel *k)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < k->ninstr; i++) work += k->instr[i].kind != I_CONST && k->instr[i].kind != I_DIM;
+    return work <= 12 ? 4 : work <= 48 ? 2 : 1;
+}
+
+void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
+{
+    while (collapse_once(lw, k, axes)) continue;
+    if (k->sweep >= 0) move_axis(k, axes, (uint32_t)k->sweep, k->naxis - 1);
+    if (kernel_sweeps_lanes(k, axes)) {
+        k->vector = k->sweep;
+    } else {
+        int v = parallel_vector(lw, k, axes);
+        uint32_t last = k->naxis - 1u - (k->sweep >= 0);
+        if (v >= 0) move_axis(k, axes, (uint32_t)v, last);
+        k->vector = (int8_t)(v >= 0 ? (int)last : -1);
+    }
+    for (uint32_t i = 0; i < k->ninstr; i++) k->instr[i].lanes = k->vector >= 0 && (axes[i] >> k->vector & 1);
+    k->chunk = (int8_t)chunk_axis(lw, k);
+    k->unroll = unroll_of(k);
+    k->cost = cost_of(lw, k);
+}
+
+/* ---- identity ------------------------------------------------------------------------------------ */
+
+static uint64_t hash_instr(uint64_t h, const Instr *i)
+{
+    h = hash_mix(h, (uint64_t)i->kind << 24 | (uint64_t)i->prim << 16 | (uint64_t)i->type << 8 | (uint64_t)i->sweeps << 1 | i->lanes);
+    h = hash_mix(hash_mix(h, (uint64_t)(uint32_t)i->a << 32 | (uint32_t)i->b), (uint64_t)(uint32_t)i->c << 32 | i->ref);
+    return hash_mix(h, i->value.u);
+}
+
+uint64_t kernel_hash(const Kernel *k)
+{
+    uint64_t h = hash_bytes(k->naxis, k->extent, sizeof k->extent);
+    h = hash_mix(h, (uint64_t)(uint8_t)k->sweep << 24 | (uint64_t)(uint8_t)k->vector << 16 | (uint64_t)(uint8_t)k->chunk << 8 | k->unroll);
+    h = hash_bytes(hash_mix(h, k->nbuf), k->writes, k->nbuf);
+    h = hash_bytes(hash_mix(h, k->nrow), k->row_type, k->nrow);
+    for (uint32_t i = 0; i < k->ninstr; i++) h = hash_instr(h, &k->instr[i]);
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        const Stream *s = &k->stream[i];
+        h = hash_mix(hash_mix(h, (uint64_t)s->buf << 8 | s->type), (uint64_t)s->base);
+        h = hash_mix(hash_bytes(h, s->coef, sizeof s->coef), (uint64_t)(uint32_t)s->dyn << 32 | (uint32_t)s->guard);
+    }
+    for (uint32_t i = 0; i < k->nreduction; i++) {
+        const Reduction *r = &k->reduction[i];
+        h = hash_mix(h, (uint64_t)r->kind << 48 | (uint64_t)r->type << 40 | (uint64_t)r->order << 32 | (uint32_t)r->value);
+    }
+    for (uint32_t i = 0; i < k->nstore; i++)
+        h = hash_mix(hash_mix(h, k->store[i].stream), (uint64_t)(uint32_t)k->store[i].value << 1 | k->store[i].add);
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        const Stage *s = &k->stage[i];
+        h = hash_mix(hash_mix(h, (uint64_t)s->first << 32 | s->last), (uint64_t)s->first_store << 33 | (uint64_t)s->last_store << 1 | s->sweep);
+        h = hash_mix(h, (uint64_t)s->first_reduction << 32 | s->last_reduction);
+    }
+    return h;
+}

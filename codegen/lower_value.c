@@ -1,0 +1,329 @@
+/* lower_value: the value of a graph node at an index map, as instructions: loads, elementwise expressions, movement as changed maps
+ * and guards, reductions. Relies on lower.h, ir/index. Never chooses how a kernel runs. */
+#include "lower.h"
+
+static int32_t fail(Build *b, const Node *n, const char *why)
+{
+    status_fail(b->lw->st, ST_UNSUPPORTED, "lowering %s (%s:%d): %s", op_def[n->op].name, n->loc.file != NULL ? n->loc.file : "?",
+                n->loc.line, why);
+    return -1;
+}
+
+/* ---- streams ------------------------------------------------------------------------------------- */
+
+/* All conditions as one bool; -1: always. */
+static int32_t guards(Build *b)
+{
+    int32_t all = -1;
+    for (uint32_t i = 0; i < b->nguard; i++)
+        all = all < 0 ? b->guard[i] : build_prim(b, P_and, DT_bool, all, b->guard[i], -1);
+    return all;
+}
+
+static uint32_t add_stream(Build *b, const Stream *s)
+{
+    uint64_t h = hash_mix(hash_mix(s->buf, s->type), hash_mix((uint64_t)s->base, (uint64_t)(int64_t)s->dyn));
+    h = hash_bytes(hash_mix(h, (uint64_t)(int64_t)s->guard), s->coef, sizeof s->coef);
+    const uint64_t *at = map_get(&b->streams, h);
+    if (at != NULL) return (uint32_t)*at - 1;
+    *VEC_PUSH(b->lw->scratch, &b->stream) = *s;
+    map_put(&b->streams, h, b->stream.len);
+    return b->stream.len - 1;
+}
+
+uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
+{
+    IndexExpr e, rest = index_const(0);
+    if (!index_linear(&b->env, m, &e)) {
+        status_fail(b->lw->st, ST_UNSUPPORTED, "lowering: an offset beyond the largest size");
+        return UINT32_MAX;
+    }
+    Stream s = {.buf = buf, .type = (uint8_t)type, .base = e.base, .dyn = e.dyn, .guard = guards(b)};
+    /* A Dim is never negative: what is subtracted becomes an instruction. */
+    rest.minus = e.minus;
+    for (uint32_t a = 0; a < b->env.naxis; a++) {
+        bool subtracted = e.negative >> a & 1;
+        *(subtracted ? &rest.coef[a] : &s.coef[a]) = e.coef[a];
+        if (subtracted) rest.negative |= 1u << a;
+    }
+    if (rest.minus != 0 || rest.negative != 0) {
+        rest.dyn = e.dyn;
+        s.dyn = index_value(&b->env, &rest);
+    }
+    return add_stream(b, &s);
+}
+
+int32_t build_load(Build *b, uint32_t stream)
+{
+    if (stream == UINT32_MAX) return -1;
+    const Stream *s = &b->stream.at[stream];
+    uint32_t level = 0, cost = 1;
+    uint16_t axes = 0;
+    for (uint32_t a = 0; a < b->env.naxis; a++)
+        if (s->coef[a] != 0) axes |= (uint16_t)(1u << a);
+    const int32_t from[2] = {s->dyn, s->guard};
+    for (int i = 0; i < 2; i++) {
+        if (from[i] < 0) continue;
+        axes |= b->draft.at[from[i]].axes;
+        level = MAX_OF(level, b->draft.at[from[i]].level);
+        cost += b->draft.at[from[i]].cost;
+    }
+    if (s->buf & STREAM_ROW) axes |= (uint16_t)(1u << b->env.sweep);
+    Instr i = {.kind = I_LOAD, .type = dtype_info[s->type].compute, .a = -1, .b = -1, .c = -1, .ref = stream};
+    return build_instr(b, &i, level, axes, cost);
+}
+
+/* ---- movement ------------------------------------------------------------------------------------ */
+
+/* 0 <= e < size as a bool; -1 if that is certain. */
+static int32_t condition(Build *b, const IndexGuard *g)
+{
+    int32_t v = index_value(&b->env, &g->e), c = -1;
+    bool below_zero = g->e.minus != 0 || g->e.negative != 0 || g->e.dyn >= 0;
+    if (below_zero) c = build_prim(b, P_ge, DT_bool, v, build_i64(b, 0), -1);
+    int32_t top = build_prim(b, P_lt, DT_bool, v, build_dim(b, g->size), -1);
+    return c < 0 ? top : build_prim(b, P_and, DT_bool, c, top, -1);
+}
+
+static int32_t conditions(Build *b, const IndexStep *s)
+{
+    int32_t all = s->extra;
+    for (uint32_t i = 0; i < s->nguard; i++) {
+        int32_t c = condition(b, &s->guard[i]);
+        all = all < 0 ? c : build_prim(b, P_and, DT_bool, all, c, -1);
+    }
+    return all;
+}
+
+/* v at m, read only where c holds. */
+static int32_t guarded(Build *b, Value v, const IndexMap *m, int32_t c)
+{
+    uint32_t before = b->nguard;
+    if (b->nguard == COUNT_OF(b->guard)) return fail(b, graph_maker(b->g, v), "more than 32 pads and concats on top of each other");
+    if (c >= 0) b->guard[b->nguard++] = c;
+    int32_t x = build_value(b, v, m);
+    b->nguard = before;
+    return x;
+}
+
+static Scalar fill_of(const Node *n, DType t)
+{
+    return dtype_is_float(t) ? (Scalar){.f = attr_f64(n->attr->at[0])} : (Scalar){.i = n->attr->at[0]};
+}
+
+__attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const IndexMap *m)
+{
+    IndexStep step;
+    const Type *t = graph_type(b->g, n->out);
+    DType type = (DType)dtype_info[t->dtype].compute;
+    int32_t result = -1;
+    for (uint32_t k = n->op == OP_concat ? n->nin : 1; k-- > 0;) {
+        if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
+        if (step.nguard == 0) return build_value(b, n->in[k], &step.map);
+        int32_t c = conditions(b, &step), x = guarded(b, n->in[k], &step.map, c);
+        if (x < 0) return -1;
+        if (n->op == OP_pad) result = build_const(b, type, fill_of(n, (DType)t->dtype));
+        result = result < 0 ? x : build_prim(b, P_select, type, c, x, result);
+    }
+    return result;
+}
+
+int32_t build_clamped(Build *b, int32_t index, Dim size)
+{
+    DType t = build_type(b, index);
+    int32_t last = build_prim(b, P_sub, DT_i64, build_dim(b, size), build_i64(b, 1), -1);
+    if (t == DT_u64) { /* compared before the cast, for 2^63 and more would be negative after it */
+        int32_t most = build_prim(b, P_cvt, DT_u64, last, -1, -1);
+        int32_t high = build_prim(b, P_gt, DT_bool, index, most, -1);
+        return build_prim(b, P_cvt, DT_i64, build_prim(b, P_select, DT_u64, high, most, index), -1, -1);
+    }
+    int32_t i = build_prim(b, P_cvt, DT_i64, index, -1, -1), zero = build_i64(b, 0);
+    i = build_prim(b, P_select, DT_i64, build_prim(b, P_lt, DT_bool, i, zero, -1), zero, i);
+    return build_prim(b, P_select, DT_i64, build_prim(b, P_gt, DT_bool, i, last, -1), last, i);
+}
+
+__attribute__((noinline)) static int32_t gathered(Build *b, const Node *n, const IndexMap *m)
+{
+    IndexMap at;
+    if (!index_gather_indices(&b->env, b->g, n, m, &at)) return fail(b, n, "an index that cannot be expressed");
+    int32_t index = build_value(b, n->in[1], &at);
+    if (index < 0) return -1;
+    index = build_clamped(b, index, graph_type(b->g, n->in[0])->dim[n->attr->at[0]]);
+    if (!index_gather_from(&b->env, b->g, n, m, index, &at)) return fail(b, n, "an index that cannot be expressed");
+    return build_value(b, n->in[0], &at);
+}
+
+/* ---- reductions ---------------------------------------------------------------------------------- */
+
+static ReduceKind reduce_kind(const Node *n)
+{
+    switch (n->op) {
+    case OP_prod: return R_PROD;
+    case OP_reduce_max: return R_MAX;
+    case OP_reduce_min: return R_MIN;
+    case OP_argmax: return R_ARGMAX;
+    case OP_argmin: return R_ARGMIN;
+    default: return R_SUM; /* sum, sum_in_order, window_add */
+    }
+}
+
+static ReduceOrder reduce_order(const Build *b, const Node *n)
+{
+    Dim extent = index_reduced_extent(b->g, n);
+    if (!index_by_lanes(b->g, n)) return ORDER_INDEX;
+    return dim_is_const(extent) ? ORDER_LANES : ORDER_RUNTIME;
+}
+
+/* The fold itself, in its sweeping stage. */
+static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t level)
+{
+    int32_t c = conditions(b, step);
+    int32_t x = guarded(b, n->in[0], &step->map, c);
+    DType type = (DType)dtype_info[graph_type(b->g, n->in[0])->dtype].compute;
+    if (x >= 0 && c >= 0) x = build_prim(b, P_select, type, c, x, build_const(b, type, (Scalar){0}));
+    if (x < 0) return UINT32_MAX;
+    uint16_t axes = (uint16_t)(b->draft.at[x].axes & ~(1u << b->env.sweep));
+    DraftReduction r = {.r = {(uint8_t)reduce_kind(n), (uint8_t)type, (uint8_t)reduce_order(b, n), x}, .level = (uint16_t)level, .axes = axes};
+    for (uint32_t i = 0; i < b->reduction.len; i++) {
+        const DraftReduction *o = &b->reduction.at[i];
+        if (o->level == level && o->r.kind == r.r.kind && o->r.order == r.r.order && o->r.value == x) return i;
+    }
+    *VEC_PUSH(b->lw->scratch, &b->reduction) = r;
+    return b->reduction.len - 1;
+}
+
+__attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const IndexMap *m)
+{
+    IndexStep step;
+    uint32_t level = b->level[n->in[0]], kept = 0, before = b->nguard, outer_stage = b->sweep_stage;
+    int32_t saved[COUNT_OF(b->guard)];
+    if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
+    if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
+    /* In the sweep a condition on the sweep axis would speak of another element; the operand's map does not use what it guards. */
+    memcpy(saved, b->guard, sizeof saved);
+    for (uint32_t i = 0; i < before; i++)
+        if (!b->draft.at[b->guard[i]].i.sweeps) b->guard[kept++] = b->guard[i];
+    b->nguard = kept;
+    b->sweep_stage = level; /* the map, too, may hold instructions */
+    bool ok = index_reduced(&b->env, b->g, n, m, &step);
+    uint32_t r = ok ? fold(b, n, &step, level) : UINT32_MAX;
+    memcpy(b->guard, saved, sizeof saved);
+    b->nguard = before;
+    b->sweep_stage = outer_stage;
+    if (!ok) return fail(b, n, "an index that cannot be expressed");
+    if (r == UINT32_MAX) return -1;
+    if (before == 0) *VEC_PUSH(b->lw->scratch, &b->fold) = (DraftFold){n->out, (uint16_t)level, *m};
+    DType type = (DType)dtype_info[graph_type(b->g, n->out)->dtype].compute;
+    Instr i = {.kind = I_REDUCED, .type = (uint8_t)type, .a = -1, .b = -1, .c = -1, .ref = r};
+    int32_t x = build_instr(b, &i, level + 1, b->reduction.at[r].axes, 1);
+    return build_round(b, (DType)graph_type(b->g, n->out)->dtype, x);
+}
+
+/* ---- sources ------------------------------------------------------------------------------------- */
+
+__attribute__((noinline)) static int32_t iota(Build *b, const Node *n, const IndexMap *m)
+{
+    const Type *t = graph_type(b->g, n->out);
+    IndexMap seen;
+    if (!index_regroup(&b->env, m, t->dim, t->rank, &seen)) return fail(b, n, "an index that cannot be expressed");
+    return build_cast(b, DT_i64, (DType)t->dtype, index_value(&b->env, &seen.at[n->attr->at[1]]));
+}
+
+__attribute__((noinline)) static int32_t random_bits(Build *b, const Node *n, const IndexMap *m)
+{
+    IndexExpr e;
+    int32_t key[2];
+    for (Dim i = 0; i < 2; i++) {
+        IndexMap at = {.rank = 1, .dim = {2}, .at = {index_const(i)}};
+        key[i] = build_value(b, n->in[0], &at);
+        if (key[i] < 0) return -1;
+    }
+    if (!index_linear(&b->env, m, &e)) return fail(b, n, "an index that cannot be expressed");
+    return build_philox(b, key[0], key[1], index_value(&b->env, &e));
+}
+
+/* ---- a value ------------------------------------------------------------------------------------- */
+
+static int32_t elementwise(Build *b, const Node *n, const IndexMap *m)
+{
+    int32_t arg[3] = {-1, -1, -1};
+    for (uint32_t i = 0; i < n->nin; i++)
+        if ((arg[i] = build_value(b, n->in[i], m)) < 0) return -1;
+    DType in = (DType)graph_type(b->g, n->in[n->nin - 1])->dtype, out = (DType)graph_type(b->g, n->out)->dtype;
+    return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, arg[0]) : build_elementwise(b, n, in, out, arg);
+}
+
+static int32_t compute(Build *b, Value v, const IndexMap *m)
+{
+    const Node *n = graph_maker(b->g, v);
+    const unsigned flags = op_def[n->op].flags;
+    const Type *t = graph_type(b->g, v);
+    if (b->group->input[v] != NO_BUF) return build_load(b, build_stream(b, b->group->input[v], (DType)t->dtype, m));
+    if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
+    if (node_reduces(n)) return reduced(b, n, m);
+    switch (n->op) {
+    case OP_constant: {
+        Scalar c = dtype_is_float(t->dtype) ? (Scalar){.f = attr_f64(n->attr->at[1])} : (Scalar){.i = n->attr->at[1]};
+        return build_const(b, (DType)dtype_info[t->dtype].compute, c);
+    }
+    case OP_iota: return iota(b, n, m);
+    case OP_dim_size: return build_dim(b, n->attr->at[0]);
+    case OP_random_bits: return random_bits(b, n, m);
+    case OP_gather: return gathered(b, n, m);
+    case OP_custom: return build_value(b, n->in[0], m);
+    default: return flags & OPF_MOVES ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
+    }
+}
+
+/* ---- row caches ---------------------------------------------------------------------------------- */
+
+#define ROW_COST 12 /* recomputing more than this is dearer than a store and a load */
+
+/* The row cache that holds draft x, which a sweeping stage made; UINT32_MAX: not worth it or no room. */
+static uint32_t row_of(Build *b, uint64_t key, int32_t x, DType type)
+{
+    const uint64_t *at = map_get(&b->rows, key);
+    if (at != NULL) return (uint32_t)*at - 1;
+    Dim extent = b->env.extent[b->env.sweep];
+    if (!dim_is_const(extent)) return UINT32_MAX;
+    int64_t bytes = extent * (int64_t)dtype_bytes(type);
+    if (b->row_bytes + bytes > (int64_t)b->lw->o->target.row_cache_bytes) return UINT32_MAX;
+    b->row_bytes += bytes;
+    *VEC_PUSH(b->lw->scratch, &b->row_type) = (uint8_t)type;
+    uint32_t row = b->row_type.len - 1;
+    map_put(&b->rows, key, row + 1);
+    Stream s = {.buf = STREAM_ROW | row, .type = (uint8_t)type, .dyn = -1, .guard = -1};
+    DraftStore store = {.s = {add_stream(b, &s), x, false}, .stage = b->draft.at[x].stage};
+    *VEC_PUSH(b->lw->scratch, &b->store) = store;
+    return row;
+}
+
+/* The value as an earlier sweeping stage left it; -1: none did, or computing it anew is cheap. */
+static int32_t from_row(Build *b, uint64_t key, DType type)
+{
+    for (uint32_t s = 0; s < b->sweep_stage; s++) {
+        const uint64_t *at = map_get(&b->values, hash_mix(key, s + 1));
+        if (at == NULL) continue;
+        int32_t x = (int32_t)*at - 1;
+        const Draft *d = &b->draft.at[x];
+        if (!d->i.sweeps || d->stage != 2 * s + 1 || d->cost < ROW_COST) continue;
+        uint32_t row = row_of(b, key, x, type);
+        if (row == UINT32_MAX) return -1;
+        Stream read = {.buf = STREAM_ROW | row, .type = (uint8_t)type, .dyn = -1, .guard = -1};
+        return build_load(b, add_stream(b, &read));
+    }
+    return -1;
+}
+
+int32_t build_value(Build *b, Value v, const IndexMap *m)
+{
+    uint64_t key = hash_mix(index_hash(m), v);
+    for (uint32_t i = 0; i < b->nguard; i++) key = hash_mix(key, (uint64_t)b->guard[i]);
+    uint64_t here = hash_mix(key, b->sweep_stage + 1u);
+    const uint64_t *at = map_get(&b->values, here);
+    if (at != NULL) return (int32_t)*at - 1;
+    int32_t x = b->caches ? from_row(b, key, (DType)graph_type(b->g, v)->dtype) : -1;
+    if (x < 0) x = compute(b, v, m);
+    if (x >= 0) map_put(&b->values, here, (uint64_t)x + 1);
+    return x;
+}

@@ -1,0 +1,302 @@
+/* interp: see interp.h. */
+#include "interp.h"
+
+typedef struct Interp {
+    const Program *p;
+    const DimTable *dims;
+    int64_t *symbol;       /* by position in the dim table */
+    char **at;             /* per program buffer: first byte */
+    char *work;
+    int64_t loop[64];
+    Status *st;
+} Interp;
+
+static int64_t value_of(const Interp *in, Dim d) { return d >= 0 ? d : dim_eval(in->dims, d, in->symbol); }
+
+static int64_t bytes_of(const Interp *in, uint32_t buf)
+{
+    const Type *t = &in->p->buf.at[buf].type;
+    int64_t n = (int64_t)dtype_bytes(t->dtype);
+    for (uint32_t i = 0; i < t->rank; i++) n *= value_of(in, t->dim[i]);
+    return n;
+}
+
+static char *address(const Interp *in, uint32_t buf)
+{
+    const Buf *b = &in->p->buf.at[buf];
+    if (b->kind != BUF_SLICE) return in->at[buf];
+    return address(in, b->of) + in->loop[b->loop] * value_of(in, b->stride) * (int64_t)dtype_bytes(b->type.dtype);
+}
+
+static Scalar load(DType t, const void *at)
+{
+    return dtype_is_float(t) ? (Scalar){.f = dtype_load_f64(t, at)} : (Scalar){.i = dtype_load_i64(t, at)};
+}
+
+static void store(DType t, void *at, Scalar v)
+{
+    if (dtype_is_float(t))
+        dtype_store_f64(t, at, v.f);
+    else
+        dtype_store_i64(t, at, v.i);
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------- */
+
+typedef struct Run {
+    Interp *in;
+    const Kernel *k;
+    const uint32_t *buf;
+    int64_t extent[KERNEL_AXES], index[KERNEL_AXES];
+    Scalar *val, *red;
+    Scalar **row;
+} Run;
+
+static void *element(Run *r, const Stream *s, bool *skip)
+{
+    *skip = s->guard >= 0 && !r->val[s->guard].i;
+    if (*skip) return NULL;
+    int64_t at = value_of(r->in, s->base) + (s->dyn >= 0 ? r->val[s->dyn].i : 0);
+    for (uint32_t a = 0; a < r->k->naxis; a++)
+        if (s->coef[a] != 0) at += value_of(r->in, s->coef[a]) * r->index[a];
+    int64_t size = (int64_t)dtype_bytes(s->type);
+    uint32_t buf = r->buf[s->buf];
+    if (at < 0 || (at + 1) * size > bytes_of(r->in, buf)) {
+        status_fail(r->in->st, ST_INTERNAL, "%s: element %lld of buffer %u is outside", r->k->name, (long long)at, buf);
+        *skip = true;
+        return NULL;
+    }
+    return address(r->in, buf) + at * size;
+}
+
+static Scalar eval(Run *r, const Instr *i)
+{
+    Scalar x[3] = {{0}, {0}, {0}};
+    const int32_t arg[3] = {i->a, i->b, i->c};
+    for (int k = 0; k < 3; k++)
+        if (arg[k] >= 0) x[k] = r->val[arg[k]];
+    switch ((InstrKind)i->kind) {
+    case I_CONST: return i->value;
+    case I_PRIM: {
+        DType from = (DType)r->k->instr[i->prim == P_select ? i->b : i->a].type;
+        return prim_eval((Prim)i->prim, from, (DType)i->type, x[0], x[1], x[2]);
+    }
+    case I_CALL: {
+        const MathInfo *m = &math_info[i->ref];
+        return (Scalar){.f = m->args == 1 ? m->f64(x[0].f) : m->f64_2(x[0].f, x[1].f)};
+    }
+    case I_LOAD: {
+        const Stream *s = &r->k->stream[i->ref];
+        bool skip;
+        if (s->buf & STREAM_ROW) return r->row[s->buf & ~STREAM_ROW][r->index[r->k->sweep]];
+        const void *at = element(r, s, &skip);
+        return skip ? (Scalar){0} : load((DType)s->type, at);
+    }
+    case I_AXIS: return (Scalar){.i = r->index[i->ref]};
+    case I_DIM: return (Scalar){.i = value_of(r->in, r->in->p->dim.at[i->ref])};
+    case I_REDUCED: return r->red[i->ref];
+    }
+    return (Scalar){0};
+}
+
+static Scalar step(const Reduction *r, Scalar total, Scalar x)
+{
+    static const Op op[] = {OP_add, OP_mul, OP_max, OP_min};
+    const OpDef *d = &op_def[op[r->kind]];
+    return scalar_eval(dtype_is_float(r->type) ? d->value_f : d->value_i, (DType)r->type, (DType)r->type, (Scalar[]){total, x});
+}
+
+static Scalar identity(const Reduction *r)
+{
+    bool f = dtype_is_float(r->type);
+    switch (r->kind) {
+    case R_PROD: return f ? (Scalar){.f = 1} : (Scalar){.i = 1};
+    case R_MAX: return f ? (Scalar){.f = -__builtin_inf()} : (Scalar){.i = dtype_info[r->type].lo};
+    case R_MIN: return f ? (Scalar){.f = __builtin_inf()} : (Scalar){.i = r->type == DT_u64 ? -1 : dtype_info[r->type].hi};
+    default: return (Scalar){0};
+    }
+}
+
+static Scalar fold_arg(const Reduction *r, const Scalar *x, int64_t n)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++) {
+        Prim p = r->kind == R_ARGMAX ? P_gt : P_lt;
+        bool nan = dtype_is_float(r->type) && x[best].f != x[best].f, now_nan = dtype_is_float(r->type) && x[i].f != x[i].f;
+        if (!nan && (now_nan || prim_eval(p, (DType)r->type, DT_bool, x[i], x[best], x[i]).i)) best = i;
+    }
+    return (Scalar){.i = best};
+}
+
+static Scalar fold(const Reduction *r, const Scalar *x, int64_t n)
+{
+    if (r->kind == R_ARGMAX || r->kind == R_ARGMIN) return fold_arg(r, x, n);
+    Scalar total = identity(r);
+    bool lanes = r->order == ORDER_LANES || (r->order == ORDER_RUNTIME && n >= REDUCE_LANES);
+    for (int64_t i = 0; i < n && !lanes; i++) total = step(r, total, x[i]);
+    for (int64_t b = 0; b < n && lanes; b += REDUCE_BLOCK) {
+        Scalar lane[REDUCE_LANES];
+        for (int j = 0; j < REDUCE_LANES; j++) lane[j] = identity(r);
+        for (int64_t i = b; i < n && i < b + REDUCE_BLOCK; i++) lane[(i - b) % REDUCE_LANES] = step(r, lane[(i - b) % REDUCE_LANES], x[i]);
+        for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
+            for (int j = 0; j < half; j++) lane[j] = step(r, lane[j], lane[j + half]);
+        total = step(r, total, lane[0]);
+    }
+    return total;
+}
+
+static void run_stores(Run *r, const Stage *s)
+{
+    for (uint32_t i = s->first_store; i < s->last_store; i++) {
+        const Store *to = &r->k->store[i];
+        const Stream *t = &r->k->stream[to->stream];
+        bool skip;
+        if (t->buf & STREAM_ROW) {
+            r->row[t->buf & ~STREAM_ROW][r->index[r->k->sweep]] = r->val[to->value];
+            continue;
+        }
+        void *at = element(r, t, &skip);
+        if (skip) continue;
+        Scalar v = r->val[to->value];
+        DType compute = (DType)dtype_info[t->type].compute;
+        if (to->add) v = prim_eval(P_add, compute, compute, load((DType)t->type, at), v, v);
+        store((DType)t->type, at, v);
+    }
+}
+
+static void run_stage(Run *r, const Stage *s)
+{
+    const Kernel *k = r->k;
+    for (uint32_t i = s->first; i < s->last; i++)
+        if (!s->sweep || !k->instr[i].sweeps) r->val[i] = eval(r, &k->instr[i]);
+    if (!s->sweep) {
+        run_stores(r, s);
+        return;
+    }
+    uint32_t nred = s->last_reduction - s->first_reduction;
+    int64_t n = r->extent[k->sweep];
+    Scalar *seen = mem_zeros((size_t)(nred * n + 1), sizeof *seen);
+    for (int64_t x = 0; x < n; x++) {
+        r->index[k->sweep] = x;
+        for (uint32_t i = s->first; i < s->last; i++)
+            if (k->instr[i].sweeps) r->val[i] = eval(r, &k->instr[i]);
+        for (uint32_t i = 0; i < nred; i++) seen[i * n + x] = r->val[k->reduction[s->first_reduction + i].value];
+        run_stores(r, s);
+    }
+    for (uint32_t i = 0; i < nred; i++) r->red[s->first_reduction + i] = fold(&k->reduction[s->first_reduction + i], seen + i * n, n);
+    mem_free(seen, (size_t)(nred * n + 1) * sizeof *seen);
+}
+
+static void run_points(Run *r, uint32_t axis)
+{
+    if (axis == r->k->naxis) {
+        for (uint32_t s = 0; s < r->k->nstage; s++) run_stage(r, &r->k->stage[s]);
+        return;
+    }
+    if ((int)axis == r->k->sweep) {
+        run_points(r, axis + 1);
+        return;
+    }
+    for (r->index[axis] = 0; r->index[axis] < r->extent[axis]; r->index[axis]++) run_points(r, axis + 1);
+}
+
+static void run_kernel(Interp *in, const Step *s)
+{
+    Run r = {.in = in, .k = &in->p->kernel.at[s->kernel], .buf = s->buf};
+    int64_t row = 1;
+    for (uint32_t a = 0; a < r.k->naxis; a++) r.extent[a] = value_of(in, r.k->extent[a]);
+    if (r.k->sweep >= 0) row += r.extent[r.k->sweep];
+    r.val = mem_zeros(r.k->ninstr + 1, sizeof *r.val);
+    r.red = mem_zeros(r.k->nreduction + 1, sizeof *r.red);
+    r.row = mem_zeros(r.k->nrow + 1, sizeof *r.row);
+    for (uint32_t i = 0; i < r.k->nrow; i++) r.row[i] = mem_zeros((size_t)row, sizeof **r.row);
+    run_points(&r, 0);
+    for (uint32_t i = 0; i < r.k->nrow; i++) mem_free(r.row[i], (size_t)row * sizeof **r.row);
+    mem_free(r.row, (r.k->nrow + 1) * sizeof *r.row);
+    mem_free(r.red, (r.k->nreduction + 1) * sizeof *r.red);
+    mem_free(r.val, (r.k->ninstr + 1) * sizeof *r.val);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------- */
+
+static Scalar cell(Interp *in, const Step *s, int64_t a, int64_t b, int64_t i, int64_t j)
+{
+    DType t = (DType)s->contract.type, compute = (DType)dtype_info[t].compute;
+    size_t size = dtype_bytes(t);
+    Scalar sum = {0};
+    for (int64_t k = 0; k < value_of(in, s->contract.k); k++) {
+        int64_t at = a + i * value_of(in, s->contract.a_row) + k * value_of(in, s->contract.a_col);
+        int64_t bt = b + k * value_of(in, s->contract.b_row) + j * value_of(in, s->contract.b_col);
+        Scalar x = load(t, address(in, s->contract.a) + at * (int64_t)size), y = load(t, address(in, s->contract.b) + bt * (int64_t)size);
+        if (dtype_is_float(t))
+            sum = prim_eval(P_mad, compute, compute, x, y, sum);
+        else
+            sum = prim_eval(P_add, compute, compute, prim_eval(P_mul, compute, compute, x, y, y), sum, sum);
+    }
+    return sum;
+}
+
+static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, int64_t b, int64_t c)
+{
+    int64_t m = value_of(in, s->contract.m), n = value_of(in, s->contract.n);
+    if (axis < s->contract.nbatch) {
+        int64_t extent = value_of(in, s->contract.batch[axis]);
+        for (int64_t i = 0; i < extent; i++)
+            run_contract(in, s, axis + 1, a + i * value_of(in, s->contract.a_batch[axis]), b + i * value_of(in, s->contract.b_batch[axis]),
+                         c * extent + i);
+        return;
+    }
+    DType t = (DType)s->contract.type;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            store(t, address(in, s->contract.c) + ((c * m + i) * n + j) * (int64_t)dtype_bytes(t), cell(in, s, a, b, i, j));
+}
+
+static void run_steps(Interp *in, const Step *step, uint32_t n);
+
+static void run_loop(Interp *in, const Step *s)
+{
+    int64_t n = s->trip == UINT32_MAX ? value_of(in, s->trip_dim) : dtype_load_i64(DT_i64, address(in, s->trip));
+    for (int64_t i = 0; i < n; i++) {
+        in->loop[s->id] = s->reverse ? n - 1 - i : i;
+        if (s->index != UINT32_MAX) dtype_store_i64(DT_i64, address(in, s->index), in->loop[s->id]);
+        run_steps(in, s->body, s->nbody);
+    }
+}
+
+static void run_steps(Interp *in, const Step *step, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && in->st->code == ST_OK; i++) {
+        const Step *s = &step[i];
+        switch ((StepKind)s->kind) {
+        case STEP_KERNEL: run_kernel(in, s); break;
+        case STEP_CONTRACT:
+            run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0);
+            break;
+        case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
+        case STEP_LOOP: run_loop(in, s); break;
+        }
+    }
+}
+
+bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+{
+    uint32_t n = p->buf.len, nexpr = p->module->dims.expr.len;
+    Interp in = {.p = p, .dims = &p->module->dims, .st = st};
+    in.symbol = mem_zeros(nexpr + 1, sizeof *in.symbol);
+    in.at = mem_zeros(n + 1, sizeof *in.at);
+    in.work = mem_alloc((size_t)p->workspace + 1);
+    memset(in.work, 0x7f, (size_t)p->workspace + 1); /* whoever reads what was never written shall see it */
+    for (uint32_t i = 0; i < p->symbol.len; i++) in.symbol[-1 - p->symbol.at[i]] = symbol[i];
+    for (uint32_t i = 0, io = 0; i < n; i++) {
+        if (p->buf.at[i].kind == BUF_INPUT || p->buf.at[i].kind == BUF_OUTPUT)
+            in.at[i] = buf[io++];
+        else if (p->buf.at[i].kind == BUF_TEMP)
+            in.at[i] = in.work + p->buf.at[i].offset;
+    }
+    run_steps(&in, p->step, p->nstep);
+    mem_free(in.work, (size_t)p->workspace + 1);
+    mem_free(in.at, (n + 1) * sizeof *in.at);
+    mem_free(in.symbol, (nexpr + 1) * sizeof *in.symbol);
+    return st->code == ST_OK;
+}
