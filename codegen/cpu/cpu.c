@@ -46,7 +46,7 @@ EXPORT const Backend *kiln_llvm_backend(void);
 const Backend *kiln_llvm_backend(void)
 {
     static const Backend backend = {
-        .name = "llvm",
+        .name = "cpu",
         .target = target,
         .compile = jit_compile,
         .entry = jit_entry,

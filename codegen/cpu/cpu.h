@@ -151,7 +151,7 @@ typedef struct Accumulator {
     bool lanes;                /* summed in REDUCE_LANES lanes */
 } Accumulator;
 void emit_sweep(KernelEmit *e, const Stage *s);
-void emit_reduce(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u); /* takes the current value into reduction r */
+void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u); /* takes the current value into reduction r */
 
 /* ---- emit_contract, emit_entry ---------------------------------------------------------------------------------- */
 /* The product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */

@@ -55,7 +55,7 @@ static void memory_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMV
     gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at, reduce_align(r));
 }
 
-void emit_reduce(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
+void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
 {
     Gen *g = e->g;
     const Reduction *r = &e->k->reduction[index];
