@@ -1,5 +1,5 @@
-/* print: tensors as NumPy prints them (array2string with its defaults: precision 8, 75 columns, 1000 elements before the middle
- * is left out). Relies on operand.h. Never copies a tensor: reads elements through the strides. */
+/* print: tensors as NumPy 2.4 prints them (its defaults: precision 8, 75 columns, 1000 elements before the middle is left
+ * out). Relies on operand.h. Never copies a tensor: reads elements through the strides. */
 #include "operand.h"
 
 #include <inttypes.h>
@@ -98,16 +98,23 @@ static void trim_zeros(char *text)
     while (n > 0 && text[n - 1] == '0') text[--n] = '\0';
 }
 
-/* d.ddde+xx; padded with zeros up to `digits` after the point and `exponent` of the exponent unless that is 0. */
+/* d.ddde+xx with the fewest digits that read back, at most `digits` after the point; `exponent` 0. Or with exactly `digits`
+ * (NumPy fills up with the value's own digits, not with zeros) and that many of the exponent. */
 static void scientific(DType d, double v, int digits, int exponent, char *out)
 {
-    int x, p = MIN_OF(shortest(d, v, &x), digits);
+    int x, p = exponent != 0 ? digits : MIN_OF(shortest(d, v, &x), digits);
     char text[WORD];
     snprintf(text, sizeof text, "%.*e", p, v);
     int head = (int)(strchr(text, 'e') - text);
-    x = atoi(text + head + 1); /* rounding may have carried */
-    int n = snprintf(out, WORD, "%.*s%s%.*se", head, text, p > 0 ? "" : ".", exponent != 0 ? digits - p : 0, "00000000");
+    x = atoi(text + head + 1);
+    int n = snprintf(out, WORD, "%.*s%se", head, text, p > 0 ? "" : ".");
     snprintf(out + n, (size_t)(WORD - n), exponent > 2 ? "%+04d" : "%+03d", x);
+}
+
+/* From here on the digits before the point would be more than the dtype carries. */
+static double positional_limit(DType d, double most)
+{
+    return d == DT_f64 ? most : d == DT_f32 ? 1e6 : 1e3;
 }
 
 /* ---- formats -------------------------------------------------------------------------------------------------- */
@@ -162,7 +169,7 @@ static void format_of(Format *f)
     else if (!dtype_is_float(d)) visit_shown(f, note_integer, 0, f->x->data);
     if (!dtype_is_float(d)) return;
     visit_shown(f, note_float, 0, f->x->data);
-    f->scientific = f->largest >= 1e8 || (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
+    f->scientific = f->largest >= positional_limit(d, 1e8) || (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
     visit_shown(f, measure_float, 0, f->x->data);
     f->digits = f->right;
     if (f->scientific) f->right += f->exponent + 2;
@@ -214,7 +221,7 @@ static void scalar_word(const Format *f, const char *at, char *out)
         word(f, at, out);
     } else if (!isfinite(v)) {
         snprintf(out, WORD, "%s", isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
-    } else if (m == 0 || (m >= 1e-4 && m < 1e16)) {
+    } else if (m == 0 || (m >= 1e-4 && m < positional_limit(d, 1e16))) {
         positional(d, v, 40, out);
         if (out[strlen(out) - 1] == '.') strcat(out, "0");
     } else {
