@@ -70,7 +70,7 @@ void kiln_dataset_free(kiln_dataset *d)
 }
 
 /* ---- order --------------------------------------------------------------------------------------- */
-/* Fisher and Yates; the high half of a product is a number below n, near enough to uniform for n < 2^40. */
+/* Fisher and Yates; the high half of a product is a number below n, uniform enough for n < 2^40. */
 static void shuffle(int64_t *order, int64_t n, uint64_t seed)
 {
     for (int64_t i = 0; i < n; i++) order[i] = i;

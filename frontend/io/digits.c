@@ -11,8 +11,9 @@
 #define SIDE 28
 #define ONE 256 /* a pixel */
 
-/* Strokes on a field 40 wide and 60 high, y downwards. An arc runs from one angle to another in 32nds of a turn, 0 east, 8
- * south; its centre is (a, b), its radii (c, d). A line runs from (a, b) to (c, d). `often`: drawn in so many of 8 drawings. */
+/* Strokes on a field 40 wide and 60 high, y downwards. An arc runs from one angle to another in 32nds of
+ * a turn, 0 east, 8 south; its centre is (a, b), its radii (c, d). A line runs from (a, b) to (c, d).
+ * `often`: drawn in so many of 8 drawings. */
 typedef struct Stroke {
     uint8_t digit, arc, often;
     int8_t a, b, c, d, from, to;
@@ -73,12 +74,10 @@ static int jitter(uint64_t *state, int r)
 
 /* ---- drawing ------------------------------------------------------------------------------------- */
 typedef struct Pen {
-    int xx, xy, yx, yy, x,
-        y;      /* field to pixels: 1/256 pixel per field unit, and an offset in 1/256 pixel */
-    int radius; /* 1/256 pixel */
-    int near
-        [SIDE *
-            SIDE]; /* squared distance of each pixel's centre from the nearest stroke, (1/256 pixel)^2 */
+    int xx, xy, yx, yy; /* field to pixels: 1/256 pixel per field unit */
+    int x, y;           /* the field's centre, 1/256 pixel */
+    int radius;         /* 1/256 pixel */
+    int near[SIDE * SIDE]; /* squared distance of each pixel from the nearest stroke, (1/256 pixel)^2 */
 } Pen;
 
 typedef struct Point {
@@ -156,7 +155,7 @@ static uint8_t drawing(uint64_t seed, int64_t index, uint8_t *out)
     state = chance_next(&state);
     uint8_t digit = (uint8_t)(chance_next(&state) % 10);
     Pen p;
-    /* Upright, a field unit is a third of a pixel; sizes vary by a quarter, slant and turn by a fifth of a radian or so. */
+    /* A field unit is about a third of a pixel; sizes, slant and turn vary by a quarter or so. */
     p.xx = 88 + jitter(&state, 20);
     p.yy = 84 + jitter(&state, 16);
     p.xy = -6 + jitter(&state, 26);

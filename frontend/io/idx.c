@@ -43,7 +43,7 @@ static bool system_failed(Reader *r, const char *doing)
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
-/* zlib's memory is counted like all of ours; its free does not say the size, so a head in front does. */
+/* zlib's memory is counted like all of ours; its free does not say the size, a head in front does. */
 #define HEAD 16
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -228,7 +228,7 @@ static bool read_header(Reader *r, Type *type)
     return true;
 }
 
-/* The bytes that the header promises; false if they cannot be counted. A zero size makes the whole empty. */
+/* The bytes that the header promises; false if they cannot be counted. */
 static bool content_bytes(Reader *r, const Type *type, size_t *out)
 {
     size_t n = dtype_bytes(type->dtype);
@@ -251,8 +251,8 @@ static bool wrong_length(Reader *r, size_t want, uint64_t have)
     return corrupt(r, text);
 }
 
-/* What a gzip file holds is known only by unpacking it; deflate never shrinks more than 1032 times, which settles most lies
- * at once, and the rest is unpacked into a scrap and counted before anything is allocated for it. */
+/* What a gzip file holds is known only by unpacking it; deflate never shrinks more than 1032 times, which
+ * settles most lies at once; the rest is unpacked into a scrap and counted before anything is allocated. */
 static bool check_length(Reader *r, size_t want)
 {
     uint64_t head = r->offset;
