@@ -16,6 +16,14 @@ typedef struct CompileOptions {
     const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
 } CompileOptions;
 
+typedef struct ObjectData { /* bytes that an object carries under a symbol of their own, aligned to 64; 0 bytes: none */
+    const char *symbol;
+    const void *bytes;
+    size_t len;
+} ObjectData;
+
+typedef void ObjectSink(void *user, const void *bytes, size_t len); /* bytes are valid during the call */
+
 typedef struct Backend {
     const char *name;
     /* Facts of what it compiles for; false and st if this machine lacks what it needs. */
@@ -24,8 +32,10 @@ typedef struct Backend {
     EntryFn *(*entry)(const Compiled *c);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
-    /* A relocatable object whose one public symbol is `symbol`, with the entry ABI of program.h, into *bytes (mem_alloc'd, *len). NULL: not offered. */
-    bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, void **bytes, size_t *len, Status *st);
+    /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, and the data's; handed to sink, which may copy or write it.
+     * NULL: not offered. */
+    bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, const ObjectData *data, int ndata, ObjectSink *sink, void *user,
+                   Status *st);
     /* One line on itself for `kiln info`. */
     void (*describe)(char *buf, size_t cap);
 } Backend;

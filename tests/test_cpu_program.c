@@ -298,11 +298,13 @@ static void dumps_what_is_wanted(void **state)
 static const char main_c[] =
     "#include <stdint.h>\n"
     "int32_t my_loop(void *const *, const int64_t *, void *, const void *);\n"
+    "extern const unsigned char my_data[5];\n"
     "int main(void) {\n"
     "  static float x[15] = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}, s[3] = {1,1,1}, y[15], l[3];\n"
     "  static _Alignas(64) char work[128];\n"
     "  void *buf[4] = {x, s, y, l}; int64_t dim[1] = {5};\n"
     "  if (my_loop(buf, dim, work, 0)) return 1;\n"
+    "  if (my_data[0] != 9 || my_data[4] != 7 || (uintptr_t)my_data % 64) return 3;\n"
     "  return l[0] == 1 + 2 * (1 + 4 + 7 + 10 + 13) + 1 + 3 + 6 ? 0 : 2;\n"
     "}\n";
 
@@ -314,31 +316,41 @@ static void write_file(const char *path, const void *bytes, size_t len)
     assert_int_equal(fclose(f), 0);
 }
 
+typedef struct Copy { void *bytes; size_t len; } Copy;
+static void keep(void *user, const void *bytes, size_t len)
+{
+    Copy *c = user;
+    c->bytes = malloc(c->len = len);
+    assert_non_null(c->bytes);
+    memcpy(c->bytes, bytes, len);
+}
+
 static void objects_link_into_c(void **state)
 {
     NEED_LLVM();
+    static const unsigned char bytes[5] = { 9, 0, 0, 0, 7 };
+    const ObjectData data[2] = { { "my_data", bytes, sizeof bytes }, { "my_nothing", NULL, 0 } };
     char dir[] = "/tmp/kiln_object_XXXXXX", command[1024], path[256];
-    void *bytes[2];
-    size_t len[2];
+    Copy copy[2];
     assert_non_null(mkdtemp(dir));
     for (int i = 0; i < 2; i++) {
         Make *m = make_new();
         Status st = { 0 };
         make_loop(m, false, make_symbol(m, "T", 0, 100), 3);
-        if (!llvm_backend()->object(make_program(m), &(CompileOptions){ 0 }, "my_loop", &bytes[i], &len[i], &st)) fail_msg("%s", st.text);
+        if (!llvm_backend()->object(make_program(m), &(CompileOptions){ 0 }, "my_loop", data, 2, keep, &copy[i], &st)) fail_msg("%s", st.text);
         make_free(m);
     }
-    assert_int_equal(len[0], len[1]);
-    assert_memory_equal(bytes[0], bytes[1], len[0]);
+    assert_int_equal(copy[0].len, copy[1].len);
+    assert_memory_equal(copy[0].bytes, copy[1].bytes, copy[0].len);
     snprintf(path, sizeof path, "%s/k.o", dir);
-    write_file(path, bytes[0], len[0]);
+    write_file(path, copy[0].bytes, copy[0].len);
     snprintf(path, sizeof path, "%s/m.c", dir);
     write_file(path, main_c, sizeof main_c - 1);
     const char *cc = getenv("CC");
     snprintf(command, sizeof command, "cd %s && %s -o m m.c k.o -lm && ./m; r=$?; rm -rf %s; exit $r", dir, cc && *cc ? cc : "cc", dir);
     assert_int_equal(system(command), 0);
-    free(bytes[0]);
-    free(bytes[1]);
+    free(copy[0].bytes);
+    free(copy[1].bytes);
 }
 
 static void objects_for_elsewhere(void **state)
@@ -351,22 +363,20 @@ static void objects_for_elsewhere(void **state)
         { .triple = "aarch64-unknown-linux-gnu" },
     };
     for (uint32_t i = 0; i < COUNT_OF(there); i++) {
-        void *bytes = NULL;
-        size_t len = 0;
+        Copy c = { 0 };
         Status st = { 0 };
         Make *m = make_new();
         make_loop(m, false, 5, 8);
-        if (!llvm_backend()->object(make_program(m), &there[i], "f", &bytes, &len, &st)) fail_msg("%s", st.text);
-        assert_true(len > 100 && memcmp(bytes, "\177ELF", 4) == 0);
-        free(bytes);
+        if (!llvm_backend()->object(make_program(m), &there[i], "f", NULL, 0, keep, &c, &st)) fail_msg("%s", st.text);
+        assert_true(c.len > 100 && memcmp(c.bytes, "\177ELF", 4) == 0);
+        free(c.bytes);
         make_free(m);
     }
     Make *m = make_new();
     Status st = { 0 };
-    void *bytes = NULL;
-    size_t len = 0;
+    Copy c = { 0 };
     make_loop(m, false, 5, 8);
-    assert_false(llvm_backend()->object(make_program(m), &(CompileOptions){ .triple = "nonsense-none-none" }, "f", &bytes, &len, &st));
+    assert_false(llvm_backend()->object(make_program(m), &(CompileOptions){ .triple = "nonsense-none-none" }, "f", NULL, 0, keep, &c, &st));
     assert_int_equal(st.code, ST_UNSUPPORTED);
     make_free(m);
 }

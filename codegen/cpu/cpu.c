@@ -14,18 +14,18 @@ static bool target(Target *t, Status *st)
     return true;
 }
 
-static bool object(const Program *p, const CompileOptions *o, const char *symbol, void **bytes, size_t *len, Status *st)
+static bool object(const Program *p, const CompileOptions *o, const char *symbol, const ObjectData *data, int ndata, ObjectSink *sink, void *user,
+                   Status *st)
 {
     Machine m = { 0 };
     if (!machine_init(&m, o, st)) return false;
-    LLVMMemoryBufferRef b = object_emit(p, o, &m, symbol, st);
+    const ObjectParts parts = { .symbol = symbol, .data = data, .ndata = ndata };
+    LLVMMemoryBufferRef b = object_emit(p, o, &m, &parts, st);
     machine_free(&m);
     if (!b) return false;
-    *len = LLVMGetBufferSize(b);
-    *bytes = mem_alloc(*len);
-    if (*bytes) memcpy(*bytes, LLVMGetBufferStart(b), *len);
+    sink(user, LLVMGetBufferStart(b), LLVMGetBufferSize(b));
     LLVMDisposeMemoryBuffer(b);
-    return *bytes ? true : status_fail(st, ST_MEMORY, "llvm: no memory for an object of %zu bytes", *len);
+    return true;
 }
 
 static void describe(char *buf, size_t cap)

@@ -160,8 +160,13 @@ LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
 bool emit_entry(Gen *g, const char *symbol);
 
 /* ---- object, jit ------------------------------------------------------------------------------------------------ */
-/* The program as a relocatable object with one public symbol. NULL: st. */
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const char *symbol, Status *st);
+typedef struct ObjectParts {
+    const char *symbol;       /* of the entry */
+    const ObjectData *data;   /* read-only, each under its own symbol */
+    int ndata;
+} ObjectParts;
+/* The program as a relocatable object whose public symbols are those of its parts. NULL: st. */
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st);
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st);
 EntryFn *jit_entry(const Compiled *c);
 size_t jit_code_bytes(const Compiled *c);

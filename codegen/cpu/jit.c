@@ -91,7 +91,7 @@ Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
         bool ok = start(st);
         snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
         pthread_mutex_unlock(&lock);
-        if (ok) object = object_emit(p, o, &m, name, st);
+        if (ok) object = object_emit(p, o, &m, &(ObjectParts){ .symbol = name }, st);
         machine_free(&m);
     }
     if (object) c->bytes = LLVMGetBufferSize(object);

@@ -159,7 +159,7 @@ static bool verified(const Gen *g)
 typedef struct Job {
     Gen g;
     const CompileOptions *o;
-    const char *symbol;
+    const ObjectParts *parts;
     LLVMTargetMachineRef tm;
     LLVMMemoryBufferRef out;
 } Job;
@@ -172,13 +172,24 @@ static void diagnose(LLVMDiagnosticInfoRef info, void *user)
     LLVMDisposeMessage(text);
 }
 
+static void add_data(const Gen *g, const ObjectData *d)
+{
+    if (d->len == 0) return;
+    LLVMValueRef bytes = LLVMConstStringInContext2(g->ctx, d->bytes, d->len, true);
+    LLVMValueRef v = LLVMAddGlobal(g->module, LLVMTypeOf(bytes), d->symbol);
+    LLVMSetInitializer(v, bytes);
+    LLVMSetGlobalConstant(v, true);
+    LLVMSetAlignment(v, 64);
+}
+
 static void work(void *arg)
 {
     Job *j = arg;
     Gen *g = &j->g;
     char *why = NULL;
     g->kernel_fn = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->kernel.len + 1);
-    if (!emit_entry(g, j->symbol)) return;
+    if (!emit_entry(g, j->parts->symbol)) return;
+    for (int i = 0; i < j->parts->ndata; i++) add_data(g, &j->parts->data[i]);
     if (!verified(g)) return;
     dump_llvm(g, j->o);
     dump_asm(g, j->o, j->tm);
@@ -187,11 +198,11 @@ static void work(void *arg)
     LLVMDisposeMessage(why);
 }
 
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const char *symbol, Status *st)
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st)
 {
     Arena arena;
     Status mine = { 0 };
-    Job j = { .g = { .arena = &arena, .machine = m, .p = p, .st = &mine }, .o = o, .symbol = symbol, .tm = machine_target(m, st) };
+    Job j = { .g = { .arena = &arena, .machine = m, .p = p, .st = &mine }, .o = o, .parts = parts, .tm = machine_target(m, st) };
     if (!j.tm) return NULL;
     arena_init(&arena);
     LLVMContextRef ctx = LLVMContextCreate();
