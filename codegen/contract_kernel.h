@@ -8,6 +8,7 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
+#define AHEAD 16                                          /* lines fetched before their turn */
 #define WIDE (2 * LANES)                                  /* columns of a tile */
 #define DEEP MIN_OF(PANEL_BYTES / WIDE / (int)sizeof(T), 256) /* k of one panel of b, which stays in the first cache */
 
@@ -55,30 +56,51 @@ static NAME(Tile_) *const NAME(tile_)[TILE_ROWS + 1] = {NULL, NAME(tile1_), NAME
 
 /* ---- packing ------------------------------------------------------------------------------------------------- */
 
-/* to[k][WIDE] = b[k][n], n <= WIDE, zeros behind. */
+/* to[k][WIDE], its first LANES columns, of b whose columns lie contiguous: small squares turned in registers. */
+static void NAME(pack_turned_)(T *to, const T *b, int64_t b_col, int64_t k)
+{
+    int64_t p = 0;
+    for (; p + LANES <= k; p += LANES) {
+        V square[LANES];
+        NAME(turn_)(square, b + p, b_col);
+        UNROLL
+        for (int l = 0; l < LANES; l++) STORE(to + (p + l) * WIDE, square[l]);
+    }
+    for (; p < k; p++)
+        for (int l = 0; l < LANES; l++) to[p * WIDE + l] = b[l * b_col + p];
+}
+
+/* to[k][WIDE] = b[k][n], n <= WIDE, zeros behind. From LANES columns on, the last LANES overlap the first. */
 static void NAME(pack_b_)(T *to, const T *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
 {
-    if (b_col == 1 && n == WIDE) {
+    int64_t last = n - LANES;
+    if (n < WIDE && (b_col != 1 || n < LANES)) memset(to, 0, (size_t)(k * WIDE) * sizeof(T));
+    if (n < LANES || (b_row != 1 && b_col != 1)) {
+        for (int64_t j = 0; j < n; j++, b += b_col)
+            for (int64_t p = 0; p < k; p++) to[p * WIDE + j] = b[p * b_row];
+    } else if (b_col == 1) {
         for (int64_t p = 0; p < k; p++, to += WIDE, b += b_row) {
-            STORE(to, LOAD(b));
-            STORE(to + LANES, LOAD(b + LANES));
+            const V left = LOAD(b), right = LOAD(b + last);
+            STORE(to + LANES, SPLAT(0));
+            STORE(to + last, right);
+            STORE(to, left);
         }
-        return;
+    } else {
+        NAME(pack_turned_)(to, b, b_col, k);
+        NAME(pack_turned_)(to + last, b + last * b_col, b_col, k);
     }
-    if (n < WIDE) memset(to, 0, (size_t)(k * WIDE) * sizeof(T));
-    if (b_row == 1) {
-        for (int64_t j = 0; j < n; j++)
-            for (int64_t p = 0; p < k; p++) to[p * WIDE + j] = b[j * b_col + p];
-        return;
-    }
-    for (int64_t p = 0; p < k; p++)
-        for (int64_t j = 0; j < n; j++) to[p * WIDE + j] = b[p * b_row + j * b_col];
 }
 
 /* to[k][m] = a[m][k]: the rows of a tile side by side. */
 static void NAME(pack_a_)(T *to, const T *a, int64_t a_row, int64_t a_col, int64_t m, int64_t k)
 {
-    for (int64_t i = 0; i < m; i += TILE_ROWS) {
+    int64_t whole = a_row == 1 ? m / TILE_ROWS * TILE_ROWS : 0;
+    for (int64_t p = 0; p < k; p++, a += a_col) {
+        for (int64_t i = 0; i < whole && p + AHEAD < k; i += 64 / (int64_t)sizeof(T)) __builtin_prefetch(a + AHEAD * a_col + i);
+        for (int64_t i = 0; i < whole; i += TILE_ROWS) memcpy(to + i * k + p * TILE_ROWS, a + i, TILE_ROWS * sizeof(T));
+    }
+    a -= k * a_col;
+    for (int64_t i = whole; i < m; i += TILE_ROWS) {
         int64_t rows = MIN_OF(m - i, TILE_ROWS);
         for (int64_t p = 0; p < k; p++)
             for (int64_t r = 0; r < rows; r++) to[i * k + p * rows + r] = a[(i + r) * a_row + p * a_col];
@@ -126,7 +148,9 @@ static void NAME(block_)(const Block *g)
     for (int64_t k0 = 0; k0 < g->k; k0 += DEEP) {
         NAME(Panel_) p = {.a = a + k0 * g->a_col, .a_row = g->a_row, .a_col = g->a_col, .k = MIN_OF(g->k - k0, DEEP), .m = g->m,
                           .c_row = g->c_row, .carry = k0 > 0};
-        p.packed = g->a_col != 1 && g->n > WIDE;
+        /* Rows of a that lie side by side serve as they are, unless each k meets the same few sets of the caches. */
+        bool near = g->a_col == 1 || (g->a_row == 1 && g->a_col * (int64_t)sizeof(T) < 2048);
+        p.packed = !near && g->n > 2 * WIDE;
         if (p.packed) {
             NAME(pack_a_)(packed_a, p.a, g->a_row, g->a_col, g->m, p.k);
             p.a = packed_a;
@@ -169,30 +193,49 @@ static void NAME(columns_)(const Block *g)
         for (int64_t j = 0; j < g->n; j++) c[j] = NAME(mad_)(a[k * ac], b[k * row + j], c[j]);
 }
 
-/* b's columns lie contiguous: LANES of them at a time, turned in a small square, so that each still adds in order of k. */
+/* c[0..LANES) and d[0..LANES), two groups so that the additions of one hide behind the other's, where the columns of b, f lie
+ * contiguous: small squares turned in registers, so that each element still adds in order of k. */
+static void NAME(lanes_)(const Block *g, const T *b, T *c, const T *f, T *d)
+{
+    const T *a = g->a;
+    V left = SPLAT(0), right = SPLAT(0);
+    int64_t k = 0;
+    for (; k + LANES <= g->k; k += LANES) {
+        V square[LANES];
+        NAME(turn_)(square, b + k, g->b_col);
+        UNROLL
+        for (int l = 0; l < LANES; l++) left = MAD(SPLAT(a[(k + l) * g->a_col]), square[l], left);
+        NAME(turn_)(square, f + k, g->b_col);
+        UNROLL
+        for (int l = 0; l < LANES; l++) right = MAD(SPLAT(a[(k + l) * g->a_col]), square[l], right);
+    }
+    T tail[2][LANES];
+    STORE(tail[0], left);
+    STORE(tail[1], right);
+    for (; k < g->k; k++)
+        for (int l = 0; l < LANES; l++) {
+            tail[0][l] = NAME(mad_)(a[k * g->a_col], b[l * g->b_col + k], tail[0][l]);
+            tail[1][l] = NAME(mad_)(a[k * g->a_col], f[l * g->b_col + k], tail[1][l]);
+        }
+    memcpy(c, tail[0], sizeof tail[0]);
+    memcpy(d, tail[1], sizeof tail[1]);
+}
+
 static void NAME(rows_)(const Block *g)
 {
     const T *a = g->a, *b = g->b;
     T *c = g->c;
-    int64_t j = 0;
-    for (; j + LANES <= g->n; j += LANES) {
-        V acc = SPLAT(0);
-        const T *from = b + j * g->b_col;
-        int64_t k = 0;
-        for (; k + LANES <= g->k; k += LANES) {
-            V square[LANES];
-            NAME(turn_)(square, from + k, g->b_col);
-            UNROLL
-            for (int l = 0; l < LANES; l++) acc = MAD(SPLAT(a[(k + l) * g->a_col]), square[l], acc);
-        }
-        STORE(c + j, acc);
-        for (; k < g->k; k++)
-            for (int l = 0; l < LANES; l++) c[j + l] = NAME(mad_)(a[k * g->a_col], from[l * g->b_col + k], c[j + l]);
+    if (g->n < LANES) {
+        T acc[LANES] = {0};
+        for (int64_t k = 0; k < g->k; k++)
+            for (int64_t j = 0; j < g->n; j++) acc[j] = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], acc[j]);
+        memcpy(c, acc, (size_t)g->n * sizeof(T));
+        return;
     }
-    for (; j < g->n; j++) {
-        T acc = 0;
-        for (int64_t k = 0; k < g->k; k++) acc = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], acc);
-        c[j] = acc;
+    /* The last groups may overlap the ones before: the same sums. */
+    for (int64_t j = 0; j < g->n; j += WIDE) {
+        int64_t first = MIN_OF(j, g->n - LANES), second = MIN_OF(j + LANES, g->n - LANES);
+        NAME(lanes_)(g, b + first * g->b_col, c + first, b + second * g->b_col, c + second);
     }
 }
 
@@ -219,6 +262,7 @@ static void NAME(vector_)(const Block *g)
 
 #undef JOIN_
 #undef JOIN
+#undef AHEAD
 #undef WIDE
 #undef DEEP
 #undef EACH_1

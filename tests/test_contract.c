@@ -1,0 +1,209 @@
+/* The shared contraction: the plain kernel against the loop that defines it, bit for bit; the BLAS within the bound of a dot product;
+ * transposed, strided and broadcast operands, batches, empty extents, 16-bit floats; threads change no bit. */
+#include "codegen/contract.h"
+#include "ir/scalar.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+static ThreadPool *threads;
+
+static double load(int type, const void *data, int64_t at)
+{
+    return dtype_load_f64((DType)type, (const char *)data + at * (int64_t)dtype_bytes((DType)type));
+}
+
+static void fill(int type, void *data, int64_t n, uint64_t seed)
+{
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        dtype_store_f64((DType)type, (char *)data + i * (int64_t)dtype_bytes((DType)type), (double)(int64_t)seed * 0x1p-63);
+    }
+}
+
+static Scalar of(double v) { return (Scalar){.f = v}; }
+
+/* One element: mad in order of k, and how far an honest sum of these products may be from it. */
+static double dot(const HostContract *c, int64_t a, int64_t b, double *bound)
+{
+    Scalar total = of(0);
+    double size = 0;
+    for (int64_t k = 0; k < c->k; k++) {
+        double x = load(c->type, c->a, a + k * c->a_col), y = load(c->type, c->b, b + k * c->b_row);
+        total = prim_eval(P_mad, (DType)c->type, (DType)c->type, of(x), of(y), total);
+        size += fabs(x * y);
+    }
+    *bound = size * (double)(2 * c->k + 4) * (c->type == DT_f64 ? 0x1p-53 : 0x1p-24);
+    return total.f;
+}
+
+static void check(const HostContract *c, bool blas, bool exact)
+{
+    size_t bytes = dtype_bytes((DType)c->type);
+    int64_t batches = 1;
+    for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
+    int64_t n = batches * c->m * c->n;
+    for (int64_t at = 0; at < n; at += n > 8192 ? 41 : 1) { /* of large results a sample, all columns among it */
+        int64_t column = at % c->n, row = at / c->n % c->m, batch = at / c->n / c->m, a = row * c->a_row, b = column * c->b_col;
+        for (int i = c->nbatch; i-- > 0; batch /= c->batch[i]) {
+            a += batch % c->batch[i] * c->a_batch[i];
+            b += batch % c->batch[i] * c->b_batch[i];
+        }
+        double bound, want = dot(c, a, b, &bound), got = load(c->type, c->c, at);
+        uint64_t rounded = 0;
+        dtype_store_f64((DType)c->type, &rounded, want);
+        bool same = memcmp(&rounded, (char *)c->c + (size_t)at * bytes, bytes) == 0;
+        if (exact ? !same : fabs(got - want) > bound + fabs(want) * (bytes == 2 ? 0x1p-8 : 0))
+            fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d blas %d: element %d,%d is %a, not %a", dtype_info[c->type].name, (int)c->m,
+                     (int)c->n, (int)c->k, (int)c->a_row, (int)c->a_col, (int)c->b_row, (int)c->b_col, blas, (int)row, (int)column,
+                     got, want);
+    }
+}
+
+static void run(ThreadPool *pool, const HostContract *c, bool blas)
+{
+    Status st = {0};
+    if (!contract_run(pool, c, blas, &st)) fail_msg("%s", st.text);
+}
+
+/* Every layout of both operands: plain, transposed, every other element. */
+static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
+{
+    size_t bytes = dtype_bytes((DType)type);
+    int64_t most = MAX_OF(m, n) * 2 * MAX_OF(k, 1);
+    char *a = malloc((size_t)most * bytes * 2 + 64), *b = malloc((size_t)most * bytes * 2 + 64);
+    char *c = malloc((size_t)(m * n) * bytes + 8), *other = malloc((size_t)(m * n) * bytes + 8);
+    fill(type, a, most * 2, 1);
+    fill(type, b, most * 2, 2);
+    for (int layout = 0; layout < 9; layout++) {
+        HostContract h = {.type = type, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
+        const int64_t as[][2] = {{k, 1}, {1, m}, {2 * k, 2}}, bs[][2] = {{n, 1}, {1, k}, {2 * n, 2}};
+        h.a_row = as[layout % 3][0], h.a_col = as[layout % 3][1];
+        h.b_row = bs[layout / 3][0], h.b_col = bs[layout / 3][1];
+        run(NULL, &h, blas);
+        check(&h, blas, !blas || !contract_uses_blas(type, m, n, k));
+        h.c = other;
+        run(threads, &h, blas);
+        assert_memory_equal(c, other, (size_t)(m * n) * bytes);
+    }
+    free(a);
+    free(b);
+    free(c);
+    free(other);
+}
+
+static void plain_is_in_order(void **state)
+{
+    (void)state;
+    static const int64_t extents[][3] = {{1, 1, 1},  {2, 3, 4},   {6, 16, 8},   {7, 17, 9},   {13, 33, 65}, {1, 40, 37}, {40, 1, 37},
+                                         {5, 8, 300}, {12, 48, 600}, {100, 20, 30}, {64, 10, 128}, {1, 5000, 3}, {3, 2, 1}, {97, 31, 257}};
+    for (size_t i = 0; i < COUNT_OF(extents); i++)
+        for (int type = DT_f16; type <= DT_f64; type++)
+            check_extents(type, extents[i][0], extents[i][1], extents[i][2], false);
+    for (int64_t m = 1; m < 15; m++)
+        for (int64_t n = 1; n < 35; n += 3) check_extents(DT_f32, m, n, 5, true);
+}
+
+static void large(void **state)
+{
+    (void)state;
+    check_extents(DT_f32, 128, 200, 100, false);
+    check_extents(DT_f32, 400, 360, 256, true);
+    check_extents(DT_f32, 100, 1100, 400, true);
+    check_extents(DT_f64, 256, 500, 270, true);
+    check_extents(DT_bf16, 600, 256, 256, true);
+    assert_true(contract_uses_blas(DT_f32, 400, 360, 256) && contract_uses_blas(DT_f32, 100, 1100, 400));
+    assert_true(contract_uses_blas(DT_f32, 1024, 1024, 1024));
+    assert_false(contract_uses_blas(DT_f32, 1, 100000, 1000));
+    assert_false(contract_uses_blas(DT_f32, 100000, 1, 1000));
+    assert_non_null(strstr(contract_blas_name(), "OpenBLAS"));
+}
+
+static void vectors(void **state)
+{
+    (void)state;
+    check_extents(DT_f32, 1, 1030, 1025, true);
+    check_extents(DT_f32, 1030, 1, 1025, true);
+    check_extents(DT_f64, 1, 130, 2000, true);
+    check_extents(DT_f64, 130, 1, 2000, true);
+}
+
+static void batches(void **state)
+{
+    (void)state;
+    enum { M = 10, N = 12, K = 20 };
+    float *a = malloc(24 * M * K * sizeof *a), *b = malloc(24 * K * N * sizeof *b), *c = malloc(24 * M * N * sizeof *c);
+    fill(DT_f32, a, 24 * M * K, 1);
+    fill(DT_f32, b, 24 * K * N, 2);
+    HostContract h = {.type = DT_f32, .nbatch = 2, .batch = {4, 6}, .m = M, .n = N, .k = K, .a = a, .b = b, .c = c,
+                      .a_batch = {6 * M * K, M * K}, .a_row = K, .a_col = 1, .b_batch = {0, K * N}, .b_row = N, .b_col = 1};
+    run(threads, &h, true);
+    check(&h, true, true);
+    h.b_batch[0] = -K * N * 6; /* backwards, and the first axis of a repeats */
+    h.b = b + 3 * 6 * K * N;
+    h.a_batch[0] = 0;
+    run(NULL, &h, true);
+    check(&h, true, true);
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void nothing(void **state)
+{
+    (void)state;
+    float a[8] = {1}, c[4] = {7, 7, 7, 7};
+    HostContract h = {.type = DT_f32, .m = 2, .n = 2, .k = 0, .a = a, .b = a, .c = c, .a_col = 1, .b_row = 2, .b_col = 1};
+    run(NULL, &h, true);
+    for (int i = 0; i < 4; i++) assert_true(c[i] == 0);
+    c[0] = 7;
+    h.m = 0;
+    h.k = 3;
+    run(threads, &h, true);
+    h.m = 1;
+    h.nbatch = 1;
+    run(threads, &h, true);
+    assert_true(c[0] == 7);
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    uint16_t a[4] = {0}, c[4] = {0};
+    HostContract h = {.type = DT_f16, .m = 2, .n = 2, .k = 2, .a = a, .b = a, .c = c, .a_row = 2, .a_col = 1, .b_row = 2, .b_col = 1};
+    for (uint64_t n = 1; n <= 3; n++) {
+        Status st = {0};
+        int64_t live = memory_count().live_blocks;
+        memory_fail_at(n, false);
+        assert_false(contract_run(NULL, &h, true, &st));
+        assert_int_equal(st.code, ST_MEMORY);
+        assert_int_equal(memory_count().live_blocks, live);
+    }
+    memory_fail_at(0, false);
+}
+
+static int open(void **state)
+{
+    (void)state;
+    contract_init(false);
+    threads = threads_new(3);
+    return threads == NULL;
+}
+
+static int close(void **state)
+{
+    (void)state;
+    threads_free(threads);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_is_in_order), cmocka_unit_test(large),     cmocka_unit_test(vectors), cmocka_unit_test(batches),
+        cmocka_unit_test(nothing),           cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests(tests, open, close);
+}
