@@ -130,7 +130,9 @@ static int32_t expand(Walk *w)
     case P_SLOT: return w->slot[t->ref - w->fn->first_slot];
     case P_CONST: {
         DType type = t->type != DT_NONE ? (DType)t->type : w->type;
-        Scalar v = dtype_is_float(type) ? (Scalar){.f = t->value} : (Scalar){.i = (int64_t)t->value};
+        Scalar v = dtype_is_float(type)  ? (Scalar){.f = t->value}
+                   : t->value >= 0x1p63 ? (Scalar){.u = (uint64_t)t->value} /* beyond i64: a u64 */
+                                        : (Scalar){.i = (int64_t)t->value};
         return build_const(w->b, type, v);
     }
     case P_FN:

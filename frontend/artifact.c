@@ -1,0 +1,158 @@
+/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without BLAS and threads, with the values of
+ * variables and captured tensors as data of the object. Never runs what it makes. */
+#include "artifact.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../passes/pass.h"
+
+/* ---- data blocks ------------------------------------------------------------------------------------------------- */
+/* Places the inputs of one kind one after the other, each aligned; returns the block's size. */
+static int64_t place_block(Artifact *a, const Program *p, PlaceKind kind)
+{
+    int64_t at = 0;
+    for (uint32_t i = 0; i < p->ninput; i++)
+        if (a->input[i].kind == kind) {
+            a->input[i].offset = at;
+            at = artifact_align(at + p->buf.at[i].bytes);
+        }
+    return at;
+}
+
+static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int64_t bytes)
+{
+    char *block = arena_zeros(a->arena, bytes > 0 ? (size_t)bytes : 1, 1);
+    for (uint32_t i = 0; i < p->ninput; i++)
+        if (a->input[i].kind == kind && p->buf.at[i].bytes)
+            memcpy(block + a->input[i].offset, a->input[i].bytes, (size_t)p->buf.at[i].bytes);
+    return block;
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+static bool write_temporary(const char *path, const void *bytes, size_t len, Status *st)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f)
+        return status_fail(st, ST_IO, "aot: cannot write %s: %s", path, strerror(errno));
+    bool ok = fwrite(bytes, 1, len, f) == len;
+    ok = fclose(f) == 0 && ok;
+    if (!ok) {
+        status_fail(st, ST_IO, "aot: writing %s: %s", path, strerror(errno));
+        remove(path);
+    }
+    return ok;
+}
+
+static bool write_pair(const char *path, const void *object, size_t object_len, const Text *header, Status *st)
+{
+    char o[1024], h[1024], o_new[1040], h_new[1040];
+    if (snprintf(o, sizeof o, "%s.o", path) >= (int)sizeof o)
+        return status_fail(st, ST_VALUE, "aot: the path is too long");
+    snprintf(h, sizeof h, "%s.h", path);
+    snprintf(o_new, sizeof o_new, "%s.%d", o, (int)getpid());
+    snprintf(h_new, sizeof h_new, "%s.%d", h, (int)getpid());
+    if (!write_temporary(o_new, object, object_len, st))
+        return false;
+    if (!write_temporary(h_new, header->at, header->len, st)) {
+        remove(o_new);
+        return false;
+    }
+    if (rename(o_new, o) || rename(h_new, h)) {
+        status_fail(st, ST_IO, "aot: cannot rename onto %s: %s", o, strerror(errno));
+        remove(o_new);
+        remove(h_new);
+        return false;
+    }
+    return true;
+}
+
+/* ---- compiling -------------------------------------------------------------------------------------------------------- */
+static bool symbol_from(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
+{
+    const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol : slash ? slash + 1 : path;
+    size_t n = strlen(name);
+    if (n == 0 || n >= cap)
+        return status_fail(st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)name[i]) && name[i] != '_')
+            return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
+    if (isdigit((unsigned char)name[0]))
+        return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
+    memcpy(symbol, name, n + 1);
+    return true;
+}
+
+typedef struct Pipe { /* the pass scratch has a border of its own */
+    PassCtx ctx;
+    Module *module;
+    bool ok;
+} Pipe;
+
+static void pipe_body(void *arg)
+{
+    Pipe *p = arg;
+    p->ok = pipeline_run(&p->ctx, p->module);
+}
+
+static Program *lower(Artifact *a, const Backend *backend, Status *st)
+{
+    Target target = {0};
+    if (!backend->target(&target, st))
+        return NULL;
+    target.blas = target.threads = false;
+    Arena scratch;
+    arena_init(&scratch);
+    Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1}, .module = a->module};
+    bool ok = arena_try(&scratch, st, pipe_body, &pipe) && pipe.ok;
+    arena_free(&scratch);
+    LowerOptions o = {target, false};
+    return ok ? program_lower(a->arena, a->module, &o, st) : NULL;
+}
+
+typedef struct Sink { /* what is to be written beside the object, once it is there */
+    const char *path;
+    const Text *header;
+    Status *st;
+    bool ok;
+} Sink;
+
+static void write_artifact(void *user, const void *bytes, size_t len)
+{
+    Sink *s = user;
+    s->ok = write_pair(s->path, bytes, len, s->header, s->st);
+}
+
+bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
+{
+    char symbol[128], entry[160], initial[160], constants[160];
+    const Backend *backend = backend_get("cpu", st);
+    if (!symbol_from(path, o, symbol, sizeof symbol, st) || !backend)
+        return false;
+    if (!backend->object)
+        return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
+    Program *p = lower(a, backend, st);
+    if (!p)
+        return false;
+    int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
+    snprintf(entry, sizeof entry, "%s_entry", symbol);
+    snprintf(initial, sizeof initial, "%s_initial", symbol);
+    snprintf(constants, sizeof constants, "%s_constants", symbol);
+    ObjectData data[2] = {
+        {initial, fill_block(a, p, PLACE_STATE, state), (size_t)state},
+        {constants, fill_block(a, p, PLACE_CONSTANT, constant), (size_t)constant},
+    };
+    Text header = {0};
+    artifact_header(&header, a, p, symbol, state, constant);
+    int64_t work = artifact_workspace(p, a->noutput);
+    bool ok = !header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header");
+    if (ok && o->workspace_limit && work > o->workspace_limit)
+        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work, (long long)o->workspace_limit);
+    CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
+    Sink sink = {path, &header, st, false};
+    ok = ok && backend->object(p, &c, entry, data, 2, write_artifact, &sink, st) && sink.ok;
+    text_free(&header);
+    return ok;
+}
