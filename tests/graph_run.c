@@ -1,0 +1,298 @@
+/* graph_run: see graph_run.h. */
+#include "graph_run.h"
+
+#include "codegen/contract.h"
+#include "ir/text.h"
+#include "passes/pass.h"
+#include "random_graph.h"
+
+/* ---- views --------------------------------------------------------------------------------------------------- */
+
+static int64_t elements_of(const Type *t)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < t->rank; i++) n *= t->dim[i];
+    return n;
+}
+
+static Type concrete(const GraphRun *r, const Graph *g, Value v)
+{
+    Type t = *graph_type(g, v);
+    for (uint32_t i = 0; i < t.rank; i++) t.dim[i] = dim_eval(&g->module->dims, t.dim[i], r->symbol);
+    return t;
+}
+
+int64_t graph_bytes(const GraphRun *r, const Graph *g, Value v)
+{
+    Type t = concrete(r, g, v);
+    return elements_of(&t) * (int64_t)dtype_bytes((DType)t.dtype);
+}
+
+static View contiguous(const Type *t, void *data)
+{
+    View v = {.dtype = t->dtype, .rank = t->rank, .data = data};
+    int64_t stride = 1;
+    for (uint32_t i = t->rank; i-- > 0; stride *= t->dim[i]) {
+        v.dim[i] = t->dim[i];
+        v.stride[i] = stride;
+    }
+    return v;
+}
+
+/* The same elements with axes in another order in memory, gaps, and axes that run backwards. */
+static View odd_layout(const GraphRun *r, const View *v, Random *rnd)
+{
+    View odd = *v;
+    uint32_t order[MAX_RANK];
+    int64_t room = 1 + random_below(rnd, 2), back = 0, n = 1;
+    for (uint32_t i = 0; i < v->rank; i++) order[i] = i;
+    for (uint32_t i = v->rank; i > 1; i--) {
+        uint32_t j = (uint32_t)random_below(rnd, i), swap = order[j];
+        order[j] = order[i - 1];
+        order[i - 1] = swap;
+    }
+    for (uint32_t i = 0; i < v->rank; i++) {
+        uint32_t axis = order[i];
+        bool backwards = random_chance(rnd, 25) && v->dim[axis] > 0;
+        odd.stride[axis] = backwards ? -room : room;
+        if (backwards) back += room * (v->dim[axis] - 1);
+        room *= MAX_OF(v->dim[axis], 1) + random_below(rnd, 2);
+        n *= v->dim[axis];
+    }
+    const size_t bytes = dtype_bytes((DType)v->dtype);
+    odd.data = (char *)arena_alloc(r->arena, (size_t)(room + 1) * bytes) + (size_t)back * bytes;
+    for (int64_t flat = 0; flat < n; flat++) {
+        int64_t at = 0, rest = flat;
+        for (uint32_t i = v->rank; i-- > 0; rest /= v->dim[i]) at += rest % v->dim[i] * odd.stride[i];
+        memcpy((char *)odd.data + at * (int64_t)bytes, (const char *)v->data + (size_t)flat * bytes, bytes);
+    }
+    return odd;
+}
+
+/* ---- one node ---------------------------------------------------------------------------------------------------- */
+
+static bool run_matmul(const GraphRun *r, const View *in, View *out)
+{
+    const View *a = &in[0], *b = &in[1];
+    int lead = a->rank - 2;
+    HostContract c = {.type = a->dtype, .nbatch = lead, .m = a->dim[lead], .n = b->dim[lead + 1], .k = a->dim[lead + 1], .a = a->data,
+                      .b = b->data, .c = out->data, .a_row = a->stride[lead], .a_col = a->stride[lead + 1], .b_row = b->stride[lead],
+                      .b_col = b->stride[lead + 1]};
+    for (int i = 0; i < lead; i++) {
+        c.batch[i] = a->dim[i];
+        c.a_batch[i] = a->stride[i];
+        c.b_batch[i] = b->stride[i];
+    }
+    return contract_run(r->threads, &c, false, r->st);
+}
+
+static bool run_scan(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+{
+    const int64_t *attr = n->attr->at;
+    const Graph *body = g->module->graph.at[attr[0]];
+    const uint32_t carries = (uint32_t)attr[1], xs = (uint32_t)attr[2];
+    GraphRun inner = *r;
+    int64_t trip, index;
+    void **all;
+    const void **param = arena_alloc(r->arena, (n->nin + 1u) * sizeof *param);
+    memcpy(&trip, in[0], sizeof trip);
+    for (uint32_t i = 1; i < n->nin; i++) param[i] = in[i];
+    for (uint32_t i = 0; i < carries; i++)
+        memcpy(out[i], in[1 + i], (size_t)graph_bytes(r, body, body->result.at[i]));
+    for (int64_t k = 0; k < trip; k++) {
+        index = attr[4] ? trip - 1 - k : k;
+        param[0] = &index;
+        /* The body may pass a carry on as another one. */
+        for (uint32_t i = 0; i < carries; i++)
+            param[1 + i] = arena_copy(r->arena, out[i], (size_t)graph_bytes(r, body, body->result.at[i]));
+        for (uint32_t i = 1 + carries; i <= carries + xs; i++)
+            param[i] = (const char *)in[i] + index * graph_bytes(r, body, body->param.at[i]);
+        if (inner.odd != 0) inner.odd = r->odd + (uint64_t)k;
+        if (!graph_run(&inner, body, param, &all)) return false;
+        for (uint32_t i = 0; i < n->nout; i++) {
+            int64_t bytes = graph_bytes(r, body, body->result.at[i]);
+            memcpy((char *)out[i] + (i < carries ? 0 : index * bytes), all[body->result.at[i]], (size_t)bytes);
+        }
+    }
+    return true;
+}
+
+static bool run_kernel(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+{
+    const Graph *body = g->module->graph.at[n->attr->at[0]];
+    void **all;
+    if (!graph_run(r, body, (const void *const *)in, &all)) return false;
+    for (uint32_t i = 0; i < n->nout; i++)
+        memcpy(out[i], all[body->result.at[i]], (size_t)graph_bytes(r, body, body->result.at[i]));
+    return true;
+}
+
+/* Dims among the attributes as numbers. */
+static void plain_attrs(const GraphRun *r, const Graph *g, const Node *n, int64_t *attr)
+{
+    const char *letter = op_def[n->op].attrs;
+    for (uint32_t i = 0; i < n->attr->len; i++) {
+        attr[i] = n->attr->at[i];
+        if (*letter == 'd' || *letter == 'D') attr[i] = dim_eval(&g->module->dims, attr[i], r->symbol);
+        if (letter[0] >= 'a' && letter[1] != '\0') letter++;
+    }
+}
+
+bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *const *in, void **out)
+{
+    const Node *n = &g->node.at[node];
+    Random rnd = {r->odd + node};
+    View *views = arena_alloc(r->arena, (n->nin + n->nout) * sizeof *views), *results = views + n->nin;
+    int64_t attr[64];
+    for (uint32_t i = 0; i < n->nout; i++) {
+        Type t = concrete(r, g, n->out + i);
+        out[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
+        results[i] = contiguous(&t, out[i]);
+    }
+    if (n->op == OP_scan) return run_scan(r, g, n, in, out);
+    if (n->op == OP_kernel) return run_kernel(r, g, n, in, out);
+    plain_attrs(r, g, n, attr);
+    if (n->op == OP_dim_size) {
+        memcpy(out[0], attr, sizeof *attr);
+        return true;
+    }
+    for (uint32_t i = 0; i < n->nin; i++) {
+        Type t = concrete(r, g, n->in[i]);
+        views[i] = contiguous(&t, in[i]);
+        if (r->odd != 0) views[i] = odd_layout(r, &views[i], &rnd);
+    }
+    if (n->op == OP_matmul && !r->blas) return run_matmul(r, views, results);
+    const EagerCtx ctx = {.threads = r->threads};
+    return eager_run(&ctx, (Op)n->op, views, n->nin, attr, n->attr->len, results, n->nout, r->st);
+}
+
+bool graph_run(const GraphRun *r, const Graph *g, const void *const *in, void ***all)
+{
+    void **value = arena_zeros(r->arena, g->value.len, sizeof *value);
+    for (uint32_t i = 0; i < g->param.len; i++) value[g->param.at[i]] = (void *)(uintptr_t)in[i];
+    *all = value;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        if (n->op == OP_param) continue;
+        void **operand = arena_alloc(r->arena, (n->nin + 1u) * sizeof *operand);
+        for (uint32_t k = 0; k < n->nin; k++) operand[k] = value[n->in[k]];
+        if (!graph_run_node(r, g, i, operand, value + n->out)) return false;
+    }
+    return true;
+}
+
+int64_t bytes_differ(DType t, const void *a, const void *b, int64_t elements)
+{
+    size_t n = dtype_bytes(t);
+    for (int64_t i = 0; i < elements; i++) {
+        const char *x = (const char *)a + (size_t)i * n, *y = (const char *)b + (size_t)i * n;
+        if (memcmp(x, y, n) == 0) continue;
+        if (!dtype_is_float(t)) return i;
+        double u = dtype_load_f64(t, x), v = dtype_load_f64(t, y);
+        if (u == u || v == v) return i;
+    }
+    return -1;
+}
+
+/* ---- whole ----------------------------------------------------------------------------------------------------- */
+
+Module *module_again(Arena *arena, const Module *m, Status *st)
+{
+    Text first = {0}, second = {0};
+    module_print(&first, m);
+    Module *again = module_parse(arena, first.at, first.len, st);
+    if (again != NULL) {
+        module_print(&second, again);
+        if (first.len != second.len || memcmp(first.at, second.at, first.len) != 0) {
+            status_fail(st, ST_INTERNAL, "the text changes when it is parsed and printed again");
+            again = NULL;
+        }
+    }
+    text_free(&first);
+    text_free(&second);
+    return again;
+}
+
+bool graph_passes(Module *m, const Target *target, int stop_after, Status *st)
+{
+    Arena scratch;
+    arena_init(&scratch);
+    PassCtx ctx = {.scratch = &scratch, .target = target, .st = st, .verify = true, .stop_after = stop_after};
+    bool ok = pipeline_run(&ctx, m);
+    arena_free(&scratch);
+    return ok;
+}
+
+bool graph_can_compile(void)
+{
+    Status st = {0};
+    return backend_get("cpu", &st) != NULL;
+}
+
+typedef struct Host {
+    KilnHost h;
+    ThreadPool *threads;
+    bool blas;
+    Status *st;
+} Host;
+
+typedef struct Launch {
+    KernelFn *fn;
+    void *const *buf;
+    const int64_t *dim;
+} Launch;
+
+static void chunk(void *arg, int64_t lo, int64_t hi)
+{
+    const Launch *l = arg;
+    l->fn(l->buf, l->dim, lo, hi);
+}
+
+static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+{
+    Launch l = {fn, buf, dim};
+    const Host *host = (const Host *)h;
+    if (host->threads != NULL)
+        threads_run(host->threads, chunk, &l, n, grain);
+    else
+        fn(buf, dim, 0, n);
+}
+
+static int32_t host_contract(const KilnHost *h, const HostContract *c)
+{
+    const Host *host = (const Host *)h;
+    return contract_run(host->threads, c, host->blas, host->st) ? 0 : (int32_t)host->st->code;
+}
+
+static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void *const *in, void **result)
+{
+    const Graph *g = p->module->graph.at[0];
+    void **buf = arena_zeros(r->arena, p->ninput + p->noutput + 1, sizeof *buf);
+    int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
+    Host host = {{.run = host_run, .contract = host_contract}, r->threads, r->blas, r->st};
+    for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
+    for (uint32_t i = 0; i < p->noutput; i++)
+        buf[p->ninput + i] = result[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]) + 8);
+    for (uint32_t i = 0; i < p->symbol.len; i++) dim[i] = dim_eval(&p->module->dims, p->symbol.at[i], r->symbol);
+    void *work = mem_alloc_aligned((size_t)p->workspace + 64, 64);
+    if (work == NULL) return status_fail(r->st, ST_MEMORY, "no workspace");
+    /* What nobody wrote must not look like zeros. */
+    memset(work, 0xCB, (size_t)p->workspace);
+    int32_t code = entry(buf, dim, work, &host.h);
+    mem_free_aligned(work, (size_t)p->workspace + 64, 64);
+    return code == 0 || status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
+}
+
+bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result)
+{
+    const Backend *b = backend_get("cpu", r->st);
+    Target target;
+    if (b == NULL || !b->target(&target, r->st) || !graph_passes(m, &target, -1, r->st)) return false;
+    const LowerOptions o = {.target = target, .blas = r->blas};
+    Program *p = program_lower(r->arena, m, &o, r->st);
+    Compiled *c = p == NULL ? NULL : b->compile(p, &(CompileOptions){0}, r->st);
+    if (c == NULL) return false;
+    bool ok = call(r, p, b->entry(c), in, result);
+    b->release(c);
+    return ok;
+}

@@ -1,0 +1,37 @@
+/* graph_run: graphs run node by node through the eager kernels, regions included; and graphs compiled and run whole. Relies on
+ * codegen/eager.h, backend.h, passes. */
+#ifndef KILN_TESTS_GRAPH_RUN_H
+#define KILN_TESTS_GRAPH_RUN_H
+
+#include "codegen/backend.h"
+#include "codegen/eager.h"
+#include "ir/graph.h"
+
+typedef struct GraphRun {
+    Arena *arena;          /* of all results; its border must be set */
+    ThreadPool *threads;   /* NULL: this thread alone */
+    const int64_t *symbol; /* values by position in the dim table */
+    bool blas;
+    uint64_t odd;          /* not 0: operands come in odd layouts, chosen by this seed */
+    Status *st;
+} GraphRun;
+
+/* Bytes of every value into *all (per value of g). */
+bool graph_run(const GraphRun *r, const Graph *g, const void *const *in, void ***all);
+/* One node on operands given as bytes; out: bytes per result, allocated here. */
+bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *const *in, void **out);
+int64_t graph_bytes(const GraphRun *r, const Graph *g, Value v);
+
+/* Equal bits, any NaN equal to any. Returns the first element that differs, -1: none. */
+int64_t bytes_differ(DType t, const void *a, const void *b, int64_t elements);
+
+/* A copy of the module by way of its text; checks that printing it again gives the same bytes. NULL: st. */
+Module *module_again(Arena *arena, const Module *m, Status *st);
+
+/* The pipeline with the verifier on after every pass; stop_after as PassCtx has it. */
+bool graph_passes(Module *m, const Target *target, int stop_after, Status *st);
+bool graph_can_compile(void); /* the LLVM module is there */
+/* Pipeline, lowering, LLVM, one call: bytes per result of the entry. The module is used up. */
+bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result);
+
+#endif

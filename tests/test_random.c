@@ -1,0 +1,397 @@
+/* Random graphs, every op of ops.def many times over: eager against the reference interpreter, node by node and over whole graphs;
+ * odd layouts against plain ones; what the passes make of a graph, and compiled code, against eager, bit for bit. Text round trips,
+ * the verifier after every pass. KILN_TEST_FULL=1: many more graphs. KILN_TEST_SEED=n or n-m: those graphs alone. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "codegen/contract.h"
+#include "codegen/ref.h"
+#include "graph_run.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "random_graph.h"
+
+#define FIRST_SEED 1
+#define MOST_FAILURES 5
+
+typedef enum Mode { MODE_PASSES, MODE_COMPILED, MODE_OWN_CONTRACT, MODES } Mode;
+static const char *const mode_name[MODES] = {"after the passes", "compiled", "compiled without BLAS"};
+
+typedef struct Case {
+    Arena *arena;
+    RandomGraph rg;
+    const void **in;
+    void **eager[2]; /* bytes of all values: with BLAS, without */
+    Status st;
+    Mode mode;
+} Case;
+
+static struct {
+    uint32_t drawn[OP_COUNT], graphs, nodes, gradients, compiled, failures;
+    double elements, undecided, worst[DT_COUNT]; /* worst: ulps of one node on exact operands */
+} total;
+
+static ThreadPool *threads;
+
+static GraphRun runner(Case *c, bool blas, uint64_t odd)
+{
+    return (GraphRun){.arena = c->arena, .threads = threads, .symbol = c->rg.symbol, .blas = blas, .odd = odd, .st = &c->st};
+}
+
+/* ---- telling of a failure ----------------------------------------------------------------------------------- */
+
+/* The nodes that v depends on through at most `depth` steps; what lies beyond becomes parameters, from[i] the value of g that
+ * parameter i stands for. */
+typedef struct Cut {
+    Graph *sub;
+    Value *map;
+    VEC(Value) from;
+} Cut;
+
+static Value cut_value(Case *c, Cut *cut, Value v, int depth)
+{
+    const Graph *g = c->rg.g;
+    const Node *n = graph_maker(g, v);
+    if (cut->map[v] != 0) return cut->map[v];
+    bool source = n->nin == 0 && n->op != OP_param;
+    if (depth < 0 && !source) {
+        *VEC_PUSH(c->arena, &cut->from) = v;
+        return cut->map[v] = graph_param(cut->sub, graph_type(g, v), (Loc){0});
+    }
+    if (n->op == OP_param) return cut_value(c, cut, v, -1);
+    Value *in = arena_zeros(c->arena, n->nin + 1u, sizeof *in);
+    for (uint32_t k = 0; k < n->nin; k++) in[k] = cut_value(c, cut, n->in[k], depth - 1);
+    Type *types = arena_zeros(c->arena, n->nout, sizeof *types);
+    for (uint32_t k = 0; k < n->nout; k++) types[k] = *graph_type(g, n->out + k);
+    Value out = graph_append_typed(cut->sub, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, types, n->nout, (Loc){0});
+    for (uint32_t k = 0; k < n->nout; k++) cut->map[n->out + k] = out + k;
+    return cut->map[v];
+}
+
+static Cut cut_graph(Case *c, Value v, int depth)
+{
+    Module *m = c->rg.m;
+    Cut cut = {.sub = graph_new(m, "main"), .map = arena_zeros(c->arena, c->rg.g->value.len, sizeof *cut.map)};
+    m->graph.len--;
+    cut.sub->index = 0;
+    graph_result(cut.sub, cut_value(c, &cut, v, depth));
+    return cut;
+}
+
+/* The module with another entry, copied through its text. */
+static Module *copy_with(Case *c, Graph *entry)
+{
+    Module *m = c->rg.m;
+    m->graph.at[0] = entry;
+    Module *copy = module_again(c->arena, m, &c->st);
+    m->graph.at[0] = c->rg.g;
+    return copy;
+}
+
+static void print_cut(Case *c, const Cut *cut)
+{
+    Text text = {0};
+    c->rg.m->graph.at[0] = cut->sub;
+    module_print(&text, c->rg.m);
+    c->rg.m->graph.at[0] = c->rg.g;
+    fprintf(stderr, "%s\n", text.at);
+    text_free(&text);
+}
+
+static void failed(Case *c, const char *what, const char *detail)
+{
+    total.failures++;
+    fprintf(stderr, "\n---- seed %llu%s%s, N = %lld: %s: %s\n", (unsigned long long)c->rg.seed, c->rg.gradient ? ", with gradients" : "",
+            c->rg.specials ? ", special values" : "", (long long)c->rg.symbol[0], what, detail);
+}
+
+static void print_element(const char *who, DType t, const void *bytes, int64_t i)
+{
+    const char *at = (const char *)bytes + i * (int64_t)dtype_bytes(t);
+    if (dtype_is_float(t))
+        fprintf(stderr, "  %s: element %lld is %a\n", who, (long long)i, dtype_load_f64(t, at));
+    else
+        fprintf(stderr, "  %s: element %lld is %lld\n", who, (long long)i, (long long)dtype_load_i64(t, at));
+}
+
+/* ---- the ways to run a graph whole ------------------------------------------------------------------------------ */
+
+/* Results of the module's entry in that mode; the module is used up. */
+static bool run_mode(Case *c, Mode mode, Module *m, const void *const *in, void **result)
+{
+    GraphRun r = runner(c, mode != MODE_OWN_CONTRACT, 0);
+    Dim n = dim_find(&m->dims, "N", 1);
+    int64_t *symbol = arena_zeros(c->arena, m->dims.expr.len + 1u, sizeof *symbol);
+    if (n != DIM_BAD) symbol[-1 - n] = c->rg.symbol[0];
+    r.symbol = symbol;
+    if (mode != MODE_PASSES) return graph_compiled(&r, m, in, result);
+    static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .blas = true, .threads = true};
+    void **all;
+    if (!graph_passes(m, &target, -1, &c->st) || !graph_run(&r, m->graph.at[0], in, &all)) return false;
+    for (uint32_t i = 0; i < m->graph.at[0]->result.len; i++) result[i] = all[m->graph.at[0]->result.at[i]];
+    return true;
+}
+
+static int64_t first_difference(Case *c, Mode mode, Value v, const void *bytes)
+{
+    const Type *t = graph_type(c->rg.g, v);
+    GraphRun r = runner(c, true, 0);
+    int64_t n = graph_bytes(&r, c->rg.g, v) / (int64_t)dtype_bytes((DType)t->dtype);
+    return bytes_differ((DType)t->dtype, c->eager[mode == MODE_OWN_CONTRACT][v], bytes, n);
+}
+
+/* Whether the cut alone goes wrong; tell: print how. */
+static bool cut_fails(Case *c, const Cut *cut, Mode mode, Value v, bool tell)
+{
+    void *result[1] = {NULL};
+    const void **in = arena_zeros(c->arena, cut->from.len + 1u, sizeof *in);
+    c->st = (Status){0};
+    for (uint32_t i = 0; i < cut->from.len; i++) in[i] = c->eager[mode == MODE_OWN_CONTRACT][cut->from.at[i]];
+    Module *m = copy_with(c, cut->sub);
+    bool ran = m != NULL && run_mode(c, mode, m, in, result);
+    int64_t at = ran ? first_difference(c, mode, v, result[0]) : -1;
+    if (!tell) return !ran || at >= 0;
+    if (!ran) {
+        fprintf(stderr, "  %s\n", c->st.text);
+    } else if (at >= 0) {
+        DType t = (DType)graph_type(c->rg.g, v)->dtype;
+        print_element("eager", t, c->eager[mode == MODE_OWN_CONTRACT][v], at);
+        print_element(mode_name[mode], t, result[0], at);
+    }
+    return !ran || at >= 0;
+}
+
+/* The first node of the program that goes wrong with all that it depends on, then with as little of that as suffices. */
+static void shrink(Case *c, Mode mode)
+{
+    const Graph *g = c->rg.g;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        for (uint32_t k = 0; k < n->nout && n->op != OP_param; k++) {
+            Cut whole = cut_graph(c, n->out + k, INT16_MAX);
+            if (!cut_fails(c, &whole, mode, n->out + k, false)) continue;
+            int depth = 0;
+            for (; depth < 6; depth++) {
+                Cut less = cut_graph(c, n->out + k, depth);
+                if (cut_fails(c, &less, mode, n->out + k, false)) break;
+            }
+            Cut least = cut_graph(c, n->out + k, depth < 6 ? depth : INT16_MAX);
+            print_cut(c, &least);
+            cut_fails(c, &least, mode, n->out + k, true);
+            return;
+        }
+    }
+    fprintf(stderr, "  each value alone is right\n");
+}
+
+static void check_mode(Case *c, Mode mode)
+{
+    Graph *g = c->rg.g;
+    void **result = arena_zeros(c->arena, g->result.len + 1u, sizeof *result);
+    const uint32_t before = total.failures;
+    c->st = (Status){0};
+    Module *m = copy_with(c, g);
+    if (m == NULL || !run_mode(c, mode, m, c->in, result)) {
+        failed(c, mode_name[mode], c->st.text);
+    } else {
+        for (uint32_t i = 0; i < g->result.len && total.failures == before; i++) {
+            Value v = g->result.at[i];
+            int64_t at = first_difference(c, mode, v, result[i]);
+            if (at < 0) continue;
+            char detail[80];
+            snprintf(detail, sizeof detail, "result %u differs at element %lld", i, (long long)at);
+            failed(c, mode_name[mode], detail);
+            print_element("eager", (DType)graph_type(g, v)->dtype, c->eager[mode == MODE_OWN_CONTRACT][v], at);
+            print_element(mode_name[mode], (DType)graph_type(g, v)->dtype, result[i], at);
+        }
+    }
+    if (total.failures != before) shrink(c, mode);
+}
+
+/* ---- eager ----------------------------------------------------------------------------------------------------------- */
+
+static void fail_at_node(Case *c, uint32_t node, const char *what, const char *detail)
+{
+    failed(c, what, detail);
+    Cut cut = cut_graph(c, c->rg.g->node.at[node].out, 0);
+    print_cut(c, &cut);
+}
+
+/* Each node on the operands that it had, against the reference. */
+static void check_nodes(Case *c)
+{
+    const Graph *g = c->rg.g;
+    char why[300];
+    for (uint32_t i = 0; i < g->node.len && total.failures < MOST_FAILURES; i++) {
+        const Node *n = &g->node.at[i];
+        if (n->op == OP_param) continue;
+        RefTensor *loaded = arena_zeros(c->arena, n->nin + 1u, sizeof *loaded), *out;
+        const RefTensor **in = arena_zeros(c->arena, n->nin + 1u, sizeof *in);
+        for (uint32_t k = 0; k < n->nin; k++) {
+            Type t = *graph_type(g, n->in[k]);
+            for (uint32_t d = 0; d < t.rank; d++) t.dim[d] = dim_eval(&g->module->dims, t.dim[d], c->rg.symbol);
+            loaded[k] = ref_load(c->arena, &t, c->eager[0][n->in[k]]);
+            in[k] = &loaded[k];
+        }
+        if (!ref_run_node(c->arena, g, i, c->rg.symbol, in, &out, &c->st)) {
+            fail_at_node(c, i, "reference", c->st.text);
+            return;
+        }
+        for (uint32_t k = 0; k < n->nout; k++) {
+            double ulps, undecided;
+            bool fine = ref_compare(&out[k], c->eager[0][n->out + k], &ulps, &undecided, why, sizeof why);
+            if (!fine && undecided <= 0.05) fail_at_node(c, i, "eager against the reference, one node", why);
+            double *worst = &total.worst[out[k].type.dtype];
+            if (fine && n->op != OP_floor_div && op_def[n->op].flags & OPF_ELEMENTWISE) *worst = fmax(*worst, ulps);
+        }
+    }
+}
+
+/* The whole graph, errors adding up. */
+static void check_whole(Case *c)
+{
+    const Graph *g = c->rg.g;
+    RefTensor *all;
+    char why[300];
+    if (!ref_run(c->arena, g, c->rg.symbol, c->in, &all, &c->st)) {
+        failed(c, "reference", c->st.text);
+        return;
+    }
+    for (uint32_t i = 0; i < g->node.len; i++)
+        for (Value v = g->node.at[i].out; v < g->node.at[i].out + g->node.at[i].nout; v++) {
+            double ulps, undecided;
+            bool fine = ref_compare(&all[v], c->eager[0][v], &ulps, &undecided, why, sizeof why);
+            total.elements += (double)all[v].count;
+            total.undecided += undecided * (double)all[v].count;
+            if (fine || undecided > 0.05) continue;
+            fail_at_node(c, i, "eager against the reference, whole graph", why);
+            return;
+        }
+}
+
+static void check_layouts(Case *c)
+{
+    const Graph *g = c->rg.g;
+    GraphRun r = runner(c, true, c->rg.seed);
+    for (uint32_t i = 0; i < g->node.len && total.failures < MOST_FAILURES; i++) {
+        const Node *n = &g->node.at[i];
+        void *out[MAX_RESULTS], **in = arena_zeros(c->arena, n->nin + 1u, sizeof *in);
+        if (n->op == OP_param) continue;
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = c->eager[0][n->in[k]];
+        if (!graph_run_node(&r, g, i, in, out)) {
+            fail_at_node(c, i, "eager on odd layouts", c->st.text);
+            return;
+        }
+        for (uint32_t k = 0; k < n->nout; k++) {
+            char detail[80];
+            int64_t at = first_difference(c, MODE_PASSES, n->out + k, out[k]);
+            if (at < 0) continue;
+            snprintf(detail, sizeof detail, "element %lld differs", (long long)at);
+            fail_at_node(c, i, "eager on odd layouts against plain ones", detail);
+            print_element("plain", (DType)graph_type(g, n->out + k)->dtype, c->eager[0][n->out + k], at);
+            print_element("odd", (DType)graph_type(g, n->out + k)->dtype, out[k], at);
+        }
+    }
+}
+
+/* ---- one graph ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Task {
+    uint64_t seed;
+    bool compile;
+    Arena *arena;
+} Task;
+
+static bool eager_both(Case *c)
+{
+    GraphRun with = runner(c, true, 0), without = runner(c, false, 0);
+    if (graph_run(&with, c->rg.g, c->in, &c->eager[0]) && graph_run(&without, c->rg.g, c->in, &c->eager[1])) return true;
+    failed(c, "eager", c->st.text);
+    return false;
+}
+
+static void check_graph(void *arg)
+{
+    const Task *task = arg;
+    Case c = {.arena = task->arena};
+    if (!random_graph(&c.rg, c.arena, task->seed, task->seed % 2 == 1, total.drawn, &c.st) || !module_verify(c.rg.m, &c.st)) {
+        failed(&c, "making the graph", c.st.text);
+        return;
+    }
+    total.graphs++;
+    total.nodes += c.rg.g->node.len;
+    total.gradients += c.rg.gradient && c.rg.g->node.len > c.rg.forward;
+    c.in = arena_zeros(c.arena, c.rg.g->param.len + 1u, sizeof *c.in);
+    for (uint32_t i = 0; i < c.rg.g->param.len; i++) c.in[i] = random_input(&c.rg, c.arena, i);
+    if (!eager_both(&c)) return;
+    check_nodes(&c);
+    check_whole(&c);
+    check_layouts(&c);
+    check_mode(&c, MODE_PASSES);
+    if (!task->compile) return;
+    total.compiled++;
+    check_mode(&c, MODE_COMPILED);
+    check_mode(&c, MODE_OWN_CONTRACT);
+}
+
+static void one_seed(uint64_t seed, bool compile)
+{
+    Arena arena;
+    Status st = {0};
+    arena_init(&arena);
+    Task task = {.seed = seed, .compile = compile, .arena = &arena};
+    if (!arena_try(&arena, &st, check_graph, &task)) fail_msg("seed %llu: %s", (unsigned long long)seed, st.text);
+    arena_free(&arena);
+}
+
+static void report(void)
+{
+    uint32_t least = UINT32_MAX;
+    printf("%u graphs (%u with gradients), %u nodes, %u compiled; %.2f %% of the elements undecided\n", total.graphs, total.gradients,
+           total.nodes, total.compiled, 100 * total.undecided / fmax(total.elements, 1));
+    printf("worst elementwise error in ulp: f32 %.2f, f64 %.2f, f16 %.2f, bf16 %.2f\n", total.worst[DT_f32], total.worst[DT_f64],
+           total.worst[DT_f16], total.worst[DT_bf16]);
+    printf("drawn:");
+    for (int op = OP_none + 1; op < OP_COUNT; op++) {
+        if (!random_can_draw((Op)op)) continue;
+        printf(" %s %u", op_def[op].name, total.drawn[op]);
+        if (total.drawn[op] < least) least = total.drawn[op];
+    }
+    printf("\nleast drawn: %u times\n", least);
+}
+
+static void random_graphs(void **state)
+{
+    (void)state;
+    const char *one = getenv("KILN_TEST_SEED");
+    const bool full = getenv("KILN_TEST_FULL") != NULL, compiler = graph_can_compile();
+    const uint64_t graphs = full ? 20000 : 300, every = full ? 2 : 6;
+    contract_init(false);
+    threads = threads_new(2);
+    if (one != NULL) {
+        char *dash;
+        uint64_t first = strtoull(one, &dash, 10), last = *dash == '-' ? strtoull(dash + 1, NULL, 10) : first;
+        for (uint64_t seed = first; seed <= last && total.failures < MOST_FAILURES; seed++) one_seed(seed, compiler);
+        report();
+        assert_int_equal(total.failures, 0);
+        threads_free(threads);
+        return;
+    }
+    if (!compiler) printf("no LLVM module: nothing is compiled\n");
+    for (uint64_t i = 0; i < graphs && total.failures < MOST_FAILURES; i++) one_seed(FIRST_SEED + i, compiler && i / 2 % every == 0);
+    threads_free(threads);
+    report();
+    if (total.failures != 0) fail_msg("%u failures", total.failures);
+    for (int op = OP_none + 1; op < OP_COUNT; op++)
+        if (random_can_draw((Op)op) && total.drawn[op] < 20) fail_msg("%s was drawn only %u times", op_def[op].name, total.drawn[op]);
+    assert_true(total.undecided < 0.05 * total.elements);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
