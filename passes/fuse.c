@@ -1,7 +1,211 @@
-/* fuse: for now every node is a kernel of its own. */
-#include "pass.h"
+/* fuse: groups nodes into kernels. In: any valid graph, best after decompose. Out: the same results; every node that computes is in
+ * the body graph of a `kernel` node, whose attributes say over which axes its results lie. Outside stay parameters, contractions,
+ * scans, calls, scatter_add, reshapes of values in memory, and what contractions read through strides.
+ *
+ * Nodes are visited from the last to the first, so all who ask for a value are placed before it. A value joins the kernel that asks
+ * for it; one that several ask for joins them if they can be merged, is computed again in each where that is cheap, or is stored by
+ * one of them. Values outside that several kernels over the same points read merge those kernels. */
+#include "fuse.h"
+
+static Role role_of(const Node *n)
+{
+    const unsigned flags = op_def[n->op].flags;
+    switch (n->op) {
+    case OP_param: return ROLE_OUTSIDE;
+    case OP_constant:
+    case OP_iota:
+    case OP_dim_size:
+    case OP_custom: return ROLE_MOVE;
+    case OP_concat:
+    case OP_random_bits: return ROLE_COMPUTE;
+    default: break;
+    }
+    if (flags & (OPF_ELEMENTWISE | OPF_CAST) || node_reduces(n)) return ROLE_COMPUTE;
+    return flags & OPF_MOVES ? ROLE_MOVE : ROLE_OUTSIDE;
+}
+
+/* Reductions over axes that are not adjacent are for decompose. */
+static bool folds_one_run(const Node *n)
+{
+    for (uint32_t i = 1; i < n->attr->len && op_def[n->op].attrs[0] == 'I'; i++)
+        if (n->attr->at[i] != n->attr->at[i - 1] + 1) return false;
+    return true;
+}
+
+static void need(Fuse *f, Value v, bool solid)
+{
+    f->outside[v] = true;
+    f->solid[v] |= solid;
+}
+
+static void need_operands(Fuse *f, const Node *n, bool solid)
+{
+    for (uint32_t k = 0; k < fuse_operand_count(n); k++) need(f, n->in[k], solid);
+}
+
+/* ---- groups that read the same ------------------------------------------------------------------- */
+
+static void merge_readers(Fuse *f, Value v)
+{
+    uint32_t groups[64], n = 0;
+    for (const Use *u = f->use[v]; u != NULL && n < COUNT_OF(groups); u = u->next)
+        if (u->nmap != 0 && fuse_find(f, u->group) != fuse_find(f, f->home[f->g->value.at[v].node])) groups[n++] = u->group;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = i + 1; k < n; k++) fuse_merge(f, v, groups[i], groups[k]);
+}
+
+/* ---- placing a node ------------------------------------------------------------------------------ */
+
+/* A kernel of its own; if even that cannot be, a node outside. */
+static void stand_alone(Fuse *f, uint32_t node)
+{
+    const Node *n = &f->g->node.at[node];
+    if (!node_reduces(n) || folds_one_run(n)) {
+        uint32_t group = fuse_new_group(f, n);
+        if (fuse_join(f, n, group, false)) {
+            f->home[node] = group;
+            f->result[n->out] = true;
+            f->group.at[group]->nresult = 1;
+            return;
+        }
+        fuse_use(f, n->out, group)->read = true;
+    }
+    f->role[node] = ROLE_OUTSIDE;
+    f->outside[n->out] = true;
+    need_operands(f, n, true);
+}
+
+static void visit_move(Fuse *f, uint32_t node)
+{
+    const Node *n = &f->g->node.at[node];
+    Value v = n->out;
+    bool read = false, strides = n->op == OP_transpose || n->op == OP_broadcast || n->op == OP_slice;
+    for (Use *u = f->use[v]; u != NULL; u = u->next) {
+        if (!u->read && !fuse_operands(f, n, u->group)) u->read = true;
+        read |= u->read;
+    }
+    if (!read && !f->outside[v]) return;
+    bool alias = n->nin == 0 || n->op == OP_reshape || n->op == OP_leaf || n->op == OP_custom;
+    if (alias || (strides && !read && !f->solid[v])) {
+        f->outside[v] = true;
+        need_operands(f, n, alias && (f->solid[v] || read));
+        return;
+    }
+    /* Those that have it as a map keep it. */
+    Use *first = f->use[v];
+    bool *was = ARENA_ARRAY(f->ctx->scratch, bool, f->group.len + 1);
+    for (Use *u = first; u != NULL; u = u->next) was[u->group] = u->read;
+    stand_alone(f, node);
+    for (Use *u = first; u != NULL; u = u->next) u->read = was[u->group];
+}
+
+static uint32_t askers(const Fuse *f, Value v, uint32_t *groups, uint32_t most)
+{
+    uint32_t n = 0;
+    for (const Use *u = f->use[v]; u != NULL && n < most; u = u->next)
+        if (!u->read) groups[n++] = fuse_find(f, u->group);
+    return n;
+}
+
+/* Computing it again costs a few operations and reads no more from memory than reading it would. */
+static bool worth_copying(const Fuse *f, const Node *n)
+{
+    uint32_t large = 0;
+    if (!(op_def[n->op].flags & (OPF_ELEMENTWISE | OPF_CAST)) || fuse_cost(n) > 4 || f->outside[n->out]) return false;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        const Node *from = graph_maker(f->g, n->in[k]);
+        while (from->op == OP_reshape) from = graph_maker(f->g, from->in[0]);
+        large += from->nin != 0 || from->op == OP_param ? from->op != OP_broadcast : 0;
+    }
+    return large <= 1;
+}
+
+static bool copy_everywhere(Fuse *f, uint32_t node)
+{
+    const Node *n = &f->g->node.at[node];
+    for (Use *u = f->use[n->out]; u != NULL; u = u->next)
+        if (u->read || !fuse_operands(f, n, u->group)) return false;
+    f->copied[node] = true;
+    return true;
+}
+
+static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
+{
+    const Node *n = &f->g->node.at[node];
+    if (!fuse_join(f, n, group, as_result)) return false;
+    f->home[node] = group;
+    f->result[n->out] = as_result;
+    for (Use *u = f->use[n->out]; u != NULL; u = u->next)
+        if (fuse_find(f, u->group) != fuse_find(f, group)) u->read = true;
+    return true;
+}
+
+static void visit_compute(Fuse *f, uint32_t node)
+{
+    const Node *n = &f->g->node.at[node];
+    uint32_t groups[16], count = askers(f, n->out, groups, 16);
+    bool elsewhere = f->outside[n->out];
+    for (Use *u = f->use[n->out]; u != NULL; u = u->next) elsewhere |= u->read;
+    for (uint32_t i = 1; i < count; i++) fuse_merge(f, n->out, groups[0], groups[i]);
+    count = askers(f, n->out, groups, 16);
+    if (node_reduces(n) && !folds_one_run(n)) count = 0;
+    if (count == 1 && join(f, node, groups[0], elsewhere)) return;
+    if (count > 1 && !elsewhere && worth_copying(f, n) && copy_everywhere(f, node)) return;
+    for (uint32_t i = 0; i < count && count > 1; i++)
+        if (join(f, node, groups[i], true)) return;
+    stand_alone(f, node);
+}
+
+static void visit(Fuse *f, uint32_t node)
+{
+    const Node *n = &f->g->node.at[node];
+    bool wanted = n->op == OP_param || node_has_effect(f->g->module, n);
+    for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i] != NULL;
+    f->floor = node;
+    if (!wanted) {
+        f->role[node] = ROLE_OUTSIDE;
+        return;
+    }
+    if (f->role[node] == ROLE_OUTSIDE) {
+        for (uint32_t i = 0; i < n->nout; i++) {
+            f->outside[n->out + i] = true;
+            for (Use *u = f->use[n->out + i]; u != NULL; u = u->next) u->read = true;
+        }
+        need_operands(f, n, n->op != OP_matmul);
+    } else if (f->role[node] == ROLE_MOVE) {
+        visit_move(f, node);
+    } else {
+        visit_compute(f, node);
+    }
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (f->role[node] == ROLE_OUTSIDE || f->home[node] != NO_GROUP) merge_readers(f, n->out + i);
+}
+
 Graph *pass_fuse(PassCtx *ctx, const Graph *in)
 {
-    (void)ctx;
-    return (Graph *)in;
+    Arena *a = ctx->scratch;
+    Fuse f = {.ctx = ctx, .g = in, .dims = &in->module->dims};
+    uint32_t nodes = in->node.len + 1, values = in->value.len;
+    for (uint32_t i = 0; i < in->node.len; i++)
+        if (in->node.at[i].op == OP_kernel) return (Graph *)in; /* done already */
+    for (uint32_t i = 0; i < in->module->graph.len; i++) { /* a body of kernels is no graph to fuse */
+        const Graph *other = in->module->graph.at[i];
+        for (uint32_t k = 0; k < other->node.len; k++)
+            if (other->node.at[k].op == OP_kernel && other->node.at[k].attr->at[0] == in->index) return (Graph *)in;
+    }
+    f.dyn.arena = a;
+    f.role = ARENA_ARRAY(a, uint8_t, nodes);
+    f.home = ARENA_ARRAY(a, uint32_t, nodes);
+    f.copied = ARENA_ARRAY(a, bool, nodes);
+    f.mark = ARENA_ARRAY(a, uint32_t, nodes);
+    f.stack = ARENA_ARRAY(a, uint32_t, nodes);
+    f.outside = ARENA_ARRAY(a, bool, values);
+    f.solid = ARENA_ARRAY(a, bool, values);
+    f.result = ARENA_ARRAY(a, bool, values);
+    f.use = ARENA_ARRAY(a, Use *, values);
+    memset(f.home, 0xff, nodes * sizeof *f.home);
+    for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = (uint8_t)role_of(&in->node.at[i]);
+    for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
+    for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);
+    return fuse_build(&f);
 }

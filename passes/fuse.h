@@ -1,0 +1,74 @@
+/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what, fuse_build.c makes the new
+ * graph. Relies on ir/index. Private to passes/fuse*.c. */
+#ifndef KILN_PASSES_FUSE_H
+#define KILN_PASSES_FUSE_H
+
+#include "../ir/index.h"
+#include "../ir/rebuild.h"
+#include "pass.h"
+
+#define FUSE_MAPS 4        /* a value is computed at most at so many maps in one kernel */
+#define FUSE_MEMBERS 160   /* nodes of one kernel */
+#define FUSE_RESULTS 16
+#define FUSE_AXES 9        /* layouts have to stay sizes: 4 bits per axis */
+#define NO_GROUP UINT32_MAX
+
+typedef enum Role {
+    ROLE_OUTSIDE,  /* never in a kernel */
+    ROLE_MOVE,     /* changes maps only: in every kernel that asks */
+    ROLE_COMPUTE   /* in one kernel, or computed again where that is cheap */
+} Role;
+
+/* One value in one group. */
+typedef struct Use {
+    struct Use *next;      /* of the same value, other groups */
+    Value v;
+    uint32_t group;
+    bool read;             /* from memory, not computed in the kernel */
+    uint32_t nmap;
+    IndexMap *map[FUSE_MAPS];
+} Use;
+
+typedef struct Group {
+    IndexEnv env;
+    uint32_t into;         /* merged into this group; itself: alive */
+    uint32_t nmember, nresult, last;
+    int lanes;             /* order of its reductions: -1 none yet, 0 by index, 1 by lanes */
+    VEC(Use *) use;
+} Group;
+
+typedef struct Fuse {
+    PassCtx *ctx;
+    const Graph *g;
+    DimTable *dims;
+    uint8_t *role;         /* per node */
+    uint32_t *home;        /* per node: the group that computes it, NO_GROUP */
+    bool *copied;          /* per node: computed again in every group that asks */
+    bool *outside;         /* per value: needed in memory by a node outside of kernels, or as a result */
+    bool *solid;           /* per value: and not only by contractions, which read through strides */
+    bool *result;          /* per value: its home group stores it */
+    Use **use;             /* per value */
+    VEC(Group *) group;
+    Map dyn;               /* values that are not affine, by what they are */
+    uint32_t *mark, round; /* per node: visited in this walk */
+    uint32_t *stack;
+    uint32_t floor;        /* nodes before this one are not placed yet, and nothing placed comes after them */
+} Fuse;
+
+uint32_t fuse_find(const Fuse *f, uint32_t group);
+Use *fuse_use(const Fuse *f, Value v, uint32_t group);      /* NULL: none */
+Group *fuse_group(const Fuse *f, uint32_t group);
+/* v is demanded in the group at m; false: at too many maps, so it has to be read. */
+bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m);
+uint32_t fuse_new_group(Fuse *f, const Node *n);            /* with n as its root */
+bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result);
+bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b);
+/* The operands of n as it stands in the group are demanded; false (and nothing happened): a map that cannot be expressed. */
+bool fuse_operands(Fuse *f, const Node *n, uint32_t group);
+uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */
+bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node of the new graph, outside of kernels */
+int fuse_cost(const Node *n);                               /* scalar operations per element, about */
+bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node); /* on_group or on_node may be UINT32_MAX */
+Graph *fuse_build(Fuse *f);
+
+#endif

@@ -1,0 +1,168 @@
+/* fuse_build: the new graph: a `kernel` node and its body graph per group, all else copied. Relies on fuse.h. Decides nothing. */
+#include "fuse.h"
+
+typedef struct BuildGraph {
+    Fuse *f;
+    Rebuild rb;
+    bool *made;            /* per group */
+    uint32_t *last;        /* per group: its last node */
+} BuildGraph;
+
+static void emit(BuildGraph *b, Value v);
+
+/* ---- bodies -------------------------------------------------------------------------------------- */
+
+typedef struct Body {
+    BuildGraph *b;
+    uint32_t group;
+    bool *inside;          /* per node */
+    Value *map;            /* per value of the old graph: in the body */
+    VEC(Value) input;      /* values of the old graph */
+    VEC(Value) output;
+} Body;
+
+static bool computed_here(const Body *body, Value v)
+{
+    const Fuse *f = body->b->f;
+    uint32_t node = f->g->value.at[v].node;
+    if (fuse_find(f, f->home[node]) == body->group) return true;
+    if (f->role[node] != ROLE_MOVE && !f->copied[node]) return false;
+    const Use *u = fuse_use(f, v, body->group);
+    return u != NULL && !u->read;
+}
+
+/* From the results back to what has to be read. */
+static void collect(Body *body)
+{
+    const Fuse *f = body->b->f;
+    const Group *g = f->group.at[body->group];
+    const uint32_t n = f->g->node.len;
+    for (uint32_t i = 0; i < g->use.len; i++) {
+        Value v = g->use.at[i]->v;
+        if (f->result[v] && fuse_find(f, f->home[f->g->value.at[v].node]) == body->group) body->inside[f->g->value.at[v].node] = true;
+    }
+    for (uint32_t i = n; i-- > 0;) {
+        const Node *at = &f->g->node.at[i];
+        for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(at); k++)
+            if (computed_here(body, at->in[k])) body->inside[f->g->value.at[at->in[k]].node] = true;
+    }
+}
+
+static void add_input(Body *body, Graph *to, Value v)
+{
+    const Graph *from = body->b->f->g;
+    if (body->map[v] != 0) return;
+    body->map[v] = graph_param(to, graph_type(from, v), graph_maker(from, v)->loc);
+    *VEC_PUSH(body->b->f->ctx->scratch, &body->input) = v;
+}
+
+static bool copy_node(Body *body, Graph *to, const Node *n)
+{
+    Status *st = body->b->f->ctx->st;
+    if (n->op == OP_leaf || n->op == OP_custom) {
+        body->map[n->out] = body->map[n->in[0]];
+        return true;
+    }
+    Value *in = ARENA_ARRAY(body->b->f->ctx->scratch, Value, n->nin + 1);
+    for (uint32_t k = 0; k < n->nin; k++) in[k] = body->map[n->in[k]];
+    Value v = graph_append(to, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc, st);
+    for (uint32_t k = 0; k < n->nout; k++) body->map[n->out + k] = v + k;
+    return v != 0;
+}
+
+static Graph *make_body(Body *body)
+{
+    Fuse *f = body->b->f;
+    Module *m = f->g->module;
+    Graph *to = graph_new(m, arena_printf(f->ctx->scratch, "%s.k%u", f->g->name, m->graph.len));
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        const Node *n = &f->g->node.at[i];
+        for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(n); k++)
+            if (!computed_here(body, n->in[k])) add_input(body, to, n->in[k]);
+    }
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        const Node *n = &f->g->node.at[i];
+        if (!body->inside[i]) continue;
+        if (!copy_node(body, to, n)) return NULL;
+        if (f->home[i] == NO_GROUP || fuse_find(f, f->home[i]) != body->group || !f->result[n->out]) continue;
+        graph_result(to, body->map[n->out]);
+        *VEC_PUSH(f->ctx->scratch, &body->output) = n->out;
+    }
+    return to;
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------- */
+
+static void emit_group(BuildGraph *b, uint32_t group)
+{
+    Fuse *f = b->f;
+    Arena *a = f->ctx->scratch;
+    Body body = {.b = b, .group = group};
+    if (b->made[group]) return;
+    b->made[group] = true;
+    body.inside = ARENA_ARRAY(a, bool, f->g->node.len);
+    body.map = ARENA_ARRAY(a, Value, f->g->value.len);
+    collect(&body);
+    Graph *to = make_body(&body);
+    if (to == NULL) return;
+    const Group *g = f->group.at[group];
+    Value *in = ARENA_ARRAY(a, Value, body.input.len + 1);
+    for (uint32_t i = 0; i < body.input.len; i++) {
+        emit(b, body.input.at[i]);
+        in[i] = b->rb.map[body.input.at[i]];
+    }
+    uint32_t nattr = 2 + g->env.naxis + body.output.len;
+    int64_t *attr = ARENA_ARRAY(a, int64_t, nattr);
+    attr[0] = to->index;
+    attr[1] = g->env.sweep;
+    memcpy(attr + 2, g->env.extent, g->env.naxis * sizeof *attr);
+    for (uint32_t i = 0; i < body.output.len; i++)
+        attr[2 + g->env.naxis + i] = index_layout(fuse_use(f, body.output.at[i], group)->map[0]);
+    Loc loc = graph_maker(f->g, body.output.at[body.output.len - 1])->loc;
+    Value v = rebuild_op(&b->rb, OP_kernel, in, body.input.len, attr, nattr, loc);
+    for (uint32_t i = 0; v != 0 && i < body.output.len; i++) rebuild_set(&b->rb, body.output.at[i], v + i);
+}
+
+static void emit_node(BuildGraph *b, uint32_t node)
+{
+    const Node *n = &b->f->g->node.at[node];
+    for (uint32_t k = 0; k < fuse_operand_count(n); k++) emit(b, n->in[k]);
+    if (n->op == OP_custom || n->op == OP_leaf)
+        rebuild_set(&b->rb, n->out, b->rb.map[n->in[0]]);
+    else
+        rebuild_copy(&b->rb, node);
+}
+
+static void emit(BuildGraph *b, Value v)
+{
+    uint32_t node = b->f->g->value.at[v].node, home = fuse_find(b->f, b->f->home[node]);
+    if (b->rb.map[v] != 0 || b->rb.st->code != ST_OK) return;
+    if (home != NO_GROUP && b->f->result[v])
+        emit_group(b, home);
+    else
+        emit_node(b, node);
+}
+
+Graph *fuse_build(Fuse *f)
+{
+    BuildGraph b = {.f = f};
+    const Graph *g = f->g;
+    Arena *a = f->ctx->scratch;
+    rebuild_begin(&b.rb, g, a, f->ctx->st);
+    b.made = ARENA_ARRAY(a, bool, f->group.len + 1);
+    b.last = ARENA_ARRAY(a, uint32_t, f->group.len + 1);
+    for (uint32_t i = 0; i < g->node.len; i++)
+        if (f->home[i] != NO_GROUP) b.last[fuse_find(f, f->home[i])] = i;
+    for (uint32_t i = 0; i < g->node.len && b.rb.st->code == ST_OK; i++) {
+        const Node *n = &g->node.at[i];
+        uint32_t home = fuse_find(f, f->home[i]);
+        bool wanted = node_has_effect(g->module, n);
+        for (uint32_t k = 0; k < n->nout; k++) wanted |= f->outside[n->out + k];
+        if (home != NO_GROUP && b.last[home] == i)
+            emit_group(&b, home);
+        else if (home == NO_GROUP && f->role[i] == ROLE_OUTSIDE && wanted && n->op != OP_param)
+            emit(&b, n->out);
+    }
+    for (uint32_t i = 0; i < g->result.len; i++) emit(&b, g->result.at[i]);
+    return rebuild_end(&b.rb);
+}

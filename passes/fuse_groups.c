@@ -1,0 +1,479 @@
+/* fuse_groups: groups and their axes: who may join, who may be merged, and the maps at which operands are then demanded.
+ * Relies on fuse.h. Never makes nodes. */
+#include "fuse.h"
+
+/* ---- values that are not affine, as numbers --------------------------------------------------------- */
+
+static int32_t intern(Fuse *f, uint64_t key)
+{
+    const uint64_t *at = map_get(&f->dyn, key);
+    if (at != NULL) return (int32_t)*at;
+    map_put(&f->dyn, key, f->dyn.len);
+    return (int32_t)f->dyn.len - 1;
+}
+
+static int32_t env_prim(void *user, Prim p, int32_t a, int32_t b)
+{
+    return intern(user, hash_mix(hash_mix(p, (uint64_t)(int64_t)a), (uint64_t)(int64_t)b));
+}
+
+static int32_t env_dim(void *user, Dim d) { return intern(user, hash_mix(0xd1, (uint64_t)d)); }
+static int32_t env_axis(void *user, uint32_t axis) { return intern(user, hash_mix(0xa1, axis)); }
+
+/* ---- uses ---------------------------------------------------------------------------------------- */
+
+uint32_t fuse_find(const Fuse *f, uint32_t group)
+{
+    while (group != NO_GROUP && f->group.at[group]->into != group) group = f->group.at[group]->into;
+    return group;
+}
+
+Group *fuse_group(const Fuse *f, uint32_t group) { return f->group.at[fuse_find(f, group)]; }
+
+Use *fuse_use(const Fuse *f, Value v, uint32_t group)
+{
+    group = fuse_find(f, group);
+    for (Use *u = f->use[v]; u != NULL; u = u->next)
+        if (fuse_find(f, u->group) == group) return u;
+    return NULL;
+}
+
+uint32_t fuse_operand_count(const Node *n) { return n->op == OP_custom ? 1 : n->nin; }
+
+static bool add_map(Fuse *f, Use *u, const IndexMap *m)
+{
+    for (uint32_t i = 0; i < u->nmap; i++)
+        if (index_equal(u->map[i], m)) return true;
+    if (u->nmap == FUSE_MAPS) {
+        u->read = true;
+        return false;
+    }
+    u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, sizeof *m);
+    return true;
+}
+
+bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m)
+{
+    Use *u = fuse_use(f, v, group);
+    if (u == NULL) {
+        u = ARENA_NEW(f->ctx->scratch, Use);
+        u->v = v;
+        u->group = fuse_find(f, group);
+        u->next = f->use[v];
+        f->use[v] = u;
+        *VEC_PUSH(f->ctx->scratch, &f->group.at[u->group]->use) = u;
+    }
+    return add_map(f, u, m);
+}
+
+/* ---- axes ---------------------------------------------------------------------------------------- */
+
+static bool split_axis(Fuse *f, Group *g, uint32_t axis, Dim inner)
+{
+    if (g->env.naxis >= FUSE_AXES || (int)axis == g->env.sweep) return false;
+    if (!index_env_split(&g->env, axis, inner)) return false;
+    for (uint32_t i = 0; i < g->use.len; i++)
+        for (uint32_t k = 0; k < g->use.at[i]->nmap; k++) index_split(&g->env, g->use.at[i]->map[k], axis, inner);
+    (void)f;
+    return true;
+}
+
+static double number(const Fuse *f, Dim d)
+{
+    return dim_is_const(d) ? (double)d : (double)MIN_OF(dim_hi(f->dims, d), 1 << 20);
+}
+
+static double points(const Fuse *f, const Group *g, uint32_t axes)
+{
+    double n = 1;
+    for (uint32_t a = 0; a < g->env.naxis; a++)
+        if (axes >> a & 1) n *= number(f, g->env.extent[a]);
+    return n;
+}
+
+static double elements(const Fuse *f, Value v)
+{
+    const Type *t = graph_type(f->g, v);
+    double n = 1;
+    for (uint32_t i = 0; i < t->rank; i++) n *= number(f, t->dim[i]);
+    return n;
+}
+
+static uint32_t all_axes(const Group *g) { return (1u << g->env.naxis) - 1; }
+static uint32_t sweep_bit(const Group *g) { return g->env.sweep >= 0 ? 1u << g->env.sweep : 0; }
+
+/* A sweep is walked by one thread: enough must remain for the others, or there is too little to share anyway. */
+static bool sweep_pays(const Fuse *f, const Group *g, int sweep)
+{
+    return points(f, g, all_axes(g) & ~(1u << sweep)) >= 16 || points(f, g, all_axes(g)) <= 32768;
+}
+
+/* ---- operands ------------------------------------------------------------------------------------ */
+
+static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const IndexMap *m, IndexMap *out)
+{
+    IndexStep step;
+    bool ok;
+    g->env.split_axis = -1;
+    if (node_reduces(n)) {
+        ok = index_reduced(&g->env, f->g, n, m, &step);
+    } else if (n->op == OP_gather && k == 1) {
+        return index_gather_indices(&g->env, f->g, n, m, out);
+    } else if (n->op == OP_gather) {
+        IndexMap at;
+        if (!index_gather_indices(&g->env, f->g, n, m, &at)) return false;
+        return index_gather_from(&g->env, f->g, n, m, intern(f, hash_mix(index_hash(&at), n->in[1])), out);
+    } else if (op_def[n->op].flags & OPF_MOVES) {
+        ok = index_operand(&g->env, f->g, n, k, m, &step);
+    } else if (n->op == OP_random_bits) { /* both words of the key, wherever the point lies */
+        *out = (IndexMap){.rank = 1, .dim = {2}, .at = {index_const(0)}};
+        return true;
+    } else {
+        *out = *m;
+        return true;
+    }
+    *out = step.map;
+    return ok;
+}
+
+/* The operand maps of one use; axes are split until they can be expressed. */
+static bool use_maps(Fuse *f, const Node *n, Group *g, const Use *u, IndexMap *out)
+{
+    for (uint32_t i = 0; i < u->nmap; i++) {
+        for (uint32_t k = 0; k < fuse_operand_count(n); k++) {
+            if (operand_map(f, n, k, g, u->map[i], &out[i * n->nin + k])) continue;
+            if (g->env.split_axis < 0 || !split_axis(f, g, (uint32_t)g->env.split_axis, g->env.split_inner)) return false;
+            return use_maps(f, n, g, u, out);
+        }
+    }
+    return true;
+}
+
+bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
+{
+    Group *g = fuse_group(f, group);
+    const Use *u = fuse_use(f, n->out, group);
+    IndexMap *maps = ARENA_ARRAY(f->ctx->scratch, IndexMap, u->nmap * n->nin + 1);
+    if (!use_maps(f, n, g, u, maps)) return false;
+    for (uint32_t i = 0; i < u->nmap; i++)
+        for (uint32_t k = 0; k < fuse_operand_count(n); k++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
+    return true;
+}
+
+/* ---- dependence ---------------------------------------------------------------------------------- */
+
+static void push_node(Fuse *f, uint32_t node, uint32_t *top)
+{
+    if (node < f->floor || f->mark[node] == f->round) return;
+    f->mark[node] = f->round;
+    f->stack[(*top)++] = node;
+}
+
+/* A group runs as a whole: whoever needs one of its nodes needs them all. */
+static void push_group(Fuse *f, uint32_t group, uint32_t *top)
+{
+    const Group *g = f->group.at[group];
+    for (uint32_t i = 0; i < g->use.len; i++) push_node(f, f->g->value.at[g->use.at[i]->v].node, top);
+}
+
+bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node)
+{
+    uint32_t top = 0;
+    f->round++;
+    push_group(f, fuse_find(f, group), &top);
+    while (top > 0) {
+        uint32_t at = f->stack[--top], home = fuse_find(f, f->home[at]);
+        if (at == on_node) return true;
+        if (home != NO_GROUP && home == on_group) return true;
+        if (home != NO_GROUP) push_group(f, home, &top);
+        const Node *n = &f->g->node.at[at];
+        for (uint32_t k = 0; k < n->nin; k++) push_node(f, f->g->value.at[n->in[k]].node, &top);
+    }
+    return false;
+}
+
+/* ---- joining ------------------------------------------------------------------------------------- */
+
+static int token_cost(const ScalarTok **t)
+{
+    const ScalarTok *at = (*t)++;
+    int args, cost = 1;
+    switch (at->prim) {
+    case P_ARG:
+    case P_CONST: return 0;
+    case P_FN:
+        args = math_info[at->ref].args;
+        cost = 20;
+        break;
+    default:
+        args = prim_info[at->prim].args;
+        if (at->prim == P_div || at->prim == P_sqrt || at->prim == P_fmod) cost = 5;
+    }
+    while (args-- > 0) cost += token_cost(t);
+    return cost;
+}
+
+int fuse_cost(const Node *n)
+{
+    const OpDef *d = &op_def[n->op];
+    const ScalarTok *t = d->value_f != NULL ? d->value_f : d->value_i;
+    if (n->op == OP_random_bits) return 100;
+    if (n->op == OP_concat) return (int)n->nin;
+    return d->flags & OPF_ELEMENTWISE && t != NULL ? token_cost(&t) : 1;
+}
+
+/* A reduction over `extent` that v is computed from by a few elementwise steps. */
+static bool comes_from_reduction(const Fuse *f, Value v, Dim extent, int depth)
+{
+    const Node *n = graph_maker(f->g, v);
+    if (node_reduces(n)) return index_reduced_extent(f->g, n) == extent;
+    if (depth == 0 || f->role[f->g->value.at[v].node] == ROLE_OUTSIDE) return false;
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (comes_from_reduction(f, n->in[k], extent, depth - 1)) return true;
+    return false;
+}
+
+/* How often each element is computed at most: 1, unless axes are walked that the map does not use. */
+static bool repeats(const Fuse *f, const Group *g, const Node *n, const IndexMap *m)
+{
+    uint32_t used = index_axes(m), idle = all_axes(g) & ~used;
+    if (index_has_dyn(m)) return points(f, g, all_axes(g)) > elements(f, n->out);
+    if (idle == sweep_bit(g)) idle = 0; /* once per point, before the sweep */
+    if (idle != 0 && g->env.sweep < 0 && (idle & (idle - 1)) == 0 &&
+        comes_from_reduction(f, n->out, g->env.extent[__builtin_ctz(idle)], 8))
+        idle = 0; /* that axis is about to become the sweep */
+    return points(f, g, used | idle) > 1.01 * elements(f, n->out);
+}
+
+/* The sweep axis for n, chosen or made. */
+static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
+{
+    uint32_t used, idle;
+    Dim extent = index_reduced_extent(f->g, n);
+    int lanes = n->op == OP_argmax || n->op == OP_argmin ? g->lanes : index_by_lanes(f->g, n);
+    if (!index_bijective(&g->env, m, &used)) return false;
+    if (g->lanes >= 0 && lanes >= 0 && g->lanes != lanes) return false;
+    idle = all_axes(g) & ~used;
+    if (g->env.sweep >= 0) {
+        if (idle != sweep_bit(g) || g->env.extent[g->env.sweep] != extent) return false;
+    } else if (idle == 0) {
+        if (g->env.naxis >= FUSE_AXES) return false;
+        g->env.sweep = (int)g->env.naxis;
+        g->env.extent[g->env.naxis++] = extent;
+    } else {
+        int a = __builtin_ctz(idle);
+        if ((idle & (idle - 1)) != 0 || g->env.extent[a] != extent || !sweep_pays(f, g, a)) return false;
+        g->env.sweep = a;
+    }
+    if (lanes >= 0) g->lanes = lanes;
+    return true;
+}
+
+/* Undoes take_sweep; axes split since then stay split. */
+static void drop_sweep(Group *g, int old_sweep, int old_lanes, bool made)
+{
+    if (made && g->env.sweep == (int)g->env.naxis - 1) g->env.naxis--;
+    if (old_sweep < 0) g->env.sweep = -1;
+    g->lanes = old_lanes;
+}
+
+static bool join_reduction(Fuse *f, const Node *n, uint32_t group, const Use *u)
+{
+    Group *g = fuse_group(f, group);
+    int sweep = g->env.sweep, lanes = g->lanes;
+    uint32_t naxis = g->env.naxis;
+    if (u->nmap != 1 || !take_sweep(f, g, n, u->map[0])) return false;
+    bool made = g->env.naxis > naxis;
+    if (fuse_operands(f, n, group)) return true;
+    drop_sweep(g, sweep, lanes, made);
+    return false;
+}
+
+static bool can_store(const Fuse *f, const Group *g, const Use *u)
+{
+    uint32_t axes;
+    (void)f;
+    if (g->nresult >= FUSE_RESULTS || u->nmap != 1 || !index_bijective(&g->env, u->map[0], &axes)) return false;
+    return (all_axes(g) & ~axes & ~sweep_bit(g)) == 0;
+}
+
+bool fuse_stays(const Fuse *f, uint32_t node)
+{
+    if (f->home[node] != NO_GROUP || f->copied[node]) return false;
+    return f->role[node] == ROLE_OUTSIDE || f->outside[f->g->node.at[node].out];
+}
+
+/* Nothing that reads v from memory may be something that the group needs. */
+static bool stays_acyclic(Fuse *f, Value v, uint32_t group)
+{
+    group = fuse_find(f, group);
+    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+        if (fuse_find(f, u->group) != group && fuse_depends(f, group, fuse_find(f, u->group), UINT32_MAX)) return false;
+    if (!f->outside[v]) return true;
+    for (uint32_t i = f->g->value.at[v].node + 1; i < f->g->node.len; i++) {
+        const Node *n = &f->g->node.at[i];
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (n->in[k] == v && fuse_stays(f, i) && fuse_depends(f, group, NO_GROUP, i)) return false;
+    }
+    return true;
+}
+
+bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
+{
+    Group *g = fuse_group(f, group);
+    Use *u = fuse_use(f, n->out, group);
+    int cost = fuse_cost(n);
+    if (u == NULL || u->read || g->nmember >= FUSE_MEMBERS) return false;
+    if (as_result && (!can_store(f, g, u) || !stays_acyclic(f, n->out, group))) return false;
+    if (u->nmap > 1 && (cost > 4 || as_result)) return false;
+    for (uint32_t i = 0; i < u->nmap && cost > 4; i++)
+        if (repeats(f, g, n, u->map[i])) return false;
+    if (node_reduces(n) ? !join_reduction(f, n, group, u) : !fuse_operands(f, n, group)) return false;
+    g->nmember++;
+    g->nresult += as_result;
+    return true;
+}
+
+uint32_t fuse_new_group(Fuse *f, const Node *n)
+{
+    Arena *a = f->ctx->scratch;
+    Group *g = ARENA_NEW(a, Group);
+    uint32_t at = f->group.len;
+    IndexMap root;
+    index_env_init(&g->env, f->dims);
+    g->env.affine = true;
+    g->env.user = f;
+    g->env.prim = env_prim;
+    g->env.dim = env_dim;
+    g->env.axis = env_axis;
+    g->env.extent[0] = type_elements(f->dims, graph_type(f->g, n->out));
+    g->env.naxis = g->env.extent[0] == 1 ? 0 : 1; /* axes are split as maps ask for it */
+    g->lanes = -1;
+    g->into = at;
+    *VEC_PUSH(a, &f->group) = g;
+    index_root(&g->env, g->env.naxis, &root);
+    for (Use *u = f->use[n->out]; u != NULL; u = u->next) u->read = true;
+    fuse_demand(f, n->out, at, &root);
+    return at;
+}
+
+/* ---- merging ------------------------------------------------------------------------------------- */
+
+/* Axes of both groups are split until the shared value is seen through the same sizes. */
+static bool align(Fuse *f, Group *a, Group *b, const Use *ua, const Use *ub)
+{
+    for (int tries = 0; tries < 2 * FUSE_AXES; tries++) {
+        const IndexMap *x = ua->map[0], *y = ub->map[0];
+        uint32_t i = 0;
+        while (i < x->rank && i < y->rank && x->dim[x->rank - 1 - i] == y->dim[y->rank - 1 - i]) i++;
+        if (i == x->rank && i == y->rank) return true;
+        if (i == x->rank || i == y->rank) return false;
+        Dim dx = x->dim[x->rank - 1 - i], dy = y->dim[y->rank - 1 - i], q;
+        const IndexExpr *ex = &x->at[x->rank - 1 - i], *ey = &y->at[y->rank - 1 - i];
+        bool coarse_x = dim_divides(f->dims, dx, dy, &q);
+        const IndexExpr *e = coarse_x ? ex : ey;
+        uint32_t axis = 0;
+        while (axis < INDEX_AXES && e->coef[axis] == 0) axis++;
+        if (!coarse_x && !dim_divides(f->dims, dy, dx, &q)) return false;
+        if (axis == INDEX_AXES || !split_axis(f, coarse_x ? a : b, axis, coarse_x ? dy : dx)) return false;
+    }
+    return false;
+}
+
+static int axis_of(const IndexExpr *e)
+{
+    for (int a = 0; a < INDEX_AXES; a++)
+        if (e->coef[a] != 0) return a;
+    return -1;
+}
+
+/* Which axis of a each axis of b is; those that the shared value does not use go by their extents. */
+static bool match_axes(const Group *a, const Group *b, const IndexMap *x, const IndexMap *y, uint8_t *perm)
+{
+    uint32_t taken = 0, known = 0;
+    if (a->env.naxis < b->env.naxis) return false;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        int ax = axis_of(&x->at[i]), by = axis_of(&y->at[i]);
+        perm[by] = (uint8_t)ax;
+        taken |= 1u << ax;
+        known |= 1u << by;
+    }
+    for (uint32_t by = 0; by < b->env.naxis; by++) {
+        if (known >> by & 1) continue;
+        uint32_t ax = 0;
+        while (ax < a->env.naxis && ((taken >> ax & 1) || a->env.extent[ax] != b->env.extent[by])) ax++;
+        if (ax == a->env.naxis) return false;
+        perm[by] = (uint8_t)ax;
+        taken |= 1u << ax;
+    }
+    for (uint32_t by = 0; by < b->env.naxis; by++)
+        if (a->env.extent[perm[by]] != b->env.extent[by]) return false;
+    return (all_axes(a) & ~taken & ~sweep_bit(a)) == 0; /* what b does not walk, it may do once per point */
+}
+
+static bool compatible(const Fuse *f, const Group *a, const Group *b, const uint8_t *perm, int *sweep)
+{
+    int sb = b->env.sweep >= 0 ? perm[b->env.sweep] : -1;
+    *sweep = a->env.sweep >= 0 ? a->env.sweep : sb;
+    if (a->env.sweep >= 0 && sb >= 0 && a->env.sweep != sb) return false;
+    if (a->lanes >= 0 && b->lanes >= 0 && a->lanes != b->lanes) return false;
+    return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep);
+}
+
+static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
+{
+    Group *ga = f->group.at[a], *gb = f->group.at[b];
+    for (uint32_t i = 0; i < gb->use.len; i++) {
+        Use *u = gb->use.at[i], *same = fuse_use(f, u->v, a);
+        for (uint32_t k = 0; k < u->nmap; k++) index_rename(u->map[k], perm);
+        if (same == NULL) {
+            u->group = a;
+            *VEC_PUSH(f->ctx->scratch, &ga->use) = u;
+            continue;
+        }
+        same->read |= u->read;
+        for (uint32_t k = 0; k < u->nmap; k++) add_map(f, same, u->map[k]);
+        u->nmap = 0;
+        Use **link = &f->use[u->v];
+        while (*link != u) link = &(*link)->next;
+        *link = u->next;
+    }
+    ga->nmember += gb->nmember;
+    ga->nresult += gb->nresult;
+    if (gb->lanes >= 0) ga->lanes = gb->lanes;
+    gb->into = a;
+    gb->use.len = 0;
+}
+
+/* Whether one more map than before would have to be kept is seen before anything changes. */
+static bool maps_fit(const Fuse *f, uint32_t a, const Group *b)
+{
+    for (uint32_t i = 0; i < b->use.len; i++) {
+        const Use *same = fuse_use(f, b->use.at[i]->v, a);
+        if (same != NULL && same->nmap + b->use.at[i]->nmap > FUSE_MAPS) return false;
+    }
+    return true;
+}
+
+bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
+{
+    a = fuse_find(f, a);
+    b = fuse_find(f, b);
+    Group *ga = f->group.at[a], *gb = f->group.at[b];
+    const Use *ua = fuse_use(f, shared, a), *ub = fuse_use(f, shared, b);
+    uint32_t axes;
+    uint8_t perm[INDEX_AXES] = {0};
+    int sweep;
+    if (a == b) return true;
+    if (ua == NULL || ub == NULL || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
+    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nresult + gb->nresult > FUSE_RESULTS) return false;
+    if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;
+    if (!maps_fit(f, a, gb) || fuse_depends(f, a, b, UINT32_MAX) || fuse_depends(f, b, a, UINT32_MAX)) return false;
+    if (!align(f, ga, gb, ua, ub)) return false;
+    if (gb->env.naxis > ga->env.naxis) return fuse_merge(f, shared, b, a);
+    if (!match_axes(ga, gb, ua->map[0], ub->map[0], perm)) return false;
+    if (!compatible(f, ga, gb, perm, &sweep)) return false;
+    ga->env.sweep = sweep;
+    absorb(f, a, b, perm);
+    return true;
+}

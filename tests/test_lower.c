@@ -1,0 +1,206 @@
+/* test_lower: graphs of tests/lower.kiln as programs, run by the interpreter of programs and judged by the reference interpreter of
+ * graphs: unfused, fused, with and without BLAS strides; fused and unfused results must be equal in every bit. A case is
+ *
+ *     // case: NAME [; launches N]      N: kernels and contractions when fused
+ *     a module; its entry is @main */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "codegen/ref.h"
+#include "interp.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/pass.h"
+
+#define CASE_MARK "// case: "
+#define SYMBOL 5 /* every symbol's value */
+
+static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .blas = true};
+
+typedef struct Case {
+    char name[96];
+    int launches; /* -1: not said */
+    const char *text;
+    size_t len;
+} Case;
+
+typedef struct Outcome {
+    uint32_t launches;
+    void **out;
+    size_t *bytes;
+    uint32_t n;
+} Outcome;
+
+static char *read_file(Arena *a, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) fail_msg("%s does not open; tests run in the root of the project", path);
+    fseek(f, 0, SEEK_END);
+    size_t n = (size_t)ftell(f);
+    rewind(f);
+    char *text = arena_alloc(a, n + 1);
+    assert_int_equal(fread(text, 1, n, f), n);
+    text[n] = '\0';
+    fclose(f);
+    return text;
+}
+
+static bool next_case(const char **at, Case *c)
+{
+    const char *start = strstr(*at, CASE_MARK);
+    if (start == NULL) return false;
+    start += strlen(CASE_MARK);
+    const char *line = strchr(start, '\n'), *end = strstr(line, CASE_MARK);
+    *c = (Case){.launches = -1, .text = line + 1};
+    snprintf(c->name, sizeof c->name, "%.*s", (int)(line - start), start);
+    char *said = strstr(c->name, "; launches ");
+    if (said != NULL) {
+        c->launches = atoi(said + 11);
+        *said = '\0';
+    }
+    c->len = end != NULL ? (size_t)(end - c->text) : strlen(c->text);
+    *at = end != NULL ? end : c->text + c->len;
+    return true;
+}
+
+static Module *parse(Arena *a, const Case *c)
+{
+    Status st = {0};
+    Module *m = module_parse(a, c->text, c->len, &st);
+    if (m == NULL) fail_msg("%s: %s", c->name, st.text);
+    /* The entry comes first. */
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        if (strcmp(m->graph.at[i]->name, "main") == 0 && i != 0) fail_msg("%s: @main must come first", c->name);
+    return m;
+}
+
+static int64_t *symbols(Arena *a, const Module *m)
+{
+    int64_t *s = ARENA_ARRAY(a, int64_t, m->dims.expr.len + 1);
+    for (uint32_t i = 0; i < m->dims.expr.len; i++) s[i] = SYMBOL;
+    return s;
+}
+
+static size_t bytes_of(Arena *a, const Module *m, const Type *t)
+{
+    size_t n = dtype_bytes(t->dtype);
+    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)dim_eval(&m->dims, t->dim[i], symbols(a, m));
+    return n;
+}
+
+static void **make_inputs(Arena *a, const Module *m)
+{
+    const Graph *g = m->graph.at[0];
+    void **in = ARENA_ARRAY(a, void *, g->param.len + 1);
+    uint64_t seed = 88172645463325252u;
+    for (uint32_t i = 0; i < g->param.len; i++) {
+        const Type *t = graph_type(g, g->param.at[i]);
+        size_t bytes = bytes_of(a, m, t), size = dtype_bytes(t->dtype);
+        in[i] = arena_zeros(a, bytes + 1, 1);
+        for (size_t k = 0; k < bytes / size; k++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            char *at = (char *)in[i] + k * size;
+            if (dtype_is_float(t->dtype))
+                dtype_store_f64(t->dtype, at, (double)(int64_t)(seed >> 40) / (1 << 23) * 2 - 2);
+            else
+                dtype_store_i64(t->dtype, at, t->dtype == DT_bool ? (int64_t)(seed >> 40 & 1) : (int64_t)(seed >> 40) % 9);
+        }
+    }
+    return in;
+}
+
+static Program *lower(Arena *a, const Case *c, bool fuse, bool blas)
+{
+    Module *m = parse(a, c);
+    Arena scratch;
+    Status st = {0};
+    arena_init(&scratch);
+    PassCtx ctx = {.scratch = &scratch, .target = &target, .st = &st, .verify = true, .stop_after = fuse ? -1 : pass_count - 1};
+    bool ok = pipeline_run(&ctx, m);
+    arena_free(&scratch);
+    if (!ok) fail_msg("%s: %s", c->name, st.text);
+    LowerOptions o = {.target = target, .blas = blas};
+    Program *p = program_lower(a, m, &o, &st);
+    if (p == NULL) fail_msg("%s: %s", c->name, st.text);
+    if (getenv("KILN_SHOW") != NULL && strstr(c->name, getenv("KILN_SHOW")) != NULL) {
+        Text t = {0};
+        module_print(&t, m);
+        program_print(&t, p);
+        printf("%s\n", t.at);
+        text_free(&t);
+    }
+    return p;
+}
+
+static Outcome run(Arena *a, const Case *c, bool fuse, bool blas, void **in)
+{
+    Program *p = lower(a, c, fuse, blas);
+    Status st = {0};
+    Outcome r = {.launches = p->launches, .n = p->noutput};
+    void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
+    r.out = buf + p->ninput;
+    r.bytes = ARENA_ARRAY(a, size_t, p->noutput + 1);
+    memcpy(buf, in, p->ninput * sizeof *buf);
+    for (uint32_t i = 0; i < p->noutput; i++) {
+        r.bytes[i] = bytes_of(a, p->module, &p->buf.at[p->ninput + i].type);
+        r.out[i] = arena_alloc(a, r.bytes[i] + 1);
+        memset(r.out[i], 0x7f, r.bytes[i] + 1);
+    }
+    int64_t values[16];
+    for (uint32_t i = 0; i < 16; i++) values[i] = SYMBOL;
+    if (!interp_run(p, buf, values, &st)) fail_msg("%s: %s", c->name, st.text);
+    return r;
+}
+
+static void judge(Arena *a, const Case *c, const Outcome *r, void **in, const char *how)
+{
+    const Module *m = parse(a, c);
+    const Graph *g = m->graph.at[0];
+    RefTensor *all;
+    Status st = {0};
+    if (!ref_run(a, g, symbols(a, m), (const void *const *)in, &all, &st)) fail_msg("%s: %s", c->name, st.text);
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        double ulps, undecided;
+        char why[200];
+        if (!ref_compare(&all[g->result.at[i]], r->out[i], &ulps, &undecided, why, sizeof why))
+            fail_msg("%s, %s, result %u: %s", c->name, how, i, why);
+    }
+}
+
+static void run_case(const Case *c)
+{
+    Arena a;
+    arena_init(&a);
+    void **in = make_inputs(&a, parse(&a, c));
+    Outcome plain = run(&a, c, false, false, in), fused = run(&a, c, true, false, in), blas = run(&a, c, true, true, in);
+    printf("# %-40s %2u launches, %2u unfused\n", c->name, fused.launches, plain.launches);
+    judge(&a, c, &plain, in, "unfused");
+    judge(&a, c, &fused, in, "fused");
+    judge(&a, c, &blas, in, "fused, for a BLAS");
+    for (uint32_t i = 0; i < plain.n; i++)
+        if (memcmp(plain.out[i], fused.out[i], plain.bytes[i]) != 0) fail_msg("%s: result %u: fusing changed its bits", c->name, i);
+    if (c->launches >= 0) assert_int_equal(fused.launches, c->launches);
+    arena_free(&a);
+}
+
+static void all_cases(void **state)
+{
+    (void)state;
+    Arena a;
+    arena_init(&a);
+    const char *at = read_file(&a, "tests/lower.kiln"), *only = getenv("KILN_CASE");
+    Case c;
+    while (next_case(&at, &c))
+        if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
