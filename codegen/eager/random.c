@@ -36,6 +36,13 @@ static void blocks(const RandomJob *j, uint64_t first, uint32_t out[SIDE_BY_SIDE
         for (int w = 0; w < 4; w++) out[4 * i + w] = c[w][i];
 }
 
+void philox_block(uint64_t seed, uint64_t counter, uint64_t block, uint32_t out[4])
+{
+    uint32_t word[SIDE_BY_SIDE * 4];
+    blocks(&(RandomJob){.seed = seed, .counter = counter}, block, word);
+    memcpy(out, word, 4 * sizeof *out);
+}
+
 /* Chunks are groups of SIDE_BY_SIDE blocks. */
 static void random_chunk(void *arg, int64_t lo, int64_t hi)
 {
