@@ -23,7 +23,8 @@ static double floor_div(double x, double y)
 {
     double r = fmod(x, y);
     if (r != 0 && (r < 0) != (y < 0)) r += y;
-    return floor((x - r) / y);
+    /* A whole number but for what was rounded on the way. */
+    return rint((x - r) / y);
 }
 
 static double unary(Op op, double x)
@@ -172,13 +173,9 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     for (uint32_t c = 0; c < n; c++)
         corner[c] = binary(op, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
     settle(out, i, op, mid, corner, n, HUGE_VAL);
-    /* The quotient of the row is rounded before floor sees it, so an honest one may fall below a whole number: unless x - r,
-     * which is the whole number times y, is an element itself. */
-    if (op != OP_floor_div || !isfinite(mid)) return;
+    /* Beyond what its digits hold, the whole number itself is rounded, several times. */
     DType compute = (DType)dtype_info[out->type.dtype].compute;
-    double r = python_mod(x.v, y.v), whole = x.v - r;
-    bool exact = compute == DT_f64 ? fabs(mid) <= 2 : ref_round(compute, r) == r && ref_round(compute, whole) == whole;
-    if (!exact) ref_set(out, i, mid, 1, 0);
+    if (op == OP_floor_div && isfinite(mid) && fabs(mid) * ref_unit(compute) > 0x1p-4) ref_set(out, i, mid, 4 * ref_ulp(compute, mid), 0);
 }
 
 /* ---- comparisons and select -------------------------------------------------------------------------------- */
