@@ -148,16 +148,16 @@ static int64_t window_at(int64_t place, int64_t tap, int64_t stride, int64_t dil
     return from >= 0 && from % stride == 0 && from / stride < windows ? from / stride : -1;
 }
 
-/* Channels [first, first + n) of one pixel: the windows that cover it, in order of the tap kh * KW + kw. */
+/* Channels [first, first + n) of one pixel: the windows that cover it in order of the source's index, so the last tap comes first. */
 static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x, int64_t first, int64_t n, void *acc)
 {
     const int64_t *at = j->at;
     ReadBuffer buf;
     sum->start(acc, n);
-    for (int64_t kh = 0; kh < at[0]; kh++) {
+    for (int64_t kh = at[0]; kh-- > 0;) {
         int64_t row = window_at(y, kh, at[2], at[4], j->rows);
         if (row < 0) continue;
-        for (int64_t kw = 0; kw < at[1]; kw++) {
+        for (int64_t kw = at[1]; kw-- > 0;) {
             int64_t column = window_at(x, kw, at[3], at[5], j->columns);
             if (column < 0) continue;
             int64_t from = ((((image * j->rows + row) * j->columns + column) * at[0] + kh) * at[1] + kw) * j->channels + first;
