@@ -87,6 +87,8 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to)
     step->to = to;
     lower_read(s->lw, from);
     lower_read(s->lw, to);
+    const Type *t = &s->lw->p->buf.at[to].type; /* its sizes say how many bytes */
+    for (uint32_t i = 0; i < t->rank; i++) lower_dim(s->lw, t->dim[i]);
 }
 
 /* ---- kernels ------------------------------------------------------------------------------------- */

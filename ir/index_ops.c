@@ -118,7 +118,8 @@ static bool change_axis(IndexEnv *env, const Graph *g, const Node *n, uint32_t k
         shift = index_const(at[3 * axis]);
         return index_scale(env, e, at[3 * axis + 2]) && index_add(env, e, &shift);
     case OP_flip:
-        shift = index_const(dim_sub(env->dims, size, 1));
+        /* An empty axis has no last index, and nobody asks for it. */
+        shift = index_const(size == 0 ? 0 : dim_sub(env->dims, size, 1));
         return index_negate(env, e) && index_add(env, e, &shift);
     case OP_pad:
         before = at[1 + 2 * axis];
