@@ -308,13 +308,13 @@ static void choose_results(Maker *k)
             if (g->result.at[i] == g->result.at[j]) g->result.at[j--] = g->result.at[--g->result.len];
 }
 
-bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, uint32_t drawn[OP_COUNT], Status *st)
+bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, Status *st)
 {
     Random r = {seed};
     Status refused = {0};
-    *rg = (RandomGraph){.m = module_new(arena), .seed = seed, .gradient = gradient, .drawn = drawn};
+    *rg = (RandomGraph){.m = module_new(arena), .seed = seed, .gradient = gradient};
     rg->g = graph_new(rg->m, "main");
-    Maker k = {.r = &r, .g = rg->g, .st = &refused, .drawn = drawn, .symbol = DIM_BAD};
+    Maker k = {.r = &r, .g = rg->g, .st = &refused, .drawn = rg->drawn, .symbol = DIM_BAD};
     static const int16_t lengths[] = {1, 7, 8, 9, 31, 32, 33, 257};
     rg->specials = random_chance(&r, 12);
     k.sane = random_chance(&r, 85);

@@ -29,11 +29,11 @@ typedef struct RandomGraph {
     bool specials;             /* NaN, infinities, -0 and denormals among the inputs */
     bool gradient;             /* cotangents are among the results */
     uint32_t forward;          /* nodes before the gradient */
-    uint32_t *drawn;           /* per op: how often it was drawn, all graphs so far; steers the choice */
+    uint32_t drawn[OP_COUNT];  /* how often each op was drawn */
 } RandomGraph;
 
 /* Makes the graph in the arena (its border must be set). False: st, a fault of the generator or of ir. */
-bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, uint32_t drawn[OP_COUNT], Status *st);
+bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, Status *st);
 /* Bytes for parameter number i, row-major in its dtype. */
 void *random_input(const RandomGraph *rg, Arena *arena, uint32_t i);
 /* Ops that nobody can draw: made by the front end or by a pass alone. */
@@ -45,7 +45,7 @@ typedef struct Maker {
     Random *r;
     Graph *g;
     Status *st;                /* refused attempts are told here and forgotten */
-    uint32_t *drawn;
+    uint32_t *drawn;           /* RandomGraph's; steers the choice */
     bool sane;                 /* arguments are kept within the functions' domains */
     bool large;                /* one long axis may appear */
     bool body;                 /* of a scan: no new parameters */

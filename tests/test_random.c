@@ -317,10 +317,11 @@ static void check_graph(void *arg)
 {
     const Task *task = arg;
     Case c = {.arena = task->arena};
-    if (!random_graph(&c.rg, c.arena, task->seed, task->seed % 2 == 1, total.drawn, &c.st) || !module_verify(c.rg.m, &c.st)) {
+    if (!random_graph(&c.rg, c.arena, task->seed, task->seed % 2 == 1, &c.st) || !module_verify(c.rg.m, &c.st)) {
         failed(&c, "making the graph", c.st.text);
         return;
     }
+    for (int op = 0; op < OP_COUNT; op++) total.drawn[op] += c.rg.drawn[op];
     total.graphs++;
     total.nodes += c.rg.g->node.len;
     total.gradients += c.rg.gradient && c.rg.g->node.len > c.rg.forward;
