@@ -1,0 +1,183 @@
+/* aot: an MLP's inference and its training step as object files: a plain C program that links them and libm alone gets the bits of a JIT
+ * compiled without BLAS. Skipped without the LLVM module or a C compiler. */
+#include "front.h"
+
+#include <kiln/aot.h>
+#include <kiln/nn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { IN = 20, HIDDEN = 33, OUT = 5, BATCH = 12, STEPS = 10 };
+
+struct net { kiln_dense *hidden, *last; kiln_optimizer *sgd; };
+
+static kiln_tensor *forward(struct net *net, kiln_tensor *x)
+{
+    return kiln_dense_apply(net->last, kiln_tanh(kiln_dense_apply(net->hidden, x)));
+}
+
+static void infer(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    out[0] = forward(user, in[0]);
+}
+
+static void train(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    struct net *net = user;
+    KILN_TAPE(k, tape);
+    out[0] = kiln_cross_entropy(forward(net, in[0]), in[1]);
+    kiln_optimizer_minimize(net->sgd, tape, out[0]);
+}
+
+static char dir[64];
+static const char *path_of(const char *name)
+{
+    static char path[2][128];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
+    return path[turn];
+}
+
+static void run(const char *format, ...)
+{
+    char command[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    if (system(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+static const char *const program =
+    "#include <stdio.h>\n#include <stdlib.h>\n#include \"step.h\"\n#include \"infer.h\"\n"
+    "_Alignas(64) static unsigned char work[STEP_WORKSPACE_BYTES], state[STEP_STATE_BYTES], iwork[INFER_WORKSPACE_BYTES], istate[INFER_STATE_BYTES];\n"
+    "static float x[12 * 20], y[12 * 5];\nstatic int64_t label[12];\n"
+    "int main(int argc, char **argv)\n{\n"
+    "    FILE *f = fopen(argv[1], \"rb\");\n"
+    "    if (argc < 2 || !f || fread(x, sizeof x, 1, f) != 1 || fread(label, sizeof label, 1, f) != 1) return 2;\n"
+    "    step_init(state);\n    infer_init(istate);\n"
+    "    for (int i = 0; i < 10; i++) {\n        float loss;\n"
+    "        if (step(state, x, label, 12, &loss, work)) return 3;\n"
+    "        fwrite(&loss, sizeof loss, 1, stdout);\n    }\n"
+    "    if (step(state, x, label, 13, y, work) == 0) return 4;\n"
+    "    if (infer(istate, x, y, iwork)) return 5;\n"
+    "    fwrite(y, sizeof y, 1, stdout);\n"
+    "    f = fopen(\"/proc/self/maps\", \"r\");\n    char line[512];\n"
+    "    while (f && fgets(line, sizeof line, f)) {\n"
+    "        for (char *c = line; *c; c++)\n"
+    "            if (!strncmp(c, \"LLVM\", 4) || !strncmp(c, \"libkiln\", 7) || !strncmp(c, \"blas\", 4)) return 6;\n    }\n"
+    "    return 0;\n}\n";
+
+static void write_file(const char *path, const void *a, size_t an, const void *b, size_t bn)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_true(fwrite(a, 1, an, f) == an && fwrite(b, 1, bn, f) == bn);
+    fclose(f);
+}
+
+static void objects_train_and_infer_with_the_bits_of_the_jit(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *g = kiln_generator(k, 11);
+    struct net net = {kiln_dense_new(k, IN, HIDDEN, g), kiln_dense_new(k, HIDDEN, OUT, g), kiln_sgd(k, 0.1, 0.9)};
+    kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(BATCH, IN), 0, 1);
+    kiln_tensor *label = kiln_argmax(kiln_slice(x, 1, 0, OUT, 1), 1);
+    kiln_function *step = kiln_function_new(k, train, &net, &(kiln_function_options){
+        .name = "step", .no_blas = true,
+        .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 12), IN), KILN_SPEC(KILN_I64, KILN_DIM("N", 1, 12))}});
+    kiln_function *eval = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .no_blas = true,
+        .inputs = {KILN_SPEC(KILN_F32, BATCH, IN)}});
+    kiln_tensor *logits = kiln_call(eval, x);
+    kiln_variable *moments[16]; /* made by a first trace, so that the artifact's state has their first values */
+    assert_ok(k);
+    assert_true(kiln_aot(step, path_of("step"), NULL));
+    assert_true(kiln_aot(eval, path_of("infer"), NULL));
+    assert_ok(k);
+    assert_int_equal(kiln_optimizer_variables(net.sgd, moments, 16), 5);
+
+    float want[STEPS + BATCH * OUT];
+    for (int i = 0; i < STEPS; i++)
+        want[i] = (float)kiln_item(kiln_call(step, x, label));
+    kiln_read(logits, want + STEPS, sizeof(float) * BATCH * OUT);
+    assert_ok(k);
+
+    write_file(path_of("main.c"), program, strlen(program), "", 0);
+    write_file(path_of("data"), kiln_data(x), kiln_bytes(x), kiln_data(label), kiln_bytes(label));
+    run("cc -std=c11 -Wall -Wextra -Werror -O1 -o %s/main %s/main.c %s/step.o %s/infer.o -lm", dir, dir, dir, dir);
+    run("%s/main %s/data > %s/got", dir, dir, dir);
+    run("! nm -u %s/step.o | grep -vE ' (mem(cpy|set|move)|[a-z0-9]+f?)$'", dir);
+    float got[STEPS + BATCH * OUT];
+    FILE *f = fopen(path_of("got"), "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(got, 1, sizeof got, f), sizeof got);
+    fclose(f);
+    assert_memory_equal(got, want, sizeof got);
+}
+
+static void objects_are_the_same_bytes_each_time(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    struct net net = {kiln_dense_new(k, IN, HIDDEN, NULL), kiln_dense_new(k, HIDDEN, OUT, NULL), NULL};
+    kiln_function *f = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .inputs = {KILN_SPEC(KILN_F32, BATCH, IN)}});
+    assert_true(kiln_aot(f, path_of("a"), &(kiln_aot_options){.symbol = "same"}));
+    assert_true(kiln_aot(f, path_of("b"), &(kiln_aot_options){.symbol = "same"}));
+    assert_ok(k);
+    run("cmp %s/a.o %s/b.o", dir, dir);
+}
+
+static void misuse_is_named(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    struct net net = {kiln_dense_new(k, IN, HIDDEN, NULL), kiln_dense_new(k, HIDDEN, OUT, NULL), NULL};
+    kiln_function *f = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .inputs_count = 1});
+    kiln_aot(f, path_of("x"), NULL);
+    assert_error(k, KILN_ESTATE, "never called");
+    kiln_call(f, kiln_zeros(k, KILN_F32, KILN_SHAPE(2, IN)));
+    assert_ok(k);
+    kiln_aot(f, path_of("no such folder/x"), NULL);
+    assert_error(k, KILN_EIO, "no such folder");
+    kiln_aot(f, path_of("9lives"), NULL);
+    assert_error(k, KILN_EVALUE, "identifier");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.workspace_limit = 16});
+    assert_error(k, KILN_EVALUE, "limit is 16");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.triple = "no-such-machine"});
+    assert_error(k, KILN_EUNSUPPORTED, "no-such-machine");
+    assert_int_not_equal(access(path_of("x.o"), F_OK), 0);
+    assert_int_not_equal(access(path_of("x.h"), F_OK), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "build/aot-test-%d", (int)getpid());
+    char command[160];
+    snprintf(command, sizeof command, "mkdir -p '%s' && cc --version > /dev/null 2>&1", dir);
+    if (system(command) != 0) {
+        printf("skip: no C compiler to link an object with\n");
+        return -1;
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[160];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(misuse_is_named),
+    };
+    return cmocka_run_group_tests_name("aot", tests, set_up, tear_down);
+}
