@@ -129,9 +129,21 @@ static bool copy_everywhere(Fuse *f, uint32_t node)
     return true;
 }
 
+/* v is made from a reduction that the kernel's sweep cannot do: that belongs with v in a kernel of its own. */
+static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
+{
+    const Node *n = graph_maker(f->g, v);
+    if (g->env.sweep < 0 || f->role[f->g->value.at[v].node] == ROLE_OUTSIDE || depth == 0) return false;
+    if (node_reduces(n)) return index_reduced_extent(f->g, n) != g->env.extent[g->env.sweep];
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (wants_other_sweep(f, n->in[k], g, depth - 1)) return true;
+    return false;
+}
+
 static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
 {
     const Node *n = &f->g->node.at[node];
+    if (as_result && wants_other_sweep(f, n->out, fuse_group(f, group), 8)) return false;
     if (!fuse_join(f, n, group, as_result)) return false;
     f->home[node] = group;
     f->result[n->out] = as_result;

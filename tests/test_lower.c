@@ -11,10 +11,12 @@
 #include <cmocka.h>
 
 #include "codegen/ref.h"
+#include "graph_run.h"
 #include "interp.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/pass.h"
+#include "random_graph.h"
 
 #define CASE_MARK "// case: "
 #define SYMBOL 5 /* every symbol's value */
@@ -199,8 +201,81 @@ static void all_cases(void **state)
     arena_free(&a);
 }
 
+/* ---- random graphs: programs against eager kernels, bit for bit ------------------------------------- */
+
+typedef struct Task {
+    Arena *arena;
+    uint64_t seed;
+    uint32_t launches, nodes;
+} Task;
+
+/* The first result that differs, -1: none. */
+static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **eager, int stop_after)
+{
+    Arena *a = task->arena;
+    Status st = {0};
+    GraphRun r = {.arena = a, .symbol = rg->symbol, .st = &st};
+    Module *m = module_again(a, rg->m, &st);
+    if (m == NULL || !graph_passes(m, &target, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    LowerOptions o = {.target = target, .blas = task->seed % 4 == 0};
+    Program *p = program_lower(a, m, &o, &st);
+    if (p == NULL) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
+    memcpy(buf, in, p->ninput * sizeof *buf);
+    for (uint32_t i = 0; i < p->noutput; i++) {
+        size_t bytes = (size_t)graph_bytes(&r, rg->g, rg->g->result.at[i]);
+        buf[p->ninput + i] = memset(arena_alloc(a, bytes + 1), 0x7f, bytes + 1);
+    }
+    if (!interp_run(p, buf, rg->symbol, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    task->launches += p->launches;
+    for (uint32_t i = 0; i < p->noutput; i++) {
+        DType t = (DType)graph_type(rg->g, rg->g->result.at[i])->dtype;
+        int64_t n = graph_bytes(&r, rg->g, rg->g->result.at[i]) / (int64_t)dtype_bytes(t);
+        if (bytes_differ(t, eager[rg->g->result.at[i]], buf[p->ninput + i], n) >= 0) return i;
+    }
+    return -1;
+}
+
+static void check_random(void *arg)
+{
+    Task *task = arg;
+    RandomGraph rg;
+    Status st = {0};
+    void **eager;
+    if (!random_graph(&rg, task->arena, task->seed, task->seed % 2 == 1, &st)) fail_msg("%s", st.text);
+    const void **in = ARENA_ARRAY(task->arena, const void *, rg.g->param.len + 1);
+    for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, task->arena, i);
+    GraphRun r = {.arena = task->arena, .symbol = rg.symbol, .st = &st};
+    if (!graph_run(&r, rg.g, in, &eager)) fail_msg("%s", st.text);
+    task->nodes += rg.g->node.len;
+    /* Before the row of decompose some reductions have no lowering; fuse is the last row. */
+    const int stops[] = {pass_count - 1, -1};
+    for (uint32_t i = 0; i < COUNT_OF(stops); i++) {
+        int64_t at = run_random(task, &rg, in, eager, stops[i]);
+        if (at >= 0) fail_msg("seed %llu, %s: result %lld differs", (unsigned long long)task->seed, i ? "fused" : "unfused", (long long)at);
+    }
+}
+
+static void random_graphs(void **state)
+{
+    (void)state;
+    const char *one = getenv("KILN_TEST_SEED");
+    uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 1, n = one != NULL ? 1 : getenv("KILN_TEST_FULL") != NULL ? 5000 : 120;
+    Task task = {0};
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        Arena a;
+        Status st = {0};
+        arena_init(&a);
+        task.arena = &a;
+        task.seed = seed;
+        if (!arena_try(&a, &st, check_random, &task)) fail_msg("%s", st.text);
+        arena_free(&a);
+    }
+    printf("# %u nodes, %u kernels and contractions, unfused and fused together\n", task.nodes, task.launches);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(random_graphs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
