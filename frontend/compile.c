@@ -224,6 +224,7 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
 typedef struct Build {
     kiln_function *f;
     Row *row;
+    int stop_after;
     Arena scratch;
     Status st;
 } Build;
@@ -253,7 +254,7 @@ static void build_body(void *arg)
     if (!row->backend || !row->backend->target(&target, &b->st))
         return;
     target.blas = !b->f->options.no_blas;
-    PassCtx ctx = {.scratch = &b->scratch, .target = &target, .st = &b->st, .stop_after = -1};
+    PassCtx ctx = {.scratch = &b->scratch, .target = &target, .st = &b->st, .stop_after = b->stop_after};
     ctx.verify = getenv("KILN_VERIFY") != NULL;
     if (dump_wants("ir"))
         dump_module(b->f->name, "ir", row->module);
@@ -288,9 +289,9 @@ static void build_outer(void *arg) /* two arenas, two borders */
     arena_try(&b->row->arena, &b->st, build_body, b);
 }
 
-static bool build(Thread *t, kiln_site at, kiln_function *f, Row *row)
+bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after)
 {
-    Build b = {.f = f, .row = row};
+    Build b = {.f = f, .row = row, .stop_after = stop_after};
     Scratch s = {&b};
     arena_init(&b.scratch);
     double start = seconds_now();
@@ -314,6 +315,25 @@ void row_free(Row *row)
     drop_literals(row);
     arena_free(&row->arena);
     mem_free(row, sizeof *row);
+}
+
+typedef struct Extra { Row *row; Value from, to; } Extra;
+static void extra_body(void *arg)
+{
+    const Extra *e = arg;
+    for (Value v = e->from; v < e->to; v++)
+        graph_result(e->row->module->graph.at[0], v);
+    e->row->nresult = e->row->module->graph.at[0]->result.len;
+}
+
+bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to)
+{
+    Status st = {0};
+    Extra e = {row, from, to};
+    if (arena_try(&row->arena, &st, extra_body, &e))
+        return true;
+    fail_status(t, at, &st);
+    return false;
 }
 
 static void count_row(kiln_function *f, const Row *row)
@@ -346,7 +366,7 @@ static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, ki
         row_free(row);
         return NULL;
     }
-    if (!build(t, at, f, row)) {
+    if (!row_build(t, at, f, row, -1)) {
         row_free(row);
         return NULL;
     }

@@ -305,6 +305,12 @@ struct kiln_function {
 Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Traces the body into a module of row->arena. With `texts` only for comparison, nothing is compiled. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row);
+/* Takes a traced row through the pipeline (its first stop_after passes; -1: all), lowering and backend. False: recorded. */
+bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
+/* Makes values [from, to) of a traced row's graph extra results. */
+bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
+/* Runs the row's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
+bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the row's code; out gets noutput tensors. */
 bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */

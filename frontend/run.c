@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define BUFS_ON_STACK 256
+#define BUFS_MAX 1024 /* inputs and results of one compiled call: pointers on the stack */
 
 /* The values of the row's symbols from the arguments' shapes, by position in the dim table. */
 static bool bind_symbols(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *value)
@@ -113,10 +113,10 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     return rc == 0;
 }
 
-static void store_changed(const Row *row, Call *c)
+static void store_changed(const Row *row, kiln_tensor *const *result)
 {
     for (uint32_t i = 0; i < row->nchanged; i++) {
-        kiln_tensor *now = kiln_own(c->result[row->noutput + i]), *old = row->changed[i]->value;
+        kiln_tensor *now = kiln_own(result[row->noutput + i]), *old = row->changed[i]->value;
         row->changed[i]->value = now;
         if (old)
             kiln_release(old);
@@ -135,34 +135,39 @@ static bool note_sources(kiln_site at, const Row *row, kiln_tensor **source)
     return true;
 }
 
-bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out)
+bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source)
 {
-    (void)nin;
-    uint32_t n = row->nsource + row->nresult;
-    void *buf_stack[BUFS_ON_STACK];
-    kiln_tensor *result_stack[BUFS_ON_STACK], *source_stack[BUFS_ON_STACK];
-    if (UNLIKELY(n > BUFS_ON_STACK || row->module->dims.expr.len > 64)) {
-        fail(t, at, KILN_EUNSUPPORTED, "%s: %u inputs and results, or more than 64 size expressions, in one compiled function", f->name, n);
+    void *buf[BUFS_MAX];
+    Call c = {.buf = buf, .result = result};
+    if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX || row->module->dims.expr.len > COUNT_OF(c.symbol))) {
+        fail(t, at, KILN_EUNSUPPORTED, "%s: %u inputs and results (at most %d), or more than %zu size expressions, in one compiled function", f->name,
+             row->nsource + row->nresult, BUFS_MAX, COUNT_OF(c.symbol));
         return false;
     }
-    Call c = {.buf = buf_stack, .result = result_stack};
-    kiln_tensor **source = t->recording ? source_stack : NULL;
     if (row->module->dims.expr.len)
         memset(c.symbol, 0xff, sizeof c.symbol);
     if (row->program->symbol.len && !bind_symbols(t, at, f, row, in, c.symbol))
         return false;
-    if (!gather_inputs(t, at, f, row, in, source, &c) || !make_results(t, at, row, &c))
+    return gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) && enter(t, at, f, row, &c);
+}
+
+bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out)
+{
+    (void)nin;
+    kiln_tensor *result[BUFS_MAX], *sources[BUFS_MAX], **source = t->recording ? sources : NULL;
+    if (source && row->nsource <= BUFS_MAX && !note_sources(at, row, source))
         return false;
-    if (source && !note_sources(at, row, source))
-        return false;
-    if (!enter(t, at, f, row, &c))
+    if (!row_results(t, at, f, row, in, result, NULL))
         return false;
     if (source) {
+        for (uint32_t i = 0; i < row->nsource; i++)
+            if (row->source[i].kind != FROM_VARIABLE)
+                source[i] = source_tensor(t, at, f, &row->source[i], in);
         int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
-        tape_record(t, at, OP_call, source, row->nsource, attr, 2, c.result, row->noutput);
+        tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
     }
     for (uint32_t i = 0; i < row->noutput; i++)
-        out[i] = c.result[i];
-    store_changed(row, &c);
+        out[i] = result[i];
+    store_changed(row, result);
     return true;
 }

@@ -302,6 +302,14 @@ static void compare_and_check_agree(void **state)
     assert_non_null(strstr(text, "equal bit for bit"));
     free(text);
     assert_ok(k);
+    assert_true(kiln_check(NULL, KILN_FN(k, func), &x, 1));
+    assert_true(kiln_check(NULL, KILN_FN(k, power_sum), &x, 1));
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 2));
+    kiln_function *f = kiln_function_new(k, counter, v, &(kiln_function_options){.name = "counter", .inputs_count = 1});
+    kiln_tensor *three = kiln_scalar(k, KILN_F32, 3);
+    assert_true(kiln_check(NULL, f, &three, 1));
+    assert_float_equal(kiln_item(v), 2, 0); /* variables stay */
+    assert_ok(k);
 }
 
 static int skip_without_llvm(void **state)
