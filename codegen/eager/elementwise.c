@@ -1,5 +1,5 @@
 /* elementwise: ops that compute each element by itself, and cast. Whole arrays in one call where all operands lie contiguous, else
- * block by block through readers; large ones on all threads. Relies on ops.h. Never allocates. */
+ * block by block through readers; large ones on all threads. Relies on ops.h. Allocates only copies of transposed operands. */
 #include "ops.h"
 
 #include "../../ir/op.h"
@@ -16,6 +16,8 @@ typedef struct MapJob {
 
 /* Lines shorter than this are better packed, many at once. */
 #define LONG_LINE 64
+/* Arrays of fewer elements are not worth a thought about threads or copies. */
+#define SMALL 4096
 
 static void map_whole(const MapJob *j, int64_t lo, int64_t hi)
 {
@@ -47,13 +49,12 @@ static void map_chunk(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-static void plan(MapJob *j, const View *in)
+static void plan(MapJob *j)
 {
     j->whole = dtype_info[j->type].compute == j->type;
     j->line = 0;
     for (uint32_t i = 0; i < j->nin; i++) {
-        Reader *r = &j->in[i];
-        reader_init(r, &in[i]);
+        const Reader *r = &j->in[i];
         if (r->direct) continue;
         j->whole = false;
         int64_t line = r->dim[r->rank - 1];
@@ -73,6 +74,32 @@ static int64_t grain(Op op, DType t)
     return most;
 }
 
+/* A transposed operand is read tile by tile, not across the grain block by block: into a copy, if there is memory for one. */
+static void *turn(const Run *r, Reader *in, const View *v, size_t bytes)
+{
+    if (in->direct || reader_tall_axis(in) < 0) return NULL;
+    void *copy = mem_alloc(bytes);
+    if (copy == NULL) return NULL;
+    eager_copy(&(EagerCtx){r->threads}, v, copy);
+    View turned = *v;
+    turned.data = copy;
+    int64_t stride = 1;
+    for (int i = v->rank; i-- > 0; stride *= v->dim[i]) turned.stride[i] = stride;
+    reader_init(in, &turned);
+    return copy;
+}
+
+static void run_planned(const Run *r, MapJob *j, int64_t n, DType from)
+{
+    void *copy[3] = {NULL, NULL, NULL};
+    for (uint32_t i = 0; i < j->nin; i++) reader_init(&j->in[i], &r->in[i]);
+    for (uint32_t i = 0; i < j->nin && n >= SMALL; i++) copy[i] = turn(r, &j->in[i], &r->in[i], (size_t)n * j->in[i].bytes);
+    plan(j);
+    run_chunks(n < SMALL ? NULL : r->threads, map_chunk, j, n, n < SMALL ? n : grain(r->op, from));
+    for (uint32_t i = 0; i < j->nin; i++)
+        if (copy[i] != NULL) mem_free(copy[i], (size_t)n * j->in[i].bytes);
+}
+
 bool run_elementwise(const Run *r)
 {
     const View *in = r->in;
@@ -88,14 +115,12 @@ bool run_elementwise(const Run *r)
     int64_t n = view_elements(r->out);
     bool plain = dtype_info[from].compute == from && dtype_info[j.type].compute == j.type;
     for (uint32_t i = 0; i < r->nin && plain; i++) plain = view_contiguous(&in[i]);
-    if (plain && (n < 4096 || r->threads == NULL)) {
+    if (plain && (n < SMALL || r->threads == NULL)) {
         const void *at[3];
         for (uint32_t i = 0; i < r->nin; i++) at[i] = in[i].data;
         j.fn(j.out, at, n);
         return true;
     }
-    if (n == 0) return true;
-    plan(&j, in);
-    run_chunks(n < 4096 ? NULL : r->threads, map_chunk, &j, n, n < 4096 ? n : grain(r->op, from));
+    if (n > 0) run_planned(r, &j, n, from);
     return true;
 }

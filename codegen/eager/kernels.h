@@ -38,7 +38,10 @@ typedef struct Kernels {
     void (*f16_store)(uint16_t *to, const float *from, int64_t n);
     void (*bf16_load)(float *to, const uint16_t *from, int64_t n);
     void (*bf16_store)(uint16_t *to, const float *from, int64_t n);
+    /* PHILOX_BLOCKS blocks of four words each, from block `first` on (random.c). */
+    void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
 } Kernels;
+#define PHILOX_BLOCKS 8
 
 extern const Kernels kernels_base, kernels_avx2, kernels_avx512;
 

@@ -6,7 +6,7 @@
 #include "kernels_scalars.h"
 
 #include <float.h>
-#if defined(__F16C__) || defined(__AVX512F__)
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -160,6 +160,64 @@ static void bf16_store(uint16_t *to, const float *from, int64_t n)
     }
 }
 
+/* ---- random bits ---------------------------------------------------------------------------------------------
+ * The ten rounds of Philox4x32 on blocks side by side. */
+#define PHILOX_M0 0xD2511F53
+#define PHILOX_M1 0xCD9E8D57
+#define PHILOX_W0 0x9E3779B9
+#define PHILOX_W1 0xBB67AE85
+
+#ifdef __AVX2__
+/* Words in 64-bit lanes, as the products need; the high halves hold whatever the last product left there. */
+static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first)
+{
+    enum { N = PHILOX_BLOCKS / 4 };
+    const __m256i m0 = _mm256_set1_epi64x(PHILOX_M0), m1 = _mm256_set1_epi64x(PHILOX_M1);
+    __m256i c0[N], c1[N], c2[N], c3[N];
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int i = 0; i < N; i++) {
+        c0[i] = _mm256_add_epi64(_mm256_set1_epi64x((int64_t)(first + 4 * (uint64_t)i)), _mm256_setr_epi64x(0, 1, 2, 3));
+        c1[i] = _mm256_srli_epi64(c0[i], 32);
+        c2[i] = _mm256_set1_epi64x((int64_t)counter);
+        c3[i] = _mm256_srli_epi64(c2[i], 32);
+    }
+    for (int round = 0; round < 10; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
+        const __m256i key0 = _mm256_set1_epi64x(k0), key1 = _mm256_set1_epi64x(k1);
+        for (int i = 0; i < N; i++) {
+            const __m256i p = _mm256_mul_epu32(c0[i], m0), q = _mm256_mul_epu32(c2[i], m1);
+            c0[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(q, 32), c1[i]), key0);
+            c1[i] = q;
+            c2[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p, 32), c3[i]), key1);
+            c3[i] = p;
+        }
+    }
+    for (int i = 0; i < N; i++) { /* pairs of words, then blocks in order */
+        const __m256i low = _mm256_blend_epi32(c0[i], _mm256_slli_epi64(c1[i], 32), 0xaa);
+        const __m256i high = _mm256_blend_epi32(c2[i], _mm256_slli_epi64(c3[i], 32), 0xaa);
+        const __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
+        _mm256_storeu_si256((__m256i *)(void *)(out + 16 * i), _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_storeu_si256((__m256i *)(void *)(out + 16 * i + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+    }
+}
+#else
+static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first)
+{
+    for (int i = 0; i < PHILOX_BLOCKS; i++, out += 4) {
+        uint64_t block = first + (uint64_t)i;
+        uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = (uint32_t)counter, c3 = (uint32_t)(counter >> 32);
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        for (int round = 0; round < 10; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
+            const uint64_t p = (uint64_t)PHILOX_M0 * c0, q = (uint64_t)PHILOX_M1 * c2;
+            c0 = (uint32_t)(q >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)q;
+            c2 = (uint32_t)(p >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p;
+        }
+        out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+    }
+}
+#endif
+
 const Kernels TIER = {
     .name = TIER_NAME,
     .type = {[DT_bool] = &kernels_bool, [DT_u8] = &kernels_u8, [DT_i8] = &kernels_i8, [DT_u16] = &kernels_u16,
@@ -169,4 +227,5 @@ const Kernels TIER = {
     .f16_store = f16_store,
     .bf16_load = bf16_load,
     .bf16_store = bf16_store,
+    .philox = philox,
 };

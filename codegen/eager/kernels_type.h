@@ -99,7 +99,18 @@ FOLD(min, MOST, VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, 
     {                                                                                                                 \
         const C_TYPE *a = from;                                                                                       \
         C_TYPE *b = best;                                                                                             \
-        for (int64_t r = first; r < first + rows; r++, a += stride)                                                   \
+        int64_t r = first, last = first + rows;                                                                       \
+        if (n == 1 && rows > 0) { /* rarely does a new best come: a branch, not a select */                           \
+            int64_t at = index[0] < 0 ? first : index[0];                                                             \
+            C_TYPE y = index[0] < 0 ? a[0] : b[0];                                                                    \
+            for (; r < last; r++, a += stride) {                                                                      \
+                const C_TYPE x = a[0];                                                                                \
+                if (UNLIKELY((better) || JOIN(FIRST_NAN, KIND_TYPE)(x, y))) y = x, at = r;                            \
+            }                                                                                                         \
+            index[0] = at;                                                                                            \
+            b[0] = y;                                                                                                 \
+        }                                                                                                             \
+        for (; r < last; r++, a += stride)                                                   \
             for (int64_t i = 0; i < n; i++) {                                                                         \
                 const C_TYPE x = a[i], y = b[i];                                                                      \
                 const _Bool take = index[i] < 0 || (better) || JOIN(FIRST_NAN, KIND_TYPE)(x, y);                                   \

@@ -16,13 +16,24 @@ static void copy_chunk(void *arg, int64_t lo, int64_t hi)
     reader_copy(&j->in, lo, hi - lo, j->to + lo * j->in.bytes);
 }
 
-/* Tiles of a transpose: both the lines read and the lines written of one tile stay in the first cache. */
-#define TILE 32
+/* A tile of a transpose goes through a small square, so that each line of memory is read once and written once, even where
+ * strides let all of them meet in one set of the cache. */
+#define TILE 16
 #define COPY_TILE(T)                                                                                                  \
-    for (int64_t r = 0; r < rows; r++)                                                                                \
-        for (int64_t c = 0; c < columns; c++)                                                                         \
-            *(T *)(void *)(to + r * to_stride + c * (int64_t)sizeof(T)) =                                             \
-                *(const T *)(const void *)(from + r * (int64_t)sizeof(T) + c * stride)
+    do {                                                                                                              \
+        T square[TILE][TILE];                                                                                         \
+        for (int64_t c = 0; c < columns; c++) {                                                                       \
+            if (rows == TILE) memcpy(square[c], from + c * stride, TILE * sizeof(T));                                 \
+            else memcpy(square[c], from + c * stride, (size_t)rows * sizeof(T));                                      \
+        }                                                                                                             \
+        for (int64_t r = 0; r < rows; r++) {                                                                          \
+            T *o = (T *)(void *)(to + r * to_stride);                                                                 \
+            if (columns == TILE)                                                                                      \
+                for (int64_t c = 0; c < TILE; c++) o[c] = square[c][r];                                               \
+            else                                                                                                      \
+                for (int64_t c = 0; c < columns; c++) o[c] = square[c][r];                                            \
+        }                                                                                                             \
+    } while (0)
 
 /* to[r][c] = from[c][r]; strides in bytes: `stride` between from's lines, `to_stride` between to's. */
 static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows, int64_t columns, unsigned bytes)
@@ -35,17 +46,33 @@ static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t str
     }
 }
 
-/* Chunks are TILE lines of the tall axis, of all planes that the other axes make. */
+/* Lines of a strip: several tiles, so that a page of either side serves more than one. */
+#define STRIP (4 * TILE)
+
+static void copy_strip(const Reader *r, char *to, int64_t to_stride, const char *from, int64_t rows)
+{
+    int last = r->rank - 1;
+    int64_t stride = r->stride[last], bytes = r->bytes;
+    for (int64_t c = 0; c < r->dim[last]; c += TILE) {
+        for (int64_t ahead = c + TILE; ahead < MIN_OF(c + 2 * TILE, r->dim[last]); ahead++)
+            for (int64_t i = 0; i < rows * bytes; i += 64) __builtin_prefetch(from + ahead * stride + i);
+        for (int64_t i = 0; i < rows; i += TILE)
+            copy_tile(to + i * to_stride + c * bytes, to_stride, from + i * bytes + c * stride, stride, MIN_OF(rows - i, TILE),
+                      MIN_OF(r->dim[last] - c, TILE), r->bytes);
+    }
+}
+
+/* Chunks are strips of the tall axis, of all planes that the other axes make. */
 static void transpose_chunk(void *arg, int64_t lo, int64_t hi)
 {
     const CopyJob *j = arg;
     const Reader *r = &j->in;
     int last = r->rank - 1;
-    int64_t strips = (r->dim[j->tall] + TILE - 1) / TILE, stride[MAX_RANK];
+    int64_t strips = (r->dim[j->tall] + STRIP - 1) / STRIP, stride[MAX_RANK];
     stride[last] = r->bytes;
     for (int i = last; i-- > 0;) stride[i] = stride[i + 1] * r->dim[i + 1];
     for (; lo < hi; lo++) {
-        int64_t first = lo % strips * TILE, plane = lo / strips, rows = MIN_OF(r->dim[j->tall] - first, TILE);
+        int64_t first = lo % strips * STRIP, plane = lo / strips;
         const char *from = r->data + first * r->stride[j->tall];
         char *to = j->to + first * stride[j->tall];
         for (int i = last; i-- > 0;) {
@@ -54,13 +81,11 @@ static void transpose_chunk(void *arg, int64_t lo, int64_t hi)
             to += plane % r->dim[i] * stride[i];
             plane /= r->dim[i];
         }
-        for (int64_t c = 0; c < r->dim[last]; c += TILE)
-            copy_tile(to + c * r->bytes, stride[j->tall], from + c * r->stride[last], r->stride[last], rows,
-                      MIN_OF(r->dim[last] - c, TILE), r->bytes);
+        copy_strip(r, to, stride[j->tall], from, MIN_OF(r->dim[j->tall] - first, STRIP));
     }
 }
 
-static int tall_axis(const Reader *r)
+int reader_tall_axis(const Reader *r)
 {
     int last = r->rank - 1;
     if (r->stride[last] == r->bytes || r->stride[last] == 0 || r->dim[last] < 4) return -1;
@@ -75,12 +100,12 @@ void eager_copy(const EagerCtx *c, const View *from, void *to)
     if (n == 0) return;
     CopyJob j = {.to = to};
     reader_init(&j.in, from);
-    j.tall = tall_axis(&j.in);
+    j.tall = reader_tall_axis(&j.in);
     if (j.tall < 0) {
         run_chunks(c->threads, copy_chunk, &j, n, MOVE_GRAIN);
         return;
     }
-    int64_t tall = j.in.dim[j.tall], tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + TILE - 1) / TILE);
+    int64_t tall = j.in.dim[j.tall], tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + STRIP - 1) / STRIP);
     run_chunks(c->threads, transpose_chunk, &j, tasks, MAX_OF(MOVE_GRAIN * tasks / n, 1));
 }
 

@@ -33,7 +33,8 @@ bool run_iota(const Run *r);
 bool run_random_bits(const Run *r);
 bool run_matmul(const Run *r);
 
-void philox_block(uint64_t seed, uint64_t counter, uint64_t block, uint32_t out[4]); /* one block alone */
+/* The axis along which elements lie side by side though the last axis is not that one: a transpose; -1: none. */
+int reader_tall_axis(const Reader *r);
 
 /* fn over [0, n), on threads if there are some and n is at least two grains. */
 static inline void run_chunks(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n, int64_t grain)

@@ -58,8 +58,25 @@ static void copy_line(void *to, const char *from, int64_t stride, int64_t n, uns
 
 /* ---- many ------------------------------------------------------------------------------------------------- */
 
+/* One line over and over: whole lines are doubled from what is there already. */
+static void copy_repeated(const Reader *r, int64_t from, int64_t n, char *to)
+{
+    int64_t line = r->dim[1], first = MIN_OF(n, line - from % line), have = 0;
+    memcpy(to, r->data + from % line * r->bytes, (size_t)(first * r->bytes));
+    to += first * r->bytes;
+    n -= first;
+    for (int64_t some; n > 0; n -= some, have += some) {
+        some = MIN_OF(n, have == 0 ? line : have);
+        memcpy(to + have * r->bytes, have == 0 ? r->data : to, (size_t)(some * r->bytes));
+    }
+}
+
 void reader_copy(const Reader *r, int64_t from, int64_t n, void *to)
 {
+    if (r->rank == 2 && r->stride[0] == 0 && r->stride[1] == r->bytes) {
+        copy_repeated(r, from, n, to);
+        return;
+    }
     int last = r->rank - 1;
     int64_t at[MAX_RANK];
     const char *data = r->data;

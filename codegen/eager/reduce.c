@@ -250,7 +250,7 @@ static void arg_chunk(void *arg, int64_t lo, int64_t hi)
         int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK, n = MIN_OF(j->inner - first, READ_BLOCK);
         int64_t *index = j->out + outer * j->inner + first, from = outer * j->run * j->inner + first;
         for (int64_t i = 0; i < n; i++) index[i] = -1;
-        memset(&best, 0, sizeof best);
+        memset(&best, 0, (size_t)n * 8);
         int64_t most = n == j->inner ? READ_BLOCK / n : 1;
         for (int64_t r = 0, rows; r < j->run; r += rows) {
             rows = MIN_OF(j->run - r, most);
