@@ -258,6 +258,8 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     const Node *n = graph_maker(b->g, v);
     const unsigned flags = op_def[n->op].flags;
     const Type *t = graph_type(b->g, v);
+    if (b->group->input[v] != NO_BUF && type_elements(b->lw->dims, t) == 0) /* no point reaches it, hoisted or not */
+        return build_const(b, (DType)dtype_info[t->dtype].compute, (Scalar){0});
     if (b->group->input[v] != NO_BUF) return build_load(b, build_stream(b, b->group->input[v], (DType)t->dtype, m));
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
     if (node_reduces(n)) return reduced(b, n, m);
