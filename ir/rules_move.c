@@ -55,12 +55,12 @@ bool infer_broadcast(Infer *inf)
     return rule_result(inf, &to);
 }
 
-/* first + (size - 1) * step < whole, provably. */
+/* first + (size - 1) * step < whole, provably: size is at most what fits, (whole - first + step - 1) / step. */
 static bool slice_fits(DimTable *t, Dim whole, Dim first, Dim size, Dim step)
 {
     if (size == 0) return dim_lo(t, dim_sub(t, whole, first)) >= 0;
-    Dim room = dim_sub(t, dim_add(t, whole, step - 1), dim_add(t, first, dim_mul(t, size, step)));
-    return dim_lo(t, room) >= 0;
+    Dim most = dim_floordiv(t, dim_sub(t, dim_add(t, whole, step - 1), first), step);
+    return dim_lo(t, dim_sub(t, most, size)) >= 0;
 }
 
 bool infer_slice(Infer *inf)
