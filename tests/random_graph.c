@@ -277,16 +277,21 @@ Value maker_scan(Maker *k)
 
 /* ---- whole graphs ------------------------------------------------------------------------------------------------ */
 
-static bool add_gradient(RandomGraph *rg, Maker *k, Status *st)
+static bool is_float(const Graph *g, Value v)
+{
+    return dtype_is_float((DType)graph_type(g, v)->dtype);
+}
+
+/* Cotangents of some float parameters, given ones at the last few float values. */
+static bool add_gradient(RandomGraph *rg, Status *st)
 {
     Graph *g = rg->g;
-    Value x[4], dx[4], y[2];
+    Value x[4], dx[4], y[3];
     uint32_t nx = 0, ny = 0;
     for (uint32_t i = 0; i < g->param.len && nx < COUNT_OF(x); i++)
-        if (dtype_is_float((DType)graph_type(g, g->param.at[i])->dtype)) x[nx++] = g->param.at[i];
-    for (uint32_t i = 0; i < g->result.len && ny < COUNT_OF(y); i++)
-        if (dtype_is_float((DType)graph_type(g, g->result.at[i])->dtype)) y[ny++] = g->result.at[i];
-    if (nx == 0 || ny == 0) return true;
+        if (is_float(g, g->param.at[i])) x[nx++] = g->param.at[i];
+    for (Value v = g->value.len - 1; v > 0 && ny < COUNT_OF(y); v--)
+        if (is_float(g, v) && graph_maker(g, v)->nin != 0) y[ny++] = v;
     GraphEmit ge;
     graph_emit_init(&ge, g, st);
     Reverse r = {.e = &ge.e, .g = g, .last = g->node.len, .y = y, .ny = ny, .x = x, .nx = nx, .dx = dx,
@@ -294,7 +299,6 @@ static bool add_gradient(RandomGraph *rg, Maker *k, Status *st)
     if (!reverse_walk(&r)) return false;
     for (uint32_t i = 0; i < nx; i++)
         if (dx[i] != 0) graph_result(g, dx[i]);
-    (void)k;
     return true;
 }
 
@@ -326,13 +330,14 @@ bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, S
     note_size(&k, 0, 0);
     for (int i = 0; i < 2; i++) {
         Type t = maker_shape(&k, i == 0 ? DT_f32 : maker_dtype(&k));
-        maker_want(&k, &t);
+        note_size(&k, graph_param(rg->g, &t, (Loc){0}), dtype_is_float((DType)t.dtype) ? 2 : 10);
+        rg->drawn[OP_param]++;
     }
     if (!maker_fill(&k, 5 + (uint32_t)random_below(&r, random_chance(&r, 50) ? 15 : 56)))
         return status_fail(st, refused.code, "%s", refused.text);
     choose_results(&k);
     rg->forward = rg->g->node.len;
-    return !gradient || add_gradient(rg, &k, st);
+    return !gradient || add_gradient(rg, st);
 }
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------- */
