@@ -1,7 +1,7 @@
-/* contract: which way a matrix product goes, in what pieces, on which threads. Relies on contract_tier.h, threads, cblas.
- *
- * The plain kernel's bits do not depend on the pieces, so these may suit the threads at hand. OpenBLAS is bit-stable only for the
- * same call, so its pieces depend on the extents alone. */
+/* contract: which way a matrix product goes, in what pieces, on which threads. Relies on
+ * contract_tier.h, threads, cblas.  The plain kernel's bits do not depend on the pieces, so these
+ * may suit the threads at hand. OpenBLAS is bit-stable only for the same call, so its pieces depend
+ * on the extents alone. */
 #include "contract.h"
 
 #include "../ir/scalar.h"
@@ -10,27 +10,27 @@
 #include <cblas.h>
 #include <stdatomic.h>
 
-/* Multiplications: below the first, threads do not pay; the second is what one takes at a time, some 10 us. */
+/* Multiplications: below the first, threads do not pay; the second is what one takes at a time,
+ * some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
 
-/* ---- what there is --------------------------------------------------------------------------------------- */
+/* ---- what there is ------------------------------------------------------------------------ */
 
 void contract_init(bool foreign_blas_threads)
 {
     if (!foreign_blas_threads) openblas_set_num_threads(1);
 }
 
-const char *contract_blas_name(void)
-{
-    return openblas_get_config();
-}
+const char *contract_blas_name(void) { return openblas_get_config(); }
 
 static const ContractTier *find_tier(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     if (!cpu_has_fma()) return &contract_base;
-    if (__builtin_cpu_supports("avx512f")) return &contract_avx512;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+        return &contract_avx512;
     return &contract_avx2;
 #else
     return &contract_base;
@@ -49,14 +49,14 @@ static const ContractTier *tier(void)
     return t;
 }
 
-/* Measured on one core of a Zen 3: the plain kernel is ahead up to here, at most 12 % behind later. */
+/* Measured on one core of a Zen 3: the plain kernel leads up to here, 12 % behind at 1024. */
 bool contract_uses_blas(int type, int64_t m, int64_t n, int64_t k)
 {
     (void)type;
     return m >= 96 && n >= 96 && k >= 96 && m * n / 256 * k > 1 << 17;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------------ */
+/* ---- pieces ------------------------------------------------------------------------------- */
 
 typedef struct Job {
     const HostContract *c;
@@ -78,9 +78,17 @@ static Block piece(const Job *j, int64_t number)
         a += batch % c->batch[i] * c->a_batch[i];
         b += batch % c->batch[i] * c->b_batch[i];
     }
-    return (Block){.a = (const char *)c->a + a * bytes, .b = (const char *)c->b + b * bytes, .c = (char *)c->c + to * bytes,
-                   .m = MIN_OF(c->m - row, j->row_step), .n = MIN_OF(c->n - column, j->column_step), .k = c->k,
-                   .a_row = c->a_row, .a_col = c->a_col, .b_row = c->b_row, .b_col = c->b_col, .c_row = c->n};
+    return (Block){.a = (const char *)c->a + a * bytes,
+        .b = (const char *)c->b + b * bytes,
+        .c = (char *)c->c + to * bytes,
+        .m = MIN_OF(c->m - row, j->row_step),
+        .n = MIN_OF(c->n - column, j->column_step),
+        .k = c->k,
+        .a_row = c->a_row,
+        .a_col = c->a_col,
+        .b_row = c->b_row,
+        .b_col = c->b_col,
+        .c_row = c->n};
 }
 
 /* One single-threaded call. contract_run has seen to it that of each operand's strides one is 1. */
@@ -103,15 +111,19 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     bool single = j->c->type == DT_f32;
     for (; lo < hi; lo++) {
         Block g = piece(j, lo);
-        if (j->blas) call_blas(j->c->type, &g);
-        else if (j->c->m == 1) (single ? t->vector_f32 : t->vector_f64)(&g);
-        else (single ? t->block_f32 : t->block_f64)(&g);
+        if (j->blas)
+            call_blas(j->c->type, &g);
+        else if (j->c->m == 1)
+            (single ? t->vector_f32 : t->vector_f64)(&g);
+        else
+            (single ? t->block_f32 : t->block_f64)(&g);
     }
 }
 
 static int64_t pieces(int64_t extent, int64_t step) { return (extent + step - 1) / step; }
 
-/* For the plain kernel: blocks of rows; where these are too few for the threads, smaller ones, of fewer columns. */
+/* For the plain kernel: blocks of rows; where these are too few for the threads, smaller ones, of
+ * fewer columns. */
 static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
@@ -123,8 +135,8 @@ static void cut(Job *j, int threads)
     j->column_step = MIN_OF(c->n, (columns / 64 + 1) * 64);
 }
 
-/* For the BLAS: by extents alone. Each slice packs one operand anew, which costs 2 to 5 % with slices of 256 rows, and a power of
- * two of them suits most counts of cores. */
+/* For the BLAS: by extents alone. Each slice packs one operand anew, which costs 2 to 5 % with
+ * slices of 256 rows, and a power of two of them suits most counts of cores. */
 static void cut_for_blas(Job *j)
 {
     const HostContract *c = j->c;
@@ -140,18 +152,21 @@ static void run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
 {
     Job j = {.c = c, .blas = blas, .batches = batches};
     bool together = threads != NULL && batches * c->m * c->n >= WORTH_THREADS / c->k;
-    if (blas) cut_for_blas(&j);
-    else cut(&j, together ? threads_count(threads) : 1);
+    if (blas)
+        cut_for_blas(&j);
+    else
+        cut(&j, together ? threads_count(threads) : 1);
     j.row_pieces = pieces(c->m, j.row_step);
     j.column_pieces = pieces(c->n, j.column_step);
     int64_t n = batches * j.row_pieces * j.column_pieces;
     if (together)
-        threads_run(threads, run_pieces, &j, n, MAX_OF(PIECE / (j.row_step * j.column_step * c->k), 1));
+        threads_run(
+            threads, run_pieces, &j, n, MAX_OF(PIECE / (j.row_step * j.column_step * c->k), 1));
     else
         run_pieces(&j, 0, n);
 }
 
-/* ---- operands that must be copied first ------------------------------------------------------------------------ */
+/* ---- operands that must be copied first --------------------------------------------------- */
 
 static double load(DType t, const void *data, int64_t at)
 {
@@ -164,18 +179,21 @@ static double load(DType t, const void *data, int64_t at)
 }
 
 /* to[batch...][rows][columns], contiguous, f64 from f64 and f32 from the others. */
-static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride, int64_t batches, const int64_t *extent,
-                         const int64_t *stride, void *to)
+static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride,
+    int64_t batches, const int64_t *extent, const int64_t *stride, void *to)
 {
     DType t = (DType)c->type;
     for (int64_t b = 0, n = 0; b < batches; b++) {
         int64_t from = 0, rest = b;
-        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i]) from += rest % c->batch[i] * batch_stride[i];
+        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i])
+            from += rest % c->batch[i] * batch_stride[i];
         for (int64_t i = 0; i < extent[0]; i++)
             for (int64_t k = 0; k < extent[1]; k++, n++) {
                 double v = load(t, data, from + i * stride[0] + k * stride[1]);
-                if (t == DT_f64) ((double *)to)[n] = v;
-                else ((float *)to)[n] = (float)v;
+                if (t == DT_f64)
+                    ((double *)to)[n] = v;
+                else
+                    ((float *)to)[n] = (float)v;
             }
     }
 }
@@ -187,7 +205,8 @@ static void contiguous_batch(const HostContract *c, int64_t *stride, int64_t ele
 
 static void copy_a(HostContract *c, int64_t batches, void *to)
 {
-    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k}, (const int64_t[]){c->a_row, c->a_col}, to);
+    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k},
+        (const int64_t[]){c->a_row, c->a_col}, to);
     contiguous_batch(c, c->a_batch, c->m * c->k);
     c->a = to;
     c->a_row = c->k;
@@ -196,7 +215,8 @@ static void copy_a(HostContract *c, int64_t batches, void *to)
 
 static void copy_b(HostContract *c, int64_t batches, void *to)
 {
-    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n}, (const int64_t[]){c->b_row, c->b_col}, to);
+    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n},
+        (const int64_t[]){c->b_row, c->b_col}, to);
     contiguous_batch(c, c->b_batch, c->k * c->n);
     c->b = to;
     c->b_row = c->n;
@@ -214,7 +234,8 @@ static void *buffer(int64_t elements, size_t bytes, size_t *size, Status *st)
 /* Whether the BLAS takes a matrix of these strides as it lies. */
 static bool blas_takes(int64_t rows, int64_t columns, int64_t row, int64_t column)
 {
-    return (column == 1 && row >= columns && row <= INT32_MAX) || (row == 1 && column >= rows && column <= INT32_MAX);
+    return (column == 1 && row >= columns && row <= INT32_MAX) ||
+           (row == 1 && column >= rows && column <= INT32_MAX);
 }
 
 static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st)
@@ -222,7 +243,8 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
     HostContract d = *c;
     size_t bytes = element_bytes(c), a_bytes = 0, b_bytes = 0;
     void *a = NULL, *b = NULL;
-    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
+    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col),
+         keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
     if (!keep_a) a = buffer(batches * c->m * c->k, bytes, &a_bytes, st);
     if (!keep_b) b = buffer(batches * c->k * c->n, bytes, &b_bytes, st);
     bool ok = (keep_a || a != NULL) && (keep_b || b != NULL);
@@ -236,10 +258,11 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
     return ok;
 }
 
-/* ---- the door ------------------------------------------------------------------------------------------------------ */
+/* ---- the door ----------------------------------------------------------------------------- */
 
 /* f16 and bf16: through f32, rounded once at the end. */
-static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
+static bool run_widened(
+    ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
 {
     HostContract d = *c;
     size_t a_bytes, b_bytes, c_bytes;
@@ -255,7 +278,8 @@ static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, i
         d.c = to;
         ok = contract_run(threads, &d, blas, st);
         uint16_t *out = c->c;
-        for (int64_t i = 0; i < n && ok; i++) out[i] = c->type == DT_f16 ? float_to_half(to[i]) : float_to_bf16(to[i]);
+        for (int64_t i = 0; i < n && ok; i++)
+            out[i] = c->type == DT_f16 ? float_to_half(to[i]) : float_to_bf16(to[i]);
     }
     if (a != NULL) mem_free_aligned(a, a_bytes, 64);
     if (b != NULL) mem_free_aligned(b, b_bytes, 64);
@@ -263,7 +287,8 @@ static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, i
     return ok;
 }
 
-/* A matrix times a column, as a row times the transposed matrix: the same products in the same order. */
+/* A matrix times a column, as a row times the transposed matrix: the same products in the same
+ * order. */
 static HostContract as_row(const HostContract *c)
 {
     HostContract t = *c;
@@ -291,7 +316,8 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
         return true;
     }
     if (dtype_info[c->type].compute != c->type) return run_widened(threads, c, blas, batches, st);
-    if (blas && contract_uses_blas(c->type, c->m, c->n, c->k)) return run_on_blas(threads, c, batches, st);
+    if (blas && contract_uses_blas(c->type, c->m, c->n, c->k))
+        return run_on_blas(threads, c, batches, st);
     HostContract row;
     if (c->n == 1 && c->m > 1) {
         row = as_row(c);

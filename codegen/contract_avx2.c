@@ -1,4 +1,5 @@
-/* contract_avx2: the plain matrix product for x86 with AVX2 and FMA. Relies on contract_kernel.h and its intrinsics. */
+/* contract_avx2: the plain matrix product for x86 with AVX2 and FMA. Relies on contract_kernel.h
+ * and its intrinsics. */
 #include "contract_tier.h"
 
 #include "../ir/scalar_c.h"
@@ -9,11 +10,14 @@
 static inline void turn_f32(__m256 *to, const float *from, int64_t row)
 {
     __m256 r[8], p[8];
+    /* Rows i and i + 4 are the halves of one vector: all that follows stays within halves. */
 #pragma GCC unroll 8
-    for (int i = 0; i < 4; i++) { /* rows i and i + 4: halves of one vector, so that all that follows stays within halves */
+    for (int i = 0; i < 4; i++) {
         const float *low = from + i * row, *high = low + 4 * row;
-        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
-        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
+        r[i] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+        r[i + 4] = _mm256_insertf128_ps(
+            _mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i += 4) {
@@ -34,8 +38,10 @@ static inline void turn_f64(__m256d *to, const double *from, int64_t row)
 #pragma GCC unroll 4
     for (int i = 0; i < 2; i++) {
         const double *low = from + i * row, *high = low + 2 * row;
-        r[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
-        r[i + 2] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
+        r[i] =
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
+        r[i + 2] = _mm256_insertf128_pd(
+            _mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
     }
     to[0] = _mm256_unpacklo_pd(r[0], r[1]);
     to[1] = _mm256_unpackhi_pd(r[0], r[1]);

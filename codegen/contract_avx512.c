@@ -1,4 +1,5 @@
-/* contract_avx512: the plain matrix product for x86 with AVX-512. Relies on contract_kernel.h and its intrinsics. */
+/* contract_avx512: the plain matrix product for x86 with AVX-512. Relies on contract_kernel.h and
+ * its intrinsics. */
 #include "contract_tier.h"
 
 #include "../ir/scalar_c.h"

@@ -1,18 +1,20 @@
-/* contract_kernel: the plain matrix product of one instruction set and one type: c = sum over k in order of mad(a, b, c), from 0,
- * whatever the tiles. Expanded by contract_TIER.c with
- *   T, SUFFIX          float or double, and what names of functions end with
- *   V, LANES           a vector of T and its length
+/* contract_kernel: the plain matrix product of one instruction set and one type: c = sum over k in
+ * order of mad(a, b, c), from 0, whatever the tiles. Expanded by contract_TIER.c with
+ *   T, SUFFIX              float or double, and what names of functions end with
+ *   V, LANES               a vector of T and its length
  *   LOAD STORE SPLAT MAD   on V; MAD has one rounding exactly where ir/scalar.c's has
  * No include guard; undefines those macros at the end. Relies on contract_tier.h. */
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
-#define AHEAD 16                                          /* lines fetched before their turn */
-#define WIDE (2 * LANES)                                  /* columns of a tile */
-#define DEEP MIN_OF(PANEL_BYTES / WIDE / (int)sizeof(T), 256) /* k of one panel of b, which stays in the first cache */
+#define AHEAD 16         /* lines fetched before their turn */
+#define WIDE (2 * LANES) /* columns of a tile */
+#define DEEP                                    \
+    MIN_OF(PANEL_BYTES / WIDE / (int)sizeof(T), \
+        256) /* k of one panel of b, which stays in the first cache */
 
-/* ---- tiles ------------------------------------------------------------------------------------------------
+/* ---- tiles -----------------------------------------------------------------------------------
  * c[mr][WIDE] (rows c_row apart) of a[mr][k] (any strides) and b[k][WIDE] (rows b_row apart). */
 
 #define EACH_1(f) f(0)
@@ -21,26 +23,28 @@
 #define EACH_4(f) EACH_3(f) f(3)
 #define EACH_5(f) EACH_4(f) f(4)
 #define EACH_6(f) EACH_5(f) f(5)
-#define BEGIN_ROW(r) V left##r = carry ? LOAD(c + r * c_row) : SPLAT(0), right##r = carry ? LOAD(c + r * c_row + LANES) : SPLAT(0);
-#define STEP_ROW(r)                                                                                                   \
-    {                                                                                                                 \
-        const V x = SPLAT(a[r * a_row]);                                                                              \
-        left##r = MAD(x, bl, left##r);                                                                                \
-        right##r = MAD(x, br, right##r);                                                                              \
+#define BEGIN_ROW(r)                                    \
+    V left##r = carry ? LOAD(c + r * c_row) : SPLAT(0), \
+      right##r = carry ? LOAD(c + r * c_row + LANES) : SPLAT(0);
+#define STEP_ROW(r)                      \
+    {                                    \
+        const V x = SPLAT(a[r * a_row]); \
+        left##r = MAD(x, bl, left##r);   \
+        right##r = MAD(x, br, right##r); \
     }
-#define END_ROW(r)                                                                                                    \
-    STORE(c + r * c_row, left##r);                                                                                    \
+#define END_ROW(r)                 \
+    STORE(c + r * c_row, left##r); \
     STORE(c + r * c_row + LANES, right##r);
-#define TILE_FN(mr)                                                                                                   \
-    static void NAME(tile##mr##_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row,     \
-                                  T *c, int64_t c_row, bool carry)                                                    \
-    {                                                                                                                 \
-        EACH_##mr(BEGIN_ROW)                                                                                          \
-        for (; k > 0; k--, a += a_col, b += b_row) {                                                                  \
-            const V bl = LOAD(b), br = LOAD(b + LANES);                                                               \
-            EACH_##mr(STEP_ROW)                                                                                       \
-        }                                                                                                             \
-        EACH_##mr(END_ROW)                                                                                            \
+#define TILE_FN(mr)                                                                                \
+    static void NAME(tile##mr##_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, \
+        int64_t b_row, T *c, int64_t c_row, bool carry)                                            \
+    {                                                                                              \
+        EACH_##mr(BEGIN_ROW)                                                                       \
+        for (; k > 0; k--, a += a_col, b += b_row) {                                               \
+            const V bl = LOAD(b), br = LOAD(b + LANES);                                            \
+            EACH_##mr(STEP_ROW)                                                                    \
+        }                                                                                          \
+        EACH_##mr(END_ROW)                                                                         \
     }
 TILE_FN(1)
 TILE_FN(2)
@@ -49,14 +53,15 @@ TILE_FN(4)
 TILE_FN(5)
 TILE_FN(6)
 
-typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row, T *c, int64_t c_row,
-                         bool carry);
-static NAME(Tile_) *const NAME(tile_)[TILE_ROWS + 1] = {NULL, NAME(tile1_), NAME(tile2_), NAME(tile3_), NAME(tile4_),
-                                                         NAME(tile5_), NAME(tile6_)};
+typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b,
+    int64_t b_row, T *c, int64_t c_row, bool carry);
+static NAME(Tile_) *const NAME(tile_)[TILE_ROWS + 1] = {
+    NULL, NAME(tile1_), NAME(tile2_), NAME(tile3_), NAME(tile4_), NAME(tile5_), NAME(tile6_)};
 
-/* ---- packing ------------------------------------------------------------------------------------------------- */
+/* ---- packing ------------------------------------------------------------------------------ */
 
-/* to[k][WIDE], its first LANES columns, of b whose columns lie contiguous: small squares turned in registers. */
+/* to[k][WIDE], its first LANES columns, of b whose columns lie contiguous: small squares turned in
+ * registers. */
 static void NAME(pack_turned_)(T *to, const T *b, int64_t b_col, int64_t k)
 {
     int64_t p = 0;
@@ -70,7 +75,8 @@ static void NAME(pack_turned_)(T *to, const T *b, int64_t b_col, int64_t k)
         for (int l = 0; l < LANES; l++) to[p * WIDE + l] = b[l * b_col + p];
 }
 
-/* to[k][WIDE] = b[k][n], n <= WIDE, zeros behind. From LANES columns on, the last LANES overlap the first. */
+/* to[k][WIDE] = b[k][n], n <= WIDE, zeros behind. From LANES columns on, the last LANES overlap the
+ * first. */
 static void NAME(pack_b_)(T *to, const T *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
 {
     int64_t last = n - LANES;
@@ -96,31 +102,34 @@ static void NAME(pack_a_)(T *to, const T *a, int64_t a_row, int64_t a_col, int64
 {
     int64_t whole = a_row == 1 ? m / TILE_ROWS * TILE_ROWS : 0;
     for (int64_t p = 0; p < k; p++, a += a_col) {
-        for (int64_t i = 0; i < whole && p + AHEAD < k; i += 64 / (int64_t)sizeof(T)) __builtin_prefetch(a + AHEAD * a_col + i);
-        for (int64_t i = 0; i < whole; i += TILE_ROWS) memcpy(to + i * k + p * TILE_ROWS, a + i, TILE_ROWS * sizeof(T));
+        for (int64_t i = 0; i < whole && p + AHEAD < k; i += 64 / (int64_t)sizeof(T))
+            __builtin_prefetch(a + AHEAD * a_col + i);
+        for (int64_t i = 0; i < whole; i += TILE_ROWS)
+            memcpy(to + i * k + p * TILE_ROWS, a + i, TILE_ROWS * sizeof(T));
     }
     a -= k * a_col;
     for (int64_t i = whole; i < m; i += TILE_ROWS) {
         int64_t rows = MIN_OF(m - i, TILE_ROWS);
         for (int64_t p = 0; p < k; p++)
-            for (int64_t r = 0; r < rows; r++) to[i * k + p * rows + r] = a[(i + r) * a_row + p * a_col];
+            for (int64_t r = 0; r < rows; r++)
+                to[i * k + p * rows + r] = a[(i + r) * a_row + p * a_col];
     }
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------- */
 
 typedef struct NAME(Panel_) {
-    const T *a;            /* rows of a, from the panel's first k on */
+    const T *a; /* rows of a, from the panel's first k on */
     int64_t a_row, a_col;
-    bool packed;           /* a is what pack_a made */
+    bool packed; /* a is what pack_a made */
     const T *b;
     int64_t b_row, k;
     T *c;
-    int64_t c_row, m, n;   /* n <= WIDE */
+    int64_t c_row, m, n; /* n <= WIDE */
     bool carry;
 } NAME(Panel_);
 
-static void NAME(run_panel_)(const NAME(Panel_) *p)
+static void NAME(run_panel_)(const NAME(Panel_) * p)
 {
     for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
         int64_t rows = MIN_OF(p->m - i, TILE_ROWS);
@@ -137,7 +146,8 @@ static void NAME(run_panel_)(const NAME(Panel_) *p)
             memcpy(part + r * WIDE, c + r * p->c_row, (size_t)p->n * sizeof(T));
         }
         NAME(tile_)[rows](p->k, a, a_row, a_col, p->b, p->b_row, part, WIDE, p->carry);
-        for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
     }
 }
 
@@ -146,9 +156,16 @@ static void NAME(block_)(const Block *g)
     const T *a = g->a, *b = g->b;
     _Alignas(64) T packed_a[BLOCK_ROWS * DEEP], packed_b[WIDE * DEEP];
     for (int64_t k0 = 0; k0 < g->k; k0 += DEEP) {
-        NAME(Panel_) p = {.a = a + k0 * g->a_col, .a_row = g->a_row, .a_col = g->a_col, .k = MIN_OF(g->k - k0, DEEP), .m = g->m,
-                          .c_row = g->c_row, .carry = k0 > 0};
-        /* Rows of a that lie side by side serve as they are, unless each k meets the same few sets of the caches. */
+        NAME(Panel_)
+        p = {.a = a + k0 * g->a_col,
+            .a_row = g->a_row,
+            .a_col = g->a_col,
+            .k = MIN_OF(g->k - k0, DEEP),
+            .m = g->m,
+            .c_row = g->c_row,
+            .carry = k0 > 0};
+        /* Rows of a that lie side by side serve as they are, unless each k meets the same few sets
+         * of the caches. */
         bool near = g->a_col == 1 || (g->a_row == 1 && g->a_col * (int64_t)sizeof(T) < 2048);
         p.packed = !near && g->n > 2 * WIDE;
         if (p.packed) {
@@ -160,7 +177,8 @@ static void NAME(block_)(const Block *g)
             p.c = (T *)g->c + j;
             p.b = b + k0 * g->b_row + j * g->b_col;
             p.b_row = g->b_row;
-            if (g->b_col != 1 || p.n < WIDE || (g->m > 3 * TILE_ROWS && p.k * g->b_row * (int64_t)sizeof(T) > PANEL_BYTES)) {
+            if (g->b_col != 1 || p.n < WIDE ||
+                (g->m > 3 * TILE_ROWS && p.k * g->b_row * (int64_t)sizeof(T) > PANEL_BYTES)) {
                 NAME(pack_b_)(packed_b, p.b, g->b_row, g->b_col, p.k, p.n);
                 p.b = packed_b;
                 p.b_row = WIDE;
@@ -170,7 +188,7 @@ static void NAME(block_)(const Block *g)
     }
 }
 
-/* ---- one row times a matrix ----------------------------------------------------------------------------------------
+/* ---- one row times a matrix ------------------------------------------------------------------
  * c[n] = sum over k of mad(a[k], b[k][n], c). */
 
 static void NAME(columns_)(const Block *g)
@@ -185,16 +203,20 @@ static void NAME(columns_)(const Block *g)
         const V x0 = SPLAT(s0), x1 = SPLAT(s1), x2 = SPLAT(s2), x3 = SPLAT(s3);
         int64_t j = 0;
         for (; j + LANES <= g->n; j += LANES)
-            STORE(c + j, MAD(x3, LOAD(b3 + j), MAD(x2, LOAD(b2 + j), MAD(x1, LOAD(b1 + j), MAD(x0, LOAD(b0 + j), LOAD(c + j))))));
+            STORE(c + j, MAD(x3, LOAD(b3 + j),
+                             MAD(x2, LOAD(b2 + j),
+                                 MAD(x1, LOAD(b1 + j), MAD(x0, LOAD(b0 + j), LOAD(c + j))))));
         for (; j < g->n; j++)
-            c[j] = NAME(mad_)(s3, b3[j], NAME(mad_)(s2, b2[j], NAME(mad_)(s1, b1[j], NAME(mad_)(s0, b0[j], c[j]))));
+            c[j] = NAME(mad_)(s3, b3[j],
+                NAME(mad_)(s2, b2[j], NAME(mad_)(s1, b1[j], NAME(mad_)(s0, b0[j], c[j]))));
     }
     for (; k < g->k; k++)
         for (int64_t j = 0; j < g->n; j++) c[j] = NAME(mad_)(a[k * ac], b[k * row + j], c[j]);
 }
 
-/* c[0..LANES) and d[0..LANES), two groups so that the additions of one hide behind the other's, where the columns of b, f lie
- * contiguous: small squares turned in registers, so that each element still adds in order of k. */
+/* c[0..LANES) and d[0..LANES), two groups so that the additions of one hide behind the other's,
+ * where the columns of b, f lie contiguous: small squares turned in registers, so that each element
+ * still adds in order of k. */
 static void NAME(lanes_)(const Block *g, const T *b, T *c, const T *f, T *d)
 {
     const T *a = g->a;
@@ -228,7 +250,8 @@ static void NAME(rows_)(const Block *g)
     if (g->n < LANES) {
         T acc[LANES] = {0};
         for (int64_t k = 0; k < g->k; k++)
-            for (int64_t j = 0; j < g->n; j++) acc[j] = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], acc[j]);
+            for (int64_t j = 0; j < g->n; j++)
+                acc[j] = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], acc[j]);
         memcpy(c, acc, (size_t)g->n * sizeof(T));
         return;
     }

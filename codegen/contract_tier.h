@@ -1,4 +1,5 @@
-/* contract_tier: one block of a matrix product in the plain kernel, per instruction set. Relies on base. Never knows threads. */
+/* contract_tier: one block of a matrix product in the plain kernel, per instruction set. Relies on
+ * base. Never knows threads. */
 #ifndef KILN_CODEGEN_CONTRACT_TIER_H
 #define KILN_CODEGEN_CONTRACT_TIER_H
 
@@ -8,7 +9,8 @@
 #define BLOCK_ROWS 96     /* most rows of a block */
 #define PANEL_BYTES 16384 /* of b at a time */
 
-/* c[m][n] of a[m][k] and b[k][n]; strides in elements; m <= BLOCK_ROWS, k > 0; c's columns lie side by side. */
+/* c[m][n] of a[m][k] and b[k][n]; strides in elements; m <= BLOCK_ROWS, k > 0; c's columns lie side
+ * by side. */
 typedef struct Block {
     const void *a, *b;
     void *c;

@@ -1,5 +1,6 @@
-/* The shared contraction: the plain kernel against the loop that defines it, bit for bit; the BLAS within the bound of a dot product;
- * transposed, strided and broadcast operands, batches, empty extents, 16-bit floats; threads change no bit. */
+/* The shared contraction: the plain kernel against the loop that defines it, bit for bit; the BLAS
+ * within the bound of a dot product; transposed, strided and broadcast operands, batches, empty
+ * extents, 16-bit floats; threads change no bit. */
 #include "codegen/contract.h"
 #include "ir/scalar.h"
 
@@ -19,7 +20,8 @@ static void fill(int type, void *data, int64_t n, uint64_t seed)
 {
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        dtype_store_f64((DType)type, (char *)data + i * (int64_t)dtype_bytes((DType)type), (double)(int64_t)seed * 0x1p-63);
+        dtype_store_f64((DType)type, (char *)data + i * (int64_t)dtype_bytes((DType)type),
+            (double)(int64_t)seed * 0x1p-63);
     }
 }
 
@@ -45,8 +47,10 @@ static void check(const HostContract *c, bool blas, bool exact)
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
     int64_t n = batches * c->m * c->n;
-    for (int64_t at = 0; at < n; at += n > 8192 ? 41 : 1) { /* of large results a sample, all columns among it */
-        int64_t column = at % c->n, row = at / c->n % c->m, batch = at / c->n / c->m, a = row * c->a_row, b = column * c->b_col;
+    for (int64_t at = 0;
+         at<n; at += n> 8192 ? 41 : 1) { /* of large results a sample, all columns among it */
+        int64_t column = at % c->n, row = at / c->n % c->m, batch = at / c->n / c->m,
+                a = row * c->a_row, b = column * c->b_col;
         for (int i = c->nbatch; i-- > 0; batch /= c->batch[i]) {
             a += batch % c->batch[i] * c->a_batch[i];
             b += batch % c->batch[i] * c->b_batch[i];
@@ -56,9 +60,10 @@ static void check(const HostContract *c, bool blas, bool exact)
         dtype_store_f64((DType)c->type, &rounded, want);
         bool same = memcmp(&rounded, (char *)c->c + (size_t)at * bytes, bytes) == 0;
         if (exact ? !same : fabs(got - want) > bound + fabs(want) * (bytes == 2 ? 0x1p-8 : 0))
-            fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d blas %d: element %d,%d is %a, not %a", dtype_info[c->type].name, (int)c->m,
-                     (int)c->n, (int)c->k, (int)c->a_row, (int)c->a_col, (int)c->b_row, (int)c->b_col, blas, (int)row, (int)column,
-                     got, want);
+            fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d blas %d: element %d,%d is %a, not %a",
+                dtype_info[c->type].name, (int)c->m, (int)c->n, (int)c->k, (int)c->a_row,
+                (int)c->a_col, (int)c->b_row, (int)c->b_col, blas, (int)row, (int)column, got,
+                want);
     }
 }
 
@@ -79,7 +84,8 @@ static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
     fill(type, b, most * 2, 2);
     for (int layout = 0; layout < 9; layout++) {
         HostContract h = {.type = type, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
-        const int64_t as[][2] = {{k, 1}, {1, m}, {2 * k, 2}}, bs[][2] = {{n, 1}, {1, k}, {2 * n, 2}};
+        const int64_t as[][2] = {{k, 1}, {1, m}, {2 * k, 2}},
+                      bs[][2] = {{n, 1}, {1, k}, {2 * n, 2}};
         h.a_row = as[layout % 3][0], h.a_col = as[layout % 3][1];
         h.b_row = bs[layout / 3][0], h.b_col = bs[layout / 3][1];
         run(NULL, &h, blas);
@@ -97,8 +103,9 @@ static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
 static void plain_is_in_order(void **state)
 {
     (void)state;
-    static const int64_t extents[][3] = {{1, 1, 1},  {2, 3, 4},   {6, 16, 8},   {7, 17, 9},   {13, 33, 65}, {1, 40, 37}, {40, 1, 37},
-                                         {5, 8, 300}, {12, 48, 600}, {100, 20, 30}, {64, 10, 128}, {1, 5000, 3}, {3, 2, 1}, {97, 31, 257}};
+    static const int64_t extents[][3] = {{1, 1, 1}, {2, 3, 4}, {6, 16, 8}, {7, 17, 9}, {13, 33, 65},
+        {1, 40, 37}, {40, 1, 37}, {5, 8, 300}, {12, 48, 600}, {100, 20, 30}, {64, 10, 128},
+        {1, 5000, 3}, {3, 2, 1}, {97, 31, 257}};
     for (size_t i = 0; i < COUNT_OF(extents); i++)
         for (int type = DT_f16; type <= DT_f64; type++)
             check_extents(type, extents[i][0], extents[i][1], extents[i][2], false);
@@ -114,7 +121,8 @@ static void large(void **state)
     check_extents(DT_f32, 100, 1100, 400, true);
     check_extents(DT_f64, 256, 500, 270, true);
     check_extents(DT_bf16, 600, 256, 256, true);
-    assert_true(contract_uses_blas(DT_f32, 400, 360, 256) && contract_uses_blas(DT_f32, 100, 1100, 400));
+    assert_true(
+        contract_uses_blas(DT_f32, 400, 360, 256) && contract_uses_blas(DT_f32, 100, 1100, 400));
     assert_true(contract_uses_blas(DT_f32, 1024, 1024, 1024));
     assert_false(contract_uses_blas(DT_f32, 1, 100000, 1000));
     assert_false(contract_uses_blas(DT_f32, 100000, 1, 1000));
@@ -134,11 +142,25 @@ static void batches(void **state)
 {
     (void)state;
     enum { M = 10, N = 12, K = 20 };
-    float *a = malloc(24 * M * K * sizeof *a), *b = malloc(24 * K * N * sizeof *b), *c = malloc(24 * M * N * sizeof *c);
+    float *a = malloc(24 * M * K * sizeof *a), *b = malloc(24 * K * N * sizeof *b),
+          *c = malloc(24 * M * N * sizeof *c);
     fill(DT_f32, a, 24 * M * K, 1);
     fill(DT_f32, b, 24 * K * N, 2);
-    HostContract h = {.type = DT_f32, .nbatch = 2, .batch = {4, 6}, .m = M, .n = N, .k = K, .a = a, .b = b, .c = c,
-                      .a_batch = {6 * M * K, M * K}, .a_row = K, .a_col = 1, .b_batch = {0, K * N}, .b_row = N, .b_col = 1};
+    HostContract h = {.type = DT_f32,
+        .nbatch = 2,
+        .batch = {4, 6},
+        .m = M,
+        .n = N,
+        .k = K,
+        .a = a,
+        .b = b,
+        .c = c,
+        .a_batch = {6 * M * K, M * K},
+        .a_row = K,
+        .a_col = 1,
+        .b_batch = {0, K * N},
+        .b_row = N,
+        .b_col = 1};
     run(threads, &h, true);
     check(&h, true, true);
     h.b_batch[0] = -K * N * 6; /* backwards, and the first axis of a repeats */
@@ -155,7 +177,16 @@ static void nothing(void **state)
 {
     (void)state;
     float a[8] = {1}, c[4] = {7, 7, 7, 7};
-    HostContract h = {.type = DT_f32, .m = 2, .n = 2, .k = 0, .a = a, .b = a, .c = c, .a_col = 1, .b_row = 2, .b_col = 1};
+    HostContract h = {.type = DT_f32,
+        .m = 2,
+        .n = 2,
+        .k = 0,
+        .a = a,
+        .b = a,
+        .c = c,
+        .a_col = 1,
+        .b_row = 2,
+        .b_col = 1};
     run(NULL, &h, true);
     for (int i = 0; i < 4; i++) assert_true(c[i] == 0);
     c[0] = 7;
@@ -172,7 +203,17 @@ static void no_memory(void **state)
 {
     (void)state;
     uint16_t a[4] = {0}, c[4] = {0};
-    HostContract h = {.type = DT_f16, .m = 2, .n = 2, .k = 2, .a = a, .b = a, .c = c, .a_row = 2, .a_col = 1, .b_row = 2, .b_col = 1};
+    HostContract h = {.type = DT_f16,
+        .m = 2,
+        .n = 2,
+        .k = 2,
+        .a = a,
+        .b = a,
+        .c = c,
+        .a_row = 2,
+        .a_col = 1,
+        .b_row = 2,
+        .b_col = 1};
     for (uint64_t n = 1; n <= 3; n++) {
         Status st = {0};
         int64_t live = memory_count().live_blocks;
@@ -202,8 +243,12 @@ static int close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_is_in_order), cmocka_unit_test(large),     cmocka_unit_test(vectors), cmocka_unit_test(batches),
-        cmocka_unit_test(nothing),           cmocka_unit_test(no_memory),
+        cmocka_unit_test(plain_is_in_order),
+        cmocka_unit_test(large),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(nothing),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, open, close);
 }

@@ -1,5 +1,6 @@
-/* Eager elementwise ops: every row of ops.def over every element type of its domain, in every instruction set that this CPU has,
- * against the scalar evaluator, bit for bit; odd layouts and threads against the plain case. */
+/* Eager elementwise ops: every row of ops.def over every element type of its domain, in every
+ * instruction set that this CPU has, against the scalar evaluator, bit for bit; odd layouts and
+ * threads against the plain case. */
 #include "eager_test.h"
 
 #define MOST 1200
@@ -21,21 +22,29 @@ static void fill_operands(const DType *t, uint32_t nin, int64_t n)
 static void say(Op op, DType t, int64_t i, const DType *types, uint32_t nin, DType out)
 {
     char text[300];
-    int n = snprintf(text, sizeof text, "%s %s, %s:", op_def[op].name, dtype_info[t].name, eager_tier());
-    for (uint32_t k = 0; k < nin; k++) n += snprintf(text + n, sizeof text - (size_t)n, " %a", dtype_load_f64(types[k], a[k] + (size_t)i * dtype_bytes(types[k])));
-    fail_msg("%s gives %a, not %a", text, dtype_load_f64(out, got + (size_t)i * dtype_bytes(out)), dtype_load_f64(out, want + (size_t)i * dtype_bytes(out)));
+    int n = snprintf(
+        text, sizeof text, "%s %s, %s:", op_def[op].name, dtype_info[t].name, eager_tier());
+    for (uint32_t k = 0; k < nin; k++)
+        n += snprintf(text + n, sizeof text - (size_t)n, " %a",
+            dtype_load_f64(types[k], a[k] + (size_t)i * dtype_bytes(types[k])));
+    fail_msg("%s gives %a, not %a", text, dtype_load_f64(out, got + (size_t)i * dtype_bytes(out)),
+        dtype_load_f64(out, want + (size_t)i * dtype_bytes(out)));
 }
 
 static void check_row(Op op, DType t, DType to, const ScalarTok *expr)
 {
     const OpDef *d = &op_def[op];
-    DType types[3] = {op == OP_where ? DT_bool : t, t, t}, out = d->flags & OPF_TO_BOOL ? DT_bool : op == OP_cast ? to : t;
+    DType types[3] = {op == OP_where ? DT_bool : t, t, t}, out = d->flags & OPF_TO_BOOL ? DT_bool
+                                                                 : op == OP_cast        ? to
+                                                                                        : t;
     uint32_t nin = (uint32_t)d->nin;
     fill_operands(types, nin, MOST);
     for (int64_t i = 0; i < MOST; i++) {
         Scalar arg[3];
         for (uint32_t k = 0; k < nin; k++) arg[k] = scalar_load(types[k], a[k], i);
-        scalar_store(out, want, i, expr ? scalar_eval(expr, t, out, arg) : prim_eval(P_cvt, t, to, arg[0], arg[0], arg[0]));
+        scalar_store(out, want, i,
+            expr ? scalar_eval(expr, t, out, arg)
+                 : prim_eval(P_cvt, t, to, arg[0], arg[0], arg[0]));
     }
     View in[3];
     for (uint32_t k = 0; k < nin; k++) in[k] = view_of(types[k], a[k], 1, DIMS(MOST));
@@ -51,7 +60,7 @@ static void each_tier(void (*check)(void))
     int n;
     const Kernels *const *tier = eager_tiers(&n);
     for (int i = 0; i < n; i++) {
-        /* The baseline has no fused multiply-add, which the evaluator uses where the CPU has one. */
+        /* The evaluator fuses multiply-add where the CPU can; the baseline does not. */
         if (tier[i] == &kernels_base && cpu_has_fma()) continue;
         eager_use_tier(tier[i]);
         check();
@@ -64,7 +73,8 @@ static void rows(void)
     int checked = 0;
     for (int op = OP_none + 1; op < OP_COUNT; op++)
         for (int t = DT_NONE + 1; t < DT_COUNT && op_def[op].flags & OPF_ELEMENTWISE; t++) {
-            const ScalarTok *expr = dtype_is_float((DType)t) ? op_def[op].value_f : op_def[op].value_i;
+            const ScalarTok *expr =
+                dtype_is_float((DType)t) ? op_def[op].value_f : op_def[op].value_i;
             if (!op_domain_has((Op)op, (DType)t)) continue;
             assert_non_null(expr);
             check_row((Op)op, (DType)t, (DType)t, expr);
@@ -82,7 +92,8 @@ static void every_row_over_every_type(void **state)
 static void casts(void)
 {
     for (int from = DT_NONE + 1; from < DT_COUNT; from++)
-        for (int to = DT_NONE + 1; to < DT_COUNT; to++) check_row(OP_cast, (DType)from, (DType)to, NULL);
+        for (int to = DT_NONE + 1; to < DT_COUNT; to++)
+            check_row(OP_cast, (DType)from, (DType)to, NULL);
 }
 
 static void every_cast(void **state)
@@ -91,14 +102,15 @@ static void every_cast(void **state)
     each_tier(casts);
 }
 
-/* Rows without elementary functions need no FMA: there the baseline gives the bits of the others. */
+/* Rows without elementary functions need no FMA: the baseline gives the bits of the others. */
 static void baseline_agrees(void **state)
 {
     (void)state;
     eager_use_tier(&kernels_base);
     for (int op = OP_none + 1; op < OP_COUNT; op++)
         for (int t = DT_NONE + 1; t < DT_COUNT && op_def[op].flags & OPF_ELEMENTWISE; t++) {
-            const ScalarTok *expr = dtype_is_float((DType)t) ? op_def[op].value_f : op_def[op].value_i;
+            const ScalarTok *expr =
+                dtype_is_float((DType)t) ? op_def[op].value_f : op_def[op].value_i;
             if (!op_domain_has((Op)op, (DType)t)) continue;
             bool fn = false;
             for (const ScalarTok *k = expr; k->prim != P_END; k++) fn = fn || k->prim == P_FN;
@@ -115,13 +127,14 @@ static void each_length(void **state)
     for (int i = 0; i < 70; i++) x[i] = (float)i, y[i] = (float)(i * i);
     for (int64_t n = 0; n <= 70; n++) {
         for (int i = 0; i < 71; i++) out[i] = -1;
-        View in[2] = {view_of(DT_f32, x, 1, &n), view_of(DT_f32, y, 1, &n)}, v = view_of(DT_f32, out, 1, &n);
+        View in[2] = {view_of(DT_f32, x, 1, &n), view_of(DT_f32, y, 1, &n)},
+             v = view_of(DT_f32, out, 1, &n);
         must_run(NULL, OP_sub, in, 2, NULL, 0, &v);
         for (int i = 0; i < 71; i++) assert_true(out[i] == (i < n ? x[i] - y[i] : -1));
     }
 }
 
-/* ---- layouts ------------------------------------------------------------------------------------------------ */
+/* ---- layouts ------------------------------------------------------------------------------ */
 
 enum { H = 5, W = 130, D = 3, ALL = H * W * D };
 static _Alignas(64) char big[8 * ALL * 8], packed[3][ALL * 8], out1[ALL * 8], out2[ALL * 8];
@@ -130,9 +143,9 @@ static _Alignas(64) char big[8 * ALL * 8], packed[3][ALL * 8], out1[ALL * 8], ou
 static View layout(DType t, int how, int offset)
 {
     View v = view_of(t, big, 3, DIMS(H, W, D));
-    static const int64_t stride[][3] = {
-        {W * D, D, 1},        {0, 0, 0},          {0, 0, 1},     {0, D, 1}, {D, 0, 1}, {W, 1, 0}, {1, H, H * W}, {W, 1, H * W},
-        {2 * W * D, 2 * D, 2}, {-W * D, -D, -1}, {W * D, D, -1}, {W * 2, 2, 0}, {1, 0, H}};
+    static const int64_t stride[][3] = {{W * D, D, 1}, {0, 0, 0}, {0, 0, 1}, {0, D, 1}, {D, 0, 1},
+        {W, 1, 0}, {1, H, H * W}, {W, 1, H * W}, {2 * W * D, 2 * D, 2}, {-W * D, -D, -1},
+        {W * D, D, -1}, {W * 2, 2, 0}, {1, 0, H}};
     for (int i = 0; i < 3; i++) v.stride[i] = stride[how][i];
     v.data = big + (size_t)(2 * ALL + offset) * dtype_bytes(t);
     return v;
@@ -146,15 +159,20 @@ static void pack(const View *v, void *to)
         for (int64_t k = 0; k < v->dim[1]; k++)
             for (int64_t l = 0; l < v->dim[2]; l++, n++)
                 memcpy((char *)to + (size_t)n * bytes,
-                       (char *)v->data + (i * v->stride[0] + k * v->stride[1] + l * v->stride[2]) * (int64_t)bytes, bytes);
+                    (char *)v->data +
+                        (i * v->stride[0] + k * v->stride[1] + l * v->stride[2]) * (int64_t)bytes,
+                    bytes);
 }
 
 static void check_layouts(Op op, DType t, ThreadPool *threads)
 {
-    DType first = op == OP_where ? DT_bool : t, out = op == OP_cast ? DT_f32 : op_def[op].flags & OPF_TO_BOOL ? DT_bool : t;
+    DType first = op == OP_where ? DT_bool : t, out = op == OP_cast                    ? DT_f32
+                                                      : op_def[op].flags & OPF_TO_BOOL ? DT_bool
+                                                                                       : t;
     for (int how = 0; how < LAYOUTS * LAYOUTS; how++) {
         int pick[3] = {how % LAYOUTS, how / LAYOUTS, (how + 5) % LAYOUTS};
-        View in[3], plain[3], v = view_of(out, out1, 3, DIMS(H, W, D)), w = view_of(out, out2, 3, DIMS(H, W, D));
+        View in[3], plain[3], v = view_of(out, out1, 3, DIMS(H, W, D)),
+                              w = view_of(out, out2, 3, DIMS(H, W, D));
         if (op_def[op].nin == 1 && how >= LAYOUTS) break;
         uint64_t seed = 3;
         for (int64_t i = 0; i < 8 * ALL; i++) scalar_store(t, big, i, test_value(t, MOST, &seed));
@@ -168,7 +186,9 @@ static void check_layouts(Op op, DType t, ThreadPool *threads)
         must_run(threads, op, in, (uint32_t)op_def[op].nin, DIMS(out), 1, &v);
         must_run(NULL, op, plain, (uint32_t)op_def[op].nin, DIMS(out), 1, &w);
         for (int64_t i = 0; i < ALL; i++)
-            if (!same_element(out, out1, i, out2, i)) fail_msg("%s %s, layouts %d: element %d", op_def[op].name, dtype_info[t].name, how, (int)i);
+            if (!same_element(out, out1, i, out2, i))
+                fail_msg("%s %s, layouts %d: element %d", op_def[op].name, dtype_info[t].name, how,
+                    (int)i);
     }
 }
 
@@ -178,7 +198,8 @@ static void layouts_do_not_matter(void **state)
     static const Op op[] = {OP_neg, OP_sub, OP_lt, OP_where, OP_cast};
     for (size_t i = 0; i < COUNT_OF(op); i++)
         for (int t = DT_NONE + 1; t < DT_COUNT; t++)
-            if (op[i] == OP_cast || op_domain_has(op[i], (DType)t)) check_layouts(op[i], (DType)t, NULL);
+            if (op[i] == OP_cast || op_domain_has(op[i], (DType)t))
+                check_layouts(op[i], (DType)t, NULL);
 }
 
 static void threads_do_not_matter(void **state)
@@ -218,8 +239,12 @@ static void graph_ops_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_over_every_type), cmocka_unit_test(every_cast),           cmocka_unit_test(baseline_agrees),
-        cmocka_unit_test(each_length),               cmocka_unit_test(layouts_do_not_matter), cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(every_row_over_every_type),
+        cmocka_unit_test(every_cast),
+        cmocka_unit_test(baseline_agrees),
+        cmocka_unit_test(each_length),
+        cmocka_unit_test(layouts_do_not_matter),
+        cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(graph_ops_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Eager ops that move elements or make them, against index arithmetic; views against copies; Philox against the published vectors;
- * matmul of views. */
+/* Eager ops that move elements or make them, against index arithmetic; views against copies; Philox
+ * against the published vectors; matmul of views. */
 #include "eager_test.h"
 
 #include "ir/infer.h"
@@ -20,7 +20,8 @@ static View result_of(Op op, const View *in, uint32_t nin, const int64_t *attr, 
         types[i] = &type[i];
     }
     Status st = {0};
-    Infer inf = {.op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .st = &st};
+    Infer inf = {
+        .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .st = &st};
     if (!infer_types(&inf)) fail_msg("%s", st.text);
     memset(got, 0x5a, sizeof got);
     return view_of((DType)out[0].dtype, got, out[0].rank, out[0].dim);
@@ -62,10 +63,11 @@ static void same(const View *a, const int64_t *at, const View *b, const int64_t 
     assert_true(same_element((DType)a->dtype, a->data, offset(a, at), b->data, offset(b, bt)));
 }
 
-/* ---- views ------------------------------------------------------------------------------------------------------- */
+/* ---- views -------------------------------------------------------------------------------- */
 
 /* Where the result's element `at` comes from. */
-static void source(Op op, const View *in, const int64_t *attr, const View *out, const int64_t *at, int64_t *from)
+static void source(
+    Op op, const View *in, const int64_t *attr, const View *out, const int64_t *at, int64_t *from)
 {
     for (int i = 0; i < in->rank; i++) {
         int more = out->rank - in->rank;
@@ -78,7 +80,8 @@ static void source(Op op, const View *in, const int64_t *attr, const View *out, 
     if (op == OP_flip)
         for (int k = 0; k < 2; k++) from[attr[k]] = in->dim[attr[k]] - 1 - at[attr[k]];
     if (op == OP_window) {
-        const int64_t f[4] = {at[0], at[1] * attr[2] + at[3] * attr[4], at[2] * attr[3] + at[4] * attr[5], at[5]};
+        const int64_t f[4] = {
+            at[0], at[1] * attr[2] + at[3] * attr[4], at[2] * attr[3] + at[4] * attr[5], at[5]};
         memcpy(from, f, sizeof f);
     }
     if (op == OP_reshape) {
@@ -107,12 +110,14 @@ static void views(void **state)
     (void)state;
     for (size_t t = 0; t < COUNT_OF(some_types); t++) {
         fill_random(some_types[t], x, ROOM, t);
-        View a = view_of(some_types[t], x, 3, DIMS(4, 6, 10)), one = view_of(some_types[t], x, 3, DIMS(4, 1, 10)), turned = a, apart = a;
+        View a = view_of(some_types[t], x, 3, DIMS(4, 6, 10)),
+             one = view_of(some_types[t], x, 3, DIMS(4, 1, 10)), turned = a, apart = a;
         turned.stride[0] = 1;
         turned.stride[2] = 24;
         turned.stride[1] = 4;
         apart.stride[0] = 100;
-        View image = view_of(some_types[t], x, 4, DIMS(2, 9, 11, 3)), scalar = view_of(some_types[t], x, 0, NULL);
+        View image = view_of(some_types[t], x, 4, DIMS(2, 9, 11, 3)),
+             scalar = view_of(some_types[t], x, 0, NULL);
         check_view(OP_leaf, &turned, DIMS(0), 1, true);
         check_view(OP_transpose, &a, DIMS(2, 0, 1), 3, true);
         check_view(OP_transpose, &turned, DIMS(1, 0, 2), 3, true);
@@ -134,7 +139,8 @@ static void views(void **state)
 static void transposes(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 33, 65}, {3, 100, 37}, {1, 200, 200}, {5, 4, 4}, {2, 1, 300}};
+    static const int64_t shapes[][3] = {
+        {1, 33, 65}, {3, 100, 37}, {1, 200, 200}, {5, 4, 4}, {2, 1, 300}};
     for (size_t t = 0; t < COUNT_OF(some_types); t++) {
         fill_random(some_types[t], x, ROOM, 9);
         for (size_t s = 0; s < COUNT_OF(shapes); s++) {
@@ -153,19 +159,21 @@ static void empty_views(void **state)
     Type type = {.dtype = DT_f32, .rank = 2, .dim = {4, 0}};
     View v;
     assert_true(eager_view(OP_reshape, &none, DIMS(4, 0), 2, &type, &v));
-    assert_true(eager_view(OP_flip, &none, DIMS(0), 1, &(Type){.dtype = DT_f32, .rank = 2, .dim = {0, 4}}, &v));
+    assert_true(eager_view(
+        OP_flip, &none, DIMS(0), 1, &(Type){.dtype = DT_f32, .rank = 2, .dim = {0, 4}}, &v));
     run(OP_reshape, &none, 1, DIMS(4, 0), 2);
     run(OP_transpose, &none, 1, DIMS(1, 0), 2);
     run(OP_concat, (View[]){none, none}, 2, DIMS(0), 1);
     run(OP_add, (View[]){none, none}, 2, NULL, 0);
 }
 
-/* ---- pad, concat ---------------------------------------------------------------------------------------------------- */
+/* ---- pad, concat -------------------------------------------------------------------------- */
 
 static void pads(void **state)
 {
     (void)state;
-    static const int64_t pads[][6] = {{0, 0, 0, 0, 0, 0}, {1, 2, 0, 0, 0, 0}, {0, 0, 0, 0, 2, 1}, {1, 0, 0, 3, 2, 2}, {0, 1, 2, 0, 0, 0}};
+    static const int64_t pads[][6] = {{0, 0, 0, 0, 0, 0}, {1, 2, 0, 0, 0, 0}, {0, 0, 0, 0, 2, 1},
+        {1, 0, 0, 3, 2, 2}, {0, 1, 2, 0, 0, 0}};
     for (size_t t = 0; t < COUNT_OF(some_types); t++)
         for (size_t p = 0; p < COUNT_OF(pads); p++) {
             DType type = some_types[t];
@@ -184,8 +192,10 @@ static void pads(void **state)
                     from[i] = at[i] - pads[p][2 * i];
                     inside = inside && from[i] >= 0 && from[i] < a.dim[i];
                 }
-                if (inside) same(&out, at, &a, from);
-                else assert_true(same_element(type, got, offset(&out, at), &fill, 0));
+                if (inside)
+                    same(&out, at, &a, from);
+                else
+                    assert_true(same_element(type, got, offset(&out, at), &fill, 0));
             } while (next(&out, at));
         }
 }
@@ -200,7 +210,8 @@ static void concats(void **state)
             View in[3];
             for (int k = 0; k < 3; k++) {
                 dim[axis] = k == 1 ? 0 : 2 + k;
-                in[k] = view_of(some_types[t], x + 80 * k * (int64_t)dtype_bytes(some_types[t]), 3, dim);
+                in[k] = view_of(
+                    some_types[t], x + 80 * k * (int64_t)dtype_bytes(some_types[t]), 3, dim);
             }
             View out = run(OP_concat, in, 3, DIMS(axis), 1);
             int64_t at[MAX_RANK] = {0}, from[MAX_RANK];
@@ -213,7 +224,7 @@ static void concats(void **state)
         }
 }
 
-/* ---- gather, scatter_add, window_add ------------------------------------------------------------------------------------ */
+/* ---- gather, scatter_add, window_add ------------------------------------------------------ */
 
 static int64_t clamped(DType t, int64_t i, int64_t size)
 {
@@ -231,14 +242,18 @@ static void gathers(void **state)
             for (size_t q = 0; q < COUNT_OF(index_types); q++) {
                 fill_random(some_types[t], x, ROOM, 5);
                 const int64_t few[8] = {0, 3, 200, -1, 2, 1, INT64_MIN, 2};
-                for (int i = 0; i < 8; i++) dtype_store_i64(index_types[q], y + (size_t)i * dtype_bytes(index_types[q]), few[i]);
-                View in[2] = {view_of(some_types[t], x, 3, DIMS(4, 5, 6)), view_of(index_types[q], y, 2, DIMS(2, 4))};
+                for (int i = 0; i < 8; i++)
+                    dtype_store_i64(
+                        index_types[q], y + (size_t)i * dtype_bytes(index_types[q]), few[i]);
+                View in[2] = {view_of(some_types[t], x, 3, DIMS(4, 5, 6)),
+                    view_of(index_types[q], y, 2, DIMS(2, 4))};
                 if (q % 2 == 1) in[0].stride[0] = 1, in[0].stride[2] = 20, in[0].stride[1] = 4;
                 View out = run(OP_gather, in, 2, DIMS(axis), 1);
                 int64_t at[MAX_RANK] = {0}, from[3];
                 do {
                     for (int i = 0; i < 3; i++) from[i] = i < axis ? at[i] : at[i + 1];
-                    from[axis] = clamped(index_types[q], at[axis] * 4 + at[axis + 1], in[0].dim[axis]);
+                    from[axis] =
+                        clamped(index_types[q], at[axis] * 4 + at[axis + 1], in[0].dim[axis]);
                     same(&out, at, &in[0], from);
                 } while (next(&out, at));
             }
@@ -256,7 +271,8 @@ static void scatters(void **state)
             fill_random(type, x, ROOM, 5);
             const int32_t few[6] = {1, 0, 1, 7, -3, 1};
             memcpy(y, few, sizeof few);
-            View in[2] = {view_of(type, x, 3, axis ? DIMS(3, 6, 5) : DIMS(6, 3, 5)), view_of(DT_i32, y, 1, DIMS(6))};
+            View in[2] = {view_of(type, x, 3, axis ? DIMS(3, 6, 5) : DIMS(6, 3, 5)),
+                view_of(DT_i32, y, 1, DIMS(6))};
             View out = run(OP_scatter_add, in, 2, DIMS(axis, 4), 2);
             static char want[4 * 3 * 5 * 8];
             memset(want, 0, sizeof want);
@@ -265,7 +281,9 @@ static void scatters(void **state)
                 int64_t to[3] = {at[0], at[1], at[2]};
                 to[axis] = clamped(DT_i32, at[axis], 4);
                 int64_t o = offset(&out, to);
-                scalar_store(type, want, o, add(type, scalar_load(type, want, o), scalar_load(type, x, offset(&in[0], at))));
+                scalar_store(type, want, o,
+                    add(type, scalar_load(type, want, o),
+                        scalar_load(type, x, offset(&in[0], at))));
             } while (next(&in[0], at));
             for (int64_t i = 0; i < 60; i++) assert_true(same_element(type, got, i, want, i));
         }
@@ -275,12 +293,14 @@ static void window_adds(void **state)
 {
     (void)state;
     static const int64_t cases[][10] = {/* kh kw sh sw dh dw h w, n c */
-                                        {3, 3, 1, 1, 1, 1, 8, 9, 2, 1}, {2, 3, 2, 2, 1, 1, 9, 10, 1, 5}, {3, 2, 1, 2, 2, 3, 9, 11, 2, 3}, {1, 1, 3, 3, 1, 1, 7, 7, 1, 4}};
+        {3, 3, 1, 1, 1, 1, 8, 9, 2, 1}, {2, 3, 2, 2, 1, 1, 9, 10, 1, 5},
+        {3, 2, 1, 2, 2, 3, 9, 11, 2, 3}, {1, 1, 3, 3, 1, 1, 7, 7, 1, 4}};
     for (size_t t = 0; t < COUNT_OF(some_types); t++)
         for (size_t k = 0; k < COUNT_OF(cases); k++) {
             const int64_t *c = cases[k];
             DType type = some_types[t], wide = (DType)dtype_info[type].compute;
-            int64_t oh = (c[6] - (c[0] - 1) * c[4] - 1) / c[2] + 1, ow = (c[7] - (c[1] - 1) * c[5] - 1) / c[3] + 1;
+            int64_t oh = (c[6] - (c[0] - 1) * c[4] - 1) / c[2] + 1,
+                    ow = (c[7] - (c[1] - 1) * c[5] - 1) / c[3] + 1;
             fill_random(type, x, ROOM, 5);
             View in = view_of(type, x, 6, DIMS(c[8], oh, ow, c[0], c[1], c[9]));
             View out = run(OP_window_add, &in, 1, c, 8);
@@ -289,8 +309,11 @@ static void window_adds(void **state)
                 Scalar acc = {0};
                 for (int64_t tap = c[0] * c[1]; tap-- > 0;) { /* in order of the source's index */
                     int64_t row = at[1] - tap / c[1] * c[4], column = at[2] - tap % c[1] * c[5];
-                    if (row < 0 || column < 0 || row % c[2] || column % c[3] || row / c[2] >= oh || column / c[3] >= ow) continue;
-                    const int64_t from[6] = {at[0], row / c[2], column / c[3], tap / c[1], tap % c[1], at[3]};
+                    if (row < 0 || column < 0 || row % c[2] || column % c[3] || row / c[2] >= oh ||
+                        column / c[3] >= ow)
+                        continue;
+                    const int64_t from[6] = {
+                        at[0], row / c[2], column / c[3], tap / c[1], tap % c[1], at[3]};
                     acc = add(wide, acc, scalar_load(type, x, offset(&in, from)));
                 }
                 uint64_t want = 0;
@@ -300,13 +323,16 @@ static void window_adds(void **state)
         }
 }
 
-/* ---- sources ------------------------------------------------------------------------------------------------------------ */
+/* ---- sources ------------------------------------------------------------------------------ */
 
 static void constants(void **state)
 {
     (void)state;
     for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
-        int64_t v = dtype_is_float((DType)t) ? attr_of_f64(-2.5) : t == DT_bool ? 1 : t == DT_u64 ? -2 : 77;
+        int64_t v = dtype_is_float((DType)t) ? attr_of_f64(-2.5)
+                    : t == DT_bool           ? 1
+                    : t == DT_u64            ? -2
+                                             : 77;
         run(OP_constant, NULL, 0, DIMS(t, v, 3, 50), 4);
         uint64_t want = 0;
         scalar_store((DType)t, &want, 0, (Scalar){.i = v});
@@ -330,22 +356,25 @@ static void philox_block(uint64_t seed, uint64_t counter, uint64_t block, uint32
     memcpy(word, many, 4 * sizeof *word);
 }
 
-/* Known answers of Random123 1.09 (kat_vectors, philox4x32 10): counter words 0..3, key words 0, 1, answers. */
+/* Known answers of Random123 1.09 (kat_vectors, philox4x32 10): counter words 0..3, key words 0, 1,
+ * answers. */
 static void philox_known_answers(void **state)
 {
     (void)state;
     static const uint32_t kat[][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d,
+            0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09,
+            0x94fdcceb, 0x5001e420, 0x24126ea1}};
     int tiers;
     const Kernels *const *tier = eager_tiers(&tiers);
     for (size_t i = 0; i < COUNT_OF(kat); i++)
         for (int t = 0; t < tiers; t++) {
             uint32_t word[4];
             eager_use_tier(tier[t]);
-            philox_block(kat[i][4] | (uint64_t)kat[i][5] << 32, kat[i][2] | (uint64_t)kat[i][3] << 32,
-                         kat[i][0] | (uint64_t)kat[i][1] << 32, word);
+            philox_block(kat[i][4] | (uint64_t)kat[i][5] << 32,
+                kat[i][2] | (uint64_t)kat[i][3] << 32, kat[i][0] | (uint64_t)kat[i][1] << 32, word);
             assert_memory_equal(word, &kat[i][6], sizeof word);
         }
     eager_use_tier(NULL);
@@ -371,7 +400,7 @@ static void random_bits(void **state)
     assert_memory_equal(word, got + 4 * 59996, sizeof word);
 }
 
-/* ---- matmul ----------------------------------------------------------------------------------------------------------------- */
+/* ---- matmul ------------------------------------------------------------------------------- */
 
 static void matmul_of_views(void **state)
 {
@@ -407,10 +436,18 @@ static int close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(views),     cmocka_unit_test(transposes),  cmocka_unit_test(empty_views),
-        cmocka_unit_test(pads),      cmocka_unit_test(concats),     cmocka_unit_test(gathers),
-        cmocka_unit_test(scatters),  cmocka_unit_test(window_adds), cmocka_unit_test(constants),
-        cmocka_unit_test(philox_known_answers), cmocka_unit_test(random_bits), cmocka_unit_test(matmul_of_views),
+        cmocka_unit_test(views),
+        cmocka_unit_test(transposes),
+        cmocka_unit_test(empty_views),
+        cmocka_unit_test(pads),
+        cmocka_unit_test(concats),
+        cmocka_unit_test(gathers),
+        cmocka_unit_test(scatters),
+        cmocka_unit_test(window_adds),
+        cmocka_unit_test(constants),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(random_bits),
+        cmocka_unit_test(matmul_of_views),
     };
     return cmocka_run_group_tests(tests, open, close);
 }

@@ -1,10 +1,14 @@
-/* Eager reductions against an obvious reference in the order that docs/numerics.md lays down, bit for bit: every fold over every
- * element type, extents around the lanes and blocks, lists of axes, odd layouts, threads; argmax and argmin. */
+/* Eager reductions against an obvious reference in the order that docs/numerics.md lays down, bit
+ * for bit: every fold over every element type, extents around the lanes and blocks, lists of axes,
+ * odd layouts, threads; argmax and argmin. */
 #include "eager_test.h"
 
 static const OpDef *step_of(Op op)
 {
-    return &op_def[op == OP_prod ? OP_mul : op == OP_reduce_max ? OP_max : op == OP_reduce_min ? OP_min : OP_add];
+    return &op_def[op == OP_prod         ? OP_mul
+                   : op == OP_reduce_max ? OP_max
+                   : op == OP_reduce_min ? OP_min
+                                         : OP_add];
 }
 
 static Scalar identity(Op op, DType t)
@@ -20,7 +24,8 @@ static Scalar identity(Op op, DType t)
 static Scalar step(Op op, DType t, Scalar total, Scalar element)
 {
     const OpDef *d = step_of(op);
-    return scalar_eval(dtype_is_float(t) ? d->value_f : d->value_i, t, t, (Scalar[]){total, element});
+    return scalar_eval(
+        dtype_is_float(t) ? d->value_f : d->value_i, t, t, (Scalar[]){total, element});
 }
 
 static Scalar fold_lanes(Op op, DType t, const void *x, int64_t from, int64_t n)
@@ -39,10 +44,12 @@ static Scalar fold_lanes(Op op, DType t, const void *x, int64_t from, int64_t n)
 }
 
 /* Folds axes [first, first + count) of the contiguous x into to; dim becomes the result's. */
-static void fold_run(Op op, DType t, const void *x, int64_t *dim, int *rank, int first, int count, void *to)
+static void fold_run(
+    Op op, DType t, const void *x, int64_t *dim, int *rank, int first, int count, void *to)
 {
     int64_t outer = 1, run = 1, inner = 1;
-    for (int i = 0; i < *rank; i++) *(i < first ? &outer : i < first + count ? &run : &inner) *= dim[i];
+    for (int i = 0; i < *rank; i++)
+        *(i < first ? &outer : i < first + count ? &run : &inner) *= dim[i];
     bool lanes = op != OP_sum_in_order && first + count == *rank && run >= 32;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t c = 0; c < inner; c++) {
@@ -63,7 +70,8 @@ static int64_t count(int rank, const int64_t *dim)
     return n;
 }
 
-static void reference(Op op, DType t, const void *x, int rank, const int64_t *dims, const int64_t *axes, int naxes, void *out)
+static void reference(Op op, DType t, const void *x, int rank, const int64_t *dims,
+    const int64_t *axes, int naxes, void *out)
 {
     int64_t dim[MAX_RANK];
     memcpy(dim, dims, (size_t)rank * sizeof *dim);
@@ -87,15 +95,18 @@ static void reference(Op op, DType t, const void *x, int rank, const int64_t *di
     free(now);
 }
 
-static void check(Op op, DType t, const View *in, ThreadPool *threads, const int64_t *axes, int naxes)
+static void check(
+    Op op, DType t, const View *in, ThreadPool *threads, const int64_t *axes, int naxes)
 {
     int64_t n = count(in->rank, in->dim), dim[MAX_RANK];
     void *packed = malloc((size_t)n * 8 + 8);
     eager_copy(&(EagerCtx){NULL}, in, packed);
     int rank = 0;
     for (int i = 0, k = 0; i < in->rank; i++) {
-        if (k < naxes && axes[k] == i) k++;
-        else dim[rank++] = in->dim[i];
+        if (k < naxes && axes[k] == i)
+            k++;
+        else
+            dim[rank++] = in->dim[i];
     }
     int64_t m = count(rank, dim);
     char *got = malloc((size_t)m * 8 + 8), *want = malloc((size_t)m * 8 + 8);
@@ -105,9 +116,10 @@ static void check(Op op, DType t, const View *in, ThreadPool *threads, const int
     reference(op, t, packed, in->rank, in->dim, axes, naxes, want);
     for (int64_t i = 0; i < m; i++)
         if (!same_element(t, got, i, want, i))
-            fail_msg("%s of %s[%d,%d,...] over %d axes from %d: element %d is %a, not %a", op_def[op].name, dtype_info[t].name,
-                     (int)in->dim[0], in->rank > 1 ? (int)in->dim[1] : 0, naxes, (int)axes[0], (int)i, scalar_load(t, got, i).f,
-                     scalar_load(t, want, i).f);
+            fail_msg("%s of %s[%d,%d,...] over %d axes from %d: element %d is %a, not %a",
+                op_def[op].name, dtype_info[t].name, (int)in->dim[0],
+                in->rank > 1 ? (int)in->dim[1] : 0, naxes, (int)axes[0], (int)i,
+                scalar_load(t, got, i).f, scalar_load(t, want, i).f);
     free(packed);
     free(got);
     free(want);
@@ -121,9 +133,13 @@ static void fill(DType t, void *x, int64_t n, bool edges)
     uint64_t seed = 11;
     for (int64_t i = 0; i < n; i++) {
         uint64_t r = next_random(&seed);
-        if (edges && i % 37 == 5) scalar_store(t, x, i, test_value(t, (int64_t)(r % 28), &seed));
-        else if (dtype_is_float(t)) dtype_store_f64(t, (char *)x + (size_t)i * dtype_bytes(t), 0.5 + (double)(r % 1024) / 1024);
-        else scalar_store(t, x, i, test_value(t, 1000, &seed));
+        if (edges && i % 37 == 5)
+            scalar_store(t, x, i, test_value(t, (int64_t)(r % 28), &seed));
+        else if (dtype_is_float(t))
+            dtype_store_f64(
+                t, (char *)x + (size_t)i * dtype_bytes(t), 0.5 + (double)(r % 1024) / 1024);
+        else
+            scalar_store(t, x, i, test_value(t, 1000, &seed));
     }
 }
 
@@ -139,7 +155,8 @@ static void each_extent(void **state)
                 int64_t n = extents[i];
                 fill((DType)t, x, n * 3, i % 2 == 0);
                 View row = view_of((DType)t, x, 1, &n), rows = view_of((DType)t, x, 2, DIMS(3, n));
-                View columns = view_of((DType)t, x, 2, DIMS(n, 3)), thin = view_of((DType)t, x, 2, DIMS(n, 1));
+                View columns = view_of((DType)t, x, 2, DIMS(n, 3)),
+                     thin = view_of((DType)t, x, 2, DIMS(n, 1));
                 check(folds[f], (DType)t, &row, NULL, DIMS(0), 1);
                 check(folds[f], (DType)t, &rows, NULL, DIMS(1), 1);
                 check(folds[f], (DType)t, &columns, NULL, DIMS(0), 1);
@@ -168,7 +185,8 @@ static void lists_of_axes(void **state)
         for (int i = 0; i < 4; i++)
             if (set >> i & 1) axes[n++] = i;
         for (int turned = 0; turned < 2; turned++) {
-            View v = view_of(DT_f32, x, 4, DIMS(3, 35, 4, 40)), w = view_of(DT_bf16, h, 4, DIMS(3, 35, 4, 40));
+            View v = view_of(DT_f32, x, 4, DIMS(3, 35, 4, 40)),
+                 w = view_of(DT_bf16, h, 4, DIMS(3, 35, 4, 40));
             if (turned) {
                 const int64_t stride[4] = {1, 3 * 40, 3 * 40 * 35, 3};
                 memcpy(v.stride, stride, sizeof stride);
@@ -195,9 +213,11 @@ static void threads_change_nothing(void **state)
     ThreadPool *threads = threads_new(3);
     float *x = malloc(N * sizeof *x);
     fill(DT_f32, x, N, false);
-    static const int64_t shapes[][3] = {{1, N, 1}, {2, 1 << 16, 8}, {4096, 16, 16}, {1, 256, 4096}, {64, 1 << 14, 1}};
+    static const int64_t shapes[][3] = {
+        {1, N, 1}, {2, 1 << 16, 8}, {4096, 16, 16}, {1, 256, 4096}, {64, 1 << 14, 1}};
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
-        View v = view_of(DT_f32, x, 3, shapes[s]), flat = view_of(DT_f32, x, 2, DIMS(shapes[s][0], N / shapes[s][0]));
+        View v = view_of(DT_f32, x, 3, shapes[s]),
+             flat = view_of(DT_f32, x, 2, DIMS(shapes[s][0], N / shapes[s][0]));
         check(OP_sum, DT_f32, &v, threads, DIMS(1), 1);
         check(OP_sum, DT_f32, &v, threads, DIMS(0, 2), 2);
         check(OP_sum, DT_f32, &flat, threads, DIMS(1), 1);
@@ -217,7 +237,7 @@ static void every_tier(void **state)
     eager_use_tier(NULL);
 }
 
-/* ---- argmax, argmin ------------------------------------------------------------------------------------------ */
+/* ---- argmax, argmin ----------------------------------------------------------------------- */
 
 static bool before(bool max, DType t, const void *x, int64_t i, int64_t best)
 {
@@ -227,11 +247,13 @@ static bool before(bool max, DType t, const void *x, int64_t i, int64_t best)
     return max ? a.i > b.i : a.i < b.i;
 }
 
-static void check_arg(DType t, const void *x, int64_t outer, int64_t run, int64_t inner, ThreadPool *threads)
+static void check_arg(
+    DType t, const void *x, int64_t outer, int64_t run, int64_t inner, ThreadPool *threads)
 {
     int64_t *got = malloc((size_t)(outer * inner) * sizeof *got);
     for (int max = 0; max < 2; max++) {
-        View in = view_of(t, (void *)(uintptr_t)x, 3, DIMS(outer, run, inner)), out = view_of(DT_i64, got, 2, DIMS(outer, inner));
+        View in = view_of(t, (void *)(uintptr_t)x, 3, DIMS(outer, run, inner)),
+             out = view_of(DT_i64, got, 2, DIMS(outer, inner));
         must_run(threads, max ? OP_argmax : OP_argmin, &in, 1, DIMS(1), 1, &out);
         for (int64_t o = 0; o < outer; o++)
             for (int64_t c = 0; c < inner; c++) {
@@ -268,8 +290,11 @@ static void first_of_equals_first_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_extent), cmocka_unit_test(lists_of_axes),           cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(every_tier),  cmocka_unit_test(first_of_equals_first_nan),
+        cmocka_unit_test(each_extent),
+        cmocka_unit_test(lists_of_axes),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(every_tier),
+        cmocka_unit_test(first_of_equals_first_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

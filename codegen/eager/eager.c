@@ -1,4 +1,5 @@
-/* eager: one op, run now: who runs it, and matmul's way to the shared contraction. Relies on ops.h, codegen/contract.h. */
+/* eager: one op, run now: who runs it, and matmul's way to the shared contraction. Relies on ops.h,
+ * codegen/contract.h. */
 #include "../eager.h"
 
 #include "../contract.h"
@@ -8,9 +9,18 @@ bool run_matmul(const Run *r)
 {
     const View *a = &r->in[0], *b = &r->in[1];
     int lead = a->rank - 2;
-    HostContract c = {.type = a->dtype, .nbatch = lead, .m = a->dim[lead], .n = b->dim[lead + 1], .k = a->dim[lead + 1],
-                      .a = a->data, .b = b->data, .c = r->out->data, .a_row = a->stride[lead], .a_col = a->stride[lead + 1],
-                      .b_row = b->stride[lead], .b_col = b->stride[lead + 1]};
+    HostContract c = {.type = a->dtype,
+        .nbatch = lead,
+        .m = a->dim[lead],
+        .n = b->dim[lead + 1],
+        .k = a->dim[lead + 1],
+        .a = a->data,
+        .b = b->data,
+        .c = r->out->data,
+        .a_row = a->stride[lead],
+        .a_col = a->stride[lead + 1],
+        .b_row = b->stride[lead],
+        .b_col = b->stride[lead + 1]};
     for (int i = 0; i < lead; i++) {
         c.batch[i] = a->dim[i];
         c.a_batch[i] = a->stride[i];
@@ -57,11 +67,12 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_random_bits] = run_random_bits,
 };
 
-bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out, uint32_t nout,
-               Status *st)
+bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, View *out, uint32_t nout, Status *st)
 {
     (void)nout;
-    if (UNLIKELY(run_fn[op] == NULL)) return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
+    if (UNLIKELY(run_fn[op] == NULL))
+        return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
     const Run r = {c->threads, op, in, nin, attr, nattr, out, st};
     return run_fn[op](&r);
 }

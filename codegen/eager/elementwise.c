@@ -1,5 +1,6 @@
-/* elementwise: ops that compute each element by itself, and cast. Whole arrays in one call where all operands lie contiguous, else
- * block by block through readers; large ones on all threads. Relies on ops.h. Allocates only copies of transposed operands. */
+/* elementwise: ops that compute each element by itself, and cast. Whole arrays in one call where
+ * all operands lie contiguous, else block by block through readers; large ones on all threads.
+ * Relies on ops.h. Allocates only copies of transposed operands. */
 #include "ops.h"
 
 #include "../../ir/op.h"
@@ -9,9 +10,10 @@ typedef struct MapJob {
     uint32_t nin;
     Reader in[3];
     void *out;
-    DType type;    /* of the output */
-    bool whole;    /* no reader and no writer needs a buffer */
-    int64_t line;  /* blocks end where a line of this many elements does, so that operands are read in place; 0: anywhere */
+    DType type; /* of the output */
+    bool whole; /* no reader and no writer needs a buffer */
+    int64_t
+        line; /* blocks end with lines of so many elements, to be read in place; 0: anywhere */
 } MapJob;
 
 /* Lines shorter than this are better packed, many at once. */
@@ -62,7 +64,8 @@ static void plan(MapJob *j)
     }
 }
 
-/* Elements of a chunk that take some 20 us. Read off the op's expression, and only for arrays that may need more than one. */
+/* Elements of a chunk that take some 20 us. Read off the op's expression, and only for arrays that
+ * may need more than one. */
 static int64_t grain(Op op, DType t)
 {
     const ScalarTok *tok = dtype_is_float(t) ? op_def[op].value_f : op_def[op].value_i;
@@ -74,7 +77,8 @@ static int64_t grain(Op op, DType t)
     return most;
 }
 
-/* A transposed operand is read tile by tile, not across the grain block by block: into a copy, if there is memory for one. */
+/* A transposed operand is read tile by tile, not across the grain block by block: into a copy, if
+ * there is memory for one. */
 static void *turn(const Run *r, Reader *in, const View *v, size_t bytes)
 {
     if (in->direct || reader_tall_axis(in) < 0) return NULL;
@@ -93,7 +97,8 @@ static void run_planned(const Run *r, MapJob *j, int64_t n, DType from)
 {
     void *copy[3] = {NULL, NULL, NULL};
     for (uint32_t i = 0; i < j->nin; i++) reader_init(&j->in[i], &r->in[i]);
-    for (uint32_t i = 0; i < j->nin && n >= SMALL; i++) copy[i] = turn(r, &j->in[i], &r->in[i], (size_t)n * j->in[i].bytes);
+    for (uint32_t i = 0; i < j->nin && n >= SMALL; i++)
+        copy[i] = turn(r, &j->in[i], &r->in[i], (size_t)n * j->in[i].bytes);
     plan(j);
     run_chunks(n < SMALL ? NULL : r->threads, map_chunk, j, n, n < SMALL ? n : grain(r->op, from));
     for (uint32_t i = 0; i < j->nin; i++)
@@ -111,7 +116,8 @@ bool run_elementwise(const Run *r)
     j.nin = r->nin;
     j.out = r->out->data;
     if (UNLIKELY(j.fn == NULL))
-        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
+        return status_fail(
+            r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
     int64_t n = view_elements(r->out);
     bool plain = dtype_info[from].compute == from && dtype_info[j.type].compute == j.type;
     for (uint32_t i = 0; i < r->nin && plain; i++) plain = view_contiguous(&in[i]);

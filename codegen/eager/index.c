@@ -1,13 +1,14 @@
-/* index: gather, scatter_add and window_add. Indices clamp into their axis. Relies on ops.h. Never allocates. */
+/* index: gather, scatter_add and window_add. Indices clamp into their axis. Relies on ops.h. Never
+ * allocates. */
 #include "ops.h"
 
-/* ---- gather ---------------------------------------------------------------------------------------------------- */
+/* ---- gather ------------------------------------------------------------------------------- */
 
 typedef struct IndexJob {
     Reader in, index;
-    int64_t size;   /* of the indexed axis */
-    int64_t count;  /* indices */
-    int64_t inner;  /* elements behind the indexed axis */
+    int64_t size;  /* of the indexed axis */
+    int64_t count; /* indices */
+    int64_t inner; /* elements behind the indexed axis */
     void *out;
     DType type;
 } IndexJob;
@@ -24,7 +25,7 @@ static void get_indices(const IndexJob *j, int64_t from, int64_t n, int64_t *to)
     }
 }
 
-#define PICK(T)                                                                                                       \
+#define PICK(T) \
     for (int64_t i = 0; i < n; i++) ((T *)to)[i] = ((const T *)from)[index[i]]
 
 static void pick(void *to, const void *from, const int64_t *index, int64_t n, unsigned bytes)
@@ -54,8 +55,10 @@ static void gather_chunk(void *arg, int64_t lo, int64_t hi)
         } else {
             for (int64_t i = 0; i < n; i++, to += line) {
                 int64_t at = from + index[i] * j->inner;
-                if (contiguous) memcpy(to, j->in.data + at * bytes, (size_t)line);
-                else reader_copy(&j->in, at, j->inner, to);
+                if (contiguous)
+                    memcpy(to, j->in.data + at * bytes, (size_t)line);
+                else
+                    reader_copy(&j->in, at, j->inner, to);
             }
         }
         lo += n;
@@ -66,7 +69,11 @@ bool run_gather(const Run *r)
 {
     const View *x = &r->in[0], *index = &r->in[1];
     int64_t axis = r->attr[0];
-    IndexJob j = {.size = x->dim[axis], .count = view_elements(index), .inner = 1, .out = r->out->data, .type = (DType)x->dtype};
+    IndexJob j = {.size = x->dim[axis],
+        .count = view_elements(index),
+        .inner = 1,
+        .out = r->out->data,
+        .type = (DType)x->dtype};
     int64_t n = view_elements(r->out), outer = 1;
     if (n == 0) return true;
     reader_init(&j.in, x);
@@ -77,7 +84,7 @@ bool run_gather(const Run *r)
     return true;
 }
 
-/* ---- scatter_add -------------------------------------------------------------------------------------------------- */
+/* ---- scatter_add -------------------------------------------------------------------------- */
 
 /* to[0..n) += from[0..n), each rounded to type t. */
 static void add_to(const Kernels *k, DType t, void *to, const void *from, int64_t n)
@@ -102,7 +109,8 @@ static void scatter_chunk(void *arg, int64_t lo, int64_t hi)
     size_t bytes = dtype_bytes(j->type);
     ReadBuffer buf;
     for (; lo < hi; lo++) {
-        int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK, n = MIN_OF(j->inner - first, READ_BLOCK);
+        int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK,
+                n = MIN_OF(j->inner - first, READ_BLOCK);
         char *to = (char *)j->out + (size_t)(outer * j->size * j->inner + first) * bytes;
         int64_t from = outer * j->count * j->inner + first;
         for (int64_t at = 0; at < j->count; at += READ_BLOCK) {
@@ -110,7 +118,7 @@ static void scatter_chunk(void *arg, int64_t lo, int64_t hi)
             get_indices(j, at, some, index);
             for (int64_t i = 0; i < some; i++)
                 add_to(k, j->type, to + (size_t)(index[i] * j->inner) * bytes,
-                       reader_get(&j->in, from + (at + i) * j->inner, n, &buf), n);
+                    reader_get(&j->in, from + (at + i) * j->inner, n, &buf), n);
         }
     }
 }
@@ -119,7 +127,11 @@ bool run_scatter_add(const Run *r)
 {
     const View *g = &r->in[0], *index = &r->in[1];
     int64_t axis = r->attr[0], n = view_elements(r->out), outer = 1;
-    IndexJob j = {.size = r->attr[1], .count = view_elements(index), .inner = 1, .out = r->out->data, .type = (DType)g->dtype};
+    IndexJob j = {.size = r->attr[1],
+        .count = view_elements(index),
+        .inner = 1,
+        .out = r->out->data,
+        .type = (DType)g->dtype};
     memset(r->out->data, 0, (size_t)n * dtype_bytes(j.type));
     if (n == 0 || j.count == 0) return true;
     reader_init(&j.in, g);
@@ -127,29 +139,33 @@ bool run_scatter_add(const Run *r)
     for (int64_t i = 0; i < axis; i++) outer *= g->dim[i];
     for (int64_t i = axis + index->rank; i < g->rank; i++) j.inner *= g->dim[i];
     int64_t tasks = (j.inner + READ_BLOCK - 1) / READ_BLOCK;
-    run_chunks(r->threads, scatter_chunk, &j, outer * tasks, MAX_OF(MOVE_GRAIN / 4 / (j.count * MIN_OF(j.inner, READ_BLOCK)), 1));
+    run_chunks(r->threads, scatter_chunk, &j, outer * tasks,
+        MAX_OF(MOVE_GRAIN / 4 / (j.count * MIN_OF(j.inner, READ_BLOCK)), 1));
     return true;
 }
 
-/* ---- window_add ------------------------------------------------------------------------------------------------------ */
+/* ---- window_add --------------------------------------------------------------------------- */
 
 typedef struct WindowJob {
     Reader in;
-    const int64_t *at;           /* kh kw, stride h w, dilation h w, h, w */
+    const int64_t *at;               /* kh kw, stride h w, dilation h w, h, w */
     int64_t rows, columns, channels; /* rows and columns of windows */
     void *out;
     DType type;
 } WindowJob;
 
 /* Which window along one axis has its tap number `tap` at `place`; -1: none. */
-static int64_t window_at(int64_t place, int64_t tap, int64_t stride, int64_t dilation, int64_t windows)
+static int64_t window_at(
+    int64_t place, int64_t tap, int64_t stride, int64_t dilation, int64_t windows)
 {
     int64_t from = place - tap * dilation;
     return from >= 0 && from % stride == 0 && from / stride < windows ? from / stride : -1;
 }
 
-/* Channels [first, first + n) of one pixel: the windows that cover it in order of the source's index, so the last tap comes first. */
-static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x, int64_t first, int64_t n, void *acc)
+/* Channels [first, first + n) of one pixel: the windows that cover it in order of the source's
+ * index, so the last tap comes first. */
+static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x,
+    int64_t first, int64_t n, void *acc)
 {
     const int64_t *at = j->at;
     ReadBuffer buf;
@@ -160,7 +176,10 @@ static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int
         for (int64_t kw = at[1]; kw-- > 0;) {
             int64_t column = window_at(x, kw, at[3], at[5], j->columns);
             if (column < 0) continue;
-            int64_t from = ((((image * j->rows + row) * j->columns + column) * at[0] + kh) * at[1] + kw) * j->channels + first;
+            int64_t from =
+                ((((image * j->rows + row) * j->columns + column) * at[0] + kh) * at[1] + kw) *
+                    j->channels +
+                first;
             sum->columns(acc, reader_get(&j->in, from, n, &buf), n, 1, n);
         }
     }
@@ -176,7 +195,8 @@ static void window_chunk(void *arg, int64_t lo, int64_t hi)
         for (int64_t first = 0; first < j->channels; first += READ_BLOCK) {
             int64_t n = MIN_OF(j->channels - first, READ_BLOCK), to = lo * j->channels + first;
             void *acc = writer_at(j->out, j->type, to, &room);
-            add_pixel(j, sum, lo / (height * width), lo / width % height, lo % width, first, n, acc);
+            add_pixel(
+                j, sum, lo / (height * width), lo / width % height, lo % width, first, n, acc);
             writer_put(j->out, j->type, to, n, acc);
         }
 }
@@ -186,10 +206,15 @@ bool run_window_add(const Run *r)
     const View *in = r->in;
     int64_t n = view_elements(r->out);
     if (n == 0) return true;
-    WindowJob j = {.at = r->attr, .rows = in->dim[1], .columns = in->dim[2], .channels = in->dim[5], .out = r->out->data,
-                   .type = (DType)in->dtype};
+    WindowJob j = {.at = r->attr,
+        .rows = in->dim[1],
+        .columns = in->dim[2],
+        .channels = in->dim[5],
+        .out = r->out->data,
+        .type = (DType)in->dtype};
     reader_init(&j.in, in);
     int64_t taps = r->attr[0] * r->attr[1];
-    run_chunks(r->threads, window_chunk, &j, n / j.channels, MAX_OF(MOVE_GRAIN / 8 / (taps * (j.channels + 16)), 1));
+    run_chunks(r->threads, window_chunk, &j, n / j.channels,
+        MAX_OF(MOVE_GRAIN / 8 / (taps * (j.channels + 16)), 1));
     return true;
 }

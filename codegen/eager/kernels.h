@@ -1,6 +1,7 @@
-/* kernels: the tables of loops that eager code runs, one table per instruction set (tier), each expanded from ops.def for every
- * compute type (all element types but f16 and bf16, which readers and writers convert to f32). Loops read and write contiguous
- * memory only; readers (reader.h) make it so. All tiers that a CPU has give the same bits. Never knows shapes or threads. */
+/* kernels: the tables of loops that eager code runs, one table per instruction set (tier), each
+ * expanded from ops.def for every compute type (all element types but f16 and bf16, which readers
+ * and writers convert to f32). Loops read and write contiguous memory only; readers (reader.h) make
+ * it so. All tiers that a CPU has give the same bits. Never knows shapes or threads. */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_H
 #define KILN_CODEGEN_EAGER_KERNELS_H
 
@@ -13,22 +14,26 @@ typedef enum FoldKind { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN, FOLD_COUNT } Fo
 
 /* One fold over one type; the orders are those of codegen/kernel.h. */
 typedef struct FoldFns {
-    void (*start)(void *acc, int64_t n);                 /* acc[i] = identity */
-    void (*lanes)(void *out, const void *x, int64_t n);  /* *out = one block of at most REDUCE_BLOCK elements, in lanes */
-    void (*rows)(void *out, const void *x, int64_t rows, int64_t n); /* out[r] = x[r][0..n) in order, from the identity */
+    void (*start)(void *acc, int64_t n); /* acc[i] = identity */
+    void (*lanes)(void *out, const void *x,
+        int64_t n); /* *out = one block of at most REDUCE_BLOCK elements, in lanes */
+    void (*rows)(void *out, const void *x, int64_t rows,
+        int64_t n); /* out[r] = x[r][0..n) in order, from the identity */
     /* acc[i] = op(acc[i], x[r][i]) for i < n, in order of r; rows lie `stride` elements apart */
     void (*columns)(void *acc, const void *x, int64_t stride, int64_t rows, int64_t n);
 } FoldFns;
 
-/* index[i] and best[i] (column i's best so far and where; index < 0: none) meet rows [first, first + rows) of x. */
-typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, int64_t first, int64_t rows, int64_t n);
+/* index[i] and best[i] (column i's best so far and where; index < 0: none) meet rows [first, first
+ * + rows) of x. */
+typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, int64_t first,
+    int64_t rows, int64_t n);
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
     MapFn *cast[DT_COUNT]; /* from this type to that one */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
-    MapFn *iota;           /* out[i] = i + *(const int64_t *)in[0], converted */
+    MapFn *iota; /* out[i] = i + *(const int64_t *)in[0], converted */
 } TypeKernels;
 
 typedef struct Kernels {
@@ -46,7 +51,8 @@ typedef struct Kernels {
 extern const Kernels kernels_base, kernels_avx2, kernels_avx512;
 
 const Kernels *eager_kernels(void); /* what this CPU runs */
-/* For tests: the tiers that this CPU can run, best last; and which one to run from now on (NULL: the best). */
+/* For tests: the tiers that this CPU can run, best last; and which one to run from now on (NULL:
+ * the best). */
 const Kernels *const *eager_tiers(int *count);
 void eager_use_tier(const Kernels *k);
 

@@ -1,6 +1,7 @@
-/* kernels_prims: the scalar algebra as C over the type that kernels_type.h is expanded for: TYPE (f32, ...), C_TYPE (float, ...).
- * Unlike ir/scalar_paste.h it cuts to the type after each primitive, so narrow integers wrap where the algebra says.
- * Undone by ir/scalar_undef.h; no include guard. Relies on ir/scalar_c.h and kernels_scalars.h. */
+/* kernels_prims: the scalar algebra as C over the type that kernels_type.h is expanded for: TYPE
+ * (f32, ...), C_TYPE (float, ...). Unlike ir/scalar_paste.h it cuts to the type after each
+ * primitive, so narrow integers wrap where the algebra says. Undone by ir/scalar_undef.h; no
+ * include guard. Relies on ir/scalar_c.h and kernels_scalars.h. */
 
 #define ADD(a, b) ((C_TYPE)((a) + (b)))
 #define SUB(a, b) ((C_TYPE)((a) - (b)))

@@ -1,5 +1,6 @@
-/* kernels_scalars: the primitives that are no single C operator, by type, for kernels_prims.h. Elementary functions are those of
- * ir/math_c.h in f32 and the C library's in f64. Relies on ir/scalar_c.h. */
+/* kernels_scalars: the primitives that are no single C operator, by type, for kernels_prims.h.
+ * Elementary functions are those of ir/math_c.h in f32 and the C library's in f64. Relies on
+ * ir/scalar_c.h. */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 #define KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 
@@ -48,8 +49,8 @@ static inline uint8_t not_bool(uint8_t x) { return x == 0; }
 #undef CALL_1
 #undef CALL_2
 
-/* cvt from each float to each integer in that float's own arithmetic, so that f32 -> i32 fills whole vectors: every bound is exact
- * in f32. `over` is the first value above the range. */
+/* cvt from each float to each integer in that float's own arithmetic, so that f32 -> i32 fills
+ * whole vectors: every bound is exact in f32. `over` is the first value above the range. */
 #define FLOAT_TO_INT(from, f, t, c, least, most, over)                                                                \
     static inline c cvt_##from##_##t(f x)                                                                             \
     {                                                                                                                 \

@@ -1,5 +1,6 @@
-/* kernels_template: all loops of one tier. Included once by each kernels_TIER.c, whose name decides the instruction set it is
- * compiled for; defines the table TIER. Relies on kernels.h, kernels_type.h, ir/math_c.h. No include guard. */
+/* kernels_template: all loops of one tier. Included once by each kernels_TIER.c, whose name decides
+ * the instruction set it is compiled for; defines the table TIER. Relies on kernels.h,
+ * kernels_type.h, ir/math_c.h. No include guard. */
 #include "kernels.h"
 
 #include "../kernel.h"
@@ -117,17 +118,19 @@
 #define MOST 1
 #include "kernels_type.h"
 
-/* ---- 16-bit floats ------------------------------------------------------------------------------------------ */
+/* ---- 16-bit floats ------------------------------------------------------------------------ */
 
 static void f16_load(float *to, const uint16_t *from, int64_t n)
 {
     int64_t i = 0;
 #ifdef __AVX512F__
     for (; i + 16 <= n; i += 16)
-        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(from + i))));
+        _mm512_storeu_ps(
+            to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(from + i))));
 #elif defined(__F16C__)
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
+        _mm256_storeu_ps(
+            to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
 #endif
     for (; i < n; i++) to[i] = half_to_float(from[i]);
 }
@@ -138,10 +141,11 @@ static void f16_store(uint16_t *to, const float *from, int64_t n)
 #ifdef __AVX512F__
     for (; i + 16 <= n; i += 16)
         _mm256_storeu_si256((__m256i *)(void *)(to + i),
-                            _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+            _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__F16C__)
     for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((__m128i *)(void *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)(void *)(to + i),
+            _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 #endif
     for (; i < n; i++) to[i] = float_to_half(from[i]);
 }
@@ -160,7 +164,7 @@ static void bf16_store(uint16_t *to, const float *from, int64_t n)
     }
 }
 
-/* ---- random bits ---------------------------------------------------------------------------------------------
+/* ---- random bits -----------------------------------------------------------------------------
  * The ten rounds of Philox4x32 on blocks side by side. */
 #define PHILOX_M0 0xD2511F53
 #define PHILOX_M1 0xCD9E8D57
@@ -168,7 +172,8 @@ static void bf16_store(uint16_t *to, const float *from, int64_t n)
 #define PHILOX_W1 0xBB67AE85
 
 #ifdef __AVX2__
-/* Words in 64-bit lanes, as the products need; the high halves hold whatever the last product left there. */
+/* Words in 64-bit lanes, as the products need; the high halves hold whatever the last product left
+ * there. */
 static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first)
 {
     enum { N = PHILOX_BLOCKS / 4 };
@@ -176,7 +181,8 @@ static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t firs
     __m256i c0[N], c1[N], c2[N], c3[N];
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int i = 0; i < N; i++) {
-        c0[i] = _mm256_add_epi64(_mm256_set1_epi64x((int64_t)(first + 4 * (uint64_t)i)), _mm256_setr_epi64x(0, 1, 2, 3));
+        c0[i] = _mm256_add_epi64(
+            _mm256_set1_epi64x((int64_t)(first + 4 * (uint64_t)i)), _mm256_setr_epi64x(0, 1, 2, 3));
         c1[i] = _mm256_srli_epi64(c0[i], 32);
         c2[i] = _mm256_set1_epi64x((int64_t)counter);
         c3[i] = _mm256_srli_epi64(c2[i], 32);
@@ -194,9 +200,12 @@ static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t firs
     for (int i = 0; i < N; i++) { /* pairs of words, then blocks in order */
         const __m256i low = _mm256_blend_epi32(c0[i], _mm256_slli_epi64(c1[i], 32), 0xaa);
         const __m256i high = _mm256_blend_epi32(c2[i], _mm256_slli_epi64(c3[i], 32), 0xaa);
-        const __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
-        _mm256_storeu_si256((__m256i *)(void *)(out + 16 * i), _mm256_permute2x128_si256(even, odd, 0x20));
-        _mm256_storeu_si256((__m256i *)(void *)(out + 16 * i + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+        const __m256i even = _mm256_unpacklo_epi64(low, high),
+                      odd = _mm256_unpackhi_epi64(low, high);
+        _mm256_storeu_si256(
+            (__m256i *)(void *)(out + 16 * i), _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_storeu_si256(
+            (__m256i *)(void *)(out + 16 * i + 8), _mm256_permute2x128_si256(even, odd, 0x31));
     }
 }
 #else
@@ -204,7 +213,8 @@ static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t firs
 {
     for (int i = 0; i < PHILOX_BLOCKS; i++, out += 4) {
         uint64_t block = first + (uint64_t)i;
-        uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = (uint32_t)counter, c3 = (uint32_t)(counter >> 32);
+        uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = (uint32_t)counter,
+                 c3 = (uint32_t)(counter >> 32);
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
         for (int round = 0; round < 10; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
             const uint64_t p = (uint64_t)PHILOX_M0 * c0, q = (uint64_t)PHILOX_M1 * c2;
@@ -220,9 +230,17 @@ static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t firs
 
 const Kernels TIER = {
     .name = TIER_NAME,
-    .type = {[DT_bool] = &kernels_bool, [DT_u8] = &kernels_u8, [DT_i8] = &kernels_i8, [DT_u16] = &kernels_u16,
-             [DT_i16] = &kernels_i16, [DT_u32] = &kernels_u32, [DT_i32] = &kernels_i32, [DT_u64] = &kernels_u64,
-             [DT_i64] = &kernels_i64, [DT_f32] = &kernels_f32, [DT_f64] = &kernels_f64},
+    .type = {[DT_bool] = &kernels_bool,
+        [DT_u8] = &kernels_u8,
+        [DT_i8] = &kernels_i8,
+        [DT_u16] = &kernels_u16,
+        [DT_i16] = &kernels_i16,
+        [DT_u32] = &kernels_u32,
+        [DT_i32] = &kernels_i32,
+        [DT_u64] = &kernels_u64,
+        [DT_i64] = &kernels_i64,
+        [DT_f32] = &kernels_f32,
+        [DT_f64] = &kernels_f64},
     .f16_load = f16_load,
     .f16_store = f16_store,
     .bf16_load = bf16_load,

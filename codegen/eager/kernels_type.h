@@ -9,7 +9,7 @@
 #define RESULT_T C_TYPE
 #define RESULT_B uint8_t
 
-/* ---- elementwise ---------------------------------------------------------------------------------------- */
+/* ---- elementwise -------------------------------------------------------------------------- */
 #include "kernels_prims.h"
 #define UNARY(name, domain, result, f, i, gx)                                                                         \
     IN(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
@@ -48,7 +48,7 @@
 #undef TERNARY
 #undef OP
 
-/* ---- folds -------------------------------------------------------------------------------------------------
+/* ---- folds -----------------------------------------------------------------------------------
  * combined: over x, the value so far, and y, the element. */
 #define FOLD(name, identity, combined)                                                                                \
     static inline C_TYPE NAME(step_##name)(C_TYPE x, C_TYPE y) { return combined; }                                   \
@@ -92,7 +92,7 @@ IN(N)(FOLD(prod, C(1), MUL(x, y)))
 FOLD(max, LEAST, VALUE(SELECT(OR(GT(x, y), NE(x, x)), x, y), SELECT(GT(x, y), x, y)))
 FOLD(min, MOST, VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, y)))
 
-/* ---- argmax, argmin: the first of equals, the first NaN ------------------------------------------------------ */
+/* ---- argmax, argmin: the first of equals, the first NaN ----------------------------------- */
 #define ARG(name, better)                                                                                             \
     static void NAME(name)(int64_t *index, void *best, const void *from, int64_t stride, int64_t first,               \
                            int64_t rows, int64_t n)                                                                   \
@@ -122,7 +122,7 @@ ARG(arg_max, x > y)
 ARG(arg_min, x < y)
 #undef ARG
 
-/* ---- conversions ----------------------------------------------------------------------------------------------- */
+/* ---- conversions -------------------------------------------------------------------------- */
 #define CAST_TO(to, c, convert)                                                                                       \
     static void NAME(cast_##to)(void *out, const void *const *in, int64_t n)                                          \
     {                                                                                                                 \
@@ -156,7 +156,7 @@ static void NAME(iota)(void *out, const void *const *in, int64_t n)
     for (int64_t at = 0; at < n; at++) o[at] = JOIN(FROM_INDEX, KIND_TYPE)(from + at);
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------------- */
 #define UNARY(name, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
 #define BINARY(name, flags, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
 #define TERNARY(name, ...) [OP_##name] = NAME(map_##name),

@@ -1,13 +1,13 @@
-/* move: what copies elements from place to place: views made contiguous, reshape, pad, concat, constant, iota.
- * Relies on ops.h. Allocates only iota's row. */
+/* move: what copies elements from place to place: views made contiguous, reshape, pad, concat,
+ * constant, iota. Relies on ops.h. Allocates only iota's row. */
 #include "ops.h"
 
-/* ---- copies ------------------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------- */
 
 typedef struct CopyJob {
     Reader in;
     char *to;
-    int tall; /* axis along which the operand is contiguous, though its last axis is not; -1: none */
+    int tall; /* as reader_tall_axis says */
 } CopyJob;
 
 static void copy_chunk(void *arg, int64_t lo, int64_t hi)
@@ -16,27 +16,30 @@ static void copy_chunk(void *arg, int64_t lo, int64_t hi)
     reader_copy(&j->in, lo, hi - lo, j->to + lo * j->in.bytes);
 }
 
-/* A tile of a transpose goes through a small square, so that each line of memory is read once and written once, even where
- * strides let all of them meet in one set of the cache. */
+/* A tile of a transpose goes through a small square, so that each line of memory is read once and
+ * written once, even where strides let all of them meet in one set of the cache. */
 #define TILE 16
-#define COPY_TILE(T)                                                                                                  \
-    do {                                                                                                              \
-        T square[TILE][TILE];                                                                                         \
-        for (int64_t c = 0; c < columns; c++) {                                                                       \
-            if (rows == TILE) memcpy(square[c], from + c * stride, TILE * sizeof(T));                                 \
-            else memcpy(square[c], from + c * stride, (size_t)rows * sizeof(T));                                      \
-        }                                                                                                             \
-        for (int64_t r = 0; r < rows; r++) {                                                                          \
-            T *o = (T *)(void *)(to + r * to_stride);                                                                 \
-            if (columns == TILE)                                                                                      \
-                for (int64_t c = 0; c < TILE; c++) o[c] = square[c][r];                                               \
-            else                                                                                                      \
-                for (int64_t c = 0; c < columns; c++) o[c] = square[c][r];                                            \
-        }                                                                                                             \
+#define COPY_TILE(T)                                                            \
+    do {                                                                        \
+        T square[TILE][TILE];                                                   \
+        for (int64_t c = 0; c < columns; c++) {                                 \
+            if (rows == TILE)                                                   \
+                memcpy(square[c], from + c * stride, TILE * sizeof(T));         \
+            else                                                                \
+                memcpy(square[c], from + c * stride, (size_t)rows * sizeof(T)); \
+        }                                                                       \
+        for (int64_t r = 0; r < rows; r++) {                                    \
+            T *o = (T *)(void *)(to + r * to_stride);                           \
+            if (columns == TILE)                                                \
+                for (int64_t c = 0; c < TILE; c++) o[c] = square[c][r];         \
+            else                                                                \
+                for (int64_t c = 0; c < columns; c++) o[c] = square[c][r];      \
+        }                                                                       \
     } while (0)
 
-/* to[r][c] = from[c][r]; strides in bytes: `stride` between from's lines, `to_stride` between to's. */
-static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows, int64_t columns, unsigned bytes)
+/* to[r][c] = from[c][r]; bytes: `stride` between from's lines, `to_stride` between to's. */
+static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows,
+    int64_t columns, unsigned bytes)
 {
     switch (bytes) {
     case 1: COPY_TILE(uint8_t); break;
@@ -55,10 +58,11 @@ static void copy_strip(const Reader *r, char *to, int64_t to_stride, const char 
     int64_t stride = r->stride[last], bytes = r->bytes;
     for (int64_t c = 0; c < r->dim[last]; c += TILE) {
         for (int64_t ahead = c + TILE; ahead < MIN_OF(c + 2 * TILE, r->dim[last]); ahead++)
-            for (int64_t i = 0; i < rows * bytes; i += 64) __builtin_prefetch(from + ahead * stride + i);
+            for (int64_t i = 0; i < rows * bytes; i += 64)
+                __builtin_prefetch(from + ahead * stride + i);
         for (int64_t i = 0; i < rows; i += TILE)
-            copy_tile(to + i * to_stride + c * bytes, to_stride, from + i * bytes + c * stride, stride, MIN_OF(rows - i, TILE),
-                      MIN_OF(r->dim[last] - c, TILE), r->bytes);
+            copy_tile(to + i * to_stride + c * bytes, to_stride, from + i * bytes + c * stride,
+                stride, MIN_OF(rows - i, TILE), MIN_OF(r->dim[last] - c, TILE), r->bytes);
     }
 }
 
@@ -105,7 +109,8 @@ void eager_copy(const EagerCtx *c, const View *from, void *to)
         run_chunks(c->threads, copy_chunk, &j, n, MOVE_GRAIN);
         return;
     }
-    int64_t tall = j.in.dim[j.tall], tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + STRIP - 1) / STRIP);
+    int64_t tall = j.in.dim[j.tall],
+            tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + STRIP - 1) / STRIP);
     run_chunks(c->threads, transpose_chunk, &j, tasks, MAX_OF(MOVE_GRAIN * tasks / n, 1));
 }
 
@@ -124,14 +129,17 @@ bool run_copy(const Run *r)
     return true;
 }
 
-/* ---- blocks into a larger whole ------------------------------------------------------------------------------- */
+/* ---- blocks into a larger whole ----------------------------------------------------------- */
 
 /* The bits of a constant's value (`attr`: a double's or an integer's) in type t. */
 static void value_bits(DType t, int64_t attr, void *to)
 {
-    if (dtype_is_float(t)) dtype_store_f64(t, to, attr_f64(attr));
-    else if (t == DT_u64) memcpy(to, &attr, sizeof attr);
-    else dtype_store_i64(t, to, attr);
+    if (dtype_is_float(t))
+        dtype_store_f64(t, to, attr_f64(attr));
+    else if (t == DT_u64)
+        memcpy(to, &attr, sizeof attr);
+    else
+        dtype_store_i64(t, to, attr);
 }
 
 static void fill(ThreadPool *threads, const View *out, int64_t attr)
@@ -146,9 +154,9 @@ static void fill(ThreadPool *threads, const View *out, int64_t attr)
 
 typedef struct PlaceJob {
     Reader in;
-    int rank;                       /* axes that count the lines */
+    int rank;                                /* axes that count the lines */
     int64_t dim[MAX_RANK], stride[MAX_RANK]; /* stride of the output, in elements */
-    int64_t start, line;            /* elements */
+    int64_t start, line;                     /* elements */
     char *to;
 } PlaceJob;
 
@@ -170,7 +178,8 @@ static void place(ThreadPool *threads, const View *in, const View *out, const in
     if (n == 0) return;
     reader_init(&j.in, in);
     int axis = in->rank;
-    for (bool whole = true; axis > 0 && whole; axis--) { /* a line ends with the first axis that is not placed whole */
+    for (bool whole = true; axis > 0 && whole;
+         axis--) { /* a line ends with the first axis that is not placed whole */
         j.line *= in->dim[axis - 1];
         j.start += first[axis - 1] * stride;
         whole = in->dim[axis - 1] == out->dim[axis - 1];
@@ -204,7 +213,7 @@ bool run_concat(const Run *r)
     return true;
 }
 
-/* ---- sources ------------------------------------------------------------------------------------------------------ */
+/* ---- sources ------------------------------------------------------------------------------ */
 
 bool run_constant(const Run *r)
 {

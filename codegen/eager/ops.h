@@ -1,5 +1,5 @@
-/* ops: what eager_run calls, one function per kind of op. Operands are of the types that infer has checked.
- * Relies on eager.h. */
+/* ops: what eager_run calls, one function per kind of op. Operands are of the types that infer has
+ * checked. Relies on eager.h. */
 #ifndef KILN_CODEGEN_EAGER_OPS_H
 #define KILN_CODEGEN_EAGER_OPS_H
 
@@ -33,7 +33,8 @@ bool run_iota(const Run *r);
 bool run_random_bits(const Run *r);
 bool run_matmul(const Run *r);
 
-/* The axis along which elements lie side by side though the last axis is not that one: a transpose; -1: none. */
+/* The axis along which elements lie side by side though the last axis is not that one: a transpose;
+ * -1: none. */
 int reader_tall_axis(const Reader *r);
 
 /* fn over [0, n), on threads if there are some and n is at least two grains. */

@@ -1,6 +1,7 @@
-/* random: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). Element i is word
- * i mod 4 of block i / 4; the block number is the low half of the counter, the operand's second number its high half, the first
- * number the key. The rounds lie in kernels_template.h. Relies on ops.h. Never allocates. */
+/* random: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3;
+ * SC 2011). Element i is word i mod 4 of block i / 4; the block number is the low half of the
+ * counter, the operand's second number its high half, the first number the key. The rounds lie in
+ * kernels_template.h. Relies on ops.h. Never allocates. */
 #include "ops.h"
 
 typedef struct RandomJob {

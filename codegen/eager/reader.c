@@ -29,17 +29,17 @@ void reader_init(Reader *r, const View *v)
     r->fixed = rank == 1 && r->stride[0] == 0;
 }
 
-/* ---- one line ------------------------------------------------------------------------------------------- */
+/* ---- one line ----------------------------------------------------------------------------- */
 
-#define COPY_LINE(T)                                                                                                  \
-    do {                                                                                                              \
-        T *o = to;                                                                                                    \
-        if (stride == 0) {                                                                                            \
-            T v = *(const T *)(const void *)from;                                                                     \
-            for (int64_t i = 0; i < n; i++) o[i] = v;                                                                 \
-        } else {                                                                                                      \
-            for (int64_t i = 0; i < n; i++) o[i] = *(const T *)(const void *)(from + i * stride);                     \
-        }                                                                                                             \
+#define COPY_LINE(T)                                                                              \
+    do {                                                                                          \
+        T *o = to;                                                                                \
+        if (stride == 0) {                                                                        \
+            T v = *(const T *)(const void *)from;                                                 \
+            for (int64_t i = 0; i < n; i++) o[i] = v;                                             \
+        } else {                                                                                  \
+            for (int64_t i = 0; i < n; i++) o[i] = *(const T *)(const void *)(from + i * stride); \
+        }                                                                                         \
     } while (0)
 
 static void copy_line(void *to, const char *from, int64_t stride, int64_t n, unsigned bytes)
@@ -56,7 +56,7 @@ static void copy_line(void *to, const char *from, int64_t stride, int64_t n, uns
     }
 }
 
-/* ---- many ------------------------------------------------------------------------------------------------- */
+/* ---- many --------------------------------------------------------------------------------- */
 
 /* One line over and over: whole lines are doubled from what is there already. */
 static void copy_repeated(const Reader *r, int64_t from, int64_t n, char *to)

@@ -1,5 +1,6 @@
-/* reader: any view, read in the row-major order of its elements as runs of contiguous elements of its compute type: in place
- * where it can, else through a small buffer; and the way back for outputs. Relies on eager.h, kernels.h. Never allocates. */
+/* reader: any view, read in the row-major order of its elements as runs of contiguous elements of
+ * its compute type: in place where it can, else through a small buffer; and the way back for
+ * outputs. Relies on eager.h, kernels.h. Never allocates. */
 #ifndef KILN_CODEGEN_EAGER_READER_H
 #define KILN_CODEGEN_EAGER_READER_H
 
@@ -7,26 +8,30 @@
 #include "kernels.h"
 
 #define READ_BLOCK 1024 /* elements that fit a ReadBuffer */
-typedef struct ReadBuffer { _Alignas(64) unsigned char bytes[READ_BLOCK * 8]; } ReadBuffer;
+typedef struct ReadBuffer {
+    _Alignas(64) unsigned char bytes[READ_BLOCK * 8];
+} ReadBuffer;
 
 typedef struct Reader {
     const char *data;
     uint8_t dtype;
-    uint8_t bytes;     /* per element in memory */
-    bool convert;      /* f16, bf16 */
-    bool direct;       /* contiguous, no conversion: the whole is one run */
-    bool fixed;        /* one element, repeated (all strides 0) */
-    int rank;          /* of the collapsed view: adjacent axes that lie on one line are one axis; at least 1 */
+    uint8_t bytes; /* per element in memory */
+    bool convert;  /* f16, bf16 */
+    bool direct;   /* contiguous, no conversion: the whole is one run */
+    bool fixed;    /* one element, repeated (all strides 0) */
+    int rank; /* axes that lie on one line are merged; at least 1 */
     int64_t dim[MAX_RANK], stride[MAX_RANK]; /* strides in bytes */
 } Reader;
 
 void reader_init(Reader *r, const View *v);
-/* n elements from number `from` on; buf, returned if they do not lie side by side, has room for n of the compute type. */
+/* n elements from number `from` on; buf, returned if they do not lie side by side, has room for n
+ * of the compute type. */
 const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf);
 /* Copies n elements, unconverted, to memory. */
 void reader_copy(const Reader *r, int64_t from, int64_t n, void *to);
 
-/* Where the output elements [from, ...) of type t may be computed: in place, or in buf if they need conversion first. */
+/* Where the output elements [from, ...) of type t may be computed: in place, or in buf if they need
+ * conversion first. */
 static inline void *writer_at(void *data, DType t, int64_t from, void *buf)
 {
     return dtype_info[t].compute == t ? (char *)data + (size_t)from * dtype_bytes(t) : buf;

@@ -1,6 +1,7 @@
-/* reduce: folds over runs of adjacent axes, in the orders of docs/numerics.md: one run after the other, the innermost first; a run
- * in lanes if no axis stands behind it and it has 32 elements, else in order of the index. The order never depends on threads,
- * strides or instruction sets. Relies on ops.h. Allocates only results between two runs. */
+/* reduce: folds over runs of adjacent axes, in the orders of docs/numerics.md: one run after the
+ * other, the innermost first; a run in lanes if no axis stands behind it and it has 32 elements,
+ * else in order of the index. The order never depends on threads, strides or instruction sets.
+ * Relies on ops.h. Allocates only results between two runs. */
 #include "ops.h"
 
 #include "../kernel.h"
@@ -14,7 +15,7 @@ typedef struct FoldJob {
     DType type;
 } FoldJob;
 
-/* ---- long rows: blocks of lanes -------------------------------------------------------------------------- */
+/* ---- long rows: blocks of lanes ----------------------------------------------------------- */
 
 #define PARTS 256 /* blocks that threads fold before their results are combined */
 
@@ -38,7 +39,8 @@ static void fold_blocks(void *arg, int64_t lo, int64_t hi)
     BlockJob *b = arg;
     for (; lo < hi; lo++) {
         int64_t at = lo * REDUCE_BLOCK;
-        fold_block(b->fold, b->first + at, MIN_OF(b->n - at, REDUCE_BLOCK), b->part.bytes + (size_t)lo * computed_bytes(b->fold->type));
+        fold_block(b->fold, b->first + at, MIN_OF(b->n - at, REDUCE_BLOCK),
+            b->part.bytes + (size_t)lo * computed_bytes(b->fold->type));
     }
 }
 
@@ -75,13 +77,15 @@ static void fold_long_rows(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-/* ---- short rows, and sums strictly in order ------------------------------------------------------------------- */
+/* ---- short rows, and sums strictly in order ----------------------------------------------- */
 
 static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
 {
     const FoldJob *j = arg;
     ReadBuffer buf, acc;
-    int64_t most = j->in.direct && dtype_info[j->type].compute == j->type ? hi - lo : MAX_OF(READ_BLOCK / j->run, 1);
+    int64_t most = j->in.direct && dtype_info[j->type].compute == j->type
+                       ? hi - lo
+                       : MAX_OF(READ_BLOCK / j->run, 1);
     for (int64_t rows; lo < hi; lo += rows) {
         rows = MIN_OF(hi - lo, most);
         void *to = writer_at(j->out, j->type, lo, &acc);
@@ -98,7 +102,7 @@ static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-/* ---- columns ------------------------------------------------------------------------------------------------------ */
+/* ---- columns ------------------------------------------------------------------------------ */
 
 static void fold_column_block(const FoldJob *j, int64_t outer, int64_t first, int64_t n)
 {
@@ -112,7 +116,8 @@ static void fold_column_block(const FoldJob *j, int64_t outer, int64_t first, in
         int64_t most = n == j->inner ? READ_BLOCK / n : 1;
         for (int64_t r = 0; r < j->run; r += most) {
             int64_t rows = MIN_OF(j->run - r, most);
-            j->fn->columns(acc, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, rows, n);
+            j->fn->columns(
+                acc, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, rows, n);
         }
     }
     writer_put(j->out, j->type, to, n, acc);
@@ -128,7 +133,7 @@ static void fold_columns(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-/* ---- one run ----------------------------------------------------------------------------------------------------------- */
+/* ---- one run ------------------------------------------------------------------------------ */
 
 static int64_t tasks_per_chunk(int64_t elements_per_task)
 {
@@ -165,7 +170,7 @@ static void fold_run(ThreadPool *threads, FoldJob *j, int64_t outer, bool lanes)
     }
 }
 
-/* ---- all runs ----------------------------------------------------------------------------------------------------------- */
+/* ---- all runs ----------------------------------------------------------------------------- */
 
 static void contiguous(View *v)
 {
@@ -174,15 +179,19 @@ static void contiguous(View *v)
 }
 
 /* Folds axes [first, first + count) of `in` into `to`; makes `in` the result. */
-static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first, uint32_t count, void *to, bool lanes)
+static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first,
+    uint32_t count, void *to, bool lanes)
 {
     FoldJob j = {.fn = fn, .run = 1, .inner = 1, .out = to, .type = (DType)in->dtype};
     reader_init(&j.in, in);
     int64_t outer = 1;
     for (uint32_t i = 0; i < in->rank; i++) {
-        if (i < first) outer *= in->dim[i];
-        else if (i < first + count) j.run *= in->dim[i];
-        else j.inner *= in->dim[i];
+        if (i < first)
+            outer *= in->dim[i];
+        else if (i < first + count)
+            j.run *= in->dim[i];
+        else
+            j.inner *= in->dim[i];
     }
     fold_run(threads, &j, outer, lanes && first + count == in->rank);
     for (uint32_t i = first; i + count < in->rank; i++) in->dim[i] = in->dim[i + count];
@@ -193,7 +202,10 @@ static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t
 
 static FoldKind kind_of(Op op)
 {
-    return op == OP_prod ? FOLD_PROD : op == OP_reduce_max ? FOLD_MAX : op == OP_reduce_min ? FOLD_MIN : FOLD_SUM;
+    return op == OP_prod         ? FOLD_PROD
+           : op == OP_reduce_max ? FOLD_MAX
+           : op == OP_reduce_min ? FOLD_MIN
+                                 : FOLD_SUM;
 }
 
 bool run_reduce(const Run *r)
@@ -201,7 +213,8 @@ bool run_reduce(const Run *r)
     View in = *r->in;
     const FoldFns *fn = &eager_kernels()->type[dtype_info[in.dtype].compute]->fold[kind_of(r->op)];
     if (fn->start == NULL)
-        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[in.dtype].name);
+        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name,
+            dtype_info[in.dtype].name);
     void *temp[MAX_RANK];
     size_t bytes[MAX_RANK];
     int temps = 0;
@@ -221,7 +234,8 @@ bool run_reduce(const Run *r)
             bytes[temps] = MAX_OF(n, 1);
             to = mem_alloc(bytes[temps]);
             if (to == NULL) {
-                ok = status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes", op_def[r->op].name, n);
+                ok = status_fail(
+                    r->st, ST_MEMORY, "%s: no memory for %zu bytes", op_def[r->op].name, n);
                 break;
             }
             temp[temps++] = to;
@@ -232,7 +246,7 @@ bool run_reduce(const Run *r)
     return ok;
 }
 
-/* ---- argmax, argmin ---------------------------------------------------------------------------------------------------- */
+/* ---- argmax, argmin ----------------------------------------------------------------------- */
 
 typedef struct ArgJob {
     ArgFn *fn;
@@ -247,14 +261,17 @@ static void arg_chunk(void *arg, int64_t lo, int64_t hi)
     ReadBuffer best, buf;
     int64_t tasks = (j->inner + READ_BLOCK - 1) / READ_BLOCK;
     for (; lo < hi; lo++) {
-        int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK, n = MIN_OF(j->inner - first, READ_BLOCK);
-        int64_t *index = j->out + outer * j->inner + first, from = outer * j->run * j->inner + first;
+        int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK,
+                n = MIN_OF(j->inner - first, READ_BLOCK);
+        int64_t *index = j->out + outer * j->inner + first,
+                from = outer * j->run * j->inner + first;
         for (int64_t i = 0; i < n; i++) index[i] = -1;
         memset(&best, 0, (size_t)n * 8);
         int64_t most = n == j->inner ? READ_BLOCK / n : 1;
         for (int64_t r = 0, rows; r < j->run; r += rows) {
             rows = MIN_OF(j->run - r, most);
-            j->fn(index, &best, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, r, rows, n);
+            j->fn(index, &best, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, r, rows,
+                n);
         }
     }
 }
@@ -263,7 +280,10 @@ bool run_arg(const Run *r)
 {
     const View *in = r->in;
     const TypeKernels *k = eager_kernels()->type[dtype_info[in->dtype].compute];
-    ArgJob j = {.fn = r->op == OP_argmax ? k->arg_max : k->arg_min, .run = in->dim[r->attr[0]], .inner = 1, .out = r->out->data};
+    ArgJob j = {.fn = r->op == OP_argmax ? k->arg_max : k->arg_min,
+        .run = in->dim[r->attr[0]],
+        .inner = 1,
+        .out = r->out->data};
     reader_init(&j.in, in);
     int64_t outer = 1;
     for (int i = 0; i < in->rank; i++) {
@@ -271,8 +291,10 @@ bool run_arg(const Run *r)
         if (i > r->attr[0]) j.inner *= in->dim[i];
     }
     if (outer * j.inner == 0) return true;
-    if (j.run == 0) return status_fail(r->st, ST_SHAPE, "%s: the axis is empty", op_def[r->op].name);
+    if (j.run == 0)
+        return status_fail(r->st, ST_SHAPE, "%s: the axis is empty", op_def[r->op].name);
     int64_t tasks = (j.inner + READ_BLOCK - 1) / READ_BLOCK;
-    run_chunks(r->threads, arg_chunk, &j, outer * tasks, tasks_per_chunk(4 * j.run * MIN_OF(j.inner, READ_BLOCK)));
+    run_chunks(r->threads, arg_chunk, &j, outer * tasks,
+        tasks_per_chunk(4 * j.run * MIN_OF(j.inner, READ_BLOCK)));
     return true;
 }

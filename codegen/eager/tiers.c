@@ -3,6 +3,16 @@
 #include "kernels.h"
 
 #include <stdatomic.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+/* clang's __builtin_cpu_supports does not know it. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
+#endif
 
 static _Atomic(const Kernels *) chosen;
 
@@ -17,10 +27,10 @@ const Kernels *const *eager_tiers(int *count)
     };
     *count = 1;
 #if defined(__x86_64__) || defined(__i386__)
-    if (!cpu_has_fma() || !__builtin_cpu_supports("f16c")) return all;
+    if (!cpu_has_fma() || !has_f16c()) return all;
     *count = 2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
         *count = 3;
 #endif
     return all;
@@ -49,7 +59,4 @@ void eager_use_tier(const Kernels *k)
     atomic_store_explicit(&chosen, k ? k : best(), memory_order_release);
 }
 
-const char *eager_tier(void)
-{
-    return eager_kernels()->name;
-}
+const char *eager_tier(void) { return eager_kernels()->name; }

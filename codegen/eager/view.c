@@ -1,8 +1,9 @@
-/* view: movement ops as views of their operand: new dims, strides and start, no element touched. Relies on eager.h. */
+/* view: movement ops as views of their operand: new dims, strides and start, no element touched.
+ * Relies on eager.h. */
 #include "../eager.h"
 
-/* The strides that give `in`, read in row-major order, new dims; false if no strides do. Axes are matched in groups of equal
- * element counts; a group of old axes must lie on one line. */
+/* The strides that give `in`, read in row-major order, new dims; false if no strides do. Axes are
+ * matched in groups of equal element counts; a group of old axes must lie on one line. */
 static bool reshape(const View *in, View *out)
 {
     int64_t dim[MAX_RANK], stride[MAX_RANK];
@@ -28,7 +29,8 @@ static bool reshape(const View *in, View *out)
             }
         }
         int64_t step = stride[i - 1];
-        for (int b = a; b-- > from; step *= out->dim[b]) out->stride[b] = out->dim[b] == 1 ? 0 : step;
+        for (int b = a; b-- > from; step *= out->dim[b])
+            out->stride[b] = out->dim[b] == 1 ? 0 : step;
     }
     return true;
 }
@@ -54,7 +56,8 @@ static void broadcast(const View *in, View *out)
 {
     int more = out->rank - in->rank;
     for (int i = 0; i < out->rank; i++)
-        out->stride[i] = i < more || (in->dim[i - more] == 1 && out->dim[i] != 1) ? 0 : in->stride[i - more];
+        out->stride[i] =
+            i < more || (in->dim[i - more] == 1 && out->dim[i] != 1) ? 0 : in->stride[i - more];
 }
 
 static void slice(const View *in, const int64_t *at, View *out)
@@ -85,7 +88,8 @@ static void window(const View *in, const int64_t *at, View *out)
     memcpy(out->stride, stride, sizeof stride);
 }
 
-bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out)
+bool eager_view(
+    Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out)
 {
     View v = {.dtype = type->dtype, .rank = type->rank, .data = in->data};
     for (int i = 0; i < v.rank; i++) v.dim[i] = type->dim[i];
