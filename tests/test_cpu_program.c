@@ -60,14 +60,22 @@ static void fill(DType t, char *at, int64_t n)
     for (int64_t i = 0; i < n; i++) dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
 }
 
+static int chunks;
+static void run_backwards(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+{
+    (void)h;
+    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++) fn(buf, dim, lo, MIN_OF(lo + grain, n));
+}
+
 static void check_product(EntryFn *entry, const Product *x, DType t)
 {
+    const KilnHost host = { .run = run_backwards };
     size_t size = dtype_bytes(t);
     int64_t na = x->batch * x->m * x->k, nb = x->k * x->n, nc = x->batch * x->m * x->n;
     Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true), c = guarded_new((size_t)nc * size, true);
     fill(t, a.at, na);
     fill(t, b.at, nb);
-    assert_int_equal(entry((void *[]){ a.at, b.at, c.at }, (int64_t[]){ x->m, x->n, x->k }, NULL, NULL), 0);
+    assert_int_equal(entry((void *[]){ a.at, b.at, c.at }, (int64_t[]){ x->m, x->n, x->k }, NULL, &host), 0);
     for (int64_t i = 0; i < nc; i++) {
         int64_t row = i / x->n;
         double want = plain(x, t, a.at, b.at, row / x->m, row % x->m, i % x->n), got = dtype_load_f64(t, c.at + (size_t)i * size);
@@ -115,6 +123,11 @@ static void products_in_order(void **state)
     products(DT_f32, (Product){ 1, 4, 16, 8, false, false }, false);
     products(DT_f32, (Product){ 1, 1, 100, 8, false, false }, false);
     products(DT_bf16, (Product){ 2, 3, 20, 7, false, true }, false);
+    products(DT_f32, (Product){ 1, 1, 5, 8, false, false }, false);
+    chunks = 0;
+    products(DT_f32, (Product){ 3, 37, 70, 90, false, false }, false);
+    products(DT_f32, (Product){ 1, 103, 70, 90, true, false }, false);
+    assert_true(chunks > 8);
 }
 
 static HostContract seen;

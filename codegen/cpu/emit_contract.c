@@ -71,18 +71,20 @@ static void store_c(Product *p, LLVMValueRef v, LLVMValueRef at, LLVMValueRef ma
     }
 }
 
-static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef column, LLVMValueRef mask)
+/* c's rows row .. row + rows - 1, columns column .. */
+static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask)
 {
     Gen *g = p->g;
-    LLVMValueRef acc[TILE_ROWS * ROW_VECTORS], b[ROW_VECTORS];
+    LLVMValueRef acc[TILE_ROWS * ROW_VECTORS], b[ROW_VECTORS], zero = gen_i64(g, 0);
+    LLVMValueRef a_at = gen_add(g, p->a_at, gen_mul(g, row, p->a_row)), c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
     for (uint32_t i = 0; i < rows * vectors; i++) acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
-    if (loop_turns(gen_i64(g, 0), p->k, 1) != 0) {
+    if (loop_turns(zero, p->k, 1) != 0) {
         Loop l;
-        loop_begin(g, &l, gen_i64(g, 0), p->k, 1, acc, rows * vectors);
+        loop_begin(g, &l, zero, p->k, 1, acc, rows * vectors);
         for (uint32_t v = 0; v < vectors; v++)
             b[v] = load_b(p, l.i, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)), mask);
         for (uint32_t r = 0; r < rows; r++) {
-            LLVMValueRef at = gen_add(g, p->a_at, gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
+            LLVMValueRef at = gen_add(g, a_at, gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
             LLVMValueRef a = gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
             for (uint32_t v = 0; v < vectors; v++)
                 acc[r * vectors + v] = emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * vectors + v]);
@@ -91,58 +93,59 @@ static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef colum
     }
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t v = 0; v < vectors; v++) {
-            LLVMValueRef at = gen_add(g, p->c_at, gen_mul(g, gen_i64(g, r), p->n));
+            LLVMValueRef at = gen_add(g, c_at, gen_mul(g, gen_i64(g, r), p->n));
             at = gen_add(g, at, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)));
             store_c(p, acc[r * vectors + v], at, mask);
         }
 }
 
-static void columns(Product *p, LLVMValueRef from, LLVMValueRef to, LLVMValueRef end, uint32_t rows, uint32_t vectors, bool masked)
+typedef struct Rows { LLVMValueRef from, to; uint32_t step; } Rows;
+
+/* Rows inside columns: a few columns of b stay in the nearest cache for all rows. */
+static void columns(Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
 {
     Gen *g = p->g;
     int64_t step = (int64_t)vectors * p->width;
     if (loop_turns(from, to, step) == 0) return;
-    Loop l;
-    loop_begin(g, &l, from, to, step, NULL, 0);
-    tile(p, rows, vectors, l.i, masked ? gen_lanes_left(g, p->width, l.i, end) : NULL);
-    loop_end(g, &l);
+    Loop column, row;
+    loop_begin(g, &column, from, to, step, NULL, 0);
+    LLVMValueRef mask = masked ? gen_lanes_left(g, p->width, column.i, p->n) : NULL;
+    loop_begin(g, &row, rows->from, rows->to, rows->step, NULL, 0);
+    tile(p, rows->step, vectors, row.i, column.i, mask);
+    loop_end(g, &row);
+    loop_end(g, &column);
 }
 
-static void panel(Product *p, uint32_t rows)
+static void panel(Product *p, const Rows *rows)
 {
     Gen *g = p->g;
-    uint32_t vectors = rows == 1 ? ROW_VECTORS : TILE_VECTORS;
+    uint32_t vectors = rows->step == 1 ? ROW_VECTORS : TILE_VECTORS;
+    if (loop_turns(rows->from, rows->to, rows->step) == 0) return;
     LLVMValueRef zero = gen_i64(g, 0), whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
-    columns(p, zero, whole, p->n, rows, vectors, false);
+    columns(p, rows, zero, whole, vectors, false);
     LLVMValueRef singles = gen_whole_steps(g, zero, p->n, p->width);
-    columns(p, whole, singles, p->n, rows, 1, false);
-    columns(p, singles, p->n, p->n, rows, 1, p->width > 1);
+    columns(p, rows, whole, singles, 1, false);
+    columns(p, rows, singles, p->n, 1, p->width > 1);
 }
 
-/* Rows row .. of one batch: a whole tile of them, or the last few one by one. */
-static void rows_from(Product *p, LLVMValueRef row)
+static LLVMValueRef least(Gen *g, LLVMValueRef a, LLVMValueRef b)
+{
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, a, b, ""), a, b);
+}
+
+static LLVMValueRef most(Gen *g, LLVMValueRef a, LLVMValueRef b)
+{
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, a, b, ""), a, b);
+}
+
+/* Tiles from .. to - 1 of one batch: whole ones, then the last rows one by one. */
+static void tiles_of_batch(Product *p, LLVMValueRef from, LLVMValueRef to)
 {
     Gen *g = p->g;
-    LLVMValueRef a_at = p->a_at, c_at = p->c_at, full = gen_add(g, row, gen_i64(g, TILE_ROWS));
-    LLVMValueRef is_full = LLVMBuildICmp(g->b, LLVMIntSLE, full, p->m, "");
-    LLVMBasicBlockRef tiles = gen_block(g, "tile"), rest = gen_block(g, "rest"), next = gen_block(g, "next");
-    LLVMBuildCondBr(g->b, is_full, tiles, rest);
-    gen_put(g, tiles);
-    p->a_at = gen_add(g, a_at, gen_mul(g, row, p->a_row));
-    p->c_at = gen_add(g, c_at, gen_mul(g, row, p->n));
-    panel(p, TILE_ROWS);
-    LLVMBuildBr(g->b, next);
-    gen_put(g, rest);
-    Loop l;
-    loop_begin(g, &l, row, p->m, 1, NULL, 0);
-    p->a_at = gen_add(g, a_at, gen_mul(g, l.i, p->a_row));
-    p->c_at = gen_add(g, c_at, gen_mul(g, l.i, p->n));
-    panel(p, 1);
-    loop_end(g, &l);
-    LLVMBuildBr(g->b, next);
-    gen_put(g, next);
-    p->a_at = a_at;
-    p->c_at = c_at;
+    LLVMValueRef rows = gen_i64(g, TILE_ROWS), whole = gen_whole_steps(g, gen_i64(g, 0), p->m, TILE_ROWS);
+    LLVMValueRef first = gen_mul(g, from, rows), end = gen_mul(g, to, rows);
+    panel(p, &(Rows){ first, least(g, end, whole), TILE_ROWS });
+    if (whole != p->m) panel(p, &(Rows){ most(g, first, whole), least(g, end, p->m), 1 });
 }
 
 static LLVMValueRef row_tiles(Gen *g, const Step *s)
@@ -197,8 +200,8 @@ static void body(Product *p)
 {
     Gen *g = p->g;
     const Step *s = p->s;
-    LLVMValueRef *from[] = { &p->a, &p->b, &p->c };
-    for (int i = 0; i < 3; i++) *from[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
+    LLVMValueRef *buf[] = { &p->a, &p->b, &p->c };
+    for (int i = 0; i < 3; i++) *buf[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
     p->zero = gen_alloca(g, g->i64, 1, 8);
     LLVMBuildStore(g->top, gen_i64(g, 0), p->zero);
     p->m = gen_dim(g, s->contract.m);
@@ -208,16 +211,21 @@ static void body(Product *p)
     p->a_col = gen_dim(g, s->contract.a_col);
     p->b_row = gen_dim(g, s->contract.b_row);
     p->b_col = gen_dim(g, s->contract.b_col);
-    LLVMValueRef tiles = row_tiles(g, s), batch = gen_i64(g, 0);
-    Loop l;
-    loop_begin(g, &l, LLVMGetParam(g->fn, 2), LLVMGetParam(g->fn, 3), 1, NULL, 0);
-    LLVMValueRef tile_index = l.i;
-    if (s->contract.nbatch > 0) {
-        batch = LLVMBuildSDiv(g->b, l.i, tiles, "");
-        tile_index = LLVMBuildSRem(g->b, l.i, tiles, "");
+    LLVMValueRef tiles = row_tiles(g, s), lo = LLVMGetParam(g->fn, 2), hi = LLVMGetParam(g->fn, 3);
+    if (s->contract.nbatch == 0) {
+        open_batch(p, gen_i64(g, 0));
+        tiles_of_batch(p, lo, hi);
+        return;
     }
-    open_batch(p, batch);
-    rows_from(p, gen_mul(g, tile_index, gen_i64(g, TILE_ROWS)));
+    /* Without rows there is nothing to divide by, and nothing to do. */
+    LLVMValueRef per = most(g, tiles, gen_i64(g, 1));
+    LLVMValueRef end = LLVMBuildSDiv(g->b, gen_add(g, hi, LLVMBuildSub(g->b, per, gen_i64(g, 1), "")), per, "");
+    Loop l;
+    loop_begin(g, &l, LLVMBuildSDiv(g->b, lo, per, ""), end, 1, NULL, 0);
+    open_batch(p, l.i);
+    LLVMValueRef first = gen_mul(g, l.i, per);
+    LLVMValueRef from = LLVMBuildSub(g->b, most(g, lo, first), first, ""), to = LLVMBuildSub(g->b, hi, first, "");
+    tiles_of_batch(p, from, least(g, to, per));
     loop_end(g, &l);
 }
 
