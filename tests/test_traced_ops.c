@@ -1,0 +1,209 @@
+/* The composite and structural operations under trace: the same body run eagerly, traced for known sizes, and traced once with
+ * the first axis a bounded symbol, must give the same bits. */
+#include "values.h"
+
+#include <stdlib.h>
+
+#define S KILN_SHAPE
+
+typedef kiln_tensor *Op1(kiln_tensor *x);
+
+/* ---- what is run: x is f32 [n, 6] ------------------------------------------------------------------------- */
+#define EXPRESSION(name, value) \
+    static kiln_tensor *name(kiln_tensor *x) { return value; }
+
+EXPRESSION(sigmoid, kiln_sigmoid(x))
+EXPRESSION(gelu, kiln_gelu(x))
+EXPRESSION(gelu_tanh, kiln_gelu_tanh(x))
+EXPRESSION(relu_chain, kiln_silu(kiln_relu(kiln_sub(x, 0.1))))
+EXPRESSION(softplus, kiln_softplus(kiln_clip(x, -1, 1)))
+EXPRESSION(softmax_rows, kiln_softmax(x, 1))
+EXPRESSION(softmax_columns, kiln_softmax(x, 0))
+EXPRESSION(log_softmax, kiln_log_softmax(x, -1))
+EXPRESSION(logsumexp, kiln_logsumexp(x, 1))
+EXPRESSION(norm, kiln_norm(x))
+EXPRESSION(layernorm, kiln_layernorm(x, NULL, NULL, 0))
+EXPRESSION(mean_all, kiln_mean(x, KILN_ALL))
+EXPRESSION(mean_batch, kiln_mean(x, KILN_KEEP(0)))
+EXPRESSION(variance, kiln_variance(x, KILN_AXES(0)))
+EXPRESSION(sum_keep, kiln_sum(x, KILN_KEEP(-1)))
+EXPRESSION(product, kiln_prod(kiln_mul(x, 0.5), KILN_AXES(1)))
+EXPRESSION(largest, kiln_sub(x, kiln_reduce_max(x, KILN_AXES(0))))
+EXPRESSION(any_positive, kiln_any(kiln_greater(x, 0), KILN_AXES(1)))
+EXPRESSION(where_is, kiln_argmax(x, 1))
+EXPRESSION(mse, kiln_mse(x, kiln_zeros_like(x)))
+EXPRESSION(entropy, kiln_cross_entropy(x, kiln_argmin(x, 1)))
+EXPRESSION(entropy_of_probabilities, kiln_cross_entropy(x, kiln_softmax(kiln_neg(x), 1)))
+EXPRESSION(one_hot, kiln_one_hot(kiln_argmax(x, 1), 6, KILN_F32))
+EXPRESSION(reshaped, kiln_reshape(x, S(-1, 2, 3)))
+EXPRESSION(flat, kiln_flatten(kiln_reshape(x, S(-1, 2, 3))))
+EXPRESSION(transposed, kiln_matmul(x, kiln_transpose(x, KILN_ALL)))
+EXPRESSION(gram, kiln_matmul(kiln_transpose(x, KILN_AXES(1, 0)), x))
+EXPRESSION(column, kiln_matmul(x, kiln_reduce_max(x, KILN_AXES(0))))
+EXPRESSION(row, kiln_matmul(kiln_sum(x, KILN_AXES(1)), x))
+EXPRESSION(batched, kiln_matmul(kiln_reshape(x, S(-1, 2, 3)), kiln_reshape(x, S(-1, 3, 2))))
+EXPRESSION(first_columns, kiln_slice(x, 1, 1, -1, 2))
+EXPRESSION(backwards, kiln_slice(x, 0, -1, KILN_END, -1))
+EXPRESSION(all_but_first, kiln_slice(x, 0, 1, KILN_END, 1))
+EXPRESSION(every_second, kiln_slice(x, 0, 0, KILN_END, 2))
+EXPRESSION(all_but_last, kiln_slice(x, 0, 0, -1, 1))
+EXPRESSION(padded, kiln_pad(x, S(1, 0), S(2, 3), -1))
+EXPRESSION(joined, kiln_concat(((kiln_tensor *[]){x, kiln_neg(x)}), 2, 0))
+EXPRESSION(stacked, kiln_stack(((kiln_tensor *[]){x, x}), 2, 1))
+EXPRESSION(gathered, kiln_gather(x, kiln_argmax(x, 1), 1))
+EXPRESSION(spread, kiln_broadcast(kiln_expand(x, 1), S(-1, 2, 6)))
+EXPRESSION(squared_distance, kiln_sum(kiln_square(kiln_sub(kiln_expand(x, 0), kiln_expand(x, 1))), KILN_AXES(-1)))
+
+static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
+{
+    kiln_tensor *plane = kiln_mul(kiln_reshape(x, S(-1, 6, 1, 1)), kiln_reshape(x, S(-1, 1, 6, 1)));
+    return kiln_concat(((kiln_tensor *[]){plane, kiln_sub(plane, 1)}), 2, 3);
+}
+
+static kiln_tensor *filters(kiln_tensor *x, kiln_shape s)
+{
+    return kiln_mul(kiln_cos(kiln_iota(kiln_engine(x), KILN_F32, s, 0)), kiln_sin(kiln_iota(kiln_engine(x), KILN_F32, s, 3)));
+}
+
+EXPRESSION(convolution, kiln_conv2d(images(x), filters(x, S(3, 3, 2, 4)), &(kiln_window){.same = true, .stride = {2, 1}}))
+EXPRESSION(pointwise, kiln_conv2d(images(x), filters(x, S(1, 1, 2, 3)), NULL))
+EXPRESSION(groups, kiln_conv2d(images(x), filters(x, S(2, 2, 1, 4)), &(kiln_window){.groups = 2}))
+EXPRESSION(max_pool, kiln_max_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
+EXPRESSION(avg_pool, kiln_avg_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
+/* The symbol as an image's height. */
+EXPRESSION(tall, kiln_avg_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {3, 3}, .stride = {1, 1}, .same = true}))
+EXPRESSION(tall_strided, kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {2, 2}, .pad = {{1, 0}}}))
+
+static const struct { const char *name; Op1 *run; } cases[] = {
+#define CASE(f) {#f, f}
+    CASE(sigmoid), CASE(gelu), CASE(gelu_tanh), CASE(relu_chain), CASE(softplus), CASE(softmax_rows), CASE(softmax_columns),
+    CASE(log_softmax), CASE(logsumexp), CASE(norm), CASE(layernorm), CASE(mean_all), CASE(mean_batch), CASE(variance),
+    CASE(sum_keep), CASE(product), CASE(largest), CASE(any_positive), CASE(where_is), CASE(mse), CASE(entropy),
+    CASE(entropy_of_probabilities), CASE(one_hot), CASE(reshaped), CASE(flat), CASE(transposed), CASE(gram), CASE(column),
+    CASE(row), CASE(batched), CASE(first_columns), CASE(backwards), CASE(all_but_first), CASE(every_second),
+    CASE(all_but_last), CASE(padded), CASE(joined), CASE(stacked), CASE(gathered), CASE(spread), CASE(squared_distance),
+    CASE(convolution), CASE(pointwise), CASE(groups), CASE(max_pool), CASE(avg_pool), CASE(tall), CASE(tall_strided),
+};
+#define CASES (int)(sizeof cases / sizeof *cases)
+
+static void body(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)engine;
+    out[0] = cases[*(const int *)user].run(in[0]);
+}
+
+static kiln_tensor *input(int n)
+{
+    float x[64 * 6];
+    for (int i = 0; i < n * 6; i++) x[i] = (float)((i * 2654435761u >> 8) % 2001) / 500 - 2;
+    return kiln_from(k, KILN_F32, S(n, 6), x, n * 6);
+}
+
+static bool same(const char *name, const char *how, int n, kiln_tensor *eager, kiln_tensor *traced)
+{
+    bool equal = !kiln_failed(k) && kiln_rank(eager) == kiln_rank(traced) && kiln_bytes(eager) == kiln_bytes(traced);
+    for (int i = 0; equal && i < kiln_rank(eager); i++) equal = kiln_dim(eager, i) == kiln_dim(traced, i);
+    equal = equal && memcmp(kiln_data(eager), kiln_data(traced), kiln_bytes(eager)) == 0;
+    if (!equal) {
+        print_error("%s, %d rows, %s: %s\n", name, n, how, kiln_failed(k) ? kiln_error(k)->text : "differs from eager");
+        if (!kiln_failed(k) && kiln_elements(eager) < 100) kiln_print(stderr, eager), kiln_print(stderr, traced);
+    }
+    kiln_clear(k);
+    return equal;
+}
+
+static int failures(bool symbolic)
+{
+    const int sizes[] = {3, 8, 33};
+    int failed = 0;
+    for (int c = 0; c < CASES; c++) {
+        kiln_function_options o = {.name = cases[c].name};
+        if (symbolic) o.inputs[0] = (kiln_spec)KILN_SPEC(KILN_F32, KILN_DIM("N", 2, 64), 6);
+        kiln_function *f = kiln_function_new(k, body, &c, &o);
+        for (int i = 0; i < 3; i++) {
+            KILN_SCOPE(k);
+            kiln_tensor *x = input(sizes[i]);
+            failed += !same(cases[c].name, symbolic ? "bounded" : "traced", sizes[i], cases[c].run(x), kiln_call(f, x));
+        }
+        kiln_function_statistics stats;
+        kiln_function_stats(f, &stats);
+        if (symbolic && stats.traces != 1) print_error("%s: traced %d times\n", cases[c].name, (int)stats.traces), failed++;
+        kiln_function_free(f);
+    }
+    return failed;
+}
+
+static void traced_like_eager(void **state)
+{
+    (void)state;
+    assert_int_equal(failures(false), 0);
+}
+
+static void bounded_like_eager(void **state)
+{
+    (void)state;
+    assert_int_equal(failures(true), 0);
+}
+
+/* ---- random state -------------------------------------------------------------------------------------------- */
+
+static void draw(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)engine;
+    kiln_variable *g = *(kiln_variable **)user;
+    kiln_tensor *noise = kiln_mul(kiln_normal(g, KILN_F32, S(6), 0, 1), kiln_uniform(g, KILN_F64, S(), 1, 2) != NULL ? 1 : 0);
+    out[0] = kiln_dropout(kiln_add(in[0], noise), 0.5, g);
+}
+
+static void draws_in_a_trace(void **state)
+{
+    (void)state;
+    kiln_variable *g = kiln_generator(k, 5), *h = kiln_generator(k, 5);
+    kiln_function *f = kiln_function_new(k, draw, &g, NULL);
+    for (int i = 0; i < 3; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = input(4), *eager;
+        draw(k, &x, &eager, &h);
+        assert_true(same("draw", "traced", 4, eager, kiln_call(f, x)));
+        EXACTLY(kiln_value(g), KILN_U64, S(2), 5, 3 * (i + 1));
+    }
+}
+
+/* ---- what a symbol leaves open ---------------------------------------------------------------------------------- */
+
+EXPRESSION(open_slice, kiln_slice(x, 0, 5, KILN_END, 1))
+EXPRESSION(open_reshape, kiln_reshape(x, S(5, -1)))
+EXPRESSION(open_window, kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {4, 1}}))
+
+static void run_open(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)engine;
+    out[0] = (*(Op1 **)user)(in[0]);
+}
+
+static void open_questions_are_errors(void **state)
+{
+    (void)state;
+    static const struct { Op1 *run; kiln_code code; const char *text; } open[] = {
+        {open_slice, KILN_EUNSUPPORTED, "slice: where 5 and 9223372036854775807 lie depends on the size of axis 0: f32[N,6]"},
+        {open_reshape, KILN_ESHAPE, "reshape: f32[N,6] does not have the elements of [5,-1]"},
+        {open_window, KILN_ESHAPE, "max_pool: a window of 4 elements (size 4, dilation 1) may be larger than axis 1 with its padding: f32[1,N,6,1]"},
+    };
+    for (int i = 0; i < 3; i++) {
+        Op1 *run = open[i].run;
+        kiln_function *f = kiln_function_new(k, run_open, &run,
+            &(kiln_function_options){.inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 2, 64), 6)}});
+        (void)kiln_call(f, input(8));
+        fails_with(open[i].code, open[i].text, __FILE__);
+        kiln_function_free(f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(traced_like_eager), ENGINE_TEST(bounded_like_eager), ENGINE_TEST(draws_in_a_trace),
+        ENGINE_TEST(open_questions_are_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
