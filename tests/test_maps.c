@@ -1,0 +1,74 @@
+/* maps: an eager program, training included, never maps LLVM; the first traced call does. A program of its own, so that nothing before it
+ * opened the module. Relies on /proc/self/maps. */
+#include "front.h"
+
+#include <kiln/nn.h>
+
+static int mapped(const char *part)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    if (!f) {
+        printf("skip: no /proc/self/maps\n");
+        skip();
+    }
+    int n = 0;
+    for (char line[1024]; fgets(line, sizeof line, f);)
+        n += strstr(line, part) != NULL;
+    fclose(f);
+    return n;
+}
+
+struct net { kiln_dense *hidden, *out; kiln_optimizer *adam; };
+
+static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    struct net *net = user;
+    KILN_TAPE(k, tape);
+    kiln_tensor *h = kiln_relu(kiln_dense_apply(net->hidden, in[0]));
+    out[0] = kiln_cross_entropy(kiln_dense_apply(net->out, h), in[1]);
+    kiln_optimizer_minimize(net->adam, tape, out[0]);
+}
+
+static void eager_maps_no_llvm_and_tracing_does(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *g = kiln_generator(k, 1);
+    struct net net = {kiln_dense_new(k, 12, 16, g), kiln_dense_new(k, 16, 3, g), kiln_adam(k, 0.01)};
+    kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(20, 12), 0, 1);
+    kiln_tensor *label = kiln_argmax(kiln_slice(x, 1, 0, 3, 1), 1);
+    kiln_function *f = kiln_function_new(k, step, &net, &(kiln_function_options){.inputs_count = 2});
+    kiln_eager(k, true);
+    double first = 0, last = 0;
+    for (int i = 0; i < 20; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *in[] = {x, label}, *out[1];
+        step(k, in, out, &net);
+        last = kiln_item(kiln_call(f, x, label)); /* eager too */
+        first = i ? first : last;
+    }
+    FILE *to = tmpfile();
+    kiln_print(to, kiln_softmax(kiln_dense_apply(net.hidden, x), 1));
+    fclose(to);
+    assert_ok(k);
+    assert_true(last < first);
+    assert_int_equal(mapped("LLVM"), 0);
+    assert_int_equal(mapped("libkiln-llvm"), 0);
+    assert_true(mapped("blas") > 0); /* the search finds what is there */
+
+    kiln_eager(k, false);
+    kiln_call(f, x, label);
+    if (kiln_error(k)->code == KILN_EDEVICE) {
+        kiln_clear(k);
+        printf("skip: the LLVM module is not at hand\n");
+        skip();
+    }
+    assert_ok(k);
+    assert_true(mapped("LLVM") > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {FRONT_TEST(eager_maps_no_llvm_and_tracing_does)};
+    return cmocka_run_group_tests_name("maps", tests, NULL, NULL);
+}
