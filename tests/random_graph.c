@@ -282,16 +282,30 @@ static bool is_float(const Graph *g, Value v)
     return dtype_is_float((DType)graph_type(g, v)->dtype);
 }
 
+/* Per value: a float that comes from a float parameter through floats. */
+static bool *reached(const Graph *g)
+{
+    bool *from_param = ARENA_ARRAY(g->module->arena, bool, g->value.len);
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        bool any = n->op == OP_param;
+        for (uint32_t k = 0; k < n->nin; k++) any |= from_param[n->in[k]];
+        for (uint32_t k = 0; k < n->nout; k++) from_param[n->out + k] = any && is_float(g, n->out + k);
+    }
+    return from_param;
+}
+
 /* Cotangents of some float parameters, given ones at the last few float values. */
 static bool add_gradient(RandomGraph *rg, Status *st)
 {
     Graph *g = rg->g;
-    Value x[4], dx[4], y[3];
+    Value x[MOST_PARAMS + 2], dx[MOST_PARAMS + 2], y[4];
     uint32_t nx = 0, ny = 0;
+    const bool *flows = reached(g);
     for (uint32_t i = 0; i < g->param.len && nx < COUNT_OF(x); i++)
         if (is_float(g, g->param.at[i])) x[nx++] = g->param.at[i];
     for (Value v = g->value.len - 1; v > 0 && ny < COUNT_OF(y); v--)
-        if (is_float(g, v) && graph_maker(g, v)->nin != 0) y[ny++] = v;
+        if (flows[v] && graph_maker(g, v)->nin != 0) y[ny++] = v;
     GraphEmit ge;
     graph_emit_init(&ge, g, st);
     Reverse r = {.e = &ge.e, .g = g, .last = g->node.len, .y = y, .ny = ny, .x = x, .nx = nx, .dx = dx,
