@@ -35,10 +35,11 @@ static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *na
     return false;
 }
 
-/* x itself or a packed copy, owned by the caller; NULL: recorded. */
+/* A handle of our own to x's elements, or to a packed copy: owning the user's would take it from its
+ * scope. NULL: recorded. */
 static kiln_tensor *hold(Thread *t, kiln_site at, kiln_tensor *x)
 {
-    x = tensor_contiguous(t, at, x);
+    x = x->contiguous ? tensor_alias(t, at, x) : tensor_contiguous(t, at, x);
     return tensor_ok(x) ? kiln_own(x) : NULL;
 }
 

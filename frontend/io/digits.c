@@ -1,8 +1,8 @@
-/* digits: a synthetic set of drawn digits, so that programs that learn from images need no download.
- * Each digit is a few strokes, bent by a random affine map, drawn with a pen of random width and
- * covered with noise. All arithmetic is on integers and each drawing has a random stream of its own,
- * so the same seed gives the same bytes on every machine and the first n drawings do not depend on how
- * many follow. Never reads a file. */
+/* digits: a synthetic set of drawn digits, so that programs that learn from images need no
+ * download. Each digit is a few strokes, bent by a random affine map, drawn with a pen of random
+ * width and covered with noise. All arithmetic is on integers and each drawing has a random stream
+ * of its own, so the same seed gives the same bytes on every machine and the first n drawings do
+ * not depend on how many follow. Never reads a file. */
 #include <kiln/data.h>
 
 #include "../internal.h"
@@ -11,9 +11,9 @@
 #define SIDE 28
 #define ONE 256 /* a pixel */
 
-/* Strokes on a field 40 wide and 60 high, y downwards. An arc runs from one angle to another in 32nds of
- * a turn, 0 east, 8 south; its centre is (a, b), its radii (c, d). A line runs from (a, b) to (c, d).
- * `often`: drawn in so many of 8 drawings. */
+/* Strokes on a field 40 wide and 60 high, y downwards. An arc runs from one angle to another in
+ * 32nds of a turn, 0 east, 8 south; its centre is (a, b), its radii (c, d). A line runs from (a, b)
+ * to (c, d). `often`: drawn in so many of 8 drawings. */
 typedef struct Stroke {
     uint8_t digit, arc, often;
     int8_t a, b, c, d, from, to;

@@ -1,7 +1,7 @@
 /* idx: the IDX files of MNIST and its kin, plain or gzip-compressed, as tensors. The bytes may be
- * hostile: nothing is allocated on the word of a header, and every size is compared with what the file
- * holds first. Relies on zlib and on tensor headers. Never maps memory, never writes, never looks at a
- * file that is not a regular one. */
+ * hostile: nothing is allocated on the word of a header, and every size is compared with what the
+ * file holds first. Relies on zlib and on tensor headers. Never maps memory, never writes, never
+ * looks at a file that is not a regular one. */
 #include <kiln/data.h>
 
 #include <errno.h>
@@ -251,8 +251,9 @@ static bool wrong_length(Reader *r, size_t want, uint64_t have)
     return corrupt(r, text);
 }
 
-/* What a gzip file holds is known only by unpacking it; deflate never shrinks more than 1032 times, which
- * settles most lies at once; the rest is unpacked into a scrap and counted before anything is allocated. */
+/* What a gzip file holds is known only by unpacking it; deflate never shrinks more than 1032 times,
+ * which settles most lies at once; the rest is unpacked into a scrap and counted before anything is
+ * allocated. */
 static bool check_length(Reader *r, size_t want)
 {
     uint64_t head = r->offset;

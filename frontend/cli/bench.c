@@ -1,0 +1,228 @@
+/* bench: `kiln bench`: each workload eagerly and traced, checked equal bit for bit first, then
+ * timed in turn, so that both modes meet the same conditions; medians of several rounds. Results go
+ * to stdout, all else to stderr. */
+#include "bench.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "../../codegen/contract.h"
+#include "../../runtime/base.h"
+#include "../internal.h"
+
+const char bench_help[] =
+    "usage: kiln bench [OPTION]...\n\n"
+    "  kiln bench                  all workloads, a few seconds each\n"
+    "  kiln bench --filter mlp     those whose name contains mlp\n"
+    "  kiln bench --json > b.json  for machines: times in seconds\n\n"
+    "Times are medians of interleaved rounds. Exit status 1 if the two modes differ in a bit.\n\n"
+    "  --json         one JSON object instead of a table\n"
+    "  --filter NAME  only workloads whose name contains NAME\n"
+    "  --threads N    in all (one per core)\n"
+    "  --seconds S    whole seconds of measuring per workload (1)\n";
+
+typedef struct BenchOptions {
+    bool json;
+    const char *filter;
+    long threads, seconds;
+} BenchOptions;
+
+typedef struct Result {
+    double eager, graph, first_call; /* seconds */
+    uint32_t kernels, ops;
+    int64_t bytes_moved;
+    bool equal;
+} Result;
+
+#define ROUNDS 9
+enum { EAGER, GRAPH };
+
+/* ---- one call ------------------------------------------------------------------------------------ */
+static bool call(Job *j, kiln_tensor **out)
+{
+    kiln_operand in[INPUTS_MAX];
+    for (int i = 0; i < j->inputs; i++) in[i] = kiln_of_tensor(j->in[i]);
+    return kiln_call_all(j->f, in, j->inputs, out, j->outputs);
+}
+
+/* `calls` calls; seconds per call. */
+static double timed(Job *j, int mode, long calls)
+{
+    kiln_tensor *out[OUTPUTS_MAX];
+    kiln_eager(j->k, mode == EAGER);
+    double start = seconds_now();
+    for (long i = 0; i < calls; i++) {
+        KILN_SCOPE(j->k);
+        if (j->f)
+            call(j, out);
+        else
+            kiln_add(j->in[0], j->in[1]);
+    }
+    double spent = seconds_now() - start;
+    kiln_eager(j->k, false);
+    return spent / (double)calls;
+}
+
+/* Both copies, a few times: every output the same in every bit. */
+static bool agree(Job job[2])
+{
+    kiln *k = job[0].k;
+    for (int i = 0; i < 3; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *out[2][OUTPUTS_MAX];
+        for (int mode = 0; mode < 2; mode++) {
+            kiln_eager(k, mode == EAGER);
+            bool ok = call(&job[mode], out[mode]);
+            kiln_eager(k, false);
+            if (!ok) return false;
+        }
+        for (int o = 0; o < job[0].outputs; o++) {
+            const void *a = kiln_data(out[0][o]), *b = kiln_data(out[1][o]);
+            if (!a || !b || memcmp(a, b, kiln_bytes(out[0][o]))) return false;
+        }
+    }
+    return true;
+}
+
+/* ---- one workload -------------------------------------------------------------------------------- */
+static void job_close(Job *j)
+{
+    if (j->has_net)
+        net_close(&j->net);
+    else
+        kiln_function_free(j->f);
+}
+
+static double calls_for(double seconds, double each)
+{
+    double n = seconds / (each > 1e-9 ? each : 1e-9);
+    return n < 1 ? 1 : n > 1e6 ? 1e6 : n;
+}
+
+static void measure(Job job[2], int modes, double seconds, Result *r)
+{
+    double spent[2][ROUNDS];
+    long calls[2] = {1, 1};
+    for (int mode = 0; mode < modes; mode++) {
+        timed(&job[mode], mode, 2);
+        double each = timed(&job[mode], mode, 3);
+        calls[mode] = (long)calls_for(seconds / ROUNDS / modes, each);
+    }
+    for (int i = 0; i < ROUNDS; i++)
+        for (int mode = 0; mode < modes; mode++)
+            spent[mode][i] = timed(&job[mode], mode, calls[mode]);
+    r->eager = median(spent[EAGER], ROUNDS);
+    r->graph = modes == 2 ? median(spent[GRAPH], ROUNDS) : 0;
+}
+
+static bool run_workload(kiln *k, const Workload *w, double seconds, Result *r)
+{
+    KILN_SCOPE(k);
+    Job job[2] = {{.k = k}, {.k = k}};
+    int modes = w->eager_only ? 1 : 2;
+    for (int mode = 0; mode < modes; mode++) w->make(&job[mode]);
+    *r = (Result){.equal = true};
+    if (!kiln_failed(k) && modes == 2) r->equal = agree(job);
+    if (!kiln_failed(k)) measure(job, modes, seconds, r);
+    kiln_function_statistics s = {0};
+    kiln_function_stats(job[GRAPH].f, &s);
+    r->first_call = s.trace_seconds + s.compile_seconds;
+    r->kernels = s.kernels;
+    r->ops = s.ops;
+    r->bytes_moved = s.bytes_moved;
+    for (int mode = 0; mode < modes; mode++) job_close(&job[mode]);
+    return !kiln_failed(k);
+}
+
+/* ---- report -------------------------------------------------------------------------------------- */
+static void print_text(const Workload *w, const Result *r)
+{
+    char a[32], b[32], c[32];
+    if (w->eager_only) {
+        printf("%-14s %10s %10s %8s  %s\n", w->name, duration(r->eager, a), "", "", w->what);
+        return;
+    }
+    printf("%-14s %10s %10s %7.2fx %4u/%-4u %10s  %s%s\n", w->name, duration(r->eager, a),
+        duration(r->graph, b), r->eager / r->graph, r->kernels, r->ops, duration(r->first_call, c),
+        w->what, r->equal ? "" : "  RESULTS DIFFER");
+}
+
+static void print_json(const Workload *w, const Result *r, bool first)
+{
+    printf("%s\n    {\"name\": \"%s\", \"what\": \"%s\", \"eager_s\": %.9g", first ? "" : ",",
+        w->name, w->what, r->eager);
+    if (!w->eager_only)
+        printf(", \"graph_s\": %.9g, \"speed_up\": %.4g, \"kernels\": %u, \"ops\": %u, "
+               "\"bytes_moved\": %lld, "
+               "\"first_call_s\": %.9g, \"equal\": %s",
+            r->graph, r->eager / r->graph, r->kernels, r->ops, (long long)r->bytes_moved,
+            r->first_call, r->equal ? "true" : "false");
+    putchar('}');
+}
+
+static void print_head(kiln *k, const BenchOptions *o)
+{
+    char cpu[256];
+    if (!o->json) {
+        print_machine(stdout, k);
+        printf("%-14s %10s %10s %8s %9s %10s\n", "workload", "eager", "graph", "speed-up",
+            "kern./ops", "compile");
+        return;
+    }
+    printf("{\n  \"version\": \"%s\", \"cpu\": \"%s\", \"threads\": %d, \"tier\": \"%s\", "
+           "\"blas\": \"%s\",\n  \"results\": [",
+        kiln_version(), cpu_name(cpu, sizeof cpu), threads_count(k->threads), eager_tier(),
+        contract_blas_name());
+}
+
+static int run(kiln *k, const BenchOptions *o)
+{
+    bool all_equal = true, first = true;
+    print_head(k, o);
+    for (const Workload *w = workloads; w->name; w++) {
+        Result r;
+        if (o->filter && !strstr(w->name, o->filter)) continue;
+        if (!run_workload(k, w, (double)o->seconds, &r)) {
+            fprintf(stderr, "kiln bench: %s: ", w->name);
+            return engine_error("bench", k);
+        }
+        if (o->json)
+            print_json(w, &r, first);
+        else
+            print_text(w, &r);
+        fflush(stdout);
+        first = false;
+        all_equal &= r.equal;
+        if (!r.equal) fprintf(stderr, "kiln bench: %s: eager and graph results differ\n", w->name);
+    }
+    if (o->json) puts("\n  ]\n}");
+    if (first) return usage_error("bench", "no workload's name contains '%s'", o->filter);
+    return all_equal ? FINE : CHECK_FAILED;
+}
+
+int bench(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", 0, NULL, 'j'}, {"filter", 1, NULL, 'f'},
+        {"threads", 1, NULL, 't'}, {"seconds", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
+    BenchOptions o = {.seconds = 1};
+    bool fine = true;
+    opterr = 0;
+    for (int c; fine && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
+        case 'j': o.json = true; break;
+        case 'f': o.filter = optarg; break;
+        case 't': fine = parse_count(optarg, 1, 1024, &o.threads); break;
+        case 's': fine = parse_count(optarg, 1, 600, &o.seconds); break;
+        default: fine = false;
+        }
+    if (!fine) return usage_error("bench", "option or value not understood: %s", argv[optind - 1]);
+    if (optind < argc) return usage_error("bench", "what is '%s'?", argv[optind]);
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads});
+    if (!k) {
+        fprintf(stderr, "kiln bench: no memory for an engine\n");
+        return NO_RESOURCE;
+    }
+    int status = run(k, &o);
+    kiln_clear(k);
+    kiln_close(k);
+    return status;
+}

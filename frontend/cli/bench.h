@@ -1,0 +1,27 @@
+/* bench: what a workload of `kiln bench` is. */
+#ifndef KILN_FRONTEND_CLI_BENCH_H
+#define KILN_FRONTEND_CLI_BENCH_H
+
+#include "nets.h"
+
+enum { INPUTS_MAX = 3, OUTPUTS_MAX = 4 };
+
+/* One copy of a workload, with state of its own: eager and traced runs each have one. */
+typedef struct Job {
+    kiln *k;
+    kiln_function *f;            /* NULL: `run` is all there is, and it is eager */
+    kiln_tensor *in[INPUTS_MAX]; /* of the scope around */
+    int inputs, outputs;
+    Net net;
+    bool has_net;
+} Job;
+
+typedef struct Workload {
+    const char *name, *what;
+    void (*make)(Job *j);
+    bool eager_only; /* one number: what the eager call costs */
+} Workload;
+
+extern const Workload workloads[]; /* the last has a NULL name */
+
+#endif

@@ -1,0 +1,208 @@
+/* bench_work: the workloads of `kiln bench`. Each body is ordinary C over public operations;
+ * bench.c runs it eagerly and traced. Inputs come from seeded generators, so both copies of a job
+ * hold the same bits. */
+#include "bench.h"
+
+typedef void Body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
+
+static kiln_tensor *normal(Job *j, uint64_t seed, kiln_shape s)
+{
+    kiln_variable *g = kiln_generator(j->k, seed);
+    kiln_tensor *x = kiln_normal(g, KILN_F32, s, 0, 1);
+    kiln_variable_free(g);
+    return x;
+}
+
+static void function(Job *j, const char *name, Body *body, int outputs)
+{
+    j->outputs = outputs;
+    j->f = kiln_function_new(
+        j->k, body, j, &(kiln_function_options){.name = name, .outputs = outputs});
+}
+
+/* ---- elementwise --------------------------------------------------------------------------------- */
+#define MEBI (1 << 20)
+
+/* Nine ops: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+static void gelu_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *x = in[0], *cube = kiln_mul(kiln_mul(x, x), x);
+    kiln_tensor *inner = kiln_mul(kiln_add(x, kiln_mul(cube, 0.044715)), 0.7978845608);
+    out[0] = kiln_mul(kiln_mul(x, 0.5), kiln_add(kiln_tanh(inner), 1.0));
+}
+
+static void gelu(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(MEBI));
+    function(j, "gelu", gelu_body, 1);
+}
+
+/* Eight ops of which none can go: max(((1.5 x + y) x - y) / (1 + x x), y). */
+static void chain_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *x = in[0], *y = in[1];
+    kiln_tensor *above = kiln_sub(kiln_mul(kiln_add(kiln_mul(x, 1.5), y), x), y);
+    out[0] = kiln_max(kiln_div(above, kiln_add(kiln_mul(x, x), 1.0)), y);
+}
+
+static void chain(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(MEBI));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(MEBI));
+    function(j, "chain", chain_body, 1);
+}
+
+/* ---- rows, forward and backward ------------------------------------------------------------------ */
+static void gradient_of(kiln *k, kiln_tensor *const *in, kiln_tensor **out, int inputs,
+    kiln_tensor *(*value)(kiln_tensor *const *in))
+{
+    KILN_TAPE(k, tape);
+    kiln_operand x[INPUTS_MAX];
+    for (int i = 0; i < inputs; i++) {
+        kiln_watch(tape, in[i]);
+        x[i] = kiln_of_tensor(in[i]);
+    }
+    out[0] = value(in);
+    kiln_gradients(tape, out[0], x, inputs, out + 1);
+}
+
+static kiln_tensor *softmax_value(kiln_tensor *const *in)
+{
+    kiln_tensor *p = kiln_softmax(in[0], -1);
+    return kiln_sum(kiln_mul(p, p), KILN_ALL);
+}
+
+static void softmax_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    gradient_of(k, in, out, 1, softmax_value);
+}
+
+static void softmax(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
+    function(j, "softmax", softmax_body, 2);
+}
+
+static kiln_tensor *layernorm_value(kiln_tensor *const *in)
+{
+    kiln_tensor *y = kiln_layernorm(in[0], in[1], in[2], 0);
+    return kiln_mean(kiln_mul(y, y), KILN_ALL);
+}
+
+static void layernorm_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    gradient_of(k, in, out, 3, layernorm_value);
+}
+
+static void layernorm(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(1024));
+    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(1024));
+    function(j, "layernorm", layernorm_body, 4);
+}
+
+static void cross_entropy_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    KILN_TAPE(k, tape);
+    kiln_watch(tape, in[0]);
+    out[0] = kiln_cross_entropy(in[0], in[1]);
+    out[1] = kiln_gradient(tape, out[0], in[0]);
+}
+
+static void cross_entropy(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
+    j->in[j->inputs++] = kiln_mod(kiln_iota(j->k, KILN_I64, KILN_SHAPE(4096), 0), 1000);
+    function(j, "cross_entropy", cross_entropy_body, 2);
+}
+
+/* ---- training steps ------------------------------------------------------------------------------ */
+static void network(Job *j, const NetOptions *o, kiln_tensor *x)
+{
+    j->has_net = true;
+    if (!net_open(&j->net, j->k, o)) return;
+    j->in[j->inputs++] = x;
+    j->in[j->inputs++] = kiln_mod(kiln_iota(j->k, KILN_I64, KILN_SHAPE(o->batch), 0), o->classes);
+    j->f = j->net.step;
+    j->outputs = 1;
+}
+
+static void mlp(Job *j)
+{
+    NetOptions o = {.kind = MLP,
+        .inputs = 784,
+        .hidden = 128,
+        .classes = 10,
+        .batch = 64,
+        .fixed = true,
+        .sgd = true,
+        .rate = 0.01,
+        .seed = 7};
+    network(j, &o, normal(j, 1, KILN_SHAPE(64, 784)));
+}
+
+static void small_mlp(Job *j)
+{
+    NetOptions o = {.kind = MLP,
+        .inputs = 16,
+        .hidden = 16,
+        .classes = 4,
+        .batch = 8,
+        .fixed = true,
+        .sgd = true,
+        .rate = 0.01,
+        .seed = 7};
+    network(j, &o, normal(j, 1, KILN_SHAPE(8, 16)));
+}
+
+static void convnet(Job *j)
+{
+    NetOptions o = {.kind = CONVNET,
+        .images = true,
+        .inputs = 784,
+        .classes = 10,
+        .batch = 32,
+        .fixed = true,
+        .rate = 0.001,
+        .seed = 7};
+    network(j, &o, normal(j, 1, KILN_SHAPE(32, 28, 28, 1)));
+}
+
+/* ---- overheads ----------------------------------------------------------------------------------- */
+static void add_one_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_add(in[0], 1.0);
+}
+
+static void add_one(Job *j)
+{
+    j->in[j->inputs++] = kiln_ones(j->k, KILN_F32, KILN_SHAPE(2, 2));
+    function(j, "add_one", add_one_body, 1);
+}
+
+static void add_scalars(Job *j)
+{
+    j->in[j->inputs++] = kiln_scalar(j->k, KILN_F32, 1.5);
+    j->in[j->inputs++] = kiln_scalar(j->k, KILN_F32, 2.5);
+}
+
+const Workload workloads[] = {
+    {"gelu", "tanh-GELU as nine ops, f32[1048576]", gelu, false},
+    {"chain", "eight ops that cannot be folded, f32[1048576]", chain, false},
+    {"softmax", "softmax, forward and backward, f32[4096,1024]", softmax, false},
+    {"layernorm", "layernorm, forward and backward, f32[4096,1024]", layernorm, false},
+    {"cross_entropy", "cross-entropy, forward and backward, f32[4096,1024]", cross_entropy, false},
+    {"mlp", "MLP 784-128-10, batch 64, SGD step", mlp, false},
+    {"mlp_small", "MLP 16-16-4, batch 8, SGD step", small_mlp, false},
+    {"convnet", "MNIST convnet, batch 32, Adam step", convnet, false},
+    {"call", "call of x + 1 on f32[2,2]", add_one, false},
+    {"add", "add of two f32 scalars", add_scalars, true},
+    {NULL, NULL, NULL, false},
+};

@@ -1,0 +1,42 @@
+/* cli: what the files of the `kiln` command share. The command is a user of the public API; beyond
+ * it, it looks only at what `kiln info` tells. Data goes to stdout, talk to stderr. */
+#ifndef KILN_FRONTEND_CLI_H
+#define KILN_FRONTEND_CLI_H
+
+#include <kiln/data.h>
+#include <kiln/kiln.h>
+#include <kiln/nn.h>
+
+typedef enum Exit {
+    FINE,         /* did what was asked */
+    CHECK_FAILED, /* ran, and a result was not what it must be */
+    BAD_USAGE,    /* the command line was wrong */
+    BAD_INPUT,    /* a file was missing, damaged, or not what it must be */
+    NO_RESOURCE   /* memory, a device, a place to write to, a compiler */
+} Exit;
+
+typedef struct Command {
+    const char *name, *summary, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an Exit */
+} Command;
+extern const Command commands[]; /* the last has a NULL name */
+
+/* Says it on stderr after "kiln NAME: ", points to the help, returns BAD_USAGE. */
+int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says k's error on stderr, clears it, and returns the Exit that fits it. */
+int engine_error(const char *command, kiln *k);
+/* A whole number in [lo, hi]; false if text is none. */
+bool parse_count(const char *text, long lo, long hi, long *out);
+
+double seconds_now(void);
+double median(double *v, int n);                    /* sorts v; n > 0 */
+const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
+const char *cpu_name(char *buf, size_t cap);
+void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
+
+/* A progress line on stderr; nothing where stderr is no terminal. */
+void progress(const char *what, long done, long total, const char *note);
+void progress_end(void);
+bool colour(FILE *to); /* a terminal, and NO_COLOR is not set */
+
+#endif

@@ -1,0 +1,39 @@
+/* demo: what the files of `kiln demo` share: options, data, one trained pair of networks. */
+#ifndef KILN_FRONTEND_CLI_DEMO_H
+#define KILN_FRONTEND_CLI_DEMO_H
+
+#include "nets.h"
+
+typedef struct DemoOptions {
+    const char *data, *out; /* NULL: drawn digits; where the chart goes */
+    long epochs, batch, threads;
+    bool quick;
+} DemoOptions;
+
+typedef struct Digits {
+    kiln_tensor *images,
+        *labels; /* f32[n, 28, 28, 1] in 0 ... 1, i64[n]; of the scope that loaded them */
+    kiln_tensor *test_images, *test_labels;
+    int64_t train, test;
+} Digits;
+
+/* Eager and traced, from the same body and the same seed, step by step in turn. */
+typedef struct Pair {
+    Net net[2];         /* 0 eager, 1 traced */
+    float *loss[2];     /* per step */
+    double *seconds[2]; /* per step; the first steps of each signature are left out of medians */
+    long steps, cap;
+    long equal;                 /* steps whose losses had the same bits, from the first on */
+    double step[2], forward[2]; /* medians, seconds */
+    double first_call;          /* trace and compile of the step, seconds */
+    uint32_t kernels, ops;
+    double accuracy[2];
+} Pair;
+
+bool digits_load(kiln *k, const DemoOptions *o, Digits *d);
+bool pair_open(Pair *p, kiln *k, const NetOptions *o, long steps);
+bool pair_train(Pair *p, const Digits *d, const DemoOptions *o, const char *name);
+bool pair_measure(Pair *p, const Digits *d, const DemoOptions *o);
+void pair_close(Pair *p);
+
+#endif

@@ -1,0 +1,131 @@
+/* main: the `kiln` command: its table of commands, help, errors. Each command has a file of its
+ * own. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void overview(FILE *to)
+{
+    fputs("usage: kiln COMMAND [OPTION]...\n\n"
+          "  kiln demo                 train two small networks, eager and traced, and compare\n"
+          "  kiln bench --filter mlp   time workloads, eager against graph\n"
+          "  kiln info                 what this build and this machine offer\n\n"
+          "commands:\n",
+        to);
+    for (const Command *c = commands; c->name; c++)
+        fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    fputs("\n`kiln help COMMAND` or `kiln COMMAND --help` says more; `kiln --version` prints the "
+          "version.\n"
+          "exit status: 0 fine, 1 a check failed, 2 wrong usage, 3 bad input, 4 no resource\n",
+        to);
+}
+
+static const Command *find(const char *name)
+{
+    for (const Command *c = commands; c->name; c++)
+        if (!strcmp(c->name, name)) return c;
+    return NULL;
+}
+
+static int unknown(const char *name)
+{
+    fprintf(stderr, "kiln: no command '%s'; `kiln help` lists them\n", name);
+    return BAD_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc > 2) return usage_error("help", "one command at a time");
+    if (argc < 2) {
+        overview(stdout);
+        return FINE;
+    }
+    const Command *c = find(argv[1]);
+    if (!c) return unknown(argv[1]);
+    fputs(c->help, stdout);
+    return FINE;
+}
+
+int demo(int argc, char **argv);
+int bench(int argc, char **argv);
+int info(int argc, char **argv);
+extern const char demo_help[], bench_help[], info_help[];
+
+const Command commands[] = {
+    {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo},
+    {"bench", "time workloads, eager against graph", bench_help, bench},
+    {"info", "what this build and this machine offer", info_help, info},
+    {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help},
+    {NULL, NULL, NULL, NULL},
+};
+
+int usage_error(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "kiln %s: ", command);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n`kiln help %s` shows how it is used\n", command);
+    va_end(args);
+    return BAD_USAGE;
+}
+
+int engine_error(const char *command, kiln *k)
+{
+    const kiln_failure *e = kiln_error(k);
+    kiln_code code = e->code;
+    fprintf(stderr, "kiln %s: %s\n", command, e->text);
+    kiln_clear(k);
+    switch (code) {
+    case KILN_EIO:
+    case KILN_EFORMAT: return BAD_INPUT;
+    case KILN_EMEMORY:
+    case KILN_EDEVICE:
+    case KILN_EUNSUPPORTED: return NO_RESOURCE;
+    default: return CHECK_FAILED;
+    }
+}
+
+bool parse_count(const char *text, long lo, long hi, long *out)
+{
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || errno || v < lo || v > hi) return false;
+    *out = v;
+    return true;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        overview(stderr);
+        return BAD_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(1, argv);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        printf("kiln %s\n", kiln_version());
+        return FINE;
+    }
+    const Command *c = find(argv[1]);
+    if (!c) return unknown(argv[1]);
+    for (int i = 2; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fputs(c->help, stdout);
+            return FINE;
+        }
+    return c->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "kiln: cannot write to standard output: %s\n", strerror(errno));
+        return status ? status : NO_RESOURCE;
+    }
+    return status;
+}
