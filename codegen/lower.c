@@ -93,11 +93,9 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to)
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
+static bool run_kernel(Scope *s, uint32_t kernel, uint32_t n, const uint32_t *buf)
 {
     Lower *lw = s->lw;
-    uint32_t n = group->nin + (group->scatter != NULL ? 1 : group->nout);
-    uint32_t kernel = lower_kernel(lw, group);
     if (kernel == NO_BUF) return false;
     for (uint32_t i = 0; i < n; i++)
         if (buf[i] == NO_BUF) return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
@@ -107,6 +105,24 @@ static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
     for (uint32_t i = 0; i < n; i++) lower_read(lw, buf[i]);
     lw->p->launches++;
     return true;
+}
+
+static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
+{
+    return run_kernel(s, lower_kernel(s->lw, group), group->nin + (group->scatter != NULL ? 1 : group->nout), buf);
+}
+
+/* Equal bodies over equal axes are one kernel: a network's layers are lowered once. */
+static uint64_t body_hash(const Node *n, const Graph *body)
+{
+    uint64_t h = hash_bytes(n->nout, n->attr->at + 1, (n->attr->len - 1) * sizeof *n->attr->at);
+    for (uint32_t i = 0; i < body->node.len; i++) {
+        const Node *at = &body->node.at[i];
+        const Type *t = graph_type(body, at->out);
+        h = hash_mix(hash_mix(h, node_hash(body, at)), (uint64_t)t->dtype << 8 | t->rank);
+        h = hash_bytes(h, t->dim, t->rank * sizeof *t->dim);
+    }
+    return hash_bytes(h, body->result.at, body->result.len * sizeof *body->result.at);
 }
 
 /* A `kernel` node: attributes are its graph, the sweep axis, the extents of the axes, and per result its layout. */
@@ -127,7 +143,11 @@ static bool lower_group(Scope *s, const Node *n)
         buf[i] = s->buf[scope_root(s->g, n->in[i])];
     }
     for (uint32_t i = 0; i < n->nout; i++) buf[n->nin + i] = scope_result(s, n->out + i);
-    return add_kernel_step(s, &group, buf);
+    uint64_t hash = body_hash(n, body);
+    const uint64_t *known = map_get(&s->lw->bodies, hash);
+    uint32_t kernel = known != NULL ? (uint32_t)*known - 1 : lower_kernel(s->lw, &group);
+    if (kernel != NO_BUF) map_put(&s->lw->bodies, hash, kernel + 1u);
+    return run_kernel(s, kernel, n->nin + n->nout, buf);
 }
 
 /* The value itself over its own axes, and the folded one. */
@@ -234,8 +254,11 @@ static void mark_needed(Scope *s)
             contract_needs(s, n);
             continue;
         }
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (!single || !is_source((Op)graph_maker(s->g, n->in[k])->op)) need(s, n->in[k]);
+        for (uint32_t k = 0; k < n->nin; k++) {
+            Op from = (Op)graph_maker(s->g, n->in[k])->op;
+            bool known = n->op == OP_scan && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
+            if (!known && (!single || !is_source(from))) need(s, n->in[k]);
+        }
     }
 }
 
@@ -309,7 +332,7 @@ static void lower_job(void *arg)
     lw->p->module = lw->m;
     lw->p->name = lw->m->graph.at[0]->name;
     lw->p->blas = lw->o->blas;
-    lw->kernels.arena = lw->dim_number.arena = lw->scratch;
+    lw->kernels.arena = lw->bodies.arena = lw->dim_number.arena = lw->scratch;
     scope_begin(lw, &s, lw->m->graph.at[0]);
     job->ok = lower_entry(lw, &s);
 }

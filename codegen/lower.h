@@ -18,6 +18,7 @@ typedef struct Lower {
     Program *p;
     Status *st;
     Map kernels;            /* Kernel.hash -> index + 1 */
+    Map bodies;             /* hash of a kernel node's graph and axes -> index + 1 */
     Map dim_number;         /* Dim -> index in Program.dim + 1 */
     uint32_t clock;         /* steps so far, nested ones counted */
     uint32_t loops;

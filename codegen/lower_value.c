@@ -212,7 +212,12 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
     b->sweep_stage = outer_stage;
     if (!ok) return fail(b, n, "an index that cannot be expressed");
     if (r == UINT32_MAX) return -1;
-    if (before == 0) *VEC_PUSH(b->lw->scratch, &b->fold) = (DraftFold){n->out, (uint16_t)level, *m};
+    if (before == 0) {
+        DraftFold *f = VEC_PUSH(b->lw->scratch, &b->fold);
+        f->v = n->out;
+        f->level = (uint16_t)level;
+        index_copy(&f->map, m);
+    }
     DType type = (DType)dtype_info[graph_type(b->g, n->out)->dtype].compute;
     Instr i = {.kind = I_REDUCED, .type = (uint8_t)type, .a = -1, .b = -1, .c = -1, .ref = r};
     int32_t x = build_instr(b, &i, level + 1, b->reduction.at[r].axes, 1);

@@ -132,6 +132,11 @@ static bool expr_equal(const IndexExpr *a, const IndexExpr *b)
         memcmp(a->coef, b->coef, sizeof a->coef) == 0;
 }
 
+void index_copy(IndexMap *to, const IndexMap *from)
+{
+    memcpy(to, from, index_bytes(from));
+}
+
 bool index_equal(const IndexMap *a, const IndexMap *b)
 {
     if (a->rank != b->rank || memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) != 0) return false;
@@ -284,10 +289,11 @@ static void append_split(IndexEnv *env, IndexMap *m, Dim dim, IndexExpr e)
 
 void index_normalise(IndexEnv *env, IndexMap *m)
 {
-    IndexMap out = {0};
+    IndexMap out;
+    out.rank = 0;
     for (uint32_t i = 0; i < m->rank; i++)
         if (m->dim[i] != 1) append_split(env, &out, m->dim[i], m->at[i]);
-    *m = out;
+    index_copy(m, &out);
 }
 
 bool index_linear(IndexEnv *env, const IndexMap *m, IndexExpr *out)
@@ -388,8 +394,9 @@ static bool take(IndexEnv *env, IndexMap *rest, Dim want, IndexExpr *out, bool *
 
 bool index_regroup(IndexEnv *env, const IndexMap *in, const Dim *shape, uint32_t rank, IndexMap *out)
 {
-    IndexMap rest = *in;
-    *out = (IndexMap){.rank = rank};
+    IndexMap rest;
+    out->rank = rank;
+    index_copy(&rest, in);
     env->split_axis = -1;
     bool empty = false;
     for (uint32_t j = 0; j < rank; j++) {
@@ -400,8 +407,9 @@ bool index_regroup(IndexEnv *env, const IndexMap *in, const Dim *shape, uint32_t
     for (uint32_t i = 0; i < in->rank; i++) empty |= in->dim[i] == 0;
     if (empty) return true; /* no point is ever reached */
     for (uint32_t j = rank; j-- > 0;) {
-        IndexMap before = rest;
+        IndexMap before;
         bool lined_up;
+        index_copy(&before, &rest);
         if (take(env, &rest, shape[j], &out->at[j], &lined_up)) continue;
         if (lined_up) return false;
         out->at[j] = index_const(0);

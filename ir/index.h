@@ -85,6 +85,8 @@ bool index_by_lanes(const Graph *g, const Node *n);
 bool index_bijective(const IndexEnv *env, const IndexMap *m, uint32_t *axes);
 uint32_t index_axes(const IndexMap *m);           /* axes that affine terms use */
 bool index_has_dyn(const IndexMap *m);
+void index_copy(IndexMap *to, const IndexMap *from); /* what lies beyond the rank is neither read nor written */
+static inline size_t index_bytes(const IndexMap *m) { return offsetof(IndexMap, at) + m->rank * sizeof m->at[0]; }
 bool index_equal(const IndexMap *a, const IndexMap *b);
 uint64_t index_hash(const IndexMap *m);
 

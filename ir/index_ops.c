@@ -145,7 +145,7 @@ static bool map_axes(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, c
         if (!change_axis(env, g, n, k, i, &seen.at[r.of[i]], out)) return false;
         seen.dim[r.of[i]] = x->dim[i];
     }
-    out->map = seen;
+    index_copy(&out->map, &seen);
     return true;
 }
 
@@ -169,12 +169,13 @@ static bool map_window(IndexEnv *env, const Graph *g, const Node *n, const Index
 bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out)
 {
     bool ok;
-    *out = (IndexStep){.extra = -1};
+    out->map.rank = out->nguard = 0;
+    out->extra = -1;
     env->split_axis = -1;
     switch (n->op) {
     case OP_leaf:
     case OP_custom:
-    case OP_reshape: out->map = *m; return true;
+    case OP_reshape: index_copy(&out->map, m); return true;
     case OP_transpose: ok = map_transpose(env, g, n, m, &out->map); break;
     case OP_broadcast: ok = map_broadcast(env, g, n, m, &out->map); break;
     case OP_slice:
@@ -208,7 +209,7 @@ bool index_gather_indices(IndexEnv *env, const Graph *g, const Node *n, const In
 {
     IndexMap seen;
     if (!gather_parts(env, g, n, m, &seen)) return false;
-    *out = (IndexMap){0};
+    out->rank = 0;
     push(out, seen.dim[1], &seen.at[1]);
     index_normalise(env, out);
     return true;
@@ -220,7 +221,7 @@ bool index_gather_from(IndexEnv *env, const Graph *g, const Node *n, const Index
     if (!gather_parts(env, g, n, m, &seen)) return false;
     IndexExpr e = index_const(0);
     e.dyn = at;
-    *out = (IndexMap){0};
+    out->rank = 0;
     push(out, seen.dim[0], &seen.at[0]);
     push(out, operand_type(g, n, 0)->dim[n->attr->at[0]], &e);
     push(out, seen.dim[2], &seen.at[2]);
@@ -302,7 +303,8 @@ static bool map_window_add(IndexEnv *env, const Graph *g, const Node *n, const I
 
 bool index_reduced(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, IndexStep *out)
 {
-    *out = (IndexStep){.extra = -1};
+    out->map.rank = out->nguard = 0;
+    out->extra = -1;
     env->split_axis = -1;
     if (n->op == OP_window_add) {
         if (!map_window_add(env, g, n, m, out)) return false;

@@ -52,6 +52,8 @@ typedef struct Fuse {
     Map dyn;               /* values that are not affine, by what they are */
     uint32_t *mark, round; /* per node: visited in this walk */
     uint32_t *stack;
+    IndexMap *maps;        /* room for the maps of one node's operands */
+    uint32_t nmaps;
     uint32_t floor;        /* nodes before this one are not placed yet, and nothing placed comes after them */
 } Fuse;
 

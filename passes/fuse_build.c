@@ -6,6 +6,8 @@ typedef struct BuildGraph {
     Rebuild rb;
     bool *made;            /* per group */
     uint32_t *last;        /* per group: its last node */
+    bool *inside;          /* per node, and */
+    Value *map;            /* per value: room for one body, all zero between two */
 } BuildGraph;
 
 static void emit(BuildGraph *b, Value v);
@@ -15,6 +17,7 @@ static void emit(BuildGraph *b, Value v);
 typedef struct Body {
     BuildGraph *b;
     uint32_t group;
+    uint32_t first, end;   /* its nodes and those of its operands lie in [first, end) */
     bool *inside;          /* per node */
     Value *map;            /* per value of the old graph: in the body */
     VEC(Value) input;      /* values of the old graph */
@@ -36,12 +39,15 @@ static void collect(Body *body)
 {
     const Fuse *f = body->b->f;
     const Group *g = f->group.at[body->group];
-    const uint32_t n = f->g->node.len;
+    body->first = f->g->node.len;
     for (uint32_t i = 0; i < g->use.len; i++) {
         Value v = g->use.at[i]->v;
-        if (f->result[v] && fuse_find(f, f->home[f->g->value.at[v].node]) == body->group) body->inside[f->g->value.at[v].node] = true;
+        uint32_t node = f->g->value.at[v].node;
+        body->first = MIN_OF(body->first, node);
+        body->end = MAX_OF(body->end, node + 1);
+        if (f->result[v] && fuse_find(f, f->home[node]) == body->group) body->inside[node] = true;
     }
-    for (uint32_t i = n; i-- > 0;) {
+    for (uint32_t i = body->end; i-- > body->first;) {
         const Node *at = &f->g->node.at[i];
         for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(at); k++)
             if (computed_here(body, at->in[k])) body->inside[f->g->value.at[at->in[k]].node] = true;
@@ -75,12 +81,12 @@ static Graph *make_body(Body *body)
     Fuse *f = body->b->f;
     Module *m = f->g->module;
     Graph *to = graph_new(m, arena_printf(f->ctx->scratch, "%s.k%u", f->g->name, m->graph.len));
-    for (uint32_t i = 0; i < f->g->node.len; i++) {
+    for (uint32_t i = body->first; i < body->end; i++) {
         const Node *n = &f->g->node.at[i];
         for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(n); k++)
             if (!computed_here(body, n->in[k])) add_input(body, to, n->in[k]);
     }
-    for (uint32_t i = 0; i < f->g->node.len; i++) {
+    for (uint32_t i = body->first; i < body->end; i++) {
         const Node *n = &f->g->node.at[i];
         if (!body->inside[i]) continue;
         if (!copy_node(body, to, n)) return NULL;
@@ -97,14 +103,16 @@ static void emit_group(BuildGraph *b, uint32_t group)
 {
     Fuse *f = b->f;
     Arena *a = f->ctx->scratch;
-    Body body = {.b = b, .group = group};
+    Body body = {.b = b, .group = group, .inside = b->inside, .map = b->map};
     if (b->made[group]) return;
     b->made[group] = true;
-    body.inside = ARENA_ARRAY(a, bool, f->g->node.len);
-    body.map = ARENA_ARRAY(a, Value, f->g->value.len);
     collect(&body);
     Graph *to = make_body(&body);
     if (to == NULL) return;
+    for (uint32_t i = body.first; i < body.end; i++) {
+        b->inside[i] = false;
+        memset(b->map + f->g->node.at[i].out, 0, f->g->node.at[i].nout * sizeof *b->map);
+    }
     const Group *g = f->group.at[group];
     Value *in = ARENA_ARRAY(a, Value, body.input.len + 1);
     for (uint32_t i = 0; i < body.input.len; i++) {
@@ -151,6 +159,8 @@ Graph *fuse_build(Fuse *f)
     rebuild_begin(&b.rb, g, a, f->ctx->st);
     b.made = ARENA_ARRAY(a, bool, f->group.len + 1);
     b.last = ARENA_ARRAY(a, uint32_t, f->group.len + 1);
+    b.inside = ARENA_ARRAY(a, bool, g->node.len + 1);
+    b.map = ARENA_ARRAY(a, Value, g->value.len);
     for (uint32_t i = 0; i < g->node.len; i++)
         if (f->home[i] != NO_GROUP) b.last[fuse_find(f, f->home[i])] = i;
     for (uint32_t i = 0; i < g->node.len && b.rb.st->code == ST_OK; i++) {

@@ -48,7 +48,7 @@ static bool add_map(Fuse *f, Use *u, const IndexMap *m)
         u->read = true;
         return false;
     }
-    u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, sizeof *m);
+    u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, index_bytes(m)); /* most ranks are small */
     return true;
 }
 
@@ -73,8 +73,12 @@ static bool split_axis(Fuse *f, Group *g, uint32_t axis, Dim inner)
     if (g->env.naxis >= FUSE_AXES || (int)axis == g->env.sweep) return false;
     if (!index_env_split(&g->env, axis, inner)) return false;
     for (uint32_t i = 0; i < g->use.len; i++)
-        for (uint32_t k = 0; k < g->use.at[i]->nmap; k++) index_split(&g->env, g->use.at[i]->map[k], axis, inner);
-    (void)f;
+        for (uint32_t k = 0; k < g->use.at[i]->nmap; k++) {
+            IndexMap m;
+            index_copy(&m, g->use.at[i]->map[k]);
+            index_split(&g->env, &m, axis, inner);
+            g->use.at[i]->map[k] = arena_copy(f->ctx->scratch, &m, index_bytes(&m));
+        }
     return true;
 }
 
@@ -129,10 +133,10 @@ static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const Inde
         *out = (IndexMap){.rank = 1, .dim = {2}, .at = {index_const(0)}};
         return true;
     } else {
-        *out = *m;
+        index_copy(out, m);
         return true;
     }
-    *out = step.map;
+    if (ok) index_copy(out, &step.map);
     return ok;
 }
 
@@ -153,7 +157,12 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
 {
     Group *g = fuse_group(f, group);
     const Use *u = fuse_use(f, n->out, group);
-    IndexMap *maps = ARENA_ARRAY(f->ctx->scratch, IndexMap, u->nmap * n->nin + 1);
+    uint32_t most = u->nmap * n->nin + 1;
+    if (most > f->nmaps) {
+        f->maps = ARENA_ARRAY(f->ctx->scratch, IndexMap, most);
+        f->nmaps = most;
+    }
+    IndexMap *maps = f->maps;
     if (!use_maps(f, n, g, u, maps)) return false;
     for (uint32_t i = 0; i < u->nmap; i++)
         for (uint32_t k = 0; k < fuse_operand_count(n); k++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
