@@ -62,7 +62,8 @@ static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
 
 static kiln_tensor *filters(kiln_tensor *x, kiln_shape s)
 {
-    return kiln_mul(kiln_cos(kiln_iota(kiln_engine(x), KILN_F32, s, 0)), kiln_sin(kiln_iota(kiln_engine(x), KILN_F32, s, 3)));
+    kiln_dtype d = kiln_dtype_of(x);
+    return kiln_mul(kiln_cos(kiln_iota(kiln_engine(x), d, s, 0)), kiln_sin(kiln_iota(kiln_engine(x), d, s, 3)));
 }
 
 EXPRESSION(convolution, kiln_conv2d(images(x), filters(x, S(3, 3, 2, 4)), &(kiln_window){.same = true, .stride = {2, 1}}))
@@ -145,6 +146,50 @@ static void bounded_like_eager(void **state)
     assert_int_equal(failures(true), 0);
 }
 
+/* ---- gradients ---------------------------------------------------------------------------------------------- */
+
+/* A weighted sum of all results, so that every one of them matters. */
+static kiln_tensor *weighed(Op1 *run, kiln_tensor *x)
+{
+    kiln_tensor *y = run(x);
+    if (kiln_dtype_of(y) != KILN_F64) return NULL;
+    y = kiln_reshape(y, S(-1));
+    return kiln_sum(kiln_mul(y, kiln_cos(kiln_iota(k, KILN_F64, S(kiln_dim(y, 0)), 0))), KILN_ALL);
+}
+
+static double weighed_at(Op1 *run, const double *x)
+{
+    KILN_SCOPE(k);
+    return kiln_item(weighed(run, kiln_from(k, KILN_F64, S(4, 6), x, 24)));
+}
+
+static void gradients_like_differences(void **state)
+{
+    (void)state;
+    const double h = 1e-6;
+    double at[24];
+    for (int i = 0; i < 24; i++) at[i] = sin(i * i + 1.0) * 0.9 + 0.013 * i;
+    for (int c = 0; c < CASES; c++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_from(k, KILN_F64, S(4, 6), at, 24);
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        kiln_tensor *y = weighed(cases[c].run, x);
+        if (y == NULL) continue;
+        const double *g = kiln_data(kiln_gradient(tape, y, x));
+        if (kiln_failed(k)) fail_msg("%s: %s", cases[c].name, kiln_error(k)->text);
+        for (int i = 0; i < 24; i++) {
+            double x0 = at[i];
+            at[i] = x0 + h;
+            double high = weighed_at(cases[c].run, at);
+            at[i] = x0 - h;
+            double want = (high - weighed_at(cases[c].run, at)) / (2 * h);
+            at[i] = x0;
+            if (fabs(g[i] - want) > 1e-6 * fmax(1, fabs(want))) fail_msg("%s: d/dx[%d] %g instead of %g", cases[c].name, i, g[i], want);
+        }
+    }
+}
+
 /* ---- random state -------------------------------------------------------------------------------------------- */
 
 static void draw(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -202,7 +247,8 @@ static void open_questions_are_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(traced_like_eager), ENGINE_TEST(bounded_like_eager), ENGINE_TEST(draws_in_a_trace),
+        ENGINE_TEST(traced_like_eager), ENGINE_TEST(bounded_like_eager), ENGINE_TEST(gradients_like_differences),
+        ENGINE_TEST(draws_in_a_trace),
         ENGINE_TEST(open_questions_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
