@@ -131,6 +131,22 @@ static void objects_are_the_same_bytes_each_time(void **state)
     run("cmp %s/a.o %s/b.o", dir, dir);
 }
 
+static void text_compiles_too(void **state)
+{
+    kiln *k = *state;
+    static const char text[] = "module { dims N in [1,8] }\n\ngraph @axpy(%1: f32[], %2: f32[N], %3: f32[N]) -> (%6) {\n"
+                               "  %4 = broadcast(%1) {[N]} : f32[N]\n  %5 = mul(%4, %2) : f32[N]\n  %6 = add(%5, %3) : f32[N]\n}\n";
+    static const char main_c[] = "#include \"axpy.h\"\nint main(void)\n{\n    float a = 2, x[3] = {1, 2, 3}, y[3] = {10, 20, 30}, out[3];\n"
+                                 "    if (axpy(0, &a, x, y, 3, out, 0)) return 1;\n    return !(out[0] == 12 && out[1] == 24 && out[2] == 36);\n}\n";
+    assert_true(kiln_aot_text(k, text, strlen(text), path_of("axpy"), NULL));
+    assert_ok(k);
+    write_file(path_of("axpy_main.c"), main_c, strlen(main_c), "", 0);
+    run("cc -std=c11 -Wall -Wextra -Werror %s/axpy_main.c %s/axpy.o -lm -o %s/axpy", dir, dir, dir);
+    run("%s/axpy", dir);
+    kiln_aot_text(k, text, strlen(text) - 20, path_of("cut"), NULL);
+    assert_error(k, KILN_EFORMAT, ":");
+}
+
 static void misuse_is_named(void **state)
 {
     kiln *k = *state;
@@ -177,7 +193,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(misuse_is_named),
+        FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
+        FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("aot", tests, set_up, tear_down);
 }

@@ -1,0 +1,52 @@
+/* aot_text: a module in text form ahead of time: what `kiln compile` does. */
+#include "../ir/text.h"
+#include "../ir/verify.h"
+#include "artifact.h"
+
+typedef struct Job {
+    Arena arena;
+    const char *text, *path;
+    size_t len;
+    const kiln_aot_options *o;
+    Status st;
+    bool ok;
+} Job;
+
+static void job_body(void *arg)
+{
+    Job *j = arg;
+    Module *m = module_parse(&j->arena, j->text, j->len, &j->st);
+    if (!m || !module_verify(m, &j->st))
+        return;
+    if (!m->graph.len) {
+        status_fail(&j->st, ST_FORMAT, "aot: the text has no graph");
+        return;
+    }
+    const Graph *g = m->graph.at[0];
+    Artifact a = {.module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
+    a.input = ARENA_ARRAY(&j->arena, Place, g->param.len + 1);
+    for (uint32_t i = 0; i < g->param.len; i++)
+        a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
+    a.changed = ARENA_ARRAY(&j->arena, uint32_t, 1);
+    j->ok = artifact_write(&a, j->path, j->o, &j->st);
+}
+
+bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size)
+{
+    Thread *t = thread_of(k);
+    kiln_aot_options o = {0};
+    if (options)
+        memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (!t || !text || !path) {
+        fail(t ? t : thread_last(), at, KILN_EVALUE, "aot: the text or the path is NULL");
+        return false;
+    }
+    Job j = {.text = text, .len = len, .path = path, .o = &o};
+    arena_init(&j.arena);
+    if (!arena_try(&j.arena, &j.st, job_body, &j))
+        j.ok = false;
+    if (!j.ok)
+        fail_status(t, at, &j.st);
+    arena_free(&j.arena);
+    return j.ok;
+}

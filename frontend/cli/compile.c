@@ -1,0 +1,99 @@
+/* compile: `kiln compile`: a module in text form to an object file and its header. */
+#include <errno.h>
+#include <kiln/aot.h>
+#include <string.h>
+
+#include "../../runtime/base.h"
+#include "cli.h"
+
+const char compile_help[] =
+    "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
+    "  kiln compile step.kiln -o build/step        writes build/step.o and build/step.h for this machine\n"
+    "  kiln compile net.kiln --cpu x86-64-v3       for any CPU with AVX2 and FMA\n"
+    "  KILN_DUMP=ir ./program                      writes the functions that a program traces, as text to compile\n\n"
+    "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes one C function; every parameter is an argument.\n\n"
+    "  -o PATH                 where to write, without .o and .h (FILE without its extension)\n"
+    "  --symbol NAME           prefix of every name in the object (the last part of PATH)\n"
+    "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
+    "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
+
+#define TEXT_MAX ((size_t)1 << 28)
+
+/* The file's bytes; false after saying why. */
+static bool slurp(const char *path, Text *text)
+{
+    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    char part[65536];
+    size_t got = 1;
+    while (f && got && text->len < TEXT_MAX && !text->failed) {
+        got = fread(part, 1, sizeof part, f);
+        text_add(text, part, got);
+    }
+    bool ok = f && !ferror(f) && !got && !text->failed;
+    if (!ok)
+        fprintf(stderr, "kiln compile: %s: %s\n", path, text->len >= TEXT_MAX ? "larger than 256 MiB" : text->failed ? "no memory" : strerror(errno));
+    if (f && f != stdin)
+        fclose(f);
+    return ok;
+}
+
+static void default_path(const char *file, char *path, size_t cap)
+{
+    snprintf(path, cap, "%s", strcmp(file, "-") ? file : "module");
+    char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    if (dot)
+        *dot = 0;
+}
+
+static int write_artifact(const char *file, const char *path, const kiln_aot_options *o)
+{
+    Text text = {0};
+    if (!slurp(file, &text)) {
+        text_free(&text);
+        return BAD_INPUT;
+    }
+    kiln *k = kiln_open(NULL);
+    int status = NO_RESOURCE;
+    if (!k)
+        fprintf(stderr, "kiln compile: no memory\n");
+    else if (kiln_aot_text(k, text.at ? text.at : "", text.len, path, o))
+        status = FINE;
+    else
+        status = engine_error("compile", k);
+    kiln_close(k);
+    text_free(&text);
+    return status;
+}
+
+int compile(int argc, char **argv)
+{
+    kiln_aot_options o = {0};
+    const char *file = NULL, *out = NULL;
+    long limit = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        const char **slot = !strcmp(arg, "-o") ? &out : !strcmp(arg, "--symbol") ? &o.symbol : !strcmp(arg, "--triple") ? &o.triple
+                          : !strcmp(arg, "--cpu") ? &o.cpu : !strcmp(arg, "--features") ? &o.features : NULL;
+        if (slot || !strcmp(arg, "--workspace-limit")) {
+            if (!value)
+                return usage_error("compile", "%s wants a value", arg);
+            if (slot)
+                *slot = value;
+            else if (!parse_count(value, 1, INT32_MAX, &limit))
+                return usage_error("compile", "%s: '%s' is no number of bytes", arg, value);
+            i++;
+        } else if (arg[0] == '-' && arg[1]) {
+            return usage_error("compile", "no option %s", arg);
+        } else if (file) {
+            return usage_error("compile", "one file at a time");
+        } else {
+            file = arg;
+        }
+    }
+    if (!file)
+        return usage_error("compile", "which file?");
+    char path[1024];
+    default_path(file, path, sizeof path);
+    o.workspace_limit = limit;
+    return write_artifact(file, out ? out : path, &o);
+}
