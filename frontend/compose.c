@@ -1,6 +1,6 @@
-/* compose: elementwise composites: ordinary C over public ops, so eager code, tapes, traces and every backend get them for
- * nothing. Each records the user's site and keeps its temporaries in a scope of its own. Relies on operand.h. Never has a
- * gradient of its own. */
+/* compose: elementwise composites: ordinary C over public ops, so eager code, tapes, traces and
+ * every backend get them for nothing. Each records the user's site and keeps its temporaries in a
+ * scope of its own. Relies on operand.h. Never has a gradient of its own. */
 #include "operand.h"
 
 #include <math.h>
@@ -18,10 +18,10 @@ static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body
     return composite_end(t, &s, body(t, at, of(x)));
 }
 
-#define COMPOSITE(name, floats)                                              \
-    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x)                  \
-    {                                                                        \
-        return composite(at, #name, x, name, floats);                        \
+#define COMPOSITE(name, floats)                                 \
+    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x) \
+    {                                                           \
+        return composite(at, #name, x, name, floats);           \
     }
 
 #define NUMBER(v) kiln_of_f(v)
@@ -80,7 +80,8 @@ static kiln_tensor *gelu_tanh(Thread *t, kiln_site at, kiln_operand x)
     (void)t;
     kiln_operand cube = OP2(mul, OP2(mul, x, x), x);
     kiln_operand inner = OP2(add, x, OP2(mul, cube, NUMBER(0.044715)));
-    kiln_operand tail = OP2(add, OP1(tanh, OP2(mul, inner, NUMBER(0.79788456080286535588))), NUMBER(1));
+    kiln_operand tail =
+        OP2(add, OP1(tanh, OP2(mul, inner, NUMBER(0.79788456080286535588))), NUMBER(1));
     return kiln_mul_at(at, OP2(mul, x, NUMBER(0.5)), tail);
 }
 
@@ -125,7 +126,7 @@ kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_op
     return composite_end(t, &s, kiln_min_at(at, OP2(max, x, lo), hi));
 }
 
-/* ---- of the same shape ------------------------------------------------------------------------------- */
+/* ---- of the same shape ---------------------------------------------------------------------- */
 
 static kiln_tensor *filled_like(kiln_site at, const char *op, kiln_operand o, int64_t v)
 {

@@ -1,12 +1,15 @@
-/* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on operand.h. Never has a gradient
- * of its own; the maximum that is subtracted for the sake of range carries none, because the results do not depend on it. */
+/* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on
+ * operand.h. Never has a gradient of its own; the maximum that is subtracted for the sake of range
+ * carries none, because the results do not depend on it. */
 #include "operand.h"
 
 #define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
-/* Along one axis of floats: the operand, checked, with the axis counted from the front. NULL: stop and return *r. */
-static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
+/* Along one axis of floats: the operand, checked, with the axis counted from the front. NULL: stop
+ * and return *r. */
+static kiln_tensor *along(
+    kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     *r = NULL;
     if ((*t = op_thread(&o, 1)) == NULL) return NULL;
@@ -60,24 +63,22 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
     return composite_end(t, &s, kiln_add_at(at, OP1(log, sum), OP2(squeeze, m, axis)));
 }
 
-/* ---- layer normalisation ----------------------------------------------------------------------------- */
+/* ---- layer normalisation -------------------------------------------------------------------- */
 
-static bool is_none(kiln_operand o)
-{
-    return o.kind == 1 && o.as.tensor == NULL;
-}
+static bool is_none(kiln_operand o) { return o.kind == 1 && o.as.tensor == NULL; }
 
 /* scale or shift: [last]. False: recorded. */
 static bool per_element(Thread *t, kiln_site at, const kiln_tensor *x, kiln_tensor *p)
 {
     char a[160], b[160];
     if (p->type.rank == 1 && p->type.dim[0] == x->type.dim[x->type.rank - 1]) return true;
-    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift have the size of the last axis: %s x %s", tensor_text(x, a, sizeof a),
-         tensor_text(p, b, sizeof b));
+    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift have the size of the last axis: %s x %s",
+        tensor_text(x, a, sizeof a), tensor_text(p, b, sizeof b));
     return false;
 }
 
-kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale, kiln_operand shift, double epsilon)
+kiln_tensor *kiln_layernorm_at(
+    kiln_site at, kiln_operand o, kiln_operand scale, kiln_operand shift, double epsilon)
 {
     Thread *t;
     int axis = -1;
@@ -88,7 +89,8 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
     kiln_scope s = kiln_scope_open(t->k);
     kiln_operand centred = OP2(sub, of(x), OP2(mean, of(x), KILN_KEEP(axis)));
     kiln_operand spread = OP2(mean, OP1(square, centred), KILN_KEEP(axis));
-    r = kiln_div_at(at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
+    r = kiln_div_at(
+        at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
     for (int i = 0; i < 2; i++) {
         if (is_none(p[i])) continue;
         kiln_tensor *w = operand_named(t, at, "layernorm", p[i], NULL);
@@ -98,11 +100,12 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
     return composite_end(t, &s, r);
 }
 
-/* ---- losses --------------------------------------------------------------------------------------------- */
+/* ---- losses --------------------------------------------------------------------------------- */
 
 static bool same_shape(const kiln_tensor *a, const kiln_tensor *b)
 {
-    return a->type.rank == b->type.rank && memcmp(a->type.dim, b->type.dim, a->type.rank * sizeof a->type.dim[0]) == 0;
+    return a->type.rank == b->type.rank &&
+           memcmp(a->type.dim, b->type.dim, a->type.rank * sizeof a->type.dim[0]) == 0;
 }
 
 kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target)
@@ -120,16 +123,18 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     }
     /* [n, 1] against [n] would broadcast to [n, n] and teach the wrong thing. */
     if (o[0].kind == 1 && o[1].kind == 1 && !same_shape(in[0], in[1]))
-        return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s", tensor_text(in[0], a, sizeof a),
-                    tensor_text(in[1], b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s",
+            tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
     kiln_scope s = kiln_scope_open(t->k);
     return composite_end(t, &s, kiln_mean_at(at, OP1(square, OP2(sub, o[0], o[1])), KILN_ALL));
 }
 
-/* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their maximum. */
+/* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their
+ * maximum. */
 static kiln_operand label_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    kiln_operand z = shifted(at, of(logits), 1), hot = of(is_class(t, at, labels, logits->type.dim[1]));
+    kiln_operand z = shifted(at, of(logits), 1),
+                 hot = of(is_class(t, at, labels, logits->type.dim[1]));
     kiln_operand chosen = OP2(sum, of(kiln_where_at(at, hot, z, kiln_of_f(0))), KILN_AXES(1));
     return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
@@ -142,7 +147,8 @@ static kiln_operand probability_losses(kiln_site at, kiln_tensor *logits, kiln_t
 static bool labels_fit(const kiln_tensor *logits, const kiln_tensor *labels)
 {
     if (logits->type.rank != 2) return false;
-    if (dtype_is_int((DType)labels->type.dtype)) return labels->type.rank == 1 && labels->type.dim[0] == logits->type.dim[0];
+    if (dtype_is_int((DType)labels->type.dtype))
+        return labels->type.rank == 1 && labels->type.dim[0] == logits->type.dim[0];
     return labels->type.dtype == logits->type.dtype && same_shape(logits, labels);
 }
 
@@ -152,13 +158,16 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
     char a[160], b[160];
     Thread *t = op_thread(o, 2);
     if (t == NULL) return NULL;
-    kiln_tensor *logits = operand_float(t, at, "cross_entropy", lo), *y = operand_named(t, at, "cross_entropy", yo, NULL);
+    kiln_tensor *logits = operand_float(t, at, "cross_entropy", lo),
+                *y = operand_named(t, at, "cross_entropy", yo, NULL);
     if (!tensor_ok(logits) || !tensor_ok(y)) return &t->k->poison;
     if (!labels_fit(logits, y))
         return fail(t, at, KILN_ESHAPE,
-                    "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities [n, classes]: %s x %s",
-                    tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
+            "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities "
+            "[n, classes]: %s x %s",
+            tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand each = dtype_is_int((DType)y->type.dtype) ? label_losses(t, at, logits, y) : probability_losses(at, logits, y);
+    kiln_operand each = dtype_is_int((DType)y->type.dtype) ? label_losses(t, at, logits, y)
+                                                           : probability_losses(at, logits, y);
     return composite_end(t, &s, kiln_mean_at(at, each, KILN_ALL));
 }

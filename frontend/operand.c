@@ -1,20 +1,18 @@
-/* operand: what stands for a tensor becomes one: variables are read, numbers take the other operand's dtype, dtypes promote
- * within a kind, shapes broadcast; and arithmetic on sizes that may be symbols. Relies on internal.h. Never runs an op but
- * through apply and its short forms. */
+/* operand: what stands for a tensor becomes one: variables are read, numbers take the other
+ * operand's dtype, dtypes promote within a kind, shapes broadcast; and arithmetic on sizes that may
+ * be symbols. Relies on internal.h. Never runs an op but through apply and its short forms. */
 #include "operand.h"
 
 #include <math.h>
 #include <stdio.h>
 
-_Static_assert((int)KILN_F64 == (int)DT_f64 && (int)KILN_BOOL == (int)DT_bool && DT_COUNT == KILN_F64 + 1,
-               "the public dtypes are the internal ones");
+_Static_assert(
+    (int)KILN_F64 == (int)DT_f64 && (int)KILN_BOOL == (int)DT_bool && DT_COUNT == KILN_F64 + 1,
+    "the public dtypes are the internal ones");
 
 #define NAMED(op) (op) != NULL ? (op) : "", (op) != NULL ? ": " : ""
 
-bool operand_is_number(kiln_operand o)
-{
-    return o.kind >= 3 && o.kind <= 6;
-}
+bool operand_is_number(kiln_operand o) { return o.kind >= 3 && o.kind <= 6; }
 
 Thread *operands_thread(const kiln_operand *o, int n)
 {
@@ -25,12 +23,9 @@ Thread *operands_thread(const kiln_operand *o, int n)
     return NULL;
 }
 
-/* ---- tensors and variables ---------------------------------------------------------------------------- */
+/* ---- tensors and variables ------------------------------------------------------------------ */
 
-static const char *file_of(Loc l)
-{
-    return l.file != NULL ? l.file : "?";
-}
+static const char *file_of(Loc l) { return l.file != NULL ? l.file : "?"; }
 
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
 {
@@ -38,10 +33,12 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
     if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
     if (x->state == TENSOR_FREE)
         return fail(t, at, KILN_ESTATE,
-                    "%s%sa tensor made at %s:%d is used after it was closed at %s:%d (kiln_keep or kiln_own it)", NAMED(op),
-                    file_of(x->made), x->made.line, file_of(x->closed), x->closed.line);
-    return fail(t, at, KILN_ESTATE, "%s%sa value traced at %s:%d is used outside its function's body", NAMED(op),
-                file_of(x->made), x->made.line);
+            "%s%sa tensor made at %s:%d is used after it was closed at %s:%d (kiln_keep or "
+            "kiln_own it)",
+            NAMED(op), file_of(x->made), x->made.line, file_of(x->closed), x->closed.line);
+    return fail(t, at, KILN_ESTATE,
+        "%s%sa value traced at %s:%d is used outside its function's body", NAMED(op),
+        file_of(x->made), x->made.line);
 }
 
 static bool usable(const Thread *t, const kiln_tensor *x)
@@ -66,7 +63,8 @@ static kiln_tensor *variable_operand(Thread *t, kiln_site at, const char *op, ki
     return x != NULL ? x : &t->k->poison;
 }
 
-kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like)
+kiln_tensor *operand_named(
+    Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like)
 {
     switch (o.kind) {
     case 1: return tensor_operand(t, at, op, o.as.tensor);
@@ -76,7 +74,8 @@ kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand
     case 5:
     case 6:
         if (like == NULL)
-            return fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
+            return fail(t, at, KILN_EVALUE,
+                "%s%sat least one operand must be a tensor or a variable", NAMED(op));
         return number_like(t, at, op, like, o);
     default: return fail(t, at, KILN_EVALUE, "%s%san operand is none (kind %u)", NAMED(op), o.kind);
     }
@@ -92,7 +91,8 @@ kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand
     char text[160];
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x) || dtype_is_float(x->type.dtype)) return x;
-    return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
+    return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op,
+        tensor_text(x, text, sizeof text));
 }
 
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x)
@@ -101,7 +101,7 @@ kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x)
     return tensor_alias(t, at, x);
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static const char *number_text(kiln_operand o, char *buf, size_t cap)
 {
@@ -120,8 +120,9 @@ static bool out_of_range(Thread *t, kiln_site at, const char *op, DType d, kiln_
     if (dtype_is_float(d))
         fail(t, at, KILN_EVALUE, "%s%s%s is beyond the largest %s", NAMED(op), text, info->name);
     else
-        fail(t, at, KILN_EVALUE, "%s%s%s is out of the range of %s (%lld to %llu)", NAMED(op), text, info->name,
-             (long long)info->lo, d == DT_u64 ? (unsigned long long)UINT64_MAX : (unsigned long long)info->hi);
+        fail(t, at, KILN_EVALUE, "%s%s%s is out of the range of %s (%lld to %llu)", NAMED(op), text,
+            info->name, (long long)info->lo,
+            d == DT_u64 ? (unsigned long long)UINT64_MAX : (unsigned long long)info->hi);
     return false;
 }
 
@@ -132,11 +133,12 @@ static bool bool_bits(Thread *t, kiln_site at, const char *op, kiln_operand o, i
     /* C's `true` is the int 1. */
     if (o.kind == 6 || ((o.kind == 4 || o.kind == 5) && (o.as.u <= 1))) return true;
     fail(t, at, KILN_EDTYPE, "%s%sa bool tensor takes true and false only, not %s", NAMED(op),
-         number_text(o, text, sizeof text));
+        number_text(o, text, sizeof text));
     return false;
 }
 
-static bool float_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
+static bool float_bits(
+    Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
 {
     double f = o.kind == 3 ? o.as.f : o.kind == 5 ? (double)o.as.u : (double)o.as.i;
     char stored[8];
@@ -146,23 +148,27 @@ static bool float_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_op
     return true;
 }
 
-static bool integer_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
+static bool integer_bits(
+    Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
 {
     const DTypeInfo *info = &dtype_info[d];
     char text[40];
     if (o.kind == 3) {
         double f = o.as.f;
         if (!(f == floor(f)) || isinf(f)) {
-            fail(t, at, KILN_EDTYPE, "%s%s%s is no integer and the tensor is %s: kiln_cast the tensor to a float", NAMED(op),
-                 number_text(o, text, sizeof text), info->name);
+            fail(t, at, KILN_EDTYPE,
+                "%s%s%s is no integer and the tensor is %s: kiln_cast the tensor to a float",
+                NAMED(op), number_text(o, text, sizeof text), info->name);
             return false;
         }
-        if (d == DT_u64 ? f < 0 || f >= 0x1p64 : f < (double)info->lo || f >= 0x1p63 || (double)info->hi < f)
+        if (d == DT_u64 ? f < 0 || f >= 0x1p64
+                        : f < (double)info->lo || f >= 0x1p63 || (double)info->hi < f)
             return out_of_range(t, at, op, d, o);
         *bits = d == DT_u64 ? (int64_t)(uint64_t)f : (int64_t)f;
         return true;
     }
-    bool fits = o.kind == 5 ? d == DT_u64 || o.as.u <= (uint64_t)info->hi : o.as.i >= info->lo && o.as.i <= info->hi;
+    bool fits = o.kind == 5 ? d == DT_u64 || o.as.u <= (uint64_t)info->hi
+                            : o.as.i >= info->lo && o.as.i <= info->hi;
     *bits = o.as.i;
     return fits || out_of_range(t, at, op, d, o);
 }
@@ -171,14 +177,16 @@ bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand 
 {
     if (d == DT_bool) return bool_bits(t, at, op, o, bits);
     if (o.kind == 6) {
-        fail(t, at, KILN_EDTYPE, "%s%s%s goes with bool tensors only, not with %s", NAMED(op), o.as.i ? "true" : "false",
-             dtype_info[d].name);
+        fail(t, at, KILN_EDTYPE, "%s%s%s goes with bool tensors only, not with %s", NAMED(op),
+            o.as.i ? "true" : "false", dtype_info[d].name);
         return false;
     }
-    return dtype_is_float(d) ? float_bits(t, at, op, d, o, bits) : integer_bits(t, at, op, d, o, bits);
+    return dtype_is_float(d) ? float_bits(t, at, op, d, o, bits)
+                             : integer_bits(t, at, op, d, o, bits);
 }
 
-kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number)
+kiln_tensor *number_like(
+    Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number)
 {
     int64_t bits;
     if (!number_bits(t, at, op, shape->dtype, number, &bits)) return &t->k->poison;
@@ -193,7 +201,7 @@ kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand
     return fail(t, at, KILN_EVALUE, "a number is needed here, not a tensor or a variable");
 }
 
-/* ---- pairs ------------------------------------------------------------------------------------------------ */
+/* ---- pairs ---------------------------------------------------------------------------------- */
 
 static bool same_dims(const Type *a, const Type *b)
 {
@@ -207,7 +215,7 @@ static bool pair_of_tensors(Thread *t, kiln_site at, const char *op, kiln_tensor
     DType d = dtype_promote(out[0]->type.dtype, out[1]->type.dtype);
     if (d == DT_NONE) {
         fail(t, at, KILN_EDTYPE, "%s%sdtypes of different kinds, use kiln_cast: %s x %s", NAMED(op),
-             tensor_text(out[0], a, sizeof a), tensor_text(out[1], b, sizeof b));
+            tensor_text(out[0], a, sizeof a), tensor_text(out[1], b, sizeof b));
         return false;
     }
     if (!same_dims(&out[0]->type, &out[1]->type)) {
@@ -219,7 +227,8 @@ static bool pair_of_tensors(Thread *t, kiln_site at, const char *op, kiln_tensor
     return true;
 }
 
-static bool pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
+static bool pair(
+    Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
 {
     bool na = operand_is_number(a), nb = operand_is_number(b);
     out[0] = out[1] = &t->k->poison;
@@ -231,18 +240,20 @@ static bool pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_o
     return na || nb || pair_of_tensors(t, at, op, out);
 }
 
-bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
+bool operand_pair(
+    Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
 {
     if (LIKELY(a.kind == 1 && b.kind == 1 && usable(t, a.as.tensor) && usable(t, b.as.tensor))) {
         out[0] = a.as.tensor;
         out[1] = b.as.tensor;
-        if (out[0]->type.dtype == out[1]->type.dtype && same_dims(&out[0]->type, &out[1]->type)) return true;
+        if (out[0]->type.dtype == out[1]->type.dtype && same_dims(&out[0]->type, &out[1]->type))
+            return true;
         return pair_of_tensors(t, at, op, out);
     }
     return pair(t, at, op, a, b, out);
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------------------ */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 typedef struct ExtentJob {
     DimTable *dims;
@@ -305,14 +316,15 @@ Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n)
     return p;
 }
 
-bool shapes_broadcast(Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out)
+bool shapes_broadcast(
+    Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out)
 {
     char ta[160], tb[160];
     ExtentJob j = {.x = &a->type, .y = &b->type, .shape = out};
     if (!bordered(t, at, &j)) return false;
     if (j.fits) return true;
-    fail(t, at, KILN_ESHAPE, "%s%sshapes do not broadcast: %s x %s", NAMED(op), tensor_text(a, ta, sizeof ta),
-         tensor_text(b, tb, sizeof tb));
+    fail(t, at, KILN_ESHAPE, "%s%sshapes do not broadcast: %s x %s", NAMED(op),
+        tensor_text(a, ta, sizeof ta), tensor_text(b, tb, sizeof tb));
     return false;
 }
 
@@ -323,6 +335,7 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
     if (rank == 0)
         fail(t, at, KILN_ESHAPE, "%s: axis %d of a scalar", op, axis);
     else
-        fail(t, at, KILN_ESHAPE, "%s: axis %d is out of range (%d to %d)", op, axis, -rank, rank - 1);
+        fail(t, at, KILN_ESHAPE, "%s: axis %d is out of range (%d to %d)", op, axis, -rank,
+            rank - 1);
     return false;
 }

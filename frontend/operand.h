@@ -1,11 +1,12 @@
-/* operand: what the files of public operations share: operands named after their op, arithmetic on sizes, axes, composites.
- * Relies on internal.h. Never knows how an op is run or recorded. */
+/* operand: what the files of public operations share: operands named after their op, arithmetic on
+ * sizes, axes, composites. Relies on internal.h. Never knows how an op is run or recorded. */
 #ifndef KILN_FRONTEND_OPERAND_H
 #define KILN_FRONTEND_OPERAND_H
 
 #include "internal.h"
 
-/* The thread of the first operand that names an engine, else the one whose engine this thread used last; NULL: none. */
+/* The thread of the first operand that names an engine, else the one whose engine this thread used
+ * last; NULL: none. */
 static inline Thread *op_thread(const kiln_operand *o, int n)
 {
     Thread *t = operands_thread(o, n);
@@ -13,31 +14,51 @@ static inline Thread *op_thread(const kiln_operand *o, int n)
 }
 static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 
-/* ---- operands: each returns a usable tensor, or poison (silently if the operand was poison, else after recording) ---------- */
+/* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
 /* like: what a number becomes; NULL: numbers are an error. */
-kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
-kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
+kiln_tensor *operand_named(
+    Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
+kiln_tensor *operand_float(
+    Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
 /* An eager tensor, whose elements can be read; NULL: poison, or recorded. */
 kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
 /* The number as the attribute bits of a constant of dtype d. False: recorded. */
-bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
-/* A number as a tensor of that dtype and shape (in eager code one element, seen through strides of 0). */
-kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
-/* r, or a handle of its own if r is the operand x itself: a result is another tensor than its operand. */
+bool number_bits(
+    Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
+/* A number as a tensor of that dtype and shape (in eager code one element, seen through strides of
+ * 0). */
+kiln_tensor *number_like(
+    Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
+/* r, or a handle of its own if r is the operand x itself: a result is another tensor than its
+ * operand. */
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
 
-/* ---- sizes: constants or, in a trace, expressions. DIM_BAD (passed on) where there is no such size ----------------------------- */
-typedef enum ExtentOp { EXTENT_ADD, EXTENT_SUB, EXTENT_MUL, EXTENT_FLOORDIV, EXTENT_MAX, EXTENT_EXACT } ExtentOp;
+/* ---- sizes: constants or, in a trace, expressions. DIM_BAD, passed on: no such size ---------- */
+typedef enum ExtentOp {
+    EXTENT_ADD,
+    EXTENT_SUB,
+    EXTENT_MUL,
+    EXTENT_FLOORDIV,
+    EXTENT_MAX,
+    EXTENT_EXACT
+} ExtentOp;
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b);
-static inline int64_t extent_lo(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d); }
-static inline int64_t extent_hi(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d); }
+static inline int64_t extent_lo(Thread *t, Dim d)
+{
+    return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d);
+}
+static inline int64_t extent_hi(Thread *t, Dim d)
+{
+    return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d);
+}
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
-bool shapes_broadcast(Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
+bool shapes_broadcast(
+    Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
 
 /* A negative axis counts from the end of `rank` axes. False: recorded. */
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out);
 
-/* ---- composites: their temporaries live in a scope of their own ---------------------------------------------------------------- */
+/* ---- composites: their temporaries live in a scope of their own ----------------------------- */
 static inline kiln_tensor *composite_end(Thread *t, kiln_scope *s, kiln_tensor *r)
 {
     if (r != NULL && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
@@ -45,13 +66,15 @@ static inline kiln_tensor *composite_end(Thread *t, kiln_scope *s, kiln_tensor *
     return r;
 }
 
-/* ---- ops that other files build on ------------------------------------------------------------------------------------------------ */
+/* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
-kiln_tensor *transpose_to(Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
+kiln_tensor *transpose_to(
+    Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
-kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y); /* equal dtypes; NumPy's rules for ranks */
+kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x,
+    kiln_tensor *y); /* equal dtypes; NumPy's rules for ranks */
 /* One hot as bool: [..., classes] of integer indices. */
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
 

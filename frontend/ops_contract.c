@@ -1,11 +1,12 @@
-/* ops_contract: matmul under NumPy's rules for ranks and leading axes. Relies on operand.h and apply. Never multiplies. */
+/* ops_contract: matmul under NumPy's rules for ranks and leading axes. Relies on operand.h and
+ * apply. Never multiplies. */
 #include "operand.h"
 
 static kiln_tensor *inner_sizes(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_tensor *y)
 {
     char a[160], b[160];
-    return fail(t, at, KILN_ESHAPE, "matmul: inner sizes differ: %s x %s", tensor_text(x, a, sizeof a),
-                tensor_text(y, b, sizeof b));
+    return fail(t, at, KILN_ESHAPE, "matmul: inner sizes differ: %s x %s",
+        tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
 }
 
 /* x [..., m, k] . y [k, n] as one contraction of all rows at once. */
@@ -33,13 +34,15 @@ static Type matrix_like(const Type *leading, const Type *matrix)
 static kiln_tensor *batched(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
 {
     if (y->type.rank == 2 && x->type.rank > 2) return rows_times(t, at, x, y);
-    kiln_tensor a = {.state = x->state, .frame = x->frame, .type = x->type}, b = {.state = y->state, .frame = y->frame, .type = y->type};
+    kiln_tensor a = {.state = x->state, .frame = x->frame, .type = x->type},
+                b = {.state = y->state, .frame = y->frame, .type = y->type};
     Type lead;
     a.type.rank -= 2;
     b.type.rank -= 2;
     if (!shapes_broadcast(t, at, "matmul: leading axes", &a, &b, &lead)) return &t->k->poison;
     Type xs = matrix_like(&lead, &x->type), ys = matrix_like(&lead, &y->type);
-    return apply2(t, at, OP_matmul, broadcast_to(t, at, x, &xs), broadcast_to(t, at, y, &ys), NULL, 0);
+    return apply2(
+        t, at, OP_matmul, broadcast_to(t, at, x, &xs), broadcast_to(t, at, y, &ys), NULL, 0);
 }
 
 static kiln_tensor *without_axis(Thread *t, kiln_site at, kiln_tensor *x, int from_end)
@@ -56,8 +59,8 @@ kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
     char a[160], b[160];
     int rx = x->type.rank, ry = y->type.rank;
     if (rx == 0 || ry == 0)
-        return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s", tensor_text(x, a, sizeof a),
-                    tensor_text(y, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s",
+            tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
     if (x->type.dim[rx - 1] != y->type.dim[ry == 1 ? 0 : ry - 2]) return inner_sizes(t, at, x, y);
     if (rx == 1) x = reshape_to(t, at, x, (Dim[]){1, x->type.dim[0]}, 2);
     if (ry == 1) y = reshape_to(t, at, y, (Dim[]){y->type.dim[0], 1}, 2);
@@ -79,10 +82,11 @@ kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y)
     if (!tensor_ok(in[0]) || !tensor_ok(in[1])) return &t->k->poison;
     DType d = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
     if (!dtype_is_float(d))
-        return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s", tensor_text(in[0], a, sizeof a),
-                    tensor_text(in[1], b, sizeof b));
+        return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s",
+            tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
     kiln_scope s = kiln_scope_open(t->k);
     for (int i = 0; i < 2; i++) in[i] = cast_to(t, at, in[i], d);
-    kiln_tensor *r = tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;
+    kiln_tensor *r =
+        tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;
     return composite_end(t, &s, r);
 }

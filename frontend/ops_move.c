@@ -1,5 +1,5 @@
-/* ops_move: the public operations that put elements elsewhere, one_hot included. Relies on operand.h and apply. Never touches an
- * element: views and copies are the op's business. */
+/* ops_move: the public operations that put elements elsewhere, one_hot included. Relies on
+ * operand.h and apply. Never touches an element: views and copies are the op's business. */
 #include "operand.h"
 
 #include <stdio.h>
@@ -10,13 +10,14 @@ static kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, 
     return *t != NULL ? operand_named(*t, at, op, o, NULL) : NULL;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------------ */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
 static bool shape_fits(Thread *t, kiln_site at, const char *op, const kiln_shape *s)
 {
     int64_t n = 1;
     if (s->rank < 0 || s->rank > KILN_MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK, (long long)s->rank);
+        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK,
+            (long long)s->rank);
         return false;
     }
     for (int i = 1; i <= s->rank; i++) {
@@ -67,8 +68,8 @@ kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand o, kiln_shape s)
     if (!shape_fits(t, at, "reshape", &s)) return &t->k->poison;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)s.rank};
     if (!fill_rest(t, at, x, &s, &to))
-        return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]", tensor_text(x, a, sizeof a),
-                    shape_text(&s, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]",
+            tensor_text(x, a, sizeof a), shape_text(&s, b, sizeof b));
     return result_of(t, at, reshape_to(t, at, x, to.dim, to.rank), x);
 }
 
@@ -88,8 +89,8 @@ kiln_tensor *kiln_broadcast_at(kiln_site at, kiln_operand o, kiln_shape s)
         fits = to.dim[i] >= 0 ? own == 1 || own == to.dim[i] : to.dim[i] == own;
     }
     if (!fits)
-        return fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]", tensor_text(x, a, sizeof a),
-                    shape_text(&s, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]",
+            tensor_text(x, a, sizeof a), shape_text(&s, b, sizeof b));
     return result_of(t, at, broadcast_to(t, at, x, &to), x);
 }
 
@@ -102,7 +103,8 @@ kiln_tensor *kiln_expand_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "expand", axis, rank + 1, &axis)) return &t->k->poison;
     if (rank == MAX_RANK)
-        return fail(t, at, KILN_ESHAPE, "expand: no more than %d axes: %s", MAX_RANK, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "expand: no more than %d axes: %s", MAX_RANK,
+            tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i <= rank; i++) dim[i] = i == axis ? 1 : x->type.dim[i - (i > axis)];
     return reshape_to(t, at, x, dim, rank + 1);
@@ -117,7 +119,8 @@ kiln_tensor *kiln_squeeze_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "squeeze", axis, rank, &axis)) return &t->k->poison;
     if (x->type.dim[axis] != 1)
-        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d is not of size 1: %s", axis, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d is not of size 1: %s", axis,
+            tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i < rank - 1; i++) dim[i] = x->type.dim[i + (i >= axis)];
     return reshape_to(t, at, x, dim, rank - 1);
@@ -134,7 +137,7 @@ kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand o)
     return result_of(t, at, reshape_to(t, at, x, dim, 2), x);
 }
 
-/* ---- transposition ------------------------------------------------------------------------------------- */
+/* ---- transposition -------------------------------------------------------------------------- */
 
 kiln_tensor *transpose_to(Thread *t, kiln_site at, kiln_tensor *x, const int *perm)
 {
@@ -153,19 +156,22 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
     if (perm.count != 0 && perm.count != rank)
-        return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count,
+            tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {
         int from = perm.count == 0 ? rank - 1 - i : perm.axis[i + 1];
         if (!axis_of(t, at, "transpose", from, rank, &axis[i])) return &t->k->poison;
-        if (seen >> axis[i] & 1) return fail(t, at, KILN_ESHAPE, "transpose: axis %d is named twice", axis[i]);
+        if (seen >> axis[i] & 1)
+            return fail(t, at, KILN_ESHAPE, "transpose: axis %d is named twice", axis[i]);
         seen |= 1 << axis[i];
     }
     return transpose_to(t, at, x, axis);
 }
 
-/* ---- slices ---------------------------------------------------------------------------------------------- */
+/* ---- slices --------------------------------------------------------------------------------- */
 
-static kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
+static kiln_tensor *slice_steps(
+    Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
 {
     int64_t attr[3 * MAX_RANK];
     if (!tensor_ok(x)) return &t->k->poison;
@@ -185,21 +191,24 @@ kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim f
     return slice_steps(t, at, x, axis, first, size, 1);
 }
 
-/* Where a bound of Python's stands in 0..n, counted from the front, or for a negative step from the back of the axis: n for
- * "to the end". DIM_BAD if a symbol leaves that open. */
+/* Where a bound of Python's stands in 0..n, counted from the front, or for a negative step from the
+ * back of the axis: n for "to the end". DIM_BAD if a symbol leaves that open. */
 static Dim bound(Thread *t, kiln_site at, Dim n, int64_t i, bool back)
 {
-    /* x[i] from the back is element n - 1 - i; a negative i is n + i from the front, so -1 - i from the back. */
+    /* x[i] from the back is element n - 1 - i; a negative i is n + i from the front, so -1 - i from
+     * the back. */
     bool from_end = back ? i >= 0 : i < 0;
     if (i == INT64_MIN) i++;
     int64_t distance = back ? (i >= 0 ? i : -1 - i) : (i >= 0 ? i : -i);
     if (back && from_end) distance = distance == INT64_MAX ? distance : distance + 1;
     if (dim_is_const(n)) return from_end ? (distance > n ? 0 : n - distance) : MIN_OF(distance, n);
-    if (distance <= extent_lo(t, n)) return from_end ? extent(t, at, EXTENT_SUB, n, distance) : distance;
+    if (distance <= extent_lo(t, n))
+        return from_end ? extent(t, at, EXTENT_SUB, n, distance) : distance;
     return distance >= extent_hi(t, n) ? (from_end ? 0 : n) : DIM_BAD;
 }
 
-kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start, int64_t stop, int64_t step)
+kiln_tensor *kiln_slice_at(
+    kiln_site at, kiln_operand o, int axis, int64_t start, int64_t stop, int64_t step)
 {
     Thread *t;
     char text[160];
@@ -211,26 +220,29 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
     Dim n = x->type.dim[axis];
     uint64_t stride = back ? 0 - (uint64_t)step : (uint64_t)step;
     if (stride > (uint64_t)DIM_MAX) stride = (uint64_t)DIM_MAX;
-    Dim first = bound(t, at, n, start, back), end = stop == KILN_END ? n : bound(t, at, n, stop, back);
+    Dim first = bound(t, at, n, start, back),
+        end = stop == KILN_END ? n : bound(t, at, n, stop, back);
     Dim size = DIM_BAD;
     if (dim_is_const(first) && dim_is_const(end))
         size = end > first ? (end - first + (int64_t)stride - 1) / (int64_t)stride : 0;
     else if (first != DIM_BAD && end != DIM_BAD)
         size = extent(t, at, EXTENT_FLOORDIV,
-                      extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
-                      (int64_t)stride);
+            extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
+            (int64_t)stride);
     if (size == DIM_BAD || extent_lo(t, size) < 0)
-        return fail(t, at, KILN_EUNSUPPORTED, "slice: where %lld and %lld lie depends on the size of axis %d: %s",
-                    (long long)start, (long long)stop, axis, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EUNSUPPORTED,
+            "slice: where %lld and %lld lie depends on the size of axis %d: %s", (long long)start,
+            (long long)stop, axis, tensor_text(x, text, sizeof text));
     if (size == 0) first = 0;
     if (size == 0 || size == 1) stride = 1; /* a huge step leads nowhere */
     if (back) x = apply1(t, at, OP_flip, x, &(int64_t){axis}, 1);
     return slice_steps(t, at, x, axis, first, size, (int64_t)stride);
 }
 
-/* ---- pad, join ----------------------------------------------------------------------------------------------- */
+/* ---- pad, join ------------------------------------------------------------------------------ */
 
-kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
+kiln_tensor *kiln_pad_at(
+    kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
 {
     Thread *t;
     char text[160];
@@ -241,14 +253,14 @@ kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shap
     if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
     if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &attr[0])) return &t->k->poison;
     if (low.rank != rank || high.rank != rank)
-        return fail(t, at, KILN_ESHAPE, "pad: %lld and %lld sizes for the axes of %s", (long long)low.rank,
-                    (long long)high.rank, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "pad: %lld and %lld sizes for the axes of %s",
+            (long long)low.rank, (long long)high.rank, tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {
         attr[1 + 2 * i] = low.size[i + 1];
         attr[2 + 2 * i] = high.size[i + 1];
         if (low.size[i + 1] < 0 || high.size[i + 1] < 0)
-            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld", i, (long long)low.size[i + 1],
-                        (long long)high.size[i + 1]);
+            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld", i,
+                (long long)low.size[i + 1], (long long)high.size[i + 1]);
     }
     return apply1(t, at, OP_pad, x, attr, 1u + 2u * (uint32_t)rank);
 }
@@ -261,18 +273,19 @@ static Thread *list_thread(kiln_tensor *const *x, int count)
 }
 
 /* The operands of one dtype, in `in`; stack gives each a new axis. False: poison or recorded. */
-static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x, int count, int *axis, bool stack,
-                  kiln_tensor **in)
+static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x, int count,
+    int *axis, bool stack, kiln_tensor **in)
 {
     char a[160], b[160];
     DType d = DT_NONE;
     for (int i = 0; i < count; i++) {
         in[i] = operand_named(t, at, op, of(x[i]), NULL);
         if (!tensor_ok(in[i])) return false;
-        DType joint = i == 0 ? (DType)in[0]->type.dtype : dtype_promote(d, (DType)in[i]->type.dtype);
+        DType joint =
+            i == 0 ? (DType)in[0]->type.dtype : dtype_promote(d, (DType)in[i]->type.dtype);
         if (joint == DT_NONE) {
             fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op,
-                 tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
+                tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
             return false;
         }
         d = joint;
@@ -284,7 +297,7 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x
             same = (!stack && j == *axis) || in[i]->type.dim[j] == in[0]->type.dim[j];
         if (!same) {
             fail(t, at, KILN_ESHAPE, "%s: shapes do not join along axis %d: %s x %s", op, *axis,
-                 tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
+                tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
             return false;
         }
     }
@@ -296,13 +309,15 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x
     return true;
 }
 
-static kiln_tensor *join(kiln_site at, const char *op, kiln_tensor *const *x, int count, int axis, bool stack)
+static kiln_tensor *join(
+    kiln_site at, const char *op, kiln_tensor *const *x, int count, int axis, bool stack)
 {
     kiln_tensor *few[16], **in = few;
     Thread *t = list_thread(x, count);
     if (t == NULL) return NULL;
     if (x == NULL || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
-    if (count > UINT16_MAX) return fail(t, at, KILN_EVALUE, "%s: %d tensors, %d are possible", op, count, UINT16_MAX);
+    if (count > UINT16_MAX)
+        return fail(t, at, KILN_EVALUE, "%s: %d tensors, %d are possible", op, count, UINT16_MAX);
     size_t bytes = (size_t)count * sizeof *in;
     if (count > (int)COUNT_OF(few) && (in = mem_alloc(bytes)) == NULL)
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
@@ -324,14 +339,15 @@ kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int a
     return join(at, "stack", x, count, axis, true);
 }
 
-/* ---- indices --------------------------------------------------------------------------------------------------- */
+/* ---- indices -------------------------------------------------------------------------------- */
 
 static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
 {
     char text[160];
     kiln_tensor *i = operand_named(t, at, op, o, &(Type){.dtype = DT_i64});
     if (!tensor_ok(i) || dtype_is_int((DType)i->type.dtype)) return i;
-    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op, tensor_text(i, text, sizeof text));
+    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op,
+        tensor_text(i, text, sizeof text));
 }
 
 kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, int axis)
@@ -339,7 +355,8 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
     kiln_operand both[2] = {o, indices};
     Thread *t = op_thread(both, 2);
     if (t == NULL) return NULL;
-    kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = index_operand(t, at, "gather", indices);
+    kiln_tensor *x = operand_named(t, at, "gather", o, NULL),
+                *i = index_operand(t, at, "gather", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
     return apply2(t, at, OP_gather, x, i, &(int64_t){axis}, 1);
@@ -355,10 +372,12 @@ kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
 {
     DType d = (DType)i->type.dtype;
-    if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
+    if (extent_hi(t, classes) - 1 > dtype_info[d].hi)
+        i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
     i = kiln_expand_at(at, of(i), -1);
     if (!tensor_ok(i)) return i;
-    return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
+    return kiln_eq_at(at, of(i),
+        of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
 }
 
 kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype d)
@@ -368,7 +387,8 @@ kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes
     kiln_tensor *i = operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL)
                                                 : index_operand(t, at, "one_hot", indices);
     if (!tensor_ok(i)) return i;
-    if (classes < 0 || classes > DIM_MAX) return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
+    if (classes < 0 || classes > DIM_MAX)
+        return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
     kiln_scope s = kiln_scope_open(t->k);
     return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));
 }

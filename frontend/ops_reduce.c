@@ -1,5 +1,5 @@
-/* ops_reduce: the public reductions. Relies on operand.h and apply. Never adds anything up itself: the order of additions is
- * the op's (docs/numerics.md). */
+/* ops_reduce: the public reductions. Relies on operand.h and apply. Never adds anything up itself:
+ * the order of additions is the op's (docs/numerics.md). */
 #include "operand.h"
 
 typedef struct Axes {
@@ -7,7 +7,8 @@ typedef struct Axes {
     int64_t at[MAX_RANK]; /* ascending */
 } Axes;
 
-static bool axes_of(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
+static bool axes_of(
+    Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
 {
     bool named[MAX_RANK] = {false};
     if (axes->count > KILN_MAX_RANK || axes->count < 0) {
@@ -37,7 +38,8 @@ static Type kept_of(const kiln_tensor *x, const Axes *axes)
     return kept;
 }
 
-static kiln_tensor *reduce(Thread *t, kiln_site at, Op op, kiln_tensor *x, const Axes *axes, bool keep)
+static kiln_tensor *reduce(
+    Thread *t, kiln_site at, Op op, kiln_tensor *x, const Axes *axes, bool keep)
 {
     kiln_tensor *r = apply1(t, at, op, x, axes->at, axes->n);
     if (!keep || !tensor_ok(r)) return r;
@@ -45,7 +47,8 @@ static kiln_tensor *reduce(Thread *t, kiln_site at, Op op, kiln_tensor *x, const
     return reshape_to(t, at, r, kept.dim, kept.rank);
 }
 
-static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool bools)
+static kiln_tensor *reduction(
+    kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool bools)
 {
     Axes a;
     char text[160];
@@ -54,7 +57,8 @@ static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operan
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!tensor_ok(x)) return x;
     if (bools && x->type.dtype != DT_bool)
-        return fail(t, at, KILN_EDTYPE, "%s: needs bool: %s", name, tensor_text(x, text, sizeof text));
+        return fail(
+            t, at, KILN_EDTYPE, "%s: needs bool: %s", name, tensor_text(x, text, sizeof text));
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
     return reduce(t, at, op, x, &a, axes.keep != 0);
 }
@@ -89,13 +93,14 @@ kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes)
     return reduction(at, "all", OP_reduce_min, x, axes, true);
 }
 
-/* ---- means ----------------------------------------------------------------------------------------- */
+/* ---- means ---------------------------------------------------------------------------------- */
 
 /* How many elements the axes hold, as a scalar of x's dtype. */
 static kiln_tensor *count_of(Thread *t, kiln_site at, const kiln_tensor *x, const Axes *axes)
 {
     Dim n = 1;
-    for (uint32_t i = 0; i < axes->n; i++) n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
+    for (uint32_t i = 0; i < axes->n; i++)
+        n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
     if (n == DIM_BAD) return fail(t, at, KILN_ESHAPE, "mean: too many elements");
     return dim_tensor(t, at, n, x->type.dtype);
 }
@@ -114,8 +119,10 @@ static kiln_tensor *variance(Thread *t, kiln_site at, kiln_tensor *x, const Axes
 
 typedef kiln_tensor *Moment(Thread *t, kiln_site at, kiln_tensor *x, const Axes *axes, bool keep);
 
-/* 16-bit floats go through f32: the sum and the count of their elements need not be of the dtype's range. */
-static kiln_tensor *moment(kiln_site at, const char *name, Moment *body, kiln_operand o, kiln_axes axes)
+/* 16-bit floats go through f32: the sum and the count of their elements need not be of the dtype's
+ * range. */
+static kiln_tensor *moment(
+    kiln_site at, const char *name, Moment *body, kiln_operand o, kiln_axes axes)
 {
     Axes a;
     Thread *t = op_thread(&o, 1);
@@ -141,7 +148,7 @@ kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes)
     return moment(at, "variance", variance, x, axes);
 }
 
-/* ---- where the extremes are -------------------------------------------------------------------------- */
+/* ---- where the extremes are ----------------------------------------------------------------- */
 
 static kiln_tensor *arg_extreme(kiln_site at, Op op, kiln_operand o, int axis)
 {

@@ -1,5 +1,6 @@
-/* print: tensors as NumPy 2.4 prints them (its defaults: precision 8, 75 columns, 1000 elements before the middle is left
- * out). Relies on operand.h. Never copies a tensor: reads elements through the strides. */
+/* print: tensors as NumPy 2.4 prints them (its defaults: precision 8, 75 columns, 1000 elements
+ * before the middle is left out). Relies on operand.h. Never copies a tensor: reads elements
+ * through the strides. */
 #include "operand.h"
 
 #include <inttypes.h>
@@ -16,9 +17,9 @@
 typedef struct Format {
     const kiln_tensor *x;
     bool summary;
-    int width;        /* integers, bool */
+    int width; /* integers, bool */
     bool scientific;
-    int left, right;  /* floats: characters before and after the point */
+    int left, right;      /* floats: characters before and after the point */
     int digits, exponent; /* scientific: digits after the point, of the exponent */
     /* gathered from the elements shown */
     bool any, infinite, negative_infinite;
@@ -35,14 +36,15 @@ static void visit_shown(Format *f, Visit *visit, int axis, const char *at)
         visit(f, at);
         return;
     }
-    int64_t n = type->dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
+    int64_t n = type->dim[axis],
+            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
     for (int64_t i = 0; i < n; i++) {
         if (f->summary && n > 2 * EDGE && i == EDGE) i = n - EDGE;
         visit_shown(f, visit, axis + 1, at + i * step);
     }
 }
 
-/* ---- digits --------------------------------------------------------------------------------------------- */
+/* ---- digits --------------------------------------------------------------------------------- */
 
 static bool reads_back(DType d, const char *text, double v)
 {
@@ -52,7 +54,8 @@ static bool reads_back(DType d, const char *text, double v)
     return dtype_load_f64(d, &bits) == v;
 }
 
-/* The fewest digits that read back as v, as d.ddde[+-]xx: how many stand after the point, and the exponent. */
+/* The fewest digits that read back as v, as d.ddde[+-]xx: how many stand after the point, and the
+ * exponent. */
 static int shortest(DType d, double v, int *exponent)
 {
     char text[WORD];
@@ -65,7 +68,8 @@ static int shortest(DType d, double v, int *exponent)
     return p;
 }
 
-/* Positional, at most `most` digits after the point, trailing zeros gone, the point kept: "1.", "0.25". */
+/* Positional, at most `most` digits after the point, trailing zeros gone, the point kept: "1.",
+ * "0.25". */
 static int positional(DType d, double v, int most, char *out)
 {
     char digits[WORD];
@@ -98,8 +102,9 @@ static void trim_zeros(char *text)
     while (n > 0 && text[n - 1] == '0') text[--n] = '\0';
 }
 
-/* d.ddde+xx with the fewest digits that read back, at most `digits` after the point; `exponent` 0. Or with exactly `digits`
- * (NumPy fills up with the value's own digits, not with zeros) and that many of the exponent. */
+/* d.ddde+xx with the fewest digits that read back, at most `digits` after the point; `exponent` 0.
+ * Or with exactly `digits` (NumPy fills up with the value's own digits, not with zeros) and that
+ * many of the exponent. */
 static void scientific(DType d, double v, int digits, int exponent, char *out)
 {
     int x, p = exponent != 0 ? digits : MIN_OF(shortest(d, v, &x), digits);
@@ -117,14 +122,15 @@ static double positional_limit(DType d, double most)
     return d == DT_f64 ? most : d == DT_f32 ? 1e6 : 1e3;
 }
 
-/* ---- formats -------------------------------------------------------------------------------------------------- */
+/* ---- formats -------------------------------------------------------------------------------- */
 
 static void note_integer(Format *f, const char *at)
 {
     char text[WORD];
     DType d = (DType)f->x->type.dtype;
     int64_t v = dtype_load_i64(d, at);
-    int n = d == DT_u64 ? snprintf(text, sizeof text, "%" PRIu64, (uint64_t)v) : snprintf(text, sizeof text, "%" PRId64, v);
+    int n = d == DT_u64 ? snprintf(text, sizeof text, "%" PRIu64, (uint64_t)v)
+                        : snprintf(text, sizeof text, "%" PRId64, v);
     f->width = MAX_OF(f->width, n);
 }
 
@@ -165,11 +171,14 @@ static void measure_float(Format *f, const char *at)
 static void format_of(Format *f)
 {
     DType d = (DType)f->x->type.dtype;
-    if (d == DT_bool) f->width = 5;
-    else if (!dtype_is_float(d)) visit_shown(f, note_integer, 0, f->x->data);
+    if (d == DT_bool)
+        f->width = 5;
+    else if (!dtype_is_float(d))
+        visit_shown(f, note_integer, 0, f->x->data);
     if (!dtype_is_float(d)) return;
     visit_shown(f, note_float, 0, f->x->data);
-    f->scientific = f->largest >= positional_limit(d, 1e8) || (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
+    f->scientific = f->largest >= positional_limit(d, 1e8) ||
+                    (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
     visit_shown(f, measure_float, 0, f->x->data);
     f->digits = f->right;
     if (f->scientific) f->right += f->exponent + 2;
@@ -184,7 +193,10 @@ static void float_word(const Format *f, double v, char *out)
     char text[2 * WORD];
     DType d = (DType)f->x->type.dtype;
     if (!isfinite(v)) {
-        snprintf(out, 2 * WORD, "%*s", f->left + f->right + 1, isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
+        snprintf(out, 2 * WORD, "%*s", f->left + f->right + 1,
+            isnan(v) ? "nan"
+            : v < 0  ? "-inf"
+                     : "inf");
         return;
     }
     if (f->scientific)
@@ -194,7 +206,8 @@ static void float_word(const Format *f, double v, char *out)
         trim_zeros(text);
     }
     int left = (int)(strchr(text, '.') - text), right = (int)strlen(text) - left - 1;
-    snprintf(out, 2 * WORD, "%*s%s%*s", MAX_OF(f->left - left, 0), "", text, MAX_OF(f->right - right, 0), "");
+    snprintf(out, 2 * WORD, "%*s%s%*s", MAX_OF(f->left - left, 0), "", text,
+        MAX_OF(f->right - right, 0), "");
 }
 
 static void word(const Format *f, const char *at, char *out)
@@ -230,17 +243,14 @@ static void scalar_word(const Format *f, const char *at, char *out)
     }
 }
 
-/* ---- brackets and lines --------------------------------------------------------------------------------------- */
+/* ---- brackets and lines --------------------------------------------------------------------- */
 
 typedef struct Page {
     Text text;
     size_t line; /* where the last line starts in the text */
 } Page;
 
-static size_t column(const Page *p)
-{
-    return p->text.len - p->line;
-}
+static size_t column(const Page *p) { return p->text.len - p->line; }
 
 static void new_line(Page *p, int indent)
 {
@@ -259,7 +269,8 @@ static void add_word(Page *p, const char *w, int room, int indent)
 static void row(const Format *f, Page *p, int axis, const char *at)
 {
     char w[2 * WORD];
-    int64_t n = f->x->type.dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)f->x->type.dtype);
+    int64_t n = f->x->type.dim[axis],
+            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)f->x->type.dtype);
     int room = LINE - axis - 1, indent = axis + 1;
     for (int64_t i = 0; i < n && !p->text.failed; i++) {
         if (i > 0) text_add(&p->text, " ", 1);
@@ -276,17 +287,20 @@ static void row(const Format *f, Page *p, int axis, const char *at)
 static void block(const Format *f, Page *p, int axis, const char *at)
 {
     const Type *type = &f->x->type;
-    int64_t n = type->dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
+    int64_t n = type->dim[axis],
+            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
     text_add(&p->text, "[", 1);
     if (axis == type->rank - 1) {
         row(f, p, axis, at);
     } else {
         for (int64_t i = 0; i < n && !p->text.failed; i++) {
             bool gap = f->summary && n > 2 * EDGE && i == EDGE;
-            for (int k = axis + 1; i > 0 && k < type->rank; k++) new_line(p, k == type->rank - 1 ? axis + 1 : 0);
+            for (int k = axis + 1; i > 0 && k < type->rank; k++)
+                new_line(p, k == type->rank - 1 ? axis + 1 : 0);
             if (gap) {
                 text_add(&p->text, "...", 3);
-                for (int k = axis + 1; k < type->rank; k++) new_line(p, k == type->rank - 1 ? axis + 1 : 0);
+                for (int k = axis + 1; k < type->rank; k++)
+                    new_line(p, k == type->rank - 1 ? axis + 1 : 0);
                 i = n - EDGE;
             }
             block(f, p, axis + 1, at + i * step);

@@ -1,6 +1,7 @@
-/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter); a draw uses its value as the
- * key of random_bits and adds 1 to the counter, so that generators are captured, compiled and saved like any state.
- * Relies on operand.h and variables. Never draws a bit but through random_bits. */
+/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter);
+ * a draw uses its value as the key of random_bits and adds 1 to the counter, so that generators are
+ * captured, compiled and saved like any state. Relies on operand.h and variables. Never draws a bit
+ * but through random_bits. */
 #include "operand.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed)
     uint64_t state[2] = {seed, 0};
     kiln_scope s = kiln_scope_open(k);
     kiln_tensor *first = kiln_from_at(at, k, KILN_U64, KILN_SHAPE(2), state, 2);
-    kiln_variable *v = tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
+    kiln_variable *v =
+        tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
     kiln_scope_close(&s);
     return v;
 }
@@ -35,8 +37,10 @@ static Thread *generator_thread(kiln_variable *g)
 
 static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
 {
-    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
-    fail(t, at, KILN_EVALUE, "%s: the generator %s", op, g == NULL ? "is NULL" : "must be a u64[2] variable (kiln_generator)");
+    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2)
+        return true;
+    fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
+        g == NULL ? "is NULL" : "must be a u64[2] variable (kiln_generator)");
     return false;
 }
 
@@ -46,7 +50,8 @@ static kiln_tensor *draw(Thread *t, kiln_site at, kiln_variable *g, const Dim *d
     kiln_tensor *key = operand_named(t, at, "random", kiln_of_variable(g), NULL);
     if (!tensor_ok(key)) return key;
     kiln_tensor *bits = apply1(t, at, OP_random_bits, key, dim, (uint32_t)rank);
-    kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
+    kiln_tensor *step =
+        iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
     if (tensor_ok(bits)) kiln_assign_at(at, g, OP2(add, of(key), of(step)));
     return bits;
 }
@@ -73,7 +78,8 @@ static kiln_operand unit(Thread *t, kiln_site at, kiln_variable *g, DType d, Dim
     return OP2(mul, OP2(add, OP2(mul, high, kiln_of_f(0x1p26)), low), kiln_of_f(0x1p-53));
 }
 
-static bool floats(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
+static bool floats(
+    Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
 {
     if (!type_from_shape(t, at, d, s, type)) return false;
     if (dtype_is_float((DType)d)) return true;
@@ -88,8 +94,10 @@ static double below(DType d, double v)
     dtype_store_f64(d, &bits, v);
     double r = dtype_load_f64(d, &bits);
     if (r < v) return r;
-    if (r == 0) bits = (uint64_t)1 << (8 * dtype_bytes(d) - 1) | 1; /* the smallest negative number */
-    else bits = r > 0 ? bits - 1 : bits + 1;
+    if (r == 0)
+        bits = (uint64_t)1 << (8 * dtype_bytes(d) - 1) | 1; /* the smallest negative number */
+    else
+        bits = r > 0 ? bits - 1 : bits + 1;
     return dtype_load_f64(d, &bits);
 }
 
@@ -99,12 +107,14 @@ static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Typ
     return reshape_to(t, at, r, type->dim, type->rank);
 }
 
-kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+kiln_tensor *kiln_uniform_at(
+    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     Thread *t = generator_thread(g);
     Type type;
     if (t == NULL) return NULL;
-    if (!is_generator(t, at, "uniform", g) || !floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
+    if (!is_generator(t, at, "uniform", g) || !floats(t, at, "uniform", d, &shape, &type))
+        return &t->k->poison;
     if (!(lo < hi) || isinf(hi - lo))
         return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi);
     kiln_scope s = kiln_scope_open(t->k);
@@ -112,30 +122,37 @@ kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
     /* Rounding may reach hi itself. */
-    if (lo != 0 || d == KILN_F16 || d == KILN_BF16) r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
+    if (lo != 0 || d == KILN_F16 || d == KILN_BF16)
+        r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
     return composite_end(t, &s, r);
 }
 
-kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
+kiln_tensor *kiln_normal_at(
+    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
 {
     Thread *t = generator_thread(g);
     Type type;
     if (t == NULL) return NULL;
-    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
+    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type))
+        return &t->k->poison;
     if (!isfinite(mean) || !(deviation >= 0) || isinf(deviation))
         return fail(t, at, KILN_EVALUE, "normal: mean %g and deviation %g", mean, deviation);
     kiln_scope s = kiln_scope_open(t->k);
     Dim n = type_count(&type), half = (n + 1) / 2;
     kiln_operand u = unit(t, at, g, (DType)dtype_info[d].compute, 2 * half);
     if (!tensor_ok(u.as.tensor)) return composite_end(t, &s, u.as.tensor);
-    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)), second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
+    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)),
+                 second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
     /* 1 - u is in (0, 1], where the logarithm is finite. */
-    kiln_operand radius = OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
+    kiln_operand radius =
+        OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
     kiln_operand angle = OP2(mul, second, kiln_of_f(6.28318530717958647693));
-    kiln_tensor *both[2] = {kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
+    kiln_tensor *both[2] = {
+        kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
     kiln_tensor *z = kiln_concat_at(at, both, 2, 0);
     if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
-    if (mean != 0 || deviation != 1) z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
+    if (mean != 0 || deviation != 1)
+        z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
     return composite_end(t, &s, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
 }
 
@@ -159,7 +176,8 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     kiln_scope s = kiln_scope_open(t->k);
     kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32}), *bits = NULL;
     if (tensor_ok(r) && (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype)))
-        r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s", tensor_text(r, text, sizeof text));
+        r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s",
+            tensor_text(r, text, sizeof text));
     if (tensor_ok(r)) bits = draw(t, at, g, x->type.dim, x->type.rank);
     if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));

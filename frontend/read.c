@@ -1,19 +1,17 @@
-/* read: looking at tensors, and their elements on the way out. Relies on operand.h and the eager copy. Never changes a value. */
+/* read: looking at tensors, and their elements on the way out. Relies on operand.h and the eager
+ * copy. Never changes a value. */
 #include "operand.h"
 
 #include <math.h>
 
-/* ---- looking ------------------------------------------------------------------------------------------ */
+/* ---- looking -------------------------------------------------------------------------------- */
 
 kiln_dtype kiln_dtype_of(const kiln_tensor *x)
 {
     return tensor_ok(x) ? (kiln_dtype)x->type.dtype : KILN_NONE;
 }
 
-int kiln_rank(const kiln_tensor *x)
-{
-    return tensor_ok(x) ? x->type.rank : 0;
-}
+int kiln_rank(const kiln_tensor *x) { return tensor_ok(x) ? x->type.rank : 0; }
 
 /* A symbolic size as its upper bound. */
 static int64_t size_of(const kiln_tensor *x, int axis)
@@ -52,12 +50,9 @@ size_t kiln_dtype_bytes(kiln_dtype d)
     return d > KILN_NONE && (int)d < DT_COUNT ? dtype_bytes((DType)d) : 0;
 }
 
-kiln *kiln_engine(const kiln_tensor *x)
-{
-    return x != NULL ? x->k : NULL;
-}
+kiln *kiln_engine(const kiln_tensor *x) { return x != NULL ? x->k : NULL; }
 
-/* ---- elements -------------------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------------------------- */
 
 kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o)
 {
@@ -65,9 +60,11 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x) || x->state == TENSOR_EAGER) return tensor_ok(x) ? x : NULL;
     fail(t, at, KILN_ESTATE,
-         "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs; return it, or use KILN_IF and "
-         "the like",
-         op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?", x->made.line);
+        "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs; "
+        "return it, or use KILN_IF and "
+        "the like",
+        op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?",
+        x->made.line);
     return NULL;
 }
 
@@ -79,8 +76,8 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
     kiln_tensor *x = t != NULL ? operand_concrete(t, at, "read", o) : NULL;
     if (x == NULL) return false;
     if (bytes != kiln_bytes(x) || (to == NULL && bytes != 0)) {
-        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes, to != NULL ? "the array" : "NULL",
-             tensor_text(x, text, sizeof text), kiln_bytes(x));
+        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes,
+            to != NULL ? "the array" : "NULL", tensor_text(x, text, sizeof text), kiln_bytes(x));
         return false;
     }
     if (bytes == 0) return true;
@@ -118,7 +115,8 @@ static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread 
     *t = op_thread(&o, 1);
     kiln_tensor *x = *t != NULL ? operand_concrete(*t, at, op, o) : NULL;
     if (x == NULL || kiln_elements(x) == 1) return x;
-    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op, tensor_text(x, text, sizeof text));
+    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op,
+        tensor_text(x, text, sizeof text));
     return NULL;
 }
 
@@ -139,6 +137,7 @@ int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
     double f = dtype_load_f64(d, x->data);
     int64_t i = dtype_load_i64(d, x->data);
     if (dtype_is_float(d) ? f == floor(f) && fabs(f) < 0x1p63 : d != DT_u64 || i >= 0) return i;
-    fail(t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
+    fail(
+        t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Printing and reading: text as NumPy prints it (each string here was printed by NumPy 2.4), elements out, and mistakes. */
+/* Printing and reading: text as NumPy prints it (each string here was printed by NumPy 2.4),
+ * elements out, and mistakes. */
 #include "values.h"
 
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static void integers_and_bools(void **state)
     prints(kiln_bool(k, S(2), true, false), "[ True False] bool[2]\n");
     prints(kiln_bool(k, S(1), true), "[ True] bool[1]\n");
     prints(kiln_scalar(k, KILN_BOOL, false), "False bool[]\n");
-    prints(kiln_iota(k, KILN_I32, S(2, 2, 2), 2), "[[[0 1]\n  [0 1]]\n\n [[0 1]\n  [0 1]]] i32[2,2,2]\n");
+    prints(kiln_iota(k, KILN_I32, S(2, 2, 2), 2),
+        "[[[0 1]\n  [0 1]]\n\n [[0 1]\n  [0 1]]] i32[2,2,2]\n");
     prints(kiln_zeros(k, KILN_F32, S(2, 0)), "[] f32[2,0]\n");
 }
 
@@ -67,15 +69,16 @@ static void long_lines_and_summaries(void **state)
 {
     (void)state;
     prints(kiln_iota(k, KILN_I32, S(30), 0),
-           "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n"
-           " 24 25 26 27 28 29] i32[30]\n");
+        "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n"
+        " 24 25 26 27 28 29] i32[30]\n");
     prints(kiln_iota(k, KILN_I64, S(1001), 0), "[   0    1    2 ...  998  999 1000] i64[1001]\n");
     prints(kiln_iota(k, KILN_F32, S(2, 501), 1),
-           "[[  0.   1.   2. ... 498. 499. 500.]\n [  0.   1.   2. ... 498. 499. 500.]] f32[2,501]\n");
+        "[[  0.   1.   2. ... 498. 499. 500.]\n [  0.   1.   2. ... 498. 499. 500.]] f32[2,501]\n");
     prints(kiln_iota(k, KILN_I32, S(1001, 1), 0),
-           "[[   0]\n [   1]\n [   2]\n ...\n [ 998]\n [ 999]\n [1000]] i32[1001,1]\n");
+        "[[   0]\n [   1]\n [   2]\n ...\n [ 998]\n [ 999]\n [1000]] i32[1001,1]\n");
     /* Views are read through their strides. */
-    prints(kiln_transpose(kiln_i32(k, S(2, 2), 1, 2, 3, 4), KILN_ALL), "[[1 3]\n [2 4]] i32[2,2]\n");
+    prints(
+        kiln_transpose(kiln_i32(k, S(2, 2), 1, 2, 3, 4), KILN_ALL), "[[1 3]\n [2 4]] i32[2,2]\n");
     prints(kiln_slice(kiln_iota(k, KILN_I32, S(5), 0), 0, -1, KILN_END, -2), "[4 2 0] i32[3]\n");
 }
 
@@ -129,14 +132,18 @@ static void mistakes(void **state)
     FAILS(kiln_read(x, NULL, 16), KILN_EVALUE, "read: 16 bytes into NULL, i32[2,2] has 16");
     FAILS(kiln_read((kiln_tensor *)NULL, out, 16), KILN_EVALUE, "read: a tensor is NULL");
     FAILS(kiln_item(x), KILN_ESHAPE, "item: needs a tensor of one element: i32[2,2]");
-    FAILS(kiln_item_i64(kiln_scalar(k, KILN_F32, 0.5)), KILN_EVALUE, "item_i64: 0.5 is no int64: f32[]");
-    FAILS(kiln_item_i64(kiln_scalar(k, KILN_U64, UINT64_MAX)), KILN_EVALUE, "item_i64: 1.84467441e+19 is no int64: u64[]");
+    FAILS(kiln_item_i64(kiln_scalar(k, KILN_F32, 0.5)), KILN_EVALUE,
+        "item_i64: 0.5 is no int64: f32[]");
+    FAILS(kiln_item_i64(kiln_scalar(k, KILN_U64, UINT64_MAX)), KILN_EVALUE,
+        "item_i64: 1.84467441e+19 is no int64: u64[]");
     FAILS(kiln_data(NULL), KILN_EVALUE, "data: a tensor is NULL");
     FAILS(kiln_print(NULL, x), KILN_EVALUE, "print: the file is NULL");
-    FAILS(kiln_print(stdout, 2.0), KILN_EVALUE, "print: at least one operand must be a tensor or a variable");
+    FAILS(kiln_print(stdout, 2.0), KILN_EVALUE,
+        "print: at least one operand must be a tensor or a variable");
 }
 
-/* A value that is only traced has no elements: each way to ask is an error that names both lines. */
+/* A value that is only traced has no elements: each way to ask is an error that names both lines.
+ * */
 static void peek(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     double *item = user;
@@ -155,7 +162,8 @@ static void traced_values_have_no_elements(void **state)
     const kiln_failure *e = kiln_error(k);
     assert_int_equal(e->code, KILN_ESTATE);
     assert_non_null(strstr(e->text, "item: f32[], made at"));
-    assert_non_null(strstr(e->text, "is traced: it has no elements while the function's body runs"));
+    assert_non_null(
+        strstr(e->text, "is traced: it has no elements while the function's body runs"));
     assert_true(isnan(item));
     kiln_clear(k);
 }
@@ -163,8 +171,14 @@ static void traced_values_have_no_elements(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(integers_and_bools), ENGINE_TEST(floats), ENGINE_TEST(scalars), ENGINE_TEST(long_lines_and_summaries),
-        ENGINE_TEST(reading), ENGINE_TEST(looking), ENGINE_TEST(mistakes), ENGINE_TEST(traced_values_have_no_elements),
+        ENGINE_TEST(integers_and_bools),
+        ENGINE_TEST(floats),
+        ENGINE_TEST(scalars),
+        ENGINE_TEST(long_lines_and_summaries),
+        ENGINE_TEST(reading),
+        ENGINE_TEST(looking),
+        ENGINE_TEST(mistakes),
+        ENGINE_TEST(traced_values_have_no_elements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

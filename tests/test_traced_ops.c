@@ -1,5 +1,5 @@
-/* The composite and structural operations under trace: the same body run eagerly, traced for known sizes, and traced once with
- * the first axis a bounded symbol, must give the same bits. */
+/* The composite and structural operations under trace: the same body run eagerly, traced for known
+ * sizes, and traced once with the first axis a bounded symbol, must give the same bits. */
 #include "values.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 typedef kiln_tensor *Op1(kiln_tensor *x);
 
-/* ---- what is run: x is f32 [n, 6] ------------------------------------------------------------------------- */
+/* ---- what is run: x is f32 [n, 6] ----------------------------------------------------------- */
 #define EXPRESSION(name, value) \
     static kiln_tensor *name(kiln_tensor *x) { return value; }
 
@@ -52,7 +52,8 @@ EXPRESSION(joined, kiln_concat(((kiln_tensor *[]){x, kiln_neg(x)}), 2, 0))
 EXPRESSION(stacked, kiln_stack(((kiln_tensor *[]){x, x}), 2, 1))
 EXPRESSION(gathered, kiln_gather(x, kiln_argmax(x, 1), 1))
 EXPRESSION(spread, kiln_broadcast(kiln_expand(x, 1), S(-1, 2, 6)))
-EXPRESSION(squared_distance, kiln_sum(kiln_square(kiln_sub(kiln_expand(x, 0), kiln_expand(x, 1))), KILN_AXES(-1)))
+EXPRESSION(squared_distance,
+    kiln_sum(kiln_square(kiln_sub(kiln_expand(x, 0), kiln_expand(x, 1))), KILN_AXES(-1)))
 
 static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
 {
@@ -63,27 +64,80 @@ static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
 static kiln_tensor *filters(kiln_tensor *x, kiln_shape s)
 {
     kiln_dtype d = kiln_dtype_of(x);
-    return kiln_mul(kiln_cos(kiln_iota(kiln_engine(x), d, s, 0)), kiln_sin(kiln_iota(kiln_engine(x), d, s, 3)));
+    return kiln_mul(
+        kiln_cos(kiln_iota(kiln_engine(x), d, s, 0)), kiln_sin(kiln_iota(kiln_engine(x), d, s, 3)));
 }
 
-EXPRESSION(convolution, kiln_conv2d(images(x), filters(x, S(3, 3, 2, 4)), &(kiln_window){.same = true, .stride = {2, 1}}))
+EXPRESSION(convolution, kiln_conv2d(images(x), filters(x, S(3, 3, 2, 4)),
+                            &(kiln_window){.same = true, .stride = {2, 1}}))
 EXPRESSION(pointwise, kiln_conv2d(images(x), filters(x, S(1, 1, 2, 3)), NULL))
 EXPRESSION(groups, kiln_conv2d(images(x), filters(x, S(2, 2, 1, 4)), &(kiln_window){.groups = 2}))
-EXPRESSION(max_pool, kiln_max_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
-EXPRESSION(avg_pool, kiln_avg_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
+EXPRESSION(max_pool,
+    kiln_max_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
+EXPRESSION(avg_pool,
+    kiln_avg_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
 /* The symbol as an image's height. */
-EXPRESSION(tall, kiln_avg_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {3, 3}, .stride = {1, 1}, .same = true}))
-EXPRESSION(tall_strided, kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {2, 2}, .pad = {{1, 0}}}))
+EXPRESSION(tall, kiln_avg_pool(kiln_reshape(x, S(1, -1, 6, 1)),
+                     &(kiln_window){.size = {3, 3}, .stride = {1, 1}, .same = true}))
+EXPRESSION(tall_strided,
+    kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {2, 2}, .pad = {{1, 0}}}))
 
-static const struct { const char *name; Op1 *run; } cases[] = {
-#define CASE(f) {#f, f}
-    CASE(sigmoid), CASE(gelu), CASE(gelu_tanh), CASE(relu_chain), CASE(softplus), CASE(softmax_rows), CASE(softmax_columns),
-    CASE(log_softmax), CASE(logsumexp), CASE(norm), CASE(layernorm), CASE(mean_all), CASE(mean_batch), CASE(variance),
-    CASE(sum_keep), CASE(product), CASE(largest), CASE(any_positive), CASE(where_is), CASE(mse), CASE(entropy),
-    CASE(entropy_of_probabilities), CASE(one_hot), CASE(reshaped), CASE(flat), CASE(transposed), CASE(gram), CASE(column),
-    CASE(row), CASE(batched), CASE(first_columns), CASE(backwards), CASE(all_but_first), CASE(every_second),
-    CASE(all_but_last), CASE(padded), CASE(joined), CASE(stacked), CASE(gathered), CASE(spread), CASE(squared_distance),
-    CASE(convolution), CASE(pointwise), CASE(groups), CASE(max_pool), CASE(avg_pool), CASE(tall), CASE(tall_strided),
+static const struct {
+    const char *name;
+    Op1 *run;
+} cases[] = {
+#define CASE(f) \
+    {           \
+#f, f   \
+    }
+    CASE(sigmoid),
+    CASE(gelu),
+    CASE(gelu_tanh),
+    CASE(relu_chain),
+    CASE(softplus),
+    CASE(softmax_rows),
+    CASE(softmax_columns),
+    CASE(log_softmax),
+    CASE(logsumexp),
+    CASE(norm),
+    CASE(layernorm),
+    CASE(mean_all),
+    CASE(mean_batch),
+    CASE(variance),
+    CASE(sum_keep),
+    CASE(product),
+    CASE(largest),
+    CASE(any_positive),
+    CASE(where_is),
+    CASE(mse),
+    CASE(entropy),
+    CASE(entropy_of_probabilities),
+    CASE(one_hot),
+    CASE(reshaped),
+    CASE(flat),
+    CASE(transposed),
+    CASE(gram),
+    CASE(column),
+    CASE(row),
+    CASE(batched),
+    CASE(first_columns),
+    CASE(backwards),
+    CASE(all_but_first),
+    CASE(every_second),
+    CASE(all_but_last),
+    CASE(padded),
+    CASE(joined),
+    CASE(stacked),
+    CASE(gathered),
+    CASE(spread),
+    CASE(squared_distance),
+    CASE(convolution),
+    CASE(pointwise),
+    CASE(groups),
+    CASE(max_pool),
+    CASE(avg_pool),
+    CASE(tall),
+    CASE(tall_strided),
 };
 #define CASES (int)(sizeof cases / sizeof *cases)
 
@@ -102,12 +156,16 @@ static kiln_tensor *input(int n)
 
 static bool same(const char *name, const char *how, int n, kiln_tensor *eager, kiln_tensor *traced)
 {
-    bool equal = !kiln_failed(k) && kiln_rank(eager) == kiln_rank(traced) && kiln_bytes(eager) == kiln_bytes(traced);
-    for (int i = 0; equal && i < kiln_rank(eager); i++) equal = kiln_dim(eager, i) == kiln_dim(traced, i);
+    bool equal = !kiln_failed(k) && kiln_rank(eager) == kiln_rank(traced) &&
+                 kiln_bytes(eager) == kiln_bytes(traced);
+    for (int i = 0; equal && i < kiln_rank(eager); i++)
+        equal = kiln_dim(eager, i) == kiln_dim(traced, i);
     equal = equal && memcmp(kiln_data(eager), kiln_data(traced), kiln_bytes(eager)) == 0;
     if (!equal) {
-        print_error("%s, %d rows, %s: %s\n", name, n, how, kiln_failed(k) ? kiln_error(k)->text : "differs from eager");
-        if (!kiln_failed(k) && kiln_elements(eager) < 100) kiln_print(stderr, eager), kiln_print(stderr, traced);
+        print_error("%s, %d rows, %s: %s\n", name, n, how,
+            kiln_failed(k) ? kiln_error(k)->text : "differs from eager");
+        if (!kiln_failed(k) && kiln_elements(eager) < 100)
+            kiln_print(stderr, eager), kiln_print(stderr, traced);
     }
     kiln_clear(k);
     return equal;
@@ -124,11 +182,13 @@ static int failures(bool symbolic)
         for (int i = 0; i < 3; i++) {
             KILN_SCOPE(k);
             kiln_tensor *x = input(sizes[i]);
-            failed += !same(cases[c].name, symbolic ? "bounded" : "traced", sizes[i], cases[c].run(x), kiln_call(f, x));
+            failed += !same(cases[c].name, symbolic ? "bounded" : "traced", sizes[i],
+                cases[c].run(x), kiln_call(f, x));
         }
         kiln_function_statistics stats;
         kiln_function_stats(f, &stats);
-        if (symbolic && stats.traces != 1) print_error("%s: traced %d times\n", cases[c].name, (int)stats.traces), failed++;
+        if (symbolic && stats.traces != 1)
+            print_error("%s: traced %d times\n", cases[c].name, (int)stats.traces), failed++;
         kiln_function_free(f);
     }
     return failed;
@@ -146,7 +206,7 @@ static void bounded_like_eager(void **state)
     assert_int_equal(failures(true), 0);
 }
 
-/* ---- gradients ---------------------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------ */
 
 /* A weighted sum of all results, so that every one of them matters. */
 static kiln_tensor *weighed(Op1 *run, kiln_tensor *x)
@@ -185,18 +245,20 @@ static void gradients_like_differences(void **state)
             at[i] = x0 - h;
             double want = (high - weighed_at(cases[c].run, at)) / (2 * h);
             at[i] = x0;
-            if (fabs(g[i] - want) > 1e-6 * fmax(1, fabs(want))) fail_msg("%s: d/dx[%d] %g instead of %g", cases[c].name, i, g[i], want);
+            if (fabs(g[i] - want) > 1e-6 * fmax(1, fabs(want)))
+                fail_msg("%s: d/dx[%d] %g instead of %g", cases[c].name, i, g[i], want);
         }
     }
 }
 
-/* ---- random state -------------------------------------------------------------------------------------------- */
+/* ---- random state --------------------------------------------------------------------------- */
 
 static void draw(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)engine;
     kiln_variable *g = *(kiln_variable **)user;
-    kiln_tensor *noise = kiln_mul(kiln_normal(g, KILN_F32, S(6), 0, 1), kiln_uniform(g, KILN_F64, S(), 1, 2) != NULL ? 1 : 0);
+    kiln_tensor *noise = kiln_mul(
+        kiln_normal(g, KILN_F32, S(6), 0, 1), kiln_uniform(g, KILN_F64, S(), 1, 2) != NULL ? 1 : 0);
     out[0] = kiln_dropout(kiln_add(in[0], noise), 0.5, g);
 }
 
@@ -214,11 +276,12 @@ static void draws_in_a_trace(void **state)
     }
 }
 
-/* ---- what a symbol leaves open ---------------------------------------------------------------------------------- */
+/* ---- what a symbol leaves open -------------------------------------------------------------- */
 
 EXPRESSION(open_slice, kiln_slice(x, 0, 5, KILN_END, 1))
 EXPRESSION(open_reshape, kiln_reshape(x, S(5, -1)))
-EXPRESSION(open_window, kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {4, 1}}))
+EXPRESSION(
+    open_window, kiln_max_pool(kiln_reshape(x, S(1, -1, 6, 1)), &(kiln_window){.size = {4, 1}}))
 
 static void run_open(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
@@ -229,10 +292,17 @@ static void run_open(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, vo
 static void open_questions_are_errors(void **state)
 {
     (void)state;
-    static const struct { Op1 *run; kiln_code code; const char *text; } open[] = {
-        {open_slice, KILN_EUNSUPPORTED, "slice: where 5 and 9223372036854775807 lie depends on the size of axis 0: f32[N,6]"},
+    static const struct {
+        Op1 *run;
+        kiln_code code;
+        const char *text;
+    } open[] = {
+        {open_slice, KILN_EUNSUPPORTED,
+            "slice: where 5 and 9223372036854775807 lie depends on the size of axis 0: f32[N,6]"},
         {open_reshape, KILN_ESHAPE, "reshape: f32[N,6] does not have the elements of [5,-1]"},
-        {open_window, KILN_ESHAPE, "max_pool: a window of 4 elements (size 4, dilation 1) may be larger than axis 1 with its padding: f32[1,N,6,1]"},
+        {open_window, KILN_ESHAPE,
+            "max_pool: a window of 4 elements (size 4, dilation 1) may be larger than axis 1 with "
+            "its padding: f32[1,N,6,1]"},
     };
     for (int i = 0; i < 3; i++) {
         Op1 *run = open[i].run;
@@ -247,7 +317,9 @@ static void open_questions_are_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(traced_like_eager), ENGINE_TEST(bounded_like_eager), ENGINE_TEST(gradients_like_differences),
+        ENGINE_TEST(traced_like_eager),
+        ENGINE_TEST(bounded_like_eager),
+        ENGINE_TEST(gradients_like_differences),
         ENGINE_TEST(draws_in_a_trace),
         ENGINE_TEST(open_questions_are_errors),
     };

@@ -1,5 +1,5 @@
-/* values: an engine per test case, and comparisons of tensors with numbers written out by hand. Relies on the public headers
- * and cmocka alone. */
+/* values: an engine per test case, and comparisons of tensors with numbers written out by hand.
+ * Relies on the public headers and cmocka alone. */
 #ifndef KILN_TESTS_VALUES_H
 #define KILN_TESTS_VALUES_H
 
@@ -41,7 +41,8 @@ static inline void has_shape(kiln_tensor *x, kiln_dtype d, kiln_shape s)
     for (int i = 0; i < (int)s.rank; i++) assert_int_equal(kiln_dim(x, i), s.size[i + 1]);
 }
 
-static inline void equals(kiln_tensor *x, kiln_dtype d, kiln_shape s, const double *want, int n, double tolerance)
+static inline void equals(
+    kiln_tensor *x, kiln_dtype d, kiln_shape s, const double *want, int n, double tolerance)
 {
     has_shape(x, d, s);
     assert_int_equal(kiln_elements(x), n);
@@ -59,12 +60,14 @@ static inline void equals(kiln_tensor *x, kiln_dtype d, kiln_shape s, const doub
 #define EXACTLY(x, d, s, ...) equals((x), (d), s, WANT(__VA_ARGS__), 0)
 #define NEAR(x, d, s, ...) equals((x), (d), s, WANT(__VA_ARGS__), 3e-7)
 
-/* The error that the call before this made: its code, and the text up to the place, which must be this line's file. */
+/* The error that the call before this made: its code, and the text up to the place, which must be
+ * this line's file. */
 static inline void fails_with(kiln_code code, const char *text, const char *file)
 {
     const kiln_failure *e = kiln_error(k);
     size_t n = strlen(text);
-    if (e->code != code || strncmp(e->text, text, n) != 0) fail_msg("error %d: %s\ninstead of %d: %s", e->code, e->text, code, text);
+    if (e->code != code || strncmp(e->text, text, n) != 0)
+        fail_msg("error %d: %s\ninstead of %d: %s", e->code, e->text, code, text);
     assert_int_equal(strncmp(e->text + n, "  ", 2), 0);
     assert_non_null(e->file);
     assert_string_equal(e->file, file);

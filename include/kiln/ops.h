@@ -106,12 +106,13 @@ KILN_API kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand 
 /* ---- movement ------------------------------------------------------------------------------------------------------------------------ */
 KILN_API kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand x, kiln_shape s); /* one size may be -1: what remains */
 KILN_API kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand x, kiln_axes perm); /* KILN_AXES(1, 0); KILN_ALL: reversed */
-KILN_API kiln_tensor *kiln_broadcast_at(kiln_site at, kiln_operand x, kiln_shape s);
+KILN_API kiln_tensor *kiln_broadcast_at(kiln_site at, kiln_operand x, kiln_shape s); /* -1: the operand's own size */
 KILN_API kiln_tensor *kiln_expand_at(kiln_site at, kiln_operand x, int axis);      /* inserts an axis of size 1 */
 KILN_API kiln_tensor *kiln_squeeze_at(kiln_site at, kiln_operand x, int axis);     /* removes an axis of size 1 */
 KILN_API kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand x);               /* [n, ...] -> [n, rest] */
 /* x[start : stop : step] along one axis, as Python: negative start and stop count from the end, both are clamped; step may be
- * negative, not 0. KILN_END as stop: to the end in the step's direction. */
+ * negative, not 0. KILN_END as stop: to the end in the step's direction (x[::-1] is -1, KILN_END, -1). In a trace of a bounded
+ * size, bounds whose place depends on that size are KILN_EUNSUPPORTED. */
 #define KILN_END INT64_MAX
 KILN_API kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand x, int axis, int64_t start, int64_t stop, int64_t step);
 KILN_API kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand x, kiln_shape low, kiln_shape high, kiln_operand fill); /* a size per axis */
@@ -132,7 +133,7 @@ typedef struct kiln_window {
 /* x [n, h, w, c], filters [kh, kw, c / groups, o] -> [n, oh, ow, o]; floats. window may be NULL. */
 KILN_API kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
-KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size); /* padding is not counted */
+KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size); /* floats; padding is not counted */
 
 /* ---- normalisation and losses ------------------------------------------------------------------------------------------------------------ */
 KILN_API kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand x, int axis);      /* exp(x - max) / sum */
@@ -140,8 +141,9 @@ KILN_API kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand x, int axis
 KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);    /* the axis is removed */
 /* (x - mean) / sqrt(variance + epsilon) over the last axis, times scale, plus shift (each NULL or [last]); Ba et al. 2016. epsilon 0: 1e-5. */
 KILN_API kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand x, kiln_operand scale, kiln_operand shift, double epsilon);
-KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target); /* mean of squared differences over everything, f32[] */
-/* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of the logits' dtype. */
+KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target); /* mean of squared differences over everything; equal shapes, or a number */
+/* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of the
+ * logits' dtype. A label outside [0, classes) chooses no class. */
 KILN_API kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand logits, kiln_operand labels);
 KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything */
 
@@ -150,7 +152,7 @@ KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
 KILN_API kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s); /* u64[2] -> u32; Philox4x32-10, Salmon et al. 2011: element i is word i mod 4 of block i/4 */
 KILN_API kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double lo, double hi); /* [lo, hi): the top 24 (f32) bits; floats */
 KILN_API kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double mean, double deviation); /* Box and Muller 1958 */
-/* x with each element zeroed with probability rate (a number or a scalar variable), the rest divided by 1 - rate. */
+/* x with each element zeroed with probability rate (a number in [0, 1) or a float scalar), the rest divided by 1 - rate. */
 KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand rate, kiln_variable *generator);
 
 #ifdef __cplusplus
