@@ -1,4 +1,5 @@
-/* kernel_make: kernels and programs built by hand, for tests of backends. Relies on codegen/backend.h and cmocka. */
+/* kernel_make: kernels and programs built by hand, for tests of backends. Relies on
+ * codegen/backend.h and cmocka. */
 #ifndef KILN_TESTS_KERNEL_MAKE_H
 #define KILN_TESTS_KERNEL_MAKE_H
 
@@ -9,7 +10,7 @@ typedef struct Make {
     jmp_buf border;
     Module *module;
     Program *p;
-    Kernel k;              /* being made */
+    Kernel k; /* being made */
     VEC(Instr) instr;
     VEC(Stream) stream;
     VEC(Reduction) reduction;
@@ -29,11 +30,14 @@ Dim make_symbol(Make *m, const char *name, int64_t lo, int64_t hi);
 Dim make_minus_one(Make *m);
 
 /* A kernel over extents e[0..n), with nbuf buffers. */
-void make_kernel(Make *m, uint32_t n, const Dim *e, int sweep, int vector, int chunk, uint32_t unroll, uint32_t nbuf);
+void make_kernel(Make *m, uint32_t n, const Dim *e, int sweep, int vector, int chunk,
+    uint32_t unroll, uint32_t nbuf);
 uint32_t make_row(Make *m, DType t);
 /* coef[0..naxis) */
-uint32_t make_stream(Make *m, uint32_t buf, DType t, Dim base, const Dim *coef, int32_t dyn, int32_t guard);
-void make_stage(Make *m, bool sweep); /* instructions, stores and reductions that follow belong to it */
+uint32_t make_stream(
+    Make *m, uint32_t buf, DType t, Dim base, const Dim *coef, int32_t dyn, int32_t guard);
+void make_stage(
+    Make *m, bool sweep); /* instructions, stores and reductions that follow belong to it */
 int32_t make_const(Make *m, DType t, Scalar v);
 int32_t make_prim(Make *m, Prim p, DType t, int32_t a, int32_t b, int32_t c);
 int32_t make_call(Make *m, MathFn f, int32_t a, int32_t b);

@@ -1,5 +1,6 @@
-/* The LLVM backend on whole graphs: every case of tests/lower.kiln, fused and unfused, compiled and run with and without a host that cuts
- * kernels into chunks, against the interpreter of programs: equal in every bit. */
+/* The LLVM backend on whole graphs: every case of tests/lower.kiln, fused and unfused, compiled
+ * and run with and without a host that cuts kernels into chunks, against the interpreter of
+ * programs: equal in every bit. */
 #include "graph_run.h"
 #include "interp.h"
 #include "ir/text.h"
@@ -45,11 +46,13 @@ static void fill(DType t, char *at, size_t n)
         if (dtype_is_float(t))
             dtype_store_f64(t, to, (double)(int64_t)(seed >> 40) / (1 << 23) * 2 - 2);
         else
-            dtype_store_i64(t, to, t == DT_bool ? (int64_t)(seed >> 40 & 1) : (int64_t)(seed >> 40) % 9);
+            dtype_store_i64(
+                t, to, t == DT_bool ? (int64_t)(seed >> 40 & 1) : (int64_t)(seed >> 40) % 9);
     }
 }
 
-static void run_in_chunks(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void run_in_chunks(
+    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     (void)h;
     for (int64_t lo = 0; lo < n; lo += grain) fn(buf, dim, lo, MIN_OF(lo + grain, n));
@@ -59,21 +62,26 @@ static void check_outputs(const Program *p, const char *name, void **want, void 
 {
     for (uint32_t i = p->ninput; i < p->ninput + p->noutput; i++) {
         const Type *t = &p->buf.at[i].type;
-        int64_t n = (int64_t)(bytes_of(p->module, t) / dtype_bytes((DType)t->dtype)), at = bytes_differ((DType)t->dtype, want[i], got[i], n);
-        if (at >= 0) fail_msg("%s: result %u differs at element %lld", name, i - p->ninput, (long long)at);
+        int64_t n = (int64_t)(bytes_of(p->module, t) / dtype_bytes((DType)t->dtype)),
+                at = bytes_differ((DType)t->dtype, want[i], got[i], n);
+        if (at >= 0)
+            fail_msg("%s: result %u differs at element %lld", name, i - p->ninput, (long long)at);
     }
 }
 
 static void run_case(Arena *a, const char *name, const char *text, size_t len, bool fuse)
 {
-    Status st = { 0 };
-    Target target;
-    const KilnHost host = { .run = run_in_chunks };
+    Status st = {0};
+    Target target = {0};
+    const KilnHost host = {.run = run_in_chunks};
     Module *m = module_parse(a, text, len, &st);
-    if (!m || !llvm_backend()->target(&target, &st) || !graph_passes(m, &target, fuse ? -1 : pass_count - 1, &st)) fail_msg("%s: %s", name, st.text);
-    const Program *p = program_lower(a, m, &(LowerOptions){ .target = target }, &st);
+    if (!m || !llvm_backend()->target(&target, &st) ||
+        !graph_passes(m, &target, fuse ? -1 : pass_count - 1, &st))
+        fail_msg("%s: %s", name, st.text);
+    const Program *p = program_lower(a, m, &(LowerOptions){.target = target}, &st);
     if (!p) fail_msg("%s: %s", name, st.text);
-    void **want = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1), **got = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
+    void **want = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1),
+         **got = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
     int64_t symbol[64];
     for (int i = 0; i < 64; i++) symbol[i] = SYMBOL;
     for (uint32_t i = 0; i < p->ninput + p->noutput; i++) {
@@ -98,7 +106,8 @@ static void run_all(void *arg)
     for (const char *at = strstr(read_file(a, "tests/lower.kiln"), CASE_MARK); at;) {
         const char *line = strchr(at, '\n') + 1, *next = strstr(line, CASE_MARK);
         char name[96];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(at + strlen(CASE_MARK), ";\n"), at + strlen(CASE_MARK));
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at + strlen(CASE_MARK), ";\n"),
+            at + strlen(CASE_MARK));
         if (!only || strstr(name, only)) {
             run_case(a, name, line, next ? (size_t)(next - line) : strlen(line), false);
             run_case(a, name, line, next ? (size_t)(next - line) : strlen(line), true);
@@ -112,7 +121,7 @@ static void graphs_match_the_interpreter(void **state)
     (void)state;
     if (!llvm_backend()) skip();
     Arena a;
-    Status st = { 0 };
+    Status st = {0};
     arena_init(&a);
     assert_true(arena_try(&a, &st, run_all, &a));
     arena_free(&a);
@@ -120,6 +129,6 @@ static void graphs_match_the_interpreter(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(graphs_match_the_interpreter) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(graphs_match_the_interpreter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* The LLVM backend's kernels: reductions in every order against plain loops, with lanes along the sweep, along columns and without;
- * streams of every kind between pages that must not be touched; row caches; chunks. All bit for bit. */
+/* The LLVM backend's kernels: reductions in every order against plain loops, with lanes along
+ * the sweep, along columns and without; streams of every kind between pages that must not be
+ * touched; row caches; chunks. All bit for bit. */
 #include "kernel_make.h"
 
 #include <math.h>
@@ -8,13 +9,13 @@
 
 #include <cmocka.h>
 
-#define NEED_LLVM()                                                                                                   \
-    do {                                                                                                              \
-        (void)state;                                                                                                  \
-        if (!llvm_backend()) skip();                                                                                  \
+#define NEED_LLVM()                  \
+    do {                             \
+        (void)state;                 \
+        if (!llvm_backend()) skip(); \
     } while (0)
 
-static const int64_t extents[] = { 0, 1, 7, 8, 9, 31, 32, 33, 257, 4095, 4096, 4097, 10000 };
+static const int64_t extents[] = {0, 1, 7, 8, 9, 31, 32, 33, 257, 4095, 4096, 4097, 10000};
 
 static uint64_t seed = 88172645463325252u;
 static uint64_t draw(void)
@@ -26,9 +27,14 @@ static uint64_t draw(void)
 
 static double value(DType t, ReduceKind kind, bool special)
 {
-    if (!dtype_is_float(t)) return (double)(t == DT_bool ? draw() % 2 : t == DT_u8 ? draw() % 256 : draw() % 2001) - (t == DT_i32 ? 1000 : 0);
+    if (!dtype_is_float(t))
+        return (double)(t == DT_bool ? draw() % 2
+                        : t == DT_u8 ? draw() % 256
+                                     : draw() % 2001) -
+               (t == DT_i32 ? 1000 : 0);
     if (kind == R_PROD) return 1 + ((double)(draw() % 2001) - 1000) * 1e-5;
-    if (special && draw() % 300 == 0) return draw() % 3 ? -0.0 : draw() % 2 ? (double)NAN : -(double)INFINITY;
+    if (special && draw() % 300 == 0)
+        return draw() % 3 ? -0.0 : draw() % 2 ? (double)NAN : -(double)INFINITY;
     if (kind >= R_MAX) return (double)(draw() % 50) - 25;
     return ((double)(draw() % 2000001) - 1000000) * (draw() % 7 ? 1e-3 : 1e-8);
 }
@@ -36,7 +42,8 @@ static double value(DType t, ReduceKind kind, bool special)
 static Scalar get(DType t, const void *at, int64_t i)
 {
     const char *from = (const char *)at + (size_t)i * dtype_bytes(t);
-    return dtype_is_float(t) ? (Scalar){ .f = dtype_load_f64(t, from) } : (Scalar){ .i = dtype_load_i64(t, from) };
+    return dtype_is_float(t) ? (Scalar){.f = dtype_load_f64(t, from)}
+                             : (Scalar){.i = dtype_load_i64(t, from)};
 }
 
 static void set(DType t, void *at, int64_t i, double v)
@@ -48,25 +55,26 @@ static void set(DType t, void *at, int64_t i, double v)
         dtype_store_i64(t, to, (int64_t)v);
 }
 
-/* ---- the reference: what kernel.h says, literally ------------------------------------------------------------------ */
+/* ---- the reference: what kernel.h says, literally -------------------------------------------- */
 
 static Scalar identity(DType t, ReduceKind kind)
 {
     bool f = dtype_is_float(t);
     switch (kind) {
-    case R_SUM: return (Scalar){ 0 };
-    case R_PROD: return f ? (Scalar){ .f = 1 } : (Scalar){ .i = 1 };
-    case R_MAX: return f ? (Scalar){ .f = -(double)INFINITY } : (Scalar){ .i = dtype_info[t].lo };
-    default: return f ? (Scalar){ .f = (double)INFINITY } : (Scalar){ .i = dtype_info[t].hi };
+    case R_SUM: return (Scalar){0};
+    case R_PROD: return f ? (Scalar){.f = 1} : (Scalar){.i = 1};
+    case R_MAX: return f ? (Scalar){.f = -(double)INFINITY} : (Scalar){.i = dtype_info[t].lo};
+    default: return f ? (Scalar){.f = (double)INFINITY} : (Scalar){.i = dtype_info[t].hi};
     }
 }
 
 static Scalar combine(DType t, ReduceKind kind, Scalar a, Scalar b)
 {
-    Scalar none = { 0 };
+    Scalar none = {0};
     if (kind == R_SUM && t != DT_bool) return prim_eval(P_add, t, t, a, b, none);
     if (kind == R_PROD && t != DT_bool) return prim_eval(P_mul, t, t, a, b, none);
-    bool keep = prim_eval(kind == R_MAX ? P_gt : P_lt, t, DT_bool, a, b, none).i || (dtype_is_float(t) && isnan(a.f));
+    bool keep = prim_eval(kind == R_MAX ? P_gt : P_lt, t, DT_bool, a, b, none).i ||
+                (dtype_is_float(t) && isnan(a.f));
     return keep ? a : b;
 }
 
@@ -75,7 +83,8 @@ static Scalar in_lanes(DType t, ReduceKind kind, const Scalar *v, int64_t n)
     Scalar total = identity(t, kind), lane[REDUCE_LANES];
     for (int64_t block = 0; block < n; block += REDUCE_BLOCK) {
         for (int j = 0; j < REDUCE_LANES; j++) lane[j] = identity(t, kind);
-        for (int64_t i = block; i < n && i < block + REDUCE_BLOCK; i++) lane[i % REDUCE_LANES] = combine(t, kind, lane[i % REDUCE_LANES], v[i]);
+        for (int64_t i = block; i < n && i < block + REDUCE_BLOCK; i++)
+            lane[i % REDUCE_LANES] = combine(t, kind, lane[i % REDUCE_LANES], v[i]);
         for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
             for (int j = 0; j < half; j++) lane[j] = combine(t, kind, lane[j], lane[j + half]);
         total = combine(t, kind, total, lane[0]);
@@ -90,33 +99,45 @@ static Scalar expected(DType t, ReduceKind kind, ReduceOrder order, const Scalar
         int64_t best = 0;
         for (int64_t i = 1; i < n; i++) {
             bool nan = dtype_is_float(t) && isnan(v[best].f);
-            bool better = prim_eval(kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v[i], v[best], r).i || (dtype_is_float(t) && isnan(v[i].f));
+            bool better =
+                prim_eval(kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v[i], v[best], r).i ||
+                (dtype_is_float(t) && isnan(v[i].f));
             if (!nan && better) best = i;
         }
-        return (Scalar){ .i = best };
+        return (Scalar){.i = best};
     }
-    if (order == ORDER_LANES || (order == ORDER_RUNTIME && n >= REDUCE_LANES)) return in_lanes(t, kind, v, n);
+    if (order == ORDER_LANES || (order == ORDER_RUNTIME && n >= REDUCE_LANES))
+        return in_lanes(t, kind, v, n);
     for (int64_t i = 0; i < n; i++) r = combine(t, kind, r, v[i]);
     return r;
 }
 
-/* ---- every kind in every order --------------------------------------------------------------------------------------- */
+/* ---- every kind in every order --------------------------------------------------------------- */
 
-typedef enum Layout { ALONG, COLUMNS, PLAIN } Layout; /* lanes along the sweep, along columns, none */
+typedef enum Layout {
+    ALONG,
+    COLUMNS,
+    PLAIN
+} Layout; /* lanes along the sweep, along columns, none */
 enum { ROWS = 13, KINDS = 6 * 3 };
 
 static bool offered(DType t, ReduceKind kind) { return t != DT_bool || kind >= R_MAX; }
 
 /* out[kind, order][row] of x, whose rows lie one after the other, or side by side (COLUMNS). */
-static void add_reduction(Make *m, Layout layout, DType t, Dim n, ReduceKind kind, ReduceOrder order, uint32_t in, uint32_t out)
+static void add_reduction(Make *m, Layout layout, DType t, Dim n, ReduceKind kind,
+    ReduceOrder order, uint32_t in, uint32_t out)
 {
     bool arg = kind >= R_ARGMAX;
     DType result = arg ? DT_i64 : t;
-    uint32_t buf[2] = { in, out };
-    make_kernel(m, 2, (Dim[]){ ROWS, n }, 1, layout == ALONG ? 1 : layout == COLUMNS ? 0 : -1, 0, 2, 2);
-    const Dim x[2] = { layout == COLUMNS ? 1 : n, layout == COLUMNS ? ROWS : 1 };
+    uint32_t buf[2] = {in, out};
+    make_kernel(m, 2, (Dim[]){ROWS, n}, 1,
+        layout == ALONG     ? 1
+        : layout == COLUMNS ? 0
+                            : -1,
+        0, 2, 2);
+    const Dim x[2] = {layout == COLUMNS ? 1 : n, layout == COLUMNS ? ROWS : 1};
     uint32_t from = make_stream(m, 0, t, 0, x, -1, -1);
-    uint32_t to = make_stream(m, 1, result, 0, (Dim[]){ 1, 0 }, -1, -1);
+    uint32_t to = make_stream(m, 1, result, 0, (Dim[]){1, 0}, -1, -1);
     make_stage(m, true);
     uint32_t r = make_reduce(m, kind, order, make_load(m, from));
     make_stage(m, false);
@@ -137,13 +158,16 @@ static void check_extent(EntryFn *entry, Layout layout, DType t, int64_t n, bool
         DType result = kind >= R_ARGMAX ? DT_i64 : t;
         if (!offered(t, kind)) continue;
         for (int row = 0; row < ROWS; row++) {
-            for (int64_t j = 0; j < n; j++) v[j] = get(t, x, layout == COLUMNS ? j * ROWS + row : row * n + j);
-            Scalar want = expected(t, kind, (ReduceOrder)(i % 3), v, n), got = get(result, buf[1 + i], row);
+            for (int64_t j = 0; j < n; j++)
+                v[j] = get(t, x, layout == COLUMNS ? j * ROWS + row : row * n + j);
+            Scalar want = expected(t, kind, (ReduceOrder)(i % 3), v, n),
+                   got = get(result, buf[1 + i], row);
             if (result == DT_f16) dtype_store_f64(DT_f16, v, want.f), want = get(DT_f16, v, 0);
             bool same = dtype_is_float(result) && isnan(want.f) ? isnan(got.f) : want.i == got.i;
             if (!same)
-                fail_msg("%s kind %d order %u layout %d extent %lld row %d: %a %lld, not %a %lld", dtype_info[t].name, kind, i % 3, layout,
-                         (long long)n, row, got.f, (long long)got.i, want.f, (long long)want.i);
+                fail_msg("%s kind %d order %u layout %d extent %lld row %d: %a %lld, not %a %lld",
+                    dtype_info[t].name, kind, i % 3, layout, (long long)n, row, got.f,
+                    (long long)got.i, want.f, (long long)want.i);
         }
     }
     for (uint32_t i = 0; i < 1 + KINDS; i++) free(buf[i]);
@@ -153,15 +177,16 @@ static void check_extent(EntryFn *entry, Layout layout, DType t, int64_t n, bool
 static void reductions(Layout layout, DType t, int64_t fixed)
 {
     Make *m = make_new();
-    Status st = { 0 };
+    Status st = {0};
     Dim n = make_symbol(m, "N", 0, 1 << 20);
     if (fixed >= 0) n = fixed;
     make_input(m, t);
     for (uint32_t i = 0; i < KINDS; i++) make_output(m, i / 3 >= R_ARGMAX ? DT_i64 : t);
     for (uint32_t i = 0; i < KINDS; i++)
-        if (offered(t, (ReduceKind)(i / 3))) add_reduction(m, layout, t, n, (ReduceKind)(i / 3), (ReduceOrder)(i % 3), 0, 1 + i);
+        if (offered(t, (ReduceKind)(i / 3)))
+            add_reduction(m, layout, t, n, (ReduceKind)(i / 3), (ReduceOrder)(i % 3), 0, 1 + i);
     const Backend *b = llvm_backend();
-    Compiled *c = b->compile(make_program(m), &(CompileOptions){ 0 }, &st);
+    Compiled *c = b->compile(make_program(m), &(CompileOptions){0}, &st);
     if (!c) fail_msg("%s", st.text);
     for (uint32_t i = 0; i < COUNT_OF(extents); i++) {
         if (fixed >= 0 && extents[i] != fixed) continue;
@@ -174,7 +199,7 @@ static void reductions(Layout layout, DType t, int64_t fixed)
 
 static void reductions_of_any_extent(void **state)
 {
-    static const DType types[] = { DT_f32, DT_f64, DT_i32, DT_u8, DT_bool };
+    static const DType types[] = {DT_f32, DT_f64, DT_i32, DT_u8, DT_bool};
     NEED_LLVM();
     for (uint32_t i = 0; i < COUNT_OF(types); i++)
         for (Layout l = ALONG; l <= PLAIN; l++) reductions(l, types[i], -1);
@@ -188,14 +213,17 @@ static void reductions_of_known_extent(void **state)
     reductions(ALONG, DT_f16, 33);
 }
 
-/* ---- streams ---------------------------------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 typedef enum Walk { FORWARD, BACKWARD, STRIDED, SAME, GATHERED, PADDED, PADDED_OUT, WALKS } Walk;
 enum { MOST = 41 };
 
 static int64_t need(Walk w, int64_t n) /* elements of the input */
 {
-    return w == STRIDED ? 3 * n - 2 * (n > 0) : w == SAME || w == GATHERED ? 1 : w == PADDED ? (n > 4 ? n - 4 : 0) : n;
+    return w == STRIDED                 ? 3 * n - 2 * (n > 0)
+           : w == SAME || w == GATHERED ? 1
+           : w == PADDED                ? (n > 4 ? n - 4 : 0)
+                                        : n;
 }
 
 static Dim negative(Make *m, int64_t v)
@@ -205,11 +233,12 @@ static Dim negative(Make *m, int64_t v)
     return d;
 }
 
-/* out[i] = x at the walk's element; outside 2 <= i < n - 2 the padded walks read 0, and write nothing. */
+/* out[i] = x at the walk's element; outside 2 <= i < n - 2 the padded walks read 0, and write
+ * nothing. */
 static uint32_t walk_kernel(Make *m, Walk w, DType t, Dim n, bool vector, uint32_t unroll)
 {
-    Scalar two = { .i = 2 };
-    make_kernel(m, 1, (Dim[]){ n }, -1, vector ? 0 : -1, 0, unroll, 2);
+    Scalar two = {.i = 2};
+    make_kernel(m, 1, (Dim[]){n}, -1, vector ? 0 : -1, 0, unroll, 2);
     make_stage(m, false);
     int32_t guard = -1, dyn = -1;
     Dim coef = w == FORWARD || w == PADDED || w == PADDED_OUT ? 1 : w == STRIDED ? 3 : 0, base = 0;
@@ -218,17 +247,18 @@ static uint32_t walk_kernel(Make *m, Walk w, DType t, Dim n, bool vector, uint32
         coef = make_minus_one(m);
         base = make_dim(m, dim_sub(&m->module->dims, n, 1));
     } else if (w == GATHERED) {
-        dyn = make_prim(m, P_irem, DT_i64, i, make_const(m, DT_i64, (Scalar){ .i = 1 }), -1);
+        dyn = make_prim(m, P_irem, DT_i64, i, make_const(m, DT_i64, (Scalar){.i = 1}), -1);
     } else if (w == PADDED || w == PADDED_OUT) {
         int32_t last = make_const(m, DT_i64, two), low = make_prim(m, P_ge, DT_bool, i, last, -1);
-        Instr dim = { .kind = I_DIM, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = 0 };
+        Instr dim = {.kind = I_DIM, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = 0};
         *VEC_PUSH(&m->arena, &m->instr) = dim;
         int32_t end = make_prim(m, P_sub, DT_i64, (int32_t)m->instr.len - 1, last, -1);
         guard = make_prim(m, P_and, DT_bool, low, make_prim(m, P_lt, DT_bool, i, end, -1), -1);
         if (w == PADDED) base = negative(m, -2);
     }
-    int32_t x = make_load(m, make_stream(m, 0, t, base, (Dim[]){ coef }, dyn, w == PADDED_OUT ? -1 : guard));
-    uint32_t out = make_stream(m, 1, t, 0, (Dim[]){ 1 }, -1, w == PADDED_OUT ? guard : -1);
+    int32_t x =
+        make_load(m, make_stream(m, 0, t, base, (Dim[]){coef}, dyn, w == PADDED_OUT ? -1 : guard));
+    uint32_t out = make_stream(m, 1, t, 0, (Dim[]){1}, -1, w == PADDED_OUT ? guard : -1);
     make_store(m, out, x, false);
     return make_kernel_end(m);
 }
@@ -249,14 +279,17 @@ static void check_walk(EntryFn *entry, Walk w, DType t, int64_t n, bool at_end)
 {
     size_t size = dtype_bytes(t), count = (size_t)need(w, n);
     Guarded x = guarded_new(count * size, at_end), y = guarded_new((size_t)n * size, at_end);
-    for (size_t i = 0; i < count * size; i++) x.at[i] = t == DT_bool ? (char)(i % 2) : (char)(1 + i % 60);
+    for (size_t i = 0; i < count * size; i++)
+        x.at[i] = t == DT_bool ? (char)(i % 2) : (char)(1 + i % 60);
     if (w == PADDED_OUT) memset(y.at, 0, (size_t)n * size);
-    if (n > 0) assert_int_equal(entry((void *[]){ x.at, y.at }, &n, NULL, NULL), 0);
+    if (n > 0) assert_int_equal(entry((void *[]){x.at, y.at}, &n, NULL, NULL), 0);
     for (int64_t i = 0; i < n; i++) {
         int64_t from = walked(w, n, i);
-        char zero[8] = { 0 };
-        if (memcmp(y.at + (size_t)i * size, from < 0 ? zero : x.at + (size_t)from * size, size) != 0)
-            fail_msg("walk %d of %s, %lld elements: wrong at %lld", w, dtype_info[t].name, (long long)n, (long long)i);
+        char zero[8] = {0};
+        if (memcmp(y.at + (size_t)i * size, from < 0 ? zero : x.at + (size_t)from * size, size) !=
+            0)
+            fail_msg("walk %d of %s, %lld elements: wrong at %lld", w, dtype_info[t].name,
+                (long long)n, (long long)i);
     }
     guarded_free(&x);
     guarded_free(&y);
@@ -264,18 +297,20 @@ static void check_walk(EntryFn *entry, Walk w, DType t, int64_t n, bool at_end)
 
 static void streams_stay_inside(void **state)
 {
-    static const DType types[] = { DT_f32, DT_f64, DT_u8, DT_bool, DT_f16, DT_i16, DT_i64 };
+    static const DType types[] = {DT_f32, DT_f64, DT_u8, DT_bool, DT_f16, DT_i16, DT_i64};
     NEED_LLVM();
     const Backend *b = llvm_backend();
     for (uint32_t i = 0; i < COUNT_OF(types); i++)
         for (int variant = 0; variant < 3; variant++)
             for (Walk w = FORWARD; w < WALKS; w++) {
                 Make *m = make_new();
-                Status st = { 0 };
-                uint32_t buf[2] = { make_input(m, types[i]), make_output(m, types[i]) };
+                Status st = {0};
+                uint32_t buf[2] = {make_input(m, types[i]), make_output(m, types[i])};
                 Dim n = make_symbol(m, "N", 1, 1 << 20);
-                make_step(m, make_run(m, walk_kernel(m, w, types[i], n, variant > 0, variant == 1 ? 1 : 4), 2, buf));
-                Compiled *c = b->compile(make_program(m), &(CompileOptions){ 0 }, &st);
+                make_step(m,
+                    make_run(m, walk_kernel(m, w, types[i], n, variant > 0, variant == 1 ? 1 : 4),
+                        2, buf));
+                Compiled *c = b->compile(make_program(m), &(CompileOptions){0}, &st);
                 if (!c) fail_msg("%s", st.text);
                 for (int64_t k = 0; k <= MOST; k++) {
                     check_walk(b->entry(c), w, types[i], k, true);
@@ -286,41 +321,44 @@ static void streams_stay_inside(void **state)
             }
 }
 
-/* ---- scatter ------------------------------------------------------------------------------------------------------------ */
+/* ---- scatter --------------------------------------------------------------------------------- */
 
 static void scatter_adds_in_order(void **state)
 {
     NEED_LLVM();
     enum { N = 77, BINS = 5 };
-    float x[N], want[BINS] = { 0 }, got[BINS];
+    float x[N], want[BINS] = {0}, got[BINS];
     int64_t at[N];
-    for (int i = 0; i < N; i++) x[i] = (float)value(DT_f32, R_SUM, false), at[i] = (int64_t)(draw() % BINS), want[at[i]] += x[i];
+    for (int i = 0; i < N; i++)
+        x[i] = (float)value(DT_f32, R_SUM, false), at[i] = (int64_t)(draw() % BINS),
+        want[at[i]] += x[i];
     for (int vector = -1; vector <= 0; vector++) {
         Make *m = make_new();
-        uint32_t buf[3] = { make_input(m, DT_f32), make_input(m, DT_i64), make_output(m, DT_f32) };
-        make_kernel(m, 1, (Dim[]){ N }, 0, vector, -1, 2, 3);
+        uint32_t buf[3] = {make_input(m, DT_f32), make_input(m, DT_i64), make_output(m, DT_f32)};
+        make_kernel(m, 1, (Dim[]){N}, 0, vector, -1, 2, 3);
         make_stage(m, true);
-        int32_t v = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){ 1 }, -1, -1));
-        int32_t i = make_load(m, make_stream(m, 1, DT_i64, 0, (Dim[]){ 1 }, -1, -1));
-        make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){ 0 }, i, -1), v, true);
+        int32_t v = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, -1));
+        int32_t i = make_load(m, make_stream(m, 1, DT_i64, 0, (Dim[]){1}, -1, -1));
+        make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){0}, i, -1), v, true);
         make_step(m, make_run(m, make_kernel_end(m), 3, buf));
         memset(got, 0, sizeof got);
-        run_program(make_program(m), (void *[]){ x, at, got }, NULL, NULL);
+        run_program(make_program(m), (void *[]){x, at, got}, NULL, NULL);
         assert_memory_equal(got, want, sizeof got);
         make_free(m);
     }
 }
 
-/* ---- rows in a cache, chunks ------------------------------------------------------------------------------------------------ */
+/* ---- rows in a cache, chunks ----------------------------------------------------------------- */
 
 /* y = (x - max) / sum of (x - max), the difference kept in a row. */
 static void add_normalise(Make *m, int64_t rows, int64_t n, int vector, const uint32_t *buf)
 {
-    const Dim coef[2] = { vector == 0 ? 1 : n, vector == 0 ? rows : 1 };
-    make_kernel(m, 2, (Dim[]){ rows, n }, 1, vector, 0, 2, 2);
+    const Dim coef[2] = {vector == 0 ? 1 : n, vector == 0 ? rows : 1};
+    make_kernel(m, 2, (Dim[]){rows, n}, 1, vector, 0, 2, 2);
     m->k.cost = 4 * n;
     uint32_t row = make_row(m, DT_f32);
-    uint32_t x = make_stream(m, 0, DT_f32, 0, coef, -1, -1), y = make_stream(m, 1, DT_f32, 0, coef, -1, -1);
+    uint32_t x = make_stream(m, 0, DT_f32, 0, coef, -1, -1),
+             y = make_stream(m, 1, DT_f32, 0, coef, -1, -1);
     uint32_t kept = make_stream(m, row, DT_f32, 0, NULL, -1, -1);
     make_stage(m, true);
     uint32_t max = make_reduce(m, R_MAX, ORDER_LANES, make_load(m, x));
@@ -329,17 +367,19 @@ static void add_normalise(Make *m, int64_t rows, int64_t n, int vector, const ui
     make_store(m, kept, d, false);
     uint32_t sum = make_reduce(m, R_SUM, ORDER_LANES, d);
     make_stage(m, true);
-    int32_t all = make_reduced(m, sum), one = make_const(m, DT_f32, (Scalar){ .f = 1 });
+    int32_t all = make_reduced(m, sum), one = make_const(m, DT_f32, (Scalar){.f = 1});
     int32_t scale = make_prim(m, P_div, DT_f32, one, all, -1);
     make_store(m, y, make_prim(m, P_mul, DT_f32, make_load(m, kept), scale, -1), false);
     make_step(m, make_run(m, make_kernel_end(m), 2, buf));
 }
 
 static int chunks;
-static void run_backwards(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void run_backwards(
+    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     (void)h;
-    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++) fn(buf, dim, lo, MIN_OF(lo + grain, n));
+    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++)
+        fn(buf, dim, lo, MIN_OF(lo + grain, n));
 }
 
 static void rows_and_chunks(void **state)
@@ -347,18 +387,18 @@ static void rows_and_chunks(void **state)
     NEED_LLVM();
     enum { ROWS_N = 300, N = 101 };
     static float x[ROWS_N * N], y[3][ROWS_N * N], t[ROWS_N * N], u[ROWS_N * N];
-    const KilnHost host = { .run = run_backwards };
+    const KilnHost host = {.run = run_backwards};
     for (int i = 0; i < ROWS_N * N; i++) x[i] = (float)value(DT_f32, R_SUM, false);
     for (int r = 0; r < ROWS_N; r++)
         for (int i = 0; i < N; i++) t[i * ROWS_N + r] = x[r * N + i];
     for (int vector = -1; vector <= 1; vector++) {
         Make *m = make_new();
-        uint32_t buf[2] = { make_input(m, DT_f32), make_output(m, DT_f32) };
+        uint32_t buf[2] = {make_input(m, DT_f32), make_output(m, DT_f32)};
         add_normalise(m, ROWS_N, N, vector, buf);
         chunks = 0;
-        run_program(make_program(m), (void *[]){ vector == 0 ? t : x, y[vector + 1] }, NULL, NULL);
+        run_program(make_program(m), (void *[]){vector == 0 ? t : x, y[vector + 1]}, NULL, NULL);
         assert_int_equal(chunks, 0);
-        run_program(make_program(m), (void *[]){ vector == 0 ? t : x, u }, NULL, &host);
+        run_program(make_program(m), (void *[]){vector == 0 ? t : x, u}, NULL, &host);
         assert_true(chunks > 1);
         assert_memory_equal(u, y[vector + 1], sizeof u);
         make_free(m);
@@ -371,8 +411,11 @@ static void rows_and_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reductions_of_any_extent), cmocka_unit_test(reductions_of_known_extent), cmocka_unit_test(streams_stay_inside),
-        cmocka_unit_test(scatter_adds_in_order),    cmocka_unit_test(rows_and_chunks),
+        cmocka_unit_test(reductions_of_any_extent),
+        cmocka_unit_test(reductions_of_known_extent),
+        cmocka_unit_test(streams_stay_inside),
+        cmocka_unit_test(scatter_adds_in_order),
+        cmocka_unit_test(rows_and_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

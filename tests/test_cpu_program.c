@@ -1,5 +1,5 @@
-/* The LLVM backend's programs: products of its own and through the host, loops over slices, copies, run-time dims, threads that compile
- * at once, objects that a C program links and runs. */
+/* The LLVM backend's programs: products of its own and through the host, loops over slices,
+ * copies, run-time dims, threads that compile at once, objects that a C program links and runs. */
 #include "kernel_make.h"
 
 #include <pthread.h>
@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#define NEED_LLVM()                                                                                                   \
-    do {                                                                                                              \
-        (void)state;                                                                                                  \
-        if (!llvm_backend()) skip();                                                                                  \
+#define NEED_LLVM()                  \
+    do {                             \
+        (void)state;                 \
+        if (!llvm_backend()) skip(); \
     } while (0)
 
 static uint32_t seed = 12345;
@@ -22,13 +22,16 @@ static float draw(void)
     return (float)(int32_t)seed * 0x1p-31f;
 }
 
-/* ---- products ------------------------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
-typedef struct Product { int64_t batch, m, n, k; bool a_turned, b_turned; } Product;
+typedef struct Product {
+    int64_t batch, m, n, k;
+    bool a_turned, b_turned;
+} Product;
 
 static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const uint32_t *buf)
 {
-    Step s = { .kind = STEP_CONTRACT };
+    Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
     s.contract.nbatch = x->batch > 1;
     s.contract.batch[0] = x->batch;
@@ -41,13 +44,16 @@ static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const u
     return s;
 }
 
-static double plain(const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
+static double plain(
+    const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
 {
-    Scalar sum = { 0 };
+    Scalar sum = {0};
     size_t size = dtype_bytes(t);
     for (int64_t k = 0; k < x->k; k++) {
-        int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k), bi = x->b_turned ? j * x->k + k : k * x->n + j;
-        Scalar av = { .f = dtype_load_f64(t, (const char *)a + (size_t)ai * size) }, bv = { .f = dtype_load_f64(t, (const char *)b + (size_t)bi * size) };
+        int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k),
+                bi = x->b_turned ? j * x->k + k : k * x->n + j;
+        Scalar av = {.f = dtype_load_f64(t, (const char *)a + (size_t)ai * size)},
+               bv = {.f = dtype_load_f64(t, (const char *)b + (size_t)bi * size)};
         sum = prim_eval(P_mad, t, t, av, bv, sum);
     }
     char out[8];
@@ -57,29 +63,37 @@ static double plain(const Product *x, DType t, const void *a, const void *b, int
 
 static void fill(DType t, char *at, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
+    for (int64_t i = 0; i < n; i++)
+        dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
 }
 
 static int chunks;
-static void run_backwards(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void run_backwards(
+    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     (void)h;
-    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++) fn(buf, dim, lo, MIN_OF(lo + grain, n));
+    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++)
+        fn(buf, dim, lo, MIN_OF(lo + grain, n));
 }
 
 static void check_product(EntryFn *entry, const Product *x, DType t)
 {
-    const KilnHost host = { .run = run_backwards };
+    const KilnHost host = {.run = run_backwards};
     size_t size = dtype_bytes(t);
     int64_t na = x->batch * x->m * x->k, nb = x->k * x->n, nc = x->batch * x->m * x->n;
-    Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true), c = guarded_new((size_t)nc * size, true);
+    Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true),
+            c = guarded_new((size_t)nc * size, true);
     fill(t, a.at, na);
     fill(t, b.at, nb);
-    assert_int_equal(entry((void *[]){ a.at, b.at, c.at }, (int64_t[]){ x->m, x->n, x->k }, NULL, &host), 0);
+    assert_int_equal(
+        entry((void *[]){a.at, b.at, c.at}, (int64_t[]){x->m, x->n, x->k}, NULL, &host), 0);
     for (int64_t i = 0; i < nc; i++) {
         int64_t row = i / x->n;
-        double want = plain(x, t, a.at, b.at, row / x->m, row % x->m, i % x->n), got = dtype_load_f64(t, c.at + (size_t)i * size);
-        if (want != got) fail_msg("%s %lldx%lldx%lld: element %lld", dtype_info[t].name, (long long)x->m, (long long)x->n, (long long)x->k, (long long)i);
+        double want = plain(x, t, a.at, b.at, row / x->m, row % x->m, i % x->n),
+               got = dtype_load_f64(t, c.at + (size_t)i * size);
+        if (want != got)
+            fail_msg("%s %lldx%lldx%lld: element %lld", dtype_info[t].name, (long long)x->m,
+                (long long)x->n, (long long)x->k, (long long)i);
     }
     guarded_free(&a);
     guarded_free(&b);
@@ -89,8 +103,8 @@ static void check_product(EntryFn *entry, const Product *x, DType t)
 static void products(DType t, Product x, bool symbols)
 {
     Make *m = make_new();
-    Status st = { 0 };
-    uint32_t buf[3] = { make_input(m, t), make_input(m, t), make_output(m, t) };
+    Status st = {0};
+    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, t)};
     Dim dm = x.m, dn = x.n, dk = x.k;
     if (symbols) {
         dm = make_symbol(m, "M", 0, 1000);
@@ -99,11 +113,13 @@ static void products(DType t, Product x, bool symbols)
     }
     make_step(m, product_step(&x, dm, dn, dk, t, buf));
     const Backend *b = llvm_backend();
-    Compiled *c = b->compile(make_program(m), &(CompileOptions){ 0 }, &st);
+    Compiled *c = b->compile(make_program(m), &(CompileOptions){0}, &st);
     if (!c) fail_msg("%s", st.text);
     for (int64_t e = 1; symbols && x.batch == 1 && e <= 40; e++) {
-        check_product(b->entry(c), &(Product){ 1, e, 41 - e, e * 7 % 40 + 1, x.a_turned, x.b_turned }, t);
-        check_product(b->entry(c), &(Product){ 1, e * 11 % 40 + 1, e, e - 1, x.a_turned, x.b_turned }, t);
+        check_product(
+            b->entry(c), &(Product){1, e, 41 - e, e * 7 % 40 + 1, x.a_turned, x.b_turned}, t);
+        check_product(
+            b->entry(c), &(Product){1, e * 11 % 40 + 1, e, e - 1, x.a_turned, x.b_turned}, t);
     }
     if (!symbols) check_product(b->entry(c), &x, t);
     b->release(c);
@@ -115,18 +131,18 @@ static void products_in_order(void **state)
     NEED_LLVM();
     for (int turned = 0; turned < 4; turned++) {
         bool a = turned & 1, b = turned & 2;
-        products(DT_f32, (Product){ 1, 0, 0, 0, a, b }, true);
-        products(DT_f64, (Product){ 1, 0, 0, 0, a, b }, true);
-        products(DT_f16, (Product){ 1, 9, 21, 6, a, b }, false);
-        products(DT_f32, (Product){ 3, 5, 35, 6, a, b }, false);
+        products(DT_f32, (Product){1, 0, 0, 0, a, b}, true);
+        products(DT_f64, (Product){1, 0, 0, 0, a, b}, true);
+        products(DT_f16, (Product){1, 9, 21, 6, a, b}, false);
+        products(DT_f32, (Product){3, 5, 35, 6, a, b}, false);
     }
-    products(DT_f32, (Product){ 1, 4, 16, 8, false, false }, false);
-    products(DT_f32, (Product){ 1, 1, 100, 8, false, false }, false);
-    products(DT_bf16, (Product){ 2, 3, 20, 7, false, true }, false);
-    products(DT_f32, (Product){ 1, 1, 5, 8, false, false }, false);
+    products(DT_f32, (Product){1, 4, 16, 8, false, false}, false);
+    products(DT_f32, (Product){1, 1, 100, 8, false, false}, false);
+    products(DT_bf16, (Product){2, 3, 20, 7, false, true}, false);
+    products(DT_f32, (Product){1, 1, 5, 8, false, false}, false);
     chunks = 0;
-    products(DT_f32, (Product){ 3, 37, 70, 90, false, false }, false);
-    products(DT_f32, (Product){ 1, 103, 70, 90, true, false }, false);
+    products(DT_f32, (Product){3, 37, 70, 90, false, false}, false);
+    products(DT_f32, (Product){1, 103, 70, 90, true, false}, false);
     assert_true(chunks > 8);
 }
 
@@ -141,76 +157,91 @@ static int32_t contract(const KilnHost *h, const HostContract *c)
 static void products_through_the_host(void **state)
 {
     NEED_LLVM();
-    const KilnHost host = { .contract = contract };
+    const KilnHost host = {.contract = contract};
     float a[90], b[210], c[525];
     Make *m = make_new();
-    Status st = { 0 };
-    uint32_t buf[3] = { make_input(m, DT_f32), make_input(m, DT_f32), make_output(m, DT_f32) };
-    Product x = { 3, 5, 35, 6, false, true };
+    Status st = {0};
+    uint32_t buf[3] = {make_input(m, DT_f32), make_input(m, DT_f32), make_output(m, DT_f32)};
+    Product x = {3, 5, 35, 6, false, true};
     Step s = product_step(&x, x.m, x.n, make_symbol(m, "K", 0, 10), DT_f32, buf);
     s.contract.a_base = 2;
     make_step(m, s);
     m->p->blas = true;
     const Backend *back = llvm_backend();
-    Compiled *code = back->compile(make_program(m), &(CompileOptions){ 0 }, &st);
+    Compiled *code = back->compile(make_program(m), &(CompileOptions){0}, &st);
     assert_non_null(code);
     EntryFn *entry = back->entry(code);
-    assert_int_equal(entry((void *[]){ a, b, c }, (int64_t[]){ 6 }, NULL, &host), 0);
+    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){6}, NULL, &host), 0);
     assert_int_equal(seen.type, DT_f32);
     assert_int_equal(seen.nbatch, 1);
     assert_int_equal(seen.batch[0], 3);
     assert_true(seen.m == 5 && seen.n == 35 && seen.k == 6);
     assert_true(seen.a == a + 2 && seen.b == b && seen.c == c);
-    assert_true(seen.a_batch[0] == 30 && seen.a_row == 6 && seen.a_col == 1 && seen.b_batch[0] == 0 && seen.b_row == 1 && seen.b_col == 6);
-    assert_int_equal(entry((void *[]){ a, b, c }, (int64_t[]){ 5 }, NULL, &host), ST_MEMORY);
-    assert_int_equal(entry((void *[]){ a, b, c }, (int64_t[]){ 6 }, NULL, NULL), ST_STATE);
+    assert_true(seen.a_batch[0] == 30 && seen.a_row == 6 && seen.a_col == 1 &&
+                seen.b_batch[0] == 0 && seen.b_row == 1 && seen.b_col == 6);
+    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){5}, NULL, &host), ST_MEMORY);
+    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){6}, NULL, NULL), ST_STATE);
     back->release(code);
     make_free(m);
 }
 
-/* ---- loops ------------------------------------------------------------------------------------------------------------ */
+/* ---- loops ----------------------------------------------------------------------------------- */
 
-/* acc = x[i] * 2 + acc, row by row; y[i] = acc; index kept. Inside, a second loop adds its own index `inner` times. */
+/* acc = x[i] * 2 + acc, row by row; y[i] = acc; index kept. Inside, a second loop adds its own
+ * index `inner` times. */
 static void make_loop(Make *m, bool reverse, Dim trip, int64_t width)
 {
-    Type f = { .dtype = DT_f32, .rank = 1, .dim = { width } }, i64 = { .dtype = DT_i64 };
-    uint32_t x = make_input(m, DT_f32), start = make_input(m, DT_f32), y = make_output(m, DT_f32), last = make_output(m, DT_f32);
+    Type f = {.dtype = DT_f32, .rank = 1, .dim = {width}}, i64 = {.dtype = DT_i64};
+    uint32_t x = make_input(m, DT_f32), start = make_input(m, DT_f32), y = make_output(m, DT_f32),
+             last = make_output(m, DT_f32);
     m->p->buf.at[start].type = m->p->buf.at[last].type = f;
-    uint32_t acc = make_buf(m, (Buf){ .kind = BUF_TEMP, .type = f, .offset = 64 });
-    uint32_t index = make_buf(m, (Buf){ .kind = BUF_TEMP, .type = i64, .offset = 0 });
-    uint32_t inner = make_buf(m, (Buf){ .kind = BUF_TEMP, .type = i64, .offset = 8 });
-    uint32_t xi = make_buf(m, (Buf){ .kind = BUF_SLICE, .type = f, .of = x, .loop = 7, .stride = width });
-    uint32_t yi = make_buf(m, (Buf){ .kind = BUF_SLICE, .type = f, .of = y, .loop = 7, .stride = width });
+    uint32_t acc = make_buf(m, (Buf){.kind = BUF_TEMP, .type = f, .offset = 64});
+    uint32_t index = make_buf(m, (Buf){.kind = BUF_TEMP, .type = i64, .offset = 0});
+    uint32_t inner = make_buf(m, (Buf){.kind = BUF_TEMP, .type = i64, .offset = 8});
+    uint32_t xi =
+        make_buf(m, (Buf){.kind = BUF_SLICE, .type = f, .of = x, .loop = 7, .stride = width});
+    uint32_t yi =
+        make_buf(m, (Buf){.kind = BUF_SLICE, .type = f, .of = y, .loop = 7, .stride = width});
     m->p->workspace = 64 + width * 4;
-    make_kernel(m, 1, (Dim[]){ width }, -1, 0, 0, 2, 3);
+    make_kernel(m, 1, (Dim[]){width}, -1, 0, 0, 2, 3);
     make_stage(m, false);
-    int32_t v = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){ 1 }, -1, -1));
-    int32_t a = make_load(m, make_stream(m, 1, DT_f32, 0, (Dim[]){ 1 }, -1, -1));
-    int32_t r = make_prim(m, P_mad, DT_f32, v, make_const(m, DT_f32, (Scalar){ .f = 2 }), a);
-    make_store(m, make_stream(m, 1, DT_f32, 0, (Dim[]){ 1 }, -1, -1), r, false);
-    make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){ 1 }, -1, -1), r, false);
+    int32_t v = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, -1));
+    int32_t a = make_load(m, make_stream(m, 1, DT_f32, 0, (Dim[]){1}, -1, -1));
+    int32_t r = make_prim(m, P_mad, DT_f32, v, make_const(m, DT_f32, (Scalar){.f = 2}), a);
+    make_store(m, make_stream(m, 1, DT_f32, 0, (Dim[]){1}, -1, -1), r, false);
+    make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){1}, -1, -1), r, false);
     uint32_t k = make_kernel_end(m);
-    make_kernel(m, 1, (Dim[]){ width }, -1, 0, 0, 2, 2);
+    make_kernel(m, 1, (Dim[]){width}, -1, 0, 0, 2, 2);
     make_stage(m, false);
-    int32_t i = make_load(m, make_stream(m, 1, DT_i64, 0, (Dim[]){ 0 }, -1, -1));
-    uint32_t both = make_stream(m, 0, DT_f32, 0, (Dim[]){ 1 }, -1, -1);
-    int32_t sum = make_prim(m, P_add, DT_f32, make_load(m, both), make_prim(m, P_cvt, DT_f32, i, -1, -1), -1);
+    int32_t i = make_load(m, make_stream(m, 1, DT_i64, 0, (Dim[]){0}, -1, -1));
+    uint32_t both = make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, -1);
+    int32_t sum =
+        make_prim(m, P_add, DT_f32, make_load(m, both), make_prim(m, P_cvt, DT_f32, i, -1, -1), -1);
     make_store(m, both, sum, false);
     uint32_t add = make_kernel_end(m);
     Step *twice = ARENA_NEW(&m->arena, Step), *body = ARENA_ARRAY(&m->arena, Step, 2);
-    *twice = make_run(m, add, 2, (uint32_t[]){ acc, inner });
-    body[0] = make_run(m, k, 3, (uint32_t[]){ xi, acc, yi });
-    body[1] = (Step){ .kind = STEP_LOOP, .id = 8, .trip = index, .index = inner, .body = twice, .nbody = 1 };
-    make_step(m, (Step){ .kind = STEP_COPY, .from = start, .to = acc });
-    make_step(m, (Step){ .kind = STEP_LOOP, .id = 7, .trip = UINT32_MAX, .trip_dim = trip, .index = index, .reverse = reverse, .body = body, .nbody = 2 });
-    make_step(m, (Step){ .kind = STEP_COPY, .from = acc, .to = last });
+    *twice = make_run(m, add, 2, (uint32_t[]){acc, inner});
+    body[0] = make_run(m, k, 3, (uint32_t[]){xi, acc, yi});
+    body[1] = (Step){
+        .kind = STEP_LOOP, .id = 8, .trip = index, .index = inner, .body = twice, .nbody = 1};
+    make_step(m, (Step){.kind = STEP_COPY, .from = start, .to = acc});
+    make_step(m, (Step){.kind = STEP_LOOP,
+                     .id = 7,
+                     .trip = UINT32_MAX,
+                     .trip_dim = trip,
+                     .index = index,
+                     .reverse = reverse,
+                     .body = body,
+                     .nbody = 2});
+    make_step(m, (Step){.kind = STEP_COPY, .from = acc, .to = last});
 }
 
 static void loops(void **state)
 {
     NEED_LLVM();
     enum { TRIP = 5, WIDTH = 13 };
-    float x[TRIP * WIDTH], start[WIDTH], y[TRIP * WIDTH], last[WIDTH], acc[WIDTH], want[TRIP * WIDTH];
+    float x[TRIP * WIDTH], start[WIDTH], y[TRIP * WIDTH], last[WIDTH], acc[WIDTH],
+        want[TRIP * WIDTH];
     for (int i = 0; i < TRIP * WIDTH; i++) x[i] = (float)(i % 17);
     for (int variant = 0; variant < 4; variant++) {
         bool reverse = variant & 1;
@@ -224,14 +255,14 @@ static void loops(void **state)
                 for (int k = 0; k < i; k++) acc[j] += (float)k;
             }
         }
-        run_program(make_program(m), (void *[]){ x, start, y, last }, (int64_t[]){ TRIP }, NULL);
+        run_program(make_program(m), (void *[]){x, start, y, last}, (int64_t[]){TRIP}, NULL);
         assert_memory_equal(y, want, sizeof y);
         assert_memory_equal(last, acc, sizeof last);
         make_free(m);
     }
 }
 
-/* ---- run-time dims -------------------------------------------------------------------------------------------------------- */
+/* ---- run-time dims --------------------------------------------------------------------------- */
 
 static void dims_are_evaluated_once(void **state)
 {
@@ -239,33 +270,36 @@ static void dims_are_evaluated_once(void **state)
     Make *m = make_new();
     DimTable *t = &m->module->dims;
     Dim n = make_symbol(m, "N", 1, 100), k = make_symbol(m, "K", 1, 100);
-    const Dim dims[] = { dim_add(t, dim_mul(t, n, k), 3), dim_floordiv(t, dim_add(t, n, k), 2), dim_max(t, n, k), dim_sub(t, dim_mul(t, 2, n), 1) };
-    uint32_t buf[1] = { make_output(m, DT_i64) };
-    make_kernel(m, 1, (Dim[]){ 1 }, -1, -1, 0, 1, 1);
+    const Dim dims[] = {dim_add(t, dim_mul(t, n, k), 3), dim_floordiv(t, dim_add(t, n, k), 2),
+        dim_max(t, n, k), dim_sub(t, dim_mul(t, 2, n), 1)};
+    uint32_t buf[1] = {make_output(m, DT_i64)};
+    make_kernel(m, 1, (Dim[]){1}, -1, -1, 0, 1, 1);
     make_stage(m, false);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) {
         make_dim(m, dims[i]);
-        Instr in = { .kind = I_DIM, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = m->p->dim.len - 1 };
+        Instr in = {
+            .kind = I_DIM, .type = DT_i64, .a = -1, .b = -1, .c = -1, .ref = m->p->dim.len - 1};
         *VEC_PUSH(&m->arena, &m->instr) = in;
         m->stage.at[0].last = m->instr.len;
-        make_store(m, make_stream(m, 0, DT_i64, i, (Dim[]){ 1 }, -1, -1), (int32_t)m->instr.len - 1, false);
+        make_store(
+            m, make_stream(m, 0, DT_i64, i, (Dim[]){1}, -1, -1), (int32_t)m->instr.len - 1, false);
     }
     make_step(m, make_run(m, make_kernel_end(m), 1, buf));
     int64_t out[COUNT_OF(dims)];
-    run_program(make_program(m), (void *[]){ out }, (int64_t[]){ 7, 12 }, NULL);
+    run_program(make_program(m), (void *[]){out}, (int64_t[]){7, 12}, NULL);
     assert_true(out[0] == 87 && out[1] == 9 && out[2] == 12 && out[3] == 13);
     make_free(m);
 }
 
-/* ---- threads, dumps, objects ------------------------------------------------------------------------------------------------ */
+/* ---- threads, dumps, objects ----------------------------------------------------------------- */
 
 static void *compile_many(void *arg)
 {
     for (int n = 0; n < 8; n++) {
         Make *m = make_new();
-        Status st = { 0 };
+        Status st = {0};
         make_loop(m, n & 1, 5, 8 + n);
-        Compiled *c = llvm_backend()->compile(make_program(m), &(CompileOptions){ 0 }, &st);
+        Compiled *c = llvm_backend()->compile(make_program(m), &(CompileOptions){0}, &st);
         if (c && llvm_backend()->entry(c) && llvm_backend()->code_bytes(c) > 0) ++*(int *)arg;
         if (c) llvm_backend()->release(c);
         make_free(m);
@@ -277,8 +311,9 @@ static void threads_compile_at_once(void **state)
 {
     NEED_LLVM();
     pthread_t t[3];
-    int done[3] = { 0 };
-    for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&t[i], NULL, compile_many, &done[i]), 0);
+    int done[3] = {0};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, compile_many, &done[i]), 0);
     for (int i = 0; i < 3; i++) pthread_join(t[i], NULL);
     for (int i = 0; i < 3; i++) assert_int_equal(done[i], 8);
 }
@@ -295,12 +330,13 @@ static void dumps_what_is_wanted(void **state)
 {
     NEED_LLVM();
     for (int want = 0; want < 4; want++) {
-        static const char *const stages[] = { "cuda", "cuda,llvm", "asm", "llvm,asm" };
+        static const char *const stages[] = {"cuda", "cuda,llvm", "asm", "llvm,asm"};
         int got = 0;
-        Status st = { 0 };
+        Status st = {0};
         Make *m = make_new();
         make_loop(m, false, 5, 8);
-        Compiled *c = llvm_backend()->compile(make_program(m), &(CompileOptions){ .dump = note_dump, .dump_user = &got, .want = stages[want] }, &st);
+        Compiled *c = llvm_backend()->compile(make_program(m),
+            &(CompileOptions){.dump = note_dump, .dump_user = &got, .want = stages[want]}, &st);
         assert_non_null(c);
         assert_int_equal(got, want);
         llvm_backend()->release(c);
@@ -329,7 +365,10 @@ static void write_file(const char *path, const void *bytes, size_t len)
     assert_int_equal(fclose(f), 0);
 }
 
-typedef struct Copy { void *bytes; size_t len; } Copy;
+typedef struct Copy {
+    void *bytes;
+    size_t len;
+} Copy;
 static void keep(void *user, const void *bytes, size_t len)
 {
     Copy *c = user;
@@ -341,16 +380,18 @@ static void keep(void *user, const void *bytes, size_t len)
 static void objects_link_into_c(void **state)
 {
     NEED_LLVM();
-    static const unsigned char bytes[5] = { 9, 0, 0, 0, 7 };
-    const ObjectData data[2] = { { "my_data", bytes, sizeof bytes }, { "my_nothing", NULL, 0 } };
+    static const unsigned char bytes[5] = {9, 0, 0, 0, 7};
+    const ObjectData data[2] = {{"my_data", bytes, sizeof bytes}, {"my_nothing", NULL, 0}};
     char dir[] = "/tmp/kiln_object_XXXXXX", command[1024], path[256];
     Copy copy[2];
     assert_non_null(mkdtemp(dir));
     for (int i = 0; i < 2; i++) {
         Make *m = make_new();
-        Status st = { 0 };
+        Status st = {0};
         make_loop(m, false, make_symbol(m, "T", 0, 100), 3);
-        if (!llvm_backend()->object(make_program(m), &(CompileOptions){ 0 }, "my_loop", data, 2, keep, &copy[i], &st)) fail_msg("%s", st.text);
+        if (!llvm_backend()->object(
+                make_program(m), &(CompileOptions){0}, "my_loop", data, 2, keep, &copy[i], &st))
+            fail_msg("%s", st.text);
         make_free(m);
     }
     assert_int_equal(copy[0].len, copy[1].len);
@@ -360,7 +401,9 @@ static void objects_link_into_c(void **state)
     snprintf(path, sizeof path, "%s/m.c", dir);
     write_file(path, main_c, sizeof main_c - 1);
     const char *cc = getenv("CC");
-    snprintf(command, sizeof command, "cd %s && %s -o m m.c k.o -lm && ./m; r=$?; rm -rf %s; exit $r", dir, cc && *cc ? cc : "cc", dir);
+    snprintf(command, sizeof command,
+        "cd %s && %s -o m m.c k.o -lm && ./m; r=$?; rm -rf %s; exit $r", dir, cc && *cc ? cc : "cc",
+        dir);
     assert_int_equal(system(command), 0);
     free(copy[0].bytes);
     free(copy[1].bytes);
@@ -370,26 +413,28 @@ static void objects_for_elsewhere(void **state)
 {
     NEED_LLVM();
     static const CompileOptions there[] = {
-        { .triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64" },
-        { .triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64-v3" },
-        { .triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = "+avx2,+fma,+f16c" },
-        { .triple = "aarch64-unknown-linux-gnu" },
+        {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64"},
+        {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64-v3"},
+        {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = "+avx2,+fma,+f16c"},
+        {.triple = "aarch64-unknown-linux-gnu"},
     };
     for (uint32_t i = 0; i < COUNT_OF(there); i++) {
-        Copy c = { 0 };
-        Status st = { 0 };
+        Copy c = {0};
+        Status st = {0};
         Make *m = make_new();
         make_loop(m, false, 5, 8);
-        if (!llvm_backend()->object(make_program(m), &there[i], "f", NULL, 0, keep, &c, &st)) fail_msg("%s", st.text);
+        if (!llvm_backend()->object(make_program(m), &there[i], "f", NULL, 0, keep, &c, &st))
+            fail_msg("%s", st.text);
         assert_true(c.len > 100 && memcmp(c.bytes, "\177ELF", 4) == 0);
         free(c.bytes);
         make_free(m);
     }
     Make *m = make_new();
-    Status st = { 0 };
-    Copy c = { 0 };
+    Status st = {0};
+    Copy c = {0};
     make_loop(m, false, 5, 8);
-    assert_false(llvm_backend()->object(make_program(m), &(CompileOptions){ .triple = "nonsense-none-none" }, "f", NULL, 0, keep, &c, &st));
+    assert_false(llvm_backend()->object(make_program(m),
+        &(CompileOptions){.triple = "nonsense-none-none"}, "f", NULL, 0, keep, &c, &st));
     assert_int_equal(st.code, ST_UNSUPPORTED);
     make_free(m);
 }
@@ -399,7 +444,7 @@ static void says_what_it_is(void **state)
     NEED_LLVM();
     char text[200];
     Target t;
-    Status st = { 0 };
+    Status st = {0};
     llvm_backend()->describe(text, sizeof text);
     print_message("%s\n", text);
     assert_non_null(strstr(text, "LLVM"));
@@ -411,9 +456,15 @@ static void says_what_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_in_order),       cmocka_unit_test(products_through_the_host), cmocka_unit_test(loops),
-        cmocka_unit_test(dims_are_evaluated_once), cmocka_unit_test(threads_compile_at_once),   cmocka_unit_test(dumps_what_is_wanted),
-        cmocka_unit_test(objects_link_into_c),     cmocka_unit_test(objects_for_elsewhere),     cmocka_unit_test(says_what_it_is),
+        cmocka_unit_test(products_in_order),
+        cmocka_unit_test(products_through_the_host),
+        cmocka_unit_test(loops),
+        cmocka_unit_test(dims_are_evaluated_once),
+        cmocka_unit_test(threads_compile_at_once),
+        cmocka_unit_test(dumps_what_is_wanted),
+        cmocka_unit_test(objects_link_into_c),
+        cmocka_unit_test(objects_for_elsewhere),
+        cmocka_unit_test(says_what_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* cpu: the LLVM backend's row: what it offers, and the one symbol that its module exports. Relies on object, jit. */
+/* cpu: the LLVM backend's row: what it offers, and the one symbol that its module exports.
+ * Relies on object, jit. */
 #include "cpu.h"
 
 #include <stdio.h>
@@ -7,19 +8,24 @@
 
 static bool target(Target *t, Status *st)
 {
-    Machine m = { 0 };
+    Machine m = {0};
     if (!machine_init(&m, NULL, st)) return false;
-    *t = (Target){ .name = "cpu", .vector_bytes = m.vector_bytes, .row_cache_bytes = 16 << 10, .fma = m.fma, .blas = true, .threads = true };
+    *t = (Target){.name = "cpu",
+        .vector_bytes = m.vector_bytes,
+        .row_cache_bytes = 16 << 10,
+        .fma = m.fma,
+        .blas = true,
+        .threads = true};
     machine_free(&m);
     return true;
 }
 
-static bool object(const Program *p, const CompileOptions *o, const char *symbol, const ObjectData *data, int ndata, ObjectSink *sink, void *user,
-                   Status *st)
+static bool object(const Program *p, const CompileOptions *o, const char *symbol,
+    const ObjectData *data, int ndata, ObjectSink *sink, void *user, Status *st)
 {
-    Machine m = { 0 };
+    Machine m = {0};
     if (!machine_init(&m, o, st)) return false;
-    const ObjectParts parts = { .symbol = symbol, .data = data, .ndata = ndata };
+    const ObjectParts parts = {.symbol = symbol, .data = data, .ndata = ndata};
     LLVMMemoryBufferRef b = object_emit(p, o, &m, &parts, st);
     machine_free(&m);
     if (!b) return false;
@@ -31,14 +37,15 @@ static bool object(const Program *p, const CompileOptions *o, const char *symbol
 static void describe(char *buf, size_t cap)
 {
     unsigned major, minor, patch;
-    Machine m = { 0 };
-    Status st = { 0 };
+    Machine m = {0};
+    Status st = {0};
     LLVMGetVersion(&major, &minor, &patch);
     if (!machine_init(&m, NULL, &st)) {
         snprintf(buf, cap, "LLVM %u.%u.%u, %s", major, minor, patch, st.text);
         return;
     }
-    snprintf(buf, cap, "LLVM %u.%u.%u, %s, %u-byte vectors%s%s", major, minor, patch, m.cpu, m.vector_bytes, m.fma ? ", fma" : "", m.f16c ? ", f16c" : "");
+    snprintf(buf, cap, "LLVM %u.%u.%u, %s, %u-byte vectors%s%s", major, minor, patch, m.cpu,
+        m.vector_bytes, m.fma ? ", fma" : "", m.f16c ? ", f16c" : "");
     machine_free(&m);
 }
 

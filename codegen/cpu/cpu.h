@@ -1,6 +1,7 @@
-/* cpu: what the files of the LLVM backend share. machine says what code is made for; gen is the small builder over LLVM's C API that
- * all emitters use; emit_* print kernels, contractions and the entry; object and jit make bytes and running code of a module.
- * Relies on program.h and LLVM-C. Never knows graphs' nodes, passes or the front end. */
+/* cpu: what the files of the LLVM backend share. machine says what code is made for; gen is the
+ * small builder over LLVM's C API that all emitters use; emit_* print kernels, contractions and
+ * the entry; object and jit make bytes and running code of a module. Relies on program.h and
+ * LLVM-C. Never knows graphs' nodes, passes or the front end. */
 #ifndef KILN_CODEGEN_CPU_CPU_H
 #define KILN_CODEGEN_CPU_CPU_H
 
@@ -9,13 +10,13 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-/* ---- machine: facts of the CPU that code is made for -------------------------------------------------- */
+/* ---- machine: facts of the CPU that code is made for ----------------------------------------- */
 typedef struct Machine {
     char *triple, *cpu, *features; /* LLVM's strings, freed by machine_free */
     uint32_t vector_bytes;
-    bool fma;                      /* mad rounds once */
-    bool f16c;                     /* converts half floats in hardware */
-    bool masked;                   /* masked moves of 4- and 8-byte elements in hardware */
+    bool fma;    /* mad rounds once */
+    bool f16c;   /* converts half floats in hardware */
+    bool masked; /* masked moves of 4- and 8-byte elements in hardware */
 } Machine;
 
 /* This machine, or what the options name. False: st. */
@@ -26,7 +27,7 @@ LLVMTargetMachineRef machine_target(const Machine *m, Status *st);
 
 typedef struct ContractFn ContractFn;
 
-/* ---- gen: one module under construction ----------------------------------------------------------------- */
+/* ---- gen: one module under construction ------------------------------------------------------ */
 typedef struct Gen {
     LLVMContextRef ctx;
     LLVMModuleRef module;
@@ -34,27 +35,28 @@ typedef struct Gen {
     Arena *arena;
     const Machine *machine;
     const Program *p;
-    Status *st;                     /* what is unsupported; emission goes on with poison */
+    Status *st; /* what is unsupported; emission goes on with poison */
     LLVMTypeRef i1, i8, i16, i32, i64, half, f32, f64, ptr, nothing;
-    LLVMTypeRef kernel_type;        /* of KernelFn */
-    LLVMValueRef *kernel_fn;        /* per kernel of the program, NULL: not emitted yet */
-    ContractFn *contracts;          /* emitted so far */
+    LLVMTypeRef kernel_type; /* of KernelFn */
+    LLVMValueRef *kernel_fn; /* per kernel of the program, NULL: not emitted yet */
+    ContractFn *contracts;   /* emitted so far */
     /* the function being emitted */
     LLVMValueRef fn;
-    LLVMBuilderRef top;             /* at the end of its first block: allocas and what is loaded once */
+    LLVMBuilderRef top; /* at the end of its first block: allocas and what is loaded once */
     LLVMBasicBlockRef first, start; /* the first block ends in a jump to start */
     LLVMValueRef dim_arg;           /* pointer to the program's dims */
     LLVMValueRef *dim_value;        /* per Program.dim: already loaded */
 } Gen;
 
-LLVMTypeRef gen_type(const Gen *g, DType t);              /* in registers: bool is i1, 16-bit floats are float */
-LLVMTypeRef gen_mem_type(const Gen *g, DType t);          /* in memory: bool is i8, 16-bit floats are i16 */
-LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes);     /* 1: t itself */
-uint32_t gen_lanes_of(LLVMValueRef v);                    /* 1: a scalar */
+LLVMTypeRef gen_type(const Gen *g, DType t); /* in registers: bool is i1, 16-bit floats are float */
+LLVMTypeRef gen_mem_type(const Gen *g, DType t); /* in memory: bool is i8, 16-bit floats are i16 */
+LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes); /* 1: t itself */
+uint32_t gen_lanes_of(LLVMValueRef v);                /* 1: a scalar */
 LLVMValueRef gen_i64(const Gen *g, int64_t v);
 LLVMValueRef gen_const(Gen *g, DType t, Scalar v);
-LLVMValueRef gen_splat(Gen *g, LLVMValueRef v, uint32_t lanes); /* v itself if it is a vector, or lanes is 1 */
-LLVMValueRef gen_lane(Gen *g, LLVMValueRef v, uint32_t lane);   /* v itself if it is a scalar */
+/* v itself if it is a vector, or lanes is 1 */
+LLVMValueRef gen_splat(Gen *g, LLVMValueRef v, uint32_t lanes);
+LLVMValueRef gen_lane(Gen *g, LLVMValueRef v, uint32_t lane); /* v itself if it is a scalar */
 LLVMValueRef gen_set_lane(Gen *g, LLVMValueRef v, LLVMValueRef x, uint32_t lane);
 /* These fold constants that decide the result. */
 LLVMValueRef gen_select(Gen *g, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b);
@@ -62,20 +64,23 @@ LLVMValueRef gen_and(Gen *g, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef gen_or(Gen *g, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef gen_add(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
 LLVMValueRef gen_mul(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
-bool gen_is_int(LLVMValueRef v, int64_t *out);            /* a constant integer scalar */
+bool gen_is_int(LLVMValueRef v, int64_t *out);                /* a constant integer scalar */
 /* An intrinsic overloaded on types (ntype of them). */
-LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype, LLVMValueRef *args, uint32_t nargs);
+LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype,
+    LLVMValueRef *args, uint32_t nargs);
 LLVMValueRef gen_alloca(Gen *g, LLVMTypeRef t, uint64_t count, uint32_t align);
-LLVMValueRef gen_at(Gen *g, LLVMTypeRef t, LLVMValueRef base, LLVMValueRef index); /* &base[index], elements of t */
+/* &base[index], elements of t */
+LLVMValueRef gen_at(Gen *g, LLVMTypeRef t, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef gen_load(Gen *g, LLVMTypeRef t, LLVMValueRef at, uint32_t align);
 void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align);
-LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align); /* base[index], in the first block */
+/* base[index], in the first block */
+LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align);
 LLVMBasicBlockRef gen_block(Gen *g, const char *name);
-void gen_put(Gen *g, LLVMBasicBlockRef b);                /* go on in b */
+void gen_put(Gen *g, LLVMBasicBlockRef b); /* go on in b */
 
 /* A function of that type; the builder then stands in its start block. */
 void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool internal);
-void gen_function_end(Gen *g);                            /* after its last terminator */
+void gen_function_end(Gen *g); /* after its last terminator */
 
 /* The value of a dim: a constant, a run-time dim of the program, or an expression of those. */
 LLVMValueRef gen_dim(Gen *g, Dim d);
@@ -83,15 +88,17 @@ bool gen_dim_const(const Gen *g, Dim d, int64_t *out);
 /* An expression over the entry's symbols (symbol: pointer to their values). */
 LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol);
 
-/* for (i = start; i < end; i += step) with values carried from turn to turn: carry[] holds what enters, then inside the loop what this
- * turn sees; what stands there at loop_end goes into the next turn; afterwards it holds what leaves. A single constant turn is no loop. */
+/* for (i = start; i < end; i += step) with values carried from turn to turn: carry[] holds what
+ * enters, then inside the loop what this turn sees; what stands there at loop_end goes into the
+ * next turn; afterwards it holds what leaves. A single constant turn is no loop. */
 typedef struct Loop {
     bool once;
     LLVMValueRef i, next, *carry, *phi;
     uint32_t ncarry;
     LLVMBasicBlockRef head, exit;
 } Loop;
-void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step, LLVMValueRef *carry, uint32_t ncarry);
+void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step,
+    LLVMValueRef *carry, uint32_t ncarry);
 void loop_end(Gen *g, Loop *l);
 /* 0: certainly no turn; 1: certainly one; -1: unknown or more */
 int loop_turns(LLVMValueRef start, LLVMValueRef end, int64_t step);
@@ -101,39 +108,45 @@ LLVMValueRef gen_whole_steps(Gen *g, LLVMValueRef from, LLVMValueRef end, int64_
 /* Which lanes of the vector at index lie before end; at least one does. */
 LLVMValueRef gen_lanes_left(Gen *g, uint32_t width, LLVMValueRef index, LLVMValueRef end);
 
-/* ---- emit_scalar --------------------------------------------------------------------------------------------- */
-/* One primitive on operands of compute type t (for select: of its second operand), scalars or vectors alike. */
-LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b); /* f64, libm, lane by lane */
-/* Between memory and registers: both ways exact but for the rounding of 16-bit floats to nearest even. */
+/* ---- emit_scalar ----------------------------------------------------------------------------- */
+/* One primitive on operands of compute type t (for select: of its second operand), scalars or
+ * vectors alike. */
+LLVMValueRef emit_prim(
+    Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* f64, libm, lane by lane */
+LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b);
+/* Between memory and registers: both ways exact but for the rounding of 16-bit floats to nearest
+ * even. */
 LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v);
 
-/* ---- kernels -------------------------------------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 typedef struct KernelEmit {
     Gen *g;
     const Kernel *k;
-    uint32_t width;           /* lanes of a vector; 1: scalar code */
-    uint32_t unroll;          /* of the step being emitted */
-    uint32_t unroll_max;      /* stride of val and red */
-    LLVMValueRef mask;        /* lanes that exist; NULL: all */
-    LLVMValueRef lo, hi;      /* of the chunk axis */
-    LLVMValueRef *buf;        /* per kernel buffer */
-    LLVMValueRef *row;        /* per row cache */
-    uint32_t row_lanes;       /* elements per sweep index in a row cache */
+    uint32_t width;                  /* lanes of a vector; 1: scalar code */
+    uint32_t unroll;                 /* of the step being emitted */
+    uint32_t unroll_max;             /* stride of val and red */
+    LLVMValueRef mask;               /* lanes that exist; NULL: all */
+    LLVMValueRef lo, hi;             /* of the chunk axis */
+    LLVMValueRef *buf;               /* per kernel buffer */
+    LLVMValueRef *row;               /* per row cache */
+    uint32_t row_lanes;              /* elements per sweep index in a row cache */
     LLVMValueRef index[KERNEL_AXES]; /* of the open axes; of the vector axis: of lane 0 */
-    LLVMValueRef *offset;     /* per stream: base and the open axes so far */
-    LLVMValueRef *val;        /* per instruction and unrolled vector */
-    LLVMValueRef *splat;      /* per instruction: a scalar that vectors need, as a vector */
+    LLVMValueRef *offset;            /* per stream: base and the open axes so far */
+    LLVMValueRef *val;               /* per instruction and unrolled vector */
+    LLVMValueRef *splat;             /* per instruction: a scalar that vectors need, as a vector */
     bool *wants_splat;
-    LLVMValueRef *red;        /* per reduction and unrolled vector */
-    struct Accumulator *acc;  /* per reduction, while its stage is swept */
-    LLVMValueRef zero, sink;  /* where guarded loads read and stores write instead */
+    LLVMValueRef *red;       /* per reduction and unrolled vector */
+    struct Accumulator *acc; /* per reduction, while its stage is swept */
+    LLVMValueRef zero, sink; /* where guarded loads read and stores write instead */
 } KernelEmit;
 
-/* The kernel as an internal function; whole: always called over its whole chunk axis, whose extent is constant. */
+/* The kernel as an internal function; whole: always called over its whole chunk axis, whose
+ * extent is constant. */
 LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole);
-/* All instructions of the stage that sweep (or do not), for every unrolled vector; with stores and reductions if `sinks`. */
+/* All instructions of the stage that sweep (or do not), for every unrolled vector; with stores
+ * and reductions if `sinks`. */
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks);
 void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only);
 /* An operand for vector u; lanes: as a vector of e->width. */
@@ -145,28 +158,30 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
 
 /* emit_reduce */
 typedef struct Accumulator {
-    uint32_t slots;            /* carried values: vectors in use, twice for arg reductions, which also carry indices */
-    LLVMValueRef *value;       /* slots of them, within one flat array of the stage */
+    uint32_t slots; /* vectors in use; arg reductions carry as many indices behind them */
+    LLVMValueRef *value;               /* slots of them, within one flat array of the stage */
     LLVMValueRef memory, memory_index; /* lanes in memory, NULL if none */
-    bool lanes;                /* summed in REDUCE_LANES lanes */
+    bool lanes;                        /* summed in REDUCE_LANES lanes */
 } Accumulator;
 void emit_sweep(KernelEmit *e, const Stage *s);
-void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u); /* takes the current value into reduction r */
+/* Takes vector u of the current value into reduction r. */
+void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 
-/* ---- emit_contract, emit_entry ---------------------------------------------------------------------------------- */
+/* ---- emit_contract, emit_entry --------------------------------------------------------------- */
 /* The product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
 LLVMValueRef emit_contract(Gen *g, const Step *s);
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
 bool emit_entry(Gen *g, const char *symbol);
 
-/* ---- object, jit ------------------------------------------------------------------------------------------------ */
+/* ---- object, jit ----------------------------------------------------------------------------- */
 typedef struct ObjectParts {
-    const char *symbol;       /* of the entry */
-    const ObjectData *data;   /* read-only, each under its own symbol */
+    const char *symbol;     /* of the entry */
+    const ObjectData *data; /* read-only, each under its own symbol */
     int ndata;
 } ObjectParts;
 /* The program as a relocatable object whose public symbols are those of its parts. NULL: st. */
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st);
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m,
+    const ObjectParts *parts, Status *st);
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st);
 EntryFn *jit_entry(const Compiled *c);
 size_t jit_code_bytes(const Compiled *c);

@@ -1,6 +1,7 @@
-/* emit_contract: products of programs that use no BLAS. A tile of rows times vectors of columns is held in registers over the whole of k,
- * each element being c = mad(a, b, c) in order of k from 0, so that tiles, tails and chunks change no bit.
- * Relies on gen, emit_scalar. Never calls a library. */
+/* emit_contract: products of programs that use no BLAS. A tile of rows times vectors of columns
+ * is held in registers over the whole of k, each element being c = mad(a, b, c) in order of k
+ * from 0, so that tiles, tails and chunks change no bit. Relies on gen, emit_scalar. Never calls
+ * a library. */
 #include "cpu.h"
 
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, ROW_VECTORS = 4 };
@@ -37,9 +38,10 @@ static LLVMValueRef load_b(Product *p, LLVMValueRef row, LLVMValueRef column, LL
     if (together && !mask) {
         v = gen_load(g, t, gen_at(g, memory_type(p), p->b, gen_add(g, at, column)), align_of(p));
     } else if (together && g->machine->masked && align_of(p) >= 4) {
-        LLVMTypeRef types[2] = { t, g->ptr };
+        LLVMTypeRef types[2] = {t, g->ptr};
         LLVMValueRef from = gen_at(g, memory_type(p), p->b, gen_add(g, at, column));
-        LLVMValueRef args[4] = { from, LLVMConstInt(g->i32, align_of(p), false), mask, LLVMConstNull(t) };
+        LLVMValueRef args[4] = {
+            from, LLVMConstInt(g->i32, align_of(p), false), mask, LLVMConstNull(t)};
         v = gen_intrinsic(g, "llvm.masked.load", types, 2, args, 4);
     } else {
         v = LLVMGetPoison(t);
@@ -59,35 +61,43 @@ static void store_c(Product *p, LLVMValueRef v, LLVMValueRef at, LLVMValueRef ma
     if (!mask) {
         gen_store(g, v, gen_at(g, memory_type(p), p->c, at), align_of(p));
     } else if (g->machine->masked && align_of(p) >= 4) {
-        LLVMTypeRef types[2] = { LLVMTypeOf(v), g->ptr };
+        LLVMTypeRef types[2] = {LLVMTypeOf(v), g->ptr};
         LLVMValueRef to = gen_at(g, memory_type(p), p->c, at);
-        gen_intrinsic(g, "llvm.masked.store", types, 2, (LLVMValueRef[]){ v, to, LLVMConstInt(g->i32, align_of(p), false), mask }, 4);
+        gen_intrinsic(g, "llvm.masked.store", types, 2,
+            (LLVMValueRef[]){v, to, LLVMConstInt(g->i32, align_of(p), false), mask}, 4);
     } else {
         LLVMValueRef sink = gen_alloca(g, g->i64, 1, 8);
         for (uint32_t i = 0; i < p->width; i++) {
             LLVMValueRef to = gen_at(g, memory_type(p), p->c, gen_add(g, at, gen_i64(g, i)));
-            gen_store(g, gen_lane(g, v, i), gen_select(g, gen_lane(g, mask, i), to, sink), align_of(p));
+            gen_store(
+                g, gen_lane(g, v, i), gen_select(g, gen_lane(g, mask, i), to, sink), align_of(p));
         }
     }
 }
 
 /* c's rows row .. row + rows - 1, columns column .. */
-static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask)
+static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column,
+    LLVMValueRef mask)
 {
     Gen *g = p->g;
     LLVMValueRef acc[TILE_ROWS * ROW_VECTORS], b[ROW_VECTORS], zero = gen_i64(g, 0);
-    LLVMValueRef a_at = gen_add(g, p->a_at, gen_mul(g, row, p->a_row)), c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
-    for (uint32_t i = 0; i < rows * vectors; i++) acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    LLVMValueRef a_at = gen_add(g, p->a_at, gen_mul(g, row, p->a_row)),
+                 c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
+    for (uint32_t i = 0; i < rows * vectors; i++)
+        acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
     if (loop_turns(zero, p->k, 1) != 0) {
         Loop l;
         loop_begin(g, &l, zero, p->k, 1, acc, rows * vectors);
         for (uint32_t v = 0; v < vectors; v++)
             b[v] = load_b(p, l.i, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)), mask);
         for (uint32_t r = 0; r < rows; r++) {
-            LLVMValueRef at = gen_add(g, a_at, gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
-            LLVMValueRef a = gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
+            LLVMValueRef at = gen_add(g, a_at,
+                gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
+            LLVMValueRef a =
+                gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
             for (uint32_t v = 0; v < vectors; v++)
-                acc[r * vectors + v] = emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * vectors + v]);
+                acc[r * vectors + v] =
+                    emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * vectors + v]);
         }
         loop_end(g, &l);
     }
@@ -99,10 +109,14 @@ static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, 
         }
 }
 
-typedef struct Rows { LLVMValueRef from, to; uint32_t step; } Rows;
+typedef struct Rows {
+    LLVMValueRef from, to;
+    uint32_t step;
+} Rows;
 
 /* Rows inside columns: a few columns of b stay in the nearest cache for all rows. */
-static void columns(Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
+static void columns(
+    Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
 {
     Gen *g = p->g;
     int64_t step = (int64_t)vectors * p->width;
@@ -121,7 +135,8 @@ static void panel(Product *p, const Rows *rows)
     Gen *g = p->g;
     uint32_t vectors = rows->step == 1 ? ROW_VECTORS : TILE_VECTORS;
     if (loop_turns(rows->from, rows->to, rows->step) == 0) return;
-    LLVMValueRef zero = gen_i64(g, 0), whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
+    LLVMValueRef zero = gen_i64(g, 0),
+                 whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
     columns(p, rows, zero, whole, vectors, false);
     LLVMValueRef singles = gen_whole_steps(g, zero, p->n, p->width);
     columns(p, rows, whole, singles, 1, false);
@@ -142,10 +157,11 @@ static LLVMValueRef most(Gen *g, LLVMValueRef a, LLVMValueRef b)
 static void tiles_of_batch(Product *p, LLVMValueRef from, LLVMValueRef to)
 {
     Gen *g = p->g;
-    LLVMValueRef rows = gen_i64(g, TILE_ROWS), whole = gen_whole_steps(g, gen_i64(g, 0), p->m, TILE_ROWS);
+    LLVMValueRef rows = gen_i64(g, TILE_ROWS),
+                 whole = gen_whole_steps(g, gen_i64(g, 0), p->m, TILE_ROWS);
     LLVMValueRef first = gen_mul(g, from, rows), end = gen_mul(g, to, rows);
-    panel(p, &(Rows){ first, least(g, end, whole), TILE_ROWS });
-    if (whole != p->m) panel(p, &(Rows){ most(g, first, whole), least(g, end, p->m), 1 });
+    panel(p, &(Rows){first, least(g, end, whole), TILE_ROWS});
+    if (whole != p->m) panel(p, &(Rows){most(g, first, whole), least(g, end, p->m), 1});
 }
 
 static LLVMValueRef row_tiles(Gen *g, const Step *s)
@@ -157,7 +173,8 @@ static LLVMValueRef row_tiles(Gen *g, const Step *s)
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s)
 {
     LLVMValueRef n = row_tiles(g, s);
-    for (uint32_t i = 0; i < s->contract.nbatch; i++) n = gen_mul(g, n, gen_dim(g, s->contract.batch[i]));
+    for (uint32_t i = 0; i < s->contract.nbatch; i++)
+        n = gen_mul(g, n, gen_dim(g, s->contract.batch[i]));
     return n;
 }
 
@@ -169,7 +186,8 @@ static void open_batch(Product *p, LLVMValueRef batch)
     p->b_at = gen_dim(g, p->s->contract.b_base);
     p->c_at = gen_mul(g, batch, gen_mul(g, p->m, p->n));
     for (uint32_t i = p->s->contract.nbatch; i-- > 0;) {
-        LLVMValueRef n = gen_dim(g, p->s->contract.batch[i]), at = LLVMBuildSRem(g->b, batch, n, "");
+        LLVMValueRef n = gen_dim(g, p->s->contract.batch[i]),
+                     at = LLVMBuildSRem(g->b, batch, n, "");
         batch = LLVMBuildSDiv(g->b, batch, n, "");
         p->a_at = gen_add(g, p->a_at, gen_mul(g, at, gen_dim(g, p->s->contract.a_batch[i])));
         p->b_at = gen_add(g, p->b_at, gen_mul(g, at, gen_dim(g, p->s->contract.b_batch[i])));
@@ -183,10 +201,12 @@ static bool same_product(const Step *x, const Step *y)
     if (memcmp(x->contract.batch, y->contract.batch, n * sizeof(Dim)) != 0) return false;
     if (memcmp(x->contract.a_batch, y->contract.a_batch, n * sizeof(Dim)) != 0) return false;
     if (memcmp(x->contract.b_batch, y->contract.b_batch, n * sizeof(Dim)) != 0) return false;
-    const Dim a[] = { x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base,
-                      x->contract.a_row, x->contract.a_col, x->contract.b_row, x->contract.b_col };
-    const Dim b[] = { y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base,
-                      y->contract.a_row, y->contract.a_col, y->contract.b_row, y->contract.b_col };
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base,
+        x->contract.b_base, x->contract.a_row, x->contract.a_col, x->contract.b_row,
+        x->contract.b_col};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base,
+        y->contract.b_base, y->contract.a_row, y->contract.a_col, y->contract.b_row,
+        y->contract.b_col};
     return memcmp(a, b, sizeof a) == 0;
 }
 
@@ -200,7 +220,7 @@ static void body(Product *p)
 {
     Gen *g = p->g;
     const Step *s = p->s;
-    LLVMValueRef *buf[] = { &p->a, &p->b, &p->c };
+    LLVMValueRef *buf[] = {&p->a, &p->b, &p->c};
     for (int i = 0; i < 3; i++) *buf[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
     p->zero = gen_alloca(g, g->i64, 1, 8);
     LLVMBuildStore(g->top, gen_i64(g, 0), p->zero);
@@ -219,12 +239,14 @@ static void body(Product *p)
     }
     /* Without rows there is nothing to divide by, and nothing to do. */
     LLVMValueRef per = most(g, tiles, gen_i64(g, 1));
-    LLVMValueRef end = LLVMBuildSDiv(g->b, gen_add(g, hi, LLVMBuildSub(g->b, per, gen_i64(g, 1), "")), per, "");
+    LLVMValueRef end =
+        LLVMBuildSDiv(g->b, gen_add(g, hi, LLVMBuildSub(g->b, per, gen_i64(g, 1), "")), per, "");
     Loop l;
     loop_begin(g, &l, LLVMBuildSDiv(g->b, lo, per, ""), end, 1, NULL, 0);
     open_batch(p, l.i);
     LLVMValueRef first = gen_mul(g, l.i, per);
-    LLVMValueRef from = LLVMBuildSub(g->b, most(g, lo, first), first, ""), to = LLVMBuildSub(g->b, hi, first, "");
+    LLVMValueRef from = LLVMBuildSub(g->b, most(g, lo, first), first, ""),
+                 to = LLVMBuildSub(g->b, hi, first, "");
     tiles_of_batch(p, from, least(g, to, per));
     loop_end(g, &l);
 }
@@ -235,7 +257,7 @@ LLVMValueRef emit_contract(Gen *g, const Step *s)
     for (ContractFn *c = g->contracts; c; c = c->next, count++)
         if (same_product(c->step, s)) return c->fn;
     DType t = (DType)s->contract.type, compute = (DType)dtype_info[t].compute;
-    Product p = { .g = g, .s = s, .type = t, .compute = compute };
+    Product p = {.g = g, .s = s, .type = t, .compute = compute};
     p.width = MAX_OF(g->machine->vector_bytes / (uint32_t)dtype_bytes(compute), 1);
     gen_function_begin(g, arena_printf(g->arena, "product%u", count), g->kernel_type, true);
     g->dim_arg = LLVMGetParam(g->fn, 1);
@@ -243,7 +265,7 @@ LLVMValueRef emit_contract(Gen *g, const Step *s)
     LLVMBuildRetVoid(g->b);
     gen_function_end(g);
     ContractFn *c = ARENA_NEW(g->arena, ContractFn);
-    *c = (ContractFn){ s, g->fn, g->contracts };
+    *c = (ContractFn){s, g->fn, g->contracts};
     g->contracts = c;
     return g->fn;
 }

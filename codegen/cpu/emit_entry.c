@@ -1,11 +1,13 @@
-/* emit_entry: the whole program as one function of the entry ABI (program.h): run-time dims once, addresses of buffers, then the steps.
- * A kernel too small to share is called directly; a big one goes through the host table, in chunks whose size depends on its cost
- * and extent only. Relies on gen, emit_kernel, emit_contract. */
+/* emit_entry: the whole program as one function of the entry ABI (program.h): run-time dims
+ * once, addresses of buffers, then the steps. A kernel too small to share is called directly; a
+ * big one goes through the host table, in chunks whose size depends on its cost and extent only.
+ * Relies on gen, emit_kernel, emit_contract. */
 #include "cpu.h"
 
 #include <stddef.h>
 
-/* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is about CHUNK. */
+/* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is
+ * about CHUNK. */
 enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
 
 typedef struct Entry {
@@ -20,7 +22,10 @@ typedef struct Entry {
 
 static const Program *program(const Entry *e) { return e->g->p; }
 
-static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
+static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes)
+{
+    return gen_at(g, g->i8, base, bytes);
+}
 
 /* Field of a C struct by its byte offset. */
 static LLVMValueRef field(Gen *g, LLVMTypeRef t, LLVMValueRef base, size_t offset)
@@ -33,7 +38,7 @@ static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, 
     gen_store(g, v, bytes_from(g, base, gen_i64(g, (int64_t)offset)), align);
 }
 
-/* ---- kernels and products -------------------------------------------------------------------------------------- */
+/* ---- kernels and products -------------------------------------------------------------------- */
 
 static int64_t grain_of(int64_t cost)
 {
@@ -43,7 +48,7 @@ static int64_t grain_of(int64_t cost)
 
 static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
 {
-    LLVMValueRef args[4] = { e->args, e->dim, gen_i64(e->g, 0), n };
+    LLVMValueRef args[4] = {e->args, e->dim, gen_i64(e->g, 0), n};
     LLVMBuildCall2(e->g->b, e->g->kernel_type, fn, args, 4, "");
 }
 
@@ -51,7 +56,8 @@ static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
 static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
 {
     Gen *g = e->g;
-    LLVMValueRef work = gen_mul(g, n, cost), big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
+    LLVMValueRef work = gen_mul(g, n, cost),
+                 big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
     LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, "");
     LLVMValueRef hosted = LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), "");
     LLVMValueRef share = gen_and(g, hosted, gen_and(g, big, many));
@@ -59,10 +65,11 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
         run_direct(e, fn, n);
         return;
     }
-    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"), next = gen_block(g, "next");
+    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"),
+                      next = gen_block(g, "next");
     LLVMBuildCondBr(g->b, share, shared, direct);
     gen_put(g, shared);
-    LLVMValueRef args[6] = { e->host, fn, e->args, e->dim, n, grain };
+    LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
     LLVMValueRef host_run = field(g, g->ptr, e->host, offsetof(KilnHost, run));
     LLVMBuildCall2(g->b, e->run_type, host_run, args, 6, "");
     LLVMBuildBr(g->b, next);
@@ -74,15 +81,16 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
 
 static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        set_field(e->g, e->at[buf[i]], e->args, i * sizeof(void *), 8);
+    for (uint32_t i = 0; i < n; i++) set_field(e->g, e->at[buf[i]], e->args, i * sizeof(void *), 8);
 }
 
-/* Kernels and products called so small that no thread could help are made for their whole extent. */
+/* Kernels and products called so small that no thread could help are made for their whole
+ * extent. */
 static bool stays_direct(const Gen *g, const Kernel *k)
 {
     int64_t n;
-    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) && (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k->cost));
+    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
+           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k->cost));
 }
 
 static void step_kernel(Entry *e, const Step *s)
@@ -94,16 +102,18 @@ static void step_kernel(Entry *e, const Step *s)
     if (k->chunk < 0)
         run_direct(e, g->kernel_fn[s->kernel], n);
     else
-        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), gen_i64(g, grain_of(k->cost)));
+        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)),
+            gen_i64(g, grain_of(k->cost)));
 }
 
 static void own_product(Entry *e, const Step *s)
 {
     Gen *g = e->g;
-    const uint32_t buf[3] = { s->contract.a, s->contract.b, s->contract.c };
+    const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
     set_args(e, buf, 3);
     /* per tile of 4 rows, in vectors of 8 */
-    LLVMValueRef one = gen_i64(g, 1), cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
+    LLVMValueRef one = gen_i64(g, 1),
+                 cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
     cost = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, cost, one, ""), cost, one, "");
     LLVMValueRef grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
     grain = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one, "");
@@ -119,7 +129,8 @@ static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
 static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
 {
     Gen *g = e->g;
-    return bytes_from(g, e->at[buf], gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
+    return bytes_from(
+        g, e->at[buf], gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
 }
 
 static void host_product(Entry *e, const Step *s)
@@ -129,13 +140,16 @@ static void host_product(Entry *e, const Step *s)
     uint32_t nbatch = s->contract.nbatch;
     if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof(HostContract), 8);
     set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
-    set_field(g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
+    set_field(
+        g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
     set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
     set_dims(e, &s->contract.m, 1, offsetof(HostContract, m));
     set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
     set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
-    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract, offsetof(HostContract, a), 8);
-    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract, offsetof(HostContract, b), 8);
+    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract,
+        offsetof(HostContract, a), 8);
+    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract,
+        offsetof(HostContract, b), 8);
     set_field(g, e->at[s->contract.c], e->contract, offsetof(HostContract, c), 8);
     set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
     set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
@@ -144,15 +158,17 @@ static void host_product(Entry *e, const Step *s)
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
     LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
-    LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){ e->host, e->contract }, 2, "");
+    LLVMValueRef code =
+        LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
     LLVMBasicBlockRef failed = gen_block(g, "failed"), next = gen_block(g, "next");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), failed, next);
+    LLVMBuildCondBr(
+        g->b, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), failed, next);
     gen_put(g, failed);
     LLVMBuildRet(g->b, code);
     gen_put(g, next);
 }
 
-/* ---- copies and loops ------------------------------------------------------------------------------------------- */
+/* ---- copies and loops ------------------------------------------------------------------------ */
 
 static void step_copy(Entry *e, const Step *s)
 {
@@ -173,7 +189,8 @@ static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
     for (uint32_t i = 0; i < program(e)->buf.len; i++) {
         const Buf *b = &program(e)->buf.at[i];
         if (b->kind != BUF_SLICE || b->loop != loop) continue;
-        LLVMValueRef stride = gen_mul(g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
+        LLVMValueRef stride = gen_mul(
+            g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
         if (e->at[b->of])
             e->at[i] = bytes_from(g, e->at[b->of], gen_mul(g, index, stride));
         else
@@ -184,12 +201,14 @@ static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
 static void step_loop(Entry *e, const Step *s)
 {
     Gen *g = e->g;
-    LLVMValueRef trip = s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, e->at[s->trip], 8);
+    LLVMValueRef trip =
+        s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, e->at[s->trip], 8);
     if (loop_turns(gen_i64(g, 0), trip, 1) == 0) return;
     Loop l;
     loop_begin(g, &l, gen_i64(g, 0), trip, 1, NULL, 0);
     LLVMValueRef index = l.i;
-    if (s->reverse) index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
+    if (s->reverse)
+        index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
     open_slices(e, s->id, index);
     if (s->index != UINT32_MAX) gen_store(g, index, e->at[s->index], 8);
     steps(e, s->body, s->nbody);
@@ -213,7 +232,7 @@ static void steps(Entry *e, const Step *s, uint32_t n)
     }
 }
 
-/* ---- before the entry: every kernel and product ------------------------------------------------------------------- */
+/* ---- before the entry: every kernel and product ---------------------------------------------- */
 
 static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
 {
@@ -221,7 +240,8 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         if (s[i].kind == STEP_KERNEL) {
             const Kernel *k = &g->p->kernel.at[s[i].kernel];
-            if (!g->kernel_fn[s[i].kernel]) g->kernel_fn[s[i].kernel] = emit_kernel(g, k, stays_direct(g, k));
+            if (!g->kernel_fn[s[i].kernel])
+                g->kernel_fn[s[i].kernel] = emit_kernel(g, k, stays_direct(g, k));
             most = MAX_OF(most, k->nbuf);
         } else if (s[i].kind == STEP_CONTRACT && !g->p->blas) {
             emit_contract(g, &s[i]);
@@ -249,7 +269,9 @@ static void open_buffers(Entry *e)
         LLVMValueRef offset = gen_i64(g, b->offset);
         switch ((BufKind)b->kind) {
         case BUF_INPUT: e->at[i] = gen_load_once(g, g->ptr, e->bufs, b->index, 8); break;
-        case BUF_OUTPUT: e->at[i] = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8); break;
+        case BUF_OUTPUT:
+            e->at[i] = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
+            break;
         case BUF_TEMP: e->at[i] = LLVMBuildGEP2(g->top, g->i8, e->work, &offset, 1, ""); break;
         case BUF_SLICE: break;
         }
@@ -262,18 +284,20 @@ static void open_dims(Entry *e)
     uint32_t n = program(e)->dim.len;
     e->dim = gen_alloca(g, g->i64, MAX_OF(n, 1), 8);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef at = gen_i64(g, i), v = gen_dim_of_symbols(g, program(e)->dim.at[i], e->symbol);
+        LLVMValueRef at = gen_i64(g, i),
+                     v = gen_dim_of_symbols(g, program(e)->dim.at[i], e->symbol);
         g->dim_value[i] = v;
-        LLVMSetAlignment(LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
+        LLVMSetAlignment(
+            LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
     }
 }
 
 bool emit_entry(Gen *g, const char *symbol)
 {
     const Program *p = g->p;
-    Entry e = { .g = g, .at = ARENA_ARRAY(g->arena, LLVMValueRef, p->buf.len + 1) };
+    Entry e = {.g = g, .at = ARENA_ARRAY(g->arena, LLVMValueRef, p->buf.len + 1)};
     uint32_t most = emit_functions(g, p->step, p->nstep);
-    LLVMTypeRef four[6] = { g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64 };
+    LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64};
     e.run_type = LLVMFunctionType(g->nothing, four, 6, false);
     e.contract_type = LLVMFunctionType(g->i32, four, 2, false);
     gen_function_begin(g, symbol, LLVMFunctionType(g->i32, four, 4, false), false);
@@ -286,7 +310,8 @@ bool emit_entry(Gen *g, const char *symbol)
     e.args = gen_alloca(g, g->ptr, most, 8);
     if (needs_host(p, p->step, p->nstep)) {
         LLVMBasicBlockRef missing = gen_block(g, "missing"), there = gen_block(g, "there");
-        LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""), missing, there);
+        LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""),
+            missing, there);
         gen_put(g, missing);
         LLVMBuildRet(g->b, LLVMConstInt(g->i32, ST_STATE, false));
         gen_put(g, there);

@@ -1,18 +1,22 @@
-/* emit_lanes: sweeps along which lanes run, and how lanes become one value. Relies on emit_reduce.h, emit_kernel. */
+/* emit_lanes: sweeps along which lanes run, and how lanes become one value. Relies on
+ * emit_reduce.h, emit_kernel. */
 #include "emit_reduce.h"
 
 #include <math.h>
 
-/* ---- what a reduction is ---------------------------------------------------------------------------------------- */
+/* ---- what a reduction is --------------------------------------------------------------------- */
 
-DType reduce_type(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
+DType reduce_type(const Reduction *r)
+{
+    return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute;
+}
 uint32_t reduce_align(const Reduction *r) { return (uint32_t)dtype_bytes(reduce_type(r)); }
 
 static Scalar bound(DType t, bool highest)
 {
-    if (dtype_is_float(t)) return (Scalar){ .f = highest ? HUGE_VAL : -HUGE_VAL };
-    if (t == DT_u64) return (Scalar){ .u = highest ? UINT64_MAX : 0 };
-    return (Scalar){ .i = highest ? dtype_info[t].hi : dtype_info[t].lo };
+    if (dtype_is_float(t)) return (Scalar){.f = highest ? HUGE_VAL : -HUGE_VAL};
+    if (t == DT_u64) return (Scalar){.u = highest ? UINT64_MAX : 0};
+    return (Scalar){.i = highest ? dtype_info[t].hi : dtype_info[t].lo};
 }
 
 LLVMValueRef reduce_identity(Gen *g, const Reduction *r)
@@ -20,7 +24,7 @@ LLVMValueRef reduce_identity(Gen *g, const Reduction *r)
     DType t = reduce_type(r);
     switch ((ReduceKind)r->kind) {
     case R_SUM: return LLVMConstNull(gen_type(g, t));
-    case R_PROD: return gen_const(g, t, dtype_is_float(t) ? (Scalar){ .f = 1 } : (Scalar){ .i = 1 });
+    case R_PROD: return gen_const(g, t, dtype_is_float(t) ? (Scalar){.f = 1} : (Scalar){.i = 1});
     case R_MAX:
     case R_ARGMAX: return gen_const(g, t, bound(t, false));
     default: return gen_const(g, t, bound(t, true));
@@ -30,7 +34,8 @@ LLVMValueRef reduce_identity(Gen *g, const Reduction *r)
 LLVMValueRef reduce_op(Gen *g, const Reduction *r, LLVMValueRef acc, LLVMValueRef v)
 {
     DType t = reduce_type(r);
-    if (r->kind == R_SUM || r->kind == R_PROD) return emit_prim(g, r->kind == R_SUM ? P_add : P_mul, t, t, acc, v, NULL);
+    if (r->kind == R_SUM || r->kind == R_PROD)
+        return emit_prim(g, r->kind == R_SUM ? P_add : P_mul, t, t, acc, v, NULL);
     LLVMValueRef keep = emit_prim(g, r->kind == R_MAX ? P_gt : P_lt, t, DT_bool, acc, v, NULL);
     if (dtype_is_float(t)) keep = gen_or(g, keep, LLVMBuildFCmp(g->b, LLVMRealUNO, acc, acc, ""));
     return gen_select(g, keep, acc, v);
@@ -60,9 +65,10 @@ LLVMValueRef *reduce_offsets(KernelEmit *e)
     return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset);
 }
 
-/* ---- lanes in memory ------------------------------------------------------------------------------------------------ */
+/* ---- lanes in memory ------------------------------------------------------------------------- */
 
-LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
+LLVMValueRef reduce_lane(
+    KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
 {
     Gen *g = e->g;
     LLVMTypeRef t = LLVMTypeOf(a->value[0]);
@@ -71,7 +77,8 @@ LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r
     return gen_at(g, t, a->memory, gen_add(g, at, gen_i64(g, u)));
 }
 
-static LLVMValueRef memory_load(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef lane, uint32_t u)
+static LLVMValueRef memory_load(
+    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef lane, uint32_t u)
 {
     return gen_load(e->g, LLVMTypeOf(a->value[0]), reduce_lane(e, a, r, lane, u), reduce_align(r));
 }
@@ -83,7 +90,8 @@ static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLV
         Loop l;
         loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, half), 1, NULL, 0);
         for (uint32_t u = 0; u < a->slots; u++) {
-            LLVMValueRef low = memory_load(e, r, a, l.i, u), high = memory_load(e, r, a, gen_add(g, l.i, gen_i64(g, half)), u);
+            LLVMValueRef low = memory_load(e, r, a, l.i, u),
+                         high = memory_load(e, r, a, gen_add(g, l.i, gen_i64(g, half)), u);
             gen_store(g, reduce_op(g, r, low, high), reduce_lane(e, a, r, l.i, u), reduce_align(r));
         }
         loop_end(g, &l);
@@ -91,26 +99,33 @@ static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLV
     for (uint32_t u = 0; u < a->slots; u++) out[u] = memory_load(e, r, a, gen_i64(g, 0), u);
 }
 
-static void memory_in_order(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef n, LLVMValueRef *out)
+static void memory_in_order(
+    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef n, LLVMValueRef *out)
 {
     Gen *g = e->g;
     Loop l;
-    for (uint32_t u = 0; u < a->slots; u++) out[u] = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
+    for (uint32_t u = 0; u < a->slots; u++)
+        out[u] = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
     loop_begin(g, &l, gen_i64(g, 0), n, 1, out, a->slots);
-    for (uint32_t u = 0; u < a->slots; u++) out[u] = reduce_op(g, r, out[u], memory_load(e, r, a, l.i, u));
+    for (uint32_t u = 0; u < a->slots; u++)
+        out[u] = reduce_op(g, r, out[u], memory_load(e, r, a, l.i, u));
     loop_end(g, &l);
 }
 
 typedef LLVMValueRef HalvesFn(KernelEmit *e, const Reduction *r, const LLVMValueRef *value);
 
 /* Both ways under a branch; halves NULL: from memory. */
-static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, HalvesFn *halves, LLVMValueRef *out)
+static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent,
+    HalvesFn *halves, LLVMValueRef *out)
 {
     Gen *g = e->g;
-    LLVMBasicBlockRef many = gen_block(g, "many"), few = gen_block(g, "few"), both = gen_block(g, "both");
-    LLVMValueRef *x = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots), *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
+    LLVMBasicBlockRef many = gen_block(g, "many"), few = gen_block(g, "few"),
+                      both = gen_block(g, "both");
+    LLVMValueRef *x = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots),
+                 *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
     uint32_t n = halves ? 1 : a->slots;
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, REDUCE_LANES), ""), many, few);
+    LLVMBuildCondBr(
+        g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, REDUCE_LANES), ""), many, few);
     gen_put(g, many);
     if (halves)
         x[0] = halves(e, r, a->value);
@@ -128,7 +143,7 @@ static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMVal
     gen_put(g, both);
     for (uint32_t u = 0; u < n; u++) {
         out[u] = LLVMBuildPhi(g->b, LLVMTypeOf(x[u]), "");
-        LLVMAddIncoming(out[u], (LLVMValueRef[]){ x[u], y[u] }, (LLVMBasicBlockRef[]){ many, few }, 2);
+        LLVMAddIncoming(out[u], (LLVMValueRef[]){x[u], y[u]}, (LLVMBasicBlockRef[]){many, few}, 2);
     }
 }
 
@@ -143,14 +158,17 @@ void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueR
     for (uint32_t u = 0; u < a->slots; u++) a->value[u] = reduce_op(e->g, r, a->value[u], out[u]);
 }
 
-/* ---- lanes in vectors -------------------------------------------------------------------------------------------------- */
+/* ---- lanes in vectors ------------------------------------------------------------------------ */
 
-typedef struct Pair { LLVMValueRef value, index; } Pair; /* index: of arg reductions, else NULL */
+typedef struct Pair {
+    LLVMValueRef value, index;
+} Pair; /* index: of arg reductions, else NULL */
 
 static Pair arg_better(Gen *g, const Reduction *r, Pair x, Pair y)
 {
     DType t = reduce_type(r);
-    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, y.value, x.value, NULL);
+    LLVMValueRef better =
+        emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, y.value, x.value, NULL);
     LLVMValueRef same = emit_prim(g, P_eq, t, DT_bool, y.value, x.value, NULL);
     if (dtype_is_float(t)) {
         LLVMValueRef xn = LLVMBuildFCmp(g->b, LLVMRealUNO, x.value, x.value, "");
@@ -160,13 +178,13 @@ static Pair arg_better(Gen *g, const Reduction *r, Pair x, Pair y)
     }
     LLVMValueRef earlier = LLVMBuildICmp(g->b, LLVMIntSLT, y.index, x.index, "");
     better = gen_or(g, better, gen_and(g, same, earlier));
-    return (Pair){ gen_select(g, better, y.value, x.value), gen_select(g, better, y.index, x.index) };
+    return (Pair){gen_select(g, better, y.value, x.value), gen_select(g, better, y.index, x.index)};
 }
 
 static Pair pair_op(Gen *g, const Reduction *r, Pair x, Pair y)
 {
     if (reduce_is_arg(r)) return arg_better(g, r, x, y);
-    return (Pair){ reduce_op(g, r, x.value, y.value), NULL };
+    return (Pair){reduce_op(g, r, x.value, y.value), NULL};
 }
 
 static LLVMValueRef upper_half(Gen *g, LLVMValueRef v, uint32_t from, uint32_t count)
@@ -174,20 +192,23 @@ static LLVMValueRef upper_half(Gen *g, LLVMValueRef v, uint32_t from, uint32_t c
     LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, count);
     for (uint32_t i = 0; i < count; i++) order[i] = LLVMConstInt(g->i32, from + i, false);
     if (count == 1) return gen_lane(g, v, from);
-    return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, count), "");
+    return LLVMBuildShuffleVector(
+        g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, count), "");
 }
 
 static Pair pair_part(Gen *g, Pair p, uint32_t from, uint32_t count)
 {
-    return (Pair){ upper_half(g, p.value, from, count), p.index ? upper_half(g, p.index, from, count) : NULL };
+    return (Pair){
+        upper_half(g, p.value, from, count), p.index ? upper_half(g, p.index, from, count) : NULL};
 }
 
-static Pair vector_halves(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
+static Pair vector_halves(
+    KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
 {
     Gen *g = e->g;
     uint32_t n = REDUCE_LANES / e->width;
     Pair p[REDUCE_LANES];
-    for (uint32_t i = 0; i < n; i++) p[i] = (Pair){ value[i], index ? index[i] : NULL };
+    for (uint32_t i = 0; i < n; i++) p[i] = (Pair){value[i], index ? index[i] : NULL};
     for (n /= 2; n > 0; n /= 2)
         for (uint32_t i = 0; i < n; i++) p[i] = pair_op(g, r, p[i], p[i + n]);
     for (uint32_t half = e->width / 2; half > 0; half /= 2)
@@ -200,20 +221,23 @@ static LLVMValueRef value_halves(KernelEmit *e, const Reduction *r, const LLVMVa
     return vector_halves(e, r, value, NULL).value;
 }
 
-static LLVMValueRef vector_in_order(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, int64_t n)
+static LLVMValueRef vector_in_order(
+    KernelEmit *e, const Reduction *r, const LLVMValueRef *value, int64_t n)
 {
     LLVMValueRef sum = reduce_identity(e->g, r);
-    for (uint32_t i = 0; i < n; i++) sum = reduce_op(e->g, r, sum, gen_lane(e->g, value[i / e->width], i % e->width));
+    for (uint32_t i = 0; i < n; i++)
+        sum = reduce_op(e->g, r, sum, gen_lane(e->g, value[i / e->width], i % e->width));
     return sum;
 }
 
-/* ---- the sweep ------------------------------------------------------------------------------------------------------------ */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
 typedef struct Sweep {
     const Stage *s;
     LLVMValueRef extent;
     uint32_t unroll, nflat;
-    LLVMValueRef *flat;  /* accumulators of one block: lanes, or the one running value of a sum in order */
+    LLVMValueRef
+        *flat; /* accumulators of one block: lanes, or the one running value of a sum in order */
     LLVMValueRef *total; /* per reduction of the stage: value, index */
     bool lanes;
 } Sweep;
@@ -232,7 +256,7 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
         bool arg = reduce_is_arg(r), lanes = arg || r->order != ORDER_INDEX || few;
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - s->first_reduction)];
-        *a = (Accumulator){ .slots = lanes ? n : 1, .value = w->flat + w->nflat, .lanes = lanes };
+        *a = (Accumulator){.slots = lanes ? n : 1, .value = w->flat + w->nflat, .lanes = lanes};
         w->nflat += arg ? 2 * a->slots : a->slots;
         w->lanes |= lanes;
         total[0] = reduce_identity(g, r);
@@ -243,7 +267,8 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
     }
 }
 
-/* Lanes start at the identity, and at the indices of their first elements; what is summed in order goes on. */
+/* Lanes start at the identity, and at the indices of their first elements; what is summed in
+ * order goes on. */
 static void block_begin(KernelEmit *e, Sweep *w, LLVMValueRef begin)
 {
     Gen *g = e->g;
@@ -272,7 +297,8 @@ static void move_lanes(KernelEmit *e, const Sweep *w, bool out)
         for (uint32_t u = 0; a->lanes && u < a->slots * (a->memory_index ? 2 : 1); u++) {
             bool index = u >= a->slots;
             LLVMTypeRef t = index ? g->i64 : gen_type(g, reduce_type(r));
-            LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory, gen_i64(g, (int64_t)(u % a->slots) * e->width));
+            LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory,
+                gen_i64(g, (int64_t)(u % a->slots) * e->width));
             if (out)
                 gen_store(g, a->value[u], at, index ? 8 : reduce_align(r));
             else
@@ -287,7 +313,8 @@ static void tail_body(KernelEmit *e, const Sweep *w, LLVMValueRef lane)
     Gen *g = e->g;
     uint32_t count = e->k->nreduction;
     Accumulator *whole = arena_copy(g->arena, e->acc, (count + 1) * sizeof *whole);
-    LLVMValueRef *value = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1), *at = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1);
+    LLVMValueRef *value = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1),
+                 *at = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * count + 1);
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
@@ -353,9 +380,10 @@ static void block_end(KernelEmit *e, Sweep *w)
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - w->s->first_reduction)];
-        Pair sum = { a->value[0], NULL };
+        Pair sum = {a->value[0], NULL};
         if (reduce_is_arg(r)) {
-            sum = pair_op(g, r, (Pair){ total[0], total[1] }, vector_halves(e, r, a->value, a->value + a->slots));
+            sum = pair_op(g, r, (Pair){total[0], total[1]},
+                vector_halves(e, r, a->value, a->value + a->slots));
         } else if (a->lanes) {
             if (r->order == ORDER_INDEX || (r->order == ORDER_RUNTIME && known && n < REDUCE_LANES))
                 sum.value = vector_in_order(e, r, a->value, n);
@@ -382,7 +410,7 @@ static void block(KernelEmit *e, Sweep *w, LLVMValueRef begin, LLVMValueRef end)
 void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
 {
     Gen *g = e->g;
-    Sweep w = { .s = s, .extent = gen_dim(g, e->k->extent[e->k->sweep]) };
+    Sweep w = {.s = s, .extent = gen_dim(g, e->k->extent[e->k->sweep])};
     int64_t n;
     LLVMValueRef zero = gen_i64(g, 0);
     open_accumulators(e, &w);
@@ -393,7 +421,8 @@ void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
         block(e, &w, zero, w.extent);
     } else if (loop_turns(zero, w.extent, REDUCE_BLOCK) != 0) {
         Loop l;
-        loop_begin(g, &l, zero, w.extent, REDUCE_BLOCK, w.total, 2 * (s->last_reduction - s->first_reduction));
+        loop_begin(g, &l, zero, w.extent, REDUCE_BLOCK, w.total,
+            2 * (s->last_reduction - s->first_reduction));
         block(e, &w, l.i, reduce_block_end(g, l.i, w.extent));
         loop_end(g, &l);
     }
@@ -401,6 +430,7 @@ void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         LLVMValueRef *total = &w.total[2 * (i - s->first_reduction)];
-        e->red[(size_t)i * e->unroll_max] = reduce_is_arg(r) ? total[1] : reduce_result(g, r, total[0]);
+        e->red[(size_t)i * e->unroll_max] =
+            reduce_is_arg(r) ? total[1] : reduce_result(g, r, total[0]);
     }
 }

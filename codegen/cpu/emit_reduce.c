@@ -1,7 +1,9 @@
-/* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. If lanes run along the sweep, a block of
- * REDUCE_BLOCK elements is summed in REDUCE_LANES / width vectors; else in lanes that lie in memory, or in one value per vector in order.
- * Fewer elements than lanes leave each its own lane, so summing in order of the index can happen afterwards (the identity changes no
- * bit of what it is combined with, but -0 + 0, and a sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel. */
+/* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of
+ * kernel.h. If lanes run along the sweep, a block of REDUCE_BLOCK elements is summed in
+ * REDUCE_LANES / width vectors; else in lanes that lie in memory, or in one value per vector in
+ * order. Fewer elements than lanes leave each its own lane, so summing in order of the index can
+ * happen afterwards (the identity changes no bit of what it is combined with, but -0 + 0, and a
+ * sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel. */
 #include "emit_reduce.h"
 
 static LLVMValueRef emit_axis_index(KernelEmit *e, uint32_t u)
@@ -13,7 +15,7 @@ static LLVMValueRef emit_axis_index(KernelEmit *e, uint32_t u)
     return LLVMBuildAdd(g->b, v, reduce_iota(g, (int64_t)u * e->width, e->width), "");
 }
 
-/* ---- one step --------------------------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
 static LLVMValueRef value_of(KernelEmit *e, const Reduction *r, uint32_t u, bool lanes)
 {
@@ -22,14 +24,17 @@ static LLVMValueRef value_of(KernelEmit *e, const Reduction *r, uint32_t u, bool
     return LLVMBuildZExt(e->g->b, v, gen_lanes(e->g->i8, gen_lanes_of(v)), "");
 }
 
-static void arg_step(KernelEmit *e, const Reduction *r, Accumulator *a, uint32_t slot, LLVMValueRef v, uint32_t u)
+static void arg_step(
+    KernelEmit *e, const Reduction *r, Accumulator *a, uint32_t slot, LLVMValueRef v, uint32_t u)
 {
     Gen *g = e->g;
     DType t = reduce_type(r);
     LLVMValueRef *best = &a->value[slot], *at = &a->value[a->slots + slot];
-    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v, *best, NULL);
+    LLVMValueRef better =
+        emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v, *best, NULL);
     if (dtype_is_float(t)) {
-        LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), was = LLVMBuildFCmp(g->b, LLVMRealORD, *best, *best, "");
+        LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""),
+                     was = LLVMBuildFCmp(g->b, LLVMRealORD, *best, *best, "");
         better = gen_or(g, better, gen_and(g, nan, was));
     }
     if (e->mask && e->k->vector == e->k->sweep) better = gen_and(g, better, e->mask);
@@ -47,12 +52,14 @@ static void serial_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMV
     }
 }
 
-static void memory_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
+static void memory_step(
+    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
 {
     Gen *g = e->g;
     LLVMValueRef lane = LLVMBuildAnd(g->b, e->index[e->k->sweep], gen_i64(g, REDUCE_LANES - 1), "");
     LLVMValueRef at = reduce_lane(e, a, r, lane, u);
-    gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at, reduce_align(r));
+    gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at,
+        reduce_align(r));
 }
 
 void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
@@ -79,7 +86,7 @@ void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
     }
 }
 
-/* ---- lanes along the parallel axis, or none: index after index ------------------------------------------------------ */
+/* ---- lanes along the parallel axis, or none: index after index ------------------------------- */
 
 static bool short_extent(const Gen *g, Dim extent, int64_t limit)
 {
@@ -87,11 +94,13 @@ static bool short_extent(const Gen *g, Dim extent, int64_t limit)
     return gen_dim_const(g, extent, &n) && n <= limit;
 }
 
-/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is meant. */
+/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is
+ * meant. */
 static bool wants_lanes(const KernelEmit *e, const Reduction *r)
 {
     if (reduce_is_arg(r) || r->order == ORDER_INDEX) return false;
-    return r->order == ORDER_LANES || !short_extent(e->g, e->k->extent[e->k->sweep], REDUCE_LANES - 1);
+    return r->order == ORDER_LANES ||
+           !short_extent(e->g, e->k->extent[e->k->sweep], REDUCE_LANES - 1);
 }
 
 static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
@@ -101,9 +110,10 @@ static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
     LLVMValueRef *flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)all * 2 * e->unroll + 1);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
-        uint32_t width = e->k->instr[r->value].lanes ? e->width : 1, slots = width > 1 ? e->unroll : 1;
+        uint32_t width = e->k->instr[r->value].lanes ? e->width : 1,
+                 slots = width > 1 ? e->unroll : 1;
         Accumulator *a = &e->acc[i];
-        *a = (Accumulator){ .slots = slots, .value = flat + n, .lanes = wants_lanes(e, r) };
+        *a = (Accumulator){.slots = slots, .value = flat + n, .lanes = wants_lanes(e, r)};
         for (uint32_t u = 0; u < slots; u++) {
             flat[n + u] = gen_splat(g, reduce_identity(g, r), width);
             if (reduce_is_arg(r)) flat[n + slots + u] = gen_splat(g, gen_i64(g, 0), width);
@@ -128,13 +138,15 @@ static bool clear_memory(KernelEmit *e, const Stage *s)
         Loop l;
         loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, REDUCE_LANES), 1, NULL, 0);
         LLVMValueRef v = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
-        for (uint32_t u = 0; u < a->slots; u++) gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
+        for (uint32_t u = 0; u < a->slots; u++)
+            gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
         loop_end(g, &l);
     }
     return any;
 }
 
-static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
+static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to,
+    LLVMValueRef *flat, uint32_t n)
 {
     LLVMValueRef *saved = reduce_offsets(e);
     Loop l;
@@ -167,7 +179,8 @@ static void sweep_serially(KernelEmit *e, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
         for (uint32_t u = 0; u < e->unroll; u++) {
             const Reduction *r = &e->k->reduction[i];
-            uint32_t slots = e->acc[i].slots, slot = (slots > 1 ? u : 0) + (reduce_is_arg(r) ? slots : 0);
+            uint32_t slots = e->acc[i].slots,
+                     slot = (slots > 1 ? u : 0) + (reduce_is_arg(r) ? slots : 0);
             e->red[(size_t)i * e->unroll_max + u] = reduce_result(g, r, e->acc[i].value[slot]);
         }
 }

@@ -1,14 +1,19 @@
-/* emit_scalar: the primitives of scalar.def as LLVM instructions, on scalars and vectors alike, with exactly the meaning that scalar.def
- * gives them and no fast-math flag. Relies on gen. Never knows kernels. */
+/* emit_scalar: the primitives of scalar.def as LLVM instructions, on scalars and vectors alike,
+ * with exactly the meaning that scalar.def gives them and no fast-math flag. Relies on gen.
+ * Never knows kernels. */
 #include "cpu.h"
 
-static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element) { return gen_lanes(element, gen_lanes_of(v)); }
+static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element)
+{
+    return gen_lanes(element, gen_lanes_of(v));
+}
 
 static LLVMValueRef int_like(Gen *g, LLVMValueRef v, int64_t x)
 {
     LLVMTypeRef t = LLVMTypeOf(v);
     bool vector = LLVMGetTypeKind(t) == LLVMVectorTypeKind;
-    LLVMValueRef one = LLVMConstInt(vector ? LLVMGetElementType(t) : t, (unsigned long long)x, true);
+    LLVMValueRef one =
+        LLVMConstInt(vector ? LLVMGetElementType(t) : t, (unsigned long long)x, true);
     return vector ? gen_splat(g, one, LLVMGetVectorSize(t)) : one;
 }
 
@@ -18,26 +23,29 @@ static LLVMValueRef unary(Gen *g, const char *name, LLVMValueRef a)
     return gen_intrinsic(g, name, &t, 1, &a, 1);
 }
 
-/* ---- calls into libm, lane by lane --------------------------------------------------------------------- */
+/* ---- calls into libm, lane by lane ----------------------------------------------------------- */
 
-static LLVMValueRef call(Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef *args, uint32_t nargs)
+static LLVMValueRef call(
+    Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef *args, uint32_t nargs)
 {
-    LLVMTypeRef params[2] = { t, t }, type = LLVMFunctionType(t, params, nargs, false);
+    LLVMTypeRef params[2] = {t, t}, type = LLVMFunctionType(t, params, nargs, false);
     LLVMValueRef fn = LLVMGetNamedFunction(g->module, name);
     if (!fn) {
         fn = LLVMAddFunction(g->module, name, type);
         unsigned id = LLVMGetEnumAttributeKindForName("nounwind", 8);
-        LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
+        LLVMAddAttributeAtIndex(
+            fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
     }
     return LLVMBuildCall2(g->b, type, fn, args, nargs, "");
 }
 
-static LLVMValueRef call_lanes(Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef a, LLVMValueRef b)
+static LLVMValueRef call_lanes(
+    Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef a, LLVMValueRef b)
 {
     uint32_t lanes = gen_lanes_of(a);
     LLVMValueRef all = LLVMGetPoison(gen_lanes(t, lanes));
     for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef args[2] = { gen_lane(g, a, i), b ? gen_lane(g, b, i) : NULL };
+        LLVMValueRef args[2] = {gen_lane(g, a, i), b ? gen_lane(g, b, i) : NULL};
         LLVMValueRef r = call(g, name, t, args, b ? 2 : 1);
         if (lanes == 1) return r;
         all = gen_set_lane(g, all, r, i);
@@ -50,16 +58,17 @@ LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b)
     return call_lanes(g, math_info[fn].name, g->f64, a, math_info[fn].args == 2 ? b : NULL);
 }
 
-/* ---- floats ---------------------------------------------------------------------------------------------- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 static LLVMValueRef mad(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     if (!g->machine->fma) return LLVMBuildFAdd(g->b, LLVMBuildFMul(g->b, a, b, ""), c, "");
     LLVMTypeRef t = LLVMTypeOf(a);
-    return gen_intrinsic(g, "llvm.fma", &t, 1, (LLVMValueRef[]){ a, b, c }, 3);
+    return gen_intrinsic(g, "llvm.fma", &t, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
-static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+static LLVMValueRef float_prim(
+    Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
     switch (p) {
@@ -76,28 +85,35 @@ static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValu
     case P_ceil: return unary(g, "llvm.ceil", a);
     case P_trunc: return unary(g, "llvm.trunc", a);
     case P_rint: return unary(g, "llvm.rint", a);
-    case P_copysign: return gen_intrinsic(g, "llvm.copysign", &type, 1, (LLVMValueRef[]){ a, b }, 2);
+    case P_copysign: return gen_intrinsic(g, "llvm.copysign", &type, 1, (LLVMValueRef[]){a, b}, 2);
     default: break;
     }
     status_fail(g->st, ST_UNSUPPORTED, "llvm: %s of %s", prim_info[p].name, dtype_info[t].name);
     return LLVMGetPoison(type);
 }
 
-/* ---- integers ---------------------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
-static LLVMValueRef is(Gen *g, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(g->b, LLVMIntEQ, a, b, ""); }
+static LLVMValueRef is(Gen *g, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildICmp(g->b, LLVMIntEQ, a, b, "");
+}
 
-/* By 1 instead of what would trap: x/0 (whose result 0 is chosen afterwards) and MIN/-1 (which is MIN). */
+/* By 1 instead of what would trap: x/0 (whose result 0 is chosen afterwards) and MIN/-1 (which
+ * is MIN). */
 static LLVMValueRef divide(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
     bool is_signed = dtype_info[t].kind == DK_INT;
-    LLVMValueRef zero = int_like(g, a, 0), one = int_like(g, a, 1), by_zero = is(g, b, zero), trap = by_zero;
+    LLVMValueRef zero = int_like(g, a, 0), one = int_like(g, a, 1), by_zero = is(g, b, zero),
+                 trap = by_zero;
     if (is_signed) {
-        LLVMValueRef lowest = int_like(g, a, (int64_t)((uint64_t)1 << (8 * dtype_info[t].bytes - 1)));
+        LLVMValueRef lowest =
+            int_like(g, a, (int64_t)((uint64_t)1 << (8 * dtype_info[t].bytes - 1)));
         trap = gen_or(g, trap, gen_and(g, is(g, a, lowest), is(g, b, int_like(g, a, -1))));
     }
     LLVMValueRef d = gen_select(g, trap, one, b);
-    if (p == P_irem) return is_signed ? LLVMBuildSRem(g->b, a, d, "") : LLVMBuildURem(g->b, a, d, "");
+    if (p == P_irem)
+        return is_signed ? LLVMBuildSRem(g->b, a, d, "") : LLVMBuildURem(g->b, a, d, "");
     LLVMValueRef q = is_signed ? LLVMBuildSDiv(g->b, a, d, "") : LLVMBuildUDiv(g->b, a, d, "");
     return gen_select(g, by_zero, zero, q);
 }
@@ -117,11 +133,13 @@ static LLVMValueRef shift(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef 
 static LLVMValueRef mulhi(Gen *g, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef wide = like(a, g->i64);
-    LLVMValueRef p = LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, wide, ""), LLVMBuildZExt(g->b, b, wide, ""), "");
+    LLVMValueRef p =
+        LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, wide, ""), LLVMBuildZExt(g->b, b, wide, ""), "");
     return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, p, int_like(g, p, 32), ""), LLVMTypeOf(a), "");
 }
 
-static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+static LLVMValueRef int_prim(
+    Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
     switch (p) {
@@ -135,7 +153,7 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     case P_neg: return LLVMBuildNeg(g->b, a, "");
     case P_abs:
         if (dtype_info[t].kind != DK_INT) return a;
-        return gen_intrinsic(g, "llvm.abs", &type, 1, (LLVMValueRef[]){ a, LLVMConstNull(g->i1) }, 2);
+        return gen_intrinsic(g, "llvm.abs", &type, 1, (LLVMValueRef[]){a, LLVMConstNull(g->i1)}, 2);
     case P_floor:
     case P_ceil:
     case P_trunc:
@@ -152,13 +170,16 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     return LLVMGetPoison(type);
 }
 
-/* ---- comparison and conversion --------------------------------------------------------------------------------- */
+/* ---- comparison and conversion --------------------------------------------------------------- */
 
 static LLVMValueRef compare(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
-    static const LLVMRealPredicate real[] = { LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE, LLVMRealOEQ, LLVMRealUNE };
-    static const LLVMIntPredicate sint[] = { LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE, LLVMIntEQ, LLVMIntNE };
-    static const LLVMIntPredicate uint[] = { LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE, LLVMIntEQ, LLVMIntNE };
+    static const LLVMRealPredicate real[] = {
+        LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE, LLVMRealOEQ, LLVMRealUNE};
+    static const LLVMIntPredicate sint[] = {
+        LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE, LLVMIntEQ, LLVMIntNE};
+    static const LLVMIntPredicate uint[] = {
+        LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE, LLVMIntEQ, LLVMIntNE};
     if (dtype_is_float(t)) return LLVMBuildFCmp(g->b, real[p - P_lt], a, b, "");
     return LLVMBuildICmp(g->b, (dtype_info[t].kind == DK_INT ? sint : uint)[p - P_lt], a, b, "");
 }
@@ -166,10 +187,12 @@ static LLVMValueRef compare(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRe
 static LLVMValueRef convert_float(Gen *g, DType t, DType to, LLVMValueRef a, LLVMTypeRef out)
 {
     if (to == DT_bool) return LLVMBuildFCmp(g->b, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
-    if (dtype_is_float(to)) return to == DT_f64 ? LLVMBuildFPExt(g->b, a, out, "") : LLVMBuildFPTrunc(g->b, a, out, "");
-    LLVMTypeRef types[2] = { out, LLVMTypeOf(a) };
+    if (dtype_is_float(to))
+        return to == DT_f64 ? LLVMBuildFPExt(g->b, a, out, "") : LLVMBuildFPTrunc(g->b, a, out, "");
+    LLVMTypeRef types[2] = {out, LLVMTypeOf(a)};
     (void)t;
-    return gen_intrinsic(g, dtype_info[to].kind == DK_INT ? "llvm.fptosi.sat" : "llvm.fptoui.sat", types, 2, &a, 1);
+    return gen_intrinsic(
+        g, dtype_info[to].kind == DK_INT ? "llvm.fptosi.sat" : "llvm.fptoui.sat", types, 2, &a, 1);
 }
 
 static LLVMValueRef convert(Gen *g, DType t, DType to, LLVMValueRef a)
@@ -179,12 +202,14 @@ static LLVMValueRef convert(Gen *g, DType t, DType to, LLVMValueRef a)
     if (gen_type(g, t) == gen_type(g, to)) return a;
     if (dtype_is_float(t)) return convert_float(g, t, to, a, out);
     if (to == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
-    if (dtype_is_float(to)) return is_signed ? LLVMBuildSIToFP(g->b, a, out, "") : LLVMBuildUIToFP(g->b, a, out, "");
+    if (dtype_is_float(to))
+        return is_signed ? LLVMBuildSIToFP(g->b, a, out, "") : LLVMBuildUIToFP(g->b, a, out, "");
     if (dtype_info[to].bytes < dtype_info[t].bytes) return LLVMBuildTrunc(g->b, a, out, "");
     return is_signed ? LLVMBuildSExt(g->b, a, out, "") : LLVMBuildZExt(g->b, a, out, "");
 }
 
-LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+LLVMValueRef emit_prim(
+    Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     switch (p) {
     case P_lt:
@@ -201,14 +226,27 @@ LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMVa
     }
 }
 
-/* ---- 16-bit floats and bools in memory ----------------------------------------------------------------------------- */
+/* ---- 16-bit floats and bools in memory ------------------------------------------------------- */
 
-static LLVMValueRef bits_of(Gen *g, LLVMValueRef f) { return LLVMBuildBitCast(g->b, f, like(f, g->i32), ""); }
-static LLVMValueRef shl(Gen *g, LLVMValueRef a, int64_t n) { return LLVMBuildShl(g->b, a, int_like(g, a, n), ""); }
-static LLVMValueRef lshr(Gen *g, LLVMValueRef a, int64_t n) { return LLVMBuildLShr(g->b, a, int_like(g, a, n), ""); }
-static LLVMValueRef and_bits(Gen *g, LLVMValueRef a, int64_t m) { return LLVMBuildAnd(g->b, a, int_like(g, a, m), ""); }
+static LLVMValueRef bits_of(Gen *g, LLVMValueRef f)
+{
+    return LLVMBuildBitCast(g->b, f, like(f, g->i32), "");
+}
+static LLVMValueRef shl(Gen *g, LLVMValueRef a, int64_t n)
+{
+    return LLVMBuildShl(g->b, a, int_like(g, a, n), "");
+}
+static LLVMValueRef lshr(Gen *g, LLVMValueRef a, int64_t n)
+{
+    return LLVMBuildLShr(g->b, a, int_like(g, a, n), "");
+}
+static LLVMValueRef and_bits(Gen *g, LLVMValueRef a, int64_t m)
+{
+    return LLVMBuildAnd(g->b, a, int_like(g, a, m), "");
+}
 
-/* The exponent is rebiased by an exact product with 2^112, which also normalises denormals; infinity and NaN get exponent 255. */
+/* The exponent is rebiased by an exact product with 2^112, which also normalises denormals;
+ * infinity and NaN get exponent 255. */
 static LLVMValueRef widen_half(Gen *g, LLVMValueRef h)
 {
     LLVMValueRef w = LLVMBuildZExt(g->b, h, like(h, g->i32), "");
@@ -222,28 +260,34 @@ static LLVMValueRef widen_half(Gen *g, LLVMValueRef h)
     return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, bits, sign, ""), f, "");
 }
 
-/* Normal halves round by adding just under half a unit plus the last kept bit; denormal ones by adding 0.5, whose last place is theirs. */
+/* Normal halves round by adding just under half a unit plus the last kept bit; denormal ones by
+ * adding 0.5, whose last place is theirs. */
 static LLVMValueRef narrow_to_half(Gen *g, LLVMValueRef v)
 {
-    LLVMValueRef w = bits_of(g, v), sign = lshr(g, and_bits(g, w, 0x80000000), 16), rest = and_bits(g, w, 0x7fffffff);
+    LLVMValueRef w = bits_of(g, v), sign = lshr(g, and_bits(g, w, 0x80000000), 16),
+                 rest = and_bits(g, w, 0x7fffffff);
     LLVMValueRef odd = and_bits(g, lshr(g, rest, 13), 1);
-    LLVMValueRef normal = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, rest, int_like(g, w, -0x38000000 + 0xfff), ""), odd, "");
+    LLVMValueRef normal = LLVMBuildAdd(
+        g->b, LLVMBuildAdd(g->b, rest, int_like(g, w, -0x38000000 + 0xfff), ""), odd, "");
     normal = lshr(g, normal, 13);
     LLVMValueRef half = gen_splat(g, LLVMConstReal(g->f32, 0.5), gen_lanes_of(v));
-    LLVMValueRef tiny = LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, rest, LLVMTypeOf(v), ""), half, "");
+    LLVMValueRef tiny =
+        LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, rest, LLVMTypeOf(v), ""), half, "");
     tiny = LLVMBuildSub(g->b, bits_of(g, tiny), int_like(g, w, 0x3f000000), "");
     LLVMValueRef is_tiny = LLVMBuildICmp(g->b, LLVMIntULT, rest, int_like(g, w, 0x38800000), "");
     LLVMValueRef is_huge = LLVMBuildICmp(g->b, LLVMIntUGE, rest, int_like(g, w, 0x477ff000), "");
     LLVMValueRef is_nan = LLVMBuildICmp(g->b, LLVMIntUGT, rest, int_like(g, w, 0x7f800000), "");
     LLVMValueRef r = gen_select(g, is_tiny, tiny, normal);
-    r = gen_select(g, is_huge, gen_select(g, is_nan, int_like(g, w, 0x7e00), int_like(g, w, 0x7c00)), r);
+    r = gen_select(
+        g, is_huge, gen_select(g, is_nan, int_like(g, w, 0x7e00), int_like(g, w, 0x7c00)), r);
     return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, sign, ""), like(v, g->i16), "");
 }
 
 static LLVMValueRef narrow_to_bf16(Gen *g, LLVMValueRef v)
 {
     LLVMValueRef w = bits_of(g, v), odd = and_bits(g, lshr(g, w, 16), 1);
-    LLVMValueRef round = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, w, int_like(g, w, 0x7fff), ""), odd, "");
+    LLVMValueRef round =
+        LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, w, int_like(g, w, 0x7fff), ""), odd, "");
     LLVMValueRef quiet = LLVMBuildOr(g->b, w, int_like(g, w, 0x400000), "");
     LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
     return LLVMBuildTrunc(g->b, lshr(g, gen_select(g, nan, quiet, round), 16), like(v, g->i16), "");
@@ -254,7 +298,9 @@ LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v)
     LLVMTypeRef f = like(v, g->f32);
     switch (t) {
     case DT_bool: return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    case DT_bf16: return LLVMBuildBitCast(g->b, shl(g, LLVMBuildZExt(g->b, v, like(v, g->i32), ""), 16), f, "");
+    case DT_bf16:
+        return LLVMBuildBitCast(
+            g->b, shl(g, LLVMBuildZExt(g->b, v, like(v, g->i32), ""), 16), f, "");
     case DT_f16:
         if (!g->machine->f16c) return widen_half(g, v);
         return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), f, "");
@@ -269,7 +315,8 @@ LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v)
     case DT_bf16: return narrow_to_bf16(g, v);
     case DT_f16:
         if (!g->machine->f16c) return narrow_to_half(g, v);
-        return LLVMBuildBitCast(g->b, LLVMBuildFPTrunc(g->b, v, like(v, g->half), ""), like(v, g->i16), "");
+        return LLVMBuildBitCast(
+            g->b, LLVMBuildFPTrunc(g->b, v, like(v, g->half), ""), like(v, g->i16), "");
     default: return v;
     }
 }

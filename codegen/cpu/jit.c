@@ -1,6 +1,7 @@
-/* jit: running code. Objects of object.c are linked into this process by one LLJIT; they reach libm and memcpy through a fixed list of
- * names, and nothing else. A resource tracker per program lets its code be freed. Threads may compile at once: only linking is locked.
- * Relies on object. Never sees kernels. */
+/* jit: running code. Objects of object.c are linked into this process by one LLJIT; they reach
+ * libm and memcpy through a fixed list of names, and nothing else. A resource tracker per
+ * program lets its code be freed. Threads may compile at once: only linking is locked. Relies on
+ * object. Never sees kernels. */
 #include "cpu.h"
 
 #include <llvm-c/LLJIT.h>
@@ -34,26 +35,49 @@ static bool failed(LLVMErrorRef e, const char *what, Status *st)
 
 static LLVMOrcCSymbolMapPair symbol(const char *name, void *address)
 {
-    LLVMJITSymbolFlags flags = { LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0 };
-    LLVMOrcCSymbolMapPair p = { LLVMOrcLLJITMangleAndIntern(the.jit, name), { (LLVMOrcExecutorAddress)(uintptr_t)address, flags } };
+    LLVMJITSymbolFlags flags = {
+        LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+    LLVMOrcCSymbolMapPair p = {LLVMOrcLLJITMangleAndIntern(the.jit, name),
+        {(LLVMOrcExecutorAddress)(uintptr_t)address, flags}};
     return p;
 }
 
-#define ADDRESS(fn) { #fn, (void *)(uintptr_t)(fn) }
+#define ADDRESS(fn)                  \
+    {                                \
+#fn, (void *)(uintptr_t)(fn) \
+    }
 static bool define_symbols(LLVMOrcJITDylibRef lib, Status *st)
 {
-    static const struct { const char *name; void *address; } more[] = {
-        ADDRESS(fmod), ADDRESS(fmodf), ADDRESS(fma), ADDRESS(fmaf), ADDRESS(floor), ADDRESS(floorf), ADDRESS(ceil), ADDRESS(ceilf),
-        ADDRESS(trunc), ADDRESS(truncf), ADDRESS(rint), ADDRESS(rintf), ADDRESS(memcpy), ADDRESS(memset), ADDRESS(memmove),
+    static const struct {
+        const char *name;
+        void *address;
+    } more[] = {
+        ADDRESS(fmod),
+        ADDRESS(fmodf),
+        ADDRESS(fma),
+        ADDRESS(fmaf),
+        ADDRESS(floor),
+        ADDRESS(floorf),
+        ADDRESS(ceil),
+        ADDRESS(ceilf),
+        ADDRESS(trunc),
+        ADDRESS(truncf),
+        ADDRESS(rint),
+        ADDRESS(rintf),
+        ADDRESS(memcpy),
+        ADDRESS(memset),
+        ADDRESS(memmove),
     };
     LLVMOrcCSymbolMapPair all[FN_COUNT + COUNT_OF(more)];
     size_t n = 0;
     for (uint32_t i = 0; i < FN_COUNT; i++) {
-        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2 : (void *)(uintptr_t)math_info[i].f64;
+        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2
+                                          : (void *)(uintptr_t)math_info[i].f64;
         if (at) all[n++] = symbol(math_info[i].name, at);
     }
     for (size_t i = 0; i < COUNT_OF(more); i++) all[n++] = symbol(more[i].name, more[i].address);
-    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
+    return !failed(
+        LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
 }
 
 static bool start(Status *st)
@@ -72,8 +96,9 @@ static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const char *nam
     LLVMOrcExecutorAddress at = 0;
     pthread_mutex_lock(&lock);
     c->tracker = LLVMOrcJITDylibCreateResourceTracker(LLVMOrcLLJITGetMainJITDylib(the.jit));
-    bool ok = !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
-              !failed(LLVMOrcLLJITLookup(the.jit, &at, name), "linking", st);
+    bool ok =
+        !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
+        !failed(LLVMOrcLLJITLookup(the.jit, &at, name), "linking", st);
     pthread_mutex_unlock(&lock);
     c->entry = (EntryFn *)(uintptr_t)at;
     return ok;
@@ -81,7 +106,7 @@ static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const char *nam
 
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
 {
-    Machine m = { 0 };
+    Machine m = {0};
     char name[48];
     Compiled *c = mem_zeros(1, sizeof *c);
     if (!c) return status_fail(st, ST_MEMORY, "llvm: no memory for a program"), NULL;
@@ -91,7 +116,7 @@ Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
         bool ok = start(st);
         snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
         pthread_mutex_unlock(&lock);
-        if (ok) object = object_emit(p, o, &m, &(ObjectParts){ .symbol = name }, st);
+        if (ok) object = object_emit(p, o, &m, &(ObjectParts){.symbol = name}, st);
         machine_free(&m);
     }
     if (object) c->bytes = LLVMGetBufferSize(object);

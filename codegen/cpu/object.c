@@ -1,5 +1,6 @@
-/* object: from a program to bytes. What machine code is made for, the module, and LLVM's code generator at its default level with no
- * IR passes before it: kernels are vector code already. The same program gives the same bytes. Relies on emit_entry. Never runs code. */
+/* object: from a program to bytes. What machine code is made for, the module, and LLVM's code
+ * generator at its default level with no IR passes before it: kernels are vector code already.
+ * The same program gives the same bytes. Relies on emit_entry. Never runs code. */
 #include "cpu.h"
 
 #include <llvm-c/Analysis.h>
@@ -8,7 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* ---- the machine --------------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static void start_native(void)
 {
@@ -35,8 +36,9 @@ static bool has(const char *features, const char *name)
 /* A named CPU brings features of its own; only those that decide what we emit are looked for. */
 static bool cpu_implies_v3(const char *cpu)
 {
-    static const char *const names[] = { "x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake", "skylake-avx512", "icelake-server",
-                                         "sapphirerapids", "alderlake", "znver1", "znver2", "znver3", "znver4" };
+    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake",
+        "skylake-avx512", "icelake-server", "sapphirerapids", "alderlake", "znver1", "znver2",
+        "znver3", "znver4"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(cpu, names[i]) == 0) return true;
     return false;
@@ -56,7 +58,8 @@ static void facts(Machine *m, bool native)
 bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 {
     static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
-    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
+    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL,
+               *features = o ? o->features : NULL;
     bool native = !triple && !cpu && !features;
     pthread_once(&native_once, start_native);
     if (triple) pthread_once(&all_once, start_all);
@@ -73,10 +76,10 @@ bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 
 void machine_free(Machine *m)
 {
-    char *all[] = { m->triple, m->cpu, m->features };
+    char *all[] = {m->triple, m->cpu, m->features};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         if (all[i]) LLVMDisposeMessage(all[i]);
-    *m = (Machine){ 0 };
+    *m = (Machine){0};
 }
 
 LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
@@ -88,12 +91,14 @@ LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
         LLVMDisposeMessage(why);
         return NULL;
     }
-    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
-    if (!tm) status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
+    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features,
+        LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!tm)
+        status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
     return tm;
 }
 
-/* ---- the module -------------------------------------------------------------------------------------------------- */
+/* ---- the module ------------------------------------------------------------------------------ */
 
 static void gen_init(Gen *g, LLVMContextRef ctx)
 {
@@ -111,7 +116,7 @@ static void gen_init(Gen *g, LLVMContextRef ctx)
     g->f64 = LLVMDoubleTypeInContext(ctx);
     g->ptr = LLVMPointerTypeInContext(ctx, 0);
     g->nothing = LLVMVoidTypeInContext(ctx);
-    LLVMTypeRef params[4] = { g->ptr, g->ptr, g->i64, g->i64 };
+    LLVMTypeRef params[4] = {g->ptr, g->ptr, g->i64, g->i64};
     g->kernel_type = LLVMFunctionType(g->nothing, params, 4, false);
 }
 
@@ -193,16 +198,21 @@ static void work(void *arg)
     if (!verified(g)) return;
     dump_llvm(g, j->o);
     dump_asm(g, j->o, j->tm);
-    if (!LLVMTargetMachineEmitToMemoryBuffer(j->tm, g->module, LLVMObjectFile, &why, &j->out)) return;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(j->tm, g->module, LLVMObjectFile, &why, &j->out))
+        return;
     status_fail(g->st, ST_INTERNAL, "llvm: %.300s", why);
     LLVMDisposeMessage(why);
 }
 
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st)
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m,
+    const ObjectParts *parts, Status *st)
 {
     Arena arena;
-    Status mine = { 0 };
-    Job j = { .g = { .arena = &arena, .machine = m, .p = p, .st = &mine }, .o = o, .parts = parts, .tm = machine_target(m, st) };
+    Status mine = {0};
+    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine},
+        .o = o,
+        .parts = parts,
+        .tm = machine_target(m, st)};
     if (!j.tm) return NULL;
     arena_init(&arena);
     LLVMContextRef ctx = LLVMContextCreate();
