@@ -188,7 +188,7 @@ bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand 
 kiln_tensor *number_like(
     Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number)
 {
-    int64_t bits;
+    int64_t bits = 0;
     if (!number_bits(t, at, op, shape->dtype, number, &bits)) return &t->k->poison;
     int64_t attr[2 + MAX_RANK] = {shape->dtype, bits};
     memcpy(attr + 2, shape->dim, shape->rank * sizeof *attr);
