@@ -110,10 +110,10 @@ FOLD(min, MOST, VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, 
             index[0] = at;                                                                                            \
             b[0] = y;                                                                                                 \
         }                                                                                                             \
-        for (; r < last; r++, a += stride)                                                   \
+        for (; r < last; r++, a += stride)                                                                            \
             for (int64_t i = 0; i < n; i++) {                                                                         \
                 const C_TYPE x = a[i], y = b[i];                                                                      \
-                const _Bool take = index[i] < 0 || (better) || JOIN(FIRST_NAN, KIND_TYPE)(x, y);                                   \
+                const _Bool take = index[i] < 0 || (better) || JOIN(FIRST_NAN, KIND_TYPE)(x, y);                      \
                 b[i] = take ? x : y;                                                                                  \
                 index[i] = take ? r : index[i];                                                                       \
             }                                                                                                         \
