@@ -190,7 +190,7 @@ static void format_of(Format *f)
 
 static void float_word(const Format *f, double v, char *out)
 {
-    char text[2 * WORD];
+    char text[WORD];
     DType d = (DType)f->x->type.dtype;
     if (!isfinite(v)) {
         snprintf(out, 2 * WORD, "%*s", f->left + f->right + 1,
@@ -206,8 +206,9 @@ static void float_word(const Format *f, double v, char *out)
         trim_zeros(text);
     }
     int left = (int)(strchr(text, '.') - text), right = (int)strlen(text) - left - 1;
-    snprintf(out, 2 * WORD, "%*s%s%*s", MAX_OF(f->left - left, 0), "", text,
-        MAX_OF(f->right - right, 0), "");
+    int before = MIN_OF(MAX_OF(f->left - left, 0), WORD / 4);
+    int after = MIN_OF(MAX_OF(f->right - right, 0), WORD / 4);
+    snprintf(out, 2 * WORD, "%*s%s%*s", before, "", text, after, "");
 }
 
 static void word(const Format *f, const char *at, char *out)
