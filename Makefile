@@ -78,7 +78,7 @@ EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 BENCH_C    := $(wildcard tests/bench/*.c)
 # The core suite: what valgrind and the thread sanitizer run.
 CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_parse \
-	test_passes test_autodiff test_eager test_context test_tensor test_tape test_ops test_variable test_idx
+	test_passes test_autodiff test_eager test_context test_tensor test_tape test_ops test_variable test_data
 
 object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ      := $(call object,$(LIB_SRC))
