@@ -335,7 +335,9 @@ static bool divide(IndexEnv *env, const IndexExpr *e, Dim size, IndexExpr *outer
             env->split_inner = size;
         }
     }
-    if (env->affine || env->prim == NULL) return false;
+    /* Divided once per step of the sweep, an index costs little: lanes seldom run along it where it is a window's. */
+    bool cheap = is_plain(e) && env->sweep >= 0 && expr_axes(e) == 1u << env->sweep;
+    if ((env->affine && !cheap) || env->prim == NULL) return false;
     int32_t v = index_value(env, e), by = env->dim(env->user, size);
     *outer = *inner = index_const(0);
     outer->dyn = env->prim(env->user, P_idiv, v, by);

@@ -30,7 +30,7 @@ typedef struct IndexEnv {
     uint32_t naxis;
     Dim extent[INDEX_AXES];
     int sweep;                                                  /* the axis that reductions fold; -1: none yet */
-    bool affine;                                                /* refuse what needs a division */
+    bool affine;                                                /* refuse what needs a division, of the sweep's index excepted */
     void *user;
     int32_t (*prim)(void *user, Prim p, int32_t a, int32_t b);  /* i64 arithmetic; comparisons give bool */
     int32_t (*dim)(void *user, Dim d);
