@@ -50,7 +50,7 @@ Type maker_shape(Maker *k, DType t)
         n *= MAX_OF(maker_extent_of(k, d), 1);
         type.dim[type.rank++] = d;
     }
-    if (k->large && !k->body && random_chance(k->r, 10)) {
+    if (k->large && !k->body && random_chance(k->r, k->g->param.len == 0 ? 100 : 10)) {
         type.rank = (uint8_t)MAX_OF(MIN_OF(type.rank, 2), 1);
         for (uint32_t i = 0; i < type.rank; i++) type.dim[i] = 1 + random_below(k->r, 3);
         type.dim[random_below(k->r, type.rank)] = long_axis[random_below(k->r, COUNT_OF(long_axis))];
