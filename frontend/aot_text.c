@@ -12,11 +12,24 @@ typedef struct Job {
     bool ok;
 } Job;
 
+/* What only our own passes and tapes make says more than the verifier checks: it is not taken from outside. */
+static bool only_traced_ops(const Module *m, Status *st)
+{
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
+            Op op = (Op)m->graph.at[i]->node.at[j].op;
+            if (op == OP_kernel || op == OP_call || op == OP_custom)
+                return status_fail(st, ST_UNSUPPORTED, "aot: graph %s holds %s, which is not compiled from text; give the graph as traced (KILN_DUMP=ir)",
+                                   m->graph.at[i]->name, op_def[op].name);
+        }
+    return true;
+}
+
 static void job_body(void *arg)
 {
     Job *j = arg;
     Module *m = module_parse(&j->arena, j->text, j->len, &j->st);
-    if (!m || !module_verify(m, &j->st))
+    if (!m || !module_verify(m, &j->st) || !only_traced_ops(m, &j->st))
         return;
     if (!m->graph.len) {
         status_fail(&j->st, ST_FORMAT, "aot: the text has no graph");

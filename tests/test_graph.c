@@ -154,11 +154,11 @@ static const Case cases[] = {
     {"%1: i32[3,1], %2: i32[1,3]", "%9 = matmul(%1, %2)",
         "!matmul: needs floats: i32[3,1] x i32[1,3]"},
     /* regions */
-    {"%1: f32[4]", "%8, %9 = kernel(%1, %1) {@sums}", "f32[4], f32[4]"},
-    {"%1: f32[5]", "%8, %9 = kernel(%1, %1) {@sums}",
+    {"%1: f32[4]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}", "f32[4], f32[4]"},
+    {"%1: f32[5]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}",
         "!kernel: parameter 0 of sums is f32[4], not f32[5]: f32[5] x f32[5]"},
-    {"%1: f32[5]", "%8, %9 = kernel(%1) {@sums}", "!kernel: sums has 2 parameters, not 1: f32[5]"},
-    {"", "%9 = kernel() {@none}", "!kernel: 0 results, 1 to 64 are possible"},
+    {"%1: f32[5]", "%8, %9 = kernel(%1) {@sums, -1, []}", "!kernel: sums has 2 parameters, not 1: f32[5]"},
+    {"", "%9 = kernel() {@none, -1, []}", "!kernel: 0 results, 1 to 64 are possible"},
     {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0}",
         "f32[], f32[N,4]"},
     {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 0}",
@@ -364,6 +364,8 @@ static void eager_inference_needs_no_module(void **state)
     assert_true(infer_types(&inf));
     assert_true(inf.nout == 1 && out[0].rank == 1 && out[0].dim[0] == 3);
     inf.op = OP_kernel; /* graph 1 of no module */
+    inf.attr = (int64_t[]){1, -1};
+    inf.nattr = 2;
     assert_false(infer_types(&inf));
     assert_string_equal(st.text, "kernel: attribute 1 is out of range: f32[3,4]");
     Status bad_dim = {0};
