@@ -273,6 +273,32 @@ static int32_t host_contract(const KilnHost *h, const HostContract *c)
     return contract_run(host->threads, c, host->blas, host->st) ? 0 : (int32_t)host->st->code;
 }
 
+/* Memory with a border on either side that nobody may write to. */
+#define BORDER 64
+static void *bordered(Arena *a, size_t bytes)
+{
+    char *p = arena_alloc(a, bytes + 3 * BORDER);
+    p += BORDER - (uintptr_t)p % BORDER;
+    /* What nobody wrote must not look like zeros. */
+    memset(p, 0xCB, bytes + 2 * BORDER);
+    return p + BORDER;
+}
+
+static bool border_whole(const void *p, size_t bytes)
+{
+    const unsigned char *at = p;
+    for (size_t i = 0; i < BORDER; i++)
+        if (at[(ptrdiff_t)i - BORDER] != 0xCB || at[bytes + i] != 0xCB) return false;
+    return true;
+}
+
+static uint64_t inputs_hash(const GraphRun *r, const Graph *g, const void *const *in)
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < g->param.len; i++) h = hash_bytes(h, in[i], (size_t)graph_bytes(r, g, g->param.at[i]));
+    return h;
+}
+
 static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void *const *in, void **result)
 {
     const Graph *g = p->module->graph.at[0];
@@ -281,15 +307,18 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     Host host = {{.run = host_run, .contract = host_contract}, r->threads, r->blas, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
-        buf[p->ninput + i] = result[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]) + 8);
+        buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
     for (uint32_t i = 0; i < p->symbol.len; i++) dim[i] = dim_eval(&p->module->dims, p->symbol.at[i], r->symbol);
-    void *work = mem_alloc_aligned((size_t)p->workspace + 64, 64);
-    if (work == NULL) return status_fail(r->st, ST_MEMORY, "no workspace");
-    /* What nobody wrote must not look like zeros. */
-    memset(work, 0xCB, (size_t)p->workspace);
+    void *work = bordered(r->arena, (size_t)p->workspace);
+    const uint64_t before = inputs_hash(r, g, in);
     int32_t code = entry(buf, dim, work, &host.h);
-    mem_free_aligned(work, (size_t)p->workspace + 64, 64);
-    return code == 0 || status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
+    if (code != 0) return status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
+    if (!border_whole(work, (size_t)p->workspace)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
+    if (inputs_hash(r, g, in) != before) return status_fail(r->st, ST_INTERNAL, "wrote to an input");
+    for (uint32_t i = 0; i < p->noutput; i++)
+        if (!border_whole(result[i], (size_t)graph_bytes(r, g, g->result.at[i])))
+            return status_fail(r->st, ST_INTERNAL, "wrote outside output %u", i);
+    return true;
 }
 
 bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result)

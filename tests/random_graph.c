@@ -222,6 +222,7 @@ static void plan_scan(Maker *k, ScanPlan *s)
     for (uint32_t i = 0; i < s->carries; i++) {
         Type t = maker_shape(k, random_chance(k->r, 75) ? DT_f32 : maker_dtype(k));
         if (maker_elements(k, &t) > 600) t.rank = 0;
+        t.rank = MIN_OF(t.rank, MAX_RANK - 1); /* the gradient stacks carries */
         s->in[s->nin++] = maker_want(k, &t);
     }
     uint32_t xs = (uint32_t)random_below(k->r, 3);

@@ -39,6 +39,7 @@ static struct {
 static const int64_t extents[] = {0, 1, 7, 8, 9, 31, 32, 33, 257, 4097, 16385};
 
 static ThreadPool *threads;
+static uint64_t running; /* seed, for when it crashes */
 
 static GraphRun runner(Case *c, bool blas, uint64_t odd)
 {
@@ -376,10 +377,12 @@ static void one_seed(uint64_t seed, bool compile)
 {
     Arena arena;
     Status st = {0};
+    running = seed;
     arena_init(&arena);
     Task task = {.seed = seed, .compile = compile, .arena = &arena};
     if (!arena_try(&arena, &st, check_graph, &task)) fail_msg("seed %llu: %s", (unsigned long long)seed, st.text);
     arena_free(&arena);
+    running = 0;
 }
 
 static void report(void)
@@ -405,7 +408,7 @@ static void random_graphs(void **state)
     (void)state;
     const char *one = getenv("KILN_TEST_SEED");
     const bool full = getenv("KILN_TEST_FULL") != NULL, compiler = graph_can_compile();
-    const uint64_t graphs = full ? 20000 : 300, every = full ? 1 : 3;
+    const uint64_t graphs = full ? 8000 : 300, every = full ? 1 : 3;
     contract_init(false);
     threads = threads_new(2);
     if (one != NULL) {
@@ -430,8 +433,15 @@ static void random_graphs(void **state)
     assert_true(total.undecided < 0.05 * total.elements);
 }
 
+static int tell_crash(void **state)
+{
+    (void)state;
+    if (running != 0) fprintf(stderr, "seed %llu was running\n", (unsigned long long)running);
+    return 0;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(random_graphs, tell_crash)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,156 @@
+/* The reference interpreter's judgement: what it calls exact, what it allows and what it leaves undecided. Its values: test_random.c. */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "codegen/ref.h"
+#include "ir/text.h"
+
+static Arena arena;
+static Status st;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena);
+    st = (Status){0};
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    return 0;
+}
+
+/* Value number v of the graph, given its text. */
+static RefTensor run(const char *params, const char *lines, int v, const void *const *in)
+{
+    char text[1000];
+    int n = snprintf(text, sizeof text, "module {}\n\ngraph @main(%s) -> (%%%d) {\n%s\n}\n", params, v, lines);
+    RefTensor *all = NULL;
+    Module *m = module_parse(&arena, text, (size_t)n, &st);
+    if (m == NULL || !ref_run(&arena, m->graph.at[0], NULL, in, &all, &st)) fail_msg("%s", st.text);
+    return all[m->graph.at[0]->result.at[0]];
+}
+
+static bool accepts(const RefTensor *t, const void *bytes)
+{
+    double ulps, undecided;
+    char why[200];
+    return ref_compare(t, bytes, &ulps, &undecided, why, sizeof why);
+}
+
+static void ieee_leaves_no_choice(void **state)
+{
+    (void)state;
+    const float x[2] = {1.1f, -3.7f}, y[2] = {0.3f, 7.9f};
+    const void *in[] = {x, y};
+    static const char *const ops[] = {"add", "sub", "mul", "div", "max", "mod", "floor_div"};
+    for (size_t i = 0; i < COUNT_OF(ops); i++) {
+        char line[100];
+        snprintf(line, sizeof line, "%%3 = %s(%%1, %%2) : f32[2]", ops[i]);
+        RefTensor t = run("%1: f32[2], %2: f32[2]", line, 3, in);
+        assert_true(t.bound[0] == 0 && t.bound[1] == 0);
+        float right[2] = {(float)t.f[0], (float)t.f[1]}, wrong[2] = {right[0], nextafterf(right[1], 100)};
+        assert_true(accepts(&t, right));
+        assert_false(accepts(&t, wrong));
+    }
+}
+
+static void functions_may_err_a_little(void **state)
+{
+    (void)state;
+    const float x[1] = {1.3f};
+    RefTensor t = run("%1: f32[1]", "%2 = exp(%1) : f32[1]", 2, (const void *[]){x});
+    float v = (float)t.f[0], near = nextafterf(nextafterf(v, 9), 9), far = v;
+    for (int i = 0; i < 5; i++) far = nextafterf(far, 9);
+    assert_true(accepts(&t, &v) && accepts(&t, &near));
+    assert_false(accepts(&t, &far));
+    const float nan = NAN;
+    assert_false(accepts(&t, &nan));
+}
+
+/* exp(log(x)) is x but for rounding: nobody can say on which side of x it falls, or of a whole number. */
+static void ties_are_undecided(void **state)
+{
+    (void)state;
+    const float x[2] = {3, 2.5f};
+    const void *in[] = {x};
+    static const char *const lines[] = {"%4 = lt(%3, %1) : bool[2]", "%4 = floor(%3) : f32[2]", "%4 = cast(%3) {i32} : i32[2]"};
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "%%2 = log(%%1) : f32[2]\n%%3 = exp(%%2) : f32[2]\n%s", lines[i]);
+        RefTensor t = run("%1: f32[2]", text, 4, in);
+        assert_int_equal(t.undecided[0], 1);
+        assert_int_equal(t.undecided[1], i == 0);
+    }
+    RefTensor t = run("%1: f32[2]", "%2 = log(%1) : f32[2]\n%3 = exp(%2) : f32[2]\n%4 = concat(%1, %3) {0} : f32[4]\n"
+                      "%5 = argmax(%4) {0} : i64[]", 5, in);
+    assert_int_equal(t.undecided[0], 1);
+    const int64_t any = 77;
+    assert_false(accepts(&t, &any)); /* all of it undecided is too much */
+}
+
+static void sums_in_any_order(void **state)
+{
+    (void)state;
+    float x[1000], up = 0, down = 0;
+    for (int i = 0; i < 1000; i++) x[i] = (float)((i * 7919) % 1000) / 3 - 100;
+    for (int i = 0; i < 1000; i++) up += x[i], down += x[999 - i];
+    RefTensor t = run("%1: f32[1000]", "%2 = sum(%1) {[0]} : f32[]", 2, (const void *[]){x});
+    assert_true(accepts(&t, &up) && accepts(&t, &down));
+    up += 10;
+    assert_false(accepts(&t, &up));
+}
+
+static void overflow_is_seen(void **state)
+{
+    (void)state;
+    /* In another order the sum passes through infinity. */
+    const float x[3] = {FLT_MAX, FLT_MAX, -FLT_MAX};
+    RefTensor t = run("%1: f32[3]", "%2 = sum(%1) {[0]} : f32[]", 2, (const void *[]){x});
+    assert_int_equal(t.undecided[0], 1);
+    const float y[1] = {200};
+    t = run("%1: f32[1]", "%2 = exp(%1) : f32[1]", 2, (const void *[]){y});
+    const float inf = INFINITY, big = FLT_MAX;
+    assert_true(accepts(&t, &inf));
+    assert_false(accepts(&t, &big));
+}
+
+static void integers_are_exact(void **state)
+{
+    (void)state;
+    const int32_t x[4] = {INT32_MIN, -7, 7, 5}, y[4] = {-1, 2, -2, 0};
+    const int32_t quotient[4] = {INT32_MIN, -4, -4, 0}, rest[4] = {0, 1, -1, 0};
+    const void *in[] = {x, y};
+    RefTensor q = run("%1: i32[4], %2: i32[4]", "%3 = floor_div(%1, %2) : i32[4]", 3, in);
+    RefTensor r = run("%1: i32[4], %2: i32[4]", "%3 = mod(%1, %2) : i32[4]", 3, in);
+    assert_true(accepts(&q, quotient) && accepts(&r, rest));
+    int32_t off[4] = {INT32_MIN, -4, -3, 0};
+    assert_false(accepts(&q, off));
+}
+
+/* Random123 1.09, kat_vectors: philox4x32 10, counter and key all zeros, and all ones. */
+static void philox_is_the_published_one(void **state)
+{
+    (void)state;
+    const uint64_t zeros[2] = {0, 0};
+    const uint32_t want[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    RefTensor t = run("%1: u64[2]", "%2 = random_bits(%1) {[4]} : u32[4]", 2, (const void *[]){zeros});
+    assert_true(accepts(&t, want));
+}
+
+int main(void)
+{
+#define REF_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+    const struct CMUnitTest tests[] = {
+        REF_TEST(ieee_leaves_no_choice), REF_TEST(functions_may_err_a_little), REF_TEST(ties_are_undecided), REF_TEST(sums_in_any_order),
+        REF_TEST(overflow_is_seen),      REF_TEST(integers_are_exact),         REF_TEST(philox_is_the_published_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
