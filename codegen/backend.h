@@ -29,7 +29,10 @@ typedef struct Backend {
     /* Facts of what it compiles for; false and st if this machine lacks what it needs. */
     bool (*target)(Target *t, Status *st);
     Compiled *(*compile)(const Program *p, const CompileOptions *o, Status *st);
+    /* NULL: the backend has no code that this process can call, and offers run instead. */
     EntryFn *(*entry)(const Compiled *c);
+    /* As the entry is called, on host memory: copies in, runs, copies out. The program must still be there. NULL where entry is offered. */
+    bool (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
     /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, and the data's; handed to sink, which may copy or write it.

@@ -2,6 +2,7 @@
  * and kept until the process ends: compiled code may outlast every engine. Relies on backend.h, dlopen. Never includes a backend. */
 #define _GNU_SOURCE
 #include "backend.h"
+#include "cuda.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -59,8 +60,10 @@ static void *open_module(const char *module, Status *st)
 
 static const struct {
     const char *name, *module, *symbol;
+    BackendExport *here; /* module NULL: part of this library */
 } table[] = {
-    {"cpu", LLVM_MODULE, "kiln_llvm_backend"},
+    {"cpu", LLVM_MODULE, "kiln_llvm_backend", NULL},
+    {"cuda", NULL, NULL, cuda_backend},
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -68,6 +71,7 @@ static const Backend *loaded[COUNT_OF(table)]; /* under lock */
 
 static const Backend *load(size_t i, Status *st)
 {
+    if (table[i].module == NULL) return table[i].here();
     void *module = open_module(table[i].module, st);
     if (module == NULL) return NULL;
     /* A function pointer out of dlsym, as POSIX has it. */

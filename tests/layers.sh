@@ -70,7 +70,8 @@ includes()
             if (FILENAME !~ /^codegen\/cpu\//) breach("LLVM header " name " outside codegen/cpu")
             next
         }
-        if (name ~ /^(cuda|nvrtc|cuda_[a-z_]+|cublas[A-Za-z_0-9]*|cudnn[a-z_]*|nccl)\.h$/) {
+        own = !system_style && exists(normal(folder(FILENAME) "/" name))
+        if (!own && name ~ /^(cuda|nvrtc|cuda_[a-z_]+|cublas[A-Za-z_0-9]*|cudnn[a-z_]*|nccl)\.h$/) {
             if (FILENAME !~ /^codegen\/cuda\//) breach("CUDA header " name " outside codegen/cuda")
             next
         }

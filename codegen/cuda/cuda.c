@@ -1,0 +1,103 @@
+/* cuda: the CUDA backend's row: what it offers. Relies on run.h. */
+#include "run.h"
+
+#include <stdio.h>
+
+void cuda_target(Target *t)
+{
+    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .blas = false, .threads = false};
+}
+
+static bool target(Target *t, Status *st)
+{
+    cuda_target(t);
+    return cuda_driver(st) != NULL;
+}
+
+bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status *st)
+{
+    size_t from = cuda_c->len;
+    if (!cuda_program_text(p, cuda_c, st)) return false;
+    return ptx == NULL || cuda_compile(cuda_c->at + from, p->name, sm, false, ptx, NULL, st);
+}
+
+static bool wants(const CompileOptions *o, const char *stage)
+{
+    size_t n = strlen(stage);
+    for (const char *at = o->dump ? o->want : NULL; at != NULL && *at != '\0';) {
+        size_t len = strcspn(at, ",");
+        if (len == n && memcmp(at, stage, n) == 0) return true;
+        at += len + (at[len] == ',');
+    }
+    return false;
+}
+
+/* Without a device what was asked for is still dumped, for compute capability 8.0, before the error. */
+static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
+{
+    Text source = {0}, ptx = {0};
+    int sm = d ? d->capability : 80;
+    bool ok = cuda_program_text(p, &source, st);
+    if (ok && wants(o, "cuda")) o->dump(o->dump_user, "cuda", p->name, source.at, source.len);
+    int arch = ok && (d || wants(o, "ptx")) ? cuda_compile_arch(sm, st) : 0;
+    ok = ok && arch != 0;
+    if (ok && wants(o, "ptx")) {
+        ok = cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
+        if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
+    }
+    /* A binary where NVRTC makes one for this very device: an older driver may not read a newer NVRTC's PTX. */
+    ok = ok && d && cuda_compile(source.at, p->name, arch, arch == sm, code, NULL, st);
+    text_free(&source);
+    text_free(&ptx);
+    return ok;
+}
+
+static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
+{
+    Status absent = {0};
+    Text code = {0};
+    Compiled *c = NULL;
+    const CudaDriver *d = cuda_driver(&absent);
+    if (p->blas) return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS", p->name ? p->name : "a program"), NULL;
+    if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
+    if (d == NULL) status_fail(st, absent.code, "%s", absent.text);
+    text_free(&code);
+    return c;
+}
+
+static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
+{
+    (void)work;
+    (void)host;
+    return cuda_run(c, buf, dim, st);
+}
+
+static size_t code_bytes(const Compiled *c) { return c->bytes; }
+
+static void describe(char *buf, size_t cap)
+{
+    Status no_driver = {0}, no_nvrtc = {0};
+    const CudaDriver *d = cuda_driver(&no_driver);
+    const Nvrtc *n = cuda_nvrtc(&no_nvrtc);
+    int major = 0, minor = 0;
+    char compiler[32] = "no NVRTC";
+    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0) snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
+    if (d == NULL)
+        snprintf(buf, cap, "%s, %s", compiler, no_driver.text);
+    else
+        snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability, d->version / 1000, d->version % 1000 / 10, compiler);
+}
+
+const Backend *cuda_backend(void)
+{
+    static const Backend backend = {
+        .name = "cuda",
+        .target = target,
+        .compile = compile,
+        .run = run,
+        .code_bytes = code_bytes,
+        .release = cuda_release,
+        .describe = describe,
+    };
+    return &backend;
+}

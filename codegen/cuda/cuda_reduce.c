@@ -1,0 +1,292 @@
+/* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. A warp's lanes are the 32 lanes of
+ * docs/numerics.md, halved by shuffles; a thread alone keeps them in an array. What is folded in order of the index is, in a warp, folded by
+ * every lane from what the lanes hand round. Relies on print.h. */
+#include "print.h"
+
+#include <math.h>
+
+static bool is_arg(const Reduction *r) { return r->kind == R_ARGMAX || r->kind == R_ARGMIN; }
+static DType type_of(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
+
+const char *cuda_reduced(Print *c, uint32_t reduction)
+{
+    const Reduction *r = &c->k->reduction[reduction];
+    return arena_printf(c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
+}
+
+static Scalar bound(DType t, bool highest)
+{
+    if (dtype_is_float(t)) return (Scalar){.f = highest ? HUGE_VAL : -HUGE_VAL};
+    if (t == DT_u64) return (Scalar){.u = highest ? UINT64_MAX : 0};
+    return (Scalar){.i = highest ? dtype_info[t].hi : dtype_info[t].lo};
+}
+
+static const char *identity(Print *c, const Reduction *r)
+{
+    DType t = type_of(r);
+    Scalar one = dtype_is_float(t) ? (Scalar){.f = 1} : (Scalar){.i = 1};
+    switch ((ReduceKind)r->kind) {
+    case R_SUM: return cuda_literal(c->arena, t, (Scalar){0});
+    case R_PROD: return cuda_literal(c->arena, t, one);
+    case R_MAX:
+    case R_ARGMAX: return cuda_literal(c->arena, t, bound(t, false));
+    default: return cuda_literal(c->arena, t, bound(t, true));
+    }
+}
+
+/* total, then x */
+static const char *folded(Print *c, const Reduction *r, const char *total, const char *x)
+{
+    DType t = type_of(r);
+    switch ((ReduceKind)r->kind) {
+    case R_SUM: return cuda_prim(c->arena, P_add, t, t, total, x, NULL);
+    case R_PROD: return cuda_prim(c->arena, P_mul, t, t, total, x, NULL);
+    case R_MAX: return arena_printf(c->arena, "max_of<%s>(%s, %s)", cuda_type(t), total, x);
+    default: return arena_printf(c->arena, "min_of<%s>(%s, %s)", cuda_type(t), total, x);
+    }
+}
+
+static const char *value(Print *c, const Reduction *r)
+{
+    return arena_printf(c->arena, r->type == DT_bool ? "u8(%s)" : "%s", cuda_operand(c, r->value));
+}
+
+static bool known_extent(const Print *c, int64_t *n) { return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n); }
+
+/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is meant. */
+static bool by_lanes(const Print *c, const Reduction *r)
+{
+    int64_t n;
+    if (is_arg(r) || r->order == ORDER_INDEX) return false;
+    return r->order == ORDER_LANES || !known_extent(c, &n) || n >= REDUCE_LANES;
+}
+
+/* Whether only the extent at run time tells. */
+static bool by_extent(const Print *c, const Reduction *r)
+{
+    int64_t n;
+    return r->order == ORDER_RUNTIME && !known_extent(c, &n);
+}
+
+static bool any_by_lanes(const Print *c, const Stage *s)
+{
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (by_lanes(c, &c->k->reduction[i])) return true;
+    return false;
+}
+
+static void open_totals(Print *c, const Stage *s)
+{
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        const char *t = cuda_type(type_of(r));
+        if (is_arg(r)) {
+            cuda_line(c, "%s best%u = %s;", t, i, identity(c, r));
+            cuda_line(c, "i64 r%u = %s;", i, c->warp ? "lane" : "0");
+        } else {
+            cuda_line(c, "%s r%u = %s;", t, i, identity(c, r));
+        }
+    }
+}
+
+static void arg_step(Print *c, uint32_t i)
+{
+    const Reduction *r = &c->k->reduction[i];
+    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(type_of(r));
+    cuda_open(c, "if (%s<%s>(%s, best%u))", better, t, value(c, r), i);
+    cuda_line(c, "best%u = %s;", i, value(c, r));
+    cuda_line(c, "r%u = i%d;", i, c->k->sweep);
+    cuda_close(c);
+}
+
+/* from .. to: the block of REDUCE_BLOCK elements that is being swept. */
+static void open_blocks(Print *c, bool blocks)
+{
+    const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
+    if (!blocks) {
+        cuda_line(c, "const i64 from = 0, to = %s;", n);
+        return;
+    }
+    cuda_open(c, "for (i64 from = 0; from < %s; from += %d)", n, REDUCE_BLOCK);
+    cuda_line(c, "const i64 to = from + %d < %s ? from + %d : %s;", REDUCE_BLOCK, n, REDUCE_BLOCK, n);
+}
+
+/* ---- a thread per point ---------------------------------------------------------------------------------------------- */
+
+static void thread_element(Print *c, const Stage *s)
+{
+    cuda_instrs(c, s, true);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        if (is_arg(r)) {
+            arg_step(c, i);
+            continue;
+        }
+        const char *total = by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
+        cuda_line(c, "%s = %s;", total, folded(c, r, total, value(c, r)));
+    }
+    cuda_stores(c, s);
+}
+
+static void thread_halves(Print *c, uint32_t i)
+{
+    const Reduction *r = &c->k->reduction[i];
+    const char *low = arena_printf(c->arena, "lane%u[l]", i), *high = arena_printf(c->arena, "lane%u[l + half]", i);
+    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2)");
+    cuda_line(c, "    for (u32 l = 0; l < half; l++) %s = %s;", low, folded(c, r, low, high));
+}
+
+static void thread_in_order(Print *c, uint32_t i)
+{
+    const Reduction *r = &c->k->reduction[i];
+    cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
+    cuda_line(c, "lane%u[0] = sum;", i);
+}
+
+/* A block's lanes become one value. Fewer elements than lanes leave each its own lane: the identity changes no bit of it, but -0 + 0,
+ * and a sum that starts at 0 is never -0. */
+static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
+{
+    const Reduction *r = &c->k->reduction[i];
+    if (by_extent(c, r)) {
+        cuda_open(c, "if (%s >= 32)", cuda_dim(c, c->k->extent[c->k->sweep]));
+        halves(c, i);
+        c->depth--;
+        cuda_open(c, "} else");
+        in_order(c, i);
+        cuda_close(c);
+    } else {
+        halves(c, i);
+    }
+}
+
+static void thread_sweep(Print *c, const Stage *s)
+{
+    bool blocks = any_by_lanes(c, s);
+    open_blocks(c, blocks);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        if (!by_lanes(c, r)) continue;
+        cuda_line(c, "%s lane%u[32];", cuda_type(type_of(r)), i);
+        cuda_line(c, "for (u32 l = 0; l < 32; l++) lane%u[l] = %s;", i, identity(c, r));
+    }
+    cuda_open(c, "for (i64 i%d = from; i%d < to; i%d++)", c->k->sweep, c->k->sweep, c->k->sweep);
+    thread_element(c, s);
+    cuda_close(c);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        if (!by_lanes(c, &c->k->reduction[i])) continue;
+        close_lanes(c, i, thread_halves, thread_in_order);
+        const char *total = arena_printf(c->arena, "r%u", i), *part = arena_printf(c->arena, "lane%u[0]", i);
+        cuda_line(c, "%s = %s;", total, folded(c, &c->k->reduction[i], total, part));
+    }
+    if (blocks) cuda_close(c);
+}
+
+/* ---- a warp per point ------------------------------------------------------------------------------------------------ */
+
+static bool in_order(const Print *c, const Reduction *r) { return !is_arg(r) && !by_lanes(c, r); }
+
+static void warp_element(Print *c, const Stage *s)
+{
+    cuda_instrs(c, s, true);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        const char *mine = arena_printf(c->arena, "x%u", i);
+        if (is_arg(r))
+            arg_step(c, i);
+        else if (in_order(c, r))
+            cuda_line(c, "%s = %s;", mine, value(c, r));
+        else
+            cuda_line(c, "%s = %s;", mine, folded(c, r, mine, value(c, r)));
+    }
+    cuda_stores(c, s);
+}
+
+static void warp_halves(Print *c, uint32_t i)
+{
+    const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
+    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, folded(c, &c->k->reduction[i], x, other));
+}
+
+static void warp_in_order(Print *c, uint32_t i)
+{
+    const Reduction *r = &c->k->reduction[i];
+    cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
+    cuda_line(c, "x%u = sum;", i);
+}
+
+static void warp_arg(Print *c, uint32_t i)
+{
+    const Reduction *r = &c->k->reduction[i];
+    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(type_of(r));
+    cuda_open(c, "for (u32 half = 16; half > 0; half /= 2)");
+    cuda_line(c, "const %s other = from_below(best%u, half);", t, i);
+    cuda_line(c, "const i64 at = from_below(r%u, half);", i);
+    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
+    cuda_line(c, "best%u = other;", i);
+    cuda_line(c, "r%u = at;", i);
+    cuda_close(c);
+    cuda_close(c);
+    cuda_line(c, "r%u = from_lane(r%u, 0);", i, i);
+}
+
+/* What the lanes hold between elements: their part of the block, or the element that waits for its turn. */
+static void open_lanes(Print *c, const Stage *s, bool lanes)
+{
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        if (is_arg(r) || in_order(c, r) == lanes) continue;
+        cuda_line(c, "%s x%u = %s;", cuda_type(type_of(r)), i, identity(c, r));
+    }
+}
+
+static void warp_turns(Print *c, const Stage *s)
+{
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        if (!in_order(c, r)) continue;
+        const char *total = arena_printf(c->arena, "r%u", i), *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
+        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, folded(c, r, total, next));
+    }
+}
+
+static void warp_sweep(Print *c, const Stage *s)
+{
+    bool blocks = any_by_lanes(c, s);
+    open_blocks(c, blocks);
+    open_lanes(c, s, true);
+    cuda_open(c, "for (i64 first = from; first < to; first += 32)");
+    open_lanes(c, s, false);
+    cuda_line(c, "const i64 i%d = first + lane;", c->k->sweep);
+    cuda_open(c, "if (i%d < to)", c->k->sweep);
+    warp_element(c, s);
+    cuda_close(c);
+    warp_turns(c, s);
+    cuda_close(c);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        if (!by_lanes(c, r)) continue;
+        close_lanes(c, i, warp_halves, warp_in_order);
+        const char *total = arena_printf(c->arena, "r%u", i), *part = arena_printf(c->arena, "from_lane(x%u, 0)", i);
+        cuda_line(c, "%s = %s;", total, folded(c, r, total, part));
+    }
+    if (blocks) cuda_close(c);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (is_arg(&c->k->reduction[i])) warp_arg(c, i);
+}
+
+/* ---- either ---------------------------------------------------------------------------------------------------------- */
+
+void cuda_sweep(Print *c, const Stage *s)
+{
+    cuda_instrs(c, s, false);
+    open_totals(c, s);
+    text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
+    if (c->warp)
+        warp_sweep(c, s);
+    else
+        thread_sweep(c, s);
+    cuda_close(c);
+}

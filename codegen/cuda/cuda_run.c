@@ -1,0 +1,244 @@
+/* cuda_run: a program as a list of launches. Loops turn on the host; buffers and the workspace lie in one block of device memory. Relies on run.h.
+ * Never prints or compiles. */
+#include "run.h"
+
+#define ALIGN 256
+
+/* ---- loading --------------------------------------------------------------------------------------------------------- */
+
+static void name_functions(void *arg)
+{
+    Compiled *c = arg;
+    const Program *p = c->p;
+    cuda_products(&c->arena, p->step, p->nstep, &c->products);
+    uint32_t n = p->kernel.len + c->products.len;
+    c->function = ARENA_ARRAY(&c->arena, CUfunction, n + 1);
+    c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        bool kernel = i < p->kernel.len;
+        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i) : arena_printf(&c->arena, "product%u", i - p->kernel.len);
+    }
+}
+
+static bool resolve(Compiled *c, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    for (uint32_t i = 0; i < c->p->kernel.len + c->products.len; i++)
+        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st, "finding kernel %s", c->name[i])) return false;
+    return true;
+}
+
+static bool load(Compiled *c, const void *image, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    CUcontext current;
+    if (!arena_try(&c->arena, st, name_functions, c)) return false;
+    if (!cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device)) return false;
+    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s", c->p->name ? c->p->name : "a program");
+    ok = ok && resolve(c, st);
+    d->CtxPopCurrent(&current);
+    return ok;
+}
+
+Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+{
+    Compiled *c = mem_zeros(1, sizeof *c);
+    if (c == NULL) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
+    arena_init(&c->arena);
+    c->p = p;
+    c->driver = d;
+    c->bytes = bytes;
+    if (load(c, image, st)) return c;
+    cuda_release(c);
+    return NULL;
+}
+
+void cuda_release(Compiled *c)
+{
+    CUcontext current;
+    if (c == NULL) return;
+    if (c->module != NULL && c->driver->CtxPushCurrent(c->driver->context) == 0) {
+        c->driver->ModuleUnload(c->module);
+        c->driver->CtxPopCurrent(&current);
+    }
+    arena_free(&c->arena);
+    mem_free(c, sizeof *c);
+}
+
+/* ---- one run --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Run {
+    const Compiled *c;
+    const CudaDriver *d;
+    Status *st;
+    void *const *host;     /* buffers, as the caller gave them */
+    Arena arena;           /* of what follows */
+    int64_t *symbol;       /* by place in the table of dims */
+    int64_t *dim;          /* Program.dim */
+    CUdeviceptr *at;       /* per buffer */
+    CUdeviceptr base;      /* all device memory of this run; 0: none */
+    CUdeviceptr dims;      /* Program.dim there */
+    const int64_t *given;
+    bool ok;
+} Run;
+
+static int64_t size_of(const Run *r, Dim d) { return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol); }
+
+static size_t bytes_of(const Run *r, uint32_t buf)
+{
+    const Type *t = &r->c->p->buf.at[buf].type;
+    size_t n = dtype_bytes((DType)t->dtype);
+    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)size_of(r, t->dim[i]);
+    return n;
+}
+
+static bool launch(Run *r, uint32_t f, int64_t blocks, void **args)
+{
+    if (blocks <= 0) return true;
+    unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
+    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
+    return cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f]);
+}
+
+static bool run_kernel(Run *r, const Step *s)
+{
+    const Kernel *k = &r->c->p->kernel.at[s->kernel];
+    int64_t points = 1, each = cuda_warp_per_point(k) ? CUDA_BLOCK / REDUCE_LANES : CUDA_BLOCK;
+    void **args = ARENA_ARRAY(&r->arena, void *, k->nbuf + 1);
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);
+    for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
+    args[k->nbuf] = &r->dims;
+    return launch(r, s->kernel, (points + each - 1) / each, args);
+}
+
+static bool run_product(Run *r, const Step *s)
+{
+    uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
+    int64_t blocks = (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
+    void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], &r->dims};
+    return launch(r, f, blocks, args);
+}
+
+static bool run_copy(Run *r, const Step *s)
+{
+    size_t n = bytes_of(r, s->to);
+    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st, "copying %zu bytes", n);
+}
+
+/* Slices of this loop; a slice of a slice comes after what it slices. */
+static void open_slices(Run *r, uint32_t loop, int64_t index)
+{
+    for (uint32_t i = 0; i < r->c->p->buf.len; i++) {
+        const Buf *b = &r->c->p->buf.at[i];
+        if (b->kind != BUF_SLICE || b->loop != loop) continue;
+        r->at[i] = r->at[b->of] + (CUdeviceptr)(index * size_of(r, b->stride)) * dtype_bytes((DType)b->type.dtype);
+    }
+}
+
+static bool run_steps(Run *r, const Step *s, uint32_t n);
+
+static bool run_loop(Run *r, const Step *s)
+{
+    int64_t trip = s->trip == UINT32_MAX ? size_of(r, s->trip_dim) : 0;
+    if (s->trip != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st, "reading how often a loop turns")) return false;
+    for (int64_t turn = 0; turn < trip; turn++) {
+        int64_t index = s->reverse ? trip - 1 - turn : turn;
+        open_slices(r, s->id, index);
+        if (s->index != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->index], &index, 8), r->st, "writing a loop's index")) return false;
+        if (!run_steps(r, s->body, s->nbody)) return false;
+    }
+    return true;
+}
+
+static bool run_steps(Run *r, const Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        bool ok = true;
+        switch ((StepKind)s[i].kind) {
+        case STEP_KERNEL: ok = run_kernel(r, &s[i]); break;
+        case STEP_CONTRACT: ok = run_product(r, &s[i]); break;
+        case STEP_COPY: ok = run_copy(r, &s[i]); break;
+        case STEP_LOOP: ok = run_loop(r, &s[i]); break;
+        }
+        if (!ok) return false;
+    }
+    return true;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+static void open_dims(Run *r)
+{
+    const Program *p = r->c->p;
+    const DimTable *t = &p->module->dims;
+    r->symbol = ARENA_ARRAY(&r->arena, int64_t, t->expr.len + 1);
+    r->dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
+    for (uint32_t i = 0; i < p->symbol.len; i++) r->symbol[-1 - p->symbol.at[i]] = r->given[i];
+    for (uint32_t i = 0; i < p->dim.len; i++) r->dim[i] = size_of(r, p->dim.at[i]);
+}
+
+/* Places of buffers from `base` on; the bytes that all of them take. */
+static size_t place(Run *r, CUdeviceptr base)
+{
+    const Program *p = r->c->p;
+    size_t at = 0;
+    r->dims = base;
+    at += ((p->dim.len + 1) * sizeof *r->dim + ALIGN - 1) / ALIGN * ALIGN;
+    for (uint32_t i = 0; i < p->buf.len; i++) {
+        const Buf *b = &p->buf.at[i];
+        if (b->kind != BUF_INPUT && b->kind != BUF_OUTPUT) continue;
+        r->at[i] = base + at;
+        at += (bytes_of(r, i) + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    for (uint32_t i = 0; i < p->buf.len; i++)
+        if (p->buf.at[i].kind == BUF_TEMP) r->at[i] = base + at + (CUdeviceptr)p->buf.at[i].offset;
+    return at + (size_t)p->workspace;
+}
+
+static bool copy(Run *r, BufKind kind)
+{
+    const Program *p = r->c->p;
+    bool ok = true;
+    for (uint32_t i = 0; i < p->buf.len && ok; i++) {
+        const Buf *b = &p->buf.at[i];
+        size_t n = b->kind == kind ? bytes_of(r, i) : 0;
+        if (n == 0) continue;
+        if (kind == BUF_INPUT)
+            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st, "copying input %u in", b->index);
+        else
+            ok = cuda_ok(r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st, "copying output %u out", b->index);
+    }
+    return ok;
+}
+
+static void run(void *arg)
+{
+    Run *r = arg;
+    const Program *p = r->c->p;
+    open_dims(r);
+    r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
+    size_t bytes = place(r, 0);
+    if (r->d->MemAlloc(&r->base, bytes) != 0) {
+        r->base = 0;
+        status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, bytes);
+        return;
+    }
+    place(r, r->base);
+    r->ok = p->dim.len == 0 || cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st, "copying sizes in");
+    r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
+}
+
+bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, Status *st)
+{
+    Run r = {.c = c, .d = c->driver, .st = st, .host = buf, .given = dim};
+    CUcontext current;
+    if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return false;
+    arena_init(&r.arena);
+    bool ok = arena_try(&r.arena, st, run, &r) && r.ok;
+    arena_free(&r.arena);
+    if (r.base != 0) ok = cuda_ok(r.d, r.d->MemFree(r.base), st, "freeing memory") && ok;
+    r.d->CtxPopCurrent(&current);
+    return ok;
+}

@@ -1,0 +1,146 @@
+/* load: libcuda and NVRTC, opened at run time. Relies on api.h, libdl. Never links or includes anything of CUDA. */
+#include "api.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+
+static bool resolve(void *lib, const char *name, void *slot, const char *from, Status *st)
+{
+    void *at = dlsym(lib, name);
+    if (at == NULL) return status_fail(st, ST_DEVICE, "cuda: %s has no %s: too old", from, name);
+    memcpy(slot, &at, sizeof at);
+    return true;
+}
+
+/* ---- the driver ------------------------------------------------------------------------------------------------------ */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    bool tried;
+    CudaDriver calls;
+    Status st;
+} driver;
+static struct {
+    bool tried;
+    Nvrtc calls;
+    Status st;
+} compiler;
+
+bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ...)
+{
+    char what[256];
+    const char *name = NULL, *text = NULL;
+    va_list args;
+    if (e == 0) return true;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (d->GetErrorName(e, &name) != 0) name = NULL;
+    if (d->GetErrorString(e, &text) != 0) text = NULL;
+    return status_fail(st, ST_DEVICE, "cuda: %s: %s (%s)", what, name ? name : "an unknown error", text ? text : "no text");
+}
+
+static bool open_device(CudaDriver *d, Status *st)
+{
+    int n = 0, major = 0, minor = 0;
+    CUdevice device;
+    CUcontext current;
+    if (!cuda_ok(d, d->Init(0), st, "starting the driver")) return false;
+    if (!cuda_ok(d, d->DeviceGetCount(&n), st, "counting devices")) return false;
+    if (n == 0) return status_fail(st, ST_DEVICE, "cuda: the driver is here, but it sees no device");
+    bool ok = cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
+              cuda_ok(d, d->DeviceGet(&device, 0), st, "opening device 0") &&
+              cuda_ok(d, d->DeviceGetName(d->device, sizeof d->device, device), st, "naming device 0") &&
+              cuda_ok(d, d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device), st, "asking device 0") &&
+              cuda_ok(d, d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device), st, "asking device 0") &&
+              cuda_ok(d, d->DevicePrimaryCtxRetain(&d->context, device), st, "using device 0") &&
+              cuda_ok(d, d->CtxPushCurrent(d->context), st, "using device 0") &&
+              cuda_ok(d, d->CtxPopCurrent(&current), st, "using device 0");
+    d->capability = 10 * major + minor;
+    return ok;
+}
+
+static bool open_driver(CudaDriver *d, Status *st)
+{
+    void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (lib == NULL) return status_fail(st, ST_DEVICE, "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
+#define CUDA_CALL(member, symbol, params)                                                  \
+    if (!resolve(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
+    CUDA_CALLS
+#undef CUDA_CALL
+    return open_device(d, st);
+}
+
+const CudaDriver *cuda_driver(Status *st)
+{
+    pthread_mutex_lock(&lock);
+    if (!driver.tried) open_driver(&driver.calls, &driver.st);
+    driver.tried = true;
+    pthread_mutex_unlock(&lock);
+    if (driver.st.code == ST_OK) return &driver.calls;
+    status_fail(st, driver.st.code, "%s", driver.st.text);
+    return NULL;
+}
+
+/* ---- NVRTC ----------------------------------------------------------------------------------------------------------- */
+
+static const char *const nvrtc_name[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
+static const char *const nvrtc_folder[] = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib", "/usr/local/cuda/targets/sbsa-linux/lib",
+                                           "/opt/cuda/lib64", "/usr/lib/cuda/lib64"};
+
+static void *open_in(const char *folder, const char *under)
+{
+    char path[1024];
+    void *lib = NULL;
+    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++) {
+        snprintf(path, sizeof path, "%s%s/%s", folder, under, nvrtc_name[i]);
+        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return lib;
+}
+
+static void *find_nvrtc(Status *st)
+{
+    void *lib = NULL;
+    const char *asked = getenv("KILN_NVRTC");
+    if (asked != NULL && *asked != '\0') {
+        lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
+        if (lib == NULL) status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
+        return lib;
+    }
+    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
+    static const char *const variable[] = {"CUDA_HOME", "CUDA_PATH"};
+    for (size_t i = 0; i < COUNT_OF(variable) && lib == NULL; i++) {
+        const char *folder = getenv(variable[i]);
+        if (folder != NULL && *folder != '\0') lib = open_in(folder, "/lib64");
+    }
+    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && lib == NULL; i++) lib = open_in(nvrtc_folder[i], "");
+    if (lib == NULL)
+        status_fail(st, ST_DEVICE,
+                    "cuda: no NVRTC on this machine (looked for libnvrtc.so, .so.13, .so.12, .so.11.2 on the library path, in lib64 of $CUDA_HOME and "
+                    "$CUDA_PATH, in /usr/local/cuda, /opt/cuda and /usr/lib/cuda; KILN_NVRTC=FILE names it)");
+    return lib;
+}
+
+static bool open_nvrtc(Nvrtc *n, Status *st)
+{
+    void *lib = find_nvrtc(st);
+    if (lib == NULL) return false;
+#define NVRTC_CALL(result, name, params)                                                   \
+    if (!resolve(lib, #name, &n->name, "the NVRTC found", st)) return false;
+    NVRTC_CALLS
+#undef NVRTC_CALL
+    return true;
+}
+
+const Nvrtc *cuda_nvrtc(Status *st)
+{
+    pthread_mutex_lock(&lock);
+    if (!compiler.tried) open_nvrtc(&compiler.calls, &compiler.st);
+    compiler.tried = true;
+    pthread_mutex_unlock(&lock);
+    if (compiler.st.code == ST_OK) return &compiler.calls;
+    status_fail(st, compiler.st.code, "%s", compiler.st.text);
+    return NULL;
+}

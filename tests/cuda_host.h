@@ -1,0 +1,12 @@
+/* cuda_host: programs as CUDA C, executed without a GPU: the text is compiled as host C++ against cuda_shim.h and run by the backend's own
+ * walker over a driver made of malloc and memcpy. Relies on codegen/cuda and a C++ compiler. */
+#ifndef KILN_TESTS_CUDA_HOST_H
+#define KILN_TESTS_CUDA_HOST_H
+
+#include "codegen/cuda.h"
+
+bool cuda_host_compiles(void); /* there is a C++ compiler */
+/* buf, symbol as the entry takes them. False: st. */
+bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
+
+#endif

@@ -1,0 +1,351 @@
+/* test_cuda: kernels made by hand as CUDA C: every primitive of every type, 16-bit floats, every reduction in every order and form; NVRTC's
+ * mistakes; the backend's row where no device is. test_cuda_graph.c has whole graphs. */
+#include "cuda_check.h"
+
+#include <math.h>
+
+#include "kernel_make.h"
+#include "random_graph.h"
+
+/* ---- kernels by hand: every primitive of every type ------------------------------------------------------------ */
+
+static uint32_t of_length(Make *m, uint32_t buf, Dim n)
+{
+    m->p->buf.at[buf].type.rank = 1;
+    m->p->buf.at[buf].type.dim[0] = n;
+    return buf;
+}
+
+static bool offered(Prim p, DType t)
+{
+    bool f = dtype_is_float(t), b = t == DT_bool;
+    switch (p) {
+    case P_div: case P_fmod: case P_mad: case P_sqrt: case P_copysign: return f;
+    case P_floor: case P_ceil: case P_trunc: case P_rint: return f;
+    case P_idiv: case P_irem: case P_shl: case P_shr: return !f && !b;
+    case P_mulhi: return t == DT_u32;
+    case P_and: case P_or: case P_xor: case P_not: return !f;
+    case P_add: case P_sub: case P_mul: case P_neg: case P_abs: return !b;
+    default: return true;
+    }
+}
+
+static bool gives(Prim p, DType t, DType to)
+{
+    if (dtype_info[to].compute != to) return false;
+    if (prim_info[p].result == 'B') return to == DT_bool;
+    if (p == P_bits || p == P_floatbits) {
+        DType f = p == P_bits ? t : to, i = p == P_bits ? to : t;
+        return dtype_is_float(f) && dtype_is_int(i) && dtype_bytes(f) == dtype_bytes(i);
+    }
+    return p == P_cvt || to == t;
+}
+
+enum { EDGES = 40 };
+static void *edges(Arena *a, DType t)
+{
+    static const double f[EDGES] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, 255, 256, -129, 32768, 65536, 2147483647.0, 2147483648.0,
+                                    -2147483649.0, 4294967295.0, 4294967296.0, 9007199254740993.0, 9223372036854775808.0,
+                                    -9223372036854777856.0, 18446744073709551616.0, 1e30, -1e30, 0x1p-126, 0x1p-149, -0x1.8p-148,
+                                    0x1.fffffep127, 0x1p23, 0x1.000002p22, HUGE_VAL, -HUGE_VAL, (double)NAN, 1e-5, 0.1, 7.3, -0.3, 0x1p-1074};
+    static const int64_t i[EDGES] = {0, 1, 2, 3, 7, 8, 15, 31, 32, 63, 64, 100, -1, -2, -7, INT8_MIN, INT8_MAX, INT16_MIN, INT16_MAX, INT32_MIN,
+                                     INT32_MAX, INT64_MIN, INT64_MAX, 0x5bd1e995, 0x123456789abcdef, 5, 6, 9, 10, 11, 12, 13, 14, 16, 17, 18,
+                                     19, 20, 21, 22};
+    char *all = arena_zeros(a, EDGES, 8);
+    for (int k = 0; k < EDGES; k++) {
+        char *at = all + (size_t)k * dtype_bytes(t);
+        if (dtype_is_float(t))
+            dtype_store_f64(t, at, f[k]);
+        else
+            dtype_store_i64(t, at, t == DT_bool ? k & 1 : i[k]);
+    }
+    return all;
+}
+
+/* Axes x, y, z over the edges of the operands: all combinations, or for three operands a part of them. */
+static void primitive(Make *m, Prim p, DType t, DType to, const uint32_t *input)
+{
+    uint32_t args = prim_info[p].args, buf[4];
+    int32_t x[3] = {-1, -1, -1};
+    Dim extent[3] = {args == 3 ? 8 : 1, args > 1 ? EDGES : 1, EDGES}, out[3] = {(Dim)EDGES * extent[1], EDGES, 1};
+    make_kernel(m, 3, extent, -1, 2, 1, 1, args + 1);
+    make_stage(m, false);
+    for (uint32_t a = 0; a < args; a++) {
+        DType in = p == P_select && a == 0 ? DT_bool : t;
+        buf[a] = input[in];
+        Dim coef[3] = {a == 2 ? 5 : 0, a == 1, a == 0};
+        x[a] = make_load(m, make_stream(m, a, in, 0, coef, -1, -1));
+    }
+    buf[args] = of_length(m, make_output(m, to), extent[0] * out[0]);
+    make_store(m, make_stream(m, args, to, 0, out, -1, -1), make_prim(m, p, to, x[0], x[1], x[2]), false);
+    make_step(m, make_run(m, make_kernel_end(m), args + 1, buf));
+}
+
+static Make *primitives(DType t, void **in)
+{
+    Make *m = make_new();
+    uint32_t input[DT_COUNT];
+    for (DType d = DT_NONE + 1; d < DT_COUNT; d++) {
+        input[d] = of_length(m, make_input(m, d), EDGES);
+        in[input[d]] = edges(&m->arena, d);
+    }
+    for (Prim p = P_NONE + 1; p < P_COUNT; p++)
+        for (DType to = DT_NONE + 1; to < DT_COUNT; to++)
+            if (offered(p, t) && gives(p, t, to)) primitive(m, p, t, to, input);
+    return m;
+}
+
+static void check_made(Make *m, void *const *in, RunFn *run, const char *what)
+{
+    cuda_agrees(&m->arena, make_program(m), in, NULL, run, what);
+}
+
+static void primitives_run(void **state)
+{
+    NEED_HOST();
+    for (DType t = DT_NONE + 1; t < DT_COUNT; t++) {
+        void *in[DT_COUNT];
+        if (dtype_info[t].compute != t) continue;
+        Make *m = primitives(t, in);
+        check_made(m, in, cuda_host_run, dtype_info[t].name);
+        make_free(m);
+    }
+}
+
+/* ---- 16-bit floats, libm ------------------------------------------------------------------------------------------ */
+
+static void convert(Make *m, uint32_t from, DType to)
+{
+    const Type *t = &m->p->buf.at[from].type;
+    DType in = (DType)t->dtype;
+    Dim n = t->dim[0];
+    uint32_t buf[2] = {from, of_length(m, make_output(m, to), n)};
+    make_kernel(m, 1, (Dim[]){n}, -1, 0, 0, 4, 2);
+    make_stage(m, false);
+    int32_t x = make_load(m, make_stream(m, 0, in, 0, (Dim[]){1}, -1, -1));
+    make_store(m, make_stream(m, 1, to, 0, (Dim[]){1}, -1, -1), x, false);
+    make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+}
+
+static void sixteen_bit_floats(void **state)
+{
+    NEED_HOST();
+    enum { N = 65536 };
+    Make *m = make_new();
+    uint16_t *h = arena_alloc(&m->arena, N * sizeof *h);
+    float *f = arena_alloc(&m->arena, N * sizeof *f);
+    void *in[3] = {h, h, f};
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t bits = i * 65537u + (i & 3) * 0x1000u;
+        h[i] = (uint16_t)i;
+        memcpy(&f[i], &bits, 4);
+    }
+    static const DType type[3] = {DT_f16, DT_bf16, DT_f32};
+    for (int i = 0; i < 3; i++) of_length(m, make_input(m, type[i]), N);
+    convert(m, 0, DT_f32);
+    convert(m, 1, DT_f32);
+    convert(m, 2, DT_f16);
+    convert(m, 2, DT_bf16);
+    check_made(m, in, cuda_host_run, "16-bit floats");
+    make_free(m);
+}
+
+static Make *functions(void **in)
+{
+    Make *m = make_new();
+    uint32_t buf[3];
+    for (int i = 0; i < 2; i++) {
+        buf[i] = of_length(m, make_input(m, DT_f64), EDGES);
+        in[i] = edges(&m->arena, DT_f64);
+    }
+    for (uint32_t f = 0; f < FN_COUNT; f++) {
+        buf[2] = of_length(m, make_output(m, DT_f64), EDGES * EDGES);
+        make_kernel(m, 2, (Dim[]){EDGES, EDGES}, -1, 1, 0, 1, 3);
+        make_stage(m, false);
+        int32_t x = make_load(m, make_stream(m, 0, DT_f64, 0, (Dim[]){1, 0}, -1, -1));
+        int32_t y = -1;
+        if (math_info[f].args == 2) y = make_load(m, make_stream(m, 1, DT_f64, 0, (Dim[]){0, 1}, -1, -1));
+        int32_t v = make_call(m, (MathFn)f, x, y);
+        make_store(m, make_stream(m, 2, DT_f64, 0, (Dim[]){EDGES, 1}, -1, -1), v, false);
+        make_step(m, make_run(m, make_kernel_end(m), 3, buf));
+    }
+    return m;
+}
+
+static void doubles_call_the_library(void **state)
+{
+    NEED_HOST();
+    void *in[2];
+    Make *m = functions(in);
+    check_made(m, in, cuda_host_run, "functions of f64");
+    make_free(m);
+}
+
+/* ---- sweeps by hand: every reduction, order, form and length ------------------------------------------------------- */
+
+static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim rows, Dim n, bool along, uint32_t input)
+{
+    bool arg = kind == R_ARGMAX || kind == R_ARGMIN;
+    uint32_t buf[2] = {input, of_length(m, make_output(m, arg ? DT_i64 : t), rows)};
+    make_kernel(m, 2, (Dim[]){rows, n}, 1, along ? 1 : 0, 0, 2, 2);
+    make_stage(m, true);
+    int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){along ? n : 1, along ? 1 : rows}, -1, -1));
+    make_reduce(m, kind, order, x);
+    make_reduce(m, R_SUM, ORDER_INDEX, x);
+    make_stage(m, false);
+    int32_t r = make_reduced(m, m->reduction.len - 2);
+    make_store(m, make_stream(m, 1, arg ? DT_i64 : t, 0, (Dim[]){1, 0}, -1, -1), r, false);
+    make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+}
+
+static void reductions(Make *m, DType t, void **in)
+{
+    static const int64_t lengths[] = {0, 1, 5, 31, 32, 33, 100, 4096, 4097, 8300};
+    for (size_t l = 0; l < COUNT_OF(lengths); l++) {
+        int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
+        uint32_t input = of_length(m, make_input(m, t), n * rows);
+        in[input] = cuda_spread(&m->arena, t, (size_t)(n * rows));
+    }
+    for (size_t l = 0; l < COUNT_OF(lengths); l++)
+        for (int kind = R_SUM; kind <= R_ARGMIN; kind++)
+            for (int order = ORDER_INDEX; order <= ORDER_LANES; order++)
+                for (int along = 0; along < 2; along++) {
+                    int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
+                    if ((t != DT_f32 || kind > R_PROD) && n != 5 && n != 33 && n != 4097) continue;
+                    reduction(m, (ReduceKind)kind, (ReduceOrder)order, t, rows, n, along, (uint32_t)l);
+                }
+}
+
+static void reductions_run(void **state)
+{
+    NEED_HOST();
+    static const DType type[] = {DT_f32, DT_i64, DT_u8, DT_f64};
+    for (size_t i = 0; i < COUNT_OF(type); i++) {
+        void *in[16];
+        Make *m = make_new();
+        reductions(m, type[i], in);
+        check_made(m, in, cuda_host_run, dtype_info[type[i]].name);
+        make_free(m);
+    }
+}
+
+/* ---- NVRTC --------------------------------------------------------------------------------------------------------- */
+
+static void primitives_compile(void **state)
+{
+    NEED_NVRTC();
+    for (DType t = DT_NONE + 1; t < DT_COUNT; t++) {
+        void *in[DT_COUNT];
+        if (dtype_info[t].compute != t) continue;
+        Make *m = primitives(t, in);
+        cuda_compiles(make_program(m));
+        make_free(m);
+    }
+}
+
+static void reductions_compile(void **state)
+{
+    NEED_NVRTC();
+    void *in[16];
+    Make *m = make_new();
+    reductions(m, DT_f32, in);
+    cuda_compiles(make_program(m));
+    make_free(m);
+    m = functions(in);
+    cuda_compiles(make_program(m));
+    make_free(m);
+}
+
+static void a_mistake_is_reported_with_the_log(void **state)
+{
+    NEED_NVRTC();
+    Status st = {0};
+    Text out = {0}, log = {0};
+    assert_false(cuda_compile("extern \"C\" __global__ void f() { nobody(); }", "wrong", 80, false, &out, &log, &st));
+    assert_int_equal(st.code, ST_INTERNAL);
+    assert_non_null(strstr(st.text, "wrong.cu"));
+    assert_non_null(strstr(st.text, "nobody"));
+    assert_non_null(strstr(log.at, "nobody"));
+    assert_int_equal(out.len, 0);
+    text_free(&log);
+    Status binary = {0};
+    assert_true(cuda_compile("extern \"C\" __global__ void f() {}", "right", 90, true, &out, NULL, &binary));
+    assert_memory_equal(out.at, "\177ELF", 4);
+    text_free(&out);
+}
+
+/* ---- the backend's row ------------------------------------------------------------------------------------------- */
+
+static void absent_is_said(void **state)
+{
+    (void)state;
+    Status st = {0};
+    Target t;
+    char line[600];
+    cuda_backend()->describe(line, sizeof line);
+    print_message("%s\n", line);
+    if (cuda_driver(&st) != NULL) SKIP("there is a device");
+    assert_int_equal(st.code, ST_DEVICE);
+    assert_non_null(strstr(st.text, "cuda: "));
+    assert_false(cuda_backend()->target(&t, &(Status){0}));
+    assert_null(cuda_backend()->entry);
+}
+
+static void dump(void *user, const char *stage, const char *name, const char *text, size_t len)
+{
+    (void)name;
+    assert_int_equal(strlen(text), len);
+    strcat(user, stage);
+    strcat(user, " ");
+}
+
+/* What was asked for is dumped even where nothing can run. */
+static void dumps_without_a_device(void **state)
+{
+    NEED_NVRTC();
+    void *in[DT_COUNT];
+    char stages[64] = "";
+    Status st = {0};
+    Make *m = primitives(DT_bool, in);
+    Compiled *c = cuda_backend()->compile(make_program(m), &(CompileOptions){.dump = dump, .dump_user = stages, .want = "ir,cuda,ptx"}, &st);
+    assert_string_equal(stages, "cuda ptx ");
+    if (cuda_driver(&(Status){0}) == NULL) {
+        assert_null(c);
+        assert_int_equal(st.code, ST_DEVICE);
+    }
+    cuda_backend()->release(c);
+    make_free(m);
+}
+
+static void device_agrees(void **state)
+{
+    Status st = {0};
+    (void)state;
+    if (cuda_driver(&st) == NULL) SKIP("%s", st.text);
+    NEED_NVRTC();
+    for (DType t = DT_NONE + 1; t < DT_COUNT; t++) {
+        void *in[DT_COUNT];
+        if (dtype_info[t].compute != t) continue;
+        Make *m = primitives(t, in);
+        check_made(m, in, cuda_device_run, dtype_info[t].name);
+        make_free(m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(absent_is_said),
+        cmocka_unit_test(primitives_compile),
+        cmocka_unit_test(reductions_compile),
+        cmocka_unit_test(a_mistake_is_reported_with_the_log),
+        cmocka_unit_test(dumps_without_a_device),
+        cmocka_unit_test(primitives_run),
+        cmocka_unit_test(sixteen_bit_floats),
+        cmocka_unit_test(doubles_call_the_library),
+        cmocka_unit_test(reductions_run),
+        cmocka_unit_test(device_agrees),
+    };
+    if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,147 @@
+/* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones, compiled by NVRTC and executed on the host, and on a
+ * device where there is one. */
+#include "cuda_check.h"
+
+#include "graph_run.h"
+#include "ir/text.h"
+#include "passes/pass.h"
+#include "random_graph.h"
+
+static bool full(void) { return getenv("KILN_TEST_FULL") != NULL; }
+
+static Program *lower(Arena *a, Module *m, const char *what)
+{
+    Status st = {0};
+    LowerOptions o = {.blas = false};
+    cuda_target(&o.target);
+    if (!graph_passes(m, &o.target, -1, &st)) fail_msg("%s: %s", what, st.text);
+    Program *p = program_lower(a, m, &o, &st);
+    if (p == NULL) fail_msg("%s: %s", what, st.text);
+    return p;
+}
+
+typedef void CaseFn(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol);
+
+/* Cases of tests/lower.kiln; every symbol is 5. */
+static void each_case(CaseFn *fn)
+{
+    static char text[1 << 16];
+    FILE *f = fopen("tests/lower.kiln", "rb");
+    if (f == NULL) fail_msg("tests/lower.kiln does not open; tests run in the root of the project");
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    for (char *at = strstr(text, "// case: "), *next; at != NULL; at = next) {
+        next = strstr(at + 1, "// case: ");
+        char *line = strchr(at, '\n'), name[96];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 9, ";\n"), at + 9);
+        if (getenv("KILN_CASE") != NULL && strstr(name, getenv("KILN_CASE")) == NULL) continue;
+        Arena a;
+        jmp_buf border;
+        Status st = {0};
+        arena_init(&a);
+        if (setjmp(border) != 0) fail_msg("no memory");
+        a.border = &border;
+        Module *m = module_parse(&a, line, next ? (size_t)(next - line) : strlen(line), &st);
+        if (m == NULL) fail_msg("%s: %s", name, st.text);
+        int64_t symbol[64];
+        for (int i = 0; i < 64; i++) symbol[i] = 5;
+        const Graph *g = m->graph.at[0];
+        void **in = ARENA_ARRAY(&a, void *, g->param.len + 1);
+        for (uint32_t i = 0; i < g->param.len; i++) {
+            const Type *t = graph_type(g, g->param.at[i]);
+            size_t n = 1;
+            for (uint32_t d = 0; d < t->rank; d++) n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
+            in[i] = cuda_spread(&a, (DType)t->dtype, n);
+        }
+        fn(&a, name, lower(&a, m, name), in, symbol);
+        arena_free(&a);
+    }
+}
+
+static void each_random(CaseFn *fn, int count)
+{
+    for (int seed = 1; seed <= count; seed++) {
+        Arena a;
+        jmp_buf border;
+        Status st = {0};
+        RandomGraph rg;
+        char name[32];
+        snprintf(name, sizeof name, "random graph %d", seed);
+        arena_init(&a);
+        if (setjmp(border) != 0) fail_msg("no memory");
+        a.border = &border;
+        if (!random_graph(&rg, &a, (uint64_t)seed, seed % 2 == 0, &st)) fail_msg("%s: %s", name, st.text);
+        void **in = ARENA_ARRAY(&a, void *, rg.g->param.len + 1);
+        for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, &a, i);
+        int64_t symbol[64];
+        for (int i = 0; i < 64; i++) symbol[i] = rg.symbol[0];
+        fn(&a, name, lower(&a, rg.m, name), in, symbol);
+        arena_free(&a);
+    }
+}
+
+static void run_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    cuda_agrees(a, p, in, symbol, cuda_host_run, name);
+}
+
+/* The device has an f64 library of its own. */
+static void run_on_device(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    for (uint32_t k = 0; k < p->kernel.len; k++)
+        for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
+            if (p->kernel.at[k].instr[i].kind == I_CALL) return;
+    cuda_agrees(a, p, in, symbol, cuda_device_run, name);
+}
+
+static void compile_case(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    (void)a, (void)name, (void)in, (void)symbol;
+    cuda_compiles(p);
+}
+
+static void graphs_run(void **state)
+{
+    NEED_HOST();
+    each_case(run_on_host);
+}
+
+static void random_graphs_run(void **state)
+{
+    NEED_HOST();
+    each_random(run_on_host, full() ? 300 : 10);
+}
+
+static void graphs_compile(void **state)
+{
+    NEED_NVRTC();
+    each_case(compile_case);
+}
+
+static void random_graphs_compile(void **state)
+{
+    NEED_NVRTC();
+    each_random(compile_case, full() ? 100 : 6);
+}
+
+static void device_agrees(void **state)
+{
+    Status st = {0};
+    if (cuda_driver(&st) == NULL) SKIP("%s", st.text);
+    NEED_NVRTC();
+    each_case(run_on_device);
+    each_random(run_on_device, full() ? 300 : 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(graphs_compile),
+        cmocka_unit_test(random_graphs_compile),
+        cmocka_unit_test(graphs_run),
+        cmocka_unit_test(random_graphs_run),
+        cmocka_unit_test(device_agrees),
+    };
+    if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
