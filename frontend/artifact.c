@@ -97,6 +97,12 @@ static void pipe_body(void *arg)
     p->ok = pipeline_run(&p->ctx, p->module);
 }
 
+static void pipe_border(void *arg) /* the module's arena may run out as well: the scratch is freed all the same */
+{
+    Pipe *p = arg;
+    arena_try(p->module->arena, p->ctx.st, pipe_body, p);
+}
+
 static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
     Target target = {0};
@@ -106,7 +112,7 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
     Arena scratch;
     arena_init(&scratch);
     Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1}, .module = a->module};
-    bool ok = arena_try(&scratch, st, pipe_body, &pipe) && pipe.ok;
+    bool ok = arena_try(&scratch, st, pipe_border, &pipe) && pipe.ok;
     arena_free(&scratch);
     LowerOptions o = {target, false};
     return ok ? program_lower(a->arena, a->module, &o, st) : NULL;

@@ -85,6 +85,8 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
             row->vjp = function_derived(at, f->k, name, row_gradient_body, rg, free_user, (int)row->nsource + ny, nx ? nx : 1, f);
             if (row->vjp)
                 row->vjp->nspec = 0;
+            else
+                free_user(rg);
         }
     }
     pthread_mutex_unlock(&f->compiling);

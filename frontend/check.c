@@ -123,7 +123,9 @@ static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Valu
         of[own + v - from] = v;
     ok = row_add_results(c->t, c->at, row, from, to) && row_build(c->t, c->at, &c->f, row, stop_after);
     kiln_tensor **result = ok ? mem_zeros(row->nresult, sizeof *result) : NULL;
-    ok = ok && result && row_results(c->t, c->at, &c->f, row, c->in, result, NULL);
+    if (ok && !result)
+        fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
+    ok = ok && row_results(c->t, c->at, &c->f, row, c->in, result, NULL);
     double largest = 0;
     for (uint32_t i = 0; ok && i < row->nresult && !*differs; i++)
         if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest))

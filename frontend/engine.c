@@ -47,6 +47,10 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->eager_only = k->options.no_compile;
     const char *retrace = getenv("KILN_RETRACE");
     k->retrace = retrace && *retrace && *retrace != '0';
+    if (!thread_of(k)) { /* so that the opening thread has a place for its errors */
+        kiln_close(k);
+        return NULL;
+    }
     return k;
 }
 
@@ -91,8 +95,10 @@ int kiln_close(kiln *k)
 static Thread *thread_make(kiln *k)
 {
     Thread *t = mem_zeros(1, sizeof *t);
-    if (!t)
+    if (!t) {
+        atomic_store(&k->starved, true);
         return NULL;
+    }
     t->k = k;
     t->self = pthread_self();
     t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
@@ -100,12 +106,15 @@ static Thread *thread_make(kiln *k)
     if (!t->pool || !scope_push(t)) {
         pool_free(t->pool);
         mem_free(t, sizeof *t);
+        atomic_store(&k->starved, true);
         return NULL;
     }
     pthread_mutex_lock(&k->lock);
     t->next = k->thread_list;
     k->thread_list = t;
     pthread_mutex_unlock(&k->lock);
+    if (atomic_exchange(&k->starved, false)) /* what failed before this thread had a place for its errors */
+        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "no memory for the thread's state");
     return t;
 }
 

@@ -314,7 +314,10 @@ static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
-    return *slot = function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f);
+    *slot = function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f);
+    if (!*slot)
+        free_derived(d);
+    return *slot;
 }
 
 kiln_function *kiln_grad(kiln_function *f)

@@ -423,8 +423,10 @@ const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
         return x.kind == 2 ? "the variable was not read while the tape recorded" : "the tensor was neither watched nor computed while the tape recorded";
     const Graph *g = tape->frame ? tape->frame->g : tape->g;
     uint8_t *reach = mem_zeros(g->value.len, 1);
-    if (!reach)
+    if (!reach) {
+        fail(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, KILN_EMEMORY, "grad_why: no memory");
         return "no memory to find out";
+    }
     const Node *stop = follow(g, leaf, reach);
     uint8_t r = tape->last_y ? reach[tape->last_y] : 0;
     mem_free(reach, g->value.len);

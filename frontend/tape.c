@@ -19,7 +19,7 @@ static bool run_job(kiln_tape *tape, void (*body)(void *), Job *job)
     job->tape = tape;
     if (arena_try(&tape->arena, &st, body, job))
         return true;
-    tape->recording = false; /* what it holds is incomplete: better no gradient than a wrong one */
+    kiln_tape_stop(tape); /* what it holds is incomplete: better no gradient than a wrong one */
     tape->used = true;
     fail_status(tape->t, (kiln_site){job->loc.file, job->loc.line}, &st);
     return false;

@@ -122,8 +122,10 @@ static Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
     bool wanted = o->adam || o->momentum != 0;
     m.first = wanted ? zeros_for(at, o->o.k, "optimizer/first", v) : NULL;
     m.second = o->adam ? zeros_for(at, o->o.k, "optimizer/second", v) : NULL;
-    if ((wanted && !m.first) || (o->adam && !m.second))
+    if ((wanted && !m.first) || (o->adam && !m.second)) {
+        kiln_variable_free(m.first);
         return NULL;
+    }
     o->moments[o->count] = m;
     return &o->moments[o->count++];
 }
@@ -134,17 +136,14 @@ static kiln_tensor *rate_as(kiln_site at, kiln_optimizer *o, const kiln_variable
     return kiln_cast_at(at, kiln_of_variable(o->rate), (kiln_dtype)v->type.dtype);
 }
 
-static void step_sgd(kiln_site at, kiln_optimizer *o, kiln_variable *v, kiln_tensor *g)
+static void step_sgd(kiln_site at, kiln_optimizer *o, Moments m, kiln_tensor *g)
 {
-    const Moments *m = moments_for(at, o, v);
-    if (!m)
-        return;
-    if (m->first) {
-        kiln_tensor *scaled = kiln_mul_at(at, kiln_of_variable(m->first), kiln_of_f(o->momentum));
+    if (m.first) {
+        kiln_tensor *scaled = kiln_mul_at(at, kiln_of_variable(m.first), kiln_of_f(o->momentum));
         g = kiln_add_at(at, kiln_of_tensor(scaled), kiln_of_tensor(g));
-        kiln_assign_at(at, m->first, kiln_of_tensor(g));
+        kiln_assign_at(at, m.first, kiln_of_tensor(g));
     }
-    kiln_assign_sub_at(at, v, kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, v)), kiln_of_tensor(g))));
+    kiln_assign_sub_at(at, m.of, kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, m.of)), kiln_of_tensor(g))));
 }
 
 /* x = beta x + (1 - beta) g */
@@ -164,12 +163,9 @@ static kiln_tensor *correction(kiln_site at, const kiln_variable *v, double beta
     return kiln_cast_at(at, kiln_of_tensor(c), (kiln_dtype)v->type.dtype);
 }
 
-static void step_adam(kiln_site at, kiln_optimizer *o, kiln_variable *v, kiln_tensor *g, kiln_tensor *step)
+static void step_adam(kiln_site at, kiln_optimizer *o, Moments moments, kiln_tensor *g, kiln_tensor *step)
 {
-    const Moments *found = moments_for(at, o, v);
-    if (!found)
-        return;
-    Moments moments = *found;
+    kiln_variable *v = moments.of;
     kiln_tensor *m = decay(at, moments.first, o->beta1, g);
     kiln_tensor *s = decay(at, moments.second, o->beta2, kiln_mul_at(at, kiln_of_tensor(g), kiln_of_tensor(g)));
     kiln_tensor *m_hat = kiln_div_at(at, kiln_of_tensor(m), kiln_of_tensor(correction(at, v, o->beta1, step)));
@@ -195,10 +191,13 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
             fail(thread_of(o->o.k), at, KILN_ESTATE, "optimizer: variable or gradient %d is NULL, closed or failed", i);
             return;
         }
+        const Moments *m = moments_for(at, o, v[i]);
+        if (!m)
+            return;
         if (o->adam)
-            step_adam(at, o, v[i], gradient[i], step);
+            step_adam(at, o, *m, gradient[i], step);
         else
-            step_sgd(at, o, v[i], gradient[i]);
+            step_sgd(at, o, *m, gradient[i]);
     }
 }
 
