@@ -13,7 +13,8 @@ void cuda_compiles(const Program *p)
     for (int sm = 80; sm <= 90; sm += 10) {
         Text source = {0}, ptx = {0}, log = {0};
         if (!cuda_program_ptx(p, sm, &source, NULL, &st)) fail_msg("%s", st.text);
-        if (!cuda_compile(source.at, p->name, sm, false, &ptx, &log, &st)) fail_msg("%s\n%s", log.at, source.at);
+        if (!cuda_compile(source.at, p->name, sm, false, &ptx, &log, &st))
+            fail_msg("%s\n%s", log.at, source.at);
         if (log.len > 0) fail_msg("NVRTC has something to say:\n%s\n%s", log.at, source.at);
         for (uint32_t i = 0; i < p->kernel.len; i++) {
             char entry[32];
@@ -38,11 +39,13 @@ static size_t bytes_of(const Program *p, uint32_t output, const int64_t *at_tabl
 {
     const Type *t = &p->buf.at[p->ninput + output].type;
     size_t n = dtype_bytes(t->dtype);
-    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)dim_eval(&p->module->dims, t->dim[i], at_table);
+    for (uint32_t i = 0; i < t->rank; i++)
+        n *= (size_t)dim_eval(&p->module->dims, t->dim[i], at_table);
     return n;
 }
 
-static void **run_with(Arena *a, const Program *p, void *const *in, const int64_t *symbol, const size_t *bytes, RunFn *run, const char *what)
+static void **run_with(Arena *a, const Program *p, void *const *in, const int64_t *symbol,
+    const size_t *bytes, RunFn *run, const char *what)
 {
     Status st = {0};
     void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
@@ -55,20 +58,27 @@ static void **run_with(Arena *a, const Program *p, void *const *in, const int64_
     return buf + p->ninput;
 }
 
-void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run, const char *what)
+void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
+    const char *what)
 {
     size_t *bytes = ARENA_ARRAY(a, size_t, p->noutput + 1);
     for (uint32_t i = 0; i < p->noutput; i++) bytes[i] = bytes_of(p, i, symbol);
-    void **want = run_with(a, p, in, symbol, bytes, interp_run, what), **got = run_with(a, p, in, symbol, bytes, run, what);
+    void **want = run_with(a, p, in, symbol, bytes, interp_run, what),
+         **got = run_with(a, p, in, symbol, bytes, run, what);
     for (uint32_t i = 0; i < p->noutput; i++) {
         DType t = (DType)p->buf.at[p->ninput + i].type.dtype;
         int64_t n = (int64_t)(bytes[i] / dtype_bytes(t)), at = bytes_differ(t, want[i], got[i], n);
         if (at < 0) continue;
         Text text = {0};
         program_print(&text, p);
-        double w = dtype_is_float(t) ? dtype_load_f64(t, (char *)want[i] + at * (int64_t)dtype_bytes(t)) : 0;
-        double g = dtype_is_float(t) ? dtype_load_f64(t, (char *)got[i] + at * (int64_t)dtype_bytes(t)) : 0;
-        fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at, (long long)n, g, w, text.at);
+        double w = dtype_is_float(t)
+                       ? dtype_load_f64(t, (char *)want[i] + at * (int64_t)dtype_bytes(t))
+                       : 0;
+        double g = dtype_is_float(t)
+                       ? dtype_load_f64(t, (char *)got[i] + at * (int64_t)dtype_bytes(t))
+                       : 0;
+        fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at,
+            (long long)n, g, w, text.at);
     }
 }
 
@@ -79,7 +89,9 @@ void *cuda_spread(Arena *a, DType t, size_t n)
     for (size_t i = 0; i < n; i++) {
         char *at = all + i * dtype_bytes(t);
         if (dtype_is_float(t))
-            dtype_store_f64(t, at, random_chance(&r, 1) && i % 3 == 0 ? (double)NAN : 1 + (random_unit(&r) - 0.5) / 64);
+            dtype_store_f64(t, at,
+                random_chance(&r, 1) && i % 3 == 0 ? (double)NAN
+                                                   : 1 + (random_unit(&r) - 0.5) / 64);
         else
             dtype_store_i64(t, at, random_below(&r, t == DT_bool ? 2 : 90));
     }

@@ -1,5 +1,6 @@
-/* cuda_check: how programs as CUDA C are judged: by NVRTC, which must have nothing to say, and by the interpreter of programs, whose bits they
- * must have. Relies on cuda_host.h, interp.h and cmocka. */
+/* cuda_check: how programs as CUDA C are judged: by NVRTC, which must have nothing to say, and by
+ * the interpreter of programs, whose bits they must have. Relies on cuda_host.h, interp.h and
+ * cmocka. */
 #ifndef KILN_TESTS_CUDA_CHECK_H
 #define KILN_TESTS_CUDA_CHECK_H
 
@@ -15,11 +16,11 @@
 #include "cuda_host.h"
 #include "ir/op.h"
 
-#define SKIP(...)                          \
-    do {                                   \
+#define SKIP(...)                            \
+    do {                                     \
         print_message("skip: " __VA_ARGS__); \
-        print_message("\n");               \
-        skip();                            \
+        print_message("\n");                 \
+        skip();                              \
     } while (0)
 #define NEED_HOST()                                                                             \
     do {                                                                                        \
@@ -27,22 +28,25 @@
         if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");  \
         if (!cpu_has_fma()) SKIP("this CPU has no FMA, so its bits are not those of a device"); \
     } while (0)
-#define NEED_NVRTC()                                       \
-    do {                                                   \
-        Status absent = {0};                               \
-        (void)state;                                       \
+#define NEED_NVRTC()                                              \
+    do {                                                          \
+        Status absent = {0};                                      \
+        (void)state;                                              \
         if (cuda_nvrtc(&absent) == NULL) SKIP("%s", absent.text); \
     } while (0)
 
 typedef bool RunFn(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
 
-/* Compiles for sm_80 and sm_90 without a warning; every kernel is in the PTX. Fails the test otherwise. */
+/* Compiles for sm_80 and sm_90 without a warning; every kernel is in the PTX. Fails the test
+ * otherwise. */
 void cuda_compiles(const Program *p);
 
-/* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside. symbol: by place in the table of dims (and, all being equal,
- * in order of Program.symbol). Fails the test, naming `what`. */
-void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run, const char *what);
+/* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside. symbol: by
+ * place in the table of dims (and, all being equal, in order of Program.symbol). Fails the test,
+ * naming `what`. */
+void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
+    const char *what);
 
 /* n elements: numbers that often repeat, a NaN here and there. */
 void *cuda_spread(Arena *a, DType t, size_t n);

@@ -8,7 +8,7 @@
 
 #include "codegen/cuda/run.h"
 
-/* ---- a driver on the host ---------------------------------------------------------------------------------- */
+/* ---- a driver on the host -------------------------------------------------------------------- */
 
 typedef void CallFn(void **params);
 typedef int LaunchFn(CallFn *call, int together, unsigned grid, unsigned threads, void **params);
@@ -68,10 +68,11 @@ static CUresult get_function(CUfunction *f, CUmodule m, const char *name)
     return (*f)->call != NULL ? 0 : 500;
 }
 
-static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream s,
-                       void **params, void **extra)
+static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+    unsigned by, unsigned bz, unsigned shared, CUstream s, void **params, void **extra)
 {
-    if (gy != 1 || gz != 1 || by != 1 || bz != 1 || shared != 0 || s != NULL || extra != NULL) return 1;
+    if (gy != 1 || gz != 1 || by != 1 || bz != 1 || shared != 0 || s != NULL || extra != NULL)
+        return 1;
     return f->launch(f->call, f->together, gx, bx, params);
 }
 
@@ -85,24 +86,46 @@ static CUresult allocate(CUdeviceptr *at, size_t bytes)
 }
 static void *host(CUdeviceptr at) { return (void *)(uintptr_t)at; }
 static CUresult release(CUdeviceptr at) { return free(host(at)), 0; }
-static CUresult to_device(CUdeviceptr to, const void *from, size_t n) { return memcpy(host(to), from, n), 0; }
-static CUresult to_host(void *to, CUdeviceptr from, size_t n) { return memcpy(to, host(from), n), 0; }
-static CUresult inside(CUdeviceptr to, CUdeviceptr from, size_t n) { return memmove(host(to), host(from), n), 0; }
+static CUresult to_device(CUdeviceptr to, const void *from, size_t n)
+{
+    return memcpy(host(to), from, n), 0;
+}
+static CUresult to_host(void *to, CUdeviceptr from, size_t n)
+{
+    return memcpy(to, host(from), n), 0;
+}
+static CUresult inside(CUdeviceptr to, CUdeviceptr from, size_t n)
+{
+    return memmove(host(to), host(from), n), 0;
+}
 static CUresult push(CUcontext c) { return (void)c, 0; }
 static CUresult pop(CUcontext *c) { return *c = NULL, 0; }
 static CUresult error_text(CUresult e, const char **text)
 {
-    *text = e == 719 ? "threads wait for others that never come" : "an error of the driver on the host";
+    *text =
+        e == 719 ? "threads wait for others that never come" : "an error of the driver on the host";
     return 0;
 }
 
 static const CudaDriver driver = {
-    .GetErrorName = error_text, .GetErrorString = error_text, .CtxPushCurrent = push, .CtxPopCurrent = pop, .ModuleLoadData = module_load,
-    .ModuleUnload = module_unload, .ModuleGetFunction = get_function, .MemAlloc = allocate, .MemFree = release, .MemcpyHtoD = to_device,
-    .MemcpyDtoH = to_host, .MemcpyDtoD = inside, .LaunchKernel = launch, .device = "the host", .capability = 80,
+    .GetErrorName = error_text,
+    .GetErrorString = error_text,
+    .CtxPushCurrent = push,
+    .CtxPopCurrent = pop,
+    .ModuleLoadData = module_load,
+    .ModuleUnload = module_unload,
+    .ModuleGetFunction = get_function,
+    .MemAlloc = allocate,
+    .MemFree = release,
+    .MemcpyHtoD = to_device,
+    .MemcpyDtoH = to_host,
+    .MemcpyDtoD = inside,
+    .LaunchKernel = launch,
+    .device = "the host",
+    .capability = 80,
 };
 
-/* ---- the compiler ------------------------------------------------------------------------------------------ */
+/* ---- the compiler ---------------------------------------------------------------------------- */
 
 static const char *compiler(void)
 {
@@ -125,11 +148,14 @@ static void add_calls(Text *t)
     for (const char *at = strstr(t->at, mark), *next; at != NULL; at = next) {
         at += sizeof mark - 1;
         next = strstr(at, mark);
-        const char *end = next ? next : t->at + t->len, *lane = strstr(at, "u32 lane = "), *product = strstr(at, "product<");
+        const char *end = next ? next : t->at + t->len, *lane = strstr(at, "u32 lane = "),
+                   *product = strstr(at, "product<");
         bool together = (lane && lane < end) || (product && product < end);
         int n = (int)strcspn(at, "(");
-        text_printf(&calls, "extern \"C\" void call_%.*s(void **p) { shim::call(%.*s, p); }\n", n, at, n, at);
-        text_printf(&calls, "extern \"C\" int together_%.*s;\nint together_%.*s = %d;\n", n, at, n, at, together);
+        text_printf(&calls, "extern \"C\" void call_%.*s(void **p) { shim::call(%.*s, p); }\n", n,
+            at, n, at);
+        text_printf(&calls, "extern \"C\" int together_%.*s;\nint together_%.*s = %d;\n", n, at, n,
+            at, together);
     }
     if (calls.len > 0) text_add(t, calls.at, calls.len);
     text_free(&calls);
@@ -149,9 +175,12 @@ static bool compile(const char *folder, const Program *p, Status *st)
     bool ok = cuda_program_ptx(p, 0, &t, NULL, st);
     if (ok) add_calls(&t);
     snprintf(path, sizeof path, "%s/program.cu", folder);
-    ok = ok && (write_file(path, &t) || status_fail(st, ST_IO, "%s does not take %zu bytes", path, t.len));
-    snprintf(command, sizeof command, "%s -std=c++17 -O0 -w -ffp-contract=off -shared -fPIC -include tests/cuda_shim.h -x c++ %s -o %s/program.so",
-             compiler(), path, folder);
+    ok = ok && (write_file(path, &t) ||
+                   status_fail(st, ST_IO, "%s does not take %zu bytes", path, t.len));
+    snprintf(command, sizeof command,
+        "%s -std=c++17 -O0 -w -ffp-contract=off -shared -fPIC -include tests/cuda_shim.h -x c++ %s "
+        "-o %s/program.so",
+        compiler(), path, folder);
     if (ok && system(command) != 0) ok = status_fail(st, ST_INTERNAL, "%s failed", command);
     text_free(&t);
     return ok;

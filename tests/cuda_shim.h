@@ -1,5 +1,6 @@
-/* cuda_shim: enough of CUDA C to run printed kernels as host C++. The threads of a block run one after the other, or, in a kernel that
- * synchronises, are fibers that change there. Included before a program by tests/cuda_host.c. Blocks run one after the other. */
+/* cuda_shim: enough of CUDA C to run printed kernels as host C++. The threads of a block run one
+ * after the other, or, in a kernel that synchronises, are fibers that change there. Included
+ * before a program by tests/cuda_host.c. Blocks run one after the other. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -18,14 +19,16 @@ struct Dim3 {
 };
 static Dim3 threadIdx, blockIdx, gridDim, blockDim;
 
-/* ---- fibers -------------------------------------------------------------------------------------------------- */
+/* ---- fibers ---------------------------------------------------------------------------------- */
 
 namespace shim {
 enum { MOST = 256, STACK = 1 << 18, LANES = 32 };
 struct Barrier {
     unsigned waiting, turn;
 };
-static jmp_buf scheduler, fiber[MOST]; /* _setjmp and _longjmp: swapcontext would ask the system about signals each time */
+static jmp_buf scheduler,
+    fiber
+        [MOST]; /* _setjmp and _longjmp: swapcontext would ask the system about signals each time */
 static ucontext_t born, parent;
 static bool done[MOST];
 static char *stack[MOST];
@@ -99,15 +102,20 @@ static bool run_block(unsigned threads)
     return left == 0;
 }
 
-template <typename... A, size_t... I> void spread(void (*f)(A...), void **p, std::index_sequence<I...>)
+template <typename... A, size_t... I>
+void spread(void (*f)(A...), void **p, std::index_sequence<I...>)
 {
     f(*(A *)p[I]...);
 }
-template <typename... A> void call(void (*f)(A...), void **p) { spread(f, p, std::index_sequence_for<A...>()); }
+template <typename... A> void call(void (*f)(A...), void **p)
+{
+    spread(f, p, std::index_sequence_for<A...>());
+}
 } // namespace shim
 
 /* together: threads wait for each other. */
-extern "C" int shim_launch(void (*call)(void **), int together, unsigned grid, unsigned threads, void **params)
+extern "C" int shim_launch(
+    void (*call)(void **), int together, unsigned grid, unsigned threads, void **params)
 {
     gridDim.x = grid;
     blockDim.x = threads;
@@ -124,11 +132,14 @@ extern "C" void shim_close()
     for (char *s : shim::stack) free(s);
 }
 
-/* ---- intrinsics ---------------------------------------------------------------------------------------------- */
+/* ---- intrinsics ------------------------------------------------------------------------------ */
 
 static inline void __syncthreads() { shim::wait(shim::block, blockDim.x); }
 static inline void __syncwarp() { shim::wait(shim::mine(), shim::LANES); }
-template <typename T> T __shfl_sync(unsigned, T x, unsigned lane) { return shim::exchange(x, lane); }
+template <typename T> T __shfl_sync(unsigned, T x, unsigned lane)
+{
+    return shim::exchange(x, lane);
+}
 template <typename T> T __shfl_down_sync(unsigned, T x, unsigned by)
 {
     unsigned lane = threadIdx.x % shim::LANES;
@@ -151,4 +162,7 @@ static inline float __fmaf_rn(float x, float y, float z) { return __builtin_fmaf
 static inline double __fma_rn(double x, double y, double z) { return __builtin_fma(x, y, z); }
 static inline float __fsqrt_rn(float x) { return sqrtf(x); }
 static inline double __dsqrt_rn(double x) { return sqrt(x); }
-static inline unsigned __umulhi(unsigned x, unsigned y) { return (unsigned)((unsigned long long)x * y >> 32); }
+static inline unsigned __umulhi(unsigned x, unsigned y)
+{
+    return (unsigned)((unsigned long long)x * y >> 32);
+}

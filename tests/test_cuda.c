@@ -1,5 +1,6 @@
-/* test_cuda: kernels made by hand as CUDA C: every primitive of every type, 16-bit floats, every reduction in every order and form; NVRTC's
- * mistakes; the backend's row where no device is. test_cuda_graph.c has whole graphs. */
+/* test_cuda: kernels made by hand as CUDA C: every primitive of every type, 16-bit floats, every
+ * reduction in every order and form; NVRTC's mistakes; the backend's row where no device is.
+ * test_cuda_graph.c has whole graphs. */
 #include "cuda_check.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #include "kernel_make.h"
 #include "random_graph.h"
 
-/* ---- kernels by hand: every primitive of every type ------------------------------------------------------------ */
+/* ---- kernels by hand: every primitive of every type ------------------------------------------ */
 
 static uint32_t of_length(Make *m, uint32_t buf, Dim n)
 {
@@ -20,12 +21,29 @@ static bool offered(Prim p, DType t)
 {
     bool f = dtype_is_float(t), b = t == DT_bool;
     switch (p) {
-    case P_div: case P_fmod: case P_mad: case P_sqrt: case P_copysign: return f;
-    case P_floor: case P_ceil: case P_trunc: case P_rint: return f;
-    case P_idiv: case P_irem: case P_shl: case P_shr: return !f && !b;
+    case P_div:
+    case P_fmod:
+    case P_mad:
+    case P_sqrt:
+    case P_copysign: return f;
+    case P_floor:
+    case P_ceil:
+    case P_trunc:
+    case P_rint: return f;
+    case P_idiv:
+    case P_irem:
+    case P_shl:
+    case P_shr: return !f && !b;
     case P_mulhi: return t == DT_u32;
-    case P_and: case P_or: case P_xor: case P_not: return !f;
-    case P_add: case P_sub: case P_mul: case P_neg: case P_abs: return !b;
+    case P_and:
+    case P_or:
+    case P_xor:
+    case P_not: return !f;
+    case P_add:
+    case P_sub:
+    case P_mul:
+    case P_neg:
+    case P_abs: return !b;
     default: return true;
     }
 }
@@ -44,13 +62,14 @@ static bool gives(Prim p, DType t, DType to)
 enum { EDGES = 40 };
 static void *edges(Arena *a, DType t)
 {
-    static const double f[EDGES] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, 255, 256, -129, 32768, 65536, 2147483647.0, 2147483648.0,
-                                    -2147483649.0, 4294967295.0, 4294967296.0, 9007199254740993.0, 9223372036854775808.0,
-                                    -9223372036854777856.0, 18446744073709551616.0, 1e30, -1e30, 0x1p-126, 0x1p-149, -0x1.8p-148,
-                                    0x1.fffffep127, 0x1p23, 0x1.000002p22, HUGE_VAL, -HUGE_VAL, (double)NAN, 1e-5, 0.1, 7.3, -0.3, 0x1p-1074};
-    static const int64_t i[EDGES] = {0, 1, 2, 3, 7, 8, 15, 31, 32, 63, 64, 100, -1, -2, -7, INT8_MIN, INT8_MAX, INT16_MIN, INT16_MAX, INT32_MIN,
-                                     INT32_MAX, INT64_MIN, INT64_MAX, 0x5bd1e995, 0x123456789abcdef, 5, 6, 9, 10, 11, 12, 13, 14, 16, 17, 18,
-                                     19, 20, 21, 22};
+    static const double f[EDGES] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, 255, 256, -129,
+        32768, 65536, 2147483647.0, 2147483648.0, -2147483649.0, 4294967295.0, 4294967296.0,
+        9007199254740993.0, 9223372036854775808.0, -9223372036854777856.0, 18446744073709551616.0,
+        1e30, -1e30, 0x1p-126, 0x1p-149, -0x1.8p-148, 0x1.fffffep127, 0x1p23, 0x1.000002p22,
+        HUGE_VAL, -HUGE_VAL, (double)NAN, 1e-5, 0.1, 7.3, -0.3, 0x1p-1074};
+    static const int64_t i[EDGES] = {0, 1, 2, 3, 7, 8, 15, 31, 32, 63, 64, 100, -1, -2, -7,
+        INT8_MIN, INT8_MAX, INT16_MIN, INT16_MAX, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX,
+        0x5bd1e995, 0x123456789abcdef, 5, 6, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22};
     char *all = arena_zeros(a, EDGES, 8);
     for (int k = 0; k < EDGES; k++) {
         char *at = all + (size_t)k * dtype_bytes(t);
@@ -62,12 +81,14 @@ static void *edges(Arena *a, DType t)
     return all;
 }
 
-/* Axes x, y, z over the edges of the operands: all combinations, or for three operands a part of them. */
+/* Axes x, y, z over the edges of the operands: all combinations, or for three operands a part of
+ * them. */
 static void primitive(Make *m, Prim p, DType t, DType to, const uint32_t *input)
 {
     uint32_t args = prim_info[p].args, buf[4];
     int32_t x[3] = {-1, -1, -1};
-    Dim extent[3] = {args == 3 ? 8 : 1, args > 1 ? EDGES : 1, EDGES}, out[3] = {(Dim)EDGES * extent[1], EDGES, 1};
+    Dim extent[3] = {args == 3 ? 8 : 1, args > 1 ? EDGES : 1, EDGES},
+        out[3] = {(Dim)EDGES * extent[1], EDGES, 1};
     make_kernel(m, 3, extent, -1, 2, 1, 1, args + 1);
     make_stage(m, false);
     for (uint32_t a = 0; a < args; a++) {
@@ -77,7 +98,8 @@ static void primitive(Make *m, Prim p, DType t, DType to, const uint32_t *input)
         x[a] = make_load(m, make_stream(m, a, in, 0, coef, -1, -1));
     }
     buf[args] = of_length(m, make_output(m, to), extent[0] * out[0]);
-    make_store(m, make_stream(m, args, to, 0, out, -1, -1), make_prim(m, p, to, x[0], x[1], x[2]), false);
+    make_store(
+        m, make_stream(m, args, to, 0, out, -1, -1), make_prim(m, p, to, x[0], x[1], x[2]), false);
     make_step(m, make_run(m, make_kernel_end(m), args + 1, buf));
 }
 
@@ -112,7 +134,7 @@ static void primitives_run(void **state)
     }
 }
 
-/* ---- 16-bit floats, libm ------------------------------------------------------------------------------------------ */
+/* ---- 16-bit floats, libm --------------------------------------------------------------------- */
 
 static void convert(Make *m, uint32_t from, DType to)
 {
@@ -164,7 +186,8 @@ static Make *functions(void **in)
         make_stage(m, false);
         int32_t x = make_load(m, make_stream(m, 0, DT_f64, 0, (Dim[]){1, 0}, -1, -1));
         int32_t y = -1;
-        if (math_info[f].args == 2) y = make_load(m, make_stream(m, 1, DT_f64, 0, (Dim[]){0, 1}, -1, -1));
+        if (math_info[f].args == 2)
+            y = make_load(m, make_stream(m, 1, DT_f64, 0, (Dim[]){0, 1}, -1, -1));
         int32_t v = make_call(m, (MathFn)f, x, y);
         make_store(m, make_stream(m, 2, DT_f64, 0, (Dim[]){EDGES, 1}, -1, -1), v, false);
         make_step(m, make_run(m, make_kernel_end(m), 3, buf));
@@ -181,15 +204,17 @@ static void doubles_call_the_library(void **state)
     make_free(m);
 }
 
-/* ---- sweeps by hand: every reduction, order, form and length ------------------------------------------------------- */
+/* ---- sweeps by hand: every reduction, order, form and length --------------------------------- */
 
-static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim rows, Dim n, bool along, uint32_t input)
+static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim rows, Dim n,
+    bool along, uint32_t input)
 {
     bool arg = kind == R_ARGMAX || kind == R_ARGMIN;
     uint32_t buf[2] = {input, of_length(m, make_output(m, arg ? DT_i64 : t), rows)};
     make_kernel(m, 2, (Dim[]){rows, n}, 1, along ? 1 : 0, 0, 2, 2);
     make_stage(m, true);
-    int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){along ? n : 1, along ? 1 : rows}, -1, -1));
+    int32_t x =
+        make_load(m, make_stream(m, 0, t, 0, (Dim[]){along ? n : 1, along ? 1 : rows}, -1, -1));
     make_reduce(m, kind, order, x);
     make_reduce(m, R_SUM, ORDER_INDEX, x);
     make_stage(m, false);
@@ -212,7 +237,8 @@ static void reductions(Make *m, DType t, void **in)
                 for (int along = 0; along < 2; along++) {
                     int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
                     if ((t != DT_f32 || kind > R_PROD) && n != 5 && n != 33 && n != 4097) continue;
-                    reduction(m, (ReduceKind)kind, (ReduceOrder)order, t, rows, n, along, (uint32_t)l);
+                    reduction(
+                        m, (ReduceKind)kind, (ReduceOrder)order, t, rows, n, along, (uint32_t)l);
                 }
 }
 
@@ -229,7 +255,7 @@ static void reductions_run(void **state)
     }
 }
 
-/* ---- NVRTC --------------------------------------------------------------------------------------------------------- */
+/* ---- NVRTC ----------------------------------------------------------------------------------- */
 
 static void primitives_compile(void **state)
 {
@@ -261,7 +287,8 @@ static void a_mistake_is_reported_with_the_log(void **state)
     NEED_NVRTC();
     Status st = {0};
     Text out = {0}, log = {0};
-    assert_false(cuda_compile("extern \"C\" __global__ void f() { nobody(); }", "wrong", 80, false, &out, &log, &st));
+    assert_false(cuda_compile(
+        "extern \"C\" __global__ void f() { nobody(); }", "wrong", 80, false, &out, &log, &st));
     assert_int_equal(st.code, ST_INTERNAL);
     assert_non_null(strstr(st.text, "wrong.cu"));
     assert_non_null(strstr(st.text, "nobody"));
@@ -269,12 +296,13 @@ static void a_mistake_is_reported_with_the_log(void **state)
     assert_int_equal(out.len, 0);
     text_free(&log);
     Status binary = {0};
-    assert_true(cuda_compile("extern \"C\" __global__ void f() {}", "right", 90, true, &out, NULL, &binary));
+    assert_true(cuda_compile(
+        "extern \"C\" __global__ void f() {}", "right", 90, true, &out, NULL, &binary));
     assert_memory_equal(out.at, "\177ELF", 4);
     text_free(&out);
 }
 
-/* ---- the backend's row ------------------------------------------------------------------------------------------- */
+/* ---- the backend's row ----------------------------------------------------------------------- */
 
 static void absent_is_said(void **state)
 {
@@ -307,7 +335,8 @@ static void dumps_without_a_device(void **state)
     char stages[64] = "";
     Status st = {0};
     Make *m = primitives(DT_bool, in);
-    Compiled *c = cuda_backend()->compile(make_program(m), &(CompileOptions){.dump = dump, .dump_user = stages, .want = "ir,cuda,ptx"}, &st);
+    Compiled *c = cuda_backend()->compile(make_program(m),
+        &(CompileOptions){.dump = dump, .dump_user = stages, .want = "ir,cuda,ptx"}, &st);
     assert_string_equal(stages, "cuda ptx ");
     if (cuda_driver(&(Status){0}) == NULL) {
         assert_null(c);

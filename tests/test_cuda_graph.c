@@ -1,5 +1,5 @@
-/* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones, compiled by NVRTC and executed on the host, and on a
- * device where there is one. */
+/* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones,
+ * compiled by NVRTC and executed on the host, and on a device where there is one. */
 #include "cuda_check.h"
 
 #include "graph_run.h"
@@ -50,7 +50,8 @@ static void each_case(CaseFn *fn)
         for (uint32_t i = 0; i < g->param.len; i++) {
             const Type *t = graph_type(g, g->param.at[i]);
             size_t n = 1;
-            for (uint32_t d = 0; d < t->rank; d++) n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
+            for (uint32_t d = 0; d < t->rank; d++)
+                n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
             in[i] = cuda_spread(&a, (DType)t->dtype, n);
         }
         fn(&a, name, lower(&a, m, name), in, symbol);
@@ -70,7 +71,8 @@ static void each_random(CaseFn *fn, int count)
         arena_init(&a);
         if (setjmp(border) != 0) fail_msg("no memory");
         a.border = &border;
-        if (!random_graph(&rg, &a, (uint64_t)seed, seed % 2 == 0, &st)) fail_msg("%s: %s", name, st.text);
+        if (!random_graph(&rg, &a, (uint64_t)seed, seed % 2 == 0, &st))
+            fail_msg("%s: %s", name, st.text);
         void **in = ARENA_ARRAY(&a, void *, rg.g->param.len + 1);
         for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, &a, i);
         int64_t symbol[64];
@@ -80,13 +82,15 @@ static void each_random(CaseFn *fn, int count)
     }
 }
 
-static void run_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void run_on_host(
+    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     cuda_agrees(a, p, in, symbol, cuda_host_run, name);
 }
 
 /* The device has an f64 library of its own. */
-static void run_on_device(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void run_on_device(
+    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     for (uint32_t k = 0; k < p->kernel.len; k++)
         for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
@@ -94,7 +98,8 @@ static void run_on_device(Arena *a, const char *name, Program *p, void *const *i
     cuda_agrees(a, p, in, symbol, cuda_device_run, name);
 }
 
-static void compile_case(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void compile_case(
+    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     (void)a, (void)name, (void)in, (void)symbol;
     cuda_compiles(p);

@@ -5,7 +5,12 @@
 
 void cuda_target(Target *t)
 {
-    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .blas = false, .threads = false};
+    *t = (Target){.name = "cuda",
+        .vector_bytes = 4,
+        .row_cache_bytes = 16 << 10,
+        .fma = true,
+        .blas = false,
+        .threads = false};
 }
 
 static bool target(Target *t, Status *st)
@@ -32,8 +37,10 @@ static bool wants(const CompileOptions *o, const char *stage)
     return false;
 }
 
-/* Without a device what was asked for is still dumped, for compute capability 8.0, before the error. */
-static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
+/* Without a device what was asked for is still dumped, for compute capability 8.0, before the
+ * error. */
+static bool code_of(
+    const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
 {
     Text source = {0}, ptx = {0};
     int sm = d ? d->capability : 80;
@@ -45,7 +52,8 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
         ok = cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
         if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
     }
-    /* A binary where NVRTC makes one for this very device: an older driver may not read a newer NVRTC's PTX. */
+    /* A binary where NVRTC makes one for this very device: an older driver may not read a newer
+     * NVRTC's PTX. */
     ok = ok && d && cuda_compile(source.at, p->name, arch, arch == sm, code, NULL, st);
     text_free(&source);
     text_free(&ptx);
@@ -58,14 +66,18 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = cuda_driver(&absent);
-    if (p->blas) return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS", p->name ? p->name : "a program"), NULL;
+    if (p->blas)
+        return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS",
+                   p->name ? p->name : "a program"),
+               NULL;
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (d == NULL) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
     return c;
 }
 
-static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
+static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work,
+    const KilnHost *host, Status *st)
 {
     (void)work;
     (void)host;
@@ -81,11 +93,13 @@ static void describe(char *buf, size_t cap)
     const Nvrtc *n = cuda_nvrtc(&no_nvrtc);
     int major = 0, minor = 0;
     char compiler[32] = "no NVRTC";
-    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0) snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
+    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0)
+        snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
     if (d == NULL)
         snprintf(buf, cap, "%s, %s", compiler, no_driver.text);
     else
-        snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability, d->version / 1000, d->version % 1000 / 10, compiler);
+        snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability,
+            d->version / 1000, d->version % 1000 / 10, compiler);
 }
 
 const Backend *cuda_backend(void)

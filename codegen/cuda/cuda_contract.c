@@ -1,9 +1,11 @@
-/* cuda_contract: products as CUDA C. A block makes a tile of CUDA_TILE rows and columns, a thread 4 x 4 elements of it, each being
- * total = mad(a, b, total) in order of k from 0: tiles change no bit. Relies on print.h. Never calls a library. */
+/* cuda_contract: products as CUDA C. A block makes a tile of CUDA_TILE rows and columns, a thread
+ * 4 x 4 elements of it, each being total = mad(a, b, total) in order of k from 0: tiles change no
+ * bit. Relies on print.h. Never calls a library. */
 #include "print.h"
 
-/* M: the type in memory, C: in registers; Io moves between them. Strides in elements; a warp's loads follow k where a row of a, or a
- * column of b, is contiguous there. */
+/* M: the type in memory, C: in registers; Io moves between them. Strides in elements; a warp's
+ * loads follow k where a row of a, or a column of b, is contiguous there. */
+/* clang-format off */
 const char cuda_product_prelude[] =
     "template <typename M, typename C> struct Io {\n"
     "    static KILN_DEVICE C in(M x) { return x; }\n"
@@ -24,7 +26,8 @@ const char cuda_product_prelude[] =
     "KILN_MAD(u8, u32) KILN_MAD(u16, u32) KILN_MAD(u32, u32) KILN_MAD(u64, u64)\n"
     "\n"
     "template <typename C, typename Move, typename M>\n"
-    "KILN_DEVICE void product(const M *a, const M *b, M *c, C (*left)[65], C (*right)[65], i64 row, i64 column, i64 m, i64 n, i64 k,\n"
+    "KILN_DEVICE void product(const M *a, const M *b, M *c, C (*left)[65], C (*right)[65],\n"
+    "                         i64 row, i64 column, i64 m, i64 n, i64 k,\n"
     "                         i64 a_row, i64 a_col, i64 b_row, i64 b_col)\n"
     "{\n"
     "    const u32 me = threadIdx.x, x = me % 16u, y = me / 16u;\n"
@@ -33,12 +36,12 @@ const char cuda_product_prelude[] =
     "        for (u32 j = 0; j < 4; j++) total[i][j] = C(0);\n"
     "    for (i64 first = 0; first < k; first += 16) {\n"
     "        for (u32 e = me; e < 1024u; e += 256u) {\n"
-    "            const u32 ka = a_col == 1 ? e % 16u : e / 64u, ra = a_col == 1 ? e / 16u : e % 64u;\n"
-    "            const bool there = row + ra < m && first + ka < k;\n"
-    "            left[ka][ra] = there ? Move::in(a[(row + ra) * a_row + (first + ka) * a_col]) : C(0);\n"
-    "            const u32 kb = b_row == 1 ? e % 16u : e / 64u, cb = b_row == 1 ? e / 16u : e % 64u;\n"
-    "            const bool here = column + cb < n && first + kb < k;\n"
-    "            right[kb][cb] = here ? Move::in(b[(first + kb) * b_row + (column + cb) * b_col]) : C(0);\n"
+    "            const u32 ka = a_col == 1 ? e % 16u : e / 64u, ia = a_col == 1 ? e / 16u : e % 64u;\n"
+    "            const u32 kb = b_row == 1 ? e % 16u : e / 64u, jb = b_row == 1 ? e / 16u : e % 64u;\n"
+    "            const M *from_a = a + (row + ia) * a_row + (first + ka) * a_col;\n"
+    "            const M *from_b = b + (first + kb) * b_row + (column + jb) * b_col;\n"
+    "            left[ka][ia] = row + ia < m && first + ka < k ? Move::in(*from_a) : C(0);\n"
+    "            right[kb][jb] = column + jb < n && first + kb < k ? Move::in(*from_b) : C(0);\n"
     "        }\n"
     "        __syncthreads();\n"
     "        const u32 count = k - first < 16 ? u32(k - first) : 16u;\n"
@@ -56,19 +59,25 @@ const char cuda_product_prelude[] =
     "            if (row + y + 16 * i < m && column + x + 16 * j < n)\n"
     "                c[(row + y + 16 * i) * n + column + x + 16 * j] = Move::out(total[i][j]);\n"
     "}\n\n";
+/* clang-format on */
 
-/* ---- which products a program has ------------------------------------------------------------------------------------ */
+/* ---- which products a program has ------------------------------------------------------------ */
 
 static bool same_product(const Step *x, const Step *y)
 {
     size_t n = x->contract.nbatch * sizeof(Dim);
-    if (x->contract.type != y->contract.type || x->contract.nbatch != y->contract.nbatch) return false;
+    if (x->contract.type != y->contract.type || x->contract.nbatch != y->contract.nbatch)
+        return false;
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
-    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0) return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base,
-                     x->contract.a_row, x->contract.a_col, x->contract.b_row, x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base,
-                     y->contract.a_row, y->contract.a_col, y->contract.b_row, y->contract.b_col};
+    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 ||
+        memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
+        return false;
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base,
+        x->contract.b_base, x->contract.a_row, x->contract.a_col, x->contract.b_row,
+        x->contract.b_col};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base,
+        y->contract.b_base, y->contract.a_row, y->contract.a_col, y->contract.b_row,
+        y->contract.b_col};
     return memcmp(a, b, sizeof a) == 0;
 }
 
@@ -83,15 +92,17 @@ void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (step[i].kind == STEP_LOOP) cuda_products(a, step[i].body, step[i].nbody, out);
-        if (step[i].kind == STEP_CONTRACT && cuda_product_of(out, &step[i]) == out->len) *VEC_PUSH(a, out) = &step[i];
+        if (step[i].kind == STEP_CONTRACT && cuda_product_of(out, &step[i]) == out->len)
+            *VEC_PUSH(a, out) = &step[i];
     }
 }
 
-/* ---- one product ----------------------------------------------------------------------------------------------------- */
+/* ---- one product ----------------------------------------------------------------------------- */
 
 static void open_batch(Print *c, const Step *s)
 {
-    cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;", cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
+    cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;",
+        cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
     cuda_line(c, "M *to = c + batch * m * n;");
     for (uint32_t i = s->contract.nbatch; i-- > 0;) {
         const char *n = cuda_dim(c, s->contract.batch[i]);
@@ -105,18 +116,27 @@ void cuda_product_body(Print *c, const Step *s)
 {
     DType t = (DType)s->contract.type;
     const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
-    const char *move = t == DT_f16 ? "Half" : t == DT_bf16 ? "Bf16" : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
+    const char *move = t == DT_f16    ? "Half"
+                       : t == DT_bf16 ? "Bf16"
+                                      : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
     if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: a product of bool");
-    for (uint32_t i = 0; i < s->contract.nbatch; i++) batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
+    for (uint32_t i = 0; i < s->contract.nbatch; i++)
+        batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
     cuda_line(c, "typedef %s M;", memory);
     cuda_line(c, "__shared__ %s tile_a[16][65], tile_b[16][65];", compute);
-    cuda_line(c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
-    cuda_line(c, "const i64 down = (m + %d) / %d, across = (n + %d) / %d;", CUDA_TILE - 1, CUDA_TILE, CUDA_TILE - 1, CUDA_TILE);
-    cuda_open(c, "for (i64 tile = blockIdx.x; tile < %s * down * across; tile += gridDim.x)", batches);
+    cuda_line(c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m),
+        cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
+    cuda_line(c, "const i64 down = (m + %d) / %d, across = (n + %d) / %d;", CUDA_TILE - 1,
+        CUDA_TILE, CUDA_TILE - 1, CUDA_TILE);
+    cuda_open(
+        c, "for (i64 tile = blockIdx.x; tile < %s * down * across; tile += gridDim.x)", batches);
     open_batch(c, s);
-    cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;", CUDA_TILE, CUDA_TILE);
-    cuda_line(c, "product<%s, %s>(a + left, b + right, to, tile_a, tile_b, row, column, m, n, k,", compute, move);
-    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row), cuda_dim(c, s->contract.a_col), cuda_dim(c, s->contract.b_row),
-              cuda_dim(c, s->contract.b_col));
+    cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;",
+        CUDA_TILE, CUDA_TILE);
+    cuda_line(c, "product<%s, %s>(a + left, b + right, to, tile_a, tile_b, row, column, m, n, k,",
+        compute, move);
+    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row),
+        cuda_dim(c, s->contract.a_col), cuda_dim(c, s->contract.b_row),
+        cuda_dim(c, s->contract.b_col));
     cuda_close(c);
 }

@@ -1,17 +1,22 @@
-/* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. A warp's lanes are the 32 lanes of
- * docs/numerics.md, halved by shuffles; a thread alone keeps them in an array. What is folded in order of the index is, in a warp, folded by
- * every lane from what the lanes hand round. Relies on print.h. */
+/* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h.
+ * A warp's lanes are the 32 lanes of docs/numerics.md, halved by shuffles; a thread alone keeps
+ * them in an array. What is folded in order of the index is, in a warp, folded by every lane from
+ * what the lanes hand round. Relies on print.h. */
 #include "print.h"
 
 #include <math.h>
 
 static bool is_arg(const Reduction *r) { return r->kind == R_ARGMAX || r->kind == R_ARGMIN; }
-static DType type_of(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
+static DType type_of(const Reduction *r)
+{
+    return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute;
+}
 
 const char *cuda_reduced(Print *c, uint32_t reduction)
 {
     const Reduction *r = &c->k->reduction[reduction];
-    return arena_printf(c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
+    return arena_printf(
+        c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
 }
 
 static Scalar bound(DType t, bool highest)
@@ -51,9 +56,13 @@ static const char *value(Print *c, const Reduction *r)
     return arena_printf(c->arena, r->type == DT_bool ? "u8(%s)" : "%s", cuda_operand(c, r->value));
 }
 
-static bool known_extent(const Print *c, int64_t *n) { return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n); }
+static bool known_extent(const Print *c, int64_t *n)
+{
+    return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n);
+}
 
-/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is meant. */
+/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is
+ * meant. */
 static bool by_lanes(const Print *c, const Reduction *r)
 {
     int64_t n;
@@ -108,10 +117,11 @@ static void open_blocks(Print *c, bool blocks)
         return;
     }
     cuda_open(c, "for (i64 from = 0; from < %s; from += %d)", n, REDUCE_BLOCK);
-    cuda_line(c, "const i64 to = from + %d < %s ? from + %d : %s;", REDUCE_BLOCK, n, REDUCE_BLOCK, n);
+    cuda_line(
+        c, "const i64 to = from + %d < %s ? from + %d : %s;", REDUCE_BLOCK, n, REDUCE_BLOCK, n);
 }
 
-/* ---- a thread per point ---------------------------------------------------------------------------------------------- */
+/* ---- a thread per point ---------------------------------------------------------------------- */
 
 static void thread_element(Print *c, const Stage *s)
 {
@@ -122,7 +132,9 @@ static void thread_element(Print *c, const Stage *s)
             arg_step(c, i);
             continue;
         }
-        const char *total = by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
+        const char *total = by_lanes(c, r)
+                                ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep)
+                                : arena_printf(c->arena, "r%u", i);
         cuda_line(c, "%s = %s;", total, folded(c, r, total, value(c, r)));
     }
     cuda_stores(c, s);
@@ -131,7 +143,8 @@ static void thread_element(Print *c, const Stage *s)
 static void thread_halves(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
-    const char *low = arena_printf(c->arena, "lane%u[l]", i), *high = arena_printf(c->arena, "lane%u[l + half]", i);
+    const char *low = arena_printf(c->arena, "lane%u[l]", i),
+               *high = arena_printf(c->arena, "lane%u[l + half]", i);
     cuda_line(c, "for (u32 half = 16; half > 0; half /= 2)");
     cuda_line(c, "    for (u32 l = 0; l < half; l++) %s = %s;", low, folded(c, r, low, high));
 }
@@ -140,13 +153,15 @@ static void thread_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;",
+        folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
     cuda_line(c, "lane%u[0] = sum;", i);
 }
 
-/* A block's lanes become one value. Fewer elements than lanes leave each its own lane: the identity changes no bit of it, but -0 + 0,
- * and a sum that starts at 0 is never -0. */
-static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
+/* A block's lanes become one value. Fewer elements than lanes leave each its own lane: the
+ * identity changes no bit of it, but -0 + 0, and a sum that starts at 0 is never -0. */
+static void close_lanes(
+    Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
 {
     const Reduction *r = &c->k->reduction[i];
     if (by_extent(c, r)) {
@@ -177,13 +192,14 @@ static void thread_sweep(Print *c, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         if (!by_lanes(c, &c->k->reduction[i])) continue;
         close_lanes(c, i, thread_halves, thread_in_order);
-        const char *total = arena_printf(c->arena, "r%u", i), *part = arena_printf(c->arena, "lane%u[0]", i);
+        const char *total = arena_printf(c->arena, "r%u", i),
+                   *part = arena_printf(c->arena, "lane%u[0]", i);
         cuda_line(c, "%s = %s;", total, folded(c, &c->k->reduction[i], total, part));
     }
     if (blocks) cuda_close(c);
 }
 
-/* ---- a warp per point ------------------------------------------------------------------------------------------------ */
+/* ---- a warp per point ------------------------------------------------------------------------ */
 
 static bool in_order(const Print *c, const Reduction *r) { return !is_arg(r) && !by_lanes(c, r); }
 
@@ -205,15 +221,18 @@ static void warp_element(Print *c, const Stage *s)
 
 static void warp_halves(Print *c, uint32_t i)
 {
-    const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
-    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, folded(c, &c->k->reduction[i], x, other));
+    const char *x = arena_printf(c->arena, "x%u", i),
+               *other = arena_printf(c->arena, "from_below(x%u, half)", i);
+    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x,
+        folded(c, &c->k->reduction[i], x, other));
 }
 
 static void warp_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;",
+        folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
     cuda_line(c, "x%u = sum;", i);
 }
 
@@ -224,7 +243,8 @@ static void warp_arg(Print *c, uint32_t i)
     cuda_open(c, "for (u32 half = 16; half > 0; half /= 2)");
     cuda_line(c, "const %s other = from_below(best%u, half);", t, i);
     cuda_line(c, "const i64 at = from_below(r%u, half);", i);
-    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
+    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t,
+        i, t, i, i);
     cuda_line(c, "best%u = other;", i);
     cuda_line(c, "r%u = at;", i);
     cuda_close(c);
@@ -232,7 +252,8 @@ static void warp_arg(Print *c, uint32_t i)
     cuda_line(c, "r%u = from_lane(r%u, 0);", i, i);
 }
 
-/* What the lanes hold between elements: their part of the block, or the element that waits for its turn. */
+/* What the lanes hold between elements: their part of the block, or the element that waits for its
+ * turn. */
 static void open_lanes(Print *c, const Stage *s, bool lanes)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
@@ -247,8 +268,10 @@ static void warp_turns(Print *c, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
         if (!in_order(c, r)) continue;
-        const char *total = arena_printf(c->arena, "r%u", i), *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
-        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, folded(c, r, total, next));
+        const char *total = arena_printf(c->arena, "r%u", i),
+                   *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
+        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total,
+            folded(c, r, total, next));
     }
 }
 
@@ -269,7 +292,8 @@ static void warp_sweep(Print *c, const Stage *s)
         const Reduction *r = &c->k->reduction[i];
         if (!by_lanes(c, r)) continue;
         close_lanes(c, i, warp_halves, warp_in_order);
-        const char *total = arena_printf(c->arena, "r%u", i), *part = arena_printf(c->arena, "from_lane(x%u, 0)", i);
+        const char *total = arena_printf(c->arena, "r%u", i),
+                   *part = arena_printf(c->arena, "from_lane(x%u, 0)", i);
         cuda_line(c, "%s = %s;", total, folded(c, r, total, part));
     }
     if (blocks) cuda_close(c);
@@ -277,7 +301,7 @@ static void warp_sweep(Print *c, const Stage *s)
         if (is_arg(&c->k->reduction[i])) warp_arg(c, i);
 }
 
-/* ---- either ---------------------------------------------------------------------------------------------------------- */
+/* ---- either ---------------------------------------------------------------------------------- */
 
 void cuda_sweep(Print *c, const Stage *s)
 {

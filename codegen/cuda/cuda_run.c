@@ -1,10 +1,10 @@
-/* cuda_run: a program as a list of launches. Loops turn on the host; buffers and the workspace lie in one block of device memory. Relies on run.h.
- * Never prints or compiles. */
+/* cuda_run: a program as a list of launches. Loops turn on the host; buffers and the workspace lie
+ * in one block of device memory. Relies on run.h. Never prints or compiles. */
 #include "run.h"
 
 #define ALIGN 256
 
-/* ---- loading --------------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static void name_functions(void *arg)
 {
@@ -16,7 +16,8 @@ static void name_functions(void *arg)
     c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         bool kernel = i < p->kernel.len;
-        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i) : arena_printf(&c->arena, "product%u", i - p->kernel.len);
+        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i)
+                            : arena_printf(&c->arena, "product%u", i - p->kernel.len);
     }
 }
 
@@ -24,7 +25,9 @@ static bool resolve(Compiled *c, Status *st)
 {
     const CudaDriver *d = c->driver;
     for (uint32_t i = 0; i < c->p->kernel.len + c->products.len; i++)
-        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st, "finding kernel %s", c->name[i])) return false;
+        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st,
+                "finding kernel %s", c->name[i]))
+            return false;
     return true;
 }
 
@@ -34,13 +37,15 @@ static bool load(Compiled *c, const void *image, Status *st)
     CUcontext current;
     if (!arena_try(&c->arena, st, name_functions, c)) return false;
     if (!cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device)) return false;
-    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s", c->p->name ? c->p->name : "a program");
+    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s",
+        c->p->name ? c->p->name : "a program");
     ok = ok && resolve(c, st);
     d->CtxPopCurrent(&current);
     return ok;
 }
 
-Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+Compiled *cuda_load(
+    const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
 {
     Compiled *c = mem_zeros(1, sizeof *c);
     if (c == NULL) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
@@ -65,24 +70,27 @@ void cuda_release(Compiled *c)
     mem_free(c, sizeof *c);
 }
 
-/* ---- one run --------------------------------------------------------------------------------------------------------- */
+/* ---- one run --------------------------------------------------------------------------------- */
 
 typedef struct Run {
     const Compiled *c;
     const CudaDriver *d;
     Status *st;
-    void *const *host;     /* buffers, as the caller gave them */
-    Arena arena;           /* of what follows */
-    int64_t *symbol;       /* by place in the table of dims */
-    int64_t *dim;          /* Program.dim */
-    CUdeviceptr *at;       /* per buffer */
-    CUdeviceptr base;      /* all device memory of this run; 0: none */
-    CUdeviceptr dims;      /* Program.dim there */
+    void *const *host; /* buffers, as the caller gave them */
+    Arena arena;       /* of what follows */
+    int64_t *symbol;   /* by place in the table of dims */
+    int64_t *dim;      /* Program.dim */
+    CUdeviceptr *at;   /* per buffer */
+    CUdeviceptr base;  /* all device memory of this run; 0: none */
+    CUdeviceptr dims;  /* Program.dim there */
     const int64_t *given;
     bool ok;
 } Run;
 
-static int64_t size_of(const Run *r, Dim d) { return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol); }
+static int64_t size_of(const Run *r, Dim d)
+{
+    return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol);
+}
 
 static size_t bytes_of(const Run *r, uint32_t buf)
 {
@@ -96,7 +104,8 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, void **args)
 {
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
-    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
+    CUresult e =
+        r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
     return cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f]);
 }
 
@@ -115,7 +124,8 @@ static bool run_kernel(Run *r, const Step *s)
 static bool run_product(Run *r, const Step *s)
 {
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
-    int64_t blocks = (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
+    int64_t blocks = (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE *
+                     ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], &r->dims};
     return launch(r, f, blocks, args);
@@ -124,7 +134,8 @@ static bool run_product(Run *r, const Step *s)
 static bool run_copy(Run *r, const Step *s)
 {
     size_t n = bytes_of(r, s->to);
-    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st, "copying %zu bytes", n);
+    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st,
+                         "copying %zu bytes", n);
 }
 
 /* Slices of this loop; a slice of a slice comes after what it slices. */
@@ -133,7 +144,8 @@ static void open_slices(Run *r, uint32_t loop, int64_t index)
     for (uint32_t i = 0; i < r->c->p->buf.len; i++) {
         const Buf *b = &r->c->p->buf.at[i];
         if (b->kind != BUF_SLICE || b->loop != loop) continue;
-        r->at[i] = r->at[b->of] + (CUdeviceptr)(index * size_of(r, b->stride)) * dtype_bytes((DType)b->type.dtype);
+        r->at[i] = r->at[b->of] +
+                   (CUdeviceptr)(index * size_of(r, b->stride)) * dtype_bytes((DType)b->type.dtype);
     }
 }
 
@@ -142,11 +154,15 @@ static bool run_steps(Run *r, const Step *s, uint32_t n);
 static bool run_loop(Run *r, const Step *s)
 {
     int64_t trip = s->trip == UINT32_MAX ? size_of(r, s->trip_dim) : 0;
-    if (s->trip != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st, "reading how often a loop turns")) return false;
+    if (s->trip != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st,
+                                     "reading how often a loop turns"))
+        return false;
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
         open_slices(r, s->id, index);
-        if (s->index != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->index], &index, 8), r->st, "writing a loop's index")) return false;
+        if (s->index != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->index], &index, 8),
+                                          r->st, "writing a loop's index"))
+            return false;
         if (!run_steps(r, s->body, s->nbody)) return false;
     }
     return true;
@@ -167,7 +183,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
     return true;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void open_dims(Run *r)
 {
@@ -206,9 +222,11 @@ static bool copy(Run *r, BufKind kind)
         size_t n = b->kind == kind ? bytes_of(r, i) : 0;
         if (n == 0) continue;
         if (kind == BUF_INPUT)
-            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st, "copying input %u in", b->index);
+            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st,
+                "copying input %u in", b->index);
         else
-            ok = cuda_ok(r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st, "copying output %u out", b->index);
+            ok = cuda_ok(r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st,
+                "copying output %u out", b->index);
     }
     return ok;
 }
@@ -226,7 +244,9 @@ static void run(void *arg)
         return;
     }
     place(r, r->base);
-    r->ok = p->dim.len == 0 || cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st, "copying sizes in");
+    r->ok = p->dim.len == 0 ||
+            cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st,
+                "copying sizes in");
     r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
 }
 

@@ -1,5 +1,6 @@
-/* cuda_scalar: the primitives of scalar.def as expressions of CUDA C, with exactly the meaning that scalar.def gives them provided that
- * the compiler forms no FMA of its own (-fmad=false). Relies on print.h, ir/text.h. Never knows kernels. */
+/* cuda_scalar: the primitives of scalar.def as expressions of CUDA C, with exactly the meaning
+ * that scalar.def gives them provided that the compiler forms no FMA of its own (-fmad=false).
+ * Relies on print.h, ir/text.h. Never knows kernels. */
 #include "print.h"
 
 #include "../../ir/text.h"
@@ -20,15 +21,18 @@ const char *cuda_memory_type(DType t)
 /* Integers of up to 32 bits wrap in u32, those of 64 in u64. */
 static const char *wrapping(DType t) { return dtype_bytes(t) == 8 ? "u64" : "u32"; }
 
-/* ---- literals -------------------------------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static const char *float_literal(Arena *a, DType t, double v)
 {
     char text[64];
     const char *f = t == DT_f64 ? "" : "f";
-    if (isnan(v)) return t == DT_f64 ? "__longlong_as_double(0x7ff8000000000000ll)" : "__int_as_float(0x7fc00000)";
+    if (isnan(v))
+        return t == DT_f64 ? "__longlong_as_double(0x7ff8000000000000ll)"
+                           : "__int_as_float(0x7fc00000)";
     if (isinf(v)) {
-        const char *inf = t == DT_f64 ? "__longlong_as_double(0x7ff0000000000000ll)" : "__int_as_float(0x7f800000)";
+        const char *inf = t == DT_f64 ? "__longlong_as_double(0x7ff0000000000000ll)"
+                                      : "__int_as_float(0x7f800000)";
         return v > 0 ? inf : arena_printf(a, "(-%s)", inf);
     }
     scalar_print(t, attr_of_f64(v), text, sizeof text);
@@ -56,7 +60,7 @@ const char *cuda_literal(Arena *a, DType t, Scalar v)
     }
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 const char *cuda_from_memory(Arena *a, DType t, const char *x)
 {
@@ -78,9 +82,10 @@ const char *cuda_to_memory(Arena *a, DType t, const char *x)
     }
 }
 
-/* ---- primitives ------------------------------------------------------------------------------------------------------ */
+/* ---- primitives ------------------------------------------------------------------------------ */
 
-static const char *float_prim(Arena *a, Prim p, DType t, const char *x, const char *y, const char *z)
+static const char *float_prim(
+    Arena *a, Prim p, DType t, const char *x, const char *y, const char *z)
 {
     bool d = t == DT_f64;
     const char *f = d ? "" : "f";
@@ -152,23 +157,29 @@ static const char *convert(Arena *a, DType t, DType to, const char *x)
 {
     if (t == to) return x;
     if (to == DT_bool) return arena_printf(a, "%s != %s", x, cuda_literal(a, t, (Scalar){0}));
-    if (dtype_is_float(t) && !dtype_is_float(to)) return arena_printf(a, "to_%s(%s)", cuda_type(to), x);
+    if (dtype_is_float(t) && !dtype_is_float(to))
+        return arena_printf(a, "to_%s(%s)", cuda_type(to), x);
     return arena_printf(a, "%s(%s)", cuda_type(to), x);
 }
 
 static const char *bits(Arena *a, DType t, DType to, const char *x)
 {
-    if (t == DT_f32) return arena_printf(a, to == DT_u32 ? "__float_as_uint(%s)" : "__float_as_int(%s)", x);
-    return arena_printf(a, to == DT_u64 ? "u64(__double_as_longlong(%s))" : "__double_as_longlong(%s)", x);
+    if (t == DT_f32)
+        return arena_printf(a, to == DT_u32 ? "__float_as_uint(%s)" : "__float_as_int(%s)", x);
+    return arena_printf(
+        a, to == DT_u64 ? "u64(__double_as_longlong(%s))" : "__double_as_longlong(%s)", x);
 }
 
 static const char *floatbits(Arena *a, DType t, DType to, const char *x)
 {
-    if (to == DT_f32) return arena_printf(a, t == DT_u32 ? "__uint_as_float(%s)" : "__int_as_float(%s)", x);
-    return arena_printf(a, t == DT_u64 ? "__longlong_as_double(i64(%s))" : "__longlong_as_double(%s)", x);
+    if (to == DT_f32)
+        return arena_printf(a, t == DT_u32 ? "__uint_as_float(%s)" : "__int_as_float(%s)", x);
+    return arena_printf(
+        a, t == DT_u64 ? "__longlong_as_double(i64(%s))" : "__longlong_as_double(%s)", x);
 }
 
-const char *cuda_prim(Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z)
+const char *cuda_prim(
+    Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z)
 {
     static const char *const compare[] = {"<", "<=", ">", ">=", "==", "!="};
     t = (DType)dtype_info[t].compute;

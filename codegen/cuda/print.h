@@ -1,64 +1,70 @@
-/* print: what the files that print kernels as CUDA C share. The text includes no header: cuda_prelude.c opens it.
+/* print: what the files that print kernels as CUDA C share. The text includes no header:
+ * cuda_prelude.c opens it.
  *
  * A kernel `name` of n buffers and a product are printed as
- *     extern "C" __global__ void name(T0 *b0, ..., Tn-1 *bn-1, const i64 *dim)       dim: Program.dim
- * and cover all their points whatever the grid is, in blocks of CUDA_BLOCK threads. There is no [lo, hi): a device is not shared out.
- * If lanes run along the sweep axis, a warp works on each point, lane j on the elements i mod 32 = j; else a thread on each point.
- * Buffers may overlap where the program says so (values written in place): nothing is declared restrict. */
+ *     extern "C" __global__ void name(T0 *b0, ..., Tn-1 *bn-1, const i64 *dim)  dim: Program.dim
+ * and cover all their points whatever the grid is, in blocks of CUDA_BLOCK threads. There is no
+ * [lo, hi): a device is not shared out. If lanes run along the sweep axis, a warp works on each
+ * point, lane j on the elements i mod 32 = j; else a thread on each point. Buffers may overlap
+ * where the program says so (values written in place): nothing is declared restrict. */
 #ifndef KILN_CODEGEN_CUDA_PRINT_H
 #define KILN_CODEGEN_CUDA_PRINT_H
 
 #include "../cuda.h"
 
 #define CUDA_BLOCK 256 /* threads */
-#define CUDA_GRID (1 << 23) /* most blocks of one launch: more points than CUDA_BLOCK * CUDA_GRID share them */
-#define CUDA_TILE 64   /* rows and columns of a product that one block makes */
+/* Most blocks of one launch; more points than CUDA_BLOCK * CUDA_GRID share them. */
+#define CUDA_GRID (1 << 23)
+#define CUDA_TILE 64 /* rows and columns of a product that one block makes */
 
 typedef struct Print {
     const Program *p;
-    const Kernel *k;   /* NULL in a product */
+    const Kernel *k; /* NULL in a product */
     Text *out;
-    Arena *arena;      /* of strings; has a border */
+    Arena *arena; /* of strings; has a border */
     Status *st;
     uint32_t depth;
     bool warp;
-    bool *dim_used;    /* per Program.dim: read by this kernel */
+    bool *dim_used; /* per Program.dim: read by this kernel */
 } Print;
 
 extern const char cuda_prelude[];
 
-/* ---- kernels and products (cuda_text.c, cuda_reduce.c, cuda_contract.c) ---- */
+/* ---- kernels and products (cuda_text.c, cuda_reduce.c, cuda_contract.c) ---------------------- */
 bool cuda_warp_per_point(const Kernel *k);
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
 void cuda_kernel(Print *c, uint32_t kernel);
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
-void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3); /* a line that ends in {, what follows is inside */
+/* A line that ends in {; what follows is inside. */
+void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 void cuda_close(Print *c);
 bool cuda_dim_const(const Program *p, Dim d, int64_t *out);
-const char *cuda_dim(Print *c, Dim d);                       /* as an i64 operand */
+const char *cuda_dim(Print *c, Dim d); /* as an i64 operand */
 const char *cuda_operand(Print *c, int32_t instr);
-void cuda_instrs(Print *c, const Stage *s, bool sweeps);     /* those of the stage that do, or do not, sweep */
+/* Those instructions of the stage that do, or do not, sweep. */
+void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);
 void cuda_sweep(Print *c, const Stage *s);
-const char *cuda_reduced(Print *c, uint32_t reduction);      /* its result as an operand */
+const char *cuda_reduced(Print *c, uint32_t reduction); /* its result as an operand */
 
 typedef VEC(const Step *) Products; /* distinct contractions of a program, in order */
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out);
 uint32_t cuda_product_of(const Products *all, const Step *step);
 void cuda_product(Print *c, const Step *step, uint32_t number);
 void cuda_product_body(Print *c, const Step *step);
-extern const char cuda_product_prelude[];                    /* follows the prelude where there are products */
+extern const char cuda_product_prelude[]; /* follows the prelude where there are products */
 
 /* Prelude, kernels, products. */
 bool cuda_program_text(const Program *p, Text *out, Status *st);
 
-/* ---- scalars (cuda_scalar.c) ---- */
-const char *cuda_type(DType t);                              /* in registers */
+/* ---- scalars (cuda_scalar.c) ----------------------------------------------------------------- */
+const char *cuda_type(DType t); /* in registers */
 const char *cuda_memory_type(DType t);
 const char *cuda_literal(Arena *a, DType t, Scalar v);
 const char *cuda_from_memory(Arena *a, DType t, const char *x);
 const char *cuda_to_memory(Arena *a, DType t, const char *x);
 /* The primitive on operands of type t; NULL: none of that type. */
-const char *cuda_prim(Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z);
+const char *cuda_prim(
+    Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z);
 
 #endif

@@ -6,22 +6,24 @@
 #include "print.h"
 
 struct Compiled {
-    const Program *p;        /* the caller's: it outlives this */
+    const Program *p; /* the caller's: it outlives this */
     const CudaDriver *driver;
     CUmodule module;
     Products products;
-    CUfunction *function;    /* kernels, then products */
+    CUfunction *function; /* kernels, then products */
     const char **name;
     Arena arena;
-    size_t bytes;            /* of the image */
+    size_t bytes; /* of the image */
 };
 
 /* A program whose text was compiled to that image (PTX ends in a zero byte). NULL: st. */
-Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st);
+Compiled *cuda_load(
+    const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st);
 void cuda_release(Compiled *c);
 
-/* Copies inputs and run-time sizes in, steps through the program, copies outputs out: buf and dim as in program.h, all in host memory.
- * One block of device memory per call, so calls may overlap. Waits for the device. ST_MEMORY, ST_DEVICE. */
+/* Copies inputs and run-time sizes in, steps through the program, copies outputs out: buf and dim
+ * as in program.h, all in host memory. One block of device memory per call, so calls may overlap.
+ * Waits for the device. ST_MEMORY, ST_DEVICE. */
 bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, Status *st);
 
 #endif
