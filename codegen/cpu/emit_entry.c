@@ -40,10 +40,12 @@ static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, 
 
 /* ---- kernels and products -------------------------------------------------------------------- */
 
-static int64_t grain_of(int64_t cost)
+/* Along the vector axis a chunk is whole vectors, else all of it would be tails. */
+static int64_t grain_of(const Kernel *k)
 {
-    int64_t grain = CHUNK / MAX_OF(cost, 1);
-    return grain < GRAIN_ALIGN ? MAX_OF(grain, 1) : grain / GRAIN_ALIGN * GRAIN_ALIGN;
+    int64_t grain = CHUNK / MAX_OF(k->cost, 1);
+    if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
+    return k->chunk == k->vector ? GRAIN_ALIGN : MAX_OF(grain, 1);
 }
 
 static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
@@ -90,7 +92,7 @@ static bool stays_direct(const Gen *g, const Kernel *k)
 {
     int64_t n;
     return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
-           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k->cost));
+           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
 }
 
 static void step_kernel(Entry *e, const Step *s)
@@ -103,7 +105,7 @@ static void step_kernel(Entry *e, const Step *s)
         run_direct(e, g->kernel_fn[s->kernel], n);
     else
         run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)),
-            gen_i64(g, grain_of(k->cost)));
+            gen_i64(g, grain_of(k)));
 }
 
 static void own_product(Entry *e, const Step *s)
