@@ -149,21 +149,31 @@ static void convert(Make *m, uint32_t from, DType to)
     make_step(m, make_run(m, make_kernel_end(m), 2, buf));
 }
 
+/* All bits of the upper half; then all halves, and what lies just below, on and just above the
+ * middle between each and the next. */
+static void fill_floats(uint32_t *bits)
+{
+    for (uint32_t i = 0; i < 65536; i++) {
+        float half = half_to_float((uint16_t)i);
+        uint32_t at;
+        memcpy(&at, &half, 4);
+        bits[i] = i * 65537u + (i & 3) * 0x1000u;
+        for (uint32_t k = 0; k < 3; k++) bits[65536 * (k + 1) + i] = at + 0xfff + k;
+    }
+}
+
 static void sixteen_bit_floats(void **state)
 {
     NEED_HOST();
     enum { N = 65536 };
+    static const DType type[3] = {DT_f16, DT_bf16, DT_f32};
     Make *m = make_new();
     uint16_t *h = arena_alloc(&m->arena, N * sizeof *h);
-    float *f = arena_alloc(&m->arena, N * sizeof *f);
+    uint32_t *f = arena_alloc(&m->arena, 4 * N * sizeof *f);
     void *in[3] = {h, h, f};
-    for (uint32_t i = 0; i < N; i++) {
-        uint32_t bits = i * 65537u + (i & 3) * 0x1000u;
-        h[i] = (uint16_t)i;
-        memcpy(&f[i], &bits, 4);
-    }
-    static const DType type[3] = {DT_f16, DT_bf16, DT_f32};
-    for (int i = 0; i < 3; i++) of_length(m, make_input(m, type[i]), N);
+    for (uint32_t i = 0; i < N; i++) h[i] = (uint16_t)i;
+    fill_floats(f);
+    for (int i = 0; i < 3; i++) of_length(m, make_input(m, type[i]), i == 2 ? 4 * N : N);
     convert(m, 0, DT_f32);
     convert(m, 1, DT_f32);
     convert(m, 2, DT_f16);
@@ -255,6 +265,55 @@ static void reductions_run(void **state)
     }
 }
 
+/* ---- products ------------------------------------------------------------------------------- */
+
+static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, bool turned, void **in)
+{
+    uint32_t a = of_length(m, make_input(m, t), batch * rows * k);
+    uint32_t b = of_length(m, make_input(m, t), batch * k * columns);
+    in[a] = cuda_spread(&m->arena, t, (size_t)(batch * rows * k));
+    in[b] = cuda_spread(&m->arena, t, (size_t)(batch * k * columns));
+    Step s = {.kind = STEP_CONTRACT};
+    s.contract.type = (uint8_t)t;
+    s.contract.nbatch = 1;
+    s.contract.batch[0] = batch, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
+    s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
+    s.contract.a_row = turned ? 1 : k, s.contract.a_col = turned ? rows : 1;
+    s.contract.b_row = turned ? 1 : columns, s.contract.b_col = turned ? k : 1;
+    s.contract.a = a, s.contract.b = b;
+    make_step(m, s);
+}
+
+/* Outputs come after all inputs. */
+static Make *products(void **in)
+{
+    static const DType type[] = {DT_f32, DT_f64, DT_f16, DT_bf16, DT_i32, DT_u8, DT_i64};
+    Make *m = make_new();
+    for (uint32_t i = 0; i < COUNT_OF(type); i++) product(m, type[i], 2, 70, 65, 33, i & 1, in);
+    product(m, DT_f32, 1, 3, 129, 16, true, in);
+    product(m, DT_f32, 3, 5, 4, 0, false, in);
+    product(m, DT_f32, 0, 5, 4, 2, false, in);
+    product(m, DT_f32, 2, 0, 4, 2, false, in);
+    product(m, DT_f32, 1, 1, 1, 1, false, in); /* -0 by underflow: padding k with zeros shows */
+    *(float *)in[m->p->ninput - 2] = -1e-30f;
+    *(float *)in[m->p->ninput - 1] = 1e-30f;
+    for (uint32_t i = 0; i < m->step.len; i++) {
+        Step *s = &m->step.at[i];
+        Dim n = s->contract.batch[0] * s->contract.m * s->contract.n;
+        s->contract.c = of_length(m, make_output(m, (DType)s->contract.type), n);
+    }
+    return m;
+}
+
+static void products_run(void **state)
+{
+    NEED_HOST();
+    void *in[32];
+    Make *m = products(in);
+    check_made(m, in, cuda_host_run, "products");
+    make_free(m);
+}
+
 /* ---- NVRTC ----------------------------------------------------------------------------------- */
 
 static void primitives_compile(void **state)
@@ -269,15 +328,18 @@ static void primitives_compile(void **state)
     }
 }
 
-static void reductions_compile(void **state)
+static void other_kernels_compile(void **state)
 {
     NEED_NVRTC();
-    void *in[16];
+    void *in[32];
     Make *m = make_new();
     reductions(m, DT_f32, in);
     cuda_compiles(make_program(m));
     make_free(m);
     m = functions(in);
+    cuda_compiles(make_program(m));
+    make_free(m);
+    m = products(in);
     cuda_compiles(make_program(m));
     make_free(m);
 }
@@ -366,13 +428,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_is_said),
         cmocka_unit_test(primitives_compile),
-        cmocka_unit_test(reductions_compile),
+        cmocka_unit_test(other_kernels_compile),
         cmocka_unit_test(a_mistake_is_reported_with_the_log),
         cmocka_unit_test(dumps_without_a_device),
         cmocka_unit_test(primitives_run),
         cmocka_unit_test(sixteen_bit_floats),
         cmocka_unit_test(doubles_call_the_library),
         cmocka_unit_test(reductions_run),
+        cmocka_unit_test(products_run),
         cmocka_unit_test(device_agrees),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));

@@ -36,8 +36,10 @@ const char cuda_product_prelude[] =
     "        for (u32 j = 0; j < 4; j++) total[i][j] = C(0);\n"
     "    for (i64 first = 0; first < k; first += 16) {\n"
     "        for (u32 e = me; e < 1024u; e += 256u) {\n"
-    "            const u32 ka = a_col == 1 ? e % 16u : e / 64u, ia = a_col == 1 ? e / 16u : e % 64u;\n"
-    "            const u32 kb = b_row == 1 ? e % 16u : e / 64u, jb = b_row == 1 ? e / 16u : e % 64u;\n"
+    "            const u32 ka = a_col == 1 ? e % 16u : e / 64u;\n"
+    "            const u32 ia = a_col == 1 ? e / 16u : e % 64u;\n"
+    "            const u32 kb = b_row == 1 ? e % 16u : e / 64u;\n"
+    "            const u32 jb = b_row == 1 ? e / 16u : e % 64u;\n"
     "            const M *from_a = a + (row + ia) * a_row + (first + ka) * a_col;\n"
     "            const M *from_b = b + (first + kb) * b_row + (column + jb) * b_col;\n"
     "            left[ka][ia] = row + ia < m && first + ka < k ? Move::in(*from_a) : C(0);\n"
@@ -112,8 +114,19 @@ static void open_batch(Print *c, const Step *s)
     }
 }
 
+static bool is_empty(const Print *c, const Step *s)
+{
+    int64_t n;
+    bool empty = cuda_dim_const(c->p, s->contract.m, &n) && n == 0;
+    empty |= cuda_dim_const(c->p, s->contract.n, &n) && n == 0;
+    for (uint32_t i = 0; i < s->contract.nbatch; i++)
+        empty |= cuda_dim_const(c->p, s->contract.batch[i], &n) && n == 0;
+    return empty;
+}
+
 void cuda_product_body(Print *c, const Step *s)
 {
+    if (is_empty(c, s)) return;
     DType t = (DType)s->contract.type;
     const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
     const char *move = t == DT_f16    ? "Half"

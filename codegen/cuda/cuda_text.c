@@ -273,10 +273,19 @@ static void open_rows(Print *c)
     }
 }
 
+static bool is_empty(const Print *c, const uint32_t *axis, uint32_t n)
+{
+    int64_t extent;
+    for (uint32_t i = 0; i < n; i++)
+        if (cuda_dim_const(c->p, c->k->extent[axis[i]], &extent) && extent == 0) return true;
+    return false;
+}
+
 static void body(Print *c)
 {
     const Kernel *k = c->k;
     uint32_t axis[KERNEL_AXES], n = parallel_axes(k, axis);
+    if (is_empty(c, axis, n)) return;
     const char *t = fits_32(c, axis, n) ? "u32" : "i64", *points = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const char *e = cuda_dim(c, k->extent[axis[i]]);
