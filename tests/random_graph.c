@@ -8,6 +8,7 @@
 
 #define MOST_ELEMENTS 6000
 #define MOST_PARAMS 10
+#define MOST_BOUND 1000000 /* elements at the upper bounds, which is what compiled code has room for */
 
 /* ---- types ------------------------------------------------------------------------------------------------ */
 
@@ -42,12 +43,14 @@ Type maker_shape(Maker *k, DType t)
 {
     static const int16_t long_axis[] = {4095, 4096, 4097, 5000, 8193, 16384, 16385, 20001};
     Type type = {.dtype = (uint8_t)t};
-    int64_t most = k->body ? 300 : MOST_ELEMENTS, n = 1;
+    int64_t most = k->body ? 300 : MOST_ELEMENTS, n = 1, bound = 1;
     uint32_t rank = (uint32_t)random_below(k->r, random_chance(k->r, 5) ? MAX_RANK + 1 : 4);
     for (uint32_t i = 0; i < rank; i++) {
         Dim d = maker_extent(k);
-        if (n * maker_extent_of(k, d) > most) d = 1 + random_below(k->r, 2);
+        const DimTable *dims = &k->g->module->dims;
+        if (n * maker_extent_of(k, d) > most || bound * dim_hi(dims, d) > MOST_BOUND) d = 1 + random_below(k->r, 2);
         n *= MAX_OF(maker_extent_of(k, d), 1);
+        bound *= MAX_OF(dim_hi(dims, d), 1);
         type.dim[type.rank++] = d;
     }
     if (k->large && !k->body && random_chance(k->r, k->g->param.len == 0 ? 100 : 10)) {
@@ -74,8 +77,10 @@ Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t
     Type out[MAX_RESULTS];
     uint32_t nout;
     if (!infer_node(k->g, op, in, nin, attr, nattr, out, &nout, k->st)) return 0;
-    for (uint32_t i = 0; i < nout; i++)
-        if (maker_elements(k, &out[i]) > 70000) return 0;
+    for (uint32_t i = 0; i < nout; i++) {
+        DimTable *dims = &k->g->module->dims;
+        if (maker_elements(k, &out[i]) > 70000 || dim_hi(dims, type_elements(dims, &out[i])) > MOST_BOUND) return 0;
+    }
     Value v = graph_append(k->g, op, in, nin, attr, nattr, (Loc){0}, k->st);
     if (v == 0) return 0;
     k->drawn[op]++;

@@ -1,6 +1,7 @@
 /* Random graphs, every op of ops.def many times over: eager against the reference interpreter, node by node and over whole graphs;
  * odd layouts against plain ones; what the passes make of a graph, and compiled code, against eager, bit for bit. Text round trips,
- * the verifier after every pass. KILN_TEST_FULL=1: many more graphs. KILN_TEST_SEED=n or n-m: those graphs alone. */
+ * the verifier after every pass. KILN_TEST_FULL=1: many more graphs. KILN_TEST_SEED=n or n-m: those graphs alone.
+ * KILN_TEST_DEPTH=n: a node that is wrong is shown with n steps of what it depends on. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -239,7 +240,8 @@ static void check_mode(Case *c, Mode mode)
 static void fail_at_node(Case *c, uint32_t node, const char *what, const char *detail)
 {
     failed(c, what, detail);
-    Cut cut = cut_graph(c, c->rg.g->node.at[node].out, 0);
+    const char *depth = getenv("KILN_TEST_DEPTH");
+    Cut cut = cut_graph(c, c->rg.g->node.at[node].out, depth != NULL ? atoi(depth) : 0);
     print_cut(c, &cut);
 }
 

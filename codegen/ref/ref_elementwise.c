@@ -115,9 +115,10 @@ static bool breaks1(Op op, Operand x)
     return op == OP_tan && floor((x.v - x.b) / pi + 0.5) != floor((x.v + x.b) / pi + 0.5);
 }
 
+/* Of a zero that was computed, nobody knows the sign. */
 static bool has_zero(Operand x)
 {
-    return x.b > 0 && fabs(x.v) <= x.b;
+    return fabs(x.v) <= x.b;
 }
 
 static bool breaks2(Op op, Operand x, Operand y)

@@ -11,6 +11,7 @@ typedef struct Sum {
     double size;          /* sum: of |x|; prod: unused */
     double grown, shrunk; /* prod: log2 of the factors above 1, and below */
     bool undecided, any;
+    uint8_t zeros;        /* signs of the zeros among them: 1 plus, 2 minus */
 } Sum;
 
 /* How a reduction may honestly go about it (docs/numerics.md). */
@@ -55,6 +56,7 @@ static void take_extreme(Sum *s, double x, double b, bool max)
 {
     if (!s->any || x != x || (s->value == s->value && (max ? x > s->value : x < s->value))) s->value = x;
     s->err = fmax(s->err, b);
+    if (x == 0) s->zeros |= signbit(x) ? 2 : 1;
 }
 
 static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
@@ -104,6 +106,8 @@ static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
         if (s->n > 1 && s->value == s->value && (s->grown > top || s->shrunk < -top)) out->undecided[i] = 1;
     } else if (!isfinite(s->value)) {
         err = 0;
+    } else if (s->value == 0 && s->zeros == 3) {
+        err = fmax(err, ref_ulp(t, 0)); /* which of the zeros depends on the order: it is no exact zero */
     }
     ref_set(out, i, s->value, err, 0);
 }
