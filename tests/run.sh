@@ -3,12 +3,12 @@
 # examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
 # Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
 # Relies on bash, awk and coreutils. Never builds.
-#   BUILD (build), TEST_JOBS (2), TEST_TIMEOUT (120, seconds), TEST_WRAPPER (a command in front of each program)
+#   BUILD (build), TEST_JOBS (2), TEST_TIMEOUT (240, seconds), TEST_WRAPPER (a command in front of each program)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build}
 export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$BUILD} KILN_BUILD=$PWD/$BUILD
-export TEST_TIMEOUT=${TEST_TIMEOUT:-120} TEST_WRAPPER=${TEST_WRAPPER:-}
+export TEST_TIMEOUT=${TEST_TIMEOUT:-240} TEST_WRAPPER=${TEST_WRAPPER:-}
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=tests/lsan.supp:print_suppressions=0}
