@@ -185,7 +185,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(STATIC) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(STATIC) $(LDFLAGS) $(LIBS)
 
-TEST_TIMEOUT ?= 120
+TEST_TIMEOUT ?= 240
 TEST_JOBS    ?= 2
 RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
