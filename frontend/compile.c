@@ -272,6 +272,7 @@ static void build_body(void *arg)
         dump_write(b->f->name, "program", text.at ? text.at : "", text.len);
         text_free(&text);
     }
+    dump_cuda(b->f->name, &b->row->arena, row->module);
     CompileOptions o = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
     row->compiled = row->backend->compile(row->program, &o, &b->st);
     if (row->compiled)

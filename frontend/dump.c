@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "../codegen/cuda.h"
+
 bool dump_wants(const char *stage)
 {
     const char *want = getenv("KILN_DUMP");
@@ -28,4 +30,28 @@ void dump_write(const char *function, const char *stage, const char *text, size_
         return;
     fwrite(text, 1, len, f);
     fclose(f);
+}
+
+#define OLDEST_SM 80
+
+void dump_cuda(const char *function, Arena *arena, const Module *m)
+{
+    bool ptx_too = dump_wants("ptx");
+    if (!ptx_too && !dump_wants("cuda"))
+        return;
+    LowerOptions lower = {.blas = false};
+    Text source = {0}, ptx = {0};
+    Status st = {0};
+    cuda_target(&lower.target);
+    const Program *p = program_lower(arena, m, &lower, &st);
+    if (p && !cuda_program_ptx(p, OLDEST_SM, &source, ptx_too ? &ptx : NULL, &st))
+        text_printf(ptx_too && source.len ? &ptx : &source, "// %s\n", st.text);
+    else if (!p)
+        text_printf(&source, "// %s\n", st.text);
+    if (dump_wants("cuda") && source.at)
+        dump_write(function, "cuda", source.at, source.len);
+    if (ptx_too && ptx.at)
+        dump_write(function, "ptx", ptx.at, ptx.len);
+    text_free(&source);
+    text_free(&ptx);
 }

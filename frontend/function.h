@@ -11,5 +11,8 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
 bool dump_wants(const char *stage);
 void dump_write(const char *function, const char *stage, const char *text, size_t len);
+/* Stages cuda and ptx of a module that the passes are done with: what the CUDA backend would make of it, whether or not there is a device.
+ * What goes wrong is what the file says. */
+void dump_cuda(const char *function, Arena *arena, const Module *m);
 
 #endif

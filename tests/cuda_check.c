@@ -7,24 +7,38 @@
 #include "interp.h"
 #include "random_graph.h"
 
-void cuda_compiles(const Program *p)
+/* Every __global__ of the source is an entry of the PTX. */
+static void has_entries(const char *source, const char *ptx, const char *name)
+{
+    static const char mark[] = "__launch_bounds__(256) ";
+    while ((source = strstr(source, mark)) != NULL) {
+        char entry[160];
+        source += sizeof mark - 1;
+        snprintf(entry, sizeof entry, ".entry %.*s(", (int)strcspn(source, "("), source);
+        if (strstr(ptx, entry) == NULL) fail_msg("%s: no %s in the PTX", name, entry);
+    }
+}
+
+void cuda_source_compiles(const char *source, const char *name)
 {
     Status st = {0};
     for (int sm = 80; sm <= 90; sm += 10) {
-        Text source = {0}, ptx = {0}, log = {0};
-        if (!cuda_program_ptx(p, sm, &source, NULL, &st)) fail_msg("%s", st.text);
-        if (!cuda_compile(source.at, p->name, sm, false, &ptx, &log, &st))
-            fail_msg("%s\n%s", log.at, source.at);
-        if (log.len > 0) fail_msg("NVRTC has something to say:\n%s\n%s", log.at, source.at);
-        for (uint32_t i = 0; i < p->kernel.len; i++) {
-            char entry[32];
-            snprintf(entry, sizeof entry, ".entry k%u_", i);
-            if (strstr(ptx.at, entry) == NULL) fail_msg("%s: no%s in the PTX", p->name, entry);
-        }
-        text_free(&source);
+        Text ptx = {0}, log = {0};
+        bool ok = cuda_compile(source, name, sm, false, &ptx, &log, &st);
+        if (!ok || log.len > 0) fail_msg("NVRTC has something to say:\n%s\n%s", log.at, source);
+        has_entries(source, ptx.at, name);
         text_free(&ptx);
         text_free(&log);
     }
+}
+
+void cuda_compiles(const Program *p)
+{
+    Status st = {0};
+    Text source = {0};
+    if (!cuda_program_ptx(p, 80, &source, NULL, &st)) fail_msg("%s", st.text);
+    cuda_source_compiles(source.at, p->name);
+    text_free(&source);
 }
 
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)

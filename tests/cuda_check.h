@@ -41,6 +41,7 @@ bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, 
 /* Compiles for sm_80 and sm_90 without a warning; every kernel is in the PTX. Fails the test
  * otherwise. */
 void cuda_compiles(const Program *p);
+void cuda_source_compiles(const char *source, const char *name);
 
 /* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside. symbol: by
  * place in the table of dims (and, all being equal, in order of Program.symbol). Fails the test,
