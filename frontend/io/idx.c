@@ -48,7 +48,7 @@ static bool system_failed(Reader *r, const char *doing)
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
     (void)opaque;
-    size_t bytes;
+    size_t bytes = 0;
     if (!size_mul(items, size, &bytes) || !size_add(bytes, HEAD, &bytes)) return NULL;
     char *p = mem_alloc(bytes);
     if (!p) return NULL;
@@ -61,7 +61,7 @@ static void z_free(void *opaque, void *address)
     (void)opaque;
     if (!address) return;
     char *p = (char *)address - HEAD;
-    size_t bytes;
+    size_t bytes = 0;
     memcpy(&bytes, p, sizeof bytes);
     mem_free(p, bytes);
 }
@@ -291,7 +291,7 @@ static void swap_bytes(unsigned char *p, int64_t n, size_t each)
 static kiln_tensor *read_tensor(Reader *r)
 {
     Type type;
-    size_t bytes;
+    size_t bytes = 0;
     if (!reader_open(r) || !read_header(r, &type) || !content_bytes(r, &type, &bytes) ||
         !check_length(r, bytes))
         return NULL;
