@@ -203,7 +203,7 @@ layers: deps ## the include table, file and function lengths, public headers alo
 
 AGAIN = +@$(MAKE) --no-print-directory V='$(V)'
 asan: ## every test under the address and undefined-behaviour sanitizers
-	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_TIMEOUT=600
+	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g -DKILN_DEBUG' TEST_TIMEOUT=600
 
 tsan: ## the core suite under the thread sanitizer
 	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600

@@ -21,7 +21,11 @@ static void scopes_own_temporaries(void **state)
             x = kiln_add(x, 1);
         assert_float_equal(kiln_item(kiln_sum(x, KILN_ALL)), 4000, 0);
     }
+#ifndef KILN_DEBUG /* debug builds keep every header, to know stale handles */
     assert_true(kiln_memory_count().live_bytes <= before + 65536);
+#else
+    (void)before;
+#endif
     assert_ok(k);
 }
 
