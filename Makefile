@@ -77,14 +77,17 @@ EXAMPLE_C  := $(wildcard docs/examples/*.c)
 EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 BENCH_C    := $(wildcard tests/bench/*.c)
 # The core suite: what valgrind and the thread sanitizer run.
-CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_parse \
-	test_passes test_autodiff test_eager test_context test_tensor test_tape test_ops test_variable test_data
+CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_text \
+	test_verify test_passes test_reverse test_lower test_eager test_eager_move test_eager_reduce test_contract test_scope \
+	test_tape test_ops test_compose test_print test_nn test_data test_chain
 
 object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ      := $(call object,$(LIB_SRC))
 CLI_OBJ      := $(call object,$(CLI_SRC))
 MODULE_OBJ   := $(call object,$(MODULE_SRC))
 TEST_LIB_OBJ := $(call object,$(TEST_LIB))
+# What only test programs need is not thrown away between two runs.
+.SECONDARY: $(TEST_LIB_OBJ)
 TEST_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_C)) $(patsubst tests/%.cc,$(BUILD)/tests/%,$(TEST_CC))
 EXAMPLE_BIN  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_C)) \
 	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC))

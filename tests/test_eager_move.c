@@ -241,7 +241,8 @@ static void gathers(void **state)
         for (int axis = 0; axis < 3; axis++)
             for (size_t q = 0; q < COUNT_OF(index_types); q++) {
                 fill_random(some_types[t], x, ROOM, 5);
-                const int64_t few[8] = {0, 3, 200, -1, 2, 1, INT64_MIN, 2};
+                /* 4, 5 and 6 are the sizes of the axes: the first indices beyond them */
+                const int64_t few[8] = {0, 3, 200, -1, 4, 5, INT64_MIN, 6};
                 for (int i = 0; i < 8; i++)
                     dtype_store_i64(
                         index_types[q], y + (size_t)i * dtype_bytes(index_types[q]), few[i]);

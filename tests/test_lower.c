@@ -138,6 +138,21 @@ static Program *lower(Arena *a, const Case *c, bool fuse, bool blas)
     return p;
 }
 
+/* Temporaries lie at multiples of 64 bytes inside the workspace, and those alive together lie apart. */
+static void check_plan(const Case *c, const Program *p)
+{
+    for (uint32_t i = 0; i < p->buf.len; i++) {
+        const Buf *x = &p->buf.at[i];
+        if (x->kind != BUF_TEMP) continue;
+        if (x->offset % 64 != 0 || x->offset < 0 || x->offset + x->bytes > p->workspace) fail_msg("%s: buffer %u lies at %lld", c->name, i, (long long)x->offset);
+        for (uint32_t j = 0; j < i; j++) {
+            const Buf *y = &p->buf.at[j];
+            if (y->kind != BUF_TEMP || x->last < y->first || y->last < x->first) continue;
+            if (x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes) fail_msg("%s: buffers %u and %u overlap", c->name, j, i);
+        }
+    }
+}
+
 static Outcome run(Arena *a, const Case *c, bool fuse, bool blas, void **in)
 {
     Program *p = lower(a, c, fuse, blas);
@@ -152,6 +167,7 @@ static Outcome run(Arena *a, const Case *c, bool fuse, bool blas, void **in)
         r.out[i] = arena_alloc(a, r.bytes[i] + 1);
         memset(r.out[i], 0x7f, r.bytes[i] + 1);
     }
+    check_plan(c, p);
     int64_t values[16];
     for (uint32_t i = 0; i < 16; i++) values[i] = SYMBOL;
     if (!interp_run(p, buf, values, &st)) fail_msg("%s: %s", c->name, st.text);

@@ -1,0 +1,195 @@
+/* nn: layers, optimisers and metrics against their formulas in plain C, eager and traced. */
+#include "front.h"
+
+#include <kiln/nn.h>
+#include <math.h>
+
+/* ---- optimisers: loss = sum(a * a) / 2 + 3 sum(b), so that the gradients are a and 3 ------------ */
+#define STEPS 5
+
+struct fit { kiln_variable *a, *b; kiln_optimizer *o; };
+
+static void fit_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    struct fit *f = user;
+    (void)in;
+    KILN_TAPE(k, tape);
+    kiln_tensor *half = kiln_mul(kiln_sum(kiln_square(f->a), KILN_ALL), 0.5);
+    out[0] = kiln_add(half, kiln_mul(kiln_sum(f->b, KILN_ALL), 3.0));
+    kiln_optimizer_minimize(f->o, tape, out[0]);
+}
+
+static bool have_llvm(kiln *k)
+{
+    kiln_scope s = kiln_scope_open(k);
+    struct fit one = {kiln_variable_new(k, "a", 1.0), kiln_variable_new(k, "b", 1.0), kiln_sgd(k, 0.1, 0)};
+    kiln_function *f = kiln_function_new(k, fit_step, &one, NULL);
+    kiln_call(f);
+    bool absent = kiln_error(k)->code == KILN_EDEVICE;
+    kiln_clear(k);
+    kiln_scope_close(&s);
+    return !absent;
+}
+
+/* Runs STEPS steps from a = (1, -2), b = (0.5) with the given optimiser, eagerly or traced. */
+static void fit(kiln *k, kiln_optimizer *o, bool eager, float a[2], float b[1])
+{
+    KILN_SCOPE(k);
+    kiln_eager(k, eager);
+    struct fit f = {kiln_variable_new(k, "a", kiln_f32(k, KILN_SHAPE(2), 1, -2)), kiln_variable_new(k, "b", kiln_f32(k, KILN_SHAPE(1), 0.5)), o};
+    kiln_function *step = kiln_function_new(k, fit_step, &f, &(kiln_function_options){.name = "fit"});
+    for (int i = 0; i < STEPS; i++) {
+        KILN_SCOPE(k);
+        kiln_call(step);
+    }
+    kiln_read(f.a, a, 2 * sizeof *a);
+    kiln_read(f.b, b, sizeof *b);
+    kiln_eager(k, false);
+    assert_ok(k);
+}
+
+static double sgd_want(double x, bool square, double rate, double momentum)
+{
+    double v = 0;
+    for (int i = 0; i < STEPS; i++) {
+        v = momentum * v + (square ? x : 3);
+        x -= rate * v;
+    }
+    return x;
+}
+
+static double adam_want(double x, bool square, double rate, double beta1, double beta2, double epsilon)
+{
+    double m = 0, v = 0;
+    for (int i = 1; i <= STEPS; i++) {
+        double g = square ? x : 3;
+        m = beta1 * m + (1 - beta1) * g;
+        v = beta2 * v + (1 - beta2) * g * g;
+        x -= rate * (m / (1 - pow(beta1, i))) / (sqrt(v / (1 - pow(beta2, i))) + epsilon);
+    }
+    return x;
+}
+
+static void optimisers_follow_their_formulas(void **state)
+{
+    kiln *k = *state;
+    int modes = have_llvm(k) ? 2 : 1;
+    for (int mode = 0; mode < modes; mode++) {
+        float a[2], b[1];
+        for (int momentum = 0; momentum < 2; momentum++) {
+            fit(k, kiln_sgd(k, 0.1, 0.9 * momentum), mode == 0, a, b);
+            assert_float_equal(a[0], sgd_want(1, true, 0.1, 0.9 * momentum), 1e-6);
+            assert_float_equal(a[1], sgd_want(-2, true, 0.1, 0.9 * momentum), 1e-6);
+            assert_float_equal(b[0], sgd_want(0.5, false, 0.1, 0.9 * momentum), 1e-6);
+        }
+        fit(k, kiln_adam(k, 0.05), mode == 0, a, b);
+        assert_float_equal(a[0], adam_want(1, true, 0.05, 0.9, 0.999, 1e-8), 1e-5);
+        assert_float_equal(a[1], adam_want(-2, true, 0.05, 0.9, 0.999, 1e-8), 1e-5);
+        assert_float_equal(b[0], adam_want(0.5, false, 0.05, 0.9, 0.999, 1e-8), 1e-5);
+        fit(k, kiln_adam_at(KILN_HERE, k, 0.05, 0.5, 0.75, 0.25), mode == 0, a, b);
+        assert_float_equal(a[0], adam_want(1, true, 0.05, 0.5, 0.75, 0.25), 1e-5);
+        assert_float_equal(b[0], adam_want(0.5, false, 0.05, 0.5, 0.75, 0.25), 1e-5);
+    }
+}
+
+static void a_rate_changes_between_steps(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_eager(k, true);
+    struct fit f = {kiln_variable_new(k, "a", 1.0), kiln_variable_new(k, "b", 1.0), kiln_sgd(k, 0.5, 0)};
+    kiln_function *step = kiln_function_new(k, fit_step, &f, NULL);
+    kiln_call(step);
+    assert_float_equal(kiln_item(f.a), 0.5, 0);
+    kiln_assign(kiln_optimizer_rate(f.o), 0.25);
+    kiln_call(step);
+    assert_float_equal(kiln_item(f.a), 0.375, 0);
+    kiln_variable *all[8];
+    assert_int_equal(kiln_optimizer_variables(f.o, all, 8), 1); /* without momentum, no moments */
+    assert_ok(k);
+}
+
+/* ---- layers ------------------------------------------------------------------------------------- */
+static void layers_compute_what_they_say(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *g = kiln_generator(k, 1);
+    kiln_dense *dense = kiln_dense_new(k, 50, 30, g);
+    float w[50 * 30];
+    assert_true(kiln_read(kiln_dense_weight(dense), w, sizeof w));
+    float bound = sqrtf(6.0f / 80), low = 0, high = 0;
+    for (int i = 0; i < 50 * 30; i++) {
+        low = fminf(low, w[i]);
+        high = fmaxf(high, w[i]);
+    }
+    assert_true(low >= -bound && high <= bound && low < -0.95f * bound && high > 0.95f * bound);
+    kiln_assign(kiln_dense_bias(dense), kiln_iota(k, KILN_F32, KILN_SHAPE(30), 0));
+    kiln_tensor *y = kiln_dense_apply(dense, kiln_ones(k, KILN_F32, KILN_SHAPE(2, 3, 50)));
+    assert_int_equal(kiln_dim(y, 2), 30);
+    double sum = 7; /* the bias of unit 7 */
+    for (int i = 0; i < 50; i++)
+        sum += w[i * 30 + 7];
+    assert_float_equal(kiln_item(kiln_slice(kiln_reshape(y, KILN_SHAPE(180)), 0, 157, 158, 1)), sum, 1e-4);
+
+    kiln_conv *conv = kiln_conv_new(k, 2, 3, (&(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}), g);
+    kiln_assign(kiln_conv_filters(conv), kiln_ones(k, KILN_F32, KILN_SHAPE(3, 3, 2, 3)));
+    kiln_assign(kiln_conv_bias(conv), kiln_f32(k, KILN_SHAPE(3), 0, 1, 2));
+    kiln_tensor *c = kiln_conv_apply(conv, kiln_ones(k, KILN_F32, KILN_SHAPE(1, 5, 5, 2)));
+    assert_int_equal(kiln_dim(c, 1), 3);
+    float v[27];
+    assert_true(kiln_read(c, v, sizeof v));
+    assert_float_equal(v[0], 8, 0);       /* a corner sees 2 x 2 pixels of 2 channels */
+    assert_float_equal(v[4 * 3 + 2], 20, 0); /* the middle all nine */
+    kiln_tensor *mean = kiln_global_avg_pool(c);
+    assert_int_equal(kiln_rank(mean), 2);
+    assert_float_equal(kiln_item(kiln_slice(kiln_flatten(mean), 1, 0, 1, 1)), (4 * 8 + 4 * 12 + 18) / 9.0, 1e-5);
+    kiln_dense_free(dense);
+    kiln_conv_free(conv);
+    assert_ok(k);
+}
+
+/* ---- metrics ------------------------------------------------------------------------------------- */
+static void metrics_average_over_all_updates(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_metric *mean = kiln_mean_metric(k), *accuracy = kiln_accuracy_metric(k);
+    assert_true(isnan(kiln_metric_result(mean)));
+    kiln_metric_update(mean, kiln_f32(k, KILN_SHAPE(3), 1, 2, 6));
+    kiln_metric_update(mean, 11.0);
+    assert_float_equal(kiln_metric_result(mean), 5, 0);
+    kiln_tensor *logits = kiln_f32(k, KILN_SHAPE(2, 3), 0, 3, 1, 2, 1, 0);
+    kiln_metric_update_labels(accuracy, logits, kiln_i64(k, KILN_SHAPE(2), 1, 0));
+    assert_float_equal(kiln_metric_result(accuracy), 1, 0);
+    kiln_metric_update_labels(accuracy, logits, kiln_i64(k, KILN_SHAPE(2), 1, 2));
+    assert_float_equal(kiln_metric_result(accuracy), 0.75, 0);
+    kiln_metric_reset(accuracy);
+    assert_true(isnan(kiln_metric_result(accuracy)));
+    assert_ok(k);
+}
+
+static void misuse_is_named(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_dense *dense = kiln_dense_new(k, 4, 2, NULL);
+    kiln_dense_apply(dense, kiln_ones(k, KILN_F32, KILN_SHAPE(3, 5)));
+    assert_error(k, KILN_ESHAPE, "test_nn.c");
+    kiln_dense_apply(NULL, kiln_ones(k, KILN_F32, KILN_SHAPE(3, 5)));
+    assert_error(k, KILN_ESTATE, "NULL");
+    KILN_TAPE(k, tape);
+    kiln_optimizer_minimize(NULL, tape, kiln_ones(k, KILN_F32, KILN_SHAPE()));
+    assert_error(k, KILN_ESTATE, "NULL");
+    kiln_metric_update(NULL, 1);
+    assert_error(k, KILN_ESTATE, "NULL");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRONT_TEST(optimisers_follow_their_formulas), FRONT_TEST(a_rate_changes_between_steps), FRONT_TEST(layers_compute_what_they_say),
+        FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(misuse_is_named),
+    };
+    return cmocka_run_group_tests_name("nn", tests, NULL, NULL);
+}
