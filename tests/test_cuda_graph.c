@@ -22,63 +22,87 @@ static Program *lower(Arena *a, Module *m, const char *what)
 
 typedef void CaseFn(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol);
 
-/* Cases of tests/lower.kiln; every symbol is 5. */
+typedef struct Case {
+    Arena arena;
+    CaseFn *fn;
+    char name[96];
+    const char *text; /* of a module; NULL: the random graph of that seed */
+    size_t len;
+    uint64_t seed;
+} Case;
+
+enum { SYMBOLS = 64 }; /* all of one value */
+
+static void text_case(void *arg)
+{
+    Case *c = arg;
+    Arena *a = &c->arena;
+    Status st = {0};
+    int64_t symbol[SYMBOLS];
+    Module *m = module_parse(a, c->text, c->len, &st);
+    if (m == NULL) fail_msg("%s: %s", c->name, st.text);
+    for (int i = 0; i < SYMBOLS; i++) symbol[i] = 5;
+    const Graph *g = m->graph.at[0];
+    void **in = ARENA_ARRAY(a, void *, g->param.len + 1);
+    for (uint32_t i = 0; i < g->param.len; i++) {
+        const Type *t = graph_type(g, g->param.at[i]);
+        size_t n = 1;
+        for (uint32_t d = 0; d < t->rank; d++) n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
+        in[i] = cuda_spread(a, (DType)t->dtype, n);
+    }
+    c->fn(a, c->name, lower(a, m, c->name), in, symbol);
+}
+
+static void random_case(void *arg)
+{
+    Case *c = arg;
+    Arena *a = &c->arena;
+    Status st = {0};
+    RandomGraph rg;
+    int64_t symbol[SYMBOLS];
+    if (!random_graph(&rg, a, c->seed, c->seed % 2 == 0, &st)) fail_msg("%s: %s", c->name, st.text);
+    void **in = ARENA_ARRAY(a, void *, rg.g->param.len + 1);
+    for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, a, i);
+    for (int i = 0; i < SYMBOLS; i++) symbol[i] = rg.symbol[0];
+    c->fn(a, c->name, lower(a, rg.m, c->name), in, symbol);
+}
+
+static void run_case(Case *c)
+{
+    Status st = {0};
+    arena_init(&c->arena);
+    if (!arena_try(&c->arena, &st, c->text != NULL ? text_case : random_case, c))
+        fail_msg("%s: %s", c->name, st.text);
+    arena_free(&c->arena);
+}
+
+/* Cases of tests/lower.kiln. */
 static void each_case(CaseFn *fn)
 {
-    static char text[1 << 16];
+    static char text[1 << 17];
+    static const char mark[] = "// case: ";
+    const char *only = getenv("KILN_CASE");
     FILE *f = fopen("tests/lower.kiln", "rb");
     if (f == NULL) fail_msg("tests/lower.kiln does not open; tests run in the root of the project");
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    size_t length = fread(text, 1, sizeof text - 1, f);
     fclose(f);
-    for (char *at = strstr(text, "// case: "), *next; at != NULL; at = next) {
-        next = strstr(at + 1, "// case: ");
-        char *line = strchr(at, '\n'), name[96];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 9, ";\n"), at + 9);
-        if (getenv("KILN_CASE") != NULL && strstr(name, getenv("KILN_CASE")) == NULL) continue;
-        Arena a;
-        jmp_buf border;
-        Status st = {0};
-        arena_init(&a);
-        if (setjmp(border) != 0) fail_msg("no memory");
-        a.border = &border;
-        Module *m = module_parse(&a, line, next ? (size_t)(next - line) : strlen(line), &st);
-        if (m == NULL) fail_msg("%s: %s", name, st.text);
-        int64_t symbol[64];
-        for (int i = 0; i < 64; i++) symbol[i] = 5;
-        const Graph *g = m->graph.at[0];
-        void **in = ARENA_ARRAY(&a, void *, g->param.len + 1);
-        for (uint32_t i = 0; i < g->param.len; i++) {
-            const Type *t = graph_type(g, g->param.at[i]);
-            size_t n = 1;
-            for (uint32_t d = 0; d < t->rank; d++)
-                n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
-            in[i] = cuda_spread(&a, (DType)t->dtype, n);
-        }
-        fn(&a, name, lower(&a, m, name), in, symbol);
-        arena_free(&a);
+    assert_true(length < sizeof text - 1);
+    for (char *at = strstr(text, mark), *next; at != NULL; at = next) {
+        Case c = {.fn = fn, .text = strchr(at, '\n')};
+        next = strstr(at + 1, mark);
+        at += sizeof mark - 1;
+        snprintf(c.name, sizeof c.name, "%.*s", (int)strcspn(at, ";\n"), at);
+        c.len = next ? (size_t)(next - c.text) : strlen(c.text);
+        if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
     }
 }
 
 static void each_random(CaseFn *fn, int count)
 {
     for (int seed = 1; seed <= count; seed++) {
-        Arena a;
-        jmp_buf border;
-        Status st = {0};
-        RandomGraph rg;
-        char name[32];
-        snprintf(name, sizeof name, "random graph %d", seed);
-        arena_init(&a);
-        if (setjmp(border) != 0) fail_msg("no memory");
-        a.border = &border;
-        if (!random_graph(&rg, &a, (uint64_t)seed, seed % 2 == 0, &st))
-            fail_msg("%s: %s", name, st.text);
-        void **in = ARENA_ARRAY(&a, void *, rg.g->param.len + 1);
-        for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, &a, i);
-        int64_t symbol[64];
-        for (int i = 0; i < 64; i++) symbol[i] = rg.symbol[0];
-        fn(&a, name, lower(&a, rg.m, name), in, symbol);
-        arena_free(&a);
+        Case c = {.fn = fn, .seed = (uint64_t)seed};
+        snprintf(c.name, sizeof c.name, "random graph %d", seed);
+        run_case(&c);
     }
 }
 
