@@ -138,7 +138,7 @@ static void start_body(void *arg)
     }
 }
 
-typedef struct Finish { Trace *tr; Row *row; const Value *out; uint32_t nout; } Finish;
+typedef struct Finish { Trace *tr; Row *row; const Value *out; uint32_t nout; Text text; } Finish;
 
 /* Results: the outputs, then what the body left in variables. */
 static void finish_body(void *arg)
@@ -164,10 +164,9 @@ static void finish_body(void *arg)
     row->nsource = tr->source.len;
     row->ops = top->g->node.len;
     row->module = tr->module;
-    Text text = {0};
-    module_print(&text, tr->module);
-    row->trace_text = text.at && !text.failed ? arena_copy(tr->arena, text.at, text.len + 1) : NULL;
-    text_free(&text);
+    module_print(&fin->text, tr->module);
+    if (fin->text.at && !fin->text.failed)
+        row->trace_text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
 }
 
 static bool run_body(Thread *t, kiln_site at, kiln_function *f, int nin, Value *value)
@@ -208,9 +207,10 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
     bool ok = run_body(t, at, f, nin, value) && t->failures == failures && tr.frame == top;
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
-    Finish fin = {&tr, row, value, (uint32_t)f->options.outputs};
+    Finish fin = {&tr, row, value, (uint32_t)f->options.outputs, {0}};
     if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin)))
         fail_status(t, at, &st);
+    text_free(&fin.text);
     row->source = ok ? row->source : tr.source.at;
     row->nsource = ok ? row->nsource : tr.source.len;
     t->trace = tr.outer;
