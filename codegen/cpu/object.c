@@ -55,6 +55,15 @@ static void facts(Machine *m, bool native)
     m->masked = avx2;
 }
 
+/* For a CPU that it has never heard of, LLVM assumes nothing, not even the 64-bit mode of the triple, and then ends the process. */
+static char *named_features(const char *triple, const char *features)
+{
+    char both[1024];
+    bool x86 = triple && strncmp(triple, "x86_64", 6) == 0;
+    int n = snprintf(both, sizeof both, "%s%s%s", x86 ? "+64bit,+sse2" : "", x86 && features && *features ? "," : "", features ? features : "");
+    return n < (int)sizeof both ? LLVMCreateMessage(both) : NULL;
+}
+
 bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 {
     static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
@@ -65,7 +74,7 @@ bool machine_init(Machine *m, const CompileOptions *o, Status *st)
     if (triple) pthread_once(&all_once, start_all);
     m->triple = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
     m->cpu = native ? LLVMGetHostCPUName() : LLVMCreateMessage(cpu ? cpu : "generic");
-    m->features = native ? LLVMGetHostCPUFeatures() : LLVMCreateMessage(features ? features : "");
+    m->features = native ? LLVMGetHostCPUFeatures() : named_features(m->triple, features);
     if (!m->triple || !m->cpu || !m->features) {
         machine_free(m);
         return status_fail(st, ST_MEMORY, "llvm: no memory for the machine's description");
