@@ -259,8 +259,8 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define KILN_CAT(a, b) KILN_CAT_(a, b)
 
 /* ---- the same calls with the site filled in (C and C++ alike) ---------------------------------------------------------- */
-#define kiln_from(k, t, s, data, count) kiln_from_at(KILN_HERE, (k), (t), (s), (data), (count))
-#define kiln_borrow(k, t, s, data, release, user) kiln_borrow_at(KILN_HERE, (k), (t), (s), (data), (release), (user))
+#define kiln_from(k, t, s, ...) kiln_from_at(KILN_HERE, (k), (t), s, __VA_ARGS__) /* data, count: data may be a compound literal */
+#define kiln_borrow(k, t, s, ...) kiln_borrow_at(KILN_HERE, (k), (t), s, __VA_ARGS__) /* data, release, user */
 #define kiln_full(k, t, s, v) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(v))
 #define kiln_zeros(k, t, s) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(0))
 #define kiln_ones(k, t, s) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(1))

@@ -183,8 +183,14 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_SPEC_4(t, a, b, c) KILN_SPEC_MAKE(t, 3, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c))
 #define KILN_SPEC_5(t, a, b, c, d) KILN_SPEC_MAKE(t, 4, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d))
 #define KILN_SPEC_6(t, a, b, c, d, e) KILN_SPEC_MAKE(t, 5, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e))
+#define KILN_SPEC_7(t, a, b, c, d, e, p)                                                                               \
+    KILN_SPEC_MAKE(t, 6, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e), KILN_SZ(p))
+#define KILN_SPEC_8(t, a, b, c, d, e, p, q)                                                                            \
+    KILN_SPEC_MAKE(t, 7, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e), KILN_SZ(p), KILN_SZ(q))
+#define KILN_SPEC_9(t, a, b, c, d, e, p, q, r)                                                                         \
+    KILN_SPEC_MAKE(t, 8, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e), KILN_SZ(p), KILN_SZ(q), KILN_SZ(r))
 
-/* kiln_call(f, x, y, ...): up to 8 operands, the first output. */
+/* kiln_call(f, x, y, ...): up to 8 operands, the first output. kiln_call_all(f, in, nin, out, nout): any number of both. */
 #define kiln_call(...) KILN_CAT(KILN_CALL_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CALL_1(f) kiln_call_at(KILN_HERE, (f), NULL, 0)
 #define KILN_CALL_2(f, a) kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
@@ -193,7 +199,19 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
     kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(3, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c)), 3)
 #define KILN_CALL_5(f, a, b, c, d)                                                                                     \
     kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(4, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d)), 4)
-#define kiln_call_all(f, in, nin, out, nout) kiln_call_all_at(KILN_HERE, (f), (in), (nin), (out), (nout))
+#define KILN_CALL_6(f, a, b, c, d, e)                                                                                  \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(5, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
+                                              KILN_OPERAND(e)), 5)
+#define KILN_CALL_7(f, a, b, c, d, e, p)                                                                               \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(6, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
+                                              KILN_OPERAND(e), KILN_OPERAND(p)), 6)
+#define KILN_CALL_8(f, a, b, c, d, e, p, q)                                                                            \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(7, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
+                                              KILN_OPERAND(e), KILN_OPERAND(p), KILN_OPERAND(q)), 7)
+#define KILN_CALL_9(f, a, b, c, d, e, p, q, r)                                                                         \
+    kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
+                                              KILN_OPERAND(e), KILN_OPERAND(p), KILN_OPERAND(q), KILN_OPERAND(r)), 8)
+#define kiln_call_all(f, ...) kiln_call_all_at(KILN_HERE, (f), __VA_ARGS__)
 
 #define KILN_FUNCTION(...) KILN_CAT(KILN_FUNCTION_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_FUNCTION_MAKE(name, k, n, params, call, args)                                                             \
@@ -222,13 +240,28 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_FUNCTION_6(f, k, a, b, c, d)                                                                              \
     KILN_FUNCTION_MAKE(f, k, 4, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d),             \
                        (k, in[0], in[1], in[2], in[3]), KILN_ARGS(a, b, c, d))
+#define KILN_FUNCTION_7(f, k, a, b, c, d, e)                                                                           \
+    KILN_FUNCTION_MAKE(f, k, 5, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
+                                 kiln_tensor *e),                                                                      \
+                       (k, in[0], in[1], in[2], in[3], in[4]), KILN_ARGS(a, b, c, d, e))
+#define KILN_FUNCTION_8(f, k, a, b, c, d, e, p)                                                                        \
+    KILN_FUNCTION_MAKE(f, k, 6, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
+                                 kiln_tensor *e, kiln_tensor *p),                                                      \
+                       (k, in[0], in[1], in[2], in[3], in[4], in[5]), KILN_ARGS(a, b, c, d, e, p))
+#define KILN_FUNCTION_9(f, k, a, b, c, d, e, p, q)                                                                     \
+    KILN_FUNCTION_MAKE(f, k, 7, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
+                                 kiln_tensor *e, kiln_tensor *p, kiln_tensor *q),                                      \
+                       (k, in[0], in[1], in[2], in[3], in[4], in[5], in[6]), KILN_ARGS(a, b, c, d, e, p, q))
+#define KILN_FUNCTION_10(f, k, a, b, c, d, e, p, q, r)                                                                 \
+    KILN_FUNCTION_MAKE(f, k, 8, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
+                                 kiln_tensor *e, kiln_tensor *p, kiln_tensor *q, kiln_tensor *r),                      \
+                       (k, in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]), KILN_ARGS(a, b, c, d, e, p, q, r))
 
 #define kiln_watch(tape, x) kiln_watch_at(KILN_HERE, (tape), (x))
 #define kiln_gradient(tape, y, x) kiln_gradient_at(KILN_HERE, (tape), (y), KILN_OPERAND(x))
-#define kiln_gradients(tape, y, x, count, dx) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, (x), (count), (dx))
-#define kiln_custom_gradient(y, x, count, backward, user)                                                              \
-    kiln_custom_gradient_at(KILN_HERE, (y), (x), (count), (backward), (user))
-/* variadic, because inputs and options are compound literals with commas of their own */
+/* variadic, because inputs and options may be compound literals with commas of their own */
+#define kiln_gradients(tape, y, ...) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, __VA_ARGS__)
+#define kiln_custom_gradient(y, ...) kiln_custom_gradient_at(KILN_HERE, (y), __VA_ARGS__)
 #define kiln_compare(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
 #define kiln_check(report, f, ...) kiln_check_at(KILN_HERE, (report), (f), __VA_ARGS__)
 

@@ -255,8 +255,8 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_broadcast(x, s) kiln_broadcast_at(KILN_HERE, KILN_OPERAND(x), s)
 #define kiln_slice(x, axis, start, stop, step) kiln_slice_at(KILN_HERE, KILN_OPERAND(x), (axis), (start), (stop), (step))
 #define kiln_pad(x, low, high, fill) kiln_pad_at(KILN_HERE, KILN_OPERAND(x), low, high, KILN_OPERAND(fill))
-#define kiln_concat(x, count, axis) kiln_concat_at(KILN_HERE, (x), (count), (axis))
-#define kiln_stack(x, count, axis) kiln_stack_at(KILN_HERE, (x), (count), (axis))
+#define kiln_concat(...) kiln_concat_at(KILN_HERE, __VA_ARGS__) /* variadic: the list may be a compound literal */
+#define kiln_stack(...) kiln_stack_at(KILN_HERE, __VA_ARGS__)
 #define kiln_gather(x, indices, axis) kiln_gather_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
 #define kiln_one_hot(indices, classes, t) kiln_one_hot_at(KILN_HERE, KILN_OPERAND(indices), (classes), (t))
 /* window: &(kiln_window){...} or NULL */
