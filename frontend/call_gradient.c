@@ -61,6 +61,9 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
         }
     gradients(t, at, tape, ys, seed, ny, x, nx, out);
     kiln_tape_close(&tape);
+    /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
+    for (uint32_t i = 0; i < top->slot.len; i++)
+        frame_pass_reads(top, &top->slot.at[i]);
 }
 
 static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row)
@@ -82,7 +85,7 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
             mem_free(rg, sizeof *rg);
         } else {
             *rg = (RowGradient){f, row};
-            row->vjp = function_derived(at, f->k, name, row_gradient_body, rg, free_user, (int)row->nsource + ny, nx ? nx : 1, f);
+            function_derived(at, f->k, name, row_gradient_body, rg, free_user, (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
             if (row->vjp)
                 row->vjp->nspec = 0;
             else

@@ -377,12 +377,30 @@ static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, ki
     return row;
 }
 
+static bool literals_agree(Thread *t, kiln_site at, const kiln_function *f, const Row *row, const Row *again)
+{
+    for (uint32_t i = 0; i < row->nsource && i < again->nsource; i++) {
+        const Source *s = &row->source[i], *now = &again->source[i];
+        if (s->kind != FROM_LITERAL || now->kind != FROM_LITERAL)
+            continue;
+        kiln_tensor *a = tensor_contiguous(t, at, s->tensor), *b = tensor_contiguous(t, at, now->tensor);
+        if (!tensor_ok(a) || !tensor_ok(b))
+            return false;
+        if (memcmp(a->data, b->data, kiln_bytes(a)) == 0)
+            continue;
+        fail(t, at, KILN_ESTATE, "%s: traced again, the elements that its body spells out at %s:%d differ; something that it reads from the host changed",
+             f->name, now->loc.file ? now->loc.file : "?", now->loc.line);
+        return false;
+    }
+    return true;
+}
+
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. */
 static bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Row *row, kiln_tensor *const *in, int nin)
 {
     Row again = {0};
     arena_init(&again.arena);
-    bool ok = function_trace(t, at, f, in, nin, &again);
+    bool traced = function_trace(t, at, f, in, nin, &again), ok = traced;
     if (ok && row->trace_text && again.trace_text && strcmp(row->trace_text, again.trace_text)) {
         const char *a = row->trace_text, *b = again.trace_text, *la = a, *lb = b;
         for (; *a && *a == *b; a++, b++)
@@ -392,7 +410,8 @@ static bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Row 
              (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
         ok = false;
     }
-    if (ok)
+    ok = ok && literals_agree(t, at, f, row, &again);
+    if (traced)
         drop_literals(&again);
     arena_free(&again.arena);
     return ok;

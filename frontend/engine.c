@@ -76,6 +76,9 @@ int kiln_close(kiln *k)
             if (k->options.log)
                 k->options.log(k->options.log_user, t->failure.text);
         }
+    for (Thread *t = k->thread_list; t; t = t->next)
+        while (t->tape) /* they hold functions */
+            tape_free(t->tape);
     objects_free_all(k);
     functions_free_all(k);
     variables_free_all(k);

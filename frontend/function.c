@@ -13,8 +13,41 @@ static uint32_t spec_count(const kiln_function_options *o)
     return n;
 }
 
+static const char *size_fault(const kiln_size *z)
+{
+    if (z->lo < 0 || z->lo > z->hi)
+        return "sizes start at 0 or more, and the bounds of a KILN_DIM are lowest, then highest";
+    if (z->name && z->lo != z->hi && (!dim_name_ok(z->name) || z->hi > DIM_MAX))
+        return "the name of a KILN_DIM is letters, digits and _, and its highest size at most 2^48";
+    return NULL;
+}
+
+static const char *spec_fault(const kiln_function_options *o, uint32_t n)
+{
+    const kiln_size *known[KILN_MAX_ARGS * KILN_MAX_RANK];
+    uint32_t symbols = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const kiln_spec *s = &o->inputs[i];
+        if (s->dtype < KILN_BOOL || s->dtype > KILN_F64 || s->rank > KILN_MAX_RANK)
+            return "no such dtype, or a rank above 8";
+        for (int d = 0; d < s->rank; d++) {
+            const kiln_size *z = &s->size[d];
+            const char *fault = size_fault(z);
+            for (uint32_t j = 0; j < symbols && z->name && !fault; j++)
+                if (!strcmp(known[j]->name, z->name) && (known[j]->lo != z->lo || known[j]->hi != z->hi))
+                    fault = "one name of a KILN_DIM has one pair of bounds";
+            if (fault)
+                return fault;
+            if (z->name)
+                known[symbols++] = z;
+        }
+    }
+    return NULL;
+}
+
 static void function_destroy(kiln_function *f)
 {
+    kiln_function *parent = f->parent;
     for (Row *r = f->rows, *next; r; r = next) {
         next = r->next;
         row_free(r);
@@ -25,6 +58,8 @@ static void function_destroy(kiln_function *f)
         mem_free(f->name, strlen(f->name) + 1);
     pthread_mutex_destroy(&f->compiling);
     mem_free(f, sizeof *f);
+    if (parent)
+        function_drop(parent);
 }
 
 kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user, const kiln_function_options *options, size_t size)
@@ -57,6 +92,12 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
         function_destroy(f);
         return NULL;
     }
+    const char *fault = spec_fault(&f->options, f->nspec);
+    if (fault) {
+        fail(t, at, KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
+        function_destroy(f);
+        return NULL;
+    }
     pthread_mutex_lock(&k->lock);
     f->next = k->functions;
     if (f->next)
@@ -67,42 +108,79 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
 }
 
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
-                                int inputs, int outputs, const kiln_function *like)
+                                int inputs, int outputs, kiln_function *like, kiln_function **slot)
 {
     kiln_function_options o = {.name = name, .inputs_count = inputs, .outputs = outputs, .no_blas = like->options.no_blas};
     if (inputs == (int)like->nspec)
         memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
     kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
-    if (f)
-        f->free_user = free_user;
-    return f;
+    if (!f)
+        return NULL;
+    f->free_user = free_user;
+    f->parent = like; /* its body runs the other's */
+    f->slot = slot;
+    function_hold(like);
+    return *slot = f;
+}
+
+void function_hold(kiln_function *f)
+{
+    pthread_mutex_lock(&f->k->lock);
+    f->held++;
+    pthread_mutex_unlock(&f->k->lock);
+}
+
+void function_drop(kiln_function *f)
+{
+    kiln *k = f->k;
+    pthread_mutex_lock(&k->lock);
+    bool last = --f->held == 0 && f->freed;
+    if (last) {
+        if (f->prev)
+            f->prev->next = f->next;
+        else
+            k->functions = f->next;
+        if (f->next)
+            f->next->prev = f->prev;
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (last)
+        function_destroy(f);
+}
+
+/* The decorator makes it anew at the next call. */
+static void forget_definition(kiln_function *f)
+{
+    MapSlot s;
+    pthread_mutex_lock(&f->k->lock);
+    for (uint32_t at = 0; map_next(&f->k->definitions, &at, &s);)
+        if (s.value == (uint64_t)(uintptr_t)f) {
+            map_remove(&f->k->definitions, s.key);
+            break;
+        }
+    pthread_mutex_unlock(&f->k->lock);
 }
 
 void kiln_function_free(kiln_function *f)
 {
-    if (!f)
+    if (!f || f->freed)
         return;
-    kiln *k = f->k;
-    pthread_mutex_lock(&k->lock);
-    if (f->prev)
-        f->prev->next = f->next;
-    else
-        k->functions = f->next;
-    if (f->next)
-        f->next->prev = f->prev;
-    pthread_mutex_unlock(&k->lock);
+    f->freed = true;
+    function_hold(f); /* until the derived ones have gone */
+    if (f->slot)
+        *f->slot = NULL;
+    forget_definition(f);
     kiln_function_free(f->grad);
     kiln_function_free(f->value_and_grad);
-    for (Row *r = f->rows; r; r = r->next) {
-        kiln_function *vjp = r->vjp;
-        r->vjp = NULL;
-        kiln_function_free(vjp);
-    }
-    function_destroy(f);
+    for (Row *r = f->rows; r; r = r->next)
+        kiln_function_free(r->vjp);
+    function_drop(f);
 }
 
 void functions_free_all(kiln *k)
 {
+    for (kiln_function *f = k->functions; f; f = f->next)
+        f->parent = NULL;
     for (kiln_function *f = k->functions, *next; f; f = next) {
         next = f->next; /* derived ones are in the same list: no recursion here */
         function_destroy(f);
@@ -189,6 +267,9 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
     for (int i = 0; i < n; i++) {
         if (!out[i])
             out[i] = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", f->name, i);
+        else if (out[i]->state == TENSOR_FREE)
+            out[i] = fail(t, at, KILN_ESTATE, "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local",
+                          f->name, i, out[i]->made.file ? out[i]->made.file : "?", out[i]->made.line);
         for (int j = 0; j < i && out[i]->state != TENSOR_POISON; j++)
             if (out[j] == out[i]) /* each output is a handle of its own */
                 out[i] = tensor_alias(t, at, out[i]);
@@ -302,8 +383,9 @@ static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
         return t ? *slot : NULL;
     kiln_site at = {f->loc.file, f->loc.line};
     int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
-    if (!nin) {
-        fail(t, at, KILN_EVALUE, "grad of %s: say how many inputs it has (inputs_count or inputs)", f->name);
+    if (!nin || nin > KILN_MAX_ARGS) {
+        fail(t, at, KILN_EVALUE, nin ? "grad of %s: it has more than 16 inputs; use a tape" : "grad of %s: say how many inputs it has (inputs_count or inputs)",
+             f->name);
         return NULL;
     }
     Derived *d = mem_zeros(1, sizeof *d);
@@ -314,8 +396,7 @@ static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
-    *slot = function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f);
-    if (!*slot)
+    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, slot))
         free_derived(d);
     return *slot;
 }

@@ -388,11 +388,12 @@ static bool passes_gradient(const Node *n, uint32_t operand)
     return d->vjp && !(n->op == OP_leaf && n->attr->at[0]);
 }
 
-/* Marks what depends on the leaf, at all and by gradients; remembers the first node where gradients stop. */
-static const Node *follow(const Graph *g, Value leaf, uint8_t *reach)
+/* Marks what depends on the leaves, at all and by gradients; remembers the first node where gradients stop. */
+static const Node *follow(const Graph *g, const Value *leaf, uint32_t leaves, uint8_t *reach)
 {
     const Node *stop = NULL;
-    reach[leaf] = 2;
+    for (uint32_t i = 0; i < leaves; i++)
+        reach[leaf[i]] = 2;
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
         uint8_t r = 0;
@@ -418,8 +419,9 @@ const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
         return "what is asked about is neither a live tensor nor a variable";
     if (!dtype_is_float(operand_type(x)->dtype))
         return "its elements are no floats: nothing flows to integers and bools";
-    Value leaf = 0;
-    if (!leaves_of(tape, x, &leaf, 1) || !leaf)
+    Value leaf[64] = {0}; /* a variable has one per read */
+    uint32_t n = MIN_OF(leaves_of(tape, x, leaf, COUNT_OF(leaf)), (uint32_t)COUNT_OF(leaf));
+    if (!n || !leaf[0])
         return x.kind == 2 ? "the variable was not read while the tape recorded" : "the tensor was neither watched nor computed while the tape recorded";
     const Graph *g = tape->frame ? tape->frame->g : tape->g;
     uint8_t *reach = mem_zeros(g->value.len, 1);
@@ -427,7 +429,7 @@ const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
         fail(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, KILN_EMEMORY, "grad_why: no memory");
         return "no memory to find out";
     }
-    const Node *stop = follow(g, leaf, reach);
+    const Node *stop = follow(g, leaf, n, reach);
     uint8_t r = tape->last_y ? reach[tape->last_y] : 0;
     mem_free(reach, g->value.len);
     if (!r)

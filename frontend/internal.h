@@ -54,6 +54,7 @@ struct kiln_variable {
     kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
+    bool captured, left;      /* local: compiled code names it; and its scope has ended */
     Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
     uint64_t trace_id;
 };
@@ -218,6 +219,8 @@ bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
 /* From here on, inside the innermost frame, the eager tensor x means value v. */
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
+/* Reads of the value that the variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
+void frame_pass_reads(const Frame *f, const Slot *s);
 
 /* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
@@ -299,6 +302,9 @@ struct kiln_function {
     pthread_mutex_t compiling;
     kiln_function_statistics stats;
     kiln_function *grad, *value_and_grad; /* derived, made once */
+    kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
+    uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
+    bool freed;              /* goes with the last of them */
     Loc loc;
 };
 
@@ -317,6 +323,8 @@ bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *c
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
+void function_hold(kiln_function *f); /* stays, though freed, until function_drop */
+void function_drop(kiln_function *f);
 void row_free(Row *row);
 
 static inline Loc loc_of(kiln_site at)

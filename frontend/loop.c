@@ -48,17 +48,6 @@ static void open_body(void *arg)
     c->f = f;
 }
 
-/* Reads of a variable that the block turned out not to assign let gradients through to the value it came with. */
-static void pass_reads(Close *c, const Slot *s)
-{
-    Graph *g = c->f->g;
-    int64_t *through = arena_zeros(g->module->arena, 1, sizeof(Attr) + sizeof(int64_t));
-    ((Attr *)through)->len = 1;
-    for (uint32_t i = 0; i < g->node.len; i++)
-        if (g->node.at[i].op == OP_leaf && g->node.at[i].in[0] == s->entry && g->node.at[i].attr->at[0] == 1)
-            g->node.at[i].attr = (Attr *)through;
-}
-
 static bool carries(const Frame *f, const Slot *s)
 {
     bool made_here = s->variable->frame == f && s->variable->trace_id == f->trace->id;
@@ -91,7 +80,7 @@ static void close_body(void *arg)
         const Slot *s = &f->slot.at[i];
         if (!carries(f, s)) {
             if (s->entry)
-                pass_reads(c, s);
+                frame_pass_reads(f, s); /* of a variable that the block turned out not to assign */
             continue;
         }
         uint32_t p = param_of(g, s->entry);

@@ -61,8 +61,7 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
     if (!tensor_ok(x) || x->state == TENSOR_EAGER) return tensor_ok(x) ? x : NULL;
     fail(t, at, KILN_ESTATE,
         "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs; "
-        "return it, or use KILN_IF and "
-        "the like",
+        "return it, or choose with kiln_where",
         op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?",
         x->made.line);
     return NULL;

@@ -97,6 +97,9 @@ void tape_free(kiln_tape *tape)
         *link = tape->next;
     for (uint32_t i = 0; i < tape->entry.len; i++)
         buffer_release(tape->entry.at[i].held.buffer);
+    for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
+        if (tape->g->node.at[i].op == OP_call)
+            function_drop((kiln_function *)(intptr_t)tape->g->node.at[i].attr->at[0]);
     arena_free(&tape->arena);
     mem_free(tape, sizeof *tape);
 }
@@ -142,6 +145,8 @@ static void record_body(void *arg)
     for (uint32_t i = 0; i < j->nout; i++)
         types[i] = j->out[i]->type;
     Value first = graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
+    if (j->op == OP_call)
+        function_hold((kiln_function *)(intptr_t)j->attr[0]);
     for (uint32_t i = 0; i < j->nout; i++)
         hold(tape, first + i, j->out[i]);
 }

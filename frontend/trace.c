@@ -216,6 +216,7 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         fail(t, at, KILN_ESTATE, "read: the local was made inside another trace");
         return 0;
     }
+    v->captured = true;
     Source s = {.kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
     return add_param(t, at, f, &v->type, &s, 0);
 }
@@ -242,6 +243,17 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         if (tape->recording && tape->frame == f && !tape_note(tape, v, 0, leaf))
             return 0;
     return leaf;
+}
+
+void frame_pass_reads(const Frame *f, const Slot *s)
+{
+    static const struct { uint32_t len; int64_t at[1]; } through = {1, {0}}; /* an Attr */
+    _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        Node *n = &f->g->node.at[i];
+        if (n->op == OP_leaf && n->in[0] == s->entry && n->attr->at[0] == 1)
+            n->attr = (Attr *)(uintptr_t)&through;
+    }
 }
 
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v)

@@ -153,6 +153,9 @@ void kiln_variable_free(kiln_variable *v)
 void local_free(kiln_variable *v)
 {
     retire(v);
+    v->left = v->captured;
+    if (v->captured)
+        return; /* stays until close, as freed variables do */
     unlink_variable(v);
     variable_destroy(v);
 }
@@ -163,8 +166,10 @@ void variables_free_all(kiln *k)
         next = v->next;
         if (v->alive)
             retire(v);
-        if (!v->local)
+        if (!v->local || v->left)
             variable_destroy(v);
+        else
+            v->prev = v->next = NULL; /* its scope is still open */
     }
     k->variables = NULL;
 }

@@ -75,7 +75,7 @@ static Dim intern(DimTable *t, const DimExpr *e)
     return -(Dim)t->expr.len;
 }
 
-static bool is_identifier(const char *s)
+bool dim_name_ok(const char *s)
 {
     size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
     return n != 0 && s[n] == '\0' && !(s[0] >= '0' && s[0] <= '9');
@@ -83,7 +83,7 @@ static bool is_identifier(const char *s)
 
 Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi)
 {
-    if (!is_identifier(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
+    if (!dim_name_ok(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
     Dim known = dim_find(t, name, len);
     if (known != DIM_BAD) return dim_lo(t, known) == lo && dim_hi(t, known) == hi ? known : DIM_BAD;

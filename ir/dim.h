@@ -31,6 +31,7 @@ typedef struct DimTable {
 void dim_table_init(DimTable *t, Arena *arena);
 /* Same name: same Dim. DIM_BAD if the name is no C identifier, the bounds are not 0 <= lo <= hi <=
  * DIM_MAX, or the name is known with other bounds. The name is copied. */
+bool dim_name_ok(const char *name); /* letters, digits and _, no digit first */
 Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi);
 Dim dim_find(const DimTable *t, const char *name, size_t len); /* the symbol of that name, DIM_BAD if there is none */
 

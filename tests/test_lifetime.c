@@ -1,0 +1,254 @@
+/* lifetime: functions freed while something still needs them, outputs whose scope has ended, declarations that mean nothing, and what a
+ * retrace must notice. Skipped without the LLVM module. */
+#include "front.h"
+
+#include <stdlib.h>
+
+KILN_FUNCTION(bump, k, x)
+{
+    return kiln_mul(x, kiln_exp(x));
+}
+
+static void square(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    (void)user;
+    out[0] = kiln_mul(in[0], in[0]);
+}
+
+static kiln_function *make_square(kiln *k)
+{
+    return kiln_function_new(k, square, NULL, &(kiln_function_options){.name = "square", .inputs_count = 1});
+}
+
+static void a_tape_keeps_the_functions_of_its_calls(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 3, 5);
+    float g[2];
+    for (int derived = 0; derived < 2; derived++) {
+        kiln_function *f = make_square(k), *called = derived ? kiln_grad(f) : f;
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        kiln_tensor *y = kiln_call(called, x);
+        kiln_function_free(f);
+        kiln_function_free(make_square(k)); /* would take the same memory */
+        kiln_read(kiln_gradient(tape, y, x), g, sizeof g);
+        assert_float_equal(g[0], derived ? 2 : 6, 0);
+        assert_float_equal(g[1], derived ? 2 : 10, 0);
+        assert_ok(k);
+    }
+}
+
+static void freed_functions_are_forgotten(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 0);
+    bump(k, x);
+    kiln_function_free(KILN_FN(k, bump));
+    assert_float_equal(kiln_item(bump(k, x)), 0, 0); /* made anew */
+    kiln_function *f = make_square(k);
+    kiln_call(kiln_grad(f), kiln_scalar(k, KILN_F32, 3));
+    kiln_function_free(kiln_grad(f));
+    assert_float_equal(kiln_item(kiln_call(kiln_grad(f), kiln_scalar(k, KILN_F32, 3))), 6, 0);
+    kiln_function_free(kiln_value_and_grad(f));
+    kiln_function_free(f);
+    assert_ok(k);
+}
+
+static void closing_with_a_tape_open(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 3);
+    kiln_tape *tape = kiln_tape_open_at(KILN_HERE, k, true);
+    kiln_watch(tape, x);
+    kiln_gradient(tape, bump(k, x), x);
+    assert_ok(k);
+    assert_int_equal(kiln_close(k), 0);
+}
+
+static kiln_variable *state_variable;
+KILN_FUNCTION(of_state, k, x)
+{
+    return kiln_mul(kiln_mul(state_variable, state_variable), x);
+}
+
+/* d2(v v x)/dv2 = 2 x, with tapes around the compiled call. */
+static void second_order_of_a_variable(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    state_variable = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 3));
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 5);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_eager(k, eager);
+        KILN_TAPE(k, outer);
+        KILN_TAPE(k, inner);
+        kiln_tensor *first = kiln_gradient(inner, of_state(k, x), state_variable);
+        assert_float_equal(kiln_item(first), 30, 0);
+        assert_float_equal(kiln_item(kiln_gradient(outer, first, state_variable)), 10, 0);
+    }
+    assert_ok(k);
+}
+
+static kiln_variable *local;
+KILN_FUNCTION(of_a_local, k, x)
+{
+    return kiln_mul(x, local);
+}
+
+static void locals_may_end_before_what_was_compiled(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 3);
+    {
+        KILN_SCOPE(k);
+        local = kiln_local(k, kiln_scalar(k, KILN_F32, 2));
+        assert_float_equal(kiln_item(of_a_local(k, x)), 6, 0);
+    }
+    of_a_local(k, x);
+    assert_error(k, KILN_ESTATE, "was freed");
+    kiln_variable_new(k, "v", 1.0);
+    kiln_local(k, x); /* still there when the engine closes */
+    assert_int_equal(kiln_close(k), 0);
+}
+
+static void why_looks_at_every_read(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 3));
+    KILN_TAPE(k, tape);
+    kiln_assign_add(v, 1); /* reads it too, and nothing comes of that read */
+    assert_float_equal(kiln_item(kiln_gradient(tape, kiln_square(v), v)), 8, 0);
+    assert_string_equal(kiln_grad_why(tape, KILN_OPERAND(v)), "a gradient flows");
+}
+
+KILN_FUNCTION(from_a_scope, k, x)
+{
+    KILN_SCOPE(k);
+    return kiln_exp(x);
+}
+
+KILN_FUNCTION(from_a_loop, k, x)
+{
+    kiln_tensor *y = x;
+    KILN_FOR(k, i, 1) y = kiln_add(x, 1.0);
+    return y;
+}
+
+static void outputs_of_ended_scopes_are_named(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 3);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_eager(k, eager);
+        from_a_scope(k, x);
+        assert_error(k, KILN_ESTATE, "has ended");
+        from_a_loop(k, x);
+        assert_error(k, KILN_ESTATE, "has ended");
+    }
+}
+
+static kiln_function *declared(kiln *k, kiln_spec a, kiln_spec b)
+{
+    return kiln_function_new(k, square, NULL, &(kiln_function_options){.name = "square", .inputs = {a, b}});
+}
+
+static void declarations_are_checked(void **state)
+{
+    kiln *k = *state;
+    kiln_spec ok = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 8));
+    kiln_spec swapped = KILN_SPEC(KILN_F32, KILN_DIM("N", 8, 1)), below = KILN_SPEC(KILN_F32, KILN_DIM("N", -1, 8));
+    kiln_spec name = KILN_SPEC(KILN_F32, KILN_DIM("batch size", 1, 8)), other = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 9));
+    kiln_spec huge = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, INT64_MAX)), rank = {KILN_F32, 20, {{0, 0, NULL}}};
+    assert_non_null(declared(k, ok, ok));
+    assert_null(declared(k, swapped, swapped));
+    assert_error(k, KILN_EVALUE, "lowest, then highest");
+    assert_null(declared(k, below, below));
+    assert_error(k, KILN_EVALUE, "0 or more");
+    assert_null(declared(k, name, name));
+    assert_error(k, KILN_EVALUE, "letters, digits and _");
+    assert_null(declared(k, huge, huge));
+    assert_error(k, KILN_EVALUE, "at most 2^48");
+    assert_null(declared(k, ok, other));
+    assert_error(k, KILN_EVALUE, "one pair of bounds");
+    assert_null(declared(k, rank, ok));
+    assert_error(k, KILN_EVALUE, "rank above 8");
+    kiln_function *many = kiln_function_new(k, square, NULL, &(kiln_function_options){.inputs_count = 40});
+    assert_null(kiln_grad(many));
+    assert_error(k, KILN_EVALUE, "more than 16 inputs");
+}
+
+static int from_host;
+KILN_FUNCTION(spelled, k, x)
+{
+    return kiln_mul(x, kiln_f32(k, KILN_SHAPE(2), 1, from_host));
+}
+
+static void a_retrace_compares_literals_and_keeps_none(void **state)
+{
+    (void)state;
+    setenv("KILN_RETRACE", "1", 1);
+    kiln *k = kiln_open(NULL);
+    unsetenv("KILN_RETRACE");
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, 2);
+        from_host = 1;
+        spelled(k, x);
+        spelled(k, x);
+        assert_ok(k);
+        from_host = 2;
+        spelled(k, x);
+        assert_error(k, KILN_ESTATE, "the elements that its body spells out");
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+KILN_FUNCTION(eight, k, a, b, c, d, e, f, g, h)
+{
+    kiln_tensor *all = kiln_stack((kiln_tensor *[]){a, b, c, d, e, f, g, h}, 8, 0);
+    return kiln_sum(all, KILN_ALL);
+}
+
+static void eight_of_everything(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_from(k, KILN_F32, KILN_SHAPE(2), (float[]){1, 2}, 2);
+    assert_float_equal(kiln_item(eight(k, x, x, x, x, x, x, x, x)), 24, 0);
+    assert_float_equal(kiln_item(kiln_call(KILN_FN(k, eight), x, x, x, x, x, x, x, 1 ? x : NULL)), 24, 0);
+    kiln_spec s = KILN_SPEC(KILN_F32, 1, 2, 3, 4, 5, 6, 7, KILN_DIM("N", 1, 2));
+    assert_int_equal(s.rank, 8);
+    kiln_tensor *y = NULL;
+    assert_true(kiln_call_all(KILN_FN(k, bump), (kiln_operand[]){KILN_OPERAND(x)}, 1, &y, 1));
+    assert_ok(k);
+}
+
+static int skip_without_llvm(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    bump(k, kiln_scalar(k, KILN_F32, 1));
+    bool absent = kiln_error(k)->code == KILN_EDEVICE;
+    kiln_close(k);
+    if (absent)
+        printf("skip: the LLVM module is not at hand\n");
+    return absent ? -1 : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRONT_TEST(a_tape_keeps_the_functions_of_its_calls), FRONT_TEST(freed_functions_are_forgotten), cmocka_unit_test(closing_with_a_tape_open),
+        FRONT_TEST(second_order_of_a_variable), cmocka_unit_test(locals_may_end_before_what_was_compiled), FRONT_TEST(why_looks_at_every_read), FRONT_TEST(outputs_of_ended_scopes_are_named),
+        FRONT_TEST(declarations_are_checked), cmocka_unit_test(a_retrace_compares_literals_and_keeps_none), FRONT_TEST(eight_of_everything),
+    };
+    return cmocka_run_group_tests_name("lifetime", tests, skip_without_llvm, NULL);
+}
