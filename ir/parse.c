@@ -10,17 +10,17 @@
 #define MAX_ATTR 64
 #define MAX_OPERANDS UINT16_MAX
 
-typedef struct Stub { /* a graph that was found; read when `state` is 2 */
+typedef struct Pending { /* a graph that was found; read when `state` is 2 */
     Graph *g;
     Place params;
     uint8_t state;
-} Stub;
+} Pending;
 
 typedef struct Parser {
     Lex lex;
     Module *m;
-    VEC(Stub) stub;
-    Map by_name; /* hash -> stub index */
+    VEC(Pending) pending;
+    Map by_name; /* hash -> pending index */
     int nesting;
 } Parser;
 
@@ -32,12 +32,12 @@ typedef struct Scope { /* of one graph's value names */
 
 /* ---- finding the graphs ------------------------------------------------------------------ */
 
-static Stub *find(Parser *p, const char *name, uint64_t *key)
+static Pending *find(Parser *p, const char *name, uint64_t *key)
 {
     for (*key = hash_bytes(1, name, strlen(name));; ++*key) {
         const uint64_t *i = map_get(&p->by_name, *key);
         if (i == NULL) return NULL;
-        if (strcmp(p->stub.at[*i].g->name, name) == 0) return &p->stub.at[*i];
+        if (strcmp(p->pending.at[*i].g->name, name) == 0) return &p->pending.at[*i];
     }
 }
 
@@ -67,9 +67,9 @@ static bool find_graphs(Parser *p)
         if (!lex_keyword(&p->lex, "graph") || !lex_graph_name(&p->lex, &name)) return false;
         if (find(p, name, &key) != NULL)
             return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
-        map_put(&p->by_name, key, p->stub.len);
+        map_put(&p->by_name, key, p->pending.len);
         Graph *g = graph_new(p->m, name);
-        *VEC_PUSH(p->m->arena, &p->stub) = (Stub){.g = g, .params = p->lex.at};
+        *VEC_PUSH(p->m->arena, &p->pending) = (Pending){.g = g, .params = p->lex.at};
         if (!skip_body(p)) return false;
     }
     return true;
@@ -132,22 +132,22 @@ static bool use(Scope *s, Value *v)
     return true;
 }
 
-static bool read_graph(Parser *p, Stub *stub);
+static bool read_graph(Parser *p, Pending *pending);
 
 static bool graph_attr(Parser *p, int64_t *v)
 {
     const char *name;
     uint64_t key;
     if (!lex_graph_name(&p->lex, &name)) return false;
-    Stub *stub = find(p, name, &key);
-    if (stub == NULL) return lex_fail(&p->lex, ST_FORMAT, "no graph @%.100s", name);
-    *v = stub->g->index;
-    if (stub->state == 2) return true;
-    if (stub->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s runs itself", name);
+    Pending *pending = find(p, name, &key);
+    if (pending == NULL) return lex_fail(&p->lex, ST_FORMAT, "no graph @%.100s", name);
+    *v = pending->g->index;
+    if (pending->state == 2) return true;
+    if (pending->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s runs itself", name);
     if (p->nesting == MAX_NESTING)
         return lex_fail(&p->lex, ST_FORMAT, "graphs name graphs more than %d deep", MAX_NESTING);
     Place here = p->lex.at;
-    if (!read_graph(p, stub)) return false;
+    if (!read_graph(p, pending)) return false;
     p->lex.at = here;
     return true;
 }
@@ -341,15 +341,15 @@ static bool read_body(Scope *s)
     return true;
 }
 
-static bool read_graph(Parser *p, Stub *stub)
+static bool read_graph(Parser *p, Pending *pending)
 {
-    Scope s = {.p = p, .g = stub->g, .value = {.arena = p->m->arena}};
-    stub->state = 1;
-    p->lex.at = stub->params;
+    Scope s = {.p = p, .g = pending->g, .value = {.arena = p->m->arena}};
+    pending->state = 1;
+    p->lex.at = pending->params;
     p->nesting++;
     bool ok = read_body(&s);
     p->nesting--;
-    stub->state = 2;
+    pending->state = 2;
     return ok;
 }
 
@@ -361,8 +361,8 @@ static void parse(void *arg)
         return;
     }
     if (!symbols(p) || !find_graphs(p)) return;
-    for (uint32_t i = 0; i < p->stub.len; i++)
-        if (p->stub.at[i].state == 0 && !read_graph(p, &p->stub.at[i])) return;
+    for (uint32_t i = 0; i < p->pending.len; i++)
+        if (p->pending.at[i].state == 0 && !read_graph(p, &p->pending.at[i])) return;
 }
 
 typedef struct Start {
