@@ -70,6 +70,22 @@ static bool write_pair(const char *path, const void *object, size_t object_len, 
 }
 
 /* ---- compiling -------------------------------------------------------------------------------------------------------- */
+/* The header declares functions of that name in C and C++. */
+static bool is_keyword(const char *name)
+{
+    static const char *const words[] = {
+        "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "constexpr", "continue", "decltype", "default",
+        "delete", "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long",
+        "mutable", "namespace", "new", "noexcept", "not", "nullptr", "operator", "or", "private", "protected", "public", "register", "restrict", "return",
+        "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid", "typename", "union",
+        "unsigned", "using", "virtual", "void", "volatile", "while", "xor", "main",
+    };
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (!strcmp(name, words[i]))
+            return true;
+    return false;
+}
+
 static bool symbol_from(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
 {
     const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol : slash ? slash + 1 : path;
@@ -79,7 +95,7 @@ static bool symbol_from(const char *path, const kiln_aot_options *o, char *symbo
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && name[i] != '_')
             return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
-    if (isdigit((unsigned char)name[0]))
+    if (isdigit((unsigned char)name[0]) || is_keyword(name))
         return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
     memcpy(symbol, name, n + 1);
     return true;

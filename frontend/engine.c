@@ -16,7 +16,11 @@ _Static_assert(KILN_MAX_RANK == MAX_RANK, "ranks match");
 
 static atomic_uint_fast64_t serials = 1, thread_numbers = 1;
 
-/* The only exception to "no mutable globals": which engine this thread used last, and its state there. */
+/* All open engines, so that a scope or call that outlives kiln_close finds nothing instead of freed memory. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static kiln *open_engines;
+
+/* The only other exception to "no mutable globals": which engine this thread used last, and its state there. */
 static _Thread_local struct { kiln *k; uint64_t serial; Thread *t; } last;
 
 static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
@@ -45,6 +49,10 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->poison.k = k;
     k->host = (KilnHost){k, host_run, host_contract};
     k->eager_only = k->options.no_compile;
+    pthread_mutex_lock(&open_lock);
+    k->next_open = open_engines;
+    open_engines = k;
+    pthread_mutex_unlock(&open_lock);
     const char *retrace = getenv("KILN_RETRACE");
     k->retrace = retrace && *retrace && *retrace != '0';
     if (!thread_of(k)) { /* so that the opening thread has a place for its errors */
@@ -58,6 +66,7 @@ static void thread_release(Thread *t)
 {
     while (t->scopes)
         scope_pop(t);
+    tapes_free_closed(t);
     tensor_slabs_free(t);
     pool_free(t->pool);
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
@@ -65,9 +74,23 @@ static void thread_release(Thread *t)
     mem_free(t, sizeof *t);
 }
 
+/* Takes k off the list of open engines; false if it is not there: closed before, or never an engine. */
+static bool unlist(kiln *k)
+{
+    pthread_mutex_lock(&open_lock);
+    kiln **link = &open_engines;
+    while (*link && *link != k)
+        link = &(*link)->next_open;
+    bool there = *link != NULL;
+    if (there)
+        *link = k->next_open;
+    pthread_mutex_unlock(&open_lock);
+    return there;
+}
+
 int kiln_close(kiln *k)
 {
-    if (!k)
+    if (!k || !unlist(k))
         return 0;
     int unseen = 0;
     for (Thread *t = k->thread_list; t; t = t->next)
@@ -78,7 +101,7 @@ int kiln_close(kiln *k)
         }
     for (Thread *t = k->thread_list; t; t = t->next)
         while (t->tape) /* they hold functions */
-            tape_free(t->tape);
+            tape_retire(t->tape);
     objects_free_all(k);
     functions_free_all(k);
     variables_free_all(k);
@@ -121,8 +144,20 @@ static Thread *thread_make(kiln *k)
     return t;
 }
 
+static bool engine_open(const kiln *k)
+{
+    pthread_mutex_lock(&open_lock);
+    const kiln *e = open_engines;
+    while (e && e != k)
+        e = e->next_open;
+    pthread_mutex_unlock(&open_lock);
+    return e != NULL;
+}
+
 static Thread *thread_find(kiln *k)
 {
+    if (!engine_open(k))
+        return NULL;
     pthread_mutex_lock(&k->lock);
     Thread *t = k->thread_list;
     while (t && !pthread_equal(t->self, pthread_self()))

@@ -376,29 +376,39 @@ static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_tape_close(&tape);
 }
 
-static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
+static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **slot)
 {
-    Thread *t = f ? thread_of(f->k) : NULL;
-    if (!t || *slot)
-        return t ? *slot : NULL;
     kiln_site at = {f->loc.file, f->loc.line};
     int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
     if (!nin || nin > KILN_MAX_ARGS) {
         fail(t, at, KILN_EVALUE, nin ? "grad of %s: it has more than 16 inputs; use a tape" : "grad of %s: say how many inputs it has (inputs_count or inputs)",
              f->name);
-        return NULL;
+        return;
     }
     Derived *d = mem_zeros(1, sizeof *d);
     if (!d) {
         fail(t, at, KILN_EMEMORY, "grad of %s: no memory", f->name);
-        return NULL;
+        return;
     }
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
     if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, slot))
         free_derived(d);
-    return *slot;
+}
+
+/* Made once, whoever asks first. */
+static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
+{
+    Thread *t = f ? thread_of(f->k) : NULL;
+    if (!t)
+        return NULL;
+    pthread_mutex_lock(&f->compiling);
+    if (!*slot)
+        derive_new(t, f, value, slot);
+    kiln_function *derived = *slot;
+    pthread_mutex_unlock(&f->compiling);
+    return derived;
 }
 
 kiln_function *kiln_grad(kiln_function *f)

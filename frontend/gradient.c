@@ -244,6 +244,10 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
 
 static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, uint32_t ny, const kiln_operand *x, int count)
 {
+    if (tape->closed) {
+        fail(t, at, KILN_ESTATE, "gradient: the tape's scope closed; the tape was opened at %s:%d", tape->loc.file ? tape->loc.file : "?", tape->loc.line);
+        return false;
+    }
     if (tape->used && !tape->persistent) {
         fail(t, at, KILN_ESTATE, "gradient: the tape gave its gradient already; open it with KILN_TAPE_PERSISTENT to ask again");
         return false;
@@ -415,6 +419,8 @@ const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
 {
     if (!tape)
         return "the tape is NULL";
+    if (tape->closed)
+        return "the tape's scope closed";
     if ((x.kind != 1 || !tensor_ok(x.as.tensor)) && (x.kind != 2 || !x.as.variable))
         return "what is asked about is neither a live tensor nor a variable";
     if (!dtype_is_float(operand_type(x)->dtype))

@@ -79,6 +79,7 @@ struct Thread {
     Scope *scope;            /* stack; scope[0] is the root and lives until close */
     uint32_t scopes, scope_cap;
     kiln_tape *tape;         /* innermost open tape */
+    kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */
     Trace *trace;            /* innermost running trace; NULL: eager */
     uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
@@ -95,6 +96,7 @@ struct Thread {
 struct kiln {
     kiln_options options;
     uint64_t serial;         /* of the process: what the thread cache compares */
+    kiln *next_open;         /* all open engines */
     ThreadPool *threads;
     KilnHost host;
     pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
@@ -239,7 +241,8 @@ struct kiln_tape {
     kiln_tape *outer;        /* of the thread: next outer open tape */
     kiln_tape *next;         /* of its scope */
     uint32_t scope;
-    bool persistent, recording, used, paused;
+    bool persistent, recording, used;
+    bool closed;             /* by its scope: the struct stays, so that a stale handle is known, until the user closes it or the engine goes */
     Loc loc;
     Frame *frame;            /* opened inside a trace: where; NULL: eager */
     uint64_t trace_id;
@@ -259,7 +262,8 @@ void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_
                  kiln_tensor *const *out, uint32_t nout);
 void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is what the read returned; every recording tape notes it */
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
-void tape_free(kiln_tape *tape);
+void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
+void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
 bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x,
                int count, kiln_tensor **dx);

@@ -44,7 +44,7 @@ void scope_pop(Thread *t)
     Scope *s = &t->scope[t->scopes - 1];
     while (s->tapes) {
         kiln_tape *tape = s->tapes;
-        tape_free(tape); /* unlinks itself */
+        tape_retire(tape); /* unlinks itself */
     }
     while (s->locals) {
         kiln_variable *v = s->locals;

@@ -81,7 +81,16 @@ void kiln_tape_stop(kiln_tape *tape)
     }
 }
 
-void tape_free(kiln_tape *tape)
+static void unlink_from(kiln_tape **link, const kiln_tape *tape)
+{
+    while (*link && *link != tape)
+        link = &(*link)->next;
+    if (*link)
+        *link = tape->next;
+}
+
+/* All that the tape holds; afterwards it only knows whose it was. */
+static void tape_clear(kiln_tape *tape)
 {
     Thread *t = tape->t;
     kiln_tape_stop(tape);
@@ -90,26 +99,44 @@ void tape_free(kiln_tape *tape)
         link = &(*link)->outer;
     if (*link)
         *link = tape->outer;
-    link = &t->scope[tape->scope].tapes;
-    while (*link && *link != tape)
-        link = &(*link)->next;
-    if (*link)
-        *link = tape->next;
+    unlink_from(&t->scope[tape->scope].tapes, tape);
     for (uint32_t i = 0; i < tape->entry.len; i++)
         buffer_release(tape->entry.at[i].held.buffer);
     for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
         if (tape->g->node.at[i].op == OP_call)
             function_drop((kiln_function *)(intptr_t)tape->g->node.at[i].attr->at[0]);
     arena_free(&tape->arena);
-    mem_free(tape, sizeof *tape);
+    *tape = (kiln_tape){.k = tape->k, .t = t, .loc = tape->loc, .closed = true};
+}
+
+void tape_retire(kiln_tape *tape)
+{
+    Thread *t = tape->t;
+    tape_clear(tape);
+    tape->next = t->closed_tapes;
+    t->closed_tapes = tape;
+}
+
+void tapes_free_closed(Thread *t)
+{
+    for (kiln_tape *tape = t->closed_tapes, *next; tape; tape = next) {
+        next = tape->next;
+        mem_free(tape, sizeof *tape);
+    }
+    t->closed_tapes = NULL;
 }
 
 void kiln_tape_close(kiln_tape **tape)
 {
-    if (tape && *tape) {
-        tape_free(*tape);
-        *tape = NULL;
-    }
+    if (!tape || !*tape)
+        return;
+    kiln_tape *gone = *tape;
+    if (gone->closed)
+        unlink_from(&gone->t->closed_tapes, gone);
+    else
+        tape_clear(gone);
+    mem_free(gone, sizeof *gone);
+    *tape = NULL;
 }
 
 /* ---- recording -------------------------------------------------------------------------------------------------- */
@@ -223,7 +250,7 @@ kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
     if (!dtype_is_float(x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s", dtype_info[x->type.dtype].name);
     if (!tape->recording)
-        return fail(t, at, KILN_ESTATE, "watch: the tape records no more");
+        return fail(t, at, KILN_ESTATE, tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
     if (tape->frame)
         return watch_traced(tape, at, x);
     if (x->state == TENSOR_TRACED)

@@ -161,6 +161,8 @@ static void misuse_is_named(void **state)
     assert_error(k, KILN_EIO, "no such folder");
     kiln_aot(f, path_of("9lives"), NULL);
     assert_error(k, KILN_EVALUE, "identifier");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.symbol = "int"});
+    assert_error(k, KILN_EVALUE, "identifier");
     kiln_aot(f, path_of("x"), &(kiln_aot_options){.workspace_limit = 16});
     assert_error(k, KILN_EVALUE, "limit is 16");
     kiln_aot(f, path_of("x"), &(kiln_aot_options){.triple = "no-such-machine"});

@@ -117,6 +117,26 @@ static void misuse_is_named(void **state)
     assert_error(k, KILN_ESTATE, "NULL");
 }
 
+static void a_tape_ends_with_its_scope(void **state)
+{
+    kiln *k = *state;
+    kiln_tensor *x = kiln_scalar(k, KILN_F64, 2);
+    kiln_scope s = kiln_scope_open(k);
+    kiln_tape *tape = kiln_tape_open_at(KILN_HERE, k, true);
+    kiln_watch(tape, x);
+    kiln_tensor *y = kiln_keep(kiln_square(x));
+    kiln_scope_close(&s);
+    kiln_gradient(tape, y, x);
+    assert_error(k, KILN_ESTATE, "scope closed");
+    kiln_watch(tape, x);
+    assert_error(k, KILN_ESTATE, "scope closed");
+    assert_non_null(strstr(kiln_grad_why(tape, KILN_OPERAND(x)), "scope closed"));
+    kiln_tape_stop(tape);
+    kiln_tape_close(&tape);
+    assert_null(tape);
+    assert_ok(k);
+}
+
 static void clip(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user)
 {
     (void)k;
@@ -162,7 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FRONT_TEST(polynomial_first_and_second_order), FRONT_TEST(watched_coefficients), FRONT_TEST(persistence),
         FRONT_TEST(reads_are_leaves_and_sum), FRONT_TEST(gradients_flow_through_locals), FRONT_TEST(unconnected_is_zero_and_says_why),
-        FRONT_TEST(misuse_is_named), FRONT_TEST(custom_gradients),
+        FRONT_TEST(misuse_is_named), FRONT_TEST(a_tape_ends_with_its_scope), FRONT_TEST(custom_gradients),
     };
     return cmocka_run_group_tests_name("tape", tests, NULL, NULL);
 }
