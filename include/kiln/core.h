@@ -68,7 +68,8 @@ typedef struct kiln_options {
 /* options may be NULL. Returns NULL only if memory ran out. */
 #define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
-/* Releases everything the engine owns. Non-zero if an error was never cleared (its text goes to the log callback). */
+/* Releases everything the engine owns, open scopes and tapes included; tapes and tensors must not be used afterwards, so close in a block outside
+ * theirs. Non-zero if an error was never cleared (its text goes to the log callback). */
 KILN_API int kiln_close(kiln *k);
 KILN_API const char *kiln_version(void);
 
