@@ -217,7 +217,7 @@ test-core: deps $(PRODUCTS) $(CORE_BIN)
 valgrind: TEST_TIMEOUT := 900
 valgrind: deps $(PRODUCTS) $(CORE_BIN) ## the core suite under valgrind
 	@NEED=valgrind $(DEPS)
-	@TEST_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --suppressions=tests/valgrind.supp' \
+	@KILN_EMULATED=1 TEST_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --suppressions=tests/valgrind.supp' \
 		$(RUN) $(CORE_BIN)
 
 mutants: all $(TEST_BIN) ## plant one-token faults and see that a test catches each

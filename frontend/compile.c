@@ -152,8 +152,7 @@ static void finish_body(void *arg)
     row->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
     for (uint32_t i = 0; i < top->slot.len; i++) {
         const Slot *s = &top->slot.at[i];
-        bool own_local = s->variable->local && s->variable->trace_id == tr->id;
-        if (s->assigned && !own_local) {
+        if (s->assigned && !(s->variable->local && s->variable->trace_id == tr->id)) {
             graph_result(top->g, s->now);
             row->changed[row->nchanged++] = s->variable;
         }

@@ -223,6 +223,7 @@ bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
 /* Reads of the value that the variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
 void frame_pass_reads(const Frame *f, const Slot *s);
+void trace_forget(Thread *t, const kiln_variable *v);    /* v is about to go: no slot names it any longer */
 
 /* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */

@@ -50,8 +50,9 @@ static void open_body(void *arg)
 
 static bool carries(const Frame *f, const Slot *s)
 {
-    bool made_here = s->variable->frame == f && s->variable->trace_id == f->trace->id;
-    return s->assigned && !made_here;
+    if (!s->assigned) /* or forgotten: a local that went */
+        return false;
+    return s->variable->frame != f || s->variable->trace_id != f->trace->id;
 }
 
 static uint32_t param_of(const Graph *g, Value v)

@@ -49,7 +49,7 @@ void scope_pop(Thread *t)
     while (s->locals) {
         kiln_variable *v = s->locals;
         s->locals = v->next_local;
-        local_free(v);
+        local_free(t, v);
     }
     while (s->tensors) {
         kiln_tensor *x = s->tensors;

@@ -10,7 +10,7 @@ void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
 void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
 void tensor_slabs_free(Thread *t);
-void local_free(kiln_variable *v);
+void local_free(Thread *t, kiln_variable *v);
 void variables_free_all(kiln *k);
 
 #endif

@@ -202,6 +202,16 @@ Slot *frame_slot(Frame *f, kiln_variable *v, bool make)
     return s || !make ? s : add_slot(f->trace->t, (kiln_site){f->loc.file, f->loc.line}, f, v);
 }
 
+void trace_forget(Thread *t, const kiln_variable *v)
+{
+    for (Trace *tr = t->trace; tr; tr = tr->outer)
+        for (Frame *f = tr->frame; f; f = f->parent) {
+            Slot *s = find_slot(f, v);
+            if (s)
+                *s = (Slot){0};
+        }
+}
+
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v);
 
 /* The value that the variable has when the frame begins, as a parameter of the frame. */

@@ -150,8 +150,9 @@ void kiln_variable_free(kiln_variable *v)
         retire(v);
 }
 
-void local_free(kiln_variable *v)
+void local_free(Thread *t, kiln_variable *v)
 {
+    trace_forget(t, v);
     retire(v);
     v->left = v->captured;
     if (v->captured)

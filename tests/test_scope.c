@@ -29,6 +29,17 @@ static void scopes_own_temporaries(void **state)
     assert_ok(k);
 }
 
+static void locals_of_the_root_go_with_the_engine(void **state)
+{
+    kiln *k = *state;
+    kiln_variable_new(k, "before", 1.0);
+    kiln_variable *local = kiln_local(k, kiln_scalar(k, KILN_F32, 2));
+    kiln_variable_new(k, "after", 1.0);
+    kiln_assign_add(local, 1);
+    assert_float_equal(kiln_item(local), 3, 0);
+    assert_ok(k);
+}
+
 static void keep_own_release_set(void **state)
 {
     kiln *k = *state;
@@ -202,7 +213,7 @@ static void hostile_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(scopes_own_temporaries), FRONT_TEST(keep_own_release_set), FRONT_TEST(stale_handles_are_errors),
+        FRONT_TEST(scopes_own_temporaries), FRONT_TEST(locals_of_the_root_go_with_the_engine), FRONT_TEST(keep_own_release_set), FRONT_TEST(stale_handles_are_errors),
         FRONT_TEST(errors_are_sticky_and_poison_flows), FRONT_TEST(close_counts_unseen_errors), FRONT_TEST(scopes_may_outlive_their_engine), FRONT_TEST(engines_do_not_mix),
         FRONT_TEST(threads_have_scopes_and_errors_of_their_own), FRONT_TEST(borrowed_memory_is_given_back_once), FRONT_TEST(hostile_shapes),
     };
