@@ -23,25 +23,26 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
                 return false;
             }
             arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
-            for (int d = 0; d < s->rank; d++)
-                arg[i].type.dim[d] = s->size[d].hi;
+            for (int d = 0; d < s->rank; d++) arg[i].type.dim[d] = s->size[d].hi;
         }
         return true;
     }
     const Row *latest = f->rows;
     if (!latest && f->options.inputs_count) {
-        fail(t, at, KILN_ESTATE, "aot: %s declares no inputs and was never called: its types are unknown", f->name);
+        fail(t, at, KILN_ESTATE,
+            "aot: %s declares no inputs and was never called: its types are unknown", f->name);
         return false;
     }
     *nin = latest ? (int)latest->narg : 0;
-    for (int i = 0; i < *nin; i++)
-        arg[i].type = latest->arg[i];
+    for (int i = 0; i < *nin; i++) arg[i].type = latest->arg[i];
     return true;
 }
 
 static void place_source(Place *p, const Source *s)
 {
-    p->kind = s->kind == FROM_ARGUMENT ? PLACE_ARGUMENT : s->kind == FROM_VARIABLE ? PLACE_STATE : PLACE_CONSTANT;
+    p->kind = s->kind == FROM_ARGUMENT   ? PLACE_ARGUMENT
+              : s->kind == FROM_VARIABLE ? PLACE_STATE
+                                         : PLACE_CONSTANT;
     p->name = s->kind == FROM_VARIABLE ? s->variable->name : "";
     const kiln_tensor *x = s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
     p->bytes = s->kind == FROM_ARGUMENT ? NULL : x->data;
@@ -51,8 +52,7 @@ static void place_source(Place *p, const Source *s)
 static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_variable *v)
 {
     for (uint32_t i = 0; i < j->row->nsource; i++)
-        if (j->row->source[i].kind == FROM_VARIABLE && j->row->source[i].variable == v)
-            return i;
+        if (j->row->source[i].kind == FROM_VARIABLE && j->row->source[i].variable == v) return i;
     graph_param(g, &v->type, (Loc){0});
     input[*n] = (Place){.kind = PLACE_STATE, .name = v->name, .bytes = v->value->data};
     return (*n)++;
@@ -65,8 +65,7 @@ static void job_body(void *arg)
     Graph *g = row->module->graph.at[0];
     uint32_t n = row->nsource;
     Place *input = ARENA_ARRAY(&row->arena, Place, row->nsource + row->nchanged);
-    for (uint32_t i = 0; i < row->nsource; i++)
-        place_source(&input[i], &row->source[i]);
+    for (uint32_t i = 0; i < row->nsource; i++) place_source(&input[i], &row->source[i]);
     j->a.changed = ARENA_ARRAY(&row->arena, uint32_t, row->nchanged + 1);
     for (uint32_t i = 0; i < row->nchanged; i++)
         j->a.changed[i] = state_input(j, g, input, &n, row->changed[i]);
@@ -79,11 +78,9 @@ static bool pack_sources(Thread *t, kiln_site at, Row *row)
 {
     for (uint32_t i = 0; i < row->nsource; i++) {
         Source *s = &row->source[i];
-        if (s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL)
-            continue;
+        if (s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL) continue;
         kiln_tensor *packed = tensor_contiguous(t, at, s->tensor);
-        if (!tensor_ok(packed))
-            return false;
+        if (!tensor_ok(packed)) return false;
         if (packed != s->tensor && s->kind == FROM_LITERAL) {
             kiln_own(packed);
             kiln_release(s->tensor);
@@ -93,16 +90,19 @@ static bool pack_sources(Thread *t, kiln_site at, Row *row)
     return true;
 }
 
-bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
+bool kiln_aot_sized(
+    kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     kiln_aot_options o = {0};
     kiln_tensor arg[KILN_MAX_ARGS] = {0}, *in[KILN_MAX_ARGS];
     int nin = 0;
-    if (options)
-        memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !path || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "aot: %s", !f ? "the function is NULL" : !path ? "the path is NULL" : "inside a trace");
+        fail(t, at, KILN_ESTATE, "aot: %s",
+            !f      ? "the function is NULL"
+            : !path ? "the path is NULL"
+                    : "inside a trace");
         return false;
     }
     Row *row = mem_zeros(1, sizeof *row);
@@ -111,16 +111,15 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
         return false;
     }
     arena_init(&row->arena);
-    for (int i = 0; i < KILN_MAX_ARGS; i++)
-        in[i] = &arg[i];
+    for (int i = 0; i < KILN_MAX_ARGS; i++) in[i] = &arg[i];
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.row = row, .path = path, .o = &o};
-    if (input_types(t, at, f, arg, &nin) && function_trace(t, at, f, in, nin, row) && pack_sources(t, at, row)) {
-        j.a = (Artifact){.module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
-        if (!arena_try(&row->arena, &j.st, job_body, &j))
-            j.ok = false;
-        if (!j.ok)
-            fail_status(t, at, &j.st);
+    if (input_types(t, at, f, arg, &nin) && function_trace(t, at, f, in, nin, row) &&
+        pack_sources(t, at, row)) {
+        j.a = (Artifact){
+            .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
+        if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
+        if (!j.ok) fail_status(t, at, &j.st);
     } else {
         row->nsource = 0;
     }

@@ -19,8 +19,10 @@ static bool only_traced_ops(const Module *m, Status *st)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             Op op = (Op)m->graph.at[i]->node.at[j].op;
             if (op == OP_kernel || op == OP_call || op == OP_custom)
-                return status_fail(st, ST_UNSUPPORTED, "aot: graph %s holds %s, which is not compiled from text; give the graph as traced (KILN_DUMP=ir)",
-                                   m->graph.at[i]->name, op_def[op].name);
+                return status_fail(st, ST_UNSUPPORTED,
+                    "aot: graph %s holds %s, which is not compiled from text; give the graph as "
+                    "traced (KILN_DUMP=ir)",
+                    m->graph.at[i]->name, op_def[op].name);
         }
     return true;
 }
@@ -29,8 +31,7 @@ static void job_body(void *arg)
 {
     Job *j = arg;
     Module *m = module_parse(&j->arena, j->text, j->len, &j->st);
-    if (!m || !module_verify(m, &j->st) || !only_traced_ops(m, &j->st))
-        return;
+    if (!m || !module_verify(m, &j->st) || !only_traced_ops(m, &j->st)) return;
     if (!m->graph.len) {
         status_fail(&j->st, ST_FORMAT, "aot: the text has no graph");
         return;
@@ -44,22 +45,20 @@ static void job_body(void *arg)
     j->ok = artifact_write(&a, j->path, j->o, &j->st);
 }
 
-bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size)
+bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path,
+    const kiln_aot_options *options, size_t size)
 {
     Thread *t = thread_of(k);
     kiln_aot_options o = {0};
-    if (options)
-        memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!t || !text || !path) {
         fail(t ? t : thread_last(), at, KILN_EVALUE, "aot: the text or the path is NULL");
         return false;
     }
     Job j = {.text = text, .len = len, .path = path, .o = &o};
     arena_init(&j.arena);
-    if (!arena_try(&j.arena, &j.st, job_body, &j))
-        j.ok = false;
-    if (!j.ok)
-        fail_status(t, at, &j.st);
+    if (!arena_try(&j.arena, &j.st, job_body, &j)) j.ok = false;
+    if (!j.ok) fail_status(t, at, &j.st);
     arena_free(&j.arena);
     return j.ok;
 }

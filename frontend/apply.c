@@ -4,17 +4,16 @@
 
 static kiln_tensor *poison_all(Thread *t, kiln_tensor **out, uint32_t nout)
 {
-    for (uint32_t i = 0; i < nout; i++)
-        out[i] = &t->k->poison;
+    for (uint32_t i = 0; i < nout; i++) out[i] = &t->k->poison;
     return &t->k->poison;
 }
 
 /* A result that shares its operand's memory. */
-static kiln_tensor *view_result(Thread *t, kiln_site at, const kiln_tensor *x, const View *v, const Type *type)
+static kiln_tensor *view_result(
+    Thread *t, kiln_site at, const kiln_tensor *x, const View *v, const Type *type)
 {
     kiln_tensor *out = tensor_of_buffer(t, at, type, buffer_retain(x->buffer));
-    if (!out)
-        return NULL;
+    if (!out) return NULL;
     out->data = v->data;
     memcpy(out->stride, v->stride, type->rank * sizeof *out->stride);
     out->contiguous = view_contiguous(v);
@@ -34,8 +33,7 @@ static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, i
     else
         dtype_store_i64(type->dtype, b->data, bits);
     kiln_tensor *x = tensor_of_buffer(t, at, type, b);
-    if (!x)
-        return NULL;
+    if (!x) return NULL;
     for (int i = 0; i < type->rank; i++) {
         x->stride[i] = 0;
         x->contiguous = x->contiguous && type->dim[i] <= 1;
@@ -47,36 +45,31 @@ static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, i
 static uint64_t view_bytes(const View *v)
 {
     uint64_t n = dtype_bytes((DType)v->dtype);
-    for (int i = 0; i < v->rank; i++)
-        n *= v->stride[i] ? (uint64_t)v->dim[i] : 1;
+    for (int i = 0; i < v->rank; i++) n *= v->stride[i] ? (uint64_t)v->dim[i] : 1;
     return n;
 }
 
-static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                      const Type *type, kiln_tensor **out, uint32_t nout)
+static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout)
 {
     View v[MAX_RESULTS];
     for (uint32_t i = 0; i < nout; i++) {
         out[i] = tensor_empty(t, at, &type[i]);
-        if (!out[i])
-            return false;
+        if (!out[i]) return false;
         tensor_view(out[i], &v[i]);
     }
     t->kernels_run++;
-    for (uint32_t i = 0; i < nin; i++)
-        t->bytes_run += view_bytes(&in[i]);
-    for (uint32_t i = 0; i < nout; i++)
-        t->bytes_run += view_bytes(&v[i]);
+    for (uint32_t i = 0; i < nin; i++) t->bytes_run += view_bytes(&in[i]);
+    for (uint32_t i = 0; i < nout; i++) t->bytes_run += view_bytes(&v[i]);
     EagerCtx c = {t->k->threads};
     Status st = {0};
-    if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st))
-        return true;
+    if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)) return true;
     fail_status(t, at, &st);
     return false;
 }
 
-static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                        kiln_tensor **out, uint32_t *nout)
+static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t *nout)
 {
     const Type *types[nin ? nin : 1];
     View v[nin ? nin : 1];
@@ -86,14 +79,14 @@ static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, 
     }
     Type result[op_def[op].nout > 0 ? op_def[op].nout : MAX_RESULTS];
     Status st = {0};
-    Infer inf = {.op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = result, .st = &st};
+    Infer inf = {
+        .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = result, .st = &st};
     if (!infer_types(&inf)) {
         fail_status(t, at, &st);
         return false;
     }
     *nout = inf.nout;
-    if (op == OP_constant)
-        return (out[0] = constant_result(t, at, &result[0], attr[1])) != NULL;
+    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], attr[1])) != NULL;
     if (op_def[op].flags & OPF_MOVES) {
         View moved = {.dtype = result[0].dtype, .rank = result[0].rank};
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
@@ -103,19 +96,20 @@ static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, 
 }
 
 /* The operands' common fitness: alive, of this engine. False: poison or reported. */
-static bool operands_fit(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
+static bool operands_fit(
+    Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
 {
     for (uint32_t i = 0; i < nin; i++) {
         const kiln_tensor *x = in[i];
         if (UNLIKELY(!x || x->state == TENSOR_FREE)) {
             fail(t, at, KILN_ESTATE, "%s: operand %u is %s", op_def[op].name, i,
-                 x ? "a tensor whose scope closed, or that was released" : "NULL");
+                x ? "a tensor whose scope closed, or that was released" : "NULL");
             return false;
         }
-        if (UNLIKELY(x->state == TENSOR_POISON))
-            return false;
+        if (UNLIKELY(x->state == TENSOR_POISON)) return false;
         if (UNLIKELY(x->k != t->k)) {
-            fail(t, at, KILN_ESTATE, "%s: operand %u belongs to another engine", op_def[op].name, i);
+            fail(
+                t, at, KILN_ESTATE, "%s: operand %u belongs to another engine", op_def[op].name, i);
             return false;
         }
         *traced = *traced || x->state == TENSOR_TRACED;
@@ -123,41 +117,36 @@ static bool operands_fit(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
     return true;
 }
 
-kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                   kiln_tensor **out, uint32_t nout)
+kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
 {
     kiln_tensor *results[MAX_RESULTS];
     uint32_t made = 0;
     bool traced = t->trace != NULL;
-    if (!operands_fit(t, at, op, in, nin, &traced))
-        return poison_all(t, out, nout);
-    if (traced)
-        return trace_apply(t, at, op, in, nin, attr, nattr, out, nout);
+    if (!operands_fit(t, at, op, in, nin, &traced)) return poison_all(t, out, nout);
+    if (traced) return trace_apply(t, at, op, in, nin, attr, nattr, out, nout);
     if (!apply_eager(t, at, op, in, nin, attr, nattr, results, &made))
         return poison_all(t, out, nout);
-    if (t->recording)
-        tape_record(t, at, op, in, nin, attr, nattr, results, made);
-    for (uint32_t i = 0; i < nout; i++)
-        out[i] = results[i];
+    if (t->recording) tape_record(t, at, op, in, nin, attr, nattr, results, made);
+    for (uint32_t i = 0; i < nout; i++) out[i] = results[i];
     return results[0];
 }
 
-kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr)
+kiln_tensor *apply1(
+    Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr)
 {
     return apply(t, at, op, &x, 1, attr, nattr, NULL, 0);
 }
 
-kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr)
+kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y,
+    const int64_t *attr, uint32_t nattr)
 {
     kiln_tensor *in[2] = {x, y};
     return apply(t, at, op, in, 2, attr, nattr, NULL, 0);
 }
 
 /* ---- the few ops that other ops are made with ------------------------------------------------------------ */
-Module *module_of(Thread *t)
-{
-    return t->trace ? t->trace->module : NULL;
-}
+Module *module_of(Thread *t) { return t->trace ? t->trace->module : NULL; }
 
 static bool same_shape(const Type *a, const Type *b)
 {
@@ -166,24 +155,21 @@ static bool same_shape(const Type *a, const Type *b)
 
 kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape)
 {
-    if (!tensor_ok(x))
-        return &t->k->poison;
-    return same_shape(&x->type, shape) ? x : apply1(t, at, OP_broadcast, x, shape->dim, shape->rank);
+    if (!tensor_ok(x)) return &t->k->poison;
+    return same_shape(&x->type, shape) ? x
+                                       : apply1(t, at, OP_broadcast, x, shape->dim, shape->rank);
 }
 
 kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank)
 {
-    if (!tensor_ok(x))
-        return &t->k->poison;
-    if (x->type.rank == rank && !memcmp(x->type.dim, dim, (size_t)rank * sizeof *dim))
-        return x;
+    if (!tensor_ok(x)) return &t->k->poison;
+    if (x->type.rank == rank && !memcmp(x->type.dim, dim, (size_t)rank * sizeof *dim)) return x;
     return apply1(t, at, OP_reshape, x, dim, (uint32_t)rank);
 }
 
 kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d)
 {
-    if (!tensor_ok(x))
-        return &t->k->poison;
+    if (!tensor_ok(x)) return &t->k->poison;
     return x->type.dtype == d ? x : apply1(t, at, OP_cast, x, (int64_t[]){d}, 1);
 }
 

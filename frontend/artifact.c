@@ -35,8 +35,7 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
 static bool write_temporary(const char *path, const void *bytes, size_t len, Status *st)
 {
     FILE *f = fopen(path, "wb");
-    if (!f)
-        return status_fail(st, ST_IO, "aot: cannot write %s: %s", path, strerror(errno));
+    if (!f) return status_fail(st, ST_IO, "aot: cannot write %s: %s", path, strerror(errno));
     bool ok = fwrite(bytes, 1, len, f) == len;
     ok = fclose(f) == 0 && ok;
     if (!ok) {
@@ -46,7 +45,8 @@ static bool write_temporary(const char *path, const void *bytes, size_t len, Sta
     return ok;
 }
 
-static bool write_pair(const char *path, const void *object, size_t object_len, const Text *header, Status *st)
+static bool write_pair(
+    const char *path, const void *object, size_t object_len, const Text *header, Status *st)
 {
     char o[1024], h[1024], o_new[1040], h_new[1040];
     if (snprintf(o, sizeof o, "%s.o", path) >= (int)sizeof o)
@@ -54,8 +54,7 @@ static bool write_pair(const char *path, const void *object, size_t object_len, 
     snprintf(h, sizeof h, "%s.h", path);
     snprintf(o_new, sizeof o_new, "%s.%d", o, (int)getpid());
     snprintf(h_new, sizeof h_new, "%s.%d", h, (int)getpid());
-    if (!write_temporary(o_new, object, object_len, st))
-        return false;
+    if (!write_temporary(o_new, object, object_len, st)) return false;
     if (!write_temporary(h_new, header->at, header->len, st)) {
         remove(o_new);
         return false;
@@ -73,25 +72,28 @@ static bool write_pair(const char *path, const void *object, size_t object_len, 
 /* The header declares functions of that name in C and C++. */
 static bool is_keyword(const char *name)
 {
-    static const char *const words[] = {
-        "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "constexpr", "continue", "decltype", "default",
-        "delete", "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long",
-        "mutable", "namespace", "new", "noexcept", "not", "nullptr", "operator", "or", "private", "protected", "public", "register", "restrict", "return",
-        "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid", "typename", "union",
-        "unsigned", "using", "virtual", "void", "volatile", "while", "xor", "main",
-    };
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (!strcmp(name, words[i]))
-            return true;
-    return false;
+    static const char words[] =
+        " alignas alignof and asm auto bool break case catch char class const constexpr continue "
+        "decltype default delete do double else enum explicit export extern false float for friend "
+        "goto if inline int long main mutable namespace new noexcept not nullptr operator or "
+        "private protected public register restrict return short signed sizeof static struct "
+        "switch template this throw true try typedef typeid typename union unsigned using virtual "
+        "void volatile while xor ";
+    char spaced[160];
+    snprintf(spaced, sizeof spaced, " %s ", name);
+    return strstr(words, spaced) != NULL;
 }
 
-static bool symbol_from(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
+static bool symbol_from(
+    const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
 {
-    const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol : slash ? slash + 1 : path;
+    const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol
+                                                    : slash   ? slash + 1
+                                                              : path;
     size_t n = strlen(name);
     if (n == 0 || n >= cap)
-        return status_fail(st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
+        return status_fail(
+            st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && name[i] != '_')
             return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
@@ -113,7 +115,8 @@ static void pipe_body(void *arg)
     p->ok = pipeline_run(&p->ctx, p->module);
 }
 
-static void pipe_border(void *arg) /* the module's arena may run out as well: the scratch is freed all the same */
+static void pipe_border(
+    void *arg) /* the module's arena may run out as well: the scratch is freed all the same */
 {
     Pipe *p = arg;
     arena_try(p->module->arena, p->ctx.st, pipe_body, p);
@@ -122,12 +125,12 @@ static void pipe_border(void *arg) /* the module's arena may run out as well: th
 static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
     Target target = {0};
-    if (!backend->target(&target, st))
-        return NULL;
+    if (!backend->target(&target, st)) return NULL;
     target.blas = target.threads = false;
     Arena scratch;
     arena_init(&scratch);
-    Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1}, .module = a->module};
+    Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1},
+        .module = a->module};
     bool ok = arena_try(&scratch, st, pipe_border, &pipe) && pipe.ok;
     arena_free(&scratch);
     LowerOptions o = {target, false};
@@ -151,13 +154,11 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
 {
     char symbol[128], entry[160], initial[160], constants[160];
     const Backend *backend = backend_get("cpu", st);
-    if (!symbol_from(path, o, symbol, sizeof symbol, st) || !backend)
-        return false;
+    if (!symbol_from(path, o, symbol, sizeof symbol, st) || !backend) return false;
     if (!backend->object)
         return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
     Program *p = lower(a, backend, st);
-    if (!p)
-        return false;
+    if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
     snprintf(entry, sizeof entry, "%s_entry", symbol);
     snprintf(initial, sizeof initial, "%s_initial", symbol);
@@ -171,7 +172,8 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     int64_t work = artifact_workspace(p, a->noutput);
     bool ok = !header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header");
     if (ok && o->workspace_limit && work > o->workspace_limit)
-        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work, (long long)o->workspace_limit);
+        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld",
+            symbol, (long long)work, (long long)o->workspace_limit);
     CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
     Sink sink = {path, &header, st, false};
     ok = ok && backend->object(p, &c, entry, data, 2, write_artifact, &sink, st) && sink.ok;

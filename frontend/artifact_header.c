@@ -7,9 +7,19 @@
 static const char *c_name(DType d)
 {
     static const char *const name[DT_COUNT] = {
-        [DT_bool] = "uint8_t", [DT_u8] = "uint8_t", [DT_i8] = "int8_t", [DT_u16] = "uint16_t", [DT_i16] = "int16_t", [DT_u32] = "uint32_t",
-        [DT_i32] = "int32_t", [DT_u64] = "uint64_t", [DT_i64] = "int64_t", [DT_f16] = "uint16_t", [DT_bf16] = "uint16_t",
-        [DT_f32] = "float", [DT_f64] = "double",
+        [DT_bool] = "uint8_t",
+        [DT_u8] = "uint8_t",
+        [DT_i8] = "int8_t",
+        [DT_u16] = "uint16_t",
+        [DT_i16] = "int16_t",
+        [DT_u32] = "uint32_t",
+        [DT_i32] = "int32_t",
+        [DT_u64] = "uint64_t",
+        [DT_i64] = "int64_t",
+        [DT_f16] = "uint16_t",
+        [DT_bf16] = "uint16_t",
+        [DT_f32] = "float",
+        [DT_f64] = "double",
     };
     return name[d];
 }
@@ -17,8 +27,7 @@ static const char *c_name(DType d)
 static void upper(const char *symbol, char *out, size_t cap)
 {
     size_t i = 0;
-    for (; symbol[i] && i + 1 < cap; i++)
-        out[i] = (char)toupper((unsigned char)symbol[i]);
+    for (; symbol[i] && i + 1 < cap; i++) out[i] = (char)toupper((unsigned char)symbol[i]);
     out[i] = 0;
 }
 
@@ -31,8 +40,7 @@ static const DimExpr *symbol_of(const Program *p, uint32_t i)
 static int64_t new_state_offset(const Program *p, uint32_t noutput, uint32_t i)
 {
     int64_t at = artifact_align(p->workspace);
-    for (uint32_t j = noutput; j < i; j++)
-        at = artifact_align(at + p->buf.at[p->ninput + j].bytes);
+    for (uint32_t j = noutput; j < i; j++) at = artifact_align(at + p->buf.at[p->ninput + j].bytes);
     return at;
 }
 
@@ -49,10 +57,12 @@ static void write_prototype(Text *out, const Artifact *a, const Program *p, cons
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == PLACE_ARGUMENT) {
             type_print(&p->module->dims, &p->buf.at[i].type, type, sizeof type);
-            text_printf(out, ",\n    const %s *in%u /* %s */", c_name((DType)p->buf.at[i].type.dtype), n++, type);
+            text_printf(out, ",\n    const %s *in%u /* %s */",
+                c_name((DType)p->buf.at[i].type.dtype), n++, type);
         }
     for (uint32_t i = 0; i < p->symbol.len; i++)
-        text_printf(out, ",\n    int64_t %s /* %lld to %lld */", symbol_of(p, i)->name, (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
+        text_printf(out, ",\n    int64_t %s /* %lld to %lld */", symbol_of(p, i)->name,
+            (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
     for (uint32_t i = 0; i < a->noutput; i++) {
         const Type *t = &p->buf.at[p->ninput + i].type;
         type_print(&p->module->dims, t, type, sizeof type);
@@ -70,15 +80,18 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
         if (place->kind == PLACE_ARGUMENT)
             text_printf(out, "\n        (void *)(uintptr_t)in%u,", n++);
         else if (place->kind == PLACE_STATE)
-            text_printf(out, "\n        (char *)state + %lld, /* %s */", (long long)place->offset, place->name);
+            text_printf(out, "\n        (char *)state + %lld, /* %s */", (long long)place->offset,
+                place->name);
         else
-            text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol, (long long)place->offset);
+            text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol,
+                (long long)place->offset);
     }
     for (uint32_t i = 0; i < p->noutput; i++) {
         if (i < a->noutput)
             text_printf(out, "\n        out%u,", i);
         else
-            text_printf(out, "\n        (char *)workspace + %lld,", (long long)new_state_offset(p, a->noutput, i));
+            text_printf(out, "\n        (char *)workspace + %lld,",
+                (long long)new_state_offset(p, a->noutput, i));
     }
     text_printf(out, "\n        (void *)0};\n");
 }
@@ -88,43 +101,62 @@ static void write_body(Text *out, const Artifact *a, const Program *p, const cha
     text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
     for (uint32_t i = 0; i < p->symbol.len; i++) {
         const DimExpr *s = symbol_of(p, i);
-        text_printf(out, "    if (%s < %lld || %s > %lld)\n        return %d;\n", s->name, (long long)s->lo, s->name, (long long)s->hi, ST_SHAPE);
+        text_printf(out, "    if (%s < %lld || %s > %lld)\n        return %d;\n", s->name,
+            (long long)s->lo, s->name, (long long)s->hi, ST_SHAPE);
     }
     write_buffers(out, a, p, symbol);
     text_printf(out, "    const int64_t dim[] = {");
-    for (uint32_t i = 0; i < p->symbol.len; i++)
-        text_printf(out, "%s, ", symbol_of(p, i)->name);
-    text_printf(out, "0};\n    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0);\n", symbol);
+    for (uint32_t i = 0; i < p->symbol.len; i++) text_printf(out, "%s, ", symbol_of(p, i)->name);
+    text_printf(
+        out, "0};\n    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0);\n", symbol);
     if (p->noutput > a->noutput) {
         text_printf(out, "    if (rc)\n        return rc; /* state is as it was */\n");
         for (uint32_t i = a->noutput; i < p->noutput; i++)
             text_printf(out, "    memcpy((char *)state + %lld, (char *)workspace + %lld, %lld);\n",
-                        (long long)a->input[a->changed[i - a->noutput]].offset, (long long)new_state_offset(p, a->noutput, i),
-                        (long long)p->buf.at[p->ninput + i].bytes);
+                (long long)a->input[a->changed[i - a->noutput]].offset,
+                (long long)new_state_offset(p, a->noutput, i),
+                (long long)p->buf.at[p->ninput + i].bytes);
     }
     text_printf(out, "    return rc;\n}\n");
 }
 
-void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes)
+void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol,
+    int64_t state_bytes, int64_t constant_bytes)
 {
     char big[160];
     upper(symbol, big, sizeof big);
-    text_printf(out, "/* %s.h: %s, compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n", symbol, a->name, kiln_version(), symbol);
-    text_printf(out, " * State and workspace are yours, aligned to %s_ALIGN; calls with different state and workspace may run at once.\n", big);
-    text_printf(out, " * %s_init gives state its first value. Returns 0, or a code above 0 with the state unchanged. */\n", symbol);
-    text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n", big, big);
+    text_printf(out,
+        "/* %s.h: %s, compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is "
+        "needed.\n",
+        symbol, a->name, kiln_version(), symbol);
+    text_printf(out,
+        " * State and workspace are yours, aligned to %s_ALIGN; calls with different state and "
+        "workspace may run at once.\n",
+        big);
+    text_printf(out,
+        " * %s_init gives state its first value. Returns 0, or a code above 0 with the state "
+        "unchanged. */\n",
+        symbol);
+    text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n",
+        big, big);
     text_printf(out, "#define %s_STATE_BYTES %lld\n", big, (long long)MAX_OF(state_bytes, 1));
-    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big, (long long)artifact_workspace(p, a->noutput));
+    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big,
+        (long long)artifact_workspace(p, a->noutput));
     text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
-    text_printf(out, "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n", symbol);
+    text_printf(out,
+        "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n",
+        symbol);
     if (state_bytes)
-        text_printf(out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
+        text_printf(
+            out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
     if (constant_bytes)
-        text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol, (long long)constant_bytes);
+        text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol,
+            (long long)constant_bytes);
     text_printf(out, "\nstatic inline void %s_init(void *state)\n{\n", symbol);
     if (state_bytes)
-        text_printf(out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);
+        text_printf(
+            out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);
     else
         text_printf(out, "    (void)state;\n}\n\n");
     write_prototype(out, a, p, symbol);

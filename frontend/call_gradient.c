@@ -6,17 +6,14 @@
 
 #include <stdio.h>
 
-typedef struct RowGradient { kiln_function *f; Row *row; } RowGradient;
+typedef struct RowGradient {
+    kiln_function *f;
+    Row *row;
+} RowGradient;
 
-static void free_user(void *user)
-{
-    mem_free(user, sizeof(RowGradient));
-}
+static void free_user(void *user) { mem_free(user, sizeof(RowGradient)); }
 
-static bool takes_gradient(const Type *type)
-{
-    return dtype_is_float(type->dtype);
-}
+static bool takes_gradient(const Type *type) { return dtype_is_float(type->dtype); }
 
 /* Inputs: the row's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
 static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -36,21 +33,19 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
         bool flows = takes_gradient(&s->type);
         if (s->kind == FROM_VARIABLE) {
             Slot *slot = frame_slot(top, s->variable, true);
-            if (slot)
-                slot->now = slot->entry = in[i]->value;
+            if (slot) slot->now = slot->entry = in[i]->value;
             x[nx] = kiln_of_variable(s->variable);
         } else {
             kiln_tensor *v = flows ? kiln_watch_at(at, tape, in[i]) : in[i];
-            if (!tensor_ok(v) || (s->kind == FROM_CAPTURE && !trace_repoint(t, at, s->tensor, v->value)))
+            if (!tensor_ok(v) ||
+                (s->kind == FROM_CAPTURE && !trace_repoint(t, at, s->tensor, v->value)))
                 return;
-            if (s->kind == FROM_ARGUMENT)
-                args[s->argument] = v;
+            if (s->kind == FROM_ARGUMENT) args[s->argument] = v;
             x[nx] = kiln_of_tensor(v);
         }
         nx += flows;
     }
-    if (!function_inline(t, at, rg->f, args, (int)row->narg, y))
-        return;
+    if (!function_inline(t, at, rg->f, args, (int)row->narg, y)) return;
     for (uint32_t i = 0; i < top->slot.len; i++)
         top->slot.at[i].assigned = false; /* the forward call has stored what it changed */
     uint32_t ny = 0;
@@ -62,8 +57,7 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     gradients(t, at, tape, ys, seed, ny, x, nx, out);
     kiln_tape_close(&tape);
     /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
-    for (uint32_t i = 0; i < top->slot.len; i++)
-        frame_pass_reads(top, &top->slot.at[i]);
+    for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
 }
 
 static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row)
@@ -71,21 +65,23 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
     pthread_mutex_lock(&f->compiling);
     if (!row->vjp) {
         int nx = 0, ny = 0;
-        for (uint32_t i = 0; i < row->nsource; i++)
-            nx += takes_gradient(&row->source[i].type);
-        for (uint32_t i = 0; i < row->noutput; i++)
-            ny += takes_gradient(&row->result[i]);
+        for (uint32_t i = 0; i < row->nsource; i++) nx += takes_gradient(&row->source[i].type);
+        for (uint32_t i = 0; i < row->noutput; i++) ny += takes_gradient(&row->result[i]);
         RowGradient *rg = mem_zeros(1, sizeof *rg);
         char name[128];
         snprintf(name, sizeof name, "%s_vjp", f->name);
         if (!rg) {
             fail(t, at, KILN_EMEMORY, "%s: no memory", name);
         } else if (nx > MAX_RESULTS) {
-            fail(t, at, KILN_EUNSUPPORTED, "%s: gradients with respect to %d inputs and variables of one compiled call; at most %d", name, nx, MAX_RESULTS);
+            fail(t, at, KILN_EUNSUPPORTED,
+                "%s: gradients with respect to %d inputs and variables of one compiled call; at "
+                "most %d",
+                name, nx, MAX_RESULTS);
             mem_free(rg, sizeof *rg);
         } else {
             *rg = (RowGradient){f, row};
-            function_derived(at, f->k, name, row_gradient_body, rg, free_user, (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
+            function_derived(at, f->k, name, row_gradient_body, rg, free_user,
+                (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
             if (row->vjp)
                 row->vjp->nspec = 0;
             else
@@ -96,30 +92,29 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
     return row->vjp;
 }
 
-bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
-                   uint32_t ng, kiln_tensor **dx)
+bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
+    uint32_t nin, kiln_tensor *const *g, uint32_t ng, kiln_tensor **dx)
 {
     kiln_function *vjp = row_gradient(t, at, f, row);
     kiln_tensor *arg[nin + ng + 1], *out[MAX_RESULTS];
     uint32_t n = nin;
-    if (!vjp)
-        return false;
+    if (!vjp) return false;
     memcpy(arg, in, nin * sizeof *arg);
     for (uint32_t i = 0; i < ng; i++) {
-        if (!takes_gradient(&row->result[i]))
-            continue;
+        if (!takes_gradient(&row->result[i])) continue;
         Type type = row->result[i];
         if (!g[i])
             for (int d = 0; d < type.rank; d++)
                 if (type.dim[d] < 0)
-                    return fail(t, at, KILN_EUNSUPPORTED, "%s: the gradient of one of several outputs of a bounded size", f->name), false;
+                    return fail(t, at, KILN_EUNSUPPORTED,
+                               "%s: the gradient of one of several outputs of a bounded size",
+                               f->name),
+                           false;
         arg[n++] = g[i] ? g[i] : constant_of(t, at, &type, kiln_of_i(0));
     }
     Row *r = function_row(t, at, vjp, arg, (int)n);
-    if (!r || !row_run(t, at, vjp, r, arg, (int)n, out))
-        return false;
+    if (!r || !row_run(t, at, vjp, r, arg, (int)n, out)) return false;
     for (uint32_t i = 0, j = 0; i < nin; i++)
-        if (takes_gradient(&row->source[i].type))
-            dx[i] = out[j++];
+        if (takes_gradient(&row->source[i].type)) dx[i] = out[j++];
     return true;
 }

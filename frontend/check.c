@@ -12,28 +12,25 @@ typedef struct Check {
     Thread *t;
     kiln_site at;
     FILE *report;
-    kiln_function f;           /* the function, its bounded sizes taken as they are */
+    kiln_function f; /* the function, its bounded sizes taken as they are */
     kiln_tensor *const *in;
     int nin;
-    Row *row;                  /* as traced */
-    kiln_tensor **value;       /* per value of the entry graph: what eager code makes of it */
+    Row *row;            /* as traced */
+    kiln_tensor **value; /* per value of the entry graph: what eager code makes of it */
     RefTensor *ref;
     Status st;
     bool ok;
 } Check;
 
-static Graph *entry_graph(const Row *row)
-{
-    return row->module->graph.at[0];
-}
+static Graph *entry_graph(const Row *row) { return row->module->graph.at[0]; }
 
 static void say(const Check *c, const Node *n, Value v, const char *what)
 {
-    if (!c->report)
-        return;
+    if (!c->report) return;
     char type[96];
     type_print(NULL, graph_type(entry_graph(c->row), v), type, sizeof type);
-    fprintf(c->report, "%s: %%%u = %s : %s (%s:%d): %s\n", c->f.name, v, op_def[n->op].name, type, n->loc.file ? n->loc.file : "?", n->loc.line, what);
+    fprintf(c->report, "%s: %%%u = %s : %s (%s:%d): %s\n", c->f.name, v, op_def[n->op].name, type,
+        n->loc.file ? n->loc.file : "?", n->loc.line, what);
 }
 
 /* ---- eager: the graph's nodes, one by one, through the one door ------------------------------------------------------ */
@@ -44,20 +41,20 @@ static bool run_scan(Check *c, const Node *n, kiln_tensor *const *in, kiln_tenso
     const Graph *body = c->row->module->graph.at[n->attr->at[0]];
     int64_t ncarry = n->attr->at[1];
     if (n->attr->at[2] || n->attr->at[3])
-        return fail(c->t, c->at, KILN_EUNSUPPORTED, "check: a scan with stacked inputs or outputs (the gradient of a loop)"), false;
+        return fail(c->t, c->at, KILN_EUNSUPPORTED,
+                   "check: a scan with stacked inputs or outputs (the gradient of a loop)"),
+               false;
     kiln_tensor *value[body->value.len];
     int64_t trip = kiln_item_i64_at(c->at, kiln_of_tensor(in[0]));
     Type index = {.dtype = DT_i64};
-    for (int64_t i = 0; i < ncarry; i++)
-        out[i] = in[1 + i];
+    for (int64_t i = 0; i < ncarry; i++) out[i] = in[1 + i];
     for (int64_t step = 0; step < trip; step++) {
-        value[body->param.at[0]] = constant_of(c->t, c->at, &index, kiln_of_i(n->attr->at[4] ? trip - 1 - step : step));
+        value[body->param.at[0]] =
+            constant_of(c->t, c->at, &index, kiln_of_i(n->attr->at[4] ? trip - 1 - step : step));
         for (uint32_t p = 1; p < body->param.len; p++)
             value[body->param.at[p]] = p <= (uint32_t)ncarry ? out[p - 1] : in[p];
-        if (!run_graph(c, body, value))
-            return false;
-        for (int64_t i = 0; i < ncarry; i++)
-            out[i] = value[body->result.at[i]];
+        if (!run_graph(c, body, value)) return false;
+        for (int64_t i = 0; i < ncarry; i++) out[i] = value[body->result.at[i]];
     }
     return true;
 }
@@ -66,17 +63,16 @@ static bool run_graph(Check *c, const Graph *g, kiln_tensor **value)
 {
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
-        if (n->op == OP_param)
-            continue;
+        if (n->op == OP_param) continue;
         kiln_tensor *in[n->nin + 1];
-        for (uint32_t k = 0; k < n->nin; k++)
-            in[k] = value[n->in[k]];
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = value[n->in[k]];
         if (n->op == OP_scan) {
-            if (!run_scan(c, n, in, &value[n->out]))
-                return false;
+            if (!run_scan(c, n, in, &value[n->out])) return false;
         } else if (n->op == OP_custom) {
-            value[n->out] = in[0]; /* the first operand itself; its gradient is in the graph already */
-        } else if (!tensor_ok(apply(c->t, c->at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, &value[n->out], n->nout))) {
+            value[n->out] =
+                in[0]; /* the first operand itself; its gradient is in the graph already */
+        } else if (!tensor_ok(apply(c->t, c->at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len,
+                       &value[n->out], n->nout))) {
             return false;
         }
     }
@@ -93,7 +89,8 @@ static bool against_ref(Check *c)
             char why[256];
             double ulps, undecided;
             kiln_tensor *x = tensor_contiguous(c->t, c->at, c->value[n->out + r]);
-            if (tensor_ok(x) && ref_compare(&c->ref[n->out + r], x->data, &ulps, &undecided, why, sizeof why))
+            if (tensor_ok(x) &&
+                ref_compare(&c->ref[n->out + r], x->data, &ulps, &undecided, why, sizeof why))
                 continue;
             say(c, n, n->out + r, tensor_ok(x) ? why : "could not be compared");
             return false;
@@ -106,8 +103,7 @@ static bool against_ref(Check *c)
 static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Value *differs)
 {
     Row *row = mem_zeros(1, sizeof *row);
-    if (!row)
-        return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
+    if (!row) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
     arena_init(&row->arena);
     *differs = 0;
     bool ok = function_trace(c->t, c->at, &c->f, c->in, c->nin, row);
@@ -119,17 +115,15 @@ static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Valu
     uint32_t own = row->nresult;
     Value of[own + (to - from)];
     memcpy(of, entry_graph(row)->result.at, own * sizeof *of);
-    for (Value v = from; v < to; v++)
-        of[own + v - from] = v;
-    ok = row_add_results(c->t, c->at, row, from, to) && row_build(c->t, c->at, &c->f, row, stop_after);
+    for (Value v = from; v < to; v++) of[own + v - from] = v;
+    ok = row_add_results(c->t, c->at, row, from, to) &&
+         row_build(c->t, c->at, &c->f, row, stop_after);
     kiln_tensor **result = ok ? mem_zeros(row->nresult, sizeof *result) : NULL;
-    if (ok && !result)
-        fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
+    if (ok && !result) fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
     ok = ok && row_results(c->t, c->at, &c->f, row, c->in, result, NULL);
     double largest = 0;
     for (uint32_t i = 0; ok && i < row->nresult && !*differs; i++)
-        if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest))
-            *differs = of[i];
+        if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest)) *differs = of[i];
     mem_free(result, row->nresult * sizeof *result);
     row_free(row);
     return ok;
@@ -139,17 +133,17 @@ static bool bisect(Check *c, Value from, Value to)
 {
     for (int n = 0; n <= pass_count; n++) {
         Value differs;
-        if (!compiled_agrees(c, from, to, n, &differs))
-            return false;
-        if (!differs)
-            continue;
+        if (!compiled_agrees(c, from, to, n, &differs)) return false;
+        if (!differs) continue;
         char what[160];
-        snprintf(what, sizeof what, "compiled code differs from eager code %s%s", n ? "after pass " : "before any pass", n ? pass_table[n - 1].name : "");
+        snprintf(what, sizeof what, "compiled code differs from eager code %s%s",
+            n ? "after pass " : "before any pass", n ? pass_table[n - 1].name : "");
         say(c, graph_maker(entry_graph(c->row), differs), differs, what);
         return false;
     }
     if (c->report)
-        fprintf(c->report, "%s: compiled code differs from eager code, but not when compiled again\n", c->f.name);
+        fprintf(c->report,
+            "%s: compiled code differs from eager code, but not when compiled again\n", c->f.name);
     return false;
 }
 
@@ -159,13 +153,10 @@ static bool against_compiled(Check *c)
     Value n = entry_graph(c->row)->value.len, differs;
     if (!compiled_agrees(c, 1, 1, -1, &differs)) /* as it is, nothing added */
         return false;
-    if (differs)
-        return bisect(c, 1, 1);
+    if (differs) return bisect(c, 1, 1);
     for (Value from = 1; from < n; from += BATCH) {
-        if (!compiled_agrees(c, from, MIN_OF(from + BATCH, n), -1, &differs))
-            return false;
-        if (differs)
-            return bisect(c, from, MIN_OF(from + BATCH, n));
+        if (!compiled_agrees(c, from, MIN_OF(from + BATCH, n), -1, &differs)) return false;
+        if (differs) return bisect(c, from, MIN_OF(from + BATCH, n));
     }
     return true;
 }
@@ -176,8 +167,7 @@ static void ref_body(void *arg)
     Check *c = arg;
     const Graph *g = entry_graph(c->row);
     const void **in = ARENA_ARRAY(&c->row->arena, const void *, g->param.len + 1);
-    for (uint32_t i = 0; i < g->param.len; i++)
-        in[i] = c->value[g->param.at[i]]->data;
+    for (uint32_t i = 0; i < g->param.len; i++) in[i] = c->value[g->param.at[i]]->data;
     c->ok = ref_run(&c->row->arena, g, NULL, in, &c->ref, &c->st);
 }
 
@@ -186,10 +176,11 @@ static bool source_values(Check *c)
     const Graph *g = entry_graph(c->row);
     for (uint32_t i = 0; i < c->row->nsource; i++) {
         const Source *s = &c->row->source[i];
-        kiln_tensor *x = s->kind == FROM_ARGUMENT ? c->in[s->argument] : s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
+        kiln_tensor *x = s->kind == FROM_ARGUMENT   ? c->in[s->argument]
+                         : s->kind == FROM_VARIABLE ? s->variable->value
+                                                    : s->tensor;
         c->value[g->param.at[i]] = tensor_contiguous(c->t, c->at, x);
-        if (!tensor_ok(c->value[g->param.at[i]]))
-            return false;
+        if (!tensor_ok(c->value[g->param.at[i]])) return false;
     }
     return true;
 }
@@ -198,8 +189,7 @@ static bool check_traced(Check *c)
 {
     uint32_t n = entry_graph(c->row)->value.len;
     c->value = mem_zeros(n, sizeof *c->value);
-    if (!c->value)
-        return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
+    if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
     bool ok = source_values(c) && run_graph(c, entry_graph(c->row), c->value);
     if (ok && (!arena_try(&c->row->arena, &c->st, ref_body, c) || !c->ok)) {
         fail_status(c->t, c->at, &c->st);
@@ -207,7 +197,10 @@ static bool check_traced(Check *c)
     }
     ok = ok && against_ref(c) && against_compiled(c);
     if (ok && c->report)
-        fprintf(c->report, "%s: %u values: eager and compiled equal bit for bit, both within the reference's bounds\n", c->f.name, n - 1);
+        fprintf(c->report,
+            "%s: %u values: eager and compiled equal bit for bit, both within the reference's "
+            "bounds\n",
+            c->f.name, n - 1);
     mem_free(c->value, n * sizeof *c->value);
     return ok;
 }
@@ -234,8 +227,7 @@ bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *co
     c.f.nspec = 0;
     kiln_scope scope = kiln_scope_open(t->k);
     bool ok = function_trace(t, at, &c.f, in, nin, row);
-    if (!ok)
-        row->nsource = 0;
+    if (!ok) row->nsource = 0;
     ok = ok && check_traced(&c);
     row_free(row);
     kiln_scope_close(&scope);

@@ -21,14 +21,13 @@ bool snapshot_take(Snapshot *s, const Row *row)
     s->n = 0;
     for (uint32_t pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < (pass ? row->nchanged : row->nsource); i++) {
-            kiln_variable *v = pass ? row->changed[i] : row->source[i].kind == FROM_VARIABLE ? row->source[i].variable : NULL;
+            kiln_variable *v = pass                                   ? row->changed[i]
+                               : row->source[i].kind == FROM_VARIABLE ? row->source[i].variable
+                                                                      : NULL;
             bool seen = !v;
-            for (int j = 0; j < s->n && !seen; j++)
-                seen = s->variable[j] == v;
-            if (seen)
-                continue;
-            if (s->n == SNAPSHOT_MAX)
-                return false;
+            for (int j = 0; j < s->n && !seen; j++) seen = s->variable[j] == v;
+            if (seen) continue;
+            if (s->n == SNAPSHOT_MAX) return false;
             s->variable[s->n] = v;
             s->value[s->n++] = kiln_own(v->value);
         }
@@ -37,14 +36,12 @@ bool snapshot_take(Snapshot *s, const Row *row)
 
 void snapshot_restore(const Snapshot *s)
 {
-    for (int i = 0; i < s->n; i++)
-        kiln_set(&s->variable[i]->value, s->value[i]);
+    for (int i = 0; i < s->n; i++) kiln_set(&s->variable[i]->value, s->value[i]);
 }
 
 void snapshot_free(Snapshot *s)
 {
-    for (int i = 0; i < s->n; i++)
-        kiln_release(s->value[i]);
+    for (int i = 0; i < s->n; i++) kiln_release(s->value[i]);
     s->n = 0;
 }
 
@@ -52,8 +49,7 @@ void snapshot_free(Snapshot *s)
 static bool same_element(DType d, const char *a, const char *b)
 {
     size_t bytes = dtype_bytes(d);
-    if (!memcmp(a, b, bytes))
-        return true;
+    if (!memcmp(a, b, bytes)) return true;
     return dtype_is_float(d) && isnan(dtype_load_f64(d, a)) && isnan(dtype_load_f64(d, b));
 }
 
@@ -70,19 +66,17 @@ int64_t tensors_differ(Thread *t, kiln_site at, kiln_tensor *a, kiln_tensor *b, 
     int64_t n = type_count(&a->type), differ = 0;
     for (int64_t i = 0; i < n; i++) {
         const char *x = a->data + (size_t)i * bytes, *y = b->data + (size_t)i * bytes;
-        if (same_element(d, x, y))
-            continue;
+        if (same_element(d, x, y)) continue;
         differ++;
         double gap = fabs(dtype_load_f64(d, x) - dtype_load_f64(d, y));
-        if (!(gap <= *largest))
-            *largest = gap;
+        if (!(gap <= *largest)) *largest = gap;
     }
     return differ;
 }
 
 /* ---- running one side ---------------------------------------------------------------------------------------------- */
 typedef struct Side {
-    double seconds;             /* per call, median of rounds */
+    double seconds; /* per call, median of rounds */
     double kernels, bytes;
     int64_t peak;
     kiln_tensor *out[MAX_RESULTS];
@@ -97,14 +91,15 @@ typedef struct Comparison {
     int nin;
     Row *row;
     Snapshot start;
-    Side side[2];               /* eager, graph */
+    Side side[2]; /* eager, graph */
     int64_t differ;
     double largest;
 } Comparison;
 
 static bool run_once(Comparison *c, int which, kiln_tensor **out)
 {
-    return which ? row_run(c->t, c->at, c->f, c->row, c->in, c->nin, out) : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
+    return which ? row_run(c->t, c->at, c->f, c->row, c->in, c->nin, out)
+                 : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
 }
 
 /* One call from the kept state: its results and the state it leaves are owned by the side. */
@@ -122,10 +117,8 @@ static bool observe(Comparison *c, int which)
     s->peak = which ? c->row->program->workspace : t->peak_bytes - live;
     s->kernels = which ? c->row->program->launches : (double)(t->kernels_run - kernels);
     s->bytes = which ? (double)c->row->program->moved : (double)(t->bytes_run - bytes);
-    for (int i = 0; ok && i < function_outputs(c->f); i++)
-        s->out[i] = kiln_own(out[i]);
-    for (int i = 0; ok && i < c->start.n; i++)
-        s->state[i] = kiln_own(c->start.variable[i]->value);
+    for (int i = 0; ok && i < function_outputs(c->f); i++) s->out[i] = kiln_own(out[i]);
+    for (int i = 0; ok && i < c->start.n; i++) s->state[i] = kiln_own(c->start.variable[i]->value);
     kiln_scope_close(&scope);
     return ok;
 }
@@ -136,17 +129,16 @@ static void judge(Comparison *c)
     for (int i = 0; i < function_outputs(c->f); i++)
         c->differ += tensors_differ(c->t, c->at, c->side[0].out[i], c->side[1].out[i], &c->largest);
     for (int i = 0; i < c->start.n; i++)
-        c->differ += tensors_differ(c->t, c->at, c->side[0].state[i], c->side[1].state[i], &c->largest);
+        c->differ +=
+            tensors_differ(c->t, c->at, c->side[0].state[i], c->side[1].state[i], &c->largest);
     kiln_scope_close(&scope);
 }
 
 static void release_sides(Comparison *c)
 {
     for (int which = 0; which < 2; which++) {
-        for (int i = 0; i < MAX_RESULTS; i++)
-            kiln_release(c->side[which].out[i]);
-        for (int i = 0; i < SNAPSHOT_MAX; i++)
-            kiln_release(c->side[which].state[i]);
+        for (int i = 0; i < MAX_RESULTS; i++) kiln_release(c->side[which].out[i]);
+        for (int i = 0; i < SNAPSHOT_MAX; i++) kiln_release(c->side[which].state[i]);
     }
 }
 
@@ -175,8 +167,7 @@ static void measure(Comparison *c, double seconds)
                 n++;
             } while (r < 0 ? spent < seconds / ROUNDS / 2 : n < calls[which]);
             calls[which] = r < 0 ? n : calls[which];
-            if (r >= 0)
-                round[which][r] = spent / (double)n;
+            if (r >= 0) round[which][r] = spent / (double)n;
         }
     for (int which = 0; which < 2; which++) {
         qsort(round[which], ROUNDS, sizeof(double), by_value);
@@ -215,18 +206,23 @@ static void print_table(FILE *to, const Comparison *c)
     int at = snprintf(title, sizeof title, "%s ", c->f->name);
     for (int i = 0; i < c->nin && at < (int)sizeof title - 32; i++) {
         char type[96];
-        at += snprintf(title + at, sizeof title - (size_t)at, " %s", tensor_text(c->in[i], type, sizeof type));
+        at += snprintf(
+            title + at, sizeof title - (size_t)at, " %s", tensor_text(c->in[i], type, sizeof type));
     }
     const Side *e = &c->side[0], *g = &c->side[1];
     fprintf(to, "%-34s %12s %12s %9s\n", title, "eager", "graph", "speed-up");
-    fprintf(to, "%-34s %12s %12s %8.1fx\n", "time per call", time_text(e->seconds, a, sizeof a), time_text(g->seconds, b, sizeof b),
-            e->seconds / g->seconds);
+    fprintf(to, "%-34s %12s %12s %8.1fx\n", "time per call", time_text(e->seconds, a, sizeof a),
+        time_text(g->seconds, b, sizeof b), e->seconds / g->seconds);
     fprintf(to, "%-34s %12.0f %12.0f\n", "kernels run", e->kernels, g->kernels);
-    fprintf(to, "%-34s %12s %12s\n", "bytes moved", bytes_text(e->bytes, a, sizeof a), bytes_text(g->bytes, b, sizeof b));
-    fprintf(to, "%-34s %12s %12s\n", "peak temporary memory", bytes_text((double)e->peak, a, sizeof a), bytes_text((double)g->peak, b, sizeof b));
-    fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "", time_text(c->row->trace_seconds + c->row->compile_seconds, b, sizeof b));
+    fprintf(to, "%-34s %12s %12s\n", "bytes moved", bytes_text(e->bytes, a, sizeof a),
+        bytes_text(g->bytes, b, sizeof b));
+    fprintf(to, "%-34s %12s %12s\n", "peak temporary memory",
+        bytes_text((double)e->peak, a, sizeof a), bytes_text((double)g->peak, b, sizeof b));
+    fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "",
+        time_text(c->row->trace_seconds + c->row->compile_seconds, b, sizeof b));
     if (c->differ)
-        fprintf(to, "%-34s %g (%" PRId64 " elements differ)\n", "largest difference", c->largest, c->differ);
+        fprintf(to, "%-34s %g (%" PRId64 " elements differ)\n", "largest difference", c->largest,
+            c->differ);
     else
         fprintf(to, "%-34s none: equal bit for bit\n", "largest difference");
 }
@@ -234,19 +230,23 @@ static void print_table(FILE *to, const Comparison *c)
 static void print_json(FILE *to, const Comparison *c)
 {
     const Side *e = &c->side[0], *g = &c->side[1];
-    fprintf(to, "{\"function\": \"%s\", \"eager_seconds\": %.9g, \"graph_seconds\": %.9g, \"speed_up\": %.4g, \"eager_kernels\": %.0f, \"graph_kernels\": %.0f, "
-                "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64 ", \"graph_peak_bytes\": %" PRId64
-                ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
-            c->f->name, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels, e->bytes, g->bytes, e->peak, g->peak,
-            c->row->trace_seconds + c->row->compile_seconds, c->differ);
+    fprintf(to,
+        "{\"function\": \"%s\", \"eager_seconds\": %.9g, \"graph_seconds\": %.9g, \"speed_up\": "
+        "%.4g, \"eager_kernels\": %.0f, \"graph_kernels\": %.0f, "
+        "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64
+        ", \"graph_peak_bytes\": %" PRId64
+        ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
+        c->f->name, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels,
+        e->bytes, g->bytes, e->peak, g->peak, c->row->trace_seconds + c->row->compile_seconds,
+        c->differ);
 }
 
-bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin, const kiln_compare_options *options, size_t size)
+bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
+    const kiln_compare_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     kiln_compare_options o = {0};
-    if (options)
-        memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !t || t->trace) {
         fail(t, at, KILN_ESTATE, "compare: %s", f ? "inside a trace" : "the function is NULL");
         return false;
@@ -264,7 +264,8 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
     *c = (Comparison){.t = t, .at = at, .f = f, .in = in, .nin = nin};
     bool ok = (c->row = function_row(t, at, f, in, nin)) != NULL;
     if (ok && !(ok = snapshot_take(&c->start, c->row)))
-        fail(t, at, KILN_EUNSUPPORTED, "compare: %s touches more than %d variables", f->name, SNAPSHOT_MAX);
+        fail(t, at, KILN_EUNSUPPORTED, "compare: %s touches more than %d variables", f->name,
+            SNAPSHOT_MAX);
     ok = ok && observe(c, 0) && observe(c, 1);
     if (ok) {
         judge(c);

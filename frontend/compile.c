@@ -23,8 +23,7 @@ static double seconds_now(void)
 /* ---- signatures --------------------------------------------------------------------------------------------- */
 static bool declared_symbol(const kiln_function *f, int arg, int axis)
 {
-    if ((uint32_t)arg >= f->nspec)
-        return false;
+    if ((uint32_t)arg >= f->nspec) return false;
     const kiln_size *s = &f->options.inputs[arg].size[axis];
     return f->options.inputs[arg].rank >= 0 && s->name && s->lo != s->hi;
 }
@@ -47,15 +46,12 @@ static uint64_t signature_key(const kiln_function *f, kiln_tensor *const *in, in
 
 static bool row_matches(const Row *r, uint64_t key, kiln_tensor *const *in, int nin)
 {
-    if (r->key != key || r->narg != (uint32_t)nin)
-        return false;
+    if (r->key != key || r->narg != (uint32_t)nin) return false;
     for (int i = 0; i < nin; i++) {
         const Type *a = &r->arg[i], *b = &in[i]->type;
-        if (a->dtype != b->dtype || a->rank != b->rank)
-            return false;
+        if (a->dtype != b->dtype || a->rank != b->rank) return false;
         for (int d = 0; d < a->rank; d++)
-            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d])
-                return false;
+            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d]) return false;
     }
     return true;
 }
@@ -63,8 +59,7 @@ static bool row_matches(const Row *r, uint64_t key, kiln_tensor *const *in, int 
 static Row *find_row(const kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
 {
     Row *r = atomic_load_explicit(&((kiln_function *)f)->rows, memory_order_acquire);
-    while (r && !row_matches(r, key, in, nin))
-        r = r->next;
+    while (r && !row_matches(r, key, in, nin)) r = r->next;
     return r;
 }
 
@@ -85,7 +80,8 @@ static void explain_miss(kiln_function *f, kiln_tensor *const *in, int nin)
     for (int i = 0; i < nin; i++) {
         const Type *a = &r->arg[i], *b = &in[i]->type;
         if (a->dtype != b->dtype) {
-            snprintf(to, cap, "arg %d dtype: %s -> %s", i, dtype_info[a->dtype].name, dtype_info[b->dtype].name);
+            snprintf(to, cap, "arg %d dtype: %s -> %s", i, dtype_info[a->dtype].name,
+                dtype_info[b->dtype].name);
             return;
         }
         if (a->rank != b->rank) {
@@ -94,7 +90,8 @@ static void explain_miss(kiln_function *f, kiln_tensor *const *in, int nin)
         }
         for (int d = 0; d < a->rank; d++)
             if (a->dim[d] >= 0 && a->dim[d] != b->dim[d]) {
-                snprintf(to, cap, "arg %d dim %d: %lld -> %lld", i, d, (long long)a->dim[d], (long long)b->dim[d]);
+                snprintf(to, cap, "arg %d dim %d: %lld -> %lld", i, d, (long long)a->dim[d],
+                    (long long)b->dim[d]);
                 return;
             }
     }
@@ -130,15 +127,23 @@ static void start_body(void *arg)
         for (int d = 0; d < type.rank; d++)
             if (declared_symbol(s->f, i, d)) {
                 const kiln_size *z = &s->f->options.inputs[i].size[d];
-                type.dim[d] = dim_symbol(&tr->module->dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
+                type.dim[d] =
+                    dim_symbol(&tr->module->dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
             }
         row->arg[i] = type;
         graph_param(top->g, &type, s->f->loc);
-        *VEC_PUSH(a, &tr->source) = (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = type};
+        *VEC_PUSH(a, &tr->source) =
+            (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = type};
     }
 }
 
-typedef struct Finish { Trace *tr; Row *row; const Value *out; uint32_t nout; Text text; } Finish;
+typedef struct Finish {
+    Trace *tr;
+    Row *row;
+    const Value *out;
+    uint32_t nout;
+    Text text;
+} Finish;
 
 /* Results: the outputs, then what the body left in variables. */
 static void finish_body(void *arg)
@@ -147,8 +152,7 @@ static void finish_body(void *arg)
     Trace *tr = fin->tr;
     Row *row = fin->row;
     Frame *top = tr->frame;
-    for (uint32_t i = 0; i < fin->nout; i++)
-        graph_result(top->g, fin->out[i]);
+    for (uint32_t i = 0; i < fin->nout; i++) graph_result(top->g, fin->out[i]);
     row->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
     for (uint32_t i = 0; i < top->slot.len; i++) {
         const Slot *s = &top->slot.at[i];
@@ -175,28 +179,29 @@ static bool run_body(Thread *t, kiln_site at, kiln_function *f, int nin, Value *
     for (int i = 0; i < nin; i++)
         args[i] = tensor_traced(t, at, tr->frame, tr->frame->g->param.at[i]);
     args[nin] = NULL;
-    if (!function_inline(t, at, f, args, nin, out))
-        return false;
+    if (!function_inline(t, at, f, args, nin, out)) return false;
     for (int i = 0; i < f->options.outputs; i++)
-        if (!(value[i] = trace_value(t, at, out[i])))
-            return false;
+        if (!(value[i] = trace_value(t, at, out[i]))) return false;
     return true;
 }
 
 static void drop_literals(Row *row)
 {
     for (uint32_t i = 0; i < row->nsource; i++)
-        if (row->source[i].kind == FROM_LITERAL)
-            kiln_release(row->source[i].tensor);
+        if (row->source[i].kind == FROM_LITERAL) kiln_release(row->source[i].tensor);
 }
 
-bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row)
+bool function_trace(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row)
 {
-    Trace tr = {.outer = t->trace, .t = t, .id = atomic_fetch_add(&trace_ids, 1), .first_uid = t->next_uid + 1, .arena = &row->arena};
+    Trace tr = {.outer = t->trace,
+        .t = t,
+        .id = atomic_fetch_add(&trace_ids, 1),
+        .first_uid = t->next_uid + 1,
+        .arena = &row->arena};
     Status st = {0};
     Start start = {&tr, f, row, in, nin};
-    if (!arena_try(&row->arena, &st, start_body, &start))
-        return fail_status(t, at, &st), false;
+    if (!arena_try(&row->arena, &st, start_body, &start)) return fail_status(t, at, &st), false;
     if (!scope_push(t))
         return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;
@@ -207,15 +212,13 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
     Finish fin = {&tr, row, value, (uint32_t)f->options.outputs, {0}};
-    if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin)))
-        fail_status(t, at, &st);
+    if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
     text_free(&fin.text);
     row->source = ok ? row->source : tr.source.at;
     row->nsource = ok ? row->nsource : tr.source.len;
     t->trace = tr.outer;
     scope_pop(t);
-    if (!ok)
-        drop_literals(row);
+    if (!ok) drop_literals(row);
     return ok;
 }
 
@@ -232,12 +235,12 @@ static void dump_module(void *user, const char *pass, const Module *m)
 {
     Text text = {0};
     module_print(&text, m);
-    if (text.at)
-        dump_write(user, pass, text.at, text.len);
+    if (text.at) dump_write(user, pass, text.at, text.len);
     text_free(&text);
 }
 
-static void dump_stage(void *user, const char *stage, const char *name, const char *text, size_t len)
+static void dump_stage(
+    void *user, const char *stage, const char *name, const char *text, size_t len)
 {
     char both[128];
     snprintf(both, sizeof both, "%s%s%s", stage, name ? "." : "", name ? name : "");
@@ -250,21 +253,17 @@ static void build_body(void *arg)
     Row *row = b->row;
     Target target = {0};
     row->backend = backend_get("cpu", &b->st);
-    if (!row->backend || !row->backend->target(&target, &b->st))
-        return;
+    if (!row->backend || !row->backend->target(&target, &b->st)) return;
     target.blas = !b->f->options.no_blas;
-    PassCtx ctx = {.scratch = &b->scratch, .target = &target, .st = &b->st, .stop_after = b->stop_after};
+    PassCtx ctx = {
+        .scratch = &b->scratch, .target = &target, .st = &b->st, .stop_after = b->stop_after};
     ctx.verify = getenv("KILN_VERIFY") != NULL;
-    if (dump_wants("ir"))
-        dump_module(b->f->name, "ir", row->module);
-    if (dump_wants("passes"))
-        ctx.dump = dump_module, ctx.dump_user = b->f->name;
-    if (!pipeline_run(&ctx, row->module))
-        return;
+    if (dump_wants("ir")) dump_module(b->f->name, "ir", row->module);
+    if (dump_wants("passes")) ctx.dump = dump_module, ctx.dump_user = b->f->name;
+    if (!pipeline_run(&ctx, row->module)) return;
     LowerOptions lower = {target, target.blas};
     row->program = program_lower(&row->arena, row->module, &lower, &b->st);
-    if (!row->program)
-        return;
+    if (!row->program) return;
     if (dump_wants("program")) {
         Text text = {0};
         program_print(&text, row->program);
@@ -274,15 +273,17 @@ static void build_body(void *arg)
     dump_cuda(b->f->name, &b->row->arena, row->module);
     CompileOptions o = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
     row->compiled = row->backend->compile(row->program, &o, &b->st);
-    if (row->compiled)
-        row->entry = row->backend->entry(row->compiled);
+    if (row->compiled) row->entry = row->backend->entry(row->compiled);
     uint32_t nresult = row->module->graph.at[0]->result.len;
     row->result = ARENA_ARRAY(&row->arena, Type, nresult);
     for (uint32_t i = 0; i < nresult; i++)
-        row->result[i] = *graph_type(row->module->graph.at[0], row->module->graph.at[0]->result.at[i]);
+        row->result[i] =
+            *graph_type(row->module->graph.at[0], row->module->graph.at[0]->result.at[i]);
 }
 
-typedef struct Scratch { Build *b; } Scratch;
+typedef struct Scratch {
+    Build *b;
+} Scratch;
 static void build_outer(void *arg) /* two arenas, two borders */
 {
     Build *b = ((Scratch *)arg)->b;
@@ -308,21 +309,21 @@ bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_aft
 
 void row_free(Row *row)
 {
-    if (!row)
-        return;
-    if (row->compiled)
-        row->backend->release(row->compiled);
+    if (!row) return;
+    if (row->compiled) row->backend->release(row->compiled);
     drop_literals(row);
     arena_free(&row->arena);
     mem_free(row, sizeof *row);
 }
 
-typedef struct Extra { Row *row; Value from, to; } Extra;
+typedef struct Extra {
+    Row *row;
+    Value from, to;
+} Extra;
 static void extra_body(void *arg)
 {
     const Extra *e = arg;
-    for (Value v = e->from; v < e->to; v++)
-        graph_result(e->row->module->graph.at[0], v);
+    for (Value v = e->from; v < e->to; v++) graph_result(e->row->module->graph.at[0], v);
     e->row->nresult = e->row->module->graph.at[0]->result.len;
 }
 
@@ -330,8 +331,7 @@ bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to)
 {
     Status st = {0};
     Extra e = {row, from, to};
-    if (arena_try(&row->arena, &st, extra_body, &e))
-        return true;
+    if (arena_try(&row->arena, &st, extra_body, &e)) return true;
     fail_status(t, at, &st);
     return false;
 }
@@ -348,11 +348,11 @@ static void count_row(kiln_function *f, const Row *row)
     s->workspace_bytes = row->program->workspace;
 }
 
-static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+static Row *make_row(
+    Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
 {
     Row *row = mem_zeros(1, sizeof *row);
-    if (!row)
-        return fail(t, at, KILN_EMEMORY, "%s: no memory", f->name), NULL;
+    if (!row) return fail(t, at, KILN_EMEMORY, "%s: no memory", f->name), NULL;
     row->key = key;
     arena_init(&row->arena);
     explain_miss(f, in, nin);
@@ -376,26 +376,28 @@ static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, ki
     return row;
 }
 
-static bool literals_agree(Thread *t, kiln_site at, const kiln_function *f, const Row *row, const Row *again)
+static bool literals_agree(
+    Thread *t, kiln_site at, const kiln_function *f, const Row *row, const Row *again)
 {
     for (uint32_t i = 0; i < row->nsource && i < again->nsource; i++) {
         const Source *s = &row->source[i], *now = &again->source[i];
-        if (s->kind != FROM_LITERAL || now->kind != FROM_LITERAL)
-            continue;
-        kiln_tensor *a = tensor_contiguous(t, at, s->tensor), *b = tensor_contiguous(t, at, now->tensor);
-        if (!tensor_ok(a) || !tensor_ok(b))
-            return false;
-        if (memcmp(a->data, b->data, kiln_bytes(a)) == 0)
-            continue;
-        fail(t, at, KILN_ESTATE, "%s: traced again, the elements that its body spells out at %s:%d differ; something that it reads from the host changed",
-             f->name, now->loc.file ? now->loc.file : "?", now->loc.line);
+        if (s->kind != FROM_LITERAL || now->kind != FROM_LITERAL) continue;
+        kiln_tensor *a = tensor_contiguous(t, at, s->tensor),
+                    *b = tensor_contiguous(t, at, now->tensor);
+        if (!tensor_ok(a) || !tensor_ok(b)) return false;
+        if (memcmp(a->data, b->data, kiln_bytes(a)) == 0) continue;
+        fail(t, at, KILN_ESTATE,
+            "%s: traced again, the elements that its body spells out at %s:%d differ; something "
+            "that it reads from the host changed",
+            f->name, now->loc.file ? now->loc.file : "?", now->loc.line);
         return false;
     }
     return true;
 }
 
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. */
-static bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Row *row, kiln_tensor *const *in, int nin)
+static bool retrace_agrees(
+    Thread *t, kiln_site at, kiln_function *f, const Row *row, kiln_tensor *const *in, int nin)
 {
     Row again = {0};
     arena_init(&again.arena);
@@ -403,24 +405,21 @@ static bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Row 
     if (ok && row->trace_text && again.trace_text && strcmp(row->trace_text, again.trace_text)) {
         const char *a = row->trace_text, *b = again.trace_text, *la = a, *lb = b;
         for (; *a && *a == *b; a++, b++)
-            if (*a == '\n')
-                la = a + 1, lb = b + 1;
-        fail(t, at, KILN_ESTATE, "%s: traced again, it differs: `%.*s` was `%.*s`; something that the body reads from the host changed", f->name,
-             (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
+            if (*a == '\n') la = a + 1, lb = b + 1;
+        fail(t, at, KILN_ESTATE,
+            "%s: traced again, it differs: `%.*s` was `%.*s`; something that the body reads from "
+            "the host changed",
+            f->name, (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
         ok = false;
     }
     ok = ok && literals_agree(t, at, f, row, &again);
-    if (traced)
-        drop_literals(&again);
+    if (traced) drop_literals(&again);
     arena_free(&again.arena);
     return ok;
 }
 
 /* Calls run at once on many threads; the numbers are for reading, so no order is asked for. */
-static void count(uint64_t *n)
-{
-    __atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
-}
+static void count(uint64_t *n) { __atomic_fetch_add(n, 1, __ATOMIC_RELAXED); }
 
 Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
 {
@@ -429,14 +428,12 @@ Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const 
     count(&f->stats.calls);
     if (LIKELY(row != NULL)) {
         count(&f->stats.hits);
-        if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, row, in, nin))
-            return NULL;
+        if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, row, in, nin)) return NULL;
         return row;
     }
     pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */
     row = find_row(f, key, in, nin);
-    if (!row)
-        row = make_row(t, at, f, key, in, nin);
+    if (!row) row = make_row(t, at, f, key, in, nin);
     pthread_mutex_unlock(&f->compiling);
     return row;
 }

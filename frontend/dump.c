@@ -12,8 +12,7 @@ bool dump_wants(const char *stage)
     size_t n = strlen(stage);
     while (want && *want) {
         size_t len = strcspn(want, ",");
-        if (len == n && !memcmp(want, stage, n))
-            return true;
+        if (len == n && !memcmp(want, stage, n)) return true;
         want += len + (want[len] == ',');
     }
     return false;
@@ -24,10 +23,10 @@ void dump_write(const char *function, const char *stage, const char *text, size_
     static atomic_uint number;
     const char *dir = getenv("KILN_DUMP_DIR");
     char path[512];
-    snprintf(path, sizeof path, "%s/%03u-%s.%s", dir && *dir ? dir : ".", atomic_fetch_add(&number, 1), function, stage);
+    snprintf(path, sizeof path, "%s/%03u-%s.%s", dir && *dir ? dir : ".",
+        atomic_fetch_add(&number, 1), function, stage);
     FILE *f = fopen(path, "wb");
-    if (!f)
-        return;
+    if (!f) return;
     fwrite(text, 1, len, f);
     fclose(f);
 }
@@ -37,8 +36,7 @@ void dump_write(const char *function, const char *stage, const char *text, size_
 void dump_cuda(const char *function, Arena *arena, const Module *m)
 {
     bool ptx_too = dump_wants("ptx");
-    if (!ptx_too && !dump_wants("cuda"))
-        return;
+    if (!ptx_too && !dump_wants("cuda")) return;
     LowerOptions lower = {.blas = false};
     Text source = {0}, ptx = {0};
     Status st = {0};
@@ -48,10 +46,8 @@ void dump_cuda(const char *function, Arena *arena, const Module *m)
         text_printf(ptx_too && source.len ? &ptx : &source, "// %s\n", st.text);
     else if (!p)
         text_printf(&source, "// %s\n", st.text);
-    if (dump_wants("cuda") && source.at)
-        dump_write(function, "cuda", source.at, source.len);
-    if (ptx_too && ptx.at)
-        dump_write(function, "ptx", ptx.at, ptx.len);
+    if (dump_wants("cuda") && source.at) dump_write(function, "cuda", source.at, source.len);
+    if (ptx_too && ptx.at) dump_write(function, "ptx", ptx.at, ptx.len);
     text_free(&source);
     text_free(&ptx);
 }

@@ -10,7 +10,9 @@
 #include "object.h"
 #include "scope.h"
 
-_Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
+_Static_assert(
+    (int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED,
+    "codes match");
 _Static_assert((int)KILN_F64 == (int)DT_f64 && (int)KILN_BOOL == (int)DT_bool, "dtypes match");
 _Static_assert(KILN_MAX_RANK == MAX_RANK, "ranks match");
 
@@ -21,20 +23,22 @@ static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static kiln *open_engines;
 
 /* The only other exception to "no mutable globals": which engine this thread used last, and its state there. */
-static _Thread_local struct { kiln *k; uint64_t serial; Thread *t; } last;
+static _Thread_local struct {
+    kiln *k;
+    uint64_t serial;
+    Thread *t;
+} last;
 
-static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
+static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim,
+    int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 
 kiln *kiln_open_sized(const kiln_options *options, size_t size)
 {
     kiln *k = mem_zeros(1, sizeof *k);
-    if (!k)
-        return NULL;
-    if (options)
-        memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
-    if (!k->options.cache_bytes)
-        k->options.cache_bytes = (size_t)1 << 30;
+    if (!k) return NULL;
+    if (options) memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
+    if (!k->options.cache_bytes) k->options.cache_bytes = (size_t)1 << 30;
     k->threads = threads_new(k->options.threads);
     if (!k->threads) {
         mem_free(k, sizeof *k);
@@ -64,8 +68,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
 
 static void thread_release(Thread *t)
 {
-    while (t->scopes)
-        scope_pop(t);
+    while (t->scopes) scope_pop(t);
     tapes_free_closed(t);
     tensor_slabs_free(t);
     pool_free(t->pool);
@@ -79,25 +82,21 @@ static bool unlist(kiln *k)
 {
     pthread_mutex_lock(&open_lock);
     kiln **link = &open_engines;
-    while (*link && *link != k)
-        link = &(*link)->next_open;
+    while (*link && *link != k) link = &(*link)->next_open;
     bool there = *link != NULL;
-    if (there)
-        *link = k->next_open;
+    if (there) *link = k->next_open;
     pthread_mutex_unlock(&open_lock);
     return there;
 }
 
 int kiln_close(kiln *k)
 {
-    if (!k || !unlist(k))
-        return 0;
+    if (!k || !unlist(k)) return 0;
     int unseen = 0;
     for (Thread *t = k->thread_list; t; t = t->next)
         if (t->failure.code != KILN_OK) {
             unseen++;
-            if (k->options.log)
-                k->options.log(k->options.log_user, t->failure.text);
+            if (k->options.log) k->options.log(k->options.log_user, t->failure.text);
         }
     for (Thread *t = k->thread_list; t; t = t->next)
         while (t->tape) /* they hold functions */
@@ -112,8 +111,7 @@ int kiln_close(kiln *k)
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);
     threads_free(k->threads);
     pthread_mutex_destroy(&k->lock);
-    if (last.k == k)
-        last.k = NULL, last.serial = 0, last.t = NULL;
+    if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;
     mem_free(k, sizeof *k);
     return unseen;
 }
@@ -139,7 +137,8 @@ static Thread *thread_make(kiln *k)
     t->next = k->thread_list;
     k->thread_list = t;
     pthread_mutex_unlock(&k->lock);
-    if (atomic_exchange(&k->starved, false)) /* what failed before this thread had a place for its errors */
+    if (atomic_exchange(
+            &k->starved, false)) /* what failed before this thread had a place for its errors */
         fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "no memory for the thread's state");
     return t;
 }
@@ -148,46 +147,36 @@ static bool engine_open(const kiln *k)
 {
     pthread_mutex_lock(&open_lock);
     const kiln *e = open_engines;
-    while (e && e != k)
-        e = e->next_open;
+    while (e && e != k) e = e->next_open;
     pthread_mutex_unlock(&open_lock);
     return e != NULL;
 }
 
 static Thread *thread_find(kiln *k)
 {
-    if (!engine_open(k))
-        return NULL;
+    if (!engine_open(k)) return NULL;
     pthread_mutex_lock(&k->lock);
     Thread *t = k->thread_list;
-    while (t && !pthread_equal(t->self, pthread_self()))
-        t = t->next;
+    while (t && !pthread_equal(t->self, pthread_self())) t = t->next;
     pthread_mutex_unlock(&k->lock);
     return t ? t : thread_make(k);
 }
 
 Thread *thread_of(kiln *k)
 {
-    if (LIKELY(last.k == k && k && last.serial == k->serial))
-        return last.t;
-    if (!k)
-        return NULL;
+    if (LIKELY(last.k == k && k && last.serial == k->serial)) return last.t;
+    if (!k) return NULL;
     Thread *t = thread_find(k);
-    if (t)
-        last.k = k, last.serial = k->serial, last.t = t;
+    if (t) last.k = k, last.serial = k->serial, last.t = t;
     return t;
 }
 
-Thread *thread_last(void)
-{
-    return last.t;
-}
+Thread *thread_last(void) { return last.t; }
 
 /* ---- errors ---------------------------------------------------------------------------------------- */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
 {
-    if (!t)
-        return NULL;
+    if (!t) return NULL;
     t->failures++;
     if (t->failure.code == KILN_OK) {
         va_list args;
@@ -214,7 +203,8 @@ bool kiln_failed(kiln *k)
 
 const kiln_failure *kiln_error(kiln *k)
 {
-    static const kiln_failure none = {KILN_OK, "", NULL, 0}, nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
+    static const kiln_failure none = {KILN_OK, "", NULL, 0},
+                              nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
     Thread *t = thread_of(k);
     return !t ? &nothing : t->failure.code == KILN_OK ? &none : &t->failure;
 }
@@ -222,12 +212,15 @@ const kiln_failure *kiln_error(kiln *k)
 void kiln_clear(kiln *k)
 {
     Thread *t = thread_of(k);
-    if (t)
-        t->failure = (kiln_failure){KILN_OK, NULL, NULL, 0};
+    if (t) t->failure = (kiln_failure){KILN_OK, NULL, NULL, 0};
 }
 
 /* ---- what compiled code reaches --------------------------------------------------------------------- */
-typedef struct HostRun { KernelFn *fn; void *const *buf; const int64_t *dim; } HostRun;
+typedef struct HostRun {
+    KernelFn *fn;
+    void *const *buf;
+    const int64_t *dim;
+} HostRun;
 
 static void run_chunk(void *arg, int64_t lo, int64_t hi)
 {
@@ -235,7 +228,8 @@ static void run_chunk(void *arg, int64_t lo, int64_t hi)
     r->fn(r->buf, r->dim, lo, hi);
 }
 
-static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void host_run(
+    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     HostRun r = {fn, buf, dim};
     threads_run(((kiln *)h->ctx)->threads, run_chunk, &r, n, grain);
@@ -269,6 +263,5 @@ kiln_memory kiln_memory_count(void)
 
 void kiln_eager(kiln *k, bool on)
 {
-    if (k)
-        k->eager_only = on || k->options.no_compile;
+    if (k) k->eager_only = on || k->options.no_compile;
 }

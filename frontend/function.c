@@ -8,8 +8,7 @@
 static uint32_t spec_count(const kiln_function_options *o)
 {
     uint32_t n = 0;
-    while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE)
-        n++;
+    while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE) n++;
     return n;
 }
 
@@ -34,12 +33,11 @@ static const char *spec_fault(const kiln_function_options *o, uint32_t n)
             const kiln_size *z = &s->size[d];
             const char *fault = size_fault(z);
             for (uint32_t j = 0; j < symbols && z->name && !fault; j++)
-                if (!strcmp(known[j]->name, z->name) && (known[j]->lo != z->lo || known[j]->hi != z->hi))
+                if (!strcmp(known[j]->name, z->name) &&
+                    (known[j]->lo != z->lo || known[j]->hi != z->hi))
                     fault = "one name of a KILN_DIM has one pair of bounds";
-            if (fault)
-                return fault;
-            if (z->name)
-                known[symbols++] = z;
+            if (fault) return fault;
+            if (z->name) known[symbols++] = z;
         }
     }
     return NULL;
@@ -52,21 +50,18 @@ static void function_destroy(kiln_function *f)
         next = r->next;
         row_free(r);
     }
-    if (f->free_user)
-        f->free_user(f->user);
-    if (f->name)
-        mem_free(f->name, strlen(f->name) + 1);
+    if (f->free_user) f->free_user(f->user);
+    if (f->name) mem_free(f->name, strlen(f->name) + 1);
     pthread_mutex_destroy(&f->compiling);
     mem_free(f, sizeof *f);
-    if (parent)
-        function_drop(parent);
+    if (parent) function_drop(parent);
 }
 
-kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user, const kiln_function_options *options, size_t size)
+kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
+    const kiln_function_options *options, size_t size)
 {
     Thread *t = thread_of(k);
-    if (!t)
-        return NULL;
+    if (!t) return NULL;
     if (!body) {
         fail(t, at, KILN_EVALUE, "function: the body is NULL");
         return NULL;
@@ -76,8 +71,7 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
         fail(t, at, KILN_EMEMORY, "function: no memory");
         return NULL;
     }
-    if (options)
-        memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
+    if (options) memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
     f->k = k;
     f->body = body;
     f->user = user;
@@ -88,7 +82,8 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
     if (!f->name || f->options.outputs < 0 || f->options.outputs > MAX_RESULTS) {
-        fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s", f->name ? "0 to 64 outputs" : "no memory");
+        fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
+            f->name ? "0 to 64 outputs" : "no memory");
         function_destroy(f);
         return NULL;
     }
@@ -100,22 +95,21 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     }
     pthread_mutex_lock(&k->lock);
     f->next = k->functions;
-    if (f->next)
-        f->next->prev = f;
+    if (f->next) f->next->prev = f;
     k->functions = f;
     pthread_mutex_unlock(&k->lock);
     return f;
 }
 
-kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
-                                int inputs, int outputs, kiln_function *like, kiln_function **slot)
+kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body,
+    void *user, void (*free_user)(void *), int inputs, int outputs, kiln_function *like,
+    kiln_function **slot)
 {
-    kiln_function_options o = {.name = name, .inputs_count = inputs, .outputs = outputs, .no_blas = like->options.no_blas};
-    if (inputs == (int)like->nspec)
-        memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
+    kiln_function_options o = {
+        .name = name, .inputs_count = inputs, .outputs = outputs, .no_blas = like->options.no_blas};
+    if (inputs == (int)like->nspec) memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
     kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
-    if (!f)
-        return NULL;
+    if (!f) return NULL;
     f->free_user = free_user;
     f->parent = like; /* its body runs the other's */
     f->slot = slot;
@@ -140,12 +134,10 @@ void function_drop(kiln_function *f)
             f->prev->next = f->next;
         else
             k->functions = f->next;
-        if (f->next)
-            f->next->prev = f->prev;
+        if (f->next) f->next->prev = f->prev;
     }
     pthread_mutex_unlock(&k->lock);
-    if (last)
-        function_destroy(f);
+    if (last) function_destroy(f);
 }
 
 /* The decorator makes it anew at the next call. */
@@ -163,24 +155,20 @@ static void forget_definition(kiln_function *f)
 
 void kiln_function_free(kiln_function *f)
 {
-    if (!f || f->freed)
-        return;
+    if (!f || f->freed) return;
     f->freed = true;
     function_hold(f); /* until the derived ones have gone */
-    if (f->slot)
-        *f->slot = NULL;
+    if (f->slot) *f->slot = NULL;
     forget_definition(f);
     kiln_function_free(f->grad);
     kiln_function_free(f->value_and_grad);
-    for (Row *r = f->rows; r; r = r->next)
-        kiln_function_free(r->vjp);
+    for (Row *r = f->rows; r; r = r->next) kiln_function_free(r->vjp);
     function_drop(f);
 }
 
 void functions_free_all(kiln *k)
 {
-    for (kiln_function *f = k->functions; f; f = f->next)
-        f->parent = NULL;
+    for (kiln_function *f = k->functions; f; f = f->next) f->parent = NULL;
     for (kiln_function *f = k->functions, *next; f; f = next) {
         next = f->next; /* derived ones are in the same list: no recursion here */
         function_destroy(f);
@@ -189,26 +177,26 @@ void functions_free_all(kiln *k)
     map_free(&k->definitions);
 }
 
-int function_outputs(const kiln_function *f)
-{
-    return f->options.outputs;
-}
+int function_outputs(const kiln_function *f) { return f->options.outputs; }
 
 /* ---- calling ------------------------------------------------------------------------------------------------------ */
-static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
+static bool spec_fits(
+    Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
 {
     const kiln_spec *s = &f->options.inputs[i];
     char text[96];
     if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
-        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: argument %u is %s, declared %s of rank %d", f->name, i,
-             tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
+        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
+            "%s: argument %u is %s, declared %s of rank %d", f->name, i,
+            tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
         return false;
     }
     for (int d = 0; d < s->rank; d++) {
         Dim n = x->type.dim[d];
         if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
-            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld", f->name, i, tensor_text(x, text, sizeof text), d,
-                 (long long)s->size[d].lo, (long long)s->size[d].hi);
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld",
+                f->name, i, tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo,
+                (long long)s->size[d].hi);
             return false;
         }
     }
@@ -216,7 +204,8 @@ static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t 
 }
 
 /* Operands as live tensors that fit the declaration. */
-static bool arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
+static bool arguments(
+    Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
 {
     int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
     if ((want && nin != want) || nin < 0) {
@@ -228,27 +217,30 @@ static bool arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_oper
         x[i] = LIKELY(in[i].kind == 1) ? in[i].as.tensor : operand_tensor(t, at, in[i], &like);
         if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->k != f->k)) {
             fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
-                 !x[i] ? "NULL" : x[i]->k != f->k ? "a tensor of another engine" : "a tensor whose scope closed, or that was released");
+                !x[i]             ? "NULL"
+                : x[i]->k != f->k ? "a tensor of another engine"
+                                  : "a tensor whose scope closed, or that was released");
             return false;
         }
-        if (UNLIKELY(x[i]->state == TENSOR_POISON))
-            return false;
+        if (UNLIKELY(x[i]->state == TENSOR_POISON)) return false;
         if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
-            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name, i);
+            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name,
+                i);
             return false;
         }
-        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i]))
-            return false;
+        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
     }
     return true;
 }
 
 #define DEPTH_MAX 64
-bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+bool function_inline(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
     int n = f->options.outputs;
     if (t->body_depth >= DEPTH_MAX) {
-        fail(t, at, KILN_ESTATE, "%s: bodies nested %d deep: does it call itself without end?", f->name, DEPTH_MAX);
+        fail(t, at, KILN_ESTATE, "%s: bodies nested %d deep: does it call itself without end?",
+            f->name, DEPTH_MAX);
         return false;
     }
     if (!scope_push(t)) {
@@ -258,8 +250,7 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
     kiln_tensor *args[nin + 1];
     memcpy(args, in, (size_t)nin * sizeof *args);
     args[nin] = NULL;
-    for (int i = 0; i < n; i++)
-        out[i] = NULL;
+    for (int i = 0; i < n; i++) out[i] = NULL;
     t->body_depth++;
     f->body(f->k, args, out, f->user);
     t->body_depth--;
@@ -268,8 +259,10 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
         if (!out[i])
             out[i] = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", f->name, i);
         else if (out[i]->state == TENSOR_FREE)
-            out[i] = fail(t, at, KILN_ESTATE, "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local",
-                          f->name, i, out[i]->made.file ? out[i]->made.file : "?", out[i]->made.line);
+            out[i] = fail(t, at, KILN_ESTATE,
+                "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, "
+                "or carry it in a kiln_local",
+                f->name, i, out[i]->made.file ? out[i]->made.file : "?", out[i]->made.line);
         for (int j = 0; j < i && out[i]->state != TENSOR_POISON; j++)
             if (out[j] == out[i]) /* each output is a handle of its own */
                 out[i] = tensor_alias(t, at, out[i]);
@@ -281,13 +274,13 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
     return ok;
 }
 
-bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
+bool kiln_call_all_at(
+    kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     if (!f || !t) {
         fail(t, at, KILN_ESTATE, "call: the function is NULL");
-        for (int i = 0; i < nout; i++)
-            out[i] = t ? &t->k->poison : NULL;
+        for (int i = 0; i < nout; i++) out[i] = t ? &t->k->poison : NULL;
         return false;
     }
     kiln_tensor *x[nin > 0 ? nin : 1], *results[MAX_RESULTS];
@@ -299,8 +292,7 @@ bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, in
         Row *row = function_row(t, at, f, x, nin);
         ok = row && row_run(t, at, f, row, x, nin, results);
     }
-    for (int i = 0; i < nout; i++)
-        out[i] = ok && i < have ? results[i] : &t->k->poison;
+    for (int i = 0; i < nout; i++) out[i] = ok && i < have ? results[i] : &t->k->poison;
     if (ok && nout > have)
         fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, nout, have);
     return ok && nout <= have;
@@ -317,21 +309,19 @@ kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in
 kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
 {
     Thread *t = thread_of(k);
-    if (!t)
-        return NULL;
+    if (!t) return NULL;
     uint64_t key = (uint64_t)(uintptr_t)d;
     pthread_mutex_lock(&k->lock);
     const uint64_t *known = map_get(&k->definitions, key);
     kiln_function *f = known ? (kiln_function *)(uintptr_t)*known : NULL;
     pthread_mutex_unlock(&k->lock);
-    if (f)
-        return f;
+    if (f) return f;
     kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = 1};
     f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
-    if (!f)
-        return NULL;
+    if (!f) return NULL;
     pthread_mutex_lock(&k->lock);
-    known = map_get(&k->definitions, key); /* another thread may have been faster: then ours stays unused until close */
+    known = map_get(&k->definitions,
+        key); /* another thread may have been faster: then ours stays unused until close */
     if (known)
         f = (kiln_function *)(uintptr_t)*known;
     else if (!map_put(&k->definitions, key, (uint64_t)(uintptr_t)f))
@@ -340,22 +330,22 @@ kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
     return f;
 }
 
-kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
+kiln_tensor *kiln_definition_call(
+    kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
 {
     kiln_function *f = kiln_definition_function(k, d);
     kiln_operand x[KILN_MAX_ARGS];
-    for (int i = 0; i < d->inputs; i++)
-        x[i] = kiln_of_tensor(in[i]);
+    for (int i = 0; i < d->inputs; i++) x[i] = kiln_of_tensor(in[i]);
     return f ? kiln_call_at(at, f, x, d->inputs) : NULL;
 }
 
 /* ---- gradients as functions --------------------------------------------------------------------------------------------- */
-typedef struct Derived { kiln_function *f; bool value; } Derived;
+typedef struct Derived {
+    kiln_function *f;
+    bool value;
+} Derived;
 
-static void free_derived(void *user)
-{
-    mem_free(user, sizeof(Derived));
-}
+static void free_derived(void *user) { mem_free(user, sizeof(Derived)); }
 
 static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
@@ -367,11 +357,10 @@ static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_operand x[KILN_MAX_ARGS];
     kiln_tensor *y[MAX_RESULTS];
     for (; in[nin] && nin < KILN_MAX_ARGS; nin++)
-        x[nin] = kiln_of_tensor(dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
-    if (!function_inline(t, at, d->f, in, nin, y))
-        return;
-    for (int i = 0; i < nout; i++)
-        out[i] = y[i];
+        x[nin] = kiln_of_tensor(
+            dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
+    if (!function_inline(t, at, d->f, in, nin, y)) return;
+    for (int i = 0; i < nout; i++) out[i] = y[i];
     kiln_gradients_at(at, tape, y[0], NULL, x, nin, out + nout);
     kiln_tape_close(&tape);
 }
@@ -381,8 +370,10 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
     kiln_site at = {f->loc.file, f->loc.line};
     int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
     if (!nin || nin > KILN_MAX_ARGS) {
-        fail(t, at, KILN_EVALUE, nin ? "grad of %s: it has more than 16 inputs; use a tape" : "grad of %s: say how many inputs it has (inputs_count or inputs)",
-             f->name);
+        fail(t, at, KILN_EVALUE,
+            nin ? "grad of %s: it has more than 16 inputs; use a tape"
+                : "grad of %s: say how many inputs it has (inputs_count or inputs)",
+            f->name);
         return;
     }
     Derived *d = mem_zeros(1, sizeof *d);
@@ -393,7 +384,8 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
-    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, slot))
+    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin,
+            (value ? f->options.outputs : 0) + nin, f, slot))
         free_derived(d);
 }
 
@@ -401,20 +393,15 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
 static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
 {
     Thread *t = f ? thread_of(f->k) : NULL;
-    if (!t)
-        return NULL;
+    if (!t) return NULL;
     pthread_mutex_lock(&f->compiling);
-    if (!*slot)
-        derive_new(t, f, value, slot);
+    if (!*slot) derive_new(t, f, value, slot);
     kiln_function *derived = *slot;
     pthread_mutex_unlock(&f->compiling);
     return derived;
 }
 
-kiln_function *kiln_grad(kiln_function *f)
-{
-    return derive(f, false, f ? &f->grad : NULL);
-}
+kiln_function *kiln_grad(kiln_function *f) { return derive(f, false, f ? &f->grad : NULL); }
 
 kiln_function *kiln_value_and_grad(kiln_function *f)
 {
@@ -423,6 +410,5 @@ kiln_function *kiln_value_and_grad(kiln_function *f)
 
 void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
 {
-    if (f && out)
-        memcpy(out, &f->stats, MIN_OF(size, sizeof f->stats));
+    if (f && out) memcpy(out, &f->stats, MIN_OF(size, sizeof f->stats));
 }

@@ -8,14 +8,14 @@
 #include "../passes/reverse.h"
 
 typedef struct Walk {
-    GraphEmit ge;        /* ge.e first: rules see an Emit */
+    GraphEmit ge; /* ge.e first: rules see an Emit */
     Thread *t;
     kiln_tape *tape;
     kiln_site at;
     Arena *arena;
     Status st;
-    uint32_t base;       /* eager: values below are the tape's, from here on `made` */
-    kiln_tensor **held;  /* eager: handles of the tape's values, as they are needed */
+    uint32_t base;      /* eager: values below are the tape's, from here on `made` */
+    kiln_tensor **held; /* eager: handles of the tape's values, as they are needed */
     VEC(kiln_tensor *) made;
     /* the question */
     kiln_tensor *const *y, *const *seed;
@@ -29,32 +29,27 @@ typedef struct Walk {
 /* ---- values and tensors ------------------------------------------------------------------------------------ */
 static kiln_tensor *tensor_for(Walk *w, Value v)
 {
-    if (w->tape->frame)
-        return tensor_traced(w->t, w->at, w->tape->frame, v);
-    if (v >= w->base)
-        return w->made.at[v - w->base];
-    if (!w->held[v])
-        w->held[v] = tensor_alias(w->t, w->at, &w->tape->entry.at[v].held);
+    if (w->tape->frame) return tensor_traced(w->t, w->at, w->tape->frame, v);
+    if (v >= w->base) return w->made.at[v - w->base];
+    if (!w->held[v]) w->held[v] = tensor_alias(w->t, w->at, &w->tape->entry.at[v].held);
     return w->held[v];
 }
 
 static Value value_for(Walk *w, kiln_tensor *x)
 {
-    if (!tensor_ok(x))
-        return 0;
-    if (w->tape->frame)
-        return trace_value(w->t, w->at, x);
+    if (!tensor_ok(x)) return 0;
+    if (w->tape->frame) return trace_value(w->t, w->at, x);
     *VEC_PUSH(w->arena, &w->made) = x;
     return w->base + w->made.len - 1;
 }
 
-static Value eager_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value eager_op(
+    Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     Walk *w = (Walk *)e;
     kiln_tensor *x[nin ? nin : 1], *out[MAX_RESULTS];
     for (uint32_t i = 0; i < nin; i++) {
-        if (!in[i])
-            return 0;
+        if (!in[i]) return 0;
         x[i] = tensor_for(w, in[i]);
     }
     uint32_t nout = op_def[op].nout > 0 ? (uint32_t)op_def[op].nout : 1;
@@ -79,18 +74,17 @@ static void custom_rule(Vjp *v, Walk *w)
     const CustomGradient *c = &w->t->k->custom[v->node->attr->at[0]];
     uint32_t n = v->node->nin - 1u;
     kiln_tensor *x[n ? n : 1], *dx[n ? n : 1];
-    if (!v->g[0])
-        return;
+    if (!v->g[0]) return;
     for (uint32_t i = 0; i < n; i++) {
         x[i] = tensor_for(w, v->in[i + 1]);
         dx[i] = NULL;
     }
     c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
     for (uint32_t i = 0; i < n; i++) {
-        if (!dx[i])
-            continue;
+        if (!dx[i]) continue;
         if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
-            fail(w->t, w->at, KILN_ESHAPE, "custom gradient: cotangent %u has another dtype or shape than its operand", i);
+            fail(w->t, w->at, KILN_ESHAPE,
+                "custom gradient: cotangent %u has another dtype or shape than its operand", i);
         else
             v->dx[i + 1] = value_for(w, dx[i]);
     }
@@ -104,15 +98,12 @@ static void call_rule(Vjp *v, Walk *w)
         in[i] = tensor_for(w, v->in[i]);
         dx[i] = NULL;
     }
-    for (uint32_t i = 0; i < nout; i++)
-        g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
+    for (uint32_t i = 0; i < nout; i++) g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
     kiln_function *f = (kiln_function *)(intptr_t)v->node->attr->at[0];
     Row *row = (Row *)(intptr_t)v->node->attr->at[1];
-    if (!call_gradient(w->t, w->at, f, row, in, nin, g, nout, dx))
-        return;
+    if (!call_gradient(w->t, w->at, f, row, in, nin, g, nout, dx)) return;
     for (uint32_t i = 0; i < nin; i++)
-        if (dx[i] && v->wanted[i])
-            v->dx[i] = value_for(w, dx[i]);
+        if (dx[i] && v->wanted[i]) v->dx[i] = value_for(w, dx[i]);
 }
 
 static void foreign(Vjp *v)
@@ -131,24 +122,23 @@ static uint32_t leaves_of(const kiln_tape *tape, kiln_operand x, Value *leaf, ui
     uint32_t n = 0;
     for (uint32_t i = 0; i < tape->read.len; i++) {
         const TapeRead *r = &tape->read.at[i];
-        bool hit = x.kind == 2 ? r->variable == x.as.variable : !r->variable && r->uid == x.as.tensor->uid;
-        if (hit && n < cap)
-            leaf[n] = r->leaf;
+        bool hit =
+            x.kind == 2 ? r->variable == x.as.variable : !r->variable && r->uid == x.as.tensor->uid;
+        if (hit && n < cap) leaf[n] = r->leaf;
         n += hit;
-        if (hit && x.kind == 1)
-            return n; /* watched twice: the first is the tensor itself */
+        if (hit && x.kind == 1) return n; /* watched twice: the first is the tensor itself */
     }
-    if (n || x.kind != 1)
-        return n;
+    if (n || x.kind != 1) return n;
     Value own = 0;
     if (tape->frame)
-        own = x.as.tensor->state == TENSOR_TRACED && x.as.tensor->frame == tape->frame ? x.as.tensor->value : 0;
+        own = x.as.tensor->state == TENSOR_TRACED && x.as.tensor->frame == tape->frame
+                  ? x.as.tensor->value
+                  : 0;
     else {
         const uint64_t *v = map_get(&tape->by_uid, x.as.tensor->uid);
         own = v ? (Value)*v : 0;
     }
-    if (own && cap)
-        leaf[0] = own;
+    if (own && cap) leaf[0] = own;
     return own != 0;
 }
 
@@ -162,15 +152,13 @@ static kiln_tensor *sum_leaves(Walk *w, const Value *d, uint32_t n, kiln_operand
     Value sum = 0;
     for (uint32_t i = 0; i < n; i++)
         sum = !d[i] ? sum : sum ? emit2(&w->ge.e, OP_add, sum, d[i]) : d[i];
-    if (sum)
-        return tensor_for(w, sum);
+    if (sum) return tensor_for(w, sum);
     return constant_of(w->t, w->at, operand_type(x), kiln_of_i(0));
 }
 
 static Value y_value(Walk *w, kiln_tensor *y)
 {
-    if (w->tape->frame)
-        return trace_value(w->t, w->at, y);
+    if (w->tape->frame) return trace_value(w->t, w->at, y);
     const uint64_t *v = map_get(&w->tape->by_uid, y->uid);
     return v ? (Value)*v : 0;
 }
@@ -199,23 +187,33 @@ static void walk_body(void *arg)
         total += leaves_of(tape, w->x[i], NULL, 0);
     }
     first[w->count] = total;
-    Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1), *d = ARENA_ARRAY(w->arena, Value, total + 1);
+    Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1),
+          *d = ARENA_ARRAY(w->arena, Value, total + 1);
     Value *y = ARENA_ARRAY(w->arena, Value, w->ny), *seed = ARENA_ARRAY(w->arena, Value, w->ny);
-    for (int i = 0; i < w->count; i++)
-        leaves_of(tape, w->x[i], leaf + first[i], total - first[i]);
+    for (int i = 0; i < w->count; i++) leaves_of(tape, w->x[i], leaf + first[i], total - first[i]);
     uint32_t ny = 0;
     for (uint32_t i = 0; i < w->ny; i++) {
         Value v = tensor_ok(w->y[i]) ? y_value(w, w->y[i]) : 0;
-        if (!v)
-            continue;
+        if (!v) continue;
         y[ny] = tape->last_y = v;
         seed[ny++] = w->seed && w->seed[i] ? value_for(w, w->seed[i]) : 0;
     }
     const Graph *g = tape->frame ? tape->frame->g : tape->g;
-    Reverse r = {.e = &w->ge.e, .g = g, .first = tape->first, .last = g->node.len, .y = y, .seed = seed, .ny = ny, .x = leaf,
-                 .nx = total, .dx = d, .scratch = w->arena, .st = &w->st, .user = w, .foreign = foreign};
-    if (ny && total && !reverse_walk(&r))
-        return;
+    Reverse r = {.e = &w->ge.e,
+        .g = g,
+        .first = tape->first,
+        .last = g->node.len,
+        .y = y,
+        .seed = seed,
+        .ny = ny,
+        .x = leaf,
+        .nx = total,
+        .dx = d,
+        .scratch = w->arena,
+        .st = &w->st,
+        .user = w,
+        .foreign = foreign};
+    if (ny && total && !reverse_walk(&r)) return;
     for (int i = 0; i < w->count; i++)
         w->dx[i] = sum_leaves(w, d + first[i], first[i + 1] - first[i], w->x[i]);
     w->ok = true;
@@ -227,33 +225,41 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
         fail(t, at, KILN_EVALUE, "gradient: with respect to a number");
         return false;
     }
-    if (x.kind == 2 ? !x.as.variable || !x.as.variable->alive : !x.as.tensor || x.as.tensor->state == TENSOR_FREE) {
+    if (x.kind == 2 ? !x.as.variable || !x.as.variable->alive
+                    : !x.as.tensor || x.as.tensor->state == TENSOR_FREE) {
         fail(t, at, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
         return false;
     }
-    if (x.kind == 1 && x.as.tensor->state == TENSOR_POISON)
-        return false;
+    if (x.kind == 1 && x.as.tensor->state == TENSOR_POISON) return false;
     for (uint32_t i = 0; x.kind == 2 && i < tape->read.len; i++)
         if (tape->read.at[i].variable == x.as.variable && !tape->read.at[i].leaf) {
-            fail(t, at, KILN_EUNSUPPORTED, "gradient: variable %s is assigned in a loop that this tape spans; carry it in a kiln_local",
-                 x.as.variable->name);
+            fail(t, at, KILN_EUNSUPPORTED,
+                "gradient: variable %s is assigned in a loop that this tape spans; carry it in a "
+                "kiln_local",
+                x.as.variable->name);
             return false;
         }
     return true;
 }
 
-static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, uint32_t ny, const kiln_operand *x, int count)
+static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
+    uint32_t ny, const kiln_operand *x, int count)
 {
     if (tape->closed) {
-        fail(t, at, KILN_ESTATE, "gradient: the tape's scope closed; the tape was opened at %s:%d", tape->loc.file ? tape->loc.file : "?", tape->loc.line);
+        fail(t, at, KILN_ESTATE, "gradient: the tape's scope closed; the tape was opened at %s:%d",
+            tape->loc.file ? tape->loc.file : "?", tape->loc.line);
         return false;
     }
     if (tape->used && !tape->persistent) {
-        fail(t, at, KILN_ESTATE, "gradient: the tape gave its gradient already; open it with KILN_TAPE_PERSISTENT to ask again");
+        fail(t, at, KILN_ESTATE,
+            "gradient: the tape gave its gradient already; open it with KILN_TAPE_PERSISTENT to "
+            "ask again");
         return false;
     }
-    if (tape->frame && (!t->trace || t->trace->id != tape->trace_id || t->trace->frame != tape->frame)) {
-        fail(t, at, KILN_ESTATE, "gradient: the tape was opened in another loop or trace (%s:%d)", tape->loc.file ? tape->loc.file : "?", tape->loc.line);
+    if (tape->frame &&
+        (!t->trace || t->trace->id != tape->trace_id || t->trace->frame != tape->frame)) {
+        fail(t, at, KILN_ESTATE, "gradient: the tape was opened in another loop or trace (%s:%d)",
+            tape->loc.file ? tape->loc.file : "?", tape->loc.line);
         return false;
     }
     for (uint32_t i = 0; i < ny; i++) {
@@ -261,40 +267,44 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
             fail(t, at, KILN_ESTATE, "gradient: of a tensor that is %s", y[i] ? "closed" : "NULL");
             return false;
         }
-        if (y[i]->state == TENSOR_POISON)
-            return false;
+        if (y[i]->state == TENSOR_POISON) return false;
         if (!dtype_is_float(y[i]->type.dtype)) {
-            fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats", dtype_info[y[i]->type.dtype].name);
+            fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats",
+                dtype_info[y[i]->type.dtype].name);
             return false;
         }
     }
     for (int i = 0; i < count; i++)
-        if (!operand_fits(t, at, tape, x[i]))
-            return false;
+        if (!operand_fits(t, at, tape, x[i])) return false;
     return true;
 }
 
-bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x,
-               int count, kiln_tensor **dx)
+bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
+    kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x, int count, kiln_tensor **dx)
 {
-    for (int i = 0; i < count; i++)
-        dx[i] = &t->k->poison;
-    if (!question_fits(t, at, tape, y, ny, x, count))
-        return false;
+    for (int i = 0; i < count; i++) dx[i] = &t->k->poison;
+    if (!question_fits(t, at, tape, y, ny, x, count)) return false;
     bool recorded = tape->recording;
     kiln_tape_stop(tape); /* the walk itself is not this tape's to record */
     tape->used = true;
     Arena scratch;
     arena_init(&scratch);
-    Walk w = {.t = t, .tape = tape, .at = at, .y = y, .seed = seed, .ny = ny, .x = x, .count = count, .dx = dx};
+    Walk w = {.t = t,
+        .tape = tape,
+        .at = at,
+        .y = y,
+        .seed = seed,
+        .ny = ny,
+        .x = x,
+        .count = count,
+        .dx = dx};
     w.arena = tape->frame ? t->trace->arena : &scratch;
     if (!scope_push(t)) {
         fail(t, at, KILN_EMEMORY, "gradient: no memory");
         return false;
     }
     bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok;
-    if (!ok && w.st.code)
-        fail_status(t, at, &w.st);
+    if (!ok && w.st.code) fail_status(t, at, &w.st);
     for (int i = 0; i < count; i++) {
         if (!ok)
             dx[i] = &t->k->poison;
@@ -311,13 +321,14 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, 
     return ok;
 }
 
-bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed, const kiln_operand *x, int count, kiln_tensor **dx)
+bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed,
+    const kiln_operand *x, int count, kiln_tensor **dx)
 {
     Thread *t = tape ? tape->t : thread_last();
     if (!tape || count < 0) {
-        fail(t, at, KILN_ESTATE, tape ? "gradients: a negative count" : "gradient: the tape is NULL");
-        for (int i = 0; i < count; i++)
-            dx[i] = t ? &t->k->poison : NULL;
+        fail(t, at, KILN_ESTATE,
+            tape ? "gradients: a negative count" : "gradient: the tape is NULL");
+        for (int i = 0; i < count; i++) dx[i] = t ? &t->k->poison : NULL;
         return false;
     }
     if (seed && tensor_ok(seed) && tensor_ok(y) && !type_equal(&seed->type, &y->type)) {
@@ -335,12 +346,13 @@ kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kil
 }
 
 /* ---- custom gradients ----------------------------------------------------------------------------------------------- */
-static int64_t custom_number(kiln *k, void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *), void *user)
+static int64_t custom_number(kiln *k,
+    void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *),
+    void *user)
 {
     pthread_mutex_lock(&k->lock);
     int64_t n = 0;
-    while (n < k->ncustom && (k->custom[n].backward != backward || k->custom[n].user != user))
-        n++;
+    while (n < k->ncustom && (k->custom[n].backward != backward || k->custom[n].user != user)) n++;
     if (n == k->ncustom && k->ncustom == k->custom_cap) {
         uint32_t cap = k->custom_cap ? 2 * k->custom_cap : 8;
         CustomGradient *c = mem_resize(k->custom, k->custom_cap * sizeof *c, cap * sizeof *c);
@@ -349,37 +361,38 @@ static int64_t custom_number(kiln *k, void (*backward)(kiln *, kiln_tensor *, ki
         else
             n = -1;
     }
-    if (n == k->ncustom)
-        k->custom[k->ncustom++] = (CustomGradient){backward, user};
+    if (n == k->ncustom) k->custom[k->ncustom++] = (CustomGradient){backward, user};
     pthread_mutex_unlock(&k->lock);
     return n;
 }
 
 kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
-    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
+    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user),
+    void *user)
 {
     Thread *t = y ? thread_of(y->k) : thread_last();
     if (!t || !tensor_ok(y))
-        return t ? fail(t, at, KILN_ESTATE, "custom gradient: of a tensor that is NULL, closed or failed") : NULL;
+        return t ? fail(t, at, KILN_ESTATE,
+                       "custom gradient: of a tensor that is NULL, closed or failed")
+                 : NULL;
     if (!backward || count < 0 || count >= MAX_RESULTS)
-        return fail(t, at, KILN_EVALUE, "custom gradient: no backward function, or %d operands", count);
+        return fail(
+            t, at, KILN_EVALUE, "custom gradient: no backward function, or %d operands", count);
     int64_t number = custom_number(t->k, backward, user);
-    if (number < 0)
-        return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
+    if (number < 0) return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
     kiln_tensor *in[MAX_RESULTS] = {y};
     for (int i = 0; i < count; i++) {
         if (!tensor_ok(x[i]))
-            return fail(t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
+            return fail(
+                t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
         in[i + 1] = x[i];
     }
     if (t->trace)
         return trace_apply(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, NULL, 0);
     kiln_tensor *out = tensor_alias(t, at, y);
-    if (!tensor_ok(out))
-        return out;
+    if (!tensor_ok(out)) return out;
     out->uid = ++t->next_uid;
-    if (t->recording)
-        tape_record(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, &out, 1);
+    if (t->recording) tape_record(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, &out, 1);
     return out;
 }
 
@@ -388,7 +401,8 @@ static bool passes_gradient(const Node *n, uint32_t operand)
 {
     const OpDef *d = &op_def[n->op];
     if (d->flags & OPF_ELEMENTWISE && !(d->flags & OPF_CAST))
-        return d->grad[operand] && d->grad[operand][0].kind != GK_NONE && d->grad[operand][0].kind != GK_END;
+        return d->grad[operand] && d->grad[operand][0].kind != GK_NONE &&
+               d->grad[operand][0].kind != GK_END;
     return d->vjp && !(n->op == OP_leaf && n->attr->at[0]);
 }
 
@@ -396,8 +410,7 @@ static bool passes_gradient(const Node *n, uint32_t operand)
 static const Node *follow(const Graph *g, const Value *leaf, uint32_t leaves, uint8_t *reach)
 {
     const Node *stop = NULL;
-    for (uint32_t i = 0; i < leaves; i++)
-        reach[leaf[i]] = 2;
+    for (uint32_t i = 0; i < leaves; i++) reach[leaf[i]] = 2;
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
         uint8_t r = 0;
@@ -417,10 +430,8 @@ static const Node *follow(const Graph *g, const Value *leaf, uint32_t leaves, ui
 
 const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
 {
-    if (!tape)
-        return "the tape is NULL";
-    if (tape->closed)
-        return "the tape's scope closed";
+    if (!tape) return "the tape is NULL";
+    if (tape->closed) return "the tape's scope closed";
     if ((x.kind != 1 || !tensor_ok(x.as.tensor)) && (x.kind != 2 || !x.as.variable))
         return "what is asked about is neither a live tensor nor a variable";
     if (!dtype_is_float(operand_type(x)->dtype))
@@ -428,21 +439,22 @@ const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
     Value leaf[64] = {0}; /* a variable has one per read */
     uint32_t n = MIN_OF(leaves_of(tape, x, leaf, COUNT_OF(leaf)), (uint32_t)COUNT_OF(leaf));
     if (!n || !leaf[0])
-        return x.kind == 2 ? "the variable was not read while the tape recorded" : "the tensor was neither watched nor computed while the tape recorded";
+        return x.kind == 2 ? "the variable was not read while the tape recorded"
+                           : "the tensor was neither watched nor computed while the tape recorded";
     const Graph *g = tape->frame ? tape->frame->g : tape->g;
     uint8_t *reach = mem_zeros(g->value.len, 1);
     if (!reach) {
-        fail(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, KILN_EMEMORY, "grad_why: no memory");
+        fail(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, KILN_EMEMORY,
+            "grad_why: no memory");
         return "no memory to find out";
     }
     const Node *stop = follow(g, leaf, n, reach);
     uint8_t r = tape->last_y ? reach[tape->last_y] : 0;
     mem_free(reach, g->value.len);
-    if (!r)
-        return "the result does not depend on it";
-    if (r == 2)
-        return "a gradient flows";
-    snprintf(tape->why, sizeof tape->why, "the result depends on it only through %s (%s:%d), which passes no gradient",
-             op_def[stop->op].name, stop->loc.file ? stop->loc.file : "?", stop->loc.line);
+    if (!r) return "the result does not depend on it";
+    if (r == 2) return "a gradient flows";
+    snprintf(tape->why, sizeof tape->why,
+        "the result depends on it only through %s (%s:%d), which passes no gradient",
+        op_def[stop->op].name, stop->loc.file ? stop->loc.file : "?", stop->loc.line);
     return tape->why;
 }

@@ -3,7 +3,12 @@
 #include "internal.h"
 #include "scope.h"
 
-enum { LOOP_START, LOOP_BODY, LOOP_ENDED_BODY, LOOP_DONE }; /* kiln_loop.state; the macro turns BODY into ENDED_BODY */
+enum {
+    LOOP_START,
+    LOOP_BODY,
+    LOOP_ENDED_BODY,
+    LOOP_DONE
+}; /* kiln_loop.state; the macro turns BODY into ENDED_BODY */
 
 static const Type index_type = {.dtype = DT_i64};
 
@@ -11,11 +16,9 @@ static const Type index_type = {.dtype = DT_i64};
 static bool next_eager(Thread *t, kiln_loop *l)
 {
     bool broke = l->state == LOOP_BODY;
-    if (l->state != LOOP_START)
-        kiln_scope_close(&l->scope);
+    if (l->state != LOOP_START) kiln_scope_close(&l->scope);
     l->state = LOOP_DONE;
-    if (broke || l->at >= l->count)
-        return false;
+    if (broke || l->at >= l->count) return false;
     l->scope = kiln_scope_open(l->k);
     l->index = constant_of(t, (kiln_site){NULL, 0}, &index_type, kiln_of_i(l->at));
     l->at++;
@@ -58,8 +61,7 @@ static bool carries(const Frame *f, const Slot *s)
 static uint32_t param_of(const Graph *g, Value v)
 {
     uint32_t i = 0;
-    while (g->param.at[i] != v)
-        i++;
+    while (g->param.at[i] != v) i++;
     return i;
 }
 
@@ -104,7 +106,8 @@ static void close_body(void *arg)
         g->node.at[g->value.at[param[i]].node].attr = number;
     }
     if (c->ncarry)
-        c->out = graph_append(f->parent->g, OP_scan, operand, n, (int64_t[]){g->index, c->ncarry, 0, 0, 0}, 5, f->loc, &c->st);
+        c->out = graph_append(f->parent->g, OP_scan, operand, n,
+            (int64_t[]){g->index, c->ncarry, 0, 0, 0}, 5, f->loc, &c->st);
 }
 
 /* Tapes outside the loop cannot tell the iterations' reads of an assigned variable apart. */
@@ -153,7 +156,8 @@ static bool next_traced(Thread *t, kiln_loop *l)
     l->state = LOOP_DONE;
     if (broke) {
         fail(t, (kiln_site){t->trace->frame->loc.file, t->trace->frame->loc.line}, KILN_ESTATE,
-             "break out of a traced loop: the number of iterations cannot depend on the host; mask with kiln_where");
+            "break out of a traced loop: the number of iterations cannot depend on the host; mask "
+            "with kiln_where");
         t->trace->frame = t->trace->frame->parent;
     } else {
         close_frame(t, l);
@@ -168,18 +172,17 @@ kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count)
     kiln_loop l = {.k = k, .state = LOOP_DONE, .site = at};
     Thread *t = thread_of(k);
     kiln_tensor *n = t ? operand_tensor(t, at, count, &index_type) : NULL;
-    if (!tensor_ok(n))
-        return l;
+    if (!tensor_ok(n)) return l;
     if (n->type.rank || !dtype_is_int(n->type.dtype)) {
         char text[96];
-        fail(t, at, KILN_EDTYPE, "for: the number of iterations is an integer scalar, not %s", tensor_text(n, text, sizeof text));
+        fail(t, at, KILN_EDTYPE, "for: the number of iterations is an integer scalar, not %s",
+            tensor_text(n, text, sizeof text));
         return l;
     }
     if (t->trace) {
         n = cast_to(t, at, n, DT_i64);
         l.count = tensor_ok(n) ? trace_value(t, at, n) : 0;
-        if (!l.count)
-            return l;
+        if (!l.count) return l;
         l.id = t->trace->id;
     } else {
         l.count = kiln_item_i64_at(at, kiln_of_tensor(n));
@@ -191,19 +194,18 @@ kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count)
 bool kiln_for_next(kiln_loop *l)
 {
     Thread *t = l->state == LOOP_DONE ? NULL : thread_of(l->k);
-    if (!t)
-        return false;
+    if (!t) return false;
     return l->id ? next_traced(t, l) : next_eager(t, l);
 }
 
 void kiln_for_end(kiln_loop *l)
 {
-    if (l->state != LOOP_BODY && l->state != LOOP_ENDED_BODY)
-        return; /* ended by kiln_for_next */
+    if (l->state != LOOP_BODY && l->state != LOOP_ENDED_BODY) return; /* ended by kiln_for_next */
     Thread *t = thread_of(l->k);
     if (l->id && t && t->trace && t->trace->id == l->id) {
         fail(t, (kiln_site){t->trace->frame->loc.file, t->trace->frame->loc.line}, KILN_ESTATE,
-             "return or goto out of a traced loop; let the block end, and return a kiln_local's value after it");
+            "return or goto out of a traced loop; let the block end, and return a kiln_local's "
+            "value after it");
         t->trace->frame = t->trace->frame->parent ? t->trace->frame->parent : t->trace->frame;
     }
     kiln_scope_close(&l->scope);

@@ -14,8 +14,7 @@ void *object_new(kiln_site at, kiln *k, size_t bytes, void (*clean)(Object *))
     o->clean = clean;
     pthread_mutex_lock(&k->lock);
     o->next = k->objects;
-    if (o->next)
-        o->next->prev = o;
+    if (o->next) o->next->prev = o;
     k->objects = o;
     pthread_mutex_unlock(&k->lock);
     return o;
@@ -23,22 +22,19 @@ void *object_new(kiln_site at, kiln *k, size_t bytes, void (*clean)(Object *))
 
 static void destroy(Object *o)
 {
-    if (o->clean)
-        o->clean(o);
+    if (o->clean) o->clean(o);
     mem_free(o, o->bytes);
 }
 
 void object_free(Object *o)
 {
-    if (!o)
-        return;
+    if (!o) return;
     pthread_mutex_lock(&o->k->lock);
     if (o->prev)
         o->prev->next = o->next;
     else
         o->k->objects = o->next;
-    if (o->next)
-        o->next->prev = o->prev;
+    if (o->next) o->next->prev = o->prev;
     pthread_mutex_unlock(&o->k->lock);
     destroy(o);
 }

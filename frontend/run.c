@@ -8,18 +8,19 @@
 #define BUFS_MAX 1024 /* inputs and results of one compiled call: pointers on the stack */
 
 /* The values of the row's symbols from the arguments' shapes, by position in the dim table. */
-static bool bind_symbols(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *value)
+static bool bind_symbols(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
+    kiln_tensor *const *in, int64_t *value)
 {
     const DimTable *dims = &row->module->dims;
     for (uint32_t i = 0; i < row->narg; i++) {
         for (int d = 0; d < row->arg[i].rank; d++) {
             Dim s = row->arg[i].dim[d];
-            if (s >= 0)
-                continue;
+            if (s >= 0) continue;
             int64_t have = in[i]->type.dim[d], *slot = &value[-1 - s];
             if (*slot >= 0 && *slot != have) {
-                fail(t, at, KILN_ESHAPE, "%s: %s is %lld in one argument and %lld in argument %u axis %d", f->name, dims->expr.at[-1 - s].name,
-                     (long long)*slot, (long long)have, i, d);
+                fail(t, at, KILN_ESHAPE,
+                    "%s: %s is %lld in one argument and %lld in argument %u axis %d", f->name,
+                    dims->expr.at[-1 - s].name, (long long)*slot, (long long)have, i, d);
                 return false;
             }
             *slot = have;
@@ -29,23 +30,23 @@ static bool bind_symbols(Thread *t, kiln_site at, const kiln_function *f, const 
 }
 
 /* The tensor behind one input; NULL: recorded. */
-static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
+static kiln_tensor *source_tensor(
+    Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
 {
     switch ((SourceKind)s->kind) {
-    case FROM_ARGUMENT:
-        return in[s->argument];
-    case FROM_LITERAL:
-        return s->tensor;
+    case FROM_ARGUMENT: return in[s->argument];
+    case FROM_LITERAL: return s->tensor;
     case FROM_CAPTURE:
-        if (s->tensor->state == TENSOR_EAGER && s->tensor->uid == s->uid)
-            return s->tensor;
-        fail(t, at, KILN_ESTATE, "%s: the tensor that its body uses at %s:%d was released or its scope closed; kiln_own it, or make it an argument", f->name,
-             s->loc.file ? s->loc.file : "?", s->loc.line);
+        if (s->tensor->state == TENSOR_EAGER && s->tensor->uid == s->uid) return s->tensor;
+        fail(t, at, KILN_ESTATE,
+            "%s: the tensor that its body uses at %s:%d was released or its scope closed; kiln_own "
+            "it, or make it an argument",
+            f->name, s->loc.file ? s->loc.file : "?", s->loc.line);
         return NULL;
     case FROM_VARIABLE:
-        if (s->variable->alive && s->variable->value)
-            return s->variable->value;
-        fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name, s->loc.file ? s->loc.file : "?", s->loc.line);
+        if (s->variable->alive && s->variable->value) return s->variable->value;
+        fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name,
+            s->loc.file ? s->loc.file : "?", s->loc.line);
         return NULL;
     }
     return NULL;
@@ -53,8 +54,7 @@ static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *
 
 static void *workspace(Thread *t, size_t bytes)
 {
-    if (t->work_bytes >= bytes)
-        return t->work;
+    if (t->work_bytes >= bytes) return t->work;
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
     t->work = mem_alloc_aligned(bytes, BUFFER_ALIGN);
     t->work_bytes = t->work ? bytes : 0;
@@ -62,21 +62,19 @@ static void *workspace(Thread *t, size_t bytes)
 }
 
 typedef struct Call {
-    void **buf;                /* inputs, then results */
+    void **buf; /* inputs, then results */
     kiln_tensor **result;
     int64_t symbol[64], dim[64];
 } Call;
 
-static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, kiln_tensor **source, Call *c)
+static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
+    kiln_tensor *const *in, kiln_tensor **source, Call *c)
 {
     for (uint32_t i = 0; i < row->nsource; i++) {
         kiln_tensor *x = source_tensor(t, at, f, &row->source[i], in);
-        if (!x)
-            return false;
-        if (source)
-            source[i] = x;
-        if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data)
-            return false;
+        if (!x) return false;
+        if (source) source[i] = x;
+        if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
         c->buf[i] = x->data;
     }
     return true;
@@ -90,8 +88,7 @@ static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
             if (UNLIKELY(type.dim[d] < 0))
                 type.dim[d] = dim_eval(&row->module->dims, type.dim[d], c->symbol);
         kiln_tensor *x = tensor_empty(t, at, &type);
-        if (!x)
-            return false;
+        if (!x) return false;
         c->result[i] = x;
         c->buf[row->nsource + i] = x->data;
     }
@@ -102,14 +99,14 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
 {
     void *work = NULL;
     if (row->program->workspace && !(work = workspace(t, (size_t)row->program->workspace))) {
-        fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes of workspace", f->name, (long long)row->program->workspace);
+        fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes of workspace", f->name,
+            (long long)row->program->workspace);
         return false;
     }
     for (uint32_t i = 0; i < row->program->symbol.len; i++)
         c->dim[i] = c->symbol[-1 - row->program->symbol.at[i]];
     int32_t rc = row->entry(c->buf, c->dim, work, &t->k->host);
-    if (rc)
-        fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
+    if (rc) fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
     return rc == 0;
 }
 
@@ -118,8 +115,7 @@ static void store_changed(const Row *row, kiln_tensor *const *result)
     for (uint32_t i = 0; i < row->nchanged; i++) {
         kiln_tensor *now = kiln_own(result[row->noutput + i]), *old = row->changed[i]->value;
         row->changed[i]->value = now;
-        if (old)
-            kiln_release(old);
+        if (old) kiln_release(old);
     }
 }
 
@@ -129,36 +125,37 @@ static bool note_sources(kiln_site at, const Row *row, kiln_tensor **source)
     for (uint32_t i = 0; i < row->nsource; i++)
         if (row->source[i].kind == FROM_VARIABLE) {
             source[i] = kiln_value_at(at, kiln_of_variable(row->source[i].variable));
-            if (!tensor_ok(source[i]))
-                return false;
+            if (!tensor_ok(source[i])) return false;
         }
     return true;
 }
 
-bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source)
+bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
+    kiln_tensor **result, kiln_tensor **source)
 {
     void *buf[BUFS_MAX];
     Call c = {.buf = buf, .result = result};
-    if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX || row->module->dims.expr.len > COUNT_OF(c.symbol))) {
-        fail(t, at, KILN_EUNSUPPORTED, "%s: %u inputs and results (at most %d), or more than %zu size expressions, in one compiled function", f->name,
-             row->nsource + row->nresult, BUFS_MAX, COUNT_OF(c.symbol));
+    if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX ||
+                 row->module->dims.expr.len > COUNT_OF(c.symbol))) {
+        fail(t, at, KILN_EUNSUPPORTED,
+            "%s: %u inputs and results (at most %d), or more than %zu size expressions, in one "
+            "compiled function",
+            f->name, row->nsource + row->nresult, BUFS_MAX, COUNT_OF(c.symbol));
         return false;
     }
-    if (row->module->dims.expr.len)
-        memset(c.symbol, 0xff, sizeof c.symbol);
-    if (row->program->symbol.len && !bind_symbols(t, at, f, row, in, c.symbol))
-        return false;
-    return gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) && enter(t, at, f, row, &c);
+    if (row->module->dims.expr.len) memset(c.symbol, 0xff, sizeof c.symbol);
+    if (row->program->symbol.len && !bind_symbols(t, at, f, row, in, c.symbol)) return false;
+    return gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
+           enter(t, at, f, row, &c);
 }
 
-bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out)
+bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin,
+    kiln_tensor **out)
 {
     (void)nin;
     kiln_tensor *result[BUFS_MAX], *sources[BUFS_MAX], **source = t->recording ? sources : NULL;
-    if (source && row->nsource <= BUFS_MAX && !note_sources(at, row, source))
-        return false;
-    if (!row_results(t, at, f, row, in, result, NULL))
-        return false;
+    if (source && row->nsource <= BUFS_MAX && !note_sources(at, row, source)) return false;
+    if (!row_results(t, at, f, row, in, result, NULL)) return false;
     if (source) {
         for (uint32_t i = 0; i < row->nsource; i++)
             if (row->source[i].kind != FROM_VARIABLE)
@@ -166,8 +163,7 @@ bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *c
         int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
         tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
     }
-    for (uint32_t i = 0; i < row->noutput; i++)
-        out[i] = result[i];
+    for (uint32_t i = 0; i < row->noutput; i++) out[i] = result[i];
     store_changed(row, result);
     return true;
 }

@@ -6,8 +6,7 @@ bool scope_push(Thread *t)
     if (t->scopes == t->scope_cap) {
         uint32_t cap = t->scope_cap ? 2 * t->scope_cap : 16;
         Scope *s = mem_resize(t->scope, t->scope_cap * sizeof *s, cap * sizeof *s);
-        if (!s)
-            return false;
+        if (!s) return false;
         t->scope = s;
         t->scope_cap = cap;
     }
@@ -22,8 +21,7 @@ void scope_link(Thread *t, kiln_tensor *x, uint32_t scope)
     x->in_scope = true;
     x->prev = NULL;
     x->next = s->tensors;
-    if (s->tensors)
-        s->tensors->prev = x;
+    if (s->tensors) s->tensors->prev = x;
     s->tensors = x;
 }
 
@@ -33,8 +31,7 @@ void scope_unlink(kiln_tensor *x)
         x->prev->next = x->next;
     else
         x->home->scope[x->scope].tensors = x->next;
-    if (x->next)
-        x->next->prev = x->prev;
+    if (x->next) x->next->prev = x->prev;
     x->prev = x->next = NULL;
     x->in_scope = false;
 }
@@ -72,8 +69,7 @@ kiln_scope kiln_scope_open(kiln *k)
 {
     kiln_scope s = {k, 0};
     Thread *t = thread_of(k);
-    if (!t)
-        return s;
+    if (!t) return s;
     if (!scope_push(t)) {
         fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "scope: no memory");
         return s;
@@ -84,31 +80,30 @@ kiln_scope kiln_scope_open(kiln *k)
 
 void kiln_scope_close(kiln_scope *s)
 {
-    if (!s || !s->k || !s->id)
-        return;
+    if (!s || !s->k || !s->id) return;
     Thread *t = thread_of(s->k);
     uint32_t i = t ? t->scopes : 0;
-    while (i > 1 && t->scope[i - 1].id != s->id)
-        i--;
+    while (i > 1 && t->scope[i - 1].id != s->id) i--;
     s->id = 0;
     if (i <= 1) {
-        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE, "scope: closed twice, or on another thread than it was opened on");
+        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE,
+            "scope: closed twice, or on another thread than it was opened on");
         return;
     }
     if (i != t->scopes)
-        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE, "scope: closed before a scope that was opened inside it");
-    while (t->scopes >= i)
-        scope_pop(t);
+        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE,
+            "scope: closed before a scope that was opened inside it");
+    while (t->scopes >= i) scope_pop(t);
 }
 
 /* The thread to act in, after checking that x is alive; NULL: x is poison, NULL, or was reported. */
 static Thread *owner_thread(kiln_tensor *x, const char *what)
 {
-    if (!x || x->state == TENSOR_POISON)
-        return NULL;
+    if (!x || x->state == TENSOR_POISON) return NULL;
     Thread *t = thread_of(x->k);
     if (x->state == TENSOR_FREE) {
-        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE, "%s: the tensor's scope closed, or it was released; it was made at", what);
+        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,
+            "%s: the tensor's scope closed, or it was released; it was made at", what);
         return NULL;
     }
     return t;
@@ -117,8 +112,7 @@ static Thread *owner_thread(kiln_tensor *x, const char *what)
 kiln_tensor *kiln_keep(kiln_tensor *x)
 {
     Thread *t = owner_thread(x, "keep");
-    if (t)
-        scope_move_out(t, x);
+    if (t) scope_move_out(t, x);
     return x;
 }
 
@@ -127,8 +121,7 @@ kiln_tensor *kiln_own(kiln_tensor *x)
     Thread *t = owner_thread(x, "own");
     if (t) {
         __atomic_add_fetch(&x->owners, 1, __ATOMIC_RELAXED);
-        if (x->in_scope && x->home == t)
-            scope_unlink(x);
+        if (x->in_scope && x->home == t) scope_unlink(x);
     }
     return x;
 }
@@ -136,20 +129,18 @@ kiln_tensor *kiln_own(kiln_tensor *x)
 void kiln_release(kiln_tensor *x)
 {
     Thread *t = owner_thread(x, "release");
-    if (!t)
-        return;
+    if (!t) return;
     if (__atomic_load_n(&x->owners, __ATOMIC_RELAXED) == 0) {
-        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE, "release: the tensor is not owned (kiln_own first); it was made at");
+        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,
+            "release: the tensor is not owned (kiln_own first); it was made at");
         return;
     }
-    if (__atomic_sub_fetch(&x->owners, 1, __ATOMIC_ACQ_REL) == 0)
-        tensor_drop(x);
+    if (__atomic_sub_fetch(&x->owners, 1, __ATOMIC_ACQ_REL) == 0) tensor_drop(x);
 }
 
 void kiln_set(kiln_tensor **slot, kiln_tensor *x)
 {
     kiln_tensor *old = *slot;
     *slot = x ? kiln_own(x) : NULL;
-    if (old)
-        kiln_release(old);
+    if (old) kiln_release(old);
 }

@@ -17,8 +17,7 @@ static bool run_job(kiln_tape *tape, void (*body)(void *), Job *job)
 {
     Status st = {0};
     job->tape = tape;
-    if (arena_try(&tape->arena, &st, body, job))
-        return true;
+    if (arena_try(&tape->arena, &st, body, job)) return true;
     kiln_tape_stop(tape); /* what it holds is incomplete: better no gradient than a wrong one */
     tape->used = true;
     fail_status(tape->t, (kiln_site){job->loc.file, job->loc.line}, &st);
@@ -37,8 +36,7 @@ static void start_body(void *arg)
 
 static void count_recording(kiln_tape *tape, int change)
 {
-    if (!tape->frame)
-        tape->t->recording += (uint32_t)change;
+    if (!tape->frame) tape->t->recording += (uint32_t)change;
 }
 
 kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent)
@@ -49,7 +47,8 @@ kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent)
         fail(t, at, KILN_EMEMORY, "tape: no memory");
         return NULL;
     }
-    *tape = (kiln_tape){.k = k, .t = t, .persistent = persistent, .loc = loc_of(at), .scope = t->scopes - 1};
+    *tape = (kiln_tape){
+        .k = k, .t = t, .persistent = persistent, .loc = loc_of(at), .scope = t->scopes - 1};
     arena_init(&tape->arena);
     if (t->trace) {
         tape->frame = t->trace->frame;
@@ -83,10 +82,8 @@ void kiln_tape_stop(kiln_tape *tape)
 
 static void unlink_from(kiln_tape **link, const kiln_tape *tape)
 {
-    while (*link && *link != tape)
-        link = &(*link)->next;
-    if (*link)
-        *link = tape->next;
+    while (*link && *link != tape) link = &(*link)->next;
+    if (*link) *link = tape->next;
 }
 
 /* All that the tape holds; afterwards it only knows whose it was. */
@@ -95,13 +92,10 @@ static void tape_clear(kiln_tape *tape)
     Thread *t = tape->t;
     kiln_tape_stop(tape);
     kiln_tape **link = &t->tape;
-    while (*link && *link != tape)
-        link = &(*link)->outer;
-    if (*link)
-        *link = tape->outer;
+    while (*link && *link != tape) link = &(*link)->outer;
+    if (*link) *link = tape->outer;
     unlink_from(&t->scope[tape->scope].tapes, tape);
-    for (uint32_t i = 0; i < tape->entry.len; i++)
-        buffer_release(tape->entry.at[i].held.buffer);
+    for (uint32_t i = 0; i < tape->entry.len; i++) buffer_release(tape->entry.at[i].held.buffer);
     for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
         if (tape->g->node.at[i].op == OP_call)
             function_drop((kiln_function *)(intptr_t)tape->g->node.at[i].attr->at[0]);
@@ -128,8 +122,7 @@ void tapes_free_closed(Thread *t)
 
 void kiln_tape_close(kiln_tape **tape)
 {
-    if (!tape || !*tape)
-        return;
+    if (!tape || !*tape) return;
     kiln_tape *gone = *tape;
     if (gone->closed)
         unlink_from(&gone->t->closed_tapes, gone);
@@ -143,8 +136,7 @@ void kiln_tape_close(kiln_tape **tape)
 /* Keeps what value v was: the header's facts and a reference to its memory. Inside a border. */
 static void hold(kiln_tape *tape, Value v, const kiln_tensor *x)
 {
-    while (tape->entry.len <= v)
-        *VEC_PUSH(&tape->arena, &tape->entry) = (TapeEntry){0};
+    while (tape->entry.len <= v) *VEC_PUSH(&tape->arena, &tape->entry) = (TapeEntry){0};
     map_put(&tape->by_uid, x->uid, v);
     TapeEntry *e = &tape->entry.at[v];
     e->held = *x;
@@ -154,8 +146,7 @@ static void hold(kiln_tape *tape, Value v, const kiln_tensor *x)
 static Value leaf_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
 {
     const uint64_t *known = map_get(&tape->by_uid, x->uid);
-    if (known)
-        return (Value)*known;
+    if (known) return (Value)*known;
     Value v = graph_param(tape->g, &x->type, loc);
     hold(tape, v, x);
     return v;
@@ -167,32 +158,34 @@ static void record_body(void *arg)
     kiln_tape *tape = j->tape;
     Value in[j->nin ? j->nin : 1];
     Type types[j->nout];
-    for (uint32_t i = 0; i < j->nin; i++)
-        in[i] = leaf_value(tape, j->in[i], j->loc);
-    for (uint32_t i = 0; i < j->nout; i++)
-        types[i] = j->out[i]->type;
-    Value first = graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
-    if (j->op == OP_call)
-        function_hold((kiln_function *)(intptr_t)j->attr[0]);
-    for (uint32_t i = 0; i < j->nout; i++)
-        hold(tape, first + i, j->out[i]);
+    for (uint32_t i = 0; i < j->nin; i++) in[i] = leaf_value(tape, j->in[i], j->loc);
+    for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
+    Value first =
+        graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
+    if (j->op == OP_call) function_hold((kiln_function *)(intptr_t)j->attr[0]);
+    for (uint32_t i = 0; i < j->nout; i++) hold(tape, first + i, j->out[i]);
 }
 
 static bool tracks(const kiln_tape *tape, kiln_tensor *const *in, uint32_t nin)
 {
     for (uint32_t i = 0; i < nin; i++)
-        if (map_get(&tape->by_uid, in[i]->uid))
-            return true;
+        if (map_get(&tape->by_uid, in[i]->uid)) return true;
     return false;
 }
 
-void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                 kiln_tensor *const *out, uint32_t nout)
+void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor *const *out, uint32_t nout)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer) {
-        if (!tape->recording || tape->frame || !tracks(tape, in, nin))
-            continue;
-        Job job = {.op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .nout = nout, .loc = loc_of(at)};
+        if (!tape->recording || tape->frame || !tracks(tape, in, nin)) continue;
+        Job job = {.op = op,
+            .in = in,
+            .nin = nin,
+            .attr = attr,
+            .nattr = nattr,
+            .out = out,
+            .nout = nout,
+            .loc = loc_of(at)};
         run_job(tape, record_body, &job);
     }
 }
@@ -215,8 +208,7 @@ bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf)
 void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer) {
-        if (!tape->recording || tape->frame)
-            continue;
+        if (!tape->recording || tape->frame) continue;
         Job job = {.read = {v, x->uid, 0}, .in = &x, .nin = 1, .loc = x->made};
         run_job(tape, note_body, &job);
     }
@@ -228,9 +220,9 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
     if (!t->trace || t->trace->frame != tape->frame)
         return fail(t, at, KILN_ESTATE, "watch: the tape was opened in another loop or trace");
     kiln_tensor *leaf = apply1(t, at, OP_leaf, x, (int64_t[]){0}, 1);
-    if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value))
-        return &t->k->poison;
-    if (x->state == TENSOR_TRACED) { /* the handle now means the leaf: whatever is computed from it can be asked for */
+    if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value)) return &t->k->poison;
+    if (x->state ==
+        TENSOR_TRACED) { /* the handle now means the leaf: whatever is computed from it can be asked for */
         x->value = leaf->value;
         x->frame = leaf->frame;
         return x;
@@ -241,20 +233,20 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
 kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
 {
     Thread *t = tape ? tape->t : thread_last();
-    if (!tape)
-        return fail(t, at, KILN_ESTATE, "watch: the tape is NULL");
+    if (!tape) return fail(t, at, KILN_ESTATE, "watch: the tape is NULL");
     if (!x || x->state == TENSOR_FREE)
         return fail(t, at, KILN_ESTATE, "watch: the tensor is %s", x ? "closed" : "NULL");
-    if (!tensor_ok(x))
-        return &t->k->poison;
+    if (!tensor_ok(x)) return &t->k->poison;
     if (!dtype_is_float(x->type.dtype))
-        return fail(t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s", dtype_info[x->type.dtype].name);
+        return fail(t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s",
+            dtype_info[x->type.dtype].name);
     if (!tape->recording)
-        return fail(t, at, KILN_ESTATE, tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
-    if (tape->frame)
-        return watch_traced(tape, at, x);
+        return fail(t, at, KILN_ESTATE,
+            tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
+    if (tape->frame) return watch_traced(tape, at, x);
     if (x->state == TENSOR_TRACED)
-        return fail(t, at, KILN_ESTATE, "watch: a traced value cannot be watched by a tape opened outside its function");
+        return fail(t, at, KILN_ESTATE,
+            "watch: a traced value cannot be watched by a tape opened outside its function");
     Job job = {.read = {NULL, x->uid, 0}, .in = &x, .nin = 1, .loc = loc_of(at)};
     return run_job(tape, note_body, &job) ? x : &t->k->poison;
 }
@@ -265,12 +257,9 @@ int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap)
     for (uint32_t i = 0; tape && i < tape->read.len; i++) {
         kiln_variable *r = tape->read.at[i].variable;
         bool seen = r == NULL;
-        for (uint32_t j = 0; j < i && !seen; j++)
-            seen = tape->read.at[j].variable == r;
-        if (seen)
-            continue;
-        if (n < cap)
-            v[n] = r;
+        for (uint32_t j = 0; j < i && !seen; j++) seen = tape->read.at[j].variable == r;
+        if (seen) continue;
+        if (n < cap) v[n] = r;
         n++;
     }
     return n;

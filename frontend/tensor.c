@@ -14,8 +14,7 @@ typedef struct Slab {
 static bool slab_add(Thread *t)
 {
     Slab *s = mem_zeros(1, sizeof *s);
-    if (!s)
-        return false;
+    if (!s) return false;
     s->next = (Slab *)t->slabs;
     t->slabs = (struct Slab *)s;
     for (int i = SLAB; i-- > 0;) {
@@ -42,8 +41,7 @@ static kiln_tensor *header(Thread *t)
 {
     if (UNLIKELY(!t->free)) {
         t->free = __atomic_exchange_n((kiln_tensor **)&t->foreign, NULL, __ATOMIC_ACQUIRE);
-        if (!t->free && !slab_add(t))
-            return NULL;
+        if (!t->free && !slab_add(t)) return NULL;
     }
     kiln_tensor *x = t->free;
     t->free = x->next;
@@ -76,14 +74,12 @@ kiln_tensor *tensor_new(Thread *t, kiln_site at)
 
 void tensor_drop(kiln_tensor *x)
 {
-    if (x->in_scope || x->owners || x->state == TENSOR_POISON || x->state == TENSOR_FREE)
-        return;
+    if (x->in_scope || x->owners || x->state == TENSOR_POISON || x->state == TENSOR_FREE) return;
     Buffer *b = x->state == TENSOR_EAGER ? x->buffer : NULL;
     x->state = TENSOR_FREE;
     x->buffer = NULL;
     if (b) {
-        if (b->pool && buffer_unshared(b))
-            x->home->live_bytes -= (int64_t)b->bytes;
+        if (b->pool && buffer_unshared(b)) x->home->live_bytes -= (int64_t)b->bytes;
         buffer_release(b);
     }
 #ifndef KILN_DEBUG /* debug builds never use a header again, so a stale handle is always caught */
@@ -94,17 +90,16 @@ void tensor_drop(kiln_tensor *x)
         return;
     }
     kiln_tensor *head = __atomic_load_n((kiln_tensor **)&home->foreign, __ATOMIC_RELAXED);
-    do
-        x->next = head;
-    while (!__atomic_compare_exchange_n((kiln_tensor **)&home->foreign, &head, x, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    do x->next = head;
+    while (!__atomic_compare_exchange_n(
+        (kiln_tensor **)&home->foreign, &head, x, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 #endif
 }
 
 int64_t type_count(const Type *type)
 {
     int64_t n = 1;
-    for (int i = 0; i < type->rank; i++)
-        n *= type->dim[i];
+    for (int i = 0; i < type->rank; i++) n *= type->dim[i];
     return n;
 }
 
@@ -136,7 +131,8 @@ kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer 
 
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type)
 {
-    size_t bytes = (size_t)type_count(type) * dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
+    size_t bytes = (size_t)type_count(type) *
+                   dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
     Buffer *b = buffer_new(t->pool, bytes);
     if (!b) {
         char text[96];
@@ -152,8 +148,7 @@ kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type)
 kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v)
 {
     kiln_tensor *x = tensor_new(t, at);
-    if (!x)
-        return &t->k->poison;
+    if (!x) return &t->k->poison;
     x->state = TENSOR_TRACED;
     x->frame = f;
     x->trace_id = f->trace->id;
@@ -165,8 +160,7 @@ kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v)
 kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *from)
 {
     kiln_tensor *x = tensor_new(t, at);
-    if (!x)
-        return &t->k->poison;
+    if (!x) return &t->k->poison;
     x->state = from->state;
     x->contiguous = from->contiguous;
     x->uid = from->uid;
@@ -194,11 +188,9 @@ void tensor_view(const kiln_tensor *x, View *v)
 
 kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x)
 {
-    if (x->contiguous)
-        return x;
+    if (x->contiguous) return x;
     kiln_tensor *out = tensor_empty(t, at, &x->type);
-    if (!out)
-        return &t->k->poison;
+    if (!out) return &t->k->poison;
     View v;
     tensor_view(x, &v);
     EagerCtx c = {t->k->threads};
@@ -210,8 +202,7 @@ uint64_t tensor_signature(kiln_tensor *x)
 {
     if (!x->signature) {
         uint64_t h = hash_mix(x->type.dtype, x->type.rank);
-        for (int i = 0; i < x->type.rank; i++)
-            h = hash_mix(h, (uint64_t)x->type.dim[i]);
+        for (int i = 0; i < x->type.rank; i++) h = hash_mix(h, (uint64_t)x->type.dim[i]);
         x->signature = h | 1;
     }
     return x->signature;
@@ -226,7 +217,8 @@ const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap)
     else if (x->state == TENSOR_POISON)
         snprintf(buf, cap, "a failed tensor");
     else
-        type_print(x->state == TENSOR_TRACED ? &x->frame->trace->module->dims : NULL, &x->type, buf, cap);
+        type_print(
+            x->state == TENSOR_TRACED ? &x->frame->trace->module->dims : NULL, &x->type, buf, cap);
     return buf;
 }
 
@@ -238,7 +230,8 @@ bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s,
         return false;
     }
     if (s->rank < 0 || s->rank > MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "a shape has 0 to %d axes, not %lld", MAX_RANK, (long long)s->rank);
+        fail(
+            t, at, KILN_ESHAPE, "a shape has 0 to %d axes, not %lld", MAX_RANK, (long long)s->rank);
         return false;
     }
     *out = (Type){.dtype = (uint8_t)d, .rank = (uint8_t)s->rank};
@@ -258,39 +251,36 @@ bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s,
     return true;
 }
 
-kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, int64_t count)
+kiln_tensor *kiln_from_at(
+    kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, int64_t count)
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type))
-        return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
     int64_t want = type_count(&type);
     if (count != want)
-        return fail(t, at, KILN_ESHAPE, "%lld elements given for a shape of %lld", (long long)count, (long long)want);
-    if (!data && want)
-        return fail(t, at, KILN_EVALUE, "the data pointer is NULL");
+        return fail(t, at, KILN_ESHAPE, "%lld elements given for a shape of %lld", (long long)count,
+            (long long)want);
+    if (!data && want) return fail(t, at, KILN_EVALUE, "the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
-    if (!x)
-        return &k->poison;
-    if (want)
-        memcpy(x->data, data, (size_t)want * dtype_bytes(type.dtype));
+    if (!x) return &k->poison;
+    if (want) memcpy(x->data, data, (size_t)want * dtype_bytes(type.dtype));
     return x;
 }
 
-kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, void (*release)(void *, void *), void *user)
+kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data,
+    void (*release)(void *, void *), void *user)
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type))
-        return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
     size_t bytes = (size_t)type_count(&type) * dtype_bytes(type.dtype);
-    if (!data && bytes)
-        return fail(t, at, KILN_EVALUE, "borrow: the data pointer is NULL");
+    if (!data && bytes) return fail(t, at, KILN_EVALUE, "borrow: the data pointer is NULL");
     if ((uintptr_t)data % dtype_bytes(type.dtype))
-        return fail(t, at, KILN_EVALUE, "borrow: the data is not aligned to its element (%zu bytes)", dtype_bytes(type.dtype));
+        return fail(t, at, KILN_EVALUE,
+            "borrow: the data is not aligned to its element (%zu bytes)", dtype_bytes(type.dtype));
     Buffer *b = buffer_borrow((void *)(uintptr_t)data, bytes, release, user);
-    if (!b)
-        return fail(t, at, KILN_EMEMORY, "borrow: no memory for a header");
+    if (!b) return fail(t, at, KILN_EMEMORY, "borrow: no memory for a header");
     kiln_tensor *x = tensor_of_buffer(t, at, &type, b);
     return x ? x : &k->poison;
 }
@@ -299,10 +289,10 @@ kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, kil
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type))
-        return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
     if (!operand_is_number(number))
-        return fail(t, at, KILN_EVALUE, "a tensor is filled with a number; broadcast a tensor instead");
+        return fail(
+            t, at, KILN_EVALUE, "a tensor is filled with a number; broadcast a tensor instead");
     return constant_of(t, at, &type, number);
 }
 
@@ -310,12 +300,9 @@ kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, int
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type))
-        return t ? &k->poison : NULL;
-    if (axis < 0)
-        axis += type.rank;
+    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (axis < 0) axis += type.rank;
     int64_t attr[2 + MAX_RANK] = {type.dtype, axis};
-    for (int i = 0; i < type.rank; i++)
-        attr[2 + i] = type.dim[i];
+    for (int i = 0; i < type.rank; i++) attr[2 + i] = type.dim[i];
     return apply(t, at, OP_iota, NULL, 0, attr, 2u + type.rank, NULL, 0);
 }

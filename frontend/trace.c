@@ -5,8 +5,7 @@
 
 bool frame_encloses(const Frame *outer, const Frame *inner)
 {
-    while (inner && inner != outer)
-        inner = inner->parent;
+    while (inner && inner != outer) inner = inner->parent;
     return inner != NULL;
 }
 
@@ -31,10 +30,18 @@ static void append_body(void *arg)
     a->out = graph_append(a->f->g, a->op, a->in, a->nin, a->attr, a->nattr, a->loc, a->st);
 }
 
-static Value append(Thread *t, kiln_site at, Frame *f, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value append(Thread *t, kiln_site at, Frame *f, Op op, const Value *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr)
 {
     Status st = {0};
-    Append a = {.f = f, .op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr, .loc = loc_of(at), .st = &st};
+    Append a = {.f = f,
+        .op = op,
+        .in = in,
+        .nin = nin,
+        .attr = attr,
+        .nattr = nattr,
+        .loc = loc_of(at),
+        .st = &st};
     if (!arena_try(f->trace->arena, &st, append_body, &a) || !a.out) {
         fail_status(t, at, &st);
         return 0;
@@ -54,17 +61,20 @@ static void param_body(void *arg)
 }
 
 /* A parameter of the function's graph (source) or of a region's (outer: the parent's value). */
-static Value add_param(Thread *t, kiln_site at, Frame *f, const Type *type, const Source *source, Value outer)
+static Value add_param(
+    Thread *t, kiln_site at, Frame *f, const Type *type, const Source *source, Value outer)
 {
     Status st = {0};
     Append a = {.f = f, .type = type, .source = source, .in = &outer, .loc = loc_of(at), .st = &st};
-    if (arena_try(f->trace->arena, &st, param_body, &a))
-        return a.out;
+    if (arena_try(f->trace->arena, &st, param_body, &a)) return a.out;
     fail_status(t, at, &st);
     return 0;
 }
 
-typedef struct PutMap { Map *map; uint64_t key, value; } PutMap;
+typedef struct PutMap {
+    Map *map;
+    uint64_t key, value;
+} PutMap;
 static void put_body(void *arg)
 {
     PutMap *p = arg;
@@ -75,8 +85,7 @@ static bool put(Thread *t, kiln_site at, Frame *f, uint64_t key, Value v)
 {
     Status st = {0};
     PutMap p = {&f->captured, key, v};
-    if (arena_try(f->trace->arena, &st, put_body, &p))
-        return true;
+    if (arena_try(f->trace->arena, &st, put_body, &p)) return true;
     fail_status(t, at, &st);
     return false;
 }
@@ -85,14 +94,11 @@ static bool put(Thread *t, kiln_site at, Frame *f, uint64_t key, Value v)
 /* The value v of frame `from` as a value of `f`, which `from` encloses: a parameter per frame on the way in. */
 static Value bring_in(Thread *t, kiln_site at, const Frame *from, Frame *f, Value v)
 {
-    if (f == from)
-        return v;
+    if (f == from) return v;
     Value outside = bring_in(t, at, from, f->parent, v);
-    if (!outside)
-        return 0;
+    if (!outside) return 0;
     const uint64_t *known = map_get(&f->captured, outside);
-    if (known)
-        return (Value)*known;
+    if (known) return (Value)*known;
     Type type = *graph_type(f->parent->g, outside);
     Value p = add_param(t, at, f, &type, NULL, outside);
     return p && put(t, at, f, outside, p) ? p : 0;
@@ -100,8 +106,7 @@ static Value bring_in(Thread *t, kiln_site at, const Frame *from, Frame *f, Valu
 
 static Frame *function_frame(Frame *f)
 {
-    while (f->parent)
-        f = f->parent;
+    while (f->parent) f = f->parent;
     return f;
 }
 
@@ -110,13 +115,15 @@ static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
     Trace *tr = t->trace;
     Frame *top = function_frame(tr->frame);
     const uint64_t *known = map_get(&top->captured, x->uid);
-    if (known)
-        return (Value)*known;
+    if (known) return (Value)*known;
     bool made_here = x->home == t && x->uid >= tr->first_uid;
-    Source s = {.kind = made_here ? FROM_LITERAL : FROM_CAPTURE, .tensor = x, .uid = x->uid, .type = x->type, .loc = loc_of(at)};
+    Source s = {.kind = made_here ? FROM_LITERAL : FROM_CAPTURE,
+        .tensor = x,
+        .uid = x->uid,
+        .type = x->type,
+        .loc = loc_of(at)};
     Value p = add_param(t, at, top, &x->type, &s, 0);
-    if (!p || !put(t, at, top, x->uid, p))
-        return 0;
+    if (!p || !put(t, at, top, x->uid, p)) return 0;
     if (made_here)
         kiln_own(x); /* concrete data that the body spells out: part of the function from now on */
     return p;
@@ -130,11 +137,15 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
         return v ? bring_in(t, at, function_frame(tr->frame), tr->frame, v) : 0;
     }
     if (!tr || x->trace_id != tr->id) {
-        fail(t, at, KILN_ESTATE, "a value traced at %s:%d is used outside its trace; return it from the function", x->made.file ? x->made.file : "?", x->made.line);
+        fail(t, at, KILN_ESTATE,
+            "a value traced at %s:%d is used outside its trace; return it from the function",
+            x->made.file ? x->made.file : "?", x->made.line);
         return 0;
     }
     if (!frame_encloses(x->frame, tr->frame)) {
-        fail(t, at, KILN_ESTATE, "a value made inside a loop (%s:%d) is used outside it; carry it in a kiln_local", x->made.file ? x->made.file : "?", x->made.line);
+        fail(t, at, KILN_ESTATE,
+            "a value made inside a loop (%s:%d) is used outside it; carry it in a kiln_local",
+            x->made.file ? x->made.file : "?", x->made.line);
         return 0;
     }
     return bring_in(t, at, x->frame, tr->frame, x->value);
@@ -143,26 +154,22 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v)
 {
     Frame *f = t->trace->frame, *top = function_frame(f);
-    if (f == top)
-        return put(t, at, top, x->uid, v);
+    if (f == top) return put(t, at, top, x->uid, v);
     Value outside = capture(t, at, x);
     outside = outside ? bring_in(t, at, top, f->parent, outside) : 0;
     return outside && put(t, at, f, outside, v);
 }
 
-kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                         kiln_tensor **out, uint32_t nout)
+kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
 {
     kiln_tensor *first = &t->k->poison;
     Value v[nin ? nin : 1], r = 0;
     uint32_t i = 0;
     for (; i < nin; i++)
-        if (!(v[i] = trace_value(t, at, in[i])))
-            break;
-    if (i == nin && t->trace)
-        r = append(t, at, t->trace->frame, op, v, nin, attr, nattr);
-    if (r)
-        first = tensor_traced(t, at, t->trace->frame, r);
+        if (!(v[i] = trace_value(t, at, in[i]))) break;
+    if (i == nin && t->trace) r = append(t, at, t->trace->frame, op, v, nin, attr, nattr);
+    if (r) first = tensor_traced(t, at, t->trace->frame, r);
     for (uint32_t j = 0; j < nout; j++)
         out[j] = !r ? &t->k->poison : j ? tensor_traced(t, at, t->trace->frame, r + j) : first;
     return first;
@@ -172,8 +179,7 @@ kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
 static Slot *find_slot(Frame *f, const kiln_variable *v)
 {
     for (uint32_t i = 0; i < f->slot.len; i++)
-        if (f->slot.at[i].variable == v)
-            return &f->slot.at[i];
+        if (f->slot.at[i].variable == v) return &f->slot.at[i];
     return NULL;
 }
 
@@ -207,8 +213,7 @@ void trace_forget(Thread *t, const kiln_variable *v)
     for (Trace *tr = t->trace; tr; tr = tr->outer)
         for (Frame *f = tr->frame; f; f = f->parent) {
             Slot *s = find_slot(f, v);
-            if (s)
-                *s = (Slot){0};
+            if (s) *s = (Slot){0};
         }
 }
 
@@ -227,7 +232,8 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         return 0;
     }
     v->captured = true;
-    Source s = {.kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
+    Source s = {
+        .kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
     return add_param(t, at, f, &v->type, &s, 0);
 }
 
@@ -235,29 +241,27 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
     Slot *s = frame_slot(f, v, true);
-    if (!s)
-        return 0;
+    if (!s) return 0;
     if (!s->now) {
         Value entry = entry_value(t, at, f, v);
         s = find_slot(f, v);
         s->now = s->entry = entry;
-        if (!entry)
-            return 0;
+        if (!entry) return 0;
     }
-    if (v->local)
-        return s->now;
+    if (v->local) return s->now;
     Value leaf = append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
-    if (!leaf)
-        return 0;
+    if (!leaf) return 0;
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
-        if (tape->recording && tape->frame == f && !tape_note(tape, v, 0, leaf))
-            return 0;
+        if (tape->recording && tape->frame == f && !tape_note(tape, v, 0, leaf)) return 0;
     return leaf;
 }
 
 void frame_pass_reads(const Frame *f, const Slot *s)
 {
-    static const struct { uint32_t len; int64_t at[1]; } through = {1, {0}}; /* an Attr */
+    static const struct {
+        uint32_t len;
+        int64_t at[1];
+    } through = {1, {0}}; /* an Attr */
     _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         Node *n = &f->g->node.at[i];
@@ -278,13 +282,12 @@ bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
     Frame *f = t->trace->frame;
     Value now = trace_value(t, at, x);
     Slot *s = now ? frame_slot(f, v, true) : NULL;
-    if (!s)
-        return false;
+    if (!s) return false;
     if (f->parent && !s->entry && !(v->frame == f && v->trace_id == f->trace->id)) {
-        Value entry = entry_value(t, at, f, v); /* a loop carries it: it needs a value to begin with */
+        Value entry =
+            entry_value(t, at, f, v); /* a loop carries it: it needs a value to begin with */
         s = find_slot(f, v);
-        if (!(s->entry = entry))
-            return false;
+        if (!(s->entry = entry)) return false;
     }
     s->now = now;
     s->assigned = true;

@@ -22,8 +22,7 @@ static kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, c
     pthread_mutex_lock(&k->lock);
     v->id = ++k->next_variable;
     v->next = k->variables;
-    if (v->next)
-        v->next->prev = v;
+    if (v->next) v->next->prev = v;
     k->variables = v;
     pthread_mutex_unlock(&k->lock);
     return v;
@@ -43,8 +42,7 @@ static kiln_tensor *settle(Thread *t, kiln_site at, kiln_tensor *x)
         return own == &t->k->poison ? NULL : own;
     }
     kiln_tensor *copy = tensor_empty(t, at, &x->type);
-    if (!copy)
-        return NULL;
+    if (!copy) return NULL;
     View v;
     tensor_view(x, &v);
     EagerCtx c = {t->k->threads};
@@ -55,40 +53,38 @@ static kiln_tensor *settle(Thread *t, kiln_site at, kiln_tensor *x)
 static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
 {
     kiln_tensor *own = settle(t, at, x);
-    if (!own)
-        return false;
-    if (v->local)
-        own->uid = x->uid; /* the very value, for tapes */
+    if (!own) return false;
+    if (v->local) own->uid = x->uid; /* the very value, for tapes */
     kiln_own(own);
     kiln_tensor *old = v->value;
     v->value = own;
-    if (old)
-        kiln_release(old);
+    if (old) kiln_release(old);
     return true;
 }
 
-static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, kiln_operand init, bool local)
+static kiln_variable *variable_new(
+    kiln_site at, Thread *t, const char *name, kiln_operand init, bool local)
 {
     Type f32 = {.dtype = DT_f32};
     kiln_tensor *x = operand_tensor(t, at, init, operand_is_number(init) ? &f32 : NULL);
-    if (!tensor_ok(x))
-        return NULL;
+    if (!tensor_ok(x)) return NULL;
     if (x->state == TENSOR_TRACED && !local) {
         /* A number's constant was traced too: what it stands for is known, so make it eagerly. */
         if (!operand_is_number(init)) {
-            fail(t, at, KILN_ESTATE, "variable %s: its first value would be a traced one; make it outside the function, or give concrete data", name ? name : "");
+            fail(t, at, KILN_ESTATE,
+                "variable %s: its first value would be a traced one; make it outside the function, "
+                "or give concrete data",
+                name ? name : "");
             return NULL;
         }
     }
     kiln_variable *v = variable_make(t, at, name, &x->type);
-    if (!v)
-        return NULL;
+    if (!v) return NULL;
     v->local = local;
     if (x->state == TENSOR_TRACED) {
         v->frame = t->trace->frame;
         v->trace_id = t->trace->id;
-        if (!trace_assign(t, at, v, x))
-            v->alive = false;
+        if (!trace_assign(t, at, v, x)) v->alive = false;
     } else if (!store(t, at, v, x)) {
         v->alive = false;
     }
@@ -98,12 +94,11 @@ static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, ki
 kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init)
 {
     Thread *t = thread_of(k);
-    if (!t)
-        return NULL;
-    Trace *running = t->trace; /* a variable's first value is computed now, even while a body is traced */
+    if (!t) return NULL;
+    Trace *running =
+        t->trace; /* a variable's first value is computed now, even while a body is traced */
     uint32_t recording = t->recording;
-    if (operand_is_number(init))
-        t->trace = NULL, t->recording = 0;
+    if (operand_is_number(init)) t->trace = NULL, t->recording = 0;
     kiln_variable *v = variable_new(at, t, name, init, false);
     t->trace = running;
     t->recording = recording;
@@ -130,8 +125,7 @@ static void unlink_variable(kiln_variable *v)
         v->prev->next = v->next;
     else
         k->variables = v->next;
-    if (v->next)
-        v->next->prev = v->prev;
+    if (v->next) v->next->prev = v->prev;
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -139,15 +133,13 @@ static void unlink_variable(kiln_variable *v)
 static void retire(kiln_variable *v)
 {
     v->alive = false;
-    if (v->value)
-        kiln_release(v->value);
+    if (v->value) kiln_release(v->value);
     v->value = NULL;
 }
 
 void kiln_variable_free(kiln_variable *v)
 {
-    if (v && v->alive)
-        retire(v);
+    if (v && v->alive) retire(v);
 }
 
 void local_free(Thread *t, kiln_variable *v)
@@ -155,8 +147,7 @@ void local_free(Thread *t, kiln_variable *v)
     trace_forget(t, v);
     retire(v);
     v->left = v->captured;
-    if (v->captured)
-        return; /* stays until close, as freed variables do */
+    if (v->captured) return; /* stays until close, as freed variables do */
     unlink_variable(v);
     variable_destroy(v);
 }
@@ -165,8 +156,7 @@ void variables_free_all(kiln *k)
 {
     for (kiln_variable *v = k->variables, *next; v; v = next) {
         next = v->next;
-        if (v->alive)
-            retire(v);
+        if (v->alive) retire(v);
         if (!v->local || v->left)
             variable_destroy(v);
         else
@@ -175,16 +165,12 @@ void variables_free_all(kiln *k)
     k->variables = NULL;
 }
 
-const char *kiln_variable_name(const kiln_variable *v)
-{
-    return v ? v->name : "";
-}
+const char *kiln_variable_name(const kiln_variable *v) { return v ? v->name : ""; }
 
 /* ---- reading and assigning ---------------------------------------------------------------------------- */
 static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *what)
 {
-    if (v && v->alive)
-        return true;
+    if (v && v->alive) return true;
     fail(t, at, KILN_ESTATE, "%s: %s", what, v ? "the variable was freed" : "the variable is NULL");
     return false;
 }
@@ -192,20 +178,16 @@ static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *
 kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
 {
     Thread *t = operands_thread(&o, 1);
-    if (o.kind != 2)
-        return fail(t ? t : thread_last(), at, KILN_EVALUE, "value: not a variable");
+    if (o.kind != 2) return fail(t ? t : thread_last(), at, KILN_EVALUE, "value: not a variable");
     kiln_variable *v = o.as.variable;
-    if (!t || !usable(t, at, v, "read"))
-        return t ? &t->k->poison : NULL;
-    if (t->trace)
-        return trace_read(t, at, v);
+    if (!t || !usable(t, at, v, "read")) return t ? &t->k->poison : NULL;
+    if (t->trace) return trace_read(t, at, v);
     if (!v->value)
         return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
     kiln_tensor *x = tensor_alias(t, at, v->value);
     if (!v->local && x != &t->k->poison) {
         x->uid = ++t->next_uid; /* each read is a leaf of its own */
-        if (t->recording)
-            tape_note_read(t, v, x);
+        if (t->recording) tape_note_read(t, v, x);
     }
     return x;
 }
@@ -213,16 +195,15 @@ kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
 void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
-    if (!t || !usable(t, at, v, "assign"))
-        return;
+    if (!t || !usable(t, at, v, "assign")) return;
     kiln_tensor *x = operand_tensor(t, at, value, &v->type);
-    if (!tensor_ok(x))
-        return;
+    if (!tensor_ok(x)) return;
     if (x->type.dtype != v->type.dtype || !type_equal(&x->type, &v->type)) {
         char have[96], want[96];
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &x->type, have, sizeof have);
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &v->type, want, sizeof want);
-        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE, "assign: variable %s is %s, the value %s", v->name, want, have);
+        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE,
+            "assign: variable %s is %s, the value %s", v->name, want, have);
         return;
     }
     if (t->trace)
@@ -234,15 +215,12 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
 static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
-    if (!t || !usable(t, at, v, "assign"))
-        return;
+    if (!t || !usable(t, at, v, "assign")) return;
     kiln_tensor *pair[2];
     kiln_operand self = kiln_of_variable(v);
-    if (!operand_pair(t, at, op_def[op].name, self, value, pair))
-        return;
+    if (!operand_pair(t, at, op_def[op].name, self, value, pair)) return;
     kiln_tensor *y = apply2(t, at, op, pair[0], pair[1], NULL, 0);
-    if (tensor_ok(y))
-        kiln_assign_at(at, v, kiln_of_tensor(y));
+    if (tensor_ok(y)) kiln_assign_at(at, v, kiln_of_tensor(y));
 }
 
 void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value)

@@ -8,10 +8,13 @@
 
 const char compile_help[] =
     "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
-    "  kiln compile step.kiln -o build/step        writes build/step.o and build/step.h for this machine\n"
+    "  kiln compile step.kiln -o build/step        writes build/step.o and build/step.h for this "
+    "machine\n"
     "  kiln compile net.kiln --cpu x86-64-v3       for any CPU with AVX2 and FMA\n"
-    "  KILN_DUMP=ir ./program                      writes the functions that a program traces, as text to compile\n\n"
-    "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes one C function; every parameter is an argument.\n\n"
+    "  KILN_DUMP=ir ./program                      writes the functions that a program traces, as "
+    "text to compile\n\n"
+    "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes "
+    "one C function; every parameter is an argument.\n\n"
     "  -o PATH                 where to write, without .o and .h (FILE without its extension)\n"
     "  --symbol NAME           prefix of every name in the object (the last part of PATH)\n"
     "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
@@ -31,9 +34,11 @@ static bool slurp(const char *path, Text *text)
     }
     bool ok = f && !ferror(f) && !got && !text->failed;
     if (!ok)
-        fprintf(stderr, "kiln compile: %s: %s\n", path, text->len >= TEXT_MAX ? "larger than 256 MiB" : text->failed ? "no memory" : strerror(errno));
-    if (f && f != stdin)
-        fclose(f);
+        fprintf(stderr, "kiln compile: %s: %s\n", path,
+            text->len >= TEXT_MAX ? "larger than 256 MiB"
+            : text->failed        ? "no memory"
+                                  : strerror(errno));
+    if (f && f != stdin) fclose(f);
     return ok;
 }
 
@@ -41,8 +46,7 @@ static void default_path(const char *file, char *path, size_t cap)
 {
     snprintf(path, cap, "%s", strcmp(file, "-") ? file : "module");
     char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
-    if (dot)
-        *dot = 0;
+    if (dot) *dot = 0;
 }
 
 static int write_artifact(const char *file, const char *path, const kiln_aot_options *o)
@@ -72,11 +76,14 @@ int compile(int argc, char **argv)
     long limit = 0;
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        const char **slot = !strcmp(arg, "-o") ? &out : !strcmp(arg, "--symbol") ? &o.symbol : !strcmp(arg, "--triple") ? &o.triple
-                          : !strcmp(arg, "--cpu") ? &o.cpu : !strcmp(arg, "--features") ? &o.features : NULL;
+        const char **slot = !strcmp(arg, "-o")           ? &out
+                            : !strcmp(arg, "--symbol")   ? &o.symbol
+                            : !strcmp(arg, "--triple")   ? &o.triple
+                            : !strcmp(arg, "--cpu")      ? &o.cpu
+                            : !strcmp(arg, "--features") ? &o.features
+                                                         : NULL;
         if (slot || !strcmp(arg, "--workspace-limit")) {
-            if (!value)
-                return usage_error("compile", "%s wants a value", arg);
+            if (!value) return usage_error("compile", "%s wants a value", arg);
             if (slot)
                 *slot = value;
             else if (!parse_count(value, 1, INT32_MAX, &limit))
@@ -90,8 +97,7 @@ int compile(int argc, char **argv)
             file = arg;
         }
     }
-    if (!file)
-        return usage_error("compile", "which file?");
+    if (!file) return usage_error("compile", "which file?");
     char path[1024];
     default_path(file, path, sizeof path);
     o.workspace_limit = limit;

@@ -58,7 +58,8 @@ extern const char demo_help[], bench_help[], info_help[], compile_help[];
 const Command commands[] = {
     {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo},
     {"bench", "time workloads, eager against graph", bench_help, bench},
-    {"compile", "a traced module in text form to an object file and a header", compile_help, compile},
+    {"compile", "a traced module in text form to an object file and a header", compile_help,
+        compile},
     {"info", "what this build and this machine offer", info_help, info},
     {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help},
     {NULL, NULL, NULL, NULL},

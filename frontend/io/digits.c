@@ -77,7 +77,8 @@ typedef struct Pen {
     int xx, xy, yx, yy; /* field to pixels: 1/256 pixel per field unit */
     int x, y;           /* the field's centre, 1/256 pixel */
     int radius;         /* 1/256 pixel */
-    int near[SIDE * SIDE]; /* squared distance of each pixel from the nearest stroke, (1/256 pixel)^2 */
+    int near[SIDE *
+             SIDE]; /* squared distance of each pixel from the nearest stroke, (1/256 pixel)^2 */
 } Pen;
 
 typedef struct Point {

@@ -17,7 +17,8 @@ struct kiln_conv {
 };
 
 /* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)); zeros without a generator. */
-static kiln_variable *glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in, double fan_out, kiln_variable *generator)
+static kiln_variable *glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
+    double fan_out, kiln_variable *generator)
 {
     kiln_scope scope = kiln_scope_open(k);
     double limit = sqrt(6 / (fan_in + fan_out));
@@ -39,9 +40,9 @@ static kiln_variable *zeros(kiln_site at, kiln *k, const char *name, int64_t n)
 
 static bool positive(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
 {
-    if (a > 0 && b > 0)
-        return true;
-    fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what, (long long)a, (long long)b);
+    if (a > 0 && b > 0) return true;
+    fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what,
+        (long long)a, (long long)b);
     return false;
 }
 
@@ -51,94 +52,80 @@ static kiln_tensor *no_layer(kiln_site at, const char *what)
 }
 
 /* ---- dense ------------------------------------------------------------------------------------------------ */
-kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_dense *kiln_dense_new_at(
+    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    if (!positive(k, at, "dense", inputs, units))
-        return NULL;
+    if (!positive(k, at, "dense", inputs, units)) return NULL;
     kiln_dense *layer = object_new(at, k, sizeof *layer, NULL);
-    if (!layer)
-        return NULL;
+    if (!layer) return NULL;
     layer->inputs = inputs;
-    layer->w = glorot(at, k, "dense/w", KILN_SHAPE(inputs, units), (double)inputs, (double)units, generator);
+    layer->w = glorot(
+        at, k, "dense/w", KILN_SHAPE(inputs, units), (double)inputs, (double)units, generator);
     layer->b = zeros(at, k, "dense/b", units);
-    if (layer->w && layer->b)
-        return layer;
+    if (layer->w && layer->b) return layer;
     kiln_dense_free(layer);
     return NULL;
 }
 
 kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x)
 {
-    if (!layer)
-        return no_layer(at, "dense");
+    if (!layer) return no_layer(at, "dense");
     kiln_tensor *y = kiln_matmul_at(at, kiln_of_tensor(x), kiln_of_variable(layer->w));
     return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));
 }
 
-kiln_variable *kiln_dense_weight(kiln_dense *layer)
-{
-    return layer ? layer->w : NULL;
-}
+kiln_variable *kiln_dense_weight(kiln_dense *layer) { return layer ? layer->w : NULL; }
 
-kiln_variable *kiln_dense_bias(kiln_dense *layer)
-{
-    return layer ? layer->b : NULL;
-}
+kiln_variable *kiln_dense_bias(kiln_dense *layer) { return layer ? layer->b : NULL; }
 
 void kiln_dense_free(kiln_dense *layer)
 {
-    if (!layer)
-        return;
+    if (!layer) return;
     kiln_variable_free(layer->w);
     kiln_variable_free(layer->b);
     object_free(&layer->o);
 }
 
 /* ---- convolution -------------------------------------------------------------------------------------------- */
-kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator)
+kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters,
+    const kiln_window *window, kiln_variable *generator)
 {
     if (!window) {
         fail(thread_of(k), at, KILN_EVALUE, "conv: the window (filter size) is NULL");
         return NULL;
     }
-    int64_t kh = window->size[0], kw = window->size[1], groups = window->groups ? window->groups : 1;
-    if (!positive(k, at, "conv", inputs, filters) || !positive(k, at, "conv", kh, kw) || !positive(k, at, "conv", groups, inputs / groups))
+    int64_t kh = window->size[0], kw = window->size[1],
+            groups = window->groups ? window->groups : 1;
+    if (!positive(k, at, "conv", inputs, filters) || !positive(k, at, "conv", kh, kw) ||
+        !positive(k, at, "conv", groups, inputs / groups))
         return NULL;
     kiln_conv *layer = object_new(at, k, sizeof *layer, NULL);
-    if (!layer)
-        return NULL;
+    if (!layer) return NULL;
     layer->window = *window;
     double area = (double)kh * (double)kw;
-    layer->w = glorot(at, k, "conv/filters", KILN_SHAPE(kh, kw, inputs / groups, filters), area * (double)(inputs / groups), area * (double)filters, generator);
+    layer->w = glorot(at, k, "conv/filters", KILN_SHAPE(kh, kw, inputs / groups, filters),
+        area * (double)(inputs / groups), area * (double)filters, generator);
     layer->b = zeros(at, k, "conv/b", filters);
-    if (layer->w && layer->b)
-        return layer;
+    if (layer->w && layer->b) return layer;
     kiln_conv_free(layer);
     return NULL;
 }
 
 kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x)
 {
-    if (!layer)
-        return no_layer(at, "conv");
-    kiln_tensor *y = kiln_conv2d_sized(at, kiln_of_tensor(x), kiln_of_variable(layer->w), &layer->window, sizeof layer->window);
+    if (!layer) return no_layer(at, "conv");
+    kiln_tensor *y = kiln_conv2d_sized(
+        at, kiln_of_tensor(x), kiln_of_variable(layer->w), &layer->window, sizeof layer->window);
     return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));
 }
 
-kiln_variable *kiln_conv_filters(kiln_conv *layer)
-{
-    return layer ? layer->w : NULL;
-}
+kiln_variable *kiln_conv_filters(kiln_conv *layer) { return layer ? layer->w : NULL; }
 
-kiln_variable *kiln_conv_bias(kiln_conv *layer)
-{
-    return layer ? layer->b : NULL;
-}
+kiln_variable *kiln_conv_bias(kiln_conv *layer) { return layer ? layer->b : NULL; }
 
 void kiln_conv_free(kiln_conv *layer)
 {
-    if (!layer)
-        return;
+    if (!layer) return;
     kiln_variable_free(layer->w);
     kiln_variable_free(layer->b);
     object_free(&layer->o);

@@ -25,13 +25,11 @@ static void clean(Object *obj)
 static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool adam)
 {
     kiln_optimizer *o = object_new(at, k, sizeof *o, clean);
-    if (!o)
-        return NULL;
+    if (!o) return NULL;
     o->adam = adam;
     o->rate = kiln_variable_new_at(at, k, "optimizer/rate", kiln_of_f(rate));
     o->step = adam ? kiln_variable_new_at(at, k, "adam/step", kiln_of_f(0)) : NULL;
-    if (o->rate && (o->step || !adam))
-        return o;
+    if (o->rate && (o->step || !adam)) return o;
     kiln_optimizer_free(o);
     return NULL;
 }
@@ -39,12 +37,12 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
 kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
 {
     kiln_optimizer *o = optimizer_new(at, k, rate, false);
-    if (o)
-        o->momentum = momentum;
+    if (o) o->momentum = momentum;
     return o;
 }
 
-kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
+kiln_optimizer *kiln_adam_at(
+    kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
 {
     kiln_optimizer *o = optimizer_new(at, k, rate, true);
     if (o) {
@@ -55,15 +53,11 @@ kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, d
     return o;
 }
 
-kiln_variable *kiln_optimizer_rate(kiln_optimizer *o)
-{
-    return o ? o->rate : NULL;
-}
+kiln_variable *kiln_optimizer_rate(kiln_optimizer *o) { return o ? o->rate : NULL; }
 
 void kiln_optimizer_free(kiln_optimizer *o)
 {
-    if (!o)
-        return;
+    if (!o) return;
     for (int i = 0; i < o->count; i++) {
         kiln_variable_free(o->moments[i].first);
         kiln_variable_free(o->moments[i].second);
@@ -78,11 +72,11 @@ int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
     int n = 0;
     kiln_variable *own[2] = {o ? o->rate : NULL, o ? o->step : NULL};
     for (int i = 0; o && i < 2 + 2 * o->count; i++) {
-        kiln_variable *x = i < 2 ? own[i] : i % 2 ? o->moments[(i - 2) / 2].second : o->moments[(i - 2) / 2].first;
-        if (!x)
-            continue;
-        if (n < cap)
-            v[n] = x;
+        kiln_variable *x = i < 2   ? own[i]
+                           : i % 2 ? o->moments[(i - 2) / 2].second
+                                   : o->moments[(i - 2) / 2].first;
+        if (!x) continue;
+        if (n < cap) v[n] = x;
         n++;
     }
     return n;
@@ -106,8 +100,7 @@ static kiln_variable *zeros_for(kiln_site at, kiln *k, const char *name, const k
 static Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
 {
     for (int i = 0; i < o->count; i++)
-        if (o->moments[i].of == v)
-            return &o->moments[i];
+        if (o->moments[i].of == v) return &o->moments[i];
     if (o->count == o->cap) {
         int cap = o->cap ? 2 * o->cap : 8;
         Moments *m = mem_resize(o->moments, (size_t)o->cap * sizeof *m, (size_t)cap * sizeof *m);
@@ -143,14 +136,16 @@ static void step_sgd(kiln_site at, kiln_optimizer *o, Moments m, kiln_tensor *g)
         g = kiln_add_at(at, kiln_of_tensor(scaled), kiln_of_tensor(g));
         kiln_assign_at(at, m.first, kiln_of_tensor(g));
     }
-    kiln_assign_sub_at(at, m.of, kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, m.of)), kiln_of_tensor(g))));
+    kiln_assign_sub_at(at, m.of,
+        kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, m.of)), kiln_of_tensor(g))));
 }
 
 /* x = beta x + (1 - beta) g */
 static kiln_tensor *decay(kiln_site at, kiln_variable *x, double beta, kiln_tensor *g)
 {
     kiln_tensor *old = kiln_mul_at(at, kiln_of_variable(x), kiln_of_f(beta));
-    kiln_tensor *now = kiln_add_at(at, kiln_of_tensor(old), kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(g), kiln_of_f(1 - beta))));
+    kiln_tensor *now = kiln_add_at(at, kiln_of_tensor(old),
+        kiln_of_tensor(kiln_mul_at(at, kiln_of_tensor(g), kiln_of_f(1 - beta))));
     kiln_assign_at(at, x, kiln_of_tensor(now));
     return now;
 }
@@ -163,19 +158,26 @@ static kiln_tensor *correction(kiln_site at, const kiln_variable *v, double beta
     return kiln_cast_at(at, kiln_of_tensor(c), (kiln_dtype)v->type.dtype);
 }
 
-static void step_adam(kiln_site at, kiln_optimizer *o, Moments moments, kiln_tensor *g, kiln_tensor *step)
+static void step_adam(
+    kiln_site at, kiln_optimizer *o, Moments moments, kiln_tensor *g, kiln_tensor *step)
 {
     kiln_variable *v = moments.of;
     kiln_tensor *m = decay(at, moments.first, o->beta1, g);
-    kiln_tensor *s = decay(at, moments.second, o->beta2, kiln_mul_at(at, kiln_of_tensor(g), kiln_of_tensor(g)));
-    kiln_tensor *m_hat = kiln_div_at(at, kiln_of_tensor(m), kiln_of_tensor(correction(at, v, o->beta1, step)));
-    kiln_tensor *s_hat = kiln_div_at(at, kiln_of_tensor(s), kiln_of_tensor(correction(at, v, o->beta2, step)));
-    kiln_tensor *below = kiln_add_at(at, kiln_of_tensor(kiln_sqrt_at(at, kiln_of_tensor(s_hat))), kiln_of_f(o->epsilon));
+    kiln_tensor *s =
+        decay(at, moments.second, o->beta2, kiln_mul_at(at, kiln_of_tensor(g), kiln_of_tensor(g)));
+    kiln_tensor *m_hat =
+        kiln_div_at(at, kiln_of_tensor(m), kiln_of_tensor(correction(at, v, o->beta1, step)));
+    kiln_tensor *s_hat =
+        kiln_div_at(at, kiln_of_tensor(s), kiln_of_tensor(correction(at, v, o->beta2, step)));
+    kiln_tensor *below = kiln_add_at(
+        at, kiln_of_tensor(kiln_sqrt_at(at, kiln_of_tensor(s_hat))), kiln_of_f(o->epsilon));
     kiln_tensor *up = kiln_mul_at(at, kiln_of_tensor(rate_as(at, o, v)), kiln_of_tensor(m_hat));
-    kiln_assign_sub_at(at, v, kiln_of_tensor(kiln_div_at(at, kiln_of_tensor(up), kiln_of_tensor(below))));
+    kiln_assign_sub_at(
+        at, v, kiln_of_tensor(kiln_div_at(at, kiln_of_tensor(up), kiln_of_tensor(below))));
 }
 
-void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count)
+void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v,
+    kiln_tensor *const *gradient, int count)
 {
     if (!o) {
         fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
@@ -188,12 +190,12 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     }
     for (int i = 0; i < count; i++) {
         if (!v[i] || !tensor_ok(gradient[i])) {
-            fail(thread_of(o->o.k), at, KILN_ESTATE, "optimizer: variable or gradient %d is NULL, closed or failed", i);
+            fail(thread_of(o->o.k), at, KILN_ESTATE,
+                "optimizer: variable or gradient %d is NULL, closed or failed", i);
             return;
         }
         const Moments *m = moments_for(at, o, v[i]);
-        if (!m)
-            return;
+        if (!m) return;
         if (o->adam)
             step_adam(at, o, *m, gradient[i], step);
         else
@@ -213,7 +215,8 @@ void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape
     kiln_operand x[VARIABLES_MAX];
     int n = kiln_tape_variables(tape, seen, VARIABLES_MAX), count = 0;
     if (n > VARIABLES_MAX) {
-        fail(thread_of(o->o.k), at, KILN_EUNSUPPORTED, "minimize: the tape saw %d variables; at most %d", n, VARIABLES_MAX);
+        fail(thread_of(o->o.k), at, KILN_EUNSUPPORTED,
+            "minimize: the tape saw %d variables; at most %d", n, VARIABLES_MAX);
         return;
     }
     for (int i = 0; i < n; i++)
