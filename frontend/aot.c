@@ -19,7 +19,10 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
         for (uint32_t i = 0; i < f->nspec; i++) {
             const kiln_spec *s = &f->options.inputs[i];
             if (s->rank < 0) {
-                fail(t, at, KILN_EVALUE, "aot: %s declares input %u without a rank", f->name, i);
+                fail(t, at, KILN_EVALUE,
+                    "aot: %s declares input %u without a rank; an "
+                    "object needs one, see KILN_SPEC",
+                    f->name, i);
                 return false;
             }
             arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
@@ -30,7 +33,9 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
     const Row *latest = f->rows;
     if (!latest && f->options.inputs_count) {
         fail(t, at, KILN_ESTATE,
-            "aot: %s declares no inputs and was never called: its types are unknown", f->name);
+            "aot: %s declares no inputs and was never called, so their types are unknown; give "
+            ".inputs, or call it once before",
+            f->name);
         return false;
     }
     *nin = latest ? (int)latest->narg : 0;
@@ -90,6 +95,23 @@ static bool pack_sources(Thread *t, kiln_site at, Row *row)
     return true;
 }
 
+/* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
+static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, kiln_tensor **in, int nin)
+{
+    bool failed = t->failure.code != KILN_OK;
+    if (function_trace(t, at, f, in, nin, j->row)) return true;
+    if (failed || f->nspec || f->rows || t->failure.code == KILN_EMEMORY) return false;
+    char why[sizeof t->text];
+    memcpy(why, t->text, sizeof why);
+    kiln_code code = t->failure.code;
+    t->failure.code = KILN_OK;
+    fail(t, at, code,
+        "aot: %s declares no inputs and was never called, so it was traced without any, and that "
+        "failed; give .inputs, or call it once before: %.300s",
+        f->name, why);
+    return false;
+}
+
 bool kiln_aot_sized(
     kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
 {
@@ -114,7 +136,7 @@ bool kiln_aot_sized(
     for (int i = 0; i < KILN_MAX_ARGS; i++) in[i] = &arg[i];
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.row = row, .path = path, .o = &o};
-    if (input_types(t, at, f, arg, &nin) && function_trace(t, at, f, in, nin, row) &&
+    if (input_types(t, at, f, arg, &nin) && trace_job(t, at, &j, f, in, nin) &&
         pack_sources(t, at, row)) {
         j.a = (Artifact){
             .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};

@@ -221,8 +221,8 @@ static void print_table(FILE *to, const Comparison *c)
     fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "",
         time_text(c->row->trace_seconds + c->row->compile_seconds, b, sizeof b));
     if (c->differ)
-        fprintf(to, "%-34s %g (%" PRId64 " elements differ)\n", "largest difference", c->largest,
-            c->differ);
+        fprintf(to, "%-34s %g (%" PRId64 " elements differ; kiln_check says where)\n",
+            "largest difference", c->largest, c->differ);
     else
         fprintf(to, "%-34s none: equal bit for bit\n", "largest difference");
 }

@@ -24,6 +24,7 @@ struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous;         /* eager */
     bool in_scope;           /* linked in a scope's list */
+    bool released;           /* FREE: by its last owner, not by its scope */
     uint32_t owners;         /* kiln_own minus kiln_release */
     kiln *k;
     Thread *home;            /* whose headers it came from */
@@ -41,7 +42,8 @@ struct kiln_tensor {
     /* bookkeeping */
     kiln_tensor *prev, *next; /* scope list, or free list through next */
     uint32_t scope;           /* index in the thread's scope stack */
-    Loc made, closed;
+    Loc made;
+    Loc scope_opened;         /* FREE: where the scope that closed on it was opened; no file: not known */
 };
 
 struct kiln_variable {
@@ -65,6 +67,7 @@ typedef struct Scope {
     kiln_tensor *tensors;    /* list head */
     kiln_tape *tapes;
     kiln_variable *locals;
+    Loc opened;              /* by the user; no file: by the library */
 } Scope;
 
 struct Thread {
@@ -127,6 +130,7 @@ Thread *thread_last(void); /* of the engine that this thread used last; NULL: no
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
+const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
 
 /* ---- tensor headers ------------------------------------------------------------------------------------------------------------ */
 kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */

@@ -25,20 +25,29 @@ Thread *operands_thread(const kiln_operand *o, int n)
 
 /* ---- tensors and variables ------------------------------------------------------------------ */
 
-static const char *file_of(Loc l) { return l.file != NULL ? l.file : "?"; }
+static const char *made_text(const kiln_tensor *x, char *buf, size_t cap)
+{
+    const Loc *l = &x->made;
+    if (l->file != NULL)
+        snprintf(buf, cap, " made at %s:%d", l->file, l->line);
+    else
+        buf[0] = '\0';
+    return buf;
+}
 
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
 {
+    char made[240], end[240];
     if (x == NULL) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
     if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
+    made_text(x, made, sizeof made);
     if (x->state == TENSOR_FREE)
-        return fail(t, at, KILN_ESTATE,
-            "%s%sa tensor made at %s:%d is used after it was closed at %s:%d (kiln_keep or "
-            "kiln_own it)",
-            NAMED(op), file_of(x->made), x->made.line, file_of(x->closed), x->closed.line);
+        return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made,
+            tensor_end_text(x, end, sizeof end),
+            x->released ? "" : " (kiln_keep or kiln_own it there)");
     return fail(t, at, KILN_ESTATE,
-        "%s%sa value traced at %s:%d is used outside its function's body", NAMED(op),
-        file_of(x->made), x->made.line);
+        "%s%sa traced value%s is used outside its function's body (make it an output)", NAMED(op),
+        made);
 }
 
 static bool usable(const Thread *t, const kiln_tensor *x)

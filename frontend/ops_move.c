@@ -12,24 +12,6 @@ static kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, 
 
 /* ---- shapes --------------------------------------------------------------------------------- */
 
-static bool shape_fits(Thread *t, kiln_site at, const char *op, const kiln_shape *s)
-{
-    int64_t n = 1;
-    if (s->rank < 0 || s->rank > KILN_MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK,
-            (long long)s->rank);
-        return false;
-    }
-    for (int i = 1; i <= s->rank; i++) {
-        n = s->size[i] < -1 ? DIM_BAD : s->size[i] > 0 ? dim_mul(NULL, n, s->size[i]) : n;
-        if (n == DIM_BAD) {
-            fail(t, at, KILN_ESHAPE, "%s: size %lld of axis %d", op, (long long)s->size[i], i - 1);
-            return false;
-        }
-    }
-    return true;
-}
-
 static const char *shape_text(const kiln_shape *s, char *buf, size_t cap)
 {
     size_t n = 0;
@@ -37,6 +19,34 @@ static const char *shape_text(const kiln_shape *s, char *buf, size_t cap)
     for (int i = 1; i <= s->rank && n < cap; i++)
         n += (size_t)snprintf(buf + n, cap - n, "%s%lld", i > 1 ? "," : "", (long long)s->size[i]);
     return buf;
+}
+
+/* minus_one: what -1 stands for in this op. */
+static bool shape_fits(
+    Thread *t, kiln_site at, const char *op, const kiln_shape *s, const char *minus_one)
+{
+    int64_t n = 1;
+    char text[200];
+    if (s->rank < 0 || s->rank > KILN_MAX_RANK) {
+        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK,
+            (long long)s->rank);
+        return false;
+    }
+    for (int i = 1; i <= s->rank; i++) {
+        if (s->size[i] < -1) {
+            fail(t, at, KILN_ESHAPE,
+                "%s: axis %d of [%s] has size %lld; sizes are 0 or more, or -1 for %s", op, i - 1,
+                shape_text(s, text, sizeof text), (long long)s->size[i], minus_one);
+            return false;
+        }
+        if (s->size[i] > 0) n = dim_mul(NULL, n, MIN_OF(s->size[i], DIM_MAX + 1));
+        if (n == DIM_BAD) {
+            fail(t, at, KILN_ESHAPE, "%s: [%s] is too large: a tensor has at most 2^48 elements",
+                op, shape_text(s, text, sizeof text));
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The size that -1 stands for: what remains of x's elements. */
@@ -65,7 +75,7 @@ kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand o, kiln_shape s)
     char a[160], b[200];
     kiln_tensor *x = first_operand(at, "reshape", o, &t);
     if (!tensor_ok(x)) return x;
-    if (!shape_fits(t, at, "reshape", &s)) return &t->k->poison;
+    if (!shape_fits(t, at, "reshape", &s, "what remains")) return &t->k->poison;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)s.rank};
     if (!fill_rest(t, at, x, &s, &to))
         return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]",
@@ -73,24 +83,41 @@ kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand o, kiln_shape s)
     return result_of(t, at, reshape_to(t, at, x, to.dim, to.rank), x);
 }
 
+/* Fills to->dim. False: recorded, with the first axis at fault. */
+static bool broadcast_type(
+    Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, Type *to)
+{
+    char a[160], b[200], why[160];
+    int new_axes = to->rank - x->type.rank;
+    bool fits = new_axes >= 0;
+    if (!fits)
+        snprintf(
+            why, sizeof why, "it has %d axes, and axes are added, never taken away", x->type.rank);
+    for (int i = 0; i < to->rank && fits; i++) {
+        Dim own = i >= new_axes ? x->type.dim[i - new_axes] : 1, want = s->size[i + 1];
+        to->dim[i] = want == -1 && i >= new_axes ? own : want;
+        fits = to->dim[i] >= 0 ? own == 1 || own == to->dim[i] : to->dim[i] == own;
+        if (fits) continue;
+        if (i < new_axes)
+            snprintf(why, sizeof why, "axis %d is new, so -1 says nothing", i);
+        else
+            snprintf(why, sizeof why, "size %lld of axis %d can only come from that size or 1",
+                (long long)want, i);
+    }
+    if (!fits)
+        fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]: %s",
+            tensor_text(x, a, sizeof a), shape_text(s, b, sizeof b), why);
+    return fits;
+}
+
 kiln_tensor *kiln_broadcast_at(kiln_site at, kiln_operand o, kiln_shape s)
 {
     Thread *t;
-    char a[160], b[200];
     kiln_tensor *x = first_operand(at, "broadcast", o, &t);
     if (!tensor_ok(x)) return x;
-    if (!shape_fits(t, at, "broadcast", &s)) return &t->k->poison;
+    if (!shape_fits(t, at, "broadcast", &s, "the size as it is")) return &t->k->poison;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)s.rank};
-    int new_axes = to.rank - x->type.rank;
-    bool fits = new_axes >= 0;
-    for (int i = 0; i < to.rank && fits; i++) {
-        Dim own = i >= new_axes ? x->type.dim[i - new_axes] : 1;
-        to.dim[i] = s.size[i + 1] == -1 && i >= new_axes ? own : s.size[i + 1];
-        fits = to.dim[i] >= 0 ? own == 1 || own == to.dim[i] : to.dim[i] == own;
-    }
-    if (!fits)
-        return fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]",
-            tensor_text(x, a, sizeof a), shape_text(&s, b, sizeof b));
+    if (!broadcast_type(t, at, x, &s, &to)) return &t->k->poison;
     return result_of(t, at, broadcast_to(t, at, x, &to), x);
 }
 
@@ -241,6 +268,13 @@ kiln_tensor *kiln_slice_at(
 
 /* ---- pad, join ------------------------------------------------------------------------------ */
 
+/* DIM_BAD: more than an axis can have. */
+static int64_t padded_size(int64_t n, int64_t before, int64_t after)
+{
+    if (before > DIM_MAX || after > DIM_MAX) return DIM_BAD;
+    return dim_add(NULL, dim_add(NULL, n, before), after);
+}
+
 kiln_tensor *kiln_pad_at(
     kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
 {
@@ -253,14 +287,23 @@ kiln_tensor *kiln_pad_at(
     if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
     if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &attr[0])) return &t->k->poison;
     if (low.rank != rank || high.rank != rank)
-        return fail(t, at, KILN_ESHAPE, "pad: %lld and %lld sizes for the axes of %s",
-            (long long)low.rank, (long long)high.rank, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after for %d axes: %s",
+            (long long)low.rank, (long long)high.rank, rank, tensor_text(x, text, sizeof text));
+    int64_t elements = 1;
     for (int i = 0; i < rank; i++) {
-        attr[1 + 2 * i] = low.size[i + 1];
-        attr[2 + 2 * i] = high.size[i + 1];
-        if (low.size[i + 1] < 0 || high.size[i + 1] < 0)
-            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld", i,
-                (long long)low.size[i + 1], (long long)high.size[i + 1]);
+        int64_t before = attr[1 + 2 * i] = low.size[i + 1];
+        int64_t after = attr[2 + 2 * i] = high.size[i + 1];
+        if (before < 0 || after < 0)
+            return fail(t, at, KILN_EVALUE,
+                "pad: axis %d is padded by %lld and %lld; amounts are 0 or more, kiln_slice cuts",
+                i, (long long)before, (long long)after);
+        int64_t n = padded_size(extent_hi(t, x->type.dim[i]), before, after);
+        if (n > 0) elements = dim_mul(NULL, elements, n);
+        if (n == DIM_BAD || elements == DIM_BAD)
+            return fail(t, at, KILN_ESHAPE,
+                "pad: %s with axis %d padded by %lld and %lld is too large: a tensor has at most "
+                "2^48 elements",
+                tensor_text(x, text, sizeof text), i, (long long)before, (long long)after);
     }
     return apply1(t, at, OP_pad, x, attr, 1u + 2u * (uint32_t)rank);
 }

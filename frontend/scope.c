@@ -51,6 +51,8 @@ void scope_pop(Thread *t)
     while (s->tensors) {
         kiln_tensor *x = s->tensors;
         scope_unlink(x);
+        x->released = false;
+        x->scope_opened = s->opened;
         tensor_drop(x);
     }
     t->scopes--;
@@ -65,15 +67,18 @@ void scope_move_out(Thread *t, kiln_tensor *x)
     }
 }
 
-kiln_scope kiln_scope_open(kiln *k)
+kiln_scope kiln_scope_open(kiln *k) { return kiln_scope_open_at((kiln_site){NULL, 0}, k); }
+
+kiln_scope kiln_scope_open_at(kiln_site at, kiln *k)
 {
     kiln_scope s = {k, 0};
     Thread *t = thread_of(k);
     if (!t) return s;
     if (!scope_push(t)) {
-        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "scope: no memory");
+        fail(t, at, KILN_EMEMORY, "scope: no memory");
         return s;
     }
+    t->scope[t->scopes - 1].opened = loc_of(at);
     s.id = t->scope[t->scopes - 1].id;
     return s;
 }
@@ -102,8 +107,9 @@ static Thread *owner_thread(kiln_tensor *x, const char *what)
     if (!x || x->state == TENSOR_POISON) return NULL;
     Thread *t = thread_of(x->k);
     if (x->state == TENSOR_FREE) {
+        char end[320];
         fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,
-            "%s: the tensor's scope closed, or it was released; it was made at", what);
+            "%s: of a tensor after %s; it was made at", what, tensor_end_text(x, end, sizeof end));
         return NULL;
     }
     return t;
@@ -135,7 +141,9 @@ void kiln_release(kiln_tensor *x)
             "release: the tensor is not owned (kiln_own first); it was made at");
         return;
     }
-    if (__atomic_sub_fetch(&x->owners, 1, __ATOMIC_ACQ_REL) == 0) tensor_drop(x);
+    if (__atomic_sub_fetch(&x->owners, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (!x->in_scope) x->released = true;
+    tensor_drop(x);
 }
 
 void kiln_set(kiln_tensor **slot, kiln_tensor *x)

@@ -222,6 +222,18 @@ const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap)
     return buf;
 }
 
+const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap)
+{
+    const Loc *opened = &x->scope_opened;
+    if (x->released)
+        snprintf(buf, cap, "it was released");
+    else if (opened->file)
+        snprintf(buf, cap, "its scope, opened at %s:%d, closed", opened->file, opened->line);
+    else
+        snprintf(buf, cap, "its scope closed");
+    return buf;
+}
+
 /* ---- making ------------------------------------------------------------------------------------------- */
 bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s, Type *out)
 {
@@ -238,7 +250,8 @@ bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s,
     Dim count = (Dim)dtype_bytes((DType)d);
     for (int i = 0; i < out->rank; i++) {
         if (s->size[i + 1] < 0 || s->size[i + 1] > DIM_MAX) {
-            fail(t, at, KILN_ESHAPE, "axis %d has size %lld", i, (long long)s->size[i + 1]);
+            fail(t, at, KILN_ESHAPE, "axis %d has size %lld; sizes are 0 to 2^48", i,
+                (long long)s->size[i + 1]);
             return false;
         }
         out->dim[i] = s->size[i + 1];

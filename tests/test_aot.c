@@ -155,6 +155,12 @@ static void misuse_is_named(void **state)
     kiln_function *f = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .inputs_count = 1});
     kiln_aot(f, path_of("x"), NULL);
     assert_error(k, KILN_ESTATE, "never called");
+    kiln_function *bare = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "bare"});
+    kiln_aot(bare, path_of("x"), NULL);
+    assert_error(k, KILN_EVALUE, "bare declares no inputs and was never called, so it was traced without any, and that failed; give .inputs, or call it once");
+    kiln_function *open = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "open", .inputs = {{.dtype = KILN_F32, .rank = -1}}});
+    kiln_aot(open, path_of("x"), NULL);
+    assert_error(k, KILN_EVALUE, "open declares input 0 without a rank; an object needs one");
     kiln_call(f, kiln_zeros(k, KILN_F32, KILN_SHAPE(2, IN)));
     assert_ok(k);
     kiln_aot(f, path_of("no such folder/x"), NULL);

@@ -335,6 +335,40 @@ static void compare_and_check_agree(void **state)
     assert_ok(k);
 }
 
+static void from_host(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    int *calls = user;
+    (void)k;
+    out[0] = kiln_add(in[0], (*calls)++);
+}
+
+static void from_host_elements(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    int *calls = user;
+    out[0] = kiln_add(in[0], kiln_f32(k, KILN_SHAPE(2), 1, (float)(*calls)++));
+}
+
+static void check_tells_what_comes_from_the_host(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_body *const body[] = {from_host, from_host_elements};
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, 2);
+    for (int i = 0; i < 2; i++) {
+        char *text = NULL;
+        size_t len = 0;
+        int calls = 0;
+        FILE *to = open_memstream(&text, &len);
+        kiln_function *f = kiln_function_new(k, body[i], &calls, &(kiln_function_options){.name = "f", .inputs_count = 1});
+        assert_false(kiln_check(to, f, &x, 1));
+        fclose(to);
+        assert_non_null(strstr(text, "reads something from the host"));
+        assert_non_null(strstr(text, "KILN_RETRACE=1"));
+        free(text);
+        assert_ok(k);
+    }
+}
+
 static int skip_without_llvm(void **state)
 {
     kiln *k = kiln_open(NULL);
@@ -355,6 +389,7 @@ int main(void)
         FRONT_TEST(tape_inside_a_trace), FRONT_TEST(variables_are_read_and_written), FRONT_TEST(captures_are_inputs_and_weak),
         FRONT_TEST(bounded_sizes_share_one_row), FRONT_TEST(one_symbol_is_one_size), FRONT_TEST(loops_trace_once), FRONT_TEST(training_is_the_same_in_both_modes),
         FRONT_TEST(misuse_is_named), FRONT_TEST(compare_and_check_agree),
+        FRONT_TEST(check_tells_what_comes_from_the_host),
     };
     return cmocka_run_group_tests_name("function", tests, skip_without_llvm, NULL);
 }

@@ -102,6 +102,7 @@ KILN_API void kiln_clear(kiln *k);                     /* forgets it */
 /* ---- scopes ---------------------------------------------------------------------------------------------------- */
 typedef struct kiln_scope { kiln *k; uint64_t id; } kiln_scope;
 KILN_API kiln_scope kiln_scope_open(kiln *k);
+KILN_API kiln_scope kiln_scope_open_at(kiln_site at, kiln *k); /* errors about what it closed on name the place */
 KILN_API void kiln_scope_close(kiln_scope *s);         /* scopes close in reverse order; out of order is an error */
 KILN_API kiln_tensor *kiln_keep(kiln_tensor *t);       /* to the scope outside the innermost; returns t */
 KILN_API kiln_tensor *kiln_own(kiln_tensor *t);        /* to the caller, until kiln_release; returns t */
@@ -214,12 +215,12 @@ inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<
 #define kiln_bool(k, s, ...) kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE)
 struct kiln_scope_guard {
     kiln_scope s;
-    explicit kiln_scope_guard(kiln *k) : s(kiln_scope_open(k)) {}
+    kiln_scope_guard(kiln *k, kiln_site at) : s(kiln_scope_open_at(at, k)) {}
     ~kiln_scope_guard() { kiln_scope_close(&s); }
     kiln_scope_guard(const kiln_scope_guard &) = delete;
     kiln_scope_guard &operator=(const kiln_scope_guard &) = delete;
 };
-#define KILN_SCOPE(k) kiln_scope_guard KILN_CAT(kiln_scope_, __COUNTER__)(k)
+#define KILN_SCOPE(k) kiln_scope_guard KILN_CAT(kiln_scope_, __COUNTER__)((k), KILN_HERE)
 #else
 #define KILN_SHAPE(...)                                                                                               \
     ((kiln_shape){(int64_t)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1, {0, __VA_ARGS__}})
@@ -253,7 +254,8 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define kiln_i64(k, s, ...) KILN_LIST(k, int64_t, KILN_I64, s, __VA_ARGS__)
 #define kiln_u8(k, s, ...) KILN_LIST(k, uint8_t, KILN_U8, s, __VA_ARGS__)
 #define kiln_bool(k, s, ...) KILN_LIST(k, bool, KILN_BOOL, s, __VA_ARGS__)
-#define KILN_SCOPE(k) kiln_scope KILN_CAT(kiln_scope_, __COUNTER__) KILN_CLEANUP(kiln_scope_close) = kiln_scope_open(k)
+#define KILN_SCOPE(k)                                                                                                  \
+    kiln_scope KILN_CAT(kiln_scope_, __COUNTER__) KILN_CLEANUP(kiln_scope_close) = kiln_scope_open_at(KILN_HERE, (k))
 #endif
 
 #define KILN_CAT_(a, b) a##b

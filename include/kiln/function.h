@@ -101,7 +101,8 @@ typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0
 KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
                                  const kiln_compare_options *options, size_t size);
 /* Compares every value of f's graph: eager, compiled and the reference interpreter; names the first value that differs and the pass that
- * changed it. True if all agree (bit for bit, and within the reference's error bounds). report may be NULL. */
+ * changed it. True if all agree (bit for bit, and within the reference's error bounds). report may be NULL. A body that reads changing host
+ * state is reported as that. */
 KILN_API bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
 
 #ifdef __cplusplus
