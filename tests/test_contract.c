@@ -3,13 +3,12 @@
  * extents, 16-bit floats; threads change no bit. */
 #include "codegen/contract.h"
 #include "ir/scalar.h"
+#include "pool.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <cmocka.h>
-
-static ThreadPool *threads;
 
 static double load(int type, const void *data, int64_t at)
 {
@@ -227,17 +226,8 @@ static void no_memory(void **state)
 
 static int open(void **state)
 {
-    (void)state;
     contract_init(false);
-    threads = threads_new(3);
-    return threads == NULL;
-}
-
-static int close(void **state)
-{
-    (void)state;
-    threads_free(threads);
-    return 0;
+    return open_pool(state);
 }
 
 int main(void)
@@ -250,5 +240,5 @@ int main(void)
         cmocka_unit_test(nothing),
         cmocka_unit_test(no_memory),
     };
-    return cmocka_run_group_tests(tests, open, close);
+    return cmocka_run_group_tests(tests, open, close_pool);
 }

@@ -1,6 +1,7 @@
 /* The LLVM backend, kernel by kernel: every primitive in scalar and vector form against
  * prim_eval, bit for bit; 16-bit floats; libm. */
 #include "kernel_make.h"
+#include "prim_cases.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,37 +15,7 @@
         if (!llvm_backend()) skip(); \
     } while (0)
 
-/* ---- edge values ----------------------------------------------------------------------------- */
-
-static uint32_t float_edges(DType t, Scalar *v)
-{
-    static const double all[] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, 255, 256, -129,
-        32768, 65536, 2147483647.0, 2147483648.0, -2147483649.0, 4294967295.0, 4294967296.0,
-        9007199254740993.0, 9223372036854775808.0, -9223372036854777856.0, 18446744073709551616.0,
-        1e30, -1e30, 0x1p-126, 0x1p-149, -0x1.8p-148, 0x1.fffffep127, 0x1p23, 0x1.000002p22,
-        INFINITY, -INFINITY, NAN, 1e-5, 0.1, 7.3};
-    for (uint32_t i = 0; i < COUNT_OF(all); i++)
-        v[i].f = t == DT_f32 ? (double)(float)all[i] : all[i];
-    return COUNT_OF(all);
-}
-
-static uint32_t int_edges(DType t, Scalar *v)
-{
-    static const int64_t all[] = {0, 1, 2, 3, 7, 8, 15, 31, 32, 63, 64, 100, -1, -2, -7, INT8_MIN,
-        INT8_MAX, INT16_MIN, INT16_MAX, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX, 0x5bd1e995,
-        0x123456789abcdef};
-    for (uint32_t i = 0; i < COUNT_OF(all); i++) {
-        char mem[8];
-        dtype_store_i64(t == DT_bool ? DT_u8 : t, mem, t == DT_bool ? all[i] & 1 : all[i]);
-        v[i].i = dtype_load_i64(t == DT_bool ? DT_u8 : t, mem);
-    }
-    return COUNT_OF(all);
-}
-
-static uint32_t edges(DType t, Scalar *v)
-{
-    return dtype_is_float(t) ? float_edges(t, v) : int_edges(t, v);
-}
+/* ---- elements ------------------------------------------------------------------------------- */
 
 static void store(DType t, void *at, size_t i, Scalar v)
 {
@@ -66,57 +37,7 @@ static Scalar load(DType t, const void *at, size_t i)
     return s;
 }
 
-/* ---- which primitives have which types ------------------------------------------------------- */
-
-static bool offered(Prim p, DType t)
-{
-    bool f = dtype_is_float(t), b = t == DT_bool;
-    switch (p) {
-    case P_div:
-    case P_fmod:
-    case P_mad:
-    case P_sqrt:
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint:
-    case P_copysign: return f;
-    case P_idiv:
-    case P_irem:
-    case P_shl:
-    case P_shr: return !f && !b;
-    case P_mulhi: return t == DT_u32;
-    case P_and:
-    case P_or:
-    case P_xor:
-    case P_not: return !f;
-    case P_add:
-    case P_sub:
-    case P_mul:
-    case P_neg:
-    case P_abs: return !b;
-    default: return true;
-    }
-}
-
-/* Result types to try: all for cvt, the one of the same width for bits and floatbits. */
-static bool result_type(Prim p, DType t, DType to)
-{
-    if (dtype_info[to].compute != to) return false;
-    switch (p) {
-    case P_lt:
-    case P_le:
-    case P_gt:
-    case P_ge:
-    case P_eq:
-    case P_ne: return to == DT_bool;
-    case P_cvt: return true;
-    case P_bits: return dtype_is_float(t) && dtype_is_int(to) && dtype_bytes(to) == dtype_bytes(t);
-    case P_floatbits:
-        return dtype_is_int(t) && dtype_is_float(to) && dtype_bytes(to) == dtype_bytes(t);
-    default: return to == t;
-    }
-}
+/* ---- every primitive -------------------------------------------------------------------------- */
 
 typedef struct Case {
     Prim p;
@@ -127,17 +48,18 @@ typedef struct Case {
 
 static void fill(Case *c)
 {
-    Scalar v[64], w[64];
-    uint32_t args = prim_info[c->p].args, nv = edges(c->t, v), nw = edges(DT_bool, w);
-    if (args == 1) c->n = nv + 3;
-    if (args == 2) c->n = nv * nv;
-    if (args == 3) c->n = c->p == P_select ? 2 * nv * 7 : 16 * nv * nv;
+    uint32_t args = prim_info[c->p].args, n = EDGES;
+    char edges[EDGES * 8];
+    if (args == 1) c->n = n + 3;
+    if (args == 2) c->n = n * n;
+    if (args == 3) c->n = c->p == P_select ? 2 * n * 7 : 16 * n * n;
     for (uint32_t a = 0; a < args; a++) {
         DType t = c->p == P_select && a == 0 ? DT_bool : c->t;
         c->in[a] = calloc(c->n, 8);
+        prim_edges(t, edges);
         for (uint32_t i = 0; i < c->n; i++) {
-            uint32_t k = a == 0 ? i % nv : a == 1 ? i / nv % nv : i / nv / nv * 7 % nv;
-            store(t, c->in[a], i, t == DT_bool && c->t != DT_bool ? w[i % nw] : v[k]);
+            uint32_t k = a == 0 ? i % n : a == 1 ? i / n % n : i / n / n * 7 % n;
+            store(t, c->in[a], i, load(t, edges, k));
         }
     }
     c->out = calloc(c->n, 8);
@@ -185,7 +107,7 @@ static void primitives(DType t, bool vector)
     Make *m = make_new();
     for (Prim p = P_NONE + 1; p < P_COUNT; p++)
         for (DType to = DT_NONE + 1; to < DT_COUNT; to++) {
-            if (!offered(p, t) || !result_type(p, t, to)) continue;
+            if (!prim_takes(p, t) || !prim_gives(p, t, to)) continue;
             assert_true(n < CASES);
             c[n] = (Case){.p = p, .t = t, .to = to};
             fill(&c[n]);

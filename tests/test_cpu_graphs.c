@@ -1,6 +1,7 @@
 /* The LLVM backend on whole graphs: every case of tests/lower.kiln, fused and unfused, compiled
  * and run with and without a host that cuts kernels into chunks, against the interpreter of
  * programs: equal in every bit. */
+#include "cases.h"
 #include "graph_run.h"
 #include "interp.h"
 #include "ir/text.h"
@@ -12,21 +13,7 @@
 
 #include <cmocka.h>
 
-#define CASE_MARK "// case: "
 enum { SYMBOL = 5 }; /* every symbol's value */
-
-static char *read_file(Arena *a, const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("%s does not open; tests run in the root of the project", path);
-    fseek(f, 0, SEEK_END);
-    size_t n = (size_t)ftell(f);
-    rewind(f);
-    char *text = arena_zeros(a, n + 1, 1);
-    assert_int_equal(fread(text, 1, n, f), n);
-    fclose(f);
-    return text;
-}
 
 static size_t bytes_of(const Module *m, const Type *t)
 {
@@ -69,12 +56,13 @@ static void check_outputs(const Program *p, const char *name, void **want, void 
     }
 }
 
-static void run_case(Arena *a, const char *name, const char *text, size_t len, bool fuse)
+static void run_case(Arena *a, const TextCase *c, bool fuse)
 {
+    const char *name = c->name;
     Status st = {0};
     Target target = {0};
     const KilnHost host = {.run = run_in_chunks};
-    Module *m = module_parse(a, text, len, &st);
+    Module *m = module_parse(a, c->text, c->len, &st);
     if (!m || !llvm_backend()->target(&target, &st) ||
         !graph_passes(m, &target, fuse ? -1 : pass_count - 1, &st))
         fail_msg("%s: %s", name, st.text);
@@ -102,18 +90,13 @@ static void run_case(Arena *a, const char *name, const char *text, size_t len, b
 static void run_all(void *arg)
 {
     Arena *a = arg;
-    const char *only = getenv("KILN_CASE");
-    for (const char *at = strstr(read_file(a, "tests/lower.kiln"), CASE_MARK); at;) {
-        const char *line = strchr(at, '\n') + 1, *next = strstr(line, CASE_MARK);
-        char name[96];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(at + strlen(CASE_MARK), ";\n"),
-            at + strlen(CASE_MARK));
-        if (!only || strstr(name, only)) {
-            run_case(a, name, line, next ? (size_t)(next - line) : strlen(line), false);
-            run_case(a, name, line, next ? (size_t)(next - line) : strlen(line), true);
+    const char *only = getenv("KILN_CASE"), *at = cases_read(a, LOWER_CASES);
+    TextCase c;
+    while (cases_next(&at, CASE_MARK, &c))
+        if (!only || strstr(c.name, only)) {
+            run_case(a, &c, false);
+            run_case(a, &c, true);
         }
-        at = next;
-    }
 }
 
 static void graphs_match_the_interpreter(void **state)

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernel_make.h"
+#include "prim_cases.h"
 #include "random_graph.h"
 
 /* ---- kernels by hand: every primitive of every type ------------------------------------------ */
@@ -17,67 +18,10 @@ static uint32_t of_length(Make *m, uint32_t buf, Dim n)
     return buf;
 }
 
-static bool offered(Prim p, DType t)
-{
-    bool f = dtype_is_float(t), b = t == DT_bool;
-    switch (p) {
-    case P_div:
-    case P_fmod:
-    case P_mad:
-    case P_sqrt:
-    case P_copysign: return f;
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint: return f;
-    case P_idiv:
-    case P_irem:
-    case P_shl:
-    case P_shr: return !f && !b;
-    case P_mulhi: return t == DT_u32;
-    case P_and:
-    case P_or:
-    case P_xor:
-    case P_not: return !f;
-    case P_add:
-    case P_sub:
-    case P_mul:
-    case P_neg:
-    case P_abs: return !b;
-    default: return true;
-    }
-}
-
-static bool gives(Prim p, DType t, DType to)
-{
-    if (dtype_info[to].compute != to) return false;
-    if (prim_info[p].result == 'B') return to == DT_bool;
-    if (p == P_bits || p == P_floatbits) {
-        DType f = p == P_bits ? t : to, i = p == P_bits ? to : t;
-        return dtype_is_float(f) && dtype_is_int(i) && dtype_bytes(f) == dtype_bytes(i);
-    }
-    return p == P_cvt || to == t;
-}
-
-enum { EDGES = 40 };
 static void *edges(Arena *a, DType t)
 {
-    static const double f[EDGES] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, 255, 256, -129,
-        32768, 65536, 2147483647.0, 2147483648.0, -2147483649.0, 4294967295.0, 4294967296.0,
-        9007199254740993.0, 9223372036854775808.0, -9223372036854777856.0, 18446744073709551616.0,
-        1e30, -1e30, 0x1p-126, 0x1p-149, -0x1.8p-148, 0x1.fffffep127, 0x1p23, 0x1.000002p22,
-        HUGE_VAL, -HUGE_VAL, (double)NAN, 1e-5, 0.1, 7.3, -0.3, 0x1p-1074};
-    static const int64_t i[EDGES] = {0, 1, 2, 3, 7, 8, 15, 31, 32, 63, 64, 100, -1, -2, -7,
-        INT8_MIN, INT8_MAX, INT16_MIN, INT16_MAX, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX,
-        0x5bd1e995, 0x123456789abcdef, 5, 6, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22};
-    char *all = arena_zeros(a, EDGES, 8);
-    for (int k = 0; k < EDGES; k++) {
-        char *at = all + (size_t)k * dtype_bytes(t);
-        if (dtype_is_float(t))
-            dtype_store_f64(t, at, f[k]);
-        else
-            dtype_store_i64(t, at, t == DT_bool ? k & 1 : i[k]);
-    }
+    void *all = arena_zeros(a, EDGES, 8);
+    prim_edges(t, all);
     return all;
 }
 
@@ -113,7 +57,7 @@ static Make *primitives(DType t, void **in)
     }
     for (Prim p = P_NONE + 1; p < P_COUNT; p++)
         for (DType to = DT_NONE + 1; to < DT_COUNT; to++)
-            if (offered(p, t) && gives(p, t, to)) primitive(m, p, t, to, input);
+            if (prim_takes(p, t) && prim_gives(p, t, to)) primitive(m, p, t, to, input);
     return m;
 }
 

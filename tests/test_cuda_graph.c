@@ -1,5 +1,6 @@
 /* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones,
  * compiled by NVRTC and executed on the host, and on a device where there is one. */
+#include "cases.h"
 #include "cuda_check.h"
 
 #include "graph_run.h"
@@ -79,22 +80,17 @@ static void run_case(Case *c)
 /* Cases of tests/lower.kiln. */
 static void each_case(CaseFn *fn)
 {
-    static char text[1 << 17];
-    static const char mark[] = "// case: ";
     const char *only = getenv("KILN_CASE");
-    FILE *f = fopen("tests/lower.kiln", "rb");
-    if (f == NULL) fail_msg("tests/lower.kiln does not open; tests run in the root of the project");
-    size_t length = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    assert_true(length < sizeof text - 1);
-    for (char *at = strstr(text, mark), *next; at != NULL; at = next) {
-        Case c = {.fn = fn, .text = strchr(at, '\n')};
-        next = strstr(at + 1, mark);
-        at += sizeof mark - 1;
-        snprintf(c.name, sizeof c.name, "%.*s", (int)strcspn(at, ";\n"), at);
-        c.len = next ? (size_t)(next - c.text) : strlen(c.text);
+    Arena a;
+    arena_init(&a);
+    const char *at = cases_read(&a, LOWER_CASES);
+    TextCase t;
+    while (cases_next(&at, CASE_MARK, &t)) {
+        Case c = {.fn = fn, .text = t.text, .len = t.len};
+        memcpy(c.name, t.name, sizeof c.name);
         if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
     }
+    arena_free(&a);
 }
 
 static void each_random(CaseFn *fn, int count)

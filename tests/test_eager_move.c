@@ -3,10 +3,10 @@
 #include "eager_test.h"
 
 #include "ir/infer.h"
+#include "pool.h"
 
 enum { ROOM = 1 << 16 };
 static _Alignas(64) char x[ROOM * 8], y[ROOM * 8], got[ROOM * 8];
-static ThreadPool *threads;
 
 static const DType some_types[] = {DT_u8, DT_i16, DT_f16, DT_f32, DT_i64};
 
@@ -420,20 +420,6 @@ static void matmul_of_views(void **state)
     } while (next(&out, at));
 }
 
-static int open(void **state)
-{
-    (void)state;
-    threads = threads_new(2);
-    return threads == NULL;
-}
-
-static int close(void **state)
-{
-    (void)state;
-    threads_free(threads);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,5 +436,5 @@ int main(void)
         cmocka_unit_test(random_bits),
         cmocka_unit_test(matmul_of_views),
     };
-    return cmocka_run_group_tests(tests, open, close);
+    return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "cases.h"
 #include "codegen/ref.h"
 #include "graph_run.h"
 #include "interp.h"
@@ -18,17 +19,9 @@
 #include "passes/pass.h"
 #include "random_graph.h"
 
-#define CASE_MARK "// case: "
 #define SYMBOL 5 /* every symbol's value */
 
 static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .blas = true};
-
-typedef struct Case {
-    char name[96];
-    int launches; /* -1: not said */
-    const char *text;
-    size_t len;
-} Case;
 
 typedef struct Outcome {
     uint32_t launches;
@@ -37,39 +30,14 @@ typedef struct Outcome {
     uint32_t n;
 } Outcome;
 
-static char *read_file(Arena *a, const char *path)
+/* -1: not said */
+static int launches_said(const TextCase *c)
 {
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) fail_msg("%s does not open; tests run in the root of the project", path);
-    fseek(f, 0, SEEK_END);
-    size_t n = (size_t)ftell(f);
-    rewind(f);
-    char *text = arena_alloc(a, n + 1);
-    assert_int_equal(fread(text, 1, n, f), n);
-    text[n] = '\0';
-    fclose(f);
-    return text;
+    const char *said = strstr(c->title, "; launches ");
+    return said != NULL ? atoi(said + 11) : -1;
 }
 
-static bool next_case(const char **at, Case *c)
-{
-    const char *start = strstr(*at, CASE_MARK);
-    if (start == NULL) return false;
-    start += strlen(CASE_MARK);
-    const char *line = strchr(start, '\n'), *end = strstr(line, CASE_MARK);
-    *c = (Case){.launches = -1, .text = line + 1};
-    snprintf(c->name, sizeof c->name, "%.*s", (int)(line - start), start);
-    char *said = strstr(c->name, "; launches ");
-    if (said != NULL) {
-        c->launches = atoi(said + 11);
-        *said = '\0';
-    }
-    c->len = end != NULL ? (size_t)(end - c->text) : strlen(c->text);
-    *at = end != NULL ? end : c->text + c->len;
-    return true;
-}
-
-static Module *parse(Arena *a, const Case *c)
+static Module *parse(Arena *a, const TextCase *c)
 {
     Status st = {0};
     Module *m = module_parse(a, c->text, c->len, &st);
@@ -115,7 +83,7 @@ static void **make_inputs(Arena *a, const Module *m)
     return in;
 }
 
-static Program *lower(Arena *a, const Case *c, bool fuse, bool blas)
+static Program *lower(Arena *a, const TextCase *c, bool fuse, bool blas)
 {
     Module *m = parse(a, c);
     Arena scratch;
@@ -139,7 +107,7 @@ static Program *lower(Arena *a, const Case *c, bool fuse, bool blas)
 }
 
 /* Temporaries lie at multiples of 64 bytes inside the workspace, and those alive together lie apart. */
-static void check_plan(const Case *c, const Program *p)
+static void check_plan(const TextCase *c, const Program *p)
 {
     for (uint32_t i = 0; i < p->buf.len; i++) {
         const Buf *x = &p->buf.at[i];
@@ -153,7 +121,7 @@ static void check_plan(const Case *c, const Program *p)
     }
 }
 
-static Outcome run(Arena *a, const Case *c, bool fuse, bool blas, void **in)
+static Outcome run(Arena *a, const TextCase *c, bool fuse, bool blas, void **in)
 {
     Program *p = lower(a, c, fuse, blas);
     Status st = {0};
@@ -174,7 +142,7 @@ static Outcome run(Arena *a, const Case *c, bool fuse, bool blas, void **in)
     return r;
 }
 
-static void judge(Arena *a, const Case *c, const Outcome *r, void **in, const char *how)
+static void judge(Arena *a, const TextCase *c, const Outcome *r, void **in, const char *how)
 {
     const Module *m = parse(a, c);
     const Graph *g = m->graph.at[0];
@@ -189,7 +157,7 @@ static void judge(Arena *a, const Case *c, const Outcome *r, void **in, const ch
     }
 }
 
-static void run_case(const Case *c)
+static void run_case(const TextCase *c)
 {
     Arena a;
     arena_init(&a);
@@ -201,7 +169,7 @@ static void run_case(const Case *c)
     judge(&a, c, &blas, in, "fused, for a BLAS");
     for (uint32_t i = 0; i < plain.n; i++)
         if (memcmp(plain.out[i], fused.out[i], plain.bytes[i]) != 0) fail_msg("%s: result %u: fusing changed its bits", c->name, i);
-    if (c->launches >= 0) assert_int_equal(fused.launches, c->launches);
+    if (launches_said(c) >= 0) assert_int_equal(fused.launches, launches_said(c));
     arena_free(&a);
 }
 
@@ -210,9 +178,9 @@ static void all_cases(void **state)
     (void)state;
     Arena a;
     arena_init(&a);
-    const char *at = read_file(&a, "tests/lower.kiln"), *only = getenv("KILN_CASE");
-    Case c;
-    while (next_case(&at, &c))
+    const char *at = cases_read(&a, LOWER_CASES), *only = getenv("KILN_CASE");
+    TextCase c;
+    while (cases_next(&at, CASE_MARK, &c))
         if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
     arena_free(&a);
 }

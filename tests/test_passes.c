@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "cases.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/pass.h"
@@ -30,20 +31,6 @@ typedef struct Case {
     size_t before_len, after_len;
 } Case;
 
-static char *read_file(Arena *a, const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) fail_msg("%s does not open; tests run in the root of the project", path);
-    fseek(f, 0, SEEK_END);
-    size_t n = (size_t)ftell(f);
-    rewind(f);
-    char *text = arena_alloc(a, n + 1);
-    assert_int_equal(fread(text, 1, n, f), n);
-    text[n] = '\0';
-    fclose(f);
-    return text;
-}
-
 static size_t trimmed(const char *text, size_t len)
 {
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' ')) len--;
@@ -53,19 +40,15 @@ static size_t trimmed(const char *text, size_t len)
 /* The case that starts at *at, which moves to the next; false at the end. */
 static bool next_case(const char **at, Case *c)
 {
-    const char *start = strstr(*at, PASS_MARK);
-    if (start == NULL) return false;
-    start += strlen(PASS_MARK);
-    const char *line = strchr(start, '\n'), *split = strstr(start, BECOMES_MARK);
-    if (line == NULL || split == NULL) fail_msg("a case without \"// becomes\": %.60s", start);
-    snprintf(c->pass, sizeof c->pass, "%.*s", (int)(line - start), start);
-    const char *end = strstr(split, PASS_MARK);
-    if (end == NULL) end = split + strlen(split);
-    c->before = line + 1;
+    TextCase whole;
+    if (!cases_next(at, PASS_MARK, &whole)) return false;
+    const char *split = strstr(whole.text, BECOMES_MARK);
+    if (split == NULL || split >= *at) fail_msg("a case without \"// becomes\": %s", whole.title);
+    snprintf(c->pass, sizeof c->pass, "%s", whole.title);
+    c->before = whole.text;
     c->before_len = (size_t)(split - c->before);
     c->after = split + strlen(BECOMES_MARK);
-    c->after_len = trimmed(c->after, (size_t)(end - c->after));
-    *at = end;
+    c->after_len = trimmed(c->after, (size_t)(*at - c->after));
     return true;
 }
 
@@ -122,7 +105,7 @@ static void check_file(const char *name)
     int n = 0;
     arena_init(&a);
     snprintf(path, sizeof path, "tests/ir/%s.kiln", name);
-    for (const char *at = read_file(&a, path); next_case(&at, &c);) check_case(&c, path, ++n);
+    for (const char *at = cases_read(&a, path); next_case(&at, &c);) check_case(&c, path, ++n);
     assert_true(n > 0);
     arena_free(&a);
 }
