@@ -3,6 +3,19 @@
 
 static kiln_variable *v;
 
+/* out: the value after each assignment */
+static void assignments(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)in, (void)user;
+    out[0] = kiln_value(v);
+    kiln_assign(v, 3);
+    out[1] = kiln_value(v);
+    kiln_assign_add(v, 2);
+    out[2] = kiln_value(v);
+    kiln_assign_sub(v, 1);
+    out[3] = kiln_value(v);
+}
+
 KILN_FUNCTION(advance, k, by)
 {
     kiln_assign_add(v, by);
@@ -15,13 +28,14 @@ int main(void)
     {
         KILN_SCOPE(k);
         v = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 2));
-        kiln_print(stdout, kiln_value(v));
-        kiln_assign(v, 3);
-        kiln_print(stdout, kiln_value(v));
-        kiln_assign_add(v, 2);
-        kiln_print(stdout, kiln_value(v));
-        kiln_assign_sub(v, 1);
-        kiln_print(stdout, kiln_value(v));
+        kiln_function *f = kiln_function_new(k, assignments, NULL, &(kiln_function_options){.name = "assignments", .outputs = 4});
+        for (int traced = 0; traced < 2; traced++) {
+            kiln_tensor *out[4];
+            kiln_eager(k, !traced);
+            kiln_assign(v, 2);
+            kiln_call_all(f, NULL, 0, out, 4);
+            printf("%-6s %g %g %g %g\n", traced ? "traced" : "eager", kiln_item(out[0]), kiln_item(out[1]), kiln_item(out[2]), kiln_item(out[3]));
+        }
 
         kiln_tensor *ten = kiln_scalar(k, KILN_F32, 10);
         kiln_print(stdout, advance(k, ten));
