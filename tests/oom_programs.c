@@ -351,6 +351,9 @@ uint64_t oom_training_state(OomTraining *t, bool with_moments)
 void oom_training_free(OomTraining *t)
 {
     kiln_function_free(t->f);
+    kiln_dense_free(t->hidden); /* their names are free for the next */
+    kiln_dense_free(t->out);
+    kiln_optimizer_free(t->adam);
     free(t);
 }
 

@@ -2,6 +2,7 @@
  * step with captured state and a bounded batch, a loop. The same names and macros as in C; blocks end by destructors,
  * options are named structs. Relies on the public headers alone. */
 #include <kiln/data.h>
+#include <kiln/io.h>
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 

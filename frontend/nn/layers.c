@@ -4,6 +4,8 @@
 
 #include "../object.h"
 
+#include <stdio.h>
+
 struct kiln_dense {
     Object o;
     kiln_variable *w, *b;
@@ -38,6 +40,31 @@ static kiln_variable *zeros(kiln_site at, kiln *k, const char *name, int64_t n)
     return b;
 }
 
+/* "dense/w", "dense_1/w", ...: the first such name that no living variable has, so that models built alike have
+ * the same names and files of weights find them again. */
+static const char *name_layer(kiln *k, const char *stem, char to[32])
+{
+    Thread *t = thread_of(k);
+    bool taken = t != NULL;
+    snprintf(to, 32, "%s", stem);
+    for (unsigned n = 1; taken; n++) {
+        size_t len = strlen(to);
+        taken = false;
+        pthread_mutex_lock(&k->lock);
+        for (const kiln_variable *v = k->variables; v && !taken; v = v->next)
+            taken = v->alive && strncmp(v->name, to, len) == 0 && v->name[len] == '/';
+        pthread_mutex_unlock(&k->lock);
+        if (taken) snprintf(to, 32, "%s_%u", stem, n);
+    }
+    return to;
+}
+
+static const char *name_in(const char *layer, const char *what, char to[48])
+{
+    snprintf(to, 48, "%s/%s", layer, what);
+    return to;
+}
+
 static bool positive(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
 {
     if (a > 0 && b > 0) return true;
@@ -59,9 +86,11 @@ kiln_dense *kiln_dense_new_at(
     kiln_dense *layer = object_new(at, k, sizeof *layer, NULL);
     if (!layer) return NULL;
     layer->inputs = inputs;
-    layer->w = glorot(
-        at, k, "dense/w", KILN_SHAPE(inputs, units), (double)inputs, (double)units, generator);
-    layer->b = zeros(at, k, "dense/b", units);
+    char stem[32], name[48];
+    name_layer(k, "dense", stem);
+    layer->w = glorot(at, k, name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
+        (double)units, generator);
+    layer->b = zeros(at, k, name_in(stem, "b", name), units);
     if (layer->w && layer->b) return layer;
     kiln_dense_free(layer);
     return NULL;
@@ -103,9 +132,12 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
     if (!layer) return NULL;
     layer->window = *window;
     double area = (double)kh * (double)kw;
-    layer->w = glorot(at, k, "conv/filters", KILN_SHAPE(kh, kw, inputs / groups, filters),
-        area * (double)(inputs / groups), area * (double)filters, generator);
-    layer->b = zeros(at, k, "conv/b", filters);
+    char stem[32], name[48];
+    name_layer(k, "conv", stem);
+    layer->w =
+        glorot(at, k, name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
+            area * (double)(inputs / groups), area * (double)filters, generator);
+    layer->b = zeros(at, k, name_in(stem, "b", name), filters);
     if (layer->w && layer->b) return layer;
     kiln_conv_free(layer);
     return NULL;

@@ -1,5 +1,5 @@
 /* kiln.h: the umbrella. Tensors and scopes (core.h), operations (ops.h), tapes and traced functions (function.h).
- * Layers and optimisers, data, files and ahead-of-time compilation have headers of their own: nn.h, data.h, aot.h. */
+ * Layers and optimisers, data, files and ahead-of-time compilation have headers of their own: nn.h, data.h, io.h, aot.h. */
 #ifndef KILN_H
 #define KILN_H
 

@@ -11,7 +11,9 @@
 extern "C" {
 #endif
 
-/* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with the engine) ---- */
+/* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with the engine).
+ * Their variables are named dense/w, dense/b, conv/filters, conv/b; the second layer of a kind dense_1/w ...: the first name that no living
+ * variable of the engine has. ---- */
 typedef struct kiln_dense kiln_dense;
 typedef struct kiln_conv kiln_conv;
 

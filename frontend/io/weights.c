@@ -1,0 +1,142 @@
+/* weights: variables by name, to and from safetensors files; all of them or none. Relies on safetensors.h. Never
+ * matches by order, never converts a dtype. */
+#include "safetensors.h"
+
+static bool usable(Thread *t, kiln_site at, const char *what, const Named *list, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const kiln_variable *v = list[i].variable;
+        const char *why = !v             ? "is NULL"
+                          : !v->alive    ? "was freed"
+                          : v->k != t->k ? "is another engine's"
+                          : !v->value    ? "has no value outside its trace"
+                                         : NULL;
+        if (!why) continue;
+        fail(t, at, KILN_ESTATE, "%s: variable %d (%s) %s", what, i, v && v->name ? v->name : "?",
+            why);
+        return false;
+    }
+    return true;
+}
+
+static bool checked(Thread *t, kiln_site at, const char *what, const Named *list, int n)
+{
+    size_t bytes = ((size_t)n + 1) * sizeof(char *);
+    const char **name = mem_alloc(bytes);
+    if (!name) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory", what);
+        return false;
+    }
+    for (int i = 0; i < n; i++) name[i] = list[i].name;
+    bool ok = usable(t, at, what, list, n) && safe_names(t, at, what, name, n);
+    mem_free(name, bytes);
+    return ok;
+}
+
+bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list,
+    int n, int64_t step, const char *temporary)
+{
+    if (!checked(t, at, what, list, n)) return false;
+    size_t bytes = ((size_t)n + 1) * sizeof(SafeOut);
+    SafeOut *out = mem_alloc(bytes);
+    if (!out) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory", what);
+        return false;
+    }
+    for (int i = 0; i < n; i++)
+        out[i] = (SafeOut){list[i].name, &list[i].variable->type, list[i].variable->value->data};
+    bool ok = safe_write(t, at, what, path,
+        &(SafeWrite){.tensor = out, .count = n, .step = step, .temporary = temporary});
+    mem_free(out, bytes);
+    return ok;
+}
+
+/* The index of each variable's tensor, of its dtype and shape. */
+static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f,
+    const Named *list, int n, int *index)
+{
+    char buf[72], have[96], want[96];
+    for (int i = 0; i < n; i++) {
+        index[i] = kiln_safetensors_find(f, list[i].name);
+        if (index[i] < 0) {
+            fail(t, at, KILN_EVALUE, "%s: %s has no tensor \"%s\"", what, f->path,
+                safe_shown(list[i].name, buf));
+            return false;
+        }
+        const SafeTensor *s = &f->header.tensor.at[index[i]];
+        const Type *type = &list[i].variable->type;
+        if (s->type.dtype == type->dtype && type_equal(&s->type, type)) continue;
+        type_print(NULL, type, want, sizeof want);
+        type_print(NULL, &s->type, have, sizeof have);
+        fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE,
+            "%s: %s: tensor \"%s\" is %s, the variable %s", what, f->path,
+            safe_shown(list[i].name, buf), s->type.dtype ? have : s->format->name, want);
+        return false;
+    }
+    return true;
+}
+
+/* Nothing can fail here. */
+static void put(kiln_variable *v, kiln_tensor *x)
+{
+    kiln_tensor *old = v->value;
+    v->value = kiln_own(x);
+    kiln_release(old);
+}
+
+bool named_load(
+    Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n)
+{
+    if (!checked(t, at, what, list, n)) return false;
+    size_t count = (size_t)n + 1;
+    int *index = mem_zeros(count, sizeof *index);
+    kiln_tensor **x = mem_zeros(count, sizeof *x);
+    bool ok = index && x;
+    if (!ok) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
+    kiln_scope s = kiln_scope_open(t->k);
+    ok = ok && s.id && matched(t, at, what, f, list, n, index);
+    for (int i = 0; i < n && ok; i++) ok = (x[i] = safe_read(f, t, at, what, index[i])) != NULL;
+    for (int i = 0; i < n && ok; i++) put(list[i].variable, x[i]);
+    kiln_scope_close(&s);
+    mem_free(x, x ? count * sizeof *x : 0);
+    mem_free(index, index ? count * sizeof *index : 0);
+    return ok;
+}
+
+/* ---- the public pair ---------------------------------------------------------------------------------- */
+static Named *named_by_itself(
+    Thread *t, kiln_site at, const char *what, kiln_variable *const *v, int n)
+{
+    if (n < 0 || (n && !v)) {
+        fail(t, at, KILN_EVALUE, "%s: %d variables, or the list is NULL", what, n);
+        return NULL;
+    }
+    Named *list = mem_zeros((size_t)n + 1, sizeof *list);
+    if (!list) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
+    for (int i = 0; list && i < n; i++) list[i] = (Named){v[i] ? v[i]->name : NULL, v[i]};
+    return list;
+}
+
+bool kiln_save_weights_at(
+    kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
+{
+    Thread *t = thread_of(k);
+    if (!file_allowed(t, at, "save_weights", path)) return false;
+    Named *list = named_by_itself(t, at, "save_weights", v, count);
+    bool ok = list && named_save(t, at, "save_weights", path, list, count, -1, NULL);
+    if (list) mem_free(list, ((size_t)count + 1) * sizeof *list);
+    return ok;
+}
+
+bool kiln_load_weights_at(
+    kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
+{
+    Thread *t = thread_of(k);
+    if (!file_allowed(t, at, "load_weights", path)) return false;
+    Named *list = named_by_itself(t, at, "load_weights", v, count);
+    kiln_safetensors *f = list ? safe_open(t, at, "load_weights", path) : NULL;
+    bool ok = f && named_load(t, at, "load_weights", f, list, count);
+    kiln_safetensors_close(f);
+    if (list) mem_free(list, ((size_t)count + 1) * sizeof *list);
+    return ok;
+}
