@@ -13,14 +13,14 @@
 
 static kiln *k;
 
-static int open_engine(void **state)
+static inline int open_engine(void **state)
 {
     (void)state;
     k = kiln_open(&(kiln_options){.threads = 2});
     return k == NULL;
 }
 
-static int close_engine(void **state)
+static inline int close_engine(void **state)
 {
     (void)state;
     kiln *old = k;

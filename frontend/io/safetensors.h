@@ -9,6 +9,8 @@
 #include "file.h"
 
 #define SAFE_HEADER_MAX 100000000u /* the reference implementation's bound */
+/* How a header of ours begins; then 8 hexadecimal digits: its CRC-32 with zeros in their place. */
+#define SAFE_BEGIN "{\"__metadata__\":{\"format\":\"kiln\",\"kiln.crc32\":\""
 #define SAFE_STEP "kiln.step"
 #define SAFE_CRC "kiln.crc32." /* + the tensor's name: of dtype, shape, name and elements */
 
@@ -37,6 +39,9 @@ typedef struct SafeHeader { /* both sorted by the bytes of name and key */
 /* Checks everything that can be known without the elements. All memory from the arena, which needs a border. */
 bool safe_header_parse(
     Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st);
+uint32_t safe_crc(const void *bytes, size_t n);
+uint32_t safe_checksum(const char *name, const Type *type, const void *data); /* of a tensor */
+void safe_little(unsigned char *p, size_t n, size_t each); /* between this machine's order and the file's */
 bool safe_utf8(const char *s, size_t n);
 const SafeType *safe_type(DType d); /* every dtype of Kiln's has one */
 /* For errors: at most 64 bytes, printable. */
@@ -49,6 +54,7 @@ struct kiln_safetensors {
     Arena arena;
     SafeHeader header;
     uint64_t data; /* file offset of the elements */
+    bool guarded;  /* the header had a checksum, and it was right */
 };
 
 kiln_safetensors *safe_open(Thread *t, kiln_site at, const char *what, const char *path);
@@ -77,11 +83,13 @@ bool safe_names(Thread *t, kiln_site at, const char *what, const char **name, in
 typedef struct Named {
     const char *name;
     kiln_variable *variable;
+    bool or_zero; /* absent from the file, it becomes 0 */
 } Named;
 /* Names usable and unique, variables alive and of this engine; else recorded. */
 bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n,
     int64_t step, const char *temporary);
-/* All of them or none. */
-bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n);
+/* All of them or none. whole: the file is one of ours and holds nothing else. */
+bool named_load(
+    Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole);
 
 #endif

@@ -58,6 +58,7 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
     char buf[72], have[96], want[96];
     for (int i = 0; i < n; i++) {
         index[i] = kiln_safetensors_find(f, list[i].name);
+        if (index[i] < 0 && list[i].or_zero) continue;
         if (index[i] < 0) {
             fail(t, at, KILN_EVALUE, "%s: %s has no tensor \"%s\"", what, f->path,
                 safe_shown(list[i].name, buf));
@@ -76,6 +77,40 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
     return true;
 }
 
+static bool guarded(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f)
+{
+    if (f->guarded) return true;
+    fail(t, at, KILN_EFORMAT, "%s: %s: the header has no checksum; Kiln's files have one", what,
+        f->path);
+    return false;
+}
+
+/* No tensor is left over. */
+static bool whole_match(
+    Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const int *index, int n)
+{
+    char buf[72];
+    uint32_t count = f->header.tensor.len, taken = 0;
+    bool *seen = mem_zeros(count + 1u, sizeof *seen);
+    if (!seen) return fail(t, at, KILN_EMEMORY, "%s: no memory", what), false;
+    for (int i = 0; i < n; i++)
+        if (index[i] >= 0 && !seen[index[i]]) taken += seen[index[i]] = true;
+    uint32_t left = 0;
+    while (left < count && seen[left]) left++;
+    mem_free(seen, (count + 1u) * sizeof *seen);
+    if (taken == count) return true;
+    fail(t, at, KILN_EVALUE, "%s: %s holds \"%s\", which nothing here takes", what, f->path,
+        safe_shown(f->header.tensor.at[left].name, buf));
+    return false;
+}
+
+static kiln_tensor *zeros(Thread *t, kiln_site at, const Type *type)
+{
+    kiln_tensor *x = tensor_empty(t, at, type);
+    if (x) memset(x->data, 0, (size_t)type_count(type) * dtype_bytes((DType)type->dtype));
+    return x;
+}
+
 /* Nothing can fail here. */
 static void put(kiln_variable *v, kiln_tensor *x)
 {
@@ -84,8 +119,8 @@ static void put(kiln_variable *v, kiln_tensor *x)
     kiln_release(old);
 }
 
-bool named_load(
-    Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n)
+bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list,
+    int n, bool whole)
 {
     if (!checked(t, at, what, list, n)) return false;
     size_t count = (size_t)n + 1;
@@ -94,8 +129,14 @@ bool named_load(
     bool ok = index && x;
     if (!ok) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
     kiln_scope s = kiln_scope_open(t->k);
-    ok = ok && s.id && matched(t, at, what, f, list, n, index);
-    for (int i = 0; i < n && ok; i++) ok = (x[i] = safe_read(f, t, at, what, index[i])) != NULL;
+    ok = ok && s.id && (!whole || guarded(t, at, what, f)) &&
+         matched(t, at, what, f, list, n, index) &&
+         (!whole || whole_match(t, at, what, f, index, n));
+    for (int i = 0; i < n && ok; i++) {
+        x[i] = index[i] < 0 ? zeros(t, at, &list[i].variable->type)
+                            : safe_read(f, t, at, what, index[i]);
+        ok = x[i] != NULL;
+    }
     for (int i = 0; i < n && ok; i++) put(list[i].variable, x[i]);
     kiln_scope_close(&s);
     mem_free(x, x ? count * sizeof *x : 0);
@@ -113,7 +154,7 @@ static Named *named_by_itself(
     }
     Named *list = mem_zeros((size_t)n + 1, sizeof *list);
     if (!list) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
-    for (int i = 0; list && i < n; i++) list[i] = (Named){v[i] ? v[i]->name : NULL, v[i]};
+    for (int i = 0; list && i < n; i++) list[i] = (Named){v[i] ? v[i]->name : NULL, v[i], false};
     return list;
 }
 
@@ -135,7 +176,7 @@ bool kiln_load_weights_at(
     if (!file_allowed(t, at, "load_weights", path)) return false;
     Named *list = named_by_itself(t, at, "load_weights", v, count);
     kiln_safetensors *f = list ? safe_open(t, at, "load_weights", path) : NULL;
-    bool ok = f && named_load(t, at, "load_weights", f, list, count);
+    bool ok = f && named_load(t, at, "load_weights", f, list, count, false);
     kiln_safetensors_close(f);
     if (list) mem_free(list, ((size_t)count + 1) * sizeof *list);
     return ok;

@@ -1,9 +1,9 @@
 /* optimizer: SGD with momentum and Adam. State is variables, so that steps trace, compile and checkpoint like everything else. */
 #include <kiln/nn.h>
 
-#include "../object.h"
+#include "optimizer.h"
 
-typedef struct Moments { /* of one variable; made at its first step */
+typedef struct Moments { /* of one variable; made at its first step, or when asked for */
     kiln_variable *of, *first, *second;
 } Moments;
 
@@ -28,7 +28,7 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
     if (!o) return NULL;
     o->adam = adam;
     o->rate = kiln_variable_new_at(at, k, "optimizer/rate", kiln_of_f(rate));
-    o->step = adam ? kiln_variable_new_at(at, k, "adam/step", kiln_of_f(0)) : NULL;
+    o->step = adam ? kiln_variable_new_at(at, k, "optimizer/step", kiln_of_f(0)) : NULL;
     if (o->rate && (o->step || !adam)) return o;
     kiln_optimizer_free(o);
     return NULL;
@@ -67,14 +67,23 @@ void kiln_optimizer_free(kiln_optimizer *o)
     object_free(&o->o);
 }
 
+int optimizer_state_count(const kiln_optimizer *o) { return 2 + 2 * o->count; }
+
+OptimizerState optimizer_state(const kiln_optimizer *o, int i)
+{
+    if (i < 2)
+        return i ? (OptimizerState){"step", NULL, o->step}
+                 : (OptimizerState){"rate", NULL, o->rate};
+    const Moments *m = &o->moments[(i - 2) / 2];
+    return i % 2 ? (OptimizerState){"second", m->of, m->second}
+                 : (OptimizerState){"first", m->of, m->first};
+}
+
 int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
 {
     int n = 0;
-    kiln_variable *own[2] = {o ? o->rate : NULL, o ? o->step : NULL};
-    for (int i = 0; o && i < 2 + 2 * o->count; i++) {
-        kiln_variable *x = i < 2   ? own[i]
-                           : i % 2 ? o->moments[(i - 2) / 2].second
-                                   : o->moments[(i - 2) / 2].first;
+    for (int i = 0; o && i < optimizer_state_count(o); i++) {
+        kiln_variable *x = optimizer_state(o, i).state;
         if (!x) continue;
         if (n < cap) v[n] = x;
         n++;
@@ -83,15 +92,23 @@ int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
 }
 
 /* ---- moments ------------------------------------------------------------------------------------------------ */
-static kiln_variable *zeros_for(kiln_site at, kiln *k, const char *name, const kiln_variable *like)
+static kiln_variable *zeros_for(kiln_site at, kiln *k, const char *kind, const kiln_variable *like)
 {
     Thread *t = thread_of(k);
+    Text name = {0};
+    text_printf(&name, "optimizer/%s/%s", kind, like->name);
+    if (name.failed) {
+        text_free(&name);
+        fail(t, at, KILN_EMEMORY, "optimizer: no memory");
+        return NULL;
+    }
     Trace *running = t->trace; /* state begins now, even while a step is traced */
     uint32_t recording = t->recording;
     t->trace = NULL;
     t->recording = 0;
     kiln_tensor *zero = constant_of(t, at, &like->type, kiln_of_i(0));
-    kiln_variable *v = kiln_variable_new_at(at, k, name, kiln_of_tensor(zero));
+    kiln_variable *v = kiln_variable_new_at(at, k, name.at, kiln_of_tensor(zero));
+    text_free(&name);
     t->trace = running;
     t->recording = recording;
     return v;
@@ -113,14 +130,32 @@ static Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
     }
     Moments m = {.of = v};
     bool wanted = o->adam || o->momentum != 0;
-    m.first = wanted ? zeros_for(at, o->o.k, "optimizer/first", v) : NULL;
-    m.second = o->adam ? zeros_for(at, o->o.k, "optimizer/second", v) : NULL;
+    m.first = wanted ? zeros_for(at, o->o.k, "first", v) : NULL;
+    m.second = o->adam ? zeros_for(at, o->o.k, "second", v) : NULL;
     if ((wanted && !m.first) || (o->adam && !m.second)) {
         kiln_variable_free(m.first);
         return NULL;
     }
     o->moments[o->count] = m;
     return &o->moments[o->count++];
+}
+
+bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count)
+{
+    if (!o) {
+        fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        if (v[i] && v[i]->alive && dtype_is_float(v[i]->type.dtype)) {
+            if (!moments_for(at, o, v[i])) return false;
+            continue;
+        }
+        fail(thread_of(o->o.k), at, KILN_ESTATE,
+            "optimizer: variable %d is NULL, freed or not of floats", i);
+        return false;
+    }
+    return true;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------------------- */

@@ -46,7 +46,10 @@ KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */
 KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss);
 KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
-/* All state of the optimiser, to save or look at: fills at most cap, returns how many. */
+/* Makes the moments of these float variables now, as zeros, rather than at their first step: to restore or look at them. */
+KILN_API bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count);
+/* All state of the optimiser, to save or look at: fills at most cap, returns how many. Named optimizer/rate, optimizer/step, optimizer/first/VARIABLE,
+ * optimizer/second/VARIABLE. */
 KILN_API int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap);
 KILN_API void kiln_optimizer_free(kiln_optimizer *o);
 
@@ -72,6 +75,7 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))
+#define kiln_optimizer_prepare(o, ...) kiln_optimizer_prepare_at(KILN_HERE, (o), __VA_ARGS__) /* variables, count: the list may be a compound literal */
 #define kiln_optimizer_apply(o, v, gradient, count) kiln_optimizer_apply_at(KILN_HERE, (o), (v), (gradient), (count))
 #define kiln_mean_metric(k) kiln_mean_metric_at(KILN_HERE, (k))
 #define kiln_accuracy_metric(k) kiln_accuracy_metric_at(KILN_HERE, (k))
