@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../nn/optimizer.h"
@@ -51,23 +50,12 @@ static Thread *begin(kiln_site at, const kiln_checkpoint *c)
     return NULL;
 }
 
-static bool make_folder(Thread *t, kiln_site at, const char *folder)
-{
-    struct stat s;
-    if (mkdir(folder, 0777) == 0) return true;
-    if (errno != EEXIST) return file_failed(t, at, WHAT, folder, "make the folder");
-    if (stat(folder, &s) != 0) return file_failed(t, at, WHAT, folder, "stat");
-    if (S_ISDIR(s.st_mode)) return true;
-    fail(t, at, KILN_EIO, WHAT ": %s: not a folder", folder);
-    return false;
-}
-
 kiln_checkpoint *kiln_checkpoint_new_at(kiln_site at, kiln *k, const char *folder, int keep)
 {
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, WHAT, folder)) return NULL;
     if (keep < 0) return fail(t, at, KILN_EVALUE, WHAT ": keep is %d", keep), NULL;
-    if (!make_folder(t, at, folder)) return NULL;
+    if (!file_folder(t, at, WHAT, folder)) return NULL;
     kiln_checkpoint *c = object_new(at, k, sizeof *c, clean);
     if (!c) return NULL;
     c->keep = keep;

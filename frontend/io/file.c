@@ -30,6 +30,17 @@ bool file_allowed(Thread *t, kiln_site at, const char *what, const char *path)
     return false;
 }
 
+bool file_folder(Thread *t, kiln_site at, const char *what, const char *path)
+{
+    struct stat s;
+    if (mkdir(path, 0777) == 0) return true;
+    if (errno != EEXIST) return file_failed(t, at, what, path, "make the folder");
+    if (stat(path, &s) != 0) return file_failed(t, at, what, path, "stat");
+    if (S_ISDIR(s.st_mode)) return true;
+    fail(t, at, KILN_EIO, "%s: %s: not a folder", what, path);
+    return false;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------- */
 bool file_open(FileIn *f, Thread *t, kiln_site at, const char *what, const char *path)
 {

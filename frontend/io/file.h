@@ -36,5 +36,6 @@ void file_abandon(FileOut *f); /* after a failed write */
 bool file_failed(Thread *t, kiln_site at, const char *what, const char *path, const char *doing);
 /* Outside of traces, with a path: false: recorded. */
 bool file_allowed(Thread *t, kiln_site at, const char *what, const char *path);
+bool file_folder(Thread *t, kiln_site at, const char *what, const char *path); /* made, if it is absent */
 
 #endif

@@ -60,6 +60,16 @@ KILN_API int64_t kiln_checkpoint_restore_latest_at(kiln_site at, kiln_checkpoint
 KILN_API int64_t kiln_checkpoint_restore_valid_at(kiln_site at, kiln_checkpoint *c);
 KILN_API bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64_t step); /* this one */
 
+/* ---- TensorBoard: scalars over steps ----------------------------------------------------------------------------------------------------------------
+ * An event file events.out.tfevents.SECONDS.HOST.PID.N in the folder, which is made if it is absent: TFRecord frames with masked CRC-32C around Event
+ * messages. `tensorboard --logdir folder` shows it. One thread at a time uses a writer. */
+typedef struct kiln_summary kiln_summary;
+KILN_API kiln_summary *kiln_summary_open_at(kiln_site at, kiln *k, const char *folder); /* NULL after an error */
+/* value: a number, or a tensor or variable of one element; kept as f32, with the time of this call. step >= 0. Buffered until 64 KiB, a flush or the close. */
+KILN_API bool kiln_summary_scalar_at(kiln_site at, kiln_summary *s, const char *tag, int64_t step, kiln_operand value);
+KILN_API bool kiln_summary_flush_at(kiln_site at, kiln_summary *s); /* after an error what was not written is kept for the next one */
+KILN_API bool kiln_summary_close_at(kiln_site at, kiln_summary *s); /* flushes and frees, also after an error; kiln_close does it too, but cannot report */
+
 #ifdef __cplusplus
 }
 #endif
@@ -78,5 +88,9 @@ KILN_API bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64
 #define kiln_checkpoint_restore_latest(c) kiln_checkpoint_restore_latest_at(KILN_HERE, (c))
 #define kiln_checkpoint_restore_valid(c) kiln_checkpoint_restore_valid_at(KILN_HERE, (c))
 #define kiln_checkpoint_restore(c, step) kiln_checkpoint_restore_at(KILN_HERE, (c), (step))
+#define kiln_summary_open(k, folder) kiln_summary_open_at(KILN_HERE, (k), (folder))
+#define kiln_summary_scalar(s, tag, step, value) kiln_summary_scalar_at(KILN_HERE, (s), (tag), (step), KILN_OPERAND(value))
+#define kiln_summary_flush(s) kiln_summary_flush_at(KILN_HERE, (s))
+#define kiln_summary_close(s) kiln_summary_close_at(KILN_HERE, (s))
 
 #endif
