@@ -23,6 +23,10 @@ typedef struct KilnHost {
     void (*run)(const struct KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
     /* The one contraction routine that eager and compiled code share: BLAS or own kernel by extents only. 0, or a StatusCode. */
     int32_t (*contract)(const struct KilnHost *h, const HostContract *c);
+    /* Stack `number` of the running call, as at least `bytes` bytes: what lies there stays, *capacity says how much there is now. NULL: no
+     * memory. host_stack.h has the one that everybody uses. */
+    void *(*stack)(const struct KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity);
+    struct HostStack *stacks;      /* of the running call: one per stack of its program */
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

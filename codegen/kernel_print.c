@@ -109,6 +109,7 @@ static void put_buf(Text *out, const Program *p, uint32_t at)
     case BUF_INPUT: text_printf(out, "input %u", b->index); break;
     case BUF_OUTPUT: text_printf(out, "output %u", b->index); break;
     case BUF_TEMP: text_printf(out, "temp at %lld, steps %u..%u", (long long)b->offset, b->first, b->last); break;
+    case BUF_STACK: text_printf(out, "stack %u", b->index); break;
     case BUF_SLICE:
         text_printf(out, "b%u at loop %u * ", b->of, b->loop);
         put_dim(out, &p->module->dims, b->stride);
@@ -129,6 +130,24 @@ static void put_strides(Text *out, const DimTable *t, uint32_t buf, Dim base, co
 }
 
 static void put_steps(Text *out, const Program *p, const Step *step, uint32_t n, int depth);
+
+static void put_loop(Text *out, const Program *p, const Step *s, int depth)
+{
+    text_printf(out, "loop %u ", s->id);
+    if (s->selector != UINT32_MAX)
+        text_printf(out, "while b%u, count b%u", s->selector, s->count);
+    else if (s->trip != UINT32_MAX)
+        text_printf(out, "of b%u", s->trip);
+    else
+        text_printf(out, "of "), put_dim(out, &p->module->dims, s->trip_dim);
+    if (s->index != UINT32_MAX) text_printf(out, ", index b%u", s->index);
+    text_printf(out, s->reverse ? ", backwards\n" : "\n");
+    if (s->nblock == 2) {
+        put_steps(out, p, s->block[1].step, s->block[1].n, depth + 1);
+        text_printf(out, "%*sdo\n", 2 * depth, "");
+    }
+    put_steps(out, p, s->block[0].step, s->block[0].n, depth + 1);
+}
 
 static void put_step(Text *out, const Program *p, const Step *s, int depth)
 {
@@ -151,15 +170,13 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
     case STEP_COPY: text_printf(out, "copy b%u -> b%u\n", s->from, s->to); break;
-    case STEP_LOOP:
-        text_printf(out, "loop %u of ", s->id);
-        if (s->trip != UINT32_MAX)
-            text_printf(out, "b%u", s->trip);
-        else
-            put_dim(out, t, s->trip_dim);
-        if (s->index != UINT32_MAX) text_printf(out, ", index b%u", s->index);
-        text_printf(out, s->reverse ? ", backwards\n" : "\n");
-        put_steps(out, p, s->body, s->nbody, depth + 1);
+    case STEP_LOOP: put_loop(out, p, s, depth); break;
+    case STEP_BRANCH:
+        text_printf(out, "branch on b%u\n", s->selector);
+        for (uint32_t i = 0; i < s->nblock; i++) {
+            text_printf(out, "%*scase %u\n", 2 * depth, "", i);
+            put_steps(out, p, s->block[i].step, s->block[i].n, depth + 1);
+        }
         break;
     }
 }

@@ -18,6 +18,10 @@ uint32_t lower_dim(Lower *lw, Dim d)
 
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
 {
+    if (type->rank != 0 && dim_is_made(lw->dims, type->dim[0])) {
+        *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){.kind = BUF_STACK, .type = *type, .index = lw->p->nstack++, .first = UINT32_MAX};
+        return lw->p->buf.len - 1;
+    }
     Dim n = type_elements(lw->dims, type);
     int64_t most = n == DIM_BAD ? BYTES_MAX : dim_hi(lw->dims, n);
     if (most > BYTES_MAX / (int64_t)dtype_bytes(type->dtype)) {
@@ -231,6 +235,8 @@ static bool lower_node(Scope *s, const Node *n)
     case OP_kernel: return lower_group(s, n);
     case OP_matmul: return lower_contract(s, n);
     case OP_scan: return lower_scan(s, n);
+    case OP_while: return lower_while(s, n);
+    case OP_branch: return lower_branch(s, n);
     case OP_call:
         return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
                            s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
@@ -246,7 +252,7 @@ static void mark_needed(Scope *s)
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
     for (uint32_t i = s->g->node.len; i-- > 0;) {
         const Node *n = &s->g->node.at[i];
-        bool wanted = false, single = n->op != OP_kernel && n->op != OP_scan && n->op != OP_call;
+        bool wanted = false, single = !(op_def[n->op].flags & OPF_REGION);
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
@@ -278,7 +284,7 @@ bool scope_run(Scope *s)
 static void list_symbols(Lower *lw)
 {
     for (uint32_t i = 0; i < lw->dims->expr.len; i++)
-        if (lw->dims->expr.at[i].kind == DIM_SYMBOL) *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
+        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made) *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
 }
 
 static bool lower_entry(Lower *lw, Scope *s)

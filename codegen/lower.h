@@ -58,6 +58,9 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool lower_contract(Scope *s, const Node *n);
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
 bool lower_scan(Scope *s, const Node *n);
+bool lower_while(Scope *s, const Node *n);
+bool lower_branch(Scope *s, const Node *n);
+
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
 void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy);
 

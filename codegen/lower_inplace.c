@@ -17,6 +17,8 @@ static bool is_in(const Program *p, uint32_t b, uint32_t buf)
     return b == buf;
 }
 
+static bool names(const Program *p, uint32_t b, uint32_t buf) { return b != UINT32_MAX && is_in(p, b, buf); }
+
 /* Touches, reading or writing. */
 static bool reads(const Program *p, const Step *st, uint32_t buf)
 {
@@ -28,8 +30,11 @@ static bool reads(const Program *p, const Step *st, uint32_t buf)
     case STEP_CONTRACT: return is_in(p, st->contract.a, buf) || is_in(p, st->contract.b, buf) || is_in(p, st->contract.c, buf);
     case STEP_COPY: return is_in(p, st->from, buf) || is_in(p, st->to, buf);
     case STEP_LOOP:
-        return (st->trip != UINT32_MAX && is_in(p, st->trip, buf)) || (st->index != UINT32_MAX && is_in(p, st->index, buf)) ||
-            any_reads(p, st->body, st->nbody, buf);
+    case STEP_BRANCH:
+        for (uint32_t i = 0; i < st->nblock; i++)
+            if (any_reads(p, st->block[i].step, st->block[i].n, buf)) return true;
+        return names(p, st->selector, buf) || (st->kind == STEP_LOOP && (names(p, st->trip, buf) || names(p, st->index, buf) ||
+                                                                         names(p, st->count, buf)));
     }
     return true;
 }
@@ -129,7 +134,7 @@ void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy)
     if (p->buf.at[from].kind != BUF_TEMP) return;
     for (uint32_t i = 0; i < s->step.len; i++) {
         const Step *st = &s->step.at[i];
-        if (st->kind == STEP_LOOP && reads(p, st, from)) return; /* its body would have to follow */
+        if (st->nblock != 0 && reads(p, st, from)) return; /* its steps would have to follow */
         if (i >= first_copy && st->from == from) {
             copies++;
             if (st->to == to) copy = i;

@@ -1,15 +1,18 @@
-/* lower_loop: scan as STEP_LOOP: the body's steps in place, carries in buffers of their own, stacked values as slices.
- * Relies on lower.h. What scan's operands and results mean is written in ir/rules_region.c. */
+/* lower_loop: scan and while as STEP_LOOP: the body's steps in place, carries in buffers of their own, stacked values as slices.
+ * Relies on lower.h. What the operands and results mean is written in ir/rules_region.c. */
 #include "lower.h"
 
-typedef struct Scan {
+typedef struct Loop {
     const Node *n;
-    const Graph *body;
+    const Graph *body, *condition; /* condition: of a while, else NULL */
+    uint32_t first;                /* operand that is the first carry */
     uint32_t carries, xs, ys;
     uint32_t id;
-} Scan;
+    uint32_t index;                /* buffer; NO_BUF: nobody asks */
+    uint32_t *to;                  /* buffers of the carries, then the slices of the stacked outputs */
+} Loop;
 
-static uint32_t slice(Scope *s, const Scan *l, uint32_t of, const Type *element)
+static uint32_t slice(Scope *s, const Loop *l, uint32_t of, const Type *element)
 {
     uint32_t b = lower_buf(s->lw, BUF_SLICE, element);
     if (b == NO_BUF) return b;
@@ -31,23 +34,27 @@ static bool is_read(const Graph *g, Value v)
     return false;
 }
 
-/* Parameters: index, carries, slices, invariants. carry: the buffers that hold the carries from step to step. */
-static bool bind_params(Scope *s, Scope *inner, const Scan *l, const uint32_t *carry, uint32_t *index)
+static void make_index(Scope *s, Loop *l)
 {
-    const Graph *body = l->body;
-    *index = NO_BUF;
-    if (is_read(body, body->param.at[0])) {
-        *index = lower_buf(s->lw, BUF_TEMP, graph_type(body, body->param.at[0]));
-        lower_read(s->lw, *index);
-    }
-    inner->buf[body->param.at[0]] = *index;
-    for (uint32_t i = 1; i < l->n->nin; i++) {
-        Value p = body->param.at[i];
-        uint32_t from = s->buf[scope_root(s->g, l->n->in[i])];
-        if (i <= l->carries)
-            inner->buf[p] = carry[i - 1];
-        else if (i <= l->carries + l->xs)
-            inner->buf[p] = slice(s, l, from, graph_type(body, p));
+    const Graph *g = l->body;
+    l->index = NO_BUF;
+    if (!is_read(g, g->param.at[0]) && (l->condition == NULL || !is_read(l->condition, l->condition->param.at[0]))) return;
+    l->index = lower_buf(s->lw, BUF_TEMP, graph_type(g, g->param.at[0]));
+    lower_read(s->lw, l->index);
+}
+
+/* Parameters: index, carries, slices, invariants. */
+static bool bind_params(Scope *s, Scope *inner, const Loop *l)
+{
+    const Graph *g = inner->g;
+    inner->buf[g->param.at[0]] = l->index;
+    for (uint32_t i = l->first; i < l->n->nin; i++) {
+        uint32_t param = 1 + i - l->first, from = s->buf[scope_root(s->g, l->n->in[i])];
+        Value p = g->param.at[param];
+        if (param <= l->carries)
+            inner->buf[p] = l->to[param - 1];
+        else if (param <= l->carries + l->xs)
+            inner->buf[p] = slice(s, l, from, graph_type(g, p));
         else
             inner->buf[p] = from;
     }
@@ -55,39 +62,39 @@ static bool bind_params(Scope *s, Scope *inner, const Scan *l, const uint32_t *c
 }
 
 /* Results that are made in the body are made where they belong: a stacked one in its slice. The rest is copied at the end. */
-static bool bind_results(Scope *s, Scope *inner, const Scan *l, uint32_t *to)
+static bool bind_results(Scope *s, Scope *inner, const Loop *l)
 {
     const Graph *body = l->body;
     for (uint32_t i = 0; i < l->ys; i++) {
         Value y = body->result.at[l->carries + i], root = scope_root(body, y);
         uint32_t stacked = scope_result(s, l->n->out + l->carries + i);
         if (stacked == NO_BUF) return false;
-        to[l->carries + i] = slice(s, l, stacked, graph_type(body, y));
-        if (to[l->carries + i] == NO_BUF) return false;
-        if (inner->buf[root] == NO_BUF) inner->buf[root] = to[l->carries + i];
+        l->to[l->carries + i] = slice(s, l, stacked, graph_type(body, y));
+        if (l->to[l->carries + i] == NO_BUF) return false;
+        if (inner->buf[root] == NO_BUF) inner->buf[root] = l->to[l->carries + i];
     }
     return true;
 }
 
-static bool is_carry(const uint32_t *to, uint32_t n, uint32_t buf)
+static bool is_carry(const Loop *l, uint32_t buf)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (to[i] == buf) return true;
+    for (uint32_t i = 0; i < l->carries; i++)
+        if (l->to[i] == buf) return true;
     return false;
 }
 
 /* All carries change at once: one that is another's old value waits in a buffer of its own. */
-static bool end_of_step(Scope *inner, const Scan *l, const uint32_t *to)
+static bool end_of_step(Scope *inner, const Loop *l)
 {
     const Graph *body = l->body;
-    uint32_t *from = ARENA_ARRAY(inner->lw->scratch, uint32_t, l->carries + l->ys + 1);
+    uint32_t *from = ARENA_ARRAY(inner->lw->scratch, uint32_t, l->carries + l->ys + 1), *to = l->to;
     for (uint32_t i = 0; i < l->carries + l->ys; i++) {
         from[i] = inner->buf[scope_root(body, body->result.at[i])];
         if (from[i] == NO_BUF) return status_fail(inner->lw->st, ST_INTERNAL, "lowering %s: result %u was never made", body->name, i);
         if (i >= l->carries && from[i] != to[i]) scope_copy(inner, from[i], to[i]);
     }
     for (uint32_t i = 0; i < l->carries; i++) {
-        if (from[i] == to[i] || !is_carry(to, l->carries, from[i])) continue;
+        if (from[i] == to[i] || !is_carry(l, from[i])) continue;
         uint32_t wait = lower_buf(inner->lw, BUF_TEMP, graph_type(body, body->result.at[i]));
         if (wait == NO_BUF) return false;
         scope_copy(inner, from[i], wait);
@@ -115,7 +122,6 @@ static void extend_lives(Lower *lw, uint32_t first, uint32_t last)
 static void set_trip(Scope *s, Step *loop, Value trip)
 {
     const Node *n = graph_maker(s->g, scope_root(s->g, trip));
-    loop->trip = UINT32_MAX;
     if (n->op == OP_constant && n->attr->at[1] <= DIM_MAX) {
         loop->trip_dim = MAX_OF(n->attr->at[1], 0);
     } else if (n->op == OP_dim_size) {
@@ -127,33 +133,78 @@ static void set_trip(Scope *s, Step *loop, Value trip)
     }
 }
 
-bool lower_scan(Scope *s, const Node *n)
+/* The condition's steps; what it leaves in the loop's selector. */
+static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *selector)
+{
+    Scope inner;
+    scope_begin(s->lw, &inner, l->condition);
+    if (!bind_params(s, &inner, l) || !scope_run(&inner)) return false;
+    *selector = inner.buf[scope_root(l->condition, l->condition->result.at[0])];
+    if (*selector == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: no condition", l->condition->name);
+    lower_read(s->lw, *selector);
+    *block = (Block){inner.step.at, inner.step.len};
+    return true;
+}
+
+static bool lower_body(Scope *s, const Loop *l, Block *block)
+{
+    Scope inner;
+    scope_begin(s->lw, &inner, l->body);
+    if (!bind_params(s, &inner, l) || !bind_results(s, &inner, l)) return false;
+    if (!scope_run(&inner) || !end_of_step(&inner, l)) return false;
+    *block = (Block){inner.step.at, inner.step.len};
+    return true;
+}
+
+static bool lower_loop(Scope *s, Loop *l, bool reverse)
 {
     Lower *lw = s->lw;
-    const int64_t *at = n->attr->at;
-    Scan l = {n, lw->m->graph.at[at[0]], (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3], lw->loops++};
-    uint32_t *to = ARENA_ARRAY(lw->scratch, uint32_t, l.carries + l.ys + 1), index;
-    for (uint32_t i = 0; i < l.carries; i++) {
-        to[i] = scope_result(s, n->out + i);
-        if (to[i] == NO_BUF) return false;
-        scope_copy(s, s->buf[scope_root(s->g, n->in[1 + i])], to[i]);
+    const Node *n = l->n;
+    l->id = lw->loops++;
+    l->to = ARENA_ARRAY(lw->scratch, uint32_t, l->carries + l->ys + 1);
+    for (uint32_t i = 0; i < l->carries; i++) {
+        l->to[i] = scope_result(s, n->out + i);
+        if (l->to[i] == NO_BUF) return false;
+        scope_copy(s, s->buf[scope_root(s->g, n->in[l->first + i])], l->to[i]);
     }
     Step *loop = scope_step(s, STEP_LOOP);
-    uint32_t at_step = s->step.len - 1, first = lw->clock;
-    set_trip(s, loop, n->in[0]);
-    loop->id = l.id;
-    loop->reverse = at[4] != 0;
-    for (uint32_t i = 0; i < n->nin; i++)
-        if (i > 0 && s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
-    Scope inner;
-    scope_begin(lw, &inner, l.body);
-    if (!bind_params(s, &inner, &l, to, &index) || !bind_results(s, &inner, &l, to)) return false;
-    if (!scope_run(&inner) || !end_of_step(&inner, &l, to)) return false;
-    loop = &s->step.at[at_step];
-    loop->index = index;
-    loop->body = inner.step.at;
-    loop->nbody = inner.step.len;
+    const uint32_t at_step = s->step.len - 1, first = lw->clock;
+    loop->trip = loop->count = loop->selector = UINT32_MAX;
+    loop->id = l->id;
+    loop->reverse = reverse;
+    loop->nblock = l->condition != NULL ? 2 : 1;
+    Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
+    if (l->condition == NULL) set_trip(s, loop, n->in[0]);
+    for (uint32_t i = l->first; i < n->nin; i++)
+        if (s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
+    make_index(s, l);
+    uint32_t selector = UINT32_MAX, count = UINT32_MAX;
+    if (l->condition != NULL) {
+        count = scope_result(s, n->out + l->carries + l->ys);
+        if (count == NO_BUF || !lower_condition(s, l, &block[1], &selector)) return false;
+        lower_read(lw, count);
+    }
+    if (!lower_body(s, l, &block[0])) return false;
+    loop = &s->step.at[at_step]; /* the steps may have moved */
+    loop->index = l->index;
+    loop->selector = selector;
+    loop->count = count;
     extend_lives(lw, first, lw->clock);
     lw->clock++;
     return true;
+}
+
+bool lower_scan(Scope *s, const Node *n)
+{
+    const int64_t *at = n->attr->at;
+    Loop l = {.n = n, .body = s->lw->m->graph.at[at[0]], .first = 1, .carries = (uint32_t)at[1], .xs = (uint32_t)at[2], .ys = (uint32_t)at[3]};
+    return lower_loop(s, &l, at[4] != 0);
+}
+
+bool lower_while(Scope *s, const Node *n)
+{
+    const int64_t *at = n->attr->at;
+    Loop l = {.n = n, .condition = s->lw->m->graph.at[at[0]], .body = s->lw->m->graph.at[at[1]], .carries = (uint32_t)at[2],
+              .ys = (uint32_t)at[3]};
+    return lower_loop(s, &l, false);
 }

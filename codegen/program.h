@@ -14,13 +14,14 @@ typedef enum BufKind {
     BUF_INPUT,    /* index: parameter */
     BUF_OUTPUT,   /* index: result */
     BUF_TEMP,     /* offset: into the workspace */
+    BUF_STACK,    /* index: stack number; grows as its loop turns (HostStack), so it has slices only */
     BUF_SLICE     /* of buffer `of`: byte offset = loop index * stride (elements, Dim) * element size; loop: which enclosing loop step */
 } BufKind;
 
 typedef struct Buf {
     uint8_t kind;
     Type type;
-    uint32_t index;       /* INPUT, OUTPUT */
+    uint32_t index;       /* INPUT, OUTPUT, STACK */
     int64_t offset;       /* TEMP */
     int64_t bytes;        /* upper bound */
     uint32_t of, loop;    /* SLICE */
@@ -28,7 +29,12 @@ typedef struct Buf {
     uint32_t first, last; /* live range in steps, for the memory plan and reports */
 } Buf;
 
-typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP } StepKind;
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP, STEP_BRANCH } StepKind;
+
+typedef struct Block { /* steps inside a step */
+    struct Step *step;
+    uint32_t n;
+} Block;
 
 typedef struct Step {
     uint8_t kind;
@@ -46,14 +52,17 @@ typedef struct Step {
     } contract;
     /* COPY: whole buffers of equal type */
     uint32_t from, to;
-    /* LOOP: body runs trip times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if reverse */
+    /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if reverse.
+     * Of a while, block[1] runs before each and leaves in `selector` whether to go on; how often it did goes to buffer `count`. */
     uint32_t id;              /* the number that BUF_SLICE.loop names */
     uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;
-    uint32_t index;
+    uint32_t index, count;
     bool reverse;
-    struct Step *body;
-    uint32_t nbody;
+    /* BRANCH: block[selector] runs; selector is a buffer: bool[], or an integer scalar that is clamped to the blocks there are */
+    uint32_t selector;        /* UINT32_MAX: a LOOP that is no while */
+    Block *block;
+    uint32_t nblock;
 } Step;
 
 typedef struct Program {
@@ -69,6 +78,7 @@ typedef struct Program {
     VEC(Dim) dim;             /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
     int64_t workspace;        /* bytes */
     int64_t moved;            /* bytes read and written by all steps at the upper bounds, loops counted once */
+    uint32_t nstack;          /* buffers of kind BUF_STACK */
     uint32_t launches;        /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 

@@ -134,7 +134,13 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
     bool ok = arena_try(&scratch, st, pipe_border, &pipe) && pipe.ok;
     arena_free(&scratch);
     LowerOptions o = {target, false};
-    return ok ? program_lower(a->arena, a->module, &o, st) : NULL;
+    Program *p = ok ? program_lower(a->arena, a->module, &o, st) : NULL;
+    if (p != NULL && p->nstack != 0) { /* there is no memory that grows */
+        status_fail(st, ST_UNSUPPORTED,
+            "aot: the gradient of a loop whose number of steps is known only when it runs; give the loop a constant count");
+        p = NULL;
+    }
+    return p;
 }
 
 typedef struct Sink { /* what is to be written beside the object, once it is there */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "../codegen/contract.h"
+#include "../codegen/host_stack.h"
 #include "function.h"
 #include "object.h"
 #include "scope.h"
@@ -51,7 +52,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
     k->poison.k = k;
-    k->host = (KilnHost){k, host_run, host_contract};
+    k->host = (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;

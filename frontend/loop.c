@@ -65,6 +65,15 @@ static uint32_t param_of(const Graph *g, Value v)
     return i;
 }
 
+/* The trip count as a size: known, or one that the loop makes. */
+static Dim steps(const Graph *g, Value trip)
+{
+    const Node *n = graph_maker(g, trip);
+    if (n->op == OP_dim_size) return n->attr->at[0];
+    if (n->op == OP_constant && n->attr->at[1] <= DIM_MAX) return MAX_OF(n->attr->at[1], 0);
+    return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
+}
+
 /* Parameters in the order that scan wants: index, carries, the rest. Operands alike. */
 static void close_body(void *arg)
 {
@@ -107,7 +116,7 @@ static void close_body(void *arg)
     }
     if (c->ncarry)
         c->out = graph_append(f->parent->g, OP_scan, operand, n,
-            (int64_t[]){g->index, c->ncarry, 0, 0, 0}, 5, f->loc, &c->st);
+            (int64_t[]){g->index, c->ncarry, 0, 0, 0, steps(f->parent->g, c->trip)}, 6, f->loc, &c->st);
 }
 
 /* Tapes outside the loop cannot tell the iterations' reads of an assigned variable apart. */

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "../codegen/host_stack.h"
+
 #define BUFS_MAX 1024 /* inputs and results of one compiled call: pointers on the stack */
 
 /* The values of the row's symbols from the arguments' shapes, by position in the dim table. */
@@ -105,7 +107,13 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     }
     for (uint32_t i = 0; i < row->program->symbol.len; i++)
         c->dim[i] = c->symbol[-1 - row->program->symbol.at[i]];
-    int32_t rc = row->entry(c->buf, c->dim, work, &t->k->host);
+    const uint32_t nstack = row->program->nstack;
+    HostStack stacks[nstack + 1];
+    KilnHost host = t->k->host;
+    memset(stacks, 0, sizeof stacks);
+    host.stacks = stacks;
+    int32_t rc = row->entry(c->buf, c->dim, work, nstack ? &host : &t->k->host);
+    host_stacks_free(stacks, nstack);
     if (rc) fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
     return rc == 0;
 }

@@ -86,11 +86,25 @@ Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi)
     if (!dim_name_ok(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
     Dim known = dim_find(t, name, len);
-    if (known != DIM_BAD) return dim_lo(t, known) == lo && dim_hi(t, known) == hi ? known : DIM_BAD;
+    if (known != DIM_BAD)
+        return dim_lo(t, known) == lo && dim_hi(t, known) == hi && !dim_is_made(t, known) ? known : DIM_BAD;
     return intern(t, &(DimExpr){.kind = DIM_SYMBOL,
                          .size = 1,
                          .lo = lo,
                          .hi = hi,
+                         .name = arena_copy(t->arena, name, len + 1)});
+}
+
+Dim dim_made(DimTable *t, const char *name)
+{
+    if (!dim_name_ok(name)) return DIM_BAD;
+    size_t len = strlen(name);
+    Dim known = dim_find(t, name, len);
+    if (known != DIM_BAD) return dim_is_made(t, known) ? known : DIM_BAD;
+    return intern(t, &(DimExpr){.kind = DIM_SYMBOL,
+                         .size = 1,
+                         .hi = DIM_MAX,
+                         .made = true,
                          .name = arena_copy(t->arena, name, len + 1)});
 }
 

@@ -20,6 +20,7 @@ typedef struct DimExpr {
     Dim a, b;          /* operands (SYMBOL, NEGATIVE: unused) */
     const char *name;  /* SYMBOL */
     int64_t lo, hi;    /* bounds, inclusive */
+    bool made;         /* SYMBOL: known only once a loop has run, not from any argument */
 } DimExpr;
 
 typedef struct DimTable {
@@ -33,6 +34,10 @@ void dim_table_init(DimTable *t, Arena *arena);
  * DIM_MAX, or the name is known with other bounds. The name is copied. */
 bool dim_name_ok(const char *name); /* letters, digits and _, no digit first */
 Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi);
+/* A size that only running code learns: how often a loop turns. Same name: same Dim; DIM_BAD if the name is no C identifier or an
+ * ordinary symbol's. */
+Dim dim_made(DimTable *t, const char *name);
+static inline bool dim_is_made(const DimTable *t, Dim d) { return d < 0 && d != DIM_BAD && t->expr.at[-1 - d].made; }
 Dim dim_find(const DimTable *t, const char *name, size_t len); /* the symbol of that name, DIM_BAD if there is none */
 
 /* Arithmetic folds and sorts sums and products into one canonical order. Constants need no table

@@ -82,7 +82,8 @@ bool type_equal(const Type *a, const Type *b)
 Dim type_elements(DimTable *t, const Type *type)
 {
     Dim n = 1;
-    for (uint32_t i = 0; i < type->rank; i++) n = dim_mul(t, n, type->dim[i]);
+    for (uint32_t i = 0; i < type->rank; i++)
+        if (t == NULL || !dim_is_made(t, type->dim[i])) n = dim_mul(t, n, type->dim[i]);
     return n;
 }
 

@@ -76,7 +76,7 @@ Value graph_param(Graph *g, const Type *type, Loc loc); /* appended; also listed
 void graph_result(Graph *g, Value v);
 
 bool type_equal(const Type *a, const Type *b);
-Dim type_elements(DimTable *t, const Type *type);     /* DIM_BAD on overflow */
+Dim type_elements(DimTable *t, const Type *type);     /* DIM_BAD on overflow; of a stack whose height its loop makes: of one slice */
 size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap); /* f32[32,784] */
 uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand handles: for sharing */
 

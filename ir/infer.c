@@ -101,6 +101,19 @@ bool shape_broadcast(DimTable *t, const Type *a, const Type *b, Type *out)
     return true;
 }
 
+/* A stack whose height only its loop knows passes between regions and goes nowhere else. */
+static bool stacks_ok(Infer *inf)
+{
+    if (inf->module == NULL || op_def[inf->op].flags & OPF_REGION) return true;
+    for (uint32_t i = 0; i < inf->nin + inf->nout; i++) {
+        const Type *x = i < inf->nin ? inf->in[i] : &inf->out[i - inf->nin];
+        for (uint32_t k = 0; k < x->rank; k++)
+            if (dim_is_made(rule_dims(inf), x->dim[k]))
+                return infer_fail(inf, ST_UNSUPPORTED, "a stack of a loop whose length is known only when it runs");
+    }
+    return true;
+}
+
 /* ---- elementwise ------------------------------------------------------------------------- */
 
 static bool elementwise(Infer *inf)
@@ -132,7 +145,8 @@ static bool attr_ok(const Infer *inf, char letter, int64_t v)
     case 'd':
     case 'D': return dim_valid(rule_dims(inf), v);
     case 't': return v > DT_NONE && v < DT_COUNT;
-    case 'g': return inf->module != NULL && v >= 0 && v < inf->module->graph.len;
+    case 'g':
+    case 'G': return inf->module != NULL && v >= 0 && v < inf->module->graph.len;
     default: return true;
     }
 }
@@ -155,6 +169,7 @@ static bool attrs_ok(Infer *inf)
 static bool results_ok(Infer *inf)
 {
     DimTable *t = rule_dims(inf);
+    if (!stacks_ok(inf)) return false;
     for (uint32_t i = 0; i < inf->nout; i++) {
         const Type *out = &inf->out[i];
         for (uint32_t k = 0; k < out->rank; k++) {
@@ -181,7 +196,7 @@ bool infer_types(Infer *inf)
         return infer_fail(inf, ST_VALUE, "takes %d operands, not %u", def->nin, inf->nin);
     if (inf->nin > UINT16_MAX)
         return status_fail(inf->st, ST_VALUE, "%s: too many operands: %u", def->name, inf->nin);
-    if (def->flags & OPF_ELEMENTWISE) return elementwise(inf);
+    if (def->flags & OPF_ELEMENTWISE) return elementwise(inf) && stacks_ok(inf);
     return attrs_ok(inf) && def->infer(inf) && results_ok(inf);
 }
 

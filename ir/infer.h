@@ -6,7 +6,7 @@
 
 #include "graph.h"
 
-#define MAX_RESULTS 64
+#define MAX_RESULTS 256
 
 typedef struct Infer {
     Module *module;     /* NULL in eager code: all dims constant, no regions */

@@ -57,6 +57,14 @@ typedef struct OpDef {
 
 extern const OpDef op_def[OP_COUNT];
 
+/* Attribute i of a structured op names a graph. */
+static inline bool op_attr_is_graph(Op op, uint32_t i)
+{
+    const char *schema = op_def[op].attrs;
+    for (; i > 0 && schema[0] >= 'a'; i--) schema++; /* a capital stands for all that follow */
+    return schema[0] == 'g' || schema[0] == 'G';
+}
+
 Op op_parse(const char *name, size_t len); /* OP_none if unknown */
 bool op_domain_has(Op op, DType t);
 

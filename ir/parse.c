@@ -75,6 +75,23 @@ static bool find_graphs(Parser *p)
     return true;
 }
 
+/* After `in`: [lo,hi] of an argument's size, or `loop`. */
+static bool read_bounds(Parser *p, const char *name)
+{
+    int64_t lo, hi;
+    Dim d;
+    if (lex_take(&p->lex, "loop")) {
+        d = dim_made(&p->m->dims, name);
+    } else {
+        if (!lex_expect(&p->lex, "[") || !lex_scalar(&p->lex, DT_i64, &lo) ||
+            !lex_expect(&p->lex, ",") || !lex_scalar(&p->lex, DT_i64, &hi))
+            return false;
+        d = dim_symbol(&p->m->dims, name, lo, hi);
+        if (d != DIM_BAD && !lex_expect(&p->lex, "]")) return false;
+    }
+    return d != DIM_BAD || lex_fail(&p->lex, ST_FORMAT, "not a dim with bounds");
+}
+
 static bool symbols(Parser *p)
 {
     uint32_t count = 0;
@@ -83,22 +100,15 @@ static bool symbols(Parser *p)
     if (!lex_keyword(&p->lex, "dims")) return false;
     do {
         const char *at;
-        int64_t lo, hi;
         size_t n = lex_word(&p->lex, &at);
         if (count++ == MAX_SYMBOLS)
             return lex_fail(&p->lex, ST_FORMAT, "more than %d dims", MAX_SYMBOLS);
         if (n == 0) return lex_fail(&p->lex, ST_FORMAT, "expected a name");
         if (dim_find(&p->m->dims, at, n) != DIM_BAD)
             return lex_fail(&p->lex, ST_FORMAT, "a second dim %.*s", (int)MIN_OF(n, 100), at);
-        if (!lex_keyword(&p->lex, "in") || !lex_expect(&p->lex, "[") ||
-            !lex_scalar(&p->lex, DT_i64, &lo) || !lex_expect(&p->lex, ",") ||
-            !lex_scalar(&p->lex, DT_i64, &hi))
-            return false;
         char *name = arena_zeros(p->m->arena, n + 1, 1);
         memcpy(name, at, n);
-        if (dim_symbol(&p->m->dims, name, lo, hi) == DIM_BAD)
-            return lex_fail(&p->lex, ST_FORMAT, "not a dim with bounds");
-        if (!lex_expect(&p->lex, "]")) return false;
+        if (!lex_keyword(&p->lex, "in") || !read_bounds(p, name)) return false;
     } while (lex_take(&p->lex, ","));
     return lex_expect(&p->lex, "}");
 }
@@ -159,7 +169,8 @@ static bool attr(Parser *p, char letter, DType scalar_type, int64_t *v)
     switch (letter) {
     case 'd':
     case 'D': return lex_dim(&p->lex, v);
-    case 'g': return graph_attr(p, v);
+    case 'g':
+    case 'G': return graph_attr(p, v);
     case 'f': return lex_scalar(&p->lex, DT_f64, v);
     case 'v': return lex_scalar(&p->lex, scalar_type, v);
     case 't':

@@ -76,7 +76,8 @@ static void put_attr(Printer *p, const Graph *g, const Node *n, char letter, int
     case 'd':
     case 'D': put_dim(p, v); break;
     case 't': put(p, dtype_info[v].name); break;
-    case 'g': put_name(p, p->m->graph.at[v]); break;
+    case 'g':
+    case 'G': put_name(p, p->m->graph.at[v]); break;
     case 'f':
         scalar_print(DT_f64, v, text, sizeof text);
         put(p, text);
@@ -167,8 +168,11 @@ void module_print(Text *out, const Module *m)
     for (uint32_t i = 0; i < m->dims.expr.len; i++) {
         const DimExpr *e = &m->dims.expr.at[i];
         if (e->kind != DIM_SYMBOL) continue;
-        text_printf(out, "%s%s in [%" PRId64 ",%" PRId64 "]", any ? ", " : "\n  dims ", e->name,
-            e->lo, e->hi);
+        text_printf(out, "%s%s in ", any ? ", " : "\n  dims ", e->name);
+        if (e->made)
+            put(&p, "loop");
+        else
+            text_printf(out, "[%" PRId64 ",%" PRId64 "]", e->lo, e->hi);
         any = true;
     }
     put(&p, any ? "\n}\n" : "}\n");

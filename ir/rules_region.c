@@ -3,18 +3,32 @@
  *
  * scan runs its body n times, passing values from step to step.
  *
- *   attributes  g body, ncarry, nxs (stacked inputs), nys (stacked outputs), reverse (0 or 1)
- *   operands    trip count n (i64[]), ncarry first carries, nxs stacked inputs [n, ...], then any
+ *   attributes  g body, ncarry, nxs (stacked inputs), nys (stacked outputs), reverse (0 or 1), n
+ *   operands    trip count (i64[]), ncarry first carries, nxs stacked inputs [n, ...], then any
  *               number of invariants
  *   body        parameters: index (i64[]), carries, one slice [...] of each stacked input, the
  *               invariants
  *               results: the next carries (the carries' types), then nys values
  *   results     the last carries, then the nys values of all steps, stacked to [n, ...]
  *
- * n as a size is the leading size of the stacked inputs. Without any, and with outputs to stack,
- * the trip count must be a constant or a dim_size. If n is 0, the last carries are the first ones.
- * The trip count's value and the stacked inputs' leading size are equal: who makes the node sees
- * to it. reverse: the index runs from n - 1 down to 0, and slices are read and written there. */
+ * n is the trip count as a size; a dim made by the loop (dim_made) if nothing tells it before. If
+ * it is 0, or the trip count negative, the last carries are the first ones. That the trip count's
+ * value is n's, who makes the node sees to. reverse: the index runs from n - 1 down to 0, and
+ * slices are read and written there.
+ *
+ * while runs its body as long as its condition holds, asked before each step.
+ *
+ *   attributes  g condition, g body, ncarry, nys, n (a dim made by the loop)
+ *   operands    ncarry first carries, then any number of invariants
+ *   graphs      parameters of both: index (i64[]), carries, the invariants
+ *               results: bool[]; the next carries, then nys values
+ *   results     the last carries, the nys values stacked to [n, ...], the number of steps (i64[])
+ *
+ * branch applies one of its graphs.
+ *
+ *   attributes  G graphs, all with the same parameters and results
+ *   operands    selector (bool[]: false is graph 0, true graph 1; or an integer scalar, clamped to
+ *               the graphs there are), then the graphs' parameters */
 #include "rules.h"
 
 static bool body_takes(Infer *inf, const Graph *body, uint32_t param, const Type *type)
@@ -36,9 +50,9 @@ static bool counts_fit(Infer *inf, const Graph *body, uint32_t params, uint32_t 
     if (body->result.len != results)
         return infer_fail(
             inf, ST_VALUE, "%s has %u results, not %u", body->name, body->result.len, results);
-    if (results == 0 || results > MAX_RESULTS)
+    if (results > MAX_RESULTS)
         return infer_fail(
-            inf, ST_UNSUPPORTED, "%u results, 1 to %d are possible", results, MAX_RESULTS);
+            inf, ST_UNSUPPORTED, "%u results, at most %d are possible", results, MAX_RESULTS);
     return true;
 }
 
@@ -46,6 +60,7 @@ bool infer_kernel(Infer *inf)
 {
     const Graph *body = inf->module->graph.at[inf->attr[0]];
     if (!counts_fit(inf, body, inf->nin, body->result.len)) return false;
+    if (body->result.len == 0) return infer_fail(inf, ST_VALUE, "%s has no results", body->name);
     for (uint32_t i = 0; i < inf->nin; i++)
         if (!body_takes(inf, body, i, inf->in[i])) return false;
     inf->nout = body->result.len;
@@ -53,29 +68,21 @@ bool infer_kernel(Infer *inf)
     return true;
 }
 
-/* ---- scan -------------------------------------------------------------------------------- */
+/* ---- scan, while ------------------------------------------------------------------------- */
 
-typedef struct Scan {
+typedef struct Loop {
     const Graph *body;
     uint32_t carries, xs, ys;
-    Dim n; /* DIM_BAD while unknown */
-} Scan;
+    uint32_t first; /* operand that is the first carry */
+    Dim n;
+} Loop;
 
-static bool scan_begin(Infer *inf, Scan *s)
+static bool attrs_count(Infer *inf, uint32_t from, uint32_t to)
 {
-    for (uint32_t i = 1; i <= 3; i++)
+    for (uint32_t i = from; i < to; i++)
         if (inf->attr[i] < 0 || inf->attr[i] > UINT16_MAX)
             return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
-    if (inf->attr[4] != 0 && inf->attr[4] != 1)
-        return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
-    *s = (Scan){inf->module->graph.at[inf->attr[0]], (uint32_t)inf->attr[1], (uint32_t)inf->attr[2],
-        (uint32_t)inf->attr[3], DIM_BAD};
-    if (inf->nin < 1 + s->carries + s->xs)
-        return infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin,
-            1 + s->carries + s->xs);
-    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64}))
-        return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
-    return counts_fit(inf, s->body, inf->nin, s->carries + s->ys);
+    return true;
 }
 
 /* The trip count as a size, if the graph says it. */
@@ -89,46 +96,136 @@ static Dim trip_count(const Infer *inf)
     return MAX_OF(n->attr->at[1], 0);
 }
 
-static bool scan_operands(Infer *inf, Scan *s)
+static bool steps_fit(Infer *inf, const Loop *l)
 {
-    for (uint32_t i = 0; i < inf->nin; i++) {
+    const Dim trip = trip_count(inf);
+    if (trip == DIM_BAD || trip == l->n || dim_is_made(rule_dims(inf), l->n)) return true;
+    char a[64], b[64];
+    dim_print(rule_dims(inf), trip, a, sizeof a);
+    dim_print(rule_dims(inf), l->n, b, sizeof b);
+    return infer_fail(inf, ST_VALUE, "the trip count is %s, the steps are said to be %s", a, b);
+}
+
+/* Operand i of the node is parameter i - first + 1 of its graphs: the index comes before. */
+static bool operands_fit(Infer *inf, const Loop *l, const Graph *g)
+{
+    char n[64];
+    for (uint32_t i = l->first; i < inf->nin; i++) {
+        const uint32_t param = i - l->first + 1;
         Type x = *inf->in[i];
-        if (i > s->carries && i <= s->carries + s->xs) {
+        if (param > l->carries && param <= l->carries + l->xs) {
             if (x.rank == 0)
                 return infer_fail(
-                    inf, ST_SHAPE, "stacked input %u is a scalar", i - s->carries - 1);
-            if (s->n == DIM_BAD) s->n = x.dim[0];
-            if (x.dim[0] != s->n)
-                return infer_fail(inf, ST_SHAPE, "leading sizes of the stacked inputs differ");
+                    inf, ST_SHAPE, "stacked input %u is a scalar", param - l->carries - 1);
+            dim_print(rule_dims(inf), l->n, n, sizeof n);
+            if (x.dim[0] != l->n)
+                return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s",
+                    param - l->carries - 1, n);
             memmove(x.dim, x.dim + 1, --x.rank * sizeof *x.dim);
         }
-        if (!body_takes(inf, s->body, i, &x)) return false;
+        if (!body_takes(inf, g, param, &x)) return false;
     }
+    const Type index = {.dtype = DT_i64};
+    return g->param.len == 0 || body_takes(inf, g, 0, &index);
+}
+
+static bool loop_results(Infer *inf, const Loop *l)
+{
+    for (uint32_t i = 0; i < l->carries; i++) {
+        inf->out[i] = *inf->in[l->first + i];
+        if (!type_equal(graph_type(l->body, l->body->result.at[i]), &inf->out[i]))
+            return infer_fail(inf, ST_SHAPE, "carry %u changes its type in %s", i, l->body->name);
+    }
+    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
+        Type y = *graph_type(l->body, l->body->result.at[i]);
+        if (y.rank == MAX_RANK)
+            return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
+        if (y.rank != 0 && dim_is_made(rule_dims(inf), y.dim[0]))
+            return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, l->body->name);
+        memmove(y.dim + 1, y.dim, y.rank++ * sizeof *y.dim);
+        y.dim[0] = l->n;
+        inf->out[i] = y;
+    }
+    inf->nout = l->carries + l->ys;
     return true;
+}
+
+static bool enough_operands(Infer *inf, uint32_t least)
+{
+    return inf->nin >= least ||
+           infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
 }
 
 bool infer_scan(Infer *inf)
 {
-    Scan s = {.n = DIM_BAD};
-    if (!scan_begin(inf, &s) || !scan_operands(inf, &s)) return false;
-    for (uint32_t i = 0; i < s.carries; i++) {
-        inf->out[i] = *inf->in[1 + i];
-        if (!type_equal(graph_type(s.body, s.body->result.at[i]), &inf->out[i]))
-            return infer_fail(inf, ST_SHAPE, "carry %u changes its type in %s", i, s.body->name);
+    const int64_t *at = inf->attr;
+    if (!attrs_count(inf, 1, 4)) return false;
+    if (at[4] != 0 && at[4] != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
+    const Loop l = {inf->module->graph.at[at[0]], (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3], 1, at[5]};
+    if (!enough_operands(inf, 1 + l.carries + l.xs)) return false;
+    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64}))
+        return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
+    return counts_fit(inf, l.body, inf->nin, l.carries + l.ys) && steps_fit(inf, &l) &&
+           operands_fit(inf, &l, l.body) && loop_results(inf, &l);
+}
+
+static bool is_bool(Infer *inf, const Graph *g)
+{
+    return type_equal(graph_type(g, g->result.at[0]), &(Type){.dtype = DT_bool}) ||
+           infer_fail(inf, ST_DTYPE, "the condition %s is not bool[]", g->name);
+}
+
+bool infer_while(Infer *inf)
+{
+    const int64_t *at = inf->attr;
+    const Graph *condition = inf->module->graph.at[at[0]];
+    const Type count = {.dtype = DT_i64};
+    if (!attrs_count(inf, 2, 4)) return false;
+    const Loop l = {inf->module->graph.at[at[1]], (uint32_t)at[2], 0, (uint32_t)at[3], 0, at[4]};
+    if (!dim_is_made(rule_dims(inf), l.n))
+        return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes");
+    if (!enough_operands(inf, l.carries) || !counts_fit(inf, condition, inf->nin + 1, 1) ||
+        !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, condition) ||
+        !operands_fit(inf, &l, condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l))
+        return false;
+    if (inf->nout == MAX_RESULTS)
+        return infer_fail(inf, ST_UNSUPPORTED, "more than %d results", MAX_RESULTS);
+    inf->out[inf->nout++] = count;
+    return true;
+}
+
+/* ---- branch ------------------------------------------------------------------------------ */
+
+static bool case_fits(Infer *inf, const Graph *g, const Graph *first)
+{
+    char a[128], b[128];
+    if (!counts_fit(inf, g, inf->nin - 1, first->result.len)) return false;
+    for (uint32_t i = 1; i < inf->nin; i++)
+        if (!body_takes(inf, g, i - 1, inf->in[i])) return false;
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        const Type *x = graph_type(first, first->result.at[i]), *y = graph_type(g, g->result.at[i]);
+        if (type_equal(x, y)) continue;
+        type_print(rule_dims(inf), x, a, sizeof a);
+        type_print(rule_dims(inf), y, b, sizeof b);
+        return infer_fail(inf, x->dtype == y->dtype ? ST_SHAPE : ST_DTYPE,
+            "result %u is %s in %s and %s in %s", i, a, first->name, b, g->name);
     }
-    if (s.ys != 0 && s.xs == 0) s.n = trip_count(inf);
-    if (s.ys != 0 && s.n == DIM_BAD)
-        return infer_fail(inf, ST_UNSUPPORTED,
-            "results can be stacked only if the trip count is known as a size");
-    for (uint32_t i = s.carries; i < s.carries + s.ys; i++) {
-        Type y = *graph_type(s.body, s.body->result.at[i]);
-        if (y.rank == MAX_RANK)
-            return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
-        memmove(y.dim + 1, y.dim, y.rank++ * sizeof *y.dim);
-        y.dim[0] = s.n;
-        inf->out[i] = y;
-    }
-    inf->nout = s.carries + s.ys;
+    return true;
+}
+
+bool infer_branch(Infer *inf)
+{
+    if (inf->nin == 0 || inf->nattr == 0) return infer_fail(inf, ST_VALUE, "needs a selector and graphs");
+    const Type *s = inf->in[0];
+    const Graph *first = inf->module->graph.at[inf->attr[0]];
+    if (s->rank != 0 || (s->dtype != DT_bool && !dtype_is_int(s->dtype)))
+        return infer_fail(inf, ST_DTYPE, "the selector must be bool[] or an integer scalar");
+    if (s->dtype == DT_bool && inf->nattr != 2)
+        return infer_fail(inf, ST_VALUE, "a bool selects one of two graphs, not of %u", inf->nattr);
+    for (uint32_t i = 0; i < inf->nattr; i++)
+        if (!case_fits(inf, inf->module->graph.at[inf->attr[i]], first)) return false;
+    inf->nout = first->result.len;
+    for (uint32_t i = 0; i < inf->nout; i++) inf->out[i] = *graph_type(first, first->result.at[i]);
     return true;
 }
 

@@ -75,9 +75,9 @@ static bool graph_holds(Verify *v, uint32_t index);
 static bool regions_hold(Verify *v, const Graph *g, uint32_t i)
 {
     const Node *n = &g->node.at[i];
-    const char *schema = op_def[n->op].attrs;
-    for (uint32_t k = 0; schema[k] >= 'a' && k < n->attr->len; k++) {
-        if (schema[k] != 'g') continue;
+    if (!(op_def[n->op].flags & OPF_REGION)) return true;
+    for (uint32_t k = 0; k < n->attr->len; k++) {
+        if (!op_attr_is_graph((Op)n->op, k)) continue;
         uint64_t body = (uint64_t)n->attr->at[k];
         if (body >= v->m->graph.len) return broken(v, g, i, "no such graph");
         if (v->state[body] == 1) return broken(v, g, i, "a graph runs itself");

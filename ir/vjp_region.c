@@ -1,20 +1,24 @@
 /* vjp_region: gradients of nodes that run graphs or belong to the front end. Relies on emit; a
  * body is differentiated through Vjp.walk. Layout of scan: rules_region.c.
  *
- * The gradient of a scan is two scans: the forward one again, which also stacks the carries that
- * came into each step, and one in the opposite direction whose body is the body followed by its
- * own reverse. Cotangents of float carries are carried backwards, those of invariants are summed
- * in carries of their own, those of stacked inputs are stacked. */
+ * The gradient of a scan or while is two loops: the forward one again, which also stacks the
+ * carries that came into each step, and a scan in the opposite direction whose body is the body
+ * followed by its own reverse. Cotangents of float carries are carried backwards, those of
+ * invariants are summed in carries of their own, those of stacked inputs are stacked. The gradient
+ * of a branch is a branch whose graphs are the old ones followed by their reverses. */
 #include "emit.h"
 
 void vjp_scan(Vjp *v);
+void vjp_while(Vjp *v);
+void vjp_branch(Vjp *v);
 void vjp_call(Vjp *v);
 void vjp_custom(Vjp *v);
 
-typedef struct Scan {
-    const Graph *body;
+typedef struct Scan { /* or a while, seen as a scan without stacked inputs */
+    const Graph *body, *condition; /* of a while, else NULL */
     uint32_t carries, xs, ys;
     bool reverse;
+    Dim n;
 } Scan;
 
 typedef struct Picks { /* which of a group of operands or results take part */
@@ -56,9 +60,9 @@ static Graph *new_body(Module *m, const Graph *of, const char *what)
     return graph_new(m, arena_printf(m->arena, "%s_%s%u", of->name, what, m->graph.len));
 }
 
-/* The forward scan again; returns the first of `carries` stacks of incoming carries, 0 after an
- * error. */
-static Value save_carries(Vjp *v, const Scan *s)
+/* The forward loop again; returns the first of `carries` stacks of incoming carries, 0 after an
+ * error. A while also tells its trip count, which the backward scan asks for as operand 0. */
+static Value save_carries(Vjp *v, const Scan *s, Value *in)
 {
     Module *m = v->e->module;
     const Graph *body = s->body;
@@ -71,9 +75,14 @@ static Value save_carries(Vjp *v, const Scan *s)
     if (!inline_nodes(g, body, map, v->st)) return 0;
     for (uint32_t i = 0; i < s->carries; i++) graph_result(g, map[body->result.at[i]]);
     for (uint32_t i = 0; i < s->carries; i++) graph_result(g, map[body->param.at[1 + i]]);
-    const int64_t attr[5] = {g->index, s->carries, s->xs, s->carries, s->reverse};
-    Value first = v->e->op(v->e, OP_scan, v->in, v->node->nin, attr, 5);
-    return first == 0 ? 0 : first + s->carries;
+    const int64_t scan[6] = {g->index, s->carries, s->xs, s->carries, s->reverse, s->n};
+    const int64_t again[5] = {s->condition ? s->condition->index : 0, g->index, s->carries, s->carries, s->n};
+    Value first = s->condition != NULL
+        ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
+        : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
+    if (first == 0) return 0;
+    if (s->condition != NULL) in[0] = first + 2 * s->carries;
+    return first + s->carries;
 }
 
 static Picks new_picks(Module *m, uint32_t most)
@@ -193,15 +202,14 @@ static void give(Back *b, Value first)
     for (uint32_t i = 0; i < b->x.n; i++, first++) b->v->dx[1 + s->carries + b->x.at[i]] = first;
 }
 
-void vjp_scan(Vjp *v)
+/* v->in is `in`. */
+static void loop_gradient(Vjp *v, const Scan *s, Value *in)
 {
     Module *m = v->e->module;
-    const int64_t *attr = v->node->attr->at;
-    Back b = {.v = v, .m = m};
-    b.s = (Scan){m->graph.at[attr[0]], (uint32_t)attr[1], (uint32_t)attr[2], (uint32_t)attr[3],
-        attr[4] != 0};
-    Value saved = b.s.carries != 0 ? save_carries(v, &b.s) : 0;
-    if (b.s.carries != 0 && saved == 0) return;
+    Back b = {.v = v, .m = m, .s = *s};
+    const bool saves = s->carries != 0 || s->condition != NULL;
+    Value saved = saves ? save_carries(v, s, in) : 0;
+    if (saves && saved == 0) return;
     pick(&b);
     b.g = new_body(m, b.s.body, "reverse");
     b.map = ARENA_ARRAY(m->arena, Value, b.s.body->value.len);
@@ -211,10 +219,104 @@ void vjp_scan(Vjp *v)
     b.in = ARENA_ARRAY(m->arena, Value, v->node->nin + b.carry.n + b.fixed.n + b.y.n + 1);
     take_all(&b, saved);
     if (!fill_body(&b)) return;
-    const int64_t back[5] = {
-        b.g->index, b.carry.n + b.fixed.n, b.s.carries + b.s.xs + b.y.n, b.x.n, !b.s.reverse};
-    Value first = v->e->op(v->e, OP_scan, b.in, b.nin, back, 5);
+    const int64_t back[6] = {b.g->index, b.carry.n + b.fixed.n, b.s.carries + b.s.xs + b.y.n,
+        b.x.n, !b.s.reverse, s->n};
+    Value first = v->e->op(v->e, OP_scan, b.in, b.nin, back, 6);
     if (first != 0) give(&b, first);
+}
+
+void vjp_scan(Vjp *v)
+{
+    const int64_t *at = v->node->attr->at;
+    const Scan s = {v->e->module->graph.at[at[0]], NULL, (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3],
+        at[4] != 0, at[5]};
+    Value *in = arena_copy(v->e->module->arena, v->in, v->node->nin * sizeof *in);
+    Vjp own = *v;
+    own.in = in;
+    loop_gradient(&own, &s, in);
+}
+
+/* Seen with a trip count for operand 0, as a scan is. */
+void vjp_while(Vjp *v)
+{
+    Module *m = v->e->module;
+    const int64_t *at = v->node->attr->at;
+    const Scan s = {m->graph.at[at[1]], m->graph.at[at[0]], (uint32_t)at[2], 0, (uint32_t)at[3], false, at[4]};
+    const uint32_t nin = v->node->nin;
+    Value *in = ARENA_ARRAY(m->arena, Value, nin + 1), *dx = ARENA_ARRAY(m->arena, Value, nin + 1);
+    bool *wanted = ARENA_ARRAY(m->arena, bool, nin + 1);
+    for (uint32_t i = 0; i < nin; i++) {
+        in[1 + i] = v->in[i];
+        wanted[1 + i] = v->wanted[i];
+    }
+    Node shifted = *v->node;
+    shifted.nin = (uint16_t)(nin + 1);
+    Vjp own = *v;
+    own.node = &shifted;
+    own.in = in;
+    own.wanted = wanted;
+    own.dx = dx;
+    loop_gradient(&own, &s, in);
+    for (uint32_t i = 0; i < nin; i++) v->dx[i] = dx[1 + i];
+}
+
+/* ---- branch ---------------------------------------------------------------------------------- */
+
+typedef struct Fork {
+    Vjp *v;
+    Picks y, x; /* results whose cotangent is known, inputs whose cotangent is asked for */
+} Fork;
+
+/* Graph number k followed by its reverse: parameters are the old ones and the cotangents of y, results those of x. */
+static Graph *reverse_case(Fork *f, uint32_t k)
+{
+    Vjp *v = f->v;
+    Module *m = v->e->module;
+    Arena *a = m->arena;
+    const Graph *old = m->graph.at[v->node->attr->at[k]];
+    Graph *g = new_body(m, old, "reverse");
+    Value *map = ARENA_ARRAY(a, Value, old->value.len), *dx = ARENA_ARRAY(a, Value, f->x.n + 1);
+    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, f->y.n + 1),
+          *seed = ARENA_ARRAY(a, Value, f->y.n + 1);
+    for (uint32_t i = 0; i < old->param.len; i++)
+        map[old->param.at[i]] = graph_param(g, graph_type(old, old->param.at[i]), v->e->loc);
+    for (uint32_t i = 0; i < f->y.n; i++)
+        seed[i] = graph_param(g, graph_type(old, old->result.at[f->y.at[i]]), v->e->loc);
+    if (!inline_nodes(g, old, map, v->st)) return NULL;
+    for (uint32_t i = 0; i < f->y.n; i++) y[i] = map[old->result.at[f->y.at[i]]];
+    for (uint32_t i = 0; i < f->x.n; i++) x[i] = map[old->param.at[f->x.at[i]]];
+    GraphEmit ge;
+    graph_emit_init(&ge, g, v->st);
+    ge.e.loc = v->e->loc;
+    if (!v->walk(v, &ge.e, g, y, seed, f->y.n, x, f->x.n, dx)) return NULL;
+    for (uint32_t i = 0; i < f->x.n; i++) {
+        Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(g, x[i]));
+        if (d == 0) return NULL;
+        graph_result(g, d);
+    }
+    return g;
+}
+
+void vjp_branch(Vjp *v)
+{
+    Module *m = v->e->module;
+    const Node *n = v->node;
+    Fork f = {v, new_picks(m, n->nout), new_picks(m, n->nin)};
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (v->g[i] != 0) f.y.at[f.y.n++] = i;
+    for (uint32_t i = 1; i < n->nin; i++)
+        if (v->wanted[i]) f.x.at[f.x.n++] = i - 1;
+    Value *in = ARENA_ARRAY(m->arena, Value, n->nin + f.y.n);
+    int64_t *cases = ARENA_ARRAY(m->arena, int64_t, n->attr->len);
+    memcpy(in, v->in, n->nin * sizeof *in);
+    for (uint32_t i = 0; i < f.y.n; i++) in[n->nin + i] = v->g[f.y.at[i]];
+    for (uint32_t k = 0; k < n->attr->len; k++) {
+        const Graph *g = reverse_case(&f, k);
+        if (g == NULL) return;
+        cases[k] = g->index;
+    }
+    Value first = v->e->op(v->e, OP_branch, in, n->nin + f.y.n, cases, n->attr->len);
+    for (uint32_t i = 0; i < f.x.n && first != 0; i++) v->dx[1 + f.x.at[i]] = first + i;
 }
 
 /* ---- the front end's -------------------------------------------------------------------------- */

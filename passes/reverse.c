@@ -31,11 +31,39 @@ static void mark_active(Walk *w)
     }
 }
 
+/* The sum of two stacks whose height only the loop knows that made them: a loop over their slices. */
+static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
+{
+    Module *m = g->module;
+    Type slice = *graph_type(g, a);
+    const Dim n = slice.dim[0];
+    const Type index = {.dtype = DT_i64};
+    const Node *maker = graph_maker(g, a);
+    if (maker->op != OP_scan) {
+        status_fail(w->r->st, ST_UNSUPPORTED, "%s: the gradient of a stack of a loop", op_def[maker->op].name);
+        return 0;
+    }
+    memmove(slice.dim, slice.dim + 1, --slice.rank * sizeof *slice.dim);
+    Graph *body = graph_new(m, arena_printf(m->arena, "add%u", m->graph.len));
+    graph_param(body, &index, w->r->e->loc);
+    const Value x[2] = {graph_param(body, &slice, w->r->e->loc), graph_param(body, &slice, w->r->e->loc)};
+    graph_result(body, graph_append(body, OP_add, x, 2, NULL, 0, w->r->e->loc, w->r->st));
+    const Value in[3] = {maker->in[0], a, b};
+    const int64_t attr[6] = {body->index, 0, 2, 1, 0, n};
+    return w->r->e->op(w->r->e, OP_scan, in, 3, attr, 6);
+}
+
 static void accumulate(Walk *w, Value v, Value g)
 {
     if (g == 0) return;
     Value *sum = &w->cotangent[v];
-    *sum = *sum == 0 ? g : emit2(w->r->e, OP_add, *sum, g);
+    const Type *t = *sum != 0 && w->r->e->module != NULL ? w->r->e->type(w->r->e, g) : NULL;
+    if (*sum == 0)
+        *sum = g;
+    else if (t != NULL && t->rank != 0 && dim_is_made(&w->r->e->module->dims, t->dim[0]))
+        *sum = add_stacks(w, w->r->g, *sum, g);
+    else
+        *sum = emit2(w->r->e, OP_add, *sum, g);
 }
 
 static void seed(Walk *w)

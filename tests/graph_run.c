@@ -2,6 +2,7 @@
 #include "graph_run.h"
 
 #include "codegen/contract.h"
+#include "codegen/host_stack.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "random_graph.h"
@@ -86,34 +87,110 @@ static bool run_matmul(const GraphRun *r, const View *in, View *out)
     return contract_run(r->threads, &c, false, r->st);
 }
 
+/* ---- loops and branches ------------------------------------------------------------------------------------------- */
+
+typedef struct Loop {
+    const GraphRun *r;
+    const Node *n;
+    const Graph *body, *condition;
+    uint32_t first, carries, xs, ys;
+    void *const *in;
+    void **out;
+    const void **param;
+    int64_t index;
+} Loop;
+
+static void loop_params(Loop *l)
+{
+    l->param[0] = &l->index;
+    for (uint32_t i = l->first; i < l->n->nin; i++) {
+        uint32_t p = 1 + i - l->first;
+        Value v = l->body->param.at[p];
+        l->param[p] = l->in[i];
+        if (p <= l->carries) /* the body may pass a carry on as another one */
+            l->param[p] = arena_copy(l->r->arena, l->out[p - 1], (size_t)graph_bytes(l->r, l->body, v));
+        else if (p <= l->carries + l->xs)
+            l->param[p] = (const char *)l->in[i] + l->index * graph_bytes(l->r, l->body, v);
+    }
+}
+
+/* Step number k, at index l->index; a stack whose height only the loop knows has room for `height` slices and doubles. */
+static bool loop_step(Loop *l, int64_t k, int64_t *height)
+{
+    GraphRun inner = *l->r;
+    void **all;
+    loop_params(l);
+    if (inner.odd != 0) inner.odd = l->r->odd + (uint64_t)k;
+    if (!graph_run(&inner, l->body, l->param, &all)) return false;
+    bool grows = *height >= 0 && l->index >= *height;
+    for (uint32_t i = 0; i < l->carries + l->ys; i++) {
+        int64_t bytes = graph_bytes(l->r, l->body, l->body->result.at[i]);
+        if (i >= l->carries && grows) {
+            char *more = arena_zeros(l->r->arena, (size_t)(2 * (l->index + 1) * bytes) + 1, 1);
+            if (*height != 0) memcpy(more, l->out[i], (size_t)(*height * bytes));
+            l->out[i] = more;
+        }
+        memcpy((char *)l->out[i] + (i < l->carries ? 0 : l->index * bytes), all[l->body->result.at[i]], (size_t)bytes);
+    }
+    if (grows) *height = 2 * (l->index + 1);
+    return true;
+}
+
+static void first_carries(Loop *l)
+{
+    l->param = arena_alloc(l->r->arena, (l->n->nin + 2u) * sizeof *l->param);
+    for (uint32_t i = 0; i < l->carries; i++)
+        memcpy(l->out[i], l->in[l->first + i], (size_t)graph_bytes(l->r, l->body, l->body->result.at[i]));
+}
+
 static bool run_scan(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
 {
     const int64_t *attr = n->attr->at;
-    const Graph *body = g->module->graph.at[attr[0]];
-    const uint32_t carries = (uint32_t)attr[1], xs = (uint32_t)attr[2];
-    GraphRun inner = *r;
-    int64_t trip, index;
-    void **all;
-    const void **param = arena_alloc(r->arena, (n->nin + 1u) * sizeof *param);
+    int64_t trip, height = -1;
+    Loop l = {.r = r, .n = n, .body = g->module->graph.at[attr[0]], .first = 1, .carries = (uint32_t)attr[1], .xs = (uint32_t)attr[2],
+              .ys = (uint32_t)attr[3], .in = in, .out = out};
     memcpy(&trip, in[0], sizeof trip);
-    for (uint32_t i = 1; i < n->nin; i++) param[i] = in[i];
-    for (uint32_t i = 0; i < carries; i++)
-        memcpy(out[i], in[1 + i], (size_t)graph_bytes(r, body, body->result.at[i]));
-    for (int64_t k = 0; k < trip; k++) {
-        index = attr[4] ? trip - 1 - k : k;
-        param[0] = &index;
-        /* The body may pass a carry on as another one. */
-        for (uint32_t i = 0; i < carries; i++)
-            param[1 + i] = arena_copy(r->arena, out[i], (size_t)graph_bytes(r, body, body->result.at[i]));
-        for (uint32_t i = 1 + carries; i <= carries + xs; i++)
-            param[i] = (const char *)in[i] + index * graph_bytes(r, body, body->param.at[i]);
-        if (inner.odd != 0) inner.odd = r->odd + (uint64_t)k;
-        if (!graph_run(&inner, body, param, &all)) return false;
-        for (uint32_t i = 0; i < n->nout; i++) {
-            int64_t bytes = graph_bytes(r, body, body->result.at[i]);
-            memcpy((char *)out[i] + (i < carries ? 0 : index * bytes), all[body->result.at[i]], (size_t)bytes);
-        }
+    first_carries(&l);
+    if (dim_is_made(&g->module->dims, attr[5])) {
+        r->symbol[-1 - attr[5]] = MAX_OF(trip, 0);
+        for (uint32_t i = l.carries; i < n->nout; i++) out[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
     }
+    for (int64_t k = 0; k < trip; k++) {
+        l.index = attr[4] ? trip - 1 - k : k;
+        if (!loop_step(&l, k, &height)) return false;
+    }
+    return true;
+}
+
+static bool run_while(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+{
+    const int64_t *attr = n->attr->at;
+    int64_t height = 0;
+    Loop l = {.r = r, .n = n, .condition = g->module->graph.at[attr[0]], .body = g->module->graph.at[attr[1]], .carries = (uint32_t)attr[2],
+              .ys = (uint32_t)attr[3], .in = in, .out = out};
+    first_carries(&l);
+    for (;; l.index++) {
+        void **all;
+        loop_params(&l);
+        if (!graph_run(r, l.condition, l.param, &all)) return false;
+        if (!*(const uint8_t *)all[l.condition->result.at[0]]) break;
+        if (!loop_step(&l, l.index, &height)) return false;
+    }
+    r->symbol[-1 - attr[4]] = l.index;
+    memcpy(out[l.carries + l.ys], &l.index, sizeof l.index);
+    return true;
+}
+
+static bool run_branch(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+{
+    DType t = (DType)graph_type(g, n->in[0])->dtype;
+    int64_t k = dtype_load_i64(t, in[0]);
+    if (t == DT_u64 && k < 0) k = INT64_MAX;
+    const Graph *body = g->module->graph.at[n->attr->at[MIN_OF(MAX_OF(k, 0), (int64_t)n->attr->len - 1)]];
+    void **all;
+    if (!graph_run(r, body, (const void *const *)in + 1, &all)) return false;
+    for (uint32_t i = 0; i < n->nout; i++)
+        memcpy(out[i], all[body->result.at[i]], (size_t)graph_bytes(r, body, body->result.at[i]));
     return true;
 }
 
@@ -146,10 +223,13 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
     int64_t attr[64];
     for (uint32_t i = 0; i < n->nout; i++) {
         Type t = concrete(r, g, n->out + i);
-        out[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
+        bool stack = t.rank != 0 && dim_is_made(&g->module->dims, graph_type(g, n->out + i)->dim[0]); /* its loop makes room */
+        out[i] = stack ? NULL : arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
         results[i] = contiguous(&t, out[i]);
     }
     if (n->op == OP_scan) return run_scan(r, g, n, in, out);
+    if (n->op == OP_while) return run_while(r, g, n, in, out);
+    if (n->op == OP_branch) return run_branch(r, g, n, in, out);
     if (n->op == OP_kernel) return run_kernel(r, g, n, in, out);
     plain_attrs(r, g, n, attr);
     if (n->op == OP_dim_size) {
@@ -304,7 +384,8 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     const Graph *g = p->module->graph.at[0];
     void **buf = arena_zeros(r->arena, p->ninput + p->noutput + 1, sizeof *buf);
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
-    Host host = {{.run = host_run, .contract = host_contract}, r->threads, r->blas, r->st};
+    HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
+    Host host = {{.run = host_run, .contract = host_contract, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->blas, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
@@ -312,6 +393,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     void *work = bordered(r->arena, (size_t)p->workspace);
     const uint64_t before = inputs_hash(r, g, in);
     int32_t code = entry(buf, dim, work, &host.h);
+    host_stacks_free(stacks, p->nstack);
     if (code != 0) return status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
     if (!border_whole(work, (size_t)p->workspace)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
     if (inputs_hash(r, g, in) != before) return status_fail(r->st, ST_INTERNAL, "wrote to an input");

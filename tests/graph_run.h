@@ -10,7 +10,7 @@
 typedef struct GraphRun {
     Arena *arena;          /* of all results; its border must be set */
     ThreadPool *threads;   /* NULL: this thread alone */
-    const int64_t *symbol; /* values by position in the dim table */
+    int64_t *symbol;       /* values by position in the dim table; loops write there how often they turned */
     bool blas;
     uint64_t odd;          /* not 0: operands come in odd layouts, chosen by this seed */
     Status *st;

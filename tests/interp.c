@@ -8,6 +8,7 @@ typedef struct Interp {
     char **at;             /* per program buffer: first byte */
     char *work;
     int64_t loop[64];
+    int64_t *room;         /* per program buffer: bytes of a stack */
     Status *st;
 } Interp;
 
@@ -25,6 +26,16 @@ static char *address(const Interp *in, uint32_t buf)
 {
     const Buf *b = &in->p->buf.at[buf];
     if (b->kind != BUF_SLICE) return in->at[buf];
+    if (in->p->buf.at[b->of].kind == BUF_STACK) {
+        int64_t bytes = (in->loop[b->loop] + 1) * value_of(in, b->stride) * (int64_t)dtype_bytes(b->type.dtype);
+        if (bytes > in->room[b->of]) {
+            char *at = mem_zeros((size_t)(2 * bytes), 1);
+            if (in->room[b->of] != 0) memcpy(at, in->at[b->of], (size_t)in->room[b->of]);
+            mem_free(in->at[b->of], (size_t)in->room[b->of]);
+            in->at[b->of] = at;
+            in->room[b->of] = 2 * bytes;
+        }
+    }
     return address(in, b->of) + in->loop[b->loop] * value_of(in, b->stride) * (int64_t)dtype_bytes(b->type.dtype);
 }
 
@@ -260,8 +271,29 @@ static void run_loop(Interp *in, const Step *s)
     for (int64_t i = 0; i < n; i++) {
         in->loop[s->id] = s->reverse ? n - 1 - i : i;
         if (s->index != UINT32_MAX) dtype_store_i64(DT_i64, address(in, s->index), in->loop[s->id]);
-        run_steps(in, s->body, s->nbody);
+        run_steps(in, s->block[0].step, s->block[0].n);
     }
+}
+
+static void run_while(Interp *in, const Step *s)
+{
+    int64_t i = 0;
+    for (; in->st->code == ST_OK; i++) {
+        in->loop[s->id] = i;
+        if (s->index != UINT32_MAX) dtype_store_i64(DT_i64, address(in, s->index), i);
+        run_steps(in, s->block[1].step, s->block[1].n);
+        if (!dtype_load_i64(DT_bool, address(in, s->selector))) break;
+        run_steps(in, s->block[0].step, s->block[0].n);
+    }
+    dtype_store_i64(DT_i64, address(in, s->count), i);
+}
+
+static void run_branch(Interp *in, const Step *s)
+{
+    int64_t k = dtype_load_i64((DType)in->p->buf.at[s->selector].type.dtype, address(in, s->selector));
+    if (in->p->buf.at[s->selector].type.dtype == DT_u64 && k < 0) k = INT64_MAX;
+    const Block *b = &s->block[MIN_OF(MAX_OF(k, 0), (int64_t)s->nblock - 1)];
+    run_steps(in, b->step, b->n);
 }
 
 static void run_steps(Interp *in, const Step *step, uint32_t n)
@@ -274,7 +306,8 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
             run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0);
             break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
-        case STEP_LOOP: run_loop(in, s); break;
+        case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
+        case STEP_BRANCH: run_branch(in, s); break;
         }
     }
 }
@@ -285,6 +318,7 @@ bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Statu
     Interp in = {.p = p, .dims = &p->module->dims, .st = st};
     in.symbol = mem_zeros(nexpr + 1, sizeof *in.symbol);
     in.at = mem_zeros(n + 1, sizeof *in.at);
+    in.room = mem_zeros(n + 1, sizeof *in.room);
     in.work = mem_alloc((size_t)p->workspace + 1);
     memset(in.work, 0x7f, (size_t)p->workspace + 1); /* whoever reads what was never written shall see it */
     for (uint32_t i = 0; i < p->symbol.len; i++) in.symbol[-1 - p->symbol.at[i]] = symbol[i];
@@ -295,6 +329,8 @@ bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Statu
             in.at[i] = in.work + p->buf.at[i].offset;
     }
     run_steps(&in, p->step, p->nstep);
+    for (uint32_t i = 0; i < n; i++) mem_free(in.room[i] != 0 ? in.at[i] : NULL, (size_t)in.room[i]);
+    mem_free(in.room, (n + 1) * sizeof *in.room);
     mem_free(in.work, (size_t)p->workspace + 1);
     mem_free(in.at, (n + 1) * sizeof *in.at);
     mem_free(in.symbol, (nexpr + 1) * sizeof *in.symbol);

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "kernel_make.h"
 
+#include "codegen/host_stack.h"
+
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -263,7 +265,13 @@ void run_program(const Program *p, void *const *buf, const int64_t *dim, const K
     Compiled *c = b->compile(p, &(CompileOptions){0}, &st);
     if (!c) fail_msg("%s", st.text);
     void *work = p->workspace ? aligned_alloc(64, (size_t)(p->workspace + 63) / 64 * 64) : NULL;
-    assert_int_equal(b->entry(c)(buf, dim, work, host), 0);
+    HostStack stacks[8] = {0};
+    KilnHost own = host != NULL ? *host : (KilnHost){.ctx = NULL};
+    own.stack = host_stack_grow;
+    own.stacks = stacks;
+    assert_in_range(p->nstack, 0, 8);
+    assert_int_equal(b->entry(c)(buf, dim, work, p->nstack != 0 ? &own : host), 0);
+    host_stacks_free(stacks, p->nstack);
     free(work);
     b->release(c);
 }

@@ -63,7 +63,7 @@ Type maker_shape(Maker *k, DType t)
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
 
-static void note_size(Maker *k, Value v, double size)
+void maker_note_size(Maker *k, Value v, double size)
 {
     while (k->size.len <= v) *VEC_PUSH(k->g->module->arena, &k->size) = 2;
     k->size.at[v] = size;
@@ -84,7 +84,7 @@ Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t
     Value v = graph_append(k->g, op, in, nin, attr, nattr, (Loc){0}, k->st);
     if (v == 0) return 0;
     k->drawn[op]++;
-    for (uint32_t i = 0; i < nout; i++) note_size(k, v + i, size);
+    for (uint32_t i = 0; i < nout; i++) maker_note_size(k, v + i, size);
     return v;
 }
 
@@ -150,7 +150,7 @@ Value maker_want(Maker *k, const Type *t)
     if (v == 0 && !k->body && k->g->param.len < MOST_PARAMS && random_chance(k->r, 80)) {
         v = graph_param(k->g, t, (Loc){0});
         k->drawn[OP_param]++;
-        note_size(k, v, dtype_is_float((DType)t->dtype) ? 2 : 10);
+        maker_note_size(k, v, dtype_is_float((DType)t->dtype) ? 2 : 10);
     }
     return v != 0 ? v : new_constant(k, t);
 }
@@ -181,7 +181,7 @@ static Op draw(Maker *k)
     Op best = OP_none;
     for (int i = 0; i < 3; i++) {
         Op op = (Op)(1 + random_below(k->r, OP_COUNT - 1));
-        bool can = random_can_draw(op) && op != OP_param && !(op == OP_scan && k->depth >= 2);
+        bool can = random_can_draw(op) && op != OP_param && !(op_def[op].flags & OPF_REGION && k->depth >= 3);
         if (can && (best == OP_none || k->drawn[op] < k->drawn[best])) best = op;
     }
     return best;
@@ -193,92 +193,10 @@ bool maker_fill(Maker *k, uint32_t nodes)
     for (uint32_t tries = 0; k->g->node.len < last && tries < 20 * nodes; tries++) {
         Op op = draw(k);
         if (op == OP_none) continue;
-        maker_tame(k, op == OP_scan ? maker_scan(k) : maker_build(k, op));
+        maker_tame(k, op_def[op].flags & OPF_REGION ? maker_region(k, op) : maker_build(k, op));
         if (k->st->code == ST_INTERNAL || k->st->code == ST_MEMORY) return false;
     }
     return true;
-}
-
-/* ---- scan ----------------------------------------------------------------------------------------------------- */
-
-static bool can_stack(const Type *t)
-{
-    return t->rank >= 1 && t->dim[0] >= 0 && t->dim[0] <= 9;
-}
-
-/* A value of type t at the end of a body. */
-static Value body_result(Maker *b, const Type *t)
-{
-    Value v = maker_want(b, t);
-    return dtype_is_float((DType)t->dtype) && b->size.at[v] > 1 ? maker_append(b, OP_tanh, &v, 1, NULL, 0, 1) : v;
-}
-
-typedef struct ScanPlan {
-    Value in[1 + 2 + 2 + 2];
-    uint32_t nin, carries, xs;
-    int64_t n;
-} ScanPlan;
-
-static void plan_scan(Maker *k, ScanPlan *s)
-{
-    s->n = random_chance(k->r, 5) ? 0 : 1 + random_below(k->r, 5);
-    s->nin = 1;
-    s->carries = (uint32_t)random_below(k->r, 3);
-    for (uint32_t i = 0; i < s->carries; i++) {
-        Type t = maker_shape(k, random_chance(k->r, 75) ? DT_f32 : maker_dtype(k));
-        if (maker_elements(k, &t) > 600) t.rank = 0;
-        t.rank = MIN_OF(t.rank, MAX_RANK - 1); /* the gradient stacks carries */
-        s->in[s->nin++] = maker_want(k, &t);
-    }
-    uint32_t xs = (uint32_t)random_below(k->r, 3);
-    for (uint32_t i = 0; i < xs; i++) {
-        Value v = s->xs == 0 ? maker_pick(k, can_stack) : 0;
-        Type t = v != 0 ? *graph_type(k->g, v) : maker_shape(k, maker_dtype(k));
-        if (t.rank == 0) t.rank = 1;
-        if (s->xs == 0) s->n = v != 0 ? t.dim[0] : s->n;
-        t.dim[0] = s->n;
-        if (maker_elements(k, &t) > 6000) t.rank = 1;
-        s->in[s->nin++] = v != 0 ? v : maker_want(k, &t);
-        s->xs++;
-    }
-    uint32_t fixed = (uint32_t)random_below(k->r, 3);
-    for (uint32_t i = 0; i < fixed; i++) {
-        Value v = maker_pick(k, NULL);
-        if (v != 0 && maker_elements(k, graph_type(k->g, v)) <= 3000) s->in[s->nin++] = v;
-    }
-    s->in[0] = maker_append(k, random_chance(k->r, 50) ? OP_constant : OP_dim_size, NULL, 0, (int64_t[]){DT_i64, s->n}, 2, 10);
-    if (s->in[0] == 0) s->in[0] = maker_append(k, OP_dim_size, NULL, 0, &s->n, 1, 10);
-}
-
-static void body_params(Maker *k, Maker *b, const ScanPlan *s)
-{
-    for (uint32_t i = 0; i < s->nin; i++) {
-        Type t = *graph_type(k->g, s->in[i]);
-        if (i > s->carries && i <= s->carries + s->xs) memmove(t.dim, t.dim + 1, --t.rank * sizeof *t.dim);
-        Value v = graph_param(b->g, &t, (Loc){0});
-        note_size(b, v, i > 0 && i <= s->carries ? fmax(k->size.at[s->in[i]], 1) : i == 0 ? 10 : k->size.at[s->in[i]]);
-    }
-}
-
-Value maker_scan(Maker *k)
-{
-    ScanPlan s = {.nin = 0};
-    plan_scan(k, &s);
-    Module *m = k->g->module;
-    Graph *body = graph_new(m, arena_printf(m->arena, "body%u", m->graph.len));
-    Maker b = *k;
-    b.g = body;
-    b.body = true;
-    b.depth++;
-    b.size.at = NULL;
-    b.size.len = b.size.cap = 0;
-    body_params(k, &b, &s);
-    if (!maker_fill(&b, 2 + (uint32_t)random_below(k->r, 8))) return 0;
-    for (uint32_t i = 0; i < s.carries; i++) graph_result(body, body_result(&b, graph_type(k->g, s.in[1 + i])));
-    uint32_t ys = (uint32_t)random_below(k->r, 3) + (s.carries == 0);
-    for (uint32_t i = 0; i < ys; i++) graph_result(body, maker_pick(&b, NULL));
-    const int64_t attr[5] = {body->index, s.carries, s.xs, ys, random_below(k->r, 2)};
-    return maker_append(k, OP_scan, s.in, s.nin, attr, 5, 1e5);
 }
 
 /* ---- whole graphs ------------------------------------------------------------------------------------------------ */
@@ -347,15 +265,16 @@ bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, S
         k.symbol = dim_symbol(&rg->m->dims, "N", 1, 300);
         k.symbol_value = rg->symbol[0] = lengths[random_below(&r, COUNT_OF(lengths))];
     }
-    note_size(&k, 0, 0);
+    maker_note_size(&k, 0, 0);
     for (int i = 0; i < 2; i++) {
         Type t = maker_shape(&k, i == 0 ? DT_f32 : maker_dtype(&k));
-        note_size(&k, graph_param(rg->g, &t, (Loc){0}), dtype_is_float((DType)t.dtype) ? 2 : 10);
+        maker_note_size(&k, graph_param(rg->g, &t, (Loc){0}), dtype_is_float((DType)t.dtype) ? 2 : 10);
         rg->drawn[OP_param]++;
     }
     if (!maker_fill(&k, 5 + (uint32_t)random_below(&r, random_chance(&r, 50) ? 15 : 56)))
         return status_fail(st, refused.code, "%s", refused.text);
     choose_results(&k);
+    if (rg->m->dims.expr.len + 64 > COUNT_OF(rg->symbol)) return status_fail(st, ST_UNSUPPORTED, "too many sizes");
     rg->forward = rg->g->node.len;
     return !gradient || add_gradient(rg, st);
 }

@@ -25,7 +25,7 @@ typedef struct RandomGraph {
     Module *m;                 /* graph 0 is the entry */
     Graph *g;
     uint64_t seed;
-    int64_t symbol[1];         /* value of the one symbol N, if the dim table has it */
+    int64_t symbol[4096];      /* by position in the dim table: of N, if it is there, and of loops once they have run */
     bool specials;             /* NaN, infinities, -0 and denormals among the inputs */
     bool gradient;             /* cotangents are among the results */
     uint32_t forward;          /* nodes before the gradient */
@@ -48,7 +48,7 @@ typedef struct Maker {
     uint32_t *drawn;           /* RandomGraph's; steers the choice */
     bool sane;                 /* arguments are kept within the functions' domains */
     bool large;                /* one long axis may appear */
-    bool body;                 /* of a scan: no new parameters */
+    bool body;                 /* of a region: no new parameters */
     int depth;
     Dim symbol;                /* N, or DIM_BAD */
     int64_t symbol_value;
@@ -65,7 +65,8 @@ DType maker_dtype(Maker *k);
 int64_t maker_elements(const Maker *k, const Type *t);
 int64_t maker_extent_of(const Maker *k, Dim d);      /* its value */
 Value maker_build(Maker *k, Op op);                  /* one node of that op, and what it needs; 0: did not work out */
-Value maker_scan(Maker *k);
+Value maker_region(Maker *k, Op op);                  /* scan, while, branch: random_regions.c */
+void maker_note_size(Maker *k, Value v, double size);
 bool maker_fill(Maker *k, uint32_t nodes);           /* draws that many */
 
 #endif

@@ -220,10 +220,13 @@ static void make_loop(Make *m, bool reverse, Dim trip, int64_t width)
     make_store(m, both, sum, false);
     uint32_t add = make_kernel_end(m);
     Step *twice = ARENA_NEW(&m->arena, Step), *body = ARENA_ARRAY(&m->arena, Step, 2);
+    Block *block = ARENA_ARRAY(&m->arena, Block, 2);
+    block[0] = (Block){twice, 1};
+    block[1] = (Block){body, 2};
     *twice = make_run(m, add, 2, (uint32_t[]){acc, inner});
     body[0] = make_run(m, k, 3, (uint32_t[]){xi, acc, yi});
     body[1] = (Step){
-        .kind = STEP_LOOP, .id = 8, .trip = index, .index = inner, .body = twice, .nbody = 1};
+        .kind = STEP_LOOP, .id = 8, .trip = index, .index = inner, .selector = UINT32_MAX, .block = block, .nblock = 1};
     make_step(m, (Step){.kind = STEP_COPY, .from = start, .to = acc});
     make_step(m, (Step){.kind = STEP_LOOP,
                      .id = 7,
@@ -231,8 +234,9 @@ static void make_loop(Make *m, bool reverse, Dim trip, int64_t width)
                      .trip_dim = trip,
                      .index = index,
                      .reverse = reverse,
-                     .body = body,
-                     .nbody = 2});
+                     .selector = UINT32_MAX,
+                     .block = block + 1,
+                     .nblock = 1});
     make_step(m, (Step){.kind = STEP_COPY, .from = acc, .to = last});
 }
 

@@ -59,18 +59,36 @@ static const Case cases[] = {
     ROW(matmul, "%1: f64[2,2,3], %2: f64[2,3,1]", "%3 = matmul(%1, %2) : f64[2,2,1]\n%4 = sin(%3) : f64[2,2,1]", 4),
     ROW(matmul, "%1: f64[3,3]", "%2 = matmul(%1, %1) : f64[3,3]", 2),
     ROW(scan, "%1: f64[2], %2: f64[3]",
-     "%3 = constant() {i64, 3, []} : i64[]\n%4, %5 = scan(%3, %1, %2) {@step, 1, 1, 1, 0} : f64[2], f64[3,2]\n"
+     "%3 = constant() {i64, 3, []} : i64[]\n%4, %5 = scan(%3, %1, %2) {@step, 1, 1, 1, 0, 3} : f64[2], f64[3,2]\n"
      "%6 = broadcast(%4) {[3, 2]} : f64[3,2]\n%7 = mul(%5, %6) : f64[3,2]", 7,
      .body = "graph @step(%1: i64[], %2: f64[2], %3: f64[]) -> (%6, %7) {\n%4 = broadcast(%3) {[2]} : f64[2]\n%5 = mul(%2, %4) : f64[2]\n"
      "%6 = sin(%5) : f64[2]\n%7 = mul(%6, %2) : f64[2]\n}\n"),
     ROW(scan, "%1: f64[2,2], %2: f64[2,2]",
-     "%3 = constant() {i64, 4, []} : i64[]\n%4 = scan(%3, %1, %2) {@step, 1, 0, 0, 0} : f64[2,2]", 4,
+     "%3 = constant() {i64, 4, []} : i64[]\n%4 = scan(%3, %1, %2) {@step, 1, 0, 0, 0, 4} : f64[2,2]", 4,
      .body = "graph @step(%1: i64[], %2: f64[2,2], %3: f64[2,2]) -> (%5) {\n%4 = matmul(%2, %3) : f64[2,2]\n%5 = tanh(%4) : f64[2,2]\n}\n"),
     ROW(scan, "%1: f64[4,2], %2: f64[2]",
      "%3 = constant() {i64, 4, []} : i64[]\n%4 = constant() {i32, 1, []} : i32[]\n"
-     "%5, %6, %7 = scan(%3, %2, %4, %1) {@step, 2, 1, 1, 1} : f64[2], i32[], f64[4,2]", 7,
+     "%5, %6, %7 = scan(%3, %2, %4, %1) {@step, 2, 1, 1, 1, 4} : f64[2], i32[], f64[4,2]", 7,
      .body = "graph @step(%1: i64[], %2: f64[2], %3: i32[], %4: f64[2]) -> (%5, %6, %9) {\n%5 = add(%2, %4) : f64[2]\n%6 = add(%3, %3) : i32[]\n"
      "%7 = cast(%6) {f64} : f64[]\n%8 = broadcast(%7) {[2]} : f64[2]\n%10 = mul(%5, %2) : f64[2]\n%9 = mul(%10, %8) : f64[2]\n}\n"),
+    /* steps that only the running loop counts: three, and the sum stays far from where it would turn once more or less */
+    ROW(scan, "%1: f64[2], %2: f64[2]",
+     "%3 = iota() {i64, 0, [3]} : i64[3]\n%4 = reduce_max(%3) {[0]} : i64[]\n"
+     "%5 = scan(%4, %1, %2) {@step, 1, 0, 0, 0, T} : f64[2]", 5,
+     .body = "graph @step(%1: i64[], %2: f64[2], %3: f64[2]) -> (%5) {\n%4 = mul(%2, %3) : f64[2]\n%5 = sin(%4) : f64[2]\n}\n"),
+    ROW(while, "%1: f64[2], %2: f64[2]",
+     "%3 = constant() {f64, 0, []} : f64[]\n%4, %5, %6 = while(%1, %3, %2) {@below, @step, 2, 0, T} : f64[2], f64[], i64[]", 4,
+     .body = "graph @below(%1: i64[], %2: f64[2], %3: f64[], %4: f64[2]) -> (%6) {\n%5 = constant() {f64, 2.5, []} : f64[]\n"
+     "%6 = lt(%3, %5) : bool[]\n}\n"
+     "graph @step(%1: i64[], %2: f64[2], %3: f64[], %4: f64[2]) -> (%6, %8) {\n%5 = mul(%2, %4) : f64[2]\n%6 = sin(%5) : f64[2]\n"
+     "%7 = constant() {f64, 1, []} : f64[]\n%8 = add(%3, %7) : f64[]\n}\n"),
+    ROW(branch, "%1: f64[2], %2: f64[2]",
+     "%3 = constant() {bool, 1, []} : bool[]\n%4, %5 = branch(%3, %1, %2) {[@no, @yes]} : f64[2], f64[2]\n"
+     "%6 = constant() {i32, 7, []} : i32[]\n%7 = branch(%6, %4, %5) {[@left, @left, @right]} : f64[2]", 7,
+     .body = "graph @no(%1: f64[2], %2: f64[2]) -> (%1, %2) {\n}\n"
+     "graph @yes(%1: f64[2], %2: f64[2]) -> (%3, %4) {\n%3 = mul(%1, %2) : f64[2]\n%4 = sin(%1) : f64[2]\n}\n"
+     "graph @left(%1: f64[2], %2: f64[2]) -> (%1) {\n}\n"
+     "graph @right(%1: f64[2], %2: f64[2]) -> (%4) {\n%3 = mul(%2, %2) : f64[2]\n%4 = mul(%1, %3) : f64[2]\n}\n"),
 };
 
 /* ---- one case -------------------------------------------------------------------------------------------------- */
@@ -108,7 +126,7 @@ static void fail_case(const Check *k, const char *what)
 
 static void parse(Check *k)
 {
-    const char *text = arena_printf(k->arena, "module {}\n\ngraph @main(%s) -> (%%%d) {\n%s\n}\n\n%s", k->c->params, k->c->result,
+    const char *text = arena_printf(k->arena, "module { dims T in loop }\n\ngraph @main(%s) -> (%%%d) {\n%s\n}\n\n%s", k->c->params, k->c->result,
                                     k->c->lines, k->c->body != NULL ? k->c->body : "");
     k->m = module_parse(k->arena, text, strlen(text), &k->st);
     if (k->m == NULL) fail_msg("%s: %s\n%s", op_def[k->c->op].name, k->st.text, text);
@@ -159,7 +177,7 @@ static void fill(Check *k, uint32_t i)
 
 static void run(Check *k)
 {
-    GraphRun r = {.arena = k->arena, .blas = true, .st = &k->st};
+    GraphRun r = {.arena = k->arena, .symbol = arena_zeros(k->arena, 64, sizeof(int64_t)), .blas = true, .st = &k->st};
     if (!graph_run(&r, k->g, k->in, &k->all)) fail_case(k, k->st.text);
 }
 
@@ -205,7 +223,7 @@ static void compare_compiled(Check *k)
     run(k);
     Module *copy = module_again(k->arena, k->m, &k->st);
     void **result = arena_zeros(k->arena, k->g->result.len, sizeof *result);
-    GraphRun r = {.arena = k->arena, .blas = true, .st = &k->st};
+    GraphRun r = {.arena = k->arena, .symbol = arena_zeros(k->arena, 64, sizeof(int64_t)), .blas = true, .st = &k->st};
     if (copy == NULL || !graph_compiled(&r, copy, k->in, result)) fail_case(k, k->st.text);
     for (uint32_t i = 0; i < k->g->result.len; i++)
         if (bytes_differ(DT_f64, k->all[k->g->result.at[i]], result[i], count(k->g, k->g->result.at[i])) >= 0)

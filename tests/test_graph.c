@@ -15,12 +15,15 @@ typedef struct Case {
 
 /* Bodies for regions; K, N >= 1, M may be 0. */
 static const char frame[] =
-    "module { dims N in [1,256], M in [0,8], K in [3,9] }\n"
+    "module { dims N in [1,256], M in [0,8], K in [3,9], T in loop }\n"
     "graph @main(%s) -> () {\n%s\n}\n"
     "graph @step(%%1: i64[], %%2: f32[], %%3: f32[4]) -> (%%2, %%3) { }\n"
     "graph @count(%%1: i64[], %%2: f32[]) -> (%%2, %%1) { }\n"
     "graph @more(%%1: i64[], %%2: f32[], %%3: f32[4]) -> (%%3, %%2) { }\n"
     "graph @sums(%%1: f32[4], %%2: f32[4]) -> (%%3, %%1) { %%3 = add(%%1, %%2) }\n"
+    "graph @mixed(%%1: f32[4], %%2: f32[4]) -> (%%1, %%3) { %%3 = lt(%%1, %%2) }\n"
+    "graph @below(%%1: i64[], %%2: f32[], %%3: f32[4]) -> (%%5) { %%4 = constant() {f32, 1, []}\n%%5 = lt(%%2, %%4) }\n"
+    "graph @unchanged(%%1: i64[], %%2: f32[], %%3: f32[4]) -> (%%2, %%2) { }\n"
     "graph @none() -> () { }\n";
 
 static const Case cases[] = {
@@ -158,27 +161,47 @@ static const Case cases[] = {
     {"%1: f32[5]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}",
         "!kernel: parameter 0 of sums is f32[4], not f32[5]: f32[5] x f32[5]"},
     {"%1: f32[5]", "%8, %9 = kernel(%1) {@sums, -1, []}", "!kernel: sums has 2 parameters, not 1: f32[5]"},
-    {"", "%9 = kernel() {@none, -1, []}", "!kernel: 0 results, 1 to 64 are possible"},
-    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0}",
+    {"", "%9 = kernel() {@none, -1, []}", "!kernel: none has no results"},
+    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0, N}",
         "f32[], f32[N,4]"},
-    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 0}",
-        "!scan: results can be stacked only if the trip count is known as a size: i64[] x f32[] x "
-        "f32[4]"},
-    {"%2: f32[], %3: f32[4]", "%1 = dim_size() {N}\n%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 1}",
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 0, 4}",
+        "f32[], f32[4,4]"},
+    {"%2: f32[], %3: f32[4]", "%1 = constant() {i64, 7, []}\n%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 0, 5}",
+        "!scan: the trip count is 7, the steps are said to be 5: i64[] x f32[] x f32[4]"},
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 0, T}", "f32[], f32[T,4]"},
+    {"%1: i64[], %2: f32[], %3: f32[4]",
+        "%7, %8 = scan(%1, %2, %3) {@step, 1, 0, 1, 0, T}\n%9 = neg(%8)",
+        "!neg: a stack of a loop whose length is known only when it runs: f32[T,4]"},
+    {"%1: f32[], %2: f32[4]", "%7, %8, %9 = while(%1, %2) {@below, @step, 1, 1, T}", "f32[], f32[T,4], i64[]"},
+    {"%1: f32[], %2: f32[4]", "%7, %8, %9 = while(%1, %2) {@below, @step, 1, 1, N}",
+        "!while: its steps are a size that the loop makes: f32[] x f32[4]"},
+    {"%1: f32[], %2: f32[4]", "%7, %8, %9 = while(%1, %2) {@step, @step, 1, 1, T}",
+        "!while: step has 2 results, not 1: f32[] x f32[4]"},
+    {"%1: f32[], %2: f32[4]", "%7, %8 = while(%1, %2) {@below, @unchanged, 2, 0, T}",
+        "!while: carry 1 changes its type in unchanged: f32[] x f32[4]"},
+    {"%1: bool[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @sums]}", "f32[4], f32[4]"},
+    {"%1: i32[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @sums, @sums]}", "f32[4], f32[4]"},
+    {"%1: bool[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @sums, @sums]}",
+        "!branch: a bool selects one of two graphs, not of 3: bool[] x f32[4] x f32[4]"},
+    {"%1: f32[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @sums]}",
+        "!branch: the selector must be bool[] or an integer scalar: f32[] x f32[4] x f32[4]"},
+    {"%1: bool[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @mixed]}",
+        "!branch: result 1 is f32[4] in sums and bool[4] in mixed: bool[] x f32[4] x f32[4]"},
+    {"%2: f32[], %3: f32[4]", "%1 = dim_size() {N}\n%8, %9 = scan(%1, %2, %3) {@step, 1, 0, 1, 1, N}",
         "f32[], f32[N,4]"},
-    {"%2: f32[]", "%1 = constant() {i64, 7, []}\n%8, %9 = scan(%1, %2) {@count, 1, 0, 1, 0}",
+    {"%2: f32[]", "%1 = constant() {i64, 7, []}\n%8, %9 = scan(%1, %2) {@count, 1, 0, 1, 0, 7}",
         "f32[], i64[7]"},
-    {"%1: i64[], %2: f32[], %3: f32[N,5]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0}",
+    {"%1: i64[], %2: f32[], %3: f32[N,5]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0, N}",
         "!scan: parameter 2 of step is f32[4], not f32[5]: i64[] x f32[] x f32[N,5]"},
-    {"%1: i32[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0}",
+    {"%1: i32[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 1, 0, N}",
         "!scan: the trip count must be i64[]: i32[] x f32[] x f32[N,4]"},
-    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@more, 1, 1, 1, 0}",
+    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = scan(%1, %2, %3) {@more, 1, 1, 1, 0, N}",
         "!scan: carry 0 changes its type in more: i64[] x f32[] x f32[N,4]"},
-    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 0, 0}",
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, 1, 0, 0, 4}",
         "!scan: step has 2 results, not 1: i64[] x f32[] x f32[4]"},
-    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 2, 1, 0, 0}",
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 2, 1, 0, 0, 4}",
         "!scan: 3 operands given, at least 4 needed: i64[] x f32[] x f32[4]"},
-    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, -1, 1, 0}",
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = scan(%1, %2, %3) {@step, 1, -1, 1, 0, 4}",
         "!scan: attribute 3 is out of range: i64[] x f32[] x f32[4]"},
     {"%1: f32[N], %2: i32[]", "%9 = custom(%1, %2) {3}", "f32[N]"},
     {"", "%9 = custom() {3}", "!custom: needs an operand"},

@@ -171,6 +171,10 @@ static int64_t first_difference(Case *c, Mode mode, Value v, const void *bytes)
 static bool cut_fails(Case *c, const Cut *cut, Mode mode, Value v, bool tell)
 {
     void *result[1] = {NULL};
+    for (uint32_t i = 0; i < cut->from.len; i++) { /* a stack of a loop cannot come from outside */
+        const Type *t = graph_type(c->rg.g, cut->from.at[i]);
+        if (t->rank != 0 && dim_is_made(&c->rg.m->dims, t->dim[0])) return false;
+    }
     const void **in = arena_zeros(c->arena, cut->from.len + 1u, sizeof *in);
     c->st = (Status){0};
     for (uint32_t i = 0; i < cut->from.len; i++) in[i] = c->eager[mode == MODE_OWN_CONTRACT][cut->from.at[i]];

@@ -35,6 +35,7 @@ typedef struct Gen {
     Arena *arena;
     const Machine *machine;
     const Program *p;
+    bool flow;  /* the program has loops or branches */
     Status *st; /* what is unsupported; emission goes on with poison */
     LLVMTypeRef i1, i8, i16, i32, i64, half, f32, f64, ptr, nothing;
     LLVMTypeRef kernel_type; /* of KernelFn */

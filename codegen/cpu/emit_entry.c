@@ -9,11 +9,15 @@
 /* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is
  * about CHUNK. */
 enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
+/* Bytes of a value, and Kernel.cost of all its points, below which loops keep it in registers and
+ * in line. */
+enum { SMALL_BYTES = 64, SMALL_COST = 512 };
 
 typedef struct Entry {
     Gen *g;
     LLVMValueRef bufs, dim, work, host; /* arguments */
     LLVMValueRef *at;                   /* per program buffer: its address */
+    LLVMValueRef *stack, *stack_room;   /* per stack: where its address and its bytes are kept */
     LLVMValueRef args;                  /* scratch: buffers of the kernel being called */
     LLVMValueRef contract;              /* scratch: a HostContract, NULL: none yet */
     LLVMTypeRef run_type, contract_type;
@@ -81,8 +85,10 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
     gen_put(g, next);
 }
 
+/* In a program with loops each call has its own, so that inlined ones leave nothing in memory. */
 static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 {
+    if (e->g->flow) e->args = gen_alloca(e->g, e->g->ptr, n, 8);
     for (uint32_t i = 0; i < n; i++) set_field(e->g, e->at[buf[i]], e->args, i * sizeof(void *), 8);
 }
 
@@ -184,23 +190,56 @@ static void step_copy(Entry *e, const Step *s)
 
 static void steps(Entry *e, const Step *s, uint32_t n);
 
+static void leave(Entry *e, LLVMValueRef when, int32_t code)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef out = gen_block(g, "failed"), next = gen_block(g, "next");
+    LLVMBuildCondBr(g->b, when, out, next);
+    gen_put(g, out);
+    LLVMBuildRet(g->b, LLVMConstInt(g->i32, (uint64_t)code, false));
+    gen_put(g, next);
+}
+
+/* The stack's address, once it is seen to hold `bytes` bytes. */
+static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
+{
+    Gen *g = e->g;
+    LLVMValueRef at = e->stack[number], room = e->stack_room[number];
+    LLVMBasicBlockRef grow = gen_block(g, "grow"), next = gen_block(g, "next");
+    LLVMBuildCondBr(
+        g->b, LLVMBuildICmp(g->b, LLVMIntSGT, bytes, gen_load(g, g->i64, room, 8), ""), grow, next);
+    gen_put(g, grow);
+    LLVMValueRef args[4] = {e->host, gen_i64(g, number), bytes, room};
+    LLVMTypeRef types[4] = {g->ptr, g->i64, g->i64, g->ptr};
+    LLVMValueRef now = LLVMBuildCall2(g->b, LLVMFunctionType(g->ptr, types, 4, false),
+        field(g, g->ptr, e->host, offsetof(KilnHost, stack)), args, 4, "");
+    leave(e, LLVMBuildICmp(g->b, LLVMIntEQ, now, LLVMConstNull(g->ptr), ""), ST_MEMORY);
+    gen_store(g, now, at, 8);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, next);
+    return gen_load(g, g->ptr, at, 8);
+}
+
 /* Slices of this loop; a slice of a slice comes after what it slices. */
 static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
 {
     Gen *g = e->g;
     for (uint32_t i = 0; i < program(e)->buf.len; i++) {
-        const Buf *b = &program(e)->buf.at[i];
+        const Buf *b = &program(e)->buf.at[i], *of = &program(e)->buf.at[b->of];
         if (b->kind != BUF_SLICE || b->loop != loop) continue;
         LLVMValueRef stride = gen_mul(
             g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
-        if (e->at[b->of])
+        if (of->kind == BUF_STACK) {
+            LLVMValueRef above = gen_mul(g, LLVMBuildAdd(g->b, index, gen_i64(g, 1), ""), stride);
+            e->at[i] = bytes_from(g, open_stack(e, of->index, above), gen_mul(g, index, stride));
+        } else if (e->at[b->of])
             e->at[i] = bytes_from(g, e->at[b->of], gen_mul(g, index, stride));
         else
             status_fail(g->st, ST_INTERNAL, "llvm: a slice of a buffer that is not open");
     }
 }
 
-static void step_loop(Entry *e, const Step *s)
+static void step_scan(Entry *e, const Step *s)
 {
     Gen *g = e->g;
     LLVMValueRef trip =
@@ -213,8 +252,67 @@ static void step_loop(Entry *e, const Step *s)
         index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
     open_slices(e, s->id, index);
     if (s->index != UINT32_MAX) gen_store(g, index, e->at[s->index], 8);
-    steps(e, s->body, s->nbody);
+    steps(e, s->block[0].step, s->block[0].n);
     loop_end(g, &l);
+}
+
+static LLVMValueRef holds(Entry *e, uint32_t buf) /* a bool buffer */
+{
+    Gen *g = e->g;
+    return LLVMBuildICmp(g->b, LLVMIntNE, gen_load(g, g->i8, e->at[buf], 1), LLVMConstNull(g->i8), "");
+}
+
+static void step_while(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), head = gen_block(g, "while"),
+                      body = gen_block(g, "do"), next = gen_block(g, "next");
+    LLVMBuildBr(g->b, head);
+    gen_put(g, head);
+    LLVMValueRef index = LLVMBuildPhi(g->b, g->i64, ""), zero = gen_i64(g, 0);
+    LLVMAddIncoming(index, &zero, &before, 1);
+    if (s->index != UINT32_MAX) gen_store(g, index, e->at[s->index], 8);
+    steps(e, s->block[1].step, s->block[1].n);
+    LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
+    gen_put(g, body);
+    open_slices(e, s->id, index);
+    steps(e, s->block[0].step, s->block[0].n);
+    LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");
+    LLVMBasicBlockRef end = LLVMGetInsertBlock(g->b);
+    LLVMAddIncoming(index, &more, &end, 1);
+    LLVMBuildBr(g->b, head);
+    gen_put(g, next);
+    gen_store(g, index, e->at[s->count], 8);
+}
+
+/* The selector as a number of a case: what is below is the first, what is above the last. */
+static LLVMValueRef case_number(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    const DType t = (DType)program(e)->buf.at[s->selector].type.dtype;
+    if (t == DT_bool) return LLVMBuildZExt(g->b, holds(e, s->selector), g->i64, "");
+    const bool has_sign = dtype_info[t].kind == DK_INT;
+    const unsigned bytes = (unsigned)dtype_bytes(t);
+    LLVMValueRef x = gen_load(g, LLVMIntTypeInContext(LLVMGetTypeContext(g->i64), 8 * bytes), e->at[s->selector], bytes);
+    if (bytes < 8) x = has_sign ? LLVMBuildSExt(g->b, x, g->i64, "") : LLVMBuildZExt(g->b, x, g->i64, "");
+    LLVMValueRef last = gen_i64(g, (int64_t)s->nblock - 1), first = gen_i64(g, 0);
+    x = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, has_sign ? LLVMIntSGT : LLVMIntUGT, x, last, ""), last, x, "");
+    return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, x, first, ""), first, x, "");
+}
+
+static void step_branch(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef next = gen_block(g, "next"), first = gen_block(g, "case");
+    LLVMValueRef sw = LLVMBuildSwitch(g->b, case_number(e, s), first, s->nblock - 1);
+    for (uint32_t i = 0; i < s->nblock; i++) {
+        LLVMBasicBlockRef at = i == 0 ? first : gen_block(g, "case");
+        if (i != 0) LLVMAddCase(sw, gen_i64(g, i), at);
+        gen_put(g, at);
+        steps(e, s->block[i].step, s->block[i].n);
+        LLVMBuildBr(g->b, next);
+    }
+    gen_put(g, next);
 }
 
 static void steps(Entry *e, const Step *s, uint32_t n)
@@ -229,9 +327,33 @@ static void steps(Entry *e, const Step *s, uint32_t n)
                 own_product(e, &s[i]);
             break;
         case STEP_COPY: step_copy(e, &s[i]); break;
-        case STEP_LOOP: step_loop(e, &s[i]); break;
+        case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
+        case STEP_BRANCH: step_branch(e, &s[i]); break;
         }
     }
+}
+
+/* ---- small regions --------------------------------------------------------------------------- */
+
+static bool has_flow(const Program *p)
+{
+    for (uint32_t i = 0; i < p->nstep; i++)
+        if (p->step[i].nblock != 0) return true;
+    return false;
+}
+
+/* Where a loop calls it, calling such a kernel would cost as much as running it. */
+static bool is_small(const Gen *g, const Kernel *k)
+{
+    int64_t cost = MAX_OF(k->cost, 1), n = 1;
+    if (k->chunk >= 0 && (!gen_dim_const(g, k->extent[k->chunk], &n) || n > SMALL_COST)) return false;
+    return cost <= SMALL_COST && n * cost <= SMALL_COST;
+}
+
+static void inline_always(const Gen *g, LLVMValueRef fn)
+{
+    unsigned id = LLVMGetEnumAttributeKindForName("alwaysinline", 12);
+    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
 }
 
 /* ---- before the entry: every kernel and product ---------------------------------------------- */
@@ -242,14 +364,16 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         if (s[i].kind == STEP_KERNEL) {
             const Kernel *k = &g->p->kernel.at[s[i].kernel];
-            if (!g->kernel_fn[s[i].kernel])
+            if (!g->kernel_fn[s[i].kernel]) {
                 g->kernel_fn[s[i].kernel] = emit_kernel(g, k, stays_direct(g, k));
+                if (g->flow && is_small(g, k)) inline_always(g, g->kernel_fn[s[i].kernel]);
+            }
             most = MAX_OF(most, k->nbuf);
         } else if (s[i].kind == STEP_CONTRACT && !g->p->blas) {
             emit_contract(g, &s[i]);
-        } else if (s[i].kind == STEP_LOOP) {
-            most = MAX_OF(most, emit_functions(g, s[i].body, s[i].nbody));
         }
+        for (uint32_t k = 0; k < s[i].nblock; k++)
+            most = MAX_OF(most, emit_functions(g, s[i].block[k].step, s[i].block[k].n));
     }
     return most;
 }
@@ -258,9 +382,29 @@ static bool needs_host(const Program *p, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (s[i].kind == STEP_CONTRACT && p->blas) return true;
-        if (s[i].kind == STEP_LOOP && needs_host(p, s[i].body, s[i].nbody)) return true;
+        for (uint32_t k = 0; k < s[i].nblock; k++)
+            if (needs_host(p, s[i].block[k].step, s[i].block[k].n)) return true;
     }
     return false;
+}
+
+static void open_empty_stack(Entry *e, uint32_t number)
+{
+    Gen *g = e->g;
+    e->stack[number] = gen_alloca(g, g->ptr, 1, 8);
+    e->stack_room[number] = gen_alloca(g, g->i64, 1, 8);
+    LLVMSetAlignment(LLVMBuildStore(g->top, LLVMConstNull(g->ptr), e->stack[number]), 8);
+    LLVMSetAlignment(LLVMBuildStore(g->top, gen_i64(g, 0), e->stack_room[number]), 8);
+}
+
+/* Small values of a program with loops lie on the stack, from where LLVM takes them into registers. */
+static bool on_stack(const Gen *g, const Buf *b)
+{
+    int64_t n;
+    if (!g->flow || b->bytes > SMALL_BYTES || (b->kind != BUF_TEMP && b->kind != BUF_OUTPUT)) return false;
+    for (uint32_t i = 0; i < b->type.rank; i++)
+        if (!gen_dim_const(g, b->type.dim[i], &n)) return false;
+    return true;
 }
 
 static void open_buffers(Entry *e)
@@ -269,14 +413,31 @@ static void open_buffers(Entry *e)
     for (uint32_t i = 0; i < program(e)->buf.len; i++) {
         const Buf *b = &program(e)->buf.at[i];
         LLVMValueRef offset = gen_i64(g, b->offset);
+        if (on_stack(g, b)) {
+            e->at[i] = gen_alloca(g, g->i8, (uint64_t)MAX_OF(b->bytes, 1), SMALL_BYTES);
+            continue;
+        }
         switch ((BufKind)b->kind) {
         case BUF_INPUT: e->at[i] = gen_load_once(g, g->ptr, e->bufs, b->index, 8); break;
         case BUF_OUTPUT:
             e->at[i] = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
             break;
         case BUF_TEMP: e->at[i] = LLVMBuildGEP2(g->top, g->i8, e->work, &offset, 1, ""); break;
+        case BUF_STACK: open_empty_stack(e, b->index); break;
         case BUF_SLICE: break;
         }
+    }
+}
+
+static void give_outputs(Entry *e)
+{
+    Gen *g = e->g;
+    for (uint32_t i = 0; i < program(e)->buf.len; i++) {
+        const Buf *b = &program(e)->buf.at[i];
+        if (b->kind != BUF_OUTPUT || !on_stack(g, b) || b->bytes == 0) continue;
+        LLVMValueRef to = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
+        uint32_t align = (uint32_t)dtype_bytes((DType)b->type.dtype);
+        LLVMBuildMemCpy(g->b, to, align, e->at[i], align, gen_i64(g, b->bytes));
     }
 }
 
@@ -298,6 +459,9 @@ bool emit_entry(Gen *g, const char *symbol)
 {
     const Program *p = g->p;
     Entry e = {.g = g, .at = ARENA_ARRAY(g->arena, LLVMValueRef, p->buf.len + 1)};
+    e.stack = ARENA_ARRAY(g->arena, LLVMValueRef, p->nstack + 1);
+    e.stack_room = ARENA_ARRAY(g->arena, LLVMValueRef, p->nstack + 1);
+    g->flow = has_flow(p);
     uint32_t most = emit_functions(g, p->step, p->nstep);
     LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64};
     e.run_type = LLVMFunctionType(g->nothing, four, 6, false);
@@ -310,7 +474,7 @@ bool emit_entry(Gen *g, const char *symbol)
     open_dims(&e);
     open_buffers(&e);
     e.args = gen_alloca(g, g->ptr, most, 8);
-    if (needs_host(p, p->step, p->nstep)) {
+    if (p->nstack != 0 || needs_host(p, p->step, p->nstep)) {
         LLVMBasicBlockRef missing = gen_block(g, "missing"), there = gen_block(g, "there");
         LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""),
             missing, there);
@@ -319,6 +483,7 @@ bool emit_entry(Gen *g, const char *symbol)
         gen_put(g, there);
     }
     steps(&e, p->step, p->nstep);
+    give_outputs(&e);
     LLVMBuildRet(g->b, LLVMConstNull(g->i32));
     gen_function_end(g);
     return g->st->code == ST_OK;

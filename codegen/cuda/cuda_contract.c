@@ -93,7 +93,8 @@ uint32_t cuda_product_of(const Products *all, const Step *step)
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (step[i].kind == STEP_LOOP) cuda_products(a, step[i].body, step[i].nbody, out);
+        for (uint32_t k = 0; k < step[i].nblock; k++)
+            cuda_products(a, step[i].block[k].step, step[i].block[k].n, out);
         if (step[i].kind == STEP_CONTRACT && cuda_product_of(out, &step[i]) == out->len)
             *VEC_PUSH(a, out) = &step[i];
     }

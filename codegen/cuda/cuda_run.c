@@ -81,6 +81,7 @@ typedef struct Run {
     int64_t *symbol;   /* by place in the table of dims */
     int64_t *dim;      /* Program.dim */
     CUdeviceptr *at;   /* per buffer */
+    size_t *room;      /* per buffer: bytes of a stack */
     CUdeviceptr base;  /* all device memory of this run; 0: none */
     CUdeviceptr dims;  /* Program.dim there */
     const int64_t *given;
@@ -138,18 +139,47 @@ static bool run_copy(Run *r, const Step *s)
                          "copying %zu bytes", n);
 }
 
+/* A stack with room for `bytes` bytes; what lies there stays. */
+static bool open_stack(Run *r, uint32_t buf, size_t bytes)
+{
+    size_t n = MAX_OF(r->room[buf], (size_t)4096);
+    CUdeviceptr at;
+    while (n < bytes) n *= 2;
+    if (n == r->room[buf]) return true;
+    if (r->d->MemAlloc(&at, n) != 0)
+        return status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, n);
+    bool ok = r->room[buf] == 0 ||
+              (cuda_ok(r->d, r->d->MemcpyDtoD(at, r->at[buf], r->room[buf]), r->st, "copying a stack") &&
+                  cuda_ok(r->d, r->d->MemFree(r->at[buf]), r->st, "freeing memory"));
+    r->at[buf] = at;
+    r->room[buf] = n;
+    return ok;
+}
+
 /* Slices of this loop; a slice of a slice comes after what it slices. */
-static void open_slices(Run *r, uint32_t loop, int64_t index)
+static bool open_slices(Run *r, uint32_t loop, int64_t index)
 {
     for (uint32_t i = 0; i < r->c->p->buf.len; i++) {
         const Buf *b = &r->c->p->buf.at[i];
         if (b->kind != BUF_SLICE || b->loop != loop) continue;
-        r->at[i] = r->at[b->of] +
-                   (CUdeviceptr)(index * size_of(r, b->stride)) * dtype_bytes((DType)b->type.dtype);
+        size_t stride = (size_t)size_of(r, b->stride) * dtype_bytes((DType)b->type.dtype);
+        if (r->c->p->buf.at[b->of].kind == BUF_STACK && !open_stack(r, b->of, ((size_t)index + 1) * stride))
+            return false;
+        r->at[i] = r->at[b->of] + (CUdeviceptr)((size_t)index * stride);
     }
+    return true;
+}
+
+static bool free_stacks(Run *r)
+{
+    bool ok = true;
+    for (uint32_t i = 0; r->room != NULL && i < r->c->p->buf.len; i++)
+        if (r->room[i] != 0) ok = cuda_ok(r->d, r->d->MemFree(r->at[i]), r->st, "freeing memory") && ok;
+    return ok;
 }
 
 static bool run_steps(Run *r, const Step *s, uint32_t n);
+static bool write_count(Run *r, uint32_t buf, int64_t n);
 
 static bool run_loop(Run *r, const Step *s)
 {
@@ -159,13 +189,47 @@ static bool run_loop(Run *r, const Step *s)
         return false;
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
-        open_slices(r, s->id, index);
-        if (s->index != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->index], &index, 8),
-                                          r->st, "writing a loop's index"))
-            return false;
-        if (!run_steps(r, s->body, s->nbody)) return false;
+        if (!open_slices(r, s->id, index) || !write_count(r, s->index, index)) return false;
+        if (!run_steps(r, s->block[0].step, s->block[0].n)) return false;
     }
     return true;
+}
+
+/* The selector of a while or a branch: its elements decide what the host launches next. */
+static bool read_selector(Run *r, const Step *s, int64_t *v)
+{
+    const DType t = (DType)r->c->p->buf.at[s->selector].type.dtype;
+    uint64_t bytes = 0;
+    if (!cuda_ok(r->d, r->d->MemcpyDtoH(&bytes, r->at[s->selector], dtype_bytes(t)), r->st, "reading which way to go"))
+        return false;
+    *v = dtype_load_i64(t, &bytes);
+    if (t == DT_u64 && *v < 0) *v = INT64_MAX;
+    return true;
+}
+
+static bool write_count(Run *r, uint32_t buf, int64_t n)
+{
+    return buf == UINT32_MAX || cuda_ok(r->d, r->d->MemcpyHtoD(r->at[buf], &n, 8), r->st, "writing a loop's index");
+}
+
+static bool run_while(Run *r, const Step *s)
+{
+    int64_t index = 0, go_on = 0;
+    for (;; index++) {
+        if (!write_count(r, s->index, index) || !run_steps(r, s->block[1].step, s->block[1].n) ||
+            !read_selector(r, s, &go_on))
+            return false;
+        if (!go_on) return write_count(r, s->count, index);
+        if (!open_slices(r, s->id, index) || !run_steps(r, s->block[0].step, s->block[0].n)) return false;
+    }
+}
+
+static bool run_branch(Run *r, const Step *s)
+{
+    int64_t k;
+    if (!read_selector(r, s, &k)) return false;
+    const Block *b = &s->block[MIN_OF(MAX_OF(k, 0), (int64_t)s->nblock - 1)];
+    return run_steps(r, b->step, b->n);
 }
 
 static bool run_steps(Run *r, const Step *s, uint32_t n)
@@ -176,7 +240,8 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
         case STEP_KERNEL: ok = run_kernel(r, &s[i]); break;
         case STEP_CONTRACT: ok = run_product(r, &s[i]); break;
         case STEP_COPY: ok = run_copy(r, &s[i]); break;
-        case STEP_LOOP: ok = run_loop(r, &s[i]); break;
+        case STEP_LOOP: ok = s[i].selector != UINT32_MAX ? run_while(r, &s[i]) : run_loop(r, &s[i]); break;
+        case STEP_BRANCH: ok = run_branch(r, &s[i]); break;
         }
         if (!ok) return false;
     }
@@ -237,6 +302,7 @@ static void run(void *arg)
     const Program *p = r->c->p;
     open_dims(r);
     r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
+    r->room = ARENA_ARRAY(&r->arena, size_t, p->buf.len + 1);
     size_t bytes = place(r, 0);
     if (r->d->MemAlloc(&r->base, bytes) != 0) {
         r->base = 0;
@@ -257,6 +323,7 @@ bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, Status *s
     if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return false;
     arena_init(&r.arena);
     bool ok = arena_try(&r.arena, st, run, &r) && r.ok;
+    ok = free_stacks(&r) && ok;
     arena_free(&r.arena);
     if (r.base != 0) ok = cuda_ok(r.d, r.d->MemFree(r.base), st, "freeing memory") && ok;
     r.d->CtxPopCurrent(&current);

@@ -9,7 +9,8 @@ typedef struct Frame {
     const Graph *g;
     const int64_t *symbol;
     RefTensor *value;   /* per value */
-    struct Frame **sub; /* per node: of its region, NULL if it has none */
+    struct Frame ***sub; /* per node: of its graphs, in order; NULL if it has none */
+    Arena *arena;
 } Frame;
 
 /* One node being run. */
@@ -19,7 +20,8 @@ typedef struct Run {
     const int64_t *symbol;
     const RefTensor *const *in;
     RefTensor *out; /* per result */
-    Frame *body;    /* of a region, else NULL */
+    Frame **body;   /* of a region's graphs, else NULL */
+    Arena *arena;   /* for stacks of loops whose length is known only as they run */
     Status *st;
 } Run;
 
@@ -36,6 +38,9 @@ bool ref_argextreme(Run *r);
 bool ref_matmul(Run *r);
 bool ref_kernel(Run *r);
 bool ref_scan(Run *r);
+bool ref_while(Run *r);
+bool ref_branch(Run *r);
+RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
 
 /* ---- elements */
 double ref_round(DType t, double v);       /* to nearest even */

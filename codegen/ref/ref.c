@@ -10,11 +10,12 @@
 static Type concrete(const DimTable *dims, const Type *type, const int64_t *symbol)
 {
     Type t = *type;
-    for (uint32_t k = 0; k < t.rank; k++) t.dim[k] = dim_eval(dims, t.dim[k], symbol);
+    for (uint32_t k = 0; k < t.rank; k++)
+        t.dim[k] = dim_is_made(dims, t.dim[k]) ? 0 : dim_eval(dims, t.dim[k], symbol); /* its loop makes room */
     return t;
 }
 
-static RefTensor tensor(Arena *a, const Type *type)
+RefTensor ref_tensor(Arena *a, const Type *type)
 {
     RefTensor t = {.type = *type, .count = 1};
     for (uint32_t k = 0; k < type->rank; k++) t.count *= type->dim[k];
@@ -42,7 +43,7 @@ static void fill(RefTensor *t, const void *bytes)
 
 RefTensor ref_load(Arena *arena, const Type *type, const void *bytes)
 {
-    RefTensor t = tensor(arena, type);
+    RefTensor t = ref_tensor(arena, type);
     fill(&t, bytes);
     return t;
 }
@@ -61,20 +62,30 @@ void ref_store(const RefTensor *t, void *bytes)
 
 /* ---- running ------------------------------------------------------------------------------------------ */
 
+static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol);
+
+static Frame **frames_of(Arena *a, const Module *m, const Node *n, const int64_t *symbol)
+{
+    if (!(op_def[n->op].flags & OPF_REGION)) return NULL;
+    Frame **f = ARENA_ARRAY(a, Frame *, n->attr->len + 1);
+    for (uint32_t i = 0; i < n->attr->len && n->op != OP_call; i++)
+        if (op_attr_is_graph((Op)n->op, i)) f[i] = frame_new(a, m->graph.at[n->attr->at[i]], symbol);
+    return f;
+}
+
 static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol)
 {
     Frame *f = ARENA_NEW(a, Frame);
-    *f = (Frame){.g = g, .symbol = symbol};
+    *f = (Frame){.g = g, .symbol = symbol, .arena = a};
     f->value = ARENA_ARRAY(a, RefTensor, g->value.len);
-    f->sub = ARENA_ARRAY(a, Frame *, g->node.len + 1);
+    f->sub = ARENA_ARRAY(a, Frame **, g->node.len + 1);
     for (uint32_t v = 1; v < g->value.len; v++) {
         Type t = concrete(&g->module->dims, graph_type(g, v), symbol);
-        f->value[v] = tensor(a, &t);
+        f->value[v] = ref_tensor(a, &t);
     }
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
-        if (n->op == OP_scan || n->op == OP_kernel)
-            f->sub[i] = frame_new(a, g->module->graph.at[n->attr->at[0]], symbol);
+        f->sub[i] = frames_of(a, g->module, n, symbol);
     }
     return f;
 }
@@ -98,6 +109,8 @@ static bool run_node(Run *r)
     case OP_random_bits: return ref_source(r);
     case OP_kernel: return ref_kernel(r);
     case OP_scan: return ref_scan(r);
+    case OP_while: return ref_while(r);
+    case OP_branch: return ref_branch(r);
     case OP_custom: ref_copy_all(&r->out[0], r->in[0]); return true;
     default: break;
     }
@@ -118,7 +131,7 @@ bool frame_run(Frame *f, Status *st)
             return status_fail(st, ST_MEMORY, "no memory for %u operands", n->nin);
         for (uint32_t k = 0; k < n->nin; k++) in[k] = &f->value[n->in[k]];
         Run r = {.node = n, .dims = &g->module->dims, .symbol = f->symbol, .in = in, .out = &f->value[n->out],
-                 .body = f->sub[i], .st = st};
+                 .body = f->sub[i], .arena = f->arena, .st = st};
         bool ok = run_node(&r);
         if (in != few) mem_free(in, n->nin * sizeof *in);
         if (!ok) return false;
@@ -161,11 +174,10 @@ static void run_one(void *arg)
     RefTensor *out = ARENA_ARRAY(c->arena, RefTensor, n->nout);
     for (uint32_t k = 0; k < n->nout; k++) {
         Type t = concrete(&g->module->dims, graph_type(g, n->out + k), c->symbol);
-        out[k] = tensor(c->arena, &t);
+        out[k] = ref_tensor(c->arena, &t);
     }
-    Frame *body = NULL;
-    if (n->op == OP_scan || n->op == OP_kernel) body = frame_new(c->arena, g->module->graph.at[n->attr->at[0]], c->symbol);
-    Run r = {.node = n, .dims = &g->module->dims, .symbol = c->symbol, .in = c->operand, .out = out, .body = body, .st = c->st};
+    Run r = {.node = n, .dims = &g->module->dims, .symbol = c->symbol, .in = c->operand, .out = out,
+             .body = frames_of(c->arena, g->module, n, c->symbol), .arena = c->arena, .st = c->st};
     c->ok = run_node(&r);
     *c->result = out;
 }

@@ -1,4 +1,4 @@
-/* ref_region: nodes that run graphs: kernel (its body once) and scan (its body n times). Layout of scan: ir/rules_region.c.
+/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout: ir/rules_region.c.
  * Relies on internal.h. */
 #include "internal.h"
 
@@ -14,58 +14,146 @@ static const RefTensor *result(const Frame *f, uint32_t i)
 
 bool ref_kernel(Run *r)
 {
-    for (uint32_t i = 0; i < r->node->nin; i++) ref_copy_all(param(r->body, i), r->in[i]);
-    if (!frame_run(r->body, r->st)) return false;
-    for (uint32_t i = 0; i < r->node->nout; i++) ref_copy_all(&r->out[i], result(r->body, i));
+    Frame *body = r->body[0];
+    for (uint32_t i = 0; i < r->node->nin; i++) ref_copy_all(param(body, i), r->in[i]);
+    if (!frame_run(body, r->st)) return false;
+    for (uint32_t i = 0; i < r->node->nout; i++) ref_copy_all(&r->out[i], result(body, i));
     return true;
 }
 
-typedef struct Scan {
+/* Whoever took another way has other results. */
+static void doubt_all(Run *r)
+{
+    for (uint32_t i = 0; i < r->node->nout; i++) memset(r->out[i].undecided, 1, (size_t)r->out[i].count);
+}
+
+bool ref_branch(Run *r)
+{
+    int64_t k = r->in[0]->i[0];
+    if (r->in[0]->type.dtype == DT_u64 && k < 0) k = INT64_MAX;
+    Frame *body = r->body[MIN_OF(MAX_OF(k, 0), (int64_t)r->node->attr->len - 1)];
+    for (uint32_t i = 1; i < r->node->nin; i++) ref_copy_all(param(body, i - 1), r->in[i]);
+    if (!frame_run(body, r->st)) return false;
+    for (uint32_t i = 0; i < r->node->nout; i++) ref_copy_all(&r->out[i], result(body, i));
+    if (r->in[0]->undecided[0]) doubt_all(r);
+    return true;
+}
+
+/* ---- loops ------------------------------------------------------------------------------------- */
+
+typedef struct Loop {
     Run *r;
     Frame *body;
-    int64_t n;
+    uint32_t first; /* operand that is the first carry */
     uint32_t carries, xs, ys;
-    bool reverse;
-} Scan;
+} Loop;
+
+/* A stack whose height only the loop knows gets room for `rows` slices. */
+static void make_room(const Loop *l, RefTensor *stack, const RefTensor *slice, int64_t rows)
+{
+    if (stack->count >= rows * slice->count) return;
+    Type t = stack->type;
+    t.dim[0] = 2 * rows;
+    RefTensor bigger = ref_tensor(l->r->arena, &t);
+    for (int64_t k = 0; k < stack->count; k++) ref_copy(&bigger, k, stack, k);
+    *stack = bigger;
+}
+
+static bool is_stack(const Loop *l, uint32_t result_)
+{
+    const Type *t = graph_type(l->body->g, l->body->g->result.at[result_]);
+    return l->r->out[result_].type.rank > t->rank;
+}
 
 /* A part may be a value that the body passes straight on, or another parameter: all are read before any is written. */
-static bool step(const Scan *s, int64_t index)
+static bool step(const Loop *l, int64_t index, int64_t rows)
 {
-    const uint32_t first_x = 1 + s->carries;
-    param(s->body, 0)->i[0] = index;
-    for (uint32_t i = 0; i < s->carries; i++) ref_copy_all(param(s->body, 1 + i), &s->r->out[i]);
-    for (uint32_t i = 0; i < s->xs; i++) {
-        RefTensor *slice = param(s->body, first_x + i);
-        for (int64_t k = 0; k < slice->count; k++) ref_copy(slice, k, s->r->in[first_x + i], index * slice->count + k);
+    const uint32_t first_x = 1 + l->carries;
+    RefTensor *out = l->r->out;
+    param(l->body, 0)->i[0] = index;
+    for (uint32_t i = 0; i < l->carries; i++) ref_copy_all(param(l->body, 1 + i), &out[i]);
+    for (uint32_t i = 0; i < l->xs; i++) {
+        RefTensor *slice = param(l->body, first_x + i);
+        const RefTensor *stack = l->r->in[l->first + l->carries + i];
+        for (int64_t k = 0; k < slice->count; k++) ref_copy(slice, k, stack, index * slice->count + k);
     }
-    if (!frame_run(s->body, s->r->st)) return false;
-    for (uint32_t i = 0; i < s->carries; i++) ref_copy_all(&s->r->out[i], result(s->body, i));
-    for (uint32_t i = 0; i < s->ys; i++) {
-        const RefTensor *y = result(s->body, s->carries + i);
-        for (int64_t k = 0; k < y->count; k++) ref_copy(&s->r->out[s->carries + i], index * y->count + k, y, k);
+    if (!frame_run(l->body, l->r->st)) return false;
+    for (uint32_t i = 0; i < l->carries; i++) ref_copy_all(&out[i], result(l->body, i));
+    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
+        const RefTensor *y = result(l->body, i);
+        make_room(l, &out[i], y, rows);
+        for (int64_t k = 0; k < y->count; k++) ref_copy(&out[i], index * y->count + k, y, k);
     }
+    return true;
+}
+
+static void begin(const Loop *l, Frame *f)
+{
+    const uint32_t fixed = l->carries + l->xs;
+    for (uint32_t i = l->first + fixed; i < l->r->node->nin; i++)
+        ref_copy_all(param(f, 1 + i - l->first), l->r->in[i]);
+}
+
+/* Stacks are as high as the loop turned. */
+static void finish(const Loop *l, int64_t steps)
+{
+    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
+        if (!is_stack(l, i)) continue;
+        l->r->out[i].type.dim[0] = steps;
+        l->r->out[i].count = steps * result(l->body, i)->count;
+    }
+}
+
+static bool heights_fit(const Loop *l, int64_t n, Dim size)
+{
+    const bool made = dim_is_made(l->r->dims, size);
+    for (uint32_t i = 0; i < l->xs; i++) {
+        int64_t have = l->r->in[l->first + l->carries + i]->type.dim[0];
+        if (have != n)
+            return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but inputs for %lld", (long long)n, (long long)have);
+    }
+    for (uint32_t i = l->carries; i < l->carries + l->ys && !made; i++)
+        if (l->r->out[i].type.dim[0] != n)
+            return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)n,
+                               (long long)l->r->out[i].type.dim[0]);
     return true;
 }
 
 bool ref_scan(Run *r)
 {
     const int64_t *attr = r->node->attr->at;
-    Scan s = {.r = r, .body = r->body, .n = r->in[0]->i[0], .carries = (uint32_t)attr[1], .xs = (uint32_t)attr[2],
-              .ys = (uint32_t)attr[3], .reverse = attr[4] != 0};
-    for (uint32_t i = 0; i < r->node->nout; i++) {
-        const bool stacked = i >= s.carries;
-        if (stacked && r->out[i].type.dim[0] != MAX_OF(s.n, 0))
-            return status_fail(r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)s.n, (long long)r->out[i].type.dim[0]);
+    const Loop l = {.r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)attr[1], .xs = (uint32_t)attr[2], .ys = (uint32_t)attr[3]};
+    const int64_t n = MAX_OF(r->in[0]->i[0], 0);
+    if (!heights_fit(&l, n, attr[5])) return false;
+    for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
+    begin(&l, l.body);
+    for (int64_t k = 0; k < n; k++)
+        if (!step(&l, attr[4] ? n - 1 - k : k, n)) return false;
+    finish(&l, n);
+    if (r->in[0]->undecided[0]) doubt_all(r);
+    return true;
+}
+
+bool ref_while(Run *r)
+{
+    const int64_t *attr = r->node->attr->at;
+    const Loop l = {.r = r, .body = r->body[1], .carries = (uint32_t)attr[2], .ys = (uint32_t)attr[3]};
+    Frame *condition = r->body[0];
+    bool unsure = false;
+    int64_t n = 0;
+    for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[i]);
+    begin(&l, l.body);
+    begin(&l, condition);
+    for (;; n++) {
+        param(condition, 0)->i[0] = n;
+        for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(param(condition, 1 + i), &r->out[i]);
+        if (!frame_run(condition, r->st)) return false;
+        unsure |= result(condition, 0)->undecided[0];
+        if (!result(condition, 0)->i[0]) break;
+        if (!step(&l, n, n + 1)) return false;
     }
-    for (uint32_t i = 0; i < s.xs; i++)
-        if (r->in[1 + s.carries + i]->type.dim[0] != MAX_OF(s.n, 0))
-            return status_fail(r->st, ST_VALUE, "scan: %lld steps, but inputs for %lld", (long long)s.n,
-                               (long long)r->in[1 + s.carries + i]->type.dim[0]);
-    for (uint32_t i = 0; i < s.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
-    for (uint32_t i = 1 + s.carries + s.xs; i < r->node->nin; i++) ref_copy_all(param(s.body, i), r->in[i]);
-    for (int64_t k = 0; k < s.n; k++)
-        if (!step(&s, s.reverse ? s.n - 1 - k : k)) return false;
-    for (uint32_t i = 0; i < r->node->nout && r->in[0]->undecided[0]; i++)
-        memset(r->out[i].undecided, 1, (size_t)r->out[i].count);
+    finish(&l, n);
+    r->out[l.carries + l.ys].i[0] = n;
+    if (unsure) doubt_all(r);
     return true;
 }
