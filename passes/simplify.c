@@ -59,6 +59,8 @@ static Value constants(const Simplify *s)
     Scalar c, one;
     if (!dtype_is_float(type.dtype) || !value_is_constant(s->rb->to, s->in[1], &c)) return 0;
     if (s->n->op == OP_mul && c.f == -1) return make(s, OP_neg, s->in, 1, NULL, 0);
+    if (s->n->op == OP_pow && c.f == 2) return make(s, OP_mul, (Value[]){s->in[0], s->in[0]}, 2, NULL, 0);
+    if (s->n->op == OP_pow && c.f == 1) return s->in[0];
     if (s->n->op != OP_div || !exact_reciprocal(type.dtype, c.f, &one.f)) return 0;
     int64_t attr[2 + MAX_RANK] = {type.dtype, one.i};
     memcpy(attr + 2, type.dim, type.rank * sizeof *attr);
