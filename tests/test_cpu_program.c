@@ -195,6 +195,7 @@ static void make_loop(Make *m, bool reverse, Dim trip, int64_t width)
     uint32_t x = make_input(m, DT_f32), start = make_input(m, DT_f32), y = make_output(m, DT_f32),
              last = make_output(m, DT_f32);
     m->p->buf.at[start].type = m->p->buf.at[last].type = f;
+    m->p->buf.at[x].type = m->p->buf.at[y].type = (Type){.dtype = DT_f32, .rank = 2, .dim = {trip, width}};
     uint32_t acc = make_buf(m, (Buf){.kind = BUF_TEMP, .type = f, .offset = 64});
     uint32_t index = make_buf(m, (Buf){.kind = BUF_TEMP, .type = i64, .offset = 0});
     uint32_t inner = make_buf(m, (Buf){.kind = BUF_TEMP, .type = i64, .offset = 8});

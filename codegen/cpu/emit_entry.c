@@ -398,12 +398,16 @@ static void open_empty_stack(Entry *e, uint32_t number)
 }
 
 /* Small values of a program with loops lie on the stack, from where LLVM takes them into registers. */
-static bool on_stack(const Gen *g, const Buf *b)
+static bool on_stack(const Gen *g, const Buf *b, int64_t *bytes)
 {
     int64_t n;
-    if (!g->flow || b->bytes > SMALL_BYTES || (b->kind != BUF_TEMP && b->kind != BUF_OUTPUT)) return false;
-    for (uint32_t i = 0; i < b->type.rank; i++)
-        if (!gen_dim_const(g, b->type.dim[i], &n)) return false;
+    *bytes = (int64_t)dtype_bytes((DType)b->type.dtype);
+    if (!g->flow || (b->kind != BUF_TEMP && b->kind != BUF_OUTPUT)) return false;
+    for (uint32_t i = 0; i < b->type.rank; i++) {
+        if (!gen_dim_const(g, b->type.dim[i], &n) || n > SMALL_BYTES) return false;
+        *bytes *= n;
+        if (*bytes > SMALL_BYTES) return false;
+    }
     return true;
 }
 
@@ -413,8 +417,9 @@ static void open_buffers(Entry *e)
     for (uint32_t i = 0; i < program(e)->buf.len; i++) {
         const Buf *b = &program(e)->buf.at[i];
         LLVMValueRef offset = gen_i64(g, b->offset);
-        if (on_stack(g, b)) {
-            e->at[i] = gen_alloca(g, g->i8, (uint64_t)MAX_OF(b->bytes, 1), SMALL_BYTES);
+        int64_t bytes;
+        if (on_stack(g, b, &bytes)) {
+            e->at[i] = gen_alloca(g, g->i8, (uint64_t)MAX_OF(bytes, 1), SMALL_BYTES);
             continue;
         }
         switch ((BufKind)b->kind) {
@@ -434,10 +439,11 @@ static void give_outputs(Entry *e)
     Gen *g = e->g;
     for (uint32_t i = 0; i < program(e)->buf.len; i++) {
         const Buf *b = &program(e)->buf.at[i];
-        if (b->kind != BUF_OUTPUT || !on_stack(g, b) || b->bytes == 0) continue;
+        int64_t bytes;
+        if (b->kind != BUF_OUTPUT || !on_stack(g, b, &bytes) || bytes == 0) continue;
         LLVMValueRef to = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
         uint32_t align = (uint32_t)dtype_bytes((DType)b->type.dtype);
-        LLVMBuildMemCpy(g->b, to, align, e->at[i], align, gen_i64(g, b->bytes));
+        LLVMBuildMemCpy(g->b, to, align, e->at[i], align, gen_i64(g, bytes));
     }
 }
 
