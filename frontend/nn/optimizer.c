@@ -11,7 +11,11 @@ struct kiln_optimizer {
     Object o;
     bool adam;
     kiln_variable *rate, *step; /* f32[]; step: Adam's count */
+    kiln_variable *updates;     /* i64[]: of a scheduled one */
     double momentum, beta1, beta2, epsilon;
+    bool stepped, scheduled, clipped;
+    kiln_schedule schedule;
+    kiln_clipping clipping;
     Moments *moments;
     int count, cap;
 };
@@ -64,19 +68,21 @@ void kiln_optimizer_free(kiln_optimizer *o)
     }
     kiln_variable_free(o->rate);
     kiln_variable_free(o->step);
+    kiln_variable_free(o->updates);
     object_free(&o->o);
 }
 
-int optimizer_state_count(const kiln_optimizer *o) { return 2 + 2 * o->count; }
+#define OWN 3
+int optimizer_state_count(const kiln_optimizer *o) { return OWN + 2 * o->count; }
 
 OptimizerState optimizer_state(const kiln_optimizer *o, int i)
 {
-    if (i < 2)
-        return i ? (OptimizerState){"step", NULL, o->step}
-                 : (OptimizerState){"rate", NULL, o->rate};
-    const Moments *m = &o->moments[(i - 2) / 2];
-    return i % 2 ? (OptimizerState){"second", m->of, m->second}
-                 : (OptimizerState){"first", m->of, m->first};
+    const OptimizerState own[OWN] = {
+        {"rate", NULL, o->rate}, {"step", NULL, o->step}, {"updates", NULL, o->updates}};
+    if (i < OWN) return own[i];
+    const Moments *m = &o->moments[(i - OWN) / 2];
+    return (i - OWN) % 2 ? (OptimizerState){"second", m->of, m->second}
+                         : (OptimizerState){"first", m->of, m->first};
 }
 
 int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
@@ -158,6 +164,55 @@ bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *c
     return true;
 }
 
+/* ---- options ------------------------------------------------------------------------------------ */
+/* A traced step has its options inside: they cannot change under it. */
+static bool may_set(kiln_site at, const kiln_optimizer *o, const void *options, const char *what)
+{
+    Thread *t = o ? thread_of(o->o.k) : thread_last();
+    if (o && options && !o->stepped) return true;
+    fail(t, at, o && !options ? KILN_EVALUE : KILN_ESTATE, "%s: %s", what,
+        !o         ? "the optimizer is NULL"
+        : !options ? "the options are NULL"
+                   : "the optimizer has made steps already; set it before the first");
+    return false;
+}
+
+bool kiln_optimizer_schedule_sized(
+    kiln_site at, kiln_optimizer *o, const kiln_schedule *schedule, size_t size)
+{
+    if (!may_set(at, o, schedule, "schedule")) return false;
+    kiln_schedule s = {.rate = 0};
+    memcpy(&s, schedule, MIN_OF(size, sizeof s));
+    Thread *t = thread_of(o->o.k);
+    if (!t || !schedule_check(t, at, &s)) return false;
+    if (!o->updates) {
+        Type count = {.dtype = DT_i64};
+        kiln_scope scope = kiln_scope_open(o->o.k);
+        kiln_tensor *zero = constant_of(t, at, &count, kiln_of_i(0));
+        if (tensor_ok(zero))
+            o->updates =
+                kiln_variable_new_at(at, o->o.k, "optimizer/updates", kiln_of_tensor(zero));
+        kiln_scope_close(&scope);
+    }
+    if (!o->updates) return false;
+    o->schedule = s;
+    o->scheduled = true;
+    return true;
+}
+
+bool kiln_optimizer_clip_sized(
+    kiln_site at, kiln_optimizer *o, const kiln_clipping *clipping, size_t size)
+{
+    if (!may_set(at, o, clipping, "clipping")) return false;
+    kiln_clipping c = {.value = 0};
+    memcpy(&c, clipping, MIN_OF(size, sizeof c));
+    Thread *t = thread_of(o->o.k);
+    if (!t || !clipping_check(t, at, &c)) return false;
+    o->clipping = c;
+    o->clipped = c.value != 0 || c.norm != 0 || c.global_norm != 0;
+    return true;
+}
+
 /* ---- steps ----------------------------------------------------------------------------------------------------- */
 static kiln_tensor *rate_as(kiln_site at, kiln_optimizer *o, const kiln_variable *v)
 {
@@ -211,24 +266,24 @@ static void step_adam(
         at, v, kiln_of_tensor(kiln_div_at(at, kiln_of_tensor(up), kiln_of_tensor(below))));
 }
 
-void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v,
+static void advance(kiln_site at, kiln_optimizer *o)
+{
+    kiln_tensor *rate = kiln_schedule_rate_sized(
+        at, &o->schedule, sizeof o->schedule, kiln_of_variable(o->updates));
+    kiln_assign_at(at, o->rate, kiln_of_tensor(rate));
+    kiln_assign_add_at(at, o->updates, kiln_of_i(1));
+}
+
+static void apply_all(kiln_site at, kiln_optimizer *o, kiln_variable *const *v,
     kiln_tensor *const *gradient, int count)
 {
-    if (!o) {
-        fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
-        return;
-    }
     kiln_tensor *step = NULL;
+    if (o->scheduled) advance(at, o);
     if (o->adam) {
         kiln_assign_add_at(at, o->step, kiln_of_i(1));
         step = kiln_value_at(at, kiln_of_variable(o->step));
     }
     for (int i = 0; i < count; i++) {
-        if (!v[i] || !tensor_ok(gradient[i])) {
-            fail(thread_of(o->o.k), at, KILN_ESTATE,
-                "optimizer: variable or gradient %d is NULL, closed or failed", i);
-            return;
-        }
         const Moments *m = moments_for(at, o, v[i]);
         if (!m) return;
         if (o->adam)
@@ -236,6 +291,36 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
         else
             step_sgd(at, o, *m, gradient[i]);
     }
+}
+
+void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v,
+    kiln_tensor *const *gradient, int count)
+{
+    Thread *t = o ? thread_of(o->o.k) : thread_last();
+    if (!o) {
+        fail(t, at, KILN_ESTATE, "optimizer: it is NULL");
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        if (!v[i] || !tensor_ok(gradient[i])) {
+            fail(t, at, KILN_ESTATE, "optimizer: variable or gradient %d is NULL, closed or failed",
+                i);
+            return;
+        }
+    o->stepped = true;
+    if (!o->clipped) {
+        apply_all(at, o, v, gradient, count);
+        return;
+    }
+    size_t bytes = ((size_t)MAX_OF(count, 0) + 1) * sizeof(kiln_tensor *);
+    kiln_tensor **g = mem_alloc(bytes);
+    if (!g) {
+        fail(t, at, KILN_EMEMORY, "optimizer: no memory");
+        return;
+    }
+    if (count > 0) memcpy(g, gradient, (size_t)count * sizeof *g);
+    if (clipping_apply(at, &o->clipping, g, count)) apply_all(at, o, v, g, count);
+    mem_free(g, bytes);
 }
 
 #define VARIABLES_MAX 1024

@@ -46,10 +46,44 @@ KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */
 KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss);
 KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
+/* ---- learning rates over steps: rate(n), n the steps done before, in f32; warmup steps first, u = n - warmup after them ---- */
+typedef enum kiln_schedule_kind {
+    KILN_RATE_CONSTANT,    /* rate */
+    KILN_RATE_EXPONENTIAL, /* rate decay^(u / steps); staircase: the exponent rounded down, so the rate falls every `steps` */
+    KILN_RATE_COSINE,      /* rate (least + (1 - least) (1 + cos(pi min(u / steps, 1))) / 2), Loshchilov & Hutter 2017 */
+    KILN_RATE_LINEAR,      /* rate (least + (1 - least) (1 - min(u / steps, 1))) */
+    KILN_RATE_PIECEWISE    /* rate before boundary[0], then rates[i] from boundary[i] on */
+} kiln_schedule_kind;
+#define KILN_PIECES 16
+typedef struct kiln_schedule {
+    kiln_schedule_kind kind;
+    double rate, decay;
+    int64_t steps;
+    double least;    /* of rate, in [0, 1] */
+    int64_t warmup;  /* in the first ones the rate is (n + 1) / warmup of what it is at u = 0 */
+    bool staircase;
+    int64_t boundary[KILN_PIECES]; /* growing, from 1; 0 ends the list */
+    double rates[KILN_PIECES];
+} kiln_schedule;
+/* The rate at a step: a tensor or variable of any number type; f32 of its shape. Traces once for all steps. */
+KILN_API kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule *s, size_t size, kiln_operand step);
+/* From now on each step first sets the rate variable to the schedule's, by a count of its own (i64 optimizer/updates, part of the state).
+ * Before the first step only: KILN_ESTATE after it. The schedule is copied. */
+KILN_API bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_schedule *s, size_t size);
+
+/* ---- clipping --------------------------------------------------------------------------------------------------------------------------------------- */
+/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms of 16-bit floats in f32; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
+KILN_API kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most);
+/* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or f64 if one x is. */
+KILN_API kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out);
+/* What an optimiser does to gradients before it uses them, in this order; 0: not. Before the first step only. */
+typedef struct kiln_clipping { double value, norm, global_norm; } kiln_clipping; /* elements to [-value, value]; each tensor's norm; the norm of all */
+KILN_API bool kiln_optimizer_clip_sized(kiln_site at, kiln_optimizer *o, const kiln_clipping *c, size_t size);
+
 /* Makes the moments of these float variables now, as zeros, rather than at their first step: to restore or look at them. */
 KILN_API bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count);
 /* All state of the optimiser, to save or look at: fills at most cap, returns how many. Named optimizer/rate, optimizer/step, optimizer/first/VARIABLE,
- * optimizer/second/VARIABLE. */
+ * optimizer/second/VARIABLE, optimizer/updates. */
 KILN_API int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap);
 KILN_API void kiln_optimizer_free(kiln_optimizer *o);
 
@@ -75,6 +109,13 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))
+/* variadic, because the options may be compound literals: kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE, .rate = 0.1, .steps = 1000}) */
+#define kiln_optimizer_schedule(o, ...) kiln_optimizer_schedule_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_schedule))
+#define kiln_optimizer_clip(o, ...) kiln_optimizer_clip_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_clipping))
+#define kiln_schedule_rate(schedule, step) kiln_schedule_rate_sized(KILN_HERE, (schedule), sizeof(kiln_schedule), KILN_OPERAND(step))
+#define kiln_clip_by_value(x, lo, hi) kiln_clip(x, lo, hi)
+#define kiln_clip_by_norm(x, most) kiln_clip_by_norm_at(KILN_HERE, KILN_OPERAND(x), (most))
+#define kiln_clip_by_global_norm(...) kiln_clip_by_global_norm_at(KILN_HERE, __VA_ARGS__) /* x, count, most, out */
 #define kiln_optimizer_prepare(o, ...) kiln_optimizer_prepare_at(KILN_HERE, (o), __VA_ARGS__) /* variables, count: the list may be a compound literal */
 #define kiln_optimizer_apply(o, v, gradient, count) kiln_optimizer_apply_at(KILN_HERE, (o), (v), (gradient), (count))
 #define kiln_mean_metric(k) kiln_mean_metric_at(KILN_HERE, (k))
