@@ -61,7 +61,9 @@ static Graph *new_body(Module *m, const Graph *of, const char *what)
 }
 
 /* The forward loop again; returns the first of `carries` stacks of incoming carries, 0 after an
- * error. A while also tells its trip count, which the backward scan asks for as operand 0. */
+ * error. It gives all that the old one gives and then the stacks, so that the old one need not run
+ * (passes/contain.c). A while also tells its trip count, which the backward scan asks for as
+ * operand 0. */
 static Value save_carries(Vjp *v, const Scan *s, Value *in)
 {
     Module *m = v->e->module;
@@ -73,16 +75,17 @@ static Value save_carries(Vjp *v, const Scan *s, Value *in)
         map[p] = graph_param(g, graph_type(body, p), graph_maker(body, p)->loc);
     }
     if (!inline_nodes(g, body, map, v->st)) return 0;
-    for (uint32_t i = 0; i < s->carries; i++) graph_result(g, map[body->result.at[i]]);
+    for (uint32_t i = 0; i < s->carries + s->ys; i++) graph_result(g, map[body->result.at[i]]);
     for (uint32_t i = 0; i < s->carries; i++) graph_result(g, map[body->param.at[1 + i]]);
-    const int64_t scan[6] = {g->index, s->carries, s->xs, s->carries, s->reverse, s->n};
-    const int64_t again[5] = {s->condition ? s->condition->index : 0, g->index, s->carries, s->carries, s->n};
+    const uint32_t ys = s->ys + s->carries;
+    const int64_t scan[6] = {g->index, s->carries, s->xs, ys, s->reverse, s->n};
+    const int64_t again[5] = {s->condition ? s->condition->index : 0, g->index, s->carries, ys, s->n};
     Value first = s->condition != NULL
         ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
         : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
     if (first == 0) return 0;
-    if (s->condition != NULL) in[0] = first + 2 * s->carries;
-    return first + s->carries;
+    if (s->condition != NULL) in[0] = first + s->carries + ys;
+    return first + s->carries + s->ys;
 }
 
 static Picks new_picks(Module *m, uint32_t most)
