@@ -195,15 +195,14 @@ static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t le
 __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const IndexMap *m)
 {
     IndexStep step;
-    uint32_t level = b->level[n->in[0]], kept = 0, before = b->nguard, outer_stage = b->sweep_stage;
+    uint32_t level = b->level[n->in[0]], before = b->nguard, outer_stage = b->sweep_stage;
     int32_t saved[COUNT_OF(b->guard)];
     if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
     if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
-    /* In the sweep a condition on the sweep axis would speak of another element; the operand's map does not use what it guards. */
+    /* What guards the result says nothing about what is folded: it may speak of the swept element, or of an index that a later stage
+     * makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
     memcpy(saved, b->guard, sizeof saved);
-    for (uint32_t i = 0; i < before; i++)
-        if (!b->draft.at[b->guard[i]].i.sweeps) b->guard[kept++] = b->guard[i];
-    b->nguard = kept;
+    b->nguard = 0;
     b->sweep_stage = level; /* the map, too, may hold instructions */
     bool ok = index_reduced(&b->env, b->g, n, m, &step);
     uint32_t r = ok ? fold(b, n, &step, level) : UINT32_MAX;
