@@ -10,6 +10,8 @@
 #define FUSE_MAPS 4        /* a value is computed at most at so many maps in one kernel */
 #define FUSE_MEMBERS 160   /* nodes of one kernel */
 #define FUSE_RESULTS 16
+#define FUSE_LEVELS 2      /* reductions one after the other, where no row can be kept: each computes what the earlier ones did again */
+#define FUSE_ROWS 12       /* and as many more as rows can be kept, up to this */
 #define FUSE_AXES 9        /* layouts have to stay sizes: 4 bits per axis */
 #define NO_GROUP UINT32_MAX
 
@@ -25,6 +27,7 @@ typedef struct Use {
     Value v;
     uint32_t group;
     bool read;             /* from memory, not computed in the kernel */
+    uint16_t level;        /* reductions one after the other between it and the kernel's results */
     uint32_t nmap;
     IndexMap *map[FUSE_MAPS];
 } Use;

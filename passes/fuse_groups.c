@@ -164,8 +164,12 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
     }
     IndexMap *maps = f->maps;
     if (!use_maps(f, n, g, u, maps)) return false;
-    for (uint32_t i = 0; i < u->nmap; i++)
-        for (uint32_t k = 0; k < fuse_operand_count(n); k++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
+    uint16_t level = (uint16_t)(u->level + node_reduces(n));
+    for (uint32_t k = 0; k < fuse_operand_count(n); k++) {
+        for (uint32_t i = 0; i < u->nmap; i++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
+        Use *of = fuse_use(f, n->in[k], group);
+        if (of != NULL) of->level = MAX_OF(of->level, level);
+    }
     return true;
 }
 
@@ -286,22 +290,29 @@ static void drop_sweep(Group *g, int old_sweep, int old_lanes, bool made)
     g->lanes = old_lanes;
 }
 
+/* A stage computes anew what earlier ones did, but for the rows it finds kept: long chains are dear to run and to compile. */
+static bool too_deep(const Fuse *f, const Node *n, const Use *u)
+{
+    Dim extent = index_reduced_extent(f->g, n);
+    int64_t row = dim_is_const(extent) ? MAX_OF(extent, 1) * (int64_t)sizeof(float) : INT64_MAX;
+    return u->level >= FUSE_LEVELS + MIN_OF((int64_t)f->ctx->target->row_cache_bytes / row, FUSE_ROWS);
+}
+
 static bool join_reduction(Fuse *f, const Node *n, uint32_t group, const Use *u)
 {
     Group *g = fuse_group(f, group);
     int sweep = g->env.sweep, lanes = g->lanes;
     uint32_t naxis = g->env.naxis;
-    if (u->nmap != 1 || !take_sweep(f, g, n, u->map[0])) return false;
+    if (u->nmap != 1 || too_deep(f, n, u) || !take_sweep(f, g, n, u->map[0])) return false;
     bool made = g->env.naxis > naxis;
     if (fuse_operands(f, n, group)) return true;
     drop_sweep(g, sweep, lanes, made);
     return false;
 }
 
-static bool can_store(const Fuse *f, const Group *g, const Use *u)
+static bool can_store(const Group *g, const Use *u)
 {
     uint32_t axes;
-    (void)f;
     if (g->nresult >= FUSE_RESULTS || u->nmap != 1 || !index_bijective(&g->env, u->map[0], &axes)) return false;
     return (all_axes(g) & ~axes & ~sweep_bit(g)) == 0;
 }
@@ -333,7 +344,7 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     Use *u = fuse_use(f, n->out, group);
     int cost = fuse_cost(n);
     if (u == NULL || u->read || g->nmember >= FUSE_MEMBERS) return false;
-    if (as_result && (!can_store(f, g, u) || !stays_acyclic(f, n->out, group))) return false;
+    if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
     if (u->nmap > 1 && (cost > 4 || as_result)) return false;
     for (uint32_t i = 0; i < u->nmap && cost > 4; i++)
         if (repeats(f, g, n, u->map[i])) return false;
@@ -441,6 +452,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
             continue;
         }
         same->read |= u->read;
+        same->level = MAX_OF(same->level, u->level);
         for (uint32_t k = 0; k < u->nmap; k++) add_map(f, same, u->map[k]);
         u->nmap = 0;
         Use **link = &f->use[u->v];
