@@ -1,6 +1,7 @@
 /* aot: a traced function ahead of time. Traces it for its declared inputs (or those of its latest call), turns what the trace found outside into
  * state and constants, and lets artifact.c write the rest. */
 #include "artifact.h"
+#include "function.h"
 
 typedef struct Job {
     Artifact a;
@@ -11,26 +12,46 @@ typedef struct Job {
     bool ok;
 } Job;
 
-/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). */
+static void static_of(const Row *latest, uint32_t i, kiln_tensor *arg)
+{
+    const Fixed *v = &latest->fixed[i];
+    arg->type = latest->made[i];
+    if (!v->kind) return;
+    arg->state = TENSOR_STATIC;
+    arg->stride[0] = v->bits;
+    arg->stride[1] = v->kind;
+    arg->data = (char *)(uintptr_t)v->text;
+}
+
+/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call. */
+static bool declared_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *arg)
+{
+    for (uint32_t i = 0; i < f->nspec; i++) {
+        const kiln_spec *s = &f->options.inputs[i];
+        if (s->rank == KILN_RANK_STATIC && f->latest) {
+            static_of(f->latest, i, &arg[i]);
+            continue;
+        }
+        if (s->rank < 0) {
+            fail(t, at, KILN_EVALUE,
+                s->rank == KILN_RANK_STATIC
+                    ? "aot: %s declares input %u static: call it once before"
+                    : "aot: %s declares input %u without a rank; an object needs one, see "
+                      "KILN_SPEC",
+                f->name, i);
+            return false;
+        }
+        arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
+        for (int d = 0; d < s->rank; d++) arg[i].type.dim[d] = s->size[d].hi;
+    }
+    return true;
+}
+
 static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *arg, int *nin)
 {
-    if (f->nspec) {
-        *nin = (int)f->nspec;
-        for (uint32_t i = 0; i < f->nspec; i++) {
-            const kiln_spec *s = &f->options.inputs[i];
-            if (s->rank < 0) {
-                fail(t, at, KILN_EVALUE,
-                    "aot: %s declares input %u without a rank; an "
-                    "object needs one, see KILN_SPEC",
-                    f->name, i);
-                return false;
-            }
-            arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
-            for (int d = 0; d < s->rank; d++) arg[i].type.dim[d] = s->size[d].hi;
-        }
-        return true;
-    }
-    const Row *latest = f->rows;
+    const Row *latest = f->latest;
+    *nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
+    if (f->nspec) return declared_types(t, at, f, arg);
     if (!latest && f->options.inputs_count) {
         fail(t, at, KILN_ESTATE,
             "aot: %s declares no inputs and was never called, so their types are unknown; give "
@@ -38,8 +59,11 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
             f->name);
         return false;
     }
-    *nin = latest ? (int)latest->narg : 0;
-    for (int i = 0; i < *nin; i++) arg[i].type = latest->arg[i];
+    if (*nin > KILN_MAX_ARGS) {
+        fail(t, at, KILN_EUNSUPPORTED, "aot: %s has more than %d inputs", f->name, KILN_MAX_ARGS);
+        return false;
+    }
+    for (int i = 0; i < *nin; i++) static_of(latest, (uint32_t)i, &arg[i]);
     return true;
 }
 
@@ -100,7 +124,7 @@ static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, kiln_te
 {
     bool failed = t->failure.code != KILN_OK;
     if (function_trace(t, at, f, in, nin, j->row)) return true;
-    if (failed || f->nspec || f->rows || t->failure.code == KILN_EMEMORY) return false;
+    if (failed || f->nspec || f->latest || t->failure.code == KILN_EMEMORY) return false;
     char why[sizeof t->text];
     memcpy(why, t->text, sizeof why);
     kiln_code code = t->failure.code;
@@ -136,15 +160,18 @@ bool kiln_aot_sized(
     for (int i = 0; i < KILN_MAX_ARGS; i++) in[i] = &arg[i];
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.row = row, .path = path, .o = &o};
-    if (input_types(t, at, f, arg, &nin) && trace_job(t, at, &j, f, in, nin) &&
-        pack_sources(t, at, row)) {
+    bool entered = call_enter(t, at, f), ok = entered;
+    pthread_mutex_lock(&f->compiling); /* the latest row must stay the latest */
+    ok = ok && input_types(t, at, f, arg, &nin) && trace_job(t, at, &j, f, in, nin);
+    pthread_mutex_unlock(&f->compiling);
+    if (ok && pack_sources(t, at, row)) {
         j.a = (Artifact){
             .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
         if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);
-    } else {
-        row->nsource = 0;
     }
+    if (!ok) row->nsource = 0;
+    if (entered) call_leave(t);
     row_free(row);
     kiln_scope_close(&scope);
     return j.ok;

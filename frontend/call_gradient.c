@@ -24,10 +24,15 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     kiln_site at = {rg->f->loc.file, rg->f->loc.line};
     Frame *top = t->trace->frame;
     kiln_tape *tape = kiln_tape_open_at(at, k, false);
-    kiln_tensor *args[row->narg + 1], *y[MAX_RESULTS], *seed[MAX_RESULTS], *ys[MAX_RESULTS];
+    kiln_tensor *args[row->narg + 1], *y[FUNCTION_OUTPUTS], *seed[FUNCTION_OUTPUTS],
+        *ys[FUNCTION_OUTPUTS];
     kiln_operand x[row->nsource + 1];
     int nx = 0;
     args[row->narg] = NULL;
+    for (uint32_t i = 0; i < row->narg; i++)
+        if (row->fixed[i].kind &&
+            !(args[i] = static_argument(t, at, fixed_operand(&row->fixed[i]))))
+            return;
     for (uint32_t i = 0; i < row->nsource; i++) {
         const Source *s = &row->source[i];
         bool flows = takes_gradient(&s->type);
@@ -60,9 +65,20 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
 }
 
+static void own_vjp(Row *row)
+{
+    kiln_function *vjp = row->vjp;
+    pthread_mutex_lock(&vjp->k->lock);
+    vjp->nspec = 0;
+    vjp->row = row;
+    row->derived = true;
+    pthread_mutex_unlock(&vjp->k->lock);
+}
+
+/* Entered: the caller leaves it. NULL: recorded. */
 static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row)
 {
-    pthread_mutex_lock(&f->compiling);
+    pthread_mutex_lock(&f->deriving);
     if (!row->vjp) {
         int nx = 0, ny = 0;
         for (uint32_t i = 0; i < row->nsource; i++) nx += takes_gradient(&row->source[i].type);
@@ -72,33 +88,32 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
         snprintf(name, sizeof name, "%s_vjp", f->name);
         if (!rg) {
             fail(t, at, KILN_EMEMORY, "%s: no memory", name);
-        } else if (nx > MAX_RESULTS) {
+        } else if (nx > FUNCTION_OUTPUTS) {
             fail(t, at, KILN_EUNSUPPORTED,
                 "%s: gradients with respect to %d inputs and variables of one compiled call; at "
-                "most %d",
-                name, nx, MAX_RESULTS);
+                "most %d: open the tape inside the function",
+                name, nx, FUNCTION_OUTPUTS);
             mem_free(rg, sizeof *rg);
         } else {
             *rg = (RowGradient){f, row};
             function_derived(at, f->k, name, row_gradient_body, rg, free_user,
                 (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
             if (row->vjp)
-                row->vjp->nspec = 0;
+                own_vjp(row);
             else
                 free_user(rg);
         }
     }
-    pthread_mutex_unlock(&f->compiling);
-    return row->vjp;
+    kiln_function *vjp = row->vjp && call_enter(t, at, row->vjp) ? row->vjp : NULL;
+    pthread_mutex_unlock(&f->deriving);
+    return vjp;
 }
 
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
     uint32_t nin, kiln_tensor *const *g, uint32_t ng, kiln_tensor **dx)
 {
-    kiln_function *vjp = row_gradient(t, at, f, row);
-    kiln_tensor *arg[nin + ng + 1], *out[MAX_RESULTS];
+    kiln_tensor *arg[nin + ng + 1], *out[FUNCTION_OUTPUTS];
     uint32_t n = nin;
-    if (!vjp) return false;
     memcpy(arg, in, nin * sizeof *arg);
     for (uint32_t i = 0; i < ng; i++) {
         if (!takes_gradient(&row->result[i])) continue;
@@ -112,8 +127,13 @@ bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_ten
                            false;
         arg[n++] = g[i] ? g[i] : constant_of(t, at, &type, kiln_of_i(0));
     }
+    kiln_function *vjp = row_gradient(t, at, f, row);
+    if (!vjp) return false;
     Row *r = function_row(t, at, vjp, arg, (int)n);
-    if (!r || !row_run(t, at, vjp, r, arg, (int)n, out)) return false;
+    bool ok = r && row_run(t, at, vjp, r, arg, (int)n, out);
+    if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */
+    call_leave(t);
+    if (!ok) return false;
     for (uint32_t i = 0, j = 0; i < nin; i++)
         if (takes_gradient(&row->source[i].type)) dx[i] = out[j++];
     return true;

@@ -262,7 +262,12 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         return false;
     }
     *c = (Comparison){.t = t, .at = at, .f = f, .in = in, .nin = nin};
-    bool ok = (c->row = function_row(t, at, f, in, nin)) != NULL;
+    bool entered = call_enter(t, at, f);
+    bool ok = entered && (c->row = function_row(t, at, f, in, nin)) != NULL;
+    if (ok && c->row->noutput > MAX_RESULTS)
+        fail(
+            t, at, KILN_EUNSUPPORTED, "compare: %s has more than %d outputs", f->name, MAX_RESULTS),
+            ok = false;
     if (ok && !(ok = snapshot_take(&c->start, c->row)))
         fail(t, at, KILN_EUNSUPPORTED, "compare: %s touches more than %d variables", f->name,
             SNAPSHOT_MAX);
@@ -276,6 +281,7 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
     release_sides(c);
     snapshot_restore(&c->start);
     snapshot_free(&c->start);
+    if (entered) call_leave(t);
     ok = ok && !c->differ;
     mem_free(c, sizeof *c);
     return ok;

@@ -3,7 +3,6 @@
 #include "function.h"
 #include "scope.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -20,84 +19,6 @@ static double seconds_now(void)
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
-/* ---- signatures --------------------------------------------------------------------------------------------- */
-static bool declared_symbol(const kiln_function *f, int arg, int axis)
-{
-    if ((uint32_t)arg >= f->nspec) return false;
-    const kiln_size *s = &f->options.inputs[arg].size[axis];
-    return f->options.inputs[arg].rank >= 0 && s->name && s->lo != s->hi;
-}
-
-/* Sizes declared as symbols are not part of the key: one row serves them all. */
-static uint64_t signature_key(const kiln_function *f, kiln_tensor *const *in, int nin)
-{
-    uint64_t h = (uint64_t)nin + 1;
-    for (int i = 0; i < nin; i++) {
-        if (!f->nspec) {
-            h = hash_mix(h, tensor_signature(in[i]));
-            continue;
-        }
-        h = hash_mix(h, ((uint64_t)in[i]->type.dtype << 8) | in[i]->type.rank);
-        for (int d = 0; d < in[i]->type.rank; d++)
-            h = hash_mix(h, declared_symbol(f, i, d) ? UINT64_MAX : (uint64_t)in[i]->type.dim[d]);
-    }
-    return h;
-}
-
-static bool row_matches(const Row *r, uint64_t key, kiln_tensor *const *in, int nin)
-{
-    if (r->key != key || r->narg != (uint32_t)nin) return false;
-    for (int i = 0; i < nin; i++) {
-        const Type *a = &r->arg[i], *b = &in[i]->type;
-        if (a->dtype != b->dtype || a->rank != b->rank) return false;
-        for (int d = 0; d < a->rank; d++)
-            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d]) return false;
-    }
-    return true;
-}
-
-static Row *find_row(const kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
-{
-    Row *r = atomic_load_explicit(&((kiln_function *)f)->rows, memory_order_acquire);
-    while (r && !row_matches(r, key, in, nin)) r = r->next;
-    return r;
-}
-
-/* Which argument and dimension the call missed the newest row by. */
-static void explain_miss(kiln_function *f, kiln_tensor *const *in, int nin)
-{
-    const Row *r = f->rows;
-    char *to = f->stats.last_miss;
-    size_t cap = sizeof f->stats.last_miss;
-    if (!r) {
-        snprintf(to, cap, "first call");
-        return;
-    }
-    if (r->narg != (uint32_t)nin) {
-        snprintf(to, cap, "%u arguments -> %d", r->narg, nin);
-        return;
-    }
-    for (int i = 0; i < nin; i++) {
-        const Type *a = &r->arg[i], *b = &in[i]->type;
-        if (a->dtype != b->dtype) {
-            snprintf(to, cap, "arg %d dtype: %s -> %s", i, dtype_info[a->dtype].name,
-                dtype_info[b->dtype].name);
-            return;
-        }
-        if (a->rank != b->rank) {
-            snprintf(to, cap, "arg %d rank: %d -> %d", i, a->rank, b->rank);
-            return;
-        }
-        for (int d = 0; d < a->rank; d++)
-            if (a->dim[d] >= 0 && a->dim[d] != b->dim[d]) {
-                snprintf(to, cap, "arg %d dim %d: %lld -> %lld", i, d, (long long)a->dim[d],
-                    (long long)b->dim[d]);
-                return;
-            }
-    }
-    snprintf(to, cap, "another engine setting");
-}
-
 /* ---- trace ---------------------------------------------------------------------------------------------------- */
 typedef struct Start {
     Trace *tr;
@@ -106,6 +27,40 @@ typedef struct Start {
     kiln_tensor *const *in;
     int nin;
 } Start;
+
+/* A size as the trace sees it: declared or planned ones are symbols. */
+static Dim traced_size(const Start *s, int arg, int axis)
+{
+    DimTable *dims = &s->tr->module->dims;
+    Arena *a = s->tr->arena;
+    uint32_t g = s->row->plan.groups ? s->row->plan.group[arg * MAX_RANK + axis] : 0;
+    if (g) return dim_symbol(dims, arena_printf(a, "n%u", g), 1, s->row->plan.hi[g - 1]);
+    if (!declared_symbol(s->f, arg, axis)) return s->in[arg]->type.dim[axis];
+    const kiln_size *z = &s->f->options.inputs[arg].size[axis];
+    return dim_symbol(dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
+}
+
+/* What the row was made for, copied: the caller's types, plan and texts go. */
+static void signature_into(const Start *s)
+{
+    Row *row = s->row;
+    Arena *a = s->tr->arena;
+    row->narg = (uint32_t)s->nin;
+    row->arg = ARENA_ARRAY(a, Type, s->nin + 1);
+    row->made = ARENA_ARRAY(a, Type, s->nin + 1);
+    row->fixed = ARENA_ARRAY(a, Fixed, s->nin + 1);
+    for (int i = 0; i < s->nin; i++) {
+        row->arg[i] = row->made[i] = s->in[i]->type;
+        for (int d = 0; d < row->arg[i].rank; d++) {
+            row->arg[i].dim[d] = traced_size(s, i, d);
+            row->bounded = row->bounded || row->arg[i].dim[d] < 0;
+        }
+        Fixed v = row->fixed[i] = static_value(s->in[i]);
+        if (v.text) row->fixed[i].text = arena_copy(a, v.text, (size_t)v.bits + 1);
+    }
+    if (row->plan.groups)
+        row->plan.group = arena_copy(a, row->plan.group, (size_t)s->nin * MAX_RANK);
+}
 
 static void start_body(void *arg)
 {
@@ -119,21 +74,13 @@ static void start_body(void *arg)
     top->captured.arena = a;
     top->loc = s->f->loc;
     tr->frame = top;
-    Row *row = s->row;
-    row->narg = (uint32_t)s->nin;
-    row->arg = ARENA_ARRAY(a, Type, s->nin + 1);
+    signature_into(s);
     for (int i = 0; i < s->nin; i++) {
-        Type type = s->in[i]->type;
-        for (int d = 0; d < type.rank; d++)
-            if (declared_symbol(s->f, i, d)) {
-                const kiln_size *z = &s->f->options.inputs[i].size[d];
-                type.dim[d] =
-                    dim_symbol(&tr->module->dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
-            }
-        row->arg[i] = type;
-        graph_param(top->g, &type, s->f->loc);
+        if (s->row->fixed[i].kind) continue;
+        const Type *type = &s->row->arg[i];
+        graph_param(top->g, type, s->f->loc);
         *VEC_PUSH(a, &tr->source) =
-            (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = type};
+            (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = *type};
     }
 }
 
@@ -172,12 +119,15 @@ static void finish_body(void *arg)
         row->trace_text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
 }
 
-static bool run_body(Thread *t, kiln_site at, kiln_function *f, int nin, Value *value)
+static bool run_body(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
 {
     Trace *tr = t->trace;
-    kiln_tensor *args[nin + 1], *out[MAX_RESULTS];
-    for (int i = 0; i < nin; i++)
-        args[i] = tensor_traced(t, at, tr->frame, tr->frame->g->param.at[i]);
+    kiln_tensor *args[nin + 1], *out[FUNCTION_OUTPUTS];
+    for (int i = 0, p = 0; i < nin; i++)
+        args[i] = in[i]->state == TENSOR_STATIC
+                      ? in[i]
+                      : tensor_traced(t, at, tr->frame, tr->frame->g->param.at[p++]);
     args[nin] = NULL;
     if (!function_inline(t, at, f, args, nin, out)) return false;
     for (int i = 0; i < f->options.outputs; i++)
@@ -198,6 +148,7 @@ bool function_trace(
         .t = t,
         .id = atomic_fetch_add(&trace_ids, 1),
         .first_uid = t->next_uid + 1,
+        .automatic = row->plan.groups != 0,
         .arena = &row->arena};
     Status st = {0};
     Start start = {&tr, f, row, in, nin};
@@ -206,9 +157,9 @@ bool function_trace(
         return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;
     Frame *top = tr.frame;
-    Value value[MAX_RESULTS];
+    Value value[FUNCTION_OUTPUTS];
     t->trace = &tr;
-    bool ok = run_body(t, at, f, nin, value) && t->failures == failures && tr.frame == top;
+    bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr.frame == top;
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
     Finish fin = {&tr, row, value, (uint32_t)f->options.outputs, {0}};
@@ -336,60 +287,120 @@ bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to)
     return false;
 }
 
-static void count_row(kiln_function *f, const Row *row)
-{
-    kiln_function_statistics *s = &f->stats;
-    s->compiles++;
-    s->compile_seconds += row->compile_seconds;
-    s->code_bytes += row->backend->code_bytes(row->compiled);
-    s->kernels = row->program->launches;
-    s->ops = row->ops;
-    s->bytes_moved = row->program->moved;
-    s->workspace_bytes = row->program->workspace;
-}
-
-static Row *make_row(
-    Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+static Row *row_new(Thread *t, kiln_site at, const kiln_function *f, uint64_t key)
 {
     Row *row = mem_zeros(1, sizeof *row);
     if (!row) return fail(t, at, KILN_EMEMORY, "%s: no memory", f->name), NULL;
     row->key = key;
     arena_init(&row->arena);
-    explain_miss(f, in, nin);
-    double start = seconds_now();
-    bool ok = function_trace(t, at, f, in, nin, row);
-    row->trace_seconds = seconds_now() - start;
-    f->stats.traces++;
-    f->stats.trace_seconds += row->trace_seconds;
-    if (!ok) {
-        row->nsource = 0; /* its literals were dropped with the trace */
-        row_free(row);
-        return NULL;
-    }
-    if (!row_build(t, at, f, row, -1)) {
-        row_free(row);
-        return NULL;
-    }
-    count_row(f, row);
-    row->next = f->rows;
-    atomic_store_explicit(&f->rows, row, memory_order_release);
     return row;
 }
 
-static bool literals_agree(
+static size_t row_bytes(const Row *row)
+{
+    size_t bytes = sizeof *row + row->arena.used + row->backend->code_bytes(row->compiled);
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_LITERAL) bytes += kiln_bytes(row->source[i].tensor);
+    return bytes;
+}
+
+static Row *make_row(Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan,
+    kiln_tensor *const *in, int nin, const Miss *miss)
+{
+    Row *row = row_new(t, at, f, key);
+    if (!row) return NULL;
+    if (plan) row->plan = *plan;
+    double start = seconds_now();
+    bool ok = function_trace(t, at, f, in, nin, row);
+    row->trace_seconds = seconds_now() - start;
+    stats_trace(t, f, row->trace_seconds, miss);
+    if (!ok) row->nsource = 0; /* its literals were dropped with the trace */
+    if (!ok || !row_build(t, at, f, row, -1)) {
+        row_free(row);
+        return NULL;
+    }
+    row->bytes = row_bytes(row);
+    return row;
+}
+
+/* A bounded row reserves workspace for its bound: beyond this, sizes rather stay constants. */
+#define GENERAL_WORKSPACE ((int64_t)256 << 20)
+
+/* The sizes of the plan as symbols. NULL if that cannot be: then it is known why, and no error is left behind. */
+static Row *make_general(Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan,
+    kiln_tensor *const *in, int nin, const Miss *miss)
+{
+    kiln_failure before = t->failure;
+    uint64_t failures = t->failures;
+    char text[sizeof t->text], why[sizeof t->text];
+    memcpy(text, t->text, sizeof text);
+    t->failure.code = KILN_OK;
+    Row *row = make_row(t, at, f, key, plan, in, nin, miss);
+    snprintf(why, sizeof why, "%s", row ? "" : t->text);
+    bool starved = !row && t->failure.code == KILN_EMEMORY;
+    t->failure = before;
+    t->failures = failures;
+    memcpy(t->text, text, sizeof text);
+    if (row && row->program->workspace > GENERAL_WORKSPACE) {
+        snprintf(why, sizeof why, "the bound would take %lld bytes of workspace",
+            (long long)row->program->workspace);
+        row_free(row);
+        row = NULL;
+    }
+    if (!row && !starved) signature_rigid(f, plan, nin);
+    stats_general(t, f, plan, nin, row ? NULL : why, row);
+    return row;
+}
+
+/* Under `compiling`. */
+static Row *new_row(
+    Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    Miss miss;
+    Plan plan;
+    Row *grown, *row = NULL;
+    signature_miss(f, in, nin, &miss);
+    stats_miss(f, &miss);
+    if (signature_generalise(f, in, nin, &plan, &grown)) {
+        row = make_general(t, at, f, key, &plan, in, nin, &miss);
+        mem_free((void *)(uintptr_t)plan.group, (size_t)nin * MAX_RANK);
+    }
+    if (!row) {
+        grown = NULL;
+        row = make_row(t, at, f, key, NULL, in, nin, &miss);
+    }
+    if (!row) return NULL;
+    stats_row(f, row);
+    cache_add(f, row, grown);
+    return row;
+}
+
+static bool literal_agrees(Thread *t, kiln_site at, const Source *s, const Source *now)
+{
+    kiln_tensor *a = tensor_contiguous(t, at, s->tensor),
+                *b = tensor_contiguous(t, at, now->tensor);
+    return tensor_ok(a) && tensor_ok(b) && memcmp(a->data, b->data, kiln_bytes(a)) == 0;
+}
+
+/* What the body takes from outside: the same tensors and variables, the same elements spelled out. */
+static bool sources_agree(
     Thread *t, kiln_site at, const kiln_function *f, const Row *row, const Row *again)
 {
     for (uint32_t i = 0; i < row->nsource && i < again->nsource; i++) {
         const Source *s = &row->source[i], *now = &again->source[i];
-        if (s->kind != FROM_LITERAL || now->kind != FROM_LITERAL) continue;
-        kiln_tensor *a = tensor_contiguous(t, at, s->tensor),
-                    *b = tensor_contiguous(t, at, now->tensor);
-        if (!tensor_ok(a) || !tensor_ok(b)) return false;
-        if (memcmp(a->data, b->data, kiln_bytes(a)) == 0) continue;
+        const char *what = s->kind != now->kind       ? "what its body uses"
+                           : s->kind == FROM_CAPTURE  ? "the tensor that its body uses"
+                           : s->kind == FROM_VARIABLE ? "the variable that its body uses"
+                                                      : "the elements that its body spells out";
+        bool same =
+            s->kind == now->kind && (s->kind == FROM_CAPTURE       ? s->uid == now->uid
+                                        : s->kind == FROM_VARIABLE ? s->variable == now->variable
+                                        : s->kind == FROM_LITERAL  ? literal_agrees(t, at, s, now)
+                                                                   : true);
+        if (same) continue;
         fail(t, at, KILN_ESTATE,
-            "%s: traced again, the elements that its body spells out at %s:%d differ; something "
-            "that it reads from the host changed",
-            f->name, now->loc.file ? now->loc.file : "?", now->loc.line);
+            "%s: traced again, %s at %s:%d differs; something that it reads from the host changed",
+            f->name, what, now->loc.file ? now->loc.file : "?", now->loc.line);
         return false;
     }
     return true;
@@ -399,7 +410,7 @@ static bool literals_agree(
 static bool retrace_agrees(
     Thread *t, kiln_site at, kiln_function *f, const Row *row, kiln_tensor *const *in, int nin)
 {
-    Row again = {0};
+    Row again = {.plan = row->plan};
     arena_init(&again.arena);
     bool traced = function_trace(t, at, f, in, nin, &again), ok = traced;
     if (ok && row->trace_text && again.trace_text && strcmp(row->trace_text, again.trace_text)) {
@@ -412,28 +423,29 @@ static bool retrace_agrees(
             f->name, (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
         ok = false;
     }
-    ok = ok && literals_agree(t, at, f, row, &again);
+    ok = ok && sources_agree(t, at, f, row, &again);
     if (traced) drop_literals(&again);
     arena_free(&again.arena);
     return ok;
 }
 
-/* Calls run at once on many threads; the numbers are for reading, so no order is asked for. */
-static void count(uint64_t *n) { __atomic_fetch_add(n, 1, __ATOMIC_RELAXED); }
-
 Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
 {
-    uint64_t key = signature_key(f, in, nin);
-    Row *row = find_row(f, key, in, nin);
-    count(&f->stats.calls);
-    if (LIKELY(row != NULL)) {
-        count(&f->stats.hits);
-        if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, row, in, nin)) return NULL;
-        return row;
+    uint64_t key = signature_key(in, nin);
+    Row *row = cache_find(f, key, in, nin);
+    if (UNLIKELY(!row)) {
+        pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */
+        row = cache_find(f, key, in, nin);
+        if (!row) {
+            row = new_row(t, at, f, key, in, nin);
+            if (row) call_uses(t, row);
+            pthread_mutex_unlock(&f->compiling);
+            return row;
+        }
+        pthread_mutex_unlock(&f->compiling);
     }
-    pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */
-    row = find_row(f, key, in, nin);
-    if (!row) row = make_row(t, at, f, key, in, nin);
-    pthread_mutex_unlock(&f->compiling);
+    call_uses(t, row);
+    atomic_fetch_add_explicit(&f->hits, 1, memory_order_relaxed);
+    if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, row, in, nin)) return NULL;
     return row;
 }

@@ -1,5 +1,5 @@
-/* function: the public face of traced functions: making, calling, the decorator, gradients as functions. Compiling is compile.c,
- * running compiled code run.c. */
+/* function: the public face of traced functions: making, calling, freeing, the decorator, gradients as functions. Which row serves a call
+ * is signature.c and cache.c, compiling compile.c, running compiled code run.c. */
 #include "function.h"
 #include "scope.h"
 
@@ -43,18 +43,34 @@ static const char *spec_fault(const kiln_function_options *o, uint32_t n)
     return NULL;
 }
 
-static void function_destroy(kiln_function *f)
+void function_destroy(kiln_function *f)
 {
     kiln_function *parent = f->parent;
-    for (Row *r = f->rows, *next; r; r = next) {
-        next = r->next;
-        row_free(r);
-    }
+    cache_free_rows(f);
+    rigid_free(f);
     if (f->free_user) f->free_user(f->user);
     if (f->name) mem_free(f->name, strlen(f->name) + 1);
     pthread_mutex_destroy(&f->compiling);
+    pthread_mutex_destroy(&f->counting);
+    pthread_mutex_destroy(&f->deriving);
+    if (parent && f->row) {
+        pthread_mutex_lock(&f->k->lock);
+        f->row->derived = false;
+        pthread_mutex_unlock(&f->k->lock);
+    }
     mem_free(f, sizeof *f);
     if (parent) function_drop(parent);
+}
+
+static void init_locks(kiln_function *f)
+{
+    pthread_mutexattr_t recursive; /* a body may ask about its own function */
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&f->compiling, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+    pthread_mutex_init(&f->counting, NULL);
+    pthread_mutex_init(&f->deriving, NULL);
 }
 
 kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
@@ -78,12 +94,12 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->loc = loc_of(at);
     f->nspec = spec_count(&f->options);
     f->options.outputs = f->options.outputs ? f->options.outputs : 1;
-    pthread_mutex_init(&f->compiling, NULL);
+    init_locks(f);
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
-    if (!f->name || f->options.outputs < 0 || f->options.outputs > MAX_RESULTS) {
+    if (!f->name || f->options.outputs < 0 || f->options.outputs > FUNCTION_OUTPUTS) {
         fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
-            f->name ? "0 to 64 outputs" : "no memory");
+            f->name ? "0 to 512 outputs" : "no memory");
         function_destroy(f);
         return NULL;
     }
@@ -113,8 +129,13 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
     f->free_user = free_user;
     f->parent = like; /* its body runs the other's */
     f->slot = slot;
-    function_hold(like);
-    return *slot = f;
+    f->sibling = like->children;
+    like->children = f;
+    pthread_mutex_lock(&k->lock);
+    like->held++;
+    *slot = f;
+    pthread_mutex_unlock(&k->lock);
+    return f;
 }
 
 void function_hold(kiln_function *f)
@@ -129,15 +150,8 @@ void function_drop(kiln_function *f)
     kiln *k = f->k;
     pthread_mutex_lock(&k->lock);
     bool last = --f->held == 0 && f->freed;
-    if (last) {
-        if (f->prev)
-            f->prev->next = f->next;
-        else
-            k->functions = f->next;
-        if (f->next) f->next->prev = f->prev;
-    }
     pthread_mutex_unlock(&k->lock);
-    if (last) function_destroy(f);
+    if (last) cache_sweep(k);
 }
 
 /* The decorator makes it anew at the next call. */
@@ -153,16 +167,41 @@ static void forget_definition(kiln_function *f)
     pthread_mutex_unlock(&f->k->lock);
 }
 
+/* Its parent no longer knows it. The parent is there: derived functions hold theirs. */
+static void leave_parent(kiln_function *f)
+{
+    kiln_function *parent = f->parent;
+    if (!parent) return;
+    pthread_mutex_lock(&parent->deriving);
+    kiln_function **link = &parent->children;
+    while (*link && *link != f) link = &(*link)->sibling;
+    if (*link) *link = f->sibling;
+    pthread_mutex_lock(&f->k->lock);
+    if (*f->slot == f) *f->slot = NULL;
+    pthread_mutex_unlock(&f->k->lock);
+    pthread_mutex_unlock(&parent->deriving);
+}
+
+static kiln_function *any_child(kiln_function *f)
+{
+    pthread_mutex_lock(&f->deriving);
+    kiln_function *child = f->children;
+    if (child) function_hold(child);
+    pthread_mutex_unlock(&f->deriving);
+    return child;
+}
+
 void kiln_function_free(kiln_function *f)
 {
-    if (!f || f->freed) return;
-    f->freed = true;
+    if (!f || atomic_exchange(&f->freed, true)) return;
     function_hold(f); /* until the derived ones have gone */
-    if (f->slot) *f->slot = NULL;
+    leave_parent(f);
     forget_definition(f);
-    kiln_function_free(f->grad);
-    kiln_function_free(f->value_and_grad);
-    for (Row *r = f->rows; r; r = r->next) kiln_function_free(r->vjp);
+    for (kiln_function *child; (child = any_child(f));) {
+        kiln_function_free(child);
+        leave_parent(child); /* were another thread freeing it, it is off the list all the same */
+        function_drop(child);
+    }
     function_drop(f);
 }
 
@@ -185,6 +224,13 @@ static bool spec_fits(
 {
     const kiln_spec *s = &f->options.inputs[i];
     char text[96];
+    if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
+        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
+            tensor_text(x, text, sizeof text),
+            s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
+        return false;
+    }
+    if (x->state == TENSOR_STATIC) return true;
     if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
         fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
             "%s: argument %u is %s, declared %s of rank %d", f->name, i,
@@ -214,7 +260,9 @@ static bool arguments(
     }
     for (int i = 0; i < nin; i++) {
         Type like = {.dtype = f->nspec ? (uint8_t)f->options.inputs[i].dtype : DT_f32};
-        x[i] = LIKELY(in[i].kind == 1) ? in[i].as.tensor : operand_tensor(t, at, in[i], &like);
+        x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
+               : operand_is_static(in[i]) ? static_argument(t, at, in[i])
+                                          : operand_tensor(t, at, in[i], &like);
         if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->k != f->k)) {
             fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
                 !x[i]             ? "NULL"
@@ -283,18 +331,21 @@ bool kiln_call_all_at(
         for (int i = 0; i < nout; i++) out[i] = t ? &t->k->poison : NULL;
         return false;
     }
-    kiln_tensor *x[nin > 0 ? nin : 1], *results[MAX_RESULTS];
-    bool ok = arguments(t, at, f, in, nin, x);
+    bool entered = call_enter(t, at, f), ok = entered;
     int have = f->options.outputs;
+    kiln_tensor *x[nin > 0 ? nin : 1], *results[have > 0 ? have : 1];
+    if (ok && f->freed) fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name), ok = false;
+    ok = ok && arguments(t, at, f, in, nin, x);
     if (ok && (t->trace || f->k->eager_only)) {
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {
         Row *row = function_row(t, at, f, x, nin);
         ok = row && row_run(t, at, f, row, x, nin, results);
     }
-    for (int i = 0; i < nout; i++) out[i] = ok && i < have ? results[i] : &t->k->poison;
     if (ok && nout > have)
         fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, nout, have);
+    if (entered) call_leave(t);
+    for (int i = 0; i < nout; i++) out[i] = ok && i < have ? results[i] : &t->k->poison;
     return ok && nout <= have;
 }
 
@@ -355,13 +406,19 @@ static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_tape *tape = kiln_tape_open_at(at, k, false);
     int nin = 0, nout = d->value ? d->f->options.outputs : 0;
     kiln_operand x[KILN_MAX_ARGS];
-    kiln_tensor *y[MAX_RESULTS];
+    kiln_tensor *y[FUNCTION_OUTPUTS], *dx[KILN_MAX_ARGS];
+    int nx = 0;
     for (; in[nin] && nin < KILN_MAX_ARGS; nin++)
-        x[nin] = kiln_of_tensor(
-            dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
+        if (in[nin]->state != TENSOR_STATIC)
+            x[nx++] = kiln_of_tensor(
+                dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
     if (!function_inline(t, at, d->f, in, nin, y)) return;
     for (int i = 0; i < nout; i++) out[i] = y[i];
-    kiln_gradients_at(at, tape, y[0], NULL, x, nin, out + nout);
+    kiln_gradients_at(at, tape, y[0], NULL, x, nx, dx);
+    for (int i = 0, j = 0; i < nin; i++)
+        out[nout + i] = in[i]->state == TENSOR_STATIC
+                            ? constant_of(t, at, &(Type){.dtype = DT_f32}, kiln_of_i(0))
+                            : dx[j++];
     kiln_tape_close(&tape);
 }
 
@@ -394,10 +451,10 @@ static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
 {
     Thread *t = f ? thread_of(f->k) : NULL;
     if (!t) return NULL;
-    pthread_mutex_lock(&f->compiling);
+    pthread_mutex_lock(&f->deriving);
     if (!*slot) derive_new(t, f, value, slot);
     kiln_function *derived = *slot;
-    pthread_mutex_unlock(&f->compiling);
+    pthread_mutex_unlock(&f->deriving);
     return derived;
 }
 
@@ -408,7 +465,25 @@ kiln_function *kiln_value_and_grad(kiln_function *f)
     return derive(f, true, f ? &f->value_and_grad : NULL);
 }
 
-void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
+/* ---- outside the trace --------------------------------------------------------------------------------------------------- */
+kiln_eagerly kiln_eagerly_open(kiln *k)
 {
-    if (f && out) memcpy(out, &f->stats, MIN_OF(size, sizeof f->stats));
+    kiln_eagerly e = {.k = k};
+    Thread *t = thread_of(k);
+    if (!t) return e;
+    e.scope = kiln_scope_open(k);
+    e.trace = t->trace;
+    e.recording = t->recording;
+    t->trace = NULL;
+    t->recording = 0;
+    return e;
+}
+
+void kiln_eagerly_close(kiln_eagerly *e)
+{
+    Thread *t = e && e->scope.id ? thread_of(e->k) : NULL;
+    if (!t) return;
+    kiln_scope_close(&e->scope);
+    t->trace = e->trace;
+    t->recording = e->recording;
 }

@@ -17,8 +17,11 @@ typedef struct Trace Trace;
 typedef struct Frame Frame;
 typedef struct Row Row;
 
+#define FUNCTION_OUTPUTS 512 /* of one function; derived ones have one per float input of theirs */
+
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
-typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON } TensorState;
+/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. */
+typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON, TENSOR_STATIC } TensorState;
 
 struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
@@ -32,9 +35,9 @@ struct kiln_tensor {
     Type type;
     /* eager */
     Buffer *buffer;
-    char *data;              /* element (0, ..., 0) */
-    int64_t stride[MAX_RANK]; /* elements */
-    uint64_t signature;      /* hash of dtype and dims; 0: not computed yet */
+    char *data;              /* element (0, ..., 0); STATIC: the text */
+    int64_t stride[MAX_RANK]; /* elements; STATIC: the number's bits, then the operand's kind */
+    uint64_t signature;      /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
     /* traced */
     Frame *frame;            /* whose graph `value` is in; valid while trace_id is the running trace's */
     uint64_t trace_id;
@@ -70,6 +73,13 @@ typedef struct Scope {
     Loc opened;              /* by the user; no file: by the library */
 } Scope;
 
+/* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
+typedef struct Running {
+    kiln_function *_Atomic f;
+    Row *_Atomic row;
+} Running;
+#define CALLS_MAX 80 /* nested calls of one thread; bodies stop earlier */
+
 struct Thread {
     kiln *k;
     Thread *next;            /* of the engine */
@@ -86,6 +96,8 @@ struct Thread {
     uint32_t recording;      /* open tapes that record eager code */
     Trace *trace;            /* innermost running trace; NULL: eager */
     uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
+    Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
+    uint32_t calls;
     void *work;              /* workspace for compiled calls */
     size_t work_bytes;
     bool work_busy;
@@ -107,6 +119,7 @@ struct kiln {
     kiln_variable *variables;
     uint32_t next_variable;
     kiln_function *functions;
+    _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
     struct Object *objects;  /* layers, optimisers ... (object.h) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
@@ -211,6 +224,7 @@ struct Trace {
     Arena *arena;
     Module *module;
     Frame *frame;            /* innermost */
+    bool automatic;          /* sizes became symbols unasked: reading one as a C number ends the trace */
     VEC(Source) source;
     Status st;
 };
@@ -277,11 +291,30 @@ bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_ten
                    uint32_t ng, kiln_tensor **dx);
 
 /* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
-struct Row {                 /* one compiled signature; immutable once published */
-    Row *next;
-    uint64_t key;
+/* Sizes that became symbols by themselves: group[argument * MAX_RANK + axis] is 0 or the number of a symbol, from 1. */
+#define PLAN_GROUPS 4
+typedef struct Plan {
+    uint32_t groups;
+    int64_t hi[PLAN_GROUPS]; /* each is 1 to hi */
+    const uint8_t *group;
+} Plan;
+
+typedef struct Fixed {       /* a static argument's value; kind 0: a tensor argument */
+    uint32_t kind;           /* kiln_operand's: 7 integer, 8 double, 9 text */
+    int64_t bits;
+    const char *text;
+} Fixed;
+
+struct Row {                 /* one compiled signature; immutable once published but for the links and counts */
+    Row *_Atomic next;       /* in its bucket, or among the function's general rows */
+    Row *older, *newer;      /* all rows of the function; under its `compiling`. Retired: the function's limbo */
+    uint64_t key;            /* of the concrete sizes that it was made for */
     uint32_t narg;
     Type *arg;               /* as traced: dims constant or symbols of `module` */
+    Type *made;              /* the concrete types it was made for */
+    Fixed *fixed;            /* per argument */
+    Plan plan;
+    bool bounded;            /* some sizes are symbols, declared or planned */
     Source *source;          /* per input of the entry */
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
     Type *result;
@@ -295,9 +328,16 @@ struct Row {                 /* one compiled signature; immutable once published
     char *trace_text;        /* the graph as traced, for KILN_RETRACE */
     uint32_t ops;
     double trace_seconds, compile_seconds;
-    kiln_function *vjp;      /* derived on demand */
+    size_t bytes;            /* code, graph, constants: what the cache counts */
+    kiln_function *vjp;      /* derived on demand; under the function's `deriving` */
+    _Atomic bool recent;     /* hit since the clock's hand came by */
+    uint32_t held;           /* by recorded calls; under the engine's lock, as are the next two */
+    bool retired;            /* out of the cache, waiting for its last user */
+    bool derived;            /* vjp exists, perhaps freed but still in use */
 };
 
+#define ROW_BUCKETS 64
+#define ROW_MEMO 256
 struct kiln_function {
     kiln *k;
     kiln_function *prev, *next;
@@ -307,19 +347,39 @@ struct kiln_function {
     char *name;
     kiln_function_options options;
     uint32_t nspec;
-    Row *_Atomic rows;
-    pthread_mutex_t compiling;
-    kiln_function_statistics stats;
-    kiln_function *grad, *value_and_grad; /* derived, made once */
+    /* the cache (cache.c): read without a lock, written under `compiling` */
+    Row *_Atomic bucket[ROW_BUCKETS]; /* rows of constant sizes, by key */
+    Row *_Atomic general;    /* rows with symbols */
+    Row *_Atomic memo[ROW_MEMO]; /* by key of the concrete sizes: the row that served them last */
+    Row *newest, *oldest, *latest; /* all rows, for the clock; the one made last */
+    uint32_t nrows;
+    size_t cached;           /* bytes */
+    struct Rigid *rigid;     /* sizes that could not be generalised */
+    Row *limbo;              /* retired rows; under the engine's lock */
+    pthread_mutex_t compiling; /* recursive */
+    /* statistics (stats.c) */
+    _Atomic uint64_t hits;
+    pthread_mutex_t counting;
+    kiln_function_statistics stats; /* under `counting`; without calls and hits */
+    uint64_t warn_at;        /* traces */
+    /* derived functions, each made once */
+    pthread_mutex_t deriving; /* no body runs under it */
+    kiln_function *grad, *value_and_grad;
+    kiln_function *children, *sibling; /* all derived from it, under its `deriving`; next of the parent's */
     kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
+    Row *row;                /* of the parent, whose gradient it is */
     uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
-    bool freed;              /* goes with the last of them */
+    _Atomic bool freed;      /* goes with the last of them, and of the calls that run */
     Loc loc;
 };
 
-/* compile.c, THE SPINE: the row for these arguments, traced and compiled now if need be. NULL: recorded. */
+/* cache.c: every use of a function's rows lies between the two. False: recorded, nothing entered. */
+bool call_enter(Thread *t, kiln_site at, kiln_function *f);
+void call_leave(Thread *t);
+/* compile.c, THE SPINE: the row for these arguments, traced and compiled now if need be; it stays until the call that was entered ends. NULL:
+ * recorded. */
 Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
-/* Traces the body into a module of row->arena. With `texts` only for comparison, nothing is compiled. */
+/* Traces the body into a module of row->arena; sizes that row->plan names become symbols. Compiles nothing. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row);
 /* Takes a traced row through the pipeline (its first stop_after passes; -1: all), lowering and backend. False: recorded. */
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
@@ -334,6 +394,8 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
 int function_outputs(const kiln_function *f);
 void function_hold(kiln_function *f); /* stays, though freed, until function_drop */
 void function_drop(kiln_function *f);
+void row_hold(Row *row, kiln *k); /* stays, though evicted, until row_drop */
+void row_drop(Row *row, kiln *k);
 void row_free(Row *row);
 
 static inline Loc loc_of(kiln_site at)

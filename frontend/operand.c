@@ -45,6 +45,10 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
         return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made,
             tensor_end_text(x, end, sizeof end),
             x->released ? "" : " (kiln_keep or kiln_own it there)");
+    if (x->state == TENSOR_STATIC)
+        return fail(t, at, KILN_EVALUE,
+            "%s%sa static argument is a C value: read it with kiln_static_i64, _f64 or _text",
+            NAMED(op));
     return fail(t, at, KILN_ESTATE,
         "%s%sa traced value%s is used outside its function's body (make it an output)", NAMED(op),
         made);
@@ -86,6 +90,11 @@ kiln_tensor *operand_named(
             return fail(t, at, KILN_EVALUE,
                 "%s%sat least one operand must be a tensor or a variable", NAMED(op));
         return number_like(t, at, op, like, o);
+    case 7:
+    case 8:
+    case 9:
+        return fail(t, at, KILN_EVALUE,
+            "%s%sKILN_STATIC goes to traced functions, not to operations", NAMED(op));
     default: return fail(t, at, KILN_EVALUE, "%s%san operand is none (kind %u)", NAMED(op), o.kind);
     }
 }

@@ -17,7 +17,12 @@ int kiln_rank(const kiln_tensor *x) { return tensor_ok(x) ? x->type.rank : 0; }
 static int64_t size_of(const kiln_tensor *x, int axis)
 {
     Dim d = x->type.dim[axis];
-    return dim_is_const(d) ? d : dim_hi(&x->frame->trace->module->dims, d);
+    if (dim_is_const(d)) return d;
+    Trace *tr = x->frame->trace;
+    if (tr->automatic)
+        fail(tr->t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,
+            "the body reads the size of axis %d as a C number, of the tensor made at", axis);
+    return dim_hi(&tr->module->dims, d);
 }
 
 int64_t kiln_dim(const kiln_tensor *x, int axis)

@@ -168,6 +168,13 @@ bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *c
         for (uint32_t i = 0; i < row->nsource; i++)
             if (row->source[i].kind != FROM_VARIABLE)
                 source[i] = source_tensor(t, at, f, &row->source[i], in);
+        if (row->noutput > MAX_RESULTS)
+            return fail(t, at, KILN_EUNSUPPORTED,
+                       "%s: a tape records calls with at most %d outputs, this has %u; open the "
+                       "tape "
+                       "inside the function",
+                       f->name, MAX_RESULTS, row->noutput),
+                   false;
         int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
         tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
     }

@@ -86,6 +86,13 @@ static void unlink_from(kiln_tape **link, const kiln_tape *tape)
     if (*link) *link = tape->next;
 }
 
+/* A recorded call keeps its function and the row that ran. */
+static void call_forget(kiln *k, const int64_t *call)
+{
+    row_drop((Row *)(intptr_t)call[1], k);
+    function_drop((kiln_function *)(intptr_t)call[0]);
+}
+
 /* All that the tape holds; afterwards it only knows whose it was. */
 static void tape_clear(kiln_tape *tape)
 {
@@ -97,8 +104,7 @@ static void tape_clear(kiln_tape *tape)
     unlink_from(&t->scope[tape->scope].tapes, tape);
     for (uint32_t i = 0; i < tape->entry.len; i++) buffer_release(tape->entry.at[i].held.buffer);
     for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
-        if (tape->g->node.at[i].op == OP_call)
-            function_drop((kiln_function *)(intptr_t)tape->g->node.at[i].attr->at[0]);
+        if (tape->g->node.at[i].op == OP_call) call_forget(tape->k, tape->g->node.at[i].attr->at);
     arena_free(&tape->arena);
     *tape = (kiln_tape){.k = tape->k, .t = t, .loc = tape->loc, .closed = true};
 }
@@ -162,7 +168,10 @@ static void record_body(void *arg)
     for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
     Value first =
         graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
-    if (j->op == OP_call) function_hold((kiln_function *)(intptr_t)j->attr[0]);
+    if (j->op == OP_call) {
+        function_hold((kiln_function *)(intptr_t)j->attr[0]);
+        row_hold((Row *)(intptr_t)j->attr[1], tape->k);
+    }
     for (uint32_t i = 0; i < j->nout; i++) hold(tape, first + i, j->out[i]);
 }
 

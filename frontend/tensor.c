@@ -165,7 +165,7 @@ kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *from)
     x->contiguous = from->contiguous;
     x->uid = from->uid;
     x->type = from->type;
-    x->signature = from->signature;
+    x->signature = __atomic_load_n(&from->signature, __ATOMIC_RELAXED);
     x->frame = from->frame;
     x->trace_id = from->trace_id;
     x->value = from->value;
@@ -200,12 +200,13 @@ kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x)
 
 uint64_t tensor_signature(kiln_tensor *x)
 {
-    if (!x->signature) {
-        uint64_t h = hash_mix(x->type.dtype, x->type.rank);
-        for (int i = 0; i < x->type.rank; i++) h = hash_mix(h, (uint64_t)x->type.dim[i]);
-        x->signature = h | 1;
-    }
-    return x->signature;
+    uint64_t h = __atomic_load_n(&x->signature, __ATOMIC_RELAXED);
+    if (h) return h;
+    h = hash_mix(x->type.dtype, x->type.rank);
+    for (int i = 0; i < x->type.rank; i++) h = hash_mix(h, (uint64_t)x->type.dim[i]);
+    h |= 1;
+    __atomic_store_n(&x->signature, h, __ATOMIC_RELAXED);
+    return h;
 }
 
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap)
@@ -216,6 +217,8 @@ const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap)
         snprintf(buf, cap, "a closed tensor");
     else if (x->state == TENSOR_POISON)
         snprintf(buf, cap, "a failed tensor");
+    else if (x->state == TENSOR_STATIC)
+        snprintf(buf, cap, "a static value");
     else
         type_print(
             x->state == TENSOR_TRACED ? &x->frame->trace->module->dims : NULL, &x->type, buf, cap);

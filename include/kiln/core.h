@@ -111,8 +111,8 @@ KILN_API void kiln_set(kiln_tensor **slot, kiln_tensor *t); /* *slot = kiln_own(
 
 /* ---- operands: a tensor, a variable (read now) or a number stand where an operand is asked for -------------------- */
 typedef struct kiln_operand {
-    union { kiln_tensor *tensor; kiln_variable *variable; double f; int64_t i; uint64_t u; } as;
-    uint32_t kind; /* 1 tensor, 2 variable, 3 f, 4 i, 5 u, 6 bool (in i) */
+    union { kiln_tensor *tensor; kiln_variable *variable; double f; int64_t i; uint64_t u; const char *text; } as;
+    uint32_t kind; /* 1 tensor, 2 variable, 3 f, 4 i, 5 u, 6 bool (in i); static arguments: 7 i, 8 f, 9 text */
     uint32_t zero;
 #ifdef __cplusplus
     kiln_operand(kiln_tensor *t) : kind(1), zero(0) { as.tensor = t; }

@@ -32,47 +32,86 @@ KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
 
 /* ---- traced functions ------------------------------------------------------------------------------------------------------
- * A body is ordinary C over tensors. The first call with a new signature (dtypes, shapes, device) runs it once on symbols,
+ * A body is ordinary C over tensors. The first call with a new signature (dtypes, sizes, static arguments) runs it once on symbols,
  * differentiates, fuses and compiles; later calls run the compiled code. Tensors and variables from outside are implicit inputs,
- * read at each call. */
+ * read at each call. A function called inside another one's body is inlined there; one that calls itself must end by what C knows
+ * (static arguments, sizes). Any thread may call a function; a signature is compiled once, whoever comes first.
+ *
+ * Sizes that keep changing become symbols by themselves: when a call misses for the third time by one size alone (wherever it stands:
+ * the rows of x and of y are one), it is compiled for every size from 1 to a bound of at least twice the largest seen, and again
+ * for a larger bound when that is exceeded. Results are those of the other rows, bit for bit. A body that reads the size as a C number
+ * (kiln_dim), or whose shapes do not allow it, is compiled for each size as before; the log and the statistics say so. */
 typedef struct kiln_function kiln_function;
 typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
 
-/* One declared input. rank < 0: anything. A size may be a bounded symbol: KILN_DIM("N", 1, 256). */
+/* One declared input. rank < 0: anything of the dtype. KILN_SPEC_STATIC: a static argument. A size may be a bounded symbol: KILN_DIM("N", 1, 256). */
 typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
 typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
 
 #define KILN_MAX_ARGS 16
+#define KILN_RANK_STATIC (-2)
 typedef struct kiln_function_options {
     const char *name;      /* NULL: "function" */
     int inputs_count;      /* 0: as many as `inputs` declares, or any */
-    int outputs;           /* 0: 1 */
+    int outputs;           /* 0: 1; at most 512 */
     kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list */
     bool no_blas;          /* contractions by Kiln's own kernels: the bits of ahead-of-time code */
-    size_t cache_bytes;    /* compiled code kept; 0: 64 MiB */
+    size_t cache_bytes;    /* compiled code, graphs and constants kept; 0: 64 MiB. Beyond it signatures that were not called lately
+                              go; one in use (running, or recorded on a tape) stays. Derived functions have a cache of their own. */
+    bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unasked */
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
     kiln_function_new_sized(KILN_HERE, (k), (body), (user), __VA_ARGS__, sizeof(kiln_function_options))
 KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
                                                 const kiln_function_options *options, size_t size);
-KILN_API void kiln_function_free(kiln_function *f); /* else at kiln_close */
+/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked. */
+KILN_API void kiln_function_free(kiln_function *f);
 /* in: nin operands; out: as many tensors as the function has outputs, poisoned after an error. */
 KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
 KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
-/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs. */
+/* ---- static arguments: kiln_call(f, x, KILN_STATIC(3), KILN_STATIC("relu"))
+ * C values that are part of the signature: each distinct value is traced and compiled by itself. The body reads them from the handle at
+ * their position; a handle may be passed on to another call. Numbers and bools as integers or doubles, text as a copy. Operations refuse
+ * them. (A plain number is an ordinary argument: a tensor of no dimensions whose value may change without a new trace.) */
+KILN_API int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *argument);    /* also of a double without fraction; 0 after an error */
+KILN_API double kiln_static_f64_at(kiln_site at, const kiln_tensor *argument);     /* NaN after an error */
+KILN_API const char *kiln_static_text_at(kiln_site at, const kiln_tensor *argument); /* valid while the body runs; "" after an error */
+
+/* ---- what must not be traced: KILN_EAGERLY(k);
+ * Until the end of the block operations run now, outside the trace that is running and unseen by tapes: first values of variables that
+ * a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. */
+typedef struct kiln_eagerly { kiln *k; void *trace; uint32_t recording; kiln_scope scope; } kiln_eagerly;
+KILN_API kiln_eagerly kiln_eagerly_open(kiln *k);
+KILN_API void kiln_eagerly_close(kiln_eagerly *e);
+
+/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs; zero for inputs
+ * that are static. */
 KILN_API kiln_function *kiln_grad(kiln_function *f);
 /* The outputs of f, then the gradients. */
 KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
 
+#define KILN_MISSES 8
+typedef struct kiln_miss {  /* a call that no compiled signature served: how it differs from the nearest one */
+    int argument, dim;       /* -1: not one argument's, not one dimension's */
+    int64_t from, to;        /* sizes, where a dimension differs */
+    char text[112];          /* "arg 1 dim 0: 32 -> 33" */
+} kiln_miss;
 typedef struct kiln_function_statistics {
     uint64_t calls, hits, traces, compiles;
     double trace_seconds, compile_seconds; /* summed */
-    size_t code_bytes;
+    size_t code_bytes;          /* summed */
     uint32_t kernels, ops;      /* of the last signature compiled: kernels and contractions run, ops traced */
     int64_t bytes_moved;        /* of the last signature: read and written by its kernels */
-    int64_t workspace_bytes;    /* of the last signature */
-    char last_miss[160];        /* "arg 1 dim 0: 32 -> 33" */
+    int64_t workspace_bytes;    /* of the last signature; of a bounded one for the bound */
+    char last_miss[160];        /* as in recent[0] */
+    uint64_t misses, evictions;
+    uint64_t generalisations;   /* sizes that became symbols, and bounds that grew */
+    char general[160];          /* the last: "arg 0 dim 0: 1 to 64", or why it could not be; "" if there was none */
+    uint32_t signatures;        /* in the cache now */
+    size_t cache_bytes;         /* theirs */
+    kiln_miss recent[KILN_MISSES]; /* newest first */
+    uint32_t recent_count;
 } kiln_function_statistics;
 #define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))
 KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size);
@@ -124,12 +163,42 @@ struct kiln_loop_guard : kiln_loop {
     kiln_loop_guard &operator=(const kiln_loop_guard &) = delete;
 };
 #define KILN_LOOP_DECLARE(l, value) kiln_loop_guard l(value)
+struct kiln_eagerly_guard {
+    kiln_eagerly e;
+    explicit kiln_eagerly_guard(kiln *k) : e(kiln_eagerly_open(k)) {}
+    ~kiln_eagerly_guard() { kiln_eagerly_close(&e); }
+    kiln_eagerly_guard(const kiln_eagerly_guard &) = delete;
+    kiln_eagerly_guard &operator=(const kiln_eagerly_guard &) = delete;
+};
+#define KILN_EAGERLY(k) kiln_eagerly_guard KILN_CAT(kiln_eagerly_, __COUNTER__)(k)
+inline kiln_operand kiln_static_of(kiln_operand number)
+{
+    number.kind = number.kind == 3 ? 8 : 7;
+    return number;
+}
+inline kiln_operand kiln_static_of(const char *text)
+{
+    kiln_operand o(0);
+    o.as.text = text;
+    o.kind = 9;
+    return o;
+}
+#define KILN_STATIC(x) kiln_static_of(x)
+#define KILN_SPEC_STATIC kiln_spec{KILN_I64, KILN_RANK_STATIC, {}}
 #define KILN_SIZE_CONST(n) kiln_size{(n), (n), nullptr}
 #else
 #define KILN_TAPE(k, name) kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), false)
 #define KILN_TAPE_PERSISTENT(k, name)                                                                                 \
     kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), true)
 #define KILN_LOOP_DECLARE(l, value) kiln_loop l KILN_CLEANUP(kiln_for_end) = (value)
+#define KILN_EAGERLY(k) kiln_eagerly KILN_CAT(kiln_eagerly_, __COUNTER__) KILN_CLEANUP(kiln_eagerly_close) = kiln_eagerly_open(k)
+static inline kiln_operand kiln_static_of_i(int64_t v) { return (kiln_operand){{.i = v}, 7, 0}; }
+static inline kiln_operand kiln_static_of_f(double v) { return (kiln_operand){{.f = v}, 8, 0}; }
+static inline kiln_operand kiln_static_of_text(const char *v) { return (kiln_operand){{.text = v}, 9, 0}; }
+#define KILN_STATIC(x)                                                                                                 \
+    _Generic((x), char *: kiln_static_of_text, const char *: kiln_static_of_text, float: kiln_static_of_f,             \
+             double: kiln_static_of_f, default: kiln_static_of_i)(x)
+#define KILN_SPEC_STATIC {KILN_I64, KILN_RANK_STATIC, {{0, 0, NULL}}}
 #endif
 
 #define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
@@ -257,6 +326,10 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
     KILN_FUNCTION_MAKE(f, k, 8, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
                                  kiln_tensor *e, kiln_tensor *p, kiln_tensor *q, kiln_tensor *r),                      \
                        (k, in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]), KILN_ARGS(a, b, c, d, e, p, q, r))
+
+#define kiln_static_i64(argument) kiln_static_i64_at(KILN_HERE, (argument))
+#define kiln_static_f64(argument) kiln_static_f64_at(KILN_HERE, (argument))
+#define kiln_static_text(argument) kiln_static_text_at(KILN_HERE, (argument))
 
 #define kiln_watch(tape, x) kiln_watch_at(KILN_HERE, (tape), (x))
 #define kiln_gradient(tape, y, x) kiln_gradient_at(KILN_HERE, (tape), (y), KILN_OPERAND(x))

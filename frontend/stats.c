@@ -1,0 +1,141 @@
+/* stats: what a function counts and says about itself: misses with their reasons, and the warning when traces pile up. Never decides
+ * anything. */
+#include "function.h"
+
+#include <stdio.h>
+
+#define WARN_AT 5 /* traces; then at every doubling */
+
+static void lock(kiln_function *f) { pthread_mutex_lock(&f->counting); }
+static void unlock(kiln_function *f) { pthread_mutex_unlock(&f->counting); }
+
+void stats_miss(kiln_function *f, const Miss *m)
+{
+    lock(f);
+    kiln_function_statistics *s = &f->stats;
+    s->misses++;
+    memmove(&s->recent[1], &s->recent[0], sizeof s->recent - sizeof s->recent[0]);
+    s->recent[0] =
+        (kiln_miss){.argument = m->argument, .dim = m->dim, .from = m->from, .to = m->to};
+    snprintf(s->recent[0].text, sizeof s->recent[0].text, "%.*s", (int)sizeof s->recent[0].text - 1,
+        m->text);
+    s->recent_count = MIN_OF(s->recent_count + 1, (uint32_t)KILN_MISSES);
+    snprintf(s->last_miss, sizeof s->last_miss, "%s", m->text);
+    unlock(f);
+}
+
+/* ---- the warning ---------------------------------------------------------------------------------------------- */
+static const char *advice(const kiln_function *f, const Miss *m, char *buf, size_t cap)
+{
+    long long bound = 2;
+    bool size = m->kind == MISS_SIZE || m->kind == MISS_BOUND || m->kind == MISS_OTHER;
+    if (size && f->rigid) return "Pad to one size, or change what keeps the size a constant";
+    switch (m->kind) {
+    case MISS_SIZE:
+    case MISS_BOUND:
+    case MISS_OTHER:
+        while (bound < m->to && bound < DIM_MAX) bound *= 2;
+        snprintf(buf, cap,
+            "Declare the size in .inputs, as KILN_DIM(\"N\", 1, %lld), and one compiled function "
+            "serves all sizes; or pad to one size",
+            bound);
+        return buf;
+    case MISS_STATIC:
+        return "Each value of a static argument is compiled by itself: pass a plain number or a "
+               "tensor where the body need not know it in C";
+    case MISS_DTYPE: return "Call it with one dtype: kiln_cast the argument";
+    case MISS_RANK: return "Call it with one rank: kiln_reshape the argument";
+    default: return "Call it with arguments of the same kind";
+    }
+}
+
+static void warn(Thread *t, kiln_function *f, uint64_t traces, const Miss *m, const char *why)
+{
+    uint32_t same = 0, n = f->stats.recent_count;
+    char how[240], where[64] = "", text[1000];
+    if (m->argument >= 0 && n > 1)
+        snprintf(where, sizeof where, m->dim >= 0 ? ", argument %d dimension %d" : ", argument %d",
+            m->argument, m->dim);
+    for (uint32_t i = 0; i < n; i++)
+        same += f->stats.recent[i].argument == m->argument && f->stats.recent[i].dim == m->dim;
+    snprintf(text, sizeof text,
+        "kiln: %s (%s:%d) was traced %llu times, %u of its last %u misses for one cause%s: %s. "
+        "%s%s%s%s",
+        f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n,
+        where, m->text, advice(f, m, how, sizeof how), *why ? " (" : "", why, *why ? ")" : "");
+    t->k->options.log(t->k->options.log_user, text);
+}
+
+void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
+{
+    lock(f);
+    uint64_t n = ++f->stats.traces;
+    f->stats.trace_seconds += seconds;
+    bool due = n >= WARN_AT && n >= f->warn_at && t->k->options.log;
+    if (due) f->warn_at = 2 * n;
+    char why[sizeof f->stats.general];
+    memcpy(why, f->rigid ? f->stats.general : "", f->rigid ? sizeof why : 1);
+    unlock(f);
+    if (due) warn(t, f, n, m, why);
+}
+
+/* ---- counting ----------------------------------------------------------------------------------------------------- */
+void stats_row(kiln_function *f, const Row *row)
+{
+    lock(f);
+    kiln_function_statistics *s = &f->stats;
+    s->compiles++;
+    s->compile_seconds += row->compile_seconds;
+    s->code_bytes += row->backend->code_bytes(row->compiled);
+    s->kernels = row->program->launches;
+    s->ops = row->ops;
+    s->bytes_moved = row->program->moved;
+    s->workspace_bytes = row->program->workspace;
+    unlock(f);
+}
+
+void stats_evicted(kiln_function *f, size_t cached, uint32_t rows, uint32_t evictions)
+{
+    lock(f);
+    f->stats.cache_bytes = cached;
+    f->stats.signatures = rows;
+    f->stats.evictions += evictions;
+    unlock(f);
+}
+
+void stats_general(
+    Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Row *row)
+{
+    char where[80], text[600];
+    size_t len = 0;
+    text[0] = 0;
+    for (uint32_t g = 1; g <= plan->groups && len < sizeof text; g++) {
+        plan_text(plan, nin, g, where, sizeof where);
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s: 1 to %lld", g > 1 ? "; " : "",
+            where, (long long)plan->hi[g - 1]);
+    }
+    if (why_not) snprintf(text, sizeof text, "%s stays a constant: %s", where, why_not);
+    lock(f);
+    f->stats.generalisations += !why_not;
+    snprintf(
+        f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
+    unlock(f);
+    if (!t->k->options.log) return;
+    char line[900];
+    snprintf(line, sizeof line,
+        why_not ? "kiln: %s: each size is compiled by itself, %s"
+                : "kiln: %s: sizes became symbols: %s; %lld bytes of workspace",
+        f->name, text, row ? (long long)row->program->workspace : 0LL);
+    t->k->options.log(t->k->options.log_user, line);
+}
+
+void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
+{
+    if (!f || !out) return;
+    lock(f);
+    kiln_function_statistics s = f->stats;
+    unlock(f);
+    s.hits = atomic_load_explicit(&f->hits, memory_order_relaxed);
+    s.calls = s.hits + s.misses;
+    memcpy(out, &s, MIN_OF(size, sizeof s));
+}
