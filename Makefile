@@ -227,6 +227,13 @@ bench: all $(BENCH_BIN) ## run the benchmarks (BENCH_ARGS= goes to kiln bench)
 	@set -e; for b in $(sort $(BENCH_BIN)); do echo "== $$(basename $$b)"; KILN_LIBDIR='$(abspath $(BUILD))' $$b; done
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) bench $(BENCH_ARGS),echo 'the kiln command has no sources yet')
 
+# Others to compare with live outside the tree and are no dependency of anything else.
+PEERS ?= $(HOME)/.cache/kiln-peers
+PEERS_WHAT := jax tensorflow-cpu onnx onnxruntime
+bench-peers: all $(BENCH_BIN) ## loops beside JAX, tf.function and ONNX Runtime (PEERS=folder of their Python environment)
+	@test -x '$(PEERS)/bin/python' || { python3 -m venv '$(PEERS)' && '$(PEERS)/bin/pip' install -q $(PEERS_WHAT); }
+	@KILN_LIBDIR='$(abspath $(BUILD))' '$(PEERS)/bin/python' tests/bench/peers.py $(BUILD)/bench/loops
+
 demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
 
@@ -260,7 +267,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
 
-.PHONY: all demo test test-full test-core bench asan tsan valgrind mutants layers deps install uninstall clean help FORCE
+.PHONY: all demo test test-full test-core bench bench-peers asan tsan valgrind mutants layers deps install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

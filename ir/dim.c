@@ -81,32 +81,21 @@ bool dim_name_ok(const char *s)
     return n != 0 && s[n] == '\0' && !(s[0] >= '0' && s[0] <= '9');
 }
 
-Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi)
+static Dim symbol(DimTable *t, const char *name, int64_t lo, int64_t hi, bool made)
 {
     if (!dim_name_ok(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
     Dim known = dim_find(t, name, len);
+    DimExpr e = {.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi, .made = made};
     if (known != DIM_BAD)
-        return dim_lo(t, known) == lo && dim_hi(t, known) == hi && !dim_is_made(t, known) ? known : DIM_BAD;
-    return intern(t, &(DimExpr){.kind = DIM_SYMBOL,
-                         .size = 1,
-                         .lo = lo,
-                         .hi = hi,
-                         .name = arena_copy(t->arena, name, len + 1)});
+        return dim_lo(t, known) == lo && dim_hi(t, known) == hi && dim_is_made(t, known) == made ? known : DIM_BAD;
+    e.name = arena_copy(t->arena, name, len + 1);
+    return intern(t, &e);
 }
 
-Dim dim_made(DimTable *t, const char *name)
-{
-    if (!dim_name_ok(name)) return DIM_BAD;
-    size_t len = strlen(name);
-    Dim known = dim_find(t, name, len);
-    if (known != DIM_BAD) return dim_is_made(t, known) ? known : DIM_BAD;
-    return intern(t, &(DimExpr){.kind = DIM_SYMBOL,
-                         .size = 1,
-                         .hi = DIM_MAX,
-                         .made = true,
-                         .name = arena_copy(t->arena, name, len + 1)});
-}
+Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi) { return symbol(t, name, lo, hi, false); }
+
+Dim dim_made(DimTable *t, const char *name) { return symbol(t, name, 0, DIM_MAX, true); }
 
 static Dim number(DimTable *t, int64_t v)
 {
