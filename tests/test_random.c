@@ -31,7 +31,7 @@ typedef struct Case {
 } Case;
 
 static struct {
-    uint32_t drawn[OP_COUNT], kernels, graphs, nodes, gradients, compiled, failures;
+    uint32_t drawn[OP_COUNT], nested[4], kernels, graphs, nodes, gradients, compiled, failures;
     double elements, undecided, worst[DT_COUNT]; /* worst: ulps of one node on exact operands */
     uint32_t extent[12]; /* axes of values, by extents[] */
 } total;
@@ -339,6 +339,22 @@ static void count_extents(const Case *c)
         }
 }
 
+/* How deep regions lie in regions: 0 for a graph without any. */
+static uint32_t nesting(const Graph *g, uint32_t nodes)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < nodes; i++) {
+        const Node *n = &g->node.at[i];
+        if (!(op_def[n->op].flags & OPF_REGION)) continue;
+        for (uint32_t k = 0; k < n->attr->len; k++) {
+            if (!op_attr_is_graph((Op)n->op, k)) continue;
+            const Graph *body = g->module->graph.at[n->attr->at[k]];
+            most = MAX_OF(most, 1 + nesting(body, body->node.len));
+        }
+    }
+    return most;
+}
+
 typedef struct Task {
     uint64_t seed;
     bool compile;
@@ -364,6 +380,8 @@ static void check_graph(void *arg)
     for (int op = 0; op < OP_COUNT; op++) total.drawn[op] += c.rg.drawn[op];
     total.graphs++;
     total.nodes += c.rg.g->node.len;
+    uint32_t depth = nesting(c.rg.g, c.rg.forward);
+    total.nested[MIN_OF(depth, COUNT_OF(total.nested) - 1)]++;
     count_extents(&c);
     total.gradients += c.rg.gradient && c.rg.g->node.len > c.rg.forward;
     c.in = arena_zeros(c.arena, c.rg.g->param.len + 1u, sizeof *c.in);
@@ -398,7 +416,9 @@ static void report(void)
            total.nodes, total.compiled, 100 * total.undecided / fmax(total.elements, 1));
     printf("worst elementwise error in ulp: f32 %.2f, f64 %.2f, f16 %.2f, bf16 %.2f\n", total.worst[DT_f32], total.worst[DT_f64],
            total.worst[DT_f16], total.worst[DT_bf16]);
-    printf("%u fused kernels\naxes by extent:", total.kernels);
+    printf("%u fused kernels; graphs by nesting of loops and branches:", total.kernels);
+    for (size_t i = 0; i < COUNT_OF(total.nested); i++) printf(" %u", total.nested[i]);
+    printf("\naxes by extent:");
     for (size_t i = 0; i < COUNT_OF(extents); i++) printf(" %lld%s %u", (long long)extents[i], extents[i] > 4096 ? "+" : "", total.extent[i]);
     printf("\ndrawn:");
     for (int op = OP_none + 1; op < OP_COUNT; op++) {
@@ -434,6 +454,8 @@ static void random_graphs(void **state)
     for (int op = OP_none + 1; op < OP_COUNT; op++)
         if (random_can_draw((Op)op) && total.drawn[op] < 20) fail_msg("%s was drawn only %u times", op_def[op].name, total.drawn[op]);
     assert_true(total.kernels >= 20);
+    for (size_t i = 1; i < COUNT_OF(total.nested); i++) assert_true(total.nested[i] >= (full ? 50 : 2));
+    if (full) assert_true(total.graphs - total.nested[0] >= 2000);
     for (size_t i = 0; i < COUNT_OF(extents); i++)
         if (total.extent[i] < 20) fail_msg("extent %lld came up only %u times", (long long)extents[i], total.extent[i]);
     assert_true(total.undecided < 0.05 * total.elements);
