@@ -409,13 +409,68 @@ static void layers_have_names_of_their_own(void **state)
     assert_string_equal(kiln_variable_name(kiln_dense_weight(kiln_dense_new(k, 2, 3, NULL))), "dense/w");
 }
 
+/* ---- the reference implementation, both ways ------------------------------------------------------------ */
+static const char program[] = "import sys\n"
+                              "try:\n"
+                              "    import numpy as np\n"
+                              "    from safetensors import deserialize\n"
+                              "    from safetensors.numpy import save_file\n"
+                              "except Exception as e:\n"
+                              "    print('absent'); sys.exit(0)\n"
+                              "n = {'f16': np.float16, 'f32': np.float32, 'f64': np.float64, 'bool': np.bool_}\n"
+                              "n.update({c + str(b): np.dtype(w + str(b)) for c, w in (('u', 'uint'), ('i', 'int')) for b in (8, 16, 32, 64)})\n"
+                              "try:\n"
+                              "    x = {k: v for k, v in deserialize(open(sys.argv[1], 'rb').read())}\n"
+                              "    y = {k: np.frombuffer(bytes(x[k]['data']), n[k]).reshape(x[k]['shape']) for k in n}\n"
+                              "    good = [k for k in y if (y[k] == np.array([[0, 1, 0], [0, 1, 0]], n[k])).all()]\n"
+                              "    save_file({k: y[k][:, ::-1].copy() if k == 'bool' else np.ascontiguousarray(y[k] + y[k] * 4) for k in y}, sys.argv[1], metadata={'by': 'numpy'})\n"
+                              "    print('read', len(x), len(good))\n"
+                              "except Exception as e:\n"
+                              "    print('broken', e)\n";
+
+static void the_real_safetensors_agrees(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const char *python = getenv("KILN_PYTHON") ? getenv("KILN_PYTHON") : "python3", *name[ALL];
+    char script[300], command[1200], line[256] = "";
+    kiln_tensor *x[ALL];
+    for (int i = 0; i < ALL; i++) {
+        name[i] = kiln_dtype_name(all[i]);
+        x[i] = kiln_cast(kiln_mod(kiln_iota(k, KILN_I32, S(2, 3), 1), 2), all[i]);
+    }
+    assert_true(kiln_safetensors_write(k, path, name, x, ALL, NULL));
+    snprintf(script, sizeof script, "%s/read.py", folder);
+    FILE *f = fopen(script, "w");
+    assert_non_null(f);
+    fputs(program, f);
+    fclose(f);
+    snprintf(command, sizeof command, "'%s' '%s' '%s' 2>/dev/null", python, script, path);
+    FILE *p = popen(command, "r");
+    assert_non_null(p);
+    bool any = fgets(line, sizeof line, p) != NULL;
+    pclose(p);
+    unlink(script);
+    if (!any || strncmp(line, "absent", 6) == 0) {
+        print_message("skip: %s has no numpy and safetensors to read and write files with (KILN_PYTHON names another Python)\n", python);
+        skip();
+    }
+    assert_string_equal(line, "read 13 12\n");
+    kiln_safetensors *in = kiln_safetensors_open(k, path);
+    assert_int_equal(kiln_safetensors_count(in), ALL - 1);
+    assert_string_equal(kiln_safetensors_metadata(in, "by"), "numpy");
+    for (int i = 1; i < ALL; i++)
+        if (all[i] != KILN_BF16) EXACTLY(kiln_safetensors_read(in, kiln_safetensors_find(in, name[i])), all[i], S(2, 3), 0, 5, 0, 0, 5, 0);
+    EXACTLY(kiln_safetensors_read(in, kiln_safetensors_find(in, "bool")), KILN_BOOL, S(2, 3), 0, 1, 0, 0, 1, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FILE_TEST(every_dtype_there_and_back), FILE_TEST(views_scalars_and_empty_ones), FILE_TEST(files_of_other_hands),
         FILE_TEST(headers_that_lie), FILE_TEST(not_files), FILE_TEST(weights_by_name), FILE_TEST(damage_is_found),
         FILE_TEST(a_failed_save_leaves_the_old_file), FILE_TEST(not_in_a_trace), FILE_TEST(memory_runs_out),
-        FILE_TEST(layers_have_names_of_their_own),
+        FILE_TEST(layers_have_names_of_their_own), FILE_TEST(the_real_safetensors_agrees),
     };
     return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
 }

@@ -2,7 +2,8 @@
  *
  * Bytes from outside are not trusted: every size is checked against the file before anything is allocated, and an error (KILN_EIO: the system said no;
  * KILN_EFORMAT: the bytes are not what they claim to be) names the file and the place. What is written appears whole or not at all: it goes to a
- * temporary file of the same folder, to the disk, and is then renamed. None of these calls may stand in a body that is being traced (KILN_ESTATE). */
+ * temporary file of the same folder (.NAME.tmp; a killed process leaves at most that one, and the next save writes over it), to the disk, and is then
+ * renamed. None of these calls may stand in a body that is being traced (KILN_ESTATE). */
 #ifndef KILN_IO_H
 #define KILN_IO_H
 
@@ -47,7 +48,8 @@ typedef struct kiln_checkpoint kiln_checkpoint;
 KILN_API kiln_checkpoint *kiln_checkpoint_new_at(kiln_site at, kiln *k, const char *folder, int keep);
 KILN_API void kiln_checkpoint_free(kiln_checkpoint *c); /* else at kiln_close; the files stay */
 KILN_API bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, const char *name); /* name NULL: the variable's own */
-/* The optimiser may be new: its moments are made when a file that holds them is restored. Add the variables that it trains as well. */
+/* The optimiser may be new: its moments are made when a file that holds them is restored. Add the variables that it trains as well. It
+ * must live as long as the checkpoint. */
 KILN_API bool kiln_checkpoint_add_optimizer_at(kiln_site at, kiln_checkpoint *c, kiln_optimizer *o);
 /* step >= 0, and not below the newest in the folder (an equal one is replaced): the newest file is always the last one saved. */
 KILN_API bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step);
