@@ -146,6 +146,7 @@ void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy)
     for (uint32_t i = made + 1; i < s->step.len; i++)
         if (i != copy && reads(p, &s->step.at[i], to)) return;
     if (!merge(s, made, from, to)) return;
+    s->lw->p->buf.at[from].bytes = 0; /* nobody's any more: it needs no room */
     memmove(&s->step.at[copy], &s->step.at[copy + 1], (s->step.len - copy - 1) * sizeof *s->step.at);
     s->step.len--;
 }

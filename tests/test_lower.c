@@ -185,6 +185,25 @@ static void all_cases(void **state)
     arena_free(&a);
 }
 
+/* A loop that writes its carry over itself needs no memory but the result's. */
+static void carry_in_place(void **state)
+{
+    static const char text[] = "module {}\n"
+                               "graph @main(%1: f32[1000]) -> (%3) {\n"
+                               "  %2 = constant() {i64, 3, []} : i64[]\n"
+                               "  %3 = scan(%2, %1) {@body, 1, 0, 0, 0, 3} : f32[1000]\n"
+                               "}\n"
+                               "graph @body(%1: i64[], %2: f32[1000]) -> (%3) {\n"
+                               "  %3 = tanh(%2) : f32[1000]\n"
+                               "}\n";
+    const TextCase c = {.name = "carry in place", .text = text, .len = sizeof text - 1};
+    (void)state;
+    Arena a;
+    arena_init(&a);
+    assert_int_equal(lower(&a, &c, true, false)->workspace, 0);
+    arena_free(&a);
+}
+
 /* ---- random graphs: programs against eager kernels, bit for bit ------------------------------------- */
 
 typedef struct Task {
@@ -264,6 +283,6 @@ static void random_graphs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(random_graphs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place), cmocka_unit_test(random_graphs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
