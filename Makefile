@@ -208,8 +208,9 @@ AGAIN = +@$(MAKE) --no-print-directory V='$(V)'
 asan: ## every test under the address and undefined-behaviour sanitizers
 	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g -DKILN_DEBUG' TEST_TIMEOUT=600
 
-tsan: ## the core suite under the thread sanitizer
-	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600
+tsan: ## the core suite, and eight threads that compile, under the thread sanitizer
+	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600 \
+		CORE_TESTS='$(CORE_TESTS) test_concurrent'
 
 test-core: deps $(PRODUCTS) $(CORE_BIN)
 	@$(RUN) $(CORE_BIN)
