@@ -65,11 +65,54 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
 }
 
-static void own_vjp(Row *row)
+/* The symbols of one type as groups of the plan. False: a size that is an expression, or too many symbols. */
+static bool plan_type(Plan *p, Dim *symbol, const Row *row, const Type *type, uint8_t *group)
+{
+    for (int d = 0; d < type->rank; d++) {
+        if (type->dim[d] >= 0) continue;
+        const DimExpr *e = &row->module->dims.expr.at[-1 - type->dim[d]];
+        uint32_t g = 0;
+        while (g < p->groups && symbol[g] != type->dim[d]) g++;
+        if (e->kind != DIM_SYMBOL || g == PLAN_GROUPS) return false;
+        symbol[g] = type->dim[d];
+        p->hi[g] = e->hi;
+        p->groups = MAX_OF(p->groups, g + 1);
+        group[d] = (uint8_t)(g + 1);
+    }
+    return true;
+}
+
+/* A bounded row's gradient is bounded from its first call on. */
+static void preset_plan(kiln_function *vjp, const Row *row, uint32_t nin)
+{
+    uint8_t *group = row->bounded ? mem_zeros(nin, MAX_RANK) : NULL;
+    if (!group) return;
+    Plan p = {.group = group, .declared = true};
+    Dim symbol[PLAN_GROUPS];
+    uint32_t at = 0;
+    bool ok = true;
+    for (uint32_t i = 0; i < row->nsource; i++, at++) {
+        const Source *s = &row->source[i];
+        const Type *type = s->kind == FROM_ARGUMENT ? &row->arg[s->argument] : &s->type;
+        ok = ok && plan_type(&p, symbol, row, type, group + (size_t)at * MAX_RANK);
+    }
+    for (uint32_t i = 0; i < row->noutput; i++)
+        if (takes_gradient(&row->result[i]))
+            ok = ok && plan_type(&p, symbol, row, &row->result[i], group + (size_t)at++ * MAX_RANK);
+    if (!ok || !p.groups) {
+        mem_free(group, (size_t)nin * MAX_RANK);
+        return;
+    }
+    vjp->preset = p;
+    vjp->preset_args = nin;
+}
+
+static void own_vjp(Row *row, uint32_t nin)
 {
     kiln_function *vjp = row->vjp;
     pthread_mutex_lock(&vjp->k->lock);
     vjp->nspec = 0;
+    preset_plan(vjp, row, nin);
     vjp->row = row;
     row->derived = true;
     pthread_mutex_unlock(&vjp->k->lock);
@@ -99,7 +142,7 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
             function_derived(at, f->k, name, row_gradient_body, rg, free_user,
                 (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
             if (row->vjp)
-                own_vjp(row);
+                own_vjp(row, row->nsource + (uint32_t)ny);
             else
                 free_user(rg);
         }
@@ -107,6 +150,21 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
     kiln_function *vjp = row->vjp && call_enter(t, at, row->vjp) ? row->vjp : NULL;
     pthread_mutex_unlock(&f->deriving);
     return vjp;
+}
+
+/* A zero cotangent for output `which`; its sizes as in this call. */
+static kiln_tensor *zero_for(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
+    kiln_tensor *const *in, uint32_t which)
+{
+    kiln_tensor *args[row->narg + 1];
+    int64_t symbol[row->module->dims.expr.len + 1];
+    Type type = row->result[which];
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_ARGUMENT) args[row->source[i].argument] = in[i];
+    if (row->bounded && !row_bind(t, at, f, row, args, symbol)) return NULL;
+    for (int d = 0; d < type.rank; d++)
+        if (type.dim[d] < 0) type.dim[d] = dim_eval(&row->module->dims, type.dim[d], symbol);
+    return constant_of(t, at, &type, kiln_of_i(0));
 }
 
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
@@ -117,15 +175,8 @@ bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_ten
     memcpy(arg, in, nin * sizeof *arg);
     for (uint32_t i = 0; i < ng; i++) {
         if (!takes_gradient(&row->result[i])) continue;
-        Type type = row->result[i];
-        if (!g[i])
-            for (int d = 0; d < type.rank; d++)
-                if (type.dim[d] < 0)
-                    return fail(t, at, KILN_EUNSUPPORTED,
-                               "%s: the gradient of one of several outputs of a bounded size",
-                               f->name),
-                           false;
-        arg[n++] = g[i] ? g[i] : constant_of(t, at, &type, kiln_of_i(0));
+        arg[n] = g[i] ? g[i] : zero_for(t, at, f, row, in, i);
+        if (!tensor_ok(arg[n++])) return false;
     }
     kiln_function *vjp = row_gradient(t, at, f, row);
     if (!vjp) return false;

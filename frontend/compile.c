@@ -148,7 +148,7 @@ bool function_trace(
         .t = t,
         .id = atomic_fetch_add(&trace_ids, 1),
         .first_uid = t->next_uid + 1,
-        .automatic = row->plan.groups != 0,
+        .automatic = row->plan.groups && !row->plan.declared,
         .arena = &row->arena};
     Status st = {0};
     Start start = {&tr, f, row, in, nin};

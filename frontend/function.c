@@ -48,6 +48,7 @@ void function_destroy(kiln_function *f)
     kiln_function *parent = f->parent;
     cache_free_rows(f);
     rigid_free(f);
+    mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
     if (f->free_user) f->free_user(f->user);
     if (f->name) mem_free(f->name, strlen(f->name) + 1);
     pthread_mutex_destroy(&f->compiling);

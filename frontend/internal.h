@@ -296,6 +296,7 @@ bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_ten
 typedef struct Plan {
     uint32_t groups;
     int64_t hi[PLAN_GROUPS]; /* each is 1 to hi */
+    bool declared;           /* the user knows: reading such a size in C gives its bound, as in the function itself */
     const uint8_t *group;
 } Plan;
 
@@ -355,6 +356,8 @@ struct kiln_function {
     uint32_t nrows;
     size_t cached;           /* bytes */
     struct Rigid *rigid;     /* sizes that could not be generalised */
+    Plan preset;             /* of a bounded row's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
+    uint32_t preset_args;
     Row *limbo;              /* retired rows; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
@@ -385,6 +388,8 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
 /* Makes values [from, to) of a traced row's graph extra results. */
 bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
+/* The values of the row's symbols, by position in the dim table; -1: not bound. False: recorded (one symbol, two sizes). */
+bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *value);
 /* Runs the row's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
 bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the row's code; out gets noutput tensors. */

@@ -10,10 +10,11 @@
 #define BUFS_MAX 1024 /* inputs and results of one compiled call: pointers on the stack */
 
 /* The values of the row's symbols from the arguments' shapes, by position in the dim table. */
-static bool bind_symbols(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
+bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
     kiln_tensor *const *in, int64_t *value)
 {
     const DimTable *dims = &row->module->dims;
+    memset(value, 0xff, dims->expr.len * sizeof *value);
     for (uint32_t i = 0; i < row->narg; i++) {
         for (int d = 0; d < row->arg[i].rank; d++) {
             Dim s = row->arg[i].dim[d];
@@ -142,7 +143,9 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
     kiln_tensor **result, kiln_tensor **source)
 {
     void *buf[BUFS_MAX];
-    Call c = {.buf = buf, .result = result};
+    Call c; /* its sizes are set as far as the row has symbols: clearing them all would show */
+    c.buf = buf;
+    c.result = result;
     if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX ||
                  row->module->dims.expr.len > COUNT_OF(c.symbol))) {
         fail(t, at, KILN_EUNSUPPORTED,
@@ -151,8 +154,7 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
             f->name, row->nsource + row->nresult, BUFS_MAX, COUNT_OF(c.symbol));
         return false;
     }
-    if (row->module->dims.expr.len) memset(c.symbol, 0xff, sizeof c.symbol);
-    if (row->program->symbol.len && !bind_symbols(t, at, f, row, in, c.symbol)) return false;
+    if (row->bounded && !row_bind(t, at, f, row, in, c.symbol)) return false;
     return gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
            enter(t, at, f, row, &c);
 }

@@ -305,17 +305,44 @@ static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *m
     return false;
 }
 
+/* A plan that is known beforehand: the sizes must be within it. */
+static bool preset_fits(
+    const kiln_function *f, kiln_tensor *const *in, int nin, const uint8_t *group)
+{
+    int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};
+    for (int i = 0; i < nin; i++)
+        for (int d = 0; d < in[i]->type.rank; d++) {
+            uint32_t g = group[i * MAX_RANK + d];
+            int64_t have = in[i]->type.dim[d];
+            if (!g) continue;
+            if (have < 1 || have > f->preset.hi[g - 1]) return false;
+            if (seen[g - 1] >= 0 && seen[g - 1] != have) return false;
+            seen[g - 1] = have;
+        }
+    return !is_rigid(f, group, (size_t)nin * MAX_RANK);
+}
+
 bool signature_generalise(
     kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Row **grown)
 {
     *grown = NULL;
     *plan = (Plan){0};
-    if (f->options.fixed_sizes || f->nspec || !nin || !f->newest) return false;
+    if (f->options.fixed_sizes || f->nspec || !nin) return false;
+    bool preset = f->preset.groups && f->preset_args == (uint32_t)nin;
+    if (!preset && !f->newest) return false;
     size_t bytes = (size_t)nin * MAX_RANK;
     uint8_t *all = mem_zeros(2, bytes);
     uint8_t *group = mem_zeros(1, bytes);
     plan->group = group;
-    bool yes = all && group && choose(f, in, nin, all, all + bytes, plan, grown);
+    bool yes = false;
+    if (all && group && preset && preset_fits(f, in, nin, f->preset.group)) {
+        memcpy(group, f->preset.group, bytes);
+        *plan = f->preset;
+        plan->group = group;
+        yes = true;
+    } else if (all && group) {
+        yes = choose(f, in, nin, all, all + bytes, plan, grown);
+    }
     mem_free(all, 2 * bytes);
     if (!yes) {
         mem_free(group, bytes);

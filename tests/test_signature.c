@@ -13,6 +13,14 @@ static kiln_function_statistics stats_of(kiln_function *f)
 
 #define FUNCTION(k, body, ...) kiln_function_new((k), (body), NULL, &(kiln_function_options){.name = #body, __VA_ARGS__})
 
+typedef struct Log { int lines; char text[8][1000]; } Log;
+static void keep_line(void *user, const char *text)
+{
+    Log *log = user;
+    if (log->lines < 8) snprintf(log->text[log->lines], sizeof log->text[0], "%s", text);
+    log->lines++;
+}
+
 /* ---- static arguments ------------------------------------------------------------------------------------------ */
 static void repeated(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
@@ -288,15 +296,36 @@ static void gradients_of_changing_sizes(void **state)
     assert_true(stats_of(d).traces <= 6);
 }
 
-/* ---- what is said -------------------------------------------------------------------------------------------------------- */
-typedef struct Log { int lines; char text[8][1000]; } Log;
-static void keep_line(void *user, const char *text)
+static void gradients_of_declared_sizes(void **state)
 {
-    Log *log = user;
-    if (log->lines < 8) snprintf(log->text[log->lines], sizeof log->text[0], "%s", text);
-    log->lines++;
+    (void)state;
+    Log log = {0};
+    kiln *k = kiln_open(&(kiln_options){.log = keep_line, .log_user = &log});
+    kiln_function_options o = {.name = "model", .outputs = 2,
+        .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 64), 7), KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 64), 5), KILN_SPEC(KILN_F32, 7, 5)}};
+    kiln_function *bounded = kiln_function_new(k, model, NULL, &o), *fixed = FUNCTION(k, model, .outputs = 2, .fixed_sizes = true);
+    for (int64_t n = 3; n < 20; n += 4) {
+        KILN_SCOPE(k);
+        Data d = data_for(k, n);
+        kiln_tensor *dx[2];
+        for (int i = 0; i < 2; i++) { /* of the first output: the other one's cotangent is zeros of its size */
+            KILN_TAPE(k, tape);
+            kiln_watch(tape, d.x);
+            kiln_tensor *y = kiln_call(i ? fixed : bounded, d.x, d.y, d.w);
+            dx[i] = kiln_gradient(tape, y, d.x);
+        }
+        assert_int_equal(kiln_dim(dx[0], 0), n);
+        assert_memory_equal(kiln_data(dx[0]), kiln_data(dx[1]), kiln_bytes(dx[1]));
+    }
+    assert_ok(k);
+    assert_int_equal(stats_of(bounded).traces, 1);
+    int general = 0; /* its gradient was traced once, too */
+    for (int i = 0; i < log.lines && i < 8; i++) general += !strncmp(log.text[i], "kiln: model_vjp: sizes became symbols", 36);
+    assert_int_equal(general, 1);
+    assert_int_equal(kiln_close(k), 0);
 }
 
+/* ---- what is said -------------------------------------------------------------------------------------------------------- */
 static void twice(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)user;
@@ -406,6 +435,7 @@ int main(void)
         FRONT_TEST(sizes_that_cannot_be_symbols_stay),
         FRONT_TEST(zero_is_no_size_of_a_symbol),
         FRONT_TEST(gradients_of_changing_sizes),
+        cmocka_unit_test(gradients_of_declared_sizes),
         cmocka_unit_test(retracing_is_warned_about),
         FRONT_TEST(misses_name_their_reason),
     };
