@@ -44,6 +44,7 @@ typedef struct Scope {
     uint32_t *buf;          /* per value: program buffer, NO_BUF while it has none */
     uint32_t *input;        /* room for Group.input */
     bool *needed;           /* per value: somebody reads its buffer */
+    uint32_t carries;       /* of a loop's body: parameters from the second on whose buffers it may write, once nobody reads them */
     VEC(Step) step;
 } Scope;
 

@@ -1,8 +1,86 @@
-/* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Relies on lower.h. What the
- * operands and results mean is written in ir/rules_region.c. */
+/* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Where a case hands an input on
+ * that dies here, as those do that change state only sometimes, the result lies in that input's buffer and the case does nothing. Relies
+ * on lower.h. What the operands and results mean is written in ir/rules_region.c. */
 #include "lower.h"
 
-static bool lower_case(Scope *s, const Node *n, const Graph *g, Block *block)
+/* ---- results in place -------------------------------------------------------------------------- */
+
+/* The buffer of the value that `root` names is this scope's own: made here, or a carry. */
+static bool is_own(const Scope *s, Value root)
+{
+    const Node *n = graph_maker(s->g, root);
+    const uint8_t kind = s->lw->p->buf.at[s->buf[root]].kind;
+    if (n->op != OP_param) return kind == BUF_TEMP || kind == BUF_OUTPUT;
+    const int64_t number = n->attr->at[0];
+    return number >= 1 && number <= (int64_t)s->carries;
+}
+
+/* Nobody but operand number `operand` of n reads it from n on, and the scope does not give it away. */
+static bool dies_here(const Scope *s, const Node *n, uint32_t operand, Value root)
+{
+    const Graph *g = s->g;
+    for (uint32_t i = 0; i < g->result.len; i++)
+        if (scope_root(g, g->result.at[i]) == root) return false;
+    for (const Node *at = n; at < g->node.at + g->node.len; at++)
+        for (uint32_t k = 0; k < at->nin; k++)
+            if (scope_root(g, at->in[k]) == root && (at != n || k != operand)) return false;
+    return true;
+}
+
+/* The operand that some case hands on as result i, 0 if none does. */
+static uint32_t handed_on(const Scope *s, const Node *n, uint32_t i)
+{
+    for (uint32_t k = 0; k < n->attr->len; k++) {
+        const Graph *g = s->lw->m->graph.at[n->attr->at[k]];
+        const Node *root = graph_maker(g, scope_root(g, g->result.at[i]));
+        if (root->op == OP_param) return 1 + (uint32_t)root->attr->at[0];
+    }
+    return 0;
+}
+
+static uint32_t result_buffer(Scope *s, const Node *n, uint32_t i, bool *taken)
+{
+    uint32_t operand = s->buf[n->out + i] == NO_BUF ? handed_on(s, n, i) : 0;
+    if (operand != 0 && !taken[operand]) {
+        Value root = scope_root(s->g, n->in[operand]);
+        if (s->buf[root] != NO_BUF && is_own(s, root) && dies_here(s, n, operand, root)) {
+            taken[operand] = true;
+            return s->buf[n->out + i] = s->buf[root];
+        }
+    }
+    return scope_result(s, n->out + i);
+}
+
+/* ---- cases --------------------------------------------------------------------------------------- */
+
+/* All results change at once: one that is an input whose buffer another result takes waits in a buffer of its own. */
+static bool end_of_case(Scope *inner, const Node *n, const uint32_t *to, const bool *in_place)
+{
+    const Graph *g = inner->g;
+    uint32_t *from = ARENA_ARRAY(inner->lw->scratch, uint32_t, n->nout + 1);
+    for (uint32_t i = 0; i < n->nout; i++) {
+        from[i] = inner->buf[scope_root(g, g->result.at[i])];
+        if (from[i] != to[i] && !in_place[i]) scope_copy(inner, from[i], to[i]);
+    }
+    for (uint32_t i = 0; i < n->nout; i++) {
+        if (from[i] == to[i] || !in_place[i]) continue;
+        bool waits = false;
+        for (uint32_t k = 0; k < n->nout; k++) waits |= k != i && in_place[k] && to[k] == from[i];
+        if (!waits) continue;
+        uint32_t wait = lower_buf(inner->lw, BUF_TEMP, graph_type(g, g->result.at[i]));
+        if (wait == NO_BUF) return false;
+        scope_copy(inner, from[i], wait);
+        from[i] = wait;
+    }
+    uint32_t first_copy = inner->step.len;
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (from[i] != to[i] && in_place[i]) scope_copy(inner, from[i], to[i]);
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (from[i] != to[i] && in_place[i]) loop_in_place(inner, from[i], to[i], first_copy);
+    return true;
+}
+
+static bool lower_case(Scope *s, const Node *n, const Graph *g, const bool *in_place, Block *block)
 {
     Scope inner;
     scope_begin(s->lw, &inner, g);
@@ -11,15 +89,12 @@ static bool lower_case(Scope *s, const Node *n, const Graph *g, Block *block)
         if (from != NO_BUF) lower_read(s->lw, from);
         inner.buf[g->param.at[i - 1]] = from;
     }
-    for (uint32_t i = 0; i < n->nout; i++) { /* made in place where nothing else says where */
+    const uint32_t *to = s->buf + n->out;
+    for (uint32_t i = 0; i < n->nout; i++) { /* made where it belongs, if nothing else says where and nobody may still read there */
         uint32_t *at = &inner.buf[scope_root(g, g->result.at[i])];
-        if (*at == NO_BUF) *at = s->buf[n->out + i];
+        if (*at == NO_BUF && !in_place[i]) *at = to[i];
     }
-    if (!scope_run(&inner)) return false;
-    for (uint32_t i = 0; i < n->nout; i++) {
-        uint32_t from = inner.buf[scope_root(g, g->result.at[i])];
-        if (from != s->buf[n->out + i]) scope_copy(&inner, from, s->buf[n->out + i]);
-    }
+    if (!scope_run(&inner) || !end_of_case(&inner, n, to, in_place)) return false;
     *block = (Block){inner.step.at, inner.step.len};
     return true;
 }
@@ -28,8 +103,13 @@ bool lower_branch(Scope *s, const Node *n)
 {
     Lower *lw = s->lw;
     uint32_t selector = s->buf[scope_root(s->g, n->in[0])];
-    for (uint32_t i = 0; i < n->nout; i++)
-        if (scope_result(s, n->out + i) == NO_BUF) return false;
+    bool *taken = ARENA_ARRAY(lw->scratch, bool, n->nin + 1u), *in_place = ARENA_ARRAY(lw->scratch, bool, n->nout + 1u);
+    for (uint32_t i = 0; i < n->nout; i++) {
+        const uint32_t before = lw->p->buf.len;
+        const bool had = s->buf[n->out + i] != NO_BUF;
+        if (result_buffer(s, n, i, taken) == NO_BUF) return false;
+        in_place[i] = !had && lw->p->buf.len == before;
+    }
     Step *branch = scope_step(s, STEP_BRANCH);
     Block *block = ARENA_ARRAY(lw->arena, Block, n->attr->len);
     branch->selector = selector;
@@ -37,7 +117,7 @@ bool lower_branch(Scope *s, const Node *n)
     branch->nblock = n->attr->len;
     lower_read(lw, selector);
     for (uint32_t k = 0; k < n->attr->len; k++)
-        if (!lower_case(s, n, lw->m->graph.at[n->attr->at[k]], &block[k])) return false;
+        if (!lower_case(s, n, lw->m->graph.at[n->attr->at[k]], in_place, &block[k])) return false;
     for (uint32_t i = 0; i < n->nout; i++) lower_read(lw, s->buf[n->out + i]);
     lw->clock++;
     return true;

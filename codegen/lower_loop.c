@@ -150,6 +150,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
 {
     Scope inner;
     scope_begin(s->lw, &inner, l->body);
+    inner.carries = l->carries;
     if (!bind_params(s, &inner, l) || !bind_results(s, &inner, l)) return false;
     if (!scope_run(&inner) || !end_of_step(&inner, l)) return false;
     *block = (Block){inner.step.at, inner.step.len};

@@ -89,6 +89,8 @@ static Value make_scan(Maker *k)
 {
     ScanPlan s = {.nin = 0};
     plan_scan(k, &s);
+    for (uint32_t i = 0; i < s.nin; i++)
+        if (s.in[i] == 0) return 0;
     Maker b = open_body(k, "body");
     body_params(k, &b, &s);
     if (!maker_fill(&b, 2 + (uint32_t)random_below(k->r, 8))) return 0;

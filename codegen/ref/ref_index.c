@@ -172,6 +172,7 @@ bool ref_source(Run *r)
             /* The operand is {key, high half of the counter}; the low half counts blocks of four words. */
             philox((uint64_t)i / 4, (uint64_t)r->in[0]->i[1], (uint64_t)r->in[0]->i[0], word);
             out->i[i] = word[i % 4];
+            out->undecided[i] = r->in[0]->undecided[0] | r->in[0]->undecided[1];
             break;
         default:
             if (out->f != NULL)
