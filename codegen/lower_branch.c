@@ -53,6 +53,13 @@ static uint32_t result_buffer(Scope *s, const Node *n, uint32_t i, bool *taken)
 
 /* ---- cases --------------------------------------------------------------------------------------- */
 
+static bool is_result(const uint32_t *to, uint32_t n, uint32_t buf)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (to[i] == buf) return true;
+    return false;
+}
+
 /* All results change at once: one that is an input whose buffer another result takes waits in a buffer of its own. */
 static bool end_of_case(Scope *inner, const Node *n, const uint32_t *to, const bool *in_place)
 {
@@ -76,7 +83,7 @@ static bool end_of_case(Scope *inner, const Node *n, const uint32_t *to, const b
     for (uint32_t i = 0; i < n->nout; i++)
         if (from[i] != to[i] && in_place[i]) scope_copy(inner, from[i], to[i]);
     for (uint32_t i = 0; i < n->nout; i++)
-        if (from[i] != to[i] && in_place[i]) loop_in_place(inner, from[i], to[i], first_copy);
+        if (from[i] != to[i] && in_place[i] && !is_result(to, n->nout, from[i])) loop_in_place(inner, from[i], to[i], first_copy);
     return true;
 }
 
