@@ -27,6 +27,9 @@ typedef struct KilnHost {
      * memory. host_stack.h has the one that everybody uses. */
     void *(*stack)(const struct KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity);
     struct HostStack *stacks;      /* of the running call: one per stack of its program */
+    /* What effect `number` does: shows, reports an assertion that failed, or calls the program, on the calling thread. buf: nin operands, then nout
+     * results to fill, row-major; type: per buffer its DType, its rank, its sizes, one after the other. 0, or a StatusCode that ends the call. */
+    int32_t (*effect)(const struct KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

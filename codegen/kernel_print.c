@@ -170,6 +170,11 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
     case STEP_COPY: text_printf(out, "copy b%u -> b%u\n", s->from, s->to); break;
+    case STEP_EFFECT:
+        text_printf(out, "%s %lld", op_def[s->effect.op].name, (long long)s->effect.number);
+        for (uint32_t i = 0; i < s->effect.nin + s->effect.nout; i++) text_printf(out, " %sb%u", i < s->effect.nin ? "" : "-> ", s->buf[i]);
+        text_printf(out, "\n");
+        break;
     case STEP_LOOP: put_loop(out, p, s, depth); break;
     case STEP_BRANCH:
         text_printf(out, "branch on b%u\n", s->selector);

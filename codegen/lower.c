@@ -1,5 +1,6 @@
 /* lower: a fused graph as a program: buffers for values, a step per kernel, contraction, loop and copy. Relies on lower.h.
  * Never looks inside a kernel (lower_kernel.c does) and never fuses (passes/fuse.c has). */
+#include "../ir/rebuild.h"
 #include "lower.h"
 
 /* ---- dims and buffers ---------------------------------------------------------------------------- */
@@ -237,6 +238,9 @@ static bool lower_node(Scope *s, const Node *n)
     case OP_scan: return lower_scan(s, n);
     case OP_while: return lower_while(s, n);
     case OP_branch: return lower_branch(s, n);
+    case OP_print:
+    case OP_assert:
+    case OP_callback: return lower_effect(s, n);
     case OP_call:
         return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
                            s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
@@ -246,13 +250,13 @@ static bool lower_node(Scope *s, const Node *n)
 
 static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
 
-/* From the end: what a needed node reads is needed. */
+/* From the end: what a needed node or an effect reads is needed. */
 static void mark_needed(Scope *s)
 {
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
     for (uint32_t i = s->g->node.len; i-- > 0;) {
         const Node *n = &s->g->node.at[i];
-        bool wanted = false, single = !(op_def[n->op].flags & OPF_REGION);
+        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT));
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
@@ -273,7 +277,8 @@ bool scope_run(Scope *s)
     mark_needed(s);
     for (uint32_t i = 0; i < s->g->node.len; i++) {
         const Node *n = &s->g->node.at[i];
-        if (n->nout != 0 && s->needed[n->out] && !lower_node(s, n)) return false;
+        bool wanted = (n->nout != 0 && s->needed[n->out]) || node_has_effect(s->lw->m, n);
+        if (wanted && !lower_node(s, n)) return false;
         if (s->lw->st->code != ST_OK) return false;
     }
     return true;

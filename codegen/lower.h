@@ -61,6 +61,7 @@ void contract_needs(Scope *s, const Node *n);              /* marks the values t
 bool lower_scan(Scope *s, const Node *n);
 bool lower_while(Scope *s, const Node *n);
 bool lower_branch(Scope *s, const Node *n);
+bool lower_effect(Scope *s, const Node *n);
 
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
 void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy);

@@ -29,6 +29,10 @@ static bool reads(const Program *p, const Step *st, uint32_t buf)
         return false;
     case STEP_CONTRACT: return is_in(p, st->contract.a, buf) || is_in(p, st->contract.b, buf) || is_in(p, st->contract.c, buf);
     case STEP_COPY: return is_in(p, st->from, buf) || is_in(p, st->to, buf);
+    case STEP_EFFECT:
+        for (uint32_t i = 0; i < st->effect.nin + st->effect.nout; i++)
+            if (is_in(p, st->buf[i], buf)) return true;
+        return false;
     case STEP_LOOP:
     case STEP_BRANCH:
         for (uint32_t i = 0; i < st->nblock; i++)
@@ -116,8 +120,9 @@ static bool merge(Scope *s, uint32_t made, uint32_t from, uint32_t to)
     }
     for (uint32_t i = made; i < s->step.len; i++) {
         Step *at = &s->step.at[i];
-        uint32_t *buf = at->kind == STEP_KERNEL ? (uint32_t *)at->buf : NULL;
-        for (uint32_t j = 0; buf != NULL && j < lw->p->kernel.at[at->kernel].nbuf; j++)
+        uint32_t *buf = (uint32_t *)at->buf;
+        uint32_t n = at->kind == STEP_KERNEL ? lw->p->kernel.at[at->kernel].nbuf : at->kind == STEP_EFFECT ? at->effect.nin + at->effect.nout : 0;
+        for (uint32_t j = 0; j < n; j++)
             if (buf[j] == from) buf[j] = to;
         if (at->kind == STEP_CONTRACT && at->contract.a == from) at->contract.a = to;
         if (at->kind == STEP_CONTRACT && at->contract.b == from) at->contract.b = to;

@@ -3,7 +3,10 @@
  *
  * ABI of the compiled entry:  int32_t entry(void *const *buf, const int64_t *dim, void *work, const KilnHost *host)
  * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of Program.symbol;
- * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode. */
+ * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode.
+ *
+ * Effects happen in order, between the steps that they stand between. Without a host, or without its `effect`, print does nothing, an assert that
+ * fails returns ST_VALUE, and callback returns ST_STATE. */
 #ifndef KILN_CODEGEN_PROGRAM_H
 #define KILN_CODEGEN_PROGRAM_H
 
@@ -29,7 +32,7 @@ typedef struct Buf {
     uint32_t first, last; /* live range in steps, for the memory plan and reports */
 } Buf;
 
-typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP, STEP_BRANCH } StepKind;
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
 
 typedef struct Block { /* steps inside a step */
     struct Step *step;
@@ -40,7 +43,14 @@ typedef struct Step {
     uint8_t kind;
     /* KERNEL */
     uint32_t kernel;          /* into Program.kernel */
-    const uint32_t *buf;      /* kernel buffer -> program buffer */
+    const uint32_t *buf;      /* kernel buffer -> program buffer; EFFECT: operands, then results */
+    /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
+    struct {
+        uint16_t op;
+        int64_t number;       /* the front end's record: KilnHost.effect */
+        uint32_t nin, nout;
+        const Type *type;
+    } effect;
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
         uint8_t type;
@@ -69,6 +79,7 @@ typedef struct Program {
     const char *name;
     const Module *module;     /* for dims */
     uint32_t ninput, noutput;
+    bool calls_back;          /* has a callback step */
     bool blas;                /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
     VEC(Kernel) kernel;       /* unique: equal hashes merged */

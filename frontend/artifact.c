@@ -122,10 +122,24 @@ static void pipe_border(
     arena_try(p->module->arena, p->ctx.st, pipe_body, p);
 }
 
+/* An object file has no program around it that it could call. */
+static bool calls_nobody(const Module *m, Status *st)
+{
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
+            const Node *n = &m->graph.at[i]->node.at[j];
+            if (n->op == OP_callback)
+                return status_fail(st, ST_UNSUPPORTED,
+                    "aot: the body calls C code (callback, %s:%d), which an object file cannot",
+                    n->loc.file ? n->loc.file : "?", n->loc.line);
+        }
+    return true;
+}
+
 static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
     Target target = {0};
-    if (!backend->target(&target, st)) return NULL;
+    if (!calls_nobody(a->module, st) || !backend->target(&target, st)) return NULL;
     target.blas = target.threads = false;
     Arena scratch;
     arena_init(&scratch);

@@ -50,7 +50,10 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
         }
         nx += flows;
     }
-    if (!function_inline(t, at, rg->f, args, (int)row->narg, y)) return;
+    t->quiet++; /* the forward call had the effects */
+    bool again = function_inline(t, at, rg->f, args, (int)row->narg, y);
+    t->quiet--;
+    if (!again) return;
     for (uint32_t i = 0; i < top->slot.len; i++)
         top->slot.at[i].assigned = false; /* the forward call has stored what it changed */
     uint32_t ny = 0;

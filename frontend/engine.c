@@ -7,6 +7,7 @@
 
 #include "../codegen/contract.h"
 #include "../codegen/host_stack.h"
+#include "effect.h"
 #include "function.h"
 #include "object.h"
 #include "scope.h"
@@ -52,7 +53,11 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
     k->poison.k = k;
-    k->host = (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow};
+    k->host = (KilnHost){.ctx = k,
+        .run = host_run,
+        .contract = host_contract,
+        .stack = host_stack_grow,
+        .effect = effect_happens};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;
@@ -110,6 +115,7 @@ int kiln_close(kiln *k)
         thread_release(t);
     }
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);
+    effects_free(k);
     threads_free(k->threads);
     pthread_mutex_destroy(&k->lock);
     if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;

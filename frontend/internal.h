@@ -98,6 +98,7 @@ struct Thread {
     uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
     uint32_t calls;
+    uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
     void *work;              /* workspace for compiled calls */
     size_t work_bytes;
     bool work_busy;
@@ -128,6 +129,8 @@ struct kiln {
     uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
     struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
     uint32_t ncustom, custom_cap;
+    struct Effect **effect;   /* what compiled code prints, asserts and calls, by number (effect.h) */
+    uint32_t neffect, effect_cap;
 };
 
 typedef struct CustomGradient {
@@ -234,6 +237,9 @@ bool frame_encloses(const Frame *outer, const Frame *inner); /* or is it */
 Value trace_value(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                          kiln_tensor **out, uint32_t nout);
+/* Appends an effect: nout results, or none. False: recorded. */
+bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr, kiln_tensor **out,
+                  uint32_t nout);
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
 /* From here on, inside the innermost frame, the eager tensor x means value v. */

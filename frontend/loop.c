@@ -1,5 +1,6 @@
 /* loop: KILN_FOR. In eager code it iterates; in a trace the block is traced once into a frame of its own, which becomes a scan node:
  * what the block assigned is carried, what it read from outside is invariant. */
+#include "../ir/rebuild.h"
 #include "internal.h"
 #include "scope.h"
 
@@ -114,7 +115,9 @@ static void close_body(void *arg)
         g->param.at[i] = param[i];
         g->node.at[g->value.at[param[i]].node].attr = number;
     }
-    if (c->ncarry)
+    bool acts = false; /* a loop may be there for its effects alone */
+    for (uint32_t i = 0; i < g->node.len; i++) acts |= node_has_effect(g->module, &g->node.at[i]);
+    if (c->ncarry || acts)
         c->out = graph_append(f->parent->g, OP_scan, operand, n,
             (int64_t[]){g->index, c->ncarry, 0, 0, 0, steps(f->parent->g, c->trip)}, 6, f->loc, &c->st);
 }

@@ -1,6 +1,7 @@
 /* print: tensors as NumPy 2.4 prints them (its defaults: precision 8, 75 columns, 1000 elements
  * before the middle is left out). Relies on operand.h. Never copies a tensor: reads elements
  * through the strides. */
+#include "effect.h"
 #include "operand.h"
 
 #include <inttypes.h>
@@ -327,21 +328,15 @@ static void print_tensor(Page *p, const kiln_tensor *x)
     text_printf(&p->text, " %s\n", tensor_text(x, type, sizeof type));
 }
 
-void kiln_print_at(kiln_site at, FILE *to, kiln_operand o)
+bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x)
 {
     Page p = {0};
-    Thread *t = op_thread(&o, 1);
-    if (t == NULL) return;
-    if (to == NULL) {
-        fail(t, at, KILN_EVALUE, "print: the file is NULL");
-        return;
-    }
-    kiln_tensor *x = operand_concrete(t, at, "print", o);
-    if (x == NULL) return;
     print_tensor(&p, x);
-    if (p.text.failed)
-        fail(t, at, KILN_EMEMORY, "print: no memory for the text");
-    else if (fwrite(p.text.at, 1, p.text.len, to) != p.text.len)
-        fail(t, at, KILN_EIO, "print: writing failed");
+    bool whole = !p.text.failed,
+         written = whole && fwrite(p.text.at, 1, p.text.len, to) == p.text.len;
+    if (!written)
+        fail(t, at, whole ? KILN_EIO : KILN_EMEMORY, "print: %s",
+            whole ? "writing failed" : "no memory for the text");
     text_free(&p.text);
+    return written;
 }

@@ -55,8 +55,10 @@ static kiln_tensor *source_tensor(
     return NULL;
 }
 
+/* One block per thread, kept; a call made from within another call (a callback) gets its own. */
 static void *workspace(Thread *t, size_t bytes)
 {
+    if (UNLIKELY(t->work_busy)) return mem_alloc_aligned(bytes, BUFFER_ALIGN);
     if (t->work_bytes >= bytes) return t->work;
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
     t->work = mem_alloc_aligned(bytes, BUFFER_ALIGN);
@@ -67,6 +69,8 @@ static void *workspace(Thread *t, size_t bytes)
 typedef struct Call {
     void **buf; /* inputs, then results */
     kiln_tensor **result;
+    Buffer **held; /* the inputs' memory, where a callback may assign or release them; NULL: not */
+    uint32_t nheld;
     int64_t symbol[64], dim[64];
 } Call;
 
@@ -79,6 +83,7 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
         if (source) source[i] = x;
         if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
         c->buf[i] = x->data;
+        if (UNLIKELY(c->held != NULL)) c->held[c->nheld++] = buffer_retain(x->buffer);
     }
     return true;
 }
@@ -113,9 +118,16 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     KilnHost host = t->k->host;
     memset(stacks, 0, sizeof stacks);
     host.stacks = stacks;
+    uint64_t failures = t->failures;
+    bool busy = t->work_busy;
+    t->work_busy = true;
     int32_t rc = row->entry(c->buf, c->dim, work, nstack ? &host : &t->k->host);
+    t->work_busy = busy;
     host_stacks_free(stacks, nstack);
-    if (rc) fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
+    if (UNLIKELY(busy) && work)
+        mem_free_aligned(work, (size_t)row->program->workspace, BUFFER_ALIGN);
+    if (rc && t->failures == failures) /* an effect that fails says so itself */
+        fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
     return rc == 0;
 }
 
@@ -143,9 +155,12 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
     kiln_tensor **result, kiln_tensor **source)
 {
     void *buf[BUFS_MAX];
+    Buffer *held[BUFS_MAX];
     Call c; /* its sizes are set as far as the row has symbols: clearing them all would show */
     c.buf = buf;
     c.result = result;
+    c.held = row->program->calls_back ? held : NULL;
+    c.nheld = 0;
     if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX ||
                  row->module->dims.expr.len > COUNT_OF(c.symbol))) {
         fail(t, at, KILN_EUNSUPPORTED,
@@ -155,8 +170,10 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
         return false;
     }
     if (row->bounded && !row_bind(t, at, f, row, in, c.symbol)) return false;
-    return gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
-           enter(t, at, f, row, &c);
+    bool ok = gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
+              enter(t, at, f, row, &c);
+    while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
+    return ok;
 }
 
 bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin,

@@ -175,6 +175,19 @@ kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
     return first;
 }
 
+bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
+{
+    Value v[nin ? nin : 1];
+    for (uint32_t i = 0; i < nin; i++)
+        if (!(v[i] = trace_value(t, at, in[i]))) return false;
+    Frame *f = t->trace->frame;
+    Value r = append(t, at, f, op, v, nin, attr, nattr);
+    for (uint32_t j = 0; j < nout; j++)
+        out[j] = r ? tensor_traced(t, at, f, r + j) : &t->k->poison;
+    return r != 0;
+}
+
 /* ---- slots: variables and locals -------------------------------------------------------------------------------- */
 static Slot *find_slot(Frame *f, const kiln_variable *v)
 {

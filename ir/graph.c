@@ -36,7 +36,7 @@ static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
 Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
     uint32_t nattr, const Type *out, uint32_t nout, Loc loc)
 {
-    CHECK(nin <= UINT16_MAX && nout >= 1 && nout <= MAX_RESULTS);
+    CHECK(nin <= UINT16_MAX && nout <= MAX_RESULTS);
     Arena *a = g->module->arena;
     Value first = g->value.len;
     const Node n = {.op = (uint16_t)op,

@@ -66,8 +66,8 @@ Graph *graph_new(Module *m, const char *name); /* appended to the module */
 static inline const Type *graph_type(const Graph *g, Value v) { return &g->value.at[v].type; }
 static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node.at[g->value.at[v].node]; }
 
-/* Appends one node; infers its result types. The attributes are copied. Returns the first result, 0 on a user mistake,
- * which st then names (op, operand types, reason). Only appends: no sharing, no folding. */
+/* Appends one node; infers its result types. The attributes are copied. Returns the first result (of an effect without results: where one
+ * would be), 0 on a user mistake, which st then names (op, operand types, reason). Only appends: no sharing, no folding. */
 Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st);
 /* The same for an op whose result types nothing in the graph tells (`call`, `param`): no inference. */
 Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,

@@ -219,13 +219,16 @@ typedef struct Draft { /* a node being read */
 static bool read_left(Scope *s, Draft *d)
 {
     Parser *p = s->p;
-    do {
-        if (d->results == MAX_RESULTS)
-            return lex_fail(&p->lex, ST_FORMAT, "more than %d results", MAX_RESULTS);
-        if (!number(p, &d->result[d->results++])) return false;
-    } while (lex_take(&p->lex, ","));
-    if (!lex_expect(&p->lex, "=")) return false;
     lex_skip(&p->lex);
+    if (lex_look(&p->lex) == '%') {
+        do {
+            if (d->results == MAX_RESULTS)
+                return lex_fail(&p->lex, ST_FORMAT, "more than %d results", MAX_RESULTS);
+            if (!number(p, &d->result[d->results++])) return false;
+        } while (lex_take(&p->lex, ","));
+        if (!lex_expect(&p->lex, "=")) return false;
+        lex_skip(&p->lex);
+    }
     d->at = p->lex.at;
     const char *name;
     size_t n = lex_word(&p->lex, &name);
@@ -274,7 +277,7 @@ static bool append(Scope *s, const Draft *d)
         Status why = {0};
         v = graph_append(s->g, d->op, d->in.at, d->in.len, d->attr, d->nattr, loc, &why);
         if (v == 0) return lex_fail(&p->lex, why.code, "%s", why.text);
-        uint32_t nout = graph_maker(s->g, v)->nout;
+        uint32_t nout = s->g->node.at[s->g->node.len - 1].nout;
         if (nout != d->results)
             return lex_fail(&p->lex, ST_FORMAT, "%s has %u results, not %u", op_def[d->op].name,
                 nout, d->results);

@@ -33,7 +33,7 @@ static bool numbering_holds(Verify *v, const Graph *g, uint32_t i, Value next)
     if (n->attr == NULL) return broken(v, g, i, "no attributes");
     if (n->out != next)
         return broken(v, g, i, "its results are not numbered on from the node before");
-    if (n->nout == 0 || n->nout > MAX_RESULTS || n->nout > g->value.len - next)
+    if (n->nout > MAX_RESULTS || n->nout > g->value.len - next)
         return broken(v, g, i, "wrong count of results");
     for (uint32_t k = 0; k < n->nin; k++)
         if (n->in[k] == 0 || n->in[k] >= n->out)
@@ -56,7 +56,8 @@ static bool types_hold(Verify *v, const Graph *g, uint32_t i)
                broken(v, g, i, "not where its number says in the parameters");
     }
     if (n->op == OP_call)
-        return n->attr->len == strlen(op_def[OP_call].attrs) || broken(v, g, i, "malformed");
+        return (n->attr->len == strlen(op_def[OP_call].attrs) && n->nout != 0) ||
+               broken(v, g, i, "malformed");
     Type out[MAX_RESULTS];
     uint32_t nout;
     Status why = {0};

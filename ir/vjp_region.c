@@ -6,6 +6,7 @@
  * followed by its own reverse. Cotangents of float carries are carried backwards, those of
  * invariants are summed in carries of their own, those of stacked inputs are stacked. The gradient
  * of a branch is a branch whose graphs are the old ones followed by their reverses. */
+#include "effect.h"
 #include "emit.h"
 
 void vjp_scan(Vjp *v);
@@ -48,7 +49,7 @@ static bool inline_nodes(Graph *g, const Graph *from, Value *map, Status *st)
         if (n->op == OP_param) continue;
         Value *in = ARENA_ARRAY(g->module->arena, Value, n->nin + 1);
         for (uint32_t k = 0; k < n->nin; k++) in[k] = map[n->in[k]];
-        Value out = graph_append(g, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc, st);
+        Value out = effect_append_again(g, n, in, st); /* the forward pass had the effects */
         if (out == 0) return false;
         for (uint32_t k = 0; k < n->nout; k++) map[n->out + k] = out + k;
     }
@@ -78,8 +79,10 @@ static Value save_carries(Vjp *v, const Scan *s, Value *in)
     for (uint32_t i = 0; i < s->carries + s->ys; i++) graph_result(g, map[body->result.at[i]]);
     for (uint32_t i = 0; i < s->carries; i++) graph_result(g, map[body->param.at[1 + i]]);
     const uint32_t ys = s->ys + s->carries;
+    const Graph *condition = s->condition ? graph_without_effects(s->condition, v->st) : NULL;
+    if (s->condition != NULL && condition == NULL) return 0;
     const int64_t scan[6] = {g->index, s->carries, s->xs, ys, s->reverse, s->n};
-    const int64_t again[5] = {s->condition ? s->condition->index : 0, g->index, s->carries, ys, s->n};
+    const int64_t again[5] = {condition ? condition->index : 0, g->index, s->carries, ys, s->n};
     Value first = s->condition != NULL
         ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
         : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);

@@ -171,7 +171,7 @@ static void visit_compute(Fuse *f, uint32_t node)
 static void visit(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    bool wanted = n->op == OP_param || node_has_effect(f->g->module, n);
+    bool wanted = n->op == OP_param || f->effect[node] != node;
     for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i] != NULL;
     f->floor = node;
     if (!wanted) {
@@ -191,6 +191,18 @@ static void visit(Fuse *f, uint32_t node)
     }
     for (uint32_t i = 0; i < n->nout; i++)
         if (f->role[node] == ROLE_OUTSIDE || f->home[node] != NO_GROUP) merge_readers(f, n->out + i);
+}
+
+/* Each effect depends on the one before it. */
+static void chain_effects(Fuse *f)
+{
+    uint32_t before = NO_EFFECT;
+    f->effect = ARENA_ARRAY(f->ctx->scratch, uint32_t, f->g->node.len + 1);
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        bool effect = node_has_effect(f->g->module, &f->g->node.at[i]);
+        f->effect[i] = effect ? before : i;
+        if (effect) before = i;
+    }
 }
 
 Graph *pass_fuse(PassCtx *ctx, const Graph *in)
@@ -216,6 +228,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     f.result = ARENA_ARRAY(a, bool, values);
     f.use = ARENA_ARRAY(a, Use *, values);
     memset(f.home, 0xff, nodes * sizeof *f.home);
+    chain_effects(&f);
     for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = (uint8_t)role_of(&in->node.at[i]);
     for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
     for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);

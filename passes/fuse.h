@@ -14,6 +14,7 @@
 #define FUSE_ROWS 12       /* and as many more as rows can be kept, up to this */
 #define FUSE_AXES 9        /* layouts have to stay sizes: 4 bits per axis */
 #define NO_GROUP UINT32_MAX
+#define NO_EFFECT UINT32_MAX
 
 typedef enum Role {
     ROLE_OUTSIDE,  /* never in a kernel */
@@ -50,6 +51,7 @@ typedef struct Fuse {
     bool *outside;         /* per value: needed in memory by a node outside of kernels, or as a result */
     bool *solid;           /* per value: and not only by contractions, which read through strides */
     bool *result;          /* per value: its home group stores it */
+    uint32_t *effect;      /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
     Use **use;             /* per value */
     VEC(Group *) group;
     Map dyn;               /* values that are not affine, by what they are */

@@ -6,6 +6,7 @@ typedef struct BuildGraph {
     Rebuild rb;
     bool *made;            /* per group */
     uint32_t *last;        /* per group: its last node */
+    bool *effected;        /* per node: an effect that is there */
     bool *inside;          /* per node, and */
     Value *map;            /* per value: room for one body, all zero between two */
 } BuildGraph;
@@ -134,6 +135,12 @@ static void emit_group(BuildGraph *b, uint32_t group)
 static void emit_node(BuildGraph *b, uint32_t node)
 {
     const Node *n = &b->f->g->node.at[node];
+    uint32_t before = b->f->effect[node];
+    if (before != node) { /* effects keep their order */
+        if (b->effected[node]) return;
+        b->effected[node] = true;
+        if (before != NO_EFFECT) emit_node(b, before);
+    }
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) emit(b, n->in[k]);
     if (n->op == OP_custom || n->op == OP_leaf)
         rebuild_set(&b->rb, n->out, b->rb.map[n->in[0]]);
@@ -160,15 +167,18 @@ Graph *fuse_build(Fuse *f)
     b.made = ARENA_ARRAY(a, bool, f->group.len + 1);
     b.last = ARENA_ARRAY(a, uint32_t, f->group.len + 1);
     b.inside = ARENA_ARRAY(a, bool, g->node.len + 1);
+    b.effected = ARENA_ARRAY(a, bool, g->node.len + 1);
     b.map = ARENA_ARRAY(a, Value, g->value.len);
     for (uint32_t i = 0; i < g->node.len; i++)
         if (f->home[i] != NO_GROUP) b.last[fuse_find(f, f->home[i])] = i;
     for (uint32_t i = 0; i < g->node.len && b.rb.st->code == ST_OK; i++) {
         const Node *n = &g->node.at[i];
         uint32_t home = fuse_find(f, f->home[i]);
-        bool wanted = node_has_effect(g->module, n);
+        bool wanted = false;
         for (uint32_t k = 0; k < n->nout; k++) wanted |= f->outside[n->out + k];
-        if (home != NO_GROUP && b.last[home] == i)
+        if (f->effect[i] != i)
+            emit_node(&b, i);
+        else if (home != NO_GROUP && b.last[home] == i)
             emit_group(&b, home);
         else if (home == NO_GROUP && f->role[i] == ROLE_OUTSIDE && wanted && n->op != OP_param)
             emit(&b, n->out);

@@ -196,11 +196,11 @@ bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node)
     push_group(f, fuse_find(f, group), &top);
     while (top > 0) {
         uint32_t at = f->stack[--top], home = fuse_find(f, f->home[at]);
-        if (at == on_node) return true;
-        if (home != NO_GROUP && home == on_group) return true;
+        if (at == on_node || (home != NO_GROUP && home == on_group)) return true;
         if (home != NO_GROUP) push_group(f, home, &top);
         const Node *n = &f->g->node.at[at];
         for (uint32_t k = 0; k < n->nin; k++) push_node(f, f->g->value.at[n->in[k]].node, &top);
+        if (f->effect[at] != NO_EFFECT) push_node(f, f->effect[at], &top); /* itself, if it is none */
     }
     return false;
 }

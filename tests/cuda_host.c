@@ -204,7 +204,7 @@ bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, St
     Compiled *c = NULL;
     snprintf(path, sizeof path, "%s/program.so", folder);
     if (compile(folder, p, st)) c = cuda_load(p, &driver, path, sizeof path, st);
-    bool ok = c != NULL && cuda_run(c, buf, symbol, st);
+    bool ok = c != NULL && cuda_run(c, buf, symbol, NULL, st);
     cuda_release(c);
     if (getenv("KILN_KEEP") == NULL) remove_files(folder);
     return ok;

@@ -1,6 +1,8 @@
 /* interp: see interp.h. */
 #include "interp.h"
 
+#include "codegen/effect.h"
+
 typedef struct Interp {
     const Program *p;
     const DimTable *dims;
@@ -263,6 +265,27 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
             store(t, address(in, s->contract.c) + ((c * m + i) * n + j) * (int64_t)dtype_bytes(t), cell(in, s, a, b, i, j));
 }
 
+/* Without a host. */
+static void run_effect(Interp *in, const Step *s)
+{
+    uint32_t n = s->effect.nin + s->effect.nout, at = 0;
+    void *buf[64];
+    int64_t type[64 * (2 + MAX_RANK)];
+    if (n > 64) {
+        status_fail(in->st, ST_UNSUPPORTED, "an effect of %u buffers", n);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const Type *t = &s->effect.type[i];
+        buf[i] = address(in, s->buf[i]);
+        type[at++] = t->dtype;
+        type[at++] = t->rank;
+        for (uint32_t k = 0; k < t->rank; k++) type[at++] = value_of(in, t->dim[k]);
+    }
+    int32_t code = effect_run(NULL, s, buf, type);
+    if (code != 0) status_fail(in->st, (StatusCode)code, "%s failed", op_def[s->effect.op].name);
+}
+
 static void run_steps(Interp *in, const Step *step, uint32_t n);
 
 static void run_loop(Interp *in, const Step *s)
@@ -308,6 +331,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;
+        case STEP_EFFECT: run_effect(in, s); break;
         }
     }
 }

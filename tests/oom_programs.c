@@ -369,6 +369,37 @@ static void traced_training(kiln *k, OomDigest *d)
     oom_training_free(t);
 }
 
+static int doubled(const kiln_array *in, int nin, const kiln_array *out, int nout, void *user)
+{
+    (void)nin, (void)nout, (void)user;
+    *(float *)out[0].data = 2 * *(const float *)in[0].data;
+    return 0;
+}
+
+static void watched(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_FOR(k, i, 3) {
+        kiln_tensor *now = kiln_value(v), *next = NULL;
+        kiln_callback(k, doubled, NULL, &now, 1, (kiln_spec[]){KILN_SPEC(KILN_F32)}, &next, 1);
+        kiln_print((FILE *)user, next);
+        kiln_assert_finite(next);
+        kiln_assert_close(next, kiln_mul(now, 2), 0);
+        kiln_assign(v, next);
+    }
+    kiln_print_text(k, (FILE *)user, "done\n");
+    out[0] = kiln_value(v);
+}
+
+static void effects(kiln *k, OomDigest *d)
+{
+    FILE *to = fopen("/dev/null", "w");
+    kiln_function *f = kiln_function_new(k, watched, to, NULL);
+    for (int i = 0; i < 2; i++) take(d, kiln_call(f, kiln_scalar(k, KILN_F32, 1.5)));
+    kiln_function_free(f);
+    fclose(to);
+}
+
 /* ---- looking inside, files ------------------------------------------------------------------------------------------------------------ */
 static void comparing(kiln *k, OomDigest *d)
 {
@@ -418,6 +449,6 @@ OomProgram oom_programs[OOM_PROGRAMS] = {
     {"eager_values", eager_values, false, 0}, {"eager_movement", eager_movement, false, 0},
     {"scopes_and_variables", scopes_and_variables, false, 0}, {"tapes", tapes, false, 0}, {"training_by_hand", training_by_hand, false, 0},
     {"data_sets", data_sets, false, 0}, {"traced_functions", traced_functions, true, 0}, {"traced_gradients", traced_gradients, true, 0},
-    {"loops", loops, true, 0}, {"traced_training", traced_training, true, 0}, {"comparing", comparing, true, 0},
+    {"loops", loops, true, 0}, {"effects", effects, true, 0}, {"traced_training", traced_training, true, 0}, {"comparing", comparing, true, 0},
     {"checking", checking, true, 0}, {"ahead_of_time", ahead_of_time, true, 0},
 };

@@ -205,6 +205,16 @@ static const Case cases[] = {
         "!scan: attribute 3 is out of range: i64[] x f32[] x f32[4]"},
     {"%1: f32[N], %2: i32[]", "%9 = custom(%1, %2) {3}", "f32[N]"},
     {"", "%9 = custom() {3}", "!custom: needs an operand"},
+    /* effects */
+    {"%1: f32[N]", "print(%1) {0}", ""},
+    {"%1: bool[N], %2: f32[]", "assert(%1, %2) {0}", ""},
+    {"", "assert() {0}", "!assert: needs an operand"},
+    {"%1: u8[]", "assert(%1) {0}", "!assert: the condition must be bool: u8[]"},
+    {"%1: f32[N]", "%8, %9 = callback(%1) {3, [12, 2, N, 4, 1, 0]}", "f32[N,4], bool[]"},
+    {"%1: f32[N]", "callback(%1) {3, []}", ""},
+    {"", "%9 = callback() {3, [12, 2, 4]}", "!callback: result 0 has no type"},
+    {"", "%9 = callback() {3, [12, 0, 99, 0]}", "!callback: result 1 has no type"},
+    {"", "%9 = callback() {3, [12, 1, N-99]}", "!callback: the result's size N-99 may be negative"},
 };
 
 static void check_case(const Case *c)
@@ -243,7 +253,7 @@ static void every_structured_op_has_a_case(void **state)
     for (int op = OP_none + 1; op < OP_COUNT; op++) {
         char call[64];
         bool found = op_def[op].flags & OPF_ELEMENTWISE || op == OP_param || op == OP_call;
-        snprintf(call, sizeof call, "= %s(", op_def[op].name);
+        snprintf(call, sizeof call, "%s%s(", op_def[op].nout == 0 ? "" : "= ", op_def[op].name);
         for (size_t i = 0; i < COUNT_OF(cases); i++)
             found |= strstr(cases[i].node, call) != NULL && cases[i].expected[0] != '!';
         if (!found) fail_msg("no case for %s", op_def[op].name);

@@ -54,6 +54,10 @@ static const char whole[] =
     "  %45 = custom(%1, %5) {2} : f32[N,4]\n"
     "  %46, %47, %48 = while(%5, %1) {@below, @down, 1, 1, T} : f32[], f32[T,N,4], i64[]\n"
     "  %49 = branch(%4, %1) {[@\"odd name \\22\\e9\", @\"odd name \\22\\e9\"]} : f32[N,4]\n"
+    "  print() {3}\n"
+    "  assert(%6, %1) {4}\n"
+    "  %50, %51 = callback(%1) {5, [12, 2, N, 4, 1, 0]} : f32[N,4], bool[]\n"
+    "  callback() {6, []}\n"
     "}\n"
     "\n"
     "graph @below(%1: i64[], %2: f32[], %3: f32[N,4]) -> (%5) {\n"
@@ -111,7 +115,7 @@ static void canonical_text_is_kept(void **state)
     round_trip("module {}\n", "module {}\n");
     for (int op = OP_none + 1; op < OP_COUNT; op++) {
         char call[64];
-        snprintf(call, sizeof call, "= %s(", op_def[op].name);
+        snprintf(call, sizeof call, "%s%s(", op_def[op].nout == 0 ? "" : "= ", op_def[op].name);
         if (op != OP_param && !(op_def[op].flags & OPF_ELEMENTWISE) && strstr(whole, call) == NULL)
             fail_msg("the text above lacks %s", op_def[op].name);
     }

@@ -172,6 +172,8 @@ void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 /* The product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
 LLVMValueRef emit_contract(Gen *g, const Step *s);
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
+/* A print, assert or callback in the entry; at: addresses of the program's buffers. */
+void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host);
 bool emit_entry(Gen *g, const char *symbol);
 
 /* ---- object, jit ----------------------------------------------------------------------------- */

@@ -329,6 +329,7 @@ static void steps(Entry *e, const Step *s, uint32_t n)
         case STEP_COPY: step_copy(e, &s[i]); break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
         case STEP_BRANCH: step_branch(e, &s[i]); break;
+        case STEP_EFFECT: emit_effect(e->g, &s[i], e->at, e->host); break;
         }
     }
 }

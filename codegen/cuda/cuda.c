@@ -80,8 +80,7 @@ static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *w
     const KilnHost *host, Status *st)
 {
     (void)work;
-    (void)host;
-    return cuda_run(c, buf, dim, st);
+    return cuda_run(c, buf, dim, host, st);
 }
 
 static size_t code_bytes(const Compiled *c) { return c->bytes; }

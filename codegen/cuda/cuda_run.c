@@ -1,5 +1,6 @@
 /* cuda_run: a program as a list of launches. Loops turn on the host; buffers and the workspace lie
  * in one block of device memory. Relies on run.h. Never prints or compiles. */
+#include "../effect.h"
 #include "run.h"
 
 #define ALIGN 256
@@ -77,6 +78,7 @@ typedef struct Run {
     const CudaDriver *d;
     Status *st;
     void *const *host; /* buffers, as the caller gave them */
+    const KilnHost *table;
     Arena arena;       /* of what follows */
     int64_t *symbol;   /* by place in the table of dims */
     int64_t *dim;      /* Program.dim */
@@ -178,6 +180,42 @@ static bool free_stacks(Run *r)
     return ok;
 }
 
+/* On the host: operands are copied there, results back. */
+static bool run_effect(Run *r, const Step *s)
+{
+    uint32_t n = s->effect.nin + s->effect.nout;
+    void **buf = ARENA_ARRAY(&r->arena, void *, n + 1);
+    int64_t *type = ARENA_ARRAY(&r->arena, int64_t, n * (2 + MAX_RANK) + 1), *at = type;
+    size_t total = 0, used = 0;
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++) {
+        const Type *t = &s->effect.type[i];
+        *at++ = t->dtype;
+        *at++ = t->rank;
+        for (uint32_t k = 0; k < t->rank; k++) *at++ = size_of(r, t->dim[k]);
+        total += (bytes_of(r, s->buf[i]) + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    char *memory = mem_alloc(total + 1);
+    if (memory == NULL) return status_fail(r->st, ST_MEMORY, "cuda: no memory for an effect");
+    for (uint32_t i = 0; i < n && ok; i++) {
+        size_t bytes = bytes_of(r, s->buf[i]);
+        buf[i] = memory + used;
+        used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+        if (i < s->effect.nin && bytes != 0)
+            ok = cuda_ok(r->d, r->d->MemcpyDtoH(buf[i], r->at[s->buf[i]], bytes), r->st,
+                "copying what an effect asks for");
+    }
+    int32_t code = ok ? effect_run(r->table, s, buf, type) : 0;
+    if (code != 0)
+        ok = status_fail(r->st, (StatusCode)code, "%s failed", op_def[s->effect.op].name);
+    for (uint32_t i = s->effect.nin; i < n && ok; i++)
+        if (bytes_of(r, s->buf[i]) != 0)
+            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->buf[i]], buf[i], bytes_of(r, s->buf[i])),
+                r->st, "copying what an effect made");
+    mem_free(memory, total + 1);
+    return ok;
+}
+
 static bool run_steps(Run *r, const Step *s, uint32_t n);
 static bool write_count(Run *r, uint32_t buf, int64_t n);
 
@@ -242,6 +280,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
         case STEP_COPY: ok = run_copy(r, &s[i]); break;
         case STEP_LOOP: ok = s[i].selector != UINT32_MAX ? run_while(r, &s[i]) : run_loop(r, &s[i]); break;
         case STEP_BRANCH: ok = run_branch(r, &s[i]); break;
+        case STEP_EFFECT: ok = run_effect(r, &s[i]); break;
         }
         if (!ok) return false;
     }
@@ -316,9 +355,11 @@ static void run(void *arg)
     r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
 }
 
-bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, Status *st)
+bool cuda_run(
+    const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
 {
-    Run r = {.c = c, .d = c->driver, .st = st, .host = buf, .given = dim};
+    Run r = {
+        .c = c, .d = c->driver, .st = st, .host = buf, .table = table, .given = dim};
     CUcontext current;
     if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return false;
     arena_init(&r.arena);

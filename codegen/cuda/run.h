@@ -21,9 +21,10 @@ Compiled *cuda_load(
     const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st);
 void cuda_release(Compiled *c);
 
-/* Copies inputs and run-time sizes in, steps through the program, copies outputs out: buf and dim
- * as in program.h, all in host memory. One block of device memory per call, so calls may overlap.
+/* Copies inputs and run-time sizes in, steps through the program, copies outputs out: buf, dim and
+ * table (for effects; may be NULL) as in program.h, all in host memory. One block of device memory per call, so calls may overlap.
  * Waits for the device. ST_MEMORY, ST_DEVICE. */
-bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, Status *st);
+bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table,
+    Status *st);
 
 #endif

@@ -41,6 +41,7 @@ bool ref_scan(Run *r);
 bool ref_while(Run *r);
 bool ref_branch(Run *r);
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
+bool ref_assert(Run *r);
 
 /* ---- elements */
 double ref_round(DType t, double v);       /* to nearest even */

@@ -156,7 +156,7 @@ KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
 /* The one element of a tensor, as a double / as an int64. NaN / 0 after an error. */
 KILN_API double kiln_item_at(kiln_site at, kiln_operand t);
 KILN_API int64_t kiln_item_i64_at(kiln_site at, kiln_operand t);
-/* As NumPy prints, then " f32[2,2]" and a newline. */
+/* As NumPy prints, then " f32[2,2]" and a newline. In a traced function each time it runs, in order (effect.h). */
 KILN_API void kiln_print_at(kiln_site at, FILE *to, kiln_operand t);
 
 /* ---- variables --------------------------------------------------------------------------------------------------------
