@@ -1,4 +1,4 @@
-/* function: what the files of traced functions share: function.c (making, calling), static_argument.c, signature.c (which row serves a call, and
+/* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which row serves a call, and
  * why none does), cache.c (rows, and when they may go), stats.c, compile.c (THE SPINE), run.c. */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H

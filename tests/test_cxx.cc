@@ -218,6 +218,38 @@ void training_step_with_bounded_batch(void **state)
     assert_int_equal(stats.traces, 1); /* batches of 16 and of 2 */
 }
 
+/* ---- static arguments and what is not traced ------------------------------------------------------------------------------- */
+kiln_variable *bias;
+void powers(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *)
+{
+    if (!bias) {
+        KILN_EAGERLY(k);
+        bias = kiln_variable_new(k, "bias", kiln_full(k, KILN_F32, KILN_SHAPE(), 0.5));
+    }
+    out[0] = kiln_mul(in[0], kiln_static_f64(in[2]));
+    for (int64_t i = 0; i < kiln_static_i64(in[1]); i++)
+        out[0] = kiln_mul(out[0], in[0]);
+    if (!std::strcmp(kiln_static_text(in[3]), "minus"))
+        out[0] = kiln_neg(out[0]);
+    out[0] = kiln_add(out[0], bias);
+}
+
+void static_arguments(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    kiln_function_options o = {};
+    o.name = "powers";
+    o.inputs[0] = KILN_SPEC(KILN_F32);
+    o.inputs[1] = o.inputs[2] = o.inputs[3] = KILN_SPEC_STATIC;
+    bias = nullptr;
+    kiln_function *f = kiln_function_new(k, powers, nullptr, &o);
+    char sign[] = "minus";
+    assert_true(kiln_item(kiln_call(f, 2.0, KILN_STATIC(0), KILN_STATIC(0.5f), KILN_STATIC("plus"))) == 1.5);
+    assert_true(kiln_item(kiln_call(f, 2.0, KILN_STATIC(2), KILN_STATIC(1), KILN_STATIC(sign))) == -7.5);
+    assert_ok(k);
+}
+
 /* ---- 5: a loop from the same source --------------------------------------------------------------------------------------- */
 kiln_variable *where_to;
 
@@ -256,7 +288,7 @@ int main()
 {
     const CMUnitTest tests[] = {
         CASE(values_at_once), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
-        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(loops),
+        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);
 }

@@ -171,10 +171,11 @@ struct kiln_eagerly_guard {
     kiln_eagerly_guard &operator=(const kiln_eagerly_guard &) = delete;
 };
 #define KILN_EAGERLY(k) kiln_eagerly_guard KILN_CAT(kiln_eagerly_, __COUNTER__)(k)
-inline kiln_operand kiln_static_of(kiln_operand number)
+template <class T> inline kiln_operand kiln_static_of(T number)
 {
-    number.kind = number.kind == 3 ? 8 : 7;
-    return number;
+    kiln_operand o(number);
+    o.kind = o.kind == 3 ? 8 : 7;
+    return o;
 }
 inline kiln_operand kiln_static_of(const char *text)
 {
@@ -183,6 +184,7 @@ inline kiln_operand kiln_static_of(const char *text)
     o.kind = 9;
     return o;
 }
+inline kiln_operand kiln_static_of(char *text) { return kiln_static_of(static_cast<const char *>(text)); }
 #define KILN_STATIC(x) kiln_static_of(x)
 #define KILN_SPEC_STATIC kiln_spec{KILN_I64, KILN_RANK_STATIC, {}}
 #define KILN_SIZE_CONST(n) kiln_size{(n), (n), nullptr}

@@ -1,0 +1,104 @@
+/* derive: functions made of other functions: the gradient, the value with the gradient, and what call_gradient.c asks for. Each is made
+ * once, whoever asks first, and holds the function that its body runs. Relies on tapes inside traces. */
+#include "function.h"
+
+#include <stdio.h>
+
+kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body,
+    void *user, void (*free_user)(void *), int inputs, int outputs, kiln_function *like,
+    kiln_function **slot)
+{
+    kiln_function_options o = {.name = name,
+        .inputs_count = inputs,
+        .outputs = outputs,
+        .no_blas = like->options.no_blas,
+        .cache_bytes = like->options.cache_bytes,
+        .fixed_sizes = like->options.fixed_sizes};
+    if (inputs == (int)like->nspec) memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
+    kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
+    if (!f) return NULL;
+    f->free_user = free_user;
+    f->parent = like; /* its body runs the other's */
+    f->slot = slot;
+    f->sibling = like->children;
+    like->children = f;
+    pthread_mutex_lock(&k->lock);
+    like->held++;
+    *slot = f;
+    pthread_mutex_unlock(&k->lock);
+    return f;
+}
+
+typedef struct Derived {
+    kiln_function *f;
+    bool value;
+} Derived;
+
+static void free_derived(void *user) { mem_free(user, sizeof(Derived)); }
+
+static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Derived *d = user;
+    kiln_site at = {d->f->loc.file, d->f->loc.line};
+    Thread *t = thread_of(k);
+    kiln_tape *tape = kiln_tape_open_at(at, k, false);
+    int nin = 0, nout = d->value ? d->f->options.outputs : 0;
+    kiln_operand x[KILN_MAX_ARGS];
+    kiln_tensor *y[FUNCTION_OUTPUTS], *dx[KILN_MAX_ARGS];
+    int nx = 0;
+    for (; in[nin] && nin < KILN_MAX_ARGS; nin++)
+        if (in[nin]->state != TENSOR_STATIC)
+            x[nx++] = kiln_of_tensor(
+                dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
+    if (!function_inline(t, at, d->f, in, nin, y)) return;
+    for (int i = 0; i < nout; i++) out[i] = y[i];
+    kiln_gradients_at(at, tape, y[0], NULL, x, nx, dx);
+    for (int i = 0, j = 0; i < nin; i++)
+        out[nout + i] = in[i]->state == TENSOR_STATIC
+                            ? constant_of(t, at, &(Type){.dtype = DT_f32}, kiln_of_i(0))
+                            : dx[j++];
+    kiln_tape_close(&tape);
+}
+
+static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **slot)
+{
+    kiln_site at = {f->loc.file, f->loc.line};
+    int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
+    if (!nin || nin > KILN_MAX_ARGS) {
+        fail(t, at, KILN_EVALUE,
+            nin ? "grad of %s: it has more than 16 inputs; use a tape"
+                : "grad of %s: say how many inputs it has (inputs_count or inputs)",
+            f->name);
+        return;
+    }
+    Derived *d = mem_zeros(1, sizeof *d);
+    if (!d) {
+        fail(t, at, KILN_EMEMORY, "grad of %s: no memory", f->name);
+        return;
+    }
+    *d = (Derived){f, value};
+    char name[128];
+    snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
+    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin,
+            (value ? f->options.outputs : 0) + nin, f, slot))
+        free_derived(d);
+}
+
+/* Made once, whoever asks first. */
+static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
+{
+    Thread *t = f ? thread_of(f->k) : NULL;
+    if (!t) return NULL;
+    pthread_mutex_lock(&f->deriving);
+    if (!*slot) derive_new(t, f, value, slot);
+    kiln_function *derived = *slot;
+    pthread_mutex_unlock(&f->deriving);
+    return derived;
+}
+
+kiln_function *kiln_grad(kiln_function *f) { return derive(f, false, f ? &f->grad : NULL); }
+
+kiln_function *kiln_value_and_grad(kiln_function *f)
+{
+    return derive(f, true, f ? &f->value_and_grad : NULL);
+}
