@@ -135,7 +135,7 @@ static void put_loop(Text *out, const Program *p, const Step *s, int depth)
 {
     text_printf(out, "loop %u ", s->id);
     if (s->selector != UINT32_MAX)
-        text_printf(out, "while b%u, count b%u", s->selector, s->count);
+        text_printf(out, "while b%u, count b%u%s", s->selector, s->count, s->trip_dim == DIM_BAD ? "" : ", bounded");
     else if (s->trip != UINT32_MAX)
         text_printf(out, "of b%u", s->trip);
     else

@@ -173,7 +173,7 @@ static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int
     return true;
 }
 
-static bool fill_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
+bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
 {
     Lower *lw = s->lw;
     Graph *g = ARENA_NEW(lw->scratch, Graph);
@@ -193,7 +193,7 @@ static bool lower_scatter(Scope *s, const Node *n, Group *group, uint32_t *buf)
 {
     const Type *x = graph_type(s->g, n->in[0]), *index = graph_type(s->g, n->in[1]);
     uint32_t axis = (uint32_t)n->attr->at[0];
-    if (!fill_zeros(s, graph_type(s->g, n->out), n->loc, buf[group->nin])) return false;
+    if (!scope_zeros(s, graph_type(s->g, n->out), n->loc, buf[group->nin])) return false;
     group->naxis = 3;
     group->sweep = 2;
     group->extent[0] = group->extent[1] = group->extent[2] = 1;

@@ -56,6 +56,7 @@ Step *scope_step(Scope *s, StepKind kind);
 void lower_read(Lower *lw, uint32_t buf);                  /* at the present clock */
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF: st */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
+bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf); /* fills buf, of type t */
 bool lower_contract(Scope *s, const Node *n);
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
 bool lower_scan(Scope *s, const Node *n);

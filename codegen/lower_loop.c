@@ -157,6 +157,21 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
     return true;
 }
 
+/* Stacks of a known height that the loop may leave before it has filled them. */
+static bool zero_stacks(Scope *s, const Loop *l, Dim n)
+{
+    if (!dim_is_const(n)) return true;
+    if (l->condition == NULL) {
+        Op trip = (Op)graph_maker(s->g, scope_root(s->g, l->n->in[0]))->op;
+        if (trip == OP_constant || trip == OP_dim_size) return true;
+    }
+    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
+        uint32_t stacked = scope_result(s, l->n->out + i);
+        if (stacked == NO_BUF || !scope_zeros(s, graph_type(s->g, l->n->out + i), l->n->loc, stacked)) return false;
+    }
+    return true;
+}
+
 static bool lower_loop(Scope *s, Loop *l, bool reverse)
 {
     Lower *lw = s->lw;
@@ -168,6 +183,7 @@ static bool lower_loop(Scope *s, Loop *l, bool reverse)
         if (l->to[i] == NO_BUF) return false;
         scope_copy(s, s->buf[scope_root(s->g, n->in[l->first + i])], l->to[i]);
     }
+    if (!zero_stacks(s, l, n->attr->at[n->attr->len - 1])) return false;
     Step *loop = scope_step(s, STEP_LOOP);
     const uint32_t at_step = s->step.len - 1, first = lw->clock;
     loop->trip = loop->count = loop->selector = UINT32_MAX;
@@ -181,6 +197,7 @@ static bool lower_loop(Scope *s, Loop *l, bool reverse)
     make_index(s, l);
     uint32_t selector = UINT32_MAX, count = UINT32_MAX;
     if (l->condition != NULL) {
+        loop->trip_dim = dim_is_const(n->attr->at[4]) ? n->attr->at[4] : DIM_BAD;
         count = scope_result(s, n->out + l->carries + l->ys);
         if (count == NO_BUF || !lower_condition(s, l, &block[1], &selector)) return false;
         lower_read(lw, count);

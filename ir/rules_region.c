@@ -13,12 +13,14 @@
  *
  * n is the trip count as a size; a dim made by the loop (dim_made) if nothing tells it before. If
  * it is 0, or the trip count negative, the last carries are the first ones. That the trip count's
- * value is n's, who makes the node sees to. reverse: the index runs from n - 1 down to 0, and
+ * value is n's, who makes the node sees to; backwards through a bounded while it may be less, and
+ * slices of results beyond it are zeros. reverse: the index runs from the trip count - 1 down to 0, and
  * slices are read and written there.
  *
  * while runs its body as long as its condition holds, asked before each step.
  *
- *   attributes  g condition, g body, ncarry, nys, n (a dim made by the loop)
+ *   attributes  g condition, g body, ncarry, nys, n: a dim made by the loop, or a number of steps;
+ *               to go on after that many is an error of the running program
  *   operands    ncarry first carries, then any number of invariants
  *   graphs      parameters of both: index (i64[]), carries, the invariants
  *               results: bool[]; the next carries, then nys values
@@ -182,8 +184,8 @@ bool infer_while(Infer *inf)
     const Type count = {.dtype = DT_i64};
     if (!attrs_count(inf, 2, 4)) return false;
     const Loop l = {inf->module->graph.at[at[1]], (uint32_t)at[2], 0, (uint32_t)at[3], 0, at[4]};
-    if (!dim_is_made(rule_dims(inf), l.n))
-        return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes");
+    if (!dim_is_const(l.n) && !dim_is_made(rule_dims(inf), l.n))
+        return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
     if (!enough_operands(inf, l.carries) || !counts_fit(inf, condition, inf->nin + 1, 1) ||
         !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, condition) ||
         !operands_fit(inf, &l, condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l))

@@ -165,7 +165,8 @@ static bool run_scan(const GraphRun *r, const Graph *g, const Node *n, void *con
 static bool run_while(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
 {
     const int64_t *attr = n->attr->at;
-    int64_t height = 0;
+    const bool bounded = dim_is_const(attr[4]);
+    int64_t height = bounded ? -1 : 0;
     Loop l = {.r = r, .n = n, .condition = g->module->graph.at[attr[0]], .body = g->module->graph.at[attr[1]], .carries = (uint32_t)attr[2],
               .ys = (uint32_t)attr[3], .in = in, .out = out};
     first_carries(&l);
@@ -174,9 +175,10 @@ static bool run_while(const GraphRun *r, const Graph *g, const Node *n, void *co
         loop_params(&l);
         if (!graph_run(r, l.condition, l.param, &all)) return false;
         if (!*(const uint8_t *)all[l.condition->result.at[0]]) break;
+        if (bounded && l.index == attr[4]) return status_fail(r->st, ST_VALUE, "more than %lld steps", (long long)l.index);
         if (!loop_step(&l, l.index, &height)) return false;
     }
-    r->symbol[-1 - attr[4]] = l.index;
+    if (!bounded) r->symbol[-1 - attr[4]] = l.index;
     memcpy(out[l.carries + l.ys], &l.index, sizeof l.index);
     return true;
 }
@@ -224,7 +226,7 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
     for (uint32_t i = 0; i < n->nout; i++) {
         Type t = concrete(r, g, n->out + i);
         bool stack = t.rank != 0 && dim_is_made(&g->module->dims, graph_type(g, n->out + i)->dim[0]); /* its loop makes room */
-        out[i] = stack ? NULL : arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
+        out[i] = stack ? NULL : arena_zeros(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8, 1);
         results[i] = contiguous(&t, out[i]);
     }
     if (n->op == OP_scan) return run_scan(r, g, n, in, out);

@@ -306,6 +306,10 @@ static void run_while(Interp *in, const Step *s)
         if (s->index != UINT32_MAX) dtype_store_i64(DT_i64, address(in, s->index), i);
         run_steps(in, s->block[1].step, s->block[1].n);
         if (!dtype_load_i64(DT_bool, address(in, s->selector))) break;
+        if (s->trip_dim != DIM_BAD && i == s->trip_dim) {
+            status_fail(in->st, ST_VALUE, "more than %lld steps", (long long)i);
+            break;
+        }
         run_steps(in, s->block[0].step, s->block[0].n);
     }
     dtype_store_i64(DT_i64, address(in, s->count), i);

@@ -155,7 +155,7 @@ static Value make_while(Maker *k)
         graph_result(b.g, one != 0 ? maker_append(&b, OP_sub, (Value[]){b.g->param.at[1], one}, 2, NULL, 0, 10)
                                    : body_result(&b, graph_type(k->g, in[i])));
     }
-    const int64_t attr[5] = {c->index, b.g->index, carries, 0, made(b.g)};
+    const int64_t attr[5] = {c->index, b.g->index, carries, 0, random_chance(k->r, 30) ? 8 : made(b.g)};
     return maker_append(k, OP_while, in, nin, attr, 5, 1e5);
 }
 

@@ -82,6 +82,12 @@ static const Case cases[] = {
      "%6 = lt(%3, %5) : bool[]\n}\n"
      "graph @step(%1: i64[], %2: f64[2], %3: f64[], %4: f64[2]) -> (%6, %8) {\n%5 = mul(%2, %4) : f64[2]\n%6 = sin(%5) : f64[2]\n"
      "%7 = constant() {f64, 1, []} : f64[]\n%8 = add(%3, %7) : f64[]\n}\n"),
+    ROW(while, "%1: f64[2], %2: f64[2]", /* bounded */
+     "%3 = constant() {f64, 0, []} : f64[]\n%4, %5, %6 = while(%1, %3, %2) {@below, @step, 2, 0, 6} : f64[2], f64[], i64[]", 4,
+     .body = "graph @below(%1: i64[], %2: f64[2], %3: f64[], %4: f64[2]) -> (%6) {\n%5 = constant() {f64, 2.5, []} : f64[]\n"
+     "%6 = lt(%3, %5) : bool[]\n}\n"
+     "graph @step(%1: i64[], %2: f64[2], %3: f64[], %4: f64[2]) -> (%6, %8) {\n%5 = mul(%2, %4) : f64[2]\n%6 = sin(%5) : f64[2]\n"
+     "%7 = constant() {f64, 1, []} : f64[]\n%8 = add(%3, %7) : f64[]\n}\n"),
     ROW(branch, "%1: f64[2], %2: f64[2]",
      "%3 = constant() {bool, 1, []} : bool[]\n%4, %5 = branch(%3, %1, %2) {[@no, @yes]} : f64[2], f64[2]\n"
      "%6 = constant() {i32, 7, []} : i32[]\n%7 = branch(%6, %4, %5) {[@left, @left, @right]} : f64[2]", 7,

@@ -275,6 +275,8 @@ static void step_while(Entry *e, const Step *s)
     steps(e, s->block[1].step, s->block[1].n);
     LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
     gen_put(g, body);
+    if (s->trip_dim != DIM_BAD)
+        leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""), ST_VALUE);
     open_slices(e, s->id, index);
     steps(e, s->block[0].step, s->block[0].n);
     LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");

@@ -258,6 +258,8 @@ static bool run_while(Run *r, const Step *s)
             !read_selector(r, s, &go_on))
             return false;
         if (!go_on) return write_count(r, s->count, index);
+        if (s->trip_dim != DIM_BAD && index >= s->trip_dim)
+            return status_fail(r->st, ST_VALUE, "a loop goes on after its bound of %lld steps", (long long)index);
         if (!open_slices(r, s->id, index) || !run_steps(r, s->block[0].step, s->block[0].n)) return false;
     }
 }

@@ -59,12 +59,6 @@ static void make_room(const Loop *l, RefTensor *stack, const RefTensor *slice, i
     *stack = bigger;
 }
 
-static bool is_stack(const Loop *l, uint32_t result_)
-{
-    const Type *t = graph_type(l->body->g, l->body->g->result.at[result_]);
-    return l->r->out[result_].type.rank > t->rank;
-}
-
 /* A part may be a value that the body passes straight on, or another parameter: all are read before any is written. */
 static bool step(const Loop *l, int64_t index, int64_t rows)
 {
@@ -87,6 +81,16 @@ static bool step(const Loop *l, int64_t index, int64_t rows)
     return true;
 }
 
+static void zero(RefTensor *t)
+{
+    for (int64_t k = 0; k < t->count; k++) {
+        if (t->f != NULL)
+            t->f[k] = t->bound[k] = 0;
+        else
+            t->i[k] = 0;
+    }
+}
+
 static void begin(const Loop *l, Frame *f)
 {
     const uint32_t fixed = l->carries + l->xs;
@@ -94,11 +98,10 @@ static void begin(const Loop *l, Frame *f)
         ref_copy_all(param(f, 1 + i - l->first), l->r->in[i]);
 }
 
-/* Stacks are as high as the loop turned. */
-static void finish(const Loop *l, int64_t steps)
+/* Stacks are as high as the loop turned, where nothing else says how high. */
+static void finish(const Loop *l, int64_t steps, Dim size)
 {
-    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
-        if (!is_stack(l, i)) continue;
+    for (uint32_t i = l->carries; i < l->carries + l->ys && dim_is_made(l->r->dims, size); i++) {
         l->r->out[i].type.dim[0] = steps;
         l->r->out[i].count = steps * result(l->body, i)->count;
     }
@@ -109,11 +112,11 @@ static bool heights_fit(const Loop *l, int64_t n, Dim size)
     const bool made = dim_is_made(l->r->dims, size);
     for (uint32_t i = 0; i < l->xs; i++) {
         int64_t have = l->r->in[l->first + l->carries + i]->type.dim[0];
-        if (have != n)
+        if (have < n)
             return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but inputs for %lld", (long long)n, (long long)have);
     }
     for (uint32_t i = l->carries; i < l->carries + l->ys && !made; i++)
-        if (l->r->out[i].type.dim[0] != n)
+        if (l->r->out[i].type.dim[0] < n)
             return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)n,
                                (long long)l->r->out[i].type.dim[0]);
     return true;
@@ -126,10 +129,11 @@ bool ref_scan(Run *r)
     const int64_t n = MAX_OF(r->in[0]->i[0], 0);
     if (!heights_fit(&l, n, attr[5])) return false;
     for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
+    for (uint32_t i = l.carries; i < l.carries + l.ys; i++) zero(&r->out[i]);
     begin(&l, l.body);
     for (int64_t k = 0; k < n; k++)
         if (!step(&l, attr[4] ? n - 1 - k : k, n)) return false;
-    finish(&l, n);
+    finish(&l, n, attr[5]);
     if (r->in[0]->undecided[0]) doubt_all(r);
     return true;
 }
@@ -142,6 +146,7 @@ bool ref_while(Run *r)
     bool unsure = false;
     int64_t n = 0;
     for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[i]);
+    for (uint32_t i = l.carries; i < l.carries + l.ys; i++) zero(&r->out[i]);
     begin(&l, l.body);
     begin(&l, condition);
     for (;; n++) {
@@ -150,9 +155,11 @@ bool ref_while(Run *r)
         if (!frame_run(condition, r->st)) return false;
         unsure |= result(condition, 0)->undecided[0];
         if (!result(condition, 0)->i[0]) break;
+        if (dim_is_const(attr[4]) && n == attr[4])
+            return status_fail(r->st, ST_VALUE, "while: more than %lld steps", (long long)n);
         if (!step(&l, n, n + 1)) return false;
     }
-    finish(&l, n);
+    finish(&l, n, attr[4]);
     r->out[l.carries + l.ys].i[0] = n;
     if (unsure) doubt_all(r);
     return true;
