@@ -144,6 +144,45 @@ static void recursion_ends_by_what_c_knows(void **state)
     kiln_eager(k, false);
 }
 
+/* ---- compiled code that comes back to its own function ------------------------------------------------------------------------------- */
+typedef struct Round { kiln *k; kiln_function *f; bool frees; int deepest; } Round;
+
+/* n to n + f(n - 1), by a call of f from inside its compiled code; below zero without end. */
+static int once_more(const kiln_array *in, int nin, const kiln_array *out, int nout, void *user)
+{
+    Round *r = user;
+    KILN_SCOPE(r->k);
+    float n = *(const float *)in[0].data, less = 0;
+    (void)nin, (void)nout;
+    r->deepest++;
+    if (n == 1 && r->frees) kiln_function_free(r->f); /* under every call that runs */
+    if (n != 0 && !(n == 1 && r->frees)) less = (float)kiln_item(kiln_call(r->f, n - 1));
+    *(float *)out[0].data = n + less;
+    return kiln_failed(r->k);
+}
+
+static void comes_back(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_callback(k, once_more, user, in, 1, (kiln_spec[]){KILN_SPEC(KILN_F32)}, out, 1);
+}
+
+static void compiled_code_is_reentrant(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    Round r = {.k = k};
+    r.f = kiln_function_new(k, comes_back, &r, &(kiln_function_options){.name = "comes_back"});
+    assert_float_equal(kiln_item(kiln_call(r.f, 6)), 21, 0);
+    assert_ok(k);
+    r.deepest = 0;
+    kiln_call(r.f, -1); /* never ends by itself */
+    assert_error(k, KILN_ESTATE, "comes_back: calls nested 80 deep: does it call itself without end?");
+    assert_int_equal(r.deepest, 80);
+    r.frees = true;
+    assert_float_equal(kiln_item(kiln_call(r.f, 6)), 21, 0);
+    assert_ok(k);
+}
+
 /* ---- many inputs --------------------------------------------------------------------------------------------------------------------- */
 #define MANY 300 /* more than an op has results */
 static void sums_variables(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -256,6 +295,7 @@ int main(void)
         FRONT_TEST(recorded_calls_outlive_eviction),
         FRONT_TEST(freed_inside_its_own_body),
         FRONT_TEST(recursion_ends_by_what_c_knows),
+        FRONT_TEST(compiled_code_is_reentrant),
         FRONT_TEST(gradients_of_many_variables),
         FRONT_TEST(variables_made_at_the_first_call),
         FRONT_TEST(what_cannot_be_a_first_value),
