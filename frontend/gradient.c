@@ -147,11 +147,8 @@ static const Type *operand_type(kiln_operand x)
     return x.kind == 2 ? &x.as.variable->type : &x.as.tensor->type;
 }
 
-static kiln_tensor *sum_leaves(Walk *w, const Value *d, uint32_t n, kiln_operand x)
+static kiln_tensor *gradient_of(Walk *w, Value sum, kiln_operand x)
 {
-    Value sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum = !d[i] ? sum : sum ? emit2(&w->ge.e, OP_add, sum, d[i]) : d[i];
     if (sum) return tensor_for(w, sum);
     return constant_of(w->t, w->at, operand_type(x), kiln_of_i(0));
 }
@@ -175,7 +172,7 @@ static void start_emit(Walk *w)
     w->ge.e.loc = loc_of(w->at);
 }
 
-/* Inside the border: one reverse sweep for all operands, then the sums per operand. */
+/* Inside the border: one reverse sweep for all operands. */
 static void walk_body(void *arg)
 {
     Walk *w = arg;
@@ -189,6 +186,9 @@ static void walk_body(void *arg)
     first[w->count] = total;
     Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1),
           *d = ARENA_ARRAY(w->arena, Value, total + 1);
+    uint32_t *group = ARENA_ARRAY(w->arena, uint32_t, total + 1);
+    for (int i = 0; i < w->count; i++)
+        for (uint32_t k = first[i]; k < first[i + 1]; k++) group[k] = (uint32_t)i;
     Value *y = ARENA_ARRAY(w->arena, Value, w->ny), *seed = ARENA_ARRAY(w->arena, Value, w->ny);
     for (int i = 0; i < w->count; i++) leaves_of(tape, w->x[i], leaf + first[i], total - first[i]);
     uint32_t ny = 0;
@@ -207,6 +207,7 @@ static void walk_body(void *arg)
         .seed = seed,
         .ny = ny,
         .x = leaf,
+        .group = group,
         .nx = total,
         .dx = d,
         .scratch = w->arena,
@@ -215,7 +216,7 @@ static void walk_body(void *arg)
         .foreign = foreign};
     if (ny && total && !reverse_walk(&r)) return;
     for (int i = 0; i < w->count; i++)
-        w->dx[i] = sum_leaves(w, d + first[i], first[i + 1] - first[i], w->x[i]);
+        w->dx[i] = gradient_of(w, first[i] < first[i + 1] ? d[first[i]] : 0, w->x[i]);
     w->ok = true;
 }
 
@@ -234,8 +235,8 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
     for (uint32_t i = 0; x.kind == 2 && i < tape->read.len; i++)
         if (tape->read.at[i].variable == x.as.variable && !tape->read.at[i].leaf) {
             fail(t, at, KILN_EUNSUPPORTED,
-                "gradient: variable %s is assigned in a loop that this tape spans; carry it in a "
-                "kiln_local",
+                "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that "
+                "this tape spans; carry it in a kiln_local",
                 x.as.variable->name);
             return false;
         }
@@ -256,9 +257,18 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
             "ask again");
         return false;
     }
+    if (!tape->frame && t->trace) {
+        fail(t, at, KILN_ESTATE,
+            "gradient: the tape was opened outside the function (%s:%d); open it in the block where it "
+            "is asked",
+            tape->loc.file ? tape->loc.file : "?", tape->loc.line);
+        return false;
+    }
     if (tape->frame &&
         (!t->trace || t->trace->id != tape->trace_id || t->trace->frame != tape->frame)) {
-        fail(t, at, KILN_ESTATE, "gradient: the tape was opened in another loop or trace (%s:%d)",
+        fail(t, at, KILN_ESTATE,
+            "gradient: the tape was opened in another loop, branch or trace (%s:%d); open it in the "
+            "block where it is asked",
             tape->loc.file ? tape->loc.file : "?", tape->loc.line);
         return false;
     }

@@ -45,6 +45,7 @@ struct kiln_tensor {
     /* bookkeeping */
     kiln_tensor *prev, *next; /* scope list, or free list through next */
     uint32_t scope;           /* index in the thread's scope stack */
+    bool region;              /* FREE: the scope that closed on it was a region's body */
     Loc made;
     Loc scope_opened;         /* FREE: where the scope that closed on it was opened; no file: not known */
 };
@@ -71,6 +72,7 @@ typedef struct Scope {
     kiln_tape *tapes;
     kiln_variable *locals;
     Loc opened;              /* by the user; no file: by the library */
+    bool region;             /* an iteration, a condition or a branch */
 } Scope;
 
 /* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
@@ -79,6 +81,14 @@ typedef struct Running {
     Row *_Atomic row;
 } Running;
 #define CALLS_MAX 80 /* nested calls of one thread; bodies stop earlier */
+
+typedef struct LastIf {      /* the KILN_IF that closed last: what a KILN_ELSE is the other case of */
+    uint64_t scope;          /* id of the scope that it stood in; 0: none */
+    Frame *frame;            /* traced: where `predicate` is; NULL: eager */
+    uint64_t trace_id;
+    uint32_t predicate;      /* a Value */
+    bool taken;              /* eager */
+} LastIf;
 
 struct Thread {
     kiln *k;
@@ -95,6 +105,7 @@ struct Thread {
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */
     Trace *trace;            /* innermost running trace; NULL: eager */
+    LastIf last_if;
     uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
     uint32_t calls;
@@ -207,7 +218,17 @@ typedef struct Slot {        /* a variable's or local's value while a frame is t
     Value now;
     Value entry;             /* the frame's parameter that holds the value at its start; 0: assigned before read */
     bool assigned;
+    bool read_after;         /* a variable, not a local: read after it was assigned */
 } Slot;
+
+typedef enum FrameKind { FRAME_FUNCTION, FRAME_BODY, FRAME_CONDITION, FRAME_CASE, FRAME_RULE } FrameKind;
+typedef enum ColumnRole { COLUMN_INDEX, COLUMN_CARRY, COLUMN_SLICE, COLUMN_FREE } ColumnRole;
+
+typedef struct Column {      /* what one parameter of a region's frame stands for */
+    uint8_t role;            /* ColumnRole; those before FREE are there from the start */
+    Value outer;             /* the parent's value: the operand; none for the index */
+    kiln_variable *variable; /* whose value at entry it is; NULL: a value given or captured */
+} Column;
 
 struct Frame {               /* one graph being traced: the function's, or a region's inside it */
     Trace *trace;
@@ -215,7 +236,9 @@ struct Frame {               /* one graph being traced: the function's, or a reg
     Graph *g;
     Map captured;            /* parent frame: value -> parameter here; function frame: tensor uid -> value */
     VEC(Slot) slot;
-    VEC(Value) outer;        /* region: the parent's value of each parameter, in order of g->param */
+    VEC(Column) column;      /* region: of each parameter, in order of g->param */
+    uint8_t kind;            /* FrameKind. RULE: the graph of a gradient rule, closed: nothing comes in from outside */
+    const char *what;        /* region: "KILN_FOR", for messages */
     Loc loc;
 };
 
@@ -242,9 +265,11 @@ bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32
                   uint32_t nout);
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
-/* From here on, inside the innermost frame, the eager tensor x means value v. */
+/* From here on, inside the innermost frame, the tensor x from outside means value v. */
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
+/* A parameter of a region's frame; 0: recorded. */
+Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c);
 /* Reads of the value that the variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
 void frame_pass_reads(const Frame *f, const Slot *s);
 void trace_forget(Thread *t, const kiln_variable *v);    /* v is about to go: no slot names it any longer */

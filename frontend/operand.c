@@ -44,7 +44,9 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
     if (x->state == TENSOR_FREE)
         return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made,
             tensor_end_text(x, end, sizeof end),
-            x->released ? "" : " (kiln_keep or kiln_own it there)");
+            x->released ? ""
+            : x->region ? " (assign it there to a kiln_local made before, and read that)"
+                        : " (kiln_keep or kiln_own it there)");
     if (x->state == TENSOR_STATIC)
         return fail(t, at, KILN_EVALUE,
             "%s%sa static argument is a C value: read it with kiln_static_i64, _f64 or _text",

@@ -65,8 +65,8 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x) || x->state == TENSOR_EAGER) return tensor_ok(x) ? x : NULL;
     fail(t, at, KILN_ESTATE,
-        "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs; "
-        "return it, or choose with kiln_where",
+        "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs, so C "
+        "cannot branch on it; write KILN_IF, KILN_WHILE or kiln_where, or return it",
         op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?",
         x->made.line);
     return NULL;

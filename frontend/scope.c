@@ -53,6 +53,7 @@ void scope_pop(Thread *t)
         scope_unlink(x);
         x->released = false;
         x->scope_opened = s->opened;
+        x->region = s->region;
         tensor_drop(x);
     }
     t->scopes--;

@@ -231,7 +231,8 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap)
     if (x->released)
         snprintf(buf, cap, "it was released");
     else if (opened->file)
-        snprintf(buf, cap, "its scope, opened at %s:%d, closed", opened->file, opened->line);
+        snprintf(buf, cap, x->region ? "the iteration or branch of %s:%d ended" : "its scope, opened at %s:%d, closed",
+            opened->file, opened->line);
     else
         snprintf(buf, cap, "its scope closed");
     return buf;

@@ -20,6 +20,7 @@ typedef struct Append {
     Loc loc;
     const Type *type; /* a parameter */
     const Source *source;
+    Column column; /* of a region's parameter */
     Status *st;
     Value out;
 } Append;
@@ -57,18 +58,28 @@ static void param_body(void *arg)
     if (a->source)
         *VEC_PUSH(f->trace->arena, &f->trace->source) = *a->source;
     else
-        *VEC_PUSH(f->trace->arena, &f->outer) = a->in[0];
+        *VEC_PUSH(f->trace->arena, &f->column) = a->column;
 }
 
-/* A parameter of the function's graph (source) or of a region's (outer: the parent's value). */
-static Value add_param(
-    Thread *t, kiln_site at, Frame *f, const Type *type, const Source *source, Value outer)
+static Value add_param(Thread *t, kiln_site at, Append *a)
 {
     Status st = {0};
-    Append a = {.f = f, .type = type, .source = source, .in = &outer, .loc = loc_of(at), .st = &st};
-    if (arena_try(f->trace->arena, &st, param_body, &a)) return a.out;
+    a->st = &st;
+    a->loc = loc_of(at);
+    if (arena_try(a->f->trace->arena, &st, param_body, a)) return a->out;
     fail_status(t, at, &st);
     return 0;
+}
+
+static Value source_param(
+    Thread *t, kiln_site at, Frame *f, const Type *type, const Source *source)
+{
+    return add_param(t, at, &(Append){.f = f, .type = type, .source = source});
+}
+
+Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c)
+{
+    return add_param(t, at, &(Append){.f = f, .type = type, .column = c});
 }
 
 typedef struct PutMap {
@@ -100,7 +111,7 @@ static Value bring_in(Thread *t, kiln_site at, const Frame *from, Frame *f, Valu
     const uint64_t *known = map_get(&f->captured, outside);
     if (known) return (Value)*known;
     Type type = *graph_type(f->parent->g, outside);
-    Value p = add_param(t, at, f, &type, NULL, outside);
+    Value p = frame_param(t, at, f, &type, (Column){COLUMN_FREE, outside, NULL});
     return p && put(t, at, f, outside, p) ? p : 0;
 }
 
@@ -110,10 +121,21 @@ static Frame *function_frame(Frame *f)
     return f;
 }
 
+/* What a rule's frame says of all that would come in. */
+static Value closed_to(Thread *t, kiln_site at, const char *what)
+{
+    fail(t, at, KILN_EUNSUPPORTED,
+        "custom gradient: its function, applied inside a loop or branch, uses %s from outside; "
+        "give it to kiln_custom_gradient as an operand",
+        what);
+    return 0;
+}
+
 static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
 {
     Trace *tr = t->trace;
     Frame *top = function_frame(tr->frame);
+    if (top->kind == FRAME_RULE) return closed_to(t, at, "a tensor");
     const uint64_t *known = map_get(&top->captured, x->uid);
     if (known) return (Value)*known;
     bool made_here = x->home == t && x->uid >= tr->first_uid;
@@ -122,7 +144,7 @@ static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
         .uid = x->uid,
         .type = x->type,
         .loc = loc_of(at)};
-    Value p = add_param(t, at, top, &x->type, &s, 0);
+    Value p = source_param(t, at, top, &x->type, &s);
     if (!p || !put(t, at, top, x->uid, p)) return 0;
     if (made_here)
         kiln_own(x); /* concrete data that the body spells out: part of the function from now on */
@@ -142,18 +164,23 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
             x->made.file ? x->made.file : "?", x->made.line);
         return 0;
     }
-    if (!frame_encloses(x->frame, tr->frame)) {
-        fail(t, at, KILN_ESTATE,
-            "a value made inside a loop (%s:%d) is used outside it; carry it in a kiln_local",
-            x->made.file ? x->made.file : "?", x->made.line);
-        return 0;
-    }
-    return bring_in(t, at, x->frame, tr->frame, x->value);
+    if (frame_encloses(x->frame, tr->frame))
+        return bring_in(t, at, x->frame, tr->frame, x->value);
+    if (function_frame(tr->frame)->kind == FRAME_RULE) return closed_to(t, at, "a value");
+    fail(t, at, KILN_ESTATE,
+        "a value made inside a %s (%s:%d) is used outside it; assign it there to a kiln_local made "
+        "before, and read that",
+        x->frame->what, x->made.file ? x->made.file : "?", x->made.line);
+    return 0;
 }
 
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v)
 {
     Frame *f = t->trace->frame, *top = function_frame(f);
+    if (x->state == TENSOR_TRACED) {
+        Value outside = bring_in(t, at, x->frame, f->parent, x->value);
+        return outside && put(t, at, f, outside, v);
+    }
     if (f == top) return put(t, at, top, x->uid, v);
     Value outside = capture(t, at, x);
     outside = outside ? bring_in(t, at, top, f->parent, outside) : 0;
@@ -238,8 +265,9 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     if (f->parent) {
         Value outside = read_in(t, at, f->parent, v);
         Type type = v->type;
-        return outside ? add_param(t, at, f, &type, NULL, outside) : 0;
+        return outside ? frame_param(t, at, f, &type, (Column){COLUMN_FREE, outside, v}) : 0;
     }
+    if (f->kind == FRAME_RULE) return closed_to(t, at, "a variable");
     if (v->trace_id && v->trace_id != f->trace->id) {
         fail(t, at, KILN_ESTATE, "read: the local was made inside another trace");
         return 0;
@@ -247,7 +275,7 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     __atomic_store_n(&v->captured, true, __ATOMIC_RELAXED); /* several threads may trace readers of it */
     Source s = {
         .kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
-    return add_param(t, at, f, &v->type, &s, 0);
+    return source_param(t, at, f, &v->type, &s);
 }
 
 /* The variable's value in frame f; for a variable (not a local) a fresh leaf, so that gradients stop here and tapes can ask for it. */
@@ -262,6 +290,7 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         if (!entry) return 0;
     }
     if (v->local) return s->now;
+    s->read_after = s->read_after || s->assigned;
     Value leaf = append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
     if (!leaf) return 0;
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
@@ -293,12 +322,20 @@ kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v)
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
 {
     Frame *f = t->trace->frame;
+    const bool own = v->frame == f && v->trace_id == f->trace->id;
+    if (f->kind == FRAME_CONDITION && !own) {
+        fail(t, at, KILN_ESTATE,
+            "assign: variable %s, in the condition of a %s (%s:%d): conditions only read; assign "
+            "it in the body",
+            v->name, f->what, f->loc.file ? f->loc.file : "?", f->loc.line);
+        return false;
+    }
     Value now = trace_value(t, at, x);
     Slot *s = now ? frame_slot(f, v, true) : NULL;
     if (!s) return false;
-    if (f->parent && !s->entry && !(v->frame == f && v->trace_id == f->trace->id)) {
+    if (f->parent && !s->entry && !own) {
         Value entry =
-            entry_value(t, at, f, v); /* a loop carries it: it needs a value to begin with */
+            entry_value(t, at, f, v); /* the region carries it: it needs a value to begin with */
         s = find_slot(f, v);
         if (!(s->entry = entry)) return false;
     }

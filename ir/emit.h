@@ -51,6 +51,9 @@ typedef struct Vjp {
     const Value *g;          /* cotangent per result */
     const bool *wanted;      /* per operand: somebody asks */
     Value *dx;               /* per operand */
+    const Value *sum;        /* of a region: per operand, its cotangent so far, 0 for none */
+    bool *total;             /* per operand, starts false; a rule sets it where dx already holds sum: it added on top of it, step by step,
+                              * as code without the region would have */
     Status *st;
     void *user;              /* the caller of the walk, for `foreign` */
     void (*foreign)(struct Vjp *v); /* the rule of `call` and `custom`, which belong to the front end; NULL: an error */

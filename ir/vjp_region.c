@@ -141,8 +141,8 @@ static void take_all(Back *b, Value saved)
         b->dcarry[i] = take(b, v->g[c] != 0 ? v->g[c] : zeros(b, result[c]), result[c]);
     }
     for (uint32_t i = 0; i < b->fixed.n; i++) {
-        Value like = param[first_fixed + b->fixed.at[i]];
-        b->dfixed[i] = take(b, zeros(b, like), like);
+        Value like = param[first_fixed + b->fixed.at[i]], sum = v->sum[first_fixed + b->fixed.at[i]];
+        b->dfixed[i] = take(b, sum != 0 ? sum : zeros(b, like), like);
     }
     for (uint32_t i = 0; i < s->carries; i++)
         b->map[param[1 + i]] = take(b, saved + i, param[1 + i]);
@@ -161,7 +161,7 @@ static bool fill_body(Back *b)
 {
     const Scan *s = &b->s;
     const Graph *body = s->body;
-    const uint32_t ny = b->carry.n + b->y.n, nx = b->carry.n + b->fixed.n + b->x.n;
+    const uint32_t ny = b->carry.n + b->y.n + b->fixed.n, nx = b->carry.n + b->fixed.n + b->x.n;
     Arena *a = b->m->arena;
     Value *y = ARENA_ARRAY(a, Value, ny + 1), *seed = ARENA_ARRAY(a, Value, ny + 1);
     Value *x = ARENA_ARRAY(a, Value, nx + 1), *dx = ARENA_ARRAY(a, Value, nx + 1);
@@ -175,6 +175,10 @@ static bool fill_body(Back *b)
         y[n] = b->map[body->result.at[s->carries + b->y.at[i]]];
         seed[n] = b->dy[i];
     }
+    for (uint32_t i = 0; i < b->fixed.n; i++, n++) { /* the step adds to what the steps after it gave */
+        y[n] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
+        seed[n] = b->dfixed[i];
+    }
     for (uint32_t i = 0; i < b->carry.n; i++) x[k++] = b->map[body->param.at[1 + b->carry.at[i]]];
     for (uint32_t i = 0; i < b->fixed.n; i++)
         x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
@@ -186,12 +190,7 @@ static bool fill_body(Back *b)
     ge.e.loc = b->v->e->loc;
     if (!b->v->walk(b->v, &ge.e, b->g, y, seed, ny, x, nx, dx)) return false;
     for (uint32_t i = 0; i < nx; i++) {
-        bool fixed = i >= b->carry.n && i < b->carry.n + b->fixed.n;
-        Value sum = fixed ? b->dfixed[i - b->carry.n] : 0, d = dx[i];
-        if (d == 0)
-            d = fixed ? sum : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
-        else if (fixed)
-            d = emit2(&ge.e, OP_add, sum, d);
+        Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
         if (d == 0) return false;
         graph_result(b->g, d);
     }
@@ -203,8 +202,11 @@ static void give(Back *b, Value first)
     const Scan *s = &b->s;
     for (uint32_t i = 0; i < b->carry.n; i++, first++)
         if (b->v->wanted[1 + b->carry.at[i]]) b->v->dx[1 + b->carry.at[i]] = first;
-    for (uint32_t i = 0; i < b->fixed.n; i++, first++)
-        b->v->dx[1 + s->carries + s->xs + b->fixed.at[i]] = first;
+    for (uint32_t i = 0; i < b->fixed.n; i++, first++) {
+        uint32_t operand = 1 + s->carries + s->xs + b->fixed.at[i];
+        b->v->dx[operand] = first;
+        b->v->total[operand] = b->v->sum[operand] != 0;
+    }
     for (uint32_t i = 0; i < b->x.n; i++, first++) b->v->dx[1 + s->carries + b->x.at[i]] = first;
 }
 
@@ -250,9 +252,11 @@ void vjp_while(Vjp *v)
     const Scan s = {m->graph.at[at[1]], m->graph.at[at[0]], (uint32_t)at[2], 0, (uint32_t)at[3], false, at[4]};
     const uint32_t nin = v->node->nin;
     Value *in = ARENA_ARRAY(m->arena, Value, nin + 1), *dx = ARENA_ARRAY(m->arena, Value, nin + 1);
-    bool *wanted = ARENA_ARRAY(m->arena, bool, nin + 1);
+    Value *sum = ARENA_ARRAY(m->arena, Value, nin + 1);
+    bool *wanted = ARENA_ARRAY(m->arena, bool, nin + 1), *total = ARENA_ARRAY(m->arena, bool, nin + 1);
     for (uint32_t i = 0; i < nin; i++) {
         in[1 + i] = v->in[i];
+        sum[1 + i] = v->sum[i];
         wanted[1 + i] = v->wanted[i];
     }
     Node shifted = *v->node;
@@ -262,8 +266,13 @@ void vjp_while(Vjp *v)
     own.in = in;
     own.wanted = wanted;
     own.dx = dx;
+    own.sum = sum;
+    own.total = total;
     loop_gradient(&own, &s, in);
-    for (uint32_t i = 0; i < nin; i++) v->dx[i] = dx[1 + i];
+    for (uint32_t i = 0; i < nin; i++) {
+        v->dx[i] = dx[1 + i];
+        v->total[i] = total[1 + i];
+    }
 }
 
 /* ---- branch ---------------------------------------------------------------------------------- */
@@ -271,9 +280,11 @@ void vjp_while(Vjp *v)
 typedef struct Fork {
     Vjp *v;
     Picks y, x; /* results whose cotangent is known, inputs whose cotangent is asked for */
+    Picks sum;  /* of x, by place in it: those that have got something already */
 } Fork;
 
-/* Graph number k followed by its reverse: parameters are the old ones and the cotangents of y, results those of x. */
+/* Graph number k followed by its reverse: parameters are the old ones, the cotangents of y, and what is to be added to those of x that
+ * have got something; results are the cotangents of x. */
 static Graph *reverse_case(Fork *f, uint32_t k)
 {
     Vjp *v = f->v;
@@ -282,19 +293,23 @@ static Graph *reverse_case(Fork *f, uint32_t k)
     const Graph *old = m->graph.at[v->node->attr->at[k]];
     Graph *g = new_body(m, old, "reverse");
     Value *map = ARENA_ARRAY(a, Value, old->value.len), *dx = ARENA_ARRAY(a, Value, f->x.n + 1);
-    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, f->y.n + 1),
-          *seed = ARENA_ARRAY(a, Value, f->y.n + 1);
+    const uint32_t ny = f->y.n + f->sum.n;
+    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, ny + 1),
+          *seed = ARENA_ARRAY(a, Value, ny + 1);
     for (uint32_t i = 0; i < old->param.len; i++)
         map[old->param.at[i]] = graph_param(g, graph_type(old, old->param.at[i]), v->e->loc);
     for (uint32_t i = 0; i < f->y.n; i++)
         seed[i] = graph_param(g, graph_type(old, old->result.at[f->y.at[i]]), v->e->loc);
+    for (uint32_t i = 0; i < f->sum.n; i++)
+        seed[f->y.n + i] = graph_param(g, graph_type(old, old->param.at[f->x.at[f->sum.at[i]]]), v->e->loc);
     if (!inline_nodes(g, old, map, v->st)) return NULL;
     for (uint32_t i = 0; i < f->y.n; i++) y[i] = map[old->result.at[f->y.at[i]]];
     for (uint32_t i = 0; i < f->x.n; i++) x[i] = map[old->param.at[f->x.at[i]]];
+    for (uint32_t i = 0; i < f->sum.n; i++) y[f->y.n + i] = x[f->sum.at[i]];
     GraphEmit ge;
     graph_emit_init(&ge, g, v->st);
     ge.e.loc = v->e->loc;
-    if (!v->walk(v, &ge.e, g, y, seed, f->y.n, x, f->x.n, dx)) return NULL;
+    if (!v->walk(v, &ge.e, g, y, seed, ny, x, f->x.n, dx)) return NULL;
     for (uint32_t i = 0; i < f->x.n; i++) {
         Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(g, x[i]));
         if (d == 0) return NULL;
@@ -307,22 +322,28 @@ void vjp_branch(Vjp *v)
 {
     Module *m = v->e->module;
     const Node *n = v->node;
-    Fork f = {v, new_picks(m, n->nout), new_picks(m, n->nin)};
+    Fork f = {v, new_picks(m, n->nout), new_picks(m, n->nin), new_picks(m, n->nin)};
     for (uint32_t i = 0; i < n->nout; i++)
         if (v->g[i] != 0) f.y.at[f.y.n++] = i;
-    for (uint32_t i = 1; i < n->nin; i++)
-        if (v->wanted[i]) f.x.at[f.x.n++] = i - 1;
-    Value *in = ARENA_ARRAY(m->arena, Value, n->nin + f.y.n);
+    for (uint32_t i = 1; i < n->nin; i++) {
+        if (!v->wanted[i]) continue;
+        if (v->sum[i] != 0) f.sum.at[f.sum.n++] = f.x.n;
+        f.x.at[f.x.n++] = i - 1;
+    }
+    Value *in = ARENA_ARRAY(m->arena, Value, n->nin + f.y.n + f.sum.n);
     int64_t *cases = ARENA_ARRAY(m->arena, int64_t, n->attr->len);
-    memcpy(in, v->in, n->nin * sizeof *in);
-    for (uint32_t i = 0; i < f.y.n; i++) in[n->nin + i] = v->g[f.y.at[i]];
+    uint32_t nin = n->nin;
+    memcpy(in, v->in, nin * sizeof *in);
+    for (uint32_t i = 0; i < f.y.n; i++) in[nin++] = v->g[f.y.at[i]];
+    for (uint32_t i = 0; i < f.sum.n; i++) in[nin++] = v->sum[1 + f.x.at[f.sum.at[i]]];
     for (uint32_t k = 0; k < n->attr->len; k++) {
         const Graph *g = reverse_case(&f, k);
         if (g == NULL) return;
         cases[k] = g->index;
     }
-    Value first = v->e->op(v->e, OP_branch, in, n->nin + f.y.n, cases, n->attr->len);
+    Value first = v->e->op(v->e, OP_branch, in, nin, cases, n->attr->len);
     for (uint32_t i = 0; i < f.x.n && first != 0; i++) v->dx[1 + f.x.at[i]] = first + i;
+    for (uint32_t i = 0; i < f.sum.n && first != 0; i++) v->total[1 + f.x.at[f.sum.at[i]]] = true;
 }
 
 /* ---- the front end's -------------------------------------------------------------------------- */

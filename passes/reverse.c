@@ -7,6 +7,7 @@ typedef struct Walk {
     Reverse *r;
     bool *active;     /* per value: an x leads here through floats */
     Value *cotangent; /* per value; 0: none so far */
+    Value *into;      /* per value: whose cotangent takes what arrives at it */
     uint32_t values;  /* of the graph when the walk began */
     Value *dx;        /* room for one node's operands */
     bool *wanted;
@@ -15,6 +16,23 @@ typedef struct Walk {
 static bool differentiable(const Graph *g, Value v)
 {
     return dtype_is_float(graph_type(g, v)->dtype);
+}
+
+/* Reads of one variable are summed as they come, not read by read, and a leaf that only passes gradients on is what it is a leaf
+ * of: so that loops and branches, whose bodies are walked with the sums so far, add in the order that the same code without them does. */
+static void join_reads(Walk *w)
+{
+    const Reverse *r = w->r;
+    bool *asked = ARENA_ARRAY(r->scratch, bool, w->values);
+    for (uint32_t i = 0; i < r->nx; i++) asked[r->x[i]] = true;
+    for (Value v = 0; v < w->values; v++) w->into[v] = v;
+    for (uint32_t i = r->first; i < r->last; i++) {
+        const Node *n = &r->g->node.at[i];
+        if (n->op == OP_leaf && n->attr->at[0] == 0 && !asked[n->out])
+            w->into[n->out] = w->into[n->in[0]];
+    }
+    for (uint32_t i = 1; r->group != NULL && i < r->nx; i++)
+        if (r->group[i] == r->group[i - 1]) w->into[r->x[i]] = w->into[r->x[i - 1]];
 }
 
 static void mark_active(Walk *w)
@@ -56,7 +74,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
 static void accumulate(Walk *w, Value v, Value g)
 {
     if (g == 0) return;
-    Value *sum = &w->cotangent[v];
+    Value *sum = &w->cotangent[w->into[v]];
     const Type *t = *sum != 0 && w->r->e->module != NULL ? w->r->e->type(w->r->e, g) : NULL;
     if (*sum == 0)
         *sum = g;
@@ -97,6 +115,27 @@ static bool walk_body(Vjp *v, Emit *e, const Graph *g, const Value *y, const Val
     return reverse_walk(&r);
 }
 
+/* What each asked operand has got so far; of operands that are summed in one place, the last one's is told. */
+static const Value *sums_of(const Walk *w, const Node *n)
+{
+    Value *sum = ARENA_ARRAY(w->r->scratch, Value, n->nin + 1);
+    for (uint32_t k = 0; k < n->nin; k++) {
+        bool later = !w->wanted[k];
+        for (uint32_t j = k + 1; j < n->nin && !later; j++)
+            later = w->wanted[j] && w->into[n->in[j]] == w->into[n->in[k]];
+        sum[k] = later ? 0 : w->cotangent[w->into[n->in[k]]];
+    }
+    return sum;
+}
+
+static void take_cotangents(Walk *w, const Node *n, const bool *total)
+{
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (w->wanted[k] && total[k]) w->cotangent[w->into[n->in[k]]] = w->dx[k];
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (w->wanted[k] && !total[k]) accumulate(w, n->in[k], w->dx[k]);
+}
+
 static bool reverse_node(Walk *w, uint32_t index)
 {
     Reverse *r = w->r;
@@ -108,6 +147,8 @@ static bool reverse_node(Walk *w, uint32_t index)
     w->wanted = ARENA_ARRAY(r->scratch, bool, n.nin + 1);
     w->dx = ARENA_ARRAY(r->scratch, Value, n.nin + 1);
     Value *out = ARENA_ARRAY(r->scratch, Value, n.nout);
+    const bool region = (op_def[n.op].flags & OPF_REGION) != 0;
+    bool *total = ARENA_ARRAY(r->scratch, bool, region ? n.nin : 1);
     for (uint32_t k = 0; k < n.nin; k++) asked |= w->wanted[k] = w->active[n.in[k]];
     if (!asked) return true;
     for (uint32_t k = 0; k < n.nout; k++) out[k] = n.out + k;
@@ -120,13 +161,18 @@ static bool reverse_node(Walk *w, uint32_t index)
         .g = w->cotangent + n.out,
         .wanted = w->wanted,
         .dx = w->dx,
+        .sum = region ? sums_of(w, &n) : NULL,
+        .total = total,
         .st = r->st,
         .user = r->user,
         .foreign = r->foreign,
         .walk = walk_body};
     if (!vjp_node(&v)) return false;
-    for (uint32_t k = 0; k < n.nin; k++)
-        if (w->wanted[k]) accumulate(w, n.in[k], w->dx[k]);
+    if (region)
+        take_cotangents(w, &n, total);
+    else
+        for (uint32_t k = 0; k < n.nin; k++)
+            if (w->wanted[k]) accumulate(w, n.in[k], w->dx[k]);
     return r->st->code == ST_OK;
 }
 
@@ -135,12 +181,14 @@ bool reverse_walk(Reverse *r)
     Walk w = {.r = r, .values = r->g->value.len};
     w.active = ARENA_ARRAY(r->scratch, bool, w.values);
     w.cotangent = ARENA_ARRAY(r->scratch, Value, w.values);
+    w.into = ARENA_ARRAY(r->scratch, Value, w.values);
     const Loc loc = r->e->loc;
+    join_reads(&w);
     mark_active(&w);
     seed(&w);
     bool ok = r->st->code == ST_OK;
     for (uint32_t i = r->last; ok && i > r->first; i--) ok = reverse_node(&w, i - 1);
     r->e->loc = loc;
-    for (uint32_t i = 0; i < r->nx; i++) r->dx[i] = ok ? w.cotangent[r->x[i]] : 0;
+    for (uint32_t i = 0; i < r->nx; i++) r->dx[i] = ok ? w.cotangent[w.into[r->x[i]]] : 0;
     return ok;
 }

@@ -280,6 +280,44 @@ void loops(void **state)
     assert_ok(k);
 }
 
+/* ---- 5: branches and loops of unknown length -------------------------------------------------------------------------------- */
+KILN_FUNCTION(wander, k, x)
+{
+    kiln_variable *y = kiln_local(k, x), *steps = kiln_local(k, 0.0);
+    KILN_WHILE(k, kiln_less(y, 10.0))
+    {
+        KILN_IF(kiln_less(y, 1.0)) kiln_assign(y, kiln_add(y, 1.5));
+        KILN_ELSE(k)
+        {
+            kiln_assign(y, kiln_mul(y, 2.0));
+            continue;
+        }
+        kiln_assign_add(steps, 1.0);
+    }
+    return kiln_add(y, steps);
+}
+
+KILN_FUNCTION(leaves, k, x)
+{
+    KILN_IF(kiln_less(x, 10.0)) return x;
+    return kiln_add(x, 1.0);
+}
+
+void branches(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    for (int mode = 0; mode < 2; mode++) {
+        kiln_eager(k, mode == 0);
+        assert_true(kiln_item(wander(k, kiln_scalar(k, KILN_F32, 0.5))) == 19);
+        assert_true(kiln_item(wander(k, kiln_scalar(k, KILN_F32, 4))) == 18);
+        assert_ok(k);
+        leaves(k, kiln_scalar(k, KILN_F32, 1));
+        assert_true(kiln_failed(k) == (mode == 1));
+        kiln_clear(k);
+    }
+}
+
 } // namespace
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -288,7 +326,7 @@ int main()
 {
     const CMUnitTest tests[] = {
         CASE(values_at_once), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
-        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops),
+        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);
 }

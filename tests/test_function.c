@@ -305,7 +305,7 @@ static void misuse_is_named(void **state)
     kiln_add(escaped, x);
     assert_error(k, KILN_ESTATE, "outside its function");
     kiln_call(kiln_function_new(k, breaks_out, NULL, NULL), x);
-    assert_error(k, KILN_ESTATE, "break out of a traced loop");
+    assert_error(k, KILN_ESTATE, "break out of a traced KILN_FOR");
     kiln_call((kiln_function *)NULL, x);
     assert_error(k, KILN_ESTATE, "NULL");
     kiln_call(KILN_FN(k, func), x, x);

@@ -1,4 +1,4 @@
-/* function.h: tapes, traced functions, loops. Included by kiln.h; compiles alone as C11 and C++17. */
+/* function.h: tapes and traced functions; loops and branches are control.h. Included by kiln.h; compiles alone as C11 and C++17. */
 #ifndef KILN_FUNCTION_H
 #define KILN_FUNCTION_H
 
@@ -126,14 +126,6 @@ KILN_API kiln_function *kiln_definition_function(kiln *k, const kiln_definition 
 KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in);
 #define KILN_FN(k, f) kiln_definition_function((k), &f##_definition)
 
-/* ---- loops: the same source runs eagerly and traces once -----------------------------------------------------------------------------
- * KILN_FOR(k, i, n) { ... } runs its block n times, i an i64[] tensor; n an operand. State that lives across iterations is kept in variables and
- * locals. In a trace the block is traced once and becomes a loop of the graph: break and return out of it are errors, continue ends the body. */
-typedef struct kiln_loop { kiln *k; uint64_t id; int64_t at, count; kiln_tensor *index; kiln_scope scope; kiln_site site; int state; } kiln_loop;
-KILN_API kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count);
-KILN_API bool kiln_for_next(kiln_loop *l);
-KILN_API void kiln_for_end(kiln_loop *l);
-
 /* ---- looking inside ------------------------------------------------------------------------------------------------------------------ */
 /* Runs f eagerly and compiled on the inputs and prints the table of time, kernels, bytes, memory and the largest difference. */
 typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0.2 */ bool json; } kiln_compare_options;
@@ -156,13 +148,6 @@ struct kiln_tape_guard {
 };
 #define KILN_TAPE(k, name) kiln_tape_guard name(KILN_HERE, (k), false)
 #define KILN_TAPE_PERSISTENT(k, name) kiln_tape_guard name(KILN_HERE, (k), true)
-struct kiln_loop_guard : kiln_loop {
-    explicit kiln_loop_guard(kiln_loop l) : kiln_loop(l) {}
-    ~kiln_loop_guard() { kiln_for_end(this); }
-    kiln_loop_guard(const kiln_loop_guard &) = delete;
-    kiln_loop_guard &operator=(const kiln_loop_guard &) = delete;
-};
-#define KILN_LOOP_DECLARE(l, value) kiln_loop_guard l(value)
 struct kiln_eagerly_guard {
     kiln_eagerly e;
     explicit kiln_eagerly_guard(kiln *k) : e(kiln_eagerly_open(k)) {}
@@ -192,7 +177,6 @@ inline kiln_operand kiln_static_of(char *text) { return kiln_static_of(static_ca
 #define KILN_TAPE(k, name) kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), false)
 #define KILN_TAPE_PERSISTENT(k, name)                                                                                 \
     kiln_tape *name KILN_CLEANUP(kiln_tape_close) = kiln_tape_open_at(KILN_HERE, (k), true)
-#define KILN_LOOP_DECLARE(l, value) kiln_loop l KILN_CLEANUP(kiln_for_end) = (value)
 #define KILN_EAGERLY(k) kiln_eagerly KILN_CAT(kiln_eagerly_, __COUNTER__) KILN_CLEANUP(kiln_eagerly_close) = kiln_eagerly_open(k)
 static inline kiln_operand kiln_static_of_i(int64_t v) { return (kiln_operand){{.i = v}, 7, 0}; }
 static inline kiln_operand kiln_static_of_f(double v) { return (kiln_operand){{.f = v}, 8, 0}; }
@@ -202,11 +186,6 @@ static inline kiln_operand kiln_static_of_text(const char *v) { return (kiln_ope
              double: kiln_static_of_f, default: kiln_static_of_i)(x)
 #define KILN_SPEC_STATIC {KILN_I64, KILN_RANK_STATIC, {{0, 0, NULL}}}
 #endif
-
-#define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
-#define KILN_FOR_(k, i, n, l)                                                                                          \
-    for (KILN_LOOP_DECLARE(l, kiln_for_begin_at(KILN_HERE, (k), KILN_OPERAND(n))); kiln_for_next(&l);)                  \
-        for (kiln_tensor *i __attribute__((unused)) = l.index; l.state == 1; l.state = 2)
 
 /* ---- sizes and specs: KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 256), 784) ------------------------------------------------------------------ */
 static inline kiln_size kiln_size_of(int64_t n)

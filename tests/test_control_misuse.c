@@ -1,0 +1,233 @@
+/* control_misuse: what cannot be traced, or not be meant, is an error with its line and what to write instead; the engine goes on. */
+#include <stdlib.h>
+
+#include "front.h"
+
+static kiln_function *function_of(kiln *k, kiln_body *body, const char *name)
+{
+    return kiln_function_new(k, body, NULL, &(kiln_function_options){.name = name, .inputs_count = 1});
+}
+
+#define BODY(name) static void name(kiln *k KILN_UNUSED, kiln_tensor *const *in, kiln_tensor **out, void *user KILN_UNUSED)
+
+BODY(good)
+{
+    kiln_variable *y = kiln_local(k, in[0]);
+    KILN_FOR(k, i, 3)
+    {
+        KILN_IF(kiln_less(y, 2.0)) kiln_assign(y, kiln_mul(y, 3.0));
+        KILN_ELSE(k) kiln_assign(y, kiln_sqrt(y));
+    }
+    out[0] = kiln_value(y);
+}
+
+static kiln_tensor *leaked;
+static kiln_tape *stray;
+static kiln_variable *state_variable;
+
+BODY(breaks_for) { KILN_FOR(k, i, 3) break; out[0] = in[0]; }
+BODY(breaks_while) { KILN_WHILE(k, kiln_less(in[0], 1.0)) break; out[0] = in[0]; }
+BODY(breaks_if) { KILN_IF(kiln_less(in[0], 10.0)) break; out[0] = in[0]; }
+BODY(returns_for) { out[0] = in[0]; KILN_FOR(k, i, 3) return; }
+BODY(returns_while) { out[0] = in[0]; KILN_WHILE(k, kiln_less(in[0], 9.0)) return; }
+BODY(returns_if) { out[0] = in[0]; KILN_IF(kiln_less(in[0], 9.0)) return; }
+BODY(returns_else)
+{
+    out[0] = in[0];
+    KILN_IF(kiln_less(9.0, in[0])) kiln_value(state_variable);
+    KILN_ELSE(k) return;
+}
+BODY(jumps)
+{
+    out[0] = in[0];
+    KILN_FOR(k, i, 3) { KILN_IF(kiln_less(in[0], 9.0)) { KILN_WHILE(k, kiln_less(in[0], 9.0)) goto end; } }
+end:
+    return;
+}
+BODY(leaks_scoped)
+{
+    KILN_FOR(k, i, 3) leaked = kiln_exp(in[0]);
+    out[0] = kiln_add(leaked, 1.0);
+}
+BODY(leaks_kept)
+{
+    KILN_IF(kiln_less(in[0], 9.0)) leaked = kiln_keep(kiln_exp(in[0]));
+    out[0] = kiln_add(leaked, 1.0);
+}
+BODY(changes_shape)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_FOR(k, i, 3) kiln_assign(v, kiln_add(v, kiln_f32(k, KILN_SHAPE(2), 1, 2)));
+    out[0] = kiln_value(v);
+}
+BODY(changes_dtype)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_WHILE(k, kiln_less(v, 3.0)) kiln_assign(v, kiln_cast(kiln_add(v, 1.0), KILN_F64));
+    out[0] = kiln_value(v);
+}
+BODY(branches_on_host)
+{
+    out[0] = in[0];
+    if (kiln_item(in[0]) > 0) out[0] = kiln_neg(in[0]);
+}
+BODY(reads_on_host)
+{
+    float x;
+    out[0] = in[0];
+    KILN_FOR(k, i, 2) kiln_read(kiln_add(in[0], 1.0), &x, sizeof x);
+}
+BODY(if_number) { KILN_IF(in[0]) out[0] = in[0]; out[0] = in[0]; }
+BODY(if_vector) { KILN_IF(kiln_less(kiln_f32(k, KILN_SHAPE(2), 1, 2), in[0])) out[0] = in[0]; out[0] = in[0]; }
+BODY(while_number) { KILN_WHILE(k, in[0]) out[0] = in[0]; out[0] = in[0]; }
+BODY(for_fraction) { KILN_FOR(k, i, in[0]) out[0] = in[0]; out[0] = in[0]; }
+static kiln_tensor *counts(kiln *k)
+{
+    (void)k;
+    kiln_assign_add(state_variable, 1.0);
+    return kiln_less(state_variable, 3.0);
+}
+BODY(assigns_in_condition)
+{
+    KILN_WHILE(k, counts(k)) out[0] = in[0];
+    out[0] = in[0];
+}
+BODY(lone_else) { out[0] = in[0]; KILN_ELSE(k) out[0] = in[0]; }
+BODY(else_if)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_IF(kiln_less(in[0], -9.0)) kiln_assign(v, 0.0);
+    KILN_ELSE(k) kiln_assign(v, 1.0);
+    KILN_ELSE(k) kiln_assign(v, 2.0);
+    out[0] = kiln_value(v);
+}
+BODY(asks_outer_tape)
+{
+    KILN_TAPE(k, tape);
+    kiln_tensor *x = kiln_watch(tape, in[0]), *y = kiln_exp(x);
+    KILN_IF(kiln_less(x, 9.0)) kiln_gradient(tape, y, x);
+    out[0] = y;
+}
+BODY(watches_with_outer_tape)
+{
+    KILN_TAPE(k, tape);
+    KILN_FOR(k, i, 2) kiln_watch(tape, kiln_exp(in[0]));
+    out[0] = in[0];
+}
+BODY(asks_through_assigns)
+{
+    KILN_TAPE(k, tape);
+    KILN_FOR(k, i, 2) kiln_assign(state_variable, kiln_mul(state_variable, in[0]));
+    out[0] = kiln_gradient(tape, kiln_value(state_variable), state_variable);
+}
+BODY(asks_through_branch)
+{
+    KILN_TAPE(k, tape);
+    kiln_variable *y = kiln_local(k, 0.0);
+    KILN_IF(kiln_less(in[0], 9.0))
+    {
+        kiln_assign(state_variable, in[0]);
+        kiln_assign(y, kiln_square(state_variable));
+    }
+    out[0] = kiln_gradient(tape, kiln_value(y), state_variable);
+}
+BODY(asks_eager_tape)
+{
+    out[0] = kiln_exp(in[0]);
+    kiln_gradient(stray, out[0], in[0]);
+}
+
+static const struct {
+    kiln_body *body;
+    kiln_code code;
+    const char *text, *advice;
+    bool eager_too; /* else the eager mode does what C says */
+} misuse[] = {
+    {breaks_for, KILN_ESTATE, "break out of a traced KILN_FOR", "KILN_WHILE", false},
+    {breaks_while, KILN_ESTATE, "break out of a traced KILN_WHILE", "condition", false},
+    {breaks_if, KILN_ESTATE, "break inside KILN_IF", "KILN_WHILE", true},
+    {returns_for, KILN_ESTATE, "return or goto out of a traced KILN_FOR", "kiln_local", false},
+    {returns_while, KILN_ESTATE, "return or goto out of a traced KILN_WHILE", "kiln_local", false},
+    {returns_if, KILN_ESTATE, "return or goto out of a traced KILN_IF", "kiln_local", false},
+    {returns_else, KILN_ESTATE, "return or goto out of a traced KILN_ELSE", "kiln_local", false},
+    {jumps, KILN_ESTATE, "return or goto out of a traced KILN_WHILE", "kiln_local", false},
+    {leaks_scoped, KILN_ESTATE, "the iteration or branch of", "kiln_local", true},
+    {leaks_kept, KILN_ESTATE, "a value made inside a KILN_IF", "kiln_local", false},
+    {changes_shape, KILN_ESHAPE, "variable local is f32[], the value f32[2]", "", true},
+    {changes_dtype, KILN_EDTYPE, "variable local is f32[], the value f64[]", "", true},
+    {branches_on_host, KILN_ESTATE, "is traced", "KILN_IF, KILN_WHILE or kiln_where", false},
+    {reads_on_host, KILN_ESTATE, "is traced", "KILN_IF, KILN_WHILE or kiln_where", false},
+    {if_number, KILN_EDTYPE, "KILN_IF: the condition is a bool scalar", "not f32[]", true},
+    {if_vector, KILN_ESHAPE, "not bool[2]", "kiln_where", true},
+    {while_number, KILN_EDTYPE, "KILN_WHILE: the condition is a bool scalar", "not f32[]", true},
+    {for_fraction, KILN_EDTYPE, "integer scalar", "not f32[]", true},
+    {assigns_in_condition, KILN_ESTATE, "variable state, in the condition of a KILN_WHILE", "assign it in the body", false},
+    {lone_else, KILN_ESTATE, "no KILN_IF stands right before it", "KILN_ELSE(k) { KILN_IF(b)", true},
+    {else_if, KILN_ESTATE, "no KILN_IF stands right before it", "KILN_ELSE(k) { KILN_IF(b)", true},
+    {asks_outer_tape, KILN_ESTATE, "gradient: the tape was opened in another loop, branch or trace", "open it in the block", false},
+    {watches_with_outer_tape, KILN_ESTATE, "watch: the tape was opened in another loop, branch or trace", "open it in the block", false},
+    {asks_through_assigns, KILN_EUNSUPPORTED, "variable state is assigned in a loop", "kiln_local", false},
+    {asks_through_branch, KILN_EUNSUPPORTED, "variable state is assigned in a loop", "kiln_local", false},
+    {asks_eager_tape, KILN_ESTATE, "tape was opened outside", "open it in the block", false},
+};
+
+static float plain(kiln *k, kiln_function *f)
+{
+    KILN_SCOPE(k);
+    return (float)kiln_item(kiln_call(f, kiln_scalar(k, KILN_F32, 0.5)));
+}
+
+static void misuse_is_named(void **state)
+{
+    kiln *k = *state;
+    state_variable = kiln_variable_new(k, "state", 1.0);
+    kiln_function *fine = function_of(k, good, "good");
+    kiln_eager(k, true);
+    float want = plain(k, fine);
+    kiln_eager(k, false);
+    for (size_t i = 0; i < sizeof misuse / sizeof *misuse; i++) {
+        KILN_SCOPE(k);
+        KILN_TAPE(k, eager_tape);
+        stray = eager_tape;
+        kiln_function *f = function_of(k, misuse[i].body, "f");
+        kiln_tensor *x = kiln_scalar(k, KILN_F32, 0.5);
+        kiln_call(f, x);
+        const kiln_failure *e = kiln_error(k);
+        if (e->code != misuse[i].code || !strstr(e->text, misuse[i].text) || !strstr(e->text, misuse[i].advice))
+            fail_msg("%zu: wanted code %d, \"%s\" and \"%s\", got %d: %s", i, misuse[i].code, misuse[i].text, misuse[i].advice, e->code, e->text);
+        if (!e->file || !strstr(e->file, "test_control_misuse.c")) fail_msg("%zu: no place: %s", i, e->text);
+        kiln_clear(k);
+        kiln_assign(state_variable, 1.0);
+        kiln_eager(k, true);
+        kiln_call(f, x);
+        if (misuse[i].eager_too) {
+            if (!strstr(kiln_error(k)->text, misuse[i].text)) fail_msg("%zu, eagerly: %s", i, kiln_error(k)->text);
+            kiln_clear(k);
+        } else if (misuse[i].body != asks_eager_tape) {
+            assert_ok(k);
+        }
+        kiln_clear(k);
+        kiln_eager(k, false);
+        assert_float_equal(plain(k, fine), want, 0);
+        assert_ok(k);
+        kiln_function_free(f);
+    }
+}
+
+static int skip_without_llvm(void **state)
+{
+    kiln *k = kiln_open(NULL);
+    plain(k, function_of(k, good, "good"));
+    bool absent = kiln_error(k)->code == KILN_EDEVICE;
+    kiln_clear(k);
+    kiln_close(k);
+    (void)state;
+    if (absent) printf("skip: the LLVM module is not at hand\n");
+    return absent ? -1 : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {FRONT_TEST(misuse_is_named)};
+    return cmocka_run_group_tests_name("control_misuse", tests, skip_without_llvm, NULL);
+}
