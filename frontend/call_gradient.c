@@ -9,16 +9,59 @@
 typedef struct RowGradient {
     kiln_function *f;
     Row *row;
+    uint32_t sources;
+    bool missed[]; /* per source: a variable that the body's regions read where no tape around them sees it; an error for who asks */
 } RowGradient;
 
-static void free_user(void *user) { mem_free(user, sizeof(RowGradient)); }
+static RowGradient *user_new(kiln_function *f, Row *row)
+{
+    RowGradient *rg = mem_zeros(1, sizeof *rg + row->nsource);
+    if (rg) *rg = (RowGradient){.f = f, .row = row, .sources = row->nsource};
+    return rg;
+}
+
+static void free_user(void *user)
+{
+    mem_free(user, sizeof(RowGradient) + ((RowGradient *)user)->sources);
+}
 
 static bool takes_gradient(const Type *type) { return dtype_is_float(type->dtype); }
+
+typedef struct Asked {
+    kiln_tensor *const *y, *const *seed;
+    uint32_t ny;
+    kiln_operand *x;
+    int nx;
+} Asked;
+
+/* out: the gradients of all x; zeros for variables that have none. */
+static void give_gradients(Thread *t, kiln_site at, RowGradient *rg, kiln_tape *tape, Asked a,
+    kiln_tensor **out)
+{
+    kiln_operand x[a.nx + 1];
+    kiln_tensor *d[a.nx + 1];
+    int n = 0, xs = 0;
+    for (uint32_t i = 0; i < rg->sources; i++) {
+        const Source *s = &rg->row->source[i];
+        if (!takes_gradient(&s->type)) continue;
+        bool missed = s->kind == FROM_VARIABLE && tape_misses(tape, s->variable);
+        __atomic_store_n(&rg->missed[i], missed, __ATOMIC_RELAXED); /* each trace finds the same */
+        if (!missed) x[n++] = a.x[xs];
+        xs++;
+    }
+    gradients(t, at, tape, a.y, a.seed, a.ny, x, n, d);
+    n = xs = 0;
+    for (uint32_t i = 0; i < rg->sources; i++) {
+        const Type *type = &rg->row->source[i].type;
+        if (takes_gradient(type))
+            out[xs++] = rg->missed[i] ? constant_of(t, at, type, kiln_of_i(0)) : d[n++];
+    }
+}
 
 /* Inputs: the row's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
 static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
-    const RowGradient *rg = user;
+    RowGradient *rg = user;
     const Row *row = rg->row;
     Thread *t = thread_of(k);
     kiln_site at = {rg->f->loc.file, rg->f->loc.line};
@@ -62,7 +105,7 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
             seed[ny] = in[row->nsource + ny];
             ys[ny++] = y[i];
         }
-    gradients(t, at, tape, ys, seed, ny, x, nx, out);
+    give_gradients(t, at, rg, tape, (Asked){ys, seed, ny, x, nx}, out);
     kiln_tape_close(&tape);
     /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
     for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
@@ -129,7 +172,7 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
         int nx = 0, ny = 0;
         for (uint32_t i = 0; i < row->nsource; i++) nx += takes_gradient(&row->source[i].type);
         for (uint32_t i = 0; i < row->noutput; i++) ny += takes_gradient(&row->result[i]);
-        RowGradient *rg = mem_zeros(1, sizeof *rg);
+        RowGradient *rg = user_new(f, row);
         char name[128];
         snprintf(name, sizeof name, "%s_vjp", f->name);
         if (!rg) {
@@ -139,9 +182,8 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
                 "%s: gradients with respect to %d inputs and variables of one compiled call; at "
                 "most %d: open the tape inside the function",
                 name, nx, FUNCTION_OUTPUTS);
-            mem_free(rg, sizeof *rg);
+            free_user(rg);
         } else {
-            *rg = (RowGradient){f, row};
             function_derived(at, f->k, name, row_gradient_body, rg, free_user,
                 (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
             if (row->vjp)
@@ -170,8 +212,21 @@ static kiln_tensor *zero_for(Thread *t, kiln_site at, const kiln_function *f, co
     return constant_of(t, at, &type, kiln_of_i(0));
 }
 
+static bool none_missed(Thread *t, kiln_site at, const RowGradient *rg, const bool *wanted)
+{
+    for (uint32_t i = 0; i < rg->sources; i++) {
+        if (!wanted[i] || !__atomic_load_n(&rg->missed[i], __ATOMIC_RELAXED)) continue;
+        fail(t, at, KILN_EUNSUPPORTED,
+            "gradient: variable %s is assigned in a loop of %s, or assigned and then read in a branch of "
+            "it; carry it in a kiln_local",
+            rg->row->source[i].variable->name, rg->f->name);
+        return false;
+    }
+    return true;
+}
+
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
-    uint32_t nin, kiln_tensor *const *g, uint32_t ng, kiln_tensor **dx)
+    uint32_t nin, kiln_tensor *const *g, uint32_t ng, const bool *wanted, kiln_tensor **dx)
 {
     kiln_tensor *arg[nin + ng + 1], *out[FUNCTION_OUTPUTS];
     uint32_t n = nin;
@@ -184,7 +239,7 @@ bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_ten
     kiln_function *vjp = row_gradient(t, at, f, row);
     if (!vjp) return false;
     Row *r = function_row(t, at, vjp, arg, (int)n);
-    bool ok = r && row_run(t, at, vjp, r, arg, (int)n, out);
+    bool ok = r && none_missed(t, at, vjp->user, wanted) && row_run(t, at, vjp, r, arg, (int)n, out);
     if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */
     call_leave(t);
     if (!ok) return false;

@@ -11,6 +11,7 @@ typedef struct Walk {
     GraphEmit ge; /* ge.e first: rules see an Emit */
     Thread *t;
     kiln_tape *tape;
+    Frame *frame;       /* traced: what handles are values of; the tape's, or that of a region's rule */
     kiln_site at;
     Arena *arena;
     Status st;
@@ -29,7 +30,7 @@ typedef struct Walk {
 /* ---- values and tensors ------------------------------------------------------------------------------------ */
 static kiln_tensor *tensor_for(Walk *w, Value v)
 {
-    if (w->tape->frame) return tensor_traced(w->t, w->at, w->tape->frame, v);
+    if (w->frame) return tensor_traced(w->t, w->at, w->frame, v);
     if (v >= w->base) return w->made.at[v - w->base];
     if (!w->held[v]) w->held[v] = tensor_alias(w->t, w->at, &w->tape->entry.at[v].held);
     return w->held[v];
@@ -38,7 +39,7 @@ static kiln_tensor *tensor_for(Walk *w, Value v)
 static Value value_for(Walk *w, kiln_tensor *x)
 {
     if (!tensor_ok(x)) return 0;
-    if (w->tape->frame) return trace_value(w->t, w->at, x);
+    if (w->frame) return trace_value(w->t, w->at, x);
     *VEC_PUSH(w->arena, &w->made) = x;
     return w->base + w->made.len - 1;
 }
@@ -101,18 +102,38 @@ static void call_rule(Vjp *v, Walk *w)
     for (uint32_t i = 0; i < nout; i++) g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
     kiln_function *f = (kiln_function *)(intptr_t)v->node->attr->at[0];
     Row *row = (Row *)(intptr_t)v->node->attr->at[1];
-    if (!call_gradient(w->t, w->at, f, row, in, nin, g, nout, dx)) return;
+    if (!call_gradient(w->t, w->at, f, row, in, nin, g, nout, v->wanted, dx)) return;
     for (uint32_t i = 0; i < nin; i++)
         if (dx[i] && v->wanted[i]) v->dx[i] = value_for(w, dx[i]);
+}
+
+/* The body of a region is reversed into a graph of its own: there the user's function must make its ops, and nothing comes in from
+ * outside any longer. */
+static void custom_in_region(Vjp *v, Walk *w)
+{
+    Frame *tape_frame = w->frame, *running = w->t->trace->frame;
+    w->frame = ARENA_NEW(w->arena, Frame);
+    *w->frame = (Frame){.trace = w->t->trace,
+        .g = ((GraphEmit *)v->e)->g,
+        .captured.arena = w->arena,
+        .kind = FRAME_RULE,
+        .what = "loop or branch",
+        .loc = loc_of(w->at)};
+    w->t->trace->frame = w->frame;
+    custom_rule(v, w);
+    w->t->trace->frame = running;
+    w->frame = tape_frame;
 }
 
 static void foreign(Vjp *v)
 {
     Walk *w = v->user;
-    if (v->node->op == OP_custom)
-        custom_rule(v, w);
-    else
+    if (v->node->op != OP_custom)
         call_rule(v, w);
+    else if (w->frame && v->e != &w->ge.e)
+        custom_in_region(v, w);
+    else
+        custom_rule(v, w);
 }
 
 /* ---- what is asked for -------------------------------------------------------------------------------------------- */
@@ -232,15 +253,12 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
         return false;
     }
     if (x.kind == 1 && x.as.tensor->state == TENSOR_POISON) return false;
-    for (uint32_t i = 0; x.kind == 2 && i < tape->read.len; i++)
-        if (tape->read.at[i].variable == x.as.variable && !tape->read.at[i].leaf) {
-            fail(t, at, KILN_EUNSUPPORTED,
-                "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that "
-                "this tape spans; carry it in a kiln_local",
-                x.as.variable->name);
-            return false;
-        }
-    return true;
+    if (x.kind != 2 || !tape_misses(tape, x.as.variable)) return true;
+    fail(t, at, KILN_EUNSUPPORTED,
+        "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that this "
+        "tape spans; carry it in a kiln_local",
+        x.as.variable->name);
+    return false;
 }
 
 static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
@@ -301,6 +319,7 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
     arena_init(&scratch);
     Walk w = {.t = t,
         .tape = tape,
+        .frame = tape->frame,
         .at = at,
         .y = y,
         .seed = seed,

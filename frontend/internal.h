@@ -312,14 +312,16 @@ void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_
                  kiln_tensor *const *out, uint32_t nout);
 void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is what the read returned; every recording tape notes it */
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
+/* Whether regions inside what it records read the variable where the tape cannot see it (region.c): then it has no gradient. */
+bool tape_misses(const kiln_tape *tape, const kiln_variable *v);
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
 void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
 bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x,
                int count, kiln_tensor **dx);
-/* The cotangents of a compiled call's inputs (function.c); dx[i] NULL: none. */
+/* The cotangents of a compiled call's inputs (call_gradient.c); dx[i] NULL: none. wanted: which are asked for. */
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
-                   uint32_t ng, kiln_tensor **dx);
+                   uint32_t ng, const bool *wanted, kiln_tensor **dx);
 
 /* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
 /* Sizes that became symbols by themselves: group[argument * MAX_RANK + axis] is 0 or the number of a symbol, from 1. */

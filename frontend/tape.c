@@ -214,6 +214,13 @@ bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf)
     return run_job(tape, note_body, &job);
 }
 
+bool tape_misses(const kiln_tape *tape, const kiln_variable *v)
+{
+    for (uint32_t i = 0; i < tape->read.len; i++)
+        if (tape->read.at[i].variable == v && !tape->read.at[i].leaf) return true;
+    return false;
+}
+
 void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer) {

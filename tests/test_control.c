@@ -160,6 +160,31 @@ BODY(vectors) /* carried tensors, captured ones, sizes */
     out[0] = kiln_sum(kiln_square(v), KILN_ALL);
 }
 
+static void three_times(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user)
+{
+    (void)user;
+    kiln_variable *d = kiln_local(k, g); /* loops and branches in a rule inside loops and branches */
+    KILN_FOR(k, i, 2) kiln_assign_add(d, g);
+    KILN_IF(kiln_less(g, -1000.0)) kiln_assign(d, 0.0);
+    dx[0] = kiln_mul(d, x[0]);
+}
+
+BODY(own_rule)
+{
+    kiln_variable *y = kiln_local(k, kiln_mul(in[0], 0.5));
+    KILN_FOR(k, i, 3)
+    {
+        kiln_tensor *now = kiln_value(y);
+        KILN_IF(kiln_greater(now, 0.0))
+        {
+            kiln_tensor *half = kiln_mul(kiln_square(now), 1.5);
+            kiln_assign(y, kiln_custom_gradient(half, &now, 1, three_times, NULL));
+        }
+        KILN_ELSE(k) kiln_assign_add(y, kiln_square(in[0]));
+    }
+    out[0] = kiln_value(y);
+}
+
 static const Case cases[] = {
     {"absolute", absolute, {-1.5f, 0.25f, 2}, 2},
     {"two_ways", two_ways, {-1.5f, 0.25f, 2}, 2},
@@ -172,6 +197,7 @@ static const Case cases[] = {
     {"tape_in_loop", tape_in_loop, {-0.25f, 0.125f, 0.5f}, 1},
     {"tape_in_branch", tape_in_branch, {-1.5f, 0.25f, 1}, 2},
     {"tape_around", tape_around, {0.75f, 1.25f, -1.5f}, 0},
+    {"own_rule", own_rule, {-0.75f, 0.5f, 1}, 1},
     {"vectors", vectors, {-1.5f, 0.75f, 2}, 2},
 };
 
@@ -269,6 +295,13 @@ static void wished(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *use
     out[0] = kiln_value(s->x);
 }
 
+static void scaled(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_tensor *steps = kiln_scalar(k, KILN_I32, 5), *y;
+    wished(k, &steps, &y, user);
+    out[0] = kiln_mul(y, in[0]);
+}
+
 static void variables_are_carried(void **state)
 {
     kiln *k = *state;
@@ -296,6 +329,23 @@ static void variables_are_carried(void **state)
     assert_int_equal(seen[0], hits[0]);
     assert_int_equal(seen[1], hits[1]);
     assert_ok(k);
+}
+
+/* A variable that a loop assigns has no gradient from outside; all else has. */
+static void a_call_with_a_training_loop(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    State s = {kiln_variable_new(k, "x", 3.0), kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I64, 0)),
+        kiln_variable_new(k, "seen", kiln_scalar(k, KILN_I64, 0))};
+    kiln_function *f = kiln_function_new(k, scaled, &s, &(kiln_function_options){.name = "scaled", .inputs_count = 1});
+    kiln_tensor *a = kiln_scalar(k, KILN_F32, 2);
+    KILN_TAPE_PERSISTENT(k, tape);
+    kiln_tensor *y = kiln_call(f, kiln_watch(tape, a));
+    assert_float_equal(kiln_item(kiln_gradient(tape, y, a)), kiln_item(s.x), 0);
+    assert_ok(k);
+    kiln_gradient(tape, y, s.x);
+    assert_error(k, KILN_EUNSUPPORTED, "variable x is assigned in a loop of scaled");
 }
 
 /* Reads in a branch are reads of the variable, for a tape around it. */
@@ -350,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FRONT_TEST(one_source_two_modes),
         FRONT_TEST(variables_are_carried),
+        FRONT_TEST(a_call_with_a_training_loop),
         FRONT_TEST(branches_let_reads_through),
     };
     return cmocka_run_group_tests_name("control", tests, skip_without_llvm, NULL);

@@ -137,6 +137,26 @@ BODY(asks_eager_tape)
     kiln_gradient(stray, out[0], in[0]);
 }
 
+static void uses_outside(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user)
+{
+    (void)k;
+    (void)x;
+    (void)user;
+    dx[0] = kiln_mul(g, state_variable);
+}
+BODY(rule_uses_outside)
+{
+    KILN_TAPE(k, tape);
+    kiln_tensor *x = kiln_watch(tape, in[0]);
+    kiln_variable *y = kiln_local(k, x);
+    KILN_FOR(k, i, 2)
+    {
+        kiln_tensor *now = kiln_value(y);
+        kiln_assign(y, kiln_custom_gradient(kiln_exp(now), &now, 1, uses_outside, NULL));
+    }
+    out[0] = kiln_gradient(tape, kiln_value(y), x);
+}
+
 static const struct {
     kiln_body *body;
     kiln_code code;
@@ -168,6 +188,8 @@ static const struct {
     {watches_with_outer_tape, KILN_ESTATE, "watch: the tape was opened in another loop, branch or trace", "open it in the block", false},
     {asks_through_assigns, KILN_EUNSUPPORTED, "variable state is assigned in a loop", "kiln_local", false},
     {asks_through_branch, KILN_EUNSUPPORTED, "variable state is assigned in a loop", "kiln_local", false},
+    {rule_uses_outside, KILN_EUNSUPPORTED, "custom gradient: its function, applied inside a loop or branch, uses a variable from outside",
+        "as an operand", false},
     {asks_eager_tape, KILN_ESTATE, "tape was opened outside", "open it in the block", false},
 };
 
