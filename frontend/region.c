@@ -194,6 +194,12 @@ static Dim steps(const Graph *g, Value trip)
     return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
 }
 
+static Dim steps_of(const Close *c)
+{
+    const Region *r = c->r;
+    return r->op == OP_branch ? DIM_BAD : r->n != DIM_BAD ? r->n : steps(c->parent->g, r->selector);
+}
+
 static void append_node(Close *c)
 {
     const Region *r = c->r;
@@ -208,7 +214,7 @@ static void append_node(Close *c)
         slices += column->role == COLUMN_SLICE;
     }
     for (uint32_t k = 0; k < r->frames; k++) attr[nattr++] = r->frame[k]->g->index;
-    const Dim n = r->op == OP_branch ? 0 : r->n != DIM_BAD ? r->n : steps(g, r->selector);
+    const Dim n = steps_of(c);
     if (r->op != OP_branch) attr[nattr++] = r->carries + c->ncarried;
     if (r->op == OP_scan) attr[nattr++] = slices;
     if (r->op != OP_branch) attr[nattr++] = r->stacked;
@@ -220,6 +226,7 @@ static void append_node(Close *c)
 static void close_body(void *arg)
 {
     Close *c = arg;
+    region_slices(c->r, steps_of(c), c->arena);
     match_all(c);
     order_all(c);
     c->carried = ARENA_ARRAY(c->arena, kiln_variable *, c->order.len + 1);

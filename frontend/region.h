@@ -31,4 +31,7 @@ typedef struct Region {
  * stacked. False: recorded. */
 bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out);
 
+/* slices.c: outside values that a loop's body reads at its index alone become stacked inputs; n: its steps. */
+void region_slices(const Region *r, Dim n, Arena *a);
+
 #endif

@@ -1,0 +1,68 @@
+/* slices: what the body of a loop reads of an outside value only at its own index comes in as a stacked input, one slice per step. The
+ * loop is the same, but its gradient is stacked too, instead of being summed into a whole value at each step. Relies on region.c. Never
+ * changes what a body computes. */
+#include "region.h"
+
+/* gather(param, index) along axis 0, index being the loop's own. */
+static bool reads_slice(const Graph *g, const Node *n, Value param, Value index)
+{
+    if (n->op != OP_gather || n->in[0] != param || n->attr->at[0] != 0) return false;
+    Value at = n->in[1];
+    while (graph_maker(g, at)->op == OP_leaf) at = graph_maker(g, at)->in[0];
+    return at == index;
+}
+
+static bool only_slices(const Graph *g, Value param, Value index)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        bool uses = false;
+        for (uint32_t k = 0; k < n->nin; k++) uses |= n->in[k] == param;
+        if (uses && !reads_slice(g, n, param, index)) return false;
+        any |= uses;
+    }
+    return any;
+}
+
+/* The body gives it away whole. */
+static bool leaves(const Region *r, const Frame *f, Value param)
+{
+    for (uint32_t i = 0; i < r->carries + r->stacked; i++)
+        if (r->result[0][i] == param) return true;
+    for (uint32_t i = 0; i < f->slot.len; i++)
+        if (f->slot.at[i].now == param) return true;
+    return false;
+}
+
+/* The parameter becomes a slice, and each read of one the slice itself. */
+static void take_slice(Frame *f, uint32_t column, Arena *a)
+{
+    Graph *g = f->g;
+    Value param = g->param.at[column];
+    Type *t = &g->value.at[param].type;
+    memmove(t->dim, t->dim + 1, --t->rank * sizeof *t->dim);
+    f->column.at[column].role = COLUMN_SLICE;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        Node *n = &g->node.at[i];
+        if (n->op != OP_gather || n->in[0] != param) continue;
+        Attr *flows = arena_alloc(a, sizeof(Attr) + sizeof(int64_t));
+        *flows = (Attr){.len = 1};
+        flows->at[0] = 0;
+        n->op = OP_leaf;
+        n->nin = 1;
+        n->attr = flows;
+    }
+}
+
+void region_slices(const Region *r, Dim n, Arena *a)
+{
+    Frame *f = r->frame[0];
+    if (r->op != OP_scan || r->reverse || n == DIM_BAD || dim_is_made(&f->g->module->dims, n)) return;
+    for (uint32_t i = 0; i < f->column.len; i++) {
+        const Type *t = graph_type(f->g, f->g->param.at[i]);
+        if (f->column.at[i].role != COLUMN_FREE || f->column.at[i].variable || t->rank == 0 || t->dim[0] != n) continue;
+        Value param = f->g->param.at[i];
+        if (only_slices(f->g, param, f->g->param.at[0]) && !leaves(r, f, param)) take_slice(f, i, a);
+    }
+}
