@@ -127,7 +127,10 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     if (UNLIKELY(busy) && work)
         mem_free_aligned(work, (size_t)row->program->workspace, BUFFER_ALIGN);
     if (rc && t->failures == failures) /* an effect that fails says so itself */
-        fail(t, at, (kiln_code)rc, "%s: the compiled function failed", f->name);
+        fail(t, at, (kiln_code)rc,
+            rc == KILN_EVALUE ? "%s: a loop of it goes on after its bound of steps"
+                              : "%s: the compiled function failed",
+            f->name);
     return rc == 0;
 }
 

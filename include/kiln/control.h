@@ -50,6 +50,70 @@ KILN_API kiln_branch kiln_else_begin_at(kiln_site at, kiln *k);
 KILN_API bool kiln_branch_next(kiln_branch *b);
 KILN_API void kiln_branch_end(kiln_branch *b);
 
+/* ---- the same with functions for blocks ------------------------------------------------------------------------
+ * Bodies are a traced function's: body(k, in, out, user) reads `in`, which a NULL ends, and sets every `out`. They run in a scope of their
+ * own; their outputs move to the caller's. Variables and locals are read and assigned in them as in the macros' blocks. Gradients flow
+ * through carries, slices and results, and to all that bodies capture. Each returns false, and poisons out, after an error.
+ * Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
+/* out = then(in) or otherwise(in). */
+KILN_API bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_tensor *const *in,
+                           int nin, kiln_tensor **out, int nout, void *user);
+/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are. */
+KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_tensor *const *in,
+                             int nin, kiln_tensor **out, int nout, void *user);
+/* n carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. */
+KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out,
+                          void *user);
+/* The same as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many steps is an error, and
+ * gradients need no memory that grows while it runs, so that they compile ahead of time. */
+KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
+                            int n, kiln_tensor **out, void *user);
+/* A loop over slices: (carries ..., ys ...) = body(index, carries ..., xs[index] ...). ys are stacked along a new first axis. */
+typedef struct kiln_scan_options {
+    kiln_tensor *const *carries; /* first values */
+    int carries_count;
+    kiln_tensor *const *xs;      /* sliced along their first axis, which is as long in all of them */
+    int xs_count;
+    int ys_count;
+    int64_t steps;               /* without xs: how many */
+    bool reverse;                /* from the last slice to the first; ys[i] still belongs to xs[i] */
+} kiln_scan_options;
+/* out: carries_count last carries; ys: ys_count stacks. Cost of an eager gradient: each step's slice costs its whole x. Stacked outputs
+ * need at least one step. */
+KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out,
+                              kiln_tensor **ys, void *user, size_t size);
+
+#define kiln_cond(k, condition, ...) kiln_cond_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
+#define kiln_switch(k, selector, ...) kiln_switch_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
+#define kiln_for(k, count, ...) kiln_for_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define kiln_while(k, ...) kiln_while_at(KILN_HERE, (k), 0, __VA_ARGS__)
+#define kiln_while_at_most(k, steps, ...) kiln_while_at(KILN_HERE, (k), (steps), __VA_ARGS__)
+#define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
+
+/* ---- parts of variables --------------------------------------------------------------------------------------------
+ * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x (as many axes as v, none longer, v's dtype; or a number for one element) into v from
+ * there on; kiln_assign_add_slice adds it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are
+ * immutable: the cost is that of making all of v anew, in compiled code one pass over it. Gradients as kiln_assign's; they flow to x. */
+KILN_API void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
+KILN_API void kiln_assign_add_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
+#define kiln_assign_slice(v, starts, x) kiln_assign_slice_at(KILN_HERE, (v), starts, KILN_OPERAND(x))
+#define kiln_assign_add_slice(v, starts, x) kiln_assign_add_slice_at(KILN_HERE, (v), starts, KILN_OPERAND(x))
+#define KILN_STARTS(...) KILN_CAT(KILN_STARTS_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_STARTS_1(a) 1, KILN_OPERANDS(1, KILN_OPERAND(a))
+#define KILN_STARTS_2(a, b) 2, KILN_OPERANDS(2, KILN_OPERAND(a), KILN_OPERAND(b))
+#define KILN_STARTS_3(a, b, c) 3, KILN_OPERANDS(3, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c))
+#define KILN_STARTS_4(a, b, c, d) 4, KILN_OPERANDS(4, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d))
+#define KILN_STARTS_5(a, b, c, d, e)                                                                                   \
+    5, KILN_OPERANDS(5, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e))
+#define KILN_STARTS_6(a, b, c, d, e, f)                                                                                \
+    6, KILN_OPERANDS(6, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f))
+#define KILN_STARTS_7(a, b, c, d, e, f, g)                                                                             \
+    7, KILN_OPERANDS(7, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f),  \
+                     KILN_OPERAND(g))
+#define KILN_STARTS_8(a, b, c, d, e, f, g, h)                                                                          \
+    8, KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f),  \
+                     KILN_OPERAND(g), KILN_OPERAND(h))
+
 #ifdef __cplusplus
 }
 struct kiln_loop_guard : kiln_loop {

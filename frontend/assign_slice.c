@@ -1,0 +1,96 @@
+/* assign_slice: assigning to part of a variable. Variables hold immutable tensors, so the whole of it is made anew: the part is shifted to
+ * its place by a gather per axis, and chosen there. Composites of public operations; never writes elements in place. */
+#include "operand.h"
+
+typedef struct Place { /* one axis */
+    kiln_tensor *inside; /* bool[size]: in the part */
+    kiln_tensor *from;   /* i64[size]: which index of the part, clamped into it */
+} Place;
+
+static kiln_tensor *along(Thread *t, kiln_site at, kiln_tensor *x, int axis, int rank)
+{
+    Dim dim[MAX_RANK];
+    for (int i = 0; i < rank; i++) dim[i] = i == axis ? x->type.dim[0] : 1;
+    return reshape_to(t, at, x, dim, rank);
+}
+
+/* start: an integer scalar, clamped so that [start, start + n) lies in [0, size). */
+static bool place(Thread *t, kiln_site at, kiln_operand start, Dim size, Dim n, Place *p)
+{
+    const Type index = {.dtype = DT_i64};
+    char text[96];
+    kiln_tensor *s = operand_named(t, at, "assign_slice", start, &index);
+    if (!tensor_ok(s)) return false;
+    if (s->type.rank || !dtype_is_int(s->type.dtype)) {
+        fail(t, at, KILN_EDTYPE, "assign_slice: a start is an integer scalar, not %s", tensor_text(s, text, sizeof text));
+        return false;
+    }
+    kiln_tensor *width = dim_tensor(t, at, n, DT_i64);
+    kiln_tensor *last = binary(at, OP_sub, of(dim_tensor(t, at, size, DT_i64)), of(width));
+    s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
+    kiln_tensor *i = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0);
+    kiln_tensor *offset = binary(at, OP_sub, of(i), of(s));
+    p->inside = binary(at, OP_and, of(binary(at, OP_ge, of(offset), kiln_of_i(0))),
+        of(binary(at, OP_lt, of(offset), of(width))));
+    p->from = offset; /* gather clamps */
+    return tensor_ok(p->inside);
+}
+
+static bool part_fits(Thread *t, kiln_site at, const char *op, const kiln_variable *v, const kiln_tensor *x, int starts)
+{
+    const DimTable *dims = module_of(t) ? &module_of(t)->dims : NULL;
+    const Type *whole = &v->type;
+    char a[96], b[96];
+    type_print(dims, whole, a, sizeof a);
+    type_print(dims, &x->type, b, sizeof b);
+    if (starts != whole->rank) {
+        fail(t, at, KILN_ESHAPE, "%s: %d starts for %s: one per axis", op, starts, a);
+        return false;
+    }
+    bool fits = x->type.rank == whole->rank && x->type.dtype == whole->dtype;
+    for (int i = 0; i < whole->rank && fits; i++)
+        fits = x->type.dim[i] == whole->dim[i] || extent_hi(t, x->type.dim[i]) <= extent_lo(t, whole->dim[i]);
+    if (!fits)
+        fail(t, at, x->type.dtype == whole->dtype ? KILN_ESHAPE : KILN_EDTYPE,
+            "%s: the variable is %s, the part %s: as many axes, none longer, the same dtype", op, a, b);
+    return fits;
+}
+
+static void assign(kiln_site at, const char *op, kiln_variable *v, int count, const kiln_operand *start, kiln_operand value, bool add)
+{
+    Thread *t = v ? thread_of(v->k) : thread_last();
+    if (!t) return;
+    if (!v || !v->alive) {
+        fail(t, at, KILN_ESTATE, "%s: %s", op, v ? "the variable was freed" : "the variable is NULL");
+        return;
+    }
+    kiln_scope scope = kiln_scope_open(t->k);
+    const Type ones = {.dtype = v->type.dtype, .rank = v->type.rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+    kiln_tensor *x = operand_named(t, at, op, value, &ones);
+    bool ok = tensor_ok(x) && part_fits(t, at, op, v, x, count);
+    kiln_tensor *old = ok ? kiln_value_at(at, kiln_of_variable(v)) : NULL, *inside = NULL;
+    const int rank = ok ? x->type.rank : 0;
+    for (int i = 0; i < rank && ok; i++) {
+        Place p;
+        if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
+        if (!(ok = place(t, at, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
+        x = kiln_gather_at(at, of(x), of(p.from), i);
+        p.inside = along(t, at, p.inside, i, rank);
+        inside = inside ? binary(at, OP_and, of(inside), of(p.inside)) : p.inside;
+    }
+    if (ok) {
+        if (add) x = binary(at, OP_add, of(old), of(x));
+        kiln_assign_at(at, v, of(inside ? kiln_where_at(at, of(inside), of(x), of(old)) : x));
+    }
+    kiln_scope_close(&scope);
+}
+
+void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x)
+{
+    assign(at, "assign_slice", v, count, start, x, false);
+}
+
+void kiln_assign_add_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x)
+{
+    assign(at, "assign_add_slice", v, count, start, x, true);
+}
