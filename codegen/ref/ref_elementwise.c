@@ -126,7 +126,7 @@ static bool breaks2(Op op, Operand x, Operand y)
     switch (op) {
     case OP_div: return has_zero(y);
     case OP_pow: return has_zero(x) && y.v - y.b < 0;
-    case OP_atan2: return has_zero(x) && y.v - y.b <= 0;
+    case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0; /* near the cut, or so near zero that the angle may be any */
     case OP_mod:
     case OP_floor_div:
         if (has_zero(y)) return true;

@@ -8,6 +8,7 @@
 typedef struct Sum {
     int64_t n, integer;
     double value, err;    /* err: what the elements bring with them */
+    double lost;          /* sum: what rounding took from value (Neumaier 1974), or f64 would be judged by its like */
     double size;          /* sum: of |x|; prod: unused */
     double grown, shrunk; /* prod: log2 of the factors above 1, and below */
     bool undecided, any;
@@ -37,7 +38,10 @@ static Way way_of(const Run *r)
 
 static void take_sum(Sum *s, double x, double b)
 {
-    s->value += x;
+    double t = s->value + x;
+    if (isfinite(t)) s->lost += fabs(s->value) >= fabs(x) ? (s->value - t) + x : (x - t) + s->value;
+    s->value = t;
+    if (x == 0) s->zeros |= signbit(x) ? 2 : 1;
     s->err += b;
     s->size += isfinite(x) ? fabs(x) : 0;
 }
@@ -85,7 +89,7 @@ static Sum sum_begin(Op op)
     return (Sum){.value = op == OP_prod, .integer = op == OP_prod};
 }
 
-/* Twice the unit roundoff: in f64 this interpreter rounds as much as what it judges. */
+/* Twice the unit roundoff: in f64 this interpreter rounds products as much as what it judges. */
 static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
 {
     DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
@@ -94,10 +98,11 @@ static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
         out->i[i] = ref_wrap(t, s->integer);
         return;
     }
-    double err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * way.depth : 0;
+    double value = s->value + s->lost, err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * way.depth : 0;
     if (t != compute && way.runs > 1) rounding += (way.runs - 1) * ref_ulp(t, 1);
     if (op == OP_sum || op == OP_sum_in_order) {
         err += rounding * s->size;
+        if (s->value == 0 && s->zeros & 2) err = fmax(err, ref_ulp(t, 0)); /* -0 alone, or added to a 0 that comes before it */
         if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] = 1;
     } else if (op == OP_prod) {
         int top = compute == DT_f64 ? 1022 : 126;
@@ -109,7 +114,7 @@ static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
     } else if (s->value == 0 && s->zeros == 3) {
         err = fmax(err, ref_ulp(t, 0)); /* which of the zeros depends on the order: it is no exact zero */
     }
-    ref_set(out, i, s->value, err, 0);
+    ref_set(out, i, s->lost != 0 && isfinite(s->value) ? value : s->value, err, 0);
 }
 
 bool ref_reduce(Run *r)
