@@ -5,6 +5,7 @@
 
 #include "../codegen/ref.h"
 #include "../passes/pass.h"
+#include "check.h"
 #include "compare.h"
 #include "scope.h"
 
@@ -31,59 +32,6 @@ static void say(const Check *c, const Node *n, Value v, const char *what)
     type_print(NULL, graph_type(entry_graph(c->row), v), type, sizeof type);
     fprintf(c->report, "%s: %%%u = %s : %s (%s:%d): %s\n", c->f.name, v, op_def[n->op].name, type,
         n->loc.file ? n->loc.file : "?", n->loc.line, what);
-}
-
-/* ---- eager: the graph's nodes, one by one, through the one door ------------------------------------------------------ */
-static bool run_graph(Check *c, const Graph *g, kiln_tensor **value);
-
-static bool run_scan(Check *c, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
-{
-    const Graph *body = c->row->module->graph.at[n->attr->at[0]];
-    int64_t ncarry = n->attr->at[1];
-    if (n->attr->at[2] || n->attr->at[3])
-        return fail(c->t, c->at, KILN_EUNSUPPORTED,
-                   "check: a scan with stacked inputs or outputs (the gradient of a loop)"),
-               false;
-    kiln_tensor *value[body->value.len];
-    int64_t trip = kiln_item_i64_at(c->at, kiln_of_tensor(in[0]));
-    Type index = {.dtype = DT_i64};
-    for (int64_t i = 0; i < ncarry; i++) out[i] = in[1 + i];
-    for (int64_t step = 0; step < trip; step++) {
-        value[body->param.at[0]] =
-            constant_of(c->t, c->at, &index, kiln_of_i(n->attr->at[4] ? trip - 1 - step : step));
-        for (uint32_t p = 1; p < body->param.len; p++)
-            value[body->param.at[p]] = p <= (uint32_t)ncarry ? out[p - 1] : in[p];
-        if (!run_graph(c, body, value)) return false;
-        for (int64_t i = 0; i < ncarry; i++) out[i] = value[body->result.at[i]];
-    }
-    return true;
-}
-
-static bool run_graph(Check *c, const Graph *g, kiln_tensor **value)
-{
-    for (uint32_t i = 0; i < g->node.len; i++) {
-        const Node *n = &g->node.at[i];
-        if (n->op == OP_param) continue;
-        kiln_tensor *in[n->nin + 1];
-        for (uint32_t k = 0; k < n->nin; k++) in[k] = value[n->in[k]];
-        if (n->op == OP_scan) {
-            if (!run_scan(c, n, in, &value[n->out])) return false;
-        } else if (op_def[n->op].flags & OPF_EFFECT && n->nout == 0) {
-            continue; /* it would happen at every comparison */
-        } else if (n->op == OP_callback) {
-            return fail(c->t, c->at, KILN_EUNSUPPORTED,
-                       "check: the body calls C code (%s:%d), which nothing can check",
-                       n->loc.file ? n->loc.file : "?", n->loc.line),
-                   false;
-        } else if (n->op == OP_custom) {
-            value[n->out] =
-                in[0]; /* the first operand itself; its gradient is in the graph already */
-        } else if (!tensor_ok(apply(c->t, c->at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len,
-                       &value[n->out], n->nout))) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* ---- the three comparisons ---------------------------------------------------------------------------------------------- */
@@ -151,10 +99,9 @@ static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Valu
     }
     uint32_t own = row->nresult;
     Value of[own + (to - from)];
-    memcpy(of, entry_graph(row)->result.at, own * sizeof *of);
-    for (Value v = from; v < to; v++) of[own + v - from] = v;
-    ok = row_add_results(c->t, c->at, row, from, to) &&
-         row_build(c->t, c->at, &c->f, row, stop_after);
+    ok = row_add_results(c->t, c->at, row, from, to);
+    memcpy(of, entry_graph(row)->result.at, entry_graph(row)->result.len * sizeof *of);
+    ok = ok && row_build(c->t, c->at, &c->f, row, stop_after);
     kiln_tensor **result = ok ? mem_zeros(row->nresult, sizeof *result) : NULL;
     if (ok && !result) fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
     c->t->quiet++;
@@ -229,7 +176,7 @@ static bool check_traced(Check *c)
     uint32_t n = entry_graph(c->row)->value.len;
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
-    bool ok = source_values(c) && run_graph(c, entry_graph(c->row), c->value);
+    bool ok = source_values(c) && check_run(c->t, c->at, entry_graph(c->row), c->value);
     if (ok && (!arena_try(&c->row->arena, &c->st, ref_body, c) || !c->ok)) {
         fail_status(c->t, c->at, &c->st);
         ok = false;

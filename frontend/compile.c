@@ -274,7 +274,13 @@ typedef struct Extra {
 static void extra_body(void *arg)
 {
     const Extra *e = arg;
-    for (Value v = e->from; v < e->to; v++) graph_result(e->row->module->graph.at[0], v);
+    Graph *g = e->row->module->graph.at[0];
+    for (Value v = e->from; v < e->to; v++) {
+        const Type *type = graph_type(g, v);
+        const Node *n = graph_maker(g, v);
+        const bool stack = n->op == OP_while && v - n->out >= n->attr->at[2] && v - n->out < n->nout - 1u;
+        if (!stack && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
+    }
     e->row->nresult = e->row->module->graph.at[0]->result.len;
 }
 

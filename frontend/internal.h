@@ -419,7 +419,7 @@ Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const 
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row);
 /* Takes a traced row through the pipeline (its first stop_after passes; -1: all), lowering and backend. False: recorded. */
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
-/* Makes values [from, to) of a traced row's graph extra results. */
+/* Makes values [from, to) of a traced row's graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
 bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
 /* The values of the row's symbols, by position in the dim table; -1: not bound. False: recorded (one symbol, two sizes). */
 bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *value);

@@ -324,6 +324,19 @@ static void misuse_is_named(void **state)
         }
 }
 
+static void checks_itself(void **state)
+{
+    kiln *k = *state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        KILN_SCOPE(k);
+        kiln_function *f = function_of(k, cases[c].body, cases[c].name);
+        kiln_tensor *x = kiln_scalar(k, KILN_F32, cases[c].at[1]);
+        if (!kiln_check(stdout, f, &x, 1) || !kiln_check(stdout, kiln_grad(f), &x, 1))
+            fail_msg("%s: %s", cases[c].name, kiln_error(k)->text);
+        kiln_function_free(f);
+    }
+}
+
 static int skip_without_llvm(void **state)
 {
     kiln *k = kiln_open(NULL);
@@ -340,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(one_source_two_modes),
+        FRONT_TEST(checks_itself),
         FRONT_TEST(long_scans_stack_in_groups),
         FRONT_TEST(misuse_is_named),
     };

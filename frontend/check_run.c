@@ -1,0 +1,160 @@
+/* check_run: a traced graph node by node through the one door, as eager code would run it: loops step by step, branches as their selector says.
+ * Relies on apply. Never records, never stores. */
+#include "check.h"
+
+typedef struct Steps { /* one loop; operand p goes to parameter p */
+    Thread *t;
+    kiln_site at;
+    const Graph *condition, *body; /* condition NULL: scan */
+    uint32_t carries, xs, ys;
+    bool reverse;
+    int64_t trip;  /* scan */
+    int64_t bound; /* while: slices of its stacks, those of steps that it did not take are 0 */
+    kiln_tensor *const *in;
+    kiln_tensor **carry;
+    kiln_tensor **y; /* ys of each step */
+    int64_t gone, room;
+} Steps;
+
+static bool more_room(Steps *s)
+{
+    if (s->gone < s->room || !s->ys) return true;
+    int64_t room = s->room ? 2 * s->room : 64;
+    kiln_tensor **y = mem_resize(s->y, (size_t)s->room * s->ys * sizeof *y, (size_t)room * s->ys * sizeof *y);
+    if (!y) return fail(s->t, s->at, KILN_EMEMORY, "check: no memory"), false;
+    s->y = y;
+    s->room = room;
+    return true;
+}
+
+static void give_params(const Steps *s, const Graph *g, int64_t index, kiln_tensor **value)
+{
+    const Type i64 = {.dtype = DT_i64};
+    value[g->param.at[0]] = constant_of(s->t, s->at, &i64, kiln_of_i(index));
+    for (uint32_t p = 1; p < g->param.len; p++) {
+        kiln_tensor *x = p <= s->carries ? s->carry[p - 1] : s->in[p];
+        if (p > s->carries && p <= s->carries + s->xs) {
+            const Type *slice = graph_type(g, g->param.at[p]);
+            x = kiln_slice_at(s->at, kiln_of_tensor(x), 0, index, index + 1, 1);
+            x = reshape_to(s->t, s->at, x, x->type.dim + 1, slice->rank);
+        }
+        value[g->param.at[p]] = x;
+    }
+}
+
+/* Whether there is another step; false too after an error. */
+static bool asks(Steps *s)
+{
+    const Graph *g = s->condition;
+    if (!g) return s->gone < s->trip;
+    kiln_tensor *value[g->value.len];
+    give_params(s, g, s->gone, value);
+    return check_run(s->t, s->at, g, value) && kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
+}
+
+static bool step(Steps *s)
+{
+    const Graph *g = s->body;
+    kiln_tensor *value[g->value.len];
+    const int64_t index = s->reverse ? s->trip - 1 - s->gone : s->gone;
+    if (!more_room(s)) return false;
+    give_params(s, g, index, value);
+    if (!check_run(s->t, s->at, g, value)) return false;
+    for (uint32_t i = 0; i < s->carries; i++) s->carry[i] = value[g->result.at[i]];
+    for (uint32_t i = 0; i < s->ys; i++) s->y[s->gone * s->ys + i] = value[g->result.at[s->carries + i]];
+    s->gone++;
+    return true;
+}
+
+/* Stacked output i of all steps. */
+static kiln_tensor *stacked(const Steps *s, uint32_t i)
+{
+    Type type = *graph_type(s->body, s->body->result.at[s->carries + i]);
+    memmove(type.dim + 1, type.dim, type.rank++ * sizeof *type.dim);
+    type.dim[0] = MAX_OF(s->gone, s->bound);
+    kiln_tensor *out = tensor_empty(s->t, s->at, &type);
+    const size_t bytes = out && s->gone ? kiln_bytes(out) / (size_t)type.dim[0] : 0;
+    if (out) memset(out->data, 0, kiln_bytes(out));
+    for (int64_t k = 0; out && k < s->gone; k++) {
+        kiln_tensor *y = tensor_contiguous(s->t, s->at, s->y[k * s->ys + i]);
+        if (!tensor_ok(y)) return NULL;
+        memcpy(out->data + (size_t)(s->reverse ? s->gone - 1 - k : k) * bytes, y->data, bytes);
+    }
+    return out;
+}
+
+static bool run_loop(Steps *s, kiln_tensor **out)
+{
+    uint64_t failures = s->t->failures;
+    s->carry = out;
+    for (uint32_t i = 0; i < s->carries; i++) out[i] = s->in[1 + i];
+    while (asks(s))
+        if (!step(s)) break;
+    bool ok = s->t->failures == failures;
+    for (uint32_t i = 0; i < s->ys && ok; i++) ok = (out[s->carries + i] = stacked(s, i)) != NULL;
+    mem_free(s->y, (size_t)s->room * s->ys * sizeof *s->y);
+    return ok;
+}
+
+static bool run_scan(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+{
+    const int64_t *a = n->attr->at;
+    Steps s = {.t = t, .at = at, .body = m->graph.at[a[0]], .carries = (uint32_t)a[1], .xs = (uint32_t)a[2],
+        .ys = (uint32_t)a[3], .reverse = a[4] != 0, .trip = kiln_item_i64_at(at, kiln_of_tensor(in[0])), .in = in};
+    s.trip = MAX_OF(s.trip, 0);
+    return run_loop(&s, out);
+}
+
+static bool run_while(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+{
+    const int64_t *a = n->attr->at;
+    const Type i64 = {.dtype = DT_i64};
+    kiln_tensor *from[n->nin + 1]; /* an operand 0, as scan has */
+    memcpy(from + 1, in, n->nin * sizeof *from);
+    Steps s = {.t = t, .at = at, .condition = m->graph.at[a[0]], .body = m->graph.at[a[1]], .carries = (uint32_t)a[2],
+        .ys = (uint32_t)a[3], .bound = MAX_OF(a[4], 0), .in = from};
+    if (!run_loop(&s, out)) return false;
+    out[n->nout - 1] = constant_of(t, at, &i64, kiln_of_i(s.gone));
+    return true;
+}
+
+static bool run_branch(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+{
+    int64_t k = kiln_item_i64_at(at, kiln_of_tensor(in[0]));
+    k = MIN_OF(MAX_OF(k, 0), (int64_t)n->attr->len - 1);
+    const Graph *g = m->graph.at[n->attr->at[k]];
+    kiln_tensor *value[g->value.len];
+    for (uint32_t p = 0; p < g->param.len; p++) value[g->param.at[p]] = in[1 + p];
+    if (!check_run(t, at, g, value)) return false;
+    for (uint32_t i = 0; i < n->nout; i++) out[i] = value[g->result.at[i]];
+    return true;
+}
+
+static bool run_node(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+{
+    switch (n->op) {
+    case OP_scan: return run_scan(t, at, m, n, in, out);
+    case OP_while: return run_while(t, at, m, n, in, out);
+    case OP_branch: return run_branch(t, at, m, n, in, out);
+    case OP_custom: out[0] = in[0]; return true; /* the first operand itself; its gradient is in the graph already */
+    case OP_callback:
+        fail(t, at, KILN_EUNSUPPORTED, "check: the body calls C code (%s:%d), which nothing can check",
+            n->loc.file ? n->loc.file : "?", n->loc.line);
+        return false;
+    default:
+        if (op_def[n->op].flags & OPF_EFFECT && n->nout == 0) return true; /* it would happen at every comparison */
+        return tensor_ok(apply(t, at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, out, n->nout));
+    }
+}
+
+bool check_run(Thread *t, kiln_site at, const Graph *g, kiln_tensor **value)
+{
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        if (n->op == OP_param) continue;
+        kiln_tensor *in[n->nin + 1];
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = value[n->in[k]];
+        if (!run_node(t, at, g->module, n, in, &value[n->out])) return false;
+    }
+    return true;
+}
