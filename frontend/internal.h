@@ -400,7 +400,7 @@ struct kiln_function {
     uint64_t warn_at;        /* traces */
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
-    kiln_function *grad, *value_and_grad;
+    kiln_function *grad, *value_and_grad, *jvp;
     kiln_function *children, *sibling; /* all derived from it, under its `deriving`; next of the parent's */
     kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
     Row *row;                /* of the parent, whose gradient it is */

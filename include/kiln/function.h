@@ -90,6 +90,10 @@ KILN_API void kiln_eagerly_close(kiln_eagerly *e);
 KILN_API kiln_function *kiln_grad(kiln_function *f);
 /* The outputs of f, then the gradients. */
 KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
+/* Forward mode: a function of the inputs and then a tangent for each of them, of its dtype and shape (those of integers and static arguments
+ * are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). At most 8 inputs, all of whose number is
+ * declared (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
+KILN_API kiln_function *kiln_jvp(kiln_function *f);
 
 #define KILN_MISSES 8
 typedef struct kiln_miss {  /* a call that no compiled signature served: how it differs from the nearest one */
