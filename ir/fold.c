@@ -223,6 +223,7 @@ Value fold_node(
 {
     const unsigned flags = op_def[op].flags;
     if (op == OP_leaf) return in[0];
+    if (op == OP_saved) return in[1];
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return fold_elementwise(rb, op, in, nin, attr, loc);
     if (flags & OPF_MOVES) return fold_move(rb, op, in, nin, attr, nattr, loc);
     if (flags & OPF_REDUCES && nattr == 0) return in[0];

@@ -2,6 +2,12 @@
  * flip pad concat leaf. Relies on rules. */
 #include "rules.h"
 
+bool infer_saved(Infer *inf)
+{
+    return type_equal(inf->in[0], inf->in[1]) ? rule_result(inf, inf->in[1])
+                                              : infer_fail(inf, ST_SHAPE, "what was kept has another type");
+}
+
 bool infer_leaf(Infer *inf)
 {
     if (inf->attr[0] != 0 && inf->attr[0] != 1)

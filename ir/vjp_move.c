@@ -3,6 +3,7 @@
 
 void vjp_cast(Vjp *v);
 void vjp_leaf(Vjp *v);
+void vjp_saved(Vjp *v);
 void vjp_reshape(Vjp *v);
 void vjp_transpose(Vjp *v);
 void vjp_broadcast(Vjp *v);
@@ -16,6 +17,8 @@ void vjp_cast(Vjp *v)
     const Type *to = v->e->type(v->e, v->in[0]);
     if (dtype_is_float(to->dtype) && v->g[0] != 0) v->dx[0] = emit_cast(v->e, v->g[0], to->dtype);
 }
+
+void vjp_saved(Vjp *v) { v->dx[0] = v->g[0]; }
 
 void vjp_leaf(Vjp *v)
 {

@@ -229,6 +229,10 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
         out[i] = stack ? NULL : arena_zeros(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8, 1);
         results[i] = contiguous(&t, out[i]);
     }
+    if (n->op == OP_saved) {
+        memcpy(out[0], in[1], (size_t)graph_bytes(r, g, n->out));
+        return true;
+    }
     if (n->op == OP_scan) return run_scan(r, g, n, in, out);
     if (n->op == OP_while) return run_while(r, g, n, in, out);
     if (n->op == OP_branch) return run_branch(r, g, n, in, out);

@@ -172,7 +172,7 @@ Value maker_tame(Maker *k, Value v)
 
 bool random_can_draw(Op op)
 {
-    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && !(op_def[op].flags & OPF_EFFECT);
+    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && !(op_def[op].flags & OPF_EFFECT);
 }
 
 /* The rarest of a few: all come up alike, whatever else they are made for. */

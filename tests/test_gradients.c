@@ -29,6 +29,7 @@ typedef struct Case {
 static const Case cases[] = {
     ROW(cast, "%1: f64[5]", "%2 = cast(%1) {f32} : f32[5]\n%3 = cast(%2) {f64} : f64[5]", 3, .step = 0.125),
     ROW(cast, "%1: f64[2,2]", "%2 = cast(%1) {f64} : f64[2,2]", 2),
+    ROW(saved, "%1: f64[3]", "%2 = sin(%1) : f64[3]\n%3 = sin(%1) : f64[3]\n%4 = saved(%2, %3) : f64[3]\n%5 = mul(%4, %4) : f64[3]", 5),
     ROW(leaf, "%1: f64[3]", "%2 = leaf(%1) {0} : f64[3]\n%3 = mul(%2, %1) : f64[3]", 3),
     ROW(reshape, "%1: f64[2,6]", "%2 = reshape(%1) {[3, 4]} : f64[3,4]", 2),
     ROW(reshape, "%1: f64[]", "%2 = reshape(%1) {[1, 1]} : f64[1,1]", 2),

@@ -56,6 +56,8 @@ static const Case cases[] = {
     {"", "%9 = dim_size() {N}", "i64[]"},
     {"%1: u64[2]", "%9 = random_bits(%1) {[3, N]}", "u32[3,N]"},
     {"%1: i64[2]", "%9 = random_bits(%1) {[3]}", "!random_bits: the key must be u64[2]: i64[2]"},
+    {"%1: f32[2]", "%9 = saved(%1, %1)", "f32[2]"},
+    {"%1: f32[2], %2: f32[3]", "%9 = saved(%1, %2)", "!saved: what was kept has another type: f32[2] x f32[3]"},
     {"%1: f32[2]", "%9 = leaf(%1) {1}", "f32[2]"},
     {"%1: f32[2]", "%9 = leaf(%1) {2}", "!leaf: the attribute is 0 or 1: f32[2]"},
     /* movement */

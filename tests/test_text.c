@@ -58,6 +58,7 @@ static const char whole[] =
     "  assert(%6, %1) {4}\n"
     "  %50, %51 = callback(%1) {5, [12, 2, N, 4, 1, 0]} : f32[N,4], bool[]\n"
     "  callback() {6, []}\n"
+    "  %52 = saved(%1, %1) : f32[N,4]\n"
     "}\n"
     "\n"
     "graph @below(%1: i64[], %2: f32[], %3: f32[N,4]) -> (%5) {\n"

@@ -112,6 +112,7 @@ static bool run_node(Run *r)
     case OP_while: return ref_while(r);
     case OP_branch: return ref_branch(r);
     case OP_custom: ref_copy_all(&r->out[0], r->in[0]); return true;
+    case OP_saved: ref_copy_all(&r->out[0], r->in[1]); return true;
     case OP_print: return true; /* it is asked for values */
     case OP_assert: return ref_assert(r);
     case OP_callback:

@@ -1,0 +1,347 @@
+/* vjp_loop: gradients of scan and while. Relies on emit; the body is differentiated through Vjp.walk. Layout of both: rules_region.c.
+ *
+ * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and a scan in
+ * the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried backwards, those of
+ * invariants are summed in carries of their own, those of stacked inputs are stacked. Of a step are kept the carries that came into it and
+ * the results of products and of loops and branches inside it; the rest is cheap and is computed again. What the backward body turns out
+ * not to read is not kept. */
+#include "effect.h"
+#include "rebuild.h"
+#include "vjp_region.h"
+
+void vjp_scan(Vjp *v);
+void vjp_while(Vjp *v);
+
+typedef struct Scan { /* or a while, seen as a scan without stacked inputs */
+    const Graph *body, *condition; /* condition: of a while, else NULL */
+    uint32_t carries, xs, ys;
+    bool reverse;
+    Dim n;
+} Scan;
+
+typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
+
+typedef struct Taken { /* one operand of the backward scan and its body's parameter */
+    Value operand;  /* 0: a stack of what was kept, not there yet */
+    uint8_t role;   /* Role */
+    Value kept;     /* the old body's value that it is a stack of; 0: something else */
+} Taken;
+
+typedef struct Back {
+    Vjp *v;
+    Module *m;
+    Scan s;
+    Graph *g; /* the body of the backward scan */
+    Picks carry, x, y,
+        fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
+    Value *map; /* value of the old body -> value of g */
+    Value *saved; /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
+    Value *dcarry, *dfixed, *dy; /* parameters of g */
+    VEC(Taken) taken;
+    Value trip;
+} Back;
+
+static bool is_float(const Graph *g, Value v) { return dtype_is_float(graph_type(g, v)->dtype); }
+
+/* ---- what is kept ---------------------------------------------------------------------------- */
+
+static bool can_stack(const Module *m, const Type *t)
+{
+    return t->rank < MAX_RANK && (t->rank == 0 || !dim_is_made(&m->dims, t->dim[0]));
+}
+
+/* Dear enough to be kept rather than computed again. */
+static bool is_dear(const Module *m, const Node *n)
+{
+    return op_def[n->op].flags & (OPF_CONTRACTS | OPF_REGION) && !node_has_effect(m, n);
+}
+
+/* The forward loop again, which also stacks the old body's values `kept`; the first of those stacks, 0 after an error. It gives all that
+ * the old one gives before them, so that the old one need not run (passes/contain.c). trip: of a while, how often it turned. */
+static Value run_again(Vjp *v, const Scan *s, const Value *in, const Value *kept, uint32_t n, Value *trip)
+{
+    Module *m = v->e->module;
+    const Graph *body = s->body;
+    Graph *g = region_body(m, body, "saving");
+    Value *map = ARENA_ARRAY(m->arena, Value, body->value.len);
+    for (uint32_t i = 0; i < body->param.len; i++) {
+        Value p = body->param.at[i];
+        map[p] = graph_param(g, graph_type(body, p), graph_maker(body, p)->loc);
+    }
+    if (!region_inline(g, body, map, NULL, v->st)) return 0;
+    for (uint32_t i = 0; i < s->carries + s->ys; i++) graph_result(g, map[body->result.at[i]]);
+    for (uint32_t i = 0; i < n; i++) graph_result(g, map[kept[i]]);
+    const uint32_t ys = s->ys + n;
+    const Graph *condition = s->condition ? graph_without_effects(s->condition, v->st) : NULL;
+    if (s->condition != NULL && condition == NULL) return 0;
+    const int64_t scan[6] = {g->index, s->carries, s->xs, ys, s->reverse, s->n};
+    const int64_t again[5] = {condition ? condition->index : 0, g->index, s->carries, ys, s->n};
+    Value first = s->condition != NULL
+        ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
+        : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
+    if (first == 0) return 0;
+    if (s->condition != NULL) *trip = first + s->carries + ys;
+    return first + s->carries + s->ys;
+}
+
+/* ---- the backward body ----------------------------------------------------------------------- */
+
+static void pick(Back *b)
+{
+    const Scan *s = &b->s;
+    const uint32_t first_fixed = 1 + s->carries + s->xs;
+    b->carry = picks_new(b->m, s->carries);
+    b->x = picks_new(b->m, s->xs);
+    b->y = picks_new(b->m, s->ys);
+    b->fixed = picks_new(b->m, b->v->node->nin);
+    for (uint32_t i = 0; i < s->carries; i++)
+        if (is_float(s->body, s->body->result.at[i])) b->carry.at[b->carry.n++] = i;
+    for (uint32_t i = 0; i < s->xs; i++)
+        if (b->v->wanted[1 + s->carries + i]) b->x.at[b->x.n++] = i;
+    for (uint32_t i = 0; i < s->ys; i++)
+        if (b->v->g[s->carries + i] != 0) b->y.at[b->y.n++] = i;
+    for (uint32_t i = first_fixed; i < b->v->node->nin; i++)
+        if (b->v->wanted[i]) b->fixed.at[b->fixed.n++] = i - first_fixed;
+}
+
+/* One more operand of the backward scan, and the parameter of g for it, of the type of the old body's value like. */
+static Value take(Back *b, Role role, Value operand, Value kept, Value like)
+{
+    *VEC_PUSH(b->m->arena, &b->taken) = (Taken){operand, (uint8_t)role, kept};
+    return graph_param(b->g, graph_type(b->s.body, like), b->v->e->loc);
+}
+
+static Value zeros(Back *b, Value like)
+{
+    return emit_constant(b->v->e, 0, graph_type(b->s.body, like));
+}
+
+static void take_kept(Back *b)
+{
+    const Graph *body = b->s.body;
+    for (uint32_t i = 0; i < b->s.carries; i++) {
+        Value p = body->param.at[1 + i];
+        b->map[p] = take(b, ROLE_SLICE, 0, p, p);
+    }
+    for (uint32_t i = 0; i < body->node.len; i++) {
+        const Node *n = &body->node.at[i];
+        if (!is_dear(b->m, n)) continue;
+        for (Value out = n->out; out < n->out + n->nout; out++)
+            if (can_stack(b->m, graph_type(body, out))) b->saved[out] = take(b, ROLE_SLICE, 0, out, out);
+    }
+}
+
+/* Parameters: index; cotangents of carries and invariants; slices of what was kept, of stacked inputs and of the cotangents of stacked
+ * outputs; the invariants. */
+static void take_all(Back *b, const Value *in)
+{
+    const Vjp *v = b->v;
+    const Scan *s = &b->s;
+    const Value *param = s->body->param.at, *result = s->body->result.at;
+    const uint32_t first_fixed = 1 + s->carries + s->xs;
+    b->map[param[0]] = take(b, ROLE_CARRY, in[0], 0, param[0]);
+    for (uint32_t i = 0; i < b->carry.n; i++) {
+        uint32_t c = b->carry.at[i];
+        b->dcarry[i] = take(b, ROLE_CARRY, v->g[c] != 0 ? v->g[c] : zeros(b, result[c]), 0, result[c]);
+    }
+    for (uint32_t i = 0; i < b->fixed.n; i++) {
+        Value like = param[first_fixed + b->fixed.at[i]], sum = v->sum[first_fixed + b->fixed.at[i]];
+        b->dfixed[i] = take(b, ROLE_CARRY, sum != 0 ? sum : zeros(b, like), 0, like);
+    }
+    take_kept(b);
+    for (uint32_t i = 1 + s->carries; i < first_fixed; i++)
+        b->map[param[i]] = take(b, ROLE_SLICE, in[i], 0, param[i]);
+    for (uint32_t i = 0; i < b->y.n; i++) {
+        uint32_t y = s->carries + b->y.at[i];
+        b->dy[i] = take(b, ROLE_SLICE, v->g[y], 0, result[y]);
+    }
+    for (uint32_t i = first_fixed; i < v->node->nin; i++)
+        b->map[param[i]] = take(b, ROLE_FIXED, in[i], 0, param[i]);
+}
+
+/* The old body and its reverse, in g; sets g's results. */
+static bool fill_body(Back *b)
+{
+    const Scan *s = &b->s;
+    const Graph *body = s->body;
+    const uint32_t ny = b->carry.n + b->y.n + b->fixed.n, nx = b->carry.n + b->fixed.n + b->x.n;
+    Arena *a = b->m->arena;
+    Value *y = ARENA_ARRAY(a, Value, ny + 1), *seed = ARENA_ARRAY(a, Value, ny + 1);
+    Value *x = ARENA_ARRAY(a, Value, nx + 1), *dx = ARENA_ARRAY(a, Value, nx + 1);
+    uint32_t n = 0, k = 0;
+    if (!region_inline(b->g, body, b->map, b->saved, b->v->st)) return false;
+    for (uint32_t i = 0; i < b->carry.n; i++, n++) {
+        y[n] = b->map[body->result.at[b->carry.at[i]]];
+        seed[n] = b->dcarry[i];
+    }
+    for (uint32_t i = 0; i < b->y.n; i++, n++) {
+        y[n] = b->map[body->result.at[s->carries + b->y.at[i]]];
+        seed[n] = b->dy[i];
+    }
+    for (uint32_t i = 0; i < b->fixed.n; i++, n++) { /* the step adds to what the steps after it gave */
+        y[n] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
+        seed[n] = b->dfixed[i];
+    }
+    for (uint32_t i = 0; i < b->carry.n; i++) x[k++] = b->map[body->param.at[1 + b->carry.at[i]]];
+    for (uint32_t i = 0; i < b->fixed.n; i++)
+        x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
+    for (uint32_t i = 0; i < b->x.n; i++)
+        x[k++] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
+
+    GraphEmit ge;
+    graph_emit_init(&ge, b->g, b->v->st);
+    ge.e.loc = b->v->e->loc;
+    if (!b->v->walk(b->v, &ge.e, b->g, y, seed, ny, x, nx, dx)) return false;
+    for (uint32_t i = 0; i < nx; i++) {
+        Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
+        if (d == 0) return false;
+        graph_result(b->g, d);
+    }
+    return true;
+}
+
+/* ---- without what it does not read ----------------------------------------------------------- */
+
+static bool *live_values(const Graph *g)
+{
+    bool *live = ARENA_ARRAY(g->module->arena, bool, g->value.len);
+    for (uint32_t i = 0; i < g->result.len; i++) live[g->result.at[i]] = true;
+    for (uint32_t i = g->node.len; i-- > 0;) {
+        const Node *n = &g->node.at[i];
+        bool any = node_has_effect(g->module, n);
+        for (uint32_t k = 0; k < n->nout; k++) any |= live[n->out + k];
+        for (uint32_t k = n->op == OP_saved; k < n->nin && any; k++) live[n->in[k]] = true;
+        for (uint32_t k = 0; k < n->nout && any; k++) live[n->out + k] = true;
+    }
+    return live;
+}
+
+/* g again, in its place in the module, without dead nodes and without the parameters of slices and invariants that are dead. */
+static Graph *trimmed(Back *b, const bool *live)
+{
+    const Graph *g = b->g;
+    Arena *a = b->m->arena;
+    Graph *to = region_body(b->m, b->s.body, "back");
+    Value *map = ARENA_ARRAY(a, Value, g->value.len);
+    b->m->graph.len--;
+    to->index = g->index;
+    b->m->graph.at[g->index] = to;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < g->param.len; i++) {
+        if (b->taken.at[i].role != ROLE_CARRY && !live[g->param.at[i]]) continue;
+        map[g->param.at[i]] = graph_param(to, graph_type(g, g->param.at[i]), b->v->e->loc);
+        b->taken.at[kept++] = b->taken.at[i];
+    }
+    b->taken.len = kept;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        bool any = node_has_effect(b->m, n);
+        for (uint32_t k = 0; k < n->nout; k++) any |= live[n->out + k];
+        if (n->op == OP_param || !any) continue;
+        if (n->op == OP_saved) {
+            map[n->out] = map[n->in[1]];
+            continue;
+        }
+        Value *in = ARENA_ARRAY(a, Value, n->nin + 1);
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = map[n->in[k]];
+        Value out = graph_append(to, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc, b->v->st);
+        if (out == 0) return NULL;
+        for (uint32_t k = 0; k < n->nout; k++) map[n->out + k] = out + k;
+    }
+    for (uint32_t i = 0; i < g->result.len; i++) graph_result(to, map[g->result.at[i]]);
+    return to;
+}
+
+/* Stacks for what is left to be kept. */
+static bool fill_stacks(Back *b, const Value *in)
+{
+    Value *kept = ARENA_ARRAY(b->m->arena, Value, b->taken.len + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->taken.len; i++)
+        if (b->taken.at[i].kept != 0) kept[n++] = b->taken.at[i].kept;
+    if (n == 0 && b->s.condition == NULL) return true;
+    Value stack = run_again(b->v, &b->s, in, kept, n, &b->taken.at[0].operand);
+    for (uint32_t i = 0; i < b->taken.len && stack != 0; i++)
+        if (b->taken.at[i].kept != 0) b->taken.at[i].operand = stack++;
+    return stack != 0;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static void give(Back *b, Value first)
+{
+    const Scan *s = &b->s;
+    for (uint32_t i = 0; i < b->carry.n; i++, first++)
+        if (b->v->wanted[1 + b->carry.at[i]]) b->v->dx[1 + b->carry.at[i]] = first;
+    for (uint32_t i = 0; i < b->fixed.n; i++, first++) {
+        uint32_t operand = 1 + s->carries + s->xs + b->fixed.at[i];
+        b->v->dx[operand] = first;
+        b->v->total[operand] = b->v->sum[operand] != 0;
+    }
+    for (uint32_t i = 0; i < b->x.n; i++, first++) b->v->dx[1 + s->carries + b->x.at[i]] = first;
+}
+
+static void loop_gradient(Vjp *v, const Scan *s, const Value *in)
+{
+    Module *m = v->e->module;
+    Back b = {.v = v, .m = m, .s = *s};
+    uint32_t slices = 0;
+    pick(&b);
+    b.g = region_body(m, b.s.body, "reverse");
+    b.map = ARENA_ARRAY(m->arena, Value, b.s.body->value.len);
+    b.saved = ARENA_ARRAY(m->arena, Value, b.s.body->value.len);
+    b.dcarry = ARENA_ARRAY(m->arena, Value, b.carry.n + 1);
+    b.dfixed = ARENA_ARRAY(m->arena, Value, b.fixed.n + 1);
+    b.dy = ARENA_ARRAY(m->arena, Value, b.y.n + 1);
+    take_all(&b, in);
+    if (!fill_body(&b)) return;
+    const Graph *body = trimmed(&b, live_values(b.g));
+    if (body == NULL || !fill_stacks(&b, in)) return;
+    Value *operand = ARENA_ARRAY(m->arena, Value, b.taken.len);
+    for (uint32_t i = 0; i < b.taken.len; i++) {
+        operand[i] = b.taken.at[i].operand;
+        slices += b.taken.at[i].role == ROLE_SLICE;
+    }
+    const int64_t back[6] = {body->index, b.carry.n + b.fixed.n, slices, b.x.n, !b.s.reverse, s->n};
+    Value first = v->e->op(v->e, OP_scan, operand, b.taken.len, back, 6);
+    if (first != 0) give(&b, first);
+}
+
+void vjp_scan(Vjp *v)
+{
+    const int64_t *at = v->node->attr->at;
+    const Scan s = {v->e->module->graph.at[at[0]], NULL, (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3],
+        at[4] != 0, at[5]};
+    loop_gradient(v, &s, v->in);
+}
+
+/* Seen with a trip count for operand 0, as a scan is. */
+void vjp_while(Vjp *v)
+{
+    Module *m = v->e->module;
+    const int64_t *at = v->node->attr->at;
+    const Scan s = {m->graph.at[at[1]], m->graph.at[at[0]], (uint32_t)at[2], 0, (uint32_t)at[3], false, at[4]};
+    const uint32_t nin = v->node->nin;
+    Value *in = ARENA_ARRAY(m->arena, Value, nin + 1), *dx = ARENA_ARRAY(m->arena, Value, nin + 1);
+    Value *sum = ARENA_ARRAY(m->arena, Value, nin + 1);
+    bool *wanted = ARENA_ARRAY(m->arena, bool, nin + 1), *total = ARENA_ARRAY(m->arena, bool, nin + 1);
+    for (uint32_t i = 0; i < nin; i++) {
+        in[1 + i] = v->in[i];
+        sum[1 + i] = v->sum[i];
+        wanted[1 + i] = v->wanted[i];
+    }
+    Node shifted = *v->node;
+    shifted.nin = (uint16_t)(nin + 1);
+    Vjp own = *v;
+    own.node = &shifted;
+    own.in = in;
+    own.wanted = wanted;
+    own.dx = dx;
+    own.sum = sum;
+    own.total = total;
+    loop_gradient(&own, &s, in);
+    for (uint32_t i = 0; i < nin; i++) {
+        v->dx[i] = dx[1 + i];
+        v->total[i] = total[1 + i];
+    }
+}
