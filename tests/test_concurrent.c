@@ -193,6 +193,10 @@ static void evicted_under_calls_and_tapes(void **state)
     Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
     c.f = scaled_by(k, c.v, true, 1); /* room for the newest alone */
     assert_int_equal(run(&c, evicts), 0);
+    for (int i = 0; i < 2; i++) { /* now nobody holds a row, however slow the threads were */
+        KILN_SCOPE(k);
+        kiln_call(c.f, kiln_full(k, KILN_F32, KILN_SHAPE(7 + i), 2));
+    }
     kiln_function_statistics s = stats_of(c.f);
     assert_true(s.evictions > 0);
     assert_int_equal(s.evictions + s.signatures, s.compiles);
