@@ -117,13 +117,14 @@ bool kiln_for_next(kiln_loop *l)
 }
 
 /* ---- KILN_WHILE ------------------------------------------------------------------------------------------------- */
-kiln_loop kiln_while_begin_at(kiln_site at, kiln *k)
+kiln_loop kiln_while_begin_at(kiln_site at, kiln *k, int64_t at_most)
 {
     kiln_loop l = {.k = k, .state = LOOP_DONE, .site = at, .is_while = true};
     Thread *t = thread_of(k);
     if (!t) return l;
     l.id = t->trace ? t->trace->id : 0;
-    l.at = (int64_t)t->failures;
+    l.count = MAX_OF(at_most, 0);
+    l.failures = t->failures;
     l.state = LOOP_START;
     return l;
 }
@@ -134,7 +135,7 @@ static void close_while(Thread *t, kiln_loop *l)
     Value predicate = l->predicate;
     const Value *result[2] = {&predicate, NULL};
     close_loop(t, l,
-        &(Region){.op = OP_while, .frame = frame, .frames = 2, .result = result, .n = DIM_BAD});
+        &(Region){.op = OP_while, .frame = frame, .frames = 2, .result = result, .n = l->count ? l->count : DIM_BAD});
 }
 
 /* Ends the last turn; true: the condition is to be evaluated, in a scope of its own. */
@@ -184,7 +185,12 @@ bool kiln_while_next(kiln_loop *l, kiln_operand condition)
     }
     if (!l->id) {
         go = kiln_item_i64_at(l->site, kiln_of_tensor(x)) != 0 &&
-             t->failures == (uint64_t)l->at; /* a block that fails might never change the condition */
+             t->failures == l->failures; /* a block that fails might never change the condition */
+        if (go && l->count && l->at++ == l->count) {
+            fail(t, l->site, KILN_EVALUE, "KILN_WHILE_AT_MOST: it goes on after its bound of %lld steps",
+                (long long)l->count);
+            go = false;
+        }
         kiln_scope_close(&l->scope);
         l->state = go ? LOOP_BODY : LOOP_DONE;
         if (go) l->scope = region_scope(l->k, l->site);

@@ -119,6 +119,13 @@ BODY(mixes)
 }
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------------- */
+BODY(bounded_macro)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 7, kiln_less(kiln_square(v), 40.0)) kiln_assign(v, kiln_mul(v, kiln_add(kiln_square(in[0]), 1.5)));
+    out[0] = kiln_value(v);
+}
+
 BODY(fills_rows)
 {
     kiln_variable *table = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(5, 3)));
@@ -147,6 +154,7 @@ static const struct {
     {"scans", scans, {-0.5f, 0.75f}, false},
     {"scans_back", scans_back, {-0.5f, 0.75f}, false},
     {"scans_steps", scans_steps, {0.5f, 0.75f}, false},
+    {"bounded_macro", bounded_macro, {-0.5f, 0.75f}, false},
     {"mixes", mixes, {-0.5f, 0.75f}, false},
     {"fills_rows", fills_rows, {-0.5f, 0.75f}, false},
 };
@@ -258,6 +266,12 @@ BODY(cond_number) { kiln_cond(k, in[0], doubles, squares, in, 1, out, 1, NULL); 
 BODY(cases_differ) { kiln_cond(k, kiln_less(in[0], 1.0), doubles, vector, in, 1, out, 1, NULL); }
 BODY(no_body) { kiln_cond(k, kiln_less(in[0], 1.0), NULL, doubles, in, 1, out, 1, NULL); }
 BODY(beyond_bound) { kiln_while_at_most(k, 3, small, grows, in, 1, out, user); }
+BODY(beyond_macro)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 3, kiln_less(v, 9.0)) kiln_assign_add(v, 1.0);
+    out[0] = kiln_value(v);
+}
 BODY(no_steps)
 {
     kiln_tensor *y;
@@ -302,6 +316,7 @@ static const struct {
     {cases_differ, KILN_ESHAPE, "kiln_cond: output 0 is f32[2] in case 0 and f32[] in case 1", true},
     {no_body, KILN_EVALUE, "kiln_cond: a body is NULL", false},
     {beyond_bound, KILN_EVALUE, "goes on after its bound of", false},
+    {beyond_macro, KILN_EVALUE, "goes on after its bound of", false},
     {no_steps, KILN_EVALUE, "kiln_scan: no steps", false},
     {unequal_lengths, KILN_ESHAPE, "is not as long as the first of the xs", false},
     {slice_dtype, KILN_EDTYPE, "assign_slice: the variable is f32[3], the part i32[1]", false},

@@ -19,7 +19,8 @@ extern "C" {
 typedef struct kiln_loop {
     kiln *k;
     uint64_t id;             /* of the trace; 0: eager */
-    int64_t at, count;
+    int64_t at, count; /* a while's: steps gone, and its bound or 0 */
+    uint64_t failures;
     kiln_tensor *index;
     kiln_scope scope;
     kiln_site site;
@@ -30,7 +31,7 @@ typedef struct kiln_loop {
 } kiln_loop;
 KILN_API kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count);
 KILN_API bool kiln_for_next(kiln_loop *l);
-KILN_API kiln_loop kiln_while_begin_at(kiln_site at, kiln *k);
+KILN_API kiln_loop kiln_while_begin_at(kiln_site at, kiln *k, int64_t at_most);
 KILN_API bool kiln_while_ask(kiln_loop *l);
 KILN_API bool kiln_while_next(kiln_loop *l, kiln_operand condition);
 KILN_API void kiln_for_end(kiln_loop *l);
@@ -140,6 +141,8 @@ struct kiln_branch_guard : kiln_branch {
  * KILN_WHILE(k, condition) {...} runs its block as long as the condition holds: an expression, evaluated anew before each turn, whose value
  *                                is a bool scalar. It reads variables and locals, and assigns none.
  *                                Eagerly it also ends when an error is recorded in it.
+ * KILN_WHILE_AT_MOST(k, steps, condition) { ... } the same; going on after so many steps (a C integer) is an error. Its gradient needs no
+ *                                memory that grows while it runs, and so compiles ahead of time.
  * KILN_IF(condition) ...         runs the statement or block if the bool scalar is true.
  * KILN_ELSE(k) ...               right behind a KILN_IF's block: if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }. */
 #define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
@@ -147,9 +150,10 @@ struct kiln_branch_guard : kiln_branch {
     for (KILN_LOOP_DECLARE(l, kiln_for_begin_at(KILN_HERE, (k), KILN_OPERAND(n))); kiln_for_next(&l);)                  \
         for (kiln_tensor *i __attribute__((unused)) = l.index; l.state == 1; l.state = 2)
 
-#define KILN_WHILE(k, condition) KILN_WHILE_(k, condition, KILN_CAT(kiln_loop_, __COUNTER__))
-#define KILN_WHILE_(k, condition, l)                                                                                   \
-    for (KILN_LOOP_DECLARE(l, kiln_while_begin_at(KILN_HERE, (k)));                                                     \
+#define KILN_WHILE(k, condition) KILN_WHILE_(k, 0, condition, KILN_CAT(kiln_loop_, __COUNTER__))
+#define KILN_WHILE_AT_MOST(k, steps, condition) KILN_WHILE_(k, steps, condition, KILN_CAT(kiln_loop_, __COUNTER__))
+#define KILN_WHILE_(k, steps, condition, l)                                                                                  \
+    for (KILN_LOOP_DECLARE(l, kiln_while_begin_at(KILN_HERE, (k), (steps)));                                            \
          kiln_while_ask(&l) && kiln_while_next(&l, KILN_OPERAND(condition));)                                           \
         for (; l.state == 1; l.state = 2)
 

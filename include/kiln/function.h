@@ -324,4 +324,6 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define kiln_compare(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
 #define kiln_check(report, f, ...) kiln_check_at(KILN_HERE, (report), (f), __VA_ARGS__)
 
+#include "control.h" /* last: it needs kiln_body */
+
 #endif
