@@ -304,6 +304,38 @@ static void loops(kiln *k, OomDigest *d)
     take(d, kiln_call(kiln_grad(KILN_FN(k, series)), x));
 }
 
+static void squares_slice(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_add(in[1], in[2]);
+    out[1] = kiln_square(out[0]);
+}
+
+/* Branches, a loop of unknown length and its gradient, a scan, a part of a local. */
+KILN_FUNCTION(wandering, k, x)
+{
+    kiln_variable *y = kiln_local(k, x), *rows = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 3)));
+    KILN_WHILE(k, kiln_less(kiln_sum(kiln_abs(y), KILN_ALL), 30.0)) {
+        KILN_IF(kiln_less(kiln_sum(y, KILN_ALL), 4.0)) kiln_assign(y, kiln_add(kiln_mul(y, 2.0), 1.0));
+        KILN_ELSE(k) kiln_assign(y, kiln_mul(y, 1.5));
+    }
+    kiln_tensor *first = kiln_zeros_like(x), *xs = kiln_stack((kiln_tensor *[]){x, kiln_value(y)}, 2, 0), *last, *ys;
+    kiln_scan(k, squares_slice, &(kiln_scan_options){.carries = &first, .carries_count = 1, .xs = &xs, .xs_count = 1, .ys_count = 1}, &last,
+        &ys, NULL);
+    KILN_FOR(k, i, 2) kiln_assign_slice(rows, KILN_STARTS(i, 0), kiln_reshape(last, KILN_SHAPE(1, 3)));
+    return kiln_add(kiln_sum(kiln_add(ys, rows), KILN_ALL), kiln_value(y));
+}
+
+static void control(kiln *k, OomDigest *d)
+{
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(3), 0.5, -1, 2);
+    kiln_eager(k, true);
+    take(d, wandering(k, x));
+    kiln_eager(k, false);
+    take(d, wandering(k, x));
+    take(d, kiln_call(kiln_grad(KILN_FN(k, wandering)), x));
+}
+
 /* ---- a traced training step --------------------------------------------------------------------------------------------------------- */
 struct OomTraining { kiln *k; kiln_dense *hidden, *out; kiln_optimizer *adam; kiln_function *f; kiln_tensor *x, *label; double loss; };
 
@@ -449,6 +481,6 @@ OomProgram oom_programs[OOM_PROGRAMS] = {
     {"eager_values", eager_values, false, 0}, {"eager_movement", eager_movement, false, 0},
     {"scopes_and_variables", scopes_and_variables, false, 0}, {"tapes", tapes, false, 0}, {"training_by_hand", training_by_hand, false, 0},
     {"data_sets", data_sets, false, 0}, {"traced_functions", traced_functions, true, 0}, {"traced_gradients", traced_gradients, true, 0},
-    {"loops", loops, true, 0}, {"effects", effects, true, 0}, {"traced_training", traced_training, true, 0}, {"comparing", comparing, true, 0},
+    {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"traced_training", traced_training, true, 0}, {"comparing", comparing, true, 0},
     {"checking", checking, true, 0}, {"ahead_of_time", ahead_of_time, true, 0},
 };
