@@ -22,6 +22,33 @@ static inline int front_teardown(void **state)
     return kiln_close(*state); /* non-zero: an error that the test did not expect */
 }
 
+static inline void front_doubles(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    (void)user;
+    out[0] = kiln_add(in[0], in[0]);
+}
+
+/* Whether traced functions compile here: the LLVM module is at hand. */
+static inline bool front_has_llvm(void)
+{
+    kiln *k = kiln_open(NULL);
+    kiln_call(kiln_function_new(k, front_doubles, NULL, NULL), kiln_scalar(k, KILN_F32, 1));
+    bool there = kiln_error(k)->code != KILN_EDEVICE;
+    kiln_clear(k);
+    kiln_close(k);
+    return there;
+}
+
+/* A group setup that fails, with the reason that the runner shows, where nothing compiles. */
+static inline int front_needs_llvm(void **state)
+{
+    (void)state;
+    if (front_has_llvm()) return 0;
+    printf("skip: the LLVM module is not at hand\n");
+    return -1;
+}
+
 #define FRONT_TEST(f) cmocka_unit_test_setup_teardown(f, front_setup, front_teardown)
 
 #define assert_ok(k)                                                                                                  \

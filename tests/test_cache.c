@@ -276,18 +276,6 @@ static void what_cannot_be_a_first_value(void **state)
     assert_error(k, KILN_ESTATE, "outside its function's body");
 }
 
-static int skip_without_llvm(void **state)
-{
-    (void)state;
-    kiln *k = kiln_open(NULL);
-    kiln_call(FUNCTION(k, twice), 1.0);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,5 +288,5 @@ int main(void)
         FRONT_TEST(variables_made_at_the_first_call),
         FRONT_TEST(what_cannot_be_a_first_value),
     };
-    return cmocka_run_group_tests_name("cache", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("cache", tests, front_needs_llvm, NULL);
 }

@@ -244,18 +244,6 @@ static void freed_while_another_thread_calls(void **state)
     kiln_eager(k, false);
 }
 
-static int skip_without_llvm(void **state)
-{
-    (void)state;
-    kiln *k = kiln_open(NULL);
-    kiln_call(kiln_function_new(k, waits, NULL, NULL), 1.0);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,5 +254,5 @@ int main(void)
         FRONT_TEST(evicted_under_calls_and_tapes),
         FRONT_TEST(freed_while_another_thread_calls),
     };
-    return cmocka_run_group_tests_name("concurrent", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("concurrent", tests, front_needs_llvm, NULL);
 }

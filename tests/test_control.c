@@ -397,18 +397,6 @@ static void checks_itself(void **state)
     }
 }
 
-static int skip_without_llvm(void **state)
-{
-    kiln *k = kiln_open(NULL);
-    plain(k, function_of(k, power, "power"), 1);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    (void)state;
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,5 +406,5 @@ int main(void)
         FRONT_TEST(a_call_with_a_training_loop),
         FRONT_TEST(branches_let_reads_through),
     };
-    return cmocka_run_group_tests_name("control", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("control", tests, front_needs_llvm, NULL);
 }

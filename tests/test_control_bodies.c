@@ -356,18 +356,6 @@ static void checks_itself(void **state)
     }
 }
 
-static int skip_without_llvm(void **state)
-{
-    kiln *k = kiln_open(NULL);
-    taped(k, function_of(k, conds, "conds"), 1);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    (void)state;
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,5 +364,5 @@ int main(void)
         FRONT_TEST(long_scans_stack_in_groups),
         FRONT_TEST(misuse_is_named),
     };
-    return cmocka_run_group_tests_name("control_bodies", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("control_bodies", tests, front_needs_llvm, NULL);
 }

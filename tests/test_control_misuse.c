@@ -236,18 +236,6 @@ static void misuse_is_named(void **state)
     }
 }
 
-static int skip_without_llvm(void **state)
-{
-    kiln *k = kiln_open(NULL);
-    plain(k, function_of(k, good, "good"));
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    (void)state;
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 /* What failed traces and abandoned regions made is gone with the engine. */
 static int nothing_is_left(void **state)
 {
@@ -260,5 +248,5 @@ static int nothing_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(misuse_is_named)};
-    return cmocka_run_group_tests_name("control_misuse", tests, skip_without_llvm, nothing_is_left);
+    return cmocka_run_group_tests_name("control_misuse", tests, front_needs_llvm, nothing_is_left);
 }

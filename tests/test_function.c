@@ -369,19 +369,6 @@ static void check_tells_what_comes_from_the_host(void **state)
     }
 }
 
-static int skip_without_llvm(void **state)
-{
-    kiln *k = kiln_open(NULL);
-    func(k, kiln_scalar(k, KILN_F32, 1));
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    (void)state;
-    if (absent)
-        printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,5 +378,5 @@ int main(void)
         FRONT_TEST(misuse_is_named), FRONT_TEST(compare_and_check_agree),
         FRONT_TEST(check_tells_what_comes_from_the_host),
     };
-    return cmocka_run_group_tests_name("function", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("function", tests, front_needs_llvm, NULL);
 }

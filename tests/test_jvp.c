@@ -151,21 +151,8 @@ static void integers_have_no_tangents(void **state)
     assert_error(k, KILN_EVALUE, "say how many inputs");
 }
 
-static int skip_without_llvm(void **state)
-{
-    kiln *k = kiln_open(NULL);
-    kiln_function *f = kiln_function_new(k, straight, NULL, &(kiln_function_options){.inputs_count = 2, .outputs = 2});
-    tangents(k, f, 0);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    (void)state;
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(tangents_are_differences), FRONT_TEST(integers_have_no_tangents)};
-    return cmocka_run_group_tests_name("jvp", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("jvp", tests, front_needs_llvm, NULL);
 }

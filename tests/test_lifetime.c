@@ -231,18 +231,6 @@ static void eight_of_everything(void **state)
     assert_ok(k);
 }
 
-static int skip_without_llvm(void **state)
-{
-    (void)state;
-    kiln *k = kiln_open(NULL);
-    bump(k, kiln_scalar(k, KILN_F32, 1));
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_close(k);
-    if (absent)
-        printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,5 +238,5 @@ int main(void)
         FRONT_TEST(second_order_of_a_variable), cmocka_unit_test(locals_may_end_before_what_was_compiled), FRONT_TEST(why_looks_at_every_read), FRONT_TEST(outputs_of_ended_scopes_are_named),
         FRONT_TEST(declarations_are_checked), cmocka_unit_test(a_retrace_compares_literals_and_keeps_none), FRONT_TEST(eight_of_everything),
     };
-    return cmocka_run_group_tests_name("lifetime", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("lifetime", tests, front_needs_llvm, NULL);
 }

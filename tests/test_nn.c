@@ -19,18 +19,6 @@ static void fit_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *u
     kiln_optimizer_minimize(f->o, tape, out[0]);
 }
 
-static bool have_llvm(kiln *k)
-{
-    kiln_scope s = kiln_scope_open(k);
-    struct fit one = {kiln_variable_new(k, "a", 1.0), kiln_variable_new(k, "b", 1.0), kiln_sgd(k, 0.1, 0)};
-    kiln_function *f = kiln_function_new(k, fit_step, &one, NULL);
-    kiln_call(f);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_scope_close(&s);
-    return !absent;
-}
-
 /* Runs STEPS steps from a = (1, -2), b = (0.5) with the given optimiser, eagerly or traced. */
 static void fit(kiln *k, kiln_optimizer *o, bool eager, float a[2], float b[1])
 {
@@ -73,7 +61,7 @@ static double adam_want(double x, bool square, double rate, double beta1, double
 static void optimisers_follow_their_formulas(void **state)
 {
     kiln *k = *state;
-    int modes = have_llvm(k) ? 2 : 1;
+    int modes = front_has_llvm() ? 2 : 1;
     for (int mode = 0; mode < modes; mode++) {
         float a[2], b[1];
         for (int momentum = 0; momentum < 2; momentum++) {

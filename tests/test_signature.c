@@ -411,18 +411,6 @@ static void misses_name_their_reason(void **state)
     assert_ok(k);
 }
 
-static int skip_without_llvm(void **state)
-{
-    (void)state;
-    kiln *k = kiln_open(NULL);
-    kiln_call(FUNCTION(k, twice), 1.0);
-    bool absent = kiln_error(k)->code == KILN_EDEVICE;
-    kiln_clear(k);
-    kiln_close(k);
-    if (absent) printf("skip: the LLVM module is not at hand\n");
-    return absent ? -1 : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,5 +427,5 @@ int main(void)
         cmocka_unit_test(retracing_is_warned_about),
         FRONT_TEST(misses_name_their_reason),
     };
-    return cmocka_run_group_tests_name("signature", tests, skip_without_llvm, NULL);
+    return cmocka_run_group_tests_name("signature", tests, front_needs_llvm, NULL);
 }

@@ -93,15 +93,5 @@ static void work_grows_with_the_steps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(same_bits), FRONT_TEST(work_grows_with_the_steps)};
-    kiln *k = kiln_open(NULL);
-    float y[64];
-    int64_t moved;
-    bool there = run(k, &(Job){PLAIN, 2}, false, y, &moved);
-    kiln_clear(k);
-    kiln_close(k);
-    if (!there) {
-        printf("skip: no LLVM module\n");
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }
