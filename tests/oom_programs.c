@@ -201,6 +201,20 @@ static void training_by_hand(kiln *k, OomDigest *d)
     kiln_dense_free(dense); /* the others stay for kiln_close */
 }
 
+static void recurrent_layers(kiln *k, OomDigest *d)
+{
+    kiln_variable *g = kiln_generator(k, 6), *v[4];
+    kiln_recurrent *lstm = kiln_lstm_new(k, 2, 3, g), *gru = kiln_gru_new(k, 3, 2, g);
+    KILN_TAPE(k, tape);
+    kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(3, 2, 2), 0, 1), *h = NULL, *c = NULL;
+    kiln_tensor *y = kiln_recurrent_apply(lstm, x, &(kiln_recurrent_options){.last_h = &h, .last_c = &c});
+    y = kiln_recurrent_apply(gru, y, &(kiln_recurrent_options){.reverse = true});
+    kiln_tensor *loss = kiln_add(kiln_sum(y, KILN_ALL), kiln_sum(kiln_mul(h, c), KILN_ALL));
+    if (kiln_recurrent_variables(lstm, v, 4)) take(d, kiln_gradient(tape, loss, v[1]));
+    take(d, y);
+    kiln_recurrent_free(lstm); /* the other stays for kiln_close */
+}
+
 static void data_sets(kiln *k, OomDigest *d)
 {
     kiln_tensor *images = NULL, *labels = NULL;
@@ -480,7 +494,7 @@ static void ahead_of_time(kiln *k, OomDigest *d)
 OomProgram oom_programs[OOM_PROGRAMS] = {
     {"eager_values", eager_values, false, 0}, {"eager_movement", eager_movement, false, 0},
     {"scopes_and_variables", scopes_and_variables, false, 0}, {"tapes", tapes, false, 0}, {"training_by_hand", training_by_hand, false, 0},
-    {"data_sets", data_sets, false, 0}, {"traced_functions", traced_functions, true, 0}, {"traced_gradients", traced_gradients, true, 0},
-    {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"traced_training", traced_training, true, 0}, {"comparing", comparing, true, 0},
-    {"checking", checking, true, 0}, {"ahead_of_time", ahead_of_time, true, 0},
+    {"recurrent_layers", recurrent_layers, false, 0}, {"data_sets", data_sets, false, 0}, {"traced_functions", traced_functions, true, 0},
+    {"traced_gradients", traced_gradients, true, 0}, {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"traced_training", traced_training, true, 0},
+    {"comparing", comparing, true, 0}, {"checking", checking, true, 0}, {"ahead_of_time", ahead_of_time, true, 0},
 };

@@ -17,7 +17,7 @@ typedef struct OomProgram {
     uint64_t want;  /* the digest of a run with memory; set by the test */
 } OomProgram;
 
-#define OOM_PROGRAMS 15
+#define OOM_PROGRAMS 16
 extern OomProgram oom_programs[OOM_PROGRAMS];
 
 #define OOM_HALF_WRITTEN 1 /* a digest that says: a failed call left a file behind */

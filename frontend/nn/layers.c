@@ -1,9 +1,7 @@
 /* layers: dense and convolution: variables, and composites of public ops over them. Never touches elements itself. */
-#include <kiln/nn.h>
+#include "layer.h"
+
 #include <math.h>
-
-#include "../object.h"
-
 #include <stdio.h>
 
 struct kiln_dense {
@@ -18,8 +16,7 @@ struct kiln_conv {
     kiln_window window;
 };
 
-/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)); zeros without a generator. */
-static kiln_variable *glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
+kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
     double fan_out, kiln_variable *generator)
 {
     kiln_scope scope = kiln_scope_open(k);
@@ -31,7 +28,7 @@ static kiln_variable *glorot(kiln_site at, kiln *k, const char *name, kiln_shape
     return w;
 }
 
-static kiln_variable *zeros(kiln_site at, kiln *k, const char *name, int64_t n)
+kiln_variable *layer_zeros(kiln_site at, kiln *k, const char *name, int64_t n)
 {
     kiln_scope scope = kiln_scope_open(k);
     kiln_tensor *init = kiln_full_at(at, k, KILN_F32, KILN_SHAPE(n), kiln_of_i(0));
@@ -40,9 +37,7 @@ static kiln_variable *zeros(kiln_site at, kiln *k, const char *name, int64_t n)
     return b;
 }
 
-/* "dense/w", "dense_1/w", ...: the first such name that no living variable has, so that models built alike have
- * the same names and files of weights find them again. */
-static const char *name_layer(kiln *k, const char *stem, char to[32])
+const char *layer_name(kiln *k, const char *stem, char to[32])
 {
     Thread *t = thread_of(k);
     bool taken = t != NULL;
@@ -59,13 +54,13 @@ static const char *name_layer(kiln *k, const char *stem, char to[32])
     return to;
 }
 
-static const char *name_in(const char *layer, const char *what, char to[48])
+const char *layer_name_in(const char *layer, const char *what, char to[48])
 {
     snprintf(to, 48, "%s/%s", layer, what);
     return to;
 }
 
-static bool positive(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
+bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
 {
     if (a > 0 && b > 0) return true;
     fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what,
@@ -73,7 +68,7 @@ static bool positive(kiln *k, kiln_site at, const char *what, int64_t a, int64_t
     return false;
 }
 
-static kiln_tensor *no_layer(kiln_site at, const char *what)
+kiln_tensor *layer_missing(kiln_site at, const char *what)
 {
     return fail(thread_last(), at, KILN_ESTATE, "%s: the layer is NULL", what);
 }
@@ -82,15 +77,15 @@ static kiln_tensor *no_layer(kiln_site at, const char *what)
 kiln_dense *kiln_dense_new_at(
     kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    if (!positive(k, at, "dense", inputs, units)) return NULL;
+    if (!layer_sizes_ok(k, at, "dense", inputs, units)) return NULL;
     kiln_dense *layer = object_new(at, k, sizeof *layer, NULL);
     if (!layer) return NULL;
     layer->inputs = inputs;
     char stem[32], name[48];
-    name_layer(k, "dense", stem);
-    layer->w = glorot(at, k, name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
+    layer_name(k, "dense", stem);
+    layer->w = layer_glorot(at, k, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
         (double)units, generator);
-    layer->b = zeros(at, k, name_in(stem, "b", name), units);
+    layer->b = layer_zeros(at, k, layer_name_in(stem, "b", name), units);
     if (layer->w && layer->b) return layer;
     kiln_dense_free(layer);
     return NULL;
@@ -98,7 +93,7 @@ kiln_dense *kiln_dense_new_at(
 
 kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x)
 {
-    if (!layer) return no_layer(at, "dense");
+    if (!layer) return layer_missing(at, "dense");
     kiln_tensor *y = kiln_matmul_at(at, kiln_of_tensor(x), kiln_of_variable(layer->w));
     return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));
 }
@@ -125,19 +120,19 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
     }
     int64_t kh = window->size[0], kw = window->size[1],
             groups = window->groups ? window->groups : 1;
-    if (!positive(k, at, "conv", inputs, filters) || !positive(k, at, "conv", kh, kw) ||
-        !positive(k, at, "conv", groups, inputs / groups))
+    if (!layer_sizes_ok(k, at, "conv", inputs, filters) || !layer_sizes_ok(k, at, "conv", kh, kw) ||
+        !layer_sizes_ok(k, at, "conv", groups, inputs / groups))
         return NULL;
     kiln_conv *layer = object_new(at, k, sizeof *layer, NULL);
     if (!layer) return NULL;
     layer->window = *window;
     double area = (double)kh * (double)kw;
     char stem[32], name[48];
-    name_layer(k, "conv", stem);
+    layer_name(k, "conv", stem);
     layer->w =
-        glorot(at, k, name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
+        layer_glorot(at, k, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
             area * (double)(inputs / groups), area * (double)filters, generator);
-    layer->b = zeros(at, k, name_in(stem, "b", name), filters);
+    layer->b = layer_zeros(at, k, layer_name_in(stem, "b", name), filters);
     if (layer->w && layer->b) return layer;
     kiln_conv_free(layer);
     return NULL;
@@ -145,7 +140,7 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
 
 kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x)
 {
-    if (!layer) return no_layer(at, "conv");
+    if (!layer) return layer_missing(at, "conv");
     kiln_tensor *y = kiln_conv2d_sized(
         at, kiln_of_tensor(x), kiln_of_variable(layer->w), &layer->window, sizeof layer->window);
     return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));

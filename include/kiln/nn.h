@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with the engine).
- * Their variables are named dense/w, dense/b, conv/filters, conv/b; the second layer of a kind dense_1/w ...: the first name that no living
+ * Their variables are named dense/w, dense/b, conv/filters, conv/b, lstm/w ...; the second layer of a kind dense_1/w ...: the first name that no living
  * variable of the engine has. ---- */
 typedef struct kiln_dense kiln_dense;
 typedef struct kiln_conv kiln_conv;
@@ -34,6 +34,31 @@ KILN_API kiln_variable *kiln_conv_bias(kiln_conv *layer);
 KILN_API void kiln_conv_free(kiln_conv *layer);
 
 KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x); /* [n, h, w, c] -> [n, c] */
+
+/* ---- recurrent layers: scans over time --------------------------------------------------------------------------------------------------------------
+ * x [time, batch, inputs], states [batch, units], f32. Weights w [inputs, gates units], u [units, gates units], b [gates units], the gates side by
+ * side in the order given; each gate's part of w and u starts Glorot uniform with its own fans (generator NULL: zeros), biases at 0. x . w + b is
+ * computed once for all steps; only h . u is in the loop. s is 1 / (1 + e^-a), * elementwise.
+ * Simple, 1 gate: h = tanh(x w + b + h u) (Elman 1990).
+ * LSTM, gates i f g o (Hochreiter & Schmidhuber 1997, the forget gate of Gers et al. 2000; no peepholes): a = x w + b + h u;
+ *     c = s(af) * c + s(ai) * tanh(ag), h = s(ao) * tanh(c). b of gate f starts at forget_bias; kiln_lstm_new: 1.
+ * GRU, gates r z n (Cho et al. 2014, with the reset gate after the recurrent product, as PyTorch and ONNX's linear_before_reset=1), and a second
+ *     bias bu [3 units]: p = h u + bu, r = s(xr + pr), z = s(xz + pz), n = tanh(xn + r * pn), h = n + z * (h - n), with x here x w + b.
+ * Variables lstm/w, lstm/u, lstm/b, gru/bu, rnn/w ..., numbered like dense's. Gradients flow to x, all variables and first states. */
+typedef struct kiln_recurrent kiln_recurrent;
+typedef struct kiln_recurrent_options {
+    kiln_tensor *h, *c;            /* first states [batch, units]; NULL: zeros. c: LSTM only */
+    kiln_tensor **last_h, **last_c; /* if not NULL get the states after the last step done (with reverse: step 0) */
+    bool reverse;                  /* from the last step to the first; the result's rows still belong to x's */
+} kiln_recurrent_options;
+KILN_API kiln_recurrent *kiln_rnn_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
+KILN_API kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias);
+KILN_API kiln_recurrent *kiln_gru_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
+/* h of every step, [time, batch, units]; options may be NULL. At least one step; time and batch may be bounded sizes. In a trace the loop is one
+ * operation. Cost: 2 time batch (inputs + units) gates units flops; an eager gradient also passes over x . w once per step (kiln_scan). */
+KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x, const kiln_recurrent_options *options, size_t size);
+KILN_API int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap); /* w, u, b, of a GRU bu: fills at most cap; how many there are */
+KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
 /* ---- optimisers ------------------------------------------------------------------------------------------------------------------------------------
  * The learning rate is an f32 variable (kiln_optimizer_rate): changing it needs no new trace. Moments are made for a variable at its first step. */
@@ -106,6 +131,11 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_conv_new(k, inputs, filters, window, generator) kiln_conv_new_at(KILN_HERE, (k), (inputs), (filters), (window), (generator))
 #define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), (x))
 #define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, (x))
+#define kiln_rnn_new(k, inputs, units, generator) kiln_rnn_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define kiln_lstm_new(k, inputs, units, generator) kiln_lstm_new_at(KILN_HERE, (k), (inputs), (units), (generator), 1)
+#define kiln_gru_new(k, inputs, units, generator) kiln_gru_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+/* kiln_recurrent_apply(layer, x, NULL); variadic for &(kiln_recurrent_options){.h = h, .last_h = &h} */
+#define kiln_recurrent_apply(layer, x, ...) kiln_recurrent_apply_sized(KILN_HERE, (layer), (x), __VA_ARGS__, sizeof(kiln_recurrent_options))
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))

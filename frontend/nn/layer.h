@@ -1,0 +1,24 @@
+/* layer: what the files of layers share: names, first values and messages of their variables. */
+#ifndef KILN_FRONTEND_NN_LAYER_H
+#define KILN_FRONTEND_NN_LAYER_H
+
+#include <kiln/nn.h>
+
+#include "../object.h"
+
+/* "dense", "dense_1", ...: the first such name that no living variable's begins with, so that models built alike have
+ * the same names and files of weights find them again. Returns to. */
+const char *layer_name(kiln *k, const char *stem, char to[32]);
+const char *layer_name_in(const char *layer, const char *what, char to[48]); /* "dense_1/w" */
+
+/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)); zeros without a generator. NULL: recorded. */
+kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
+    double fan_out, kiln_variable *generator);
+kiln_variable *layer_zeros(kiln_site at, kiln *k, const char *name, int64_t n); /* f32[n] */
+
+bool layer_sizes_ok(
+    kiln *k, kiln_site at, const char *what, int64_t a, int64_t b); /* positive; false: recorded */
+kiln_tensor *layer_missing(
+    kiln_site at, const char *what); /* records that the layer is NULL; poison */
+
+#endif

@@ -1,0 +1,259 @@
+/* recurrent: simple, LSTM and GRU layers: variables, one product of all inputs, and a scan over time.
+ * Relies on public operations and kiln_scan. Never touches elements itself. */
+#include "layer.h"
+
+#include "../operand.h"
+
+#include <stdio.h>
+
+typedef struct Cell { /* what one step of the scan takes from outside */
+    kiln_site at;
+    int64_t units;
+    kiln_tensor *u, *bu;
+} Cell;
+
+typedef struct Kind {
+    const char *name;
+    int64_t gates;
+    int states;       /* 1: h; 2: h and c */
+    bool second_bias; /* of the recurrent product */
+    kiln_body *step;  /* (h, [c], inputs' product) -> (h, [c], h) */
+} Kind;
+
+struct kiln_recurrent {
+    Object o;
+    const Kind *kind;
+    int64_t inputs, units;
+    kiln_variable *w, *u, *b, *bu; /* bu: NULL without a second bias */
+    char name[32];
+};
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+static kiln_operand product(const Cell *s, kiln_tensor *h)
+{
+    return of(kiln_matmul_at(s->at, of(h), of(s->u)));
+}
+
+static kiln_operand add(const Cell *s, kiln_operand x, kiln_operand y)
+{
+    return of(kiln_add_at(s->at, x, y));
+}
+
+static kiln_operand mul(const Cell *s, kiln_operand x, kiln_operand y)
+{
+    return of(kiln_mul_at(s->at, x, y));
+}
+
+static kiln_operand sigmoid(const Cell *s, kiln_operand x) { return of(kiln_sigmoid_at(s->at, x)); }
+
+static kiln_operand gate(const Cell *s, kiln_operand x, int64_t i)
+{
+    return of(kiln_slice_at(s->at, x, 1, i * s->units, (i + 1) * s->units, 1));
+}
+
+static void simple_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Cell *s = user;
+    (void)k;
+    out[0] = out[1] = kiln_tanh_at(s->at, add(s, of(in[2]), product(s, in[1])));
+}
+
+static void lstm_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Cell *s = user;
+    (void)k;
+    kiln_operand a = add(s, of(in[3]), product(s, in[1]));
+    kiln_operand i = sigmoid(s, gate(s, a, 0)), f = sigmoid(s, gate(s, a, 1));
+    kiln_operand g = of(kiln_tanh_at(s->at, gate(s, a, 2))), o = sigmoid(s, gate(s, a, 3));
+    kiln_operand c = add(s, mul(s, f, of(in[2])), mul(s, i, g));
+    out[1] = c.as.tensor;
+    out[0] = out[2] = mul(s, o, of(kiln_tanh_at(s->at, c))).as.tensor;
+}
+
+static void gru_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Cell *s = user;
+    (void)k;
+    kiln_operand x = of(in[2]), p = add(s, product(s, in[1]), of(s->bu));
+    kiln_operand r = sigmoid(s, add(s, gate(s, x, 0), gate(s, p, 0)));
+    kiln_operand z = sigmoid(s, add(s, gate(s, x, 1), gate(s, p, 1)));
+    kiln_operand n = of(kiln_tanh_at(s->at, add(s, gate(s, x, 2), mul(s, r, gate(s, p, 2)))));
+    kiln_operand apart = of(kiln_sub_at(s->at, of(in[1]), n));
+    out[0] = out[1] = add(s, n, mul(s, z, apart)).as.tensor;
+}
+
+static const Kind simple = {"rnn", 1, 1, false, simple_step},
+                  lstm = {"lstm", 4, 2, false, lstm_step}, gru = {"gru", 3, 1, true, gru_step};
+
+/* ---- layers --------------------------------------------------------------------------------- */
+static kiln_variable *weights(
+    kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, kiln_variable *generator)
+{
+    char name[48];
+    return layer_glorot(at, l->o.k, layer_name_in(l->name, what, name),
+        KILN_SHAPE(rows, l->kind->gates * l->units), (double)rows, (double)l->units, generator);
+}
+
+static kiln_variable *bias(kiln_site at, kiln_recurrent *l, const char *what)
+{
+    char name[48];
+    return layer_zeros(at, l->o.k, layer_name_in(l->name, what, name), l->kind->gates * l->units);
+}
+
+static kiln_recurrent *make(kiln_site at, kiln *k, const Kind *kind, int64_t inputs, int64_t units,
+    kiln_variable *generator)
+{
+    if (!layer_sizes_ok(k, at, kind->name, inputs, units)) return NULL;
+    kiln_recurrent *l = object_new(at, k, sizeof *l, NULL);
+    if (!l) return NULL;
+    l->kind = kind;
+    l->inputs = inputs;
+    l->units = units;
+    layer_name(k, kind->name, l->name);
+    l->w = weights(at, l, "w", inputs, generator);
+    l->u = weights(at, l, "u", units, generator);
+    l->b = bias(at, l, "b");
+    if (kind->second_bias) l->bu = bias(at, l, "bu");
+    if (l->w && l->u && l->b && (l->bu || !kind->second_bias)) return l;
+    kiln_recurrent_free(l);
+    return NULL;
+}
+
+kiln_recurrent *kiln_rnn_new_at(
+    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+{
+    return make(at, k, &simple, inputs, units, generator);
+}
+
+kiln_recurrent *kiln_gru_new_at(
+    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+{
+    return make(at, k, &gru, inputs, units, generator);
+}
+
+kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units,
+    kiln_variable *generator, double forget_bias)
+{
+    kiln_recurrent *l = make(at, k, &lstm, inputs, units, generator);
+    if (!l || forget_bias == 0) return l;
+    Thread *t = thread_of(k);
+    const uint64_t failures = t->failures;
+    kiln_scope s = kiln_scope_open(k);
+    kiln_tensor *f = kiln_full_at(at, k, KILN_F32, KILN_SHAPE(units), kiln_of_f(forget_bias));
+    kiln_assign_at(at, l->b,
+        of(kiln_pad_at(at, of(f), KILN_SHAPE(units), KILN_SHAPE(2 * units), kiln_of_i(0))));
+    kiln_scope_close(&s);
+    if (t->failures == failures) return l;
+    kiln_recurrent_free(l);
+    return NULL;
+}
+
+int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap)
+{
+    if (!layer) return 0;
+    kiln_variable *const all[] = {layer->w, layer->u, layer->b, layer->bu};
+    const int n = layer->bu ? 4 : 3;
+    for (int i = 0; i < n && i < cap; i++) v[i] = all[i];
+    return n;
+}
+
+void kiln_recurrent_free(kiln_recurrent *layer)
+{
+    if (!layer) return;
+    kiln_variable *v[4];
+    const int n = kiln_recurrent_variables(layer, v, 4);
+    for (int i = 0; i < n; i++) kiln_variable_free(v[i]);
+    object_free(&layer->o);
+}
+
+/* ---- application ---------------------------------------------------------------------------- */
+static bool usable(
+    Thread *t, kiln_site at, const kiln_recurrent *l, const char *what, const kiln_tensor *x)
+{
+    if (tensor_ok(x) && x->k == t->k) return true;
+    if (!x || x->state != TENSOR_POISON)
+        fail(t, at, KILN_ESTATE, "%s: %s is NULL, closed or of another engine", l->name, what);
+    return false;
+}
+
+static bool input_ok(Thread *t, kiln_site at, const kiln_recurrent *l, const kiln_tensor *x)
+{
+    char text[96];
+    if (!usable(t, at, l, "x", x)) return false;
+    bool shape = x->type.rank == 3 && x->type.dim[2] == l->inputs && x->type.dim[0] != 0;
+    if (shape && x->type.dtype == DT_f32) return true;
+    fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE,
+        "%s: x is %s; it needs f32[time, batch, %lld], at least one step", l->name,
+        tensor_text(x, text, sizeof text), (long long)l->inputs);
+    return false;
+}
+
+/* The first state: the given one, checked, or zeros. NULL: recorded. */
+static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, const char *what,
+    kiln_tensor *given, const Type *type)
+{
+    char a[96], b[96];
+    if (!given) return number_like(t, at, l->name, type, kiln_of_i(0));
+    if (!usable(t, at, l, what, given)) return NULL;
+    if (type_equal(&given->type, type)) return given;
+    type_print(module_of(t) ? &module_of(t)->dims : NULL, type, b, sizeof b);
+    fail(t, at, given->type.dtype == DT_f32 ? KILN_ESHAPE : KILN_EDTYPE,
+        "%s: %s is %s; it needs %s, [batch, units]", l->name, what, tensor_text(given, a, sizeof a),
+        b);
+    return NULL;
+}
+
+static bool first_states(Thread *t, kiln_site at, const kiln_recurrent *l,
+    const kiln_recurrent_options *o, const Type *x, kiln_tensor **first)
+{
+    const Type type = {.dtype = DT_f32, .rank = 2, .dim = {x->dim[1], l->units}};
+    if (l->kind->states == 1 && (o->c || o->last_c)) {
+        fail(t, at, KILN_EVALUE, "%s: has a state h alone, and no c", l->name);
+        return false;
+    }
+    first[0] = state(t, at, l, "h", o->h, &type);
+    if (l->kind->states > 1) first[1] = state(t, at, l, "c", o->c, &type);
+    return tensor_ok(first[0]) && (l->kind->states == 1 || tensor_ok(first[1]));
+}
+
+static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor *x,
+    const kiln_recurrent_options *o, kiln_tensor **last)
+{
+    kiln_tensor *first[2], *ys;
+    if (!input_ok(t, at, l, x) || !first_states(t, at, l, o, &x->type, first)) return &t->k->poison;
+    kiln_tensor *xs = kiln_matmul_at(at, of(x), kiln_of_variable(l->w));
+    xs = kiln_add_at(at, of(xs), kiln_of_variable(l->b));
+    Cell s = {.at = at, .units = l->units, .u = kiln_value_at(at, kiln_of_variable(l->u))};
+    if (l->bu) s.bu = kiln_value_at(at, kiln_of_variable(l->bu));
+    const kiln_scan_options scan = {.carries = first,
+        .carries_count = l->kind->states,
+        .xs = &xs,
+        .xs_count = 1,
+        .ys_count = 1,
+        .reverse = o->reverse};
+    return kiln_scan_sized(at, t->k, l->kind->step, &scan, last, &ys, &s, sizeof scan)
+               ? ys
+               : &t->k->poison;
+}
+
+kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x,
+    const kiln_recurrent_options *options, size_t size)
+{
+    kiln_recurrent_options o = {0};
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    Thread *t = layer ? thread_of(layer->o.k) : thread_last();
+    if (!t) return NULL;
+    kiln_tensor *last[2] = {&t->k->poison, &t->k->poison}, **to[2] = {o.last_h, o.last_c};
+    kiln_tensor *ys = &t->k->poison;
+    kiln_scope s = kiln_scope_open(t->k);
+    if (layer)
+        ys = run(t, at, layer, x, &o, last);
+    else
+        layer_missing(at, "recurrent");
+    for (int i = 0; i < 2; i++) {
+        if (!to[i]) continue;
+        if (tensor_ok(last[i])) kiln_keep(last[i]);
+        *to[i] = last[i];
+    }
+    return composite_end(t, &s, ys);
+}
