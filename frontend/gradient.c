@@ -223,7 +223,9 @@ static void walk_body(void *arg)
     Reverse r = {.e = &w->ge.e,
         .g = g,
         .first = tape->first,
-        .last = g->node.len,
+        .last = tape->frame ? tape->stopped : g->node.len,
+        .gap = tape->gap.at,
+        .ngap = tape->gap.len,
         .y = y,
         .seed = seed,
         .ny = ny,
@@ -343,10 +345,7 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
     }
     scope_pop(t);
     arena_free(&scratch);
-    if (tape->persistent && recorded) {
-        tape->recording = true;
-        t->recording += tape->frame ? 0 : 1;
-    }
+    if (tape->persistent && recorded) tape_resume(tape);
     return ok;
 }
 

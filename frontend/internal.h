@@ -9,6 +9,7 @@
 #include "../codegen/backend.h"
 #include "../codegen/eager.h"
 #include "../ir/infer.h"
+#include "../passes/reverse.h"
 #include "../runtime/buffer.h"
 #include "../runtime/threads.h"
 
@@ -297,6 +298,8 @@ struct kiln_tape {
     Frame *frame;            /* opened inside a trace: where; NULL: eager */
     uint64_t trace_id;
     uint32_t first;          /* traced: first node of the frame's graph that belongs to it */
+    uint32_t stopped;        /* traced, not recording: the first node that it does not record */
+    VEC(NodeRange) gap;      /* traced: what was made while it did not record */
     Arena arena;
     Module *module;          /* eager: its own graph */
     Graph *g;
@@ -314,6 +317,7 @@ void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
 /* Whether regions inside what it records read the variable where the tape cannot see it (region.c): then it has no gradient. */
 bool tape_misses(const kiln_tape *tape, const kiln_variable *v);
+void tape_resume(kiln_tape *tape);           /* after kiln_tape_stop */
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
 void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */

@@ -76,8 +76,23 @@ void kiln_tape_stop(kiln_tape *tape)
 {
     if (tape && tape->recording) {
         tape->recording = false;
+        if (tape->frame) tape->stopped = tape->frame->g->node.len;
         count_recording(tape, -1);
     }
+}
+
+static void gap_body(void *arg)
+{
+    kiln_tape *tape = ((Job *)arg)->tape;
+    *VEC_PUSH(&tape->arena, &tape->gap) = (NodeRange){tape->stopped, tape->frame->g->node.len};
+}
+
+void tape_resume(kiln_tape *tape)
+{
+    Job job = {.loc = tape->loc};
+    if (tape->frame && !run_job(tape, gap_body, &job)) return;
+    tape->recording = true;
+    count_recording(tape, 1);
 }
 
 static void unlink_from(kiln_tape **link, const kiln_tape *tape)

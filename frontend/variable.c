@@ -81,7 +81,7 @@ static kiln_variable *variable_new(
     kiln_variable *v = variable_make(t, at, name, &x->type);
     if (!v) return NULL;
     v->local = local;
-    if (x->state == TENSOR_TRACED) {
+    if (x->state == TENSOR_TRACED || (local && t->trace)) { /* what is concrete becomes an input */
         v->frame = t->trace->frame;
         v->trace_id = t->trace->id;
         if (!trace_assign(t, at, v, x)) v->alive = false;

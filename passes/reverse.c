@@ -39,7 +39,9 @@ static void mark_active(Walk *w)
 {
     const Graph *g = w->r->g;
     for (uint32_t i = 0; i < w->r->nx; i++) w->active[w->r->x[i]] = differentiable(g, w->r->x[i]);
-    for (uint32_t i = w->r->first; i < w->r->last; i++) {
+    for (uint32_t i = w->r->first, gap = 0; i < w->r->last; i++) {
+        if (gap < w->r->ngap && i == w->r->gap[gap].first) i = w->r->gap[gap++].last;
+        if (i >= w->r->last) break;
         const Node *n = &g->node.at[i];
         bool any = false;
         for (uint32_t k = 0; k < n->nin && !any; k++) any = w->active[n->in[k]];
@@ -142,7 +144,8 @@ static bool reverse_node(Walk *w, uint32_t index)
     /* A copy: the array moves when the graph is appended to. */
     const Node n = r->g->node.at[index];
     bool arrives = false, asked = false;
-    for (uint32_t k = 0; k < n.nout; k++) arrives |= w->cotangent[n.out + k] != 0;
+    for (uint32_t k = 0; k < n.nout; k++)
+        arrives |= w->active[n.out + k] && w->cotangent[n.out + k] != 0;
     if (!arrives) return true;
     w->wanted = ARENA_ARRAY(r->scratch, bool, n.nin + 1);
     w->dx = ARENA_ARRAY(r->scratch, Value, n.nin + 1);

@@ -5,10 +5,14 @@
 
 #include "../ir/emit.h"
 
+typedef struct NodeRange { uint32_t first, last; } NodeRange; /* [first, last) */
+
 typedef struct Reverse {
     Emit *e;
     const Graph *g;            /* may be appended to by e while the walk runs */
     uint32_t first, last;      /* nodes [first, last) are walked, backwards */
+    const NodeRange *gap;      /* but for these, ascending: nothing flows through them */
+    uint32_t ngap;
     const Value *y, *seed;     /* outputs and their cotangents (0: ones) */
     uint32_t ny;
     const Value *x;            /* what is asked for; a value may stand twice */

@@ -160,6 +160,29 @@ BODY(vectors) /* carried tensors, captured ones, sizes */
     out[0] = kiln_sum(kiln_square(v), KILN_ALL);
 }
 
+BODY(from_data) /* locals that begin with concrete data */
+{
+    kiln_variable *v = kiln_local(k, kiln_f32(k, KILN_SHAPE(2), 1, -2)), *odd = kiln_local(k, kiln_bool(k, KILN_SHAPE(), false));
+    KILN_FOR(k, i, 3)
+    {
+        KILN_IF(odd) kiln_assign(v, kiln_mul(v, in[0]));
+        kiln_assign(odd, kiln_not(odd));
+    }
+    out[0] = kiln_sum(kiln_add(kiln_square(v), in[0]), KILN_ALL);
+}
+
+BODY(asks_twice) /* a persistent tape does not see its own gradients, nor what comes after its stop */
+{
+    KILN_TAPE_PERSISTENT(k, tape);
+    kiln_tensor *x = kiln_watch(tape, in[0]), *y[1];
+    power(k, (kiln_tensor *[]){x}, y, NULL);
+    kiln_tensor *dy = kiln_gradient(tape, y[0], x);
+    kiln_tensor *none = kiln_gradient(tape, dy, x), *part = kiln_gradient(tape, kiln_mul(dy, x), x);
+    kiln_tape_stop(tape);
+    kiln_tensor *late = kiln_mul(kiln_mul(y[0], x), dy);
+    out[0] = kiln_add(kiln_add(none, part), kiln_add(kiln_gradient(tape, late, x), kiln_gradient(tape, y[0], x)));
+}
+
 static void three_times(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user)
 {
     (void)user;
@@ -198,6 +221,8 @@ static const Case cases[] = {
     {"tape_in_branch", tape_in_branch, {-1.5f, 0.25f, 1}, 2},
     {"tape_around", tape_around, {0.75f, 1.25f, -1.5f}, 0},
     {"own_rule", own_rule, {-0.75f, 0.5f, 1}, 1},
+    {"from_data", from_data, {-1.5f, 0.25f, 2}, 2},
+    {"asks_twice", asks_twice, {-1.5f, 0.75f, 2}, 0},
     {"vectors", vectors, {-1.5f, 0.75f, 2}, 2},
 };
 
