@@ -165,7 +165,9 @@ static bool source_values(Check *c)
         kiln_tensor *x = s->kind == FROM_ARGUMENT   ? c->in[s->argument]
                          : s->kind == FROM_VARIABLE ? s->variable->value
                                                     : s->tensor;
-        if (!x) return fail(c->t, c->at, KILN_ESTATE, "check: a variable that the body uses was freed"), false;
+        if (!x)
+            return fail(c->t, c->at, KILN_ESTATE, "check: a variable that the body uses was freed"),
+                   false;
         c->value[g->param.at[i]] = tensor_contiguous(c->t, c->at, x);
         if (!tensor_ok(c->value[g->param.at[i]])) return false;
     }

@@ -76,6 +76,7 @@ static void thread_release(Thread *t)
 {
     while (t->scopes) scope_pop(t);
     tapes_free_closed(t);
+    past_locals_free(t);
     tensor_slabs_free(t);
     pool_free(t->pool);
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);

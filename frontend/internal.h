@@ -18,6 +18,7 @@ typedef struct Trace Trace;
 typedef struct Frame Frame;
 typedef struct Row Row;
 
+#define PAST_LOCALS 64
 #define FUNCTION_OUTPUTS 512 /* of one function; derived ones have one per float input of theirs */
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
@@ -64,6 +65,7 @@ struct kiln_variable {
     bool captured, left;      /* local: compiled code names it; and its scope has ended */
     Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
     uint64_t trace_id;
+    Loc made;
 };
 
 /* ---- threads, scopes --------------------------------------------------------------------------------------------------- */
@@ -105,6 +107,8 @@ struct Thread {
     kiln_tape *tape;         /* innermost open tape */
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */
+    kiln_variable *past_local[PAST_LOCALS]; /* whose scopes closed lately, handles perhaps still about; oldest replaced first */
+    uint32_t past_locals;
     Trace *trace;            /* innermost running trace; NULL: eager */
     LastIf last_if;
     uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */

@@ -249,7 +249,9 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
 {
     Thread *t = tape->t;
     if (!t->trace || t->trace->frame != tape->frame)
-        return fail(t, at, KILN_ESTATE, "watch: the tape was opened in another loop, branch or trace; open it in the block where it is used");
+        return fail(t, at, KILN_ESTATE,
+            "watch: the tape was opened in another loop, branch or trace; open it in the block "
+            "where it is used");
     kiln_tensor *leaf = apply1(t, at, OP_leaf, x, (int64_t[]){0}, 1);
     if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value)) return &t->k->poison;
     if (x->state == TENSOR_TRACED && x->frame == tape->frame) {

@@ -81,6 +81,7 @@ static kiln_variable *variable_new(
     kiln_variable *v = variable_make(t, at, name, &x->type);
     if (!v) return NULL;
     v->local = local;
+    v->made = loc_of(at);
     if (x->state == TENSOR_TRACED || (local && t->trace)) { /* what is concrete becomes an input */
         v->frame = t->trace->frame;
         v->trace_id = t->trace->id;
@@ -149,7 +150,15 @@ void local_free(Thread *t, kiln_variable *v)
     v->left = v->captured;
     if (v->captured) return; /* stays until close, as freed variables do */
     unlink_variable(v);
-    variable_destroy(v);
+    kiln_variable **place = &t->past_local[t->past_locals++ % PAST_LOCALS];
+    if (*place) variable_destroy(*place);
+    *place = v; /* so that a pointer kept beyond the block is told what it is */
+}
+
+void past_locals_free(Thread *t)
+{
+    for (uint32_t i = 0; i < PAST_LOCALS; i++)
+        if (t->past_local[i]) variable_destroy(t->past_local[i]);
 }
 
 void variables_free_all(kiln *k)
@@ -171,7 +180,14 @@ const char *kiln_variable_name(const kiln_variable *v) { return v ? v->name : ""
 static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *what)
 {
     if (v && v->alive) return true;
-    fail(t, at, KILN_ESTATE, "%s: %s", what, v ? "the variable was freed" : "the variable is NULL");
+    if (v && v->local)
+        fail(t, at, KILN_ESTATE,
+            "%s: the block ended in which this kiln_local was made (%s:%d); make it before the "
+            "block",
+            what, v->made.file ? v->made.file : "?", v->made.line);
+    else
+        fail(t, at, KILN_ESTATE, "%s: %s", what,
+            v ? "the variable was freed" : "the variable is NULL");
     return false;
 }
 

@@ -54,6 +54,22 @@ BODY(leaks_kept)
     KILN_IF(kiln_less(in[0], 9.0)) leaked = kiln_keep(kiln_exp(in[0]));
     out[0] = kiln_add(leaked, 1.0);
 }
+BODY(local_of_block)
+{
+    kiln_variable *v = NULL;
+    KILN_FOR(k, i, 2) v = kiln_local(k, in[0]);
+    out[0] = kiln_value(v);
+}
+BODY(local_of_scope)
+{
+    kiln_variable *v;
+    {
+        KILN_SCOPE(k);
+        v = kiln_local(k, in[0]);
+    }
+    kiln_assign(v, 1.0);
+    out[0] = in[0];
+}
 BODY(changes_shape)
 {
     kiln_variable *v = kiln_local(k, in[0]);
@@ -163,6 +179,8 @@ static const struct {
     const char *text, *advice;
     bool eager_too; /* else the eager mode does what C says */
 } misuse[] = {
+    {local_of_block, KILN_ESTATE, "read: the block ended in which this kiln_local was made", "before the block", true},
+    {local_of_scope, KILN_ESTATE, "assign: the block ended in which this kiln_local was made", "before the block", true},
     {breaks_for, KILN_ESTATE, "break out of a traced KILN_FOR", "KILN_WHILE", false},
     {breaks_while, KILN_ESTATE, "break out of a traced KILN_WHILE", "condition", false},
     {breaks_if, KILN_ESTATE, "break inside KILN_IF", "KILN_WHILE", true},
