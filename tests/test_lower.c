@@ -248,6 +248,7 @@ static void check_random(void *arg)
     Status st = {0};
     void **eager;
     if (!random_graph(&rg, task->arena, task->seed, task->seed % 2 == 1, &st)) fail_msg("%s", st.text);
+    if (rg.specials && getenv("KILN_EMULATED") != NULL) return; /* valgrind compares NaNs its own way (test_eager.c) */
     const void **in = ARENA_ARRAY(task->arena, const void *, rg.g->param.len + 1);
     for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, task->arena, i);
     GraphRun r = {.arena = task->arena, .symbol = rg.symbol, .st = &st};
