@@ -162,6 +162,11 @@ bool function_trace(
     bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr.frame == top;
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
+    else if (!ok && t->failure.code == KILN_OK)
+        fail(t, at, KILN_ESTATE,
+            "%s: an error in its body was cleared there; a trace cannot go on after one: kiln_clear after the "
+            "call",
+            f->name);
     Finish fin = {&tr, row, value, (uint32_t)f->options.outputs, {0}};
     if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
     text_free(&fin.text);

@@ -47,11 +47,16 @@ static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor **in, int nin,
 {
     kiln_scope s = region_scope(t->k, at);
     if (!s.id) return false;
+    if (!body_enter(t, at, b.what)) {
+        kiln_scope_close(&s);
+        return false;
+    }
     const uint32_t depth = t->scopes;
     uint64_t failures = t->failures;
     in[nin] = NULL;
     for (int i = 0; i < nout; i++) out[i] = NULL;
     b.run(t->k, in, out, b.user);
+    body_leave(t);
     bool ok = t->failures == failures;
     for (int i = 0; i < nout && ok; i++) {
         if (!out[i])

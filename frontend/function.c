@@ -262,16 +262,45 @@ static bool arguments(
 }
 
 #define DEPTH_MAX 64
+/* Once too deep, all that would be entered is refused: else a body that calls itself twice would take 2^64 calls to come back. */
+static bool may_nest(Thread *t, kiln_site at, const char *name, uint32_t depth)
+{
+    if (!t->too_deep && depth < DEPTH_MAX) return true;
+    t->too_deep = true;
+    fail(t, at, KILN_ESTATE,
+        "%s: bodies nested %d deep: does it call itself without end? In a trace only what C knows "
+        "(static "
+        "arguments, sizes) ends a recursion",
+        name, DEPTH_MAX);
+    return false;
+}
+
+bool body_enter(Thread *t, kiln_site at, const char *name)
+{
+    if (!may_nest(t, at, name, t->body_depth)) return false;
+    t->body_depth++;
+    return true;
+}
+
+void body_leave(Thread *t)
+{
+    if (--t->body_depth == 0) t->too_deep = false;
+}
+
+bool frame_may_nest(Thread *t, kiln_site at, const char *name)
+{
+    uint32_t depth = 0;
+    for (const Frame *f = t->trace->frame; f; f = f->parent) depth++;
+    return may_nest(t, at, name, depth);
+}
+
 bool function_inline(
     Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
     int n = f->options.outputs;
-    if (t->body_depth >= DEPTH_MAX) {
-        fail(t, at, KILN_ESTATE, "%s: bodies nested %d deep: does it call itself without end?",
-            f->name, DEPTH_MAX);
-        return false;
-    }
+    if (!body_enter(t, at, f->name)) return false;
     if (!scope_push(t)) {
+        body_leave(t);
         fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name);
         return false;
     }
@@ -279,9 +308,8 @@ bool function_inline(
     memcpy(args, in, (size_t)nin * sizeof *args);
     args[nin] = NULL;
     for (int i = 0; i < n; i++) out[i] = NULL;
-    t->body_depth++;
     f->body(f->k, args, out, f->user);
-    t->body_depth--;
+    body_leave(t);
     bool ok = true;
     for (int i = 0; i < n; i++) {
         if (!out[i])

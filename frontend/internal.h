@@ -111,7 +111,8 @@ struct Thread {
     uint32_t past_locals;
     Trace *trace;            /* innermost running trace; NULL: eager */
     LastIf last_if;
-    uint32_t body_depth;     /* function bodies running on this thread, for recursion limits */
+    uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
+    bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
     uint32_t calls;
     uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
@@ -436,6 +437,10 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
 /* Runs the row's code; out gets noutput tensors. */
 bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
+/* Around every body; false, and recorded: nested too deep. Frames count by themselves: C code recurses through KILN_IF too. */
+bool body_enter(Thread *t, kiln_site at, const char *name);
+void body_leave(Thread *t);
+bool frame_may_nest(Thread *t, kiln_site at, const char *name);
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
 void function_hold(kiln_function *f); /* stays, though freed, until function_drop */

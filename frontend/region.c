@@ -33,6 +33,7 @@ static void open_body(void *arg)
 
 Frame *frame_open(Thread *t, kiln_site at, FrameKind kind, const char *what)
 {
+    if (!frame_may_nest(t, at, what)) return NULL;
     Open o = {.tr = t->trace};
     Status st = {0};
     if (!arena_try(t->trace->arena, &st, open_body, &o)) {

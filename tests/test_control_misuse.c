@@ -54,6 +54,24 @@ BODY(leaks_kept)
     KILN_IF(kiln_less(in[0], 9.0)) leaked = kiln_keep(kiln_exp(in[0]));
     out[0] = kiln_add(leaked, 1.0);
 }
+static kiln_tensor *fibonacci(kiln *k, kiln_tensor *n)
+{
+    kiln_variable *y = kiln_local(k, n);
+    KILN_IF(kiln_less(1.0, n)) kiln_assign(y, kiln_add(fibonacci(k, kiln_sub(n, 1.0)), fibonacci(k, kiln_sub(n, 2.0))));
+    return kiln_keep(kiln_value(y));
+}
+BODY(recurses) { out[0] = fibonacci(k, in[0]); }
+BODY(recurses_in_case)
+{
+    kiln_cond(k, kiln_less(in[0], 1e9), recurses_in_case, recurses_in_case, in, 1, out, 1, NULL);
+    if (out[0]) kiln_cond(k, kiln_less(in[0], 1e9), recurses_in_case, recurses_in_case, in, 1, out, 1, NULL);
+}
+BODY(goes_on_after_error)
+{
+    kiln_exp(kiln_i32(k, KILN_SHAPE(1), 1));
+    kiln_clear(k);
+    out[0] = in[0];
+}
 BODY(local_of_block)
 {
     kiln_variable *v = NULL;
@@ -179,6 +197,9 @@ static const struct {
     const char *text, *advice;
     bool eager_too; /* else the eager mode does what C says */
 } misuse[] = {
+    {recurses, KILN_ESTATE, "KILN_IF: bodies nested 64 deep", "only what C knows", false},
+    {recurses_in_case, KILN_ESTATE, "kiln_cond: bodies nested 64 deep", "only what C knows", true},
+    {goes_on_after_error, KILN_ESTATE, "an error in its body was cleared there", "kiln_clear after the call", false},
     {local_of_block, KILN_ESTATE, "read: the block ended in which this kiln_local was made", "before the block", true},
     {local_of_scope, KILN_ESTATE, "assign: the block ended in which this kiln_local was made", "before the block", true},
     {breaks_for, KILN_ESTATE, "break out of a traced KILN_FOR", "KILN_WHILE", false},
