@@ -246,6 +246,7 @@ void static_arguments(void **state)
     kiln_function *f = kiln_function_new(k, powers, nullptr, &o);
     char sign[] = "minus";
     assert_true(kiln_item(kiln_call(f, 2.0, KILN_STATIC(0), KILN_STATIC(0.5f), KILN_STATIC("plus"))) == 1.5);
+    assert_true(kiln_item(kiln_call(f, kiln_f32(k, KILN_SHAPE(), 2), KILN_STATIC(0), KILN_STATIC(0.5f), KILN_STATIC("plus"))) == 1.5);
     assert_true(kiln_item(kiln_call(f, 2.0, KILN_STATIC(2), KILN_STATIC(1), KILN_STATIC(sign))) == -7.5);
     assert_ok(k);
 }

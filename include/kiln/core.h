@@ -207,12 +207,13 @@ inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<
 {
     return kiln_from_at(at, k, D, s, v.begin(), static_cast<int64_t>(v.size()));
 }
-#define kiln_f32(k, s, ...) kiln_from_list<float, KILN_F32>((k), (s), {__VA_ARGS__}, KILN_HERE)
-#define kiln_f64(k, s, ...) kiln_from_list<double, KILN_F64>((k), (s), {__VA_ARGS__}, KILN_HERE)
-#define kiln_i32(k, s, ...) kiln_from_list<int32_t, KILN_I32>((k), (s), {__VA_ARGS__}, KILN_HERE)
-#define kiln_i64(k, s, ...) kiln_from_list<int64_t, KILN_I64>((k), (s), {__VA_ARGS__}, KILN_HERE)
-#define kiln_u8(k, s, ...) kiln_from_list<uint8_t, KILN_U8>((k), (s), {__VA_ARGS__}, KILN_HERE)
-#define kiln_bool(k, s, ...) kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE)
+/* In parentheses: a template's comma would part arguments of kiln_call. */
+#define kiln_f32(k, s, ...) (kiln_from_list<float, KILN_F32>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_f64(k, s, ...) (kiln_from_list<double, KILN_F64>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_i32(k, s, ...) (kiln_from_list<int32_t, KILN_I32>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_i64(k, s, ...) (kiln_from_list<int64_t, KILN_I64>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_u8(k, s, ...) (kiln_from_list<uint8_t, KILN_U8>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_bool(k, s, ...) (kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE))
 struct kiln_scope_guard {
     kiln_scope s;
     kiln_scope_guard(kiln *k, kiln_site at) : s(kiln_scope_open_at(at, k)) {}
