@@ -72,8 +72,8 @@ static kiln_variable *variable_new(
         /* A number's constant was traced too: what it stands for is known, so make it eagerly. */
         if (!operand_is_number(init)) {
             fail(t, at, KILN_ESTATE,
-                "variable %s: its first value would be a traced one; make it outside the function, "
-                "or give concrete data",
+                "variable %s: its first value would be a traced one; make it in a KILN_EAGERLY block at the first "
+                "call, or outside the function",
                 name ? name : "");
             return NULL;
         }

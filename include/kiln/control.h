@@ -144,7 +144,8 @@ struct kiln_branch_guard : kiln_branch {
  * KILN_WHILE_AT_MOST(k, steps, condition) { ... } the same; going on after so many steps (a C integer) is an error. Its gradient needs no
  *                                memory that grows while it runs, and so compiles ahead of time.
  * KILN_IF(condition) ...         runs the statement or block if the bool scalar is true.
- * KILN_ELSE(k) ...               right behind a KILN_IF's block: if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }. */
+ * KILN_ELSE(k) ...               right behind a KILN_IF's block: if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }.
+ *                                It is a statement of its own: a loop or a C `if` around both needs braces. */
 #define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
 #define KILN_FOR_(k, i, n, l)                                                                                          \
     for (KILN_LOOP_DECLARE(l, kiln_for_begin_at(KILN_HERE, (k), KILN_OPERAND(n))); kiln_for_next(&l);)                  \

@@ -10,7 +10,7 @@ extern "C" {
 
 /* ---- tapes: gradients of what was computed ------------------------------------------------------------------------
  * A tape records every op of its thread from its opening until its first gradient (a persistent one: until kiln_tape_stop)
- * or its close. Variables are watched by being read; tensors by kiln_watch. Tapes nest: an outer one sees the gradient ops
+ * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors by kiln_watch. Tapes nest: an outer one sees the gradient ops
  * of an inner one, which is how higher orders come about. */
 typedef struct kiln_tape kiln_tape;
 KILN_API kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent); /* belongs to the innermost scope */
