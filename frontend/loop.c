@@ -54,6 +54,27 @@ static bool enter_body(Thread *t, kiln_loop *l)
     return false;
 }
 
+/* Under KILN_RETRACE condition and block are traced a second time, into frames that are thrown away: what a first turn left in a pointer
+ * of C's, eager code would miss in its second. True: that turn is to be entered; false: the loop, as it was traced first, to be closed. */
+static bool trace_again(Thread *t, kiln_loop *l)
+{
+    Frame *f = l->frame;
+    if (!t->k->retrace || t->trace->frame != f) return false;
+    kiln_scope_close(&l->scope);
+    l->scope.id = 0;
+    frame_leave(t, f);
+    if (!l->first) {
+        l->first = f;
+        l->first_condition = l->condition;
+        l->first_predicate = l->predicate;
+        return true;
+    }
+    l->frame = t->trace->frame = l->first;
+    l->condition = l->first_condition;
+    l->predicate = l->first_predicate;
+    return false;
+}
+
 static void close_loop(Thread *t, kiln_loop *l, const Region *r)
 {
     Frame *f = l->frame;
@@ -109,7 +130,7 @@ bool kiln_for_next(kiln_loop *l)
     Thread *t = l->state == LOOP_DONE ? NULL : thread_of(l->k);
     if (!t || !turn_ended(t, l)) return false;
     if (!l->id) return next_step(t, l);
-    if (l->state == LOOP_START) return enter_body(t, l);
+    if (l->state == LOOP_START || trace_again(t, l)) return enter_body(t, l);
     Frame *f = l->frame;
     close_loop(t, l,
         &(Region){.op = OP_scan, .frame = &f, .frames = 1, .selector = (Value)l->count, .n = DIM_BAD});
@@ -143,7 +164,7 @@ bool kiln_while_ask(kiln_loop *l)
 {
     Thread *t = l->state == LOOP_DONE ? NULL : thread_of(l->k);
     if (!t || !turn_ended(t, l)) return false;
-    if (l->id && l->state == LOOP_ENDED_BODY) {
+    if (l->id && l->state == LOOP_ENDED_BODY && !trace_again(t, l)) {
         close_while(t, l);
         return false;
     }

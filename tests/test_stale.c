@@ -367,6 +367,49 @@ static void reading_while_tracing_is_an_error_or_seen(void **state)
     assert_frozen(k, f, 3);
 }
 
+/* A pointer of C's that a loop's block moves: eager code loses the tensor with its iteration, a trace sees one turn alone. */
+static void moves_a_pointer(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *sum = kiln_local(k, in[0]);
+    kiln_tensor *x = in[0];
+    (void)user;
+    KILN_FOR(k, i, 3)
+    {
+        x = kiln_mul(x, 2);
+        kiln_assign(sum, x);
+    }
+    out[0] = kiln_value(sum);
+}
+
+static void asks_a_pointer(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *sum = kiln_local(k, in[0]);
+    kiln_tensor *x = in[0];
+    (void)user;
+    KILN_WHILE(k, kiln_less(x, 10))
+    {
+        x = kiln_mul(sum, 2);
+        kiln_assign(sum, x);
+    }
+    out[0] = kiln_value(sum);
+}
+
+static void a_loop_moved_a_pointer(void **state)
+{
+    kiln *k = *state;
+    kiln_body *bodies[] = {moves_a_pointer, asks_a_pointer};
+    for (int i = 0; i < 2; i++) {
+        KILN_SCOPE(k);
+        kiln_eager(k, true);
+        one(k, traced(k, bodies[i], NULL));
+        assert_error(k, KILN_ESTATE, "kiln_local");
+        kiln_eager(k, false);
+        if (!getenv("KILN_RETRACE")) continue; /* only a second trace shows it */
+        one(k, traced(k, bodies[i], NULL));
+        assert_error(k, KILN_ESTATE, "kiln_local");
+    }
+}
+
 static int plain(void **state)
 {
     unsetenv("KILN_RETRACE");
@@ -398,6 +441,7 @@ int main(void)
         FRONT_TEST(instances_do_not_share_traces),
         FRONT_TEST(a_failed_trace_leaves_nothing),
         FRONT_TEST(reading_while_tracing_is_an_error_or_seen),
+        FRONT_TEST(a_loop_moved_a_pointer),
     };
     int failed = cmocka_run_group_tests_name("stale", tests, plain, NULL);
     return failed + cmocka_run_group_tests_name("stale, retracing", tests, again, NULL);

@@ -25,7 +25,8 @@ typedef struct kiln_loop {
     kiln_scope scope;
     kiln_site site;
     void *frame, *condition;
-    uint32_t predicate;
+    void *first, *first_condition; /* under KILN_RETRACE: as they were traced the first time */
+    uint32_t predicate, first_predicate;
     bool is_while;
     int state;
 } kiln_loop;
