@@ -332,6 +332,10 @@ bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition,
 {
     Thread *t = thread_of(k);
     if (!t) return false;
+    if (at_most < 0) {
+        fail(t, at, KILN_EVALUE, "kiln_while: a bound of %lld steps", (long long)at_most);
+        return poison(t, out, n);
+    }
     const Loop l = {.at = at,
         .body = {condition ? body : NULL, user, "kiln_while"},
         .condition = {condition, user, "kiln_while"},

@@ -143,8 +143,12 @@ kiln_loop kiln_while_begin_at(kiln_site at, kiln *k, int64_t at_most)
     kiln_loop l = {.k = k, .state = LOOP_DONE, .site = at, .is_while = true};
     Thread *t = thread_of(k);
     if (!t) return l;
+    if (at_most < 0) {
+        fail(t, at, KILN_EVALUE, "KILN_WHILE_AT_MOST: a bound of %lld steps", (long long)at_most);
+        return l;
+    }
     l.id = t->trace ? t->trace->id : 0;
-    l.count = MAX_OF(at_most, 0);
+    l.count = at_most;
     l.failures = t->failures;
     l.state = LOOP_START;
     return l;

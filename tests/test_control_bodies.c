@@ -272,6 +272,13 @@ BODY(beyond_macro)
     KILN_WHILE_AT_MOST(k, 3, kiln_less(v, 9.0)) kiln_assign_add(v, 1.0);
     out[0] = kiln_value(v);
 }
+BODY(bound_below_zero) { kiln_while_at_most(k, -1, small, grows, in, 1, out, user); }
+BODY(macro_below_zero)
+{
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, -3, kiln_less(v, 9.0)) kiln_assign_add(v, 1.0);
+    out[0] = kiln_value(v);
+}
 BODY(no_steps)
 {
     kiln_tensor *y;
@@ -317,6 +324,8 @@ static const struct {
     {no_body, KILN_EVALUE, "kiln_cond: a body is NULL", false},
     {beyond_bound, KILN_EVALUE, "goes on after its bound of", false},
     {beyond_macro, KILN_EVALUE, "goes on after its bound of", false},
+    {bound_below_zero, KILN_EVALUE, "kiln_while: a bound of -1 steps", false},
+    {macro_below_zero, KILN_EVALUE, "KILN_WHILE_AT_MOST: a bound of -3 steps", false},
     {no_steps, KILN_EVALUE, "kiln_scan: no steps", false},
     {unequal_lengths, KILN_ESHAPE, "is not as long as the first of the xs", false},
     {slice_dtype, KILN_EDTYPE, "assign_slice: the variable is f32[3], the part i32[1]", false},
