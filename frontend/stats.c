@@ -45,7 +45,9 @@ static const char *advice(const kiln_function *f, const Miss *m, char *buf, size
                "tensor where the body need not know it in C";
     case MISS_DTYPE: return "Call it with one dtype: kiln_cast the argument";
     case MISS_RANK: return "Call it with one rank: kiln_reshape the argument";
-    default: return "Call it with arguments of the same kind";
+    default:
+        return f->stats.compiles ? "Call it with arguments of the same kind"
+                                 : "None of its traces has succeeded: kiln_error says why";
     }
 }
 
