@@ -103,6 +103,35 @@ static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
     return true;
 }
 
+/* The first of the loops that have a bound, and how many there are. */
+static const Node *bounded_loop(const Module *m, uint32_t *count)
+{
+    const Node *first = NULL;
+    *count = 0;
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        for (uint32_t k = 0; k < m->graph.at[i]->node.len; k++) {
+            const Node *n = &m->graph.at[i]->node.at[k];
+            if (n->op != OP_while || !dim_is_const(n->attr->at[n->attr->len - 1])) continue;
+            if (!first) first = n;
+            ++*count;
+        }
+    return first;
+}
+
+/* Only a loop that exceeds its bound ends compiled code with that code; which one it was, the code does not say. */
+static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_code code)
+{
+    uint32_t count = 0;
+    const Node *n = code == KILN_EVALUE ? bounded_loop(row->module, &count) : NULL;
+    if (!n) {
+        fail(t, at, code, "%s: the compiled function failed", f->name);
+        return;
+    }
+    fail(t, at, code, "%s: %s at %s:%d goes on after its bound of %lld steps", f->name,
+        count == 1 ? "the loop" : "a loop with a bound, of which the first is", n->loc.file ? n->loc.file : "?",
+        n->loc.line, (long long)n->attr->at[n->attr->len - 1]);
+}
+
 static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *row, Call *c)
 {
     void *work = NULL;
@@ -127,10 +156,7 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     if (UNLIKELY(busy) && work)
         mem_free_aligned(work, (size_t)row->program->workspace, BUFFER_ALIGN);
     if (rc && t->failures == failures) /* an effect that fails says so itself */
-        fail(t, at, (kiln_code)rc,
-            rc == KILN_EVALUE ? "%s: a loop of it goes on after its bound of steps"
-                              : "%s: the compiled function failed",
-            f->name);
+        failed_call(t, at, f, row, (kiln_code)rc);
     return rc == 0;
 }
 
