@@ -119,6 +119,8 @@ static Frame *open_with(Thread *t, const Loop *l, FrameKind kind, const Value *o
         if (role == COLUMN_SLICE) type = slice_type(&type);
         Value p = frame_param(t, l->at, f, &type, (Column){role, i ? outer[i] : 0, NULL});
         in[i] = p ? tensor_traced(t, l->at, f, p) : NULL;
+        if (role == COLUMN_SLICE && tensor_ok(in[i])) /* where cotangents meet before the stack gets them, as at an eager slice */
+            in[i] = apply1(t, l->at, OP_reshape, in[i], type.dim, type.rank);
         if (tensor_ok(in[i])) continue;
         frame_leave(t, f);
         return NULL;

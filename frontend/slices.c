@@ -35,7 +35,8 @@ static bool leaves(const Region *r, const Frame *f, Value param)
     return false;
 }
 
-/* The parameter becomes a slice, and each read of one the slice itself. */
+/* The parameter becomes a slice, and each read of one the slice itself: still a node of its own, so that cotangents add up in the order in
+ * which the reads' do in eager code. */
 static void take_slice(Frame *f, uint32_t column, Arena *a)
 {
     Graph *g = f->g;
@@ -46,12 +47,12 @@ static void take_slice(Frame *f, uint32_t column, Arena *a)
     for (uint32_t i = 0; i < g->node.len; i++) {
         Node *n = &g->node.at[i];
         if (n->op != OP_gather || n->in[0] != param) continue;
-        Attr *flows = arena_alloc(a, sizeof(Attr) + sizeof(int64_t));
-        *flows = (Attr){.len = 1};
-        flows->at[0] = 0;
-        n->op = OP_leaf;
+        Attr *shape = arena_alloc(a, sizeof(Attr) + (t->rank + 1u) * sizeof(int64_t));
+        *shape = (Attr){.len = t->rank};
+        memcpy(shape->at, t->dim, t->rank * sizeof *shape->at);
+        n->op = OP_reshape;
         n->nin = 1;
-        n->attr = flows;
+        n->attr = shape;
     }
 }
 

@@ -36,7 +36,7 @@ typedef struct Back {
         fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
     Value *map; /* value of the old body -> value of g */
     Value *saved; /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
-    Value *dcarry, *dfixed, *dy; /* parameters of g */
+    Value *dcarry, *dfixed, *dy, *dx; /* parameters of g; dx: what the stacked inputs have got so far, 0: nothing */
     VEC(Taken) taken;
     Value trip;
 } Back;
@@ -155,6 +155,10 @@ static void take_all(Back *b, const Value *in)
         uint32_t y = s->carries + b->y.at[i];
         b->dy[i] = take(b, ROLE_SLICE, v->g[y], 0, result[y]);
     }
+    for (uint32_t i = 0; i < b->x.n; i++) {
+        uint32_t x = 1 + s->carries + b->x.at[i];
+        b->dx[i] = v->sum[x] != 0 ? take(b, ROLE_SLICE, v->sum[x], 0, param[x]) : 0;
+    }
     for (uint32_t i = first_fixed; i < v->node->nin; i++)
         b->map[param[i]] = take(b, ROLE_FIXED, in[i], 0, param[i]);
 }
@@ -164,7 +168,7 @@ static bool fill_body(Back *b)
 {
     const Scan *s = &b->s;
     const Graph *body = s->body;
-    const uint32_t ny = b->carry.n + b->y.n + b->fixed.n, nx = b->carry.n + b->fixed.n + b->x.n;
+    const uint32_t ny = b->carry.n + b->y.n + b->fixed.n + b->x.n, nx = b->carry.n + b->fixed.n + b->x.n;
     Arena *a = b->m->arena;
     Value *y = ARENA_ARRAY(a, Value, ny + 1), *seed = ARENA_ARRAY(a, Value, ny + 1);
     Value *x = ARENA_ARRAY(a, Value, nx + 1), *dx = ARENA_ARRAY(a, Value, nx + 1);
@@ -182,6 +186,11 @@ static bool fill_body(Back *b)
         y[n] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
         seed[n] = b->dfixed[i];
     }
+    for (uint32_t i = 0; i < b->x.n; i++) {
+        if (b->dx[i] == 0) continue;
+        y[n] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
+        seed[n++] = b->dx[i];
+    }
     for (uint32_t i = 0; i < b->carry.n; i++) x[k++] = b->map[body->param.at[1 + b->carry.at[i]]];
     for (uint32_t i = 0; i < b->fixed.n; i++)
         x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
@@ -191,7 +200,7 @@ static bool fill_body(Back *b)
     GraphEmit ge;
     graph_emit_init(&ge, b->g, b->v->st);
     ge.e.loc = b->v->e->loc;
-    if (!b->v->walk(b->v, &ge.e, b->g, y, seed, ny, x, nx, dx)) return false;
+    if (!b->v->walk(b->v, &ge.e, b->g, y, seed, n, x, nx, dx)) return false;
     for (uint32_t i = 0; i < nx; i++) {
         Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(b->g, x[i]));
         if (d == 0) return false;
@@ -278,7 +287,11 @@ static void give(Back *b, Value first)
         b->v->dx[operand] = first;
         b->v->total[operand] = b->v->sum[operand] != 0;
     }
-    for (uint32_t i = 0; i < b->x.n; i++, first++) b->v->dx[1 + s->carries + b->x.at[i]] = first;
+    for (uint32_t i = 0; i < b->x.n; i++, first++) {
+        uint32_t operand = 1 + s->carries + b->x.at[i];
+        b->v->dx[operand] = first;
+        b->v->total[operand] = b->v->sum[operand] != 0;
+    }
 }
 
 static void loop_gradient(Vjp *v, const Scan *s, const Value *in)
@@ -293,6 +306,7 @@ static void loop_gradient(Vjp *v, const Scan *s, const Value *in)
     b.dcarry = ARENA_ARRAY(m->arena, Value, b.carry.n + 1);
     b.dfixed = ARENA_ARRAY(m->arena, Value, b.fixed.n + 1);
     b.dy = ARENA_ARRAY(m->arena, Value, b.y.n + 1);
+    b.dx = ARENA_ARRAY(m->arena, Value, b.x.n + 1);
     take_all(&b, in);
     if (!fill_body(&b)) return;
     const Graph *body = trimmed(&b, live_values(b.g));

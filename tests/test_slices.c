@@ -7,12 +7,18 @@
 
 enum { WIDTH = 3, MOST = 64 };
 
-typedef enum Kind { PLAIN, ALSO_WHOLE, OTHER_HEIGHT, CARRIED_WHOLE, NESTED, KINDS } Kind;
+typedef enum Kind { PLAIN, ALSO_WHOLE, OTHER_HEIGHT, CARRIED_WHOLE, NESTED, TWICE, SCANNED, KINDS } Kind;
 
 typedef struct Job {
     Kind kind;
     int steps;
 } Job;
+
+static void twice(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    out[0] = kiln_mul(kiln_add(kiln_tanh(kiln_add(kiln_mul(in[1], *(kiln_tensor **)user), in[2])), kiln_sin(in[2])), in[2]);
+}
 
 /* Gradients of sum(h) by x and w. */
 static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -23,14 +29,21 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     x = kiln_watch(tape, x);
     w = kiln_watch(tape, w);
     kiln_variable *h = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(WIDTH))), *last = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(kiln_dim(x, 0), WIDTH)));
-    KILN_FOR(k, i, job->steps) {
+    if (job->kind == SCANNED) {
+        kiln_tensor *end, *first = kiln_value(h);
+        kiln_scan(k, twice, &(kiln_scan_options){.carries = &first, .carries_count = 1, .xs = &x, .xs_count = 1}, &end, NULL, &w);
+        kiln_assign(h, end);
+    }
+    KILN_FOR(k, i, job->kind == SCANNED ? 0 : job->steps) {
         kiln_tensor *row = kiln_gather(x, i, 0);
         kiln_assign(h, kiln_tanh(kiln_add(kiln_mul(h, w), row)));
         if (job->kind == ALSO_WHOLE) kiln_assign(h, kiln_add(h, kiln_mean(x, KILN_AXES(0))));
+        if (job->kind == TWICE) kiln_assign(h, kiln_mul(kiln_add(h, kiln_sin(kiln_gather(x, i, 0))), kiln_gather(x, i, 0)));
         if (job->kind == CARRIED_WHOLE) kiln_assign(last, x);
         if (job->kind == NESTED)
             KILN_FOR(k, j, 2) kiln_assign(h, kiln_mul(h, kiln_sin(kiln_gather(x, i, 0))));
     }
+    if (job->kind >= TWICE) kiln_assign(h, kiln_add(h, kiln_mean(kiln_mul(x, x), KILN_AXES(0)))); /* and outside the loop */
     kiln_tensor *y = kiln_sum(kiln_add(h, kiln_sum(last, KILN_AXES(0))), KILN_ALL);
     kiln_operand at[2] = {kiln_of_tensor(x), kiln_of_tensor(w)};
     kiln_gradients(tape, y, at, 2, d);
