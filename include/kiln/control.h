@@ -68,7 +68,11 @@ KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_
 /* n carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. */
 KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out,
                           void *user);
-/* The same as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many steps is an error, and
+/* The same in segments of `every` steps (at least 1): the gradient keeps what comes into each segment and runs its steps again, about
+ * count / every + every carries instead of count. */
+KILN_API bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries,
+                                int n, kiln_tensor **out, void *user);
+/* The same as kiln_for, as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many steps is an error, and
  * gradients need no memory that grows while it runs, so that they compile ahead of time. */
 KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
                             int n, kiln_tensor **out, void *user);
@@ -90,6 +94,7 @@ KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln
 #define kiln_cond(k, condition, ...) kiln_cond_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
 #define kiln_switch(k, selector, ...) kiln_switch_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
 #define kiln_for(k, count, ...) kiln_for_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define kiln_for_every(k, count, ...) kiln_for_every_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
 #define kiln_while(k, ...) kiln_while_at(KILN_HERE, (k), 0, __VA_ARGS__)
 #define kiln_while_at_most(k, steps, ...) kiln_while_at(KILN_HERE, (k), (steps), __VA_ARGS__)
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
