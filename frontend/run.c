@@ -132,6 +132,19 @@ static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const R
         n->loc.line, (long long)n->attr->at[n->attr->len - 1]);
 }
 
+/* Loops whose gradients need memory that grows find it in a host table of the call's own. */
+static int32_t enter_with_stacks(Thread *t, const Row *row, Call *c, void *work)
+{
+    const uint32_t n = row->program->nstack;
+    HostStack stacks[n];
+    KilnHost host = t->k->host;
+    memset(stacks, 0, sizeof stacks);
+    host.stacks = stacks;
+    int32_t rc = row->entry(c->buf, c->dim, work, &host);
+    host_stacks_free(stacks, n);
+    return rc;
+}
+
 static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *row, Call *c)
 {
     void *work = NULL;
@@ -142,17 +155,11 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     }
     for (uint32_t i = 0; i < row->program->symbol.len; i++)
         c->dim[i] = c->symbol[-1 - row->program->symbol.at[i]];
-    const uint32_t nstack = row->program->nstack;
-    HostStack stacks[nstack + 1];
-    KilnHost host = t->k->host;
-    memset(stacks, 0, sizeof stacks);
-    host.stacks = stacks;
     uint64_t failures = t->failures;
     bool busy = t->work_busy;
     t->work_busy = true;
-    int32_t rc = row->entry(c->buf, c->dim, work, nstack ? &host : &t->k->host);
+    int32_t rc = row->program->nstack ? enter_with_stacks(t, row, c, work) : row->entry(c->buf, c->dim, work, &t->k->host);
     t->work_busy = busy;
-    host_stacks_free(stacks, nstack);
     if (UNLIKELY(busy) && work)
         mem_free_aligned(work, (size_t)row->program->workspace, BUFFER_ALIGN);
     if (rc && t->failures == failures) /* an effect that fails says so itself */

@@ -1,11 +1,9 @@
 /* aot: an MLP's inference and its training step as object files: a plain C program that links them and libm alone gets the bits of a JIT
  * compiled without BLAS. Skipped without the LLVM module or a C compiler. */
-#include "front.h"
+#include "aot_test.h"
 
 #include <kiln/aot.h>
 #include <kiln/nn.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 enum { IN = 20, HIDDEN = 33, OUT = 5, BATCH = 12, STEPS = 10 };
 
@@ -30,7 +28,6 @@ static void train(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user
     kiln_optimizer_minimize(net->sgd, tape, out[0]);
 }
 
-static char dir[64];
 static const char *path_of(const char *name)
 {
     static char path[2][128];
@@ -38,17 +35,6 @@ static const char *path_of(const char *name)
     turn = !turn;
     snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
     return path[turn];
-}
-
-static void run(const char *format, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
 }
 
 static const char *const program =
@@ -179,32 +165,11 @@ static void misuse_is_named(void **state)
     assert_int_not_equal(access(path_of("x.h"), F_OK), 0);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "build/aot-test-%d", (int)getpid());
-    char command[160];
-    snprintf(command, sizeof command, "mkdir -p '%s' && cc --version > /dev/null 2>&1", dir);
-    if (system(command) != 0) {
-        printf("skip: no C compiler to link an object with\n");
-        return -1;
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[160];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
         FRONT_TEST(misuse_is_named),
     };
-    return cmocka_run_group_tests_name("aot", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("aot", tests, aot_set_up, aot_tear_down);
 }

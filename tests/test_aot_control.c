@@ -1,24 +1,10 @@
 /* aot_control: loops and branches as an object file: a plain C program that links it and libm alone gets the bits of the compiled
  * function, its state after each call included; what an object cannot have is named. Skipped without the LLVM module or a C compiler. */
-#include "front.h"
+#include "aot_test.h"
 
 #include <kiln/aot.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 enum { N = 4, CALLS = 5 };
-
-static char dir[64];
-
-static void run(const char *format, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    if (system(command) != 0) fail_msg("failed: %s", command);
-}
 
 /* x, and how often; keeps in a variable how often it halved. */
 static void wander(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -107,29 +93,8 @@ static void a_growing_stack_is_refused(void **state)
     assert_float_equal(g[1], 1, 1e-6);
 }
 
-static int set_up(void **state)
-{
-    if (front_needs_llvm(state) != 0) return -1;
-    snprintf(dir, sizeof dir, "/tmp/kiln-aot-control-%d", (int)getpid());
-    char command[160];
-    snprintf(command, sizeof command, "mkdir -p '%s' && cc --version > /dev/null 2>&1", dir);
-    if (system(command) != 0) {
-        printf("skip: no C compiler to link an object with\n");
-        return -1;
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[160];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(loops_and_branches), FRONT_TEST(a_growing_stack_is_refused)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

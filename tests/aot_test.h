@@ -1,0 +1,42 @@
+/* aot_test: what tests of object files share: a folder of their own, and shell commands that must succeed. */
+#ifndef KILN_TESTS_AOT_TEST_H
+#define KILN_TESTS_AOT_TEST_H
+
+#include "front.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static inline void run(const char *format, ...)
+{
+    char command[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    if (system(command) != 0) fail_msg("failed: %s", command);
+}
+
+/* Group setup: fails, with the reason that the runner shows, where nothing compiles or links. */
+static inline int aot_set_up(void **state)
+{
+    if (front_needs_llvm(state) != 0) return -1;
+    snprintf(dir, sizeof dir, "/tmp/kiln-aot-%d", (int)getpid());
+    char command[160];
+    snprintf(command, sizeof command, "mkdir -p '%s' && cc --version > /dev/null 2>&1", dir);
+    if (system(command) == 0) return 0;
+    printf("skip: no C compiler to link an object with\n");
+    return -1;
+}
+
+static inline int aot_tear_down(void **state)
+{
+    (void)state;
+    char command[160];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+#endif
