@@ -36,21 +36,59 @@ expect()
     verdict "$name" $rc
 }
 
-echo 1..14
 expect 'no arguments' 2 '' 'usage: kiln' 
 expect 'version' 0 '^kiln [0-9.]*$' '' --version
 expect 'help' 0 'usage: kiln COMMAND' '' help
 expect 'help of a command' 0 'usage: kiln demo' '' help demo
 expect '--help of a command' 0 'usage: kiln bench' '' bench --help
 expect 'an unknown command' 2 '' "no command 'nonsense'" nonsense
-expect 'an unknown option' 2 '' 'not understood: --nonsense' demo --nonsense
-expect 'a number that is none' 2 '' 'kiln help demo' demo --epochs many
+# Errors of the command line name option, value and range.
+expect 'an unknown option' 2 '' "kiln demo: no option '--nonsense'" demo --nonsense
+expect 'the beginning of an option' 2 '' "no option '--thread' (is it --threads?)" bench --thread 2
+expect 'a number that is none' 2 '' "^kiln demo: --epochs: 'many' is no whole number from 1 to 1000" demo --epochs many
+expect 'a number with a tail' 2 '' "^kiln bench: --seconds: '1.5' is no whole number from 1 to 600" bench --seconds=1.5
+expect 'a number out of range' 2 '' "^kiln demo: --batch: '1' is no whole number from 2 to 1024" demo --batch 1
+expect 'a number beyond long' 2 '' "'99999999999999999999' is no whole" compile f --workspace-limit 99999999999999999999
+expect 'a missing value' 2 '' '^kiln demo: --epochs wants a whole number from 1 to 1000' demo --epochs
+expect 'a missing value before an option' 2 '' '^kiln demo: --out wants a value' demo --out --quick
+expect 'a value for a flag' 2 '' '^kiln demo: --quick takes no value' demo --quick=1
+expect 'a file where none is wanted' 2 '' "^kiln bench: what is 'mlp'" bench mlp
+expect 'two files' 2 '' "^kiln compile: one file at a time: what is 'b'" compile a -o out b
 expect 'data that is not there' 3 '' 'cannot open' demo --data "$scratch/none"
 printf 'no idx at all' >"$scratch/t10k-images-idx3-ubyte"
-expect 'data that is damaged' 3 '' 'no IDX file' demo --data "$scratch"
+expect 'data that is damaged' 3 '' 'no IDX file' demo --data "$scratch" --out "$scratch/none.svg"
+[ ! -e "$scratch/none.svg" ]
+verdict 'a demo that fails leaves no empty chart' $?
+expect 'a chart that cannot be written is told before training' 4 '' '^kiln demo: cannot write .*: No such file' demo --out "$scratch/no/loss.svg"
+grep -q 'images' "$scratch/err"
+verdict 'and nothing was trained' $((! $?))
+# images label: so many black pictures labelled 0, as IDX files
+idx()
+{
+    { printf '%b' "\0\0\010\03\0\0\0\0$(printf %o "$1")\0\0\0\034\0\0\0\034"; head -c $((784 * $1)) /dev/zero; } >"$scratch/$2-images-idx3-ubyte"
+    { printf '%b' "\0\0\010\01\0\0\0\0$(printf %o "$1")"; head -c "$1" /dev/zero; } >"$scratch/$2-labels-idx1-ubyte"
+}
+idx 200 train
+rm -f "$scratch"/t10k*
+expect 'one pair of files: its last tenth is the test' 0 'test accuracy' '^180 training and 20 test images' \
+    demo --data "$scratch" --epochs 1 --out "$scratch/a.svg"
+idx 100 t10k
+expect 'both pairs of files' 0 'test accuracy' '^200 training and 100 test images' demo --data "$scratch" --epochs 1 --out "$scratch/a.svg"
 expect 'info' 0 '^compiler *LLVM' '' info
 expect 'bench' 0 '^call .*x + 1' '' bench --filter call
 expect 'bench for machines' 0 '"speed_up": ' '' bench --filter call --json
+# The demo convinces: both modes agree, and both networks read digits that they have not seen. $1: at least so many per cent
+reads() { awk -v least="$1" '/test accuracy/ { n++; if ($3 + 0 <= least || $5 + 0 <= least) bad = 1 } END { exit bad || n != 2 }' "$scratch/out"; }
 expect 'demo' 0 'equal bit for bit in all' 'loss chart' demo --quick --out "$scratch/loss.svg"
-[ -s "$scratch/loss.svg" ] && [ "$(grep -c '<polyline' "$scratch/loss.svg")" = 4 ] || { echo "Bail out! no chart"; exit 1; }
+reads 90
+verdict 'after a few seconds both networks read nine digits in ten' $?
+[ -s "$scratch/loss.svg" ] && [ "$(grep -c '<polyline' "$scratch/loss.svg")" = 4 ]
+verdict 'its chart has two curves' $?
+mnist=../shared/data/mnist
+if [ -n "${KILN_TEST_FULL:-}" ] && [ -d "$mnist" ]; then
+    expect 'demo on MNIST' 0 'equal bit for bit in all 1692 steps' '9000 training and 1000 test' demo --data "$mnist" --out "$scratch/loss.svg"
+    awk '/^convnet/ { conv = 1 } conv && /test accuracy/ { exit !($3 + 0 > 97 && $5 + 0 > 97) }' "$scratch/out"
+    verdict 'the convnet reads more than 97 % of MNIST' $?
+fi
+echo "1..$n"
 [ $failed -eq 0 ]

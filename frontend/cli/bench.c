@@ -3,12 +3,12 @@
  * to stdout, all else to stderr. */
 #include "bench.h"
 
-#include <getopt.h>
 #include <string.h>
 
 #include "../../codegen/contract.h"
 #include "../../runtime/base.h"
 #include "../internal.h"
+#include "options.h"
 
 const char bench_help[] =
     "usage: kiln bench [OPTION]...\n\n"
@@ -18,8 +18,8 @@ const char bench_help[] =
     "Times are medians of interleaved rounds. Exit status 1 if the two modes differ in a bit.\n\n"
     "  --json         one JSON object instead of a table\n"
     "  --filter NAME  only workloads whose name contains NAME\n"
-    "  --threads N    in all (one per core)\n"
-    "  --seconds S    whole seconds of measuring per workload (1)\n";
+    "  --threads N    in all, 1 to 1024 (one per core)\n"
+    "  --seconds S    whole seconds of measuring per workload, 1 to 600 (1)\n";
 
 typedef struct BenchOptions {
     bool json;
@@ -202,26 +202,18 @@ static int run(kiln *k, const BenchOptions *o)
 
 int bench(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", 0, NULL, 'j'}, {"filter", 1, NULL, 'f'},
-        {"threads", 1, NULL, 't'}, {"seconds", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
     BenchOptions o = {.seconds = 1};
-    bool fine = true;
-    opterr = 0;
-    for (int c; fine && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
-        case 'j': o.json = true; break;
-        case 'f': o.filter = optarg; break;
-        case 't': fine = parse_count(optarg, 1, 1024, &o.threads); break;
-        case 's': fine = parse_count(optarg, 1, 600, &o.seconds); break;
-        default: fine = false;
-        }
-    if (!fine) return usage_error("bench", "option or value not understood: %s", argv[optind - 1]);
-    if (optind < argc) return usage_error("bench", "what is '%s'?", argv[optind]);
+    const Option options[] = {{"--json", .flag = &o.json}, {"--filter", .text = &o.filter},
+        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024},
+        {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
+    int status = options_parse("bench", argc, argv, options, NULL, 0);
+    if (status) return status;
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads});
     if (!k) {
         fprintf(stderr, "kiln bench: no memory for an engine\n");
         return NO_RESOURCE;
     }
-    int status = run(k, &o);
+    status = run(k, &o);
     kiln_clear(k);
     kiln_close(k);
     return status;

@@ -25,8 +25,6 @@ extern const Command commands[]; /* the last has a NULL name */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Says k's error on stderr, clears it, and returns the Exit that fits it. */
 int engine_error(const char *command, kiln *k);
-/* A whole number in [lo, hi]; false if text is none. */
-bool parse_count(const char *text, long lo, long hi, long *out);
 
 double seconds_now(void);
 double median(double *v, int n);                    /* sorts v; n > 0 */

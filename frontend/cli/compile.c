@@ -1,10 +1,11 @@
 /* compile: `kiln compile`: a module in text form to an object file and its header. */
 #include <errno.h>
 #include <kiln/aot.h>
+#include <limits.h>
 #include <string.h>
 
 #include "../../runtime/base.h"
-#include "cli.h"
+#include "options.h"
 
 const char compile_help[] =
     "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
@@ -74,29 +75,12 @@ int compile(int argc, char **argv)
     kiln_aot_options o = {0};
     const char *file = NULL, *out = NULL;
     long limit = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        const char **slot = !strcmp(arg, "-o")           ? &out
-                            : !strcmp(arg, "--symbol")   ? &o.symbol
-                            : !strcmp(arg, "--triple")   ? &o.triple
-                            : !strcmp(arg, "--cpu")      ? &o.cpu
-                            : !strcmp(arg, "--features") ? &o.features
-                                                         : NULL;
-        if (slot || !strcmp(arg, "--workspace-limit")) {
-            if (!value) return usage_error("compile", "%s wants a value", arg);
-            if (slot)
-                *slot = value;
-            else if (!parse_count(value, 1, INT32_MAX, &limit))
-                return usage_error("compile", "%s: '%s' is no number of bytes", arg, value);
-            i++;
-        } else if (arg[0] == '-' && arg[1]) {
-            return usage_error("compile", "no option %s", arg);
-        } else if (file) {
-            return usage_error("compile", "one file at a time");
-        } else {
-            file = arg;
-        }
-    }
+    const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol},
+        {"--triple", .text = &o.triple}, {"--cpu", .text = &o.cpu},
+        {"--features", .text = &o.features},
+        {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
+    int status = options_parse("compile", argc, argv, options, &file, 1);
+    if (status) return status;
     if (!file) return usage_error("compile", "which file?");
     char path[1024];
     default_path(file, path, sizeof path);

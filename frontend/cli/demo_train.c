@@ -9,42 +9,81 @@
 #include "../../runtime/base.h"
 
 /* ---- data ---------------------------------------------------------------------------------------- */
-static kiln_tensor *read_one(kiln *k, const char *dir, const char *name)
+static bool there(const char *dir, const char *set)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s.gz", dir, name);
-    if (access(path, F_OK)) snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte.gz", dir, set);
+    if (!access(path, F_OK)) return true;
+    path[strlen(path) - 3] = 0;
+    return !access(path, F_OK);
+}
+
+static kiln_tensor *read_one(kiln *k, const char *dir, const char *set, const char *what)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s-%s-ubyte.gz", dir, set, what);
+    if (access(path, F_OK)) path[strlen(path) - 3] = 0;
     return kiln_idx_read(k, path);
 }
 
-static bool pictures(kiln *k, const DemoOptions *o, kiln_tensor **x, kiln_tensor **y, int64_t count)
+/* All pictures of the set "train" or "t10k", as they lie in the files. */
+static bool read_set(kiln *k, const char *dir, const char *set, kiln_tensor **x, kiln_tensor **y)
 {
-    if (!o->data) return kiln_digits(k, count, 1, x, y);
-    *x = read_one(k, o->data, "t10k-images-idx3-ubyte");
-    *y = read_one(k, o->data, "t10k-labels-idx1-ubyte");
+    *x = read_one(k, dir, set, "images-idx3");
+    *y = read_one(k, dir, set, "labels-idx1");
     if (kiln_failed(k)) return false;
     if (kiln_rank(*x) == 3 && kiln_dim(*x, 1) == 28 && kiln_dim(*x, 2) == 28 &&
         kiln_rank(*y) == 1 && kiln_dim(*x, 0) == kiln_dim(*y, 0) && kiln_dim(*x, 0) >= 100)
         return true;
-    fprintf(
-        stderr, "kiln demo: %s: not at least 100 images of 28 x 28 with a label each\n", o->data);
+    fprintf(stderr, "kiln demo: %s: %s: not at least 100 images of 28 x 28 with a label each\n",
+        dir, set);
     return false;
+}
+
+static kiln_tensor *floats(kiln_tensor *x)
+{
+    return kiln_reshape(kiln_div(kiln_cast(x, KILN_F32), 255.0), KILN_SHAPE(-1, 28, 28, 1));
+}
+
+/* One picture in `part`, the last ones, is kept for the test. */
+static void split(kiln_tensor *x, kiln_tensor *y, int64_t part, Digits *d)
+{
+    int64_t test = kiln_dim(x, 0) / part;
+    d->images = kiln_slice(x, 0, 0, -test, 1);
+    d->labels = kiln_slice(y, 0, 0, -test, 1);
+    d->test_images = kiln_slice(x, 0, -test, KILN_END, 1);
+    d->test_labels = kiln_slice(y, 0, -test, KILN_END, 1);
+}
+
+static bool pictures(kiln *k, const DemoOptions *o, Digits *d)
+{
+    kiln_tensor *x, *y;
+    if (!o->data) {
+        if (!kiln_digits(k, o->quick ? 1400 : 7000, 1, &x, &y)) return false;
+        split(x, y, 7, d);
+    } else if (there(o->data, "train") && there(o->data, "t10k")) {
+        return read_set(k, o->data, "train", &d->images, &d->labels) &&
+               read_set(k, o->data, "t10k", &d->test_images, &d->test_labels);
+    } else {
+        if (!read_set(k, o->data, there(o->data, "train") ? "train" : "t10k", &x, &y)) return false;
+        split(x, y, 10, d);
+    }
+    return !kiln_failed(k);
 }
 
 bool digits_load(kiln *k, const DemoOptions *o, Digits *d)
 {
-    kiln_tensor *x, *y;
-    if (!pictures(k, o, &x, &y, o->quick ? 1400 : 7000)) return false;
-    int64_t n = kiln_dim(x, 0);
-    d->test = o->data ? n / 10 : n / 7;
-    d->train = n - d->test;
-    if (o->quick) d->train = d->train < 1200 ? d->train : 1200;
-    x = kiln_reshape(kiln_div(kiln_cast(x, KILN_F32), 255.0), KILN_SHAPE(n, 28, 28, 1));
-    y = kiln_cast(y, KILN_I64);
-    d->images = kiln_slice(x, 0, 0, d->train, 1);
-    d->labels = kiln_slice(y, 0, 0, d->train, 1);
-    d->test_images = kiln_slice(x, 0, n - d->test, KILN_END, 1);
-    d->test_labels = kiln_slice(y, 0, n - d->test, KILN_END, 1);
+    if (!pictures(k, o, d)) return false;
+    if (o->quick) {
+        d->images = kiln_slice(d->images, 0, 0, 1200, 1);
+        d->labels = kiln_slice(d->labels, 0, 0, 1200, 1);
+    }
+    d->images = floats(d->images);
+    d->labels = kiln_cast(d->labels, KILN_I64);
+    d->test_images = floats(d->test_images);
+    d->test_labels = kiln_cast(d->test_labels, KILN_I64);
+    d->train = kiln_dim(d->images, 0);
+    d->test = kiln_dim(d->test_images, 0);
     return !kiln_failed(k);
 }
 

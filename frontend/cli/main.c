@@ -92,16 +92,6 @@ int engine_error(const char *command, kiln *k)
     }
 }
 
-bool parse_count(const char *text, long lo, long hi, long *out)
-{
-    char *end;
-    errno = 0;
-    long v = strtol(text, &end, 10);
-    if (end == text || *end || errno || v < lo || v > hi) return false;
-    *out = v;
-    return true;
-}
-
 static int run(int argc, char **argv)
 {
     if (argc < 2) {

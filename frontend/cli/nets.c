@@ -1,5 +1,5 @@
-/* nets: the MLP and the convnet of the demo. The bodies are what a user would write; nothing here
- * knows in which mode they run. */
+/* nets: the MLP and the convolutional networks of the demo and the benchmarks. The bodies are what a
+ * user would write; nothing here knows in which mode they run. */
 #include "nets.h"
 
 static kiln_tensor *logits_of(Net *n, kiln_tensor *x)
@@ -8,9 +8,12 @@ static kiln_tensor *logits_of(Net *n, kiln_tensor *x)
         kiln_tensor *h = kiln_relu(kiln_dense_apply(n->hidden, kiln_flatten(x)));
         return kiln_dense_apply(n->out, h);
     }
+    kiln_window two = {.size = {2, 2}};
     kiln_tensor *h = kiln_relu(kiln_conv_apply(n->first, x));
+    if (n->kind == POOLED) h = kiln_max_pool(h, &two);
     h = kiln_relu(kiln_conv_apply(n->second, h));
-    return kiln_dense_apply(n->out, kiln_global_avg_pool(h));
+    h = n->kind == POOLED ? kiln_flatten(kiln_max_pool(h, &two)) : kiln_global_avg_pool(h);
+    return kiln_dense_apply(n->out, h);
 }
 
 static void forward(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -40,12 +43,16 @@ static void layers(Net *n, const NetOptions *o)
         n->out = kiln_dense_new(k, o->hidden, o->classes, chance);
     } else {
         kiln_window window = {.size = {3, 3}};
+        int64_t filters = n->kind == POOLED ? 32 : 16; /* 28 - 2 = 26, 13, 11, 5 a side */
         n->first = kiln_conv_new(k, 1, 16, &window, chance);
-        n->second = kiln_conv_new(k, 16, 16, &window, chance);
-        n->out = kiln_dense_new(k, 16, o->classes, chance);
+        n->second = kiln_conv_new(k, 16, filters, &window, chance);
+        n->out =
+            kiln_dense_new(k, n->kind == POOLED ? 5 * 5 * filters : filters, o->classes, chance);
     }
     kiln_variable_free(chance);
     n->optimizer = o->sgd ? kiln_sgd(k, o->rate, 0) : kiln_adam(k, o->rate);
+    kiln_schedule falling = {.kind = KILN_RATE_COSINE, .rate = o->rate, .steps = o->steps};
+    if (o->steps) kiln_optimizer_schedule(n->optimizer, &falling);
 }
 
 bool net_open(Net *n, kiln *k, const NetOptions *o)

@@ -1,24 +1,28 @@
-/* nets: the two networks of `kiln demo` and `kiln bench`, each made of one C body that runs eagerly
- * or traced. */
+/* nets: the networks of `kiln demo` and `kiln bench`, each made of one C body that runs eagerly or
+ * traced. */
 #ifndef KILN_FRONTEND_CLI_NETS_H
 #define KILN_FRONTEND_CLI_NETS_H
 
 #include "cli.h"
 
-typedef enum NetKind { MLP, CONVNET } NetKind;
+typedef enum NetKind {
+    MLP,     /* inputs-hidden-classes with ReLU */
+    CONVNET, /* conv 3x3x16 ReLU, conv 3x3x16 ReLU, global average pool, dense */
+    POOLED   /* conv 3x3x16 ReLU, max-pool 2x2, conv 3x3x32 ReLU, max-pool 2x2, flatten, dense */
+} NetKind;
 
 typedef struct Net {
     kiln *k;
     NetKind kind;
     int64_t inputs, classes;
-    kiln_dense *hidden, *out; /* MLP: hidden and out; convnet: out */
+    kiln_dense *hidden, *out; /* hidden: MLP alone */
     kiln_conv *first, *second;
     kiln_optimizer *optimizer;
     kiln_function *step, *forward; /* (images, labels) -> mean loss; (images) -> logits */
     bool shapes_fit;               /* the assertion inside the body held, whenever it ran */
 } Net;
 
-/* An MLP inputs-hidden-classes with ReLU, or the convnet. The same seed gives the same weights. */
+/* The same seed gives the same weights. */
 typedef struct NetOptions {
     NetKind kind;
     int64_t inputs, hidden, classes, batch;
@@ -26,6 +30,7 @@ typedef struct NetOptions {
     bool fixed;  /* N is batch; else 1 ... batch */
     bool sgd;    /* else Adam */
     double rate;
+    int64_t steps; /* the rate falls to 0 as half a cosine over so many; 0: it stays */
     uint64_t seed;
 } NetOptions;
 bool net_open(

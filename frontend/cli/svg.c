@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 
 enum { WIDTH = 800, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 52, BOTTOM = 56 };
 #define POINTS_MAX 2000 /* of one curve; more are thinned */
@@ -85,12 +84,11 @@ static Chart measure(const Curve *curve, int curves)
     return c;
 }
 
-bool svg_write(const char *path, const char *title, const char *x_name, const char *y_name,
+bool svg_write(FILE *f, const char *title, const char *x_name, const char *y_name,
     const Curve *curve, int curves)
 {
     Chart c = measure(curve, curves);
-    c.f = fopen(path, "w");
-    if (!c.f) return false;
+    c.f = f;
     fprintf(c.f,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
         "%d\" "

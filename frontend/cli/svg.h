@@ -3,6 +3,7 @@
 #define KILN_FRONTEND_CLI_SVG_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 typedef struct Curve {
     const char *name, *colour; /* "#1f77b4" */
@@ -11,8 +12,8 @@ typedef struct Curve {
 } Curve;
 
 /* Each curve is drawn faintly as it is and strongly as a running mean. The y axis begins at 0.
- * False: errno says why. */
-bool svg_write(const char *path, const char *title, const char *x_name, const char *y_name,
+ * Closes f. False: errno says why. */
+bool svg_write(FILE *f, const char *title, const char *x_name, const char *y_name,
     const Curve *curve, int curves);
 
 #endif

@@ -1,0 +1,89 @@
+/* options: reads a command line by a table. Never changes argv, and never accepts a value that the table does not. */
+#include "options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The option whose name is the first `len` bytes of arg; NULL: none. */
+static const Option *find(const Option *options, const char *arg, size_t len)
+{
+    for (const Option *o = options; o->name; o++)
+        if (strlen(o->name) == len && !memcmp(o->name, arg, len)) return o;
+    return NULL;
+}
+
+static int unknown(const char *command, const Option *options, const char *arg, size_t len)
+{
+    for (const Option *o = options; o->name && len > 2; o++)
+        if (!strncmp(o->name, arg, len) || !strncmp(o->name, arg, strlen(o->name)))
+            return usage_error(command, "no option '%.*s' (is it %s?)", (int)len, arg, o->name);
+    return usage_error(command, "no option '%.*s'", (int)len, arg);
+}
+
+static bool whole_number(const char *text, long lo, long hi, long *out)
+{
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || errno || v < lo || v > hi) return false;
+    *out = v;
+    return true;
+}
+
+static int take(const char *command, const Option *o, const char *value)
+{
+    if (!value && o->text) return usage_error(command, "%s wants a value", o->name);
+    if (!value)
+        return usage_error(
+            command, "%s wants a whole number from %ld to %ld", o->name, o->lo, o->hi);
+    if (o->text)
+        *o->text = value;
+    else if (!whole_number(value, o->lo, o->hi, o->count))
+        return usage_error(command, "%s: '%s' is no whole number from %ld to %ld", o->name, value,
+            o->lo, o->hi);
+    return FINE;
+}
+
+static bool is_option(const char *arg) { return arg[0] == '-' && arg[1]; }
+
+/* The value of argv[*i], which may be the argument behind it; NULL: there is none. */
+static const char *value_of(int argc, char **argv, int *i)
+{
+    const char *equals = strchr(argv[*i], '=');
+    if (equals) return equals + 1;
+    /* What looks like a long option is not taken for a value: `--out --quick` forgot one. */
+    if (*i + 1 == argc || !strncmp(argv[*i + 1], "--", 2)) return NULL;
+    return argv[++*i];
+}
+
+static int one(const char *command, const Option *options, int argc, char **argv, int *i)
+{
+    const char *arg = argv[*i];
+    size_t len = strcspn(arg, "=");
+    const Option *o = find(options, arg, len);
+    if (!o) return unknown(command, options, arg, len);
+    if (!o->flag) return take(command, o, value_of(argc, argv, i));
+    if (arg[len]) return usage_error(command, "%s takes no value", o->name);
+    *o->flag = true;
+    return FINE;
+}
+
+int options_parse(const char *command, int argc, char **argv, const Option *options,
+    const char **file, int most)
+{
+    int files = 0, status = FINE;
+    bool ended = false;
+    for (int i = 1; i < argc && status == FINE; i++) {
+        if (!ended && is_option(argv[i])) {
+            ended = !strcmp(argv[i], "--");
+            if (!ended) status = one(command, options, argc, argv, &i);
+        } else if (files < most) {
+            file[files++] = argv[i];
+        } else {
+            status = usage_error(
+                command, most ? "one file at a time: what is '%s'?" : "what is '%s'?", argv[i]);
+        }
+    }
+    return status;
+}
