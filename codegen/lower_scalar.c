@@ -207,9 +207,37 @@ int32_t build_round(Build *b, DType type, int32_t x)
     return build_prim(b, P_select, DT_f32, build_prim(b, P_ne, DT_bool, x, x, -1), x, y);
 }
 
+/* odd_wide_i64 and odd_wide_u64 of runtime/dtype.h. */
+static int32_t odd_wide(Build *b, DType t, int32_t x)
+{
+    const int64_t limit = (int64_t)1 << 53;
+    int32_t low = build_const(b, t, (Scalar){.i = 0x7ff}), zero = build_const(b, t, (Scalar){0});
+    int32_t large = build_prim(b, P_gt, DT_bool, x, build_const(b, t, (Scalar){.i = limit}), -1);
+    if (t == DT_i64)
+        large = build_prim(b, P_or, DT_bool, large, build_prim(b, P_lt, DT_bool, x, build_i64(b, -limit), -1), -1);
+    int32_t rest = build_prim(b, P_ne, DT_bool, build_prim(b, P_and, t, x, low, -1), zero, -1);
+    int32_t odd = build_prim(b, P_and, t, x, build_const(b, t, (Scalar){.i = ~(int64_t)0x7ff}), -1);
+    odd = build_prim(b, P_or, t, odd, build_const(b, t, (Scalar){.i = 0x800}), -1);
+    return build_prim(b, P_cvt, DT_f64, build_prim(b, P_select, t, build_prim(b, P_and, DT_bool, large, rest, -1), odd, x), -1, -1);
+}
+
+/* As f32, rounded to odd where f32 does not hold it: odd_f64 of runtime/dtype.h. */
+static int32_t odd_f32(Build *b, DType from, int32_t x)
+{
+    if (dtype_bytes(from) < 4 || from == DT_f32) return build_prim(b, P_cvt, DT_f32, x, -1, -1);
+    x = from == DT_i64 || from == DT_u64 ? odd_wide(b, from, x) : build_prim(b, P_cvt, DT_f64, x, -1, -1);
+    int32_t f = build_prim(b, P_cvt, DT_f32, x, -1, -1), back = build_prim(b, P_cvt, DT_f64, f, -1, -1);
+    int32_t over = build_prim(b, P_gt, DT_bool, build_prim(b, P_abs, DT_f64, back, -1, -1), build_prim(b, P_abs, DT_f64, x, -1, -1), -1);
+    int32_t u = build_prim(b, P_bits, DT_u32, f, -1, -1);
+    u = build_prim(b, P_sub, DT_u32, u, build_prim(b, P_cvt, DT_u32, over, -1, -1), -1);
+    u = build_prim(b, P_or, DT_u32, u, build_prim(b, P_cvt, DT_u32, build_prim(b, P_ne, DT_bool, back, x, -1), -1, -1), -1);
+    return build_prim(b, P_floatbits, DT_f32, u, -1, -1);
+}
+
 int32_t build_cast(Build *b, DType from, DType to, int32_t x)
 {
     if (from == to) return x;
+    if (dtype_info[to].compute != to) return build_round(b, to, odd_f32(b, from, x));
     return build_round(b, to, build_prim(b, P_cvt, (DType)dtype_info[to].compute, x, -1, -1));
 }
 

@@ -160,10 +160,14 @@ static bool bool_bits(Thread *t, kiln_site at, const char *op, kiln_operand o, i
 static bool float_bits(
     Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
 {
-    double f = o.kind == 3 ? o.as.f : o.kind == 5 ? (double)o.as.u : (double)o.as.i;
     char stored[8];
-    dtype_store_f64(d, stored, f);
-    if (isinf(dtype_load_f64(d, stored)) && !isinf(f)) return out_of_range(t, at, op, d, o);
+    if (o.kind == 3)
+        dtype_store_f64(d, stored, o.as.f);
+    else if (o.kind == 5)
+        dtype_store_u64(d, stored, o.as.u);
+    else
+        dtype_store_i64(d, stored, o.as.i);
+    if (isinf(dtype_load_f64(d, stored)) && !(o.kind == 3 && isinf(o.as.f))) return out_of_range(t, at, op, d, o);
     *bits = attr_of_f64(dtype_load_f64(d, stored)); /* a constant holds a value of its dtype */
     return true;
 }

@@ -50,7 +50,7 @@ static Value constant_elementwise(
     DType from = (DType)dtype_info[type.dtype].compute;
     if (def->flags & OPF_CAST) {
         type.dtype = (uint8_t)attr[0];
-        r = prim_eval(P_cvt, from, (DType)dtype_info[type.dtype].compute, arg[0], arg[0], arg[0]);
+        r = scalar_cast(from, (DType)type.dtype, arg[0]);
     } else {
         const ScalarTok *value = dtype_is_float(type.dtype) ? def->value_f : def->value_i;
         if (value == NULL) return 0;

@@ -2,11 +2,31 @@
  * whose decimal point it makes independent of the locale. */
 #include "text.h"
 
+#include <fenv.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
 
 #define LONGEST 64
+
+/* The number that the text stands for, as a double rounded to odd, so that rounding once more is right: the C library rounds as it is told, and
+ * where the two nearest doubles differ the odd one is between no two f32s. f64 itself takes the nearest. */
+static double read_number(DType t, const char *text, char **end)
+{
+    double v = strtod(text, end);
+    if (t == DT_f64 || v != v || isinf(v)) return v;
+    const int mode = fegetround();
+    fesetround(FE_TOWARDZERO);
+    double inner = strtod(text, NULL);
+    fesetround(signbit(v) ? FE_DOWNWARD : FE_UPWARD);
+    double outer = strtod(text, NULL);
+    fesetround(mode);
+    uint64_t u;
+    memcpy(&u, &inner, sizeof u);
+    if (inner != outer) u |= 1;
+    memcpy(&v, &u, sizeof v);
+    return v;
+}
 
 static int64_t rounded(DType t, double d)
 {
@@ -71,7 +91,7 @@ static bool parse_float(DType t, const char *text, size_t len, int64_t *v)
     memcpy(copy, text, len);
     copy[len] = '\0';
     exchange(copy, sizeof copy, ".", localeconv()->decimal_point);
-    *v = rounded(t, strtod(copy, &end));
+    *v = rounded(t, read_number(t, copy, &end));
     return *end == '\0';
 }
 

@@ -239,6 +239,19 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
     }
 }
 
+Scalar scalar_cast(DType from, DType to, Scalar a)
+{
+    uint64_t room = 0;
+    if (dtype_info[to].compute == to) return prim_eval(P_cvt, from, to, a, a, a);
+    if (dtype_is_float(from))
+        dtype_store_f64(to, &room, a.f);
+    else if (from == DT_u64)
+        dtype_store_u64(to, &room, a.u);
+    else
+        dtype_store_i64(to, &room, a.i);
+    return (Scalar){.f = dtype_load_f64(to, &room)};
+}
+
 /* ---- expressions
  * ------------------------------------------------------------------------------------ */
 

@@ -86,25 +86,6 @@ uint16_t float_to_bf16(float f)
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-/* Rounds to odd: inexact results get an odd last bit, so that a second rounding to fewer bits is as
- * good as one. */
-static float narrow_odd(double v)
-{
-    float f = (float)v;
-    if (v != v || (double)f == v) return f;
-    uint32_t u = bits_of(f);
-    if (__builtin_fabs((double)f) > __builtin_fabs(v)) u--;
-    return float_of(u | 1);
-}
-
-/* The same for integers of more than 53 bits. */
-static double widen_odd(int64_t v)
-{
-    uint64_t m = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    if (m >> 53 != 0 && (m & 0x7ff) != 0) m = (m & ~(uint64_t)0x7ff) | 0x800;
-    return v < 0 ? -(double)m : (double)m;
-}
-
 /* ---- one element ----------------------------------------------------------------------------- */
 
 /* Out of range there is no right answer, but none may be undefined: the nearest end, NaN gives 0.
@@ -167,8 +148,8 @@ void dtype_store_f64(DType t, void *at, double v)
     switch (t) {
     case DT_bool: PUT(uint8_t, at, v != 0); break;
     case DT_u64: PUT(uint64_t, at, truncated_u64(v)); break;
-    case DT_f16: PUT(uint16_t, at, float_to_half(narrow_odd(v))); break;
-    case DT_bf16: PUT(uint16_t, at, float_to_bf16(narrow_odd(v))); break;
+    case DT_f16: PUT(uint16_t, at, float_to_half(odd_f64(v))); break;
+    case DT_bf16: PUT(uint16_t, at, float_to_bf16(odd_f64(v))); break;
     case DT_f32: PUT(float, at, v); break;
     case DT_f64: PUT(double, at, v); break;
     default: dtype_store_i64(t, at, truncated(v)); break;
@@ -190,6 +171,16 @@ void dtype_store_i64(DType t, void *at, int64_t v)
 #include "dtype.def"
 #undef CASE_INT
     case DT_f64: PUT(double, at, v); break;
-    default: dtype_store_f64(t, at, widen_odd(v)); break;
+    default: dtype_store_f64(t, at, odd_wide_i64(v)); break;
     }
+}
+
+void dtype_store_u64(DType t, void *at, uint64_t v)
+{
+    if (!dtype_is_float(t))
+        dtype_store_i64(t, at, (int64_t)v);
+    else if (t == DT_f64)
+        PUT(double, at, v);
+    else
+        dtype_store_f64(t, at, odd_wide_u64(v));
 }

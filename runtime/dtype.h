@@ -32,11 +32,12 @@ static inline bool dtype_is_int(DType t) { return dtype_info[t].kind == DK_INT |
 DType dtype_promote(DType a, DType b);
 DType dtype_parse(const char *name, size_t len); /* DT_NONE if unknown */
 
-/* One element to and from double / int64 (floats round to nearest even; integers must be in range: caller checks). */
+/* One element to and from double / int64 / uint64 (floats round once, to nearest even; integers must be in range: caller checks). */
 double dtype_load_f64(DType t, const void *at);
 int64_t dtype_load_i64(DType t, const void *at);
 void dtype_store_f64(DType t, void *at, double v);
 void dtype_store_i64(DType t, void *at, int64_t v);
+void dtype_store_u64(DType t, void *at, uint64_t v);
 
 float half_to_float(uint16_t h);
 uint16_t float_to_half(float f); /* nearest even */
@@ -48,5 +49,30 @@ static inline float bf16_to_float(uint16_t h)
     return f;
 }
 uint16_t float_to_bf16(float f); /* nearest even; NaN stays NaN */
+
+/* As f32 or f64, rounded to odd: what f32 (f64) does not hold gets an odd last place, so that it lies on no midpoint between 16-bit floats (f32s)
+ * and rounding it once more is as good as having rounded once. */
+static inline float odd_f64(double v)
+{
+    float f = (float)v;
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    u -= __builtin_fabs((double)f) > __builtin_fabs(v);
+    u |= (double)f != v; /* NaN stays NaN */
+    memcpy(&f, &u, 4);
+    return f;
+}
+/* 11 places that the others make up for become one; two's complement, so that it holds below 0 too. */
+static inline double odd_wide_i64(int64_t v)
+{
+    bool large = v > (int64_t)1 << 53 || v < -((int64_t)1 << 53);
+    return (double)(large && (v & 0x7ff) != 0 ? (v & ~(int64_t)0x7ff) | 0x800 : v);
+}
+static inline double odd_wide_u64(uint64_t v)
+{
+    return (double)(v >> 53 != 0 && (v & 0x7ff) != 0 ? (v & ~(uint64_t)0x7ff) | 0x800 : v);
+}
+static inline float odd_i64(int64_t v) { return odd_f64(odd_wide_i64(v)); }
+static inline float odd_u64(uint64_t v) { return odd_f64(odd_wide_u64(v)); }
 
 #endif

@@ -112,7 +112,7 @@ bool run_elementwise(const Run *r)
     const TypeKernels *k = eager_kernels()->type[dtype_info[from].compute];
     MapJob j;
     j.type = (DType)r->out->dtype;
-    j.fn = r->op == OP_cast ? k->cast[dtype_info[j.type].compute] : k->map[r->op];
+    j.fn = r->op == OP_cast ? k->cast[j.type] : k->map[r->op];
     j.nin = r->nin;
     j.out = r->out->data;
     if (UNLIKELY(j.fn == NULL))

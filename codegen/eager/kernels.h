@@ -30,7 +30,7 @@ typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, in
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
-    MapFn *cast[DT_COUNT]; /* from this type to that one */
+    MapFn *cast[DT_COUNT]; /* from this type to that one; to f16 and bf16: f32s that rounding once more makes right */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
     MapFn *iota; /* out[i] = i + *(const int64_t *)in[0], converted */

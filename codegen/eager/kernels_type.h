@@ -140,6 +140,7 @@ ARG(arg_min, x < y)
 CAST_TO(bool, uint8_t, x != 0)
 CAST_TO(f32, float, (float)x)
 CAST_TO(f64, double, (double)x)
+CAST_TO(odd, float, NAME(odd)(x))
 CAST_INT(u8, uint8_t)
 CAST_INT(i8, int8_t)
 CAST_INT(u16, uint16_t)
@@ -166,7 +167,8 @@ static const TypeKernels NAME(kernels) = {
     .map = {
 #include "../../ir/ops.def"
     },
-    .cast = {[DT_bool] = NAME(cast_bool), [DT_f32] = NAME(cast_f32), [DT_f64] = NAME(cast_f64), [DT_u8] = NAME(cast_u8),
+    .cast = {[DT_bool] = NAME(cast_bool), [DT_f16] = NAME(cast_odd), [DT_bf16] = NAME(cast_odd), [DT_f32] = NAME(cast_f32),
+             [DT_f64] = NAME(cast_f64), [DT_u8] = NAME(cast_u8),
              [DT_i8] = NAME(cast_i8), [DT_u16] = NAME(cast_u16), [DT_i16] = NAME(cast_i16), [DT_u32] = NAME(cast_u32),
              [DT_i32] = NAME(cast_i32), [DT_u64] = NAME(cast_u64), [DT_i64] = NAME(cast_i64)},
     .fold = {IN(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},

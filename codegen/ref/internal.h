@@ -52,6 +52,7 @@ int64_t ref_wrap(DType t, int64_t v);      /* modulo the width of t; bool: v != 
 /* Element i becomes v rounded, where honest executions may be `err` from v before they round, and `ulps` more by an approximation.
  * Undecided if that might or might not overflow. */
 void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps);
+void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v); /* exact but for one rounding; u64 as its bits */
 void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j);
 void ref_copy_all(RefTensor *to, const RefTensor *from);
 

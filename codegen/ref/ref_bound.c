@@ -79,6 +79,18 @@ void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps)
     t->bound[i] = bound;
 }
 
+void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v)
+{
+    DType type = (DType)t->type.dtype;
+    uint64_t room = 0;
+    if (from == DT_u64)
+        dtype_store_u64(type, &room, (uint64_t)v);
+    else
+        dtype_store_i64(type, &room, v);
+    t->f[i] = dtype_load_f64(type, &room);
+    t->bound[i] = 0;
+}
+
 void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j)
 {
     if (to->f != NULL) {

@@ -12,19 +12,36 @@ typedef struct Operand {
 
 /* ---- values --------------------------------------------------------------------------------------------- */
 
-static double python_mod(double x, double y)
+/* CPython's, NumPy's by zero; each step is rounded to the type that is computed in. */
+#define DIVISION(name, T, suffix)                                             \
+    static double python_mod_##name(T x, T y)                                 \
+    {                                                                         \
+        T r = fmod##suffix(x, y);                                             \
+        if (r != 0 && (r < 0) != (y < 0)) return (double)(T)(r + y);          \
+        return (double)(r == 0 ? copysign##suffix(0, y) : r);                 \
+    }                                                                         \
+    static double floor_div_##name(T x, T y)                                  \
+    {                                                                         \
+        if (y == 0) return (double)(x / y);                                   \
+        T r = fmod##suffix(x, y), q = (x - r) / y;                            \
+        if (r != 0 && (r < 0) != (y < 0)) q -= 1;                             \
+        if (q == 0) return (double)copysign##suffix(0, x / y);                \
+        T whole = floor##suffix(q);                                           \
+        if (q - whole > (T)0.5) whole += 1;                                   \
+        return (double)whole;                                                 \
+    }
+DIVISION(f64, double, )
+DIVISION(f32, float, f)
+#undef DIVISION
+
+static double floor_div(DType t, double x, double y)
 {
-    double r = fmod(x, y);
-    if (r != 0 && (r < 0) != (y < 0)) return r + y;
-    return r == 0 ? copysign(0, y) : r;
+    return t == DT_f64 ? floor_div_f64(x, y) : floor_div_f32((float)x, (float)y);
 }
 
-static double floor_div(double x, double y)
+static double python_mod(DType t, double x, double y)
 {
-    double r = fmod(x, y);
-    if (r != 0 && (r < 0) != (y < 0)) r += y;
-    /* A whole number but for what was rounded on the way. */
-    return rint((x - r) / y);
+    return t == DT_f64 ? python_mod_f64(x, y) : python_mod_f32((float)x, (float)y);
 }
 
 static double unary(Op op, double x)
@@ -59,15 +76,15 @@ static double unary(Op op, double x)
     }
 }
 
-static double binary(Op op, double x, double y)
+static double binary(Op op, DType t, double x, double y)
 {
     switch (op) {
     case OP_add: return x + y;
     case OP_sub: return x - y;
     case OP_mul: return x * y;
     case OP_div: return x / y;
-    case OP_floor_div: return floor_div(x, y);
-    case OP_mod: return python_mod(x, y);
+    case OP_floor_div: return floor_div(t, x, y);
+    case OP_mod: return python_mod(t, x, y);
     case OP_pow: return pow(x, y);
     case OP_max: return x > y || x != x ? x : y;
     case OP_min: return x < y || x != x ? x : y;
@@ -121,7 +138,7 @@ static bool has_zero(Operand x)
     return fabs(x.v) <= x.b;
 }
 
-static bool breaks2(Op op, Operand x, Operand y)
+static bool breaks2(Op op, DType t, Operand x, Operand y)
 {
     switch (op) {
     case OP_div: return has_zero(y);
@@ -131,7 +148,7 @@ static bool breaks2(Op op, Operand x, Operand y)
     case OP_floor_div:
         if (has_zero(y)) return true;
         for (int c = 0; c < 4; c++)
-            if (floor_div(x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b)) != floor_div(x.v, y.v)) return true;
+            if (floor_div(t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b)) != floor_div(t, x.v, y.v)) return true;
         return false;
     default: return false;
     }
@@ -168,15 +185,13 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
 
 static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand y)
 {
-    double mid = binary(op, x.v, y.v), corner[4];
+    const DType t = (DType)out->type.dtype;
+    double mid = binary(op, t, x.v, y.v), corner[4];
     uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
-    if (n != 0 && breaks2(op, x, y)) out->undecided[i] = 1;
+    if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] = 1;
     for (uint32_t c = 0; c < n; c++)
-        corner[c] = binary(op, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
+        corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
     settle(out, i, op, mid, corner, n, HUGE_VAL);
-    /* Beyond what its digits hold, the whole number itself is rounded, several times. */
-    DType compute = (DType)dtype_info[out->type.dtype].compute;
-    if (op == OP_floor_div && isfinite(mid) && fabs(mid) * ref_unit(compute) > 0x1p-4) ref_set(out, i, mid, 4 * ref_ulp(compute, mid), 0);
 }
 
 /* ---- comparisons and select -------------------------------------------------------------------------------- */
@@ -260,11 +275,8 @@ static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x)
     DType to = (DType)out->type.dtype;
     if (out->f == NULL) {
         out->i[i] = ref_wrap(to, x);
-    } else if (to == DT_f64) {
-        ref_set(out, i, from == DT_u64 ? (double)(uint64_t)x : (double)x, 0, 0);
     } else {
-        float f = from == DT_u64 ? (float)(uint64_t)x : (float)x;
-        ref_set(out, i, f, 0, 0);
+        ref_set_integer(out, i, from, x);
     }
 }
 

@@ -137,7 +137,7 @@ bool ref_index(Run *r)
 static void whole_number(RefTensor *out, int64_t i, int64_t v)
 {
     if (out->f != NULL)
-        ref_set(out, i, (double)v, 0, 0);
+        ref_set_integer(out, i, DT_i64, v);
     else
         out->i[i] = ref_wrap((DType)out->type.dtype, v);
 }

@@ -45,7 +45,7 @@ KILN_API kiln_tensor *kiln_add_at(kiln_site at, kiln_operand x, kiln_operand y);
 KILN_API kiln_tensor *kiln_sub_at(kiln_site at, kiln_operand x, kiln_operand y);      /* N x - y */
 KILN_API kiln_tensor *kiln_mul_at(kiln_site at, kiln_operand x, kiln_operand y);      /* N x * y */
 KILN_API kiln_tensor *kiln_div_at(kiln_site at, kiln_operand x, kiln_operand y);      /* F x / y */
-KILN_API kiln_tensor *kiln_floor_div_at(kiln_site at, kiln_operand x, kiln_operand y);/* N largest integer not above x / y, as Python; integer x // 0 is 0; no gradient */
+KILN_API kiln_tensor *kiln_floor_div_at(kiln_site at, kiln_operand x, kiln_operand y);/* N largest integer not above x / y, as Python (f64 has CPython's bits); integer x // 0 is 0, of floats x / 0; no gradient */
 KILN_API kiln_tensor *kiln_mod_at(kiln_site at, kiln_operand x, kiln_operand y);      /* N x - y * floor_div(x, y), sign of y, as Python */
 KILN_API kiln_tensor *kiln_pow_at(kiln_site at, kiln_operand x, kiln_operand y);      /* F x^y; integers: see kiln_square */
 KILN_API kiln_tensor *kiln_max_at(kiln_site at, kiln_operand x, kiln_operand y);      /* A NaN wins; gradient halves at ties */
