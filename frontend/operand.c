@@ -328,9 +328,16 @@ static bool bordered(Thread *t, kiln_site at, ExtentJob *j)
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
 {
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
-    if (dim_is_const(a) && dim_is_const(b)) return extent_now(NULL, op, a, b);
+    Module *m = module_of(t);
+    if (dim_is_const(a) && dim_is_const(b)) return extent_now(m != NULL ? &m->dims : NULL, op, a, b);
     ExtentJob j = {.op = op, .a = a, .b = b, .result = DIM_BAD};
     return bordered(t, at, &j) ? j.result : DIM_BAD;
+}
+
+const char *extent_trouble(Thread *t, char *buf, size_t cap)
+{
+    Module *m = module_of(t);
+    return dim_trouble(m != NULL ? &m->dims : NULL, buf, cap);
 }
 
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n)

@@ -51,6 +51,7 @@ static inline int64_t extent_hi(Thread *t, Dim d)
 {
     return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d);
 }
+const char *extent_trouble(Thread *t, char *buf, size_t cap); /* why the last DIM_BAD: "is a sum of more than 32 terms" */
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
 bool shapes_broadcast(
     Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);

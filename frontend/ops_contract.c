@@ -15,7 +15,9 @@ static kiln_tensor *rows_times(Thread *t, kiln_site at, kiln_tensor *x, kiln_ten
     int rank = x->type.rank;
     Type out = x->type;
     Dim rows[2] = {extent_product(t, at, x->type.dim, rank - 1), x->type.dim[rank - 1]};
-    if (rows[0] == DIM_BAD) return fail(t, at, KILN_ESHAPE, "matmul: too many rows");
+    char why[64];
+    if (rows[0] == DIM_BAD)
+        return fail(t, at, KILN_ESHAPE, "matmul: the number of rows %s", extent_trouble(t, why, sizeof why));
     out.dim[rank - 1] = y->type.dim[1];
     kiln_tensor *flat = reshape_to(t, at, x, rows, 2);
     kiln_tensor *r = apply2(t, at, OP_matmul, flat, y, NULL, 0);

@@ -160,7 +160,9 @@ kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand o)
     if (!tensor_ok(x)) return x;
     if (x->type.rank == 0) return fail(t, at, KILN_ESHAPE, "flatten: a scalar has no first axis");
     Dim dim[2] = {x->type.dim[0], extent_product(t, at, x->type.dim + 1, x->type.rank - 1)};
-    if (dim[1] == DIM_BAD) return fail(t, at, KILN_ESHAPE, "flatten: too many elements");
+    char why[64];
+    if (dim[1] == DIM_BAD)
+        return fail(t, at, KILN_ESHAPE, "flatten: the product of the sizes %s", extent_trouble(t, why, sizeof why));
     return result_of(t, at, reshape_to(t, at, x, dim, 2), x);
 }
 

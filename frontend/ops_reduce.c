@@ -101,7 +101,9 @@ static kiln_tensor *count_of(Thread *t, kiln_site at, const kiln_tensor *x, cons
     Dim n = 1;
     for (uint32_t i = 0; i < axes->n; i++)
         n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
-    if (n == DIM_BAD) return fail(t, at, KILN_ESHAPE, "mean: too many elements");
+    char why[64];
+    if (n == DIM_BAD)
+        return fail(t, at, KILN_ESHAPE, "mean: the number of elements %s", extent_trouble(t, why, sizeof why));
     return dim_tensor(t, at, n, x->type.dtype);
 }
 

@@ -38,14 +38,16 @@ static bool same_padding(
     pad[0] = extent(t, at, EXTENT_FLOORDIV, total, 2);
     pad[1] = extent(t, at, EXTENT_SUB, total, pad[0]);
     if (pad[1] != DIM_BAD) return true;
-    fail(t, at, KILN_EUNSUPPORTED, "%s: same padding of an axis whose size is not known", g->op);
+    char why[64];
+    fail(t, at, KILN_EUNSUPPORTED, "%s: the size that same padding gives axis %d %s", g->op, 1 + axis,
+        extent_trouble(t, why, sizeof why));
     return false;
 }
 
 static bool axis_geometry(
     Thread *t, kiln_site at, Geometry *g, int axis, bool same, const kiln_tensor *x)
 {
-    char text[160];
+    char text[160], why[64];
     Dim n = x->type.dim[1 + axis];
     if (!option_fits(t, at, g->op, "window size", g->size[axis]) ||
         !option_fits(t, at, g->op, "stride", g->stride[axis]) ||
@@ -63,7 +65,12 @@ static bool axis_geometry(
         g->padded = g->padded || p != 0;
         n = extent(t, at, EXTENT_ADD, n, p);
     }
-    if (n != DIM_BAD && covered != DIM_BAD && extent_lo(t, n) >= covered) return true;
+    if (n == DIM_BAD) {
+        fail(t, at, KILN_ESHAPE, "%s: axis %d with its padding %s: %s", g->op, 1 + axis,
+            extent_trouble(t, why, sizeof why), tensor_text(x, text, sizeof text));
+        return false;
+    }
+    if (covered != DIM_BAD && extent_lo(t, n) >= covered) return true;
     fail(t, at, KILN_ESHAPE,
         "%s: a window of %lld elements (size %lld, dilation %lld) %s larger than axis %d with its "
         "padding: %s",
@@ -114,6 +121,13 @@ static kiln_tensor *windows(
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
+static kiln_tensor *too_many(Thread *t, kiln_site at, const kiln_tensor *windows_of)
+{
+    char text[160], why[64];
+    return fail(t, at, KILN_ESHAPE, "conv2d: the number of windows %s: %s", extent_trouble(t, why, sizeof why),
+        tensor_text(windows_of, text, sizeof text));
+}
+
 /* One contraction: [n oh ow, kh kw c] . [kh kw c, o]. */
 static kiln_tensor *dense_convolution(
     Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *g)
@@ -126,7 +140,7 @@ static kiln_tensor *dense_convolution(
     Dim rows[2] = {extent_product(t, at, w->type.dim, 3), depth}, columns[2] = {depth, o};
     Dim out[4] = {w->type.dim[0], w->type.dim[1], w->type.dim[2], o};
     if (rows[0] == DIM_BAD || depth == DIM_BAD)
-        return fail(t, at, KILN_ESHAPE, "conv2d: too many elements");
+        return too_many(t, at, w);
     kiln_tensor *a = reshape_to(t, at, w, rows, 2), *b = reshape_to(t, at, f, columns, 2);
     kiln_tensor *r = apply2(t, at, OP_matmul, a, b, NULL, 0);
     return tensor_ok(r) ? reshape_to(t, at, r, out, 4) : r;
@@ -143,7 +157,7 @@ static kiln_tensor *grouped_convolution(
     Dim n = w->type.dim[0], oh = w->type.dim[1], ow = w->type.dim[2];
     Dim rows = extent_product(t, at, w->type.dim, 3), depth = extent_product(t, at, f->type.dim, 3);
     if (rows == DIM_BAD || depth == DIM_BAD)
-        return fail(t, at, KILN_ESHAPE, "conv2d: too many elements");
+        return too_many(t, at, w);
     w = reshape_to(t, at, w, (Dim[]){n, oh, ow, kh, kw, g, c}, 7);
     w = transpose_to(t, at, w, (int[]){5, 0, 1, 2, 3, 4, 6});
     w = reshape_to(t, at, w, (Dim[]){g, rows, depth}, 3);

@@ -8,7 +8,9 @@
 
 typedef int64_t Dim;
 #define DIM_MAX ((Dim)1 << 48)          /* no axis, offset or element count beyond this */
-#define DIM_BAD INT64_MIN               /* overflow, or a result that could be negative */
+#define DIM_BAD INT64_MIN               /* no size: dim_trouble says why */
+#define DIM_TERMS 32                    /* of one sum, its constant not counted */
+#define DIM_FACTORS 16                  /* of one product, its number not counted */
 
 /* Inside expressions only: DIM_NEGATIVE is the number lo == hi < 0. A FLOORDIV's a is never
  * negative and its b is a constant, so truncating division is right. */
@@ -23,10 +25,13 @@ typedef struct DimExpr {
     bool made;         /* SYMBOL: known only once a loop has run, not from any argument */
 } DimExpr;
 
+typedef enum DimTrouble { DIM_FINE, DIM_TOO_LARGE, DIM_BELOW_ZERO, DIM_MANY_TERMS, DIM_MANY_FACTORS, DIM_LONG } DimTrouble;
+
 typedef struct DimTable {
     Arena *arena;
     VEC(DimExpr) expr; /* Dim d < 0 is expr.at[-1 - d] */
     Map shared;        /* structural hash -> index */
+    DimTrouble trouble; /* why arithmetic last gave DIM_BAD */
 } DimTable;
 
 void dim_table_init(DimTable *t, Arena *arena);
@@ -41,17 +46,22 @@ static inline bool dim_is_made(const DimTable *t, Dim d) { return d < 0 && d != 
 Dim dim_find(const DimTable *t, const char *name, size_t len); /* the symbol of that name, DIM_BAD if there is none */
 
 /* Arithmetic folds and sorts sums and products into one canonical order. Constants need no table
- * (t may be NULL then). Overflow past DIM_MAX (of the upper bound) and expressions beyond a few
- * hundred terms give DIM_BAD, which every operation passes on. dim_sub may pass through negative
- * terms inside a sum (N - 1); a sum that can only be negative is DIM_BAD. */
+ * (t may be NULL then). Overflow past DIM_MAX (of the bounds) and expressions beyond DIM_TERMS,
+ * DIM_FACTORS or a thousand parts give DIM_BAD, which every operation passes on. dim_sub may pass through
+ * negative terms inside a sum (N - 1); a sum that can only be negative is DIM_BAD. */
 Dim dim_add(DimTable *t, Dim a, Dim b);
 Dim dim_sub(DimTable *t, Dim a, Dim b);
 Dim dim_mul(DimTable *t, Dim a, Dim b);
 Dim dim_floordiv(DimTable *t, Dim a, int64_t by); /* by > 0 */
 Dim dim_max(DimTable *t, Dim a, Dim b);
 
+/* "is a sum of more than 32 terms": why the last operation of t that made a DIM_BAD did. buf, at least 64 bytes. */
+const char *dim_trouble(const DimTable *t, char *buf, size_t cap);
+
 static inline bool dim_is_const(Dim d) { return d >= 0; }
-int64_t dim_lo(const DimTable *t, Dim d); /* bounds; a constant's own value */
+/* Bounds; a constant's own value. A function of the size alone, never of how it was computed: (h-2)*(w-2) and
+ * its expansion are one handle. Exact for polynomials in which no symbol is squared; else as tight as dim_bounds.c gets. */
+int64_t dim_lo(const DimTable *t, Dim d);
 int64_t dim_hi(const DimTable *t, Dim d);
 bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *quotient); /* whole == part * quotient provably */
 

@@ -205,16 +205,6 @@ Dim dim_parse(DimTable *t, const char *text, size_t len, size_t *used)
 
 /* ---- values ------------------------------------------------------------------------------ */
 
-Dim dim_find(const DimTable *t, const char *name, size_t len)
-{
-    for (uint32_t i = 0; i < t->expr.len; i++) {
-        const DimExpr *e = &t->expr.at[i];
-        if (e->kind == DIM_SYMBOL && strlen(e->name) == len && memcmp(e->name, name, len) == 0)
-            return -1 - (Dim)i;
-    }
-    return DIM_BAD;
-}
-
 int64_t dim_eval(const DimTable *t, Dim d, const int64_t *symbol)
 {
     if (d >= 0 || d == DIM_BAD) return d;

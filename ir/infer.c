@@ -169,19 +169,19 @@ static bool attrs_ok(Infer *inf)
 static bool results_ok(Infer *inf)
 {
     DimTable *t = rule_dims(inf);
+    char text[64];
     if (!stacks_ok(inf)) return false;
     for (uint32_t i = 0; i < inf->nout; i++) {
         const Type *out = &inf->out[i];
         for (uint32_t k = 0; k < out->rank; k++) {
             if (!dim_valid(t, out->dim[k]))
-                return infer_fail(inf, ST_SHAPE, "the result is too large");
+                return infer_fail(inf, ST_SHAPE, "the size of the result's axis %u %s", k, dim_trouble(t, text, sizeof text));
             if (dim_lo(t, out->dim[k]) >= 0) continue;
-            char text[64];
             dim_print(t, out->dim[k], text, sizeof text);
             return infer_fail(inf, ST_SHAPE, "the result's size %s may be negative", text);
         }
         if (type_elements(t, out) == DIM_BAD)
-            return infer_fail(inf, ST_SHAPE, "the result is too large");
+            return infer_fail(inf, ST_SHAPE, "the number of elements of the result %s", dim_trouble(t, text, sizeof text));
     }
     return true;
 }

@@ -32,7 +32,7 @@ static bool windows(Infer *inf, const Type *image, Type *out)
         .dim = {image->dim[0], 0, 0, inf->attr[0], inf->attr[1], image->dim[3]}};
     for (uint32_t i = 0; i < 2; i++) {
         out->dim[1 + i] = positions(inf, image->dim[1 + i], i);
-        if (out->dim[1 + i] == DIM_BAD)
+        if (out->dim[1 + i] == DIM_BAD) /* where no window is certain to fit, or too long an expression */
             return infer_fail(inf, ST_SHAPE,
                 "a window of %lld x %lld, dilated by %lld x %lld, is larger than the image",
                 (long long)inf->attr[0], (long long)inf->attr[1], (long long)inf->attr[4],

@@ -112,7 +112,7 @@ WORLD(text_is_canonical)
     prints(w, "N/2/3", "N/6");
     prints(w, "(N/2+1)/3", "(N+2)/6");
     prints(w, "(N+5)/2", "(N+1)/2+2");
-    prints(w, "(10-K)/2", "(-K+8)/2+1");
+    prints(w, "(10-K)/2", "-K+K/2+5");
     prints(w, "max(N,0)", "N");
     prints(w, "max(M,N)", "max(M,N)");
     prints(w, "max(N,max(M,K))", "max(max(K,M),N)");

@@ -47,7 +47,7 @@ static const Case cases[] = {
     /* sources */
     {"", "%9 = constant() {f32, 0.5, [2, N]}", "f32[2,N]"},
     {"", "%9 = constant() {u8, 255, []}", "u8[]"},
-    {"", "%9 = constant() {f32, 0, [281474976710656, 2]}", "!constant: the result is too large"},
+    {"", "%9 = constant() {f32, 0, [281474976710656, 2]}", "!constant: the number of elements of the result is beyond 2^48"},
     {"", "%9 = constant() {f32, 0, [1,1,1,1,1,1,1,1,1]}", "!constant: rank 9 is beyond 8"},
     {"", "%9 = constant() {f32, 0, [M-1]}", "!constant: the result's size M-1 may be negative"},
     {"", "%9 = iota() {i32, 1, [2, N]}", "i32[2,N]"},
