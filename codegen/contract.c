@@ -1,13 +1,13 @@
 /* contract: which way a matrix product goes, in what pieces, on which threads. Relies on
- * contract_tier.h, threads, cblas.  The plain kernel's bits do not depend on the pieces, so these
+ * contract_tier.h, threads, blas.  The plain kernel's bits do not depend on the pieces, so these
  * may suit the threads at hand. OpenBLAS is bit-stable only for the same call, so its pieces depend
  * on the extents alone. */
 #include "contract.h"
 
 #include "../ir/scalar.h"
+#include "blas.h"
 #include "contract_tier.h"
 
-#include <cblas.h>
 #include <stdatomic.h>
 
 /* Multiplications: below the first, threads do not pay; the second is what one takes at a time,
@@ -16,13 +16,6 @@
 #define PIECE ((int64_t)1 << 19)
 
 /* ---- what there is ------------------------------------------------------------------------ */
-
-void contract_init(bool foreign_blas_threads)
-{
-    if (!foreign_blas_threads) openblas_set_num_threads(1);
-}
-
-const char *contract_blas_name(void) { return openblas_get_config(); }
 
 static const ContractTier *find_tier(void)
 {
@@ -53,7 +46,7 @@ static const ContractTier *tier(void)
 bool contract_uses_blas(int type, int64_t m, int64_t n, int64_t k)
 {
     (void)type;
-    return m >= 96 && n >= 96 && k >= 96 && m * n / 256 * k > 1 << 17;
+    return m >= 96 && n >= 96 && k >= 96 && m * n / 256 * k > 1 << 17 && blas_refused() == NULL;
 }
 
 /* ---- pieces ------------------------------------------------------------------------------- */
@@ -91,19 +84,6 @@ static Block piece(const Job *j, int64_t number)
         .c_row = c->n};
 }
 
-/* One single-threaded call. contract_run has seen to it that of each operand's strides one is 1. */
-static void call_blas(int type, const Block *g)
-{
-    bool ta = g->a_col != 1, tb = g->b_col != 1;
-    int m = (int)g->m, n = (int)g->n, k = (int)g->k, ldc = (int)g->c_row;
-    int lda = (int)(ta ? g->a_col : g->a_row), ldb = (int)(tb ? g->b_col : g->b_row);
-    enum CBLAS_TRANSPOSE a = ta ? CblasTrans : CblasNoTrans, b = tb ? CblasTrans : CblasNoTrans;
-    if (type == DT_f32)
-        cblas_sgemm(CblasRowMajor, a, b, m, n, k, 1, g->a, lda, g->b, ldb, 0, g->c, ldc);
-    else
-        cblas_dgemm(CblasRowMajor, a, b, m, n, k, 1, g->a, lda, g->b, ldb, 0, g->c, ldc);
-}
-
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     const Job *j = arg;
@@ -112,7 +92,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     for (; lo < hi; lo++) {
         Block g = piece(j, lo);
         if (j->blas)
-            call_blas(j->c->type, &g);
+            blas_block(j->c->type, &g);
         else if (j->c->m == 1)
             (single ? t->vector_f32 : t->vector_f64)(&g);
         else
@@ -231,7 +211,7 @@ static void *buffer(int64_t elements, size_t bytes, size_t *size, Status *st)
     return p;
 }
 
-/* Whether the BLAS takes a matrix of these strides as it lies. */
+/* Whether the BLAS takes a matrix of these strides as it lies: one of them must be 1. */
 static bool blas_takes(int64_t rows, int64_t columns, int64_t row, int64_t column)
 {
     return (column == 1 && row >= columns && row <= INT32_MAX) ||

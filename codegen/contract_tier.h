@@ -1,4 +1,4 @@
-/* contract_tier: one block of a matrix product in the plain kernel, per instruction set. Relies on
+/* contract_tier: one block of a matrix product in the plain kernel, per instruction set, or by the BLAS. Relies on
  * base. Never knows threads. */
 #ifndef KILN_CODEGEN_CONTRACT_TIER_H
 #define KILN_CODEGEN_CONTRACT_TIER_H
@@ -23,6 +23,9 @@ typedef struct ContractTier {
     void (*vector_f32)(const Block *g); /* m == 1 */
     void (*vector_f64)(const Block *g);
 } ContractTier;
+
+/* By one single-threaded call of the BLAS (blas.c): f32 or f64, of each operand's strides one is 1. */
+void blas_block(int type, const Block *g);
 
 #define UNROLL _Pragma("GCC unroll 16")
 

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "../codegen/blas.h"
 #include "../codegen/contract.h"
 #include "../codegen/host_stack.h"
 #include "effect.h"
@@ -35,6 +36,15 @@ static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const in
     int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 
+/* A fact about the process: its first engine says it. */
+static void tell_of_blas(kiln *k)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    const char *why = blas_refused();
+    if (why && !atomic_flag_test_and_set(&told))
+        log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
+}
+
 kiln *kiln_open_sized(const kiln_options *options, size_t size)
 {
     kiln *k = mem_zeros(1, sizeof *k);
@@ -48,7 +58,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     }
     if (k->options.parallel_for)
         threads_set_hook(k->threads, k->options.parallel_for, k->options.parallel_user);
-    contract_init(k->options.foreign_blas_threads);
+    blas_init(k->options.foreign_blas_threads);
     pthread_mutex_init(&k->lock, NULL);
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
@@ -63,6 +73,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->next_open = open_engines;
     open_engines = k;
     pthread_mutex_unlock(&open_lock);
+    tell_of_blas(k);
     const char *retrace = getenv("KILN_RETRACE");
     k->retrace = retrace && *retrace && *retrace != '0';
     if (!thread_of(k)) { /* so that the opening thread has a place for its errors */
@@ -103,7 +114,7 @@ int kiln_close(kiln *k)
     for (Thread *t = k->thread_list; t; t = t->next)
         if (t->failure.code != KILN_OK) {
             unseen++;
-            if (k->options.log) k->options.log(k->options.log_user, t->failure.text);
+            log_line(k, "%s", t->failure.text);
         }
     for (Thread *t = k->thread_list; t; t = t->next)
         while (t->tape) /* they hold functions */
@@ -201,6 +212,18 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
 {
     return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
+}
+
+void log_line(kiln *k, const char *format, ...)
+{
+    char text[1200];
+    if (!k->options.log) return;
+    va_list args;
+    va_start(args, format);
+    int n = snprintf(text, sizeof text, "kiln: ");
+    vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+    va_end(args);
+    k->options.log(k->options.log_user, text);
 }
 
 bool kiln_failed(kiln *k)

@@ -54,18 +54,17 @@ static const char *advice(const kiln_function *f, const Miss *m, char *buf, size
 static void warn(Thread *t, kiln_function *f, uint64_t traces, const Miss *m, const char *why)
 {
     uint32_t same = 0, n = f->stats.recent_count;
-    char how[240], where[64] = "", text[1000];
+    char how[240], where[64] = "";
     if (m->argument >= 0 && n > 1)
         snprintf(where, sizeof where, m->dim >= 0 ? ", argument %d dimension %d" : ", argument %d",
             m->argument, m->dim);
     for (uint32_t i = 0; i < n; i++)
         same += f->stats.recent[i].argument == m->argument && f->stats.recent[i].dim == m->dim;
-    snprintf(text, sizeof text,
-        "kiln: %s (%s:%d) was traced %llu times, %u of its last %u misses for one cause%s: %s. "
+    log_line(t->k,
+        "%s (%s:%d) was traced %llu times, %u of its last %u misses for one cause%s: %s. "
         "%s%s%s%s",
         f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n,
         where, m->text, advice(f, m, how, sizeof how), *why ? " (" : "", why, *why ? ")" : "");
-    t->k->options.log(t->k->options.log_user, text);
 }
 
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
@@ -122,13 +121,11 @@ void stats_general(
     snprintf(
         f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
     unlock(f);
-    if (!t->k->options.log) return;
-    char line[900];
-    snprintf(line, sizeof line,
-        why_not ? "kiln: %s: each size is compiled by itself, %s"
-                : "kiln: %s: sizes became symbols: %s; %lld bytes of workspace",
-        f->name, text, row ? (long long)row->program->workspace : 0LL);
-    t->k->options.log(t->k->options.log_user, line);
+    if (why_not)
+        log_line(t->k, "%s: each size is compiled by itself, %s", f->name, text);
+    else
+        log_line(t->k, "%s: sizes became symbols: %s; %lld bytes of workspace", f->name, text,
+            row ? (long long)row->program->workspace : 0LL);
 }
 
 void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "codegen/blas.h"
 #include "codegen/contract.h"
 #include "codegen/ref.h"
 #include "graph_run.h"
@@ -435,7 +436,7 @@ static void random_graphs(void **state)
     const char *one = getenv("KILN_TEST_SEED");
     const bool full = getenv("KILN_TEST_FULL") != NULL, compiler = graph_can_compile();
     const uint64_t graphs = full ? 8000 : 300, every = full ? 1 : 3;
-    contract_init(false);
+    blas_init(false);
     threads = threads_new(2);
     if (one != NULL) {
         char *dash;

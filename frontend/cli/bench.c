@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "../../codegen/contract.h"
 #include "../../runtime/base.h"
 #include "../internal.h"
 #include "options.h"
@@ -162,7 +161,7 @@ static void print_json(const Workload *w, const Result *r, bool first)
 
 static void print_head(kiln *k, const BenchOptions *o)
 {
-    char cpu[256];
+    char cpu[256], blas[400];
     if (!o->json) {
         print_machine(stdout, k);
         printf("%-14s %10s %10s %8s %9s %10s\n", "workload", "eager", "graph", "speed-up",
@@ -172,7 +171,7 @@ static void print_head(kiln *k, const BenchOptions *o)
     printf("{\n  \"version\": \"%s\", \"cpu\": \"%s\", \"threads\": %d, \"tier\": \"%s\", "
            "\"blas\": \"%s\",\n  \"results\": [",
         kiln_version(), cpu_name(cpu, sizeof cpu), threads_count(k->threads), eager_tier(),
-        contract_blas_name());
+        blas_use(blas, sizeof blas));
 }
 
 static int run(kiln *k, const BenchOptions *o)

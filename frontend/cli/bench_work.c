@@ -122,6 +122,41 @@ static void cross_entropy(Job *j)
     function(j, "cross_entropy", cross_entropy_body, 2);
 }
 
+/* ---- products -------------------------------------------------------------------------------------- */
+static void matmul_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_matmul(in[0], in[1]);
+}
+
+static void product(Job *j, kiln_shape a, kiln_shape b)
+{
+    j->in[j->inputs++] = normal(j, 1, a);
+    j->in[j->inputs++] = normal(j, 2, b);
+    function(j, "product", matmul_body, 1);
+}
+
+static void product_64(Job *j) { product(j, KILN_SHAPE(64, 64), KILN_SHAPE(64, 64)); }
+static void product_256(Job *j) { product(j, KILN_SHAPE(256, 256), KILN_SHAPE(256, 256)); }
+static void product_1024(Job *j) { product(j, KILN_SHAPE(1024, 1024), KILN_SHAPE(1024, 1024)); }
+static void product_layer(Job *j) { product(j, KILN_SHAPE(64, 784), KILN_SHAPE(784, 128)); }
+static void product_batch(Job *j) { product(j, KILN_SHAPE(96, 128, 64), KILN_SHAPE(96, 64, 128)); }
+static void product_vector(Job *j) { product(j, KILN_SHAPE(1, 2048), KILN_SHAPE(2048, 2048)); }
+
+/* The second operand read through a transpose, as gradients do. */
+static void matmul_nt_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_matmul(in[0], kiln_transpose(in[1], KILN_AXES(1, 0)));
+}
+
+static void product_nt(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(512, 768));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(512, 768));
+    function(j, "product_nt", matmul_nt_body, 1);
+}
+
 /* ---- training steps ------------------------------------------------------------------------------ */
 static void network(Job *j, const NetOptions *o, kiln_tensor *x)
 {
@@ -199,6 +234,13 @@ const Workload workloads[] = {
     {"softmax", "softmax, forward and backward, f32[4096,1024]", softmax, false},
     {"layernorm", "layernorm, forward and backward, f32[4096,1024]", layernorm, false},
     {"cross_entropy", "cross-entropy, forward and backward, f32[4096,1024]", cross_entropy, false},
+    {"product_64", "product f32[64,64] x f32[64,64]", product_64, false},
+    {"product_256", "product f32[256,256] x f32[256,256]", product_256, false},
+    {"product_1024", "product f32[1024,1024] x f32[1024,1024]", product_1024, false},
+    {"product_layer", "product f32[64,784] x f32[784,128]", product_layer, false},
+    {"product_nt", "product f32[512,768] x transposed f32[512,768]", product_nt, false},
+    {"product_batch", "96 products f32[128,64] x f32[64,128]", product_batch, false},
+    {"product_vector", "product f32[1,2048] x f32[2048,2048]", product_vector, false},
     {"mlp", "MLP 784-128-10, batch 64, SGD step", mlp, false},
     {"mlp_small", "MLP 16-16-4, batch 8, SGD step", small_mlp, false},
     {"convnet", "MNIST convnet, batch 32, Adam step", convnet, false},

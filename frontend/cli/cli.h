@@ -30,6 +30,7 @@ double seconds_now(void);
 double median(double *v, int n);                    /* sorts v; n > 0 */
 const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
 const char *cpu_name(char *buf, size_t cap);
+const char *blas_use(char *buf, size_t cap); /* OpenBLAS's description, or why products are Kiln's own */
 void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
 
 /* A progress line on stderr; nothing where stderr is no terminal. */

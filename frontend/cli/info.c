@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "../../codegen/contract.h"
 #include "../internal.h"
 
 const char info_help[] =
@@ -28,12 +27,12 @@ int info(int argc, char **argv)
         fprintf(stderr, "kiln info: no memory for an engine\n");
         return NO_RESOURCE;
     }
-    char cpu[256];
+    char cpu[256], blas[400];
     printf("%-10s %s\n", "version", kiln_version());
     printf("%-10s %s\n", "CPU", cpu_name(cpu, sizeof cpu));
     printf("%-10s %d\n", "threads", threads_count(k->threads));
     printf("%-10s %s\n", "eager", eager_tier());
-    printf("%-10s %s\n", "BLAS", contract_blas_name());
+    printf("%-10s %s\n", "BLAS", blas_use(blas, sizeof blas));
     backend_line("compiler", "cpu");
     backend_line("CUDA", "cuda");
     kiln_close(k);

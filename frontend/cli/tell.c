@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../codegen/contract.h"
+#include "../../codegen/blas.h"
 #include "../internal.h"
 
 double seconds_now(void)
@@ -57,13 +57,20 @@ const char *cpu_name(char *buf, size_t cap)
     return buf;
 }
 
+const char *blas_use(char *buf, size_t cap)
+{
+    if (!blas_refused()) return blas_name();
+    snprintf(buf, cap, "own products, not %s: %s", blas_name(), blas_refused());
+    return buf;
+}
+
 void print_machine(FILE *to, kiln *k)
 {
-    char cpu[256];
+    char cpu[256], blas[400];
     int threads = threads_count(k->threads);
     fprintf(to, "Kiln %s, %s, %d thread%s, eager %s, %s\n", kiln_version(),
         cpu_name(cpu, sizeof cpu), threads, threads == 1 ? "" : "s", eager_tier(),
-        contract_blas_name());
+        blas_use(blas, sizeof blas));
 }
 
 /* ---- progress ------------------------------------------------------------------------------------ */

@@ -363,7 +363,7 @@ static bool set_aside(Thread *t, kiln_site at, const kiln_checkpoint *c, int64_t
 {
     Text path, aside = {0};
     kiln *k = t->k;
-    if (k->options.log) k->options.log(k->options.log_user, t->failure.text);
+    log_line(k, "%s", t->failure.text);
     kiln_clear(k);
     if (!path_of(t, at, c, step, &path)) return false;
     text_printf(&aside, "%s.damaged", path.at);
