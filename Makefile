@@ -17,13 +17,11 @@ CFLAGS  ?= -O2 -g
 WERROR  ?= -Werror
 # Comma-separated sanitizers, e.g. SANITIZE=address,undefined; empty: none.
 SANITIZE ?=
-# Expanded only when the LLVM module is built, when `make deps` has run.
-LLVM_CONFIG ?= $(shell for c in llvm-config-19 llvm-config-20 llvm-config-21 llvm-config-22 \
-	/usr/lib/llvm-19/bin/llvm-config /usr/lib/llvm-20/bin/llvm-config llvm-config; do \
-	command -v $$c && break; done)
+# Empty: the first that fits (.ci/deps.sh).
+LLVM_CONFIG ?=
 
-# Two jobs unless the caller says otherwise.
-ifeq ($(MAKELEVEL),0)
+# Two jobs unless the caller says otherwise, on the command line or in the environment's MAKEFLAGS.
+ifeq ($(MAKELEVEL)$(filter -j% j% --jobs%,$(MAKEFLAGS) $(shell echo "$$MAKEFLAGS")),0)
 MAKEFLAGS += -j2
 endif
 MAKEFLAGS += --no-builtin-rules
@@ -34,18 +32,25 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 # ---- flags -----------------------------------------------------------------------------------------
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
-# Where cblas.h is not on the compiler's own path, pkg-config knows it.
-BLAS_CFLAGS := $(shell printf '\043include <cblas.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 || pkg-config --cflags openblas 2>/dev/null)
+# What `deps` found, read at the first use: recipes run after it.
+found = $(eval $(1) := $(shell sed -n 's/^$(2) //p' $(BUILD)/.deps))$($(1))
+BLAS_CFLAGS  = $(call found,BLAS_CFLAGS,blas-cflags)
+BLAS_LIBS    = $(call found,BLAS_LIBS,blas-libs)
+ZLIB_CFLAGS  = $(call found,ZLIB_CFLAGS,zlib-cflags)
+ZLIB_LIBS    = $(call found,ZLIB_LIBS,zlib-libs)
+CMOCKA_FLAGS = $(call found,CMOCKA_FLAGS,cmocka-cflags)
+CMOCKA_LIBS  = $(call found,CMOCKA_LIBS,cmocka-libs)
+LLVM         = $(call found,LLVM,llvm-config)
 
 WARN    := -Wall -Wextra -Wshadow $(WERROR)
 NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # What every C file of ours needs whatever the caller's CFLAGS are.
-BASE    := -std=gnu11 -fPIC -fvisibility=hidden $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS)
+BASE     = -std=gnu11 -fPIC -fvisibility=hidden $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS) $(ZLIB_CFLAGS)
 COMPILE  = $(CC) $(CPPFLAGS) $(BASE) $(CFLAGS) -MMD -MP
 LINK     = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 LINKXX   = $(CXX) $(CFLAGS) $(SAN) $(LDFLAGS)
-LIBS    := -lopenblas -lz -lm -lpthread -ldl
+LIBS     = $(BLAS_LIBS) $(ZLIB_LIBS) -lm -lpthread -ldl
 # A shared library with an undefined symbol should fail here, not at the user's. Sanitizers leave theirs undefined.
 NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
 
@@ -118,7 +123,7 @@ $(SO_FULL): $(LIB_OBJ) frontend/kiln.map $(BUILD)/.sources
 $(SO): $(SO_FULL)
 	$(Q)ln -sf $(notdir $(SO_FULL)) $(BUILD)/$(SO_NAME) && ln -sf $(SO_NAME) $@
 
-LLVM_LIBS = $(shell d=$$($(LLVM_CONFIG) --libdir); $(LLVM_CONFIG) --ldflags --link-shared --libs; \
+LLVM_LIBS = $(shell d=$$($(LLVM) --libdir); $(LLVM) --ldflags --link-shared --libs; \
 	case $$d in (/usr/*) ;; (*) echo -Wl,-rpath,$$d ;; esac)
 $(BUILD)/libkiln-llvm.so: $(MODULE_OBJ) codegen/cpu/module.map $(BUILD)/.sources
 	$(call say,LINK,$@)
@@ -129,24 +134,24 @@ $(BUILD)/kiln: $(CLI_OBJ) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(STATIC) $(LIBS)
 
-$(BUILD)/kiln.pc: $(BUILD)/.config
+$(BUILD)/kiln.pc: $(BUILD)/.config $(BUILD)/.flags
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: kiln' \
 		'Description: Tensors in C: eager, traced, compiled' 'Version: $(VERSION)' \
 		'Libs: -L$${libdir} -lkiln' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
 
 # ---- objects ---------------------------------------------------------------------------------------
-LLVM_CFLAGS = $(if $(filter codegen/cpu/%,$<),-isystem $(shell $(LLVM_CONFIG) --includedir))
+LLVM_CFLAGS = $(if $(filter codegen/cpu/%,$<),-isystem $(shell $(LLVM) --includedir))
 $(BUILD)/obj/%.c.o: %.c $(BUILD)/.flags | deps $(BUILD)/gen/kiln_config.h
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(KERNEL_FLAGS) $(LLVM_CFLAGS) $(if $(filter tests/%,$<),-I. -Itests) -c $< -o $@
+	$(Q)$(COMPILE) $(KERNEL_FLAGS) $(LLVM_CFLAGS) $(if $(filter tests/%,$<),-I. -Itests $(CMOCKA_FLAGS)) -c $< -o $@
 
 # Written anew only when its text changes, so that objects rebuild exactly when they must.
 define written
 	@mkdir -p $(@D)
 	@printf '%s\n' $(1) > $@.new; if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 endef
-$(BUILD)/.flags: FORCE
+$(BUILD)/.flags: FORCE | deps
 	$(call written,'$(CC) $(CXX) $(CPPFLAGS) $(BASE) $(CFLAGS) $(LDFLAGS)')
 $(BUILD)/.sources: FORCE
 	$(call written,$(LIB_SRC) $(MODULE_SRC))
@@ -161,13 +166,13 @@ TEST_INCLUDE := -I. -Itests
 $(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(STATIC) $(BUILD)/.flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(TEST_LIB_OBJ) $(STATIC) $(LDFLAGS) -lcmocka $(LIBS)
+	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(STATIC) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 
 CXXCOMPILE = $(CXX) $(CPPFLAGS) -std=gnu++17 $(NUMERIC) $(WARN) $(SAN) -Iinclude $(CFLAGS) -MMD -MP
 $(BUILD)/tests/%: tests/%.cc $(STATIC) $(BUILD)/.flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CXXCOMPILE) -I. -Itests -MF $@.d -MT $@ $< -o $@ $(STATIC) $(LDFLAGS) -lcmocka $(LIBS)
+	$(Q)$(CXXCOMPILE) -I. -Itests -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(STATIC) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 
 # Examples see what a user sees: the public headers and the shared library.
 EXAMPLE_LINK = $(SO) -Wl,-rpath,'$$ORIGIN/..' $(LDFLAGS) -lm
@@ -239,8 +244,11 @@ demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
 
 # ---- housekeeping ----------------------------------------------------------------------------------
-DEPS = CC='$(CC)' CXX='$(CXX)' LLVM_CONFIG='$(LLVM_CONFIG)' sh .ci/deps.sh
-deps: ## install what the build needs (Debian, Ubuntu), or say what is missing
+# cmocka and C++ are asked for only where a goal needs them.
+FOR_TESTS := $(filter test% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
+DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' LLVM_CONFIG='$(LLVM_CONFIG)' \
+	OUT='$(BUILD)/.deps' TESTS='$(if $(FOR_TESTS),1)' sh .ci/deps.sh
+deps: ## install what the build and the tests need (Debian, Ubuntu), or say what is missing
 	@$(DEPS)
 
 D := $(DESTDIR)
