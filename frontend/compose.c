@@ -6,22 +6,27 @@
 #include <math.h>
 
 typedef kiln_tensor *Body(Thread *t, kiln_site at, kiln_operand x);
+/* ANY: of any dtype. FLOATS: others are an error. ONCE: floats, and 16-bit ones go through f32, so that several steps round once. */
+typedef enum Takes { ANY, FLOATS, ONCE } Takes;
 
-/* floats: others are an error. */
-static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body *body, bool floats)
+static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body *body, Takes takes)
 {
     Thread *t = op_thread(&o, 1);
     if (t == NULL) return NULL;
-    kiln_tensor *x = floats ? operand_float(t, at, op, o) : operand_named(t, at, op, o, NULL);
+    kiln_tensor *x =
+        takes == ANY ? operand_named(t, at, op, o, NULL) : operand_float(t, at, op, o);
     if (!tensor_ok(x)) return x;
     kiln_scope s = kiln_scope_open(t->k);
-    return composite_end(t, &s, body(t, at, of(x)));
+    DType own = (DType)x->type.dtype;
+    if (takes != ONCE) return composite_end(t, &s, body(t, at, of(x)));
+    x = cast_to(t, at, x, wide_dtype(x));
+    return composite_end(t, &s, cast_to(t, at, body(t, at, of(x)), own));
 }
 
-#define COMPOSITE(name, floats)                                 \
+#define COMPOSITE(name, takes)                                  \
     kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x) \
     {                                                           \
-        return composite(at, #name, x, name, floats);           \
+        return composite(at, #name, x, name, takes);            \
     }
 
 #define NUMBER(v) kiln_of_f(v)
@@ -48,41 +53,7 @@ static kiln_tensor *rsqrt(Thread *t, kiln_site at, kiln_operand x)
 static kiln_tensor *relu(Thread *t, kiln_site at, kiln_operand x)
 {
     (void)t;
-    return kiln_where_at(at, OP2(gt, x, kiln_of_i(0)), x, kiln_of_i(0));
-}
-
-static kiln_tensor *sigmoid(Thread *t, kiln_site at, kiln_operand x)
-{
-    (void)t;
-    return kiln_div_at(at, NUMBER(1), OP2(add, OP1(exp, OP1(neg, x)), NUMBER(1)));
-}
-
-static kiln_tensor *silu(Thread *t, kiln_site at, kiln_operand x)
-{
-    return kiln_mul_at(at, x, of(sigmoid(t, at, x)));
-}
-
-static kiln_tensor *softplus(Thread *t, kiln_site at, kiln_operand x)
-{
-    (void)t;
-    return kiln_add_at(at, OP2(max, x, NUMBER(0)), OP1(log1p, OP1(exp, OP1(neg, OP1(abs, x)))));
-}
-
-static kiln_tensor *gelu(Thread *t, kiln_site at, kiln_operand x)
-{
-    (void)t;
-    kiln_operand tail = OP2(add, OP1(erf, OP2(mul, x, NUMBER(0.70710678118654752440))), NUMBER(1));
-    return kiln_mul_at(at, OP2(mul, x, NUMBER(0.5)), tail);
-}
-
-static kiln_tensor *gelu_tanh(Thread *t, kiln_site at, kiln_operand x)
-{
-    (void)t;
-    kiln_operand cube = OP2(mul, OP2(mul, x, x), x);
-    kiln_operand inner = OP2(add, x, OP2(mul, cube, NUMBER(0.044715)));
-    kiln_operand tail =
-        OP2(add, OP1(tanh, OP2(mul, inner, NUMBER(0.79788456080286535588))), NUMBER(1));
-    return kiln_mul_at(at, OP2(mul, x, NUMBER(0.5)), tail);
+    return kiln_where_at(at, OP2(le, x, kiln_of_i(0)), kiln_of_i(0), x); /* NaN is not below 0 */
 }
 
 static kiln_tensor *isnan_(Thread *t, kiln_site at, kiln_operand x)
@@ -97,24 +68,19 @@ static kiln_tensor *isfinite_(Thread *t, kiln_site at, kiln_operand x)
     return kiln_lt_at(at, OP1(abs, x), NUMBER(INFINITY));
 }
 
-COMPOSITE(square, false)
-COMPOSITE(reciprocal, true)
-COMPOSITE(rsqrt, true)
-COMPOSITE(relu, false)
-COMPOSITE(sigmoid, true)
-COMPOSITE(silu, true)
-COMPOSITE(softplus, true)
-COMPOSITE(gelu, true)
-COMPOSITE(gelu_tanh, true)
+COMPOSITE(square, ANY)
+COMPOSITE(reciprocal, FLOATS)
+COMPOSITE(rsqrt, ONCE)
+COMPOSITE(relu, ANY)
 
 kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x)
 {
-    return composite(at, "isnan", x, isnan_, true);
+    return composite(at, "isnan", x, isnan_, FLOATS);
 }
 
 kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x)
 {
-    return composite(at, "isfinite", x, isfinite_, true);
+    return composite(at, "isfinite", x, isfinite_, FLOATS);
 }
 
 kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_operand hi)
@@ -153,9 +119,28 @@ kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
     return apply1(t, at, OP_leaf, operand_named(t, at, "stop_gradient", o, NULL), &(int64_t){1}, 1);
 }
 
-static kiln_tensor *norm(Thread *t, kiln_site at, kiln_operand x)
+/* ---- norms ---------------------------------------------------------------------------------- */
+
+kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
 {
-    return kiln_sqrt_at(at, of(kiln_sum_at(at, of(square(t, at, x)), KILN_ALL)));
+    kiln_operand sum = kiln_of_f(0);
+    for (int i = 0; i < count; i++) {
+        kiln_operand wide = of(cast_to(t, at, x[i], DT_f64));
+        kiln_operand part = OP2(sum, OP1(square, wide), KILN_ALL);
+        sum = i == 0 ? part : OP2(add, sum, part);
+    }
+    /* No root is taken of 0, where its slope is infinite. */
+    kiln_operand none = OP2(eq, sum, kiln_of_i(0));
+    kiln_operand root = OP1(sqrt, of(kiln_where_at(at, none, kiln_of_i(1), sum)));
+    return kiln_where_at(at, none, kiln_of_i(0), root);
 }
 
-COMPOSITE(norm, true)
+kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand o)
+{
+    Thread *t = op_thread(&o, 1);
+    if (t == NULL) return NULL;
+    kiln_tensor *x = operand_float(t, at, "norm", o);
+    if (!tensor_ok(x)) return x;
+    kiln_scope s = kiln_scope_open(t->k);
+    return composite_end(t, &s, cast_to(t, at, norm_of(t, at, &x, 1), (DType)x->type.dtype));
+}

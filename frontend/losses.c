@@ -1,7 +1,9 @@
 /* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on
  * operand.h. Never has a gradient of its own; the maximum that is subtracted for the sake of range
- * carries none, because the results do not depend on it. */
+ * carries none, because the results do not depend on it. All of a composite of 16-bit floats is computed in f32 and rounded once. */
 #include "operand.h"
+
+#include <math.h>
 
 #define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
@@ -19,6 +21,17 @@ static kiln_tensor *along(
     return x;
 }
 
+static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    return of(cast_to(t, at, x, wide_dtype(x)));
+}
+
+/* Ends a composite: r, computed wide, as the dtype of x. */
+static kiln_tensor *rounded(Thread *t, kiln_site at, kiln_scope *s, kiln_tensor *r, const kiln_tensor *x)
+{
+    return composite_end(t, s, cast_to(t, at, r, (DType)x->type.dtype));
+}
+
 /* x - max along the axis */
 static kiln_operand shifted(kiln_site at, kiln_operand x, int axis)
 {
@@ -31,8 +44,8 @@ kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
     kiln_tensor *r, *x = along(at, "softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand e = OP1(exp, shifted(at, of(x), axis));
-    return composite_end(t, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))));
+    kiln_operand e = OP1(exp, shifted(at, wide(t, at, x), axis));
+    return rounded(t, at, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))), x);
 }
 
 static kiln_tensor *log_softmax(kiln_site at, kiln_operand x, int axis)
@@ -47,7 +60,7 @@ kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
     kiln_tensor *r, *x = along(at, "log_softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
-    return composite_end(t, &s, log_softmax(at, of(x), axis));
+    return rounded(t, at, &s, log_softmax(at, wide(t, at, x), axis), x);
 }
 
 kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
@@ -57,10 +70,15 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
     /* An infinite maximum is not subtracted: inf - inf is not a number. */
-    kiln_operand m = OP1(stop_gradient, OP2(reduce_max, of(x), KILN_KEEP(axis)));
+    kiln_operand in = wide(t, at, x);
+    kiln_operand m = OP1(stop_gradient, OP2(reduce_max, in, KILN_KEEP(axis)));
     m = of(kiln_where_at(at, OP1(isfinite, m), m, kiln_of_f(0)));
-    kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, of(x), m)), KILN_AXES(axis));
-    return composite_end(t, &s, kiln_add_at(at, OP1(log, sum), OP2(squeeze, m, axis)));
+    kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, in, m)), KILN_AXES(axis));
+    /* Where every element is minus infinity the slope of log(0) would make NaN of their gradients, which are 0. */
+    kiln_operand none = OP2(eq, sum, kiln_of_i(0));
+    kiln_operand log = OP1(log, of(kiln_where_at(at, none, kiln_of_i(1), sum)));
+    log = of(kiln_where_at(at, none, kiln_of_f(-INFINITY), log));
+    return rounded(t, at, &s, kiln_add_at(at, log, OP2(squeeze, m, axis)), x);
 }
 
 /* ---- layer normalisation -------------------------------------------------------------------- */
@@ -87,8 +105,10 @@ kiln_tensor *kiln_layernorm_at(
     if (x == NULL) return r;
     if (!(epsilon >= 0)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand centred = OP2(sub, of(x), OP2(mean, of(x), KILN_KEEP(axis)));
+    kiln_operand in = wide(t, at, x);
+    kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));
     kiln_operand spread = OP2(mean, OP1(square, centred), KILN_KEEP(axis));
+    DType d = (DType)x->type.dtype; /* the result's */
     r = kiln_div_at(
         at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
     for (int i = 0; i < 2; i++) {
@@ -96,8 +116,9 @@ kiln_tensor *kiln_layernorm_at(
         kiln_tensor *w = operand_named(t, at, "layernorm", p[i], NULL);
         if (!tensor_ok(w) || !per_element(t, at, x, w)) return composite_end(t, &s, &t->k->poison);
         r = i == 0 ? kiln_mul_at(at, of(r), of(w)) : kiln_add_at(at, of(r), of(w));
+        if (dtype_is_float((DType)w->type.dtype)) d = dtype_promote(d, (DType)w->type.dtype);
     }
-    return composite_end(t, &s, r);
+    return composite_end(t, &s, cast_to(t, at, r, d));
 }
 
 /* ---- losses --------------------------------------------------------------------------------- */
@@ -112,7 +133,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
 {
     kiln_operand o[2] = {prediction, target};
     char a[160], b[160];
-    kiln_tensor *in[2];
+    kiln_tensor *in[2] = {NULL, NULL};
     Thread *t = op_thread(o, 2);
     if (t == NULL) return NULL;
     for (int i = 0; i < 2; i++) {
@@ -121,27 +142,39 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
         if (!tensor_ok(in[i])) return in[i];
         o[i] = of(in[i]);
     }
+    if (in[0] == NULL) in[0] = in[1];
+    if (in[1] == NULL) in[1] = in[0];
     /* [n, 1] against [n] would broadcast to [n, n] and teach the wrong thing. */
     if (o[0].kind == 1 && o[1].kind == 1 && !same_shape(in[0], in[1]))
         return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s",
             tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
+    DType own = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
     kiln_scope s = kiln_scope_open(t->k);
-    return composite_end(t, &s, kiln_mean_at(at, OP1(square, OP2(sub, o[0], o[1])), KILN_ALL));
+    for (int i = 0; i < 2; i++)
+        if (o[i].kind == 1) o[i] = wide(t, at, in[i]);
+    kiln_tensor *r = kiln_mean_at(at, OP1(square, OP2(sub, o[0], o[1])), KILN_ALL);
+    return composite_end(t, &s, cast_to(t, at, r, own));
 }
 
 /* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their
  * maximum. */
 static kiln_operand label_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    kiln_operand z = shifted(at, of(logits), 1),
+    kiln_operand z = shifted(at, wide(t, at, logits), 1),
                  hot = of(is_class(t, at, labels, logits->type.dim[1]));
     kiln_operand chosen = OP2(sum, of(kiln_where_at(at, hot, z, kiln_of_f(0))), KILN_AXES(1));
     return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
 
-static kiln_operand probability_losses(kiln_site at, kiln_tensor *logits, kiln_tensor *p)
+/* Classes of probability 0 and logit minus infinity add nothing, although the one times the logarithm of the other is NaN. */
+static kiln_operand probability_losses(
+    Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    return OP1(neg, OP2(sum, OP2(mul, of(p), of(log_softmax(at, of(logits), 1))), KILN_AXES(1)));
+    kiln_operand p = wide(t, at, labels), l = of(log_softmax(at, wide(t, at, logits), 1));
+    kiln_operand none =
+        OP2(and, OP2(eq, p, kiln_of_i(0)), OP2(eq, l, kiln_of_f(-INFINITY)));
+    l = of(kiln_where_at(at, none, kiln_of_i(0), l));
+    return OP1(neg, OP2(sum, OP2(mul, p, l), KILN_AXES(1)));
 }
 
 static bool labels_fit(const kiln_tensor *logits, const kiln_tensor *labels)
@@ -168,6 +201,6 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
     kiln_scope s = kiln_scope_open(t->k);
     kiln_operand each = dtype_is_int((DType)y->type.dtype) ? label_losses(t, at, logits, y)
-                                                           : probability_losses(at, logits, y);
-    return composite_end(t, &s, kiln_mean_at(at, each, KILN_ALL));
+                                                           : probability_losses(t, at, logits, y);
+    return rounded(t, at, &s, kiln_mean_at(at, each, KILN_ALL), logits);
 }

@@ -7,7 +7,10 @@ static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
     if (t == NULL) return NULL;
-    return apply1(t, at, op, operand_named(t, at, op_def[op].name, o, NULL), NULL, 0);
+    const char *name = op_def[op].name;
+    kiln_tensor *x = op_def[op].domain == 'F' ? operand_float(t, at, name, o)
+                                              : operand_named(t, at, name, o, NULL);
+    return apply1(t, at, op, x, NULL, 0);
 }
 
 /* The text that helps: pow with integers has no rounding that everybody expects. */
@@ -41,7 +44,9 @@ kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
     }
 #define TERNARY(name, ...)
 #define OP(name, ...)
+#define OPS_PUBLIC
 #include "../ir/ops.def"
+#undef OPS_PUBLIC
 #undef UNARY
 #undef BINARY
 #undef TERNARY

@@ -239,12 +239,16 @@ static kiln_tensor *covered(Thread *t, kiln_site at, const kiln_tensor *x, const
     return apply1(t, at, OP_sum, windows(t, at, ones, g, 0), window_axes, 2);
 }
 
+/* 16-bit floats go through f32: neither the sum nor the count need be of the dtype's range. */
 static kiln_tensor *average(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g)
 {
+    DType own = (DType)x->type.dtype;
+    x = cast_to(t, at, x, wide_dtype(x));
+    if (!tensor_ok(x)) return x;
     kiln_tensor *sum = apply1(t, at, OP_sum, windows(t, at, x, g, 0), window_axes, 2);
     kiln_operand count =
         g->padded ? of(covered(t, at, x, g)) : kiln_of_f((double)(g->size[0] * g->size[1]));
-    return kiln_div_at(at, of(sum), count);
+    return cast_to(t, at, kiln_div_at(at, of(sum), count), own);
 }
 
 typedef kiln_tensor *Pool(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g);

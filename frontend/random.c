@@ -181,7 +181,11 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     if (tensor_ok(r)) bits = draw(t, at, g, x->type.dim, x->type.rank);
     if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
-    kiln_tensor *share = kiln_sub_at(at, kiln_of_f(1), of(r));
-    if (tensor_ok(share)) share = cast_to(t, at, share, (DType)x->type.dtype);
-    return composite_end(t, &s, kiln_where_at(at, keep, OP2(div, of(x), of(share)), kiln_of_f(0)));
+    /* Where nothing is kept, what is dropped is not divided by 0 either: its gradient would be 0 / 0. */
+    DType own = (DType)x->type.dtype;
+    kiln_operand share = OP2(sub, kiln_of_f(1), of(cast_to(t, at, r, wide_dtype(x))));
+    share = of(kiln_where_at(at, OP2(le, share, kiln_of_i(0)), kiln_of_i(1), share));
+    kiln_operand kept = OP2(div, of(cast_to(t, at, x, wide_dtype(x))), share);
+    return composite_end(
+        t, &s, cast_to(t, at, kiln_where_at(at, keep, kept, kiln_of_f(0)), own));
 }

@@ -107,6 +107,12 @@ Value emit_cast(Emit *e, Value a, DType to)
     return emit_attr(e, OP_cast, a, (int64_t[]){to}, 1);
 }
 
+Value emit_wide(Emit *e, Value a)
+{
+    if (a == 0) return 0;
+    return emit_cast(e, a, (DType)dtype_info[e->type(e, a)->dtype].compute);
+}
+
 Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n)
 {
     return n == 0 ? a : emit_attr(e, op, a, axes, n);
@@ -163,16 +169,60 @@ static Value column(const Vjp *v, const GradTok **at)
     }
 }
 
+static bool exact(uint16_t op)
+{
+    return op == OP_where || op == OP_neg || op == OP_abs || op == OP_sign || op_def[op].flags & OPF_TO_BOOL;
+}
+
+/* Where a column of a 16-bit op rounds more than once, it is computed in the compute type from the operands, and from a result that is
+ * not rounded, and rounds at its end. */
+typedef struct Wide {
+    Vjp v;
+    Value in[3], out, g;
+} Wide;
+
+static bool widens(const Vjp *v, const GradTok *column)
+{
+    int roundings = 0;
+    DType own = (DType)v->e->type(v->e, v->g[0])->dtype;
+    if (dtype_info[own].compute == own) return false;
+    for (const GradTok *t = column; t->kind != GK_END; t++) roundings += t->kind == GK_OP && !exact(t->op);
+    return roundings > 1;
+}
+
+static void widen(Wide *w, const Vjp *v)
+{
+    const uint32_t n = v->node->nin;
+    *w = (Wide){.v = *v, .g = emit_wide(v->e, v->g[0])};
+    for (uint32_t i = 0; i < n; i++) w->in[i] = emit_wide(v->e, v->in[i]);
+    w->out = w->in[0] == 0 || w->in[n - 1] == 0 ? 0 : v->e->op(v->e, (Op)v->node->op, w->in, n, NULL, 0);
+    w->v.in = w->in;
+    w->v.out = &w->out;
+    w->v.g = &w->g;
+}
+
+static void columns(Vjp *v)
+{
+    const DType own = (DType)v->e->type(v->e, v->g[0])->dtype;
+    Wide w = {.g = 0};
+    for (uint32_t i = 0; i < v->node->nin && i < 3; i++) {
+        const GradTok *at = op_def[v->node->op].grad[i];
+        if (!v->wanted[i] || at == NULL || at->kind == GK_NONE) continue;
+        if (!widens(v, at)) {
+            v->dx[i] = column(v, &at);
+            continue;
+        }
+        if (w.g == 0) widen(&w, v);
+        v->dx[i] = emit_cast(v->e, column(&w.v, &at), own);
+    }
+}
+
 bool vjp_node(Vjp *v)
 {
     const OpDef *def = &op_def[v->node->op];
-    if (def->vjp != NULL) {
+    if (def->vjp != NULL)
         def->vjp(v);
-    } else if (def->flags & OPF_ELEMENTWISE && v->g[0] != 0) {
-        for (uint32_t i = 0; i < v->node->nin && i < 3; i++) {
-            const GradTok *at = def->grad[i];
-            if (v->wanted[i] && at != NULL && at->kind != GK_NONE) v->dx[i] = column(v, &at);
-        }
-    }
+    else if (def->flags & OPF_ELEMENTWISE && v->g[0] != 0)
+        columns(v);
     return v->st->code == ST_OK;
 }

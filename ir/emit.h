@@ -35,6 +35,7 @@ Value emit_sum_to(Emit *e, Value a, const Type *shape);              /* adjoint 
 Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n);
 Value emit_swap_last(Emit *e, Value a);                              /* transpose of the last two axes */
 Value emit_cast(Emit *e, Value a, DType to);                         /* a itself if equal */
+Value emit_wide(Emit *e, Value a);                                   /* cast to the type that its dtype computes in: f32 for 16-bit floats */
 Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n);
 Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size); /* along one axis, step 1 */
 Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill); /* along one axis */

@@ -33,3 +33,11 @@
 #define SINH(a) TOK_(sinh), a
 #define COSH(a) TOK_(cosh), a
 #define TANH(a) TOK_(tanh), a
+#define MAX(a, b) TOK_(max), a, b
+#define MIN(a, b) TOK_(min), a, b
+#define HYPOT(a, b) TOK_(hypot), a, b
+#define SIGMOID(a) TOK_(sigmoid), a
+#define SIGMOID_SLOPE(a) TOK_(sigmoid_slope), a
+#define SILU_SLOPE(a) TOK_(silu_slope), a
+#define GELU_SLOPE(a) TOK_(gelu_slope), a
+#define GELU_TANH_SLOPE(a) TOK_(gelu_tanh_slope), a

@@ -28,3 +28,11 @@
 #undef SINH
 #undef COSH
 #undef TANH
+#undef MAX
+#undef MIN
+#undef HYPOT
+#undef SIGMOID
+#undef SIGMOID_SLOPE
+#undef SILU_SLOPE
+#undef GELU_SLOPE
+#undef GELU_TANH_SLOPE

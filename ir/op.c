@@ -2,6 +2,8 @@
  * point at them. Relies on op.h and the token headers. Never knows what a rule does. */
 #include "op.h"
 
+#include <math.h>
+
 /* Not every row has every column. */
 #define COLUMN(type, name) static const __attribute__((unused)) type name[]
 

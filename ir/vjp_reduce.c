@@ -73,10 +73,11 @@ void vjp_prod(Vjp *v)
         moved.dim[i] = x.dim[perm[i]];
         inverse[perm[i]] = i;
     }
-    Value flat = emit_reshape(e, emit_transpose(e, v->in[0], perm, n), &rows);
+    Value flat = emit_reshape(e, emit_transpose(e, emit_wide(e, v->in[0]), perm, n), &rows);
     Value others = emit2(e, OP_mul, product_before(e, flat), product_after(e, flat));
     others = emit_transpose(e, emit_reshape(e, others, &moved), inverse, n);
-    v->dx[0] = emit2(e, OP_mul, repeat(v, v->g[0], axes->at, axes->len), others);
+    Value g = repeat(v, emit_wide(e, v->g[0]), axes->at, axes->len);
+    v->dx[0] = emit_cast(e, emit2(e, OP_mul, g, others), (DType)x.dtype);
 }
 
 /* Elements equal to the extreme share the cotangent equally. A NaN equals nothing: rows with one
@@ -92,10 +93,12 @@ static void vjp_extreme(Vjp *v)
     }
     const Type x = *e->type(e, v->in[0]);
     Value chosen = emit2(e, OP_eq, v->in[0], repeat(v, v->out[0], axes->at, axes->len));
-    Value zero = emit_constant(e, 0, &x);
-    Value one_each = emit3(e, OP_where, chosen, emit_constant(e, 1, &x), zero);
-    Value share = emit2(e, OP_div, v->g[0], emit_reduce(e, OP_sum, one_each, axes->at, axes->len));
-    v->dx[0] = emit3(e, OP_where, chosen, repeat(v, share, axes->at, axes->len), zero);
+    Type wide = x;
+    wide.dtype = dtype_info[x.dtype].compute; /* a count need not be of a 16-bit type's range */
+    Value one_each = emit3(e, OP_where, chosen, emit_constant(e, 1, &wide), emit_constant(e, 0, &wide));
+    Value share = emit2(e, OP_div, emit_wide(e, v->g[0]), emit_reduce(e, OP_sum, one_each, axes->at, axes->len));
+    share = repeat(v, emit_cast(e, share, (DType)x.dtype), axes->at, axes->len);
+    v->dx[0] = emit3(e, OP_where, chosen, share, emit_constant(e, 0, &x));
 }
 
 void vjp_reduce_max(Vjp *v) { vjp_extreme(v); }

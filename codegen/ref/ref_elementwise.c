@@ -44,9 +44,59 @@ static double python_mod(DType t, double x, double y)
     return t == DT_f64 ? python_mod_f64(x, y) : python_mod_f32((float)x, (float)y);
 }
 
+/* x f(x), 0 where f is 0 far out. */
+static double times(double x, double f)
+{
+    return f == 0 && isinf(x) ? copysign(0, x) : x * f;
+}
+
+/* 1 / (2 + 2 cosh x), which is what s(x) s(-x) comes to. */
+static double logistic_density(double x)
+{
+    return isnan(x) ? x : 0.5 / (1 + cosh(x));
+}
+
+/* The density of the normal distribution. */
+static double normal_density(double x)
+{
+    return 0.39894228040143267794 * exp(-0.5 * x * x);
+}
+
+/* Both are written as the library's own formula has it: 1 + erf loses what erfc would keep, and a comparison is of rounding alone. */
+static double normal_share(double x)
+{
+    return 0.5 * (1 + erf(x * 0.70710678118654752440));
+}
+
+static double two_u(double x)
+{
+    return 1.59576912160573071176 * (x + 0.044715 * x * x * x);
+}
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double gelu_tanh_slope(double x)
+{
+    double slope = 1.59576912160573071176 * (1 + 0.134145 * x * x);
+    if (fabs(x) > 100) return x > 0;
+    return sigmoid(two_u(x)) + x * logistic_density(two_u(x)) * slope;
+}
+
 static double unary(Op op, double x)
 {
     switch (op) {
+    case OP_sigmoid: return sigmoid(x);
+    case OP_silu: return times(x, sigmoid(x));
+    case OP_softplus: return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+    case OP_gelu: return times(x, normal_share(x));
+    case OP_gelu_tanh: return times(x, sigmoid(two_u(x)));
+    case OP_sigmoid_slope: return logistic_density(x);
+    case OP_silu_slope: return sigmoid(x) + times(x, logistic_density(x));
+    case OP_gelu_slope: return normal_share(x) + times(x, normal_density(x));
+    case OP_gelu_tanh_slope: return gelu_tanh_slope(x);
     case OP_neg: return -x;
     case OP_abs: return fabs(x);
     case OP_sign: return x > 0 ? 1 : x < 0 ? -1 : x;
@@ -89,6 +139,7 @@ static double binary(Op op, DType t, double x, double y)
     case OP_max: return x > y || x != x ? x : y;
     case OP_min: return x < y || x != x ? x : y;
     case OP_atan2: return atan2(x, y);
+    case OP_hypot: return sqrt(x * x + y * y);
     default: return NAN;
     }
 }
@@ -118,11 +169,48 @@ static bool correctly_rounded(Op op)
     }
 }
 
-/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side; 16-bit floats are computed in f32. */
+/* Activations: smooth, with slopes of at most 1.13 either way, and not monotone. */
+static bool activation(Op op)
+{
+    switch (op) {
+    case OP_sigmoid:
+    case OP_silu:
+    case OP_softplus:
+    case OP_gelu:
+    case OP_gelu_tanh:
+    case OP_sigmoid_slope:
+    case OP_silu_slope:
+    case OP_gelu_slope:
+    case OP_gelu_tanh_slope: return true;
+    default: return false;
+    }
+}
+
+/* The largest slope of a function for which it says more than the values at the ends of an interval do; 0: of others. */
+static double steepest(Op op)
+{
+    return op == OP_sin || op == OP_cos ? 1 : activation(op) ? 1.13 : 0;
+}
+
+/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side, and activations are a few of them; 16-bit floats are computed in f32. */
 static double own_ulps(Op op, DType t)
 {
     if (correctly_rounded(op)) return 0;
-    return t == DT_f32 || t == DT_f64 ? 2 : 0.01;
+    return t == DT_f32 || t == DT_f64 ? (activation(op) ? 4 : 2) : 0.01;
+}
+
+/* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
+static double own_error(Op op, DType t, double x, double value)
+{
+    double unit = ref_unit((DType)dtype_info[t].compute), far = fmin(fabs(x), 40);
+    switch (op) {
+    case OP_gelu:
+    case OP_silu_slope:
+    case OP_gelu_slope: return 4 * unit * fmax(1, far);
+    case OP_gelu_tanh: return 4 * unit * fabs(value * two_u(far));
+    case OP_gelu_tanh_slope: return 4 * unit * (1 + far * fabs(two_u(far) * logistic_density(two_u(far) * 0.99)) * (1 + far * far));
+    default: return 0;
+    }
 }
 
 /* An interval within which the function is not monotone in that operand, nor symmetric about its turning point. */
@@ -173,9 +261,9 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
 {
     double mid = unary(op, x.v), corner[2];
     uint32_t n = x.b > 0 ? 2 : 0;
-    if (n != 0 && (op == OP_sin || op == OP_cos)) {
-        /* Slope at most 1, values at most 2 apart. */
-        ref_set(out, i, mid, fmin(x.b, 2), own_ulps(op, (DType)out->type.dtype));
+    if (activation(op) || (n != 0 && steepest(op) > 0)) {
+        double error = x.b * steepest(op) + own_error(op, (DType)out->type.dtype, x.v, mid);
+        ref_set(out, i, mid, activation(op) ? error : fmin(error, 2), own_ulps(op, (DType)out->type.dtype)); /* sin and cos are at most 2 apart */
         return;
     }
     if (n != 0 && breaks1(op, x)) out->undecided[i] = 1;

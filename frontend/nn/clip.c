@@ -1,31 +1,22 @@
-/* clip: gradients within bounds: composites of public ops. Norms of 16-bit floats are taken in f32. Never reads an
- * element. */
+/* clip: gradients within bounds: composites of public ops. Norms are taken in f64. Never reads an element. */
 #include "optimizer.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "../operand.h"
 
-#define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
-static kiln_operand squares(kiln_site at, kiln_operand x, kiln_dtype wide)
+/* x most / max(norm, most), norm being f64, in x's dtype. */
+static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
-    kiln_operand w = of(kiln_cast_at(at, x, wide));
-    return of(kiln_sum_at(at, OP2(mul, w, w), KILN_ALL));
-}
-
-/* most / max(sqrt(sum), most): the root is taken of what is not 0, so that a gradient through it is finite. */
-static kiln_operand scale(kiln_site at, kiln_operand sum, double most)
-{
-    double floor = fmax(most * most, FLT_MIN);
-    return OP2(div, kiln_of_f(most), OP1(sqrt, OP2(max, sum, kiln_of_f(floor))));
+    kiln_operand by = OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
+    return kiln_mul_at(at, of(x), of(cast_to(t, at, by.as.tensor, (DType)x->type.dtype)));
 }
 
 static bool bound_ok(Thread *t, kiln_site at, const char *what, double most)
 {
-    if (most > 0 && most <= 1e19) return true; /* its square must be an f32 */
+    if (most > 0 && most <= 1e19) return true;
     fail(t, at, KILN_EVALUE, "%s: the largest norm must be positive and at most 1e19, not %g", what,
         most);
     return false;
@@ -38,9 +29,10 @@ kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most)
     kiln_tensor *in = operand_float(t, at, "clip_by_norm", x);
     if (!tensor_ok(in) || !bound_ok(t, at, "clip_by_norm", most)) return &t->k->poison;
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_dtype own = kiln_dtype_of(in), wide = own == KILN_F64 ? KILN_F64 : KILN_F32;
-    kiln_operand by = scale(at, squares(at, of(in), wide), most);
-    return composite_end(t, &s, kiln_mul_at(at, of(in), of(kiln_cast_at(at, by, own))));
+    DType own = (DType)in->type.dtype;
+    in = cast_to(t, at, in, wide_dtype(in)); /* 16-bit floats round at the end alone, and so do their gradients */
+    in = scaled(t, at, in, of(norm_of(t, at, &in, 1)), most);
+    return composite_end(t, &s, cast_to(t, at, in, own));
 }
 
 static bool list_ok(Thread *t, kiln_site at, kiln_tensor *const *x, int count, kiln_tensor **out)
@@ -73,14 +65,13 @@ kiln_tensor *kiln_clip_by_global_norm_at(
     for (int i = 0; i < count; i++)
         if (kiln_dtype_of(x[i]) == KILN_F64) wide = KILN_F64;
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand sum = squares(at, of(x[0]), wide);
-    for (int i = 1; i < count; i++) sum = OP2(add, sum, squares(at, of(x[i]), wide));
-    kiln_operand by = scale(at, sum, most);
+    kiln_operand norm = of(norm_of(t, at, x, count));
     for (int i = 0; i < count; i++) {
-        kiln_operand own = of(kiln_cast_at(at, by, kiln_dtype_of(x[i])));
-        out[i] = kiln_keep(kiln_mul_at(at, of(x[i]), own));
+        DType own = (DType)x[i]->type.dtype;
+        kiln_tensor *each = cast_to(t, at, x[i], wide_dtype(x[i]));
+        out[i] = kiln_keep(kiln_cast_at(at, of(scaled(t, at, each, norm, most)), (kiln_dtype)own));
     }
-    return composite_end(t, &s, kiln_sqrt_at(at, sum));
+    return composite_end(t, &s, kiln_cast_at(at, norm, wide));
 }
 
 /* ---- an optimiser's ------------------------------------------------------------------------------------ */

@@ -97,7 +97,7 @@ KILN_API kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule
 KILN_API bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_schedule *s, size_t size);
 
 /* ---- clipping --------------------------------------------------------------------------------------------------------------------------------------- */
-/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms of 16-bit floats in f32; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
+/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms in f64; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
 KILN_API kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most);
 /* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or f64 if one x is. */
 KILN_API kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out);

@@ -47,7 +47,7 @@ KILN_API kiln_tensor *kiln_mul_at(kiln_site at, kiln_operand x, kiln_operand y);
 KILN_API kiln_tensor *kiln_div_at(kiln_site at, kiln_operand x, kiln_operand y);      /* F x / y */
 KILN_API kiln_tensor *kiln_floor_div_at(kiln_site at, kiln_operand x, kiln_operand y);/* N largest integer not above x / y, as Python (f64 has CPython's bits); integer x // 0 is 0, of floats x / 0; no gradient */
 KILN_API kiln_tensor *kiln_mod_at(kiln_site at, kiln_operand x, kiln_operand y);      /* N x - y * floor_div(x, y), sign of y, as Python */
-KILN_API kiln_tensor *kiln_pow_at(kiln_site at, kiln_operand x, kiln_operand y);      /* F x^y; integers: see kiln_square */
+KILN_API kiln_tensor *kiln_pow_at(kiln_site at, kiln_operand x, kiln_operand y);      /* F x^y; integers: see kiln_square; the gradient of x^0 is 0 */
 KILN_API kiln_tensor *kiln_max_at(kiln_site at, kiln_operand x, kiln_operand y);      /* A NaN wins; gradient halves at ties */
 KILN_API kiln_tensor *kiln_min_at(kiln_site at, kiln_operand x, kiln_operand y);      /* A NaN wins; gradient halves at ties */
 KILN_API kiln_tensor *kiln_atan2_at(kiln_site at, kiln_operand x, kiln_operand y);    /* F angle of (y = x operand, x = y operand), radians */
@@ -68,16 +68,18 @@ KILN_API kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operan
 /* The same elements as another dtype: float to integer truncates and saturates (NaN gives 0), to bool is x != 0. Gradient between floats. */
 KILN_API kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand x, kiln_dtype to);
 
-/* ---- composites, elementwise ------------------------------------------------------------------------------------------------ */
+/* ---- composites and activations, elementwise ----------------------------------------------------------------------------------
+ * Gradients of these and of all elementwise operations are finite and right wherever value and true gradient are finite, first and second order,
+ * however far out x lies. Composites of 16-bit floats, here and below, compute in f32 and round once, and so do their gradients. */
 KILN_API kiln_tensor *kiln_square_at(kiln_site at, kiln_operand x);      /* x * x */
 KILN_API kiln_tensor *kiln_reciprocal_at(kiln_site at, kiln_operand x);  /* 1 / x */
-KILN_API kiln_tensor *kiln_rsqrt_at(kiln_site at, kiln_operand x);       /* 1 / sqrt(x) */
-KILN_API kiln_tensor *kiln_relu_at(kiln_site at, kiln_operand x);        /* where(x > 0, x, 0); gradient 0 at 0 */
-KILN_API kiln_tensor *kiln_sigmoid_at(kiln_site at, kiln_operand x);     /* 1 / (1 + exp(-x)) */
-KILN_API kiln_tensor *kiln_silu_at(kiln_site at, kiln_operand x);        /* x * sigmoid(x) */
-KILN_API kiln_tensor *kiln_softplus_at(kiln_site at, kiln_operand x);    /* max(x, 0) + log1p(exp(-|x|)) */
-KILN_API kiln_tensor *kiln_gelu_at(kiln_site at, kiln_operand x);        /* x/2 (1 + erf(x / sqrt 2)), Hendrycks & Gimpel 2016 */
-KILN_API kiln_tensor *kiln_gelu_tanh_at(kiln_site at, kiln_operand x);   /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), same source */
+KILN_API kiln_tensor *kiln_rsqrt_at(kiln_site at, kiln_operand x);       /* F 1 / sqrt(x) */
+KILN_API kiln_tensor *kiln_relu_at(kiln_site at, kiln_operand x);        /* x where x > 0, else 0; NaN stays NaN; gradient 0 at 0 */
+KILN_API kiln_tensor *kiln_sigmoid_at(kiln_site at, kiln_operand x);     /* F 1 / (1 + exp(-x)) */
+KILN_API kiln_tensor *kiln_silu_at(kiln_site at, kiln_operand x);        /* F x * sigmoid(x); -0 at minus infinity, as of gelu and gelu_tanh */
+KILN_API kiln_tensor *kiln_softplus_at(kiln_site at, kiln_operand x);    /* F log(1 + exp(x)); gradient sigmoid(x) */
+KILN_API kiln_tensor *kiln_gelu_at(kiln_site at, kiln_operand x);        /* F x/2 (1 + erf(x / sqrt 2)), Hendrycks & Gimpel 2016 */
+KILN_API kiln_tensor *kiln_gelu_tanh_at(kiln_site at, kiln_operand x);   /* F x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), same source */
 KILN_API kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_operand hi); /* min(max(x, lo), hi) */
 KILN_API kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x);       /* bool */
 KILN_API kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x);    /* bool */
@@ -134,25 +136,28 @@ typedef struct kiln_window {
 KILN_API kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size); /* floats; padding is not counted */
+/* Of a window that covers nothing but padding: max is minus infinity (the smallest integer), avg is NaN, as kiln_mean of nothing; its cotangent goes
+ * nowhere. */
 
 /* ---- normalisation and losses ------------------------------------------------------------------------------------------------------------ */
-KILN_API kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand x, int axis);      /* exp(x - max) / sum */
+KILN_API kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand x, int axis);      /* exp(x - max) / sum; NaN along a row of minus infinities alone */
 KILN_API kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand x, int axis);
-KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);    /* the axis is removed */
-/* (x - mean) / sqrt(variance + epsilon) over the last axis, times scale, plus shift (each NULL or [last]); Ba et al. 2016. epsilon 0: 1e-5. */
+KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);    /* the axis is removed; of minus infinities alone it is that, with gradient 0 */
+/* (x - mean) / sqrt(variance + epsilon) over the last axis, times scale, plus shift (each NULL or [last]); Ba et al. 2016. epsilon 0: 1e-5.
+ * Where the square of x - mean is beyond the type that it is computed in (|x - mean| > 1.8e19 in f32) the result is 0. */
 KILN_API kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand x, kiln_operand scale, kiln_operand shift, double epsilon);
 KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target); /* mean of squared differences over everything; equal shapes, or a number */
 /* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of the
- * logits' dtype. A label outside [0, classes) chooses no class. */
+ * logits' dtype. A label outside [0, classes) chooses no class. A class of probability 0 and logit minus infinity adds nothing. */
 KILN_API kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand logits, kiln_operand labels);
-KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything */
+KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything, computed in f64; gradient 0 at 0 */
 
 /* ---- random: a generator is a u64[2] variable (key, counter) that each draw advances -------------------------------------------------------- */
 KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
 KILN_API kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s); /* u64[2] -> u32; Philox4x32-10, Salmon et al. 2011: element i is word i mod 4 of block i/4 */
 KILN_API kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double lo, double hi); /* [lo, hi): the top 24 (f32) bits; floats */
 KILN_API kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double mean, double deviation); /* Box and Muller 1958 */
-/* x with each element zeroed with probability rate (a number in [0, 1) or a float scalar), the rest divided by 1 - rate. */
+/* x with each element zeroed with probability rate (a number in [0, 1) or a float scalar in [0, 1]), the rest divided by 1 - rate. */
 KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand rate, kiln_variable *generator);
 
 #ifdef __cplusplus

@@ -1,0 +1,213 @@
+/* Every differentiable elementwise operation in every float type, near and far: value, first and second gradient against the same
+ * functions in long double, written so that nothing overflows or cancels there. Whatever is finite there must be finite and right here,
+ * 16-bit floats to one rounding; NaN comes from NaN; compiled code gives the bits of eager code. */
+#include "values.h"
+
+#include <float.h>
+#include <stdio.h>
+
+typedef long double Real;
+
+static Real sg(Real v) { return 1 / (1 + expl(-v)); }
+static Real slope(Real v) { return 1 / (2 + 2 * coshl(v)); }
+static Real phi(Real v) { return 0.398942280401432677939946059934381868L * expl(-v * v / 2); }
+static Real share(Real v) { return erfcl(-v * 0.707106781186547524400844362104849039L) / 2; }
+static Real softplus(Real v) { return v > 0 ? v + log1pl(expl(-v)) : log1pl(expl(v)); }
+static Real u2(Real v) { return 1.59576912160573071175978423973751715L * (v + 0.044715L * v * v * v); }
+static Real du2(Real v) { return 1.59576912160573071175978423973751715L * (1 + 0.134145L * v * v); }
+static Real ddu2(Real v) { return 1.59576912160573071175978423973751715L * 0.26829L * v; }
+static Real zero(Real v) { return isnan(v) ? v : 0; }
+
+#define LN2 0.693147180559945309417232121458176568L
+#define LN10 2.30258509299404568401799145468436421L
+#define TWO_BY_ROOT_PI 1.12837916709551257389615890312154517L
+#define CUT(v) ((1 - (v)) * (1 + (v)))
+
+/* R(name, of x, value, derivative, second derivative, ulps by which the argument of an exponential grows an error, error beside the
+ * relative one where terms of that size are added): in v. */
+#define ROWS(R)                                                                                                                       \
+    R(neg, kiln_neg(x), -v, -1 + zero(v), zero(v), 0, 0)                                                                              \
+    R(abs, kiln_abs(x), fabsl(v), v > 0 ? 1 : v < 0 ? -1 : v, zero(v), 0, 0)                                                          \
+    R(sqrt, kiln_sqrt(x), sqrtl(v), 0.5L / sqrtl(v), -0.25L / (v * sqrtl(v)), 0, 0)                                                   \
+    R(exp, kiln_exp(x), expl(v), expl(v), expl(v), 0, 0)                                                                              \
+    R(exp2, kiln_exp2(x), exp2l(v), LN2 * exp2l(v), LN2 * LN2 * exp2l(v), 0, 0)                                                       \
+    R(expm1, kiln_expm1(x), expm1l(v), expl(v), expl(v), 0, 0)                                                                        \
+    R(log, kiln_log(x), logl(v), 1 / v, -1 / v / v, 0, 0)                                                                             \
+    R(log2, kiln_log2(x), log2l(v), 1 / (v * LN2), -1 / v / v / LN2, 0, 0)                                                            \
+    R(log10, kiln_log10(x), log10l(v), 1 / (v * LN10), -1 / v / v / LN10, 0, 0)                                                       \
+    R(log1p, kiln_log1p(x), log1pl(v), 1 / (1 + v), -1 / (1 + v) / (1 + v), 0, 0)                                                     \
+    R(sin, kiln_sin(x), sinl(v), cosl(v), -sinl(v), 0, 0)                                                                             \
+    R(cos, kiln_cos(x), cosl(v), -sinl(v), -cosl(v), 0, 0)                                                                            \
+    R(tan, kiln_tan(x), tanl(v), 1 + tanl(v) * tanl(v), 2 * tanl(v) * (1 + tanl(v) * tanl(v)), 0, 0)                                  \
+    R(asin, kiln_asin(x), asinl(v), 1 / sqrtl(CUT(v)), v / (CUT(v) * sqrtl(CUT(v))), 0, 0)                                            \
+    R(acos, kiln_acos(x), acosl(v), -1 / sqrtl(CUT(v)), -v / (CUT(v) * sqrtl(CUT(v))), 0, 0)                                          \
+    R(atan, kiln_atan(x), atanl(v), 1 / (1 + v * v), -2 * v / (1 + v * v) / (1 + v * v), 0, 0)                                        \
+    R(sinh, kiln_sinh(x), sinhl(v), coshl(v), sinhl(v), 0, 0)                                                                         \
+    R(cosh, kiln_cosh(x), coshl(v), sinhl(v), coshl(v), 0, 0)                                                                         \
+    R(tanh, kiln_tanh(x), tanhl(v), 4 * slope(2 * v), -8 * slope(2 * v) * tanhl(v), 0, 0)                                             \
+    R(erf, kiln_erf(x), erfl(v), TWO_BY_ROOT_PI * expl(-v * v), -2 * v * TWO_BY_ROOT_PI * expl(-v * v), v *v, 0)                       \
+    R(sigmoid, kiln_sigmoid(x), sg(v), slope(v), -slope(v) * tanhl(v / 2), 0, 0)                                                      \
+    R(silu, kiln_silu(x), isinf(v) && v < 0 ? 0 : v * sg(v), isinf(v) ? v > 0 : sg(v) + v * slope(v),                                 \
+        isinf(v) ? 0 : slope(v) * (2 - v * tanhl(v / 2)), 0, 4)                                                                       \
+    R(softplus, kiln_softplus(x), softplus(v), sg(v), slope(v), 0, 0)                                                                 \
+    R(gelu, kiln_gelu(x), isinf(v) && v < 0 ? 0 : v * share(v), isinf(v) ? v > 0 : share(v) + v * phi(v),                             \
+        isinf(v) ? 0 : phi(v) * (2 - v * v), v *v, 4 + (fabsl(v) < 12 ? fabsl(v) : 0))                                                 \
+    R(gelu_tanh, kiln_gelu_tanh(x), isinf(v) && v < 0 ? 0 : v * sg(u2(v)), isinf(v) ? v > 0 : sg(u2(v)) + v * slope(u2(v)) * du2(v),  \
+        fabsl(v) > 1e4L ? 0 : slope(u2(v)) * (2 * du2(v) + v * ddu2(v) - v * du2(v) * du2(v) * tanhl(u2(v) / 2)), u2(v), 16)          \
+    R(square, kiln_square(x), v *v, 2 * v, 2 + zero(v), 0, 0)                                                                         \
+    R(reciprocal, kiln_reciprocal(x), 1 / v, -1 / v / v, 2 / v / v / v, 0, 0)                                                         \
+    R(rsqrt, kiln_rsqrt(x), 1 / sqrtl(v), -0.5L / v / sqrtl(v), 0.75L / v / v / sqrtl(v), 0, 0)                                       \
+    R(relu, kiln_relu(x), v <= 0 ? 0 : v, v <= 0 ? 0 : 1 + zero(v), zero(v), 0, 0)                                                    \
+    R(clip, kiln_clip(x, -2.5, 7.5), v < -2.5L ? -2.5L : v > 7.5L ? 7.5L : v, (v > -2.5L && v < 7.5L) + zero(v), zero(v), 0, 0)       \
+    R(pow0, kiln_pow(x, 0), 1, 0, 0, 0, 0)                                                                                            \
+    R(pow1, kiln_pow(x, 1), v, 1 + zero(v), zero(v), 0, 0)                                                                            \
+    R(pow2, kiln_pow(x, 2), v *v, 2 * v, 2 + zero(v), 0, 0)                                                                           \
+    R(pow3, kiln_pow(x, 3), v *v *v, 3 * v * v, 6 * v, 0, 0)                                                                          \
+    R(pow_root, kiln_pow(x, 2.5), powl(v, 2.5L), 2.5L * powl(v, 1.5L), 3.75L * powl(v, 0.5L), 0, 0)                                   \
+    R(pow_below, kiln_pow(x, -2), 1 / v / v, -2 / v / v / v, 6 / v / v / v / v, 0, 0)                                                 \
+    R(pow_of, kiln_pow(3.0, x), powl(3, v), powl(3, v) * logl(3), powl(3, v) * logl(3) * logl(3), v, 0)                               \
+    R(pow_zero, kiln_pow(kiln_zeros_like(x), x), powl(0, v), zero(v), zero(v), 0, 0)                                                  \
+    R(div, kiln_div(x, 3.0), v / 3, 1 / 3.0L + zero(v), zero(v), 0, 0)                                                                \
+    R(div_of, kiln_div(3.0, x), 3 / v, -3 / v / v, 6 / v / v / v, 0, 0)                                                               \
+    R(atan2_one, kiln_atan2(x, 1.5), atan2l(v, 1.5L), 1.5L / (v * v + 2.25L), -3 * v / (v * v + 2.25L) / (v * v + 2.25L), 0, 0)        \
+    R(atan2_of, kiln_atan2(0.75, x), atan2l(0.75L, v), -0.75L / (v * v + 0.5625L),                                                    \
+        1.5L * v / (v * v + 0.5625L) / (v * v + 0.5625L), 0, 0)                                                                       \
+    R(atan2_far, kiln_atan2(x, 0x1p14), atan2l(v, 0x1p14L), 0x1p14L / (v * v + 0x1p28L), -0x1p15L * v / (v * v + 0x1p28L) / (v * v + 0x1p28L), 0, 0)        \
+    R(mod, kiln_mod(x, 4.0), v - 4 * floorl(v / 4), 1 + zero(v), zero(v), 0, 0)                                                       \
+    R(max, kiln_max(x, 0.75), v > 0.75L || isnan(v) ? v : 0.75L, (v > 0.75L) + zero(v), zero(v), 0, 0)                                \
+    R(min, kiln_min(x, 0.75), v < 0.75L || isnan(v) ? v : 0.75L, (v < 0.75L) + zero(v), zero(v), 0, 0)                                \
+    R(where, kiln_where(kiln_gt(x, 0.75), kiln_exp(kiln_neg(kiln_abs(x))), kiln_tanh(x)), v > 0.75L ? expl(-v) : tanhl(v),          \
+        v > 0.75L ? -expl(-v) : 4 * slope(2 * v), v > 0.75L ? expl(-v) : -8 * slope(2 * v) * tanhl(v), 0, 0)
+
+typedef struct Row {
+    const char *name;
+    kiln_body *body;
+    Real (*want[3])(Real v);
+    Real (*grows)(Real v), (*beside)(Real v);
+} Row;
+
+#define FUNCTIONS(name, of_x, f, f1, f2, ulps, absolute)                                        \
+    static void body_##name(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)     \
+    {                                                                                           \
+        kiln_tensor *x = in[0];                                                                 \
+        (void)e, (void)user;                                                                    \
+        out[0] = of_x;                                                                          \
+    }                                                                                           \
+    static Real want0_##name(Real v) { return (void)v, f; }                                     \
+    static Real want1_##name(Real v) { return (void)v, f1; }                                    \
+    static Real want2_##name(Real v) { return (void)v, f2; }                                    \
+    static Real grows_##name(Real v) { return (void)v, ulps; }                                  \
+    static Real beside_##name(Real v) { return (void)v, absolute; }
+ROWS(FUNCTIONS)
+
+#define ROW(name, ...)                                                                          \
+    {#name, body_##name, {want0_##name, want1_##name, want2_##name}, grows_##name, beside_##name},
+static const Row rows[] = {ROWS(ROW)};
+#define NROWS ((int)(sizeof rows / sizeof *rows))
+
+/* ---- types ---------------------------------------------------------------------------------- */
+typedef struct Format {
+    kiln_dtype dtype;
+    double largest, normal, unit; /* smallest normal number; half an ulp of 1 */
+} Format;
+static const Format formats[] = {
+    {KILN_F16, 65504, 0x1p-14, 0x1p-11},
+    {KILN_BF16, 0x1.fep127, 0x1p-126, 0x1p-8},
+    {KILN_F32, FLT_MAX, 0x1p-126, 0x1p-24},
+    {KILN_F64, DBL_MAX, 0x1p-1022, 0x1p-53},
+};
+
+static const double points[] = {0, 4.94065645841246544e-324, 1e-310, 1.4e-45, 1e-40, 6e-8, 1e-5, 1e-3, 0.1, 0.25, 0.5, 0.7, 0.9, 0.999, 0.9999999, 1,
+    1.25, 1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 17.5, 20, 30, 45, 60, 75, 88, 89, 95, 103, 110, 128, 200, 300, 700, 740, 1e3, 1e4, 6e4,
+    1e6, 1e10, 1e15, 1e18, 1e20, 1e30, 1e38, 1e150, 1e300, INFINITY, NAN};
+#define NPOINTS ((int)(2 * sizeof points / sizeof *points))
+
+static kiln_tensor *all_points(const Format *f)
+{
+    kiln_tensor *x = kiln_full(k, KILN_F64, KILN_SHAPE(NPOINTS), 0);
+    double v[NPOINTS];
+    for (int i = 0; i < NPOINTS; i++) v[i] = i % 2 ? -points[i / 2] : points[i / 2];
+    x = kiln_from(k, KILN_F64, KILN_SHAPE(NPOINTS), v, NPOINTS);
+    return kiln_cast(x, f->dtype);
+}
+
+/* ---- judging -------------------------------------------------------------------------------- */
+typedef struct Count {
+    int checked, skipped, failed;
+} Count;
+
+static bool holds(const Format *f, Real v) { return fabsl(v) <= f->largest; } /* false: NaN, too */
+
+static bool near(const Format *f, const Row *r, Real v, Real want, double have)
+{
+    if (isnan(want)) return isnan(have);
+    const bool narrow = f->dtype == KILN_F16 || f->dtype == KILN_BF16;
+    const Real unit = narrow ? 0x1p-24L : f->unit; /* of the arithmetic */
+    Real grows = fabsl(r->grows(v));
+    if (!(grows < 1e6L)) grows = 0;
+    Real error = (64 + 8 * grows) * unit * fabsl(want) + 16 * unit * r->beside(v);
+    /* 16-bit floats round once at the end; what lies below the normal numbers is as good as 0. */
+    if (narrow) error += (fabsl(want) > f->normal ? fabsl(want) : (Real)f->normal) * f->unit * 1.01L;
+    return fabsl(have - want) <= error + (f->dtype == KILN_F16 ? 0 : 4 * f->normal);
+}
+
+static void judge(const Format *f, const Row *r, int order, kiln_tensor *x, kiln_tensor *y, Count *c)
+{
+    const double *at = kiln_data(kiln_cast(x, KILN_F64)), *have = kiln_data(kiln_cast(y, KILN_F64));
+    for (int i = 0; i < NPOINTS; i++) {
+        bool decided = true;
+        Real want = r->want[order](at[i]);
+        /* A gradient counts where all that it is the gradient of is finite, and where it is finite itself. */
+        for (int o = 0; o <= order; o++) decided &= order == 0 || holds(f, r->want[o](at[i]));
+        if (order == 0 && !holds(f, want)) {
+            decided = isnan(want) && isnan(at[i]);
+            if (isinf(want)) decided = true;
+        }
+        if (!decided) {
+            c->skipped++;
+            continue;
+        }
+        c->checked++;
+        if (isinf(want) ? have[i] == (double)want : near(f, r, at[i], want, have[i])) continue;
+        if (c->failed++ < 20)
+            print_error("%s %s order %d at %.9g: %.9Lg, not %.9g\n", r->name, kiln_dtype_name(f->dtype), order, at[i], want, have[i]);
+    }
+}
+
+static kiln_tensor *derivative(const Row *r, int order, kiln_tensor *x)
+{
+    kiln_function *f = kiln_function_new(k, r->body, NULL, &(kiln_function_options){.inputs_count = 1, .outputs = 1});
+    for (int i = 0; i < order; i++) f = kiln_grad(f);
+    return kiln_call(f, x);
+}
+
+static void sweep(void **state)
+{
+    (void)state;
+    Count c = {0};
+    for (int i = 0; i < (int)(sizeof formats / sizeof *formats); i++)
+        for (int n = 0; n < NROWS; n++)
+            for (int order = 0; order < 3; order++) {
+                KILN_SCOPE(k);
+                kiln_tensor *x = all_points(&formats[i]);
+                kiln_eager(k, true);
+                kiln_tensor *eager = derivative(&rows[n], order, x);
+                kiln_eager(k, false);
+                kiln_tensor *compiled = derivative(&rows[n], order, x);
+                if (kiln_failed(k)) fail_msg("%s: %s", rows[n].name, kiln_error(k)->text);
+                judge(&formats[i], &rows[n], order, x, eager, &c);
+                kiln_tensor *same = kiln_or(kiln_eq(eager, compiled), kiln_and(kiln_isnan(eager), kiln_isnan(compiled)));
+                if (kiln_item(kiln_all(same, KILN_ALL)) == 0) {
+                    c.failed++;
+                    print_error("%s %s order %d: compiled code differs\n", rows[n].name, kiln_dtype_name(formats[i].dtype), order);
+                }
+            }
+    printf("    %d operations: %d elements compared, %d beyond the type, %d wrong\n", NROWS, c.checked, c.skipped, c.failed);
+    assert_int_equal(c.failed, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
