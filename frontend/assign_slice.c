@@ -47,13 +47,24 @@ static bool part_fits(Thread *t, kiln_site at, const char *op, const kiln_variab
         fail(t, at, KILN_ESHAPE, "%s: %d starts for %s: one per axis", op, starts, a);
         return false;
     }
-    bool fits = x->type.rank == whole->rank && x->type.dtype == whole->dtype;
-    for (int i = 0; i < whole->rank && fits; i++)
-        fits = x->type.dim[i] == whole->dim[i] || extent_hi(t, x->type.dim[i]) <= extent_lo(t, whole->dim[i]);
+    const int lead = whole->rank - x->type.rank; /* axes that the part has not: it is 1 there */
+    bool fits = lead >= 0 && x->type.dtype == whole->dtype;
+    for (int i = 0; i < whole->rank && fits; i++) {
+        Dim n = i < lead ? 1 : x->type.dim[i - lead];
+        fits = n == whole->dim[i] || extent_hi(t, n) <= extent_lo(t, whole->dim[i]);
+    }
     if (!fits)
         fail(t, at, x->type.dtype == whole->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-            "%s: the variable is %s, the part %s: as many axes, none longer, the same dtype", op, a, b);
+            "%s: the variable is %s, the part %s: no more axes, none longer, the same dtype", op, a, b);
     return fits;
+}
+
+static kiln_tensor *with_leading_ones(Thread *t, kiln_site at, kiln_tensor *x, int rank)
+{
+    Dim dim[MAX_RANK];
+    const int lead = rank - x->type.rank;
+    for (int i = 0; i < rank; i++) dim[i] = i < lead ? 1 : x->type.dim[i - lead];
+    return lead ? reshape_to(t, at, x, dim, rank) : x;
 }
 
 static void assign(kiln_site at, const char *op, kiln_variable *v, int count, const kiln_operand *start, kiln_operand value, bool add)
@@ -68,6 +79,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
     const Type ones = {.dtype = v->type.dtype, .rank = v->type.rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
     kiln_tensor *x = operand_named(t, at, op, value, &ones);
     bool ok = tensor_ok(x) && part_fits(t, at, op, v, x, count);
+    if (ok) x = with_leading_ones(t, at, x, v->type.rank);
     kiln_tensor *old = ok ? kiln_value_at(at, kiln_of_variable(v)) : NULL, *inside = NULL;
     const int rank = ok ? x->type.rank : 0;
     for (int i = 0; i < rank && ok; i++) {

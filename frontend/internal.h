@@ -143,6 +143,7 @@ struct kiln {
     kiln_tensor poison;      /* what failed calls return */
     bool eager_only, retrace;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
+    _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
     uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
     struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
     uint32_t ncustom, custom_cap;

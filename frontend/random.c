@@ -30,9 +30,14 @@ kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
     return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
 }
 
+/* Of no engine, so that whatever but a layer is given it refuses it. */
+static kiln_variable zero_start = {.name = "zeros"};
+
+kiln_variable *kiln_zero_start(void) { return &zero_start; }
+
 static Thread *generator_thread(kiln_variable *g)
 {
-    return g != NULL ? thread_of(g->k) : thread_last();
+    return g != NULL && g->k != NULL ? thread_of(g->k) : thread_last();
 }
 
 static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
@@ -40,19 +45,22 @@ static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_var
     if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2)
         return true;
     fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
-        g == NULL ? "is NULL" : "must be a u64[2] variable (kiln_generator)");
+        g == NULL                 ? "is NULL"
+        : g == &zero_start       ? "is KILN_ZEROS, which only layers take"
+                                 : "must be a u64[2] variable (kiln_generator)");
     return false;
 }
 
-/* Fresh u32 bits of that shape; the generator moves on. */
-static kiln_tensor *draw(Thread *t, kiln_site at, kiln_variable *g, const Dim *dim, int rank)
+/* Fresh u32 bits of that shape; the source is a generator, which moves on, or a key. */
+static kiln_tensor *draw(Thread *t, kiln_site at, kiln_operand source, const Dim *dim, int rank)
 {
-    kiln_tensor *key = operand_named(t, at, "random", kiln_of_variable(g), NULL);
+    kiln_tensor *key = operand_named(t, at, "random", source, NULL);
     if (!tensor_ok(key)) return key;
     kiln_tensor *bits = apply1(t, at, OP_random_bits, key, dim, (uint32_t)rank);
+    if (source.kind == 1) return bits;
     kiln_tensor *step =
         iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
-    if (tensor_ok(bits)) kiln_assign_at(at, g, OP2(add, of(key), of(step)));
+    if (tensor_ok(bits)) kiln_assign_at(at, source.as.variable, OP2(add, of(key), of(step)));
     return bits;
 }
 
@@ -68,9 +76,9 @@ static kiln_operand top_bits(kiln_site at, kiln_operand words, int shift)
 }
 
 /* count numbers in [0, 1) of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
-static kiln_operand unit(Thread *t, kiln_site at, kiln_variable *g, DType d, Dim count)
+static kiln_operand unit(Thread *t, kiln_site at, kiln_operand source, DType d, Dim count)
 {
-    kiln_tensor *bits = draw(t, at, g, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
+    kiln_tensor *bits = draw(t, at, source, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
     if (!tensor_ok(bits)) return of(bits);
     if (d != DT_f64) return unit_f32(at, bits);
     kiln_operand high = top_bits(at, of(slice_axis(t, at, bits, 0, 0, count)), 5);
@@ -107,24 +115,39 @@ static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Typ
     return reshape_to(t, at, r, type->dim, type->rank);
 }
 
-kiln_tensor *kiln_uniform_at(
-    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_dtype d,
+    kiln_shape shape, double lo, double hi)
 {
-    Thread *t = generator_thread(g);
     Type type;
-    if (t == NULL) return NULL;
-    if (!is_generator(t, at, "uniform", g) || !floats(t, at, "uniform", d, &shape, &type))
-        return &t->k->poison;
+    if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
     if (!(lo < hi) || isinf(hi - lo))
         return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi);
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand u = unit(t, at, g, (DType)dtype_info[d].compute, type_count(&type));
+    kiln_operand u = unit(t, at, source, (DType)dtype_info[d].compute, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
     /* Rounding may reach hi itself. */
     if (lo != 0 || d == KILN_F16 || d == KILN_BF16)
         r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
     return composite_end(t, &s, r);
+}
+
+kiln_tensor *kiln_uniform_at(
+    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+{
+    Thread *t = generator_thread(g);
+    if (t == NULL) return NULL;
+    if (!is_generator(t, at, "uniform", g)) return &t->k->poison;
+    return uniform(t, at, kiln_of_variable(g), d, shape, lo, hi);
+}
+
+kiln_tensor *uniform_own(
+    Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi)
+{
+    /* Apart from the stream of a user's kiln_generator with the same seed. */
+    uint64_t key[2] = {t->k->options.seed + UINT64_C(0x9e3779b97f4a7c15), t->k->own_draws++};
+    kiln_tensor *source = kiln_from_at(at, t->k, KILN_U64, KILN_SHAPE(2), key, 2);
+    return tensor_ok(source) ? uniform(t, at, of(source), d, shape, lo, hi) : source;
 }
 
 kiln_tensor *kiln_normal_at(
@@ -139,7 +162,8 @@ kiln_tensor *kiln_normal_at(
         return fail(t, at, KILN_EVALUE, "normal: mean %g and deviation %g", mean, deviation);
     kiln_scope s = kiln_scope_open(t->k);
     Dim n = type_count(&type), half = (n + 1) / 2;
-    kiln_operand u = unit(t, at, g, (DType)dtype_info[d].compute, 2 * half);
+    kiln_operand u =
+        unit(t, at, kiln_of_variable(g), (DType)dtype_info[d].compute, 2 * half);
     if (!tensor_ok(u.as.tensor)) return composite_end(t, &s, u.as.tensor);
     kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)),
                  second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
@@ -178,7 +202,7 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     if (tensor_ok(r) && (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype)))
         r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s",
             tensor_text(r, text, sizeof text));
-    if (tensor_ok(r)) bits = draw(t, at, g, x->type.dim, x->type.rank);
+    if (tensor_ok(r)) bits = draw(t, at, kiln_of_variable(g), x->type.dim, x->type.rank);
     if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
     /* Where nothing is kept, what is dropped is not divided by 0 either: its gradient would be 0 / 0. */

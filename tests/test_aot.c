@@ -109,7 +109,7 @@ static void objects_are_the_same_bytes_each_time(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    struct net net = {kiln_dense_new(k, IN, HIDDEN, NULL), kiln_dense_new(k, HIDDEN, OUT, NULL), NULL};
+    struct net net = {kiln_dense_new(k, IN, HIDDEN, KILN_ZEROS), kiln_dense_new(k, HIDDEN, OUT, KILN_ZEROS), NULL};
     kiln_function *f = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .inputs = {KILN_SPEC(KILN_F32, BATCH, IN)}});
     assert_true(kiln_aot(f, path_of("a"), &(kiln_aot_options){.symbol = "same"}));
     assert_true(kiln_aot(f, path_of("b"), &(kiln_aot_options){.symbol = "same"}));
@@ -137,7 +137,7 @@ static void misuse_is_named(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    struct net net = {kiln_dense_new(k, IN, HIDDEN, NULL), kiln_dense_new(k, HIDDEN, OUT, NULL), NULL};
+    struct net net = {kiln_dense_new(k, IN, HIDDEN, KILN_ZEROS), kiln_dense_new(k, HIDDEN, OUT, KILN_ZEROS), NULL};
     kiln_function *f = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .inputs_count = 1});
     kiln_aot(f, path_of("x"), NULL);
     assert_error(k, KILN_ESTATE, "never called");

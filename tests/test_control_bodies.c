@@ -138,6 +138,20 @@ BODY(fills_rows)
     out[0] = kiln_sum(kiln_mul(kiln_square(table), kiln_iota(k, KILN_F32, KILN_SHAPE(5, 3), 0)), KILN_ALL);
 }
 
+/* Parts of lower rank: a scalar into one element, a row into a matrix, a matrix into a block. */
+BODY(fills_elements)
+{
+    kiln_variable *block = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(3, 4, 2)));
+    KILN_FOR(k, i, 3)
+    {
+        kiln_tensor *x = kiln_mul(kiln_add(kiln_cast(i, KILN_F32), 1.0), in[0]);
+        kiln_assign_slice(block, KILN_STARTS(i, i, 1), x);
+        kiln_assign_add_slice(block, KILN_STARTS(i, 3, 0), kiln_mul(x, kiln_f32(k, KILN_SHAPE(2), 2, 3)));
+        kiln_assign_add_slice(block, KILN_STARTS(1, 0, i), kiln_broadcast(x, KILN_SHAPE(4, 1)));
+    }
+    out[0] = kiln_sum(kiln_mul(kiln_square(block), kiln_iota(k, KILN_F32, KILN_SHAPE(3, 4, 2), 1)), KILN_ALL);
+}
+
 static const struct {
     const char *name;
     kiln_body *body;
@@ -156,6 +170,7 @@ static const struct {
     {"bounded_macro", bounded_macro, {-0.5f, 0.75f}},
     {"mixes", mixes, {-0.5f, 0.75f}},
     {"fills_rows", fills_rows, {-0.5f, 0.75f}},
+    {"fills_elements", fills_elements, {-0.5f, 0.75f}},
 };
 
 typedef struct Pair {
@@ -293,6 +308,18 @@ BODY(slice_dtype)
     kiln_assign_slice(v, KILN_STARTS(0), kiln_i32(k, KILN_SHAPE(1), 1));
     out[0] = in[0];
 }
+BODY(slice_longer)
+{
+    kiln_variable *v = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(3, 2)));
+    kiln_assign_slice(v, KILN_STARTS(0, 0), kiln_ones(k, KILN_F32, KILN_SHAPE(3)));
+    out[0] = in[0];
+}
+BODY(slice_more_axes)
+{
+    kiln_variable *v = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(3)));
+    kiln_assign_slice(v, KILN_STARTS(0), kiln_ones(k, KILN_F32, KILN_SHAPE(1, 1)));
+    out[0] = in[0];
+}
 BODY(slice_rank)
 {
     kiln_variable *v = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(3)));
@@ -327,6 +354,8 @@ static const struct {
     {no_steps, KILN_EVALUE, "kiln_scan: no steps", false},
     {unequal_lengths, KILN_ESHAPE, "is not as long as the first of the xs", false},
     {slice_dtype, KILN_EDTYPE, "assign_slice: the variable is f32[3], the part i32[1]", false},
+    {slice_longer, KILN_ESHAPE, "assign_slice: the variable is f32[3,2], the part f32[3]: no more axes, none longer", false},
+    {slice_more_axes, KILN_ESHAPE, "assign_slice: the variable is f32[3], the part f32[1,1]: no more axes", false},
     {slice_rank, KILN_ESHAPE, "assign_slice: 2 starts for f32[3]", false},
     {slice_size, KILN_ESHAPE, "assign_add_slice: the variable is f32[3], the part f32[4]", false},
 };
@@ -363,11 +392,27 @@ static void checks_itself(void **state)
     }
 }
 
+static void parts_of_lower_rank_go_where_they_should(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    static const float want[6] = {7, 0, 8, 9, 10, 0};
+    float got[6];
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_zeros(k, KILN_F32, KILN_SHAPE(3, 2)));
+    kiln_assign_slice(v, KILN_STARTS(0, 0), kiln_scalar(k, KILN_F32, 7));
+    kiln_assign_slice(v, KILN_STARTS(1, 5), kiln_f32(k, KILN_SHAPE(2), 8, 9)); /* a start is clamped */
+    kiln_assign_add_slice(v, KILN_STARTS(2, 0), kiln_variable_new(k, "ten", kiln_scalar(k, KILN_F32, 10)));
+    assert_true(kiln_read(v, got, sizeof got));
+    assert_memory_equal(got, want, sizeof got);
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(one_source_two_modes),
         FRONT_TEST(checks_itself),
+        FRONT_TEST(parts_of_lower_rank_go_where_they_should),
         FRONT_TEST(long_scans_stack_in_groups),
         FRONT_TEST(misuse_is_named),
     };

@@ -157,6 +157,50 @@ static void metrics_average_over_all_updates(void **state)
     assert_ok(k);
 }
 
+/* The first weights of each kind of layer, made without a generator; how many numbers. */
+static int first_weights(kiln *k, float *w)
+{
+    KILN_SCOPE(k);
+    kiln_variable *v[8] = {kiln_dense_weight(kiln_dense_new(k, 3, 4, NULL)), kiln_dense_weight(kiln_dense_new(k, 3, 4, NULL)),
+        kiln_conv_filters(kiln_conv_new(k, 1, 2, (&(kiln_window){.size = {2, 3}}), NULL))};
+    int n = 0, layers = 5;
+    kiln_recurrent_variables(kiln_lstm_new(k, 1, 3, NULL), &v[3], 1);
+    kiln_recurrent_variables(kiln_gru_new(k, 1, 4, NULL), &v[4], 1);
+    for (int i = 0; i < layers; i++) {
+        kiln_tensor *x = kiln_value(v[i]);
+        kiln_read(x, w + n, kiln_bytes(x));
+        n += (int)kiln_elements(x);
+    }
+    return n;
+}
+
+static void layers_without_a_generator_are_not_alike(void **state)
+{
+    kiln *k = *state;
+    float w[3][64];
+    assert_int_equal(first_weights(k, w[0]), 60);
+    for (int i = 0; i < 60; i++)
+        for (int j = 0; j < i; j++) assert_true(w[0][i] != 0 && w[0][i] != w[0][j]);
+    kiln *same = kiln_open(NULL), *other = kiln_open(&(kiln_options){.seed = 1});
+    first_weights(same, w[1]);
+    first_weights(other, w[2]);
+    assert_memory_equal(w[0], w[1], 60 * sizeof(float));
+    for (int i = 0; i < 60; i++) assert_true(w[0][i] != w[2][i]);
+    assert_int_equal(kiln_close(same), 0);
+    assert_int_equal(kiln_close(other), 0);
+    KILN_SCOPE(k);
+    float own[12];
+    kiln_variable *g = kiln_generator(k, 0);
+    kiln_read(kiln_uniform(g, KILN_F32, KILN_SHAPE(3, 4), -sqrtf(6.f / 7), sqrtf(6.f / 7)), own, sizeof own);
+    assert_true(own[0] != w[0][0]); /* a stream apart from any of the user's */
+    assert_float_equal(kiln_item(kiln_norm(kiln_dense_weight(kiln_dense_new(k, 3, 4, KILN_ZEROS)))), 0, 0);
+    assert_ok(k);
+    kiln_uniform(KILN_ZEROS, KILN_F32, KILN_SHAPE(2), 0, 1);
+    assert_error(k, KILN_EVALUE, "uniform: the generator is KILN_ZEROS");
+    kiln_dropout(kiln_ones(k, KILN_F32, KILN_SHAPE(2)), 0.5, KILN_ZEROS);
+    assert_error(k, KILN_EVALUE, "dropout: the generator is KILN_ZEROS");
+}
+
 static void misuse_is_named(void **state)
 {
     kiln *k = *state;
@@ -177,7 +221,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(optimisers_follow_their_formulas), FRONT_TEST(a_rate_changes_between_steps), FRONT_TEST(layers_compute_what_they_say),
-        FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(misuse_is_named),
+        FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(layers_without_a_generator_are_not_alike),
+        FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("nn", tests, NULL, NULL);
 }

@@ -462,7 +462,7 @@ static void misuse_is_named(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_recurrent *l = kiln_lstm_new(k, 4, 6, NULL), *g = kiln_gru_new(k, 4, 6, NULL);
+    kiln_recurrent *l = kiln_lstm_new(k, 4, 6, KILN_ZEROS), *g = kiln_gru_new(k, 4, 6, KILN_ZEROS);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(5, 3, 4)), *wrong = kiln_ones(k, KILN_F32, KILN_SHAPE(3, 5)), *last;
     kiln_recurrent_apply(l, wrong, NULL);
     assert_error(k, KILN_ESHAPE, "lstm: x is f32[3,5]; it needs f32[time, batch, 4]");

@@ -16,7 +16,7 @@ static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 /* Weights and bias after 100 steps; false if the loss once rose. */
 static bool train(kiln *k, kiln_tensor *x, kiln_tensor *y, bool traced, float weights[4])
 {
-    Model m = {kiln_dense_new(k, 3, 1, NULL), kiln_sgd(k, 0.01, 0)};
+    Model m = {kiln_dense_new(k, 3, 1, KILN_ZEROS), kiln_sgd(k, 0.01, 0)};
     kiln_function *f = kiln_function_new(k, step, &m, &(kiln_function_options){.name = "linear_step"});
     double last = 1e30;
     bool falls = true;

@@ -11,7 +11,8 @@
 const char *layer_name(kiln *k, const char *stem, char to[32]);
 const char *layer_name_in(const char *layer, const char *what, char to[48]); /* "dense_1/w" */
 
-/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)); zeros without a generator. NULL: recorded. */
+/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)), from the engine's own generator if it is NULL;
+ * zeros if it is KILN_ZEROS. NULL: recorded. */
 kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
     double fan_out, kiln_variable *generator);
 kiln_variable *layer_zeros(kiln_site at, kiln *k, const char *name, int64_t n); /* f32[n] */

@@ -1,6 +1,8 @@
 /* layers: dense and convolution: variables, and composites of public ops over them. Never touches elements itself. */
 #include "layer.h"
 
+#include "../operand.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -21,8 +23,13 @@ kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape 
 {
     kiln_scope scope = kiln_scope_open(k);
     double limit = sqrt(6 / (fan_in + fan_out));
-    kiln_tensor *init = generator ? kiln_uniform_at(at, generator, KILN_F32, s, -limit, limit)
-                                  : kiln_full_at(at, k, KILN_F32, s, kiln_of_i(0));
+    kiln_tensor *init;
+    if (generator == KILN_ZEROS)
+        init = kiln_full_at(at, k, KILN_F32, s, kiln_of_i(0));
+    else if (generator)
+        init = kiln_uniform_at(at, generator, KILN_F32, s, -limit, limit);
+    else
+        init = uniform_own(thread_of(k), at, KILN_F32, s, -limit, limit);
     kiln_variable *w = kiln_variable_new_at(at, k, name, kiln_of_tensor(init));
     kiln_scope_close(&scope);
     return w;

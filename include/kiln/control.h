@@ -100,8 +100,8 @@ KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------
- * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x (as many axes as v, none longer, v's dtype; or a number for one element) into v from
- * there on; kiln_assign_add_slice adds it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are
+ * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x into v from there on: v's dtype, no axis longer than v's, axes that it has fewer count as
+ * leading ones of size 1 (a row into a matrix, a scalar or a number into one element); kiln_assign_add_slice adds it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are
  * immutable: the cost is that of making all of v anew, in compiled code one pass over it. Gradients as kiln_assign's; they flow to x. */
 KILN_API void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
 KILN_API void kiln_assign_add_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);

@@ -63,6 +63,7 @@ typedef struct kiln_options {
     void *parallel_user;
     void (*log)(void *user, const char *text); /* warnings, one line each; NULL: none are made */
     void *log_user;
+    uint64_t seed;           /* of the engine's own generator, from which layers made without one draw: the same seed and the same order give the same weights */
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */

@@ -18,7 +18,7 @@ typedef struct kiln_dense kiln_dense;
 typedef struct kiln_conv kiln_conv;
 
 /* y = x . w + b, w [inputs, units], b [units], f32. w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
- * generator NULL: zeros. b starts at 0. */
+ * NULL: from the engine's own (its seed: kiln_options), so that no two layers are alike; KILN_ZEROS: zeros. b starts at 0. */
 KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x); /* [..., inputs] -> [..., units] */
 KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
@@ -26,7 +26,7 @@ KILN_API kiln_variable *kiln_dense_bias(kiln_dense *layer);
 KILN_API void kiln_dense_free(kiln_dense *layer);
 
 /* Convolution with bias: x [n, h, w, inputs] -> [n, oh, ow, filters]; window as kiln_conv2d's (size is the filter's), copied. Filters [kh, kw, inputs, filters]
- * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters. */
+ * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters; generators as dense's. */
 KILN_API kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x);
 KILN_API kiln_variable *kiln_conv_filters(kiln_conv *layer);
@@ -37,7 +37,7 @@ KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x); /* 
 
 /* ---- recurrent layers: scans over time --------------------------------------------------------------------------------------------------------------
  * x [time, batch, inputs], states [batch, units], f32. Weights w [inputs, gates units], u [units, gates units], b [gates units], the gates side by
- * side in the order given; each gate's part of w and u starts Glorot uniform with its own fans (generator NULL: zeros), biases at 0. x . w + b is
+ * side in the order given; each gate's part of w and u starts Glorot uniform with its own fans (generators as dense's), biases at 0. x . w + b is
  * computed once for all steps; only h . u is in the loop. s is 1 / (1 + e^-a), * elementwise.
  * Simple, 1 gate: h = tanh(x w + b + h u) (Elman 1990).
  * LSTM, gates i f g o (Hochreiter & Schmidhuber 1997, the forget gate of Gers et al. 2000; no peepholes): a = x w + b + h u;

@@ -154,6 +154,9 @@ KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);               
 
 /* ---- random: a generator is a u64[2] variable (key, counter) that each draw advances -------------------------------------------------------- */
 KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
+/* In place of a generator where a layer is made (nn.h): weights that start at 0. Two such layers in a row never learn. */
+#define KILN_ZEROS kiln_zero_start()
+KILN_API kiln_variable *kiln_zero_start(void);
 KILN_API kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s); /* u64[2] -> u32; Philox4x32-10, Salmon et al. 2011: element i is word i mod 4 of block i/4 */
 KILN_API kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double lo, double hi); /* [lo, hi): the top 24 (f32) bits; floats */
 KILN_API kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double mean, double deviation); /* Box and Muller 1958 */
