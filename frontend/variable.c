@@ -1,6 +1,6 @@
 /* variable: state. In eager code a variable holds a tensor that assignments replace; in a trace it is a slot (trace.c).
  * Never writes elements in place: readers share the old value. */
-#include "internal.h"
+#include "operand.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -62,11 +62,29 @@ static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
     return true;
 }
 
-static kiln_variable *variable_new(
-    kiln_site at, Thread *t, const char *name, kiln_operand init, bool local)
+/* The dtype of a number that came without one. A fraction could be meant as f32 or as f64: the caller says which. */
+static DType own_dtype(Thread *t, kiln_site at, const char *what, kiln_operand number)
 {
-    Type f32 = {.dtype = DT_f32};
-    kiln_tensor *x = operand_tensor(t, at, init, operand_is_number(init) ? &f32 : NULL);
+    if (number.kind == 6) return DT_bool;
+    if (number.kind != 3) return DT_i64;
+    fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here; give the dtype too: KILN_F32, %g",
+        what, number.as.f, number.as.f);
+    return DT_NONE;
+}
+
+/* asked: the dtype of init, which is a number then; KILN_NONE: init's own. */
+static kiln_variable *variable_new(
+    kiln_site at, Thread *t, const char *name, kiln_dtype asked, kiln_operand init, bool local)
+{
+    const char *what = local ? "kiln_local" : "kiln_variable_new";
+    Type type = {.dtype = (uint8_t)DT_NONE};
+    if (asked != KILN_NONE && !operand_is_number(init)) {
+        fail(t, at, KILN_EVALUE, "%s: a dtype goes with a number; a tensor has its own (kiln_cast)", what);
+        return NULL;
+    }
+    if (asked != KILN_NONE && !type_from_shape(t, at, asked, &KILN_SHAPE(), &type)) return NULL;
+    if (asked == KILN_NONE && operand_is_number(init) && !(type.dtype = own_dtype(t, at, what, init))) return NULL;
+    kiln_tensor *x = operand_named(t, at, what, init, type.dtype ? &type : NULL);
     if (!tensor_ok(x)) return NULL;
     if (x->state == TENSOR_TRACED && !local) {
         /* A number's constant was traced too: what it stands for is known, so make it eagerly. */
@@ -92,7 +110,8 @@ static kiln_variable *variable_new(
     return v;
 }
 
-kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init)
+kiln_variable *kiln_variable_of_at(
+    kiln_site at, kiln *k, const char *name, kiln_dtype dtype, kiln_operand init)
 {
     Thread *t = thread_of(k);
     if (!t) return NULL;
@@ -100,22 +119,32 @@ kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kil
         t->trace; /* a variable's first value is computed now, even while a body is traced */
     uint32_t recording = t->recording;
     if (operand_is_number(init)) t->trace = NULL, t->recording = 0;
-    kiln_variable *v = variable_new(at, t, name, init, false);
+    kiln_variable *v = variable_new(at, t, name, dtype, init, false);
     t->trace = running;
     t->recording = recording;
     return v;
 }
 
-kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
+kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init)
+{
+    return kiln_variable_of_at(at, k, name, KILN_NONE, init);
+}
+
+kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_operand init)
 {
     Thread *t = thread_of(k);
-    kiln_variable *v = t ? variable_new(at, t, "local", init, true) : NULL;
+    kiln_variable *v = t ? variable_new(at, t, "local", dtype, init, true) : NULL;
     if (v) {
         Scope *s = &t->scope[t->scopes - 1];
         v->next_local = s->locals;
         s->locals = v;
     }
     return v;
+}
+
+kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
+{
+    return kiln_local_of_at(at, k, KILN_NONE, init);
 }
 
 static void unlink_variable(kiln_variable *v)

@@ -267,7 +267,7 @@ static void traced_functions(kiln *k, OomDigest *d)
     kiln_tensor *x = kiln_iota(k, KILN_F32, KILN_SHAPE(2, 5), 1), *out[2];
     for (int i = 0; i < 3; i++)
         take(d, nested(k, x, kiln_add(x, i)));
-    kiln_variable *count = kiln_variable_new(k, "count", 0.0);
+    kiln_variable *count = kiln_variable_new(k, "count", KILN_F32, 0.0);
     captured = kiln_full(k, KILN_F32, KILN_SHAPE(5), 0.5);
     kiln_function *f = kiln_function_new(k, several, count, &(kiln_function_options){.name = "several", .outputs = 2,
         .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 8), 5)}});

@@ -9,7 +9,7 @@ enum { N = 4, CALLS = 5 };
 /* x, and how often; keeps in a variable how often it halved. */
 static void wander(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
-    kiln_variable *halved = user, *y = kiln_local(k, in[0]), *root = kiln_local(k, 1.0);
+    kiln_variable *halved = user, *y = kiln_local(k, in[0]), *root = kiln_local(k, KILN_F32, 1.0);
     KILN_FOR(k, i, in[1]) {
         KILN_IF(kiln_greater(kiln_sum(y, KILN_ALL), 20))
         {
@@ -36,7 +36,7 @@ static void loops_and_branches(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     float want[CALLS][N + 1], got[CALLS][N + 1];
-    kiln_variable *halved = kiln_variable_new(k, "halved", 0.0);
+    kiln_variable *halved = kiln_variable_new(k, "halved", KILN_F32, 0.0);
     kiln_function *f = kiln_function_new(k, wander, halved, &(kiln_function_options){
         .name = "wander", .no_blas = true, .inputs = {KILN_SPEC(KILN_F32, N), KILN_SPEC(KILN_I32)}});
     char path[128];

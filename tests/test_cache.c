@@ -227,7 +227,7 @@ static void makes_variables(kiln *k, kiln_tensor *const *in, kiln_tensor **out, 
         net->g = kiln_generator(k, 5);
         net->w = kiln_variable_new(k, "w", kiln_normal(net->g, KILN_F32, KILN_SHAPE(3), 0, 1));
     }
-    if (!net->b) net->b = kiln_variable_new(k, "b", 1.5); /* a number needs no block */
+    if (!net->b) net->b = kiln_variable_new(k, "b", KILN_F32, 1.5); /* a number needs no block */
     out[0] = kiln_add(kiln_mul(in[0], net->w), net->b);
     kiln_assign_add(net->b, 1);
 }

@@ -72,7 +72,7 @@ static void failing_callbacks_change_nothing(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_variable *v = kiln_variable_new(k, "v", 1);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 1);
     kiln_function *f = kiln_function_new(k, calls_in_loop, v, NULL);
     kiln_tensor *one = kiln_scalar(k, KILN_F32, 1);
     kiln_call(f, one); /* 1, 3, 7: refused */
@@ -159,7 +159,7 @@ static void callbacks_may_assign(void **state)
 static void loud_square(kiln *k, kiln_tensor *const *in, kiln_tensor **o, void *user)
 {
     (void)user;
-    kiln_variable *p = kiln_local(k, 1);
+    kiln_variable *p = kiln_local(k, KILN_F32, 1);
     KILN_FOR(k, i, 2) {
         kiln_print(page, i);
         kiln_assert_finite(p);

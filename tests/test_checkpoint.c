@@ -84,7 +84,7 @@ static void fine(void)
 static void a_variable_comes_back(void **state)
 {
     (void)state;
-    kiln_variable *x = kiln_variable_new(k, "x", 10.0);
+    kiln_variable *x = kiln_variable_new(k, "x", KILN_F32, 10.0);
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 3);
     assert_true(kiln_checkpoint_add(c, x));
     assert_int_equal(kiln_checkpoint_latest(c), -1);
@@ -224,7 +224,7 @@ static void back_to_the_beginning(void **state)
 static void the_newest_are_kept(void **state)
 {
     (void)state;
-    kiln_variable *x = kiln_variable_new(k, "x", 0.0);
+    kiln_variable *x = kiln_variable_new(k, "x", KILN_F32, 0.0);
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 2);
     kiln_checkpoint_add(c, x);
     fclose(fopen(in_folder("ckpt-9999.safetensors.old"), "w"));
@@ -257,7 +257,7 @@ static void what_does_not_match_is_named(void **state)
 {
     (void)state;
     KILN_SCOPE(k);
-    kiln_variable *x = kiln_variable_new(k, "x", 1.0), *y = kiln_variable_new(k, "y", 2.0), *again = kiln_variable_new(k, "x", 3.0);
+    kiln_variable *x = kiln_variable_new(k, "x", KILN_F32, 1.0), *y = kiln_variable_new(k, "y", KILN_F32, 2.0), *again = kiln_variable_new(k, "x", KILN_F32, 3.0);
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 1), *less = kiln_checkpoint_new(k, folder, 1), *more = kiln_checkpoint_new(k, folder, 1);
     assert_true(kiln_checkpoint_add(c, x) && kiln_checkpoint_add(c, y) && kiln_checkpoint_add(less, x));
     assert_false(kiln_checkpoint_add(c, again));
@@ -295,7 +295,7 @@ static void one_at_a_time(void **state)
 {
     (void)state;
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 1);
-    kiln_checkpoint_add(c, kiln_variable_new(k, "x", 1.0));
+    kiln_checkpoint_add(c, kiln_variable_new(k, "x", KILN_F32, 1.0));
     int other = open(in_folder(".ckpt.tmp"), O_WRONLY | O_CREAT, 0600);
     assert_true(write(other, "rubbish of another process", 26) == 26);
     assert_int_equal(flock(other, LOCK_EX), 0);
@@ -329,7 +329,7 @@ static void put(const char *name, const unsigned char *bytes, size_t n)
 static void damage_is_named(void **state)
 {
     (void)state;
-    kiln_variable *x = kiln_variable_new(k, "x", 1.0);
+    kiln_variable *x = kiln_variable_new(k, "x", KILN_F32, 1.0);
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 0);
     kiln_checkpoint_add(c, x);
     assert_true(kiln_checkpoint_save(c, 1));

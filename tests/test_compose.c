@@ -261,7 +261,7 @@ static void distributions(void **state)
     FAILS(kiln_uniform(g, KILN_F32, S(1), 2, 1), KILN_EVALUE, "uniform: 2 to 1 is no interval");
     FAILS(kiln_normal(g, KILN_F32, S(1), 0, -1), KILN_EVALUE, "normal: mean 0 and deviation -1");
     FAILS(kiln_normal(NULL, KILN_F32, S(1), 0, 1), KILN_EVALUE, "normal: the generator is NULL");
-    kiln_variable *wrong = kiln_variable_new(k, "wrong", 1.0);
+    kiln_variable *wrong = kiln_variable_new(k, "wrong", KILN_F32, 1.0);
     FAILS(kiln_uniform(wrong, KILN_F32, S(1), 0, 1), KILN_EVALUE,
         "uniform: the generator must be a u64[2] variable (kiln_generator)");
 }
@@ -269,7 +269,7 @@ static void distributions(void **state)
 static void dropout(void **state)
 {
     (void)state;
-    kiln_variable *g = kiln_generator(k, 3), *rate = kiln_variable_new(k, "rate", 0.25);
+    kiln_variable *g = kiln_generator(k, 3), *rate = kiln_variable_new(k, "rate", KILN_F32, 0.25);
     kiln_tensor *x = kiln_full(k, KILN_F64, S(100, 100), 3);
     kiln_tensor *y = kiln_dropout(x, 0.25, g), *z = kiln_dropout(x, rate, g);
     has_shape(z, KILN_F64, S(100, 100));

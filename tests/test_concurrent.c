@@ -93,7 +93,7 @@ static void the_same_call(Member *m)
 static void one_compile_per_signature(void **state)
 {
     kiln *k = *state;
-    Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     c.f = scaled_by(k, c.v, false, 0);
     assert_int_equal(run(&c, the_same_call), 0);
     kiln_function_statistics s = stats_of(c.f);
@@ -120,7 +120,7 @@ static void many_sizes(Member *m)
 static void sizes_and_symbols(void **state)
 {
     kiln *k = *state;
-    Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     c.f = scaled_by(k, c.v, true, 0);
     c.g = scaled_by(k, c.v, false, 0);
     assert_int_equal(run(&c, many_sizes), 0);
@@ -140,7 +140,7 @@ static void shared_tensors(Member *m)
 static void variables_as_arguments(void **state)
 {
     kiln *k = *state;
-    Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     c.f = scaled_by(k, c.v, false, 0);
     assert_int_equal(run(&c, shared_tensors), 0);
     assert_int_equal(stats_of(c.f).compiles, 1);
@@ -165,7 +165,7 @@ static void differentiates(Member *m)
 static void gradients_are_derived_once(void **state)
 {
     kiln *k = *state;
-    Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     c.f = scaled_by(k, c.v, true, 0);
     assert_int_equal(run(&c, differentiates), 0);
     assert_int_equal(stats_of(c.f).compiles, 2);
@@ -190,7 +190,7 @@ static void evicts(Member *m)
 static void evicted_under_calls_and_tapes(void **state)
 {
     kiln *k = *state;
-    Crew c = {.k = k, .v = kiln_variable_new(k, "v", 3.0)};
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     c.f = scaled_by(k, c.v, true, 1); /* room for the newest alone */
     assert_int_equal(run(&c, evicts), 0);
     for (int i = 0; i < 2; i++) { /* now nobody holds a row, however slow the threads were */

@@ -42,7 +42,7 @@ BODY(two_ways)
 
 BODY(chain)
 {
-    kiln_variable *y = kiln_local(k, 0.0);
+    kiln_variable *y = kiln_local(k, KILN_F32, 0.0);
     KILN_IF(kiln_less(in[0], -0.5)) kiln_assign(y, kiln_sin(in[0]));
     KILN_ELSE(k)
     {
@@ -69,14 +69,14 @@ BODY(never) /* no turn at all */
 
 BODY(power)
 {
-    kiln_variable *y = kiln_local(k, 1.0);
+    kiln_variable *y = kiln_local(k, KILN_F32, 1.0);
     KILN_FOR(k, i, 5) kiln_assign(y, kiln_mul(y, kiln_add(in[0], kiln_cast(i, KILN_F32))));
     out[0] = kiln_value(y);
 }
 
 BODY(nested) /* if in while in for */
 {
-    kiln_variable *sum = kiln_local(k, 0.0), *odd = kiln_local(k, kiln_scalar(k, KILN_I32, 0));
+    kiln_variable *sum = kiln_local(k, KILN_F32, 0.0), *odd = kiln_local(k, kiln_scalar(k, KILN_I32, 0));
     KILN_FOR(k, i, 3)
     {
         kiln_variable *n = kiln_local(k, i);
@@ -115,7 +115,7 @@ BODY(continues)
 
 BODY(tape_in_loop) /* Newton's method for cos(x) = x + in, derivatives by tape */
 {
-    kiln_variable *x = kiln_local(k, 0.5);
+    kiln_variable *x = kiln_local(k, KILN_F32, 0.5);
     KILN_WHILE(k, kiln_greater(kiln_abs(kiln_sub(kiln_sub(kiln_cos(x), x), in[0])), 1e-6))
     {
         KILN_TAPE(k, tape);
@@ -128,7 +128,7 @@ BODY(tape_in_loop) /* Newton's method for cos(x) = x + in, derivatives by tape *
 
 BODY(tape_in_branch)
 {
-    kiln_variable *y = kiln_local(k, 0.0);
+    kiln_variable *y = kiln_local(k, KILN_F32, 0.0);
     KILN_IF(kiln_greater(in[0], 0.0))
     {
         KILN_TAPE(k, tape);
@@ -333,7 +333,7 @@ static void variables_are_carried(void **state)
     KILN_SCOPE(k);
     float x[2][4], first[4] = {-5, 0, 3, -0.5f};
     int64_t hits[2], seen[2];
-    State s = {kiln_variable_new(k, "x", 0.0), kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I64, 0)),
+    State s = {kiln_variable_new(k, "x", KILN_F32, 0.0), kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I64, 0)),
         kiln_variable_new(k, "seen", kiln_scalar(k, KILN_I64, 0))};
     kiln_function *f = kiln_function_new(k, wished, &s, &(kiln_function_options){.name = "wished", .inputs_count = 1});
     for (int mode = 0; mode < 2; mode++) {
@@ -361,7 +361,7 @@ static void a_call_with_a_training_loop(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    State s = {kiln_variable_new(k, "x", 3.0), kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I64, 0)),
+    State s = {kiln_variable_new(k, "x", KILN_F32, 3.0), kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I64, 0)),
         kiln_variable_new(k, "seen", kiln_scalar(k, KILN_I64, 0))};
     kiln_function *f = kiln_function_new(k, scaled, &s, &(kiln_function_options){.name = "scaled", .inputs_count = 1});
     kiln_tensor *a = kiln_scalar(k, KILN_F32, 2);
@@ -378,7 +378,7 @@ static void reads_in_branch(kiln *k, kiln_tensor *const *in, kiln_tensor **out, 
 {
     State *s = user;
     KILN_TAPE(k, tape);
-    kiln_variable *y = kiln_local(k, 0.0);
+    kiln_variable *y = kiln_local(k, KILN_F32, 0.0);
     KILN_IF(kiln_greater(in[0], 0.0))
     {
         kiln_assign(y, kiln_mul(kiln_square(s->x), in[0]));
@@ -393,7 +393,7 @@ static void branches_let_reads_through(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    State s = {.x = kiln_variable_new(k, "x", 2.0)};
+    State s = {.x = kiln_variable_new(k, "x", KILN_F32, 2.0)};
     float d[2][2];
     kiln_function *f = kiln_function_new(k, reads_in_branch, &s, &(kiln_function_options){.name = "reads", .inputs_count = 1});
     for (int mode = 0; mode < 2; mode++)

@@ -367,7 +367,7 @@ static void misuse_is_named(void **state)
         for (int mode = misuse[i].traced_only; mode < 2; mode++) {
             KILN_SCOPE(k);
             kiln_eager(k, mode == 0);
-            kiln_variable *rate = kiln_local(k, 1.0);
+            kiln_variable *rate = kiln_local(k, KILN_F32, 1.0);
             kiln_function *f = kiln_function_new(k, misuse[i].body, rate, NULL);
             kiln_call(f, kiln_scalar(k, KILN_F32, 0.5));
             const kiln_failure *e = kiln_error(k);

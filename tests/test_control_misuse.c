@@ -157,7 +157,7 @@ BODY(asks_through_assigns)
 BODY(asks_through_branch)
 {
     KILN_TAPE(k, tape);
-    kiln_variable *y = kiln_local(k, 0.0);
+    kiln_variable *y = kiln_local(k, KILN_F32, 0.0);
     KILN_IF(kiln_less(in[0], 9.0))
     {
         kiln_assign(state_variable, in[0]);
@@ -241,7 +241,7 @@ static float plain(kiln *k, kiln_function *f)
 static void misuse_is_named(void **state)
 {
     kiln *k = *state;
-    state_variable = kiln_variable_new(k, "state", 1.0);
+    state_variable = kiln_variable_new(k, "state", KILN_F32, 1.0);
     kiln_function *fine = function_of(k, good, "good");
     kiln_eager(k, true);
     float want = plain(k, fine);

@@ -284,7 +284,7 @@ void loops(void **state)
 /* ---- 5: branches and loops of unknown length -------------------------------------------------------------------------------- */
 KILN_FUNCTION(wander, k, x)
 {
-    kiln_variable *y = kiln_local(k, x), *steps = kiln_local(k, 0.0);
+    kiln_variable *y = kiln_local(k, x), *steps = kiln_local(k, KILN_F32, 0.0);
     KILN_WHILE(k, kiln_less(y, 10.0))
     {
         KILN_IF(kiln_less(y, 1.0)) kiln_assign(y, kiln_add(y, 1.5));
@@ -319,6 +319,22 @@ void branches(void **state)
     }
 }
 
+void numbers_of_any_dtype(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    double out[3];
+    kiln_tensor *x = kiln_numbers(k, KILN_F16, KILN_SHAPE(3), 1, 0.5, -2);
+    assert_int_equal(kiln_dtype_of(x), KILN_F16);
+    assert_true(kiln_read_doubles(kiln_add(x, kiln_local(k, KILN_F16, 0.5)), out, 3));
+    assert_true(out[0] == 1.5 && out[1] == 1 && out[2] == -1.5);
+    assert_int_equal(kiln_dtype_of(kiln_value(kiln_variable_new(k, "n", 3))), KILN_I64);
+    assert_int_equal(kiln_dtype_of(kiln_value(kiln_local(k, true))), KILN_BOOL);
+    kiln_dense *layer = kiln_dense_new(k, 2, 2, KILN_ZEROS);
+    assert_true(kiln_item(kiln_norm(kiln_dense_weight(layer))) == 0);
+    assert_ok(k);
+}
+
 } // namespace
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -327,7 +343,7 @@ int main()
 {
     const CMUnitTest tests[] = {
         CASE(values_at_once), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
-        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches),
+        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);
 }

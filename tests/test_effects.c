@@ -37,7 +37,7 @@ static void effects_keep_their_order(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_variable *v = kiln_variable_new(k, "v", 0);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0);
     kiln_function *f = kiln_function_new(k, straight, v, NULL);
     prints_alike(k, f, kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4),
                  "[[1. 2.]\n [3. 4.]] f32[2,2]\nnote a 2 f32:0:20 f32:2:1\n[[2. 6.]\n [4. 8.]] f32[2,2]\nthe sum: 20.0 f32[]\nnote b 0\n"
@@ -66,7 +66,7 @@ static void loops_repeat_their_effects(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_variable *v = kiln_variable_new(k, "v", 0);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0);
     kiln_function *f = kiln_function_new(k, loop, v, NULL);
     kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, 2);
     const char *want = "begin\n0 i64[]\n0 i64[]\n1 i64[]\n[1. 2.] f32[2]\n1 i64[]\n10 i64[]\n11 i64[]\n[3. 6.] f32[2]\n2 i64[]\n20 i64[]\n"
@@ -301,7 +301,7 @@ static void records_are_the_same_when_traced_again(void **state)
     unsetenv("KILN_RETRACE");
     {
         KILN_SCOPE(k);
-        kiln_variable *v = kiln_variable_new(k, "v", 0);
+        kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0);
         kiln_function *f = kiln_function_new(k, straight, v, NULL);
         for (int i = 0; i < 3; i++) kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(2, 2)));
         assert_ok(k);

@@ -21,7 +21,7 @@ static void make_net(Net *net, kiln *k, bool adam)
     net->o = adam ? kiln_adam(k, 0.01) : kiln_sgd(k, 0.1, 0.9);
     net->x = kiln_own(kiln_normal(random, KILN_F32, KILN_SHAPE(ROWS, IN), 0, 1));
     net->labels = kiln_own(kiln_cast(kiln_mod(kiln_iota(k, KILN_I64, KILN_SHAPE(ROWS), 0), OUT), KILN_I64));
-    net->total = kiln_variable_new(k, "total", 0.0);
+    net->total = kiln_variable_new(k, "total", KILN_F32, 0.0);
 }
 
 static void free_net(Net *net)

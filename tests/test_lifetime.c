@@ -112,7 +112,7 @@ static void locals_may_end_before_what_was_compiled(void **state)
     }
     of_a_local(k, x);
     assert_error(k, KILN_ESTATE, "was freed");
-    kiln_variable_new(k, "v", 1.0);
+    kiln_variable_new(k, "v", KILN_F32, 1.0);
     kiln_local(k, x); /* still there when the engine closes */
     assert_int_equal(kiln_close(k), 0);
 }

@@ -85,7 +85,7 @@ static void a_rate_changes_between_steps(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     kiln_eager(k, true);
-    struct fit f = {kiln_variable_new(k, "a", 1.0), kiln_variable_new(k, "b", 1.0), kiln_sgd(k, 0.5, 0)};
+    struct fit f = {kiln_variable_new(k, "a", KILN_F32, 1.0), kiln_variable_new(k, "b", KILN_F32, 1.0), kiln_sgd(k, 0.5, 0)};
     kiln_function *step = kiln_function_new(k, fit_step, &f, NULL);
     kiln_call(step);
     assert_float_equal(kiln_item(f.a), 0.5, 0);

@@ -95,7 +95,7 @@ static void reading(void **state)
     assert_ptr_equal(kiln_data(y), kiln_data(y));
     kiln_tensor *again = kiln_add(y, 0); /* the packed handle still is what it was */
     assert_memory_equal(kiln_data(again), out, sizeof out);
-    kiln_variable *v = kiln_variable_new(k, "v", 2.5);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 2.5);
     assert_float_equal(kiln_item(v), 2.5, 0);
     assert_float_equal(kiln_item(kiln_i32(k, S(1, 1), -3)), -3, 0);
     assert_int_equal(kiln_item_i64(kiln_scalar(k, KILN_I64, INT64_MAX)), INT64_MAX);

@@ -270,7 +270,7 @@ static void weights_by_name(void **state)
     assert_true(kiln_load_weights(k, path, pair, 1)); /* a part of the file */
     EXACTLY(kiln_value(pair[1]), KILN_I64, S(), 9);
     change();
-    kiln_variable *other = kiln_variable_new(k, "other", 1.0);
+    kiln_variable *other = kiln_variable_new(k, "other", KILN_F32, 1.0);
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], other}), 2));
     has_error(KILN_EVALUE, "has no tensor \"other\"");
     kiln_variable *wide = kiln_variable_new(k, "n", kiln_i64(k, S(1), 1)), *half = kiln_variable_new(k, "n", kiln_i32(k, S(), 1));
@@ -285,7 +285,7 @@ static void weights_by_name(void **state)
     kiln_variable_free(half);
     assert_false(kiln_save_weights(k, path, &half, 1));
     has_error(KILN_ESTATE, "variable 0 (n) was freed");
-    assert_false(kiln_save_weights(k, path, ((kiln_variable *[]){kiln_variable_new(k, "", 1.0)}), 1));
+    assert_false(kiln_save_weights(k, path, ((kiln_variable *[]){kiln_variable_new(k, "", KILN_F32, 1.0)}), 1));
     has_error(KILN_EVALUE, "a name is empty");
     assert_false(kiln_safetensors_write(k, path, ((const char *const[]){"a\xff"}), ((kiln_tensor *[]){kiln_value(wide)}), 1, NULL));
     has_error(KILN_EVALUE, "not UTF-8");

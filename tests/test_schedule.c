@@ -115,7 +115,7 @@ static void bad_schedules_are_named(void **state)
     has_error(KILN_EVALUE, "largest value is -1");
     assert_false(kiln_optimizer_clip(o, &(kiln_clipping){.norm = 1e30}));
     has_error(KILN_EVALUE, "largest norm");
-    kiln_variable *v = kiln_variable_new(k, "v", 1.0);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 1.0);
     kiln_optimizer_apply(o, &v, ((kiln_tensor *[]){kiln_scalar(k, KILN_F32, 1)}), 1);
     assert_false(kiln_optimizer_schedule(o, &schedules[0]));
     has_error(KILN_ESTATE, "set it before the first");
@@ -203,7 +203,7 @@ static void fit_step(kiln *engine, kiln_tensor *const *in, kiln_tensor **out, vo
 
 static void fit_new(kiln_optimizer *o, const kiln_schedule *s, const kiln_clipping *c, struct fit *f)
 {
-    *f = (struct fit){kiln_variable_new(k, "a", kiln_f32(k, S(2), 0, 0)), kiln_variable_new(k, "b", 0.0), o, NULL};
+    *f = (struct fit){kiln_variable_new(k, "a", kiln_f32(k, S(2), 0, 0)), kiln_variable_new(k, "b", KILN_F32, 0.0), o, NULL};
     assert_true(kiln_optimizer_schedule(o, s));
     if (c) assert_true(kiln_optimizer_clip(o, c));
     f->step = kiln_function_new(k, fit_step, f, NULL);

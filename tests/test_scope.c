@@ -32,9 +32,9 @@ static void scopes_own_temporaries(void **state)
 static void locals_of_the_root_go_with_the_engine(void **state)
 {
     kiln *k = *state;
-    kiln_variable_new(k, "before", 1.0);
+    kiln_variable_new(k, "before", KILN_F32, 1.0);
     kiln_variable *local = kiln_local(k, kiln_scalar(k, KILN_F32, 2));
-    kiln_variable_new(k, "after", 1.0);
+    kiln_variable_new(k, "after", KILN_F32, 1.0);
     kiln_assign_add(local, 1);
     assert_float_equal(kiln_item(local), 3, 0);
     assert_ok(k);

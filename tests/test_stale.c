@@ -354,7 +354,7 @@ static void reading_while_tracing_is_an_error_or_seen(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     float data = 3;
-    World w = {.variable = kiln_variable_new(k, "v", 2.0), .tensor = kiln_borrow(k, KILN_F32, KILN_SHAPE(), &data, NULL, NULL)};
+    World w = {.variable = kiln_variable_new(k, "v", KILN_F32, 2.0), .tensor = kiln_borrow(k, KILN_F32, KILN_SHAPE(), &data, NULL, NULL)};
     one(k, traced(k, reads_argument, &w));
     assert_error(k, KILN_ESTATE, "is traced: it has no elements while the function's body runs");
     one(k, traced(k, prints_argument, &w)); /* prints at each call what it is then */

@@ -188,7 +188,7 @@ static void what_is_written_is_what_stands_there(void **state)
     Event e[40];
     double before = (double)time(NULL);
     kiln_summary *s = kiln_summary_open(k, folder);
-    kiln_variable *v = kiln_variable_new(k, "v", 0.1);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0.1);
     assert_true(kiln_summary_scalar(s, "loss", 0, 1.5));
     assert_true(kiln_summary_scalar(s, "loss", 127, kiln_scalar(k, KILN_F64, 1.0 / 3)));
     assert_true(kiln_summary_scalar(s, "a/b \xc3\xa9", 128, v));

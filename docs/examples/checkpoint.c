@@ -54,7 +54,7 @@ int main(void)
     snprintf(training, sizeof training, "%s/training", folder);
 
     kiln *k = kiln_open(NULL);
-    kiln_variable *x = kiln_variable_new(k, "x", 10.0);
+    kiln_variable *x = kiln_variable_new(k, "x", KILN_F32, 10.0);
     kiln_checkpoint *c = kiln_checkpoint_new(k, values, 3);
     kiln_checkpoint_add(c, x);
     kiln_assign(x, 2);

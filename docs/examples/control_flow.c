@@ -21,7 +21,7 @@ KILN_FUNCTION(minimise, k, epochs) /* epochs: an i32 tensor, so one trace serves
 
 KILN_FUNCTION(collatz, k, start) /* steps until 1 */
 {
-    kiln_variable *n = kiln_local(k, start), *steps = kiln_local(k, kiln_scalar(k, KILN_I64, 0));
+    kiln_variable *n = kiln_local(k, start), *steps = kiln_local(k, KILN_I64, 0);
     KILN_WHILE(k, kiln_not_equal(n, 1))
     {
         KILN_IF(kiln_equal(kiln_mod(n, 2), 0)) kiln_assign(n, kiln_floor_div(n, 2));
@@ -63,8 +63,8 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        x = kiln_variable_new(k, "x", kiln_scalar(k, KILN_F32, 0.0));
-        hits = kiln_variable_new(k, "hits", kiln_scalar(k, KILN_I32, 0));
+        x = kiln_variable_new(k, "x", KILN_F32, 0.0);
+        hits = kiln_variable_new(k, "hits", KILN_I32, 0);
         for (int traced = 0; traced < 2; traced++) {
             kiln_eager(k, !traced);
             puts(traced ? "traced" : "eager");

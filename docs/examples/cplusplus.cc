@@ -23,7 +23,7 @@ int main()
         kiln_tensor *a = kiln_i32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4);
         kiln_print(stdout, kiln_mul(a, kiln_add(a, 1)));
 
-        kiln_variable *count = kiln_variable_new(k, "count", 2.0);
+        kiln_variable *count = kiln_variable_new(k, "count", KILN_F32, 2.0);
         kiln_assign_add(count, 3.0);
         kiln_print(stdout, kiln_add(count, 0.5));
 

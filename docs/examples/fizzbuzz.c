@@ -6,7 +6,7 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        kiln_variable *counter = kiln_variable_new(k, "counter", kiln_scalar(k, KILN_I32, 1));
+        kiln_variable *counter = kiln_variable_new(k, "counter", KILN_I32, 1);
         for (; kiln_item_i64(counter) <= 15; kiln_assign_add(counter, 1)) {
             KILN_SCOPE(k);
             bool fizz = kiln_item_i64(kiln_mod(counter, 3)) == 0;

@@ -19,14 +19,14 @@ static kiln_tensor *moved(kiln_variable *p, kiln_tensor *slope, kiln_variable *s
 static void descend(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)user;
-    kiln_variable *p = kiln_local(k, in[0]), *worst = kiln_local(k, -1.0);
+    kiln_variable *p = kiln_local(k, in[0]), *worst = kiln_local(k, KILN_F32, -1.0);
     KILN_FOR(k, i, in[1])
     {
         KILN_TAPE(k, tape);
         kiln_tensor *now = kiln_watch(tape, kiln_value(p));
         kiln_tensor *value = valley(now), *slope = kiln_gradient(tape, value, now);
         kiln_tensor *promised = kiln_mul(0.1, kiln_sum(kiln_square(slope), KILN_ALL));
-        kiln_variable *step = kiln_local(k, 1.0);
+        kiln_variable *step = kiln_local(k, KILN_F32, 1.0);
         KILN_WHILE(k, kiln_and(kiln_greater(step, 1e-6),
                           kiln_greater(valley(moved(p, slope, step)), kiln_sub(value, kiln_mul(step, promised)))))
             kiln_assign(step, kiln_mul(step, 0.5));

@@ -82,7 +82,7 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        x = kiln_variable_new(k, "x", kiln_scalar(k, KILN_F32, 0.0));
+        x = kiln_variable_new(k, "x", KILN_F32, 0.0);
         sgd = kiln_sgd(k, 0.01, 0);
         minimise(k, "by hand", by_hand);
         minimise(k, "by optimiser", by_optimiser);

@@ -5,7 +5,7 @@
 
 KILN_FUNCTION(solve, k, a)
 {
-    kiln_variable *x = kiln_local(k, 0.5);
+    kiln_variable *x = kiln_local(k, KILN_F32, 0.5);
     KILN_WHILE(k, kiln_greater(kiln_abs(kiln_sub(kiln_sub(kiln_cos(x), x), a)), 1e-6))
     {
         KILN_TAPE(k, tape);

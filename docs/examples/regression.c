@@ -26,8 +26,8 @@ int main(void)
         kiln_tensor *x = kiln_normal(chance, KILN_F32, KILN_SHAPE(2000), 0, 1);
         kiln_tensor *noise = kiln_normal(chance, KILN_F32, KILN_SHAPE(2000), 0, 1);
         kiln_tensor *y = kiln_add(kiln_add(kiln_mul(x, 3.0), 2.0), noise);
-        w = kiln_variable_new(k, "W", kiln_scalar(k, KILN_F32, 5.0));
-        b = kiln_variable_new(k, "B", kiln_scalar(k, KILN_F32, 10.0));
+        w = kiln_variable_new(k, "W", KILN_F32, 5.0);
+        b = kiln_variable_new(k, "B", KILN_F32, 10.0);
         for (int traced = 0; traced < 2; traced++) {
             kiln_eager(k, !traced);
             kiln_assign(w, 5.0);

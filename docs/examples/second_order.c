@@ -30,7 +30,7 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        x = kiln_variable_new(k, "x", kiln_scalar(k, KILN_F32, 0.0));
+        x = kiln_variable_new(k, "x", KILN_F32, 0.0);
         kiln_operand abc[3];
         double value[3] = {1, -2, 1};
         for (int i = 0; i < 3; i++)

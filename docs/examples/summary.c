@@ -50,7 +50,7 @@ int main(int argc, char **argv)
     int points = 0;
     {
         KILN_SCOPE(k);
-        x = kiln_variable_new(k, "x", 0.0);
+        x = kiln_variable_new(k, "x", KILN_F32, 0.0);
         sgd = kiln_sgd(k, 0.01, 0);
         kiln_summary *log = kiln_summary_open(k, folder);
         for (int i = 1; i <= 1000; i++) {

@@ -27,7 +27,7 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        v = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 2));
+        v = kiln_variable_new(k, "v", KILN_F32, 2);
         kiln_function *f = kiln_function_new(k, assignments, NULL, &(kiln_function_options){.name = "assignments", .outputs = 4});
         for (int traced = 0; traced < 2; traced++) {
             kiln_tensor *out[4];

@@ -31,8 +31,8 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
     kiln_optimizer *o = object_new(at, k, sizeof *o, clean);
     if (!o) return NULL;
     o->adam = adam;
-    o->rate = kiln_variable_new_at(at, k, "optimizer/rate", kiln_of_f(rate));
-    o->step = adam ? kiln_variable_new_at(at, k, "optimizer/step", kiln_of_f(0)) : NULL;
+    o->rate = kiln_variable_of_at(at, k, "optimizer/rate", KILN_F32, kiln_of_f(rate));
+    o->step = adam ? kiln_variable_of_at(at, k, "optimizer/step", KILN_F32, kiln_of_f(0)) : NULL;
     if (o->rate && (o->step || !adam)) return o;
     kiln_optimizer_free(o);
     return NULL;

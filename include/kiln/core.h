@@ -138,6 +138,9 @@ KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_sha
  * Row-major, aligned to its element. */
 KILN_API kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data,
                                      void (*release)(void *data, void *user), void *user);
+/* The same from C doubles, whatever the dtype; kiln_numbers(k, KILN_BF16, KILN_SHAPE(2, 2), 1, 0.5, -3, 4) lists them. Floats round to nearest even;
+ * a fraction for an integer, a number out of range, or one that is neither 0 nor 1 for a bool is KILN_EVALUE and named with its place. */
+KILN_API kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const double *v, int64_t count);
 KILN_API kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, kiln_operand number);
 KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis); /* index along axis */
 
@@ -152,6 +155,9 @@ KILN_API size_t kiln_dtype_bytes(kiln_dtype t);
 KILN_API kiln *kiln_engine(const kiln_tensor *t);
 /* Copies out row-major; bytes must equal kiln_bytes(t). False after an error (wrong size, poisoned, traced value). */
 KILN_API bool kiln_read_at(kiln_site at, kiln_operand t, void *to, size_t bytes);
+/* Every element of any dtype as a double, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read, and an i64 or u64
+ * that no double is exactly (beyond 2^53), named with its place. */
+KILN_API bool kiln_read_doubles_at(kiln_site at, kiln_operand t, double *to, int64_t count);
 /* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error. */
 KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
 /* The one element of a tensor, as a double / as an int64. NaN / 0 after an error. */
@@ -161,8 +167,12 @@ KILN_API int64_t kiln_item_i64_at(kiln_site at, kiln_operand t);
 KILN_API void kiln_print_at(kiln_site at, FILE *to, kiln_operand t);
 
 /* ---- variables --------------------------------------------------------------------------------------------------------
- * A variable lives until kiln_variable_free or kiln_close. Its dtype and shape never change. Callers serialise assignments. */
+ * A variable lives until kiln_variable_free or kiln_close. Its dtype and shape never change. Callers serialise assignments.
+ *     kiln_variable_new(k, "w", x)               x: a tensor or variable, whose dtype and shape it takes; or a C integer: i64[], or a bool: bool[]
+ *     kiln_variable_new(k, "w", KILN_F32, 0.5)   a number of that dtype; a C double without one is an error, since it could be f32 or f64
+ * and so does kiln_local. */
 KILN_API kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init);
+KILN_API kiln_variable *kiln_variable_of_at(kiln_site at, kiln *k, const char *name, kiln_dtype dtype, kiln_operand number);
 KILN_API void kiln_variable_free(kiln_variable *v);
 KILN_API const char *kiln_variable_name(const kiln_variable *v);
 /* Its value now. Under a tape a read is a gradient leaf: gradients with respect to the variable sum its reads. */
@@ -172,6 +182,7 @@ KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand va
 KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
 /* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. */
 KILN_API kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init);
+KILN_API kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_operand number);
 
 #ifdef __cplusplus
 } /* extern "C" */
@@ -215,6 +226,12 @@ inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<
 #define kiln_i64(k, s, ...) (kiln_from_list<int64_t, KILN_I64>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_u8(k, s, ...) (kiln_from_list<uint8_t, KILN_U8>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_bool(k, s, ...) (kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE))
+template <class... T> inline kiln_tensor *kiln_numbers_of(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, T... number)
+{
+    const double v[] = {static_cast<double>(number)...};
+    return kiln_from_doubles_at(at, k, t, s, v, static_cast<int64_t>(sizeof...(number)));
+}
+#define kiln_numbers(k, t, s, ...) kiln_numbers_of(KILN_HERE, (k), (t), (s), __VA_ARGS__)
 struct kiln_scope_guard {
     kiln_scope s;
     kiln_scope_guard(kiln *k, kiln_site at) : s(kiln_scope_open_at(at, k)) {}
@@ -256,15 +273,20 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define kiln_i64(k, s, ...) KILN_LIST(k, int64_t, KILN_I64, s, __VA_ARGS__)
 #define kiln_u8(k, s, ...) KILN_LIST(k, uint8_t, KILN_U8, s, __VA_ARGS__)
 #define kiln_bool(k, s, ...) KILN_LIST(k, bool, KILN_BOOL, s, __VA_ARGS__)
+#define kiln_numbers(k, t, s, ...)                                                                                    \
+    kiln_from_doubles_at(KILN_HERE, (k), (t), (s), (double[]){__VA_ARGS__}, (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
 #define KILN_SCOPE(k)                                                                                                  \
     kiln_scope KILN_CAT(kiln_scope_, __COUNTER__) KILN_CLEANUP(kiln_scope_close) = kiln_scope_open_at(KILN_HERE, (k))
 #endif
 
 #define KILN_CAT_(a, b) a##b
 #define KILN_CAT(a, b) KILN_CAT_(a, b)
+#define KILN_COUNT(...) KILN_COUNT_(0, __VA_ARGS__, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define KILN_COUNT_(z, a, b, c, d, e, f, g, h, i, j, n, ...) n
 
 /* ---- the same calls with the site filled in (C and C++ alike) ---------------------------------------------------------- */
 #define kiln_from(k, t, s, ...) kiln_from_at(KILN_HERE, (k), (t), s, __VA_ARGS__) /* data, count: data may be a compound literal */
+#define kiln_from_doubles(k, t, s, ...) kiln_from_doubles_at(KILN_HERE, (k), (t), s, __VA_ARGS__)
 #define kiln_borrow(k, t, s, ...) kiln_borrow_at(KILN_HERE, (k), (t), s, __VA_ARGS__) /* data, release, user */
 #define kiln_full(k, t, s, v) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(v))
 #define kiln_zeros(k, t, s) kiln_full_at(KILN_HERE, (k), (t), (s), KILN_OPERAND(0))
@@ -272,15 +294,20 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define kiln_scalar(k, t, v) kiln_full_at(KILN_HERE, (k), (t), KILN_SHAPE(), KILN_OPERAND(v))
 #define kiln_iota(k, t, s, axis) kiln_iota_at(KILN_HERE, (k), (t), (s), (axis))
 #define kiln_read(t, to, bytes) kiln_read_at(KILN_HERE, KILN_OPERAND(t), (to), (bytes))
+#define kiln_read_doubles(t, to, count) kiln_read_doubles_at(KILN_HERE, KILN_OPERAND(t), (to), (count))
 #define kiln_data(t) kiln_data_at(KILN_HERE, (t))
 #define kiln_item(t) kiln_item_at(KILN_HERE, KILN_OPERAND(t))
 #define kiln_item_i64(t) kiln_item_i64_at(KILN_HERE, KILN_OPERAND(t))
 #define kiln_print(file, t) kiln_print_at(KILN_HERE, (file), KILN_OPERAND(t))
-#define kiln_variable_new(k, name, init) kiln_variable_new_at(KILN_HERE, (k), (name), KILN_OPERAND(init))
+#define kiln_variable_new(...) KILN_CAT(KILN_VARIABLE_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_VARIABLE_3(k, name, init) kiln_variable_new_at(KILN_HERE, (k), (name), KILN_OPERAND(init))
+#define KILN_VARIABLE_4(k, name, t, number) kiln_variable_of_at(KILN_HERE, (k), (name), (t), KILN_OPERAND(number))
 #define kiln_value(v) kiln_value_at(KILN_HERE, KILN_OPERAND(v))
 #define kiln_assign(v, x) kiln_assign_at(KILN_HERE, (v), KILN_OPERAND(x))
 #define kiln_assign_add(v, x) kiln_assign_add_at(KILN_HERE, (v), KILN_OPERAND(x))
 #define kiln_assign_sub(v, x) kiln_assign_sub_at(KILN_HERE, (v), KILN_OPERAND(x))
-#define kiln_local(k, init) kiln_local_at(KILN_HERE, (k), KILN_OPERAND(init))
+#define kiln_local(...) KILN_CAT(KILN_LOCAL_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_LOCAL_2(k, init) kiln_local_at(KILN_HERE, (k), KILN_OPERAND(init))
+#define KILN_LOCAL_3(k, t, number) kiln_local_of_at(KILN_HERE, (k), (t), KILN_OPERAND(number))
 
 #endif

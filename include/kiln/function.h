@@ -205,9 +205,6 @@ static inline kiln_size kiln_dim_of(const char *name, int64_t lo, int64_t hi)
 static inline kiln_size kiln_size_same(kiln_size s) { return s; }
 #define KILN_DIM(name, lo, hi) kiln_dim_of((name), (lo), (hi))
 
-#define KILN_COUNT(...) KILN_COUNT_(0, __VA_ARGS__, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define KILN_COUNT_(z, a, b, c, d, e, f, g, h, i, j, n, ...) n
-
 #ifdef __cplusplus
 inline kiln_size kiln_to_size(int64_t n) { return kiln_size_of(n); }
 inline kiln_size kiln_to_size(int n) { return kiln_size_of(n); }

@@ -72,7 +72,7 @@ static void one_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *u
 static void epoch(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)in;
-    kiln_variable *last = kiln_local(k, 0.0);
+    kiln_variable *last = kiln_local(k, KILN_F32, 0.0);
     KILN_FOR(k, i, BATCHES) kiln_assign(last, step(k, user, i));
     out[0] = kiln_value(last);
 }
@@ -105,7 +105,7 @@ int main(void)
     kiln *k = kiln_open(&(kiln_options){.threads = 1});
     {
         KILN_SCOPE(k);
-        x = kiln_variable_new(k, "x", 0.0);
+        x = kiln_variable_new(k, "x", KILN_F32, 0.0);
         kiln_tensor *steps = kiln_scalar(k, KILN_I32, STEPS), *m = kiln_full(k, KILN_F32, KILN_SHAPE(SIDE, SIDE), 0.1), *none = kiln_scalar(k, KILN_I64, 0);
         kiln_variable *random = kiln_generator(k, 1);
         Net net = {kiln_dense_new(k, IN, HIDDEN, random), kiln_dense_new(k, HIDDEN, OUT, random), kiln_sgd(k, 0.01, 0.9),
