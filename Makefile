@@ -157,9 +157,16 @@ $(BUILD)/.sources: FORCE
 	$(call written,$(LIB_SRC) $(MODULE_SRC))
 $(BUILD)/.config: FORCE
 	$(call written,'$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION)')
-# The one header that the build makes: where the LLVM module is installed, and the version.
-$(BUILD)/gen/kiln_config.h: FORCE
-	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"')
+# The one header that the build makes: the version, where libraries are installed, also as seen from programs, and the mark by
+# which the library and the LLVM module know each other: a hash of the headers that they share, the compiler, and the flags that may
+# change a struct.
+SHARED_HEADERS := $(sort $(wildcard ir/*.h ir/*.def runtime/*.h runtime/*.def codegen/*.h include/kiln/core.h))
+MARK = $(shell { $(CC) --version | head -n 1; echo '$(filter-out -O% -g% -W%,$(CPPFLAGS) $(CFLAGS)) $(SANITIZE)'; \
+	cat $(SHARED_HEADERS); } 2>/dev/null | sha256sum | cut -c 1-16)
+$(BUILD)/gen/kiln_config.h: FORCE | deps
+	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"' \
+		'#define KILN_CONFIG_LIB_FROM_BIN "$(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)')"' \
+		'#define KILN_CONFIG_MARK "$(VERSION)-$(MARK)"')
 
 # ---- tests, examples, benchmarks -------------------------------------------------------------------
 TEST_INCLUDE := -I. -Itests
@@ -252,11 +259,14 @@ deps: ## install what the build and the tests need (Debian, Ubuntu), or say what
 	@$(DEPS)
 
 D := $(DESTDIR)
+# A module serves one build of one version.
+MODULEDIR := $(LIBDIR)/kiln/$(VERSION)
 install: all ## install under $(DESTDIR)$(PREFIX)
 	install -d '$(D)$(LIBDIR)' '$(D)$(BINDIR)' '$(D)$(INCLUDEDIR)/kiln' '$(D)$(PKGCONFIGDIR)'
 	install -m 644 $(wildcard include/kiln/*.h include/kiln/*.def) '$(D)$(INCLUDEDIR)/kiln'
 	install -m 644 $(STATIC) '$(D)$(LIBDIR)'
-	install -m 755 $(SO_FULL) $(MODULE) '$(D)$(LIBDIR)'
+	install -m 755 $(SO_FULL) '$(D)$(LIBDIR)'
+	$(if $(MODULE),install -d '$(D)$(MODULEDIR)' && install -m 755 $(MODULE) '$(D)$(MODULEDIR)')
 	ln -sf $(notdir $(SO_FULL)) '$(D)$(LIBDIR)/$(SO_NAME)'
 	ln -sf $(SO_NAME) '$(D)$(LIBDIR)/libkiln.so'
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(D)$(BINDIR)')
@@ -264,10 +274,10 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f '$(D)$(LIBDIR)'/libkiln.a '$(D)$(LIBDIR)'/libkiln.so '$(D)$(LIBDIR)'/$(SO_NAME) \
-		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) '$(D)$(LIBDIR)'/libkiln-llvm.so \
+		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) '$(D)$(MODULEDIR)'/libkiln-llvm.so \
 		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc'
 	rm -f $(patsubst include/%,'$(D)$(INCLUDEDIR)/%',$(wildcard include/kiln/*.h include/kiln/*.def))
-	-rmdir '$(D)$(INCLUDEDIR)/kiln' 2>/dev/null
+	-rmdir '$(D)$(INCLUDEDIR)/kiln' '$(D)$(MODULEDIR)' '$(D)$(LIBDIR)/kiln' 2>/dev/null
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'

@@ -1,8 +1,10 @@
-/* cpu: the LLVM backend's row: what it offers, and the one symbol that its module exports.
+/* cpu: the LLVM backend's row: what it offers, and the two symbols that its module exports.
  * Relies on object, jit. */
 #include "cpu.h"
 
 #include <stdio.h>
+
+#include "kiln_config.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -48,6 +50,10 @@ static void describe(char *buf, size_t cap)
         m.vector_bytes, m.fma ? ", fma" : "", m.f16c ? ", f16c" : "");
     machine_free(&m);
 }
+
+/* Compared before anything else of the module is used (codegen/module.c). */
+extern EXPORT const char kiln_llvm_mark[];
+const char kiln_llvm_mark[] = KILN_CONFIG_MARK;
 
 EXPORT const Backend *kiln_llvm_backend(void);
 const Backend *kiln_llvm_backend(void)

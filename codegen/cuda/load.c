@@ -1,5 +1,6 @@
 /* load: libcuda and NVRTC, opened at run time. Relies on api.h, libdl. Never links or includes
  * anything of CUDA. */
+#include "../module.h"
 #include "api.h"
 
 #include <dlfcn.h>
@@ -71,6 +72,7 @@ static bool open_device(CudaDriver *d, Status *st)
 
 static bool open_driver(CudaDriver *d, Status *st)
 {
+    if (!module_possible("cuda: libcuda.so.1", st)) return false;
     void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (lib == NULL)
         return status_fail(st, ST_DEVICE,
@@ -115,6 +117,7 @@ static void *open_in(const char *folder, const char *under)
 static void *find_nvrtc(Status *st)
 {
     void *lib = NULL;
+    if (!module_possible("cuda: NVRTC", st)) return NULL;
     const char *asked = getenv("KILN_NVRTC");
     if (asked != NULL && *asked != '\0') {
         lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
