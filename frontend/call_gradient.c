@@ -44,7 +44,7 @@ static void give_gradients(Thread *t, kiln_site at, RowGradient *rg, kiln_tape *
     for (uint32_t i = 0; i < rg->sources; i++) {
         const Source *s = &rg->row->source[i];
         if (!takes_gradient(&s->type)) continue;
-        bool missed = s->kind == FROM_VARIABLE && tape_misses(tape, s->variable);
+        bool missed = s->kind == FROM_VARIABLE && !s->variable->local && tape_misses(tape, s->variable);
         __atomic_store_n(&rg->missed[i], missed, __ATOMIC_RELAXED); /* each trace finds the same */
         if (!missed) x[n++] = a.x[xs];
         xs++;
@@ -79,7 +79,7 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     for (uint32_t i = 0; i < row->nsource; i++) {
         const Source *s = &row->source[i];
         bool flows = takes_gradient(&s->type);
-        if (s->kind == FROM_VARIABLE) {
+        if (s->kind == FROM_VARIABLE && !s->variable->local) {
             Slot *slot = frame_slot(top, s->variable, true);
             if (slot) slot->now = slot->entry = in[i]->value;
             x[nx] = kiln_of_variable(s->variable);
@@ -89,6 +89,8 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
                 (s->kind == FROM_CAPTURE && !trace_repoint(t, at, s->tensor, v->value)))
                 return;
             if (s->kind == FROM_ARGUMENT) args[s->argument] = v;
+            Slot *slot = s->kind == FROM_VARIABLE ? frame_slot(top, s->variable, true) : NULL;
+            if (slot) slot->now = slot->entry = v->value; /* a local: gradients flow through it */
             x[nx] = kiln_of_tensor(v);
         }
         nx += flows;

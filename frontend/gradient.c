@@ -116,6 +116,7 @@ static void custom_in_region(Vjp *v, Walk *w)
     *w->frame = (Frame){.trace = w->t->trace,
         .g = ((GraphEmit *)v->e)->g,
         .captured.arena = w->arena,
+        .watched.arena = w->arena,
         .kind = FRAME_RULE,
         .what = "loop or branch",
         .loc = loc_of(w->at)};
@@ -137,41 +138,21 @@ static void foreign(Vjp *v)
 }
 
 /* ---- what is asked for -------------------------------------------------------------------------------------------- */
-/* The leaves that stand for operand x, at most cap; a variable has one per read. */
-static uint32_t leaves_of(const kiln_tape *tape, kiln_operand x, Value *leaf, uint32_t cap)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < tape->read.len; i++) {
-        const TapeRead *r = &tape->read.at[i];
-        bool hit =
-            x.kind == 2 ? r->variable == x.as.variable : !r->variable && r->uid == x.as.tensor->uid;
-        if (hit && n < cap) leaf[n] = r->leaf;
-        n += hit;
-        if (hit && x.kind == 1) return n; /* watched twice: the first is the tensor itself */
-    }
-    if (n || x.kind != 1) return n;
-    Value own = 0;
-    if (tape->frame)
-        own = x.as.tensor->state == TENSOR_TRACED && x.as.tensor->frame == tape->frame
-                  ? x.as.tensor->value
-                  : 0;
-    else {
-        const uint64_t *v = map_get(&tape->by_uid, x.as.tensor->uid);
-        own = v ? (Value)*v : 0;
-    }
-    if (own && cap) leaf[0] = own;
-    return own != 0;
-}
-
-static const Type *operand_type(kiln_operand x)
-{
-    return x.kind == 2 ? &x.as.variable->type : &x.as.tensor->type;
-}
-
 static kiln_tensor *gradient_of(Walk *w, Value sum, kiln_operand x)
 {
     if (sum) return tensor_for(w, sum);
-    return constant_of(w->t, w->at, operand_type(x), kiln_of_i(0));
+    return constant_of(w->t, w->at, tape_asked_type(x), kiln_of_i(0));
+}
+
+static bool is_local(kiln_operand x) { return x.kind == 2 && x.as.variable->local; }
+
+/* Of a variable's reads the walk has put the sum first. A local's values, of which one may come from another, have each its own. */
+static Value sum_of(Walk *w, const Value *d, uint32_t n, kiln_operand x)
+{
+    Value sum = n ? d[0] : 0;
+    for (uint32_t k = 1; k < n && is_local(x); k++)
+        if (d[k]) sum = sum ? emit2(&w->ge.e, OP_add, sum, d[k]) : d[k];
+    return sum;
 }
 
 static Value y_value(Walk *w, kiln_tensor *y)
@@ -200,18 +181,20 @@ static void walk_body(void *arg)
     kiln_tape *tape = w->tape;
     start_emit(w);
     uint32_t first[w->count + 1], total = 0;
+    const Reach *known = tape_reach_asked(tape, w->arena, w->x, w->count);
     for (int i = 0; i < w->count; i++) {
         first[i] = total;
-        total += leaves_of(tape, w->x[i], NULL, 0);
+        total += tape_leaves(tape, w->x[i], known, NULL, 0);
     }
     first[w->count] = total;
     Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1),
           *d = ARENA_ARRAY(w->arena, Value, total + 1);
     uint32_t *group = ARENA_ARRAY(w->arena, uint32_t, total + 1);
     for (int i = 0; i < w->count; i++)
-        for (uint32_t k = first[i]; k < first[i + 1]; k++) group[k] = (uint32_t)i;
+        for (uint32_t k = first[i]; k < first[i + 1]; k++)
+            group[k] = is_local(w->x[i]) ? (uint32_t)w->count + k : (uint32_t)i;
     Value *y = ARENA_ARRAY(w->arena, Value, w->ny), *seed = ARENA_ARRAY(w->arena, Value, w->ny);
-    for (int i = 0; i < w->count; i++) leaves_of(tape, w->x[i], leaf + first[i], total - first[i]);
+    for (int i = 0; i < w->count; i++) tape_leaves(tape, w->x[i], known, leaf + first[i], total - first[i]);
     uint32_t ny = 0;
     for (uint32_t i = 0; i < w->ny; i++) {
         Value v = tensor_ok(w->y[i]) ? y_value(w, w->y[i]) : 0;
@@ -239,7 +222,7 @@ static void walk_body(void *arg)
         .foreign = foreign};
     if (ny && total && !reverse_walk(&r)) return;
     for (int i = 0; i < w->count; i++)
-        w->dx[i] = gradient_of(w, first[i] < first[i + 1] ? d[first[i]] : 0, w->x[i]);
+        w->dx[i] = gradient_of(w, sum_of(w, d + first[i], first[i + 1] - first[i], w->x[i]), w->x[i]);
     w->ok = true;
 }
 
@@ -256,10 +239,16 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
     }
     if (x.kind == 1 && x.as.tensor->state == TENSOR_POISON) return false;
     if (x.kind != 2 || !tape_misses(tape, x.as.variable)) return true;
-    fail(t, at, KILN_EUNSUPPORTED,
-        "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that this "
-        "tape spans; carry it in a kiln_local",
-        x.as.variable->name);
+    if (x.as.variable->local)
+        fail(t, at, KILN_EUNSUPPORTED,
+            "gradient: the kiln_local made at %s:%d is assigned in a loop, or assigned and then read in a branch, that "
+            "this tape spans: it had many values; ask for the tensor that it began with",
+            x.as.variable->made.file ? x.as.variable->made.file : "?", x.as.variable->made.line);
+    else
+        fail(t, at, KILN_EUNSUPPORTED,
+            "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that this "
+            "tape spans; carry it in a kiln_local",
+            x.as.variable->name);
     return false;
 }
 
@@ -422,67 +411,4 @@ kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *
     out->uid = ++t->next_uid;
     if (t->recording) tape_record(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, &out, 1);
     return out;
-}
-
-/* ---- why a gradient is zero --------------------------------------------------------------------------------------------- */
-static bool passes_gradient(const Node *n, uint32_t operand)
-{
-    const OpDef *d = &op_def[n->op];
-    if (d->flags & OPF_ELEMENTWISE && !(d->flags & OPF_CAST))
-        return d->grad[operand] && d->grad[operand][0].kind != GK_NONE &&
-               d->grad[operand][0].kind != GK_END;
-    return d->vjp && !(n->op == OP_leaf && n->attr->at[0]);
-}
-
-/* Marks what depends on the leaves, at all and by gradients; remembers the first node where gradients stop. */
-static const Node *follow(const Graph *g, const Value *leaf, uint32_t leaves, uint8_t *reach)
-{
-    const Node *stop = NULL;
-    for (uint32_t i = 0; i < leaves; i++) reach[leaf[i]] = 2;
-    for (uint32_t i = 0; i < g->node.len; i++) {
-        const Node *n = &g->node.at[i];
-        uint8_t r = 0;
-        for (uint32_t j = 0; j < n->nin; j++) {
-            uint8_t from = reach[n->in[j]];
-            if (from == 2 && !passes_gradient(n, j)) {
-                stop = stop ? stop : n;
-                from = 1;
-            }
-            r = MAX_OF(r, from);
-        }
-        for (uint32_t j = 0; r && j < n->nout; j++)
-            reach[n->out + j] = MAX_OF(reach[n->out + j], r);
-    }
-    return stop;
-}
-
-const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
-{
-    if (!tape) return "the tape is NULL";
-    if (tape->closed) return "the tape's scope closed";
-    if ((x.kind != 1 || !tensor_ok(x.as.tensor)) && (x.kind != 2 || !x.as.variable))
-        return "what is asked about is neither a live tensor nor a variable";
-    if (!dtype_is_float(operand_type(x)->dtype))
-        return "its elements are no floats: nothing flows to integers and bools";
-    Value leaf[64] = {0}; /* a variable has one per read */
-    uint32_t n = MIN_OF(leaves_of(tape, x, leaf, COUNT_OF(leaf)), (uint32_t)COUNT_OF(leaf));
-    if (!n || !leaf[0])
-        return x.kind == 2 ? "the variable was not read while the tape recorded"
-                           : "the tensor was neither watched nor computed while the tape recorded";
-    const Graph *g = tape->frame ? tape->frame->g : tape->g;
-    uint8_t *reach = mem_zeros(g->value.len, 1);
-    if (!reach) {
-        fail(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, KILN_EMEMORY,
-            "grad_why: no memory");
-        return "no memory to find out";
-    }
-    const Node *stop = follow(g, leaf, n, reach);
-    uint8_t r = tape->last_y ? reach[tape->last_y] : 0;
-    mem_free(reach, g->value.len);
-    if (!r) return "the result does not depend on it";
-    if (r == 2) return "a gradient flows";
-    snprintf(tape->why, sizeof tape->why,
-        "the result depends on it only through %s (%s:%d), which passes no gradient",
-        op_def[stop->op].name, stop->loc.file ? stop->loc.file : "?", stop->loc.line);
-    return tape->why;
 }

@@ -9,7 +9,7 @@
 #include "../codegen/backend.h"
 #include "../codegen/eager.h"
 #include "../ir/infer.h"
-#include "../passes/reverse.h"
+#include "../passes/reach.h"
 #include "../runtime/buffer.h"
 #include "../runtime/threads.h"
 
@@ -242,6 +242,7 @@ struct Frame {               /* one graph being traced: the function's, or a reg
     Trace *trace;
     Frame *parent;           /* NULL: the function's own */
     Graph *g;
+    Map watched;             /* value -> the leaf that its handles mean since it was watched */
     Map captured;            /* parent frame: value -> parameter here; function frame: tensor uid -> value */
     VEC(Slot) slot;
     VEC(Column) column;      /* region: of each parameter, in order of g->param */
@@ -285,6 +286,7 @@ void trace_forget(Thread *t, const kiln_variable *v);    /* v is about to go: no
 /* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
     kiln_tensor held;        /* a copy of the header, its buffer retained */
+    bool tracked;            /* a leaf, or computed from one; else only an operand of such */
 } TapeEntry;
 
 typedef struct TapeRead {    /* a variable read, or a watched tensor */
@@ -313,6 +315,7 @@ struct kiln_tape {
     Map by_uid;              /* eager: tensor uid -> value */
     VEC(TapeEntry) entry;    /* eager: per value */
     VEC(TapeRead) read;
+    Map noted;               /* locals: id and leaf of those among `read`, which stand there once */
     Value last_y;            /* of the last gradient, for kiln_grad_why */
     char why[256];
 };
@@ -324,6 +327,15 @@ void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
 /* Whether regions inside what it records read the variable where the tape cannot see it (region.c): then it has no gradient. */
 bool tape_misses(const kiln_tape *tape, const kiln_variable *v);
+/* leaves.c: the leaves that stand for operand x, at most cap, and how many there are. known: what tape_reach_asked gave for all operands that are
+ * asked about at once, NULL if it was not needed. */
+uint32_t tape_leaves(const kiln_tape *tape, kiln_operand x, const Reach *known, Value *leaf, uint32_t cap);
+/* In a trace: the value of a tensor that was not watched, but computed from what was; 0: it was not. Cost: the ops of the tape so far. */
+Value tape_computed(kiln_tape *tape, kiln_tensor *x);
+Value tape_tracked(const kiln_tape *tape, const kiln_tensor *x); /* eager: its value if it is a leaf or computed from one, else 0 */
+const Reach *tape_reach_asked(const kiln_tape *tape, Arena *arena, const kiln_operand *x, int count);
+const Reach *tape_reach(const kiln_tape *tape, Arena *arena, const Value *leaf, uint32_t leaves);
+const Type *tape_asked_type(kiln_operand x);
 void tape_resume(kiln_tape *tape);           /* after kiln_tape_stop */
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
 void tapes_free_closed(Thread *t);

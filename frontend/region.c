@@ -27,7 +27,7 @@ static void open_body(void *arg)
     f->trace = o->tr;
     f->parent = o->tr->frame;
     f->g = graph_new(o->tr->module, arena_printf(o->tr->arena, "region%u", o->tr->module->graph.len));
-    f->captured.arena = o->tr->arena;
+    f->captured.arena = f->watched.arena = o->tr->arena;
     o->f = f;
 }
 
@@ -242,7 +242,7 @@ static void close_body(void *arg)
 
 static void block_tapes(Thread *t, const Frame *f, kiln_variable *v)
 {
-    for (kiln_tape *tape = t->tape; tape && !v->local; tape = tape->outer)
+    for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         if (tape->recording && tape->frame && tape->frame != f && frame_encloses(tape->frame, f))
             tape_note(tape, v, 0, 0);
 }

@@ -50,6 +50,7 @@ kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent)
     *tape = (kiln_tape){
         .k = k, .t = t, .persistent = persistent, .loc = loc_of(at), .scope = t->scopes - 1};
     arena_init(&tape->arena);
+    tape->noted.arena = &tape->arena;
     if (t->trace) {
         tape->frame = t->trace->frame;
         tape->trace_id = t->trace->id;
@@ -153,6 +154,12 @@ void kiln_tape_close(kiln_tape **tape)
     *tape = NULL;
 }
 
+Value tape_tracked(const kiln_tape *tape, const kiln_tensor *x)
+{
+    const uint64_t *v = map_get(&tape->by_uid, x->uid);
+    return v && tape->entry.at[*v].tracked ? (Value)*v : 0;
+}
+
 /* ---- recording -------------------------------------------------------------------------------------------------- */
 /* Keeps what value v was: the header's facts and a reference to its memory. Inside a border. */
 static void hold(kiln_tape *tape, Value v, const kiln_tensor *x)
@@ -164,13 +171,25 @@ static void hold(kiln_tape *tape, Value v, const kiln_tensor *x)
     buffer_retain(x->buffer);
 }
 
-static Value leaf_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
+static Value new_param(kiln_tape *tape, const kiln_tensor *x, bool tracked, Loc loc)
 {
-    const uint64_t *known = map_get(&tape->by_uid, x->uid);
-    if (known) return (Value)*known;
     Value v = graph_param(tape->g, &x->type, loc);
     hold(tape, v, x);
+    tape->entry.at[v].tracked = tracked;
     return v;
+}
+
+static Value operand_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
+{
+    const uint64_t *known = map_get(&tape->by_uid, x->uid);
+    return known ? (Value)*known : new_param(tape, x, false, loc);
+}
+
+/* From now on x is tracked; what used it before knew a constant. */
+static Value leaf_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
+{
+    Value known = tape_tracked(tape, x);
+    return known ? known : new_param(tape, x, true, loc);
 }
 
 static void record_body(void *arg)
@@ -179,7 +198,7 @@ static void record_body(void *arg)
     kiln_tape *tape = j->tape;
     Value in[j->nin ? j->nin : 1];
     Type types[j->nout];
-    for (uint32_t i = 0; i < j->nin; i++) in[i] = leaf_value(tape, j->in[i], j->loc);
+    for (uint32_t i = 0; i < j->nin; i++) in[i] = operand_value(tape, j->in[i], j->loc);
     for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
     Value first =
         graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
@@ -187,13 +206,16 @@ static void record_body(void *arg)
         function_hold((kiln_function *)(intptr_t)j->attr[0]);
         row_hold((Row *)(intptr_t)j->attr[1], tape->k);
     }
-    for (uint32_t i = 0; i < j->nout; i++) hold(tape, first + i, j->out[i]);
+    for (uint32_t i = 0; i < j->nout; i++) {
+        hold(tape, first + i, j->out[i]);
+        tape->entry.at[first + i].tracked = true;
+    }
 }
 
 static bool tracks(const kiln_tape *tape, kiln_tensor *const *in, uint32_t nin)
 {
     for (uint32_t i = 0; i < nin; i++)
-        if (map_get(&tape->by_uid, in[i]->uid)) return true;
+        if (tape_tracked(tape, in[i])) return true;
     return false;
 }
 
@@ -220,6 +242,11 @@ static void note_body(void *arg)
     Job *j = arg;
     if (j->in) /* eager: the tensor itself becomes a leaf */
         j->read.leaf = leaf_value(j->tape, j->in[0], j->loc);
+    if (j->read.variable && j->read.variable->local && j->read.leaf) {
+        const uint64_t key = (uint64_t)j->read.variable->id << 32 | j->read.leaf;
+        if (map_get(&j->tape->noted, key)) return; /* the same value, read again */
+        map_put(&j->tape->noted, key, 1);
+    }
     *VEC_PUSH(&j->tape->arena, &j->tape->read) = j->read;
 }
 
@@ -252,14 +279,14 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
         return fail(t, at, KILN_ESTATE,
             "watch: the tape was opened in another loop, branch or trace; open it in the block "
             "where it is used");
+    const Value known = tape_computed(tape, x);
+    if (known) return tape_note(tape, NULL, x->uid, known) ? x : &t->k->poison;
     kiln_tensor *leaf = apply1(t, at, OP_leaf, x, (int64_t[]){0}, 1);
     if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value)) return &t->k->poison;
-    if (x->state == TENSOR_TRACED && x->frame == tape->frame) {
-        /* the handle now means the leaf: whatever is computed from it can be asked for */
-        x->value = leaf->value;
-        return x;
-    }
-    return trace_repoint(t, at, x, leaf->value) ? x : &t->k->poison;
+    /* The tensor, by whatever handle, now means the leaf: what is computed from it can be asked for. */
+    if (!trace_repoint(t, at, x, leaf->value)) return &t->k->poison;
+    if (x->state == TENSOR_TRACED && x->frame == tape->frame) x->value = leaf->value;
+    return x;
 }
 
 kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
@@ -288,7 +315,7 @@ int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap)
     int n = 0;
     for (uint32_t i = 0; tape && i < tape->read.len; i++) {
         kiln_variable *r = tape->read.at[i].variable;
-        bool seen = r == NULL;
+        bool seen = r == NULL || r->local;
         for (uint32_t j = 0; j < i && !seen; j++) seen = tape->read.at[j].variable == r;
         if (seen) continue;
         if (n < cap) v[n] = r;

@@ -92,16 +92,26 @@ static void put_body(void *arg)
     map_put(p->map, p->key, p->value);
 }
 
-static bool put(Thread *t, kiln_site at, Frame *f, uint64_t key, Value v)
+static bool put_in(Thread *t, kiln_site at, const Frame *f, Map *map, uint64_t key, Value v)
 {
     Status st = {0};
-    PutMap p = {&f->captured, key, v};
+    PutMap p = {map, key, v};
     if (arena_try(f->trace->arena, &st, put_body, &p)) return true;
     fail_status(t, at, &st);
     return false;
 }
 
+static bool put(Thread *t, kiln_site at, Frame *f, uint64_t key, Value v) { return put_in(t, at, f, &f->captured, key, v); }
+
 /* ---- operands -------------------------------------------------------------------------------------------------- */
+/* What v of f means by now: it may have been watched, by this handle or another one. */
+static Value meaning(const Frame *f, Value v)
+{
+    const uint64_t *leaf;
+    while ((leaf = map_get(&f->watched, v)) != NULL) v = (Value)*leaf;
+    return v;
+}
+
 /* The value v of frame `from` as a value of `f`, which `from` encloses: a parameter per frame on the way in. */
 static Value bring_in(Thread *t, kiln_site at, const Frame *from, Frame *f, Value v)
 {
@@ -165,7 +175,7 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
         return 0;
     }
     if (frame_encloses(x->frame, tr->frame))
-        return bring_in(t, at, x->frame, tr->frame, x->value);
+        return bring_in(t, at, x->frame, tr->frame, meaning(x->frame, x->value));
     if (function_frame(tr->frame)->kind == FRAME_RULE) return closed_to(t, at, "a value");
     fail(t, at, KILN_ESTATE,
         "a value made inside a %s (%s:%d) is used outside it; assign it there to a kiln_local made "
@@ -177,6 +187,7 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v)
 {
     Frame *f = t->trace->frame, *top = function_frame(f);
+    if (x->state == TENSOR_TRACED && x->frame == f) return put_in(t, at, f, &f->watched, x->value, v);
     if (x->state == TENSOR_TRACED) {
         Value outside = bring_in(t, at, x->frame, f->parent, x->value);
         return outside && put(t, at, f, outside, v);
@@ -278,7 +289,7 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     return source_param(t, at, f, &v->type, &s);
 }
 
-/* The variable's value in frame f; for a variable (not a local) a fresh leaf, so that gradients stop here and tapes can ask for it. */
+/* The variable's value in frame f, which tapes can ask for: a fresh leaf, where gradients stop; a local's is the value itself. */
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
     Slot *s = frame_slot(f, v, true);
@@ -289,10 +300,9 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         s->now = s->entry = entry;
         if (!entry) return 0;
     }
-    if (v->local) return s->now;
     s->read_after = s->read_after || s->assigned;
-    Value leaf = append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
-    if (!leaf) return 0;
+    Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
+    if (!leaf || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         if (tape->recording && tape->frame == f && !tape_note(tape, v, 0, leaf)) return 0;
     return leaf;

@@ -230,10 +230,9 @@ kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
     if (!v->value)
         return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
     kiln_tensor *x = tensor_alias(t, at, v->value);
-    if (!v->local && x != &t->k->poison) {
-        x->uid = ++t->next_uid; /* each read is a leaf of its own */
-        if (t->recording) tape_note_read(t, v, x);
-    }
+    if (x == &t->k->poison) return x;
+    if (!v->local) x->uid = ++t->next_uid; /* each read is a leaf of its own; of a local it is the value itself */
+    if (t->recording && (!v->local || dtype_is_float(v->type.dtype))) tape_note_read(t, v, x);
     return x;
 }
 

@@ -180,7 +180,8 @@ KILN_API kiln_tensor *kiln_value_at(kiln_site at, kiln_operand variable);
 KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number), same dtype */
 KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value);
 KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
-/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. */
+/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. Under a tape a read makes its
+ * value a leaf, so that gradients can be taken with respect to it as well (function.h). */
 KILN_API kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init);
 KILN_API kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_operand number);
 

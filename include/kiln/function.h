@@ -10,7 +10,9 @@ extern "C" {
 
 /* ---- tapes: gradients of what was computed ------------------------------------------------------------------------
  * A tape records every op of its thread from its opening until its first gradient (a persistent one: until kiln_tape_stop)
- * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors by kiln_watch. Tapes nest: an outer one sees the gradient ops
+ * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors, whatever handle they are used by, by
+ * kiln_watch. A kiln_local of floats that is read stands for the values that it held then: the gradient with respect to it is the sum of theirs, and flows on to what
+ * they were computed from. What was neither watched nor computed from what was has a gradient of zeros, even if it was used. Tapes nest: an outer one sees the gradient ops
  * of an inner one, which is how higher orders come about. */
 typedef struct kiln_tape kiln_tape;
 KILN_API kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent); /* belongs to the innermost scope */
@@ -25,7 +27,7 @@ KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, k
                                 kiln_tensor **dx);
 /* Why the last gradient with respect to x was zero or what it came through: one line, valid until the tape's next call. */
 KILN_API const char *kiln_grad_why(kiln_tape *tape, kiln_operand x);
-/* The variables that the tape saw read, in the order of their first read; returns how many there are, fills at most cap. */
+/* The variables (not locals) that the tape saw read, in the order of their first read; returns how many there are, fills at most cap. */
 KILN_API int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap);
 /* x itself, whose gradient is what backward returns: backward(k, g, user) -> cotangent of x (e.g. clipped). */
 KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
