@@ -106,6 +106,11 @@ static bool operands_fit(
                 x ? "a tensor whose scope closed, or that was released" : "NULL");
             return false;
         }
+        if (UNLIKELY(x->state >= TENSOR_STATIC)) {
+            char text[96];
+            fail(t, at, KILN_EVALUE, "%s: operand %u is %s", op_def[op].name, i, tensor_text(x, text, sizeof text));
+            return false;
+        }
         if (UNLIKELY(x->state == TENSOR_POISON)) return false;
         if (UNLIKELY(x->k != t->k)) {
             fail(

@@ -1,5 +1,6 @@
 /* control: loops and branches with functions for blocks. Eagerly they are plain loops; in a trace each body is a frame, with parameters for
  * what it is given, and all of them one node (region.c). Relies on public operations for slices and stacks. */
+#include "body.h"
 #include "region.h"
 
 typedef struct Body { /* one of the user's, and whose it is for messages */
@@ -42,29 +43,24 @@ static kiln_tensor *scalar(
 }
 
 /* ---- bodies ----------------------------------------------------------------------------------------------------- */
-/* Runs it in a scope; out: handles in the caller's scope, each of its own. in has room for a NULL at nin. */
-static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor **in, int nin, kiln_tensor **out, int nout)
+/* Runs it in a scope; out: handles in the caller's scope, each of its own. */
+static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_in, int nin, kiln_tensor **out, int nout)
 {
+    kiln_tensor *in[nin + BODY_ROOM];
+    BodyRun run;
     kiln_scope s = region_scope(t->k, at);
     if (!s.id) return false;
-    if (!body_enter(t, at, b.what)) {
+    if (!body_enter(t, at, &run, b.what, nin)) {
         kiln_scope_close(&s);
         return false;
     }
     const uint32_t depth = t->scopes;
-    uint64_t failures = t->failures;
-    in[nin] = NULL;
+    body_inputs(t->k, in, given_in, nin);
     for (int i = 0; i < nout; i++) out[i] = NULL;
     b.run(t->k, in, out, b.user);
-    body_leave(t);
-    bool ok = t->failures == failures;
+    bool ok = body_leave(t, at);
     for (int i = 0; i < nout && ok; i++) {
-        if (!out[i])
-            fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", b.what, i);
-        else if (out[i]->state == TENSOR_FREE)
-            fail(t, at, KILN_ESTATE, "%s: output %d, made at %s:%d, is of a scope that has ended", b.what, i,
-                out[i]->made.file ? out[i]->made.file : "?", out[i]->made.line);
-        ok = tensor_ok(out[i]);
+        ok = body_output(t, at, b.what, i, &out[i]);
         if (!ok) break;
         out[i] = tensor_alias(t, at, out[i]);
         ok = tensor_ok(out[i]);
@@ -335,7 +331,7 @@ bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition,
     Thread *t = thread_of(k);
     if (!t) return false;
     if (at_most < 0) {
-        fail(t, at, KILN_EVALUE, "kiln_while: a bound of %lld steps", (long long)at_most);
+        fail(t, at, KILN_EVALUE, "kiln_while: its bound is at least 1 step");
         return poison(t, out, n);
     }
     const Loop l = {.at = at,

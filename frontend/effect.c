@@ -96,6 +96,11 @@ static bool assert_that(
     return happen(t, OP_assert, e, x, 1 + n);
 }
 
+bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
+{
+    return assert_that(t, &(Effect){.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)text}, holds, NULL, 0);
+}
+
 bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)
 {
     char type[160];

@@ -34,6 +34,8 @@ int64_t effect_number(kiln *k, const Effect *e);
 /* The record comes up, with these tensors (eager headers), in the order of its op's operands and
  * results. A code that is not 0 was recorded. */
 int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout);
+/* kiln_assert of one bool, by the library itself. False: recorded. */
+bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);
 /* KilnHost.effect. */
 int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,
     void *const *buf, const int64_t *type);

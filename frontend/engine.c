@@ -11,6 +11,7 @@
 #include "effect.h"
 #include "function.h"
 #include "object.h"
+#include "body.h"
 #include "scope.h"
 
 _Static_assert(
@@ -63,6 +64,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
     k->poison.k = k;
+    missing_inputs_init(k);
     k->host = (KilnHost){.ctx = k,
         .run = host_run,
         .contract = host_contract,

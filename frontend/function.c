@@ -243,10 +243,12 @@ static bool arguments(
         x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
                : operand_is_static(in[i]) ? static_argument(t, at, in[i])
                                           : operand_tensor(t, at, in[i], &like);
-        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->k != f->k)) {
+        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
+            char text[96];
             fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
                 !x[i]             ? "NULL"
                 : x[i]->k != f->k ? "a tensor of another engine"
+                : x[i]->state == TENSOR_MISSING ? tensor_text(x[i], text, sizeof text)
                                   : "a tensor whose scope closed, or that was released");
             return false;
         }
@@ -259,75 +261,6 @@ static bool arguments(
         if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
     }
     return true;
-}
-
-#define DEPTH_MAX 64
-/* Once too deep, all that would be entered is refused: else a body that calls itself twice would take 2^64 calls to come back. */
-static bool may_nest(Thread *t, kiln_site at, const char *name, uint32_t depth)
-{
-    if (!t->too_deep && depth < DEPTH_MAX) return true;
-    t->too_deep = true;
-    fail(t, at, KILN_ESTATE,
-        "%s: bodies nested %d deep: does it call itself without end? In a trace only what C knows "
-        "(static "
-        "arguments, sizes) ends a recursion",
-        name, DEPTH_MAX);
-    return false;
-}
-
-bool body_enter(Thread *t, kiln_site at, const char *name)
-{
-    if (!may_nest(t, at, name, t->body_depth)) return false;
-    t->body_depth++;
-    return true;
-}
-
-void body_leave(Thread *t)
-{
-    if (--t->body_depth == 0) t->too_deep = false;
-}
-
-bool frame_may_nest(Thread *t, kiln_site at, const char *name)
-{
-    uint32_t depth = 0;
-    for (const Frame *f = t->trace->frame; f; f = f->parent) depth++;
-    return may_nest(t, at, name, depth);
-}
-
-bool function_inline(
-    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
-{
-    int n = f->options.outputs;
-    if (!body_enter(t, at, f->name)) return false;
-    if (!scope_push(t)) {
-        body_leave(t);
-        fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name);
-        return false;
-    }
-    kiln_tensor *args[nin + 1];
-    memcpy(args, in, (size_t)nin * sizeof *args);
-    args[nin] = NULL;
-    for (int i = 0; i < n; i++) out[i] = NULL;
-    f->body(f->k, args, out, f->user);
-    body_leave(t);
-    bool ok = true;
-    for (int i = 0; i < n; i++) {
-        if (!out[i])
-            out[i] = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", f->name, i);
-        else if (out[i]->state == TENSOR_FREE)
-            out[i] = fail(t, at, KILN_ESTATE,
-                "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, "
-                "or carry it in a kiln_local",
-                f->name, i, out[i]->made.file ? out[i]->made.file : "?", out[i]->made.line);
-        for (int j = 0; j < i && out[i]->state != TENSOR_POISON; j++)
-            if (out[j] == out[i]) /* each output is a handle of its own */
-                out[i] = tensor_alias(t, at, out[i]);
-        if (tensor_ok(out[i]) && out[i]->in_scope && out[i]->scope == t->scopes - 1)
-            scope_move_out(t, out[i]);
-        ok = ok && tensor_ok(out[i]);
-    }
-    scope_pop(t);
-    return ok;
 }
 
 bool kiln_call_all_at(

@@ -1,6 +1,6 @@
 /* gradient: taking gradients from a tape. The walk is passes/reverse.c; here are the two Emits it works through (running ops in eager
  * code, appending to the frame's graph in a trace), and what is asked for in terms of variables and tensors. */
-#include "internal.h"
+#include "body.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -74,15 +74,18 @@ static void custom_rule(Vjp *v, Walk *w)
 {
     const CustomGradient *c = &w->t->k->custom[v->node->attr->at[0]];
     uint32_t n = v->node->nin - 1u;
-    kiln_tensor *x[n ? n : 1], *dx[n ? n : 1];
+    kiln_tensor *x[n + BODY_ROOM], *dx[n + SPARE_OUTPUTS];
     if (!v->g[0]) return;
-    for (uint32_t i = 0; i < n; i++) {
-        x[i] = tensor_for(w, v->in[i + 1]);
-        dx[i] = NULL;
-    }
+    memset(dx, 0, sizeof dx);
+    for (uint32_t i = 0; i < n; i++) x[i] = tensor_for(w, v->in[i + 1]);
+    body_inputs(w->t->k, x, x, (int)n);
     c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n + SPARE_OUTPUTS; i++) {
         if (!dx[i]) continue;
+        if (i >= n) {
+            fail(w->t, w->at, KILN_EVALUE, "custom gradient: cotangent %u was set, of %u operands", i, n);
+            break;
+        }
         if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
             fail(w->t, w->at, KILN_ESHAPE,
                 "custom gradient: cotangent %u has another dtype or shape than its operand", i);
@@ -226,6 +229,14 @@ static void walk_body(void *arg)
     w->ok = true;
 }
 
+/* Poison was told where it was made. False. */
+static bool is_failed(Thread *t, kiln_site at, const kiln_tensor *x)
+{
+    char text[96];
+    if (x->state != TENSOR_POISON) fail(t, at, KILN_EVALUE, "gradient: of %s", tensor_text(x, text, sizeof text));
+    return false;
+}
+
 static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_operand x)
 {
     if (x.kind != 1 && x.kind != 2) {
@@ -237,7 +248,7 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
         fail(t, at, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
         return false;
     }
-    if (x.kind == 1 && x.as.tensor->state == TENSOR_POISON) return false;
+    if (x.kind == 1 && !tensor_ok(x.as.tensor)) return is_failed(t, at, x.as.tensor);
     if (x.kind != 2 || !tape_misses(tape, x.as.variable)) return true;
     if (x.as.variable->local)
         fail(t, at, KILN_EUNSUPPORTED,
@@ -286,7 +297,7 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
             fail(t, at, KILN_ESTATE, "gradient: of a tensor that is %s", y[i] ? "closed" : "NULL");
             return false;
         }
-        if (y[i]->state == TENSOR_POISON) return false;
+        if (!tensor_ok(y[i])) return is_failed(t, at, y[i]);
         if (!dtype_is_float(y[i]->type.dtype)) {
             fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats",
                 dtype_info[y[i]->type.dtype].name);

@@ -22,8 +22,10 @@ typedef struct Row Row;
 #define FUNCTION_OUTPUTS 512 /* of one function; derived ones have one per float input of theirs */
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
-/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. */
-typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON, TENSOR_STATIC } TensorState;
+/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
+ * given; one of the engine's few, whose place there is the input's number. */
+typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON, TENSOR_STATIC, TENSOR_MISSING } TensorState;
+#define MISSING_INPUTS 64
 
 struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
@@ -111,6 +113,7 @@ struct Thread {
     uint32_t past_locals;
     Trace *trace;            /* innermost running trace; NULL: eager */
     LastIf last_if;
+    struct BodyRun *body;    /* innermost running (body.h) */
     uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
     bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
@@ -141,6 +144,7 @@ struct kiln {
     struct Object *objects;  /* layers, optimisers ... (object.h) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
+    kiln_tensor missing[MISSING_INPUTS];
     bool eager_only, retrace;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
@@ -451,10 +455,6 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
 /* Runs the row's code; out gets noutput tensors. */
 bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
-/* Around every body; false, and recorded: nested too deep. Frames count by themselves: C code recurses through KILN_IF too. */
-bool body_enter(Thread *t, kiln_site at, const char *name);
-void body_leave(Thread *t);
-bool frame_may_nest(Thread *t, kiln_site at, const char *name);
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
 void function_hold(kiln_function *f); /* stays, though freed, until function_drop */

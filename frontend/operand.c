@@ -1,6 +1,7 @@
 /* operand: what stands for a tensor becomes one: variables are read, numbers take the other
  * operand's dtype, dtypes promote within a kind, shapes broadcast; and arithmetic on sizes that may
  * be symbols. Relies on internal.h. Never runs an op but through apply and its short forms. */
+#include "body.h"
 #include "operand.h"
 
 #include <math.h>
@@ -35,10 +36,21 @@ static const char *made_text(const kiln_tensor *x, char *buf, size_t cap)
     return buf;
 }
 
+/* NULL is also what stands behind a body's last input. */
+static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
+{
+    const BodyRun *b = t->body;
+    if (b == NULL) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
+    return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL, as input %d of %s is, which was given %d", NAMED(op), b->nin, b->name, b->nin);
+}
+
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
 {
     char made[240], end[240];
-    if (x == NULL) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
+    if (x == NULL) return absent(t, at, op);
+    if (x->state == TENSOR_MISSING && x->k == t->k)
+        return fail(t, at, KILN_EVALUE, "%s%sinput %d is missing: %s was given %d", NAMED(op), missing_input(x),
+            t->body != NULL ? t->body->name : "the body", t->body != NULL ? t->body->nin : 0);
     if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
     made_text(x, made, sizeof made);
     if (x->state == TENSOR_FREE)

@@ -1,6 +1,8 @@
 /* region: a loop or branch of a trace. Each of its graphs is a frame; when they are done, their parameters are matched, ordered as the
  * op wants them (ir/rules_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
  * invariant. Relies on trace.c. Never runs anything. */
+#include "body.h"
+#include "effect.h"
 #include "region.h"
 
 const Type index_type = {.dtype = DT_i64};
@@ -247,6 +249,15 @@ static void block_tapes(Thread *t, const Frame *f, kiln_variable *v)
             tape_note(tape, v, 0, 0);
 }
 
+/* To go on after the bound is an error of the running program, also where nothing else of the loop is used. */
+static bool hold_bound(Thread *t, kiln_site at, const Region *r, Frame *parent, Value out)
+{
+    if (r->op != OP_while || r->n == DIM_BAD) return true;
+    const uint32_t last = graph_maker(parent->g, out)->nout - 1u;
+    kiln_tensor *steps = tensor_traced(t, at, parent, out + last), *bound = constant_of(t, at, &index_type, kiln_of_i(r->n));
+    return effect_holds(t, at, apply2(t, at, OP_le, steps, bound, NULL, 0), "a loop goes on after its bound");
+}
+
 bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out)
 {
     Frame *first = r->frame[0], *parent = first->parent;
@@ -257,6 +268,7 @@ bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out)
         fail_status(t, at, &c.st);
         return false;
     }
+    if (!hold_bound(t, at, r, parent, c.out)) return false;
     for (uint32_t i = 0; i < c.ncarried; i++) {
         if (c.blocked[i]) block_tapes(t, first, c.carried[i]);
         kiln_tensor *now = tensor_traced(t, at, parent, c.out + r->carries + i);

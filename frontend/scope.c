@@ -1,4 +1,5 @@
 /* scope: who owns what, and until when. Tensors hang in their scope's list; owners counts kiln_own. Never looks at elements. */
+#include "body.h"
 #include "scope.h"
 
 bool scope_push(Thread *t)
@@ -107,6 +108,10 @@ static Thread *owner_thread(kiln_tensor *x, const char *what)
 {
     if (!x || x->state == TENSOR_POISON) return NULL;
     Thread *t = thread_of(x->k);
+    if (x->state == TENSOR_MISSING) {
+        fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "%s: input %d was not given", what, missing_input(x));
+        return NULL;
+    }
     if (x->state == TENSOR_FREE) {
         char end[320];
         fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,

@@ -295,6 +295,8 @@ kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
     if (!tape) return fail(t, at, KILN_ESTATE, "watch: the tape is NULL");
     if (!x || x->state == TENSOR_FREE)
         return fail(t, at, KILN_ESTATE, "watch: the tensor is %s", x ? "closed" : "NULL");
+    char text[96];
+    if (x->state >= TENSOR_STATIC) return fail(t, at, KILN_EVALUE, "watch: of %s", tensor_text(x, text, sizeof text));
     if (!tensor_ok(x)) return &t->k->poison;
     if (!dtype_is_float(x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s",

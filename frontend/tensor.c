@@ -1,5 +1,5 @@
 /* tensor: headers (pooled per thread), and making tensors from memory. Never runs an op but constants. */
-#include "internal.h"
+#include "body.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -219,6 +219,8 @@ const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap)
         snprintf(buf, cap, "a failed tensor");
     else if (x->state == TENSOR_STATIC)
         snprintf(buf, cap, "a static value");
+    else if (x->state == TENSOR_MISSING)
+        snprintf(buf, cap, "input %d, which was not given", missing_input(x));
     else
         type_print(
             x->state == TENSOR_TRACED ? &x->frame->trace->module->dims : NULL, &x->type, buf, cap);

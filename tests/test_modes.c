@@ -2,7 +2,7 @@
  * is a body that runs in both modes; results and what kiln_grad_why says must be equal, and what is written here. */
 #include "front.h"
 
-#include <math.h>
+#include <kiln/aot.h>
 
 typedef struct Seen { /* by a body: how it would explain its gradient, per mode */
     char why[2][256];
@@ -209,11 +209,14 @@ static void a_local_of_many_values_is_refused_in_a_trace(void **state)
 
 /* ---- why --------------------------------------------------------------------------------------------- */
 
+static int cast_line;
 static void rounds_on_the_way(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     KILN_TAPE_PERSISTENT(k, tape);
     kiln_watch(tape, in[0]);
-    kiln_tensor *whole = kiln_cast(kiln_mul(in[0], 2.0), KILN_I32), *y = kiln_mul(kiln_cast(whole, KILN_F32), in[1]);
+    kiln_tensor *whole = kiln_cast(kiln_mul(in[0], 2.0), KILN_I32);
+    cast_line = __LINE__ - 1;
+    kiln_tensor *y = kiln_mul(kiln_cast(whole, KILN_F32), in[1]);
     kiln_floor(in[0]); /* another stop, on no way to y */
     out[0] = kiln_gradient(tape, y, in[0]);
     note_why(user, tape, KILN_OPERAND(in[0]));
@@ -233,9 +236,207 @@ static void a_zero_gradient_is_explained_alike(void **state)
 {
     Seen seen = {0};
     GIVES(rounds_on_the_way, &seen, 0);
+    char place[40];
+    snprintf(place, sizeof place, "test_modes.c:%d)", cast_line);
     assert_non_null(strstr(seen.why[0], "only through cast ("));
+    assert_non_null(strstr(seen.why[0], place));
     GIVES(floors_in_a_loop, &seen, 0);
     assert_non_null(strstr(seen.why[0], "only through floor ("));
+}
+
+/* ---- bodies that fail ---------------------------------------------------------------------------------- */
+
+#define BODY(name) static void name(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+#define UNUSED (void)k, (void)in, (void)out, (void)user
+
+BODY(fails_and_goes_on)
+{
+    UNUSED;
+    kiln_variable *v = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(3)));
+    kiln_assign_slice(v, KILN_STARTS(0), kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4));
+    out[0] = kiln_add(in[0], 1.0);
+}
+BODY(clears_its_error)
+{
+    UNUSED;
+    kiln_add(in[0], kiln_f32(k, KILN_SHAPE(2), 1, 2));
+    kiln_add(kiln_f32(k, KILN_SHAPE(3), 1, 2, 3), kiln_f32(k, KILN_SHAPE(2), 1, 2));
+    kiln_clear(k);
+    out[0] = kiln_add(in[0], 1.0);
+}
+BODY(calls_what_fails)
+{
+    UNUSED;
+    kiln_function *f = kiln_function_new(k, fails_and_goes_on, NULL, NULL);
+    kiln_call(f, in[0]);
+    out[0] = kiln_add(in[0], 1.0);
+}
+BODY(sets_nothing) { UNUSED; }
+BODY(sets_too_much)
+{
+    UNUSED;
+    out[0] = out[1] = kiln_add(in[0], 1.0);
+}
+BODY(reads_the_end) { UNUSED; out[0] = kiln_add(in[0], in[1]); }
+BODY(reads_past_the_end) { UNUSED; out[0] = kiln_square(in[7]); }
+BODY(gives_what_is_missing) { UNUSED; out[0] = in[5]; }
+BODY(keeps_what_is_missing) { UNUSED; out[0] = kiln_keep(in[3]); }
+BODY(watches_what_is_missing)
+{
+    UNUSED;
+    KILN_TAPE(k, tape);
+    kiln_watch(tape, in[2]);
+    out[0] = in[0];
+}
+BODY(passes_on_what_is_missing)
+{
+    UNUSED;
+    out[0] = kiln_call(kiln_function_new(k, reads_the_end, NULL, NULL), in[0], in[4]);
+}
+BODY(concatenates_what_is_missing) { UNUSED; out[0] = kiln_concat(in, 3, 0); }
+BODY(step_reads_past_its_carries) { UNUSED; out[0] = kiln_mul(in[1], in[3]); }
+BODY(loops_past_its_carries)
+{
+    UNUSED;
+    kiln_for(k, 3, step_reads_past_its_carries, in, 1, out, NULL);
+}
+BODY(case_gives_a_missing_one) { UNUSED; out[0] = in[2]; }
+BODY(branches_to_a_missing_one)
+{
+    UNUSED;
+    kiln_cond(k, kiln_greater(in[0], 0.0), case_gives_a_missing_one, case_gives_a_missing_one, in, 1, out, 1, NULL);
+}
+BODY(turns_too_often)
+{
+    UNUSED;
+    kiln_variable *x = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 3, kiln_less(x, 100.0)) kiln_assign(x, kiln_mul(x, 2.0));
+    out[0] = kiln_value(x);
+}
+BODY(turns_too_often_unseen)
+{
+    UNUSED;
+    kiln_variable *x = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 3, kiln_less(x, 100.0)) kiln_assign(x, kiln_mul(x, 2.0));
+    out[0] = kiln_mul(in[0], 2.0);
+}
+BODY(is_below) { UNUSED; out[0] = kiln_less(in[1], 100.0); }
+BODY(doubles) { UNUSED; out[0] = kiln_mul(in[1], 2.0); }
+BODY(turns_a_function_too_often_unseen)
+{
+    UNUSED;
+    kiln_tensor *last;
+    kiln_while_at_most(k, 3, is_below, doubles, in, 1, &last, NULL);
+    out[0] = kiln_mul(in[0], 2.0);
+}
+BODY(turns_too_often_in_a_loop)
+{
+    UNUSED;
+    KILN_FOR(k, i, 2)
+    {
+        kiln_variable *x = kiln_local(k, in[0]);
+        KILN_WHILE_AT_MOST(k, 3, kiln_less(x, 100.0)) kiln_assign(x, kiln_mul(x, 2.0));
+    }
+    out[0] = kiln_mul(in[0], 2.0);
+}
+BODY(bounds_at_nothing)
+{
+    UNUSED;
+    kiln_variable *x = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 0, kiln_less(x, 100.0)) kiln_assign(x, kiln_mul(x, 2.0));
+    out[0] = kiln_value(x);
+}
+
+static const struct {
+    kiln_body *body;
+    kiln_code code;
+    const char *text;
+} failing[] = {
+    {fails_and_goes_on, KILN_ESHAPE, "assign_slice"},
+    {clears_its_error, KILN_ESTATE, "an error in its body was cleared there"},
+    {calls_what_fails, KILN_ESHAPE, "assign_slice"},
+    {sets_nothing, KILN_ESTATE, "did not set output 0"},
+    {sets_too_much, KILN_EVALUE, "its body set output 1; it has 1"},
+    {reads_the_end, KILN_EVALUE, "add: a tensor is NULL, as input 1 of f is, which was given 1"},
+    {reads_past_the_end, KILN_EVALUE, "square: input 7 is missing: f was given 1"},
+    {gives_what_is_missing, KILN_EVALUE, "f: output 0 is input 5, which was not given"},
+    {keeps_what_is_missing, KILN_EVALUE, "keep: input 3 was not given"},
+    {watches_what_is_missing, KILN_EVALUE, "watch: of input 2, which was not given"},
+    {passes_on_what_is_missing, KILN_ESTATE, "argument 1 is input 4, which was not given"},
+    {concatenates_what_is_missing, KILN_EVALUE, "concat: a tensor is NULL"},
+    {step_reads_past_its_carries, KILN_EVALUE, "NULL"},
+    {loops_past_its_carries, KILN_EVALUE, "mul: input 3 is missing: kiln_for was given 2"},
+    {branches_to_a_missing_one, KILN_EVALUE, "kiln_cond: output 0 is input 2, which was not given"},
+    {turns_too_often, KILN_EVALUE, "goes on after its bound of 3 steps"},
+    {turns_too_often_unseen, KILN_EVALUE, "goes on after its bound of 3 steps"},
+    {turns_a_function_too_often_unseen, KILN_EVALUE, "goes on after its bound of 3 steps"},
+    {turns_too_often_in_a_loop, KILN_EVALUE, "goes on after its bound of 3 steps"},
+    {bounds_at_nothing, KILN_EVALUE, "KILN_WHILE_AT_MOST: its bound is at least 1"},
+};
+
+static void a_call_fails_with_its_body(void **state)
+{
+    kiln *k = *state;
+    for (size_t i = 0; i < sizeof failing / sizeof *failing; i++)
+        for (int traced = 0; traced < 2; traced++) {
+            KILN_SCOPE(k);
+            kiln_tensor *out = NULL;
+            kiln_function *f = kiln_function_new(k, failing[i].body, NULL, &(kiln_function_options){.name = "f"});
+            kiln_eager(k, !traced);
+            kiln_operand in = KILN_OPERAND(kiln_f32(k, KILN_SHAPE(), 1));
+            bool ok = kiln_call_all(f, &in, 1, &out, 1);
+            const kiln_failure *e = kiln_error(k);
+            if (ok || kiln_dtype_of(out) != KILN_NONE || e->code != failing[i].code || !strstr(e->text, failing[i].text))
+                fail_msg("case %zu, %s: returned %d and %s, with error %d: %s", i, traced ? "traced" : "eagerly", ok,
+                         kiln_dtype_name(kiln_dtype_of(out)), (int)e->code, e->text);
+            kiln_clear(k);
+            kiln_function_free(f);
+        }
+    kiln_eager(k, false);
+}
+
+BODY(gives_its_static_argument) { UNUSED; out[0] = in[1]; }
+
+static void a_static_argument_is_no_output(void **state)
+{
+    kiln *k = *state;
+    for (int traced = 0; traced < 2; traced++) {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, gives_its_static_argument, NULL, &(kiln_function_options){.name = "f"});
+        kiln_eager(k, !traced);
+        assert_int_equal(kiln_dtype_of(kiln_call(f, kiln_scalar(k, KILN_F32, 1), KILN_STATIC(3))), KILN_NONE);
+        assert_error(k, KILN_EVALUE, "f: output 0 is a static argument");
+    }
+    kiln_eager(k, false);
+}
+
+static void an_object_of_a_body_without_its_inputs_is_refused(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *f = kiln_function_new(k, reads_past_the_end, NULL, &(kiln_function_options){.name = "f"});
+    assert_false(kiln_aot(f, "/tmp/kiln-never-written", NULL));
+    assert_error(k, KILN_EVALUE, "square: input 7 is missing: f was given 0");
+    f = kiln_function_new(k, reads_the_end, NULL, &(kiln_function_options){.name = "f"});
+    assert_false(kiln_aot(f, "/tmp/kiln-never-written", NULL));
+    assert_error(k, KILN_EVALUE, "add: a tensor is NULL, as input 0 of f is");
+}
+
+/* ---- loops with a bound ----------------------------------------------------------------------------------- */
+
+static void a_bound_that_is_met_is_no_error(void **state)
+{
+    kiln *k = *state;
+    static kiln_body *const body[] = {turns_too_often, turns_too_often_unseen, turns_a_function_too_often_unseen, turns_too_often_in_a_loop};
+    for (int i = 0; i < 4; i++)
+        for (int traced = 0; traced < 2; traced++) {
+            KILN_SCOPE(k);
+            kiln_function *f = kiln_function_new(k, body[i], NULL, NULL);
+            kiln_eager(k, !traced);
+            assert_true(kiln_item(kiln_call(f, kiln_scalar(k, KILN_F32, 12.5))) == (i == 0 ? 100 : 25));
+            assert_ok(k);
+        }
+    kiln_eager(k, false);
 }
 
 int main(void)
@@ -250,6 +451,10 @@ int main(void)
         FRONT_TEST(gradients_flow_through_a_local_that_a_call_uses),
         FRONT_TEST(a_local_of_many_values_is_refused_in_a_trace),
         FRONT_TEST(a_zero_gradient_is_explained_alike),
+        FRONT_TEST(a_call_fails_with_its_body),
+        FRONT_TEST(a_static_argument_is_no_output),
+        FRONT_TEST(an_object_of_a_body_without_its_inputs_is_refused),
+        FRONT_TEST(a_bound_that_is_met_is_no_error),
     };
     return cmocka_run_group_tests_name("modes", tests, front_needs_llvm, NULL);
 }

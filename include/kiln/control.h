@@ -91,12 +91,14 @@ typedef struct kiln_scan_options {
 KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out,
                               kiln_tensor **ys, void *user, size_t size);
 
+/* A bound of none is an error; 0 is how the functions above spell that there is none. */
+static inline int64_t kiln_bound(int64_t steps) { return steps > 0 ? steps : -1; }
 #define kiln_cond(k, condition, ...) kiln_cond_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
 #define kiln_switch(k, selector, ...) kiln_switch_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
 #define kiln_for(k, count, ...) kiln_for_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
 #define kiln_for_every(k, count, ...) kiln_for_every_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
 #define kiln_while(k, ...) kiln_while_at(KILN_HERE, (k), 0, __VA_ARGS__)
-#define kiln_while_at_most(k, steps, ...) kiln_while_at(KILN_HERE, (k), (steps), __VA_ARGS__)
+#define kiln_while_at_most(k, steps, ...) kiln_while_at(KILN_HERE, (k), kiln_bound(steps), __VA_ARGS__)
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------
@@ -149,7 +151,8 @@ struct kiln_branch_guard : kiln_branch {
  * KILN_WHILE(k, condition) {...} runs its block as long as the condition holds: an expression, evaluated anew before each turn, whose value
  *                                is a bool scalar. It reads variables and locals, and assigns none.
  *                                Eagerly it also ends when an error is recorded in it.
- * KILN_WHILE_AT_MOST(k, steps, condition) { ... } the same; going on after so many steps (a C integer) is an error. Its gradient needs no
+ * KILN_WHILE_AT_MOST(k, steps, condition) { ... } the same; going on after so many steps (a C integer, at least 1) is an error,
+ *                                whether or not what the loop computes is used. Its gradient needs no
  *                                memory that grows while it runs, and so compiles ahead of time.
  * KILN_IF(condition) ...         runs the statement or block if the bool scalar is true.
  * KILN_ELSE(k) ...               right behind a KILN_IF's block: if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }.
@@ -160,7 +163,7 @@ struct kiln_branch_guard : kiln_branch {
         for (kiln_tensor *i __attribute__((unused)) = l.index; l.state == 1; l.state = 2)
 
 #define KILN_WHILE(k, condition) KILN_WHILE_(k, 0, condition, KILN_CAT(kiln_loop_, __COUNTER__))
-#define KILN_WHILE_AT_MOST(k, steps, condition) KILN_WHILE_(k, steps, condition, KILN_CAT(kiln_loop_, __COUNTER__))
+#define KILN_WHILE_AT_MOST(k, steps, condition) KILN_WHILE_(k, kiln_bound(steps), condition, KILN_CAT(kiln_loop_, __COUNTER__))
 #define KILN_WHILE_(k, steps, condition, l)                                                                                  \
     for (KILN_LOOP_DECLARE(l, kiln_while_begin_at(KILN_HERE, (k), (steps)));                                            \
          kiln_while_ask(&l) && kiln_while_next(&l, KILN_OPERAND(condition));)                                           \

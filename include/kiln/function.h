@@ -44,6 +44,7 @@ KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln
  * for a larger bound when that is exceeded. Results are those of the other rows, bit for bit. A body that reads the size as a C number
  * (kiln_dim), or whose shapes do not allow it, is compiled for each size as before; the log and the statistics say so. */
 typedef struct kiln_function kiln_function;
+/* in: the inputs, then a NULL; reading what was not given is an error that names the input. out: set each output. */
 typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
 
 /* One declared input. rank < 0: anything of the dtype. KILN_SPEC_STATIC: a static argument. A size may be a bounded symbol: KILN_DIM("N", 1, 256). */
@@ -69,7 +70,8 @@ KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body
                                                 const kiln_function_options *options, size_t size);
 /* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked. */
 KILN_API void kiln_function_free(kiln_function *f);
-/* in: nin operands; out: as many tensors as the function has outputs, poisoned after an error. */
+/* in: nin operands; out: as many tensors as the function has outputs, poisoned after an error: an error in the body fails the call, eagerly as in a
+ * trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the error stays assigned. */
 KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
 KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
 /* ---- static arguments: kiln_call(f, x, KILN_STATIC(3), KILN_STATIC("relu"))
