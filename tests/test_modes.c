@@ -154,7 +154,7 @@ static void locals_are_no_variables_of_a_tape(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_variable *v = kiln_variable_new(k, "v", 2.0), *seen[2] = {NULL, NULL};
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 2)), *seen[2] = {NULL, NULL};
     kiln_variable *x = kiln_local(k, kiln_scalar(k, KILN_F32, 3));
     KILN_TAPE(k, tape);
     kiln_mul(x, v);
