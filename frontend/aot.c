@@ -12,24 +12,14 @@ typedef struct Job {
     bool ok;
 } Job;
 
-static void static_of(const Row *latest, uint32_t i, kiln_tensor *arg)
-{
-    const Fixed *v = &latest->fixed[i];
-    arg->type = latest->made[i];
-    if (!v->kind) return;
-    arg->state = TENSOR_STATIC;
-    arg->stride[0] = v->bits;
-    arg->stride[1] = v->kind;
-    arg->data = (char *)(uintptr_t)v->text;
-}
-
 /* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call. */
-static bool declared_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *arg)
+static bool declared_types(
+    Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
 {
     for (uint32_t i = 0; i < f->nspec; i++) {
         const kiln_spec *s = &f->options.inputs[i];
-        if (s->rank == KILN_RANK_STATIC && f->latest) {
-            static_of(f->latest, i, &arg[i]);
+        if (s->rank == KILN_RANK_STATIC && latest) {
+            latest_argument(latest, i, &arg[i]);
             continue;
         }
         if (s->rank < 0) {
@@ -47,11 +37,11 @@ static bool declared_types(Thread *t, kiln_site at, kiln_function *f, kiln_tenso
     return true;
 }
 
-static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *arg, int *nin)
+static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest,
+    kiln_tensor *arg, int *nin)
 {
-    const Row *latest = f->latest;
     *nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
-    if (f->nspec) return declared_types(t, at, f, arg);
+    if (f->nspec) return declared_types(t, at, f, latest, arg);
     if (!latest && f->options.inputs_count) {
         fail(t, at, KILN_ESTATE,
             "aot: %s declares no inputs and was never called, so their types are unknown; give "
@@ -63,7 +53,7 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
         fail(t, at, KILN_EUNSUPPORTED, "aot: %s has more than %d inputs", f->name, KILN_MAX_ARGS);
         return false;
     }
-    for (int i = 0; i < *nin; i++) static_of(latest, (uint32_t)i, &arg[i]);
+    for (int i = 0; i < *nin; i++) latest_argument(latest, (uint32_t)i, &arg[i]);
     return true;
 }
 
@@ -120,11 +110,12 @@ static bool pack_sources(Thread *t, kiln_site at, Row *row)
 }
 
 /* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
-static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, kiln_tensor **in, int nin)
+static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest,
+    kiln_tensor **in, int nin)
 {
     bool failed = t->failure.code != KILN_OK;
     if (function_trace(t, at, f, in, nin, j->row)) return true;
-    if (failed || f->nspec || f->latest || t->failure.code == KILN_EMEMORY) return false;
+    if (failed || f->nspec || latest || t->failure.code == KILN_EMEMORY) return false;
     char why[sizeof t->text];
     memcpy(why, t->text, sizeof why);
     kiln_code code = t->failure.code;
@@ -161,8 +152,12 @@ bool kiln_aot_sized(
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.row = row, .path = path, .o = &o};
     bool entered = call_enter(t, at, f), ok = entered;
-    pthread_mutex_lock(&f->compiling); /* the latest row must stay the latest */
-    ok = ok && input_types(t, at, f, arg, &nin) && trace_job(t, at, &j, f, in, nin);
+    bool starved = false;
+    Latest *latest = latest_copy(f, &starved);
+    if (starved) fail(t, at, KILN_EMEMORY, "aot: no memory");
+    pthread_mutex_lock(&f->compiling);
+    ok = ok && !starved && input_types(t, at, f, latest, arg, &nin) &&
+         trace_job(t, at, &j, f, latest, in, nin);
     pthread_mutex_unlock(&f->compiling);
     if (ok && pack_sources(t, at, row)) {
         j.a = (Artifact){
@@ -173,6 +168,7 @@ bool kiln_aot_sized(
     if (!ok) row->nsource = 0;
     if (entered) call_leave(t);
     row_free(row);
+    latest_free(latest);
     kiln_scope_close(&scope);
     return j.ok;
 }

@@ -102,7 +102,6 @@ static void retire(kiln_function *f, Row *row)
     for (int i = 0; i < ROW_MEMO; i++)
         if (atomic_load(&f->memo[i]) == row) atomic_store(&f->memo[i], NULL);
     unlink_row(f, row);
-    if (f->latest == row) f->latest = f->newest;
     f->cached -= row->bytes;
     f->nrows--;
     pthread_mutex_lock(&f->k->lock);
@@ -144,7 +143,6 @@ void cache_add(kiln_function *f, Row *row, Row *replaced)
     atomic_store(list, row);
     atomic_store(&f->memo[row->key % ROW_MEMO], row);
     link_newest(f, row);
-    f->latest = row;
     f->cached += row->bytes;
     f->nrows++;
     if (replaced) retire(f, replaced);
@@ -245,5 +243,5 @@ void cache_free_rows(kiln_function *f)
         next = r->older;
         row_free(r);
     }
-    f->newest = f->oldest = f->latest = f->limbo = NULL;
+    f->newest = f->oldest = f->limbo = NULL;
 }

@@ -438,6 +438,7 @@ static bool retrace_agrees(
 Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
 {
     uint64_t key = signature_key(in, nin);
+    latest_note(f, key, in, nin);
     Row *row = cache_find(f, key, in, nin);
     if (UNLIKELY(!row)) {
         pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */

@@ -48,6 +48,7 @@ void function_destroy(kiln_function *f)
     kiln_function *parent = f->parent;
     cache_free_rows(f);
     rigid_free(f);
+    latest_free(f->latest);
     mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
     if (f->free_user) f->free_user(f->user);
     if (f->name) mem_free(f->name, strlen(f->name) + 1);
@@ -278,6 +279,7 @@ bool kiln_call_all_at(
     if (ok && f->freed) fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name), ok = false;
     ok = ok && arguments(t, at, f, in, nin, x);
     if (ok && (t->trace || f->k->eager_only)) {
+        if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {
         Row *row = function_row(t, at, f, x, nin);

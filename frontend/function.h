@@ -22,6 +22,18 @@ static inline kiln_operand fixed_operand(const Fixed *v)
     if (v->kind == 9) o.as.text = v->text;
     return o;
 }
+/* latest.c: the types of a function's latest call */
+typedef struct Latest {
+    size_t bytes;
+    uint32_t narg;
+    Type *made;              /* sizes are constants */
+    Fixed *fixed;            /* per argument; kind 0: a tensor */
+} Latest;
+void latest_note(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
+Latest *latest_copy(kiln_function *f, bool *failed); /* of the first KILN_MAX_ARGS arguments; NULL: never called, or no memory */
+void latest_argument(const Latest *l, uint32_t i, kiln_tensor *arg); /* arg: zeroed */
+void latest_free(Latest *l);
+
 Fixed static_value(const kiln_tensor *x);         /* kind 0 if x is no static argument; the text is x's own */
 bool fixed_equal(const Fixed *a, const Fixed *b);
 const char *fixed_text(const Fixed *v, char *buf, size_t cap);

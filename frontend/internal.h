@@ -412,7 +412,7 @@ struct kiln_function {
     Row *_Atomic bucket[ROW_BUCKETS]; /* rows of constant sizes, by key */
     Row *_Atomic general;    /* rows with symbols */
     Row *_Atomic memo[ROW_MEMO]; /* by key of the concrete sizes: the row that served them last */
-    Row *newest, *oldest, *latest; /* all rows, for the clock; the one made last */
+    Row *newest, *oldest;    /* all rows, for the clock */
     uint32_t nrows;
     size_t cached;           /* bytes */
     struct Rigid *rigid;     /* sizes that could not be generalised */
@@ -425,6 +425,8 @@ struct kiln_function {
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
     uint64_t warn_at;        /* traces */
+    struct Latest *latest;   /* under `counting`: the latest call's types (latest.c) */
+    _Atomic uint64_t latest_key;
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
     kiln_function *grad, *value_and_grad, *jvp;

@@ -133,6 +133,33 @@ static void text_compiles_too(void **state)
     assert_error(k, KILN_EFORMAT, ":");
 }
 
+static void doubled(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_mul(in[0], kiln_static_i64(in[1]));
+}
+
+/* Eager or compiled, a hit or a miss: the latest call's types count. */
+static void the_latest_call_counts(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *f = kiln_function_new(k, doubled, NULL, &(kiln_function_options){.name = "doubled"});
+    kiln_eager(k, true);
+    kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(3, 5)), KILN_STATIC(2));
+    kiln_eager(k, false);
+    assert_true(kiln_aot(f, path_of("latest"), NULL));
+    run("grep -q 'f32\\[3,5\\]' %s/latest.h", dir);
+    for (int64_t n = 7; n < 12; n++) kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(n)), KILN_STATIC(2)); /* becomes a symbol */
+    assert_true(kiln_aot(f, path_of("latest"), NULL));
+    run("grep -q 'f32\\[11\\]' %s/latest.h", dir);
+    kiln_call(f, kiln_ones(k, KILN_F64, KILN_SHAPE(4)), KILN_STATIC(2));
+    kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(7)), KILN_STATIC(2)); /* a hit */
+    assert_true(kiln_aot(f, path_of("latest"), NULL));
+    run("grep -q 'f32\\[7\\]' %s/latest.h", dir);
+    assert_ok(k);
+}
+
 static void misuse_is_named(void **state)
 {
     kiln *k = *state;
@@ -169,7 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
-        FRONT_TEST(misuse_is_named),
+        FRONT_TEST(the_latest_call_counts), FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("aot", tests, aot_set_up, aot_tear_down);
 }

@@ -1,0 +1,79 @@
+/* latest: the arguments' types and static values of a function's latest call, eager or compiled, a hit or a miss: what kiln_aot
+ * compiles for where no inputs are declared. A call like the one before costs one comparison. Never keeps a tensor. */
+#include "function.h"
+
+void latest_free(Latest *l)
+{
+    if (l) mem_free(l, l->bytes);
+}
+
+/* One block: the struct, types, values, and the texts of static arguments, which the caller may free. NULL: no memory. */
+static Latest *latest_of(kiln_tensor *const *in, int nin)
+{
+    size_t bytes = sizeof(Latest) + (size_t)nin * (sizeof(Type) + sizeof(Fixed));
+    for (int i = 0; i < nin; i++) {
+        Fixed v = static_value(in[i]);
+        bytes += v.text ? (size_t)v.bits + 1 : 0;
+    }
+    Latest *l = mem_zeros(1, bytes);
+    if (!l) return NULL;
+    l->bytes = bytes;
+    l->narg = (uint32_t)nin;
+    l->fixed = (Fixed *)(l + 1);
+    l->made = (Type *)(l->fixed + nin);
+    char *text = (char *)(l->made + nin);
+    for (int i = 0; i < nin; i++) {
+        Fixed v = l->fixed[i] = static_value(in[i]);
+        l->made[i] = in[i]->type;
+        if (!v.text) continue;
+        memcpy(text, v.text, (size_t)v.bits);
+        l->fixed[i].text = text;
+        text += (size_t)v.bits + 1;
+    }
+    return l;
+}
+
+void latest_note(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    key |= 1; /* 0: none yet */
+    if (LIKELY(atomic_load_explicit(&f->latest_key, memory_order_relaxed) == key)) return;
+    Latest *now = latest_of(in, nin);
+    pthread_mutex_lock(&f->counting);
+    Latest *old = f->latest;
+    f->latest = now; /* without memory none, rather than an older one */
+    atomic_store_explicit(&f->latest_key, now ? key : 0, memory_order_relaxed);
+    pthread_mutex_unlock(&f->counting);
+    latest_free(old);
+}
+
+Latest *latest_copy(kiln_function *f, bool *failed)
+{
+    kiln_tensor arg[KILN_MAX_ARGS] = {0}, *in[KILN_MAX_ARGS];
+    Latest *copy = NULL;
+    *failed = false;
+    pthread_mutex_lock(&f->counting);
+    const Latest *l = f->latest;
+    uint32_t n = l ? MIN_OF(l->narg, KILN_MAX_ARGS) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        in[i] = &arg[i];
+        latest_argument(l, i, in[i]);
+    }
+    if (l) {
+        copy = latest_of(in, (int)n);
+        *failed = !copy;
+        if (copy) copy->narg = l->narg;
+    }
+    pthread_mutex_unlock(&f->counting);
+    return copy;
+}
+
+void latest_argument(const Latest *l, uint32_t i, kiln_tensor *arg)
+{
+    const Fixed *v = &l->fixed[i];
+    arg->type = l->made[i];
+    if (!v->kind) return;
+    arg->state = TENSOR_STATIC;
+    arg->stride[0] = v->bits;
+    arg->stride[1] = v->kind;
+    arg->data = (char *)(uintptr_t)v->text;
+}
