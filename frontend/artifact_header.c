@@ -98,11 +98,13 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
 
 static void write_body(Text *out, const Artifact *a, const Program *p, const char *symbol)
 {
+    char big[160];
+    upper(symbol, big, sizeof big);
     text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
     for (uint32_t i = 0; i < p->symbol.len; i++) {
         const DimExpr *s = symbol_of(p, i);
-        text_printf(out, "    if (%s < %lld || %s > %lld)\n        return %d;\n", s->name,
-            (long long)s->lo, s->name, (long long)s->hi, ST_SHAPE);
+        text_printf(out, "    if (%s < %lld || %s > %lld)\n        return %s_ESHAPE;\n", s->name,
+            (long long)s->lo, s->name, (long long)s->hi, big);
     }
     write_buffers(out, a, p, symbol);
     text_printf(out, "    const int64_t dim[] = {");
@@ -120,6 +122,20 @@ static void write_body(Text *out, const Artifact *a, const Program *p, const cha
     text_printf(out, "    return rc;\n}\n");
 }
 
+static void write_codes(Text *out, const char *big)
+{
+    static const struct {
+        const char *name, *meaning;
+        int code;
+    } codes[] = {{"OK", "done", ST_OK}, {"ESHAPE", "a size outside its bounds", ST_SHAPE},
+        {"EVALUE", "an assertion failed, or a loop went on after its bound", ST_VALUE}};
+    text_printf(out, "/* what calls return; after any but the first the state is as it was */\n");
+    for (size_t i = 0; i < COUNT_OF(codes); i++)
+        text_printf(out, "#define %s_%s %d /* %s */\n", big, codes[i].name, codes[i].code,
+            codes[i].meaning);
+    text_printf(out, "\n");
+}
+
 void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol,
     int64_t state_bytes, int64_t constant_bytes)
 {
@@ -134,8 +150,7 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
         "workspace may run at once.\n",
         big);
     text_printf(out,
-        " * %s_init gives state its first value. Returns 0, or a code above 0 with the state "
-        "unchanged. */\n",
+        " * %s_init gives state its first value. */\n",
         symbol);
     text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n",
         big, big);
@@ -143,6 +158,7 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
     text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big,
         (long long)artifact_workspace(p, a->noutput));
     text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
+    write_codes(out, big);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     text_printf(out,
         "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n",

@@ -133,6 +133,23 @@ static void text_compiles_too(void **state)
     assert_error(k, KILN_EFORMAT, ":");
 }
 
+static void codes_have_names(void **state)
+{
+    kiln *k = *state;
+    static const char text[] = "module { dims N in [1,8] }\n\ngraph @main(%1: f32[N]) -> (%1) {\n  %2 = constant() {f32, 5, [N]}\n"
+                               "  %3 = lt(%1, %2)\n  %4 = reduce_min(%3) {[0]}\n  assert(%4) {0}\n}\n";
+    static const char main_c[] = "#include \"coded.h\"\nint main(void)\n{\n    float x[3] = {1, 2, 3}, out[3];\n"
+                                 "    static _Alignas(64) unsigned char w[CODED_WORKSPACE_BYTES];\n"
+                                 "    if (coded(0, x, 3, out, w) != CODED_OK) return 1;\n    x[2] = 6;\n"
+                                 "    if (coded(0, x, 3, out, w) != CODED_EVALUE) return 2;\n"
+                                 "    return coded(0, x, 9, out, w) != CODED_ESHAPE;\n}\n";
+    assert_true(kiln_aot_text(k, text, strlen(text), path_of("coded"), NULL));
+    assert_ok(k);
+    write_file(path_of("coded_main.c"), main_c, strlen(main_c), "", 0);
+    run("cc -std=c11 -Wall -Wextra -Werror %s/coded_main.c %s/coded.o -lm -o %s/coded", dir, dir, dir);
+    run("%s/coded", dir);
+}
+
 static void doubled(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)user;
@@ -196,7 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
-        FRONT_TEST(the_latest_call_counts), FRONT_TEST(misuse_is_named),
+        FRONT_TEST(the_latest_call_counts), FRONT_TEST(codes_have_names), FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("aot", tests, aot_set_up, aot_tear_down);
 }

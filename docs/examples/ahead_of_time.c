@@ -23,7 +23,7 @@ static const char program[] =
     "    train_step_init(state);\n"
     "    for (int i = 0; i < 5; i++) {\n"
     "        float loss;\n"
-    "        if (train_step(state, x, labels, 12, &loss, work) != 0) return 1;\n"
+    "        if (train_step(state, x, labels, 12, &loss, work) != TRAIN_STEP_OK) return 1;\n"
     "        printf(\"%.9g\\n\", loss);\n"
     "    }\n"
     "    return 0;\n"

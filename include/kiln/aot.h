@@ -17,10 +17,11 @@ typedef struct kiln_aot_options {
     int64_t workspace_limit; /* bytes; exceeding it is an error; 0: none */
 } kiln_aot_options;
 
-/* Writes PATH.o and PATH.h for f with the inputs that it declares; without a declaration, with those of its latest call. The header declares, with shapes in comments
+/* Writes PATH.o and PATH.h for f with the inputs that it declares; without a declaration, with those of its latest call, eager or compiled. The header declares, with shapes in comments
  *     int  SYMBOL(void *state, const T *in0, ..., [int64_t N, ...] T *out0, ..., void *workspace);
  *     void SYMBOL_init(void *state);                 variables' values at the time of compiling
- * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN. State and workspace are the caller's, 64-byte aligned; captured tensors are constants in the object.
+ * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and names for what it returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a size
+ * outside its bounds), SYMBOL_EVALUE (an assertion failed, a loop went on after its bound). State and workspace are the caller's, 64-byte aligned; captured tensors are constants in the object.
  * The bits are those of a JIT compile with no_blas on the same CPU. False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); nothing is left half written. */
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
