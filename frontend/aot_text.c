@@ -18,13 +18,30 @@ static bool only_traced_ops(const Module *m, Status *st)
     for (uint32_t i = 0; i < m->graph.len; i++)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             Op op = (Op)m->graph.at[i]->node.at[j].op;
-            if (op == OP_kernel || op == OP_call || op == OP_custom)
+            if (op == OP_kernel || op == OP_call)
                 return status_fail(st, ST_UNSUPPORTED,
                     "aot: graph %s holds %s, which is not compiled from text; give the graph as "
                     "traced (KILN_DUMP=ir)",
                     m->graph.at[i]->name, op_def[op].name);
         }
     return true;
+}
+
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+static bool is_name_char(char c) { return is_letter(c) || (c >= '0' && c <= '9'); }
+
+/* Files that KILN_DUMP writes begin with a number: where the path gives no C identifier, the graph's name does. */
+static void name_by_graph(Job *j, const Graph *g, kiln_aot_options *o)
+{
+    const char *slash = strrchr(j->path, '/'), *last = slash ? slash + 1 : j->path;
+    bool fits = is_letter(last[0]);
+    for (const char *c = last; *c; c++) fits = fits && is_name_char(*c);
+    *o = *j->o;
+    if (o->symbol || fits) return;
+    char *symbol = arena_printf(&j->arena, "%s%s", is_letter(g->name[0]) ? "" : "graph_", g->name);
+    for (char *c = symbol; *c; c++)
+        if (!is_name_char(*c)) *c = '_';
+    o->symbol = symbol;
 }
 
 static void job_body(void *arg)
@@ -42,7 +59,9 @@ static void job_body(void *arg)
     for (uint32_t i = 0; i < g->param.len; i++)
         a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
     a.changed = ARENA_ARRAY(&j->arena, uint32_t, 1);
-    j->ok = artifact_write(&a, j->path, j->o, &j->st);
+    kiln_aot_options o;
+    name_by_graph(j, g, &o);
+    j->ok = artifact_write(&a, j->path, &o, &j->st);
 }
 
 bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path,

@@ -18,13 +18,26 @@ bool dump_wants(const char *stage)
     return false;
 }
 
+/* A function's name as part of a file's. */
+static void file_name(const char *function, char *to, size_t cap)
+{
+    size_t n = 0;
+    for (; function[n] && n + 1 < cap; n++) {
+        char c = function[n];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        to[n] = plain || c == '_' || c == '-' || c == '.' ? c : '_';
+    }
+    to[n] = 0;
+}
+
 void dump_write(const char *function, const char *stage, const char *text, size_t len)
 {
     static atomic_uint number;
     const char *dir = getenv("KILN_DUMP_DIR");
-    char path[512];
+    char path[4096], name[96];
+    file_name(function, name, sizeof name);
     snprintf(path, sizeof path, "%s/%03u-%s.%s", dir && *dir ? dir : ".",
-        atomic_fetch_add(&number, 1), function, stage);
+        atomic_fetch_add(&number, 1), name, stage);
     FILE *f = fopen(path, "wb");
     if (!f) return;
     fwrite(text, 1, len, f);

@@ -77,6 +77,35 @@ expect 'both pairs of files' 0 'test accuracy' '^200 training and 100 test image
 expect 'info' 0 '^compiler *LLVM' '' info
 expect 'bench' 0 '^call .*x + 1' '' bench --filter call
 expect 'bench for machines' 0 '"speed_up": ' '' bench --filter call --json
+# Errors in a text file stand as compilers say them, and options are checked.
+printf 'module {}\n\ngraph @main(%%1: f32[3], %%2: f32[4]) -> (%%3) {\n  %%3 = add(%%1, %%2)\n}\n' >"$scratch/bad.kiln"
+expect 'an error in a text names file, line and column' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ: f32\[3\] x f32\[4\]$" \
+    compile "$scratch/bad.kiln"
+echo modul >"$scratch/worse.kiln"
+expect 'and so does one that cannot be read' 3 '' "^$scratch/worse.kiln:1:1: error: expected 'module'$" compile "$scratch/worse.kiln"
+# What KILN_DUMP=ir writes compiles as it is, whatever the functions are called.
+dumped() # programs of docs/examples
+{
+    local e f
+    mkdir -p "$scratch/dump"
+    for e in "$@"; do
+        KILN_DUMP=ir KILN_DUMP_DIR=$scratch/dump "$build/examples/$e" >"$scratch/out" 2>"$scratch/err" || return 1
+        for f in "$scratch"/dump/*.ir; do
+            "$kiln" compile "$f" 2>"$scratch/err" || { echo "$e: $f" >>"$scratch/err"; return 1; }
+            [ -s "${f%.ir}.o" ] && [ -s "${f%.ir}.h" ] || return 1
+        done
+        rm -f "$scratch"/dump/*
+    done
+}
+dumped decorator minimise custom_gradient control_flow lstm convnet
+verdict 'dumped graphs compile as they are' $?
+printf 'module {}\n\ngraph @"by hand"(%%1: f32[3]) -> (%%2) {\n  %%2 = exp(%%1)\n}\n' >"$scratch/1.kiln"
+expect 'a text to an object' 0 '' '' compile "$scratch/1.kiln"
+grep -q '^static inline int by_hand(' "$scratch/1.h"
+verdict 'whose functions are named by the graph' $?
+expect 'an unknown CPU' 4 '' "^kiln compile: cpu: LLVM knows no CPU 'bogus' for " compile "$scratch/1.kiln" --cpu bogus
+expect 'an unknown feature' 4 '' "^kiln compile: features: LLVM knows no feature '+bogus' for " compile "$scratch/1.kiln" --features +bogus
+expect 'this CPU' 0 '' '' compile "$scratch/1.kiln" --cpu native
 # The demo convinces: both modes agree, and both networks read digits that they have not seen. $1: at least so many per cent
 reads() { awk -v least="$1" '/test accuracy/ { n++; if ($3 + 0 <= least || $5 + 0 <= least) bad = 1 } END { exit bad || n != 2 }' "$scratch/out"; }
 expect 'demo' 0 'equal bit for bit in all' 'loss chart' demo --quick --out "$scratch/loss.svg"

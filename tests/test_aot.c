@@ -203,8 +203,16 @@ static void misuse_is_named(void **state)
     assert_error(k, KILN_EVALUE, "limit is 16");
     kiln_aot(f, path_of("x"), &(kiln_aot_options){.triple = "no-such-machine"});
     assert_error(k, KILN_EUNSUPPORTED, "no-such-machine");
-    /* LLVM knows no such CPU and says so on stderr; it must not end the process, as it would without 64-bit mode */
-    assert_true(kiln_aot(f, path_of("other"), &(kiln_aot_options){.cpu = "no-such-cpu"}));
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.cpu = "no-such-cpu"});
+    assert_error(k, KILN_EUNSUPPORTED, "cpu: LLVM knows no CPU 'no-such-cpu' for x86_64");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.cpu = "x86-64-v3", .features = "+avx2,+warp"});
+    assert_error(k, KILN_EUNSUPPORTED, "features: LLVM knows no feature '+warp' for x86_64");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.features = "+avx2,fma"});
+    assert_error(k, KILN_EUNSUPPORTED, "features: 'fma' begins with neither + nor -");
+    kiln_aot(f, path_of("x"), &(kiln_aot_options){.triple = "aarch64-linux-gnu", .cpu = "znver4"});
+    assert_error(k, KILN_EUNSUPPORTED, "knows no CPU 'znver4' for aarch64");
+    assert_true(kiln_aot(f, path_of("other"), &(kiln_aot_options){.cpu = "native"}));
+    assert_true(kiln_aot(f, path_of("other"), &(kiln_aot_options){.cpu = "x86-64-v3", .features = "-fma"}));
     assert_int_not_equal(access(path_of("x.o"), F_OK), 0);
     assert_int_not_equal(access(path_of("x.h"), F_OK), 0);
 }

@@ -22,6 +22,8 @@ typedef struct Machine {
 /* This machine, or what the options name. False: st. */
 bool machine_init(Machine *m, const CompileOptions *o, Status *st);
 void machine_free(Machine *m);
+/* LLVM knows the CPU and every feature. False: st names the one that it does not know. */
+bool machine_known(const Machine *m, Status *st);
 /* position-independent, optimising at LLVM's default level; NULL: st */
 LLVMTargetMachineRef machine_target(const Machine *m, Status *st);
 

@@ -70,6 +70,7 @@ bool machine_init(Machine *m, const CompileOptions *o, Status *st)
     static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
     const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL,
                *features = o ? o->features : NULL;
+    if (cpu && !triple && strcmp(cpu, "native") == 0) cpu = NULL;
     bool native = !triple && !cpu && !features;
     pthread_once(&native_once, start_native);
     if (triple) pthread_once(&all_once, start_all);
@@ -81,7 +82,9 @@ bool machine_init(Machine *m, const CompileOptions *o, Status *st)
         return status_fail(st, ST_MEMORY, "llvm: no memory for the machine's description");
     }
     facts(m, native);
-    return true;
+    if (native || machine_known(m, st)) return true;
+    machine_free(m);
+    return false;
 }
 
 void machine_free(Machine *m)

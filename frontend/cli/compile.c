@@ -17,7 +17,9 @@ const char compile_help[] =
     "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes "
     "one C function; every parameter is an argument.\n\n"
     "  -o PATH                 where to write, without .o and .h (FILE without its extension)\n"
-    "  --symbol NAME           prefix of every name in the object (the last part of PATH)\n"
+    "  --symbol NAME           prefix of every name in the object (the last part of PATH; where that "
+    "is no\n"
+    "                          C identifier, the graph's name)\n"
     "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
     "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
 
@@ -50,6 +52,23 @@ static void default_path(const char *file, char *path, size_t cap)
     if (dot) *dot = 0;
 }
 
+/* What is wrong with the text stands as compilers say it, FILE:LINE:COL: error: ...; the rest is not the text's. */
+static int failed(const char *file, kiln *k)
+{
+    const kiln_failure *e = kiln_error(k);
+    size_t line = strspn(e->text, "0123456789"), place = line + 1;
+    if (line && e->text[line] == ':') place += strspn(e->text + place, "0123456789");
+    if (place <= line + 1 || e->text[place] != ':') place = 0;
+    if (!place && e->code != KILN_EFORMAT) return engine_error("compile", k);
+    if (!strcmp(file, "-")) file = "<stdin>";
+    if (place)
+        fprintf(stderr, "%s:%.*s: error:%s\n", file, (int)place, e->text, e->text + place + 1);
+    else
+        fprintf(stderr, "%s: error: %s\n", file, e->text);
+    kiln_clear(k);
+    return BAD_INPUT;
+}
+
 static int write_artifact(const char *file, const char *path, const kiln_aot_options *o)
 {
     Text text = {0};
@@ -61,10 +80,10 @@ static int write_artifact(const char *file, const char *path, const kiln_aot_opt
     int status = NO_RESOURCE;
     if (!k)
         fprintf(stderr, "kiln compile: no memory\n");
-    else if (kiln_aot_text(k, text.at ? text.at : "", text.len, path, o))
+    else if (kiln_aot_text_sized((kiln_site){0}, k, text.at ? text.at : "", text.len, path, o, sizeof *o))
         status = FINE;
     else
-        status = engine_error("compile", k);
+        status = failed(file, k);
     kiln_close(k);
     text_free(&text);
     return status;

@@ -26,7 +26,8 @@ typedef struct kiln_aot_options {
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: its first graph, every parameter an argument. Hostile text gives KILN_EFORMAT
+/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: its first graph, every parameter an argument. Without .symbol,
+ * where the path's last part is no C identifier, names begin with the graph's. Hostile text gives KILN_EFORMAT
  * with line and column. */
 KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot_text(k, text, len, path, ...) kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
