@@ -1,10 +1,30 @@
 /* dump: KILN_DUMP=ir,passes,program,llvm,asm,cuda,ptx writes what each stage of a compile produced, one file each, into KILN_DUMP_DIR. */
 #include "function.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
 #include "../codegen/cuda.h"
+
+/* Whether word, len bytes of KILN_DUMP, names a stage. */
+static bool stage_known(const char *word, size_t len)
+{
+    static const char *const stages[] = {"ir", "passes", "program", "llvm", "asm", "cuda", "ptx"};
+    for (size_t i = 0; i < COUNT_OF(stages); i++)
+        if (strlen(stages[i]) == len && !memcmp(word, stages[i], len)) return true;
+    return false;
+}
+
+void dump_open(kiln *k)
+{
+    const char *word = getenv("KILN_DUMP");
+    for (size_t len; word && *word; word += len + (word[len] == ',')) {
+        len = strcspn(word, ",");
+        if (!stage_known(word, len))
+            log_line(k, "KILN_DUMP: there is no stage %.*s; there are ir, passes, program, llvm, asm, cuda, ptx", (int)len, word);
+    }
+}
 
 bool dump_wants(const char *stage)
 {
@@ -39,9 +59,8 @@ void dump_write(const char *function, const char *stage, const char *text, size_
     snprintf(path, sizeof path, "%s/%03u-%s.%s", dir && *dir ? dir : ".",
         atomic_fetch_add(&number, 1), name, stage);
     FILE *f = fopen(path, "wb");
-    if (!f) return;
-    fwrite(text, 1, len, f);
-    fclose(f);
+    bool written = f && fwrite(text, 1, len, f) == len;
+    if ((f && fclose(f) != 0) || !written) log_line(thread_last()->k, "KILN_DUMP: cannot write %s: %s", path, strerror(errno));
 }
 
 #define OLDEST_SM 80

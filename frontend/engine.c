@@ -51,6 +51,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     kiln *k = mem_zeros(1, sizeof *k);
     if (!k) return NULL;
     if (options) memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
+    log_open(k);
     if (!k->options.cache_bytes) k->options.cache_bytes = (size_t)1 << 30;
     k->threads = threads_new(k->options.threads);
     if (!k->threads) {
@@ -76,6 +77,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     open_engines = k;
     pthread_mutex_unlock(&open_lock);
     tell_of_blas(k);
+    dump_open(k);
     const char *retrace = getenv("KILN_RETRACE");
     k->retrace = retrace && *retrace && *retrace != '0';
     if (!thread_of(k)) { /* so that the opening thread has a place for its errors */
@@ -112,11 +114,11 @@ static bool unlist(kiln *k)
 int kiln_close(kiln *k)
 {
     if (!k || !unlist(k)) return 0;
-    int unseen = 0;
+    int left = 0;
     for (Thread *t = k->thread_list; t; t = t->next)
         if (t->failure.code != KILN_OK) {
-            unseen++;
-            log_line(k, "%s", t->failure.text);
+            left++;
+            if (!t->seen) log_line(k, "%s", t->failure.text);
         }
     for (Thread *t = k->thread_list; t; t = t->next)
         while (t->tape) /* they hold functions */
@@ -134,7 +136,7 @@ int kiln_close(kiln *k)
     pthread_mutex_destroy(&k->lock);
     if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;
     mem_free(k, sizeof *k);
-    return unseen;
+    return left;
 }
 
 static Thread *thread_make(kiln *k)
@@ -207,6 +209,7 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
         if (at.file && n >= 0 && (size_t)n < sizeof t->text)
             snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
         t->failure = (kiln_failure){code, t->text, at.file, at.line};
+        t->seen = false;
     }
     return &t->k->poison;
 }
@@ -214,18 +217,6 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
 {
     return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
-}
-
-void log_line(kiln *k, const char *format, ...)
-{
-    char text[1200];
-    if (!k->options.log) return;
-    va_list args;
-    va_start(args, format);
-    int n = snprintf(text, sizeof text, "kiln: ");
-    vsnprintf(text + n, sizeof text - (size_t)n, format, args);
-    va_end(args);
-    k->options.log(k->options.log_user, text);
 }
 
 bool kiln_failed(kiln *k)
@@ -239,7 +230,9 @@ const kiln_failure *kiln_error(kiln *k)
     static const kiln_failure none = {KILN_OK, "", NULL, 0},
                               nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
     Thread *t = thread_of(k);
-    return !t ? &nothing : t->failure.code == KILN_OK ? &none : &t->failure;
+    if (!t) return &nothing;
+    t->seen = true;
+    return t->failure.code == KILN_OK ? &none : &t->failure;
 }
 
 void kiln_clear(kiln *k)

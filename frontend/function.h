@@ -78,6 +78,7 @@ void stats_evicted(kiln_function *f, size_t cached, uint32_t rows, uint32_t evic
 void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Row *row); /* why_not NULL: it is done */
 
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
+void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no stage */
 bool dump_wants(const char *stage);
 void dump_write(const char *function, const char *stage, const char *text, size_t len);
 /* Stages cuda and ptx of a module that the passes are done with: what the CUDA backend would make of it, whether or not there is a device.

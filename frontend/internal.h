@@ -125,6 +125,7 @@ struct Thread {
     uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
     int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
     kiln_failure failure;
+    bool seen;               /* kiln_error was asked while it stood */
     uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
     char text[640];
 };
@@ -167,6 +168,7 @@ Thread *thread_last(void); /* of the engine that this thread used last; NULL: no
 /* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
+void log_open(kiln *k); /* settles where its log goes */
 void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
 const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */

@@ -207,7 +207,7 @@ int bench(int argc, char **argv)
         {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
     int status = options_parse("bench", argc, argv, options, NULL, 0);
     if (status) return status;
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true});
     if (!k) {
         fprintf(stderr, "kiln bench: no memory for an engine\n");
         return NO_RESOURCE;

@@ -192,7 +192,7 @@ int demo(int argc, char **argv)
     if (status) return status;
     if (!o.epochs) o.epochs = o.quick ? 1 : 6;
     FILE *out = fopen(o.out, "a"); /* now, not after the training */
-    kiln *k = out ? kiln_open(&(kiln_options){.threads = (int)o.threads}) : NULL;
+    kiln *k = out ? kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true}) : NULL;
     Pair pair[2] = {0};
     status = NO_RESOURCE;
     if (!out) {

@@ -22,7 +22,7 @@ static void backend_line(const char *label, const char *name)
 int info(int argc, char **argv)
 {
     if (argc > 1) return usage_error("info", "what is '%s'?", argv[1]);
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
     if (!k) {
         fprintf(stderr, "kiln info: no memory for an engine\n");
         return NO_RESOURCE;

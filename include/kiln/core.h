@@ -3,7 +3,8 @@
  * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and goes when that scope
  * closes; kiln_keep moves it one scope out, kiln_own out of all of them until kiln_release. Errors are sticky: a call that
  * fails returns a poisoned tensor, calls on poisoned tensors return poisoned tensors, and the thread keeps the first error
- * until kiln_clear. Nothing here prints, exits or aborts. */
+ * until kiln_clear; one that nobody looked at is told when the engine closes. Nothing here exits or aborts, and the engine's log, stderr
+ * unless the options say otherwise, is all that is printed unasked. */
 #ifndef KILN_CORE_H
 #define KILN_CORE_H
 
@@ -61,16 +62,20 @@ typedef struct kiln_options {
     /* Your parallel-for in place of Kiln's workers: run task(arg, 0..tasks-1), return when all are done. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
     void *parallel_user;
-    void (*log)(void *user, const char *text); /* warnings, one line each; NULL: none are made */
+    /* Takes warnings, what a process should know of its machine, and errors that nobody looked at, a line each without its newline, from
+     * any thread that uses the engine. NULL: they go to stderr; .no_log silences them. */
+    void (*log)(void *user, const char *text);
     void *log_user;
     uint64_t seed;           /* of the engine's own generator, from which layers made without one draw: the same seed and the same order give the same weights */
+    bool no_log;             /* no log at all: then look at kiln_error yourself */
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */
 #define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
 /* Releases everything the engine owns, open scopes and tapes included; tapes and tensors must not be used afterwards, so close in a block outside
- * theirs. Non-zero if an error was never cleared (its text goes to the log callback). */
+ * theirs. Returns how many threads have an error that was never cleared: 0 is a clean end. The text of each that kiln_error was not asked for
+ * goes to the log. */
 KILN_API int kiln_close(kiln *k);
 KILN_API const char *kiln_version(void);
 
