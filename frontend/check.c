@@ -202,7 +202,7 @@ bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *co
         return false;
     }
     for (int i = 0; i < nin; i++)
-        if (!in || !tensor_ok(in[i])) {
+        if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
             fail(t, at, KILN_ESTATE, "check: argument %d is NULL, closed or failed", i);
             return false;
         }

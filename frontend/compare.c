@@ -252,7 +252,7 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         return false;
     }
     for (int i = 0; i < nin; i++)
-        if (!in || !tensor_ok(in[i])) {
+        if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
             fail(t, at, KILN_ESTATE, "compare: argument %d is NULL, closed or failed", i);
             return false;
         }

@@ -230,8 +230,7 @@ static bool spec_fits(
     return true;
 }
 
-/* Operands as live tensors that fit the declaration. */
-static bool arguments(
+bool function_arguments(
     Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
 {
     int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
@@ -277,7 +276,7 @@ bool kiln_call_all_at(
     int have = f->options.outputs;
     kiln_tensor *x[nin > 0 ? nin : 1], *results[have > 0 ? have : 1];
     if (ok && f->freed) fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name), ok = false;
-    ok = ok && arguments(t, at, f, in, nin, x);
+    ok = ok && function_arguments(t, at, f, in, nin, x);
     if (ok && (t->trace || f->k->eager_only)) {
         if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);

@@ -366,10 +366,10 @@ bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tenso
     return gradients(t, at, tape, &y, seed ? &seed : NULL, 1, x, count, dx);
 }
 
-kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_operand x)
+kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operand x)
 {
     kiln_tensor *dx = NULL;
-    kiln_gradients_at(at, tape, y, NULL, &x, 1, &dx);
+    kiln_gradients_of_at(at, tape, y, kiln_operand_list(&x, 1), &dx);
     return dx;
 }
 

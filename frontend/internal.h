@@ -461,6 +461,8 @@ bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *c
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
+/* nin operands as live tensors (or static arguments) that fit the declaration. False: recorded, or poison. */
+bool function_arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x);
 void function_hold(kiln_function *f); /* stays, though freed, until function_drop */
 void function_drop(kiln_function *f);
 void row_hold(Row *row, kiln *k); /* stays, though evicted, until row_drop */

@@ -14,6 +14,10 @@ static inline Thread *op_thread(const kiln_operand *o, int n)
 }
 static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 
+/* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
+kiln_operand operands_get(kiln_operands l, int i);
+Thread *operands_of_thread(kiln_operands l); /* as op_thread */
+
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
 /* like: what a number becomes; NULL: numbers are an error. */
 kiln_tensor *operand_named(

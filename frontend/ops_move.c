@@ -310,21 +310,15 @@ kiln_tensor *kiln_pad_at(
     return apply1(t, at, OP_pad, x, attr, 1u + 2u * (uint32_t)rank);
 }
 
-static Thread *list_thread(kiln_tensor *const *x, int count)
-{
-    for (int i = 0; x != NULL && i < count; i++)
-        if (x[i] != NULL) return thread_of(x[i]->k);
-    return thread_last();
-}
-
 /* The operands of one dtype, in `in`; stack gives each a new axis. False: poison or recorded. */
-static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x, int count,
-    int *axis, bool stack, kiln_tensor **in)
+static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis,
+    bool stack, kiln_tensor **in)
 {
     char a[160], b[160];
+    const int count = x.count;
     DType d = DT_NONE;
     for (int i = 0; i < count; i++) {
-        in[i] = operand_named(t, at, op, of(x[i]), NULL);
+        in[i] = operand_named(t, at, op, operands_get(x, i), NULL);
         if (!tensor_ok(in[i])) return false;
         DType joint =
             i == 0 ? (DType)in[0]->type.dtype : dtype_promote(d, (DType)in[i]->type.dtype);
@@ -354,13 +348,13 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_tensor *const *x
     return true;
 }
 
-static kiln_tensor *join(
-    kiln_site at, const char *op, kiln_tensor *const *x, int count, int axis, bool stack)
+static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis, bool stack)
 {
+    const int count = x.count;
     kiln_tensor *few[16], **in = few;
-    Thread *t = list_thread(x, count);
+    Thread *t = operands_of_thread(x);
     if (t == NULL) return NULL;
-    if (x == NULL || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
+    if (x.at == NULL || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
     if (count > UINT16_MAX)
         return fail(t, at, KILN_EVALUE, "%s: %d tensors, %d are possible", op, count, UINT16_MAX);
     size_t bytes = (size_t)count * sizeof *in;
@@ -368,7 +362,7 @@ static kiln_tensor *join(
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
     kiln_scope s = kiln_scope_open(t->k);
     kiln_tensor *r = &t->k->poison;
-    if (parts(t, at, op, x, count, &axis, stack, in))
+    if (parts(t, at, op, x, &axis, stack, in))
         r = apply(t, at, OP_concat, in, (uint32_t)count, &(int64_t){axis}, 1, NULL, 0);
     if (in != few) mem_free(in, bytes);
     return composite_end(t, &s, r);
@@ -376,12 +370,22 @@ static kiln_tensor *join(
 
 kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int axis)
 {
-    return join(at, "concat", x, count, axis, false);
+    return join(at, "concat", kiln_tensors(x, count), axis, false);
+}
+
+kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis)
+{
+    return join(at, "concat", x, axis, false);
 }
 
 kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis)
 {
-    return join(at, "stack", x, count, axis, true);
+    return join(at, "stack", kiln_tensors(x, count), axis, true);
+}
+
+kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis)
+{
+    return join(at, "stack", x, axis, true);
 }
 
 /* ---- indices -------------------------------------------------------------------------------- */

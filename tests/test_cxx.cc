@@ -330,6 +330,17 @@ void numbers_of_any_dtype(void **state)
     assert_true(out[0] == 1.5 && out[1] == 1 && out[2] == -1.5);
     assert_int_equal(kiln_dtype_of(kiln_value(kiln_variable_new(k, "n", 3))), KILN_I64);
     assert_int_equal(kiln_dtype_of(kiln_value(kiln_local(k, true))), KILN_BOOL);
+    kiln_variable *v = kiln_variable_new(k, "v", x);
+    assert_int_equal(kiln_dim(kiln_concat(KILN_IN(x, v), 0), 0), 6);
+    kiln_tensor *list[] = {x, x}, *dx[2];
+    assert_int_equal(kiln_dim(kiln_stack(kiln_tensors(list, 2), 0), 0), 2);
+    {
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        kiln_variable *loss = kiln_local(k, kiln_mul(x, v));
+        assert_true(kiln_gradients(tape, loss, KILN_IN(x, v), dx));
+        assert_true(kiln_read_doubles(dx[0], out, 3) && out[1] == 0.5);
+    }
     kiln_dense *layer = kiln_dense_new(k, 2, 2, KILN_ZEROS);
     assert_true(kiln_item(kiln_norm(kiln_dense_weight(layer))) == 0);
     assert_ok(k);

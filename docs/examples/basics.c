@@ -37,14 +37,13 @@ int main(void)
         KILN_SCOPE(k);
         kiln_variable *generator = kiln_generator(k, 42);
         kiln_function *f = kiln_function_new(k, body, generator, &(kiln_function_options){.name = "basics", .outputs = RESULTS});
-        kiln_operand in[] = {kiln_of_tensor(kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4)),
-                             kiln_of_tensor(kiln_f32(k, KILN_SHAPE(2, 2), 5, 6, 7, 8)),
-                             kiln_of_tensor(kiln_i32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4))};
+        kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4), *y = kiln_f32(k, KILN_SHAPE(2, 2), 5, 6, 7, 8);
+        kiln_tensor *n = kiln_i32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4);
         for (int traced = 0; traced < 2; traced++) {
             kiln_tensor *out[RESULTS];
             kiln_eager(k, !traced);
             printf("%s\n", traced ? "traced" : "eager");
-            kiln_call_all(f, in, 3, out, RESULTS);
+            kiln_call_all(f, KILN_IN(x, y, n), out, RESULTS);
             for (int i = 0; i < 9; i++) kiln_print(stdout, out[i]);
             print_rounded("exp", out[9]);
             print_rounded("sin", out[10]);

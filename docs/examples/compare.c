@@ -17,7 +17,7 @@ int main(void)
         kiln_tensor *x = kiln_normal(chance, KILN_F32, KILN_SHAPE(256, 256), 0, 1);
         kiln_tensor *y = kiln_normal(chance, KILN_F32, KILN_SHAPE(256), 0, 1);
         kiln_function *f = kiln_function_new(k, block, NULL, &(kiln_function_options){.name = "block"});
-        kiln_compare(stdout, f, (kiln_tensor *[]){x, y}, 2, &(kiln_compare_options){.seconds = 0.1});
+        kiln_compare(stdout, f, KILN_IN(x, y), &(kiln_compare_options){.seconds = 0.1});
     }
     return kiln_close(k);
 }

@@ -34,9 +34,8 @@ int main()
         kiln_function *f = kiln_function_new(k, parabola, nullptr, &options);
         for (bool traced : {false, true}) {
             kiln_eager(k, !traced);
-            kiln_operand in[] = {w};
             kiln_tensor *out[2];
-            kiln_call_all(f, in, 1, out, 2);
+            kiln_call_all(f, KILN_IN(w), out, 2);
             std::printf("%s: func %.6f, slope %g, value %g\n", traced ? "traced" : "eager", kiln_item(func(k, w)), kiln_item(out[0]),
                         kiln_item(out[1]));
         }

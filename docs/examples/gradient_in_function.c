@@ -21,9 +21,8 @@ int main(void)
         for (int traced = 0; traced < 2; traced++)
             for (int x = 0; x < 2; x++) {
                 kiln_tensor *out[2];
-                kiln_operand at = kiln_of_tensor(kiln_scalar(k, KILN_F32, x));
                 kiln_eager(k, !traced);
-                kiln_call_all(f, &at, 1, out, 2);
+                kiln_call_all(f, KILN_IN(kiln_scalar(k, KILN_F32, x)), out, 2);
                 printf("%s x = %d: (%g, %g)\n", traced ? "traced" : "eager ", x, kiln_item(out[0]), kiln_item(out[1]));
             }
         kiln_function_statistics s;

@@ -46,8 +46,7 @@ int main(void)
         KILN_SCOPE(k);
         kiln_tensor *out[2];
         kiln_eager(k, !traced);
-        kiln_operand in[] = {kiln_of_tensor(kiln_f32(k, KILN_SHAPE(2), -1, 1.5)), kiln_of_tensor(kiln_scalar(k, KILN_I32, 60))};
-        kiln_call_all(f, in, 2, out, 2);
+        kiln_call_all(f, KILN_IN(kiln_f32(k, KILN_SHAPE(2), -1, 1.5), kiln_scalar(k, KILN_I32, 60)), out, 2);
         end[traced] = kiln_item(out[0]);
         worst[traced] = kiln_item(out[1]);
     }

@@ -73,7 +73,7 @@ int main(void)
         kiln_function *read = kiln_function_new(k, read_piece, &m,
             &(kiln_function_options){.outputs = 2, .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("T", 1, 8), BATCH, SYMBOLS), state, state}});
         for (int64_t from = 0, n = 1; from < LENGTH; from += n++) /* pieces of 1, 2, 3, 4 and 2 */
-            kiln_call_all(read, (kiln_operand[]){KILN_OPERAND(kiln_slice(x, 0, from, from + n, 1)), KILN_OPERAND(out[0]), KILN_OPERAND(out[1])}, 3, out, 2);
+            kiln_call_all(read, KILN_IN(kiln_slice(x, 0, from, from + n, 1), out[0], out[1]), out, 2);
         kiln_function_statistics stats;
         kiln_function_stats(read, &stats);
         printf("five pieces of four lengths, traced %d time(s); the first symbol is remembered: %s\n", (int)stats.traces,

@@ -20,9 +20,8 @@ int main(void)
         kiln_function *f = kiln_function_new(k, both, NULL, &(kiln_function_options){.name = "both", .outputs = 2});
         for (int traced = 0; traced < 2; traced++) {
             kiln_tensor *out[2];
-            kiln_operand in = kiln_of_tensor(x);
             kiln_eager(k, !traced);
-            kiln_call_all(f, &in, 1, out, 2);
+            kiln_call_all(f, KILN_IN(x), out, 2);
             printf("%-6s dz/dx %g, dy/dx %g\n", traced ? "traced" : "eager", kiln_item(out[0]), kiln_item(out[1]));
         }
         KILN_TAPE(k, tape);

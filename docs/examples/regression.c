@@ -8,9 +8,8 @@ KILN_FUNCTION(step, k, x, y)
 {
     KILN_TAPE(k, tape);
     kiln_tensor *loss = kiln_mean(kiln_square(kiln_sub(y, kiln_add(kiln_mul(x, w), b))), KILN_ALL);
-    kiln_operand of[2] = {kiln_of_variable(w), kiln_of_variable(b)};
     kiln_tensor *d[2];
-    kiln_gradients(tape, loss, of, 2, d);
+    kiln_gradients(tape, loss, KILN_IN(w, b), d);
     kiln_assign_sub(w, kiln_mul(0.01, d[0]));
     kiln_assign_sub(b, kiln_mul(0.01, d[1]));
     return loss;

@@ -31,16 +31,16 @@ int main(void)
     {
         KILN_SCOPE(k);
         x = kiln_variable_new(k, "x", KILN_F32, 0.0);
-        kiln_operand abc[3];
+        kiln_tensor *abc[3];
         double value[3] = {1, -2, 1};
         for (int i = 0; i < 3; i++)
-            abc[i] = kiln_of_tensor(kiln_scalar(k, KILN_F32, value[i]));
+            abc[i] = kiln_scalar(k, KILN_F32, value[i]);
         kiln_function *f = kiln_function_new(k, derivatives, NULL, &(kiln_function_options){.name = "derivatives", .outputs = 4});
         for (int traced = 0; traced < 2; traced++) {
             KILN_SCOPE(k);
             kiln_tensor *d[4];
             kiln_eager(k, !traced);
-            kiln_call_all(f, abc, 3, d, 4);
+            kiln_call_all(f, kiln_tensors(abc, 3), d, 4);
             printf("%-6s dy/dx %g, dy/da %g, dy/dc %g, d2y/dx2 %g\n", traced ? "traced" : "eager", kiln_item(d[0]), kiln_item(d[1]),
                 kiln_item(d[2]), kiln_item(d[3]));
         }

@@ -21,11 +21,8 @@ static void gradients(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
 {
     (void)user;
     KILN_TAPE(k, tape);
-    kiln_operand of[PARAMETERS];
-    for (int i = 0; i < PARAMETERS; i++)
-        of[i] = kiln_of_variable(parameter[i]);
     out[0] = loss_of(in[0], in[1]);
-    kiln_gradients(tape, out[0], of, PARAMETERS, out + 1);
+    kiln_gradients(tape, out[0], kiln_variables(parameter, PARAMETERS), out + 1);
 }
 
 static void loss_only(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)

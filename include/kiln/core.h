@@ -136,6 +136,23 @@ typedef struct kiln_operand {
 #endif
 } kiln_operand;
 
+typedef struct kiln_operands { const void *at; int32_t count; uint32_t kind; } kiln_operands; /* kind 0: kiln_operand, 1: kiln_tensor *, 2: kiln_variable * */
+static inline kiln_operands kiln_operand_list(const kiln_operand *x, int count)
+{
+    kiln_operands l = {x, count, 0};
+    return l;
+}
+static inline kiln_operands kiln_tensors(kiln_tensor *const *x, int count)
+{
+    kiln_operands l = {x, count, 1};
+    return l;
+}
+static inline kiln_operands kiln_variables(kiln_variable *const *v, int count)
+{
+    kiln_operands l = {v, count, 2};
+    return l;
+}
+
 /* ---- making tensors ------------------------------------------------------------------------------------------------ */
 /* Copies `count` elements of the dtype; count must equal the shape's product. */
 KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data, int64_t count);
@@ -220,6 +237,7 @@ inline kiln_axes kiln_axes_of(int keep, std::initializer_list<int> s)
 #define KILN_KEEP(...) kiln_axes_of(1, {__VA_ARGS__})
 #define KILN_ALL kiln_axes_of(0, {})
 #define KILN_OPERAND(x) kiln_operand(x)
+#define KILN_OPERANDS(n, ...) std::initializer_list<kiln_operand>{__VA_ARGS__}.begin()
 template <class T, kiln_dtype D>
 inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<T> v, kiln_site at)
 {
@@ -260,6 +278,7 @@ static inline kiln_operand kiln_of_u(uint64_t v) { return (kiln_operand){{.u = v
 static inline kiln_operand kiln_of_bool(bool v) { return (kiln_operand){{.i = v}, 6, 0}; }
 static inline kiln_operand kiln_of_operand(kiln_operand v) { return v; }
 static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tensor = (kiln_tensor *)v}, 1, 0}; }
+#define KILN_OPERANDS(n, ...) (kiln_operand[n]){__VA_ARGS__}
 /* The operand's text stands once (nested _Generic would double it at each level) under a fresh name (-Wshadow). */
 #define KILN_OPERAND(x) KILN_OPERAND_(x, KILN_CAT(kiln_operand_, __COUNTER__))
 #define KILN_OPERAND_(x, v)                                                                                           \
@@ -289,6 +308,37 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define KILN_CAT(a, b) KILN_CAT_(a, b)
 #define KILN_COUNT(...) KILN_COUNT_(0, __VA_ARGS__, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define KILN_COUNT_(z, a, b, c, d, e, f, g, h, i, j, n, ...) n
+/* How many arguments, up to 4; more (up to 64) are M. */
+#define KILN_FEW(...) KILN_MANY_(__VA_ARGS__, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
+    M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
+    4, 3, 2, 1, 0)
+#define KILN_MANY_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, \
+    a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, a33, a34, a35, a36, a37, a38, a39, a40, a41, a42, a43, \
+    a44, a45, a46, a47, a48, a49, a50, a51, a52, a53, a54, a55, a56, a57, a58, a59, a60, a61, a62, a63, a64, \
+    n, ...) n
+
+/* ---- lists of operands: KILN_IN(x, w, 0.5) lists up to 10 tensors, variables and numbers where a call takes several; kiln_tensors(x, n) and
+ * kiln_variables(v, n) are arrays of them, which only have to last for the call ---------------------------------------------------------- */
+#define KILN_IN(...) KILN_CAT(KILN_IN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_IN_1(a) kiln_operand_list(KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
+#define KILN_IN_2(a, b) kiln_operand_list(KILN_OPERANDS(2, KILN_OPERAND(a), KILN_OPERAND(b)), 2)
+#define KILN_IN_3(a, b, c) kiln_operand_list(KILN_OPERANDS(3, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c)), 3)
+#define KILN_IN_4(a, b, c, d) kiln_operand_list(KILN_OPERANDS(4, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), \
+    KILN_OPERAND(d)), 4)
+#define KILN_IN_5(a, b, c, d, e) kiln_operand_list(KILN_OPERANDS(5, KILN_OPERAND(a), KILN_OPERAND(b), \
+    KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e)), 5)
+#define KILN_IN_6(a, b, c, d, e, f) kiln_operand_list(KILN_OPERANDS(6, KILN_OPERAND(a), KILN_OPERAND(b), \
+    KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f)), 6)
+#define KILN_IN_7(a, b, c, d, e, f, g) kiln_operand_list(KILN_OPERANDS(7, KILN_OPERAND(a), KILN_OPERAND(b), \
+    KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f), KILN_OPERAND(g)), 7)
+#define KILN_IN_8(a, b, c, d, e, f, g, h) kiln_operand_list(KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), \
+    KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f), KILN_OPERAND(g), KILN_OPERAND(h)), 8)
+#define KILN_IN_9(a, b, c, d, e, f, g, h, i) kiln_operand_list(KILN_OPERANDS(9, KILN_OPERAND(a), KILN_OPERAND(b), \
+    KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f), KILN_OPERAND(g), KILN_OPERAND(h), \
+    KILN_OPERAND(i)), 9)
+#define KILN_IN_10(a, b, c, d, e, f, g, h, i, j) kiln_operand_list(KILN_OPERANDS(10, KILN_OPERAND(a), \
+    KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d), KILN_OPERAND(e), KILN_OPERAND(f), KILN_OPERAND(g), \
+    KILN_OPERAND(h), KILN_OPERAND(i), KILN_OPERAND(j)), 10)
 
 /* ---- the same calls with the site filled in (C and C++ alike) ---------------------------------------------------------- */
 #define kiln_from(k, t, s, ...) kiln_from_at(KILN_HERE, (k), (t), s, __VA_ARGS__) /* data, count: data may be a compound literal */

@@ -21,8 +21,9 @@ KILN_API void kiln_tape_close(kiln_tape **tape);     /* *tape may be NULL */
 KILN_API kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x); /* returns x; floats only */
 /* d sum(y) / d x for a tensor or variable x; x's dtype and shape; zeros if unconnected (kiln_grad_why says why). A second
  * gradient from a tape that is not persistent is an error. */
-KILN_API kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_operand x);
-/* The same for several x at once, in one reverse sweep; seed NULL: ones. */
+KILN_API kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operand x);
+/* The same for several x at once, in one reverse sweep: kiln_gradients(tape, y, KILN_IN(w, b), dx) fills dx. seed NULL: ones. */
+KILN_API bool kiln_gradients_of_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operands x, kiln_tensor **dx);
 KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed, const kiln_operand *x, int count,
                                 kiln_tensor **dx);
 /* Why the last gradient with respect to x was zero or what it came through: one line, valid until the tape's next call. */
@@ -70,8 +71,9 @@ KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body
                                                 const kiln_function_options *options, size_t size);
 /* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked. */
 KILN_API void kiln_function_free(kiln_function *f);
-/* in: nin operands; out: as many tensors as the function has outputs, poisoned after an error: an error in the body fails the call, eagerly as in a
+/* in: operands, KILN_IN(x, y); out: as many tensors as the function has outputs, poisoned after an error: an error in the body fails the call, eagerly as in a
  * trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the error stays assigned. */
+KILN_API bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout);
 KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
 KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
 /* ---- static arguments: kiln_call(f, x, KILN_STATIC(3), KILN_STATIC("relu"))
@@ -137,11 +139,13 @@ KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_def
 /* ---- looking inside ------------------------------------------------------------------------------------------------------------------ */
 /* Runs f eagerly and compiled on the inputs and prints the table of time, kernels, bytes, memory and the largest difference. */
 typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0.2 */ bool json; } kiln_compare_options;
+KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_compare_options *options, size_t size);
 KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
                                  const kiln_compare_options *options, size_t size);
 /* Compares every value of f's graph: eager, compiled and the reference interpreter; names the first value that differs and the pass that
  * changed it. True if all agree (bit for bit, and within the reference's error bounds). report may be NULL. A body that reads changing host
  * state is reported as that. */
+KILN_API bool kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in);
 KILN_API bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
 
 #ifdef __cplusplus
@@ -226,13 +230,11 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_SPEC(...) KILN_CAT(KILN_SPEC_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_SPEC_MAKE(t, n, ...) kiln_spec_of((t), {__VA_ARGS__})
 #define KILN_SPEC_1(t) kiln_spec_of((t), {})
-#define KILN_OPERANDS(n, ...) std::initializer_list<kiln_operand>{__VA_ARGS__}.begin()
 #else
 #define KILN_SZ(x) _Generic((x), kiln_size: kiln_size_same, default: kiln_size_of)(x)
 #define KILN_SPEC(...) KILN_CAT(KILN_SPEC_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_SPEC_MAKE(t, n, ...) {(t), (n), {__VA_ARGS__}}
 #define KILN_SPEC_1(t) {(t), 0, {{0, 0, NULL}}}
-#define KILN_OPERANDS(n, ...) (kiln_operand[n]){__VA_ARGS__}
 #endif
 #define KILN_SPEC_2(t, a) KILN_SPEC_MAKE(t, 1, KILN_SZ(a))
 #define KILN_SPEC_3(t, a, b) KILN_SPEC_MAKE(t, 2, KILN_SZ(a), KILN_SZ(b))
@@ -246,7 +248,7 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_SPEC_9(t, a, b, c, d, e, p, q, r)                                                                         \
     KILN_SPEC_MAKE(t, 8, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e), KILN_SZ(p), KILN_SZ(q), KILN_SZ(r))
 
-/* kiln_call(f, x, y, ...): up to 8 operands, the first output. kiln_call_all(f, in, nin, out, nout): any number of both. */
+/* kiln_call(f, x, y, ...): up to 8 operands, the first output. kiln_call_all(f, KILN_IN(x, y), out, nout): any number of both. */
 #define kiln_call(...) KILN_CAT(KILN_CALL_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CALL_1(f) kiln_call_at(KILN_HERE, (f), NULL, 0)
 #define KILN_CALL_2(f, a) kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
@@ -267,7 +269,11 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_CALL_9(f, a, b, c, d, e, p, q, r)                                                                         \
     kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
                                               KILN_OPERAND(e), KILN_OPERAND(p), KILN_OPERAND(q), KILN_OPERAND(r)), 8)
-#define kiln_call_all(f, ...) kiln_call_all_at(KILN_HERE, (f), __VA_ARGS__)
+/* What takes several operands takes them as KILN_IN(x, w), kiln_tensors(x, n) or kiln_variables(v, n). An array and its count as two arguments
+ * (of tensors; of kiln_operand for kiln_call_all and kiln_gradients) is the older way of the same calls. */
+#define kiln_call_all(...) KILN_CAT(KILN_CALL_ALL_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CALL_ALL_4(f, in, out, nout) kiln_call_all_of_at(KILN_HERE, (f), in, (out), (nout))
+#define KILN_CALL_ALL_M(...) kiln_call_all_at(KILN_HERE, __VA_ARGS__)
 
 #define KILN_FUNCTION(...) KILN_CAT(KILN_FUNCTION_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_FUNCTION_MAKE(name, k, n, params, call, args)                                                             \
@@ -318,12 +324,20 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define kiln_static_text(argument) kiln_static_text_at(KILN_HERE, (argument))
 
 #define kiln_watch(tape, x) kiln_watch_at(KILN_HERE, (tape), (x))
-#define kiln_gradient(tape, y, x) kiln_gradient_at(KILN_HERE, (tape), (y), KILN_OPERAND(x))
-/* variadic, because inputs and options may be compound literals with commas of their own */
-#define kiln_gradients(tape, y, ...) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, __VA_ARGS__)
+#define kiln_gradient(tape, y, x) kiln_gradient_at(KILN_HERE, (tape), KILN_OPERAND(y), KILN_OPERAND(x))
+#define kiln_gradients(...) KILN_CAT(KILN_GRADIENTS_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_GRADIENTS_4(tape, y, x, dx) kiln_gradients_of_at(KILN_HERE, (tape), KILN_OPERAND(y), x, (dx))
+#define KILN_GRADIENTS_M(tape, y, ...) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, __VA_ARGS__)
 #define kiln_custom_gradient(y, ...) kiln_custom_gradient_at(KILN_HERE, (y), __VA_ARGS__)
-#define kiln_compare(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
-#define kiln_check(report, f, ...) kiln_check_at(KILN_HERE, (report), (f), __VA_ARGS__)
+/* kiln_compare(stdout, f, KILN_IN(x, y)), or with options behind: in parentheses if they are a literal with several fields */
+#define kiln_compare(...) KILN_CAT(KILN_COMPARE_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_COMPARE_3(to, f, in) KILN_COMPARE_4(to, f, in, NULL)
+#define KILN_COMPARE_4(to, f, in, options) kiln_compare_of_sized(KILN_HERE, (to), (f), in, options, sizeof(kiln_compare_options))
+#define KILN_COMPARE_M(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
+#define kiln_check(...) KILN_CAT(KILN_CHECK_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CHECK_3(report, f, in) kiln_check_of_at(KILN_HERE, (report), (f), in)
+#define KILN_CHECK_4(report, f, in, nin) kiln_check_at(KILN_HERE, (report), (f), in, nin)
+#define KILN_CHECK_M(report, f, ...) kiln_check_at(KILN_HERE, (report), (f), __VA_ARGS__)
 
 #include "control.h" /* last: it needs kiln_body */
 

@@ -118,6 +118,10 @@ KILN_API kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand x);            
 #define KILN_END INT64_MAX
 KILN_API kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand x, int axis, int64_t start, int64_t stop, int64_t step);
 KILN_API kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand x, kiln_shape low, kiln_shape high, kiln_operand fill); /* a size per axis */
+/* Tensors and variables along an axis, of kinds that promote: kiln_concat(KILN_IN(a, v), 0) joins, the other sizes equal; kiln_stack puts equal shapes
+ * side by side along a new axis. (A list and its count as two arguments is the older way.) */
+KILN_API kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis);
+KILN_API kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis);
 KILN_API kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
 KILN_API kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
 KILN_API kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand x, kiln_operand indices, int axis); /* axis of x becomes the indices' axes; out of range clamps; gradient to x */
@@ -263,8 +267,16 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_broadcast(x, s) kiln_broadcast_at(KILN_HERE, KILN_OPERAND(x), s)
 #define kiln_slice(x, axis, start, stop, step) kiln_slice_at(KILN_HERE, KILN_OPERAND(x), (axis), (start), (stop), (step))
 #define kiln_pad(x, low, high, fill) kiln_pad_at(KILN_HERE, KILN_OPERAND(x), low, high, KILN_OPERAND(fill))
-#define kiln_concat(...) kiln_concat_at(KILN_HERE, __VA_ARGS__) /* variadic: the list may be a compound literal */
-#define kiln_stack(...) kiln_stack_at(KILN_HERE, __VA_ARGS__)
+#define kiln_concat(...) KILN_CAT(KILN_CONCAT_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CONCAT_2(x, axis) kiln_concat_of_at(KILN_HERE, x, (axis))
+#define KILN_CONCAT_3(...) KILN_CONCAT_M(__VA_ARGS__)
+#define KILN_CONCAT_4(...) KILN_CONCAT_M(__VA_ARGS__)
+#define KILN_CONCAT_M(...) kiln_concat_at(KILN_HERE, __VA_ARGS__)
+#define kiln_stack(...) KILN_CAT(KILN_STACK_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_STACK_2(x, axis) kiln_stack_of_at(KILN_HERE, x, (axis))
+#define KILN_STACK_3(...) KILN_STACK_M(__VA_ARGS__)
+#define KILN_STACK_4(...) KILN_STACK_M(__VA_ARGS__)
+#define KILN_STACK_M(...) kiln_stack_at(KILN_HERE, __VA_ARGS__)
 #define kiln_gather(x, indices, axis) kiln_gather_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
 #define kiln_one_hot(indices, classes, t) kiln_one_hot_at(KILN_HERE, KILN_OPERAND(indices), (classes), (t))
 /* window: &(kiln_window){...} or NULL */
