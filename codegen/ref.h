@@ -6,13 +6,20 @@
 
 #include "../ir/graph.h"
 
+typedef enum RefDoubt {
+    DOUBT_STEP = 1,     /* a comparison, floor, cast or argmax within its operands' bounds */
+    DOUBT_OVERFLOW = 2, /* may or may not overflow, or leave the normal range, on some way of computing it */
+    DOUBT_EDGE = 4,     /* an operand's bounds hold a pole, a branch cut or a zero whose sign counts */
+    DOUBT_CHOICE = 8    /* an undecided selector, index, condition or trip count */
+} RefDoubt;
+
 typedef struct RefTensor {
     Type type;          /* constant dims */
     int64_t count;
     double *f;          /* floats: values, already rounded to the dtype; else NULL */
     int64_t *i;         /* integers and bool (u64 as its bits); else NULL */
     double *bound;      /* floats: absolute error that an honest execution may have against f: 0 where IEEE leaves no choice */
-    uint8_t *undecided; /* element may honestly differ (a comparison, floor, cast or argmax within its operands' bounds); not compared */
+    uint8_t *undecided; /* RefDoubt bits: why the element may honestly differ; it is not compared. 0: decided */
 } RefTensor;
 
 /* Runs g on inputs (bytes row-major in the parameters' dtypes, dims all constant or given by symbol values). All values of the graph are kept in
@@ -24,8 +31,14 @@ bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *sy
 /* Bytes of memory as a tensor that is exact (bound 0), and back. The arena's border must be set. */
 RefTensor ref_load(Arena *arena, const Type *type, const void *bytes);
 void ref_store(const RefTensor *t, void *bytes);
-/* Compares bytes of an execution with t: false and a sentence in `why` at the first element outside its bound; *worst_ulps and *undecided (share
- * of elements, 0..1) are filled either way. More than 5 % undecided is a failure too. */
-bool ref_compare(const RefTensor *t, const void *bytes, double *worst_ulps, double *undecided, char *why, size_t cap);
+typedef struct RefVerdict {
+    int64_t compared, undecided; /* elements */
+    uint8_t doubt;               /* RefDoubt bits of those undecided */
+    double worst_ulps;           /* of those compared */
+    char why[240];               /* the first that lies outside its bound, in a sentence; "" if none does */
+} RefVerdict;
+/* Compares bytes of an execution with t. False: a decided element lies outside its bound. */
+bool ref_compare(const RefTensor *t, const void *bytes, RefVerdict *v);
+const char *ref_doubt_text(uint8_t doubt); /* in words, of the lowest bit */
 
 #endif

@@ -3,6 +3,7 @@
 #include "check.h"
 
 typedef struct Steps { /* one loop; operand p goes to parameter p */
+    CheckRun *run;
     Thread *t;
     kiln_site at;
     const Graph *condition, *body; /* condition NULL: scan */
@@ -49,7 +50,7 @@ static bool asks(Steps *s)
     if (!g) return s->gone < s->trip;
     kiln_tensor *value[g->value.len];
     give_params(s, g, s->gone, value);
-    return check_run(s->t, s->at, g, value) && kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
+    return check_run(s->run, g, value) && kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
 }
 
 static bool step(Steps *s)
@@ -59,7 +60,7 @@ static bool step(Steps *s)
     const int64_t index = s->reverse ? s->trip - 1 - s->gone : s->gone;
     if (!more_room(s)) return false;
     give_params(s, g, index, value);
-    if (!check_run(s->t, s->at, g, value)) return false;
+    if (!check_run(s->run, g, value)) return false;
     for (uint32_t i = 0; i < s->carries; i++) s->carry[i] = value[g->result.at[i]];
     for (uint32_t i = 0; i < s->ys; i++) s->y[s->gone * s->ys + i] = value[g->result.at[s->carries + i]];
     s->gone++;
@@ -90,71 +91,78 @@ static bool run_loop(Steps *s, kiln_tensor **out)
     for (uint32_t i = 0; i < s->carries; i++) out[i] = s->in[1 + i];
     while (asks(s))
         if (!step(s)) break;
-    bool ok = s->t->failures == failures;
+    bool ok = s->t->failures == failures && !s->run->wrong;
     for (uint32_t i = 0; i < s->ys && ok; i++) ok = (out[s->carries + i] = stacked(s, i)) != NULL;
     mem_free(s->y, (size_t)s->room * s->ys * sizeof *s->y);
     return ok;
 }
 
-static bool run_scan(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+static bool run_scan(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     const int64_t *a = n->attr->at;
-    Steps s = {.t = t, .at = at, .body = m->graph.at[a[0]], .carries = (uint32_t)a[1], .xs = (uint32_t)a[2],
-        .ys = (uint32_t)a[3], .reverse = a[4] != 0, .trip = kiln_item_i64_at(at, kiln_of_tensor(in[0])), .in = in};
+    Steps s = {.run = run, .t = run->t, .at = run->at, .body = m->graph.at[a[0]], .carries = (uint32_t)a[1], .xs = (uint32_t)a[2],
+        .ys = (uint32_t)a[3], .reverse = a[4] != 0, .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])), .in = in};
     s.trip = MAX_OF(s.trip, 0);
     return run_loop(&s, out);
 }
 
-static bool run_while(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     const int64_t *a = n->attr->at;
     const Type i64 = {.dtype = DT_i64};
     kiln_tensor *from[n->nin + 1]; /* an operand 0, as scan has */
     memcpy(from + 1, in, n->nin * sizeof *from);
-    Steps s = {.t = t, .at = at, .condition = m->graph.at[a[0]], .body = m->graph.at[a[1]], .carries = (uint32_t)a[2],
+    Steps s = {.run = run, .t = run->t, .at = run->at, .condition = m->graph.at[a[0]], .body = m->graph.at[a[1]], .carries = (uint32_t)a[2],
         .ys = (uint32_t)a[3], .bound = MAX_OF(a[4], 0), .in = from};
     if (!run_loop(&s, out)) return false;
-    out[n->nout - 1] = constant_of(t, at, &i64, kiln_of_i(s.gone));
+    out[n->nout - 1] = constant_of(run->t, run->at, &i64, kiln_of_i(s.gone));
     return true;
 }
 
-static bool run_branch(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+static bool run_branch(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    int64_t k = kiln_item_i64_at(at, kiln_of_tensor(in[0]));
+    int64_t k = kiln_item_i64_at(run->at, kiln_of_tensor(in[0]));
     k = MIN_OF(MAX_OF(k, 0), (int64_t)n->attr->len - 1);
     const Graph *g = m->graph.at[n->attr->at[k]];
     kiln_tensor *value[g->value.len];
     for (uint32_t p = 0; p < g->param.len; p++) value[g->param.at[p]] = in[1 + p];
-    if (!check_run(t, at, g, value)) return false;
+    if (!check_run(run, g, value)) return false;
     for (uint32_t i = 0; i < n->nout; i++) out[i] = value[g->result.at[i]];
     return true;
 }
 
-static bool run_node(Thread *t, kiln_site at, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+static bool run_node(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     switch (n->op) {
-    case OP_scan: return run_scan(t, at, m, n, in, out);
-    case OP_while: return run_while(t, at, m, n, in, out);
-    case OP_branch: return run_branch(t, at, m, n, in, out);
+    case OP_scan: return run_scan(run, m, n, in, out);
+    case OP_while: return run_while(run, m, n, in, out);
+    case OP_branch: return run_branch(run, m, n, in, out);
     case OP_custom: out[0] = in[0]; return true; /* the first operand itself; its gradient is in the graph already */
     case OP_callback:
-        fail(t, at, KILN_EUNSUPPORTED, "check: the body calls C code (%s:%d), which nothing can check",
+        fail(run->t, run->at, KILN_EUNSUPPORTED, "check: the body calls C code (%s:%d), which nothing can check",
             n->loc.file ? n->loc.file : "?", n->loc.line);
         return false;
     default:
         if (op_def[n->op].flags & OPF_EFFECT && n->nout == 0) return true; /* it would happen at every comparison */
-        return tensor_ok(apply(t, at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, out, n->nout));
+        return tensor_ok(apply(run->t, run->at, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, out, n->nout));
     }
 }
 
-bool check_run(Thread *t, kiln_site at, const Graph *g, kiln_tensor **value)
+static bool is_op(const Node *n)
+{
+    return !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT)) && n->op != OP_param && n->op != OP_custom;
+}
+
+bool check_run(CheckRun *run, const Graph *g, kiln_tensor **value)
 {
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
         if (n->op == OP_param) continue;
         kiln_tensor *in[n->nin + 1];
         for (uint32_t k = 0; k < n->nin; k++) in[k] = value[n->in[k]];
-        if (!run_node(t, at, g->module, n, in, &value[n->out])) return false;
+        if (!run_node(run, g->module, n, in, &value[n->out])) return false;
+        run->wrong = is_op(n) && !run->judge(run->user, g, i, in, &value[n->out]);
+        if (run->wrong) return false;
     }
     return true;
 }

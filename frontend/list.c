@@ -101,14 +101,22 @@ static bool with_arguments(kiln_site at, const char *what, kiln_function *f, kil
     return ok;
 }
 
+typedef struct Judge {
+    FILE *report;
+    kiln_verdict verdict;
+} Judge;
+
 static bool use_check(kiln_site at, kiln_function *f, kiln_tensor *const *x, int n, void *user)
 {
-    return kiln_check_at(at, user, f, x, n);
+    Judge *j = user;
+    j->verdict = kiln_check_at(at, j->report, f, x, n);
+    return j->verdict != KILN_DISAGREE;
 }
 
-bool kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in)
+kiln_verdict kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in)
 {
-    return with_arguments(at, "check", f, in, use_check, report);
+    Judge j = {report, KILN_DISAGREE};
+    return with_arguments(at, "check", f, in, use_check, &j) ? j.verdict : KILN_DISAGREE;
 }
 
 typedef struct Compare {

@@ -150,10 +150,9 @@ static void judge(Arena *a, const TextCase *c, const Outcome *r, void **in, cons
     Status st = {0};
     if (!ref_run(a, g, symbols(a, m), (const void *const *)in, &all, &st)) fail_msg("%s: %s", c->name, st.text);
     for (uint32_t i = 0; i < g->result.len; i++) {
-        double ulps, undecided;
-        char why[200];
-        if (!ref_compare(&all[g->result.at[i]], r->out[i], &ulps, &undecided, why, sizeof why))
-            fail_msg("%s, %s, result %u: %s", c->name, how, i, why);
+        RefVerdict v;
+        if (!ref_compare(&all[g->result.at[i]], r->out[i], &v) || v.undecided > v.compared / 10)
+            fail_msg("%s, %s, result %u: %s", c->name, how, i, v.why[0] ? v.why : ref_doubt_text(v.doubt));
     }
 }
 

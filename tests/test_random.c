@@ -130,16 +130,14 @@ static void print_element(const char *who, DType t, const void *bytes, int64_t i
 static void check_passed(Case *c, const Graph *g, const int64_t *symbol, void *const *result)
 {
     RefTensor *all;
-    char why[300];
     for (uint32_t i = 0; i < g->node.len; i++) total.kernels += g->node.at[i].op == OP_kernel;
     if (!ref_run(c->arena, g, symbol, c->in, &all, &c->st)) {
         failed(c, "reference after the passes", c->st.text);
         return;
     }
     for (uint32_t i = 0; i < g->result.len; i++) {
-        double ulps, undecided;
-        bool fine = ref_compare(&all[g->result.at[i]], result[i], &ulps, &undecided, why, sizeof why);
-        if (!fine && undecided <= 0.05) failed(c, "reference after the passes", why);
+        RefVerdict v;
+        if (!ref_compare(&all[g->result.at[i]], result[i], &v)) failed(c, "reference after the passes", v.why);
     }
 }
 
@@ -254,7 +252,6 @@ static void fail_at_node(Case *c, uint32_t node, const char *what, const char *d
 static void check_nodes(Case *c)
 {
     const Graph *g = c->rg.g;
-    char why[300];
     for (uint32_t i = 0; i < g->node.len && total.failures < MOST_FAILURES; i++) {
         const Node *n = &g->node.at[i];
         if (n->op == OP_param) continue;
@@ -271,11 +268,10 @@ static void check_nodes(Case *c)
             return;
         }
         for (uint32_t k = 0; k < n->nout; k++) {
-            double ulps, undecided;
-            bool fine = ref_compare(&out[k], c->eager[0][n->out + k], &ulps, &undecided, why, sizeof why);
-            if (!fine && undecided <= 0.05) fail_at_node(c, i, "eager against the reference, one node", why);
+            RefVerdict v;
+            if (!ref_compare(&out[k], c->eager[0][n->out + k], &v)) fail_at_node(c, i, "eager against the reference, one node", v.why);
             double *worst = &total.worst[out[k].type.dtype];
-            if (fine && n->op != OP_floor_div && op_def[n->op].flags & OPF_ELEMENTWISE) *worst = fmax(*worst, ulps);
+            if (op_def[n->op].flags & OPF_ELEMENTWISE) *worst = fmax(*worst, v.worst_ulps);
         }
     }
 }
@@ -285,19 +281,18 @@ static void check_whole(Case *c)
 {
     const Graph *g = c->rg.g;
     RefTensor *all;
-    char why[300];
     if (!ref_run(c->arena, g, c->rg.symbol, c->in, &all, &c->st)) {
         failed(c, "reference", c->st.text);
         return;
     }
     for (uint32_t i = 0; i < g->node.len; i++)
-        for (Value v = g->node.at[i].out; v < g->node.at[i].out + g->node.at[i].nout; v++) {
-            double ulps, undecided;
-            bool fine = ref_compare(&all[v], c->eager[0][v], &ulps, &undecided, why, sizeof why);
-            total.elements += (double)all[v].count;
-            total.undecided += undecided * (double)all[v].count;
-            if (fine || undecided > 0.05) continue;
-            fail_at_node(c, i, "eager against the reference, whole graph", why);
+        for (Value x = g->node.at[i].out; x < g->node.at[i].out + g->node.at[i].nout; x++) {
+            RefVerdict v;
+            bool fine = ref_compare(&all[x], c->eager[0][x], &v);
+            total.elements += (double)all[x].count;
+            total.undecided += (double)v.undecided;
+            if (fine) continue;
+            fail_at_node(c, i, "eager against the reference, whole graph", v.why);
             return;
         }
 }

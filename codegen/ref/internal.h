@@ -47,6 +47,7 @@ bool ref_assert(Run *r);
 double ref_round(DType t, double v);       /* to nearest even */
 double ref_ulp(DType t, double v);         /* distance to the next element of t above |v| */
 double ref_largest(DType t);               /* finite element of t */
+int ref_lowest(DType t);                   /* exponent of the smallest number above 0 of t */
 double ref_unit(DType t);                  /* unit roundoff of the type that t is computed in */
 int64_t ref_wrap(DType t, int64_t v);      /* modulo the width of t; bool: v != 0 */
 /* Element i becomes v rounded, where honest executions may be `err` from v before they round, and `ulps` more by an approximation.

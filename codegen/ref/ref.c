@@ -218,39 +218,48 @@ static double distance(const RefTensor *t, int64_t i, double v, bool *good)
     return isfinite(d) ? d / ref_ulp((DType)t->type.dtype, f) : HUGE_VAL;
 }
 
-bool ref_compare(const RefTensor *t, const void *bytes, double *worst_ulps, double *undecided, char *why, size_t cap)
+static bool element_agrees(const RefTensor *t, int64_t i, const char *element, RefVerdict *v)
 {
-    DType type = (DType)t->type.dtype;
-    int64_t unsure = 0;
-    bool fine = true;
+    const DType type = (DType)t->type.dtype;
+    double x = 0, ulps = 0;
+    int64_t n = 0;
+    bool good = true;
     char at[128];
-    *worst_ulps = 0;
-    for (int64_t i = 0; i < t->count; i++) {
-        const char *element = (const char *)bytes + (size_t)i * dtype_bytes(type);
-        if (t->undecided[i]) {
-            unsure++;
-            continue;
-        }
-        bool good = true;
-        if (t->f != NULL) {
-            double v = dtype_load_f64(type, element), ulps = distance(t, i, v, &good);
-            *worst_ulps = fmax(*worst_ulps, ulps);
-            if (good || !fine) continue;
-            place(t, i, at, sizeof at);
-            snprintf(why, cap, "element %s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, v, t->f[i], t->bound[i], ulps);
-        } else {
-            int64_t v = dtype_load_i64(type, element);
-            good = v == t->i[i];
-            if (good || !fine) continue;
-            place(t, i, at, sizeof at);
-            snprintf(why, cap, "element %s is %lld, not %lld", at, (long long)v, (long long)t->i[i]);
-        }
-        fine = false;
+    if (t->f != NULL) {
+        x = dtype_load_f64(type, element);
+        ulps = distance(t, i, x, &good);
+        v->worst_ulps = fmax(v->worst_ulps, ulps);
+    } else {
+        n = dtype_load_i64(type, element);
+        good = n == t->i[i];
     }
-    *undecided = t->count == 0 ? 0 : (double)unsure / (double)t->count;
-    if (fine && *undecided > 0.05) {
-        snprintf(why, cap, "%.1f %% of the elements are undecided", 100 * *undecided);
-        return false;
+    if (good || v->why[0] != '\0') return good;
+    place(t, i, at, sizeof at);
+    if (t->f != NULL)
+        snprintf(v->why, sizeof v->why, "element %.60s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, x, t->f[i], t->bound[i], ulps);
+    else
+        snprintf(v->why, sizeof v->why, "element %.60s is %lld, not %lld", at, (long long)n, (long long)t->i[i]);
+    return false;
+}
+
+bool ref_compare(const RefTensor *t, const void *bytes, RefVerdict *v)
+{
+    bool fine = true;
+    *v = (RefVerdict){0};
+    for (int64_t i = 0; i < t->count; i++) {
+        v->undecided += t->undecided[i] != 0;
+        v->doubt |= t->undecided[i];
+        if (t->undecided[i]) continue;
+        v->compared++;
+        fine &= element_agrees(t, i, (const char *)bytes + (size_t)i * dtype_bytes((DType)t->type.dtype), v);
     }
     return fine;
+}
+
+const char *ref_doubt_text(uint8_t doubt)
+{
+    if (doubt & DOUBT_STEP) return "a comparison, floor, cast or argmax has operands that differ by less than they may err";
+    if (doubt & DOUBT_OVERFLOW) return "it may overflow or not, by the order in which it is computed";
+    if (doubt & DOUBT_EDGE) return "an operand is as near to a pole, a branch cut or a zero as it may err";
+    return "a selector, an index or a condition is undecided";
 }

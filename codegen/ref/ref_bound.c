@@ -48,6 +48,12 @@ double ref_unit(DType t)
     return ldexp(1, -format_of((DType)dtype_info[t].compute).digits);
 }
 
+int ref_lowest(DType t)
+{
+    Format f = format_of(t);
+    return f.least - (f.digits - 1);
+}
+
 int64_t ref_wrap(DType t, int64_t v)
 {
     switch (t) {
@@ -73,7 +79,7 @@ void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps)
     double bound = err + (ulps + 1) * ref_ulp(type, fabs(v) + err), largest = ref_largest(type);
     if (!(fabs(v) + bound < largest)) {
         /* Certain to overflow only if all of the interval does. */
-        if (!(fabs(v) - bound > largest + ref_ulp(type, largest))) t->undecided[i] = 1;
+        if (!(fabs(v) - bound > largest + ref_ulp(type, largest))) t->undecided[i] |= DOUBT_OVERFLOW;
         return;
     }
     t->bound[i] = bound;

@@ -242,6 +242,10 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     }
 }
 
+/* At these operands, if they are exact, the functions have exact values, as C's Annex F says. */
+static bool is_special(double x) { return x == 0 || fabs(x) == 1 || isinf(x); }
+static bool exact_there(double value) { return value == 0 || fabs(value) == 1 || !isfinite(value); }
+
 /* Sets element i from the value at the middle and the values at the corners. */
 static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *corner, uint32_t n, double most)
 {
@@ -250,10 +254,10 @@ static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *c
         if (isfinite(mid) && isfinite(corner[c])) {
             err = fmax(err, fabs(corner[c] - mid));
         } else if (!(corner[c] == mid || (corner[c] != corner[c] && mid != mid))) {
-            out->undecided[i] = 1;
+            out->undecided[i] |= DOUBT_EDGE;
         }
     }
-    if (takes_steps(op) && err > 0) out->undecided[i] = 1;
+    if (takes_steps(op) && err > 0) out->undecided[i] |= DOUBT_STEP;
     ref_set(out, i, mid, fmin(err, most), own_ulps(op, (DType)out->type.dtype));
 }
 
@@ -266,9 +270,12 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
         ref_set(out, i, mid, activation(op) ? error : fmin(error, 2), own_ulps(op, (DType)out->type.dtype)); /* sin and cos are at most 2 apart */
         return;
     }
-    if (n != 0 && breaks1(op, x)) out->undecided[i] = 1;
+    if (n != 0 && breaks1(op, x)) out->undecided[i] |= DOUBT_EDGE;
     for (uint32_t c = 0; c < n; c++) corner[c] = unary(op, x.v + (c ? x.b : -x.b));
-    settle(out, i, op, mid, corner, n, HUGE_VAL);
+    if (n == 0 && is_special(x.v) && exact_there(mid))
+        ref_set(out, i, mid, 0, 0);
+    else
+        settle(out, i, op, mid, corner, n, HUGE_VAL);
 }
 
 static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand y)
@@ -276,10 +283,13 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     const DType t = (DType)out->type.dtype;
     double mid = binary(op, t, x.v, y.v), corner[4];
     uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
-    if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] = 1;
+    if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] |= DOUBT_EDGE;
     for (uint32_t c = 0; c < n; c++)
         corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
-    settle(out, i, op, mid, corner, n, HUGE_VAL);
+    if (n == 0 && (is_special(x.v) || is_special(y.v)) && exact_there(mid))
+        ref_set(out, i, mid, 0, 0);
+    else
+        settle(out, i, op, mid, corner, n, HUGE_VAL);
 }
 
 /* ---- comparisons and select -------------------------------------------------------------------------------- */
@@ -300,7 +310,7 @@ static void compare_element(RefTensor *out, int64_t i, Op op, Operand x, Operand
 {
     out->i[i] = compare(op, x.v, y.v);
     double both = x.b + y.b;
-    if (both > 0 && fabs(x.v - y.v) <= both * (1 + 1e-9)) out->undecided[i] = 1;
+    if (both > 0 && fabs(x.v - y.v) <= both * (1 + 1e-9)) out->undecided[i] |= DOUBT_STEP;
 }
 
 static bool where(Run *r)
@@ -355,7 +365,7 @@ static void cast_float(RefTensor *out, int64_t i, Operand x)
     out->i[i] = integer_of_float(to, x.v);
     if (x.b == 0) return;
     bool steps = integer_of_float(to, x.v - x.b) != out->i[i] || integer_of_float(to, x.v + x.b) != out->i[i];
-    if (steps || (to == DT_bool && has_zero(x))) out->undecided[i] = 1;
+    if (steps || (to == DT_bool && has_zero(x))) out->undecided[i] |= DOUBT_STEP;
 }
 
 static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x)

@@ -86,7 +86,7 @@ static void adder_end(Adder *a)
     for (int64_t i = 0; t->f != NULL && a->size != NULL && a->n != NULL && i < t->count; i++) {
         double err = t->bound[i];
         if (a->n[i] > 1) err += 2 * (double)a->n[i] * ref_ulp(type, a->size[i]);
-        if (a->size[i] + err >= ref_largest(type) && t->f[i] == t->f[i]) t->undecided[i] = 1;
+        if (a->size[i] + err >= ref_largest(type) && t->f[i] == t->f[i]) t->undecided[i] |= DOUBT_OVERFLOW;
         ref_set(t, i, t->f[i], err, 0);
     }
     mem_free(a->size, count * sizeof *a->size);
@@ -105,7 +105,7 @@ static void scatter_add(const Run *r, Adder *a)
         adder_add(a, ravel(&a->out->type, at), g, i);
         /* It may belong anywhere along the axis. */
         for (at[axis] = 0; indices->undecided[which] && at[axis] < a->out->type.dim[axis]; at[axis]++)
-            a->out->undecided[ravel(&a->out->type, at)] = 1;
+            a->out->undecided[ravel(&a->out->type, at)] |= DOUBT_CHOICE;
     }
 }
 

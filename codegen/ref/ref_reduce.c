@@ -2,6 +2,7 @@
 #include "integer.h"
 #include "internal.h"
 
+#include <limits.h>
 #include <math.h>
 
 /* What is known of one result while its elements come in. */
@@ -11,7 +12,9 @@ typedef struct Sum {
     double lost;          /* sum: what rounding took from value (Neumaier 1974), or f64 would be judged by its like */
     double size;          /* sum: of |x|; prod: unused */
     double grown, shrunk; /* prod: log2 of the factors above 1, and below */
-    bool undecided, any;
+    uint8_t undecided;    /* RefDoubt bits of the elements */
+    bool any;
+    int lowest;           /* sum: exponent of the lowest bit of any element; all are multiples of that power of two */
     uint8_t zeros;        /* signs of the zeros among them: 1 plus, 2 minus */
 } Sum;
 
@@ -36,8 +39,23 @@ static Way way_of(const Run *r)
     return (Way){row && n >= 256 ? 256 + n / 1024 : n, runs};
 }
 
+/* The exponent of v's lowest bit that is set; v is finite and not 0. */
+static int lowest_bit(double v)
+{
+    int exponent;
+    const int64_t digits = (int64_t)ldexp(frexp(fabs(v), &exponent), 53);
+    return exponent - 53 + __builtin_ctzll((unsigned long long)digits);
+}
+
+/* Multiples of 2^lowest whose absolute values add up to `size` are added without rounding in any order. */
+static bool exact_sum(DType t, double size, int lowest)
+{
+    return size == 0 || (lowest >= ref_lowest(t) && ldexp(1, lowest) >= size * ref_ulp(t, 1) / 2);
+}
+
 static void take_sum(Sum *s, double x, double b)
 {
+    if (isfinite(x) && x != 0) s->lowest = MIN_OF(s->lowest, lowest_bit(x));
     double t = s->value + x;
     if (isfinite(t)) s->lost += fabs(s->value) >= fabs(x) ? (s->value - t) + x : (x - t) + s->value;
     s->value = t;
@@ -86,7 +104,7 @@ static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
 
 static Sum sum_begin(Op op)
 {
-    return (Sum){.value = op == OP_prod, .integer = op == OP_prod};
+    return (Sum){.value = op == OP_prod, .integer = op == OP_prod, .lowest = INT_MAX};
 }
 
 /* Twice the unit roundoff: in f64 this interpreter rounds products as much as what it judges. */
@@ -101,14 +119,14 @@ static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
     double value = s->value + s->lost, err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * way.depth : 0;
     if (t != compute && way.runs > 1) rounding += (way.runs - 1) * ref_ulp(t, 1);
     if (op == OP_sum || op == OP_sum_in_order) {
-        err += rounding * s->size;
+        if (err != 0 || !exact_sum(way.runs > 1 ? t : compute, s->size, s->lowest)) err += rounding * s->size;
         if (s->value == 0 && s->zeros & 2) err = fmax(err, ref_ulp(t, 0)); /* -0 alone, or added to a 0 that comes before it */
-        if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] = 1;
+        if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] |= DOUBT_OVERFLOW;
     } else if (op == OP_prod) {
         int top = compute == DT_f64 ? 1022 : 126;
         err += isfinite(s->value) ? rounding * fabs(s->value) : 0;
         /* Some order of multiplication may leave the normal range on the way, if any may. */
-        if (s->n > 1 && s->value == s->value && (s->grown > top || s->shrunk < -top)) out->undecided[i] = 1;
+        if (s->n > 1 && s->value == s->value && (s->grown > top || s->shrunk < -top)) out->undecided[i] |= DOUBT_OVERFLOW;
     } else if (!isfinite(s->value)) {
         err = 0;
     } else if (s->value == 0 && s->zeros == 3) {
@@ -177,7 +195,7 @@ bool ref_argextreme(Run *r)
             if (wins(x, max, first + k * step, first + best * step)) best = k;
         out->i[i] = best;
         for (int64_t k = 0; k < x->type.dim[axis]; k++)
-            if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step)) out->undecided[i] = 1;
+            if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step)) out->undecided[i] |= DOUBT_STEP;
     }
     return true;
 }
@@ -194,19 +212,23 @@ bool ref_matmul(Run *r)
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
         double sum = 0, size = 0, err = 0;
-        bool undecided = false;
+        uint8_t undecided = 0;
+        int lowest = INT_MAX;
         for (int64_t k = 0; k < depth_k; k++) {
             int64_t p = row * depth_k + k, q = (batch * depth_k + k) * n + col;
             double product = a->f[p] * b->f[q];
             sum += product;
             size += isfinite(product) ? fabs(product) : 0;
-            undecided |= a->undecided[p] || b->undecided[q];
+            undecided |= a->undecided[p] | b->undecided[q];
+            if (isfinite(product) && product != 0) lowest = MIN_OF(lowest, lowest_bit(a->f[p]) + lowest_bit(b->f[q]));
             if (isfinite(product)) err += fabs(a->f[p]) * b->bound[q] + fabs(b->f[q]) * a->bound[p] + a->bound[p] * b->bound[q];
         }
-        err += 2 * (double)(depth_k + 1) * ref_unit(t) * size;
-        /* A product or a sum on the way may overflow, or be lost below the smallest number. */
-        if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
-        if (size + err >= ref_largest(compute) && sum == sum) undecided = true;
+        if (err != 0 || !exact_sum(compute, size, lowest)) {
+            err += 2 * (double)(depth_k + 1) * ref_unit(t) * size;
+            /* A product or a sum on the way may overflow, or be lost below the smallest number. */
+            if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
+        }
+        if (size + err >= ref_largest(compute) && sum == sum) undecided |= DOUBT_OVERFLOW;
         ref_set(out, i, sum, isfinite(sum) ? err : 0, 0);
         out->undecided[i] |= undecided;
     }

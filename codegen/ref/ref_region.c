@@ -24,7 +24,7 @@ bool ref_kernel(Run *r)
 /* Whoever took another way has other results. */
 static void doubt_all(Run *r)
 {
-    for (uint32_t i = 0; i < r->node->nout; i++) memset(r->out[i].undecided, 1, (size_t)r->out[i].count);
+    for (uint32_t i = 0; i < r->node->nout; i++) memset(r->out[i].undecided, DOUBT_CHOICE, (size_t)r->out[i].count);
 }
 
 bool ref_branch(Run *r)

@@ -142,11 +142,17 @@ typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0
 KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_compare_options *options, size_t size);
 KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
                                  const kiln_compare_options *options, size_t size);
-/* Compares every value of f's graph: eager, compiled and the reference interpreter; names the first value that differs and the pass that
- * changed it. True if all agree (bit for bit, and within the reference's error bounds). report may be NULL. A body that reads changing host
- * state is reported as that. */
-KILN_API bool kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in);
-KILN_API bool kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
+/* Compares every value of f's graph, in loops at each step: what eager code makes of an op's operands with what the reference interpreter makes of
+ * them, and compiled code with eager code, bit for bit. The report (NULL: none) says what was found; it names the first value that differs and, in
+ * compiled code, the pass that changed it. A body that reads changing host state is reported as that. Cost: the reference's, tens of ns an element.
+ *   KILN_AGREE        all values agree, within the reference's error bounds and bit for bit
+ *   KILN_CANNOT_TELL  so do all that the reference decides; of some elements it cannot say what is right: a sum that overflows in one order
+ *                     and not in another. The report says how many, where first, and why
+ *   KILN_DISAGREE     one differs; or, with an error (kiln_failed), f could not be run
+ * The last is 0: if (!kiln_check(...)) asks whether something is wrong. */
+typedef enum kiln_verdict { KILN_DISAGREE, KILN_AGREE, KILN_CANNOT_TELL } kiln_verdict;
+KILN_API kiln_verdict kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in);
+KILN_API kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
 
 #ifdef __cplusplus
 }
