@@ -71,6 +71,10 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
             f->name);
         return;
     }
+    if (!f->options.outputs) {
+        fail(t, at, KILN_EVALUE, "grad of %s: it has no outputs", f->name);
+        return;
+    }
     Derived *d = mem_zeros(1, sizeof *d);
     if (!d) {
         fail(t, at, KILN_EMEMORY, "grad of %s: no memory", f->name);

@@ -95,13 +95,14 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->user = user;
     f->loc = loc_of(at);
     f->nspec = spec_count(&f->options);
-    f->options.outputs = f->options.outputs ? f->options.outputs : 1;
+    const int outputs = f->options.outputs;
+    f->options.outputs = outputs == KILN_NO_OUTPUTS ? 0 : outputs == 0 ? 1 : outputs;
     init_locks(f);
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
     if (!f->name || f->options.outputs < 0 || f->options.outputs > FUNCTION_OUTPUTS) {
         fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
-            f->name ? "0 to 512 outputs" : "no memory");
+            f->name ? "1 to 512 outputs, or KILN_NO_OUTPUTS" : "no memory");
         function_destroy(f);
         return NULL;
     }
@@ -294,7 +295,7 @@ bool kiln_call_all_at(
 kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)
 {
     kiln_tensor *out = NULL;
-    kiln_call_all_at(at, f, in, nin, &out, 1);
+    kiln_call_all_at(at, f, in, nin, &out, f && f->options.outputs == 0 ? 0 : 1);
     return out;
 }
 
@@ -309,7 +310,7 @@ kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
     kiln_function *f = known ? (kiln_function *)(uintptr_t)*known : NULL;
     pthread_mutex_unlock(&k->lock);
     if (f) return f;
-    kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = 1};
+    kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = d->outputs};
     f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
     if (!f) return NULL;
     pthread_mutex_lock(&k->lock);
@@ -330,6 +331,15 @@ kiln_tensor *kiln_definition_call(
     kiln_operand x[KILN_MAX_ARGS];
     for (int i = 0; i < d->inputs; i++) x[i] = kiln_of_tensor(in[i]);
     return f ? kiln_call_at(at, f, x, d->inputs) : NULL;
+}
+
+bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d,
+    kiln_tensor *const *in, kiln_tensor **out)
+{
+    kiln_function *f = kiln_definition_function(k, d);
+    if (f) return kiln_call_all_of_at(at, f, kiln_tensors(in, d->inputs), out, f->options.outputs);
+    for (int i = 0; i < d->outputs; i++) out[i] = NULL;
+    return false;
 }
 
 /* ---- outside the trace --------------------------------------------------------------------------------------------------- */

@@ -74,6 +74,10 @@ static void derive_jvp(Thread *t, kiln_function *f)
     kiln_site at = {f->loc.file, f->loc.line};
     const int n = f->nspec ? (int)f->nspec : f->options.inputs_count;
     char name[128];
+    if (!f->options.outputs) {
+        fail(t, at, KILN_EVALUE, "jvp of %s: it has no outputs", f->name);
+        return;
+    }
     if (n <= 0 || 2 * n > KILN_MAX_ARGS || 2 * f->options.outputs > FUNCTION_OUTPUTS) {
         fail(t, at, KILN_EVALUE,
             n > 0 ? "jvp of %s: it has more than %d inputs, or too many outputs"

@@ -319,6 +319,30 @@ void branches(void **state)
     }
 }
 
+kiln_variable *bumped;
+
+KILN_RESULTS(twice, out, 2, k, x)
+{
+    out[0] = kiln_mul(x, 2);
+    out[1] = kiln_mul(out[0], 2);
+}
+
+KILN_PROCEDURE(bump, k, x) { kiln_assign_add(bumped, x); }
+
+void results_and_procedures(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    kiln_tensor *out[2], *x = kiln_scalar(k, KILN_F32, 3);
+    bumped = kiln_variable_new(k, "bumped", KILN_F32, 1);
+    kiln_eager(k, true);
+    assert_true(twice(k, x, out) && kiln_item(out[1]) == 12);
+    assert_true(bump(k, x) && kiln_item(bumped) == 4);
+    assert_null(kiln_call(KILN_FN(k, bump), x));
+    kiln_eager(k, false);
+    assert_ok(k);
+}
+
 void numbers_of_any_dtype(void **state)
 {
     kiln *k = static_cast<kiln *>(*state);
@@ -354,7 +378,7 @@ int main()
 {
     const CMUnitTest tests[] = {
         CASE(values_at_once), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
-        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype),
+        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype), CASE(results_and_procedures),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);
 }

@@ -1,10 +1,8 @@
 /* A traced function with a tape inside and two results: the slope and the value of x^2 - 2 x + 1. */
 #include <kiln/kiln.h>
 
-static void slope_and_value(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+KILN_RESULTS(slope_and_value, out, 2, k, x) /* bool slope_and_value(kiln *k, kiln_tensor *x, kiln_tensor **out) */
 {
-    (void)user;
-    kiln_tensor *x = in[0];
     KILN_TAPE(k, tape);
     kiln_watch(tape, x);
     kiln_tensor *y = kiln_add(kiln_sub(kiln_pow(x, 2), kiln_mul(2.0, x)), 1.0);
@@ -17,16 +15,15 @@ int main(void)
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
-        kiln_function *f = kiln_function_new(k, slope_and_value, NULL, &(kiln_function_options){.name = "slope", .outputs = 2});
         for (int traced = 0; traced < 2; traced++)
             for (int x = 0; x < 2; x++) {
                 kiln_tensor *out[2];
                 kiln_eager(k, !traced);
-                kiln_call_all(f, KILN_IN(kiln_scalar(k, KILN_F32, x)), out, 2);
+                slope_and_value(k, kiln_scalar(k, KILN_F32, x), out);
                 printf("%s x = %d: (%g, %g)\n", traced ? "traced" : "eager ", x, kiln_item(out[0]), kiln_item(out[1]));
             }
         kiln_function_statistics s;
-        kiln_function_stats(f, &s);
+        kiln_function_stats(KILN_FN(k, slope_and_value), &s);
         printf("traced calls: %d, traces: %d\n", (int)s.calls, (int)s.compiles);
     }
     return kiln_close(k);

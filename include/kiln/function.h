@@ -53,11 +53,12 @@ typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
 typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
 
 #define KILN_MAX_ARGS 16
+#define KILN_NO_OUTPUTS (-1) /* kiln_call then returns NULL; such a function has no gradient */
 #define KILN_RANK_STATIC (-2)
 typedef struct kiln_function_options {
     const char *name;      /* NULL: "function" */
     int inputs_count;      /* 0: as many as `inputs` declares, or any */
-    int outputs;           /* 0: 1; at most 512 */
+    int outputs;           /* 0: 1; KILN_NO_OUTPUTS: none; at most 512 */
     kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list */
     bool no_blas;          /* contractions by Kiln's own kernels: the bits of ahead-of-time code */
     size_t cache_bytes;    /* compiled code, graphs and constants kept; 0: 64 MiB. Beyond it signatures that were not called lately
@@ -130,10 +131,14 @@ KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run thei
 
 /* ---- the decorator -------------------------------------------------------------------------------------------------------------
  * KILN_FUNCTION(f, k, w) { ... return y; }  defines  kiln_tensor *f(kiln *k, kiln_tensor *w), traced. Up to 8 tensors.
+ * KILN_RESULTS(f, out, 2, k, w) { ... out[0] = y; out[1] = z; }  defines  bool f(kiln *k, kiln_tensor *w, kiln_tensor **out): several results,
+ *     false after an error (and out is poisoned).
+ * KILN_PROCEDURE(f, k, w) { ... }  defines  bool f(kiln *k, kiln_tensor *w): no result; what it does to variables, and its effects.
  * KILN_FN(k, f) is its kiln_function in engine k. */
-typedef struct kiln_definition { const char *name; kiln_body *body; int inputs; } kiln_definition;
+typedef struct kiln_definition { const char *name; kiln_body *body; int inputs, outputs; } kiln_definition;
 KILN_API kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d);
 KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in);
+KILN_API bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in, kiln_tensor **out);
 #define KILN_FN(k, f) kiln_definition_function((k), &f##_definition)
 
 /* ---- looking inside ------------------------------------------------------------------------------------------------------------------ */
@@ -281,49 +286,75 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_CALL_ALL_4(f, in, out, nout) kiln_call_all_of_at(KILN_HERE, (f), in, (out), (nout))
 #define KILN_CALL_ALL_M(...) kiln_call_all_at(KILN_HERE, __VA_ARGS__)
 
-#define KILN_FUNCTION(...) KILN_CAT(KILN_FUNCTION_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
-#define KILN_FUNCTION_MAKE(name, k, n, params, call, args)                                                             \
-    static kiln_tensor *name##_body params;                                                                           \
-    static void name##_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)                            \
+/* KILN_PARAMS(k, a, b): the parameters; KILN_HANDED_3: what a body of k and two tensors is handed; KILN_GIVEN(k, a, b): the tensors, and the end */
+#define KILN_PARAMS(...) KILN_CAT(KILN_PARAMS_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_PARAMS_1(k) kiln *k KILN_UNUSED
+#define KILN_PARAMS_2(k, a) KILN_PARAMS_1(k), kiln_tensor *a
+#define KILN_PARAMS_3(k, a, b) KILN_PARAMS_2(k, a), kiln_tensor *b
+#define KILN_PARAMS_4(k, a, b, c) KILN_PARAMS_3(k, a, b), kiln_tensor *c
+#define KILN_PARAMS_5(k, a, b, c, d) KILN_PARAMS_4(k, a, b, c), kiln_tensor *d
+#define KILN_PARAMS_6(k, a, b, c, d, e) KILN_PARAMS_5(k, a, b, c, d), kiln_tensor *e
+#define KILN_PARAMS_7(k, a, b, c, d, e, f) KILN_PARAMS_6(k, a, b, c, d, e), kiln_tensor *f
+#define KILN_PARAMS_8(k, a, b, c, d, e, f, g) KILN_PARAMS_7(k, a, b, c, d, e, f), kiln_tensor *g
+#define KILN_PARAMS_9(k, a, b, c, d, e, f, g, h) KILN_PARAMS_8(k, a, b, c, d, e, f, g), kiln_tensor *h
+#define KILN_HANDED_1 kiln_k
+#define KILN_HANDED_2 KILN_HANDED_1, kiln_in[0]
+#define KILN_HANDED_3 KILN_HANDED_2, kiln_in[1]
+#define KILN_HANDED_4 KILN_HANDED_3, kiln_in[2]
+#define KILN_HANDED_5 KILN_HANDED_4, kiln_in[3]
+#define KILN_HANDED_6 KILN_HANDED_5, kiln_in[4]
+#define KILN_HANDED_7 KILN_HANDED_6, kiln_in[5]
+#define KILN_HANDED_8 KILN_HANDED_7, kiln_in[6]
+#define KILN_HANDED_9 KILN_HANDED_8, kiln_in[7]
+#define KILN_GIVEN(...) KILN_CAT(KILN_GIVEN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_GIVEN_1(k) NULL
+#define KILN_GIVEN_2(k, a) a, NULL
+#define KILN_GIVEN_3(k, a, b) a, b, NULL
+#define KILN_GIVEN_4(k, a, b, c) a, b, c, NULL
+#define KILN_GIVEN_5(k, a, b, c, d) a, b, c, d, NULL
+#define KILN_GIVEN_6(k, a, b, c, d, e) a, b, c, d, e, NULL
+#define KILN_GIVEN_7(k, a, b, c, d, e, f) a, b, c, d, e, f, NULL
+#define KILN_GIVEN_8(k, a, b, c, d, e, f, g) a, b, c, d, e, f, g, NULL
+#define KILN_GIVEN_9(k, a, b, c, d, e, f, g, h) a, b, c, d, e, f, g, h, NULL
+#define KILN_FIRST(...) KILN_FIRST_(__VA_ARGS__, 0)
+#define KILN_FIRST_(k, ...) k
+#define KILN_STEP(f) f##_step(kiln *kiln_k, kiln_tensor *const *kiln_in KILN_UNUSED, kiln_tensor **kiln_out KILN_UNUSED, void *kiln_user KILN_UNUSED)
+
+#define KILN_FUNCTION(f, ...) KILN_FUNCTION_(f, KILN_COUNT(__VA_ARGS__), __VA_ARGS__)
+#define KILN_FUNCTION_(f, n, ...)                                                                                      \
+    static kiln_tensor *f##_body(KILN_PARAMS(__VA_ARGS__));                                                           \
+    static void KILN_STEP(f) { kiln_out[0] = f##_body(KILN_CAT(KILN_HANDED_, n)); }                                   \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, 1};                                           \
+    static __attribute__((unused)) kiln_tensor *f(KILN_PARAMS(__VA_ARGS__))                                           \
     {                                                                                                                 \
-        (void)in;                                                                                                     \
-        (void)user;                                                                                                   \
-        out[0] = name##_body call;                                                                                    \
+        kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
+        return kiln_definition_call(KILN_HERE, KILN_FIRST(__VA_ARGS__), &f##_definition, kiln_in);                    \
     }                                                                                                                 \
-    static const kiln_definition name##_definition = {#name, name##_step, n};                                         \
-    static __attribute__((unused)) kiln_tensor *name params                                                           \
+    static kiln_tensor *f##_body(KILN_PARAMS(__VA_ARGS__))
+
+#define KILN_RESULTS(f, out, outputs, ...) KILN_RESULTS_(f, out, outputs, KILN_COUNT(__VA_ARGS__), __VA_ARGS__)
+#define KILN_RESULTS_(f, out, outputs, n, ...)                                                                         \
+    static void f##_body(kiln_tensor **out, KILN_PARAMS(__VA_ARGS__));                                                \
+    static void KILN_STEP(f) { f##_body(kiln_out, KILN_CAT(KILN_HANDED_, n)); }                                       \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, outputs};                                     \
+    static __attribute__((unused)) bool f(KILN_PARAMS(__VA_ARGS__), kiln_tensor **out)                                \
     {                                                                                                                 \
-        kiln_tensor *const in[n + 1] = args;                                                                          \
-        return kiln_definition_call(KILN_HERE, k, &name##_definition, in);                                            \
+        kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
+        return kiln_definition_call_all(KILN_HERE, KILN_FIRST(__VA_ARGS__), &f##_definition, kiln_in, out);           \
     }                                                                                                                 \
-    static kiln_tensor *name##_body params
-#define KILN_ARGS(...) {__VA_ARGS__, NULL}
-#define KILN_FUNCTION_2(f, k) KILN_FUNCTION_MAKE(f, k, 0, (kiln * k KILN_UNUSED), (k), {NULL})
-#define KILN_FUNCTION_3(f, k, a) KILN_FUNCTION_MAKE(f, k, 1, (kiln * k KILN_UNUSED, kiln_tensor *a), (k, in[0]), KILN_ARGS(a))
-#define KILN_FUNCTION_4(f, k, a, b)                                                                                    \
-    KILN_FUNCTION_MAKE(f, k, 2, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b), (k, in[0], in[1]), KILN_ARGS(a, b))
-#define KILN_FUNCTION_5(f, k, a, b, c)                                                                                 \
-    KILN_FUNCTION_MAKE(f, k, 3, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c), (k, in[0], in[1], in[2]),   \
-                       KILN_ARGS(a, b, c))
-#define KILN_FUNCTION_6(f, k, a, b, c, d)                                                                              \
-    KILN_FUNCTION_MAKE(f, k, 4, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d),             \
-                       (k, in[0], in[1], in[2], in[3]), KILN_ARGS(a, b, c, d))
-#define KILN_FUNCTION_7(f, k, a, b, c, d, e)                                                                           \
-    KILN_FUNCTION_MAKE(f, k, 5, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
-                                 kiln_tensor *e),                                                                      \
-                       (k, in[0], in[1], in[2], in[3], in[4]), KILN_ARGS(a, b, c, d, e))
-#define KILN_FUNCTION_8(f, k, a, b, c, d, e, p)                                                                        \
-    KILN_FUNCTION_MAKE(f, k, 6, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
-                                 kiln_tensor *e, kiln_tensor *p),                                                      \
-                       (k, in[0], in[1], in[2], in[3], in[4], in[5]), KILN_ARGS(a, b, c, d, e, p))
-#define KILN_FUNCTION_9(f, k, a, b, c, d, e, p, q)                                                                     \
-    KILN_FUNCTION_MAKE(f, k, 7, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
-                                 kiln_tensor *e, kiln_tensor *p, kiln_tensor *q),                                      \
-                       (k, in[0], in[1], in[2], in[3], in[4], in[5], in[6]), KILN_ARGS(a, b, c, d, e, p, q))
-#define KILN_FUNCTION_10(f, k, a, b, c, d, e, p, q, r)                                                                 \
-    KILN_FUNCTION_MAKE(f, k, 8, (kiln * k KILN_UNUSED, kiln_tensor *a, kiln_tensor *b, kiln_tensor *c, kiln_tensor *d, \
-                                 kiln_tensor *e, kiln_tensor *p, kiln_tensor *q, kiln_tensor *r),                      \
-                       (k, in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]), KILN_ARGS(a, b, c, d, e, p, q, r))
+    static void f##_body(kiln_tensor **out, KILN_PARAMS(__VA_ARGS__))
+
+#define KILN_PROCEDURE(f, ...) KILN_PROCEDURE_(f, KILN_COUNT(__VA_ARGS__), __VA_ARGS__)
+#define KILN_PROCEDURE_(f, n, ...)                                                                                     \
+    static void f##_body(KILN_PARAMS(__VA_ARGS__));                                                                   \
+    static void KILN_STEP(f) { f##_body(KILN_CAT(KILN_HANDED_, n)); }                                                 \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, KILN_NO_OUTPUTS};                             \
+    static __attribute__((unused)) bool f(KILN_PARAMS(__VA_ARGS__))                                                   \
+    {                                                                                                                 \
+        kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
+        return kiln_definition_call_all(KILN_HERE, KILN_FIRST(__VA_ARGS__), &f##_definition, kiln_in, NULL);          \
+    }                                                                                                                 \
+    static void f##_body(KILN_PARAMS(__VA_ARGS__))
 
 #define kiln_static_i64(argument) kiln_static_i64_at(KILN_HERE, (argument))
 #define kiln_static_f64(argument) kiln_static_f64_at(KILN_HERE, (argument))
