@@ -151,7 +151,8 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
     Program *p = ok ? program_lower(a->arena, a->module, &o, st) : NULL;
     if (p != NULL && p->nstack != 0) { /* there is no memory that grows */
         status_fail(st, ST_UNSUPPORTED,
-            "aot: the gradient of a loop whose number of steps is known only when it runs; give the loop a constant count");
+            "aot: the gradient of a loop whose number of steps is known only when it runs: bound it "
+            "(KILN_WHILE_AT_MOST, kiln_while_at_most), or give it a constant count");
         p = NULL;
     }
     return p;

@@ -58,7 +58,7 @@ static kiln_tensor *reduction(
     if (!tensor_ok(x)) return x;
     if (bools && x->type.dtype != DT_bool)
         return fail(
-            t, at, KILN_EDTYPE, "%s: needs bool: %s", name, tensor_text(x, text, sizeof text));
+            t, at, KILN_EDTYPE, "%s: needs bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
     return reduce(t, at, op, x, &a, axes.keep != 0);
 }

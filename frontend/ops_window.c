@@ -104,7 +104,7 @@ static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_
     char text[160];
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x) || x->type.rank == 4) return x;
-    return fail(t, at, KILN_ESHAPE, "%s: needs images [n, height, width, channels]: %s", op,
+    return fail(t, at, KILN_ESHAPE, "%s: needs images, channels last: [n, height, width, channels]: %s", op,
         tensor_text(x, text, sizeof text));
 }
 
@@ -185,8 +185,9 @@ static kiln_tensor *convolution(
                 tensor_text(f, a, sizeof a));
     if (extent(t, at, EXTENT_MUL, f->type.dim[2], g.groups) != x->type.dim[3] ||
         f->type.dim[3] % g.groups != 0)
-        return fail(t, at, KILN_ESHAPE, "conv2d: channels do not fit with %lld groups: %s x %s",
-            (long long)g.groups, tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters "
+            "[height, width, channels / groups, out], with %lld group%s: %s x %s",
+            (long long)g.groups, g.groups == 1 ? "" : "s", tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
     g.size[0] = f->type.dim[0];
     g.size[1] = f->type.dim[1];
     if (!geometry(t, at, &g, w, x, false)) return &t->k->poison;

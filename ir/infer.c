@@ -60,7 +60,7 @@ bool rule_domain(Infer *inf, uint32_t operand, char domain)
     DType t = inf->in[operand]->dtype;
     if (domain == 'F' ? dtype_is_float(t) : domain == 'I' ? dtype_is_int(t) : t != DT_bool)
         return true;
-    return infer_fail(inf, ST_DTYPE, "needs %s", domain_name(domain));
+    return infer_fail(inf, ST_DTYPE, "needs %s, use kiln_cast", domain_name(domain));
 }
 
 bool rule_scalar(Infer *inf, DType t, int64_t v)
@@ -131,7 +131,7 @@ static bool elementwise(Infer *inf)
             memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
             return infer_fail(inf, ST_SHAPE, "shapes differ");
     if (!op_domain_has(inf->op, last->dtype))
-        return infer_fail(inf, ST_DTYPE, "needs %s", domain_name(def->domain));
+        return infer_fail(inf, ST_DTYPE, "needs %s, use kiln_cast", domain_name(def->domain));
     rule_result(inf, last);
     if (def->flags & OPF_TO_BOOL) inf->out[0].dtype = DT_bool;
     return true;

@@ -182,7 +182,7 @@ static void window_errors(void **state)
         "conv2d: a window of 4 elements (size 4, dilation 1) is larger than axis 1 with its "
         "padding: f32[1,3,3,2]");
     FAILS(kiln_conv2d(x, kiln_ones(k, KILN_F32, S(2, 2, 3, 1)), NULL), KILN_ESHAPE,
-        "conv2d: channels do not fit with 1 groups: f32[1,3,3,2] x f32[2,2,3,1]");
+        "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters [height, width, channels / groups, out], with 1 group: f32[1,3,3,2] x f32[2,2,3,1]");
     FAILS(kiln_conv2d(x, f, &(kiln_window){.stride = {-1, 1}, .pad = {{1, 0}}}), KILN_EVALUE,
         "conv2d: the stride is -1, at least 1 is needed");
     FAILS(kiln_conv2d(x, f, &(kiln_window){.dilation = {1, -3}, .pad = {{1, 0}}}), KILN_EVALUE,
@@ -192,7 +192,7 @@ static void window_errors(void **state)
     FAILS(kiln_conv2d(x, f, &(kiln_window){.groups = -2}), KILN_EVALUE,
         "conv2d: the number of groups is -2, at least 1 is needed");
     FAILS(kiln_conv2d(kiln_ones(k, KILN_F32, S(3, 3)), f, NULL), KILN_ESHAPE,
-        "conv2d: needs images [n, height, width, channels]: f32[3,3]");
+        "conv2d: needs images, channels last: [n, height, width, channels]: f32[3,3]");
     FAILS(kiln_conv2d(kiln_ones(k, KILN_I32, S(1, 3, 3, 1)), f, NULL), KILN_EDTYPE,
         "conv2d: needs floats, use kiln_cast: i32[1,3,3,1] x f32[4,3,2,1]");
     FAILS(kiln_max_pool(x, NULL), KILN_EVALUE,

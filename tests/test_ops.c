@@ -235,7 +235,8 @@ static void reduction_errors(void **state)
     FAILS(kiln_sum(kiln_scalar(k, KILN_F32, 1), KILN_AXES(0)), KILN_ESHAPE,
         "sum: axis 0 of a scalar");
     FAILS(kiln_mean(i, KILN_ALL), KILN_EDTYPE, "mean: needs floats, use kiln_cast: i32[2]");
-    FAILS(kiln_any(i, KILN_ALL), KILN_EDTYPE, "any: needs bool: i32[2]");
+    FAILS(kiln_sum(kiln_eq(i, i), KILN_ALL), KILN_EDTYPE, "sum: needs numbers, not bool, use kiln_cast: bool[2]");
+    FAILS(kiln_any(i, KILN_ALL), KILN_EDTYPE, "any: needs bool, use kiln_cast: i32[2]");
     FAILS(kiln_argmax(x, 5), KILN_ESHAPE, "argmax: axis 5 is out of range (-2 to 1)");
     (void)kiln_reduce_max(kiln_zeros(k, KILN_F32, S(0)), KILN_ALL);
     assert_int_equal(kiln_error(k)->code, KILN_ESHAPE);

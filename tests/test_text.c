@@ -269,7 +269,7 @@ static void mistakes_name_their_place(void **state)
             "2:7: parameters belong in the graph's first line"},
         {"module {} graph @f() -> () {\n %1 = neg(%2)\n}", "2:13: %2 is not defined"},
         {"module {} graph @f(%1: i32[]) -> () {\n %2 = exp(%1)\n}",
-            "2:7: exp: needs floats: i32[]"},
+            "2:7: exp: needs floats, use kiln_cast: i32[]"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2 = exp(%1) : f32[1]\n}", "2:7: %2 is f32[]"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2, %3 = exp(%1)\n}",
             "2:11: exp has 1 results, not 2"},
