@@ -38,6 +38,7 @@ expect()
 
 expect 'no arguments' 2 '' 'usage: kiln' 
 expect 'version' 0 '^kiln [0-9.]*$' '' --version
+expect 'version as a command' 0 '^kiln [0-9.]*$' '' version
 expect 'help' 0 'usage: kiln COMMAND' '' help
 expect 'help of a command' 0 'usage: kiln demo' '' help demo
 expect '--help of a command' 0 'usage: kiln bench' '' bench --help
@@ -75,8 +76,20 @@ expect 'one pair of files: its last tenth is the test' 0 'test accuracy' '^180 t
 idx 100 t10k
 expect 'both pairs of files' 0 'test accuracy' '^200 training and 100 test images' demo --data "$scratch" --epochs 1 --out "$scratch/a.svg"
 expect 'info' 0 '^compiler *LLVM' '' info
+expect 'info for machines' 0 '^  "threads": [1-9]' '' info --json
+if command -v python3 >/dev/null; then
+    python3 -c 'import json, sys; d = json.load(sys.stdin); sys.exit(set(d) != set("version cpu threads tier blas compiler cuda".split()))' <"$scratch/out"
+    verdict 'which is JSON' $?
+fi
 expect 'bench' 0 '^call .*x + 1' '' bench --filter call
 expect 'bench for machines' 0 '"speed_up": ' '' bench --filter call --json
+if command -v python3 >/dev/null; then
+    python3 -c 'import json, sys
+for r in json.load(sys.stdin)["results"]:
+    for mode in ("eager", "graph"):
+        assert 0 < r[mode + "_p10_s"] <= r[mode + "_s"] <= r[mode + "_p90_s"], r' <"$scratch/out"
+    verdict 'with percentiles in order' $?
+fi
 # Errors in a text file stand as compilers say them, and options are checked.
 printf 'module {}\n\ngraph @main(%%1: f32[3], %%2: f32[4]) -> (%%3) {\n  %%3 = add(%%1, %%2)\n}\n' >"$scratch/bad.kiln"
 expect 'an error in a text names file, line and column' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ: f32\[3\] x f32\[4\]$" \

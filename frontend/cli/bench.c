@@ -14,7 +14,7 @@ const char bench_help[] =
     "  kiln bench                  all workloads, a few seconds each\n"
     "  kiln bench --filter mlp     those whose name contains mlp\n"
     "  kiln bench --json > b.json  for machines: times in seconds\n\n"
-    "Times are medians of interleaved rounds. Exit status 1 if the two modes differ in a bit.\n\n"
+    "Times are medians of interleaved rounds, beside them the 10th and 90th percentile. Exit status 1 if the two modes differ in a bit.\n\n"
     "  --json         one JSON object instead of a table\n"
     "  --filter NAME  only workloads whose name contains NAME\n"
     "  --threads N    in all, 1 to 1024 (one per core)\n"
@@ -27,13 +27,14 @@ typedef struct BenchOptions {
 } BenchOptions;
 
 typedef struct Result {
-    double eager, graph, first_call; /* seconds */
+    double eager[3], graph[3]; /* seconds a call: 10th, 50th and 90th percentile of the rounds */
+    double first_call;         /* seconds */
     uint32_t kernels, ops;
     int64_t bytes_moved;
     bool equal;
 } Result;
 
-#define ROUNDS 9
+#define ROUNDS 21
 enum { EAGER, GRAPH };
 
 /* ---- one call ------------------------------------------------------------------------------------ */
@@ -110,8 +111,11 @@ static void measure(Job job[2], int modes, double seconds, Result *r)
     for (int i = 0; i < ROUNDS; i++)
         for (int mode = 0; mode < modes; mode++)
             spent[mode][i] = timed(&job[mode], mode, calls[mode]);
-    r->eager = median(spent[EAGER], ROUNDS);
-    r->graph = modes == 2 ? median(spent[GRAPH], ROUNDS) : 0;
+    for (int mode = 0; mode < modes; mode++) {
+        double *to = mode == EAGER ? r->eager : r->graph;
+        median(spent[mode], ROUNDS);
+        for (int i = 0; i < 3; i++) to[i] = percentile(spent[mode], ROUNDS, 10 + 40 * i);
+    }
 }
 
 static bool run_workload(kiln *k, const Workload *w, double seconds, Result *r)
@@ -134,28 +138,42 @@ static bool run_workload(kiln *k, const Workload *w, double seconds, Result *r)
 }
 
 /* ---- report -------------------------------------------------------------------------------------- */
+/* "1.21-1.30 ms" */
+static const char *range(const double v[3], char buf[64])
+{
+    char lo[32], hi[32];
+    duration(v[0], lo);
+    duration(v[2], hi);
+    char *unit = strchr(lo, ' ');
+    if (unit && strchr(hi, ' ') && !strcmp(unit, strchr(hi, ' '))) *unit = 0;
+    snprintf(buf, 64, "%s-%s", lo, hi);
+    return buf;
+}
+
 static void print_text(const Workload *w, const Result *r)
 {
-    char a[32], b[32], c[32];
-    if (w->eager_only) {
-        printf("%-14s %10s %10s %8s  %s\n", w->name, duration(r->eager, a), "", "", w->what);
-        return;
-    }
-    printf("%-14s %10s %10s %7.2fx %4u/%-4u %10s  %s%s\n", w->name, duration(r->eager, a),
-        duration(r->graph, b), r->eager / r->graph, r->kernels, r->ops, duration(r->first_call, c),
-        w->what, r->equal ? "" : "  RESULTS DIFFER");
+    char a[32], b[32], c[32], ra[64], rb[64];
+    printf("%-14s %9s %15s ", w->name, duration(r->eager[1], a), range(r->eager, ra));
+    if (w->eager_only)
+        printf("%9s %15s %8s %9s %9s  %s\n", "", "", "", "", "", w->what);
+    else
+        printf("%9s %15s %7.2fx %4u/%-4u %9s  %s%s\n", duration(r->graph[1], b),
+            range(r->graph, rb), r->eager[1] / r->graph[1], r->kernels, r->ops,
+            duration(r->first_call, c), w->what, r->equal ? "" : "  RESULTS DIFFER");
 }
 
 static void print_json(const Workload *w, const Result *r, bool first)
 {
-    printf("%s\n    {\"name\": \"%s\", \"what\": \"%s\", \"eager_s\": %.9g", first ? "" : ",",
-        w->name, w->what, r->eager);
+    printf("%s\n    {\"name\": \"%s\", \"what\": ", first ? "" : ",", w->name);
+    print_json_text(stdout, w->what);
+    printf(", \"eager_s\": %.9g, \"eager_p10_s\": %.9g, \"eager_p90_s\": %.9g", r->eager[1],
+        r->eager[0], r->eager[2]);
     if (!w->eager_only)
-        printf(", \"graph_s\": %.9g, \"speed_up\": %.4g, \"kernels\": %u, \"ops\": %u, "
-               "\"bytes_moved\": %lld, "
+        printf(", \"graph_s\": %.9g, \"graph_p10_s\": %.9g, \"graph_p90_s\": %.9g, "
+               "\"speed_up\": %.4g, \"kernels\": %u, \"ops\": %u, \"bytes_moved\": %lld, "
                "\"first_call_s\": %.9g, \"equal\": %s",
-            r->graph, r->eager / r->graph, r->kernels, r->ops, (long long)r->bytes_moved,
-            r->first_call, r->equal ? "true" : "false");
+            r->graph[1], r->graph[0], r->graph[2], r->eager[1] / r->graph[1], r->kernels, r->ops,
+            (long long)r->bytes_moved, r->first_call, r->equal ? "true" : "false");
     putchar('}');
 }
 
@@ -164,14 +182,15 @@ static void print_head(kiln *k, const BenchOptions *o)
     char cpu[256], blas[400];
     if (!o->json) {
         print_machine(stdout, k);
-        printf("%-14s %10s %10s %8s %9s %10s\n", "workload", "eager", "graph", "speed-up",
-            "kern./ops", "compile");
+        printf("%-14s %9s %15s %9s %15s %8s %9s %9s\n", "workload", "eager", "10-90 %", "graph",
+            "10-90 %", "speed-up", "kern./ops", "compile");
         return;
     }
-    printf("{\n  \"version\": \"%s\", \"cpu\": \"%s\", \"threads\": %d, \"tier\": \"%s\", "
-           "\"blas\": \"%s\",\n  \"results\": [",
-        kiln_version(), cpu_name(cpu, sizeof cpu), threads_count(k->threads), eager_tier(),
-        blas_use(blas, sizeof blas));
+    printf("{\n  \"version\": \"%s\", \"cpu\": ", kiln_version());
+    print_json_text(stdout, cpu_name(cpu, sizeof cpu));
+    printf(", \"threads\": %d, \"tier\": \"%s\", \"blas\": ", threads_count(k->threads), eager_tier());
+    print_json_text(stdout, blas_use(blas, sizeof blas));
+    printf(",\n  \"results\": [");
 }
 
 static int run(kiln *k, const BenchOptions *o)

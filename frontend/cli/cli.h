@@ -28,6 +28,8 @@ int engine_error(const char *command, kiln *k);
 
 double seconds_now(void);
 double median(double *v, int n);                    /* sorts v; n > 0 */
+double percentile(const double *sorted, int n, double p); /* p in 0 ... 100; n > 0; between two values in proportion */
+void print_json_text(FILE *to, const char *text);         /* as a JSON string, quotes included */
 const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
 const char *cpu_name(char *buf, size_t cap);
 const char *blas_use(char *buf, size_t cap); /* OpenBLAS's description, or why products are Kiln's own */

@@ -1,40 +1,76 @@
 /* info: `kiln info`: what this build and this machine offer, one fact per line. Asking a backend
  * loads it. */
-#include "cli.h"
+#include "options.h"
 
 #include <string.h>
 
 #include "../internal.h"
 
 const char info_help[] =
-    "usage: kiln info\n\n"
-    "  kiln info    version, CPU, threads, eager kernels, compilers, BLAS, GPUs; one per line\n";
+    "usage: kiln info [--json]\n\n"
+    "  kiln info    version, CPU, threads, eager kernels, BLAS, compilers, GPUs; one per line\n\n"
+    "  --json       one JSON object with the same facts; all are text but the number of threads\n";
 
-static void backend_line(const char *label, const char *name)
+typedef struct Fact {
+    const char *name, *key; /* as a line begins, and in JSON */
+    char text[512];
+} Fact;
+
+static void backend_fact(Fact *f, const char *backend)
 {
     Status st = {0};
-    char text[512] = "";
-    const Backend *b = backend_get(name, &st);
-    if (b && b->describe) b->describe(text, sizeof text);
-    printf("%-10s %s\n", label, b ? text : *st.text ? st.text : "not part of this build");
+    const Backend *b = backend_get(backend, &st);
+    snprintf(f->text, sizeof f->text, "%s", *st.text ? st.text : "not part of this build");
+    if (b) *f->text = 0;
+    if (b && b->describe) b->describe(f->text, sizeof f->text);
+}
+
+enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, COMPILER, CUDA, FACTS };
+
+static void print(const Fact *fact, bool json)
+{
+    if (json) putchar('{');
+    for (int i = 0; i < FACTS; i++) {
+        if (!json) {
+            printf("%-10s %s\n", fact[i].name, fact[i].text);
+            continue;
+        }
+        printf("%s\n  \"%s\": ", i ? "," : "", fact[i].key);
+        if (i == THREADS)
+            fputs(fact[i].text, stdout);
+        else
+            print_json_text(stdout, fact[i].text);
+    }
+    if (json) puts("\n}");
 }
 
 int info(int argc, char **argv)
 {
-    if (argc > 1) return usage_error("info", "what is '%s'?", argv[1]);
+    bool json = false;
+    const Option options[] = {{"--json", .flag = &json}, {0}};
+    int status = options_parse("info", argc, argv, options, NULL, 0);
+    if (status) return status;
     kiln *k = kiln_open(&(kiln_options){.no_log = true});
     if (!k) {
         fprintf(stderr, "kiln info: no memory for an engine\n");
         return NO_RESOURCE;
     }
-    char cpu[256], blas[400];
-    printf("%-10s %s\n", "version", kiln_version());
-    printf("%-10s %s\n", "CPU", cpu_name(cpu, sizeof cpu));
-    printf("%-10s %d\n", "threads", threads_count(k->threads));
-    printf("%-10s %s\n", "eager", eager_tier());
-    printf("%-10s %s\n", "BLAS", blas_use(blas, sizeof blas));
-    backend_line("compiler", "cpu");
-    backend_line("CUDA", "cuda");
+    static Fact fact[FACTS] = {[VERSION] = {"version", "version", ""},
+        [CPU] = {"CPU", "cpu", ""},
+        [THREADS] = {"threads", "threads", ""},
+        [EAGER_TIER] = {"eager", "tier", ""},
+        [BLAS] = {"BLAS", "blas", ""},
+        [COMPILER] = {"compiler", "compiler", ""},
+        [CUDA] = {"CUDA", "cuda", ""}};
+    snprintf(fact[VERSION].text, sizeof fact->text, "%s", kiln_version());
+    cpu_name(fact[CPU].text, sizeof fact->text);
+    snprintf(fact[THREADS].text, sizeof fact->text, "%d", threads_count(k->threads));
+    snprintf(fact[EAGER_TIER].text, sizeof fact->text, "%s", eager_tier());
+    char blas[400];
+    snprintf(fact[BLAS].text, sizeof fact->text, "%s", blas_use(blas, sizeof blas));
+    backend_fact(&fact[COMPILER], "cpu");
+    backend_fact(&fact[CUDA], "cuda");
     kiln_close(k);
+    print(fact, json);
     return FINE;
 }

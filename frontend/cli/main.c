@@ -17,7 +17,7 @@ static void overview(FILE *to)
         to);
     for (const Command *c = commands; c->name; c++)
         fprintf(to, "  %-10s %s\n", c->name, c->summary);
-    fputs("\n`kiln help COMMAND` or `kiln COMMAND --help` says more; `kiln --version` prints the "
+    fputs("\n`kiln help COMMAND` or `kiln COMMAND --help` says more; `kiln version` prints the "
           "version.\n"
           "exit status: 0 fine, 1 a check failed, 2 wrong usage, 3 bad input, 4 no resource\n",
         to);
@@ -49,6 +49,13 @@ static int help(int argc, char **argv)
     return FINE;
 }
 
+static int version(int argc, char **argv)
+{
+    if (argc > 1) return usage_error("version", "what is '%s'?", argv[1]);
+    printf("kiln %s\n", kiln_version());
+    return FINE;
+}
+
 int demo(int argc, char **argv);
 int bench(int argc, char **argv);
 int info(int argc, char **argv);
@@ -61,6 +68,7 @@ const Command commands[] = {
     {"compile", "a traced module in text form to an object file and a header", compile_help,
         compile},
     {"info", "what this build and this machine offer", info_help, info},
+    {"version", "the version of Kiln", "usage: kiln version\n", version},
     {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help},
     {NULL, NULL, NULL, NULL},
 };
@@ -99,10 +107,7 @@ static int run(int argc, char **argv)
         return BAD_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(1, argv);
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
-        printf("kiln %s\n", kiln_version());
-        return FINE;
-    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return version(argc - 1, argv + 1);
     const Command *c = find(argv[1]);
     if (!c) return unknown(argv[1]);
     for (int i = 2; i < argc; i++)
