@@ -34,6 +34,18 @@ static void variable_destroy(kiln_variable *v)
     mem_free(v, sizeof *v);
 }
 
+static void unlink_variable(kiln_variable *v)
+{
+    kiln *k = v->k;
+    pthread_mutex_lock(&k->lock);
+    if (v->prev)
+        v->prev->next = v->next;
+    else
+        k->variables = v->next;
+    if (v->next) v->next->prev = v->prev;
+    pthread_mutex_unlock(&k->lock);
+}
+
 /* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
 static kiln_tensor *settle(Thread *t, kiln_site at, kiln_tensor *x)
 {
@@ -103,11 +115,14 @@ static kiln_variable *variable_new(
     if (x->state == TENSOR_TRACED || (local && t->trace)) { /* what is concrete becomes an input */
         v->frame = t->trace->frame;
         v->trace_id = t->trace->id;
-        if (!trace_assign(t, at, v, x)) v->alive = false;
-    } else if (!store(t, at, v, x)) {
-        v->alive = false;
+        if (trace_assign(t, at, v, x)) return v;
+        trace_forget(t, v);
+    } else if (store(t, at, v, x)) {
+        return v;
     }
-    return v;
+    unlink_variable(v); /* nobody has seen it */
+    variable_destroy(v);
+    return NULL;
 }
 
 kiln_variable *kiln_variable_of_at(
@@ -145,18 +160,6 @@ kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_op
 kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
 {
     return kiln_local_of_at(at, k, KILN_NONE, init);
-}
-
-static void unlink_variable(kiln_variable *v)
-{
-    kiln *k = v->k;
-    pthread_mutex_lock(&k->lock);
-    if (v->prev)
-        v->prev->next = v->next;
-    else
-        k->variables = v->next;
-    if (v->next) v->next->prev = v->prev;
-    pthread_mutex_unlock(&k->lock);
 }
 
 /* Compiled functions may still name it: the struct stays until close, its value goes now. */
@@ -241,6 +244,9 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
     Thread *t = v ? thread_of(v->k) : thread_last();
     if (!t || !usable(t, at, v, "assign")) return;
     kiln_tensor *x = operand_tensor(t, at, value, &v->type);
+    if (!tensor_ok(x)) return;
+    if (dtype_promote((DType)x->type.dtype, (DType)v->type.dtype) == (DType)v->type.dtype)
+        x = cast_to(t, at, x, (DType)v->type.dtype); /* what it holds without loss it takes */
     if (!tensor_ok(x)) return;
     if (x->type.dtype != v->type.dtype || !type_equal(&x->type, &v->type)) {
         char have[96], want[96];

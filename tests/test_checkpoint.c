@@ -220,6 +220,31 @@ static void back_to_the_beginning(void **state)
     kiln_eager(k, false);
 }
 
+/* Files of versions that kept rates and counts in f32 and moments in the variable's own type. */
+static void older_state_widens(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_variable *w = kiln_variable_new(k, "w", kiln_ones(k, KILN_F16, S(2)));
+    kiln_checkpoint *old = kiln_checkpoint_new(k, folder, 0), *c = kiln_checkpoint_new(k, folder, 0);
+    kiln_checkpoint_add(old, w);
+    kiln_checkpoint_add_as(old, kiln_variable_new(k, "rate", kiln_scalar(k, KILN_F32, 0.5)), "optimizer/rate");
+    kiln_checkpoint_add_as(old, kiln_variable_new(k, "step", kiln_scalar(k, KILN_F32, 3)), "optimizer/step");
+    kiln_checkpoint_add_as(old, kiln_variable_new(k, "first", kiln_cast(kiln_f32(k, S(2), 1, 2), KILN_F16)), "optimizer/first/w");
+    kiln_checkpoint_add_as(old, kiln_variable_new(k, "second", kiln_cast(kiln_f32(k, S(2), 3, 4), KILN_F16)), "optimizer/second/w");
+    assert_true(kiln_checkpoint_save(old, 1));
+    kiln_optimizer *o = kiln_adam(k, 0.1);
+    kiln_variable *all[8];
+    kiln_optimizer_prepare(o, &w, 1);
+    kiln_checkpoint_add(c, w);
+    kiln_checkpoint_add_optimizer(c, o);
+    assert_int_equal(kiln_checkpoint_restore_latest(c), 1);
+    fine();
+    assert_int_equal(kiln_optimizer_variables(o, all, 8), 4);
+    const double want[4] = {0.5, 3, 2, 4};
+    for (int i = 0; i < 4; i++) assert_true(kiln_item(kiln_slice(kiln_reshape(all[i], S(-1)), 0, -1, KILN_END, 1)) == want[i]);
+}
+
 /* ---- the folder --------------------------------------------------------------------------------------- */
 static void the_newest_are_kept(void **state)
 {
@@ -460,7 +485,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--save") == 0) return saving(argv[2]);
     const struct CMUnitTest tests[] = {
-        FOLDER_TEST(a_variable_comes_back), FOLDER_TEST(training_goes_on), FOLDER_TEST(back_to_the_beginning), FOLDER_TEST(the_newest_are_kept),
+        FOLDER_TEST(a_variable_comes_back), FOLDER_TEST(training_goes_on), FOLDER_TEST(back_to_the_beginning), FOLDER_TEST(older_state_widens), FOLDER_TEST(the_newest_are_kept),
         FOLDER_TEST(what_does_not_match_is_named), FOLDER_TEST(one_at_a_time), FOLDER_TEST(damage_is_named), FOLDER_TEST(killed_at_any_moment),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);

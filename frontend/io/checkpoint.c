@@ -104,7 +104,7 @@ bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, 
     if (list) c->entry = list;
     char *copy = list ? mem_strdup(name) : NULL;
     if (!copy) return no_memory(t, at);
-    c->entry[c->count++] = (Named){copy, v, false};
+    c->entry[c->count++] = (Named){.name = copy, .variable = v};
     return true;
 }
 
@@ -162,7 +162,7 @@ static bool add_state(
     char *copy = name.failed ? NULL : mem_strdup(name.at);
     text_free(&name);
     if (!copy) return no_memory(t, at);
-    s->list[s->count++] = (Named){copy, x.state, of != NULL};
+    s->list[s->count++] = (Named){copy, x.state, of != NULL, true}; /* files of older versions hold narrower state */
     return true;
 }
 

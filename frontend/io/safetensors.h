@@ -84,6 +84,7 @@ typedef struct Named {
     const char *name;
     kiln_variable *variable;
     bool or_zero; /* absent from the file, it becomes 0 */
+    bool widens;  /* it takes a narrower float from the file */
 } Named;
 /* Names usable and unique, variables alive and of this engine; else recorded. */
 bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n,

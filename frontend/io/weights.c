@@ -1,5 +1,5 @@
 /* weights: variables by name, to and from safetensors files; all of them or none. Relies on safetensors.h. Never
- * matches by order, never converts a dtype. */
+ * matches by order, never converts a dtype but of what says that it widens. */
 #include "safetensors.h"
 
 static bool usable(Thread *t, kiln_site at, const char *what, const Named *list, int n)
@@ -66,7 +66,10 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
         }
         const SafeTensor *s = &f->header.tensor.at[index[i]];
         const Type *type = &list[i].variable->type;
-        if (s->type.dtype == type->dtype && type_equal(&s->type, type)) continue;
+        Type taken = s->type;
+        if (list[i].widens && dtype_is_float((DType)taken.dtype) && dtype_promote((DType)taken.dtype, (DType)type->dtype) == (DType)type->dtype)
+            taken.dtype = type->dtype;
+        if (taken.dtype == type->dtype && type_equal(&taken, type)) continue;
         type_print(NULL, type, want, sizeof want);
         type_print(NULL, &s->type, have, sizeof have);
         fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE,
@@ -135,7 +138,8 @@ bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, 
     for (int i = 0; i < n && ok; i++) {
         x[i] = index[i] < 0 ? zeros(t, at, &list[i].variable->type)
                             : safe_read(f, t, at, what, index[i]);
-        ok = x[i] != NULL;
+        if (tensor_ok(x[i])) x[i] = cast_to(t, at, x[i], (DType)list[i].variable->type.dtype);
+        ok = tensor_ok(x[i]);
     }
     for (int i = 0; i < n && ok; i++) put(list[i].variable, x[i]);
     kiln_scope_close(&s);
@@ -154,7 +158,7 @@ static Named *named_by_itself(
     }
     Named *list = mem_zeros((size_t)n + 1, sizeof *list);
     if (!list) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
-    for (int i = 0; list && i < n; i++) list[i] = (Named){v[i] ? v[i]->name : NULL, v[i], false};
+    for (int i = 0; list && i < n; i++) list[i] = (Named){.name = v[i] ? v[i]->name : NULL, .variable = v[i]};
     return list;
 }
 

@@ -7,10 +7,16 @@
 
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
+/* most / max(norm, most) */
+static kiln_operand share(kiln_site at, kiln_operand norm, double most)
+{
+    return OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
+}
+
 /* x most / max(norm, most), norm being f64, in x's dtype. */
 static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
-    kiln_operand by = OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
+    kiln_operand by = share(at, norm, most);
     return kiln_mul_at(at, of(x), of(cast_to(t, at, by.as.tensor, (DType)x->type.dtype)));
 }
 
@@ -85,15 +91,33 @@ bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c)
            (c->global_norm == 0 || bound_ok(t, at, "clipping", c->global_norm));
 }
 
-bool clipping_apply(kiln_site at, const kiln_clipping *c, kiln_tensor **g, int count)
+/* The norm of g after its values are clipped. */
+static kiln_tensor *norm_after(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *g)
 {
-    for (int i = 0; i < count; i++) {
-        if (c->value != 0)
-            g[i] = kiln_clip_at(at, of(g[i]), kiln_of_f(-c->value), kiln_of_f(c->value));
-        if (c->norm != 0) g[i] = kiln_clip_by_norm_at(at, of(g[i]), c->norm);
+    kiln_scope s = kiln_scope_open(t->k);
+    g = cast_to(t, at, g, wide_dtype(g));
+    if (c->value != 0) g = kiln_clip_at(at, of(g), kiln_of_f(-c->value), kiln_of_f(c->value));
+    return composite_end(t, &s, norm_of(t, at, &g, 1));
+}
+
+bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *const *g, int count, kiln_tensor **factor)
+{
+    kiln_operand squares = kiln_of_f(0);
+    for (int i = 0; i < count; i++) factor[i] = NULL;
+    for (int i = 0; i < count && (c->norm != 0 || c->global_norm != 0); i++) {
+        kiln_operand norm = of(norm_after(t, at, c, g[i])), square;
+        if (c->norm != 0) {
+            factor[i] = share(at, norm, c->norm).as.tensor;
+            norm = OP2(mul, norm, of(factor[i]));
+        }
+        square = OP2(mul, norm, norm);
+        squares = i == 0 ? square : OP2(add, squares, square);
     }
-    if (c->global_norm != 0 && count) kiln_clip_by_global_norm_at(at, g, count, c->global_norm, g);
+    if (c->global_norm != 0 && count) {
+        kiln_operand all = share(at, of(kiln_sqrt_at(at, squares)), c->global_norm);
+        for (int i = 0; i < count; i++) factor[i] = factor[i] ? kiln_mul_at(at, of(factor[i]), all) : all.as.tensor;
+    }
     for (int i = 0; i < count; i++)
-        if (!tensor_ok(g[i])) return false;
+        if (factor[i] && !tensor_ok(factor[i])) return false;
     return true;
 }

@@ -1,4 +1,4 @@
-/* optimizer: what an optimiser holds, for those who save it. Never knows files. */
+/* optimizer: what an optimiser holds, for the files of optimisers and for those who save it. Never knows files. */
 #ifndef KILN_FRONTEND_NN_OPTIMIZER_H
 #define KILN_FRONTEND_NN_OPTIMIZER_H
 
@@ -6,8 +6,29 @@
 
 #include "../object.h"
 
+typedef struct Moments { /* of one variable; made at its first step, or when asked for */
+    kiln_variable *of;
+    kiln_variable *first, *second, *master; /* of the type that `of` computes in; NULL: not wanted */
+} Moments;
+
+struct kiln_optimizer {
+    Object o;
+    bool adam;
+    kiln_variable *rate, *step; /* f64[]; step: Adam's count */
+    kiln_variable *updates;     /* i64[]: of a scheduled one */
+    double momentum, beta1, beta2, epsilon;
+    bool stepped, scheduled, master;
+    kiln_schedule schedule;
+    kiln_clipping clipping;
+    Moments *moments;
+    int count, cap;
+};
+
+/* Of variable v, made if need be; the pointer holds until the next call. NULL: recorded. */
+Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v);
+
 typedef struct OptimizerState {
-    const char *kind;        /* rate, step, updates, first, second */
+    const char *kind;        /* rate, step, updates, first, second, master */
     const kiln_variable *of; /* whose moment it is; NULL: the optimiser's own */
     kiln_variable *state;    /* NULL: it has none of this kind */
 } OptimizerState;
@@ -17,6 +38,8 @@ OptimizerState optimizer_state(const kiln_optimizer *o, int i); /* i below the c
 
 bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s); /* false: recorded */
 bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c); /* false: recorded */
-bool clipping_apply(kiln_site at, const kiln_clipping *c, kiln_tensor **g, int count); /* in place; false: recorded */
+/* What each gradient is multiplied by, f64 scalars in the caller's scope; NULL where nothing is to be scaled. Values are clipped on the way, but not
+ * in g. False: recorded. */
+bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *const *g, int count, kiln_tensor **factor);
 
 #endif

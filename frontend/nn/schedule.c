@@ -1,4 +1,4 @@
-/* schedule: learning rates as functions of a step count, in f32: composites of public ops over the step, so that a
+/* schedule: learning rates as functions of a step count, computed in f64: composites of public ops over the step, so that a
  * traced step follows its schedule without a new trace. Never keeps state: who calls has the count. */
 #include "optimizer.h"
 
@@ -83,17 +83,19 @@ kiln_tensor *kiln_schedule_rate_sized(
     Thread *t = op_thread(&step, 1);
     if (!t) return NULL;
     if (!schedule) return fail(t, at, KILN_EVALUE, "schedule: it is NULL");
+    kiln_tensor *count = operand_named(t, at, "schedule", step, NULL);
+    if (!tensor_ok(count)) return &t->k->poison;
     kiln_schedule s = {.rate = 0};
     memcpy(&s, schedule, MIN_OF(size, sizeof s));
     if (s.kind == KILN_RATE_CONSTANT) memset(s.boundary, 0, sizeof s.boundary);
     if (!schedule_check(t, at, &s)) return &t->k->poison;
     kiln_scope scope = kiln_scope_open(t->k);
-    kiln_operand n = of(kiln_cast_at(at, step, KILN_F32)), u = n;
+    kiln_operand n = of(kiln_cast_at(at, of(count), KILN_F64)), u = n;
     if (s.warmup) u = OP2(max, OP2(sub, n, NUMBER((double)s.warmup)), NUMBER(0));
     kiln_operand r = rate_of(at, &s, u);
     if (s.warmup) {
         kiln_operand share = OP2(div, OP2(add, n, NUMBER(1)), NUMBER((double)s.warmup));
         r = OP2(mul, r, OP2(min, share, NUMBER(1)));
     }
-    return composite_end(t, &scope, r.as.tensor);
+    return composite_end(t, &scope, kiln_cast_at(at, r, count->type.dtype == DT_f64 ? KILN_F64 : KILN_F32));
 }

@@ -199,7 +199,7 @@ KILN_API void kiln_variable_free(kiln_variable *v);
 KILN_API const char *kiln_variable_name(const kiln_variable *v);
 /* Its value now. Under a tape a read is a gradient leaf: gradients with respect to the variable sum its reads. */
 KILN_API kiln_tensor *kiln_value_at(kiln_site at, kiln_operand variable);
-KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number), same dtype */
+KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number); the variable's dtype, or one that it holds without loss (f32 to an f64 variable) */
 KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value);
 KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
 /* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. Under a tape a read makes its

@@ -61,17 +61,25 @@ KILN_API int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, 
 KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
 /* ---- optimisers ------------------------------------------------------------------------------------------------------------------------------------
- * The learning rate is an f32 variable (kiln_optimizer_rate): changing it needs no new trace. Moments are made for a variable at its first step. */
+ * The learning rate is an f64 variable (kiln_optimizer_rate): changing it needs no new trace; numbers and f32 tensors can be assigned to it. Moments are made for
+ * a variable at its first step. A step computes in f32 for f16, bf16 and f32 variables, whose moments are f32, and in f64 for f64 ones, whose moments are f64; powers
+ * of the betas are f64; a variable's new value rounds once. Gradients are floats of any type that broadcast to their variable.
+ * A step happens to all its variables or to none, eagerly too: everything that can fail comes before the first write, and a call that fails leaves variables, moments and counts
+ * as they were. Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest gradient that is not contiguous
+ * (with clipping by norms: of the largest gradient in f64), and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
 typedef struct kiln_optimizer kiln_optimizer;
 /* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). */
 KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum);
 /* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise. */
 KILN_API kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon);
-KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o);
+KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o); /* f64[] */
+/* Keeps an f32 master copy (optimizer/master/VARIABLE) of each f16 and bf16 variable, to which steps too small for 16 bits add up; the variable is the copy, rounded. An element
+ * that is not, because another value was assigned since, is taken from the variable. Before the first step (and kiln_optimizer_prepare) only: KILN_ESTATE after it. */
+KILN_API bool kiln_optimizer_master_at(kiln_site at, kiln_optimizer *o, bool on);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */
 KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss);
 KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
-/* ---- learning rates over steps: rate(n), n the steps done before, in f32; warmup steps first, u = n - warmup after them ---- */
+/* ---- learning rates over steps: rate(n), n the steps done before, computed in f64; warmup steps first, u = n - warmup after them ---- */
 typedef enum kiln_schedule_kind {
     KILN_RATE_CONSTANT,    /* rate */
     KILN_RATE_EXPONENTIAL, /* rate decay^(u / steps); staircase: the exponent rounded down, so the rate falls every `steps` */
@@ -90,7 +98,7 @@ typedef struct kiln_schedule {
     int64_t boundary[KILN_PIECES]; /* growing, from 1; 0 ends the list */
     double rates[KILN_PIECES];
 } kiln_schedule;
-/* The rate at a step: a tensor or variable of any number type; f32 of its shape. Traces once for all steps. */
+/* The rate at a step: a tensor or variable of any number type; f32 of its shape, f64 if the step is f64. Traces once for all steps. */
 KILN_API kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule *s, size_t size, kiln_operand step);
 /* From now on each step first sets the rate variable to the schedule's, by a count of its own (i64 optimizer/updates, part of the state).
  * Before the first step only: KILN_ESTATE after it. The schedule is copied. */
@@ -108,7 +116,7 @@ KILN_API bool kiln_optimizer_clip_sized(kiln_site at, kiln_optimizer *o, const k
 /* Makes the moments of these float variables now, as zeros, rather than at their first step: to restore or look at them. */
 KILN_API bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count);
 /* All state of the optimiser, to save or look at: fills at most cap, returns how many. Named optimizer/rate, optimizer/step, optimizer/first/VARIABLE,
- * optimizer/second/VARIABLE, optimizer/updates. */
+ * optimizer/second/VARIABLE, optimizer/master/VARIABLE, optimizer/updates. */
 KILN_API int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap);
 KILN_API void kiln_optimizer_free(kiln_optimizer *o);
 
@@ -138,6 +146,7 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_recurrent_apply(layer, x, ...) kiln_recurrent_apply_sized(KILN_HERE, (layer), (x), __VA_ARGS__, sizeof(kiln_recurrent_options))
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
+#define kiln_optimizer_master(o, on) kiln_optimizer_master_at(KILN_HERE, (o), (on))
 #define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))
 /* variadic, because the options may be compound literals: kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE, .rate = 0.1, .steps = 1000}) */
 #define kiln_optimizer_schedule(o, ...) kiln_optimizer_schedule_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_schedule))
