@@ -13,9 +13,13 @@ const char *layer_name_in(const char *layer, const char *what, char to[48]); /* 
 
 /* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)), from the engine's own generator if it is NULL;
  * zeros if it is KILN_ZEROS. NULL: recorded. */
-kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
+kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
     double fan_out, kiln_variable *generator);
-kiln_variable *layer_zeros(kiln_site at, kiln *k, const char *name, int64_t n); /* f32[n] */
+kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, int64_t n); /* [n] */
+/* x or a layer's variable in the type that its dtype computes in, so that what the layer makes of it rounds once. */
+kiln_operand layer_wide(kiln_site at, kiln_operand x);
+/* The variables of a layer may be of this dtype: a float. False: recorded. */
+bool layer_dtype_ok(kiln *k, kiln_site at, const char *what, kiln_dtype dtype);
 
 bool layer_sizes_ok(
     kiln *k, kiln_site at, const char *what, int64_t a, int64_t b); /* positive; false: recorded */

@@ -3,6 +3,8 @@
 
 #include "../operand.h"
 
+#include "../operand.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -18,27 +20,27 @@ struct kiln_conv {
     kiln_window window;
 };
 
-kiln_variable *layer_glorot(kiln_site at, kiln *k, const char *name, kiln_shape s, double fan_in,
+kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
     double fan_out, kiln_variable *generator)
 {
     kiln_scope scope = kiln_scope_open(k);
     double limit = sqrt(6 / (fan_in + fan_out));
     kiln_tensor *init;
     if (generator == KILN_ZEROS)
-        init = kiln_full_at(at, k, KILN_F32, s, kiln_of_i(0));
+        init = kiln_full_at(at, k, dtype, s, kiln_of_i(0));
     else if (generator)
-        init = kiln_uniform_at(at, generator, KILN_F32, s, -limit, limit);
+        init = kiln_uniform_at(at, generator, dtype, s, -limit, limit);
     else
-        init = uniform_own(thread_of(k), at, KILN_F32, s, -limit, limit);
+        init = uniform_own(thread_of(k), at, dtype, s, -limit, limit);
     kiln_variable *w = kiln_variable_new_at(at, k, name, kiln_of_tensor(init));
     kiln_scope_close(&scope);
     return w;
 }
 
-kiln_variable *layer_zeros(kiln_site at, kiln *k, const char *name, int64_t n)
+kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, int64_t n)
 {
     kiln_scope scope = kiln_scope_open(k);
-    kiln_tensor *init = kiln_full_at(at, k, KILN_F32, KILN_SHAPE(n), kiln_of_i(0));
+    kiln_tensor *init = kiln_full_at(at, k, dtype, KILN_SHAPE(n), kiln_of_i(0));
     kiln_variable *b = kiln_variable_new_at(at, k, name, kiln_of_tensor(init));
     kiln_scope_close(&scope);
     return b;
@@ -75,6 +77,28 @@ bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t 
     return false;
 }
 
+bool layer_dtype_ok(kiln *k, kiln_site at, const char *what, kiln_dtype dtype)
+{
+    if (dtype > KILN_NONE && (int)dtype < DT_COUNT && dtype_is_float((DType)dtype)) return true;
+    fail(thread_of(k), at, KILN_EDTYPE, "%s: variables need a float dtype, not %s", what, kiln_dtype_name(dtype));
+    return false;
+}
+
+kiln_operand layer_wide(kiln_site at, kiln_operand x)
+{
+    Thread *t = op_thread(&x, 1);
+    kiln_tensor *v = t ? operand_named(t, at, "layer", x, NULL) : NULL;
+    return of(tensor_ok(v) ? cast_to(t, at, v, wide_dtype(v)) : v);
+}
+
+/* y + b, computed wide, in the dtype that x and w promote to. */
+static kiln_tensor *with_bias(Thread *t, kiln_site at, kiln_scope *s, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
+{
+    y = kiln_add_at(at, of(y), layer_wide(at, kiln_of_variable(b)));
+    const DType d = tensor_ok(x) ? dtype_promote((DType)x->type.dtype, (DType)w->type.dtype) : DT_NONE;
+    return composite_end(t, s, d ? cast_to(t, at, y, d) : y);
+}
+
 kiln_tensor *layer_missing(kiln_site at, const char *what)
 {
     return fail(thread_last(), at, KILN_ESTATE, "%s: the layer is NULL", what);
@@ -84,15 +108,21 @@ kiln_tensor *layer_missing(kiln_site at, const char *what)
 kiln_dense *kiln_dense_new_at(
     kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    if (!layer_sizes_ok(k, at, "dense", inputs, units)) return NULL;
+    return kiln_dense_of_at(at, k, KILN_F32, inputs, units, generator);
+}
+
+kiln_dense *kiln_dense_of_at(
+    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+{
+    if (!layer_sizes_ok(k, at, "dense", inputs, units) || !layer_dtype_ok(k, at, "dense", dtype)) return NULL;
     kiln_dense *layer = object_new(at, k, sizeof *layer, NULL);
     if (!layer) return NULL;
     layer->inputs = inputs;
     char stem[32], name[48];
     layer_name(k, "dense", stem);
-    layer->w = layer_glorot(at, k, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
+    layer->w = layer_glorot(at, k, dtype, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
         (double)units, generator);
-    layer->b = layer_zeros(at, k, layer_name_in(stem, "b", name), units);
+    layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), units);
     if (layer->w && layer->b) return layer;
     kiln_dense_free(layer);
     return NULL;
@@ -101,8 +131,10 @@ kiln_dense *kiln_dense_new_at(
 kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x)
 {
     if (!layer) return layer_missing(at, "dense");
-    kiln_tensor *y = kiln_matmul_at(at, kiln_of_tensor(x), kiln_of_variable(layer->w));
-    return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));
+    Thread *t = thread_of(layer->o.k);
+    kiln_scope s = kiln_scope_open(layer->o.k);
+    kiln_tensor *y = kiln_matmul_at(at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(layer->w)));
+    return with_bias(t, at, &s, y, x, layer->w, layer->b);
 }
 
 kiln_variable *kiln_dense_weight(kiln_dense *layer) { return layer ? layer->w : NULL; }
@@ -121,6 +153,12 @@ void kiln_dense_free(kiln_dense *layer)
 kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters,
     const kiln_window *window, kiln_variable *generator)
 {
+    return kiln_conv_of_at(at, k, KILN_F32, inputs, filters, window, generator);
+}
+
+kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters,
+    const kiln_window *window, kiln_variable *generator)
+{
     if (!window) {
         fail(thread_of(k), at, KILN_EVALUE, "conv: the window (filter size) is NULL");
         return NULL;
@@ -128,7 +166,7 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
     int64_t kh = window->size[0], kw = window->size[1],
             groups = window->groups ? window->groups : 1;
     if (!layer_sizes_ok(k, at, "conv", inputs, filters) || !layer_sizes_ok(k, at, "conv", kh, kw) ||
-        !layer_sizes_ok(k, at, "conv", groups, inputs / groups))
+        !layer_sizes_ok(k, at, "conv", groups, inputs / groups) || !layer_dtype_ok(k, at, "conv", dtype))
         return NULL;
     kiln_conv *layer = object_new(at, k, sizeof *layer, NULL);
     if (!layer) return NULL;
@@ -137,9 +175,9 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
     char stem[32], name[48];
     layer_name(k, "conv", stem);
     layer->w =
-        layer_glorot(at, k, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
+        layer_glorot(at, k, dtype, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
             area * (double)(inputs / groups), area * (double)filters, generator);
-    layer->b = layer_zeros(at, k, layer_name_in(stem, "b", name), filters);
+    layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), filters);
     if (layer->w && layer->b) return layer;
     kiln_conv_free(layer);
     return NULL;
@@ -148,9 +186,11 @@ kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filte
 kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x)
 {
     if (!layer) return layer_missing(at, "conv");
+    Thread *t = thread_of(layer->o.k);
+    kiln_scope s = kiln_scope_open(layer->o.k);
     kiln_tensor *y = kiln_conv2d_sized(
-        at, kiln_of_tensor(x), kiln_of_variable(layer->w), &layer->window, sizeof layer->window);
-    return kiln_add_at(at, kiln_of_tensor(y), kiln_of_variable(layer->b));
+        at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(layer->w)), &layer->window, sizeof layer->window);
+    return with_bias(t, at, &s, y, x, layer->w, layer->b);
 }
 
 kiln_variable *kiln_conv_filters(kiln_conv *layer) { return layer ? layer->w : NULL; }

@@ -24,6 +24,7 @@ struct kiln_recurrent {
     Object o;
     const Kind *kind;
     int64_t inputs, units;
+    kiln_dtype dtype;
     kiln_variable *w, *u, *b, *bu; /* bu: NULL without a second bias */
     char name[32];
 };
@@ -90,23 +91,24 @@ static kiln_variable *weights(
     kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, kiln_variable *generator)
 {
     char name[48];
-    return layer_glorot(at, l->o.k, layer_name_in(l->name, what, name),
+    return layer_glorot(at, l->o.k, l->dtype, layer_name_in(l->name, what, name),
         KILN_SHAPE(rows, l->kind->gates * l->units), (double)rows, (double)l->units, generator);
 }
 
 static kiln_variable *bias(kiln_site at, kiln_recurrent *l, const char *what)
 {
     char name[48];
-    return layer_zeros(at, l->o.k, layer_name_in(l->name, what, name), l->kind->gates * l->units);
+    return layer_zeros(at, l->o.k, l->dtype, layer_name_in(l->name, what, name), l->kind->gates * l->units);
 }
 
-static kiln_recurrent *make(kiln_site at, kiln *k, const Kind *kind, int64_t inputs, int64_t units,
+static kiln_recurrent *make(kiln_site at, kiln *k, kiln_dtype dtype, const Kind *kind, int64_t inputs, int64_t units,
     kiln_variable *generator)
 {
-    if (!layer_sizes_ok(k, at, kind->name, inputs, units)) return NULL;
+    if (!layer_sizes_ok(k, at, kind->name, inputs, units) || !layer_dtype_ok(k, at, kind->name, dtype)) return NULL;
     kiln_recurrent *l = object_new(at, k, sizeof *l, NULL);
     if (!l) return NULL;
     l->kind = kind;
+    l->dtype = dtype;
     l->inputs = inputs;
     l->units = units;
     layer_name(k, kind->name, l->name);
@@ -122,24 +124,42 @@ static kiln_recurrent *make(kiln_site at, kiln *k, const Kind *kind, int64_t inp
 kiln_recurrent *kiln_rnn_new_at(
     kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    return make(at, k, &simple, inputs, units, generator);
+    return kiln_rnn_of_at(at, k, KILN_F32, inputs, units, generator);
+}
+
+kiln_recurrent *kiln_rnn_of_at(
+    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+{
+    return make(at, k, dtype, &simple, inputs, units, generator);
 }
 
 kiln_recurrent *kiln_gru_new_at(
     kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    return make(at, k, &gru, inputs, units, generator);
+    return kiln_gru_of_at(at, k, KILN_F32, inputs, units, generator);
+}
+
+kiln_recurrent *kiln_gru_of_at(
+    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+{
+    return make(at, k, dtype, &gru, inputs, units, generator);
 }
 
 kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units,
     kiln_variable *generator, double forget_bias)
 {
-    kiln_recurrent *l = make(at, k, &lstm, inputs, units, generator);
+    return kiln_lstm_of_at(at, k, KILN_F32, inputs, units, generator, forget_bias);
+}
+
+kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units,
+    kiln_variable *generator, double forget_bias)
+{
+    kiln_recurrent *l = make(at, k, dtype, &lstm, inputs, units, generator);
     if (!l || forget_bias == 0) return l;
     Thread *t = thread_of(k);
     const uint64_t failures = t->failures;
     kiln_scope s = kiln_scope_open(k);
-    kiln_tensor *f = kiln_full_at(at, k, KILN_F32, KILN_SHAPE(units), kiln_of_f(forget_bias));
+    kiln_tensor *f = kiln_full_at(at, k, dtype, KILN_SHAPE(units), kiln_of_f(forget_bias));
     kiln_assign_at(at, l->b,
         of(kiln_pad_at(at, of(f), KILN_SHAPE(units), KILN_SHAPE(2 * units), kiln_of_i(0))));
     kiln_scope_close(&s);
@@ -181,10 +201,10 @@ static bool input_ok(Thread *t, kiln_site at, const kiln_recurrent *l, const kil
     char text[96];
     if (!usable(t, at, l, "x", x)) return false;
     bool shape = x->type.rank == 3 && x->type.dim[2] == l->inputs && x->type.dim[0] != 0;
-    if (shape && x->type.dtype == DT_f32) return true;
+    if (shape && x->type.dtype == (uint8_t)l->dtype) return true;
     fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE,
-        "%s: x is %s; it needs f32[time, batch, %lld], at least one step", l->name,
-        tensor_text(x, text, sizeof text), (long long)l->inputs);
+        "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->name,
+        tensor_text(x, text, sizeof text), kiln_dtype_name(l->dtype), (long long)l->inputs);
     return false;
 }
 
@@ -197,7 +217,7 @@ static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, cons
     if (!usable(t, at, l, what, given)) return NULL;
     if (type_equal(&given->type, type)) return given;
     type_print(module_of(t) ? &module_of(t)->dims : NULL, type, b, sizeof b);
-    fail(t, at, given->type.dtype == DT_f32 ? KILN_ESHAPE : KILN_EDTYPE,
+    fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE,
         "%s: %s is %s; it needs %s, [batch, units]", l->name, what, tensor_text(given, a, sizeof a),
         b);
     return NULL;
@@ -206,7 +226,7 @@ static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, cons
 static bool first_states(Thread *t, kiln_site at, const kiln_recurrent *l,
     const kiln_recurrent_options *o, const Type *x, kiln_tensor **first)
 {
-    const Type type = {.dtype = DT_f32, .rank = 2, .dim = {x->dim[1], l->units}};
+    const Type type = {.dtype = (uint8_t)l->dtype, .rank = 2, .dim = {x->dim[1], l->units}};
     if (l->kind->states == 1 && (o->c || o->last_c)) {
         fail(t, at, KILN_EVALUE, "%s: has a state h alone, and no c", l->name);
         return false;
@@ -221,19 +241,20 @@ static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor 
 {
     kiln_tensor *first[2], *ys;
     if (!input_ok(t, at, l, x) || !first_states(t, at, l, o, &x->type, first)) return &t->k->poison;
-    kiln_tensor *xs = kiln_matmul_at(at, of(x), kiln_of_variable(l->w));
-    xs = kiln_add_at(at, of(xs), kiln_of_variable(l->b));
-    Cell s = {.at = at, .units = l->units, .u = kiln_value_at(at, kiln_of_variable(l->u))};
-    if (l->bu) s.bu = kiln_value_at(at, kiln_of_variable(l->bu));
+    for (int i = 0; i < l->kind->states; i++) first[i] = layer_wide(at, of(first[i])).as.tensor;
+    kiln_tensor *xs = kiln_matmul_at(at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(l->w)));
+    xs = kiln_add_at(at, of(xs), layer_wide(at, kiln_of_variable(l->b)));
+    Cell s = {.at = at, .units = l->units, .u = layer_wide(at, kiln_of_variable(l->u)).as.tensor};
+    if (l->bu) s.bu = layer_wide(at, kiln_of_variable(l->bu)).as.tensor;
     const kiln_scan_options scan = {.carries = first,
         .carries_count = l->kind->states,
         .xs = &xs,
         .xs_count = 1,
         .ys_count = 1,
         .reverse = o->reverse};
-    return kiln_scan_sized(at, t->k, l->kind->step, &scan, last, &ys, &s, sizeof scan)
-               ? ys
-               : &t->k->poison;
+    if (!kiln_scan_sized(at, t->k, l->kind->step, &scan, last, &ys, &s, sizeof scan)) return &t->k->poison;
+    for (int i = 0; i < l->kind->states; i++) last[i] = cast_to(t, at, last[i], (DType)l->dtype);
+    return cast_to(t, at, ys, (DType)l->dtype);
 }
 
 kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x,

@@ -17,9 +17,11 @@ extern "C" {
 typedef struct kiln_dense kiln_dense;
 typedef struct kiln_conv kiln_conv;
 
-/* y = x . w + b, w [inputs, units], b [units], f32. w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
+/* y = x . w + b, w [inputs, units], b [units], f32 (kiln_dense_of_at: another float). w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
  * NULL: from the engine's own (its seed: kiln_options), so that no two layers are alike; KILN_ZEROS: zeros. b starts at 0. */
 KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
+/* Variables of another float dtype than f32. Of f16 and bf16 the layer computes in f32 and rounds once; so do convolutions and recurrent layers. */
+KILN_API kiln_dense *kiln_dense_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x); /* [..., inputs] -> [..., units] */
 KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
 KILN_API kiln_variable *kiln_dense_bias(kiln_dense *layer);
@@ -28,6 +30,7 @@ KILN_API void kiln_dense_free(kiln_dense *layer);
 /* Convolution with bias: x [n, h, w, inputs] -> [n, oh, ow, filters]; window as kiln_conv2d's (size is the filter's), copied. Filters [kh, kw, inputs, filters]
  * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters; generators as dense's. */
 KILN_API kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
+KILN_API kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x);
 KILN_API kiln_variable *kiln_conv_filters(kiln_conv *layer);
 KILN_API kiln_variable *kiln_conv_bias(kiln_conv *layer);
@@ -36,7 +39,7 @@ KILN_API void kiln_conv_free(kiln_conv *layer);
 KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x); /* [n, h, w, c] -> [n, c] */
 
 /* ---- recurrent layers: scans over time --------------------------------------------------------------------------------------------------------------
- * x [time, batch, inputs], states [batch, units], f32. Weights w [inputs, gates units], u [units, gates units], b [gates units], the gates side by
+ * x [time, batch, inputs], states [batch, units], of the variables' dtype. Weights w [inputs, gates units], u [units, gates units], b [gates units], the gates side by
  * side in the order given; each gate's part of w and u starts Glorot uniform with its own fans (generators as dense's), biases at 0. x . w + b is
  * computed once for all steps; only h . u is in the loop. s is 1 / (1 + e^-a), * elementwise.
  * Simple, 1 gate: h = tanh(x w + b + h u) (Elman 1990).
@@ -54,6 +57,9 @@ typedef struct kiln_recurrent_options {
 KILN_API kiln_recurrent *kiln_rnn_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias);
 KILN_API kiln_recurrent *kiln_gru_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
+KILN_API kiln_recurrent *kiln_rnn_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
+KILN_API kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias);
+KILN_API kiln_recurrent *kiln_gru_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 /* h of every step, [time, batch, units]; options may be NULL. At least one step; time and batch may be bounded sizes. In a trace the loop is one
  * operation. Cost: 2 time batch (inputs + units) gates units flops; an eager gradient also passes over x . w once per step (kiln_scan). */
 KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x, const kiln_recurrent_options *options, size_t size);
@@ -134,14 +140,25 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 }
 #endif
 
-#define kiln_dense_new(k, inputs, units, generator) kiln_dense_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+/* A layer's constructor may have a float dtype after the engine: kiln_dense_new(k, KILN_F64, inputs, units, generator); without one its variables are f32. */
+#define kiln_dense_new(...) KILN_CAT(KILN_DENSE_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_DENSE_4(k, inputs, units, generator) kiln_dense_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define KILN_DENSE_5(k, t, inputs, units, generator) kiln_dense_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
 #define kiln_dense_apply(layer, x) kiln_dense_apply_at(KILN_HERE, (layer), (x))
-#define kiln_conv_new(k, inputs, filters, window, generator) kiln_conv_new_at(KILN_HERE, (k), (inputs), (filters), (window), (generator))
+#define kiln_conv_new(...) KILN_CAT(KILN_CONV_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CONV_5(k, inputs, filters, window, generator) kiln_conv_new_at(KILN_HERE, (k), (inputs), (filters), (window), (generator))
+#define KILN_CONV_6(k, t, inputs, filters, window, generator) kiln_conv_of_at(KILN_HERE, (k), (t), (inputs), (filters), (window), (generator))
 #define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), (x))
 #define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, (x))
-#define kiln_rnn_new(k, inputs, units, generator) kiln_rnn_new_at(KILN_HERE, (k), (inputs), (units), (generator))
-#define kiln_lstm_new(k, inputs, units, generator) kiln_lstm_new_at(KILN_HERE, (k), (inputs), (units), (generator), 1)
-#define kiln_gru_new(k, inputs, units, generator) kiln_gru_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define kiln_rnn_new(...) KILN_CAT(KILN_RNN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_RNN_4(k, inputs, units, generator) kiln_rnn_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define KILN_RNN_5(k, t, inputs, units, generator) kiln_rnn_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
+#define kiln_lstm_new(...) KILN_CAT(KILN_LSTM_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_LSTM_4(k, inputs, units, generator) kiln_lstm_new_at(KILN_HERE, (k), (inputs), (units), (generator), 1)
+#define KILN_LSTM_5(k, t, inputs, units, generator) kiln_lstm_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator), 1)
+#define kiln_gru_new(...) KILN_CAT(KILN_GRU_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_GRU_4(k, inputs, units, generator) kiln_gru_new_at(KILN_HERE, (k), (inputs), (units), (generator))
+#define KILN_GRU_5(k, t, inputs, units, generator) kiln_gru_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
 /* kiln_recurrent_apply(layer, x, NULL); variadic for &(kiln_recurrent_options){.h = h, .last_h = &h} */
 #define kiln_recurrent_apply(layer, x, ...) kiln_recurrent_apply_sized(KILN_HERE, (layer), (x), __VA_ARGS__, sizeof(kiln_recurrent_options))
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
