@@ -258,7 +258,7 @@ static bool fault(const Call *c, kiln_code code, int output, const char *what)
 static bool declare(Call *c, int output, const kiln_spec *s)
 {
     Type *type = &c->type[output];
-    if (s->dtype <= KILN_NONE || s->dtype > KILN_F64)
+    if (!dtype_known((int)s->dtype))
         return fault(c, KILN_EDTYPE, output, "no such dtype");
     if (s->rank < 0 || s->rank > MAX_RANK)
         return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");

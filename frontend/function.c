@@ -27,7 +27,7 @@ static const char *spec_fault(const kiln_function_options *o, uint32_t n)
     uint32_t symbols = 0;
     for (uint32_t i = 0; i < n; i++) {
         const kiln_spec *s = &o->inputs[i];
-        if (s->dtype < KILN_BOOL || s->dtype > KILN_F64 || s->rank > KILN_MAX_RANK)
+        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK)
             return "no such dtype, or a rank above 8";
         for (int d = 0; d < s->rank; d++) {
             const kiln_size *z = &s->size[d];

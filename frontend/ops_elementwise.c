@@ -77,7 +77,7 @@ kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand o, kiln_dtype to)
     if (t == NULL) return NULL;
     kiln_tensor *x = operand_named(t, at, "cast", o, NULL);
     if (!tensor_ok(x)) return x;
-    if (to <= KILN_NONE || (int)to >= DT_COUNT)
+    if (!dtype_known((int)to))
         return fail(t, at, KILN_EDTYPE, "cast: %d is no dtype", (int)to);
     return result_of(t, at, cast_to(t, at, x, (DType)to), x);
 }

@@ -47,12 +47,12 @@ size_t kiln_bytes(const kiln_tensor *x)
 
 const char *kiln_dtype_name(kiln_dtype d)
 {
-    return dtype_info[d > KILN_NONE && (int)d < DT_COUNT ? (int)d : DT_NONE].name;
+    return dtype_info[dtype_known((int)d) ? (int)d : DT_NONE].name;
 }
 
 size_t kiln_dtype_bytes(kiln_dtype d)
 {
-    return d > KILN_NONE && (int)d < DT_COUNT ? dtype_bytes((DType)d) : 0;
+    return dtype_known((int)d) ? dtype_bytes((DType)d) : 0;
 }
 
 kiln *kiln_engine(const kiln_tensor *x) { return x != NULL ? x->k : NULL; }

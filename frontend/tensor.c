@@ -243,7 +243,7 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap)
 /* ---- making ------------------------------------------------------------------------------------------- */
 bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s, Type *out)
 {
-    if (d <= KILN_NONE || (int)d >= DT_COUNT) {
+    if (!dtype_known((int)d)) {
         fail(t, at, KILN_EDTYPE, "%d is no dtype", (int)d);
         return false;
     }

@@ -144,7 +144,7 @@ static bool attr_ok(const Infer *inf, char letter, int64_t v)
     switch (letter) {
     case 'd':
     case 'D': return dim_valid(rule_dims(inf), v);
-    case 't': return v > DT_NONE && v < DT_COUNT;
+    case 't': return dtype_known(v);
     case 'g':
     case 'G': return inf->module != NULL && v >= 0 && v < inf->module->graph.len;
     default: return true;

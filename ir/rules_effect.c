@@ -28,7 +28,7 @@ bool infer_callback(Infer *inf)
         int64_t dtype = inf->attr[at], rank = at + 1 < inf->nattr ? inf->attr[at + 1] : -1;
         if (inf->nout == MAX_RESULTS)
             return infer_fail(inf, ST_UNSUPPORTED, "more than %d results", MAX_RESULTS);
-        if (dtype <= DT_NONE || dtype >= DT_COUNT || rank < 0 || rank > MAX_RANK ||
+        if (!dtype_known(dtype) || rank < 0 || rank > MAX_RANK ||
             rank > (int64_t)inf->nattr - at - 2)
             return infer_fail(inf, ST_VALUE, "result %u has no type", inf->nout);
         Type *t = &inf->out[inf->nout];

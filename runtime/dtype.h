@@ -24,6 +24,8 @@ typedef struct DTypeInfo {
 
 extern const DTypeInfo dtype_info[DT_COUNT];
 
+/* Whether a number from outside, of whatever enum or file, is a dtype: negative ones and those beyond the last are none. */
+static inline bool dtype_known(int64_t t) { return t > DT_NONE && t < DT_COUNT; }
 static inline size_t dtype_bytes(DType t) { return dtype_info[t].bytes; }
 static inline bool dtype_is_float(DType t) { return dtype_info[t].kind == DK_FLOAT; }
 static inline bool dtype_is_int(DType t) { return dtype_info[t].kind == DK_INT || dtype_info[t].kind == DK_UINT; }
