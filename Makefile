@@ -5,14 +5,29 @@
 VERSION   := $(shell awk '/define KILN_VERSION_(MAJOR|MINOR|PATCH) / { v = v dot $$3; dot = "." } END { print v }' include/kiln/core.h)
 SOVERSION := 0
 
-BUILD        ?= build
+BUILD ?= build
+
+# What this build was told before stands until it is told otherwise, so that `make CC=clang` and then `sudo make install` install what was
+# built and tested. `make clean` forgets. Written by `remember`.
+FOLDERS  := PREFIX LIBDIR BINDIR INCLUDEDIR PKGCONFIGDIR DOCDIR
+SETTINGS := CC CXX AR OBJCOPY CPPFLAGS CFLAGS LDFLAGS WERROR SANITIZE LLVM_CONFIG $(FOLDERS)
+-include $(BUILD)/.settings
+$(foreach v,$(SETTINGS),$(if $(filter default undefined,$(origin $v)),$(if $(filter file,$(origin told-$v)),$(eval $v := $$(told-$v)))))
+TOLD := $(foreach v,$(SETTINGS),$(if $(filter command environment file,$(firstword $(origin $v))),$v))
+
 PREFIX       ?= /usr/local
 LIBDIR       ?= $(PREFIX)/lib
 BINDIR       ?= $(PREFIX)/bin
 INCLUDEDIR   ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+DOCDIR       ?= $(PREFIX)/share/doc/kiln
+# A folder from ~ or from here is written in full: it goes into the library and into kiln.pc.
+full = $(if $(filter ~,$(1)),$(HOME),$(if $(filter ~/%,$(1)),$(HOME)/$(patsubst ~/%,%,$(1)),$(if $(filter \
+	~%,$(1)),$(error $(1): write the folder in full),$(abspath $(1)))))
+$(foreach v,$(FOLDERS),$(eval override $v := $(call full,$($v))))
 
 AR      ?= ar
+OBJCOPY ?= objcopy
 CFLAGS  ?= -O2 -g
 WERROR  ?= -Werror
 # Comma-separated sanitizers, e.g. SANITIZE=address,undefined; empty: none.
@@ -46,7 +61,7 @@ WARN    := -Wall -Wextra -Wshadow $(WERROR)
 NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # What every C file of ours needs whatever the caller's CFLAGS are.
-BASE     = -std=gnu11 -fPIC -fvisibility=hidden $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS) $(ZLIB_CFLAGS)
+BASE     = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS) $(ZLIB_CFLAGS)
 COMPILE  = $(CC) $(CPPFLAGS) $(BASE) $(CFLAGS) -MMD -MP
 LINK     = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 LINKXX   = $(CXX) $(CFLAGS) $(SAN) $(LDFLAGS)
@@ -104,6 +119,8 @@ SO      := $(BUILD)/libkiln.so
 SO_NAME := libkiln.so.$(SOVERSION)
 SO_FULL := $(BUILD)/libkiln.so.$(VERSION)
 STATIC  := $(BUILD)/libkiln.a
+# The objects as they are, for the command and the tests, which look inside.
+OBJECTS := $(BUILD)/libkiln-objects.a
 MODULE  := $(if $(MODULE_BACKEND),$(BUILD)/libkiln-llvm.so)
 COMMAND := $(if $(CLI_SRC),$(BUILD)/kiln)
 PRODUCTS := $(STATIC) $(if $(LIB_SRC),$(SO)) $(MODULE) $(COMMAND) $(BUILD)/kiln.pc
@@ -111,9 +128,15 @@ PRODUCTS := $(STATIC) $(if $(LIB_SRC),$(SO)) $(MODULE) $(COMMAND) $(BUILD)/kiln.
 all: deps $(PRODUCTS) ## the libraries, the LLVM module, the command, kiln.pc (default)
 .DEFAULT_GOAL := all
 
+$(OBJECTS): $(LIB_OBJ) $(BUILD)/.sources
+	$(Q)rm -f $@ && $(AR) rcsT $@ $(LIB_OBJ)
+
+# One object in which only the public names are global, so that a program may have a map_get of its own. Its functions keep
+# sections of their own, for --gc-sections.
 $(STATIC): $(LIB_OBJ) $(BUILD)/.sources
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+	$(Q)$(CC) -r -nostdlib -o $(BUILD)/kiln.o $(LIB_OBJ) && $(OBJCOPY) --localize-hidden $(BUILD)/kiln.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BUILD)/kiln.o
 
 $(SO_FULL): $(LIB_OBJ) frontend/kiln.map $(BUILD)/.sources
 	$(call say,LINK,$@)
@@ -130,13 +153,16 @@ $(BUILD)/libkiln-llvm.so: $(MODULE_OBJ) codegen/cpu/module.map $(BUILD)/.sources
 	$(Q)$(LINK) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=codegen/cpu/module.map $(NO_UNDEFINED) \
 		-o $@ $(MODULE_OBJ) $(LLVM_LIBS) -lm -lpthread
 
-$(BUILD)/kiln: $(CLI_OBJ) $(STATIC)
+$(BUILD)/kiln: $(CLI_OBJ) $(OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(STATIC) $(LIBS)
+	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(OBJECTS) $(LIBS)
 
+# Relative where it can be, so that the tree can be moved.
+in_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 $(BUILD)/kiln.pc: $(BUILD)/.config $(BUILD)/.flags
-	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: kiln' \
-		'Description: Tensors in C: eager, traced, compiled' 'Version: $(VERSION)' \
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(call in_prefix,$(LIBDIR))' \
+		'includedir=$(call in_prefix,$(INCLUDEDIR))' 'docdir=$(call in_prefix,$(DOCDIR))' '' 'Name: kiln' \
+		'Description: Tensors in C: eager, traced, compiled' 'URL: file://$${docdir}/README.md' 'Version: $(VERSION)' \
 		'Libs: -L$${libdir} -lkiln' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
 
 # ---- objects ---------------------------------------------------------------------------------------
@@ -151,12 +177,15 @@ define written
 	@mkdir -p $(@D)
 	@printf '%s\n' $(1) > $@.new; if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 endef
-$(BUILD)/.flags: FORCE | deps
+remember: FORCE
+	@mkdir -p '$(BUILD)'
+	@printf '%s\n' $(foreach v,$(TOLD),'told-$v := $(subst #,\#,$(subst $$,$$$$,$($v)))') > '$(BUILD)/.settings'
+$(BUILD)/.flags: FORCE | deps remember
 	$(call written,'$(CC) $(CXX) $(CPPFLAGS) $(BASE) $(CFLAGS) $(LDFLAGS)')
 $(BUILD)/.sources: FORCE
 	$(call written,$(LIB_SRC) $(MODULE_SRC))
 $(BUILD)/.config: FORCE
-	$(call written,'$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION)')
+	$(call written,'$(foreach v,$(FOLDERS),$($v)) $(VERSION)')
 # The one header that the build makes: the version, where libraries are installed, also as seen from programs, and the mark by
 # which the library and the LLVM module know each other: a hash of the headers that they share, the compiler, and the flags that may
 # change a struct.
@@ -170,16 +199,16 @@ $(BUILD)/gen/kiln_config.h: FORCE | deps
 
 # ---- tests, examples, benchmarks -------------------------------------------------------------------
 TEST_INCLUDE := -I. -Itests
-$(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(STATIC) $(BUILD)/.flags
+$(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(STATIC) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
+	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 
 CXXCOMPILE = $(CXX) $(CPPFLAGS) -std=gnu++17 $(NUMERIC) $(WARN) $(SAN) -Iinclude $(CFLAGS) -MMD -MP
-$(BUILD)/tests/%: tests/%.cc $(STATIC) $(BUILD)/.flags
+$(BUILD)/tests/%: tests/%.cc $(OBJECTS) $(BUILD)/.flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CXXCOMPILE) -I. -Itests -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(STATIC) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
+	$(Q)$(CXXCOMPILE) -I. -Itests -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 
 # Examples see what a user sees: the public headers and the shared library.
 EXAMPLE_LINK = $(SO) -Wl,-rpath,'$$ORIGIN/..' $(LDFLAGS) -lm
@@ -195,10 +224,10 @@ $(BUILD)/examples/%: docs/examples/%.cc $(SO) $(BUILD)/.flags
 		$< -o $@ $(EXAMPLE_LINK)
 
 # A benchmark's plain C rivals deserve the flags that our own kernels get.
-$(BUILD)/bench/%: tests/bench/%.c $(STATIC) $(BUILD)/.flags
+$(BUILD)/bench/%: tests/bench/%.c $(OBJECTS) $(BUILD)/.flags
 	$(call say,BENCH,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(STATIC) $(LDFLAGS) $(LIBS)
+	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(OBJECTS) $(LDFLAGS) $(LIBS)
 
 TEST_TIMEOUT ?= 240
 TEST_JOBS    ?= 2
@@ -258,9 +287,10 @@ DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS
 deps: ## install what the build and the tests need (Debian, Ubuntu), or say what is missing
 	@$(DEPS)
 
-D := $(DESTDIR)
+D := $(if $(DESTDIR),$(call full,$(DESTDIR)))
 # A module serves one build of one version.
 MODULEDIR := $(LIBDIR)/kiln/$(VERSION)
+EXAMPLES  := $(EXAMPLE_C) $(EXAMPLE_CC) $(wildcard docs/examples/*.expected)
 install: all ## install under $(DESTDIR)$(PREFIX)
 	install -d '$(D)$(LIBDIR)' '$(D)$(BINDIR)' '$(D)$(INCLUDEDIR)/kiln' '$(D)$(PKGCONFIGDIR)'
 	install -m 644 $(wildcard include/kiln/*.h include/kiln/*.def) '$(D)$(INCLUDEDIR)/kiln'
@@ -271,13 +301,19 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	ln -sf $(SO_NAME) '$(D)$(LIBDIR)/libkiln.so'
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(D)$(BINDIR)')
 	install -m 644 $(BUILD)/kiln.pc '$(D)$(PKGCONFIGDIR)'
+	install -d '$(D)$(DOCDIR)/examples'
+	install -m 644 LICENSE README.md CHANGELOG.md '$(D)$(DOCDIR)'
+	install -m 644 $(EXAMPLES) '$(D)$(DOCDIR)/examples'
+	$(if $(D),,@[ "$$(id -u)" != 0 ] || PATH="$$PATH:/usr/sbin:/sbin" ldconfig)
 
 uninstall: ## remove what install put there
 	rm -f '$(D)$(LIBDIR)'/libkiln.a '$(D)$(LIBDIR)'/libkiln.so '$(D)$(LIBDIR)'/$(SO_NAME) \
 		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) '$(D)$(MODULEDIR)'/libkiln-llvm.so \
 		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc'
 	rm -f $(patsubst include/%,'$(D)$(INCLUDEDIR)/%',$(wildcard include/kiln/*.h include/kiln/*.def))
-	-rmdir '$(D)$(INCLUDEDIR)/kiln' '$(D)$(MODULEDIR)' '$(D)$(LIBDIR)/kiln' 2>/dev/null
+	rm -f $(patsubst %,'$(D)$(DOCDIR)/%',LICENSE README.md CHANGELOG.md) $(patsubst docs/%,'$(D)$(DOCDIR)/%',$(EXAMPLES))
+	-rmdir '$(D)$(INCLUDEDIR)/kiln' '$(D)$(MODULEDIR)' '$(D)$(LIBDIR)/kiln' '$(D)$(DOCDIR)/examples' '$(D)$(DOCDIR)' 2>/dev/null
+	$(if $(D),,@[ "$$(id -u)" != 0 ] || PATH="$$PATH:/usr/sbin:/sbin" ldconfig)
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'
@@ -285,8 +321,9 @@ clean: ## remove $(BUILD)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
+	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-core bench bench-peers asan tsan valgrind mutants layers deps install uninstall clean help FORCE
+.PHONY: all demo test test-full test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

@@ -1,5 +1,5 @@
 /* aot.h: compiling traced functions ahead of time. The artifact, NAME.o and NAME.h, needs libm alone: no Kiln, no LLVM, no BLAS, no heap.
- * Compiles alone as C11 and C++17. */
+ * Not part of kiln.h: #include <kiln/aot.h> beside it. Compiles alone as C11 and C++17. */
 #ifndef KILN_AOT_H
 #define KILN_AOT_H
 

@@ -1,4 +1,4 @@
-/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h; compiles alone as C11 and C++17.
+/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h, which is what programs include; compiles alone as C11 and C++17.
  *
  * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and goes when that scope
  * closes; kiln_keep moves it one scope out, kiln_own out of all of them until kiln_release. Errors are sticky: a call that

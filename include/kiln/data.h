@@ -1,4 +1,4 @@
-/* data.h: data sets and batches. Compiles alone as C11 and C++17. */
+/* data.h: data sets and batches. Not part of kiln.h: #include <kiln/data.h> beside it. Compiles alone as C11 and C++17. */
 #ifndef KILN_DATA_H
 #define KILN_DATA_H
 

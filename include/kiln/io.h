@@ -1,4 +1,4 @@
-/* io.h: files: weights (safetensors), checkpoints, TensorBoard event files. Compiles alone as C11 and C++17.
+/* io.h: files: weights (safetensors), checkpoints, TensorBoard event files. Not part of kiln.h: #include <kiln/io.h> beside it. Compiles alone as C11 and C++17.
  *
  * Bytes from outside are not trusted: every size is checked against the file before anything is allocated, and an error (KILN_EIO: the system said no;
  * KILN_EFORMAT: the bytes are not what they claim to be) names the file and the place. What is written appears whole or not at all: it goes to a

@@ -1,5 +1,6 @@
 /* nn.h: layers, optimisers, metrics. All are composites of public operations, so they run eagerly, under tapes and traced alike; what changes
- * from step to step (weights, moments, learning rates, counts) is held in variables. Compiles alone as C11 and C++17. */
+ * from step to step (weights, moments, learning rates, counts) is held in variables. Not part of kiln.h: #include <kiln/nn.h> beside it.
+ * Compiles alone as C11 and C++17. */
 #ifndef KILN_NN_H
 #define KILN_NN_H
 

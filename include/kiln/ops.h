@@ -1,4 +1,4 @@
-/* ops.h: the operations on tensors. Every operand may be a tensor, a variable (read now) or a number (takes the other operand's
+/* ops.h: the operations on tensors. Included by kiln.h; compiles alone as C11 and C++17. Every operand may be a tensor, a variable (read now) or a number (takes the other operand's
  * dtype; a fraction with an integer tensor, or a number out of range, is an error). Dtypes promote within a kind as the Python
  * array API says; mixing kinds is an error that suggests kiln_cast. Shapes broadcast as in NumPy. Every call returns a tensor
  * owned by the innermost scope, poisoned after an error. Unless a line says otherwise gradients flow. */
