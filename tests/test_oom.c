@@ -10,16 +10,12 @@
 #include "oom_programs.h"
 #include "runtime/base.h"
 
-#ifdef KILN_DEBUG /* slow */
+#if defined(KILN_DEBUG) || defined(FIRST_BLOCK) /* slow, and of thousands of pieces of arenas (test_oom_pieces.c) */
 #define DENSE 60
 #define SAMPLES 130
 #else
 #define DENSE 160   /* the first so many are all tried */
-#ifdef FIRST_BLOCK
-#define SAMPLES 260 /* of the thousands of pieces of arenas (test_oom_pieces.c) */
-#else
 #define SAMPLES 600 /* in all, where there are more allocations than that and the run is not a full one */
-#endif
 #endif
 
 typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool rerun_wrong; char text[200]; } Outcome;

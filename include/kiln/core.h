@@ -55,7 +55,9 @@ typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] 
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 typedef struct kiln_options {
-    int threads;             /* in all; 0: one per core this process may use */
+    /* In all; 0: one per core this process may use. Kiln's own threads block all signals; the idle ones that OpenBLAS starts when it is loaded
+     * do not (OPENBLAS_NUM_THREADS=1 in the environment: there are none). */
+    int threads;
     bool no_compile;         /* traced functions run eagerly; LLVM is never entered */
     bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
