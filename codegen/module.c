@@ -62,8 +62,8 @@ static bool own_path(char path[PATH_MAX], bool *program)
     Dl_info info;
     struct link_map *map = NULL;
     if (dladdr1((void *)(uintptr_t)module_open, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map != NULL) {
-        *program = map->l_name[0] == 0; /* a program's dli_fname is whatever its caller said */
-        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) != NULL) return true;
+        *program = map->l_name[0] == 0; /* its dli_fname is whatever the caller said: the last resort, without /proc */
+        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) != NULL || realpath(info.dli_fname, path) != NULL) return true;
     }
     snprintf(path, PATH_MAX, "this program");
     return false;
