@@ -11,6 +11,7 @@
 #define KILN_CODEGEN_KERNEL_H
 
 #include "../ir/graph.h"
+#include "../ir/tree.h"
 
 #define KERNEL_AXES 12
 
@@ -47,12 +48,11 @@ typedef struct Stream {
 
 typedef enum ReduceKind { R_SUM, R_PROD, R_MAX, R_MIN, R_ARGMAX, R_ARGMIN } ReduceKind;
 typedef enum ReduceOrder {
-    ORDER_INDEX,   /* in order of the index */
-    ORDER_LANES,   /* blocks of 4096, 32 lanes, pairwise halves (docs/numerics.md) */
-    ORDER_RUNTIME  /* LANES if the sweep extent is >= 32 when it runs, else INDEX */
+    ORDER_INDEX,   /* in order of the index, however many: sums that keep their source's order */
+    ORDER_CHAINS,  /* blocks of TREE_CHAIN in order, totals pairwise (ir/tree.h, docs/numerics.md) */
+    ORDER_LANES,   /* blocks of TREE_ROW by lanes, which fold in halves; totals pairwise */
+    ORDER_RUNTIME  /* LANES if the sweep extent is >= TREE_LANES when it runs, else CHAINS, of which it is one */
 } ReduceOrder;
-#define REDUCE_LANES 32
-#define REDUCE_BLOCK 4096
 
 typedef struct Reduction {
     uint8_t kind;      /* ReduceKind; identity: 0, 1, lowest (-inf), highest (+inf); max and min let NaN win, as ops max and min */

@@ -2,7 +2,7 @@
 #include "program.h"
 
 static const char *const reduce_name[] = {"sum", "prod", "max", "min", "argmax", "argmin"};
-static const char *const order_name[] = {"in order", "by lanes", "by lanes from 32"};
+static const char *const order_name[] = {"in order", "by chains", "by lanes", "by lanes from 32"};
 
 static void put_dim(Text *out, const DimTable *t, Dim d)
 {

@@ -96,12 +96,12 @@ static void move_axis(Kernel *k, uint16_t *axes, uint32_t from, uint32_t to)
 
 /* ---- vectors ------------------------------------------------------------------------------------- */
 
-/* Vectors lie along the sweep if reductions are folded by lanes; if nothing is folded in order, they may. */
+/* Vectors lie along the sweep if reductions are folded by lanes. */
 bool kernel_sweeps_lanes(const Kernel *k, const uint16_t *axes)
 {
     (void)axes;
     for (uint32_t i = 0; i < k->nreduction; i++)
-        if (k->reduction[i].order != ORDER_INDEX) return true;
+        if (k->reduction[i].order >= ORDER_LANES) return true;
     return false;
 }
 

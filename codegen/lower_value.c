@@ -163,15 +163,18 @@ static ReduceKind reduce_kind(const Node *n)
     case OP_reduce_min: return R_MIN;
     case OP_argmax: return R_ARGMAX;
     case OP_argmin: return R_ARGMIN;
-    default: return R_SUM; /* sum, sum_in_order, window_add */
+    default: return R_SUM; /* sum, window_add */
     }
 }
 
 static ReduceOrder reduce_order(const Build *b, const Node *n)
 {
     Dim extent = index_reduced_extent(b->g, n);
-    if (!index_by_lanes(b->g, n)) return ORDER_INDEX;
-    return dim_is_const(extent) ? ORDER_LANES : ORDER_RUNTIME;
+    switch (index_fold_form(b->g, n)) {
+    case FORM_INDEX: return ORDER_INDEX;
+    case FORM_CHAINS: return ORDER_CHAINS;
+    default: return dim_is_const(extent) ? ORDER_LANES : ORDER_RUNTIME;
+    }
 }
 
 /* The fold itself, in its sweeping stage. */

@@ -6,6 +6,7 @@
 #define KILN_IR_INDEX_H
 
 #include "graph.h"
+#include "tree.h"
 
 #define INDEX_AXES 12
 #define INDEX_DIMS 16
@@ -77,9 +78,13 @@ bool index_gather_from(IndexEnv *env, const Graph *g, const Node *n, const Index
 bool index_reduced(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, IndexStep *out);
 bool node_reduces(const Node *n);                 /* REDUCES and window_add */
 Dim index_reduced_extent(const Graph *g, const Node *n);
-/* True if the order rule of docs/numerics.md may fold n by lanes: the folded axis is the operand's innermost and not known to be
- * shorter than 32. */
-bool index_by_lanes(const Graph *g, const Node *n);
+/* How docs/numerics.md folds n. */
+typedef enum FoldForm {
+    FORM_INDEX,    /* strictly in order of the index, or (argmax, argmin) in any order */
+    FORM_CHAINS,
+    FORM_ROW       /* the folded axis is the operand's innermost and not known to be shorter than TREE_LANES */
+} FoldForm;
+FoldForm index_fold_form(const Graph *g, const Node *n);
 
 /* True if the map takes the points of the axes in *axes to the value's elements one to one. */
 bool index_bijective(const IndexEnv *env, const IndexMap *m, uint32_t *axes);

@@ -253,13 +253,14 @@ Dim index_reduced_extent(const Graph *g, const Node *n)
     return extent;
 }
 
-bool index_by_lanes(const Graph *g, const Node *n)
+FoldForm index_fold_form(const Graph *g, const Node *n)
 {
     uint32_t first, count;
     Dim extent = index_reduced_extent(g, n);
-    if (n->op == OP_window_add || n->op == OP_sum_in_order || n->op == OP_argmax || n->op == OP_argmin) return false;
+    if (n->op == OP_window_add || n->op == OP_argmax || n->op == OP_argmin) return FORM_INDEX;
     reduced_run(g, n, &first, &count);
-    return first + count == operand_type(g, n, 0)->rank && !(dim_is_const(extent) && extent < 32);
+    bool row = first + count == operand_type(g, n, 0)->rank && !(dim_is_const(extent) && extent < TREE_LANES);
+    return row ? FORM_ROW : FORM_CHAINS;
 }
 
 /* Window (k / kw, k % kw) covers row h at its row oh = (h - i * dilation) / stride if that is whole and inside. */

@@ -28,8 +28,6 @@ bool infer_sum(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
 
 bool infer_prod(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
 
-bool infer_sum_in_order(Infer *inf) { return rule_domain(inf, 0, 'N') && reduced(inf); }
-
 bool infer_reduce_max(Infer *inf) { return reduced(inf) && not_empty(inf); }
 
 bool infer_reduce_min(Infer *inf) { return reduced(inf) && not_empty(inf); }

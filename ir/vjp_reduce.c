@@ -2,7 +2,6 @@
 #include "emit.h"
 
 void vjp_sum(Vjp *v);
-void vjp_sum_in_order(Vjp *v);
 void vjp_prod(Vjp *v);
 void vjp_reduce_max(Vjp *v);
 void vjp_reduce_min(Vjp *v);
@@ -18,8 +17,6 @@ static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
 }
 
 void vjp_sum(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len); }
-
-void vjp_sum_in_order(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, 1); }
 
 /* prod: the cotangent times the product of all other elements, without a division, so that zeros
  * are no special case and the rule can be differentiated again. */

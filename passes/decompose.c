@@ -1,14 +1,16 @@
 /* decompose: reductions in the steps that docs/numerics.md fixes. In: any valid graph. Out:
  * every sum, prod, reduce_max and reduce_min folds exactly one axis: runs of adjacent axes are
- * merged by a reshape and folded one run at a time, innermost first; a run of 16-bit floats is
- * summed or multiplied in f32; a long run with few results is folded in blocks. Same bits. */
+ * merged by a reshape and folded one run at a time, innermost first; sums and products of 16-bit
+ * floats are computed in f32 and rounded once; a long run with few results is cut into whole
+ * subtrees, which threads may share. Same bits. */
 #include "../ir/rebuild.h"
+#include "../ir/tree.h"
 #include "pass.h"
 
-#define BLOCK 4096     /* elements; the block of the order rule in docs/numerics.md */
-#define LONG_RUN 16384 /* a run above this is folded in blocks, */
-#define FEW_RESULTS 64 /* if there are fewer results than this to share among the threads */
-#define LANES 32       /* rows at least this long are folded by lanes, which is no plain order */
+#define LONG_RUN 32768  /* a run above this is cut, */
+#define FEW_RESULTS 64  /* if there are fewer results than this to share among the threads, */
+#define PIECE 4096      /* into pieces of this many elements or more, */
+#define MOST_PIECES 32  /* at most so many */
 
 typedef struct Reduce {
     Rebuild *rb;
@@ -37,35 +39,81 @@ static int64_t identity(Op op, DType t)
     return t == DT_u64 ? -1 : dtype_info[t].hi;
 }
 
-static bool folds_in_blocks(const Reduce *r, const Type *x, uint32_t axis)
+static bool worth_cutting(const Type *x, uint32_t axis)
 {
-    Dim extent = x->dim[axis], results = 1;
-    if (axis + 1 != x->rank || x->rank == MAX_RANK || !dim_is_const(extent) || extent <= LONG_RUN)
-        return false;
-    for (uint32_t i = 0; i < axis; i++) {
+    Dim results = 1;
+    if (x->rank == MAX_RANK || !dim_is_const(x->dim[axis]) || x->dim[axis] <= LONG_RUN) return false;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        if (i == axis) continue;
         if (!dim_is_const(x->dim[i])) return false;
         results = dim_mul(NULL, results, x->dim[i]);
         if (results == DIM_BAD || results >= FEW_RESULTS) return false;
     }
-    /* Only sum has a form that is in order whatever the number of blocks. */
-    return r->op == OP_sum || (extent + BLOCK - 1) / BLOCK < LANES;
+    return true;
 }
 
-static Value fold_blocks(const Reduce *r, Value x, uint32_t axis)
+/* Elements from .. to - 1 of the axis. */
+static Value part(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t to)
+{
+    const Type *t = graph_type(r->rb->to, x);
+    int64_t attr[3 * MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) {
+        attr[3 * i] = i == axis ? from : 0;
+        attr[3 * i + 1] = i == axis ? to - from : t->dim[i];
+        attr[3 * i + 2] = 1;
+    }
+    return emit(r, OP_slice, x, attr, 3u * t->rank);
+}
+
+/* What is left behind the last whole piece. A row of fewer than TREE_LANES elements would not be
+ * folded by lanes; as the end of a longer one it is: it is padded by what changes no result. */
+static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t to)
 {
     Type t = *graph_type(r->rb->to, x);
-    int64_t blocks = (t.dim[axis] + BLOCK - 1) / BLOCK, missing = blocks * BLOCK - t.dim[axis];
-    int64_t outer = axis, inner = axis + 1;
-    if (missing != 0) {
+    const int64_t at = axis, missing = axis + 1u == t.rank ? TREE_LANES - (to - from) : 0;
+    x = part(r, x, axis, from, to);
+    if (missing > 0) {
         int64_t pad[1 + 2 * MAX_RANK] = {identity(r->op, t.dtype)};
         pad[2 + 2 * axis] = missing;
         x = emit(r, OP_pad, x, pad, 1u + 2u * t.rank);
     }
-    t.dim[axis] = blocks;
-    t.dim[axis + 1] = BLOCK;
-    t.rank++;
-    x = emit(r, r->op, reshape(r, x, &t), &inner, 1);
-    return emit(r, r->op == OP_sum ? OP_sum_in_order : r->op, x, &outer, 1);
+    t.dim[axis] = 1;
+    return reshape(r, emit(r, r->op, x, &at, 1), &t);
+}
+
+/* Totals of the pieces first .. first + n - 1 as one: those in `whole`, and the rest's. */
+static Value join(const Reduce *r, Value whole, Value rest, uint32_t axis, int64_t first, int64_t n)
+{
+    static const Op step[] = {OP_add, OP_mul, OP_max, OP_min};
+    if (n == 1 && first == graph_type(r->rb->to, whole)->dim[axis]) return rest;
+    if (n == 1) return part(r, whole, axis, first, first + 1);
+    int64_t left = tree_left(n);
+    Value in[2];
+    in[0] = join(r, whole, rest, axis, first, left);
+    in[1] = join(r, whole, rest, axis, first + left, n - left);
+    Op op = step[r->op == OP_sum ? 0 : r->op == OP_prod ? 1 : r->op == OP_reduce_max ? 2 : 3];
+    return in[0] == 0 || in[1] == 0 ? 0 : rebuild_op(r->rb, op, in, 2, NULL, 0, r->loc);
+}
+
+/* Pieces of 2^p blocks, then the subtrees above them. */
+static Value fold_pieces(const Reduce *r, Value x, uint32_t axis)
+{
+    Type t = *graph_type(r->rb->to, x), cut = t;
+    const int64_t inner = axis + 1, extent = t.dim[axis];
+    int64_t piece = PIECE;
+    while (tree_blocks(extent, piece) > MOST_PIECES) piece *= 2;
+    int64_t whole = extent / piece, end = whole * piece;
+    memmove(cut.dim + axis + 2, cut.dim + axis + 1, (t.rank - axis - 1u) * sizeof *cut.dim);
+    cut.dim[axis] = whole;
+    cut.dim[axis + 1] = piece;
+    cut.rank++;
+    Value totals = emit(r, r->op, reshape(r, part(r, x, axis, 0, end), &cut), &inner, 1);
+    Value rest = end < extent ? fold_rest(r, x, axis, end, extent) : 0;
+    if (totals == 0 || (end < extent && rest == 0)) return 0;
+    x = join(r, totals, rest, axis, 0, tree_blocks(extent, piece));
+    memmove(t.dim + axis, t.dim + axis + 1, (t.rank - axis - 1u) * sizeof *t.dim);
+    t.rank--;
+    return reshape(r, x, &t);
 }
 
 /* Folds axes first..last of x, which lie side by side. */
@@ -73,9 +121,7 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
 {
     if (x == 0) return 0;
     Type t = *graph_type(r->rb->to, x);
-    const int64_t axis = first, narrow = t.dtype;
-    if (r->op == OP_sum || r->op == OP_prod) t.dtype = dtype_info[t.dtype].compute;
-    if (t.dtype != narrow) x = emit(r, OP_cast, x, (int64_t[]){t.dtype}, 1);
+    const int64_t axis = first;
     if (last > first) {
         for (uint32_t i = first + 1; i <= last; i++)
             t.dim[first] = dim_mul(&r->rb->to->module->dims, t.dim[first], t.dim[i]);
@@ -83,8 +129,7 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
         t.rank = (uint8_t)(t.rank - (last - first));
         x = reshape(r, x, &t);
     }
-    x = folds_in_blocks(r, &t, first) ? fold_blocks(r, x, first) : emit(r, r->op, x, &axis, 1);
-    return t.dtype != narrow ? emit(r, OP_cast, x, &narrow, 1) : x;
+    return worth_cutting(&t, first) ? fold_pieces(r, x, first) : emit(r, r->op, x, &axis, 1);
 }
 
 static Value decompose(Rebuild *rb, const Node *n)
@@ -92,13 +137,16 @@ static Value decompose(Rebuild *rb, const Node *n)
     const Reduce r = {rb, (Op)n->op, n->loc};
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
+    const int64_t dtype = graph_type(rb->to, x)->dtype, compute = dtype_info[dtype].compute;
+    bool wide = compute != dtype && (r.op == OP_sum || r.op == OP_prod) && n->attr->len > 0;
+    if (wide) x = emit(&r, OP_cast, x, &compute, 1);
     for (uint32_t end = n->attr->len; end > 0;) {
         uint32_t start = end - 1;
         while (start > 0 && axes[start - 1] + 1 == axes[start]) start--;
         x = fold_run(&r, x, (uint32_t)axes[start], (uint32_t)axes[end - 1]);
         end = start;
     }
-    return x;
+    return wide ? emit(&r, OP_cast, x, &dtype, 1) : x;
 }
 
 static bool reduces_axes(const Node *n)

@@ -37,7 +37,7 @@ typedef struct Group {
     IndexEnv env;
     uint32_t into;         /* merged into this group; itself: alive */
     uint32_t nmember, nresult, last;
-    int lanes;             /* order of its reductions: -1 none yet, 0 by index, 1 by lanes */
+    int form;              /* FoldForm of its reductions; -1: none yet */
     VEC(Use *) use;
 } Group;
 

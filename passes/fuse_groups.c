@@ -263,9 +263,9 @@ static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
 {
     uint32_t used, idle;
     Dim extent = index_reduced_extent(f->g, n);
-    int lanes = n->op == OP_argmax || n->op == OP_argmin ? g->lanes : index_by_lanes(f->g, n);
+    int form = n->op == OP_argmax || n->op == OP_argmin ? g->form : (int)index_fold_form(f->g, n);
     if (!index_bijective(&g->env, m, &used)) return false;
-    if (g->lanes >= 0 && lanes >= 0 && g->lanes != lanes) return false;
+    if (g->form >= 0 && form >= 0 && g->form != form) return false;
     idle = all_axes(g) & ~used;
     if (g->env.sweep >= 0) {
         if (idle != sweep_bit(g) || g->env.extent[g->env.sweep] != extent) return false;
@@ -278,16 +278,16 @@ static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
         if ((idle & (idle - 1)) != 0 || g->env.extent[a] != extent || !sweep_pays(f, g, a)) return false;
         g->env.sweep = a;
     }
-    if (lanes >= 0) g->lanes = lanes;
+    if (form >= 0) g->form = form;
     return true;
 }
 
 /* Undoes take_sweep; axes split since then stay split. */
-static void drop_sweep(Group *g, int old_sweep, int old_lanes, bool made)
+static void drop_sweep(Group *g, int old_sweep, int old_form, bool made)
 {
     if (made && g->env.sweep == (int)g->env.naxis - 1) g->env.naxis--;
     if (old_sweep < 0) g->env.sweep = -1;
-    g->lanes = old_lanes;
+    g->form = old_form;
 }
 
 /* A stage computes anew what earlier ones did, but for the rows it finds kept: long chains are dear to run and to compile. */
@@ -301,12 +301,12 @@ static bool too_deep(const Fuse *f, const Node *n, const Use *u)
 static bool join_reduction(Fuse *f, const Node *n, uint32_t group, const Use *u)
 {
     Group *g = fuse_group(f, group);
-    int sweep = g->env.sweep, lanes = g->lanes;
+    int sweep = g->env.sweep, form = g->form;
     uint32_t naxis = g->env.naxis;
     if (u->nmap != 1 || too_deep(f, n, u) || !take_sweep(f, g, n, u->map[0])) return false;
     bool made = g->env.naxis > naxis;
     if (fuse_operands(f, n, group)) return true;
-    drop_sweep(g, sweep, lanes, made);
+    drop_sweep(g, sweep, form, made);
     return false;
 }
 
@@ -368,7 +368,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->env.axis = env_axis;
     g->env.extent[0] = type_elements(f->dims, graph_type(f->g, n->out));
     g->env.naxis = g->env.extent[0] == 1 ? 0 : 1; /* axes are split as maps ask for it */
-    g->lanes = -1;
+    g->form = -1;
     g->into = at;
     *VEC_PUSH(a, &f->group) = g;
     index_root(&g->env, g->env.naxis, &root);
@@ -436,7 +436,7 @@ static bool compatible(const Fuse *f, const Group *a, const Group *b, const uint
     int sb = b->env.sweep >= 0 ? perm[b->env.sweep] : -1;
     *sweep = a->env.sweep >= 0 ? a->env.sweep : sb;
     if (a->env.sweep >= 0 && sb >= 0 && a->env.sweep != sb) return false;
-    if (a->lanes >= 0 && b->lanes >= 0 && a->lanes != b->lanes) return false;
+    if (a->form >= 0 && b->form >= 0 && a->form != b->form) return false;
     return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep);
 }
 
@@ -461,7 +461,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
     }
     ga->nmember += gb->nmember;
     ga->nresult += gb->nresult;
-    if (gb->lanes >= 0) ga->lanes = gb->lanes;
+    if (gb->form >= 0) ga->form = gb->form;
     gb->into = a;
     gb->use.len = 0;
 }

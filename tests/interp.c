@@ -1,6 +1,8 @@
 /* interp: see interp.h. */
 #include "interp.h"
 
+#include "model.h"
+
 #include "codegen/effect.h"
 
 typedef struct Interp {
@@ -141,21 +143,15 @@ static Scalar fold_arg(const Reduction *r, const Scalar *x, int64_t n)
     return (Scalar){.i = best};
 }
 
+static Scalar model_step(const void *of, Scalar total, Scalar x) { return step(of, total, x); }
+
 static Scalar fold(const Reduction *r, const Scalar *x, int64_t n)
 {
     if (r->kind == R_ARGMAX || r->kind == R_ARGMIN) return fold_arg(r, x, n);
-    Scalar total = identity(r);
-    bool lanes = r->order == ORDER_LANES || (r->order == ORDER_RUNTIME && n >= REDUCE_LANES);
-    for (int64_t i = 0; i < n && !lanes; i++) total = step(r, total, x[i]);
-    for (int64_t b = 0; b < n && lanes; b += REDUCE_BLOCK) {
-        Scalar lane[REDUCE_LANES];
-        for (int j = 0; j < REDUCE_LANES; j++) lane[j] = identity(r);
-        for (int64_t i = b; i < n && i < b + REDUCE_BLOCK; i++) lane[(i - b) % REDUCE_LANES] = step(r, lane[(i - b) % REDUCE_LANES], x[i]);
-        for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
-            for (int j = 0; j < half; j++) lane[j] = step(r, lane[j], lane[j + half]);
-        total = step(r, total, lane[0]);
-    }
-    return total;
+    const ModelFold f = {identity(r), model_step, r};
+    if (r->order == ORDER_INDEX) return model_index(&f, x, n);
+    if (r->order == ORDER_LANES) return model_lanes(&f, x, n);
+    return r->order == ORDER_CHAINS ? model_chains(&f, x, n) : model_row(&f, x, n);
 }
 
 static void run_stores(Run *r, const Stage *s)

@@ -41,7 +41,7 @@ Dim maker_extent(Maker *k)
 
 Type maker_shape(Maker *k, DType t)
 {
-    static const int16_t long_axis[] = {4095, 4096, 4097, 5000, 8193, 16384, 16385, 20001};
+    static const int32_t long_axis[] = {63, 65, 1023, 1025, 4095, 4097, 5000, 8193, 32769, 40001};
     Type type = {.dtype = (uint8_t)t};
     int64_t most = k->body ? 300 : MOST_ELEMENTS, n = 1, bound = 1;
     uint32_t rank = (uint32_t)random_below(k->r, random_chance(k->r, 5) ? MAX_RANK + 1 : 4);

@@ -364,14 +364,14 @@ static Value reduce(Maker *k, Op op, Value v)
 {
     const Type t = *graph_type(k->g, v);
     int64_t axes[MAX_RANK];
-    bool one = op == OP_argmax || op == OP_argmin || op == OP_sum_in_order;
+    bool one = op == OP_argmax || op == OP_argmin;
     uint32_t count = one ? 1 : some_axes(k, t.rank, 55, axes);
     if (one) axes[0] = random_below(k->r, t.rank);
     double n = 1, size = k->size.at[v];
     for (uint32_t i = 0; i < count; i++) n *= (double)maker_extent_of(k, t.dim[axes[i]]);
-    if (op == OP_sum || op == OP_sum_in_order) size *= fmax(n, 1);
+    if (op == OP_sum) size *= fmax(n, 1);
     if (op == OP_prod) size = pow(fmax(size, 1), fmin(n, 100));
-    if (one && op != OP_sum_in_order) size = n;
+    if (one) size = n;
     return maker_append(k, op, &v, 1, axes, count, size);
 }
 

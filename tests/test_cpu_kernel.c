@@ -2,6 +2,7 @@
  * the sweep, along columns and without; streams of every kind between pages that must not be
  * touched; row caches; chunks. All bit for bit. */
 #include "kernel_make.h"
+#include "model.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +16,7 @@
         if (!llvm_backend()) skip(); \
     } while (0)
 
-static const int64_t extents[] = {0, 1, 7, 8, 9, 31, 32, 33, 257, 4095, 4096, 4097, 10000};
+static const int64_t extents[] = {0, 1, 7, 8, 31, 32, 33, 63, 64, 65, 127, 129, 192, 257, 1023, 1024, 1025, 4097, 10000};
 
 static uint64_t seed = 88172645463325252u;
 static uint64_t draw(void)
@@ -78,18 +79,15 @@ static Scalar combine(DType t, ReduceKind kind, Scalar a, Scalar b)
     return keep ? a : b;
 }
 
-static Scalar in_lanes(DType t, ReduceKind kind, const Scalar *v, int64_t n)
+typedef struct Fold {
+    DType type;
+    ReduceKind kind;
+} Fold;
+
+static Scalar model_step(const void *of, Scalar a, Scalar b)
 {
-    Scalar total = identity(t, kind), lane[REDUCE_LANES];
-    for (int64_t block = 0; block < n; block += REDUCE_BLOCK) {
-        for (int j = 0; j < REDUCE_LANES; j++) lane[j] = identity(t, kind);
-        for (int64_t i = block; i < n && i < block + REDUCE_BLOCK; i++)
-            lane[i % REDUCE_LANES] = combine(t, kind, lane[i % REDUCE_LANES], v[i]);
-        for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
-            for (int j = 0; j < half; j++) lane[j] = combine(t, kind, lane[j], lane[j + half]);
-        total = combine(t, kind, total, lane[0]);
-    }
-    return total;
+    const Fold *f = of;
+    return combine(f->type, f->kind, a, b);
 }
 
 static Scalar expected(DType t, ReduceKind kind, ReduceOrder order, const Scalar *v, int64_t n)
@@ -106,10 +104,11 @@ static Scalar expected(DType t, ReduceKind kind, ReduceOrder order, const Scalar
         }
         return (Scalar){.i = best};
     }
-    if (order == ORDER_LANES || (order == ORDER_RUNTIME && n >= REDUCE_LANES))
-        return in_lanes(t, kind, v, n);
-    for (int64_t i = 0; i < n; i++) r = combine(t, kind, r, v[i]);
-    return r;
+    const Fold of = {t, kind};
+    const ModelFold f = {identity(t, kind), model_step, &of};
+    if (order == ORDER_INDEX) return model_index(&f, v, n);
+    if (order == ORDER_LANES) return model_lanes(&f, v, n);
+    return order == ORDER_CHAINS ? model_chains(&f, v, n) : model_row(&f, v, n);
 }
 
 /* ---- every kind in every order --------------------------------------------------------------- */
@@ -119,9 +118,15 @@ typedef enum Layout {
     COLUMNS,
     PLAIN
 } Layout; /* lanes along the sweep, along columns, none */
-enum { ROWS = 13, KINDS = 6 * 3 };
+enum { ROWS = 13, ORDERS = 4, KINDS = 6 * ORDERS };
 
-static bool offered(DType t, ReduceKind kind) { return t != DT_bool || kind >= R_MAX; }
+/* Lanes along the sweep fold by lanes, or find where an extreme lies. */
+static bool offered(Layout layout, DType t, uint32_t i)
+{
+    ReduceKind kind = (ReduceKind)(i / ORDERS);
+    if (layout == ALONG && kind < R_ARGMAX && i % ORDERS < ORDER_LANES) return false;
+    return t != DT_bool || kind >= R_MAX;
+}
 
 /* out[kind, order][row] of x, whose rows lie one after the other, or side by side (COLUMNS). */
 static void add_reduction(Make *m, Layout layout, DType t, Dim n, ReduceKind kind,
@@ -154,19 +159,19 @@ static void check_extent(EntryFn *entry, Layout layout, DType t, int64_t n, bool
     for (uint32_t i = 0; i < KINDS; i++) buf[1 + i] = calloc(ROWS, 8);
     assert_int_equal(entry(buf, &n, NULL, NULL), 0);
     for (uint32_t i = 0; i < KINDS; i++) {
-        ReduceKind kind = (ReduceKind)(i / 3);
+        ReduceKind kind = (ReduceKind)(i / ORDERS);
         DType result = kind >= R_ARGMAX ? DT_i64 : t;
-        if (!offered(t, kind)) continue;
+        if (!offered(layout, t, i)) continue;
         for (int row = 0; row < ROWS; row++) {
             for (int64_t j = 0; j < n; j++)
                 v[j] = get(t, x, layout == COLUMNS ? j * ROWS + row : row * n + j);
-            Scalar want = expected(t, kind, (ReduceOrder)(i % 3), v, n),
+            Scalar want = expected(t, kind, (ReduceOrder)(i % ORDERS), v, n),
                    got = get(result, buf[1 + i], row);
             if (result == DT_f16) dtype_store_f64(DT_f16, v, want.f), want = get(DT_f16, v, 0);
             bool same = dtype_is_float(result) && isnan(want.f) ? isnan(got.f) : want.i == got.i;
             if (!same)
                 fail_msg("%s kind %d order %u layout %d extent %lld row %d: %a %lld, not %a %lld",
-                    dtype_info[t].name, kind, i % 3, layout, (long long)n, row, got.f,
+                    dtype_info[t].name, kind, i % ORDERS, layout, (long long)n, row, got.f,
                     (long long)got.i, want.f, (long long)want.i);
         }
     }
@@ -181,10 +186,10 @@ static void reductions(Layout layout, DType t, int64_t fixed)
     Dim n = make_symbol(m, "N", 0, 1 << 20);
     if (fixed >= 0) n = fixed;
     make_input(m, t);
-    for (uint32_t i = 0; i < KINDS; i++) make_output(m, i / 3 >= R_ARGMAX ? DT_i64 : t);
+    for (uint32_t i = 0; i < KINDS; i++) make_output(m, i / ORDERS >= R_ARGMAX ? DT_i64 : t);
     for (uint32_t i = 0; i < KINDS; i++)
-        if (offered(t, (ReduceKind)(i / 3)))
-            add_reduction(m, layout, t, n, (ReduceKind)(i / 3), (ReduceOrder)(i % 3), 0, 1 + i);
+        if (offered(layout, t, i))
+            add_reduction(m, layout, t, n, (ReduceKind)(i / ORDERS), (ReduceOrder)(i % ORDERS), 0, 1 + i);
     const Backend *b = llvm_backend();
     Compiled *c = b->compile(make_program(m), &(CompileOptions){0}, &st);
     if (!c) fail_msg("%s", st.text);

@@ -55,7 +55,6 @@ static const Case cases[] = {
     ROW(prod, "%1: f64[1,4]", "%2 = prod(%1) {[0]} : f64[4]", 2),
     ROW(reduce_max, "%1: f64[3,5]", "%2 = reduce_max(%1) {[1]} : f64[3]\n%3 = mul(%2, %2) : f64[3]", 3),
     ROW(reduce_min, "%1: f64[3,4,2]", "%2 = reduce_min(%1) {[0, 1]} : f64[2]\n%3 = exp(%2) : f64[2]", 3),
-    ROW(sum_in_order, "%1: f64[4,3]", "%2 = sum_in_order(%1) {0} : f64[3]\n%3 = mul(%2, %2) : f64[3]", 3),
     ROW(matmul, "%1: f64[2,3], %2: f64[3,4]", "%3 = matmul(%1, %2) : f64[2,4]", 3),
     ROW(matmul, "%1: f64[2,2,3], %2: f64[2,3,1]", "%3 = matmul(%1, %2) : f64[2,2,1]\n%4 = sin(%3) : f64[2,2,1]", 4),
     ROW(matmul, "%1: f64[3,3]", "%2 = matmul(%1, %1) : f64[3,3]", 2),

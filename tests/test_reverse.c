@@ -313,7 +313,6 @@ static void reductions(void **state)
     (void)state;
     Value x = param(F64(2, 3, 4));
     shapes_hold(ATTR(OP_sum, x, 0, 2), x);
-    shapes_hold(ATTR(OP_sum_in_order, x, 1), x);
     shapes_hold(ATTR(OP_prod, x, 1), x);
     shapes_hold(ATTR(OP_prod, x, 0, 2), x);
     shapes_hold(ATTR(OP_reduce_max, x, 0, 1, 2), x);

@@ -164,7 +164,8 @@ typedef struct Accumulator {
     uint32_t slots; /* vectors in use; arg reductions carry as many indices behind them */
     LLVMValueRef *value;               /* slots of them, within one flat array of the stage */
     LLVMValueRef memory, memory_index; /* lanes in memory, NULL if none */
-    bool lanes;                        /* summed in REDUCE_LANES lanes */
+    LLVMValueRef level;                /* totals of whole subtrees of blocks, slots of each */
+    bool lanes;                        /* summed in TREE_LANES lanes */
 } Accumulator;
 void emit_sweep(KernelEmit *e, const Stage *s);
 /* Takes vector u of the current value into reduction r. */

@@ -185,7 +185,7 @@ static uint32_t vector_width(const Gen *g, const Kernel *k)
     }
     uint32_t bytes = widest_float ? widest_float : widest ? widest : 4;
     uint32_t width = MAX_OF(g->machine->vector_bytes / bytes, 1u);
-    return MIN_OF(width, (uint32_t)REDUCE_LANES);
+    return MIN_OF(width, (uint32_t)TREE_LANES);
 }
 
 static void find_splats(KernelEmit *e)
@@ -232,7 +232,7 @@ static void arrays(KernelEmit *e)
     e->unroll_max = MAX_OF(k->unroll, 1);
     if (e->width == 1) e->unroll_max = 1;
     if (e->width > 1 && k->vector == k->sweep)
-        e->unroll_max = MAX_OF(e->unroll_max, REDUCE_LANES / e->width);
+        e->unroll_max = MAX_OF(e->unroll_max, TREE_LANES / e->width);
     e->buf = ARENA_ARRAY(a, LLVMValueRef, k->nbuf + 1);
     e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);
     e->offset = ARENA_ARRAY(a, LLVMValueRef, k->nstream + 1);

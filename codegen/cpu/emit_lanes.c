@@ -54,9 +54,9 @@ LLVMValueRef reduce_iota(Gen *g, int64_t from, uint32_t lanes)
     return lanes == 1 ? lane[0] : LLVMConstVector(lane, lanes);
 }
 
-LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end)
+LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int64_t block)
 {
-    LLVMValueRef full = gen_add(g, begin, gen_i64(g, REDUCE_BLOCK));
+    LLVMValueRef full = gen_add(g, begin, gen_i64(g, block));
     return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, full, end, ""), full, end);
 }
 
@@ -86,7 +86,7 @@ static LLVMValueRef memory_load(
 static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef *out)
 {
     Gen *g = e->g;
-    for (int64_t half = REDUCE_LANES / 2; half > 0; half /= 2) {
+    for (int64_t half = TREE_LANES / 2; half > 0; half /= 2) {
         Loop l;
         loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, half), 1, NULL, 0);
         for (uint32_t u = 0; u < a->slots; u++) {
@@ -125,7 +125,7 @@ static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMVal
                  *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
     uint32_t n = halves ? 1 : a->slots;
     LLVMBuildCondBr(
-        g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, REDUCE_LANES), ""), many, few);
+        g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, TREE_LANES), ""), many, few);
     gen_put(g, many);
     if (halves)
         x[0] = halves(e, r, a->value);
@@ -155,7 +155,7 @@ void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueR
         by_extent(e, r, a, extent, NULL, out);
     else
         memory_halves(e, r, a, out);
-    for (uint32_t u = 0; u < a->slots; u++) a->value[u] = reduce_op(e->g, r, a->value[u], out[u]);
+    memcpy(a->value, out, a->slots * sizeof *out);
 }
 
 /* ---- lanes in vectors ------------------------------------------------------------------------ */
@@ -206,8 +206,8 @@ static Pair vector_halves(
     KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
 {
     Gen *g = e->g;
-    uint32_t n = REDUCE_LANES / e->width;
-    Pair p[REDUCE_LANES];
+    uint32_t n = TREE_LANES / e->width;
+    Pair p[TREE_LANES];
     for (uint32_t i = 0; i < n; i++) p[i] = (Pair){value[i], index ? index[i] : NULL};
     for (n /= 2; n > 0; n /= 2)
         for (uint32_t i = 0; i < n; i++) p[i] = pair_op(g, r, p[i], p[i + n]);
@@ -235,50 +235,47 @@ static LLVMValueRef vector_in_order(
 typedef struct Sweep {
     const Stage *s;
     LLVMValueRef extent;
-    uint32_t unroll, nflat;
-    LLVMValueRef
-        *flat; /* accumulators of one block: lanes, or the one running value of a sum in order */
-    LLVMValueRef *total; /* per reduction of the stage: value, index */
-    bool lanes;
+    uint32_t nflat;
+    LLVMValueRef *flat;  /* lanes of one block */
+    LLVMValueRef *total; /* per reduction of the stage: value, index; of arg reductions carried */
+    bool tree;           /* several blocks: their totals go into counters */
 } Sweep;
 
 static void open_accumulators(KernelEmit *e, Sweep *w)
 {
     Gen *g = e->g;
     const Stage *s = w->s;
-    uint32_t count = s->last_reduction - s->first_reduction, n = REDUCE_LANES / e->width;
-    int64_t extent;
-    bool few = gen_is_int(w->extent, &extent) && extent <= REDUCE_LANES;
+    uint32_t count = s->last_reduction - s->first_reduction, n = TREE_LANES / e->width;
     w->flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 * n + 1);
     w->total = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 + 1);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
-        bool arg = reduce_is_arg(r), lanes = arg || r->order != ORDER_INDEX || few;
+        bool arg = reduce_is_arg(r);
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - s->first_reduction)];
-        *a = (Accumulator){.slots = lanes ? n : 1, .value = w->flat + w->nflat, .lanes = lanes};
-        w->nflat += arg ? 2 * a->slots : a->slots;
-        w->lanes |= lanes;
+        if (!arg && r->order < ORDER_LANES)
+            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s folds in order what its lanes sweep",
+                e->k->name ? e->k->name : "?");
+        *a = (Accumulator){.slots = n, .value = w->flat + w->nflat, .lanes = true};
+        w->nflat += arg ? 2 * n : n;
         total[0] = reduce_identity(g, r);
         total[1] = gen_i64(g, 0);
-        if (!lanes) continue;
-        a->memory = gen_alloca(g, gen_type(g, reduce_type(r)), REDUCE_LANES, 64);
-        if (arg) a->memory_index = gen_alloca(g, g->i64, REDUCE_LANES, 64);
+        a->memory = gen_alloca(g, gen_type(g, reduce_type(r)), TREE_LANES, 64);
+        if (arg) a->memory_index = gen_alloca(g, g->i64, TREE_LANES, 64);
+        if (arg || !w->tree) continue;
+        Accumulator single = {.slots = 1, .value = total};
+        tree_open(e, &single, TREE_ROW);
+        a->level = single.level;
     }
 }
 
-/* Lanes start at the identity, and at the indices of their first elements; what is summed in
- * order goes on. */
+/* Lanes start at the identity, and at the indices of their first elements. */
 static void block_begin(KernelEmit *e, Sweep *w, LLVMValueRef begin)
 {
     Gen *g = e->g;
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
-        if (!a->lanes) {
-            a->value[0] = w->total[2 * (i - w->s->first_reduction)];
-            continue;
-        }
         for (uint32_t u = 0; u < a->slots; u++) {
             a->value[u] = gen_splat(g, reduce_identity(g, r), e->width);
             if (!reduce_is_arg(r)) continue;
@@ -294,7 +291,7 @@ static void move_lanes(KernelEmit *e, const Sweep *w, bool out)
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
-        for (uint32_t u = 0; a->lanes && u < a->slots * (a->memory_index ? 2 : 1); u++) {
+        for (uint32_t u = 0; u < a->slots * (a->memory_index ? 2 : 1); u++) {
             bool index = u >= a->slots;
             LLVMTypeRef t = index ? g->i64 : gen_type(g, reduce_type(r));
             LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory,
@@ -318,7 +315,6 @@ static void tail_body(KernelEmit *e, const Sweep *w, LLVMValueRef lane)
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
-        if (!a->lanes) continue;
         LLVMTypeRef t = gen_type(g, reduce_type(r));
         at[2 * i] = gen_at(g, t, a->memory, lane);
         value[2 * i] = gen_load(g, gen_lanes(t, e->width), at[2 * i], reduce_align(r));
@@ -331,14 +327,12 @@ static void tail_body(KernelEmit *e, const Sweep *w, LLVMValueRef lane)
     }
     emit_body(e, w->s, true, true);
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
-        if (!e->acc[i].lanes) continue;
         gen_store(g, value[2 * i], at[2 * i], reduce_align(&e->k->reduction[i]));
         if (at[2 * i + 1]) gen_store(g, value[2 * i + 1], at[2 * i + 1], 8);
     }
     memcpy(e->acc, whole, (count + 1) * sizeof *whole);
 }
 
-/* In the tail only sums in order are carried as values; they are the non-lane slots of flat. */
 static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
 {
     Gen *g = e->g;
@@ -346,7 +340,7 @@ static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
     LLVMValueRef *saved = reduce_offsets(e);
     move_lanes(e, w, true);
     Loop l;
-    loop_begin(g, &l, from, end, e->width, w->flat, w->nflat);
+    loop_begin(g, &l, from, end, e->width, NULL, 0);
     e->unroll = 1;
     e->mask = gen_lanes_left(g, e->width, l.i, end);
     emit_open_axis(e, e->k->sweep, l.i, w->s);
@@ -359,73 +353,85 @@ static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
 
 static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef whole)
 {
-    int64_t step = (int64_t)w->unroll * e->width;
-    if (loop_turns(from, whole, step) == 0) return;
+    if (loop_turns(from, whole, TREE_LANES) == 0) return;
     LLVMValueRef *saved = reduce_offsets(e);
     Loop l;
-    loop_begin(e->g, &l, from, whole, step, w->flat, w->nflat);
-    e->unroll = w->unroll;
+    loop_begin(e->g, &l, from, whole, TREE_LANES, w->flat, w->nflat);
+    e->unroll = TREE_LANES / e->width;
     emit_open_axis(e, e->k->sweep, l.i, w->s);
     emit_body(e, w->s, true, true);
     loop_end(e->g, &l);
     memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
 }
 
-static void block_end(KernelEmit *e, Sweep *w)
+static LLVMValueRef block_total(KernelEmit *e, const Sweep *w, const Reduction *r, Accumulator *a)
 {
-    Gen *g = e->g;
     int64_t n;
     bool known = gen_is_int(w->extent, &n);
+    LLVMValueRef total;
+    if (r->order == ORDER_RUNTIME && known && n < TREE_LANES)
+        return vector_in_order(e, r, a->value, n);
+    if (r->order == ORDER_LANES || known) return value_halves(e, r, a->value);
+    by_extent(e, r, a, w->extent, value_halves, &total);
+    return total;
+}
+
+static void block_end(KernelEmit *e, Sweep *w, LLVMValueRef begin)
+{
+    Gen *g = e->g;
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - w->s->first_reduction)];
-        Pair sum = {a->value[0], NULL};
         if (reduce_is_arg(r)) {
-            sum = pair_op(g, r, (Pair){total[0], total[1]},
+            Pair sum = pair_op(g, r, (Pair){total[0], total[1]},
                 vector_halves(e, r, a->value, a->value + a->slots));
-        } else if (a->lanes) {
-            if (r->order == ORDER_INDEX || (r->order == ORDER_RUNTIME && known && n < REDUCE_LANES))
-                sum.value = vector_in_order(e, r, a->value, n);
-            else if (r->order == ORDER_LANES || known)
-                sum.value = value_halves(e, r, a->value);
-            else
-                by_extent(e, r, a, w->extent, value_halves, &sum.value);
-            sum.value = reduce_op(g, r, total[0], sum.value);
+            total[0] = sum.value;
+            total[1] = sum.index;
+            continue;
         }
-        total[0] = sum.value;
-        if (sum.index) total[1] = sum.index;
+        total[0] = block_total(e, w, r, a);
+        Accumulator single = {.slots = 1, .value = total, .level = a->level};
+        if (w->tree) tree_push(e, r, &single, begin, TREE_ROW);
     }
 }
 
 static void block(KernelEmit *e, Sweep *w, LLVMValueRef begin, LLVMValueRef end)
 {
     block_begin(e, w, begin);
-    LLVMValueRef whole = gen_whole_steps(e->g, begin, end, (int64_t)w->unroll * e->width);
+    LLVMValueRef whole = gen_whole_steps(e->g, begin, end, TREE_LANES);
     main_loop(e, w, begin, whole);
     tail(e, w, whole, end);
-    block_end(e, w);
+    block_end(e, w, begin);
+}
+
+static void blocks(KernelEmit *e, Sweep *w)
+{
+    Gen *g = e->g;
+    Loop l;
+    loop_begin(g, &l, gen_i64(g, 0), w->extent, TREE_ROW, w->total,
+        2 * (w->s->last_reduction - w->s->first_reduction));
+    block(e, w, l.i, reduce_block_end(g, l.i, w->extent, TREE_ROW));
+    loop_end(g, &l);
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        Accumulator single = {.slots = 1,
+            .value = &w->total[2 * (i - w->s->first_reduction)],
+            .level = e->acc[i].level};
+        if (single.level) tree_close(e, &e->k->reduction[i], &single, w->extent, TREE_ROW);
+    }
 }
 
 void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
 {
     Gen *g = e->g;
     Sweep w = {.s = s, .extent = gen_dim(g, e->k->extent[e->k->sweep])};
-    int64_t n;
-    LLVMValueRef zero = gen_i64(g, 0);
+    int turns = loop_turns(gen_i64(g, 0), w.extent, TREE_ROW);
+    w.tree = turns < 0;
     open_accumulators(e, &w);
-    w.unroll = w.lanes ? REDUCE_LANES / e->width : MAX_OF(e->k->unroll, 1);
-    if (gen_is_int(w.extent, &n))
-        while (!w.lanes && w.unroll > 1 && (int64_t)w.unroll * e->width > n) w.unroll--;
-    if (!w.lanes || loop_turns(zero, w.extent, REDUCE_BLOCK) == 1) {
-        block(e, &w, zero, w.extent);
-    } else if (loop_turns(zero, w.extent, REDUCE_BLOCK) != 0) {
-        Loop l;
-        loop_begin(g, &l, zero, w.extent, REDUCE_BLOCK, w.total,
-            2 * (s->last_reduction - s->first_reduction));
-        block(e, &w, l.i, reduce_block_end(g, l.i, w.extent));
-        loop_end(g, &l);
-    }
+    if (w.tree)
+        blocks(e, &w);
+    else if (turns == 1)
+        block(e, &w, gen_i64(g, 0), w.extent);
     e->unroll = 1;
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];

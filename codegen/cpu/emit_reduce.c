@@ -1,9 +1,9 @@
 /* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of
- * kernel.h. If lanes run along the sweep, a block of REDUCE_BLOCK elements is summed in
- * REDUCE_LANES / width vectors; else in lanes that lie in memory, or in one value per vector in
- * order. Fewer elements than lanes leave each its own lane, so summing in order of the index can
+ * kernel.h. If lanes run along the sweep, a block of TREE_ROW elements is summed in
+ * TREE_LANES / width vectors; else in lanes that lie in memory, or one value per vector takes a
+ * chain. Fewer elements than lanes leave each its own lane, so summing in order of the index can
  * happen afterwards (the identity changes no bit of what it is combined with, but -0 + 0, and a
- * sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel. */
+ * sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel, emit_tree. */
 #include "emit_reduce.h"
 
 static LLVMValueRef emit_axis_index(KernelEmit *e, uint32_t u)
@@ -42,21 +42,11 @@ static void arg_step(
     *at = gen_select(g, better, gen_splat(g, emit_axis_index(e, u), gen_lanes_of(v)), *at);
 }
 
-/* Lanes of a vector one after the other into one value. */
-static void serial_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v)
-{
-    Gen *g = e->g;
-    for (uint32_t i = 0; i < e->width; i++) {
-        LLVMValueRef sum = reduce_op(g, r, a->value[0], gen_lane(g, v, i));
-        a->value[0] = e->mask ? gen_select(g, gen_lane(g, e->mask, i), sum, a->value[0]) : sum;
-    }
-}
-
 static void memory_step(
     KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
 {
     Gen *g = e->g;
-    LLVMValueRef lane = LLVMBuildAnd(g->b, e->index[e->k->sweep], gen_i64(g, REDUCE_LANES - 1), "");
+    LLVMValueRef lane = LLVMBuildAnd(g->b, e->index[e->k->sweep], gen_i64(g, TREE_LANES - 1), "");
     LLVMValueRef at = reduce_lane(e, a, r, lane, u);
     gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at,
         reduce_align(r));
@@ -74,8 +64,6 @@ void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
     LLVMValueRef v = value_of(e, r, u, lanes);
     if (r->kind == R_ARGMAX || r->kind == R_ARGMIN) {
         arg_step(e, r, a, u, v, u);
-    } else if (along && !a->lanes) {
-        serial_step(e, r, a, v);
     } else if (along) {
         LLVMValueRef sum = reduce_op(g, r, a->value[u], v);
         a->value[u] = e->mask ? gen_select(g, e->mask, sum, a->value[u]) : sum;
@@ -98,9 +86,9 @@ static bool short_extent(const Gen *g, Dim extent, int64_t limit)
  * meant. */
 static bool wants_lanes(const KernelEmit *e, const Reduction *r)
 {
-    if (reduce_is_arg(r) || r->order == ORDER_INDEX) return false;
+    if (reduce_is_arg(r) || r->order < ORDER_LANES) return false;
     return r->order == ORDER_LANES ||
-           !short_extent(e->g, e->k->extent[e->k->sweep], REDUCE_LANES - 1);
+           !short_extent(e->g, e->k->extent[e->k->sweep], TREE_LANES - 1);
 }
 
 static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
@@ -120,29 +108,26 @@ static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
         }
         n += reduce_is_arg(r) ? 2 * slots : slots;
         LLVMTypeRef t = LLVMTypeOf(a->value[0]);
-        if (a->lanes) a->memory = gen_alloca(g, t, (uint64_t)REDUCE_LANES * slots, 64);
+        if (a->lanes) a->memory = gen_alloca(g, t, (uint64_t)TREE_LANES * slots, 64);
     }
     *count = n;
     return flat;
 }
 
-static bool clear_memory(KernelEmit *e, const Stage *s)
+static void clear_memory(KernelEmit *e, const Stage *s)
 {
     Gen *g = e->g;
-    bool any = false;
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         Accumulator *a = &e->acc[i];
         if (!a->lanes) continue;
-        any = true;
         Loop l;
-        loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, REDUCE_LANES), 1, NULL, 0);
+        loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, TREE_LANES), 1, NULL, 0);
         LLVMValueRef v = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
         for (uint32_t u = 0; u < a->slots; u++)
             gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
         loop_end(g, &l);
     }
-    return any;
 }
 
 static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to,
@@ -158,24 +143,77 @@ static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMVa
     memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
 }
 
+static bool in_blocks(const KernelEmit *e, uint32_t reduction)
+{
+    const Reduction *r = &e->k->reduction[reduction];
+    return !reduce_is_arg(r) && r->order != ORDER_INDEX;
+}
+
+/* Elements of a block of the stage, whose reductions have one form; 0: nothing in it is cut. */
+static int64_t block_of(const KernelEmit *e, const Stage *s)
+{
+    int64_t block = 0;
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        int64_t n = e->acc[i].lanes ? TREE_ROW : TREE_CHAIN;
+        if (!in_blocks(e, i)) continue;
+        if (block != 0 && block != n)
+            status_fail(e->g->st, ST_INTERNAL, "llvm: kernel %s folds in two forms in one sweep",
+                e->k->name ? e->k->name : "?");
+        block = n;
+    }
+    return block;
+}
+
+/* One block: its totals are left in the accumulators. */
+static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to,
+    LLVMValueRef *flat, uint32_t n)
+{
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        for (uint32_t u = 0; in_blocks(e, i) && u < a->slots; u++)
+            a->value[u] = gen_splat(e->g, reduce_identity(e->g, r), gen_lanes_of(a->value[u]));
+    }
+    clear_memory(e, s);
+    serial_body(e, s, from, to, flat, n);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (e->acc[i].lanes)
+            reduce_memory(e, &e->k->reduction[i], &e->acc[i], gen_dim(e->g, e->k->extent[e->k->sweep]));
+}
+
+static void serial_blocks(
+    KernelEmit *e, const Stage *s, int64_t block, LLVMValueRef *flat, uint32_t n)
+{
+    Gen *g = e->g;
+    LLVMValueRef zero = gen_i64(g, 0), extent = gen_dim(g, e->k->extent[e->k->sweep]);
+    int turns = loop_turns(zero, extent, block);
+    if (turns == 0) return;
+    if (turns == 1) {
+        serial_block(e, s, zero, extent, flat, n);
+        return;
+    }
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (in_blocks(e, i)) tree_open(e, &e->acc[i], block);
+    Loop l;
+    loop_begin(g, &l, zero, extent, block, flat, n);
+    serial_block(e, s, l.i, reduce_block_end(g, l.i, extent, block), flat, n);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (in_blocks(e, i)) tree_push(e, &e->k->reduction[i], &e->acc[i], l.i, block);
+    loop_end(g, &l);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (in_blocks(e, i)) tree_close(e, &e->k->reduction[i], &e->acc[i], extent, block);
+}
+
 static void sweep_serially(KernelEmit *e, const Stage *s)
 {
     Gen *g = e->g;
     uint32_t n;
-    LLVMValueRef *flat = serial_open(e, s, &n), extent = gen_dim(g, e->k->extent[e->k->sweep]);
-    bool blocks = false;
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) blocks |= e->acc[i].lanes;
-    if (!blocks) {
-        serial_body(e, s, gen_i64(g, 0), extent, flat, n);
-    } else if (loop_turns(gen_i64(g, 0), extent, REDUCE_BLOCK) != 0) {
-        Loop l;
-        loop_begin(g, &l, gen_i64(g, 0), extent, REDUCE_BLOCK, flat, n);
-        clear_memory(e, s);
-        serial_body(e, s, l.i, reduce_block_end(g, l.i, extent), flat, n);
-        for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-            if (e->acc[i].lanes) reduce_memory(e, &e->k->reduction[i], &e->acc[i], extent);
-        loop_end(g, &l);
-    }
+    LLVMValueRef *flat = serial_open(e, s, &n);
+    int64_t block = block_of(e, s);
+    if (block == 0)
+        serial_body(e, s, gen_i64(g, 0), gen_dim(g, e->k->extent[e->k->sweep]), flat, n);
+    else
+        serial_blocks(e, s, block, flat, n);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
         for (uint32_t u = 0; u < e->unroll; u++) {
             const Reduction *r = &e->k->reduction[i];

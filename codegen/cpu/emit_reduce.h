@@ -1,5 +1,5 @@
-/* emit_reduce: what the two files of it share: emit_reduce.c (steps, and sweeps without lanes)
- * and emit_lanes.c (sweeps along which lanes run). Relies on cpu.h. */
+/* emit_reduce: what the three files of it share: emit_reduce.c (steps, and sweeps without lanes),
+ * emit_lanes.c (sweeps along which lanes run) and emit_tree.c (blocks' totals). Relies on cpu.h. */
 #ifndef KILN_CODEGEN_CPU_EMIT_REDUCE_H
 #define KILN_CODEGEN_CPU_EMIT_REDUCE_H
 
@@ -17,13 +17,19 @@ LLVMValueRef reduce_op(Gen *g, const Reduction *r, LLVMValueRef acc, LLVMValueRe
 LLVMValueRef reduce_result(
     Gen *g, const Reduction *r, LLVMValueRef v); /* in the type of its instruction */
 LLVMValueRef reduce_iota(Gen *g, int64_t from, uint32_t lanes);
-LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end);
+LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int64_t block);
 LLVMValueRef *reduce_offsets(KernelEmit *e); /* a copy of the streams' offsets */
 LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane,
     uint32_t u); /* its address */
-/* The lanes in memory into the running totals a->value: halves, or in order if the extent asks
+/* The lanes in memory become the block's total in a->value: halves, or in order if the extent asks
  * for it when it runs. */
 void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent);
 void reduce_sweep_lanes(KernelEmit *e, const Stage *s);
+
+/* The counter of ir/tree.h: room for its levels; a->value, the total of the block that begins at
+ * that element, goes in; out comes the total of all blocks of that extent. */
+void tree_open(KernelEmit *e, Accumulator *a, int64_t block);
+void tree_push(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef begin, int64_t block);
+void tree_close(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, int64_t block);
 
 #endif

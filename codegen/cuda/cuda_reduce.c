@@ -66,8 +66,8 @@ static bool known_extent(const Print *c, int64_t *n)
 static bool by_lanes(const Print *c, const Reduction *r)
 {
     int64_t n;
-    if (is_arg(r) || r->order == ORDER_INDEX) return false;
-    return r->order == ORDER_LANES || !known_extent(c, &n) || n >= REDUCE_LANES;
+    if (is_arg(r) || r->order < ORDER_LANES) return false;
+    return r->order == ORDER_LANES || !known_extent(c, &n) || n >= TREE_LANES;
 }
 
 /* Whether only the extent at run time tells. */
@@ -77,15 +77,34 @@ static bool by_extent(const Print *c, const Reduction *r)
     return r->order == ORDER_RUNTIME && !known_extent(c, &n);
 }
 
-static bool any_by_lanes(const Print *c, const Stage *s)
+static bool in_blocks(const Reduction *r) { return !is_arg(r) && r->order != ORDER_INDEX; }
+
+/* Elements of a block of the stage, whose reductions have one form; 0: nothing in it is cut. */
+static int64_t block_of(Print *c, const Stage *s)
 {
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (by_lanes(c, &c->k->reduction[i])) return true;
-    return false;
+    int64_t block = 0;
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *r = &c->k->reduction[i];
+        int64_t n = by_lanes(c, r) ? TREE_ROW : TREE_CHAIN;
+        if (!in_blocks(r)) continue;
+        if (block != 0 && block != n)
+            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s folds in two forms in one sweep",
+                c->k->name ? c->k->name : "?");
+        block = n;
+    }
+    return block;
+}
+
+/* The counter of ir/tree.h, where there may be more than one block. */
+static uint32_t levels_of(const Print *c, int64_t block)
+{
+    int64_t most = dim_hi(&c->p->module->dims, c->k->extent[c->k->sweep]);
+    return block == 0 || most <= block ? 0 : tree_levels(tree_blocks(most, block));
 }
 
 static void open_totals(Print *c, const Stage *s)
 {
+    uint32_t levels = levels_of(c, block_of(c, s));
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
         const char *t = cuda_type(type_of(r));
@@ -94,7 +113,40 @@ static void open_totals(Print *c, const Stage *s)
             cuda_line(c, "i64 r%u = %s;", i, c->warp ? "lane" : "0");
         } else {
             cuda_line(c, "%s r%u = %s;", t, i, identity(c, r));
+            if (in_blocks(r) && levels > 0) cuda_line(c, "%s level%u[%u];", t, i, levels);
         }
+    }
+}
+
+/* r holds the total of the block that begins at `from`. */
+static void push_total(Print *c, uint32_t i, int64_t block)
+{
+    const char *r = arena_printf(c->arena, "r%u", i), *at = arena_printf(c->arena, "at%u", i),
+               *level = arena_printf(c->arena, "level%u[%s]", i, at);
+    if (levels_of(c, block) == 0) return;
+    cuda_line(c, "u32 %s = 0;", at);
+    cuda_line(c, "for (i64 done = from / %lld; done %% 2 != 0; done /= 2, %s++) %s = %s;",
+        (long long)block, at, r, folded(c, &c->k->reduction[i], level, r));
+    cuda_line(c, "%s = %s;", level, r);
+}
+
+static void close_totals(Print *c, const Stage *s, int64_t block)
+{
+    const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Reduction *red = &c->k->reduction[i];
+        const char *r = arena_printf(c->arena, "r%u", i),
+                   *level = arena_printf(c->arena, "level%u[at]", i);
+        if (!in_blocks(red) || levels_of(c, block) == 0) continue;
+        text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
+        cuda_line(c, "i64 left = (%s + %lld) / %lld;", n, (long long)block - 1, (long long)block);
+        cuda_line(c, "bool first = true;");
+        cuda_open(c, "for (u32 at = 0; left > 0; left /= 2, at++)");
+        cuda_line(c, "if (left %% 2 == 0) continue;");
+        cuda_line(c, "%s = first ? %s : %s;", r, level, folded(c, red, level, r));
+        cuda_line(c, "first = false;");
+        cuda_close(c);
+        cuda_close(c);
     }
 }
 
@@ -108,17 +160,20 @@ static void arg_step(Print *c, uint32_t i)
     cuda_close(c);
 }
 
-/* from .. to: the block of REDUCE_BLOCK elements that is being swept. */
-static void open_blocks(Print *c, bool blocks)
+/* from .. to: the block that is being swept; 0: all. */
+static void open_blocks(Print *c, const Stage *s, int64_t block)
 {
     const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
-    if (!blocks) {
+    const long long b = (long long)block;
+    if (block == 0) {
         cuda_line(c, "const i64 from = 0, to = %s;", n);
         return;
     }
-    cuda_open(c, "for (i64 from = 0; from < %s; from += %d)", n, REDUCE_BLOCK);
-    cuda_line(
-        c, "const i64 to = from + %d < %s ? from + %d : %s;", REDUCE_BLOCK, n, REDUCE_BLOCK, n);
+    cuda_open(c, "for (i64 from = 0; from < %s; from += %lld)", n, b);
+    cuda_line(c, "const i64 to = from + %lld < %s ? from + %lld : %s;", b, n, b, n);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
+        if (in_blocks(&c->k->reduction[i]))
+            cuda_line(c, "r%u = %s;", i, identity(c, &c->k->reduction[i]));
 }
 
 /* ---- a thread per point ---------------------------------------------------------------------- */
@@ -178,8 +233,8 @@ static void close_lanes(
 
 static void thread_sweep(Print *c, const Stage *s)
 {
-    bool blocks = any_by_lanes(c, s);
-    open_blocks(c, blocks);
+    int64_t block = block_of(c, s);
+    open_blocks(c, s, block);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
         if (!by_lanes(c, r)) continue;
@@ -190,13 +245,15 @@ static void thread_sweep(Print *c, const Stage *s)
     thread_element(c, s);
     cuda_close(c);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
-        if (!by_lanes(c, &c->k->reduction[i])) continue;
-        close_lanes(c, i, thread_halves, thread_in_order);
-        const char *total = arena_printf(c->arena, "r%u", i),
-                   *part = arena_printf(c->arena, "lane%u[0]", i);
-        cuda_line(c, "%s = %s;", total, folded(c, &c->k->reduction[i], total, part));
+        const Reduction *r = &c->k->reduction[i];
+        if (by_lanes(c, r)) {
+            close_lanes(c, i, thread_halves, thread_in_order);
+            cuda_line(c, "r%u = lane%u[0];", i, i);
+        }
+        if (in_blocks(r)) push_total(c, i, block);
     }
-    if (blocks) cuda_close(c);
+    if (block != 0) cuda_close(c);
+    close_totals(c, s, block);
 }
 
 /* ---- a warp per point ------------------------------------------------------------------------ */
@@ -277,8 +334,8 @@ static void warp_turns(Print *c, const Stage *s)
 
 static void warp_sweep(Print *c, const Stage *s)
 {
-    bool blocks = any_by_lanes(c, s);
-    open_blocks(c, blocks);
+    int64_t block = block_of(c, s);
+    open_blocks(c, s, block);
     open_lanes(c, s, true);
     cuda_open(c, "for (i64 first = from; first < to; first += 32)");
     open_lanes(c, s, false);
@@ -290,13 +347,14 @@ static void warp_sweep(Print *c, const Stage *s)
     cuda_close(c);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        if (!by_lanes(c, r)) continue;
-        close_lanes(c, i, warp_halves, warp_in_order);
-        const char *total = arena_printf(c->arena, "r%u", i),
-                   *part = arena_printf(c->arena, "from_lane(x%u, 0)", i);
-        cuda_line(c, "%s = %s;", total, folded(c, r, total, part));
+        if (by_lanes(c, r)) {
+            close_lanes(c, i, warp_halves, warp_in_order);
+            cuda_line(c, "r%u = from_lane(x%u, 0);", i, i);
+        }
+        if (in_blocks(r)) push_total(c, i, block);
     }
-    if (blocks) cuda_close(c);
+    if (block != 0) cuda_close(c);
+    close_totals(c, s, block);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
         if (is_arg(&c->k->reduction[i])) warp_arg(c, i);
 }

@@ -115,7 +115,7 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, void **args)
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
-    int64_t points = 1, each = cuda_warp_per_point(k) ? CUDA_BLOCK / REDUCE_LANES : CUDA_BLOCK;
+    int64_t points = 1, each = cuda_warp_per_point(k) ? CUDA_BLOCK / TREE_LANES : CUDA_BLOCK;
     void **args = ARENA_ARRAY(&r->arena, void *, k->nbuf + 1);
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);

@@ -291,7 +291,7 @@ static void body(Print *c)
         const char *e = cuda_dim(c, k->extent[axis[i]]);
         points = points ? arena_printf(c->arena, "%s * %s", points, e) : e;
     }
-    unsigned each = c->warp ? CUDA_BLOCK / REDUCE_LANES : CUDA_BLOCK;
+    unsigned each = c->warp ? CUDA_BLOCK / TREE_LANES : CUDA_BLOCK;
     if (c->warp) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
     cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
     const char *mine = c->warp ? "threadIdx.x / 32u" : "threadIdx.x";

@@ -60,7 +60,6 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_prod] = run_reduce,
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
-    [OP_sum_in_order] = run_reduce,
     [OP_argmax] = run_arg,
     [OP_argmin] = run_arg,
     [OP_matmul] = run_matmul,

@@ -12,11 +12,10 @@ typedef void MapFn(void *out, const void *const *in, int64_t n);
 
 typedef enum FoldKind { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN, FOLD_COUNT } FoldKind;
 
-/* One fold over one type; the orders are those of codegen/kernel.h. */
+/* One fold over one type; the orders are those of ir/tree.h. */
 typedef struct FoldFns {
     void (*start)(void *acc, int64_t n); /* acc[i] = identity */
-    void (*lanes)(void *out, const void *x,
-        int64_t n); /* *out = one block of at most REDUCE_BLOCK elements, in lanes */
+    void (*lanes)(void *out, const void *x, int64_t n); /* *out = n elements in row form, any n */
     void (*rows)(void *out, const void *x, int64_t rows,
         int64_t n); /* out[r] = x[r][0..n) in order, from the identity */
     /* acc[i] = op(acc[i], x[r][i]) for i < n, in order of r; rows lie `stride` elements apart */

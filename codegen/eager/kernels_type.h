@@ -49,7 +49,8 @@
 #undef OP
 
 /* ---- folds -----------------------------------------------------------------------------------
- * combined: over x, the value so far, and y, the element. */
+ * combined: over x, the value so far, and y, the element. lanes: the counter is that of ir/tree.h. */
+#define NARROW 16
 #define FOLD(name, identity, combined)                                                                                \
     static inline C_TYPE NAME(step_##name)(C_TYPE x, C_TYPE y) { return combined; }                                   \
     static void NAME(start_##name)(void *acc, int64_t n)                                                              \
@@ -57,18 +58,36 @@
         C_TYPE *a = acc;                                                                                              \
         for (int64_t i = 0; i < n; i++) a[i] = identity;                                                              \
     }                                                                                                                 \
+    static inline C_TYPE NAME(block_##name)(const C_TYPE *a, int64_t n)                                               \
+    {                                                                                                                 \
+        C_TYPE lane[TREE_LANES];                                                                                  \
+        for (int l = 0; l < TREE_LANES; l++) lane[l] = identity;                                                       \
+        int64_t i = 0;                                                                                                \
+        for (; i + 4 * TREE_LANES <= n; i += 4 * TREE_LANES)                                                          \
+            for (int u = 0; u < 4 * TREE_LANES; u += TREE_LANES)                                                      \
+                for (int l = 0; l < TREE_LANES; l++) lane[l] = NAME(step_##name)(lane[l], a[i + u + l]);                \
+        for (; i + TREE_LANES <= n; i += TREE_LANES)                                                                  \
+            for (int l = 0; l < TREE_LANES; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                        \
+        for (int l = 0; i + l < n; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                               \
+        for (int half = TREE_LANES / 2; half > 0; half /= 2)                                                          \
+            for (int l = 0; l < half; l++) lane[l] = NAME(step_##name)(lane[l], lane[l + half]);                      \
+        return lane[0];                                                                                               \
+    }                                                                                                                 \
     static void NAME(lanes_##name)(void *out, const void *from, int64_t n)                                            \
     {                                                                                                                 \
         const C_TYPE *a = from;                                                                                       \
-        C_TYPE lane[REDUCE_LANES];                                                                                    \
-        for (int l = 0; l < REDUCE_LANES; l++) lane[l] = identity;                                                    \
-        int64_t i = 0;                                                                                                \
-        for (; i + REDUCE_LANES <= n; i += REDUCE_LANES)                                                              \
-            for (int l = 0; l < REDUCE_LANES; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                    \
-        for (int l = 0; i + l < n; l++) lane[l] = NAME(step_##name)(lane[l], a[i + l]);                               \
-        for (int half = REDUCE_LANES / 2; half > 0; half /= 2)                                                        \
-            for (int l = 0; l < half; l++) lane[l] = NAME(step_##name)(lane[l], lane[l + half]);                      \
-        *(C_TYPE *)out = lane[0];                                                                                     \
+        C_TYPE level[TREE_LEVELS], total = identity;                                                                  \
+        int64_t blocks = 0;                                                                                           \
+        int l = 0;                                                                                                    \
+        for (int64_t at = 0; at < n; at += TREE_ROW, blocks++) {                                                      \
+            total = NAME(block_##name)(a + at, MIN_OF(n - at, TREE_ROW));                                             \
+            l = 0;                                                                                                    \
+            for (int64_t done = blocks; done & 1; done >>= 1) total = NAME(step_##name)(level[l++], total);           \
+            level[l] = total;                                                                                         \
+        }                                                                                                             \
+        for (l++; blocks >> l != 0; l++)                                                                              \
+            if (blocks >> l & 1) total = NAME(step_##name)(level[l], total);                                          \
+        *(C_TYPE *)out = total;                                                                                       \
     }                                                                                                                 \
     static void NAME(rows_##name)(void *out, const void *from, int64_t rows, int64_t n)                               \
     {                                                                                                                 \
@@ -84,6 +103,14 @@
     {                                                                                                                 \
         const C_TYPE *a = from;                                                                                       \
         C_TYPE *restrict o = acc;                                                                                     \
+        if (n <= 2 * NARROW && rows > 4) /* short rows: what they add to stays in registers */                        \
+            for (; n >= NARROW; n -= NARROW, a += NARROW, o += NARROW) {                                              \
+                C_TYPE total[NARROW];                                                                                 \
+                for (int i = 0; i < NARROW; i++) total[i] = o[i];                                                     \
+                for (int64_t r = 0; r < rows; r++)                                                                    \
+                    for (int i = 0; i < NARROW; i++) total[i] = NAME(step_##name)(total[i], a[r * stride + i]);       \
+                for (int i = 0; i < NARROW; i++) o[i] = total[i];                                                     \
+            }                                                                                                         \
         for (int64_t r = 0; r < rows; r++, a += stride)                                                               \
             for (int64_t i = 0; i < n; i++) o[i] = NAME(step_##name)(o[i], a[i]);                                     \
     }
@@ -182,6 +209,7 @@ static const TypeKernels NAME(kernels) = {
 #undef OP
 #undef FOLD_ROW
 #undef FOLD
+#undef NARROW
 #undef CAST_TO
 #undef CAST_INT
 #undef TO_INT_FLOAT

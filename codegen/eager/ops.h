@@ -20,7 +20,7 @@ typedef struct Run {
 } Run;
 
 bool run_elementwise(const Run *r); /* also cast */
-bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min sum_in_order */
+bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min */
 bool run_arg(const Run *r);         /* argmax argmin */
 bool run_copy(const Run *r);        /* movement that is a view, or a reshape, copied */
 bool run_pad(const Run *r);

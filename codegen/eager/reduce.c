@@ -1,84 +1,142 @@
 /* reduce: folds over runs of adjacent axes, in the orders of docs/numerics.md: one run after the
- * other, the innermost first; a run in lanes if no axis stands behind it and it has 32 elements,
- * else in order of the index. The order never depends on threads, strides or instruction sets.
- * Relies on ops.h. Allocates only results between two runs. */
+ * other, the innermost first; a run in row form if no axis stands behind it and it has 32 elements,
+ * else by chains. The order never depends on threads, strides or instruction sets. Sums and
+ * products of 16-bit floats stay in f32 until the last run. Relies on ops.h, ir/tree.h. Allocates
+ * only results between two runs. */
 #include "ops.h"
 
-#include "../kernel.h"
+#include "../../ir/tree.h"
 
 typedef struct FoldJob {
     const FoldFns *fn;
     Reader in;
     int64_t run, inner; /* extents; outer is the chunks' */
-    int64_t width;      /* columns of one task */
+    int64_t block;      /* elements: TREE_ROW or TREE_CHAIN */
+    int64_t width;      /* columns of one task; of rows: 1 */
     void *out;
-    DType type;
+    DType type;         /* of out */
 } FoldJob;
 
-/* ---- long rows: blocks of lanes ----------------------------------------------------------- */
+/* Some columns of one outer index; a row is one column. */
+typedef struct Strip {
+    const FoldJob *job;
+    int64_t outer, first, n;
+} Strip;
 
-#define PARTS 256 /* blocks that threads fold before their results are combined */
+/* ---- the tree ----------------------------------------------------------------------------- */
 
-typedef struct BlockJob {
-    const FoldJob *fold;
-    int64_t first; /* element */
-    int64_t n;     /* elements from there on */
-    ReadBuffer part;
-} BlockJob;
+/* Blocks of a strip that one call of a kernel folds: a power of two, so that they are a subtree. */
+static int64_t together(const FoldJob *j) { return j->block == TREE_ROW && j->in.direct ? 1024 : 1; }
 
-static void fold_block(const FoldJob *j, int64_t from, int64_t n, void *out)
+static void fold_leaf(const Strip *s, int64_t block, int64_t blocks, void *out)
 {
-    _Alignas(64) char buf[REDUCE_BLOCK * 8];
-    j->fn->lanes(out, reader_get(&j->in, from, n, buf), n);
-}
-
-static size_t computed_bytes(DType t) { return dtype_bytes((DType)dtype_info[t].compute); }
-
-static void fold_blocks(void *arg, int64_t lo, int64_t hi)
-{
-    BlockJob *b = arg;
-    for (; lo < hi; lo++) {
-        int64_t at = lo * REDUCE_BLOCK;
-        fold_block(b->fold, b->first + at, MIN_OF(b->n - at, REDUCE_BLOCK),
-            b->part.bytes + (size_t)lo * computed_bytes(b->fold->type));
+    const FoldJob *j = s->job;
+    ReadBuffer buf;
+    int64_t from = block * j->block, rows = MIN_OF(j->run - from, blocks * j->block), most = rows;
+    int64_t at = (s->outer * j->run + from) * j->inner + s->first;
+    if (j->block == TREE_ROW) {
+        j->fn->lanes(out, reader_get(&j->in, at, rows, &buf), rows);
+        return;
+    }
+    j->fn->start(out, s->n);
+    if (!j->in.direct) most = s->n == j->inner ? READ_BLOCK / s->n : 1;
+    for (int64_t r = 0, some; r < rows; r += some) {
+        some = MIN_OF(rows - r, most);
+        int64_t here = at + r * j->inner;
+        if (j->in.direct)
+            j->fn->columns(out, j->in.data + here * j->in.bytes, j->inner, some, s->n);
+        else
+            j->fn->columns(out, reader_get(&j->in, here, some * s->n, &buf), s->n, some, s->n);
     }
 }
 
-static void fold_row(const FoldJob *j, ThreadPool *threads, int64_t row)
+static void fold_tree(const Strip *s, int64_t block, int64_t blocks, void *out)
 {
-    uint64_t acc_room;
-    void *acc = writer_at(j->out, j->type, row, &acc_room);
-    j->fn->start(acc, 1);
-    BlockJob b = {.fold = j};
-    for (int64_t at = 0; at < j->run; at += PARTS * REDUCE_BLOCK) {
-        b.first = row * j->run + at;
-        b.n = MIN_OF(j->run - at, PARTS * REDUCE_BLOCK);
-        int64_t blocks = (b.n + REDUCE_BLOCK - 1) / REDUCE_BLOCK;
-        run_chunks(threads, fold_blocks, &b, blocks, 8);
-        j->fn->columns(acc, b.part.bytes, 1, blocks, 1);
+    if (blocks <= together(s->job)) {
+        fold_leaf(s, block, blocks, out);
+        return;
     }
-    writer_put(j->out, j->type, row, 1, acc);
+    ReadBuffer right;
+    int64_t left = tree_left(blocks);
+    fold_tree(s, block, left, out);
+    fold_tree(s, block + left, blocks - left, &right);
+    s->job->fn->columns(out, &right, s->n, 1, s->n);
 }
 
-static void fold_long_rows(void *arg, int64_t lo, int64_t hi)
+static void fold_strip(const Strip *s)
+{
+    const FoldJob *j = s->job;
+    ReadBuffer room;
+    int64_t at = s->outer * j->inner + s->first;
+    void *to = writer_at(j->out, j->type, at, &room);
+    fold_tree(s, 0, tree_blocks(j->run, j->block), to);
+    writer_put(j->out, j->type, at, s->n, to);
+}
+
+static void fold_strips(void *arg, int64_t lo, int64_t hi)
 {
     const FoldJob *j = arg;
+    int64_t tasks = tree_blocks(j->inner, j->width);
     for (; lo < hi; lo++) {
-        if (j->run > REDUCE_BLOCK) {
-            fold_row(j, NULL, lo);
-            continue;
-        }
-        uint64_t acc[2];
-        void *to = writer_at(j->out, j->type, lo, &acc[0]);
-        fold_block(j, lo * j->run, j->run, &acc[1]);
-        j->fn->start(to, 1);
-        j->fn->columns(to, &acc[1], 1, 1, 1);
-        writer_put(j->out, j->type, lo, 1, to);
+        int64_t first = lo % tasks * j->width;
+        fold_strip(&(Strip){j, lo / tasks, first, MIN_OF(j->inner - first, j->width)});
     }
 }
 
-/* ---- short rows, and sums strictly in order ----------------------------------------------- */
+/* ---- few long runs: threads share each ---------------------------------------------------- */
 
+#define PARTS 64 /* of a run, at most; each a whole subtree, but for the last */
+
+typedef struct PartJob {
+    Strip strip;
+    int64_t blocks, each; /* in all, and of a part */
+    ReadBuffer total;     /* per part: n of them */
+} PartJob;
+
+static void *total_of(PartJob *p, int64_t part)
+{
+    return p->total.bytes + (size_t)(part * p->strip.n) * dtype_bytes((DType)dtype_info[p->strip.job->type].compute);
+}
+
+static void fold_parts(void *arg, int64_t lo, int64_t hi)
+{
+    PartJob *p = arg;
+    for (; lo < hi; lo++)
+        fold_tree(&p->strip, lo * p->each, MIN_OF(p->blocks - lo * p->each, p->each), total_of(p, lo));
+}
+
+static void join_parts(PartJob *p, int64_t part, int64_t parts)
+{
+    if (parts == 1) return;
+    int64_t left = tree_left(parts), n = p->strip.n;
+    join_parts(p, part, left);
+    join_parts(p, part + left, parts - left);
+    p->strip.job->fn->columns(total_of(p, part), total_of(p, part + left), n, 1, n);
+}
+
+static int64_t most_parts(const FoldJob *j) { return MIN_OF(READ_BLOCK / j->inner, PARTS); }
+
+static void fold_long_run(const FoldJob *j, ThreadPool *threads, int64_t outer)
+{
+    PartJob p = {.strip = {j, outer, 0, j->inner}, .blocks = tree_blocks(j->run, j->block), .each = 1};
+    while (tree_blocks(p.blocks, p.each) > most_parts(j)) p.each *= 2;
+    int64_t parts = tree_blocks(p.blocks, p.each);
+    run_chunks(threads, fold_parts, &p, parts, 1);
+    join_parts(&p, 0, parts);
+    int64_t at = outer * j->inner;
+    void *to = writer_at(j->out, j->type, at, p.total.bytes);
+    if (to != p.total.bytes) memcpy(to, p.total.bytes, (size_t)j->inner * dtype_bytes(j->type));
+    writer_put(j->out, j->type, at, j->inner, p.total.bytes);
+}
+
+/* ---- one run ------------------------------------------------------------------------------ */
+
+static int64_t tasks_per_chunk(int64_t elements_per_task)
+{
+    return MAX_OF(MOVE_GRAIN / MAX_OF(elements_per_task, 1), 1);
+}
+
+/* Rows of one chain. */
 static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
 {
     const FoldJob *j = arg;
@@ -89,55 +147,9 @@ static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
     for (int64_t rows; lo < hi; lo += rows) {
         rows = MIN_OF(hi - lo, most);
         void *to = writer_at(j->out, j->type, lo, &acc);
-        if (j->in.direct || j->run <= READ_BLOCK) {
-            j->fn->rows(to, reader_get(&j->in, lo * j->run, rows * j->run, &buf), rows, j->run);
-        } else { /* most is 1 */
-            j->fn->start(to, 1);
-            for (int64_t at = 0; at < j->run; at += READ_BLOCK) {
-                int64_t n = MIN_OF(j->run - at, READ_BLOCK);
-                j->fn->columns(to, reader_get(&j->in, lo * j->run + at, n, &buf), 1, n, 1);
-            }
-        }
+        j->fn->rows(to, reader_get(&j->in, lo * j->run, rows * j->run, &buf), rows, j->run);
         writer_put(j->out, j->type, lo, rows, to);
     }
-}
-
-/* ---- columns ------------------------------------------------------------------------------ */
-
-static void fold_column_block(const FoldJob *j, int64_t outer, int64_t first, int64_t n)
-{
-    ReadBuffer buf, room;
-    int64_t to = outer * j->inner + first, from = outer * j->run * j->inner + first;
-    void *acc = writer_at(j->out, j->type, to, &room);
-    j->fn->start(acc, n);
-    if (j->in.direct) {
-        j->fn->columns(acc, j->in.data + from * j->in.bytes, j->inner, j->run, n);
-    } else {
-        int64_t most = n == j->inner ? READ_BLOCK / n : 1;
-        for (int64_t r = 0; r < j->run; r += most) {
-            int64_t rows = MIN_OF(j->run - r, most);
-            j->fn->columns(
-                acc, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, rows, n);
-        }
-    }
-    writer_put(j->out, j->type, to, n, acc);
-}
-
-static void fold_columns(void *arg, int64_t lo, int64_t hi)
-{
-    const FoldJob *j = arg;
-    int64_t tasks = (j->inner + j->width - 1) / j->width;
-    for (; lo < hi; lo++) {
-        int64_t first = lo % tasks * j->width;
-        fold_column_block(j, lo / tasks, first, MIN_OF(j->inner - first, j->width));
-    }
-}
-
-/* ---- one run ------------------------------------------------------------------------------ */
-
-static int64_t tasks_per_chunk(int64_t elements_per_task)
-{
-    return MAX_OF(MOVE_GRAIN / MAX_OF(elements_per_task, 1), 1);
 }
 
 static void fold_nothing(const FoldJob *j, int64_t n)
@@ -151,23 +163,20 @@ static void fold_nothing(const FoldJob *j, int64_t n)
     }
 }
 
-static void fold_run(ThreadPool *threads, FoldJob *j, int64_t outer, bool lanes)
+static void fold_run(ThreadPool *threads, FoldJob *j, int64_t outer, bool row)
 {
     if (outer * j->inner == 0) return;
-    if (j->run == 0) {
+    j->block = row && j->run >= TREE_LANES ? TREE_ROW : TREE_CHAIN;
+    j->width = MIN_OF(j->inner, j->inner >= 4 * READ_BLOCK ? READ_BLOCK : READ_BLOCK / 4);
+    int64_t tasks = outer * tree_blocks(j->inner, j->width);
+    if (j->run == 0)
         fold_nothing(j, outer * j->inner);
-    } else if (j->inner > 1) {
-        bool wide = j->inner >= 4 * READ_BLOCK;
-        j->width = MIN_OF(j->inner, wide ? READ_BLOCK : READ_BLOCK / 4);
-        int64_t tasks = (j->inner + j->width - 1) / j->width;
-        run_chunks(threads, fold_columns, j, outer * tasks, tasks_per_chunk(j->run * j->width));
-    } else if (!lanes || j->run < REDUCE_LANES) {
+    else if (j->inner == 1 && j->block == TREE_CHAIN && j->run <= TREE_CHAIN)
         run_chunks(threads, fold_short_rows, j, outer, tasks_per_chunk(j->run * 4));
-    } else if (outer < 8 && j->run >= 16 * REDUCE_BLOCK) {
-        for (int64_t row = 0; row < outer; row++) fold_row(j, threads, row);
-    } else {
-        run_chunks(threads, fold_long_rows, j, outer, tasks_per_chunk(j->run));
-    }
+    else if (threads != NULL && tasks < 8 && most_parts(j) >= 2 && j->run * j->inner >= MOVE_GRAIN)
+        for (int64_t i = 0; i < outer; i++) fold_long_run(j, threads, i);
+    else
+        run_chunks(threads, fold_strips, j, tasks, tasks_per_chunk(j->run * j->width));
 }
 
 /* ---- all runs ----------------------------------------------------------------------------- */
@@ -178,11 +187,11 @@ static void contiguous(View *v)
     for (int i = v->rank; i-- > 0; stride *= v->dim[i]) v->stride[i] = stride;
 }
 
-/* Folds axes [first, first + count) of `in` into `to`; makes `in` the result. */
+/* Folds axes [first, first + count) of `in` into `to`, of that type; makes `in` the result. */
 static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first,
-    uint32_t count, void *to, bool lanes)
+    uint32_t count, void *to, DType type)
 {
-    FoldJob j = {.fn = fn, .run = 1, .inner = 1, .out = to, .type = (DType)in->dtype};
+    FoldJob j = {.fn = fn, .run = 1, .inner = 1, .out = to, .type = type};
     reader_init(&j.in, in);
     int64_t outer = 1;
     for (uint32_t i = 0; i < in->rank; i++) {
@@ -193,10 +202,11 @@ static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t
         else
             j.inner *= in->dim[i];
     }
-    fold_run(threads, &j, outer, lanes && first + count == in->rank);
+    fold_run(threads, &j, outer, first + count == in->rank);
     for (uint32_t i = first; i + count < in->rank; i++) in->dim[i] = in->dim[i + count];
     in->rank -= (uint8_t)count;
     in->data = to;
+    in->dtype = (uint8_t)type;
     contiguous(in);
 }
 
@@ -211,7 +221,10 @@ static FoldKind kind_of(Op op)
 bool run_reduce(const Run *r)
 {
     View in = *r->in;
-    const FoldFns *fn = &eager_kernels()->type[dtype_info[in.dtype].compute]->fold[kind_of(r->op)];
+    const FoldKind kind = kind_of(r->op);
+    const DType last = (DType)in.dtype, compute = (DType)dtype_info[last].compute,
+                between = kind == FOLD_SUM || kind == FOLD_PROD ? compute : last;
+    const FoldFns *fn = &eager_kernels()->type[compute]->fold[kind];
     if (fn->start == NULL)
         return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name,
             dtype_info[in.dtype].name);
@@ -228,7 +241,7 @@ bool run_reduce(const Run *r)
         void *to = r->out->data;
         uint32_t first = (uint32_t)r->attr[left];
         if (left > 0) {
-            size_t n = dtype_bytes((DType)in.dtype);
+            size_t n = dtype_bytes(between);
             for (uint32_t i = 0; i < in.rank; i++)
                 if (i < first || i >= first + count) n *= (size_t)in.dim[i];
             bytes[temps] = MAX_OF(n, 1);
@@ -240,7 +253,7 @@ bool run_reduce(const Run *r)
             }
             temp[temps++] = to;
         }
-        fold_axes(r->threads, fn, &in, first, count, to, r->op != OP_sum_in_order);
+        fold_axes(r->threads, fn, &in, first, count, to, left > 0 ? between : last);
     }
     while (temps-- > 0) mem_free(temp[temps], bytes[temps]);
     return ok;

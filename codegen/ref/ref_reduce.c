@@ -1,4 +1,5 @@
-/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for any order. Relies on internal.h. */
+/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies on internal.h. */
+#include "../../ir/tree.h"
 #include "integer.h"
 #include "internal.h"
 
@@ -18,25 +19,30 @@ typedef struct Sum {
     uint8_t zeros;        /* signs of the zeros among them: 1 plus, 2 minus */
 } Sum;
 
-/* How a reduction may honestly go about it (docs/numerics.md). */
-typedef struct Way {
-    double depth;    /* steps that one element goes through, at most */
-    uint32_t runs;   /* of adjacent axes; each but the last rounds to the dtype on its way */
-} Way;
+/* Steps of the tree of ir/tree.h: of a block, and of the subtrees above it. */
+static double depth_of(double n, bool row)
+{
+    double block = row ? TREE_ROW : TREE_CHAIN, steps = row ? (double)TREE_ROW / TREE_LANES + 5 : TREE_CHAIN;
+    return fmin(n, steps) + (n > block ? ceil(log2(ceil(n / block))) : 0);
+}
 
-/* One run at the end goes by lanes and blocks of 4096; all else may be in order of the index. */
-static Way way_of(const Run *r)
+/* Steps that one element goes through at most, run after run (docs/numerics.md). */
+static double depth_of_reduction(const Run *r)
 {
     const Type *x = &r->in[0]->type;
     const Attr *axes = r->node->attr;
-    double n = 1;
-    uint32_t runs = 0;
-    for (uint32_t k = 0; k < axes->len; k++) {
+    double n = 1, depth = 0;
+    bool last_run = true;
+    for (uint32_t k = axes->len; k-- > 0;) {
+        bool last = k + 1 == axes->len || axes->at[k + 1] != axes->at[k] + 1;
+        if (last) n = 1;
         n *= (double)x->dim[axes->at[k]];
-        runs += k == 0 || axes->at[k] != axes->at[k - 1] + 1;
+        if (k > 0 && axes->at[k - 1] + 1 == axes->at[k]) continue;
+        bool row = last_run && axes->at[axes->len - 1] + 1 == x->rank;
+        depth += depth_of(n, row && n >= TREE_LANES);
+        last_run = false;
     }
-    bool row = runs == 1 && axes->at[axes->len - 1] + 1 == x->rank && r->node->op != OP_sum_in_order;
-    return (Way){row && n >= 256 ? 256 + n / 1024 : n, runs};
+    return depth;
 }
 
 /* The exponent of v's lowest bit that is set; v is finite and not 0. */
@@ -88,10 +94,10 @@ static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
     if (x->f == NULL) {
         int64_t v = x->i[j];
         uint64_t sum = (uint64_t)s->integer;
-        if (op == OP_sum || op == OP_sum_in_order) s->integer = (int64_t)(sum + (uint64_t)v);
+        if (op == OP_sum) s->integer = (int64_t)(sum + (uint64_t)v);
         else if (op == OP_prod) s->integer = (int64_t)(sum * (uint64_t)v);
         else if (!s->any || (op == OP_reduce_max ? integer_less(t, s->integer, v) : integer_less(t, v, s->integer))) s->integer = v;
-    } else if (op == OP_sum || op == OP_sum_in_order) {
+    } else if (op == OP_sum) {
         take_sum(s, x->f[j], x->bound[j]);
     } else if (op == OP_prod) {
         take_product(s, x->f[j], x->bound[j]);
@@ -108,7 +114,7 @@ static Sum sum_begin(Op op)
 }
 
 /* Twice the unit roundoff: in f64 this interpreter rounds products as much as what it judges. */
-static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
+static void sum_end(const Sum *s, Op op, double depth, RefTensor *out, int64_t i)
 {
     DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
     out->undecided[i] = s->undecided;
@@ -116,10 +122,9 @@ static void sum_end(const Sum *s, Op op, Way way, RefTensor *out, int64_t i)
         out->i[i] = ref_wrap(t, s->integer);
         return;
     }
-    double value = s->value + s->lost, err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * way.depth : 0;
-    if (t != compute && way.runs > 1) rounding += (way.runs - 1) * ref_ulp(t, 1);
-    if (op == OP_sum || op == OP_sum_in_order) {
-        if (err != 0 || !exact_sum(way.runs > 1 ? t : compute, s->size, s->lowest)) err += rounding * s->size;
+    double value = s->value + s->lost, err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * depth : 0;
+    if (op == OP_sum) {
+        if (err != 0 || !exact_sum(compute, s->size, s->lowest)) err += rounding * s->size;
         if (s->value == 0 && s->zeros & 2) err = fmax(err, ref_ulp(t, 0)); /* -0 alone, or added to a 0 that comes before it */
         if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] |= DOUBT_OVERFLOW;
     } else if (op == OP_prod) {
@@ -140,7 +145,7 @@ bool ref_reduce(Run *r)
     const RefTensor *x = r->in[0];
     RefTensor *out = &r->out[0];
     const Op op = (Op)r->node->op;
-    const Way way = way_of(r);
+    const double depth = depth_of_reduction(r);
     bool gone[MAX_RANK] = {false};
     for (uint32_t k = 0; k < r->node->attr->len; k++) gone[r->node->attr->at[k]] = true;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
@@ -154,7 +159,7 @@ bool ref_reduce(Run *r)
             if (!gone[k]) at[n++] = index[k];
         take(&sums[ravel(&out->type, at)], op, x, j);
     }
-    for (int64_t i = 0; i < out->count; i++) sum_end(&sums[i], op, way, out, i);
+    for (int64_t i = 0; i < out->count; i++) sum_end(&sums[i], op, depth, out, i);
     mem_free(sums, ((size_t)out->count + 1) * sizeof *sums);
     return true;
 }

@@ -1,0 +1,169 @@
+/* The order of sums that docs/numerics.md lays down, through the public interface: eager code, code compiled for known sizes and for a
+ * symbol, on one to three threads, against the plain model of tests/model.c bit for bit; and long sums against the truth. */
+#include "front.h"
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const int64_t extents[] = {0, 1, 2, 3, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025, 4095, 4096, 4097, 8191, 8193,
+                                  32769, 100000, 1000001};
+
+/* One run, between axes of these sizes; `behind` 0: it is the last axis. */
+typedef struct Layout {
+    int rank, axis;
+    int64_t before, behind, most;
+} Layout;
+
+static const Layout layouts[] = {{1, 0, 1, 0, 2000000}, {2, 1, 3, 0, 40000},   {2, 0, 1, 1, 10000},
+                                 {2, 0, 1, 3, 2000000}, {2, 0, 1, 40, 5000}, {3, 1, 2, 5, 40000}};
+
+static kiln_shape shape_of(const Layout *l, int64_t n)
+{
+    if (l->rank == 1) return KILN_SHAPE(n);
+    if (l->rank == 3) return KILN_SHAPE(l->before, n, l->behind);
+    return l->axis == 1 ? KILN_SHAPE(l->before, n) : KILN_SHAPE(n, l->behind);
+}
+
+static kiln_spec spec_of(const Layout *l, kiln_dtype d)
+{
+    kiln_spec s = {.dtype = d, .rank = l->rank};
+    kiln_shape one = shape_of(l, 1);
+    for (int i = 0; i < l->rank; i++) s.size[i] = (kiln_size){one.size[1 + i], one.size[1 + i], NULL};
+    s.size[l->axis] = (kiln_size){1, 1 << 21, "N"};
+    return s;
+}
+
+static void sum_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    out[0] = kiln_sum(in[0], KILN_AXES(((const Layout *)user)->axis));
+}
+
+static void fill(kiln_dtype d, void *x, int64_t n)
+{
+    uint64_t s = 88172645463325252u;
+    for (int64_t i = 0; i < n; i++) {
+        s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+        double v = (double)(s >> 40) * 0x1p-24 - (s % 5 == 0);
+        dtype_store_f64((DType)d, (char *)x + (size_t)i * dtype_bytes((DType)d), s % 9 == 0 ? v * 1e-5 : v);
+    }
+}
+
+static void as_model(const char *how, const Layout *l, kiln_dtype d, const void *x, int64_t n, kiln_tensor *t)
+{
+    int64_t behind = l->behind ? l->behind : 1, size = (int64_t)dtype_bytes((DType)d);
+    const char *got = kiln_data(t);
+    for (int64_t o = 0; got && o < l->before; o++)
+        for (int64_t c = 0; c < behind; c++, got += size) {
+            char want[8];
+            const char *from = (const char *)x + (o * n * behind + c) * size;
+            dtype_store_f64((DType)d, want, model_sum((DType)d, from, n, behind, l->behind == 0));
+            if (memcmp(got, want, (size_t)size) != 0)
+                fail_msg("%s, dtype %d, axis %d of rank %d, extent %lld, result %lld: %.9g, not %.9g", how, d, l->axis, l->rank,
+                         (long long)n, (long long)(o * behind + c), dtype_load_f64((DType)d, got), dtype_load_f64((DType)d, want));
+        }
+}
+
+static void each_extent(int threads, const Layout *l, kiln_dtype d, bool compiled)
+{
+    kiln *k = kiln_open(&(kiln_options){.threads = threads});
+    Layout mine = *l;
+    kiln_function *any = NULL, *known = NULL;
+    if (compiled) {
+        any = kiln_function_new(k, sum_body, &mine, &(kiln_function_options){.inputs = {spec_of(l, d)}});
+        known = kiln_function_new(k, sum_body, &mine, &(kiln_function_options){.fixed_sizes = true});
+    }
+    for (size_t i = 0; i < sizeof extents / sizeof *extents && extents[i] <= l->most; i++) {
+        KILN_SCOPE(k);
+        int64_t n = extents[i], all = n * l->before * (l->behind ? l->behind : 1);
+        void *x = malloc((size_t)all * 8 + 8);
+        fill(d, x, all);
+        kiln_tensor *in = kiln_from(k, d, shape_of(l, n), x, all), *out;
+        sum_body(k, &in, &out, &mine);
+        as_model("eager", l, d, x, n, out);
+        if (compiled && n > 0) as_model("for any size", l, d, x, n, kiln_call(any, in));
+        if (compiled && (n % 32 != 0 || n == 100000)) as_model("for its size", l, d, x, n, kiln_call(known, in));
+        assert_ok(k);
+        free(x);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+static void sums_follow_the_model(void **state)
+{
+    (void)state;
+    const bool compiled = front_has_llvm();
+    for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
+        for (int threads = 1; threads <= 3; threads++) {
+            each_extent(threads, &layouts[l], KILN_F32, compiled && threads < 3);
+            if (threads < 3) each_extent(threads, &layouts[l], threads == 1 ? KILN_F64 : KILN_BF16, compiled && threads == 1);
+        }
+}
+
+/* ---- the truth ------------------------------------------------------------------------------ */
+
+enum { LONG = 10000000 };
+
+static void near(const char *what, double got, double want)
+{
+    if (!(fabs(got - want) <= 1e-6 * fabs(want))) fail_msg("%s: %.9g, not %.9g", what, got, want);
+}
+
+static double first_of(kiln_tensor *t) { return ((const float *)kiln_data(t))[0]; }
+
+static void long_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_mean(in[0], KILN_AXES(0));
+    out[1] = kiln_sum(kiln_reshape(in[0], KILN_SHAPE(2, LONG / 2)), KILN_AXES(1));
+    out[2] = kiln_variance(in[0], KILN_AXES(0));
+}
+
+/* x [LONG / 2, 2]: of its first column, and the sum of its first half. */
+static void check_long(kiln *k, kiln_tensor *x, bool traced, double mean, double half, double variance)
+{
+    kiln_tensor *out[3], *in[] = {x};
+    KILN_SCOPE(k);
+    if (traced)
+        kiln_call_all(kiln_function_new(k, long_body, NULL, &(kiln_function_options){.outputs = 3}),
+                      (kiln_operand[]){kiln_of_tensor(x)}, 1, out, 3);
+    else
+        long_body(k, in, out, NULL);
+    assert_ok(k);
+    near("mean over the leading axis", first_of(out[0]), mean);
+    near("sum over the trailing axis", first_of(out[1]), half);
+    if (variance > 0) near("variance over the leading axis", first_of(out[2]), variance);
+}
+
+static void long_sums_are_true(void **state)
+{
+    kiln *k = *state;
+    const float constants[] = {.1f, .3f, .7f};
+    const bool compiled = front_has_llvm();
+    KILN_SCOPE(k);
+    for (int i = 0; i < 3; i++)
+        for (int traced = 0; traced <= compiled; traced++)
+            check_long(k, kiln_full(k, KILN_F32, KILN_SHAPE(LONG / 2, 2), constants[i]), traced, constants[i],
+                       (double)constants[i] * (LONG / 2), 0);
+    double sum = 0, squares = 0, half = 0;
+    kiln_tensor *x = kiln_uniform(kiln_generator(k, 5), KILN_F32, KILN_SHAPE(LONG / 2, 2), 0, 1);
+    const float *at = kiln_data(x);
+    for (int64_t i = 0; i < LONG; i++) {
+        double v = at[i];
+        if (i < LONG / 2) half += v;
+        if (i % 2 == 0) sum += v, squares += v * v;
+    }
+    double mean = sum / (LONG / 2);
+    for (int traced = 0; traced <= compiled; traced++)
+        check_long(k, x, traced, mean, half, squares / (LONG / 2) - mean * mean);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_follow_the_model),
+        FRONT_TEST(long_sums_are_true),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
