@@ -20,11 +20,20 @@ static bool only_traced_ops(const Module *m, Status *st)
             Op op = (Op)m->graph.at[i]->node.at[j].op;
             if (op == OP_kernel || op == OP_call)
                 return status_fail(st, ST_UNSUPPORTED,
-                    "aot: graph %s holds %s, which is not compiled from text; give the graph as "
+                    "graph %s holds %s, which is not compiled from text; give the graph as "
                     "traced (KILN_DUMP=ir)",
                     m->graph.at[i]->name, op_def[op].name);
         }
     return true;
+}
+
+Module *text_module(Arena *arena, const char *text, size_t len, Status *st)
+{
+    Module *m = module_parse(arena, text, len, st);
+    if (!m || !module_verify(m, st) || !only_traced_ops(m, st)) return NULL;
+    if (m->graph.len) return m;
+    status_fail(st, ST_FORMAT, "the text has no graph");
+    return NULL;
 }
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -47,12 +56,8 @@ static void name_by_graph(Job *j, const Graph *g, kiln_aot_options *o)
 static void job_body(void *arg)
 {
     Job *j = arg;
-    Module *m = module_parse(&j->arena, j->text, j->len, &j->st);
-    if (!m || !module_verify(m, &j->st) || !only_traced_ops(m, &j->st)) return;
-    if (!m->graph.len) {
-        status_fail(&j->st, ST_FORMAT, "aot: the text has no graph");
-        return;
-    }
+    Module *m = text_module(&j->arena, j->text, j->len, &j->st);
+    if (!m) return;
     const Graph *g = m->graph.at[0];
     Artifact a = {.module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
     a.input = ARENA_ARRAY(&j->arena, Place, g->param.len + 1);

@@ -25,6 +25,8 @@ typedef struct Artifact {
     uint32_t *changed;       /* per such result: the input (a STATE) that it replaces */
 } Artifact;
 
+/* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border must be set. */
+Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
 /* Compiles and writes PATH.o and PATH.h, both or neither. The arena's border must be set. */
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st);
 /* The header's text (artifact_header.c). */

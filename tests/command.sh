@@ -119,6 +119,37 @@ verdict 'whose functions are named by the graph' $?
 expect 'an unknown CPU' 4 '' "^kiln compile: cpu: LLVM knows no CPU 'bogus' for " compile "$scratch/1.kiln" --cpu bogus
 expect 'an unknown feature' 4 '' "^kiln compile: features: LLVM knows no feature '+bogus' for " compile "$scratch/1.kiln" --features +bogus
 expect 'this CPU' 0 '' '' compile "$scratch/1.kiln" --cpu native
+# A module run on .npy files. name, descr, shape, bytes as printf writes them
+npy()
+{
+    local dict="{'descr': '$2', 'fortran_order': False, 'shape': ($3), }"
+    { printf '\223NUMPY\1\0%b\0' "\\0$(printf %o $((${#dict} + 1)))"; printf '%s\n' "$dict"; printf "$4"; } >"$scratch/$1.npy"
+}
+cat >"$scratch/run.kiln" <<'END'
+module {
+  dims N in [1,3]
+}
+
+graph @main(%1: i16[N,2], %2: i16[2]) -> (%4, %5) {
+  %3 = broadcast(%2) {[N,2]} : i16[N,2]
+  %4 = mul(%1, %3) : i16[N,2]
+  %5 = sum(%4) {[0, 1]} : i16[]
+}
+END
+npy x '<i2' '2, 2' '\1\0\2\0\3\0\4\0'
+npy w '<i2' '2,' '\12\0\144\0'
+npy long '<i2' '4, 2' '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+npy short '<i2' '2,' '\12\0\144'
+expect 'a module on inputs from files' 0 '^640 i16\[\]$' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy"
+expect 'its first result to a file' 0 '^640 i16' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" --output "$scratch/y.npy"
+expect 'which is an input again' 0 '^\[\[ *100 *20000\]' '' run "$scratch/run.kiln" --input "$scratch/y.npy" --input "$scratch/w.npy"
+expect 'too few inputs' 1 '' '1 inputs given, the graph takes 2' run "$scratch/run.kiln" --input "$scratch/x.npy"
+expect 'a size out of bounds' 3 '' 'input 0 is i16\[4,2\], the graph takes i16\[N,2\] within the bounds' \
+    run "$scratch/run.kiln" --input "$scratch/long.npy" --input "$scratch/w.npy"
+expect 'a file that is too short' 3 '' "short.npy: its header promises another number of bytes" run "$scratch/run.kiln" --input "$scratch/short.npy"
+expect 'an error in the text that is run' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ" run "$scratch/bad.kiln"
+expect 'an output that is no result' 2 '' 'has 2 results, not 3' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" \
+    --output "$scratch/1.npy" --output "$scratch/2.npy" --output "$scratch/3.npy"
 # The demo convinces: both modes agree, and both networks read digits that they have not seen. $1: at least so many per cent
 reads() { awk -v least="$1" '/test accuracy/ { n++; if ($3 + 0 <= least || $5 + 0 <= least) bad = 1 } END { exit bad || n != 2 }' "$scratch/out"; }
 expect 'demo' 0 'equal bit for bit in all' 'loss chart' demo --quick --out "$scratch/loss.svg"

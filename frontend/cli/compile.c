@@ -1,10 +1,9 @@
 /* compile: `kiln compile`: a module in text form to an object file and its header. */
-#include <errno.h>
 #include <kiln/aot.h>
 #include <limits.h>
 #include <string.h>
 
-#include "../../runtime/base.h"
+#include "module.h"
 #include "options.h"
 
 const char compile_help[] =
@@ -23,28 +22,6 @@ const char compile_help[] =
     "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
     "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
 
-#define TEXT_MAX ((size_t)1 << 28)
-
-/* The file's bytes; false after saying why. */
-static bool slurp(const char *path, Text *text)
-{
-    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
-    char part[65536];
-    size_t got = 1;
-    while (f && got && text->len < TEXT_MAX && !text->failed) {
-        got = fread(part, 1, sizeof part, f);
-        text_add(text, part, got);
-    }
-    bool ok = f && !ferror(f) && !got && !text->failed;
-    if (!ok)
-        fprintf(stderr, "kiln compile: %s: %s\n", path,
-            text->len >= TEXT_MAX ? "larger than 256 MiB"
-            : text->failed        ? "no memory"
-                                  : strerror(errno));
-    if (f && f != stdin) fclose(f);
-    return ok;
-}
-
 static void default_path(const char *file, char *path, size_t cap)
 {
     snprintf(path, cap, "%s", strcmp(file, "-") ? file : "module");
@@ -52,27 +29,10 @@ static void default_path(const char *file, char *path, size_t cap)
     if (dot) *dot = 0;
 }
 
-/* What is wrong with the text stands as compilers say it, FILE:LINE:COL: error: ...; the rest is not the text's. */
-static int failed(const char *file, kiln *k)
-{
-    const kiln_failure *e = kiln_error(k);
-    size_t line = strspn(e->text, "0123456789"), place = line + 1;
-    if (line && e->text[line] == ':') place += strspn(e->text + place, "0123456789");
-    if (place <= line + 1 || e->text[place] != ':') place = 0;
-    if (!place && e->code != KILN_EFORMAT) return engine_error("compile", k);
-    if (!strcmp(file, "-")) file = "<stdin>";
-    if (place)
-        fprintf(stderr, "%s:%.*s: error:%s\n", file, (int)place, e->text, e->text + place + 1);
-    else
-        fprintf(stderr, "%s: error: %s\n", file, e->text);
-    kiln_clear(k);
-    return BAD_INPUT;
-}
-
 static int write_artifact(const char *file, const char *path, const kiln_aot_options *o)
 {
     Text text = {0};
-    if (!slurp(file, &text)) {
+    if (!module_read("compile", file, &text)) {
         text_free(&text);
         return BAD_INPUT;
     }
@@ -83,7 +43,7 @@ static int write_artifact(const char *file, const char *path, const kiln_aot_opt
     else if (kiln_aot_text_sized((kiln_site){0}, k, text.at ? text.at : "", text.len, path, o, sizeof *o))
         status = FINE;
     else
-        status = failed(file, k);
+        status = module_error("compile", file, k);
     kiln_close(k);
     text_free(&text);
     return status;

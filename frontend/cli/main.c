@@ -60,13 +60,15 @@ int demo(int argc, char **argv);
 int bench(int argc, char **argv);
 int info(int argc, char **argv);
 int compile(int argc, char **argv);
-extern const char demo_help[], bench_help[], info_help[], compile_help[];
+int run_command(int argc, char **argv);
+extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[];
 
 const Command commands[] = {
     {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo},
     {"bench", "time workloads, eager against graph", bench_help, bench},
     {"compile", "a traced module in text form to an object file and a header", compile_help,
         compile},
+    {"run", "a module in text form on tensors from .npy files", run_help, run_command},
     {"info", "what this build and this machine offer", info_help, info},
     {"version", "the version of Kiln", "usage: kiln version\n", version},
     {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help},

@@ -33,11 +33,15 @@ static bool whole_number(const char *text, long lo, long hi, long *out)
 
 static int take(const char *command, const Option *o, const char *value)
 {
-    if (!value && o->text) return usage_error(command, "%s wants a value", o->name);
+    if (!value && (o->text || o->list)) return usage_error(command, "%s wants a value", o->name);
     if (!value)
         return usage_error(
             command, "%s wants a whole number from %ld to %ld", o->name, o->lo, o->hi);
-    if (o->text)
+    if (o->list && *o->listed == o->hi)
+        return usage_error(command, "%s: at most %ld of them", o->name, o->hi);
+    if (o->list)
+        o->list[(*o->listed)++] = value;
+    else if (o->text)
         *o->text = value;
     else if (!whole_number(value, o->lo, o->hi, o->count))
         return usage_error(command, "%s: '%s' is no whole number from %ld to %ld", o->name, value,

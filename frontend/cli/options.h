@@ -9,6 +9,8 @@ typedef struct Option {
     bool *flag;        /* takes no value; set to true */
     const char **text; /* takes any text */
     long *count;       /* takes a whole number in [lo, hi] */
+    const char **list; /* takes texts, one each time that it is given: *listed of them, at most hi */
+    int *listed;
     long lo, hi;
 } Option;
 

@@ -32,6 +32,12 @@ KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, c
 KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot_text(k, text, len, path, ...) kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
+/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. out gets its results, at most cap of them;
+ * returns how many it has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED: their records are in the program that
+ * traced it. */
+KILN_API int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap);
+#define kiln_run_text(k, text, len, in, out, cap) kiln_run_text_at(KILN_HERE, (k), (text), (len), in, (out), (cap))
+
 #ifdef __cplusplus
 }
 #endif

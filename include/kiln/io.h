@@ -39,6 +39,12 @@ KILN_API kiln_tensor *kiln_safetensors_read_at(kiln_site at, kiln_safetensors *f
 KILN_API bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x, int count,
                                         const char *const *metadata);
 
+/* ---- NumPy's .npy files: one tensor ----------------------------------------------------------------------------------------------------------------
+ * Versions 1 to 3 of the format, little-endian, C or Fortran order; bool, integers and floats of 16 bits or more that NumPy has (writing bf16 is
+ * KILN_EUNSUPPORTED). Reading checks every size against the file before it allocates. */
+KILN_API kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path);
+KILN_API bool kiln_npy_write_at(kiln_site at, kiln_operand x, const char *path);
+
 /* ---- checkpoints: everything that a training run needs to go on bit for bit --------------------------------------------------------------------------
  * A checkpoint object is a folder and a list of named state: variables (weights, generators, step counts), optimisers with their rate, counts and
  * moments. Saving writes folder/ckpt-STEP.safetensors; a process killed at any moment leaves the old files or the new one, whole. One process saves
@@ -81,6 +87,8 @@ KILN_API bool kiln_summary_close_at(kiln_site at, kiln_summary *s); /* flushes a
 #define kiln_safetensors_open(k, path) kiln_safetensors_open_at(KILN_HERE, (k), (path))
 #define kiln_safetensors_read(f, i) kiln_safetensors_read_at(KILN_HERE, (f), (i))
 #define kiln_safetensors_write(k, path, ...) kiln_safetensors_write_at(KILN_HERE, (k), (path), __VA_ARGS__) /* names, tensors, count, metadata */
+#define kiln_npy_read(k, path) kiln_npy_read_at(KILN_HERE, (k), (path))
+#define kiln_npy_write(x, path) kiln_npy_write_at(KILN_HERE, KILN_OPERAND(x), (path))
 #define kiln_checkpoint_new(k, folder, keep) kiln_checkpoint_new_at(KILN_HERE, (k), (folder), (keep))
 #define kiln_checkpoint_add(c, v) kiln_checkpoint_add_at(KILN_HERE, (c), (v), NULL)
 #define kiln_checkpoint_add_as(c, v, name) kiln_checkpoint_add_at(KILN_HERE, (c), (v), (name))

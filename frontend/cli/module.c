@@ -1,0 +1,42 @@
+/* module: modules in text form from files, for `kiln compile` and `kiln run`, and what is wrong with them. */
+#include "module.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TEXT_MAX ((size_t)1 << 28)
+
+bool module_read(const char *command, const char *path, Text *text)
+{
+    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    char part[65536];
+    size_t got = 1;
+    while (f && got && text->len < TEXT_MAX && !text->failed) {
+        got = fread(part, 1, sizeof part, f);
+        text_add(text, part, got);
+    }
+    bool ok = f && !ferror(f) && !got && !text->failed;
+    if (!ok)
+        fprintf(stderr, "kiln %s: %s: %s\n", command, path,
+            text->len >= TEXT_MAX ? "larger than 256 MiB"
+            : text->failed        ? "no memory"
+                                  : strerror(errno));
+    if (f && f != stdin) fclose(f);
+    return ok;
+}
+
+int module_error(const char *command, const char *file, kiln *k)
+{
+    const kiln_failure *e = kiln_error(k);
+    size_t line = strspn(e->text, "0123456789"), place = line + 1;
+    if (line && e->text[line] == ':') place += strspn(e->text + place, "0123456789");
+    if (place <= line + 1 || e->text[place] != ':') place = 0;
+    if (!place && e->code != KILN_EFORMAT) return engine_error(command, k);
+    if (!strcmp(file, "-")) file = "<stdin>";
+    if (place)
+        fprintf(stderr, "%s:%.*s: error:%s\n", file, (int)place, e->text, e->text + place + 1);
+    else
+        fprintf(stderr, "%s: error: %s\n", file, e->text);
+    kiln_clear(k);
+    return BAD_INPUT;
+}

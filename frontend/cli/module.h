@@ -1,0 +1,13 @@
+/* module: modules in text form as files: reading them, and saying what is wrong with them. */
+#ifndef KILN_FRONTEND_CLI_MODULE_H
+#define KILN_FRONTEND_CLI_MODULE_H
+
+#include "../../runtime/base.h"
+#include "cli.h"
+
+/* The file's bytes, `-` is standard input; false after saying why. The caller frees text either way. */
+bool module_read(const char *command, const char *path, Text *text);
+/* What is wrong with the text as compilers say it, FILE:LINE:COL: error: ...; all else as engine_error does. */
+int module_error(const char *command, const char *file, kiln *k);
+
+#endif

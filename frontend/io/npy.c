@@ -1,0 +1,196 @@
+/* npy: one tensor as a NumPy .npy file, versions 1 to 3 of the format (numpy.lib.format), to and from. The bytes may be hostile:
+ * the header is at most 64 KiB, every size is compared with the file before anything is allocated. Relies on file.h. */
+#include <kiln/io.h>
+
+#include "../operand.h"
+#include "file.h"
+
+#include <stdio.h>
+
+#define HEADER_MAX 65536
+#define MAGIC "\x93NUMPY"
+
+static const struct {
+    const char *descr;
+    DType t;
+} descrs[] = {{"|b1", DT_bool}, {"|u1", DT_u8}, {"|i1", DT_i8}, {"<u2", DT_u16}, {"<i2", DT_i16}, {"<u4", DT_u32}, {"<i4", DT_i32},
+    {"<u8", DT_u64}, {"<i8", DT_i64}, {"<f2", DT_f16}, {"<f4", DT_f32}, {"<f8", DT_f64}};
+
+/* ---- the header: a Python dict of three keys in any order -------------------------------------------------------------- */
+typedef struct Header {
+    const char *at; /* what is left of the text, which a 0 ends */
+    DType t;
+    bool reversed; /* Fortran's order */
+    kiln_shape shape;
+    const char *why; /* it is no such header */
+} Header;
+
+static bool bad(Header *h, const char *why)
+{
+    if (!h->why) h->why = why;
+    return false;
+}
+
+static void blanks(Header *h) { h->at += strspn(h->at, " \t\r\n"); }
+
+static bool take(Header *h, char c)
+{
+    blanks(h);
+    if (*h->at != c) return false;
+    h->at++;
+    return true;
+}
+
+/* 'text' or "text", without escapes. */
+static bool text(Header *h, char *to, size_t cap)
+{
+    blanks(h);
+    char quote = *h->at;
+    const char *end = quote == '\'' || quote == '"' ? strchr(h->at + 1, quote) : NULL;
+    if (!end || (size_t)(end - h->at) > cap) return false;
+    memcpy(to, h->at + 1, (size_t)(end - h->at - 1));
+    to[end - h->at - 1] = 0;
+    h->at = end + 1;
+    return true;
+}
+
+static bool dtype(Header *h)
+{
+    char descr[16];
+    if (!text(h, descr, sizeof descr)) return bad(h, "its dtype is a structure");
+    for (size_t i = 0; i < COUNT_OF(descrs) && !h->t; i++)
+        if (!strcmp(descr, descrs[i].descr)) h->t = descrs[i].t;
+    return h->t || bad(h, descr[0] == '>' ? "its bytes are big-endian" : "Kiln has no such dtype");
+}
+
+static bool order(Header *h)
+{
+    blanks(h);
+    h->reversed = !strncmp(h->at, "True", 4);
+    if (!h->reversed && strncmp(h->at, "False", 5)) return bad(h, "fortran_order is neither True nor False");
+    h->at += h->reversed ? 4 : 5;
+    return true;
+}
+
+static bool shape(Header *h)
+{
+    if (!take(h, '(')) return bad(h, "the shape is no tuple");
+    while (!take(h, ')')) {
+        int64_t n = 0;
+        if (h->shape.rank == KILN_MAX_RANK) return bad(h, "it has more than 8 axes");
+        if (*h->at < '0' || *h->at > '9') return bad(h, "a size is no number");
+        for (; *h->at >= '0' && *h->at <= '9'; h->at++)
+            if ((n = 10 * n + (*h->at - '0')) > DIM_MAX) return bad(h, "a size is beyond 2^48");
+        h->shape.size[++h->shape.rank] = n;
+        if (!take(h, ',') && *h->at != ')') return bad(h, "the shape's sizes are parted by commas");
+        blanks(h);
+    }
+    return true;
+}
+
+static bool parse(Header *h)
+{
+    int seen = 0;
+    if (!take(h, '{')) return bad(h, "its header is no dict");
+    while (!take(h, '}')) {
+        char key[16];
+        if (!text(h, key, sizeof key) || !take(h, ':')) return bad(h, "a key is no text");
+        int bit = !strcmp(key, "descr") ? 1 : !strcmp(key, "fortran_order") ? 2 : !strcmp(key, "shape") ? 4 : 0;
+        if (!bit || (seen & bit)) return bad(h, "a key is unknown or there twice");
+        if (!(bit == 1 ? dtype(h) : bit == 2 ? order(h) : shape(h))) return false;
+        seen |= bit;
+        if (!take(h, ',') && *h->at != '}') return bad(h, "its dict's items are parted by commas");
+    }
+    blanks(h);
+    return (seen == 7 && !*h->at) || bad(h, "its dict lacks a key, or something follows it");
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+static kiln_tensor *corrupt(const FileIn *f, const char *why)
+{
+    return fail(f->t, f->at, KILN_EFORMAT, "npy: %s: %s", f->path, why);
+}
+
+/* The header's text, in `to`; where the elements begin, or 0. */
+static uint64_t header_text(FileIn *f, char to[HEADER_MAX + 1])
+{
+    unsigned char head[12];
+    if (f->size < sizeof head || !file_read(f, 0, head, sizeof head)) return corrupt(f, "no .npy file: too short"), 0;
+    if (memcmp(head, MAGIC, 6) || head[6] < 1 || head[6] > 3) return corrupt(f, "no .npy file of version 1 to 3"), 0;
+    uint64_t start = head[6] == 1 ? 10 : 12, n = head[8] | (uint64_t)head[9] << 8;
+    if (head[6] > 1) n |= (uint64_t)head[10] << 16 | (uint64_t)head[11] << 24;
+    if (n > HEADER_MAX || n > f->size - start) return corrupt(f, "its header is longer than 64 KiB or than the file"), 0;
+    if (!file_read(f, start, to, (size_t)n)) return 0;
+    to[n] = 0;
+    return strlen(to) == n ? start + n : (corrupt(f, "its header holds a 0 byte"), 0);
+}
+
+static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
+{
+    kiln_shape s = h->shape;
+    Type type;
+    for (int64_t i = 1; h->reversed && i <= s.rank; i++) s.size[i] = h->shape.size[s.rank + 1 - i];
+    if (!type_from_shape(f->t, f->at, (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
+    uint64_t want = (uint64_t)type_count(&type) * dtype_bytes(h->t);
+    if (want != f->size - start) return corrupt(f, "its header promises another number of bytes than there are");
+    kiln_tensor *x = tensor_empty(f->t, f->at, &type);
+    if (!x || (want && !file_read(f, start, x->data, (size_t)want))) return &f->t->k->poison;
+    for (uint64_t i = 0; h->t == DT_bool && i < want; i++)
+        if (((const unsigned char *)x->data)[i] > 1) return corrupt(f, "a bool is neither 0 nor 1");
+    return h->reversed ? kiln_transpose_at(f->at, kiln_of_tensor(x), KILN_ALL) : x;
+}
+
+kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path)
+{
+    Thread *t = thread_of(k);
+    FileIn f;
+    if (!t) return NULL;
+    if (!file_allowed(t, at, "npy", path) || !file_open(&f, t, at, "npy", path)) return &k->poison;
+    char *buf = mem_alloc(HEADER_MAX + 1);
+    kiln_tensor *x = &k->poison;
+    if (!buf) fail(t, at, KILN_EMEMORY, "npy: no memory");
+    uint64_t start = buf ? header_text(&f, buf) : 0;
+    Header h = {.at = buf};
+    if (start) x = parse(&h) ? elements(&f, &h, start) : corrupt(&f, h.why);
+    if (buf) mem_free(buf, HEADER_MAX + 1);
+    file_close(&f);
+    return x;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------ */
+static bool put(FileOut *f, const kiln_tensor *x, const char *descr)
+{
+    char dict[512], head[10];
+    int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+    for (int i = 0; i < x->type.rank; i++) n += snprintf(dict + n, sizeof dict - (size_t)n, "%lld, ", (long long)x->type.dim[i]);
+    n += snprintf(dict + n, sizeof dict - (size_t)n, "), }");
+    while ((10 + n + 1) % 64) dict[n++] = ' '; /* elements begin at a multiple of 64 */
+    dict[n++] = '\n';
+    memcpy(head, MAGIC "\x01\x00", 8);
+    head[8] = (char)(n & 255);
+    head[9] = (char)(n >> 8);
+    size_t bytes = (size_t)type_count(&x->type) * dtype_bytes((DType)x->type.dtype);
+    return file_write(f, head, sizeof head) && file_write(f, dict, (size_t)n) && (!bytes || file_write(f, x->data, bytes));
+}
+
+bool kiln_npy_write_at(kiln_site at, kiln_operand o, const char *path)
+{
+    Thread *t = op_thread(&o, 1);
+    FileOut f;
+    const char *descr = NULL;
+    if (!t || !file_allowed(t, at, "npy", path)) return false;
+    kiln_scope s = kiln_scope_open(t->k);
+    kiln_tensor *x = operand_concrete(t, at, "npy", o);
+    if (x) x = tensor_contiguous(t, at, x);
+    for (size_t i = 0; x && tensor_ok(x) && i < COUNT_OF(descrs); i++)
+        if (descrs[i].t == (DType)x->type.dtype) descr = descrs[i].descr;
+    if (x && tensor_ok(x) && !descr)
+        fail(t, at, KILN_EUNSUPPORTED, "npy: %s: NumPy has no %s; kiln_cast it to f32", path, dtype_info[x->type.dtype].name);
+    bool ok = descr && file_begin(&f, t, at, "npy", path, NULL);
+    if (ok && !(ok = put(&f, x, descr)))
+        file_abandon(&f);
+    else if (ok)
+        ok = file_commit(&f);
+    kiln_scope_close(&s);
+    return ok;
+}
