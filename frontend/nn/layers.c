@@ -3,8 +3,6 @@
 
 #include "../operand.h"
 
-#include "../operand.h"
-
 #include <math.h>
 #include <stdio.h>
 
