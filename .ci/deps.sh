@@ -187,6 +187,8 @@ finish()
 {
     [ -z "${OUT:-}" ] && exit 0
     mkdir -p "$(dirname "$OUT")" && printf '%s' "$found" >"$work/found" || exit 1
+    # What an earlier look found for the tests stays.
+    [ -n "${TESTS:-}" ] || [ ! -f "$OUT" ] || grep '^cmocka-' "$OUT" >>"$work/found"
     cmp -s "$work/found" "$OUT" || cp "$work/found" "$OUT"
     exit
 }

@@ -141,7 +141,7 @@ deps 0 && before 'Kiln needs' 'Installing' && said '1203 MB' && said '1.2 GB' &&
 verdict 'a bare machine: one installation, said beforehand with its size; neither cmocka nor C++ for the build'
 
 tree
-deps 0 TESTS=1 && installed libcmocka-dev && installed g++ && found '^cmocka-libs -lcmocka'
+deps 0 TESTS=1 && installed libcmocka-dev && installed g++ && found '^cmocka-libs -lcmocka' && deps 0 && found '^cmocka-libs -lcmocka'
 verdict 'for the tests cmocka and C++, too'
 
 tree gcc libc6-dev libblas-dev zlib1g-dev llvm-19-dev
