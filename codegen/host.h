@@ -33,5 +33,6 @@ typedef struct KilnHost {
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);
+typedef void SizesFn(const int64_t *dim, int64_t *out); /* see program.h */
 
 #endif

@@ -323,6 +323,13 @@ static bool lower_entry(Lower *lw, Scope *s)
     return lw->st->code == ST_OK;
 }
 
+uint32_t program_sizes(const Program *p)
+{
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < p->noutput; i++) n += p->buf.at[p->ninput + i].type.rank;
+    return n;
+}
+
 typedef struct Job {
     Lower *lw;
     Arena *border[3]; /* whoever runs out of memory, the scratch arena is freed */

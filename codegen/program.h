@@ -5,6 +5,9 @@
  * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of Program.symbol;
  * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode.
  *
+ * Beside it, void sizes(const int64_t *dim, int64_t *out) says what a call with these symbols needs: out[0] the bytes of `work`, at most
+ * Program.workspace; then the sizes of all results' axes, result after result (program_sizes of them in all).
+ *
  * Effects happen in order, between the steps that they stand between. Without a host, or without its `effect`, print does nothing, an assert that
  * fails returns ST_VALUE, and callback returns ST_STATE. */
 #ifndef KILN_CODEGEN_PROGRAM_H
@@ -103,6 +106,7 @@ typedef struct LowerOptions {
 
 /* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */
 Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Status *st);
+uint32_t program_sizes(const Program *p); /* how many numbers `sizes` writes */
 void program_print(Text *out, const Program *p);
 
 #endif

@@ -17,7 +17,7 @@ static bool declared_types(
     Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
 {
     for (uint32_t i = 0; i < f->nspec; i++) {
-        const kiln_spec *s = &f->options.inputs[i];
+        const kiln_spec *s = &f->spec[i];
         if (s->rank == KILN_RANK_STATIC && latest) {
             latest_argument(latest, i, &arg[i]);
             continue;
@@ -38,9 +38,8 @@ static bool declared_types(
 }
 
 static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest,
-    kiln_tensor *arg, int *nin)
+    kiln_tensor *arg, int nin)
 {
-    *nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
     if (f->nspec) return declared_types(t, at, f, latest, arg);
     if (!latest && f->options.inputs_count) {
         fail(t, at, KILN_ESTATE,
@@ -49,11 +48,7 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest 
             f->name);
         return false;
     }
-    if (*nin > KILN_MAX_ARGS) {
-        fail(t, at, KILN_EUNSUPPORTED, "aot: %s has more than %d inputs", f->name, KILN_MAX_ARGS);
-        return false;
-    }
-    for (int i = 0; i < *nin; i++) latest_argument(latest, (uint32_t)i, &arg[i]);
+    for (int i = 0; i < nin; i++) latest_argument(latest, (uint32_t)i, &arg[i]);
     return true;
 }
 
@@ -127,13 +122,22 @@ static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const L
     return false;
 }
 
+/* Traces with the inputs' types; under `compiling`. With scratch that the caller gives back. */
+static bool trace_inputs(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest)
+{
+    const int nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
+    kiln_tensor *arg = SCRATCH(t, at, kiln_tensor, nin), **in = SCRATCH(t, at, kiln_tensor *, nin);
+    if (!arg || !in) return false;
+    memset(arg, 0, (size_t)nin * sizeof *arg);
+    for (int i = 0; i < nin; i++) in[i] = &arg[i];
+    return input_types(t, at, f, latest, arg, nin) && trace_job(t, at, j, f, latest, in, nin);
+}
+
 bool kiln_aot_sized(
     kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     kiln_aot_options o = {0};
-    kiln_tensor arg[KILN_MAX_ARGS] = {0}, *in[KILN_MAX_ARGS];
-    int nin = 0;
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !path || !t || t->trace) {
         fail(t, at, KILN_ESTATE, "aot: %s",
@@ -148,7 +152,7 @@ bool kiln_aot_sized(
         return false;
     }
     arena_init(&row->arena);
-    for (int i = 0; i < KILN_MAX_ARGS; i++) in[i] = &arg[i];
+    ScratchMark mark = scratch_mark(&t->scratch);
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.row = row, .path = path, .o = &o};
     bool entered = call_enter(t, at, f), ok = entered;
@@ -156,8 +160,7 @@ bool kiln_aot_sized(
     Latest *latest = latest_copy(f, &starved);
     if (starved) fail(t, at, KILN_EMEMORY, "aot: no memory");
     pthread_mutex_lock(&f->compiling);
-    ok = ok && !starved && input_types(t, at, f, latest, arg, &nin) &&
-         trace_job(t, at, &j, f, latest, in, nin);
+    ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
     if (ok && pack_sources(t, at, row)) {
         j.a = (Artifact){
@@ -170,5 +173,6 @@ bool kiln_aot_sized(
     row_free(row);
     latest_free(latest);
     kiln_scope_close(&scope);
+    scratch_reset(&t->scratch, mark);
     return j.ok;
 }

@@ -52,7 +52,8 @@ static uint64_t view_bytes(const View *v)
 static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin,
     const int64_t *attr, uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout)
 {
-    View v[MAX_RESULTS];
+    View v[FEW_RESULTS];
+    CHECK(nout <= FEW_RESULTS);
     for (uint32_t i = 0; i < nout; i++) {
         out[i] = tensor_empty(t, at, &type[i]);
         if (!out[i]) return false;
@@ -68,23 +69,21 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
     return false;
 }
 
-static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t *nout)
+/* types, v: room for the operands' types and views. */
+static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
 {
-    const Type *types[nin ? nin : 1];
-    View v[nin ? nin : 1];
     for (uint32_t i = 0; i < nin; i++) {
         types[i] = &in[i]->type;
         tensor_view(in[i], &v[i]);
     }
-    Type result[op_def[op].nout > 0 ? op_def[op].nout : MAX_RESULTS];
     Status st = {0};
-    Infer inf = {
-        .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = result, .st = &st};
+    Infer inf = {.op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .st = &st};
     if (!infer_types(&inf)) {
         fail_status(t, at, &st);
         return false;
     }
+    const Type *result = inf.out;
     *nout = inf.nout;
     if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], attr[1])) != NULL;
     if (op_def[op].flags & OPF_MOVES) {
@@ -93,6 +92,22 @@ static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, 
             return (out[0] = view_result(t, at, in[0], &moved, &result[0])) != NULL;
     }
     return run_eager(t, at, op, v, nin, attr, nattr, result, out, inf.nout);
+}
+
+#define FEW_OPERANDS 4
+static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t *nout)
+{
+    const Type *few_types[FEW_OPERANDS];
+    View few[FEW_OPERANDS];
+    if (LIKELY(nin <= FEW_OPERANDS))
+        return apply_viewed(t, at, op, in, nin, attr, nattr, few_types, few, out, nout);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const Type **types = SCRATCH(t, at, const Type *, nin);
+    View *v = SCRATCH(t, at, View, nin);
+    bool ok = types && v && apply_viewed(t, at, op, in, nin, attr, nattr, types, v, out, nout);
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }
 
 /* The operands' common fitness: alive, of this engine. False: poison or reported. */
@@ -125,7 +140,7 @@ static bool operands_fit(
 kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
     const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
 {
-    kiln_tensor *results[MAX_RESULTS];
+    kiln_tensor *results[FEW_RESULTS];
     uint32_t made = 0;
     bool traced = t->trace != NULL;
     if (!operands_fit(t, at, op, in, nin, &traced)) return poison_all(t, out, nout);

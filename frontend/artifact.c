@@ -173,7 +173,7 @@ static void write_artifact(void *user, const void *bytes, size_t len)
 
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
 {
-    char symbol[128], entry[160], initial[160], constants[160];
+    char symbol[128], entry[160], sizes[160], initial[160], constants[160];
     const Backend *backend = backend_get("cpu", st);
     if (!symbol_from(path, o, symbol, sizeof symbol, st) || !backend) return false;
     if (!backend->object)
@@ -182,6 +182,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
     snprintf(entry, sizeof entry, "%s_entry", symbol);
+    snprintf(sizes, sizeof sizes, "%s_sizes", symbol);
     snprintf(initial, sizeof initial, "%s_initial", symbol);
     snprintf(constants, sizeof constants, "%s_constants", symbol);
     ObjectData data[2] = {
@@ -197,7 +198,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
             symbol, (long long)work, (long long)o->workspace_limit);
     CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
     Sink sink = {path, &header, st, false};
-    ok = ok && backend->object(p, &c, entry, data, 2, write_artifact, &sink, st) && sink.ok;
+    ok = ok && backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
     text_free(&header);
     return ok;
 }

@@ -1,4 +1,5 @@
-/* artifact_header: the C header of an artifact: sizes, and typed functions over the entry's plain ABI. Includes only the C library. */
+/* artifact_header: the C header of an artifact: sizes, and typed functions over the entry's plain ABI. Includes only the C library.
+ * Names from outside stand in comments alone, or behind a prefix of ours: none can end a comment, be a keyword or be some macro's. */
 #include <ctype.h>
 #include <stdio.h>
 
@@ -49,9 +50,26 @@ int64_t artifact_workspace(const Program *p, uint32_t noutput)
     return MAX_OF(new_state_offset(p, noutput, p->noutput), 1);
 }
 
+/* Text from outside for a comment: what is not plain ASCII, and what could end the comment, open another or splice lines, becomes '?'. */
+static void comment(Text *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        bool plain = *c >= ' ' && *c <= '~' && *c != '\\' && *c != '*' && *c != '?';
+        text_add(out, plain ? c : "?", 1);
+    }
+}
+
+/* The parameters that give the symbols their values. */
+static void write_symbols(Text *out, const Program *p, const char *between)
+{
+    for (uint32_t i = 0; i < p->symbol.len; i++)
+        text_printf(out, "%sint64_t n_%s /* %lld to %lld */", i ? ",\n    " : between, symbol_of(p, i)->name,
+            (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
+}
+
 static void write_prototype(Text *out, const Artifact *a, const Program *p, const char *symbol)
 {
-    char type[128];
+    char type[512];
     text_printf(out, "static inline int %s(void *state", symbol);
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->ninput; i++)
@@ -60,15 +78,20 @@ static void write_prototype(Text *out, const Artifact *a, const Program *p, cons
             text_printf(out, ",\n    const %s *in%u /* %s */",
                 c_name((DType)p->buf.at[i].type.dtype), n++, type);
         }
-    for (uint32_t i = 0; i < p->symbol.len; i++)
-        text_printf(out, ",\n    int64_t %s /* %lld to %lld */", symbol_of(p, i)->name,
-            (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
+    write_symbols(out, p, ",\n    ");
     for (uint32_t i = 0; i < a->noutput; i++) {
         const Type *t = &p->buf.at[p->ninput + i].type;
         type_print(&p->module->dims, t, type, sizeof type);
         text_printf(out, ",\n    %s *out%u /* %s */", c_name((DType)t->dtype), i, type);
     }
     text_printf(out, ",\n    void *workspace)\n");
+}
+
+static void write_state(Text *out, const Place *place)
+{
+    text_printf(out, "\n        (char *)state + %lld, /* ", (long long)place->offset);
+    comment(out, place->name);
+    text_printf(out, " */");
 }
 
 static void write_buffers(Text *out, const Artifact *a, const Program *p, const char *symbol)
@@ -80,8 +103,7 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
         if (place->kind == PLACE_ARGUMENT)
             text_printf(out, "\n        (void *)(uintptr_t)in%u,", n++);
         else if (place->kind == PLACE_STATE)
-            text_printf(out, "\n        (char *)state + %lld, /* %s */", (long long)place->offset,
-                place->name);
+            write_state(out, place);
         else
             text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol,
                 (long long)place->offset);
@@ -96,21 +118,44 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
     text_printf(out, "\n        (void *)0};\n");
 }
 
-static void write_body(Text *out, const Artifact *a, const Program *p, const char *symbol)
+/* Leaves the symbols' values in `dim`, once they are within bounds. */
+static void write_bounds(Text *out, const Program *p, const char *symbol)
 {
     char big[160];
     upper(symbol, big, sizeof big);
-    text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
     for (uint32_t i = 0; i < p->symbol.len; i++) {
         const DimExpr *s = symbol_of(p, i);
-        text_printf(out, "    if (%s < %lld || %s > %lld)\n        return %s_ESHAPE;\n", s->name,
+        text_printf(out, "    if (n_%s < %lld || n_%s > %lld)\n        return %s_ESHAPE;\n", s->name,
             (long long)s->lo, s->name, (long long)s->hi, big);
     }
-    write_buffers(out, a, p, symbol);
     text_printf(out, "    const int64_t dim[] = {");
-    for (uint32_t i = 0; i < p->symbol.len; i++) text_printf(out, "%s, ", symbol_of(p, i)->name);
-    text_printf(
-        out, "0};\n    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0);\n", symbol);
+    for (uint32_t i = 0; i < p->symbol.len; i++) text_printf(out, "n_%s, ", symbol_of(p, i)->name);
+    text_printf(out, "0};\n");
+}
+
+/* New state waits behind the workspace at the bounds, so with state the whole of it is needed. */
+static void write_needs(Text *out, const Artifact *a, const Program *p, const char *symbol, const char *big)
+{
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < a->noutput; i++) n += p->buf.at[p->ninput + i].type.rank;
+    text_printf(out,
+        "/* What a call with these sizes needs. size[0]: bytes of workspace, at most %s_WORKSPACE_BYTES; then the sizes\n"
+        " * of out0's axes, of out1's, and so on: %u numbers in all. Returns as the call does. */\n"
+        "static inline int %s_needs(", big, n, symbol);
+    write_symbols(out, p, "");
+    text_printf(out, "%sint64_t *size)\n{\n    int64_t all[%u];\n", p->symbol.len ? ",\n    " : "", program_sizes(p));
+    write_bounds(out, p, symbol);
+    text_printf(out, "    %s_sizes(dim, all);\n", symbol);
+    if (p->noutput > a->noutput) text_printf(out, "    all[0] = %s_WORKSPACE_BYTES;\n", big);
+    text_printf(out, "    memcpy(size, all, %u * sizeof *size);\n    return 0;\n}\n\n", n);
+}
+
+static void write_body(Text *out, const Artifact *a, const Program *p, const char *symbol)
+{
+    text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
+    write_bounds(out, p, symbol);
+    write_buffers(out, a, p, symbol);
+    text_printf(out, "    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0);\n", symbol);
     if (p->noutput > a->noutput) {
         text_printf(out, "    if (rc)\n        return rc; /* state is as it was */\n");
         for (uint32_t i = a->noutput; i < p->noutput; i++)
@@ -141,10 +186,10 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
 {
     char big[160];
     upper(symbol, big, sizeof big);
-    text_printf(out,
-        "/* %s.h: %s, compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is "
-        "needed.\n",
-        symbol, a->name, kiln_version(), symbol);
+    text_printf(out, "/* %s.h: ", symbol);
+    comment(out, a->name);
+    text_printf(out, ", compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n",
+        kiln_version(), symbol);
     text_printf(out,
         " * State and workspace are yours, aligned to %s_ALIGN; calls with different state and "
         "workspace may run at once.\n",
@@ -161,8 +206,9 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
     write_codes(out, big);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     text_printf(out,
-        "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n",
-        symbol);
+        "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n"
+        "void %s_sizes(const int64_t *dim, int64_t *out);\n",
+        symbol, symbol);
     if (state_bytes)
         text_printf(
             out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
@@ -175,6 +221,7 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
             out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);
     else
         text_printf(out, "    (void)state;\n}\n\n");
+    write_needs(out, a, p, symbol, big);
     write_prototype(out, a, p, symbol);
     write_body(out, a, p, symbol);
     text_printf(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");

@@ -92,20 +92,22 @@ static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor 
     return true;
 }
 
-bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+/* With scratch that the caller gives back. */
+static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
     const int n = f->options.outputs;
-    kiln_tensor *args[nin + BODY_ROOM], *set[n + SPARE_OUTPUTS];
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, (size_t)nin + BODY_ROOM),
+                **set = SCRATCH(t, at, kiln_tensor *, (size_t)n + SPARE_OUTPUTS);
     BodyRun run;
     for (int i = 0; i < n; i++) out[i] = &t->k->poison;
-    if (!body_enter(t, at, &run, f->name, nin)) return false;
+    if (!args || !set || !body_enter(t, at, &run, f->name, nin)) return false;
     if (!scope_push(t)) {
         body_leave(t, at);
         fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name);
         return false;
     }
     body_inputs(t->k, args, in, nin);
-    memset(set, 0, sizeof set);
+    memset(set, 0, ((size_t)n + SPARE_OUTPUTS) * sizeof *set);
     f->body(f->k, args, set, f->user);
     bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
     for (int i = 0; i < n && ok; i++) {
@@ -118,5 +120,13 @@ bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
     }
     for (int i = 0; i < n && !ok; i++) out[i] = &t->k->poison;
     scope_pop(t);
+    return ok;
+}
+
+bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = inline_body(t, at, f, in, nin, out);
+    scratch_reset(&t->scratch, mark);
     return ok;
 }

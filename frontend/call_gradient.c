@@ -38,9 +38,10 @@ typedef struct Asked {
 static void give_gradients(Thread *t, kiln_site at, RowGradient *rg, kiln_tape *tape, Asked a,
     kiln_tensor **out)
 {
-    kiln_operand x[a.nx + 1];
-    kiln_tensor *d[a.nx + 1];
+    kiln_operand *x = SCRATCH(t, at, kiln_operand, a.nx);
+    kiln_tensor **d = SCRATCH(t, at, kiln_tensor *, a.nx);
     int n = 0, xs = 0;
+    if (!x || !d) return;
     for (uint32_t i = 0; i < rg->sources; i++) {
         const Source *s = &rg->row->source[i];
         if (!takes_gradient(&s->type)) continue;
@@ -58,43 +59,51 @@ static void give_gradients(Thread *t, kiln_site at, RowGradient *rg, kiln_tape *
     }
 }
 
-/* Inputs: the row's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
-static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+/* What the body takes from outside, as it is given here: watched arguments and captures, variables' values at entry. *nx of them, those
+ * of floats, in x. False: recorded. */
+static bool give_sources(Thread *t, kiln_site at, const Row *row, kiln_tape *tape, kiln_tensor *const *in,
+    kiln_tensor **args, kiln_operand *x, int *nx)
 {
-    RowGradient *rg = user;
-    const Row *row = rg->row;
-    Thread *t = thread_of(k);
-    kiln_site at = {rg->f->loc.file, rg->f->loc.line};
     Frame *top = t->trace->frame;
-    kiln_tape *tape = kiln_tape_open_at(at, k, false);
-    kiln_tensor *args[row->narg + 1], *y[FUNCTION_OUTPUTS], *seed[FUNCTION_OUTPUTS],
-        *ys[FUNCTION_OUTPUTS];
-    kiln_operand x[row->nsource + 1];
-    int nx = 0;
-    args[row->narg] = NULL;
+    *nx = 0;
     for (uint32_t i = 0; i < row->narg; i++)
         if (row->fixed[i].kind &&
             !(args[i] = static_argument(t, at, fixed_operand(&row->fixed[i]))))
-            return;
+            return false;
     for (uint32_t i = 0; i < row->nsource; i++) {
         const Source *s = &row->source[i];
         bool flows = takes_gradient(&s->type);
         if (s->kind == FROM_VARIABLE && !s->variable->local) {
             Slot *slot = frame_slot(top, s->variable, true);
             if (slot) slot->now = slot->entry = in[i]->value;
-            x[nx] = kiln_of_variable(s->variable);
+            x[*nx] = kiln_of_variable(s->variable);
         } else {
             kiln_tensor *v = flows ? kiln_watch_at(at, tape, in[i]) : in[i];
             if (!tensor_ok(v) ||
                 (s->kind == FROM_CAPTURE && !trace_repoint(t, at, s->tensor, v->value)))
-                return;
+                return false;
             if (s->kind == FROM_ARGUMENT) args[s->argument] = v;
             Slot *slot = s->kind == FROM_VARIABLE ? frame_slot(top, s->variable, true) : NULL;
             if (slot) slot->now = slot->entry = v->value; /* a local: gradients flow through it */
-            x[nx] = kiln_of_tensor(v);
+            x[*nx] = kiln_of_tensor(v);
         }
-        nx += flows;
+        *nx += flows;
     }
+    return true;
+}
+
+/* With scratch that the caller gives back. */
+static void gradient_into(Thread *t, RowGradient *rg, kiln_tensor *const *in, kiln_tensor **out)
+{
+    const Row *row = rg->row;
+    kiln_site at = {rg->f->loc.file, rg->f->loc.line};
+    Frame *top = t->trace->frame;
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, row->narg), **y = SCRATCH(t, at, kiln_tensor *, 3 * row->noutput),
+                **seed = y + row->noutput, **ys = seed + row->noutput;
+    kiln_operand *x = SCRATCH(t, at, kiln_operand, row->nsource + 1);
+    kiln_tape *tape = args && y && x ? kiln_tape_open_at(at, t->k, false) : NULL;
+    int nx;
+    if (!tape || !give_sources(t, at, row, tape, in, args, x, &nx)) return;
     t->quiet++; /* the forward call had the effects */
     bool again = function_inline(t, at, rg->f, args, (int)row->narg, y);
     t->quiet--;
@@ -111,6 +120,15 @@ static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out
     kiln_tape_close(&tape);
     /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
     for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
+}
+
+/* Inputs: the row's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
+static void row_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    gradient_into(t, user, in, out);
+    scratch_reset(&t->scratch, mark);
 }
 
 /* The symbols of one type as groups of the plan. False: a size that is an expression, or too many symbols. */
@@ -179,12 +197,6 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
         snprintf(name, sizeof name, "%s_vjp", f->name);
         if (!rg) {
             fail(t, at, KILN_EMEMORY, "%s: no memory", name);
-        } else if (nx > FUNCTION_OUTPUTS) {
-            fail(t, at, KILN_EUNSUPPORTED,
-                "%s: gradients with respect to %d inputs and variables of one compiled call; at "
-                "most %d: open the tape inside the function",
-                name, nx, FUNCTION_OUTPUTS);
-            free_user(rg);
         } else {
             function_derived(at, f->k, name, row_gradient_body, rg, free_user,
                 (int)row->nsource + ny, nx ? nx : 1, f, &row->vjp);
@@ -199,19 +211,38 @@ static kiln_function *row_gradient(Thread *t, kiln_site at, kiln_function *f, Ro
     return vjp;
 }
 
-/* A zero cotangent for output `which`; its sizes as in this call. */
-static kiln_tensor *zero_for(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
-    kiln_tensor *const *in, uint32_t which)
+/* The types of the row's outputs in this call, with scratch that the caller gives back. NULL: recorded. */
+static Type *output_types(
+    Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in)
 {
-    kiln_tensor *args[row->narg + 1];
-    int64_t symbol[row->module->dims.expr.len + 1];
-    Type type = row->result[which];
+    Type *type = SCRATCH(t, at, Type, row->noutput);
+    if (!row->sizes) return type ? memcpy(type, row->result, row->noutput * sizeof *type) : NULL;
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, row->narg);
+    int64_t *dim = SCRATCH(t, at, int64_t, row->program->symbol.len), *size = SCRATCH(t, at, int64_t, row->nsize);
+    if (!type || !args || !dim || !size) return NULL;
     for (uint32_t i = 0; i < row->nsource; i++)
         if (row->source[i].kind == FROM_ARGUMENT) args[row->source[i].argument] = in[i];
-    if (row->bounded && !row_bind(t, at, f, row, args, symbol)) return NULL;
-    for (int d = 0; d < type.rank; d++)
-        if (type.dim[d] < 0) type.dim[d] = dim_eval(&row->module->dims, type.dim[d], symbol);
-    return constant_of(t, at, &type, kiln_of_i(0));
+    if (!row_bind(t, at, f, row, args, dim)) return NULL;
+    row->sizes(dim, size);
+    const int64_t *next = size + 1;
+    for (uint32_t i = 0; i < row->noutput; i++) row_result_type(row, i, &next, &type[i]);
+    return type;
+}
+
+/* The inputs, then a cotangent per float output: zeros where there is none. False: recorded. */
+static bool cotangents(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in,
+    uint32_t nin, kiln_tensor *const *g, uint32_t ng, kiln_tensor **arg, uint32_t *n)
+{
+    Type *type = NULL;
+    memcpy(arg, in, nin * sizeof *arg);
+    *n = nin;
+    for (uint32_t i = 0; i < ng; i++) {
+        if (!takes_gradient(&row->result[i])) continue;
+        if (!g[i] && !type && !(type = output_types(t, at, f, row, in))) return false;
+        arg[*n] = g[i] ? g[i] : constant_of(t, at, &type[i], kiln_of_i(0));
+        if (!tensor_ok(arg[(*n)++])) return false;
+    }
+    return true;
 }
 
 static bool none_missed(Thread *t, kiln_site at, const RowGradient *rg, const bool *wanted)
@@ -227,25 +258,30 @@ static bool none_missed(Thread *t, kiln_site at, const RowGradient *rg, const bo
     return true;
 }
 
-bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
+/* With scratch that the caller gives back. */
+static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
     uint32_t nin, kiln_tensor *const *g, uint32_t ng, const bool *wanted, kiln_tensor **dx)
 {
-    kiln_tensor *arg[nin + ng + 1], *out[FUNCTION_OUTPUTS];
-    uint32_t n = nin;
-    memcpy(arg, in, nin * sizeof *arg);
-    for (uint32_t i = 0; i < ng; i++) {
-        if (!takes_gradient(&row->result[i])) continue;
-        arg[n] = g[i] ? g[i] : zero_for(t, at, f, row, in, i);
-        if (!tensor_ok(arg[n++])) return false;
-    }
+    kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, nin + ng), **out = SCRATCH(t, at, kiln_tensor *, nin + 1);
+    uint32_t n;
+    if (!arg || !out || !cotangents(t, at, f, row, in, nin, g, ng, arg, &n)) return false;
     kiln_function *vjp = row_gradient(t, at, f, row);
     if (!vjp) return false;
     Row *r = function_row(t, at, vjp, arg, (int)n);
-    bool ok = r && none_missed(t, at, vjp->user, wanted) && row_run(t, at, vjp, r, arg, (int)n, out);
+    bool ok = r && none_missed(t, at, vjp->user, wanted) && row_run(t, at, vjp, r, arg, out);
     if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */
     call_leave(t);
     if (!ok) return false;
     for (uint32_t i = 0, j = 0; i < nin; i++)
         if (takes_gradient(&row->source[i].type)) dx[i] = out[j++];
     return true;
+}
+
+bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
+    uint32_t nin, kiln_tensor *const *g, uint32_t ng, const bool *wanted, kiln_tensor **dx)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = ask_gradient(t, at, f, row, in, nin, g, ng, wanted, dx);
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }

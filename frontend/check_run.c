@@ -48,19 +48,22 @@ static bool asks(Steps *s)
 {
     const Graph *g = s->condition;
     if (!g) return s->gone < s->trip;
-    kiln_tensor *value[g->value.len];
-    give_params(s, g, s->gone, value);
-    return check_run(s->run, g, value) && kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
+    ScratchMark mark = scratch_mark(&s->t->scratch);
+    kiln_tensor **value = SCRATCH(s->t, s->at, kiln_tensor *, g->value.len);
+    if (value) give_params(s, g, s->gone, value);
+    bool on = value && check_run(s->run, g, value) &&
+              kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
+    scratch_reset(&s->t->scratch, mark);
+    return on;
 }
 
-static bool step(Steps *s)
+/* value: room for the body's. */
+static bool step(Steps *s, kiln_tensor **value)
 {
     const Graph *g = s->body;
-    kiln_tensor *value[g->value.len];
     const int64_t index = s->reverse ? s->trip - 1 - s->gone : s->gone;
-    if (!more_room(s)) return false;
     give_params(s, g, index, value);
-    if (!check_run(s->run, g, value)) return false;
+    if (!more_room(s) || !check_run(s->run, g, value)) return false;
     for (uint32_t i = 0; i < s->carries; i++) s->carry[i] = value[g->result.at[i]];
     for (uint32_t i = 0; i < s->ys; i++) s->y[s->gone * s->ys + i] = value[g->result.at[s->carries + i]];
     s->gone++;
@@ -89,8 +92,11 @@ static bool run_loop(Steps *s, kiln_tensor **out)
     uint64_t failures = s->t->failures;
     s->carry = out;
     for (uint32_t i = 0; i < s->carries; i++) out[i] = s->in[1 + i];
-    while (asks(s))
-        if (!step(s)) break;
+    ScratchMark mark = scratch_mark(&s->t->scratch);
+    kiln_tensor **value = SCRATCH(s->t, s->at, kiln_tensor *, s->body->value.len);
+    while (value && asks(s))
+        if (!step(s, value)) break;
+    scratch_reset(&s->t->scratch, mark);
     bool ok = s->t->failures == failures && !s->run->wrong;
     for (uint32_t i = 0; i < s->ys && ok; i++) ok = (out[s->carries + i] = stacked(s, i)) != NULL;
     mem_free(s->y, (size_t)s->room * s->ys * sizeof *s->y);
@@ -110,7 +116,8 @@ static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor
 {
     const int64_t *a = n->attr->at;
     const Type i64 = {.dtype = DT_i64};
-    kiln_tensor *from[n->nin + 1]; /* an operand 0, as scan has */
+    kiln_tensor **from = SCRATCH(run->t, run->at, kiln_tensor *, n->nin + 1); /* an operand 0, as scan has */
+    if (!from) return false;
     memcpy(from + 1, in, n->nin * sizeof *from);
     Steps s = {.run = run, .t = run->t, .at = run->at, .condition = m->graph.at[a[0]], .body = m->graph.at[a[1]], .carries = (uint32_t)a[2],
         .ys = (uint32_t)a[3], .bound = MAX_OF(a[4], 0), .in = from};
@@ -124,13 +131,15 @@ static bool run_branch(CheckRun *run, const Module *m, const Node *n, kiln_tenso
     int64_t k = kiln_item_i64_at(run->at, kiln_of_tensor(in[0]));
     k = MIN_OF(MAX_OF(k, 0), (int64_t)n->attr->len - 1);
     const Graph *g = m->graph.at[n->attr->at[k]];
-    kiln_tensor *value[g->value.len];
+    kiln_tensor **value = SCRATCH(run->t, run->at, kiln_tensor *, g->value.len);
+    if (!value) return false;
     for (uint32_t p = 0; p < g->param.len; p++) value[g->param.at[p]] = in[1 + p];
     if (!check_run(run, g, value)) return false;
     for (uint32_t i = 0; i < n->nout; i++) out[i] = value[g->result.at[i]];
     return true;
 }
 
+/* With scratch that the caller gives back. */
 static bool run_node(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     switch (n->op) {
@@ -158,11 +167,13 @@ bool check_run(CheckRun *run, const Graph *g, kiln_tensor **value)
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
         if (n->op == OP_param) continue;
-        kiln_tensor *in[n->nin + 1];
-        for (uint32_t k = 0; k < n->nin; k++) in[k] = value[n->in[k]];
-        if (!run_node(run, g->module, n, in, &value[n->out])) return false;
-        run->wrong = is_op(n) && !run->judge(run->user, g, i, in, &value[n->out]);
-        if (run->wrong) return false;
+        ScratchMark mark = scratch_mark(&run->t->scratch);
+        kiln_tensor **in = SCRATCH(run->t, run->at, kiln_tensor *, n->nin);
+        for (uint32_t k = 0; in && k < n->nin; k++) in[k] = value[n->in[k]];
+        bool ok = in && run_node(run, g->module, n, in, &value[n->out]);
+        run->wrong = ok && is_op(n) && !run->judge(run->user, g, i, in, &value[n->out]);
+        scratch_reset(&run->t->scratch, mark);
+        if (!ok || run->wrong) return false;
     }
     return true;
 }

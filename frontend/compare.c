@@ -16,33 +16,37 @@ static double now(void)
 }
 
 /* ---- the variables that the function touches, kept and set back ------------------------------------------------ */
+static void keep_value(Snapshot *s, kiln_variable *v)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->variable[i] == v) return;
+    s->variable[s->n] = v;
+    s->value[s->n++] = kiln_own(v->value);
+}
+
 bool snapshot_take(Snapshot *s, const Row *row)
 {
-    s->n = 0;
-    for (uint32_t pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < (pass ? row->nchanged : row->nsource); i++) {
-            kiln_variable *v = pass                                   ? row->changed[i]
-                               : row->source[i].kind == FROM_VARIABLE ? row->source[i].variable
-                                                                      : NULL;
-            bool seen = !v;
-            for (int j = 0; j < s->n && !seen; j++) seen = s->variable[j] == v;
-            if (seen) continue;
-            if (s->n == SNAPSHOT_MAX) return false;
-            s->variable[s->n] = v;
-            s->value[s->n++] = kiln_own(v->value);
-        }
+    *s = (Snapshot){.room = row->nsource + row->nchanged};
+    s->variable = mem_zeros(s->room + 1, sizeof *s->variable);
+    s->value = mem_zeros(s->room + 1, sizeof *s->value);
+    if (!s->variable || !s->value) return false;
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_VARIABLE) keep_value(s, row->source[i].variable);
+    for (uint32_t i = 0; i < row->nchanged; i++) keep_value(s, row->changed[i]);
     return true;
 }
 
 void snapshot_restore(const Snapshot *s)
 {
-    for (int i = 0; i < s->n; i++) kiln_set(&s->variable[i]->value, s->value[i]);
+    for (uint32_t i = 0; i < s->n; i++) kiln_set(&s->variable[i]->value, s->value[i]);
 }
 
 void snapshot_free(Snapshot *s)
 {
-    for (int i = 0; i < s->n; i++) kiln_release(s->value[i]);
-    s->n = 0;
+    for (uint32_t i = 0; i < s->n; i++) kiln_release(s->value[i]);
+    if (s->variable) mem_free(s->variable, (s->room + 1) * sizeof *s->variable);
+    if (s->value) mem_free(s->value, (s->room + 1) * sizeof *s->value);
+    *s = (Snapshot){0};
 }
 
 /* ---- differences -------------------------------------------------------------------------------------------------- */
@@ -79,8 +83,8 @@ typedef struct Side {
     double seconds; /* per call, median of rounds */
     double kernels, bytes;
     int64_t peak;
-    kiln_tensor *out[MAX_RESULTS];
-    kiln_tensor *state[SNAPSHOT_MAX];
+    kiln_tensor **out;   /* owned, as is `state` */
+    kiln_tensor **state; /* per variable of the snapshot */
 } Side;
 
 typedef struct Comparison {
@@ -91,14 +95,15 @@ typedef struct Comparison {
     int nin;
     Row *row;
     Snapshot start;
-    Side side[2]; /* eager, graph */
+    Side side[2];      /* eager, graph */
+    kiln_tensor **out; /* of the call that runs */
     int64_t differ;
     double largest;
 } Comparison;
 
 static bool run_once(Comparison *c, int which, kiln_tensor **out)
 {
-    return which ? row_run(c->t, c->at, c->f, c->row, c->in, c->nin, out)
+    return which ? row_run(c->t, c->at, c->f, c->row, c->in, out)
                  : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
 }
 
@@ -112,13 +117,12 @@ static bool observe(Comparison *c, int which)
     uint64_t kernels = t->kernels_run, bytes = t->bytes_run;
     int64_t live = t->live_bytes;
     t->peak_bytes = live;
-    kiln_tensor *out[MAX_RESULTS];
-    bool ok = run_once(c, which, out);
+    bool ok = run_once(c, which, c->out);
     s->peak = which ? c->row->program->workspace : t->peak_bytes - live;
     s->kernels = which ? c->row->program->launches : (double)(t->kernels_run - kernels);
     s->bytes = which ? (double)c->row->program->moved : (double)(t->bytes_run - bytes);
-    for (int i = 0; ok && i < function_outputs(c->f); i++) s->out[i] = kiln_own(out[i]);
-    for (int i = 0; ok && i < c->start.n; i++) s->state[i] = kiln_own(c->start.variable[i]->value);
+    for (int i = 0; ok && i < function_outputs(c->f); i++) s->out[i] = kiln_own(c->out[i]);
+    for (uint32_t i = 0; ok && i < c->start.n; i++) s->state[i] = kiln_own(c->start.variable[i]->value);
     kiln_scope_close(&scope);
     return ok;
 }
@@ -128,17 +132,33 @@ static void judge(Comparison *c)
     kiln_scope scope = kiln_scope_open(c->t->k);
     for (int i = 0; i < function_outputs(c->f); i++)
         c->differ += tensors_differ(c->t, c->at, c->side[0].out[i], c->side[1].out[i], &c->largest);
-    for (int i = 0; i < c->start.n; i++)
+    for (uint32_t i = 0; i < c->start.n; i++)
         c->differ +=
             tensors_differ(c->t, c->at, c->side[0].state[i], c->side[1].state[i], &c->largest);
     kiln_scope_close(&scope);
 }
 
+/* With scratch that the caller gives back. */
+static bool make_sides(Comparison *c)
+{
+    const size_t nout = (size_t)function_outputs(c->f), n = 2 * ((size_t)c->start.n + nout);
+    kiln_tensor **slot = SCRATCH(c->t, c->at, kiln_tensor *, n);
+    c->out = SCRATCH(c->t, c->at, kiln_tensor *, nout);
+    if (!slot || !c->out) return false;
+    memset(slot, 0, n * sizeof *slot);
+    for (int which = 0; which < 2; which++, slot += nout + c->start.n) {
+        c->side[which].out = slot;
+        c->side[which].state = slot + nout;
+    }
+    return true;
+}
+
 static void release_sides(Comparison *c)
 {
     for (int which = 0; which < 2; which++) {
-        for (int i = 0; i < MAX_RESULTS; i++) kiln_release(c->side[which].out[i]);
-        for (int i = 0; i < SNAPSHOT_MAX; i++) kiln_release(c->side[which].state[i]);
+        const Side *s = &c->side[which];
+        for (int i = 0; s->out && i < function_outputs(c->f); i++) kiln_release(s->out[i]);
+        for (uint32_t i = 0; s->state && i < c->start.n; i++) kiln_release(s->state[i]);
     }
 }
 
@@ -160,8 +180,7 @@ static void measure(Comparison *c, double seconds)
             int64_t n = 0;
             do {
                 kiln_scope scope = kiln_scope_open(c->t->k);
-                kiln_tensor *out[MAX_RESULTS];
-                run_once(c, which, out);
+                run_once(c, which, c->out);
                 kiln_scope_close(&scope);
                 spent = now() - start;
                 n++;
@@ -262,16 +281,11 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         return false;
     }
     *c = (Comparison){.t = t, .at = at, .f = f, .in = in, .nin = nin};
+    ScratchMark mark = scratch_mark(&t->scratch);
     bool entered = call_enter(t, at, f);
     bool ok = entered && (c->row = function_row(t, at, f, in, nin)) != NULL;
-    if (ok && c->row->noutput > MAX_RESULTS)
-        fail(
-            t, at, KILN_EUNSUPPORTED, "compare: %s has more than %d outputs", f->name, MAX_RESULTS),
-            ok = false;
-    if (ok && !(ok = snapshot_take(&c->start, c->row)))
-        fail(t, at, KILN_EUNSUPPORTED, "compare: %s touches more than %d variables", f->name,
-            SNAPSHOT_MAX);
-    ok = ok && observe(c, 0) && observe(c, 1);
+    if (ok && !(ok = snapshot_take(&c->start, c->row))) fail(t, at, KILN_EMEMORY, "compare: no memory");
+    ok = ok && make_sides(c) && observe(c, 0) && observe(c, 1);
     if (ok) {
         judge(c);
         snapshot_restore(&c->start);
@@ -281,6 +295,7 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
     release_sides(c);
     snapshot_restore(&c->start);
     snapshot_free(&c->start);
+    scratch_reset(&t->scratch, mark);
     if (entered) call_leave(t);
     ok = ok && !c->differ;
     mem_free(c, sizeof *c);

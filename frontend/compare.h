@@ -4,15 +4,13 @@
 
 #include "internal.h"
 
-#define SNAPSHOT_MAX 1024
-
 typedef struct Snapshot { /* the values of the variables that a function touches */
-    int n;
-    kiln_variable *variable[SNAPSHOT_MAX];
-    kiln_tensor *value[SNAPSHOT_MAX]; /* owned */
+    uint32_t n, room;
+    kiln_variable **variable;
+    kiln_tensor **value; /* owned */
 } Snapshot;
 
-bool snapshot_take(Snapshot *s, const Row *row); /* false: more than SNAPSHOT_MAX */
+bool snapshot_take(Snapshot *s, const Row *row); /* false: no memory */
 void snapshot_restore(const Snapshot *s);
 void snapshot_free(Snapshot *s);
 

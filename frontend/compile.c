@@ -36,7 +36,7 @@ static Dim traced_size(const Start *s, int arg, int axis)
     uint32_t g = s->row->plan.groups ? s->row->plan.group[arg * MAX_RANK + axis] : 0;
     if (g) return dim_symbol(dims, arena_printf(a, "n%u", g), 1, s->row->plan.hi[g - 1]);
     if (!declared_symbol(s->f, arg, axis)) return s->in[arg]->type.dim[axis];
-    const kiln_size *z = &s->f->options.inputs[arg].size[axis];
+    const kiln_size *z = &s->f->spec[arg].size[axis];
     return dim_symbol(dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
 }
 
@@ -123,7 +123,9 @@ static bool run_body(
     Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
 {
     Trace *tr = t->trace;
-    kiln_tensor *args[nin + 1], *out[FUNCTION_OUTPUTS]; /* NULL: one of no arguments has no array of none */
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, nin + 1),
+                **out = SCRATCH(t, at, kiln_tensor *, f->options.outputs);
+    if (!args || !out) return false;
     for (int i = 0, p = 0; i < nin; i++)
         args[i] = in[i]->state == TENSOR_STATIC
                       ? in[i]
@@ -141,6 +143,36 @@ static void drop_literals(Row *row)
         if (row->source[i].kind == FROM_LITERAL) kiln_release(row->source[i].tensor);
 }
 
+static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row,
+    Trace *tr, Value *value)
+{
+    Status st = {0};
+    Start start = {tr, f, row, in, nin};
+    if (!arena_try(&row->arena, &st, start_body, &start)) return fail_status(t, at, &st), false;
+    if (!scope_push(t))
+        return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
+    uint64_t failures = t->failures;
+    Frame *top = tr->frame;
+    t->trace = tr;
+    bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr->frame == top;
+    if (!ok && t->failures == failures)
+        fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
+    else if (!ok && t->failure.code == KILN_OK)
+        fail(t, at, KILN_ESTATE,
+            "%s: an error in its body was cleared there; a trace cannot go on after one: kiln_clear after the "
+            "call",
+            f->name);
+    Finish fin = {tr, row, value, (uint32_t)f->options.outputs, {0}};
+    if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
+    text_free(&fin.text);
+    row->source = ok ? row->source : tr->source.at;
+    row->nsource = ok ? row->nsource : tr->source.len;
+    t->trace = tr->outer;
+    scope_pop(t);
+    if (!ok) drop_literals(row);
+    return ok;
+}
+
 bool function_trace(
     Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row)
 {
@@ -150,26 +182,10 @@ bool function_trace(
         .first_uid = t->next_uid + 1,
         .automatic = row->plan.groups && !row->plan.declared,
         .arena = &row->arena};
-    Status st = {0};
-    Start start = {&tr, f, row, in, nin};
-    if (!arena_try(&row->arena, &st, start_body, &start)) return fail_status(t, at, &st), false;
-    if (!scope_push(t))
-        return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
-    uint64_t failures = t->failures;
-    Frame *top = tr.frame;
-    Value value[FUNCTION_OUTPUTS];
-    t->trace = &tr;
-    bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr.frame == top;
-    if (!ok && t->failures == failures)
-        fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
-    Finish fin = {&tr, row, value, (uint32_t)f->options.outputs, {0}};
-    if (ok && !(ok = arena_try(&row->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
-    text_free(&fin.text);
-    row->source = ok ? row->source : tr.source.at;
-    row->nsource = ok ? row->nsource : tr.source.len;
-    t->trace = tr.outer;
-    scope_pop(t);
-    if (!ok) drop_literals(row);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    Value *value = SCRATCH(t, at, Value, f->options.outputs);
+    bool ok = value && trace_into(t, at, f, in, nin, row, &tr, value);
+    scratch_reset(&t->scratch, mark);
     return ok;
 }
 
@@ -198,6 +214,19 @@ static void dump_stage(
     dump_write(user, both, text, len);
 }
 
+/* Which sizes of which arguments tell the symbols. */
+static void bind_symbols(Row *row)
+{
+    uint32_t n = 0;
+    const Program *p = row->program;
+    row->binding = ARENA_ARRAY(&row->arena, Binding, row->sizes ? row->narg * MAX_RANK + 1 : 1);
+    for (uint32_t i = 0; i < row->narg && row->sizes; i++)
+        for (uint32_t d = 0; d < row->arg[i].rank; d++)
+            for (uint32_t s = 0; s < p->symbol.len && row->arg[i].dim[d] < 0; s++)
+                if (p->symbol.at[s] == row->arg[i].dim[d]) row->binding[n++] = (Binding){i, d, s};
+    row->nbinding = n;
+}
+
 static void build_body(void *arg)
 {
     Build *b = arg;
@@ -224,7 +253,11 @@ static void build_body(void *arg)
     dump_cuda(b->f->name, &b->row->arena, row->module);
     CompileOptions o = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
     row->compiled = row->backend->compile(row->program, &o, &b->st);
-    if (row->compiled) row->entry = row->backend->entry(row->compiled);
+    if (!row->compiled) return;
+    row->entry = row->backend->entry(row->compiled);
+    row->sizes = row->backend->sizes(row->compiled);
+    row->nsize = program_sizes(row->program);
+    bind_symbols(row);
     uint32_t nresult = row->module->graph.at[0]->result.len;
     row->result = ARENA_ARRAY(&row->arena, Type, nresult);
     for (uint32_t i = 0; i < nresult; i++)
@@ -232,22 +265,18 @@ static void build_body(void *arg)
             *graph_type(row->module->graph.at[0], row->module->graph.at[0]->result.at[i]);
 }
 
-typedef struct Scratch {
-    Build *b;
-} Scratch;
 static void build_outer(void *arg) /* two arenas, two borders */
 {
-    Build *b = ((Scratch *)arg)->b;
+    Build *b = arg;
     arena_try(&b->row->arena, &b->st, build_body, b);
 }
 
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after)
 {
     Build b = {.f = f, .row = row, .stop_after = stop_after};
-    Scratch s = {&b};
     arena_init(&b.scratch);
     double start = seconds_now();
-    bool ok = arena_try(&b.scratch, &b.st, build_outer, &s) && !b.st.code && row->entry;
+    bool ok = arena_try(&b.scratch, &b.st, build_outer, &b) && !b.st.code && row->entry;
     row->compile_seconds = seconds_now() - start;
     arena_free(&b.scratch);
     if (!ok) {

@@ -3,6 +3,8 @@
 #include "body.h"
 #include "region.h"
 
+#include <limits.h>
+
 typedef struct Body { /* one of the user's, and whose it is for messages */
     kiln_body *run;
     void *user;
@@ -43,12 +45,13 @@ static kiln_tensor *scalar(
 }
 
 /* ---- bodies ----------------------------------------------------------------------------------------------------- */
-/* Runs it in a scope; out: handles in the caller's scope, each of its own. */
+/* Runs it in a scope; out: handles in the caller's scope, each of its own. After an error the caller gives the scratch back. */
 static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_in, int nin, kiln_tensor **out, int nout)
 {
-    kiln_tensor *in[nin + BODY_ROOM];
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **in = SCRATCH(t, at, kiln_tensor *, (size_t)nin + BODY_ROOM);
     BodyRun run;
-    kiln_scope s = region_scope(t->k, at);
+    kiln_scope s = in ? region_scope(t->k, at) : (kiln_scope){0};
     if (!s.id) return false;
     if (!body_enter(t, at, &run, b.what, nin)) {
         kiln_scope_close(&s);
@@ -67,6 +70,7 @@ static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_
         if (ok && t->scopes == depth) scope_move_out(t, out[i]);
     }
     kiln_scope_close(&s);
+    scratch_reset(&t->scratch, mark);
     return ok;
 }
 
@@ -128,9 +132,11 @@ static Frame *open_with(Thread *t, const Loop *l, FrameKind kind, const Value *o
 static bool trace_body(
     Thread *t, kiln_site at, Frame *f, Body b, kiln_tensor **in, int nin, Value *value, int nout)
 {
-    kiln_tensor *out[nout + 1];
-    bool ok = run_body(t, at, b, in, nin, out, nout) && t->trace->frame == f;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **out = SCRATCH(t, at, kiln_tensor *, nout);
+    bool ok = out && run_body(t, at, b, in, nin, out, nout) && t->trace->frame == f;
     for (int i = 0; i < nout && ok; i++) ok = (value[i] = trace_value(t, at, out[i])) != 0;
+    scratch_reset(&t->scratch, mark);
     frame_leave(t, f);
     return ok;
 }
@@ -145,11 +151,13 @@ static bool trace_condition(Thread *t, const Loop *l, Frame *f, kiln_tensor **in
     return false;
 }
 
+/* With scratch that the caller gives back. */
 static bool loop_traced(Thread *t, const Loop *l)
 {
     const int nresult = l->carries + l->ys;
-    Value outer[takes(l)], result[nresult + 1], predicate = 0, trip = 0;
-    kiln_tensor *in[takes(l) + 1], *out[nresult + 1];
+    Value *outer = SCRATCH(t, l->at, Value, takes(l)), *result = SCRATCH(t, l->at, Value, nresult), predicate = 0, trip = 0;
+    kiln_tensor **in = SCRATCH(t, l->at, kiln_tensor *, takes(l) + 1), **out = SCRATCH(t, l->at, kiln_tensor *, nresult);
+    if (!outer || !result || !in || !out) return false;
     Frame *frame[2] = {NULL, NULL};
     const Value *results[2] = {&predicate, result};
     const int first = l->condition.run ? 0 : 1;
@@ -177,7 +185,7 @@ static bool loop_traced(Thread *t, const Loop *l)
         .reverse = l->reverse,
         .n = l->steps};
     if (!region_close(t, l->at, &r, out)) return false;
-    memcpy(l->out, out, (size_t)l->carries * sizeof *out);
+    if (l->carries) memcpy(l->out, out, (size_t)l->carries * sizeof *out);
     if (l->ys) memcpy(l->y, out + l->carries, (size_t)l->ys * sizeof *out);
     return true;
 }
@@ -187,6 +195,7 @@ typedef struct Run {
     const Loop *l;
     kiln_tensor **carry; /* owned: they outlive the scopes of the steps */
     kiln_tensor **y;     /* owned, ys of each step */
+    kiln_tensor **in, **out; /* of the step that runs */
     int64_t steps, n;    /* gone, in all; n < 0: until the condition says so */
 } Run;
 
@@ -225,7 +234,7 @@ static bool step(Thread *t, Run *r)
 {
     const Loop *l = r->l;
     const int nout = l->carries + l->ys;
-    kiln_tensor *in[takes(l) + 1], *out[nout + 1];
+    kiln_tensor **in = r->in, **out = r->out;
     const int64_t index = l->reverse ? r->n - 1 - r->steps : r->steps;
     if (r->n >= 0 && r->steps == r->n) return false;
     in[0] = constant_of(t, l->at, &index_type, kiln_of_i(index));
@@ -243,20 +252,11 @@ static bool step(Thread *t, Run *r)
     return true;
 }
 
-/* Stacked in groups, and those again: an op has a bounded number of operands. */
 static kiln_tensor *stack(Thread *t, kiln_site at, kiln_tensor *const *y, int64_t n, int64_t stride)
 {
-    enum { GROUP = 256 };
-    kiln_tensor *part[GROUP];
-    if (n <= GROUP) {
-        for (int64_t i = 0; i < n; i++) part[i] = y[i * stride];
-        return kiln_stack_at(at, part, (int)n, 0);
-    }
-    int64_t each = GROUP;
-    while ((n + each - 1) / each > GROUP) each *= GROUP;
-    int parts = 0;
-    for (int64_t i = 0; i < n; i += each) part[parts++] = stack(t, at, y + i * stride, MIN_OF(each, n - i), stride);
-    return kiln_concat_at(at, part, parts, 0);
+    kiln_tensor **part = n <= INT_MAX ? SCRATCH(t, at, kiln_tensor *, n) : NULL, *all = &t->k->poison;
+    for (int64_t i = 0; part && i < n; i++) part[i] = y[i * stride];
+    return part ? kiln_stack_at(at, part, (int)n, 0) : all;
 }
 
 static bool finish(Thread *t, const Run *r)
@@ -274,6 +274,7 @@ static bool finish(Thread *t, const Run *r)
     return ok;
 }
 
+/* With scratch that the caller gives back. */
 static bool loop_eager(Thread *t, const Loop *l)
 {
     Run r = {.l = l, .n = l->condition.run ? -1 : MAX_OF(kiln_item_i64_at(l->at, of(l->count)), 0)};
@@ -283,7 +284,9 @@ static bool loop_eager(Thread *t, const Loop *l)
     if (!r.carry) return fail(t, l->at, KILN_EMEMORY, "%s: no memory", l->body.what), false;
     r.y = r.carry + l->carries;
     for (int i = 0; i < l->carries; i++) kiln_set(&r.carry[i], tensor_alias(t, l->at, l->carry[i]));
-    for (bool on = true; on;) {
+    r.in = SCRATCH(t, l->at, kiln_tensor *, takes(l) + 1);
+    r.out = SCRATCH(t, l->at, kiln_tensor *, l->carries + l->ys);
+    for (bool on = r.in && r.out; on;) {
         kiln_scope s = region_scope(t->k, l->at);
         on = s.id && step(t, &r);
         kiln_scope_close(&s);
@@ -296,10 +299,12 @@ static bool loop_eager(Thread *t, const Loop *l)
 
 static bool loop_run(Thread *t, const Loop *l)
 {
+    ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = l->carries >= 0 && l->xs >= 0 && l->ys >= 0 && l->body.run;
     if (!ok) fail(t, l->at, KILN_EVALUE, "%s: no body, or a negative count", l->body.what);
     ok = ok && given(t, l->at, l->body.what, l->carry, l->carries) &&
          (t->trace ? loop_traced(t, l) : loop_eager(t, l));
+    scratch_reset(&t->scratch, mark);
     if (!ok) {
         poison(t, l->out, l->carries);
         poison(t, l->y, l->ys);
@@ -423,16 +428,17 @@ static bool cases_agree(Thread *t, const Cases *c, Frame *const *frame, const Va
     return true;
 }
 
+/* With scratch that the caller gives back. */
 static bool cases_traced(Thread *t, const Cases *c, kiln_tensor *selector)
 {
-    Frame *frame[c->count];
-    Value value[c->count * c->nout + 1];
-    const Value *result[c->count];
-    kiln_tensor *in[c->nin + 1];
+    Frame **frame = SCRATCH(t, c->at, Frame *, c->count);
+    Value *value = SCRATCH(t, c->at, Value, (size_t)c->count * (size_t)c->nout);
+    const Value **result = SCRATCH(t, c->at, const Value *, c->count);
+    kiln_tensor **in = SCRATCH(t, c->at, kiln_tensor *, c->nin + 1);
     Value s = trace_value(t, c->at, selector);
-    if (!s) return false;
+    if (!s || !frame || !value || !result || !in) return false;
     for (int k = 0; k < c->count; k++) {
-        memcpy(in, c->in, (size_t)c->nin * sizeof *in);
+        if (c->nin) memcpy(in, c->in, (size_t)c->nin * sizeof *in);
         result[k] = value + k * c->nout;
         if (!(frame[k] = frame_open(t, c->at, FRAME_CASE, c->what)) ||
             !trace_body(t, c->at, frame[k], (Body){c->body[k], c->user, c->what}, in, c->nin,
@@ -450,6 +456,7 @@ static bool cases_traced(Thread *t, const Cases *c, kiln_tensor *selector)
 
 static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
 {
+    ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = c->nin >= 0 && c->nout >= 0 && c->count > 0;
     for (int k = 0; k < c->count && ok; k++) ok = c->body[k] != NULL;
     if (!ok) fail(t, c->at, KILN_EVALUE, "%s: a body is NULL, there is none, or a count is negative", c->what);
@@ -457,11 +464,12 @@ static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
     if (ok && t->trace) {
         ok = cases_traced(t, c, selector);
     } else if (ok) {
-        kiln_tensor *in[c->nin + 1];
-        if (c->nin) memcpy(in, c->in, (size_t)c->nin * sizeof *in);
+        kiln_tensor **in = SCRATCH(t, c->at, kiln_tensor *, c->nin + 1);
+        if (in && c->nin) memcpy(in, c->in, (size_t)c->nin * sizeof *in);
         int64_t k = MIN_OF(MAX_OF(kiln_item_i64_at(c->at, of(selector)), 0), c->count - 1);
-        ok = run_body(t, c->at, (Body){c->body[k], c->user, c->what}, in, c->nin, c->out, c->nout);
+        ok = in && run_body(t, c->at, (Body){c->body[k], c->user, c->what}, in, c->nin, c->out, c->nout);
     }
+    scratch_reset(&t->scratch, mark);
     return ok || poison(t, c->out, c->nout);
 }
 

@@ -14,7 +14,7 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
         .no_blas = like->options.no_blas,
         .cache_bytes = like->options.cache_bytes,
         .fixed_sizes = like->options.fixed_sizes};
-    if (inputs == (int)like->nspec) memcpy(o.inputs, like->options.inputs, sizeof o.inputs);
+    if (inputs == (int)like->nspec) o.input_list = like->spec;
     kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
     if (!f) return NULL;
     f->free_user = free_user;
@@ -36,20 +36,20 @@ typedef struct Derived {
 
 static void free_derived(void *user) { mem_free(user, sizeof(Derived)); }
 
-static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+/* With scratch that the caller gives back. */
+static void grad_into(Thread *t, const Derived *d, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
-    const Derived *d = user;
     kiln_site at = {d->f->loc.file, d->f->loc.line};
-    Thread *t = thread_of(k);
-    kiln_tape *tape = kiln_tape_open_at(at, k, false);
-    int nin = 0, nout = d->value ? d->f->options.outputs : 0;
-    kiln_operand x[KILN_MAX_ARGS];
-    kiln_tensor *y[FUNCTION_OUTPUTS], *dx[KILN_MAX_ARGS];
+    const int have = d->f->options.outputs, nout = d->value ? have : 0;
+    kiln_operand *x = SCRATCH(t, at, kiln_operand, nin);
+    kiln_tensor **dx = SCRATCH(t, at, kiln_tensor *, nin), **y = SCRATCH(t, at, kiln_tensor *, have);
+    kiln_tape *tape = x && dx && y ? kiln_tape_open_at(at, t->k, false) : NULL;
     int nx = 0;
-    for (; in[nin] && nin < KILN_MAX_ARGS; nin++)
-        if (in[nin]->state != TENSOR_STATIC)
+    if (!tape) return;
+    for (int i = 0; i < nin; i++)
+        if (in[i]->state != TENSOR_STATIC)
             x[nx++] = kiln_of_tensor(
-                dtype_is_float(in[nin]->type.dtype) ? kiln_watch_at(at, tape, in[nin]) : in[nin]);
+                dtype_is_float(in[i]->type.dtype) ? kiln_watch_at(at, tape, in[i]) : in[i]);
     if (!function_inline(t, at, d->f, in, nin, y)) return;
     for (int i = 0; i < nout; i++) out[i] = y[i];
     kiln_gradients_at(at, tape, y[0], NULL, x, nx, dx);
@@ -60,15 +60,22 @@ static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_tape_close(&tape);
 }
 
+static void grad_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    int nin = 0;
+    while (in[nin]) nin++;
+    grad_into(t, user, in, nin, out);
+    scratch_reset(&t->scratch, mark);
+}
+
 static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **slot)
 {
     kiln_site at = {f->loc.file, f->loc.line};
     int nin = f->nspec ? (int)f->nspec : f->options.inputs_count;
-    if (!nin || nin > KILN_MAX_ARGS) {
-        fail(t, at, KILN_EVALUE,
-            nin ? "grad of %s: it has more than 16 inputs; use a tape"
-                : "grad of %s: say how many inputs it has (inputs_count or inputs)",
-            f->name);
+    if (!nin) {
+        fail(t, at, KILN_EVALUE, "grad of %s: say how many inputs it has (inputs_count or inputs)", f->name);
         return;
     }
     if (!f->options.outputs) {

@@ -244,8 +244,8 @@ typedef struct Call {
     Effect e;
     kiln_tensor *const *in;
     uint32_t nin, nout;
-    Type type[MAX_RESULTS];
-    int64_t attr[64]; /* the record, then the results' types */
+    Type *type;    /* of the results */
+    int64_t *attr; /* the record, then the results' types */
     uint32_t nattr;
 } Call;
 
@@ -262,8 +262,6 @@ static bool declare(Call *c, int output, const kiln_spec *s)
         return fault(c, KILN_EDTYPE, output, "no such dtype");
     if (s->rank < 0 || s->rank > MAX_RANK)
         return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
-    if (c->nattr + 2 + (uint32_t)s->rank > COUNT_OF(c->attr))
-        return fault(c, KILN_EUNSUPPORTED, output, "more sizes than one callback can declare");
     *type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
     c->attr[c->nattr++] = type->dtype;
     c->attr[c->nattr++] = type->rank;
@@ -284,11 +282,12 @@ static bool declare(Call *c, int output, const kiln_spec *s)
 static bool call_eager(Call *c, kiln_tensor **out)
 {
     Thread *t = c->t;
-    kiln_tensor *x[c->nin + c->nout + 1], *made[c->nout + 1];
+    kiln_tensor **x = SCRATCH(t, c->e.at, kiln_tensor *, (size_t)c->nin + c->nout), **made = x ? x + c->nin : NULL;
+    if (!x) return false;
     for (uint32_t i = 0; i < c->nin; i++)
         if (!tensor_ok(x[i] = tensor_contiguous(t, c->e.at, c->in[i]))) return false;
     for (uint32_t i = 0; i < c->nout; i++)
-        if (!(made[i] = x[c->nin + i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
+        if (!(made[i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
     if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
     for (uint32_t i = 0; i < c->nout; i++) out[i] = made[i];
     if (t->recording && c->nout)
@@ -318,25 +317,33 @@ static bool call(Call *c, const kiln_spec *types, kiln_tensor **out)
     return false;
 }
 
+/* With scratch that the caller gives back. */
+static bool callback_with(Thread *t, kiln_site at, Effect e, kiln_tensor *const *in, int nin, const kiln_spec *types,
+    kiln_tensor **out, int nout)
+{
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, nin);
+    Type *type = SCRATCH(t, at, Type, nout);
+    int64_t *attr = SCRATCH(t, at, int64_t, 1 + (2 + (size_t)MAX_RANK) * (size_t)nout);
+    if (!x || !type || !attr) return false;
+    for (int i = 0; i < nin; i++)
+        if (!tensor_ok(x[i] = operand_named(t, at, "callback", of(in[i]), NULL))) return false;
+    Call c = {.t = t, .e = e, .in = x, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .type = type, .attr = attr, .nattr = 1};
+    c.attr[0] = 0;
+    return call(&c, types, out);
+}
+
 bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user,
     kiln_tensor *const *in, int nin, const kiln_spec *types, kiln_tensor **out, int nout)
 {
     Thread *t = thread_of(k);
     for (int i = 0; i < nout; i++) out[i] = t ? &t->k->poison : NULL;
     if (!t) return false;
-    if (!fn || nin < 0 || nout < 0 || nin > KILN_MAX_ARGS || nout > KILN_MAX_ARGS) {
-        fail(t, at, KILN_EVALUE, "callback: no function, or more than %d inputs or outputs",
-            KILN_MAX_ARGS);
+    if (!fn || nin < 0 || nout < 0) {
+        fail(t, at, KILN_EVALUE, "callback: no function, or a negative count");
         return false;
     }
-    kiln_tensor *x[KILN_MAX_ARGS];
-    for (int i = 0; i < nin; i++)
-        if (!tensor_ok(x[i] = operand_named(t, at, "callback", of(in[i]), NULL))) return false;
-    Call c = {.t = t,
-        .e = {.kind = CALL_BACK, .at = at, .fn = fn, .user = user},
-        .in = x,
-        .nin = (uint32_t)nin,
-        .nout = (uint32_t)nout,
-        .nattr = 1};
-    return call(&c, types, out);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = callback_with(t, at, (Effect){.kind = CALL_BACK, .at = at, .fn = fn, .user = user}, in, nin, types, out, nout);
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }

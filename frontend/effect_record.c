@@ -223,9 +223,12 @@ static kiln_array array_of(const kiln_tensor *x)
 static int32_t call_back(
     Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout)
 {
-    kiln_array array[nin + nout + 1];
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_array *array = SCRATCH(t, e->at, kiln_array, (size_t)nin + nout);
+    if (!array) return KILN_EMEMORY;
     for (uint32_t i = 0; i < nin + nout; i++) array[i] = array_of(x[i]);
     int rc = e->fn(array, (int)nin, array + nin, (int)nout, e->user);
+    scratch_reset(&t->scratch, mark);
     if (rc) fail(t, e->at, KILN_EVALUE, "callback: the function returned %d", rc);
     return rc ? KILN_EVALUE : 0;
 }
@@ -243,13 +246,29 @@ int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n
     }
 }
 
+/* Headers for what lies at buf; type: per buffer its dtype, its rank, its sizes. */
+static void header_all(Thread *t, size_t n, void *const *buf, const int64_t *type, kiln_tensor *header, kiln_tensor **x)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[i] = &header[i];
+        header[i] = (kiln_tensor){
+            .state = TENSOR_EAGER, .contiguous = true, .k = t->k, .home = t, .data = buf[i]};
+        Type *to = &header[i].type;
+        to->dtype = (uint8_t)*type++;
+        to->rank = (uint8_t)*type++;
+        memcpy(to->dim, type, to->rank * sizeof *to->dim);
+        type += to->rank;
+        int64_t stride = 1;
+        for (int d = to->rank; d-- > 0; stride *= to->dim[d]) header[i].stride[d] = stride;
+    }
+}
+
 int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,
     void *const *buf, const int64_t *type)
 {
     kiln *k = h->ctx;
     Thread *t = thread_of(k);
     const Effect *e = record(k, number);
-    kiln_tensor header[nin + nout + 1], *x[nin + nout + 1];
     if (!t) return KILN_EMEMORY;
     if (t->quiet && nout == 0) return 0;
     if (!e || t->quiet) {
@@ -259,17 +278,14 @@ int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t n
               : "compiled code names no effect of this engine");
         return e ? KILN_EUNSUPPORTED : KILN_EINTERNAL;
     }
-    for (int64_t i = 0; i < nin + nout; i++) {
-        x[i] = &header[i];
-        header[i] = (kiln_tensor){
-            .state = TENSOR_EAGER, .contiguous = true, .k = k, .home = t, .data = buf[i]};
-        Type *to = &header[i].type;
-        to->dtype = (uint8_t)*type++;
-        to->rank = (uint8_t)*type++;
-        memcpy(to->dim, type, to->rank * sizeof *to->dim);
-        type += to->rank;
-        int64_t stride = 1;
-        for (int d = to->rank; d-- > 0; stride *= to->dim[d]) header[i].stride[d] = stride;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const size_t n = (size_t)(nin + nout);
+    kiln_tensor *header = SCRATCH(t, e->at, kiln_tensor, n), **x = SCRATCH(t, e->at, kiln_tensor *, n);
+    int32_t rc = KILN_EMEMORY;
+    if (header && x) {
+        header_all(t, n, buf, type, header, x);
+        rc = effect_now(t, e, x, (uint32_t)nin, (uint32_t)nout);
     }
-    return effect_now(t, e, x, (uint32_t)nin, (uint32_t)nout);
+    scratch_reset(&t->scratch, mark);
+    return rc;
 }

@@ -94,6 +94,7 @@ static void thread_release(Thread *t)
     past_locals_free(t);
     tensor_slabs_free(t);
     pool_free(t->pool);
+    scratch_free(&t->scratch);
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
     mem_free(t->scope, t->scope_cap * sizeof *t->scope);
     mem_free(t, sizeof *t);

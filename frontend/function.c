@@ -5,11 +5,22 @@
 
 #include <stdio.h>
 
-static uint32_t spec_count(const kiln_function_options *o)
+/* The function's own copy of what its inputs are declared to be. False: no memory. */
+static bool copy_specs(kiln_function *f)
 {
+    const kiln_function_options *o = &f->options;
+    const kiln_spec *from = o->input_list ? o->input_list : o->inputs;
     uint32_t n = 0;
-    while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE) n++;
-    return n;
+    if (o->input_list)
+        n = (uint32_t)MAX_OF(o->inputs_count, 0);
+    else
+        while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE) n++;
+    f->nspec_room = n;
+    if (n && !(f->spec = mem_zeros(n, sizeof *f->spec))) return false;
+    if (n) memcpy(f->spec, from, n * sizeof *f->spec);
+    f->nspec = n;
+    f->options.input_list = f->spec;
+    return true;
 }
 
 static const char *size_fault(const kiln_size *z)
@@ -21,26 +32,34 @@ static const char *size_fault(const kiln_size *z)
     return NULL;
 }
 
-static const char *spec_fault(const kiln_function_options *o, uint32_t n)
+/* One name of a KILN_DIM has one pair of bounds. names: hash of a name -> the size that it stands in first, from 1. */
+static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int d)
 {
-    const kiln_size *known[KILN_MAX_ARGS * KILN_MAX_RANK];
-    uint32_t symbols = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const kiln_spec *s = &o->inputs[i];
-        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK)
-            return "no such dtype, or a rank above 8";
-        for (int d = 0; d < s->rank; d++) {
-            const kiln_size *z = &s->size[d];
-            const char *fault = size_fault(z);
-            for (uint32_t j = 0; j < symbols && z->name && !fault; j++)
-                if (!strcmp(known[j]->name, z->name) &&
-                    (known[j]->lo != z->lo || known[j]->hi != z->hi))
-                    fault = "one name of a KILN_DIM has one pair of bounds";
-            if (fault) return fault;
-            if (z->name) known[symbols++] = z;
-        }
+    const kiln_size *z = &spec[i].size[d];
+    if (!z->name) return NULL;
+    uint64_t key = hash_bytes(0, z->name, strlen(z->name));
+    const uint64_t *at;
+    for (; (at = map_get(names, key)); key++) { /* on to the next key while another name has this one */
+        const kiln_size *known = &spec[(*at - 1) / KILN_MAX_RANK].size[(*at - 1) % KILN_MAX_RANK];
+        if (strcmp(known->name, z->name)) continue;
+        return known->lo == z->lo && known->hi == z->hi ? NULL : "one name of a KILN_DIM has one pair of bounds";
     }
-    return NULL;
+    return map_put(names, key, (uint64_t)i * KILN_MAX_RANK + (uint64_t)d + 1) ? NULL : "no memory";
+}
+
+static const char *spec_fault(const kiln_spec *spec, uint32_t n)
+{
+    Map names = {0};
+    const char *fault = NULL;
+    for (uint32_t i = 0; i < n && !fault; i++) {
+        const kiln_spec *s = &spec[i];
+        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK)
+            fault = "no such dtype, or a rank above 8";
+        for (int d = 0; d < s->rank && !fault; d++)
+            if (!(fault = size_fault(&s->size[d]))) fault = name_fault(spec, &names, i, d);
+    }
+    map_free(&names);
+    return fault;
 }
 
 void function_destroy(kiln_function *f)
@@ -52,6 +71,7 @@ void function_destroy(kiln_function *f)
     mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
     if (f->free_user) f->free_user(f->user);
     if (f->name) mem_free(f->name, strlen(f->name) + 1);
+    if (f->spec) mem_free(f->spec, f->nspec_room * sizeof *f->spec);
     pthread_mutex_destroy(&f->compiling);
     pthread_mutex_destroy(&f->counting);
     pthread_mutex_destroy(&f->deriving);
@@ -94,19 +114,18 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->body = body;
     f->user = user;
     f->loc = loc_of(at);
-    f->nspec = spec_count(&f->options);
     const int outputs = f->options.outputs;
     f->options.outputs = outputs == KILN_NO_OUTPUTS ? 0 : outputs == 0 ? 1 : outputs;
     init_locks(f);
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
-    if (!f->name || f->options.outputs < 0 || f->options.outputs > FUNCTION_OUTPUTS) {
-        fail(t, at, f->name ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
-            f->name ? "1 to 512 outputs, or KILN_NO_OUTPUTS" : "no memory");
+    if (!copy_specs(f) || !f->name || f->options.outputs < 0) {
+        fail(t, at, f->options.outputs < 0 ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
+            f->options.outputs < 0 ? "a negative number of outputs" : "no memory");
         function_destroy(f);
         return NULL;
     }
-    const char *fault = spec_fault(&f->options, f->nspec);
+    const char *fault = spec_fault(f->spec, f->nspec);
     if (fault) {
         fail(t, at, KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
         function_destroy(f);
@@ -204,7 +223,7 @@ int function_outputs(const kiln_function *f) { return f->options.outputs; }
 static bool spec_fits(
     Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
 {
-    const kiln_spec *s = &f->options.inputs[i];
+    const kiln_spec *s = &f->spec[i];
     char text[96];
     if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
         fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
@@ -240,7 +259,7 @@ bool function_arguments(
         return false;
     }
     for (int i = 0; i < nin; i++) {
-        Type like = {.dtype = f->nspec ? (uint8_t)f->options.inputs[i].dtype : DT_f32};
+        Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
         x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
                : operand_is_static(in[i]) ? static_argument(t, at, in[i])
                                           : operand_tensor(t, at, in[i], &like);
@@ -275,7 +294,10 @@ bool kiln_call_all_at(
     }
     bool entered = call_enter(t, at, f), ok = entered;
     int have = f->options.outputs;
-    kiln_tensor *x[nin > 0 ? nin : 1], *results[have > 0 ? have : 1];
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const size_t given = (size_t)MAX_OF(nin, 0);
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
+    ok = ok && x;
     if (ok && f->freed) fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name), ok = false;
     ok = ok && function_arguments(t, at, f, in, nin, x);
     if (ok && (t->trace || f->k->eager_only)) {
@@ -283,12 +305,13 @@ bool kiln_call_all_at(
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {
         Row *row = function_row(t, at, f, x, nin);
-        ok = row && row_run(t, at, f, row, x, nin, results);
+        ok = row && row_run(t, at, f, row, x, results);
     }
     if (ok && nout > have)
         fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, nout, have);
     if (entered) call_leave(t);
     for (int i = 0; i < nout; i++) out[i] = ok && i < have ? results[i] : &t->k->poison;
+    scratch_reset(&t->scratch, mark);
     return ok && nout <= have;
 }
 

@@ -30,7 +30,7 @@ typedef struct Latest {
     Fixed *fixed;            /* per argument; kind 0: a tensor */
 } Latest;
 void latest_note(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
-Latest *latest_copy(kiln_function *f, bool *failed); /* of the first KILN_MAX_ARGS arguments; NULL: never called, or no memory */
+Latest *latest_copy(kiln_function *f, bool *failed); /* NULL: never called, or no memory (failed) */
 void latest_argument(const Latest *l, uint32_t i, kiln_tensor *arg); /* arg: zeroed */
 void latest_free(Latest *l);
 

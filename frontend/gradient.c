@@ -48,7 +48,7 @@ static Value eager_op(
     Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     Walk *w = (Walk *)e;
-    kiln_tensor *x[nin ? nin : 1], *out[MAX_RESULTS];
+    kiln_tensor **x = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1), *out[FEW_RESULTS];
     for (uint32_t i = 0; i < nin; i++) {
         if (!in[i]) return 0;
         x[i] = tensor_for(w, in[i]);
@@ -74,9 +74,9 @@ static void custom_rule(Vjp *v, Walk *w)
 {
     const CustomGradient *c = &w->t->k->custom[v->node->attr->at[0]];
     uint32_t n = v->node->nin - 1u;
-    kiln_tensor *x[n + BODY_ROOM], *dx[n + SPARE_OUTPUTS];
+    kiln_tensor **x = ARENA_ARRAY(w->arena, kiln_tensor *, n + BODY_ROOM),
+                **dx = ARENA_ARRAY(w->arena, kiln_tensor *, n + SPARE_OUTPUTS);
     if (!v->g[0]) return;
-    memset(dx, 0, sizeof dx);
     for (uint32_t i = 0; i < n; i++) x[i] = tensor_for(w, v->in[i + 1]);
     body_inputs(w->t->k, x, x, (int)n);
     c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
@@ -97,11 +97,9 @@ static void custom_rule(Vjp *v, Walk *w)
 static void call_rule(Vjp *v, Walk *w)
 {
     uint32_t nin = v->node->nin, nout = v->node->nout;
-    kiln_tensor *in[nin], *g[nout], *dx[nin];
-    for (uint32_t i = 0; i < nin; i++) {
-        in[i] = tensor_for(w, v->in[i]);
-        dx[i] = NULL;
-    }
+    kiln_tensor **in = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1), **dx = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1),
+                **g = ARENA_ARRAY(w->arena, kiln_tensor *, nout + 1);
+    for (uint32_t i = 0; i < nin; i++) in[i] = tensor_for(w, v->in[i]);
     for (uint32_t i = 0; i < nout; i++) g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
     kiln_function *f = (kiln_function *)(intptr_t)v->node->attr->at[0];
     Row *row = (Row *)(intptr_t)v->node->attr->at[1];
@@ -183,7 +181,7 @@ static void walk_body(void *arg)
     Walk *w = arg;
     kiln_tape *tape = w->tape;
     start_emit(w);
-    uint32_t first[w->count + 1], total = 0;
+    uint32_t *first = ARENA_ARRAY(w->arena, uint32_t, w->count + 1), total = 0;
     const Reach *known = tape_reach_asked(tape, w->arena, w->x, w->count);
     for (int i = 0; i < w->count; i++) {
         first[i] = total;
@@ -394,6 +392,18 @@ static int64_t custom_number(kiln *k,
     return n;
 }
 
+/* y itself as in[0], with a node of its own. */
+static kiln_tensor *custom_apply(
+    Thread *t, kiln_site at, kiln_tensor *const *in, uint32_t nin, int64_t number)
+{
+    if (t->trace) return trace_apply(t, at, OP_custom, in, nin, &number, 1, NULL, 0);
+    kiln_tensor *out = tensor_alias(t, at, in[0]);
+    if (!tensor_ok(out)) return out;
+    out->uid = ++t->next_uid;
+    if (t->recording) tape_record(t, at, OP_custom, in, nin, &number, 1, &out, 1);
+    return out;
+}
+
 kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user),
     void *user)
@@ -403,23 +413,22 @@ kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *
         return t ? fail(t, at, KILN_ESTATE,
                        "custom gradient: of a tensor that is NULL, closed or failed")
                  : NULL;
-    if (!backward || count < 0 || count >= MAX_RESULTS)
+    if (!backward || count < 0)
         return fail(
             t, at, KILN_EVALUE, "custom gradient: no backward function, or %d operands", count);
-    int64_t number = custom_number(t->k, backward, user);
-    if (number < 0) return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
-    kiln_tensor *in[MAX_RESULTS] = {y};
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         if (!tensor_ok(x[i]))
             return fail(
                 t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
-        in[i + 1] = x[i];
+    int64_t number = custom_number(t->k, backward, user);
+    if (number < 0) return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **in = SCRATCH(t, at, kiln_tensor *, (size_t)count + 1), *out = &t->k->poison;
+    if (in) {
+        in[0] = y;
+        if (count) memcpy(in + 1, x, (size_t)count * sizeof *in);
+        out = custom_apply(t, at, in, (uint32_t)count + 1, number);
     }
-    if (t->trace)
-        return trace_apply(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, NULL, 0);
-    kiln_tensor *out = tensor_alias(t, at, y);
-    if (!tensor_ok(out)) return out;
-    out->uid = ++t->next_uid;
-    if (t->recording) tape_record(t, at, OP_custom, in, (uint32_t)count + 1, &number, 1, &out, 1);
+    scratch_reset(&t->scratch, mark);
     return out;
 }

@@ -11,6 +11,7 @@
 #include "../ir/infer.h"
 #include "../passes/reach.h"
 #include "../runtime/buffer.h"
+#include "../runtime/scratch.h"
 #include "../runtime/threads.h"
 
 typedef struct Thread Thread;
@@ -19,7 +20,6 @@ typedef struct Frame Frame;
 typedef struct Row Row;
 
 #define PAST_LOCALS 64
-#define FUNCTION_OUTPUTS 512 /* of one function; derived ones have one per float input of theirs */
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 /* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
@@ -119,6 +119,7 @@ struct Thread {
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
     uint32_t calls;
     uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
+    Scratch scratch;         /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
     void *work;              /* workspace for compiled calls */
     size_t work_bytes;
     bool work_busy;
@@ -368,6 +369,11 @@ typedef struct Fixed {       /* a static argument's value; kind 0: a tensor argu
     const char *text;
 } Fixed;
 
+typedef struct Binding {     /* where a call finds the value of a symbol; a symbol that several sizes share has one for each */
+    uint32_t argument, axis;
+    uint32_t symbol;         /* of Program.symbol */
+} Binding;
+
 struct Row {                 /* one compiled signature; immutable once published but for the links and counts */
     Row *_Atomic next;       /* in its bucket, or among the function's general rows */
     Row *older, *newer;      /* all rows of the function; under its `compiling`. Retired: the function's limbo */
@@ -381,12 +387,16 @@ struct Row {                 /* one compiled signature; immutable once published
     Source *source;          /* per input of the entry */
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
     Type *result;
+    Binding *binding;
+    uint32_t nbinding;
     kiln_variable **changed;
     Module *module;          /* after the pipeline */
     Program *program;
     const Backend *backend;
     Compiled *compiled;
     EntryFn *entry;
+    SizesFn *sizes;          /* NULL: no symbols, all sizes are in `result` */
+    uint32_t nsize;          /* numbers that it writes */
     Arena arena;
     char *trace_text;        /* the graph as traced, for KILN_RETRACE */
     uint32_t ops;
@@ -409,7 +419,8 @@ struct kiln_function {
     void (*free_user)(void *user);
     char *name;
     kiln_function_options options;
-    uint32_t nspec;
+    kiln_spec *spec;         /* declared inputs, its own */
+    uint32_t nspec, nspec_room; /* nspec 0: taken as they come, though declared */
     /* the cache (cache.c): read without a lock, written under `compiling` */
     Row *_Atomic bucket[ROW_BUCKETS]; /* rows of constant sizes, by key */
     Row *_Atomic general;    /* rows with symbols */
@@ -452,12 +463,19 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
 /* Makes values [from, to) of a traced row's graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
 bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
-/* The values of the row's symbols, by position in the dim table; -1: not bound. False: recorded (one symbol, two sizes). */
-bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *value);
+/* The values of the row's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
+bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *dim);
+/* The next result's type in a call: its symbols' places filled in from *size (what row->sizes wrote), which moves on. Not for rows without sizes. */
+static inline void row_result_type(const Row *row, uint32_t i, const int64_t **size, Type *out)
+{
+    out->dtype = row->result[i].dtype;
+    out->rank = row->result[i].rank;
+    for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
+}
 /* Runs the row's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
 bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the row's code; out gets noutput tensors. */
-bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin, kiln_tensor **out);
+bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
@@ -474,5 +492,7 @@ static inline Loc loc_of(kiln_site at)
     Loc l = {at.file, at.line};
     return l;
 }
+
+#include "handles.h"
 
 #endif

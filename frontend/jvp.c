@@ -2,6 +2,7 @@
  * the tangents for seeds, gives J t, whatever u is. So no op needs a forward rule. A derived function, as gradients are (derive.c). */
 #include "function.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 typedef struct Jvp {
@@ -37,36 +38,61 @@ static bool tangents_fit(Thread *t, kiln_site at, const kiln_operand *x, kiln_te
     return true;
 }
 
-static void jvp_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+typedef struct Pair { /* two tapes, the inner one's x and their tangents, the outer one's seeds */
+    kiln_tape *outer, *inner;
+    kiln_operand *x, *u;
+    kiln_tensor **tangent, **dx, **y, **seed, **dy;
+} Pair;
+
+static bool pair_open(Thread *t, kiln_site at, Pair *p, int nin, int nout)
 {
-    const Jvp *j = user;
+    const size_t n = 2 * (size_t)nin + 3 * (size_t)nout;
+    kiln_tensor **at_slot = SCRATCH(t, at, kiln_tensor *, n);
+    *p = (Pair){.x = SCRATCH(t, at, kiln_operand, nin), .u = SCRATCH(t, at, kiln_operand, nout)};
+    if (!at_slot || !p->x || !p->u) return false;
+    p->tangent = at_slot;
+    p->dx = p->tangent + nin;
+    p->y = p->dx + nin;
+    p->seed = p->y + nout;
+    p->dy = p->seed + nout;
+    p->outer = kiln_tape_open_at(at, t->k, false);
+    p->inner = kiln_tape_open_at(at, t->k, false);
+    return p->outer && p->inner;
+}
+
+/* With scratch that the caller gives back. */
+static void jvp_into(Thread *t, const Jvp *j, kiln_tensor *const *in, kiln_tensor **out)
+{
     kiln_site at = {j->f->loc.file, j->f->loc.line};
-    Thread *t = thread_of(k);
     const int nout = j->f->options.outputs;
-    kiln_tape *outer = kiln_tape_open_at(at, k, false), *inner = kiln_tape_open_at(at, k, false);
-    kiln_operand x[KILN_MAX_ARGS], u[FUNCTION_OUTPUTS];
-    kiln_tensor *tangent[KILN_MAX_ARGS], *dx[KILN_MAX_ARGS], *args[KILN_MAX_ARGS + 1];
-    kiln_tensor *y[FUNCTION_OUTPUTS], *seed[FUNCTION_OUTPUTS], *dy[FUNCTION_OUTPUTS];
     uint32_t ny = 0;
-    if (!outer || !inner) return;
-    memcpy(args, in, (size_t)j->inputs * sizeof *args);
-    const int nx = watch_inputs(at, inner, in, j->inputs, x, tangent);
-    if (!tangents_fit(t, at, x, tangent, nx) || !function_inline(t, at, j->f, args, j->inputs, out)) return;
+    Pair p;
+    if (!pair_open(t, at, &p, j->inputs, nout)) return;
+    const int nx = watch_inputs(at, p.inner, in, j->inputs, p.x, p.tangent);
+    if (!tangents_fit(t, at, p.x, p.tangent, nx) || !function_inline(t, at, j->f, in, j->inputs, out)) return;
     for (int i = 0; i < nout; i++) {
         out[nout + i] = constant_of(t, at, &out[i]->type, kiln_of_i(0));
         if (!dtype_is_float(out[i]->type.dtype)) continue;
-        y[ny] = out[i];
-        seed[ny] = kiln_watch_at(at, outer, constant_of(t, at, &out[i]->type, kiln_of_i(0)));
-        u[ny] = kiln_of_tensor(seed[ny]);
+        p.y[ny] = out[i];
+        p.seed[ny] = kiln_watch_at(at, p.outer, constant_of(t, at, &out[i]->type, kiln_of_i(0)));
+        p.u[ny] = kiln_of_tensor(p.seed[ny]);
         ny++;
     }
-    if (!gradients(t, at, inner, y, seed, ny, x, nx, dx) ||
-        !gradients(t, at, outer, dx, tangent, (uint32_t)nx, u, (int)ny, dy))
+    if (!gradients(t, at, p.inner, p.y, p.seed, ny, p.x, nx, p.dx) ||
+        !gradients(t, at, p.outer, p.dx, p.tangent, (uint32_t)nx, p.u, (int)ny, p.dy))
         return;
     for (int i = 0, n = 0; i < nout; i++)
-        if (dtype_is_float(out[i]->type.dtype)) out[nout + i] = dy[n++];
-    kiln_tape_close(&inner);
-    kiln_tape_close(&outer);
+        if (dtype_is_float(out[i]->type.dtype)) out[nout + i] = p.dy[n++];
+    kiln_tape_close(&p.inner);
+    kiln_tape_close(&p.outer);
+}
+
+static void jvp_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    jvp_into(t, user, in, out);
+    scratch_reset(&t->scratch, mark);
 }
 
 static void derive_jvp(Thread *t, kiln_function *f)
@@ -78,11 +104,8 @@ static void derive_jvp(Thread *t, kiln_function *f)
         fail(t, at, KILN_EVALUE, "jvp of %s: it has no outputs", f->name);
         return;
     }
-    if (n <= 0 || 2 * n > KILN_MAX_ARGS || 2 * f->options.outputs > FUNCTION_OUTPUTS) {
-        fail(t, at, KILN_EVALUE,
-            n > 0 ? "jvp of %s: it has more than %d inputs, or too many outputs"
-                  : "jvp of %s: say how many inputs it has (inputs_count or inputs)",
-            f->name, KILN_MAX_ARGS / 2);
+    if (n <= 0 || n > INT_MAX / 2 || f->options.outputs > INT_MAX / 2) {
+        fail(t, at, KILN_EVALUE, "jvp of %s: say how many inputs it has (inputs_count or inputs)", f->name);
         return;
     }
     Jvp *j = mem_zeros(1, sizeof *j);

@@ -84,19 +84,18 @@ typedef bool Use(kiln_site at, kiln_function *f, kiln_tensor *const *x, int n, v
 static bool with_arguments(kiln_site at, const char *what, kiln_function *f, kiln_operands in, Use *use, void *user)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
-    kiln_tensor *x[KILN_MAX_ARGS];
     Array a;
-    if (!f || !t || t->trace || in.count > KILN_MAX_ARGS) {
-        fail(t, at, KILN_ESTATE, "%s: %s", what,
-            !f || !t   ? "the function is NULL"
-            : t->trace ? "inside a trace"
-                       : "more than 16 inputs: give them as an array of tensors and its count");
+    if (!f || !t || t->trace) {
+        fail(t, at, KILN_ESTATE, "%s: %s", what, !f || !t ? "the function is NULL" : "inside a trace");
         return false;
     }
     if (!array_open(t, at, what, in, &a)) return false;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, in.count);
     kiln_scope s = kiln_scope_open(f->k);
-    bool ok = function_arguments(t, at, f, a.at, in.count, x) && use(at, f, x, in.count, user);
+    bool ok = x && function_arguments(t, at, f, a.at, in.count, x) && use(at, f, x, in.count, user);
     kiln_scope_close(&s);
+    scratch_reset(&t->scratch, mark);
     array_close(&a, in);
     return ok;
 }

@@ -355,8 +355,6 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
     Thread *t = operands_of_thread(x);
     if (t == NULL) return NULL;
     if (x.at == NULL || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
-    if (count > UINT16_MAX)
-        return fail(t, at, KILN_EVALUE, "%s: %d tensors, %d are possible", op, count, UINT16_MAX);
     size_t bytes = (size_t)count * sizeof *in;
     if (count > (int)COUNT_OF(few) && (in = mem_alloc(bytes)) == NULL)
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);

@@ -7,27 +7,21 @@
 
 #include "../codegen/host_stack.h"
 
-#define BUFS_MAX 1024 /* inputs and results of one compiled call: pointers on the stack */
-
-/* The values of the row's symbols from the arguments' shapes, by position in the dim table. */
 bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
-    kiln_tensor *const *in, int64_t *value)
+    kiln_tensor *const *in, int64_t *dim)
 {
-    const DimTable *dims = &row->module->dims;
-    memset(value, 0xff, dims->expr.len * sizeof *value);
-    for (uint32_t i = 0; i < row->narg; i++) {
-        for (int d = 0; d < row->arg[i].rank; d++) {
-            Dim s = row->arg[i].dim[d];
-            if (s >= 0) continue;
-            int64_t have = in[i]->type.dim[d], *slot = &value[-1 - s];
-            if (*slot >= 0 && *slot != have) {
-                fail(t, at, KILN_ESHAPE,
-                    "%s: %s is %lld in one argument and %lld in argument %u axis %d", f->name,
-                    dims->expr.at[-1 - s].name, (long long)*slot, (long long)have, i, d);
-                return false;
-            }
-            *slot = have;
+    for (uint32_t i = 0; i < row->program->symbol.len; i++) dim[i] = -1;
+    for (uint32_t i = 0; i < row->nbinding; i++) {
+        const Binding *b = &row->binding[i];
+        int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];
+        if (UNLIKELY(*slot >= 0 && *slot != have)) {
+            fail(t, at, KILN_ESHAPE,
+                "%s: %s is %lld in one argument and %lld in argument %u axis %u", f->name,
+                row->module->dims.expr.at[-1 - row->program->symbol.at[b->symbol]].name,
+                (long long)*slot, (long long)have, b->argument, b->axis);
+            return false;
         }
+        *slot = have;
     }
     return true;
 }
@@ -71,7 +65,9 @@ typedef struct Call {
     kiln_tensor **result;
     Buffer **held; /* the inputs' memory, where a callback may assign or release them; NULL: not */
     uint32_t nheld;
-    int64_t symbol[64], dim[64];
+    int64_t *dim;  /* values of the program's symbols */
+    HostStack *stack;
+    int64_t *size; /* what row->sizes says; NULL: nothing, all is constant */
 } Call;
 
 static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
@@ -90,12 +86,16 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
 
 static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
 {
+    const int64_t *size = c->size + 1;
     for (uint32_t i = 0; i < row->nresult; i++) {
-        Type type = row->result[i];
-        for (int d = 0; d < type.rank; d++)
-            if (UNLIKELY(type.dim[d] < 0))
-                type.dim[d] = dim_eval(&row->module->dims, type.dim[d], c->symbol);
-        kiln_tensor *x = tensor_empty(t, at, &type);
+        kiln_tensor *x;
+        if (UNLIKELY(c->size != NULL)) {
+            Type type;
+            row_result_type(row, i, &size, &type);
+            x = tensor_empty(t, at, &type);
+        } else {
+            x = tensor_empty(t, at, &row->result[i]);
+        }
         if (!x) return false;
         c->result[i] = x;
         c->buf[row->nsource + i] = x->data;
@@ -136,9 +136,9 @@ static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const R
 static int32_t enter_with_stacks(Thread *t, const Row *row, Call *c, void *work)
 {
     const uint32_t n = row->program->nstack;
-    HostStack stacks[n];
+    HostStack *stacks = c->stack;
     KilnHost host = t->k->host;
-    memset(stacks, 0, sizeof stacks);
+    memset(stacks, 0, n * sizeof *stacks);
     host.stacks = stacks;
     int32_t rc = row->entry(c->buf, c->dim, work, &host);
     host_stacks_free(stacks, n);
@@ -148,20 +148,17 @@ static int32_t enter_with_stacks(Thread *t, const Row *row, Call *c, void *work)
 static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *row, Call *c)
 {
     void *work = NULL;
-    if (row->program->workspace && !(work = workspace(t, (size_t)row->program->workspace))) {
-        fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes of workspace", f->name,
-            (long long)row->program->workspace);
+    size_t bytes = (size_t)(c->size ? c->size[0] : row->program->workspace);
+    if (bytes && !(work = workspace(t, bytes))) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace", f->name, bytes);
         return false;
     }
-    for (uint32_t i = 0; i < row->program->symbol.len; i++)
-        c->dim[i] = c->symbol[-1 - row->program->symbol.at[i]];
     uint64_t failures = t->failures;
     bool busy = t->work_busy;
     t->work_busy = true;
-    int32_t rc = row->program->nstack ? enter_with_stacks(t, row, c, work) : row->entry(c->buf, c->dim, work, &t->k->host);
+    int32_t rc = c->stack ? enter_with_stacks(t, row, c, work) : row->entry(c->buf, c->dim, work, &t->k->host);
     t->work_busy = busy;
-    if (UNLIKELY(busy) && work)
-        mem_free_aligned(work, (size_t)row->program->workspace, BUFFER_ALIGN);
+    if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
     if (rc && t->failures == failures) /* an effect that fails says so itself */
         failed_call(t, at, f, row, (kiln_code)rc);
     return rc == 0;
@@ -187,53 +184,73 @@ static bool note_sources(kiln_site at, const Row *row, kiln_tensor **source)
     return true;
 }
 
+/* All arrays of the call, as one piece of scratch. */
+static bool call_arrays(Thread *t, kiln_site at, const Row *row, Call *c)
+{
+    const uint32_t buffers = row->nsource + row->nresult, symbols = row->sizes ? row->program->symbol.len : 0;
+    size_t slots = (size_t)buffers + symbols + (row->sizes ? row->nsize : 0);
+    slots += (row->program->calls_back ? row->nsource : 0) + row->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
+    if (UNLIKELY(!at_slot)) return false;
+    _Static_assert(sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0, "all in one array");
+    c->buf = (void **)at_slot;
+    c->dim = at_slot + buffers;
+    at_slot = c->dim + symbols;
+    c->size = NULL;
+    c->held = NULL;
+    c->stack = NULL;
+    c->nheld = 0;
+    if (UNLIKELY(row->sizes != NULL)) c->size = at_slot, at_slot += row->nsize;
+    if (UNLIKELY(row->program->calls_back)) c->held = (Buffer **)at_slot, at_slot += row->nsource;
+    if (UNLIKELY(row->program->nstack)) c->stack = (HostStack *)at_slot;
+    return true;
+}
+
 bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
     kiln_tensor **result, kiln_tensor **source)
 {
-    void *buf[BUFS_MAX];
-    Buffer *held[BUFS_MAX];
-    Call c; /* its sizes are set as far as the row has symbols: clearing them all would show */
-    c.buf = buf;
+    Call c;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    if (!call_arrays(t, at, row, &c)) return false;
     c.result = result;
-    c.held = row->program->calls_back ? held : NULL;
-    c.nheld = 0;
-    if (UNLIKELY(row->nsource + row->nresult > BUFS_MAX ||
-                 row->module->dims.expr.len > COUNT_OF(c.symbol))) {
-        fail(t, at, KILN_EUNSUPPORTED,
-            "%s: %u inputs and results (at most %d), or more than %zu size expressions, in one "
-            "compiled function",
-            f->name, row->nsource + row->nresult, BUFS_MAX, COUNT_OF(c.symbol));
-        return false;
+    bool ok = true;
+    if (UNLIKELY(row->sizes != NULL)) {
+        ok = row_bind(t, at, f, row, in, c.dim);
+        if (ok) row->sizes(c.dim, c.size);
     }
-    if (row->bounded && !row_bind(t, at, f, row, in, c.symbol)) return false;
-    bool ok = gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
-              enter(t, at, f, row, &c);
+    ok = ok && gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
+         enter(t, at, f, row, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
+    scratch_reset(&t->scratch, mark);
     return ok;
 }
 
-bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, int nin,
+/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are. */
+static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
+    kiln_tensor **result)
+{
+    kiln_tensor **source = SCRATCH(t, at, kiln_tensor *, row->nsource);
+    if (!source || !note_sources(at, row, source) || !row_results(t, at, f, row, in, result, NULL))
+        return false;
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind != FROM_VARIABLE)
+            source[i] = source_tensor(t, at, f, &row->source[i], in);
+    int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
+    tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
+    return true;
+}
+
+bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,
     kiln_tensor **out)
 {
-    (void)nin;
-    kiln_tensor *result[BUFS_MAX], *sources[BUFS_MAX], **source = t->recording ? sources : NULL;
-    if (source && row->nsource <= BUFS_MAX && !note_sources(at, row, source)) return false;
-    if (!row_results(t, at, f, row, in, result, NULL)) return false;
-    if (source) {
-        for (uint32_t i = 0; i < row->nsource; i++)
-            if (row->source[i].kind != FROM_VARIABLE)
-                source[i] = source_tensor(t, at, f, &row->source[i], in);
-        if (row->noutput > MAX_RESULTS)
-            return fail(t, at, KILN_EUNSUPPORTED,
-                       "%s: a tape records calls with at most %d outputs, this has %u; open the "
-                       "tape "
-                       "inside the function",
-                       f->name, MAX_RESULTS, row->noutput),
-                   false;
-        int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
-        tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **result = row->nchanged ? SCRATCH(t, at, kiln_tensor *, row->nresult) : out;
+    bool ok = result && (UNLIKELY(t->recording) ? run_recorded(t, at, f, row, in, result)
+                                                : row_results(t, at, f, row, in, result, NULL));
+    if (ok && row->nchanged) {
+        for (uint32_t i = 0; i < row->noutput; i++) out[i] = result[i];
+        store_changed(row, result);
     }
-    for (uint32_t i = 0; i < row->noutput; i++) out[i] = result[i];
-    store_changed(row, result);
-    return true;
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }

@@ -16,10 +16,14 @@ typedef struct Segments {
 static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Segments *s = user;
-    kiln_tensor *given[s->n + 2];
+    Thread *t = thread_of(k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **given = SCRATCH(t, s->at, kiln_tensor *, (size_t)s->n + 2);
+    if (!given) return;
     given[0] = kiln_add_at(s->at, kiln_of_tensor(s->first), kiln_of_tensor(in[0]));
     for (int i = 1; i <= s->n + 1; i++) given[i] = in[i]; /* a NULL ends them */
     s->body(k, given, out, s->user);
+    scratch_reset(&t->scratch, mark);
 }
 
 static void segment(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)

@@ -7,8 +7,8 @@
 bool declared_symbol(const kiln_function *f, int arg, int axis)
 {
     if ((uint32_t)arg >= f->nspec) return false;
-    const kiln_size *s = &f->options.inputs[arg].size[axis];
-    return f->options.inputs[arg].rank >= 0 && s->name && s->lo != s->hi;
+    const kiln_size *s = &f->spec[arg].size[axis];
+    return f->spec[arg].rank >= 0 && s->name && s->lo != s->hi;
 }
 
 uint64_t signature_key(kiln_tensor *const *in, int nin)

@@ -196,8 +196,8 @@ static void record_body(void *arg)
 {
     Job *j = arg;
     kiln_tape *tape = j->tape;
-    Value in[j->nin ? j->nin : 1];
-    Type types[j->nout];
+    Value few[4], *in = j->nin > COUNT_OF(few) ? ARENA_ARRAY(&tape->arena, Value, j->nin) : few;
+    Type few_types[FEW_RESULTS], *types = j->nout > FEW_RESULTS ? ARENA_ARRAY(&tape->arena, Type, j->nout) : few_types;
     for (uint32_t i = 0; i < j->nin; i++) in[i] = operand_value(tape, j->in[i], j->loc);
     for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
     Value first =

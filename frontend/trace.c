@@ -198,16 +198,25 @@ bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v)
     return outside && put(t, at, f, outside, v);
 }
 
+/* Appends the node to the running trace's innermost frame; 0: recorded. */
+static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    Value *v = SCRATCH(t, at, Value, nin), r = 0;
+    uint32_t i = 0;
+    for (; v && i < nin; i++)
+        if (!(v[i] = trace_value(t, at, in[i]))) break;
+    if (v && i == nin && t->trace) r = append(t, at, t->trace->frame, op, v, nin, attr, nattr);
+    scratch_reset(&t->scratch, mark);
+    return r;
+}
+
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
     const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
 {
-    kiln_tensor *first = &t->k->poison;
-    Value v[nin ? nin : 1], r = 0;
-    uint32_t i = 0;
-    for (; i < nin; i++)
-        if (!(v[i] = trace_value(t, at, in[i]))) break;
-    if (i == nin && t->trace) r = append(t, at, t->trace->frame, op, v, nin, attr, nattr);
-    if (r) first = tensor_traced(t, at, t->trace->frame, r);
+    Value r = append_op(t, at, op, in, nin, attr, nattr);
+    kiln_tensor *first = r ? tensor_traced(t, at, t->trace->frame, r) : &t->k->poison;
     for (uint32_t j = 0; j < nout; j++)
         out[j] = !r ? &t->k->poison : j ? tensor_traced(t, at, t->trace->frame, r + j) : first;
     return first;
@@ -216,13 +225,9 @@ kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
 bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
     const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
 {
-    Value v[nin ? nin : 1];
-    for (uint32_t i = 0; i < nin; i++)
-        if (!(v[i] = trace_value(t, at, in[i]))) return false;
-    Frame *f = t->trace->frame;
-    Value r = append(t, at, f, op, v, nin, attr, nattr);
+    Value r = append_op(t, at, op, in, nin, attr, nattr);
     for (uint32_t j = 0; j < nout; j++)
-        out[j] = r ? tensor_traced(t, at, f, r + j) : &t->k->poison;
+        out[j] = r ? tensor_traced(t, at, t->trace->frame, r + j) : &t->k->poison;
     return r != 0;
 }
 

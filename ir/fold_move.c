@@ -15,10 +15,9 @@ static Value move_of_constant(
     for (uint32_t i = 1; i < moved; i++)
         if (!value_is_constant(rb->to, in[i], &c) || c.i != first.i) return 0;
     if (op == OP_pad && attr[0] != first.i) return 0;
-    Type out[MAX_RESULTS];
-    uint32_t nout;
-    if (!infer_node(rb->to, op, in, nin, attr, nattr, out, &nout, rb->st)) return 0;
-    return fold_constant(rb, &out[0], first, loc);
+    Infer inf;
+    if (!infer_node(&inf, rb->to, op, in, nin, attr, nattr, rb->st)) return 0;
+    return fold_constant(rb, &inf.out[0], first, loc);
 }
 
 static Value fold_reshape(Rebuild *rb, Value x, const int64_t *attr, uint32_t nattr, Loc loc)

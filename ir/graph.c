@@ -36,12 +36,11 @@ static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
 Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
     uint32_t nattr, const Type *out, uint32_t nout, Loc loc)
 {
-    CHECK(nin <= UINT16_MAX && nout <= MAX_RESULTS);
     Arena *a = g->module->arena;
     Value first = g->value.len;
     const Node n = {.op = (uint16_t)op,
-        .nin = (uint16_t)nin,
-        .nout = (uint16_t)nout,
+        .nin = nin,
+        .nout = nout,
         .loc = loc,
         .out = first,
         .in = arena_copy(a, in, nin * sizeof *in),
@@ -55,10 +54,9 @@ Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const i
 Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
     uint32_t nattr, Loc loc, Status *st)
 {
-    Type out[MAX_RESULTS];
-    uint32_t nout;
-    if (!infer_node(g, op, in, nin, attr, nattr, out, &nout, st)) return 0;
-    return graph_append_typed(g, op, in, nin, attr, nattr, out, nout, loc);
+    Infer inf;
+    if (!infer_node(&inf, g, op, in, nin, attr, nattr, st)) return 0;
+    return graph_append_typed(g, op, in, nin, attr, nattr, inf.out, inf.nout, loc);
 }
 
 Value graph_param(Graph *g, const Type *type, Loc loc)

@@ -29,10 +29,10 @@ typedef struct Loc { /* where the user wrote it */
 
 typedef struct Node {
     uint16_t op;
-    uint16_t nin, nout;
-    const Value *in;
-    const Attr *attr;    /* never NULL */
+    uint32_t nin, nout;
     Value out;          /* first result */
+    const Value *in;
+    const Attr *attr;   /* never NULL */
     Loc loc;
 } Node;
 

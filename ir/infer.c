@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-#define MAX_ATTRS 64
-
 /* ---- errors ------------------------------------------------------------------------------ */
 
 bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
@@ -61,6 +59,16 @@ bool rule_domain(Infer *inf, uint32_t operand, char domain)
     if (domain == 'F' ? dtype_is_float(t) : domain == 'I' ? dtype_is_int(t) : t != DT_bool)
         return true;
     return infer_fail(inf, ST_DTYPE, "needs %s, use kiln_cast", domain_name(domain));
+}
+
+bool rule_room(Infer *inf, uint32_t n)
+{
+    if (n > FEW_RESULTS) {
+        if (inf->module == NULL) return infer_fail(inf, ST_INTERNAL, "%u results outside a graph", n);
+        inf->out = ARENA_ARRAY(inf->module->arena, Type, n);
+    }
+    inf->nout = n;
+    return true;
 }
 
 bool rule_scalar(Infer *inf, DType t, int64_t v)
@@ -157,7 +165,7 @@ static bool attrs_ok(Infer *inf)
     uint32_t fixed = 0;
     while (schema[fixed] >= 'a') fixed++;
     bool list = schema[fixed] != '\0';
-    if (inf->nattr > MAX_ATTRS || (list ? inf->nattr < fixed : inf->nattr != fixed))
+    if (list ? inf->nattr < fixed : inf->nattr != fixed)
         return infer_fail(inf, ST_VALUE, "takes %s%u attributes, not %u", list ? "at least " : "",
             fixed, inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
@@ -192,16 +200,15 @@ bool infer_types(Infer *inf)
         return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
     const OpDef *def = &op_def[inf->op];
     inf->nout = 0;
+    inf->out = inf->few;
     if (def->nin >= 0 && inf->nin != (uint32_t)def->nin)
         return infer_fail(inf, ST_VALUE, "takes %d operands, not %u", def->nin, inf->nin);
-    if (inf->nin > UINT16_MAX)
-        return status_fail(inf->st, ST_VALUE, "%s: too many operands: %u", def->name, inf->nin);
     if (def->flags & OPF_ELEMENTWISE) return elementwise(inf) && stacks_ok(inf);
     return attrs_ok(inf) && def->infer(inf) && results_ok(inf);
 }
 
-bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, Type *out, uint32_t *nout, Status *st)
+bool infer_node(Infer *inf, const Graph *g, Op op, const Value *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, Status *st)
 {
     const Type *few[16], **types = few;
     if (nin > COUNT_OF(few)) types = ARENA_ARRAY(g->module->arena, const Type *, nin);
@@ -211,17 +218,16 @@ bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int6
                 op_def[op].name, i, g->name);
         types[i] = graph_type(g, in[i]);
     }
-    Infer inf = {.module = g->module,
+    *inf = (Infer){.module = g->module,
         .op = op,
         .in = types,
         .nin = nin,
         .attr = attr,
         .nattr = nattr,
-        .out = out,
         .st = st,
         .graph = g,
         .value = in};
-    if (!infer_types(&inf)) return false;
-    *nout = inf.nout;
-    return true;
+    bool ok = infer_types(inf);
+    inf->in = NULL; /* they were of this frame */
+    return ok;
 }

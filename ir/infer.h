@@ -6,7 +6,7 @@
 
 #include "graph.h"
 
-#define MAX_RESULTS 256
+#define FEW_RESULTS 2 /* of every op that is no region and no callback */
 
 typedef struct Infer {
     Module *module;     /* NULL in eager code: all dims constant, no regions */
@@ -15,8 +15,9 @@ typedef struct Infer {
     uint32_t nin;
     const int64_t *attr;
     uint32_t nattr;
-    Type *out;          /* room for MAX_RESULTS */
+    Type *out;          /* the result types: `few`, or of the module's arena (rule_room) */
     uint32_t nout;      /* set by the rule */
+    Type few[FEW_RESULTS];
     Status *st;
     const Graph *graph; /* where the operands live, so that a scan can look at its trip count; NULL: unknown */
     const Value *value;
@@ -25,9 +26,8 @@ typedef struct Infer {
 /* False, and st names the op, its operand types and the reason, if the operands do not fit. */
 bool infer_types(Infer *inf);
 
-/* The same for a node of g, operands given as values of g; out has room for MAX_RESULTS. */
-bool infer_node(const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Type *out, uint32_t *nout,
-                Status *st);
+/* The same for a node of g, operands given as values of g; *inf is made here, and its out and nout are the answer. */
+bool infer_node(Infer *inf, const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Status *st);
 
 /* For rules: records "op: reason: f32[2,3] x i32[4]" and returns false. */
 bool infer_fail(Infer *inf, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);

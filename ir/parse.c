@@ -7,8 +7,6 @@
 #define MAX_TEXT ((size_t)256 << 20)
 #define MAX_SYMBOLS 256
 #define MAX_NESTING 64 /* of graphs naming graphs */
-#define MAX_ATTR 64
-#define MAX_OPERANDS UINT16_MAX
 
 typedef struct Pending { /* a graph that was found; read when `state` is 2 */
     Graph *g;
@@ -181,24 +179,27 @@ static bool attr(Parser *p, char letter, DType scalar_type, int64_t *v)
     }
 }
 
-static bool attrs(Parser *p, const char *schema, DType operand, int64_t *at, uint32_t *n)
+typedef VEC(int64_t) Attrs;
+
+static bool attrs(Parser *p, const char *schema, DType operand, Attrs *to)
 {
     uint32_t fixed = 0;
-    *n = 0;
+    Arena *a = p->m->arena;
+    int64_t v;
     if (schema[0] == '\0') return true;
     if (!lex_expect(&p->lex, "{")) return false;
     for (; schema[fixed] >= 'a'; fixed++) {
-        DType t = schema[0] == 't' && fixed != 0 ? (DType)at[0] : operand;
+        DType t = schema[0] == 't' && fixed != 0 ? (DType)to->at[0] : operand;
         if (fixed != 0 && !lex_expect(&p->lex, ",")) return false;
-        if (!attr(p, schema[fixed], t, &at[(*n)++])) return false;
+        if (!attr(p, schema[fixed], t, &v)) return false;
+        *VEC_PUSH(a, to) = v;
     }
     if (schema[fixed] != '\0') {
         if ((fixed != 0 && !lex_expect(&p->lex, ",")) || !lex_expect(&p->lex, "[")) return false;
         if (!lex_take(&p->lex, "]")) {
             do {
-                if (*n == MAX_ATTR)
-                    return lex_fail(&p->lex, ST_FORMAT, "more than %d attributes", MAX_ATTR);
-                if (!attr(p, schema[fixed], operand, &at[(*n)++])) return false;
+                if (!attr(p, schema[fixed], operand, &v)) return false;
+                *VEC_PUSH(a, to) = v;
             } while (lex_take(&p->lex, ","));
             if (!lex_expect(&p->lex, "]")) return false;
         }
@@ -208,11 +209,10 @@ static bool attrs(Parser *p, const char *schema, DType operand, int64_t *at, uin
 
 typedef struct Draft { /* a node being read */
     Op op;
-    uint32_t results, nattr, types;
-    uint64_t result[MAX_RESULTS];
+    VEC(uint64_t) result;
     VEC(Value) in;
-    int64_t attr[MAX_ATTR];
-    Type type[MAX_RESULTS];
+    Attrs attr;
+    VEC(Type) type;
     Place at;
 } Draft;
 
@@ -222,9 +222,9 @@ static bool read_left(Scope *s, Draft *d)
     lex_skip(&p->lex);
     if (lex_look(&p->lex) == '%') {
         do {
-            if (d->results == MAX_RESULTS)
-                return lex_fail(&p->lex, ST_FORMAT, "more than %d results", MAX_RESULTS);
-            if (!number(p, &d->result[d->results++])) return false;
+            uint64_t name;
+            if (!number(p, &name)) return false;
+            *VEC_PUSH(p->m->arena, &d->result) = name;
         } while (lex_take(&p->lex, ","));
         if (!lex_expect(&p->lex, "=")) return false;
         lex_skip(&p->lex);
@@ -245,20 +245,21 @@ static bool read_right(Scope *s, Draft *d)
     if (!lex_expect(&p->lex, "(")) return false;
     if (!lex_take(&p->lex, ")")) {
         do {
-            if (d->in.len == MAX_OPERANDS)
-                return lex_fail(&p->lex, ST_FORMAT, "more than %d operands", MAX_OPERANDS);
             if (!use(s, VEC_PUSH(p->m->arena, &d->in))) return false;
         } while (lex_take(&p->lex, ","));
         if (!lex_expect(&p->lex, ")")) return false;
     }
     DType operand = d->in.len != 0 ? (DType)graph_type(s->g, d->in.at[0])->dtype : DT_f32;
-    if (!attrs(p, op_def[d->op].attrs, operand, d->attr, &d->nattr)) return false;
+    if (!attrs(p, op_def[d->op].attrs, operand, &d->attr)) return false;
     if (!lex_take(&p->lex, ":")) return true;
     do {
-        if (d->types == d->results) return lex_fail(&p->lex, ST_FORMAT, "more types than results");
-        if (!lex_type(&p->lex, &d->type[d->types++])) return false;
+        Type type;
+        if (d->type.len == d->result.len)
+            return lex_fail(&p->lex, ST_FORMAT, "more types than results");
+        if (!lex_type(&p->lex, &type)) return false;
+        *VEC_PUSH(p->m->arena, &d->type) = type;
     } while (lex_take(&p->lex, ","));
-    return d->types == d->results || lex_fail(&p->lex, ST_FORMAT, "fewer types than results");
+    return d->type.len == d->result.len || lex_fail(&p->lex, ST_FORMAT, "fewer types than results");
 }
 
 /* The types may be left out where they can be inferred; if given they must be what is inferred. */
@@ -270,26 +271,26 @@ static bool append(Scope *s, const Draft *d)
     Value v;
     p->lex.at = d->at; /* what is wrong with the node as a whole is told at its op */
     if (d->op == OP_call) {
-        if (d->types == 0) return lex_fail(&p->lex, ST_FORMAT, "a call's types must be given");
+        if (d->type.len == 0) return lex_fail(&p->lex, ST_FORMAT, "a call's types must be given");
         v = graph_append_typed(
-            s->g, d->op, d->in.at, d->in.len, d->attr, d->nattr, d->type, d->types, loc);
+            s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, d->type.at, d->type.len, loc);
     } else {
         Status why = {0};
-        v = graph_append(s->g, d->op, d->in.at, d->in.len, d->attr, d->nattr, loc, &why);
+        v = graph_append(s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, loc, &why);
         if (v == 0) return lex_fail(&p->lex, why.code, "%s", why.text);
         uint32_t nout = s->g->node.at[s->g->node.len - 1].nout;
-        if (nout != d->results)
+        if (nout != d->result.len)
             return lex_fail(&p->lex, ST_FORMAT, "%s has %u results, not %u", op_def[d->op].name,
-                nout, d->results);
+                nout, d->result.len);
     }
-    for (uint32_t i = 0; i < d->results; i++) {
-        if (i < d->types && !type_equal(&d->type[i], graph_type(s->g, v + i))) {
+    for (uint32_t i = 0; i < d->result.len; i++) {
+        if (i < d->type.len && !type_equal(&d->type.at[i], graph_type(s->g, v + i))) {
             char text[128];
             type_print(&p->m->dims, graph_type(s->g, v + i), text, sizeof text);
             return lex_fail(
-                &p->lex, ST_FORMAT, "%%%llu is %s", (unsigned long long)d->result[i], text);
+                &p->lex, ST_FORMAT, "%%%llu is %s", (unsigned long long)d->result.at[i], text);
         }
-        if (!define(s, d->result[i], v + i)) return false;
+        if (!define(s, d->result.at[i], v + i)) return false;
     }
     p->lex.at = end;
     return true;

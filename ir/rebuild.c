@@ -98,7 +98,7 @@ Value rebuild_op(
     Attr *a = arena_alloc(rb->scratch, sizeof *a + (nattr + 1) * sizeof *attr);
     a->len = nattr;
     if (nattr != 0) memcpy(a->at, attr, nattr * sizeof *attr);
-    const Node n = {.op = (uint16_t)op, .nin = (uint16_t)nin, .in = in, .attr = a, .loc = loc};
+    const Node n = {.op = (uint16_t)op, .nin = nin, .in = in, .attr = a, .loc = loc};
     uint64_t key = 0;
     bool shares = sharable(rb->to->module, &n);
     if (shares && (v = find_shared(rb, &n, &key)) != 0) return v;

@@ -19,6 +19,7 @@ bool rule_scalar(Infer *inf, DType t, int64_t v);            /* attribute v is a
 /* The attributes from number `first` on as a shape of dtype t. */
 bool rule_shape(Infer *inf, uint32_t first, DType t, Type *out);
 
+bool rule_room(Infer *inf, uint32_t n); /* n results, to be filled in; more than FEW_RESULTS only in a graph */
 static inline bool rule_result(Infer *inf, const Type *type) /* one result; always true */
 {
     inf->out[0] = *type;

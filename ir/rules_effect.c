@@ -21,20 +21,26 @@ bool infer_assert(Infer *inf)
     return inf->in[0]->dtype == DT_bool || infer_fail(inf, ST_DTYPE, "the condition must be bool");
 }
 
+/* The type that starts at attribute `at`; how many attributes it takes, 0: none is there. */
+static uint32_t declared_type(const Infer *inf, uint32_t at, Type *type)
+{
+    int64_t dtype = inf->attr[at], rank = at + 1 < inf->nattr ? inf->attr[at + 1] : -1;
+    if (!dtype_known(dtype) || rank < 0 || rank > MAX_RANK ||
+        rank > (int64_t)inf->nattr - at - 2)
+        return 0;
+    *type = (Type){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
+    memcpy(type->dim, inf->attr + at + 2, (size_t)rank * sizeof *type->dim);
+    return 2 + (uint32_t)rank;
+}
+
 bool infer_callback(Infer *inf)
 {
-    inf->nout = 0;
-    for (uint32_t at = 1; at < inf->nattr; inf->nout++) {
-        int64_t dtype = inf->attr[at], rank = at + 1 < inf->nattr ? inf->attr[at + 1] : -1;
-        if (inf->nout == MAX_RESULTS)
-            return infer_fail(inf, ST_UNSUPPORTED, "more than %d results", MAX_RESULTS);
-        if (!dtype_known(dtype) || rank < 0 || rank > MAX_RANK ||
-            rank > (int64_t)inf->nattr - at - 2)
-            return infer_fail(inf, ST_VALUE, "result %u has no type", inf->nout);
-        Type *t = &inf->out[inf->nout];
-        *t = (Type){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
-        memcpy(t->dim, inf->attr + at + 2, (size_t)rank * sizeof *t->dim);
-        at += 2 + (uint32_t)rank;
-    }
+    Type type;
+    uint32_t n = 0;
+    for (uint32_t at = 1, used; at < inf->nattr; at += used, n++)
+        if ((used = declared_type(inf, at, &type)) == 0)
+            return infer_fail(inf, ST_VALUE, "result %u has no type", n);
+    if (!rule_room(inf, n)) return false;
+    for (uint32_t at = 1, i = 0; i < n; i++) at += declared_type(inf, at, &inf->out[i]);
     return true;
 }

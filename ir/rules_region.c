@@ -52,9 +52,6 @@ static bool counts_fit(Infer *inf, const Graph *body, uint32_t params, uint32_t 
     if (body->result.len != results)
         return infer_fail(
             inf, ST_VALUE, "%s has %u results, not %u", body->name, body->result.len, results);
-    if (results > MAX_RESULTS)
-        return infer_fail(
-            inf, ST_UNSUPPORTED, "%u results, at most %d are possible", results, MAX_RESULTS);
     return true;
 }
 
@@ -65,7 +62,7 @@ bool infer_kernel(Infer *inf)
     if (body->result.len == 0) return infer_fail(inf, ST_VALUE, "%s has no results", body->name);
     for (uint32_t i = 0; i < inf->nin; i++)
         if (!body_takes(inf, body, i, inf->in[i])) return false;
-    inf->nout = body->result.len;
+    if (!rule_room(inf, body->result.len)) return false;
     for (uint32_t i = 0; i < inf->nout; i++) inf->out[i] = *graph_type(body, body->result.at[i]);
     return true;
 }
@@ -79,10 +76,12 @@ typedef struct Loop {
     Dim n;
 } Loop;
 
+#define COUNT_MOST (1 << 28) /* sums of a few counts stay numbers of 32 bits */
+
 static bool attrs_count(Infer *inf, uint32_t from, uint32_t to)
 {
     for (uint32_t i = from; i < to; i++)
-        if (inf->attr[i] < 0 || inf->attr[i] > UINT16_MAX)
+        if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST)
             return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
     return true;
 }
@@ -131,8 +130,10 @@ static bool operands_fit(Infer *inf, const Loop *l, const Graph *g)
     return g->param.len == 0 || body_takes(inf, g, 0, &index);
 }
 
-static bool loop_results(Infer *inf, const Loop *l)
+/* And `more` results that are the caller's to fill in. */
+static bool loop_results(Infer *inf, const Loop *l, uint32_t more)
 {
+    if (!rule_room(inf, l->carries + l->ys + more)) return false;
     for (uint32_t i = 0; i < l->carries; i++) {
         inf->out[i] = *inf->in[l->first + i];
         if (!type_equal(graph_type(l->body, l->body->result.at[i]), &inf->out[i]))
@@ -148,7 +149,6 @@ static bool loop_results(Infer *inf, const Loop *l)
         y.dim[0] = l->n;
         inf->out[i] = y;
     }
-    inf->nout = l->carries + l->ys;
     return true;
 }
 
@@ -168,7 +168,7 @@ bool infer_scan(Infer *inf)
     if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64}))
         return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
     return counts_fit(inf, l.body, inf->nin, l.carries + l.ys) && steps_fit(inf, &l) &&
-           operands_fit(inf, &l, l.body) && loop_results(inf, &l);
+           operands_fit(inf, &l, l.body) && loop_results(inf, &l, 0);
 }
 
 static bool is_bool(Infer *inf, const Graph *g)
@@ -188,11 +188,9 @@ bool infer_while(Infer *inf)
         return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
     if (!enough_operands(inf, l.carries) || !counts_fit(inf, condition, inf->nin + 1, 1) ||
         !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, condition) ||
-        !operands_fit(inf, &l, condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l))
+        !operands_fit(inf, &l, condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l, 1))
         return false;
-    if (inf->nout == MAX_RESULTS)
-        return infer_fail(inf, ST_UNSUPPORTED, "more than %d results", MAX_RESULTS);
-    inf->out[inf->nout++] = count;
+    inf->out[inf->nout - 1] = count;
     return true;
 }
 
@@ -226,7 +224,7 @@ bool infer_branch(Infer *inf)
         return infer_fail(inf, ST_VALUE, "a bool selects one of two graphs, not of %u", inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
         if (!case_fits(inf, inf->module->graph.at[inf->attr[i]], first)) return false;
-    inf->nout = first->result.len;
+    if (!rule_room(inf, first->result.len)) return false;
     for (uint32_t i = 0; i < inf->nout; i++) inf->out[i] = *graph_type(first, first->result.at[i]);
     return true;
 }

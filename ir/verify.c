@@ -33,7 +33,7 @@ static bool numbering_holds(Verify *v, const Graph *g, uint32_t i, Value next)
     if (n->attr == NULL) return broken(v, g, i, "no attributes");
     if (n->out != next)
         return broken(v, g, i, "its results are not numbered on from the node before");
-    if (n->nout > MAX_RESULTS || n->nout > g->value.len - next)
+    if (n->nout > g->value.len - next)
         return broken(v, g, i, "wrong count of results");
     for (uint32_t k = 0; k < n->nin; k++)
         if (n->in[k] == 0 || n->in[k] >= n->out)
@@ -58,14 +58,13 @@ static bool types_hold(Verify *v, const Graph *g, uint32_t i)
     if (n->op == OP_call)
         return (n->attr->len == strlen(op_def[OP_call].attrs) && n->nout != 0) ||
                broken(v, g, i, "malformed");
-    Type out[MAX_RESULTS];
-    uint32_t nout;
+    Infer inf;
     Status why = {0};
-    if (!infer_node(g, (Op)n->op, n->in, n->nin, n->attr->at, n->attr->len, out, &nout, &why))
+    if (!infer_node(&inf, g, (Op)n->op, n->in, n->nin, n->attr->at, n->attr->len, &why))
         return broken(v, g, i, why.text);
-    if (nout != n->nout) return broken(v, g, i, "wrong count of results");
-    for (uint32_t k = 0; k < nout; k++)
-        if (!type_equal(&out[k], graph_type(g, n->out + k)))
+    if (inf.nout != n->nout) return broken(v, g, i, "wrong count of results");
+    for (uint32_t k = 0; k < inf.nout; k++)
+        if (!type_equal(&inf.out[k], graph_type(g, n->out + k)))
             return broken(v, g, i, "a result's type is not what inference says");
     return true;
 }

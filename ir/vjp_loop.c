@@ -345,7 +345,7 @@ void vjp_while(Vjp *v)
         wanted[1 + i] = v->wanted[i];
     }
     Node shifted = *v->node;
-    shifted.nin = (uint16_t)(nin + 1);
+    shifted.nin = nin + 1;
     Vjp own = *v;
     own.node = &shifted;
     own.in = in;

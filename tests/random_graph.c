@@ -74,17 +74,16 @@ Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t
     for (uint32_t i = 0; i < nin; i++)
         if (in[i] == 0) return 0;
     *k->st = (Status){0};
-    Type out[MAX_RESULTS];
-    uint32_t nout;
-    if (!infer_node(k->g, op, in, nin, attr, nattr, out, &nout, k->st)) return 0;
-    for (uint32_t i = 0; i < nout; i++) {
+    Infer inf;
+    if (!infer_node(&inf, k->g, op, in, nin, attr, nattr, k->st)) return 0;
+    for (uint32_t i = 0; i < inf.nout; i++) {
         DimTable *dims = &k->g->module->dims;
-        if (maker_elements(k, &out[i]) > 70000 || dim_hi(dims, type_elements(dims, &out[i])) > MOST_BOUND) return 0;
+        if (maker_elements(k, &inf.out[i]) > 70000 || dim_hi(dims, type_elements(dims, &inf.out[i])) > MOST_BOUND) return 0;
     }
     Value v = graph_append(k->g, op, in, nin, attr, nattr, (Loc){0}, k->st);
     if (v == 0) return 0;
     k->drawn[op]++;
-    for (uint32_t i = 0; i < nout; i++) maker_note_size(k, v + i, size);
+    for (uint32_t i = 0; i < inf.nout; i++) maker_note_size(k, v + i, size);
     return v;
 }
 

@@ -395,7 +395,7 @@ static void objects_link_into_c(void **state)
         Status st = {0};
         make_loop(m, false, make_symbol(m, "T", 0, 100), 3);
         if (!llvm_backend()->object(
-                make_program(m), &(CompileOptions){0}, "my_loop", data, 2, keep, &copy[i], &st))
+                make_program(m), &(CompileOptions){0}, "my_loop", "my_sizes", data, 2, keep, &copy[i], &st))
             fail_msg("%s", st.text);
         make_free(m);
     }
@@ -428,7 +428,7 @@ static void objects_for_elsewhere(void **state)
         Status st = {0};
         Make *m = make_new();
         make_loop(m, false, 5, 8);
-        if (!llvm_backend()->object(make_program(m), &there[i], "f", NULL, 0, keep, &c, &st))
+        if (!llvm_backend()->object(make_program(m), &there[i], "f", NULL, NULL, 0, keep, &c, &st))
             fail_msg("%s", st.text);
         assert_true(c.len > 100 && memcmp(c.bytes, "\177ELF", 4) == 0);
         free(c.bytes);
@@ -439,7 +439,7 @@ static void objects_for_elsewhere(void **state)
     Copy c = {0};
     make_loop(m, false, 5, 8);
     assert_false(llvm_backend()->object(make_program(m),
-        &(CompileOptions){.triple = "nonsense-none-none"}, "f", NULL, 0, keep, &c, &st));
+        &(CompileOptions){.triple = "nonsense-none-none"}, "f", NULL, NULL, 0, keep, &c, &st));
     assert_int_equal(st.code, ST_UNSUPPORTED);
     make_free(m);
 }

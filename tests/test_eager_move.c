@@ -12,7 +12,7 @@ static const DType some_types[] = {DT_u8, DT_i16, DT_f16, DT_f32, DT_i64};
 
 static View result_of(Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
-    Type type[4], out[MAX_RESULTS];
+    Type type[4];
     const Type *types[4];
     for (uint32_t i = 0; i < nin; i++) {
         type[i] = (Type){.dtype = in[i].dtype, .rank = in[i].rank};
@@ -21,10 +21,10 @@ static View result_of(Op op, const View *in, uint32_t nin, const int64_t *attr, 
     }
     Status st = {0};
     Infer inf = {
-        .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .st = &st};
+        .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .st = &st};
     if (!infer_types(&inf)) fail_msg("%s", st.text);
     memset(got, 0x5a, sizeof got);
-    return view_of((DType)out[0].dtype, got, out[0].rank, out[0].dim);
+    return view_of((DType)inf.out[0].dtype, got, inf.out[0].rank, inf.out[0].dim);
 }
 
 /* Runs op on threads and alone: the same bytes. */

@@ -386,7 +386,7 @@ static void types(void **state)
 static void eager_inference_needs_no_module(void **state)
 {
     (void)state;
-    Type x = {.dtype = DT_f32, .rank = 2, .dim = {3, 4}}, out[MAX_RESULTS];
+    Type x = {.dtype = DT_f32, .rank = 2, .dim = {3, 4}};
     const Type *in[] = {&x, &x};
     Status st = {0};
     Infer inf = {.op = OP_sum,
@@ -394,10 +394,9 @@ static void eager_inference_needs_no_module(void **state)
         .nin = 1,
         .attr = (int64_t[]){1},
         .nattr = 1,
-        .out = out,
         .st = &st};
     assert_true(infer_types(&inf));
-    assert_true(inf.nout == 1 && out[0].rank == 1 && out[0].dim[0] == 3);
+    assert_true(inf.nout == 1 && inf.out[0].rank == 1 && inf.out[0].dim[0] == 3);
     inf.op = OP_kernel; /* graph 1 of no module */
     inf.attr = (int64_t[]){1, -1};
     inf.nattr = 2;
@@ -409,12 +408,11 @@ static void eager_inference_needs_no_module(void **state)
         .nin = 1,
         .attr = (int64_t[]){-1},
         .nattr = 1,
-        .out = out,
         .st = &bad_dim};
     assert_false(infer_types(&inf));
     Status inexact = {0};
     int64_t constant[] = {DT_f32, attr_of_f64(0.1)};
-    inf = (Infer){.op = OP_constant, .attr = constant, .nattr = 2, .out = out, .st = &inexact};
+    inf = (Infer){.op = OP_constant, .attr = constant, .nattr = 2, .st = &inexact};
     assert_false(infer_types(&inf));
     assert_string_equal(inexact.text, "constant: 0.10000000000000001 is no value of f32");
 }

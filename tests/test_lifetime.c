@@ -181,8 +181,7 @@ static void declarations_are_checked(void **state)
     assert_null(declared(k, rank, ok));
     assert_error(k, KILN_EVALUE, "rank above 8");
     kiln_function *many = kiln_function_new(k, square, NULL, &(kiln_function_options){.inputs_count = 40});
-    assert_null(kiln_grad(many));
-    assert_error(k, KILN_EVALUE, "more than 16 inputs");
+    assert_non_null(kiln_grad(many));
 }
 
 static int from_host;

@@ -303,7 +303,7 @@ static void check_layouts(Case *c)
     GraphRun r = runner(c, true, c->rg.seed);
     for (uint32_t i = 0; i < g->node.len && total.failures < MOST_FAILURES; i++) {
         const Node *n = &g->node.at[i];
-        void *out[MAX_RESULTS], **in = arena_zeros(c->arena, n->nin + 1u, sizeof *in);
+        void **out = arena_zeros(c->arena, n->nout + 1u, sizeof *out), **in = arena_zeros(c->arena, n->nin + 1u, sizeof *in);
         if (n->op == OP_param) continue;
         for (uint32_t k = 0; k < n->nin; k++) in[k] = c->eager[0][n->in[k]];
         if (!graph_run_node(&r, g, i, in, out)) {

@@ -23,11 +23,11 @@ static bool target(Target *t, Status *st)
 }
 
 static bool object(const Program *p, const CompileOptions *o, const char *symbol,
-    const ObjectData *data, int ndata, ObjectSink *sink, void *user, Status *st)
+    const char *sizes, const ObjectData *data, int ndata, ObjectSink *sink, void *user, Status *st)
 {
     Machine m = {0};
     if (!machine_init(&m, o, st)) return false;
-    const ObjectParts parts = {.symbol = symbol, .data = data, .ndata = ndata};
+    const ObjectParts parts = {.symbol = symbol, .sizes = sizes, .data = data, .ndata = ndata};
     LLVMMemoryBufferRef b = object_emit(p, o, &m, &parts, st);
     machine_free(&m);
     if (!b) return false;
@@ -63,6 +63,7 @@ const Backend *kiln_llvm_backend(void)
         .target = target,
         .compile = jit_compile,
         .entry = jit_entry,
+        .sizes = jit_sizes,
         .code_bytes = jit_code_bytes,
         .release = jit_release,
         .object = object,

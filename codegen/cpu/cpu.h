@@ -49,6 +49,7 @@ typedef struct Gen {
     LLVMBasicBlockRef first, start; /* the first block ends in a jump to start */
     LLVMValueRef dim_arg;           /* pointer to the program's dims */
     LLVMValueRef *dim_value;        /* per Program.dim: already loaded */
+    LLVMValueRef *of_symbols;       /* per expression of the dim table: already computed; NULL: none yet */
 } Gen;
 
 LLVMTypeRef gen_type(const Gen *g, DType t); /* in registers: bool is i1, 16-bit floats are float */
@@ -178,10 +179,12 @@ LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
 /* A print, assert or callback in the entry; at: addresses of the program's buffers. */
 void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host);
 bool emit_entry(Gen *g, const char *symbol);
+bool emit_sizes(Gen *g, const char *symbol); /* emit_sizes.c: SizesFn */
 
 /* ---- object, jit ----------------------------------------------------------------------------- */
 typedef struct ObjectParts {
     const char *symbol;     /* of the entry */
+    const char *sizes;      /* of the function that says what a call needs; NULL: none */
     const ObjectData *data; /* read-only, each under its own symbol */
     int ndata;
 } ObjectParts;
@@ -190,6 +193,7 @@ LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const
     const ObjectParts *parts, Status *st);
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st);
 EntryFn *jit_entry(const Compiled *c);
+SizesFn *jit_sizes(const Compiled *c);
 size_t jit_code_bytes(const Compiled *c);
 void jit_release(Compiled *c);
 

@@ -188,6 +188,7 @@ void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool interna
     LLVMPositionBuilderAtEnd(g->top, g->first);
     gen_put(g, g->start);
     g->dim_value = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->dim.len + 1);
+    g->of_symbols = NULL;
 }
 
 void gen_function_end(Gen *g) { LLVMBuildBr(g->top, g->start); }
@@ -236,10 +237,8 @@ LLVMValueRef gen_dim(Gen *g, Dim d)
     return combine(g, g->top, expr_of(g, d), l, r);
 }
 
-LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
+static LLVMValueRef dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
 {
-    int64_t v;
-    if (gen_dim_const(g, d, &v)) return gen_i64(g, v);
     for (uint32_t i = 0; i < g->p->symbol.len; i++)
         if (g->p->symbol.at[i] == d) return gen_load_once(g, g->i64, symbol, i, 8);
     if (d == DIM_BAD || expr_of(g, d)->kind == DIM_SYMBOL) {
@@ -250,6 +249,18 @@ LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
     LLVMValueRef l = gen_dim_of_symbols(g, expr_of(g, d)->a, symbol),
                  r = gen_dim_of_symbols(g, expr_of(g, d)->b, symbol);
     return combine(g, g->top, expr_of(g, d), l, r);
+}
+
+LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
+{
+    int64_t v;
+    if (gen_dim_const(g, d, &v)) return gen_i64(g, v);
+    if (d == DIM_BAD) return dim_of_symbols(g, d, symbol);
+    if (!g->of_symbols)
+        g->of_symbols = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->module->dims.expr.len + 1);
+    LLVMValueRef *known = &g->of_symbols[-1 - d];
+    if (!*known) *known = dim_of_symbols(g, d, symbol);
+    return *known;
 }
 
 /* ---- loops ----------------------------------------------------------------------------------- */

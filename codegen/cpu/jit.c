@@ -13,6 +13,7 @@
 
 struct Compiled {
     EntryFn *entry;
+    SizesFn *sizes;
     size_t bytes;
     LLVMOrcResourceTrackerRef tracker;
 };
@@ -91,41 +92,47 @@ static bool start(Status *st)
 }
 
 /* Takes the object. */
-static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const char *name, Status *st)
+static bool link_object(
+    Compiled *c, LLVMMemoryBufferRef object, const ObjectParts *parts, Status *st)
 {
-    LLVMOrcExecutorAddress at = 0;
+    LLVMOrcExecutorAddress at = 0, sizes = 0;
     pthread_mutex_lock(&lock);
     c->tracker = LLVMOrcJITDylibCreateResourceTracker(LLVMOrcLLJITGetMainJITDylib(the.jit));
     bool ok =
         !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
-        !failed(LLVMOrcLLJITLookup(the.jit, &at, name), "linking", st);
+        !failed(LLVMOrcLLJITLookup(the.jit, &at, parts->symbol), "linking", st) &&
+        (!parts->sizes || !failed(LLVMOrcLLJITLookup(the.jit, &sizes, parts->sizes), "linking", st));
     pthread_mutex_unlock(&lock);
     c->entry = (EntryFn *)(uintptr_t)at;
+    c->sizes = (SizesFn *)(uintptr_t)sizes;
     return ok;
 }
 
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st)
 {
     Machine m = {0};
-    char name[48];
+    char name[48], sizes[48];
+    const ObjectParts parts = {.symbol = name, .sizes = p->symbol.len ? sizes : NULL};
     Compiled *c = mem_zeros(1, sizeof *c);
     if (!c) return status_fail(st, ST_MEMORY, "llvm: no memory for a program"), NULL;
     LLVMMemoryBufferRef object = NULL;
     if (machine_init(&m, NULL, st)) {
         pthread_mutex_lock(&lock);
         bool ok = start(st);
-        snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count++);
+        snprintf(name, sizeof name, "kiln_entry_%llu", (unsigned long long)the.count);
+        snprintf(sizes, sizeof sizes, "kiln_sizes_%llu", (unsigned long long)the.count++);
         pthread_mutex_unlock(&lock);
-        if (ok) object = object_emit(p, o, &m, &(ObjectParts){.symbol = name}, st);
+        if (ok) object = object_emit(p, o, &m, &parts, st);
         machine_free(&m);
     }
     if (object) c->bytes = LLVMGetBufferSize(object);
-    if (object && link_object(c, object, name, st)) return c;
+    if (object && link_object(c, object, &parts, st)) return c;
     jit_release(c);
     return NULL;
 }
 
 EntryFn *jit_entry(const Compiled *c) { return c->entry; }
+SizesFn *jit_sizes(const Compiled *c) { return c->sizes; }
 size_t jit_code_bytes(const Compiled *c) { return c->bytes; }
 
 void jit_release(Compiled *c)

@@ -224,6 +224,7 @@ static void work(void *arg)
     char *why = NULL;
     g->kernel_fn = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->kernel.len + 1);
     if (!emit_entry(g, j->parts->symbol)) return;
+    if (j->parts->sizes && !emit_sizes(g, j->parts->sizes)) return;
     for (int i = 0; i < j->parts->ndata; i++) add_data(g, &j->parts->data[i]);
     if (!verified(g) || !tighten(j)) return;
     dump_llvm(g, j->o);

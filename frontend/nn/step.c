@@ -181,27 +181,33 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     mem_free(factor, factor ? n * sizeof *factor : 0);
 }
 
-#define VARIABLES_MAX 1024
+/* With scratch that the caller gives back: what the tape saw of floats, its gradients, one step. */
+static void minimize(
+    kiln_site at, Thread *t, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
+{
+    int n = kiln_tape_variables(tape, NULL, 0), count = 0;
+    kiln_variable **v = SCRATCH(t, at, kiln_variable *, n);
+    kiln_tensor **g = SCRATCH(t, at, kiln_tensor *, n);
+    kiln_operand *x = SCRATCH(t, at, kiln_operand, n);
+    if (!v || !g || !x) return;
+    kiln_tape_variables(tape, v, n);
+    for (int i = 0; i < n; i++)
+        if (dtype_is_float(v[i]->type.dtype)) {
+            x[count] = kiln_of_variable(v[i]);
+            v[count++] = v[i];
+        }
+    if (kiln_gradients_at(at, tape, loss, NULL, x, count, g))
+        kiln_optimizer_apply_at(at, o, v, g, count);
+}
+
 void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
 {
     if (!o || !tape) {
         fail(thread_last(), at, KILN_ESTATE, "minimize: the %s is NULL", o ? "tape" : "optimizer");
         return;
     }
-    kiln_variable *seen[VARIABLES_MAX], *v[VARIABLES_MAX];
-    kiln_tensor *g[VARIABLES_MAX];
-    kiln_operand x[VARIABLES_MAX];
-    int n = kiln_tape_variables(tape, seen, VARIABLES_MAX), count = 0;
-    if (n > VARIABLES_MAX) {
-        fail(thread_of(o->o.k), at, KILN_EUNSUPPORTED,
-            "minimize: the tape saw %d variables; at most %d", n, VARIABLES_MAX);
-        return;
-    }
-    for (int i = 0; i < n; i++)
-        if (dtype_is_float(seen[i]->type.dtype)) {
-            v[count] = seen[i];
-            x[count++] = kiln_of_variable(seen[i]);
-        }
-    if (kiln_gradients_at(at, tape, loss, NULL, x, count, g))
-        kiln_optimizer_apply_at(at, o, v, g, count);
+    Thread *t = thread_of(o->o.k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    minimize(at, t, o, tape, loss);
+    scratch_reset(&t->scratch, mark);
 }

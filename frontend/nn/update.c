@@ -125,19 +125,19 @@ static bool record(Line *l, UpdateRule *rule, const void *user, const Update *u)
 }
 
 /* ---- running it ---------------------------------------------------------------------------------------------- */
-typedef struct Scratch {
+typedef struct WorkerSlots {
     char *at;
     size_t bytes, each; /* of all, of one slot */
     int slots, workers;
     atomic_flag taken[WORKERS];
-} Scratch;
+} WorkerSlots;
 
 typedef struct Job {
     const Line *line;
     const Update *u;
     const char *gradient;
     char *to[UPDATE_STATES];
-    Scratch *scratch;
+    WorkerSlots *scratch;
 } Job;
 
 static View view_of(const Job *j, const Cell *c, char *slots, int64_t lo, int64_t n)
@@ -160,7 +160,7 @@ static View view_of(const Job *j, const Cell *c, char *slots, int64_t lo, int64_
     return v;
 }
 
-static int scratch_take(Scratch *s)
+static int slots_take(WorkerSlots *s)
 {
     for (int i = 0;; i = (i + 1) % s->workers)
         if (!atomic_flag_test_and_set_explicit(&s->taken[i], memory_order_acquire)) return i;
@@ -169,7 +169,7 @@ static int scratch_take(Scratch *s)
 static void run_block(void *arg, int64_t lo, int64_t hi)
 {
     const Job *j = arg;
-    const int worker = scratch_take(j->scratch);
+    const int worker = slots_take(j->scratch);
     char *slots = j->scratch->at + (size_t)worker * (size_t)j->scratch->slots * j->scratch->each;
     const EagerCtx alone = {NULL};
     for (; lo < hi; lo += BLOCK) {
@@ -199,7 +199,7 @@ typedef struct Staging {
     kiln_tensor **also;    /* per assignment */
     char *gradient;        /* room for one that is not contiguous */
     size_t gradient_bytes;
-    Scratch scratch;
+    WorkerSlots scratch;
     int count, nalso;
 } Staging;
 
@@ -234,9 +234,9 @@ static bool stage_scalar(Thread *t, kiln_site at, const Assignment *a, kiln_tens
     return true;
 }
 
-static bool scratch_new(Thread *t, kiln_site at, Staging *p, const Update *u)
+static bool slots_new(Thread *t, kiln_site at, Staging *p, const Update *u)
 {
-    Scratch *s = &p->scratch;
+    WorkerSlots *s = &p->scratch;
     int64_t most = 1;
     for (int i = 0; i < p->count; i++) {
         const int64_t n = type_count(&u[i].state[0]->type);
@@ -270,7 +270,7 @@ static bool plan_make(Thread *t, kiln_site at, Staging *p, UpdateRule *rule, con
     }
     for (int i = 0; i < p->nalso; i++)
         if (!stage_scalar(t, at, &also[i], &p->also[i])) return false;
-    return scratch_new(t, at, p, u);
+    return slots_new(t, at, p, u);
 }
 
 static void plan_free(Staging *p)

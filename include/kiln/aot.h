@@ -18,8 +18,9 @@ typedef struct kiln_aot_options {
 } kiln_aot_options;
 
 /* Writes PATH.o and PATH.h for f with the inputs that it declares; without a declaration, with those of its latest call, eager or compiled. The header declares, with shapes in comments
- *     int  SYMBOL(void *state, const T *in0, ..., [int64_t N, ...] T *out0, ..., void *workspace);
+ *     int  SYMBOL(void *state, const T *in0, ..., [int64_t n_N, ...] T *out0, ..., void *workspace);
  *     void SYMBOL_init(void *state);                 variables' values at the time of compiling
+ *     int  SYMBOL_needs([int64_t n_N, ...] int64_t *size);   what such a call needs: bytes of workspace, then the sizes of the outputs' axes
  * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and names for what it returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a size
  * outside its bounds), SYMBOL_EVALUE (an assertion failed, a loop went on after its bound). State and workspace are the caller's, 64-byte aligned; captured tensors are constants in the object.
  * The bits are those of a JIT compile with no_blas on the same CPU. False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); nothing is left half written. */

@@ -58,12 +58,13 @@ typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_R
 typedef struct kiln_function_options {
     const char *name;      /* NULL: "function" */
     int inputs_count;      /* 0: as many as `inputs` declares, or any */
-    int outputs;           /* 0: 1; KILN_NO_OUTPUTS: none; at most 512 */
-    kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list */
+    int outputs;           /* 0: 1; KILN_NO_OUTPUTS: none */
+    kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list; for more than KILN_MAX_ARGS see input_list */
     bool no_blas;          /* contractions by Kiln's own kernels: the bits of ahead-of-time code */
     size_t cache_bytes;    /* compiled code, graphs and constants kept; 0: 64 MiB. Beyond it signatures that were not called lately
                               go; one in use (running, or recorded on a tape) stays. Derived functions have a cache of their own. */
     bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unasked */
+    const kiln_spec *input_list; /* instead of `inputs`: inputs_count of them, any number; copied */
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
@@ -98,8 +99,8 @@ KILN_API kiln_function *kiln_grad(kiln_function *f);
 /* The outputs of f, then the gradients. */
 KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
 /* Forward mode: a function of the inputs and then a tangent for each of them, of its dtype and shape (those of integers and static arguments
- * are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). At most 8 inputs, all of whose number is
- * declared (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
+ * are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). The number of inputs is declared
+ * (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
 KILN_API kiln_function *kiln_jvp(kiln_function *f);
 
 #define KILN_MISSES 8

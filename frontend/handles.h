@@ -1,0 +1,16 @@
+/* handles: arrays of a call whose length a caller chose, from the thread's scratch: none of them lies on the C stack. Included by internal.h. */
+#ifndef KILN_FRONTEND_HANDLES_H
+#define KILN_FRONTEND_HANDLES_H
+
+#include "internal.h"
+
+/* n of T that stay until the mark taken before is reset (scratch.h). NULL: recorded. */
+static inline void *thread_scratch(Thread *t, kiln_site at, size_t n, size_t size)
+{
+    void *p = scratch_take(&t->scratch, n, size);
+    if (UNLIKELY(!p)) fail(t, at, KILN_EMEMORY, "no memory for %zu handles", n);
+    return p;
+}
+#define SCRATCH(t, at, T, n) ((T *)thread_scratch((t), (at), (size_t)(n), sizeof(T)))
+
+#endif
