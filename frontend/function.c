@@ -192,10 +192,20 @@ static kiln_function *any_child(kiln_function *f)
     return child;
 }
 
+/* Marks f as freed and holds it in one step: a freed function that nobody holds is another thread's to destroy. False: it was freed. */
+static bool begin_free(kiln_function *f)
+{
+    pthread_mutex_lock(&f->k->lock);
+    bool first = !f->freed;
+    f->held += first;
+    f->freed = true;
+    pthread_mutex_unlock(&f->k->lock);
+    return first;
+}
+
 void kiln_function_free(kiln_function *f)
 {
-    if (!f || atomic_exchange(&f->freed, true)) return;
-    function_hold(f); /* until the derived ones have gone */
+    if (!f || !begin_free(f)) return; /* held until the derived ones have gone */
     leave_parent(f);
     forget_definition(f);
     for (kiln_function *child; (child = any_child(f));) {

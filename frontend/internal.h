@@ -447,7 +447,7 @@ struct kiln_function {
     kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
     Row *row;                /* of the parent, whose gradient it is */
     uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
-    _Atomic bool freed;      /* goes with the last of them, and of the calls that run */
+    _Atomic bool freed;      /* goes with the last of them, and of the calls that run; set under the engine's lock, with `held` */
     Loc loc;
 };
 

@@ -3,7 +3,11 @@
  * the LLVM module. */
 #include "front.h"
 
+#include <kiln/aot.h>
+#include <kiln/io.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define THREADS 8
 
@@ -244,6 +248,64 @@ static void freed_while_another_thread_calls(void **state)
     kiln_eager(k, false);
 }
 
+/* ---- the whole life of a function ------------------------------------------------------------------------------------ */
+static void makes_and_frees(Member *m)
+{
+    for (int i = 0; i < 2000; i++) kiln_function_free(scaled_by(m->crew->k, m->crew->v, false, 0));
+}
+
+static void functions_of_their_own_come_and_go(void **state)
+{
+    kiln *k = *state;
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
+    assert_int_equal(run(&c, makes_and_frees), 0);
+}
+
+static char folder[64];
+
+/* What a program may do with a function and a variable of its own, beside seven others that do the same. */
+static void whole_life(Member *m)
+{
+    kiln *k = m->crew->k;
+    for (int i = 0; i < 4; i++) {
+        KILN_SCOPE(k);
+        char path[128];
+        kiln_variable *v = kiln_variable_new(k, "own", KILN_F32, 3.0);
+        kiln_function *own = scaled_by(k, v, false, 0);
+        kiln_tensor *x = kiln_full(k, KILN_F32, KILN_SHAPE(3), 2);
+        KILN_TAPE(k, tape);
+        m->wrong += kiln_item(kiln_call(own, x)) != 36;
+        m->wrong += kiln_item(kiln_sum(kiln_call(kiln_grad(own), x), KILN_ALL)) != 36;
+        kiln_tensor *y = kiln_call(own, x);
+        m->wrong += kiln_item(kiln_gradient(tape, y, v)) != 12;
+        snprintf(path, sizeof path, "%s/own%d", folder, m->number);
+        m->wrong += !kiln_aot(own, path, NULL);
+        snprintf(path, sizeof path, "%s/saved%d", folder, m->number);
+        kiln_checkpoint *saved = kiln_checkpoint_new(k, path, 2);
+        m->wrong += !kiln_checkpoint_add(saved, v) || !kiln_checkpoint_save(saved, i);
+        kiln_assign(v, 1.0);
+        m->wrong += kiln_checkpoint_restore_latest(saved) != i;
+        kiln_checkpoint_free(saved);
+        m->wrong += kiln_item(kiln_value(v)) != 3;
+        kiln_function_free(own);
+        kiln_variable_free(v);
+    }
+}
+
+static void every_thread_does_everything(void **state)
+{
+    kiln *k = *state;
+    Crew c = {.k = k};
+    char command[128];
+    snprintf(folder, sizeof folder, "/tmp/kiln-concurrent-%d", (int)getpid());
+    snprintf(command, sizeof command, "mkdir -p '%s'", folder);
+    assert_int_equal(system(command), 0);
+    int wrong = run(&c, whole_life);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +315,8 @@ int main(void)
         FRONT_TEST(gradients_are_derived_once),
         FRONT_TEST(evicted_under_calls_and_tapes),
         FRONT_TEST(freed_while_another_thread_calls),
+        FRONT_TEST(functions_of_their_own_come_and_go),
+        FRONT_TEST(every_thread_does_everything),
     };
     return cmocka_run_group_tests_name("concurrent", tests, front_needs_llvm, NULL);
 }
