@@ -208,12 +208,13 @@ static void gradients_of_many_variables(void **state)
     assert_true(kiln_gradients(tape, y, x, MANY, dx));
     for (int i = 0; i < MANY; i++) assert_float_equal(kiln_item(dx[i]), i, 0);
     assert_ok(k);
-    KILN_TAPE(k, outer); /* the gradient's own call has more outputs than a tape records */
+    KILN_TAPE(k, outer); /* records the gradient's own call, with an output per variable */
     {
         KILN_TAPE(k, inner);
         kiln_gradients(inner, kiln_call(f, 1.0), x, MANY, dx);
     }
-    assert_error(k, KILN_EUNSUPPORTED, "sums_variables_vjp: a tape records calls with at most 256 outputs, this has 301; open the tape inside the function");
+    for (int i = 0; i < MANY; i++) assert_float_equal(kiln_item(dx[i]), i, 0);
+    assert_ok(k);
 }
 
 /* ---- variables made by a body ------------------------------------------------------------------------------------------------------------ */
