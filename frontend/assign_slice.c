@@ -1,5 +1,6 @@
 /* assign_slice: assigning to part of a variable. Variables hold immutable tensors, so the whole of it is made anew: the part is shifted to
  * its place by a gather per axis, and chosen there. Composites of public operations; never writes elements in place. */
+#include "effect.h"
 #include "operand.h"
 
 typedef struct Place { /* one axis */
@@ -25,6 +26,8 @@ static bool place(Thread *t, kiln_site at, kiln_operand start, Dim size, Dim n, 
         fail(t, at, KILN_EDTYPE, "assign_slice: a start is an integer scalar, not %s", tensor_text(s, text, sizeof text));
         return false;
     }
+    const Dim starts = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, size, n), 1);
+    if (starts != DIM_BAD && !effect_indices(t, at, "assign_slice", s, starts)) return false;
     kiln_tensor *width = dim_tensor(t, at, n, DT_i64);
     kiln_tensor *last = binary(at, OP_sub, of(dim_tensor(t, at, size, DT_i64)), of(width));
     s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
@@ -86,7 +89,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
         if (!(ok = place(t, at, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
-        x = kiln_gather_at(at, of(x), of(p.from), i);
+        x = apply2(t, at, OP_gather, x, p.from, &(int64_t){i}, 1); /* out of range outside the part, where it is not taken */
         p.inside = along(t, at, p.inside, i, rank);
         inside = inside ? binary(at, OP_and, of(inside), of(p.inside)) : p.inside;
     }

@@ -1,6 +1,7 @@
 /* control: loops and branches with functions for blocks. Eagerly they are plain loops; in a trace each body is a frame, with parameters for
  * what it is given, and all of them one node (region.c). Relies on public operations for slices and stacks. */
 #include "body.h"
+#include "effect.h"
 #include "region.h"
 
 #include <limits.h>
@@ -488,6 +489,6 @@ bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *con
 {
     Thread *t = thread_of(k);
     kiln_tensor *s = t ? scalar(t, at, "kiln_switch", selector, &index_type) : NULL;
-    if (!s) return t ? poison(t, out, nout) : false;
+    if (!s || (count > 0 && !effect_indices(t, at, "kiln_switch", s, count))) return t ? poison(t, out, nout) : false;
     return cases_run(t, &(Cases){at, "kiln_switch", bodies, user, count, in, nin, out, nout}, s);
 }

@@ -194,13 +194,25 @@ static void report_element(
         digits(DT_f64, e->tolerance, most, sizeof most), type);
 }
 
+static void report_index(Thread *t, const Effect *e, kiln_tensor *const *x)
+{
+    const int64_t *v = (const int64_t *)(const void *)x[0]->data, *size = (const int64_t *)(const void *)x[1]->data;
+    int64_t at = 0, n = type_count(&x[0]->type), index[MAX_RANK] = {0};
+    char where[200], type[160];
+    while (at < n - 1 && v[at] >= 0 && v[at] < *size) at++;
+    unravel(&x[0]->type, at, index);
+    type_print(NULL, &x[0]->type, type, sizeof type);
+    fail(t, e->at, KILN_EVALUE, "%s: an index is out of range: %s is %lld, of a size of %lld: %s", e->text,
+        place(&x[0]->type, index, "it", where, sizeof where), (long long)v[at], (long long)*size, type);
+}
+
 /* Of an assertion that does not hold. x[0] is what was tested; what lies behind it tells why. */
 static void report(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n)
 {
     int64_t index[MAX_RANK] = {0};
     if (n > 1) x++;
-    if (e->kind == ASSERT_SHAPE) {
-        report_shape(t, e, x);
+    if (e->kind == ASSERT_SHAPE || e->kind == ASSERT_INDEX) {
+        (e->kind == ASSERT_SHAPE ? report_shape : report_index)(t, e, x);
         return;
     }
     Type shape = x[0]->type;

@@ -46,6 +46,12 @@ static void tell_of_blas(kiln *k)
         log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
 }
 
+static bool asked_for(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value && *value != '0';
+}
+
 kiln *kiln_open_sized(const kiln_options *options, size_t size)
 {
     kiln *k = mem_zeros(1, sizeof *k);
@@ -78,8 +84,8 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     pthread_mutex_unlock(&open_lock);
     tell_of_blas(k);
     dump_open(k);
-    const char *retrace = getenv("KILN_RETRACE");
-    k->retrace = retrace && *retrace && *retrace != '0';
+    k->retrace = asked_for("KILN_RETRACE");
+    k->checked = k->options.checked || asked_for("KILN_CHECKED");
     if (!thread_of(k)) { /* so that the opening thread has a place for its errors */
         kiln_close(k);
         return NULL;

@@ -147,7 +147,7 @@ struct kiln {
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS];
-    bool eager_only, retrace;
+    bool eager_only, retrace, checked;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
     uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */

@@ -1,6 +1,7 @@
 /* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on
  * operand.h. Never has a gradient of its own; the maximum that is subtracted for the sake of range
  * carries none, because the results do not depend on it. All of a composite of 16-bit floats is computed in f32 and rounded once. */
+#include "effect.h"
 #include "operand.h"
 
 #include <math.h>
@@ -157,13 +158,28 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
 }
 
 /* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their
- * maximum. */
-static kiln_operand label_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
+ * maximum. Rows whose label is none of the classes count as logits of 0, so that nothing flows to
+ * them, and as losses of 0. */
+static kiln_operand label_losses(
+    Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels, kiln_operand counts)
 {
-    kiln_operand z = shifted(at, wide(t, at, logits), 1),
+    kiln_operand rows = of(kiln_where_at(at, OP2(expand, counts, 1), wide(t, at, logits), kiln_of_i(0)));
+    kiln_operand z = shifted(at, rows, 1),
                  hot = of(is_class(t, at, labels, logits->type.dim[1]));
     kiln_operand chosen = OP2(sum, of(kiln_where_at(at, hot, z, kiln_of_f(0))), KILN_AXES(1));
-    return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
+    kiln_operand each = OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
+    return of(kiln_where_at(at, counts, each, kiln_of_i(0)));
+}
+
+/* The mean over the rows that count; of none it is 0, as their gradient is. */
+static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
+{
+    kiln_operand counts = of(is_index(t, at, labels, logits->type.dim[1]));
+    kiln_operand each = label_losses(t, at, logits, labels, counts);
+    if (!tensor_ok(each.as.tensor)) return each.as.tensor;
+    kiln_operand n = OP2(max, OP2(sum, of(kiln_cast_at(at, counts, KILN_I64)), KILN_ALL), kiln_of_i(1));
+    n = of(cast_to(t, at, n.as.tensor, (DType)each.as.tensor->type.dtype));
+    return kiln_div_at(at, OP2(sum, each, KILN_ALL), n);
 }
 
 /* Classes of probability 0 and logit minus infinity add nothing, although the one times the logarithm of the other is NaN. */
@@ -199,8 +215,10 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities "
             "[n, classes]: %s x %s",
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
+    const bool labels = dtype_is_int((DType)y->type.dtype);
+    if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_operand each = dtype_is_int((DType)y->type.dtype) ? label_losses(t, at, logits, y)
-                                                           : probability_losses(t, at, logits, y);
-    return rounded(t, at, &s, kiln_mean_at(at, each, KILN_ALL), logits);
+    kiln_tensor *r = labels ? label_loss(t, at, logits, y)
+                            : kiln_mean_at(at, probability_losses(t, at, logits, y), KILN_ALL);
+    return rounded(t, at, &s, r, logits);
 }

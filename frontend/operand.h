@@ -88,6 +88,8 @@ kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x,
 /* Uniform in [lo, hi), from the engine's own generator, which any thread may draw from at any time. */
 kiln_tensor *uniform_own(
     Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
+/* Whether each of the integers lies in [0, size). */
+kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
 /* One hot as bool: [..., classes] of integer indices. */
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
 

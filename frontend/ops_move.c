@@ -1,5 +1,6 @@
 /* ops_move: the public operations that put elements elsewhere, one_hot included. Relies on
  * operand.h and apply. Never touches an element: views and copies are the op's business. */
+#include "effect.h"
 #include "operand.h"
 
 #include <stdio.h>
@@ -406,7 +407,15 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
                 *i = index_operand(t, at, "gather", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
+    if (!effect_indices(t, at, "gather", i, x->type.dim[axis])) return &t->k->poison;
     return apply2(t, at, OP_gather, x, i, &(int64_t){axis}, 1);
+}
+
+kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
+{
+    kiln_operand wide = of(cast_to(t, at, i, DT_i64)); /* of u64, what i64 does not hold becomes negative */
+    kiln_operand below = of(kiln_lt_at(at, wide, of(dim_tensor(t, at, size, DT_i64))));
+    return kiln_and_at(at, of(kiln_ge_at(at, wide, kiln_of_i(0))), below);
 }
 
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
@@ -436,6 +445,7 @@ kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes
     if (!tensor_ok(i)) return i;
     if (classes < 0 || classes > DIM_MAX)
         return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
+    if (!effect_indices(t, at, "one_hot", i, classes)) return &t->k->poison;
     kiln_scope s = kiln_scope_open(t->k);
     return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));
 }

@@ -124,6 +124,10 @@ KILN_API kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis)
 KILN_API kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis);
 KILN_API kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
 KILN_API kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
+/* Indices out of range, negative ones included (they do not count from the end): kiln_gather takes the nearest that is in range, kiln_one_hot makes a row
+ * of zeros, kiln_cross_entropy leaves the row out, kiln_assign_slice (control.h) and kiln_switch clamp. In a checked engine (.checked of kiln_options,
+ * or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE: "gather: an index is out of range: element [1,0] is 7, of a size of 5:
+ * i64[2,2]  a.c:12"; the cost is a pass over the indices. */
 KILN_API kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand x, kiln_operand indices, int axis); /* axis of x becomes the indices' axes; out of range clamps; gradient to x */
 KILN_API kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype t); /* a last axis of that size; out of range: all 0; no gradient */
 
@@ -152,7 +156,8 @@ KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);
 KILN_API kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand x, kiln_operand scale, kiln_operand shift, double epsilon);
 KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target); /* mean of squared differences over everything; equal shapes, or a number */
 /* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of the
- * logits' dtype. A label outside [0, classes) chooses no class. A class of probability 0 and logit minus infinity adds nothing. */
+ * logits' dtype. A row whose label lies outside [0, classes) takes no part: the mean is over
+ * the others, and no gradient flows to it (an error in a checked engine, see kiln_gather); without any row that counts the loss is 0. A class of probability 0 and logit minus infinity adds nothing. */
 KILN_API kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand logits, kiln_operand labels);
 KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything, computed in f64; gradient 0 at 0 */
 

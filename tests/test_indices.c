@@ -1,0 +1,165 @@
+/* test_indices: indices out of range. Unchecked they clamp, give no class, or take their row out of a loss; in a checked engine each is an error that
+ * names op, index and line, eagerly and compiled. */
+#include "front.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+KILN_FUNCTION(loss, k, x, y) { return kiln_cross_entropy(x, y); }
+
+static void floats(kiln_tensor *x, float *to, int n)
+{
+    if (!kiln_read(x, to, (size_t)n * sizeof *to)) fail_msg("%s", kiln_error(kiln_engine(x))->text);
+}
+
+/* A row whose label is no class takes no part in loss, mean and gradient, whatever its logits are. */
+static void a_label_outside_takes_no_part(void **state)
+{
+    kiln *k = *state;
+    const float wild[] = {NAN, -INFINITY, INFINITY, 3};
+    for (int traced = 0; traced < 2; traced++)
+        for (int w = 0; w < 4; w++) {
+            KILN_SCOPE(k);
+            kiln_eager(k, !traced);
+            float v[2], b = wild[w];
+            kiln_tensor *x = kiln_f32(k, KILN_SHAPE(4, 3), 1, 2, 3, b, b, 1, 0, -1, 2, b, 1, b), *y = kiln_i64(k, KILN_SHAPE(4), 2, -1, 0, 3);
+            kiln_tensor *few = kiln_f32(k, KILN_SHAPE(2, 3), 1, 2, 3, 0, -1, 2), *z = kiln_i64(k, KILN_SHAPE(2), 2, 0);
+            floats(kiln_call(KILN_FN(k, loss), x, y), &v[0], 1);
+            floats(kiln_call(KILN_FN(k, loss), few, z), &v[1], 1);
+            assert_true(v[0] == v[1]);
+            float gx[12], gf[6];
+            floats(kiln_call(kiln_grad(KILN_FN(k, loss)), x, y), gx, 12);
+            floats(kiln_call(kiln_grad(KILN_FN(k, loss)), few, z), gf, 6);
+            assert_memory_equal(gx, gf, 3 * sizeof *gx);
+            assert_memory_equal(gx + 6, gf + 3, 3 * sizeof *gx);
+            for (int i = 0; i < 3; i++) assert_true(gx[3 + i] == 0 && gx[9 + i] == 0);
+            float none;
+            floats(kiln_call(KILN_FN(k, loss), few, kiln_i64(k, KILN_SHAPE(2), -100, 3)), &none, 1);
+            assert_true(none == 0); /* no row counts */
+            assert_ok(k);
+        }
+    kiln_eager(k, false);
+}
+
+static void every_integer_type_of_label(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    static const kiln_dtype type[] = {KILN_I8, KILN_I16, KILN_I32, KILN_I64, KILN_U8, KILN_U16, KILN_U32, KILN_U64};
+    for (int i = 0; i < 8; i++) {
+        float v[2];
+        kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2, 3), 1, 2, 3, 5, 6, 9), *y = kiln_cast(kiln_i64(k, KILN_SHAPE(2), 1, -1), type[i]);
+        floats(kiln_call(KILN_FN(k, loss), x, y), &v[0], 1); /* -1 is a large number to unsigned types: no class either */
+        floats(kiln_cross_entropy(kiln_f32(k, KILN_SHAPE(1, 3), 1, 2, 3), kiln_i64(k, KILN_SHAPE(1), 1)), &v[1], 1);
+        assert_true(v[0] == v[1]);
+    }
+}
+
+/* ---- checked ------------------------------------------------------------------------------------------------ */
+
+#define BODY(name) static void name(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+BODY(gathers) { (void)k, (void)user; out[0] = kiln_gather(in[0], in[1], 0); }
+BODY(one_hots) { (void)k, (void)user, (void)in; out[0] = kiln_one_hot(in[1], 4, KILN_F32); }
+BODY(entropies) { (void)k, (void)user; out[0] = kiln_cross_entropy(kiln_reshape(kiln_concat((kiln_tensor *[]){in[0], in[0]}, 2, 0), KILN_SHAPE(2, 4)), in[1]); }
+BODY(assigns)
+{
+    (void)user;
+    kiln_variable *v = kiln_local(k, in[0]);
+    kiln_assign_slice(v, KILN_STARTS(kiln_reshape(kiln_slice(in[1], 0, 1, 2, 1), KILN_SHAPE())), kiln_f32(k, KILN_SHAPE(1), 7));
+    out[0] = kiln_value(v);
+}
+BODY(loops)
+{
+    (void)user;
+    kiln_variable *v = kiln_local(k, in[0]);
+    KILN_FOR(k, i, 2) kiln_assign(v, kiln_add(v, kiln_reduce_max(kiln_gather(v, in[1], 0), KILN_ALL)));
+    out[0] = kiln_value(v);
+}
+BODY(unused)
+{
+    (void)k, (void)user;
+    kiln_gather(in[0], in[1], 0);
+    out[0] = kiln_mul(in[0], 2.0);
+}
+BODY(first) { (void)k, (void)user; out[0] = in[0]; }
+BODY(chooses)
+{
+    kiln_body *const bodies[] = {first, first, first, first};
+    kiln_switch(k, kiln_reshape(kiln_slice(in[1], 0, 1, 2, 1), KILN_SHAPE()), bodies, 4, in, 1, out, 1, user);
+}
+
+static const struct {
+    kiln_body *body;
+    const char *text;
+    bool scalar; /* the index is a scalar: no place */
+} uses[] = {{gathers, "gather: an index is out of range: ", false}, {one_hots, "one_hot: an index is out of range: ", false},
+            {entropies, "cross_entropy: an index is out of range: ", false}, {assigns, "assign_slice: an index is out of range: ", true},
+            {loops, "gather: an index is out of range: ", false}, {unused, "gather: an index is out of range: ", false},
+            {chooses, "kiln_switch: an index is out of range: ", true}};
+
+static bool runs(kiln *k, int use, kiln_tensor *indices)
+{
+    kiln_tensor *out;
+    kiln_function *f = kiln_function_new(k, uses[use].body, NULL, NULL);
+    kiln_operand in[2] = {KILN_OPERAND(kiln_f32(k, KILN_SHAPE(4), 1, 2, 3, 4)), KILN_OPERAND(indices)};
+    return kiln_call_all_at(KILN_HERE, f, in, 2, &out, 1);
+}
+
+static void checked_indices_are_named(void **state)
+{
+    kiln *k = kiln_open(&(kiln_options){.checked = true});
+    (void)state;
+    for (int use = 0; use < (int)(sizeof uses / sizeof *uses); use++)
+        for (int traced = 0; traced < 2; traced++)
+            for (int bad = 0; bad < 4; bad++) {
+                static const int64_t index[] = {3, 4, -1, INT64_MIN};
+                KILN_SCOPE(k);
+                kiln_eager(k, !traced);
+                bool ok = runs(k, use, bad < 3 ? kiln_i32(k, KILN_SHAPE(2), 0, (int32_t)index[bad]) : kiln_i64(k, KILN_SHAPE(2), 0, index[bad]));
+                char want[200];
+                snprintf(want, sizeof want, "%s%s is %lld, of a size of 4", uses[use].text, uses[use].scalar ? "it" : "element [1]", (long long)index[bad]);
+                const kiln_failure *e = kiln_error(k);
+                if (bad == 0 ? !ok : ok || e->code != KILN_EVALUE || !strstr(e->text, want) || !strstr(e->text, "test_indices.c:"))
+                    fail_msg("use %d, traced %d, index %lld: wanted \"%s\", got %d: %s", use, traced, (long long)index[bad], want, (int)e->code, e->text);
+                kiln_clear(k);
+            }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+static void nothing_is_checked_unasked(void **state)
+{
+    kiln *k = *state;
+    for (int use = 0; use < (int)(sizeof uses / sizeof *uses); use++)
+        for (int traced = 0; traced < 2; traced++) {
+            KILN_SCOPE(k);
+            kiln_eager(k, !traced);
+            assert_true(runs(k, use, kiln_i32(k, KILN_SHAPE(2), 0, 99)));
+            assert_ok(k);
+        }
+    kiln_eager(k, false);
+}
+
+static void the_environment_asks_too(void **state)
+{
+    (void)state;
+    setenv("KILN_CHECKED", "1", 1);
+    kiln *k = kiln_open(NULL);
+    unsetenv("KILN_CHECKED");
+    {
+        KILN_SCOPE(k);
+        kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), kiln_i32(k, KILN_SHAPE(2, 2), 0, 1, 2, -7), 0);
+        assert_error(k, KILN_EVALUE, "gather: an index is out of range: element [1,0] is 2, of a size of 2: i64[2,2]");
+        kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), kiln_zeros(k, KILN_I32, KILN_SHAPE(0)), 0); /* none is out of range */
+        assert_ok(k);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
+        FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too),
+    };
+    return cmocka_run_group_tests_name("indices", tests, front_needs_llvm, NULL);
+}
