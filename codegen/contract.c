@@ -1,6 +1,6 @@
 /* contract: which way a matrix product goes, in what pieces, on which threads. Relies on
- * contract_tier.h, threads, blas.  The plain kernel's bits do not depend on the pieces, so these
- * may suit the threads at hand. OpenBLAS is bit-stable only for the same call, so its pieces depend
+ * contract_tier.h, threads, blas, ir/tree.h.  The plain kernel's bits do not depend on the pieces, so
+ * these may suit the threads at hand. OpenBLAS is bit-stable only for the same call, so its pieces depend
  * on the extents alone. */
 #include "contract.h"
 
@@ -14,6 +14,8 @@
  * some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
+#define LONG_COLUMNS 512             /* of a piece whose runs need memory for their totals */
+#define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
 
 /* ---- what there is ------------------------------------------------------------------------ */
 
@@ -56,6 +58,9 @@ typedef struct Job {
     bool blas;
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
     int64_t row_pieces, column_pieces;
+    int64_t parts, part; /* of k: how many, and how long each but the last is */
+    void *to;            /* parts of c, one after the other */
+    _Atomic(bool) failed; /* no memory */
 } Job;
 
 static size_t element_bytes(const HostContract *c) { return dtype_bytes((DType)c->type); }
@@ -66,17 +71,19 @@ static Block piece(const Job *j, int64_t number)
     int64_t column = number % j->column_pieces * j->column_step, bytes = (int64_t)element_bytes(c);
     number /= j->column_pieces;
     int64_t row = number % j->row_pieces * j->row_step, batch = number / j->row_pieces;
-    int64_t a = row * c->a_row, b = column * c->b_col, to = (batch * c->m + row) * c->n + column;
+    int64_t to = (batch * c->m + row) * c->n + column, k = batch / j->batches * j->part;
+    int64_t a = row * c->a_row + k * c->a_col, b = column * c->b_col + k * c->b_row;
+    batch %= j->batches;
     for (int i = c->nbatch; i-- > 0; batch /= c->batch[i]) {
         a += batch % c->batch[i] * c->a_batch[i];
         b += batch % c->batch[i] * c->b_batch[i];
     }
     return (Block){.a = (const char *)c->a + a * bytes,
         .b = (const char *)c->b + b * bytes,
-        .c = (char *)c->c + to * bytes,
+        .c = (char *)j->to + to * bytes,
         .m = MIN_OF(c->m - row, j->row_step),
         .n = MIN_OF(c->n - column, j->column_step),
-        .k = c->k,
+        .k = MIN_OF(c->k - k, j->part),
         .a_row = c->a_row,
         .a_col = c->a_col,
         .b_row = c->b_row,
@@ -84,19 +91,49 @@ static Block piece(const Job *j, int64_t number)
         .c_row = c->n};
 }
 
+/* c[m][n] += x[m][n], rows c_row and n apart. */
+static void add_block(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n)
+{
+    for (int64_t i = 0; i < m; i++)
+        if (t == DT_f32)
+            for (int64_t j = 0; j < n; j++) ((float *)c)[i * c_row + j] += ((const float *)x)[i * n + j];
+        else
+            for (int64_t j = 0; j < n; j++) ((double *)c)[i * c_row + j] += ((const double *)x)[i * n + j];
+}
+
+/* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
+ * False: no memory. */
+static bool plain_block(DType type, const Block *g)
+{
+    const ContractTier *t = tier();
+    bool single = type == DT_f32;
+    if (g->k <= TREE_RUN) {
+        (g->m == 1 ? single ? t->vector_f32 : t->vector_f64 : single ? t->block_f32 : t->block_f64)(g);
+        return true;
+    }
+    Block left = *g, right = *g;
+    size_t size = dtype_bytes(type), bytes = (size_t)(g->m * g->n) * size;
+    left.k = tree_left(tree_blocks(g->k, TREE_RUN)) * TREE_RUN;
+    right.k -= left.k;
+    right.a = (const char *)g->a + left.k * g->a_col * (int64_t)size;
+    right.b = (const char *)g->b + left.k * g->b_row * (int64_t)size;
+    right.c_row = g->n;
+    if (!plain_block(type, &left) || (right.c = mem_alloc_aligned(bytes, 64)) == NULL) return false;
+    bool ok = plain_block(type, &right);
+    if (ok) add_block(type, g->c, g->c_row, right.c, g->m, g->n);
+    mem_free_aligned(right.c, bytes, 64);
+    return ok;
+}
+
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
-    const Job *j = arg;
-    const ContractTier *t = tier();
-    bool single = j->c->type == DT_f32;
+    Job *j = arg;
     for (; lo < hi; lo++) {
         Block g = piece(j, lo);
         if (j->blas)
             blas_block(j->c->type, &g);
-        else if (j->c->m == 1)
-            (single ? t->vector_f32 : t->vector_f64)(&g);
-        else
-            (single ? t->block_f32 : t->block_f64)(&g);
+        else if (!plain_block((DType)j->c->type, &g))
+            j->failed = true;
     }
 }
 
@@ -108,11 +145,34 @@ static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
     j->row_step = MIN_OF(c->m, BLOCK_ROWS);
-    j->column_step = c->n;
+    j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
     if (threads == 1 || j->batches * pieces(c->m, j->row_step) >= 2 * threads) return;
     j->row_step = MIN_OF(c->m, BLOCK_ROWS / 2);
     int64_t columns = PIECE / (j->row_step * c->k);
     j->column_step = MIN_OF(c->n, (columns / 64 + 1) * 64);
+}
+
+/* A long k of few rows and columns is cut into whole subtrees of runs. */
+static void cut_k(Job *j, int threads)
+{
+    const HostContract *c = j->c;
+    int64_t runs = tree_blocks(c->k, TREE_RUN), cells = j->batches * c->m * c->n, each = 1;
+    int64_t most = MIN_OF(PART_CELLS / MAX_OF(cells, 1), 4 * (int64_t)threads);
+    if (most < 2 || j->batches * j->row_pieces * j->column_pieces >= 2 * threads) return;
+    while (tree_blocks(runs, each) > most) each *= 2;
+    if (each >= runs) return;
+    j->part = each * TREE_RUN;
+    j->parts = tree_blocks(runs, each);
+}
+
+static void join_parts(const Job *j, int64_t first, int64_t n)
+{
+    int64_t cells = j->batches * j->c->m * j->c->n, left = n > 1 ? tree_left(n) : 0;
+    if (n == 1) return;
+    join_parts(j, first, left);
+    join_parts(j, first + left, n - left);
+    char *to = (char *)j->to + (size_t)(first * cells) * element_bytes(j->c);
+    add_block((DType)j->c->type, to, cells, to + (size_t)(left * cells) * element_bytes(j->c), 1, cells);
 }
 
 /* For the BLAS: by extents alone. Each slice packs one operand anew, which costs 2 to 5 % with
@@ -128,9 +188,21 @@ static void cut_for_blas(Job *j)
     *step = (pieces(*step, slices) + 15) / 16 * 16;
 }
 
-static void run(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches)
+static bool run_job(ThreadPool *threads, Job *j)
 {
-    Job j = {.c = c, .blas = blas, .batches = batches};
+    int64_t n = j->parts * j->batches * j->row_pieces * j->column_pieces,
+            work = j->row_step * j->column_step * j->part;
+    if (threads != NULL)
+        threads_run(threads, run_pieces, j, n, MAX_OF(PIECE / work, 1));
+    else
+        run_pieces(j, 0, n);
+    if (!j->failed) join_parts(j, 0, j->parts);
+    return !j->failed;
+}
+
+static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
+{
+    Job j = {.c = c, .blas = blas, .batches = batches, .parts = 1, .part = c->k, .to = c->c};
     bool together = threads != NULL && batches * c->m * c->n >= WORTH_THREADS / c->k;
     if (blas)
         cut_for_blas(&j);
@@ -138,12 +210,16 @@ static void run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
         cut(&j, together ? threads_count(threads) : 1);
     j.row_pieces = pieces(c->m, j.row_step);
     j.column_pieces = pieces(c->n, j.column_step);
-    int64_t n = batches * j.row_pieces * j.column_pieces;
-    if (together)
-        threads_run(
-            threads, run_pieces, &j, n, MAX_OF(PIECE / (j.row_step * j.column_step * c->k), 1));
-    else
-        run_pieces(&j, 0, n);
+    if (!blas && together) cut_k(&j, threads_count(threads));
+    size_t one = (size_t)(batches * c->m * c->n) * element_bytes(c), bytes = 0;
+    if (j.parts > 1) {
+        bytes = (size_t)j.parts * one;
+        j.to = mem_alloc_aligned(bytes, 64);
+    }
+    bool ok = j.to != NULL && run_job(together ? threads : NULL, &j);
+    if (ok && j.parts > 1) memcpy(c->c, j.to, one);
+    if (bytes > 0 && j.to != NULL) mem_free_aligned(j.to, bytes, 64);
+    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for the parts of its sums");
 }
 
 /* ---- operands that must be copied first --------------------------------------------------- */
@@ -231,7 +307,7 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
     if (ok) {
         if (!keep_a) copy_a(&d, batches, a);
         if (!keep_b) copy_b(&d, batches, b);
-        run(threads, &d, true, batches);
+        ok = run(threads, &d, true, batches, st);
     }
     if (a != NULL) mem_free_aligned(a, a_bytes, 64);
     if (b != NULL) mem_free_aligned(b, b_bytes, 64);
@@ -303,6 +379,5 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
         row = as_row(c);
         c = &row;
     }
-    run(threads, c, false, batches);
-    return true;
+    return run(threads, c, false, batches, st);
 }

@@ -1,5 +1,6 @@
-/* contract_kernel: the plain matrix product of one instruction set and one type: c = sum over k in
- * order of mad(a, b, c), from 0, whatever the tiles. Expanded by contract_TIER.c with
+/* contract_kernel: the plain matrix product of one instruction set and one type, for k of one run
+ * (ir/tree.h): c starts at 0 and takes chains of TREE_PRODUCT in order, each the sum in order of
+ * mad(a, b, chain) from 0, whatever the tiles. Expanded by contract_TIER.c with
  *   T, SUFFIX              float or double, and what names of functions end with
  *   V, LANES               a vector of T and its length
  *   LOAD STORE SPLAT MAD   on V; MAD has one rounding exactly where ir/scalar.c's has
@@ -10,12 +11,12 @@
 #define NAME(f) JOIN(f, SUFFIX)
 #define AHEAD 16         /* lines fetched before their turn */
 #define WIDE (2 * LANES) /* columns of a tile */
-#define DEEP                                    \
-    MIN_OF(PANEL_BYTES / WIDE / (int)sizeof(T), \
-        256) /* k of one panel of b, which stays in the first cache */
+#define STRIP (PANEL_BYTES / 2 / (int)sizeof(T)) /* of a row */
+#define DEEP TREE_PRODUCT /* k of one panel of b, which stays in the first cache: one chain */
 
 /* ---- tiles -----------------------------------------------------------------------------------
- * c[mr][WIDE] (rows c_row apart) of a[mr][k] (any strides) and b[k][WIDE] (rows b_row apart). */
+ * c[mr][WIDE] (rows c_row apart), or 0 if there is nothing to carry, takes one chain of a[mr][k]
+ * (any strides) and b[k][WIDE] (rows b_row apart). */
 
 #define EACH_1(f) f(0)
 #define EACH_2(f) EACH_1(f) f(1)
@@ -23,18 +24,16 @@
 #define EACH_4(f) EACH_3(f) f(3)
 #define EACH_5(f) EACH_4(f) f(4)
 #define EACH_6(f) EACH_5(f) f(5)
-#define BEGIN_ROW(r)                                    \
-    V left##r = carry ? LOAD(c + r * c_row) : SPLAT(0), \
-      right##r = carry ? LOAD(c + r * c_row + LANES) : SPLAT(0);
+#define BEGIN_ROW(r) V left##r = SPLAT(0), right##r = SPLAT(0);
 #define STEP_ROW(r)                      \
     {                                    \
         const V x = SPLAT(a[r * a_row]); \
         left##r = MAD(x, bl, left##r);   \
         right##r = MAD(x, br, right##r); \
     }
-#define END_ROW(r)                 \
-    STORE(c + r * c_row, left##r); \
-    STORE(c + r * c_row + LANES, right##r);
+#define END_ROW(r)                                                        \
+    STORE(c + r * c_row, (carry ? LOAD(c + r * c_row) : SPLAT(0)) + left##r); \
+    STORE(c + r * c_row + LANES, (carry ? LOAD(c + r * c_row + LANES) : SPLAT(0)) + right##r);
 #define TILE_FN(mr)                                                                                \
     static void NAME(tile##mr##_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, \
         int64_t b_row, T *c, int64_t c_row, bool carry)                                            \
@@ -189,15 +188,14 @@ static void NAME(block_)(const Block *g)
 }
 
 /* ---- one row times a matrix ------------------------------------------------------------------
- * c[n] = sum over k of mad(a[k], b[k][n], c). */
+ * c[n] takes chain after chain of mad(a[k], b[k][n], chain). */
 
-static void NAME(columns_)(const Block *g)
+/* One chain, k long. */
+static void NAME(chain_)(const Block *g, const T *a, const T *b, int64_t end, T *restrict c)
 {
-    const T *restrict a = g->a, *b = g->b;
-    T *restrict c = g->c;
     int64_t k = 0, ac = g->a_col, row = g->b_row;
     for (int64_t j = 0; j < g->n; j++) c[j] = 0;
-    for (; k + 4 <= g->k; k += 4) {
+    for (; k + 4 <= end; k += 4) {
         const T *b0 = b + k * row, *b1 = b0 + row, *b2 = b1 + row, *b3 = b2 + row;
         const T s0 = a[k * ac], s1 = a[(k + 1) * ac], s2 = a[(k + 2) * ac], s3 = a[(k + 3) * ac];
         const V x0 = SPLAT(s0), x1 = SPLAT(s1), x2 = SPLAT(s2), x3 = SPLAT(s3);
@@ -210,8 +208,20 @@ static void NAME(columns_)(const Block *g)
             c[j] = NAME(mad_)(s3, b3[j],
                 NAME(mad_)(s2, b2[j], NAME(mad_)(s1, b1[j], NAME(mad_)(s0, b0[j], c[j]))));
     }
-    for (; k < g->k; k++)
+    for (; k < end; k++)
         for (int64_t j = 0; j < g->n; j++) c[j] = NAME(mad_)(a[k * ac], b[k * row + j], c[j]);
+}
+
+static void NAME(columns_)(const Block *g)
+{
+    _Alignas(64) T chain[STRIP];
+    T *restrict c = g->c;
+    for (int64_t j = 0; j < g->n; j++) c[j] = 0;
+    for (int64_t k = 0; k < g->k; k += TREE_PRODUCT) {
+        NAME(chain_)(g, (const T *)g->a + k * g->a_col, (const T *)g->b + k * g->b_row,
+            MIN_OF(g->k - k, TREE_PRODUCT), chain);
+        for (int64_t j = 0; j < g->n; j++) c[j] += chain[j];
+    }
 }
 
 /* c[0..LANES) and d[0..LANES), two groups so that the additions of one hide behind the other's,
@@ -219,40 +229,56 @@ static void NAME(columns_)(const Block *g)
  * still adds in order of k. */
 static void NAME(lanes_)(const Block *g, const T *b, T *c, const T *f, T *d)
 {
-    const T *a = g->a;
     V left = SPLAT(0), right = SPLAT(0);
-    int64_t k = 0;
-    for (; k + LANES <= g->k; k += LANES) {
-        V square[LANES];
-        NAME(turn_)(square, b + k, g->b_col);
-        UNROLL
-        for (int l = 0; l < LANES; l++) left = MAD(SPLAT(a[(k + l) * g->a_col]), square[l], left);
-        NAME(turn_)(square, f + k, g->b_col);
-        UNROLL
-        for (int l = 0; l < LANES; l++) right = MAD(SPLAT(a[(k + l) * g->a_col]), square[l], right);
-    }
-    T tail[2][LANES];
-    STORE(tail[0], left);
-    STORE(tail[1], right);
-    for (; k < g->k; k++)
-        for (int l = 0; l < LANES; l++) {
-            tail[0][l] = NAME(mad_)(a[k * g->a_col], b[l * g->b_col + k], tail[0][l]);
-            tail[1][l] = NAME(mad_)(a[k * g->a_col], f[l * g->b_col + k], tail[1][l]);
+    for (int64_t from = 0, k = 0; from < g->k; from = k) {
+        const int64_t end = MIN_OF(from + TREE_PRODUCT, g->k);
+        const T *a = (const T *)g->a + from * g->a_col;
+        V x = SPLAT(0), y = SPLAT(0);
+        for (; k + LANES <= end; k += LANES, a += LANES * g->a_col) {
+            V square[LANES];
+            NAME(turn_)(square, b + k, g->b_col);
+            UNROLL
+            for (int l = 0; l < LANES; l++) x = MAD(SPLAT(a[l * g->a_col]), square[l], x);
+            NAME(turn_)(square, f + k, g->b_col);
+            UNROLL
+            for (int l = 0; l < LANES; l++) y = MAD(SPLAT(a[l * g->a_col]), square[l], y);
         }
-    memcpy(c, tail[0], sizeof tail[0]);
-    memcpy(d, tail[1], sizeof tail[1]);
+        for (; k < end; k++, a += g->a_col) { /* of the last chain */
+            T column[2][LANES];
+            for (int l = 0; l < LANES; l++) {
+                column[0][l] = b[l * g->b_col + k];
+                column[1][l] = f[l * g->b_col + k];
+            }
+            x = MAD(SPLAT(*a), LOAD(column[0]), x);
+            y = MAD(SPLAT(*a), LOAD(column[1]), y);
+        }
+        left = left + x;
+        right = right + y;
+    }
+    STORE(c, left); /* the groups may overlap: both hold the same sums there */
+    STORE(d, right);
+}
+
+static void NAME(few_)(const Block *g)
+{
+    const T *a = g->a, *b = g->b;
+    T sum[LANES] = {0};
+    for (int64_t from = 0; from < g->k; from += TREE_PRODUCT) {
+        T chain[LANES] = {0};
+        for (int64_t k = from; k < MIN_OF(from + TREE_PRODUCT, g->k); k++)
+            for (int64_t j = 0; j < g->n; j++)
+                chain[j] = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], chain[j]);
+        for (int64_t j = 0; j < g->n; j++) sum[j] += chain[j];
+    }
+    memcpy(g->c, sum, (size_t)g->n * sizeof(T));
 }
 
 static void NAME(rows_)(const Block *g)
 {
-    const T *a = g->a, *b = g->b;
+    const T *b = g->b;
     T *c = g->c;
     if (g->n < LANES) {
-        T acc[LANES] = {0};
-        for (int64_t k = 0; k < g->k; k++)
-            for (int64_t j = 0; j < g->n; j++)
-                acc[j] = NAME(mad_)(a[k * g->a_col], b[k * g->b_row + j * g->b_col], acc[j]);
-        memcpy(c, acc, (size_t)g->n * sizeof(T));
+        NAME(few_)(g);
         return;
     }
     /* The last groups may overlap the ones before: the same sums. */
@@ -262,7 +288,7 @@ static void NAME(rows_)(const Block *g)
     }
 }
 
-/* Here m == 1. Narrow strips keep c in the first cache while b streams by. */
+/* Here m == 1. Narrow strips keep c and its chain in the first cache while b streams by. */
 static void NAME(vector_)(const Block *g)
 {
     if (g->b_row == 1 && g->b_col != 1) {
@@ -274,11 +300,10 @@ static void NAME(vector_)(const Block *g)
         return;
     }
     Block strip = *g;
-    const int64_t most = PANEL_BYTES / 2 / (int64_t)sizeof(T);
-    for (int64_t j = 0; j < g->n; j += most) {
+    for (int64_t j = 0; j < g->n; j += STRIP) {
         strip.b = (const T *)g->b + j;
         strip.c = (T *)g->c + j;
-        strip.n = MIN_OF(g->n - j, most);
+        strip.n = MIN_OF(g->n - j, STRIP);
         NAME(columns_)(&strip);
     }
 }
@@ -287,6 +312,7 @@ static void NAME(vector_)(const Block *g)
 #undef JOIN
 #undef AHEAD
 #undef WIDE
+#undef STRIP
 #undef DEEP
 #undef EACH_1
 #undef EACH_2

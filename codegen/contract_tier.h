@@ -3,7 +3,7 @@
 #ifndef KILN_CODEGEN_CONTRACT_TIER_H
 #define KILN_CODEGEN_CONTRACT_TIER_H
 
-#include "../runtime/base.h"
+#include "../ir/tree.h"
 
 #define TILE_ROWS 6
 #define BLOCK_ROWS 96     /* most rows of a block */

@@ -56,6 +56,18 @@ static kiln_tensor *without_axis(Thread *t, kiln_site at, kiln_tensor *x, int fr
     return reshape_to(t, at, x, dim, rank - 1);
 }
 
+/* Two vectors: the sum of their products as a row is summed, 16-bit floats in f32. */
+static kiln_tensor *dot(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+{
+    const DType d = (DType)x->type.dtype, compute = (DType)dtype_info[d].compute;
+    const int64_t axis = 0;
+    x = cast_to(t, at, x, compute);
+    y = cast_to(t, at, y, compute);
+    kiln_tensor *r = tensor_ok(x) && tensor_ok(y) ? apply2(t, at, OP_mul, x, y, NULL, 0) : &t->k->poison;
+    if (tensor_ok(r)) r = apply1(t, at, OP_sum, r, &axis, 1);
+    return tensor_ok(r) ? cast_to(t, at, r, d) : r;
+}
+
 kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
 {
     char a[160], b[160];
@@ -64,12 +76,13 @@ kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
         return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s",
             tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
     if (x->type.dim[rx - 1] != y->type.dim[ry == 1 ? 0 : ry - 2]) return inner_sizes(t, at, x, y);
+    if (rx == 1 && ry == 1) return dot(t, at, x, y);
     if (rx == 1) x = reshape_to(t, at, x, (Dim[]){1, x->type.dim[0]}, 2);
     if (ry == 1) y = reshape_to(t, at, y, (Dim[]){y->type.dim[0], 1}, 2);
     if (!tensor_ok(x) || !tensor_ok(y)) return &t->k->poison;
     kiln_tensor *r = batched(t, at, x, y);
     if (ry == 1) r = without_axis(t, at, r, 1);
-    if (rx == 1) r = without_axis(t, at, r, ry == 1 ? 1 : 2);
+    if (rx == 1) r = without_axis(t, at, r, 2);
     return r;
 }
 

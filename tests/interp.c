@@ -231,17 +231,16 @@ static void run_kernel(Interp *in, const Step *s)
 static Scalar cell(Interp *in, const Step *s, int64_t a, int64_t b, int64_t i, int64_t j)
 {
     DType t = (DType)s->contract.type, compute = (DType)dtype_info[t].compute;
-    size_t size = dtype_bytes(t);
-    Scalar sum = {0};
-    for (int64_t k = 0; k < value_of(in, s->contract.k); k++) {
+    int64_t size = (int64_t)dtype_bytes(t), n = value_of(in, s->contract.k);
+    Scalar *x = mem_zeros((size_t)(2 * n + 1), sizeof *x), *y = x + n;
+    for (int64_t k = 0; k < n; k++) {
         int64_t at = a + i * value_of(in, s->contract.a_row) + k * value_of(in, s->contract.a_col);
         int64_t bt = b + k * value_of(in, s->contract.b_row) + j * value_of(in, s->contract.b_col);
-        Scalar x = load(t, address(in, s->contract.a) + at * (int64_t)size), y = load(t, address(in, s->contract.b) + bt * (int64_t)size);
-        if (dtype_is_float(t))
-            sum = prim_eval(P_mad, compute, compute, x, y, sum);
-        else
-            sum = prim_eval(P_add, compute, compute, prim_eval(P_mul, compute, compute, x, y, y), sum, sum);
+        x[k] = load(t, address(in, s->contract.a) + at * size);
+        y[k] = load(t, address(in, s->contract.b) + bt * size);
     }
+    Scalar sum = model_product(compute, x, y, n);
+    mem_free(x, (size_t)(2 * n + 1) * sizeof *x);
     return sum;
 }
 

@@ -39,6 +39,33 @@ Scalar model_row(const ModelFold *f, const Scalar *x, int64_t n)
     return n < 32 ? model_chains(f, x, n) : model_lanes(f, x, n);
 }
 
+static Scalar plus(DType t, Scalar x, Scalar y) { return prim_eval(P_add, t, t, x, y, y); }
+
+static Scalar times_plus(DType t, Scalar x, Scalar y, Scalar z)
+{
+    return dtype_is_float(t) ? prim_eval(P_mad, t, t, x, y, z) : plus(t, prim_eval(P_mul, t, t, x, y, y), z);
+}
+
+/* A run of at most 64 chains of 128: they start at 0, and their totals are added in order, from 0. */
+static Scalar product_run(DType t, const Scalar *x, const Scalar *y, int64_t n)
+{
+    Scalar total = {0};
+    for (int64_t from = 0; from < n; from += 128) {
+        Scalar chain = {0};
+        for (int64_t i = from; i < n && i < from + 128; i++) chain = times_plus(t, x[i], y[i], chain);
+        total = plus(t, total, chain);
+    }
+    return total;
+}
+
+Scalar model_product(DType t, const Scalar *x, const Scalar *y, int64_t n)
+{
+    int64_t run = 64 * 128, first = run;
+    if (n <= run) return product_run(t, x, y, n);
+    while (2 * first < n) first *= 2;
+    return plus(t, model_product(t, x, y, first), model_product(t, x + first, y + first, n - first));
+}
+
 static Scalar add(const void *of, Scalar total, Scalar x)
 {
     DType t = *(const DType *)of;

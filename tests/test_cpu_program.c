@@ -1,6 +1,7 @@
 /* The LLVM backend's programs: products of its own and through the host, loops over slices,
  * copies, run-time dims, threads that compile at once, objects that a C program links and runs. */
 #include "kernel_make.h"
+#include "model.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -47,17 +48,16 @@ static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const u
 static double plain(
     const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
 {
-    Scalar sum = {0};
+    static Scalar av[20000], bv[20000];
     size_t size = dtype_bytes(t);
     for (int64_t k = 0; k < x->k; k++) {
         int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k),
                 bi = x->b_turned ? j * x->k + k : k * x->n + j;
-        Scalar av = {.f = dtype_load_f64(t, (const char *)a + (size_t)ai * size)},
-               bv = {.f = dtype_load_f64(t, (const char *)b + (size_t)bi * size)};
-        sum = prim_eval(P_mad, t, t, av, bv, sum);
+        av[k].f = dtype_load_f64(t, (const char *)a + (size_t)ai * size);
+        bv[k].f = dtype_load_f64(t, (const char *)b + (size_t)bi * size);
     }
     char out[8];
-    dtype_store_f64(t, out, sum.f);
+    dtype_store_f64(t, out, model_product((DType)dtype_info[t].compute, av, bv, x->k).f);
     return dtype_load_f64(t, out);
 }
 
@@ -109,7 +109,7 @@ static void products(DType t, Product x, bool symbols)
     if (symbols) {
         dm = make_symbol(m, "M", 0, 1000);
         dn = make_symbol(m, "N", 0, 1000);
-        dk = make_symbol(m, "K", 0, 1000);
+        dk = make_symbol(m, "K", 0, 1 << 20);
     }
     make_step(m, product_step(&x, dm, dn, dk, t, buf));
     const Backend *b = llvm_backend();
@@ -121,12 +121,15 @@ static void products(DType t, Product x, bool symbols)
         check_product(
             b->entry(c), &(Product){1, e * 11 % 40 + 1, e, e - 1, x.a_turned, x.b_turned}, t);
     }
+    static const int64_t depth[] = {127, 128, 129, 8191, 8192, 8193, 20000}; /* chains and runs */
+    for (size_t i = 0; symbols && x.batch == 1 && i < COUNT_OF(depth); i++)
+        check_product(b->entry(c), &(Product){1, 5, 18, depth[i], x.a_turned, x.b_turned}, t);
     if (!symbols) check_product(b->entry(c), &x, t);
     b->release(c);
     make_free(m);
 }
 
-static void products_in_order(void **state)
+static void products_follow_the_model(void **state)
 {
     NEED_LLVM();
     for (int turned = 0; turned < 4; turned++) {
@@ -136,6 +139,8 @@ static void products_in_order(void **state)
         products(DT_f16, (Product){1, 9, 21, 6, a, b}, false);
         products(DT_f32, (Product){3, 5, 35, 6, a, b}, false);
     }
+    products(DT_f32, (Product){1, 5, 18, 16385, false, true}, false);
+    products(DT_bf16, (Product){1, 3, 7, 300, true, false}, false);
     products(DT_f32, (Product){1, 4, 16, 8, false, false}, false);
     products(DT_f32, (Product){1, 1, 100, 8, false, false}, false);
     products(DT_bf16, (Product){2, 3, 20, 7, false, true}, false);
@@ -461,7 +466,7 @@ static void says_what_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_in_order),
+        cmocka_unit_test(products_follow_the_model),
         cmocka_unit_test(products_through_the_host),
         cmocka_unit_test(loops),
         cmocka_unit_test(dims_are_evaluated_once),

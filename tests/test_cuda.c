@@ -235,6 +235,8 @@ static Make *products(void **in)
     Make *m = make_new();
     for (uint32_t i = 0; i < COUNT_OF(type); i++) product(m, type[i], 2, 70, 65, 33, i & 1, in);
     product(m, DT_f32, 1, 3, 129, 16, true, in);
+    product(m, DT_f32, 1, 3, 5, 129, false, in);
+    product(m, DT_f64, 1, 2, 3, 3 * 8192 + 5, true, in);
     product(m, DT_f32, 3, 5, 4, 0, false, in);
     product(m, DT_f32, 0, 5, 4, 2, false, in);
     product(m, DT_f32, 2, 0, 4, 2, false, in);

@@ -1,5 +1,6 @@
 /* The order of sums that docs/numerics.md lays down, through the public interface: eager code, code compiled for known sizes and for a
- * symbol, on one to three threads, against the plain model of tests/model.c bit for bit; and long sums against the truth. */
+ * symbol, on one to three threads, against the plain model of tests/model.c bit for bit, and so are dot
+ * products; rows of products do not depend on the other rows; long sums and products are compared with the truth. */
 #include "front.h"
 #include "model.h"
 
@@ -159,11 +160,84 @@ static void long_sums_are_true(void **state)
         check_long(k, x, traced, mean, half, squares / (LONG / 2) - mean * mean);
 }
 
+/* ---- products ------------------------------------------------------------------------------- */
+
+static void product_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_matmul(in[0], in[1]);
+}
+
+static kiln_tensor *product(kiln_function *f, kiln_tensor *x, kiln_tensor *y)
+{
+    return f ? kiln_call(f, x, y) : kiln_matmul(x, y);
+}
+
+/* 90 columns never go to a BLAS. */
+static void a_row_does_not_know_its_batch(void **state)
+{
+    kiln *k = *state;
+    static const int64_t depth[] = {1, 63, 128, 129, 1000, 8193, 20000};
+    kiln_function *f = front_has_llvm() ? kiln_function_new(k, product_body, NULL, &(kiln_function_options){.no_blas = true}) : NULL;
+    for (size_t i = 0; i < sizeof depth / sizeof *depth; i++) {
+        KILN_SCOPE(k);
+        kiln_variable *g = kiln_generator(k, 3);
+        kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(103, depth[i]), 0, 1);
+        kiln_tensor *y = kiln_normal(g, KILN_F32, KILN_SHAPE(depth[i], 90), 0, 1);
+        const char *all = kiln_data(product(NULL, x, y));
+        for (int traced = 0; traced <= (f != NULL); traced++) {
+            kiln_function *way = traced ? f : NULL;
+            assert_memory_equal(kiln_data(product(way, x, y)), all, 103 * 90 * sizeof(float));
+            for (int row = 0; row < 103; row += 51) {
+                kiln_tensor *alone = product(way, kiln_slice(x, 0, row, row + 1, 1), y);
+                assert_memory_equal(kiln_data(alone), all + row * 90 * (int)sizeof(float), 90 * sizeof(float));
+            }
+        }
+        kiln_variable_free(g);
+        assert_ok(k);
+    }
+}
+
+static void vectors_multiply_as_rows_are_summed(void **state)
+{
+    kiln *k = *state;
+    static const int64_t extent[] = {0, 1, 31, 33, 1025, 100000};
+    for (size_t i = 0; i < sizeof extent / sizeof *extent; i++) {
+        KILN_SCOPE(k);
+        kiln_variable *g = kiln_generator(k, 4);
+        kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(extent[i]), 0, 1), *y = kiln_normal(g, KILN_F32, KILN_SHAPE(extent[i]), 0, 1);
+        float want = (float)model_sum(DT_f32, kiln_data(kiln_mul(x, y)), extent[i], 1, true);
+        assert_memory_equal(kiln_data(kiln_matmul(x, y)), &want, sizeof want);
+        kiln_variable_free(g);
+        assert_ok(k);
+    }
+    kiln_tensor *h = kiln_full(k, KILN_F16, KILN_SHAPE(3), 300); /* a product is beyond f16, the sum is not */
+    kiln_tensor *signs = kiln_from(k, KILN_F16, KILN_SHAPE(3), (const uint16_t[]){0x5cb0, 0xdcb0, 0x3c00}, 3);
+    assert_true(kiln_item(kiln_cast(kiln_matmul(h, signs), KILN_F64)) == 300);
+}
+
+static void long_products_are_true(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *v = kiln_full(k, KILN_F32, KILN_SHAPE(LONG), .1f);
+    near("dot", first_of(kiln_matmul(v, kiln_ones_like(v))), (double).1f * LONG);
+    near("row times matrix", first_of(kiln_matmul(v, kiln_ones(k, KILN_F32, KILN_SHAPE(LONG, 2)))), (double).1f * LONG);
+    near("matrix times column", first_of(kiln_matmul(kiln_reshape(v, KILN_SHAPE(2, LONG / 2)), kiln_ones(k, KILN_F32, KILN_SHAPE(LONG / 2)))),
+         (double).1f * (LONG / 2));
+    near("matrices", first_of(kiln_matmul(kiln_reshape(v, KILN_SHAPE(10, LONG / 10)), kiln_ones(k, KILN_F32, KILN_SHAPE(LONG / 10, 3)))),
+         (double).1f * (LONG / 10));
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_follow_the_model),
         FRONT_TEST(long_sums_are_true),
+        FRONT_TEST(a_row_does_not_know_its_batch),
+        FRONT_TEST(vectors_multiply_as_rows_are_summed),
+        FRONT_TEST(long_products_are_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

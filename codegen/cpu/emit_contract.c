@@ -1,8 +1,8 @@
 /* emit_contract: products of programs that use no BLAS. A tile of rows times vectors of columns
- * is held in registers over the whole of k, each element being c = mad(a, b, c) in order of k
- * from 0, so that tiles, tails and chunks change no bit. Relies on gen, emit_scalar. Never calls
- * a library. */
-#include "cpu.h"
+ * is held in registers over the whole of k, in the order of docs/numerics.md whatever the tile, so
+ * that tiles, tails and chunks change no bit. Relies on gen, emit_scalar, emit_tree. Never calls a
+ * library. */
+#include "emit_reduce.h"
 
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, ROW_VECTORS = 4 };
 
@@ -75,37 +75,102 @@ static void store_c(Product *p, LLVMValueRef v, LLVMValueRef at, LLVMValueRef ma
     }
 }
 
+static LLVMValueRef least(Gen *g, LLVMValueRef a, LLVMValueRef b)
+{
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, a, b, ""), a, b);
+}
+
+static LLVMValueRef most(Gen *g, LLVMValueRef a, LLVMValueRef b)
+{
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, a, b, ""), a, b);
+}
+
+typedef struct Tile {
+    uint32_t rows, vectors, count; /* count: of accumulators */
+    LLVMValueRef a_at, column, mask;
+} Tile;
+
+/* acc takes k from .. to - 1, in order. */
+static void chain(
+    Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *acc)
+{
+    Gen *g = p->g;
+    LLVMValueRef b[ROW_VECTORS];
+    Loop l;
+    for (uint32_t i = 0; i < t->count; i++)
+        acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    loop_begin(g, &l, from, to, 1, acc, t->count);
+    for (uint32_t v = 0; v < t->vectors; v++)
+        b[v] = load_b(p, l.i, gen_add(g, t->column, gen_i64(g, (int64_t)v * p->width)), t->mask);
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMValueRef at = gen_add(g, t->a_at,
+            gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
+        LLVMValueRef a =
+            gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
+        for (uint32_t v = 0; v < t->vectors; v++)
+            acc[r * t->vectors + v] =
+                emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * t->vectors + v]);
+    }
+    loop_end(g, &l);
+}
+
+static void add_all(Product *p, const Tile *t, LLVMValueRef *sum, const LLVMValueRef *x)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        sum[i] = emit_prim(p->g, P_add, p->compute, p->compute, sum[i], x[i], NULL);
+}
+
+/* sum becomes the total of one run: 0, then its chains in order. */
+static void run(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *sum)
+{
+    Gen *g = p->g;
+    LLVMValueRef acc[TILE_ROWS * ROW_VECTORS];
+    Loop l;
+    for (uint32_t i = 0; i < t->count; i++)
+        sum[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    if (loop_turns(from, to, TREE_PRODUCT) == 0) return;
+    loop_begin(g, &l, from, to, TREE_PRODUCT, sum, t->count);
+    chain(p, t, l.i, least(g, gen_add(g, l.i, gen_i64(g, TREE_PRODUCT)), to), acc);
+    add_all(p, t, sum, acc);
+    loop_end(g, &l);
+}
+
+/* sum becomes the total over all of k: that of the only run, or of all, by the counter of ir/tree.h. */
+static void runs(Product *p, const Tile *t, LLVMValueRef *sum)
+{
+    Gen *g = p->g;
+    LLVMValueRef zero = gen_i64(g, 0);
+    int64_t most = dim_hi(&g->p->module->dims, p->s->contract.k);
+    if (most <= TREE_RUN) {
+        run(p, t, zero, p->k, sum);
+        return;
+    }
+    const Reduction r = {.kind = R_SUM, .type = (uint8_t)p->compute};
+    LLVMTypeRef vector = gen_lanes(gen_type(g, p->compute), p->width);
+    const Counter c = {g, &r, t->count, sum,
+        tree_levels_open(g, vector, t->count, p->s->contract.k, TREE_RUN)};
+    Loop l;
+    loop_begin(g, &l, zero, p->k, TREE_RUN, NULL, 0);
+    run(p, t, l.i, least(g, gen_add(g, l.i, gen_i64(g, TREE_RUN)), p->k), sum);
+    tree_push(&c, l.i, TREE_RUN);
+    loop_end(g, &l);
+    tree_close(&c, p->k, TREE_RUN);
+}
+
 /* c's rows row .. row + rows - 1, columns column .. */
 static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column,
     LLVMValueRef mask)
 {
     Gen *g = p->g;
-    LLVMValueRef acc[TILE_ROWS * ROW_VECTORS], b[ROW_VECTORS], zero = gen_i64(g, 0);
-    LLVMValueRef a_at = gen_add(g, p->a_at, gen_mul(g, row, p->a_row)),
-                 c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
-    for (uint32_t i = 0; i < rows * vectors; i++)
-        acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
-    if (loop_turns(zero, p->k, 1) != 0) {
-        Loop l;
-        loop_begin(g, &l, zero, p->k, 1, acc, rows * vectors);
-        for (uint32_t v = 0; v < vectors; v++)
-            b[v] = load_b(p, l.i, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)), mask);
-        for (uint32_t r = 0; r < rows; r++) {
-            LLVMValueRef at = gen_add(g, a_at,
-                gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
-            LLVMValueRef a =
-                gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
-            for (uint32_t v = 0; v < vectors; v++)
-                acc[r * vectors + v] =
-                    emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * vectors + v]);
-        }
-        loop_end(g, &l);
-    }
+    LLVMValueRef sum[TILE_ROWS * ROW_VECTORS], c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
+    const Tile t = {rows, vectors, rows * vectors,
+        gen_add(g, p->a_at, gen_mul(g, row, p->a_row)), column, mask};
+    runs(p, &t, sum);
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t v = 0; v < vectors; v++) {
             LLVMValueRef at = gen_add(g, c_at, gen_mul(g, gen_i64(g, r), p->n));
             at = gen_add(g, at, gen_add(g, column, gen_i64(g, (int64_t)v * p->width)));
-            store_c(p, acc[r * vectors + v], at, mask);
+            store_c(p, sum[r * vectors + v], at, mask);
         }
 }
 
@@ -141,16 +206,6 @@ static void panel(Product *p, const Rows *rows)
     LLVMValueRef singles = gen_whole_steps(g, zero, p->n, p->width);
     columns(p, rows, whole, singles, 1, false);
     columns(p, rows, singles, p->n, 1, p->width > 1);
-}
-
-static LLVMValueRef least(Gen *g, LLVMValueRef a, LLVMValueRef b)
-{
-    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, a, b, ""), a, b);
-}
-
-static LLVMValueRef most(Gen *g, LLVMValueRef a, LLVMValueRef b)
-{
-    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, a, b, ""), a, b);
 }
 
 /* Tiles from .. to - 1 of one batch: whole ones, then the last rows one by one. */

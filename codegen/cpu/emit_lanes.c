@@ -262,10 +262,9 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
         total[1] = gen_i64(g, 0);
         a->memory = gen_alloca(g, gen_type(g, reduce_type(r)), TREE_LANES, 64);
         if (arg) a->memory_index = gen_alloca(g, g->i64, TREE_LANES, 64);
-        if (arg || !w->tree) continue;
-        Accumulator single = {.slots = 1, .value = total};
-        tree_open(e, &single, TREE_ROW);
-        a->level = single.level;
+        if (!arg && w->tree)
+            a->level = tree_levels_open(
+                g, LLVMTypeOf(total[0]), 1, e->k->extent[e->k->sweep], TREE_ROW);
     }
 }
 
@@ -391,8 +390,8 @@ static void block_end(KernelEmit *e, Sweep *w, LLVMValueRef begin)
             continue;
         }
         total[0] = block_total(e, w, r, a);
-        Accumulator single = {.slots = 1, .value = total, .level = a->level};
-        if (w->tree) tree_push(e, r, &single, begin, TREE_ROW);
+        const Counter c = {g, r, 1, total, a->level};
+        if (w->tree) tree_push(&c, begin, TREE_ROW);
     }
 }
 
@@ -414,10 +413,9 @@ static void blocks(KernelEmit *e, Sweep *w)
     block(e, w, l.i, reduce_block_end(g, l.i, w->extent, TREE_ROW));
     loop_end(g, &l);
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
-        Accumulator single = {.slots = 1,
-            .value = &w->total[2 * (i - w->s->first_reduction)],
-            .level = e->acc[i].level};
-        if (single.level) tree_close(e, &e->k->reduction[i], &single, w->extent, TREE_ROW);
+        const Counter c = {g, &e->k->reduction[i], 1, &w->total[2 * (i - w->s->first_reduction)],
+            e->acc[i].level};
+        if (c.level) tree_close(&c, w->extent, TREE_ROW);
     }
 }
 

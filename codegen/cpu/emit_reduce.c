@@ -181,6 +181,12 @@ static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMV
             reduce_memory(e, &e->k->reduction[i], &e->acc[i], gen_dim(e->g, e->k->extent[e->k->sweep]));
 }
 
+static Counter counter_of(const KernelEmit *e, uint32_t i)
+{
+    const Accumulator *a = &e->acc[i];
+    return (Counter){e->g, &e->k->reduction[i], a->slots, a->value, a->level};
+}
+
 static void serial_blocks(
     KernelEmit *e, const Stage *s, int64_t block, LLVMValueRef *flat, uint32_t n)
 {
@@ -192,16 +198,24 @@ static void serial_blocks(
         serial_block(e, s, zero, extent, flat, n);
         return;
     }
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (in_blocks(e, i)) tree_open(e, &e->acc[i], block);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        Accumulator *a = &e->acc[i];
+        if (!in_blocks(e, i)) continue;
+        LLVMTypeRef t = LLVMTypeOf(a->value[0]);
+        a->level = tree_levels_open(g, t, a->slots, e->k->extent[e->k->sweep], block);
+    }
     Loop l;
     loop_begin(g, &l, zero, extent, block, flat, n);
     serial_block(e, s, l.i, reduce_block_end(g, l.i, extent, block), flat, n);
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (in_blocks(e, i)) tree_push(e, &e->k->reduction[i], &e->acc[i], l.i, block);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Counter c = counter_of(e, i);
+        if (in_blocks(e, i)) tree_push(&c, l.i, block);
+    }
     loop_end(g, &l);
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (in_blocks(e, i)) tree_close(e, &e->k->reduction[i], &e->acc[i], extent, block);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
+        const Counter c = counter_of(e, i);
+        if (in_blocks(e, i)) tree_close(&c, extent, block);
+    }
 }
 
 static void sweep_serially(KernelEmit *e, const Stage *s)

@@ -26,10 +26,17 @@ LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r
 void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent);
 void reduce_sweep_lanes(KernelEmit *e, const Stage *s);
 
-/* The counter of ir/tree.h: room for its levels; a->value, the total of the block that begins at
- * that element, goes in; out comes the total of all blocks of that extent. */
-void tree_open(KernelEmit *e, Accumulator *a, int64_t block);
-void tree_push(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef begin, int64_t block);
-void tree_close(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, int64_t block);
+/* The counter of ir/tree.h. value holds the total of the block that begins at that element, and
+ * after tree_close that of all blocks of the extent. */
+typedef struct Counter {
+    Gen *g;
+    const Reduction *r; /* kind and type */
+    uint32_t slots;     /* values that are combined side by side */
+    LLVMValueRef *value, level;
+} Counter;
+/* Room for the levels. */
+LLVMValueRef tree_levels_open(Gen *g, LLVMTypeRef t, uint32_t slots, Dim extent, int64_t block);
+void tree_push(const Counter *c, LLVMValueRef begin, int64_t block);
+void tree_close(const Counter *c, LLVMValueRef extent, int64_t block);
 
 #endif

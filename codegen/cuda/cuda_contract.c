@@ -1,6 +1,6 @@
 /* cuda_contract: products as CUDA C. A block makes a tile of CUDA_TILE rows and columns, a thread
- * 4 x 4 elements of it, each being total = mad(a, b, total) in order of k from 0: tiles change no
- * bit. Relies on print.h. Never calls a library. */
+ * 4 x 4 elements of it, each in the order of docs/numerics.md: tiles change no bit. Relies on
+ * print.h, ir/tree.h. Never calls a library. */
 #include "print.h"
 
 /* M: the type in memory, C: in registers; Io moves between them. Strides in elements; a warp's
@@ -25,15 +25,17 @@ const char cuda_product_prelude[] =
     "KILN_MAD(i8, u32) KILN_MAD(i16, u32) KILN_MAD(i32, u32) KILN_MAD(i64, u64)\n"
     "KILN_MAD(u8, u32) KILN_MAD(u16, u32) KILN_MAD(u32, u32) KILN_MAD(u64, u64)\n"
     "\n"
-    "template <typename C, typename Move, typename M>\n"
+    "#define KILN_TILE for (u32 i = 0; i < 4; i++) for (u32 j = 0; j < 4; j++)\n"
+    "/* CHAIN and RUN: of k (ir/tree.h); LEVELS: of the counter of runs, 0: there is one run. Adding\n"
+    "   is mad with 1, which wraps integers. */\n"
+    "template <typename C, typename Move, int CHAIN, int RUN, int LEVELS, typename M>\n"
     "KILN_DEVICE void product(const M *a, const M *b, M *c, C (*left)[65], C (*right)[65],\n"
     "                         i64 row, i64 column, i64 m, i64 n, i64 k,\n"
     "                         i64 a_row, i64 a_col, i64 b_row, i64 b_col)\n"
     "{\n"
     "    const u32 me = threadIdx.x, x = me % 16u, y = me / 16u;\n"
-    "    C total[4][4];\n"
-    "    for (u32 i = 0; i < 4; i++)\n"
-    "        for (u32 j = 0; j < 4; j++) total[i][j] = C(0);\n"
+    "    C chain[4][4], total[4][4], level[LEVELS > 0 ? LEVELS : 1][4][4];\n"
+    "    KILN_TILE chain[i][j] = total[i][j] = C(0);\n"
     "    for (i64 first = 0; first < k; first += 16) {\n"
     "        for (u32 e = me; e < 1024u; e += 256u) {\n"
     "            const u32 ka = a_col == 1 ? e % 16u : e / 64u;\n"
@@ -52,9 +54,24 @@ const char cuda_product_prelude[] =
     "            for (u32 i = 0; i < 4; i++) p[i] = left[l][y + 16 * i];\n"
     "            for (u32 j = 0; j < 4; j++) q[j] = right[l][x + 16 * j];\n"
     "            for (u32 i = 0; i < 4; i++)\n"
-    "                for (u32 j = 0; j < 4; j++) total[i][j] = mad(p[i], q[j], total[i][j]);\n"
+    "                for (u32 j = 0; j < 4; j++) chain[i][j] = mad(p[i], q[j], chain[i][j]);\n"
     "        }\n"
     "        __syncthreads();\n"
+    "        const bool last = first + 16 >= k;\n"
+    "        if (!last && (first + 16) % CHAIN != 0) continue;\n"
+    "        KILN_TILE total[i][j] = mad(C(1), chain[i][j], total[i][j]), chain[i][j] = C(0);\n"
+    "        if (LEVELS == 0 || (!last && (first + 16) % RUN != 0)) continue;\n"
+    "        u32 at = 0;\n"
+    "        for (i64 done = first / RUN; done % 2 != 0; done /= 2, at++)\n"
+    "            KILN_TILE total[i][j] = mad(C(1), total[i][j], level[at][i][j]);\n"
+    "        KILN_TILE level[at][i][j] = total[i][j], total[i][j] = C(0);\n"
+    "    }\n"
+    "    bool any = false;\n"
+    "    u32 at = 0;\n"
+    "    for (i64 left = LEVELS == 0 ? 0 : (k + RUN - 1) / RUN; left > 0; left /= 2, at++) {\n"
+    "        if (left % 2 == 0) continue;\n"
+    "        KILN_TILE total[i][j] = any ? mad(C(1), total[i][j], level[at][i][j]) : level[at][i][j];\n"
+    "        any = true;\n"
     "    }\n"
     "    for (u32 i = 0; i < 4; i++)\n"
     "        for (u32 j = 0; j < 4; j++)\n"
@@ -147,8 +164,11 @@ void cuda_product_body(Print *c, const Step *s)
     open_batch(c, s);
     cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;",
         CUDA_TILE, CUDA_TILE);
-    cuda_line(c, "product<%s, %s>(a + left, b + right, to, tile_a, tile_b, row, column, m, n, k,",
-        compute, move);
+    int64_t most = dim_hi(&c->p->module->dims, s->contract.k);
+    uint32_t levels = most <= TREE_RUN ? 0 : tree_levels(tree_blocks(most, TREE_RUN));
+    cuda_line(c, "product<%s, %s, %d, %d, %u>(a + left, b + right, to, tile_a, tile_b,", compute,
+        move, TREE_PRODUCT, TREE_RUN, levels);
+    cuda_line(c, "    row, column, m, n, k,");
     cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row),
         cuda_dim(c, s->contract.a_col), cuda_dim(c, s->contract.b_row),
         cuda_dim(c, s->contract.b_col));

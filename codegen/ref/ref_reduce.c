@@ -1,5 +1,6 @@
 /* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies on internal.h. */
 #include "../../ir/tree.h"
+#include "../contract.h"
 #include "integer.h"
 #include "internal.h"
 
@@ -207,6 +208,14 @@ bool ref_argextreme(Run *r)
 
 /* ---- matmul -------------------------------------------------------------------------------------------------- */
 
+/* Steps that a product goes through on its way into the sum, at most: OpenBLAS may add in order, and so does this
+ * interpreter, which shows in f64. */
+static double depth_of_product(DType t, int64_t m, int64_t n, int64_t k)
+{
+    if (t == DT_f64 || contract_uses_blas(t, m, n, k)) return (double)k;
+    return fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
+}
+
 bool ref_matmul(Run *r)
 {
     const RefTensor *a = r->in[0], *b = r->in[1];
@@ -214,6 +223,7 @@ bool ref_matmul(Run *r)
     const uint32_t rank = a->type.rank;
     const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
     const DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
+    const double depth = depth_of_product(compute, a->type.dim[rank - 2], n, depth_k);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
         double sum = 0, size = 0, err = 0;
@@ -229,7 +239,7 @@ bool ref_matmul(Run *r)
             if (isfinite(product)) err += fabs(a->f[p]) * b->bound[q] + fabs(b->f[q]) * a->bound[p] + a->bound[p] * b->bound[q];
         }
         if (err != 0 || !exact_sum(compute, size, lowest)) {
-            err += 2 * (double)(depth_k + 1) * ref_unit(t) * size;
+            err += 2 * (depth + 1) * ref_unit(t) * size;
             /* A product or a sum on the way may overflow, or be lost below the smallest number. */
             if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
         }

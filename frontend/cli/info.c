@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "../../codegen/blas.h"
 #include "../internal.h"
 
 const char info_help[] =
@@ -25,7 +26,7 @@ static void backend_fact(Fact *f, const char *backend)
     if (b && b->describe) b->describe(f->text, sizeof f->text);
 }
 
-enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, COMPILER, CUDA, FACTS };
+enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, SUMS, COMPILER, CUDA, FACTS };
 
 static void print(const Fact *fact, bool json)
 {
@@ -60,6 +61,7 @@ int info(int argc, char **argv)
         [THREADS] = {"threads", "threads", ""},
         [EAGER_TIER] = {"eager", "tier", ""},
         [BLAS] = {"BLAS", "blas", ""},
+        [SUMS] = {"products", "products", ""},
         [COMPILER] = {"compiler", "compiler", ""},
         [CUDA] = {"CUDA", "cuda", ""}};
     snprintf(fact[VERSION].text, sizeof fact->text, "%s", kiln_version());
@@ -68,6 +70,9 @@ int info(int argc, char **argv)
     snprintf(fact[EAGER_TIER].text, sizeof fact->text, "%s", eager_tier());
     char blas[400];
     snprintf(fact[BLAS].text, sizeof fact->text, "%s", blas_use(blas, sizeof blas));
+    snprintf(fact[SUMS].text, sizeof fact->text, "%s",
+        blas_refused() ? "all summed in Kiln's order (docs/numerics.md)"
+                       : "large ones summed in OpenBLAS's order, the others in Kiln's (docs/numerics.md)");
     backend_fact(&fact[COMPILER], "cpu");
     backend_fact(&fact[CUDA], "cuda");
     kiln_close(k);
