@@ -227,7 +227,9 @@ update() { echo 'Reading the lists of packages: apt-get update' >&2; $as_root ap
 
 amount=$(figures)
 [ -n "$amount" ] || { update && amount=$(figures); }
-echo "Installing with apt-get (LLVM and all else take about 1.2 GB):$packages" >&2
+about=
+case $packages in *llvm*) about=' (about 1.2 GB with LLVM)' ;; esac
+echo "Installing with apt-get$about:$packages" >&2
 echo "${amount:-    apt-get cannot say how much: $(tail -n 1 "$work/log")}" >&2
 install || { update && install; } || {
     echo "On releases that are older than LLVM 19 it comes from the LLVM project's own packages." >&2
