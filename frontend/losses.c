@@ -22,6 +22,17 @@ static kiln_tensor *along(
     return x;
 }
 
+/* Of no elements there is no maximum. */
+static kiln_tensor *along_some(
+    kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
+{
+    char text[160];
+    kiln_tensor *x = along(at, op, o, axis, t, r);
+    if (x == NULL || extent_lo(*t, x->type.dim[*axis]) > 0) return x;
+    *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is, or may be, empty: %s", op, *axis, tensor_text(x, text, sizeof text));
+    return NULL;
+}
+
 static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x)
 {
     return of(cast_to(t, at, x, wide_dtype(x)));
@@ -42,7 +53,7 @@ static kiln_operand shifted(kiln_site at, kiln_operand x, int axis)
 kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along(at, "softmax", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along_some(at, "softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
     kiln_operand e = OP1(exp, shifted(at, wide(t, at, x), axis));
@@ -58,7 +69,7 @@ static kiln_tensor *log_softmax(kiln_site at, kiln_operand x, int axis)
 kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along(at, "log_softmax", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along_some(at, "log_softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
     return rounded(t, at, &s, log_softmax(at, wide(t, at, x), axis), x);
@@ -67,7 +78,7 @@ kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
 kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along(at, "logsumexp", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along_some(at, "logsumexp", o, &axis, &t, &r);
     if (x == NULL) return r;
     kiln_scope s = kiln_scope_open(t->k);
     /* An infinite maximum is not subtracted: inf - inf is not a number. */
@@ -215,6 +226,8 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities "
             "[n, classes]: %s x %s",
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
+    if (extent_lo(t, logits->type.dim[1]) < 1)
+        return fail(t, at, KILN_ESHAPE, "cross_entropy: there are, or may be, no classes: %s", tensor_text(logits, a, sizeof a));
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     kiln_scope s = kiln_scope_open(t->k);

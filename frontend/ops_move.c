@@ -185,11 +185,11 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
     kiln_tensor *x = first_operand(at, "transpose", o, &t);
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
-    if (perm.count != 0 && perm.count != rank)
+    if (perm.count >= 0 && perm.count != rank)
         return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count,
             tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {
-        int from = perm.count == 0 ? rank - 1 - i : perm.axis[i + 1];
+        int from = perm.count < 0 ? rank - 1 - i : perm.axis[i + 1];
         if (!axis_of(t, at, "transpose", from, rank, &axis[i])) return &t->k->poison;
         if (seen >> axis[i] & 1)
             return fail(t, at, KILN_ESHAPE, "transpose: axis %d is named twice", axis[i]);

@@ -11,7 +11,7 @@ static bool axes_of(
     Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
 {
     bool named[MAX_RANK] = {false};
-    if (axes->count > KILN_MAX_RANK || axes->count < 0) {
+    if (axes->count > KILN_MAX_RANK || axes->count < -1) {
         fail(t, at, KILN_ESHAPE, "%s: %d axes, %d are possible", op, axes->count, KILN_MAX_RANK);
         return false;
     }
@@ -26,7 +26,7 @@ static bool axes_of(
     }
     out->n = 0;
     for (int i = 0; i < rank; i++)
-        if (axes->count == 0 || named[i]) out->at[out->n++] = i;
+        if (axes->count < 0 || named[i]) out->at[out->n++] = i;
     return true;
 }
 
@@ -41,6 +41,7 @@ static Type kept_of(const kiln_tensor *x, const Axes *axes)
 static kiln_tensor *reduce(
     Thread *t, kiln_site at, Op op, kiln_tensor *x, const Axes *axes, bool keep)
 {
+    if (axes->n == 0) return x; /* an element is its own sum, product and extreme */
     kiln_tensor *r = apply1(t, at, op, x, axes->at, axes->n);
     if (!keep || !tensor_ok(r)) return r;
     Type kept = kept_of(x, axes);
@@ -60,7 +61,9 @@ static kiln_tensor *reduction(
         return fail(
             t, at, KILN_EDTYPE, "%s: needs bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
-    return reduce(t, at, op, x, &a, axes.keep != 0);
+    if (x->type.dtype == DT_bool && (op == OP_sum || op == OP_prod))
+        return fail(t, at, KILN_EDTYPE, "%s: needs numbers, not bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
+    return result_of(t, at, reduce(t, at, op, x, &a, axes.keep != 0), x);
 }
 
 kiln_tensor *kiln_sum_at(kiln_site at, kiln_operand x, kiln_axes axes)

@@ -14,10 +14,10 @@ static bool reduced(Infer *inf)
     return rule_result(inf, &out);
 }
 
-/* An extreme of nothing is no number. Call when the axes are known to be good. */
+/* An extreme of nothing is no number; of bools it is false for max, true for min. Call when the axes are known to be good. */
 static bool not_empty(Infer *inf)
 {
-    for (uint32_t i = 0; i < inf->nattr; i++)
+    for (uint32_t i = 0; i < inf->nattr && inf->in[0]->dtype != DT_bool; i++)
         if (dim_lo(rule_dims(inf), inf->in[0]->dim[inf->attr[i]]) < 1)
             return infer_fail(
                 inf, ST_SHAPE, "axis %lld is, or may be, empty", (long long)inf->attr[i]);

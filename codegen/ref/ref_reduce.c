@@ -111,7 +111,7 @@ static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
 
 static Sum sum_begin(Op op)
 {
-    return (Sum){.value = op == OP_prod, .integer = op == OP_prod, .lowest = INT_MAX};
+    return (Sum){.value = op == OP_prod, .integer = op == OP_prod || op == OP_reduce_min, .lowest = INT_MAX};
 }
 
 /* Twice the unit roundoff: in f64 this interpreter rounds products as much as what it judges. */

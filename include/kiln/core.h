@@ -50,7 +50,8 @@ typedef struct kiln_site { const char *file; int line; } kiln_site;
 /* ---- shapes and axes as literals ------------------------------------------------------------------------
  * KILN_SHAPE(32, 784); KILN_SHAPE() is a scalar's. More than 8 sizes do not compile. */
 typedef struct kiln_shape { int64_t rank, size[1 + KILN_MAX_RANK]; /* size[0] is unused */ } kiln_shape;
-/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1; KILN_ALL: every axis. */
+/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1. KILN_ALL, KILN_KEEP_ALL: every axis; KILN_AXES(): none.
+ * count: how many are named; -1: all. */
 typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] is unused */ } kiln_axes;
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
@@ -238,7 +239,8 @@ inline kiln_axes kiln_axes_of(int keep, std::initializer_list<int> s)
 #define KILN_SHAPE(...) kiln_shape_of({__VA_ARGS__})
 #define KILN_AXES(...) kiln_axes_of(0, {__VA_ARGS__})
 #define KILN_KEEP(...) kiln_axes_of(1, {__VA_ARGS__})
-#define KILN_ALL kiln_axes_of(0, {})
+#define KILN_ALL (kiln_axes{0, -1, {}})
+#define KILN_KEEP_ALL (kiln_axes{1, -1, {}})
 #define KILN_OPERAND(x) kiln_operand(x)
 #define KILN_OPERANDS(n, ...) std::initializer_list<kiln_operand>{__VA_ARGS__}.begin()
 template <class T, kiln_dtype D>
@@ -272,7 +274,8 @@ struct kiln_scope_guard {
     ((kiln_shape){(int64_t)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1, {0, __VA_ARGS__}})
 #define KILN_AXES(...) ((kiln_axes){0, (int)(sizeof((int[]){0, __VA_ARGS__}) / sizeof(int)) - 1, {0, __VA_ARGS__}})
 #define KILN_KEEP(...) ((kiln_axes){1, (int)(sizeof((int[]){0, __VA_ARGS__}) / sizeof(int)) - 1, {0, __VA_ARGS__}})
-#define KILN_ALL ((kiln_axes){0, 0, {0}})
+#define KILN_ALL ((kiln_axes){0, -1, {0}})
+#define KILN_KEEP_ALL ((kiln_axes){1, -1, {0}})
 static inline kiln_operand kiln_of_tensor(kiln_tensor *t) { return (kiln_operand){{.tensor = t}, 1, 0}; }
 static inline kiln_operand kiln_of_variable(kiln_variable *v) { return (kiln_operand){{.variable = v}, 2, 0}; }
 static inline kiln_operand kiln_of_f(double v) { return (kiln_operand){{.f = v}, 3, 0}; }

@@ -95,8 +95,8 @@ KILN_API kiln_tensor *kiln_mean_at(kiln_site at, kiln_operand x, kiln_axes axes)
 KILN_API kiln_tensor *kiln_reduce_max_at(kiln_site at, kiln_operand x, kiln_axes axes); /* A; empty is an error; gradient shared by ties */
 KILN_API kiln_tensor *kiln_reduce_min_at(kiln_site at, kiln_operand x, kiln_axes axes);
 KILN_API kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes); /* F; mean of squared distance from the mean (divides by n) */
-KILN_API kiln_tensor *kiln_any_at(kiln_site at, kiln_operand x, kiln_axes axes);   /* bool only */
-KILN_API kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes);   /* bool only */
+KILN_API kiln_tensor *kiln_any_at(kiln_site at, kiln_operand x, kiln_axes axes);   /* bool only; empty: false */
+KILN_API kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes);   /* bool only; empty: true */
 KILN_API kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis);      /* N; i64; first of equals, first NaN wins; no gradient */
 KILN_API kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis);
 
