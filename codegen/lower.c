@@ -43,6 +43,7 @@ void lower_read(Lower *lw, uint32_t buf)
         b->first = MIN_OF(b->first, lw->clock);
         b->last = MAX_OF(b->last, lw->clock);
         lw->p->moved += b->bytes;
+        *VEC_PUSH(lw->scratch, &lw->touched) = buf;
         if (b->kind != BUF_SLICE) return;
         buf = b->of;
     }

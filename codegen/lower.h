@@ -21,6 +21,7 @@ typedef struct Lower {
     Map bodies;             /* hash of a kernel node's graph and axes -> index + 1 */
     Map dim_number;         /* Dim -> index in Program.dim + 1 */
     uint32_t clock;         /* steps so far, nested ones counted */
+    VEC(uint32_t) touched;  /* buffers in the order in which steps read and write them, so that a loop's are at the end */
     uint32_t loops;
 } Lower;
 
@@ -44,6 +45,7 @@ typedef struct Scope {
     uint32_t *buf;          /* per value: program buffer, NO_BUF while it has none */
     uint32_t *input;        /* room for Group.input */
     bool *needed;           /* per value: somebody reads its buffer */
+    uint32_t *last;         /* per value whose buffer others may lie in: the last node that reads it, MAX if it is a result; NULL: not known yet */
     uint32_t carries;       /* of a loop's body: parameters from the second on whose buffers it may write, once nobody reads them */
     VEC(Step) step;
 } Scope;

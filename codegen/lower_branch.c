@@ -15,15 +15,22 @@ static bool is_own(const Scope *s, Value root)
     return number >= 1 && number <= (int64_t)s->carries;
 }
 
-/* Nobody but operand number `operand` of n reads it from n on, and the scope does not give it away. */
-static bool dies_here(const Scope *s, const Node *n, uint32_t operand, Value root)
+static void find_last_readers(Scope *s)
 {
     const Graph *g = s->g;
-    for (uint32_t i = 0; i < g->result.len; i++)
-        if (scope_root(g, g->result.at[i]) == root) return false;
-    for (const Node *at = n; at < g->node.at + g->node.len; at++)
-        for (uint32_t k = 0; k < at->nin; k++)
-            if (scope_root(g, at->in[k]) == root && (at != n || k != operand)) return false;
+    s->last = ARENA_ARRAY(s->lw->scratch, uint32_t, g->value.len);
+    for (uint32_t i = 0; i < g->node.len; i++)
+        for (uint32_t k = 0; k < g->node.at[i].nin; k++) s->last[scope_root(g, g->node.at[i].in[k])] = i;
+    for (uint32_t i = 0; i < g->result.len; i++) s->last[scope_root(g, g->result.at[i])] = UINT32_MAX;
+}
+
+/* Nobody but operand number `operand` of n reads it from n on, and the scope does not give it away. */
+static bool dies_here(Scope *s, const Node *n, uint32_t operand, Value root)
+{
+    if (s->last == NULL) find_last_readers(s);
+    if (s->last[root] != (uint32_t)(n - s->g->node.at)) return false;
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (k != operand && scope_root(s->g, n->in[k]) == root) return false;
     return true;
 }
 

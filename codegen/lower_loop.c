@@ -109,13 +109,12 @@ static bool end_of_step(Scope *inner, const Loop *l)
 }
 
 /* What a loop touches lives as long as the loop. */
-static void extend_lives(Lower *lw, uint32_t first, uint32_t last)
+static void extend_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
 {
-    for (uint32_t i = 0; i < lw->p->buf.len; i++) {
-        Buf *b = &lw->p->buf.at[i];
-        if (b->last < first || b->first > last) continue;
-        if (b->last >= first) b->last = MAX_OF(b->last, last);
-        if (b->first > first) b->first = first;
+    for (uint32_t i = since; i < lw->touched.len; i++) {
+        Buf *b = &lw->p->buf.at[lw->touched.at[i]];
+        b->last = MAX_OF(b->last, last);
+        b->first = MIN_OF(b->first, first);
     }
 }
 
@@ -185,7 +184,7 @@ static bool lower_loop(Scope *s, Loop *l, bool reverse)
     }
     if (!zero_stacks(s, l, n->attr->at[n->attr->len - 1])) return false;
     Step *loop = scope_step(s, STEP_LOOP);
-    const uint32_t at_step = s->step.len - 1, first = lw->clock;
+    const uint32_t at_step = s->step.len - 1, first = lw->clock, since = lw->touched.len;
     loop->trip = loop->count = loop->selector = UINT32_MAX;
     loop->id = l->id;
     loop->reverse = reverse;
@@ -207,7 +206,7 @@ static bool lower_loop(Scope *s, Loop *l, bool reverse)
     loop->index = l->index;
     loop->selector = selector;
     loop->count = count;
-    extend_lives(lw, first, lw->clock);
+    extend_lives(lw, since, first, lw->clock);
     lw->clock++;
     return true;
 }

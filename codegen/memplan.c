@@ -1,27 +1,23 @@
-/* memplan: where temporaries lie in the workspace, from their live ranges; and values written over values that die. Relies on lower.h. */
-#include "lower.h"
+/* memplan: where temporaries lie in the workspace, from their live ranges. The largest are placed first, each at the
+ * lowest free offset, which packs tightly and takes time with the square of their number; thousands of them are
+ * placed in order of time instead (memplan_many.c). Relies on lower.h. */
+#include "memplan.h"
 
-#define ALIGN 64
-
-typedef struct Plan {
-    Program *p;
-    uint32_t *order;  /* buffers, largest first */
-    uint32_t n;
-} Plan;
+#define FEW 2048 /* temporaries */
 
 static bool larger(const Buf *a, const Buf *b)
 {
     return a->bytes != b->bytes ? a->bytes > b->bytes : a->first < b->first;
 }
 
-static void sort(Plan *plan)
+void plan_sort(const Plan *plan, uint32_t *order, PlanLess *less)
 {
     for (uint32_t gap = plan->n / 2; gap > 0; gap /= 2)
         for (uint32_t i = gap; i < plan->n; i++) {
-            uint32_t x = plan->order[i], j = i;
-            for (; j >= gap && larger(&plan->p->buf.at[x], &plan->p->buf.at[plan->order[j - gap]]); j -= gap)
-                plan->order[j] = plan->order[j - gap];
-            plan->order[j] = x;
+            uint32_t x = order[i], j = i;
+            for (; j >= gap && less(&plan->p->buf.at[x], &plan->p->buf.at[order[j - gap]]); j -= gap)
+                order[j] = order[j - gap];
+            order[j] = x;
         }
 }
 
@@ -35,7 +31,7 @@ static int64_t place(const Plan *plan, uint32_t placed, const Buf *b)
             const Buf *o = &plan->p->buf.at[plan->order[i]];
             if (o->last < b->first || b->last < o->first) continue;
             if (at + b->bytes <= o->offset || o->offset + o->bytes <= at) continue;
-            at = (o->offset + o->bytes + ALIGN - 1) / ALIGN * ALIGN;
+            at = plan_aligned(o->offset + o->bytes);
             moved = true;
         }
     }
@@ -44,13 +40,20 @@ static int64_t place(const Plan *plan, uint32_t placed, const Buf *b)
 
 void memory_plan(Lower *lw)
 {
-    Plan plan = {.p = lw->p, .order = ARENA_ARRAY(lw->scratch, uint32_t, lw->p->buf.len + 1)};
+    Plan plan = {.p = lw->p, .scratch = lw->scratch, .order = ARENA_ARRAY(lw->scratch, uint32_t, lw->p->buf.len + 1)};
     for (uint32_t i = 0; i < lw->p->buf.len; i++)
         if (lw->p->buf.at[i].kind == BUF_TEMP) plan.order[plan.n++] = i;
-    sort(&plan);
+    if (plan.n > FEW) {
+        plan_many(&plan);
+    } else {
+        plan_sort(&plan, plan.order, larger);
+        for (uint32_t i = 0; i < plan.n; i++) {
+            Buf *b = &lw->p->buf.at[plan.order[i]];
+            b->offset = place(&plan, i, b);
+        }
+    }
     for (uint32_t i = 0; i < plan.n; i++) {
-        Buf *b = &lw->p->buf.at[plan.order[i]];
-        b->offset = place(&plan, i, b);
-        lw->p->workspace = MAX_OF(lw->p->workspace, (b->offset + b->bytes + ALIGN - 1) / ALIGN * ALIGN);
+        const Buf *b = &lw->p->buf.at[plan.order[i]];
+        lw->p->workspace = MAX_OF(lw->p->workspace, plan_aligned(b->offset + b->bytes));
     }
 }

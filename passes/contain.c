@@ -15,6 +15,7 @@ static uint32_t stacked(const Node *n) { return (uint32_t)n->attr->at[3]; }
 
 static bool bodies_match(const Graph *a, const Graph *b)
 {
+    if (a == b) return true;
     if (a->node.len != b->node.len || a->param.len != b->param.len || a->result.len > b->result.len) return false;
     for (uint32_t i = 0; i < a->node.len; i++) {
         const Node *x = &a->node.at[i], *y = &b->node.at[i];
@@ -35,14 +36,47 @@ static bool contains(const Graph *g, const Node *big, const Node *small)
     return bodies_match(body_of(g, small), body_of(g, big)) && !node_has_effect(g->module, small);
 }
 
+/* The graph's loops by what two that match have in common. */
+typedef struct Loops {
+    const Graph *g;
+    Map first;      /* hash -> node + 1 */
+    uint32_t *next; /* per node: another one of its hash, + 1 */
+    uint64_t *body; /* per graph of the module: a hash of its nodes, 0: not yet */
+} Loops;
+
+static uint64_t body_hash(Loops *l, const Graph *body)
+{
+    uint64_t h = 1 + body->node.len;
+    if (l->body[body->index] != 0) return l->body[body->index];
+    for (uint32_t i = 0; i < body->node.len; i++) h = hash_mix(h, node_hash(body, &body->node.at[i]));
+    return l->body[body->index] = h | 1;
+}
+
+static uint64_t loop_hash(Loops *l, const Node *n)
+{
+    uint64_t h = hash_bytes(hash_mix(n->op, body_hash(l, body_of(l->g, n))), n->in, n->nin * sizeof *n->in);
+    for (uint32_t i = 0; i < n->attr->len; i++)
+        if (i != 3 && i != (n->op == OP_while)) h = hash_mix(h, (uint64_t)n->attr->at[i]);
+    return h;
+}
+
+static void list_loops(Loops *l)
+{
+    for (uint32_t i = l->g->node.len; i-- > 0;) {
+        if (!is_loop(&l->g->node.at[i])) continue;
+        uint64_t h = loop_hash(l, &l->g->node.at[i]), *first = map_get(&l->first, h);
+        l->next[i] = first != NULL ? (uint32_t)*first : 0;
+        map_put(&l->first, h, i + 1);
+    }
+}
+
 /* The longest loop that contains node i; i itself if none is longer. */
-static uint32_t container(const Graph *g, uint32_t i)
+static uint32_t container(Loops *l, uint32_t i)
 {
     uint32_t best = i;
-    for (uint32_t k = 0; k < g->node.len; k++)
-        if (is_loop(&g->node.at[k]) && stacked(&g->node.at[k]) > stacked(&g->node.at[best]) &&
-            contains(g, &g->node.at[k], &g->node.at[i]))
-            best = k;
+    const Node *node = l->g->node.at;
+    for (uint64_t k = *map_get(&l->first, loop_hash(l, &node[i])); k != 0; k = l->next[k - 1])
+        if (stacked(&node[k - 1]) > stacked(&node[best]) && contains(l->g, &node[k - 1], &node[i])) best = (uint32_t)k - 1;
     return best;
 }
 
@@ -52,10 +86,14 @@ Graph *pass_contain(PassCtx *ctx, const Graph *in)
     bool any = false;
     for (uint32_t i = 0; i < in->node.len; i++) any |= is_loop(&in->node.at[i]);
     if (!any) return (Graph *)(uintptr_t)in;
+    Loops loops = {.g = in, .first = {.arena = ctx->scratch}};
+    loops.next = ARENA_ARRAY(ctx->scratch, uint32_t, in->node.len + 1);
+    loops.body = ARENA_ARRAY(ctx->scratch, uint64_t, in->module->graph.len);
+    list_loops(&loops);
     rebuild_begin(&rb, in, ctx->scratch, ctx->st);
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Node *n = &in->node.at[i];
-        uint32_t with = is_loop(n) ? container(in, i) : i;
+        uint32_t with = is_loop(n) ? container(&loops, i) : i;
         Value v = rebuild_copy(&rb, with); /* its operands are this one's: they are there already */
         if (with == i || v == 0) continue;
         const uint32_t same = n->op == OP_while ? n->nout - 1u : n->nout;

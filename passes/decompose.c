@@ -2,7 +2,8 @@
  * every sum, prod, reduce_max and reduce_min folds exactly one axis: runs of adjacent axes are
  * merged by a reshape and folded one run at a time, innermost first; sums and products of 16-bit
  * floats are computed in f32 and rounded once; a long run with few results is cut into whole
- * subtrees, which threads may share. Same bits. */
+ * subtrees, which threads may share. A concat of many operands, each element of which would look at all of
+ * them, becomes concats of a few. Same bits. */
 #include "../ir/rebuild.h"
 #include "../ir/tree.h"
 #include "pass.h"
@@ -11,6 +12,7 @@
 #define FEW_RESULTS 64  /* if there are fewer results than this to share among the threads, */
 #define PIECE 4096      /* into pieces of this many elements or more, */
 #define MOST_PIECES 32  /* at most so many */
+#define JOINED 32       /* operands of one concat */
 
 typedef struct Reduce {
     Rebuild *rb;
@@ -154,6 +156,25 @@ static bool reduces_axes(const Node *n)
     return n->op == OP_sum || n->op == OP_prod || n->op == OP_reduce_max || n->op == OP_reduce_min;
 }
 
+/* The fewest rounds over groups of JOINED. */
+static Value in_rounds(Rebuild *rb, const Node *n)
+{
+    Value *in = ARENA_ARRAY(rb->scratch, Value, n->nin);
+    uint32_t left = n->nin;
+    for (uint32_t k = 0; k < left; k++) in[k] = rb->map[n->in[k]];
+    while (left > JOINED) {
+        uint32_t made = 0;
+        for (uint32_t k = 0; k < left; k += JOINED, made++) {
+            uint32_t few = MIN_OF(JOINED, left - k);
+            Value v = few == 1 ? in[k] : rebuild_op(rb, OP_concat, in + k, few, n->attr->at, 1, n->loc);
+            if (v == 0) return 0;
+            in[made] = v;
+        }
+        left = made;
+    }
+    return rebuild_op(rb, OP_concat, in, left, n->attr->at, 1, n->loc);
+}
+
 Graph *pass_decompose(PassCtx *ctx, const Graph *in)
 {
     Rebuild rb;
@@ -162,6 +183,8 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
         const Node *n = &in->node.at[i];
         if (reduces_axes(n))
             rebuild_set(&rb, n->out, decompose(&rb, n));
+        else if (n->op == OP_concat && n->nin > JOINED)
+            rebuild_set(&rb, n->out, in_rounds(&rb, n));
         else
             rebuild_copy(&rb, i);
     }

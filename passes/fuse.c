@@ -81,7 +81,9 @@ static void visit_move(Fuse *f, uint32_t node)
     Value v = n->out;
     bool read = false, strides = n->op == OP_transpose || n->op == OP_broadcast || n->op == OP_slice;
     for (Use *u = f->use[v]; u != NULL; u = u->next) {
+        if (!u->read && n->nin != 0 && !fuse_room(f, n, u->group)) u->read = true;
         if (!u->read && !fuse_operands(f, n, u->group)) u->read = true;
+        if (!u->read && n->nin != 0) fuse_count(f, n, u->group);
         read |= u->read;
     }
     if (!read && !f->outside[v]) return;
@@ -124,9 +126,13 @@ static bool copy_everywhere(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
     for (Use *u = f->use[n->out]; u != NULL; u = u->next)
-        if (u->read || !fuse_operands(f, n, u->group)) return false;
+        if (u->read || u->copies >= FUSE_COPIES || !fuse_room(f, n, u->group)) return false;
     f->copied[node] = true;
-    return true;
+    for (Use *u = f->use[n->out]; u != NULL; u = u->next) {
+        f->copied[node] = f->copied[node] && fuse_operands(f, n, u->group);
+        fuse_count(f, n, u->group);
+    }
+    return f->copied[node];
 }
 
 /* v is made from a reduction that the kernel's sweep cannot do: that belongs with v in a kernel of its own. */
@@ -205,6 +211,20 @@ static void chain_effects(Fuse *f)
     }
 }
 
+static void list_readers(Fuse *f)
+{
+    const Graph *g = f->g;
+    uint32_t n = 0;
+    f->first_reader = ARENA_ARRAY(f->ctx->scratch, uint32_t, g->value.len + 2); /* one ahead while they are filled */
+    for (uint32_t i = 0; i < g->node.len; i++) n += g->node.at[i].nin;
+    f->reader = ARENA_ARRAY(f->ctx->scratch, uint32_t, n + 1);
+    for (uint32_t i = 0; i < g->node.len; i++)
+        for (uint32_t k = 0; k < g->node.at[i].nin; k++) f->first_reader[g->node.at[i].in[k] + 2]++;
+    for (uint32_t v = 2; v < g->value.len + 2; v++) f->first_reader[v] += f->first_reader[v - 1];
+    for (uint32_t i = 0; i < g->node.len; i++)
+        for (uint32_t k = 0; k < g->node.at[i].nin; k++) f->reader[f->first_reader[g->node.at[i].in[k] + 1]++] = i;
+}
+
 Graph *pass_fuse(PassCtx *ctx, const Graph *in)
 {
     Arena *a = ctx->scratch;
@@ -229,6 +249,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     f.use = ARENA_ARRAY(a, Use *, values);
     memset(f.home, 0xff, nodes * sizeof *f.home);
     chain_effects(&f);
+    list_readers(&f);
     for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = (uint8_t)role_of(&in->node.at[i]);
     for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
     for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);

@@ -1,4 +1,4 @@
-/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what, fuse_build.c makes the new
+/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what by fuse_uses.c, fuse_build.c makes the new
  * graph. Relies on ir/index. Private to passes/fuse*.c. */
 #ifndef KILN_PASSES_FUSE_H
 #define KILN_PASSES_FUSE_H
@@ -9,6 +9,8 @@
 
 #define FUSE_MAPS 4        /* a value is computed at most at so many maps in one kernel */
 #define FUSE_MEMBERS 160   /* nodes of one kernel */
+#define FUSE_MOVES 512     /* movement of one kernel: maps and guards, no arithmetic */
+#define FUSE_COPIES 8      /* nodes that one kernel computes again one after the other: else a chain is computed as often as it is long */
 #define FUSE_RESULTS 16
 #define FUSE_LEVELS 2      /* reductions one after the other, where no row can be kept: each computes what the earlier ones did again */
 #define FUSE_ROWS 12       /* and as many more as rows can be kept, up to this */
@@ -29,6 +31,7 @@ typedef struct Use {
     uint32_t group;
     bool read;             /* from memory, not computed in the kernel */
     uint16_t level;        /* reductions one after the other between it and the kernel's results */
+    uint8_t copies;        /* nodes one after the other that are computed again in each kernel, directly after it */
     uint32_t nmap;
     IndexMap *map[FUSE_MAPS];
 } Use;
@@ -36,7 +39,7 @@ typedef struct Use {
 typedef struct Group {
     IndexEnv env;
     uint32_t into;         /* merged into this group; itself: alive */
-    uint32_t nmember, nresult, last;
+    uint32_t nmember, nmove, nresult, last;
     int form;              /* FoldForm of its reductions; -1: none yet */
     VEC(Use *) use;
 } Group;
@@ -53,6 +56,7 @@ typedef struct Fuse {
     bool *result;          /* per value: its home group stores it */
     uint32_t *effect;      /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
     Use **use;             /* per value */
+    uint32_t *reader, *first_reader; /* the nodes that have value v for an operand: reader[first_reader[v]] up to that of v + 1 */
     VEC(Group *) group;
     Map dyn;               /* values that are not affine, by what they are */
     uint32_t *mark, round; /* per node: visited in this walk */
@@ -65,6 +69,7 @@ typedef struct Fuse {
 uint32_t fuse_find(const Fuse *f, uint32_t group);
 Use *fuse_use(const Fuse *f, Value v, uint32_t group);      /* NULL: none */
 Group *fuse_group(const Fuse *f, uint32_t group);
+bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m);      /* false: too many, so it has to be read */
 /* v is demanded in the group at m; false: at too many maps, so it has to be read. */
 bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m);
 uint32_t fuse_new_group(Fuse *f, const Node *n);            /* with n as its root */
@@ -72,6 +77,10 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result);
 bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b);
 /* The operands of n as it stands in the group are demanded; false (and nothing happened): a map that cannot be expressed. */
 bool fuse_operands(Fuse *f, const Node *n, uint32_t group);
+bool fuse_room(const Fuse *f, const Node *n, uint32_t group);  /* for one more such node: kernels have a bounded length */
+void fuse_count(const Fuse *f, const Node *n, uint32_t group); /* the group has n in it */
+/* Changes maps only, and is free of arithmetic; a gather computes its index. */
+static inline bool fuse_is_move(const Node *n) { return n->op != OP_gather && n->op != OP_concat && op_def[n->op].flags & OPF_MOVES; }
 uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */
 bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node of the new graph, outside of kernels */
 int fuse_cost(const Node *n);                               /* scalar operations per element, about */

@@ -18,8 +18,8 @@ static void emit(BuildGraph *b, Value v);
 typedef struct Body {
     BuildGraph *b;
     uint32_t group;
-    uint32_t first, end;   /* its nodes and those of its operands lie in [first, end) */
-    bool *inside;          /* per node */
+    uint32_t *node, nnode; /* its nodes and those that make its operands, in order */
+    bool *inside;          /* per node of the old graph */
     Value *map;            /* per value of the old graph: in the body */
     VEC(Value) input;      /* values of the old graph */
     VEC(Value) output;
@@ -35,22 +35,33 @@ static bool computed_here(const Body *body, Value v)
     return u != NULL && !u->read;
 }
 
+static void sort(uint32_t *at, uint32_t n)
+{
+    for (uint32_t gap = n / 2; gap > 0; gap /= 2)
+        for (uint32_t i = gap; i < n; i++) {
+            uint32_t x = at[i], j = i;
+            for (; j >= gap && at[j - gap] > x; j -= gap) at[j] = at[j - gap];
+            at[j] = x;
+        }
+}
+
 /* From the results back to what has to be read. */
 static void collect(Body *body)
 {
     const Fuse *f = body->b->f;
     const Group *g = f->group.at[body->group];
-    body->first = f->g->node.len;
+    body->node = ARENA_ARRAY(f->ctx->scratch, uint32_t, g->use.len + 1);
     for (uint32_t i = 0; i < g->use.len; i++) {
         Value v = g->use.at[i]->v;
-        uint32_t node = f->g->value.at[v].node;
-        body->first = MIN_OF(body->first, node);
-        body->end = MAX_OF(body->end, node + 1);
+        uint32_t node = body->node[i] = f->g->value.at[v].node;
         if (f->result[v] && fuse_find(f, f->home[node]) == body->group) body->inside[node] = true;
     }
-    for (uint32_t i = body->end; i-- > body->first;) {
-        const Node *at = &f->g->node.at[i];
-        for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(at); k++)
+    sort(body->node, g->use.len);
+    for (uint32_t i = 0; i < g->use.len; i++)
+        if (i == 0 || body->node[i] != body->node[body->nnode - 1]) body->node[body->nnode++] = body->node[i];
+    for (uint32_t i = body->nnode; i-- > 0;) {
+        const Node *at = &f->g->node.at[body->node[i]];
+        for (uint32_t k = 0; body->inside[body->node[i]] && k < fuse_operand_count(at); k++)
             if (computed_here(body, at->in[k])) body->inside[f->g->value.at[at->in[k]].node] = true;
     }
 }
@@ -82,16 +93,17 @@ static Graph *make_body(Body *body)
     Fuse *f = body->b->f;
     Module *m = f->g->module;
     Graph *to = graph_new(m, arena_printf(f->ctx->scratch, "%s.k%u", f->g->name, m->graph.len));
-    for (uint32_t i = body->first; i < body->end; i++) {
-        const Node *n = &f->g->node.at[i];
-        for (uint32_t k = 0; body->inside[i] && k < fuse_operand_count(n); k++)
+    for (uint32_t i = 0; i < body->nnode; i++) {
+        const Node *n = &f->g->node.at[body->node[i]];
+        for (uint32_t k = 0; body->inside[body->node[i]] && k < fuse_operand_count(n); k++)
             if (!computed_here(body, n->in[k])) add_input(body, to, n->in[k]);
     }
-    for (uint32_t i = body->first; i < body->end; i++) {
-        const Node *n = &f->g->node.at[i];
-        if (!body->inside[i]) continue;
+    for (uint32_t i = 0; i < body->nnode; i++) {
+        uint32_t at = body->node[i];
+        const Node *n = &f->g->node.at[at];
+        if (!body->inside[at]) continue;
         if (!copy_node(body, to, n)) return NULL;
-        if (f->home[i] == NO_GROUP || fuse_find(f, f->home[i]) != body->group || !f->result[n->out]) continue;
+        if (f->home[at] == NO_GROUP || fuse_find(f, f->home[at]) != body->group || !f->result[n->out]) continue;
         graph_result(to, body->map[n->out]);
         *VEC_PUSH(f->ctx->scratch, &body->output) = n->out;
     }
@@ -110,9 +122,10 @@ static void emit_group(BuildGraph *b, uint32_t group)
     collect(&body);
     Graph *to = make_body(&body);
     if (to == NULL) return;
-    for (uint32_t i = body.first; i < body.end; i++) {
-        b->inside[i] = false;
-        memset(b->map + f->g->node.at[i].out, 0, f->g->node.at[i].nout * sizeof *b->map);
+    for (uint32_t i = 0; i < body.nnode; i++) {
+        const Node *n = &f->g->node.at[body.node[i]];
+        b->inside[body.node[i]] = false;
+        memset(b->map + n->out, 0, n->nout * sizeof *b->map);
     }
     const Group *g = f->group.at[group];
     Value *in = ARENA_ARRAY(a, Value, body.input.len + 1);

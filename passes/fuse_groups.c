@@ -20,52 +20,6 @@ static int32_t env_prim(void *user, Prim p, int32_t a, int32_t b)
 static int32_t env_dim(void *user, Dim d) { return intern(user, hash_mix(0xd1, (uint64_t)d)); }
 static int32_t env_axis(void *user, uint32_t axis) { return intern(user, hash_mix(0xa1, axis)); }
 
-/* ---- uses ---------------------------------------------------------------------------------------- */
-
-uint32_t fuse_find(const Fuse *f, uint32_t group)
-{
-    while (group != NO_GROUP && f->group.at[group]->into != group) group = f->group.at[group]->into;
-    return group;
-}
-
-Group *fuse_group(const Fuse *f, uint32_t group) { return f->group.at[fuse_find(f, group)]; }
-
-Use *fuse_use(const Fuse *f, Value v, uint32_t group)
-{
-    group = fuse_find(f, group);
-    for (Use *u = f->use[v]; u != NULL; u = u->next)
-        if (fuse_find(f, u->group) == group) return u;
-    return NULL;
-}
-
-uint32_t fuse_operand_count(const Node *n) { return n->op == OP_custom ? 1 : n->nin; }
-
-static bool add_map(Fuse *f, Use *u, const IndexMap *m)
-{
-    for (uint32_t i = 0; i < u->nmap; i++)
-        if (index_equal(u->map[i], m)) return true;
-    if (u->nmap == FUSE_MAPS) {
-        u->read = true;
-        return false;
-    }
-    u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, index_bytes(m)); /* most ranks are small */
-    return true;
-}
-
-bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m)
-{
-    Use *u = fuse_use(f, v, group);
-    if (u == NULL) {
-        u = ARENA_NEW(f->ctx->scratch, Use);
-        u->v = v;
-        u->group = fuse_find(f, group);
-        u->next = f->use[v];
-        f->use[v] = u;
-        *VEC_PUSH(f->ctx->scratch, &f->group.at[u->group]->use) = u;
-    }
-    return add_map(f, u, m);
-}
-
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
 static bool split_axis(Fuse *f, Group *g, uint32_t axis, Dim inner)
@@ -165,44 +119,16 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
     IndexMap *maps = f->maps;
     if (!use_maps(f, n, g, u, maps)) return false;
     uint16_t level = (uint16_t)(u->level + node_reduces(n));
+    uint32_t node = f->g->value.at[n->out].node;
+    uint8_t copies = f->copied[node] ? u->copies + 1 : f->role[node] == ROLE_MOVE ? u->copies : 0;
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) {
         for (uint32_t i = 0; i < u->nmap; i++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
         Use *of = fuse_use(f, n->in[k], group);
-        if (of != NULL) of->level = MAX_OF(of->level, level);
+        if (of == NULL) continue;
+        of->level = MAX_OF(of->level, level);
+        of->copies = MAX_OF(of->copies, copies);
     }
     return true;
-}
-
-/* ---- dependence ---------------------------------------------------------------------------------- */
-
-static void push_node(Fuse *f, uint32_t node, uint32_t *top)
-{
-    if (node < f->floor || f->mark[node] == f->round) return;
-    f->mark[node] = f->round;
-    f->stack[(*top)++] = node;
-}
-
-/* A group runs as a whole: whoever needs one of its nodes needs them all. */
-static void push_group(Fuse *f, uint32_t group, uint32_t *top)
-{
-    const Group *g = f->group.at[group];
-    for (uint32_t i = 0; i < g->use.len; i++) push_node(f, f->g->value.at[g->use.at[i]->v].node, top);
-}
-
-bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node)
-{
-    uint32_t top = 0;
-    f->round++;
-    push_group(f, fuse_find(f, group), &top);
-    while (top > 0) {
-        uint32_t at = f->stack[--top], home = fuse_find(f, f->home[at]);
-        if (at == on_node || (home != NO_GROUP && home == on_group)) return true;
-        if (home != NO_GROUP) push_group(f, home, &top);
-        const Node *n = &f->g->node.at[at];
-        for (uint32_t k = 0; k < n->nin; k++) push_node(f, f->g->value.at[n->in[k]].node, &top);
-        if (f->effect[at] != NO_EFFECT) push_node(f, f->effect[at], &top); /* itself, if it is none */
-    }
-    return false;
 }
 
 /* ---- joining ------------------------------------------------------------------------------------- */
@@ -330,11 +256,8 @@ static bool stays_acyclic(Fuse *f, Value v, uint32_t group)
     for (const Use *u = f->use[v]; u != NULL; u = u->next)
         if (fuse_find(f, u->group) != group && fuse_depends(f, group, fuse_find(f, u->group), UINT32_MAX)) return false;
     if (!f->outside[v]) return true;
-    for (uint32_t i = f->g->value.at[v].node + 1; i < f->g->node.len; i++) {
-        const Node *n = &f->g->node.at[i];
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (n->in[k] == v && fuse_stays(f, i) && fuse_depends(f, group, NO_GROUP, i)) return false;
-    }
+    for (uint32_t i = f->first_reader[v]; i < f->first_reader[v + 1]; i++)
+        if (fuse_stays(f, f->reader[i]) && fuse_depends(f, group, NO_GROUP, f->reader[i])) return false;
     return true;
 }
 
@@ -343,13 +266,13 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     Group *g = fuse_group(f, group);
     Use *u = fuse_use(f, n->out, group);
     int cost = fuse_cost(n);
-    if (u == NULL || u->read || g->nmember >= FUSE_MEMBERS) return false;
+    if (u == NULL || u->read || !fuse_room(f, n, group)) return false;
     if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
     if (u->nmap > 1 && (cost > 4 || as_result)) return false;
     for (uint32_t i = 0; i < u->nmap && cost > 4; i++)
         if (repeats(f, g, n, u->map[i])) return false;
     if (node_reduces(n) ? !join_reduction(f, n, group, u) : !fuse_operands(f, n, group)) return false;
-    g->nmember++;
+    fuse_count(f, n, group);
     g->nresult += as_result;
     return true;
 }
@@ -453,13 +376,15 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
         }
         same->read |= u->read;
         same->level = MAX_OF(same->level, u->level);
-        for (uint32_t k = 0; k < u->nmap; k++) add_map(f, same, u->map[k]);
+        same->copies = MAX_OF(same->copies, u->copies);
+        for (uint32_t k = 0; k < u->nmap; k++) fuse_add_map(f, same, u->map[k]);
         u->nmap = 0;
         Use **link = &f->use[u->v];
         while (*link != u) link = &(*link)->next;
         *link = u->next;
     }
     ga->nmember += gb->nmember;
+    ga->nmove += gb->nmove;
     ga->nresult += gb->nresult;
     if (gb->form >= 0) ga->form = gb->form;
     gb->into = a;
@@ -487,7 +412,7 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
     int sweep;
     if (a == b) return true;
     if (ua == NULL || ub == NULL || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
-    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nresult + gb->nresult > FUSE_RESULTS) return false;
+    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS) return false;
     if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;
     if (!maps_fit(f, a, gb) || fuse_depends(f, a, b, UINT32_MAX) || fuse_depends(f, b, a, UINT32_MAX)) return false;
     if (!align(f, ga, gb, ua, ub)) return false;

@@ -176,7 +176,7 @@ void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 /* The product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
 LLVMValueRef emit_contract(Gen *g, const Step *s);
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
-/* A print, assert or callback in the entry; at: addresses of the program's buffers. */
+/* A print, assert or callback in the entry; at: addresses of its operands and results. */
 void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host);
 bool emit_entry(Gen *g, const char *symbol);
 bool emit_sizes(Gen *g, const char *symbol); /* emit_sizes.c: SizesFn */

@@ -28,7 +28,7 @@ static LLVMValueRef call(
     words = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Type *t = &s->effect.type[i];
-        gen_store(g, at[s->buf[i]], gen_at(g, g->ptr, buf, gen_i64(g, i)), 8);
+        gen_store(g, at[i], gen_at(g, g->ptr, buf, gen_i64(g, i)), 8);
         gen_store(g, gen_i64(g, t->dtype), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
         gen_store(g, gen_i64(g, t->rank), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
         for (uint32_t k = 0; k < t->rank; k++)
@@ -73,7 +73,7 @@ void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef hos
                                                        : ST_OK;
     if (s->effect.op == OP_assert) {
         LLVMBasicBlockRef fails = gen_block(g, "fails");
-        LLVMBuildCondBr(g->b, all_hold(g, &s->effect.type[0], at[s->buf[0]]), next, fails);
+        LLVMBuildCondBr(g->b, all_hold(g, &s->effect.type[0], at[0]), next, fails);
         gen_put(g, fails);
     }
     LLVMValueRef code = ask_host(g, s, at, host, without);

@@ -1,342 +1,9 @@
-/* emit_entry: the whole program as one function of the entry ABI (program.h): run-time dims
- * once, addresses of buffers, then the steps. A kernel too small to share is called directly; a
- * big one goes through the host table, in chunks whose size depends on its cost and extent only.
- * Relies on gen, emit_kernel, emit_contract. */
-#include "cpu.h"
+/* emit_entry: the whole program as one function of the entry ABI (program.h): its kernels and products first, then run-time
+ * dims once, then the steps, in parts if they are many. Relies on gen, emit_kernel, emit_contract, emit_part. */
+#include "emit_entry.h"
 
-#include <stddef.h>
-
-/* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is
- * about CHUNK. */
-enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
-/* Bytes of a value, and Kernel.cost of all its points, below which loops keep it in registers and
- * in line. */
-enum { SMALL_BYTES = 64, SMALL_COST = 512 };
-
-typedef struct Entry {
-    Gen *g;
-    LLVMValueRef bufs, dim, work, host; /* arguments */
-    LLVMValueRef *at;                   /* per program buffer: its address */
-    LLVMValueRef *stack, *stack_room;   /* per stack: where its address and its bytes are kept */
-    LLVMValueRef args;                  /* scratch: buffers of the kernel being called */
-    LLVMValueRef contract;              /* scratch: a HostContract, NULL: none yet */
-    LLVMTypeRef run_type, contract_type;
-    LLVMValueRef symbol;
-} Entry;
-
-static const Program *program(const Entry *e) { return e->g->p; }
-
-static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes)
-{
-    return gen_at(g, g->i8, base, bytes);
-}
-
-/* Field of a C struct by its byte offset. */
-static LLVMValueRef field(Gen *g, LLVMTypeRef t, LLVMValueRef base, size_t offset)
-{
-    return gen_load(g, t, bytes_from(g, base, gen_i64(g, (int64_t)offset)), 8);
-}
-
-static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, uint32_t align)
-{
-    gen_store(g, v, bytes_from(g, base, gen_i64(g, (int64_t)offset)), align);
-}
-
-/* ---- kernels and products -------------------------------------------------------------------- */
-
-/* Along the vector axis a chunk is whole vectors, else all of it would be tails. */
-static int64_t grain_of(const Kernel *k)
-{
-    int64_t grain = CHUNK / MAX_OF(k->cost, 1);
-    if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
-    return k->chunk == k->vector ? GRAIN_ALIGN : MAX_OF(grain, 1);
-}
-
-static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
-{
-    LLVMValueRef args[4] = {e->args, e->dim, gen_i64(e->g, 0), n};
-    LLVMBuildCall2(e->g->b, e->g->kernel_type, fn, args, 4, "");
-}
-
-/* fn over [0, n): through the host if there is one and the work is worth it. */
-static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
-{
-    Gen *g = e->g;
-    LLVMValueRef work = gen_mul(g, n, cost),
-                 big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
-    LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, "");
-    LLVMValueRef hosted = LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), "");
-    LLVMValueRef share = gen_and(g, hosted, gen_and(g, big, many));
-    if (LLVMIsConstant(share)) {
-        run_direct(e, fn, n);
-        return;
-    }
-    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"),
-                      next = gen_block(g, "next");
-    LLVMBuildCondBr(g->b, share, shared, direct);
-    gen_put(g, shared);
-    LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
-    LLVMValueRef host_run = field(g, g->ptr, e->host, offsetof(KilnHost, run));
-    LLVMBuildCall2(g->b, e->run_type, host_run, args, 6, "");
-    LLVMBuildBr(g->b, next);
-    gen_put(g, direct);
-    run_direct(e, fn, n);
-    LLVMBuildBr(g->b, next);
-    gen_put(g, next);
-}
-
-/* In a program with loops each call has its own, so that inlined ones leave nothing in memory. */
-static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
-{
-    if (e->g->flow) e->args = gen_alloca(e->g, e->g->ptr, n, 8);
-    for (uint32_t i = 0; i < n; i++) set_field(e->g, e->at[buf[i]], e->args, i * sizeof(void *), 8);
-}
-
-/* Kernels and products called so small that no thread could help are made for their whole
- * extent. */
-static bool stays_direct(const Gen *g, const Kernel *k)
-{
-    int64_t n;
-    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
-           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
-}
-
-static void step_kernel(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    const Kernel *k = &program(e)->kernel.at[s->kernel];
-    LLVMValueRef n = k->chunk < 0 ? gen_i64(g, 1) : gen_dim(g, k->extent[k->chunk]);
-    set_args(e, s->buf, k->nbuf);
-    if (k->chunk < 0)
-        run_direct(e, g->kernel_fn[s->kernel], n);
-    else
-        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)),
-            gen_i64(g, grain_of(k)));
-}
-
-static void own_product(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
-    set_args(e, buf, 3);
-    /* per tile of 4 rows, in vectors of 8 */
-    LLVMValueRef one = gen_i64(g, 1),
-                 cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
-    cost = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, cost, one, ""), cost, one, "");
-    LLVMValueRef grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
-    grain = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one, "");
-    run(e, emit_contract(g, s), emit_contract_rows(g, s), cost, grain);
-}
-
-static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
-{
-    for (uint32_t i = 0; i < n; i++)
-        set_field(e->g, gen_dim(e->g, d[i]), e->contract, offset + i * sizeof(int64_t), 8);
-}
-
-static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
-{
-    Gen *g = e->g;
-    return bytes_from(
-        g, e->at[buf], gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
-}
-
-static void host_product(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    DType t = (DType)s->contract.type;
-    uint32_t nbatch = s->contract.nbatch;
-    if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof(HostContract), 8);
-    set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
-    set_field(
-        g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
-    set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
-    set_dims(e, &s->contract.m, 1, offsetof(HostContract, m));
-    set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
-    set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
-    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract,
-        offsetof(HostContract, a), 8);
-    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract,
-        offsetof(HostContract, b), 8);
-    set_field(g, e->at[s->contract.c], e->contract, offsetof(HostContract, c), 8);
-    set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
-    set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
-    set_dims(e, &s->contract.a_col, 1, offsetof(HostContract, a_col));
-    set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
-    set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
-    set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
-    LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
-    LLVMValueRef code =
-        LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
-    LLVMBasicBlockRef failed = gen_block(g, "failed"), next = gen_block(g, "next");
-    LLVMBuildCondBr(
-        g->b, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), failed, next);
-    gen_put(g, failed);
-    LLVMBuildRet(g->b, code);
-    gen_put(g, next);
-}
-
-/* ---- copies and loops ------------------------------------------------------------------------ */
-
-static void step_copy(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    const Type *t = &program(e)->buf.at[s->to].type;
-    LLVMValueRef bytes = gen_i64(g, (int64_t)dtype_bytes((DType)t->dtype));
-    for (uint32_t i = 0; i < t->rank; i++) bytes = gen_mul(g, bytes, gen_dim(g, t->dim[i]));
-    uint32_t align = (uint32_t)dtype_bytes((DType)t->dtype);
-    LLVMBuildMemCpy(g->b, e->at[s->to], align, e->at[s->from], align, bytes);
-}
-
-static void steps(Entry *e, const Step *s, uint32_t n);
-
-static void leave(Entry *e, LLVMValueRef when, int32_t code)
-{
-    Gen *g = e->g;
-    LLVMBasicBlockRef out = gen_block(g, "failed"), next = gen_block(g, "next");
-    LLVMBuildCondBr(g->b, when, out, next);
-    gen_put(g, out);
-    LLVMBuildRet(g->b, LLVMConstInt(g->i32, (uint64_t)code, false));
-    gen_put(g, next);
-}
-
-/* The stack's address, once it is seen to hold `bytes` bytes. */
-static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
-{
-    Gen *g = e->g;
-    LLVMValueRef at = e->stack[number], room = e->stack_room[number];
-    LLVMBasicBlockRef grow = gen_block(g, "grow"), next = gen_block(g, "next");
-    LLVMBuildCondBr(
-        g->b, LLVMBuildICmp(g->b, LLVMIntSGT, bytes, gen_load(g, g->i64, room, 8), ""), grow, next);
-    gen_put(g, grow);
-    LLVMValueRef args[4] = {e->host, gen_i64(g, number), bytes, room};
-    LLVMTypeRef types[4] = {g->ptr, g->i64, g->i64, g->ptr};
-    LLVMValueRef now = LLVMBuildCall2(g->b, LLVMFunctionType(g->ptr, types, 4, false),
-        field(g, g->ptr, e->host, offsetof(KilnHost, stack)), args, 4, "");
-    leave(e, LLVMBuildICmp(g->b, LLVMIntEQ, now, LLVMConstNull(g->ptr), ""), ST_MEMORY);
-    gen_store(g, now, at, 8);
-    LLVMBuildBr(g->b, next);
-    gen_put(g, next);
-    return gen_load(g, g->ptr, at, 8);
-}
-
-/* Slices of this loop; a slice of a slice comes after what it slices. */
-static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
-{
-    Gen *g = e->g;
-    for (uint32_t i = 0; i < program(e)->buf.len; i++) {
-        const Buf *b = &program(e)->buf.at[i], *of = &program(e)->buf.at[b->of];
-        if (b->kind != BUF_SLICE || b->loop != loop) continue;
-        LLVMValueRef stride = gen_mul(
-            g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
-        if (of->kind == BUF_STACK) {
-            LLVMValueRef above = gen_mul(g, LLVMBuildAdd(g->b, index, gen_i64(g, 1), ""), stride);
-            e->at[i] = bytes_from(g, open_stack(e, of->index, above), gen_mul(g, index, stride));
-        } else if (e->at[b->of])
-            e->at[i] = bytes_from(g, e->at[b->of], gen_mul(g, index, stride));
-        else
-            status_fail(g->st, ST_INTERNAL, "llvm: a slice of a buffer that is not open");
-    }
-}
-
-static void step_scan(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    LLVMValueRef trip =
-        s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, e->at[s->trip], 8);
-    if (loop_turns(gen_i64(g, 0), trip, 1) == 0) return;
-    Loop l;
-    loop_begin(g, &l, gen_i64(g, 0), trip, 1, NULL, 0);
-    LLVMValueRef index = l.i;
-    if (s->reverse)
-        index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
-    open_slices(e, s->id, index);
-    if (s->index != UINT32_MAX) gen_store(g, index, e->at[s->index], 8);
-    steps(e, s->block[0].step, s->block[0].n);
-    loop_end(g, &l);
-}
-
-static LLVMValueRef holds(Entry *e, uint32_t buf) /* a bool buffer */
-{
-    Gen *g = e->g;
-    return LLVMBuildICmp(g->b, LLVMIntNE, gen_load(g, g->i8, e->at[buf], 1), LLVMConstNull(g->i8), "");
-}
-
-static void step_while(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), head = gen_block(g, "while"),
-                      body = gen_block(g, "do"), next = gen_block(g, "next");
-    LLVMBuildBr(g->b, head);
-    gen_put(g, head);
-    LLVMValueRef index = LLVMBuildPhi(g->b, g->i64, ""), zero = gen_i64(g, 0);
-    LLVMAddIncoming(index, &zero, &before, 1);
-    if (s->index != UINT32_MAX) gen_store(g, index, e->at[s->index], 8);
-    steps(e, s->block[1].step, s->block[1].n);
-    LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
-    gen_put(g, body);
-    if (s->trip_dim != DIM_BAD)
-        leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""), ST_VALUE);
-    open_slices(e, s->id, index);
-    steps(e, s->block[0].step, s->block[0].n);
-    LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");
-    LLVMBasicBlockRef end = LLVMGetInsertBlock(g->b);
-    LLVMAddIncoming(index, &more, &end, 1);
-    LLVMBuildBr(g->b, head);
-    gen_put(g, next);
-    gen_store(g, index, e->at[s->count], 8);
-}
-
-/* The selector as a number of a case: what is below is the first, what is above the last. */
-static LLVMValueRef case_number(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    const DType t = (DType)program(e)->buf.at[s->selector].type.dtype;
-    if (t == DT_bool) return LLVMBuildZExt(g->b, holds(e, s->selector), g->i64, "");
-    const bool has_sign = dtype_info[t].kind == DK_INT;
-    const unsigned bytes = (unsigned)dtype_bytes(t);
-    LLVMValueRef x = gen_load(g, LLVMIntTypeInContext(LLVMGetTypeContext(g->i64), 8 * bytes), e->at[s->selector], bytes);
-    if (bytes < 8) x = has_sign ? LLVMBuildSExt(g->b, x, g->i64, "") : LLVMBuildZExt(g->b, x, g->i64, "");
-    LLVMValueRef last = gen_i64(g, (int64_t)s->nblock - 1), first = gen_i64(g, 0);
-    x = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, has_sign ? LLVMIntSGT : LLVMIntUGT, x, last, ""), last, x, "");
-    return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, x, first, ""), first, x, "");
-}
-
-static void step_branch(Entry *e, const Step *s)
-{
-    Gen *g = e->g;
-    LLVMBasicBlockRef next = gen_block(g, "next"), first = gen_block(g, "case");
-    LLVMValueRef sw = LLVMBuildSwitch(g->b, case_number(e, s), first, s->nblock - 1);
-    for (uint32_t i = 0; i < s->nblock; i++) {
-        LLVMBasicBlockRef at = i == 0 ? first : gen_block(g, "case");
-        if (i != 0) LLVMAddCase(sw, gen_i64(g, i), at);
-        gen_put(g, at);
-        steps(e, s->block[i].step, s->block[i].n);
-        LLVMBuildBr(g->b, next);
-    }
-    gen_put(g, next);
-}
-
-static void steps(Entry *e, const Step *s, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        switch ((StepKind)s[i].kind) {
-        case STEP_KERNEL: step_kernel(e, &s[i]); break;
-        case STEP_CONTRACT:
-            if (program(e)->blas)
-                host_product(e, &s[i]);
-            else
-                own_product(e, &s[i]);
-            break;
-        case STEP_COPY: step_copy(e, &s[i]); break;
-        case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
-        case STEP_BRANCH: step_branch(e, &s[i]); break;
-        case STEP_EFFECT: emit_effect(e->g, &s[i], e->at, e->host); break;
-        }
-    }
-}
-
-/* ---- small regions --------------------------------------------------------------------------- */
+/* Kernel.cost of all points, below which loops keep a kernel in line. */
+enum { SMALL_COST = 512 };
 
 static bool has_flow(const Program *p)
 {
@@ -368,7 +35,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
         if (s[i].kind == STEP_KERNEL) {
             const Kernel *k = &g->p->kernel.at[s[i].kernel];
             if (!g->kernel_fn[s[i].kernel]) {
-                g->kernel_fn[s[i].kernel] = emit_kernel(g, k, stays_direct(g, k));
+                g->kernel_fn[s[i].kernel] = emit_kernel(g, k, step_stays_direct(g, k));
                 if (g->flow && is_small(g, k)) inline_always(g, g->kernel_fn[s[i].kernel]);
             }
             most = MAX_OF(most, k->nbuf);
@@ -391,73 +58,42 @@ static bool needs_host(const Program *p, const Step *s, uint32_t n)
     return false;
 }
 
-static void open_empty_stack(Entry *e, uint32_t number)
+/* Where parts find slices of their callers' loops, and stacks; all empty. */
+static void open_frame(Entry *e)
 {
     Gen *g = e->g;
-    e->stack[number] = gen_alloca(g, g->ptr, 1, 8);
-    e->stack_room[number] = gen_alloca(g, g->i64, 1, 8);
-    LLVMSetAlignment(LLVMBuildStore(g->top, LLVMConstNull(g->ptr), e->stack[number]), 8);
-    LLVMSetAlignment(LLVMBuildStore(g->top, gen_i64(g, 0), e->stack_room[number]), 8);
-}
-
-/* Small values of a program with loops lie on the stack, from where LLVM takes them into registers. */
-static bool on_stack(const Gen *g, const Buf *b, int64_t *bytes)
-{
-    int64_t n;
-    *bytes = (int64_t)dtype_bytes((DType)b->type.dtype);
-    if (!g->flow || (b->kind != BUF_TEMP && b->kind != BUF_OUTPUT)) return false;
-    for (uint32_t i = 0; i < b->type.rank; i++) {
-        if (!gen_dim_const(g, b->type.dim[i], &n) || n > SMALL_BYTES) return false;
-        *bytes *= n;
-        if (*bytes > SMALL_BYTES) return false;
-    }
-    return true;
-}
-
-static void open_buffers(Entry *e)
-{
-    Gen *g = e->g;
-    for (uint32_t i = 0; i < program(e)->buf.len; i++) {
-        const Buf *b = &program(e)->buf.at[i];
-        LLVMValueRef offset = gen_i64(g, b->offset);
-        int64_t bytes;
-        if (on_stack(g, b, &bytes)) {
-            e->at[i] = gen_alloca(g, g->i8, (uint64_t)MAX_OF(bytes, 1), SMALL_BYTES);
-            continue;
+    if (e->parts.cut) e->frame = gen_alloca(g, g->ptr, MAX_OF(e->parts.words, 1), 8);
+    for (uint32_t i = 0; i < entry_program(e)->nstack; i++) {
+        if (!e->parts.cut) {
+            e->stack[i] = gen_alloca(g, g->ptr, 1, 8);
+            e->stack_room[i] = gen_alloca(g, g->i64, 1, 8);
         }
-        switch ((BufKind)b->kind) {
-        case BUF_INPUT: e->at[i] = gen_load_once(g, g->ptr, e->bufs, b->index, 8); break;
-        case BUF_OUTPUT:
-            e->at[i] = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
-            break;
-        case BUF_TEMP: e->at[i] = LLVMBuildGEP2(g->top, g->i8, e->work, &offset, 1, ""); break;
-        case BUF_STACK: open_empty_stack(e, b->index); break;
-        case BUF_SLICE: break;
-        }
+        gen_store(g, LLVMConstNull(g->ptr), part_stack(e, i, false), 8);
+        gen_store(g, gen_i64(g, 0), part_stack(e, i, true), 8);
     }
 }
 
 static void give_outputs(Entry *e)
 {
     Gen *g = e->g;
-    for (uint32_t i = 0; i < program(e)->buf.len; i++) {
-        const Buf *b = &program(e)->buf.at[i];
+    for (uint32_t i = 0; i < entry_program(e)->buf.len; i++) {
+        const Buf *b = &entry_program(e)->buf.at[i];
         int64_t bytes;
-        if (b->kind != BUF_OUTPUT || !on_stack(g, b, &bytes) || bytes == 0) continue;
-        LLVMValueRef to = gen_load_once(g, g->ptr, e->bufs, (int64_t)program(e)->ninput + b->index, 8);
+        if (b->kind != BUF_OUTPUT || !part_on_stack(e, i, &bytes) || bytes == 0) continue;
+        LLVMValueRef to = gen_load_once(g, g->ptr, e->bufs, (int64_t)entry_program(e)->ninput + b->index, 8);
         uint32_t align = (uint32_t)dtype_bytes((DType)b->type.dtype);
-        LLVMBuildMemCpy(g->b, to, align, e->at[i], align, gen_i64(g, bytes));
+        LLVMBuildMemCpy(g->b, to, align, part_address(e, i), align, gen_i64(g, bytes));
     }
 }
 
 static void open_dims(Entry *e)
 {
     Gen *g = e->g;
-    uint32_t n = program(e)->dim.len;
+    uint32_t n = entry_program(e)->dim.len;
     e->dim = gen_alloca(g, g->i64, MAX_OF(n, 1), 8);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef at = gen_i64(g, i),
-                     v = gen_dim_of_symbols(g, program(e)->dim.at[i], e->symbol);
+                     v = gen_dim_of_symbols(g, entry_program(e)->dim.at[i], e->symbol);
         g->dim_value[i] = v;
         LLVMSetAlignment(
             LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
@@ -468,30 +104,26 @@ bool emit_entry(Gen *g, const char *symbol)
 {
     const Program *p = g->p;
     Entry e = {.g = g, .at = ARENA_ARRAY(g->arena, LLVMValueRef, p->buf.len + 1)};
+    e.in = ARENA_ARRAY(g->arena, uint32_t, p->buf.len + 1);
     e.stack = ARENA_ARRAY(g->arena, LLVMValueRef, p->nstack + 1);
     e.stack_room = ARENA_ARRAY(g->arena, LLVMValueRef, p->nstack + 1);
     g->flow = has_flow(p);
-    uint32_t most = emit_functions(g, p->step, p->nstep);
-    LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64};
+    e.most = emit_functions(g, p->step, p->nstep);
+    parts_plan(&e);
+    LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64}, six[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->ptr, g->ptr};
     e.run_type = LLVMFunctionType(g->nothing, four, 6, false);
     e.contract_type = LLVMFunctionType(g->i32, four, 2, false);
+    e.part_type = LLVMFunctionType(g->i32, six, 6, false);
     gen_function_begin(g, symbol, LLVMFunctionType(g->i32, four, 4, false), false);
     e.bufs = LLVMGetParam(g->fn, 0);
     e.symbol = LLVMGetParam(g->fn, 1);
     e.work = LLVMGetParam(g->fn, 2);
     e.host = LLVMGetParam(g->fn, 3);
     open_dims(&e);
-    open_buffers(&e);
-    e.args = gen_alloca(g, g->ptr, most, 8);
-    if (p->nstack != 0 || needs_host(p, p->step, p->nstep)) {
-        LLVMBasicBlockRef missing = gen_block(g, "missing"), there = gen_block(g, "there");
-        LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""),
-            missing, there);
-        gen_put(g, missing);
-        LLVMBuildRet(g->b, LLVMConstInt(g->i32, ST_STATE, false));
-        gen_put(g, there);
-    }
-    steps(&e, p->step, p->nstep);
+    open_frame(&e);
+    if (p->nstack != 0 || needs_host(p, p->step, p->nstep))
+        step_leave(&e, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""), LLVMConstInt(g->i32, ST_STATE, false));
+    part_steps(&e, p->step, p->nstep);
     give_outputs(&e);
     LLVMBuildRet(g->b, LLVMConstNull(g->i32));
     gen_function_end(g);

@@ -1,0 +1,319 @@
+/* emit_step: one step after the other: kernels and products, copies, loops and branches. A kernel too small to share is
+ * called directly; a big one goes through the host table, in chunks whose size depends on its cost and extent only.
+ * Relies on gen, emit_kernel, emit_contract, emit_part. */
+#include "emit_entry.h"
+
+#include <stddef.h>
+
+/* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is
+ * about CHUNK. */
+enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
+
+static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes)
+{
+    return gen_at(g, g->i8, base, bytes);
+}
+
+/* Field of a C struct by its byte offset. */
+static LLVMValueRef field(Gen *g, LLVMTypeRef t, LLVMValueRef base, size_t offset)
+{
+    return gen_load(g, t, bytes_from(g, base, gen_i64(g, (int64_t)offset)), 8);
+}
+
+static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, uint32_t align)
+{
+    gen_store(g, v, bytes_from(g, base, gen_i64(g, (int64_t)offset)), align);
+}
+
+/* ---- kernels and products -------------------------------------------------------------------- */
+
+/* Along the vector axis a chunk is whole vectors, else all of it would be tails. */
+static int64_t grain_of(const Kernel *k)
+{
+    int64_t grain = CHUNK / MAX_OF(k->cost, 1);
+    if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
+    return k->chunk == k->vector ? GRAIN_ALIGN : MAX_OF(grain, 1);
+}
+
+void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef out = gen_block(g, "failed"), next = gen_block(g, "next");
+    LLVMBuildCondBr(g->b, when, out, next);
+    gen_put(g, out);
+    LLVMBuildRet(g->b, code);
+    gen_put(g, next);
+}
+
+static LLVMValueRef status(const Entry *e, StatusCode code) { return LLVMConstInt(e->g->i32, (uint64_t)code, false); }
+
+static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
+{
+    LLVMValueRef args[4] = {e->args, e->dim, gen_i64(e->g, 0), n};
+    LLVMBuildCall2(e->g->b, e->g->kernel_type, fn, args, 4, "");
+}
+
+/* fn over [0, n): through the host if there is one and the work is worth it. */
+static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
+{
+    Gen *g = e->g;
+    LLVMValueRef work = gen_mul(g, n, cost),
+                 big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
+    LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, "");
+    LLVMValueRef hosted = LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), "");
+    LLVMValueRef share = gen_and(g, hosted, gen_and(g, big, many));
+    if (LLVMIsConstant(share)) {
+        run_direct(e, fn, n);
+        return;
+    }
+    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"),
+                      next = gen_block(g, "next");
+    LLVMBuildCondBr(g->b, share, shared, direct);
+    gen_put(g, shared);
+    LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
+    LLVMValueRef host_run = field(g, g->ptr, e->host, offsetof(KilnHost, run));
+    LLVMBuildCall2(g->b, e->run_type, host_run, args, 6, "");
+    LLVMBuildBr(g->b, next);
+    gen_put(g, direct);
+    run_direct(e, fn, n);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, next);
+}
+
+/* In a program with loops each call has its own, so that inlined ones leave nothing in memory. */
+static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
+{
+    if (e->g->flow) e->args = gen_alloca(e->g, e->g->ptr, n, 8);
+    if (e->args == NULL) e->args = gen_alloca(e->g, e->g->ptr, e->most, 8);
+    for (uint32_t i = 0; i < n; i++) set_field(e->g, part_address(e, buf[i]), e->args, i * sizeof(void *), 8);
+}
+
+/* Kernels and products called so small that no thread could help are made for their whole
+ * extent. */
+bool step_stays_direct(const Gen *g, const Kernel *k)
+{
+    int64_t n;
+    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
+           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
+}
+
+static void step_kernel(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    const Kernel *k = &entry_program(e)->kernel.at[s->kernel];
+    LLVMValueRef n = k->chunk < 0 ? gen_i64(g, 1) : gen_dim(g, k->extent[k->chunk]);
+    set_args(e, s->buf, k->nbuf);
+    if (k->chunk < 0)
+        run_direct(e, g->kernel_fn[s->kernel], n);
+    else
+        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)),
+            gen_i64(g, grain_of(k)));
+}
+
+static void own_product(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
+    set_args(e, buf, 3);
+    /* per tile of 4 rows, in vectors of 8 */
+    LLVMValueRef one = gen_i64(g, 1),
+                 cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
+    cost = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, cost, one, ""), cost, one, "");
+    LLVMValueRef grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
+    grain = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one, "");
+    run(e, emit_contract(g, s), emit_contract_rows(g, s), cost, grain);
+}
+
+static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
+{
+    for (uint32_t i = 0; i < n; i++)
+        set_field(e->g, gen_dim(e->g, d[i]), e->contract, offset + i * sizeof(int64_t), 8);
+}
+
+static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
+{
+    Gen *g = e->g;
+    return bytes_from(
+        g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
+}
+
+static void host_product(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    DType t = (DType)s->contract.type;
+    uint32_t nbatch = s->contract.nbatch;
+    if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof(HostContract), 8);
+    set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
+    set_field(
+        g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
+    set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
+    set_dims(e, &s->contract.m, 1, offsetof(HostContract, m));
+    set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
+    set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
+    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract,
+        offsetof(HostContract, a), 8);
+    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract,
+        offsetof(HostContract, b), 8);
+    set_field(g, part_address(e, s->contract.c), e->contract, offsetof(HostContract, c), 8);
+    set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
+    set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
+    set_dims(e, &s->contract.a_col, 1, offsetof(HostContract, a_col));
+    set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
+    set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
+    set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
+    LLVMValueRef code =
+        LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
+    step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
+}
+
+/* ---- copies and loops ------------------------------------------------------------------------ */
+
+static void step_copy(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    const Type *t = &entry_program(e)->buf.at[s->to].type;
+    LLVMValueRef bytes = gen_i64(g, (int64_t)dtype_bytes((DType)t->dtype));
+    for (uint32_t i = 0; i < t->rank; i++) bytes = gen_mul(g, bytes, gen_dim(g, t->dim[i]));
+    uint32_t align = (uint32_t)dtype_bytes((DType)t->dtype);
+    LLVMBuildMemCpy(g->b, part_address(e, s->to), align, part_address(e, s->from), align, bytes);
+}
+
+/* The stack's address, once it is seen to hold `bytes` bytes. */
+static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
+{
+    Gen *g = e->g;
+    LLVMValueRef at = part_stack(e, number, false), room = part_stack(e, number, true);
+    LLVMBasicBlockRef grow = gen_block(g, "grow"), next = gen_block(g, "next");
+    LLVMBuildCondBr(
+        g->b, LLVMBuildICmp(g->b, LLVMIntSGT, bytes, gen_load(g, g->i64, room, 8), ""), grow, next);
+    gen_put(g, grow);
+    LLVMValueRef args[4] = {e->host, gen_i64(g, number), bytes, room};
+    LLVMTypeRef types[4] = {g->ptr, g->i64, g->i64, g->ptr};
+    LLVMValueRef now = LLVMBuildCall2(g->b, LLVMFunctionType(g->ptr, types, 4, false),
+        field(g, g->ptr, e->host, offsetof(KilnHost, stack)), args, 4, "");
+    step_leave(e, LLVMBuildICmp(g->b, LLVMIntEQ, now, LLVMConstNull(g->ptr), ""), status(e, ST_MEMORY));
+    gen_store(g, now, at, 8);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, next);
+    return gen_load(g, g->ptr, at, 8);
+}
+
+/* Slices of this loop; a slice of a slice comes after what it slices. */
+static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
+{
+    Gen *g = e->g;
+    for (uint32_t i = e->parts.slice[loop]; i != PART_NONE; i = e->parts.after[i]) {
+        const Buf *b = &entry_program(e)->buf.at[i], *of = &entry_program(e)->buf.at[b->of];
+        LLVMValueRef stride = gen_mul(
+            g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
+        LLVMValueRef base, above = gen_mul(g, LLVMBuildAdd(g->b, index, gen_i64(g, 1), ""), stride);
+        base = of->kind == BUF_STACK ? open_stack(e, of->index, above) : part_address(e, b->of);
+        part_open_slice(e, i, bytes_from(g, base, gen_mul(g, index, stride)));
+    }
+}
+
+static void step_scan(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMValueRef trip =
+        s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, part_address(e, s->trip), 8);
+    if (loop_turns(gen_i64(g, 0), trip, 1) == 0) return;
+    Loop l;
+    loop_begin(g, &l, gen_i64(g, 0), trip, 1, NULL, 0);
+    LLVMValueRef index = l.i;
+    if (s->reverse)
+        index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
+    open_slices(e, s->id, index);
+    if (s->index != UINT32_MAX) gen_store(g, index, part_address(e, s->index), 8);
+    part_block(e, s, 0);
+    loop_end(g, &l);
+}
+
+static LLVMValueRef holds(Entry *e, uint32_t buf) /* a bool buffer */
+{
+    Gen *g = e->g;
+    return LLVMBuildICmp(g->b, LLVMIntNE, gen_load(g, g->i8, part_address(e, buf), 1), LLVMConstNull(g->i8), "");
+}
+
+static void step_while(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), head = gen_block(g, "while"),
+                      body = gen_block(g, "do"), next = gen_block(g, "next");
+    LLVMBuildBr(g->b, head);
+    gen_put(g, head);
+    LLVMValueRef index = LLVMBuildPhi(g->b, g->i64, ""), zero = gen_i64(g, 0);
+    LLVMAddIncoming(index, &zero, &before, 1);
+    if (s->index != UINT32_MAX) gen_store(g, index, part_address(e, s->index), 8);
+    part_block(e, s, 1);
+    LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
+    gen_put(g, body);
+    if (s->trip_dim != DIM_BAD)
+        step_leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""), status(e, ST_VALUE));
+    open_slices(e, s->id, index);
+    part_block(e, s, 0);
+    LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");
+    LLVMBasicBlockRef end = LLVMGetInsertBlock(g->b);
+    LLVMAddIncoming(index, &more, &end, 1);
+    LLVMBuildBr(g->b, head);
+    gen_put(g, next);
+    gen_store(g, index, part_address(e, s->count), 8);
+}
+
+/* The selector as a number of a case: what is below is the first, what is above the last. */
+static LLVMValueRef case_number(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    const DType t = (DType)entry_program(e)->buf.at[s->selector].type.dtype;
+    if (t == DT_bool) return LLVMBuildZExt(g->b, holds(e, s->selector), g->i64, "");
+    const bool has_sign = dtype_info[t].kind == DK_INT;
+    const unsigned bytes = (unsigned)dtype_bytes(t);
+    LLVMValueRef x = gen_load(g, LLVMIntTypeInContext(LLVMGetTypeContext(g->i64), 8 * bytes), part_address(e, s->selector), bytes);
+    if (bytes < 8) x = has_sign ? LLVMBuildSExt(g->b, x, g->i64, "") : LLVMBuildZExt(g->b, x, g->i64, "");
+    LLVMValueRef last = gen_i64(g, (int64_t)s->nblock - 1), first = gen_i64(g, 0);
+    x = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, has_sign ? LLVMIntSGT : LLVMIntUGT, x, last, ""), last, x, "");
+    return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, x, first, ""), first, x, "");
+}
+
+static void step_branch(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef next = gen_block(g, "next"), first = gen_block(g, "case");
+    LLVMValueRef sw = LLVMBuildSwitch(g->b, case_number(e, s), first, s->nblock - 1);
+    for (uint32_t i = 0; i < s->nblock; i++) {
+        LLVMBasicBlockRef at = i == 0 ? first : gen_block(g, "case");
+        if (i != 0) LLVMAddCase(sw, gen_i64(g, i), at);
+        gen_put(g, at);
+        part_block(e, s, i);
+        LLVMBuildBr(g->b, next);
+    }
+    gen_put(g, next);
+}
+
+static void step_effect(Entry *e, const Step *s)
+{
+    uint32_t n = s->effect.nin + s->effect.nout;
+    LLVMValueRef *at = ARENA_ARRAY(e->g->arena, LLVMValueRef, n + 1);
+    for (uint32_t i = 0; i < n; i++) at[i] = part_address(e, s->buf[i]);
+    emit_effect(e->g, s, at, e->host);
+}
+
+void emit_steps(Entry *e, const Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        switch ((StepKind)s[i].kind) {
+        case STEP_KERNEL: step_kernel(e, &s[i]); break;
+        case STEP_CONTRACT:
+            if (entry_program(e)->blas)
+                host_product(e, &s[i]);
+            else
+                own_product(e, &s[i]);
+            break;
+        case STEP_COPY: step_copy(e, &s[i]); break;
+        case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
+        case STEP_BRANCH: step_branch(e, &s[i]); break;
+        case STEP_EFFECT: step_effect(e, &s[i]); break;
+        }
+    }
+}

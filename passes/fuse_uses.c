@@ -1,0 +1,100 @@
+/* fuse_uses: which group asks for which value, how much a group holds, and what depends on what. Relies on fuse.h. Decides nothing. */
+#include "fuse.h"
+
+/* ---- uses ---------------------------------------------------------------------------------------- */
+
+uint32_t fuse_find(const Fuse *f, uint32_t group)
+{
+    while (group != NO_GROUP && f->group.at[group]->into != group) group = f->group.at[group]->into;
+    return group;
+}
+
+Group *fuse_group(const Fuse *f, uint32_t group) { return f->group.at[fuse_find(f, group)]; }
+
+Use *fuse_use(const Fuse *f, Value v, uint32_t group)
+{
+    group = fuse_find(f, group);
+    if (group == NO_GROUP) return NULL;
+    /* The value's uses and the group's, side by side: whichever are fewer decide how long it takes. */
+    const Group *g = f->group.at[group];
+    Use *u = f->use[v];
+    for (uint32_t i = g->use.len; u != NULL && i-- > 0; u = u->next) {
+        if (g->use.at[i]->v == v) return g->use.at[i];
+        if (fuse_find(f, u->group) == group) return u;
+    }
+    return NULL;
+}
+
+uint32_t fuse_operand_count(const Node *n) { return n->op == OP_custom ? 1 : n->nin; }
+
+bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m)
+{
+    for (uint32_t i = 0; i < u->nmap; i++)
+        if (index_equal(u->map[i], m)) return true;
+    if (u->nmap == FUSE_MAPS) {
+        u->read = true;
+        return false;
+    }
+    u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, index_bytes(m)); /* most ranks are small */
+    return true;
+}
+
+bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m)
+{
+    Use *u = fuse_use(f, v, group);
+    if (u == NULL) {
+        u = ARENA_NEW(f->ctx->scratch, Use);
+        u->v = v;
+        u->group = fuse_find(f, group);
+        u->next = f->use[v];
+        f->use[v] = u;
+        *VEC_PUSH(f->ctx->scratch, &f->group.at[u->group]->use) = u;
+    }
+    return fuse_add_map(f, u, m);
+}
+
+/* ---- length --------------------------------------------------------------------------------------- */
+
+bool fuse_room(const Fuse *f, const Node *n, uint32_t group)
+{
+    const Group *g = fuse_group(f, group);
+    return fuse_is_move(n) ? g->nmove < FUSE_MOVES : g->nmember < FUSE_MEMBERS;
+}
+
+void fuse_count(const Fuse *f, const Node *n, uint32_t group)
+{
+    Group *g = fuse_group(f, group);
+    *(fuse_is_move(n) ? &g->nmove : &g->nmember) += 1;
+}
+
+/* ---- dependence ---------------------------------------------------------------------------------- */
+
+static void push_node(Fuse *f, uint32_t node, uint32_t *top)
+{
+    if (node < f->floor || f->mark[node] == f->round) return;
+    f->mark[node] = f->round;
+    f->stack[(*top)++] = node;
+}
+
+/* A group runs as a whole: whoever needs one of its nodes needs them all. */
+static void push_group(Fuse *f, uint32_t group, uint32_t *top)
+{
+    const Group *g = f->group.at[group];
+    for (uint32_t i = 0; i < g->use.len; i++) push_node(f, f->g->value.at[g->use.at[i]->v].node, top);
+}
+
+bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node)
+{
+    uint32_t top = 0;
+    f->round++;
+    push_group(f, fuse_find(f, group), &top);
+    while (top > 0) {
+        uint32_t at = f->stack[--top], home = fuse_find(f, f->home[at]);
+        if (at == on_node || (home != NO_GROUP && home == on_group)) return true;
+        if (home != NO_GROUP) push_group(f, home, &top);
+        const Node *n = &f->g->node.at[at];
+        for (uint32_t k = 0; k < n->nin; k++) push_node(f, f->g->value.at[n->in[k]].node, &top);
+        if (f->effect[at] != NO_EFFECT) push_node(f, f->effect[at], &top); /* itself, if it is none */
+    }
+    return false;
+}
