@@ -48,6 +48,7 @@ Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const i
     for (uint32_t i = 0; i < nout; i++)
         *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
     *VEC_PUSH(a, &g->node) = n;
+    g->effect = g->effect || node_has_effect(g->module, &n);
     return first;
 }
 
@@ -117,4 +118,53 @@ uint64_t node_hash(const Graph *g, const Node *n)
     uint64_t h = hash_mix(n->op, n->nin);
     for (uint32_t i = 0; i < n->nin; i++) h = hash_mix(h, n->in[i]);
     return n->attr == NULL ? h : hash_bytes(h, n->attr->at, n->attr->len * sizeof *n->attr->at);
+}
+
+/* ---- graphs that run graphs ---------------------------------------------------------------- */
+
+bool node_has_effect(const Module *m, const Node *n)
+{
+    const OpDef *def = &op_def[n->op];
+    if (def->flags & OPF_EFFECT) return true;
+    if (!(def->flags & OPF_REGION)) return false;
+    for (uint32_t i = 0; i < n->attr->len; i++)
+        if (op_attr_is_graph((Op)n->op, i) && m->graph.at[n->attr->at[i]]->effect) return true;
+    return false;
+}
+
+#define EXPANSION 64           /* operations that each of a module's own may stand for on average, */
+#define EXPANSION_FREE 32768   /* beyond this many */
+
+typedef struct Expansion {
+    const Module *m;
+    uint64_t *size, most; /* per graph; 0: not yet */
+    uint32_t worst;
+} Expansion;
+
+/* Graphs do not run themselves, and name one another only so deep (the parser and the verifier see to that). */
+static uint64_t expanded(Expansion *x, uint32_t graph)
+{
+    const Graph *g = x->m->graph.at[graph];
+    uint64_t size = 1;
+    if (x->size[graph] != 0) return x->size[graph];
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        size += n->op != OP_param;
+        for (uint32_t k = 0; k < n->attr->len && op_def[n->op].flags & OPF_REGION; k++)
+            if (op_attr_is_graph((Op)n->op, k)) size += expanded(x, (uint32_t)n->attr->at[k]);
+        size = MIN_OF(size, x->most + 1);
+    }
+    if (size > x->most && x->worst == UINT32_MAX) x->worst = graph;
+    return x->size[graph] = size;
+}
+
+bool module_expands_fairly(const Module *m, uint32_t *graph, Status *st)
+{
+    Expansion x = {.m = m, .most = EXPANSION_FREE, .worst = UINT32_MAX, .size = ARENA_ARRAY(m->arena, uint64_t, m->graph.len + 1)};
+    for (uint32_t i = 0; i < m->graph.len; i++) x.most += EXPANSION * (uint64_t)m->graph.at[i]->node.len;
+    for (uint32_t i = 0; i < m->graph.len; i++) expanded(&x, i);
+    if (x.worst == UINT32_MAX) return true;
+    *graph = x.worst;
+    return status_fail(st, ST_VALUE, "graph @%.100s stands for more than %llu operations, counting each graph as often as it is named: too many for so short a module",
+        m->graph.at[x.worst]->name, (unsigned long long)x.most);
 }

@@ -52,6 +52,7 @@ typedef struct Graph {
     VEC(ValueDef) value; /* value.at[0] is the none value */
     VEC(Value) param;
     VEC(Value) result;
+    bool effect;         /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
 } Graph;
 
 struct Module {
@@ -79,6 +80,13 @@ bool type_equal(const Type *a, const Type *b);
 Dim type_elements(DimTable *t, const Type *type);     /* DIM_BAD on overflow; of a stack whose height its loop makes: of one slice */
 size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap); /* f32[32,784] */
 uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand handles: for sharing */
+
+/* An effect of the node itself or of a graph that it runs: never shared, dropped or reordered against another. */
+bool node_has_effect(const Module *m, const Node *n);
+
+/* False, with a word about the graph, if the module stands for far more operations than it has: each node that runs a graph stands for
+ * all of that graph's, once for each time it is named, which is what compiling costs. */
+bool module_expands_fairly(const Module *m, uint32_t *graph, Status *st);
 
 static inline double attr_f64(int64_t bits) { double d; memcpy(&d, &bits, sizeof d); return d; }
 static inline int64_t attr_of_f64(double d) { int64_t b; memcpy(&b, &d, sizeof b); return b; }

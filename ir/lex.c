@@ -92,8 +92,12 @@ bool lex_scalar(Lex *l, DType t, int64_t *v)
 bool lex_dim(Lex *l, Dim *d)
 {
     size_t used;
+    char why[64];
     lex_skip(l);
+    l->dims->trouble = DIM_FINE;
     *d = dim_parse(l->dims, l->text + l->at.byte, l->len - l->at.byte, &used);
+    if (*d == DIM_BAD && l->dims->trouble != DIM_FINE)
+        return lex_fail(l, ST_FORMAT, "not a size: it %s", dim_trouble(l->dims, why, sizeof why));
     if (*d == DIM_BAD) return lex_fail(l, ST_FORMAT, "not a size");
     l->at.byte += used;
     return true;

@@ -378,6 +378,11 @@ static void parse(void *arg)
     if (!symbols(p) || !find_graphs(p)) return;
     for (uint32_t i = 0; i < p->pending.len; i++)
         if (p->pending.at[i].state == 0 && !read_graph(p, &p->pending.at[i])) return;
+    Status why = {0};
+    uint32_t graph = 0;
+    if (module_expands_fairly(p->m, &graph, &why)) return;
+    p->lex.at = p->pending.at[graph].params;
+    lex_fail(&p->lex, why.code, "%s", why.text);
 }
 
 typedef struct Start {

@@ -122,20 +122,6 @@ Graph *rebuild_end(Rebuild *rb)
 
 /* ---- order ---------------------------------------------------------------------------------- */
 
-bool node_has_effect(const Module *m, const Node *n)
-{
-    const OpDef *def = &op_def[n->op];
-    if (def->flags & OPF_EFFECT) return true;
-    if (!(def->flags & OPF_REGION)) return false;
-    for (uint32_t i = 0; i < n->attr->len; i++) {
-        if (!op_attr_is_graph((Op)n->op, i)) continue;
-        const Graph *body = m->graph.at[n->attr->at[i]];
-        for (uint32_t k = 0; k < body->node.len; k++)
-            if (node_has_effect(m, &body->node.at[k])) return true;
-    }
-    return false;
-}
-
 typedef struct Order {
     const Graph *g;
     bool *placed;

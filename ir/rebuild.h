@@ -23,10 +23,6 @@ Value rebuild_op(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_
 void rebuild_set(Rebuild *rb, Value old, Value now); /* `old` is `now` from here on */
 Graph *rebuild_end(Rebuild *rb);                 /* results mapped; NULL after an error (st) */
 
-/* An effect of the node itself or of a graph that it runs: never shared, dropped or reordered
- * against another. */
-bool node_has_effect(const Module *m, const Node *n);
-
 /* A graph's nodes in the canonical order: pure nodes depth-first from effects and results. Used
  * by the first rebuild, so that text, hashes and objects do not depend on the order in which the
  * C compiler evaluated nested calls. order gets node numbers, returns how many. */

@@ -295,6 +295,37 @@ static void mistakes_name_their_place(void **state)
     }
 }
 
+/* n levels, each a branch between two runs of the next: written out, 2^n operations. */
+static void levels(Text *t, int n, bool effect)
+{
+    text_printf(t, "module {}\n\n");
+    for (int i = 0; i < n; i++)
+        text_printf(t, "graph @b%d(%%1: i32[], %%2: f32[4]) -> (%%3) {\n  %%3 = branch(%%1, %%1, %%2) {[@b%d, @b%d]}\n}\n", i, i + 1, i + 1);
+    text_printf(t, "graph @b%d(%%1: i32[], %%2: f32[4]) -> (%%3) {\n  %s%%3 = neg(%%2)\n}\n", n, effect ? "print() {0}\n  " : "");
+}
+
+static void expansion_is_bounded(void **state)
+{
+    (void)state;
+    const struct { int levels; bool fits; } tries[] = {{4, true}, {11, true}, {16, false}, {40, false}, {63, false}};
+    for (size_t i = 0; i < 2 * COUNT_OF(tries); i++) {
+        Parsed p;
+        Text t = {0};
+        levels(&t, tries[i / 2].levels, i % 2);
+        parse(&p, t.at, t.len);
+        text_free(&t);
+        if (tries[i / 2].fits && (p.m == NULL || !module_verify(p.m, &p.st))) fail_msg("%s", p.st.text);
+        if (!tries[i / 2].fits) {
+            assert_null(p.m);
+            assert_non_null(strstr(p.st.text, "stands for more than"));
+            assert_non_null(strstr(p.st.text, "graph @b"));
+        } else {
+            for (uint32_t g = 0; g < p.m->graph.len; g++) assert_true(p.m->graph.at[g]->effect == i % 2);
+        }
+        arena_free(&p.arena);
+    }
+}
+
 static void every_truncation_is_handled(void **state)
 {
     (void)state;
@@ -393,6 +424,7 @@ int main(void)
         TEST(number_mistakes),
         TEST(the_locale_does_not_matter),
         TEST(mistakes_name_their_place),
+        TEST(expansion_is_bounded),
         TEST(every_truncation_is_handled),
         TEST(every_mutation_is_handled),
         TEST(nesting_is_bounded),
