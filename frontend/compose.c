@@ -121,18 +121,47 @@ kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 
 /* ---- norms ---------------------------------------------------------------------------------- */
 
-kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
+/* sum of (x by)^2 over all x; by NULL: of x^2 */
+static kiln_operand squares(
+    Thread *t, kiln_site at, kiln_tensor *const *x, int count, DType d, const kiln_operand *by)
 {
     kiln_operand sum = kiln_of_f(0);
     for (int i = 0; i < count; i++) {
-        kiln_operand wide = of(cast_to(t, at, x[i], DT_f64));
-        kiln_operand part = OP2(sum, OP1(square, wide), KILN_ALL);
+        kiln_operand v = of(cast_to(t, at, x[i], d));
+        if (by != NULL) v = OP2(mul, v, *by);
+        kiln_operand part = OP2(sum, OP2(mul, v, v), KILN_ALL);
         sum = i == 0 ? part : OP2(add, sum, part);
     }
+    return sum;
+}
+
+/* The power of two that brings squares which added up to `sum` back into the type's range: 1 nearly always. Its own square
+ * is in the range, for the sake of second gradients. */
+static kiln_operand norm_scale(kiln_site at, kiln_operand sum, DType d)
+{
+    const double up = d == DT_f64 ? 0x1p511 : 0x1p63, down = d == DT_f64 ? 0x1p-520 : 0x1p-70;
+    kiln_operand one = OP1(ones_like, sum), small = OP2(lt, sum, kiln_of_f(1 / up));
+    kiln_operand by = of(kiln_where_at(at, small, kiln_of_f(up), one));
+    return of(kiln_where_at(at, OP2(eq, sum, kiln_of_f(INFINITY)), kiln_of_f(down), by));
+}
+
+kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
+{
+    DType d = DT_f32;
+    for (int i = 0; i < count; i++)
+        if (!tensor_ok(x[i]))
+            return &t->k->poison;
+        else if (x[i]->type.dtype == DT_f64)
+            d = DT_f64;
+    kiln_operand first = OP1(stop_gradient, squares(t, at, x, count, d, NULL)),
+                 by = norm_scale(at, first, d);
+    /* Multiplied by 1 the squares add up to the same once more: needless where nobody asks for a gradient. */
+    const bool known = t->trace == NULL && t->recording == 0 && tensor_ok(by.as.tensor);
+    if (known && kiln_item_at(at, by) == 1) return kiln_sqrt_at(at, first);
+    kiln_operand sum = squares(t, at, x, count, d, &by), none = OP2(eq, sum, kiln_of_i(0));
     /* No root is taken of 0, where its slope is infinite. */
-    kiln_operand none = OP2(eq, sum, kiln_of_i(0));
     kiln_operand root = OP1(sqrt, of(kiln_where_at(at, none, kiln_of_i(1), sum)));
-    return kiln_where_at(at, none, kiln_of_i(0), root);
+    return kiln_where_at(at, none, kiln_of_i(0), OP2(div, root, by));
 }
 
 kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand o)

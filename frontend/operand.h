@@ -73,7 +73,7 @@ static inline kiln_tensor *composite_end(Thread *t, kiln_scope *s, kiln_tensor *
 
 /* The type that composites of x compute in, to round once: f32 of 16-bit floats. */
 static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[x->type.dtype].compute; }
-/* sqrt(sum of squares) over everything in all x, an f64 scalar: no square of a smaller float leaves the range of f64. Its gradient at 0 is 0. */
+/* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself. Its gradient at 0 is 0. */
 kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
 
 /* ---- ops that other files build on ---------------------------------------------------------- */

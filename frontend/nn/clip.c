@@ -1,4 +1,4 @@
-/* clip: gradients within bounds: composites of public ops. Norms are taken in f64. Never reads an element. */
+/* clip: gradients within bounds: composites of public ops. Norms are taken in f32 or wider. Never reads an element. */
 #include "optimizer.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static kiln_operand share(kiln_site at, kiln_operand norm, double most)
     return OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
 }
 
-/* x most / max(norm, most), norm being f64, in x's dtype. */
+/* x most / max(norm, most), in x's dtype. */
 static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
     kiln_operand by = share(at, norm, most);
@@ -97,7 +97,7 @@ static kiln_tensor *norm_after(Thread *t, kiln_site at, const kiln_clipping *c, 
     kiln_scope s = kiln_scope_open(t->k);
     g = cast_to(t, at, g, wide_dtype(g));
     if (c->value != 0) g = kiln_clip_at(at, of(g), kiln_of_f(-c->value), kiln_of_f(c->value));
-    return composite_end(t, &s, norm_of(t, at, &g, 1));
+    return composite_end(t, &s, kiln_cast_at(at, of(norm_of(t, at, &g, 1)), KILN_F64)); /* to be squared */
 }
 
 bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *const *g, int count, kiln_tensor **factor)

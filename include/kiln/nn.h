@@ -73,7 +73,7 @@ KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
  * of the betas are f64; a variable's new value rounds once. Gradients are floats of any type that broadcast to their variable.
  * A step happens to all its variables or to none, eagerly too: everything that can fail comes before the first write, and a call that fails leaves variables, moments and counts
  * as they were. Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest gradient that is not contiguous
- * (with clipping by norms: of the largest gradient in f64), and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
+ * (with clipping by norms: of the largest gradient and its squares), and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
 typedef struct kiln_optimizer kiln_optimizer;
 /* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). */
 KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum);
@@ -112,7 +112,7 @@ KILN_API kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule
 KILN_API bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_schedule *s, size_t size);
 
 /* ---- clipping --------------------------------------------------------------------------------------------------------------------------------------- */
-/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms in f64; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
+/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms as kiln_norm's; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
 KILN_API kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most);
 /* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or f64 if one x is. */
 KILN_API kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out);

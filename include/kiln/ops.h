@@ -159,7 +159,7 @@ KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_op
  * logits' dtype. A row whose label lies outside [0, classes) takes no part: the mean is over
  * the others, and no gradient flows to it (an error in a checked engine, see kiln_gather); without any row that counts the loss is 0. A class of probability 0 and logit minus infinity adds nothing. */
 KILN_API kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand logits, kiln_operand labels);
-KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything, computed in f64; gradient 0 at 0 */
+KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything, where squares leave the range, too; gradient 0 at 0. Cost: two passes where compiled or recorded */
 
 /* ---- random: a generator is a u64[2] variable (key, counter) that each draw advances -------------------------------------------------------- */
 KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
