@@ -76,7 +76,7 @@ KILN_API kiln_tensor *kiln_reciprocal_at(kiln_site at, kiln_operand x);  /* 1 / 
 KILN_API kiln_tensor *kiln_rsqrt_at(kiln_site at, kiln_operand x);       /* F 1 / sqrt(x) */
 KILN_API kiln_tensor *kiln_relu_at(kiln_site at, kiln_operand x);        /* x where x > 0, else 0; NaN stays NaN; gradient 0 at 0 */
 KILN_API kiln_tensor *kiln_sigmoid_at(kiln_site at, kiln_operand x);     /* F 1 / (1 + exp(-x)) */
-KILN_API kiln_tensor *kiln_silu_at(kiln_site at, kiln_operand x);        /* F x * sigmoid(x); -0 at minus infinity, as of gelu and gelu_tanh */
+KILN_API kiln_tensor *kiln_silu_at(kiln_site at, kiln_operand x);        /* F x * sigmoid(x); 0 at minus infinity, as gelu and gelu_tanh */
 KILN_API kiln_tensor *kiln_softplus_at(kiln_site at, kiln_operand x);    /* F log(1 + exp(x)); gradient sigmoid(x) */
 KILN_API kiln_tensor *kiln_gelu_at(kiln_site at, kiln_operand x);        /* F x/2 (1 + erf(x / sqrt 2)), Hendrycks & Gimpel 2016 */
 KILN_API kiln_tensor *kiln_gelu_tanh_at(kiln_site at, kiln_operand x);   /* F x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), same source */
