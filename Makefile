@@ -95,6 +95,8 @@ TEST_LIB := $(filter-out $(TEST_C),$(wildcard tests/*.c))
 TEST_SH  := $(filter-out tests/run.sh tests/examples.sh tests/mutants.sh tests/valgrind.sh,$(wildcard tests/*.sh))
 EXAMPLE_C  := $(wildcard docs/examples/*.c)
 EXAMPLE_CC := $(wildcard docs/examples/*.cc)
+# Programs that were once wrong, built and run like examples.
+PROGRAM_C  := $(wildcard tests/programs/*.c)
 BENCH_C    := $(wildcard tests/bench/*.c)
 # The core suite: what valgrind and the thread sanitizer run.
 CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_text \
@@ -110,7 +112,8 @@ TEST_LIB_OBJ := $(call object,$(TEST_LIB))
 .SECONDARY: $(TEST_LIB_OBJ)
 TEST_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_C)) $(patsubst tests/%.cc,$(BUILD)/tests/%,$(TEST_CC))
 EXAMPLE_BIN  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_C)) \
-	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC))
+	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC)) \
+	$(patsubst tests/programs/%.c,$(BUILD)/examples/%,$(PROGRAM_C))
 BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_C))
 CORE_BIN     := $(filter $(addprefix $(BUILD)/tests/,$(CORE_TESTS)),$(TEST_BIN))
 
@@ -212,11 +215,14 @@ $(BUILD)/tests/%: tests/%.cc $(OBJECTS) $(BUILD)/.flags
 
 # Examples see what a user sees: the public headers and the shared library.
 EXAMPLE_LINK = $(SO) -Wl,-rpath,'$$ORIGIN/..' $(LDFLAGS) -lm
-$(BUILD)/examples/%: docs/examples/%.c $(SO) $(BUILD)/.flags
-	$(call say,EXAMPLE,$<)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -Wpedantic $(SAN) -Iinclude $(CFLAGS) -MMD -MP -MF $@.d -MT $@ \
-		$< -o $@ $(EXAMPLE_LINK)
+define EXAMPLE_RULE
+$(BUILD)/examples/%: $(1)/%.c $(SO) $(BUILD)/.flags
+	$$(call say,EXAMPLE,$$<)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CPPFLAGS) -std=gnu11 $$(WARN) -Wpedantic $$(SAN) -Iinclude $$(CFLAGS) -MMD -MP -MF $$@.d -MT $$@ \
+	$$< -o $$@ $$(EXAMPLE_LINK)
+endef
+$(foreach folder,docs/examples tests/programs,$(eval $(call EXAMPLE_RULE,$(folder))))
 $(BUILD)/examples/%: docs/examples/%.cc $(SO) $(BUILD)/.flags
 	$(call say,EXAMPLE,$<)
 	@mkdir -p $(@D)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs examples of docs/examples/ (all, or those named) plainly and again with KILN_RETRACE=1: each must exit 0 and, where
-# NAME.expected lies beside the source, print exactly that. TAP on stdout. Relies on the built programs; builds nothing.
+# Runs examples of docs/examples/ and programs of tests/programs/ (all, or those named) plainly and again with
+# KILN_RETRACE=1: each must exit 0 and, where NAME.expected lies beside the source, print exactly that. TAP on stdout. Relies on the built programs; builds nothing.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -10,7 +10,7 @@ mkdir -p "$scratch"
 export TMPDIR=$PWD/$scratch
 
 if [ $# -eq 0 ]; then
-    for source in docs/examples/*.c docs/examples/*.cc; do
+    for source in docs/examples/*.c docs/examples/*.cc tests/programs/*.c; do
         [ -f "$source" ] || continue
         name=${source##*/}
         set -- "$@" "${name%.*}"
@@ -19,7 +19,8 @@ fi
 n=0 failed=0
 judge() # name way [environment]
 {
-    local name=$1 way=$2 out=$scratch/$1.$2.out err=$scratch/$1.$2.err status
+    local name=$1 way=$2 out=$scratch/$1.$2.out err=$scratch/$1.$2.err expected=docs/examples/$1.expected status
+    [ -f "$expected" ] || expected=tests/programs/$name.expected
     shift 2
     n=$((n + 1))
     env "$@" "$build/examples/$name" >"$out" 2>"$err" </dev/null
@@ -29,7 +30,7 @@ judge() # name way [environment]
         echo "ok $n # SKIP $name $way"
         return
     fi
-    if [ $status -eq 0 ] && { [ ! -f "docs/examples/$name.expected" ] || diff -u "docs/examples/$name.expected" "$out"; }; then
+    if [ $status -eq 0 ] && { [ ! -f "$expected" ] || diff -u "$expected" "$out"; }; then
         echo "ok $n - $name $way"
         return
     fi
