@@ -103,6 +103,26 @@ static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
     free(other);
 }
 
+/* Parts of k that are no whole subtrees would show; numbers of runs between those of whole parts. */
+static void threads_share_a_long_k(void **state)
+{
+    (void)state;
+    enum { M = 2, N = 3, RUN = 8192 };
+    for (int64_t runs = 9; runs <= 60; runs += 3) {
+        int64_t k = runs * RUN - 5;
+        float *a = malloc((size_t)(M * k) * sizeof *a), *b = malloc((size_t)(N * k) * sizeof *b), c[M * N], other[M * N];
+        fill(DT_f32, a, M * k, 1);
+        fill(DT_f32, b, N * k, 2);
+        HostContract h = {.type = DT_f32, .m = M, .n = N, .k = k, .a = a, .b = b, .c = c, .a_row = k, .a_col = 1, .b_row = N, .b_col = 1};
+        run(NULL, &h, false);
+        h.c = other;
+        run(threads, &h, false);
+        assert_memory_equal(c, other, sizeof c);
+        free(a);
+        free(b);
+    }
+}
+
 static void plain_follows_the_model(void **state)
 {
     (void)state;
@@ -239,6 +259,7 @@ static int open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_share_a_long_k),
         cmocka_unit_test(plain_follows_the_model),
         cmocka_unit_test(large),
         cmocka_unit_test(vectors),
