@@ -163,7 +163,8 @@ bool kiln_aot_sized(
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
     if (ok && pack_sources(t, at, row)) {
-        j.a = (Artifact){
+        j.a = (Artifact){.t = t,
+            .at = at,
             .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
         if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);

@@ -4,6 +4,8 @@
 #include "artifact.h"
 
 typedef struct Job {
+    Thread *t;
+    kiln_site at;
     Arena arena;
     const char *text, *path;
     size_t len;
@@ -59,7 +61,7 @@ static void job_body(void *arg)
     Module *m = text_module(&j->arena, j->text, j->len, &j->st);
     if (!m) return;
     const Graph *g = m->graph.at[0];
-    Artifact a = {.module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
+    Artifact a = {.t = j->t, .at = j->at, .module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
     a.input = ARENA_ARRAY(&j->arena, Place, g->param.len + 1);
     for (uint32_t i = 0; i < g->param.len; i++)
         a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
@@ -79,7 +81,7 @@ bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, co
         fail(t ? t : thread_last(), at, KILN_EVALUE, "aot: the text or the path is NULL");
         return false;
     }
-    Job j = {.text = text, .len = len, .path = path, .o = &o};
+    Job j = {.t = t, .at = at, .text = text, .len = len, .path = path, .o = &o};
     arena_init(&j.arena);
     if (!arena_try(&j.arena, &j.st, job_body, &j)) j.ok = false;
     if (!j.ok) fail_status(t, at, &j.st);

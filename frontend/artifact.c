@@ -3,11 +3,10 @@
 #include "artifact.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "../passes/pass.h"
+#include "io/file.h"
 
 /* ---- data blocks ------------------------------------------------------------------------------------------------- */
 /* Places the inputs of one kind one after the other, each aligned; returns the block's size. */
@@ -32,56 +31,69 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------- */
-static bool write_temporary(const char *path, const void *bytes, size_t len, Status *st)
+/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
+static bool write_whole(const Artifact *a, const char *o, const char *h, const void *object, size_t len, const Text *header)
 {
-    FILE *f = fopen(path, "wb");
-    if (!f) return status_fail(st, ST_IO, "aot: cannot write %s: %s", path, strerror(errno));
-    bool ok = fwrite(bytes, 1, len, f) == len;
-    ok = fclose(f) == 0 && ok;
-    if (!ok) {
-        status_fail(st, ST_IO, "aot: writing %s: %s", path, strerror(errno));
-        remove(path);
+    FileOut object_out, header_out;
+    if (!file_begin(&object_out, a->t, a->at, "aot", o, NULL)) return false;
+    if (!file_begin(&header_out, a->t, a->at, "aot", h, NULL)) {
+        file_abandon(&object_out);
+        return false;
     }
+    if (file_write(&object_out, object, len) && file_write(&header_out, header->at, header->len))
+        return file_commit_pair(&object_out, &header_out);
+    file_abandon(&object_out);
+    file_abandon(&header_out);
+    return false;
+}
+
+/* What fails is recorded where it does. */
+static bool write_pair(
+    const Artifact *a, const char *path, const void *object, size_t len, const Text *header, Status *st)
+{
+    Text o = {0}, h = {0};
+    text_printf(&o, "%s.o", path);
+    text_printf(&h, "%s.h", path);
+    bool ok = !o.failed && !h.failed && write_whole(a, o.at, h.at, object, len, header);
+    if (!ok) status_fail(st, ST_IO, "aot: %s.o and %s.h could not be written", path, path);
+    text_free(&o);
+    text_free(&h);
     return ok;
 }
 
-static bool write_pair(
-    const char *path, const void *object, size_t object_len, const Text *header, Status *st)
+/* ---- compiling -------------------------------------------------------------------------------------------------------- */
+static bool framed(const char *name, const char *first, const char *last)
 {
-    char o[1024], h[1024], o_new[1040], h_new[1040];
-    if (snprintf(o, sizeof o, "%s.o", path) >= (int)sizeof o)
-        return status_fail(st, ST_VALUE, "aot: the path is too long");
-    snprintf(h, sizeof h, "%s.h", path);
-    snprintf(o_new, sizeof o_new, "%s.%d", o, (int)getpid());
-    snprintf(h_new, sizeof h_new, "%s.%d", h, (int)getpid());
-    if (!write_temporary(o_new, object, object_len, st)) return false;
-    if (!write_temporary(h_new, header->at, header->len, st)) {
-        remove(o_new);
-        return false;
-    }
-    if (rename(o_new, o) || rename(h_new, h)) {
-        status_fail(st, ST_IO, "aot: cannot rename onto %s: %s", o, strerror(errno));
-        remove(o_new);
-        remove(h_new);
-        return false;
-    }
-    return true;
+    const size_t n = strlen(name), f = strlen(first), l = strlen(last);
+    return n >= f + l && !strncmp(name, first, f) && !strcmp(name + n - l, last);
 }
 
-/* ---- compiling -------------------------------------------------------------------------------------------------------- */
-/* The header declares functions of that name in C and C++. */
-static bool is_keyword(const char *name)
+/* The header declares a function of that name, in C and C++ of any year and with GNU's words: keywords, macros without an underscore in front,
+ * what <stdint.h> and <string.h> declare, and main. */
+static bool is_taken(const char *name)
 {
     static const char words[] =
-        " alignas alignof and asm auto bool break case catch char class const constexpr continue "
-        "decltype default delete do double else enum explicit export extern false float for friend "
-        "goto if inline int long main mutable namespace new noexcept not nullptr operator or "
-        "private protected public register restrict return short signed sizeof static struct "
-        "switch template this throw true try typedef typeid typename union unsigned using virtual "
-        "void volatile while xor ";
+        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class "
+        "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
+        "decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto "
+        "i386 if inline int linux long main mutable namespace new noexcept not not_eq nullptr operator or or_eq "
+        "private protected public register reinterpret_cast requires restrict return short signed sizeof static static_assert "
+        "static_cast struct switch template this thread_local throw true try typedef typeid typename typeof typeof_unqual "
+        "union unix unsigned using virtual void volatile wchar_t while xor xor_eq "
+        "NULL PTRDIFF_MIN PTRDIFF_MAX SIZE_MAX SIG_ATOMIC_MIN SIG_ATOMIC_MAX WCHAR_MIN WCHAR_MAX WINT_MIN WINT_MAX size_t locale_t "
+        "basename bcmp bcopy bzero explicit_bzero ffs ffsl ffsll index rindex "
+        "memccpy memchr memcmp memcpy memfrob memmem memmove mempcpy memrchr memset rawmemchr sigabbrev_np sigdescr_np "
+        "stpcpy stpncpy strcasecmp strcasecmp_l strcasestr strcat strchr strchrnul strcmp strcoll strcoll_l strcpy strcspn strdup "
+        "strdupa strerror strerror_l strerror_r strerrordesc_np strerrorname_np strfry strlcat strlcpy strlen strncasecmp "
+        "strncasecmp_l strncat strncmp strncpy strndup strndupa strnlen strpbrk strrchr strsep strsignal strspn strstr strtok "
+        "strtok_r strverscmp strxfrm strxfrm_l ";
+    static const char *const limits[] = {"_MIN", "_MAX", "_WIDTH", "_C"};
     char spaced[160];
     snprintf(spaced, sizeof spaced, " %s ", name);
-    return strstr(words, spaced) != NULL;
+    if (strstr(words, spaced) || framed(name, "int", "_t") || framed(name, "uint", "_t")) return true;
+    for (size_t i = 0; i < COUNT_OF(limits); i++)
+        if (framed(name, "INT", limits[i]) || framed(name, "UINT", limits[i])) return true;
+    return name[0] == '_' && (name[1] == '_' || isupper((unsigned char)name[1]));
 }
 
 static bool symbol_from(
@@ -97,8 +109,10 @@ static bool symbol_from(
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && name[i] != '_')
             return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
-    if (isdigit((unsigned char)name[0]) || is_keyword(name))
+    if (isdigit((unsigned char)name[0]))
         return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
+    if (is_taken(name))
+        return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier of its own: the language or the C library has it; give .symbol", name);
     memcpy(symbol, name, n + 1);
     return true;
 }
@@ -159,6 +173,7 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
 }
 
 typedef struct Sink { /* what is to be written beside the object, once it is there */
+    const Artifact *a;
     const char *path;
     const Text *header;
     Status *st;
@@ -168,7 +183,7 @@ typedef struct Sink { /* what is to be written beside the object, once it is the
 static void write_artifact(void *user, const void *bytes, size_t len)
 {
     Sink *s = user;
-    s->ok = write_pair(s->path, bytes, len, s->header, s->st);
+    s->ok = write_pair(s->a, s->path, bytes, len, s->header, s->st);
 }
 
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
@@ -197,7 +212,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
         ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld",
             symbol, (long long)work, (long long)o->workspace_limit);
     CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
-    Sink sink = {path, &header, st, false};
+    Sink sink = {a, path, &header, st, false};
     ok = ok && backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
     text_free(&header);
     return ok;

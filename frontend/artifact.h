@@ -19,6 +19,8 @@ typedef struct Place {       /* where one input of the entry comes from */
 typedef struct Artifact {
     Module *module;          /* traced; run through the pipeline by artifact_write */
     Arena *arena;            /* the module's */
+    Thread *t;               /* where what fails on the way to the disk is recorded */
+    kiln_site at;
     const char *name;        /* what it was, for the header's comment */
     Place *input;            /* per parameter of the entry graph */
     uint32_t noutput;        /* results beyond are new values of state: */

@@ -101,10 +101,12 @@ static void finish_body(void *arg)
     Frame *top = tr->frame;
     for (uint32_t i = 0; i < fin->nout; i++) graph_result(top->g, fin->out[i]);
     row->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
+    row->changed_id = ARENA_ARRAY(tr->arena, uint32_t, top->slot.len + 1);
     for (uint32_t i = 0; i < top->slot.len; i++) {
         const Slot *s = &top->slot.at[i];
         if (s->assigned && !(s->variable->local && s->variable->trace_id == tr->id)) {
             graph_result(top->g, s->now);
+            row->changed_id[row->nchanged] = s->variable->id;
             row->changed[row->nchanged++] = s->variable;
         }
     }

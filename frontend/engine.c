@@ -97,7 +97,6 @@ static void thread_release(Thread *t)
 {
     while (t->scopes) scope_pop(t);
     tapes_free_closed(t);
-    past_locals_free(t);
     tensor_slabs_free(t);
     pool_free(t->pool);
     scratch_free(&t->scratch);
@@ -137,6 +136,7 @@ int kiln_close(kiln *k)
         next = t->next;
         thread_release(t);
     }
+    variables_free_freed(k);
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);
     effects_free(k);
     threads_free(k->threads);

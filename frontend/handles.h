@@ -13,4 +13,8 @@ static inline void *thread_scratch(Thread *t, kiln_site at, size_t n, size_t siz
 }
 #define SCRATCH(t, at, T, n) ((T *)thread_scratch((t), (at), (size_t)(n), sizeof(T)))
 
+/* Who keeps a pointer to a variable that may be freed (kiln_variable.pins). */
+static inline void variable_pin(kiln_variable *v) { __atomic_add_fetch(&v->pins, 1, __ATOMIC_RELAXED); }
+static inline void variable_unpin(kiln_variable *v) { __atomic_sub_fetch(&v->pins, 1, __ATOMIC_RELAXED); }
+
 #endif

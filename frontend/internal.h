@@ -19,7 +19,6 @@ typedef struct Trace Trace;
 typedef struct Frame Frame;
 typedef struct Row Row;
 
-#define PAST_LOCALS 64
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 /* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
@@ -64,7 +63,7 @@ struct kiln_variable {
     kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
-    bool captured, left;      /* local: compiled code names it; and its scope has ended */
+    uint32_t pins;            /* tapes, optimisers and checkpoints that keep a pointer to it: freed, it is not made anew before they go */
     Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
     uint64_t trace_id;
     Loc made;
@@ -109,8 +108,6 @@ struct Thread {
     kiln_tape *tape;         /* innermost open tape */
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */
-    kiln_variable *past_local[PAST_LOCALS]; /* whose scopes closed lately, handles perhaps still about; oldest replaced first */
-    uint32_t past_locals;
     Trace *trace;            /* innermost running trace; NULL: eager */
     LastIf last_if;
     struct BodyRun *body;    /* innermost running (body.h) */
@@ -141,6 +138,8 @@ struct kiln {
     Thread *thread_list;
     kiln_variable *variables;
     uint32_t next_variable;
+    kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
+    uint32_t freed;
     kiln_function *functions;
     _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
     struct Object *objects;  /* layers, optimisers ... (object.h) */
@@ -389,7 +388,8 @@ struct Row {                 /* one compiled signature; immutable once published
     Type *result;
     Binding *binding;
     uint32_t nbinding;
-    kiln_variable **changed;
+    kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
+    uint32_t *changed_id;
     Module *module;          /* after the pipeline */
     Program *program;
     const Backend *backend;

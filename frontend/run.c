@@ -41,7 +41,7 @@ static kiln_tensor *source_tensor(
             f->name, s->loc.file ? s->loc.file : "?", s->loc.line);
         return NULL;
     case FROM_VARIABLE:
-        if (s->variable->alive && s->variable->value) return s->variable->value;
+        if (s->variable->id == s->uid && s->variable->alive && s->variable->value) return s->variable->value;
         fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name,
             s->loc.file ? s->loc.file : "?", s->loc.line);
         return NULL;
@@ -164,6 +164,16 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     return rc == 0;
 }
 
+static bool changed_there(Thread *t, kiln_site at, const kiln_function *f, const Row *row)
+{
+    for (uint32_t i = 0; i < row->nchanged; i++) {
+        if (LIKELY(row->changed[i]->id == row->changed_id[i] && row->changed[i]->alive)) continue;
+        fail(t, at, KILN_ESTATE, "%s: a variable that its body assigns was freed", f->name);
+        return false;
+    }
+    return true;
+}
+
 static void store_changed(const Row *row, kiln_tensor *const *result)
 {
     for (uint32_t i = 0; i < row->nchanged; i++) {
@@ -245,7 +255,7 @@ bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *c
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     kiln_tensor **result = row->nchanged ? SCRATCH(t, at, kiln_tensor *, row->nresult) : out;
-    bool ok = result && (UNLIKELY(t->recording) ? run_recorded(t, at, f, row, in, result)
+    bool ok = result && changed_there(t, at, f, row) && (UNLIKELY(t->recording) ? run_recorded(t, at, f, row, in, result)
                                                 : row_results(t, at, f, row, in, result, NULL));
     if (ok && row->nchanged) {
         for (uint32_t i = 0; i < row->noutput; i++) out[i] = result[i];

@@ -11,7 +11,7 @@ void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
 void tensor_slabs_free(Thread *t);
 void local_free(Thread *t, kiln_variable *v);
-void past_locals_free(Thread *t);
-void variables_free_all(kiln *k);
+void variables_free_all(kiln *k);   /* locals of open scopes lose their values and go with their scopes */
+void variables_free_freed(kiln *k); /* last of all: the handles of those that were freed */
 
 #endif

@@ -121,6 +121,8 @@ static void tape_clear(kiln_tape *tape)
     for (uint32_t i = 0; i < tape->entry.len; i++) buffer_release(tape->entry.at[i].held.buffer);
     for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
         if (tape->g->node.at[i].op == OP_call) call_forget(tape->k, tape->g->node.at[i].attr->at);
+    for (uint32_t i = 0; i < tape->read.len; i++)
+        if (tape->read.at[i].variable) variable_unpin(tape->read.at[i].variable);
     arena_free(&tape->arena);
     *tape = (kiln_tape){.k = tape->k, .t = t, .loc = tape->loc, .closed = true};
 }
@@ -248,6 +250,7 @@ static void note_body(void *arg)
         map_put(&j->tape->noted, key, 1);
     }
     *VEC_PUSH(&j->tape->arena, &j->tape->read) = j->read;
+    if (j->read.variable) variable_pin(j->read.variable);
 }
 
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf)

@@ -288,7 +288,6 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         fail(t, at, KILN_ESTATE, "read: the local was made inside another trace");
         return 0;
     }
-    __atomic_store_n(&v->captured, true, __ATOMIC_RELAXED); /* several threads may trace readers of it */
     Source s = {
         .kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
     return source_param(t, at, f, &v->type, &s);

@@ -5,13 +5,56 @@
 
 #include <stdio.h>
 
+/* Freed variables and locals are made anew only when as many others were freed since: until then whoever kept a handle is told. Debug
+ * builds keep them all. */
+#define FREED_KEPT 256
+
+/* The oldest freed one that nobody holds a pointer to. Under the engine's lock. NULL: there is none. */
+static kiln_variable *take_freed(kiln *k)
+{
+#ifdef KILN_DEBUG
+    return NULL;
+#endif
+    for (int tries = 0; tries < 8 && k->freed > FREED_KEPT; tries++) {
+        kiln_variable *v = k->freed_first;
+        k->freed_first = v->next;
+        v->next = NULL;
+        if (__atomic_load_n(&v->pins, __ATOMIC_RELAXED) == 0) {
+            k->freed--;
+            return v;
+        }
+        k->freed_last->next = v; /* others are left: the list is not empty */
+        k->freed_last = v;
+    }
+    return NULL;
+}
+
+static void link_variable(kiln_variable *v)
+{
+    kiln *k = v->k;
+    pthread_mutex_lock(&k->lock);
+    v->id = ++k->next_variable;
+    v->next = k->variables;
+    if (v->next) v->next->prev = v;
+    k->variables = v;
+    pthread_mutex_unlock(&k->lock);
+}
+
 static kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type)
 {
     kiln *k = t->k;
-    kiln_variable *v = mem_zeros(1, sizeof *v);
-    char *copy = v ? mem_strdup(name ? name : "") : NULL;
-    if (!copy) {
-        mem_free(v, sizeof *v);
+    char *copy = mem_strdup(name ? name : "");
+    pthread_mutex_lock(&k->lock);
+    kiln_variable *v = copy ? take_freed(k) : NULL;
+    pthread_mutex_unlock(&k->lock);
+    if (v) {
+        mem_free(v->name, strlen(v->name) + 1);
+        memset(v, 0, sizeof *v);
+    } else if (copy) {
+        v = mem_zeros(1, sizeof *v);
+    }
+    if (!v) {
+        if (copy) mem_free(copy, strlen(copy) + 1);
         fail(t, at, KILN_EMEMORY, "variable: no memory");
         return NULL;
     }
@@ -19,30 +62,29 @@ static kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, c
     v->name = copy;
     v->type = *type;
     v->alive = true;
-    pthread_mutex_lock(&k->lock);
-    v->id = ++k->next_variable;
-    v->next = k->variables;
-    if (v->next) v->next->prev = v;
-    k->variables = v;
-    pthread_mutex_unlock(&k->lock);
+    link_variable(v);
     return v;
 }
 
-static void variable_destroy(kiln_variable *v)
+static void retire(kiln_variable *v)
 {
-    mem_free(v->name, strlen(v->name) + 1);
-    mem_free(v, sizeof *v);
+    v->alive = false;
+    if (v->value) kiln_release(v->value);
+    v->value = NULL;
 }
 
-static void unlink_variable(kiln_variable *v)
+/* From the list of those that live to that of the freed: compiled functions may still name it. */
+static void put_away(kiln_variable *v)
 {
     kiln *k = v->k;
+    retire(v);
     pthread_mutex_lock(&k->lock);
-    if (v->prev)
-        v->prev->next = v->next;
-    else
-        k->variables = v->next;
+    *(v->prev ? &v->prev->next : &k->variables) = v->next;
     if (v->next) v->next->prev = v->prev;
+    v->prev = v->next = NULL;
+    *(k->freed_first ? &k->freed_last->next : &k->freed_first) = v;
+    k->freed_last = v;
+    k->freed++;
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -120,8 +162,7 @@ static kiln_variable *variable_new(
     } else if (store(t, at, v, x)) {
         return v;
     }
-    unlink_variable(v); /* nobody has seen it */
-    variable_destroy(v);
+    put_away(v);
     return NULL;
 }
 
@@ -162,48 +203,33 @@ kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
     return kiln_local_of_at(at, k, KILN_NONE, init);
 }
 
-/* Compiled functions may still name it: the struct stays until close, its value goes now. */
-static void retire(kiln_variable *v)
-{
-    v->alive = false;
-    if (v->value) kiln_release(v->value);
-    v->value = NULL;
-}
-
 void kiln_variable_free(kiln_variable *v)
 {
-    if (v && v->alive) retire(v);
+    if (v && v->alive) put_away(v);
 }
 
 void local_free(Thread *t, kiln_variable *v)
 {
     trace_forget(t, v);
-    retire(v);
-    v->left = v->captured;
-    if (v->captured) return; /* stays until close, as freed variables do */
-    unlink_variable(v);
-    kiln_variable **place = &t->past_local[t->past_locals++ % PAST_LOCALS];
-    if (*place) variable_destroy(*place);
-    *place = v; /* so that a pointer kept beyond the block is told what it is */
-}
-
-void past_locals_free(Thread *t)
-{
-    for (uint32_t i = 0; i < PAST_LOCALS; i++)
-        if (t->past_local[i]) variable_destroy(t->past_local[i]);
+    put_away(v);
 }
 
 void variables_free_all(kiln *k)
 {
     for (kiln_variable *v = k->variables, *next; v; v = next) {
         next = v->next;
-        if (v->alive) retire(v);
-        if (!v->local || v->left)
-            variable_destroy(v);
-        else
-            v->prev = v->next = NULL; /* its scope is still open */
+        v->local ? retire(v) : put_away(v);
     }
-    k->variables = NULL;
+}
+
+void variables_free_freed(kiln *k)
+{
+    for (kiln_variable *v = k->freed_first, *next; v; v = next) {
+        next = v->next;
+        mem_free(v->name, strlen(v->name) + 1);
+        mem_free(v, sizeof *v);
+    }
+    k->freed_first = k->freed_last = NULL;
 }
 
 const char *kiln_variable_name(const kiln_variable *v) { return v ? v->name : ""; }

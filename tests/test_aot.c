@@ -217,11 +217,98 @@ static void misuse_is_named(void **state)
     assert_int_not_equal(access(path_of("x.h"), F_OK), 0);
 }
 
+/* ---- names from outside, and what a call needs ------------------------------------------------------------------------ */
+static bool compile_text(kiln *k, const char *name, const char *dim, const char *symbol)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+        "module {\n  dims %s in [1,9]\n}\ngraph @\"%s\"(%%1: f32[%s,3]) -> (%%2) {\n  %%2 = tanh(%%1) : f32[%s,3]\n}\n", dim, name, dim, dim);
+    return kiln_aot_text(k, text, strlen(text), path_of("named"), &(kiln_aot_options){.symbol = symbol});
+}
+
+static void compile_header(void)
+{
+    run("cd '%s' && printf '#include \"named.h\"\\n' > n.c && cp n.c n.cc && cc -std=c11 -Wall -Wextra -Werror -pedantic -fsyntax-only n.c", dir);
+    run("cd '%s' && cc -std=gnu11 -Wall -Wextra -Werror -fsyntax-only n.c", dir);
+    run("cd '%s' && if c++ --version > /dev/null 2>&1; then c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only n.cc; fi", dir);
+}
+
+static void headers_compile_whatever_the_names(void **state)
+{
+    static const char *const dims[] = {"int", "for", "state", "buf", "workspace", "rc", "dim", "size", "all", "in0", "out0", "typeof", "linux",
+        "unix", "class", "new", "template", "co_await", "NULL", "INT64_MAX", "memcpy", "__FILE", "_", "n_n", "named", "NAMED_ALIGN", "errno"};
+    static const char *const graphs[] = {"x */ int evil(void){return 42;} /*", "/* /* //", "*/\\n#error no", "a?" "?/b", "caf\303\251 \342\200\256", "%s%n"};
+    static const char *const refused[] = {"int", "typeof", "linux", "unix", "co_await", "and_eq", "memcpy", "int64_t", "INT8_MAX", "__x", "_X", "main", "NULL", "wchar_t"};
+    kiln *k = *state;
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        assert_true(compile_text(k, "f", dims[i], "named"));
+        compile_header();
+    }
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+        if (!compile_text(k, graphs[i], "N", "named")) { /* no name of a graph in text */
+            assert_error(k, KILN_EFORMAT, "");
+            continue;
+        }
+        compile_header();
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_false(compile_text(k, "f", "N", refused[i]));
+        assert_error(k, KILN_EVALUE, "identifier");
+    }
+    assert_true(compile_text(k, "f", "N", "stream") && compile_text(k, "f", "N", "memory_net") && compile_text(k, "f", "N", "internal"));
+}
+
+static const char *const needs_program =
+    "#include <stdio.h>\n#include \"needs.h\"\n_Alignas(64) static unsigned char work[NEEDS_WORKSPACE_BYTES];\n"
+    "int main(void)\n{\n    int64_t size[3];\n    static float x[9 * 9], y[9 * 9];\n    for (int i = 0; i < 81; i++) x[i] = (float)i;\n"
+    "    for (int n = 1; n < 10; n++) {\n        if (needs_needs(n, size) || size[1] != n || size[2] != n) return 1;\n"
+    "        if (size[0] < n * n * 4 || size[0] > (n * n * 4 + 63) / 64 * 64 + NEEDS_WORKSPACE_BYTES - 9 * 9 * 4) return 2;\n"
+    "        for (size_t i = 0; i < sizeof work; i++) work[i] = 0xa5;\n"
+    "        if (needs((void *)0, x, n, y, work)) return 3;\n"
+    "        for (size_t i = (size_t)size[0]; i < sizeof work; i++) if (work[i] != 0xa5) return 4;\n    }\n"
+    "    return needs_needs(10, size) != NEEDS_ESHAPE;\n}\n";
+
+static void needs_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *p = kiln_matmul(in[0], in[0]);
+    out[0] = kiln_matmul(p, in[0]);
+}
+
+static void a_header_tells_what_a_call_needs(void **state)
+{
+    kiln *k = *state;
+    kiln_function *f = kiln_function_new(k, needs_body, NULL, &(kiln_function_options){
+        .name = "needs", .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("for", 1, 9), KILN_DIM("for", 1, 9))}});
+    assert_true(kiln_aot(f, path_of("needs"), NULL));
+    write_file(path_of("needs_main.c"), needs_program, strlen(needs_program), "", 0);
+    run("cd '%s' && cc -o needs needs_main.c needs.o -lm && ./needs", dir);
+}
+
+static void both_files_or_neither(void **state)
+{
+    kiln *k = *state;
+    assert_true(compile_text(k, "f", "N", "first"));
+    run("cd '%s' && cp named.o kept.o && rm named.h && mkdir named.h", dir);
+    assert_false(compile_text(k, "g", "M", "second"));
+    assert_error(k, KILN_EIO, "named.h");
+    run("cd '%s' && cmp named.o kept.o && rmdir named.h && rm named.o && mkdir named.h", dir);
+    assert_false(compile_text(k, "g", "M", "second"));
+    kiln_clear(k);
+    run("cd '%s' && test ! -e named.o && rmdir named.h && test -z \"$(ls -A | grep -e tmp -e old)\"", dir);
+    run("cd '%s' && echo precious > precious && ln -s precious .named.o.tmp", dir);
+    assert_false(compile_text(k, "g", "M", "second"));
+    kiln_clear(k);
+    run("cd '%s' && grep -q precious precious && rm .named.o.tmp", dir);
+    assert_true(compile_text(k, "g", "M", "second"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
         FRONT_TEST(the_latest_call_counts), FRONT_TEST(codes_have_names), FRONT_TEST(misuse_is_named),
+        FRONT_TEST(headers_compile_whatever_the_names), FRONT_TEST(a_header_tells_what_a_call_needs), FRONT_TEST(both_files_or_neither),
     };
     return cmocka_run_group_tests_name("aot", tests, aot_set_up, aot_tear_down);
 }

@@ -230,12 +230,58 @@ static void eight_of_everything(void **state)
     assert_ok(k);
 }
 
+static void assigns_and_reads(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    kiln_variable **v = user;
+    kiln_assign(v[1], kiln_mul(in[0], v[0]));
+    out[0] = kiln_value(v[0]);
+}
+
+/* Their memory is used again, and what was compiled for them does not take new ones for them. */
+static void freed_variables_come_again(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *v[2];
+    int64_t before = 0;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2; i++) v[i] = kiln_variable_new(k, "v", kiln_scalar(k, KILN_F32, 2));
+        kiln_function *f = kiln_function_new(k, assigns_and_reads, v, NULL);
+        kiln_call(f, kiln_scalar(k, KILN_F32, 3));
+        assert_ok(k);
+        kiln_variable_free(v[round]);
+        for (int i = 0; i < 3000; i++) {
+            KILN_SCOPE(k);
+            kiln_variable_free(kiln_variable_new(k, "other", kiln_scalar(k, KILN_F32, 7)));
+        }
+        kiln_variable *last[400]; /* more than are kept: one of them stands where v[round] did */
+        for (int i = 0; i < 400; i++) last[i] = kiln_variable_new(k, "other", kiln_scalar(k, KILN_F32, 7));
+        kiln_call(f, kiln_scalar(k, KILN_F32, 3));
+        assert_error(k, KILN_ESTATE, round ? "a variable that its body assigns was freed" : "a variable that its body uses");
+        for (int i = 0; i < 400; i++) kiln_variable_free(last[i]);
+        kiln_variable_free(v[1 - round]);
+        kiln_function_free(f);
+    }
+    for (int i = 0; i < 4000; i++) {
+        KILN_SCOPE(k);
+        if (i == 2000) before = kiln_memory_count().live_bytes;
+        kiln_variable_free(kiln_variable_new(k, "other", kiln_scalar(k, KILN_F32, 7)));
+    }
+#ifndef KILN_DEBUG
+    assert_int_equal(kiln_memory_count().live_bytes, before);
+#else
+    (void)before;
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(a_tape_keeps_the_functions_of_its_calls), FRONT_TEST(freed_functions_are_forgotten), cmocka_unit_test(closing_with_a_tape_open),
         FRONT_TEST(second_order_of_a_variable), cmocka_unit_test(locals_may_end_before_what_was_compiled), FRONT_TEST(why_looks_at_every_read), FRONT_TEST(outputs_of_ended_scopes_are_named),
         FRONT_TEST(declarations_are_checked), cmocka_unit_test(a_retrace_compares_literals_and_keeps_none), FRONT_TEST(eight_of_everything),
+        FRONT_TEST(freed_variables_come_again),
     };
     return cmocka_run_group_tests_name("lifetime", tests, front_needs_llvm, NULL);
 }

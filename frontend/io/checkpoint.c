@@ -30,7 +30,10 @@ static void drop(char *s)
 static void clean(Object *o)
 {
     kiln_checkpoint *c = (kiln_checkpoint *)o;
-    for (int i = 0; i < c->count; i++) drop((char *)(uintptr_t)c->entry[i].name);
+    for (int i = 0; i < c->count; i++) {
+        drop((char *)(uintptr_t)c->entry[i].name);
+        variable_unpin(c->entry[i].variable);
+    }
     mem_free(c->entry, (size_t)c->cap * sizeof *c->entry);
     mem_free(c->optimizer, (size_t)c->optimizer_cap * sizeof *c->optimizer);
     drop(c->folder);
@@ -105,6 +108,7 @@ bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, 
     char *copy = list ? mem_strdup(name) : NULL;
     if (!copy) return no_memory(t, at);
     c->entry[c->count++] = (Named){.name = copy, .variable = v};
+    variable_pin(v);
     return true;
 }
 

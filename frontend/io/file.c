@@ -210,6 +210,42 @@ bool file_commit(FileOut *f)
     return ok;
 }
 
+/* What a's name held lies at `aside` until b has its name, too. */
+static bool name_pair(FileOut *a, FileOut *b, const char *aside)
+{
+    if (fsync(a->fd) != 0) return file_failed(a->t, a->at, a->what, a->path, "sync");
+    if (fsync(b->fd) != 0) return file_failed(b->t, b->at, b->what, b->path, "sync");
+    bool had = rename(a->path, aside) == 0;
+    if (!had && errno != ENOENT) return file_failed(a->t, a->at, a->what, a->path, "replace");
+    bool ok = rename(a->temporary, a->path) == 0 || file_failed(a->t, a->at, a->what, a->path, "rename");
+    if (ok && rename(b->temporary, b->path) != 0) {
+        ok = file_failed(b->t, b->at, b->what, b->path, "rename");
+        unlink(a->path);
+    }
+    if (had) ok ? (void)unlink(aside) : (void)rename(aside, a->path);
+    return ok;
+}
+
+bool file_commit_pair(FileOut *a, FileOut *b)
+{
+    Text aside = {0};
+    text_printf(&aside, "%s.old", a->temporary);
+    bool ok = !aside.failed;
+    if (ok)
+        ok = name_pair(a, b, aside.at);
+    else
+        fail(a->t, a->at, KILN_EMEMORY, "%s: %s: no memory", a->what, a->path);
+    text_free(&aside);
+    if (ok && sync_folder(a)) {
+        end(a);
+        end(b);
+        return true;
+    }
+    file_abandon(a);
+    file_abandon(b);
+    return false;
+}
+
 void file_abandon(FileOut *f)
 {
     if (f->temporary && f->fd >= 0) unlink(f->temporary);

@@ -30,6 +30,8 @@ typedef struct FileOut {
 bool file_begin(FileOut *f, Thread *t, kiln_site at, const char *what, const char *path, const char *temporary);
 bool file_write(FileOut *f, const void *bytes, size_t n);
 bool file_commit(FileOut *f);  /* to the disk, then to its name; ends f either way */
+/* Two files that belong together, of one folder: both get their names, or both names keep what they had. */
+bool file_commit_pair(FileOut *a, FileOut *b);
 void file_abandon(FileOut *f); /* after a failed write */
 
 /* "what: path: cannot doing: reason of errno"; always false. */

@@ -8,6 +8,7 @@
 static void clean(Object *obj)
 {
     kiln_optimizer *o = (kiln_optimizer *)obj;
+    for (int i = 0; i < o->count; i++) variable_unpin(o->moments[i].of);
     mem_free(o->moments, (size_t)o->cap * sizeof *o->moments);
 }
 
@@ -160,7 +161,9 @@ Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
         o->moments = m;
         o->cap = cap;
     }
-    return moments_make(at, o, v, &o->moments[o->count]) ? &o->moments[o->count++] : NULL;
+    if (!moments_make(at, o, v, &o->moments[o->count])) return NULL;
+    variable_pin(v);
+    return &o->moments[o->count++];
 }
 
 bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count)
