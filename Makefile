@@ -235,6 +235,17 @@ $(BUILD)/bench/%: tests/bench/%.c $(OBJECTS) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(OBJECTS) $(LDFLAGS) $(LIBS)
 
+# Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
+FUZZ_TARGETS ?=
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -fsanitize=fuzzer $(TEST_INCLUDE) $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
+fuzz-targets: $(addprefix $(BUILD)/fuzz/,$(FUZZ_TARGETS))
+SECONDS ?= 60
+fuzz: ## fuzz each reader and the public calls for SECONDS=60 (clang with its fuzzer runtime)
+	+@BUILD='$(BUILD)' bash tests/fuzz/run.sh '$(SECONDS)'; s=$$?; [ $$s -eq 77 ] || exit $$s
+
 TEST_TIMEOUT ?= 240
 TEST_JOBS    ?= 2
 RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
@@ -287,7 +298,7 @@ demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln
 
 # ---- housekeeping ----------------------------------------------------------------------------------
 # cmocka and C++ are asked for only where a goal needs them.
-FOR_TESTS := $(filter test% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
+FOR_TESTS := $(filter test% fuzz% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
 DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' LLVM_CONFIG='$(LLVM_CONFIG)' \
 	OUT='$(BUILD)/.deps' TESTS='$(if $(FOR_TESTS),1)' sh .ci/deps.sh
 deps: ## install what the build and the tests need (Debian, Ubuntu), or say what is missing
@@ -329,7 +340,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

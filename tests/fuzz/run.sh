@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs each fuzz target for some seconds, starting from the small corpus in the tree; what a run finds grows a corpus under BUILD.
+# A finding stops its target, leaves its input in BUILD/fuzz/found and fails. Relies on clang with its fuzzer runtime; says so and
+# exits 77 where that is not installed.
+#   usage: run.sh SECONDS [target]...        BUILD (build), MAKE (make)
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+seconds=${1:-60} build=${BUILD:-build}/fuzz failed=0
+shift
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' > "$probe/p.c"
+if ! ${CLANG:-clang} -fsanitize=fuzzer,address,undefined "$probe/p.c" -o "$probe/p" 2>/dev/null; then
+    echo 'skip: no clang with its fuzzer runtime (Debian: clang, libclang-rt-dev)'
+    exit 77
+fi
+targets=${*:-text safetensors idx calls}
+${MAKE:-make} --no-print-directory BUILD="$build" CC="${CLANG:-clang}" CXX="${CLANG:-clang}++" SANITIZE=address,undefined \
+    CFLAGS='-O1 -g -DKILN_DEBUG -fsanitize=fuzzer-no-link' all fuzz-targets FUZZ_TARGETS="$targets" || exit 1
+mkdir -p "$build/found"
+for t in $targets; do
+    mkdir -p "$build/corpus/$t"
+    ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 KILN_LIBDIR=$PWD/$build \
+        "$build/fuzz/$t" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=3000 -max_len=4096 -print_final_stats=1 \
+        -artifact_prefix="$build/found/$t-" "$build/corpus/$t" "tests/fuzz/corpus/$t" > "$build/$t.log" 2>&1
+    status=$?
+    echo "$t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$t.log") executions in $seconds s, $([ $status -eq 0 ] && echo 'nothing found' || echo "exit status $status: $build/$t.log")"
+    [ $status -eq 0 ] || failed=1
+done
+rm -rf /dev/shm/kiln-fuzz-* /tmp/kiln-fuzz-*
+exit $failed
