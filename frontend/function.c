@@ -32,6 +32,8 @@ static const char *size_fault(const kiln_size *z)
     return NULL;
 }
 
+static const char starved[] = "no memory";
+
 /* One name of a KILN_DIM has one pair of bounds. names: hash of a name -> the size that it stands in first, from 1. */
 static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int d)
 {
@@ -44,7 +46,7 @@ static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int
         if (strcmp(known->name, z->name)) continue;
         return known->lo == z->lo && known->hi == z->hi ? NULL : "one name of a KILN_DIM has one pair of bounds";
     }
-    return map_put(names, key, (uint64_t)i * KILN_MAX_RANK + (uint64_t)d + 1) ? NULL : "no memory";
+    return map_put(names, key, (uint64_t)i * KILN_MAX_RANK + (uint64_t)d + 1) ? NULL : starved;
 }
 
 static const char *spec_fault(const kiln_spec *spec, uint32_t n)
@@ -127,7 +129,7 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     }
     const char *fault = spec_fault(f->spec, f->nspec);
     if (fault) {
-        fail(t, at, KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
+        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
         function_destroy(f);
         return NULL;
     }
