@@ -54,7 +54,8 @@ static bool write_pair(
     Text o = {0}, h = {0};
     text_printf(&o, "%s.o", path);
     text_printf(&h, "%s.h", path);
-    bool ok = !o.failed && !h.failed && write_whole(a, o.at, h.at, object, len, header);
+    bool named = !o.failed && !h.failed, ok = named && write_whole(a, o.at, h.at, object, len, header);
+    if (!named) status_fail(st, ST_MEMORY, "aot: no memory");
     if (!ok) status_fail(st, ST_IO, "aot: %s.o and %s.h could not be written", path, path);
     text_free(&o);
     text_free(&h);
