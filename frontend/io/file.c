@@ -175,37 +175,41 @@ bool file_write(FileOut *f, const void *bytes, size_t n)
     return true;
 }
 
-/* A new name is on the disk when its folder is. */
-static bool sync_folder(const FileOut *f)
+/* The folder of the file's name, so that a new name in it can be brought to the disk; -1: recorded. */
+static int open_folder(const FileOut *f)
 {
     size_t n = folder_length(f->path);
     char *folder = n ? mem_strdup(f->path) : mem_strdup(".");
     if (!folder) {
         fail(f->t, f->at, KILN_EMEMORY, "%s: %s: no memory", f->what, f->path);
-        return false;
+        return -1;
     }
     size_t bytes = strlen(folder) + 1;
     if (n) folder[n] = '\0';
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok =
-        fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: this file system needs none */
-    if (!ok) file_failed(f->t, f->at, f->what, folder, "sync the folder");
-    if (fd >= 0) close(fd);
+    if (fd < 0) file_failed(f->t, f->at, f->what, folder, "open the folder");
     mem_free(folder, bytes);
+    return fd;
+}
+
+/* Closes it. EINVAL: this file system needs none. */
+static bool sync_folder(const FileOut *f, int folder)
+{
+    bool ok = fsync(folder) == 0 || errno == EINVAL || file_failed(f->t, f->at, f->what, f->path, "sync the folder");
+    close(folder);
     return ok;
 }
 
 bool file_commit(FileOut *f)
 {
-    bool ok = fsync(f->fd) == 0 || file_failed(f->t, f->at, f->what, f->path, "sync");
-    if (ok)
-        ok = rename(f->temporary, f->path) == 0 ||
-             file_failed(f->t, f->at, f->what, f->path, "rename");
+    int folder = fsync(f->fd) == 0 ? open_folder(f) : (file_failed(f->t, f->at, f->what, f->path, "sync"), -1);
+    bool ok = folder >= 0 && (rename(f->temporary, f->path) == 0 || file_failed(f->t, f->at, f->what, f->path, "rename"));
     if (!ok) {
+        if (folder >= 0) close(folder);
         file_abandon(f);
         return false;
     }
-    ok = sync_folder(f);
+    ok = sync_folder(f, folder);
     end(f);
     return ok;
 }
@@ -230,20 +234,20 @@ bool file_commit_pair(FileOut *a, FileOut *b)
 {
     Text aside = {0};
     text_printf(&aside, "%s.old", a->temporary);
-    bool ok = !aside.failed;
-    if (ok)
-        ok = name_pair(a, b, aside.at);
-    else
-        fail(a->t, a->at, KILN_EMEMORY, "%s: %s: no memory", a->what, a->path);
+    int folder = aside.failed ? -1 : open_folder(a); /* all that can fail for want of memory comes before the first name */
+    if (aside.failed) fail(a->t, a->at, KILN_EMEMORY, "%s: %s: no memory", a->what, a->path);
+    bool ok = folder >= 0 && name_pair(a, b, aside.at);
     text_free(&aside);
-    if (ok && sync_folder(a)) {
-        end(a);
-        end(b);
-        return true;
+    if (!ok) {
+        if (folder >= 0) close(folder);
+        file_abandon(a);
+        file_abandon(b);
+        return false;
     }
-    file_abandon(a);
-    file_abandon(b);
-    return false;
+    ok = sync_folder(a, folder);
+    end(a);
+    end(b);
+    return ok;
 }
 
 void file_abandon(FileOut *f)
