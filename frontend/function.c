@@ -122,8 +122,10 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
     if (!copy_specs(f) || !f->name || f->options.outputs < 0) {
-        fail(t, at, f->options.outputs < 0 ? KILN_EVALUE : KILN_EMEMORY, "function: %s",
-            f->options.outputs < 0 ? "a negative number of outputs" : "no memory");
+        if (f->options.outputs < 0)
+            fail(t, at, KILN_EVALUE, "function: %d outputs; a function without any says KILN_NO_OUTPUTS", outputs);
+        else
+            fail(t, at, KILN_EMEMORY, "function: no memory");
         function_destroy(f);
         return NULL;
     }
