@@ -73,15 +73,33 @@ static void retire(kiln_variable *v)
     v->value = NULL;
 }
 
+/* From the list of those that live. Under the engine's lock. */
+static void unlink_variable(kiln_variable *v)
+{
+    *(v->prev ? &v->prev->next : &v->k->variables) = v->next;
+    if (v->next) v->next->prev = v->prev;
+    v->prev = v->next = NULL;
+}
+
+/* One that nobody was given: nothing of it is left. */
+static void discard(kiln_variable *v)
+{
+    kiln *k = v->k;
+    retire(v);
+    pthread_mutex_lock(&k->lock);
+    unlink_variable(v);
+    pthread_mutex_unlock(&k->lock);
+    mem_free(v->name, strlen(v->name) + 1);
+    mem_free(v, sizeof *v);
+}
+
 /* From the list of those that live to that of the freed: compiled functions may still name it. */
 static void put_away(kiln_variable *v)
 {
     kiln *k = v->k;
     retire(v);
     pthread_mutex_lock(&k->lock);
-    *(v->prev ? &v->prev->next : &k->variables) = v->next;
-    if (v->next) v->next->prev = v->prev;
-    v->prev = v->next = NULL;
+    unlink_variable(v);
     *(k->freed_first ? &k->freed_last->next : &k->freed_first) = v;
     k->freed_last = v;
     k->freed++;
@@ -162,7 +180,7 @@ static kiln_variable *variable_new(
     } else if (store(t, at, v, x)) {
         return v;
     }
-    put_away(v);
+    discard(v);
     return NULL;
 }
 
