@@ -87,7 +87,6 @@ typedef struct Kernel {
     Store *store;
     Stage *stage;
     uint8_t *row_type;            /* per row cache: DType; its length is the sweep extent (constant) */
-    uint64_t hash;                /* of all that an emitter reads, names excepted: equal kernels are compiled once */
     /* schedule */
     int8_t vector;                /* axis that lanes run along: the sweep axis or a parallel one, -1: scalar code */
     int8_t chunk;                 /* parallel axis that [lo, hi) is part of; -1: a single point, called with [0, 1) */

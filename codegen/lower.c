@@ -118,17 +118,15 @@ static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
     return run_kernel(s, lower_kernel(s->lw, group), group->nin + (group->scatter != NULL ? 1 : group->nout), buf);
 }
 
-/* Equal bodies over equal axes are one kernel: a network's layers are lowered once. */
-static uint64_t body_hash(const Node *n, const Graph *body)
+static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const Group *group)
 {
-    uint64_t h = hash_bytes(n->nout, n->attr->at + 1, (n->attr->len - 1) * sizeof *n->attr->at);
-    for (uint32_t i = 0; i < body->node.len; i++) {
-        const Node *at = &body->node.at[i];
-        const Type *t = graph_type(body, at->out);
-        h = hash_mix(hash_mix(h, node_hash(body, at)), (uint64_t)t->dtype << 8 | t->rank);
-        h = hash_bytes(h, t->dim, t->rank * sizeof *t->dim);
-    }
-    return hash_bytes(h, body->result.at, body->result.len * sizeof *body->result.at);
+    uint64_t key;
+    const Words w = body_words(lw, n, body);
+    uint32_t kernel = known_kernel(&lw->known, &w, &key);
+    if (kernel != NO_BUF || (kernel = lower_kernel(lw, group)) == NO_BUF) return kernel;
+    known_kernel(&lw->known, &w, &key); /* lowering may have taken the place */
+    know_kernel(lw, &lw->known, &w, key, kernel);
+    return kernel;
 }
 
 /* A `kernel` node: attributes are its graph, the sweep axis, the extents of the axes, and per result its layout. */
@@ -149,11 +147,7 @@ static bool lower_group(Scope *s, const Node *n)
         buf[i] = s->buf[scope_root(s->g, n->in[i])];
     }
     for (uint32_t i = 0; i < n->nout; i++) buf[n->nin + i] = scope_result(s, n->out + i);
-    uint64_t hash = body_hash(n, body);
-    const uint64_t *known = map_get(&s->lw->bodies, hash);
-    uint32_t kernel = known != NULL ? (uint32_t)*known - 1 : lower_kernel(s->lw, &group);
-    if (kernel != NO_BUF) map_put(&s->lw->bodies, hash, kernel + 1u);
-    return run_kernel(s, kernel, n->nin + n->nout, buf);
+    return run_kernel(s, group_kernel(s->lw, n, body, &group), n->nin + n->nout, buf);
 }
 
 /* The value itself over its own axes, and the folded one. */
@@ -351,7 +345,7 @@ static void lower_job(void *arg)
     lw->p->module = lw->m;
     lw->p->name = lw->m->graph.at[0]->name;
     lw->p->blas = lw->o->blas;
-    lw->kernels.arena = lw->bodies.arena = lw->dim_number.arena = lw->scratch;
+    lw->known.by_hash.arena = lw->dim_number.arena = lw->scratch;
     scope_begin(lw, &s, lw->m->graph.at[0]);
     job->ok = lower_entry(lw, &s);
 }

@@ -1,5 +1,5 @@
 /* lower: what the files of the lowering share. program_lower (lower.c) walks a graph and makes steps; lower_kernel.c makes one Kernel
- * of one Group; lower_schedule.c says how it runs; memplan.c places temporaries. Relies on kernel, program, ir/index. Private to
+ * of one Group; lower_known.c knows those that are there; lower_schedule.c says how it runs; memplan.c places temporaries. Relies on kernel, program, ir/index. Private to
  * codegen/lower*.c and memplan.c. */
 #ifndef KILN_CODEGEN_LOWER_H
 #define KILN_CODEGEN_LOWER_H
@@ -9,6 +9,19 @@
 
 #define NO_BUF UINT32_MAX
 
+/* What a thing is, as words: equal things have equal words, and nothing else has. */
+typedef VEC(uint64_t) Words;
+
+typedef struct KnownThing {
+    Words w;
+    uint32_t kernel;
+} KnownThing;
+
+typedef struct Known {  /* which kernel computes a thing */
+    Map by_hash;
+    VEC(KnownThing) thing;
+} Known;
+
 typedef struct Lower {
     Arena *arena;           /* of the program */
     Arena *scratch;         /* freed after lowering */
@@ -17,8 +30,7 @@ typedef struct Lower {
     const LowerOptions *o;
     Program *p;
     Status *st;
-    Map kernels;            /* Kernel.hash -> index + 1 */
-    Map bodies;             /* hash of a kernel node's graph and axes -> index + 1 */
+    Known known;            /* kernels, and kernel nodes' graphs with their axes */
     Map dim_number;         /* Dim -> index in Program.dim + 1 */
     uint32_t clock;         /* steps so far, nested ones counted */
     VEC(uint32_t) touched;  /* buffers in the order in which steps read and write them, so that a loop's are at the end */
@@ -96,6 +108,16 @@ typedef struct DraftFold { /* a reduction as it was demanded */
     IndexMap map;
 } DraftFold;
 
+typedef struct Demand { /* a value at a map, wherever all guards hold */
+    Value v;
+    uint32_t stage, nguard; /* stage: IN_ROW, or the sweep_stage that made it */
+    const int32_t *guard;
+    const IndexMap *map;
+    uint64_t hash;          /* of all that, the stage excepted */
+    uint32_t is;            /* the draft; IN_ROW: the row cache */
+} Demand;
+#define IN_ROW UINT32_MAX
+
 typedef struct DraftStore {
     Store s;
     uint16_t stage;
@@ -117,8 +139,8 @@ typedef struct Build {
     VEC(DraftFold) fold;
     Map shared;             /* hash of an instruction -> draft + 1 */
     Map streams;            /* hash of a stream -> stream + 1 */
-    Map values;             /* hash of (value, map, guards, stage) -> draft + 1 */
-    Map rows;               /* hash of (value, map, guards) -> row + 1 */
+    Map values;             /* hash of a demand -> demand + 1 */
+    VEC(Demand) demand;
     uint32_t sweep_stage;   /* level whose sweeping stage is being written */
     uint32_t nguard;        /* conditions under which what is being written is read at all */
     int32_t guard[INDEX_GUARDS * 4];
@@ -145,6 +167,11 @@ int32_t build_clamped(Build *b, int32_t index, Dim size);
  * axes: per instruction of k, the axes that it depends on. */
 void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes);
 bool kernel_sweeps_lanes(const Kernel *k, const uint16_t *axes); /* the vector axis will be the sweep axis */
-uint64_t kernel_hash(const Kernel *k);
+
+/* Equal kernels, and equal bodies over equal axes, are one kernel: a network's layers are lowered once. */
+Words kernel_words(Lower *lw, const Kernel *k); /* all that an emitter reads, names excepted */
+Words body_words(Lower *lw, const Node *n, const Graph *body);
+uint32_t known_kernel(const Known *known, const Words *w, uint64_t *key); /* NO_BUF: none; then *key is where know_kernel puts it */
+void know_kernel(Lower *lw, Known *known, const Words *w, uint64_t key, uint32_t kernel);
 
 #endif

@@ -16,7 +16,7 @@ static void begin(Build *b, Lower *lw, const Group *group, bool caches)
 {
     Arena *a = lw->scratch;
     *b = (Build){.lw = lw, .group = group, .g = group->g, .caches = caches};
-    b->shared.arena = b->streams.arena = b->values.arena = b->rows.arena = a;
+    b->shared.arena = b->streams.arena = b->values.arena = a;
     index_env_init(&b->env, lw->dims);
     b->env.naxis = group->naxis;
     memcpy(b->env.extent, group->extent, sizeof group->extent);
@@ -253,12 +253,13 @@ static void note_dims(Lower *lw, const Kernel *k)
 
 uint32_t lower_add_kernel(Lower *lw, Kernel *k)
 {
-    k->hash = kernel_hash(k);
-    const uint64_t *at = map_get(&lw->kernels, k->hash);
-    if (at != NULL) return (uint32_t)*at - 1;
+    uint64_t key;
+    const Words w = kernel_words(lw, k);
+    uint32_t known = known_kernel(&lw->known, &w, &key);
+    if (known != NO_BUF) return known;
     note_dims(lw, k);
     *VEC_PUSH(lw->arena, &lw->p->kernel) = *k;
-    map_put(&lw->kernels, k->hash, lw->p->kernel.len);
+    know_kernel(lw, &lw->known, &w, key, lw->p->kernel.len - 1);
     return lw->p->kernel.len - 1;
 }
 

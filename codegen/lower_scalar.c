@@ -12,14 +12,21 @@ static uint64_t instr_hash(const Instr *i, uint32_t stage)
     return hash_mix(h, i->value.u);
 }
 
+static bool same_instr(const Draft *d, const Instr *i, uint32_t stage)
+{
+    const Instr *o = &d->i;
+    return o->kind == i->kind && o->prim == i->prim && o->type == i->type && d->stage == stage && o->a == i->a && o->b == i->b &&
+           o->c == i->c && o->ref == i->ref && o->value.u == i->value.u;
+}
+
 int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uint32_t cost)
 {
     Draft d = {.i = *i, .level = (uint16_t)level, .axes = axes, .cost = cost};
     d.i.sweeps = b->env.sweep >= 0 && (axes >> b->env.sweep & 1);
     d.stage = (uint16_t)(d.i.sweeps ? 2 * b->sweep_stage + 1 : 2 * level);
-    uint64_t key = instr_hash(i, d.stage);
-    const uint64_t *at = map_get(&b->shared, key);
-    if (at != NULL) return (int32_t)*at - 1;
+    uint64_t key = hash_key(instr_hash(i, d.stage));
+    for (const uint64_t *at; (at = map_get(&b->shared, key)) != NULL; key++)
+        if (same_instr(&b->draft.at[*at - 1], i, d.stage)) return (int32_t)*at - 1;
     *VEC_PUSH(b->lw->scratch, &b->draft) = d;
     map_put(&b->shared, key, b->draft.len);
     return (int32_t)b->draft.len - 1;

@@ -204,38 +204,3 @@ void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
     k->unroll = unroll_of(k);
     k->cost = cost_of(lw, k);
 }
-
-/* ---- identity ------------------------------------------------------------------------------------ */
-
-static uint64_t hash_instr(uint64_t h, const Instr *i)
-{
-    h = hash_mix(h, (uint64_t)i->kind << 24 | (uint64_t)i->prim << 16 | (uint64_t)i->type << 8 | (uint64_t)i->sweeps << 1 | i->lanes);
-    h = hash_mix(hash_mix(h, (uint64_t)(uint32_t)i->a << 32 | (uint32_t)i->b), (uint64_t)(uint32_t)i->c << 32 | i->ref);
-    return hash_mix(h, i->value.u);
-}
-
-uint64_t kernel_hash(const Kernel *k)
-{
-    uint64_t h = hash_bytes(k->naxis, k->extent, sizeof k->extent);
-    h = hash_mix(h, (uint64_t)(uint8_t)k->sweep << 24 | (uint64_t)(uint8_t)k->vector << 16 | (uint64_t)(uint8_t)k->chunk << 8 | k->unroll);
-    h = hash_bytes(hash_mix(h, k->nbuf), k->writes, k->nbuf);
-    h = hash_bytes(hash_mix(h, k->nrow), k->row_type, k->nrow);
-    for (uint32_t i = 0; i < k->ninstr; i++) h = hash_instr(h, &k->instr[i]);
-    for (uint32_t i = 0; i < k->nstream; i++) {
-        const Stream *s = &k->stream[i];
-        h = hash_mix(hash_mix(h, (uint64_t)s->buf << 8 | s->type), (uint64_t)s->base);
-        h = hash_mix(hash_bytes(h, s->coef, sizeof s->coef), (uint64_t)(uint32_t)s->dyn << 32 | (uint32_t)s->guard);
-    }
-    for (uint32_t i = 0; i < k->nreduction; i++) {
-        const Reduction *r = &k->reduction[i];
-        h = hash_mix(h, (uint64_t)r->kind << 48 | (uint64_t)r->type << 40 | (uint64_t)r->order << 32 | (uint32_t)r->value);
-    }
-    for (uint32_t i = 0; i < k->nstore; i++)
-        h = hash_mix(hash_mix(h, k->store[i].stream), (uint64_t)(uint32_t)k->store[i].value << 1 | k->store[i].add);
-    for (uint32_t i = 0; i < k->nstage; i++) {
-        const Stage *s = &k->stage[i];
-        h = hash_mix(hash_mix(h, (uint64_t)s->first << 32 | s->last), (uint64_t)s->first_store << 33 | (uint64_t)s->last_store << 1 | s->sweep);
-        h = hash_mix(h, (uint64_t)s->first_reduction << 32 | s->last_reduction);
-    }
-    return h;
-}

@@ -20,12 +20,18 @@ static int32_t guards(Build *b)
     return all;
 }
 
+static bool same_stream(const Stream *a, const Stream *b)
+{
+    return a->buf == b->buf && a->type == b->type && a->base == b->base && a->dyn == b->dyn && a->guard == b->guard &&
+           memcmp(a->coef, b->coef, sizeof a->coef) == 0;
+}
+
 static uint32_t add_stream(Build *b, const Stream *s)
 {
     uint64_t h = hash_mix(hash_mix(s->buf, s->type), hash_mix((uint64_t)s->base, (uint64_t)(int64_t)s->dyn));
-    h = hash_bytes(hash_mix(h, (uint64_t)(int64_t)s->guard), s->coef, sizeof s->coef);
-    const uint64_t *at = map_get(&b->streams, h);
-    if (at != NULL) return (uint32_t)*at - 1;
+    h = hash_key(hash_bytes(hash_mix(h, (uint64_t)(int64_t)s->guard), s->coef, sizeof s->coef));
+    for (const uint64_t *at; (at = map_get(&b->streams, h)) != NULL; h++)
+        if (same_stream(&b->stream.at[*at - 1], s)) return (uint32_t)*at - 1;
     *VEC_PUSH(b->lw->scratch, &b->stream) = *s;
     map_put(&b->streams, h, b->stream.len);
     return b->stream.len - 1;
@@ -284,15 +290,47 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     }
 }
 
+/* ---- what was demanded before -------------------------------------------------------------------- */
+
+static bool same_demand(const Demand *a, const Demand *b)
+{
+    return a->v == b->v && a->stage == b->stage && a->nguard == b->nguard && index_equal(a->map, b->map) &&
+           (a->nguard == 0 || memcmp(a->guard, b->guard, a->nguard * sizeof *a->guard) == 0);
+}
+
+/* NULL: never; then *key is where it belongs. */
+static const Demand *known(const Build *b, const Demand *d, uint64_t *key)
+{
+    const uint64_t *at;
+    for (*key = hash_key(hash_mix(d->hash, d->stage)); (at = map_get(&b->values, *key)) != NULL; ++*key)
+        if (same_demand(&b->demand.at[*at - 1], d)) return &b->demand.at[*at - 1];
+    return NULL;
+}
+
+/* Anew from the hash: what was computed in between may have taken its place. */
+static void remember(Build *b, Demand d, uint32_t is)
+{
+    Arena *a = b->lw->scratch;
+    uint64_t key;
+    if (known(b, &d, &key) != NULL) return;
+    d.is = is;
+    d.guard = arena_copy(a, d.guard, d.nguard * sizeof *d.guard);
+    d.map = arena_copy(a, d.map, index_bytes(d.map));
+    *VEC_PUSH(a, &b->demand) = d;
+    map_put(&b->values, key, b->demand.len);
+}
+
 /* ---- row caches ---------------------------------------------------------------------------------- */
 
 #define ROW_COST 12 /* recomputing more than this is dearer than a store and a load */
 
 /* The row cache that holds draft x, which a sweeping stage made; UINT32_MAX: not worth it or no room. */
-static uint32_t row_of(Build *b, uint64_t key, int32_t x, DType type)
+static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
 {
-    const uint64_t *at = map_get(&b->rows, key);
-    if (at != NULL) return (uint32_t)*at - 1;
+    uint64_t key;
+    d.stage = IN_ROW;
+    const Demand *there = known(b, &d, &key);
+    if (there != NULL) return there->is;
     Dim extent = b->env.extent[b->env.sweep];
     if (!dim_is_const(extent)) return UINT32_MAX;
     int64_t bytes = extent * (int64_t)dtype_bytes(type);
@@ -300,7 +338,7 @@ static uint32_t row_of(Build *b, uint64_t key, int32_t x, DType type)
     b->row_bytes += bytes;
     *VEC_PUSH(b->lw->scratch, &b->row_type) = (uint8_t)type;
     uint32_t row = b->row_type.len - 1;
-    map_put(&b->rows, key, row + 1);
+    remember(b, d, row);
     Stream s = {.buf = STREAM_ROW | row, .type = (uint8_t)type, .dyn = -1, .guard = -1};
     DraftStore store = {.s = {add_stream(b, &s), x, false}, .stage = b->draft.at[x].stage};
     *VEC_PUSH(b->lw->scratch, &b->store) = store;
@@ -308,15 +346,17 @@ static uint32_t row_of(Build *b, uint64_t key, int32_t x, DType type)
 }
 
 /* The value as an earlier sweeping stage left it; -1: none did, or computing it anew is cheap. */
-static int32_t from_row(Build *b, uint64_t key, DType type)
+static int32_t from_row(Build *b, Demand want, DType type)
 {
-    for (uint32_t s = 0; s < b->sweep_stage; s++) {
-        const uint64_t *at = map_get(&b->values, hash_mix(key, s + 1));
-        if (at == NULL) continue;
-        int32_t x = (int32_t)*at - 1;
+    uint32_t now = want.stage;
+    uint64_t key;
+    for (want.stage = 0; want.stage < now; want.stage++) {
+        const Demand *there = known(b, &want, &key);
+        if (there == NULL) continue;
+        int32_t x = (int32_t)there->is;
         const Draft *d = &b->draft.at[x];
-        if (!d->i.sweeps || d->stage != 2 * s + 1 || d->cost < ROW_COST) continue;
-        uint32_t row = row_of(b, key, x, type);
+        if (!d->i.sweeps || d->stage != 2 * want.stage + 1 || d->cost < ROW_COST) continue;
+        uint32_t row = row_of(b, want, x, type);
         if (row == UINT32_MAX) return -1;
         Stream read = {.buf = STREAM_ROW | row, .type = (uint8_t)type, .dyn = -1, .guard = -1};
         return build_load(b, add_stream(b, &read));
@@ -326,13 +366,13 @@ static int32_t from_row(Build *b, uint64_t key, DType type)
 
 int32_t build_value(Build *b, Value v, const IndexMap *m)
 {
-    uint64_t key = hash_mix(index_hash(m), v);
-    for (uint32_t i = 0; i < b->nguard; i++) key = hash_mix(key, (uint64_t)b->guard[i]);
-    uint64_t here = hash_mix(key, b->sweep_stage + 1u);
-    const uint64_t *at = map_get(&b->values, here);
-    if (at != NULL) return (int32_t)*at - 1;
-    int32_t x = b->caches ? from_row(b, key, (DType)graph_type(b->g, v)->dtype) : -1;
+    Demand want = {.v = v, .stage = b->sweep_stage, .nguard = b->nguard, .guard = b->guard, .map = m};
+    want.hash = hash_bytes(hash_mix(index_hash(m), v), b->guard, b->nguard * sizeof *b->guard);
+    uint64_t key;
+    const Demand *there = known(b, &want, &key);
+    if (there != NULL) return (int32_t)there->is;
+    int32_t x = b->caches ? from_row(b, want, (DType)graph_type(b->g, v)->dtype) : -1;
     if (x < 0) x = compute(b, v, m);
-    if (x >= 0) map_put(&b->values, here, (uint64_t)x + 1);
+    if (x >= 0) remember(b, want, (uint32_t)x);
     return x;
 }

@@ -86,7 +86,7 @@ typedef struct Program {
     bool calls_back;          /* has a callback step */
     bool blas;                /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
-    VEC(Kernel) kernel;       /* unique: equal hashes merged */
+    VEC(Kernel) kernel;       /* no two are equal */
     Step *step;
     uint32_t nstep;
     VEC(Dim) symbol;          /* the entry's dim argument, in order */

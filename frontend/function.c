@@ -39,7 +39,7 @@ static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int
 {
     const kiln_size *z = &spec[i].size[d];
     if (!z->name) return NULL;
-    uint64_t key = hash_bytes(0, z->name, strlen(z->name));
+    uint64_t key = hash_key(hash_bytes(0, z->name, strlen(z->name)));
     const uint64_t *at;
     for (; (at = map_get(names, key)); key++) { /* on to the next key while another name has this one */
         const kiln_size *known = &spec[(*at - 1) / KILN_MAX_RANK].size[(*at - 1) % KILN_MAX_RANK];

@@ -61,6 +61,7 @@ static Dim intern(DimTable *t, const DimExpr *e)
 {
     uint64_t h = e->kind == DIM_NEGATIVE ? hash_mix(e->kind, (uint64_t)e->lo)
                                          : hash_mix(hash_mix(e->kind, (uint64_t)e->a), (uint64_t)e->b);
+    h = hash_key(h);
     for (uint64_t *i; (i = map_get(&t->shared, h)) != NULL; h++)
         if (same_expr(&t->expr.at[*i], e)) return -1 - (Dim)*i;
     return added(t, e, h);
@@ -68,7 +69,7 @@ static Dim intern(DimTable *t, const DimExpr *e)
 
 Dim dim_find(const DimTable *t, const char *name, size_t len)
 {
-    uint64_t h = hash_bytes(DIM_SYMBOL, name, len);
+    uint64_t h = hash_key(hash_bytes(DIM_SYMBOL, name, len));
     for (uint64_t *i; (i = map_get(&t->shared, h)) != NULL; h++)
         if (named(&t->expr.at[*i], name, len)) return -1 - (Dim)*i;
     return DIM_BAD;
@@ -84,7 +85,7 @@ static Dim symbol(DimTable *t, const char *name, int64_t lo, int64_t hi, bool ma
 {
     if (!dim_name_ok(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
-    uint64_t h = hash_bytes(DIM_SYMBOL, name, len);
+    uint64_t h = hash_key(hash_bytes(DIM_SYMBOL, name, len));
     Dim known = dim_find(t, name, len);
     DimExpr e = {.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi, .made = made};
     if (known != DIM_BAD)

@@ -32,7 +32,7 @@ typedef struct Scope { /* of one graph's value names */
 
 static Pending *find(Parser *p, const char *name, uint64_t *key)
 {
-    for (*key = hash_bytes(1, name, strlen(name));; ++*key) {
+    for (*key = hash_key(hash_bytes(1, name, strlen(name)));; ++*key) {
         const uint64_t *i = map_get(&p->by_name, *key);
         if (i == NULL) return NULL;
         if (strcmp(p->pending.at[*i].g->name, name) == 0) return &p->pending.at[*i];

@@ -74,7 +74,7 @@ static Value find_shared(Rebuild *rb, const Node *n, uint64_t *key)
         exchanged[1] = n->in[0];
         sorted.in = exchanged;
     }
-    for (*key = node_hash(rb->to, &sorted);; *key = hash_mix(*key, 1)) {
+    for (*key = hash_key(node_hash(rb->to, &sorted));; *key = hash_mix(*key, 1)) {
         const uint64_t *at = map_get(&rb->shared, *key);
         if (at == NULL) return 0;
         const Node *other = &rb->to->node.at[*at - 1];

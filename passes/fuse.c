@@ -237,7 +237,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
         for (uint32_t k = 0; k < other->node.len; k++)
             if (other->node.at[k].op == OP_kernel && other->node.at[k].attr->at[0] == in->index) return (Graph *)in;
     }
-    f.dyn.arena = a;
+    f.dyn_by_hash.arena = a;
     f.role = ARENA_ARRAY(a, uint8_t, nodes);
     f.home = ARENA_ARRAY(a, uint32_t, nodes);
     f.copied = ARENA_ARRAY(a, bool, nodes);

@@ -44,6 +44,13 @@ typedef struct Group {
     VEC(Use *) use;
 } Group;
 
+typedef struct DynValue {  /* prim over a and b; DYN_DIM, DYN_AXIS: a; DYN_GATHERED: value a at a map */
+    uint32_t what;
+    int64_t a, b;
+    const IndexMap *at;
+} DynValue;
+enum { DYN_DIM = 256, DYN_AXIS, DYN_GATHERED };
+
 typedef struct Fuse {
     PassCtx *ctx;
     const Graph *g;
@@ -58,7 +65,8 @@ typedef struct Fuse {
     Use **use;             /* per value */
     uint32_t *reader, *first_reader; /* the nodes that have value v for an operand: reader[first_reader[v]] up to that of v + 1 */
     VEC(Group *) group;
-    Map dyn;               /* values that are not affine, by what they are */
+    Map dyn_by_hash;
+    VEC(DynValue) dyn;     /* values that are not affine, all different */
     uint32_t *mark, round; /* per node: visited in this walk */
     uint32_t *stack;
     IndexMap *maps;        /* room for the maps of one node's operands */

@@ -4,21 +4,25 @@
 
 /* ---- values that are not affine, as numbers --------------------------------------------------------- */
 
-static int32_t intern(Fuse *f, uint64_t key)
+static bool same_dyn(const DynValue *x, const DynValue *y)
 {
-    const uint64_t *at = map_get(&f->dyn, key);
-    if (at != NULL) return (int32_t)*at;
-    map_put(&f->dyn, key, f->dyn.len);
+    return x->what == y->what && x->a == y->a && x->b == y->b && (x->at == NULL || index_equal(x->at, y->at));
+}
+
+static int32_t intern(Fuse *f, DynValue x)
+{
+    uint64_t h = hash_mix(hash_mix(x.what, (uint64_t)x.a), x.at != NULL ? index_hash(x.at) : (uint64_t)x.b), key = hash_key(h);
+    for (const uint64_t *at; (at = map_get(&f->dyn_by_hash, key)) != NULL; key++)
+        if (same_dyn(&f->dyn.at[*at], &x)) return (int32_t)*at;
+    map_put(&f->dyn_by_hash, key, f->dyn.len);
+    if (x.at != NULL) x.at = arena_copy(f->ctx->scratch, x.at, index_bytes(x.at));
+    *VEC_PUSH(f->ctx->scratch, &f->dyn) = x;
     return (int32_t)f->dyn.len - 1;
 }
 
-static int32_t env_prim(void *user, Prim p, int32_t a, int32_t b)
-{
-    return intern(user, hash_mix(hash_mix(p, (uint64_t)(int64_t)a), (uint64_t)(int64_t)b));
-}
-
-static int32_t env_dim(void *user, Dim d) { return intern(user, hash_mix(0xd1, (uint64_t)d)); }
-static int32_t env_axis(void *user, uint32_t axis) { return intern(user, hash_mix(0xa1, axis)); }
+static int32_t env_prim(void *user, Prim p, int32_t a, int32_t b) { return intern(user, (DynValue){p, a, b, NULL}); }
+static int32_t env_dim(void *user, Dim d) { return intern(user, (DynValue){DYN_DIM, d, 0, NULL}); }
+static int32_t env_axis(void *user, uint32_t axis) { return intern(user, (DynValue){DYN_AXIS, axis, 0, NULL}); }
 
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
@@ -80,7 +84,7 @@ static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const Inde
     } else if (n->op == OP_gather) {
         IndexMap at;
         if (!index_gather_indices(&g->env, f->g, n, m, &at)) return false;
-        return index_gather_from(&g->env, f->g, n, m, intern(f, hash_mix(index_hash(&at), n->in[1])), out);
+        return index_gather_from(&g->env, f->g, n, m, intern(f, (DynValue){DYN_GATHERED, n->in[1], 0, &at}), out);
     } else if (op_def[n->op].flags & OPF_MOVES) {
         ok = index_operand(&g->env, f->g, n, k, m, &step);
     } else if (n->op == OP_random_bits) { /* both words of the key, wherever the point lies */

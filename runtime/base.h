@@ -127,7 +127,7 @@ void *vec_grow(Arena *a, void *at, uint32_t len, uint32_t *cap, size_t size);
 
 /* ---- hash map: 64-bit key -> 64-bit value, open addressing, arena or heap -----------------------------
  * Keys are full hashes or identities, any value; one entry per key. Equality beyond the key is the caller's
- * (chain through the value). */
+ * (hash_key, or chain through the value). */
 typedef struct MapSlot { uint64_t key, value; } MapSlot;
 typedef struct Map {
     Arena *arena; /* NULL: heap, freed by map_free */
@@ -150,6 +150,11 @@ static inline uint64_t hash_mix(uint64_t h, uint64_t x)
     return h ^ (h >> 32);
 }
 uint64_t hash_bytes(uint64_t seed, const void *data, size_t bytes);
+
+/* The first key under which a thing of hash h is looked for; other things may have it, too: on to the next key while one that differs
+ * has this one. Tests make hashes collide by keeping fewer bits. */
+extern uint64_t hash_kept;
+static inline uint64_t hash_key(uint64_t h) { return h & hash_kept; }
 
 /* ---- growing text ------------------------------------------------------------------------------------ */
 typedef struct Text {

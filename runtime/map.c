@@ -5,6 +5,8 @@
 #define FIRST_CAP 16
 #define LARGEST_CAP ((uint32_t)1 << 31)
 
+uint64_t hash_kept = UINT64_MAX;
+
 /* Key 0 marks an empty slot. The entry whose key is 0 lives beyond the table, in slot[cap]; its key
  * field then holds 1. */
 static uint32_t home(const Map *m, uint64_t key)

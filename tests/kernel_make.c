@@ -215,7 +215,6 @@ uint32_t make_kernel_end(Make *m)
     m->k.reduction = m->reduction.at, m->k.nreduction = m->reduction.len;
     m->k.store = m->store.at, m->k.nstore = m->store.len;
     m->k.stage = m->stage.at, m->k.nstage = m->stage.len;
-    m->k.hash = m->p->kernel.len + 1;
     *VEC_PUSH(&m->arena, &m->p->kernel) = m->k;
     return m->p->kernel.len - 1;
 }

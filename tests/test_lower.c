@@ -281,8 +281,66 @@ static void random_graphs(void **state)
     printf("# %u nodes, %u kernels and contractions, unfused and fused together\n", task.nodes, task.launches);
 }
 
+/* ---- hashes that collide ----------------------------------------------------------------------------- */
+
+/* The program of a case (c) or of a random graph, as text, when only these bits of each hash are kept. */
+static char *text_kept(Arena *a, const TextCase *c, uint64_t seed, uint64_t kept)
+{
+    RandomGraph rg;
+    Status st = {0};
+    Text t = {0};
+    Program *p = NULL;
+    hash_kept = kept;
+    if (c != NULL) {
+        p = lower(a, c, true, false);
+    } else {
+        LowerOptions o = {.target = target};
+        if (!random_graph(&rg, a, seed, true, &st) || !graph_passes(rg.m, &target, -1, &st)) fail_msg("%s", st.text);
+        p = program_lower(a, rg.m, &o, &st);
+    }
+    hash_kept = UINT64_MAX;
+    if (p != NULL) program_print(&t, p);
+    char *text = arena_printf(a, "%s", t.at != NULL ? t.at : st.text);
+    text_free(&t);
+    return text;
+}
+
+static void same_text(Arena *a, const TextCase *c, uint64_t seed, const char *name)
+{
+    const uint64_t few[] = {0, 3};
+    const char *with_all = text_kept(a, c, seed, UINT64_MAX);
+    for (uint32_t i = 0; i < COUNT_OF(few); i++) {
+        const char *with_few = text_kept(a, c, seed, few[i]);
+        if (strcmp(with_all, with_few) != 0) fail_msg("%s: hashes that collide made another program:\n%s\n---- instead of\n%s", name, with_few, with_all);
+    }
+}
+
+static void same_random(void *arg)
+{
+    Task *task = arg;
+    same_text(task->arena, NULL, task->seed, arena_printf(task->arena, "seed %llu", (unsigned long long)task->seed));
+}
+
+/* A hash finds what may be the same thing; whether it is, the thing itself tells: programs do not depend on hashes. */
+static void hashes_collide(void **state)
+{
+    (void)state;
+    Arena a;
+    Status st = {0};
+    TextCase c;
+    arena_init(&a);
+    for (const char *at = cases_read(&a, LOWER_CASES); cases_next(&at, CASE_MARK, &c);) same_text(&a, &c, 0, c.name);
+    for (Task task = {.arena = &a, .seed = 1}; task.seed <= 40; task.seed++)
+        if (!arena_try(&a, &st, same_random, &task)) fail_msg("%s", st.text);
+    arena_free(&a);
+    hash_kept = 1;
+    all_cases(state);
+    hash_kept = UINT64_MAX;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place), cmocka_unit_test(random_graphs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place), cmocka_unit_test(random_graphs),
+                                       cmocka_unit_test(hashes_collide)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
