@@ -127,9 +127,13 @@ static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const R
         fail(t, at, code, "%s: the compiled function failed", f->name);
         return;
     }
-    fail(t, at, code, "%s: %s at %s:%d goes on after its bound of %lld steps", f->name,
-        count == 1 ? "the loop" : "a loop with a bound, of which the first is", n->loc.file ? n->loc.file : "?",
-        n->loc.line, (long long)n->attr->at[n->attr->len - 1]);
+    const char *file = n->loc.file ? n->loc.file : "?";
+    if (count == 1)
+        fail(t, at, code, "%s: the loop at %s:%d goes on after its bound of %lld steps", f->name, file, n->loc.line,
+            (long long)n->attr->at[n->attr->len - 1]);
+    else
+        fail(t, at, code, "%s: one of %u loops with bounds, of which the first is at %s:%d, goes on after its bound", f->name, count, file,
+            n->loc.line);
 }
 
 /* Loops whose gradients need memory that grows find it in a host table of the call's own. */

@@ -439,6 +439,25 @@ static void a_bound_that_is_met_is_no_error(void **state)
     kiln_eager(k, false);
 }
 
+BODY(turns_too_often_after_another)
+{
+    UNUSED;
+    kiln_variable *x = kiln_local(k, in[0]), *y = kiln_local(k, in[0]);
+    KILN_WHILE_AT_MOST(k, 40, kiln_less(x, 100.0)) kiln_assign(x, kiln_mul(x, 2.0));
+    KILN_WHILE_AT_MOST(k, 3, kiln_less(y, 100.0)) kiln_assign(y, kiln_mul(y, 2.0));
+    out[0] = kiln_add(x, y);
+}
+
+static void the_bound_of_another_loop_is_not_named(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *f = kiln_function_new(k, turns_too_often_after_another, NULL, &(kiln_function_options){.name = "f"});
+    kiln_call(f, kiln_scalar(k, KILN_F32, 1));
+    assert_null(strstr(kiln_error(k)->text, "40 steps"));
+    assert_error(k, KILN_EVALUE, "f: one of 2 loops with bounds, of which the first is at");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +474,7 @@ int main(void)
         FRONT_TEST(a_static_argument_is_no_output),
         FRONT_TEST(an_object_of_a_body_without_its_inputs_is_refused),
         FRONT_TEST(a_bound_that_is_met_is_no_error),
+        FRONT_TEST(the_bound_of_another_loop_is_not_named),
     };
     return cmocka_run_group_tests_name("modes", tests, front_needs_llvm, NULL);
 }
