@@ -24,7 +24,7 @@ static inline const DimExpr *dim_expr(const DimTable *t, Dim d) { return &t->exp
 
 static inline bool dim_is(const DimTable *t, Dim d, DimKind kind)
 {
-    return d < 0 && dim_expr(t, d)->kind == kind;
+    return d < 0 && d != DIM_BAD && dim_expr(t, d)->kind == kind;
 }
 
 static inline bool dim_is_number(const DimTable *t, Dim d) { return d >= 0 || dim_is(t, d, DIM_NEGATIVE); }

@@ -90,7 +90,7 @@ bool rule_shape(Infer *inf, uint32_t first, DType t, Type *out)
     if (inf->nattr - first > MAX_RANK)
         return infer_fail(inf, ST_SHAPE, "rank %u is beyond %d", inf->nattr - first, MAX_RANK);
     *out = (Type){.dtype = (uint8_t)t, .rank = (uint8_t)(inf->nattr - first)};
-    memcpy(out->dim, inf->attr + first, out->rank * sizeof *out->dim);
+    if (out->rank) memcpy(out->dim, inf->attr + first, out->rank * sizeof *out->dim);
     return true;
 }
 

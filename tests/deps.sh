@@ -222,7 +222,7 @@ rm "$root/lists"
 deps 0 && called 'apt-get update' && before 'apt-get update' '1203 MB' && said '1203 MB'
 verdict 'without lists of packages they are read first, so that the size is known'
 
-asks() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n "$1" 2>/dev/null | grep -q "TESTS='$2' sh .ci/deps.sh"; }
+asks() { env -u BUILD -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n "$1" 2>/dev/null | grep -q "TESTS='$2' sh .ci/deps.sh"; }
 asks all '' && asks demo '' && asks test 1 && asks build/tests/test_base 1
 verdict 'plain make asks for the build alone, test targets for the tests'
 [ $failed -eq 0 ]

@@ -18,7 +18,7 @@ typedef struct Cell { /* one value of the rule */
     uint8_t from;     /* Origin */
     uint32_t index;   /* state, scalar, or slot */
     int last;         /* the last step that reads it */
-    char number[8];
+    _Alignas(8) char number[8];
 } Cell;
 
 typedef struct RuleStep {
