@@ -267,12 +267,16 @@ static void do_gather(Run *e, const uint32_t *r)
 
 /* ---- state -------------------------------------------------------------------------------------------------- */
 
+/* What a local holds and what is read of it is a value of its own: if a loop that assigns the local runs no step, eager code alone knows the old one
+ * again, as a tape's y or as what it watches. */
+static kiln_tensor *own_value(kiln_tensor *x) { return is_float(x) ? kiln_neg(x) : x; }
+
 static int pick_state(const Run *e, uint32_t r) { return r >> 20 & 1 ? e->states - 1 : (int)(r % (uint32_t)e->states); }
 
 static void do_read(Run *e, const uint32_t *r)
 {
     int s = pick_state(e, r[0]);
-    put(e, "read", -1, -1, kiln_value(e->state[s]));
+    put(e, "read", -1, -1, own_value(kiln_value(e->state[s])));
     if (e->p->say != NULL) fprintf(e->p->say, "%*s  (of s%d)\n", 2 * e->depth + 2, "", s);
 }
 
@@ -281,7 +285,7 @@ static void do_local(Run *e, const uint32_t *r)
     if (e->states == MOST_STATE) return;
     int a = pick(e, r[0]);
     say(e, "local", a, -1, NULL);
-    e->state[e->states++] = kiln_local(e->k, e->value[a]);
+    e->state[e->states++] = kiln_local(e->k, own_value(e->value[a]));
 }
 
 static void do_assign(Run *e, const uint32_t *r)
@@ -290,7 +294,7 @@ static void do_assign(Run *e, const uint32_t *r)
     kiln_variable *v = e->state[s];
     kiln_tensor *now = kiln_value(v), *x = fit(e->value[a], now);
     if (e->p->say != NULL) fprintf(e->p->say, "%*sassign%u s%d = v%d\n", 2 * e->depth + 2, "", r[2] % 3, s, a);
-    if (r[2] % 3 == 0 || is_bool(now)) kiln_assign(v, x);
+    if (r[2] % 3 == 0 || is_bool(now)) kiln_assign(v, own_value(x));
     else if (r[2] % 3 == 1) kiln_assign_add(v, x);
     else kiln_assign_sub(v, is_float(x) ? kiln_tanh(x) : x);
 }
@@ -380,14 +384,13 @@ static void do_tape(Run *e, const Instruction *i, int at)
 {
     int w = pick_float(e, i->r[0]);
     if (w < 0 || e->values == MOST_VALUES) return;
-    /* A new value: a local may hold one from before a loop that assigned it, or not, by running no step: then eager code alone knows it again. */
     put(e, "half", w, -1, kiln_mul(e->value[w], 0.5));
     w = e->values - 1;
     kiln_tensor *dx[2] = {NULL, NULL};
     KILN_TAPE_PERSISTENT(e->k, tape);
     kiln_watch(tape, e->value[w]);
     say(e, "tape, watches", w, -1, NULL);
-    if (i->turns && e->states < MOST_STATE) e->state[e->states++] = kiln_local(e->k, e->value[w]);
+    if (i->turns && e->states < MOST_STATE) e->state[e->states++] = kiln_local(e->k, own_value(e->value[w]));
     run(e, at, at + i->length);
     int y = pick_float(e, i->r[1] | 1u << 20);
     /* With respect to what a loop assigns in the tape's span is refused in a trace alone. */
