@@ -1,11 +1,11 @@
 /* dump: KILN_DUMP=ir,passes,program,llvm,asm,cuda,ptx writes what each stage of a compile produced, one file each, into KILN_DUMP_DIR. */
 #include "function.h"
 
-#include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 #include "../codegen/cuda.h"
+#include "escape.h"
+#include "io/file.h"
 
 /* Whether word, len bytes of KILN_DUMP, names a stage. */
 static bool stage_known(const char *word, size_t len)
@@ -54,16 +54,31 @@ void dump_write(const char *function, const char *stage, const char *text, size_
 {
     static atomic_uint number;
     const char *dir = getenv("KILN_DUMP_DIR");
-    char path[4096], name[96];
+    char name[96];
+    Thread *t = thread_last();
+    const kiln_failure before = t->failure;
+    const uint64_t failures = t->failures;
+    Text path = {0};
     file_name(function, name, sizeof name);
-    snprintf(path, sizeof path, "%s/%03u-%s.%s", dir && *dir ? dir : ".",
-        atomic_fetch_add(&number, 1), name, stage);
-    FILE *f = fopen(path, "wb");
-    bool written = f && fwrite(text, 1, len, f) == len;
-    if ((f && fclose(f) != 0) || !written) log_line(thread_last()->k, "KILN_DUMP: cannot write %s: %s", path, strerror(errno));
+    text_printf(&path, "%s/%03u-%s.%s", dir && *dir ? dir : ".", atomic_fetch_add(&number, 1), name, stage);
+    if (path.failed)
+        log_line(t->k, "KILN_DUMP: no memory");
+    else if (!file_put(t, (kiln_site){0}, "KILN_DUMP", path.at, text, len)) /* no error of the program's: the log tells of it */
+        log_line(t->k, "%s", before.code == KILN_OK ? t->text : "KILN_DUMP: a file could not be written");
+    t->failure = before;
+    t->failures = failures;
+    text_free(&path);
 }
 
 #define OLDEST_SM 80
+
+/* Names from outside may stand in it. */
+static void why_not(Text *out, const Status *st)
+{
+    text_printf(out, "// ");
+    text_comment(out, st->text);
+    text_printf(out, "\n");
+}
 
 void dump_cuda(const char *function, Arena *arena, const Module *m)
 {
@@ -74,10 +89,8 @@ void dump_cuda(const char *function, Arena *arena, const Module *m)
     Status st = {0};
     cuda_target(&lower.target);
     const Program *p = program_lower(arena, m, &lower, &st);
-    if (p && !cuda_program_ptx(p, OLDEST_SM, &source, ptx_too ? &ptx : NULL, &st))
-        text_printf(ptx_too && source.len ? &ptx : &source, "// %s\n", st.text);
-    else if (!p)
-        text_printf(&source, "// %s\n", st.text);
+    if (!p || !cuda_program_ptx(p, OLDEST_SM, &source, ptx_too ? &ptx : NULL, &st))
+        why_not(ptx_too && source.len ? &ptx : &source, &st);
     if (dump_wants("cuda") && source.at) dump_write(function, "cuda", source.at, source.len);
     if (ptx_too && ptx.at) dump_write(function, "ptx", ptx.at, ptx.len);
     text_free(&source);

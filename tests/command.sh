@@ -60,7 +60,7 @@ printf 'no idx at all' >"$scratch/t10k-images-idx3-ubyte"
 expect 'data that is damaged' 3 '' 'no IDX file' demo --data "$scratch" --out "$scratch/none.svg"
 [ ! -e "$scratch/none.svg" ]
 verdict 'a demo that fails leaves no empty chart' $?
-expect 'a chart that cannot be written is told before training' 4 '' '^kiln demo: cannot write .*: No such file' demo --out "$scratch/no/loss.svg"
+expect 'a chart that cannot be written is told before training' 4 '' '^kiln demo: chart: .*: cannot create: No such file' demo --out "$scratch/no/loss.svg"
 grep -q 'images' "$scratch/err"
 verdict 'and nothing was trained' $((! $?))
 # images label: so many black pictures labelled 0, as IDX files

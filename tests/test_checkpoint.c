@@ -321,7 +321,7 @@ static void one_at_a_time(void **state)
     (void)state;
     kiln_checkpoint *c = kiln_checkpoint_new(k, folder, 1);
     kiln_checkpoint_add(c, kiln_variable_new(k, "x", KILN_F32, 1.0));
-    int other = open(in_folder(".ckpt.tmp"), O_WRONLY | O_CREAT, 0600);
+    int other = open(in_folder(".ckpt.0123456789abcdef.tmp"), O_WRONLY | O_CREAT, 0600);
     assert_true(write(other, "rubbish of another process", 26) == 26);
     assert_int_equal(flock(other, LOCK_EX), 0);
     assert_false(kiln_checkpoint_save(c, 1));

@@ -226,10 +226,7 @@ static void not_files(void **state)
     assert_false(kiln_save_weights(k, "/nowhere/at/all", NULL, 0));
     has_error(KILN_EIO, "cannot create");
     assert_false(kiln_save_weights(k, folder, NULL, 0));
-    has_error(KILN_EIO, "cannot rename");
-    char temporary[300];
-    snprintf(temporary, sizeof temporary, "%s/../.%s.tmp", folder, strrchr(folder, '/') + 1);
-    assert_int_equal(access(temporary, F_OK), -1);
+    has_error(KILN_EIO, "cannot write: it is a folder");
 }
 
 /* ---- weights ---------------------------------------------------------------------------------------- */

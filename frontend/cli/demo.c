@@ -2,11 +2,7 @@
  * the two modes compare and draws the loss. The table goes to stdout, all else to stderr. */
 #include "demo.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include "../io/file.h"
 #include "options.h"
 #include "svg.h"
 
@@ -87,25 +83,36 @@ static void report_pair(const char *name, const Pair *p, long batch)
         100 * p->accuracy[1]);
 }
 
-static bool unwritable(const char *path)
+static bool unwritable(kiln *k)
 {
-    fprintf(stderr, "kiln demo: cannot write %s: %s\n", path, strerror(errno));
+    fprintf(stderr, "kiln demo: %s\n", kiln_error(k)->text);
+    kiln_clear(k);
     return false;
 }
 
-/* Closes out, which is open for appending, so that what it held stayed until now. */
-static bool chart(const Pair *mlp, const Pair *conv, const char *path, FILE *out)
+/* Before the training, so that it is not for nothing. A pipe stays open; of a file nothing is left until there is a chart. */
+static bool chart_begin(FileOut *out, kiln *k, const char *path)
 {
-    Curve curve[2] = {{"MLP 784-100-10", "#1f77b4", mlp->loss[1], mlp->steps},
+    if (!file_begin(out, thread_of(k), (kiln_site){0}, "chart", path, NULL)) return unwritable(k);
+    if (out->temporary) file_abandon(out);
+    return true;
+}
+
+static bool chart(const Pair *mlp, const Pair *conv, kiln *k, FileOut *out)
+{
+    const Curve curve[2] = {{"MLP 784-100-10", "#1f77b4", mlp->loss[1], mlp->steps},
         {"convnet 3x3x16, 3x3x32", "#d62728", conv->loss[1], conv->steps}};
-    if (ftruncate(fileno(out), 0) && errno != EINVAL) { /* EINVAL: a pipe or a device */
-        unwritable(path);
-        fclose(out);
-        return false;
-    }
-    return svg_write(out, "Training loss (eager and traced coincide)", "step", "cross-entropy",
-               curve, 2) ||
-           unwritable(path);
+    Text svg = {0};
+    svg_print(&svg, "Training loss (eager and traced coincide)", "step", "cross-entropy", curve, 2);
+    bool ok = !svg.failed;
+    if (!ok)
+        fprintf(stderr, "kiln demo: no memory for the chart\n");
+    else if (out->fd < 0)
+        ok = file_put(out->t, out->at, out->what, out->path, svg.at, svg.len) || unwritable(k);
+    else
+        ok = (file_write(out, svg.at, svg.len) && file_commit(out)) || unwritable(k);
+    text_free(&svg);
+    return ok;
 }
 
 static double mean_loss(const Pair *p, long from, long n)
@@ -147,7 +154,7 @@ static bool train(kiln *k, const DemoOptions *o, const Digits *d, NetKind kind, 
            pair_measure(p, d, o);
 }
 
-static int run(kiln *k, const DemoOptions *o, FILE **out, Pair pair[2])
+static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
 {
     static const char *const name[2] = {"MLP 784-100-10", "convnet"};
     KILN_SCOPE(k);
@@ -164,21 +171,11 @@ static int run(kiln *k, const DemoOptions *o, FILE **out, Pair pair[2])
     for (int i = 0; i < 2; i++) report_pair(name[i], &pair[i], o->batch);
     printf("call of x + 1 on [2,2]\n");
     row("per call", overhead);
-    bool drawn = chart(&pair[0], &pair[1], o->out, *out);
-    *out = NULL;
+    bool drawn = chart(&pair[0], &pair[1], k, out);
     if (drawn) fprintf(stderr, "loss chart: %s\n", o->out);
     bool fine = convinced(name[0], &pair[0]);
     fine = convinced(name[1], &pair[1]) && fine;
     return !fine ? CHECK_FAILED : drawn ? FINE : NO_RESOURCE;
-}
-
-/* A chart that will not be drawn: a file that opening made goes again. */
-static void abandon(const char *path, FILE *out)
-{
-    struct stat now;
-    bool made = !fstat(fileno(out), &now) && S_ISREG(now.st_mode) && !now.st_size;
-    fclose(out);
-    if (made) remove(path);
 }
 
 int demo(int argc, char **argv)
@@ -191,22 +188,22 @@ int demo(int argc, char **argv)
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;
     if (!o.epochs) o.epochs = o.quick ? 1 : 6;
-    FILE *out = fopen(o.out, "a"); /* now, not after the training */
-    kiln *k = out ? kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true}) : NULL;
-    Pair pair[2] = {0};
-    status = NO_RESOURCE;
-    if (!out) {
-        unwritable(o.out);
-    } else if (!k) {
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true});
+    if (!k) {
         fprintf(stderr, "kiln demo: no memory for an engine\n");
-    } else {
+        return NO_RESOURCE;
+    }
+    Pair pair[2] = {0};
+    FileOut out;
+    status = NO_RESOURCE;
+    if (chart_begin(&out, k, o.out)) {
         print_machine(stderr, k);
         status = run(k, &o, &out, pair);
+        file_abandon(&out);
     }
     pair_close(&pair[0]);
     pair_close(&pair[1]);
-    if (out) abandon(o.out, out);
-    if (k) kiln_clear(k);
+    kiln_clear(k);
     kiln_close(k);
     return status;
 }

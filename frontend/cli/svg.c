@@ -1,15 +1,16 @@
-/* svg: line charts, written as plain SVG 1.1 that every browser shows. Never keeps a point that is
+/* svg: line charts, printed as plain SVG 1.1 that every browser shows. Never keeps a point that is
  * not finite. */
 #include "svg.h"
 
-#include <errno.h>
 #include <math.h>
+
+#include "../escape.h"
 
 enum { WIDTH = 800, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 52, BOTTOM = 56 };
 #define POINTS_MAX 2000 /* of one curve; more are thinned */
 
 typedef struct Chart {
-    FILE *f;
+    Text *out;
     double x_max, y_max;
 } Chart;
 
@@ -30,46 +31,55 @@ static double tick_step(double range)
     return (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10) * power;
 }
 
+/* Ends a text element. */
+static void label(const Chart *c, const char *text)
+{
+    text_xml(c->out, text);
+    text_printf(c->out, "</text>\n");
+}
+
 static void axes(const Chart *c, const char *title, const char *x_name, const char *y_name)
 {
     int bottom = HEIGHT - BOTTOM, right = WIDTH - RIGHT;
     double dx = tick_step(c->x_max), dy = tick_step(c->y_max);
-    fprintf(c->f, "<text x=\"%d\" y=\"28\" font-size=\"17\" text-anchor=\"middle\">%s</text>\n",
-        (LEFT + right) / 2, title);
+    text_printf(c->out, "<text x=\"%d\" y=\"28\" font-size=\"17\" text-anchor=\"middle\">",
+        (LEFT + right) / 2);
+    label(c, title);
     for (double x = 0; x <= c->x_max * 1.0001; x += dx)
-        fprintf(c->f,
+        text_printf(c->out,
             "<path d=\"M%.1f %d v5\" stroke=\"#444\"/><text x=\"%.1f\" y=\"%d\" "
             "text-anchor=\"middle\">%g</text>\n",
             x_at(c, x), bottom, x_at(c, x), bottom + 20, x);
     for (double y = 0; y <= c->y_max * 1.0001; y += dy)
-        fprintf(c->f,
+        text_printf(c->out,
             "<path d=\"M%d %.1f H%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" "
             "text-anchor=\"end\">%g</text>\n",
             LEFT, y_at(c, y), right, LEFT - 8, y_at(c, y) + 4, y);
-    fprintf(c->f, "<path d=\"M%d %d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, bottom,
+    text_printf(c->out, "<path d=\"M%d %d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, bottom,
         right);
-    fprintf(c->f, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (LEFT + right) / 2,
-        HEIGHT - 14, x_name);
-    fprintf(c->f,
-        "<text transform=\"translate(20 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>\n",
-        (TOP + bottom) / 2, y_name);
+    text_printf(c->out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + right) / 2,
+        HEIGHT - 14);
+    label(c, x_name);
+    text_printf(c->out, "<text transform=\"translate(20 %d) rotate(-90)\" text-anchor=\"middle\">",
+        (TOP + bottom) / 2);
+    label(c, y_name);
 }
 
 /* window 1: as it is; more: the mean of the last so many. */
 static void polyline(const Chart *c, const Curve *v, long window, double width, double opacity)
 {
-    fprintf(c->f,
-        "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%g\" points=\"",
-        v->colour, width, opacity);
+    text_printf(c->out, "<polyline fill=\"none\" stroke=\"");
+    text_xml(c->out, v->colour);
+    text_printf(c->out, "\" stroke-width=\"%g\" stroke-opacity=\"%g\" points=\"", width, opacity);
     long each = (v->n + POINTS_MAX - 1) / POINTS_MAX;
     for (long i = 0; i < v->n; i += each) {
         double sum = 0;
         long from = i + 1 > window ? i + 1 - window : 0;
         for (long j = from; j <= i; j++) sum += v->y[j];
         double mean = sum / (double)(i - from + 1);
-        if (isfinite(mean)) fprintf(c->f, "%.1f,%.1f ", x_at(c, (double)i), y_at(c, mean));
+        if (isfinite(mean)) text_printf(c->out, "%.1f,%.1f ", x_at(c, (double)i), y_at(c, mean));
     }
-    fputs("\"/>\n", c->f);
+    text_printf(c->out, "\"/>\n");
 }
 
 static Chart measure(const Curve *curve, int curves)
@@ -84,12 +94,11 @@ static Chart measure(const Curve *curve, int curves)
     return c;
 }
 
-bool svg_write(FILE *f, const char *title, const char *x_name, const char *y_name,
-    const Curve *curve, int curves)
+void svg_print(Text *out, const char *title, const char *x_name, const char *y_name, const Curve *curve, int curves)
 {
     Chart c = measure(curve, curves);
-    c.f = f;
-    fprintf(c.f,
+    c.out = out;
+    text_printf(c.out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
         "%d\" "
         "font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" "
@@ -101,15 +110,10 @@ bool svg_write(FILE *f, const char *title, const char *x_name, const char *y_nam
         polyline(&c, &curve[i], 1, 1, 0.3);
         polyline(&c, &curve[i], window, 2, 1);
         int y = TOP + 16 + 20 * i, x = WIDTH - RIGHT - 220;
-        fprintf(c.f,
-            "<path d=\"M%d %d h24\" stroke=\"%s\" stroke-width=\"3\"/><text x=\"%d\" "
-            "y=\"%d\">%s</text>\n",
-            x, y, curve[i].colour, x + 32, y + 4, curve[i].name);
+        text_printf(c.out, "<path d=\"M%d %d h24\" stroke=\"", x, y);
+        text_xml(c.out, curve[i].colour);
+        text_printf(c.out, "\" stroke-width=\"3\"/><text x=\"%d\" y=\"%d\">", x + 32, y + 4);
+        label(&c, curve[i].name);
     }
-    fputs("</svg>\n", c.f);
-    bool failed = ferror(c.f);
-    int why = errno;
-    if (fclose(c.f)) return false;
-    errno = why;
-    return !failed;
+    text_printf(c.out, "</svg>\n");
 }

@@ -1,19 +1,16 @@
-/* svg: a line chart of a few curves as an SVG file. */
+/* svg: a line chart of a few curves as SVG. */
 #ifndef KILN_FRONTEND_CLI_SVG_H
 #define KILN_FRONTEND_CLI_SVG_H
 
-#include <stdbool.h>
-#include <stdio.h>
+#include "../../runtime/base.h"
 
 typedef struct Curve {
-    const char *name, *colour; /* "#1f77b4" */
+    const char *name, *colour; /* any text; "#1f77b4" */
     const float *y;            /* at x = 0, 1, 2 ... */
     long n;
 } Curve;
 
-/* Each curve is drawn faintly as it is and strongly as a running mean. The y axis begins at 0.
- * Closes f. False: errno says why. */
-bool svg_write(FILE *f, const char *title, const char *x_name, const char *y_name,
-    const Curve *curve, int curves);
+/* Each curve is drawn faintly as it is and strongly as a running mean. The y axis begins at 0. Names may be any text. */
+void svg_print(Text *out, const char *title, const char *x_name, const char *y_name, const Curve *curve, int curves);
 
 #endif

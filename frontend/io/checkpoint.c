@@ -295,7 +295,7 @@ bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step)
     /* Deleting before as well: what a killed process had not come to delete must not pile up. */
     bool ok = state_gather(t, at, c, &state) && path_of(t, at, c, step, &path) &&
               delete_old(t, at, c) &&
-              named_save(t, at, WHAT, path.at, state.list, state.count, step, ".ckpt.tmp") &&
+              named_save(t, at, WHAT, path.at, state.list, state.count, step, "ckpt") &&
               delete_old(t, at, c);
     text_free(&path);
     state_free(c, &state);

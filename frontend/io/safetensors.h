@@ -6,6 +6,7 @@
 #include <kiln/io.h>
 
 #include "../object.h"
+#include "../escape.h"
 #include "file.h"
 
 #define SAFE_HEADER_MAX 100000000u /* the reference implementation's bound */
@@ -66,13 +67,13 @@ typedef struct SafeOut { /* a tensor to be written; contiguous elements */
     const Type *type;
     const void *data;
 } SafeOut;
-/* step < 0: none. meta: key, value, ..., NULL; or NULL. temporary: as file_begin's. */
+/* step < 0: none. meta: key, value, ..., NULL; or NULL. stem: as file_begin's. */
 typedef struct SafeWrite {
     const SafeOut *tensor;
     int count;
     const char *const *meta;
     int64_t step;
-    const char *temporary;
+    const char *stem;
 } SafeWrite;
 bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, const SafeWrite *w);
 
@@ -88,7 +89,7 @@ typedef struct Named {
 } Named;
 /* Names usable and unique, variables alive and of this engine; else recorded. */
 bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n,
-    int64_t step, const char *temporary);
+    int64_t step, const char *stem);
 /* All of them or none. whole: the file is one of ours and holds nothing else. */
 bool named_load(
     Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole);

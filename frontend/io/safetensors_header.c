@@ -378,20 +378,7 @@ bool safe_header_parse(
 /* RFC 3629: shortest forms, no surrogates, up to U+10FFFF. */
 bool safe_utf8(const char *s, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)s, *end = p + n;
-    while (p < end) {
-        int tail = *p < 0x80                 ? 0
-                   : *p >= 0xc2 && *p < 0xe0 ? 1
-                   : *p >= 0xe0 && *p < 0xf0 ? 2
-                   : *p >= 0xf0 && *p < 0xf5 ? 3
-                                             : -1;
-        if (tail < 0 || end - p <= tail) return false;
-        if (tail >= 2 && ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
-                             (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f)))
-            return false;
-        for (int i = 1; i <= tail; i++)
-            if ((p[i] & 0xc0) != 0x80) return false;
-        p += tail + 1;
-    }
+    for (size_t each; n != 0; s += each, n -= each)
+        if ((each = utf8_one(s, n)) == 0) return false;
     return true;
 }

@@ -70,36 +70,23 @@ uint32_t safe_checksum(const char *name, const Type *type, const void *data)
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
-static bool quoted(Text *j, const char *s)
-{
-    text_add(j, "\"", 1);
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
-            text_printf(j, "\\%c", *s);
-        else if ((unsigned char)*s < 0x20)
-            text_printf(j, "\\u%04x", (unsigned)*s);
-        else
-            text_add(j, s, 1);
-    text_add(j, "\"", 1);
-    return !j->failed;
-}
-
 static void metadata(Text *j, const SafeWrite *w)
 {
     text_printf(j, SAFE_BEGIN "00000000\"");
     if (w->step >= 0) text_printf(j, ",\"" SAFE_STEP "\":\"%lld\"", (long long)w->step);
     for (const char *const *m = w->meta; m && m[0] && m[1]; m += 2) {
         text_add(j, ",", 1);
-        quoted(j, m[0]);
+        text_json(j, m[0]);
         text_add(j, ":", 1);
-        quoted(j, m[1]);
+        text_json(j, m[1]);
     }
     for (int i = 0; i < w->count; i++) {
         const SafeOut *x = &w->tensor[i];
         Text key = {0};
         text_printf(&key, SAFE_CRC "%s", x->name);
         text_add(j, ",", 1);
-        if (key.failed || !quoted(j, key.at)) j->failed = true;
+        text_json(j, key.failed ? "" : key.at);
+        j->failed |= key.failed;
         text_free(&key);
         text_printf(j, ":\"%08x\"", safe_checksum(x->name, x->type, x->data));
     }
@@ -119,7 +106,7 @@ static void header(Text *j, const SafeWrite *w)
             const Type *type = w->tensor[i].type;
             if (dtype_bytes((DType)type->dtype) != width[p]) continue;
             text_add(j, ",", 1);
-            quoted(j, w->tensor[i].name);
+            text_json(j, w->tensor[i].name);
             text_printf(j, ":{\"dtype\":\"%s\",\"shape\":[", safe_type((DType)type->dtype)->name);
             for (int d = 0; d < type->rank; d++)
                 text_printf(j, "%s%lld", d ? "," : "", (long long)type->dim[d]);
@@ -210,7 +197,7 @@ bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, con
         fail(t, at, KILN_EUNSUPPORTED,
             "%s: %s: the names need a header of %zu bytes; at most %u are allowed", what, path,
             j.len - 8, SAFE_HEADER_MAX);
-    } else if (file_begin(&f, t, at, what, path, w->temporary)) {
+    } else if (file_begin(&f, t, at, what, path, w->stem)) {
         seal(&j);
         ok = write_all(&f, &j, w);
         if (ok)

@@ -1,7 +1,7 @@
 /* summary: TensorBoard's event files: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) around Event
- * messages in the protobuf wire format. Relies on file.h. Never reads such a file. */
+ * messages in the protobuf wire format. TensorBoard reads them while they grow, so they are appended to under their own name, which is new:
+ * whole frames, or after a failure what was there before. Relies on file.h. Never reads such a file. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -169,8 +169,10 @@ static bool create(kiln_summary *s, Thread *t, kiln_site at, const char *folder)
         s->path = path.failed ? NULL : mem_strdup(path.at);
         text_free(&path);
         if (!s->path) return fail(t, at, KILN_EMEMORY, WHAT ": %s: no memory", folder), false;
-        s->fd = open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (s->fd >= 0) return true;
+        FileOut f;
+        bool made = file_create(&f, t, at, WHAT, s->path);
+        s->fd = f.fd;
+        if (made) return true;
         if (errno != EEXIST) return file_failed(t, at, WHAT, s->path, "create");
         mem_free(s->path, strlen(s->path) + 1);
     }

@@ -34,7 +34,7 @@ static bool checked(Thread *t, kiln_site at, const char *what, const Named *list
 }
 
 bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list,
-    int n, int64_t step, const char *temporary)
+    int n, int64_t step, const char *stem)
 {
     if (!checked(t, at, what, list, n)) return false;
     size_t bytes = ((size_t)n + 1) * sizeof(SafeOut);
@@ -46,7 +46,7 @@ bool named_save(Thread *t, kiln_site at, const char *what, const char *path, con
     for (int i = 0; i < n; i++)
         out[i] = (SafeOut){list[i].name, &list[i].variable->type, list[i].variable->value->data};
     bool ok = safe_write(t, at, what, path,
-        &(SafeWrite){.tensor = out, .count = n, .step = step, .temporary = temporary});
+        &(SafeWrite){.tensor = out, .count = n, .step = step, .stem = stem});
     mem_free(out, bytes);
     return ok;
 }

@@ -2,8 +2,8 @@
  *
  * Bytes from outside are not trusted: every size is checked against the file before anything is allocated, and an error (KILN_EIO: the system said no;
  * KILN_EFORMAT: the bytes are not what they claim to be) names the file and the place. What is written appears whole or not at all: it goes to a
- * temporary file of the same folder (.NAME.tmp; a killed process leaves at most that one, and the next save writes over it), to the disk, and is then
- * renamed. None of these calls may stand in a body that is being traced (KILN_ESTATE). */
+ * temporary file of the same folder (.NAME.RANDOM.tmp, made anew so that no link leads elsewhere; what a killed process leaves, the next save of that
+ * name removes), to the disk, and is then renamed: a link at the name is replaced, not followed. Pipes and devices are written as they are. None of these calls may stand in a body that is being traced (KILN_ESTATE). */
 #ifndef KILN_IO_H
 #define KILN_IO_H
 
@@ -70,7 +70,8 @@ KILN_API bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64
 
 /* ---- TensorBoard: scalars over steps ----------------------------------------------------------------------------------------------------------------
  * An event file events.out.tfevents.SECONDS.HOST.PID.N in the folder, which is made if it is absent: TFRecord frames with masked CRC-32C around Event
- * messages. `tensorboard --logdir folder` shows it. One thread at a time uses a writer. */
+ * messages. `tensorboard --logdir folder` shows it. One thread at a time uses a writer. TensorBoard reads the file while it grows, so it has its name from
+ * the start: always a new file, never one that a link leads to; what a write that failed left of a frame is cut off. */
 typedef struct kiln_summary kiln_summary;
 KILN_API kiln_summary *kiln_summary_open_at(kiln_site at, kiln *k, const char *folder); /* NULL after an error */
 /* value: a number, or a tensor or variable of one element; kept as f32, with the time of this call. step >= 0. Buffered until 64 KiB, a flush or the close. */
