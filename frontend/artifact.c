@@ -2,7 +2,6 @@
  * variables and captured tensors as data of the object. Never runs what it makes. */
 #include "artifact.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "../passes/pass.h"
@@ -63,6 +62,10 @@ static bool write_pair(
 }
 
 /* ---- compiling -------------------------------------------------------------------------------------------------------- */
+/* Of ASCII, whatever the locale. */
+static bool digit(char c) { return c >= '0' && c <= '9'; }
+static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
 static bool framed(const char *name, const char *first, const char *last)
 {
     const size_t n = strlen(name), f = strlen(first), l = strlen(last);
@@ -94,7 +97,7 @@ static bool is_taken(const char *name)
     if (strstr(words, spaced) || framed(name, "int", "_t") || framed(name, "uint", "_t")) return true;
     for (size_t i = 0; i < COUNT_OF(limits); i++)
         if (framed(name, "INT", limits[i]) || framed(name, "UINT", limits[i])) return true;
-    return name[0] == '_' && (name[1] == '_' || isupper((unsigned char)name[1]));
+    return name[0] == '_' && (name[1] == '_' || (name[1] >= 'A' && name[1] <= 'Z'));
 }
 
 static bool symbol_from(
@@ -108,9 +111,9 @@ static bool symbol_from(
         return status_fail(
             st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
     for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)name[i]) && name[i] != '_')
+        if (!letter(name[i]) && !digit(name[i]) && name[i] != '_')
             return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
-    if (isdigit((unsigned char)name[0]))
+    if (digit(name[0]))
         return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
     if (is_taken(name))
         return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier of its own: the language or the C library has it; give .symbol", name);

@@ -1,9 +1,9 @@
 /* artifact_header: the C header of an artifact: sizes, and typed functions over the entry's plain ABI. Includes only the C library.
  * Names from outside stand in comments alone, or behind a prefix of ours: none can end a comment, be a keyword or be some macro's. */
-#include <ctype.h>
 #include <stdio.h>
 
 #include "artifact.h"
+#include "escape.h"
 
 static const char *c_name(DType d)
 {
@@ -28,7 +28,7 @@ static const char *c_name(DType d)
 static void upper(const char *symbol, char *out, size_t cap)
 {
     size_t i = 0;
-    for (; symbol[i] && i + 1 < cap; i++) out[i] = (char)toupper((unsigned char)symbol[i]);
+    for (; symbol[i] && i + 1 < cap; i++) out[i] = symbol[i] >= 'a' && symbol[i] <= 'z' ? (char)(symbol[i] - 'a' + 'A') : symbol[i];
     out[i] = 0;
 }
 
@@ -48,15 +48,6 @@ static int64_t new_state_offset(const Program *p, uint32_t noutput, uint32_t i)
 int64_t artifact_workspace(const Program *p, uint32_t noutput)
 {
     return MAX_OF(new_state_offset(p, noutput, p->noutput), 1);
-}
-
-/* Text from outside for a comment: what is not plain ASCII, and what could end the comment, open another or splice lines, becomes '?'. */
-static void comment(Text *out, const char *text)
-{
-    for (const char *c = text; *c; c++) {
-        bool plain = *c >= ' ' && *c <= '~' && *c != '\\' && *c != '*' && *c != '?';
-        text_add(out, plain ? c : "?", 1);
-    }
 }
 
 /* The parameters that give the symbols their values. */
@@ -90,7 +81,7 @@ static void write_prototype(Text *out, const Artifact *a, const Program *p, cons
 static void write_state(Text *out, const Place *place)
 {
     text_printf(out, "\n        (char *)state + %lld, /* ", (long long)place->offset);
-    comment(out, place->name);
+    text_comment(out, place->name);
     text_printf(out, " */");
 }
 
@@ -187,7 +178,7 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
     char big[160];
     upper(symbol, big, sizeof big);
     text_printf(out, "/* %s.h: ", symbol);
-    comment(out, a->name);
+    text_comment(out, a->name);
     text_printf(out, ", compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n",
         kiln_version(), symbol);
     text_printf(out,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "compare.h"
+#include "escape.h"
 #include "scope.h"
 
 static double now(void)
@@ -249,15 +250,18 @@ static void print_table(FILE *to, const Comparison *c)
 static void print_json(FILE *to, const Comparison *c)
 {
     const Side *e = &c->side[0], *g = &c->side[1];
+    Text name = {0};
+    text_json(&name, c->f->name);
     fprintf(to,
-        "{\"function\": \"%s\", \"eager_seconds\": %.9g, \"graph_seconds\": %.9g, \"speed_up\": "
+        "{\"function\": %s, \"eager_seconds\": %.9g, \"graph_seconds\": %.9g, \"speed_up\": "
         "%.4g, \"eager_kernels\": %.0f, \"graph_kernels\": %.0f, "
         "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64
         ", \"graph_peak_bytes\": %" PRId64
         ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
-        c->f->name, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels,
+        name.failed ? "null" : name.at, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels,
         e->bytes, g->bytes, e->peak, g->peak, c->row->trace_seconds + c->row->compile_seconds,
         c->differ);
+    text_free(&name);
 }
 
 bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,

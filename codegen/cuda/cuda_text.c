@@ -3,7 +3,6 @@
  * kernel does not say; never runs or compiles anything. */
 #include "print.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -314,12 +313,15 @@ static void body(Print *c)
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
+/* Of ASCII alone, whatever the locale. */
+static bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
 {
     const char *name = p->kernel.at[kernel].name;
     char *text = arena_printf(a, "k%u_%s", kernel, name ? name : "");
     for (char *at = text; *at; at++)
-        if (!isalnum((unsigned char)*at)) *at = '_';
+        if (!is_word(*at)) *at = '_';
     return text;
 }
 

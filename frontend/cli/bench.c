@@ -164,7 +164,9 @@ static void print_text(const Workload *w, const Result *r)
 
 static void print_json(const Workload *w, const Result *r, bool first)
 {
-    printf("%s\n    {\"name\": \"%s\", \"what\": ", first ? "" : ",", w->name);
+    printf("%s\n    {\"name\": ", first ? "" : ",");
+    print_json_text(stdout, w->name);
+    printf(", \"what\": ");
     print_json_text(stdout, w->what);
     printf(", \"eager_s\": %.9g, \"eager_p10_s\": %.9g, \"eager_p90_s\": %.9g", r->eager[1],
         r->eager[0], r->eager[2]);

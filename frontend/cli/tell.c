@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../codegen/blas.h"
+#include "../escape.h"
 #include "../internal.h"
 
 double seconds_now(void)
@@ -37,15 +38,10 @@ double percentile(const double *sorted, int n, double p)
 
 void print_json_text(FILE *to, const char *text)
 {
-    fputc('"', to);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c == '"' || *c == '\\')
-            fprintf(to, "\\%c", *c);
-        else if (*c < ' ')
-            fprintf(to, "\\u%04x", *c);
-        else
-            fputc(*c, to);
-    fputc('"', to);
+    Text quoted = {0};
+    text_json(&quoted, text);
+    fputs(quoted.failed ? "null" : quoted.at, to);
+    text_free(&quoted);
 }
 
 const char *duration(double s, char buf[32])
