@@ -16,18 +16,18 @@ static kiln_tensor *along(Thread *t, kiln_site at, kiln_tensor *x, int axis, int
 }
 
 /* start: an integer scalar, clamped so that [start, start + n) lies in [0, size). */
-static bool place(Thread *t, kiln_site at, kiln_operand start, Dim size, Dim n, Place *p)
+static bool place(Thread *t, kiln_site at, const char *op, kiln_operand start, Dim size, Dim n, Place *p)
 {
     const Type index = {.dtype = DT_i64};
     char text[96];
-    kiln_tensor *s = operand_named(t, at, "assign_slice", start, &index);
+    kiln_tensor *s = operand_named(t, at, op, start, &index);
     if (!tensor_ok(s)) return false;
     if (s->type.rank || !dtype_is_int(s->type.dtype)) {
-        fail(t, at, KILN_EDTYPE, "assign_slice: a start is an integer scalar, not %s", tensor_text(s, text, sizeof text));
+        fail(t, at, KILN_EDTYPE, "%s: a start is an integer scalar, not %s", op, tensor_text(s, text, sizeof text));
         return false;
     }
     const Dim starts = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, size, n), 1);
-    if (starts != DIM_BAD && !effect_indices(t, at, "assign_slice", s, starts)) return false;
+    if (starts != DIM_BAD && !effect_indices(t, at, op, s, starts)) return false;
     kiln_tensor *width = dim_tensor(t, at, n, DT_i64);
     kiln_tensor *last = binary(at, OP_sub, of(dim_tensor(t, at, size, DT_i64)), of(width));
     s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
@@ -78,7 +78,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
         fail(t, at, KILN_ESTATE, "%s: %s", op, v ? "the variable was freed" : "the variable is NULL");
         return;
     }
-    kiln_scope scope = kiln_scope_open(t->k);
+    Composite c = composite_begin(t, op);
     const Type ones = {.dtype = v->type.dtype, .rank = v->type.rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
     kiln_tensor *x = operand_named(t, at, op, value, &ones);
     bool ok = tensor_ok(x) && part_fits(t, at, op, v, x, count);
@@ -88,7 +88,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
     for (int i = 0; i < rank && ok; i++) {
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
-        if (!(ok = place(t, at, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
+        if (!(ok = place(t, at, op, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
         x = apply2(t, at, OP_gather, x, p.from, &(int64_t){i}, 1); /* out of range outside the part, where it is not taken */
         p.inside = along(t, at, p.inside, i, rank);
         inside = inside ? binary(at, OP_and, of(inside), of(p.inside)) : p.inside;
@@ -97,7 +97,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
         if (add) x = binary(at, OP_add, of(old), of(x));
         kiln_assign_at(at, v, of(inside ? kiln_where_at(at, of(inside), of(x), of(old)) : x));
     }
-    kiln_scope_close(&scope);
+    composite_end(t, &c, NULL);
 }
 
 void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x)

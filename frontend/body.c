@@ -46,8 +46,9 @@ void body_inputs(kiln *k, kiln_tensor **to, kiln_tensor *const *in, int nin)
 bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin)
 {
     if (!may_nest(t, at, name, t->body_depth)) return false;
-    *b = (BodyRun){t->body, name, nin, t->failures};
+    *b = (BodyRun){t->body, name, nin, t->failures, t->called};
     t->body = b;
+    t->called = NULL;
     t->body_depth++;
     return true;
 }
@@ -57,6 +58,7 @@ bool body_leave(Thread *t, kiln_site at)
     const BodyRun *b = t->body;
     const bool ok = t->failures == b->failures;
     t->body = b->outer;
+    t->called = b->called;
     if (--t->body_depth == 0) t->too_deep = false;
     if (!ok && t->failure.code == KILN_OK)
         fail(t, at, KILN_ESTATE,

@@ -9,6 +9,7 @@ typedef struct BodyRun {     /* one of the user's bodies, running */
     const char *name;
     int nin;
     uint64_t failures;       /* the thread's when it began */
+    const char *called;      /* the thread's: errors in the user's code bear the names of its own calls */
 } BodyRun;
 
 /* What a body is given: nin inputs, a NULL, then tensors that say that they were not given when they are used. `to` has room for

@@ -16,7 +16,7 @@ kiln_branch kiln_if_begin_at(kiln_site at, kiln_operand condition)
     }
     b.k = t->k;
     t->last_if.scope = 0;
-    kiln_tensor *x = operand_tensor(t, at, condition, &truth_type);
+    kiln_tensor *x = operand_named(t, at, "KILN_IF", condition, &truth_type);
     if (!tensor_ok(x)) return b;
     if (x->type.rank || x->type.dtype != DT_bool) {
         char text[96];

@@ -16,7 +16,7 @@ static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body
     kiln_tensor *x =
         takes == ANY ? operand_named(t, at, op, o, NULL) : operand_float(t, at, op, o);
     if (!tensor_ok(x)) return x;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, op);
     DType own = (DType)x->type.dtype;
     if (takes != ONCE) return composite_end(t, &s, body(t, at, of(x)));
     x = cast_to(t, at, x, wide_dtype(x));
@@ -88,7 +88,7 @@ kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_op
     kiln_operand o[3] = {x, lo, hi};
     Thread *t = op_thread(o, 3);
     if (t == NULL) return NULL;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "clip");
     return composite_end(t, &s, kiln_min_at(at, OP2(max, x, lo), hi));
 }
 
@@ -170,6 +170,6 @@ kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand o)
     if (t == NULL) return NULL;
     kiln_tensor *x = operand_float(t, at, "norm", o);
     if (!tensor_ok(x)) return x;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "norm");
     return composite_end(t, &s, cast_to(t, at, norm_of(t, at, &x, 1), (DType)x->type.dtype));
 }

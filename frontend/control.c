@@ -35,7 +35,7 @@ static bool given(Thread *t, kiln_site at, const char *what, kiln_tensor *const 
 static kiln_tensor *scalar(
     Thread *t, kiln_site at, const char *what, kiln_operand o, const Type *like)
 {
-    kiln_tensor *x = operand_tensor(t, at, o, like);
+    kiln_tensor *x = operand_named(t, at, what, o, like);
     if (!tensor_ok(x)) return NULL;
     bool truth = like->dtype == DT_bool;
     if (!x->type.rank && (truth ? x->type.dtype == DT_bool : dtype_is_int(x->type.dtype))) return x;

@@ -204,6 +204,17 @@ Thread *thread_of(kiln *k)
 Thread *thread_last(void) { return last.t; }
 
 /* ---- errors ---------------------------------------------------------------------------------------- */
+
+/* The text under the name of the composite that the user called, in place of the op's inside it. */
+static int rename_op(Thread *t)
+{
+    char text[sizeof t->text];
+    memcpy(text, t->text, sizeof text);
+    const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
+    return snprintf(t->text, sizeof t->text, "%s: %s", t->called, rest);
+}
+
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
 {
     if (!t) return NULL;
@@ -213,6 +224,7 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
         va_start(args, format);
         int n = vsnprintf(t->text, sizeof t->text, format, args);
         va_end(args);
+        if (t->called && n >= 0) n = rename_op(t);
         if (at.file && n >= 0 && (size_t)n < sizeof t->text)
             snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
         t->failure = (kiln_failure){code, t->text, at.file, at.line};

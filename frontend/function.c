@@ -276,7 +276,7 @@ bool function_arguments(
         Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
         x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
                : operand_is_static(in[i]) ? static_argument(t, at, in[i])
-                                          : operand_tensor(t, at, in[i], &like);
+                                          : operand_named(t, at, f->name, in[i], &like);
         if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
             char text[96];
             fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,

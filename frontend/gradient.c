@@ -79,7 +79,10 @@ static void custom_rule(Vjp *v, Walk *w)
     if (!v->g[0]) return;
     for (uint32_t i = 0; i < n; i++) x[i] = tensor_for(w, v->in[i + 1]);
     body_inputs(w->t->k, x, x, (int)n);
+    const char *called = w->t->called;
+    w->t->called = NULL; /* the user's code: its errors bear the names of its own calls */
     c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
+    w->t->called = called;
     for (uint32_t i = 0; i < n + SPARE_OUTPUTS; i++) {
         if (!dx[i]) continue;
         if (i >= n) {
@@ -103,7 +106,11 @@ static void call_rule(Vjp *v, Walk *w)
     for (uint32_t i = 0; i < nout; i++) g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
     kiln_function *f = (kiln_function *)(intptr_t)v->node->attr->at[0];
     Row *row = (Row *)(intptr_t)v->node->attr->at[1];
-    if (!call_gradient(w->t, w->at, f, row, in, nin, g, nout, v->wanted, dx)) return;
+    const char *called = w->t->called;
+    w->t->called = NULL; /* its errors name the function */
+    const bool ok = call_gradient(w->t, w->at, f, row, in, nin, g, nout, v->wanted, dx);
+    w->t->called = called;
+    if (!ok) return;
     for (uint32_t i = 0; i < nin; i++)
         if (dx[i] && v->wanted[i]) v->dx[i] = value_for(w, dx[i]);
 }

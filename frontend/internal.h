@@ -115,6 +115,7 @@ struct Thread {
     bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
     Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
     uint32_t calls;
+    const char *called;      /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
     uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
     Scratch scratch;         /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
     void *work;              /* workspace for compiled calls */
@@ -186,11 +187,12 @@ void tensor_view(const kiln_tensor *x, View *v);
 uint64_t tensor_signature(kiln_tensor *x);
 static inline bool tensor_ok(const kiln_tensor *x) { return x && (x->state == TENSOR_EAGER || x->state == TENSOR_TRACED); }
 int64_t type_count(const Type *type);                    /* constant dims only */
-bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s, Type *out); /* checks everything; false: recorded */
+bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out); /* checks everything; false: recorded */
 
 /* ---- operands ------------------------------------------------------------------------------------------------------------------- */
-/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like` (or of `shape`, if not NULL). NULL: recorded. */
-kiln_tensor *operand_tensor(Thread *t, kiln_site at, kiln_operand o, const Type *like);
+/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like`; NULL: numbers are an error. op: whose
+ * operand it is, for messages. Usable, or poison: recorded unless the operand was poison. */
+kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
 /* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or a thread
  * could not be made. */
 Thread *operands_thread(const kiln_operand *o, int n);

@@ -105,11 +105,11 @@ kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count)
 {
     kiln_loop l = {.k = k, .state = LOOP_DONE, .site = at};
     Thread *t = thread_of(k);
-    kiln_tensor *n = t ? operand_tensor(t, at, count, &index_type) : NULL;
+    kiln_tensor *n = t ? operand_named(t, at, "KILN_FOR", count, &index_type) : NULL;
     if (!tensor_ok(n)) return l;
     if (n->type.rank || !dtype_is_int(n->type.dtype)) {
         char text[96];
-        fail(t, at, KILN_EDTYPE, "for: the number of iterations is an integer scalar, not %s",
+        fail(t, at, KILN_EDTYPE, "KILN_FOR: the number of iterations is an integer scalar, not %s",
             tensor_text(n, text, sizeof text));
         return l;
     }
@@ -189,7 +189,7 @@ bool kiln_while_ask(kiln_loop *l)
 /* The condition as a bool scalar; NULL: recorded. */
 static kiln_tensor *condition_of(Thread *t, kiln_loop *l, kiln_operand o)
 {
-    kiln_tensor *x = operand_tensor(t, l->site, o, &truth_type);
+    kiln_tensor *x = operand_named(t, l->site, "KILN_WHILE", o, &truth_type);
     if (!tensor_ok(x)) return NULL;
     if (!x->type.rank && x->type.dtype == DT_bool) return x;
     char text[96];

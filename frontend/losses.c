@@ -39,7 +39,7 @@ static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x)
 }
 
 /* Ends a composite: r, computed wide, as the dtype of x. */
-static kiln_tensor *rounded(Thread *t, kiln_site at, kiln_scope *s, kiln_tensor *r, const kiln_tensor *x)
+static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *r, const kiln_tensor *x)
 {
     return composite_end(t, s, cast_to(t, at, r, (DType)x->type.dtype));
 }
@@ -55,7 +55,7 @@ kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "softmax");
     kiln_operand e = OP1(exp, shifted(at, wide(t, at, x), axis));
     return rounded(t, at, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))), x);
 }
@@ -71,7 +71,7 @@ kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "log_softmax", o, &axis, &t, &r);
     if (x == NULL) return r;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "log_softmax");
     return rounded(t, at, &s, log_softmax(at, wide(t, at, x), axis), x);
 }
 
@@ -80,7 +80,7 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "logsumexp", o, &axis, &t, &r);
     if (x == NULL) return r;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "logsumexp");
     /* An infinite maximum is not subtracted: inf - inf is not a number. */
     kiln_operand in = wide(t, at, x);
     kiln_operand m = OP1(stop_gradient, OP2(reduce_max, in, KILN_KEEP(axis)));
@@ -116,7 +116,7 @@ kiln_tensor *kiln_layernorm_at(
     kiln_tensor *r, *x = along(at, "layernorm", o, &axis, &t, &r);
     if (x == NULL) return r;
     if (!(epsilon >= 0)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "layernorm");
     kiln_operand in = wide(t, at, x);
     kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));
     kiln_operand spread = OP2(mean, OP1(square, centred), KILN_KEEP(axis));
@@ -161,7 +161,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
         return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s",
             tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
     DType own = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "mse");
     for (int i = 0; i < 2; i++)
         if (o[i].kind == 1) o[i] = wide(t, at, in[i]);
     kiln_tensor *r = kiln_mean_at(at, OP1(square, OP2(sub, o[0], o[1])), KILN_ALL);
@@ -230,7 +230,7 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
         return fail(t, at, KILN_ESHAPE, "cross_entropy: there are, or may be, no classes: %s", tensor_text(logits, a, sizeof a));
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "cross_entropy");
     kiln_tensor *r = labels ? label_loss(t, at, logits, y)
                             : kiln_mean_at(at, probability_losses(t, at, logits, y), KILN_ALL);
     return rounded(t, at, &s, r, logits);

@@ -35,7 +35,7 @@ kiln_tensor *kiln_from_doubles_at(
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, "from_doubles", d, &s, &type)) return t ? &k->poison : NULL;
     if (count != type_count(&type))
         return fail(t, at, KILN_ESHAPE, "from_doubles: %lld numbers given for a shape of %lld",
             (long long)count, (long long)type_count(&type));

@@ -113,11 +113,6 @@ kiln_tensor *operand_named(
     }
 }
 
-kiln_tensor *operand_tensor(Thread *t, kiln_site at, kiln_operand o, const Type *like)
-{
-    return operand_named(t, at, NULL, o, like);
-}
-
 kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand o)
 {
     char text[160];

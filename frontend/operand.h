@@ -19,9 +19,6 @@ kiln_operand operands_get(kiln_operands l, int i);
 Thread *operands_of_thread(kiln_operands l); /* as op_thread */
 
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
-/* like: what a number becomes; NULL: numbers are an error. */
-kiln_tensor *operand_named(
-    Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
 kiln_tensor *operand_float(
     Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
 /* An eager tensor, whose elements can be read; NULL: poison, or recorded. */
@@ -63,11 +60,27 @@ bool shapes_broadcast(
 /* A negative axis counts from the end of `rank` axes. False: recorded. */
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out);
 
-/* ---- composites: their temporaries live in a scope of their own ----------------------------- */
-static inline kiln_tensor *composite_end(Thread *t, kiln_scope *s, kiln_tensor *r)
+/* ---- composites: their temporaries live in a scope of their own, and errors in them bear the name of the outermost ------------ */
+typedef struct Composite {
+    kiln_scope scope;
+    const char *outer;
+} Composite;
+
+/* op: what the user called, as errors name it. Every way out goes through composite_end. */
+static inline Composite composite_begin(Thread *t, const char *op)
+{
+    Composite c = {.outer = t->called};
+    if (t->called == NULL) t->called = op;
+    c.scope = kiln_scope_open(t->k);
+    return c;
+}
+
+/* r: the result, which goes to the caller's scope, or NULL. Returns r. */
+static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r)
 {
     if (r != NULL && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
-    kiln_scope_close(s);
+    kiln_scope_close(&c->scope);
+    t->called = c->outer;
     return r;
 }
 

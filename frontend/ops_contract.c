@@ -99,7 +99,7 @@ kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y)
     if (!dtype_is_float(d))
         return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s",
             tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "matmul");
     for (int i = 0; i < 2; i++) in[i] = cast_to(t, at, in[i], d);
     kiln_tensor *r =
         tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;

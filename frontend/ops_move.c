@@ -359,7 +359,7 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
     size_t bytes = (size_t)count * sizeof *in;
     if (count > (int)COUNT_OF(few) && (in = mem_alloc(bytes)) == NULL)
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, op);
     kiln_tensor *r = &t->k->poison;
     if (parts(t, at, op, x, &axis, stack, in))
         r = apply(t, at, OP_concat, in, (uint32_t)count, &(int64_t){axis}, 1, NULL, 0);
@@ -446,6 +446,6 @@ kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes
     if (classes < 0 || classes > DIM_MAX)
         return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
     if (!effect_indices(t, at, "one_hot", i, classes)) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "one_hot");
     return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));
 }

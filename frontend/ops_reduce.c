@@ -135,7 +135,7 @@ static kiln_tensor *moment(
     kiln_tensor *x = operand_float(t, at, name, o);
     if (!tensor_ok(x)) return x;
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, name);
     DType d = x->type.dtype;
     x = cast_to(t, at, x, (DType)dtype_info[d].compute);
     kiln_tensor *r = tensor_ok(x) ? body(t, at, x, &a, axes.keep != 0) : x;

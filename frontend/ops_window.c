@@ -210,7 +210,7 @@ kiln_tensor *kiln_conv2d_sized(
     if (!dtype_is_float(d))
         return fail(t, at, KILN_EDTYPE, "conv2d: needs floats, use kiln_cast: %s x %s",
             tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "conv2d");
     x = cast_to(t, at, x, d);
     f = cast_to(t, at, f, d);
     return composite_end(
@@ -268,7 +268,7 @@ static kiln_tensor *pool(kiln_site at, const char *op, Pool *body, kiln_operand 
             tensor_text(x, text, sizeof text));
     Geometry g = {.op = op, .size = {w.size[0], w.size[1]}};
     if (!geometry(t, at, &g, &w, x, true)) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, op);
     return composite_end(t, &s, body(t, at, x, &g));
 }
 

@@ -26,7 +26,7 @@ kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
     Type type;
     if (t == NULL) return NULL;
     kiln_tensor *x = operand_named(t, at, "random_bits", key, NULL);
-    if (!tensor_ok(x) || !type_from_shape(t, at, KILN_U32, &s, &type)) return &t->k->poison;
+    if (!tensor_ok(x) || !type_from_shape(t, at, "random_bits", KILN_U32, &s, &type)) return &t->k->poison;
     return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
 }
 
@@ -89,7 +89,7 @@ static kiln_operand unit(Thread *t, kiln_site at, kiln_operand source, DType d, 
 static bool floats(
     Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
 {
-    if (!type_from_shape(t, at, d, s, type)) return false;
+    if (!type_from_shape(t, at, op, d, s, type)) return false;
     if (dtype_is_float((DType)d)) return true;
     fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[d].name);
     return false;
@@ -122,7 +122,7 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
     if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
     if (!(lo < hi) || isinf(hi - lo))
         return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi);
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "uniform");
     kiln_operand u = unit(t, at, source, (DType)dtype_info[d].compute, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
@@ -160,7 +160,7 @@ kiln_tensor *kiln_normal_at(
         return &t->k->poison;
     if (!isfinite(mean) || !(deviation >= 0) || isinf(deviation))
         return fail(t, at, KILN_EVALUE, "normal: mean %g and deviation %g", mean, deviation);
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "normal");
     Dim n = type_count(&type), half = (n + 1) / 2;
     kiln_operand u =
         unit(t, at, kiln_of_variable(g), (DType)dtype_info[d].compute, 2 * half);
@@ -197,7 +197,7 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     kiln_tensor *x = operand_float(t, at, "dropout", xo);
     if (!tensor_ok(x)) return x;
     if (!is_generator(t, at, "dropout", g) || !rate_fits(t, at, rate)) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "dropout");
     kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32}), *bits = NULL;
     if (tensor_ok(r) && (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype)))
         r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s",

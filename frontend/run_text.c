@@ -89,7 +89,7 @@ static bool resolve(Thread *t, kiln_site at, const Row *row, kiln_operands in, k
         return false;
     }
     for (int i = 0; i < in.count; i++) {
-        x[i] = operand_tensor(t, at, operands_get(in, i), &row->arg[i]);
+        x[i] = operand_named(t, at, "run", operands_get(in, i), &row->arg[i]);
         if (!tensor_ok(x[i])) return false;
     }
     return inputs_fit(t, at, row, x) && symbols_bound(t, at, row);

@@ -53,7 +53,7 @@ bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every,
     if (count.kind == 4) s.known = MAX_OF(count.as.i, 0);
     if (s.known >= 0) return kiln_for_at(at, k, kiln_of_i(s.known / every + (s.known % every != 0)), segment, carries, n, out, &s);
     const Type index = {.dtype = DT_i64};
-    kiln_tensor *all = operand_tensor(t, at, count, &index);
+    kiln_tensor *all = operand_named(t, at, "kiln_for_every", count, &index);
     if (!tensor_ok(all)) return false;
     if (all->type.rank || !dtype_is_int(all->type.dtype)) {
         char text[96];

@@ -1,5 +1,6 @@
 /* tensor: headers (pooled per thread), and making tensors from memory. Never runs an op but constants. */
 #include "body.h"
+#include "operand.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -241,22 +242,21 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap)
 }
 
 /* ---- making ------------------------------------------------------------------------------------------- */
-bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s, Type *out)
+bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out)
 {
     if (!dtype_known((int)d)) {
-        fail(t, at, KILN_EDTYPE, "%d is no dtype", (int)d);
+        fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)d);
         return false;
     }
     if (s->rank < 0 || s->rank > MAX_RANK) {
-        fail(
-            t, at, KILN_ESHAPE, "a shape has 0 to %d axes, not %lld", MAX_RANK, (long long)s->rank);
+        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, MAX_RANK, (long long)s->rank);
         return false;
     }
     *out = (Type){.dtype = (uint8_t)d, .rank = (uint8_t)s->rank};
     Dim count = (Dim)dtype_bytes((DType)d);
     for (int i = 0; i < out->rank; i++) {
         if (s->size[i + 1] < 0 || s->size[i + 1] > DIM_MAX) {
-            fail(t, at, KILN_ESHAPE, "axis %d has size %lld; sizes are 0 to 2^48", i,
+            fail(t, at, KILN_ESHAPE, "%s: axis %d has size %lld; sizes are 0 to 2^48", op, i,
                 (long long)s->size[i + 1]);
             return false;
         }
@@ -264,7 +264,7 @@ bool type_from_shape(Thread *t, kiln_site at, kiln_dtype d, const kiln_shape *s,
         count = dim_mul(NULL, count, out->dim[i]);
     }
     if (count == DIM_BAD) {
-        fail(t, at, KILN_ESHAPE, "a tensor of this shape has more bytes than can be addressed");
+        fail(t, at, KILN_ESHAPE, "%s: a tensor of this shape has more bytes than can be addressed", op);
         return false;
     }
     return true;
@@ -275,12 +275,12 @@ kiln_tensor *kiln_from_at(
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, "from", d, &s, &type)) return t ? &k->poison : NULL;
     int64_t want = type_count(&type);
     if (count != want)
-        return fail(t, at, KILN_ESHAPE, "%lld elements given for a shape of %lld", (long long)count,
+        return fail(t, at, KILN_ESHAPE, "from: %lld elements given for a shape of %lld", (long long)count,
             (long long)want);
-    if (!data && want) return fail(t, at, KILN_EVALUE, "the data pointer is NULL");
+    if (!data && want) return fail(t, at, KILN_EVALUE, "from: the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return &k->poison;
     if (want) memcpy(x->data, data, (size_t)want * dtype_bytes(type.dtype));
@@ -292,7 +292,7 @@ kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, c
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, "borrow", d, &s, &type)) return t ? &k->poison : NULL;
     size_t bytes = (size_t)type_count(&type) * dtype_bytes(type.dtype);
     if (!data && bytes) return fail(t, at, KILN_EVALUE, "borrow: the data pointer is NULL");
     if ((uintptr_t)data % dtype_bytes(type.dtype))
@@ -308,18 +308,18 @@ kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, kil
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, "full", d, &s, &type)) return t ? &k->poison : NULL;
     if (!operand_is_number(number))
         return fail(
-            t, at, KILN_EVALUE, "a tensor is filled with a number; broadcast a tensor instead");
-    return constant_of(t, at, &type, number);
+            t, at, KILN_EVALUE, "full: a tensor is filled with a number; broadcast a tensor instead");
+    return number_like(t, at, "full", &type, number);
 }
 
 kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, int axis)
 {
     Thread *t = thread_of(k);
     Type type;
-    if (!t || !type_from_shape(t, at, d, &s, &type)) return t ? &k->poison : NULL;
+    if (!t || !type_from_shape(t, at, "iota", d, &s, &type)) return t ? &k->poison : NULL;
     if (axis < 0) axis += type.rank;
     int64_t attr[2 + MAX_RANK] = {type.dtype, axis};
     for (int i = 0; i < type.rank; i++) attr[2 + i] = type.dim[i];

@@ -154,7 +154,7 @@ static kiln_variable *variable_new(
         fail(t, at, KILN_EVALUE, "%s: a dtype goes with a number; a tensor has its own (kiln_cast)", what);
         return NULL;
     }
-    if (asked != KILN_NONE && !type_from_shape(t, at, asked, &KILN_SHAPE(), &type)) return NULL;
+    if (asked != KILN_NONE && !type_from_shape(t, at, what, asked, &KILN_SHAPE(), &type)) return NULL;
     if (asked == KILN_NONE && operand_is_number(init) && !(type.dtype = own_dtype(t, at, what, init))) return NULL;
     kiln_tensor *x = operand_named(t, at, what, init, type.dtype ? &type : NULL);
     if (!tensor_ok(x)) return NULL;
@@ -287,7 +287,7 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
     if (!t || !usable(t, at, v, "assign")) return;
-    kiln_tensor *x = operand_tensor(t, at, value, &v->type);
+    kiln_tensor *x = operand_named(t, at, "assign", value, &v->type);
     if (!tensor_ok(x)) return;
     if (dtype_promote((DType)x->type.dtype, (DType)v->type.dtype) == (DType)v->type.dtype)
         x = cast_to(t, at, x, (DType)v->type.dtype); /* what it holds without loss it takes */
@@ -309,12 +309,14 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
 static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
-    if (!t || !usable(t, at, v, "assign")) return;
-    kiln_tensor *pair[2];
+    const char *name = op == OP_add ? "assign_add" : "assign_sub";
+    if (!t || !usable(t, at, v, name)) return;
+    kiln_tensor *pair[2], *y = NULL;
     kiln_operand self = kiln_of_variable(v);
-    if (!operand_pair(t, at, op_def[op].name, self, value, pair)) return;
-    kiln_tensor *y = apply2(t, at, op, pair[0], pair[1], NULL, 0);
+    Composite c = composite_begin(t, name);
+    if (operand_pair(t, at, name, self, value, pair)) y = apply2(t, at, op, pair[0], pair[1], NULL, 0);
     if (tensor_ok(y)) kiln_assign_at(at, v, kiln_of_tensor(y));
+    composite_end(t, &c, NULL);
 }
 
 void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value)

@@ -239,7 +239,7 @@ static void digits_are_the_same_everywhere(void **state)
     assert_memory_not_equal(kiln_data(x), kiln_data(x2), 20 * 784);
     assert_true(kiln_digits(k, 0, 1, &x, &y));
     assert_int_equal(kiln_elements(x), 0);
-    FAILS(kiln_digits(k, -1, 1, &x, &y), KILN_ESHAPE, "axis 0 has size -1; sizes are 0 to 2^48");
+    FAILS(kiln_digits(k, -1, 1, &x, &y), KILN_ESHAPE, "digits: axis 0 has size -1; sizes are 0 to 2^48");
     FAILS(kiln_digits(k, 1, 1, NULL, &y), KILN_EVALUE, "digits: a place for the result is NULL");
 }
 

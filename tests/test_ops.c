@@ -64,7 +64,7 @@ static void numbers_that_do_not_fit(void **state)
     FAILS(kiln_add(1, 2), KILN_EVALUE, "add: at least one operand must be a tensor or a variable");
     FAILS(kiln_sqrt(2.0), KILN_EVALUE, "sqrt: at least one operand must be a tensor or a variable");
     FAILS(kiln_full(k, KILN_I8, S(2), 128), KILN_EVALUE,
-        "128 is out of the range of i8 (-128 to 127)");
+        "full: 128 is out of the range of i8 (-128 to 127)");
 }
 
 static void shapes_broadcast(void **state)

@@ -473,7 +473,7 @@ static void misuse_is_named(void **state)
     kiln_recurrent_apply(l, kiln_ones(k, KILN_F64, KILN_SHAPE(5, 3, 4)), NULL);
     assert_error(k, KILN_EDTYPE, "lstm: x is f64[5,3,4]");
     kiln_recurrent_apply(l, NULL, NULL);
-    assert_error(k, KILN_ESTATE, "lstm: x is NULL");
+    assert_error(k, KILN_EVALUE, "lstm: a tensor is NULL");
     kiln_tensor *y = kiln_recurrent_apply(l, x, &(kiln_recurrent_options){.h = wrong, .last_h = &last});
     assert_error(k, KILN_ESHAPE, "lstm: h is f32[3,5]; it needs f32[3,6]");
     assert_int_equal(kiln_dtype_of(y), KILN_NONE);

@@ -189,7 +189,7 @@ bool kiln_digits_at(
     *images = *labels = &k->poison;
     kiln_shape shape = KILN_SHAPE(count, SIDE, SIDE);
     Type type;
-    if (!type_from_shape(t, at, KILN_U8, &shape, &type)) return false;
+    if (!type_from_shape(t, at, "digits", KILN_U8, &shape, &type)) return false;
     kiln_tensor *x = tensor_empty(t, at, &type);
     type.rank = 1;
     kiln_tensor *y = x ? tensor_empty(t, at, &type) : NULL;

@@ -130,7 +130,7 @@ static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
     kiln_shape s = h->shape;
     Type type;
     for (int64_t i = 1; h->reversed && i <= s.rank; i++) s.size[i] = h->shape.size[s.rank + 1 - i];
-    if (!type_from_shape(f->t, f->at, (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
+    if (!type_from_shape(f->t, f->at, "npy", (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
     uint64_t want = (uint64_t)type_count(&type) * dtype_bytes(h->t);
     if (want != f->size - start) return corrupt(f, "its header promises another number of bytes than there are");
     kiln_tensor *x = tensor_empty(f->t, f->at, &type);

@@ -34,7 +34,7 @@ kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most)
     if (!t) return NULL;
     kiln_tensor *in = operand_float(t, at, "clip_by_norm", x);
     if (!tensor_ok(in) || !bound_ok(t, at, "clip_by_norm", most)) return &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "clip_by_norm");
     DType own = (DType)in->type.dtype;
     in = cast_to(t, at, in, wide_dtype(in)); /* 16-bit floats round at the end alone, and so do their gradients */
     in = scaled(t, at, in, of(norm_of(t, at, &in, 1)), most);
@@ -70,7 +70,7 @@ kiln_tensor *kiln_clip_by_global_norm_at(
     kiln_dtype wide = KILN_F32;
     for (int i = 0; i < count; i++)
         if (kiln_dtype_of(x[i]) == KILN_F64) wide = KILN_F64;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "clip_by_global_norm");
     kiln_operand norm = of(norm_of(t, at, x, count));
     for (int i = 0; i < count; i++) {
         DType own = (DType)x[i]->type.dtype;
@@ -94,7 +94,7 @@ bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c)
 /* The norm of g after its values are clipped. */
 static kiln_tensor *norm_after(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *g)
 {
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite s = composite_begin(t, "clipping");
     g = cast_to(t, at, g, wide_dtype(g));
     if (c->value != 0) g = kiln_clip_at(at, of(g), kiln_of_f(-c->value), kiln_of_f(c->value));
     return composite_end(t, &s, kiln_cast_at(at, of(norm_of(t, at, &g, 1)), KILN_F64)); /* to be squared */

@@ -90,11 +90,11 @@ kiln_operand layer_wide(kiln_site at, kiln_operand x)
 }
 
 /* y + b, computed wide, in the dtype that x and w promote to. */
-static kiln_tensor *with_bias(Thread *t, kiln_site at, kiln_scope *s, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
+static kiln_tensor *with_bias(Thread *t, kiln_site at, Composite *c, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
 {
     y = kiln_add_at(at, of(y), layer_wide(at, kiln_of_variable(b)));
     const DType d = tensor_ok(x) ? dtype_promote((DType)x->type.dtype, (DType)w->type.dtype) : DT_NONE;
-    return composite_end(t, s, d ? cast_to(t, at, y, d) : y);
+    return composite_end(t, c, d ? cast_to(t, at, y, d) : y);
 }
 
 kiln_tensor *layer_missing(kiln_site at, const char *what)
@@ -118,21 +118,25 @@ kiln_dense *kiln_dense_of_at(
     layer->inputs = inputs;
     char stem[32], name[48];
     layer_name(k, "dense", stem);
+    Thread *t = thread_of(k);
+    Composite c = composite_begin(t, "dense");
     layer->w = layer_glorot(at, k, dtype, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
         (double)units, generator);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), units);
+    composite_end(t, &c, NULL);
     if (layer->w && layer->b) return layer;
     kiln_dense_free(layer);
     return NULL;
 }
 
-kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x)
+kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_operand o)
 {
     if (!layer) return layer_missing(at, "dense");
     Thread *t = thread_of(layer->o.k);
-    kiln_scope s = kiln_scope_open(layer->o.k);
+    Composite c = composite_begin(t, "dense");
+    kiln_tensor *x = operand_named(t, at, "dense", o, NULL);
     kiln_tensor *y = kiln_matmul_at(at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(layer->w)));
-    return with_bias(t, at, &s, y, x, layer->w, layer->b);
+    return with_bias(t, at, &c, y, x, layer->w, layer->b);
 }
 
 kiln_variable *kiln_dense_weight(kiln_dense *layer) { return layer ? layer->w : NULL; }
@@ -172,23 +176,27 @@ kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inpu
     double area = (double)kh * (double)kw;
     char stem[32], name[48];
     layer_name(k, "conv", stem);
+    Thread *t = thread_of(k);
+    Composite c = composite_begin(t, "conv");
     layer->w =
         layer_glorot(at, k, dtype, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
             area * (double)(inputs / groups), area * (double)filters, generator);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), filters);
+    composite_end(t, &c, NULL);
     if (layer->w && layer->b) return layer;
     kiln_conv_free(layer);
     return NULL;
 }
 
-kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x)
+kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_operand o)
 {
     if (!layer) return layer_missing(at, "conv");
     Thread *t = thread_of(layer->o.k);
-    kiln_scope s = kiln_scope_open(layer->o.k);
+    Composite c = composite_begin(t, "conv");
+    kiln_tensor *x = operand_named(t, at, "conv", o, NULL);
     kiln_tensor *y = kiln_conv2d_sized(
         at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(layer->w)), &layer->window, sizeof layer->window);
-    return with_bias(t, at, &s, y, x, layer->w, layer->b);
+    return with_bias(t, at, &c, y, x, layer->w, layer->b);
 }
 
 kiln_variable *kiln_conv_filters(kiln_conv *layer) { return layer ? layer->w : NULL; }
@@ -203,7 +211,10 @@ void kiln_conv_free(kiln_conv *layer)
     object_free(&layer->o);
 }
 
-kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x)
+kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_operand x)
 {
-    return kiln_mean_at(at, kiln_of_tensor(x), KILN_AXES(1, 2));
+    Thread *t = op_thread(&x, 1);
+    if (!t) return NULL;
+    Composite c = composite_begin(t, "global_avg_pool");
+    return composite_end(t, &c, kiln_mean_at(at, x, KILN_AXES(1, 2)));
 }

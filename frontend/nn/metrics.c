@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../object.h"
+#include "../operand.h"
 
 struct kiln_metric {
     Object o;
@@ -37,28 +38,31 @@ void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_op
     }
     Thread *t = thread_of(m->o.k);
     Type f64 = {.dtype = DT_f64};
-    kiln_tensor *v = operand_tensor(t, at, x, &f64);
+    Composite c = composite_begin(t, "metric");
+    kiln_tensor *v = operand_named(t, at, "metric", x, &f64);
     if (m->accuracy && tensor_ok(v)) {
         kiln_tensor *best = kiln_argmax_at(at, kiln_of_tensor(v), -1);
-        kiln_tensor *right = operand_tensor(t, at, labels, &f64);
+        kiln_tensor *right = operand_named(t, at, "metric", labels, &f64);
         right = tensor_ok(right) ? kiln_cast_at(at, kiln_of_tensor(right), KILN_I64) : right;
         v = kiln_eq_at(at, kiln_of_tensor(best), kiln_of_tensor(right));
     }
-    if (!tensor_ok(v)) return;
-    v = kiln_cast_at(at, kiln_of_tensor(v), KILN_F64);
-    kiln_tensor *n =
-        kiln_sum_at(at, kiln_of_tensor(kiln_ones_like_at(at, kiln_of_tensor(v))), KILN_ALL);
-    kiln_assign_add_at(at, m->sum, kiln_of_tensor(kiln_sum_at(at, kiln_of_tensor(v), KILN_ALL)));
-    kiln_assign_add_at(at, m->count, kiln_of_tensor(n));
+    if (tensor_ok(v)) {
+        v = kiln_cast_at(at, kiln_of_tensor(v), KILN_F64);
+        kiln_tensor *n = kiln_sum_at(at, kiln_of_tensor(kiln_ones_like_at(at, kiln_of_tensor(v))), KILN_ALL);
+        kiln_assign_add_at(at, m->sum, kiln_of_tensor(kiln_sum_at(at, kiln_of_tensor(v), KILN_ALL)));
+        kiln_assign_add_at(at, m->count, kiln_of_tensor(n));
+    }
+    composite_end(t, &c, NULL);
 }
 
 double kiln_metric_result_at(kiln_site at, kiln_metric *m)
 {
     if (!m) return NAN;
-    kiln_scope scope = kiln_scope_open(m->o.k);
+    Thread *t = thread_of(m->o.k);
+    Composite c = composite_begin(t, "metric");
     double sum = kiln_item_at(at, kiln_of_variable(m->sum)),
            count = kiln_item_at(at, kiln_of_variable(m->count));
-    kiln_scope_close(&scope);
+    composite_end(t, &c, NULL);
     return sum / count;
 }
 

@@ -6,19 +6,21 @@
 
 #include <stdio.h>
 
+typedef struct Kind Kind;
 typedef struct Cell { /* what one step of the scan takes from outside */
     kiln_site at;
+    const Kind *kind;
     int64_t units;
     kiln_tensor *u, *bu;
 } Cell;
 
-typedef struct Kind {
+struct Kind {
     const char *name;
     int64_t gates;
     int states;       /* 1: h; 2: h and c */
     bool second_bias; /* of the recurrent product */
-    kiln_body *step;  /* (h, [c], inputs' product) -> (h, [c], h) */
-} Kind;
+    void (*step)(const Cell *s, kiln_tensor *const *in, kiln_tensor **out); /* (index, h, [c], inputs' product) -> (h, [c], h) */
+};
 
 struct kiln_recurrent {
     Object o;
@@ -52,17 +54,13 @@ static kiln_operand gate(const Cell *s, kiln_operand x, int64_t i)
     return of(kiln_slice_at(s->at, x, 1, i * s->units, (i + 1) * s->units, 1));
 }
 
-static void simple_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+static void simple_step(const Cell *s, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const Cell *s = user;
-    (void)k;
     out[0] = out[1] = kiln_tanh_at(s->at, add(s, of(in[2]), product(s, in[1])));
 }
 
-static void lstm_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+static void lstm_step(const Cell *s, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const Cell *s = user;
-    (void)k;
     kiln_operand a = add(s, of(in[3]), product(s, in[1]));
     kiln_operand i = sigmoid(s, gate(s, a, 0)), f = sigmoid(s, gate(s, a, 1));
     kiln_operand g = of(kiln_tanh_at(s->at, gate(s, a, 2))), o = sigmoid(s, gate(s, a, 3));
@@ -71,10 +69,8 @@ static void lstm_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     out[0] = out[2] = mul(s, o, of(kiln_tanh_at(s->at, c))).as.tensor;
 }
 
-static void gru_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+static void gru_step(const Cell *s, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const Cell *s = user;
-    (void)k;
     kiln_operand x = of(in[2]), p = add(s, product(s, in[1]), of(s->bu));
     kiln_operand r = sigmoid(s, add(s, gate(s, x, 0), gate(s, p, 0)));
     kiln_operand z = sigmoid(s, add(s, gate(s, x, 1), gate(s, p, 1)));
@@ -85,6 +81,16 @@ static void gru_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *u
 
 static const Kind simple = {"rnn", 1, 1, false, simple_step},
                   lstm = {"lstm", 4, 2, false, lstm_step}, gru = {"gru", 3, 1, true, gru_step};
+
+static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Cell *s = user;
+    Thread *t = thread_of(k);
+    const char *outer = t->called;
+    t->called = s->kind->name;
+    s->kind->step(s, in, out);
+    t->called = outer;
+}
 
 /* ---- layers --------------------------------------------------------------------------------- */
 static kiln_variable *weights(
@@ -112,10 +118,13 @@ static kiln_recurrent *make(kiln_site at, kiln *k, kiln_dtype dtype, const Kind 
     l->inputs = inputs;
     l->units = units;
     layer_name(k, kind->name, l->name);
+    Thread *t = thread_of(k);
+    Composite c = composite_begin(t, kind->name);
     l->w = weights(at, l, "w", inputs, generator);
     l->u = weights(at, l, "u", units, generator);
     l->b = bias(at, l, "b");
     if (kind->second_bias) l->bu = bias(at, l, "bu");
+    composite_end(t, &c, NULL);
     if (l->w && l->u && l->b && (l->bu || !kind->second_bias)) return l;
     kiln_recurrent_free(l);
     return NULL;
@@ -158,11 +167,11 @@ kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t
     if (!l || forget_bias == 0) return l;
     Thread *t = thread_of(k);
     const uint64_t failures = t->failures;
-    kiln_scope s = kiln_scope_open(k);
+    Composite c = composite_begin(t, "lstm");
     kiln_tensor *f = kiln_full_at(at, k, dtype, KILN_SHAPE(units), kiln_of_f(forget_bias));
     kiln_assign_at(at, l->b,
         of(kiln_pad_at(at, of(f), KILN_SHAPE(units), KILN_SHAPE(2 * units), kiln_of_i(0))));
-    kiln_scope_close(&s);
+    composite_end(t, &c, NULL);
     if (t->failures == failures) return l;
     kiln_recurrent_free(l);
     return NULL;
@@ -192,7 +201,7 @@ static bool usable(
 {
     if (tensor_ok(x) && x->k == t->k) return true;
     if (!x || x->state != TENSOR_POISON)
-        fail(t, at, KILN_ESTATE, "%s: %s is NULL, closed or of another engine", l->name, what);
+        fail(t, at, KILN_ESTATE, "%s: %s is NULL, closed or of another engine", l->kind->name, what);
     return false;
 }
 
@@ -203,7 +212,7 @@ static bool input_ok(Thread *t, kiln_site at, const kiln_recurrent *l, const kil
     bool shape = x->type.rank == 3 && x->type.dim[2] == l->inputs && x->type.dim[0] != 0;
     if (shape && x->type.dtype == (uint8_t)l->dtype) return true;
     fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE,
-        "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->name,
+        "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->kind->name,
         tensor_text(x, text, sizeof text), kiln_dtype_name(l->dtype), (long long)l->inputs);
     return false;
 }
@@ -213,12 +222,12 @@ static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, cons
     kiln_tensor *given, const Type *type)
 {
     char a[96], b[96];
-    if (!given) return number_like(t, at, l->name, type, kiln_of_i(0));
+    if (!given) return number_like(t, at, l->kind->name, type, kiln_of_i(0));
     if (!usable(t, at, l, what, given)) return NULL;
     if (type_equal(&given->type, type)) return given;
     type_print(module_of(t) ? &module_of(t)->dims : NULL, type, b, sizeof b);
     fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-        "%s: %s is %s; it needs %s, [batch, units]", l->name, what, tensor_text(given, a, sizeof a),
+        "%s: %s is %s; it needs %s, [batch, units]", l->kind->name, what, tensor_text(given, a, sizeof a),
         b);
     return NULL;
 }
@@ -228,7 +237,7 @@ static bool first_states(Thread *t, kiln_site at, const kiln_recurrent *l,
 {
     const Type type = {.dtype = (uint8_t)l->dtype, .rank = 2, .dim = {x->dim[1], l->units}};
     if (l->kind->states == 1 && (o->c || o->last_c)) {
-        fail(t, at, KILN_EVALUE, "%s: has a state h alone, and no c", l->name);
+        fail(t, at, KILN_EVALUE, "%s: has a state h alone, and no c", l->kind->name);
         return false;
     }
     first[0] = state(t, at, l, "h", o->h, &type);
@@ -244,7 +253,7 @@ static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor 
     for (int i = 0; i < l->kind->states; i++) first[i] = layer_wide(at, of(first[i])).as.tensor;
     kiln_tensor *xs = kiln_matmul_at(at, layer_wide(at, of(x)), layer_wide(at, kiln_of_variable(l->w)));
     xs = kiln_add_at(at, of(xs), layer_wide(at, kiln_of_variable(l->b)));
-    Cell s = {.at = at, .units = l->units, .u = layer_wide(at, kiln_of_variable(l->u)).as.tensor};
+    Cell s = {.at = at, .kind = l->kind, .units = l->units, .u = layer_wide(at, kiln_of_variable(l->u)).as.tensor};
     if (l->bu) s.bu = layer_wide(at, kiln_of_variable(l->bu)).as.tensor;
     const kiln_scan_options scan = {.carries = first,
         .carries_count = l->kind->states,
@@ -252,12 +261,12 @@ static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor 
         .xs_count = 1,
         .ys_count = 1,
         .reverse = o->reverse};
-    if (!kiln_scan_sized(at, t->k, l->kind->step, &scan, last, &ys, &s, sizeof scan)) return &t->k->poison;
+    if (!kiln_scan_sized(at, t->k, step, &scan, last, &ys, &s, sizeof scan)) return &t->k->poison;
     for (int i = 0; i < l->kind->states; i++) last[i] = cast_to(t, at, last[i], (DType)l->dtype);
     return cast_to(t, at, ys, (DType)l->dtype);
 }
 
-kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x,
+kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_operand x,
     const kiln_recurrent_options *options, size_t size)
 {
     kiln_recurrent_options o = {0};
@@ -266,9 +275,9 @@ kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kil
     if (!t) return NULL;
     kiln_tensor *last[2] = {&t->k->poison, &t->k->poison}, **to[2] = {o.last_h, o.last_c};
     kiln_tensor *ys = &t->k->poison;
-    kiln_scope s = kiln_scope_open(t->k);
+    Composite c = composite_begin(t, layer ? layer->kind->name : "recurrent");
     if (layer)
-        ys = run(t, at, layer, x, &o, last);
+        ys = run(t, at, layer, operand_named(t, at, layer->kind->name, x, NULL), &o, last);
     else
         layer_missing(at, "recurrent");
     for (int i = 0; i < 2; i++) {
@@ -276,5 +285,5 @@ kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kil
         if (tensor_ok(last[i])) kiln_keep(last[i]);
         *to[i] = last[i];
     }
-    return composite_end(t, &s, ys);
+    return composite_end(t, &c, ys);
 }

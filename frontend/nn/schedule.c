@@ -89,7 +89,7 @@ kiln_tensor *kiln_schedule_rate_sized(
     memcpy(&s, schedule, MIN_OF(size, sizeof s));
     if (s.kind == KILN_RATE_CONSTANT) memset(s.boundary, 0, sizeof s.boundary);
     if (!schedule_check(t, at, &s)) return &t->k->poison;
-    kiln_scope scope = kiln_scope_open(t->k);
+    Composite scope = composite_begin(t, "schedule");
     kiln_operand n = of(kiln_cast_at(at, of(count), KILN_F64)), u = n;
     if (s.warmup) u = OP2(max, OP2(sub, n, NUMBER((double)s.warmup)), NUMBER(0));
     kiln_operand r = rate_of(at, &s, u);

@@ -170,12 +170,12 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     kiln_tensor **factor = mem_zeros(n, sizeof *factor);
     const uint32_t recording = t->recording;
     if (!t->trace) t->recording = 0; /* through an assignment to a variable no gradient flows */
-    kiln_scope scope = kiln_scope_open_at(at, o->o.k);
-    if (u && factor && scope.id)
+    Composite c = composite_begin(t, "optimizer");
+    if (u && factor && c.scope.id)
         apply_all(t, at, o, v, gradient, count, u, factor);
     else
         fail(t, at, KILN_EMEMORY, "optimizer: no memory");
-    kiln_scope_close(&scope);
+    composite_end(t, &c, NULL);
     t->recording = recording;
     mem_free(u, u ? n * sizeof *u : 0);
     mem_free(factor, factor ? n * sizeof *factor : 0);
@@ -208,6 +208,8 @@ void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape
     }
     Thread *t = thread_of(o->o.k);
     ScratchMark mark = scratch_mark(&t->scratch);
+    Composite c = composite_begin(t, "minimize");
     minimize(at, t, o, tape, loss);
+    composite_end(t, &c, NULL);
     scratch_reset(&t->scratch, mark);
 }

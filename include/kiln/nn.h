@@ -23,7 +23,7 @@ typedef struct kiln_conv kiln_conv;
 KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
 /* Variables of another float dtype than f32. Of f16 and bf16 the layer computes in f32 and rounds once; so do convolutions and recurrent layers. */
 KILN_API kiln_dense *kiln_dense_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
-KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_tensor *x); /* [..., inputs] -> [..., units] */
+KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_operand x); /* [..., inputs] -> [..., units] */
 KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
 KILN_API kiln_variable *kiln_dense_bias(kiln_dense *layer);
 KILN_API void kiln_dense_free(kiln_dense *layer);
@@ -32,12 +32,12 @@ KILN_API void kiln_dense_free(kiln_dense *layer);
  * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters; generators as dense's. */
 KILN_API kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
 KILN_API kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
-KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_tensor *x);
+KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_operand x);
 KILN_API kiln_variable *kiln_conv_filters(kiln_conv *layer);
 KILN_API kiln_variable *kiln_conv_bias(kiln_conv *layer);
 KILN_API void kiln_conv_free(kiln_conv *layer);
 
-KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_tensor *x); /* [n, h, w, c] -> [n, c] */
+KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_operand x); /* [n, h, w, c] -> [n, c] */
 
 /* ---- recurrent layers: scans over time --------------------------------------------------------------------------------------------------------------
  * x [time, batch, inputs], states [batch, units], of the variables' dtype. Weights w [inputs, gates units], u [units, gates units], b [gates units], the gates side by
@@ -63,7 +63,7 @@ KILN_API kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype
 KILN_API kiln_recurrent *kiln_gru_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 /* h of every step, [time, batch, units]; options may be NULL. At least one step; time and batch may be bounded sizes. In a trace the loop is one
  * operation. Cost: 2 time batch (inputs + units) gates units flops; an eager gradient also passes over x . w once per step (kiln_scan). */
-KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_tensor *x, const kiln_recurrent_options *options, size_t size);
+KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_operand x, const kiln_recurrent_options *options, size_t size);
 KILN_API int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap); /* w, u, b, of a GRU bu: fills at most cap; how many there are */
 KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
@@ -145,12 +145,12 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_dense_new(...) KILN_CAT(KILN_DENSE_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_DENSE_4(k, inputs, units, generator) kiln_dense_new_at(KILN_HERE, (k), (inputs), (units), (generator))
 #define KILN_DENSE_5(k, t, inputs, units, generator) kiln_dense_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
-#define kiln_dense_apply(layer, x) kiln_dense_apply_at(KILN_HERE, (layer), (x))
+#define kiln_dense_apply(layer, x) kiln_dense_apply_at(KILN_HERE, (layer), KILN_OPERAND(x))
 #define kiln_conv_new(...) KILN_CAT(KILN_CONV_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CONV_5(k, inputs, filters, window, generator) kiln_conv_new_at(KILN_HERE, (k), (inputs), (filters), (window), (generator))
 #define KILN_CONV_6(k, t, inputs, filters, window, generator) kiln_conv_of_at(KILN_HERE, (k), (t), (inputs), (filters), (window), (generator))
-#define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), (x))
-#define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, (x))
+#define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), KILN_OPERAND(x))
+#define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_rnn_new(...) KILN_CAT(KILN_RNN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_RNN_4(k, inputs, units, generator) kiln_rnn_new_at(KILN_HERE, (k), (inputs), (units), (generator))
 #define KILN_RNN_5(k, t, inputs, units, generator) kiln_rnn_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
@@ -161,7 +161,7 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define KILN_GRU_4(k, inputs, units, generator) kiln_gru_new_at(KILN_HERE, (k), (inputs), (units), (generator))
 #define KILN_GRU_5(k, t, inputs, units, generator) kiln_gru_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
 /* kiln_recurrent_apply(layer, x, NULL); variadic for &(kiln_recurrent_options){.h = h, .last_h = &h} */
-#define kiln_recurrent_apply(layer, x, ...) kiln_recurrent_apply_sized(KILN_HERE, (layer), (x), __VA_ARGS__, sizeof(kiln_recurrent_options))
+#define kiln_recurrent_apply(layer, x, ...) kiln_recurrent_apply_sized(KILN_HERE, (layer), KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_recurrent_options))
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_master(o, on) kiln_optimizer_master_at(KILN_HERE, (o), (on))

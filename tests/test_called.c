@@ -1,0 +1,310 @@
+/* test_called: an error bears the name of what the program called, whatever composite's inside it comes from: a table of wrong shapes,
+ * dtypes and axes for every composite, eagerly and in a trace. */
+#include "front.h"
+
+#include <kiln/nn.h>
+
+typedef struct Bad { /* operands that something does not fit */
+    kiln *k;
+    kiln_tensor *f, *g, *i, *b, *s, *h, *image, *poor; /* f32[2,3], f32[4,5], i32[2,3], bool[2,3], f32[], f16[2,3], f32[1,4,4,2], f32[1,4,4] */
+    kiln_variable *v, *draw, *count; /* f32[2,3], a generator, i64[2] */
+} Bad;
+
+static int calls;
+
+/* The error of the call begins with the name, is of this kind, and is cleared. */
+static void begins(kiln *k, const char *name, kiln_code code, const char *call)
+{
+    const kiln_failure *e = kiln_error(k);
+    const size_t n = strlen(name);
+    if (e->code != code || strncmp(e->text, name, n) != 0 || strncmp(e->text + n, ": ", 2) != 0)
+        fail_msg("%s: wanted code %d and \"%s: ...\", got code %d: %s", call, (int)code, name, (int)e->code, e->text);
+    if (!strstr(e->text, "test_called.c:")) fail_msg("%s: no line: %s", call, e->text);
+    kiln_clear(k);
+    calls++;
+}
+
+#define BAD(name, code, ...) ((void)(__VA_ARGS__), begins(x->k, name, code, #__VA_ARGS__))
+#define SHAPE KILN_ESHAPE
+#define DTYPE KILN_EDTYPE
+#define VALUE KILN_EVALUE
+
+static void elementwise(Bad *x)
+{
+    BAD("square", DTYPE, kiln_square(x->b));
+    BAD("reciprocal", DTYPE, kiln_reciprocal(x->i));
+    BAD("rsqrt", DTYPE, kiln_rsqrt(x->i));
+    BAD("sigmoid", DTYPE, kiln_sigmoid(x->i));
+    BAD("silu", DTYPE, kiln_silu(x->i));
+    BAD("softplus", DTYPE, kiln_softplus(x->i));
+    BAD("gelu", DTYPE, kiln_gelu(x->i));
+    BAD("gelu_tanh", DTYPE, kiln_gelu_tanh(x->i));
+    BAD("isnan", DTYPE, kiln_isnan(x->i));
+    BAD("isfinite", DTYPE, kiln_isfinite(x->i));
+    BAD("norm", DTYPE, kiln_norm(x->i));
+    BAD("norm", VALUE, kiln_norm(NULL));
+    BAD("zeros_like", VALUE, kiln_zeros_like(NULL));
+    BAD("ones_like", VALUE, kiln_ones_like(2));
+    BAD("stop_gradient", VALUE, kiln_stop_gradient(NULL));
+    BAD("clip", SHAPE, kiln_clip(x->f, x->g, 1));
+    BAD("clip", DTYPE, kiln_clip(x->f, 0, x->i));
+    BAD("clip", DTYPE, kiln_clip(x->b, 0.5, 1));
+    BAD("where", SHAPE, kiln_where(x->b, x->g, 0));
+    BAD("where", DTYPE, kiln_where(x->i, x->f, 0));
+    BAD("pow", DTYPE, kiln_pow(x->i, 2));
+    BAD("add", SHAPE, kiln_add(x->f, x->g));
+    BAD("cast", DTYPE, kiln_cast(x->f, (kiln_dtype)99));
+}
+
+static void reductions(Bad *x)
+{
+    BAD("sum", SHAPE, kiln_sum(x->f, KILN_AXES(2)));
+    BAD("sum", DTYPE, kiln_sum(x->b, KILN_ALL));
+    BAD("mean", SHAPE, kiln_mean(x->f, KILN_AXES(-3)));
+    BAD("mean", DTYPE, kiln_mean(x->i, KILN_ALL));
+    BAD("variance", SHAPE, kiln_variance(x->f, KILN_AXES(0, 0)));
+    BAD("variance", DTYPE, kiln_variance(x->i, KILN_ALL));
+    BAD("any", SHAPE, kiln_any(x->b, KILN_AXES(5)));
+    BAD("any", DTYPE, kiln_any(x->f, KILN_ALL));
+    BAD("all", SHAPE, kiln_all(x->b, KILN_AXES(5)));
+    BAD("all", DTYPE, kiln_all(x->i, KILN_ALL));
+    BAD("argmax", SHAPE, kiln_argmax(x->f, 2));
+    BAD("softmax", SHAPE, kiln_softmax(x->f, 2));
+    BAD("softmax", DTYPE, kiln_softmax(x->i, 0));
+    BAD("log_softmax", SHAPE, kiln_log_softmax(x->s, 0));
+    BAD("log_softmax", DTYPE, kiln_log_softmax(x->b, 0));
+    BAD("logsumexp", SHAPE, kiln_logsumexp(x->f, -3));
+    BAD("logsumexp", DTYPE, kiln_logsumexp(x->i, 0));
+}
+
+static void moves(Bad *x)
+{
+    BAD("stack", SHAPE, kiln_stack(KILN_IN(x->f, x->g), 0));
+    BAD("stack", DTYPE, kiln_stack(KILN_IN(x->f, x->i), 0));
+    BAD("stack", SHAPE, kiln_stack(KILN_IN(x->f, x->f), 4));
+    BAD("concat", SHAPE, kiln_concat(KILN_IN(x->f, x->g), 0));
+    BAD("concat", SHAPE, kiln_concat(KILN_IN(x->f, x->f), 2));
+    BAD("flatten", SHAPE, kiln_flatten(x->s));
+    BAD("squeeze", SHAPE, kiln_squeeze(x->f, 0));
+    BAD("one_hot", DTYPE, kiln_one_hot(x->f, 3, KILN_F32));
+    BAD("one_hot", VALUE, kiln_one_hot(x->i, -1, KILN_F32));
+    BAD("one_hot", DTYPE, kiln_one_hot(x->i, 3, (kiln_dtype)-3));
+    BAD("gather", DTYPE, kiln_gather(x->f, x->f, 0));
+    BAD("assign_add", SHAPE, kiln_assign_add(x->v, x->g));
+    BAD("assign_sub", DTYPE, kiln_assign_sub(x->v, x->i));
+    BAD("assign_add", SHAPE, kiln_assign_add(x->v, kiln_zeros(x->k, KILN_F32, KILN_SHAPE(7, 2, 3))));
+    BAD("assign", SHAPE, kiln_assign(x->v, x->g));
+    BAD("assign_slice", SHAPE, kiln_assign_slice(x->v, KILN_STARTS(0), x->f));
+    BAD("assign_slice", SHAPE, kiln_assign_slice(x->v, KILN_STARTS(0, 0), x->g));
+    BAD("assign_slice", DTYPE, kiln_assign_slice(x->v, KILN_STARTS(0, 0), x->i));
+    BAD("assign_slice", DTYPE, kiln_assign_slice(x->v, KILN_STARTS(0, x->s), 0.5));
+    BAD("assign_add_slice", DTYPE, kiln_assign_add_slice(x->v, KILN_STARTS(x->s, 0), 0.5));
+    BAD("matmul", SHAPE, kiln_matmul(x->f, x->g));
+    BAD("matmul", SHAPE, kiln_matmul(x->s, x->g));
+    BAD("matmul", DTYPE, kiln_matmul(x->f, x->i));
+}
+
+static void losses(Bad *x)
+{
+    BAD("mse", SHAPE, kiln_mse(x->f, x->g));
+    BAD("mse", DTYPE, kiln_mse(x->f, x->i));
+    BAD("mse", VALUE, kiln_mse(x->h, 1e300));
+    BAD("cross_entropy", SHAPE, kiln_cross_entropy(x->f, x->i));
+    BAD("cross_entropy", SHAPE, kiln_cross_entropy(x->f, x->g));
+    BAD("cross_entropy", DTYPE, kiln_cross_entropy(x->i, x->i));
+    BAD("layernorm", SHAPE, kiln_layernorm(x->f, x->g, NULL, 0));
+    BAD("layernorm", SHAPE, kiln_layernorm(x->s, NULL, NULL, 0));
+    BAD("layernorm", DTYPE, kiln_layernorm(x->i, NULL, NULL, 0));
+    BAD("layernorm", DTYPE, kiln_layernorm(x->f, NULL, kiln_zeros(x->k, KILN_I32, KILN_SHAPE(3)), 0));
+    BAD("layernorm", VALUE, kiln_layernorm(x->f, NULL, NULL, -1));
+    BAD("layernorm", VALUE, kiln_layernorm(x->h, 2, NULL, 0));
+}
+
+static void windows(Bad *x)
+{
+    const kiln_window two = {.size = {2, 2}}, nine = {.size = {9, 9}}, filters = {.groups = 3};
+    kiln_tensor *filter = kiln_zeros(x->k, KILN_F32, KILN_SHAPE(2, 2, 2, 1));
+    BAD("conv2d", SHAPE, kiln_conv2d(x->poor, filter, NULL));
+    BAD("conv2d", SHAPE, kiln_conv2d(x->image, x->f, NULL));
+    BAD("conv2d", SHAPE, kiln_conv2d(x->image, filter, &filters));
+    BAD("conv2d", DTYPE, kiln_conv2d(x->image, kiln_cast(filter, KILN_I32), NULL));
+    BAD("max_pool", SHAPE, kiln_max_pool(x->poor, &two));
+    BAD("max_pool", SHAPE, kiln_max_pool(x->image, &nine));
+    BAD("max_pool", VALUE, kiln_max_pool(x->image, NULL));
+    BAD("avg_pool", SHAPE, kiln_avg_pool(x->image, &nine));
+    BAD("avg_pool", DTYPE, kiln_avg_pool(kiln_cast(x->image, KILN_I32), &two));
+    BAD("global_avg_pool", SHAPE, kiln_global_avg_pool(x->s));
+    BAD("global_avg_pool", DTYPE, kiln_global_avg_pool(kiln_cast(x->image, KILN_I32)));
+}
+
+static void draws(Bad *x)
+{
+    BAD("uniform", DTYPE, kiln_uniform(x->draw, KILN_I32, KILN_SHAPE(2), 0, 1));
+    BAD("uniform", VALUE, kiln_uniform(x->count, KILN_F32, KILN_SHAPE(2), 0, 1));
+    BAD("uniform", VALUE, kiln_uniform(x->draw, KILN_F32, KILN_SHAPE(2), 1, 0));
+    BAD("uniform", SHAPE, kiln_uniform(x->draw, KILN_F32, KILN_SHAPE(-2), 0, 1));
+    BAD("normal", DTYPE, kiln_normal(x->draw, KILN_I32, KILN_SHAPE(2), 0, 1));
+    BAD("normal", SHAPE, kiln_normal(x->draw, KILN_F32, KILN_SHAPE(-2), 0, 1));
+    BAD("random_bits", DTYPE, kiln_random_bits(x->i, KILN_SHAPE(2)));
+    BAD("random_bits", SHAPE, kiln_random_bits(x->draw, KILN_SHAPE(-1)));
+    BAD("dropout", DTYPE, kiln_dropout(x->i, 0.5, x->draw));
+    BAD("dropout", SHAPE, kiln_dropout(x->f, x->f, x->draw));
+    BAD("dropout", VALUE, kiln_dropout(x->f, 2, x->draw));
+    BAD("dropout", VALUE, kiln_dropout(x->f, 0.5, x->v));
+    BAD("clip_by_norm", DTYPE, kiln_clip_by_norm(x->i, 1));
+    BAD("clip_by_norm", VALUE, kiln_clip_by_norm(x->f, -1));
+    kiln_tensor *two[2] = {x->f, x->i}, *to[2];
+    BAD("clip_by_global_norm", DTYPE, kiln_clip_by_global_norm(two, 2, 1, to));
+    BAD("clip_by_global_norm", VALUE, kiln_clip_by_global_norm(two, 1, 0, to));
+    const kiln_schedule wrong = {.kind = KILN_RATE_COSINE, .rate = 1}, fine = {.rate = 1};
+    BAD("schedule", VALUE, kiln_schedule_rate(&wrong, x->s));
+    BAD("schedule", VALUE, kiln_schedule_rate(&fine, NULL));
+}
+
+static void made(Bad *x)
+{
+    const float two[2] = {1, 2};
+    BAD("from", SHAPE, kiln_from(x->k, KILN_F32, KILN_SHAPE(3), two, 2));
+    BAD("from", DTYPE, kiln_from(x->k, (kiln_dtype)-1, KILN_SHAPE(2), two, 2));
+    BAD("borrow", SHAPE, kiln_borrow(x->k, KILN_F32, KILN_SHAPE(-3), two, NULL, NULL));
+    BAD("from_doubles", SHAPE, kiln_from_doubles(x->k, KILN_F32, KILN_SHAPE(-3), NULL, 0));
+    BAD("full", SHAPE, kiln_full(x->k, KILN_F32, KILN_SHAPE(-3), 1));
+    BAD("full", VALUE, kiln_full(x->k, KILN_U8, KILN_SHAPE(3), 256));
+    BAD("iota", VALUE, kiln_iota(x->k, KILN_I64, KILN_SHAPE(3), 1));
+    BAD("KILN_IF", SHAPE, ({ KILN_IF(x->b); }));
+    BAD("KILN_FOR", DTYPE, ({ KILN_FOR(x->k, i, x->s); }));
+    BAD("KILN_FOR", VALUE, ({ KILN_FOR(x->k, i, NULL); }));
+    BAD("KILN_WHILE", DTYPE, ({ KILN_WHILE(x->k, x->s); }));
+    BAD("KILN_WHILE", VALUE, ({ KILN_WHILE(x->k, NULL); }));
+}
+
+static void everything(Bad *x)
+{
+    made(x);
+    elementwise(x);
+    reductions(x);
+    moves(x);
+    losses(x);
+    windows(x);
+    draws(x);
+}
+
+static Bad bad_operands(kiln *k)
+{
+    Bad x = {.k = k};
+    x.f = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 3));
+    x.g = kiln_zeros(k, KILN_F32, KILN_SHAPE(4, 5));
+    x.i = kiln_zeros(k, KILN_I32, KILN_SHAPE(2, 3));
+    x.b = kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2, 3));
+    x.s = kiln_scalar(k, KILN_F32, 0.5);
+    x.h = kiln_zeros(k, KILN_F16, KILN_SHAPE(2, 3));
+    x.image = kiln_zeros(k, KILN_F32, KILN_SHAPE(1, 4, 4, 2));
+    x.poor = kiln_zeros(k, KILN_F32, KILN_SHAPE(1, 4, 4));
+    x.v = kiln_variable_new(k, "v", x.f);
+    x.draw = kiln_generator(k, 1);
+    x.count = kiln_variable_new(k, "count", kiln_zeros(k, KILN_I64, KILN_SHAPE(2)));
+    return x;
+}
+
+static void eager_errors_name_what_was_called(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    Bad x = bad_operands(k);
+    calls = 0;
+    everything(&x);
+    printf("%d wrong calls\n", calls);
+    assert_true(calls > 100);
+    assert_ok(k);
+}
+
+static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    Bad *x = user;
+    everything(x);
+    out[0] = in[0];
+}
+
+static void traced_errors_name_what_was_called(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    Bad x = bad_operands(k);
+    calls = 0;
+    kiln_function *f = kiln_function_new(k, body, &x, &(kiln_function_options){.name = "f"});
+    kiln_call(f, x.f);
+    assert_error(k, KILN_ESTATE, "f: an error in its body was cleared there"); /* cleared by the table */
+    assert_true(calls > 100);
+}
+
+/* ---- layers and what else has state -------------------------------------------------------------------------------- */
+static void layer_errors_name_the_layer(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    Bad all = bad_operands(k), *x = &all;
+    kiln_dense *dense = kiln_dense_new(k, 3, 4, NULL);
+    kiln_conv *conv = kiln_conv_new(k, 2, 3, (&(kiln_window){.size = {2, 2}}), NULL);
+    kiln_recurrent *lstm = kiln_lstm_new(k, 3, 4, NULL), *gru = kiln_gru_new(k, 3, 4, NULL), *rnn = kiln_rnn_new(k, 3, 4, NULL);
+    kiln_tensor *steps = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 1, 3));
+    BAD("dense", SHAPE, kiln_dense_apply(dense, x->g));
+    BAD("dense", DTYPE, kiln_dense_apply(dense, x->i));
+    BAD("dense", VALUE, kiln_dense_apply(dense, NULL));
+    BAD("dense", VALUE, kiln_dense_apply(dense, 2));
+    BAD("dense", VALUE, kiln_dense_new(k, 3, 4, x->v));
+    BAD("dense", VALUE, kiln_dense_new(k, 3, 0, NULL));
+    BAD("dense", DTYPE, kiln_dense_new(k, KILN_I32, 3, 4, NULL));
+    BAD("conv", SHAPE, kiln_conv_apply(conv, x->f));
+    BAD("conv", SHAPE, kiln_conv_apply(conv, kiln_zeros(k, KILN_F32, KILN_SHAPE(1, 4, 4, 7))));
+    BAD("conv", DTYPE, kiln_conv_apply(conv, kiln_cast(x->image, KILN_I32)));
+    BAD("conv", VALUE, kiln_conv_new(k, 2, 3, (&(kiln_window){.size = {2, 2}}), x->v));
+    BAD("lstm", SHAPE, kiln_recurrent_apply(lstm, x->f, NULL));
+    BAD("lstm", DTYPE, kiln_recurrent_apply(lstm, kiln_cast(steps, KILN_F64), NULL));
+    BAD("lstm", VALUE, kiln_recurrent_apply(lstm, NULL, NULL));
+    BAD("lstm", VALUE, kiln_lstm_new(k, 3, 4, x->v));
+    BAD("gru", SHAPE, kiln_recurrent_apply(gru, steps, &(kiln_recurrent_options){.h = x->f}));
+    BAD("gru", VALUE, kiln_gru_new(k, 3, 4, x->v));
+    BAD("rnn", VALUE, kiln_recurrent_apply(rnn, steps, &(kiln_recurrent_options){.c = x->f}));
+    BAD("rnn", VALUE, kiln_rnn_new(k, 3, 4, x->v));
+    kiln_metric *mean = kiln_mean_metric(k), *accuracy = kiln_accuracy_metric(k);
+    BAD("metric", VALUE, kiln_metric_update(mean, NULL));
+    BAD("metric", SHAPE, kiln_metric_update_labels(accuracy, x->f, x->g));
+    BAD("metric", SHAPE, kiln_metric_update_labels(accuracy, x->s, x->s));
+    kiln_optimizer *adam = kiln_adam(k, 0.1);
+    BAD("optimizer", DTYPE, kiln_optimizer_apply(adam, &x->v, &x->i, 1));
+    BAD("optimizer", SHAPE, kiln_optimizer_apply(adam, &x->v, &x->g, 1));
+    KILN_TAPE(k, tape);
+    kiln_tensor *whole = kiln_sum(kiln_cast(kiln_value(x->v), KILN_I32), KILN_ALL);
+    BAD("minimize", DTYPE, kiln_optimizer_minimize(adam, tape, whole));
+    assert_ok(k);
+}
+
+static void fails(kiln *k, kiln_tensor *dy, kiln_tensor *const *x, kiln_tensor **dx, void *user)
+{
+    (void)k, (void)dy, (void)user;
+    dx[0] = kiln_matmul(x[0], x[0]);
+}
+
+/* What runs inside of what is the program's own, and has its own names. */
+static void the_programs_own_code_names_its_own_calls(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    Bad all = bad_operands(k), *x = &all;
+    kiln_optimizer *sgd = kiln_sgd(k, 0.1, 0);
+    KILN_TAPE(k, tape);
+    kiln_tensor *v = kiln_value(x->v);
+    kiln_tensor *y = kiln_custom_gradient(kiln_square(v), &v, 1, fails, NULL);
+    BAD("matmul", SHAPE, kiln_optimizer_minimize(sgd, tape, kiln_sum(y, KILN_ALL)));
+    BAD("mse", SHAPE, kiln_mse(x->f, x->g)); /* and nothing is left behind */
+    BAD("sub", SHAPE, kiln_sub(x->f, x->g));
+    assert_ok(k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {FRONT_TEST(eager_errors_name_what_was_called), FRONT_TEST(traced_errors_name_what_was_called),
+        FRONT_TEST(layer_errors_name_the_layer), FRONT_TEST(the_programs_own_code_names_its_own_calls)};
+    return cmocka_run_group_tests_name("called", tests, front_needs_llvm, NULL);
+}
