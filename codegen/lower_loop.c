@@ -196,6 +196,7 @@ static bool lower_loop(Scope *s, Loop *l, bool reverse)
     make_index(s, l);
     uint32_t selector = UINT32_MAX, count = UINT32_MAX;
     if (l->condition != NULL) {
+        loop->loc = n->loc;
         loop->trip_dim = dim_is_const(n->attr->at[4]) ? n->attr->at[4] : DIM_BAD;
         count = scope_result(s, n->out + l->carries + l->ys);
         if (count == NO_BUF || !lower_condition(s, l, &block[1], &selector)) return false;

@@ -3,7 +3,8 @@
  *
  * ABI of the compiled entry:  int32_t entry(void *const *buf, const int64_t *dim, void *work, const KilnHost *host)
  * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of Program.symbol;
- * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode.
+ * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode; where a while
+ * goes on after its bound, ST_VALUE + ENTRY_LOOP times the step's id + 1, so that its caller can say which.
  *
  * Beside it, void sizes(const int64_t *dim, int64_t *out) says what a call with these symbols needs: out[0] the bytes of `work`, at most
  * Program.workspace; then the sizes of all results' axes, result after result (program_sizes of them in all).
@@ -15,6 +16,8 @@
 
 #include "host.h"
 #include "kernel.h"
+
+#define ENTRY_LOOP 256
 
 typedef enum BufKind {
     BUF_INPUT,    /* index: parameter */
@@ -67,12 +70,13 @@ typedef struct Step {
     uint32_t from, to;
     /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if reverse.
      * Of a while, block[1] runs before each and leaves in `selector` whether to go on; how often it did goes to buffer `count`; after
-     * trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE. */
+     * trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the user wrote it. */
     uint32_t id;              /* the number that BUF_SLICE.loop names */
     uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;
     uint32_t index, count;
     bool reverse;
+    Loc loc;
     /* BRANCH: block[selector] runs; selector is a buffer: bool[], or an integer scalar that is clamped to the blocks there are */
     uint32_t selector;        /* UINT32_MAX: a LOOP that is no while */
     Block *block;

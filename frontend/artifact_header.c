@@ -146,7 +146,7 @@ static void write_body(Text *out, const Artifact *a, const Program *p, const cha
     text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
     write_bounds(out, p, symbol);
     write_buffers(out, a, p, symbol);
-    text_printf(out, "    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0);\n", symbol);
+    text_printf(out, "    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0) %% %d;\n", symbol, ENTRY_LOOP);
     if (p->noutput > a->noutput) {
         text_printf(out, "    if (rc)\n        return rc; /* state is as it was */\n");
         for (uint32_t i = a->noutput; i < p->noutput; i++)

@@ -221,8 +221,7 @@ static bool asks(Thread *t, const Run *r, kiln_tensor **in)
     if (type_equal(&go->type, &truth_type)) {
         if (!kiln_item_i64_at(l->at, of(go))) return false;
         if (l->steps == DIM_BAD || r->steps < l->steps) return true;
-        fail(t, l->at, KILN_EVALUE, "%s: it goes on after its bound of %lld steps", l->body.what,
-            (long long)l->steps);
+        fail(t, l->at, KILN_EVALUE, BEYOND_BOUND, (long long)l->steps);
         return false;
     }
     fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition gives a bool scalar, not %s",

@@ -212,8 +212,7 @@ bool kiln_while_next(kiln_loop *l, kiln_operand condition)
         go = kiln_item_i64_at(l->site, kiln_of_tensor(x)) != 0 &&
              t->failures == l->failures; /* a block that fails might never change the condition */
         if (go && l->count && l->at++ == l->count) {
-            fail(t, l->site, KILN_EVALUE, "KILN_WHILE_AT_MOST: it goes on after its bound of %lld steps",
-                (long long)l->count);
+            fail(t, l->site, KILN_EVALUE, BEYOND_BOUND, (long long)l->count);
             go = false;
         }
         kiln_scope_close(&l->scope);

@@ -103,37 +103,25 @@ static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
     return true;
 }
 
-/* The first of the loops that have a bound, and how many there are. */
-static const Node *bounded_loop(const Module *m, uint32_t *count)
+static const Step *loop_of(const Step *s, uint32_t n, uint32_t id)
 {
-    const Node *first = NULL;
-    *count = 0;
-    for (uint32_t i = 0; i < m->graph.len; i++)
-        for (uint32_t k = 0; k < m->graph.at[i]->node.len; k++) {
-            const Node *n = &m->graph.at[i]->node.at[k];
-            if (n->op != OP_while || !dim_is_const(n->attr->at[n->attr->len - 1])) continue;
-            if (!first) first = n;
-            ++*count;
-        }
-    return first;
+    const Step *found = NULL;
+    for (uint32_t i = 0; i < n && !found; i++) {
+        if (s[i].kind == STEP_LOOP && s[i].id == id) return &s[i];
+        for (uint32_t k = 0; k < s[i].nblock && !found; k++) found = loop_of(s[i].block[k].step, s[i].block[k].n, id);
+    }
+    return found;
 }
 
-/* Only a loop that exceeds its bound ends compiled code with that code; which one it was, the code does not say. */
-static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_code code)
+/* What ends compiled code and has not said so itself. The words for a loop are those of eager code. */
+static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const Row *row, uint32_t rc)
 {
-    uint32_t count = 0;
-    const Node *n = code == KILN_EVALUE ? bounded_loop(row->module, &count) : NULL;
-    if (!n) {
-        fail(t, at, code, "%s: the compiled function failed", f->name);
-        return;
-    }
-    const char *file = n->loc.file ? n->loc.file : "?";
-    if (count == 1)
-        fail(t, at, code, "%s: the loop at %s:%d goes on after its bound of %lld steps", f->name, file, n->loc.line,
-            (long long)n->attr->at[n->attr->len - 1]);
+    const Program *p = row->program;
+    const Step *s = rc >= ENTRY_LOOP ? loop_of(p->step, p->nstep, rc / ENTRY_LOOP - 1) : NULL;
+    if (s)
+        fail(t, (kiln_site){s->loc.file, s->loc.line}, KILN_EVALUE, BEYOND_BOUND, (long long)s->trip_dim);
     else
-        fail(t, at, code, "%s: one of %u loops with bounds, of which the first is at %s:%d, goes on after its bound", f->name, count, file,
-            n->loc.line);
+        fail(t, at, (kiln_code)(rc % ENTRY_LOOP), "%s: the compiled function failed", f->name);
 }
 
 /* Loops whose gradients need memory that grows find it in a host table of the call's own. */
@@ -164,7 +152,7 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     t->work_busy = busy;
     if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
     if (rc && t->failures == failures) /* an effect that fails says so itself */
-        failed_call(t, at, f, row, (kiln_code)rc);
+        failed_call(t, at, f, row, (uint32_t)rc);
     return rc == 0;
 }
 

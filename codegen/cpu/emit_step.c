@@ -250,7 +250,8 @@ static void step_while(Entry *e, const Step *s)
     LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
     gen_put(g, body);
     if (s->trip_dim != DIM_BAD)
-        step_leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""), status(e, ST_VALUE));
+        step_leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""),
+            LLVMConstInt(g->i32, ST_VALUE + ENTRY_LOOP * (s->id + 1ull), false));
     open_slices(e, s->id, index);
     part_block(e, s, 0);
     LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");

@@ -259,7 +259,8 @@ static bool run_while(Run *r, const Step *s)
             return false;
         if (!go_on) return write_count(r, s->count, index);
         if (s->trip_dim != DIM_BAD && index >= s->trip_dim)
-            return status_fail(r->st, ST_VALUE, "a loop goes on after its bound of %lld steps", (long long)index);
+            return status_fail(r->st, ST_VALUE, "while: it goes on after its bound of %lld steps  %s:%d", (long long)index,
+                s->loc.file ? s->loc.file : "?", s->loc.line);
         if (!open_slices(r, s->id, index) || !run_steps(r, s->block[0].step, s->block[0].n)) return false;
     }
 }
