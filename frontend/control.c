@@ -2,6 +2,7 @@
  * what it is given, and all of them one node (region.c). Relies on public operations for slices and stacks. */
 #include "body.h"
 #include "effect.h"
+#include "operand.h"
 #include "region.h"
 
 #include <limits.h>
@@ -11,8 +12,6 @@ typedef struct Body { /* one of the user's, and whose it is for messages */
     void *user;
     const char *what; /* "kiln_scan" */
 } Body;
-
-static kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 
 static bool poison(Thread *t, kiln_tensor **out, int n)
 {
@@ -376,6 +375,8 @@ bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_opt
     Dim n;
     if (!t) return false;
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = list_scan(t, at, &o) && length_of(t, at, &o, &n);
     Loop l = {.at = at,
         .body = {body, user, "kiln_scan"},
         .carry = o.carries,
@@ -386,13 +387,13 @@ bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_opt
         .reverse = o.reverse,
         .out = out,
         .y = ys};
-    bool ok = length_of(t, at, &o, &n);
     if (ok) {
         l.steps = n;
         l.count = dim_tensor(t, at, n, DT_i64);
-        ok = tensor_ok(l.count);
+        ok = tensor_ok(l.count) && loop_run(t, &l);
     }
-    if (ok) return loop_run(t, &l);
+    scratch_reset(&t->scratch, mark);
+    if (ok) return true;
     poison(t, out, o.carries_count);
     return poison(t, ys, o.ys_count);
 }
@@ -421,7 +422,7 @@ static bool cases_agree(Thread *t, const Cases *c, Frame *const *frame, const Va
             type_print(&t->trace->module->dims, y, b, sizeof b);
             fail(t, c->at, x->dtype == y->dtype ? KILN_ESHAPE : KILN_EDTYPE,
                 "%s: output %d is %s in case 0 and %s in case %d; all cases give the same dtype and shape "
-                "(kiln_cast, kiln_broadcast_to)",
+                "(kiln_cast, kiln_broadcast)",
                 c->what, i, a, b, k);
             return false;
         }

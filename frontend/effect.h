@@ -48,4 +48,6 @@ void effects_free(kiln *k);
 bool print_to(
     Thread *t, kiln_site at, FILE *to, const kiln_tensor *x); /* print.c; false: recorded */
 
+#define BEYOND_BOUND "while: it goes on after its bound of %lld steps" /* of a loop, eager and compiled */
+
 #endif

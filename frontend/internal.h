@@ -216,8 +216,6 @@ kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d);
 /* A dim as a scalar tensor of the dtype: a constant, or read when the function runs. */
 kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type);
 
-#define BEYOND_BOUND "while: it goes on after its bound of %lld steps" /* of a loop, eager and compiled */
-
 /* ---- traces ---------------------------------------------------------------------------------------------------------------------------- */
 typedef enum SourceKind { FROM_ARGUMENT, FROM_CAPTURE, FROM_LITERAL, FROM_VARIABLE } SourceKind;
 

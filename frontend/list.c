@@ -1,7 +1,10 @@
 /* list: the calls that take several operands as one list: tensors, variables and numbers in any mixture. Each resolves the list and
  * goes on to the call that takes an array. Relies on operand.h. */
+#include <kiln/nn.h>
+
 #include "function.h"
 #include "operand.h"
+#include "region.h"
 
 kiln_operand operands_get(kiln_operands l, int i)
 {
@@ -135,4 +138,115 @@ bool kiln_compare_of_sized(
 {
     Compare c = {to, options, size};
     return with_arguments(at, "compare", f, in, use_compare, &c);
+}
+
+/* ---- what takes tensors ------------------------------------------------------------------------------------------------ */
+/* A number as kiln_local takes it. */
+static kiln_tensor *listed(Thread *t, kiln_site at, const char *what, kiln_operand o, bool numbers)
+{
+    Type own = {.dtype = o.kind == 6 ? DT_bool : DT_i64};
+    if (numbers && o.kind == 3)
+        return fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here: kiln_scalar(k, KILN_F32, %g)", what, o.as.f, o.as.f);
+    return operand_named(t, at, what, o, numbers ? &own : NULL);
+}
+
+kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers)
+{
+    if (l.count < 0 || (!l.at && l.count)) {
+        fail(t, at, KILN_EVALUE, "%s: the list of operands is NULL, or its count below 0", what);
+        return NULL;
+    }
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, (size_t)l.count + 1);
+    for (int i = 0; x && i < l.count; i++)
+        if (!tensor_ok(x[i] = listed(t, at, what, operands_get(l, i), numbers))) return NULL;
+    return x;
+}
+
+/* The tensors of l while `call` stands; out is poisoned if they are none. */
+#define WITH_TENSORS(t, what, l, out, nout, call)                           \
+    do {                                                                    \
+        if (!(t)) return false;                                             \
+        ScratchMark mark = scratch_mark(&(t)->scratch);                     \
+        kiln_tensor **x = list_tensors((t), at, (what), (l), true);         \
+        const bool ok = x ? (call) : (poison_all((t), (out), (nout)), false); \
+        scratch_reset(&(t)->scratch, mark);                                 \
+        return ok;                                                          \
+    } while (0)
+
+bool kiln_cond_of_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_operands in,
+    kiln_tensor **out, int nout, void *user)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "kiln_cond", in, out, nout, kiln_cond_at(at, k, condition, then, otherwise, x, in.count, out, nout, user));
+}
+
+bool kiln_switch_of_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_operands in, kiln_tensor **out,
+    int nout, void *user)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "kiln_switch", in, out, nout, kiln_switch_at(at, k, selector, bodies, count, x, in.count, out, nout, user));
+}
+
+bool kiln_for_of_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "kiln_for", carries, out, carries.count, kiln_for_at(at, k, count, body, x, carries.count, out, user));
+}
+
+bool kiln_for_every_of_at(
+    kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "kiln_for_every", carries, out, carries.count, kiln_for_every_at(at, k, count, every, body, x, carries.count, out, user));
+}
+
+bool kiln_while_of_at(
+    kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "kiln_while", carries, out, carries.count, kiln_while_at(at, k, at_most, condition, body, x, carries.count, out, user));
+}
+
+bool kiln_callback_of_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_operands in, const kiln_spec *types, kiln_tensor **out, int nout)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "callback", in, out, nout, kiln_callback_at(at, k, fn, user, x, in.count, types, out, nout));
+}
+
+bool list_scan(Thread *t, kiln_site at, kiln_scan_options *o)
+{
+    const kiln_operands carries = o->carries_in, xs = o->xs_in;
+    if (carries.at || carries.count) {
+        o->carries_count = carries.count;
+        if (!(o->carries = list_tensors(t, at, "kiln_scan", carries, true))) return false;
+    }
+    if (!xs.at && !xs.count) return true;
+    o->xs_count = xs.count;
+    return (o->xs = list_tensors(t, at, "kiln_scan", xs, true)) != NULL;
+}
+
+kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_operands x,
+    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
+{
+    Thread *t = op_thread(&y, 1);
+    if (!t) return NULL;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **in = list_tensors(t, at, "custom_gradient", x, false), *out = in ? operand_named(t, at, "custom_gradient", y, NULL) : NULL;
+    out = tensor_ok(out) ? kiln_custom_gradient_at(at, out, in, x.count, backward, user) : &t->k->poison;
+    scratch_reset(&t->scratch, mark);
+    return out;
+}
+
+kiln_tensor *kiln_clip_by_global_norm_of_at(kiln_site at, kiln_operands x, double most, kiln_tensor **out)
+{
+    Thread *t = operands_of_thread(x);
+    if (!t) return NULL;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **in = list_tensors(t, at, "clip_by_global_norm", x, false), *norm = &t->k->poison;
+    if (in)
+        norm = kiln_clip_by_global_norm_at(at, in, x.count, most, out);
+    else if (out)
+        poison_all(t, out, x.count);
+    scratch_reset(&t->scratch, mark);
+    return norm;
 }

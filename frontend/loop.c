@@ -1,5 +1,6 @@
 /* loop: KILN_FOR and KILN_WHILE. In eager code they iterate; in a trace the condition and the block are traced once, each into a frame of
  * its own, and become one node (region.c). Each iteration is a scope. */
+#include "effect.h"
 #include "region.h"
 
 enum {

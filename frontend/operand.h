@@ -17,6 +17,9 @@ static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 /* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
 kiln_operand operands_get(kiln_operands l, int i);
 Thread *operands_of_thread(kiln_operands l); /* as op_thread */
+/* The operands as tensors, in the thread's scratch: variables read, numbers, if they are welcome, as kiln_local takes them. NULL: recorded, or one is poison. */
+kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers);
+bool list_scan(Thread *t, kiln_site at, kiln_scan_options *o); /* its lists as carries and xs, likewise */
 
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
 kiln_tensor *operand_float(

@@ -1,5 +1,6 @@
 /* run: calling a compiled row. Gathers the inputs' memory, makes outputs, calls the entry, then swaps the variables' new values in, so that a
  * failed call leaves every variable as it was. The hot path: no locks, no malloc beyond pooled headers and buffers. */
+#include "effect.h"
 #include "function.h"
 #include "scope.h"
 

@@ -343,6 +343,42 @@ void results_and_procedures(void **state)
     assert_ok(k);
 }
 
+void doubled_step(kiln *, kiln_tensor *const *in, kiln_tensor **out, void *)
+{
+    out[0] = kiln_mul(in[1], 2);
+}
+
+void same_back(kiln *, kiln_tensor *g, kiln_tensor *const *, kiln_tensor **dx, void *)
+{
+    dx[0] = kiln_mul(g, 3);
+}
+
+void first_of(kiln *, kiln_tensor *const *in, kiln_tensor **out, void *)
+{
+    out[0] = kiln_mul(in[0], in[1]);
+}
+
+void lists_in_control_flow(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    kiln_variable *v = kiln_variable_new(k, "v", 5);
+    kiln_tensor *out[1], *old[1] = {kiln_value(v)};
+    assert_true(kiln_for(k, 3, doubled_step, KILN_IN(v), out, nullptr) && kiln_item(out[0]) == 40);
+    assert_true(kiln_for(k, 3, doubled_step, old, 1, out, nullptr) && kiln_item(out[0]) == 40);
+    assert_true(kiln_cond(k, true, first_of, first_of, KILN_IN(v, 2), out, 1, nullptr) && kiln_item(out[0]) == 10);
+    kiln_operand first[] = {v};
+    kiln_scan_options o = {};
+    o.carries_in = kiln_operand_list(first, 1);
+    o.steps = 2;
+    assert_true(kiln_scan(k, doubled_step, &o, out, nullptr, nullptr) && kiln_item(out[0]) == 20);
+    kiln_variable *w = kiln_variable_new(k, "w", KILN_F32, 2.0);
+    KILN_TAPE(k, tape);
+    kiln_tensor *y = kiln_custom_gradient(kiln_mul(w, w), KILN_IN(w), same_back, nullptr);
+    assert_true(kiln_item(kiln_gradient(tape, y, w)) == 3);
+    assert_ok(k);
+}
+
 void numbers_of_any_dtype(void **state)
 {
     kiln *k = static_cast<kiln *>(*state);
@@ -377,7 +413,7 @@ void numbers_of_any_dtype(void **state)
 int main()
 {
     const CMUnitTest tests[] = {
-        CASE(values_at_once), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
+        CASE(values_at_once), CASE(lists_in_control_flow), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
         CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype), CASE(results_and_procedures),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);

@@ -200,7 +200,7 @@ static void minimize(
         kiln_optimizer_apply_at(at, o, v, g, count);
 }
 
-void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
+void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_operand loss)
 {
     if (!o || !tape) {
         fail(thread_last(), at, KILN_ESTATE, "minimize: the %s is NULL", o ? "tape" : "optimizer");
@@ -209,7 +209,8 @@ void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape
     Thread *t = thread_of(o->o.k);
     ScratchMark mark = scratch_mark(&t->scratch);
     Composite c = composite_begin(t, "minimize");
-    minimize(at, t, o, tape, loss);
+    kiln_tensor *y = operand_named(t, at, "minimize", loss, NULL);
+    if (tensor_ok(y)) minimize(at, t, o, tape, y);
     composite_end(t, &c, NULL);
     scratch_reset(&t->scratch, mark);
 }

@@ -59,21 +59,35 @@ KILN_API void kiln_branch_end(kiln_branch *b);
  * own; their outputs move to the caller's. Variables and locals are read and assigned in them as in the macros' blocks. Gradients flow
  * through carries, slices and results, and to all that bodies capture. Each returns false, and poisons out, after an error.
  * Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
-/* out = then(in) or otherwise(in). */
+/* Inputs and carries are lists of operands, KILN_IN(x, v, 3), kiln_tensors(x, n) or kiln_variables(v, n): variables are read now, numbers are as
+ * kiln_local takes them (integers i64, fractions as kiln_scalar(k, KILN_F32, 0.5)). An array of tensors and its count as two arguments is the older
+ * way, and what the functions without `of` take. */
+/* out = then(in) or otherwise(in): kiln_cond(k, condition, then, otherwise, KILN_IN(x), out, nout, user). */
+KILN_API bool kiln_cond_of_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_operands in,
+                              kiln_tensor **out, int nout, void *user);
 KILN_API bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_tensor *const *in,
                            int nin, kiln_tensor **out, int nout, void *user);
-/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are. */
+/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are: kiln_switch(k, selector, bodies, count, KILN_IN(x),
+ * out, nout, user); bodies that are a literal stand in parentheses. */
+KILN_API bool kiln_switch_of_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_operands in,
+                                kiln_tensor **out, int nout, void *user);
 KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_tensor *const *in,
                              int nin, kiln_tensor **out, int nout, void *user);
-/* n carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. */
+/* Carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. kiln_for(k, count, body,
+ * KILN_IN(x, y), out, user). */
+KILN_API bool kiln_for_of_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user);
 KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out,
                           void *user);
 /* The same in segments of `every` steps (at least 1): the gradient keeps what comes into each segment and runs its steps again, about
  * count / every + every carries instead of count. */
+KILN_API bool kiln_for_every_of_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_operands carries,
+                                   kiln_tensor **out, void *user);
 KILN_API bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries,
                                 int n, kiln_tensor **out, void *user);
 /* The same as kiln_for, as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many steps is an error, and
  * gradients need no memory that grows while it runs, so that they compile ahead of time. */
+KILN_API bool kiln_while_of_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_operands carries,
+                               kiln_tensor **out, void *user);
 KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
                             int n, kiln_tensor **out, void *user);
 /* A loop over slices: (carries ..., ys ...) = body(index, carries ..., xs[index] ...). ys are stacked along a new first axis. */
@@ -85,6 +99,8 @@ typedef struct kiln_scan_options {
     int ys_count;
     int64_t steps;               /* without xs: how many */
     bool reverse;                /* from the last slice to the first; ys[i] still belongs to xs[i] */
+    /* In place of carries and of xs: KILN_IN(h, v). (In C++ a list that is stored needs an array that lasts: kiln_operand_list(array, n).) */
+    kiln_operands carries_in, xs_in;
 } kiln_scan_options;
 /* out: carries_count last carries; ys: ys_count stacks. Cost of an eager gradient: each step's slice costs its whole x. Stacked outputs
  * need at least one step. */
@@ -93,12 +109,24 @@ KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln
 
 /* A bound of none is an error; 0 is how the functions above spell that there is none. */
 static inline int64_t kiln_bound(int64_t steps) { return steps > 0 ? steps : -1; }
-#define kiln_cond(k, condition, ...) kiln_cond_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
-#define kiln_switch(k, selector, ...) kiln_switch_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
-#define kiln_for(k, count, ...) kiln_for_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
-#define kiln_for_every(k, count, ...) kiln_for_every_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
-#define kiln_while(k, ...) kiln_while_at(KILN_HERE, (k), 0, __VA_ARGS__)
-#define kiln_while_at_most(k, steps, ...) kiln_while_at(KILN_HERE, (k), kiln_bound(steps), __VA_ARGS__)
+#define kiln_cond(...) KILN_CAT(KILN_COND_, KILN_JUST_8(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_COND_L(k, condition, ...) kiln_cond_of_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
+#define KILN_COND_M(k, condition, ...) kiln_cond_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
+#define kiln_switch(...) KILN_CAT(KILN_SWITCH_, KILN_JUST_8(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_SWITCH_L(k, selector, ...) kiln_switch_of_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
+#define KILN_SWITCH_M(k, selector, ...) kiln_switch_at(KILN_HERE, (k), KILN_OPERAND(selector), __VA_ARGS__)
+#define kiln_for(...) KILN_CAT(KILN_LOOP_, KILN_JUST_6(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_LOOP_L(k, count, ...) kiln_for_of_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define KILN_LOOP_M(k, count, ...) kiln_for_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define kiln_for_every(...) KILN_CAT(KILN_EVERY_, KILN_JUST_7(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_EVERY_L(k, count, ...) kiln_for_every_of_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define KILN_EVERY_M(k, count, ...) kiln_for_every_at(KILN_HERE, (k), KILN_OPERAND(count), __VA_ARGS__)
+#define kiln_while(...) KILN_CAT(KILN_TURNS_, KILN_JUST_6(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_TURNS_L(k, ...) kiln_while_of_at(KILN_HERE, (k), 0, __VA_ARGS__)
+#define KILN_TURNS_M(k, ...) kiln_while_at(KILN_HERE, (k), 0, __VA_ARGS__)
+#define kiln_while_at_most(...) KILN_CAT(KILN_AT_MOST_, KILN_JUST_7(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_AT_MOST_L(k, steps, ...) kiln_while_of_at(KILN_HERE, (k), kiln_bound(steps), __VA_ARGS__)
+#define KILN_AT_MOST_M(k, steps, ...) kiln_while_at(KILN_HERE, (k), kiln_bound(steps), __VA_ARGS__)
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------

@@ -318,6 +318,13 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define KILN_FEW(...) KILN_MANY_(__VA_ARGS__, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
     M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
     4, 3, 2, 1, 0)
+/* Whether there are just 6, 7 or 8: L, a list that is one argument; more (up to 64) are M, an array and its count. */
+#define KILN_JUST_6(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, M, M, L, M, M, M, M, M, 0)
+#define KILN_JUST_7(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, M, L, M, M, M, M, M, M, 0)
+#define KILN_JUST_8(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, L, M, M, M, M, M, M, M, 0)
+#define KILN_M_50 KILN_M_10, KILN_M_10, KILN_M_10, KILN_M_10, KILN_M_10
+#define KILN_M_10 M, M, M, M, M, M, M, M, M, M
+#define KILN_MANY(...) KILN_MANY_(__VA_ARGS__)
 #define KILN_MANY_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, \
     a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, a33, a34, a35, a36, a37, a38, a39, a40, a41, a42, a43, \
     a44, a45, a46, a47, a48, a49, a50, a51, a52, a53, a54, a55, a56, a57, a58, a59, a60, a61, a62, a63, a64, \

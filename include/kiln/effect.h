@@ -42,10 +42,13 @@ typedef struct kiln_array {     /* a tensor as plain memory, row-major */
 /* Reads the inputs, fills every element of the outputs; both are valid during the call. Non-zero fails with KILN_EVALUE. It may use the engine,
  * other compiled functions included; a variable that it assigns is seen by the next call, unless this one assigns it at its end. */
 typedef int kiln_callback_fn(const kiln_array *in, int nin, const kiln_array *out, int nout, void *user);
-/* Calls fn on nin tensors; out gets nout tensors of these types: KILN_SPEC(KILN_F32, 4, -1), where a size of -1 is that of in[0] along the same
- * axis. False (and out is poisoned) after an error. No gradient flows through fn: asking for one is an error (KILN_EUNSUPPORTED), unless
+/* kiln_callback(k, fn, user, KILN_IN(x, v), types, out, nout): calls fn on these operands (numbers as kiln_local takes them); out gets nout tensors of these
+ * types: KILN_SPEC(KILN_F32, 4, -1), where a size of -1 is that of in[0] along the same axis; types that are a literal stand in parentheses. An
+ * array of tensors and its count is the older way. False (and out is poisoned) after an error. No gradient flows through fn: asking for one is an error (KILN_EUNSUPPORTED), unless
  * kiln_custom_gradient gives it or kiln_stop_gradient keeps it out; so is the gradient of a loop or of a compiled call whose body calls fn
  * for outputs. fn and user must outlive the functions traced with them. */
+KILN_API bool kiln_callback_of_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_operands in, const kiln_spec *types,
+                                  kiln_tensor **out, int nout);
 KILN_API bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_tensor *const *in, int nin, const kiln_spec *types,
                                kiln_tensor **out, int nout);
 
@@ -58,6 +61,8 @@ KILN_API bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void
 #define kiln_assert_close(a, b, tolerance) kiln_assert_close_at(KILN_HERE, KILN_OPERAND(a), KILN_OPERAND(b), (tolerance))
 #define kiln_assert_finite(x) kiln_assert_finite_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_print_text(k, to, text) kiln_print_text_at(KILN_HERE, (k), (to), (text))
-#define kiln_callback(k, fn, user, ...) kiln_callback_at(KILN_HERE, (k), (fn), (user), __VA_ARGS__) /* in, nin, types, out, nout */
+#define kiln_callback(...) KILN_CAT(KILN_CALLBACK_, KILN_JUST_7(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CALLBACK_L(k, fn, user, ...) kiln_callback_of_at(KILN_HERE, (k), (fn), (user), __VA_ARGS__) /* in, types, out, nout */
+#define KILN_CALLBACK_M(k, fn, user, ...) kiln_callback_at(KILN_HERE, (k), (fn), (user), __VA_ARGS__) /* in, nin, types, out, nout */
 
 #endif

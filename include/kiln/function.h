@@ -30,7 +30,11 @@ KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, k
 KILN_API const char *kiln_grad_why(kiln_tape *tape, kiln_operand x);
 /* The variables (not locals) that the tape saw read, in the order of their first read; returns how many there are, fills at most cap. */
 KILN_API int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap);
-/* x itself, whose gradient is what backward returns: backward(k, g, user) -> cotangent of x (e.g. clipped). */
+/* kiln_custom_gradient(y, KILN_IN(x, v), backward, user): y itself, but gradients flow as backward says, to the listed tensors and variables, which y
+ * was computed from: backward(k, g, x, dx, user) has y's cotangent g and the operands x, and sets dx[i], the cotangent of x[i], of its dtype and shape
+ * (left alone: none flows). An array of tensors and its count is the older way. */
+KILN_API kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_operands x,
+    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
 KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
 
@@ -366,7 +370,9 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define kiln_gradients(...) KILN_CAT(KILN_GRADIENTS_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_GRADIENTS_4(tape, y, x, dx) kiln_gradients_of_at(KILN_HERE, (tape), KILN_OPERAND(y), x, (dx))
 #define KILN_GRADIENTS_M(tape, y, ...) kiln_gradients_at(KILN_HERE, (tape), (y), NULL, __VA_ARGS__)
-#define kiln_custom_gradient(y, ...) kiln_custom_gradient_at(KILN_HERE, (y), __VA_ARGS__)
+#define kiln_custom_gradient(...) KILN_CAT(KILN_CUSTOM_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_CUSTOM_4(y, x, backward, user) kiln_custom_gradient_of_at(KILN_HERE, KILN_OPERAND(y), x, (backward), (user))
+#define KILN_CUSTOM_M(y, ...) kiln_custom_gradient_at(KILN_HERE, (y), __VA_ARGS__)
 /* kiln_compare(stdout, f, KILN_IN(x, y)), or with options behind: in parentheses if they are a literal with several fields */
 #define kiln_compare(...) KILN_CAT(KILN_COMPARE_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_COMPARE_3(to, f, in) KILN_COMPARE_4(to, f, in, NULL)

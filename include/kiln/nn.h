@@ -51,7 +51,7 @@ KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_operand x); /* 
  * Variables lstm/w, lstm/u, lstm/b, gru/bu, rnn/w ..., numbered like dense's. Gradients flow to x, all variables and first states. */
 typedef struct kiln_recurrent kiln_recurrent;
 typedef struct kiln_recurrent_options {
-    kiln_tensor *h, *c;            /* first states [batch, units]; NULL: zeros. c: LSTM only */
+    kiln_tensor *h, *c;            /* first states [batch, units] (kiln_value of a variable); NULL: zeros. c: LSTM only */
     kiln_tensor **last_h, **last_c; /* if not NULL get the states after the last step done (with reverse: step 0) */
     bool reverse;                  /* from the last step to the first; the result's rows still belong to x's */
 } kiln_recurrent_options;
@@ -84,7 +84,7 @@ KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o); /* f64[] */
  * that is not, because another value was assigned since, is taken from the variable. Before the first step (and kiln_optimizer_prepare) only: KILN_ESTATE after it. */
 KILN_API bool kiln_optimizer_master_at(kiln_site at, kiln_optimizer *o, bool on);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */
-KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss);
+KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_operand loss);
 KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
 /* ---- learning rates over steps: rate(n), n the steps done before, computed in f64; warmup steps first, u = n - warmup after them ---- */
 typedef enum kiln_schedule_kind {
@@ -115,6 +115,7 @@ KILN_API bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, con
 /* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms as kiln_norm's; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
 KILN_API kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most);
 /* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or f64 if one x is. */
+KILN_API kiln_tensor *kiln_clip_by_global_norm_of_at(kiln_site at, kiln_operands x, double most, kiln_tensor **out);
 KILN_API kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out);
 /* What an optimiser does to gradients before it uses them, in this order; 0: not. Before the first step only. */
 typedef struct kiln_clipping { double value, norm, global_norm; } kiln_clipping; /* elements to [-value, value]; each tensor's norm; the norm of all */
@@ -165,14 +166,18 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_master(o, on) kiln_optimizer_master_at(KILN_HERE, (o), (on))
-#define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), (loss))
+#define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), KILN_OPERAND(loss))
 /* variadic, because the options may be compound literals: kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE, .rate = 0.1, .steps = 1000}) */
 #define kiln_optimizer_schedule(o, ...) kiln_optimizer_schedule_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_schedule))
 #define kiln_optimizer_clip(o, ...) kiln_optimizer_clip_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_clipping))
 #define kiln_schedule_rate(schedule, step) kiln_schedule_rate_sized(KILN_HERE, (schedule), sizeof(kiln_schedule), KILN_OPERAND(step))
 #define kiln_clip_by_value(x, lo, hi) kiln_clip(x, lo, hi)
 #define kiln_clip_by_norm(x, most) kiln_clip_by_norm_at(KILN_HERE, KILN_OPERAND(x), (most))
-#define kiln_clip_by_global_norm(...) kiln_clip_by_global_norm_at(KILN_HERE, __VA_ARGS__) /* x, count, most, out */
+/* kiln_clip_by_global_norm(KILN_IN(x, y), most, out), or an array of tensors, its count, most, out */
+#define kiln_clip_by_global_norm(...) KILN_CAT(KILN_GLOBAL_NORM_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_GLOBAL_NORM_3(x, most, out) kiln_clip_by_global_norm_of_at(KILN_HERE, x, (most), (out))
+#define KILN_GLOBAL_NORM_4(...) KILN_GLOBAL_NORM_M(__VA_ARGS__)
+#define KILN_GLOBAL_NORM_M(...) kiln_clip_by_global_norm_at(KILN_HERE, __VA_ARGS__)
 #define kiln_optimizer_prepare(o, ...) kiln_optimizer_prepare_at(KILN_HERE, (o), __VA_ARGS__) /* variables, count: the list may be a compound literal */
 #define kiln_optimizer_apply(o, v, gradient, count) kiln_optimizer_apply_at(KILN_HERE, (o), (v), (gradient), (count))
 #define kiln_mean_metric(k) kiln_mean_metric_at(KILN_HERE, (k))
