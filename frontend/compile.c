@@ -216,7 +216,7 @@ static void dump_stage(
     dump_write(user, both, text, len);
 }
 
-/* Which sizes of which arguments tell the symbols. */
+/* Which sizes of which arguments tell the symbols; one that can have a single value needs none. */
 static void bind_symbols(Row *row)
 {
     uint32_t n = 0;
@@ -227,6 +227,11 @@ static void bind_symbols(Row *row)
             for (uint32_t s = 0; s < p->symbol.len && row->arg[i].dim[d] < 0; s++)
                 if (p->symbol.at[s] == row->arg[i].dim[d]) row->binding[n++] = (Binding){i, d, s};
     row->nbinding = n;
+    row->known = ARENA_ARRAY(&row->arena, int64_t, p->symbol.len + 1);
+    for (uint32_t s = 0; s < p->symbol.len; s++) {
+        const DimExpr *e = &p->module->dims.expr.at[-1 - p->symbol.at[s]];
+        row->known[s] = e->lo == e->hi ? e->lo : -1;
+    }
 }
 
 static void build_body(void *arg)

@@ -19,7 +19,6 @@ typedef struct Trace Trace;
 typedef struct Frame Frame;
 typedef struct Row Row;
 
-
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 /* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
  * given; one of the engine's few, whose place there is the input's number. */
@@ -390,6 +389,7 @@ struct Row {                 /* one compiled signature; immutable once published
     Type *result;
     Binding *binding;
     uint32_t nbinding;
+    int64_t *known;          /* of each symbol of the program: its value, if its bounds allow one alone, else -1 */
     kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
     uint32_t *changed_id;
     Module *module;          /* after the pipeline */

@@ -11,7 +11,7 @@
 bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row,
     kiln_tensor *const *in, int64_t *dim)
 {
-    for (uint32_t i = 0; i < row->program->symbol.len; i++) dim[i] = -1;
+    for (uint32_t i = 0; i < row->program->symbol.len; i++) dim[i] = row->known[i];
     for (uint32_t i = 0; i < row->nbinding; i++) {
         const Binding *b = &row->binding[i];
         int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];

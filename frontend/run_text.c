@@ -9,6 +9,7 @@ typedef struct Job {
     Row *row;
     const char *text;
     size_t len;
+    const kiln_run_options *options;
     Status st;
     bool ok;
 } Job;
@@ -26,12 +27,28 @@ static bool without_effects(const Module *m, Status *st)
     return true;
 }
 
+/* Dims whose value is given can have no other. */
+static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
+{
+    for (int i = 0; i < o->dims_count; i++) {
+        const char *name = o->dims[i].name ? o->dims[i].name : "";
+        const int64_t size = o->dims[i].size;
+        const Dim d = dim_find(&m->dims, name, strlen(name));
+        if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %s", name);
+        DimExpr *e = &m->dims.expr.at[-1 - d];
+        if (size < e->lo || size > e->hi)
+            return status_fail(st, ST_SHAPE, "run: %s is %lld, but lies in [%lld,%lld]", name, (long long)size, (long long)e->lo, (long long)e->hi);
+        e->lo = e->hi = size;
+    }
+    return true;
+}
+
 static void job_body(void *arg)
 {
     Job *j = arg;
     Row *row = j->row;
     Module *m = text_module(&row->arena, j->text, j->len, &j->st);
-    if (!m || !without_effects(m, &j->st)) return;
+    if (!m || !without_effects(m, &j->st) || !give_dims(m, j->options, &j->st)) return;
     const Graph *g = m->graph.at[0];
     row->module = m;
     row->narg = row->nsource = g->param.len;
@@ -47,36 +64,94 @@ static void job_body(void *arg)
     j->ok = true;
 }
 
-/* Sizes of the inputs: equal constants, symbols within their bounds; and every symbol is some input's size. */
-static bool inputs_fit(Thread *t, kiln_site at, const Row *row, kiln_tensor *const *in)
+/* Sizes of the inputs: equal constants, symbols within their bounds, expressions of known symbols. */
+static bool input_fits(const Row *row, const Type *p, const Type *x, const int64_t *symbol)
 {
     const DimTable *dims = &row->module->dims;
-    char have[160], want[160];
-    for (uint32_t i = 0; i < row->narg; i++) {
-        const Type *p = &row->arg[i], *x = &in[i]->type;
-        bool fits = p->dtype == x->dtype && p->rank == x->rank;
-        for (int d = 0; d < p->rank && fits; d++) {
-            const DimExpr *e = p->dim[d] < 0 ? &dims->expr.at[-1 - p->dim[d]] : NULL;
-            fits = e ? e->kind == DIM_SYMBOL && x->dim[d] >= e->lo && x->dim[d] <= e->hi : p->dim[d] == x->dim[d];
-        }
-        if (fits) continue;
-        type_print(dims, p, want, sizeof want);
-        fail(t, at, KILN_ESHAPE, "run: input %u is %s, the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
-            row->module->dims.expr.len ? " within the bounds of its dims" : "");
-        return false;
+    bool fits = p->dtype == x->dtype && p->rank == x->rank;
+    for (int d = 0; d < p->rank && fits; d++) {
+        const DimExpr *e = p->dim[d] < 0 ? &dims->expr.at[-1 - p->dim[d]] : NULL;
+        fits = e && e->kind == DIM_SYMBOL ? x->dim[d] >= e->lo && x->dim[d] <= e->hi : dim_eval(dims, p->dim[d], symbol) == x->dim[d];
+    }
+    return fits;
+}
+
+/* The symbols' values by their place in the table: of the first input that has the symbol as a size, or its only value; -1: unknown. */
+static void symbols_of(const Row *row, kiln_tensor *const *in, int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    for (uint32_t s = 0; s < dims->expr.len; s++) symbol[s] = dims->expr.at[s].lo == dims->expr.at[s].hi ? dims->expr.at[s].lo : -1;
+    for (uint32_t i = 0; i < row->narg; i++)
+        for (int d = 0; d < row->arg[i].rank && d < in[i]->type.rank; d++)
+            if (row->arg[i].dim[d] < 0 && symbol[-1 - row->arg[i].dim[d]] < 0) symbol[-1 - row->arg[i].dim[d]] = in[i]->type.dim[d];
+}
+
+static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
+{
+    fail(t, at, KILN_ESHAPE,
+        "run: no input has the size %s alone, so it is unknown: give it one (kiln run --dim %s=%lld, kiln_run_options)", e->name, e->name,
+        (long long)e->lo);
+    return false;
+}
+
+/* Where inputs have sizes that are expressions, all symbols are known. */
+static bool sizes_known(Thread *t, kiln_site at, const Row *row, const int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    bool expressions = false;
+    for (uint32_t i = 0; i < row->narg; i++)
+        for (int d = 0; d < row->arg[i].rank; d++)
+            expressions = expressions || (row->arg[i].dim[d] < 0 && dims->expr.at[-1 - row->arg[i].dim[d]].kind != DIM_SYMBOL);
+    for (uint32_t s = 0; expressions && s < dims->expr.len; s++) {
+        const DimExpr *e = &dims->expr.at[s];
+        if (e->kind == DIM_SYMBOL && !e->made && symbol[s] < 0) return unknown(t, at, e);
     }
     return true;
 }
 
-static bool symbols_bound(Thread *t, kiln_site at, const Row *row)
+static bool has(const DimTable *dims, Dim d, Dim symbol)
 {
+    if (d >= 0 || d == DIM_BAD) return false;
+    const DimExpr *e = &dims->expr.at[-1 - d];
+    if (e->kind == DIM_SYMBOL || e->kind == DIM_NEGATIVE) return d == symbol;
+    return has(dims, e->a, symbol) || has(dims, e->b, symbol);
+}
+
+static bool computes_with(const Program *p, Dim symbol)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < p->dim.len; i++) any = any || has(&p->module->dims, p->dim.at[i], symbol);
+    for (uint32_t i = 0; i < p->buf.len; i++)
+        for (int d = 0; d < p->buf.at[i].type.rank; d++) any = any || has(&p->module->dims, p->buf.at[i].type.dim[d], symbol);
+    return any;
+}
+
+/* Those that the program computes with are known. What a module declares and does not use needs no value. */
+static bool symbols_known(Thread *t, kiln_site at, const Row *row)
+{
+    const Program *p = row->program;
+    for (uint32_t s = 0; s < p->symbol.len; s++) {
+        bool known = row->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
+        for (uint32_t i = 0; i < row->nbinding; i++) known = known || row->binding[i].symbol == s;
+        if (!known) return unknown(t, at, &p->module->dims.expr.at[-1 - p->symbol.at[s]]);
+    }
+    return true;
+}
+
+/* With scratch that the caller gives back. */
+static bool inputs_fit(Thread *t, kiln_site at, const Row *row, kiln_tensor *const *in)
+{
+    char have[160], want[160];
     const DimTable *dims = &row->module->dims;
-    for (uint32_t s = 0; s < dims->expr.len; s++) {
-        bool bound = dims->expr.at[s].kind != DIM_SYMBOL || dims->expr.at[s].made;
-        for (uint32_t i = 0; i < row->narg; i++)
-            for (int d = 0; d < row->arg[i].rank; d++) bound = bound || row->arg[i].dim[d] == -1 - (Dim)s;
-        if (bound) continue;
-        fail(t, at, KILN_ESHAPE, "run: no input of the graph has the size %s, so it is unknown", dims->expr.at[s].name);
+    int64_t *symbol = SCRATCH(t, at, int64_t, dims->expr.len + 1u);
+    if (!symbol) return false;
+    symbols_of(row, in, symbol);
+    if (!sizes_known(t, at, row, symbol)) return false;
+    for (uint32_t i = 0; i < row->narg; i++) {
+        if (input_fits(row, &row->arg[i], &in[i]->type, symbol)) continue;
+        type_print(dims, &row->arg[i], want, sizeof want);
+        fail(t, at, KILN_ESHAPE, "run: input %u is %s, the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
+            dims->expr.len ? " within the bounds of its dims" : "");
         return false;
     }
     return true;
@@ -92,7 +167,10 @@ static bool resolve(Thread *t, kiln_site at, const Row *row, kiln_operands in, k
         x[i] = operand_named(t, at, "run", operands_get(in, i), &row->arg[i]);
         if (!tensor_ok(x[i])) return false;
     }
-    return inputs_fit(t, at, row, x) && symbols_bound(t, at, row);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = inputs_fit(t, at, row, x);
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }
 
 /* Never run: the row comes from the text. */
@@ -107,7 +185,8 @@ static int run(Thread *t, kiln_site at, Row *row, kiln_operands in, kiln_tensor 
     size_t bytes = (row->narg + row->nresult + 1) * sizeof(kiln_tensor *);
     kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + row->narg : NULL;
     if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
-    bool ok = x && resolve(t, at, row, in, x) && row_build(t, at, f, row, -1) && row_results(t, at, f, row, x, result, NULL);
+    bool ok = x && resolve(t, at, row, in, x) && row_build(t, at, f, row, -1) && symbols_known(t, at, row) &&
+              row_results(t, at, f, row, x, result, NULL);
     for (int i = 0; i < cap; i++) {
         out[i] = ok && i < (int)row->nresult ? result[i] : &t->k->poison;
         if (tensor_ok(out[i])) kiln_keep(out[i]);
@@ -120,7 +199,15 @@ static int run(Thread *t, kiln_site at, Row *row, kiln_operands in, kiln_tensor 
 
 int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap)
 {
+    return kiln_run_text_sized(at, k, text, len, in, out, cap, NULL, 0);
+}
+
+int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap,
+    const kiln_run_options *options, size_t size)
+{
     Thread *t = thread_of(k);
+    kiln_run_options o = {.dims_count = 0};
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     for (int i = 0; i < cap; i++) out[i] = t ? &k->poison : NULL;
     if (!t || !text || t->trace || k->eager_only) {
         fail(t ? t : thread_last(), at, KILN_ESTATE, "run: %s",
@@ -130,7 +217,7 @@ int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_o
     Row *row = mem_zeros(1, sizeof *row);
     if (!row) return fail(t, at, KILN_EMEMORY, "run: no memory"), -1;
     arena_init(&row->arena);
-    Job j = {.t = t, .row = row, .text = text, .len = len};
+    Job j = {.t = t, .row = row, .text = text, .len = len, .options = &o};
     if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
     if (!j.ok) fail_status(t, at, &j.st);
     kiln_scope s = kiln_scope_open(k);

@@ -151,6 +151,27 @@ expect 'a file that is too short' 3 '' "short.npy: its header promises another n
 expect 'an error in the text that is run' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ" run "$scratch/bad.kiln"
 expect 'an output that is no result' 2 '' 'has 2 results, not 3' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" \
     --output "$scratch/1.npy" --output "$scratch/2.npy" --output "$scratch/3.npy"
+# Sizes that no input has alone are given; what is declared and not used needs none
+cat >"$scratch/dims.kiln" <<'END'
+module {
+  dims N in [1,3], M in [2,9], L in [1,4]
+}
+
+graph @main(%1: i16[2*N]) -> (%3, %1) {
+  %2 = iota() {i64, 0, [M]} : i64[M]
+  %3 = sum(%2) {[0]} : i64[]
+}
+END
+npy four '<i2' '4,' '\1\0\2\0\3\0\4\0'
+expect 'sizes that are given' 0 '^10 i64\[\]$' '' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim=N=2 --dim L=1
+expect 'an unknown size' 3 '' 'no input has the size N alone, so it is unknown: give it one (kiln run --dim N=1' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5
+expect 'an input of another size' 3 '' 'input 0 is i16\[4\], the graph takes i16\[2\*N\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim N=3 --dim L=1
+expect 'a size that is out of bounds' 3 '' 'M is 10, but lies in \[2,9\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=10
+expect 'no such size' 3 '' 'the module has no dim K' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim K=10
+expect 'a size that is none' 2 '' "'M' is no NAME=VALUE" run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M
+sed 's/2\*N/4/' "$scratch/dims.kiln" >"$scratch/unused.kiln"
+expect 'a size that nothing uses' 0 '^36 i64' '' run "$scratch/unused.kiln" --input "$scratch/four.npy" --dim M=9
+expect 'a size that only the program uses' 3 '' 'no input has the size M alone' run "$scratch/unused.kiln" --input "$scratch/four.npy"
 # The demo convinces: both modes agree, and both networks read digits that they have not seen. $1: at least so many per cent
 reads() { awk -v least="$1" '/test accuracy/ { n++; if ($3 + 0 <= least || $5 + 0 <= least) bad = 1 } END { exit bad || n != 2 }' "$scratch/out"; }
 expect 'demo' 0 'equal bit for bit in all' 'loss chart' demo --quick --out "$scratch/loss.svg"

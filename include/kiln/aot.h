@@ -38,6 +38,17 @@ KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_
  * traced it. */
 KILN_API int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap);
 #define kiln_run_text(k, text, len, in, out, cap) kiln_run_text_at(KILN_HERE, (k), (text), (len), in, (out), (cap))
+/* The same with values for dims of the module that no input has as a size: kiln_run_text_with(k, text, len, in, out, cap, &(kiln_run_options){.dims = d,
+ * .dims_count = 1}). A dim without a value, and one with a value outside its bounds, is KILN_ESHAPE. */
+typedef struct kiln_run_dim { const char *name; int64_t size; } kiln_run_dim;
+typedef struct kiln_run_options {
+    const kiln_run_dim *dims;
+    int dims_count;
+} kiln_run_options;
+KILN_API int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap,
+                                 const kiln_run_options *options, size_t size);
+#define kiln_run_text_with(k, text, len, in, out, cap, ...)                                                                                    \
+    kiln_run_text_sized(KILN_HERE, (k), (text), (len), in, (out), (cap), __VA_ARGS__, sizeof(kiln_run_options))
 
 #ifdef __cplusplus
 }
