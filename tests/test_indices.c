@@ -2,8 +2,11 @@
  * names op, index and line, eagerly and compiled. */
 #include "front.h"
 
+#include <kiln/aot.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 KILN_FUNCTION(loss, k, x, y) { return kiln_cross_entropy(x, y); }
 
@@ -155,11 +158,73 @@ static void the_environment_asks_too(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+KILN_FUNCTION(picked, k, x, i) { return kiln_gather(x, i, 0); }
+
+/* Compiled code is an engine's own: the same definition, compiled by one that checks nothing, is compiled anew by one that checks. What the environment
+ * says later changes nothing. */
+static void no_code_is_shared_with_an_engine_that_does_not_check(void **state)
+{
+    (void)state;
+    kiln *each[3];
+    for (int i = 0; i < 3; i++) {
+        kiln *k = each[i] = kiln_open(&(kiln_options){.checked = i == 1});
+        if (i == 1) setenv("KILN_CHECKED", "0", 1);
+        if (i == 2) setenv("KILN_CHECKED", "1", 1);
+        for (int turn = 0; turn < 2; turn++) {
+            KILN_SCOPE(k);
+            kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, 2);
+            assert_true(kiln_item(picked(k, x, kiln_i64(k, KILN_SHAPE(), 1))) == 2);
+            picked(k, x, kiln_i64(k, KILN_SHAPE(), 2));
+            if (i == 1)
+                assert_error(k, KILN_EVALUE, "gather: an index is out of range: it is 2");
+            else
+                assert_ok(k);
+        }
+    }
+    unsetenv("KILN_CHECKED");
+    for (int i = 0; i < 3; i++) assert_int_equal(kiln_close(each[i]), 0);
+}
+
+static const char *const program =
+    "#include <stdio.h>\n#include \"picked.h\"\n"
+    "int main(void)\n{\n    static _Alignas(64) unsigned char work[PICKED_WORKSPACE_BYTES + 64];\n    float x[2] = {1, 2}, y = 0;\n    int64_t i = 1;\n"
+    "    if (picked((void *)0, x, &i, &y, work) != PICKED_OK || y != 2) return 2;\n    i = 2;\n"
+    "    return picked((void *)0, x, &i, &y, work) == PICKED_EVALUE ? 0 : 3;\n}\n";
+
+static void objects_check_as_their_engine_does(void **state)
+{
+    (void)state;
+    if (system("cc --version >/dev/null 2>&1") != 0) {
+        printf("skip: no C compiler to link an object with\n");
+        skip();
+    }
+    char dir[] = "/tmp/kiln-indices-XXXXXX", path[64], command[256];
+    assert_non_null(mkdtemp(dir));
+    for (int checked = 0; checked < 2; checked++) {
+        kiln *k = kiln_open(&(kiln_options){.checked = checked});
+        kiln_function *f = kiln_function_new(
+            k, gathers, NULL, &(kiln_function_options){.name = "picked", .inputs = {KILN_SPEC(KILN_F32, 2), KILN_SPEC(KILN_I64)}});
+        snprintf(path, sizeof path, "%s/picked", dir);
+        assert_true(kiln_aot(f, path, NULL));
+        snprintf(path, sizeof path, "%s/main.c", dir);
+        FILE *to = fopen(path, "w");
+        assert_true(to && fputs(program, to) >= 0 && fclose(to) == 0);
+        snprintf(command, sizeof command, "cc -std=c11 -o %s/main %s/main.c %s/picked.o -lm && %s/main", dir, dir, dir, dir);
+        const int status = system(command);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), checked ? 0 : 3);
+        assert_int_equal(kiln_close(k), 0);
+    }
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
         FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too),
+        cmocka_unit_test(no_code_is_shared_with_an_engine_that_does_not_check), cmocka_unit_test(objects_check_as_their_engine_does),
     };
     return cmocka_run_group_tests_name("indices", tests, front_needs_llvm, NULL);
 }

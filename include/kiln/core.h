@@ -71,7 +71,8 @@ typedef struct kiln_options {
     void *log_user;
     uint64_t seed;           /* of the engine's own generator, from which layers made without one draw: the same seed and the same order give the same weights */
     bool no_log;             /* no log at all: then look at kiln_error yourself */
-    bool checked;            /* indices out of range are errors (ops.h); KILN_CHECKED=1 in the environment is the same */
+    bool checked;            /* indices out of range are errors (ops.h); KILN_CHECKED=1 in the environment is the same. Settled when the engine opens:
+                              * compiled code is an engine's own, so that none is run unchecked; objects that it writes (aot.h) check as well */
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */
