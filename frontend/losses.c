@@ -169,28 +169,38 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
 }
 
 /* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their
- * maximum. Rows whose label is none of the classes count as logits of 0, so that nothing flows to
- * them, and as losses of 0. */
-static kiln_operand label_losses(
-    Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels, kiln_operand counts)
+ * maximum. */
+static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, kiln_tensor *labels, Dim classes)
 {
-    kiln_operand rows = of(kiln_where_at(at, OP2(expand, counts, 1), wide(t, at, logits), kiln_of_i(0)));
-    kiln_operand z = shifted(at, rows, 1),
-                 hot = of(is_class(t, at, labels, logits->type.dim[1]));
+    kiln_operand z = shifted(at, logits, 1), hot = of(is_class(t, at, labels, classes));
     kiln_operand chosen = OP2(sum, of(kiln_where_at(at, hot, z, kiln_of_f(0))), KILN_AXES(1));
-    kiln_operand each = OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
-    return of(kiln_where_at(at, counts, each, kiln_of_i(0)));
+    return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
 
-/* The mean over the rows that count; of none it is 0, as their gradient is. */
+/* Whether the elements lie there to be looked at, and each is a class. */
+static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim classes)
+{
+    const DType d = (DType)labels->type.dtype;
+    if (t->trace != NULL || labels->state != TENSOR_EAGER || !labels->contiguous || labels->type.dim[0] == 0) return false;
+    const char *at = labels->data;
+    for (int64_t i = 0; i < labels->type.dim[0]; i++, at += dtype_bytes(d))
+        if ((uint64_t)dtype_load_i64(d, at) >= (uint64_t)classes) return false;
+    return true;
+}
+
+/* The mean over the rows whose label is a class; of none it is 0, as their gradient is. Nothing flows to other rows, whatever they
+ * hold. Where all labels are seen to be classes the same bits come of fewer steps. */
 static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    kiln_operand counts = of(is_index(t, at, labels, logits->type.dim[1]));
-    kiln_operand each = label_losses(t, at, logits, labels, counts);
-    if (!tensor_ok(each.as.tensor)) return each.as.tensor;
+    const Dim classes = logits->type.dim[1];
+    kiln_operand in = wide(t, at, logits);
+    if (all_are_classes(t, labels, classes)) return kiln_mean_at(at, label_losses(t, at, in, labels, classes), KILN_ALL);
+    kiln_operand counts = of(is_index(t, at, labels, classes));
     kiln_operand n = OP2(max, OP2(sum, of(kiln_cast_at(at, counts, KILN_I64)), KILN_ALL), kiln_of_i(1));
-    n = of(cast_to(t, at, n.as.tensor, (DType)each.as.tensor->type.dtype));
-    return kiln_div_at(at, OP2(sum, each, KILN_ALL), n);
+    in = of(kiln_where_at(at, OP2(expand, counts, 1), in, OP1(stop_gradient, in)));
+    kiln_operand each = of(kiln_where_at(at, counts, label_losses(t, at, in, labels, classes), kiln_of_i(0)));
+    if (!tensor_ok(each.as.tensor)) return each.as.tensor;
+    return kiln_div_at(at, OP2(sum, each, KILN_ALL), of(cast_to(t, at, n.as.tensor, (DType)each.as.tensor->type.dtype)));
 }
 
 /* Classes of probability 0 and logit minus infinity add nothing, although the one times the logarithm of the other is NaN. */

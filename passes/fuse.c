@@ -146,6 +146,17 @@ static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
     return false;
 }
 
+/* A small reduction that a far larger kernel reads, computed beside other results: that kernel would have to wait for all of them, and could
+ * compute nothing that they read. Apart it costs next to nothing. */
+static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
+{
+    if (!node_reduces(n)) return false;
+    double few = 16 * fuse_elements(f, n->in[0]);
+    for (const Use *u = f->use[n->out]; u != NULL; u = u->next)
+        if (fuse_find(f, u->group) != group && fuse_points(f, u->group) >= few) return true;
+    return false;
+}
+
 static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
 {
     const Node *n = &f->g->node.at[node];
@@ -170,7 +181,7 @@ static void visit_compute(Fuse *f, uint32_t node)
     if (count == 1 && join(f, node, groups[0], elsewhere)) return;
     if (count > 1 && !elsewhere && worth_copying(f, n) && copy_everywhere(f, node)) return;
     for (uint32_t i = 0; i < count && count > 1; i++)
-        if (join(f, node, groups[i], true)) return;
+        if (!holds_up(f, n, groups[i]) && join(f, node, groups[i], true)) return;
     stand_alone(f, node);
 }
 

@@ -91,6 +91,8 @@ void fuse_count(const Fuse *f, const Node *n, uint32_t group); /* the group has 
 static inline bool fuse_is_move(const Node *n) { return n->op != OP_gather && n->op != OP_concat && op_def[n->op].flags & OPF_MOVES; }
 uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */
 bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node of the new graph, outside of kernels */
+double fuse_elements(const Fuse *f, Value v);               /* of extents that only the run knows, the most */
+double fuse_points(const Fuse *f, uint32_t group);          /* that the kernel walks, likewise */
 int fuse_cost(const Node *n);                               /* scalar operations per element, about */
 bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node); /* on_group or on_node may be UINT32_MAX */
 Graph *fuse_build(Fuse *f);

@@ -53,7 +53,7 @@ static double points(const Fuse *f, const Group *g, uint32_t axes)
     return n;
 }
 
-static double elements(const Fuse *f, Value v)
+double fuse_elements(const Fuse *f, Value v)
 {
     const Type *t = graph_type(f->g, v);
     double n = 1;
@@ -62,6 +62,13 @@ static double elements(const Fuse *f, Value v)
 }
 
 static uint32_t all_axes(const Group *g) { return (1u << g->env.naxis) - 1; }
+
+double fuse_points(const Fuse *f, uint32_t group)
+{
+    const Group *g = fuse_group(f, group);
+    return points(f, g, all_axes(g));
+}
+
 static uint32_t sweep_bit(const Group *g) { return g->env.sweep >= 0 ? 1u << g->env.sweep : 0; }
 
 /* A sweep is walked by one thread: enough must remain for the others, or there is too little to share anyway. */
@@ -180,12 +187,12 @@ static bool comes_from_reduction(const Fuse *f, Value v, Dim extent, int depth)
 static bool repeats(const Fuse *f, const Group *g, const Node *n, const IndexMap *m)
 {
     uint32_t used = index_axes(m), idle = all_axes(g) & ~used;
-    if (index_has_dyn(m)) return points(f, g, all_axes(g)) > elements(f, n->out);
+    if (index_has_dyn(m)) return points(f, g, all_axes(g)) > fuse_elements(f, n->out);
     if (idle == sweep_bit(g)) idle = 0; /* once per point, before the sweep */
     if (idle != 0 && g->env.sweep < 0 && (idle & (idle - 1)) == 0 &&
         comes_from_reduction(f, n->out, g->env.extent[__builtin_ctz(idle)], 8))
         idle = 0; /* that axis is about to become the sweep */
-    return points(f, g, used | idle) > 1.01 * elements(f, n->out);
+    return points(f, g, used | idle) > 1.01 * fuse_elements(f, n->out);
 }
 
 /* The sweep axis for n, chosen or made. */
@@ -272,8 +279,10 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     int cost = fuse_cost(n);
     if (u == NULL || u->read || !fuse_room(f, n, group)) return false;
     if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
-    if (u->nmap > 1 && (cost > 4 || as_result)) return false;
-    for (uint32_t i = 0; i < u->nmap && cost > 4; i++)
+    /* A kernel of its own costs more than a division or a root of a single value, done again for each row. */
+    int cheap = !as_result && fuse_elements(f, n->out) == 1 ? 8 : 4;
+    if (u->nmap > 1 && (cost > cheap || as_result)) return false;
+    for (uint32_t i = 0; i < u->nmap && cost > cheap; i++)
         if (repeats(f, g, n, u->map[i])) return false;
     if (node_reduces(n) ? !join_reduction(f, n, group, u) : !fuse_operands(f, n, group)) return false;
     fuse_count(f, n, group);

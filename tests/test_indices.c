@@ -44,6 +44,22 @@ static void a_label_outside_takes_no_part(void **state)
     kiln_eager(k, false);
 }
 
+/* The rows that count are counted in a small kernel of its own, so that a row's loss and its gradient are one kernel, which writes
+ * nothing as large as the logits but the gradient. */
+static void counting_does_not_split_the_rows(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *g = kiln_value_and_grad(KILN_FN(k, loss));
+    kiln_tensor *out[3];
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(512, 256)), *y = kiln_zeros(k, KILN_I64, KILN_SHAPE(512));
+    assert_true(kiln_call_all(g, KILN_IN(x, y), out, 2));
+    kiln_function_statistics now;
+    kiln_function_stats(g, &now);
+    assert_int_equal(now.kernels, 4); /* the count, the rows, the mean; the zeros that are the labels' gradient */
+    assert_in_range(now.bytes_moved, 1, 3 * 512 * 256 * 4);
+}
+
 static void every_integer_type_of_label(void **state)
 {
     kiln *k = *state;
@@ -222,7 +238,7 @@ static void objects_check_as_their_engine_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
+        FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(counting_does_not_split_the_rows), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
         FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too),
         cmocka_unit_test(no_code_is_shared_with_an_engine_that_does_not_check), cmocka_unit_test(objects_check_as_their_engine_does),
     };
