@@ -63,7 +63,8 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
     for (uint32_t i = 0; i < nin; i++) t->bytes_run += view_bytes(&in[i]);
     for (uint32_t i = 0; i < nout; i++) t->bytes_run += view_bytes(&v[i]);
     EagerCtx c = {t->k->threads};
-    Status st = {0};
+    Status st;
+    status_clear(&st);
     if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)) return true;
     fail_status(t, at, &st);
     return false;
@@ -77,8 +78,10 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
         types[i] = &in[i]->type;
         tensor_view(in[i], &v[i]);
     }
-    Status st = {0};
-    Infer inf = {.op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .st = &st};
+    Status st;
+    status_clear(&st);
+    Infer inf;
+    infer_begin(&inf, op, types, nin, attr, nattr, &st);
     if (!infer_types(&inf)) {
         fail_status(t, at, &st);
         return false;

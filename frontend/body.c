@@ -32,6 +32,7 @@ void missing_inputs_init(kiln *k)
         k->missing[i].state = TENSOR_MISSING;
         k->missing[i].k = k;
     }
+    for (int i = 0; i < 2 * MISSING_INPUTS; i++) k->missing_at[i] = &k->missing[MIN_OF(i, MISSING_INPUTS - 1)];
 }
 
 int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); }
@@ -39,8 +40,9 @@ int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); }
 void body_inputs(kiln *k, kiln_tensor **to, kiln_tensor *const *in, int nin)
 {
     if (nin && to != in) memcpy(to, in, (size_t)nin * sizeof *to);
+    _Static_assert(BODY_ROOM <= MISSING_INPUTS, "from any start there are as many pointers");
+    memcpy(to + nin, k->missing_at + MIN_OF(nin, MISSING_INPUTS), BODY_ROOM * sizeof *to);
     to[nin] = NULL;
-    for (int i = nin + 1; i < nin + BODY_ROOM; i++) to[i] = &k->missing[MIN_OF(i, MISSING_INPUTS - 1)];
 }
 
 bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin)
@@ -89,7 +91,9 @@ bool body_output(Thread *t, kiln_site at, const char *name, int i, kiln_tensor *
 
 static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor *const *out, int n)
 {
-    for (int i = n; i < n + SPARE_OUTPUTS; i++)
+    uintptr_t any = 0; /* the usual answer comes of one pass without a branch */
+    for (int i = n; i < n + SPARE_OUTPUTS; i++) any |= (uintptr_t)out[i];
+    for (int i = n; any && i < n + SPARE_OUTPUTS; i++)
         if (out[i]) return fail(t, at, KILN_EVALUE, "%s: its body set output %d; it has %d", name, i, n), false;
     return true;
 }

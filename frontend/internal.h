@@ -145,7 +145,7 @@ struct kiln {
     struct Object *objects;  /* layers, optimisers ... (object.h) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
-    kiln_tensor missing[MISSING_INPUTS];
+    kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */

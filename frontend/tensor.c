@@ -182,8 +182,9 @@ void tensor_view(const kiln_tensor *x, View *v)
 {
     v->dtype = x->type.dtype;
     v->rank = x->type.rank;
-    memcpy(v->dim, x->type.dim, x->type.rank * sizeof *v->dim);
-    memcpy(v->stride, x->stride, x->type.rank * sizeof *v->stride);
+    /* All of them, for a length that is known costs less than a call; beyond the rank they mean nothing. */
+    memcpy(v->dim, x->type.dim, sizeof v->dim);
+    memcpy(v->stride, x->stride, sizeof v->stride);
     v->data = x->data;
 }
 

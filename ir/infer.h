@@ -23,6 +23,22 @@ typedef struct Infer {
     const Value *value;
 } Infer;
 
+/* The question, outside of any graph; `few` is not cleared. */
+static inline void infer_begin(Infer *inf, Op op, const Type *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Status *st)
+{
+    inf->module = NULL;
+    inf->op = op;
+    inf->in = in;
+    inf->nin = nin;
+    inf->attr = attr;
+    inf->nattr = nattr;
+    inf->out = inf->few;
+    inf->nout = 0;
+    inf->st = st;
+    inf->graph = NULL;
+    inf->value = NULL;
+}
+
 /* False, and st names the op, its operand types and the reason, if the operands do not fit. */
 bool infer_types(Infer *inf);
 

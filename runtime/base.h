@@ -56,6 +56,13 @@ typedef struct Status {
     char text[492];
 } Status;
 
+/* Nothing recorded. Cheaper than all zeros, where an operation takes less time than that. */
+static inline void status_clear(Status *st)
+{
+    st->code = ST_OK;
+    st->text[0] = '\0';
+}
+
 /* Records the failure unless one is recorded already. Always returns false, so `return status_fail(...)`. */
 bool status_fail(Status *st, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool status_failv(Status *st, StatusCode code, const char *format, va_list args);
