@@ -7,7 +7,8 @@ static kiln_optimizer *sgd;
 
 static kiln_tensor *parabola(void)
 {
-    return kiln_add(kiln_sub(kiln_square(x), kiln_mul(2.0, x)), 1.0);
+    kiln_tensor *twice = kiln_mul(2.0, x); /* not an argument below: C would leave open which of them reads x first */
+    return kiln_add(kiln_sub(kiln_square(x), twice), 1.0);
 }
 
 static void by_hand(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
