@@ -237,14 +237,14 @@ $(BUILD)/bench/%: tests/bench/%.c $(OBJECTS) $(BUILD)/.flags
 
 # Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
 FUZZ_TARGETS ?=
-$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/calls.h $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -fsanitize=fuzzer $(TEST_INCLUDE) $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 fuzz-targets: $(addprefix $(BUILD)/fuzz/,$(FUZZ_TARGETS))
 SECONDS ?= 60
 fuzz: ## fuzz each reader and the public calls for SECONDS=60 (clang with its fuzzer runtime)
-	+@BUILD='$(BUILD)' bash tests/fuzz/run.sh '$(SECONDS)'; s=$$?; [ $$s -eq 77 ] || exit $$s
+	@BUILD='$(BUILD)' bash tests/fuzz/run.sh '$(SECONDS)'; s=$$?; [ $$s -eq 77 ] || exit $$s
 
 TEST_TIMEOUT ?= 240
 TEST_JOBS    ?= 2
@@ -256,8 +256,8 @@ test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test an
 	@$(RUN) $(TEST_ALL)
 
 test-full: TEST_TIMEOUT := 1200
-test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1)
-	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL)
+test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
+	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) tests/fuzz/run.sh
 
 layers: deps ## the include table, file and function lengths, public headers alone
 	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh

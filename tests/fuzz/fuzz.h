@@ -61,4 +61,30 @@ static inline void fuzz_touch(const kiln_tensor *t)
     for (size_t i = 0; at != NULL && i < n; i++) sum = (unsigned char)(sum + at[i]);
 }
 
+/* NaN is one value. */
+static inline bool fuzz_same_floats(kiln_tensor *x, kiln_tensor *y)
+{
+    int64_t n = kiln_elements(x);
+    double *a = calloc((size_t)n + 1, 8), *b = calloc((size_t)n + 1, 8);
+    bool equal = kiln_read_doubles(x, a, n) && kiln_read_doubles(y, b, n);
+    for (int64_t i = 0; i < n; i++) equal = equal && (memcmp(&a[i], &b[i], 8) == 0 || (a[i] != a[i] && b[i] != b[i]));
+    free(a);
+    free(b);
+    return equal;
+}
+
+static inline bool fuzz_same(kiln_tensor *x, kiln_tensor *y)
+{
+    size_t n = kiln_bytes(x);
+    if (kiln_dtype_of(x) != kiln_dtype_of(y) || kiln_rank(x) != kiln_rank(y)) return false;
+    for (int i = 0; i < kiln_rank(x); i++)
+        if (kiln_dim(x, i) != kiln_dim(y, i)) return false;
+    if (kiln_dtype_of(x) >= KILN_F16) return fuzz_same_floats(x, y);
+    char *a = calloc(n + 1, 1), *b = calloc(n + 1, 1);
+    bool equal = kiln_read(x, a, n) && kiln_read(y, b, n) && memcmp(a, b, n) == 0;
+    free(a);
+    free(b);
+    return equal;
+}
+
 #endif

@@ -1,0 +1,142 @@
+/* calls: bytes as public calls, sensible or not: what the targets share that make calls of them. */
+#ifndef KILN_TESTS_FUZZ_CALLS_H
+#define KILN_TESTS_FUZZ_CALLS_H
+
+#include "fuzz.h"
+
+#define HERE KILN_HERE
+#define COUNT(x) (sizeof(x) / sizeof *(x))
+
+typedef struct Input { const uint8_t *at; size_t left; } Input;
+
+static uint8_t byte(Input *in)
+{
+    if (in->left == 0) return 0;
+    in->left--;
+    return *in->at++;
+}
+
+/* Mostly small, sometimes far out. */
+static int64_t number(Input *in)
+{
+    static const int64_t odd[] = {-1, 0, INT64_MAX, INT64_MIN, (int64_t)1 << 48, -7, 255, 65536};
+    uint8_t b = byte(in);
+    return b < 232 ? b % 5 : odd[b % 8];
+}
+
+static kiln_dtype dtype(Input *in) { return (kiln_dtype)(byte(in) % 20 - 3); }
+
+static kiln_shape shape(Input *in)
+{
+    kiln_shape s = {.rank = byte(in) % 10};
+    if (s.rank == 9) s.rank = number(in);
+    for (int i = 1; i <= KILN_MAX_RANK; i++) s.size[i] = number(in);
+    return s;
+}
+
+static kiln_axes axes(Input *in)
+{
+    kiln_axes a = {0};
+    uint8_t b = byte(in);
+    a.count = b % 4;
+    a.keep = b >> 2 & 1;
+    for (int i = 1; i <= a.count; i++) a.axis[i] = (int)number(in);
+    return b >> 3 & 1 ? KILN_ALL : a;
+}
+
+/* ---- one call ---------------------------------------------------------------------------------------------------- */
+typedef kiln_tensor *Unary(kiln_site at, kiln_operand x);
+typedef kiln_tensor *Binary(kiln_site at, kiln_operand x, kiln_operand y);
+typedef kiln_tensor *Reduce(kiln_site at, kiln_operand x, kiln_axes axes);
+typedef kiln_tensor *Along(kiln_site at, kiln_operand x, int axis);
+static Unary *const unary[] = {kiln_neg_at, kiln_abs_at, kiln_sign_at, kiln_floor_at, kiln_round_at, kiln_sqrt_at, kiln_exp_at, kiln_expm1_at, kiln_log_at,
+    kiln_sin_at, kiln_tan_at, kiln_atan_at, kiln_sinh_at, kiln_tanh_at, kiln_erf_at, kiln_not_at, kiln_square_at, kiln_reciprocal_at, kiln_relu_at,
+    kiln_sigmoid_at, kiln_softplus_at, kiln_gelu_at, kiln_isnan_at, kiln_zeros_like_at, kiln_stop_gradient_at, kiln_flatten_at, kiln_norm_at};
+static Binary *const binary[] = {kiln_add_at, kiln_sub_at, kiln_mul_at, kiln_div_at, kiln_floor_div_at, kiln_mod_at, kiln_pow_at, kiln_max_at, kiln_atan2_at,
+    kiln_eq_at, kiln_lt_at, kiln_and_at, kiln_shl_at, kiln_shr_at, kiln_matmul_at, kiln_matmul_at, kiln_mse_at, kiln_cross_entropy_at};
+static Reduce *const reduce[] = {kiln_sum_at, kiln_prod_at, kiln_mean_at, kiln_reduce_max_at, kiln_variance_at, kiln_any_at, kiln_all_at, kiln_transpose_at};
+static Along *const along[] = {
+    kiln_argmax_at, kiln_argmin_at, kiln_expand_at, kiln_squeeze_at, kiln_softmax_at, kiln_log_softmax_at, kiln_logsumexp_at};
+
+static kiln_window window(Input *in)
+{
+    kiln_window w = {0};
+    w.size[0] = number(in), w.size[1] = number(in);
+    w.stride[0] = number(in), w.stride[1] = number(in);
+    w.dilation[0] = number(in), w.pad[1][0] = number(in), w.groups = number(in);
+    w.same = byte(in) & 1;
+    return w;
+}
+
+static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    switch (byte(in) % 12) {
+    case 0: return kiln_reshape(a, shape(in));
+    case 1: return kiln_broadcast(a, shape(in));
+    case 2: {
+        int axis = (int)number(in);
+        int64_t start = number(in), stop = number(in), step = number(in);
+        return kiln_slice(a, axis, start, stop, step);
+    }
+    case 3: {
+        kiln_shape low = shape(in), high = shape(in);
+        return kiln_pad(a, low, high, 1);
+    }
+    case 4: {
+        int count = byte(in) % 4, axis = (int)number(in);
+        return kiln_concat_at(HERE, (kiln_tensor *[]){a, b, a}, count, axis);
+    }
+    case 5: return kiln_stack_at(HERE, (kiln_tensor *[]){a, b, a}, 2, (int)number(in));
+    case 6: return kiln_gather(a, b, (int)number(in));
+    case 7: {
+        int64_t classes = number(in);
+        return kiln_one_hot(a, classes, dtype(in));
+    }
+    case 8: return kiln_max_pool(a, &(kiln_window){.size = {2, 2}, .stride = {number(in)}});
+    case 9: {
+        kiln_window w = window(in);
+        return byte(in) & 1 ? kiln_avg_pool(a, &w) : kiln_conv2d(a, b, &w);
+    }
+    case 10: return kiln_layernorm(a, b, b, 1e-5);
+    default: return kiln_where(kiln_lt(a, b), a, b);
+    }
+}
+
+static kiln_tensor *applied(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    const kiln_operand x = KILN_OPERAND(a), y = KILN_OPERAND(b);
+    uint8_t kind = byte(in);
+    switch (kind % 8) {
+    case 0: return unary[byte(in) % COUNT(unary)](HERE, x);
+    case 1: return binary[byte(in) % COUNT(binary)](HERE, x, y);
+    case 2: return binary[byte(in) % COUNT(binary)](HERE, x, kiln_of_i(number(in)));
+    case 3: {
+        Reduce *f = reduce[byte(in) % COUNT(reduce)];
+        return f(HERE, x, axes(in));
+    }
+    case 4: {
+        Along *f = along[byte(in) % COUNT(along)];
+        return f(HERE, x, (int)number(in));
+    }
+    case 5: return kiln_cast(a, dtype(in));
+    default: return moved(in, a, b);
+    }
+}
+
+static inline kiln_tensor *made(kiln *k, Input *in)
+{
+    kiln_dtype t = dtype(in);
+    uint8_t kind = byte(in);
+    kiln_shape s = shape(in);
+    switch (kind % 4) {
+    case 0: return kiln_full(k, t, s, number(in));
+    case 1: return kiln_iota(k, t, s, (int)number(in));
+    case 2: return kiln_random_bits(kiln_full(k, KILN_U64, KILN_SHAPE(2), 7), s);
+    default: return kiln_scalar(k, KILN_F32, number(in));
+    }
+}
+
+/* Results too large to fill are not worth a fuzzer's time. */
+static inline bool small(const kiln_tensor *t) { return kiln_bytes(t) <= 1 << 16; }
+
+#endif
