@@ -9,7 +9,10 @@
 
 #include <stdio.h>
 
-enum { LONGEST = 12500 }; /* lines of LLVM in one function: a kernel of as many gathers as there may be, each of 72 lines */
+enum {
+    LONGEST = 12500, /* lines of LLVM in one function: a kernel of as many gathers as there may be, each of 72 lines */
+    PER_STEP = 8     /* nodes in kernels for each turn of a program's loop */
+};
 
 typedef struct Run {
     Arena arena, scratch;
@@ -167,7 +170,8 @@ static void stays_short(void (*program)(Text *, uint32_t), uint32_t n)
     start(&half, program, n / 2, false);
     start(&r, program, n, false);
     if (r.longest > LONGEST) fail_msg("a function of %u lines, of %u for half as many operations", r.longest, half.longest);
-    if (r.body_nodes > 5 * half.body_nodes / 2) fail_msg("kernels of %u nodes for half, %u for all", half.body_nodes, r.body_nodes);
+    if (r.body_nodes > 5 * half.body_nodes / 2 || r.body_nodes > PER_STEP * n)
+        fail_msg("kernels of %u nodes for half, %u for all", half.body_nodes, r.body_nodes);
     start(&r, program, n / 4, true);
     assert_memory_equal(r.got, r.want, sizeof r.want);
 }

@@ -1,7 +1,7 @@
 /* test_lower: graphs of tests/lower.kiln as programs, run by the interpreter of programs and judged by the reference interpreter of
  * graphs: unfused, fused, with and without BLAS strides; fused and unfused results must be equal in every bit. A case is
  *
- *     // case: NAME [; launches N]      N: kernels and contractions when fused
+ *     // case: NAME [; launches N] [; workspace N]      N: kernels and contractions when fused; bytes of temporaries
  *     a module; its entry is @main */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,16 +25,17 @@ static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_byte
 
 typedef struct Outcome {
     uint32_t launches;
+    int64_t workspace;
     void **out;
     size_t *bytes;
     uint32_t n;
 } Outcome;
 
 /* -1: not said */
-static int launches_said(const TextCase *c)
+static int said(const TextCase *c, const char *what)
 {
-    const char *said = strstr(c->title, "; launches ");
-    return said != NULL ? atoi(said + 11) : -1;
+    const char *at = strstr(c->title, what);
+    return at != NULL ? atoi(at + strlen(what)) : -1;
 }
 
 static Module *parse(Arena *a, const TextCase *c)
@@ -125,7 +126,7 @@ static Outcome run(Arena *a, const TextCase *c, bool fuse, bool blas, void **in)
 {
     Program *p = lower(a, c, fuse, blas);
     Status st = {0};
-    Outcome r = {.launches = p->launches, .n = p->noutput};
+    Outcome r = {.launches = p->launches, .workspace = p->workspace, .n = p->noutput};
     void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
     r.out = buf + p->ninput;
     r.bytes = ARENA_ARRAY(a, size_t, p->noutput + 1);
@@ -168,7 +169,8 @@ static void run_case(const TextCase *c)
     judge(&a, c, &blas, in, "fused, for a BLAS");
     for (uint32_t i = 0; i < plain.n; i++)
         if (memcmp(plain.out[i], fused.out[i], plain.bytes[i]) != 0) fail_msg("%s: result %u: fusing changed its bits", c->name, i);
-    if (launches_said(c) >= 0) assert_int_equal(fused.launches, launches_said(c));
+    if (said(c, "; launches ") >= 0) assert_int_equal(fused.launches, said(c, "; launches "));
+    if (said(c, "; workspace ") >= 0) assert_int_equal(fused.workspace, said(c, "; workspace "));
     arena_free(&a);
 }
 

@@ -112,18 +112,20 @@ static void watches_by_another_handle(kiln *k, kiln_tensor *const *in, kiln_tens
 {
     (void)user;
     kiln_tensor *same = kiln_cast(in[0], KILN_F32);
-    kiln_variable *local = kiln_local(k, in[0]);
+    kiln_variable *local = kiln_local(k, in[0]), *sum = kiln_local(k, KILN_F32, 0.0);
     KILN_TAPE_PERSISTENT(k, tape);
     kiln_watch(tape, in[0]);
+    KILN_FOR(k, i, 2) kiln_assign_add(sum, kiln_square(local));
     out[0] = kiln_gradient(tape, kiln_square(same), in[0]);
     out[1] = kiln_gradient(tape, kiln_square(local), in[0]);
     out[2] = kiln_gradient(tape, kiln_square(in[0]), same);
+    out[3] = kiln_gradient(tape, kiln_value(sum), in[0]);
 }
 
 static void a_watched_tensor_is_watched_by_all_its_handles(void **state)
 {
     Seen seen = {0};
-    GIVES(watches_by_another_handle, &seen, 6, 6, 6);
+    GIVES(watches_by_another_handle, &seen, 6, 6, 6, 12);
 }
 
 /* ---- locals ---------------------------------------------------------------------------------------- */

@@ -293,6 +293,17 @@ static void weights_by_name(void **state)
     assert_non_null(strstr((char *)bytes + 8, "kiln.crc32.w")); /* none of the failures touched the file */
 }
 
+/* What checksums cover, type, name and elements, stays as it was: a file of an older build. */
+static void older_files_are_read(void **state)
+{
+    (void)state;
+    kiln_safetensors *f = kiln_safetensors_open(k, "tests/fuzz/corpus/safetensors/checkpoint");
+    assert_non_null(f);
+    EXACTLY(kiln_safetensors_read(f, kiln_safetensors_find(f, "s")), KILN_I64, S(), 4);
+    EXACTLY(kiln_safetensors_read(f, kiln_safetensors_find(f, "w")), KILN_F32, S(2, 3), 0, 0, 0, 0, 0, 0);
+    kiln_safetensors_close(f);
+}
+
 /* Cut off at every length, flipped in every byte: an error, or (never, here) the very values that were saved. */
 static void damage_is_found(void **state)
 {
@@ -465,7 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FILE_TEST(every_dtype_there_and_back), FILE_TEST(views_scalars_and_empty_ones), FILE_TEST(files_of_other_hands),
-        FILE_TEST(headers_that_lie), FILE_TEST(not_files), FILE_TEST(weights_by_name), FILE_TEST(damage_is_found),
+        FILE_TEST(headers_that_lie), FILE_TEST(not_files), FILE_TEST(weights_by_name), FILE_TEST(older_files_are_read), FILE_TEST(damage_is_found),
         FILE_TEST(a_failed_save_leaves_the_old_file), FILE_TEST(not_in_a_trace), FILE_TEST(memory_runs_out),
         FILE_TEST(layers_have_names_of_their_own), FILE_TEST(the_real_safetensors_agrees),
     };
