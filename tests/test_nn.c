@@ -157,6 +157,63 @@ static void metrics_average_over_all_updates(void **state)
     assert_ok(k);
 }
 
+/* Labels that would broadcast against the rows, or be cut to integers, give a number that means nothing. */
+static void accuracy_takes_the_labels_of_its_rows_alone(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_metric *accuracy = kiln_accuracy_metric(k), *mean = kiln_mean_metric(k);
+    kiln_tensor *logits = kiln_f32(k, KILN_SHAPE(3, 2), 1, 0, 0, 1, 1, 0);
+    const kiln_shape wrong[] = {KILN_SHAPE(3, 1), KILN_SHAPE(1, 3), KILN_SHAPE(1), KILN_SHAPE(), KILN_SHAPE(2), KILN_SHAPE(3, 2)};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        kiln_metric_update_labels(accuracy, logits, kiln_zeros(k, KILN_I64, wrong[i]));
+        assert_error(k, KILN_ESHAPE, "metric: needs logits [..., classes] and labels [...]: f32[3,2] x i64[");
+    }
+    kiln_metric_update_labels(accuracy, logits, kiln_f32(k, KILN_SHAPE(3), 0, 1, 0));
+    assert_error(k, KILN_EDTYPE, "metric: labels are integers");
+    kiln_metric_update_labels(accuracy, logits, kiln_bool(k, KILN_SHAPE(3), 0, 1, 0));
+    assert_error(k, KILN_EDTYPE, "metric: labels are integers");
+    kiln_metric_update(accuracy, logits);
+    assert_error(k, KILN_EVALUE, "metric: accuracy needs a tensor of labels");
+    kiln_metric_update_labels(mean, logits, logits);
+    assert_error(k, KILN_EVALUE, "metric: a mean takes no labels");
+    assert_true(isnan(kiln_metric_result(accuracy)) && isnan(kiln_metric_result(mean))); /* nothing of these was counted */
+    kiln_metric_update_labels(accuracy, logits, kiln_u8(k, KILN_SHAPE(3), 0, 1, 1));
+    kiln_metric_update_labels(accuracy, kiln_reshape(logits, KILN_SHAPE(1, 3, 2)), kiln_i64(k, KILN_SHAPE(1, 3), 0, 1, -1));
+    kiln_metric_update_labels(accuracy, kiln_reshape(logits, KILN_SHAPE(6)), kiln_scalar(k, KILN_I32, 0));
+    assert_float_equal(kiln_metric_result(accuracy), 5. / 7, 1e-15);
+    assert_ok(k);
+}
+
+static void wrong_label(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)out;
+    kiln_metric_update_labels((kiln_metric *)user, in[0], in[1]);
+}
+
+static void a_checked_engine_refuses_labels_that_are_no_class(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.checked = true});
+    {
+        KILN_SCOPE(k);
+        kiln_metric *accuracy = kiln_accuracy_metric(k);
+        kiln_function *f = kiln_function_new(k, wrong_label, accuracy, &(kiln_function_options){.outputs = KILN_NO_OUTPUTS});
+        kiln_tensor *logits = kiln_f32(k, KILN_SHAPE(3, 2), 1, 0, 0, 1, 1, 0);
+        for (int eager = 1; eager >= !front_has_llvm(); eager--) {
+            kiln_eager(k, eager);
+            kiln_call(f, logits, kiln_i64(k, KILN_SHAPE(3), 0, 2, 0));
+            assert_error(k, KILN_EVALUE, "metric: an index is out of range: element [1] is 2, of a size of 2");
+            assert_true(isnan(kiln_metric_result(accuracy)));
+            kiln_call(f, logits, kiln_i64(k, KILN_SHAPE(3), 0, 1, 1));
+            assert_float_equal(kiln_metric_result(accuracy), 2. / 3, 1e-15);
+            kiln_metric_reset(accuracy);
+        }
+        assert_ok(k);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* The first weights of each kind of layer, made without a generator; how many numbers. */
 static int first_weights(kiln *k, float *w)
 {
@@ -221,7 +278,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(optimisers_follow_their_formulas), FRONT_TEST(a_rate_changes_between_steps), FRONT_TEST(layers_compute_what_they_say),
-        FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(layers_without_a_generator_are_not_alike),
+        FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(accuracy_takes_the_labels_of_its_rows_alone),
+        cmocka_unit_test(a_checked_engine_refuses_labels_that_are_no_class), FRONT_TEST(layers_without_a_generator_are_not_alike),
         FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("nn", tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include <kiln/nn.h>
 #include <math.h>
 
+#include "../effect.h"
 #include "../object.h"
 #include "../operand.h"
 
@@ -30,6 +31,28 @@ kiln_metric *kiln_mean_metric_at(kiln_site at, kiln *k) { return metric_new(at, 
 
 kiln_metric *kiln_accuracy_metric_at(kiln_site at, kiln *k) { return metric_new(at, k, true); }
 
+static kiln_tensor *refused(Thread *t, kiln_site at, kiln_code code, const char *why, const kiln_tensor *x, const kiln_tensor *y)
+{
+    char a[160], b[160];
+    return fail(t, at, code, "metric: %s: %s x %s", why, tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+}
+
+/* Whether the class with the largest of the logits is the label: as bools. Nothing broadcasts: [n, 1] against [n] would compare each row with all labels. */
+static kiln_tensor *right(Thread *t, kiln_site at, kiln_operand logits, kiln_operand labels)
+{
+    if (operand_is_number(labels))
+        return fail(t, at, KILN_EVALUE, "metric: accuracy needs a tensor of labels (kiln_metric_update_labels)");
+    kiln_tensor *x = operand_named(t, at, "metric", logits, NULL), *y = operand_named(t, at, "metric", labels, NULL);
+    if (!tensor_ok(x) || !tensor_ok(y)) return &t->k->poison;
+    const int rank = y->type.rank;
+    if (x->type.rank != rank + 1 || memcmp(x->type.dim, y->type.dim, (size_t)rank * sizeof y->type.dim[0]) != 0)
+        return refused(t, at, KILN_ESHAPE, "needs logits [..., classes] and labels [...]", x, y);
+    if (!dtype_is_int((DType)y->type.dtype)) return refused(t, at, KILN_EDTYPE, "labels are integers", x, y);
+    kiln_tensor *best = kiln_argmax_at(at, kiln_of_tensor(x), -1);
+    if (!tensor_ok(best) || !effect_indices(t, at, "metric", y, x->type.dim[rank])) return &t->k->poison;
+    return kiln_eq_at(at, kiln_of_tensor(best), kiln_of_tensor(cast_to(t, at, y, DT_i64)));
+}
+
 void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels)
 {
     if (!m) {
@@ -37,15 +60,9 @@ void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_op
         return;
     }
     Thread *t = thread_of(m->o.k);
-    Type f64 = {.dtype = DT_f64};
     Composite c = composite_begin(t, "metric");
-    kiln_tensor *v = operand_named(t, at, "metric", x, &f64);
-    if (m->accuracy && tensor_ok(v)) {
-        kiln_tensor *best = kiln_argmax_at(at, kiln_of_tensor(v), -1);
-        kiln_tensor *right = operand_named(t, at, "metric", labels, &f64);
-        right = tensor_ok(right) ? kiln_cast_at(at, kiln_of_tensor(right), KILN_I64) : right;
-        v = kiln_eq_at(at, kiln_of_tensor(best), kiln_of_tensor(right));
-    }
+    kiln_tensor *v = m->accuracy ? right(t, at, x, labels) : operand_named(t, at, "metric", x, &(Type){.dtype = DT_f64});
+    if (tensor_ok(v) && !m->accuracy && !operand_is_number(labels)) v = fail(t, at, KILN_EVALUE, "metric: a mean takes no labels");
     if (tensor_ok(v)) {
         v = kiln_cast_at(at, kiln_of_tensor(v), KILN_F64);
         kiln_tensor *n = kiln_sum_at(at, kiln_of_tensor(kiln_ones_like_at(at, kiln_of_tensor(v))), KILN_ALL);

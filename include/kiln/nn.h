@@ -132,7 +132,8 @@ KILN_API void kiln_optimizer_free(kiln_optimizer *o);
 typedef struct kiln_metric kiln_metric;
 KILN_API kiln_metric *kiln_mean_metric_at(kiln_site at, kiln *k);
 KILN_API kiln_metric *kiln_accuracy_metric_at(kiln_site at, kiln *k);
-/* Mean: adds every element of x (numbers too). Accuracy: logits [n, classes] against integer labels [n]. */
+/* Mean: adds every element of x (numbers too). Accuracy: logits [..., classes] against integer labels [...], whose shape is the logits' without the last
+ * axis (KILN_ESHAPE: nothing broadcasts). A label that is no class counts as wrong; in a checked engine (ops.h) it is an error. */
 KILN_API void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels);
 KILN_API double kiln_metric_result_at(kiln_site at, kiln_metric *m); /* NaN before the first update */
 KILN_API void kiln_metric_reset(kiln_metric *m);
