@@ -13,8 +13,15 @@
 #include <string.h>
 
 #define COUNT_OF(a) (sizeof(a) / sizeof *(a))
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+/* Each operand is evaluated once: some are calls that go deep. */
+#define MIN_OF(a, b) ONE_OF(a, <, b, __COUNTER__)
+#define MAX_OF(a, b) ONE_OF(a, >, b, __COUNTER__)
+#define ONE_OF(a, than, b, n) ONE_OF_(a, than, b, n)
+#define ONE_OF_(a, than, b, n)                                                                                      \
+    __extension__({                                                                                                 \
+        __typeof__(1 ? (a) : (b)) one_of_a##n = (a), one_of_b##n = (b);                                              \
+        one_of_a##n than one_of_b##n ? one_of_a##n : one_of_b##n;                                                   \
+    })
 
 #if defined(__GNUC__)
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

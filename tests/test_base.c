@@ -6,6 +6,18 @@
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
+static void the_larger_is_found_in_one_look(void **state)
+{
+    (void)state;
+    int n = 5, m = 5;
+    assert_int_equal(MAX_OF(n++, 3), 5);
+    assert_int_equal(MIN_OF(3, m++), 3);
+    assert_int_equal(n, 6);
+    assert_int_equal(m, 6);
+    assert_int_equal(MAX_OF(MIN_OF(n++, 9), MAX_OF(m++, 1)), 6);
+    assert_true(n == 7 && m == 7);
+}
+
 static void status_keeps_the_first(void **state)
 {
     (void)state;
@@ -331,6 +343,7 @@ static void arena_borders_nest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(the_larger_is_found_in_one_look),
         TEST(status_keeps_the_first),
         TEST(status_marks_a_cut),
         TEST(memory_counts_exactly),
