@@ -123,6 +123,8 @@ typedef struct DraftStore {
     uint16_t stage;
 } DraftStore;
 
+typedef VEC(int32_t) Guards;
+
 typedef struct Build {
     Lower *lw;
     const Group *group;
@@ -142,8 +144,7 @@ typedef struct Build {
     Map values;             /* hash of a demand -> demand + 1 */
     VEC(Demand) demand;
     uint32_t sweep_stage;   /* level whose sweeping stage is being written */
-    uint32_t nguard;        /* conditions under which what is being written is read at all */
-    int32_t guard[INDEX_GUARDS * 4];
+    Guards guard;           /* conditions under which what is being written is read at all */
 } Build;
 
 int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uint32_t cost);

@@ -15,8 +15,8 @@ static int32_t fail(Build *b, const Node *n, const char *why)
 static int32_t guards(Build *b)
 {
     int32_t all = -1;
-    for (uint32_t i = 0; i < b->nguard; i++)
-        all = all < 0 ? b->guard[i] : build_prim(b, P_and, DT_bool, all, b->guard[i], -1);
+    for (uint32_t i = 0; i < b->guard.len; i++)
+        all = all < 0 ? b->guard.at[i] : build_prim(b, P_and, DT_bool, all, b->guard.at[i], -1);
     return all;
 }
 
@@ -104,11 +104,10 @@ static int32_t conditions(Build *b, const IndexStep *s)
 /* v at m, read only where c holds. */
 static int32_t guarded(Build *b, Value v, const IndexMap *m, int32_t c)
 {
-    uint32_t before = b->nguard;
-    if (b->nguard == COUNT_OF(b->guard)) return fail(b, graph_maker(b->g, v), "more than 32 pads and concats on top of each other");
-    if (c >= 0) b->guard[b->nguard++] = c;
+    uint32_t before = b->guard.len;
+    if (c >= 0) *VEC_PUSH(b->lw->scratch, &b->guard) = c;
     int32_t x = build_value(b, v, m);
-    b->nguard = before;
+    b->guard.len = before;
     return x;
 }
 
@@ -204,23 +203,21 @@ static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t le
 __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const IndexMap *m)
 {
     IndexStep step;
-    uint32_t level = b->level[n->in[0]], before = b->nguard, outer_stage = b->sweep_stage;
-    int32_t saved[COUNT_OF(b->guard)];
+    uint32_t level = b->level[n->in[0]], outer_stage = b->sweep_stage;
+    const Guards outer = b->guard;
     if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
     if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
     /* What guards the result says nothing about what is folded: it may speak of the swept element, or of an index that a later stage
      * makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
-    memcpy(saved, b->guard, sizeof saved);
-    b->nguard = 0;
+    b->guard = (Guards){0};
     b->sweep_stage = level; /* the map, too, may hold instructions */
     bool ok = index_reduced(&b->env, b->g, n, m, &step);
     uint32_t r = ok ? fold(b, n, &step, level) : UINT32_MAX;
-    memcpy(b->guard, saved, sizeof saved);
-    b->nguard = before;
+    b->guard = outer;
     b->sweep_stage = outer_stage;
     if (!ok) return fail(b, n, "an index that cannot be expressed");
     if (r == UINT32_MAX) return -1;
-    if (before == 0) {
+    if (outer.len == 0) {
         DraftFold *f = VEC_PUSH(b->lw->scratch, &b->fold);
         f->v = n->out;
         f->level = (uint16_t)level;
@@ -366,8 +363,8 @@ static int32_t from_row(Build *b, Demand want, DType type)
 
 int32_t build_value(Build *b, Value v, const IndexMap *m)
 {
-    Demand want = {.v = v, .stage = b->sweep_stage, .nguard = b->nguard, .guard = b->guard, .map = m};
-    want.hash = hash_bytes(hash_mix(index_hash(m), v), b->guard, b->nguard * sizeof *b->guard);
+    Demand want = {.v = v, .stage = b->sweep_stage, .nguard = b->guard.len, .guard = b->guard.at, .map = m};
+    want.hash = hash_bytes(hash_mix(index_hash(m), v), b->guard.at, b->guard.len * sizeof *b->guard.at);
     uint64_t key;
     const Demand *there = known(b, &want, &key);
     if (there != NULL) return (int32_t)there->is;

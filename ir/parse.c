@@ -5,7 +5,6 @@
 #include "lex.h"
 
 #define MAX_TEXT ((size_t)256 << 20)
-#define MAX_SYMBOLS 256
 #define MAX_NESTING 64 /* of graphs naming graphs */
 
 typedef struct Pending { /* a graph that was found; read when `state` is 2 */
@@ -92,15 +91,12 @@ static bool read_bounds(Parser *p, const char *name)
 
 static bool symbols(Parser *p)
 {
-    uint32_t count = 0;
     if (!lex_keyword(&p->lex, "module") || !lex_expect(&p->lex, "{")) return false;
     if (lex_take(&p->lex, "}")) return true;
     if (!lex_keyword(&p->lex, "dims")) return false;
     do {
         const char *at;
         size_t n = lex_word(&p->lex, &at);
-        if (count++ == MAX_SYMBOLS)
-            return lex_fail(&p->lex, ST_FORMAT, "more than %d dims", MAX_SYMBOLS);
         if (n == 0) return lex_fail(&p->lex, ST_FORMAT, "expected a name");
         if (dim_find(&p->m->dims, at, n) != DIM_BAD)
             return lex_fail(&p->lex, ST_FORMAT, "a second dim %.*s", (int)MIN_OF(n, 100), at);

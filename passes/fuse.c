@@ -47,11 +47,12 @@ static void need_operands(Fuse *f, const Node *n, bool solid)
 
 static void merge_readers(Fuse *f, Value v)
 {
-    uint32_t groups[64], n = 0;
-    for (const Use *u = f->use[v]; u != NULL && n < COUNT_OF(groups); u = u->next)
-        if (u->nmap != 0 && fuse_find(f, u->group) != fuse_find(f, f->home[f->g->value.at[v].node])) groups[n++] = u->group;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = i + 1; k < n; k++) fuse_merge(f, v, groups[i], groups[k]);
+    f->some.len = 0;
+    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+        if (u->nmap != 0 && fuse_find(f, u->group) != fuse_find(f, f->home[f->g->value.at[v].node]))
+            *VEC_PUSH(f->ctx->scratch, &f->some) = u->group;
+    for (uint32_t i = 0; i < f->some.len; i++)
+        for (uint32_t k = i + 1; k < f->some.len && k < i + FUSE_NEAR; k++) fuse_merge(f, v, f->some.at[i], f->some.at[k]);
 }
 
 /* ---- placing a node ------------------------------------------------------------------------------ */
@@ -63,7 +64,7 @@ static void stand_alone(Fuse *f, uint32_t node)
     if (!node_reduces(n) || folds_one_run(n)) {
         uint32_t group = fuse_new_group(f, n);
         if (fuse_join(f, n, group, false)) {
-            f->home[node] = group;
+            fuse_place(f, node, group);
             f->result[n->out] = true;
             f->group.at[group]->nresult = 1;
             return;
@@ -101,12 +102,13 @@ static void visit_move(Fuse *f, uint32_t node)
     for (Use *u = first; u != NULL; u = u->next) u->read = was[u->group];
 }
 
-static uint32_t askers(const Fuse *f, Value v, uint32_t *groups, uint32_t most)
+/* Left in f->some. */
+static uint32_t askers(Fuse *f, Value v)
 {
-    uint32_t n = 0;
-    for (const Use *u = f->use[v]; u != NULL && n < most; u = u->next)
-        if (!u->read) groups[n++] = fuse_find(f, u->group);
-    return n;
+    f->some.len = 0;
+    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+        if (!u->read) *VEC_PUSH(f->ctx->scratch, &f->some) = fuse_find(f, u->group);
+    return f->some.len;
 }
 
 /* Computing it again costs a few operations and reads no more from memory than reading it would. */
@@ -162,7 +164,7 @@ static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
     const Node *n = &f->g->node.at[node];
     if (as_result && wants_other_sweep(f, n->out, fuse_group(f, group), 8)) return false;
     if (!fuse_join(f, n, group, as_result)) return false;
-    f->home[node] = group;
+    fuse_place(f, node, group);
     f->result[n->out] = as_result;
     for (Use *u = f->use[n->out]; u != NULL; u = u->next)
         if (fuse_find(f, u->group) != fuse_find(f, group)) u->read = true;
@@ -172,16 +174,16 @@ static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
 static void visit_compute(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    uint32_t groups[16], count = askers(f, n->out, groups, 16);
+    uint32_t count = askers(f, n->out);
     bool elsewhere = f->outside[n->out];
     for (Use *u = f->use[n->out]; u != NULL; u = u->next) elsewhere |= u->read;
-    for (uint32_t i = 1; i < count; i++) fuse_merge(f, n->out, groups[0], groups[i]);
-    count = askers(f, n->out, groups, 16);
+    for (uint32_t i = 1; i < MIN_OF(count, FUSE_NEAR); i++) fuse_merge(f, n->out, f->some.at[0], f->some.at[i]);
+    count = askers(f, n->out);
     if (node_reduces(n) && !folds_one_run(n)) count = 0;
-    if (count == 1 && join(f, node, groups[0], elsewhere)) return;
+    if (count == 1 && join(f, node, f->some.at[0], elsewhere)) return;
     if (count > 1 && !elsewhere && worth_copying(f, n) && copy_everywhere(f, node)) return;
-    for (uint32_t i = 0; i < count && count > 1; i++)
-        if (!holds_up(f, n, groups[i]) && join(f, node, groups[i], true)) return;
+    for (uint32_t i = 0; i < MIN_OF(count, FUSE_NEAR) && count > 1; i++)
+        if (!holds_up(f, n, f->some.at[i]) && join(f, node, f->some.at[i], true)) return;
     stand_alone(f, node);
 }
 
@@ -253,6 +255,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     f.home = ARENA_ARRAY(a, uint32_t, nodes);
     f.copied = ARENA_ARRAY(a, bool, nodes);
     f.mark = ARENA_ARRAY(a, uint32_t, nodes);
+    f.span = ARENA_ARRAY(a, uint32_t, nodes + 1);
     f.stack = ARENA_ARRAY(a, uint32_t, nodes);
     f.outside = ARENA_ARRAY(a, bool, values);
     f.solid = ARENA_ARRAY(a, bool, values);

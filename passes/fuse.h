@@ -14,6 +14,7 @@
 #define FUSE_RESULTS 16
 #define FUSE_LEVELS 2      /* reductions one after the other, where no row can be kept: each computes what the earlier ones did again */
 #define FUSE_ROWS 12       /* and as many more as rows can be kept, up to this */
+#define FUSE_NEAR 64       /* of the groups that ask for a value, each is tried with so many neighbours, itself included */
 #define FUSE_AXES 9        /* layouts have to stay sizes: 4 bits per axis */
 #define NO_GROUP UINT32_MAX
 #define NO_EFFECT UINT32_MAX
@@ -40,6 +41,7 @@ typedef struct Group {
     IndexEnv env;
     uint32_t into;         /* merged into this group; itself: alive */
     uint32_t nmember, nmove, nresult, last;
+    uint32_t lo, hi;       /* its first and last node; lo > hi: it has none yet */
     int form;              /* FoldForm of its reductions; -1: none yet */
     VEC(Use *) use;
 } Group;
@@ -69,8 +71,11 @@ typedef struct Fuse {
     VEC(DynValue) dyn;     /* values that are not affine, all different */
     uint32_t *mark, round; /* per node: visited in this walk */
     uint32_t *stack;
+    uint32_t *span;        /* a Fenwick tree over nodes: how many groups have nodes before this one, and it or later ones */
     IndexMap *maps;        /* room for the maps of one node's operands */
     uint32_t nmaps;
+    VEC(uint32_t) some;    /* groups */
+    uint32_t bottom;       /* nodes before this one are of no interest to this walk */
     uint32_t floor;        /* nodes before this one are not placed yet, and nothing placed comes after them */
 } Fuse;
 
@@ -94,6 +99,8 @@ bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node
 double fuse_elements(const Fuse *f, Value v);               /* of extents that only the run knows, the most */
 double fuse_points(const Fuse *f, uint32_t group);          /* that the kernel walks, likewise */
 int fuse_cost(const Node *n);                               /* scalar operations per element, about */
+void fuse_place(Fuse *f, uint32_t node, uint32_t group);       /* the group computes it */
+void fuse_place_all(Fuse *f, uint32_t a, const Group *b);      /* group a has the nodes of b as well */
 bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node); /* on_group or on_node may be UINT32_MAX */
 Graph *fuse_build(Fuse *f);
 

@@ -305,6 +305,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->env.extent[0] = type_elements(f->dims, graph_type(f->g, n->out));
     g->env.naxis = g->env.extent[0] == 1 ? 0 : 1; /* axes are split as maps ask for it */
     g->form = -1;
+    g->lo = UINT32_MAX;
     g->into = at;
     *VEC_PUSH(a, &f->group) = g;
     index_root(&g->env, g->env.naxis, &root);
@@ -396,6 +397,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
         while (*link != u) link = &(*link)->next;
         *link = u->next;
     }
+    fuse_place_all(f, a, gb);
     ga->nmember += gb->nmember;
     ga->nmove += gb->nmove;
     ga->nresult += gb->nresult;

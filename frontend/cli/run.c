@@ -19,28 +19,31 @@ const char run_help[] =
     "  --dim N=4        the value of a size that no input has\n"
     "  --threads N      in all, 1 to 1024 (one per core)\n";
 
-enum { INPUTS = 256, OUTPUTS = 512, DIMS = 64 };
+enum { RESULTS = 64 }; /* a graph with more runs a second time, once it has said how many */
 
 typedef struct RunOptions {
-    const char *file, *input[INPUTS], *output[OUTPUTS], *dim[DIMS];
+    const char *file, **input, **output, **dim;
     int inputs, outputs, dims;
     long threads;
-    kiln_run_dim value[DIMS];
-    char name[DIMS][64];
+    kiln_run_dim *value; /* of dims; their names lie in `name` */
+    char *name;
 } RunOptions;
 
 /* NAME=VALUE. */
 static int take_dims(RunOptions *o)
 {
+    char *name = o->name;
     for (int i = 0; i < o->dims; i++) {
         const char *equals = strchr(o->dim[i], '=');
         const size_t n = equals ? (size_t)(equals - o->dim[i]) : 0;
         char *end = NULL;
         const long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
-        if (!n || n >= sizeof o->name[i] || end == equals + 1 || *end || size < 0)
+        if (!n || end == equals + 1 || *end || size < 0)
             return usage_error("run", "--dim: '%s' is no NAME=VALUE, a size from 0", o->dim[i]);
-        snprintf(o->name[i], sizeof o->name[i], "%.*s", (int)n, o->dim[i]);
-        o->value[i] = (kiln_run_dim){o->name[i], size};
+        memcpy(name, o->dim[i], n);
+        name[n] = 0;
+        o->value[i] = (kiln_run_dim){name, size};
+        name += n + 1;
     }
     return FINE;
 }
@@ -56,48 +59,81 @@ static bool write_results(const RunOptions *o, kiln_tensor *const *out, int n)
     return ok;
 }
 
+static int no_memory(void)
+{
+    fprintf(stderr, "kiln run: no memory\n");
+    return NO_RESOURCE;
+}
+
+static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor *const *in, int cap)
+{
+    kiln_tensor **out = mem_alloc((size_t)cap * sizeof(kiln_tensor *));
+    if (!out) return no_memory();
+    const kiln_run_options dims = {.dims = o->value, .dims_count = o->dims};
+    int status = FINE, n = kiln_run_text_sized((kiln_site){0}, k, text->at ? text->at : "", text->len,
+        kiln_tensors(in, o->inputs), out, cap, &dims, sizeof dims);
+    if (n < 0) {
+        bool unfit = kiln_error(k)->code == KILN_ESHAPE; /* the inputs' sizes */
+        status = module_error("run", o->file, k);
+        if (unfit) status = BAD_INPUT;
+    } else if (o->outputs > n) {
+        status = usage_error("run", "%s has %d results, not %d", o->file, n, o->outputs);
+    } else if (n > cap) {
+        status = run_graph(k, o, text, in, n);
+    } else if (!write_results(o, out, n)) {
+        engine_error("run", k);
+        status = NO_RESOURCE;
+    }
+    mem_free(out, (size_t)cap * sizeof(kiln_tensor *));
+    return status;
+}
+
 static int run_module(kiln *k, const RunOptions *o, const Text *text)
 {
     KILN_SCOPE(k);
-    const kiln_site nowhere = {0}; /* of no use to whoever typed the command */
-    kiln_tensor *in[INPUTS], *out[OUTPUTS];
-    for (int i = 0; i < o->inputs; i++) in[i] = kiln_npy_read_at(nowhere, k, o->input[i]);
-    if (kiln_failed(k)) return engine_error("run", k);
-    const kiln_run_options dims = {.dims = o->value, .dims_count = o->dims};
-    int n = kiln_run_text_sized(nowhere, k, text->at ? text->at : "", text->len,
-        kiln_tensors(in, o->inputs), out, OUTPUTS, &dims, sizeof dims);
-    if (n < 0) {
-        bool unfit = kiln_error(k)->code == KILN_ESHAPE; /* the inputs' sizes */
-        int status = module_error("run", o->file, k);
-        return unfit ? BAD_INPUT : status;
+    const size_t bytes = (size_t)(o->inputs + 1) * sizeof(kiln_tensor *);
+    kiln_tensor **in = mem_alloc(bytes);
+    if (!in) return no_memory();
+    /* a place in C is of no use to whoever typed the command */
+    for (int i = 0; i < o->inputs; i++) in[i] = kiln_npy_read_at((kiln_site){0}, k, o->input[i]);
+    int status = kiln_failed(k) ? engine_error("run", k) : run_graph(k, o, text, in, RESULTS);
+    mem_free(in, bytes);
+    return status;
+}
+
+static int run_options(RunOptions *o, int argc, char **argv)
+{
+    const Option options[] = {{"--input", .list = o->input, .listed = &o->inputs, .hi = argc},
+        {"--output", .list = o->output, .listed = &o->outputs, .hi = argc},
+        {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc},
+        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
+    int status = options_parse("run", argc, argv, options, &o->file, 1);
+    if (status) return status;
+    if (!o->file) return usage_error("run", "which file?");
+    if ((status = take_dims(o))) return status;
+    Text text = {0};
+    if (!module_read("run", o->file, &text)) {
+        text_free(&text);
+        return BAD_INPUT;
     }
-    if (n > OUTPUTS || o->outputs > n)
-        return usage_error("run", "%s has %d results, not %d", o->file, n, o->outputs);
-    if (write_results(o, out, n)) return FINE;
-    engine_error("run", k);
-    return NO_RESOURCE;
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads});
+    status = k ? run_module(k, o, &text) : NO_RESOURCE;
+    if (!k) fprintf(stderr, "kiln run: no memory for an engine\n");
+    kiln_close(k);
+    text_free(&text);
+    return status;
 }
 
 int run_command(int argc, char **argv)
 {
-    static RunOptions o;
-    const Option options[] = {{"--input", .list = o.input, .listed = &o.inputs, .hi = INPUTS},
-        {"--output", .list = o.output, .listed = &o.outputs, .hi = OUTPUTS},
-        {"--dim", .list = o.dim, .listed = &o.dims, .hi = DIMS},
-        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {0}};
-    int status = options_parse("run", argc, argv, options, &o.file, 1);
-    if (status) return status;
-    if (!o.file) return usage_error("run", "which file?");
-    if ((status = take_dims(&o))) return status;
-    Text text = {0};
-    if (!module_read("run", o.file, &text)) {
-        text_free(&text);
-        return BAD_INPUT;
-    }
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads});
-    status = k ? run_module(k, &o, &text) : NO_RESOURCE;
-    if (!k) fprintf(stderr, "kiln run: no memory for an engine\n");
-    kiln_close(k);
-    text_free(&text);
+    const size_t most = (size_t)argc;
+    size_t bytes = most * (3 * sizeof(const char *) + sizeof(kiln_run_dim));
+    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
+    const char **names = mem_alloc(bytes);
+    if (!names) return no_memory();
+    RunOptions o = {.input = names, .output = names + most, .dim = names + 2 * most, .value = (kiln_run_dim *)(names + 3 * most)};
+    o.name = (char *)(o.value + most);
+    int status = run_options(&o, argc, argv);
+    mem_free(names, bytes);
     return status;
 }
