@@ -95,7 +95,8 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
     }
     if (ok) {
         if (add) x = binary(at, OP_add, of(old), of(x));
-        kiln_assign_at(at, v, of(inside ? kiln_where_at(at, of(inside), of(x), of(old)) : x));
+        if (inside) x = kiln_where_at(at, of(inside), of(x), of(old));
+        if (composite_well(t, &c)) kiln_assign_at(at, v, of(x));
     }
     composite_end(t, &c, NULL);
 }

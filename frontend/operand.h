@@ -67,16 +67,20 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 typedef struct Composite {
     kiln_scope scope;
     const char *outer;
+    uint64_t failures; /* of the thread, before it began */
 } Composite;
 
 /* op: what the user called, as errors name it. Every way out goes through composite_end. */
 static inline Composite composite_begin(Thread *t, const char *op)
 {
-    Composite c = {.outer = t->called};
+    Composite c = {.outer = t->called, .failures = t->failures};
     if (t->called == NULL) t->called = op;
     c.scope = kiln_scope_open(t->k);
     return c;
 }
+
+/* Whether nothing failed in it, not even room for its scope: only then may it write variables. */
+static inline bool composite_well(const Thread *t, const Composite *c) { return t->failures == c->failures; }
 
 /* r: the result, which goes to the caller's scope, or NULL. Returns r. */
 static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r)
@@ -91,6 +95,13 @@ static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r
 static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[x->type.dtype].compute; }
 /* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself. Its gradient at 0 is 0. */
 kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
+
+/* ---- assignments made together: all of them, or after an error none. Values are of their variables' types. False: recorded. */
+typedef struct Assignment {
+    kiln_variable *to;
+    kiln_tensor *value;
+} Assignment;
+bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
 
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);

@@ -122,16 +122,20 @@ static kiln_tensor *settle(Thread *t, kiln_site at, kiln_tensor *x)
     return copy;
 }
 
+/* Nothing can fail here. own: x, settled. */
+static void put(kiln_variable *v, const kiln_tensor *x, kiln_tensor *own)
+{
+    if (v->local) own->uid = x->uid; /* the very value, for tapes */
+    kiln_tensor *old = v->value;
+    v->value = kiln_own(own);
+    if (old) kiln_release(old);
+}
+
 static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
 {
     kiln_tensor *own = settle(t, at, x);
-    if (!own) return false;
-    if (v->local) own->uid = x->uid; /* the very value, for tapes */
-    kiln_own(own);
-    kiln_tensor *old = v->value;
-    v->value = own;
-    if (old) kiln_release(old);
-    return true;
+    if (own) put(v, x, own);
+    return own != NULL;
 }
 
 /* The dtype of a number that came without one. A fraction could be meant as f32 or as f64: the caller says which. */
@@ -306,6 +310,34 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
         store(t, at, v, x);
 }
 
+static bool all_fit(Thread *t, kiln_site at, const Assignment *a, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!usable(t, at, a[i].to, "assign") || !tensor_ok(a[i].value)) return false;
+        CHECK(type_equal(&a[i].value->type, &a[i].to->type));
+    }
+    return true;
+}
+
+bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count)
+{
+    if (!all_fit(t, at, a, count)) return false;
+    if (t->trace) { /* a trace in which something failed stores nothing at all */
+        for (int i = 0; i < count; i++)
+            if (!trace_assign(t, at, a[i].to, a[i].value)) return false;
+        return true;
+    }
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_scope scope = kiln_scope_open(t->k);
+    kiln_tensor **own = SCRATCH(t, at, kiln_tensor *, count);
+    bool ok = scope.id && own;
+    for (int i = 0; i < count && ok; i++) ok = (own[i] = settle(t, at, a[i].value)) != NULL;
+    for (int i = 0; i < count && ok; i++) put(a[i].to, a[i].value, own[i]);
+    kiln_scope_close(&scope);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
 static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
@@ -315,7 +347,7 @@ static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
     kiln_operand self = kiln_of_variable(v);
     Composite c = composite_begin(t, name);
     if (operand_pair(t, at, name, self, value, pair)) y = apply2(t, at, op, pair[0], pair[1], NULL, 0);
-    if (tensor_ok(y)) kiln_assign_at(at, v, kiln_of_tensor(y));
+    if (tensor_ok(y) && composite_well(t, &c)) kiln_assign_at(at, v, kiln_of_tensor(y));
     composite_end(t, &c, NULL);
 }
 

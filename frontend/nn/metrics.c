@@ -53,6 +53,12 @@ static kiln_tensor *right(Thread *t, kiln_site at, kiln_operand logits, kiln_ope
     return kiln_eq_at(at, kiln_of_tensor(best), kiln_of_tensor(cast_to(t, at, y, DT_i64)));
 }
 
+/* v and the sum of all of x. */
+static kiln_tensor *added(kiln_site at, kiln_variable *v, kiln_tensor *x)
+{
+    return kiln_add_at(at, kiln_of_variable(v), kiln_of_tensor(kiln_sum_at(at, kiln_of_tensor(x), KILN_ALL)));
+}
+
 void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels)
 {
     if (!m) {
@@ -65,9 +71,9 @@ void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_op
     if (tensor_ok(v) && !m->accuracy && !operand_is_number(labels)) v = fail(t, at, KILN_EVALUE, "metric: a mean takes no labels");
     if (tensor_ok(v)) {
         v = kiln_cast_at(at, kiln_of_tensor(v), KILN_F64);
-        kiln_tensor *n = kiln_sum_at(at, kiln_of_tensor(kiln_ones_like_at(at, kiln_of_tensor(v))), KILN_ALL);
-        kiln_assign_add_at(at, m->sum, kiln_of_tensor(kiln_sum_at(at, kiln_of_tensor(v), KILN_ALL)));
-        kiln_assign_add_at(at, m->count, kiln_of_tensor(n));
+        kiln_tensor *n = kiln_ones_like_at(at, kiln_of_tensor(v));
+        const Assignment both[2] = {{m->sum, added(at, m->sum, v)}, {m->count, added(at, m->count, n)}};
+        if (composite_well(t, &c)) assign_all(t, at, both, 2);
     }
     composite_end(t, &c, NULL);
 }
@@ -86,8 +92,13 @@ double kiln_metric_result_at(kiln_site at, kiln_metric *m)
 void kiln_metric_reset(kiln_metric *m)
 {
     if (!m) return;
-    kiln_assign(m->sum, 0);
-    kiln_assign(m->count, 0);
+    const kiln_site at = {NULL, 0};
+    Thread *t = thread_of(m->o.k);
+    if (!t) return;
+    Composite c = composite_begin(t, "metric");
+    kiln_tensor *zero = kiln_full_at(at, m->o.k, KILN_F64, KILN_SHAPE(), kiln_of_i(0));
+    if (composite_well(t, &c)) assign_all(t, at, (const Assignment[]){{m->sum, zero}, {m->count, zero}}, 2);
+    composite_end(t, &c, NULL);
 }
 
 void kiln_metric_free(kiln_metric *m)

@@ -3,7 +3,7 @@
 #ifndef KILN_FRONTEND_NN_UPDATE_H
 #define KILN_FRONTEND_NN_UPDATE_H
 
-#include "../internal.h"
+#include "../operand.h"
 
 #define UPDATE_STATES 4
 #define UPDATE_SCALARS 4
@@ -24,12 +24,7 @@ typedef struct UpdateIn {
 } UpdateIn;
 typedef void UpdateRule(const UpdateIn *in, Value *next);
 
-typedef struct Assignment { /* made together with the updates */
-    kiln_variable *to;
-    kiln_tensor *value;
-} Assignment;
-
-/* Eagerly, everything that can fail comes before the first write: a false return (recorded) leaves every variable as it was. Memory beside the
+/* also: assignments made together with the updates. Eagerly, everything that can fail comes before the first write: a false return (recorded) leaves every variable as it was. Memory beside the
  * variables: a few blocks, a new value for each variable whose old one somebody still holds, and a copy of the largest gradient that is not contiguous. */
 bool update_run(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso);
 
