@@ -36,6 +36,8 @@
 #define MAX(a, b) TOK_(max), a, b
 #define MIN(a, b) TOK_(min), a, b
 #define HYPOT(a, b) TOK_(hypot), a, b
+#define ATAN2_SLOPE(a, b) TOK_(atan2_slope), a, b
+#define ERF_SLOPE(a) TOK_(erf_slope), a
 #define SIGMOID(a) TOK_(sigmoid), a
 #define SIGMOID_SLOPE(a) TOK_(sigmoid_slope), a
 #define SILU_SLOPE(a) TOK_(silu_slope), a

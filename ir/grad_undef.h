@@ -31,6 +31,8 @@
 #undef MAX
 #undef MIN
 #undef HYPOT
+#undef ATAN2_SLOPE
+#undef ERF_SLOPE
 #undef SIGMOID
 #undef SIGMOID_SLOPE
 #undef SILU_SLOPE

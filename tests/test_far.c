@@ -41,11 +41,11 @@ static Real zero(Real v) { return isnan(v) ? v : 0; }
     R(tan, kiln_tan(x), tanl(v), 1 + tanl(v) * tanl(v), 2 * tanl(v) * (1 + tanl(v) * tanl(v)), 0, 0)                                  \
     R(asin, kiln_asin(x), asinl(v), 1 / sqrtl(CUT(v)), v / (CUT(v) * sqrtl(CUT(v))), 0, 0)                                            \
     R(acos, kiln_acos(x), acosl(v), -1 / sqrtl(CUT(v)), -v / (CUT(v) * sqrtl(CUT(v))), 0, 0)                                          \
-    R(atan, kiln_atan(x), atanl(v), 1 / (1 + v * v), -2 * v / (1 + v * v) / (1 + v * v), 0, 0)                                        \
+    R(atan, kiln_atan(x), atanl(v), 1 / (1 + v * v), isinf(v) ? 0 : -2 * v / (1 + v * v) / (1 + v * v), 0, 0)                                        \
     R(sinh, kiln_sinh(x), sinhl(v), coshl(v), sinhl(v), 0, 0)                                                                         \
     R(cosh, kiln_cosh(x), coshl(v), sinhl(v), coshl(v), 0, 0)                                                                         \
     R(tanh, kiln_tanh(x), tanhl(v), 4 * slope(2 * v), -8 * slope(2 * v) * tanhl(v), 0, 0)                                             \
-    R(erf, kiln_erf(x), erfl(v), TWO_BY_ROOT_PI * expl(-v * v), -2 * v * TWO_BY_ROOT_PI * expl(-v * v), v *v, 0)                       \
+    R(erf, kiln_erf(x), erfl(v), TWO_BY_ROOT_PI * expl(-v * v), isinf(v) ? 0 : -2 * v * TWO_BY_ROOT_PI * expl(-v * v), v *v, 0)                       \
     R(sigmoid, kiln_sigmoid(x), sg(v), slope(v), -slope(v) * tanhl(v / 2), 0, 0)                                                      \
     R(silu, kiln_silu(x), isinf(v) && v < 0 ? 0 : v * sg(v), isinf(v) ? v > 0 : sg(v) + v * slope(v),                                 \
         isinf(v) ? 0 : slope(v) * (2 - v * tanhl(v / 2)), 0, 4)                                                                       \
@@ -69,10 +69,14 @@ static Real zero(Real v) { return isnan(v) ? v : 0; }
     R(pow_zero, kiln_pow(kiln_zeros_like(x), x), powl(0, v), zero(v), zero(v), 0, 0)                                                  \
     R(div, kiln_div(x, 3.0), v / 3, 1 / 3.0L + zero(v), zero(v), 0, 0)                                                                \
     R(div_of, kiln_div(3.0, x), 3 / v, -3 / v / v, 6 / v / v / v, 0, 0)                                                               \
-    R(atan2_one, kiln_atan2(x, 1.5), atan2l(v, 1.5L), 1.5L / (v * v + 2.25L), -3 * v / (v * v + 2.25L) / (v * v + 2.25L), 0, 0)        \
+    R(atan2_one, kiln_atan2(x, 1.5), atan2l(v, 1.5L), 1.5L / (v * v + 2.25L), isinf(v) ? 0 : -3 * v / (v * v + 2.25L) / (v * v + 2.25L), 0, 0)        \
     R(atan2_of, kiln_atan2(0.75, x), atan2l(0.75L, v), -0.75L / (v * v + 0.5625L),                                                    \
-        1.5L * v / (v * v + 0.5625L) / (v * v + 0.5625L), 0, 0)                                                                       \
-    R(atan2_far, kiln_atan2(x, 0x1p14), atan2l(v, 0x1p14L), 0x1p14L / (v * v + 0x1p28L), -0x1p15L * v / (v * v + 0x1p28L) / (v * v + 0x1p28L), 0, 0)        \
+        isinf(v) ? 0 : 1.5L * v / (v * v + 0.5625L) / (v * v + 0.5625L), 0, 0)                                                                       \
+    R(atan2_far, kiln_atan2(x, 0x1p14), atan2l(v, 0x1p14L), 0x1p14L / (v * v + 0x1p28L), isinf(v) ? 0 : -0x1p15L * v / (v * v + 0x1p28L) / (v * v + 0x1p28L), 0, 0)        \
+    R(atan2_y_inf, kiln_atan2(x, INFINITY), atan2l(v, INFINITY), zero(v), zero(v), 0, 0)                                              \
+    R(atan2_x_inf, kiln_atan2(-INFINITY, x), atan2l(-INFINITY, v), zero(v), zero(v), 0, 0)                                            \
+    R(atan2_y_zero, kiln_atan2(x, 0.0), atan2l(v, 0), zero(v), zero(v), 0, 0)                                                         \
+    R(atan2_x_zero, kiln_atan2(0.0, x), atan2l(0, v), zero(v), zero(v), 0, 0)                                                         \
     R(mod, kiln_mod(x, 4.0), v - 4 * floorl(v / 4), 1 + zero(v), zero(v), 0, 0)                                                       \
     R(max, kiln_max(x, 0.75), v > 0.75L || isnan(v) ? v : 0.75L, (v > 0.75L) + zero(v), zero(v), 0, 0)                                \
     R(min, kiln_min(x, 0.75), v < 0.75L || isnan(v) ? v : 0.75L, (v < 0.75L) + zero(v), zero(v), 0, 0)                                \
