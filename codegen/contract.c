@@ -60,7 +60,7 @@ typedef struct Job {
     int64_t row_pieces, column_pieces;
     int64_t parts, part; /* of k: how many, and how long each but the last is */
     void *to;            /* parts of c, one after the other */
-    _Atomic(bool) failed; /* no memory */
+    _Atomic(size_t) refused; /* bytes that were not there; 0: all were */
 } Job;
 
 static size_t element_bytes(const HostContract *c) { return dtype_bytes((DType)c->type); }
@@ -102,14 +102,14 @@ static void add_block(DType t, void *c, int64_t c_row, const void *x, int64_t m,
 }
 
 /* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
- * False: no memory. */
-static bool plain_block(DType type, const Block *g)
+ * 0, or the bytes that were not there. */
+static size_t plain_block(DType type, const Block *g)
 {
     const ContractTier *t = tier();
     bool single = type == DT_f32;
     if (g->k <= TREE_RUN) {
         (g->m == 1 ? single ? t->vector_f32 : t->vector_f64 : single ? t->block_f32 : t->block_f64)(g);
-        return true;
+        return 0;
     }
     Block left = *g, right = *g;
     size_t size = dtype_bytes(type), bytes = (size_t)(g->m * g->n) * size;
@@ -118,11 +118,14 @@ static bool plain_block(DType type, const Block *g)
     right.a = (const char *)g->a + left.k * g->a_col * (int64_t)size;
     right.b = (const char *)g->b + left.k * g->b_row * (int64_t)size;
     right.c_row = g->n;
-    if (!plain_block(type, &left) || (right.c = mem_alloc_aligned(bytes, 64)) == NULL) return false;
-    bool ok = plain_block(type, &right);
-    if (ok) add_block(type, g->c, g->c_row, right.c, g->m, g->n);
+    size_t refused = plain_block(type, &left);
+    if (refused != 0) return refused;
+    right.c = mem_alloc_aligned(bytes, 64);
+    if (right.c == NULL) return bytes;
+    refused = plain_block(type, &right);
+    if (refused == 0) add_block(type, g->c, g->c_row, right.c, g->m, g->n);
     mem_free_aligned(right.c, bytes, 64);
-    return ok;
+    return refused;
 }
 
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
@@ -130,10 +133,12 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     Job *j = arg;
     for (; lo < hi; lo++) {
         Block g = piece(j, lo);
+        size_t refused = 0;
         if (j->blas)
             blas_block(j->c->type, &g);
-        else if (!plain_block((DType)j->c->type, &g))
-            j->failed = true;
+        else
+            refused = plain_block((DType)j->c->type, &g);
+        if (refused != 0) j->refused = refused;
     }
 }
 
@@ -196,8 +201,8 @@ static bool run_job(ThreadPool *threads, Job *j)
         threads_run(threads, run_pieces, j, n, MAX_OF(PIECE / work, 1));
     else
         run_pieces(j, 0, n);
-    if (!j->failed) join_parts(j, 0, j->parts);
-    return !j->failed;
+    if (!j->refused) join_parts(j, 0, j->parts);
+    return !j->refused;
 }
 
 static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
@@ -219,7 +224,7 @@ static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
     bool ok = j.to != NULL && run_job(together ? threads : NULL, &j);
     if (ok && j.parts > 1) memcpy(c->c, j.to, one);
     if (bytes > 0 && j.to != NULL) mem_free_aligned(j.to, bytes, 64);
-    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for the parts of its sums");
+    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to != NULL ? j.refused : bytes);
 }
 
 /* ---- operands that must be copied first --------------------------------------------------- */

@@ -9,16 +9,17 @@ void *host_stack_grow(const KilnHost *h, int64_t number, int64_t bytes, int64_t 
 {
     HostStack *s = &h->stacks[number];
     int64_t n = MAX_OF(s->bytes, STACK_FIRST);
-    while (n < bytes) {
-        if (n > INT64_MAX / 2) return NULL;
-        n *= 2;
-    }
+    while (n < bytes && n <= INT64_MAX / 2) n *= 2;
+    if (n < bytes) n = bytes;
     if (n > s->bytes) {
         void *at = mem_alloc_aligned((size_t)n, STACK_ALIGN);
-        if (at == NULL) return NULL;
+        if (at == NULL) {
+            s->refused = n;
+            return NULL;
+        }
         if (s->bytes != 0) memcpy(at, s->at, (size_t)s->bytes);
         mem_free_aligned(s->at, (size_t)s->bytes, STACK_ALIGN);
-        *s = (HostStack){at, n};
+        *s = (HostStack){.at = at, .bytes = n};
     }
     *capacity = s->bytes;
     return s->at;

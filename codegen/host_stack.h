@@ -8,6 +8,7 @@
 typedef struct HostStack {
     void *at;
     int64_t bytes;
+    int64_t refused; /* bytes that were asked for and not there; 0: none */
 } HostStack;
 
 void *host_stack_grow(const KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity); /* KilnHost.stack */

@@ -283,7 +283,10 @@ static void host_run(
 static int32_t host_contract(const KilnHost *h, const HostContract *c)
 {
     Status st = {0};
-    return contract_run(((kiln *)h->ctx)->threads, c, true, &st) ? 0 : (int32_t)st.code;
+    if (contract_run(((kiln *)h->ctx)->threads, c, true, &st)) return 0;
+    Thread *t = thread_last();
+    if (t) t->refused = st;
+    return (int32_t)st.code;
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */

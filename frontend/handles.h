@@ -8,9 +8,13 @@
 static inline void *thread_scratch(Thread *t, kiln_site at, size_t n, size_t size)
 {
     void *p = scratch_take(&t->scratch, n, size);
-    if (UNLIKELY(!p)) fail(t, at, KILN_EMEMORY, "no memory for %zu handles", n);
+    if (UNLIKELY(!p)) fail(t, at, KILN_EMEMORY, "no memory for %zu handles of %zu bytes", n, size);
     return p;
 }
+
+/* tensor_empty for a result of function `of`, for the text of an error; NULL: of no function. */
+kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of);
+
 #define SCRATCH(t, at, T, n) ((T *)thread_scratch((t), (at), (size_t)(n), sizeof(T)))
 
 /* Who keeps a pointer to a variable that may be freed (kiln_variable.pins). */

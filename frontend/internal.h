@@ -125,7 +125,7 @@ struct Thread {
     kiln_failure failure;
     bool seen;               /* kiln_error was asked while it stood */
     uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
-    char text[640];
+    char text[640]; Status refused; /* the error's; what the host table refused compiled code */
 };
 
 struct kiln {

@@ -85,7 +85,7 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
     return true;
 }
 
-static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
+static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const Row *row, Call *c)
 {
     const int64_t *size = c->size + 1;
     for (uint32_t i = 0; i < row->nresult; i++) {
@@ -93,9 +93,9 @@ static bool make_results(Thread *t, kiln_site at, const Row *row, Call *c)
         if (UNLIKELY(c->size != NULL)) {
             Type type;
             row_result_type(row, i, &size, &type);
-            x = tensor_empty(t, at, &type);
+            x = tensor_result(t, at, &type, f->name);
         } else {
-            x = tensor_empty(t, at, &row->result[i]);
+            x = tensor_result(t, at, &row->result[i], f->name);
         }
         if (!x) return false;
         c->result[i] = x;
@@ -114,14 +114,38 @@ static const Step *loop_of(const Step *s, uint32_t n, uint32_t id)
     return found;
 }
 
+/* The loop that keeps slices in stack `number`; NULL: none. */
+static const Step *loop_of_stack(const Program *p, uint32_t number)
+{
+    for (uint32_t i = 0; i < p->buf.len; i++) {
+        const Buf *of = p->buf.at[i].kind == BUF_SLICE ? &p->buf.at[p->buf.at[i].of] : NULL;
+        if (of && of->kind == BUF_STACK && of->index == number) return loop_of(p->step, p->nstep, p->buf.at[i].loop);
+    }
+    return NULL;
+}
+
+static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const Row *row, const HostStack *stack)
+{
+    for (uint32_t i = 0; stack && i < row->program->nstack; i++) {
+        if (!stack[i].refused) continue;
+        const Step *s = loop_of_stack(row->program, i);
+        fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes that the loop at %s:%d keeps of its steps for a gradient", f->name,
+            (long long)stack[i].refused, s && s->loc.file ? s->loc.file : "?", s ? s->loc.line : 0);
+        return true;
+    }
+    return false;
+}
+
 /* What ends compiled code and has not said so itself. The words for a loop are those of eager code. */
-static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const Row *row, uint32_t rc)
+static void failed_call(Thread *t, kiln_site at, const kiln_function *f, const Row *row, uint32_t rc, const HostStack *stack)
 {
     const Program *p = row->program;
     const Step *s = rc >= ENTRY_LOOP ? loop_of(p->step, p->nstep, rc / ENTRY_LOOP - 1) : NULL;
     if (s)
         fail(t, (kiln_site){s->loc.file, s->loc.line}, KILN_EVALUE, BEYOND_BOUND, (long long)s->trip_dim);
-    else
+    else if (t->refused.code)
+        fail(t, at, (kiln_code)t->refused.code, "%s: %s", f->name, t->refused.text);
+    else if (rc != ST_MEMORY || !told_of_stack(t, at, f, row, stack))
         fail(t, at, (kiln_code)(rc % ENTRY_LOOP), "%s: the compiled function failed", f->name);
 }
 
@@ -152,8 +176,10 @@ static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Row *ro
     int32_t rc = c->stack ? enter_with_stacks(t, row, c, work) : row->entry(c->buf, c->dim, work, &t->k->host);
     t->work_busy = busy;
     if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
-    if (rc && t->failures == failures) /* an effect that fails says so itself */
-        failed_call(t, at, f, row, (uint32_t)rc);
+    if (UNLIKELY(rc != 0)) {
+        if (t->failures == failures) failed_call(t, at, f, row, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
+        t->refused.code = ST_OK;
+    }
     return rc == 0;
 }
 
@@ -221,7 +247,7 @@ bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tenso
         ok = row_bind(t, at, f, row, in, c.dim);
         if (ok) row->sizes(c.dim, c.size);
     }
-    ok = ok && gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, row, &c) &&
+    ok = ok && gather_inputs(t, at, f, row, in, source, &c) && make_results(t, at, f, row, &c) &&
          enter(t, at, f, row, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);

@@ -53,7 +53,7 @@ kiln_tensor *tensor_new(Thread *t, kiln_site at)
 {
     kiln_tensor *x = header(t);
     if (UNLIKELY(!x)) {
-        fail(t, at, KILN_EMEMORY, "tensor: no memory for a header");
+        fail(t, at, KILN_EMEMORY, "tensor: no memory for headers (%zu bytes)", sizeof(Slab));
         return NULL;
     }
     x->state = TENSOR_TRACED; /* until the caller says what it is */
@@ -130,21 +130,28 @@ kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer 
     return x;
 }
 
-kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type)
+__attribute__((noinline, cold)) static void no_memory(Thread *t, kiln_site at, const char *what, const Type *type, size_t bytes)
+{
+    char text[96];
+    type_print(NULL, type, text, sizeof text);
+    if (what)
+        fail(t, at, KILN_EMEMORY, "%s: no memory for a result, %s (%zu bytes)", what, text, bytes);
+    else
+        fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)", text, bytes);
+}
+
+kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of)
 {
     size_t bytes = (size_t)type_count(type) *
                    dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
     Buffer *b = buffer_new(t->pool, bytes);
-    if (!b) {
-        char text[96];
-        type_print(NULL, type, text, sizeof text);
-        fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)", text, bytes);
-        return NULL;
-    }
+    if (UNLIKELY(!b)) return no_memory(t, at, of, type, bytes), NULL;
     t->live_bytes += (int64_t)b->bytes;
     t->peak_bytes = MAX_OF(t->peak_bytes, t->live_bytes);
     return tensor_of_buffer(t, at, type, b);
 }
+
+kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type) { return tensor_result(t, at, type, NULL); }
 
 kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v)
 {
