@@ -48,7 +48,7 @@ void body_inputs(kiln *k, kiln_tensor **to, kiln_tensor *const *in, int nin)
 bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin)
 {
     if (!may_nest(t, at, name, t->body_depth)) return false;
-    *b = (BodyRun){t->body, name, nin, t->failures, t->called};
+    *b = (BodyRun){t->body, name, nin, t->failures, t->next_uid, t->called};
     t->body = b;
     t->called = NULL;
     t->body_depth++;
@@ -58,7 +58,7 @@ bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin)
 bool body_leave(Thread *t, kiln_site at)
 {
     const BodyRun *b = t->body;
-    const bool ok = t->failures == b->failures;
+    const bool ok = eagerly_ended(t, at, b->name, b->since) && t->failures == b->failures;
     t->body = b->outer;
     t->called = b->called;
     if (--t->body_depth == 0) t->too_deep = false;

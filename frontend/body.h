@@ -9,6 +9,7 @@ typedef struct BodyRun {     /* one of the user's bodies, running */
     const char *name;
     int nin;
     uint64_t failures;       /* the thread's when it began */
+    uint64_t since;          /* its next_uid then: scopes opened in it have larger ids */
     const char *called;      /* the thread's: errors in the user's code bear the names of its own calls */
 } BodyRun;
 

@@ -116,6 +116,10 @@ bool kiln_branch_next(kiln_branch *b)
     Thread *t = b->state == BRANCH_DONE ? NULL : thread_of(b->k);
     if (!t) return false;
     if (b->state == BRANCH_START && (b->id || b->taken)) return enter(t, b);
+    if (b->state != BRANCH_START && !eagerly_ended(t, b->site, name_of(b), b->scope.id)) {
+        abandon(t, b);
+        return false;
+    }
     if (b->state == BRANCH_BODY) {
         fail(t, b->site, KILN_ESTATE,
             "break inside %s: it would end the block alone, not a loop around it; put what ends the "
@@ -133,7 +137,7 @@ void kiln_branch_end(kiln_branch *b)
     if (b->state != BRANCH_BODY && b->state != BRANCH_ENDED_BODY) return; /* ended by itself */
     Thread *t = thread_of(b->k);
     if (!t) return;
-    if (b->id && t->trace && t->trace->id == b->id)
+    if (eagerly_ended(t, b->site, name_of(b), b->scope.id) && b->id && t->trace && t->trace->id == b->id)
         fail(t, b->site, KILN_ESTATE,
             "return or goto out of a traced %s; assign to a kiln_local made before it, and return "
             "that one's value at the end",

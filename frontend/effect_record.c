@@ -3,6 +3,7 @@
  * text and errors are. Relies on effect.h. Never decides whether an assertion holds: it only looks
  * for what to report. */
 #include "effect.h"
+#include "scope.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,8 +240,10 @@ static int32_t call_back(
     kiln_array *array = SCRATCH(t, e->at, kiln_array, (size_t)nin + nout);
     if (!array) return KILN_EMEMORY;
     for (uint32_t i = 0; i < nin + nout; i++) array[i] = array_of(x[i]);
+    const uint64_t since = t->next_uid;
     int rc = e->fn(array, (int)nin, array + nin, (int)nout, e->user);
     scratch_reset(&t->scratch, mark);
+    if (!eagerly_ended(t, e->at, "callback", since)) return KILN_ESTATE;
     if (rc) fail(t, e->at, KILN_EVALUE, "callback: the function returned %d", rc);
     return rc ? KILN_EVALUE : 0;
 }

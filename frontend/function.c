@@ -378,26 +378,3 @@ bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d,
     for (int i = 0; i < d->outputs; i++) out[i] = NULL;
     return false;
 }
-
-/* ---- outside the trace --------------------------------------------------------------------------------------------------- */
-kiln_eagerly kiln_eagerly_open(kiln *k)
-{
-    kiln_eagerly e = {.k = k};
-    Thread *t = thread_of(k);
-    if (!t) return e;
-    e.scope = kiln_scope_open(k);
-    e.trace = t->trace;
-    e.recording = t->recording;
-    t->trace = NULL;
-    t->recording = 0;
-    return e;
-}
-
-void kiln_eagerly_close(kiln_eagerly *e)
-{
-    Thread *t = e && e->scope.id ? thread_of(e->k) : NULL;
-    if (!t) return;
-    kiln_scope_close(&e->scope);
-    t->trace = e->trace;
-    t->recording = e->recording;
-}

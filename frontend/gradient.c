@@ -80,9 +80,11 @@ static void custom_rule(Vjp *v, Walk *w)
     for (uint32_t i = 0; i < n; i++) x[i] = tensor_for(w, v->in[i + 1]);
     body_inputs(w->t->k, x, x, (int)n);
     const char *called = w->t->called;
+    const uint64_t since = w->t->next_uid;
     w->t->called = NULL; /* the user's code: its errors bear the names of its own calls */
     c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
     w->t->called = called;
+    eagerly_ended(w->t, w->at, "custom gradient", since);
     for (uint32_t i = 0; i < n + SPARE_OUTPUTS; i++) {
         if (!dx[i]) continue;
         if (i >= n) {

@@ -76,6 +76,9 @@ typedef struct Scope {
     kiln_variable *locals;
     Loc opened;              /* by the user; no file: by the library */
     bool region;             /* an iteration, a condition or a branch */
+    uint32_t recording;      /* of a KILN_EAGERLY block: what its end brings back; the same of `trace` and `eagerly` */
+    Trace *trace;
+    uint32_t eagerly;
 } Scope;
 
 /* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
@@ -104,6 +107,7 @@ struct Thread {
     struct Slab *slabs;
     Scope *scope;            /* stack; scope[0] is the root and lives until close */
     uint32_t scopes, scope_cap;
+    uint32_t eagerly;        /* the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
     kiln_tape *tape;         /* innermost open tape */
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */

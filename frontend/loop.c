@@ -27,11 +27,12 @@ static void abandon(Thread *t, kiln_loop *l)
     l->state = LOOP_DONE;
 }
 
-/* After a turn of the block: true if it ended, false (and reported, if that matters) if it was left by break. */
+/* After a turn of the block: true if it ended, false (and reported, if that matters) if it was left by break or inside a KILN_EAGERLY. */
 static bool turn_ended(Thread *t, kiln_loop *l)
 {
-    if (l->state != LOOP_BODY) return true;
-    if (l->id)
+    const bool well = l->state == LOOP_START || eagerly_ended(t, l->site, name_of(l), l->scope.id);
+    if (l->state != LOOP_BODY && well) return true;
+    if (l->id && well)
         fail(t, l->site, KILN_ESTATE,
             "break out of a traced %s: the graph's loop ends where its condition says; put what ends it into "
             "KILN_WHILE's condition, or mask with kiln_where",
@@ -203,7 +204,7 @@ static kiln_tensor *condition_of(Thread *t, kiln_loop *l, kiln_operand o)
 bool kiln_while_next(kiln_loop *l, kiln_operand condition)
 {
     Thread *t = l->state == LOOP_ASKING ? thread_of(l->k) : NULL;
-    kiln_tensor *x = t ? condition_of(t, l, condition) : NULL;
+    kiln_tensor *x = t && eagerly_ended(t, l->site, name_of(l), l->scope.id) ? condition_of(t, l, condition) : NULL;
     bool go = false;
     if (!x) {
         if (t) abandon(t, l);
@@ -236,7 +237,7 @@ void kiln_for_end(kiln_loop *l)
 {
     if (l->state == LOOP_DONE || l->state == LOOP_START) return; /* ended by itself */
     Thread *t = thread_of(l->k);
-    if (t && still_traced(t, l))
+    if (t && eagerly_ended(t, l->site, name_of(l), l->scope.id) && still_traced(t, l))
         fail(t, l->site, KILN_ESTATE,
             "return or goto out of a traced %s; let the block end, and return a kiln_local's value "
             "after it",

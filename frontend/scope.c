@@ -57,6 +57,11 @@ void scope_pop(Thread *t)
         x->region = s->region;
         tensor_drop(x);
     }
+    if (UNLIKELY(t->eagerly == t->scopes)) {
+        t->trace = s->trace;
+        t->recording = s->recording;
+        t->eagerly = s->eagerly;
+    }
     t->scopes--;
 }
 
@@ -103,6 +108,36 @@ void kiln_scope_close(kiln_scope *s)
     while (t->scopes >= i) scope_pop(t);
 }
 
+/* ---- outside the trace ----------------------------------------------------------------------------------- */
+kiln_eagerly kiln_eagerly_open(kiln *k)
+{
+    kiln_eagerly e = {.k = k, .scope = kiln_scope_open(k)};
+    if (!e.scope.id) return e;
+    Thread *t = thread_of(k);
+    Scope *s = &t->scope[t->scopes - 1];
+    s->trace = t->trace;
+    s->recording = t->recording;
+    s->eagerly = t->eagerly;
+    t->eagerly = t->scopes;
+    t->trace = NULL;
+    t->recording = 0;
+    return e;
+}
+
+void kiln_eagerly_close(kiln_eagerly *e)
+{
+    if (e) kiln_scope_close(&e->scope);
+}
+
+bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since)
+{
+    if (LIKELY(!t->eagerly) || !since || t->scope[t->eagerly - 1].id <= since) return true;
+    fail(t, at, KILN_ESTATE, "%s: it ends inside a KILN_EAGERLY block: a kiln_eagerly_open has no kiln_eagerly_close", what);
+    while (t->eagerly && t->scope[t->eagerly - 1].id > since) scope_pop(t);
+    return false;
+}
+
+/* ---- owners ----------------------------------------------------------------------------------------------- */
 /* The thread to act in, after checking that x is alive; NULL: x is poison, NULL, or was reported. */
 static Thread *owner_thread(kiln_tensor *x, const char *what)
 {

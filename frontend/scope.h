@@ -6,6 +6,9 @@
 
 bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
 void scope_pop(Thread *t);                  /* the innermost: tapes, locals, tensors go */
+/* Ends the KILN_EAGERLY blocks that are open and were opened since t->next_uid, or the last scope's id, was that (0: none were): `what` ends inside them. False:
+ * there were some, recorded. Comes before anything is done with the trace. */
+bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since);
 void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
 void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */

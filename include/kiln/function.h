@@ -92,8 +92,9 @@ KILN_API const char *kiln_static_text_at(kiln_site at, const kiln_tensor *argume
 
 /* ---- what must not be traced: KILN_EAGERLY(k);
  * Until the end of the block operations run now, outside the trace that is running and unseen by tapes: first values of variables that
- * a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. */
-typedef struct kiln_eagerly { kiln *k; void *trace; uint32_t recording; kiln_scope scope; } kiln_eagerly;
+ * a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. A body, loop or branch
+ * that ends between kiln_eagerly_open and kiln_eagerly_close is an error. */
+typedef struct kiln_eagerly { kiln *k; kiln_scope scope; } kiln_eagerly;
 KILN_API kiln_eagerly kiln_eagerly_open(kiln *k);
 KILN_API void kiln_eagerly_close(kiln_eagerly *e);
 
