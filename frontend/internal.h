@@ -76,9 +76,8 @@ typedef struct Scope {
     kiln_variable *locals;
     Loc opened;              /* by the user; no file: by the library */
     bool region;             /* an iteration, a condition or a branch */
-    uint32_t recording;      /* of a KILN_EAGERLY block: what its end brings back; the same of `trace` and `eagerly` */
-    Trace *trace;
-    uint32_t eagerly;
+    Trace *trace;            /* of a KILN_EAGERLY block, as the next two: what its end brings back */
+    uint32_t recording, eagerly;
 } Scope;
 
 /* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
@@ -106,8 +105,7 @@ struct Thread {
     kiln_tensor *_Atomic foreign; /* headers released by other threads */
     struct Slab *slabs;
     Scope *scope;            /* stack; scope[0] is the root and lives until close */
-    uint32_t scopes, scope_cap;
-    uint32_t eagerly;        /* the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
+    uint32_t scopes, scope_cap, eagerly; /* eagerly: the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
     kiln_tape *tape;         /* innermost open tape */
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
     uint32_t recording;      /* open tapes that record eager code */
@@ -141,9 +139,8 @@ struct kiln {
     pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
     Thread *thread_list;
     kiln_variable *variables;
-    uint32_t next_variable;
+    uint32_t next_variable, freed;
     kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
-    uint32_t freed;
     kiln_function *functions;
     _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
     struct Object *objects;  /* layers, optimisers ... (object.h) */
@@ -155,9 +152,8 @@ struct kiln {
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
     uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
     struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
-    uint32_t ncustom, custom_cap;
+    uint32_t ncustom, custom_cap, neffect, effect_cap;
     struct Effect **effect;   /* what compiled code prints, asserts and calls, by number (effect.h) */
-    uint32_t neffect, effect_cap;
 };
 
 typedef struct CustomGradient {
