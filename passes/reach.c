@@ -83,7 +83,10 @@ Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, c
 {
     Reach *r = arena_zeros(arena, g->value.len, sizeof *r);
     for (uint32_t i = 0; i < leaves; i++) r[leaf[i]] = (Reach){REACH_BY_GRADIENT, NULL};
-    for (uint32_t i = 0; i < ngap; first = MAX_OF(first, gap[i++].last)) follow(arena, g, first, MIN_OF(gap[i].first, last), r);
+    for (uint32_t i = 0; i < ngap; i++) {
+        follow(arena, g, first, MIN_OF(gap[i].first, last), r);
+        first = MAX_OF(first, gap[i].last);
+    }
     follow(arena, g, first, last, r);
     return r;
 }

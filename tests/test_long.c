@@ -92,6 +92,18 @@ static void long_body(Text *t, uint32_t n)
     text_printf(t, "}\n\ngraph @inner(%%1: i64[], %%2: f32[4]) -> (%%3) {\n  %%3 = sin(%%2)\n}\n");
 }
 
+/* Loops in loops, to the depth that text allows: each is walked once, not once more per loop around it. */
+static void deep(Text *t, uint32_t n)
+{
+    head(t, "%1: f32[16]", 4);
+    text_printf(t, "  %%2 = constant() {i64, 1, []}\n  %%3 = scan(%%2, %%1) {@deep1, 1, 0, 0, 0, 1}\n  %%4 = cos(%%3)\n}\n");
+    for (uint32_t i = 1; i <= n; i++) {
+        text_printf(t, "\ngraph @deep%u(%%1: i64[], %%2: f32[16]) -> (%%5) {\n  %%3 = constant() {i64, 1, []}\n", i);
+        text_printf(t, i < n ? "  %%4 = scan(%%3, %%2) {@deep%u, 1, 0, 0, 0, 1}\n" : "  %%4 = exp(%%2)\n", i + 1);
+        text_printf(t, "  %%5 = sin(%%4)\n}\n");
+    }
+}
+
 /* ---- counting -------------------------------------------------------------------------------------------------------------------- */
 
 static void count_lines(void *user, const char *stage, const char *name, const char *text, size_t len)
@@ -189,6 +201,7 @@ LONG(concat, 3000)
 LONG(loops, 400)
 LONG(branches, 400)
 LONG(long_body, 360)
+LONG(deep, 60)
 
 /* ---- the workspace ---------------------------------------------------------------------------------------------------------------- */
 
@@ -229,7 +242,7 @@ static void thousands_of_temporaries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(long_products), TEST(long_sums), TEST(long_gathers), TEST(long_concat), TEST(long_loops), TEST(long_branches), TEST(long_long_body),
+        TEST(long_products), TEST(long_sums), TEST(long_gathers), TEST(long_concat), TEST(long_loops), TEST(long_branches), TEST(long_long_body), TEST(long_deep),
         TEST(thousands_of_temporaries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
