@@ -3,6 +3,7 @@
 
 #include <kiln/nn.h>
 #include <math.h>
+#include <time.h>
 
 /* ---- optimisers: loss = sum(a * a) / 2 + 3 sum(b), so that the gradients are a and 3 ------------ */
 #define STEPS 5
@@ -258,6 +259,39 @@ static void layers_without_a_generator_are_not_alike(void **state)
     assert_error(k, KILN_EVALUE, "dropout: the generator is KILN_ZEROS");
 }
 
+/* Names are the first that no living variable has, and finding one takes a pass over the variables: trying them in turn took cubic time. */
+static void layers_are_named_in_a_pass(void **state)
+{
+    kiln *k = *state;
+    enum { LAYERS = 1500 };
+    static kiln_dense *layer[LAYERS];
+    char want[32];
+    kiln_variable *others[] = {kiln_variable_new(k, "dense_3/mine", 1), kiln_variable_new(k, "dense_01/w", 1), kiln_variable_new(k, "dense_5", 1),
+        kiln_variable_new(k, "densest/w", 1), kiln_variable_new(k, "dense_18446744073709551616/w", 1), kiln_variable_new(k, "dense_7/", 1)};
+    const clock_t began = clock();
+    for (int i = 0; i < LAYERS; i++) layer[i] = kiln_dense_new(k, 1, 1, KILN_ZEROS);
+    assert_true((double)(clock() - began) / CLOCKS_PER_SEC < 3); /* it took 10 s */
+    for (int i = 0, n = 0; i < LAYERS; i++, n++) {
+        n += n == 3 || n == 7; /* taken */
+        snprintf(want, sizeof want, n ? "dense_%d/w" : "dense/w", n);
+        assert_string_equal(kiln_variable_name(kiln_dense_weight(layer[i])), want);
+    }
+    kiln_dense_free(layer[900]);
+    kiln_dense_free(layer[2]);
+    kiln_variable_free(others[0]);
+    const char *const freed[] = {"dense_2/b", "dense_3/b", "dense_902/b", "dense_1502/b"};
+    for (size_t i = 0; i < sizeof freed / sizeof *freed; i++)
+        assert_string_equal(kiln_variable_name(kiln_dense_bias(kiln_dense_new(k, 1, 1, KILN_ZEROS))), freed[i]);
+    kiln_variable_new(k, "conv/x", 1);
+    for (int i = 1; i < 9000; i++) {
+        snprintf(want, sizeof want, "conv_%d/x", i);
+        kiln_variable_new(k, want, i);
+    }
+    kiln_conv *conv = kiln_conv_new(k, 1, 1, (&(kiln_window){.size = {1, 1}}), KILN_ZEROS);
+    assert_string_equal(kiln_variable_name(kiln_conv_bias(conv)), "conv_9000/b");
+    assert_ok(k);
+}
+
 static void misuse_is_named(void **state)
 {
     kiln *k = *state;
@@ -280,7 +314,7 @@ int main(void)
         FRONT_TEST(optimisers_follow_their_formulas), FRONT_TEST(a_rate_changes_between_steps), FRONT_TEST(layers_compute_what_they_say),
         FRONT_TEST(metrics_average_over_all_updates), FRONT_TEST(accuracy_takes_the_labels_of_its_rows_alone),
         cmocka_unit_test(a_checked_engine_refuses_labels_that_are_no_class), FRONT_TEST(layers_without_a_generator_are_not_alike),
-        FRONT_TEST(misuse_is_named),
+        FRONT_TEST(layers_are_named_in_a_pass), FRONT_TEST(misuse_is_named),
     };
     return cmocka_run_group_tests_name("nn", tests, NULL, NULL);
 }

@@ -3,8 +3,10 @@
 
 #include "../operand.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct kiln_dense {
     Object o;
@@ -44,20 +46,42 @@ kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *
     return b;
 }
 
+/* Of "STEM/..." 0, of "STEM_n/..." n as it is written below; -1: of no layer of this kind. */
+static int64_t layer_number(const char *name, const char *stem, size_t len)
+{
+    if (strncmp(name, stem, len) != 0) return -1;
+    if (name[len] == '/') return 0;
+    if (name[len] != '_' || name[len + 1] < '1' || name[len + 1] > '9') return -1;
+    char *end;
+    unsigned long n = strtoul(name + len + 1, &end, 10); /* the largest of those that are too large, which nobody asks for */
+    return *end == '/' && n < UINT_MAX ? (int64_t)n : -1;
+}
+
+/* The first number that no living variable's layer has: one pass over the variables finds it among WINDOW. */
+#define WINDOW 4096
+static unsigned first_free(kiln *k, const char *stem)
+{
+    const size_t len = strlen(stem);
+    for (unsigned from = 0;; from += WINDOW) {
+        bool taken[WINDOW] = {false};
+        pthread_mutex_lock(&k->lock);
+        for (const kiln_variable *v = k->variables; v; v = v->next) {
+            const int64_t n = v->alive ? layer_number(v->name, stem, len) : -1;
+            if (n >= from && n < (int64_t)from + WINDOW) taken[n - from] = true;
+        }
+        pthread_mutex_unlock(&k->lock);
+        for (unsigned i = 0; i < WINDOW; i++)
+            if (!taken[i]) return from + i;
+    }
+}
+
 const char *layer_name(kiln *k, const char *stem, char to[32])
 {
-    Thread *t = thread_of(k);
-    bool taken = t != NULL;
-    snprintf(to, 32, "%s", stem);
-    for (unsigned n = 1; taken; n++) {
-        size_t len = strlen(to);
-        taken = false;
-        pthread_mutex_lock(&k->lock);
-        for (const kiln_variable *v = k->variables; v && !taken; v = v->next)
-            taken = v->alive && strncmp(v->name, to, len) == 0 && v->name[len] == '/';
-        pthread_mutex_unlock(&k->lock);
-        if (taken) snprintf(to, 32, "%s_%u", stem, n);
-    }
+    const unsigned n = thread_of(k) ? first_free(k, stem) : 0;
+    if (n)
+        snprintf(to, 32, "%s_%u", stem, n);
+    else
+        snprintf(to, 32, "%s", stem);
     return to;
 }
 
