@@ -23,6 +23,11 @@ static void cast(kiln *k, kiln_dtype d) { kiln_cast_at(KILN_HERE, KILN_OPERAND(k
 static void one_hot(kiln *k, kiln_dtype d) { kiln_one_hot_at(KILN_HERE, KILN_OPERAND(kiln_i32(k, KILN_SHAPE(1), 1)), 3, d); }
 static void uniform(kiln *k, kiln_dtype d) { (void)k; kiln_uniform_at(KILN_HERE, generator, d, KILN_SHAPE(2), 0, 1); }
 static void normal(kiln *k, kiln_dtype d) { (void)k; kiln_normal_at(KILN_HERE, generator, d, KILN_SHAPE(2), 0, 1); }
+static void dense(kiln *k, kiln_dtype d) { kiln_dense_of_at(KILN_HERE, k, d, 2, 2, NULL); }
+static void conv(kiln *k, kiln_dtype d) { kiln_conv_of_at(KILN_HERE, k, d, 2, 2, &(kiln_window){.size = {1, 1}}, NULL); }
+static void rnn(kiln *k, kiln_dtype d) { kiln_rnn_of_at(KILN_HERE, k, d, 2, 2, NULL); }
+static void lstm(kiln *k, kiln_dtype d) { kiln_lstm_of_at(KILN_HERE, k, d, 2, 2, NULL, 0); }
+static void gru(kiln *k, kiln_dtype d) { kiln_gru_of_at(KILN_HERE, k, d, 2, 2, NULL); }
 static int fills(const kiln_array *in, int nin, const kiln_array *out, int nout, void *user)
 {
     (void)in, (void)nin, (void)out, (void)nout, (void)user;
@@ -53,7 +58,8 @@ static void dtypes(void **state)
         const char *name;
         Uses *use;
     } use[] = {{"from", from}, {"borrow", borrow}, {"full", full}, {"iota", iota}, {"doubles", doubles}, {"cast", cast}, {"one_hot", one_hot},
-               {"uniform", uniform}, {"normal", normal}, {"callback", callback}, {"spec", spec}};
+               {"uniform", uniform}, {"normal", normal}, {"callback", callback}, {"spec", spec}, {"dense", dense}, {"conv", conv},
+               {"rnn", rnn}, {"lstm", lstm}, {"gru", gru}};
     generator = kiln_generator(k, 1);
     for (int i = 0; i < OUTSIDE; i++) {
         const kiln_dtype d = (kiln_dtype)outside[i];

@@ -101,7 +101,7 @@ bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t 
 
 bool layer_dtype_ok(kiln *k, kiln_site at, const char *what, kiln_dtype dtype)
 {
-    if (dtype > KILN_NONE && (int)dtype < DT_COUNT && dtype_is_float((DType)dtype)) return true;
+    if (dtype_known((int)dtype) && dtype_is_float((DType)dtype)) return true;
     fail(thread_of(k), at, KILN_EDTYPE, "%s: variables need a float dtype, not %s", what, kiln_dtype_name(dtype));
     return false;
 }
