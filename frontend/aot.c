@@ -146,6 +146,7 @@ bool kiln_aot_sized(
                     : "inside a trace");
         return false;
     }
+    if (!function_alive(t, at, f)) return false;
     Row *row = mem_zeros(1, sizeof *row);
     if (!row) {
         fail(t, at, KILN_EMEMORY, "aot: no memory");

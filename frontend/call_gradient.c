@@ -1,125 +1,134 @@
-/* call_gradient: the gradient of a compiled call on a tape: a derived function of the call's inputs and its outputs' cotangents, which traces
- * the body again under a tape. It is an ordinary function, compiled on demand and kept with the row, so that its own gradient (second
- * order) comes about the same way. */
+/* call_gradient: the gradient of a compiled call on a tape: a derived function of the call's inputs and its outputs' cotangents, whose trace is
+ * the graph that the row was traced to, under a tape, and what that tape gives. It is an ordinary function, compiled on demand and kept with
+ * the row, so that its own gradient (second order) comes about the same way. Never runs the body again: it may be freed, with all that it
+ * used. */
+#include "../ir/transplant.h"
+
 #include "function.h"
-#include "scope.h"
 
 #include <stdio.h>
 
 typedef struct RowGradient {
     kiln_function *f;
     Row *row;
-    uint32_t sources;
-    bool missed[]; /* per source: a variable that the body's regions read where no tape around them sees it; an error for who asks */
 } RowGradient;
 
 static RowGradient *user_new(kiln_function *f, Row *row)
 {
-    RowGradient *rg = mem_zeros(1, sizeof *rg + row->nsource);
-    if (rg) *rg = (RowGradient){.f = f, .row = row, .sources = row->nsource};
+    RowGradient *rg = mem_zeros(1, sizeof *rg);
+    if (rg) *rg = (RowGradient){f, row};
     return rg;
 }
 
-static void free_user(void *user)
-{
-    mem_free(user, sizeof(RowGradient) + ((RowGradient *)user)->sources);
-}
+static void free_user(void *user) { mem_free(user, sizeof(RowGradient)); }
 
 static bool takes_gradient(const Type *type) { return dtype_is_float(type->dtype); }
 
-typedef struct Asked {
-    kiln_tensor *const *y, *const *seed;
-    uint32_t ny;
-    kiln_operand *x;
-    int nx;
-} Asked;
-
-/* out: the gradients of all x; zeros for variables that have none. */
-static void give_gradients(Thread *t, kiln_site at, RowGradient *rg, kiln_tape *tape, Asked a,
-    kiln_tensor **out)
+/* A variable that the body's regions read where no tape around them sees it; an error for who asks. */
+static bool is_missed(const Row *row, const Source *s)
 {
-    kiln_operand *x = SCRATCH(t, at, kiln_operand, a.nx);
-    kiln_tensor **d = SCRATCH(t, at, kiln_tensor *, a.nx);
-    int n = 0, xs = 0;
-    if (!x || !d) return;
-    for (uint32_t i = 0; i < rg->sources; i++) {
-        const Source *s = &rg->row->source[i];
-        if (!takes_gradient(&s->type)) continue;
-        bool missed = s->kind == FROM_VARIABLE && !s->variable->local && tape_misses(tape, s->variable);
-        __atomic_store_n(&rg->missed[i], missed, __ATOMIC_RELAXED); /* each trace finds the same */
-        if (!missed) x[n++] = a.x[xs];
-        xs++;
-    }
-    gradients(t, at, tape, a.y, a.seed, a.ny, x, n, d);
-    n = xs = 0;
-    for (uint32_t i = 0; i < rg->sources; i++) {
-        const Type *type = &rg->row->source[i].type;
-        if (takes_gradient(type))
-            out[xs++] = rg->missed[i] ? constant_of(t, at, type, kiln_of_i(0)) : d[n++];
-    }
+    for (uint32_t i = 0; i < row->nread && s->kind == FROM_VARIABLE; i++)
+        if (row->read[i].variable == s->variable && !row->read[i].leaf) return true;
+    return false;
 }
 
-/* What the body takes from outside, as it is given here: watched arguments and captures, variables' values at entry. *nx of them, those
- * of floats, in x. False: recorded. */
-static bool give_sources(Thread *t, kiln_site at, const Row *row, kiln_tape *tape, kiln_tensor *const *in,
-    kiln_tensor **args, kiln_operand *x, int *nx)
+/* Whether somebody may ask for the gradient. What the body spells out is nobody's. */
+static bool is_asked(const Row *row, const Source *s)
 {
-    Frame *top = t->trace->frame;
+    return takes_gradient(&s->type) && s->kind != FROM_LITERAL && !is_missed(row, s);
+}
+
+typedef struct Again { /* the row's graph in the running trace */
+    const Row *row;
+    Graph *g;
+    kiln_tensor *const *in;
+    Value *given; /* per source: what stands for it */
+    Value *map;   /* per value of the row's graph */
+    Status st;
+    bool ok;
+} Again;
+
+static void again_body(void *arg)
+{
+    Again *a = arg;
+    const Row *row = a->row;
+    const Graph *from = row->traced[0];
+    Transplant t;
+    transplant_begin(&t, row->traced, row->ntraced, &from->module->dims, a->g->module, &a->st);
+    a->map = ARENA_ARRAY(a->g->module->arena, Value, from->value.len);
+    for (uint32_t i = 0; i < row->nsource; i++) {
+        const Type *type = graph_type(from, from->param.at[i]);
+        for (int d = 0; d < type->rank; d++)
+            if (type->dim[d] < 0) t.size[-1 - type->dim[d]] = a->in[i]->type.dim[d];
+        a->map[from->param.at[i]] = a->given[i];
+    }
+    a->ok = transplant(&t, a->g, from, a->map);
+}
+
+/* What stands for the sources: watched arguments, captures and locals, variables' values at entry; and those that are asked for, in x. False:
+ * recorded. */
+static bool give_sources(Thread *t, kiln_site at, const Row *row, kiln_tape *tape, kiln_tensor *const *in, Value *given,
+    kiln_operand *x, int *nx)
+{
     *nx = 0;
-    for (uint32_t i = 0; i < row->narg; i++)
-        if (row->fixed[i].kind &&
-            !(args[i] = static_argument(t, at, fixed_operand(&row->fixed[i]))))
-            return false;
     for (uint32_t i = 0; i < row->nsource; i++) {
         const Source *s = &row->source[i];
-        bool flows = takes_gradient(&s->type);
-        if (s->kind == FROM_VARIABLE && !s->variable->local) {
-            Slot *slot = frame_slot(top, s->variable, true);
-            if (slot) slot->now = slot->entry = in[i]->value;
-            x[*nx] = kiln_of_variable(s->variable);
-        } else {
-            kiln_tensor *v = flows ? kiln_watch_at(at, tape, in[i]) : in[i];
-            if (!tensor_ok(v) ||
-                (s->kind == FROM_CAPTURE && !trace_repoint(t, at, s->tensor, v->value)))
-                return false;
-            if (s->kind == FROM_ARGUMENT) args[s->argument] = v;
-            Slot *slot = s->kind == FROM_VARIABLE ? frame_slot(top, s->variable, true) : NULL;
-            if (slot) slot->now = slot->entry = v->value; /* a local: gradients flow through it */
-            x[*nx] = kiln_of_tensor(v);
-        }
-        *nx += flows;
+        const bool variable = s->kind == FROM_VARIABLE && !s->variable->local, asked = is_asked(row, s);
+        kiln_tensor *v = asked && !variable ? kiln_watch_at(at, tape, in[i]) : in[i];
+        if (!tensor_ok(v) || !(given[i] = trace_value(t, at, v))) return false;
+        if (asked) x[(*nx)++] = variable ? kiln_of_variable(s->variable) : kiln_of_tensor(v);
     }
     return true;
 }
 
+/* The row's graph in the running trace; the tape notes what it reads of variables. False: recorded. */
+static bool again(Thread *t, kiln_site at, kiln_tape *tape, Again *a)
+{
+    a->g = t->trace->frame->g;
+    if (!arena_try(t->trace->arena, &a->st, again_body, a) || !a->ok) return fail_status(t, at, &a->st), false;
+    for (uint32_t i = 0; i < a->row->nread; i++) {
+        const TapeRead *r = &a->row->read[i];
+        if (!tape_note(tape, r->variable, 0, r->leaf ? a->map[r->leaf] : 0)) return false;
+    }
+    return true;
+}
+
+/* out: the gradients of all float sources; zeros for those that are not asked for. */
+static void give_gradients(Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
+{
+    const Row *row = a->row;
+    const Graph *from = row->traced[0];
+    kiln_tensor **y = SCRATCH(t, at, kiln_tensor *, 2 * row->noutput), **seed = y + row->noutput, **d = SCRATCH(t, at, kiln_tensor *, nx);
+    uint32_t ny = 0, n = 0, outs = 0;
+    if (!y || !d) return;
+    for (uint32_t i = 0; i < row->noutput; i++)
+        if (takes_gradient(&row->result[i])) {
+            seed[ny] = a->in[row->nsource + ny];
+            y[ny++] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
+        }
+    if (!gradients(t, at, tape, y, seed, ny, x, nx, d)) return;
+    for (uint32_t i = 0; i < row->nsource; i++) {
+        const Source *s = &row->source[i];
+        if (takes_gradient(&s->type)) out[outs++] = is_asked(row, s) ? d[n++] : constant_of(t, at, &a->in[i]->type, kiln_of_i(0));
+    }
+}
+
 /* With scratch that the caller gives back. */
-static void gradient_into(Thread *t, RowGradient *rg, kiln_tensor *const *in, kiln_tensor **out)
+static void gradient_into(Thread *t, const RowGradient *rg, kiln_tensor *const *in, kiln_tensor **out)
 {
     const Row *row = rg->row;
     kiln_site at = {rg->f->loc.file, rg->f->loc.line};
-    Frame *top = t->trace->frame;
-    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, row->narg), **y = SCRATCH(t, at, kiln_tensor *, 3 * row->noutput),
-                **seed = y + row->noutput, **ys = seed + row->noutput;
+    const Frame *top = t->trace->frame;
+    Again a = {.row = row, .in = in, .given = SCRATCH(t, at, Value, row->nsource)};
     kiln_operand *x = SCRATCH(t, at, kiln_operand, row->nsource + 1);
-    kiln_tape *tape = args && y && x ? kiln_tape_open_at(at, t->k, false) : NULL;
+    kiln_tape *tape = a.given && x ? kiln_tape_open_at(at, t->k, false) : NULL;
     int nx;
-    if (!tape || !give_sources(t, at, row, tape, in, args, x, &nx)) return;
-    t->quiet++; /* the forward call had the effects */
-    bool again = function_inline(t, at, rg->f, args, (int)row->narg, y);
-    t->quiet--;
-    if (!again) return;
-    for (uint32_t i = 0; i < top->slot.len; i++)
-        top->slot.at[i].assigned = false; /* the forward call has stored what it changed */
-    uint32_t ny = 0;
-    for (uint32_t i = 0; i < row->noutput; i++)
-        if (takes_gradient(&row->result[i])) {
-            seed[ny] = in[row->nsource + ny];
-            ys[ny++] = y[i];
-        }
-    give_gradients(t, at, rg, tape, (Asked){ys, seed, ny, x, nx}, out);
+    if (!tape || !give_sources(t, at, row, tape, in, a.given, x, &nx) || !again(t, at, tape, &a)) return;
+    give_gradients(t, at, &a, tape, x, nx, out);
     kiln_tape_close(&tape);
     /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
-    for (uint32_t i = 0; i < top->slot.len; i++) frame_pass_reads(top, &top->slot.at[i]);
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_VARIABLE) frame_pass_reads(top, a.given[i]);
 }
 
 /* Inputs: the row's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
@@ -245,14 +254,14 @@ static bool cotangents(Thread *t, kiln_site at, const kiln_function *f, const Ro
     return true;
 }
 
-static bool none_missed(Thread *t, kiln_site at, const RowGradient *rg, const bool *wanted)
+static bool none_missed(Thread *t, kiln_site at, const kiln_function *f, const Row *row, const bool *wanted)
 {
-    for (uint32_t i = 0; i < rg->sources; i++) {
-        if (!wanted[i] || !__atomic_load_n(&rg->missed[i], __ATOMIC_RELAXED)) continue;
+    for (uint32_t i = 0; i < row->nsource; i++) {
+        if (!wanted[i] || !is_missed(row, &row->source[i])) continue;
         fail(t, at, KILN_EUNSUPPORTED,
             "gradient: variable %s is assigned in a loop of %s, or assigned and then read in a branch of "
             "it; carry it in a kiln_local",
-            rg->row->source[i].variable->name, rg->f->name);
+            row->source[i].variable->name, f->name);
         return false;
     }
     return true;
@@ -264,11 +273,11 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, ki
 {
     kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, nin + ng), **out = SCRATCH(t, at, kiln_tensor *, nin + 1);
     uint32_t n;
-    if (!arg || !out || !cotangents(t, at, f, row, in, nin, g, ng, arg, &n)) return false;
+    if (!arg || !out || !none_missed(t, at, f, row, wanted) || !cotangents(t, at, f, row, in, nin, g, ng, arg, &n)) return false;
     kiln_function *vjp = row_gradient(t, at, f, row);
     if (!vjp) return false;
     Row *r = function_row(t, at, vjp, arg, (int)n);
-    bool ok = r && none_missed(t, at, vjp->user, wanted) && row_run(t, at, vjp, r, arg, out);
+    bool ok = r && row_run(t, at, vjp, r, arg, out);
     if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */
     call_leave(t);
     if (!ok) return false;

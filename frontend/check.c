@@ -8,6 +8,7 @@
 #include "../passes/pass.h"
 #include "check.h"
 #include "compare.h"
+#include "function.h"
 #include "scope.h"
 
 typedef struct Check {
@@ -247,6 +248,7 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
         fail(t, at, KILN_ESTATE, "check: %s", f ? "inside a trace" : "the function is NULL");
         return KILN_DISAGREE;
     }
+    if (!function_alive(t, at, f)) return KILN_DISAGREE;
     for (int i = 0; i < nin; i++)
         if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
             fail(t, at, KILN_ESTATE, "check: argument %d is NULL, closed or failed", i);

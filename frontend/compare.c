@@ -7,6 +7,7 @@
 
 #include "compare.h"
 #include "escape.h"
+#include "function.h"
 #include "scope.h"
 
 static double now(void)
@@ -274,6 +275,7 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         fail(t, at, KILN_ESTATE, "compare: %s", f ? "inside a trace" : "the function is NULL");
         return false;
     }
+    if (!function_alive(t, at, f)) return false;
     for (int i = 0; i < nin; i++)
         if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
             fail(t, at, KILN_ESTATE, "compare: argument %d is NULL, closed or failed", i);

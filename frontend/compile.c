@@ -116,6 +116,10 @@ static void finish_body(void *arg)
     row->nsource = tr->source.len;
     row->ops = top->g->node.len;
     row->module = tr->module;
+    row->ntraced = tr->module->graph.len;
+    row->traced = arena_copy(tr->arena, tr->module->graph.at, row->ntraced * sizeof *row->traced);
+    row->nread = tr->read.len;
+    row->read = arena_copy(tr->arena, tr->read.at, row->nread * sizeof *row->read);
     module_print(&fin->text, tr->module);
     if (fin->text.at && !fin->text.failed)
         row->trace_text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);

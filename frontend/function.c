@@ -64,27 +64,9 @@ static const char *spec_fault(const kiln_spec *spec, uint32_t n)
     return fault;
 }
 
-void function_destroy(kiln_function *f)
-{
-    kiln_function *parent = f->parent;
-    cache_free_rows(f);
-    rigid_free(f);
-    latest_free(f->latest);
-    mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
-    if (f->free_user) f->free_user(f->user);
-    if (f->name) mem_free(f->name, strlen(f->name) + 1);
-    if (f->spec) mem_free(f->spec, f->nspec_room * sizeof *f->spec);
-    pthread_mutex_destroy(&f->compiling);
-    pthread_mutex_destroy(&f->counting);
-    pthread_mutex_destroy(&f->deriving);
-    if (parent && f->row) {
-        pthread_mutex_lock(&f->k->lock);
-        f->row->derived = false;
-        pthread_mutex_unlock(&f->k->lock);
-    }
-    mem_free(f, sizeof *f);
-    if (parent) function_drop(parent);
-}
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* Freed handles are made anew only when as many others were freed since: until then whoever kept one is told. Debug builds keep them all. */
+#define FREED_KEPT 64
 
 static void init_locks(kiln_function *f)
 {
@@ -97,6 +79,102 @@ static void init_locks(kiln_function *f)
     pthread_mutex_init(&f->deriving, NULL);
 }
 
+/* The handle, all zeros. */
+static void clear_handle(kiln_function *f)
+{
+    if (f->name) mem_free(f->name, strlen(f->name) + 1);
+    pthread_mutex_destroy(&f->compiling);
+    pthread_mutex_destroy(&f->counting);
+    pthread_mutex_destroy(&f->deriving);
+    memset(f, 0, sizeof *f);
+}
+
+static void drop_handle(kiln_function *f)
+{
+    clear_handle(f);
+    mem_free(f, sizeof *f);
+}
+
+/* NULL: no memory. */
+static kiln_function *new_handle(kiln *k)
+{
+    kiln_function *f = NULL;
+#ifndef KILN_DEBUG
+    pthread_mutex_lock(&k->lock);
+    if (k->functions_freed > FREED_KEPT) {
+        f = k->freed_functions;
+        k->freed_functions = f->next;
+        k->functions_freed--;
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (f) clear_handle(f);
+#endif
+    if (!f) f = mem_zeros(1, sizeof *f);
+    if (f) f->k = k, init_locks(f);
+    return f;
+}
+
+/* All but the handle with its name. */
+static void let_go(kiln_function *f)
+{
+    cache_free_rows(f);
+    rigid_free(f);
+    latest_free(f->latest);
+    mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
+    if (f->free_user) f->free_user(f->user);
+    if (f->spec) mem_free(f->spec, f->nspec_room * sizeof *f->spec);
+    f->latest = NULL;
+    f->preset = (Plan){0};
+    f->free_user = NULL;
+    f->spec = NULL;
+    f->nspec = 0;
+    f->options.input_list = NULL;
+}
+
+static void keep_handle(kiln_function *f)
+{
+    kiln *k = f->k;
+    pthread_mutex_lock(&k->lock);
+    f->next = NULL;
+    *(k->freed_functions ? &k->last_freed->next : &k->freed_functions) = f;
+    k->last_freed = f;
+    k->functions_freed++;
+    pthread_mutex_unlock(&k->lock);
+}
+
+void function_destroy(kiln_function *f)
+{
+    kiln_function *parent = f->parent;
+    const bool given = !f->row; /* nobody outside has the handle of a row's gradient */
+    let_go(f);
+    if (parent && f->row) {
+        pthread_mutex_lock(&f->k->lock);
+        f->row->derived = false;
+        pthread_mutex_unlock(&f->k->lock);
+    }
+    f->parent = NULL;
+    if (given)
+        keep_handle(f);
+    else
+        drop_handle(f);
+    if (parent) function_drop(parent);
+}
+
+bool function_gone(Thread *t, kiln_site at, const kiln_function *f)
+{
+    fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name);
+    return false;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------- */
+/* One that nobody was given, as it could not be made. */
+static kiln_function *discard(kiln_function *f)
+{
+    let_go(f);
+    drop_handle(f);
+    return NULL;
+}
+
 kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
     const kiln_function_options *options, size_t size)
 {
@@ -106,19 +184,17 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
         fail(t, at, KILN_EVALUE, "function: the body is NULL");
         return NULL;
     }
-    kiln_function *f = mem_zeros(1, sizeof *f);
+    kiln_function *f = new_handle(k);
     if (!f) {
         fail(t, at, KILN_EMEMORY, "function: no memory");
         return NULL;
     }
     if (options) memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
-    f->k = k;
     f->body = body;
     f->user = user;
     f->loc = loc_of(at);
     const int outputs = f->options.outputs;
     f->options.outputs = outputs == KILN_NO_OUTPUTS ? 0 : outputs == 0 ? 1 : outputs;
-    init_locks(f);
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
     if (!copy_specs(f) || !f->name || f->options.outputs < 0) {
@@ -126,14 +202,12 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
             fail(t, at, KILN_EVALUE, "function: %d outputs; a function without any says KILN_NO_OUTPUTS", outputs);
         else
             fail(t, at, KILN_EMEMORY, "function: no memory");
-        function_destroy(f);
-        return NULL;
+        return discard(f);
     }
     const char *fault = spec_fault(f->spec, f->nspec);
     if (fault) {
         fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
-        function_destroy(f);
-        return NULL;
+        return discard(f);
     }
     pthread_mutex_lock(&k->lock);
     f->next = k->functions;
@@ -228,6 +302,11 @@ void functions_free_all(kiln *k)
         function_destroy(f);
     }
     k->functions = NULL;
+    while (k->freed_functions) {
+        kiln_function *f = k->freed_functions;
+        k->freed_functions = f->next;
+        drop_handle(f);
+    }
     map_free(&k->definitions);
 }
 
@@ -312,8 +391,7 @@ bool kiln_call_all_at(
     const size_t given = (size_t)MAX_OF(nin, 0);
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
     ok = ok && x;
-    if (ok && f->freed) fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name), ok = false;
-    ok = ok && function_arguments(t, at, f, in, nin, x);
+    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x);
     if (ok && (t->trace || f->k->eager_only)) {
         if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);

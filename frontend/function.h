@@ -9,6 +9,11 @@
 
 void functions_free_all(kiln *k);
 void function_destroy(kiln_function *f); /* at once: nothing may use it any longer; unlinked by the caller */
+bool function_gone(Thread *t, kiln_site at, const kiln_function *f); /* records that it was freed; false */
+static inline bool function_alive(Thread *t, kiln_site at, const kiln_function *f) /* false: it was freed, recorded */
+{
+    return LIKELY(!f->freed) || function_gone(t, at, f);
+}
 /* A function of ours whose body is ordinary internal code; free_user may be NULL. Under the deriving lock of `like`. NULL: recorded. */
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
                                 int inputs, int outputs, kiln_function *like, kiln_function **slot);
@@ -68,6 +73,17 @@ void cache_free_rows(kiln_function *f);
 static inline void call_uses(Thread *t, Row *row) /* the call that was entered runs this row */
 {
     atomic_store_explicit(&t->running[t->calls - 1].row, row, memory_order_release);
+}
+
+/* ---- run.c ---------------------------------------------------------------------------------------------------------------- */
+/* The values of the row's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
+bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *dim);
+/* The next result's type in a call: its symbols' places filled in from *size (what row->sizes wrote), which moves on. Not for rows without sizes. */
+static inline void row_result_type(const Row *row, uint32_t i, const int64_t **size, Type *out)
+{
+    out->dtype = row->result[i].dtype;
+    out->rank = row->result[i].rank;
+    for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
 }
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */

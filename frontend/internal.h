@@ -142,6 +142,8 @@ struct kiln {
     uint32_t next_variable, freed;
     kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
     kiln_function *functions;
+    kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
+    uint32_t functions_freed;
     _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
     struct Object *objects;  /* layers, optimisers ... (object.h) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
@@ -258,6 +260,12 @@ struct Frame {               /* one graph being traced: the function's, or a reg
     Loc loc;
 };
 
+typedef struct TapeRead {    /* a variable read, or a watched tensor */
+    kiln_variable *variable; /* NULL: watched */
+    uint64_t uid;
+    Value leaf;              /* 0: read where a tape around it cannot see it (region.c) */
+} TapeRead;
+
 struct Trace {
     Trace *outer;            /* the trace that was running when this one began (a derived function compiled inside a trace) */
     Thread *t;
@@ -268,6 +276,7 @@ struct Trace {
     Frame *frame;            /* innermost */
     bool automatic;          /* sizes became symbols unasked: reading one as a C number ends the trace */
     VEC(Source) source;
+    VEC(TapeRead) read;      /* what a tape around the whole body notes of variables; locals are left out */
     Status st;
 };
 
@@ -286,8 +295,9 @@ bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
 /* A parameter of a region's frame; 0: recorded. */
 Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c);
-/* Reads of the value that the variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
-void frame_pass_reads(const Frame *f, const Slot *s);
+/* Reads of the value that a variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
+void frame_pass_reads(const Frame *f, Value entry);
+bool trace_note(Thread *t, kiln_site at, kiln_variable *v, Value leaf); /* one more of Trace.read; false: no memory, recorded */
 void trace_forget(Thread *t, const kiln_variable *v);    /* v is about to go: no slot names it any longer */
 
 /* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
@@ -295,12 +305,6 @@ typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
     kiln_tensor held;        /* a copy of the header, its buffer retained */
     bool tracked;            /* a leaf, or computed from one; else only an operand of such */
 } TapeEntry;
-
-typedef struct TapeRead {    /* a variable read, or a watched tensor */
-    kiln_variable *variable; /* NULL: watched */
-    uint64_t uid;
-    Value leaf;
-} TapeRead;
 
 struct kiln_tape {
     kiln *k;
@@ -393,6 +397,10 @@ struct Row {                 /* one compiled signature; immutable once published
     kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
     uint32_t *changed_id;
     Module *module;          /* after the pipeline */
+    Graph **traced;          /* its graphs before it, which gradients are taken of: the body is not run again */
+    uint32_t ntraced;
+    TapeRead *read;          /* the trace's */
+    uint32_t nread;
     Program *program;
     const Backend *backend;
     Compiled *compiled;
@@ -465,15 +473,6 @@ bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *cons
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
 /* Makes values [from, to) of a traced row's graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
 bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
-/* The values of the row's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
-bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *dim);
-/* The next result's type in a call: its symbols' places filled in from *size (what row->sizes wrote), which moves on. Not for rows without sizes. */
-static inline void row_result_type(const Row *row, uint32_t i, const int64_t **size, Type *out)
-{
-    out->dtype = row->result[i].dtype;
-    out->rank = row->result[i].rank;
-    for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
-}
 /* Runs the row's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
 bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the row's code; out gets noutput tensors. */

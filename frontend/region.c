@@ -182,7 +182,7 @@ static void settle_reads(Close *c)
             uint32_t v = 0;
             if (!s->variable) continue;
             while (v < c->ncarried && c->carried[v] != s->variable) v++;
-            if (s->entry && (!loop || v == c->ncarried)) frame_pass_reads(f, s);
+            if (s->entry && (!loop || v == c->ncarried)) frame_pass_reads(f, s->entry);
             if (v < c->ncarried && (loop || s->read_after)) c->blocked[v] = true;
         }
     }
@@ -242,11 +242,13 @@ static void close_body(void *arg)
     append_node(c);
 }
 
-static void block_tapes(Thread *t, const Frame *f, kiln_variable *v)
+/* False: no memory, recorded. */
+static bool block_tapes(Thread *t, kiln_site at, const Frame *f, kiln_variable *v)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         if (tape->recording && tape->frame && tape->frame != f && frame_encloses(tape->frame, f))
             tape_note(tape, v, 0, 0);
+    return v->local || trace_note(t, at, v, 0);
 }
 
 /* To go on after the bound is an error of the running program, also where nothing else of the loop is used. */
@@ -270,7 +272,7 @@ bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out)
     }
     if (!hold_bound(t, at, r, parent, c.out)) return false;
     for (uint32_t i = 0; i < c.ncarried; i++) {
-        if (c.blocked[i]) block_tapes(t, first, c.carried[i]);
+        if (c.blocked[i] && !block_tapes(t, at, first, c.carried[i])) return false;
         kiln_tensor *now = tensor_traced(t, at, parent, c.out + r->carries + i);
         if (!tensor_ok(now) || !trace_assign(t, at, c.carried[i], now)) return false;
     }

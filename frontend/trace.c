@@ -21,6 +21,7 @@ typedef struct Append {
     const Type *type; /* a parameter */
     const Source *source;
     Column column; /* of a region's parameter */
+    TapeRead read;
     Status *st;
     Value out;
 } Append;
@@ -293,6 +294,22 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     return source_param(t, at, f, &v->type, &s);
 }
 
+static void note_body(void *arg)
+{
+    const Append *a = arg;
+    Trace *tr = a->f->trace;
+    *VEC_PUSH(tr->arena, &tr->read) = a->read;
+}
+
+bool trace_note(Thread *t, kiln_site at, kiln_variable *v, Value leaf)
+{
+    Status st = {0};
+    Append a = {.f = t->trace->frame, .read = {v, 0, leaf}};
+    if (arena_try(t->trace->arena, &st, note_body, &a)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
 /* The variable's value in frame f, which tapes can ask for: a fresh leaf, where gradients stop; a local's is the value itself. */
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
@@ -307,12 +324,13 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     s->read_after = s->read_after || s->assigned;
     Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
     if (!leaf || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
+    if (!v->local && f->kind == FRAME_FUNCTION && !trace_note(t, at, v, leaf)) return 0;
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         if (tape->recording && tape->frame == f && !tape_note(tape, v, 0, leaf)) return 0;
     return leaf;
 }
 
-void frame_pass_reads(const Frame *f, const Slot *s)
+void frame_pass_reads(const Frame *f, Value entry)
 {
     static const struct {
         uint32_t len;
@@ -321,7 +339,7 @@ void frame_pass_reads(const Frame *f, const Slot *s)
     _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         Node *n = &f->g->node.at[i];
-        if (n->op == OP_leaf && n->in[0] == s->entry && n->attr->at[0] == 1)
+        if (n->op == OP_leaf && n->in[0] == entry && n->attr->at[0] == 1)
             n->attr = (Attr *)(uintptr_t)&through;
     }
 }

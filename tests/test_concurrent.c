@@ -261,6 +261,42 @@ static void functions_of_their_own_come_and_go(void **state)
     assert_int_equal(run(&c, makes_and_frees), 0);
 }
 
+static void calls_another(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    out[0] = kiln_call((kiln_function *)user, in[0]);
+}
+
+/* A tape is asked when both functions of its call are freed, while others make theirs. */
+static void asks_of_freed_ones(Member *m)
+{
+    kiln *k = m->crew->k;
+    for (int i = 0; i < 12; i++) {
+        KILN_SCOPE(k);
+        const int n = 1 + (i + m->number) % 5;
+        kiln_function *inner = scaled_by(k, m->crew->v, false, 0);
+        kiln_function *outer = kiln_function_new(k, calls_another, inner, &(kiln_function_options){.name = "outer", .inputs_count = 1});
+        kiln_tensor *x = kiln_full(k, KILN_F32, KILN_SHAPE(n), 2);
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        kiln_tensor *y = kiln_call(outer, x);
+        kiln_function_free(i % 2 ? inner : outer);
+        if (i % 3) kiln_function_free(i % 2 ? outer : inner);
+        m->wrong += kiln_item(kiln_sum(kiln_gradient(tape, y, x), KILN_ALL)) != 12.0 * n;
+        if (i % 3 == 0) kiln_function_free(i % 2 ? outer : inner);
+        kiln_call(i % 2 ? outer : inner, x);
+        m->wrong += kiln_error(k)->code != KILN_ESTATE || !strstr(kiln_error(k)->text, "was freed");
+        kiln_clear(k);
+    }
+}
+
+static void freed_under_tapes(void **state)
+{
+    kiln *k = *state;
+    Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
+    assert_int_equal(run(&c, asks_of_freed_ones), 0);
+}
+
 static char folder[64];
 
 /* What a program may do with a function and a variable of its own, beside seven others that do the same. */
@@ -316,6 +352,7 @@ int main(void)
         FRONT_TEST(evicted_under_calls_and_tapes),
         FRONT_TEST(freed_while_another_thread_calls),
         FRONT_TEST(functions_of_their_own_come_and_go),
+        FRONT_TEST(freed_under_tapes),
         FRONT_TEST(every_thread_does_everything),
     };
     return cmocka_run_group_tests_name("concurrent", tests, front_needs_llvm, NULL);

@@ -244,6 +244,44 @@ static void every_allocation_may_fail(void **state)
     assert_true(fail_each(once, false) > 3);
 }
 
+/* Each text with other symbols, with fewer, and with numbers. */
+WORLD(replaced_in_another_table)
+{
+    static const char *text[] = {"N", "N+1", "2*N-1", "N*M-4*N-4*M+16", "(N+1)/2", "((N-1)/2+3)*M*K", "max(N-4,0)*K-K", "max(M,N-K)/3+7", "N*N*K-N"};
+    bool ok = true;
+    for (size_t i = 0; i < COUNT_OF(text); i++) {
+        char a[200], b[200];
+        size_t used;
+        const Dim d = dim_parse(&w->t, text[i], strlen(text[i]), &used);
+        DimTable to;
+        dim_table_init(&to, &w->arena);
+        const int64_t value[3] = {9, 11, 3};
+        const Dim other[3] = {dim_symbol(&to, "N", 1, 256), dim_symbol(&to, "M", 0, 100), dim_symbol(&to, "K", 2, 8)};
+        Dim *size = ARENA_ARRAY(&w->arena, Dim, w->t.expr.len);
+        int64_t *now = ARENA_ARRAY(&w->arena, int64_t, w->t.expr.len);
+        for (int k = 0; k < 3; k++) {
+            const Dim symbol = k == 0 ? w->n : k == 1 ? w->m : w->k;
+            size[-1 - symbol] = other[k];
+            now[-1 - symbol] = value[k];
+        }
+        const Dim same = dim_replace(&to, &w->t, d, size);
+        dim_print(&w->t, d, a, sizeof a);
+        dim_print(&to, same, b, sizeof b);
+        ok = ok && used == strlen(text[i]) && strcmp(a, b) == 0 && dim_lo(&to, same) == dim_lo(&w->t, d) && dim_hi(&to, same) == dim_hi(&w->t, d);
+        for (int k = 0; k < 3; k++) size[-1 - (k == 0 ? w->n : k == 1 ? w->m : w->k)] = value[k];
+        ok = ok && dim_replace(&to, &w->t, d, size) == dim_eval(&w->t, d, now);
+        size[-1 - w->m] = size[-1 - w->n] = other[0];
+        const Dim fewer = dim_replace(&to, &w->t, d, size);
+        int64_t *there = ARENA_ARRAY(&w->arena, int64_t, to.expr.len + 1);
+        there[-1 - other[0]] = now[-1 - w->m] = value[0];
+        if (!ok || dim_eval(&to, fewer, there) != dim_eval(&w->t, d, now)) fail_msg("%s: %s, %s", text[i], a, b);
+    }
+    /* what is certainly below zero is no size */
+    Dim *size = ARENA_ARRAY(&w->arena, Dim, w->t.expr.len);
+    size[-1 - w->n] = 2;
+    return ok && dim_replace(&w->t, &w->t, dim_sub(&w->t, w->n, 4), size) == DIM_BAD && dim_replace(&w->t, &w->t, 7, size) == 7;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +296,7 @@ int main(void)
         TEST(growth_is_bounded),
         TEST(printing_respects_the_room),
         TEST(every_allocation_may_fail),
+        TEST(replaced_in_another_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

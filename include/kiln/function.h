@@ -75,7 +75,9 @@ typedef struct kiln_function_options {
     kiln_function_new_sized(KILN_HERE, (k), (body), (user), __VA_ARGS__, sizeof(kiln_function_options))
 KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
                                                 const kiln_function_options *options, size_t size);
-/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked. */
+/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked: no body
+ * runs again for that, so user data, and functions that the body calls, may be freed too (not what rules of custom gradients read). A call of a
+ * freed function is an error until 64 others were freed; then its handle may name a new one. */
 KILN_API void kiln_function_free(kiln_function *f);
 /* in: operands, KILN_IN(x, y); out: as many tensors as the function has outputs, poisoned after an error: an error in the body fails the call, eagerly as in a
  * trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the error stays assigned. */
