@@ -94,27 +94,26 @@ static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
     return false;
 }
 
-/* Where inputs have sizes that are expressions, all symbols are known. */
-static bool sizes_known(Thread *t, kiln_site at, const Row *row, const int64_t *symbol)
-{
-    const DimTable *dims = &row->module->dims;
-    bool expressions = false;
-    for (uint32_t i = 0; i < row->narg; i++)
-        for (int d = 0; d < row->arg[i].rank; d++)
-            expressions = expressions || (row->arg[i].dim[d] < 0 && dims->expr.at[-1 - row->arg[i].dim[d]].kind != DIM_SYMBOL);
-    for (uint32_t s = 0; expressions && s < dims->expr.len; s++) {
-        const DimExpr *e = &dims->expr.at[s];
-        if (e->kind == DIM_SYMBOL && !e->made && symbol[s] < 0) return unknown(t, at, e);
-    }
-    return true;
-}
-
 static bool has(const DimTable *dims, Dim d, Dim symbol)
 {
     if (d >= 0 || d == DIM_BAD) return false;
     const DimExpr *e = &dims->expr.at[-1 - d];
     if (e->kind == DIM_SYMBOL || e->kind == DIM_NEGATIVE) return d == symbol;
     return has(dims, e->a, symbol) || has(dims, e->b, symbol);
+}
+
+/* The symbols that inputs' sizes are made of are known. */
+static bool sizes_known(Thread *t, kiln_site at, const Row *row, const int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    for (uint32_t s = 0; s < dims->expr.len; s++) {
+        const DimExpr *e = &dims->expr.at[s];
+        if (e->kind != DIM_SYMBOL || e->made || symbol[s] >= 0) continue;
+        for (uint32_t i = 0; i < row->narg; i++)
+            for (int d = 0; d < row->arg[i].rank; d++)
+                if (has(dims, row->arg[i].dim[d], -1 - (Dim)s)) return unknown(t, at, e);
+    }
+    return true;
 }
 
 static bool computes_with(const Program *p, Dim symbol)

@@ -163,9 +163,9 @@ graph @main(%1: i16[2*N]) -> (%3, %1) {
 }
 END
 npy four '<i2' '4,' '\1\0\2\0\3\0\4\0'
-expect 'sizes that are given' 0 '^10 i64\[\]$' '' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim=N=2 --dim L=1
+expect 'sizes that are given' 0 '^10 i64\[\]$' '' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim=N=2
 expect 'an unknown size' 3 '' 'no input has the size N alone, so it is unknown: give it one (kiln run --dim N=1' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5
-expect 'an input of another size' 3 '' 'input 0 is i16\[4\], the graph takes i16\[2\*N\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim N=3 --dim L=1
+expect 'an input of another size' 3 '' 'input 0 is i16\[4\], the graph takes i16\[2\*N\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim N=3
 expect 'a size that is out of bounds' 3 '' 'M is 10, but lies in \[2,9\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=10
 expect 'no such size' 3 '' 'the module has no dim K' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim K=10
 expect 'a size that is none' 2 '' "'M' is no NAME=VALUE" run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M
