@@ -48,6 +48,7 @@ static inline DimTable *emit_dims(const Emit *e) { return e->module != NULL ? &e
 typedef struct Vjp {
     Emit *e;
     const Node *node;
+    const Graph *graph;      /* the node's */
     const Value *in, *out;   /* operands and results, as handles of e */
     const Value *g;          /* cotangent per result */
     const bool *wanted;      /* per operand: somebody asks */

@@ -34,6 +34,8 @@ typedef struct Back {
     Graph *g; /* the body of the backward scan */
     Picks carry, x, y,
         fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
+    uint32_t *next; /* per y: from 1, the place in `carry` of the carry that is the same value at the step's end, and gets what the next step
+                     * gives it on top of what the stack does; 0: none */
     Value *map; /* value of the old body -> value of g */
     Value *saved; /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
     Value *dcarry, *dfixed, *dy, *dx; /* parameters of g; dx: what the stacked inputs have got so far, 0: nothing */
@@ -86,6 +88,55 @@ static Value run_again(Vjp *v, const Scan *s, const Value *in, const Value *kept
 
 /* ---- the backward body ----------------------------------------------------------------------- */
 
+/* How many parts the cotangent of carry number k has between two steps: what a region gives it comes in several. */
+static uint32_t parts_of(const Back *b, uint32_t k)
+{
+    const Graph *g = b->s.body;
+    const Value *result = g->result.at, *y = result + b->s.carries, own = result[b->carry.at[k]];
+    uint32_t n = 0;
+    bool *same = ARENA_ARRAY(b->m->arena, bool, g->value.len);
+    same[g->param.at[1 + b->carry.at[k]]] = true;
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *node = &g->node.at[i];
+        const bool passes = node->op == OP_leaf && node->attr->at[0] == 0;
+        for (uint32_t j = 0; j < node->nin; j++) {
+            if (!same[node->in[j]]) continue;
+            if (passes)
+                same[node->out] = true;
+            else
+                n += op_def[node->op].flags & OPF_REGION ? 2 : 1;
+        }
+    }
+    for (uint32_t i = 0; i < b->s.carries; i++) n += same[result[i]];
+    for (uint32_t i = 0; i < b->y.n; i++) n += same[y[b->y.at[i]]] || y[b->y.at[i]] == own;
+    return n;
+}
+
+/* Whether the loop is known to turn as often as its stacks are high. */
+static bool turns_all(const Back *b)
+{
+    const Scan *s = &b->s;
+    if (s->condition != NULL || dim_is_made(&b->m->dims, s->n)) return false;
+    const Node *trip = graph_maker(b->v->graph, b->v->node->in[0]);
+    while (trip->op == OP_leaf) trip = graph_maker(b->v->graph, trip->in[0]);
+    return trip->op == OP_dim_size ? trip->attr->at[0] == s->n : trip->op == OP_constant && trip->attr->at[1] == s->n;
+}
+
+/* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two parts add up
+ * to the same either way. */
+static void join_stacks(Back *b)
+{
+    const Value *result = b->s.body->result.at;
+    b->next = ARENA_ARRAY(b->m->arena, uint32_t, b->y.n + 1);
+    if (!turns_all(b)) return;
+    for (uint32_t i = 0; i < b->y.n; i++) {
+        const Value y = result[b->s.carries + b->y.at[i]];
+        const bool computed = graph_maker(b->s.body, y)->op != OP_param;
+        for (uint32_t k = 0; k < b->carry.n && computed && b->next[i] == 0; k++)
+            if (result[b->carry.at[k]] == y && parts_of(b, k) > 2) b->next[i] = k + 1;
+    }
+}
+
 static void pick(Back *b)
 {
     const Scan *s = &b->s;
@@ -102,6 +153,7 @@ static void pick(Back *b)
         if (b->v->g[s->carries + i] != 0) b->y.at[b->y.n++] = i;
     for (uint32_t i = first_fixed; i < b->v->node->nin; i++)
         if (b->v->wanted[i]) b->fixed.at[b->fixed.n++] = i - first_fixed;
+    join_stacks(b);
 }
 
 /* One more operand of the backward scan, and the parameter of g for it, of the type of the old body's value like. */
@@ -114,6 +166,35 @@ static Value take(Back *b, Role role, Value operand, Value kept, Value like)
 static Value zeros(Back *b, Value like)
 {
     return emit_constant(b->v->e, 0, graph_type(b->s.body, like));
+}
+
+/* The cotangents that stacked output i of y has, with one slice more before that of the first step. What stands there is -0, which changes nothing
+ * that it is added to. */
+static Value with_a_first(Back *b, uint32_t i)
+{
+    const bool reverse = b->s.reverse;
+    return emit_pad(b->v->e, b->v->g[b->s.carries + b->y.at[i]], 0, !reverse, reverse, -0.0);
+}
+
+/* Of each step, that of the step before it. */
+static Value of_the_step_before(Back *b, uint32_t i)
+{
+    return emit_slice(b->v->e, with_a_first(b, i), 0, b->s.reverse, b->s.n);
+}
+
+/* What carry number i has got when the last step has been left. */
+static Value carry_so_far(Back *b, uint32_t i)
+{
+    Emit *e = b->v->e;
+    const Value result = b->s.body->result.at[b->carry.at[i]];
+    Value sum = b->v->g[b->carry.at[i]];
+    for (uint32_t k = b->y.n; k-- > 0;) { /* the stack made last comes first */
+        if (b->next[k] != i + 1) continue;
+        Value last = emit_slice(e, with_a_first(b, k), 0, b->s.reverse ? 0 : b->s.n, 1);
+        last = emit_reshape(e, last, graph_type(b->s.body, result));
+        sum = sum != 0 ? emit2(e, OP_add, sum, last) : last;
+    }
+    return sum != 0 ? sum : zeros(b, result);
 }
 
 static void take_kept(Back *b)
@@ -142,7 +223,7 @@ static void take_all(Back *b, const Value *in)
     b->map[param[0]] = take(b, ROLE_CARRY, in[0], 0, param[0]);
     for (uint32_t i = 0; i < b->carry.n; i++) {
         uint32_t c = b->carry.at[i];
-        b->dcarry[i] = take(b, ROLE_CARRY, v->g[c] != 0 ? v->g[c] : zeros(b, result[c]), 0, result[c]);
+        b->dcarry[i] = take(b, ROLE_CARRY, carry_so_far(b, i), 0, result[c]);
     }
     for (uint32_t i = 0; i < b->fixed.n; i++) {
         Value like = param[first_fixed + b->fixed.at[i]], sum = v->sum[first_fixed + b->fixed.at[i]];
@@ -153,7 +234,7 @@ static void take_all(Back *b, const Value *in)
         b->map[param[i]] = take(b, ROLE_SLICE, in[i], 0, param[i]);
     for (uint32_t i = 0; i < b->y.n; i++) {
         uint32_t y = s->carries + b->y.at[i];
-        b->dy[i] = take(b, ROLE_SLICE, v->g[y], 0, result[y]);
+        b->dy[i] = take(b, ROLE_SLICE, b->next[i] != 0 ? of_the_step_before(b, i) : v->g[y], 0, result[y]);
     }
     for (uint32_t i = 0; i < b->x.n; i++) {
         uint32_t x = 1 + s->carries + b->x.at[i];
@@ -178,8 +259,8 @@ static bool fill_body(Back *b)
         y[n] = b->map[body->result.at[b->carry.at[i]]];
         seed[n] = b->dcarry[i];
     }
-    for (uint32_t i = 0; i < b->y.n; i++, n++) {
-        y[n] = b->map[body->result.at[s->carries + b->y.at[i]]];
+    for (uint32_t i = b->y.n; i-- > 0; n++) { /* the stack made last comes first */
+        y[n] = b->map[b->next[i] != 0 ? body->param.at[1 + b->carry.at[b->next[i] - 1]] : body->result.at[s->carries + b->y.at[i]]];
         seed[n] = b->dy[i];
     }
     for (uint32_t i = 0; i < b->fixed.n; i++, n++) { /* the step adds to what the steps after it gave */

@@ -159,6 +159,7 @@ static bool reverse_node(Walk *w, uint32_t index)
     r->e->loc = n.loc;
     Vjp v = {.e = r->e,
         .node = &n,
+        .graph = r->g,
         .in = n.in,
         .out = out,
         .g = w->cotangent + n.out,
