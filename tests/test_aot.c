@@ -285,6 +285,29 @@ static void a_header_tells_what_a_call_needs(void **state)
     run("cd '%s' && cc -o needs needs_main.c needs.o -lm && ./needs", dir);
 }
 
+/* A fused group is what our own passes make, of a bounded length: none is taken from outside, wherever it stands and however long it is. */
+static void no_kernel_comes_from_text(void **state)
+{
+    kiln *k = *state;
+    static const char *const entry[] = {"  %2 = kernel(%1) {@body, -1, [4, 1]}\n", "  %3 = constant() {i64, 2, []}\n  %2 = scan(%3, %1) {@step, 1, 0, 0, 0, 2}\n"};
+    enum { LONG = 200000 };
+    char *text = malloc(1000 + 40 * (size_t)LONG);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(4)), *out;
+    for (int inside = 0; inside < 2; inside++)
+        for (int n = 1; n <= LONG; n *= LONG) {
+            size_t at = (size_t)sprintf(text, "module {}\n\ngraph @main(%%1: f32[4]) -> (%%2) {\n%s}\n\n", entry[inside]);
+            if (inside) at += (size_t)sprintf(text + at, "graph @step(%%1: i64[], %%2: f32[4]) -> (%%3) {\n  %%3 = kernel(%%2) {@body, -1, [4, 1]}\n}\n\n");
+            at += (size_t)sprintf(text + at, "graph @body(%%1: f32[4]) -> (%%%d) {\n", n + 1);
+            for (int i = 0; i < n; i++) at += (size_t)sprintf(text + at, "  %%%d = tanh(%%%d)\n", i + 2, i + 1);
+            at += (size_t)sprintf(text + at, "}\n");
+            assert_false(kiln_aot_text(k, text, at, path_of("kernel"), NULL));
+            assert_error(k, KILN_EUNSUPPORTED, "holds kernel, which is not compiled from text");
+            assert_int_equal(kiln_run_text_at(KILN_HERE, k, text, at, kiln_tensors(&x, 1), &out, 1), -1);
+            assert_error(k, KILN_EUNSUPPORTED, "holds kernel, which is not compiled from text");
+        }
+    free(text);
+}
+
 static void both_files_or_neither(void **state)
 {
     kiln *k = *state;
@@ -307,6 +330,7 @@ int main(void)
         FRONT_TEST(objects_train_and_infer_with_the_bits_of_the_jit), FRONT_TEST(objects_are_the_same_bytes_each_time), FRONT_TEST(text_compiles_too),
         FRONT_TEST(the_latest_call_counts), FRONT_TEST(codes_have_names), FRONT_TEST(misuse_is_named),
         FRONT_TEST(headers_compile_whatever_the_names), FRONT_TEST(a_header_tells_what_a_call_needs), FRONT_TEST(both_files_or_neither),
+        FRONT_TEST(no_kernel_comes_from_text),
     };
     return cmocka_run_group_tests_name("aot", tests, aot_set_up, aot_tear_down);
 }
