@@ -201,6 +201,38 @@ static void a_function_has_2000_outputs(void **state)
     assert_ok(k);
 }
 
+static void tables(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    for (int i = 0; i < 500; i++) out[i] = kiln_mul(kiln_expand(in[0], 1), kiln_iota(k, KILN_F32, KILN_SHAPE(i % 7 + 1), 0));
+    for (int i = 0; i < 500; i += 10) out[i] = kiln_sum(kiln_softmax(out[i], 0), KILN_AXES(1)); /* by temporaries */
+}
+
+static void results_of_500_sizes_that_are_known_at_the_call(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *out[2][500];
+    kiln_function *f = kiln_function_new(k, tables, NULL, &(kiln_function_options){.outputs = 500, .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 50))}});
+    for (int n = 2; n < 50; n += 40) {
+        kiln_tensor *x = kiln_div(kiln_iota(k, KILN_F32, KILN_SHAPE(n), 0), 8.0);
+        for (int eager = 0; eager < 2; eager++) {
+            kiln_eager(k, eager);
+            assert_true(call_all(f, &x, 1, out[eager], 500));
+        }
+        for (int i = 0; i < 500; i++) {
+            assert_int_equal(kiln_rank(out[0][i]), kiln_rank(out[1][i]));
+            assert_int_equal(kiln_dim(out[0][i], 0), n);
+            same_bits(out[0][i], out[1][i]);
+        }
+    }
+    kiln_eager(k, false);
+    kiln_function_statistics counts;
+    kiln_function_stats(f, &counts);
+    assert_int_equal(counts.traces, 1);
+    assert_ok(k);
+}
+
 static void inputs(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)user;
@@ -384,7 +416,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(a_step_trains_400_variables), FRONT_TEST(a_loop_changes_1000_variables), FRONT_TEST(loops_and_branches_carry_600_values),
-        FRONT_TEST(a_switch_has_100_cases), FRONT_TEST(a_function_has_2000_outputs), FRONT_TEST(derivatives_of_1000_inputs),
+        FRONT_TEST(a_switch_has_100_cases), FRONT_TEST(a_function_has_2000_outputs),
+        FRONT_TEST(results_of_500_sizes_that_are_known_at_the_call), FRONT_TEST(derivatives_of_1000_inputs),
         FRONT_TEST(a_tape_outside_asks_for_700_variables_of_a_call), FRONT_TEST(ops_take_many_operands),
         FRONT_TEST(batches_of_a_convnet_become_a_symbol), FRONT_TEST(a_hit_takes_no_memory),
     };
