@@ -139,8 +139,9 @@ struct kiln {
     pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
     Thread *thread_list;
     kiln_variable *variables;
-    uint32_t next_variable, freed;
+    uint32_t next_variable, freed, renamed; /* renamed: how often one that has a layer's name, perhaps, was freed */
     kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
+    struct NameHint { const char *stem; uint32_t n, newest, renamed; } hint[8]; /* nn/name.c: all numbers below n are taken, as of the newest */
     kiln_function *functions;
     kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
     uint32_t functions_freed;

@@ -79,6 +79,7 @@ static void unlink_variable(kiln_variable *v)
     *(v->prev ? &v->prev->next : &v->k->variables) = v->next;
     if (v->next) v->next->prev = v->prev;
     v->prev = v->next = NULL;
+    if (strchr(v->name, '/')) v->k->renamed++;
 }
 
 /* One that nobody was given: nothing of it is left. */

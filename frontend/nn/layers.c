@@ -3,10 +3,8 @@
 
 #include "../operand.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 struct kiln_dense {
     Object o;
@@ -44,51 +42,6 @@ kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *
     kiln_variable *b = kiln_variable_new_at(at, k, name, kiln_of_tensor(init));
     kiln_scope_close(&scope);
     return b;
-}
-
-/* Of "STEM/..." 0, of "STEM_n/..." n as it is written below; -1: of no layer of this kind. */
-static int64_t layer_number(const char *name, const char *stem, size_t len)
-{
-    if (strncmp(name, stem, len) != 0) return -1;
-    if (name[len] == '/') return 0;
-    if (name[len] != '_' || name[len + 1] < '1' || name[len + 1] > '9') return -1;
-    char *end;
-    unsigned long n = strtoul(name + len + 1, &end, 10); /* the largest of those that are too large, which nobody asks for */
-    return *end == '/' && n < UINT_MAX ? (int64_t)n : -1;
-}
-
-/* The first number that no living variable's layer has: one pass over the variables finds it among WINDOW. */
-#define WINDOW 4096
-static unsigned first_free(kiln *k, const char *stem)
-{
-    const size_t len = strlen(stem);
-    for (unsigned from = 0;; from += WINDOW) {
-        bool taken[WINDOW] = {false};
-        pthread_mutex_lock(&k->lock);
-        for (const kiln_variable *v = k->variables; v; v = v->next) {
-            const int64_t n = v->alive ? layer_number(v->name, stem, len) : -1;
-            if (n >= from && n < (int64_t)from + WINDOW) taken[n - from] = true;
-        }
-        pthread_mutex_unlock(&k->lock);
-        for (unsigned i = 0; i < WINDOW; i++)
-            if (!taken[i]) return from + i;
-    }
-}
-
-const char *layer_name(kiln *k, const char *stem, char to[32])
-{
-    const unsigned n = thread_of(k) ? first_free(k, stem) : 0;
-    if (n)
-        snprintf(to, 32, "%s_%u", stem, n);
-    else
-        snprintf(to, 32, "%s", stem);
-    return to;
-}
-
-const char *layer_name_in(const char *layer, const char *what, char to[48])
-{
-    snprintf(to, 48, "%s/%s", layer, what);
-    return to;
 }
 
 bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
