@@ -276,6 +276,10 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         return false;
     }
     if (!function_alive(t, at, f)) return false;
+    if (!(o.seconds >= 0) || isinf(o.seconds)) {
+        fail(t, at, KILN_EVALUE, "compare: %g seconds", o.seconds);
+        return false;
+    }
     for (int i = 0; i < nin; i++)
         if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
             fail(t, at, KILN_ESTATE, "compare: argument %d is NULL, closed or failed", i);

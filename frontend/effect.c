@@ -206,6 +206,10 @@ static bool shape_known(
     for (int i = 0; i < x->type.rank; i++) {
         Dim d = x->type.dim[i];
         int64_t want = s->size[1 + i];
+        if (want < -1) {
+            fail(t, at, KILN_EVALUE, "assert_shape: axis %d is asked to be %lld; sizes are 0 or more, or -1 for any", i, (long long)want);
+            return false;
+        }
         if (want < 0 || d == want) continue;
         if (dim_is_const(d)) {
             fail(t, at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", i, (long long)d,

@@ -90,6 +90,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
         kiln_close(k);
         return NULL;
     }
+    if (k->options.threads < 0) fail(thread_of(k), (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: %d threads", k->options.threads);
     return k;
 }
 

@@ -115,7 +115,7 @@ kiln_tensor *kiln_layernorm_at(
     kiln_operand p[2] = {scale, shift};
     kiln_tensor *r, *x = along(at, "layernorm", o, &axis, &t, &r);
     if (x == NULL) return r;
-    if (!(epsilon >= 0)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
+    if (!(epsilon >= 0) || isinf(epsilon)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
     Composite s = composite_begin(t, "layernorm");
     kiln_operand in = wide(t, at, x);
     kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));

@@ -185,7 +185,7 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
     kiln_tensor *x = first_operand(at, "transpose", o, &t);
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
-    if (perm.count >= 0 && perm.count != rank)
+    if (perm.count != -1 && perm.count != rank)
         return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count,
             tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {

@@ -188,8 +188,11 @@ static kiln_tensor *convolution(
         return fail(t, at, KILN_ESHAPE, "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters "
             "[height, width, channels / groups, out], with %lld group%s: %s x %s",
             (long long)g.groups, g.groups == 1 ? "" : "s", tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
-    g.size[0] = f->type.dim[0];
-    g.size[1] = f->type.dim[1];
+    for (int i = 0; i < 2; i++) {
+        g.size[i] = f->type.dim[i];
+        if (w->size[i] != 0 && w->size[i] != g.size[i])
+            return fail(t, at, KILN_EVALUE, "conv2d: a window size of %lld, which is the filters' %lld", (long long)w->size[i], (long long)g.size[i]);
+    }
     if (!geometry(t, at, &g, w, x, false)) return &t->k->poison;
     return g.groups == 1 ? dense_convolution(t, at, x, f, &g)
                          : grouped_convolution(t, at, x, f, &g);
@@ -266,6 +269,8 @@ static kiln_tensor *pool(kiln_site at, const char *op, Pool *body, kiln_operand 
     if (floats && !dtype_is_float((DType)x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op,
             tensor_text(x, text, sizeof text));
+    if (w.groups != 0 && w.groups != 1)
+        return fail(t, at, KILN_EVALUE, "%s: %lld groups, which convolutions alone have", op, (long long)w.groups);
     Geometry g = {.op = op, .size = {w.size[0], w.size[1]}};
     if (!geometry(t, at, &g, &w, x, true)) return &t->k->poison;
     Composite s = composite_begin(t, op);

@@ -2,6 +2,7 @@
  * a draw uses its value as the key of random_bits and adds 1 to the counter, so that generators are
  * captured, compiled and saved like any state. Relies on operand.h and variables. Never draws a bit
  * but through random_bits. */
+#include "effect.h"
 #include "operand.h"
 
 #include <math.h>
@@ -109,6 +110,28 @@ static double below(DType d, double v)
     return dtype_load_f64(d, &bits);
 }
 
+/* Whether v is a number of the dtype, not beyond its largest. False: recorded. */
+static bool within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
+{
+    uint64_t bits = 0;
+    dtype_store_f64((DType)d, &bits, v);
+    if (isfinite(dtype_load_f64((DType)d, &bits))) return true;
+    fail(t, at, KILN_EVALUE, "%s: %s of %g is %s", op, what, v,
+        isfinite(v) ? "beyond the largest number of the dtype" : "not a finite number");
+    return false;
+}
+
+static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, double hi)
+{
+    uint64_t bits = 0;
+    if (!within(t, at, "uniform", "a lower bound", d, lo) || !within(t, at, "uniform", "an upper bound", d, hi)) return false;
+    dtype_store_f64((DType)d, &bits, lo);
+    const double least = dtype_load_f64((DType)d, &bits) == lo ? lo : -below((DType)d, -lo);
+    if (lo < hi && isfinite(hi - lo) && below((DType)d, hi) >= least) return true;
+    fail(t, at, KILN_EVALUE, "uniform: no %s lies from %.17g to below %.17g", dtype_info[d].name, lo, hi);
+    return false;
+}
+
 static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Type *type)
 {
     kiln_tensor *r = cast_to(t, at, flat.as.tensor, (DType)type->dtype);
@@ -120,8 +143,7 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
 {
     Type type;
     if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
-    if (!(lo < hi) || isinf(hi - lo))
-        return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi);
+    if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
     Composite s = composite_begin(t, "uniform");
     kiln_operand u = unit(t, at, source, (DType)dtype_info[d].compute, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
@@ -158,8 +180,8 @@ kiln_tensor *kiln_normal_at(
     if (t == NULL) return NULL;
     if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type))
         return &t->k->poison;
-    if (!isfinite(mean) || !(deviation >= 0) || isinf(deviation))
-        return fail(t, at, KILN_EVALUE, "normal: mean %g and deviation %g", mean, deviation);
+    if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
+    if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
     Composite s = composite_begin(t, "normal");
     Dim n = type_count(&type), half = (n + 1) / 2;
     kiln_operand u =
@@ -183,25 +205,42 @@ kiln_tensor *kiln_normal_at(
 static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
 {
     double r = rate.kind == 3 ? rate.as.f : (double)rate.as.i;
-    if (!operand_is_number(rate) || (r >= 0 && r < 1)) return true;
+    if (r >= 0 && r < 1) return true;
     fail(t, at, KILN_EVALUE, "dropout: the rate %g is not in [0, 1)", r);
     return false;
+}
+
+/* A tensor's number shows only when the function runs: as indices, it is clamped, and an error in a checked engine. Where it is in range its
+ * gradient is its own. */
+static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
+{
+    char text[160];
+    if (!tensor_ok(r)) return r;
+    if (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype))
+        return fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s", tensor_text(r, text, sizeof text));
+    kiln_operand low = OP2(lt, of(r), kiln_of_i(0)), high = OP2(gt, of(r), kiln_of_i(1));
+    if (t->k->checked && t->quiet == 0) {
+        kiln_operand fits = OP2(and, OP2(ge, of(r), kiln_of_i(0)), OP2(le, of(r), kiln_of_i(1)));
+        const char *called = t->called;
+        t->called = NULL; /* in the words of compiled code */
+        const bool holds = effect_holds(t, at, fits.as.tensor, "the rate of a dropout is not in [0, 1]");
+        t->called = called;
+        if (!holds) return &t->k->poison;
+    }
+    return kiln_where_at(at, low, kiln_of_i(0), of(kiln_where_at(at, high, kiln_of_i(1), of(r))));
 }
 
 kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, kiln_variable *g)
 {
     kiln_operand o[2] = {xo, rate};
-    char text[160];
     Thread *t = op_thread(o, 2);
     if (t == NULL) return NULL;
     kiln_tensor *x = operand_float(t, at, "dropout", xo);
     if (!tensor_ok(x)) return x;
-    if (!is_generator(t, at, "dropout", g) || !rate_fits(t, at, rate)) return &t->k->poison;
-    Composite s = composite_begin(t, "dropout");
+    if (!is_generator(t, at, "dropout", g) || (operand_is_number(rate) && !rate_fits(t, at, rate))) return &t->k->poison;
     kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32}), *bits = NULL;
-    if (tensor_ok(r) && (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype)))
-        r = fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s",
-            tensor_text(r, text, sizeof text));
+    Composite s = composite_begin(t, "dropout");
+    if (!operand_is_number(rate)) r = rate_in_range(t, at, r);
     if (tensor_ok(r)) bits = draw(t, at, kiln_of_variable(g), x->type.dim, x->type.rank);
     if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));

@@ -27,9 +27,12 @@ static int64_t size_of(const kiln_tensor *x, int axis)
 
 int64_t kiln_dim(const kiln_tensor *x, int axis)
 {
-    int rank = kiln_rank(x);
-    if (axis < 0) axis += rank;
-    return axis >= 0 && axis < rank ? size_of(x, axis) : 0;
+    if (!tensor_ok(x)) return 0;
+    const int i = axis < 0 ? axis + x->type.rank : axis;
+    if (i >= 0 && i < x->type.rank) return size_of(x, i);
+    fail(thread_of(x->k), (kiln_site){x->made.file, x->made.line}, KILN_ESHAPE,
+        "kiln_dim: there is no axis %d, of %d axes; the tensor was made at", axis, x->type.rank);
+    return 0;
 }
 
 int64_t kiln_elements(const kiln_tensor *x)

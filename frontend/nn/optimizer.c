@@ -2,6 +2,8 @@
  * that steps trace, compile and checkpoint like everything else: moments of the type that their variable computes in, counts and rates in f64. */
 #include <kiln/nn.h>
 
+#include <math.h>
+
 #include "../operand.h"
 #include "optimizer.h"
 
@@ -61,8 +63,19 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
     return NULL;
 }
 
+/* range: what `ok` asks, in words. False: recorded. */
+static bool number_ok(kiln_site at, kiln *k, const char *what, double v, bool ok, const char *range)
+{
+    if (ok && isfinite(v)) return true;
+    fail(thread_of(k), at, KILN_EVALUE, "%s of %g is not %s", what, v, range);
+    return false;
+}
+
 kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
 {
+    if (!number_ok(at, k, "sgd: a rate", rate, true, "a finite number") ||
+        !number_ok(at, k, "sgd: a momentum", momentum, momentum >= 0 && momentum <= 1, "in [0, 1]"))
+        return NULL;
     kiln_optimizer *o = optimizer_new(at, k, rate, false);
     if (o) o->momentum = momentum;
     return o;
@@ -71,6 +84,11 @@ kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
 kiln_optimizer *kiln_adam_at(
     kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
 {
+    if (!number_ok(at, k, "adam: a rate", rate, true, "a finite number") ||
+        !number_ok(at, k, "adam: a beta1", beta1, beta1 >= 0 && beta1 < 1, "in [0, 1)") ||
+        !number_ok(at, k, "adam: a beta2", beta2, beta2 >= 0 && beta2 < 1, "in [0, 1)") ||
+        !number_ok(at, k, "adam: an epsilon", epsilon, epsilon >= 0, "a finite number from 0"))
+        return NULL;
     kiln_optimizer *o = optimizer_new(at, k, rate, true);
     if (o) {
         o->beta1 = beta1 != 0 ? beta1 : 0.9;

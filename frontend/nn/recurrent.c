@@ -2,6 +2,8 @@
  * Relies on public operations and kiln_scan. Never touches elements itself. */
 #include "layer.h"
 
+#include <math.h>
+
 #include "../operand.h"
 
 #include <stdio.h>
@@ -163,6 +165,7 @@ kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t 
 kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units,
     kiln_variable *generator, double forget_bias)
 {
+    if (!isfinite(forget_bias)) return fail(thread_of(k), at, KILN_EVALUE, "lstm: a forget_bias of %g", forget_bias), NULL;
     kiln_recurrent *l = make(at, k, dtype, &lstm, inputs, units, generator);
     if (!l || forget_bias == 0) return l;
     Thread *t = thread_of(k);

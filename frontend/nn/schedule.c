@@ -13,7 +13,7 @@
 static int boundaries(const kiln_schedule *s)
 {
     int n = 0;
-    while (n < KILN_PIECES && s->boundary[n] > 0) n++;
+    while (n < KILN_PIECES && s->boundary[n]) n++;
     return n;
 }
 
@@ -31,8 +31,8 @@ bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s)
                           ? "decay must be positive"
                           : NULL;
     for (int i = 0; !why && s->kind == KILN_RATE_PIECEWISE && i < boundaries(s); i++)
-        why = !rate_ok(s->rates[i])                       ? "a rate is not a finite number from 0"
-              : i && s->boundary[i] <= s->boundary[i - 1] ? "boundaries must grow"
+        why = !rate_ok(s->rates[i])                                ? "a rate is not a finite number from 0"
+              : s->boundary[i] <= (i ? s->boundary[i - 1] : 0) ? "boundaries must grow, from 1"
                                                           : NULL;
     if (!why) return true;
     fail(t, at, KILN_EVALUE, "schedule: %s", why);

@@ -174,7 +174,7 @@ KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_sha
 /* ---- looking at tensors ---------------------------------------------------------------------------------------------- */
 KILN_API kiln_dtype kiln_dtype_of(const kiln_tensor *t);  /* KILN_NONE if poisoned or NULL */
 KILN_API int kiln_rank(const kiln_tensor *t);
-KILN_API int64_t kiln_dim(const kiln_tensor *t, int axis); /* negative axes count from the end; in a trace of a bounded size: its upper bound */
+KILN_API int64_t kiln_dim(const kiln_tensor *t, int axis); /* negative axes count from the end; in a trace of a bounded size: its upper bound; 0 if poisoned or NULL, and after an error: no such axis */
 KILN_API int64_t kiln_elements(const kiln_tensor *t);
 KILN_API size_t kiln_bytes(const kiln_tensor *t);
 KILN_API const char *kiln_dtype_name(kiln_dtype t);

@@ -75,9 +75,9 @@ KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
  * as they were. Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest gradient that is not contiguous
  * (with clipping by norms: of the largest gradient and its squares), and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
 typedef struct kiln_optimizer kiln_optimizer;
-/* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). */
+/* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). Rates are finite, here and below; 0 <= momentum <= 1. NULL after an error. */
 KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum);
-/* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise. */
+/* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise; betas below 1. */
 KILN_API kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon);
 KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o); /* f64[] */
 /* Keeps an f32 master copy (optimizer/master/VARIABLE) of each f16 and bf16 variable, to which steps too small for 16 bits add up; the variable is the copy, rounded. An element

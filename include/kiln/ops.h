@@ -167,9 +167,10 @@ KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
 #define KILN_ZEROS kiln_zero_start()
 KILN_API kiln_variable *kiln_zero_start(void);
 KILN_API kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s); /* u64[2] -> u32; Philox4x32-10, Salmon et al. 2011: element i is word i mod 4 of block i/4 */
-KILN_API kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double lo, double hi); /* [lo, hi): the top 24 (f32) bits; floats */
+KILN_API kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double lo, double hi); /* [lo, hi), which holds a number of the dtype: the top 24 (f32) bits; floats */
 KILN_API kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *generator, kiln_dtype t, kiln_shape s, double mean, double deviation); /* Box and Muller 1958 */
-/* x with each element zeroed with probability rate (a number in [0, 1) or a float scalar in [0, 1]), the rest divided by 1 - rate. */
+/* x with each element zeroed with probability rate (a number in [0, 1) or a float scalar in [0, 1]), the rest divided by 1 - rate.
+ * A tensor outside [0, 1] counts as the nearest rate that is in it; in a checked engine (kiln_gather) it is an error. */
 KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand rate, kiln_variable *generator);
 
 #ifdef __cplusplus

@@ -1,0 +1,159 @@
+/* parameters: C numbers that cannot be meant, in every public call that takes some: an error that names the number, and nothing made. Counts of
+ * lists and enums have tests of their own (test_enums.c). */
+#include "front.h"
+
+#include <kiln/data.h>
+#include <kiln/io.h>
+#include <kiln/nn.h>
+#include <math.h>
+
+#define BAD(code, text, ...)                                                                                          \
+    do {                                                                                                              \
+        KILN_SCOPE(k);                                                                                                \
+        __VA_ARGS__;                                                                                                  \
+        assert_error(k, KILN_E##code, text);                                                                          \
+    } while (0)
+#define W(...) (&(kiln_window){__VA_ARGS__})
+#define RATE(...) kiln_schedule_rate((&(kiln_schedule){__VA_ARGS__}), step)
+
+static void of_optimisers(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *step = kiln_scalar(k, KILN_F32, 3), *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2)), *out[1];
+    kiln_optimizer *o = kiln_sgd(k, -0.1, 0); /* uphill may be meant */
+    assert_ok(k);
+    BAD(VALUE, "sgd: a rate of nan", kiln_sgd(k, NAN, 0));
+    BAD(VALUE, "sgd: a rate of inf", kiln_sgd(k, INFINITY, 0));
+    BAD(VALUE, "sgd: a momentum of -1", kiln_sgd(k, 0.1, -1));
+    BAD(VALUE, "sgd: a momentum of 1.5", kiln_sgd(k, 0.1, 1.5));
+    BAD(VALUE, "sgd: a momentum of nan", kiln_sgd(k, 0.1, NAN));
+    BAD(VALUE, "adam: a rate of nan", kiln_adam(k, NAN));
+    BAD(VALUE, "adam: a beta1 of 1", kiln_adam_at(KILN_HERE, k, 0.1, 1, 0.9, 0));
+    BAD(VALUE, "adam: a beta2 of 1", kiln_adam_at(KILN_HERE, k, 0.1, 0.9, 1, 0));
+    BAD(VALUE, "adam: a beta2 of -0.5", kiln_adam_at(KILN_HERE, k, 0.1, 0.9, -0.5, 0));
+    BAD(VALUE, "adam: a beta1 of nan", kiln_adam_at(KILN_HERE, k, 0.1, NAN, 0.9, 0));
+    BAD(VALUE, "adam: an epsilon of -1", kiln_adam_at(KILN_HERE, k, 0.1, 0, 0, -1));
+    BAD(VALUE, "adam: an epsilon of inf", kiln_adam_at(KILN_HERE, k, 0.1, 0, 0, INFINITY));
+    BAD(VALUE, "schedule: rate", RATE(.rate = NAN));
+    BAD(VALUE, "schedule: rate", RATE(.rate = -1));
+    BAD(VALUE, "schedule: steps", RATE(.kind = KILN_RATE_COSINE, .rate = 0.1));
+    BAD(VALUE, "schedule: steps", RATE(.kind = KILN_RATE_LINEAR, .rate = 0.1, .steps = -4));
+    BAD(VALUE, "schedule: decay", RATE(.kind = KILN_RATE_EXPONENTIAL, .rate = 0.1, .steps = 4));
+    BAD(VALUE, "schedule: least", RATE(.kind = KILN_RATE_LINEAR, .rate = 0.1, .steps = 4, .least = NAN));
+    BAD(VALUE, "schedule: warmup", RATE(.rate = 0.1, .warmup = -1));
+    BAD(VALUE, "schedule: boundaries", RATE(.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {-3}));
+    BAD(VALUE, "schedule: boundaries", RATE(.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {3, -3}));
+    BAD(VALUE, "schedule: steps", kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE, .rate = 0.1}));
+    BAD(VALUE, "clipping: the largest value is -1", kiln_optimizer_clip(o, &(kiln_clipping){.value = -1}));
+    BAD(VALUE, "clipping: the largest norm", kiln_optimizer_clip(o, &(kiln_clipping){.norm = NAN}));
+    BAD(VALUE, "clipping: the largest norm", kiln_optimizer_clip(o, &(kiln_clipping){.global_norm = -2}));
+    BAD(VALUE, "clip_by_norm: the largest norm", kiln_clip_by_norm(x, -1));
+    BAD(VALUE, "clip_by_global_norm: the largest norm", kiln_clip_by_global_norm(KILN_IN(x), NAN, out));
+}
+
+static void of_draws(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(4));
+    kiln_variable *g = kiln_generator(k, 1);
+#define U(t, lo, hi) kiln_uniform(g, KILN_##t, KILN_SHAPE(4), lo, hi)
+#define N(t, mean, deviation) kiln_normal(g, KILN_##t, KILN_SHAPE(4), mean, deviation)
+    BAD(VALUE, "uniform: an upper bound of 1e+06 is beyond the largest", U(F16, 0, 1e6));
+    BAD(VALUE, "uniform: a lower bound of -1e+06 is beyond the largest", U(F16, -1e6, 0));
+    BAD(VALUE, "uniform: an upper bound of 1e+300", U(F32, 0, 1e300));
+    BAD(VALUE, "uniform: a lower bound of nan", U(F32, NAN, 1));
+    BAD(VALUE, "uniform: no f32 lies from 1 to below 1", U(F32, 1, 1));
+    BAD(VALUE, "uniform: no f32 lies from 2 to below 1", U(F32, 2, 1));
+    BAD(VALUE, "uniform: no f32 lies from 1.000000000001", U(F32, 1 + 1e-12, 1 + 2e-12));
+    BAD(VALUE, "uniform: no f16 lies from 2049", U(F16, 2049, 2049.5));
+    BAD(VALUE, "uniform: no f64", U(F64, -1e308, 1e308));
+    BAD(VALUE, "normal: a mean of 1e+06 is beyond the largest", N(F16, 1e6, 1));
+    BAD(VALUE, "normal: a deviation of 1e+06 is beyond the largest", N(F16, 0, 1e6));
+    BAD(VALUE, "normal: a mean of nan", N(F32, NAN, 1));
+    BAD(VALUE, "normal: a deviation of inf", N(F32, 0, INFINITY));
+    BAD(VALUE, "normal: a deviation of -1", N(F32, 0, -1));
+    BAD(VALUE, "dropout: the rate 1.5", kiln_dropout(x, 1.5, g));
+    BAD(VALUE, "dropout: the rate nan", kiln_dropout(x, NAN, g));
+    BAD(VALUE, "dropout: the rate -1", kiln_dropout(x, -1, g));
+    uint64_t now[2];
+    kiln_read(g, now, sizeof now);
+    assert_int_equal(now[1], 0); /* none of them drew */
+    double v[4];
+    kiln_read_doubles(U(F16, 65472, 65504), v, 4); /* one number */
+    for (int i = 0; i < 4; i++) assert_float_equal(v[i], 65472, 0);
+    assert_ok(k);
+}
+
+static kiln_variable *generator;
+KILN_FUNCTION(dropped, k, x, rate) { return kiln_dropout(x, rate, generator); }
+
+/* Its number is seen when the function runs only: clamped, and an error in a checked engine, both eagerly and compiled. */
+static void a_rate_that_is_a_tensor(void **state)
+{
+    (void)state;
+    for (int checked = 0; checked < 2; checked++) {
+        kiln *k = kiln_open(&(kiln_options){.checked = checked});
+        {
+            KILN_SCOPE(k);
+            generator = kiln_generator(k, 1);
+            for (int eager = 1; eager >= !front_has_llvm(); eager--) {
+                const double rate[] = {0, 1, 1.5, -1, INFINITY}, want[] = {4, 0, 0, 4, 0};
+                kiln_eager(k, eager);
+                for (int i = 0; i < 5; i++) {
+                    kiln_tensor *y = dropped(k, kiln_ones(k, KILN_F32, KILN_SHAPE(4)), kiln_scalar(k, KILN_F32, rate[i]));
+                    if (checked && i > 1)
+                        assert_error(k, KILN_EVALUE, "assert: the rate of a dropout is not in [0, 1]");
+                    else
+                        assert_float_equal(kiln_item(kiln_sum(y, KILN_ALL)), want[i], 0);
+                }
+            }
+            assert_ok(k);
+        }
+        assert_int_equal(kiln_close(k), 0);
+    }
+}
+
+static void of_the_rest(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2, 3)), *image = kiln_ones(k, KILN_F32, KILN_SHAPE(1, 4, 4, 2)),
+                *filters = kiln_ones(k, KILN_F32, KILN_SHAPE(2, 2, 2, 2)), *images, *labels;
+    kiln_axes fewer = {0, -2, {0}};
+    BAD(SHAPE, "kiln_dim: there is no axis 2, of 2 axes", kiln_dim(x, 2));
+    BAD(SHAPE, "kiln_dim: there is no axis -3, of 2 axes", kiln_dim(x, -3));
+    BAD(SHAPE, "transpose: -2 axes", kiln_transpose(x, fewer));
+    BAD(SHAPE, "sum: -2 axes", kiln_sum(x, fewer));
+    BAD(VALUE, "layernorm: epsilon is inf", kiln_layernorm(x, NULL, NULL, INFINITY));
+    BAD(VALUE, "layernorm: epsilon is -1", kiln_layernorm(x, NULL, NULL, -1));
+    BAD(VALUE, "layernorm: epsilon is nan", kiln_layernorm(x, NULL, NULL, NAN));
+    BAD(VALUE, "lstm: a forget_bias of nan", kiln_lstm_new_at(KILN_HERE, k, 2, 2, NULL, NAN));
+    BAD(VALUE, "conv2d: a window size of 3, which is the filters' 2", kiln_conv2d(image, filters, W(.size = {3, 2})));
+    BAD(VALUE, "conv2d: the stride is -1", kiln_conv2d(image, filters, W(.stride = {-1, 1})));
+    BAD(VALUE, "conv2d: padding of -1", kiln_conv2d(image, filters, W(.pad = {{0, -1}})));
+    BAD(VALUE, "conv2d: the number of groups is -1", kiln_conv2d(image, filters, W(.groups = -1)));
+    BAD(VALUE, "max_pool: 2 groups", kiln_max_pool(image, W(.size = {2, 2}, .groups = 2)));
+    BAD(VALUE, "avg_pool: -4 groups", kiln_avg_pool(image, W(.size = {2, 2}, .groups = -4)));
+    BAD(VALUE, "max_pool: the window size is 0", kiln_max_pool(image, W(.size = {0, 2})));
+    BAD(VALUE, "one_hot: -1 classes", kiln_one_hot(kiln_i64(k, KILN_SHAPE(1), 0), -1, KILN_F32));
+    BAD(VALUE, "assert_shape: axis 0 is asked to be -2", kiln_assert_shape(x, KILN_SHAPE(-2, 3)));
+    BAD(VALUE, "assert_close: the tolerance is -1", kiln_assert_close(x, x, -1));
+    BAD(VALUE, "compare: -1 seconds", kiln_compare(stdout, kiln_function_new(k, front_doubles, NULL, NULL), KILN_IN(x), (&(kiln_compare_options){.seconds = -1})));
+    BAD(VALUE, "compare: nan seconds", kiln_compare(stdout, kiln_function_new(k, front_doubles, NULL, NULL), KILN_IN(x), (&(kiln_compare_options){.seconds = NAN})));
+    BAD(SHAPE, "digits: axis 0 has size -1", kiln_digits(k, -1, 1, &images, &labels));
+    BAD(VALUE, "batches: a batch has 0 rows", kiln_batches(kiln_dataset_new(k, x, x), 0, 1));
+    BAD(VALUE, "checkpoint: keep is -1", kiln_checkpoint_new(k, "/tmp/kiln-none", -1));
+    kiln *other = kiln_open(&(kiln_options){.threads = -3});
+    assert_error(other, KILN_EVALUE, "kiln_open: -3 threads");
+    assert_int_equal(kiln_close(other), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRONT_TEST(of_optimisers), FRONT_TEST(of_draws), FRONT_TEST(a_rate_that_is_a_tensor), FRONT_TEST(of_the_rest),
+    };
+    return cmocka_run_group_tests_name("parameters", tests, NULL, NULL);
+}
