@@ -37,6 +37,9 @@
 #define MIN(a, b) TOK_(min), a, b
 #define HYPOT(a, b) TOK_(hypot), a, b
 #define ATAN2_SLOPE(a, b) TOK_(atan2_slope), a, b
+#define POW_SLOPE(a, b) TOK_(pow_slope), a, b
+#define ATAN_SLOPE(a) TOK_(atan_slope), a
+#define TANH_SLOPE(a) TOK_(tanh_slope), a
 #define ERF_SLOPE(a) TOK_(erf_slope), a
 #define SIGMOID(a) TOK_(sigmoid), a
 #define SIGMOID_SLOPE(a) TOK_(sigmoid_slope), a

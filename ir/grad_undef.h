@@ -32,6 +32,9 @@
 #undef MIN
 #undef HYPOT
 #undef ATAN2_SLOPE
+#undef POW_SLOPE
+#undef ATAN_SLOPE
+#undef TANH_SLOPE
 #undef ERF_SLOPE
 #undef SIGMOID
 #undef SIGMOID_SLOPE

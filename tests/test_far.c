@@ -64,6 +64,8 @@ static Real zero(Real v) { return isnan(v) ? v : 0; }
     R(pow2, kiln_pow(x, 2), v *v, 2 * v, 2 + zero(v), 0, 0)                                                                           \
     R(pow3, kiln_pow(x, 3), v *v *v, 3 * v * v, 6 * v, 0, 0)                                                                          \
     R(pow_root, kiln_pow(x, 2.5), powl(v, 2.5L), 2.5L * powl(v, 1.5L), 3.75L * powl(v, 0.5L), 0, 0)                                   \
+    R(pow_little, kiln_pow(x, 0x1p-10), powl(v, 0x1p-10L), 0x1p-10L * powl(v, 0x1p-10L - 1), 0x1p-10L * (0x1p-10L - 1) * powl(v, 0x1p-10L - 2), 0, 0)   \
+    R(pow_quarter, kiln_pow(x, -0.25), powl(v, -0.25L), -0.25L * powl(v, -1.25L), 0.3125L * powl(v, -2.25L), 0, 0)                     \
     R(pow_below, kiln_pow(x, -2), 1 / v / v, -2 / v / v / v, 6 / v / v / v / v, 0, 0)                                                 \
     R(pow_of, kiln_pow(3.0, x), powl(3, v), powl(3, v) * logl(3), powl(3, v) * logl(3) * logl(3), v, 0)                               \
     R(pow_zero, kiln_pow(kiln_zeros_like(x), x), powl(0, v), zero(v), zero(v), 0, 0)                                                  \
@@ -108,6 +110,33 @@ ROWS(FUNCTIONS)
     {#name, body_##name, {want0_##name, want1_##name, want2_##name}, grows_##name, beside_##name},
 static const Row rows[] = {ROWS(ROW)};
 #define NROWS ((int)(sizeof rows / sizeof *rows))
+
+/* What takes two, with both derivatives: at every pair of points. */
+#define PAIRS(P)                                                                                                      \
+    P(atan2, atan2l(x, y), x == 0 && y == 0 ? 0 : isinf(x) || isinf(y) ? zero(x + fabsl(y)) : y / (x * x + y * y),    \
+        x == 0 && y == 0 ? 0 : isinf(x) || isinf(y) ? zero(x + fabsl(y)) : -x / (x * x + y * y))                      \
+    P(div, x / y, 1 / y, -x / y / y)                                                                                  \
+    P(pow, powl(x, y), y == 0 ? 0 : x == 0 || isinf(x) ? y * powl(x, y - 1) : y * powl(x, y) / x,                     \
+        x == 0 ? 0 : powl(x, y) * logl(x))
+
+typedef struct Pair {
+    const char *name;
+    kiln_body *body;
+    Real (*want[3])(Real x, Real y);
+} Pair;
+#define PAIR_FUNCTIONS(name, f, fx, fy)                                                         \
+    static void pair_##name(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)     \
+    {                                                                                           \
+        (void)e, (void)user;                                                                    \
+        out[0] = kiln_##name(in[0], in[1]);                                                     \
+    }                                                                                           \
+    static Real pair0_##name(Real x, Real y) { return (void)x, (void)y, f; }                    \
+    static Real pair1_##name(Real x, Real y) { return (void)x, (void)y, fx; }                   \
+    static Real pair2_##name(Real x, Real y) { return (void)x, (void)y, fy; }
+PAIRS(PAIR_FUNCTIONS)
+#define PAIR(name, ...) {#name, pair_##name, {pair0_##name, pair1_##name, pair2_##name}},
+static const Pair pairs[] = {PAIRS(PAIR)};
+#define NPAIRS ((int)(sizeof pairs / sizeof *pairs))
 
 /* ---- types ---------------------------------------------------------------------------------- */
 typedef struct Format {
@@ -210,8 +239,54 @@ static void sweep(void **state)
     assert_int_equal(c.failed, 0);
 }
 
+static void judge_pair(const Format *f, const Pair *p, int of, const double *x, const double *y, const double *have, int n, Count *c)
+{
+    for (int i = 0; i < n; i++) {
+        Real value = p->want[0](x[i], y[i]), want = p->want[of](x[i], y[i]);
+        if (!holds(f, value) || !holds(f, want)) {
+            c->skipped++;
+            continue;
+        }
+        c->checked++;
+        Real error = 64 * (Real)f->unit * fabsl(want) + 4 * (Real)f->normal;
+        if (fabsl(have[i] - want) <= error) continue;
+        if (c->failed++ < 20)
+            print_error("%s %s, derivative %d at %.9g, %.9g: %.9Lg, not %.9g\n", p->name, kiln_dtype_name(f->dtype), of, x[i], y[i], want, have[i]);
+    }
+}
+
+static void sweep_pairs(void **state)
+{
+    (void)state;
+    Count c = {0};
+    for (int i = 2; i < 4; i++)
+        for (int n = 0; n < NPAIRS; n++) {
+            KILN_SCOPE(k);
+            const int all = NPOINTS * NPOINTS;
+            kiln_tensor *one = all_points(&formats[i]), *in[2], *out[2][2];
+            in[0] = kiln_reshape(kiln_broadcast(kiln_expand(one, 1), KILN_SHAPE(NPOINTS, NPOINTS)), KILN_SHAPE(all));
+            in[1] = kiln_reshape(kiln_broadcast(one, KILN_SHAPE(NPOINTS, NPOINTS)), KILN_SHAPE(all));
+            kiln_function *f = kiln_function_new(k, pairs[n].body, NULL, &(kiln_function_options){.inputs_count = 2, .outputs = 1});
+            f = kiln_grad(f);
+            for (int mode = 0; mode < 2; mode++) {
+                kiln_eager(k, mode == 0);
+                kiln_call_all(f, KILN_IN(in[0], in[1]), out[mode], 2);
+            }
+            if (kiln_failed(k)) fail_msg("%s: %s", pairs[n].name, kiln_error(k)->text);
+            const double *x = kiln_data(kiln_cast(in[0], KILN_F64)), *y = kiln_data(kiln_cast(in[1], KILN_F64));
+            for (int of = 0; of < 2; of++) {
+                judge_pair(&formats[i], &pairs[n], 1 + of, x, y, kiln_data(kiln_cast(out[0][of], KILN_F64)), all, &c);
+                kiln_tensor *a = out[0][of], *b = out[1][of];
+                kiln_tensor *same = kiln_or(kiln_eq(a, b), kiln_and(kiln_isnan(a), kiln_isnan(b)));
+                assert_true(kiln_item(kiln_all(same, KILN_ALL)) != 0);
+            }
+        }
+    printf("    %d operations of two: %d elements compared, %d beyond the type, %d wrong\n", NPAIRS, c.checked, c.skipped, c.failed);
+    assert_int_equal(c.failed, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep), ENGINE_TEST(sweep_pairs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -281,6 +281,7 @@ static void smooth_range(Op op, Case *c)
     case OP_log10:
     case OP_sqrt:
     case OP_pow:
+    case OP_pow_slope:
     case OP_div:
     case OP_mod: c->lo = 0.4, c->hi = 2; break;
     case OP_log1p: c->lo = -0.6, c->hi = 2; break;

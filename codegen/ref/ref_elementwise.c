@@ -95,6 +95,8 @@ static double unary(Op op, double x)
     case OP_gelu_tanh: return times(x, sigmoid(two_u(x)));
     case OP_sigmoid_slope: return logistic_density(x);
     case OP_silu_slope: return sigmoid(x) + times(x, logistic_density(x));
+    case OP_tanh_slope: return 4 * logistic_density(2 * x);
+    case OP_atan_slope: return 1 / (1 + x * x);
     case OP_erf_slope: return 1.12837916709551257390 * exp(-x * x);
     case OP_gelu_slope: return normal_share(x) + times(x, normal_density(x));
     case OP_gelu_tanh_slope: return gelu_tanh_slope(x);
@@ -141,6 +143,7 @@ static double binary(Op op, DType t, double x, double y)
     case OP_min: return x < y || x != x ? x : y;
     case OP_atan2: return atan2(x, y);
     case OP_hypot: return sqrt(x * x + y * y);
+    case OP_pow_slope: return y == 0 ? 0 : y * pow(x, y - 1);
     case OP_atan2_slope:
         if (isnan(x) || isnan(y)) return NAN;
         return (x == 0 && y == 0) || isinf(x) || isinf(y) ? 0 : x / hypot(x, y) / hypot(x, y);
@@ -184,6 +187,8 @@ static bool activation(Op op)
     case OP_gelu_tanh:
     case OP_sigmoid_slope:
     case OP_silu_slope:
+    case OP_tanh_slope:
+    case OP_atan_slope:
     case OP_erf_slope:
     case OP_gelu_slope:
     case OP_gelu_tanh_slope: return true;
@@ -201,7 +206,7 @@ static double steepest(Op op)
 static double own_ulps(Op op, DType t)
 {
     if (correctly_rounded(op)) return 0;
-    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope ? 8 : activation(op) ? 4 : 2) : 0.01;
+    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope || op == OP_pow_slope ? 8 : activation(op) ? 4 : 2) : 0.01;
 }
 
 /* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
@@ -237,6 +242,7 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     switch (op) {
     case OP_div: return has_zero(y);
     case OP_pow: return has_zero(x) && y.v - y.b < 0;
+    case OP_pow_slope: return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
     case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0; /* near the cut, or so near zero that the angle may be any */
     case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b; /* the origin, and the ridge where it turns */
     case OP_mod:
