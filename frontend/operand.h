@@ -102,6 +102,10 @@ typedef struct Assignment {
     kiln_tensor *value;
 } Assignment;
 bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
+/* A variable's value now, to be kept (back false) or put back when it is known whether what follows succeeds; neither needs memory. NULL: there is
+ * none to put back: in a trace, which stores nothing if it fails. */
+kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v);
+void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);

@@ -52,17 +52,34 @@ static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_var
     return false;
 }
 
-/* Fresh u32 bits of that shape; the source is a generator, which moves on, or a key. */
-static kiln_tensor *draw(Thread *t, kiln_site at, kiln_operand source, const Dim *dim, int rank)
+/* What a draw comes from: a generator, whose value is the key and which moves on when the draw is there, or a key alone. */
+typedef struct Draw {
+    kiln_operand source;
+    kiln_tensor *key;
+    Composite c;
+} Draw;
+
+static Draw draw_begin(Thread *t, kiln_site at, const char *op, kiln_operand source)
 {
-    kiln_tensor *key = operand_named(t, at, "random", source, NULL);
-    if (!tensor_ok(key)) return key;
-    kiln_tensor *bits = apply1(t, at, OP_random_bits, key, dim, (uint32_t)rank);
-    if (source.kind == 1) return bits;
-    kiln_tensor *step =
-        iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
-    if (tensor_ok(bits)) kiln_assign_at(at, source.as.variable, OP2(add, of(key), of(step)));
-    return bits;
+    Draw d = {.source = source, .c = composite_begin(t, op)};
+    d.key = operand_named(t, at, "random", source, NULL);
+    return d;
+}
+
+static kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim *dim, int rank)
+{
+    return tensor_ok(d->key) ? apply1(t, at, OP_random_bits, d->key, dim, (uint32_t)rank) : d->key;
+}
+
+/* The result: only with it does the generator move on. */
+static kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
+{
+    if (d->source.kind == 2 && tensor_ok(r)) {
+        kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
+        kiln_operand next = OP2(add, of(d->key), of(step));
+        if (composite_well(t, &d->c)) kiln_assign_at(at, d->source.as.variable, next);
+    }
+    return composite_end(t, &d->c, composite_well(t, &d->c) ? r : &t->k->poison);
 }
 
 /* In [0, 1): the top 24 bits. */
@@ -77,9 +94,9 @@ static kiln_operand top_bits(kiln_site at, kiln_operand words, int shift)
 }
 
 /* count numbers in [0, 1) of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
-static kiln_operand unit(Thread *t, kiln_site at, kiln_operand source, DType d, Dim count)
+static kiln_operand unit(Thread *t, kiln_site at, const Draw *from, DType d, Dim count)
 {
-    kiln_tensor *bits = draw(t, at, source, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
+    kiln_tensor *bits = draw_bits(t, at, from, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
     if (!tensor_ok(bits)) return of(bits);
     if (d != DT_f64) return unit_f32(at, bits);
     kiln_operand high = top_bits(at, of(slice_axis(t, at, bits, 0, 0, count)), 5);
@@ -144,14 +161,14 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
     Type type;
     if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
     if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
-    Composite s = composite_begin(t, "uniform");
-    kiln_operand u = unit(t, at, source, (DType)dtype_info[d].compute, type_count(&type));
+    Draw from = draw_begin(t, at, "uniform", source);
+    kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
     /* Rounding may reach hi itself. */
     if (lo != 0 || d == KILN_F16 || d == KILN_BF16)
         r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
-    return composite_end(t, &s, r);
+    return draw_end(t, at, &from, r);
 }
 
 kiln_tensor *kiln_uniform_at(
@@ -182,11 +199,10 @@ kiln_tensor *kiln_normal_at(
         return &t->k->poison;
     if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
     if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
-    Composite s = composite_begin(t, "normal");
+    Draw from = draw_begin(t, at, "normal", kiln_of_variable(g));
     Dim n = type_count(&type), half = (n + 1) / 2;
-    kiln_operand u =
-        unit(t, at, kiln_of_variable(g), (DType)dtype_info[d].compute, 2 * half);
-    if (!tensor_ok(u.as.tensor)) return composite_end(t, &s, u.as.tensor);
+    kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, 2 * half);
+    if (!tensor_ok(u.as.tensor)) return draw_end(t, at, &from, u.as.tensor);
     kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)),
                  second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
     /* 1 - u is in (0, 1], where the logarithm is finite. */
@@ -199,7 +215,7 @@ kiln_tensor *kiln_normal_at(
     if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
     if (mean != 0 || deviation != 1)
         z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
-    return composite_end(t, &s, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
+    return draw_end(t, at, &from, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
 }
 
 static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
@@ -238,17 +254,16 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     kiln_tensor *x = operand_float(t, at, "dropout", xo);
     if (!tensor_ok(x)) return x;
     if (!is_generator(t, at, "dropout", g) || (operand_is_number(rate) && !rate_fits(t, at, rate))) return &t->k->poison;
-    kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32}), *bits = NULL;
-    Composite s = composite_begin(t, "dropout");
+    kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32});
+    Draw from = draw_begin(t, at, "dropout", kiln_of_variable(g));
     if (!operand_is_number(rate)) r = rate_in_range(t, at, r);
-    if (tensor_ok(r)) bits = draw(t, at, kiln_of_variable(g), x->type.dim, x->type.rank);
-    if (!tensor_ok(bits)) return composite_end(t, &s, &t->k->poison);
+    kiln_tensor *bits = tensor_ok(r) ? draw_bits(t, at, &from, x->type.dim, x->type.rank) : r;
+    if (!tensor_ok(bits)) return draw_end(t, at, &from, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
     /* Where nothing is kept, what is dropped is not divided by 0 either: its gradient would be 0 / 0. */
     DType own = (DType)x->type.dtype;
     kiln_operand share = OP2(sub, kiln_of_f(1), of(cast_to(t, at, r, wide_dtype(x))));
     share = of(kiln_where_at(at, OP2(le, share, kiln_of_i(0)), kiln_of_i(1), share));
     kiln_operand kept = OP2(div, of(cast_to(t, at, x, wide_dtype(x))), share);
-    return composite_end(
-        t, &s, cast_to(t, at, kiln_where_at(at, keep, kept, kiln_of_f(0)), own));
+    return draw_end(t, at, &from, cast_to(t, at, kiln_where_at(at, keep, kept, kiln_of_f(0)), own));
 }

@@ -339,6 +339,17 @@ bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count)
     return ok;
 }
 
+kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v)
+{
+    return v && v->k == t->k && v->alive && !t->trace && v->value ? kiln_own(v->value) : NULL;
+}
+
+void variable_recall(kiln_variable *v, kiln_tensor *value, bool back)
+{
+    if (value && back) put(v, value, value);
+    if (value) kiln_release(value);
+}
+
 static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();

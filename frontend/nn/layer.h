@@ -11,10 +11,19 @@
 const char *layer_name(kiln *k, const char *stem, char to[32]);
 const char *layer_name_in(const char *layer, const char *what, char to[48]); /* "dense_1/w" */
 
-/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)), from the engine's own generator if it is NULL;
- * zeros if it is KILN_ZEROS. NULL: recorded. */
+/* Where a layer's first values come from: a generator, the engine's own (NULL), or zeros (KILN_ZEROS). Between the two what the layer's variables
+ * need is drawn; without `made` the generator is as it was before. */
+typedef struct LayerDraws {
+    kiln_variable *generator;
+    kiln_tensor *before;
+    uint64_t own, drawn; /* from the engine's own: its count before, and how many of them were this layer's */
+} LayerDraws;
+LayerDraws layer_draws_begin(Thread *t, kiln_variable *generator);
+void layer_draws_end(Thread *t, LayerDraws *d, bool made);
+
+/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)). NULL: recorded. */
 kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
-    double fan_out, kiln_variable *generator);
+    double fan_out, LayerDraws *from);
 kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, int64_t n); /* [n] */
 /* x or a layer's variable in the type that its dtype computes in, so that what the layer makes of it rounds once. */
 kiln_operand layer_wide(kiln_site at, kiln_operand x);

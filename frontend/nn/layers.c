@@ -4,6 +4,7 @@
 #include "../operand.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct kiln_dense {
@@ -18,18 +19,30 @@ struct kiln_conv {
     kiln_window window;
 };
 
+LayerDraws layer_draws_begin(Thread *t, kiln_variable *generator)
+{
+    return (LayerDraws){.generator = generator, .before = variable_remember(t, generator), .own = t->k->own_draws};
+}
+
+void layer_draws_end(Thread *t, LayerDraws *d, bool made)
+{
+    uint64_t now = d->own + d->drawn; /* another thread may have drawn meanwhile: then what is drawn is drawn */
+    variable_recall(d->generator, d->before, !made);
+    if (!made) atomic_compare_exchange_strong(&t->k->own_draws, &now, d->own);
+}
+
 kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
-    double fan_out, kiln_variable *generator)
+    double fan_out, LayerDraws *from)
 {
     kiln_scope scope = kiln_scope_open(k);
     double limit = sqrt(6 / (fan_in + fan_out));
     kiln_tensor *init;
-    if (generator == KILN_ZEROS)
+    if (from->generator == KILN_ZEROS)
         init = kiln_full_at(at, k, dtype, s, kiln_of_i(0));
-    else if (generator)
-        init = kiln_uniform_at(at, generator, dtype, s, -limit, limit);
+    else if (from->generator)
+        init = kiln_uniform_at(at, from->generator, dtype, s, -limit, limit);
     else
-        init = uniform_own(thread_of(k), at, dtype, s, -limit, limit);
+        init = uniform_own(thread_of(k), at, dtype, s, -limit, limit), from->drawn++;
     kiln_variable *w = kiln_variable_new_at(at, k, name, kiln_of_tensor(init));
     kiln_scope_close(&scope);
     return w;
@@ -97,11 +110,14 @@ kiln_dense *kiln_dense_of_at(
     layer_name(k, "dense", stem);
     Thread *t = thread_of(k);
     Composite c = composite_begin(t, "dense");
+    LayerDraws from = layer_draws_begin(t, generator);
     layer->w = layer_glorot(at, k, dtype, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
-        (double)units, generator);
+        (double)units, &from);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), units);
+    const bool made = layer->w && layer->b && composite_well(t, &c);
+    layer_draws_end(t, &from, made);
     composite_end(t, &c, NULL);
-    if (layer->w && layer->b) return layer;
+    if (made) return layer;
     kiln_dense_free(layer);
     return NULL;
 }
@@ -155,12 +171,15 @@ kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inpu
     layer_name(k, "conv", stem);
     Thread *t = thread_of(k);
     Composite c = composite_begin(t, "conv");
+    LayerDraws from = layer_draws_begin(t, generator);
     layer->w =
         layer_glorot(at, k, dtype, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
-            area * (double)(inputs / groups), area * (double)filters, generator);
+            area * (double)(inputs / groups), area * (double)filters, &from);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), filters);
+    const bool made = layer->w && layer->b && composite_well(t, &c);
+    layer_draws_end(t, &from, made);
     composite_end(t, &c, NULL);
-    if (layer->w && layer->b) return layer;
+    if (made) return layer;
     kiln_conv_free(layer);
     return NULL;
 }

@@ -96,11 +96,11 @@ static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 
 /* ---- layers --------------------------------------------------------------------------------- */
 static kiln_variable *weights(
-    kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, kiln_variable *generator)
+    kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, LayerDraws *from)
 {
     char name[48];
     return layer_glorot(at, l->o.k, l->dtype, layer_name_in(l->name, what, name),
-        KILN_SHAPE(rows, l->kind->gates * l->units), (double)rows, (double)l->units, generator);
+        KILN_SHAPE(rows, l->kind->gates * l->units), (double)rows, (double)l->units, from);
 }
 
 static kiln_variable *bias(kiln_site at, kiln_recurrent *l, const char *what)
@@ -109,8 +109,15 @@ static kiln_variable *bias(kiln_site at, kiln_recurrent *l, const char *what)
     return layer_zeros(at, l->o.k, l->dtype, layer_name_in(l->name, what, name), l->kind->gates * l->units);
 }
 
+/* b of an LSTM's second gate. */
+static void forget_from(kiln_site at, kiln_recurrent *l, double forget_bias)
+{
+    kiln_tensor *f = kiln_full_at(at, l->o.k, l->dtype, KILN_SHAPE(l->units), kiln_of_f(forget_bias));
+    kiln_assign_at(at, l->b, of(kiln_pad_at(at, of(f), KILN_SHAPE(l->units), KILN_SHAPE(2 * l->units), kiln_of_i(0))));
+}
+
 static kiln_recurrent *make(kiln_site at, kiln *k, kiln_dtype dtype, const Kind *kind, int64_t inputs, int64_t units,
-    kiln_variable *generator)
+    kiln_variable *generator, double forget_bias)
 {
     if (!layer_sizes_ok(k, at, kind->name, inputs, units) || !layer_dtype_ok(k, at, kind->name, dtype)) return NULL;
     kiln_recurrent *l = object_new(at, k, sizeof *l, NULL);
@@ -122,12 +129,16 @@ static kiln_recurrent *make(kiln_site at, kiln *k, kiln_dtype dtype, const Kind 
     layer_name(k, kind->name, l->name);
     Thread *t = thread_of(k);
     Composite c = composite_begin(t, kind->name);
-    l->w = weights(at, l, "w", inputs, generator);
-    l->u = weights(at, l, "u", units, generator);
+    LayerDraws from = layer_draws_begin(t, generator);
+    l->w = weights(at, l, "w", inputs, &from);
+    l->u = weights(at, l, "u", units, &from);
     l->b = bias(at, l, "b");
     if (kind->second_bias) l->bu = bias(at, l, "bu");
+    if (l->b && forget_bias != 0) forget_from(at, l, forget_bias);
+    const bool made = l->w && l->u && l->b && (l->bu || !kind->second_bias) && composite_well(t, &c);
+    layer_draws_end(t, &from, made);
     composite_end(t, &c, NULL);
-    if (l->w && l->u && l->b && (l->bu || !kind->second_bias)) return l;
+    if (made) return l;
     kiln_recurrent_free(l);
     return NULL;
 }
@@ -141,7 +152,7 @@ kiln_recurrent *kiln_rnn_new_at(
 kiln_recurrent *kiln_rnn_of_at(
     kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    return make(at, k, dtype, &simple, inputs, units, generator);
+    return make(at, k, dtype, &simple, inputs, units, generator, 0);
 }
 
 kiln_recurrent *kiln_gru_new_at(
@@ -153,7 +164,7 @@ kiln_recurrent *kiln_gru_new_at(
 kiln_recurrent *kiln_gru_of_at(
     kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
 {
-    return make(at, k, dtype, &gru, inputs, units, generator);
+    return make(at, k, dtype, &gru, inputs, units, generator, 0);
 }
 
 kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units,
@@ -166,18 +177,7 @@ kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t
     kiln_variable *generator, double forget_bias)
 {
     if (!isfinite(forget_bias)) return fail(thread_of(k), at, KILN_EVALUE, "lstm: a forget_bias of %g", forget_bias), NULL;
-    kiln_recurrent *l = make(at, k, dtype, &lstm, inputs, units, generator);
-    if (!l || forget_bias == 0) return l;
-    Thread *t = thread_of(k);
-    const uint64_t failures = t->failures;
-    Composite c = composite_begin(t, "lstm");
-    kiln_tensor *f = kiln_full_at(at, k, dtype, KILN_SHAPE(units), kiln_of_f(forget_bias));
-    kiln_assign_at(at, l->b,
-        of(kiln_pad_at(at, of(f), KILN_SHAPE(units), KILN_SHAPE(2 * units), kiln_of_i(0))));
-    composite_end(t, &c, NULL);
-    if (t->failures == failures) return l;
-    kiln_recurrent_free(l);
-    return NULL;
+    return make(at, k, dtype, &lstm, inputs, units, generator, forget_bias);
 }
 
 int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap)
