@@ -353,7 +353,11 @@ static bool length_of(Thread *t, kiln_site at, const kiln_scan_options *o, Dim *
 {
     char text[96];
     if (!given(t, at, "kiln_scan", o->xs, o->xs_count)) return false;
-    *n = MAX_OF(o->steps, 0);
+    *n = o->steps;
+    if (o->steps < 0) {
+        fail(t, at, KILN_EVALUE, "kiln_scan: %lld steps", (long long)o->steps);
+        return false;
+    }
     for (int i = 0; i < o->xs_count; i++) {
         const Type *x = &o->xs[i]->type;
         if (!i && x->rank) *n = x->dim[0];

@@ -197,16 +197,20 @@ kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, v
     f->options.outputs = outputs == KILN_NO_OUTPUTS ? 0 : outputs == 0 ? 1 : outputs;
     f->name = mem_strdup(f->options.name ? f->options.name : "function");
     f->options.name = f->name;
-    if (!copy_specs(f) || !f->name || f->options.outputs < 0) {
+    if (!copy_specs(f) || !f->name) {
+        fail(t, at, KILN_EMEMORY, "function: no memory");
+        return discard(f);
+    }
+    if (f->options.outputs < 0 || f->options.inputs_count < 0) {
         if (f->options.outputs < 0)
-            fail(t, at, KILN_EVALUE, "function: %d outputs; a function without any says KILN_NO_OUTPUTS", outputs);
+            fail(t, at, KILN_EVALUE, "%s: %d outputs; a function without any says KILN_NO_OUTPUTS", f->name, outputs);
         else
-            fail(t, at, KILN_EMEMORY, "function: no memory");
+            fail(t, at, KILN_EVALUE, "%s: %d inputs", f->name, f->options.inputs_count);
         return discard(f);
     }
     const char *fault = spec_fault(f->spec, f->nspec);
     if (fault) {
-        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "function %s: its declared inputs: %s", f->name, fault);
+        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "%s: its declared inputs: %s", f->name, fault);
         return discard(f);
     }
     pthread_mutex_lock(&k->lock);
@@ -376,6 +380,13 @@ bool function_arguments(
     return true;
 }
 
+static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
+{
+    if (LIKELY((unsigned)n <= (unsigned)f->options.outputs)) return true;
+    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, n, f->options.outputs);
+    return false;
+}
+
 bool kiln_call_all_at(
     kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
 {
@@ -391,7 +402,7 @@ bool kiln_call_all_at(
     const size_t given = (size_t)MAX_OF(nin, 0);
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
     ok = ok && x;
-    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x);
+    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
     if (ok && (t->trace || f->k->eager_only)) {
         if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);
@@ -399,12 +410,10 @@ bool kiln_call_all_at(
         Row *row = function_row(t, at, f, x, nin);
         ok = row && row_run(t, at, f, row, x, results);
     }
-    if (ok && nout > have)
-        fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, nout, have);
     if (entered) call_leave(t);
-    for (int i = 0; i < nout; i++) out[i] = ok && i < have ? results[i] : &t->k->poison;
+    for (int i = 0; i < nout; i++) out[i] = ok ? results[i] : &t->k->poison;
     scratch_reset(&t->scratch, mark);
-    return ok && nout <= have;
+    return ok;
 }
 
 kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)

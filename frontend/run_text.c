@@ -213,6 +213,7 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
             !t || !text ? "the text is NULL" : t->trace ? "inside a trace" : "the engine compiles nothing (kiln_eager, no_compile)");
         return -1;
     }
+    if (cap < 0 || o.dims_count < 0) return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
     Row *row = mem_zeros(1, sizeof *row);
     if (!row) return fail(t, at, KILN_EMEMORY, "run: no memory"), -1;
     arena_init(&row->arena);

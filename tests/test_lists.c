@@ -2,6 +2,7 @@
  * are arrays; the older form, an array and its count, goes on working. */
 #include "front.h"
 
+#include <kiln/aot.h>
 #include <kiln/nn.h>
 #include <math.h>
 
@@ -230,6 +231,50 @@ static void lists_that_do_not_fit_are_refused(void **state)
     assert_ok(k);
 }
 
+static void counts_runs(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)in;
+    ++*(int *)user;
+    out[0] = kiln_scalar(k, KILN_F32, 1);
+}
+
+static void counts_below_zero_are_named(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    int runs = 0;
+    kiln_tensor *x = kiln_scalar(k, KILN_F32, 2), *out[2], *ys[2];
+    kiln_variable *v = kiln_variable_new(k, "v", x);
+    kiln_optimizer *o = kiln_sgd(k, 0.1, 0);
+    kiln_optimizer_apply(o, &v, &x, -3);
+    assert_error(k, KILN_EVALUE, "optimizer: -3 variables");
+    assert_false(kiln_optimizer_prepare(o, &v, -3));
+    assert_error(k, KILN_EVALUE, "optimizer: -3 variables");
+    assert_null(kiln_function_new(k, counts_runs, &runs, &(kiln_function_options){.name = "few", .inputs_count = -3}));
+    assert_error(k, KILN_EVALUE, "few: -3 inputs");
+    assert_null(kiln_function_new(k, counts_runs, &runs, &(kiln_function_options){.name = "few", .outputs = -3}));
+    assert_error(k, KILN_EVALUE, "few: -3 outputs; a function without any says KILN_NO_OUTPUTS");
+    assert_false(kiln_scan(k, sum_of, &((kiln_scan_options){.carries = &x, .carries_count = 1, .steps = -3}), out, ys, NULL));
+    assert_error(k, KILN_EVALUE, "kiln_scan: -3 steps");
+    kiln_iota(k, KILN_F32, KILN_SHAPE(2), -3);
+    assert_error(k, KILN_ESHAPE, "iota: axis -3 is out of range (-1 to 0)");
+    kiln_function *f = kiln_function_new(k, counts_runs, &runs, NULL);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_eager(k, eager);
+        assert_false(kiln_call_all(f, KILN_IN(x), out, -3));
+        assert_error(k, KILN_EVALUE, "function: -3 outputs asked for, it has 1");
+        assert_false(kiln_call_all(f, KILN_IN(x), out, 2));
+        assert_error(k, KILN_EVALUE, "function: 2 outputs asked for, it has 1");
+    }
+    kiln_eager(k, false);
+    assert_int_equal(runs, 0);
+    static const char text[] = "module {}\ngraph @f() -> (%1) {\n  %1 = constant() {f32, 1, []}\n}\n";
+    assert_int_equal(kiln_run_text(k, text, sizeof text - 1, (kiln_operands){0}, out, -3), -1);
+    assert_error(k, KILN_EVALUE, "run: -3 results");
+    assert_int_equal(kiln_run_text_with(k, text, sizeof text - 1, (kiln_operands){0}, out, 1, &((kiln_run_options){.dims_count = -3})), -1);
+    assert_error(k, KILN_EVALUE, "run: -3 dims");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,7 +282,7 @@ int main(void)
         FRONT_TEST(gradients_of_and_for_variables),
         FRONT_TEST(checks_and_comparisons_take_what_calls_take),
         FRONT_TEST(variables_and_numbers_are_welcome_everywhere),
-        FRONT_TEST(lists_that_do_not_fit_are_refused),
+        FRONT_TEST(lists_that_do_not_fit_are_refused), FRONT_TEST(counts_below_zero_are_named),
     };
     return cmocka_run_group_tests_name("lists", tests, front_needs_llvm, NULL);
 }

@@ -184,12 +184,20 @@ Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
     return &o->moments[o->count++];
 }
 
+bool optimizer_count_ok(Thread *t, kiln_site at, int count)
+{
+    if (count >= 0) return true;
+    fail(t, at, KILN_EVALUE, "optimizer: %d variables", count);
+    return false;
+}
+
 bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count)
 {
     if (!o) {
         fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
         return false;
     }
+    if (!optimizer_count_ok(thread_of(o->o.k), at, count)) return false;
     for (int i = 0; i < count; i++) {
         if (v[i] && v[i]->alive && dtype_is_float(v[i]->type.dtype)) {
             if (!moments_for(at, o, v[i])) return false;

@@ -26,6 +26,7 @@ struct kiln_optimizer {
 
 /* Of variable v, made if need be; the pointer holds until the next call. NULL: recorded. */
 Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v);
+bool optimizer_count_ok(Thread *t, kiln_site at, int count);
 
 typedef struct OptimizerState {
     const char *kind;        /* rate, step, updates, first, second, master */

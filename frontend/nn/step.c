@@ -146,6 +146,7 @@ static void apply_all(
 
 static bool all_fit(Thread *t, kiln_site at, kiln_variable *const *v, kiln_tensor *const *g, int count)
 {
+    if (!optimizer_count_ok(t, at, count)) return false;
     for (int i = 0; i < count; i++) {
         const bool there = v[i] && v[i]->alive && tensor_ok(g[i]);
         if (there && dtype_is_float((DType)v[i]->type.dtype) && dtype_is_float((DType)g[i]->type.dtype)) continue;
@@ -165,7 +166,7 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     }
     if (!all_fit(t, at, v, gradient, count)) return;
     o->stepped = true;
-    const size_t n = (size_t)MAX_OF(count, 0) + 1;
+    const size_t n = (size_t)count + 1;
     Update *u = mem_zeros(n, sizeof *u);
     kiln_tensor **factor = mem_zeros(n, sizeof *factor);
     const uint32_t recording = t->recording;
