@@ -30,6 +30,7 @@ static bool place(Thread *t, kiln_site at, const char *op, kiln_operand start, D
     if (starts != DIM_BAD && !effect_indices(t, at, op, s, starts)) return false;
     kiln_tensor *width = dim_tensor(t, at, n, DT_i64);
     kiln_tensor *last = binary(at, OP_sub, of(dim_tensor(t, at, size, DT_i64)), of(width));
+    if (s->type.dtype == DT_u64) s = binary(at, OP_min, of(s), of(cast_to(t, at, last, DT_u64))); /* before i64 makes it negative */
     s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
     kiln_tensor *i = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0);
     kiln_tensor *offset = binary(at, OP_sub, of(i), of(s));

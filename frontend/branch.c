@@ -6,6 +6,13 @@ enum { BRANCH_START, BRANCH_BODY, BRANCH_ENDED_BODY, BRANCH_DONE }; /* kiln_bran
 
 static const char *name_of(const kiln_branch *b) { return b->is_else ? "KILN_ELSE" : "KILN_IF"; }
 
+int64_t branch_taken(kiln_site at, kiln_tensor *selector, int64_t count)
+{
+    const kiln_operand s = kiln_of_tensor(selector);
+    if (selector->type.dtype == DT_u64 && kiln_item_at(at, s) >= 0x1p63) return count - 1; /* beyond i64 */
+    return MIN_OF(MAX_OF(kiln_item_i64_at(at, s), 0), count - 1);
+}
+
 kiln_branch kiln_if_begin_at(kiln_site at, kiln_operand condition)
 {
     kiln_branch b = {.state = BRANCH_DONE, .site = at};

@@ -1,6 +1,7 @@
 /* check_run: a traced graph node by node through the one door, as eager code would run it: loops step by step, branches as their selector says.
  * Relies on apply. Never records, never stores. */
 #include "check.h"
+#include "region.h"
 
 typedef struct Steps { /* one loop; operand p goes to parameter p */
     CheckRun *run;
@@ -128,9 +129,7 @@ static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor
 
 static bool run_branch(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    int64_t k = kiln_item_i64_at(run->at, kiln_of_tensor(in[0]));
-    k = MIN_OF(MAX_OF(k, 0), (int64_t)n->attr->len - 1);
-    const Graph *g = m->graph.at[n->attr->at[k]];
+    const Graph *g = m->graph.at[n->attr->at[branch_taken(run->at, in[0], n->attr->len)]];
     kiln_tensor **value = SCRATCH(run->t, run->at, kiln_tensor *, g->value.len);
     if (!value) return false;
     for (uint32_t p = 0; p < g->param.len; p++) value[g->param.at[p]] = in[1 + p];

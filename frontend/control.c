@@ -471,7 +471,7 @@ static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
     } else if (ok) {
         kiln_tensor **in = SCRATCH(t, c->at, kiln_tensor *, c->nin + 1);
         if (in && c->nin) memcpy(in, c->in, (size_t)c->nin * sizeof *in);
-        int64_t k = MIN_OF(MAX_OF(kiln_item_i64_at(c->at, of(selector)), 0), c->count - 1);
+        int64_t k = branch_taken(c->at, selector, c->count);
         ok = in && run_body(t, c->at, (Body){c->body[k], c->user, c->what}, in, c->nin, c->out, c->nout);
     }
     scratch_reset(&t->scratch, mark);

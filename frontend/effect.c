@@ -101,7 +101,7 @@ bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indice
     Effect e = {.kind = ASSERT_INDEX, .at = at, .text = (char *)(uintptr_t)op};
     if (!t->k->checked || t->quiet) return true;
     Aside a = aside_begin(t);
-    kiln_tensor *about[2] = {cast_to(t, at, indices, DT_i64), dim_tensor(t, at, size, DT_i64)};
+    kiln_tensor *about[2] = {indices, dim_tensor(t, at, size, DT_i64)};
     kiln_tensor *holds = all_of(t, at, is_index(t, at, indices, size));
     return aside_end(&a, assert_that(t, &e, holds, about, 2));
 }

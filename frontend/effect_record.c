@@ -197,14 +197,18 @@ static void report_element(
 
 static void report_index(Thread *t, const Effect *e, kiln_tensor *const *x)
 {
-    const int64_t *v = (const int64_t *)(const void *)x[0]->data, *size = (const int64_t *)(const void *)x[1]->data;
-    int64_t at = 0, n = type_count(&x[0]->type), index[MAX_RANK] = {0};
-    char where[200], type[160];
-    while (at < n - 1 && v[at] >= 0 && v[at] < *size) at++;
-    unravel(&x[0]->type, at, index);
-    type_print(NULL, &x[0]->type, type, sizeof type);
-    fail(t, e->at, KILN_EVALUE, "%s: an index is out of range: %s is %lld, of a size of %lld: %s", e->text,
-        place(&x[0]->type, index, "it", where, sizeof where), (long long)v[at], (long long)*size, type);
+    const Type *shape = &x[0]->type;
+    const DType d = (DType)shape->dtype;
+    int64_t index[MAX_RANK] = {0}, v = 0, size = dtype_load_i64(DT_i64, x[1]->data);
+    char where[200], type[160], number[24];
+    for (int64_t at = 0, n = type_count(shape); at < n && v >= 0 && v < size; at++) {
+        unravel(shape, at, index);
+        v = dtype_load_i64(d, element(x[0], shape, index)); /* of u64, what i64 does not hold is negative */
+    }
+    snprintf(number, sizeof number, d == DT_u64 ? "%llu" : "%lld", (unsigned long long)v);
+    type_print(NULL, shape, type, sizeof type);
+    fail(t, e->at, KILN_EVALUE, "%s: an index is out of range: %s is %s, of a size of %lld: %s", e->text,
+        place(shape, index, "it", where, sizeof where), number, (long long)size, type);
 }
 
 /* Of an assertion that does not hold. x[0] is what was tested; what lies behind it tells why. */

@@ -34,4 +34,7 @@ bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out);
 /* slices.c: outside values that a loop's body reads at its index alone become stacked inputs; n: its steps. */
 void region_slices(const Region *r, Dim n, Arena *a);
 
+/* branch.c: the case that a concrete selector takes: what is below is the first, what is above the last. */
+int64_t branch_taken(kiln_site at, kiln_tensor *selector, int64_t count);
+
 #endif

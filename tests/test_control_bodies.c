@@ -30,6 +30,12 @@ BODY(switches)
     kiln_switch(k, which, bodies, 3, &x, 1, out, 1, NULL);
 }
 
+BODY(switches_far) /* to 2^64 - 1 */
+{
+    kiln_body *const bodies[] = {doubles, sines};
+    kiln_switch(k, kiln_cast(kiln_mul(in[0], 1e30), KILN_U64), bodies, 2, in, 1, out, 1, NULL);
+}
+
 /* Captures on both sides, assigns on one. */
 BODY(assigns)
 {
@@ -160,6 +166,7 @@ static const struct {
     {"conds", conds, {-0.5f, 0.75f}},
     {"switches", switches, {-0.5f, 1.75f}},
     {"switches", switches, {0.5f, 2.75f}},
+    {"switches_far", switches_far, {-0.5f, 0.75f}},
     {"conds_assign", conds_assign, {-0.5f, 0.75f}},
     {"counts", counts, {-0.5f, 0.75f}},
     {"whiles", whiles, {-0.5f, 0.75f}},

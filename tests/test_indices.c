@@ -158,6 +158,34 @@ static void nothing_is_checked_unasked(void **state)
     kiln_eager(k, false);
 }
 
+KILN_FUNCTION(put, k, x, at, part)
+{
+    kiln_variable *v = kiln_local(k, x);
+    kiln_assign_slice(v, KILN_STARTS(at), part);
+    kiln_assign_add_slice(v, KILN_STARTS(at), part);
+    return kiln_value(v);
+}
+
+/* As everywhere: what is beyond goes to the last place, be it beyond i64, too. */
+static void the_largest_start_is_the_last_place(void **state)
+{
+    kiln *k = *state;
+    static const uint64_t start[] = {0, 1, 2, 7, INT64_MAX, 1ull << 63, UINT64_MAX};
+    for (int traced = 0; traced < 2; traced++)
+        for (size_t i = 0; i < sizeof start / sizeof *start; i++) {
+            KILN_SCOPE(k);
+            kiln_eager(k, !traced);
+            float got[3], want[4] = {10, 20, 30};
+            kiln_tensor *at = kiln_from(k, KILN_U64, KILN_SHAPE(), &start[i], 1), *x = kiln_f32(k, KILN_SHAPE(3), 10, 20, 30);
+            floats(kiln_call(KILN_FN(k, put), x, at, kiln_f32(k, KILN_SHAPE(2), 1, 2)), got, 3);
+            const uint64_t place = start[i] < 1 ? 0 : 1;
+            want[place] = 2, want[place + 1] = 4;
+            assert_memory_equal(got, want, sizeof got);
+        }
+    kiln_eager(k, false);
+    assert_ok(k);
+}
+
 static void the_environment_asks_too(void **state)
 {
     (void)state;
@@ -167,7 +195,15 @@ static void the_environment_asks_too(void **state)
     {
         KILN_SCOPE(k);
         kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), kiln_i32(k, KILN_SHAPE(2, 2), 0, 1, 2, -7), 0);
-        assert_error(k, KILN_EVALUE, "gather: an index is out of range: element [1,0] is 2, of a size of 2: i64[2,2]");
+        assert_error(k, KILN_EVALUE, "gather: an index is out of range: element [1,0] is 2, of a size of 2: i32[2,2]");
+        kiln_tensor *across = kiln_transpose(kiln_i64(k, KILN_SHAPE(2, 2), 0, 5, 1, -7), KILN_AXES(1, 0));
+        kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), across, 0);
+        assert_error(k, KILN_EVALUE, "gather: an index is out of range: element [1,0] is 5, of a size of 2: i64[2,2]");
+        const uint64_t most[2] = {1, UINT64_MAX};
+        kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), kiln_from(k, KILN_U64, KILN_SHAPE(2), most, 2), 0);
+        assert_error(k, KILN_EVALUE, "gather: an index is out of range: element [1] is 18446744073709551615, of a size of 2: u64[2]");
+        kiln_one_hot(kiln_u8(k, KILN_SHAPE(1), 200), 3, KILN_F32);
+        assert_error(k, KILN_EVALUE, "one_hot: an index is out of range: element [0] is 200, of a size of 3: u8[1]");
         kiln_gather(kiln_f32(k, KILN_SHAPE(2), 1, 2), kiln_zeros(k, KILN_I32, KILN_SHAPE(0)), 0); /* none is out of range */
         assert_ok(k);
     }
@@ -239,7 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(counting_does_not_split_the_rows), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
-        FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too),
+        FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too), FRONT_TEST(the_largest_start_is_the_last_place),
         cmocka_unit_test(no_code_is_shared_with_an_engine_that_does_not_check), cmocka_unit_test(objects_check_as_their_engine_does),
     };
     return cmocka_run_group_tests_name("indices", tests, front_needs_llvm, NULL);
