@@ -160,10 +160,12 @@ $(BUILD)/kiln: $(CLI_OBJ) $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(OBJECTS) $(LIBS)
 
-# Relative where it can be, so that the tree can be moved.
-in_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
-$(BUILD)/kiln.pc: $(BUILD)/.config $(BUILD)/.flags
-	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(call in_prefix,$(LIBDIR))' \
+# Relative where it can be, so that the tree can be moved: kiln.pc says where it lies itself, and the rest from there.
+pc_above   = $(subst $() $(),,$(patsubst %,/..,$(subst /, ,$(patsubst $(PREFIX)/%,%,$(PKGCONFIGDIR)))))
+pc_prefix  = $(if $(filter $(PREFIX)/%,$(PKGCONFIGDIR)),$${pcfiledir}$(pc_above),$(PREFIX))
+in_prefix  = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+$(BUILD)/kiln.pc: Makefile $(BUILD)/.config $(BUILD)/.flags
+	$(Q)printf '%s\n' 'prefix=$(pc_prefix)' 'libdir=$(call in_prefix,$(LIBDIR))' \
 		'includedir=$(call in_prefix,$(INCLUDEDIR))' 'docdir=$(call in_prefix,$(DOCDIR))' '' 'Name: kiln' \
 		'Description: Tensors in C: eager, traced, compiled' 'URL: file://$${docdir}/README.md' 'Version: $(VERSION)' \
 		'Libs: -L$${libdir} -lkiln' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@

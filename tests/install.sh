@@ -21,11 +21,11 @@ verdict() # name; judges the last command
     head -n 30 "$scratch/text" | sed 's/^/# /'
 }
 libs=$(sed -n 's/^Libs.private: //p' "$build/kiln.pc")
-prefix=$(sed -n 's/^prefix=//p' "$build/kiln.pc")
 
 echo 1..14
 mk BUILD="$build" install DESTDIR="$scratch/root" && ! grep -qE '^ +(CC|AR|LINK) ' "$scratch/text"
 verdict 'installing makes nothing anew'
+pc=$(cd "$scratch/root" && find . -name kiln.pc) prefix=${pc%/lib/pkgconfig/kiln.pc} prefix=${prefix#.}
 tree=$scratch/root$prefix
 version=$(sed -n 's/^Version: //p' "$build/kiln.pc")
 (
@@ -40,9 +40,13 @@ verdict 'kiln.pc has its URL, and folders relative to its prefix'
 
 mv "$tree" "$scratch/moved" && tree=$scratch/moved
 example=$tree/share/doc/kiln/examples/basics
-$CC -I"$tree/include" "$example.c" -o "$scratch/shared" -L"$tree/lib" -lkiln -lm 2>"$scratch/text" &&
+# What pkg-config would say, and it where it is there; its variables are the shell's.
+uses=$(pcfiledir=$tree/lib/pkgconfig && eval "$(sed '/^$/q' "$pcfiledir/kiln.pc")" && eval "echo $(sed -n 's/^Cflags: \|^Libs: //p' "$pcfiledir/kiln.pc" | tr '\n' ' ')")
+if command -v pkg-config >/dev/null; then uses=$(PKG_CONFIG_PATH=$tree/lib/pkgconfig pkg-config --cflags --libs kiln); fi
+# shellcheck disable=SC2086
+$CC "$example.c" -o "$scratch/shared" $uses -lm 2>"$scratch/text" &&
     LD_LIBRARY_PATH=$tree/lib "$scratch/shared" >"$scratch/out" 2>"$scratch/text" && cmp -s "$scratch/out" "$example.expected"
-verdict 'an example runs against the moved tree'
+verdict 'an example is built with the flags of the moved tree, and runs'
 cat >"$scratch/traced.c" <<'EOF'
 #include <kiln/kiln.h>
 #include <kiln/aot.h>
