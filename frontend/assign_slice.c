@@ -79,6 +79,7 @@ static void assign(kiln_site at, const char *op, kiln_variable *v, int count, co
         fail(t, at, KILN_ESTATE, "%s: %s", op, v ? "the variable was freed" : "the variable is NULL");
         return;
     }
+    if (!list_there(t, at, op, start, count)) return;
     Composite c = composite_begin(t, op);
     const Type ones = {.dtype = v->type.dtype, .rank = v->type.rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
     kiln_tensor *x = operand_named(t, at, op, value, &ones);

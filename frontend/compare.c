@@ -276,6 +276,10 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         return false;
     }
     if (!function_alive(t, at, f)) return false;
+    if (!to) {
+        fail(t, at, KILN_EVALUE, "compare: the file is NULL");
+        return false;
+    }
     if (!(o.seconds >= 0) || isinf(o.seconds)) {
         fail(t, at, KILN_EVALUE, "compare: %g seconds", o.seconds);
         return false;

@@ -13,12 +13,6 @@ typedef struct Body { /* one of the user's, and whose it is for messages */
     const char *what; /* "kiln_scan" */
 } Body;
 
-static bool poison(Thread *t, kiln_tensor **out, int n)
-{
-    for (int i = 0; i < n; i++) out[i] = &t->k->poison;
-    return false;
-}
-
 static bool given(Thread *t, kiln_site at, const char *what, kiln_tensor *const *x, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -301,12 +295,12 @@ static bool loop_run(Thread *t, const Loop *l)
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = l->carries >= 0 && l->xs >= 0 && l->ys >= 0 && l->body.run;
     if (!ok) fail(t, l->at, KILN_EVALUE, "%s: no body, or a negative count", l->body.what);
-    ok = ok && given(t, l->at, l->body.what, l->carry, l->carries) &&
+    ok = ok && list_there(t, l->at, l->body.what, l->out, l->carries) && list_there(t, l->at, l->body.what, l->y, l->ys) && given(t, l->at, l->body.what, l->carry, l->carries) &&
          (t->trace ? loop_traced(t, l) : loop_eager(t, l));
     scratch_reset(&t->scratch, mark);
     if (!ok) {
-        poison(t, l->out, l->carries);
-        poison(t, l->y, l->ys);
+        results_poison(t, l->out, l->carries);
+        results_poison(t, l->y, l->ys);
     }
     return ok;
 }
@@ -318,7 +312,7 @@ bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kil
     Thread *t = thread_of(k);
     kiln_tensor *trip = t ? scalar(t, at, "kiln_for", count, &index_type) : NULL;
     if (trip) trip = cast_to(t, at, trip, DT_i64);
-    if (!tensor_ok(trip)) return t ? poison(t, out, n) : false;
+    if (!tensor_ok(trip)) return t ? results_poison(t, out, n) : false;
     const Loop l = {.at = at,
         .body = {body, user, "kiln_for"},
         .carry = carries,
@@ -336,7 +330,7 @@ bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition,
     if (!t) return false;
     if (at_most < 0) {
         fail(t, at, KILN_EVALUE, "kiln_while: its bound is at least 1 step");
-        return poison(t, out, n);
+        return results_poison(t, out, n);
     }
     const Loop l = {.at = at,
         .body = {condition ? body : NULL, user, "kiln_while"},
@@ -378,7 +372,10 @@ bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_opt
     kiln_scan_options o = {0};
     Dim n;
     if (!t) return false;
-    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (options)
+        memcpy(&o, options, MIN_OF(size, sizeof o));
+    else
+        return fail(t, at, KILN_EVALUE, "kiln_scan: the options are NULL"), false;
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = list_scan(t, at, &o) && length_of(t, at, &o, &n);
     Loop l = {.at = at,
@@ -398,8 +395,8 @@ bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_opt
     }
     scratch_reset(&t->scratch, mark);
     if (ok) return true;
-    poison(t, out, o.carries_count);
-    return poison(t, ys, o.ys_count);
+    results_poison(t, out, o.carries_count);
+    return results_poison(t, ys, o.ys_count);
 }
 
 /* ---- branches -------------------------------------------------------------------------------------------------------------- */
@@ -462,10 +459,10 @@ static bool cases_traced(Thread *t, const Cases *c, kiln_tensor *selector)
 static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
-    bool ok = c->nin >= 0 && c->nout >= 0 && c->count > 0;
+    bool ok = c->nin >= 0 && c->nout >= 0 && c->count > 0 && c->body;
     for (int k = 0; k < c->count && ok; k++) ok = c->body[k] != NULL;
     if (!ok) fail(t, c->at, KILN_EVALUE, "%s: a body is NULL, there is none, or a count is negative", c->what);
-    ok = ok && given(t, c->at, c->what, c->in, c->nin);
+    ok = ok && list_there(t, c->at, c->what, c->out, c->nout) && given(t, c->at, c->what, c->in, c->nin);
     if (ok && t->trace) {
         ok = cases_traced(t, c, selector);
     } else if (ok) {
@@ -475,7 +472,7 @@ static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
         ok = in && run_body(t, c->at, (Body){c->body[k], c->user, c->what}, in, c->nin, c->out, c->nout);
     }
     scratch_reset(&t->scratch, mark);
-    return ok || poison(t, c->out, c->nout);
+    return ok || results_poison(t, c->out, c->nout);
 }
 
 bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise,
@@ -484,7 +481,7 @@ bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then
     Thread *t = thread_of(k);
     kiln_tensor *s = t ? scalar(t, at, "kiln_cond", condition, &truth_type) : NULL;
     kiln_body *const body[2] = {otherwise, then};
-    if (!s) return t ? poison(t, out, nout) : false;
+    if (!s) return t ? results_poison(t, out, nout) : false;
     return cases_run(t, &(Cases){at, "kiln_cond", body, user, 2, in, nin, out, nout}, s);
 }
 
@@ -493,6 +490,6 @@ bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *con
 {
     Thread *t = thread_of(k);
     kiln_tensor *s = t ? scalar(t, at, "kiln_switch", selector, &index_type) : NULL;
-    if (!s || (count > 0 && !effect_indices(t, at, "kiln_switch", s, count))) return t ? poison(t, out, nout) : false;
+    if (!s || (count > 0 && !effect_indices(t, at, "kiln_switch", s, count))) return t ? results_poison(t, out, nout) : false;
     return cases_run(t, &(Cases){at, "kiln_switch", bodies, user, count, in, nin, out, nout}, s);
 }

@@ -99,6 +99,7 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
 static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
 {
     Thread *t = f ? thread_of(f->k) : NULL;
+    if (!f) fail(thread_last(), (kiln_site){NULL, 0}, KILN_ESTATE, "grad: the function is NULL");
     if (!t || !function_alive(t, (kiln_site){f->loc.file, f->loc.line}, f)) return NULL;
     pthread_mutex_lock(&f->deriving);
     if (!*slot) derive_new(t, f, value, slot);

@@ -350,8 +350,9 @@ bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user,
     kiln_tensor *const *in, int nin, const kiln_spec *types, kiln_tensor **out, int nout)
 {
     Thread *t = thread_of(k);
-    for (int i = 0; i < nout; i++) out[i] = t ? &t->k->poison : NULL;
+    results_poison(t, out, nout);
     if (!t) return false;
+    if (!list_there(t, at, "callback", in, nin) || !list_there(t, at, "callback", types, nout) || !list_there(t, at, "callback", out, nout)) return false;
     if (!fn || nin < 0 || nout < 0) {
         fail(t, at, KILN_EVALUE, "callback: no function, or a negative count");
         return false;

@@ -1,6 +1,7 @@
 /* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c, which row serves a call
  * is signature.c and cache.c, compiling compile.c, running compiled code run.c. */
 #include "function.h"
+#include "operand.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -355,6 +356,7 @@ bool function_arguments(
         fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
         return false;
     }
+    if (UNLIKELY(nin && !in)) return list_there(t, at, f->name, in, nin);
     for (int i = 0; i < nin; i++) {
         Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
         x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
@@ -393,9 +395,9 @@ bool kiln_call_all_at(
     Thread *t = f ? thread_of(f->k) : thread_last();
     if (!f || !t) {
         fail(t, at, KILN_ESTATE, "call: the function is NULL");
-        for (int i = 0; i < nout; i++) out[i] = t ? &t->k->poison : NULL;
-        return false;
+        return results_poison(t, out, nout);
     }
+    if (UNLIKELY(nout > 0 && !out)) return list_there(t, at, "call", out, nout);
     bool entered = call_enter(t, at, f), ok = entered;
     int have = f->options.outputs;
     ScratchMark mark = scratch_mark(&t->scratch);

@@ -1,6 +1,7 @@
 /* gradient: taking gradients from a tape. The walk is passes/reverse.c; here are the two Emits it works through (running ops in eager
  * code, appending to the frame's graph in a trace), and what is asked for in terms of variables and tensors. */
 #include "body.h"
+#include "operand.h"
 #include "scope.h"
 
 #include <stdio.h>
@@ -363,9 +364,9 @@ bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tenso
     if (!tape || count < 0) {
         fail(t, at, KILN_ESTATE,
             tape ? "gradients: a negative count" : "gradient: the tape is NULL");
-        for (int i = 0; i < count; i++) dx[i] = t ? &t->k->poison : NULL;
-        return false;
+        return results_poison(t, dx, count);
     }
+    if (!list_there(t, at, "gradients", dx, count) || !list_there(t, at, "gradients", x, count)) return results_poison(t, dx, count);
     if (seed && tensor_ok(seed) && tensor_ok(y) && !type_equal(&seed->type, &y->type)) {
         fail(t, at, KILN_ESHAPE, "gradients: the seed has another dtype or shape than y");
         return false;
@@ -422,9 +423,10 @@ kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *
         return t ? fail(t, at, KILN_ESTATE,
                        "custom gradient: of a tensor that is NULL, closed or failed")
                  : NULL;
-    if (!backward || count < 0)
+    if (!list_there(t, at, "custom gradient", x, count)) return &t->k->poison;
+    if (!backward)
         return fail(
-            t, at, KILN_EVALUE, "custom gradient: no backward function, or %d operands", count);
+            t, at, KILN_EVALUE, "custom gradient: no backward function");
     for (int i = 0; i < count; i++)
         if (!tensor_ok(x[i]))
             return fail(

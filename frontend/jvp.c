@@ -122,6 +122,7 @@ static void derive_jvp(Thread *t, kiln_function *f)
 kiln_function *kiln_jvp(kiln_function *f)
 {
     Thread *t = f ? thread_of(f->k) : NULL;
+    if (!f) fail(thread_last(), (kiln_site){NULL, 0}, KILN_ESTATE, "jvp: the function is NULL");
     if (!t || !function_alive(t, (kiln_site){f->loc.file, f->loc.line}, f)) return NULL;
     pthread_mutex_lock(&f->deriving);
     if (!f->jvp) derive_jvp(t, f);

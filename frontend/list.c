@@ -55,16 +55,11 @@ static void array_close(Array *a, kiln_operands l)
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------------- */
-static void poison_all(Thread *t, kiln_tensor **out, int n)
-{
-    for (int i = 0; i < n; i++) out[i] = t ? &t->k->poison : NULL;
-}
-
 bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     Array a;
-    if (!array_open(t, at, "call", in, &a)) return poison_all(t, out, nout), false;
+    if (!array_open(t, at, "call", in, &a)) return results_poison(t, out, nout);
     bool ok = kiln_call_all_at(at, f, a.at, in.count, out, nout);
     array_close(&a, in);
     return ok;
@@ -74,7 +69,7 @@ bool kiln_gradients_of_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_op
 {
     Thread *t = tape ? tape->t : thread_last();
     Array a;
-    if (!array_open(t, at, "gradients", x, &a)) return poison_all(t, dx, x.count), false;
+    if (!array_open(t, at, "gradients", x, &a)) return results_poison(t, dx, x.count);
     kiln_tensor *of_y = y.kind == 1 || !t ? y.as.tensor : operand_named(t, at, "gradient", y, NULL);
     bool ok = kiln_gradients_at(at, tape, of_y, NULL, a.at, x.count, dx);
     array_close(&a, x);
@@ -168,7 +163,7 @@ kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_opera
         if (!(t)) return false;                                             \
         ScratchMark mark = scratch_mark(&(t)->scratch);                     \
         kiln_tensor **x = list_tensors((t), at, (what), (l), true);         \
-        const bool ok = x ? (call) : (poison_all((t), (out), (nout)), false); \
+        const bool ok = x ? (call) : results_poison((t), (out), (nout));        \
         scratch_reset(&(t)->scratch, mark);                                 \
         return ok;                                                          \
     } while (0)
@@ -246,7 +241,7 @@ kiln_tensor *kiln_clip_by_global_norm_of_at(kiln_site at, kiln_operands x, doubl
     if (in)
         norm = kiln_clip_by_global_norm_at(at, in, x.count, most, out);
     else if (out)
-        poison_all(t, out, x.count);
+        results_poison(t, out, x.count);
     scratch_reset(&t->scratch, mark);
     return norm;
 }

@@ -14,6 +14,20 @@ static inline Thread *op_thread(const kiln_operand *o, int n)
 }
 static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 
+/* ---- lists and places for results that a caller gives: NULL, or a count below 0, is an error that says so. False: recorded. */
+static inline bool list_there(Thread *t, kiln_site at, const char *what, const void *list, int64_t count)
+{
+    if (count >= 0 && (list != NULL || count == 0)) return true;
+    fail(t, at, KILN_EVALUE, count < 0 ? "%s: a count of %lld" : "%s: a list or place of %lld is NULL", what, (long long)count);
+    return false;
+}
+/* All results after an error; out may be NULL. False. */
+static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
+{
+    for (int64_t i = 0; out != NULL && i < n; i++) out[i] = t != NULL ? &t->k->poison : NULL;
+    return false;
+}
+
 /* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
 kiln_operand operands_get(kiln_operands l, int i);
 Thread *operands_of_thread(kiln_operands l); /* as op_thread */

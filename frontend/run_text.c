@@ -207,7 +207,8 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
     Thread *t = thread_of(k);
     kiln_run_options o = {.dims_count = 0};
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
-    for (int i = 0; i < cap; i++) out[i] = t ? &k->poison : NULL;
+    results_poison(t, out, cap);
+    if (cap > 0 && !out) return list_there(t ? t : thread_last(), at, "run", out, cap), -1;
     if (!t || !text || t->trace || k->eager_only) {
         fail(t ? t : thread_last(), at, KILN_ESTATE, "run: %s",
             !t || !text ? "the text is NULL" : t->trace ? "inside a trace" : "the engine compiles nothing (kiln_eager, no_compile)");

@@ -189,6 +189,10 @@ void kiln_release(kiln_tensor *x)
 
 void kiln_set(kiln_tensor **slot, kiln_tensor *x)
 {
+    if (!slot) {
+        fail(x ? thread_of(x->k) : thread_last(), (kiln_site){NULL, 0}, KILN_EVALUE, "set: the slot is NULL");
+        return;
+    }
     kiln_tensor *old = *slot;
     *slot = x ? kiln_own(x) : NULL;
     if (old) kiln_release(old);

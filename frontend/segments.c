@@ -1,6 +1,6 @@
 /* segments: kiln_for_every: a loop in segments, so that its gradient keeps what comes into each segment and runs the steps in it again. Two
  * nested kiln_for, the inner one with the outer one's index. Relies on public operations alone. */
-#include "internal.h"
+#include "operand.h"
 
 typedef struct Segments {
     kiln_site at;
@@ -44,6 +44,7 @@ bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every,
 {
     Thread *t = thread_of(k);
     if (!t) return false;
+    if (!list_there(t, at, "kiln_for_every", out, n)) return false;
     for (int i = 0; i < n; i++) out[i] = &t->k->poison;
     if (every < 1 || !body || n < 0) {
         fail(t, at, KILN_EVALUE, "kiln_for_every: %s", !body ? "the body is NULL" : "segments have at least one step");

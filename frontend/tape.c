@@ -1,6 +1,6 @@
 /* tape: recording. In eager code a tape is a graph of its own, with the tensor behind each value; inside a trace it is a range of the
  * frame's graph. Taking gradients is gradient.c. */
-#include "internal.h"
+#include "operand.h"
 
 typedef struct Job { /* what an arena border runs */
     kiln_tape *tape;
@@ -318,6 +318,7 @@ kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
 int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap)
 {
     int n = 0;
+    if (!v && cap > 0) cap = list_there(tape ? tape->t : thread_last(), (kiln_site){NULL, 0}, "tape_variables", v, cap);
     for (uint32_t i = 0; tape && i < tape->read.len; i++) {
         kiln_variable *r = tape->read.at[i].variable;
         bool seen = r == NULL || r->local;

@@ -274,8 +274,8 @@ static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *
 
 kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
 {
-    Thread *t = operands_thread(&o, 1);
-    if (o.kind != 2) return fail(t ? t : thread_last(), at, KILN_EVALUE, "value: not a variable");
+    Thread *t = op_thread(&o, 1);
+    if (o.kind != 2) return fail(t, at, KILN_EVALUE, "value: not a variable");
     kiln_variable *v = o.as.variable;
     if (!t || !usable(t, at, v, "read")) return t ? &t->k->poison : NULL;
     if (t->trace) return trace_read(t, at, v);

@@ -134,6 +134,7 @@ OptimizerState optimizer_state(const kiln_optimizer *o, int i)
 int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
 {
     int n = 0;
+    if (!v && cap > 0) cap = list_there(o ? thread_of(o->o.k) : thread_last(), (kiln_site){NULL, 0}, "optimizer_variables", v, cap);
     for (int i = 0; o && i < optimizer_state_count(o); i++) {
         kiln_variable *x = optimizer_state(o, i).state;
         if (!x) continue;
@@ -198,6 +199,7 @@ bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *c
         return false;
     }
     if (!optimizer_count_ok(thread_of(o->o.k), at, count)) return false;
+    if (!list_there(thread_of(o->o.k), at, "optimizer", v, count)) return false;
     for (int i = 0; i < count; i++) {
         if (v[i] && v[i]->alive && dtype_is_float(v[i]->type.dtype)) {
             if (!moments_for(at, o, v[i])) return false;

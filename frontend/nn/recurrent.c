@@ -185,6 +185,7 @@ int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap)
     if (!layer) return 0;
     kiln_variable *const all[] = {layer->w, layer->u, layer->b, layer->bu};
     const int n = layer->bu ? 4 : 3;
+    if (!v && cap > 0) cap = list_there(thread_of(layer->o.k), (kiln_site){NULL, 0}, "recurrent_variables", v, cap);
     for (int i = 0; i < n && i < cap; i++) v[i] = all[i];
     return n;
 }

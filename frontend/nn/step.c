@@ -146,7 +146,7 @@ static void apply_all(
 
 static bool all_fit(Thread *t, kiln_site at, kiln_variable *const *v, kiln_tensor *const *g, int count)
 {
-    if (!optimizer_count_ok(t, at, count)) return false;
+    if (!optimizer_count_ok(t, at, count) || !list_there(t, at, "optimizer", v, count) || !list_there(t, at, "optimizer", g, count)) return false;
     for (int i = 0; i < count; i++) {
         const bool there = v[i] && v[i]->alive && tensor_ok(g[i]);
         if (there && dtype_is_float((DType)v[i]->type.dtype) && dtype_is_float((DType)g[i]->type.dtype)) continue;

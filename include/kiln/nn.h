@@ -180,7 +180,7 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define KILN_GLOBAL_NORM_4(...) KILN_GLOBAL_NORM_M(__VA_ARGS__)
 #define KILN_GLOBAL_NORM_M(...) kiln_clip_by_global_norm_at(KILN_HERE, __VA_ARGS__)
 #define kiln_optimizer_prepare(o, ...) kiln_optimizer_prepare_at(KILN_HERE, (o), __VA_ARGS__) /* variables, count: the list may be a compound literal */
-#define kiln_optimizer_apply(o, v, gradient, count) kiln_optimizer_apply_at(KILN_HERE, (o), (v), (gradient), (count))
+#define kiln_optimizer_apply(o, ...) kiln_optimizer_apply_at(KILN_HERE, (o), __VA_ARGS__) /* variables, gradients, count: lists may be compound literals */
 #define kiln_mean_metric(k) kiln_mean_metric_at(KILN_HERE, (k))
 #define kiln_accuracy_metric(k) kiln_accuracy_metric_at(KILN_HERE, (k))
 #define kiln_metric_update(m, x) kiln_metric_update_at(KILN_HERE, (m), KILN_OPERAND(x), KILN_OPERAND(0))
