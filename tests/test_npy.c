@@ -72,7 +72,7 @@ static void damaged_files_are_named(void **state)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "another number of bytes", 9},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (281474976710657,), }", "a size is beyond 2^48", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }", "a size is beyond 2^48", 8},
-        {"{'descr': '<f8', 'fortran_order': False, 'shape': (16777216, 16777216, 16777216), }", "", 8},
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (16777216, 16777216, 16777216), }", "its shape has more bytes than can be addressed", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "a size is no number", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1), }", "more than 8 axes", 4},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 1), }", "parted by commas", 4},
@@ -97,8 +97,8 @@ static void damaged_files_are_named(void **state)
         int64_t before = kiln_memory_count().live_bytes;
         kiln_npy_read(k, path);
         assert_true(kiln_memory_count().live_bytes - before < 1 << 20); /* nothing was taken on the header's word */
-        assert_true(kiln_error(k)->code == KILN_EFORMAT || kiln_error(k)->code == KILN_ESHAPE);
-        assert_error(k, kiln_error(k)->code, bad[i].why);
+        assert_non_null(strstr(kiln_error(k)->text, path)); /* every one names the file */
+        assert_error(k, KILN_EFORMAT, bad[i].why);
     }
     unsigned char head[12] = {0x93, 'N', 'U', 'M', 'P', 'Y', 2, 0, 255, 255, 255, 255};
     put(head, sizeof head, "{}", data, 8);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../nn/optimizer.h"
@@ -215,6 +216,13 @@ static int by_step(const void *a, const void *b)
 
 static void steps_free(Steps *s) { mem_free(s->at, (size_t)s->cap * sizeof *s->at); }
 
+/* A file, or a link to one: a folder or a fifo of such a name is not ours. */
+static bool is_file(DIR *d, const char *name)
+{
+    struct stat s;
+    return fstatat(dirfd(d), name, &s, 0) == 0 && S_ISREG(s.st_mode);
+}
+
 static bool steps_list(Thread *t, kiln_site at, const kiln_checkpoint *c, Steps *s)
 {
     *s = (Steps){0};
@@ -224,7 +232,7 @@ static bool steps_list(Thread *t, kiln_site at, const kiln_checkpoint *c, Steps 
     const struct dirent *e;
     while (errno = 0, ok && (e = readdir(d))) {
         int64_t step = step_of(e->d_name), *list = NULL;
-        if (step < 0) continue;
+        if (step < 0 || !is_file(d, e->d_name)) continue;
         list = room(s->at, s->count, &s->cap, sizeof *list);
         if (list)
             (s->at = list)[s->count++] = step;

@@ -125,11 +125,19 @@ static uint64_t header_text(FileIn *f, char to[HEADER_MAX + 1])
     return strlen(to) == n ? start + n : (corrupt(f, "its header holds a 0 byte"), 0);
 }
 
+static bool addressable(const Header *h, const kiln_shape *s)
+{
+    Dim bytes = (Dim)dtype_bytes(h->t);
+    for (int64_t i = 1; i <= s->rank; i++) bytes = dim_mul(NULL, bytes, s->size[i]);
+    return bytes != DIM_BAD;
+}
+
 static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
 {
     kiln_shape s = h->shape;
     Type type;
     for (int64_t i = 1; h->reversed && i <= s.rank; i++) s.size[i] = h->shape.size[s.rank + 1 - i];
+    if (!addressable(h, &s)) return corrupt(f, "its shape has more bytes than can be addressed");
     if (!type_from_shape(f->t, f->at, "npy", (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
     uint64_t want = (uint64_t)type_count(&type) * dtype_bytes(h->t);
     if (want != f->size - start) return corrupt(f, "its header promises another number of bytes than there are");

@@ -59,7 +59,7 @@ KILN_API bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_vari
 KILN_API bool kiln_checkpoint_add_optimizer_at(kiln_site at, kiln_checkpoint *c, kiln_optimizer *o);
 /* step >= 0, and not below the newest in the folder (an equal one is replaced): the newest file is always the last one saved. */
 KILN_API bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step);
-/* The newest step in the folder, judged by names alone; -1: none, or after an error. */
+/* The newest step in the folder, judged by the names of its files (folders, fifos and dangling links are none); -1: none, or after an error. */
 KILN_API int64_t kiln_checkpoint_latest_at(kiln_site at, kiln_checkpoint *c);
 /* Restores the newest file and returns its step; -1 without an error: the folder has none. A damaged newest file is KILN_EFORMAT, with its name and
  * what is wrong; nothing is restored then. State and file must match exactly. After any error all variables are as they were. */
