@@ -147,6 +147,7 @@ bool kiln_aot_sized(
         return false;
     }
     if (!function_alive(t, at, f)) return false;
+    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine compiles nothing (.no_compile)"), false;
     Row *row = mem_zeros(1, sizeof *row);
     if (!row) {
         fail(t, at, KILN_EMEMORY, "aot: no memory");

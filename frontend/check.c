@@ -219,13 +219,15 @@ static bool source_values(Check *c)
 static kiln_verdict told(const Check *c)
 {
     const uint32_t values = entry_graph(c->row)->value.len - 1;
+    const bool alone = c->t->k->options.no_compile; /* eager code, and nothing to hold it against but the reference */
     if (c->undecided && c->report)
-        fprintf(c->report,
-            "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64 " elements undecided, first of %s; all others agree, and eager and compiled are equal "
-            "bit for bit\n",
-            c->f.name, c->undecided, c->undecided + c->compared, c->doubt);
+        fprintf(c->report, "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64 " elements undecided, first of %s; all others agree%s\n",
+            c->f.name, c->undecided, c->undecided + c->compared, c->doubt,
+            alone ? "; the engine compiles nothing" : ", and eager and compiled are equal bit for bit");
     else if (c->report)
-        fprintf(c->report, "%s: %u values: eager and compiled equal bit for bit, both within the reference's bounds\n", c->f.name, values);
+        fprintf(c->report, "%s: %u values: %s\n", c->f.name, values,
+            alone ? "eager within the reference's bounds; the engine compiles nothing"
+                  : "eager and compiled equal bit for bit, both within the reference's bounds");
     return c->undecided ? KILN_CANNOT_TELL : KILN_AGREE;
 }
 
@@ -235,7 +237,8 @@ static kiln_verdict check_traced(Check *c)
     CheckRun run = {.t = c->t, .at = c->at, .judge = judge, .user = c};
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
-    bool ok = source_values(c) && check_run(&run, entry_graph(c->row), c->value) && against_compiled(c);
+    bool ok = source_values(c) && check_run(&run, entry_graph(c->row), c->value) &&
+              (c->t->k->options.no_compile || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);
     return verdict;

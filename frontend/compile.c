@@ -284,6 +284,7 @@ static void build_outer(void *arg) /* two arenas, two borders */
 
 bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after)
 {
+    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine compiles nothing (.no_compile)", f->name), false;
     Build b = {.f = f, .row = row, .stop_after = stop_after};
     arena_init(&b.scratch);
     double start = seconds_now();

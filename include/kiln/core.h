@@ -59,7 +59,7 @@ typedef struct kiln_options {
     /* In all; 0: one per core this process may use. Kiln's own threads block all signals; the idle ones that OpenBLAS starts when it is loaded
      * do not (OPENBLAS_NUM_THREADS=1 in the environment: there are none). */
     int threads;
-    bool no_compile;         /* traced functions run eagerly; LLVM is never entered */
+    bool no_compile;         /* traced functions run eagerly; LLVM is never entered: what needs it is KILN_ESTATE, kiln_check does without */
     bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
     /* Your parallel-for in place of Kiln's workers: run task(arg, 0..tasks-1), return when all are done. */

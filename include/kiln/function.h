@@ -157,7 +157,7 @@ KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_
                                  const kiln_compare_options *options, size_t size);
 /* Compares every value of f's graph, in loops at each step: what eager code makes of an op's operands with what the reference interpreter makes of
  * them, and compiled code with eager code, bit for bit. The report (NULL: none) says what was found; it names the first value that differs and, in
- * compiled code, the pass that changed it. A body that reads changing host state is reported as that. Cost: the reference's, tens of ns an element.
+ * compiled code, the pass that changed it. An engine with .no_compile is checked without compiled code. A body that reads changing host state is reported as that. Cost: the reference's, tens of ns an element.
  *   KILN_AGREE        all values agree, within the reference's error bounds and bit for bit
  *   KILN_CANNOT_TELL  so do all that the reference decides; of some elements it cannot say what is right: a sum that overflows in one order
  *                     and not in another. The report says how many, where first, and why
