@@ -73,8 +73,10 @@ bool body_leave(Thread *t, kiln_site at)
 bool body_output(Thread *t, kiln_site at, const char *name, int i, kiln_tensor **out)
 {
     kiln_tensor *x = *out;
-    if (tensor_ok(x)) return true;
-    if (!x)
+    if (tensor_ok(x) && x->k == t->k) return true;
+    if (x && x->k != t->k)
+        *out = fail(t, at, KILN_ESTATE, "%s: output %d is of another engine", name, i);
+    else if (!x)
         *out = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", name, i);
     else if (x->state == TENSOR_FREE)
         *out = fail(t, at, KILN_ESTATE,
@@ -118,9 +120,10 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
     bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
     for (int i = 0; i < n && ok; i++) {
         ok = body_output(t, at, f->name, i, &set[i]);
-        for (int j = 0; j < i && ok; j++)
-            if (set[j] == set[i]) /* each output is a handle of its own */
-                ok = tensor_ok(set[i] = tensor_alias(t, at, set[i]));
+        /* Each output is a handle of its own, not that of another output, of an input, or of what lives on outside (which a trace captures as it is). */
+        bool own = ok && ((t->trace && set[i]->state == TENSOR_EAGER) || (set[i]->in_scope && set[i]->home == t && set[i]->scope == t->scopes - 1));
+        for (int j = 0; j < i && own; j++) own = set[j] != set[i];
+        if (ok && !own) ok = tensor_ok(set[i] = tensor_alias(t, at, set[i]));
         if (ok && set[i]->in_scope && set[i]->scope == t->scopes - 1) scope_move_out(t, set[i]);
         if (ok) out[i] = set[i];
     }

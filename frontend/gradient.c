@@ -92,7 +92,9 @@ static void custom_rule(Vjp *v, Walk *w)
             fail(w->t, w->at, KILN_EVALUE, "custom gradient: cotangent %u was set, of %u operands", i, n);
             break;
         }
-        if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
+        if (tensor_ok(dx[i]) && dx[i]->k != w->t->k)
+            fail(w->t, w->at, KILN_ESTATE, "custom gradient: cotangent %u is of another engine", i);
+        else if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
             fail(w->t, w->at, KILN_ESHAPE,
                 "custom gradient: cotangent %u has another dtype or shape than its operand", i);
         else

@@ -279,6 +279,66 @@ static void freed_variables_come_again(void **state)
 #endif
 }
 
+static kiln_tensor *elsewhere;
+static void gives_input(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)user, out[0] = in[0]; }
+static void gives_elsewhere(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)in, (void)user, out[0] = elsewhere; }
+
+/* A result is a handle of its own, eagerly as in compiled code: who releases it leaves the input, or the tensor outside, alone. */
+static void results_are_handles_of_their_own(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2));
+    elsewhere = kiln_full(k, KILN_F32, KILN_SHAPE(2), 3);
+    for (int eager = 1; eager >= !front_has_llvm(); eager--) {
+        kiln_eager(k, eager);
+        kiln_tensor *y = kiln_own(kiln_call(kiln_function_new(k, gives_input, NULL, NULL), x));
+        kiln_tensor *z = kiln_own(kiln_call(kiln_function_new(k, gives_elsewhere, NULL, NULL), x));
+        assert_true(y != x && z != elsewhere);
+        kiln_release(y);
+        kiln_release(z);
+        assert_float_equal(kiln_item(kiln_sum(kiln_add(x, elsewhere), KILN_ALL)), 8, 0);
+    }
+    kiln_eager(k, false);
+    if (front_has_llvm()) {
+        FILE *to = tmpfile();
+        kiln_compare(to, kiln_function_new(k, gives_input, NULL, NULL), KILN_IN(x), (&(kiln_compare_options){.seconds = 1e-6}));
+        fclose(to);
+        assert_float_equal(kiln_item(kiln_sum(x, KILN_ALL)), 2, 0);
+    }
+    assert_ok(k);
+}
+
+static void gives_two(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    kiln_cond(k, true, gives_elsewhere, gives_elsewhere, KILN_IN(in[0]), out, 1, NULL);
+}
+static void backward_elsewhere(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user) { (void)k, (void)g, (void)x, (void)user, dx[0] = elsewhere; }
+
+static void outputs_are_of_their_engine(void **state)
+{
+    kiln *k = *state, *other = kiln_open(NULL);
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2));
+    elsewhere = kiln_own(kiln_full(other, KILN_F32, KILN_SHAPE(2), 7));
+    for (int eager = 1; eager >= !front_has_llvm(); eager--) {
+        kiln_eager(k, eager);
+        assert_int_equal(kiln_dtype_of(kiln_call(kiln_function_new(k, gives_elsewhere, NULL, NULL), x)), KILN_NONE);
+        assert_error(k, KILN_ESTATE, "function: output 0 is of another engine");
+        kiln_call(kiln_function_new(k, gives_two, NULL, NULL), x);
+        assert_error(k, KILN_ESTATE, "kiln_cond: output 0 is of another engine");
+    }
+    kiln_eager(k, false);
+    KILN_TAPE(k, tape);
+    kiln_watch(tape, x);
+    kiln_tensor *y = kiln_custom_gradient(kiln_mul(x, 2), KILN_IN(x), backward_elsewhere, NULL);
+    kiln_gradient(tape, y, x);
+    assert_error(k, KILN_ESTATE, "custom gradient: cotangent 0 is of another engine");
+    kiln_release(elsewhere);
+    assert_int_equal(kiln_close(other), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +346,7 @@ int main(void)
         FRONT_TEST(second_order_of_a_variable), cmocka_unit_test(locals_may_end_before_what_was_compiled), FRONT_TEST(why_looks_at_every_read), FRONT_TEST(outputs_of_ended_scopes_are_named),
         FRONT_TEST(declarations_are_checked), cmocka_unit_test(a_retrace_compares_literals_and_keeps_none), FRONT_TEST(eight_of_everything),
         FRONT_TEST(freed_variables_come_again),
+        FRONT_TEST(results_are_handles_of_their_own), FRONT_TEST(outputs_are_of_their_engine),
     };
     return cmocka_run_group_tests_name("lifetime", tests, front_needs_llvm, NULL);
 }
