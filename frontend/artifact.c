@@ -62,65 +62,6 @@ static bool write_pair(
 }
 
 /* ---- compiling -------------------------------------------------------------------------------------------------------- */
-/* Of ASCII, whatever the locale. */
-static bool digit(char c) { return c >= '0' && c <= '9'; }
-static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-static bool framed(const char *name, const char *first, const char *last)
-{
-    const size_t n = strlen(name), f = strlen(first), l = strlen(last);
-    return n >= f + l && !strncmp(name, first, f) && !strcmp(name + n - l, last);
-}
-
-/* The header declares a function of that name, in C and C++ of any year and with GNU's words: keywords, macros without an underscore in front,
- * what <stdint.h> and <string.h> declare, and main. */
-static bool is_taken(const char *name)
-{
-    static const char words[] =
-        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class "
-        "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
-        "decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto "
-        "i386 if inline int linux long main mutable namespace new noexcept not not_eq nullptr operator or or_eq "
-        "private protected public register reinterpret_cast requires restrict return short signed sizeof static static_assert "
-        "static_cast struct switch template this thread_local throw true try typedef typeid typename typeof typeof_unqual "
-        "union unix unsigned using virtual void volatile wchar_t while xor xor_eq "
-        "NULL PTRDIFF_MIN PTRDIFF_MAX SIZE_MAX SIG_ATOMIC_MIN SIG_ATOMIC_MAX WCHAR_MIN WCHAR_MAX WINT_MIN WINT_MAX size_t locale_t "
-        "basename bcmp bcopy bzero explicit_bzero ffs ffsl ffsll index rindex "
-        "memccpy memchr memcmp memcpy memfrob memmem memmove mempcpy memrchr memset rawmemchr sigabbrev_np sigdescr_np "
-        "stpcpy stpncpy strcasecmp strcasecmp_l strcasestr strcat strchr strchrnul strcmp strcoll strcoll_l strcpy strcspn strdup "
-        "strdupa strerror strerror_l strerror_r strerrordesc_np strerrorname_np strfry strlcat strlcpy strlen strncasecmp "
-        "strncasecmp_l strncat strncmp strncpy strndup strndupa strnlen strpbrk strrchr strsep strsignal strspn strstr strtok "
-        "strtok_r strverscmp strxfrm strxfrm_l ";
-    static const char *const limits[] = {"_MIN", "_MAX", "_WIDTH", "_C"};
-    char spaced[160];
-    snprintf(spaced, sizeof spaced, " %s ", name);
-    if (strstr(words, spaced) || framed(name, "int", "_t") || framed(name, "uint", "_t")) return true;
-    for (size_t i = 0; i < COUNT_OF(limits); i++)
-        if (framed(name, "INT", limits[i]) || framed(name, "UINT", limits[i])) return true;
-    return name[0] == '_' && (name[1] == '_' || (name[1] >= 'A' && name[1] <= 'Z'));
-}
-
-static bool symbol_from(
-    const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
-{
-    const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol
-                                                    : slash   ? slash + 1
-                                                              : path;
-    size_t n = strlen(name);
-    if (n == 0 || n >= cap)
-        return status_fail(
-            st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
-    for (size_t i = 0; i < n; i++)
-        if (!letter(name[i]) && !digit(name[i]) && name[i] != '_')
-            return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
-    if (digit(name[0]))
-        return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
-    if (is_taken(name))
-        return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier of its own: the language or the C library has it; give .symbol", name);
-    memcpy(symbol, name, n + 1);
-    return true;
-}
-
 typedef struct Pipe { /* the pass scratch has a border of its own */
     PassCtx ctx;
     Module *module;
@@ -194,7 +135,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
 {
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
     const Backend *backend = backend_get("cpu", st);
-    if (!symbol_from(path, o, symbol, sizeof symbol, st) || !backend) return false;
+    if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
     if (!backend->object)
         return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
     Program *p = lower(a, backend, st);

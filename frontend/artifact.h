@@ -31,6 +31,8 @@ typedef struct Artifact {
 Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
 /* Compiles and writes PATH.o and PATH.h, both or neither. The arena's border must be set. */
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st);
+/* The prefix of every name in both (artifact_name.c). */
+bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st);
 /* The header's text (artifact_header.c). */
 void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes);
 /* Bytes that the caller provides: the program's own, and new state until the call has succeeded. */

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 typedef struct kiln_aot_options {
-    const char *symbol;   /* prefix of every name; NULL: the last part of the path */
+    const char *symbol;   /* prefix of every name, no word of C or C++ and nothing that the C library has; NULL: the last part of the path */
     const char *triple;   /* NULL: this machine */
     const char *cpu;      /* NULL: this machine's with its features; "" or "generic": the triple's baseline */
     const char *features;
