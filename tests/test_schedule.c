@@ -307,12 +307,44 @@ static void a_scheduled_run_goes_on(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* d sum(g clip(x)) / dx_i = most (g_i / n - x_i (g . x) / n^3), from long doubles, wherever x lies; most 2, g = (1, 3, -2). */
+static void clipped_slopes_hold_far_out(void **state)
+{
+    static const double far[] = {1e-3, 1, 1e15, 3e28, 1e34, 1e38, 1e300};
+    (void)state;
+    for (int f64 = 0; f64 < 2; f64++)
+        for (int all = 0; all < 2; all++)
+            for (size_t j = 0; j < sizeof far / sizeof *far - (size_t)!f64; j++) {
+                KILN_SCOPE(k);
+                const kiln_dtype d = f64 ? KILN_F64 : KILN_F32;
+                double v[3], dx[3];
+                kiln_tensor *x = kiln_cast(kiln_mul(kiln_f64(k, KILN_SHAPE(3), 1, -2, 2), far[j]), d), *g = kiln_numbers(k, d, KILN_SHAPE(3), 1, 3, -2), *y = NULL;
+                KILN_TAPE(k, tape);
+                kiln_watch(tape, x);
+                if (all)
+                    kiln_clip_by_global_norm(KILN_IN(x), 2, &y);
+                else
+                    y = kiln_clip_by_norm(x, 2);
+                kiln_tensor *slope = kiln_gradient(tape, kiln_sum(kiln_mul(y, g), KILN_ALL), x);
+                kiln_read_doubles(x, v, 3);
+                kiln_read_doubles(slope, dx, 3);
+                const long double n = sqrtl((long double)v[0] * v[0] + (long double)v[1] * v[1] + (long double)v[2] * v[2]), gi[3] = {1, 3, -2};
+                const long double dot = v[0] / n + 3 * (v[1] / n) - 2 * (v[2] / n);
+                for (int i = 0; i < 3; i++) {
+                    const long double want = n > 2 ? 2 * (gi[i] / n - v[i] / n * dot / n) : gi[i];
+                    if (!(fabsl(dx[i] - want) <= 1e-5L * 6 / fmaxl(n, 2)))
+                        fail_msg("%g, f64 %d, all %d: slope %d is %g, not %Lg", far[j], f64, all, i, dx[i], want);
+                }
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ENGINE_TEST(schedules_follow_their_formulas), ENGINE_TEST(bad_schedules_are_named), ENGINE_TEST(norms_are_clipped),
         ENGINE_TEST(a_gradient_flows_through), ENGINE_TEST(optimisers_follow_schedule_and_clipping), ENGINE_TEST(a_scheduled_run_goes_on),
         ENGINE_TEST(a_loop_in_the_graph_does_the_same),
+        ENGINE_TEST(clipped_slopes_hold_far_out),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -13,11 +13,17 @@ static kiln_operand share(kiln_site at, kiln_operand norm, double most)
     return OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
 }
 
-/* x most / max(norm, most), in x's dtype. */
+/* x most / max(norm, most), in x's dtype. The gradient adds up x times the cotangent: where x is far out both sides are scaled by a power of two,
+ * which changes no bit of the result, so that this sum stays in range. */
 static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
-    kiln_operand by = share(at, norm, most);
-    return kiln_mul_at(at, of(x), of(cast_to(t, at, by.as.tensor, (DType)x->type.dtype)));
+    const DType d = (DType)x->type.dtype;
+    if (!tensor_ok(norm.as.tensor)) return norm.as.tensor;
+    kiln_operand far = OP2(gt, norm, kiln_of_f(d == DT_f64 ? 0x1p959 : 0x1p95));
+    kiln_operand one = of(number_like(t, at, "clip", &(Type){.dtype = norm.as.tensor->type.dtype}, kiln_of_i(1)));
+    kiln_operand by = of(kiln_where_at(at, far, kiln_of_f(d == DT_f64 ? 0x1p-64 : 0x1p-32), one));
+    kiln_operand rest = OP2(div, kiln_of_f(most), OP2(mul, OP2(max, norm, kiln_of_f(most)), by));
+    return kiln_mul_at(at, OP2(mul, of(x), of(cast_to(t, at, by.as.tensor, d))), of(cast_to(t, at, rest.as.tensor, d)));
 }
 
 static bool bound_ok(Thread *t, kiln_site at, const char *what, double most)
