@@ -170,7 +170,7 @@ static void made(Bad *x)
     BAD("from_doubles", SHAPE, kiln_from_doubles(x->k, KILN_F32, KILN_SHAPE(-3), NULL, 0));
     BAD("full", SHAPE, kiln_full(x->k, KILN_F32, KILN_SHAPE(-3), 1));
     BAD("full", VALUE, kiln_full(x->k, KILN_U8, KILN_SHAPE(3), 256));
-    BAD("iota", VALUE, kiln_iota(x->k, KILN_I64, KILN_SHAPE(3), 1));
+    BAD("iota", SHAPE, kiln_iota(x->k, KILN_I64, KILN_SHAPE(3), 1));
     BAD("KILN_IF", SHAPE, ({ KILN_IF(x->b); }));
     BAD("KILN_FOR", DTYPE, ({ KILN_FOR(x->k, i, x->s); }));
     BAD("KILN_FOR", VALUE, ({ KILN_FOR(x->k, i, NULL); }));
