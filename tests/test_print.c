@@ -111,6 +111,8 @@ static void looking(void **state)
     assert_int_equal(kiln_dim(x, 0), 2);
     assert_int_equal(kiln_dim(x, -1), 3);
     assert_int_equal(kiln_dim(x, 2), 0);
+    assert_int_equal(kiln_error(k)->code, KILN_ESHAPE);
+    kiln_clear(k);
     assert_int_equal(kiln_elements(x), 6);
     assert_int_equal(kiln_bytes(x), 48);
     assert_ptr_equal(kiln_engine(x), k);
