@@ -144,7 +144,8 @@ static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, doub
     if (!within(t, at, "uniform", "a lower bound", d, lo) || !within(t, at, "uniform", "an upper bound", d, hi)) return false;
     dtype_store_f64((DType)d, &bits, lo);
     const double least = dtype_load_f64((DType)d, &bits) == lo ? lo : -below((DType)d, -lo);
-    if (lo < hi && isfinite(hi - lo) && below((DType)d, hi) >= least) return true;
+    if (!(lo < hi) || isinf(hi - lo)) return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi), false;
+    if (below((DType)d, hi) >= least) return true;
     fail(t, at, KILN_EVALUE, "uniform: no %s lies from %.17g to below %.17g", dtype_info[d].name, lo, hi);
     return false;
 }
