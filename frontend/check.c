@@ -262,14 +262,16 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
         fail(t, at, KILN_EMEMORY, "check: no memory");
         return KILN_DISAGREE;
     }
+    const bool entered = call_enter(t, at, f);
     arena_init(&row->arena);
     Check c = {.t = t, .at = at, .report = report, .f = *f, .in = in, .nin = nin, .row = row};
     c.f.nspec = 0;
     kiln_scope scope = kiln_scope_open(t->k);
-    bool ok = function_trace(t, at, &c.f, in, nin, row);
+    bool ok = entered && function_trace(t, at, &c.f, in, nin, row);
     if (!ok) row->nsource = 0;
     kiln_verdict verdict = ok ? check_traced(&c) : KILN_DISAGREE;
     row_free(row);
     kiln_scope_close(&scope);
+    if (entered) call_leave(t);
     return verdict;
 }
