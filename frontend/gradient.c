@@ -247,17 +247,19 @@ static bool is_failed(Thread *t, kiln_site at, const kiln_tensor *x)
     return false;
 }
 
+static bool is_gone(Thread *t, kiln_site at)
+{
+    fail(t, at, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
+    return false;
+}
+
 static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_operand x)
 {
     if (x.kind != 1 && x.kind != 2) {
         fail(t, at, KILN_EVALUE, "gradient: with respect to a number");
         return false;
     }
-    if (x.kind == 2 ? !x.as.variable || !x.as.variable->alive
-                    : !x.as.tensor || x.as.tensor->state == TENSOR_FREE) {
-        fail(t, at, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
-        return false;
-    }
+    if (x.kind == 2 ? !x.as.variable : !x.as.tensor || x.as.tensor->state == TENSOR_FREE) return is_gone(t, at);
     if (x.kind == 1 && !tensor_ok(x.as.tensor)) return is_failed(t, at, x.as.tensor);
     if (x.kind != 2 || !tape_misses(tape, x.as.variable)) return true;
     if (x.as.variable->local)
@@ -373,6 +375,12 @@ bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tenso
         fail(t, at, KILN_ESHAPE, "gradients: the seed has another dtype or shape than y");
         return false;
     }
+    /* Recorded calls ask for whatever their bodies read, though it was freed since: so this is not for gradients() to say. */
+    for (int i = 0; i < count; i++)
+        if (x[i].kind == 2 && x[i].as.variable && !x[i].as.variable->alive) {
+            for (int k = 0; k < count; k++) dx[k] = &t->k->poison;
+            return is_gone(t, at);
+        }
     return gradients(t, at, tape, &y, seed ? &seed : NULL, 1, x, count, dx);
 }
 

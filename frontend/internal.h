@@ -398,10 +398,6 @@ struct Row {                 /* one compiled signature; immutable once published
     kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
     uint32_t *changed_id;
     Module *module;          /* after the pipeline */
-    Graph **traced;          /* its graphs before it, which gradients are taken of: the body is not run again */
-    uint32_t ntraced;
-    TapeRead *read;          /* the trace's */
-    uint32_t nread;
     Program *program;
     const Backend *backend;
     Compiled *compiled;
@@ -410,6 +406,9 @@ struct Row {                 /* one compiled signature; immutable once published
     uint32_t nsize;          /* numbers that it writes */
     Arena arena;
     char *trace_text;        /* the graph as traced, for KILN_RETRACE */
+    Graph **traced;          /* the module's graphs before the pipeline, which gradients are taken of: the body is not run again */
+    TapeRead *read;          /* the trace's */
+    uint32_t ntraced, nread;
     uint32_t ops;
     double trace_seconds, compile_seconds;
     size_t bytes;            /* code, graph, constants: what the cache counts */

@@ -4,6 +4,7 @@
 #include "front.h"
 
 #include <kiln/aot.h>
+#include <kiln/nn.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -207,6 +208,54 @@ static void host_changes(void **state)
     assert_true(kiln_item(kiln_gradient(tape, y, x)) == 2);
 }
 
+/* Layers and variables that the body uses go with it: nobody can ask for theirs any longer, but for the rest. */
+typedef struct Model {
+    kiln_dense *dense;
+    kiln_recurrent *gru;
+    kiln_variable *scale;
+} Model;
+static void model(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Model *m = user;
+    (void)k;
+    out[0] = kiln_mul(kiln_recurrent_apply(m->gru, kiln_tanh(kiln_dense_apply(m->dense, in[0])), NULL), m->scale);
+}
+
+static void layers_may_go_too(void **state)
+{
+    kiln *k = *state;
+    float dx[2][2 * 3 * 4], ddx[2][2 * 3 * 4];
+    for (int eager = 0; eager < 2; eager++) {
+        KILN_SCOPE(k);
+        kiln_variable *g = kiln_generator(k, 7), *scale = kiln_variable_new(k, "scale", KILN_F32, 1.5);
+        kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(2, 3, 4), 0, 1), *d;
+        Model m = {kiln_dense_new(k, 4, 5, g), kiln_gru_new(k, 5, 2, g), scale};
+        kiln_function *f = kiln_function_new(k, model, &m, &(kiln_function_options){.name = "model", .no_blas = true});
+        kiln_eager(k, eager);
+        KILN_TAPE(k, outer);
+        kiln_watch(outer, x);
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        kiln_tensor *y = kiln_call(f, x);
+        if (!eager) {
+            kiln_function_free(f);
+            kiln_dense_free(m.dense);
+            kiln_recurrent_free(m.gru);
+            kiln_variable_free(m.scale);
+            memset(&m, 0xa5, sizeof m);
+            kiln_gradient(tape, y, scale);
+            assert_error(k, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
+        }
+        kiln_read(d = kiln_gradient(tape, y, x), dx[eager], sizeof dx[eager]);
+        kiln_read(kiln_gradient(outer, d, x), ddx[eager], sizeof ddx[eager]);
+        assert_ok(k);
+        kiln_eager(k, false);
+        if (eager) kiln_function_free(f);
+    }
+    assert_memory_equal(dx[0], dx[1], sizeof dx[0]);
+    for (size_t i = 0; i < sizeof ddx[0] / sizeof *ddx[0]; i++) assert_float_equal(ddx[0][i], ddx[1][i], 1e-4);
+}
+
 static void expect_gone(kiln *k, kiln_function *f, kiln_tensor *x, const char *path)
 {
     static const char says[] = "gone_by_now: the function was freed";
@@ -278,7 +327,7 @@ static void memory_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(gradients_after_all_was_freed), FRONT_TEST(symbolic_sizes), FRONT_TEST(host_changes), FRONT_TEST(handles_are_told),
+        FRONT_TEST(gradients_after_all_was_freed), FRONT_TEST(symbolic_sizes), FRONT_TEST(host_changes), FRONT_TEST(layers_may_go_too), FRONT_TEST(handles_are_told),
         FRONT_TEST(memory_is_bounded),
     };
     return cmocka_run_group_tests_name("freed", tests, front_needs_llvm, NULL);
