@@ -370,7 +370,7 @@ bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_opt
 {
     Thread *t = thread_of(k);
     kiln_scan_options o = {0};
-    Dim n;
+    Dim n = DIM_BAD;
     if (!t) return false;
     if (options)
         memcpy(&o, options, MIN_OF(size, sizeof o));
