@@ -11,10 +11,10 @@ export BUILD=${BUILD:-build}
 export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$BUILD} KILN_BUILD=$PWD/$BUILD
 export TEST_TIMEOUT=${TEST_TIMEOUT:-240} TEST_WRAPPER=${TEST_WRAPPER:-}
 export CMOCKA_MESSAGE_OUTPUT=TAP
-# intercept_tls_get_addr: the leak checker guesses where a library's thread-local memory lies, and crashes where it guesses wrong.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0:intercept_tls_get_addr=0}
+# allocator_may_return_null: tests ask for more than there is. intercept_tls_get_addr: the leak checker guesses where a library's thread-local memory lies, and crashes where it guesses wrong.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0:intercept_tls_get_addr=0:allocator_may_return_null=1}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=tests/lsan.supp:print_suppressions=0}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=tests/tsan.supp:halt_on_error=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=tests/tsan.supp:halt_on_error=1:allocator_may_return_null=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 logs=$BUILD/tests/logs
 
