@@ -76,7 +76,8 @@ static void recorded_calls_outlive_eviction(void **state)
         kiln_tape_close(&tape);
         blocks[round] = kiln_memory_count().live_blocks;
     }
-    assert_true(blocks[5] <= blocks[2] + 8); /* with the tape everything went; debug builds use no header twice */
+    /* With the tape everything went but the function's handle and name; debug builds use no header twice. A call that stayed would be dozens. */
+    assert_in_range(blocks[5], 0, blocks[2] + 16);
 }
 
 typedef struct Suicide { kiln_function *f; } Suicide;
