@@ -75,7 +75,7 @@ while IFS= read -r line; do
     file=$(trim "${line%%;;*}") line=${line#*;;}
     edit=$(trim "${line%%;;*}") line=${line#*;;}
     objects=$(trim "${line%%;;*}") tests=$(trim "${line#*;;}")
-    [ "$objects" = KERNELS ] && objects=$kernels
+    objects=${objects/KERNELS/$kernels}
     killer= began=$SECONDS
     one "$file" "$edit" "$objects" "$tests"
     case $? in

@@ -39,6 +39,10 @@ static void a_label_outside_takes_no_part(void **state)
             float none;
             floats(kiln_call(KILN_FN(k, loss), few, kiln_i64(k, KILN_SHAPE(2), -100, 3)), &none, 1);
             assert_true(none == 0); /* no row counts */
+            floats(kiln_call(KILN_FN(k, loss), kiln_zeros(k, KILN_F32, KILN_SHAPE(0, 3)), kiln_zeros(k, KILN_I64, KILN_SHAPE(0))), &none, 1);
+            assert_true(none == 0); /* nor is there one */
+            floats(kiln_call(KILN_FN(k, loss), few, kiln_i64(k, KILN_SHAPE(2), 3, 3)), &none, 1);
+            assert_true(none == 0); /* as many as there are classes is no class */
             assert_ok(k);
         }
     kiln_eager(k, false);
