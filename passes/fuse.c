@@ -153,7 +153,7 @@ static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
 static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
 {
     if (!node_reduces(n)) return false;
-    double few = 16 * fuse_elements(f, n->in[0]);
+    double few = 4 * fuse_elements(f, n->in[0]);
     for (const Use *u = f->use[n->out]; u != NULL; u = u->next)
         if (fuse_find(f, u->group) != group && fuse_points(f, u->group) >= few) return true;
     return false;
