@@ -38,6 +38,32 @@ static bool is_asked(const Row *row, const Source *s)
     return takes_gradient(&s->type) && s->kind != FROM_LITERAL && !is_missed(row, s);
 }
 
+static const Source *source_of(const Row *row, const kiln_variable *v)
+{
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_VARIABLE && row->source[i].variable == v) return &row->source[i];
+    return NULL;
+}
+
+/* What was read there the body had assigned itself. */
+static bool reads_own(const Row *row, const TapeRead *r)
+{
+    const Source *s = source_of(row, r->variable);
+    const Graph *g = row->traced[0];
+    return r->leaf && (!s || graph_maker(g, r->leaf)->in[0] != g->param.at[s - row->source]);
+}
+
+bool note_own_reads(Thread *t, const Row *row, bool sources)
+{
+    for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
+        for (uint32_t i = 0; i < row->nread && tape->recording && !tape->frame; i++) {
+            const TapeRead *r = &row->read[i];
+            if (!r->variable || r->variable->local || sources != (source_of(row, r->variable) != NULL) || !reads_own(row, r)) continue;
+            if (!tape_note(tape, r->variable, 0, 0)) return false;
+        }
+    return true;
+}
+
 typedef struct Again { /* the row's graph in the running trace */
     const Row *row;
     Graph *g;
@@ -275,7 +301,7 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, ki
     uint32_t n;
     if (!arg || !out || !none_missed(t, at, f, row, wanted) || !cotangents(t, at, f, row, in, nin, g, ng, arg, &n)) return false;
     kiln_function *vjp = row_gradient(t, at, f, row);
-    if (!vjp) return false;
+    if (!vjp || (t->recording && !note_own_reads(t, row, true))) return false;
     Row *r = function_row(t, at, vjp, arg, (int)n);
     bool ok = r && row_run(t, at, vjp, r, arg, out);
     if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */

@@ -269,7 +269,7 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
             x.as.variable->made.file ? x.as.variable->made.file : "?", x.as.variable->made.line);
     else
         fail(t, at, KILN_EUNSUPPORTED,
-            "gradient: variable %s is assigned in a loop, or assigned and then read in a branch, that this "
+            "gradient: variable %s is assigned in a loop, or assigned and then read in a branch or a compiled call, that this "
             "tape spans; carry it in a kiln_local",
             x.as.variable->name);
     return false;

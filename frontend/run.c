@@ -266,7 +266,7 @@ static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Row *row, ki
             source[i] = source_tensor(t, at, f, &row->source[i], in);
     int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)row};
     tape_record(t, at, OP_call, source, row->nsource, attr, 2, result, row->noutput);
-    return true;
+    return note_own_reads(t, row, false);
 }
 
 bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in,

@@ -285,8 +285,31 @@ static void sweep_pairs(void **state)
     assert_int_equal(c.failed, 0);
 }
 
+static void even_power(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_pow(in[0], 33554432.0);
+}
+
+/* An exponent so large that one less is the same number is even all the same. */
+static void parity_of_large_exponents(void **state)
+{
+    (void)state;
+    const double want[] = {-33554432, 33554432.0 * 33554431};
+    for (int mode = 0; mode < 2; mode++) {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, even_power, NULL, &(kiln_function_options){.inputs_count = 1});
+        kiln_eager(k, mode == 0);
+        for (int i = 0; i < 2; i++) {
+            f = kiln_grad(f);
+            assert_true(fabs(kiln_item(kiln_call(f, kiln_scalar(k, KILN_F32, -1))) / want[i] - 1) < 1e-6);
+        }
+    }
+    kiln_eager(k, false);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep), ENGINE_TEST(sweep_pairs)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep), ENGINE_TEST(sweep_pairs), ENGINE_TEST(parity_of_large_exponents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

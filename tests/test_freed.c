@@ -324,11 +324,56 @@ static void memory_is_bounded(void **state)
 #endif
 }
 
+/* ---- what a body reads of a variable that it has assigned ----------------------------------------------------------- */
+static void assigns_first(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    kiln_assign(user, kiln_mul(in[0], 3.0));
+    out[0] = kiln_mul(in[0], kiln_square((kiln_variable *)user));
+}
+
+static void reads_too(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    kiln_tensor *a = kiln_mul(in[0], (kiln_variable *)user);
+    kiln_assign(user, kiln_sin(a));
+    out[0] = kiln_mul(a, kiln_cos((kiln_variable *)user));
+}
+
+/* No tape around the call has that value: asking through it is an error, never another number than eager code's. */
+static void own_reads_are_named(void **state)
+{
+    kiln *k = *state;
+    for (int read = 0; read < 2; read++) {
+        KILN_SCOPE(k);
+        kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0.3);
+        kiln_function *f = kiln_function_new(k, read ? reads_too : assigns_first, v, NULL);
+        KILN_TAPE_PERSISTENT(k, outer);
+        kiln_tensor *x = kiln_watch(outer, kiln_scalar(k, KILN_F32, 0.6)), *d[2], *e;
+        KILN_TAPE_PERSISTENT(k, tape);
+        kiln_tensor *y = kiln_call(f, x);
+        if (read) {
+            kiln_gradients(tape, y, KILN_IN(x, v), d);
+            assert_ok(k);
+            assert_float_equal(kiln_item(d[1]), 0.5583567, 1e-6); /* of both reads */
+            e = kiln_gradient(outer, d[0], x);
+            assert_ok(k);
+            kiln_gradient(outer, d[0], v);
+        } else {
+            e = kiln_gradient(tape, y, x);
+            assert_ok(k);
+            kiln_gradient(tape, y, v);
+        }
+        (void)e;
+        assert_error(k, KILN_EUNSUPPORTED, "variable v is assigned");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(gradients_after_all_was_freed), FRONT_TEST(symbolic_sizes), FRONT_TEST(host_changes), FRONT_TEST(layers_may_go_too), FRONT_TEST(handles_are_told),
-        FRONT_TEST(memory_is_bounded),
+        FRONT_TEST(memory_is_bounded), FRONT_TEST(own_reads_are_named),
     };
     return cmocka_run_group_tests_name("freed", tests, front_needs_llvm, NULL);
 }
