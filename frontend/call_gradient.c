@@ -53,6 +53,8 @@ static bool reads_own(const Row *row, const TapeRead *r)
     return r->leaf && (!s || graph_maker(g, r->leaf)->in[0] != g->param.at[s - row->source]);
 }
 
+/* Such a value no tape around the call has. The call's gradient counts the read if the variable is a source, too; else all recording tapes miss
+ * the variable from the call on, and they miss sources once a gradient is asked for under them: its own gradient could not count the read. */
 bool note_own_reads(Thread *t, const Row *row, bool sources)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)

@@ -357,9 +357,7 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, 
 /* The cotangents of a compiled call's inputs (call_gradient.c); dx[i] NULL: none. wanted: which are asked for. */
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
                    uint32_t ng, const bool *wanted, kiln_tensor **dx);
-/* What a body reads of a variable after it has assigned it is a value of its own, which no tape around the call has. A call's gradient counts
- * such reads if the variable is a source, too; else all recording tapes are told to miss it, and so they are of sources when a gradient is
- * asked for under them, as its own gradient cannot count them. False: no memory, recorded. */
+/* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Row *row, bool sources);
 
 /* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
