@@ -326,6 +326,7 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
 {
     for (int i = 0; i < count; i++) dx[i] = &t->k->poison;
     if (!question_fits(t, at, tape, y, ny, x, count)) return false;
+    const uint64_t failures = t->failures;
     bool recorded = tape->recording;
     kiln_tape_stop(tape); /* the walk itself is not this tape's to record */
     tape->used = true;
@@ -346,7 +347,7 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
         fail(t, at, KILN_EMEMORY, "gradient: no memory");
         return false;
     }
-    bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok;
+    bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok && t->failures == failures; /* of a rule that failed nothing is left to use */
     if (!ok && w.st.code) fail_status(t, at, &w.st);
     for (int i = 0; i < count; i++) {
         if (!ok)

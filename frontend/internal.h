@@ -352,8 +352,7 @@ void tape_resume(kiln_tape *tape);           /* after kiln_tape_stop */
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
 void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
-bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x,
-               int count, kiln_tensor **dx);
+bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x, int count, kiln_tensor **dx);
 /* The cotangents of a compiled call's inputs (call_gradient.c); dx[i] NULL: none. wanted: which are asked for. */
 bool call_gradient(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
                    uint32_t ng, const bool *wanted, kiln_tensor **dx);

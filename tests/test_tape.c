@@ -1,6 +1,8 @@
 /* tape: gradients in eager code; the traced twins run where the compiler is at hand (test_function.c). */
 #include "front.h"
 
+#include <kiln/nn.h>
+
 #include <math.h>
 
 static kiln_variable *scalar_variable(kiln *k, double v)
@@ -177,12 +179,37 @@ static void custom_gradients(void **state)
     assert_ok(k);
 }
 
+static void of_another_shape(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user)
+{
+    (void)g, (void)x, (void)user;
+    dx[0] = kiln_zeros(k, KILN_F32, KILN_SHAPE(7));
+}
+
+/* A rule that fails on the way makes the whole question fail: no gradient is handed out, and no step is made with one. */
+static void a_failed_rule_leaves_nothing(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 0.4), *w = kiln_variable_new(k, "w", KILN_F32, 0.5);
+    kiln_optimizer *o = kiln_adam(k, 0.1);
+    KILN_TAPE_PERSISTENT(k, tape);
+    kiln_tensor *x = kiln_value(v), *y = kiln_mul(kiln_custom_gradient(kiln_exp(x), KILN_IN(x), of_another_shape, NULL), w), *d[2];
+    assert_false(kiln_gradients(tape, y, KILN_IN(v, w), d));
+    assert_int_equal(kiln_dtype_of(d[0]), KILN_NONE);
+    assert_int_equal(kiln_dtype_of(d[1]), KILN_NONE);
+    assert_error(k, KILN_ESHAPE, "custom gradient");
+    kiln_optimizer_minimize(o, tape, y);
+    assert_error(k, KILN_ESHAPE, "minimize");
+    assert_true(kiln_item(v) == 0.4f && kiln_item(w) == 0.5f);
+    kiln_optimizer_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(polynomial_first_and_second_order), FRONT_TEST(watched_coefficients), FRONT_TEST(persistence),
         FRONT_TEST(reads_are_leaves_and_sum), FRONT_TEST(gradients_flow_through_locals), FRONT_TEST(unconnected_is_zero_and_says_why),
-        FRONT_TEST(misuse_is_named), FRONT_TEST(a_tape_ends_with_its_scope), FRONT_TEST(custom_gradients),
+        FRONT_TEST(misuse_is_named), FRONT_TEST(a_tape_ends_with_its_scope), FRONT_TEST(custom_gradients), FRONT_TEST(a_failed_rule_leaves_nothing),
     };
     return cmocka_run_group_tests_name("tape", tests, NULL, NULL);
 }
