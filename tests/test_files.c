@@ -102,6 +102,20 @@ static void temporary_names_cannot_be_known(void **state)
     assert_int_equal(names("", false), 0);
 }
 
+/* A file that others may not read stays one when it is written anew. */
+static void modes_stay(void **state)
+{
+    (void)state;
+    struct stat s;
+    put("secret", "old");
+    assert_int_equal(chmod(in_folder("secret"), 0600), 0);
+    assert_true(save("secret", "new"));
+    holds("secret", "new");
+    assert_int_equal(stat(in_folder("secret"), &s), 0);
+    assert_int_equal(s.st_mode & 0777, 0600);
+    assert_int_equal(unlink(in_folder("secret")), 0);
+}
+
 /* Links and files of others at the names that older versions used, and at names like ours. */
 static void what_lies_there_is_not_written(void **state)
 {
@@ -300,7 +314,7 @@ static void event_files_are_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(temporary_names_cannot_be_known), TEST(what_lies_there_is_not_written), TEST(the_dead_go_and_the_living_stay),
+        TEST(temporary_names_cannot_be_known), TEST(modes_stay), TEST(what_lies_there_is_not_written), TEST(the_dead_go_and_the_living_stay),
         TEST(what_is_no_file_is_named), TEST(a_pair_is_named_whole_or_not_at_all), TEST(each_writer_keeps_the_old_file),
         TEST(dumps_follow_no_link), TEST(event_files_are_new),
     };

@@ -166,11 +166,22 @@ static bool still_named(const FileOut *f)
     return fstat(f->fd, &s) == 0 && s.st_nlink != 0;
 }
 
+/* Who could not read the old file cannot read the new one. */
+static bool keep_mode(const FileOut *f)
+{
+    struct stat old;
+    return lstat(f->path, &old) != 0 || !S_ISREG(old.st_mode) || fchmod(f->fd, old.st_mode & 0777) == 0;
+}
+
 static bool open_temporary(FileOut *f, const char *stem)
 {
     for (int again = 0; again < 100; again++) {
         if (!name_temporary(f, stem)) return false;
         f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (f->fd >= 0 && !keep_mode(f)) {
+            file_failed(f->t, f->at, f->what, f->path, "keep the mode of");
+            return end(f), false;
+        }
         if (f->fd >= 0 && lock(f->fd) != LOCKED_ELSEWHERE && still_named(f)) return true;
         if (f->fd < 0 && errno != EEXIST) return file_failed(f->t, f->at, f->what, f->path, "create");
         end(f);
