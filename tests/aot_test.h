@@ -9,6 +9,16 @@
 
 static char dir[64];
 
+/* In that folder; stands until the call after the next. */
+static inline const char *path_of(const char *name)
+{
+    static char path[2][128];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
+    return path[turn];
+}
+
 static inline void run(const char *format, ...)
 {
     char command[1024];

@@ -28,15 +28,6 @@ static void train(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user
     kiln_optimizer_minimize(net->sgd, tape, out[0]);
 }
 
-static const char *path_of(const char *name)
-{
-    static char path[2][128];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
 static const char *const program =
     "#include <stdio.h>\n#include <stdlib.h>\n#include \"step.h\"\n#include \"infer.h\"\n"
     "_Alignas(64) static unsigned char work[STEP_WORKSPACE_BYTES], state[STEP_STATE_BYTES], iwork[INFER_WORKSPACE_BYTES], istate[INFER_STATE_BYTES];\n"

@@ -22,15 +22,6 @@ static void many(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     KILN_IF(kiln_less(kiln_sum(sum, KILN_ALL), 0.0)) kiln_assign(variable[VARIABLES - 1], kiln_neg(variable[VARIABLES - 1]));
 }
 
-static const char *path_of(const char *name)
-{
-    static char path[2][128];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
 /* Reads all inputs, calls, writes all results; at the end all state, in the order of the variables' names v000, v001 ... */
 static void write_program(const char *language)
 {

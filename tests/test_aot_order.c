@@ -62,13 +62,6 @@ static void model(DType t, const char *x, const char *y, int64_t n, char *r)
     dtype_store_f64(t, r, model_sum(t, x, n * A, 1, true));
 }
 
-static const char *path_of(const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
-
 /* fixed: 0, or the extent that the object is compiled for. */
 static void object_follows_the_model(kiln *k, kiln_dtype d, const char *element, int64_t fixed)
 {

@@ -180,7 +180,8 @@ static bool open_temporary(FileOut *f, const char *stem)
         f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (f->fd >= 0 && !keep_mode(f)) {
             file_failed(f->t, f->at, f->what, f->path, "keep the mode of");
-            return end(f), false;
+            file_abandon(f);
+            return false;
         }
         if (f->fd >= 0 && lock(f->fd) != LOCKED_ELSEWHERE && still_named(f)) return true;
         if (f->fd < 0 && errno != EEXIST) return file_failed(f->t, f->at, f->what, f->path, "create");
