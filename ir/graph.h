@@ -52,6 +52,7 @@ typedef struct Graph {
     VEC(ValueDef) value; /* value.at[0] is the none value */
     VEC(Value) param;
     VEC(Value) result;
+    bool kernel;         /* it is the body of a kernel node */
     bool effect;         /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
 } Graph;
 

@@ -9,6 +9,7 @@ typedef struct Printer {
     Text *out;
     const Module *m;
     uint32_t *number; /* per value of the graph at hand */
+    bool *again;      /* per graph: an earlier one has its name */
 } Printer;
 
 static void put(Printer *p, const char *s) { text_add(p->out, s, strlen(s)); }
@@ -61,11 +62,7 @@ static void put_name(Printer *p, const Graph *g)
         else
             text_printf(p->out, "\\%02x", (unsigned char)*c);
     }
-    for (uint32_t i = 0; i < g->index && i < p->m->graph.len; i++)
-        if (strcmp(p->m->graph.at[i]->name, g->name) == 0) {
-            text_printf(p->out, "#%u", g->index);
-            break;
-        }
+    if (g->index < p->m->graph.len && p->again[g->index]) text_printf(p->out, "#%u", g->index);
     if (!bare) put(p, "\"");
 }
 
@@ -136,33 +133,74 @@ static void number_values(Printer *p, const Graph *g)
     }
 }
 
-void graph_print(Text *out, const Graph *g)
+static void put_graph(Printer *p, const Graph *g)
 {
-    Printer p = {out, g->module, mem_zeros(g->value.len, sizeof *p.number)};
-    if (p.number == NULL) {
-        out->failed = true;
+    p->number = mem_zeros(g->value.len, sizeof *p->number);
+    if (p->number == NULL) {
+        p->out->failed = true;
         return;
     }
-    number_values(&p, g);
-    put(&p, "graph ");
-    put_name(&p, g);
-    put(&p, "(");
+    number_values(p, g);
+    put(p, "graph ");
+    put_name(p, g);
+    put(p, "(");
     for (uint32_t i = 0; i < g->param.len; i++) {
-        text_printf(out, "%s%%%u: ", i == 0 ? "" : ", ", i + 1);
-        put_type(&p, graph_type(g, g->param.at[i]));
+        text_printf(p->out, "%s%%%u: ", i == 0 ? "" : ", ", i + 1);
+        put_type(p, graph_type(g, g->param.at[i]));
     }
-    put(&p, ") -> (");
-    put_values(&p, g->result.at, g->result.len);
-    put(&p, ") {\n");
+    put(p, ") -> (");
+    put_values(p, g->result.at, g->result.len);
+    put(p, ") {\n");
     for (uint32_t i = 0; i < g->node.len; i++)
-        if (g->node.at[i].op != OP_param) put_node(&p, g, &g->node.at[i]);
-    put(&p, "}\n");
-    mem_free(p.number, g->value.len * sizeof *p.number);
+        if (g->node.at[i].op != OP_param) put_node(p, g, &g->node.at[i]);
+    put(p, "}\n");
+    mem_free(p->number, g->value.len * sizeof *p->number);
+}
+
+/* False: no memory. */
+static bool mark_again(bool *again, const Module *m)
+{
+    Map first = {0};
+    bool ok = true;
+    for (uint32_t i = 0; i < m->graph.len && ok; i++) {
+        const char *name = m->graph.at[i]->name;
+        uint64_t key = hash_key(hash_bytes(0, name, strlen(name)));
+        const uint64_t *at;
+        while ((at = map_get(&first, key)) != NULL && strcmp(m->graph.at[*at]->name, name) != 0) key++;
+        again[i] = at != NULL;
+        ok = at != NULL || map_put(&first, key, i) != NULL;
+    }
+    map_free(&first);
+    return ok;
+}
+
+/* One graph, or all; NULL: all. */
+static void put_graphs(Printer *p, const Graph *one)
+{
+    uint32_t n = p->m->graph.len;
+    p->again = mem_zeros(n + 1, sizeof *p->again);
+    if (p->again == NULL || !mark_again(p->again, p->m)) {
+        p->out->failed = true;
+    } else if (one != NULL) {
+        put_graph(p, one);
+    } else {
+        for (uint32_t i = 0; i < n; i++) {
+            put(p, "\n");
+            put_graph(p, p->m->graph.at[i]);
+        }
+    }
+    if (p->again != NULL) mem_free(p->again, (n + 1) * sizeof *p->again);
+}
+
+void graph_print(Text *out, const Graph *g)
+{
+    Printer p = {.out = out, .m = g->module};
+    put_graphs(&p, g);
 }
 
 void module_print(Text *out, const Module *m)
 {
-    Printer p = {out, m, NULL};
+    Printer p = {.out = out, .m = m};
     bool any = false;
     put(&p, "module {");
     for (uint32_t i = 0; i < m->dims.expr.len; i++) {
@@ -176,8 +214,5 @@ void module_print(Text *out, const Module *m)
         any = true;
     }
     put(&p, any ? "\n}\n" : "}\n");
-    for (uint32_t i = 0; i < m->graph.len; i++) {
-        put(&p, "\n");
-        graph_print(out, m->graph.at[i]);
-    }
+    put_graphs(&p, NULL);
 }

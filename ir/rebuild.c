@@ -10,6 +10,7 @@ static Graph *sibling(const Graph *from)
     g->module = from->module;
     g->name = from->name;
     g->index = from->index;
+    g->kernel = from->kernel;
     *VEC_PUSH(g->module->arena, &g->value) = (ValueDef){0};
     return g;
 }

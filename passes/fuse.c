@@ -64,12 +64,12 @@ static void stand_alone(Fuse *f, uint32_t node)
     if (!node_reduces(n) || folds_one_run(n)) {
         uint32_t group = fuse_new_group(f, n);
         if (fuse_join(f, n, group, false)) {
-            fuse_place(f, node, group);
+            fuse_order_place(f, node, group);
             f->result[n->out] = true;
             f->group.at[group]->nresult = 1;
             return;
         }
-        fuse_use(f, n->out, group)->read = true;
+        fuse_drop_newest(f, n->out);
     }
     f->role[node] = ROLE_OUTSIDE;
     f->outside[n->out] = true;
@@ -164,7 +164,7 @@ static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
     const Node *n = &f->g->node.at[node];
     if (as_result && wants_other_sweep(f, n->out, fuse_group(f, group), 8)) return false;
     if (!fuse_join(f, n, group, as_result)) return false;
-    fuse_place(f, node, group);
+    fuse_order_place(f, node, group);
     f->result[n->out] = as_result;
     for (Use *u = f->use[n->out]; u != NULL; u = u->next)
         if (fuse_find(f, u->group) != fuse_find(f, group)) u->read = true;
@@ -192,7 +192,6 @@ static void visit(Fuse *f, uint32_t node)
     const Node *n = &f->g->node.at[node];
     bool wanted = n->op == OP_param || f->effect[node] != node;
     for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i] != NULL;
-    f->floor = node;
     if (!wanted) {
         f->role[node] = ROLE_OUTSIDE;
         return;
@@ -217,9 +216,12 @@ static void chain_effects(Fuse *f)
 {
     uint32_t before = NO_EFFECT;
     f->effect = ARENA_ARRAY(f->ctx->scratch, uint32_t, f->g->node.len + 1);
+    f->next_effect = ARENA_ARRAY(f->ctx->scratch, uint32_t, f->g->node.len + 1);
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         bool effect = node_has_effect(f->g->module, &f->g->node.at[i]);
         f->effect[i] = effect ? before : i;
+        f->next_effect[i] = NO_EFFECT;
+        if (effect && before != NO_EFFECT) f->next_effect[before] = i;
         if (effect) before = i;
     }
 }
@@ -243,25 +245,19 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     Arena *a = ctx->scratch;
     Fuse f = {.ctx = ctx, .g = in, .dims = &in->module->dims};
     uint32_t nodes = in->node.len + 1, values = in->value.len;
+    if (in->kernel) return (Graph *)in;
     for (uint32_t i = 0; i < in->node.len; i++)
         if (in->node.at[i].op == OP_kernel) return (Graph *)in; /* done already */
-    for (uint32_t i = 0; i < in->module->graph.len; i++) { /* a body of kernels is no graph to fuse */
-        const Graph *other = in->module->graph.at[i];
-        for (uint32_t k = 0; k < other->node.len; k++)
-            if (other->node.at[k].op == OP_kernel && other->node.at[k].attr->at[0] == in->index) return (Graph *)in;
-    }
     f.dyn_by_hash.arena = a;
     f.role = ARENA_ARRAY(a, uint8_t, nodes);
     f.home = ARENA_ARRAY(a, uint32_t, nodes);
     f.copied = ARENA_ARRAY(a, bool, nodes);
-    f.mark = ARENA_ARRAY(a, uint32_t, nodes);
-    f.span = ARENA_ARRAY(a, uint32_t, nodes + 1);
-    f.stack = ARENA_ARRAY(a, uint32_t, nodes);
     f.outside = ARENA_ARRAY(a, bool, values);
     f.solid = ARENA_ARRAY(a, bool, values);
     f.result = ARENA_ARRAY(a, bool, values);
     f.use = ARENA_ARRAY(a, Use *, values);
     memset(f.home, 0xff, nodes * sizeof *f.home);
+    fuse_order_start(&f);
     chain_effects(&f);
     list_readers(&f);
     for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = (uint8_t)role_of(&in->node.at[i]);

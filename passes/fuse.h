@@ -1,5 +1,5 @@
-/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what by fuse_uses.c, fuse_build.c makes the new
- * graph. Relies on ir/index. Private to passes/fuse*.c. */
+/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what by fuse_uses.c and fuse_order.c,
+ * fuse_build.c makes the new graph. Relies on ir/index. Private to passes/fuse*.c. */
 #ifndef KILN_PASSES_FUSE_H
 #define KILN_PASSES_FUSE_H
 
@@ -41,7 +41,7 @@ typedef struct Group {
     IndexEnv env;
     uint32_t into;         /* merged into this group; itself: alive */
     uint32_t nmember, nmove, nresult, last;
-    uint32_t lo, hi;       /* its first and last node; lo > hi: it has none yet */
+    uint32_t slot;         /* its place in the order */
     int form;              /* FoldForm of its reductions; -1: none yet */
     VEC(Use *) use;
 } Group;
@@ -69,14 +69,17 @@ typedef struct Fuse {
     VEC(Group *) group;
     Map dyn_by_hash;
     VEC(DynValue) dyn;     /* values that are not affine, all different */
-    uint32_t *mark, round; /* per node: visited in this walk */
-    uint32_t *stack;
-    uint32_t *span;        /* a Fenwick tree over nodes: how many groups have nodes before this one, and it or later ones */
+    uint32_t *next_effect; /* per node: the effect after it, NO_EFFECT */
+    uint32_t *slot;        /* per node outside of groups: its place in the order in which all can run */
+    uint32_t *in_slot;     /* and what is in a slot: that node, or one of the group */
+    uint32_t *mark, *goal, round; /* per slot: found, or looked for, in this search */
+    uint32_t *found, nfound;
+    uint32_t *moved;       /* room for nodes that change places */
+    uint32_t low, high;    /* slots beyond these are of no interest to this search */
     IndexMap *maps;        /* room for the maps of one node's operands */
     uint32_t nmaps;
     VEC(uint32_t) some;    /* groups */
-    uint32_t bottom;       /* nodes before this one are of no interest to this walk */
-    uint32_t floor;        /* nodes before this one are not placed yet, and nothing placed comes after them */
+    VEC(uint32_t) readers; /* slots */
 } Fuse;
 
 uint32_t fuse_find(const Fuse *f, uint32_t group);
@@ -85,6 +88,7 @@ Group *fuse_group(const Fuse *f, uint32_t group);
 bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m);      /* false: too many, so it has to be read */
 /* v is demanded in the group at m; false: at too many maps, so it has to be read. */
 bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m);
+void fuse_drop_newest(Fuse *f, Value root);                 /* the newest group is not to be: its root is all that it asked for */
 uint32_t fuse_new_group(Fuse *f, const Node *n);            /* with n as its root */
 bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result);
 bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b);
@@ -99,9 +103,11 @@ bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node
 double fuse_elements(const Fuse *f, Value v);               /* of extents that only the run knows, the most */
 double fuse_points(const Fuse *f, uint32_t group);          /* that the kernel walks, likewise */
 int fuse_cost(const Node *n);                               /* scalar operations per element, about */
-void fuse_place(Fuse *f, uint32_t node, uint32_t group);       /* the group computes it */
-void fuse_place_all(Fuse *f, uint32_t a, const Group *b);      /* group a has the nodes of b as well */
-bool fuse_depends(Fuse *f, uint32_t group, uint32_t on_group, uint32_t on_node); /* on_group or on_node may be UINT32_MAX */
+void fuse_sort(uint32_t *at, uint32_t n);
+void fuse_order_start(Fuse *f);
+void fuse_order_place(Fuse *f, uint32_t node, uint32_t group);   /* the group computes the node, whose readers come after it */
+void fuse_order_merge(Fuse *f, const Group *a, const Group *b);  /* b is about to become part of a; neither needs the other */
+bool fuse_needs(Fuse *f, uint32_t group, const uint32_t *slot, uint32_t n); /* one of what is in these slots, however far back */
 Graph *fuse_build(Fuse *f);
 
 #endif

@@ -35,16 +35,6 @@ static bool computed_here(const Body *body, Value v)
     return u != NULL && !u->read;
 }
 
-static void sort(uint32_t *at, uint32_t n)
-{
-    for (uint32_t gap = n / 2; gap > 0; gap /= 2)
-        for (uint32_t i = gap; i < n; i++) {
-            uint32_t x = at[i], j = i;
-            for (; j >= gap && at[j - gap] > x; j -= gap) at[j] = at[j - gap];
-            at[j] = x;
-        }
-}
-
 /* From the results back to what has to be read. */
 static void collect(Body *body)
 {
@@ -56,7 +46,7 @@ static void collect(Body *body)
         uint32_t node = body->node[i] = f->g->value.at[v].node;
         if (f->result[v] && fuse_find(f, f->home[node]) == body->group) body->inside[node] = true;
     }
-    sort(body->node, g->use.len);
+    fuse_sort(body->node, g->use.len);
     for (uint32_t i = 0; i < g->use.len; i++)
         if (i == 0 || body->node[i] != body->node[body->nnode - 1]) body->node[body->nnode++] = body->node[i];
     for (uint32_t i = body->nnode; i-- > 0;) {

@@ -264,12 +264,12 @@ bool fuse_stays(const Fuse *f, uint32_t node)
 static bool stays_acyclic(Fuse *f, Value v, uint32_t group)
 {
     group = fuse_find(f, group);
+    f->readers.len = 0;
     for (const Use *u = f->use[v]; u != NULL; u = u->next)
-        if (fuse_find(f, u->group) != group && fuse_depends(f, group, fuse_find(f, u->group), UINT32_MAX)) return false;
-    if (!f->outside[v]) return true;
-    for (uint32_t i = f->first_reader[v]; i < f->first_reader[v + 1]; i++)
-        if (fuse_stays(f, f->reader[i]) && fuse_depends(f, group, NO_GROUP, f->reader[i])) return false;
-    return true;
+        if (fuse_find(f, u->group) != group) *VEC_PUSH(f->ctx->scratch, &f->readers) = fuse_group(f, u->group)->slot;
+    for (uint32_t i = f->first_reader[v]; f->outside[v] && i < f->first_reader[v + 1]; i++)
+        if (fuse_stays(f, f->reader[i])) *VEC_PUSH(f->ctx->scratch, &f->readers) = f->slot[f->reader[i]];
+    return !fuse_needs(f, group, f->readers.at, f->readers.len);
 }
 
 bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
@@ -305,7 +305,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->env.extent[0] = type_elements(f->dims, graph_type(f->g, n->out));
     g->env.naxis = g->env.extent[0] == 1 ? 0 : 1; /* axes are split as maps ask for it */
     g->form = -1;
-    g->lo = UINT32_MAX;
+    g->slot = f->g->value.at[n->out].node;
     g->into = at;
     *VEC_PUSH(a, &f->group) = g;
     index_root(&g->env, g->env.naxis, &root);
@@ -380,6 +380,7 @@ static bool compatible(const Fuse *f, const Group *a, const Group *b, const uint
 static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
 {
     Group *ga = f->group.at[a], *gb = f->group.at[b];
+    fuse_order_merge(f, ga, gb);
     for (uint32_t i = 0; i < gb->use.len; i++) {
         Use *u = gb->use.at[i], *same = fuse_use(f, u->v, a);
         for (uint32_t k = 0; k < u->nmap; k++) index_rename(u->map[k], perm);
@@ -397,7 +398,6 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
         while (*link != u) link = &(*link)->next;
         *link = u->next;
     }
-    fuse_place_all(f, a, gb);
     ga->nmember += gb->nmember;
     ga->nmove += gb->nmove;
     ga->nresult += gb->nresult;
@@ -429,7 +429,7 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
     if (ua == NULL || ub == NULL || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
     if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS) return false;
     if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;
-    if (!maps_fit(f, a, gb) || fuse_depends(f, a, b, UINT32_MAX) || fuse_depends(f, b, a, UINT32_MAX)) return false;
+    if (!maps_fit(f, a, gb) || fuse_needs(f, a, &gb->slot, 1) || fuse_needs(f, b, &ga->slot, 1)) return false;
     if (!align(f, ga, gb, ua, ub)) return false;
     if (gb->env.naxis > ga->env.naxis) return fuse_merge(f, shared, b, a);
     if (!match_axes(ga, gb, ua->map[0], ub->map[0], perm)) return false;
