@@ -79,7 +79,9 @@ bool lower_branch(Scope *s, const Node *n);
 bool lower_effect(Scope *s, const Node *n);
 
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
-void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy);
+/* The end of a block: each result of s->g goes to its buffer `to`. Those that are late may be read in the block until its end and then change all at once,
+ * each made in place where it can be. */
+bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
 uint32_t lower_dim(Lower *lw, Dim d);                 /* index in Program.dim */
 uint32_t lower_kernel(Lower *lw, const Group *group); /* index in Program.kernel; NO_BUF: st */

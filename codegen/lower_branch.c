@@ -60,40 +60,6 @@ static uint32_t result_buffer(Scope *s, const Node *n, uint32_t i, bool *taken)
 
 /* ---- cases --------------------------------------------------------------------------------------- */
 
-static bool is_result(const uint32_t *to, uint32_t n, uint32_t buf)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (to[i] == buf) return true;
-    return false;
-}
-
-/* All results change at once: one that is an input whose buffer another result takes waits in a buffer of its own. */
-static bool end_of_case(Scope *inner, const Node *n, const uint32_t *to, const bool *in_place)
-{
-    const Graph *g = inner->g;
-    uint32_t *from = ARENA_ARRAY(inner->lw->scratch, uint32_t, n->nout + 1);
-    for (uint32_t i = 0; i < n->nout; i++) {
-        from[i] = inner->buf[scope_root(g, g->result.at[i])];
-        if (from[i] != to[i] && !in_place[i]) scope_copy(inner, from[i], to[i]);
-    }
-    for (uint32_t i = 0; i < n->nout; i++) {
-        if (from[i] == to[i] || !in_place[i]) continue;
-        bool waits = false;
-        for (uint32_t k = 0; k < n->nout; k++) waits |= k != i && in_place[k] && to[k] == from[i];
-        if (!waits) continue;
-        uint32_t wait = lower_buf(inner->lw, BUF_TEMP, graph_type(g, g->result.at[i]));
-        if (wait == NO_BUF) return false;
-        scope_copy(inner, from[i], wait);
-        from[i] = wait;
-    }
-    uint32_t first_copy = inner->step.len;
-    for (uint32_t i = 0; i < n->nout; i++)
-        if (from[i] != to[i] && in_place[i]) scope_copy(inner, from[i], to[i]);
-    for (uint32_t i = 0; i < n->nout; i++)
-        if (from[i] != to[i] && in_place[i] && !is_result(to, n->nout, from[i])) loop_in_place(inner, from[i], to[i], first_copy);
-    return true;
-}
-
 static bool lower_case(Scope *s, const Node *n, const Graph *g, const bool *in_place, Block *block)
 {
     Scope inner;
@@ -108,7 +74,7 @@ static bool lower_case(Scope *s, const Node *n, const Graph *g, const bool *in_p
         uint32_t *at = &inner.buf[scope_root(g, g->result.at[i])];
         if (*at == NO_BUF && !in_place[i]) *at = to[i];
     }
-    if (!scope_run(&inner) || !end_of_case(&inner, n, to, in_place)) return false;
+    if (!scope_run(&inner) || !scope_results(&inner, to, in_place)) return false;
     *block = (Block){inner.step.at, inner.step.len};
     return true;
 }

@@ -2,46 +2,70 @@
  * kernel computes: only which of its buffers are one. */
 #include "lower.h"
 
-static bool reads(const Program *p, const Step *st, uint32_t buf);
-
-static bool any_reads(const Program *p, const Step *step, uint32_t n, uint32_t buf)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (reads(p, &step[i], buf)) return true;
-    return false;
-}
-
 static bool is_in(const Program *p, uint32_t b, uint32_t buf)
 {
-    while (b != buf && b != UINT32_MAX && p->buf.at[b].kind == BUF_SLICE) b = p->buf.at[b].of;
+    while (b != buf && p->buf.at[b].kind == BUF_SLICE) b = p->buf.at[b].of;
     return b == buf;
 }
 
-static bool names(const Program *p, uint32_t b, uint32_t buf) { return b != UINT32_MAX && is_in(p, b, buf); }
+/* ---- which steps touch a buffer ------------------------------------------------------------------ */
 
-/* Touches, reading or writing. */
-static bool reads(const Program *p, const Step *st, uint32_t buf)
+typedef struct StepList { VEC(uint32_t) step; } StepList; /* in order, without repetition */
+
+typedef struct Touch {
+    const Program *p;
+    Arena *arena;
+    Map list_of; /* buffer -> index into list */
+    VEC(StepList) list;
+    bool *gone;  /* per step: it is not needed any more */
+} Touch;
+
+typedef struct Steps { const uint32_t *at; uint32_t n; } Steps;
+
+static Steps steps_of(const Touch *t, uint32_t buf)
 {
-    switch ((StepKind)st->kind) {
-    case STEP_KERNEL:
-        for (uint32_t i = 0; i < p->kernel.at[st->kernel].nbuf; i++)
-            if (is_in(p, st->buf[i], buf)) return true;
-        return false;
-    case STEP_CONTRACT: return is_in(p, st->contract.a, buf) || is_in(p, st->contract.b, buf) || is_in(p, st->contract.c, buf);
-    case STEP_COPY: return is_in(p, st->from, buf) || is_in(p, st->to, buf);
-    case STEP_EFFECT:
-        for (uint32_t i = 0; i < st->effect.nin + st->effect.nout; i++)
-            if (is_in(p, st->buf[i], buf)) return true;
-        return false;
-    case STEP_LOOP:
-    case STEP_BRANCH:
-        for (uint32_t i = 0; i < st->nblock; i++)
-            if (any_reads(p, st->block[i].step, st->block[i].n, buf)) return true;
-        return names(p, st->selector, buf) || (st->kind == STEP_LOOP && (names(p, st->trip, buf) || names(p, st->index, buf) ||
-                                                                         names(p, st->count, buf)));
-    }
-    return true;
+    const uint64_t *at = map_get(&t->list_of, buf);
+    return at == NULL ? (Steps){0} : (Steps){t->list.at[*at].step.at, t->list.at[*at].step.len};
 }
+
+/* Step `step` touches this buffer, and those that it is a slice of. */
+static void touch(Touch *t, uint32_t buf, uint32_t step)
+{
+    for (; buf != UINT32_MAX; buf = t->p->buf.at[buf].kind == BUF_SLICE ? t->p->buf.at[buf].of : UINT32_MAX) {
+        const uint64_t *at = map_get(&t->list_of, buf);
+        if (at == NULL) {
+            at = map_put(&t->list_of, buf, t->list.len);
+            *VEC_PUSH(t->arena, &t->list) = (StepList){0};
+        }
+        uint32_t len = t->list.at[*at].step.len;
+        if (len == 0 || t->list.at[*at].step.at[len - 1] != step) *VEC_PUSH(t->arena, &t->list.at[*at].step) = step;
+    }
+}
+
+static void touch_all(Touch *t, const Step *st, uint32_t step)
+{
+    uint32_t n = st->kind == STEP_KERNEL ? t->p->kernel.at[st->kernel].nbuf : st->kind == STEP_EFFECT ? st->effect.nin + st->effect.nout : 0;
+    for (uint32_t i = 0; i < n; i++) touch(t, st->buf[i], step);
+    if (st->kind == STEP_CONTRACT) {
+        touch(t, st->contract.a, step);
+        touch(t, st->contract.b, step);
+        touch(t, st->contract.c, step);
+    } else if (st->kind == STEP_COPY) {
+        touch(t, st->from, step);
+        touch(t, st->to, step);
+    } else if (st->kind == STEP_BRANCH) {
+        touch(t, st->selector, step);
+    } else if (st->kind == STEP_LOOP) {
+        touch(t, st->selector, step);
+        touch(t, st->trip, step);
+        touch(t, st->index, step);
+        touch(t, st->count, step);
+    }
+    for (uint32_t i = 0; i < st->nblock; i++)
+        for (uint32_t k = 0; k < st->block[i].n; k++) touch_all(t, &st->block[i].step[k], step);
+}
+
+/* ---- kernels whose buffers are one ---------------------------------------------------------------- */
 
 static bool same_elements(const Stream *a, const Stream *b)
 {
@@ -102,8 +126,10 @@ static uint32_t uses(const Kernel *k, const Step *st, uint32_t buf)
     return n;
 }
 
-/* Buffer `from`, made by step `made`, becomes `to` throughout the body; `to` is read by no later step but the copy that goes. */
-static bool merge(Scope *s, uint32_t made, uint32_t from, uint32_t to)
+/* ---- the end of a block --------------------------------------------------------------------------- */
+
+/* Buffer `from`, made by step `made`, becomes `to` in all steps that touch it; `to` is touched by no later step but the copy that goes. */
+static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32_t to)
 {
     Lower *lw = s->lw;
     Step *st = &s->step.at[made];
@@ -118,8 +144,8 @@ static bool merge(Scope *s, uint32_t made, uint32_t from, uint32_t to)
     } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) || is_in(lw->p, st->contract.b, to)) {
         return false;
     }
-    for (uint32_t i = made; i < s->step.len; i++) {
-        Step *at = &s->step.at[i];
+    for (uint32_t i = 0; i < touching.n; i++) {
+        Step *at = &s->step.at[touching.at[i]];
         uint32_t *buf = (uint32_t *)at->buf;
         uint32_t n = at->kind == STEP_KERNEL ? lw->p->kernel.at[at->kernel].nbuf : at->kind == STEP_EFFECT ? at->effect.nin + at->effect.nout : 0;
         for (uint32_t j = 0; j < n; j++)
@@ -132,26 +158,70 @@ static bool merge(Scope *s, uint32_t made, uint32_t from, uint32_t to)
     return true;
 }
 
-void loop_in_place(Scope *s, uint32_t from, uint32_t to, uint32_t first_copy)
+/* What is copied from one buffer to another by step `copy` is made there at once, where nobody else needs either. */
+static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy)
 {
     const Program *p = s->lw->p;
-    uint32_t made = UINT32_MAX, copy = UINT32_MAX, copies = 0;
+    uint32_t made = UINT32_MAX, from = s->step.at[copy].from, to = s->step.at[copy].to;
+    Steps touching = steps_of(t, from), there = steps_of(t, to);
     if (p->buf.at[from].kind != BUF_TEMP) return;
-    for (uint32_t i = 0; i < s->step.len; i++) {
-        const Step *st = &s->step.at[i];
-        if (st->nblock != 0 && reads(p, st, from)) return; /* its steps would have to follow */
-        if (i >= first_copy && st->from == from) {
-            copies++;
-            if (st->to == to) copy = i;
-        } else if (made == UINT32_MAX && reads(p, st, from)) {
-            made = i;
-        }
+    for (uint32_t i = 0; i < touching.n; i++) {
+        const Step *st = &s->step.at[touching.at[i]];
+        if (st->nblock != 0) return; /* its steps would have to follow */
+        if (touching.at[i] == copy || t->gone[touching.at[i]]) continue;
+        if (touching.at[i] >= first_copy && st->from == from) return; /* two results are this value */
+        if (made == UINT32_MAX) made = touching.at[i];
     }
-    if (made == UINT32_MAX || copy == UINT32_MAX || copies != 1) return;
-    for (uint32_t i = made + 1; i < s->step.len; i++)
-        if (i != copy && reads(p, &s->step.at[i], to)) return;
-    if (!merge(s, made, from, to)) return;
+    if (made >= copy) return;
+    for (uint32_t i = 0; i < there.n; i++)
+        if (there.at[i] > made && there.at[i] != copy && !t->gone[there.at[i]]) return;
+    if (!merge(s, touching, made, from, to)) return;
     s->lw->p->buf.at[from].bytes = 0; /* nobody's any more: it needs no room */
-    memmove(&s->step.at[copy], &s->step.at[copy + 1], (s->step.len - copy - 1) * sizeof *s->step.at);
-    s->step.len--;
+    t->gone[copy] = true;
+    for (uint32_t i = 0; i < touching.n; i++) touch(t, to, touching.at[i]);
+}
+
+static void make_all_in_place(Scope *s, uint32_t first_copy, const bool *shared)
+{
+    Arena *a = s->lw->scratch;
+    Touch t = {.p = s->lw->p, .arena = a, .list_of = {.arena = a}, .gone = ARENA_ARRAY(a, bool, s->step.len + 1)};
+    uint32_t kept = first_copy;
+    if (first_copy == s->step.len) return;
+    for (uint32_t i = 0; i < s->step.len; i++) touch_all(&t, &s->step.at[i], i);
+    for (uint32_t i = first_copy; i < s->step.len; i++)
+        if (!shared[i - first_copy]) make_in_place(s, &t, i, first_copy);
+    for (uint32_t i = first_copy; i < s->step.len; i++)
+        if (!t.gone[i]) s->step.at[kept++] = s->step.at[i];
+    s->step.len = kept;
+}
+
+bool scope_results(Scope *s, const uint32_t *to, const bool *late)
+{
+    const Graph *g = s->g;
+    Arena *a = s->lw->scratch;
+    uint32_t n = g->result.len, *from = ARENA_ARRAY(a, uint32_t, n + 1);
+    bool *shared = ARENA_ARRAY(a, bool, n + 1);
+    Map taken = {.arena = a}; /* buffers of results: 1, if they change late, else 0 */
+    for (uint32_t i = 0; i < n; i++) {
+        from[i] = s->buf[scope_root(g, g->result.at[i])];
+        if (from[i] == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: result %u was never made", g->name, i);
+        if (from[i] != to[i] && !late[i]) scope_copy(s, from[i], to[i]);
+        map_put(&taken, to[i], late[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t *other = map_get(&taken, from[i]);
+        if (from[i] == to[i] || !late[i] || other == NULL || !*other) continue;
+        uint32_t wait = lower_buf(s->lw, BUF_TEMP, graph_type(g, g->result.at[i]));
+        if (wait == NO_BUF) return false;
+        scope_copy(s, from[i], wait);
+        from[i] = wait;
+    }
+    uint32_t first_copy = s->step.len;
+    for (uint32_t i = 0; i < n; i++) {
+        if (from[i] == to[i] || !late[i]) continue;
+        shared[s->step.len - first_copy] = map_get(&taken, from[i]) != NULL;
+        scope_copy(s, from[i], to[i]);
+    }
+    make_all_in_place(s, first_copy, shared);
+    return true;
 }

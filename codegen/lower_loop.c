@@ -76,36 +76,11 @@ static bool bind_results(Scope *s, Scope *inner, const Loop *l)
     return true;
 }
 
-static bool is_carry(const Loop *l, uint32_t buf)
-{
-    for (uint32_t i = 0; i < l->carries; i++)
-        if (l->to[i] == buf) return true;
-    return false;
-}
-
-/* All carries change at once: one that is another's old value waits in a buffer of its own. */
 static bool end_of_step(Scope *inner, const Loop *l)
 {
-    const Graph *body = l->body;
-    uint32_t *from = ARENA_ARRAY(inner->lw->scratch, uint32_t, l->carries + l->ys + 1), *to = l->to;
-    for (uint32_t i = 0; i < l->carries + l->ys; i++) {
-        from[i] = inner->buf[scope_root(body, body->result.at[i])];
-        if (from[i] == NO_BUF) return status_fail(inner->lw->st, ST_INTERNAL, "lowering %s: result %u was never made", body->name, i);
-        if (i >= l->carries && from[i] != to[i]) scope_copy(inner, from[i], to[i]);
-    }
-    for (uint32_t i = 0; i < l->carries; i++) {
-        if (from[i] == to[i] || !is_carry(l, from[i])) continue;
-        uint32_t wait = lower_buf(inner->lw, BUF_TEMP, graph_type(body, body->result.at[i]));
-        if (wait == NO_BUF) return false;
-        scope_copy(inner, from[i], wait);
-        from[i] = wait;
-    }
-    uint32_t first_copy = inner->step.len;
-    for (uint32_t i = 0; i < l->carries; i++)
-        if (from[i] != to[i]) scope_copy(inner, from[i], to[i]);
-    for (uint32_t i = 0; i < l->carries; i++)
-        if (from[i] != to[i]) loop_in_place(inner, from[i], to[i], first_copy);
-    return true;
+    bool *late = ARENA_ARRAY(inner->lw->scratch, bool, l->carries + l->ys + 1);
+    for (uint32_t i = 0; i < l->carries; i++) late[i] = true;
+    return scope_results(inner, l->to, late);
 }
 
 /* What a loop touches lives as long as the loop. */

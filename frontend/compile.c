@@ -71,7 +71,7 @@ static void start_body(void *arg)
     Frame *top = ARENA_NEW(a, Frame);
     top->trace = tr;
     top->g = graph_new(tr->module, arena_printf(a, "%s", s->f->name));
-    top->captured.arena = top->watched.arena = a;
+    top->captured.arena = top->watched.arena = top->slot_of.arena = a;
     top->loc = s->f->loc;
     tr->frame = top;
     signature_into(s);

@@ -130,6 +130,7 @@ static void custom_in_region(Vjp *v, Walk *w)
         .g = ((GraphEmit *)v->e)->g,
         .captured.arena = w->arena,
         .watched.arena = w->arena,
+        .slot_of.arena = w->arena,
         .kind = FRAME_RULE,
         .what = "loop or branch",
         .loc = loc_of(w->at)};

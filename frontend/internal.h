@@ -15,9 +15,9 @@
 #include "../runtime/threads.h"
 
 typedef struct Thread Thread;
+typedef struct Row Row;
 typedef struct Trace Trace;
 typedef struct Frame Frame;
-typedef struct Row Row;
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 /* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
@@ -247,7 +247,6 @@ typedef struct Column {      /* what one parameter of a region's frame stands fo
     Value outer;             /* the parent's value: the operand; none for the index */
     kiln_variable *variable; /* whose value at entry it is; NULL: a value given or captured */
 } Column;
-
 struct Frame {               /* one graph being traced: the function's, or a region's inside it */
     Trace *trace;
     Frame *parent;           /* NULL: the function's own */
@@ -255,6 +254,7 @@ struct Frame {               /* one graph being traced: the function's, or a reg
     Map watched;             /* value -> the leaf that its handles mean since it was watched */
     Map captured;            /* parent frame: value -> parameter here; function frame: tensor uid -> value */
     VEC(Slot) slot;
+    Map slot_of;             /* variable -> index into slot, where that slot still names it */
     VEC(Column) column;      /* region: of each parameter, in order of g->param */
     uint8_t kind;            /* FrameKind. RULE: the graph of a gradient rule, closed: nothing comes in from outside */
     const char *what;        /* region: "KILN_FOR", for messages */

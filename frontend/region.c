@@ -29,7 +29,7 @@ static void open_body(void *arg)
     f->trace = o->tr;
     f->parent = o->tr->frame;
     f->g = graph_new(o->tr->module, arena_printf(o->tr->arena, "region%u", o->tr->module->graph.len));
-    f->captured.arena = f->watched.arena = o->tr->arena;
+    f->captured.arena = f->watched.arena = f->slot_of.arena = o->tr->arena;
     o->f = f;
 }
 
@@ -58,6 +58,7 @@ void frame_leave(Thread *t, const Frame *f)
 typedef struct Match { /* one parameter of the node's graphs, and its operand */
     Column column;
     bool carried; /* a variable that some graph assigns */
+    uint32_t place; /* of such: in Close.carried */
     Value *param; /* per frame; 0: that graph does not use it */
 } Match;
 
@@ -66,6 +67,7 @@ typedef struct Close {
     Arena *arena;
     Frame *parent;
     VEC(Match) match;
+    Map free;           /* columns that are free: key_of -> index into match */
     VEC(Match *) order; /* as the op wants them */
     kiln_variable **carried;
     bool *blocked;      /* per carried variable: tapes outside cannot see all its reads */
@@ -80,10 +82,15 @@ static bool assigns(const Frame *f, const Slot *s)
     return s->variable->frame != f || s->variable->trace_id != f->trace->id;
 }
 
-static bool same_column(const Column *a, const Column *b)
+static uint64_t key_of(const kiln_variable *variable, Value outer) /* pointers are even */
 {
-    if (a->role != b->role) return false;
-    return a->variable ? a->variable == b->variable : !b->variable && a->outer == b->outer;
+    return variable ? (uintptr_t)variable : 2 * (uint64_t)outer + 1;
+}
+
+static Match *free_match(const Close *c, uint64_t key)
+{
+    const uint64_t *at = map_get(&c->free, key);
+    return at ? &c->match.at[*at] : NULL;
 }
 
 static Match *match_for(Close *c, const Frame *f, uint32_t i)
@@ -91,8 +98,9 @@ static Match *match_for(Close *c, const Frame *f, uint32_t i)
     const Column *column = &f->column.at[i];
     /* Given parameters stand in the same places in all frames, whatever else they have in common. */
     if (column->role != COLUMN_FREE && i < c->match.len) return &c->match.at[i];
-    for (uint32_t k = 0; column->role == COLUMN_FREE && k < c->match.len; k++)
-        if (same_column(column, &c->match.at[k].column)) return &c->match.at[k];
+    const uint64_t key = key_of(column->variable, column->outer);
+    if (column->role == COLUMN_FREE && free_match(c, key)) return free_match(c, key);
+    if (column->role == COLUMN_FREE) map_put(&c->free, key, c->match.len);
     Match *m = VEC_PUSH(c->arena, &c->match);
     *m = (Match){.column = *column, .param = ARENA_ARRAY(c->arena, Value, c->r->frames)};
     return m;
@@ -108,9 +116,8 @@ static void match_all(Close *c)
         const Frame *f = c->r->frame[k];
         for (uint32_t i = 0; i < f->slot.len; i++) {
             const Slot *s = &f->slot.at[i];
-            if (!assigns(f, s)) continue;
-            for (uint32_t m = 0; m < c->match.len; m++)
-                if (c->match.at[m].column.variable == s->variable) c->match.at[m].carried = true;
+            Match *m = assigns(f, s) ? free_match(c, key_of(s->variable, 0)) : NULL;
+            if (m) m->carried = true;
         }
     }
 }
@@ -173,17 +180,20 @@ static void set_results(Close *c, uint32_t k)
 static void settle_reads(Close *c)
 {
     const bool loop = c->r->op != OP_branch;
-    for (uint32_t i = 0; i < c->order.len; i++)
-        if (c->order.at[i]->carried) c->carried[c->ncarried++] = c->order.at[i]->column.variable;
+    for (uint32_t i = 0; i < c->order.len; i++) {
+        if (!c->order.at[i]->carried) continue;
+        c->order.at[i]->place = c->ncarried;
+        c->carried[c->ncarried++] = c->order.at[i]->column.variable;
+    }
     for (uint32_t k = 0; k < c->r->frames; k++) {
         const Frame *f = c->r->frame[k];
         for (uint32_t i = 0; i < f->slot.len; i++) {
             const Slot *s = &f->slot.at[i];
-            uint32_t v = 0;
             if (!s->variable) continue;
-            while (v < c->ncarried && c->carried[v] != s->variable) v++;
-            if (s->entry && (!loop || v == c->ncarried)) frame_pass_reads(f, s->entry);
-            if (v < c->ncarried && (loop || s->read_after)) c->blocked[v] = true;
+            const Match *m = free_match(c, key_of(s->variable, 0));
+            const bool carried = m && m->carried;
+            if (s->entry && (!loop || !carried)) frame_pass_reads(f, s->entry);
+            if (carried && (loop || s->read_after)) c->blocked[m->place] = true;
         }
     }
 }
@@ -229,6 +239,7 @@ static void append_node(Close *c)
 static void close_body(void *arg)
 {
     Close *c = arg;
+    c->free.arena = c->arena;
     region_slices(c->r, steps_of(c), c->arena);
     match_all(c);
     order_all(c);

@@ -20,6 +20,7 @@ typedef struct Append {
     Loc loc;
     const Type *type; /* a parameter */
     const Source *source;
+    kiln_variable *variable;
     Column column; /* of a region's parameter */
     TapeRead read;
     Status *st;
@@ -235,28 +236,24 @@ bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32
 /* ---- slots: variables and locals -------------------------------------------------------------------------------- */
 static Slot *find_slot(Frame *f, const kiln_variable *v)
 {
-    for (uint32_t i = 0; i < f->slot.len; i++)
-        if (f->slot.at[i].variable == v) return &f->slot.at[i];
-    return NULL;
+    const uint64_t *at = map_get(&f->slot_of, (uintptr_t)v);
+    return at && f->slot.at[*at].variable == v ? &f->slot.at[*at] : NULL;
 }
 
 static void slot_body(void *arg)
 {
     Append *a = arg;
-    *VEC_PUSH(a->f->trace->arena, &a->f->slot) = (Slot){0};
+    *VEC_PUSH(a->f->trace->arena, &a->f->slot) = (Slot){.variable = a->variable};
+    map_put(&a->f->slot_of, (uintptr_t)a->variable, a->f->slot.len - 1);
 }
 
 static Slot *add_slot(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
     Status st = {0};
-    Append a = {.f = f};
-    if (!arena_try(f->trace->arena, &st, slot_body, &a)) {
-        fail_status(t, at, &st);
-        return NULL;
-    }
-    Slot *s = &f->slot.at[f->slot.len - 1];
-    s->variable = v;
-    return s;
+    Append a = {.f = f, .variable = v};
+    if (arena_try(f->trace->arena, &st, slot_body, &a)) return &f->slot.at[f->slot.len - 1];
+    fail_status(t, at, &st);
+    return NULL;
 }
 
 Slot *frame_slot(Frame *f, kiln_variable *v, bool make)

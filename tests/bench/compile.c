@@ -8,7 +8,7 @@
 
 enum { SMALL = 16 };
 
-typedef struct Job { int ops; kiln_variable **variable; int variables; } Job;
+typedef struct Job { int ops; } Job;
 
 static void chain(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
@@ -78,6 +78,19 @@ static void branches(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *u
     out[0] = kiln_value(x);
 }
 
+/* A loop over as many variables. */
+static void carries(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Job *j = user;
+    kiln_variable **x = malloc((size_t)j->ops * sizeof(kiln_variable *));
+    for (int i = 0; i < j->ops; i++) x[i] = kiln_local(k, in[0]);
+    KILN_FOR(k, step, 3) {
+        for (int i = 0; i < j->ops; i++) kiln_assign(x[i], kiln_mul(x[(i + 1) % j->ops], 0.5));
+    }
+    out[0] = kiln_value(x[0]);
+    free(x);
+}
+
 static kiln_tensor *square(kiln *k, kiln_tensor *x)
 {
     (void)k;
@@ -97,7 +110,7 @@ static const struct { const char *name; kiln_body *body; bool gradient; } progra
     {"tanh chain", chain, false}, {"tanh chain, gradient", chain, true}, {"equal kernels", kernels, false},
     {"kernels, gradient", kernels, true}, {"different kernels", different, false}, {"products", products, false},
     {"products, gradient", products, true}, {"concat", wide, false}, {"concat, gradient", wide, true}, {"fan", fan, false}, {"fan, gradient", fan, true},
-    {"branches", branches, false}, {"calls", calls, false},
+    {"branches", branches, false}, {"carries", carries, false}, {"calls", calls, false},
 };
 
 static void measure(size_t i, int n)
