@@ -77,8 +77,8 @@ X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
 # ---- sources ---------------------------------------------------------------------------------------
-LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c codegen/eager/*.c \
-	codegen/ref/*.c codegen/cuda/*.c frontend/*.c frontend/nn/*.c frontend/io/*.c))
+LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract eager ref cuda,codegen/$(room)/*.c) \
+	$(foreach room,engine ops trace grad function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 
 # The LLVM module: the backend itself plus its own copy of everything stateless that it calls.
@@ -194,7 +194,7 @@ $(BUILD)/.config: FORCE
 # The one header that the build makes: the version, where libraries are installed, also as seen from programs, and the mark by
 # which the library and the LLVM module know each other: a hash of the headers that they share, the compiler, and the flags that may
 # change a struct.
-SHARED_HEADERS := $(sort $(wildcard ir/*.h ir/*.def runtime/*.h runtime/*.def codegen/*.h include/kiln/core.h))
+SHARED_HEADERS := $(sort $(wildcard ir/*.h ir/*.def runtime/*.h runtime/*.def codegen/*.h codegen/lower/*.h codegen/contract/*.h include/kiln/core.h))
 MARK = $(shell { $(CC) --version | head -n 1; echo '$(filter-out -O% -g% -W%,$(CPPFLAGS) $(CFLAGS)) $(SANITIZE)'; \
 	cat $(SHARED_HEADERS); } 2>/dev/null | sha256sum | cut -c 1-16)
 $(BUILD)/gen/kiln_config.h: FORCE | deps

@@ -1,7 +1,7 @@
 /* graph_run: see graph_run.h. */
 #include "graph_run.h"
 
-#include "codegen/contract.h"
+#include "codegen/contract/contract.h"
 #include "codegen/host_stack.h"
 #include "ir/text.h"
 #include "passes/pass.h"

@@ -23,10 +23,45 @@ mapfile -t sources < <(find include frontend ir passes codegen runtime -type f \
 mapfile -t all < <(printf '%s\n' "${sources[@]}"; find tests docs/examples -type f \
     \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) 2>/dev/null | sort)
 
+# ---- the order of the rooms: a file may include what its own room or one before it offers, and call what stands there ----
+# frontend itself is open.c, which hands the rooms what they may call above them (Hooks).
+rooms='frontend/engine frontend/ops frontend/trace frontend/grad frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend frontend/cli'
+all_rooms="runtime ir passes codegen $rooms"
+
+# Calls between the rooms as the objects of a finished build have them: CALLER CALLED SYMBOL FILE. $1: "up" (only those that go up) or "all".
+calls()
+{
+    local build=${BUILD:-build} source
+    for source in "${sources[@]}"; do [ -f "$build/obj/$source.o" ] && echo "$build/obj/$source.o"; done | xargs -r nm -A 2>/dev/null | awk -v prefix="$build/obj/" -v order="$all_rooms" -v only="$1" '
+    function room(f) { sub(/\/[^\/]*$/, "", f); sub(/^codegen\/.*/, "codegen", f); return f }
+    BEGIN { for (i = split(order, name, " "); i > 0; i--) rank[name[i]] = i }
+    {
+        file = substr($1, length(prefix) + 1); sub(/\.o:.*/, "", file)
+        if (!(room(file) in rank)) next
+        kind = $(NF - 1); symbol = $NF
+        if (kind ~ /^[TDBRC]$/) home[symbol] = room(file)
+        else if (kind == "U") used[room(file) " " symbol] = file
+    }
+    END {
+        for (use in used) {
+            split(use, part, " ")
+            to = home[part[2]]
+            if (to == "" || to == part[1]) continue
+            if (only == "all" || rank[to] > rank[part[1]]) print part[1], to, part[2], used[use]
+        }
+    }'
+}
+calls_up() { calls up | awk '{ print $4 ": " $1 " calls " $3 " of " $2 ", which is above it" }' | sort; }
+
+if [ "${2:-}" = graph ]; then # which room calls which
+    calls all | awk '{ print $1 " -> " $2 }' | sort | uniq -c | awk '{ printf "%-20s -> %-20s %4d functions\n", $2, $4, $1 }'
+    exit 0
+fi
+
 # ---- the include table: FILE:LINE: what, for each #include that the row of its folder does not allow -----------
 includes()
 {
-    awk '
+    awk -v order="$rooms" '
     function folder(f) { sub(/\/[^\/]*$/, "", f); return f }
     # Resolves "x/../y" textually.
     function normal(p,   part, i, k, m, out) {
@@ -44,7 +79,10 @@ includes()
     function ground(f) { return f ~ /^runtime\/(base|dtype)\.(h|def)$/ }
     # The members of the base family beyond base and dtype themselves may include only base and dtype.
     function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison)[^\/]*$/ }
-    function backend(f) { return match(f, /^codegen\/[a-z0-9_]+\//) ? substr(f, 1, RLENGTH) : "" }
+    function backend(f) { return match(f, /^codegen\/(eager|cpu|cuda|ref)\//) ? substr(f, 1, RLENGTH) : "" }
+    BEGIN { for (i = split(order, listed, " "); i > 0; i--) rank[listed[i]] = i }
+    # The place of a folder of the front end in its order of rooms.
+    function room(f) { return rank[folder(f)] }
     function allowed(from, to,   b) {
         if (from ~ /^include\//) return to ~ /^include\/kiln\//
         if (is_ground(from)) return ground(to) || folder(to) == "runtime" && is_ground(to)
@@ -56,7 +94,8 @@ includes()
             if (b != "") return b == backend(from)
             return to ~ /^(codegen|ir|runtime)\//
         }
-        if (from ~ /^frontend\/nn\//) return to ~ /^(include\/kiln|frontend\/nn)\// || folder(to) == "frontend" || ground(to)
+        if (from ~ /^frontend\// && to ~ /^frontend\//) return room(to) <= room(from)
+        if (from ~ /^frontend\/nn\//) return to ~ /^(include\/kiln|ir)\// || ground(to)
         if (from ~ /^frontend\//) return backend(to) == ""
         return 1
     }
@@ -178,8 +217,9 @@ publics()
     return 0
 }
 
-echo 1..4
+echo 1..5
 verdict 'includes go down only' "$(includes "${all[@]}")"
+verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
 verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
 verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
 verdict 'public headers compile alone as C11 and C++17' "$(publics)"

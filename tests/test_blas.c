@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "codegen/blas.h"
-#include "codegen/contract.h"
+#include "codegen/contract/blas.h"
+#include "codegen/contract/contract.h"
 #include "runtime/dtype.h"
 
 static void who_is_refused(void **state)

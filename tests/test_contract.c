@@ -1,8 +1,8 @@
 /* The shared contraction: the plain kernel against the loop that defines it, bit for bit; the BLAS
  * within the bound of a dot product; transposed, strided and broadcast operands, batches, empty
  * extents, 16-bit floats; threads change no bit. */
-#include "codegen/blas.h"
-#include "codegen/contract.h"
+#include "codegen/contract/blas.h"
+#include "codegen/contract/contract.h"
 #include "model.h"
 #include "pool.h"
 

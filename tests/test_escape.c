@@ -7,7 +7,7 @@
 
 #include "codegen/cuda/print.h"
 #include "frontend/cli/svg.c"
-#include "frontend/escape.h"
+#include "frontend/engine/escape.h"
 
 static const char *const hostile[] = {"</script>\"&<>*/ //", "*/ int evil(void); /*", "a\\", "?" "?/", "int", "for", "\xc3\xa9t\xc3\xa9", "\xff\xfe bytes",
     "\x01\x1f\x7f\t\n\r", "%s%n", "${x}`'", "\xed\xa0\x80", "\xf4\x90\x80\x80", "cut \xe2\x82", "\xef\xbf\xbe", "&amp;", ""};

@@ -1,6 +1,6 @@
-/* files: the door through which every file of Kiln's is written (frontend/io/file.c): no link is followed, a failure leaves the old file and
+/* files: the door through which every file of Kiln's is written (frontend/engine/file.c): no link is followed, a failure leaves the old file and
  * nothing beside it, the dead's temporary files go and the living's do not; and that each writer goes through it. */
-#include "frontend/io/file.h" /* before cmocka, whose fail is a macro */
+#include "frontend/engine/file.h" /* before cmocka, whose fail is a macro */
 
 #include "front.h"
 

@@ -1,7 +1,7 @@
 /* long functions: what compiling costs grows as the program does. No clock: emitted functions have a bounded length however many steps
  * there are, kernels compute a bounded number of values again, and the bits are those of the graph run node by node. */
-#include "codegen/lower.h"
-#include "codegen/memplan.h"
+#include "codegen/lower/lower.h"
+#include "codegen/lower/memplan.h"
 #include "failing.h"
 #include "graph_run.h"
 #include "ir/text.h"

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "codegen/blas.h"
-#include "codegen/contract.h"
+#include "codegen/contract/blas.h"
+#include "codegen/contract/contract.h"
 #include "codegen/ref.h"
 #include "graph_run.h"
 #include "ir/text.h"

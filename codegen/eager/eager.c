@@ -1,8 +1,8 @@
 /* eager: one op, run now: who runs it, and matmul's way to the shared contraction. Relies on ops.h,
- * codegen/contract.h. */
+ * codegen/contract/contract.h. */
 #include "../eager.h"
 
-#include "../contract.h"
+#include "../contract/contract.h"
 #include "ops.h"
 
 bool run_matmul(const Run *r)

@@ -1,6 +1,6 @@
 /* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies on internal.h. */
 #include "../../ir/tree.h"
-#include "../contract.h"
+#include "../contract/contract.h"
 #include "integer.h"
 #include "internal.h"
 

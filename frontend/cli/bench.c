@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../../runtime/base.h"
-#include "../internal.h"
+#include "../function/function.h"
 #include "options.h"
 
 const char bench_help[] =

@@ -2,7 +2,7 @@
  * the two modes compare and draws the loss. The table goes to stdout, all else to stderr. */
 #include "demo.h"
 
-#include "../io/file.h"
+#include "../engine/file.h"
 #include "options.h"
 #include "svg.h"
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "../../codegen/blas.h"
-#include "../internal.h"
+#include "../../codegen/contract/blas.h"
+#include "../function/function.h"
 
 const char info_help[] =
     "usage: kiln info [--json]\n\n"

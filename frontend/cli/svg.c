@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "../escape.h"
+#include "../engine/escape.h"
 
 enum { WIDTH = 800, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 52, BOTTOM = 56 };
 #define POINTS_MAX 2000 /* of one curve; more are thinned */

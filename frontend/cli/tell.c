@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../codegen/blas.h"
-#include "../escape.h"
-#include "../internal.h"
+#include "../../codegen/contract/blas.h"
+#include "../engine/escape.h"
+#include "../function/function.h"
 
 double seconds_now(void)
 {

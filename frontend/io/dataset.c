@@ -1,9 +1,9 @@
 /* dataset: pairs of tensors along axis 0, and passes over them in batches. A pass owns the batch
- * that it hands out until its next step. Relies on tensor headers and object.h. Never changes the
+ * that it hands out until its next step. Relies on tensor headers and objects. Never changes the
  * tensors it was given, never runs an op. */
 #include <kiln/data.h>
 
-#include "../object.h"
+#include "../engine/engine.h"
 #include "chance.h"
 
 struct kiln_dataset {

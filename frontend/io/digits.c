@@ -5,7 +5,7 @@
  * not depend on how many follow. Never reads a file. */
 #include <kiln/data.h>
 
-#include "../internal.h"
+#include "../ops/ops.h"
 #include "chance.h"
 
 #define SIDE 28

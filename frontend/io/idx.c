@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "../internal.h"
+#include "../ops/ops.h"
 
 #define CHUNK (64 * 1024)
 

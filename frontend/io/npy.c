@@ -2,8 +2,8 @@
  * the header is at most 64 KiB, every size is compared with the file before anything is allocated. Relies on file.h. */
 #include <kiln/io.h>
 
-#include "../operand.h"
-#include "file.h"
+#include "../ops/ops.h"
+#include "../engine/file.h"
 
 #include <stdio.h>
 

@@ -5,9 +5,9 @@
 
 #include <kiln/io.h>
 
-#include "../object.h"
-#include "../escape.h"
-#include "file.h"
+#include "../engine/engine.h"
+#include "../engine/escape.h"
+#include "../engine/file.h"
 
 #define SAFE_HEADER_MAX 100000000u /* the reference implementation's bound */
 /* How a header of ours begins; then 8 hexadecimal digits: its CRC-32 with zeros in their place. */

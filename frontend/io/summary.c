@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../operand.h"
+#include "../ops/ops.h"
 #include "safetensors.h"
 
 #define WHAT "summary"

@@ -1,5 +1,6 @@
 /* weights: variables by name, to and from safetensors files; all of them or none. Relies on safetensors.h. Never
  * matches by order, never converts a dtype but of what says that it widens. */
+#include "../ops/ops.h"
 #include "safetensors.h"
 
 static bool usable(Thread *t, kiln_site at, const char *what, const Named *list, int n)

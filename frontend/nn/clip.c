@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "../operand.h"
+#include "../ops/ops.h"
 
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
@@ -126,4 +126,18 @@ bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tens
     for (int i = 0; i < count; i++)
         if (factor[i] && !tensor_ok(factor[i])) return false;
     return true;
+}
+
+kiln_tensor *kiln_clip_by_global_norm_of_at(kiln_site at, kiln_operands x, double most, kiln_tensor **out)
+{
+    Thread *t = operands_of_thread(x);
+    if (!t) return NULL;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **in = list_tensors(t, at, "clip_by_global_norm", x, false), *norm = &t->k->poison;
+    if (in)
+        norm = kiln_clip_by_global_norm_at(at, in, x.count, most, out);
+    else if (out)
+        results_poison(t, out, x.count);
+    scratch_reset(&t->scratch, mark);
+    return norm;
 }

@@ -4,7 +4,7 @@
 
 #include <kiln/nn.h>
 
-#include "../object.h"
+#include "../engine/engine.h"
 
 /* "dense", "dense_1", ...: the first such name that no living variable's begins with, so that models built alike have
  * the same names and files of weights find them again. Returns to. */

@@ -1,7 +1,7 @@
 /* layers: dense and convolution: variables, and composites of public ops over them. Never touches elements itself. */
 #include "layer.h"
 
-#include "../operand.h"
+#include "../ops/ops.h"
 
 #include <math.h>
 #include <stdatomic.h>

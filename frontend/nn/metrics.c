@@ -2,9 +2,8 @@
 #include <kiln/nn.h>
 #include <math.h>
 
-#include "../effect.h"
-#include "../object.h"
-#include "../operand.h"
+#include "../ops/effect.h"
+#include "../ops/ops.h"
 
 struct kiln_metric {
     Object o;

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "../operand.h"
+#include "../ops/ops.h"
 #include "optimizer.h"
 
 static void clean(Object *obj)

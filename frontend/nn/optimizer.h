@@ -4,7 +4,7 @@
 
 #include <kiln/nn.h>
 
-#include "../object.h"
+#include "../engine/engine.h"
 
 typedef struct Moments { /* of one variable; made at its first step, or when asked for */
     kiln_variable *of;

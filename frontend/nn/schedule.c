@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "../operand.h"
+#include "../ops/ops.h"
 
 #define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))

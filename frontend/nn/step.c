@@ -2,7 +2,8 @@
  * each variable computes in and rounds new values once. Relies on update.h: all variables are updated or none. */
 #include <kiln/nn.h>
 
-#include "../operand.h"
+#include "../../ir/emit.h"
+#include "../ops/ops.h"
 #include "optimizer.h"
 #include "update.h"
 

@@ -3,7 +3,8 @@
 #ifndef KILN_FRONTEND_NN_UPDATE_H
 #define KILN_FRONTEND_NN_UPDATE_H
 
-#include "../operand.h"
+#include "../../ir/emit.h"
+#include "../ops/ops.h"
 
 #define UPDATE_STATES 4
 #define UPDATE_SCALARS 4

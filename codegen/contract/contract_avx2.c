@@ -1,0 +1,71 @@
+/* contract_avx2: the plain matrix product for x86 with AVX2 and FMA. Relies on contract_kernel.h
+ * and its intrinsics. */
+#include "contract_tier.h"
+
+#include "../../ir/scalar_c.h"
+
+#include <immintrin.h>
+
+/* to[l] = the l-th elements of eight rows. */
+static inline void turn_f32(__m256 *to, const float *from, int64_t row)
+{
+    __m256 r[8], p[8];
+    /* Rows i and i + 4 are the halves of one vector: all that follows stays within halves. */
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i++) {
+        const float *low = from + i * row, *high = low + 4 * row;
+        r[i] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+        r[i + 4] = _mm256_insertf128_ps(
+            _mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 4) {
+        p[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        p[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        p[i + 2] = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+        p[i + 3] = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        to[i] = _mm256_shuffle_ps(p[i], p[i + 2], 0x44);
+        to[i + 1] = _mm256_shuffle_ps(p[i], p[i + 2], 0xee);
+        to[i + 2] = _mm256_shuffle_ps(p[i + 1], p[i + 3], 0x44);
+        to[i + 3] = _mm256_shuffle_ps(p[i + 1], p[i + 3], 0xee);
+    }
+}
+
+static inline void turn_f64(__m256d *to, const double *from, int64_t row)
+{
+    __m256d r[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 2; i++) {
+        const double *low = from + i * row, *high = low + 2 * row;
+        r[i] =
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
+        r[i + 2] = _mm256_insertf128_pd(
+            _mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
+    }
+    to[0] = _mm256_unpacklo_pd(r[0], r[1]);
+    to[1] = _mm256_unpackhi_pd(r[0], r[1]);
+    to[2] = _mm256_unpacklo_pd(r[2], r[3]);
+    to[3] = _mm256_unpackhi_pd(r[2], r[3]);
+}
+
+#define T float
+#define SUFFIX f32
+#define V __m256
+#define LANES 8
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, v) _mm256_storeu_ps(p, v)
+#define SPLAT(x) _mm256_set1_ps(x)
+#define MAD(x, y, z) _mm256_fmadd_ps(x, y, z)
+#include "contract_kernel.h"
+#define T double
+#define SUFFIX f64
+#define V __m256d
+#define LANES 4
+#define LOAD(p) _mm256_loadu_pd(p)
+#define STORE(p, v) _mm256_storeu_pd(p, v)
+#define SPLAT(x) _mm256_set1_pd(x)
+#define MAD(x, y, z) _mm256_fmadd_pd(x, y, z)
+#include "contract_kernel.h"
+
+const ContractTier contract_avx2 = {block_f32, block_f64, vector_f32, vector_f64};

@@ -1,0 +1,363 @@
+/* lower: a fused graph as a program: buffers for values, a step per kernel, contraction, loop and copy. Relies on lower.h.
+ * Never looks inside a kernel (lower_kernel.c does) and never fuses (passes/fuse.c has). */
+#include "../../ir/rebuild.h"
+#include "lower.h"
+
+/* ---- dims and buffers ---------------------------------------------------------------------------- */
+
+uint32_t lower_dim(Lower *lw, Dim d)
+{
+    if (dim_is_const(d)) return UINT32_MAX;
+    const uint64_t *at = map_get(&lw->dim_number, (uint64_t)d);
+    if (at != NULL) return (uint32_t)*at - 1;
+    *VEC_PUSH(lw->arena, &lw->p->dim) = d;
+    map_put(&lw->dim_number, (uint64_t)d, lw->p->dim.len);
+    return lw->p->dim.len - 1;
+}
+
+#define BYTES_MAX ((int64_t)1 << 46)
+
+uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
+{
+    if (type->rank != 0 && dim_is_made(lw->dims, type->dim[0])) {
+        *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){.kind = BUF_STACK, .type = *type, .index = lw->p->nstack++, .first = UINT32_MAX};
+        return lw->p->buf.len - 1;
+    }
+    Dim n = type_elements(lw->dims, type);
+    int64_t most = n == DIM_BAD ? BYTES_MAX : dim_hi(lw->dims, n);
+    if (most > BYTES_MAX / (int64_t)dtype_bytes(type->dtype)) {
+        char text[128];
+        type_print(lw->dims, type, text, sizeof text);
+        status_fail(lw->st, ST_VALUE, "lowering %s: a value of %s has no bound that memory could hold", lw->p->name, text);
+        return NO_BUF;
+    }
+    *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){.kind = (uint8_t)kind, .type = *type, .bytes = most * (int64_t)dtype_bytes(type->dtype),
+                                             .first = UINT32_MAX};
+    return lw->p->buf.len - 1;
+}
+
+void lower_read(Lower *lw, uint32_t buf)
+{
+    for (;;) {
+        Buf *b = &lw->p->buf.at[buf];
+        b->first = MIN_OF(b->first, lw->clock);
+        b->last = MAX_OF(b->last, lw->clock);
+        lw->p->moved += b->bytes;
+        *VEC_PUSH(lw->scratch, &lw->touched) = buf;
+        if (b->kind != BUF_SLICE) return;
+        buf = b->of;
+    }
+}
+
+/* ---- scopes -------------------------------------------------------------------------------------- */
+
+void scope_begin(Lower *lw, Scope *s, const Graph *g)
+{
+    *s = (Scope){.lw = lw, .g = g};
+    s->buf = ARENA_ARRAY(lw->scratch, uint32_t, g->value.len);
+    s->input = ARENA_ARRAY(lw->scratch, uint32_t, g->value.len);
+    s->needed = ARENA_ARRAY(lw->scratch, bool, g->value.len);
+    memset(s->buf, 0xff, g->value.len * sizeof *s->buf);
+    memset(s->input, 0xff, g->value.len * sizeof *s->input);
+}
+
+static bool is_alias(Op op) { return op == OP_reshape || op == OP_leaf || op == OP_custom; }
+
+/* Not worth a buffer: every kernel that wants one makes it. */
+static bool is_source(Op op) { return op == OP_constant || op == OP_iota || op == OP_dim_size; }
+
+Value scope_root(const Graph *g, Value v)
+{
+    while (is_alias((Op)graph_maker(g, v)->op)) v = graph_maker(g, v)->in[0];
+    return v;
+}
+
+uint32_t scope_result(Scope *s, Value v)
+{
+    if (s->buf[v] == NO_BUF) s->buf[v] = lower_buf(s->lw, BUF_TEMP, graph_type(s->g, v));
+    return s->buf[v];
+}
+
+Step *scope_step(Scope *s, StepKind kind)
+{
+    Step *step = VEC_PUSH(s->lw->arena, &s->step);
+    *step = (Step){.kind = (uint8_t)kind};
+    s->lw->clock++;
+    return step;
+}
+
+void scope_copy(Scope *s, uint32_t from, uint32_t to)
+{
+    Step *step = scope_step(s, STEP_COPY);
+    step->from = from;
+    step->to = to;
+    lower_read(s->lw, from);
+    lower_read(s->lw, to);
+    const Type *t = &s->lw->p->buf.at[to].type; /* its sizes say how many bytes */
+    for (uint32_t i = 0; i < t->rank; i++) lower_dim(s->lw, t->dim[i]);
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------- */
+
+static bool run_kernel(Scope *s, uint32_t kernel, uint32_t n, const uint32_t *buf)
+{
+    Lower *lw = s->lw;
+    if (kernel == NO_BUF) return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (buf[i] == NO_BUF) return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
+    Step *step = scope_step(s, STEP_KERNEL);
+    step->kernel = kernel;
+    step->buf = arena_copy(lw->arena, buf, n * sizeof *buf);
+    for (uint32_t i = 0; i < n; i++) lower_read(lw, buf[i]);
+    lw->p->launches++;
+    return true;
+}
+
+static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
+{
+    return run_kernel(s, lower_kernel(s->lw, group), group->nin + (group->scatter != NULL ? 1 : group->nout), buf);
+}
+
+static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const Group *group)
+{
+    uint64_t key;
+    const Words w = body_words(lw, n, body);
+    uint32_t kernel = known_kernel(&lw->known, &w, &key);
+    if (kernel != NO_BUF || (kernel = lower_kernel(lw, group)) == NO_BUF) return kernel;
+    known_kernel(&lw->known, &w, &key); /* lowering may have taken the place */
+    know_kernel(lw, &lw->known, &w, key, kernel);
+    return kernel;
+}
+
+/* A `kernel` node: attributes are its graph, the sweep axis, the extents of the axes, and per result its layout. */
+static bool lower_group(Scope *s, const Node *n)
+{
+    Arena *scratch = s->lw->scratch;
+    const Graph *body = s->lw->m->graph.at[n->attr->at[0]];
+    uint32_t *buf = ARENA_ARRAY(scratch, uint32_t, n->nin + n->nout), *input = ARENA_ARRAY(scratch, uint32_t, body->value.len);
+    if (n->attr->len < 2u + n->nout || n->attr->len - 2u - n->nout > INDEX_AXES)
+        return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a kernel node without its axes", s->g->name);
+    Group group = {.g = body, .naxis = n->attr->len - 2 - n->nout, .sweep = (int)n->attr->at[1], .input = input, .nin = n->nin,
+                   .nout = n->nout, .out = body->result.at};
+    memcpy(group.extent, n->attr->at + 2, group.naxis * sizeof *group.extent);
+    group.layout = n->attr->at + 2 + group.naxis;
+    memset(input, 0xff, body->value.len * sizeof *input);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        input[body->param.at[i]] = i;
+        buf[i] = s->buf[scope_root(s->g, n->in[i])];
+    }
+    for (uint32_t i = 0; i < n->nout; i++) buf[n->nin + i] = scope_result(s, n->out + i);
+    return run_kernel(s, group_kernel(s->lw, n, body, &group), n->nin + n->nout, buf);
+}
+
+/* The value itself over its own axes, and the folded one. */
+static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int64_t *layout)
+{
+    const Type *t = graph_type(g, n->out);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (t->dim[i] == 1) continue;
+        *layout |= (int64_t)(group->naxis + 1) << 4 * group->naxis;
+        group->extent[group->naxis++] = t->dim[i];
+    }
+    if (!node_reduces(n)) return true;
+    for (uint32_t i = 1; i < n->attr->len && n->op != OP_window_add; i++)
+        if (n->attr->at[i] != n->attr->at[i - 1] + 1)
+            return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
+    group->sweep = (int)group->naxis;
+    group->extent[group->naxis++] = index_reduced_extent(g, n);
+    return true;
+}
+
+bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
+{
+    Lower *lw = s->lw;
+    Graph *g = ARENA_NEW(lw->scratch, Graph);
+    g->module = s->g->module;
+    g->name = "zeros";
+    *VEC_PUSH(g->module->arena, &g->value) = (ValueDef){0};
+    int64_t attr[2 + MAX_RANK] = {t->dtype, 0}, layout = 0;
+    memcpy(attr + 2, t->dim, t->rank * sizeof *attr);
+    Value v = graph_append(g, OP_constant, NULL, 0, attr, 2u + t->rank, loc, lw->st);
+    const uint32_t none[2] = {NO_BUF, NO_BUF};
+    Group group = {.g = g, .sweep = -1, .input = none, .nout = 1, .out = &v, .layout = &layout};
+    return v != 0 && own_axes(lw, g, &g->node.at[0], &group, &layout) && add_kernel_step(s, &group, &buf);
+}
+
+/* zeros, then each index adds what it got; axes (before, after, indices). */
+static bool lower_scatter(Scope *s, const Node *n, Group *group, uint32_t *buf)
+{
+    const Type *x = graph_type(s->g, n->in[0]), *index = graph_type(s->g, n->in[1]);
+    uint32_t axis = (uint32_t)n->attr->at[0];
+    if (!scope_zeros(s, graph_type(s->g, n->out), n->loc, buf[group->nin])) return false;
+    group->naxis = 3;
+    group->sweep = 2;
+    group->extent[0] = group->extent[1] = group->extent[2] = 1;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        uint32_t part = i < axis ? 0 : i < axis + index->rank ? 2 : 1;
+        group->extent[part] = dim_mul(s->lw->dims, group->extent[part], x->dim[i]);
+    }
+    group->scatter = n;
+    group->nout = 0;
+    return add_kernel_step(s, group, buf);
+}
+
+static bool lower_single(Scope *s, const Node *n)
+{
+    uint32_t *buf = ARENA_ARRAY(s->lw->scratch, uint32_t, n->nin + 1);
+    int64_t layout = 0;
+    Group group = {.g = s->g, .sweep = -1, .input = s->input, .nout = 1, .out = &n->out, .layout = &layout};
+    for (uint32_t i = 0; i < n->nin; i++) {
+        Value v = n->in[i];
+        if (is_source((Op)graph_maker(s->g, v)->op) || s->input[v] != NO_BUF) continue;
+        buf[group.nin] = s->buf[scope_root(s->g, v)];
+        s->input[v] = group.nin++;
+    }
+    buf[group.nin] = scope_result(s, n->out);
+    bool ok = n->op == OP_scatter_add ? lower_scatter(s, n, &group, buf)
+                                      : own_axes(s->lw, s->g, n, &group, &layout) && add_kernel_step(s, &group, buf);
+    for (uint32_t i = 0; i < n->nin; i++) s->input[n->in[i]] = NO_BUF;
+    return ok;
+}
+
+/* ---- nodes --------------------------------------------------------------------------------------- */
+
+static bool lower_node(Scope *s, const Node *n)
+{
+    switch (n->op) {
+    case OP_param: return true;
+    case OP_reshape:
+    case OP_leaf:
+    case OP_custom: return true; /* the root's buffer */
+    case OP_kernel: return lower_group(s, n);
+    case OP_matmul: return lower_contract(s, n);
+    case OP_scan: return lower_scan(s, n);
+    case OP_while: return lower_while(s, n);
+    case OP_branch: return lower_branch(s, n);
+    case OP_print:
+    case OP_assert:
+    case OP_callback: return lower_effect(s, n);
+    case OP_call:
+        return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
+                           s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+    default: return lower_single(s, n);
+    }
+}
+
+static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
+
+/* From the end: what a needed node or an effect reads is needed. */
+static void mark_needed(Scope *s)
+{
+    for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
+    for (uint32_t i = s->g->node.len; i-- > 0;) {
+        const Node *n = &s->g->node.at[i];
+        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT));
+        for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
+        if (!wanted || is_alias((Op)n->op)) continue;
+        for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
+        if (n->op == OP_matmul) {
+            contract_needs(s, n);
+            continue;
+        }
+        for (uint32_t k = 0; k < n->nin; k++) {
+            Op from = (Op)graph_maker(s->g, n->in[k])->op;
+            bool known = n->op == OP_scan && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
+            if (!known && (!single || !is_source(from))) need(s, n->in[k]);
+        }
+    }
+}
+
+bool scope_run(Scope *s)
+{
+    mark_needed(s);
+    for (uint32_t i = 0; i < s->g->node.len; i++) {
+        const Node *n = &s->g->node.at[i];
+        bool wanted = (n->nout != 0 && s->needed[n->out]) || node_has_effect(s->lw->m, n);
+        if (wanted && !lower_node(s, n)) return false;
+        if (s->lw->st->code != ST_OK) return false;
+    }
+    return true;
+}
+
+/* ---- the program --------------------------------------------------------------------------------- */
+
+static void list_symbols(Lower *lw)
+{
+    for (uint32_t i = 0; i < lw->dims->expr.len; i++)
+        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made) *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
+}
+
+static bool lower_entry(Lower *lw, Scope *s)
+{
+    const Graph *g = s->g;
+    Program *p = lw->p;
+    p->ninput = g->param.len;
+    p->noutput = g->result.len;
+    for (uint32_t i = 0; i < g->param.len; i++) {
+        uint32_t b = lower_buf(lw, BUF_INPUT, graph_type(g, g->param.at[i]));
+        if (b == NO_BUF) return false;
+        p->buf.at[b].index = i;
+        s->buf[g->param.at[i]] = b;
+    }
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        Value root = scope_root(g, g->result.at[i]);
+        uint32_t b = lower_buf(lw, BUF_OUTPUT, graph_type(g, g->result.at[i]));
+        if (b == NO_BUF) return false;
+        p->buf.at[b].index = i;
+        if (s->buf[root] == NO_BUF) s->buf[root] = b;
+    }
+    if (!scope_run(s)) return false;
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        uint32_t from = s->buf[scope_root(g, g->result.at[i])], to = p->ninput + i;
+        if (from != to) scope_copy(s, from, to);
+    }
+    p->step = s->step.at;
+    p->nstep = s->step.len;
+    memory_plan(lw);
+    list_symbols(lw);
+    return lw->st->code == ST_OK;
+}
+
+uint32_t program_sizes(const Program *p)
+{
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < p->noutput; i++) n += p->buf.at[p->ninput + i].type.rank;
+    return n;
+}
+
+typedef struct Job {
+    Lower *lw;
+    Arena *border[3]; /* whoever runs out of memory, the scratch arena is freed */
+    int next;
+    bool ok;
+} Job;
+
+static void lower_job(void *arg)
+{
+    Job *job = arg;
+    Lower *lw = job->lw;
+    Scope s;
+    if (job->next < 3) {
+        job->ok = arena_try(job->border[job->next++], lw->st, lower_job, job) && job->ok;
+        return;
+    }
+    lw->p = ARENA_NEW(lw->arena, Program);
+    lw->p->module = lw->m;
+    lw->p->name = lw->m->graph.at[0]->name;
+    lw->p->blas = lw->o->blas;
+    lw->known.by_hash.arena = lw->dim_number.arena = lw->scratch;
+    scope_begin(lw, &s, lw->m->graph.at[0]);
+    job->ok = lower_entry(lw, &s);
+}
+
+Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Status *st)
+{
+    Arena scratch;
+    arena_init(&scratch);
+    /* Sizes are interned on the way; the module is otherwise only read. */
+    Lower lw = {.arena = arena, .scratch = &scratch, .m = m, .dims = (DimTable *)&m->dims, .o = o, .st = st};
+    Job job = {.lw = &lw, .border = {arena, m->arena, &scratch}};
+    lower_job(&job);
+    arena_free(&scratch);
+    return job.ok && st->code == ST_OK ? lw.p : NULL;
+}

@@ -1,0 +1,180 @@
+/* aot: a traced function ahead of time. Traces it for its declared inputs (or those of its latest call), turns what the trace found outside into
+ * state and constants, and lets artifact.c write the rest. */
+#include "aot.h"
+
+typedef struct Job {
+    Artifact a;
+    Row *row;
+    const char *path;
+    const kiln_aot_options *o;
+    Status st;
+    bool ok;
+} Job;
+
+/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call. */
+static bool declared_types(
+    Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
+{
+    for (uint32_t i = 0; i < f->nspec; i++) {
+        const kiln_spec *s = &f->spec[i];
+        if (s->rank == KILN_RANK_STATIC && latest) {
+            latest_argument(latest, i, &arg[i]);
+            continue;
+        }
+        if (s->rank < 0) {
+            fail(t, at, KILN_EVALUE,
+                s->rank == KILN_RANK_STATIC
+                    ? "aot: %s declares input %u static: call it once before"
+                    : "aot: %s declares input %u without a rank; an object needs one, see "
+                      "KILN_SPEC",
+                f->name, i);
+            return false;
+        }
+        arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
+        for (int d = 0; d < s->rank; d++) arg[i].type.dim[d] = s->size[d].hi;
+    }
+    return true;
+}
+
+static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest,
+    kiln_tensor *arg, int nin)
+{
+    if (f->nspec) return declared_types(t, at, f, latest, arg);
+    if (!latest && f->options.inputs_count) {
+        fail(t, at, KILN_ESTATE,
+            "aot: %s declares no inputs and was never called, so their types are unknown; give "
+            ".inputs, or call it once before",
+            f->name);
+        return false;
+    }
+    for (int i = 0; i < nin; i++) latest_argument(latest, (uint32_t)i, &arg[i]);
+    return true;
+}
+
+static void place_source(Place *p, const Source *s)
+{
+    p->kind = s->kind == FROM_ARGUMENT   ? PLACE_ARGUMENT
+              : s->kind == FROM_VARIABLE ? PLACE_STATE
+                                         : PLACE_CONSTANT;
+    p->name = s->kind == FROM_VARIABLE ? s->variable->name : "";
+    const kiln_tensor *x = s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
+    p->bytes = s->kind == FROM_ARGUMENT ? NULL : x->data;
+}
+
+/* A variable that the body only writes is state all the same: an input that nothing reads. */
+static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_variable *v)
+{
+    for (uint32_t i = 0; i < j->row->nsource; i++)
+        if (j->row->source[i].kind == FROM_VARIABLE && j->row->source[i].variable == v) return i;
+    graph_param(g, &v->type, (Loc){0});
+    input[*n] = (Place){.kind = PLACE_STATE, .name = v->name, .bytes = v->value->data};
+    return (*n)++;
+}
+
+static void job_body(void *arg)
+{
+    Job *j = arg;
+    Row *row = j->row;
+    Graph *g = row->module->graph.at[0];
+    uint32_t n = row->nsource;
+    Place *input = ARENA_ARRAY(&row->arena, Place, row->nsource + row->nchanged);
+    for (uint32_t i = 0; i < row->nsource; i++) place_source(&input[i], &row->source[i]);
+    j->a.changed = ARENA_ARRAY(&row->arena, uint32_t, row->nchanged + 1);
+    for (uint32_t i = 0; i < row->nchanged; i++)
+        j->a.changed[i] = state_input(j, g, input, &n, row->changed[i]);
+    j->a.input = input;
+    j->ok = artifact_write(&j->a, j->path, j->o, &j->st);
+}
+
+/* Captured memory must be row-major to become a constant. */
+static bool pack_sources(Thread *t, kiln_site at, Row *row)
+{
+    for (uint32_t i = 0; i < row->nsource; i++) {
+        Source *s = &row->source[i];
+        if (s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL) continue;
+        kiln_tensor *packed = tensor_contiguous(t, at, s->tensor);
+        if (!tensor_ok(packed)) return false;
+        if (packed != s->tensor && s->kind == FROM_LITERAL) {
+            kiln_own(packed);
+            kiln_release(s->tensor);
+        }
+        s->tensor = packed;
+    }
+    return true;
+}
+
+/* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
+static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest,
+    kiln_tensor **in, int nin)
+{
+    bool failed = t->failure.code != KILN_OK;
+    if (function_trace(t, at, f, in, nin, j->row)) return true;
+    if (failed || f->nspec || latest || t->failure.code == KILN_EMEMORY) return false;
+    char why[sizeof t->text];
+    memcpy(why, t->text, sizeof why);
+    kiln_code code = t->failure.code;
+    t->failure.code = KILN_OK;
+    fail(t, at, code,
+        "aot: %s declares no inputs and was never called, so it was traced without any, and that "
+        "failed; give .inputs, or call it once before: %.300s",
+        f->name, why);
+    return false;
+}
+
+/* Traces with the inputs' types; under `compiling`. With scratch that the caller gives back. */
+static bool trace_inputs(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest)
+{
+    const int nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
+    kiln_tensor *arg = SCRATCH(t, at, kiln_tensor, nin), **in = SCRATCH(t, at, kiln_tensor *, nin);
+    if (!arg || !in) return false;
+    memset(arg, 0, (size_t)nin * sizeof *arg);
+    for (int i = 0; i < nin; i++) in[i] = &arg[i];
+    return input_types(t, at, f, latest, arg, nin) && trace_job(t, at, j, f, latest, in, nin);
+}
+
+bool kiln_aot_sized(
+    kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    kiln_aot_options o = {0};
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    if (!f || !path || !t || t->trace) {
+        fail(t, at, KILN_ESTATE, "aot: %s",
+            !f      ? "the function is NULL"
+            : !path ? "the path is NULL"
+                    : "inside a trace");
+        return false;
+    }
+    if (!function_alive(t, at, f)) return false;
+    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine compiles nothing (.no_compile)"), false;
+    Row *row = mem_zeros(1, sizeof *row);
+    if (!row) {
+        fail(t, at, KILN_EMEMORY, "aot: no memory");
+        return false;
+    }
+    arena_init(&row->arena);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_scope scope = kiln_scope_open(f->k);
+    Job j = {.row = row, .path = path, .o = &o};
+    bool entered = call_enter(t, at, f), ok = entered;
+    bool starved = false;
+    Latest *latest = latest_copy(f, &starved);
+    if (starved) fail(t, at, KILN_EMEMORY, "aot: no memory");
+    pthread_mutex_lock(&f->compiling);
+    ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
+    pthread_mutex_unlock(&f->compiling);
+    if (ok && pack_sources(t, at, row)) {
+        j.a = (Artifact){.t = t,
+            .at = at,
+            .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
+        if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
+        if (!j.ok) fail_status(t, at, &j.st);
+    }
+    if (!ok) row->nsource = 0;
+    if (entered) call_leave(t);
+    row_free(row);
+    latest_free(latest);
+    kiln_scope_close(&scope);
+    scratch_reset(&t->scratch, mark);
+    return j.ok;
+}

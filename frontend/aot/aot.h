@@ -1,0 +1,46 @@
+/* artifact: what ahead-of-time compiling writes: an object and its header. aot.c makes one from a traced function, the `kiln compile`
+ * command from IR text. */
+#ifndef KILN_FRONTEND_AOT_H
+#define KILN_FRONTEND_AOT_H
+
+#include <kiln/aot.h>
+
+#include "../function/function.h"
+
+typedef enum PlaceKind { PLACE_ARGUMENT, PLACE_STATE, PLACE_CONSTANT } PlaceKind;
+
+typedef struct Place {       /* where one input of the entry comes from */
+    PlaceKind kind;
+    const char *name;        /* of the argument or variable; for comments */
+    int64_t offset;          /* STATE, CONSTANT: in its block; filled by artifact_write */
+    const void *bytes;       /* STATE, CONSTANT: the first value */
+} Place;
+
+typedef struct Artifact {
+    Module *module;          /* traced; run through the pipeline by artifact_write */
+    Arena *arena;            /* the module's */
+    Thread *t;               /* where what fails on the way to the disk is recorded */
+    kiln_site at;
+    const char *name;        /* what it was, for the header's comment */
+    Place *input;            /* per parameter of the entry graph */
+    uint32_t noutput;        /* results beyond are new values of state: */
+    uint32_t *changed;       /* per such result: the input (a STATE) that it replaces */
+} Artifact;
+
+/* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border must be set. */
+Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
+/* Compiles and writes PATH.o and PATH.h, both or neither. The arena's border must be set. */
+bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st);
+/* The prefix of every name in both (artifact_name.c). */
+bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st);
+/* The header's text (artifact_header.c). */
+void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes);
+/* Bytes that the caller provides: the program's own, and new state until the call has succeeded. */
+int64_t artifact_workspace(const Program *p, uint32_t noutput);
+#define ARTIFACT_ALIGN 64
+static inline int64_t artifact_align(int64_t n)
+{
+    return (n + ARTIFACT_ALIGN - 1) / ARTIFACT_ALIGN * ARTIFACT_ALIGN;
+}
+
+#endif

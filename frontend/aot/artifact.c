@@ -1,0 +1,164 @@
+/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without BLAS and threads, with the values of
+ * variables and captured tensors as data of the object. Never runs what it makes. */
+#include "aot.h"
+
+#include <stdio.h>
+
+#include "../../passes/pass.h"
+#include "../engine/file.h"
+
+/* ---- data blocks ------------------------------------------------------------------------------------------------- */
+/* Places the inputs of one kind one after the other, each aligned; returns the block's size. */
+static int64_t place_block(Artifact *a, const Program *p, PlaceKind kind)
+{
+    int64_t at = 0;
+    for (uint32_t i = 0; i < p->ninput; i++)
+        if (a->input[i].kind == kind) {
+            a->input[i].offset = at;
+            at = artifact_align(at + p->buf.at[i].bytes);
+        }
+    return at;
+}
+
+static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int64_t bytes)
+{
+    char *block = arena_zeros(a->arena, bytes > 0 ? (size_t)bytes : 1, 1);
+    for (uint32_t i = 0; i < p->ninput; i++)
+        if (a->input[i].kind == kind && p->buf.at[i].bytes)
+            memcpy(block + a->input[i].offset, a->input[i].bytes, (size_t)p->buf.at[i].bytes);
+    return block;
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
+static bool write_whole(const Artifact *a, const char *o, const char *h, const void *object, size_t len, const Text *header)
+{
+    FileOut object_out, header_out;
+    if (!file_begin(&object_out, a->t, a->at, "aot", o, NULL)) return false;
+    if (!file_begin(&header_out, a->t, a->at, "aot", h, NULL)) {
+        file_abandon(&object_out);
+        return false;
+    }
+    if (file_write(&object_out, object, len) && file_write(&header_out, header->at, header->len))
+        return file_commit_pair(&object_out, &header_out);
+    file_abandon(&object_out);
+    file_abandon(&header_out);
+    return false;
+}
+
+/* What fails is recorded where it does. */
+static bool write_pair(
+    const Artifact *a, const char *path, const void *object, size_t len, const Text *header, Status *st)
+{
+    Text o = {0}, h = {0};
+    text_printf(&o, "%s.o", path);
+    text_printf(&h, "%s.h", path);
+    bool named = !o.failed && !h.failed, ok = named && write_whole(a, o.at, h.at, object, len, header);
+    if (!named) status_fail(st, ST_MEMORY, "aot: no memory");
+    if (!ok) status_fail(st, ST_IO, "aot: %s.o and %s.h could not be written", path, path);
+    text_free(&o);
+    text_free(&h);
+    return ok;
+}
+
+/* ---- compiling -------------------------------------------------------------------------------------------------------- */
+typedef struct Pipe { /* the pass scratch has a border of its own */
+    PassCtx ctx;
+    Module *module;
+    bool ok;
+} Pipe;
+
+static void pipe_body(void *arg)
+{
+    Pipe *p = arg;
+    p->ok = pipeline_run(&p->ctx, p->module);
+}
+
+static void pipe_border(
+    void *arg) /* the module's arena may run out as well: the scratch is freed all the same */
+{
+    Pipe *p = arg;
+    arena_try(p->module->arena, p->ctx.st, pipe_body, p);
+}
+
+/* An object file has no program around it that it could call. */
+static bool calls_nobody(const Module *m, Status *st)
+{
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
+            const Node *n = &m->graph.at[i]->node.at[j];
+            if (n->op == OP_callback)
+                return status_fail(st, ST_UNSUPPORTED,
+                    "aot: the body calls C code (callback, %s:%d), which an object file cannot",
+                    n->loc.file ? n->loc.file : "?", n->loc.line);
+        }
+    return true;
+}
+
+static Program *lower(Artifact *a, const Backend *backend, Status *st)
+{
+    Target target = {0};
+    if (!calls_nobody(a->module, st) || !backend->target(&target, st)) return NULL;
+    target.blas = target.threads = false;
+    Arena scratch;
+    arena_init(&scratch);
+    Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1},
+        .module = a->module};
+    bool ok = arena_try(&scratch, st, pipe_border, &pipe) && pipe.ok;
+    arena_free(&scratch);
+    LowerOptions o = {target, false};
+    Program *p = ok ? program_lower(a->arena, a->module, &o, st) : NULL;
+    if (p != NULL && p->nstack != 0) { /* there is no memory that grows */
+        status_fail(st, ST_UNSUPPORTED,
+            "aot: the gradient of a loop whose number of steps is known only when it runs: bound it "
+            "(KILN_WHILE_AT_MOST, kiln_while_at_most), or give it a constant count");
+        p = NULL;
+    }
+    return p;
+}
+
+typedef struct Sink { /* what is to be written beside the object, once it is there */
+    const Artifact *a;
+    const char *path;
+    const Text *header;
+    Status *st;
+    bool ok;
+} Sink;
+
+static void write_artifact(void *user, const void *bytes, size_t len)
+{
+    Sink *s = user;
+    s->ok = write_pair(s->a, s->path, bytes, len, s->header, s->st);
+}
+
+bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
+{
+    char symbol[128], entry[160], sizes[160], initial[160], constants[160];
+    const Backend *backend = backend_get("cpu", st);
+    if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
+    if (!backend->object)
+        return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
+    Program *p = lower(a, backend, st);
+    if (!p) return false;
+    int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
+    snprintf(entry, sizeof entry, "%s_entry", symbol);
+    snprintf(sizes, sizeof sizes, "%s_sizes", symbol);
+    snprintf(initial, sizeof initial, "%s_initial", symbol);
+    snprintf(constants, sizeof constants, "%s_constants", symbol);
+    ObjectData data[2] = {
+        {initial, fill_block(a, p, PLACE_STATE, state), (size_t)state},
+        {constants, fill_block(a, p, PLACE_CONSTANT, constant), (size_t)constant},
+    };
+    Text header = {0};
+    artifact_header(&header, a, p, symbol, state, constant);
+    int64_t work = artifact_workspace(p, a->noutput);
+    bool ok = !header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header");
+    if (ok && o->workspace_limit && work > o->workspace_limit)
+        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld",
+            symbol, (long long)work, (long long)o->workspace_limit);
+    CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
+    Sink sink = {a, path, &header, st, false};
+    ok = ok && backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
+    text_free(&header);
+    return ok;
+}

@@ -1,0 +1,227 @@
+/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the row of compile.c and run.c, whose sources
+ * are all arguments. Never keeps what it compiled. */
+#include "aot.h"
+
+typedef struct Job {
+    Thread *t;
+    Row *row;
+    const char *text;
+    size_t len;
+    const kiln_run_options *options;
+    Status st;
+    bool ok;
+} Job;
+
+/* Its records are in the program that traced it. */
+static bool without_effects(const Module *m, Status *st)
+{
+    for (uint32_t i = 0; i < m->graph.len; i++)
+        for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
+            Op op = (Op)m->graph.at[i]->node.at[j].op;
+            if (op == OP_print || op == OP_assert || op == OP_callback)
+                return status_fail(st, ST_UNSUPPORTED, "run: graph %s holds %s, whose text only the program that traced it knows",
+                    m->graph.at[i]->name, op_def[op].name);
+        }
+    return true;
+}
+
+/* Dims whose value is given can have no other. */
+static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
+{
+    for (int i = 0; i < o->dims_count; i++) {
+        const char *name = o->dims[i].name ? o->dims[i].name : "";
+        const int64_t size = o->dims[i].size;
+        const Dim d = dim_find(&m->dims, name, strlen(name));
+        if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %s", name);
+        DimExpr *e = &m->dims.expr.at[-1 - d];
+        if (size < e->lo || size > e->hi)
+            return status_fail(st, ST_SHAPE, "run: %s is %lld, but lies in [%lld,%lld]", name, (long long)size, (long long)e->lo, (long long)e->hi);
+        e->lo = e->hi = size;
+    }
+    return true;
+}
+
+static void job_body(void *arg)
+{
+    Job *j = arg;
+    Row *row = j->row;
+    Module *m = text_module(&row->arena, j->text, j->len, &j->st);
+    if (!m || !without_effects(m, &j->st) || !give_dims(m, j->options, &j->st)) return;
+    const Graph *g = m->graph.at[0];
+    row->module = m;
+    row->narg = row->nsource = g->param.len;
+    row->nresult = row->noutput = g->result.len;
+    row->ops = g->node.len;
+    row->arg = ARENA_ARRAY(&row->arena, Type, row->narg + 1);
+    row->source = ARENA_ARRAY(&row->arena, Source, row->narg + 1);
+    for (uint32_t i = 0; i < row->narg; i++) {
+        row->arg[i] = *graph_type(g, g->param.at[i]);
+        row->source[i] = (Source){.kind = FROM_ARGUMENT, .argument = i};
+        for (int d = 0; d < row->arg[i].rank; d++) row->bounded = row->bounded || row->arg[i].dim[d] < 0;
+    }
+    j->ok = true;
+}
+
+/* Sizes of the inputs: equal constants, symbols within their bounds, expressions of known symbols. */
+static bool input_fits(const Row *row, const Type *p, const Type *x, const int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    bool fits = p->dtype == x->dtype && p->rank == x->rank;
+    for (int d = 0; d < p->rank && fits; d++) {
+        const DimExpr *e = p->dim[d] < 0 ? &dims->expr.at[-1 - p->dim[d]] : NULL;
+        fits = e && e->kind == DIM_SYMBOL ? x->dim[d] >= e->lo && x->dim[d] <= e->hi : dim_eval(dims, p->dim[d], symbol) == x->dim[d];
+    }
+    return fits;
+}
+
+/* The symbols' values by their place in the table: of the first input that has the symbol as a size, or its only value; -1: unknown. */
+static void symbols_of(const Row *row, kiln_tensor *const *in, int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    for (uint32_t s = 0; s < dims->expr.len; s++) symbol[s] = dims->expr.at[s].lo == dims->expr.at[s].hi ? dims->expr.at[s].lo : -1;
+    for (uint32_t i = 0; i < row->narg; i++)
+        for (int d = 0; d < row->arg[i].rank && d < in[i]->type.rank; d++)
+            if (row->arg[i].dim[d] < 0 && symbol[-1 - row->arg[i].dim[d]] < 0) symbol[-1 - row->arg[i].dim[d]] = in[i]->type.dim[d];
+}
+
+static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
+{
+    fail(t, at, KILN_ESHAPE,
+        "run: no input has the size %s alone, so it is unknown: give it one (kiln run --dim %s=%lld, kiln_run_options)", e->name, e->name,
+        (long long)e->lo);
+    return false;
+}
+
+static bool has(const DimTable *dims, Dim d, Dim symbol)
+{
+    if (d >= 0 || d == DIM_BAD) return false;
+    const DimExpr *e = &dims->expr.at[-1 - d];
+    if (e->kind == DIM_SYMBOL || e->kind == DIM_NEGATIVE) return d == symbol;
+    return has(dims, e->a, symbol) || has(dims, e->b, symbol);
+}
+
+/* The symbols that inputs' sizes are made of are known. */
+static bool sizes_known(Thread *t, kiln_site at, const Row *row, const int64_t *symbol)
+{
+    const DimTable *dims = &row->module->dims;
+    for (uint32_t s = 0; s < dims->expr.len; s++) {
+        const DimExpr *e = &dims->expr.at[s];
+        if (e->kind != DIM_SYMBOL || e->made || symbol[s] >= 0) continue;
+        for (uint32_t i = 0; i < row->narg; i++)
+            for (int d = 0; d < row->arg[i].rank; d++)
+                if (has(dims, row->arg[i].dim[d], -1 - (Dim)s)) return unknown(t, at, e);
+    }
+    return true;
+}
+
+static bool computes_with(const Program *p, Dim symbol)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < p->dim.len; i++) any = any || has(&p->module->dims, p->dim.at[i], symbol);
+    for (uint32_t i = 0; i < p->buf.len; i++)
+        for (int d = 0; d < p->buf.at[i].type.rank; d++) any = any || has(&p->module->dims, p->buf.at[i].type.dim[d], symbol);
+    return any;
+}
+
+/* Those that the program computes with are known. What a module declares and does not use needs no value. */
+static bool symbols_known(Thread *t, kiln_site at, const Row *row)
+{
+    const Program *p = row->program;
+    for (uint32_t s = 0; s < p->symbol.len; s++) {
+        bool known = row->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
+        for (uint32_t i = 0; i < row->nbinding; i++) known = known || row->binding[i].symbol == s;
+        if (!known) return unknown(t, at, &p->module->dims.expr.at[-1 - p->symbol.at[s]]);
+    }
+    return true;
+}
+
+/* With scratch that the caller gives back. */
+static bool inputs_fit(Thread *t, kiln_site at, const Row *row, kiln_tensor *const *in)
+{
+    char have[160], want[160];
+    const DimTable *dims = &row->module->dims;
+    int64_t *symbol = SCRATCH(t, at, int64_t, dims->expr.len + 1u);
+    if (!symbol) return false;
+    symbols_of(row, in, symbol);
+    if (!sizes_known(t, at, row, symbol)) return false;
+    for (uint32_t i = 0; i < row->narg; i++) {
+        if (input_fits(row, &row->arg[i], &in[i]->type, symbol)) continue;
+        type_print(dims, &row->arg[i], want, sizeof want);
+        fail(t, at, KILN_ESHAPE, "run: input %u is %s, the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
+            dims->expr.len ? " within the bounds of its dims" : "");
+        return false;
+    }
+    return true;
+}
+
+static bool resolve(Thread *t, kiln_site at, const Row *row, kiln_operands in, kiln_tensor **x)
+{
+    if (in.count < 0 || (uint32_t)in.count != row->narg) {
+        fail(t, at, KILN_EVALUE, "run: %d inputs given, the graph takes %u", in.count, row->narg);
+        return false;
+    }
+    for (int i = 0; i < in.count; i++) {
+        x[i] = operand_named(t, at, "run", operands_get(in, i), &row->arg[i]);
+        if (!tensor_ok(x[i])) return false;
+    }
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = inputs_fit(t, at, row, x);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+/* Never run: the row comes from the text. */
+static void no_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)in, (void)out, (void)user;
+}
+
+static int run(Thread *t, kiln_site at, Row *row, kiln_operands in, kiln_tensor **out, int cap)
+{
+    kiln_function *f = kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = row->module->graph.at[0]->name});
+    size_t bytes = (row->narg + row->nresult + 1) * sizeof(kiln_tensor *);
+    kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + row->narg : NULL;
+    if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
+    bool ok = x && resolve(t, at, row, in, x) && row_build(t, at, f, row, -1) && symbols_known(t, at, row) &&
+              row_results(t, at, f, row, x, result, NULL);
+    for (int i = 0; i < cap; i++) {
+        out[i] = ok && i < (int)row->nresult ? result[i] : &t->k->poison;
+        if (tensor_ok(out[i])) kiln_keep(out[i]);
+    }
+    int n = ok ? (int)row->nresult : -1;
+    if (x) mem_free(x, bytes);
+    kiln_function_free(f);
+    return n;
+}
+
+int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap)
+{
+    return kiln_run_text_sized(at, k, text, len, in, out, cap, NULL, 0);
+}
+
+int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap,
+    const kiln_run_options *options, size_t size)
+{
+    Thread *t = thread_of(k);
+    kiln_run_options o = {.dims_count = 0};
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    results_poison(t, out, cap);
+    if (cap > 0 && !out) return list_there(t ? t : thread_last(), at, "run", out, cap), -1;
+    if (!t || !text || t->trace || k->eager_only) {
+        fail(t ? t : thread_last(), at, KILN_ESTATE, "run: %s",
+            !t || !text ? "the text is NULL" : t->trace ? "inside a trace" : "the engine compiles nothing (kiln_eager, no_compile)");
+        return -1;
+    }
+    if (cap < 0 || o.dims_count < 0) return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
+    Row *row = mem_zeros(1, sizeof *row);
+    if (!row) return fail(t, at, KILN_EMEMORY, "run: no memory"), -1;
+    arena_init(&row->arena);
+    Job j = {.t = t, .row = row, .text = text, .len = len, .options = &o};
+    if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
+    if (!j.ok) fail_status(t, at, &j.st);
+    kiln_scope s = kiln_scope_open(k);
+    int n = j.ok ? run(t, at, row, in, out, cap) : -1;
+    kiln_scope_close(&s);
+    row_free(row);
+    return n;
+}

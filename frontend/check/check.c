@@ -1,0 +1,274 @@
+/* check: does a function compute the same in every way of running it? Each value of its traced graph is computed eagerly (the oracle for bits),
+ * by the reference interpreter (the oracle for meaning) and compiled with the value as an extra output; if compiled code differs, the passes
+ * are run one by one until the first that changed a result is found. Never changes variables. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "../../codegen/ref.h"
+#include "../../passes/pass.h"
+#include "check.h"
+
+typedef struct Check {
+    Thread *t;
+    kiln_site at;
+    FILE *report;
+    kiln_function f; /* the function, its bounded sizes taken as they are */
+    kiln_tensor *const *in;
+    int nin;
+    Row *row;            /* as traced */
+    kiln_tensor **value; /* per value of the entry graph: what eager code makes of it */
+    int64_t compared, undecided; /* elements, by the reference */
+    char doubt[300];     /* the first value with undecided elements, and why they are */
+} Check;
+
+static Graph *entry_graph(const Row *row) { return row->module->graph.at[0]; }
+
+/* "%7 = exp : f32[4] (a.c:3)" */
+static const char *value_text(const Graph *g, const Node *n, Value v, char *buf, size_t cap)
+{
+    char type[96];
+    type_print(&g->module->dims, graph_type(g, v), type, sizeof type);
+    snprintf(buf, cap, "%%%u = %s : %s (%s:%d)", v, op_def[n->op].name, type, n->loc.file ? n->loc.file : "?", n->loc.line);
+    return buf;
+}
+
+static void say(const Check *c, const Graph *g, Value v, const char *what)
+{
+    char value[200];
+    if (c->report) fprintf(c->report, "%s: %s: %s\n", c->f.name, value_text(g, graph_maker(g, v), v, value, sizeof value), what);
+}
+
+/* ---- eager code against the reference, op by op ---------------------------------------------------------------------------
+ * Each op is judged on the very operands that it had, which are exact. Errors therefore do not pile up, and a comparison, a loop or a cast further
+ * on is decided. */
+typedef struct Judged {
+    Check *c;
+    const Graph *g;
+    uint32_t node;
+    kiln_tensor *const *in, *const *out;
+    Arena arena;
+    Status st;
+    bool agrees;
+} Judged;
+
+static void count(Judged *j, Value v, const RefVerdict *verdict)
+{
+    Check *c = j->c;
+    char value[200];
+    c->compared += verdict->compared;
+    if (verdict->undecided && !c->undecided)
+        snprintf(c->doubt, sizeof c->doubt, "%s: %s", value_text(j->g, &j->g->node.at[j->node], v, value, sizeof value), ref_doubt_text(verdict->doubt));
+    c->undecided += verdict->undecided;
+}
+
+static bool operand_of_ref(Judged *j, kiln_tensor *x, RefTensor *to)
+{
+    x = tensor_contiguous(j->c->t, j->c->at, x);
+    if (tensor_ok(x)) *to = ref_load(&j->arena, &x->type, x->data);
+    return tensor_ok(x);
+}
+
+static void judge_body(void *arg)
+{
+    Judged *j = arg;
+    const Node *n = &j->g->node.at[j->node];
+    RefTensor *in = ARENA_ARRAY(&j->arena, RefTensor, n->nin + 1), *out;
+    const RefTensor **operand = ARENA_ARRAY(&j->arena, const RefTensor *, n->nin + 1);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        if (!operand_of_ref(j, j->in[i], &in[i])) return;
+        operand[i] = &in[i];
+    }
+    if (!ref_run_node(&j->arena, j->g, j->node, NULL, operand, &out, &j->st)) return;
+    for (uint32_t i = 0; i < n->nout; i++) {
+        RefVerdict v;
+        kiln_tensor *x = tensor_contiguous(j->c->t, j->c->at, j->out[i]);
+        if (!tensor_ok(x)) return;
+        bool fine = ref_compare(&out[i], x->data, &v);
+        count(j, n->out + i, &v);
+        if (fine) continue;
+        say(j->c, j->g, n->out + i, v.why);
+        return;
+    }
+    j->agrees = true;
+}
+
+static bool judge(void *user, const Graph *g, uint32_t node, kiln_tensor *const *in, kiln_tensor *const *out)
+{
+    Check *c = user;
+    Judged j = {.c = c, .g = g, .node = node, .in = in, .out = out};
+    arena_init(&j.arena);
+    bool ran = arena_try(&j.arena, &j.st, judge_body, &j) && !j.st.code;
+    if (!ran) fail_status(c->t, c->at, &j.st);
+    arena_free(&j.arena);
+    return ran && j.agrees;
+}
+
+/* ---- compiled code against eager code, bit for bit ------------------------------------------------------------------------ */
+/* The same graph, and the same elements where the body spells them out. */
+static bool traced_alike(Check *c, const Row *again)
+{
+    const Row *row = c->row;
+    double largest;
+    if (row->trace_text && again->trace_text && strcmp(row->trace_text, again->trace_text))
+        return false;
+    for (uint32_t i = 0; i < row->nsource; i++)
+        if (row->source[i].kind == FROM_LITERAL &&
+            tensors_differ(c->t, c->at, row->source[i].tensor, again->source[i].tensor, &largest))
+            return false;
+    return true;
+}
+
+/* Nothing can be compared then. */
+static bool from_host(const Check *c)
+{
+    if (c->report)
+        fprintf(c->report,
+            "%s: its body traced twice gives two graphs: it reads something from the host that "
+            "changes; run with KILN_RETRACE=1 to see what, and pass it as an input or keep it in a "
+            "variable\n",
+            c->f.name);
+    return false;
+}
+
+/* Traces and compiles anew with values [from, to) as extra outputs; the first of all results that differs from eager code, or 0. */
+static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Value *differs)
+{
+    Row *row = mem_zeros(1, sizeof *row);
+    if (!row) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
+    arena_init(&row->arena);
+    *differs = 0;
+    bool ok = function_trace(c->t, c->at, &c->f, c->in, c->nin, row);
+    if (!ok) {
+        row->nsource = 0;
+        row_free(row);
+        return false;
+    }
+    if (!traced_alike(c, row)) {
+        row_free(row);
+        return from_host(c);
+    }
+    ok = row_add_results(c->t, c->at, row, from, to);
+    const Value *of = entry_graph(row)->result.at; /* passes make new graphs: this one's results stay */
+    ok = ok && row_build(c->t, c->at, &c->f, row, stop_after);
+    kiln_tensor **result = ok ? mem_zeros(row->nresult, sizeof *result) : NULL;
+    if (ok && !result) fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
+    c->t->quiet++;
+    ok = ok && row_results(c->t, c->at, &c->f, row, c->in, result, NULL);
+    c->t->quiet--;
+    double largest = 0;
+    for (uint32_t i = 0; ok && i < row->nresult && !*differs; i++)
+        if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest)) *differs = of[i];
+    mem_free(result, row->nresult * sizeof *result);
+    row_free(row);
+    return ok;
+}
+
+static bool bisect(Check *c, Value from, Value to)
+{
+    for (int n = 0; n <= pass_count; n++) {
+        Value differs;
+        if (!compiled_agrees(c, from, to, n, &differs)) return false;
+        if (!differs) continue;
+        char what[160];
+        snprintf(what, sizeof what, "compiled code differs from eager code %s%s",
+            n ? "after pass " : "before any pass", n ? pass_table[n - 1].name : "");
+        say(c, entry_graph(c->row), differs, what);
+        return false;
+    }
+    if (c->report)
+        fprintf(c->report,
+            "%s: compiled code differs from eager code, but not when compiled again\n", c->f.name);
+    return false;
+}
+
+#define BATCH 200 /* extra outputs per compile */
+static bool against_compiled(Check *c)
+{
+    Value n = entry_graph(c->row)->value.len, differs;
+    if (!compiled_agrees(c, 1, 1, -1, &differs)) /* as it is, nothing added */
+        return false;
+    if (differs) return bisect(c, 1, 1);
+    for (Value from = 1; from < n; from += BATCH) {
+        if (!compiled_agrees(c, from, MIN_OF(from + BATCH, n), -1, &differs)) return false;
+        if (differs) return bisect(c, from, MIN_OF(from + BATCH, n));
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------ */
+static bool source_values(Check *c)
+{
+    const Graph *g = entry_graph(c->row);
+    for (uint32_t i = 0; i < c->row->nsource; i++) {
+        const Source *s = &c->row->source[i];
+        kiln_tensor *x = s->kind == FROM_ARGUMENT   ? c->in[s->argument]
+                         : s->kind == FROM_VARIABLE ? s->variable->value
+                                                    : s->tensor;
+        if (!x)
+            return fail(c->t, c->at, KILN_ESTATE, "check: a variable that the body uses was freed"),
+                   false;
+        c->value[g->param.at[i]] = tensor_contiguous(c->t, c->at, x);
+        if (!tensor_ok(c->value[g->param.at[i]])) return false;
+    }
+    return true;
+}
+
+static kiln_verdict told(const Check *c)
+{
+    const uint32_t values = entry_graph(c->row)->value.len - 1;
+    const bool alone = c->t->k->options.no_compile; /* eager code, and nothing to hold it against but the reference */
+    if (c->undecided && c->report)
+        fprintf(c->report, "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64 " elements undecided, first of %s; all others agree%s\n",
+            c->f.name, c->undecided, c->undecided + c->compared, c->doubt,
+            alone ? "; the engine compiles nothing" : ", and eager and compiled are equal bit for bit");
+    else if (c->report)
+        fprintf(c->report, "%s: %u values: %s\n", c->f.name, values,
+            alone ? "eager within the reference's bounds; the engine compiles nothing"
+                  : "eager and compiled equal bit for bit, both within the reference's bounds");
+    return c->undecided ? KILN_CANNOT_TELL : KILN_AGREE;
+}
+
+static kiln_verdict check_traced(Check *c)
+{
+    uint32_t n = entry_graph(c->row)->value.len;
+    CheckRun run = {.t = c->t, .at = c->at, .judge = judge, .user = c};
+    c->value = mem_zeros(n, sizeof *c->value);
+    if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
+    bool ok = source_values(c) && check_run(&run, entry_graph(c->row), c->value) &&
+              (c->t->k->options.no_compile || against_compiled(c));
+    kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
+    mem_free(c->value, n * sizeof *c->value);
+    return verdict;
+}
+
+kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    if (!f || !t || t->trace) {
+        fail(t, at, KILN_ESTATE, "check: %s", f ? "inside a trace" : "the function is NULL");
+        return KILN_DISAGREE;
+    }
+    if (!function_alive(t, at, f)) return KILN_DISAGREE;
+    for (int i = 0; i < nin; i++)
+        if (!in || !in[i] || (!tensor_ok(in[i]) && in[i]->state != TENSOR_STATIC)) {
+            fail(t, at, KILN_ESTATE, "check: argument %d is NULL, closed or failed", i);
+            return KILN_DISAGREE;
+        }
+    Row *row = mem_zeros(1, sizeof *row);
+    if (!row) {
+        fail(t, at, KILN_EMEMORY, "check: no memory");
+        return KILN_DISAGREE;
+    }
+    const bool entered = call_enter(t, at, f);
+    arena_init(&row->arena);
+    Check c = {.t = t, .at = at, .report = report, .f = *f, .in = in, .nin = nin, .row = row};
+    c.f.nspec = 0;
+    kiln_scope scope = kiln_scope_open(t->k);
+    bool ok = entered && function_trace(t, at, &c.f, in, nin, row);
+    if (!ok) row->nsource = 0;
+    kiln_verdict verdict = ok ? check_traced(&c) : KILN_DISAGREE;
+    row_free(row);
+    kiln_scope_close(&scope);
+    if (entered) call_leave(t);
+    return verdict;
+}

@@ -1,0 +1,293 @@
+/* engine: opening and closing, the per-thread state and its errors. There is no other global state than one thread-local cache and
+ * two counters. Never runs an op. */
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "../../codegen/contract/blas.h"
+#include "../../codegen/contract/contract.h"
+#include "../../codegen/host_stack.h"
+#include "engine.h"
+
+_Static_assert(
+    (int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED,
+    "codes match");
+_Static_assert((int)KILN_F64 == (int)DT_f64 && (int)KILN_BOOL == (int)DT_bool, "dtypes match");
+_Static_assert(KILN_MAX_RANK == MAX_RANK, "ranks match");
+
+static atomic_uint_fast64_t serials = 1, thread_numbers = 1;
+
+/* All open engines, so that a scope or call that outlives kiln_close finds nothing instead of freed memory. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static kiln *open_engines;
+
+/* The only other exception to "no mutable globals": which engine this thread used last, and its state there. */
+static _Thread_local struct {
+    kiln *k;
+    uint64_t serial;
+    Thread *t;
+} last;
+
+static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim,
+    int64_t n, int64_t grain);
+static int32_t host_contract(const KilnHost *h, const HostContract *c);
+
+static void missing_inputs_init(kiln *k)
+{
+    for (int i = 0; i < MISSING_INPUTS; i++) {
+        k->missing[i].state = TENSOR_MISSING;
+        k->missing[i].k = k;
+    }
+    for (int i = 0; i < 2 * MISSING_INPUTS; i++) k->missing_at[i] = &k->missing[MIN_OF(i, MISSING_INPUTS - 1)];
+}
+
+/* A fact about the process: its first engine says it. */
+static void tell_of_blas(kiln *k)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    const char *why = blas_refused();
+    if (why && !atomic_flag_test_and_set(&told))
+        log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
+}
+
+static bool asked_for(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value && *value != '0';
+}
+
+kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
+{
+    kiln *k = mem_zeros(1, sizeof *k);
+    if (!k) return NULL;
+    k->hooks = hooks;
+    if (options) memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
+    log_open(k);
+    if (!k->options.cache_bytes) k->options.cache_bytes = (size_t)1 << 30;
+    k->threads = threads_new(k->options.threads);
+    if (!k->threads) {
+        mem_free(k, sizeof *k);
+        return NULL;
+    }
+    if (k->options.parallel_for)
+        threads_set_hook(k->threads, k->options.parallel_for, k->options.parallel_user);
+    blas_init(k->options.foreign_blas_threads);
+    pthread_mutex_init(&k->lock, NULL);
+    k->serial = atomic_fetch_add(&serials, 1);
+    k->poison.state = TENSOR_POISON;
+    k->poison.k = k;
+    missing_inputs_init(k);
+    k->host = (KilnHost){.ctx = k,
+        .run = host_run,
+        .contract = host_contract,
+        .stack = host_stack_grow,
+        .effect = hooks->effect_happens};
+    k->eager_only = k->options.no_compile;
+    pthread_mutex_lock(&open_lock);
+    k->next_open = open_engines;
+    open_engines = k;
+    pthread_mutex_unlock(&open_lock);
+    tell_of_blas(k);
+    k->retrace = asked_for("KILN_RETRACE");
+    k->checked = k->options.checked || asked_for("KILN_CHECKED");
+    return k;
+}
+
+void thread_free(Thread *t)
+{
+    tensor_slabs_free(t);
+    pool_free(t->pool);
+    scratch_free(&t->scratch);
+    mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
+    mem_free(t->scope, t->scope_cap * sizeof *t->scope);
+    mem_free(t, sizeof *t);
+}
+
+/* Takes k off the list of open engines; false if it is not there: closed before, or never an engine. */
+bool engine_unlist(kiln *k)
+{
+    pthread_mutex_lock(&open_lock);
+    kiln **link = &open_engines;
+    while (*link && *link != k) link = &(*link)->next_open;
+    bool there = *link != NULL;
+    if (there) *link = k->next_open;
+    pthread_mutex_unlock(&open_lock);
+    return there;
+}
+
+void engine_free(kiln *k)
+{
+    mem_free(k->custom, k->custom_cap * sizeof *k->custom);
+    threads_free(k->threads);
+    pthread_mutex_destroy(&k->lock);
+    if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;
+    mem_free(k, sizeof *k);
+}
+
+static Thread *thread_make(kiln *k)
+{
+    Thread *t = mem_zeros(1, sizeof *t);
+    if (!t) {
+        atomic_store(&k->starved, true);
+        return NULL;
+    }
+    t->k = k;
+    t->self = pthread_self();
+    t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
+    t->pool = pool_new(k->options.cache_bytes);
+    if (!t->pool || !scope_push(t)) {
+        pool_free(t->pool);
+        mem_free(t, sizeof *t);
+        atomic_store(&k->starved, true);
+        return NULL;
+    }
+    pthread_mutex_lock(&k->lock);
+    t->next = k->thread_list;
+    k->thread_list = t;
+    pthread_mutex_unlock(&k->lock);
+    if (atomic_exchange(
+            &k->starved, false)) /* what failed before this thread had a place for its errors */
+        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "no memory for the thread's state");
+    return t;
+}
+
+static bool engine_open(const kiln *k)
+{
+    pthread_mutex_lock(&open_lock);
+    const kiln *e = open_engines;
+    while (e && e != k) e = e->next_open;
+    pthread_mutex_unlock(&open_lock);
+    return e != NULL;
+}
+
+static Thread *thread_find(kiln *k)
+{
+    if (!engine_open(k)) return NULL;
+    pthread_mutex_lock(&k->lock);
+    Thread *t = k->thread_list;
+    while (t && !pthread_equal(t->self, pthread_self())) t = t->next;
+    pthread_mutex_unlock(&k->lock);
+    return t ? t : thread_make(k);
+}
+
+Thread *thread_of(kiln *k)
+{
+    if (LIKELY(last.k == k && k && last.serial == k->serial)) return last.t;
+    if (!k) return NULL;
+    Thread *t = thread_find(k);
+    if (t) last.k = k, last.serial = k->serial, last.t = t;
+    return t;
+}
+
+Thread *thread_last(void) { return last.t; }
+
+/* ---- errors ---------------------------------------------------------------------------------------- */
+
+/* The text under the name of the composite that the user called, in place of the op's inside it. */
+static int rename_op(Thread *t)
+{
+    char text[sizeof t->text];
+    memcpy(text, t->text, sizeof text);
+    const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
+    return snprintf(t->text, sizeof t->text, "%s: %s", t->called, rest);
+}
+
+kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
+{
+    if (!t) return NULL;
+    t->failures++;
+    if (t->failure.code == KILN_OK) {
+        va_list args;
+        va_start(args, format);
+        int n = vsnprintf(t->text, sizeof t->text, format, args);
+        va_end(args);
+        if (t->called && n >= 0) n = rename_op(t);
+        if (at.file && n >= 0 && (size_t)n < sizeof t->text)
+            snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
+        t->failure = (kiln_failure){code, t->text, at.file, at.line};
+        t->seen = false;
+    }
+    return &t->k->poison;
+}
+
+kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
+{
+    return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
+}
+
+bool kiln_failed(kiln *k)
+{
+    Thread *t = thread_of(k);
+    return !t || t->failure.code != KILN_OK;
+}
+
+const kiln_failure *kiln_error(kiln *k)
+{
+    static const kiln_failure none = {KILN_OK, "", NULL, 0},
+                              nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
+    Thread *t = thread_of(k);
+    if (!t) return &nothing;
+    t->seen = true;
+    return t->failure.code == KILN_OK ? &none : &t->failure;
+}
+
+void kiln_clear(kiln *k)
+{
+    Thread *t = thread_of(k);
+    if (t) t->failure = (kiln_failure){KILN_OK, NULL, NULL, 0};
+}
+
+/* ---- what compiled code reaches --------------------------------------------------------------------- */
+typedef struct HostRun {
+    KernelFn *fn;
+    void *const *buf;
+    const int64_t *dim;
+} HostRun;
+
+static void run_chunk(void *arg, int64_t lo, int64_t hi)
+{
+    const HostRun *r = arg;
+    r->fn(r->buf, r->dim, lo, hi);
+}
+
+static void host_run(
+    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+{
+    HostRun r = {fn, buf, dim};
+    threads_run(((kiln *)h->ctx)->threads, run_chunk, &r, n, grain);
+}
+
+static int32_t host_contract(const KilnHost *h, const HostContract *c)
+{
+    Status st = {0};
+    if (contract_run(((kiln *)h->ctx)->threads, c, true, &st)) return 0;
+    Thread *t = thread_last();
+    if (t) t->refused = st;
+    return (int32_t)st.code;
+}
+
+/* ---- small public facts ------------------------------------------------------------------------------- */
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+const char *kiln_version(void)
+{
+    return TEXT(KILN_VERSION_MAJOR) "." TEXT(KILN_VERSION_MINOR) "." TEXT(KILN_VERSION_PATCH);
+}
+
+void kiln_set_allocator(const kiln_allocator *a)
+{
+    Allocator inner = a ? (Allocator){a->resize, a->user} : (Allocator){0};
+    memory_set_allocator(a ? &inner : NULL);
+}
+
+kiln_memory kiln_memory_count(void)
+{
+    MemoryCount c = memory_count();
+    return (kiln_memory){c.allocations, c.live_blocks, c.live_bytes, c.peak_bytes};
+}
+
+void kiln_eager(kiln *k, bool on)
+{
+    if (k) k->eager_only = on || k->options.no_compile;
+}

@@ -1,0 +1,297 @@
+/* engine: what this room offers: engines, threads, errors, tensors, variables, scopes. The rooms above are reached through Hooks alone.
+ * Relies on codegen and runtime through their narrow headers. Never includes a backend's folder, LLVM or CUDA. */
+#ifndef KILN_FRONTEND_ENGINE_H
+#define KILN_FRONTEND_ENGINE_H
+
+#include <kiln/kiln.h>
+#include <pthread.h>
+
+#include "../../codegen/backend.h"
+#include "../../codegen/eager.h"
+#include "../../ir/infer.h"
+#include "../../runtime/buffer.h"
+#include "../../runtime/scratch.h"
+#include "../../runtime/threads.h"
+
+typedef struct Thread Thread;
+typedef struct Row Row;
+typedef struct Trace Trace;
+typedef struct Frame Frame;
+
+/* ---- tensors ------------------------------------------------------------------------------------------------------ */
+/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
+ * given; one of the engine's few, whose place there is the input's number. */
+typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON, TENSOR_STATIC, TENSOR_MISSING } TensorState;
+#define MISSING_INPUTS 64
+
+struct kiln_tensor {
+    uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
+    bool contiguous;         /* eager */
+    bool in_scope;           /* linked in a scope's list */
+    bool released;           /* FREE: by its last owner, not by its scope */
+    uint32_t owners;         /* kiln_own minus kiln_release */
+    kiln *k;
+    Thread *home;            /* whose headers it came from */
+    uint64_t uid;            /* identity: never reused; aliases made by a tape share it */
+    Type type;
+    /* eager */
+    Buffer *buffer;
+    char *data;              /* element (0, ..., 0); STATIC: the text */
+    int64_t stride[MAX_RANK]; /* elements; STATIC: the number's bits, then the operand's kind */
+    uint64_t signature;      /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
+    /* traced */
+    Frame *frame;            /* whose graph `value` is in; valid while trace_id is the running trace's */
+    uint64_t trace_id;
+    Value value;
+    /* bookkeeping */
+    kiln_tensor *prev, *next; /* scope list, or free list through next */
+    uint32_t scope;           /* index in the thread's scope stack */
+    bool region;              /* FREE: the scope that closed on it was a region's body */
+    Loc made;
+    Loc scope_opened;         /* FREE: where the scope that closed on it was opened; no file: not known */
+};
+
+struct kiln_variable {
+    kiln *k;
+    char *name;
+    uint32_t id;              /* never reused within the engine */
+    bool local;               /* freed with its scope; gradients flow through assignments */
+    bool alive;
+    Type type;
+    kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
+    kiln_variable *prev, *next; /* of the engine */
+    kiln_variable *next_local;  /* of the scope */
+    uint32_t pins;            /* tapes, optimisers and checkpoints that keep a pointer to it: freed, it is not made anew before they go */
+    Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
+    uint64_t trace_id;
+    Loc made;
+};
+
+/* ---- threads, scopes --------------------------------------------------------------------------------------------------- */
+typedef struct Scope {
+    uint64_t id;
+    kiln_tensor *tensors;    /* list head */
+    kiln_tape *tapes;
+    kiln_variable *locals;
+    Loc opened;              /* by the user; no file: by the library */
+    bool region;             /* an iteration, a condition or a branch */
+    Trace *trace;            /* of a KILN_EAGERLY block, as the next two: what its end brings back */
+    uint32_t recording, eagerly;
+} Scope;
+
+/* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
+typedef struct Running {
+    kiln_function *_Atomic f;
+    Row *_Atomic row;
+} Running;
+#define CALLS_MAX 80 /* nested calls of one thread; bodies stop earlier */
+
+typedef struct LastIf {      /* the KILN_IF that closed last: what a KILN_ELSE is the other case of */
+    uint64_t scope;          /* id of the scope that it stood in; 0: none */
+    Frame *frame;            /* traced: where `predicate` is; NULL: eager */
+    uint64_t trace_id;
+    uint32_t predicate;      /* a Value */
+    bool taken;              /* eager */
+} LastIf;
+
+struct Thread {
+    kiln *k;
+    Thread *next;            /* of the engine */
+    pthread_t self;
+    uint64_t next_uid;       /* identities: the thread's number above, a counter below */
+    BufferPool *pool;
+    kiln_tensor *free;       /* headers */
+    kiln_tensor *_Atomic foreign; /* headers released by other threads */
+    struct Slab *slabs;
+    Scope *scope;            /* stack; scope[0] is the root and lives until close */
+    uint32_t scopes, scope_cap, eagerly; /* eagerly: the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
+    kiln_tape *tape;         /* innermost open tape */
+    kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
+    uint32_t recording;      /* open tapes that record eager code */
+    Trace *trace;            /* innermost running trace; NULL: eager */
+    LastIf last_if;
+    struct BodyRun *body;    /* innermost running (trace/body.c) */
+    uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
+    bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
+    Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
+    uint32_t calls;
+    const char *called;      /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
+    uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
+    Scratch scratch;         /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
+    void *work;              /* workspace for compiled calls */
+    size_t work_bytes;
+    bool work_busy;
+    uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
+    int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
+    kiln_failure failure;
+    bool seen;               /* kiln_error was asked while it stood */
+    uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
+    char text[640]; Status refused; /* the error's; what the host table refused compiled code */
+};
+
+typedef struct BodyRun {     /* one of the user's bodies, running */
+    struct BodyRun *outer;
+    const char *name;
+    int nin;
+    uint64_t failures;       /* the thread's when it began */
+    uint64_t since;          /* its next_uid then: scopes opened in it have larger ids */
+    const char *called;      /* the thread's: errors in the user's code bear the names of its own calls */
+} BodyRun;
+
+/* What the rooms below ask of the rooms above. open.c says who answers. */
+typedef struct Hooks {
+    /* traces (trace/trace.c): while one runs, or of what one made */
+    kiln_tensor *(*apply)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                          kiln_tensor **out, uint32_t nout);
+    bool (*effect)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                   kiln_tensor **out, uint32_t nout);
+    kiln_tensor *(*read)(Thread *t, kiln_site at, kiln_variable *v);
+    bool (*assign)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
+    bool (*begin_local)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x); /* v, a new one, lives in the trace and holds x */
+    void (*forget)(Thread *t, const kiln_variable *v);
+    bool (*is_current)(const Thread *t, const kiln_tensor *x); /* x is of the running trace */
+    Module *(*module)(const Trace *trace);
+    Module *(*module_of)(const kiln_tensor *x);
+    int64_t (*size)(const kiln_tensor *x, int axis); /* one that the trace does not know, as a C number */
+    /* tapes (grad/tape.c): while one is open */
+    void (*record)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                   kiln_tensor *const *out, uint32_t nout);
+    void (*note_read)(Thread *t, kiln_variable *v, kiln_tensor *x);
+    bool (*note_leaf)(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /* by the tapes that record frame f */
+    void (*block)(Thread *t, const Frame *f, kiln_variable *v); /* tapes around frame f learn that they cannot see all its reads of v */
+    void (*retire)(kiln_tape *tape);
+    /* effects of compiled code (ops/effect_record.c) */
+    int32_t (*effect_happens)(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
+    /* recorded calls (function/call_gradient.c): attributes of an OP_call */
+    void (*hold_call)(kiln *k, const int64_t *call);
+    void (*drop_call)(kiln *k, const int64_t *call);
+    bool (*call_gradient)(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
+                          uint32_t ng, const bool *wanted, kiln_tensor **dx);
+} Hooks;
+
+struct kiln {
+    kiln_options options;
+    const Hooks *hooks;
+    uint64_t serial;         /* of the process: what the thread cache compares */
+    kiln *next_open;         /* all open engines */
+    ThreadPool *threads;
+    KilnHost host;
+    pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
+    Thread *thread_list;
+    kiln_variable *variables;
+    uint32_t next_variable, freed, renamed; /* renamed: how often one that has a layer's name, perhaps, was freed */
+    kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
+    struct NameHint { const char *stem; uint32_t n, newest, renamed; } hint[8]; /* nn/name.c: all numbers below n are taken, as of the newest */
+    kiln_function *functions;
+    kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
+    uint32_t functions_freed;
+    _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
+    struct Object *objects;  /* layers, optimisers ... (object.c) */
+    Map definitions;         /* kiln_definition * -> kiln_function * */
+    kiln_tensor poison;      /* what failed calls return */
+    kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
+    bool eager_only, retrace, checked;
+    _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
+    _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
+    uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
+    struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
+    uint32_t ncustom, custom_cap, neffect, effect_cap;
+    struct Effect **effect;   /* what compiled code prints, asserts and calls, by number (effect.h) */
+};
+
+typedef struct CustomGradient {
+    void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *);
+    void *user;
+} CustomGradient;
+
+/* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
+Thread *thread_of(kiln *k);
+Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
+
+/* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
+kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
+kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
+void log_open(kiln *k); /* settles where its log goes */
+void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
+static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */
+const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
+const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
+
+/* ---- tensor headers ------------------------------------------------------------------------------------------------------------ */
+kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
+/* Contiguous, allocated, not filled. The type's dims are constants. NULL: recorded. */
+kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
+kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
+kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x);  /* a second handle, same uid, in the innermost scope */
+kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x);   /* x itself, or a packed copy */
+void tensor_drop(kiln_tensor *x);                        /* the header goes if no scope and no owner holds it */
+void tensor_view(const kiln_tensor *x, View *v);
+uint64_t tensor_signature(kiln_tensor *x);
+static inline bool tensor_ok(const kiln_tensor *x) { return x && (x->state == TENSOR_EAGER || x->state == TENSOR_TRACED); }
+int64_t type_count(const Type *type);                    /* constant dims only */
+bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out); /* checks everything; false: recorded */
+
+bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x); /* print.c; false: recorded */
+/* A negative axis counts from the end of `rank` axes. False: recorded. */
+bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out);
+
+/* ---- scopes ---- */
+bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
+void scope_pop(Thread *t);                  /* the innermost: tapes, locals, tensors go */
+/* Ends the KILN_EAGERLY blocks that are open and were opened since t->next_uid, or the last scope's id, was that (0: none were): `what` ends inside them. False:
+ * there were some, recorded. Comes before anything is done with the trace. */
+bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since);
+void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
+void scope_unlink(kiln_tensor *x);
+void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
+void tensor_slabs_free(Thread *t);
+kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks);
+bool engine_unlist(kiln *k); /* false: it was closed before, or never an engine */
+void thread_free(Thread *t);  /* its scopes are gone */
+void engine_free(kiln *k);
+void local_free(Thread *t, kiln_variable *v);
+/* A variable without a value. NULL: recorded. */
+kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type);
+void variable_discard(kiln_variable *v);     /* one that nobody was given: nothing of it is left */
+kiln_tensor *variable_settle(Thread *t, kiln_site at, kiln_tensor *x); /* x as a variable keeps it: contiguous, in memory of ours. NULL: recorded */
+void variable_put(kiln_variable *v, const kiln_tensor *x, kiln_tensor *own); /* own: x, settled. Nothing can fail here */
+void variables_free_all(kiln *k);   /* locals of open scopes lose their values and go with their scopes */
+void variables_free_freed(kiln *k); /* last of all: the handles of those that were freed */
+
+/* ---- things that an engine frees at close unless the user freed them before: layers, optimisers, metrics, data sets ---- */
+typedef struct Object { /* first member of such a thing */
+    kiln *k;
+    struct Object *prev, *next;
+    size_t bytes;
+    void (*clean)(struct Object *o); /* what it holds beyond its own bytes and variables; may be NULL */
+} Object;
+
+void *object_new(kiln_site at, kiln *k, size_t bytes, void (*clean)(Object *)); /* zeroed; NULL: recorded */
+void object_free(Object *o); /* NULL allowed */
+void objects_free_all(kiln *k);
+
+/* ---- arrays of a call whose length a caller chose, from the thread's scratch: none of them lies on the C stack ---- */
+/* n of T that stay until the mark taken before is reset (scratch.h). NULL: recorded. */
+static inline void *thread_scratch(Thread *t, kiln_site at, size_t n, size_t size)
+{
+    void *p = scratch_take(&t->scratch, n, size);
+    if (UNLIKELY(!p)) fail(t, at, KILN_EMEMORY, "no memory for %zu handles of %zu bytes", n, size);
+    return p;
+}
+
+/* tensor_empty for a result of function `of`, for the text of an error; NULL: of no function. */
+kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of);
+
+#define SCRATCH(t, at, T, n) ((T *)thread_scratch((t), (at), (size_t)(n), sizeof(T)))
+
+/* Who keeps a pointer to a variable that may be freed (kiln_variable.pins). */
+static inline void variable_pin(kiln_variable *v) { __atomic_add_fetch(&v->pins, 1, __ATOMIC_RELAXED); }
+static inline void variable_unpin(kiln_variable *v) { __atomic_sub_fetch(&v->pins, 1, __ATOMIC_RELAXED); }
+
+static inline Loc loc_of(kiln_site at)
+{
+    Loc l = {at.file, at.line};
+    return l;
+}
+
+#endif

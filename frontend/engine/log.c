@@ -1,0 +1,32 @@
+/* log: the one place where the library says something unasked: to the callback of the engine's options, else to stderr, else nowhere.
+ * Relies on engine.h. Never fails. */
+#include "engine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void to_stderr(void *user, const char *text)
+{
+    (void)user;
+    fprintf(stderr, "%s\n", text);
+}
+
+void log_open(kiln *k)
+{
+    if (k->options.no_log)
+        k->options.log = NULL;
+    else if (!k->options.log)
+        k->options.log = to_stderr;
+}
+
+void log_line(kiln *k, const char *format, ...)
+{
+    char text[1200];
+    if (!k->options.log) return;
+    va_list args;
+    va_start(args, format);
+    int n = snprintf(text, sizeof text, "kiln: ");
+    vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+    va_end(args);
+    k->options.log(k->options.log_user, text);
+}

@@ -1,0 +1,163 @@
+/* variable: the lives of variables and locals: making, keeping a value, freeing. In eager code a variable holds a tensor that assignments replace; in a
+ * trace it is a slot (trace/trace.c). Reading and assigning are ops/assign.c. Never writes elements in place: readers share the old value. */
+#include "engine.h"
+
+#include <stdio.h>
+
+/* Freed variables and locals are made anew only when as many others were freed since: until then whoever kept a handle is told. Debug
+ * builds keep them all. */
+#define FREED_KEPT 256
+
+/* The oldest freed one that nobody holds a pointer to. Under the engine's lock. NULL: there is none. */
+static kiln_variable *take_freed(kiln *k)
+{
+#ifdef KILN_DEBUG
+    return NULL;
+#endif
+    for (int tries = 0; tries < 8 && k->freed > FREED_KEPT; tries++) {
+        kiln_variable *v = k->freed_first;
+        k->freed_first = v->next;
+        v->next = NULL;
+        if (__atomic_load_n(&v->pins, __ATOMIC_RELAXED) == 0) {
+            k->freed--;
+            return v;
+        }
+        k->freed_last->next = v; /* others are left: the list is not empty */
+        k->freed_last = v;
+    }
+    return NULL;
+}
+
+static void link_variable(kiln_variable *v)
+{
+    kiln *k = v->k;
+    pthread_mutex_lock(&k->lock);
+    v->id = ++k->next_variable;
+    v->next = k->variables;
+    if (v->next) v->next->prev = v;
+    k->variables = v;
+    pthread_mutex_unlock(&k->lock);
+}
+
+kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type)
+{
+    kiln *k = t->k;
+    char *copy = mem_strdup(name ? name : "");
+    pthread_mutex_lock(&k->lock);
+    kiln_variable *v = copy ? take_freed(k) : NULL;
+    pthread_mutex_unlock(&k->lock);
+    if (v) {
+        mem_free(v->name, strlen(v->name) + 1);
+        memset(v, 0, sizeof *v);
+    } else if (copy) {
+        v = mem_zeros(1, sizeof *v);
+    }
+    if (!v) {
+        if (copy) mem_free(copy, strlen(copy) + 1);
+        fail(t, at, KILN_EMEMORY, "variable: no memory");
+        return NULL;
+    }
+    v->k = k;
+    v->name = copy;
+    v->type = *type;
+    v->alive = true;
+    link_variable(v);
+    return v;
+}
+
+static void retire(kiln_variable *v)
+{
+    v->alive = false;
+    if (v->value) kiln_release(v->value);
+    v->value = NULL;
+}
+
+/* From the list of those that live. Under the engine's lock. */
+static void unlink_variable(kiln_variable *v)
+{
+    *(v->prev ? &v->prev->next : &v->k->variables) = v->next;
+    if (v->next) v->next->prev = v->prev;
+    v->prev = v->next = NULL;
+    if (strchr(v->name, '/')) v->k->renamed++;
+}
+
+/* One that nobody was given: nothing of it is left. */
+void variable_discard(kiln_variable *v)
+{
+    kiln *k = v->k;
+    retire(v);
+    pthread_mutex_lock(&k->lock);
+    unlink_variable(v);
+    pthread_mutex_unlock(&k->lock);
+    mem_free(v->name, strlen(v->name) + 1);
+    mem_free(v, sizeof *v);
+}
+
+/* From the list of those that live to that of the freed: compiled functions may still name it. */
+static void put_away(kiln_variable *v)
+{
+    kiln *k = v->k;
+    retire(v);
+    pthread_mutex_lock(&k->lock);
+    unlink_variable(v);
+    *(k->freed_first ? &k->freed_last->next : &k->freed_first) = v;
+    k->freed_last = v;
+    k->freed++;
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
+kiln_tensor *variable_settle(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    if (x->contiguous && x->buffer->pool) {
+        kiln_tensor *own = tensor_alias(t, at, x);
+        return own == &t->k->poison ? NULL : own;
+    }
+    kiln_tensor *copy = tensor_empty(t, at, &x->type);
+    if (!copy) return NULL;
+    View v;
+    tensor_view(x, &v);
+    EagerCtx c = {t->k->threads};
+    eager_copy(&c, &v, copy->data);
+    return copy;
+}
+
+/* Nothing can fail here. own: x, settled. */
+void variable_put(kiln_variable *v, const kiln_tensor *x, kiln_tensor *own)
+{
+    if (v->local) own->uid = x->uid; /* the very value, for tapes */
+    kiln_tensor *old = v->value;
+    v->value = kiln_own(own);
+    if (old) kiln_release(old);
+}
+
+void kiln_variable_free(kiln_variable *v)
+{
+    if (v && v->alive) put_away(v);
+}
+
+void local_free(Thread *t, kiln_variable *v)
+{
+    t->k->hooks->forget(t, v);
+    put_away(v);
+}
+
+void variables_free_all(kiln *k)
+{
+    for (kiln_variable *v = k->variables, *next; v; v = next) {
+        next = v->next;
+        v->local ? retire(v) : put_away(v);
+    }
+}
+
+void variables_free_freed(kiln *k)
+{
+    for (kiln_variable *v = k->freed_first, *next; v; v = next) {
+        next = v->next;
+        mem_free(v->name, strlen(v->name) + 1);
+        mem_free(v, sizeof *v);
+    }
+    k->freed_first = k->freed_last = NULL;
+}
+
+const char *kiln_variable_name(const kiln_variable *v) { return v ? v->name : ""; }

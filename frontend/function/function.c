@@ -1,0 +1,477 @@
+/* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c, which row serves a call
+ * is signature.c and cache.c, compiling compile.c, running compiled code run.c. */
+#include "function.h"
+
+#include <stdio.h>
+
+/* The function's own copy of what its inputs are declared to be. False: no memory. */
+static bool copy_specs(kiln_function *f)
+{
+    const kiln_function_options *o = &f->options;
+    const kiln_spec *from = o->input_list ? o->input_list : o->inputs;
+    uint32_t n = 0;
+    if (o->input_list)
+        n = (uint32_t)MAX_OF(o->inputs_count, 0);
+    else
+        while (n < KILN_MAX_ARGS && o->inputs[n].dtype != KILN_NONE) n++;
+    f->nspec_room = n;
+    if (n && !(f->spec = mem_zeros(n, sizeof *f->spec))) return false;
+    if (n) memcpy(f->spec, from, n * sizeof *f->spec);
+    f->nspec = n;
+    f->options.input_list = f->spec;
+    return true;
+}
+
+static const char *size_fault(const kiln_size *z)
+{
+    if (z->lo < 0 || z->lo > z->hi)
+        return "sizes start at 0 or more, and the bounds of a KILN_DIM are lowest, then highest";
+    if (z->name && z->lo != z->hi && (!dim_name_ok(z->name) || z->hi > DIM_MAX))
+        return "the name of a KILN_DIM is letters, digits and _, and its highest size at most 2^48";
+    return NULL;
+}
+
+static const char starved[] = "no memory";
+
+/* One name of a KILN_DIM has one pair of bounds. names: hash of a name -> the size that it stands in first, from 1. */
+static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int d)
+{
+    const kiln_size *z = &spec[i].size[d];
+    if (!z->name) return NULL;
+    uint64_t key = hash_key(hash_bytes(0, z->name, strlen(z->name)));
+    const uint64_t *at;
+    for (; (at = map_get(names, key)); key++) { /* on to the next key while another name has this one */
+        const kiln_size *known = &spec[(*at - 1) / KILN_MAX_RANK].size[(*at - 1) % KILN_MAX_RANK];
+        if (strcmp(known->name, z->name)) continue;
+        return known->lo == z->lo && known->hi == z->hi ? NULL : "one name of a KILN_DIM has one pair of bounds";
+    }
+    return map_put(names, key, (uint64_t)i * KILN_MAX_RANK + (uint64_t)d + 1) ? NULL : starved;
+}
+
+static const char *spec_fault(const kiln_spec *spec, uint32_t n)
+{
+    Map names = {0};
+    const char *fault = NULL;
+    for (uint32_t i = 0; i < n && !fault; i++) {
+        const kiln_spec *s = &spec[i];
+        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK)
+            fault = "no such dtype, or a rank above 8";
+        for (int d = 0; d < s->rank && !fault; d++)
+            if (!(fault = size_fault(&s->size[d]))) fault = name_fault(spec, &names, i, d);
+    }
+    map_free(&names);
+    return fault;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* Freed handles are made anew only when as many others were freed since: until then whoever kept one is told. Debug builds keep them all. */
+#define FREED_KEPT 64
+
+static void init_locks(kiln_function *f)
+{
+    pthread_mutexattr_t recursive; /* a body may ask about its own function */
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&f->compiling, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+    pthread_mutex_init(&f->counting, NULL);
+    pthread_mutex_init(&f->deriving, NULL);
+}
+
+/* The handle, all zeros. */
+static void clear_handle(kiln_function *f)
+{
+    if (f->name) mem_free(f->name, strlen(f->name) + 1);
+    pthread_mutex_destroy(&f->compiling);
+    pthread_mutex_destroy(&f->counting);
+    pthread_mutex_destroy(&f->deriving);
+    memset(f, 0, sizeof *f);
+}
+
+static void drop_handle(kiln_function *f)
+{
+    clear_handle(f);
+    mem_free(f, sizeof *f);
+}
+
+/* NULL: no memory. */
+static kiln_function *new_handle(kiln *k)
+{
+    kiln_function *f = NULL;
+#ifndef KILN_DEBUG
+    pthread_mutex_lock(&k->lock);
+    if (k->functions_freed > FREED_KEPT) {
+        f = k->freed_functions;
+        k->freed_functions = f->next;
+        k->functions_freed--;
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (f) clear_handle(f);
+#endif
+    if (!f) f = mem_zeros(1, sizeof *f);
+    if (f) f->k = k, init_locks(f);
+    return f;
+}
+
+/* All but the handle with its name. */
+static void let_go(kiln_function *f)
+{
+    cache_free_rows(f);
+    rigid_free(f);
+    latest_free(f->latest);
+    mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
+    if (f->free_user) f->free_user(f->user);
+    if (f->spec) mem_free(f->spec, f->nspec_room * sizeof *f->spec);
+    f->latest = NULL;
+    f->preset = (Plan){0};
+    f->free_user = NULL;
+    f->spec = NULL;
+    f->nspec = 0;
+    f->options.input_list = NULL;
+}
+
+static void keep_handle(kiln_function *f)
+{
+    kiln *k = f->k;
+    pthread_mutex_lock(&k->lock);
+    f->next = NULL;
+    *(k->freed_functions ? &k->last_freed->next : &k->freed_functions) = f;
+    k->last_freed = f;
+    k->functions_freed++;
+    pthread_mutex_unlock(&k->lock);
+}
+
+void function_destroy(kiln_function *f)
+{
+    kiln_function *parent = f->parent;
+    const bool given = !f->row; /* nobody outside has the handle of a row's gradient */
+    let_go(f);
+    if (parent && f->row) {
+        pthread_mutex_lock(&f->k->lock);
+        f->row->derived = false;
+        pthread_mutex_unlock(&f->k->lock);
+    }
+    f->parent = NULL;
+    if (given)
+        keep_handle(f);
+    else
+        drop_handle(f);
+    if (parent) function_drop(parent);
+}
+
+bool function_gone(Thread *t, kiln_site at, const kiln_function *f)
+{
+    fail(t, at, KILN_ESTATE, "%s: the function was freed", f->name);
+    return false;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------- */
+/* One that nobody was given, as it could not be made. */
+static kiln_function *discard(kiln_function *f)
+{
+    let_go(f);
+    drop_handle(f);
+    return NULL;
+}
+
+kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
+    const kiln_function_options *options, size_t size)
+{
+    Thread *t = thread_of(k);
+    if (!t) return NULL;
+    if (!body) {
+        fail(t, at, KILN_EVALUE, "function: the body is NULL");
+        return NULL;
+    }
+    kiln_function *f = new_handle(k);
+    if (!f) {
+        fail(t, at, KILN_EMEMORY, "function: no memory");
+        return NULL;
+    }
+    if (options) memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
+    f->body = body;
+    f->user = user;
+    f->loc = loc_of(at);
+    const int outputs = f->options.outputs;
+    f->options.outputs = outputs == KILN_NO_OUTPUTS ? 0 : outputs == 0 ? 1 : outputs;
+    f->name = mem_strdup(f->options.name ? f->options.name : "function");
+    f->options.name = f->name;
+    if (!copy_specs(f) || !f->name) {
+        fail(t, at, KILN_EMEMORY, "function: no memory");
+        return discard(f);
+    }
+    if (f->options.outputs < 0 || f->options.inputs_count < 0) {
+        if (f->options.outputs < 0)
+            fail(t, at, KILN_EVALUE, "%s: %d outputs; a function without any says KILN_NO_OUTPUTS", f->name, outputs);
+        else
+            fail(t, at, KILN_EVALUE, "%s: %d inputs", f->name, f->options.inputs_count);
+        return discard(f);
+    }
+    const char *fault = spec_fault(f->spec, f->nspec);
+    if (fault) {
+        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "%s: its declared inputs: %s", f->name, fault);
+        return discard(f);
+    }
+    pthread_mutex_lock(&k->lock);
+    f->next = k->functions;
+    if (f->next) f->next->prev = f;
+    k->functions = f;
+    pthread_mutex_unlock(&k->lock);
+    return f;
+}
+
+void function_hold(kiln_function *f)
+{
+    pthread_mutex_lock(&f->k->lock);
+    f->held++;
+    pthread_mutex_unlock(&f->k->lock);
+}
+
+void function_drop(kiln_function *f)
+{
+    kiln *k = f->k;
+    pthread_mutex_lock(&k->lock);
+    bool last = --f->held == 0 && f->freed;
+    pthread_mutex_unlock(&k->lock);
+    if (last) cache_sweep(k);
+}
+
+/* The decorator makes it anew at the next call. */
+static void forget_definition(kiln_function *f)
+{
+    MapSlot s;
+    pthread_mutex_lock(&f->k->lock);
+    for (uint32_t at = 0; map_next(&f->k->definitions, &at, &s);)
+        if (s.value == (uint64_t)(uintptr_t)f) {
+            map_remove(&f->k->definitions, s.key);
+            break;
+        }
+    pthread_mutex_unlock(&f->k->lock);
+}
+
+/* Its parent no longer knows it. The parent is there: derived functions hold theirs. */
+static void leave_parent(kiln_function *f)
+{
+    kiln_function *parent = f->parent;
+    if (!parent) return;
+    pthread_mutex_lock(&parent->deriving);
+    kiln_function **link = &parent->children;
+    while (*link && *link != f) link = &(*link)->sibling;
+    if (*link) *link = f->sibling;
+    pthread_mutex_lock(&f->k->lock);
+    if (*f->slot == f) *f->slot = NULL;
+    pthread_mutex_unlock(&f->k->lock);
+    pthread_mutex_unlock(&parent->deriving);
+}
+
+static kiln_function *any_child(kiln_function *f)
+{
+    pthread_mutex_lock(&f->deriving);
+    kiln_function *child = f->children;
+    if (child) function_hold(child);
+    pthread_mutex_unlock(&f->deriving);
+    return child;
+}
+
+/* Marks f as freed and holds it in one step: a freed function that nobody holds is another thread's to destroy. False: it was freed. */
+static bool begin_free(kiln_function *f)
+{
+    pthread_mutex_lock(&f->k->lock);
+    bool first = !f->freed;
+    f->held += first;
+    f->freed = true;
+    pthread_mutex_unlock(&f->k->lock);
+    return first;
+}
+
+void kiln_function_free(kiln_function *f)
+{
+    if (!f || !begin_free(f)) return; /* held until the derived ones have gone */
+    leave_parent(f);
+    forget_definition(f);
+    for (kiln_function *child; (child = any_child(f));) {
+        kiln_function_free(child);
+        leave_parent(child); /* were another thread freeing it, it is off the list all the same */
+        function_drop(child);
+    }
+    function_drop(f);
+}
+
+void functions_free_all(kiln *k)
+{
+    for (kiln_function *f = k->functions; f; f = f->next) f->parent = NULL;
+    for (kiln_function *f = k->functions, *next; f; f = next) {
+        next = f->next; /* derived ones are in the same list: no recursion here */
+        function_destroy(f);
+    }
+    k->functions = NULL;
+    while (k->freed_functions) {
+        kiln_function *f = k->freed_functions;
+        k->freed_functions = f->next;
+        drop_handle(f);
+    }
+    map_free(&k->definitions);
+}
+
+int function_outputs(const kiln_function *f) { return f->options.outputs; }
+
+/* ---- calling ------------------------------------------------------------------------------------------------------ */
+static bool spec_fits(
+    Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
+{
+    const kiln_spec *s = &f->spec[i];
+    char text[96];
+    if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
+        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
+            tensor_text(x, text, sizeof text),
+            s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
+        return false;
+    }
+    if (x->state == TENSOR_STATIC) return true;
+    if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
+        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
+            "%s: argument %u is %s, declared %s of rank %d", f->name, i,
+            tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
+        return false;
+    }
+    for (int d = 0; d < s->rank; d++) {
+        Dim n = x->type.dim[d];
+        if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld",
+                f->name, i, tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo,
+                (long long)s->size[d].hi);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool function_arguments(
+    Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
+{
+    int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
+    if ((want && nin != want) || nin < 0) {
+        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
+        return false;
+    }
+    if (UNLIKELY(nin && !in)) return list_there(t, at, f->name, in, nin);
+    for (int i = 0; i < nin; i++) {
+        Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
+        x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
+               : operand_is_static(in[i]) ? static_argument(t, at, in[i])
+                                          : operand_named(t, at, f->name, in[i], &like);
+        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
+            char text[96];
+            fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
+                !x[i]             ? "NULL"
+                : x[i]->k != f->k ? "a tensor of another engine"
+                : x[i]->state == TENSOR_MISSING ? tensor_text(x[i], text, sizeof text)
+                                  : "a tensor whose scope closed, or that was released");
+            return false;
+        }
+        if (UNLIKELY(x[i]->state == TENSOR_POISON)) return false;
+        if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
+            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name,
+                i);
+            return false;
+        }
+        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
+    }
+    return true;
+}
+
+static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
+{
+    if (LIKELY((unsigned)n <= (unsigned)f->options.outputs)) return true;
+    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, n, f->options.outputs);
+    return false;
+}
+
+bool kiln_call_all_at(
+    kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    if (!f || !t) {
+        fail(t, at, KILN_ESTATE, "call: the function is NULL");
+        return results_poison(t, out, nout);
+    }
+    if (UNLIKELY(nout > 0 && !out)) return list_there(t, at, "call", out, nout);
+    bool entered = call_enter(t, at, f), ok = entered;
+    int have = f->options.outputs;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const size_t given = (size_t)MAX_OF(nin, 0);
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
+    ok = ok && x;
+    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
+    if (ok && (t->trace || f->k->eager_only)) {
+        if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
+        ok = function_inline(t, at, f, x, nin, results);
+    } else if (ok) {
+        Row *row = function_row(t, at, f, x, nin);
+        ok = row && row_run(t, at, f, row, x, results);
+    }
+    if (entered) call_leave(t);
+    for (int i = 0; i < nout; i++) out[i] = ok ? results[i] : &t->k->poison;
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)
+{
+    kiln_tensor *out = NULL;
+    kiln_call_all_at(at, f, in, nin, &out, f && f->options.outputs == 0 ? 0 : 1);
+    return out;
+}
+
+/* ---- the decorator --------------------------------------------------------------------------------------------------- */
+kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
+{
+    Thread *t = thread_of(k);
+    if (!t) return NULL;
+    uint64_t key = (uint64_t)(uintptr_t)d;
+    pthread_mutex_lock(&k->lock);
+    const uint64_t *known = map_get(&k->definitions, key);
+    kiln_function *f = known ? (kiln_function *)(uintptr_t)*known : NULL;
+    pthread_mutex_unlock(&k->lock);
+    if (f) return f;
+    kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = d->outputs};
+    f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
+    if (!f) return NULL;
+    pthread_mutex_lock(&k->lock);
+    known = map_get(&k->definitions,
+        key); /* another thread may have been faster: then ours stays unused until close */
+    if (known)
+        f = (kiln_function *)(uintptr_t)*known;
+    else if (!map_put(&k->definitions, key, (uint64_t)(uintptr_t)f))
+        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "%s: no memory", d->name);
+    pthread_mutex_unlock(&k->lock);
+    return f;
+}
+
+kiln_tensor *kiln_definition_call(
+    kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
+{
+    kiln_function *f = kiln_definition_function(k, d);
+    kiln_operand x[KILN_MAX_ARGS];
+    for (int i = 0; i < d->inputs; i++) x[i] = kiln_of_tensor(in[i]);
+    return f ? kiln_call_at(at, f, x, d->inputs) : NULL;
+}
+
+bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d,
+    kiln_tensor *const *in, kiln_tensor **out)
+{
+    kiln_function *f = kiln_definition_function(k, d);
+    if (f) return kiln_call_all_of_at(at, f, kiln_tensors(in, d->inputs), out, f->options.outputs);
+    for (int i = 0; i < d->outputs; i++) out[i] = NULL;
+    return false;
+}
+
+bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    OperandArray a;
+    if (!operand_array_open(t, at, "call", in, &a)) return results_poison(t, out, nout);
+    bool ok = kiln_call_all_at(at, f, a.at, in.count, out, nout);
+    operand_array_close(&a, in);
+    return ok;
+}

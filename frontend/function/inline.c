@@ -1,0 +1,51 @@
+/* inline: a function's body run as part of what runs: eagerly, or into the running trace. */
+#include "function.h"
+
+static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor *const *out, int n)
+{
+    uintptr_t any = 0; /* the usual answer comes of one pass without a branch */
+    for (int i = n; i < n + SPARE_OUTPUTS; i++) any |= (uintptr_t)out[i];
+    for (int i = n; any && i < n + SPARE_OUTPUTS; i++)
+        if (out[i]) return fail(t, at, KILN_EVALUE, "%s: its body set output %d; it has %d", name, i, n), false;
+    return true;
+}
+
+/* With scratch that the caller gives back. */
+static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+{
+    const int n = f->options.outputs;
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, (size_t)nin + BODY_ROOM),
+                **set = SCRATCH(t, at, kiln_tensor *, (size_t)n + SPARE_OUTPUTS);
+    BodyRun run;
+    for (int i = 0; i < n; i++) out[i] = &t->k->poison;
+    if (!args || !set || !body_enter(t, at, &run, f->name, nin)) return false;
+    if (!scope_push(t)) {
+        body_leave(t, at);
+        fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name);
+        return false;
+    }
+    body_inputs(t->k, args, in, nin);
+    memset(set, 0, ((size_t)n + SPARE_OUTPUTS) * sizeof *set);
+    f->body(f->k, args, set, f->user);
+    bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
+    for (int i = 0; i < n && ok; i++) {
+        ok = body_output(t, at, f->name, i, &set[i]);
+        /* Each output is a handle of its own, not that of another output, of an input, or of what lives on outside (which a trace captures as it is). */
+        bool own = ok && ((t->trace && set[i]->state == TENSOR_EAGER) || (set[i]->in_scope && set[i]->home == t && set[i]->scope == t->scopes - 1));
+        for (int j = 0; j < i && own; j++) own = set[j] != set[i];
+        if (ok && !own) ok = tensor_ok(set[i] = tensor_alias(t, at, set[i]));
+        if (ok && set[i]->in_scope && set[i]->scope == t->scopes - 1) scope_move_out(t, set[i]);
+        if (ok) out[i] = set[i];
+    }
+    for (int i = 0; i < n && !ok; i++) out[i] = &t->k->poison;
+    scope_pop(t);
+    return ok;
+}
+
+bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = inline_body(t, at, f, in, nin, out);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}

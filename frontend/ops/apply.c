@@ -1,0 +1,207 @@
+/* apply: the one door. Every public op ends here; it infers the result, then runs the op now or appends it to the running trace, and
+ * open tapes record it. Never knows which op it is. */
+#include "ops.h"
+
+static kiln_tensor *poison_all(Thread *t, kiln_tensor **out, uint32_t nout)
+{
+    for (uint32_t i = 0; i < nout; i++) out[i] = &t->k->poison;
+    return &t->k->poison;
+}
+
+/* A result that shares its operand's memory. */
+static kiln_tensor *view_result(
+    Thread *t, kiln_site at, const kiln_tensor *x, const View *v, const Type *type)
+{
+    kiln_tensor *out = tensor_of_buffer(t, at, type, buffer_retain(x->buffer));
+    if (!out) return NULL;
+    out->data = v->data;
+    memcpy(out->stride, v->stride, type->rank * sizeof *out->stride);
+    out->contiguous = view_contiguous(v);
+    return out;
+}
+
+/* Constants are one element seen through strides of 0. */
+static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, int64_t bits)
+{
+    Buffer *b = buffer_new(t->pool, 8);
+    if (!b) {
+        fail(t, at, KILN_EMEMORY, "constant: no memory");
+        return NULL;
+    }
+    if (dtype_is_float(type->dtype))
+        dtype_store_f64(type->dtype, b->data, attr_f64(bits));
+    else
+        dtype_store_i64(type->dtype, b->data, bits);
+    kiln_tensor *x = tensor_of_buffer(t, at, type, b);
+    if (!x) return NULL;
+    for (int i = 0; i < type->rank; i++) {
+        x->stride[i] = 0;
+        x->contiguous = x->contiguous && type->dim[i] <= 1;
+    }
+    return x;
+}
+
+/* Distinct bytes: what strides of 0 repeat counts once. */
+static uint64_t view_bytes(const View *v)
+{
+    uint64_t n = dtype_bytes((DType)v->dtype);
+    for (int i = 0; i < v->rank; i++) n *= v->stride[i] ? (uint64_t)v->dim[i] : 1;
+    return n;
+}
+
+static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout)
+{
+    View v[FEW_RESULTS];
+    CHECK(nout <= FEW_RESULTS);
+    for (uint32_t i = 0; i < nout; i++) {
+        out[i] = tensor_empty(t, at, &type[i]);
+        if (!out[i]) return false;
+        tensor_view(out[i], &v[i]);
+    }
+    t->kernels_run++;
+    for (uint32_t i = 0; i < nin; i++) t->bytes_run += view_bytes(&in[i]);
+    for (uint32_t i = 0; i < nout; i++) t->bytes_run += view_bytes(&v[i]);
+    EagerCtx c = {t->k->threads};
+    Status st;
+    status_clear(&st);
+    if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
+/* types, v: room for the operands' types and views. */
+static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
+{
+    for (uint32_t i = 0; i < nin; i++) {
+        types[i] = &in[i]->type;
+        tensor_view(in[i], &v[i]);
+    }
+    Status st;
+    status_clear(&st);
+    Infer inf;
+    infer_begin(&inf, op, types, nin, attr, nattr, &st);
+    if (!infer_types(&inf)) {
+        fail_status(t, at, &st);
+        return false;
+    }
+    const Type *result = inf.out;
+    *nout = inf.nout;
+    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], attr[1])) != NULL;
+    if (op_def[op].flags & OPF_MOVES) {
+        View moved = {.dtype = result[0].dtype, .rank = result[0].rank};
+        if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
+            return (out[0] = view_result(t, at, in[0], &moved, &result[0])) != NULL;
+    }
+    return run_eager(t, at, op, v, nin, attr, nattr, result, out, inf.nout);
+}
+
+#define FEW_OPERANDS 4
+static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t *nout)
+{
+    const Type *few_types[FEW_OPERANDS];
+    View few[FEW_OPERANDS];
+    if (LIKELY(nin <= FEW_OPERANDS))
+        return apply_viewed(t, at, op, in, nin, attr, nattr, few_types, few, out, nout);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const Type **types = SCRATCH(t, at, const Type *, nin);
+    View *v = SCRATCH(t, at, View, nin);
+    bool ok = types && v && apply_viewed(t, at, op, in, nin, attr, nattr, types, v, out, nout);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+/* The operands' common fitness: alive, of this engine. False: poison or reported. */
+static bool operands_fit(
+    Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
+{
+    for (uint32_t i = 0; i < nin; i++) {
+        const kiln_tensor *x = in[i];
+        if (UNLIKELY(!x || x->state == TENSOR_FREE)) {
+            fail(t, at, KILN_ESTATE, "%s: operand %u is %s", op_def[op].name, i,
+                x ? "a tensor whose scope closed, or that was released" : "NULL");
+            return false;
+        }
+        if (UNLIKELY(x->state >= TENSOR_STATIC)) {
+            char text[96];
+            fail(t, at, KILN_EVALUE, "%s: operand %u is %s", op_def[op].name, i, tensor_text(x, text, sizeof text));
+            return false;
+        }
+        if (UNLIKELY(x->state == TENSOR_POISON)) return false;
+        if (UNLIKELY(x->k != t->k)) {
+            fail(
+                t, at, KILN_ESTATE, "%s: operand %u belongs to another engine", op_def[op].name, i);
+            return false;
+        }
+        *traced = *traced || x->state == TENSOR_TRACED;
+    }
+    return true;
+}
+
+kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
+    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
+{
+    kiln_tensor *results[FEW_RESULTS];
+    uint32_t made = 0;
+    bool traced = t->trace != NULL;
+    if (!operands_fit(t, at, op, in, nin, &traced)) return poison_all(t, out, nout);
+    if (traced) return t->k->hooks->apply(t, at, op, in, nin, attr, nattr, out, nout);
+    if (!apply_eager(t, at, op, in, nin, attr, nattr, results, &made))
+        return poison_all(t, out, nout);
+    if (t->recording) t->k->hooks->record(t, at, op, in, nin, attr, nattr, results, made);
+    for (uint32_t i = 0; i < nout; i++) out[i] = results[i];
+    return results[0];
+}
+
+kiln_tensor *apply1(
+    Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr)
+{
+    return apply(t, at, op, &x, 1, attr, nattr, NULL, 0);
+}
+
+kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y,
+    const int64_t *attr, uint32_t nattr)
+{
+    kiln_tensor *in[2] = {x, y};
+    return apply(t, at, op, in, 2, attr, nattr, NULL, 0);
+}
+
+/* ---- the few ops that other ops are made with ------------------------------------------------------------ */
+Module *module_of(Thread *t) { return t->trace ? t->k->hooks->module(t->trace) : NULL; }
+
+static bool same_shape(const Type *a, const Type *b)
+{
+    return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape)
+{
+    if (!tensor_ok(x)) return &t->k->poison;
+    return same_shape(&x->type, shape) ? x
+                                       : apply1(t, at, OP_broadcast, x, shape->dim, shape->rank);
+}
+
+kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank)
+{
+    if (!tensor_ok(x)) return &t->k->poison;
+    if (x->type.rank == rank && !memcmp(x->type.dim, dim, (size_t)rank * sizeof *dim)) return x;
+    return apply1(t, at, OP_reshape, x, dim, (uint32_t)rank);
+}
+
+kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d)
+{
+    if (!tensor_ok(x)) return &t->k->poison;
+    return x->type.dtype == d ? x : apply1(t, at, OP_cast, x, (int64_t[]){d}, 1);
+}
+
+kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type)
+{
+    if (dim_is_const(d)) {
+        Type scalar = {.dtype = (uint8_t)type};
+        int64_t bits = dtype_is_float(type) ? attr_of_f64((double)d) : d;
+        return apply(t, at, OP_constant, NULL, 0, (int64_t[]){scalar.dtype, bits}, 2, NULL, 0);
+    }
+    return cast_to(t, at, apply(t, at, OP_dim_size, NULL, 0, &d, 1, NULL, 0), type);
+}

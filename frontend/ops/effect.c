@@ -1,0 +1,368 @@
+/* effect: the public calls: print, assertions, callbacks. In eager code they happen now, in a trace
+ * they become nodes that name a record. Conditions are ordinary operations, computed apart from
+ * every tape. Relies on ops.h, effect.h. Never says what an effect does: effect_record.c. */
+#include "effect.h"
+
+#include <math.h>
+
+
+/* ---- now, or in the trace ------------------------------------------------------------------------------- */
+static bool happen(Thread *t, Op op, const Effect *e, kiln_tensor *const *x, uint32_t n)
+{
+    if (t->quiet) return true;
+    if (!t->trace) return effect_now(t, e, x, n, 0) == 0;
+    int64_t number = effect_number(t->k, e);
+    if (number >= 0) return t->k->hooks->effect(t, e->at, op, x, n, &number, 1, NULL, 0);
+    fail(t, e->at, KILN_EMEMORY, "%s: no memory", op_def[op].name);
+    return false;
+}
+
+/* ---- print ------------------------------------------------------------------------------------------------ */
+static bool has_file(Thread *t, kiln_site at, const char *what, const FILE *to)
+{
+    if (!to) fail(t, at, KILN_EVALUE, "%s: the file is NULL", what);
+    return to != NULL;
+}
+
+void kiln_print_at(kiln_site at, FILE *to, kiln_operand o)
+{
+    Thread *t = op_thread(&o, 1);
+    if (!t || !has_file(t, at, "print", to)) return;
+    kiln_tensor *x = operand_named(t, at, "print", o, NULL);
+    if (tensor_ok(x))
+        happen(t, OP_print, &(Effect){.kind = SHOW_TENSOR, .at = at, .to = to}, &x, 1);
+}
+
+void kiln_print_text_at(kiln_site at, kiln *k, FILE *to, const char *text)
+{
+    Thread *t = thread_of(k);
+    if (!t || !has_file(t, at, "print_text", to)) return;
+    Effect e = {
+        .kind = SHOW_TEXT, .at = at, .to = to, .text = (char *)(uintptr_t)(text ? text : "")};
+    happen(t, OP_print, &e, NULL, 0);
+}
+
+/* ---- assertions ------------------------------------------------------------------------------------------- */
+/* Conditions are no part of what a tape records, and their temporaries go at once. */
+typedef struct Aside {
+    Thread *t;
+    uint32_t recording;
+    kiln_scope scope;
+} Aside;
+
+static Aside aside_begin(Thread *t)
+{
+    Aside a = {t, t->recording, kiln_scope_open(t->k)};
+    t->recording = 0;
+    return a;
+}
+
+static bool aside_end(Aside *a, bool result)
+{
+    a->t->recording = a->recording;
+    kiln_scope_close(&a->scope);
+    return result;
+}
+
+static kiln_tensor *all_of(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    int64_t axes[MAX_RANK];
+    bool empty = false;
+    const Type scalar = {.dtype = DT_bool};
+    if (!tensor_ok(x) || !x->type.rank) return x;
+    for (int i = 0; i < x->type.rank; i++) {
+        axes[i] = i;
+        empty |= extent_lo(t, x->type.dim[i]) < 1;
+        if (x->type.dim[i] == 0) return number_like(t, at, "assert", &scalar, kiln_of_bool(true));
+    }
+    if (!empty) return apply1(t, at, OP_reduce_min, x, axes, x->type.rank);
+    /* An extreme of nothing is no number: what does not hold is counted. */
+    kiln_operand bad = of(cast_to(t, at, kiln_not_at(at, of(x)), DT_i32));
+    return kiln_eq_at(at, of(kiln_sum_at(at, bad, KILN_ALL)), kiln_of_i(0));
+}
+
+/* holds: one bool. about: what the report needs. */
+static bool assert_that(
+    Thread *t, const Effect *e, kiln_tensor *holds, kiln_tensor *const *about, uint32_t n)
+{
+    kiln_tensor *x[1 + MAX_RANK] = {holds};
+    if (!tensor_ok(holds)) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!tensor_ok(about[i])) return false;
+        x[1 + i] = about[i];
+    }
+    if (!t->trace && *holds->data) return true;
+    return happen(t, OP_assert, e, x, 1 + n);
+}
+
+bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indices, Dim size)
+{
+    Effect e = {.kind = ASSERT_INDEX, .at = at, .text = (char *)(uintptr_t)op};
+    if (!t->k->checked || t->quiet) return true;
+    Aside a = aside_begin(t);
+    kiln_tensor *about[2] = {indices, dim_tensor(t, at, size, DT_i64)};
+    kiln_tensor *holds = all_of(t, at, is_index(t, at, indices, size));
+    return aside_end(&a, assert_that(t, &e, holds, about, 2));
+}
+
+bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
+{
+    return assert_that(t, &(Effect){.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)text}, holds, NULL, 0);
+}
+
+bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)
+{
+    char type[160];
+    Thread *t = op_thread(&o, 1);
+    Effect e = {.kind = ASSERT_HOLDS,
+        .at = at,
+        .text = (char *)(uintptr_t)(text ? text : "it does not hold")};
+    if (!t) return false;
+    if (operand_is_number(o)) {
+        if (o.kind == 3 ? o.as.f != 0 : o.as.i != 0) return true;
+        fail(t, at, KILN_EVALUE, "assert: %s", e.text);
+        return false;
+    }
+    Aside a = aside_begin(t);
+    kiln_tensor *x = operand_named(t, at, "assert", o, NULL);
+    if (!tensor_ok(x)) return aside_end(&a, false);
+    if (x->type.dtype != DT_bool) {
+        fail(t, at, KILN_EDTYPE, "assert: needs bool: %s", tensor_text(x, type, sizeof type));
+        return aside_end(&a, false);
+    }
+    return aside_end(&a, assert_that(t, &e, all_of(t, at, x), &x, x->type.rank != 0));
+}
+
+bool kiln_assert_finite_at(kiln_site at, kiln_operand o)
+{
+    Thread *t = op_thread(&o, 1);
+    Effect e = {.kind = ASSERT_FINITE, .at = at};
+    if (!t) return false;
+    Aside a = aside_begin(t);
+    kiln_tensor *x = operand_float(t, at, "assert_finite", o);
+    if (!tensor_ok(x)) return aside_end(&a, false);
+    kiln_tensor *holds = all_of(t, at, kiln_isfinite_at(at, of(x)));
+    return aside_end(&a, assert_that(t, &e, holds, &x, 1));
+}
+
+/* An operand as it is before it is broadcast, in the dtype of the comparison. */
+static kiln_tensor *unspread(Thread *t, kiln_site at, kiln_operand o, DType d)
+{
+    const Type scalar = {.dtype = (uint8_t)d};
+    if (operand_is_number(o)) return number_like(t, at, "assert_close", &scalar, o);
+    return cast_to(t, at, o.as.tensor, d);
+}
+
+static bool assert_close(Thread *t, const Effect *e, kiln_operand *o)
+{
+    char type[160];
+    kiln_site at = e->at;
+    kiln_tensor *x[2], *about[2];
+    for (int i = 0; i < 2; i++)
+        if (!operand_is_number(o[i])) /* variables are read once */
+            o[i] = of(operand_named(t, at, "assert_close", o[i], NULL));
+    if (!operand_pair(t, at, "assert_close", o[0], o[1], x) || !tensor_ok(x[0]) || !tensor_ok(x[1]))
+        return false;
+    DType d = (DType)x[0]->type.dtype;
+    if (!dtype_is_float(d)) {
+        fail(t, at, KILN_EDTYPE, "assert_close: needs floats: %s",
+            tensor_text(x[0], type, sizeof type));
+        return false;
+    }
+    kiln_operand gap = of(kiln_abs_at(at, of(apply2(t, at, OP_sub, x[0], x[1], NULL, 0))));
+    kiln_operand near = of(kiln_le_at(at, gap, kiln_of_f(e->tolerance)));
+    kiln_tensor *holds =
+        all_of(t, at, kiln_or_at(at, near, of(apply2(t, at, OP_eq, x[0], x[1], NULL, 0))));
+    for (int i = 0; i < 2; i++) about[i] = unspread(t, at, o[i], d);
+    return assert_that(t, e, holds, about, 2);
+}
+
+bool kiln_assert_close_at(kiln_site at, kiln_operand x, kiln_operand y, double tolerance)
+{
+    kiln_operand o[2] = {x, y};
+    Thread *t = op_thread(o, 2);
+    Effect e = {.kind = ASSERT_CLOSE, .at = at, .tolerance = tolerance};
+    if (!t) return false;
+    if (!(tolerance >= 0)) {
+        fail(t, at, KILN_EVALUE, "assert_close: the tolerance is %g", tolerance);
+        return false;
+    }
+    Aside a = aside_begin(t);
+    return aside_end(&a, assert_close(t, &e, o));
+}
+
+/* What is known of the shape now. False: recorded. later: some size shows only when the function runs. */
+static bool shape_known(
+    Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, bool *later)
+{
+    char type[160];
+    *later = false;
+    if (x->type.rank != s->rank) {
+        fail(t, at, KILN_ESHAPE, "assert_shape: rank %d, not %lld: %s", x->type.rank,
+            (long long)s->rank, tensor_text(x, type, sizeof type));
+        return false;
+    }
+    for (int i = 0; i < x->type.rank; i++) {
+        Dim d = x->type.dim[i];
+        int64_t want = s->size[1 + i];
+        if (want < -1) {
+            fail(t, at, KILN_EVALUE, "assert_shape: axis %d is asked to be %lld; sizes are 0 or more, or -1 for any", i, (long long)want);
+            return false;
+        }
+        if (want < 0 || d == want) continue;
+        if (dim_is_const(d)) {
+            fail(t, at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", i, (long long)d,
+                (long long)want, tensor_text(x, type, sizeof type));
+            return false;
+        }
+        *later = true;
+    }
+    return true;
+}
+
+static bool assert_sizes(Thread *t, const Effect *e, const kiln_tensor *x)
+{
+    kiln_site at = e->at;
+    kiln_tensor *size[MAX_RANK], *holds = NULL;
+    for (int i = 0; i < x->type.rank; i++) {
+        int64_t want = e->shape.size[1 + i];
+        size[i] = dim_tensor(t, at, x->type.dim[i], DT_i64);
+        if (want < 0 || dim_is_const(x->type.dim[i])) continue;
+        kiln_tensor *fits = kiln_eq_at(at, of(size[i]), kiln_of_i(want));
+        holds = holds ? kiln_and_at(at, of(holds), of(fits)) : fits;
+    }
+    return assert_that(t, e, holds, size, x->type.rank);
+}
+
+bool kiln_assert_shape_at(kiln_site at, kiln_operand o, kiln_shape shape)
+{
+    Thread *t = op_thread(&o, 1);
+    Effect e = {.kind = ASSERT_SHAPE, .at = at, .shape = shape};
+    bool later;
+    if (!t) return false;
+    if (shape.rank < 0 || shape.rank > MAX_RANK) {
+        fail(t, at, KILN_ESHAPE, "assert_shape: rank %lld", (long long)shape.rank);
+        return false;
+    }
+    Aside a = aside_begin(t);
+    kiln_tensor *x = operand_named(t, at, "assert_shape", o, NULL);
+    if (!tensor_ok(x) || !shape_known(t, at, x, &shape, &later)) return aside_end(&a, false);
+    e.dtype = x->type.dtype;
+    return aside_end(&a, !later || assert_sizes(t, &e, x));
+}
+
+/* ---- callbacks -------------------------------------------------------------------------------------------- */
+typedef struct Call {
+    Thread *t;
+    Effect e;
+    kiln_tensor *const *in;
+    uint32_t nin, nout;
+    Type *type;    /* of the results */
+    int64_t *attr; /* the record, then the results' types */
+    uint32_t nattr;
+} Call;
+
+static bool fault(const Call *c, kiln_code code, int output, const char *what)
+{
+    fail(c->t, c->e.at, code, "callback: output %d: %s", output, what);
+    return false;
+}
+
+static bool declare(Call *c, int output, const kiln_spec *s)
+{
+    Type *type = &c->type[output];
+    if (!dtype_known((int)s->dtype))
+        return fault(c, KILN_EDTYPE, output, "no such dtype");
+    if (s->rank < 0 || s->rank > MAX_RANK)
+        return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
+    *type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
+    c->attr[c->nattr++] = type->dtype;
+    c->attr[c->nattr++] = type->rank;
+    for (int i = 0; i < s->rank; i++) {
+        bool same = s->size[i].lo == -1 && s->size[i].hi == -1;
+        if (same && (!c->nin || i >= c->in[0]->type.rank))
+            return fault(
+                c, KILN_ESHAPE, output, "a size of -1, but the first input has no such axis");
+        if (!same &&
+            (s->size[i].lo != s->size[i].hi || s->size[i].lo < 0 || s->size[i].lo > DIM_MAX))
+            return fault(
+                c, KILN_ESHAPE, output, "sizes are numbers, or -1: that of the first input");
+        type->dim[i] = c->attr[c->nattr++] = same ? c->in[0]->type.dim[i] : s->size[i].lo;
+    }
+    return true;
+}
+
+static bool call_eager(Call *c, kiln_tensor **out)
+{
+    Thread *t = c->t;
+    kiln_tensor **x = SCRATCH(t, c->e.at, kiln_tensor *, (size_t)c->nin + c->nout), **made = x ? x + c->nin : NULL;
+    if (!x) return false;
+    for (uint32_t i = 0; i < c->nin; i++)
+        if (!tensor_ok(x[i] = tensor_contiguous(t, c->e.at, c->in[i]))) return false;
+    for (uint32_t i = 0; i < c->nout; i++)
+        if (!(made[i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
+    if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
+    for (uint32_t i = 0; i < c->nout; i++) out[i] = made[i];
+    if (t->recording && c->nout)
+        t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, made, c->nout);
+    return true;
+}
+
+static bool call_traced(Call *c, kiln_tensor **out)
+{
+    c->attr[0] = effect_number(c->t->k, &c->e);
+    if (c->attr[0] >= 0)
+        return c->t->k->hooks->effect(c->t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, out, c->nout);
+    fail(c->t, c->e.at, KILN_EMEMORY, "callback: no memory");
+    return false;
+}
+
+static bool call(Call *c, const kiln_spec *types, kiln_tensor **out)
+{
+    for (uint32_t i = 0; i < c->nout; i++)
+        if (!declare(c, (int)i, &types[i])) return false;
+    if (!c->t->quiet) return c->t->trace ? call_traced(c, out) : call_eager(c, out);
+    if (!c->nout) return true;
+    fail(c->t, c->e.at, KILN_EUNSUPPORTED,
+        "callback: the gradient of a compiled call runs its body again, but C code is called once; "
+        "open the tape inside the function");
+    return false;
+}
+
+/* With scratch that the caller gives back. */
+static bool callback_with(Thread *t, kiln_site at, Effect e, kiln_tensor *const *in, int nin, const kiln_spec *types,
+    kiln_tensor **out, int nout)
+{
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, nin);
+    Type *type = SCRATCH(t, at, Type, nout);
+    int64_t *attr = SCRATCH(t, at, int64_t, 1 + (2 + (size_t)MAX_RANK) * (size_t)nout);
+    if (!x || !type || !attr) return false;
+    for (int i = 0; i < nin; i++)
+        if (!tensor_ok(x[i] = operand_named(t, at, "callback", of(in[i]), NULL))) return false;
+    Call c = {.t = t, .e = e, .in = x, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .type = type, .attr = attr, .nattr = 1};
+    c.attr[0] = 0;
+    return call(&c, types, out);
+}
+
+bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user,
+    kiln_tensor *const *in, int nin, const kiln_spec *types, kiln_tensor **out, int nout)
+{
+    Thread *t = thread_of(k);
+    results_poison(t, out, nout);
+    if (!t) return false;
+    if (!list_there(t, at, "callback", in, nin) || !list_there(t, at, "callback", types, nout) || !list_there(t, at, "callback", out, nout)) return false;
+    if (!fn || nin < 0 || nout < 0) {
+        fail(t, at, KILN_EVALUE, "callback: no function, or a negative count");
+        return false;
+    }
+    ScratchMark mark = scratch_mark(&t->scratch);
+    bool ok = callback_with(t, at, (Effect){.kind = CALL_BACK, .at = at, .fn = fn, .user = user}, in, nin, types, out, nout);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+bool kiln_callback_of_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_operands in, const kiln_spec *types, kiln_tensor **out, int nout)
+{
+    Thread *t = thread_of(k);
+    WITH_TENSORS(t, "callback", in, out, nout, kiln_callback_at(at, k, fn, user, x, in.count, types, out, nout));
+}

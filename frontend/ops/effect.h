@@ -1,0 +1,50 @@
+/* effect: what an effect is to the front end: a record, named by number in graphs and compiled
+ * code, that says what to show, assert or call. Equal records share one number, so that a body
+ * traced twice spells the same graph. effect.c has the public calls, effect_record.c the records
+ * and what happens when they come up. Relies on ops.h. */
+#ifndef KILN_FRONTEND_EFFECT_H
+#define KILN_FRONTEND_EFFECT_H
+
+#include "ops.h"
+
+typedef enum EffectKind {
+    SHOW_TENSOR,
+    SHOW_TEXT,
+    ASSERT_HOLDS,
+    ASSERT_SHAPE,
+    ASSERT_CLOSE,
+    ASSERT_FINITE,
+    ASSERT_INDEX, /* text: the op whose index it is */
+    CALL_BACK
+} EffectKind;
+
+typedef struct Effect {
+    uint8_t kind;
+    uint8_t dtype; /* ASSERT_SHAPE: of the tensor */
+    kiln_site at;
+    FILE *to;             /* SHOW_* */
+    char *text;           /* SHOW_TEXT, ASSERT_HOLDS */
+    double tolerance;     /* ASSERT_CLOSE */
+    kiln_shape shape;     /* ASSERT_SHAPE */
+    kiln_callback_fn *fn; /* CALL_BACK */
+    void *user;
+} Effect;
+
+/* The record's number in k; a copy is kept if there is none like it. -1: no memory (not recorded). */
+int64_t effect_number(kiln *k, const Effect *e);
+/* The record comes up, with these tensors (eager headers), in the order of its op's operands and
+ * results. A code that is not 0 was recorded. */
+int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout);
+/* In a checked engine: every element of the integers lies in [0, size), an error that names the op, the first that does not and the place. In any
+ * other, and where effects are silent, true. False: recorded. */
+bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indices, Dim size);
+/* kiln_assert of one bool, by the library itself. False: recorded. */
+bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);
+/* KilnHost.effect. */
+int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,
+    void *const *buf, const int64_t *type);
+void effects_free(kiln *k);
+
+#define BEYOND_BOUND "while: it goes on after its bound of %lld steps" /* of a loop, eager and compiled */
+
+#endif

@@ -1,0 +1,24 @@
+/* make: tensors of one number, and of positions. What comes from memory of the user's is in engine/tensor.c. */
+#include "ops.h"
+
+kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, kiln_operand number)
+{
+    Thread *t = thread_of(k);
+    Type type;
+    if (!t || !type_from_shape(t, at, "full", d, &s, &type)) return t ? &k->poison : NULL;
+    if (!operand_is_number(number))
+        return fail(
+            t, at, KILN_EVALUE, "full: a tensor is filled with a number; broadcast a tensor instead");
+    return number_like(t, at, "full", &type, number);
+}
+
+kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, int axis)
+{
+    Thread *t = thread_of(k);
+    Type type;
+    if (!t || !type_from_shape(t, at, "iota", d, &s, &type)) return t ? &k->poison : NULL;
+    if (!axis_of(t, at, "iota", axis, type.rank, &axis)) return &k->poison;
+    int64_t attr[2 + MAX_RANK] = {type.dtype, axis};
+    for (int i = 0; i < type.rank; i++) attr[2 + i] = type.dim[i];
+    return apply(t, at, OP_iota, NULL, 0, attr, 2u + type.rank, NULL, 0);
+}

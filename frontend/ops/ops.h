@@ -1,0 +1,183 @@
+/* ops: what this room offers: operands as tensors, the one door through which every operation goes, arithmetic on sizes, composites, assignments.
+ * Never knows how an operation is traced or recorded. */
+#ifndef KILN_FRONTEND_OPS_H
+#define KILN_FRONTEND_OPS_H
+
+#include "../engine/engine.h"
+
+/* ---- operands ------------------------------------------------------------------------------------------------------------------- */
+/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like`; NULL: numbers are an error. op: whose
+ * operand it is, for messages. Usable, or poison: recorded unless the operand was poison. */
+kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
+/* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or a thread
+ * could not be made. */
+Thread *operands_thread(const kiln_operand *o, int n);
+bool operand_is_number(kiln_operand o);
+/* Two operands promoted and broadcast against each other. False: recorded (op is for the text). */
+bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2]);
+kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number); /* checks that the dtype holds it */
+
+/* ---- the one door ------------------------------------------------------------------------------------------------------------------ */
+/* Runs the op now, or appends it to the running trace; open tapes record it. in: live tensors or poison (then out is poison).
+ * Returns out[0]; on failure records, fills out with poison. */
+kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+                   kiln_tensor **out, uint32_t nout);
+kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr);
+kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr);
+/* The same with the tensors already checked: what gradients use while walking. */
+Module *module_of(Thread *t); /* the running trace's, for dims; NULL in eager code */
+kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape); /* x itself if equal; dtype kept */
+kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank);
+kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d);
+/* A dim as a scalar tensor of the dtype: a constant, or read when the function runs. */
+kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type);
+
+/* The thread of the first operand that names an engine, else the one whose engine this thread used
+ * last; NULL: none. */
+static inline Thread *op_thread(const kiln_operand *o, int n)
+{
+    Thread *t = operands_thread(o, n);
+    return t != NULL ? t : thread_last();
+}
+static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
+
+/* ---- lists and places for results that a caller gives: NULL, or a count below 0, is an error that says so. False: recorded. */
+static inline bool list_there(Thread *t, kiln_site at, const char *what, const void *list, int64_t count)
+{
+    if (count >= 0 && (list != NULL || count == 0)) return true;
+    fail(t, at, KILN_EVALUE, count < 0 ? "%s: a count of %lld" : "%s: a list or place of %lld is NULL", what, (long long)count);
+    return false;
+}
+/* All results after an error; out may be NULL. False. */
+static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
+{
+    for (int64_t i = 0; out != NULL && i < n; i++) out[i] = t != NULL ? &t->k->poison : NULL;
+    return false;
+}
+
+/* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
+kiln_operand operands_get(kiln_operands l, int i);
+Thread *operands_of_thread(kiln_operands l); /* as op_thread */
+/* The operands as tensors, in the thread's scratch: variables read, numbers, if they are welcome, as kiln_local takes them. NULL: recorded, or one is poison. */
+kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers);
+
+/* The list as an array of operands, whatever it was given as. False: recorded, nothing to close. */
+typedef struct OperandArray {
+    const kiln_operand *at;
+    kiln_operand few[16], *many;
+} OperandArray;
+bool operand_array_open(Thread *t, kiln_site at, const char *what, kiln_operands l, OperandArray *a);
+void operand_array_close(OperandArray *a, kiln_operands l);
+
+/* The tensors of l while `call` stands; out is poisoned if they are none. */
+#define WITH_TENSORS(t, what, l, out, nout, call)                           \
+    do {                                                                    \
+        if (!(t)) return false;                                             \
+        ScratchMark mark = scratch_mark(&(t)->scratch);                     \
+        kiln_tensor **x = list_tensors((t), at, (what), (l), true);         \
+        const bool ok = x ? (call) : results_poison((t), (out), (nout));        \
+        scratch_reset(&(t)->scratch, mark);                                 \
+        return ok;                                                          \
+    } while (0)
+
+/* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
+kiln_tensor *operand_float(
+    Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
+/* An eager tensor, whose elements can be read; NULL: poison, or recorded. */
+kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
+/* The number as the attribute bits of a constant of dtype d. False: recorded. */
+bool number_bits(
+    Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
+/* A number as a tensor of that dtype and shape (in eager code one element, seen through strides of
+ * 0). */
+kiln_tensor *number_like(
+    Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
+/* r, or a handle of its own if r is the operand x itself: a result is another tensor than its
+ * operand. */
+kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
+
+/* ---- sizes: constants or, in a trace, expressions. DIM_BAD, passed on: no such size ---------- */
+typedef enum ExtentOp {
+    EXTENT_ADD,
+    EXTENT_SUB,
+    EXTENT_MUL,
+    EXTENT_FLOORDIV,
+    EXTENT_MAX,
+    EXTENT_EXACT
+} ExtentOp;
+Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b);
+static inline int64_t extent_lo(Thread *t, Dim d)
+{
+    return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d);
+}
+static inline int64_t extent_hi(Thread *t, Dim d)
+{
+    return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d);
+}
+const char *extent_trouble(Thread *t, char *buf, size_t cap); /* why the last DIM_BAD: "is a sum of more than 32 terms" */
+Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
+bool shapes_broadcast(
+    Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
+
+/* ---- composites: their temporaries live in a scope of their own, and errors in them bear the name of the outermost ------------ */
+typedef struct Composite {
+    kiln_scope scope;
+    const char *outer;
+    uint64_t failures; /* of the thread, before it began */
+} Composite;
+
+/* op: what the user called, as errors name it. Every way out goes through composite_end. */
+static inline Composite composite_begin(Thread *t, const char *op)
+{
+    Composite c = {.outer = t->called, .failures = t->failures};
+    if (t->called == NULL) t->called = op;
+    c.scope = kiln_scope_open(t->k);
+    return c;
+}
+
+/* Whether nothing failed in it, not even room for its scope: only then may it write variables. */
+static inline bool composite_well(const Thread *t, const Composite *c) { return t->failures == c->failures; }
+
+/* r: the result, which goes to the caller's scope, or NULL. Returns r. */
+static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r)
+{
+    if (r != NULL && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
+    kiln_scope_close(&c->scope);
+    t->called = c->outer;
+    return r;
+}
+
+/* The type that composites of x compute in, to round once: f32 of 16-bit floats. */
+static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[x->type.dtype].compute; }
+/* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself. Its gradient at 0 is 0. */
+kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
+
+/* ---- assignments made together: all of them, or after an error none. Values are of their variables' types. False: recorded. */
+typedef struct Assignment {
+    kiln_variable *to;
+    kiln_tensor *value;
+} Assignment;
+bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
+/* A variable's value now, to be kept (back false) or put back when it is known whether what follows succeeds; neither needs memory. NULL: there is
+ * none to put back: in a trace, which stores nothing if it fails. */
+kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v);
+void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
+
+/* ---- ops that other files build on ---------------------------------------------------------- */
+kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
+kiln_tensor *transpose_to(
+    Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
+kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
+/* Along one axis, first >= 0, step 1, in range. */
+kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
+kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x,
+    kiln_tensor *y); /* equal dtypes; NumPy's rules for ranks */
+/* Uniform in [lo, hi), from the engine's own generator, which any thread may draw from at any time. */
+kiln_tensor *uniform_own(
+    Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
+/* Whether each of the integers lies in [0, size). */
+kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
+/* One hot as bool: [..., classes] of integer indices. */
+kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
+
+#endif

@@ -1,0 +1,107 @@
+/* ops_contract: matmul under NumPy's rules for ranks and leading axes. Relies on ops.h and
+ * apply. Never multiplies. */
+#include "ops.h"
+
+static kiln_tensor *inner_sizes(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_tensor *y)
+{
+    char a[160], b[160];
+    return fail(t, at, KILN_ESHAPE, "matmul: inner sizes differ: %s x %s",
+        tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+}
+
+/* x [..., m, k] . y [k, n] as one contraction of all rows at once. */
+static kiln_tensor *rows_times(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+{
+    int rank = x->type.rank;
+    Type out = x->type;
+    Dim rows[2] = {extent_product(t, at, x->type.dim, rank - 1), x->type.dim[rank - 1]};
+    char why[64];
+    if (rows[0] == DIM_BAD)
+        return fail(t, at, KILN_ESHAPE, "matmul: the number of rows %s", extent_trouble(t, why, sizeof why));
+    out.dim[rank - 1] = y->type.dim[1];
+    kiln_tensor *flat = reshape_to(t, at, x, rows, 2);
+    kiln_tensor *r = apply2(t, at, OP_matmul, flat, y, NULL, 0);
+    return tensor_ok(r) ? reshape_to(t, at, r, out.dim, rank) : r;
+}
+
+static Type matrix_like(const Type *leading, const Type *matrix)
+{
+    Type full = *leading;
+    full.dim[full.rank++] = matrix->dim[matrix->rank - 2];
+    full.dim[full.rank++] = matrix->dim[matrix->rank - 1];
+    return full;
+}
+
+/* Leading axes broadcast against each other; both operands are matrices at least. */
+static kiln_tensor *batched(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+{
+    if (y->type.rank == 2 && x->type.rank > 2) return rows_times(t, at, x, y);
+    kiln_tensor a = {.state = x->state, .frame = x->frame, .type = x->type},
+                b = {.state = y->state, .frame = y->frame, .type = y->type};
+    Type lead;
+    a.type.rank -= 2;
+    b.type.rank -= 2;
+    if (!shapes_broadcast(t, at, "matmul: leading axes", &a, &b, &lead)) return &t->k->poison;
+    Type xs = matrix_like(&lead, &x->type), ys = matrix_like(&lead, &y->type);
+    return apply2(
+        t, at, OP_matmul, broadcast_to(t, at, x, &xs), broadcast_to(t, at, y, &ys), NULL, 0);
+}
+
+static kiln_tensor *without_axis(Thread *t, kiln_site at, kiln_tensor *x, int from_end)
+{
+    Dim dim[MAX_RANK];
+    if (!tensor_ok(x)) return x;
+    int rank = x->type.rank, axis = rank - from_end;
+    for (int i = 0; i < rank - 1; i++) dim[i] = x->type.dim[i + (i >= axis)];
+    return reshape_to(t, at, x, dim, rank - 1);
+}
+
+/* Two vectors: the sum of their products as a row is summed, 16-bit floats in f32. */
+static kiln_tensor *dot(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+{
+    const DType d = (DType)x->type.dtype, compute = (DType)dtype_info[d].compute;
+    const int64_t axis = 0;
+    x = cast_to(t, at, x, compute);
+    y = cast_to(t, at, y, compute);
+    kiln_tensor *r = tensor_ok(x) && tensor_ok(y) ? apply2(t, at, OP_mul, x, y, NULL, 0) : &t->k->poison;
+    if (tensor_ok(r)) r = apply1(t, at, OP_sum, r, &axis, 1);
+    return tensor_ok(r) ? cast_to(t, at, r, d) : r;
+}
+
+kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+{
+    char a[160], b[160];
+    int rx = x->type.rank, ry = y->type.rank;
+    if (rx == 0 || ry == 0)
+        return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s",
+            tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+    if (x->type.dim[rx - 1] != y->type.dim[ry == 1 ? 0 : ry - 2]) return inner_sizes(t, at, x, y);
+    if (rx == 1 && ry == 1) return dot(t, at, x, y);
+    if (rx == 1) x = reshape_to(t, at, x, (Dim[]){1, x->type.dim[0]}, 2);
+    if (ry == 1) y = reshape_to(t, at, y, (Dim[]){y->type.dim[0], 1}, 2);
+    if (!tensor_ok(x) || !tensor_ok(y)) return &t->k->poison;
+    kiln_tensor *r = batched(t, at, x, y);
+    if (ry == 1) r = without_axis(t, at, r, 1);
+    if (rx == 1) r = without_axis(t, at, r, 2);
+    return r;
+}
+
+kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y)
+{
+    kiln_operand o[2] = {x, y};
+    kiln_tensor *in[2];
+    char a[160], b[160];
+    Thread *t = op_thread(o, 2);
+    if (t == NULL) return NULL;
+    for (int i = 0; i < 2; i++) in[i] = operand_named(t, at, "matmul", o[i], NULL);
+    if (!tensor_ok(in[0]) || !tensor_ok(in[1])) return &t->k->poison;
+    DType d = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
+    if (!dtype_is_float(d))
+        return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s",
+            tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
+    Composite s = composite_begin(t, "matmul");
+    for (int i = 0; i < 2; i++) in[i] = cast_to(t, at, in[i], d);
+    kiln_tensor *r =
+        tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;
+    return composite_end(t, &s, r);
+}

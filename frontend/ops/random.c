@@ -1,0 +1,269 @@
+/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter);
+ * a draw uses its value as the key of random_bits and adds 1 to the counter, so that generators are
+ * captured, compiled and saved like any state. Relies on ops.h and variables. Never draws a bit
+ * but through random_bits. */
+#include "effect.h"
+
+#include <math.h>
+
+#define OP1(name, x) of(kiln_##name##_at(at, x))
+#define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
+
+kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed)
+{
+    uint64_t state[2] = {seed, 0};
+    kiln_scope s = kiln_scope_open(k);
+    kiln_tensor *first = kiln_from_at(at, k, KILN_U64, KILN_SHAPE(2), state, 2);
+    kiln_variable *v =
+        tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
+    kiln_scope_close(&s);
+    return v;
+}
+
+kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
+{
+    Thread *t = op_thread(&key, 1);
+    Type type;
+    if (t == NULL) return NULL;
+    kiln_tensor *x = operand_named(t, at, "random_bits", key, NULL);
+    if (!tensor_ok(x) || !type_from_shape(t, at, "random_bits", KILN_U32, &s, &type)) return &t->k->poison;
+    return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
+}
+
+/* Of no engine, so that whatever but a layer is given it refuses it. */
+static kiln_variable zero_start = {.name = "zeros"};
+
+kiln_variable *kiln_zero_start(void) { return &zero_start; }
+
+static Thread *generator_thread(kiln_variable *g)
+{
+    return g != NULL && g->k != NULL ? thread_of(g->k) : thread_last();
+}
+
+static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
+{
+    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2)
+        return true;
+    fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
+        g == NULL                 ? "is NULL"
+        : g == &zero_start       ? "is KILN_ZEROS, which only layers take"
+                                 : "must be a u64[2] variable (kiln_generator)");
+    return false;
+}
+
+/* What a draw comes from: a generator, whose value is the key and which moves on when the draw is there, or a key alone. */
+typedef struct Draw {
+    kiln_operand source;
+    kiln_tensor *key;
+    Composite c;
+} Draw;
+
+static Draw draw_begin(Thread *t, kiln_site at, const char *op, kiln_operand source)
+{
+    Draw d = {.source = source, .c = composite_begin(t, op)};
+    d.key = operand_named(t, at, "random", source, NULL);
+    return d;
+}
+
+static kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim *dim, int rank)
+{
+    return tensor_ok(d->key) ? apply1(t, at, OP_random_bits, d->key, dim, (uint32_t)rank) : d->key;
+}
+
+/* The result: only with it does the generator move on. */
+static kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
+{
+    if (d->source.kind == 2 && tensor_ok(r)) {
+        kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
+        kiln_operand next = OP2(add, of(d->key), of(step));
+        if (composite_well(t, &d->c)) kiln_assign_at(at, d->source.as.variable, next);
+    }
+    return composite_end(t, &d->c, composite_well(t, &d->c) ? r : &t->k->poison);
+}
+
+/* In [0, 1): the top 24 bits. */
+static kiln_operand unit_f32(kiln_site at, kiln_tensor *bits)
+{
+    return OP2(mul, OP2(cast, OP2(shr, of(bits), kiln_of_i(8)), KILN_F32), kiln_of_f(0x1p-24));
+}
+
+static kiln_operand top_bits(kiln_site at, kiln_operand words, int shift)
+{
+    return OP2(cast, OP2(shr, words, kiln_of_i(shift)), KILN_F64);
+}
+
+/* count numbers in [0, 1) of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
+static kiln_operand unit(Thread *t, kiln_site at, const Draw *from, DType d, Dim count)
+{
+    kiln_tensor *bits = draw_bits(t, at, from, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
+    if (!tensor_ok(bits)) return of(bits);
+    if (d != DT_f64) return unit_f32(at, bits);
+    kiln_operand high = top_bits(at, of(slice_axis(t, at, bits, 0, 0, count)), 5);
+    kiln_operand low = top_bits(at, of(slice_axis(t, at, bits, 0, count, count)), 6);
+    return OP2(mul, OP2(add, OP2(mul, high, kiln_of_f(0x1p26)), low), kiln_of_f(0x1p-53));
+}
+
+static bool floats(
+    Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
+{
+    if (!type_from_shape(t, at, op, d, s, type)) return false;
+    if (dtype_is_float((DType)d)) return true;
+    fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[d].name);
+    return false;
+}
+
+/* The largest number of the dtype below v. */
+static double below(DType d, double v)
+{
+    uint64_t bits = 0;
+    dtype_store_f64(d, &bits, v);
+    double r = dtype_load_f64(d, &bits);
+    if (r < v) return r;
+    if (r == 0)
+        bits = (uint64_t)1 << (8 * dtype_bytes(d) - 1) | 1; /* the smallest negative number */
+    else
+        bits = r > 0 ? bits - 1 : bits + 1;
+    return dtype_load_f64(d, &bits);
+}
+
+/* Whether v is a number of the dtype, not beyond its largest. False: recorded. */
+static bool within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
+{
+    uint64_t bits = 0;
+    dtype_store_f64((DType)d, &bits, v);
+    if (isfinite(dtype_load_f64((DType)d, &bits))) return true;
+    fail(t, at, KILN_EVALUE, "%s: %s of %g is %s", op, what, v,
+        isfinite(v) ? "beyond the largest number of the dtype" : "not a finite number");
+    return false;
+}
+
+static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, double hi)
+{
+    uint64_t bits = 0;
+    if (!within(t, at, "uniform", "a lower bound", d, lo) || !within(t, at, "uniform", "an upper bound", d, hi)) return false;
+    dtype_store_f64((DType)d, &bits, lo);
+    const double least = dtype_load_f64((DType)d, &bits) == lo ? lo : -below((DType)d, -lo);
+    if (!(lo < hi) || isinf(hi - lo)) return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi), false;
+    if (below((DType)d, hi) >= least) return true;
+    fail(t, at, KILN_EVALUE, "uniform: no %s lies from %.17g to below %.17g", dtype_info[d].name, lo, hi);
+    return false;
+}
+
+static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Type *type)
+{
+    kiln_tensor *r = cast_to(t, at, flat.as.tensor, (DType)type->dtype);
+    return reshape_to(t, at, r, type->dim, type->rank);
+}
+
+static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_dtype d,
+    kiln_shape shape, double lo, double hi)
+{
+    Type type;
+    if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
+    if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
+    Draw from = draw_begin(t, at, "uniform", source);
+    kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, type_count(&type));
+    if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
+    kiln_tensor *r = shaped(t, at, u, &type);
+    /* Rounding may reach hi itself. */
+    if (lo != 0 || d == KILN_F16 || d == KILN_BF16)
+        r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
+    return draw_end(t, at, &from, r);
+}
+
+kiln_tensor *kiln_uniform_at(
+    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+{
+    Thread *t = generator_thread(g);
+    if (t == NULL) return NULL;
+    if (!is_generator(t, at, "uniform", g)) return &t->k->poison;
+    return uniform(t, at, kiln_of_variable(g), d, shape, lo, hi);
+}
+
+kiln_tensor *uniform_own(
+    Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi)
+{
+    /* Apart from the stream of a user's kiln_generator with the same seed. */
+    uint64_t key[2] = {t->k->options.seed + UINT64_C(0x9e3779b97f4a7c15), t->k->own_draws++};
+    kiln_tensor *source = kiln_from_at(at, t->k, KILN_U64, KILN_SHAPE(2), key, 2);
+    return tensor_ok(source) ? uniform(t, at, of(source), d, shape, lo, hi) : source;
+}
+
+kiln_tensor *kiln_normal_at(
+    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
+{
+    Thread *t = generator_thread(g);
+    Type type;
+    if (t == NULL) return NULL;
+    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type))
+        return &t->k->poison;
+    if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
+    if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
+    Draw from = draw_begin(t, at, "normal", kiln_of_variable(g));
+    Dim n = type_count(&type), half = (n + 1) / 2;
+    kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, 2 * half);
+    if (!tensor_ok(u.as.tensor)) return draw_end(t, at, &from, u.as.tensor);
+    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)),
+                 second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
+    /* 1 - u is in (0, 1], where the logarithm is finite. */
+    kiln_operand radius =
+        OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
+    kiln_operand angle = OP2(mul, second, kiln_of_f(6.28318530717958647693));
+    kiln_tensor *both[2] = {
+        kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
+    kiln_tensor *z = kiln_concat_at(at, both, 2, 0);
+    if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
+    if (mean != 0 || deviation != 1)
+        z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
+    return draw_end(t, at, &from, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
+}
+
+static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
+{
+    double r = rate.kind == 3 ? rate.as.f : (double)rate.as.i;
+    if (r >= 0 && r < 1) return true;
+    fail(t, at, KILN_EVALUE, "dropout: the rate %g is not in [0, 1)", r);
+    return false;
+}
+
+/* A tensor's number shows only when the function runs: as indices, it is clamped, and an error in a checked engine. Where it is in range its
+ * gradient is its own. */
+static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
+{
+    char text[160];
+    if (!tensor_ok(r)) return r;
+    if (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype))
+        return fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s", tensor_text(r, text, sizeof text));
+    kiln_operand low = OP2(lt, of(r), kiln_of_i(0)), high = OP2(gt, of(r), kiln_of_i(1));
+    if (t->k->checked && t->quiet == 0) {
+        kiln_operand fits = OP2(and, OP2(ge, of(r), kiln_of_i(0)), OP2(le, of(r), kiln_of_i(1)));
+        const char *called = t->called;
+        t->called = NULL; /* in the words of compiled code */
+        const bool holds = effect_holds(t, at, fits.as.tensor, "the rate of a dropout is not in [0, 1]");
+        t->called = called;
+        if (!holds) return &t->k->poison;
+    }
+    return kiln_where_at(at, low, kiln_of_i(0), of(kiln_where_at(at, high, kiln_of_i(1), of(r))));
+}
+
+kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, kiln_variable *g)
+{
+    kiln_operand o[2] = {xo, rate};
+    Thread *t = op_thread(o, 2);
+    if (t == NULL) return NULL;
+    kiln_tensor *x = operand_float(t, at, "dropout", xo);
+    if (!tensor_ok(x)) return x;
+    if (!is_generator(t, at, "dropout", g) || (operand_is_number(rate) && !rate_fits(t, at, rate))) return &t->k->poison;
+    kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32});
+    Draw from = draw_begin(t, at, "dropout", kiln_of_variable(g));
+    if (!operand_is_number(rate)) r = rate_in_range(t, at, r);
+    kiln_tensor *bits = tensor_ok(r) ? draw_bits(t, at, &from, x->type.dim, x->type.rank) : r;
+    if (!tensor_ok(bits)) return draw_end(t, at, &from, &t->k->poison);
+    kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
+    /* Where nothing is kept, what is dropped is not divided by 0 either: its gradient would be 0 / 0. */
+    DType own = (DType)x->type.dtype;
+    kiln_operand share = OP2(sub, kiln_of_f(1), of(cast_to(t, at, r, wide_dtype(x))));
+    share = of(kiln_where_at(at, OP2(le, share, kiln_of_i(0)), kiln_of_i(1), share));
+    kiln_operand kept = OP2(div, of(cast_to(t, at, x, wide_dtype(x))), share);
+    return draw_end(t, at, &from, cast_to(t, at, kiln_where_at(at, keep, kept, kiln_of_f(0)), own));
+}
