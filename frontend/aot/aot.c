@@ -4,7 +4,7 @@
 
 typedef struct Job {
     Artifact a;
-    Row *row;
+    Traced *traced;
     const char *path;
     const kiln_aot_options *o;
     Status st;
@@ -64,8 +64,8 @@ static void place_source(Place *p, const Source *s)
 /* A variable that the body only writes is state all the same: an input that nothing reads. */
 static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_variable *v)
 {
-    for (uint32_t i = 0; i < j->row->nsource; i++)
-        if (j->row->source[i].kind == FROM_VARIABLE && j->row->source[i].variable == v) return i;
+    for (uint32_t i = 0; i < j->traced->nsource; i++)
+        if (j->traced->source[i].kind == FROM_VARIABLE && j->traced->source[i].variable == v) return i;
     graph_param(g, &v->type, (Loc){0});
     input[*n] = (Place){.kind = PLACE_STATE, .name = v->name, .bytes = v->value->data};
     return (*n)++;
@@ -74,23 +74,23 @@ static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_va
 static void job_body(void *arg)
 {
     Job *j = arg;
-    Row *row = j->row;
-    Graph *g = row->module->graph.at[0];
-    uint32_t n = row->nsource;
-    Place *input = ARENA_ARRAY(&row->arena, Place, row->nsource + row->nchanged);
-    for (uint32_t i = 0; i < row->nsource; i++) place_source(&input[i], &row->source[i]);
-    j->a.changed = ARENA_ARRAY(&row->arena, uint32_t, row->nchanged + 1);
-    for (uint32_t i = 0; i < row->nchanged; i++)
-        j->a.changed[i] = state_input(j, g, input, &n, row->changed[i]);
+    Traced *traced = j->traced;
+    Graph *g = traced->module->graph.at[0];
+    uint32_t n = traced->nsource;
+    Place *input = ARENA_ARRAY(&traced->arena, Place, traced->nsource + traced->nchanged);
+    for (uint32_t i = 0; i < traced->nsource; i++) place_source(&input[i], &traced->source[i]);
+    j->a.changed = ARENA_ARRAY(&traced->arena, uint32_t, traced->nchanged + 1);
+    for (uint32_t i = 0; i < traced->nchanged; i++)
+        j->a.changed[i] = state_input(j, g, input, &n, traced->changed[i]);
     j->a.input = input;
     j->ok = artifact_write(&j->a, j->path, j->o, &j->st);
 }
 
-/* Captured memory must be row-major to become a constant. */
-static bool pack_sources(Thread *t, kiln_site at, Row *row)
+/* Captured memory must be instance-major to become a constant. */
+static bool pack_sources(Thread *t, kiln_site at, Traced *traced)
 {
-    for (uint32_t i = 0; i < row->nsource; i++) {
-        Source *s = &row->source[i];
+    for (uint32_t i = 0; i < traced->nsource; i++) {
+        Source *s = &traced->source[i];
         if (s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL) continue;
         kiln_tensor *packed = tensor_contiguous(t, at, s->tensor);
         if (!tensor_ok(packed)) return false;
@@ -108,7 +108,7 @@ static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const L
     kiln_tensor **in, int nin)
 {
     bool failed = t->failure.code != KILN_OK;
-    if (function_trace(t, at, f, in, nin, j->row)) return true;
+    if (function_trace(t, at, f, in, nin, j->traced)) return true;
     if (failed || f->nspec || latest || t->failure.code == KILN_EMEMORY) return false;
     char why[sizeof t->text];
     memcpy(why, t->text, sizeof why);
@@ -147,15 +147,11 @@ bool kiln_aot_sized(
     }
     if (!function_alive(t, at, f)) return false;
     if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine compiles nothing (.no_compile)"), false;
-    Row *row = mem_zeros(1, sizeof *row);
-    if (!row) {
-        fail(t, at, KILN_EMEMORY, "aot: no memory");
-        return false;
-    }
-    arena_init(&row->arena);
+    Traced traced = {0};
+    traced_init(&traced);
     ScratchMark mark = scratch_mark(&t->scratch);
     kiln_scope scope = kiln_scope_open(f->k);
-    Job j = {.row = row, .path = path, .o = &o};
+    Job j = {.traced = &traced, .path = path, .o = &o};
     bool entered = call_enter(t, at, f), ok = entered;
     bool starved = false;
     Latest *latest = latest_copy(f, &starved);
@@ -163,16 +159,15 @@ bool kiln_aot_sized(
     pthread_mutex_lock(&f->compiling);
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
-    if (ok && pack_sources(t, at, row)) {
+    if (ok && pack_sources(t, at, &traced)) {
         j.a = (Artifact){.t = t,
             .at = at,
-            .module = row->module, .arena = &row->arena, .name = f->name, .noutput = row->noutput};
-        if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
+            .module = traced.module, .arena = &traced.arena, .name = f->name, .noutput = traced.noutput};
+        if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);
     }
-    if (!ok) row->nsource = 0;
     if (entered) call_leave(t);
-    row_free(row);
+    traced_free(&traced);
     latest_free(latest);
     kiln_scope_close(&scope);
     scratch_reset(&t->scratch, mark);

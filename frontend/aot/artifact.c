@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 
-#include "../../passes/pass.h"
 #include "../engine/file.h"
 
 /* ---- data blocks ------------------------------------------------------------------------------------------------- */
@@ -62,25 +61,6 @@ static bool write_pair(
 }
 
 /* ---- compiling -------------------------------------------------------------------------------------------------------- */
-typedef struct Pipe { /* the pass scratch has a border of its own */
-    PassCtx ctx;
-    Module *module;
-    bool ok;
-} Pipe;
-
-static void pipe_body(void *arg)
-{
-    Pipe *p = arg;
-    p->ok = pipeline_run(&p->ctx, p->module);
-}
-
-static void pipe_border(
-    void *arg) /* the module's arena may run out as well: the scratch is freed all the same */
-{
-    Pipe *p = arg;
-    arena_try(p->module->arena, p->ctx.st, pipe_body, p);
-}
-
 /* An object file has no program around it that it could call. */
 static bool calls_nobody(const Module *m, Status *st)
 {
@@ -97,17 +77,10 @@ static bool calls_nobody(const Module *m, Status *st)
 
 static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
-    Target target = {0};
-    if (!calls_nobody(a->module, st) || !backend->target(&target, st)) return NULL;
-    target.blas = target.threads = false;
-    Arena scratch;
-    arena_init(&scratch);
-    Pipe pipe = {.ctx = {.scratch = &scratch, .target = &target, .st = st, .stop_after = -1},
-        .module = a->module};
-    bool ok = arena_try(&scratch, st, pipe_border, &pipe) && pipe.ok;
-    arena_free(&scratch);
-    LowerOptions o = {target, false};
-    Program *p = ok ? program_lower(a->arena, a->module, &o, st) : NULL;
+    BuildOptions o = {.stop_after = -1};
+    if (!calls_nobody(a->module, st) || !backend->target(&o.target, st)) return NULL;
+    o.target.blas = o.target.threads = false;
+    Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p != NULL && p->nstack != 0) { /* there is no memory that grows */
         status_fail(st, ST_UNSUPPORTED,
             "aot: the gradient of a loop whose number of steps is known only when it runs: bound it "

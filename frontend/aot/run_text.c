@@ -1,10 +1,10 @@
-/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the row of compile.c and run.c, whose sources
+/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the instance of build.c and call.c, whose sources
  * are all arguments. Never keeps what it compiled. */
 #include "aot.h"
 
 typedef struct Job {
     Thread *t;
-    Row *row;
+    Instance *inst;
     const char *text;
     size_t len;
     const kiln_run_options *options;
@@ -44,28 +44,28 @@ static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
 static void job_body(void *arg)
 {
     Job *j = arg;
-    Row *row = j->row;
-    Module *m = text_module(&row->arena, j->text, j->len, &j->st);
+    Instance *inst = j->inst;
+    Module *m = text_module(&inst->traced.arena, j->text, j->len, &j->st);
     if (!m || !without_effects(m, &j->st) || !give_dims(m, j->options, &j->st)) return;
     const Graph *g = m->graph.at[0];
-    row->module = m;
-    row->narg = row->nsource = g->param.len;
-    row->nresult = row->noutput = g->result.len;
-    row->ops = g->node.len;
-    row->arg = ARENA_ARRAY(&row->arena, Type, row->narg + 1);
-    row->source = ARENA_ARRAY(&row->arena, Source, row->narg + 1);
-    for (uint32_t i = 0; i < row->narg; i++) {
-        row->arg[i] = *graph_type(g, g->param.at[i]);
-        row->source[i] = (Source){.kind = FROM_ARGUMENT, .argument = i};
-        for (int d = 0; d < row->arg[i].rank; d++) row->bounded = row->bounded || row->arg[i].dim[d] < 0;
+    inst->traced.module = m;
+    inst->traced.narg = inst->traced.nsource = g->param.len;
+    inst->traced.nresult = inst->traced.noutput = g->result.len;
+    inst->traced.ops = g->node.len;
+    inst->traced.arg = ARENA_ARRAY(&inst->traced.arena, Type, inst->traced.narg + 1);
+    inst->traced.source = ARENA_ARRAY(&inst->traced.arena, Source, inst->traced.narg + 1);
+    for (uint32_t i = 0; i < inst->traced.narg; i++) {
+        inst->traced.arg[i] = *graph_type(g, g->param.at[i]);
+        inst->traced.source[i] = (Source){.kind = FROM_ARGUMENT, .argument = i};
+        for (int d = 0; d < inst->traced.arg[i].rank; d++) inst->traced.bounded = inst->traced.bounded || inst->traced.arg[i].dim[d] < 0;
     }
     j->ok = true;
 }
 
 /* Sizes of the inputs: equal constants, symbols within their bounds, expressions of known symbols. */
-static bool input_fits(const Row *row, const Type *p, const Type *x, const int64_t *symbol)
+static bool input_fits(const Instance *inst, const Type *p, const Type *x, const int64_t *symbol)
 {
-    const DimTable *dims = &row->module->dims;
+    const DimTable *dims = &inst->traced.module->dims;
     bool fits = p->dtype == x->dtype && p->rank == x->rank;
     for (int d = 0; d < p->rank && fits; d++) {
         const DimExpr *e = p->dim[d] < 0 ? &dims->expr.at[-1 - p->dim[d]] : NULL;
@@ -75,13 +75,13 @@ static bool input_fits(const Row *row, const Type *p, const Type *x, const int64
 }
 
 /* The symbols' values by their place in the table: of the first input that has the symbol as a size, or its only value; -1: unknown. */
-static void symbols_of(const Row *row, kiln_tensor *const *in, int64_t *symbol)
+static void symbols_of(const Instance *inst, kiln_tensor *const *in, int64_t *symbol)
 {
-    const DimTable *dims = &row->module->dims;
+    const DimTable *dims = &inst->traced.module->dims;
     for (uint32_t s = 0; s < dims->expr.len; s++) symbol[s] = dims->expr.at[s].lo == dims->expr.at[s].hi ? dims->expr.at[s].lo : -1;
-    for (uint32_t i = 0; i < row->narg; i++)
-        for (int d = 0; d < row->arg[i].rank && d < in[i]->type.rank; d++)
-            if (row->arg[i].dim[d] < 0 && symbol[-1 - row->arg[i].dim[d]] < 0) symbol[-1 - row->arg[i].dim[d]] = in[i]->type.dim[d];
+    for (uint32_t i = 0; i < inst->traced.narg; i++)
+        for (int d = 0; d < inst->traced.arg[i].rank && d < in[i]->type.rank; d++)
+            if (inst->traced.arg[i].dim[d] < 0 && symbol[-1 - inst->traced.arg[i].dim[d]] < 0) symbol[-1 - inst->traced.arg[i].dim[d]] = in[i]->type.dim[d];
 }
 
 static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
@@ -101,15 +101,15 @@ static bool has(const DimTable *dims, Dim d, Dim symbol)
 }
 
 /* The symbols that inputs' sizes are made of are known. */
-static bool sizes_known(Thread *t, kiln_site at, const Row *row, const int64_t *symbol)
+static bool sizes_known(Thread *t, kiln_site at, const Instance *inst, const int64_t *symbol)
 {
-    const DimTable *dims = &row->module->dims;
+    const DimTable *dims = &inst->traced.module->dims;
     for (uint32_t s = 0; s < dims->expr.len; s++) {
         const DimExpr *e = &dims->expr.at[s];
         if (e->kind != DIM_SYMBOL || e->made || symbol[s] >= 0) continue;
-        for (uint32_t i = 0; i < row->narg; i++)
-            for (int d = 0; d < row->arg[i].rank; d++)
-                if (has(dims, row->arg[i].dim[d], -1 - (Dim)s)) return unknown(t, at, e);
+        for (uint32_t i = 0; i < inst->traced.narg; i++)
+            for (int d = 0; d < inst->traced.arg[i].rank; d++)
+                if (has(dims, inst->traced.arg[i].dim[d], -1 - (Dim)s)) return unknown(t, at, e);
     }
     return true;
 }
@@ -124,29 +124,29 @@ static bool computes_with(const Program *p, Dim symbol)
 }
 
 /* Those that the program computes with are known. What a module declares and does not use needs no value. */
-static bool symbols_known(Thread *t, kiln_site at, const Row *row)
+static bool symbols_known(Thread *t, kiln_site at, const Instance *inst)
 {
-    const Program *p = row->program;
+    const Program *p = inst->program;
     for (uint32_t s = 0; s < p->symbol.len; s++) {
-        bool known = row->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
-        for (uint32_t i = 0; i < row->nbinding; i++) known = known || row->binding[i].symbol == s;
+        bool known = inst->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
+        for (uint32_t i = 0; i < inst->nbinding; i++) known = known || inst->binding[i].symbol == s;
         if (!known) return unknown(t, at, &p->module->dims.expr.at[-1 - p->symbol.at[s]]);
     }
     return true;
 }
 
 /* With scratch that the caller gives back. */
-static bool inputs_fit(Thread *t, kiln_site at, const Row *row, kiln_tensor *const *in)
+static bool inputs_fit(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in)
 {
     char have[160], want[160];
-    const DimTable *dims = &row->module->dims;
+    const DimTable *dims = &inst->traced.module->dims;
     int64_t *symbol = SCRATCH(t, at, int64_t, dims->expr.len + 1u);
     if (!symbol) return false;
-    symbols_of(row, in, symbol);
-    if (!sizes_known(t, at, row, symbol)) return false;
-    for (uint32_t i = 0; i < row->narg; i++) {
-        if (input_fits(row, &row->arg[i], &in[i]->type, symbol)) continue;
-        type_print(dims, &row->arg[i], want, sizeof want);
+    symbols_of(inst, in, symbol);
+    if (!sizes_known(t, at, inst, symbol)) return false;
+    for (uint32_t i = 0; i < inst->traced.narg; i++) {
+        if (input_fits(inst, &inst->traced.arg[i], &in[i]->type, symbol)) continue;
+        type_print(dims, &inst->traced.arg[i], want, sizeof want);
         fail(t, at, KILN_ESHAPE, "run: input %u is %s, the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
             dims->expr.len ? " within the bounds of its dims" : "");
         return false;
@@ -154,41 +154,41 @@ static bool inputs_fit(Thread *t, kiln_site at, const Row *row, kiln_tensor *con
     return true;
 }
 
-static bool resolve(Thread *t, kiln_site at, const Row *row, kiln_operands in, kiln_tensor **x)
+static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands in, kiln_tensor **x)
 {
-    if (in.count < 0 || (uint32_t)in.count != row->narg) {
-        fail(t, at, KILN_EVALUE, "run: %d inputs given, the graph takes %u", in.count, row->narg);
+    if (in.count < 0 || (uint32_t)in.count != inst->traced.narg) {
+        fail(t, at, KILN_EVALUE, "run: %d inputs given, the graph takes %u", in.count, inst->traced.narg);
         return false;
     }
     for (int i = 0; i < in.count; i++) {
-        x[i] = operand_named(t, at, "run", operands_get(in, i), &row->arg[i]);
+        x[i] = operand_named(t, at, "run", operands_get(in, i), &inst->traced.arg[i]);
         if (!tensor_ok(x[i])) return false;
     }
     ScratchMark mark = scratch_mark(&t->scratch);
-    bool ok = inputs_fit(t, at, row, x);
+    bool ok = inputs_fit(t, at, inst, x);
     scratch_reset(&t->scratch, mark);
     return ok;
 }
 
-/* Never run: the row comes from the text. */
+/* Never run: the instance comes from the text. */
 static void no_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)in, (void)out, (void)user;
 }
 
-static int run(Thread *t, kiln_site at, Row *row, kiln_operands in, kiln_tensor **out, int cap)
+static int run(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_tensor **out, int cap)
 {
-    kiln_function *f = kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = row->module->graph.at[0]->name});
-    size_t bytes = (row->narg + row->nresult + 1) * sizeof(kiln_tensor *);
-    kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + row->narg : NULL;
+    kiln_function *f = kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = inst->traced.module->graph.at[0]->name});
+    size_t bytes = (inst->traced.narg + inst->traced.nresult + 1) * sizeof(kiln_tensor *);
+    kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + inst->traced.narg : NULL;
     if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
-    bool ok = x && resolve(t, at, row, in, x) && row_build(t, at, f, row, -1) && symbols_known(t, at, row) &&
-              row_results(t, at, f, row, x, result, NULL);
+    bool ok = x && resolve(t, at, inst, in, x) && instance_build(t, at, f, inst, -1) && symbols_known(t, at, inst) &&
+              instance_results(t, at, f, inst, x, result, NULL);
     for (int i = 0; i < cap; i++) {
-        out[i] = ok && i < (int)row->nresult ? result[i] : &t->k->poison;
+        out[i] = ok && i < (int)inst->traced.nresult ? result[i] : &t->k->poison;
         if (tensor_ok(out[i])) kiln_keep(out[i]);
     }
-    int n = ok ? (int)row->nresult : -1;
+    int n = ok ? (int)inst->traced.nresult : -1;
     if (x) mem_free(x, bytes);
     kiln_function_free(f);
     return n;
@@ -213,15 +213,14 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
         return -1;
     }
     if (cap < 0 || o.dims_count < 0) return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
-    Row *row = mem_zeros(1, sizeof *row);
-    if (!row) return fail(t, at, KILN_EMEMORY, "run: no memory"), -1;
-    arena_init(&row->arena);
-    Job j = {.t = t, .row = row, .text = text, .len = len, .options = &o};
-    if (!arena_try(&row->arena, &j.st, job_body, &j)) j.ok = false;
+    Instance *inst = instance_zeros(t, at, "run", 0);
+    if (!inst) return -1;
+    Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = &o};
+    if (!arena_try(&inst->traced.arena, &j.st, job_body, &j)) j.ok = false;
     if (!j.ok) fail_status(t, at, &j.st);
     kiln_scope s = kiln_scope_open(k);
-    int n = j.ok ? run(t, at, row, in, out, cap) : -1;
+    int n = j.ok ? run(t, at, inst, in, out, cap) : -1;
     kiln_scope_close(&s);
-    row_free(row);
+    instance_free(inst);
     return n;
 }

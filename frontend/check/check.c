@@ -12,16 +12,16 @@ typedef struct Check {
     Thread *t;
     kiln_site at;
     FILE *report;
-    kiln_function f; /* the function, its bounded sizes taken as they are */
+    kiln_function *f;
     kiln_tensor *const *in;
     int nin;
-    Row *row;            /* as traced */
+    Traced traced;
     kiln_tensor **value; /* per value of the entry graph: what eager code makes of it */
     int64_t compared, undecided; /* elements, by the reference */
     char doubt[300];     /* the first value with undecided elements, and why they are */
 } Check;
 
-static Graph *entry_graph(const Row *row) { return row->module->graph.at[0]; }
+static Graph *entry_graph(const Traced *traced) { return traced->module->graph.at[0]; }
 
 /* "%7 = exp : f32[4] (a.c:3)" */
 static const char *value_text(const Graph *g, const Node *n, Value v, char *buf, size_t cap)
@@ -35,7 +35,7 @@ static const char *value_text(const Graph *g, const Node *n, Value v, char *buf,
 static void say(const Check *c, const Graph *g, Value v, const char *what)
 {
     char value[200];
-    if (c->report) fprintf(c->report, "%s: %s: %s\n", c->f.name, value_text(g, graph_maker(g, v), v, value, sizeof value), what);
+    if (c->report) fprintf(c->report, "%s: %s: %s\n", c->f->name, value_text(g, graph_maker(g, v), v, value, sizeof value), what);
 }
 
 /* ---- eager code against the reference, op by op ---------------------------------------------------------------------------
@@ -105,15 +105,15 @@ static bool judge(void *user, const Graph *g, uint32_t node, kiln_tensor *const 
 
 /* ---- compiled code against eager code, bit for bit ------------------------------------------------------------------------ */
 /* The same graph, and the same elements where the body spells them out. */
-static bool traced_alike(Check *c, const Row *again)
+static bool traced_alike(Check *c, const Traced *again)
 {
-    const Row *row = c->row;
+    const Traced *was = &c->traced;
     double largest;
-    if (row->trace_text && again->trace_text && strcmp(row->trace_text, again->trace_text))
+    if (was->text && again->text && strcmp(was->text, again->text))
         return false;
-    for (uint32_t i = 0; i < row->nsource; i++)
-        if (row->source[i].kind == FROM_LITERAL &&
-            tensors_differ(c->t, c->at, row->source[i].tensor, again->source[i].tensor, &largest))
+    for (uint32_t i = 0; i < was->nsource; i++)
+        if (was->source[i].kind == FROM_LITERAL &&
+            tensors_differ(c->t, c->at, was->source[i].tensor, again->source[i].tensor, &largest))
             return false;
     return true;
 }
@@ -126,40 +126,41 @@ static bool from_host(const Check *c)
             "%s: its body traced twice gives two graphs: it reads something from the host that "
             "changes; run with KILN_RETRACE=1 to see what, and pass it as an input or keep it in a "
             "variable\n",
-            c->f.name);
+            c->f->name);
     return false;
+}
+
+/* With the sizes that the arguments have, also where the function declares bounds. */
+static bool trace(Check *c, Traced *traced)
+{
+    traced->exact = true;
+    return function_trace(c->t, c->at, c->f, c->in, c->nin, traced);
 }
 
 /* Traces and compiles anew with values [from, to) as extra outputs; the first of all results that differs from eager code, or 0. */
 static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Value *differs)
 {
-    Row *row = mem_zeros(1, sizeof *row);
-    if (!row) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), false;
-    arena_init(&row->arena);
+    Instance *inst = instance_zeros(c->t, c->at, "check", 0);
+    if (!inst) return false;
     *differs = 0;
-    bool ok = function_trace(c->t, c->at, &c->f, c->in, c->nin, row);
-    if (!ok) {
-        row->nsource = 0;
-        row_free(row);
-        return false;
-    }
-    if (!traced_alike(c, row)) {
-        row_free(row);
+    bool ok = trace(c, &inst->traced);
+    if (ok && !traced_alike(c, &inst->traced)) {
+        instance_free(inst);
         return from_host(c);
     }
-    ok = row_add_results(c->t, c->at, row, from, to);
-    const Value *of = entry_graph(row)->result.at; /* passes make new graphs: this one's results stay */
-    ok = ok && row_build(c->t, c->at, &c->f, row, stop_after);
-    kiln_tensor **result = ok ? mem_zeros(row->nresult, sizeof *result) : NULL;
+    ok = ok && traced_add_results(c->t, c->at, &inst->traced, from, to);
+    const Value *of = ok ? entry_graph(&inst->traced)->result.at : NULL; /* passes make new graphs: this one's results stay */
+    ok = ok && instance_build(c->t, c->at, c->f, inst, stop_after);
+    kiln_tensor **result = ok ? mem_zeros(inst->traced.nresult, sizeof *result) : NULL;
     if (ok && !result) fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
     c->t->quiet++;
-    ok = ok && row_results(c->t, c->at, &c->f, row, c->in, result, NULL);
+    ok = ok && instance_results(c->t, c->at, c->f, inst, c->in, result, NULL);
     c->t->quiet--;
     double largest = 0;
-    for (uint32_t i = 0; ok && i < row->nresult && !*differs; i++)
+    for (uint32_t i = 0; ok && i < inst->traced.nresult && !*differs; i++)
         if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest)) *differs = of[i];
-    mem_free(result, row->nresult * sizeof *result);
-    row_free(row);
+    mem_free(result, inst->traced.nresult * sizeof *result);
+    instance_free(inst);
     return ok;
 }
 
@@ -172,19 +173,19 @@ static bool bisect(Check *c, Value from, Value to)
         char what[160];
         snprintf(what, sizeof what, "compiled code differs from eager code %s%s",
             n ? "after pass " : "before any pass", n ? pass_table[n - 1].name : "");
-        say(c, entry_graph(c->row), differs, what);
+        say(c, entry_graph(&c->traced), differs, what);
         return false;
     }
     if (c->report)
         fprintf(c->report,
-            "%s: compiled code differs from eager code, but not when compiled again\n", c->f.name);
+            "%s: compiled code differs from eager code, but not when compiled again\n", c->f->name);
     return false;
 }
 
 #define BATCH 200 /* extra outputs per compile */
 static bool against_compiled(Check *c)
 {
-    Value n = entry_graph(c->row)->value.len, differs;
+    Value n = entry_graph(&c->traced)->value.len, differs;
     if (!compiled_agrees(c, 1, 1, -1, &differs)) /* as it is, nothing added */
         return false;
     if (differs) return bisect(c, 1, 1);
@@ -198,9 +199,9 @@ static bool against_compiled(Check *c)
 /* ---- the whole ------------------------------------------------------------------------------------------------------------ */
 static bool source_values(Check *c)
 {
-    const Graph *g = entry_graph(c->row);
-    for (uint32_t i = 0; i < c->row->nsource; i++) {
-        const Source *s = &c->row->source[i];
+    const Graph *g = entry_graph(&c->traced);
+    for (uint32_t i = 0; i < c->traced.nsource; i++) {
+        const Source *s = &c->traced.source[i];
         kiln_tensor *x = s->kind == FROM_ARGUMENT   ? c->in[s->argument]
                          : s->kind == FROM_VARIABLE ? s->variable->value
                                                     : s->tensor;
@@ -215,14 +216,14 @@ static bool source_values(Check *c)
 
 static kiln_verdict told(const Check *c)
 {
-    const uint32_t values = entry_graph(c->row)->value.len - 1;
+    const uint32_t values = entry_graph(&c->traced)->value.len - 1;
     const bool alone = c->t->k->options.no_compile; /* eager code, and nothing to hold it against but the reference */
     if (c->undecided && c->report)
         fprintf(c->report, "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64 " elements undecided, first of %s; all others agree%s\n",
-            c->f.name, c->undecided, c->undecided + c->compared, c->doubt,
+            c->f->name, c->undecided, c->undecided + c->compared, c->doubt,
             alone ? "; the engine compiles nothing" : ", and eager and compiled are equal bit for bit");
     else if (c->report)
-        fprintf(c->report, "%s: %u values: %s\n", c->f.name, values,
+        fprintf(c->report, "%s: %u values: %s\n", c->f->name, values,
             alone ? "eager within the reference's bounds; the engine compiles nothing"
                   : "eager and compiled equal bit for bit, both within the reference's bounds");
     return c->undecided ? KILN_CANNOT_TELL : KILN_AGREE;
@@ -230,11 +231,11 @@ static kiln_verdict told(const Check *c)
 
 static kiln_verdict check_traced(Check *c)
 {
-    uint32_t n = entry_graph(c->row)->value.len;
+    uint32_t n = entry_graph(&c->traced)->value.len;
     CheckRun run = {.t = c->t, .at = c->at, .judge = judge, .user = c};
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
-    bool ok = source_values(c) && check_run(&run, entry_graph(c->row), c->value) &&
+    bool ok = source_values(c) && check_run(&run, entry_graph(&c->traced), c->value) &&
               (c->t->k->options.no_compile || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);
@@ -254,20 +255,12 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
             fail(t, at, KILN_ESTATE, "check: argument %d is NULL, closed or failed", i);
             return KILN_DISAGREE;
         }
-    Row *row = mem_zeros(1, sizeof *row);
-    if (!row) {
-        fail(t, at, KILN_EMEMORY, "check: no memory");
-        return KILN_DISAGREE;
-    }
     const bool entered = call_enter(t, at, f);
-    arena_init(&row->arena);
-    Check c = {.t = t, .at = at, .report = report, .f = *f, .in = in, .nin = nin, .row = row};
-    c.f.nspec = 0;
+    Check c = {.t = t, .at = at, .report = report, .f = f, .in = in, .nin = nin};
+    traced_init(&c.traced);
     kiln_scope scope = kiln_scope_open(t->k);
-    bool ok = entered && function_trace(t, at, &c.f, in, nin, row);
-    if (!ok) row->nsource = 0;
-    kiln_verdict verdict = ok ? check_traced(&c) : KILN_DISAGREE;
-    row_free(row);
+    kiln_verdict verdict = entered && trace(&c, &c.traced) ? check_traced(&c) : KILN_DISAGREE;
+    traced_free(&c.traced);
     kiln_scope_close(&scope);
     if (entered) call_leave(t);
     return verdict;

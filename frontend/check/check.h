@@ -22,7 +22,7 @@ typedef struct Snapshot { /* the values of the variables that a function touches
     kiln_tensor **value; /* owned */
 } Snapshot;
 
-bool snapshot_take(Snapshot *s, const Row *row); /* false: no memory */
+bool snapshot_take(Snapshot *s, const Instance *inst); /* false: no memory */
 void snapshot_restore(const Snapshot *s);
 void snapshot_free(Snapshot *s);
 

@@ -24,15 +24,15 @@ static void keep_value(Snapshot *s, kiln_variable *v)
     s->value[s->n++] = kiln_own(v->value);
 }
 
-bool snapshot_take(Snapshot *s, const Row *row)
+bool snapshot_take(Snapshot *s, const Instance *inst)
 {
-    *s = (Snapshot){.room = row->nsource + row->nchanged};
+    *s = (Snapshot){.room = inst->traced.nsource + inst->traced.nchanged};
     s->variable = mem_zeros(s->room + 1, sizeof *s->variable);
     s->value = mem_zeros(s->room + 1, sizeof *s->value);
     if (!s->variable || !s->value) return false;
-    for (uint32_t i = 0; i < row->nsource; i++)
-        if (row->source[i].kind == FROM_VARIABLE) keep_value(s, row->source[i].variable);
-    for (uint32_t i = 0; i < row->nchanged; i++) keep_value(s, row->changed[i]);
+    for (uint32_t i = 0; i < inst->traced.nsource; i++)
+        if (inst->traced.source[i].kind == FROM_VARIABLE) keep_value(s, inst->traced.source[i].variable);
+    for (uint32_t i = 0; i < inst->traced.nchanged; i++) keep_value(s, inst->traced.changed[i]);
     return true;
 }
 
@@ -93,7 +93,7 @@ typedef struct Comparison {
     kiln_function *f;
     kiln_tensor *const *in;
     int nin;
-    Row *row;
+    Instance *inst;
     Snapshot start;
     Side side[2];      /* eager, graph */
     kiln_tensor **out; /* of the call that runs */
@@ -103,7 +103,7 @@ typedef struct Comparison {
 
 static bool run_once(Comparison *c, int which, kiln_tensor **out)
 {
-    return which ? row_run(c->t, c->at, c->f, c->row, c->in, out)
+    return which ? instance_run(c->t, c->at, c->f, c->inst, c->in, out)
                  : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
 }
 
@@ -118,9 +118,9 @@ static bool observe(Comparison *c, int which)
     int64_t live = t->live_bytes;
     t->peak_bytes = live;
     bool ok = run_once(c, which, c->out);
-    s->peak = which ? c->row->program->workspace : t->peak_bytes - live;
-    s->kernels = which ? c->row->program->launches : (double)(t->kernels_run - kernels);
-    s->bytes = which ? (double)c->row->program->moved : (double)(t->bytes_run - bytes);
+    s->peak = which ? c->inst->program->workspace : t->peak_bytes - live;
+    s->kernels = which ? c->inst->program->launches : (double)(t->kernels_run - kernels);
+    s->bytes = which ? (double)c->inst->program->moved : (double)(t->bytes_run - bytes);
     for (int i = 0; ok && i < function_outputs(c->f); i++) s->out[i] = kiln_own(c->out[i]);
     for (uint32_t i = 0; ok && i < c->start.n; i++) s->state[i] = kiln_own(c->start.variable[i]->value);
     kiln_scope_close(&scope);
@@ -238,7 +238,7 @@ static void print_table(FILE *to, const Comparison *c)
     fprintf(to, "%-34s %12s %12s\n", "peak temporary memory",
         bytes_text((double)e->peak, a, sizeof a), bytes_text((double)g->peak, b, sizeof b));
     fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "",
-        time_text(c->row->trace_seconds + c->row->compile_seconds, b, sizeof b));
+        time_text(c->inst->traced.seconds + c->inst->compile_seconds, b, sizeof b));
     if (c->differ)
         fprintf(to, "%-34s %g (%" PRId64 " elements differ; kiln_check says where)\n",
             "largest difference", c->largest, c->differ);
@@ -258,7 +258,7 @@ static void print_json(FILE *to, const Comparison *c)
         ", \"graph_peak_bytes\": %" PRId64
         ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
         name.failed ? "null" : name.at, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels,
-        e->bytes, g->bytes, e->peak, g->peak, c->row->trace_seconds + c->row->compile_seconds,
+        e->bytes, g->bytes, e->peak, g->peak, c->inst->traced.seconds + c->inst->compile_seconds,
         c->differ);
     text_free(&name);
 }
@@ -295,8 +295,8 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
     *c = (Comparison){.t = t, .at = at, .f = f, .in = in, .nin = nin};
     ScratchMark mark = scratch_mark(&t->scratch);
     bool entered = call_enter(t, at, f);
-    bool ok = entered && (c->row = function_row(t, at, f, in, nin)) != NULL;
-    if (ok && !(ok = snapshot_take(&c->start, c->row))) fail(t, at, KILN_EMEMORY, "compare: no memory");
+    bool ok = entered && (c->inst = function_instance(t, at, f, in, nin)) != NULL;
+    if (ok && !(ok = snapshot_take(&c->start, c->inst))) fail(t, at, KILN_EMEMORY, "compare: no memory");
     ok = ok && make_sides(c) && observe(c, 0) && observe(c, 1);
     if (ok) {
         judge(c);

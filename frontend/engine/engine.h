@@ -14,7 +14,7 @@
 #include "../../runtime/threads.h"
 
 typedef struct Thread Thread;
-typedef struct Row Row;
+typedef struct Instance Instance;
 typedef struct Trace Trace;
 typedef struct Frame Frame;
 
@@ -79,10 +79,10 @@ typedef struct Scope {
     uint32_t recording, eagerly;
 } Scope;
 
-/* A call in progress: what must not be freed under it. A row of NULL: still looking for one, or running the body. */
+/* A call in progress: what must not be freed under it. An instance of NULL: still looking for one, or running the body. */
 typedef struct Running {
     kiln_function *_Atomic f;
-    Row *_Atomic row;
+    Instance *_Atomic inst;
 } Running;
 #define CALLS_MAX 80 /* nested calls of one thread; bodies stop earlier */
 
@@ -113,7 +113,7 @@ struct Thread {
     struct BodyRun *body;    /* innermost running (trace/body.c) */
     uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
     bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
-    Running running[CALLS_MAX]; /* read by threads that evict rows or free functions (cache.c) */
+    Running running[CALLS_MAX]; /* read by threads that evict instances or free functions (cache.c) */
     uint32_t calls;
     const char *called;      /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
     uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
@@ -185,7 +185,7 @@ struct kiln {
     kiln_function *functions;
     kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
     uint32_t functions_freed;
-    _Atomic bool pending;    /* a freed function or an evicted row waits for a running call to end */
+    _Atomic bool pending;    /* a freed function or an evicted instance waits for a running call to end */
     struct Object *objects;  /* layers, optimisers ... (object.c) */
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */

@@ -1,5 +1,5 @@
-/* cache: the rows of a function, and when they may go. Lookups take no lock: rows hang in lists that only grow at their heads or lose a
- * member, and a row or function is freed only when no thread's `running` names it. A thread says what it is about to use before it looks
+/* cache: the instances of a function, and when they may go. Lookups take no lock: instances hang in lists that only grow at their heads or lose a
+ * member, and an instance or function is freed only when no thread's `running` names it. A thread says what it is about to use before it looks
  * (call_enter), whoever takes something away looks at what threads said afterwards: one of the two always sees the other. Bytes are
  * bounded; a clock (second chance) picks what goes. Never traces, never compiles. */
 #include "function.h"
@@ -19,171 +19,171 @@ bool call_enter(Thread *t, kiln_site at, kiln_function *f)
 void call_leave(Thread *t)
 {
     Running *r = &t->running[--t->calls];
-    atomic_store_explicit(&r->row, NULL, memory_order_release);
+    atomic_store_explicit(&r->inst, NULL, memory_order_release);
     atomic_store_explicit(&r->f, NULL, memory_order_release);
     if (UNLIKELY(atomic_load_explicit(&t->k->pending, memory_order_relaxed))) cache_sweep(t->k);
 }
 
-/* Whether a call uses the row, or may be about to; row NULL: uses the function at all. Under the engine's lock. */
-static bool in_use(const kiln *k, const kiln_function *f, const Row *row)
+/* Whether a call uses the instance, or may be about to; instance NULL: uses the function at all. Under the engine's lock. */
+static bool in_use(const kiln *k, const kiln_function *f, const Instance *inst)
 {
     for (Thread *t = k->thread_list; t; t = t->next)
         for (uint32_t i = 0; i < CALLS_MAX; i++) {
             if (atomic_load(&t->running[i].f) != f) continue;
-            const Row *r = atomic_load(&t->running[i].row);
-            if (!row || !r || r == row) return true;
+            const Instance *r = atomic_load(&t->running[i].inst);
+            if (!inst || !r || r == inst) return true;
         }
     return false;
 }
 
 /* ---- lookup -------------------------------------------------------------------------------------------------------- */
-static Row *scan(Row *_Atomic *list, uint64_t key, kiln_tensor *const *in, int nin)
+static Instance *scan(Instance *_Atomic *list, uint64_t key, kiln_tensor *const *in, int nin)
 {
-    Row *r = atomic_load(list);
-    while (r && !row_fits(r, key, in, nin)) r = atomic_load(&r->next);
+    Instance *r = atomic_load(list);
+    while (r && !instance_fits(r, key, in, nin)) r = atomic_load(&r->next);
     return r;
 }
 
-/* Only under the lock: a row that was taken out meanwhile must not come back. */
-static void learn(kiln_function *f, uint64_t key, Row *row)
+/* Only under the lock: an instance that was taken out meanwhile must not come back. */
+static void learn(kiln_function *f, uint64_t key, Instance *inst)
 {
     if (pthread_mutex_trylock(&f->compiling)) return;
-    if (!row->retired) atomic_store(&f->memo[key % ROW_MEMO], row);
+    if (!inst->retired) atomic_store(&f->memo[key % INSTANCE_MEMO], inst);
     pthread_mutex_unlock(&f->compiling);
 }
 
-Row *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
+Instance *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin)
 {
-    Row *row = atomic_load(&f->memo[key % ROW_MEMO]);
-    if (UNLIKELY(!row || !row_fits(row, key, in, nin))) {
-        row = scan(&f->bucket[key % ROW_BUCKETS], key, in, nin);
-        if (!row) row = scan(&f->general, key, in, nin);
-        if (!row) return NULL;
-        learn(f, key, row);
+    Instance *inst = atomic_load(&f->memo[key % INSTANCE_MEMO]);
+    if (UNLIKELY(!inst || !instance_fits(inst, key, in, nin))) {
+        inst = scan(&f->bucket[key % INSTANCE_BUCKETS], key, in, nin);
+        if (!inst) inst = scan(&f->general, key, in, nin);
+        if (!inst) return NULL;
+        learn(f, key, inst);
     }
-    if (UNLIKELY(!atomic_load_explicit(&row->recent, memory_order_relaxed)))
-        atomic_store_explicit(&row->recent, true, memory_order_relaxed);
-    return row;
+    if (UNLIKELY(!atomic_load_explicit(&inst->recent, memory_order_relaxed)))
+        atomic_store_explicit(&inst->recent, true, memory_order_relaxed);
+    return inst;
 }
 
 /* ---- the lists; under `compiling` ------------------------------------------------------------------------------ */
-static void link_newest(kiln_function *f, Row *row)
+static void link_newest(kiln_function *f, Instance *inst)
 {
-    row->newer = NULL;
-    row->older = f->newest;
-    if (f->newest) f->newest->newer = row;
-    f->newest = row;
-    if (!f->oldest) f->oldest = row;
+    inst->newer = NULL;
+    inst->older = f->newest;
+    if (f->newest) f->newest->newer = inst;
+    f->newest = inst;
+    if (!f->oldest) f->oldest = inst;
 }
 
-static void unlink_row(kiln_function *f, Row *row)
+static void unlink_instance(kiln_function *f, Instance *inst)
 {
-    if (row->newer)
-        row->newer->older = row->older;
+    if (inst->newer)
+        inst->newer->older = inst->older;
     else
-        f->newest = row->older;
-    if (row->older)
-        row->older->newer = row->newer;
+        f->newest = inst->older;
+    if (inst->older)
+        inst->older->newer = inst->newer;
     else
-        f->oldest = row->newer;
+        f->oldest = inst->newer;
 }
 
-static Row *_Atomic *list_of(kiln_function *f, const Row *row)
+static Instance *_Atomic *list_of(kiln_function *f, const Instance *inst)
 {
-    return row->bounded ? &f->general : &f->bucket[row->key % ROW_BUCKETS];
+    return inst->traced.bounded ? &f->general : &f->bucket[inst->key % INSTANCE_BUCKETS];
 }
 
 /* Out of every list; who is on it still finds its way on. Freed when nobody uses it. */
-static void retire(kiln_function *f, Row *row)
+static void retire(kiln_function *f, Instance *inst)
 {
-    Row *_Atomic *link = list_of(f, row);
-    while (atomic_load(link) != row) link = &atomic_load(link)->next;
-    atomic_store(link, atomic_load(&row->next));
-    for (int i = 0; i < ROW_MEMO; i++)
-        if (atomic_load(&f->memo[i]) == row) atomic_store(&f->memo[i], NULL);
-    unlink_row(f, row);
-    f->cached -= row->bytes;
-    f->nrows--;
+    Instance *_Atomic *link = list_of(f, inst);
+    while (atomic_load(link) != inst) link = &atomic_load(link)->next;
+    atomic_store(link, atomic_load(&inst->next));
+    for (int i = 0; i < INSTANCE_MEMO; i++)
+        if (atomic_load(&f->memo[i]) == inst) atomic_store(&f->memo[i], NULL);
+    unlink_instance(f, inst);
+    f->cached -= inst->bytes;
+    f->ninstances--;
     pthread_mutex_lock(&f->k->lock);
-    row->retired = true;
-    row->older = f->limbo;
-    f->limbo = row;
+    inst->retired = true;
+    inst->older = f->limbo;
+    f->limbo = inst;
     pthread_mutex_unlock(&f->k->lock);
 }
 
-static bool held(const kiln_function *f, const Row *row)
+static bool held(const kiln_function *f, const Instance *inst)
 {
     pthread_mutex_lock(&f->k->lock);
-    bool yes = row->held != 0;
+    bool yes = inst->held != 0;
     pthread_mutex_unlock(&f->k->lock);
     return yes;
 }
 
-static uint32_t evict(kiln_function *f, const Row *keep)
+static uint32_t evict(kiln_function *f, const Instance *keep)
 {
     size_t bound = f->options.cache_bytes ? f->options.cache_bytes : (size_t)64 << 20;
     uint32_t gone = 0;
-    for (uint32_t turns = 2 * f->nrows; f->cached > bound && turns; turns--) {
-        Row *row = f->oldest;
-        if (row != keep && !atomic_exchange(&row->recent, false) && !held(f, row)) {
-            retire(f, row);
+    for (uint32_t turns = 2 * f->ninstances; f->cached > bound && turns; turns--) {
+        Instance *inst = f->oldest;
+        if (inst != keep && !atomic_exchange(&inst->recent, false) && !held(f, inst)) {
+            retire(f, inst);
             gone++;
             continue;
         }
-        unlink_row(f, row);
-        link_newest(f, row);
+        unlink_instance(f, inst);
+        link_newest(f, inst);
     }
     return gone;
 }
 
-void cache_add(kiln_function *f, Row *row, Row *replaced)
+void cache_add(kiln_function *f, Instance *inst, Instance *replaced)
 {
-    Row *_Atomic *list = list_of(f, row);
-    atomic_store(&row->next, atomic_load(list));
-    atomic_store(list, row);
-    atomic_store(&f->memo[row->key % ROW_MEMO], row);
-    link_newest(f, row);
-    f->cached += row->bytes;
-    f->nrows++;
+    Instance *_Atomic *list = list_of(f, inst);
+    atomic_store(&inst->next, atomic_load(list));
+    atomic_store(list, inst);
+    atomic_store(&f->memo[inst->key % INSTANCE_MEMO], inst);
+    link_newest(f, inst);
+    f->cached += inst->bytes;
+    f->ninstances++;
     if (replaced) retire(f, replaced);
-    uint32_t gone = evict(f, row);
-    stats_evicted(f, f->cached, f->nrows, gone);
+    uint32_t gone = evict(f, inst);
+    stats_evicted(f, f->cached, f->ninstances, gone);
     if (gone || replaced) cache_sweep(f->k);
 }
 
 /* ---- letting go ---------------------------------------------------------------------------------------------------- */
-void row_hold(Row *row, kiln *k)
+void instance_hold(Instance *inst, kiln *k)
 {
     pthread_mutex_lock(&k->lock);
-    row->held++;
+    inst->held++;
     pthread_mutex_unlock(&k->lock);
 }
 
-void row_drop(Row *row, kiln *k)
+void instance_drop(Instance *inst, kiln *k)
 {
     pthread_mutex_lock(&k->lock);
-    bool last = --row->held == 0 && row->retired;
+    bool last = --inst->held == 0 && inst->retired;
     pthread_mutex_unlock(&k->lock);
     if (last) cache_sweep(k);
 }
 
-/* Rows that can go, put on *dead; a derived function that must go first, if there is one. Under the engine's lock. */
-static kiln_function *take_rows(kiln *k, kiln_function *f, Row **dead)
+/* Instances that can go, put on *dead; a derived function that must go first, if there is one. Under the engine's lock. */
+static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
 {
-    for (Row **link = &f->limbo, *row; (row = *link);) {
-        if (row->held || in_use(k, f, row)) {
-            if (!row->held) atomic_store(&k->pending, true);
-            link = &row->older;
-        } else if (row->derived) {
-            if (row->vjp) {
-                row->vjp->held++; /* until it is freed, by whomever */
-                return row->vjp;
+    for (Instance **link = &f->limbo, *inst; (inst = *link);) {
+        if (inst->held || in_use(k, f, inst)) {
+            if (!inst->held) atomic_store(&k->pending, true);
+            link = &inst->older;
+        } else if (inst->derived) {
+            if (inst->vjp) {
+                inst->vjp->held++; /* until it is freed, by whomever */
+                return inst->vjp;
             }
-            link = &row->older;
+            link = &inst->older;
         } else {
-            *link = row->older;
-            row->older = *dead;
-            *dead = row;
+            *link = inst->older;
+            inst->older = *dead;
+            *dead = inst;
         }
     }
     return NULL;
@@ -208,19 +208,19 @@ static void take_function(kiln *k, kiln_function *f, kiln_function **gone)
 void cache_sweep(kiln *k)
 {
     for (kiln_function *first = NULL;;) {
-        Row *dead = NULL;
+        Instance *dead = NULL;
         kiln_function *gone = NULL;
         pthread_mutex_lock(&k->lock);
         atomic_store(&k->pending, false);
         for (kiln_function *f = k->functions, *next; f; f = next) {
             next = f->next;
-            if (!first) first = take_rows(k, f, &dead);
+            if (!first) first = take_instances(k, f, &dead);
             take_function(k, f, &gone);
         }
         pthread_mutex_unlock(&k->lock);
-        for (Row *row = dead, *next; row; row = next) {
-            next = row->older;
-            row_free(row);
+        for (Instance *inst = dead, *next; inst; inst = next) {
+            next = inst->older;
+            instance_free(inst);
         }
         for (kiln_function *f = gone, *next; f; f = next) {
             next = f->next;
@@ -233,15 +233,15 @@ void cache_sweep(kiln *k)
     }
 }
 
-void cache_free_rows(kiln_function *f)
+void cache_free_instances(kiln_function *f)
 {
-    for (Row *r = f->newest, *next; r; r = next) {
+    for (Instance *r = f->newest, *next; r; r = next) {
         next = r->older;
-        row_free(r);
+        instance_free(r);
     }
-    for (Row *r = f->limbo, *next; r; r = next) {
+    for (Instance *r = f->limbo, *next; r; r = next) {
         next = r->older;
-        row_free(r);
+        instance_free(r);
     }
     f->newest = f->oldest = f->limbo = NULL;
 }

@@ -2,8 +2,10 @@
 #include "function.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "../../codegen/cuda.h"
+#include "../../ir/text.h"
 #include "../engine/escape.h"
 #include "../engine/file.h"
 
@@ -80,7 +82,7 @@ static void why_not(Text *out, const Status *st)
     text_printf(out, "\n");
 }
 
-void dump_cuda(const char *function, Arena *arena, const Module *m)
+static void dump_cuda(const char *function, Arena *arena, const Module *m)
 {
     bool ptx_too = dump_wants("ptx");
     if (!ptx_too && !dump_wants("cuda")) return;
@@ -95,4 +97,31 @@ void dump_cuda(const char *function, Arena *arena, const Module *m)
     if (ptx_too && ptx.at) dump_write(function, "ptx", ptx.at, ptx.len);
     text_free(&source);
     text_free(&ptx);
+}
+
+void dump_program(const char *function, Arena *arena, const Module *m, const Program *p)
+{
+    if (dump_wants("program")) {
+        Text text = {0};
+        program_print(&text, p);
+        dump_write(function, "program", text.at ? text.at : "", text.len);
+        text_free(&text);
+    }
+    dump_cuda(function, arena, m);
+}
+
+void dump_module(void *user, const char *pass, const Module *m)
+{
+    Text text = {0};
+    module_print(&text, m);
+    if (text.at) dump_write(user, pass, text.at, text.len);
+    text_free(&text);
+}
+
+void dump_stage(
+    void *user, const char *stage, const char *name, const char *text, size_t len)
+{
+    char both[128];
+    snprintf(both, sizeof both, "%s%s%s", stage, name ? "." : "", name ? name : "");
+    dump_write(user, both, text, len);
 }

@@ -1,5 +1,5 @@
-/* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c, which row serves a call
- * is signature.c and cache.c, compiling compile.c, running compiled code run.c. */
+/* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c, which instance serves a call
+ * is signature.c and cache.c, compiling compile.c, calling call.c. */
 #include "function.h"
 
 #include <stdio.h>
@@ -116,7 +116,7 @@ static kiln_function *new_handle(kiln *k)
 /* All but the handle with its name. */
 static void let_go(kiln_function *f)
 {
-    cache_free_rows(f);
+    cache_free_instances(f);
     rigid_free(f);
     latest_free(f->latest);
     mem_free((void *)(uintptr_t)f->preset.group, (size_t)f->preset_args * MAX_RANK);
@@ -144,11 +144,11 @@ static void keep_handle(kiln_function *f)
 void function_destroy(kiln_function *f)
 {
     kiln_function *parent = f->parent;
-    const bool given = !f->row; /* nobody outside has the handle of a row's gradient */
+    const bool given = !f->inst; /* nobody outside has the handle of an instance's gradient */
     let_go(f);
-    if (parent && f->row) {
+    if (parent && f->inst) {
         pthread_mutex_lock(&f->k->lock);
-        f->row->derived = false;
+        f->inst->derived = false;
         pthread_mutex_unlock(&f->k->lock);
     }
     f->parent = NULL;
@@ -315,114 +315,6 @@ void functions_free_all(kiln *k)
 
 int function_outputs(const kiln_function *f) { return f->options.outputs; }
 
-/* ---- calling ------------------------------------------------------------------------------------------------------ */
-static bool spec_fits(
-    Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
-{
-    const kiln_spec *s = &f->spec[i];
-    char text[96];
-    if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
-        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
-            tensor_text(x, text, sizeof text),
-            s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
-        return false;
-    }
-    if (x->state == TENSOR_STATIC) return true;
-    if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
-        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "%s: argument %u is %s, declared %s of rank %d", f->name, i,
-            tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
-        return false;
-    }
-    for (int d = 0; d < s->rank; d++) {
-        Dim n = x->type.dim[d];
-        if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
-            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld",
-                f->name, i, tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo,
-                (long long)s->size[d].hi);
-            return false;
-        }
-    }
-    return true;
-}
-
-bool function_arguments(
-    Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
-{
-    int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
-    if ((want && nin != want) || nin < 0) {
-        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
-        return false;
-    }
-    if (UNLIKELY(nin && !in)) return list_there(t, at, f->name, in, nin);
-    for (int i = 0; i < nin; i++) {
-        Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
-        x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
-               : operand_is_static(in[i]) ? static_argument(t, at, in[i])
-                                          : operand_named(t, at, f->name, in[i], &like);
-        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
-            char text[96];
-            fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
-                !x[i]             ? "NULL"
-                : x[i]->k != f->k ? "a tensor of another engine"
-                : x[i]->state == TENSOR_MISSING ? tensor_text(x[i], text, sizeof text)
-                                  : "a tensor whose scope closed, or that was released");
-            return false;
-        }
-        if (UNLIKELY(x[i]->state == TENSOR_POISON)) return false;
-        if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
-            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name,
-                i);
-            return false;
-        }
-        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
-    }
-    return true;
-}
-
-static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
-{
-    if (LIKELY((unsigned)n <= (unsigned)f->options.outputs)) return true;
-    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, n, f->options.outputs);
-    return false;
-}
-
-bool kiln_call_all_at(
-    kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
-{
-    Thread *t = f ? thread_of(f->k) : thread_last();
-    if (!f || !t) {
-        fail(t, at, KILN_ESTATE, "call: the function is NULL");
-        return results_poison(t, out, nout);
-    }
-    if (UNLIKELY(nout > 0 && !out)) return list_there(t, at, "call", out, nout);
-    bool entered = call_enter(t, at, f), ok = entered;
-    int have = f->options.outputs;
-    ScratchMark mark = scratch_mark(&t->scratch);
-    const size_t given = (size_t)MAX_OF(nin, 0);
-    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
-    ok = ok && x;
-    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
-    if (ok && (t->trace || f->k->eager_only)) {
-        if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
-        ok = function_inline(t, at, f, x, nin, results);
-    } else if (ok) {
-        Row *row = function_row(t, at, f, x, nin);
-        ok = row && row_run(t, at, f, row, x, results);
-    }
-    if (entered) call_leave(t);
-    for (int i = 0; i < nout; i++) out[i] = ok ? results[i] : &t->k->poison;
-    scratch_reset(&t->scratch, mark);
-    return ok;
-}
-
-kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)
-{
-    kiln_tensor *out = NULL;
-    kiln_call_all_at(at, f, in, nin, &out, f && f->options.outputs == 0 ? 0 : 1);
-    return out;
-}
-
 /* ---- the decorator --------------------------------------------------------------------------------------------------- */
 kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
 {
@@ -464,14 +356,4 @@ bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d,
     if (f) return kiln_call_all_of_at(at, f, kiln_tensors(in, d->inputs), out, f->options.outputs);
     for (int i = 0; i < d->outputs; i++) out[i] = NULL;
     return false;
-}
-
-bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout)
-{
-    Thread *t = f ? thread_of(f->k) : thread_last();
-    OperandArray a;
-    if (!operand_array_open(t, at, "call", in, &a)) return results_poison(t, out, nout);
-    bool ok = kiln_call_all_at(at, f, a.at, in.count, out, nout);
-    operand_array_close(&a, in);
-    return ok;
 }

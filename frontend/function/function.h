@@ -1,8 +1,9 @@
-/* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which row serves a call, and
- * why none does), cache.c (rows, and when they may go), stats.c, compile.c (THE SPINE), run.c. */
+/* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which instance serves a call, and
+ * why none does), cache.c (instances, and when they may go), stats.c, compile.c (THE SPINE), traced.c, build.c, call.c. */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H
 
+#include "../../codegen/host_stack.h"
 #include "../grad/grad.h"
 
 #include <stdatomic.h>
@@ -28,38 +29,44 @@ typedef struct Binding {     /* where a call finds the value of a symbol; a symb
     uint32_t symbol;         /* of Program.symbol */
 } Binding;
 
-struct Row {                 /* one compiled signature; immutable once published but for the links and counts */
-    Row *_Atomic next;       /* in its bucket, or among the function's general rows */
-    Row *older, *newer;      /* all rows of the function; under its `compiling`. Retired: the function's limbo */
-    uint64_t key;            /* of the concrete sizes that it was made for */
+typedef struct Traced {      /* what a body became for arguments of these types; tracing, gradients, check and ahead-of-time compiling share it */
     uint32_t narg;
     Type *arg;               /* as traced: dims constant or symbols of `module` */
-    Type *made;              /* the concrete types it was made for */
+    Type *made;              /* the concrete types it was traced with */
     Fixed *fixed;            /* per argument */
     Plan plan;
+    bool exact;              /* sizes that are declared with bounds are taken as they are */
     bool bounded;            /* some sizes are symbols, declared or planned */
     Source *source;          /* per input of the entry */
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
-    Type *result;
-    Binding *binding;
-    uint32_t nbinding;
-    int64_t *known;          /* of each symbol of the program: its value, if its bounds allow one alone, else -1 */
     kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
     uint32_t *changed_id;
-    Module *module;          /* after the pipeline */
+    Module *module;          /* once compiled: after the pipeline */
+    Graph **graph;           /* its graphs before the pipeline, which gradients are taken of: the body is not run again */
+    TapeRead *read;          /* the trace's */
+    uint32_t ngraph, nread;
+    uint32_t ops;
+    char *text;              /* the graph as traced, for KILN_RETRACE */
+    double seconds;
+    Arena arena;             /* of all this, and of what it is compiled to */
+} Traced;
+
+struct Instance {            /* one compiled form of a traced body; immutable once published but for the links and counts */
+    Traced traced;
+    Instance *_Atomic next;  /* in its bucket, or among the function's general instances */
+    Instance *older, *newer; /* all instances of the function; under its `compiling`. Retired: the function's limbo */
+    uint64_t key;            /* of the concrete sizes that it was made for */
     Program *program;
     const Backend *backend;
     Compiled *compiled;
     EntryFn *entry;
     SizesFn *sizes;          /* NULL: no symbols, all sizes are in `result` */
     uint32_t nsize;          /* numbers that it writes */
-    Arena arena;
-    char *trace_text;        /* the graph as traced, for KILN_RETRACE */
-    Graph **traced;          /* the module's graphs before the pipeline, which gradients are taken of: the body is not run again */
-    TapeRead *read;          /* the trace's */
-    uint32_t ntraced, nread;
-    uint32_t ops;
-    double trace_seconds, compile_seconds;
+    Type *result;
+    Binding *binding;
+    uint32_t nbinding;
+    int64_t *known;          /* of each symbol of the program: its value, if its bounds allow one alone, else -1 */
+    double compile_seconds;
     size_t bytes;            /* code, graph, constants: what the cache counts */
     kiln_function *vjp;      /* derived on demand; under the function's `deriving` */
     _Atomic bool recent;     /* hit since the clock's hand came by */
@@ -68,8 +75,8 @@ struct Row {                 /* one compiled signature; immutable once published
     bool derived;            /* vjp exists, perhaps freed but still in use */
 };
 
-#define ROW_BUCKETS 64
-#define ROW_MEMO 256
+#define INSTANCE_BUCKETS 64
+#define INSTANCE_MEMO 256
 struct kiln_function {
     kiln *k;
     kiln_function *prev, *next;
@@ -81,16 +88,16 @@ struct kiln_function {
     kiln_spec *spec;         /* declared inputs, its own */
     uint32_t nspec, nspec_room; /* nspec 0: taken as they come, though declared */
     /* the cache (cache.c): read without a lock, written under `compiling` */
-    Row *_Atomic bucket[ROW_BUCKETS]; /* rows of constant sizes, by key */
-    Row *_Atomic general;    /* rows with symbols */
-    Row *_Atomic memo[ROW_MEMO]; /* by key of the concrete sizes: the row that served them last */
-    Row *newest, *oldest;    /* all rows, for the clock */
-    uint32_t nrows;
+    Instance *_Atomic bucket[INSTANCE_BUCKETS]; /* instances of constant sizes, by key */
+    Instance *_Atomic general;    /* instances with symbols */
+    Instance *_Atomic memo[INSTANCE_MEMO]; /* by key of the concrete sizes: the instance that served them last */
+    Instance *newest, *oldest;    /* all instances, for the clock */
+    uint32_t ninstances;
     size_t cached;           /* bytes */
     struct Rigid *rigid;     /* sizes that could not be generalised */
-    Plan preset;             /* of a bounded row's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
+    Plan preset;             /* of a bounded instance's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
     uint32_t preset_args;
-    Row *limbo;              /* retired rows; under the engine's lock */
+    Instance *limbo;              /* retired instances; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
     _Atomic uint64_t hits;
@@ -104,28 +111,43 @@ struct kiln_function {
     kiln_function *grad, *value_and_grad, *jvp;
     kiln_function *children, *sibling; /* all derived from it, under its `deriving`; next of the parent's */
     kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
-    Row *row;                /* of the parent, whose gradient it is */
+    Instance *inst;                /* of the parent, whose gradient it is */
     uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
     _Atomic bool freed;      /* goes with the last of them, and of the calls that run; set under the engine's lock, with `held` */
     Loc loc;
 };
 
-/* cache.c: every use of a function's rows lies between the two. False: recorded, nothing entered. */
+/* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
 bool call_enter(Thread *t, kiln_site at, kiln_function *f);
 void call_leave(Thread *t);
-/* compile.c, THE SPINE: the row for these arguments, traced and compiled now if need be; it stays until the call that was entered ends. NULL:
- * recorded. */
-Row *function_row(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
-/* Traces the body into a module of row->arena; sizes that row->plan names become symbols. Compiles nothing. */
-bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Row *row);
-/* Takes a traced row through the pipeline (its first stop_after passes; -1: all), lowering and backend. False: recorded. */
-bool row_build(Thread *t, kiln_site at, kiln_function *f, Row *row, int stop_after);
-/* Makes values [from, to) of a traced row's graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
-bool row_add_results(Thread *t, kiln_site at, Row *row, Value from, Value to);
-/* Runs the row's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
-bool row_results(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
-/* Runs the row's code; out gets noutput tensors. */
-bool row_run(Thread *t, kiln_site at, kiln_function *f, Row *row, kiln_tensor *const *in, kiln_tensor **out);
+/* compile.c, THE SPINE: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that was entered
+ * ends. NULL: recorded. */
+Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
+/* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. False: recorded. */
+bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin);
+/* traced.c: traces the body; sizes that traced->plan names become symbols. Compiles nothing. False: recorded; traced_free all the same. */
+bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced);
+Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key); /* nothing is traced yet. NULL: recorded */
+void traced_init(Traced *traced); /* of zeros */
+void traced_free(Traced *traced);
+/* Makes values [from, to) of its graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
+bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Value to);
+/* build.c: a traced module as a program for a target. NULL: st. */
+typedef struct BuildOptions {
+    Target target;
+    bool blas;
+    int stop_after;          /* only that many passes; -1: all */
+    const char *dump;        /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
+} BuildOptions;
+Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st); /* the arena's border must be set */
+/* Takes what was traced through its first stop_after passes (-1: all), lowering and backend. False: recorded. */
+bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after);
+/* call.c: the instance for these arguments, from the cache or made now. */
+Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
+/* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
+/* Runs the instance's code; out gets noutput tensors. */
+bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
 int function_outputs(const kiln_function *f);
@@ -133,9 +155,9 @@ int function_outputs(const kiln_function *f);
 bool function_arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x);
 void function_hold(kiln_function *f); /* stays, though freed, until function_drop */
 void function_drop(kiln_function *f);
-void row_hold(Row *row, kiln *k); /* stays, though evicted, until row_drop */
-void row_drop(Row *row, kiln *k);
-void row_free(Row *row);
+void instance_hold(Instance *inst, kiln *k); /* stays, though evicted, until instance_drop */
+void instance_drop(Instance *inst, kiln *k);
+void instance_free(Instance *inst);
 /* call_gradient.c: what tapes ask about a recorded call (Hooks). */
 void recorded_call_hold(kiln *k, const int64_t *call);
 void recorded_call_drop(kiln *k, const int64_t *call);
@@ -143,7 +165,7 @@ void recorded_call_drop(kiln *k, const int64_t *call);
 bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g, uint32_t ng,
                             const bool *wanted, kiln_tensor **dx);
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
-bool note_own_reads(Thread *t, const Row *row, bool sources);
+bool note_own_reads(Thread *t, const Instance *inst, bool sources);
 
 void functions_free_all(kiln *k);
 void function_destroy(kiln_function *f); /* at once: nothing may use it any longer; unlinked by the caller */
@@ -183,7 +205,7 @@ const char *fixed_text(const Fixed *v, char *buf, size_t cap);
 
 /* ---- signature.c --------------------------------------------------------------------------------------------------------- */
 typedef enum MissKind { MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_OTHER } MissKind;
-typedef struct Miss { /* how a call missed the row nearest to it */
+typedef struct Miss { /* how a call missed the instance nearest to it */
     MissKind kind;
     int argument, dim; /* -1: none */
     int64_t from, to;  /* sizes */
@@ -193,50 +215,54 @@ typedef struct Miss { /* how a call missed the row nearest to it */
 
 uint64_t signature_key(kiln_tensor *const *in, int nin);
 bool declared_symbol(const kiln_function *f, int arg, int axis);
-bool row_fits(const Row *r, uint64_t key, kiln_tensor *const *in, int nin);
+bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin);
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out);
-/* Whether the call is the one after which a size becomes a symbol, and how; *grown: the row that the new one replaces, or NULL. The plan's
+/* Whether the call is the one after which a size becomes a symbol, and how; *grown: the instance that the new one replaces, or NULL. The plan's
  * groups are the caller's to free: nin * MAX_RANK bytes. Under `compiling`. */
-bool signature_generalise(kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Row **grown);
+bool signature_generalise(kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Instance **grown);
 void signature_rigid(kiln_function *f, const Plan *plan, int nin); /* that plan cannot be traced: not again */
 void rigid_free(kiln_function *f);
 /* "arg 0 dim 0, arg 1 dim 0": where group `which` of the plan is. */
 void plan_text(const Plan *plan, int nin, uint32_t which, char *buf, size_t cap);
 
 /* ---- cache.c --------------------------------------------------------------------------------------------------------------- */
-Row *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin); /* no lock is taken unless the memo learns */
-void cache_add(kiln_function *f, Row *row, Row *replaced); /* then evicts what is beyond the bound; under `compiling` */
+Instance *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin); /* no lock is taken unless the memo learns */
+void cache_add(kiln_function *f, Instance *inst, Instance *replaced); /* then evicts what is beyond the bound; under `compiling` */
 void cache_sweep(kiln *k);                                 /* frees what no running call needs any longer */
-void cache_free_rows(kiln_function *f);
-static inline void call_uses(Thread *t, Row *row) /* the call that was entered runs this row */
+void cache_free_instances(kiln_function *f);
+static inline void call_uses(Thread *t, Instance *inst) /* the call that was entered runs this instance */
 {
-    atomic_store_explicit(&t->running[t->calls - 1].row, row, memory_order_release);
+    atomic_store_explicit(&t->running[t->calls - 1].inst, inst, memory_order_release);
 }
 
-/* ---- run.c ---------------------------------------------------------------------------------------------------------------- */
-/* The values of the row's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
-bool row_bind(Thread *t, kiln_site at, const kiln_function *f, const Row *row, kiln_tensor *const *in, int64_t *dim);
-/* The next result's type in a call: its symbols' places filled in from *size (what row->sizes wrote), which moves on. Not for rows without sizes. */
-static inline void row_result_type(const Row *row, uint32_t i, const int64_t **size, Type *out)
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack);
+/* ---- call.c --------------------------------------------------------------------------------------------------------------- */
+/* The values of the instance's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
+bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, int64_t *dim);
+/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for instances without sizes. */
+static inline void instance_result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
 {
-    out->dtype = row->result[i].dtype;
-    out->rank = row->result[i].rank;
+    out->dtype = inst->result[i].dtype;
+    out->rank = inst->result[i].rank;
     for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
 }
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */
+double clock_seconds(void); /* of a clock that never goes back */
 void stats_miss(kiln_function *f, const Miss *m);
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m); /* warns when traces pile up */
-void stats_row(kiln_function *f, const Row *row);
-void stats_evicted(kiln_function *f, size_t cached, uint32_t rows, uint32_t evictions);
-void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Row *row); /* why_not NULL: it is done */
+void stats_instance(kiln_function *f, const Instance *inst);
+void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t evictions);
+void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst); /* why_not NULL: it is done */
 
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
 void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no stage */
 bool dump_wants(const char *stage);
 void dump_write(const char *function, const char *stage, const char *text, size_t len);
-/* Stages cuda and ptx of a module that the passes are done with: what the CUDA backend would make of it, whether or not there is a device.
- * What goes wrong is what the file says. */
-void dump_cuda(const char *function, Arena *arena, const Module *m);
+void dump_module(void *function, const char *stage, const Module *m);                    /* its name; PassCtx.dump */
+void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len); /* its name; CompileOptions.dump */
+/* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a device. What goes wrong
+ * is what the file says. */
+void dump_program(const char *function, Arena *arena, const Module *m, const Program *p);
 
 #endif

@@ -1,4 +1,4 @@
-/* signature: which row serves a call. The key of the concrete sizes, the comparison that decides, how a call missed, and when sizes that
+/* signature: which instance serves a call. The key of the concrete sizes, the comparison that decides, how a call missed, and when sizes that
  * keep changing become symbols. Relies on tensor headers' cached hashes. Never compiles, never changes the cache. */
 #include "function.h"
 
@@ -18,35 +18,35 @@ uint64_t signature_key(kiln_tensor *const *in, int nin)
     return h;
 }
 
-static uint32_t group_of(const Row *r, int arg, int axis)
+static uint32_t group_of(const Instance *r, int arg, int axis)
 {
-    return r->plan.groups ? r->plan.group[arg * MAX_RANK + axis] : 0;
+    return r->traced.plan.groups ? r->traced.plan.group[arg * MAX_RANK + axis] : 0;
 }
 
 /* A size that became a symbol by itself: within its bounds, and the same wherever the symbol stands. Declared ones were checked before,
  * with an error that names them. */
-static bool symbol_fits(const Row *r, int arg, int axis, int64_t have, int64_t *seen)
+static bool symbol_fits(const Instance *r, int arg, int axis, int64_t have, int64_t *seen)
 {
     uint32_t g = group_of(r, arg, axis);
     if (!g) return true;
-    if (have < 1 || have > r->plan.hi[g - 1] || (seen[g - 1] >= 0 && seen[g - 1] != have))
+    if (have < 1 || have > r->traced.plan.hi[g - 1] || (seen[g - 1] >= 0 && seen[g - 1] != have))
         return false;
     seen[g - 1] = have;
     return true;
 }
 
-bool row_fits(const Row *r, uint64_t key, kiln_tensor *const *in, int nin)
+bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin)
 {
-    if (r->narg != (uint32_t)nin) return false;
-    if (!r->bounded && r->key != key) return false;
+    if (r->traced.narg != (uint32_t)nin) return false;
+    if (!r->traced.bounded && r->key != key) return false;
     int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};
     _Static_assert(PLAN_GROUPS == 4, "as many as there are initial values");
     for (int i = 0; i < nin; i++) {
-        const Type *a = &r->arg[i], *b = &in[i]->type;
+        const Type *a = &r->traced.arg[i], *b = &in[i]->type;
         if (a->dtype != b->dtype || a->rank != b->rank) return false;
         if (UNLIKELY(a->dtype == DT_NONE)) {
             Fixed v = static_value(in[i]);
-            if (!fixed_equal(&r->fixed[i], &v)) return false;
+            if (!fixed_equal(&r->traced.fixed[i], &v)) return false;
         }
         for (int d = 0; d < a->rank; d++)
             if (a->dim[d] >= 0 ? a->dim[d] != b->dim[d] : !symbol_fits(r, i, d, b->dim[d], seen))
@@ -55,7 +55,7 @@ bool row_fits(const Row *r, uint64_t key, kiln_tensor *const *in, int nin)
     return true;
 }
 
-/* ---- how a call differs from a row --------------------------------------------------------------------------- */
+/* ---- how a call differs from an instance --------------------------------------------------------------------------- */
 typedef struct Difference {
     uint32_t count;
     bool sizes_only; /* and the same sizes, from and to, wherever they differ */
@@ -83,9 +83,9 @@ static void note(Difference *d, MissKind kind, int arg, int dim, int64_t from, i
 }
 
 static void compare_sizes(
-    const Row *r, int i, const Type *b, Difference *d, int64_t *seen, uint8_t *mask)
+    const Instance *r, int i, const Type *b, Difference *d, int64_t *seen, uint8_t *mask)
 {
-    const Type *a = &r->arg[i];
+    const Type *a = &r->traced.arg[i];
     for (int j = 0; j < a->rank; j++) {
         uint32_t g = group_of(r, i, j);
         if (a->dim[j] >= 0 && a->dim[j] != b->dim[j]) {
@@ -93,33 +93,33 @@ static void compare_sizes(
             mask[i * MAX_RANK + j] = 1;
         } else if (g && seen[g - 1] >= 0 && seen[g - 1] != b->dim[j]) {
             note(d, MISS_OTHER, i, j, seen[g - 1], b->dim[j]); /* what was one size is two */
-        } else if (g && b->dim[j] > r->plan.hi[g - 1]) {
-            note(d, MISS_BOUND, i, j, r->plan.hi[g - 1], b->dim[j]);
+        } else if (g && b->dim[j] > r->traced.plan.hi[g - 1]) {
+            note(d, MISS_BOUND, i, j, r->traced.plan.hi[g - 1], b->dim[j]);
         } else if (g && b->dim[j] < 1) {
-            note(d, MISS_OTHER, i, j, r->made[i].dim[j], b->dim[j]);
+            note(d, MISS_OTHER, i, j, r->traced.made[i].dim[j], b->dim[j]);
         }
         if (g) seen[g - 1] = b->dim[j];
     }
 }
 
 /* mask: nin * MAX_RANK zeros, set where constant sizes differ. */
-static void compare(const Row *r, kiln_tensor *const *in, int nin, Difference *d, uint8_t *mask)
+static void compare(const Instance *r, kiln_tensor *const *in, int nin, Difference *d, uint8_t *mask)
 {
     int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};
     *d = (Difference){.argument = -1, .dim = -1};
-    if (r->narg != (uint32_t)nin) {
-        note(d, MISS_COUNT, -1, -1, r->narg, nin);
+    if (r->traced.narg != (uint32_t)nin) {
+        note(d, MISS_COUNT, -1, -1, r->traced.narg, nin);
         d->count = UINT32_MAX;
         return;
     }
     for (int i = 0; i < nin; i++) {
-        const Type *a = &r->arg[i], *b = &in[i]->type;
+        const Type *a = &r->traced.arg[i], *b = &in[i]->type;
         Fixed v = static_value(in[i]);
         if (a->dtype != b->dtype) note(d, MISS_DTYPE, i, -1, a->dtype, b->dtype);
         if (a->rank != b->rank) note(d, MISS_RANK, i, -1, a->rank, b->rank);
-        if (v.kind && r->fixed[i].kind && !fixed_equal(&r->fixed[i], &v)) {
+        if (v.kind && r->traced.fixed[i].kind && !fixed_equal(&r->traced.fixed[i], &v)) {
             note(d, MISS_STATIC, i, -1, 0, 0);
-            if (d->argument == i) d->was = r->fixed[i], d->now = v;
+            if (d->argument == i) d->was = r->traced.fixed[i], d->now = v;
         }
         if (a->rank == b->rank) compare_sizes(r, i, b, d, seen, mask);
     }
@@ -155,7 +155,7 @@ static void describe(const Difference *d, Miss *m)
     }
 }
 
-#define LOOK_BACK 64 /* rows that a miss is compared with */
+#define LOOK_BACK 64 /* instances that a miss is compared with */
 
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out)
 {
@@ -164,7 +164,7 @@ void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Mis
     Difference best = {.kind = MISS_FIRST, .argument = -1, .dim = -1};
     bool any = false;
     uint32_t looked = 0;
-    for (const Row *r = f->newest; r && mask && looked < LOOK_BACK; r = r->older, looked++) {
+    for (const Instance *r = f->newest; r && mask && looked < LOOK_BACK; r = r->older, looked++) {
         Difference d;
         compare(r, in, nin, &d, mask);
         if (!any || d.count < best.count) best = d;
@@ -225,14 +225,14 @@ static int64_t bound_for(int64_t seen)
     return hi;
 }
 
-/* The row fits but for bounds of its own symbols: the same plan with larger ones. */
-static bool grow(const Row *r, kiln_tensor *const *in, int nin, Plan *plan)
+/* The instance fits but for bounds of its own symbols: the same plan with larger ones. */
+static bool grow(const Instance *r, kiln_tensor *const *in, int nin, Plan *plan)
 {
-    for (uint32_t g = 0; g < r->plan.groups; g++) plan->hi[g] = r->plan.hi[g];
-    plan->groups = r->plan.groups;
-    memcpy((uint8_t *)plan->group, r->plan.group, (size_t)nin * MAX_RANK);
+    for (uint32_t g = 0; g < r->traced.plan.groups; g++) plan->hi[g] = r->traced.plan.hi[g];
+    plan->groups = r->traced.plan.groups;
+    memcpy((uint8_t *)plan->group, r->traced.plan.group, (size_t)nin * MAX_RANK);
     for (int i = 0; i < nin; i++)
-        for (int d = 0; d < r->arg[i].rank; d++) {
+        for (int d = 0; d < r->traced.arg[i].rank; d++) {
             uint32_t g = group_of(r, i, d);
             if (g && in[i]->type.dim[d] > plan->hi[g - 1])
                 plan->hi[g - 1] = bound_for(in[i]->type.dim[d]);
@@ -240,19 +240,19 @@ static bool grow(const Row *r, kiln_tensor *const *in, int nin, Plan *plan)
     return true;
 }
 
-static bool same_groups(const Row *a, const Row *b)
+static bool same_groups(const Instance *a, const Instance *b)
 {
-    return a->plan.groups == b->plan.groups &&
-           (!a->plan.groups || !memcmp(a->plan.group, b->plan.group, (size_t)a->narg * MAX_RANK));
+    const Plan *p = &a->traced.plan, *q = &b->traced.plan;
+    return p->groups == q->groups && (!p->groups || !memcmp(p->group, q->group, (size_t)a->traced.narg * MAX_RANK));
 }
 
-/* How many cached rows the call differs from by exactly these sizes, and the largest of them. */
-static uint32_t repeats(const kiln_function *f, const Row *like, kiln_tensor *const *in, int nin,
+/* How many cached instances the call differs from by exactly these sizes, and the largest of them. */
+static uint32_t repeats(const kiln_function *f, const Instance *like, kiln_tensor *const *in, int nin,
     const uint8_t *mask, uint8_t *other, int64_t *largest)
 {
     uint32_t n = 0, looked = 0;
     size_t bytes = (size_t)nin * MAX_RANK;
-    for (const Row *r = f->newest; r && looked < LOOK_BACK; r = r->older, looked++) {
+    for (const Instance *r = f->newest; r && looked < LOOK_BACK; r = r->older, looked++) {
         Difference d;
         memset(other, 0, bytes);
         compare(r, in, nin, &d, other);
@@ -266,36 +266,36 @@ static uint32_t repeats(const kiln_function *f, const Row *like, kiln_tensor *co
 }
 
 /* One more symbol than `r` has, where the mask says. */
-static bool widen(const Row *r, int nin, const uint8_t *mask, int64_t largest, Plan *plan)
+static bool widen(const Instance *r, int nin, const uint8_t *mask, int64_t largest, Plan *plan)
 {
     uint8_t *group = (uint8_t *)plan->group;
-    plan->groups = r->plan.groups + 1;
-    memcpy(plan->hi, r->plan.hi, sizeof plan->hi);
+    plan->groups = r->traced.plan.groups + 1;
+    memcpy(plan->hi, r->traced.plan.hi, sizeof plan->hi);
     plan->hi[plan->groups - 1] = bound_for(largest);
     for (int i = 0; i < nin * MAX_RANK; i++)
-        group[i] = mask[i] ? (uint8_t)plan->groups : r->plan.groups ? r->plan.group[i] : 0;
+        group[i] = mask[i] ? (uint8_t)plan->groups : r->traced.plan.groups ? r->traced.plan.group[i] : 0;
     return true;
 }
 
 static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *mask, uint8_t *other,
-    Plan *plan, Row **grown)
+    Plan *plan, Instance **grown)
 {
     size_t bytes = (size_t)nin * MAX_RANK;
     uint32_t looked = 0;
-    for (Row *r = f->newest; r && looked < LOOK_BACK; r = r->older, looked++) {
+    for (Instance *r = f->newest; r && looked < LOOK_BACK; r = r->older, looked++) {
         Difference d;
         memset(mask, 0, bytes);
         compare(r, in, nin, &d, mask);
         if (d.bound && !memchr(mask, 1, bytes)) {
             Difference again;
             grow(r, in, nin, plan);
-            Row wider = *r;
-            wider.plan = *plan;
+            Instance wider = *r;
+            wider.traced.plan = *plan;
             compare(&wider, in, nin, &again, mask);
             if (!again.count && !is_rigid(f, plan->group, bytes)) return *grown = r, true;
             continue;
         }
-        if (!d.count || !d.sizes_only || d.from < 1 || d.to < 1 || r->plan.groups == PLAN_GROUPS)
+        if (!d.count || !d.sizes_only || d.from < 1 || d.to < 1 || r->traced.plan.groups == PLAN_GROUPS)
             continue;
         int64_t largest = 0;
         if (repeats(f, r, in, nin, mask, other, &largest) < REPEATS) continue;
@@ -323,7 +323,7 @@ static bool preset_fits(
 }
 
 bool signature_generalise(
-    kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Row **grown)
+    kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Instance **grown)
 {
     *grown = NULL;
     *plan = (Plan){0};

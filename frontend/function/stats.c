@@ -2,6 +2,8 @@
  * anything. */
 #include "function.h"
 
+#include <time.h>
+
 #include <stdio.h>
 
 #define WARN_AT 5 /* traces; then at every doubling */
@@ -81,31 +83,31 @@ void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
 }
 
 /* ---- counting ----------------------------------------------------------------------------------------------------- */
-void stats_row(kiln_function *f, const Row *row)
+void stats_instance(kiln_function *f, const Instance *inst)
 {
     lock(f);
     kiln_function_statistics *s = &f->stats;
     s->compiles++;
-    s->compile_seconds += row->compile_seconds;
-    s->code_bytes += row->backend->code_bytes(row->compiled);
-    s->kernels = row->program->launches;
-    s->ops = row->ops;
-    s->bytes_moved = row->program->moved;
-    s->workspace_bytes = row->program->workspace;
+    s->compile_seconds += inst->compile_seconds;
+    s->code_bytes += inst->backend->code_bytes(inst->compiled);
+    s->kernels = inst->program->launches;
+    s->ops = inst->traced.ops;
+    s->bytes_moved = inst->program->moved;
+    s->workspace_bytes = inst->program->workspace;
     unlock(f);
 }
 
-void stats_evicted(kiln_function *f, size_t cached, uint32_t rows, uint32_t evictions)
+void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t evictions)
 {
     lock(f);
     f->stats.cache_bytes = cached;
-    f->stats.signatures = rows;
+    f->stats.signatures = instances;
     f->stats.evictions += evictions;
     unlock(f);
 }
 
 void stats_general(
-    Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Row *row)
+    Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst)
 {
     char where[80], text[600];
     size_t len = 0;
@@ -125,7 +127,7 @@ void stats_general(
         log_line(t->k, "%s: each size is compiled by itself, %s", f->name, text);
     else
         log_line(t->k, "%s: sizes became symbols: %s; %lld bytes of workspace", f->name, text,
-            row ? (long long)row->program->workspace : 0LL);
+            inst ? (long long)inst->program->workspace : 0LL);
 }
 
 void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
@@ -137,4 +139,11 @@ void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, 
     s.hits = atomic_load_explicit(&f->hits, memory_order_relaxed);
     s.calls = s.hits + s.misses;
     memcpy(out, &s, MIN_OF(size, sizeof s));
+}
+
+double clock_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }

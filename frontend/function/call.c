@@ -1,0 +1,377 @@
+/* call: calling a function: its arguments, the look-up of the instance that serves them, and running it. Running gathers the inputs' memory, makes
+ * outputs, calls the entry, then swaps the variables' new values in, so that a failed call leaves every variable as it was. The hot path: no locks, no
+ * malloc beyond pooled headers and buffers. A call that finds no instance goes to compile.c. */
+#include "function.h"
+
+/* ---- running --------------------------------------------------------------------------------------------------------- */
+bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
+    kiln_tensor *const *in, int64_t *dim)
+{
+    for (uint32_t i = 0; i < inst->program->symbol.len; i++) dim[i] = inst->known[i];
+    for (uint32_t i = 0; i < inst->nbinding; i++) {
+        const Binding *b = &inst->binding[i];
+        int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];
+        if (UNLIKELY(*slot >= 0 && *slot != have)) {
+            fail(t, at, KILN_ESHAPE,
+                "%s: %s is %lld in one argument and %lld in argument %u axis %u", f->name,
+                inst->traced.module->dims.expr.at[-1 - inst->program->symbol.at[b->symbol]].name,
+                (long long)*slot, (long long)have, b->argument, b->axis);
+            return false;
+        }
+        *slot = have;
+    }
+    return true;
+}
+
+/* The tensor behind one input; NULL: recorded. */
+static kiln_tensor *source_tensor(
+    Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
+{
+    switch ((SourceKind)s->kind) {
+    case FROM_ARGUMENT: return in[s->argument];
+    case FROM_LITERAL: return s->tensor;
+    case FROM_CAPTURE:
+        if (s->tensor->state == TENSOR_EAGER && s->tensor->uid == s->uid) return s->tensor;
+        fail(t, at, KILN_ESTATE,
+            "%s: the tensor that its body uses at %s:%d was released or its scope closed; kiln_own "
+            "it, or make it an argument",
+            f->name, s->loc.file ? s->loc.file : "?", s->loc.line);
+        return NULL;
+    case FROM_VARIABLE:
+        if (s->variable->id == s->uid && s->variable->alive && s->variable->value) return s->variable->value;
+        fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name,
+            s->loc.file ? s->loc.file : "?", s->loc.line);
+        return NULL;
+    }
+    return NULL;
+}
+
+/* One block per thread, kept; a call made from within another call (a callback) gets its own. */
+static void *workspace(Thread *t, size_t bytes)
+{
+    if (UNLIKELY(t->work_busy)) return mem_alloc_aligned(bytes, BUFFER_ALIGN);
+    if (t->work_bytes >= bytes) return t->work;
+    mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
+    t->work = mem_alloc_aligned(bytes, BUFFER_ALIGN);
+    t->work_bytes = t->work ? bytes : 0;
+    return t->work;
+}
+
+typedef struct Call {
+    void **buf; /* inputs, then results */
+    kiln_tensor **result;
+    Buffer **held; /* the inputs' memory, where a callback may assign or release them; NULL: not */
+    uint32_t nheld;
+    int64_t *dim;  /* values of the program's symbols */
+    HostStack *stack;
+    int64_t *size; /* what instance->sizes says; NULL: nothing, all is constant */
+} Call;
+
+static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
+    kiln_tensor *const *in, kiln_tensor **source, Call *c)
+{
+    for (uint32_t i = 0; i < inst->traced.nsource; i++) {
+        kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
+        if (!x) return false;
+        if (source) source[i] = x;
+        if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
+        c->buf[i] = x->data;
+        if (UNLIKELY(c->held != NULL)) c->held[c->nheld++] = buffer_retain(x->buffer);
+    }
+    return true;
+}
+
+static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
+{
+    const int64_t *size = c->size + 1;
+    for (uint32_t i = 0; i < inst->traced.nresult; i++) {
+        kiln_tensor *x;
+        if (UNLIKELY(c->size != NULL)) {
+            Type type;
+            instance_result_type(inst, i, &size, &type);
+            x = tensor_result(t, at, &type, f->name);
+        } else {
+            x = tensor_result(t, at, &inst->result[i], f->name);
+        }
+        if (!x) return false;
+        c->result[i] = x;
+        c->buf[inst->traced.nsource + i] = x->data;
+    }
+    return true;
+}
+
+/* Loops whose gradients need memory that grows find it in a host table of the call's own. */
+static int32_t enter_with_stacks(Thread *t, const Instance *inst, Call *c, void *work)
+{
+    const uint32_t n = inst->program->nstack;
+    HostStack *stacks = c->stack;
+    KilnHost host = t->k->host;
+    memset(stacks, 0, n * sizeof *stacks);
+    host.stacks = stacks;
+    int32_t rc = inst->entry(c->buf, c->dim, work, &host);
+    host_stacks_free(stacks, n);
+    return rc;
+}
+
+static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
+{
+    void *work = NULL;
+    size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
+    if (bytes && !(work = workspace(t, bytes))) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace", f->name, bytes);
+        return false;
+    }
+    uint64_t failures = t->failures;
+    bool busy = t->work_busy;
+    t->work_busy = true;
+    int32_t rc = c->stack ? enter_with_stacks(t, inst, c, work) : inst->entry(c->buf, c->dim, work, &t->k->host);
+    t->work_busy = busy;
+    if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
+    if (UNLIKELY(rc != 0)) {
+        if (t->failures == failures) call_failed(t, at, f, inst, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
+        t->refused.code = ST_OK;
+    }
+    return rc == 0;
+}
+
+static bool changed_there(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst)
+{
+    for (uint32_t i = 0; i < inst->traced.nchanged; i++) {
+        if (LIKELY(inst->traced.changed[i]->id == inst->traced.changed_id[i] && inst->traced.changed[i]->alive)) continue;
+        fail(t, at, KILN_ESTATE, "%s: a variable that its body assigns was freed", f->name);
+        return false;
+    }
+    return true;
+}
+
+static void store_changed(const Instance *inst, kiln_tensor *const *result)
+{
+    for (uint32_t i = 0; i < inst->traced.nchanged; i++) {
+        kiln_tensor *now = kiln_own(result[inst->traced.noutput + i]), *old = inst->traced.changed[i]->value;
+        inst->traced.changed[i]->value = now;
+        if (old) kiln_release(old);
+    }
+}
+
+/* Under tapes, what the body read is read by the caller: each variable a leaf. */
+static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **source)
+{
+    for (uint32_t i = 0; i < inst->traced.nsource; i++)
+        if (inst->traced.source[i].kind == FROM_VARIABLE) {
+            source[i] = kiln_value_at(at, kiln_of_variable(inst->traced.source[i].variable));
+            if (!tensor_ok(source[i])) return false;
+        }
+    return true;
+}
+
+/* All arrays of the call, as one piece of scratch. */
+static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
+{
+    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = inst->sizes ? inst->program->symbol.len : 0;
+    size_t slots = (size_t)buffers + symbols + (inst->sizes ? inst->nsize : 0);
+    slots += (inst->program->calls_back ? inst->traced.nsource : 0) + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
+    if (UNLIKELY(!at_slot)) return false;
+    _Static_assert(sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0, "all in one array");
+    c->buf = (void **)at_slot;
+    c->dim = at_slot + buffers;
+    at_slot = c->dim + symbols;
+    c->size = NULL;
+    c->held = NULL;
+    c->stack = NULL;
+    c->nheld = 0;
+    if (UNLIKELY(inst->sizes != NULL)) c->size = at_slot, at_slot += inst->nsize;
+    if (UNLIKELY(inst->program->calls_back)) c->held = (Buffer **)at_slot, at_slot += inst->traced.nsource;
+    if (UNLIKELY(inst->program->nstack)) c->stack = (HostStack *)at_slot;
+    return true;
+}
+
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
+    kiln_tensor **result, kiln_tensor **source)
+{
+    Call c;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    if (!call_arrays(t, at, inst, &c)) return false;
+    c.result = result;
+    bool ok = true;
+    if (UNLIKELY(inst->sizes != NULL)) {
+        ok = instance_bind(t, at, f, inst, in, c.dim);
+        if (ok) inst->sizes(c.dim, c.size);
+    }
+    ok = ok && gather_inputs(t, at, f, inst, in, source, &c) && make_results(t, at, f, inst, &c) &&
+         enter(t, at, f, inst, &c);
+    while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are. */
+static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
+    kiln_tensor **result)
+{
+    kiln_tensor **source = SCRATCH(t, at, kiln_tensor *, inst->traced.nsource);
+    if (!source || !note_sources(at, inst, source) || !instance_results(t, at, f, inst, in, result, NULL))
+        return false;
+    for (uint32_t i = 0; i < inst->traced.nsource; i++)
+        if (inst->traced.source[i].kind != FROM_VARIABLE)
+            source[i] = source_tensor(t, at, f, &inst->traced.source[i], in);
+    int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)inst};
+    tape_record(t, at, OP_call, source, inst->traced.nsource, attr, 2, result, inst->traced.noutput);
+    return note_own_reads(t, inst, false);
+}
+
+bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
+    kiln_tensor **out)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_tensor **result = inst->traced.nchanged ? SCRATCH(t, at, kiln_tensor *, inst->traced.nresult) : out;
+    bool ok = result && changed_there(t, at, f, inst) && (UNLIKELY(t->recording) ? run_recorded(t, at, f, inst, in, result)
+                                                : instance_results(t, at, f, inst, in, result, NULL));
+    if (ok && inst->traced.nchanged) {
+        for (uint32_t i = 0; i < inst->traced.noutput; i++) out[i] = result[i];
+        store_changed(inst, result);
+    }
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+/* ---- the instance ----------------------------------------------------------------------------------------------------- */
+Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    uint64_t key = signature_key(in, nin);
+    latest_note(f, key, in, nin);
+    Instance *inst = cache_find(f, key, in, nin);
+    if (UNLIKELY(!inst)) {
+        pthread_mutex_lock(&f->compiling); /* one compile per signature, whoever comes first */
+        inst = cache_find(f, key, in, nin);
+        if (!inst) {
+            inst = instance_new(t, at, f, key, in, nin);
+            if (inst) call_uses(t, inst);
+            pthread_mutex_unlock(&f->compiling);
+            return inst;
+        }
+        pthread_mutex_unlock(&f->compiling);
+    }
+    call_uses(t, inst);
+    atomic_fetch_add_explicit(&f->hits, 1, memory_order_relaxed);
+    if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, inst, in, nin)) return NULL;
+    return inst;
+}
+
+/* ---- calling ------------------------------------------------------------------------------------------------------ */
+static bool spec_fits(
+    Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
+{
+    const kiln_spec *s = &f->spec[i];
+    char text[96];
+    if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
+        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
+            tensor_text(x, text, sizeof text),
+            s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
+        return false;
+    }
+    if (x->state == TENSOR_STATIC) return true;
+    if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
+        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
+            "%s: argument %u is %s, declared %s of rank %d", f->name, i,
+            tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
+        return false;
+    }
+    for (int d = 0; d < s->rank; d++) {
+        Dim n = x->type.dim[d];
+        if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld",
+                f->name, i, tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo,
+                (long long)s->size[d].hi);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool function_arguments(
+    Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
+{
+    int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
+    if ((want && nin != want) || nin < 0) {
+        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
+        return false;
+    }
+    if (UNLIKELY(nin && !in)) return list_there(t, at, f->name, in, nin);
+    for (int i = 0; i < nin; i++) {
+        Type like = {.dtype = f->nspec ? (uint8_t)f->spec[i].dtype : DT_f32};
+        x[i] = LIKELY(in[i].kind == 1)    ? in[i].as.tensor
+               : operand_is_static(in[i]) ? static_argument(t, at, in[i])
+                                          : operand_named(t, at, f->name, in[i], &like);
+        if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
+            char text[96];
+            fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
+                !x[i]             ? "NULL"
+                : x[i]->k != f->k ? "a tensor of another engine"
+                : x[i]->state == TENSOR_MISSING ? tensor_text(x[i], text, sizeof text)
+                                  : "a tensor whose scope closed, or that was released");
+            return false;
+        }
+        if (UNLIKELY(x[i]->state == TENSOR_POISON)) return false;
+        if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
+            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name,
+                i);
+            return false;
+        }
+        if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
+    }
+    return true;
+}
+
+static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
+{
+    if (LIKELY((unsigned)n <= (unsigned)f->options.outputs)) return true;
+    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, n, f->options.outputs);
+    return false;
+}
+
+bool kiln_call_all_at(
+    kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    if (!f || !t) {
+        fail(t, at, KILN_ESTATE, "call: the function is NULL");
+        return results_poison(t, out, nout);
+    }
+    if (UNLIKELY(nout > 0 && !out)) return list_there(t, at, "call", out, nout);
+    bool entered = call_enter(t, at, f), ok = entered;
+    int have = f->options.outputs;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    const size_t given = (size_t)MAX_OF(nin, 0);
+    kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
+    ok = ok && x;
+    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
+    if (ok && (t->trace || f->k->eager_only)) {
+        if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
+        ok = function_inline(t, at, f, x, nin, results);
+    } else if (ok) {
+        Instance *inst = function_instance(t, at, f, x, nin);
+        ok = inst && instance_run(t, at, f, inst, x, results);
+    }
+    if (entered) call_leave(t);
+    for (int i = 0; i < nout; i++) out[i] = ok ? results[i] : &t->k->poison;
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin)
+{
+    kiln_tensor *out = NULL;
+    kiln_call_all_at(at, f, in, nin, &out, f && f->options.outputs == 0 ? 0 : 1);
+    return out;
+}
+
+bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    OperandArray a;
+    if (!operand_array_open(t, at, "call", in, &a)) return results_poison(t, out, nout);
+    bool ok = kiln_call_all_at(at, f, a.at, in.count, out, nout);
+    operand_array_close(&a, in);
+    return ok;
+}

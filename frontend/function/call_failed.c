@@ -1,0 +1,48 @@
+/* call_failed: what to say of compiled code that ended in an error and has not said so itself. */
+#include "../ops/effect.h"
+#include "function.h"
+
+static const Step *loop_of(const Step *s, uint32_t n, uint32_t id)
+{
+    const Step *found = NULL;
+    for (uint32_t i = 0; i < n && !found; i++) {
+        if (s[i].kind == STEP_LOOP && s[i].id == id) return &s[i];
+        for (uint32_t k = 0; k < s[i].nblock && !found; k++) found = loop_of(s[i].block[k].step, s[i].block[k].n, id);
+    }
+    return found;
+}
+
+/* The loop that keeps slices in stack `number`; NULL: none. */
+static const Step *loop_of_stack(const Program *p, uint32_t number)
+{
+    for (uint32_t i = 0; i < p->buf.len; i++) {
+        const Buf *of = p->buf.at[i].kind == BUF_SLICE ? &p->buf.at[p->buf.at[i].of] : NULL;
+        if (of && of->kind == BUF_STACK && of->index == number) return loop_of(p->step, p->nstep, p->buf.at[i].loop);
+    }
+    return NULL;
+}
+
+static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const HostStack *stack)
+{
+    for (uint32_t i = 0; stack && i < inst->program->nstack; i++) {
+        if (!stack[i].refused) continue;
+        const Step *s = loop_of_stack(inst->program, i);
+        fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes that the loop at %s:%d keeps of its steps for a gradient", f->name,
+            (long long)stack[i].refused, s && s->loc.file ? s->loc.file : "?", s ? s->loc.line : 0);
+        return true;
+    }
+    return false;
+}
+
+/* What ends compiled code and has not said so itself. The words for a loop are those of eager code. */
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack)
+{
+    const Program *p = inst->program;
+    const Step *s = rc >= ENTRY_LOOP ? loop_of(p->step, p->nstep, rc / ENTRY_LOOP - 1) : NULL;
+    if (s)
+        fail(t, (kiln_site){s->loc.file, s->loc.line}, KILN_EVALUE, BEYOND_BOUND, (long long)s->trip_dim);
+    else if (t->refused.code)
+        fail(t, at, (kiln_code)t->refused.code, "%s: %s", f->name, t->refused.text);
+    else if (rc != ST_MEMORY || !told_of_stack(t, at, f, inst, stack))
+        fail(t, at, (kiln_code)(rc % ENTRY_LOOP), "%s: the compiled function failed", f->name);
+}

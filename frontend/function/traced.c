@@ -1,0 +1,219 @@
+/* traced: a body becomes a graph: its arguments' types, the trace, and what it read, gave and changed. Running the result is call.c, compiling it
+ * build.c; trace/trace.c is how operations append to the graph. Never compiles. */
+#include "function.h"
+
+#include "../../ir/text.h"
+
+static atomic_uint_fast64_t trace_ids = 1;
+
+typedef struct Start {
+    Trace *tr;
+    kiln_function *f;
+    Traced *traced;
+    kiln_tensor *const *in;
+    int nin;
+} Start;
+
+/* A size as the trace sees it: declared or planned ones are symbols. */
+static Dim size_traced(const Start *s, int arg, int axis)
+{
+    DimTable *dims = &s->tr->module->dims;
+    Arena *a = s->tr->arena;
+    uint32_t g = s->traced->plan.groups ? s->traced->plan.group[arg * MAX_RANK + axis] : 0;
+    if (g) return dim_symbol(dims, arena_printf(a, "n%u", g), 1, s->traced->plan.hi[g - 1]);
+    if (s->traced->exact || !declared_symbol(s->f, arg, axis)) return s->in[arg]->type.dim[axis];
+    const kiln_size *z = &s->f->spec[arg].size[axis];
+    return dim_symbol(dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
+}
+
+/* What the instance was made for, copied: the caller's types, plan and texts go. */
+static void signature_into(const Start *s)
+{
+    Traced *traced = s->traced;
+    Arena *a = s->tr->arena;
+    traced->narg = (uint32_t)s->nin;
+    traced->arg = ARENA_ARRAY(a, Type, s->nin + 1);
+    traced->made = ARENA_ARRAY(a, Type, s->nin + 1);
+    traced->fixed = ARENA_ARRAY(a, Fixed, s->nin + 1);
+    for (int i = 0; i < s->nin; i++) {
+        traced->arg[i] = traced->made[i] = s->in[i]->type;
+        for (int d = 0; d < traced->arg[i].rank; d++) {
+            traced->arg[i].dim[d] = size_traced(s, i, d);
+            traced->bounded = traced->bounded || traced->arg[i].dim[d] < 0;
+        }
+        Fixed v = traced->fixed[i] = static_value(s->in[i]);
+        if (v.text) traced->fixed[i].text = arena_copy(a, v.text, (size_t)v.bits + 1);
+    }
+    if (traced->plan.groups)
+        traced->plan.group = arena_copy(a, traced->plan.group, (size_t)s->nin * MAX_RANK);
+}
+
+static void start_body(void *arg)
+{
+    Start *s = arg;
+    Trace *tr = s->tr;
+    Arena *a = tr->arena;
+    tr->module = module_new(a);
+    Frame *top = ARENA_NEW(a, Frame);
+    top->trace = tr;
+    top->g = graph_new(tr->module, arena_printf(a, "%s", s->f->name));
+    top->captured.arena = top->watched.arena = top->slot_of.arena = a;
+    top->loc = s->f->loc;
+    tr->frame = top;
+    signature_into(s);
+    for (int i = 0; i < s->nin; i++) {
+        if (s->traced->fixed[i].kind) continue;
+        const Type *type = &s->traced->arg[i];
+        graph_param(top->g, type, s->f->loc);
+        *VEC_PUSH(a, &tr->source) =
+            (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = *type};
+    }
+}
+
+typedef struct Finish {
+    Trace *tr;
+    Traced *traced;
+    const Value *out;
+    uint32_t nout;
+    Text text;
+} Finish;
+
+/* Results: the outputs, then what the body left in variables. */
+static void finish_body(void *arg)
+{
+    Finish *fin = arg;
+    Trace *tr = fin->tr;
+    Traced *traced = fin->traced;
+    Frame *top = tr->frame;
+    for (uint32_t i = 0; i < fin->nout; i++) graph_result(top->g, fin->out[i]);
+    traced->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
+    traced->changed_id = ARENA_ARRAY(tr->arena, uint32_t, top->slot.len + 1);
+    for (uint32_t i = 0; i < top->slot.len; i++) {
+        const Slot *s = &top->slot.at[i];
+        if (s->assigned && !(s->variable->local && s->variable->trace_id == tr->id)) {
+            graph_result(top->g, s->now);
+            traced->changed_id[traced->nchanged] = s->variable->id;
+            traced->changed[traced->nchanged++] = s->variable;
+        }
+    }
+    traced->noutput = fin->nout;
+    traced->nresult = top->g->result.len;
+    traced->source = arena_copy(tr->arena, tr->source.at, tr->source.len * sizeof *tr->source.at);
+    traced->nsource = tr->source.len;
+    traced->ops = top->g->node.len;
+    traced->module = tr->module;
+    traced->ngraph = tr->module->graph.len;
+    traced->graph = arena_copy(tr->arena, tr->module->graph.at, traced->ngraph * sizeof *traced->graph);
+    traced->nread = tr->read.len;
+    traced->read = arena_copy(tr->arena, tr->read.at, traced->nread * sizeof *traced->read);
+    module_print(&fin->text, tr->module);
+    if (fin->text.at && !fin->text.failed)
+        traced->text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
+}
+
+static bool run_body(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
+{
+    Trace *tr = t->trace;
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, nin + 1),
+                **out = SCRATCH(t, at, kiln_tensor *, f->options.outputs);
+    if (!args || !out) return false;
+    for (int i = 0, p = 0; i < nin; i++)
+        args[i] = in[i]->state == TENSOR_STATIC
+                      ? in[i]
+                      : tensor_traced(t, at, tr->frame, tr->frame->g->param.at[p++]);
+    args[nin] = NULL;
+    if (!function_inline(t, at, f, args, nin, out)) return false;
+    for (int i = 0; i < f->options.outputs; i++)
+        if (!(value[i] = trace_value(t, at, out[i]))) return false;
+    return true;
+}
+
+static void drop_literals(Traced *traced)
+{
+    for (uint32_t i = 0; i < traced->nsource; i++)
+        if (traced->source[i].kind == FROM_LITERAL) kiln_release(traced->source[i].tensor);
+    traced->nsource = 0;
+}
+
+static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced,
+    Trace *tr, Value *value)
+{
+    Status st = {0};
+    Start start = {tr, f, traced, in, nin};
+    if (!arena_try(&traced->arena, &st, start_body, &start)) return fail_status(t, at, &st), false;
+    if (!scope_push(t))
+        return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
+    uint64_t failures = t->failures;
+    Frame *top = tr->frame;
+    t->trace = tr;
+    bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr->frame == top;
+    if (!ok && t->failures == failures)
+        fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
+    else if (!ok && t->failure.code == KILN_OK)
+        fail(t, at, KILN_ESTATE,
+            "%s: an error in its body was cleared there; a trace cannot go on after one: kiln_clear after the "
+            "call",
+            f->name);
+    Finish fin = {tr, traced, value, (uint32_t)f->options.outputs, {0}};
+    if (ok && !(ok = arena_try(&traced->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
+    text_free(&fin.text);
+    t->trace = tr->outer;
+    scope_pop(t);
+    if (!ok) {
+        traced->source = tr->source.at;
+        traced->nsource = tr->source.len;
+        drop_literals(traced);
+    }
+    return ok;
+}
+
+bool function_trace(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced)
+{
+    Trace tr = {.outer = t->trace,
+        .t = t,
+        .id = atomic_fetch_add(&trace_ids, 1),
+        .first_uid = t->next_uid + 1,
+        .automatic = traced->plan.groups && !traced->plan.declared,
+        .arena = &traced->arena};
+    ScratchMark mark = scratch_mark(&t->scratch);
+    Value *value = SCRATCH(t, at, Value, f->options.outputs);
+    bool ok = value && trace_into(t, at, f, in, nin, traced, &tr, value);
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+typedef struct Extra {
+    Traced *traced;
+    Value from, to;
+} Extra;
+static void extra_body(void *arg)
+{
+    const Extra *e = arg;
+    Graph *g = e->traced->module->graph.at[0];
+    for (Value v = e->from; v < e->to; v++) {
+        const Type *type = graph_type(g, v);
+        const Node *n = graph_maker(g, v);
+        const bool stack = n->op == OP_while && v - n->out >= n->attr->at[2] && v - n->out < n->nout - 1u;
+        if (!stack && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
+    }
+    e->traced->nresult = e->traced->module->graph.at[0]->result.len;
+}
+
+bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Value to)
+{
+    Status st = {0};
+    Extra e = {traced, from, to};
+    if (arena_try(&traced->arena, &st, extra_body, &e)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
+void traced_init(Traced *traced) { arena_init(&traced->arena); }
+
+void traced_free(Traced *traced)
+{
+    drop_literals(traced);
+    arena_free(&traced->arena);
+}
