@@ -35,6 +35,7 @@ typedef struct DimTable {
 } DimTable;
 
 void dim_table_init(DimTable *t, Arena *arena);
+void dim_table_copy(DimTable *to, const DimTable *from, Arena *arena); /* the same sizes by the same handles; shares their terms */
 /* Same name: same Dim. DIM_BAD if the name is no C identifier, the bounds are not 0 <= lo <= hi <=
  * DIM_MAX, or the name is known with other bounds. The name is copied. */
 bool dim_name_ok(const char *name); /* letters, digits and _, no digit first */

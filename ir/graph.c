@@ -24,6 +24,22 @@ Graph *graph_new(Module *m, const char *name)
     return g;
 }
 
+Module *module_copy(Arena *arena, Graph *const *graph, uint32_t n, const DimTable *dims)
+{
+    Module *m = module_new(arena);
+    dim_table_copy(&m->dims, dims, arena);
+    for (uint32_t i = 0; i < n; i++) {
+        Graph *g = arena_copy(arena, graph[i], sizeof *g);
+        g->module = m;
+        VEC_COPY(arena, &g->node);
+        VEC_COPY(arena, &g->value);
+        VEC_COPY(arena, &g->param);
+        VEC_COPY(arena, &g->result);
+        *VEC_PUSH(arena, &m->graph) = g;
+    }
+    return m;
+}
+
 static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
 {
     if (n == 0) return &no_attr;

@@ -64,6 +64,9 @@ struct Module {
 
 Module *module_new(Arena *arena);
 Graph *graph_new(Module *m, const char *name); /* appended to the module */
+/* A module of the n graphs as they are, which lived in one with these sizes: what is appended to either is not in the other. It shares what never changes,
+ * so the first has to stay. */
+Module *module_copy(Arena *arena, Graph *const *graph, uint32_t n, const DimTable *dims);
 
 static inline const Type *graph_type(const Graph *g, Value v) { return &g->value.at[v].type; }
 static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node.at[g->value.at[v].node]; }

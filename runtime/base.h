@@ -139,6 +139,9 @@ void *vec_grow(Arena *a, void *at, uint32_t len, uint32_t *cap, size_t size);
     ((v)->len == (v)->cap ? ((v)->at = vec_grow((a), (v)->at, (v)->len, &(v)->cap, sizeof *(v)->at)) : (v)->at,      \
      &(v)->at[(v)->len++])
 
+/* Storage of its own for a vector that was copied with its struct. */
+#define VEC_COPY(a, v) ((v)->at = arena_copy((a), (v)->at, (v)->len * sizeof *(v)->at), (v)->cap = (v)->len)
+
 /* ---- hash map: 64-bit key -> 64-bit value, open addressing, arena or heap -----------------------------
  * Keys are full hashes or identities, any value; one entry per key. Equality beyond the key is the caller's
  * (hash_key, or chain through the value). */

@@ -165,8 +165,8 @@ typedef struct Hooks {
     /* recorded calls (function/call_gradient.c): attributes of an OP_call */
     void (*hold_call)(kiln *k, const int64_t *call);
     void (*drop_call)(kiln *k, const int64_t *call);
-    bool (*call_gradient)(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g,
-                          uint32_t ng, const bool *wanted, kiln_tensor **dx);
+    bool (*call_gradient)(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
+                          const bool *wanted, kiln_tensor **dx);
 } Hooks;
 
 struct kiln {

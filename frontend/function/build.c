@@ -109,6 +109,8 @@ void instance_free(Instance *inst)
 {
     if (!inst) return;
     if (inst->compiled) inst->backend->release(inst->compiled);
+    if (inst->saving != inst) instance_free(inst->saving);
+    if (inst->of) inst->traced.nsource = 0; /* the literals are the other's */
     traced_free(&inst->traced);
     mem_free(inst, sizeof *inst);
 }

@@ -151,6 +151,15 @@ void cache_add(kiln_function *f, Instance *inst, Instance *replaced)
     if (gone || replaced) cache_sweep(f->k);
 }
 
+void cache_grow(kiln_function *f, Instance *inst, size_t bytes)
+{
+    pthread_mutex_lock(&f->k->lock);
+    const bool cached = !inst->retired;
+    pthread_mutex_unlock(&f->k->lock);
+    inst->bytes += bytes;
+    if (cached) f->cached += bytes;
+}
+
 /* ---- letting go ---------------------------------------------------------------------------------------------------- */
 void instance_hold(Instance *inst, kiln *k)
 {
@@ -167,6 +176,13 @@ void instance_drop(Instance *inst, kiln *k)
     if (last) cache_sweep(k);
 }
 
+/* It, or its saving form, if that has a derived function. */
+static const Instance *derived_form(const Instance *inst)
+{
+    const Instance *saving = inst->saving;
+    return inst->derived ? inst : saving && saving->derived ? saving : NULL;
+}
+
 /* Instances that can go, put on *dead; a derived function that must go first, if there is one. Under the engine's lock. */
 static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
 {
@@ -174,10 +190,11 @@ static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
         if (inst->held || in_use(k, f, inst)) {
             if (!inst->held) atomic_store(&k->pending, true);
             link = &inst->older;
-        } else if (inst->derived) {
-            if (inst->vjp) {
-                inst->vjp->held++; /* until it is freed, by whomever */
-                return inst->vjp;
+        } else if (derived_form(inst)) {
+            kiln_function *vjp = derived_form(inst)->vjp;
+            if (vjp) {
+                vjp->held++; /* until it is freed, by whomever */
+                return vjp;
             }
             link = &inst->older;
         } else {

@@ -186,7 +186,7 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     return true;
 }
 
-bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
+bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in,
     kiln_tensor **result, kiln_tensor **source)
 {
     Call c;
@@ -205,31 +205,41 @@ bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst,
     return ok;
 }
 
-/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are. */
-static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
+/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are, and it has what was saved for its gradient as
+ * further outputs. */
+static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Instance *inst, const Instance *form, kiln_tensor *const *in,
     kiln_tensor **result)
 {
-    kiln_tensor **source = SCRATCH(t, at, kiln_tensor *, inst->traced.nsource);
-    if (!source || !note_sources(at, inst, source) || !instance_results(t, at, f, inst, in, result, NULL))
-        return false;
-    for (uint32_t i = 0; i < inst->traced.nsource; i++)
-        if (inst->traced.source[i].kind != FROM_VARIABLE)
-            source[i] = source_tensor(t, at, f, &inst->traced.source[i], in);
+    const Traced *traced = &form->traced;
+    const uint32_t nout = traced->noutput + traced->nsaved;
+    kiln_tensor **source = SCRATCH(t, at, kiln_tensor *, traced->nsource), **out = SCRATCH(t, at, kiln_tensor *, nout);
+    if (!source || !out || !note_sources(at, form, source) || !instance_results(t, at, f, form, in, result, NULL)) return false;
+    for (uint32_t i = 0; i < traced->nsource; i++)
+        if (traced->source[i].kind != FROM_VARIABLE) source[i] = source_tensor(t, at, f, &traced->source[i], in);
+    kiln_tensor **saved = result + traced->nresult - traced->nsaved;
+    for (uint32_t i = 0; i < nout; i++) out[i] = i < traced->noutput ? result[i] : saved[i - traced->noutput];
     int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)inst};
-    tape_record(t, at, OP_call, source, inst->traced.nsource, attr, 2, result, inst->traced.noutput);
+    tape_record(t, at, OP_call, source, traced->nsource, attr, 2, out, nout);
+    for (uint32_t i = 0; i < traced->nsaved; i++) { /* the tapes hold their memory */
+        scope_unlink(saved[i]);
+        tensor_drop(saved[i]);
+    }
     return note_own_reads(t, inst, false);
 }
 
-bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
-    kiln_tensor **out)
+bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out)
 {
+    const bool recorded = UNLIKELY(t->recording != 0);
+    const Instance *form = recorded ? instance_saving(t, at, f, inst) : inst;
+    if (UNLIKELY(!form)) return false;
     ScratchMark mark = scratch_mark(&t->scratch);
-    kiln_tensor **result = inst->traced.nchanged ? SCRATCH(t, at, kiln_tensor *, inst->traced.nresult) : out;
-    bool ok = result && changed_there(t, at, f, inst) && (UNLIKELY(t->recording) ? run_recorded(t, at, f, inst, in, result)
-                                                : instance_results(t, at, f, inst, in, result, NULL));
-    if (ok && inst->traced.nchanged) {
-        for (uint32_t i = 0; i < inst->traced.noutput; i++) out[i] = result[i];
-        store_changed(inst, result);
+    const bool more = form->traced.nresult > form->traced.noutput;
+    kiln_tensor **result = more ? SCRATCH(t, at, kiln_tensor *, form->traced.nresult) : out;
+    bool ok = result && changed_there(t, at, f, form) &&
+              (recorded ? run_recorded(t, at, f, inst, form, in, result) : instance_results(t, at, f, form, in, result, NULL));
+    if (ok && more) {
+        for (uint32_t i = 0; i < form->traced.noutput; i++) out[i] = result[i];
+        store_changed(form, result);
     }
     scratch_reset(&t->scratch, mark);
     return ok;

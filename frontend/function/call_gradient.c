@@ -121,6 +121,44 @@ static bool again(Thread *t, kiln_site at, kiln_tape *tape, Again *a)
     return true;
 }
 
+typedef struct Replace {
+    Graph *g;
+    Value *map; /* per value: what stands for it from now on, 0: itself */
+} Replace;
+
+static void replace_body(void *arg)
+{
+    const Replace *r = arg;
+    Arena *a = r->g->module->arena;
+    for (uint32_t i = 0; i < r->g->node.len; i++) {
+        Node *n = &r->g->node.at[i];
+        Value *in = NULL;
+        for (uint32_t k = 0; k < n->nin; k++) {
+            if (!r->map[n->in[k]]) continue;
+            if (!in) n->in = in = arena_copy(a, n->in, n->nin * sizeof *in);
+            in[k] = r->map[in[k]];
+        }
+    }
+}
+
+/* All that was saved is an argument: whatever reads the value that was to be computed again reads that, and nothing is computed for it. */
+static bool read_saved(Thread *t, kiln_site at, const Again *a)
+{
+    const Traced *traced = &a->inst->traced;
+    Status st = {0};
+    Replace r = {a->g, SCRATCH(t, at, Value, a->g->value.len)};
+    if (!r.map) return false;
+    memset(r.map, 0, a->g->value.len * sizeof *r.map);
+    for (uint32_t i = 0; i < traced->nsaved; i++) {
+        const Value made = a->map[traced->saved[i]], saved = trace_value(t, at, a->in[traced->nsource + i]);
+        if (!saved) return false;
+        if (type_equal(graph_type(a->g, made), graph_type(a->g, saved))) r.map[made] = saved;
+    }
+    if (traced->nsaved == 0 || arena_try(t->trace->arena, &st, replace_body, &r)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
 /* out: the gradients of all float sources; zeros for those that are not asked for. */
 static void give_gradients(Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
 {
@@ -131,7 +169,7 @@ static void give_gradients(Thread *t, kiln_site at, const Again *a, kiln_tape *t
     if (!y || !d) return;
     for (uint32_t i = 0; i < inst->traced.noutput; i++)
         if (takes_gradient(&inst->result[i])) {
-            seed[ny] = a->in[inst->traced.nsource + ny];
+            seed[ny] = a->in[inst->traced.nsource + inst->traced.nsaved + ny];
             y[ny++] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
         }
     if (!gradients(t, at, tape, y, seed, ny, x, nx, d)) return;
@@ -154,12 +192,13 @@ static void gradient_into(Thread *t, const InstanceGradient *rg, kiln_tensor *co
     if (!tape || !give_sources(t, at, inst, tape, in, a.given, x, &nx) || !again(t, at, tape, &a)) return;
     give_gradients(t, at, &a, tape, x, nx, out);
     kiln_tape_close(&tape);
+    if (!read_saved(t, at, &a)) return;
     /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
     for (uint32_t i = 0; i < inst->traced.nsource; i++)
         if (inst->traced.source[i].kind == FROM_VARIABLE) frame_pass_reads(top, a.given[i]);
 }
 
-/* Inputs: the instance's sources in order, then a cotangent per float output. Outputs: the cotangent of every float source. */
+/* Inputs: the instance's sources in order, what it saved, then a cotangent per float output. Outputs: the cotangent of every float source. */
 static void instance_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
@@ -199,6 +238,8 @@ static void preset_plan(kiln_function *vjp, const Instance *inst, uint32_t nin)
         const Type *type = s->kind == FROM_ARGUMENT ? &inst->traced.arg[s->argument] : &s->type;
         ok = ok && plan_type(&p, symbol, inst, type, group + (size_t)at * MAX_RANK);
     }
+    for (uint32_t i = 0; i < inst->traced.nsaved; i++)
+        ok = ok && plan_type(&p, symbol, inst, graph_type(inst->traced.graph[0], inst->traced.saved[i]), group + (size_t)at++ * MAX_RANK);
     for (uint32_t i = 0; i < inst->traced.noutput; i++)
         if (takes_gradient(&inst->result[i]))
             ok = ok && plan_type(&p, symbol, inst, &inst->result[i], group + (size_t)at++ * MAX_RANK);
@@ -236,9 +277,9 @@ static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *
             fail(t, at, KILN_EMEMORY, "%s: no memory", name);
         } else {
             function_derived(at, f->k, name, instance_gradient_body, rg, free_user,
-                (int)inst->traced.nsource + ny, nx ? nx : 1, f, &inst->vjp);
+                (int)(inst->traced.nsource + inst->traced.nsaved) + ny, nx ? nx : 1, f, &inst->vjp);
             if (inst->vjp)
-                own_vjp(inst, inst->traced.nsource + (uint32_t)ny);
+                own_vjp(inst, inst->traced.nsource + inst->traced.nsaved + (uint32_t)ny);
             else
                 free_user(rg);
         }
@@ -266,14 +307,15 @@ static Type *output_types(
     return type;
 }
 
-/* The inputs, then a cotangent per float output: zeros where there is none. False: recorded. */
-static bool cotangents(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in,
-    uint32_t nin, kiln_tensor *const *g, uint32_t ng, kiln_tensor **arg, uint32_t *n)
+/* What comes after the inputs: what was saved, then a cotangent per float output: zeros where there is none. False: recorded. */
+static bool arguments(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved,
+    kiln_tensor *const *g, kiln_tensor **arg, uint32_t *n)
 {
     Type *type = NULL;
-    memcpy(arg, in, nin * sizeof *arg);
-    *n = nin;
-    for (uint32_t i = 0; i < ng; i++) {
+    memcpy(arg, in, inst->traced.nsource * sizeof *arg);
+    *n = inst->traced.nsource;
+    for (uint32_t i = 0; i < inst->traced.nsaved; i++) arg[(*n)++] = saved[i];
+    for (uint32_t i = 0; i < inst->traced.noutput; i++) {
         if (!takes_gradient(&inst->result[i])) continue;
         if (!g[i] && !type && !(type = output_types(t, at, f, inst, in))) return false;
         arg[*n] = g[i] ? g[i] : constant_of(t, at, &type[i], kiln_of_i(0));
@@ -295,22 +337,31 @@ static bool none_missed(Thread *t, kiln_site at, const kiln_function *f, const I
     return true;
 }
 
-/* With scratch that the caller gives back. */
-static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in,
-    uint32_t nin, kiln_tensor *const *g, uint32_t ng, const bool *wanted, kiln_tensor **dx)
+/* The form that ran. While a tape around records the gradient itself, it has to depend on the inputs alone. */
+static Instance *form_of(const Thread *t, Instance *inst)
 {
-    kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, nin + ng), **out = SCRATCH(t, at, kiln_tensor *, nin + 1);
+    Instance *saving = inst->saving;
+    return saving && !t->recording ? saving : inst;
+}
+
+/* With scratch that the caller gives back. */
+static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor *const *out,
+    kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx)
+{
+    const Traced *traced = &inst->traced;
+    kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, traced->nsource + traced->nsaved + traced->noutput),
+                **got = SCRATCH(t, at, kiln_tensor *, traced->nsource + 1);
     uint32_t n;
-    if (!arg || !out || !none_missed(t, at, f, inst, wanted) || !cotangents(t, at, f, inst, in, nin, g, ng, arg, &n)) return false;
+    if (!arg || !got || !none_missed(t, at, f, inst, wanted) || !arguments(t, at, f, inst, in, out + traced->noutput, g, arg, &n)) return false;
     kiln_function *vjp = instance_gradient(t, at, f, inst);
     if (!vjp || (t->recording && !note_own_reads(t, inst, true))) return false;
     Instance *r = function_instance(t, at, vjp, arg, (int)n);
-    bool ok = r && instance_run(t, at, vjp, r, arg, out);
+    bool ok = r && instance_run(t, at, vjp, r, arg, got);
     if (f->freed) kiln_function_free(vjp); /* whoever freed f did not know of it */
     call_leave(t);
     if (!ok) return false;
-    for (uint32_t i = 0, j = 0; i < nin; i++)
-        if (takes_gradient(&inst->traced.source[i].type)) dx[i] = out[j++];
+    for (uint32_t i = 0, j = 0; i < traced->nsource; i++)
+        if (takes_gradient(&traced->source[i].type)) dx[i] = got[j++];
     return true;
 }
 
@@ -329,11 +380,11 @@ void recorded_call_drop(kiln *k, const int64_t *call)
     function_drop(function_of(call));
 }
 
-bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g, uint32_t ng,
+bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
     const bool *wanted, kiln_tensor **dx)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
-    bool ok = ask_gradient(t, at, function_of(call), instance_of(call), in, nin, g, ng, wanted, dx);
+    bool ok = ask_gradient(t, at, function_of(call), form_of(t, instance_of(call)), in, out, g, wanted, dx);
     scratch_reset(&t->scratch, mark);
     return ok;
 }

@@ -13,10 +13,10 @@ Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key
     return inst;
 }
 
-static size_t instance_bytes(const Instance *inst)
+size_t instance_bytes(const Instance *inst)
 {
     size_t bytes = sizeof *inst + inst->traced.arena.used + inst->backend->code_bytes(inst->compiled);
-    for (uint32_t i = 0; i < inst->traced.nsource; i++)
+    for (uint32_t i = 0; i < inst->traced.nsource && !inst->of; i++)
         if (inst->traced.source[i].kind == FROM_LITERAL) bytes += kiln_bytes(inst->traced.source[i].tensor);
     return bytes;
 }

@@ -44,7 +44,8 @@ typedef struct Traced {      /* what a body became for arguments of these types;
     Module *module;          /* once compiled: after the pipeline */
     Graph **graph;           /* its graphs before the pipeline, which gradients are taken of: the body is not run again */
     TapeRead *read;          /* the trace's */
-    uint32_t ngraph, nread;
+    Value *saved;            /* of graph[0]: values that are results after all others, for the gradient (saving.c) */
+    uint32_t ngraph, nread, nsaved;
     uint32_t ops;
     char *text;              /* the graph as traced, for KILN_RETRACE */
     double seconds;
@@ -56,6 +57,8 @@ struct Instance {            /* one compiled form of a traced body; immutable on
     Instance *_Atomic next;  /* in its bucket, or among the function's general instances */
     Instance *older, *newer; /* all instances of the function; under its `compiling`. Retired: the function's limbo */
     uint64_t key;            /* of the concrete sizes that it was made for */
+    Instance *_Atomic saving; /* the form that runs while a tape records; itself: there is nothing to save; NULL: none yet */
+    Instance *of;            /* the instance whose saving form this is, and whose literals it shares; NULL: it is none */
     Program *program;
     const Backend *backend;
     Compiled *compiled;
@@ -142,10 +145,13 @@ typedef struct BuildOptions {
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st); /* the arena's border must be set */
 /* Takes what was traced through its first stop_after passes (-1: all), lowering and backend. False: recorded. */
 bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after);
+size_t instance_bytes(const Instance *inst);
+/* saving.c: the form of the instance that runs while a tape records; made on demand, its own. NULL: recorded. */
+Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* call.c: the instance for these arguments, from the cache or made now. */
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
-bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
+bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the instance's code; out gets noutput tensors. */
 bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
@@ -162,7 +168,7 @@ void instance_free(Instance *inst);
 void recorded_call_hold(kiln *k, const int64_t *call);
 void recorded_call_drop(kiln *k, const int64_t *call);
 /* The cotangents of its inputs; dx[i] NULL: none. wanted: which are asked for. False: recorded. */
-bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *g, uint32_t ng,
+bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
                             const bool *wanted, kiln_tensor **dx);
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources);
@@ -229,6 +235,7 @@ void plan_text(const Plan *plan, int nin, uint32_t which, char *buf, size_t cap)
 Instance *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin); /* no lock is taken unless the memo learns */
 void cache_add(kiln_function *f, Instance *inst, Instance *replaced); /* then evicts what is beyond the bound; under `compiling` */
 void cache_sweep(kiln *k);                                 /* frees what no running call needs any longer */
+void cache_grow(kiln_function *f, Instance *inst, size_t bytes); /* it takes so many bytes more; under `compiling` */
 void cache_free_instances(kiln_function *f);
 static inline void call_uses(Thread *t, Instance *inst) /* the call that was entered runs this instance */
 {

@@ -104,12 +104,13 @@ static void call_rule(Vjp *v, Walk *w)
 {
     uint32_t nin = v->node->nin, nout = v->node->nout;
     kiln_tensor **in = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1), **dx = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1),
-                **g = ARENA_ARRAY(w->arena, kiln_tensor *, nout + 1);
+                **g = ARENA_ARRAY(w->arena, kiln_tensor *, nout + 1), **out = ARENA_ARRAY(w->arena, kiln_tensor *, nout + 1);
     for (uint32_t i = 0; i < nin; i++) in[i] = tensor_for(w, v->in[i]);
     for (uint32_t i = 0; i < nout; i++) g[i] = v->g[i] ? tensor_for(w, v->g[i]) : NULL;
+    for (uint32_t i = 0; i < nout; i++) out[i] = tensor_for(w, v->out[i]);
     const char *called = w->t->called;
     w->t->called = NULL; /* its errors name the function */
-    const bool ok = w->t->k->hooks->call_gradient(w->t, w->at, v->node->attr->at, in, nin, g, nout, v->wanted, dx);
+    const bool ok = w->t->k->hooks->call_gradient(w->t, w->at, v->node->attr->at, in, out, g, v->wanted, dx);
     w->t->called = called;
     if (!ok) return;
     for (uint32_t i = 0; i < nin; i++)
