@@ -90,6 +90,41 @@ static kiln_variable *generator;
 KILN_FUNCTION(dropped, k, x, rate) { return kiln_dropout(x, rate, generator); }
 
 /* Its number is seen when the function runs only: clamped, and an error in a checked engine, both eagerly and compiled. */
+static kiln_variable *generator;
+static const struct Interval { kiln_dtype d; double lo, hi; } intervals[] = {
+    {KILN_BF16, -65504, 65504}, {KILN_BF16, 0.7, 1}, {KILN_BF16, -0.1, 0.1}, {KILN_BF16, 0, 1}, {KILN_F16, -0.7, -0.3}, {KILN_F16, 0.1, 0.2},
+    {KILN_F16, 0, 6e-8}, {KILN_F16, 0, 1}, {KILN_F32, 0, 1e-45}, {KILN_F32, 0, 4e-45}, {KILN_F32, 0, 0x1p-126}, {KILN_F32, 0.7, 0.70001},
+    {KILN_F64, 0, 5e-324}, {KILN_F64, 0, 0x1p-1022}, {KILN_F64, -5e-324, 5e-324}, {KILN_F64, 0.1, 0.1 + 4e-17}};
+
+static void draws_of(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const struct Interval *v = user;
+    (void)k, (void)in;
+    out[0] = kiln_cast(kiln_uniform(generator, v->d, KILN_SHAPE(4000), v->lo, v->hi), KILN_F64);
+}
+
+/* Also where rounding would lead out of the interval: its ends are not numbers of the dtype, or so small that few numbers lie within. */
+static void draws_lie_in_their_interval(void **state)
+{
+    kiln *k = *state;
+    for (size_t i = 0; i < sizeof intervals / sizeof *intervals; i++) {
+        KILN_SCOPE(k);
+        struct Interval v = intervals[i];
+        kiln_tensor *x[2];
+        for (int mode = 0; mode < 2; mode++) {
+            generator = kiln_generator(k, 7);
+            kiln_eager(k, mode == 0);
+            x[mode] = kiln_call(kiln_function_new(k, draws_of, &v, &(kiln_function_options){.inputs_count = 0}));
+        }
+        assert_ok(k);
+        const double *eager = kiln_data(x[0]), *traced = kiln_data(x[1]);
+        for (int n = 0; n < 4000; n++)
+            if (!(eager[n] >= v.lo && eager[n] < v.hi) || memcmp(&eager[n], &traced[n], sizeof *eager) != 0)
+                fail_msg("%s from %.17g to %.17g: %.17g, traced %.17g", kiln_dtype_name(v.d), v.lo, v.hi, eager[n], traced[n]);
+    }
+    kiln_eager(k, false);
+}
+
 static void a_rate_that_is_a_tensor(void **state)
 {
     (void)state;
@@ -153,7 +188,7 @@ static void of_the_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(of_optimisers), FRONT_TEST(of_draws), FRONT_TEST(a_rate_that_is_a_tensor), FRONT_TEST(of_the_rest),
+        FRONT_TEST(of_optimisers), FRONT_TEST(of_draws), FRONT_TEST(draws_lie_in_their_interval), FRONT_TEST(a_rate_that_is_a_tensor), FRONT_TEST(of_the_rest),
     };
     return cmocka_run_group_tests_name("parameters", tests, NULL, NULL);
 }

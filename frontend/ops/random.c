@@ -112,6 +112,14 @@ static bool floats(
     return false;
 }
 
+/* v, rounded to the dtype. */
+static double nearest(DType d, double v)
+{
+    uint64_t bits = 0;
+    dtype_store_f64(d, &bits, v);
+    return dtype_load_f64(d, &bits);
+}
+
 /* The largest number of the dtype below v. */
 static double below(DType d, double v)
 {
@@ -126,12 +134,13 @@ static double below(DType d, double v)
     return dtype_load_f64(d, &bits);
 }
 
+/* The smallest one that is not below v. */
+static double least(DType d, double v) { return nearest(d, v) < v ? -below(d, -v) : nearest(d, v); }
+
 /* Whether v is a number of the dtype, not beyond its largest. False: recorded. */
 static bool within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
 {
-    uint64_t bits = 0;
-    dtype_store_f64((DType)d, &bits, v);
-    if (isfinite(dtype_load_f64((DType)d, &bits))) return true;
+    if (isfinite(nearest((DType)d, v))) return true;
     fail(t, at, KILN_EVALUE, "%s: %s of %g is %s", op, what, v,
         isfinite(v) ? "beyond the largest number of the dtype" : "not a finite number");
     return false;
@@ -139,12 +148,9 @@ static bool within(Thread *t, kiln_site at, const char *op, const char *what, ki
 
 static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, double hi)
 {
-    uint64_t bits = 0;
     if (!within(t, at, "uniform", "a lower bound", d, lo) || !within(t, at, "uniform", "an upper bound", d, hi)) return false;
-    dtype_store_f64((DType)d, &bits, lo);
-    const double least = dtype_load_f64((DType)d, &bits) == lo ? lo : -below((DType)d, -lo);
     if (!(lo < hi) || isinf(hi - lo)) return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi), false;
-    if (below((DType)d, hi) >= least) return true;
+    if (below((DType)d, hi) >= least((DType)d, lo)) return true;
     fail(t, at, KILN_EVALUE, "uniform: no %s lies from %.17g to below %.17g", dtype_info[d].name, lo, hi);
     return false;
 }
@@ -162,12 +168,14 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
     if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
     if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
     Draw from = draw_begin(t, at, "uniform", source);
-    kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, type_count(&type));
+    const DType own = (DType)d, wide = (DType)dtype_info[d].compute;
+    const double last = wide == DT_f64 ? 1 - 0x1p-53 : 1 - 0x1p-24; /* what unit draws at most */
+    kiln_operand u = unit(t, at, &from, wide, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
-    /* Rounding may reach hi itself. */
-    if (lo != 0 || d == KILN_F16 || d == KILN_BF16)
-        r = kiln_min_at(at, of(r), kiln_of_f(below((DType)d, hi)));
+    /* Rounding may reach hi itself, or what is below lo. */
+    if (lo != 0 || nearest(own, nearest(wide, nearest(wide, hi) * last)) >= hi) r = kiln_min_at(at, of(r), kiln_of_f(below(own, hi)));
+    if (nearest(own, nearest(wide, lo)) < lo) r = kiln_max_at(at, of(r), kiln_of_f(least(own, lo)));
     return draw_end(t, at, &from, r);
 }
 
