@@ -21,7 +21,7 @@ static kiln *k;
 
 static const char *in_folder(const char *name)
 {
-    static char path[4][256];
+    static char path[4][512];
     static int turn;
     char *p = path[turn++ % 4];
     snprintf(p, sizeof path[0], "%s/%s", folder, name);
@@ -98,6 +98,26 @@ static void temporary_names_cannot_be_known(void **state)
         assert_true(S_ISREG(s.st_mode) && s.st_size == 0 && s.st_nlink == 1);
         snprintf(before, sizeof before, "%s", f.temporary);
         file_abandon(&f);
+    }
+    assert_int_equal(names("", false), 0);
+}
+
+/* As long as the file system takes them; such names that begin alike are not each other's temporary files. */
+static void long_names(void **state)
+{
+    (void)state;
+    char name[256] = "", other[256];
+    for (int n = 199; n < 256; n++) {
+        memset(name, 'n', (size_t)n);
+        FileOut f;
+        snprintf(other, sizeof other, "%.*so", n - 1, name);
+        assert_true(file_begin(&f, thread_of(k), (kiln_site){0}, "save", in_folder(other), NULL));
+        assert_true(save(name, "text"));
+        assert_true(file_write(&f, "more", 4) && file_commit(&f));
+        holds(name, "text");
+        holds(other, "more");
+        assert_false(kiln_failed(k));
+        assert_int_equal(unlink(in_folder(name)) | unlink(in_folder(other)), 0);
     }
     assert_int_equal(names("", false), 0);
 }
@@ -314,7 +334,7 @@ static void event_files_are_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(temporary_names_cannot_be_known), TEST(modes_stay), TEST(what_lies_there_is_not_written), TEST(the_dead_go_and_the_living_stay),
+        TEST(temporary_names_cannot_be_known), TEST(long_names), TEST(modes_stay), TEST(what_lies_there_is_not_written), TEST(the_dead_go_and_the_living_stay),
         TEST(what_is_no_file_is_named), TEST(a_pair_is_named_whole_or_not_at_all), TEST(each_writer_keeps_the_old_file),
         TEST(dumps_follow_no_link), TEST(event_files_are_new),
     };

@@ -118,8 +118,9 @@ static void folder_free(const FileOut *f, char *folder)
 }
 
 #define DIGITS 16 /* of a temporary file's name */
+#define LONGEST_STEM 200 /* file systems take names of 255 bytes, with what is put around it */
 
-/* FOLDER/.STEM.DIGITS.tmp, which nobody can know beforehand. */
+/* FOLDER/.STEM.DIGITS.tmp, which nobody can know beforehand. A long stem's hash stands for it. */
 static bool name_temporary(FileOut *f, const char *stem)
 {
     Text text = {0};
@@ -129,8 +130,11 @@ static bool name_temporary(FileOut *f, const char *stem)
     do got = getrandom(&chance, sizeof chance, 0);
     while (got < 0 && errno == EINTR);
     if (got != sizeof chance) return file_failed(f->t, f->at, f->what, f->path, "find a name for a temporary file");
+    if (!stem) stem = f->path + n;
+    char hash[DIGITS + 1];
+    snprintf(hash, sizeof hash, "%016" PRIx64, hash_bytes(0, stem, strlen(stem)));
     text_add(&text, f->path, n);
-    text_printf(&text, ".%s.%016" PRIx64 ".tmp", stem ? stem : f->path + n, chance);
+    text_printf(&text, ".%s.%016" PRIx64 ".tmp", strlen(stem) > LONGEST_STEM ? hash : stem, chance);
     f->temporary = text.failed ? NULL : mem_strdup(text.at);
     text_free(&text);
     return f->temporary || no_memory(f);
