@@ -1,9 +1,7 @@
-/* number: scalar attributes as text and back. Relies on text.h and the C library's conversions,
- * whose decimal point it makes independent of the locale. */
+/* number: scalar attributes as text and back. Relies on text.h and the C library's conversions. */
 #include "text.h"
 
 #include <fenv.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -35,16 +33,6 @@ static int64_t rounded(DType t, double d)
     return attr_of_f64(d != d ? (double)NAN : dtype_load_f64(t, &room));
 }
 
-static void exchange(char *text, size_t cap, const char *from, const char *to)
-{
-    char *at = strstr(text, from);
-    if (at == NULL || strcmp(from, to) == 0) return;
-    size_t rest = strlen(at + strlen(from)) + 1;
-    if ((size_t)(at - text) + strlen(to) + rest > cap) return;
-    memmove(at + strlen(to), at + strlen(from), rest);
-    memcpy(at, to, strlen(to));
-}
-
 static void print_float(DType t, int64_t v, char *buf, size_t cap)
 {
     double d = attr_f64(v);
@@ -55,19 +43,20 @@ static void print_float(DType t, int64_t v, char *buf, size_t cap)
     for (int digits = 1; digits <= 17; digits++) {
         int64_t back;
         snprintf(buf, cap, "%.*g", digits, d);
-        exchange(buf, cap, localeconv()->decimal_point, ".");
         if (scalar_parse(t, buf, strlen(buf), &back) && back == v) return;
     }
 }
 
 void scalar_print(DType t, int64_t v, char *buf, size_t cap)
 {
+    locale_t before = plain_numbers_begin();
     if (dtype_is_float(t))
         print_float(t, v, buf, cap);
     else if (t == DT_u64)
         snprintf(buf, cap, "%llu", (unsigned long long)v);
     else
         snprintf(buf, cap, "%lld", (long long)v);
+    plain_numbers_end(before);
 }
 
 static bool is_text(const char *text, size_t len, const char *s)
@@ -84,14 +73,15 @@ static bool parse_float(DType t, const char *text, size_t len, int64_t *v)
         *v = attr_of_f64(named);
         return true;
     }
-    char copy[LONGEST + 16], *end;
+    char copy[LONGEST + 1], *end;
     if (len == 0 || len > LONGEST || !memchr("-0123456789", text[0], 11)) return false;
     for (size_t i = 0; i < len; i++)
         if (!memchr("+-.0123456789abcdefABCDEFxXpP", text[i], 29)) return false;
     memcpy(copy, text, len);
     copy[len] = '\0';
-    exchange(copy, sizeof copy, ".", localeconv()->decimal_point);
+    locale_t before = plain_numbers_begin();
     *v = rounded(t, read_number(t, copy, &end));
+    plain_numbers_end(before);
     return *end == '\0';
 }
 

@@ -4,6 +4,7 @@
 #ifndef KILN_RUNTIME_BASE_H
 #define KILN_RUNTIME_BASE_H
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -182,5 +183,9 @@ typedef struct Text {
 void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add(Text *t, const char *bytes, size_t n);
 void text_free(Text *t);
+
+/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. text_printf does so by itself. */
+locale_t plain_numbers_begin(void);
+void plain_numbers_end(locale_t before);
 
 #endif

@@ -32,9 +32,13 @@ void text_add(Text *t, const char *bytes, size_t n)
     t->at[t->len] = '\0';
 }
 
+locale_t plain_numbers_begin(void) { return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0)); /* a constant: nothing to free */ }
+void plain_numbers_end(locale_t before) { uselocale(before); }
+
 void text_printf(Text *t, const char *format, ...)
 {
     if (!reserve(t, 0)) return;
+    locale_t before = plain_numbers_begin();
     va_list args;
     va_start(args, format);
     int n = vsnprintf(t->at + t->len, t->cap - t->len, format, args);
@@ -44,6 +48,7 @@ void text_printf(Text *t, const char *format, ...)
         n = vsnprintf(t->at + t->len, t->cap - t->len, format, args);
         va_end(args);
     }
+    plain_numbers_end(before);
     if (n < 0) t->failed = true;
     if (!t->failed) t->len += (size_t)n;
     t->at[t->len] = '\0';

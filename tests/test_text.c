@@ -4,7 +4,6 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 
-#include <locale.h>
 #include <stdio.h>
 
 /* Every structured op; elementwise ones are added from the table. In canonical form. */
@@ -224,26 +223,6 @@ static void number_mistakes(void **state)
     assert_true(scalar_parse(DT_i64, "-9223372036854775808", 20, &v) && v == INT64_MIN);
 }
 
-static void the_locale_does_not_matter(void **state)
-{
-    (void)state;
-    static const char *const comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
-    bool found = false;
-    for (size_t i = 0; i < COUNT_OF(comma) && !found; i++)
-        found = setlocale(LC_NUMERIC, comma[i]) != NULL;
-    if (!found) {
-        printf("skip: no locale with a decimal comma is installed\n");
-        skip();
-    }
-    char text[40];
-    int64_t v;
-    scalar_print(DT_f64, attr_of_f64(0.5), text, sizeof text);
-    bool parsed = scalar_parse(DT_f64, "0.25", 4, &v);
-    setlocale(LC_NUMERIC, "C");
-    assert_string_equal(text, "0.5");
-    assert_true(parsed && attr_f64(v) == 0.25);
-}
-
 /* ---- mistakes ---------------------------------------------------------------------------- */
 
 static void mistakes_name_their_place(void **state)
@@ -422,7 +401,6 @@ int main(void)
         TEST(printed_graphs_of_one_name_stay_apart),
         TEST(numbers_are_exact),
         TEST(number_mistakes),
-        TEST(the_locale_does_not_matter),
         TEST(mistakes_name_their_place),
         TEST(expansion_is_bounded),
         TEST(every_truncation_is_handled),

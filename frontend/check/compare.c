@@ -302,7 +302,9 @@ bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *c
         judge(c);
         snapshot_restore(&c->start);
         measure(c, o.seconds > 0 ? o.seconds : 0.2);
+        locale_t before = plain_numbers_begin();
         (o.json ? print_json : print_table)(to, c);
+        plain_numbers_end(before);
     }
     release_sides(c);
     snapshot_restore(&c->start);

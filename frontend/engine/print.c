@@ -330,7 +330,9 @@ static void print_tensor(Page *p, const kiln_tensor *x)
 bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x)
 {
     Page p = {0};
+    locale_t before = plain_numbers_begin();
     print_tensor(&p, x);
+    plain_numbers_end(before);
     bool whole = !p.text.failed,
          written = whole && fwrite(p.text.at, 1, p.text.len, to) == p.text.len;
     if (!written)

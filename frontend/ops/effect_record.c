@@ -124,11 +124,13 @@ static double rounded(DType d, double v)
 /* As many digits as tell v from every other element of d. */
 static const char *digits(DType d, double v, char *buf, size_t cap)
 {
+    locale_t before = plain_numbers_begin();
     snprintf(buf, cap, "nan"); /* whatever its sign */
     for (int p = 6; p <= 17 && !isnan(v); p++) {
         snprintf(buf, cap, "%.*g", p, v);
         if (rounded(d, strtod(buf, NULL)) == v) break;
     }
+    plain_numbers_end(before);
     return buf;
 }
 
