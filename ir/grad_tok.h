@@ -38,6 +38,7 @@
 #define HYPOT(a, b) TOK_(hypot), a, b
 #define ATAN2_SLOPE(a, b) TOK_(atan2_slope), a, b
 #define POW_SLOPE(a, b) TOK_(pow_slope), a, b
+#define POW_RISE(a, b) TOK_(pow_rise), a, b
 #define ATAN_SLOPE(a) TOK_(atan_slope), a
 #define TANH_SLOPE(a) TOK_(tanh_slope), a
 #define ERF_SLOPE(a) TOK_(erf_slope), a

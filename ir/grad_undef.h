@@ -33,6 +33,7 @@
 #undef HYPOT
 #undef ATAN2_SLOPE
 #undef POW_SLOPE
+#undef POW_RISE
 #undef ATAN_SLOPE
 #undef TANH_SLOPE
 #undef ERF_SLOPE

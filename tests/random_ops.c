@@ -77,6 +77,7 @@ static double binary_size(Op op, double x, double y)
     case OP_floor_div: return 2 * x;
     case OP_mod: return y;
     case OP_pow: return pow(x + 2, fmin(y, 20));
+    case OP_pow_rise: return log(x + 2) * pow(x + 2, fmin(y, 20));
     case OP_pow_slope: return fmin(y, 20) * pow(x + 2, fmin(y, 20));
     case OP_atan2: return 3.2;
     default: return fmax(x, y);
@@ -129,7 +130,7 @@ static Value elementwise(Maker *k, Op op)
     bool is_float = dtype_is_float((DType)t.dtype);
     if (is_float && k->sane && (op == OP_div || op == OP_mod || op == OP_floor_div) && random_chance(k->r, 85))
         in[1] = positive(k, in[1]);
-    if (is_float && k->sane && (op == OP_pow || op == OP_pow_slope) && random_chance(k->r, 85)) in[0] = positive(k, in[0]);
+    if (is_float && k->sane && (op == OP_pow || op == OP_pow_slope || op == OP_pow_rise) && random_chance(k->r, 85)) in[0] = positive(k, in[0]);
     if (in[0] == 0 || in[1] == 0) return 0;
     return maker_append(k, op, in, 2, NULL, 0, binary_size(op, k->size.at[in[0]], k->size.at[in[1]]));
 }

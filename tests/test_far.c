@@ -291,6 +291,50 @@ static void even_power(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void 
     out[0] = kiln_pow(in[0], 33554432.0);
 }
 
+/* *first: by which of the two first. */
+static void mixed(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *first)
+{
+    const int i = *(int *)first;
+    kiln_tensor *once;
+    KILN_TAPE(e, outer);
+    kiln_watch(outer, in[1 - i]);
+    {
+        KILN_TAPE(e, inner);
+        kiln_watch(inner, in[i]);
+        once = kiln_gradient(inner, kiln_pow(in[0], in[1]), in[i]);
+    }
+    out[0] = kiln_gradient(outer, once, in[1 - i]);
+}
+
+/* Of x^y by one of them and then by the other, in either order: x^(y - 1) (1 + y log x), also where x^y is too small for its type and where y - 1 rounds. */
+static void mixed_derivatives_of_powers(void **state)
+{
+    (void)state;
+    static const double x[] = {1e-18, 3e-31, 1e-30, 4e-36, 2e-38, 0.01, 0.5, 1.5, 30, 1e10, 1e30}, y[] = {2.5, 2, 1.5, 1.25, 1, 0.75, 0.5, 1e-3, 1e-6, 0, -1e-6, -0.3, -2, 7};
+    enum { NX = sizeof x / sizeof *x, NY = sizeof y / sizeof *y, ALL = NX * NY };
+    int failed = 0;
+    for (int i = 2; i < 4; i++)
+        for (int mode = 0; mode < 4; mode++) {
+            KILN_SCOPE(k);
+            const Format *f = &formats[i];
+            kiln_tensor *in[2] = {kiln_reshape(kiln_broadcast(kiln_expand(kiln_from_doubles(k, f->dtype, KILN_SHAPE(NX), x, NX), 1), KILN_SHAPE(NX, NY)), KILN_SHAPE(ALL)),
+                kiln_reshape(kiln_broadcast(kiln_from_doubles(k, f->dtype, KILN_SHAPE(NY), y, NY), KILN_SHAPE(NX, NY)), KILN_SHAPE(ALL))};
+            kiln_eager(k, mode & 1);
+            int first = mode >> 1;
+            kiln_tensor *got = kiln_call(kiln_function_new(k, mixed, &first, &(kiln_function_options){.inputs_count = 2}), in[0], in[1]);
+            if (kiln_failed(k)) fail_msg("%s", kiln_error(k)->text);
+            const double *at = kiln_data(kiln_cast(in[0], KILN_F64)), *by = kiln_data(kiln_cast(in[1], KILN_F64)), *have = kiln_data(kiln_cast(got, KILN_F64));
+            for (int n = 0; n < ALL; n++) {
+                Real once = powl(at[n], (Real)by[n] - 1), grows = by[n] * logl(at[n]), want = once * (1 + grows);
+                if (!holds(f, want) || !holds(f, powl(at[n], by[n])) || fabsl(have[n] - want) <= 64 * (Real)f->unit * once * (1 + fabsl(grows)) + 4 * (Real)f->normal) continue;
+                if (failed++ < 20)
+                    print_error("%s, d%s of d%s at %.9g, %.9g: %.9Lg, not %.9g\n", kiln_dtype_name(f->dtype), first ? "x" : "y", first ? "y" : "x", at[n], by[n], want, have[n]);
+            }
+        }
+    kiln_eager(k, false);
+    assert_int_equal(failed, 0);
+}
+
 /* An exponent so large that one less is the same number is even all the same. */
 static void parity_of_large_exponents(void **state)
 {
@@ -310,6 +354,6 @@ static void parity_of_large_exponents(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep), ENGINE_TEST(sweep_pairs), ENGINE_TEST(parity_of_large_exponents)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(sweep), ENGINE_TEST(sweep_pairs), ENGINE_TEST(mixed_derivatives_of_powers), ENGINE_TEST(parity_of_large_exponents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

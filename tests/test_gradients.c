@@ -282,6 +282,7 @@ static void smooth_range(Op op, Case *c)
     case OP_sqrt:
     case OP_pow:
     case OP_pow_slope:
+    case OP_pow_rise:
     case OP_div:
     case OP_mod: c->lo = 0.4, c->hi = 2; break;
     case OP_log1p: c->lo = -0.6, c->hi = 2; break;

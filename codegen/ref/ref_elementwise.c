@@ -129,6 +129,18 @@ static double unary(Op op, double x)
     }
 }
 
+/* y x^(y - 1): the quotient y x^y / x where y - 1 may round, and of that the sign where x is 0 or infinite. */
+static double pow_slope(double x, double y)
+{
+    bool end = x == 0 || isinf(x);
+    if (y == 0) return 0;
+    if (y <= 4194304 && (y >= 0.5 || end)) return y * pow(x, y - 1);
+    return (double)(y * powl(x, y) / (end ? copysign(1, x) : x));
+}
+
+/* Infinite if it is beyond the numbers in which t is computed. */
+static double held(DType t, double v) { return dtype_info[t].compute == DT_f64 ? v : fabs(v) > 0x1.fffffefp127 ? copysign(INFINITY, v) : v; }
+
 static double binary(Op op, DType t, double x, double y)
 {
     switch (op) {
@@ -143,7 +155,8 @@ static double binary(Op op, DType t, double x, double y)
     case OP_min: return x < y || x != x ? x : y;
     case OP_atan2: return atan2(x, y);
     case OP_hypot: return sqrt(x * x + y * y);
-    case OP_pow_slope: return y == 0 ? 0 : y * pow(x, y - 1);
+    case OP_pow_slope: return pow_slope(x, y);
+    case OP_pow_rise: return x == 0 ? 0 : held(t, pow(x, y)) * log(x);
     case OP_atan2_slope:
         if (isnan(x) || isnan(y)) return NAN;
         return (x == 0 && y == 0) || isinf(x) || isinf(y) ? 0 : x / hypot(x, y) / hypot(x, y);
@@ -206,7 +219,7 @@ static double steepest(Op op)
 static double own_ulps(Op op, DType t)
 {
     if (correctly_rounded(op)) return 0;
-    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope || op == OP_pow_slope ? 8 : activation(op) ? 4 : 2) : 0.01;
+    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope || op == OP_pow_slope || op == OP_pow_rise ? 8 : activation(op) ? 4 : 2) : 0.01;
 }
 
 /* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
@@ -242,7 +255,8 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     switch (op) {
     case OP_div: return has_zero(y);
     case OP_pow: return has_zero(x) && y.v - y.b < 0;
-    case OP_pow_slope: return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
+    case OP_pow_slope:
+    case OP_pow_rise: return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
     case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0; /* near the cut, or so near zero that the angle may be any */
     case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b; /* the origin, and the ridge where it turns */
     case OP_mod:
@@ -259,8 +273,8 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
 static bool is_special(double x) { return x == 0 || fabs(x) == 1 || isinf(x); }
 static bool exact_there(double value) { return value == 0 || fabs(value) == 1 || !isfinite(value); }
 
-/* Sets element i from the value at the middle and the values at the corners. */
-static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *corner, uint32_t n, double most)
+/* Sets element i from the value at the middle and the values at the corners. own: what it may err by besides. */
+static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *corner, uint32_t n, double own)
 {
     double err = 0;
     for (uint32_t c = 0; c < n; c++) {
@@ -271,7 +285,7 @@ static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *c
         }
     }
     if (takes_steps(op) && err > 0) out->undecided[i] |= DOUBT_STEP;
-    ref_set(out, i, mid, fmin(err, most), own_ulps(op, (DType)out->type.dtype));
+    ref_set(out, i, mid, err + own, own_ulps(op, (DType)out->type.dtype));
 }
 
 static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
@@ -288,7 +302,13 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
     if (n == 0 && is_special(x.v) && exact_there(mid))
         ref_set(out, i, mid, 0, 0);
     else
-        settle(out, i, op, mid, corner, n, HUGE_VAL);
+        settle(out, i, op, mid, corner, n, 0);
+}
+
+/* Of a power among the denormals places are few. */
+static double lost(Op op, DType t, double x)
+{
+    return op == OP_pow_rise && x > 0 && isfinite(x) ? 3 * ref_ulp((DType)dtype_info[t].compute, 0) * fabs(log(x)) : 0;
 }
 
 static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand y)
@@ -302,7 +322,7 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     if (n == 0 && (is_special(x.v) || is_special(y.v)) && exact_there(mid))
         ref_set(out, i, mid, 0, 0);
     else
-        settle(out, i, op, mid, corner, n, HUGE_VAL);
+        settle(out, i, op, mid, corner, n, lost(op, t, x.v));
 }
 
 /* ---- comparisons and select -------------------------------------------------------------------------------- */
