@@ -154,7 +154,7 @@ static double binary(Op op, DType t, double x, double y)
     case OP_max: return x > y || x != x ? x : y;
     case OP_min: return x < y || x != x ? x : y;
     case OP_atan2: return atan2(x, y);
-    case OP_hypot: return sqrt(x * x + y * y);
+    case OP_hypot: return isnan(x) || isnan(y) ? NAN : hypot(x, y);
     case OP_pow_slope: return pow_slope(x, y);
     case OP_pow_rise: return x == 0 ? 0 : held(t, pow(x, y)) * log(x);
     case OP_atan2_slope:
@@ -225,13 +225,15 @@ static double own_ulps(Op op, DType t)
 /* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
 static double own_error(Op op, DType t, double x, double value)
 {
-    double unit = ref_unit((DType)dtype_info[t].compute), far = fmin(fabs(x), 40);
+    DType wide = (DType)dtype_info[t].compute;
+    double unit = ref_unit(wide), far = fmin(fabs(x), 40), few = 4 * ref_ulp(wide, 0) * fmax(1, fmin(fabs(x), 1000)); /* among the denormals */
     switch (op) {
     case OP_gelu:
     case OP_silu_slope:
     case OP_gelu_slope: return 4 * unit * fmax(1, far);
     case OP_erf_slope: return 4 * unit * value * far * far;
-    case OP_gelu_tanh: return 4 * unit * fabs(value * two_u(far));
+    case OP_silu: return few;
+    case OP_gelu_tanh: return few + 4 * unit * fabs(value * two_u(far));
     case OP_gelu_tanh_slope: return 4 * unit * (1 + far * fabs(two_u(far) * logistic_density(two_u(far) * 0.99)) * (1 + far * far));
     default: return 0;
     }
