@@ -217,6 +217,12 @@ publics()
     return 0
 }
 
+# Lines outside tests. Targets: what turns programs into code or runs them, one folder each.
+lines() { find "$@" -type f \( -name '*.c' -o -name '*.h' -o -name '*.def' \) -exec cat {} + | wc -l; }
+targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref)
+core=$(($(lines ir passes codegen runtime frontend) - $(lines frontend/nn frontend/io frontend/cli)))
+echo "# $core lines of core, $targets of them targets; $(lines include ir passes codegen runtime frontend) lines outside tests"
+
 echo 1..5
 verdict 'includes go down only' "$(includes "${all[@]}")"
 verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
