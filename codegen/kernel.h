@@ -94,6 +94,5 @@ typedef struct Kernel {
     int64_t cost;                 /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
 } Kernel;
 
-void kernel_print(Text *out, const Kernel *k, const DimTable *dims);
 
 #endif

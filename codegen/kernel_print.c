@@ -81,7 +81,7 @@ static void put_stage(Text *out, const Kernel *k, const DimTable *t, const Stage
     }
 }
 
-void kernel_print(Text *out, const Kernel *k, const DimTable *dims)
+static void kernel_print(Text *out, const Kernel *k, const DimTable *dims)
 {
     text_printf(out, "kernel %s(", k->name != NULL ? k->name : "?");
     for (uint32_t a = 0; a < k->naxis; a++) {

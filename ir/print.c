@@ -174,28 +174,16 @@ static bool mark_again(bool *again, const Module *m)
     return ok;
 }
 
-/* One graph, or all; NULL: all. */
-static void put_graphs(Printer *p, const Graph *one)
+static void put_graphs(Printer *p)
 {
     uint32_t n = p->m->graph.len;
     p->again = mem_zeros(n + 1, sizeof *p->again);
-    if (p->again == NULL || !mark_again(p->again, p->m)) {
-        p->out->failed = true;
-    } else if (one != NULL) {
-        put_graph(p, one);
-    } else {
-        for (uint32_t i = 0; i < n; i++) {
-            put(p, "\n");
-            put_graph(p, p->m->graph.at[i]);
-        }
+    if (p->again == NULL || !mark_again(p->again, p->m)) p->out->failed = true;
+    for (uint32_t i = 0; i < n && !p->out->failed; i++) {
+        put(p, "\n");
+        put_graph(p, p->m->graph.at[i]);
     }
     if (p->again != NULL) mem_free(p->again, (n + 1) * sizeof *p->again);
-}
-
-void graph_print(Text *out, const Graph *g)
-{
-    Printer p = {.out = out, .m = g->module};
-    put_graphs(&p, g);
 }
 
 void module_print(Text *out, const Module *m)
@@ -214,5 +202,5 @@ void module_print(Text *out, const Module *m)
         any = true;
     }
     put(&p, any ? "\n}\n" : "}\n");
-    put_graphs(&p, NULL);
+    put_graphs(&p);
 }

@@ -7,7 +7,6 @@
 
 /* out->failed after an allocation failed. */
 void module_print(Text *out, const Module *m);
-void graph_print(Text *out, const Graph *g);
 /* Hostile input: sizes, ranks, nesting and counts are checked; the error names line and column.
  * NULL after an error. */
 Module *module_parse(Arena *arena, const char *text, size_t len, Status *st);

@@ -94,7 +94,7 @@ static void visit_move(Fuse *f, uint32_t node)
         need_operands(f, n, alias && (f->solid[v] || read));
         return;
     }
-    /* Those that have it as a map keep it. */
+    /* Groups that already fold this move into their index maps keep doing so; only the remaining users read the stored copy. */
     Use *first = f->use[v];
     bool *was = ARENA_ARRAY(f->ctx->scratch, bool, f->group.len + 1);
     for (Use *u = first; u != NULL; u = u->next) was[u->group] = u->read;

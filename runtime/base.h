@@ -73,7 +73,8 @@ static inline void status_clear(Status *st)
 
 /* Records the failure unless one is recorded already. Always returns false, so `return status_fail(...)`. */
 bool status_fail(Status *st, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);
-bool status_failv(Status *st, StatusCode code, const char *format, va_list args);
+
+double clock_seconds(void); /* of a clock that never goes back (clock.c) */
 
 /* ---- memory ----------------------------------------------------------------------------------------
  * Every byte that Kiln takes from the system goes through one replaceable, counted allocator. */

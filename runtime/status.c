@@ -4,23 +4,17 @@
 
 #include <stdio.h>
 
-bool status_failv(Status *st, StatusCode code, const char *format, va_list args)
+bool status_fail(Status *st, StatusCode code, const char *format, ...)
 {
     if (st == NULL || st->code != ST_OK) return false;
     CHECK(code != ST_OK);
+    va_list args;
+    va_start(args, format);
     int n = vsnprintf(st->text, sizeof st->text, format, args);
+    va_end(args);
     if (n < 0) st->text[0] = '\0';
     if (n >= (int)sizeof st->text) memcpy(st->text + sizeof st->text - 4, "...", 4);
     st->code = code;
-    return false;
-}
-
-bool status_fail(Status *st, StatusCode code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    status_failv(st, code, format, args);
-    va_end(args);
     return false;
 }
 

@@ -53,6 +53,20 @@ calls()
 }
 calls_up() { calls up | awk '{ print $4 ": " $1 " calls " $3 " of " $2 ", which is above it" }' | sort; }
 
+# What a finished build offers to other files and neither they nor the tests use: it should be static, or go.
+unused()
+{
+    local build=${BUILD:-build} source
+    for source in "${sources[@]}"; do [ -f "$build/obj/$source.o" ] && echo "$build/obj/$source.o"; done | xargs -r nm -A 2>/dev/null |
+        awk -v prefix="$build/obj/" '
+        $(NF - 1) == "U" { used[$NF] = 1 }
+        $(NF - 1) == "T" && $NF !~ /^(kiln_|main$)/ { file = substr($1, length(prefix) + 1); sub(/\.o:.*/, "", file); home[$NF] = file }
+        END { for (s in home) if (!(s in used)) print s, home[s] }' |
+        while read -r symbol source; do
+            grep -rqw -- "$symbol" tests || echo "$source: $symbol is used by no other file"
+        done | sort
+}
+
 if [ "${2:-}" = graph ]; then # which room calls which
     calls all | awk '{ print $1 " -> " $2 }' | sort | uniq -c | awk '{ printf "%-20s -> %-20s %4d functions\n", $2, $4, $1 }'
     exit 0
@@ -78,7 +92,7 @@ includes()
     function exists(f,   line, r) { r = (getline line < f); close(f); return r >= 0 }
     function ground(f) { return f ~ /^runtime\/(base|dtype)\.(h|def)$/ }
     # The members of the base family beyond base and dtype themselves may include only base and dtype.
-    function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison)[^\/]*$/ }
+    function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison|clock)[^\/]*$/ }
     function backend(f) { return match(f, /^codegen\/(eager|cpu|cuda|ref)\//) ? substr(f, 1, RLENGTH) : "" }
     BEGIN { for (i = split(order, listed, " "); i > 0; i--) rank[listed[i]] = i }
     # The place of a folder of the front end in its order of rooms.
@@ -223,9 +237,10 @@ targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref)
 core=$(($(lines ir passes codegen runtime frontend) - $(lines frontend/nn frontend/io frontend/cli)))
 echo "# $core lines of core, $targets of them targets; $(lines include ir passes codegen runtime frontend) lines outside tests"
 
-echo 1..5
+echo 1..6
 verdict 'includes go down only' "$(includes "${all[@]}")"
 verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
+verdict 'what is offered is used' "$(unused)"
 verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
 verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
 verdict 'public headers compile alone as C11 and C++17' "$(publics)"

@@ -358,7 +358,7 @@ static void kernel_body(Print *c, const Step *step)
     body(c);
 }
 
-void cuda_kernel(Print *c, uint32_t kernel)
+static void cuda_kernel(Print *c, uint32_t kernel)
 {
     const Kernel *k = c->k = &c->p->kernel.at[kernel];
     const char *params = "";
@@ -371,7 +371,7 @@ void cuda_kernel(Print *c, uint32_t kernel)
     print_function(c, cuda_kernel_name(c->arena, c->p, kernel), params, kernel_body, NULL);
 }
 
-void cuda_product(Print *c, const Step *step, uint32_t number)
+static void cuda_product(Print *c, const Step *step, uint32_t number)
 {
     const char *t = cuda_memory_type((DType)step->contract.type);
     const char *params = arena_printf(c->arena, "const %s *a, const %s *b, %s *c, ", t, t, t);

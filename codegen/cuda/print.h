@@ -33,7 +33,6 @@ extern const char cuda_prelude[];
 /* ---- kernels and products (cuda_text.c, cuda_reduce.c, cuda_contract.c) ---------------------- */
 bool cuda_warp_per_point(const Kernel *k);
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
-void cuda_kernel(Print *c, uint32_t kernel);
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A line that ends in {; what follows is inside. */
 void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -50,7 +49,6 @@ const char *cuda_reduced(Print *c, uint32_t reduction); /* its result as an oper
 typedef VEC(const Step *) Products; /* distinct contractions of a program, in order */
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out);
 uint32_t cuda_product_of(const Products *all, const Step *step);
-void cuda_product(Print *c, const Step *step, uint32_t number);
 void cuda_product_body(Print *c, const Step *step);
 extern const char cuda_product_prelude[]; /* follows the prelude where there are products */
 

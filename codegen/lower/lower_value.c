@@ -59,7 +59,7 @@ uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
     return add_stream(b, &s);
 }
 
-int32_t build_load(Build *b, uint32_t stream)
+static int32_t build_load(Build *b, uint32_t stream)
 {
     if (stream == UINT32_MAX) return -1;
     const Stream *s = &b->stream.at[stream];

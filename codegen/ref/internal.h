@@ -44,7 +44,6 @@ RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
 bool ref_assert(Run *r);
 
 /* ---- elements */
-double ref_round(DType t, double v);       /* to nearest even */
 double ref_ulp(DType t, double v);         /* distance to the next element of t above |v| */
 double ref_largest(DType t);               /* finite element of t */
 int ref_lowest(DType t);                   /* exponent of the smallest number above 0 of t */

@@ -20,7 +20,7 @@ static Format format_of(DType t)
     }
 }
 
-double ref_round(DType t, double v)
+static double ref_round(DType t, double v)
 {
     if (t == DT_f64) return v;
     if (t == DT_f32) return (float)v;

@@ -16,16 +16,6 @@ typedef struct CheckRun {
 /* value: per value of g; its parameters are given, the rest is filled in. False: wrong, or recorded. */
 bool check_run(CheckRun *run, const Graph *g, kiln_tensor **value);
 
-typedef struct Snapshot { /* the values of the variables that a function touches */
-    uint32_t n, room;
-    kiln_variable **variable;
-    kiln_tensor **value; /* owned */
-} Snapshot;
-
-bool snapshot_take(Snapshot *s, const Instance *inst); /* false: no memory */
-void snapshot_restore(const Snapshot *s);
-void snapshot_free(Snapshot *s);
-
 /* How many elements differ in bits (NaN is one value); *largest grows to the largest absolute difference. */
 int64_t tensors_differ(Thread *t, kiln_site at, kiln_tensor *a, kiln_tensor *b, double *largest);
 

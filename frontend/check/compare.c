@@ -3,19 +3,17 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "check.h"
 #include "../engine/escape.h"
 
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 /* ---- the variables that the function touches, kept and set back ------------------------------------------------ */
+typedef struct Snapshot {
+    uint32_t n, room;
+    kiln_variable **variable;
+    kiln_tensor **value; /* owned */
+} Snapshot;
+
 static void keep_value(Snapshot *s, kiln_variable *v)
 {
     for (uint32_t i = 0; i < s->n; i++)
@@ -24,7 +22,7 @@ static void keep_value(Snapshot *s, kiln_variable *v)
     s->value[s->n++] = kiln_own(v->value);
 }
 
-bool snapshot_take(Snapshot *s, const Instance *inst)
+static bool snapshot_take(Snapshot *s, const Instance *inst)
 {
     *s = (Snapshot){.room = inst->traced.nsource + inst->traced.nchanged};
     s->variable = mem_zeros(s->room + 1, sizeof *s->variable);
@@ -36,12 +34,12 @@ bool snapshot_take(Snapshot *s, const Instance *inst)
     return true;
 }
 
-void snapshot_restore(const Snapshot *s)
+static void snapshot_restore(const Snapshot *s)
 {
     for (uint32_t i = 0; i < s->n; i++) kiln_set(&s->variable[i]->value, s->value[i]);
 }
 
-void snapshot_free(Snapshot *s)
+static void snapshot_free(Snapshot *s)
 {
     for (uint32_t i = 0; i < s->n; i++) kiln_release(s->value[i]);
     if (s->variable) mem_free(s->variable, (s->room + 1) * sizeof *s->variable);
@@ -176,13 +174,13 @@ static void measure(Comparison *c, double seconds)
     int64_t calls[2] = {1, 1};
     for (int r = -1; r < ROUNDS; r++) /* round -1 finds how many calls fill a share of the time */
         for (int which = 0; which < 2; which++) {
-            double start = now(), spent;
+            double start = clock_seconds(), spent;
             int64_t n = 0;
             do {
                 kiln_scope scope = kiln_scope_open(c->t->k);
                 run_once(c, which, c->out);
                 kiln_scope_close(&scope);
-                spent = now() - start;
+                spent = clock_seconds() - start;
                 n++;
             } while (r < 0 ? spent < seconds / ROUNDS / 2 : n < calls[which]);
             calls[which] = r < 0 ? n : calls[which];

@@ -26,7 +26,6 @@ int usage_error(const char *command, const char *format, ...) __attribute__((for
 /* Says k's error on stderr, clears it, and returns the Exit that fits it. */
 int engine_error(const char *command, kiln *k);
 
-double seconds_now(void);
 double median(double *v, int n);                    /* sorts v; n > 0 */
 double percentile(const double *sorted, int n, double p); /* p in 0 ... 100; n > 0; between two values in proportion */
 void print_json_text(FILE *to, const char *text);         /* as a JSON string, quotes included */
@@ -38,6 +37,5 @@ void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
 /* A progress line on stderr; nothing where stderr is no terminal. */
 void progress(const char *what, long done, long total, const char *note);
 void progress_end(void);
-bool colour(FILE *to); /* a terminal, and NO_COLOR is not set */
 
 #endif

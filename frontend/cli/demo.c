@@ -42,7 +42,7 @@ static bool call_overhead(kiln *k, double out[2])
     double spent[2][ROUNDS];
     for (int i = -1; i < ROUNDS; i++)
         for (int mode = 0; mode < 2; mode++) {
-            double start = seconds_now();
+            double start = clock_seconds();
             for (int call = 0; call < CALLS; call++) {
                 KILN_SCOPE(k);
                 if (mode)
@@ -50,7 +50,7 @@ static bool call_overhead(kiln *k, double out[2])
                 else
                     kiln_add(x, 1.0);
             }
-            spent[mode][i < 0 ? 0 : i] = (seconds_now() - start) / CALLS;
+            spent[mode][i < 0 ? 0 : i] = (clock_seconds() - start) / CALLS;
         }
     out[0] = median(spent[0], ROUNDS);
     out[1] = median(spent[1], ROUNDS);

@@ -114,10 +114,10 @@ static void one_step(Pair *p, int mode, const kiln_batch *b)
     kiln *k = p->net[mode].k;
     KILN_SCOPE(k);
     kiln_eager(k, mode == 0);
-    double start = seconds_now();
+    double start = clock_seconds();
     kiln_tensor *loss = kiln_call(p->net[mode].step, b->x, b->y);
     kiln_read(loss, &p->loss[mode][p->steps], sizeof(float));
-    p->seconds[mode][p->steps] = seconds_now() - start;
+    p->seconds[mode][p->steps] = clock_seconds() - start;
     kiln_eager(k, false);
 }
 
@@ -154,9 +154,9 @@ static double forward_once(Pair *p, int mode, kiln_tensor *x)
     kiln *k = p->net[mode].k;
     KILN_SCOPE(k);
     kiln_eager(k, mode == 0);
-    double start = seconds_now();
+    double start = clock_seconds();
     kiln_call(p->net[mode].forward, x);
-    double spent = seconds_now() - start;
+    double spent = clock_seconds() - start;
     kiln_eager(k, false);
     return spent;
 }

@@ -3,19 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../codegen/contract/blas.h"
 #include "../engine/escape.h"
 #include "../function/function.h"
-
-double seconds_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -90,7 +82,7 @@ void print_machine(FILE *to, kiln *k)
 }
 
 /* ---- progress ------------------------------------------------------------------------------------ */
-bool colour(FILE *to)
+static bool colour(FILE *to)
 {
     const char *no = getenv("NO_COLOR");
     return isatty(fileno(to)) && !(no && *no);
@@ -99,7 +91,7 @@ bool colour(FILE *to)
 void progress(const char *what, long done, long total, const char *note)
 {
     static double last;
-    double now = seconds_now();
+    double now = clock_seconds();
     if (!isatty(STDERR_FILENO) || (now - last < 0.05 && done < total)) return;
     last = now;
     int filled = total ? (int)(30 * done / total) : 30;

@@ -52,7 +52,7 @@ static void file_name(const char *function, char *to, size_t cap)
     to[n] = 0;
 }
 
-void dump_write(const char *function, const char *stage, const char *text, size_t len)
+static void dump_write(const char *function, const char *stage, const char *text, size_t len)
 {
     static atomic_uint number;
     const char *dir = getenv("KILN_DUMP_DIR");

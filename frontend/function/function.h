@@ -255,7 +255,6 @@ static inline void instance_result_type(const Instance *inst, uint32_t i, const 
 }
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */
-double clock_seconds(void); /* of a clock that never goes back */
 void stats_miss(kiln_function *f, const Miss *m);
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m); /* warns when traces pile up */
 void stats_instance(kiln_function *f, const Instance *inst);
@@ -265,7 +264,6 @@ void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
 void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no stage */
 bool dump_wants(const char *stage);
-void dump_write(const char *function, const char *stage, const char *text, size_t len);
 void dump_module(void *function, const char *stage, const Module *m);                    /* its name; PassCtx.dump */
 void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len); /* its name; CompileOptions.dump */
 /* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a device. What goes wrong

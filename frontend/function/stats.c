@@ -2,8 +2,6 @@
  * anything. */
 #include "function.h"
 
-#include <time.h>
-
 #include <stdio.h>
 
 #define WARN_AT 5 /* traces; then at every doubling */
@@ -139,11 +137,4 @@ void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, 
     s.hits = atomic_load_explicit(&f->hits, memory_order_relaxed);
     s.calls = s.hits + s.misses;
     memcpy(out, &s, MIN_OF(size, sizeof s));
-}
-
-double clock_seconds(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }

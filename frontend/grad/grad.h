@@ -52,7 +52,6 @@ uint32_t tape_leaves(const kiln_tape *tape, kiln_operand x, const Reach *known, 
 Value tape_computed(kiln_tape *tape, kiln_tensor *x);
 Value tape_tracked(const kiln_tape *tape, const kiln_tensor *x); /* eager: its value if it is a leaf or computed from one, else 0 */
 const Reach *tape_reach_asked(const kiln_tape *tape, Arena *arena, const kiln_operand *x, int count);
-const Reach *tape_reach(const kiln_tape *tape, Arena *arena, const Value *leaf, uint32_t leaves);
 const Type *tape_asked_type(kiln_operand x);
 void tape_resume(kiln_tape *tape);           /* after kiln_tape_stop */
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */

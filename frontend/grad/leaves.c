@@ -7,7 +7,7 @@
 
 static const Graph *graph_of(const kiln_tape *tape) { return tape->frame ? tape->frame->g : tape->g; }
 
-const Reach *tape_reach(const kiln_tape *tape, Arena *arena, const Value *leaf, uint32_t leaves)
+static const Reach *tape_reach(const kiln_tape *tape, Arena *arena, const Value *leaf, uint32_t leaves)
 {
     const Graph *g = graph_of(tape);
     const uint32_t last = tape->frame && !tape->recording ? tape->stopped : g->node.len;

@@ -170,8 +170,6 @@ kiln_tensor *transpose_to(
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
-kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x,
-    kiln_tensor *y); /* equal dtypes; NumPy's rules for ranks */
 /* Uniform in [lo, hi), from the engine's own generator, which any thread may draw from at any time. */
 kiln_tensor *uniform_own(
     Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);

@@ -68,7 +68,7 @@ static kiln_tensor *dot(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
     return tensor_ok(r) ? cast_to(t, at, r, d) : r;
 }
 
-kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
+static kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
 {
     char a[160], b[160];
     int rx = x->type.rank, ry = y->type.rank;
