@@ -2,6 +2,7 @@
  * that KILN_DUMP shows. Gradients have the bits of eager code, also of the second order, where calls are made with and without a tape, with other sizes,
  * and after the function was freed. */
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -94,6 +95,32 @@ static void bits_are_those_of_eager_code(void **state)
     assert_ok(k);
 }
 
+/* The second result has no finite slope at 0. */
+BODY(two)
+{
+    out[0] = kiln_mul(in[0], 2.0);
+    out[1] = kiln_sqrt(in[0]);
+}
+
+static void a_result_that_nobody_asks_about_adds_nothing(void **state)
+{
+    kiln *k = *state;
+    {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, two, NULL, &(kiln_function_options){.name = "two", .inputs_count = 1, .outputs = 2});
+        for (int which = 0; which < 2; which++) {
+            kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(3)), *out[2], *dx;
+            kiln_tape *tape = kiln_tape_open_at(KILN_HERE, k, false);
+            kiln_watch(tape, x);
+            assert_true(kiln_call_all(f, KILN_IN(x), out, 2));
+            assert_true(kiln_gradients(tape, kiln_sum(out[which], KILN_ALL), KILN_IN(x), &dx));
+            for (int i = 0; i < 3; i++) assert_true(((const float *)kiln_data(dx))[i] == (which ? INFINITY : 2));
+            kiln_tape_close(&tape);
+        }
+    }
+    assert_ok(k);
+}
+
 static void a_freed_function_keeps_its_gradient(void **state)
 {
     kiln *k = *state;
@@ -141,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(bits_are_those_of_eager_code),
+        FRONT_TEST(a_result_that_nobody_asks_about_adds_nothing),
         FRONT_TEST(a_freed_function_keeps_its_gradient),
         cmocka_unit_test(the_gradient_computes_no_product_again),
     };

@@ -4,7 +4,8 @@
 #include "function.h"
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
-bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
+/* The values of the instance's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
+static bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
     kiln_tensor *const *in, int64_t *dim)
 {
     for (uint32_t i = 0; i < inst->program->symbol.len; i++) dim[i] = inst->known[i];
@@ -81,6 +82,14 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
     return true;
 }
 
+/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for instances without sizes. */
+static void result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
+{
+    out->dtype = inst->result[i].dtype;
+    out->rank = inst->result[i].rank;
+    for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
+}
+
 static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
     const int64_t *size = c->size + 1;
@@ -88,7 +97,7 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
         kiln_tensor *x;
         if (UNLIKELY(c->size != NULL)) {
             Type type;
-            instance_result_type(inst, i, &size, &type);
+            result_type(inst, i, &size, &type);
             x = tensor_result(t, at, &type, f->name);
         } else {
             x = tensor_result(t, at, &inst->result[i], f->name);

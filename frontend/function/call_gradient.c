@@ -165,13 +165,14 @@ static void give_gradients(Thread *t, kiln_site at, const Again *a, kiln_tape *t
     const Instance *inst = a->inst;
     const Graph *from = inst->traced.graph[0];
     kiln_tensor **y = SCRATCH(t, at, kiln_tensor *, 2 * inst->traced.noutput), **seed = y + inst->traced.noutput, **d = SCRATCH(t, at, kiln_tensor *, nx);
+    kiln_tensor *const *cotangent = a->in + inst->traced.nsource + inst->traced.nsaved;
     uint32_t ny = 0, n = 0, outs = 0;
     if (!y || !d) return;
-    for (uint32_t i = 0; i < inst->traced.noutput; i++)
-        if (takes_gradient(&inst->result[i])) {
-            seed[ny] = a->in[inst->traced.nsource + inst->traced.nsaved + ny];
-            y[ny++] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
-        }
+    for (uint32_t i = 0; i < inst->traced.noutput; i++) {
+        if (!takes_gradient(&inst->result[i])) continue;
+        seed[ny] = *cotangent++;
+        if (seed[ny]->state != TENSOR_STATIC) y[ny++] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
+    }
     if (!gradients(t, at, tape, y, seed, ny, x, nx, d)) return;
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
         const Source *s = &inst->traced.source[i];
@@ -198,7 +199,7 @@ static void gradient_into(Thread *t, const InstanceGradient *rg, kiln_tensor *co
         if (inst->traced.source[i].kind == FROM_VARIABLE) frame_pass_reads(top, a.given[i]);
 }
 
-/* Inputs: the instance's sources in order, what it saved, then a cotangent per float output. Outputs: the cotangent of every float source. */
+/* Inputs: the instance's sources in order, what it saved, then a cotangent per float output, or a static argument where there is none. Outputs: the cotangent of every float source. */
 static void instance_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
@@ -289,38 +290,15 @@ static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *
     return vjp;
 }
 
-/* The types of the instance's outputs in this call, with scratch that the caller gives back. NULL: recorded. */
-static Type *output_types(
-    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in)
+/* What comes after the inputs: what was saved, then per float output its cotangent, or a static argument that says that there is none. False: recorded. */
+static bool arguments(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved, kiln_tensor *const *g,
+    kiln_tensor **arg, uint32_t *n)
 {
-    Type *type = SCRATCH(t, at, Type, inst->traced.noutput);
-    if (!inst->sizes) return type ? memcpy(type, inst->result, inst->traced.noutput * sizeof *type) : NULL;
-    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, inst->traced.narg);
-    int64_t *dim = SCRATCH(t, at, int64_t, inst->program->symbol.len), *size = SCRATCH(t, at, int64_t, inst->nsize);
-    if (!type || !args || !dim || !size) return NULL;
-    for (uint32_t i = 0; i < inst->traced.nsource; i++)
-        if (inst->traced.source[i].kind == FROM_ARGUMENT) args[inst->traced.source[i].argument] = in[i];
-    if (!instance_bind(t, at, f, inst, args, dim)) return NULL;
-    inst->sizes(dim, size);
-    const int64_t *next = size + 1;
-    for (uint32_t i = 0; i < inst->traced.noutput; i++) instance_result_type(inst, i, &next, &type[i]);
-    return type;
-}
-
-/* What comes after the inputs: what was saved, then a cotangent per float output: zeros where there is none. False: recorded. */
-static bool arguments(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved,
-    kiln_tensor *const *g, kiln_tensor **arg, uint32_t *n)
-{
-    Type *type = NULL;
     memcpy(arg, in, inst->traced.nsource * sizeof *arg);
     *n = inst->traced.nsource;
     for (uint32_t i = 0; i < inst->traced.nsaved; i++) arg[(*n)++] = saved[i];
-    for (uint32_t i = 0; i < inst->traced.noutput; i++) {
-        if (!takes_gradient(&inst->result[i])) continue;
-        if (!g[i] && !type && !(type = output_types(t, at, f, inst, in))) return false;
-        arg[*n] = g[i] ? g[i] : constant_of(t, at, &type[i], kiln_of_i(0));
-        if (!tensor_ok(arg[(*n)++])) return false;
-    }
+    for (uint32_t i = 0; i < inst->traced.noutput; i++)
+        if (takes_gradient(&inst->result[i]) && !(arg[(*n)++] = g[i] ? g[i] : static_argument(t, at, (kiln_operand){.kind = 7}))) return false;
     return true;
 }
 
@@ -352,7 +330,7 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *in
     kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, traced->nsource + traced->nsaved + traced->noutput),
                 **got = SCRATCH(t, at, kiln_tensor *, traced->nsource + 1);
     uint32_t n;
-    if (!arg || !got || !none_missed(t, at, f, inst, wanted) || !arguments(t, at, f, inst, in, out + traced->noutput, g, arg, &n)) return false;
+    if (!arg || !got || !none_missed(t, at, f, inst, wanted) || !arguments(t, at, inst, in, out + traced->noutput, g, arg, &n)) return false;
     kiln_function *vjp = instance_gradient(t, at, f, inst);
     if (!vjp || (t->recording && !note_own_reads(t, inst, true))) return false;
     Instance *r = function_instance(t, at, vjp, arg, (int)n);

@@ -244,15 +244,6 @@ static inline void call_uses(Thread *t, Instance *inst) /* the call that was ent
 
 void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack);
 /* ---- call.c --------------------------------------------------------------------------------------------------------------- */
-/* The values of the instance's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
-bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, int64_t *dim);
-/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for instances without sizes. */
-static inline void instance_result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
-{
-    out->dtype = inst->result[i].dtype;
-    out->rank = inst->result[i].rank;
-    for (int d = 0; d < out->rank; d++) out->dim[d] = *(*size)++;
-}
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */
 void stats_miss(kiln_function *f, const Miss *m);
