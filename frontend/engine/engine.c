@@ -216,6 +216,14 @@ kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
     return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
 }
 
+bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg)
+{
+    Status st = {0};
+    if (arena_try(a, &st, body, arg)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
 bool kiln_failed(kiln *k)
 {
     Thread *t = thread_of(k);

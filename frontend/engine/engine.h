@@ -211,6 +211,7 @@ Thread *thread_last(void); /* of the engine that this thread used last; NULL: no
 /* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
+bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg); /* arena_try whose failure is recorded */
 void log_open(kiln *k); /* settles where its log goes */
 void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
 static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */

@@ -145,7 +145,6 @@ static void replace_body(void *arg)
 static bool read_saved(Thread *t, kiln_site at, const Again *a)
 {
     const Traced *traced = &a->inst->traced;
-    Status st = {0};
     Replace r = {a->g, SCRATCH(t, at, Value, a->g->value.len)};
     if (!r.map) return false;
     memset(r.map, 0, a->g->value.len * sizeof *r.map);
@@ -154,9 +153,7 @@ static bool read_saved(Thread *t, kiln_site at, const Again *a)
         if (!saved) return false;
         if (type_equal(graph_type(a->g, made), graph_type(a->g, saved))) r.map[made] = saved;
     }
-    if (traced->nsaved == 0 || arena_try(t->trace->arena, &st, replace_body, &r)) return true;
-    fail_status(t, at, &st);
-    return false;
+    return traced->nsaved == 0 || bordered(t, at, t->trace->arena, replace_body, &r);
 }
 
 /* out: the gradients of all float sources; zeros for those that are not asked for. */

@@ -38,7 +38,6 @@ static void copy_body(void *arg)
 static Instance *make_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
     Instance *form = instance_zeros(t, at, f->name, inst->key);
-    Status st = {0};
     if (!form) return NULL;
     Arena own = form->traced.arena;
     form->traced = inst->traced;
@@ -46,8 +45,7 @@ static Instance *make_saving(Thread *t, kiln_site at, kiln_function *f, Instance
     form->traced.text = NULL;
     form->of = inst;
     Copy c = {inst, &form->traced};
-    bool ok = arena_try(&form->traced.arena, &st, copy_body, &c);
-    if (!ok) fail_status(t, at, &st);
+    bool ok = bordered(t, at, &form->traced.arena, copy_body, &c);
     const bool none = ok && form->traced.nsaved == 0;
     if (ok && !none && instance_build(t, at, f, form, -1)) {
         form->bytes = instance_bytes(form);

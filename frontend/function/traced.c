@@ -139,9 +139,8 @@ static void drop_literals(Traced *traced)
 static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced,
     Trace *tr, Value *value)
 {
-    Status st = {0};
     Start start = {tr, f, traced, in, nin};
-    if (!arena_try(&traced->arena, &st, start_body, &start)) return fail_status(t, at, &st), false;
+    if (!bordered(t, at, &traced->arena, start_body, &start)) return false;
     if (!scope_push(t))
         return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;
@@ -156,7 +155,7 @@ static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *c
             "call",
             f->name);
     Finish fin = {tr, traced, value, (uint32_t)f->options.outputs, {0}};
-    if (ok && !(ok = arena_try(&traced->arena, &st, finish_body, &fin))) fail_status(t, at, &st);
+    ok = ok && bordered(t, at, &traced->arena, finish_body, &fin);
     text_free(&fin.text);
     t->trace = tr->outer;
     scope_pop(t);
@@ -203,11 +202,8 @@ static void extra_body(void *arg)
 
 bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Value to)
 {
-    Status st = {0};
     Extra e = {traced, from, to};
-    if (arena_try(&traced->arena, &st, extra_body, &e)) return true;
-    fail_status(t, at, &st);
-    return false;
+    return bordered(t, at, &traced->arena, extra_body, &e);
 }
 
 void traced_init(Traced *traced) { arena_init(&traced->arena); }

@@ -128,13 +128,12 @@ static void why_body(void *arg)
 
 const char *kiln_grad_why(kiln_tape *tape, kiln_operand x)
 {
-    Status st = {0};
     if (!tape) return "the tape is NULL";
     if (tape->closed) return "the tape's scope closed";
     if ((x.kind != 1 || !tensor_ok(x.as.tensor)) && (x.kind != 2 || !x.as.variable || !x.as.variable->alive))
         return "what is asked about is neither a live tensor nor a variable";
     if (!dtype_is_float(tape_asked_type(x)->dtype)) return "its elements are no floats: nothing flows to integers and bools";
     Why w = {tape, x, "no memory to find out"};
-    if (!arena_try(&tape->arena, &st, why_body, &w)) fail_status(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, &st);
+    bordered(tape->t, (kiln_site){tape->loc.file, tape->loc.line}, &tape->arena, why_body, &w);
     return w.text;
 }

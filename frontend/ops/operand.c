@@ -317,18 +317,15 @@ static void extent_job(void *arg)
 }
 
 /* New expressions take memory of the trace's arena, so a border must stand around the work. */
-static bool bordered(Thread *t, kiln_site at, ExtentJob *j)
+static bool run_extent(Thread *t, kiln_site at, ExtentJob *j)
 {
     Module *m = module_of(t);
     if (m == NULL) {
         extent_job(j);
         return true;
     }
-    Status st = {0};
     j->dims = &m->dims;
-    if (arena_try(m->arena, &st, extent_job, j)) return true;
-    fail_status(t, at, &st);
-    return false;
+    return bordered(t, at, m->arena, extent_job, j);
 }
 
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
@@ -337,7 +334,7 @@ Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
     Module *m = module_of(t);
     if (dim_is_const(a) && dim_is_const(b)) return extent_now(m != NULL ? &m->dims : NULL, op, a, b);
     ExtentJob j = {.op = op, .a = a, .b = b, .result = DIM_BAD};
-    return bordered(t, at, &j) ? j.result : DIM_BAD;
+    return run_extent(t, at, &j) ? j.result : DIM_BAD;
 }
 
 const char *extent_trouble(Thread *t, char *buf, size_t cap)
@@ -358,7 +355,7 @@ bool shapes_broadcast(
 {
     char ta[160], tb[160];
     ExtentJob j = {.x = &a->type, .y = &b->type, .shape = out};
-    if (!bordered(t, at, &j)) return false;
+    if (!run_extent(t, at, &j)) return false;
     if (j.fits) return true;
     fail(t, at, KILN_ESHAPE, "%s%sshapes do not broadcast: %s x %s", NAMED(op),
         tensor_text(a, ta, sizeof ta), tensor_text(b, tb, sizeof tb));

@@ -36,11 +36,7 @@ Frame *frame_open(Thread *t, kiln_site at, FrameKind kind, const char *what)
 {
     if (!frame_may_nest(t, at, what)) return NULL;
     Open o = {.tr = t->trace};
-    Status st = {0};
-    if (!arena_try(t->trace->arena, &st, open_body, &o)) {
-        fail_status(t, at, &st);
-        return NULL;
-    }
+    if (!bordered(t, at, t->trace->arena, open_body, &o)) return NULL;
     o.f->kind = (uint8_t)kind;
     o.f->what = what;
     o.f->loc = loc_of(at);
@@ -168,7 +164,7 @@ static void set_results(Close *c, uint32_t k)
     for (uint32_t i = 0; i < c->order.len; i++) {
         const Match *m = c->order.at[i];
         if (!m->carried) continue;
-        const Slot *s = frame_slot(f, m->column.variable, false);
+        const Slot *s = frame_slot(f, m->column.variable);
         graph_result(f->g, s && assigns(f, s) ? s->now : m->param[k]);
     }
     for (uint32_t i = 0; i < r->stacked; i++) graph_result(f->g, r->result[k][given + i]);

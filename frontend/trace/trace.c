@@ -9,101 +9,63 @@ bool frame_encloses(const Frame *outer, const Frame *inner)
     return inner != NULL;
 }
 
-/* ---- borders: the graph lives in an arena; running out of it must not cross the user's frames -------------- */
-typedef struct Append {
+/* ---- appending: inside a border ---------------------------------------------------------------------------------
+ * The graph lives in an arena; running out of it must not cross the user's frames. Each function that others call sets one border and asks within it. */
+typedef struct Ask {
+    Thread *t;
+    kiln_site at;
     Frame *f;
     Op op;
-    const Value *in;
+    kiln_tensor *const *in;
     uint32_t nin;
     const int64_t *attr;
     uint32_t nattr;
-    Loc loc;
-    const Type *type; /* a parameter */
-    const Source *source;
+    kiln_tensor *x;
     kiln_variable *variable;
-    Column column; /* of a region's parameter */
-    TapeRead read;
-    Status *st;
-    Value out;
-} Append;
+    const Type *type;
+    Column column;
+    Value value, out; /* out: 0 if what failed is recorded, or nothing was asked for */
+    bool ok;
+} Ask;
 
-static void append_body(void *arg)
+static bool ask(Ask *a, void (*body)(void *))
 {
-    Append *a = arg;
-    a->out = graph_append(a->f->g, a->op, a->in, a->nin, a->attr, a->nattr, a->loc, a->st);
+    return bordered(a->t, a->at, a->t->trace->arena, body, a);
 }
 
-static Value append(Thread *t, kiln_site at, Frame *f, Op op, const Value *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr)
+static Value append(Thread *t, kiln_site at, Frame *f, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     Status st = {0};
-    Append a = {.f = f,
-        .op = op,
-        .in = in,
-        .nin = nin,
-        .attr = attr,
-        .nattr = nattr,
-        .loc = loc_of(at),
-        .st = &st};
-    if (!arena_try(f->trace->arena, &st, append_body, &a) || !a.out) {
-        fail_status(t, at, &st);
-        return 0;
-    }
-    return a.out;
+    Value v = graph_append(f->g, op, in, nin, attr, nattr, loc_of(at), &st);
+    if (!v) fail_status(t, at, &st);
+    return v;
+}
+
+static Value source_param(Frame *f, const Source *source)
+{
+    Value p = graph_param(f->g, &source->type, source->loc);
+    *VEC_PUSH(f->trace->arena, &f->trace->source) = *source;
+    return p;
+}
+
+static Value column_param(Frame *f, const Type *type, Column c, Loc loc)
+{
+    Value p = graph_param(f->g, type, loc);
+    *VEC_PUSH(f->trace->arena, &f->column) = c;
+    return p;
 }
 
 static void param_body(void *arg)
 {
-    Append *a = arg;
-    Frame *f = a->f;
-    a->out = graph_param(f->g, a->type, a->loc);
-    if (a->source)
-        *VEC_PUSH(f->trace->arena, &f->trace->source) = *a->source;
-    else
-        *VEC_PUSH(f->trace->arena, &f->column) = a->column;
-}
-
-static Value add_param(Thread *t, kiln_site at, Append *a)
-{
-    Status st = {0};
-    a->st = &st;
-    a->loc = loc_of(at);
-    if (arena_try(a->f->trace->arena, &st, param_body, a)) return a->out;
-    fail_status(t, at, &st);
-    return 0;
-}
-
-static Value source_param(
-    Thread *t, kiln_site at, Frame *f, const Type *type, const Source *source)
-{
-    return add_param(t, at, &(Append){.f = f, .type = type, .source = source});
+    Ask *a = arg;
+    a->out = column_param(a->f, a->type, a->column, loc_of(a->at));
 }
 
 Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c)
 {
-    return add_param(t, at, &(Append){.f = f, .type = type, .column = c});
+    Ask a = {.t = t, .at = at, .f = f, .type = type, .column = c};
+    return ask(&a, param_body) ? a.out : 0;
 }
-
-typedef struct PutMap {
-    Map *map;
-    uint64_t key, value;
-} PutMap;
-static void put_body(void *arg)
-{
-    PutMap *p = arg;
-    map_put(p->map, p->key, p->value);
-}
-
-static bool put_in(Thread *t, kiln_site at, const Frame *f, Map *map, uint64_t key, Value v)
-{
-    Status st = {0};
-    PutMap p = {map, key, v};
-    if (arena_try(f->trace->arena, &st, put_body, &p)) return true;
-    fail_status(t, at, &st);
-    return false;
-}
-
-static bool put(Thread *t, kiln_site at, Frame *f, uint64_t key, Value v) { return put_in(t, at, f, &f->captured, key, v); }
 
 /* ---- operands -------------------------------------------------------------------------------------------------- */
 /* What v of f means by now: it may have been watched, by this handle or another one. */
@@ -115,16 +77,16 @@ static Value meaning(const Frame *f, Value v)
 }
 
 /* The value v of frame `from` as a value of `f`, which `from` encloses: a parameter per frame on the way in. */
-static Value bring_in(Thread *t, kiln_site at, const Frame *from, Frame *f, Value v)
+static Value bring_in(const Frame *from, Frame *f, Value v, Loc loc)
 {
     if (f == from) return v;
-    Value outside = bring_in(t, at, from, f->parent, v);
-    if (!outside) return 0;
+    Value outside = bring_in(from, f->parent, v, loc);
     const uint64_t *known = map_get(&f->captured, outside);
     if (known) return (Value)*known;
     Type type = *graph_type(f->parent->g, outside);
-    Value p = frame_param(t, at, f, &type, (Column){COLUMN_FREE, outside, NULL});
-    return p && put(t, at, f, outside, p) ? p : 0;
+    Value p = column_param(f, &type, (Column){COLUMN_FREE, outside, NULL}, loc);
+    map_put(&f->captured, outside, p);
+    return p;
 }
 
 static Frame *function_frame(Frame *f)
@@ -156,28 +118,30 @@ static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
         .uid = x->uid,
         .type = x->type,
         .loc = loc_of(at)};
-    Value p = source_param(t, at, top, &x->type, &s);
-    if (!p || !put(t, at, top, x->uid, p)) return 0;
+    Value p = graph_param(top->g, &s.type, s.loc);
+    map_put(&top->captured, x->uid, p);
+    *VEC_PUSH(tr->arena, &tr->source) = s; /* last: a literal among them has an owner, which comes now */
     if (made_here)
         kiln_own(x); /* concrete data that the body spells out: part of the function from now on */
     return p;
 }
 
-Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
+static Value outside_its_trace(Thread *t, kiln_site at, const kiln_tensor *x)
+{
+    fail(t, at, KILN_ESTATE, "a value traced at %s:%d is used outside its trace; return it from the function",
+        x->made.file ? x->made.file : "?", x->made.line);
+    return 0;
+}
+
+static Value value_of(Thread *t, kiln_site at, kiln_tensor *x)
 {
     Trace *tr = t->trace;
     if (x->state == TENSOR_EAGER) {
         Value v = capture(t, at, x);
-        return v ? bring_in(t, at, function_frame(tr->frame), tr->frame, v) : 0;
+        return v ? bring_in(function_frame(tr->frame), tr->frame, v, loc_of(at)) : 0;
     }
-    if (!tr || x->trace_id != tr->id) {
-        fail(t, at, KILN_ESTATE,
-            "a value traced at %s:%d is used outside its trace; return it from the function",
-            x->made.file ? x->made.file : "?", x->made.line);
-        return 0;
-    }
-    if (frame_encloses(x->frame, tr->frame))
-        return bring_in(t, at, x->frame, tr->frame, meaning(x->frame, x->value));
+    if (x->trace_id != tr->id) return outside_its_trace(t, at, x);
+    if (frame_encloses(x->frame, tr->frame)) return bring_in(x->frame, tr->frame, meaning(x->frame, x->value), loc_of(at));
     if (function_frame(tr->frame)->kind == FRAME_RULE) return closed_to(t, at, "a value");
     fail(t, at, KILN_ESTATE,
         "a value made inside a %s (%s:%d) is used outside it; assign it there to a kiln_local made "
@@ -186,32 +150,64 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
     return 0;
 }
 
+static void value_body(void *arg)
+{
+    Ask *a = arg;
+    a->out = value_of(a->t, a->at, a->x);
+}
+
+Value trace_value(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    Ask a = {.t = t, .at = at, .x = x};
+    if (!t->trace) return outside_its_trace(t, at, x);
+    return ask(&a, value_body) ? a.out : 0;
+}
+
+static void repoint_body(void *arg)
+{
+    Ask *a = arg;
+    kiln_tensor *x = a->x;
+    Frame *f = a->t->trace->frame, *top = function_frame(f);
+    if (x->state == TENSOR_TRACED && x->frame == f) {
+        map_put(&f->watched, x->value, a->value);
+    } else if (x->state == TENSOR_TRACED) {
+        map_put(&f->captured, bring_in(x->frame, f->parent, x->value, loc_of(a->at)), a->value);
+    } else if (f == top) {
+        map_put(&top->captured, x->uid, a->value);
+    } else {
+        Value outside = capture(a->t, a->at, x);
+        if (!outside) return;
+        map_put(&f->captured, bring_in(top, f->parent, outside, loc_of(a->at)), a->value);
+    }
+    a->ok = true;
+}
+
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v)
 {
-    Frame *f = t->trace->frame, *top = function_frame(f);
-    if (x->state == TENSOR_TRACED && x->frame == f) return put_in(t, at, f, &f->watched, x->value, v);
-    if (x->state == TENSOR_TRACED) {
-        Value outside = bring_in(t, at, x->frame, f->parent, x->value);
-        return outside && put(t, at, f, outside, v);
-    }
-    if (f == top) return put(t, at, top, x->uid, v);
-    Value outside = capture(t, at, x);
-    outside = outside ? bring_in(t, at, top, f->parent, outside) : 0;
-    return outside && put(t, at, f, outside, v);
+    Ask a = {.t = t, .at = at, .x = x, .value = v};
+    return ask(&a, repoint_body) && a.ok;
+}
+
+static void op_body(void *arg)
+{
+    Ask *a = arg;
+    Value *v = SCRATCH(a->t, a->at, Value, a->nin);
+    for (uint32_t i = 0; v && i < a->nin; i++)
+        if (!(v[i] = value_of(a->t, a->at, a->in[i]))) return;
+    if (v) a->out = append(a->t, a->at, a->t->trace->frame, a->op, v, a->nin, a->attr, a->nattr);
 }
 
 /* Appends the node to the running trace's innermost frame; 0: recorded. */
-static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr)
+static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
+    uint32_t stray = 0;
+    while (!t->trace && in[stray]->state != TENSOR_TRACED) stray++;
+    if (!t->trace) return outside_its_trace(t, at, in[stray]);
     ScratchMark mark = scratch_mark(&t->scratch);
-    Value *v = SCRATCH(t, at, Value, nin), r = 0;
-    uint32_t i = 0;
-    for (; v && i < nin; i++)
-        if (!(v[i] = trace_value(t, at, in[i]))) break;
-    if (v && i == nin && t->trace) r = append(t, at, t->trace->frame, op, v, nin, attr, nattr);
+    Ask a = {.t = t, .at = at, .op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr};
+    if (!ask(&a, op_body)) a.out = 0;
     scratch_reset(&t->scratch, mark);
-    return r;
+    return a.out;
 }
 
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
@@ -240,27 +236,16 @@ static Slot *find_slot(Frame *f, const kiln_variable *v)
     return at && f->slot.at[*at].variable == v ? &f->slot.at[*at] : NULL;
 }
 
-static void slot_body(void *arg)
-{
-    Append *a = arg;
-    *VEC_PUSH(a->f->trace->arena, &a->f->slot) = (Slot){.variable = a->variable};
-    map_put(&a->f->slot_of, (uintptr_t)a->variable, a->f->slot.len - 1);
-}
-
-static Slot *add_slot(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
-{
-    Status st = {0};
-    Append a = {.f = f, .variable = v};
-    if (arena_try(f->trace->arena, &st, slot_body, &a)) return &f->slot.at[f->slot.len - 1];
-    fail_status(t, at, &st);
-    return NULL;
-}
-
-Slot *frame_slot(Frame *f, kiln_variable *v, bool make)
+static Slot *make_slot(Frame *f, kiln_variable *v)
 {
     Slot *s = find_slot(f, v);
-    return s || !make ? s : add_slot(f->trace->t, (kiln_site){f->loc.file, f->loc.line}, f, v);
+    if (s) return s;
+    *VEC_PUSH(f->trace->arena, &f->slot) = (Slot){.variable = v};
+    map_put(&f->slot_of, (uintptr_t)v, f->slot.len - 1);
+    return &f->slot.at[f->slot.len - 1];
 }
+
+const Slot *frame_slot(Frame *f, const kiln_variable *v) { return find_slot(f, v); }
 
 void trace_forget(Thread *t, const kiln_variable *v)
 {
@@ -279,7 +264,7 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     if (f->parent) {
         Value outside = read_in(t, at, f->parent, v);
         Type type = v->type;
-        return outside ? frame_param(t, at, f, &type, (Column){COLUMN_FREE, outside, v}) : 0;
+        return outside ? column_param(f, &type, (Column){COLUMN_FREE, outside, v}, loc_of(at)) : 0;
     }
     if (f->kind == FRAME_RULE) return closed_to(t, at, "a variable");
     if (v->trace_id && v->trace_id != f->trace->id) {
@@ -288,30 +273,26 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     }
     Source s = {
         .kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
-    return source_param(t, at, f, &v->type, &s);
+    return source_param(f, &s);
 }
 
 static void note_body(void *arg)
 {
-    const Append *a = arg;
-    Trace *tr = a->f->trace;
-    *VEC_PUSH(tr->arena, &tr->read) = a->read;
+    const Ask *a = arg;
+    Trace *tr = a->t->trace;
+    *VEC_PUSH(tr->arena, &tr->read) = (TapeRead){a->variable, 0, a->value};
 }
 
 bool trace_note(Thread *t, kiln_site at, kiln_variable *v, Value leaf)
 {
-    Status st = {0};
-    Append a = {.f = t->trace->frame, .read = {v, 0, leaf}};
-    if (arena_try(t->trace->arena, &st, note_body, &a)) return true;
-    fail_status(t, at, &st);
-    return false;
+    Ask a = {.t = t, .at = at, .variable = v, .value = leaf};
+    return ask(&a, note_body);
 }
 
 /* The variable's value in frame f, which tapes can ask for: a fresh leaf, where gradients stop; a local's is the value itself. */
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
-    Slot *s = frame_slot(f, v, true);
-    if (!s) return 0;
+    Slot *s = make_slot(f, v);
     if (!s->now) {
         Value entry = entry_value(t, at, f, v);
         s = find_slot(f, v);
@@ -321,7 +302,7 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     s->read_after = s->read_after || s->assigned;
     Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
     if (!leaf || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
-    if (!v->local && f->kind == FRAME_FUNCTION && !trace_note(t, at, v, leaf)) return 0;
+    if (!v->local && f->kind == FRAME_FUNCTION) *VEC_PUSH(f->trace->arena, &f->trace->read) = (TapeRead){v, 0, leaf};
     return !t->tape || t->k->hooks->note_leaf(t, f, v, leaf) ? leaf : 0;
 }
 
@@ -339,16 +320,39 @@ void frame_pass_reads(const Frame *f, Value entry)
     }
 }
 
+static void read_body(void *arg)
+{
+    Ask *a = arg;
+    a->out = read_in(a->t, a->at, a->t->trace->frame, a->variable);
+}
+
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v)
 {
-    Frame *f = t->trace->frame;
-    Value x = read_in(t, at, f, v);
-    return x ? tensor_traced(t, at, f, x) : &t->k->poison;
+    Ask a = {.t = t, .at = at, .variable = v};
+    return ask(&a, read_body) && a.out ? tensor_traced(t, at, t->trace->frame, a.out) : &t->k->poison;
+}
+
+static void assign_body(void *arg)
+{
+    Ask *a = arg;
+    kiln_variable *v = a->variable;
+    Frame *f = a->t->trace->frame;
+    const bool own = v->frame == f && v->trace_id == f->trace->id;
+    Value now = value_of(a->t, a->at, a->x);
+    if (!now) return;
+    Slot *s = make_slot(f, v);
+    if (f->parent && !s->entry && !own) { /* the region carries it: it needs a value to begin with */
+        Value entry = entry_value(a->t, a->at, f, v);
+        s = find_slot(f, v);
+        if (!(s->entry = entry)) return;
+    }
+    s->now = now;
+    s->assigned = a->ok = true;
 }
 
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
 {
-    Frame *f = t->trace->frame;
+    const Frame *f = t->trace->frame;
     const bool own = v->frame == f && v->trace_id == f->trace->id;
     if (f->kind == FRAME_CONDITION && !own) {
         fail(t, at, KILN_ESTATE,
@@ -357,18 +361,8 @@ bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
             v->name, f->what, f->loc.file ? f->loc.file : "?", f->loc.line);
         return false;
     }
-    Value now = trace_value(t, at, x);
-    Slot *s = now ? frame_slot(f, v, true) : NULL;
-    if (!s) return false;
-    if (f->parent && !s->entry && !own) {
-        Value entry =
-            entry_value(t, at, f, v); /* the region carries it: it needs a value to begin with */
-        s = find_slot(f, v);
-        if (!(s->entry = entry)) return false;
-    }
-    s->now = now;
-    s->assigned = true;
-    return true;
+    Ask a = {.t = t, .at = at, .variable = v, .x = x};
+    return ask(&a, assign_body) && a.ok;
 }
 
 /* ---- what the rooms below ask ------------------------------------------------------------------------------------- */

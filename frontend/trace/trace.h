@@ -79,7 +79,7 @@ kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
 /* From here on, inside the innermost frame, the tensor x from outside means value v. */
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
-Slot *frame_slot(Frame *f, kiln_variable *v, bool make); /* NULL if absent and !make */
+const Slot *frame_slot(Frame *f, const kiln_variable *v); /* NULL: it has none */
 /* A parameter of a region's frame; 0: recorded. */
 Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c);
 /* Reads of the value that a variable came into the frame with let gradients through to it: it is the caller's to differentiate. */
