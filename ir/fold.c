@@ -191,7 +191,7 @@ static Value fold_where(Rebuild *rb, const Value *in)
 /* True if every value of `from` comes back from `wide` unchanged. */
 static bool lossless(DType from, DType wide)
 {
-    if (dtype_is_float(from)) return wide == DT_f64 || (wide == DT_f32 && dtype_bytes(from) == 2);
+    if (dtype_is_float(from)) return dtype_is_float(wide) && dtype_holds(wide, from);
     return dtype_is_int(wide) && (from == DT_bool || dtype_bytes(wide) >= dtype_bytes(from));
 }
 

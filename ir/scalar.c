@@ -12,35 +12,36 @@ const PrimInfo prim_info[P_COUNT] = {
 #undef PRIM
 };
 
-/* Slots are numbered through all functions; FIRST_fn and AFTER_fn bound those of fn. */
-enum {
-#define MATH_BEGIN(fn, args) FIRST_##fn, BEFORE_##fn = FIRST_##fn - 1,
+#include "scalar_tok.h"
+enum { SLOTS_MAX = 64 };
+/* Slots are numbered from 0 on in each function. */
+#define MATH_BEGIN(fn, args) enum {
 #define LET(fn, name, type, expr) SLOT_##fn##_##name,
-#define MATH_END(fn, expr) AFTER_##fn, LAST_##fn = AFTER_##fn - 1,
+#define MATH_END(fn, ...) SLOTS_##fn }; _Static_assert((int)SLOTS_##fn <= (int)SLOTS_MAX, "too many lets: raise SLOTS_MAX");
+#define NARROW_BEGIN(fn, from, to) MATH_BEGIN(fn, 1)
+#define NARROW_END(fn, ...) MATH_END(fn, __VA_ARGS__)
 #include "math.def"
+#include "narrow.def"
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END
-};
-
-#include "scalar_tok.h"
 #define MATH_BEGIN(fn, args) static const ScalarTok tok_##fn[] = {
 #define LET(fn, name, type, expr) {P_LET, DT_##type, SLOT_##fn##_##name, 0}, expr,
-#define MATH_END(fn, expr)                                \
-    {P_RET, DT_f32, 0, 0}, expr, { P_END, DT_NONE, 0, 0 } \
-    }                                                     \
-    ;
+#define MATH_END(fn, ...) {P_RET, DT_NONE, 0, 0}, __VA_ARGS__, {P_END, DT_NONE, 0, 0}};
 #include "math.def"
+#include "narrow.def"
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END
+#undef NARROW_BEGIN
+#undef NARROW_END
 #include "scalar_undef.h"
 
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
 #define MATH_BEGIN(fn, args) \
-    [FN_##fn] = {#fn, args, tok_##fn, FIRST_##fn, AFTER_##fn - FIRST_##fn, F64_##args(fn)},
+    [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #define LET(fn, name, type, expr)
 #define MATH_END(fn, expr)
 #include "math.def"
@@ -49,16 +50,10 @@ const MathInfo math_info[FN_COUNT] = {
 #undef MATH_END
 };
 
-enum { SLOTS_MAX = 64 };
-#define MATH_BEGIN(fn, args)
-#define LET(fn, name, type, expr)
-#define MATH_END(fn, expr) \
-    _Static_assert(        \
-        (int)AFTER_##fn - (int)FIRST_##fn <= SLOTS_MAX, "too many lets: raise SLOTS_MAX");
-#include "math.def"
-#undef MATH_BEGIN
-#undef LET
-#undef MATH_END
+const NarrowFns narrow_fns[DT_COUNT] = {
+#define DTYPE_NARROW(t, ...) [DT_##t] = {tok_widen_##t, tok_narrow_##t, tok_round_##t},
+#include "../runtime/dtype.def"
+};
 
 /* The x86 kernels come in two kinds, baseline and AVX2 with FMA; a CPU with only one of both runs
  * the baseline. */
@@ -162,7 +157,7 @@ static int64_t eval_int(Prim p, DType t, int64_t a, int64_t b)
     case P_xor: return a ^ b;
     case P_not: return t == DT_bool ? !a : ~a;
     case P_shl:
-    case P_shr: return eval_shift(p, is_signed, 8 * dtype_info[t].bytes, a, b);
+    case P_shr: return eval_shift(p, is_signed, dtype_info[t].bits, a, b);
     default: CHECK(!"a primitive of integers"); return 0;
     }
 }
@@ -255,62 +250,82 @@ Scalar scalar_cast(DType from, DType to, Scalar a)
 /* ---- expressions
  * ------------------------------------------------------------------------------------ */
 
-typedef struct Typed {
-    Scalar v;
-    DType t;
-} Typed;
-
 typedef struct Walk {
+    const ScalarSink *sink;
     const ScalarTok *at;
     DType t, to;
-    const Scalar *args;
-    const Typed *slot; /* by number less `first` */
-    uint16_t first;
+    const Term *args;
+    Term slot[SLOTS_MAX];
 } Walk;
 
-static Typed constant(DType t, double v)
+static Scalar constant(DType t, double v)
 {
-    if (dtype_is_float(t)) return (Typed){of_float(t, v), t};
-    return (Typed){of_int(t, v >= 0x1p63 ? (int64_t)(uint64_t)v : (int64_t)v), t};
+    if (dtype_is_float(t)) return of_float(t, v);
+    return of_int(t, v >= 0x1p63 ? (int64_t)(uint64_t)v : (int64_t)v); /* beyond i64: a u64 */
 }
 
-static Scalar call(const MathInfo *fn, DType t, const Scalar *args);
+/* How many expressions follow a token. */
+static int arity(const ScalarTok *tok)
+{
+    if (tok->prim == P_FN) return math_info[tok->ref].args;
+    return tok->prim < P_COUNT ? prim_info[tok->prim].args : 0;
+}
 
-static Typed eval(Walk *w)
+static Term expand(Walk *w)
 {
     const ScalarTok *tok = w->at++;
-    if (tok->prim == P_ARG) return (Typed){w->args[tok->ref], w->t};
-    if (tok->prim == P_CONST) return constant(tok->type ? (DType)tok->type : w->t, tok->value);
-    if (tok->prim == P_SLOT) return w->slot[tok->ref - w->first];
+    const DType own = tok->type ? (DType)tok->type : w->t;
+    if (tok->prim == P_ARG) return w->args[tok->ref];
+    if (tok->prim == P_SLOT) return w->slot[tok->ref];
+    if (tok->prim == P_CONST) return w->sink->constant(w->sink->to, own, constant(own, tok->value));
     bool fn = tok->prim == P_FN;
-    int n = fn ? math_info[tok->ref].args : prim_info[tok->prim].args;
-    Typed in[3] = {0};
-    for (int i = 0; i < n; i++) in[i] = eval(w);
-    Scalar v[3] = {in[0].v, in[1].v, in[2].v};
-    if (fn) return (Typed){call(&math_info[tok->ref], in[0].t, v), in[0].t};
+    Term in[3] = {0};
+    for (int i = 0; i < arity(tok); i++) in[i] = expand(w);
+    if (fn && in[0].type != DT_f32) return w->sink->call(w->sink->to, (MathFn)tok->ref, in);
+    if (fn) return scalar_expand(w->sink, math_info[tok->ref].tok, DT_f32, DT_f32, in);
     char result = prim_info[tok->prim].result;
-    DType from = in[0].t, to = result == 'B' ? DT_bool : tok->prim == P_select ? in[1].t : from;
-    if (result == '*') to = (DType)dtype_info[tok->type ? (DType)tok->type : w->to].compute;
-    return (Typed){prim_eval((Prim)tok->prim, from, to, v[0], v[1], v[2]), to};
+    DType to = result == 'B' ? DT_bool : result == '*' ? (tok->type ? (DType)tok->type : w->to) : in[tok->prim == P_select].type;
+    return w->sink->prim(w->sink->to, (Prim)tok->prim, to, in);
 }
 
-static Scalar call(const MathInfo *fn, DType t, const Scalar *args)
+Term scalar_expand(const ScalarSink *sink, const ScalarTok *tok, DType t, DType to, const Term *args)
 {
-    if (t == DT_f64)
-        return (Scalar){.f = fn->args == 1 ? fn->f64(args[0].f) : fn->f64_2(args[0].f, args[1].f)};
-    CHECK(t == DT_f32);
-    Typed slot[SLOTS_MAX];
-    Walk w = {fn->tok, DT_f32, DT_f32, args, slot, fn->first_slot};
+    Walk w;
+    w.sink = sink, w.at = tok, w.t = t, w.to = to, w.args = args;
     while (w.at->prim == P_LET) {
         uint16_t ref = (w.at++)->ref;
-        slot[ref - fn->first_slot] = eval(&w);
+        w.slot[ref] = expand(&w);
     }
-    w.at++;
-    return eval(&w).v;
+    w.at += w.at->prim == P_RET;
+    return expand(&w);
+}
+
+static Term eval_constant(void *to, DType t, Scalar v)
+{
+    (void)to;
+    return (Term){t, {v}};
+}
+
+static Term eval_prim(void *to, Prim p, DType result, const Term *in)
+{
+    (void)to;
+    return (Term){result, {prim_eval(p, in[0].type, result, in[0].as.scalar, in[1].as.scalar, in[2].as.scalar)}};
+}
+
+static Term eval_call(void *to, MathFn fn, const Term *in)
+{
+    const MathInfo *m = &math_info[fn];
+    (void)to;
+    return (Term){DT_f64, {{.f = m->args == 1 ? m->f64(in[0].as.scalar.f) : m->f64_2(in[0].as.scalar.f, in[1].as.scalar.f)}}};
 }
 
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args)
 {
-    Walk w = {expr, (DType)dtype_info[t].compute, to, args, NULL, 0};
-    return eval(&w).v;
+    const ScalarSink sink = {NULL, eval_constant, eval_prim, eval_call};
+    t = (DType)dtype_info[t].compute;
+    Term in[3] = {{t, {{0}}}, {t, {{0}}}, {t, {{0}}}};
+    const ScalarTok *at = expr;
+    for (int left = 1; left > 0; left += arity(at++) - 1)
+        if (at->prim == P_ARG) in[at->ref].as.scalar = args[at->ref];
+    return scalar_expand(&sink, expr, t, (DType)dtype_info[to].compute, in).as.scalar;
 }

@@ -4,7 +4,7 @@
 #ifndef KILN_IR_SCALAR_H
 #define KILN_IR_SCALAR_H
 
-#include "../runtime/dtype.h"
+#include "element.h"
 
 typedef enum Prim {
     P_NONE,
@@ -16,7 +16,7 @@ typedef enum Prim {
     P_ARG,    /* ref: operand 0, 1, 2 */
     P_CONST,  /* value; type DT_NONE: the type of the op's operands */
     P_FN,     /* ref: MathFn, followed by its arguments: an elementary function */
-    P_LET,    /* ref: slot, type; followed by the expression that fills it */
+    P_LET,    /* ref: slot, from 0 on in each function; type; followed by the expression that fills it */
     P_SLOT,   /* ref: slot, read */
     P_RET,    /* followed by the expression that is the function's value */
     P_END
@@ -52,11 +52,14 @@ typedef struct MathInfo {
     const char *name;      /* as in libm; with an f appended: the float version */
     uint8_t args;
     const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
-    uint16_t first_slot, slots;
     double (*f64)(double); /* args == 1 */
     double (*f64_2)(double, double);
 } MathInfo;
 extern const MathInfo math_info[FN_COUNT];
+
+/* The functions of narrow.def; NULL of types that are no narrow floats. */
+typedef struct NarrowFns { const ScalarTok *widen, *narrow, *round; } NarrowFns;
+extern const NarrowFns narrow_fns[DT_COUNT];
 
 /* One scalar value of any type, for the interpreter. Floats in f (an f32 value is held rounded), the rest in i (u64 as its bits). */
 typedef union Scalar { double f; int64_t i; uint64_t u; } Scalar;
@@ -68,6 +71,20 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c);
 Scalar scalar_cast(DType from, DType to, Scalar a);
 /* An op's expression (arguments and result in compute types; result type `to` only matters to P_cvt with type DT_NONE). */
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args);
+
+/* What an expression is expanded into: values, instructions, text. */
+typedef struct Term {
+    DType type;
+    union { Scalar scalar; int32_t at; void *value; const char *text; } as;
+} Term;
+typedef struct ScalarSink {
+    void *to;
+    Term (*constant)(void *to, DType t, Scalar v);
+    Term (*prim)(void *to, Prim p, DType result, const Term *in);
+    Term (*call)(void *to, MathFn fn, const Term *in); /* of f64; those of f32 are expanded. NULL: there are none */
+} ScalarSink;
+/* An expression, or a function with its lets, on arguments of compute type t; `to` as in scalar_eval. */
+Term scalar_expand(const ScalarSink *sink, const ScalarTok *tok, DType t, DType to, const Term *args);
 bool cpu_has_fma(void);
 
 #endif

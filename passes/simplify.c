@@ -46,7 +46,7 @@ static bool exact_reciprocal(DType t, double c, double *r)
 {
     uint64_t bits = (uint64_t)attr_of_f64(c);
     int exponent = (int)(bits >> 52 & 2047) - 1023;
-    int least = t == DT_f64 ? -1022 : t == DT_f16 ? -14 : -126;
+    int least = dtype_least_exponent(t);
     if ((bits & (((uint64_t)1 << 52) - 1)) != 0 || exponent < least || exponent > -least)
         return false;
     *r = 1 / c;

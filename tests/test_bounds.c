@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "runtime/dtype.h"
+#include "ir/element.h"
 
 enum { MILLION = 1000000, SIDE = 1001, X = 3, Y = 2 };
 

@@ -98,7 +98,7 @@ static void convert(Make *m, uint32_t from, DType to)
 static void fill_floats(uint32_t *bits)
 {
     for (uint32_t i = 0; i < 65536; i++) {
-        float half = half_to_float((uint16_t)i);
+        float half = (float)dtype_load_f64(DT_f16, &(uint16_t){(uint16_t)i});
         uint32_t at;
         memcpy(&at, &half, 4);
         bits[i] = i * 65537u + (i & 3) * 0x1000u;

@@ -1,7 +1,7 @@
-/* The element types: the table, promotion, and every conversion of the 16-bit floats against a
+/* The element types: the table, promotion, and every conversion of the narrow floats against a
  * plain definition. KILN_TEST_FULL=1 converts all 2^32 floats instead of the borders of the
  * rounding steps. */
-#include "runtime/dtype.h"
+#include "codegen/eager/kernels.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -30,18 +30,19 @@ static void table_is_whole(void **state)
     for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
         const DTypeInfo *d = &dtype_info[t];
         assert_int_equal(dtype_parse(d->name, strlen(d->name)), t);
-        assert_int_equal(dtype_bytes((DType)t), d->bytes);
+        assert_int_equal(dtype_bytes((DType)t), d->bits / 8);
         size_t digits = strcspn(d->name, "0123456789");
-        if (t != DT_bool) assert_int_equal(atoi(d->name + digits), 8 * d->bytes);
-        assert_int_equal(d->compute, t == DT_f16 || t == DT_bf16 ? DT_f32 : t);
+        if (t != DT_bool) assert_int_equal(atoi(d->name + digits), d->bits);
+        assert_int_equal(d->compute, dtype_is_float((DType)t) && d->bits < 32 ? DT_f32 : t);
+        if (dtype_is_float((DType)t)) assert_int_equal(1 + d->exponent + d->mantissa, d->bits);
         assert_int_equal(dtype_is_float((DType)t), strchr(d->name, 'f') != NULL);
         assert_int_equal(dtype_is_int((DType)t), t != DT_bool && !dtype_is_float((DType)t));
         if (d->kind == DK_INT) {
-            assert_true(d->hi == (int64_t)(~(uint64_t)0 >> (65 - 8 * d->bytes)));
+            assert_true(d->hi == (int64_t)(~(uint64_t)0 >> (65 - d->bits)));
             assert_true(d->lo == -d->hi - 1);
         }
-        if (d->kind == DK_UINT && d->bytes < 8)
-            assert_true(d->lo == 0 && d->hi == ((int64_t)1 << 8 * d->bytes) - 1);
+        if (d->kind == DK_UINT && d->bits < 64)
+            assert_true(d->lo == 0 && d->hi == ((int64_t)1 << d->bits) - 1);
     }
     assert_true(dtype_info[DT_u64].hi == INT64_MAX && dtype_info[DT_bool].hi == 1);
     const char *wrong[] = {"", "f", "f3", "f321", "F32", "none", "int", " f32"};
@@ -97,12 +98,12 @@ static void integers_come_back(void **state)
             dtype_store_i64((DType)t, at + 1, values[i]); /* at an odd address, too */
             assert_true(dtype_load_i64((DType)t, at + 1) == values[i]);
             assert_true(dtype_load_f64((DType)t, at + 1) == (double)values[i]);
-            assert_true(at[0] == 0x5a && at[1 + d->bytes] == 0x5a);
-            if (d->bytes == 8) continue;
+            assert_true(at[0] == 0x5a && at[1 + d->bits / 8] == 0x5a);
+            if (d->bits == 64) continue;
             memset(at, 0x5a, sizeof at);
             dtype_store_f64((DType)t, at + 1, (double)values[i]);
             assert_true(dtype_load_i64((DType)t, at + 1) == values[i]);
-            assert_true(at[0] == 0x5a && at[1 + d->bytes] == 0x5a);
+            assert_true(at[0] == 0x5a && at[1 + d->bits / 8] == 0x5a);
         }
     }
 }
@@ -178,82 +179,151 @@ static void rounding_happens_once(void **state)
     assert_true(isinf(through_i64(DT_f16, INT64_MAX)));
 }
 
-/* ---- all of the 16-bit floats ---------------------------------------------------------------- */
+/* ---- all of the narrow floats ---------------------------------------------------------------- */
 
-/* The definition: 1 sign bit, `ebits` of exponent, the rest mantissa. */
-static double value_of(uint16_t h, int ebits)
+static bool is_narrow(int t) { return dtype_is_float((DType)t) && dtype_info[t].compute != t; }
+
+/* The definition: a sign, the exponent, the mantissa; spelt out here, so that a wrong column is seen. */
+typedef struct Layout {
+    DType type;
+    int bits, ebits;
+    uint32_t over; /* the code above the largest number's */
+    bool infinite;
+} Layout;
+static const Layout layouts[] = {
+    {DT_f16, 16, 5, 0x7c00, true},
+    {DT_bf16, 16, 8, 0x7f80, true},
+};
+
+static double value_of(const Layout *l, uint32_t h)
 {
-    int mbits = 15 - ebits, bias = (1 << (ebits - 1)) - 1;
-    int e = h >> mbits & ((1 << ebits) - 1), m = h & ((1 << mbits) - 1);
+    int mbits = l->bits - 1 - l->ebits, bias = (1 << (l->ebits - 1)) - 1;
+    int e = (int)(h >> mbits) & ((1 << l->ebits) - 1), m = (int)h & ((1 << mbits) - 1);
+    uint32_t size = h & ((1u << (l->bits - 1)) - 1);
     double v = e == 0 ? ldexp(m, 1 - bias - mbits) : ldexp(m + (1 << mbits), e - bias - mbits);
-    if (e == (1 << ebits) - 1) v = m != 0 ? (double)NAN : (double)INFINITY;
-    return h & 0x8000 ? -v : v;
+    if (size >= l->over) v = l->infinite && size == l->over ? (double)INFINITY : (double)NAN;
+    return h >> (l->bits - 1) ? -v : v;
 }
 
-static void every_16_bit_float_widens(void **state)
+static void every_narrow_type_is_here(void **state)
 {
     (void)state;
-    for (uint32_t h = 0; h <= UINT16_MAX; h++) {
-        double half = value_of((uint16_t)h, 5), bf16 = value_of((uint16_t)h, 8);
-        float f = half_to_float((uint16_t)h), g = bf16_to_float((uint16_t)h);
-        assert_true(isnan(half) ? isnan(f) : f == half);
-        assert_true(isnan(bf16) ? isnan(g) : g == bf16);
-        assert_true(!signbit(f) == !(h & 0x8000) && !signbit(g) == !(h & 0x8000));
-        if (!isnan(half)) assert_int_equal(float_to_half(f), h);
-        if (!isnan(bf16)) assert_int_equal(float_to_bf16(g), h);
+    for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
+        size_t i = 0;
+        while (i < COUNT_OF(layouts) && (int)layouts[i].type != t) i++;
+        assert_int_equal(i < COUNT_OF(layouts), is_narrow(t));
+        if (i < COUNT_OF(layouts)) assert_true(dtype_info[t].largest == value_of(&layouts[i], layouts[i].over - 1));
     }
 }
 
-typedef struct Narrow {
-    uint16_t (*from)(float);
-    int ebits;
-    uint16_t infinity;
-} Narrow;
+/* What each tier, and code that converts one element, makes of n codes and n floats. */
+static float widened[4][1 << 16];
+static uint16_t narrowed[4][1 << 16];
 
-static void check_step(const Narrow *n, uint32_t bits, uint16_t expected)
+static int convert_everywhere(DType t, const void *codes, const float *floats, int n)
 {
-    uint16_t plus = n->from(float_of(bits)), minus = n->from(float_of(bits | 0x80000000));
-    if (plus == expected && minus == (expected | 0x8000)) return;
-    fail_msg("float %08x gave %04x and %04x, not %04x", bits, plus, minus, expected);
+    int tiers;
+    const Kernels *const *tier = eager_tiers(&tiers);
+    for (int k = 0; k < tiers; k++) {
+        memset(narrowed[k], 0, sizeof narrowed[k]);
+        if (codes) tier[k]->widen[t](widened[k], codes, n);
+        if (floats) tier[k]->narrow[t](narrowed[k], floats, n);
+    }
+    if (codes) dtype_widen(t, widened[tiers], codes, 1, n);
+    if (floats) dtype_narrow(t, narrowed[tiers], floats, n);
+    return tiers + 1;
 }
 
-/* Between neighbours h and h + 1 the nearest wins, and at the middle the even one; infinity counts
- * as the next power of two. */
-static void check_between(const Narrow *n, uint16_t h, bool full)
+static void every_code_widens(void **state)
 {
-    double lo = value_of(h, n->ebits), hi = value_of((uint16_t)(h + 1), n->ebits);
-    if (h + 1 == n->infinity) hi = ldexp(1, 1 << (n->ebits - 1));
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(layouts); k++) {
+        const Layout *l = &layouts[k];
+        static union { uint8_t b[1 << 16]; uint16_t h[1 << 16]; } codes;
+        const int n = 1 << l->bits;
+        for (int h = 0; h < n; h++)
+            if (l->bits == 8) codes.b[h] = (uint8_t)h; else codes.h[h] = (uint16_t)h;
+        int ways = convert_everywhere(l->type, &codes, NULL, n);
+        for (int h = 0; h < n; h++) {
+            double want = value_of(l, (uint32_t)h);
+            for (int w = 0; w < ways; w++) {
+                float f = widened[w][h];
+                if (bits_of(f) != bits_of(widened[0][h]) || !(isnan(want) ? isnan(f) : f == want) || !signbit(f) != !(h >> (l->bits - 1)))
+                    fail_msg("%s %x widens to %a, way %d", dtype_info[l->type].name, h, (double)f, w);
+            }
+            uint16_t back = 0;
+            dtype_narrow(l->type, &back, &widened[0][h], 1);
+            if (!isnan(want)) assert_int_equal(back, h);
+        }
+    }
+}
+
+/* ---- f32 to narrow floats: steps gathered and converted in blocks, in every way */
+
+static float given[1 << 16];
+static uint16_t expected[1 << 16];
+static int steps;
+
+static void flush(const Layout *l)
+{
+    const uint32_t sign = 1u << (l->bits - 1);
+    int ways = convert_everywhere(l->type, NULL, given, steps);
+    for (int w = 0; w < ways; w++)
+        for (int i = 0; i < steps; i++) {
+            uint16_t got = narrowed[0][0];
+            if (l->bits == 8) got = ((const uint8_t *)narrowed[w])[i]; else got = narrowed[w][i];
+            bool nan = (expected[i] & (sign - 1)) > l->over || (!l->infinite && (expected[i] & (sign - 1)) == l->over);
+            bool right = nan ? isnan(value_of(l, got)) && (got & sign) == (expected[i] & sign) : got == expected[i];
+            if (!right) fail_msg("float %08x gave %s %04x, not %04x, way %d", bits_of(given[i]), dtype_info[l->type].name, got, expected[i], w);
+            uint16_t first = l->bits == 8 ? ((const uint8_t *)narrowed[0])[i] : narrowed[0][i];
+            if (got != first) fail_msg("float %08x gave %s %04x one way and %04x another", bits_of(given[i]), dtype_info[l->type].name, first, got);
+        }
+    steps = 0;
+}
+
+static void check_step(const Layout *l, uint32_t bits, uint32_t want)
+{
+    for (uint32_t minus = 0; minus < 2; minus++) {
+        given[steps] = float_of(bits | minus << 31);
+        expected[steps++] = (uint16_t)(want | minus << (l->bits - 1));
+    }
+    if (steps == 1 << 16) flush(l);
+}
+
+/* Between neighbours h and h + 1 the nearest wins, and at the middle the even one; what lies over the largest counts as the next number. */
+static void check_between(const Layout *l, uint32_t h, bool full)
+{
+    double lo = value_of(l, h), hi = value_of(l, h + 1);
+    if (h + 1 == l->over) hi = lo + (lo - value_of(l, h - 1));
     uint32_t first = bits_of((float)lo), middle = bits_of((float)(lo + (hi - lo) / 2));
     uint32_t last = bits_of((float)hi);
     assert_true((double)float_of(middle) == lo + (hi - lo) / 2);
     if (full) {
-        for (uint32_t b = first; b < middle; b++) check_step(n, b, h);
-        for (uint32_t b = middle + 1; b < last; b++) check_step(n, b, (uint16_t)(h + 1));
+        for (uint32_t b = first; b < middle; b++) check_step(l, b, h);
+        for (uint32_t b = middle + 1; b < last; b++) check_step(l, b, h + 1);
     }
-    check_step(n, first, h);
-    check_step(n, first + 1 < middle ? first + 1 : first, h);
-    check_step(n, middle - 1, h);
-    check_step(n, middle, (uint16_t)(h + (h & 1)));
-    check_step(n, middle + 1, (uint16_t)(h + 1));
-    check_step(n, last - 1, (uint16_t)(h + 1));
+    check_step(l, first, h);
+    check_step(l, first + 1 < middle ? first + 1 : first, h);
+    check_step(l, middle - 1, h);
+    check_step(l, middle, h + (h & 1));
+    check_step(l, middle + 1, h + 1);
+    check_step(l, last - 1, h + 1);
 }
 
 static void every_rounding_step(void **state)
 {
     (void)state;
     bool full = getenv("KILN_TEST_FULL") != NULL;
-    const Narrow kinds[] = {{float_to_half, 5, 0x7c00}, {float_to_bf16, 8, 0x7f80}};
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        const Narrow *n = &kinds[i];
-        for (uint16_t h = 0; h < n->infinity; h++) check_between(n, h, full);
-        float beyond = (float)ldexp(1, 1 << (n->ebits - 1)); /* for bf16: infinity itself */
-        for (uint32_t b = bits_of(beyond); b <= 0x7f800000; b += full ? 1 : 4099)
-            check_step(n, b, n->infinity);
-        check_step(n, 0x7f800000, n->infinity);
-        for (uint32_t b = 0x7f800001; b <= 0x7fffffff; b += full ? 1 : 1021) {
-            uint16_t h = n->from(float_of(b)), minus = n->from(float_of(b | 0x80000000));
-            assert_true((h & 0x7fff) > n->infinity && minus == (h | 0x8000));
-        }
+    for (size_t i = 0; i < COUNT_OF(layouts); i++) {
+        const Layout *l = &layouts[i];
+        const uint32_t nan = l->infinite ? l->over + 1 : l->over;
+        for (uint32_t h = 0; h < l->over; h++) check_between(l, h, full);
+        double top = value_of(l, l->over - 1), beyond = top + (top - value_of(l, l->over - 2)); /* for bf16: infinity itself */
+        for (uint32_t b = bits_of((float)beyond); b <= 0x7f800000; b += full ? 1 : 4099) check_step(l, b, l->over);
+        check_step(l, 0x7f800000, l->over);
+        for (uint32_t b = 0x7f800001; b <= 0x7fffffff; b += full ? 1 : 1021) check_step(l, b, nan);
+        check_step(l, 0x7fffffff, nan);
+        flush(l);
     }
 }
 
@@ -265,7 +335,8 @@ int main(void)
         cmocka_unit_test(integers_come_back),
         cmocka_unit_test(odd_numbers_are_defined),
         cmocka_unit_test(rounding_happens_once),
-        cmocka_unit_test(every_16_bit_float_widens),
+        cmocka_unit_test(every_narrow_type_is_here),
+        cmocka_unit_test(every_code_widens),
         cmocka_unit_test(every_rounding_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

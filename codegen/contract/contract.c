@@ -229,16 +229,6 @@ static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
 
 /* ---- operands that must be copied first --------------------------------------------------- */
 
-static double load(DType t, const void *data, int64_t at)
-{
-    switch (t) {
-    case DT_f16: return half_to_float(((const uint16_t *)data)[at]);
-    case DT_bf16: return bf16_to_float(((const uint16_t *)data)[at]);
-    case DT_f32: return ((const float *)data)[at];
-    default: return ((const double *)data)[at];
-    }
-}
-
 /* to[batch...][rows][columns], contiguous, f64 from f64 and f32 from the others. */
 static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride,
     int64_t batches, const int64_t *extent, const int64_t *stride, void *to)
@@ -248,14 +238,13 @@ static void copy_operand(const HostContract *c, const void *data, const int64_t 
         int64_t from = 0, rest = b;
         for (int i = c->nbatch; i-- > 0; rest /= c->batch[i])
             from += rest % c->batch[i] * batch_stride[i];
-        for (int64_t i = 0; i < extent[0]; i++)
-            for (int64_t k = 0; k < extent[1]; k++, n++) {
-                double v = load(t, data, from + i * stride[0] + k * stride[1]);
-                if (t == DT_f64)
-                    ((double *)to)[n] = v;
-                else
-                    ((float *)to)[n] = (float)v;
-            }
+        for (int64_t i = 0; i < extent[0]; i++, n += extent[1], from += stride[0])
+            if (t == DT_f64)
+                for (int64_t k = 0; k < extent[1]; k++) ((double *)to)[n + k] = ((const double *)data)[from + k * stride[1]];
+            else if (t == DT_f32)
+                for (int64_t k = 0; k < extent[1]; k++) ((float *)to)[n + k] = ((const float *)data)[from + k * stride[1]];
+            else
+                dtype_widen(t, (float *)to + n, (const char *)data + from * (int64_t)dtype_bytes(t), stride[1], extent[1]);
     }
 }
 
@@ -321,7 +310,7 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
 
 /* ---- the door ----------------------------------------------------------------------------- */
 
-/* f16 and bf16: through f32, rounded once at the end. */
+/* Narrow floats: through f32, rounded once at the end. */
 static bool run_widened(
     ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
 {
@@ -338,9 +327,7 @@ static bool run_widened(
         d.type = DT_f32;
         d.c = to;
         ok = contract_run(threads, &d, blas, st);
-        uint16_t *out = c->c;
-        for (int64_t i = 0; i < n && ok; i++)
-            out[i] = c->type == DT_f16 ? float_to_half(to[i]) : float_to_bf16(to[i]);
+        if (ok) dtype_narrow((DType)c->type, c->c, to, n);
     }
     if (a != NULL) mem_free_aligned(a, a_bytes, 64);
     if (b != NULL) mem_free_aligned(b, b_bytes, 64);

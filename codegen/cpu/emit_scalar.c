@@ -108,7 +108,7 @@ static LLVMValueRef divide(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef
                  trap = by_zero;
     if (is_signed) {
         LLVMValueRef lowest =
-            int_like(g, a, (int64_t)((uint64_t)1 << (8 * dtype_info[t].bytes - 1)));
+            int_like(g, a, (int64_t)((uint64_t)1 << (dtype_info[t].bits - 1)));
         trap = gen_or(g, trap, gen_and(g, is(g, a, lowest), is(g, b, int_like(g, a, -1))));
     }
     LLVMValueRef d = gen_select(g, trap, one, b);
@@ -120,7 +120,7 @@ static LLVMValueRef divide(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef
 
 static LLVMValueRef shift(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
-    int64_t bits = 8 * dtype_info[t].bytes;
+    int64_t bits = dtype_info[t].bits;
     LLVMValueRef fits = LLVMBuildICmp(g->b, LLVMIntULT, b, int_like(g, b, bits), "");
     if (p == P_shr && dtype_info[t].kind == DK_INT)
         return LLVMBuildAShr(g->b, a, gen_select(g, fits, b, int_like(g, b, bits - 1)), "");
@@ -204,7 +204,7 @@ static LLVMValueRef convert(Gen *g, DType t, DType to, LLVMValueRef a)
     if (to == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
     if (dtype_is_float(to))
         return is_signed ? LLVMBuildSIToFP(g->b, a, out, "") : LLVMBuildUIToFP(g->b, a, out, "");
-    if (dtype_info[to].bytes < dtype_info[t].bytes) return LLVMBuildTrunc(g->b, a, out, "");
+    if (dtype_info[to].bits < dtype_info[t].bits) return LLVMBuildTrunc(g->b, a, out, "");
     return is_signed ? LLVMBuildSExt(g->b, a, out, "") : LLVMBuildZExt(g->b, a, out, "");
 }
 
@@ -226,97 +226,46 @@ LLVMValueRef emit_prim(
     }
 }
 
-/* ---- 16-bit floats and bools in memory ------------------------------------------------------- */
+/* ---- narrow floats and bools in memory ------------------------------------------------------- */
 
-static LLVMValueRef bits_of(Gen *g, LLVMValueRef f)
+typedef struct Lanes {
+    Gen *g;
+    uint32_t count;
+} Lanes;
+
+static Term lanes_const(void *to, DType t, Scalar v)
 {
-    return LLVMBuildBitCast(g->b, f, like(f, g->i32), "");
-}
-static LLVMValueRef shl(Gen *g, LLVMValueRef a, int64_t n)
-{
-    return LLVMBuildShl(g->b, a, int_like(g, a, n), "");
-}
-static LLVMValueRef lshr(Gen *g, LLVMValueRef a, int64_t n)
-{
-    return LLVMBuildLShr(g->b, a, int_like(g, a, n), "");
-}
-static LLVMValueRef and_bits(Gen *g, LLVMValueRef a, int64_t m)
-{
-    return LLVMBuildAnd(g->b, a, int_like(g, a, m), "");
+    const Lanes *l = to;
+    return (Term){t, {.value = gen_splat(l->g, gen_const(l->g, t, v), l->count)}};
 }
 
-/* The exponent is rebiased by an exact product with 2^112, which also normalises denormals;
- * infinity and NaN get exponent 255. */
-static LLVMValueRef widen_half(Gen *g, LLVMValueRef h)
+static Term lanes_prim(void *to, Prim p, DType result, const Term *in)
 {
-    LLVMValueRef w = LLVMBuildZExt(g->b, h, like(h, g->i32), "");
-    LLVMValueRef sign = shl(g, and_bits(g, w, 0x8000), 16), rest = and_bits(g, w, 0x7fff);
-    LLVMTypeRef f = like(h, g->f32);
-    LLVMValueRef small = LLVMBuildBitCast(g->b, shl(g, rest, 13), f, "");
-    LLVMValueRef scale = gen_splat(g, LLVMConstReal(g->f32, 0x1p112), gen_lanes_of(h));
-    LLVMValueRef bits = bits_of(g, LLVMBuildFMul(g->b, small, scale, ""));
-    LLVMValueRef special = LLVMBuildICmp(g->b, LLVMIntUGE, rest, int_like(g, rest, 0x7c00), "");
-    bits = gen_select(g, special, LLVMBuildOr(g->b, bits, int_like(g, bits, 0x7f800000), ""), bits);
-    return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, bits, sign, ""), f, "");
+    const Lanes *l = to;
+    return (Term){result, {.value = emit_prim(l->g, p, in[0].type, result, in[0].as.value, in[1].as.value, in[2].as.value)}};
 }
 
-/* Normal halves round by adding just under half a unit plus the last kept bit; denormal ones by
- * adding 0.5, whose last place is theirs. */
-static LLVMValueRef narrow_to_half(Gen *g, LLVMValueRef v)
+/* A function of narrow.def, lane by lane. */
+static LLVMValueRef converted(Gen *g, const ScalarTok *fn, DType from, LLVMValueRef v)
 {
-    LLVMValueRef w = bits_of(g, v), sign = lshr(g, and_bits(g, w, 0x80000000), 16),
-                 rest = and_bits(g, w, 0x7fffffff);
-    LLVMValueRef odd = and_bits(g, lshr(g, rest, 13), 1);
-    LLVMValueRef normal = LLVMBuildAdd(
-        g->b, LLVMBuildAdd(g->b, rest, int_like(g, w, -0x38000000 + 0xfff), ""), odd, "");
-    normal = lshr(g, normal, 13);
-    LLVMValueRef half = gen_splat(g, LLVMConstReal(g->f32, 0.5), gen_lanes_of(v));
-    LLVMValueRef tiny =
-        LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, rest, LLVMTypeOf(v), ""), half, "");
-    tiny = LLVMBuildSub(g->b, bits_of(g, tiny), int_like(g, w, 0x3f000000), "");
-    LLVMValueRef is_tiny = LLVMBuildICmp(g->b, LLVMIntULT, rest, int_like(g, w, 0x38800000), "");
-    LLVMValueRef is_huge = LLVMBuildICmp(g->b, LLVMIntUGE, rest, int_like(g, w, 0x477ff000), "");
-    LLVMValueRef is_nan = LLVMBuildICmp(g->b, LLVMIntUGT, rest, int_like(g, w, 0x7f800000), "");
-    LLVMValueRef r = gen_select(g, is_tiny, tiny, normal);
-    r = gen_select(
-        g, is_huge, gen_select(g, is_nan, int_like(g, w, 0x7e00), int_like(g, w, 0x7c00)), r);
-    return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, sign, ""), like(v, g->i16), "");
-}
-
-static LLVMValueRef narrow_to_bf16(Gen *g, LLVMValueRef v)
-{
-    LLVMValueRef w = bits_of(g, v), odd = and_bits(g, lshr(g, w, 16), 1);
-    LLVMValueRef round =
-        LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, w, int_like(g, w, 0x7fff), ""), odd, "");
-    LLVMValueRef quiet = LLVMBuildOr(g->b, w, int_like(g, w, 0x400000), "");
-    LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
-    return LLVMBuildTrunc(g->b, lshr(g, gen_select(g, nan, quiet, round), 16), like(v, g->i16), "");
+    Lanes lanes = {g, gen_lanes_of(v)};
+    const ScalarSink sink = {&lanes, lanes_const, lanes_prim, NULL};
+    return scalar_expand(&sink, fn, from, DT_f32, &(Term){from, {.value = v}}).as.value;
 }
 
 LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v)
 {
-    LLVMTypeRef f = like(v, g->f32);
-    switch (t) {
-    case DT_bool: return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    case DT_bf16:
-        return LLVMBuildBitCast(
-            g->b, shl(g, LLVMBuildZExt(g->b, v, like(v, g->i32), ""), 16), f, "");
-    case DT_f16:
-        if (!g->machine->f16c) return widen_half(g, v);
-        return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), f, "");
-    default: return v;
-    }
+    if (t == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
+    if (t == DT_f16 && g->machine->f16c) return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), like(v, g->f32), "");
+    if (narrow_fns[t].widen == NULL) return v;
+    return converted(g, narrow_fns[t].widen, DT_u32, LLVMBuildZExt(g->b, v, like(v, g->i32), ""));
 }
 
 LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v)
 {
-    switch (t) {
-    case DT_bool: return LLVMBuildZExt(g->b, v, like(v, g->i8), "");
-    case DT_bf16: return narrow_to_bf16(g, v);
-    case DT_f16:
-        if (!g->machine->f16c) return narrow_to_half(g, v);
-        return LLVMBuildBitCast(
-            g->b, LLVMBuildFPTrunc(g->b, v, like(v, g->half), ""), like(v, g->i16), "");
-    default: return v;
-    }
+    LLVMTypeRef type = like(v, gen_mem_type(g, t));
+    if (t == DT_bool) return LLVMBuildZExt(g->b, v, type, "");
+    if (t == DT_f16 && g->machine->f16c) return LLVMBuildBitCast(g->b, LLVMBuildFPTrunc(g->b, v, like(v, g->half), ""), type, "");
+    if (narrow_fns[t].narrow == NULL) return v;
+    return LLVMBuildTrunc(g->b, converted(g, narrow_fns[t].narrow, DT_f32, v), type, "");
 }

@@ -10,7 +10,7 @@ LLVMTypeRef gen_mem_type(const Gen *g, DType t)
     case DT_f64: return g->f64;
     default: break;
     }
-    switch (dtype_info[t].bytes) {
+    switch (dtype_bytes(t)) {
     case 1: return g->i8;
     case 2: return g->i16;
     case 4: return g->i32;

@@ -3,21 +3,13 @@
  * print.h, ir/tree.h. Never calls a library. */
 #include "print.h"
 
-/* M: the type in memory, C: in registers; Io moves between them. Strides in elements; a warp's
+/* M: the type in memory, C: in registers; Io moves between them (of narrow floats: cuda_scalar.c). Strides in elements; a warp's
  * loads follow k where a row of a, or a column of b, is contiguous there. */
 /* clang-format off */
 const char cuda_product_prelude[] =
     "template <typename M, typename C> struct Io {\n"
     "    static KILN_DEVICE C in(M x) { return x; }\n"
     "    static KILN_DEVICE M out(C x) { return x; }\n"
-    "};\n"
-    "struct Half {\n"
-    "    static KILN_DEVICE f32 in(u16 x) { return half_to_f32(x); }\n"
-    "    static KILN_DEVICE u16 out(f32 x) { return f32_to_half(x); }\n"
-    "};\n"
-    "struct Bf16 {\n"
-    "    static KILN_DEVICE f32 in(u16 x) { return bf16_to_f32(x); }\n"
-    "    static KILN_DEVICE u16 out(f32 x) { return f32_to_bf16(x); }\n"
     "};\n"
     "KILN_DEVICE f32 mad(f32 x, f32 y, f32 z) { return __fmaf_rn(x, y, z); }\n"
     "KILN_DEVICE f64 mad(f64 x, f64 y, f64 z) { return __fma_rn(x, y, z); }\n"
@@ -147,9 +139,8 @@ void cuda_product_body(Print *c, const Step *s)
     if (is_empty(c, s)) return;
     DType t = (DType)s->contract.type;
     const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
-    const char *move = t == DT_f16    ? "Half"
-                       : t == DT_bf16 ? "Bf16"
-                                      : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
+    const char *move = narrow_fns[t].widen != NULL ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
+                                                   : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
     if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: a product of bool");
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));

@@ -15,7 +15,8 @@ const char *cuda_type(DType t)
 
 const char *cuda_memory_type(DType t)
 {
-    return t == DT_bool ? "u8" : t == DT_f16 || t == DT_bf16 ? "u16" : dtype_info[t].name;
+    if (narrow_fns[t].widen == NULL) return t == DT_bool ? "u8" : dtype_info[t].name;
+    return dtype_info[t].bits == 8 ? "u8" : "u16";
 }
 
 /* Integers of up to 32 bits wrap in u32, those of 64 in u64. */
@@ -64,22 +65,14 @@ const char *cuda_literal(Arena *a, DType t, Scalar v)
 
 const char *cuda_from_memory(Arena *a, DType t, const char *x)
 {
-    switch (t) {
-    case DT_bool: return arena_printf(a, "%s != 0", x);
-    case DT_f16: return arena_printf(a, "half_to_f32(%s)", x);
-    case DT_bf16: return arena_printf(a, "bf16_to_f32(%s)", x);
-    default: return x;
-    }
+    if (t == DT_bool) return arena_printf(a, "%s != 0", x);
+    return narrow_fns[t].widen == NULL ? x : arena_printf(a, "widen_%s(%s)", dtype_info[t].name, x);
 }
 
 const char *cuda_to_memory(Arena *a, DType t, const char *x)
 {
-    switch (t) {
-    case DT_bool: return arena_printf(a, "u8(%s)", x);
-    case DT_f16: return arena_printf(a, "f32_to_half(%s)", x);
-    case DT_bf16: return arena_printf(a, "f32_to_bf16(%s)", x);
-    default: return x;
-    }
+    if (t == DT_bool) return arena_printf(a, "u8(%s)", x);
+    return narrow_fns[t].narrow == NULL ? x : arena_printf(a, "narrow_%s(%s)", dtype_info[t].name, x);
 }
 
 /* ---- primitives ------------------------------------------------------------------------------ */
@@ -199,4 +192,46 @@ const char *cuda_prim(
     }
     if (dtype_is_float(t)) return float_prim(a, p, t, x, y, z);
     return t == DT_bool ? bool_prim(a, p, x, y) : int_prim(a, p, t, x, y, z);
+}
+
+/* ---- narrow floats ------------------------------------------------------------------------------ */
+
+typedef struct Lines {
+    Arena *arena;
+    Text *out;
+    uint32_t count;
+} Lines;
+
+static Term line_const(void *to, DType t, Scalar v)
+{
+    return (Term){t, {.text = cuda_literal(((Lines *)to)->arena, t, v)}};
+}
+
+/* A line for each primitive, so that a value that is used twice is computed once. */
+static Term line_prim(void *to, Prim p, DType result, const Term *in)
+{
+    Lines *l = to;
+    const char *value = cuda_prim(l->arena, p, in[0].type, result, in[0].as.text, in[1].as.text, in[2].as.text);
+    text_printf(l->out, "    const %s v%u = %s;\n", cuda_type(result), l->count, value);
+    return (Term){result, {.text = arena_printf(l->arena, "v%u", l->count++)}};
+}
+
+static void narrow_function(Arena *a, Text *out, const char *what, DType t, const ScalarTok *fn, DType from, const char *result)
+{
+    Lines lines = {a, out, 0};
+    const ScalarSink sink = {&lines, line_const, line_prim, NULL};
+    text_printf(out, "KILN_DEVICE %s %s_%s(%s x)\n{\n", result, what, dtype_info[t].name, cuda_type(from));
+    const Term value = scalar_expand(&sink, fn, from, DT_f32, &(Term){from, {.text = "x"}});
+    text_printf(out, "    return %s(%s);\n}\n", result, value.as.text);
+}
+
+void cuda_narrow(Arena *a, Text *out, DType t)
+{
+    const char *memory = cuda_memory_type(t), *name = dtype_info[t].name;
+    narrow_function(a, out, "widen", t, narrow_fns[t].widen, DT_u32, "f32");
+    narrow_function(a, out, "narrow", t, narrow_fns[t].narrow, DT_f32, memory);
+    text_printf(out,
+        "struct Io_%s {\n    static KILN_DEVICE f32 in(%s x) { return widen_%s(x); }\n"
+        "    static KILN_DEVICE %s out(f32 x) { return narrow_%s(x); }\n};\n\n",
+        name, memory, name, memory, name);
 }

@@ -392,6 +392,10 @@ static void print_program(void *arg)
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
     cuda_products(c->arena, c->p->step, c->p->nstep, &products);
     text_printf(c->out, "%s", cuda_prelude);
+    bool used[DT_COUNT] = {false};
+    for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
+    for (int t = 0; t < DT_COUNT; t++)
+        if (used[t] && narrow_fns[t].widen != NULL) cuda_narrow(c->arena, c->out, (DType)t);
     if (products.len > 0) text_printf(c->out, "%s", cuda_product_prelude);
     for (uint32_t i = 0; i < c->p->kernel.len; i++) cuda_kernel(c, i);
     for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);

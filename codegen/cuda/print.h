@@ -59,6 +59,8 @@ bool cuda_program_text(const Program *p, Text *out, Status *st);
 const char *cuda_type(DType t); /* in registers */
 const char *cuda_memory_type(DType t);
 const char *cuda_literal(Arena *a, DType t, Scalar v);
+/* widen_T, narrow_T and Io_T of a narrow float (ir/narrow.def). */
+void cuda_narrow(Arena *a, Text *out, DType t);
 const char *cuda_from_memory(Arena *a, DType t, const char *x);
 const char *cuda_to_memory(Arena *a, DType t, const char *x);
 /* The primitive on operands of type t; NULL: none of that type. */

@@ -95,7 +95,7 @@ static void add_to(const Kernels *k, DType t, void *to, const void *from, int64_
         return;
     }
     float wide[READ_BLOCK];
-    (t == DT_f16 ? k->f16_load : k->bf16_load)(wide, to, n);
+    k->widen[t](wide, to, n);
     add(wide, (const void *const[]){wide, from}, n);
     writer_put(to, t, 0, n, wide);
 }

@@ -1,5 +1,5 @@
 /* kernels: the tables of loops that eager code runs, one table per instruction set (tier), each
- * expanded from ops.def for every compute type (all element types but f16 and bf16, which readers
+ * expanded from ops.def for every compute type (all element types but the narrow floats, which readers
  * and writers convert to f32). Loops read and write contiguous memory only; readers (reader.h) make
  * it so. All tiers that a CPU has give the same bits. Never knows shapes or threads. */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_H
@@ -29,7 +29,7 @@ typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, in
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
-    MapFn *cast[DT_COUNT]; /* from this type to that one; to f16 and bf16: f32s that rounding once more makes right */
+    MapFn *cast[DT_COUNT]; /* from this type to that one; to narrow floats: f32s that rounding once more makes right */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
     MapFn *iota; /* out[i] = i + *(const int64_t *)in[0], converted */
@@ -37,11 +37,9 @@ typedef struct TypeKernels {
 
 typedef struct Kernels {
     const char *name;
-    const TypeKernels *type[DT_COUNT]; /* NULL for f16 and bf16 */
-    void (*f16_load)(float *to, const uint16_t *from, int64_t n);
-    void (*f16_store)(uint16_t *to, const float *from, int64_t n);
-    void (*bf16_load)(float *to, const uint16_t *from, int64_t n);
-    void (*bf16_store)(uint16_t *to, const float *from, int64_t n);
+    const TypeKernels *type[DT_COUNT]; /* NULL for narrow floats */
+    void (*widen[DT_COUNT])(float *to, const void *from, int64_t n); /* narrow floats alone */
+    void (*narrow[DT_COUNT])(void *to, const float *from, int64_t n);
     /* PHILOX_BLOCKS blocks of four words each, from block `first` on (random.c). */
     void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
 } Kernels;

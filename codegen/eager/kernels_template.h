@@ -4,6 +4,7 @@
 #include "kernels.h"
 
 #include "../kernel.h"
+#include "../../ir/narrow_c.h"
 #include "kernels_scalars.h"
 
 #include <float.h>
@@ -118,51 +119,52 @@
 #define MOST 1
 #include "kernels_type.h"
 
-/* ---- 16-bit floats ------------------------------------------------------------------------ */
-
-static void f16_load(float *to, const uint16_t *from, int64_t n)
+/* ---- narrow floats ------------------------------------------------------------------------
+ * How many of n elements the hardware has converted, to the bits of ir/narrow.def. */
+static inline int64_t hardware_widen(DType t, float *to, const void *from, int64_t n)
 {
     int64_t i = 0;
+    if (t != DT_f16) return 0;
 #ifdef __AVX512F__
     for (; i + 16 <= n; i += 16)
-        _mm512_storeu_ps(
-            to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(from + i))));
+        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)((const uint16_t *)from + i))));
 #elif defined(__F16C__)
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(
-            to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)((const uint16_t *)from + i))));
+#else
+    (void)to, (void)from, (void)n;
 #endif
-    for (; i < n; i++) to[i] = half_to_float(from[i]);
+    return i;
 }
 
-static void f16_store(uint16_t *to, const float *from, int64_t n)
+static inline int64_t hardware_narrow(DType t, void *to, const float *from, int64_t n)
 {
     int64_t i = 0;
+    if (t != DT_f16) return 0;
 #ifdef __AVX512F__
     for (; i + 16 <= n; i += 16)
-        _mm256_storeu_si256((__m256i *)(void *)(to + i),
-            _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm256_storeu_si256((void *)((uint16_t *)to + i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__F16C__)
     for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((__m128i *)(void *)(to + i),
-            _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((void *)((uint16_t *)to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+#else
+    (void)to, (void)from, (void)n;
 #endif
-    for (; i < n; i++) to[i] = float_to_half(from[i]);
+    return i;
 }
 
-static void bf16_load(float *to, const uint16_t *from, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) to[i] = floatbits_f32((uint32_t)from[i] << 16);
-}
-
-static void bf16_store(uint16_t *to, const float *from, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = bits_f32(from[i]);
-        uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, nan = u >> 16 | 0x40;
-        to[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+#define DTYPE_NARROW(t, tag, c, ...)                                                                                  \
+    static void widen_all_##t(float *to, const void *from, int64_t n)                                                 \
+    {                                                                                                                 \
+        const c *a = from;                                                                                            \
+        INDEPENDENT for (int64_t i = hardware_widen(DT_##t, to, from, n); i < n; i++) to[i] = widen_##t(a[i]);        \
+    }                                                                                                                 \
+    static void narrow_all_##t(void *to, const float *from, int64_t n)                                                \
+    {                                                                                                                 \
+        c *o = to;                                                                                                    \
+        INDEPENDENT for (int64_t i = hardware_narrow(DT_##t, to, from, n); i < n; i++) o[i] = (c)narrow_##t(from[i]); \
     }
-}
+#include "../../runtime/dtype.def"
 
 /* ---- random bits -----------------------------------------------------------------------------
  * The ten rounds of Philox4x32 on blocks side by side. */
@@ -230,20 +232,18 @@ static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t firs
 
 const Kernels TIER = {
     .name = TIER_NAME,
-    .type = {[DT_bool] = &kernels_bool,
-        [DT_u8] = &kernels_u8,
-        [DT_i8] = &kernels_i8,
-        [DT_u16] = &kernels_u16,
-        [DT_i16] = &kernels_i16,
-        [DT_u32] = &kernels_u32,
-        [DT_i32] = &kernels_i32,
-        [DT_u64] = &kernels_u64,
-        [DT_i64] = &kernels_i64,
-        [DT_f32] = &kernels_f32,
-        [DT_f64] = &kernels_f64},
-    .f16_load = f16_load,
-    .f16_store = f16_store,
-    .bf16_load = bf16_load,
-    .bf16_store = bf16_store,
+    .type = {
+#define DTYPE_INT(t, ...) [DT_##t] = &kernels_##t,
+#define DTYPE_FLOAT(t, ...) [DT_##t] = &kernels_##t,
+#include "../../runtime/dtype.def"
+    },
+    .widen = {
+#define DTYPE_NARROW(t, ...) [DT_##t] = widen_all_##t,
+#include "../../runtime/dtype.def"
+    },
+    .narrow = {
+#define DTYPE_NARROW(t, ...) [DT_##t] = narrow_all_##t,
+#include "../../runtime/dtype.def"
+    },
     .philox = philox,
 };

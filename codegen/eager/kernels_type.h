@@ -161,21 +161,15 @@ ARG(arg_min, x < y)
         }                                                                                                             \
     }
 #define CAST_INT(to, c) CAST_TO(to, c, JOIN(TO_INT, KIND_TYPE)(to, c))
+#define CAST_UINT(to, c) CAST_INT(to, c)
+#define CAST_BOOL(to, c) CAST_TO(to, c, x != 0)
 #define TO_INT_FLOAT(to, c) JOIN(JOIN(cvt, TYPE), to)(x)
 #define TO_INT_INT(to, c) (c)x
 #define TO_INT_BOOL(to, c) (c)x
-CAST_TO(bool, uint8_t, x != 0)
-CAST_TO(f32, float, (float)x)
-CAST_TO(f64, double, (double)x)
+#define DTYPE_INT(t, tag, c, bits, kind, ...) CAST_##kind(t, c)
+#define DTYPE_FLOAT(t, tag, c, ...) CAST_TO(t, c, (c)x)
+#include "../../runtime/dtype.def"
 CAST_TO(odd, float, NAME(odd)(x))
-CAST_INT(u8, uint8_t)
-CAST_INT(i8, int8_t)
-CAST_INT(u16, uint16_t)
-CAST_INT(i16, int16_t)
-CAST_INT(u32, uint32_t)
-CAST_INT(i32, int32_t)
-CAST_INT(u64, uint64_t)
-CAST_INT(i64, int64_t)
 
 static void NAME(iota)(void *out, const void *const *in, int64_t n)
 {
@@ -194,10 +188,12 @@ static const TypeKernels NAME(kernels) = {
     .map = {
 #include "../../ir/ops.def"
     },
-    .cast = {[DT_bool] = NAME(cast_bool), [DT_f16] = NAME(cast_odd), [DT_bf16] = NAME(cast_odd), [DT_f32] = NAME(cast_f32),
-             [DT_f64] = NAME(cast_f64), [DT_u8] = NAME(cast_u8),
-             [DT_i8] = NAME(cast_i8), [DT_u16] = NAME(cast_u16), [DT_i16] = NAME(cast_i16), [DT_u32] = NAME(cast_u32),
-             [DT_i32] = NAME(cast_i32), [DT_u64] = NAME(cast_u64), [DT_i64] = NAME(cast_i64)},
+    .cast = {
+#define DTYPE_INT(t, ...) [DT_##t] = NAME(cast_##t),
+#define DTYPE_FLOAT(t, ...) [DT_##t] = NAME(cast_##t),
+#define DTYPE_NARROW(t, ...) [DT_##t] = NAME(cast_odd),
+#include "../../runtime/dtype.def"
+    },
     .fold = {IN(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},
     .arg_max = NAME(arg_max),
     .arg_min = NAME(arg_min),
@@ -212,6 +208,8 @@ static const TypeKernels NAME(kernels) = {
 #undef NARROW
 #undef CAST_TO
 #undef CAST_INT
+#undef CAST_UINT
+#undef CAST_BOOL
 #undef TO_INT_FLOAT
 #undef TO_INT_INT
 #undef TO_INT_BOOL

@@ -120,12 +120,6 @@ static const char *in_place(const Reader *r, int64_t from, int64_t n)
     return data;
 }
 
-static void widen(const Reader *r, float *to, const void *from, int64_t n)
-{
-    const Kernels *k = eager_kernels();
-    (r->dtype == DT_f16 ? k->f16_load : k->bf16_load)(to, from, n);
-}
-
 const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf)
 {
     const char *there = in_place(r, from, n);
@@ -133,15 +127,16 @@ const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf)
         if (there == NULL) reader_copy(r, from, n, buf);
         return there == NULL ? buf : there;
     }
+    const Kernels *k = eager_kernels();
     if (there != NULL) {
-        widen(r, buf, there, n);
+        k->widen[r->dtype](buf, there, n);
         return buf;
     }
-    uint16_t narrow[READ_BLOCK];
+    uint16_t narrow[READ_BLOCK]; /* the widest of narrow floats */
     for (int64_t i = 0; i < n; i += READ_BLOCK) {
         int64_t some = MIN_OF(n - i, READ_BLOCK);
         reader_copy(r, from + i, some, narrow);
-        widen(r, (float *)buf + i, narrow, some);
+        k->widen[r->dtype]((float *)buf + i, narrow, some);
     }
     return buf;
 }
@@ -149,6 +144,5 @@ const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf)
 void writer_put(void *data, DType t, int64_t from, int64_t n, const void *at)
 {
     if (dtype_info[t].compute == t) return;
-    const Kernels *k = eager_kernels();
-    (t == DT_f16 ? k->f16_store : k->bf16_store)((uint16_t *)data + from, at, n);
+    eager_kernels()->narrow[t]((char *)data + (size_t)from * dtype_bytes(t), at, n);
 }

@@ -16,7 +16,7 @@ typedef struct Reader {
     const char *data;
     uint8_t dtype;
     uint8_t bytes; /* per element in memory */
-    bool convert;  /* f16, bf16 */
+    bool convert;  /* a narrow float */
     bool direct;   /* contiguous, no conversion: the whole is one run */
     bool fixed;    /* one element, repeated (all strides 0) */
     int rank; /* axes that lie on one line are merged; at least 1 */

@@ -117,57 +117,34 @@ int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z
 
 /* ---- expressions --------------------------------------------------------------------------------- */
 
-typedef struct Walk {
-    Build *b;
-    const ScalarTok *t;   /* next token */
-    const int32_t *arg;
-    DType type, to;       /* of the operands; of a cvt without a type */
-    const MathInfo *fn;   /* whose lets the slots are */
-    int32_t slot[64];
-} Walk;
-
-static int32_t expand_fn(Build *b, uint32_t fn, const int32_t *arg);
-
-static int32_t expand(Walk *w)
+static Term term(const Build *b, int32_t at)
 {
-    const ScalarTok *t = w->t++;
-    int32_t arg[3] = {-1, -1, -1};
-    switch (t->prim) {
-    case P_ARG: return w->arg[t->ref];
-    case P_SLOT: return w->slot[t->ref - w->fn->first_slot];
-    case P_CONST: {
-        DType type = t->type != DT_NONE ? (DType)t->type : w->type;
-        Scalar v = dtype_is_float(type)  ? (Scalar){.f = t->value}
-                   : t->value >= 0x1p63 ? (Scalar){.u = (uint64_t)t->value} /* beyond i64: a u64 */
-                                        : (Scalar){.i = (int64_t)t->value};
-        return build_const(w->b, type, v);
-    }
-    case P_FN:
-        for (uint32_t i = 0; i < math_info[t->ref].args; i++) arg[i] = expand(w);
-        return expand_fn(w->b, t->ref, arg);
-    default: break;
-    }
-    const PrimInfo *info = &prim_info[t->prim];
-    for (uint32_t i = 0; i < info->args; i++) arg[i] = expand(w);
-    DType type = build_type(w->b, t->prim == P_select ? arg[1] : arg[0]);
-    if (info->result == 'B') type = DT_bool;
-    if (info->result == '*') type = t->type != DT_NONE ? (DType)t->type : w->to;
-    return build_prim(w->b, (Prim)t->prim, type, arg[0], arg[1], arg[2]);
+    return (Term){.type = at < 0 ? DT_NONE : build_type(b, at), .as = {.at = at}};
 }
 
-static int32_t expand_fn(Build *b, uint32_t fn, const int32_t *arg)
+static Term term_const(void *to, DType type, Scalar v)
 {
-    const MathInfo *info = &math_info[fn];
-    if (build_type(b, arg[0]) != DT_f32)
-        return derived(b, (Instr){.kind = I_CALL, .type = DT_f64, .a = arg[0], .b = arg[1], .c = -1, .ref = fn}, 40);
-    Walk w = {.b = b, .t = info->tok, .arg = arg, .type = DT_f32, .to = DT_f32, .fn = info};
-    while (w.t->prim == P_LET) {
-        uint32_t slot = w.t->ref - info->first_slot;
-        w.t++;
-        w.slot[slot] = expand(&w);
-    }
-    w.t++; /* P_RET */
-    return expand(&w);
+    return term(to, build_const(to, type, v));
+}
+
+static Term term_prim(void *to, Prim p, DType type, const Term *in)
+{
+    const int n = prim_info[p].args;
+    return term(to, build_prim(to, p, type, in[0].as.at, n > 1 ? in[1].as.at : -1, n > 2 ? in[2].as.at : -1));
+}
+
+static Term term_call(void *to, MathFn fn, const Term *in)
+{
+    const int32_t second = math_info[fn].args == 2 ? in[1].as.at : -1;
+    return term(to, derived(to, (Instr){.kind = I_CALL, .type = DT_f64, .a = in[0].as.at, .b = second, .c = -1, .ref = fn}, 40));
+}
+
+static int32_t build_expr(Build *b, const ScalarTok *expr, DType type, DType to, const int32_t *arg, uint32_t nargs)
+{
+    const ScalarSink sink = {b, term_const, term_prim, term_call};
+    Term in[3];
+    for (uint32_t i = 0; i < nargs; i++) in[i] = term(b, arg[i]);
+    return scalar_expand(&sink, expr, type, to, in).as.at;
 }
 
 int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const int32_t *arg)
@@ -179,42 +156,18 @@ int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const in
         status_fail(b->lw->st, ST_DTYPE, "%s: no meaning for %s", def->name, dtype_info[in].name);
         return -1;
     }
-    Walk w = {.b = b, .t = value, .arg = arg, .type = type, .to = (DType)dtype_info[out].compute};
-    return build_round(b, out, expand(&w));
+    return build_round(b, out, build_expr(b, value, type, (DType)dtype_info[out].compute, arg, (uint32_t)def->nin));
 }
 
-/* ---- casts and 16-bit floats --------------------------------------------------------------------- */
-
-static int32_t u32(Build *b, uint32_t v) { return build_const(b, DT_u32, (Scalar){.i = v}); }
-static int32_t f32(Build *b, double v) { return build_const(b, DT_f32, (Scalar){.f = v}); }
-
-/* Adds half of the last kept bit, ties to even, and drops `bits` bits. */
-static int32_t drop_bits(Build *b, int32_t x, uint32_t bits)
-{
-    int32_t u = build_prim(b, P_bits, DT_u32, x, -1, -1);
-    int32_t odd = build_prim(b, P_and, DT_u32, build_prim(b, P_shr, DT_u32, u, u32(b, bits), -1), u32(b, 1), -1);
-    int32_t up = build_prim(b, P_add, DT_u32, odd, u32(b, (1u << (bits - 1)) - 1), -1);
-    int32_t kept = build_prim(b, P_and, DT_u32, build_prim(b, P_add, DT_u32, u, up, -1), u32(b, ~((1u << bits) - 1)), -1);
-    return build_prim(b, P_floatbits, DT_f32, kept, -1, -1);
-}
+/* ---- casts and narrow floats --------------------------------------------------------------------- */
 
 int32_t build_round(Build *b, DType type, int32_t x)
 {
-    if (x < 0 || (type != DT_f16 && type != DT_bf16)) return x;
-    int32_t y = drop_bits(b, x, type == DT_f16 ? 13 : 16);
-    if (type == DT_f16) {
-        int32_t size = build_prim(b, P_abs, DT_f32, x, -1, -1);
-        int32_t large = build_prim(b, P_gt, DT_bool, build_prim(b, P_abs, DT_f32, y, -1, -1), f32(b, 65504), -1);
-        y = build_prim(b, P_select, DT_f32, large, build_prim(b, P_copysign, DT_f32, f32(b, __builtin_inf()), x, -1), y);
-        /* Below the normals the last place is 2^-24, that of floats around 0.5. */
-        int32_t tiny = build_prim(b, P_sub, DT_f32, build_prim(b, P_add, DT_f32, size, f32(b, 0.5), -1), f32(b, 0.5), -1);
-        int32_t small = build_prim(b, P_lt, DT_bool, size, f32(b, 0x1p-14), -1);
-        y = build_prim(b, P_select, DT_f32, small, build_prim(b, P_copysign, DT_f32, tiny, x, -1), y);
-    }
-    return build_prim(b, P_select, DT_f32, build_prim(b, P_ne, DT_bool, x, x, -1), x, y);
+    const ScalarTok *round = narrow_fns[type].round;
+    return x < 0 || round == NULL ? x : build_expr(b, round, DT_f32, DT_f32, &x, 1);
 }
 
-/* odd_wide_i64 and odd_wide_u64 of runtime/dtype.h. */
+/* odd_wide_i64 and odd_wide_u64 of ir/element.h. */
 static int32_t odd_wide(Build *b, DType t, int32_t x)
 {
     const int64_t limit = (int64_t)1 << 53;
@@ -228,7 +181,7 @@ static int32_t odd_wide(Build *b, DType t, int32_t x)
     return build_prim(b, P_cvt, DT_f64, build_prim(b, P_select, t, build_prim(b, P_and, DT_bool, large, rest, -1), odd, x), -1, -1);
 }
 
-/* As f32, rounded to odd where f32 does not hold it: odd_f64 of runtime/dtype.h. */
+/* As f32, rounded to odd where f32 does not hold it: odd_f64 of ir/element.h. */
 static int32_t odd_f32(Build *b, DType from, int32_t x)
 {
     if (dtype_bytes(from) < 4 || from == DT_f32) return build_prim(b, P_cvt, DT_f32, x, -1, -1);
@@ -249,6 +202,8 @@ int32_t build_cast(Build *b, DType from, DType to, int32_t x)
 }
 
 /* ---- random bits --------------------------------------------------------------------------------- */
+
+static int32_t u32(Build *b, uint32_t v) { return build_const(b, DT_u32, (Scalar){.i = v}); }
 
 static int32_t low_half(Build *b, int32_t u64)
 {

@@ -5,26 +5,6 @@
 #include "aot.h"
 #include "../engine/escape.h"
 
-static const char *c_name(DType d)
-{
-    static const char *const name[DT_COUNT] = {
-        [DT_bool] = "uint8_t",
-        [DT_u8] = "uint8_t",
-        [DT_i8] = "int8_t",
-        [DT_u16] = "uint16_t",
-        [DT_i16] = "int16_t",
-        [DT_u32] = "uint32_t",
-        [DT_i32] = "int32_t",
-        [DT_u64] = "uint64_t",
-        [DT_i64] = "int64_t",
-        [DT_f16] = "uint16_t",
-        [DT_bf16] = "uint16_t",
-        [DT_f32] = "float",
-        [DT_f64] = "double",
-    };
-    return name[d];
-}
-
 static void upper(const char *symbol, char *out, size_t cap)
 {
     size_t i = 0;
@@ -67,13 +47,13 @@ static void write_prototype(Text *out, const Artifact *a, const Program *p, cons
         if (a->input[i].kind == PLACE_ARGUMENT) {
             type_print(&p->module->dims, &p->buf.at[i].type, type, sizeof type);
             text_printf(out, ",\n    const %s *in%u /* %s */",
-                c_name((DType)p->buf.at[i].type.dtype), n++, type);
+                dtype_info[p->buf.at[i].type.dtype].c, n++, type);
         }
     write_symbols(out, p, ",\n    ");
     for (uint32_t i = 0; i < a->noutput; i++) {
         const Type *t = &p->buf.at[p->ninput + i].type;
         type_print(&p->module->dims, t, type, sizeof type);
-        text_printf(out, ",\n    %s *out%u /* %s */", c_name((DType)t->dtype), i, type);
+        text_printf(out, ",\n    %s *out%u /* %s */", dtype_info[t->dtype].c, i, type);
     }
     text_printf(out, ",\n    void *workspace)\n");
 }

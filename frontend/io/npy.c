@@ -10,12 +10,6 @@
 #define HEADER_MAX 65536
 #define MAGIC "\x93NUMPY"
 
-static const struct {
-    const char *descr;
-    DType t;
-} descrs[] = {{"|b1", DT_bool}, {"|u1", DT_u8}, {"|i1", DT_i8}, {"<u2", DT_u16}, {"<i2", DT_i16}, {"<u4", DT_u32}, {"<i4", DT_i32},
-    {"<u8", DT_u64}, {"<i8", DT_i64}, {"<f2", DT_f16}, {"<f4", DT_f32}, {"<f8", DT_f64}};
-
 /* ---- the header: a Python dict of three keys in any order -------------------------------------------------------------- */
 typedef struct Header {
     const char *at; /* what is left of the text, which a 0 ends */
@@ -58,8 +52,8 @@ static bool dtype(Header *h)
 {
     char descr[16];
     if (!text(h, descr, sizeof descr)) return bad(h, "its dtype is a structure");
-    for (size_t i = 0; i < COUNT_OF(descrs) && !h->t; i++)
-        if (!strcmp(descr, descrs[i].descr)) h->t = descrs[i].t;
+    for (int t = DT_NONE + 1; t < DT_COUNT; t++)
+        if (dtype_info[t].numpy && !strcmp(descr, dtype_info[t].numpy)) h->t = (DType)t;
     return h->t || bad(h, descr[0] == '>' ? "its bytes are big-endian" : "Kiln has no such dtype");
 }
 
@@ -190,8 +184,7 @@ bool kiln_npy_write_at(kiln_site at, kiln_operand o, const char *path)
     kiln_scope s = kiln_scope_open(t->k);
     kiln_tensor *x = operand_concrete(t, at, "npy", o);
     if (x) x = tensor_contiguous(t, at, x);
-    for (size_t i = 0; x && tensor_ok(x) && i < COUNT_OF(descrs); i++)
-        if (descrs[i].t == (DType)x->type.dtype) descr = descrs[i].descr;
+    if (x && tensor_ok(x)) descr = dtype_info[x->type.dtype].numpy;
     if (x && tensor_ok(x) && !descr)
         fail(t, at, KILN_EUNSUPPORTED, "npy: %s: NumPy has no %s; kiln_cast it to f32", path, dtype_info[x->type.dtype].name);
     bool ok = descr && file_begin(&f, t, at, "npy", path, NULL);

@@ -44,7 +44,6 @@ uint32_t safe_crc(const void *bytes, size_t n);
 uint32_t safe_checksum(const char *name, const Type *type, const void *data); /* of a tensor */
 void safe_little(unsigned char *p, size_t n, size_t each); /* between this machine's order and the file's */
 bool safe_utf8(const char *s, size_t n);
-const SafeType *safe_type(DType d); /* every dtype of Kiln's has one */
 /* For errors: at most 64 bytes, printable. */
 const char *safe_shown(const char *name, char buf[72]);
 

@@ -59,7 +59,7 @@ static size_t type_bytes(const Type *t)
 uint32_t safe_checksum(const char *name, const Type *type, const void *data)
 {
     char text[256];
-    int n = snprintf(text, sizeof text, "%s", safe_type((DType)type->dtype)->name);
+    int n = snprintf(text, sizeof text, "%s", dtype_info[type->dtype].tag);
     for (int i = 0; i < type->rank; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, " %lld", (long long)type->dim[i]);
     uLong crc = crc32_z(0, (const Bytef *)text, (size_t)n);
@@ -107,7 +107,7 @@ static void header(Text *j, const SafeWrite *w)
             if (dtype_bytes((DType)type->dtype) != width[p]) continue;
             text_add(j, ",", 1);
             text_json(j, w->tensor[i].name);
-            text_printf(j, ":{\"dtype\":\"%s\",\"shape\":[", safe_type((DType)type->dtype)->name);
+            text_printf(j, ":{\"dtype\":\"%s\",\"shape\":[", dtype_info[type->dtype].tag);
             for (int d = 0; d < type->rank; d++)
                 text_printf(j, "%s%lld", d ? "," : "", (long long)type->dim[d]);
             uint64_t end = at + type_bytes(type);

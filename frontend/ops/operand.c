@@ -6,10 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 
-_Static_assert(
-    (int)KILN_F64 == (int)DT_f64 && (int)KILN_BOOL == (int)DT_bool && DT_COUNT == KILN_F64 + 1,
-    "the public dtypes are the internal ones");
-
 #define NAMED(op) (op) != NULL ? (op) : "", (op) != NULL ? ": " : ""
 
 bool operand_is_number(kiln_operand o) { return o.kind >= 3 && o.kind <= 6; }
