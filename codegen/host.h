@@ -9,7 +9,7 @@ typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t 
 
 /* One (batched) contraction; strides in elements. */
 typedef struct HostContract {
-    int32_t type;                  /* DType: f32, f64 (f16, bf16 through f32) */
+    int32_t type;                  /* DType: f32, f64 (narrow floats through f32) */
     int32_t nbatch;
     int64_t batch[8], m, n, k;
     const void *a, *b;

@@ -19,7 +19,7 @@ typedef enum InstrKind {
     I_CONST,   /* value */
     I_PRIM,    /* prim over a, b, c; for cvt/bits/floatbits `type` is the result's */
     I_CALL,    /* libm in double: ref = MathFn over a (, b); only type f64 */
-    I_LOAD,    /* ref = stream; f16 and bf16 arrive as f32 */
+    I_LOAD,    /* ref = stream; narrow floats arrive as f32 */
     I_AXIS,    /* ref = axis: its index, i64 */
     I_DIM,     /* ref = index into Program.dim: its run-time value, i64 */
     I_REDUCED  /* ref = reduction of an earlier stage */
@@ -28,7 +28,7 @@ typedef enum InstrKind {
 typedef struct Instr {
     uint8_t kind;     /* InstrKind */
     uint8_t prim;     /* Prim */
-    uint8_t type;     /* DType of the result: a compute type (never f16, bf16) */
+    uint8_t type;     /* DType of the result: a compute type (never a narrow float) */
     bool sweeps;      /* depends on the sweep axis: inside its loop; else once per point, before the loop */
     bool lanes;       /* differs along the vector axis: a vector; else a scalar */
     int32_t a, b, c;  /* earlier instructions, -1 none */
@@ -63,7 +63,7 @@ typedef struct Reduction {
 
 typedef struct Store {
     uint32_t stream;
-    int32_t value;     /* instruction; f16 and bf16 are rounded on the way out */
+    int32_t value;     /* instruction; narrow floats are rounded on the way out */
     bool add;          /* adds to what lies there (scatter), in order of the sweep */
 } Store;
 

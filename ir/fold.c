@@ -39,7 +39,7 @@ const Node *fold_maker(const Rebuild *rb, Value x, Op op)
 /* ---- constants ------------------------------------------------------------------------------ */
 
 static Value constant_elementwise(
-    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     const OpDef *def = &op_def[op];
     Scalar arg[3], r;
@@ -50,7 +50,7 @@ static Value constant_elementwise(
     DType from = (DType)dtype_info[type.dtype].compute;
     if (def->flags & OPF_CAST) {
         type.dtype = (uint8_t)attr[0];
-        r = scalar_cast(from, (DType)type.dtype, arg[0]);
+        r = scalar_cast(from, (DType)type.dtype, nattr > 1, arg[0]);
     } else {
         const ScalarTok *value = dtype_is_float(type.dtype) ? def->value_f : def->value_i;
         if (value == NULL) return 0;
@@ -201,15 +201,15 @@ static Value fold_cast(Rebuild *rb, Value x, DType to)
     const Node *inner = fold_maker(rb, x, OP_cast);
     if (inner == NULL) return 0;
     DType from = (DType)graph_type(rb->to, inner->in[0])->dtype;
-    return from == to && lossless(from, (DType)graph_type(rb->to, x)->dtype) ? inner->in[0] : 0;
+    return from == to && inner->attr->len == 1 && lossless(from, (DType)graph_type(rb->to, x)->dtype) ? inner->in[0] : 0;
 }
 
 static Value fold_elementwise(
-    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, Loc loc)
+    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
-    Value v = constant_elementwise(rb, op, in, nin, attr, loc);
+    Value v = constant_elementwise(rb, op, in, nin, attr, nattr, loc);
     if (v != 0) return v;
-    if (op_def[op].flags & OPF_CAST) return fold_cast(rb, in[0], (DType)attr[0]);
+    if (op_def[op].flags & OPF_CAST) return nattr > 1 ? 0 : fold_cast(rb, in[0], (DType)attr[0]);
     if (nin == 1) return fold_unary(rb, op, in[0]);
     if (op == OP_where) return fold_where(rb, in);
     if (nin != 2) return 0;
@@ -224,7 +224,7 @@ Value fold_node(
     const unsigned flags = op_def[op].flags;
     if (op == OP_leaf) return in[0];
     if (op == OP_saved) return in[1];
-    if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return fold_elementwise(rb, op, in, nin, attr, loc);
+    if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return fold_elementwise(rb, op, in, nin, attr, nattr, loc);
     if (flags & OPF_MOVES) return fold_move(rb, op, in, nin, attr, nattr, loc);
     if (flags & OPF_REDUCES && nattr == 0) return in[0];
     if (op == OP_dim_size && dim_is_const(attr[0])) {

@@ -190,7 +190,12 @@ static bool attrs(Parser *p, const char *schema, DType operand, Attrs *to)
         if (!attr(p, schema[fixed], t, &v)) return false;
         *VEC_PUSH(a, to) = v;
     }
-    if (schema[fixed] != '\0') {
+    if (schema[fixed] == '?') {
+        if (lex_take(&p->lex, ",")) {
+            if (!attr(p, 'i', operand, &v)) return false;
+            *VEC_PUSH(a, to) = v;
+        }
+    } else if (schema[fixed] != '\0') {
         if ((fixed != 0 && !lex_expect(&p->lex, ",")) || !lex_expect(&p->lex, "[")) return false;
         if (!lex_take(&p->lex, "]")) {
             do {

@@ -98,6 +98,10 @@ static void put_attrs(Printer *p, const Graph *g, const Node *n)
         put_attr(p, g, n, schema[i], n->attr->at[i]);
     }
     char letter = schema[i];
+    if (letter == '?') {
+        if (i < n->attr->len) text_printf(p->out, ", %" PRId64, n->attr->at[i]);
+        letter = '\0';
+    }
     if (letter != '\0') put(p, i != 0 ? ", [" : "[");
     for (uint32_t first = i; letter != '\0' && i < n->attr->len; i++) {
         if (i != first) put(p, ", ");

@@ -84,5 +84,7 @@ bool infer_cast(Infer *inf)
 {
     Type out = *inf->in[0];
     out.dtype = (uint8_t)inf->attr[0];
+    if (inf->nattr > 1 && (inf->nattr > 2 || inf->attr[1] != 1 || !dtype_is_float(out.dtype)))
+        return infer_fail(inf, ST_VALUE, "only 1 may follow the dtype, and that a float");
     return rule_result(inf, &out);
 }

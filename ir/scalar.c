@@ -234,7 +234,7 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
     }
 }
 
-Scalar scalar_cast(DType from, DType to, Scalar a)
+static Scalar cast_once(DType from, DType to, Scalar a)
 {
     uint64_t room = 0;
     if (dtype_info[to].compute == to) return prim_eval(P_cvt, from, to, a, a, a);
@@ -245,6 +245,14 @@ Scalar scalar_cast(DType from, DType to, Scalar a)
     else
         dtype_store_i64(to, &room, a.i);
     return (Scalar){.f = dtype_load_f64(to, &room)};
+}
+
+Scalar scalar_cast(DType from, DType to, bool saturate, Scalar a)
+{
+    const double most = dtype_info[to].largest;
+    Scalar r = cast_once(from, to, a);
+    if (!saturate || fabs(r.f) <= most || (dtype_is_float(from) && isnan(a.f))) return r;
+    return (Scalar){.f = (dtype_is_float(from) ? a.f < 0 : dtype_info[from].kind == DK_INT && a.i < 0) ? -most : most};
 }
 
 /* ---- expressions

@@ -68,7 +68,7 @@ typedef union Scalar { double f; int64_t i; uint64_t u; } Scalar;
  * mad rounds once if this CPU has FMA and twice otherwise. */
 Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c);
 /* A cast from one dtype to another, held in the compute type of `to` and rounded once to `to` itself. */
-Scalar scalar_cast(DType from, DType to, Scalar a);
+Scalar scalar_cast(DType from, DType to, bool saturate, Scalar a);
 /* An op's expression (arguments and result in compute types; result type `to` only matters to P_cvt with type DT_NONE). */
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args);
 

@@ -15,7 +15,12 @@ void vjp_concat(Vjp *v);
 void vjp_cast(Vjp *v)
 {
     const Type *to = v->e->type(v->e, v->in[0]);
-    if (dtype_is_float(to->dtype) && v->g[0] != 0) v->dx[0] = emit_cast(v->e, v->g[0], to->dtype);
+    if (!dtype_is_float(to->dtype) || v->g[0] == 0) return;
+    v->dx[0] = emit_cast(v->e, v->g[0], to->dtype);
+    const DType own = (DType)v->node->attr->at[0];
+    if (v->node->attr->len == 1 || dtype_holds(own, to->dtype)) return; /* what is saturated is infinite, if anything */
+    Value within = emit2(v->e, OP_le, emit1(v->e, OP_abs, v->in[0]), emit_constant(v->e, dtype_info[own].largest, to));
+    v->dx[0] = emit3(v->e, OP_where, within, v->dx[0], emit_constant(v->e, 0, to));
 }
 
 void vjp_saved(Vjp *v) { v->dx[0] = v->g[0]; }

@@ -36,7 +36,7 @@ static int64_t identity(Op op, DType t)
     if (op == OP_sum) return 0; /* the bits of 0.0 too */
     if (op == OP_prod) return dtype_is_float(t) ? attr_of_f64(1) : 1;
     if (dtype_is_float(t))
-        return attr_of_f64(op == OP_reduce_max ? -__builtin_inf() : __builtin_inf());
+        return attr_of_f64(op == OP_reduce_max ? -dtype_most(t) : dtype_most(t));
     if (op == OP_reduce_max) return dtype_info[t].lo;
     return t == DT_u64 ? -1 : dtype_info[t].hi;
 }

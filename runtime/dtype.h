@@ -43,6 +43,9 @@ static inline bool dtype_holds(DType t, DType from)
     return a->exponent >= b->exponent && a->mantissa >= b->mantissa && a->infinite >= b->infinite;
 }
 
+/* Floats: no number of t is larger: infinity, where it has one. */
+static inline double dtype_most(DType t) { return dtype_info[t].infinite ? __builtin_inf() : dtype_info[t].largest; }
+
 /* Array-API promotion within a kind; DT_NONE where it is undefined (mixed kinds, i64 with u64; bool only with bool). */
 DType dtype_promote(DType a, DType b);
 DType dtype_parse(const char *name, size_t len); /* DT_NONE if unknown */

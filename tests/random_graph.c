@@ -282,10 +282,10 @@ bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, S
 
 static double special(Random *r, DType t)
 {
-    static const double some[] = {NAN, INFINITY, -INFINITY, -0.0, 0.0};
+    const double some[] = {NAN, dtype_most(t), -dtype_most(t), -0.0, 0.0};
     int64_t i = random_below(r, COUNT_OF(some) + 1);
     if (i < (int64_t)COUNT_OF(some)) return some[i];
-    return t == DT_f64 ? 0x1p-1060 : t == DT_f16 ? 0x1p-20 : 0x1p-140;
+    return ldexp(1, dtype_least_exponent(t) - 2); /* a denormal number */
 }
 
 static double one_float(const RandomGraph *rg, Random *r, DType t, bool coarse)

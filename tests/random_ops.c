@@ -445,8 +445,9 @@ Value maker_build(Maker *k, Op op)
     case OP_cast:
     case OP_leaf: {
         Value v = maker_pick(k, NULL);
-        int64_t attr = op == OP_cast ? (int64_t)maker_dtype(k) : random_below(k->r, 2);
-        return v == 0 ? 0 : maker_append(k, op, &v, 1, &attr, 1, k->size.at[v]);
+        const int64_t attr[2] = {op == OP_cast ? (int64_t)maker_dtype(k) : random_below(k->r, 2), 1};
+        const bool saturate = op == OP_cast && dtype_is_float((DType)attr[0]) && random_chance(k->r, 25);
+        return v == 0 ? 0 : maker_append(k, op, &v, 1, attr, saturate ? 2 : 1, k->size.at[v]);
     }
     case OP_reshape: return reshape(k);
     case OP_broadcast: return broadcast(k);

@@ -87,7 +87,7 @@ static kiln_tensor *fit(kiln_tensor *x, const kiln_tensor *like)
 /* y so that an operation takes it beside x, and the result is small. */
 static kiln_tensor *beside(const kiln_tensor *x, kiln_tensor *y)
 {
-    bool wide = kiln_dtype_of(x) >= KILN_F32 && kiln_dtype_of(y) >= KILN_F16;
+    bool wide = (kiln_dtype_of(x) == KILN_F32 || kiln_dtype_of(x) == KILN_F64) && is_float(y);
     int rx = kiln_rank(x), ry = kiln_rank(y);
     int64_t n = 1;
     if (!wide) y = to_dtype(y, kiln_dtype_of(x));
@@ -164,7 +164,10 @@ static void do_where(Run *e, const uint32_t *r)
 static void do_cast(Run *e, const uint32_t *r)
 {
     int a = pick(e, r[0]);
-    put(e, "cast", a, -1, kiln_cast(e->value[a], dtype_at(r[1])));
+    if (r[2] % 4 == 0 && dtype_at(r[1]) >= KILN_F16)
+        put(e, "cast_saturated", a, -1, kiln_cast_saturated(e->value[a], dtype_at(r[1])));
+    else
+        put(e, "cast", a, -1, kiln_cast(e->value[a], dtype_at(r[1])));
 }
 
 static kiln_axes axes_of(const kiln_tensor *x, uint32_t r)

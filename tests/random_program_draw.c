@@ -49,7 +49,7 @@ void program_draw(Program *p, Draw *d, bool wrong)
 }
 
 static const kiln_dtype drawn_dtype[] = {KILN_F32, KILN_F32, KILN_F32, KILN_F64, KILN_F16, KILN_BF16, KILN_I32, KILN_I64, KILN_U8, KILN_BOOL,
-                                         KILN_F32, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_U64};
+                                         KILN_F32, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_U64, KILN_F8_E4M3, KILN_F8_E5M2};
 kiln_dtype dtype_at(uint32_t r) { return drawn_dtype[r % (sizeof drawn_dtype / sizeof *drawn_dtype)]; }
 
 kiln_tensor *program_tensor(kiln *k, Draw *d)

@@ -109,6 +109,7 @@ static void objects_follow_the_model(void **state)
     object_follows_the_model(k, KILN_F32, "float", 0);
     object_follows_the_model(k, KILN_F64, "double", 0);
     object_follows_the_model(k, KILN_BF16, "uint16_t", 0);
+    object_follows_the_model(k, KILN_F8_E5M2, "uint8_t", 0);
     for (int e = 1; e < EXTENTS; e += 4) object_follows_the_model(k, KILN_F32, "float", extents[e]);
     assert_ok(k);
 }

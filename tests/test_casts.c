@@ -22,16 +22,19 @@ typedef struct Exact { /* (-1)^minus * m * 2^e */
 } Exact;
 
 typedef struct Format {
-    int digits, least, most, bits; /* of the significand; exponents of normal numbers; of all */
+    int digits, least, most, bits; /* of the significand; exponents of normal numbers, but for `finite` ones; of all */
+    bool finite;                   /* no infinity: the numbers go on where it would be; all bits of exponent and fraction set: NaN */
 } Format;
 
 static Format format_of(DType t)
 {
     switch (t) {
-    case DT_f16: return (Format){11, -14, 15, 16};
-    case DT_bf16: return (Format){8, -126, 127, 16};
-    case DT_f32: return (Format){24, -126, 127, 32};
-    default: return (Format){53, -1022, 1023, 64};
+    case DT_f8_e4m3: return (Format){4, -6, 7, 8, true};
+    case DT_f8_e5m2: return (Format){3, -14, 15, 8, false};
+    case DT_f16: return (Format){11, -14, 15, 16, false};
+    case DT_bf16: return (Format){8, -126, 127, 16, false};
+    case DT_f32: return (Format){24, -126, 127, 32, false};
+    default: return (Format){53, -1022, 1023, 64, false};
     }
 }
 
@@ -49,7 +52,8 @@ static Exact decode(DType t, const void *at)
     const uint64_t one = 1, fraction = u & ((one << (f.digits - 1)) - 1);
     const int field = (int)(u >> (f.digits - 1) & (uint64_t)(2 * f.most + 1));
     Exact x = {.minus = u >> (f.bits - 1) & 1, .m = fraction, .e = f.least - (f.digits - 1)};
-    if (field == 2 * f.most + 1) {
+    const uint64_t all = (one << (f.digits - 1)) - 1;
+    if (field == 2 * f.most + 1 && (!f.finite || fraction == all)) {
         x.nan = fraction != 0;
         x.inf = fraction == 0;
     } else if (field != 0) {
@@ -70,10 +74,11 @@ static uint64_t nearest(uint64_t m, int by)
     return (uint64_t)kept + (rest > half || (rest == half && (kept & 1)));
 }
 
-static void encode_float(DType t, Exact x, void *to)
+static void encode_float(DType t, Exact x, bool saturate, void *to)
 {
     Format f = format_of(t);
-    const uint64_t one = 1, sign = (uint64_t)x.minus << (f.bits - 1), inf = (uint64_t)(2 * f.most + 1) << (f.digits - 1);
+    const uint64_t one = 1, sign = (uint64_t)x.minus << (f.bits - 1), all = f.finite ? (one << (f.digits - 1)) - 1 : 0;
+    const uint64_t inf = (uint64_t)(2 * f.most + 1) << (f.digits - 1) | all; /* of a finite type: NaN */
     uint64_t u = inf | (x.nan ? one << (f.digits - 2) : 0);
     if (!x.nan && !x.inf) {
         int place = MAX_OF(length(x.m) - 1 + x.e, f.least) - (f.digits - 1);
@@ -83,6 +88,7 @@ static void encode_float(DType t, Exact x, void *to)
         u = r < one << (f.digits - 1) ? r : r + (field << (f.digits - 1));
         if (u > inf) u = inf;
     }
+    if (saturate && !x.nan && u == inf) u--;
     u |= sign;
     memcpy(to, &u, dtype_bytes(t));
 }
@@ -104,11 +110,12 @@ static void encode_integer(DType t, Exact x, bool was_float, void *to)
     memcpy(to, &u, dtype_bytes(t));
 }
 
-static void model(DType from, DType to, const void *at, void *out)
+/* saturate: what is not NaN and rounds to a code beyond the largest number's becomes that number. */
+static void model(DType from, DType to, bool saturate, const void *at, void *out)
 {
     Exact x = decode(from, at);
     if (dtype_is_float(to))
-        encode_float(to, x, out);
+        encode_float(to, x, saturate, out);
     else
         encode_integer(to, x, dtype_is_float(from), out);
 }
@@ -127,6 +134,12 @@ static double near_midpoint(Random *r, DType t)
     return middle + hair * fabs(y - x);
 }
 
+static DType some_float(int i)
+{
+    static const DType t[] = {DT_f16, DT_bf16, DT_f32, DT_f8_e4m3, DT_f8_e5m2};
+    return t[(size_t)i % COUNT_OF(t)];
+}
+
 static void *elements(Arena *a, DType t)
 {
     size_t bytes = dtype_bytes(t);
@@ -135,7 +148,7 @@ static void *elements(Arena *a, DType t)
     prim_edges(t, all);
     for (int i = EDGES; i < MANY; i++) {
         uint64_t u = random_next(&r) >> (dtype_is_float(t) ? 0 : random_below(&r, 64));
-        double m = near_midpoint(&r, i % 3 == 0 ? DT_f16 : i % 3 == 1 ? DT_bf16 : DT_f32);
+        double m = near_midpoint(&r, some_float(i));
         char *at = all + (size_t)i * bytes;
         if (t == DT_bool) u &= 1;
         memcpy(at, &u, bytes);
@@ -157,8 +170,23 @@ typedef struct Casts {
     uint64_t compared, wrong;
 } Casts;
 
-/* A parameter per dtype, for each of them a result per dtype. */
-#define RESULTS ((DT_COUNT - 1) * (DT_COUNT - 1))
+/* A parameter per dtype, for each of them a result per dtype, and the saturating ones to floats. */
+#define RESULTS (2 * (DT_COUNT - 1) * (DT_COUNT - 1))
+
+/* The cast of number `to`: beyond the dtypes they saturate. Integers have none: their place is taken by the plain one. */
+static DType target(int64_t to, bool *saturate)
+{
+    const DType t = (DType)(1 + to % (DT_COUNT - 1));
+    *saturate = to >= DT_COUNT - 1 && dtype_is_float(t);
+    return t;
+}
+
+static Value cast_number(Graph *g, Value x, int64_t to, Status *st)
+{
+    bool saturate;
+    const int64_t attr[2] = {target(to, &saturate), 1};
+    return graph_append(g, OP_cast, &x, 1, attr, saturate ? 2 : 1, (Loc){0}, st);
+}
 
 static Module *make_module(Arena *a)
 {
@@ -168,21 +196,23 @@ static Module *make_module(Arena *a)
     Value x[DT_COUNT];
     for (int t = 1; t < DT_COUNT; t++) x[t] = graph_param(g, &(Type){.dtype = (uint8_t)t, .rank = 1, .dim = {MANY}}, (Loc){0});
     for (int from = 1; from < DT_COUNT; from++)
-        for (int64_t to = 1; to < DT_COUNT; to++) graph_result(g, graph_append(g, OP_cast, &x[from], 1, &to, 1, (Loc){0}, &st));
+        for (int64_t to = 0; to < RESULTS / (DT_COUNT - 1); to++) graph_result(g, cast_number(g, x[from], to, &st));
     return m;
 }
 
-static void compare(Casts *c, const char *mode, DType from, DType to, int64_t i, const void *have)
+static void compare(Casts *c, const char *mode, DType from, int64_t number, int64_t i, const void *have)
 {
     uint64_t want = 0;
+    bool saturate;
+    const DType to = target(number, &saturate);
     const char *at = (const char *)c->in[from - 1] + (size_t)i * dtype_bytes(from);
-    model(from, to, at, &want);
+    model(from, to, saturate, at, &want);
     c->compared++;
     if (bytes_differ(to, &want, have, 1) < 0 || c->wrong++ > 20) return;
     uint64_t x = 0, h = 0;
     memcpy(&x, at, dtype_bytes(from));
     memcpy(&h, have, dtype_bytes(to));
-    print_error("%s: cast of %s 0x%llx to %s gives 0x%llx, not 0x%llx\n", mode, dtype_info[from].name, (unsigned long long)x,
+    print_error("%s: %scast of %s 0x%llx to %s gives 0x%llx, not 0x%llx\n", mode, saturate ? "saturating " : "", dtype_info[from].name, (unsigned long long)x,
                 dtype_info[to].name, (unsigned long long)h, (unsigned long long)want);
 }
 
@@ -190,8 +220,10 @@ static void compare_all(void *user, const char *mode, void *const *result)
 {
     Casts *c = user;
     for (int r = 0; r < RESULTS; r++) {
-        DType from = (DType)(1 + r / (DT_COUNT - 1)), to = (DType)(1 + r % (DT_COUNT - 1));
-        for (int64_t i = 0; i < MANY; i++) compare(c, mode, from, to, i, (const char *)result[r] + (size_t)i * dtype_bytes(to));
+        const int each = RESULTS / (DT_COUNT - 1), to = r % each;
+        bool saturate;
+        const size_t bytes = dtype_bytes(target(to, &saturate));
+        for (int64_t i = 0; i < MANY; i++) compare(c, mode, (DType)(1 + r / each), to, i, (const char *)result[r] + (size_t)i * bytes);
     }
 }
 
@@ -206,7 +238,7 @@ static void by_folding(Casts *c)
             const char *at = (const char *)c->in[from - 1] + (size_t)which * dtype_bytes((DType)from);
             int64_t attr[2] = {from, dtype_is_float((DType)from) ? attr_of_f64(dtype_load_f64((DType)from, at)) : dtype_load_i64((DType)from, at)};
             Value x = graph_append(g, OP_constant, NULL, 0, attr, 2, (Loc){0}, &c->st);
-            for (int64_t to = 1; to < DT_COUNT; to++) graph_result(g, graph_append(g, OP_cast, &x, 1, &to, 1, (Loc){0}, &c->st));
+            for (int64_t to = 0; to < RESULTS / (DT_COUNT - 1); to++) graph_result(g, cast_number(g, x, to, &c->st));
         }
     Rebuild rb;
     rebuild_begin(&rb, g, &c->arena, &c->st);
@@ -215,14 +247,15 @@ static void by_folding(Casts *c)
     for (uint32_t r = 0; r < g->result.len; r++) {
         Scalar v;
         uint64_t room = 0;
-        uint32_t pair = r / (DT_COUNT - 1);
-        DType from = (DType)(1 + pair / FEW), to = (DType)(1 + r % (DT_COUNT - 1));
+        uint32_t each = RESULTS / (DT_COUNT - 1), pair = r / each;
+        bool saturate;
+        DType from = (DType)(1 + pair / FEW), to = target(r % each, &saturate);
         if (!value_is_constant(out, out->result.at[r], &v)) fail_msg("a cast of a constant was not folded");
         if (dtype_is_float(to))
             dtype_store_f64(to, &room, v.f);
         else
             dtype_store_i64(to, &room, v.i);
-        compare(c, "folding", from, to, pair % FEW * (MANY / FEW), &room);
+        compare(c, "folding", from, r % each, pair % FEW * (MANY / FEW), &room);
     }
 }
 
@@ -259,18 +292,18 @@ static void numbers_given_in_c_round_once(void **state)
     KILN_SCOPE(k);
     Random r = {5};
     for (int i = 0; i < 3000; i++) {
-        DType t = i % 3 == 0 ? DT_f16 : i % 3 == 1 ? DT_bf16 : DT_f32;
+        DType t = some_float(i);
         double x = near_midpoint(&r, t);
         uint64_t u = (random_next(&r) >> 40 | 1) << random_below(&r, 39), want = 0;
         u += (uint64_t)random_below(&r, 3) - 1;
-        model(DT_f64, t, &x, &want);
+        model(DT_f64, t, false, &x, &want);
         double w = dtype_load_f64(t, &want);
         if (isfinite(x) && isfinite(w)) assert_true(held((kiln_dtype)t, KILN_OPERAND(x)) == w);
-        if (t == DT_f16) continue;
-        model(DT_u64, t, &u, &want);
+        if (dtype_info[t].largest < 0x1p64) continue;
+        model(DT_u64, t, false, &u, &want);
         assert_true(held((kiln_dtype)t, KILN_OPERAND(u)) == dtype_load_f64(t, &want));
         int64_t minus = -(int64_t)u;
-        model(DT_i64, t, &minus, &want);
+        model(DT_i64, t, false, &minus, &want);
         assert_true(held((kiln_dtype)t, KILN_OPERAND(minus)) == dtype_load_f64(t, &want));
     }
 }

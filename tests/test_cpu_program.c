@@ -144,6 +144,8 @@ static void products_follow_the_model(void **state)
     products(DT_f32, (Product){1, 4, 16, 8, false, false}, false);
     products(DT_f32, (Product){1, 1, 100, 8, false, false}, false);
     products(DT_bf16, (Product){2, 3, 20, 7, false, true}, false);
+    products(DT_f8_e4m3, (Product){1, 3, 7, 30, true, false}, false);
+    products(DT_f8_e5m2, (Product){2, 3, 20, 7, false, true}, false);
     products(DT_f32, (Product){1, 1, 5, 8, false, false}, false);
     chunks = 0;
     products(DT_f32, (Product){3, 37, 70, 90, false, false}, false);

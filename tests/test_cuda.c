@@ -231,7 +231,7 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
 /* Outputs come after all inputs. */
 static Make *products(void **in)
 {
-    static const DType type[] = {DT_f32, DT_f64, DT_f16, DT_bf16, DT_i32, DT_u8, DT_i64};
+    static const DType type[] = {DT_f32, DT_f64, DT_f16, DT_bf16, DT_f8_e4m3, DT_f8_e5m2, DT_i32, DT_u8, DT_i64};
     Make *m = make_new();
     for (uint32_t i = 0; i < COUNT_OF(type); i++) product(m, type[i], 2, 70, 65, 33, i & 1, in);
     product(m, DT_f32, 1, 3, 129, 16, true, in);

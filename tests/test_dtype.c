@@ -26,7 +26,7 @@ static uint32_t bits_of(float f)
 static void table_is_whole(void **state)
 {
     (void)state;
-    assert_int_equal(DT_COUNT - 1, 13);
+    assert_int_equal(DT_COUNT - 1, 15);
     for (int t = DT_NONE + 1; t < DT_COUNT; t++) {
         const DTypeInfo *d = &dtype_info[t];
         assert_int_equal(dtype_parse(d->name, strlen(d->name)), t);
@@ -51,32 +51,34 @@ static void table_is_whole(void **state)
     assert_int_equal(dtype_parse("f32[3]", 3), DT_f32);
 }
 
-/* The table of the array API standard, with bf16 added; "-" is undefined. */
+/* The table of the array API standard, with bf16 and the 8-bit floats added: where neither holds the other, f32. "-" is undefined. */
 static void promotion_is_the_standards(void **state)
 {
     (void)state;
     static const char *const order[] = {
-        "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"};
-    static const char *const rows[][13] = {
-        {"bool", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
-        {"-", "i8", "i16", "i32", "i64", "i16", "i32", "i64", "-", "-", "-", "-", "-"},
-        {"-", "i16", "i16", "i32", "i64", "i16", "i32", "i64", "-", "-", "-", "-", "-"},
-        {"-", "i32", "i32", "i32", "i64", "i32", "i32", "i64", "-", "-", "-", "-", "-"},
-        {"-", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "-", "-", "-", "-", "-"},
-        {"-", "i16", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "-", "-", "-", "-"},
-        {"-", "i32", "i32", "i32", "i64", "u16", "u16", "u32", "u64", "-", "-", "-", "-"},
-        {"-", "i64", "i64", "i64", "i64", "u32", "u32", "u32", "u64", "-", "-", "-", "-"},
-        {"-", "-", "-", "-", "-", "u64", "u64", "u64", "u64", "-", "-", "-", "-"},
-        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f16", "f32", "f32", "f64"},
-        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f32", "bf16", "f32", "f64"},
-        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f32", "f32", "f32", "f64"},
-        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f64", "f64", "f64", "f64"},
+        "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f8_e4m3", "f8_e5m2", "f16", "bf16", "f32", "f64"};
+    static const char *const rows[][15] = {
+        {"bool", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
+        {"-", "i8", "i16", "i32", "i64", "i16", "i32", "i64", "-", "-", "-", "-", "-", "-", "-"},
+        {"-", "i16", "i16", "i32", "i64", "i16", "i32", "i64", "-", "-", "-", "-", "-", "-", "-"},
+        {"-", "i32", "i32", "i32", "i64", "i32", "i32", "i64", "-", "-", "-", "-", "-", "-", "-"},
+        {"-", "i64", "i64", "i64", "i64", "i64", "i64", "i64", "-", "-", "-", "-", "-", "-", "-"},
+        {"-", "i16", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "-", "-", "-", "-", "-", "-"},
+        {"-", "i32", "i32", "i32", "i64", "u16", "u16", "u32", "u64", "-", "-", "-", "-", "-", "-"},
+        {"-", "i64", "i64", "i64", "i64", "u32", "u32", "u32", "u64", "-", "-", "-", "-", "-", "-"},
+        {"-", "-", "-", "-", "-", "u64", "u64", "u64", "u64", "-", "-", "-", "-", "-", "-"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f8_e4m3", "f32", "f16", "bf16", "f32", "f64"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f32", "f8_e5m2", "f16", "bf16", "f32", "f64"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f16", "f16", "f16", "f32", "f32", "f64"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "bf16", "bf16", "f32", "bf16", "f32", "f64"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f32", "f32", "f32", "f32", "f32", "f64"},
+        {"-", "-", "-", "-", "-", "-", "-", "-", "-", "f64", "f64", "f64", "f64", "f64", "f64"},
     };
-    for (int i = 0; i < 13; i++) {
+    for (int i = 0; i < 15; i++) {
         DType a = dtype_parse(order[i], strlen(order[i]));
         assert_int_equal(dtype_promote(a, DT_NONE), DT_NONE);
         assert_int_equal(dtype_promote(DT_NONE, a), DT_NONE);
-        for (int j = 0; j < 13; j++) {
+        for (int j = 0; j < 15; j++) {
             DType b = dtype_parse(order[j], strlen(order[j])), c = dtype_promote(a, b);
             assert_string_equal(c == DT_NONE ? "-" : dtype_info[c].name, rows[i][j]);
         }
@@ -193,6 +195,8 @@ typedef struct Layout {
 static const Layout layouts[] = {
     {DT_f16, 16, 5, 0x7c00, true},
     {DT_bf16, 16, 8, 0x7f80, true},
+    {DT_f8_e4m3, 8, 4, 0x7f, false},
+    {DT_f8_e5m2, 8, 5, 0x7c, true},
 };
 
 static double value_of(const Layout *l, uint32_t h)

@@ -44,7 +44,7 @@ static void check_row(Op op, DType t, DType to, const ScalarTok *expr)
         for (uint32_t k = 0; k < nin; k++) arg[k] = scalar_load(types[k], a[k], i);
         scalar_store(out, want, i,
             expr ? scalar_eval(expr, t, out, arg)
-                 : scalar_cast(t, to, arg[0]));
+                 : scalar_cast(t, to, false, arg[0]));
     }
     View in[3];
     for (uint32_t k = 0; k < nin; k++) in[k] = view_of(types[k], a[k], 1, DIMS(MOST));

@@ -7,7 +7,7 @@
 #include <kiln/effect.h>
 #include <kiln/nn.h>
 
-static const long long outside[] = {-3, -1, INT_MIN, KILN_F64 + 1, 100, 127, 128, 255, 256, 256 + KILN_F32, 65536 + KILN_F32, INT_MAX, -256 + KILN_F32, KILN_NONE};
+static const long long outside[] = {-3, -1, INT_MIN, KILN_F8_E5M2 + 1, 100, 127, 128, 255, 256, 256 + KILN_F32, 65536 + KILN_F32, INT_MAX, -256 + KILN_F32, KILN_NONE};
 enum { OUTSIDE = sizeof outside / sizeof *outside };
 
 static float one = 1;

@@ -44,6 +44,8 @@ static void every_dtype_there_and_back(void **state)
     assert_ok(k);
     assert_false(kiln_npy_write(kiln_ones(k, KILN_BF16, KILN_SHAPE(2)), path));
     assert_error(k, KILN_EUNSUPPORTED, "NumPy has no bf16; kiln_cast it to f32");
+    assert_false(kiln_npy_write(kiln_ones(k, KILN_F8_E4M3, KILN_SHAPE(2)), path));
+    assert_error(k, KILN_EUNSUPPORTED, "NumPy has no f8_e4m3; kiln_cast it to f32");
 }
 
 static void other_spellings(void **state)

@@ -31,7 +31,7 @@ static void numbers_in_variables_keep_their_kind(void **state)
     assert_error(k, KILN_EVALUE, "a dtype goes with a number");
 }
 
-static const kiln_dtype all[] = {KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64, KILN_F16, KILN_BF16, KILN_F32, KILN_F64};
+static const kiln_dtype all[] = {KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64, KILN_F16, KILN_BF16, KILN_F32, KILN_F64, KILN_F8_E4M3, KILN_F8_E5M2};
 enum { DTYPES = sizeof all / sizeof all[0] };
 
 static void every_dtype_goes_out_as_it_came_in(void **state)
@@ -68,6 +68,7 @@ static void what_does_not_fit_is_named_with_its_place(void **state)
         {KILN_U8, -1, "no u8"}, {KILN_I8, -129, "no i8"}, {KILN_I16, 1.5, "element 1 is 1.5, which no i16 is"}, {KILN_I32, 0x1p31, "no i32"},
         {KILN_U32, 0x1p32, "no u32"}, {KILN_I64, 0x1p63, "no i64"}, {KILN_U64, 0x1p64, "no u64"}, {KILN_I32, NAN, "no i32"},
         {KILN_U64, INFINITY, "no u64"}, {KILN_F16, 65520, "element 1 is 65520, which no f16 is"}, {KILN_F32, 1e39, "no f32"}, {KILN_BF16, -1e39, "no bf16"},
+        {KILN_F8_E4M3, 464.1, "no f8_e4m3"}, {KILN_F8_E4M3, INFINITY, "no f8_e4m3"}, {KILN_F8_E5M2, -61440, "element 1 is -61440, which no f8_e5m2 is"},
     };
     kiln *k = *state;
     KILN_SCOPE(k);

@@ -46,7 +46,7 @@ static const char whole[] =
     "  %36 = sum(%1) {[1]} : f32[N]\n"
     "  %37 = matmul(%1, %2) : f32[N,4]\n"
     "  %38 = random_bits(%3) {[3, N]} : u32[3,N]\n"
-    "  %39 = cast(%6) {bf16} : bf16[Rows_2,N+1]\n"
+    "  %39 = cast(%6) {f8_e4m3, 1} : f8_e4m3[Rows_2,N+1]\n"
     "  %40, %41 = scan(%4, %5, %1) {@main.body, 1, 1, 1, 0, N} : f32[], f32[N,4]\n"
     "  %42 = kernel(%1) {@\"odd name \\22\\e9\", -1, []} : f32[N,4]\n"
     "  %43, %44 = call(%1) {3, 1} : f32[N], i64[]\n"
@@ -250,6 +250,8 @@ static void mistakes_name_their_place(void **state)
         {"module {} graph @f(%1: i32[]) -> () {\n %2 = exp(%1)\n}",
             "2:7: exp: needs floats, use kiln_cast: i32[]"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2 = exp(%1) : f32[1]\n}", "2:7: %2 is f32[]"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = cast(%1) {i32, 1}\n}", "2:7: cast: only 1 may follow the dtype, and that a float: f32[]"},
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = cast(%1) {f16, 2}\n}", "2:7: cast: only 1 may follow the dtype, and that a float: f32[]"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2, %3 = exp(%1)\n}",
             "2:11: exp has 1 results, not 2"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2 = call(%1) {1, 2}\n}",

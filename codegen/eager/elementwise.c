@@ -11,6 +11,7 @@ typedef struct MapJob {
     Reader in[3];
     void *out;
     DType type; /* of the output */
+    bool saturate; /* a cast: beyond the output type's largest number becomes that number */
     bool whole; /* no reader and no writer needs a buffer */
     int64_t
         line; /* blocks end with lines of so many elements, to be read in place; 0: anywhere */
@@ -21,11 +22,36 @@ typedef struct MapJob {
 /* Arrays of fewer elements are not worth a thought about threads or copies. */
 #define SMALL 4096
 
+#define KEEP_WITHIN(T)                                        \
+    do {                                                      \
+        T *v = x;                                             \
+        const T most = (T)dtype_info[type].largest;           \
+        for (int64_t i = 0; i < n; i++) {                     \
+            const T high = v[i] > most ? most : v[i];         \
+            v[i] = high < -most ? -most : high;               \
+        }                                                     \
+    } while (0)
+
+/* x: n elements of the compute type of `type`. NaN stays. */
+static void keep_within(DType type, void *x, int64_t n)
+{
+    if (type == DT_f64)
+        KEEP_WITHIN(double);
+    else
+        KEEP_WITHIN(float);
+}
+
+static void map_run(const MapJob *j, void *to, const void *const *at, int64_t n)
+{
+    j->fn(to, at, n);
+    if (UNLIKELY(j->saturate)) keep_within(j->type, to, n);
+}
+
 static void map_whole(const MapJob *j, int64_t lo, int64_t hi)
 {
     const void *at[3];
     for (uint32_t i = 0; i < j->nin; i++) at[i] = j->in[i].data + lo * j->in[i].bytes;
-    j->fn((char *)j->out + (size_t)lo * dtype_bytes(j->type), at, hi - lo);
+    map_run(j, (char *)j->out + (size_t)lo * dtype_bytes(j->type), at, hi - lo);
 }
 
 static void map_chunk(void *arg, int64_t lo, int64_t hi)
@@ -45,7 +71,7 @@ static void map_chunk(void *arg, int64_t lo, int64_t hi)
         for (uint32_t i = 0; i < j->nin; i++)
             if (!j->in[i].fixed) at[i] = reader_get(&j->in[i], lo, n, &buf[i]);
         void *to = writer_at(j->out, j->type, lo, &buf[3]);
-        j->fn(to, at, n);
+        map_run(j, to, at, n);
         writer_put(j->out, j->type, lo, n, to);
         lo += n;
     }
@@ -113,6 +139,7 @@ bool run_elementwise(const Run *r)
     MapJob j;
     j.type = (DType)r->out->dtype;
     j.fn = r->op == OP_cast ? k->cast[j.type] : k->map[r->op];
+    j.saturate = r->op == OP_cast && r->nattr > 1;
     j.nin = r->nin;
     j.out = r->out->data;
     if (UNLIKELY(j.fn == NULL))
@@ -124,7 +151,7 @@ bool run_elementwise(const Run *r)
     if (plain && (n < SMALL || r->threads == NULL)) {
         const void *at[3];
         for (uint32_t i = 0; i < r->nin; i++) at[i] = in[i].data;
-        j.fn(j.out, at, n);
+        map_run(&j, j.out, at, n);
         return true;
     }
     if (n > 0) run_planned(r, &j, n, from);

@@ -194,11 +194,21 @@ static int32_t odd_f32(Build *b, DType from, int32_t x)
     return build_prim(b, P_floatbits, DT_f32, u, -1, -1);
 }
 
-int32_t build_cast(Build *b, DType from, DType to, int32_t x)
+/* x, of the compute type of `to`, or the largest number of `to` that is nearest. NaN stays. */
+static int32_t within_largest(Build *b, DType to, int32_t x)
 {
-    if (from == to) return x;
-    if (dtype_info[to].compute != to) return build_round(b, to, odd_f32(b, from, x));
-    return build_round(b, to, build_prim(b, P_cvt, (DType)dtype_info[to].compute, x, -1, -1));
+    const DType compute = (DType)dtype_info[to].compute;
+    int32_t most = build_const(b, compute, (Scalar){.f = dtype_info[to].largest}), size = build_prim(b, P_abs, compute, x, -1, -1);
+    int32_t beyond = build_prim(b, P_gt, DT_bool, size, most, -1);
+    return build_prim(b, P_select, compute, beyond, build_prim(b, P_copysign, compute, most, x, -1), x);
+}
+
+int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x)
+{
+    const DType compute = (DType)dtype_info[to].compute;
+    if (from == to && !saturate) return x;
+    x = compute != to ? odd_f32(b, from, x) : build_prim(b, P_cvt, compute, x, -1, -1);
+    return build_round(b, to, saturate ? within_largest(b, to, x) : x);
 }
 
 /* ---- random bits --------------------------------------------------------------------------------- */

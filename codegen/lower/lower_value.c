@@ -236,7 +236,7 @@ __attribute__((noinline)) static int32_t iota(Build *b, const Node *n, const Ind
     const Type *t = graph_type(b->g, n->out);
     IndexMap seen;
     if (!index_regroup(&b->env, m, t->dim, t->rank, &seen)) return fail(b, n, "an index that cannot be expressed");
-    return build_cast(b, DT_i64, (DType)t->dtype, index_value(&b->env, &seen.at[n->attr->at[1]]));
+    return build_cast(b, DT_i64, (DType)t->dtype, false, index_value(&b->env, &seen.at[n->attr->at[1]]));
 }
 
 __attribute__((noinline)) static int32_t random_bits(Build *b, const Node *n, const IndexMap *m)
@@ -260,7 +260,7 @@ static int32_t elementwise(Build *b, const Node *n, const IndexMap *m)
     for (uint32_t i = 0; i < n->nin; i++)
         if ((arg[i] = build_value(b, n->in[i], m)) < 0) return -1;
     DType in = (DType)graph_type(b->g, n->in[n->nin - 1])->dtype, out = (DType)graph_type(b->g, n->out)->dtype;
-    return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, arg[0]) : build_elementwise(b, n, in, out, arg);
+    return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, n->attr->len > 1, arg[0]) : build_elementwise(b, n, in, out, arg);
 }
 
 static int32_t compute(Build *b, Value v, const IndexMap *m)

@@ -390,10 +390,15 @@ bool ref_elementwise(Run *r)
 
 /* ---- cast ---------------------------------------------------------------------------------------------------- */
 
-static void cast_float(RefTensor *out, int64_t i, Operand x)
+static void cast_float(RefTensor *out, int64_t i, Operand x, bool saturate)
 {
     DType to = (DType)out->type.dtype;
     if (out->f != NULL) {
+        if (saturate && fabs(x.v) > ref_largest(to)) {
+            const double over = fabs(x.v) - ref_largest(to);
+            x.v = copysign(ref_largest(to), x.v);
+            x.b = isinf(over) ? 0 : fmax(x.b - over, 0);
+        }
         ref_set(out, i, x.v, x.b, 0);
         return;
     }
@@ -403,13 +408,14 @@ static void cast_float(RefTensor *out, int64_t i, Operand x)
     if (steps || (to == DT_bool && has_zero(x))) out->undecided[i] |= DOUBT_STEP;
 }
 
-static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x)
+static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x, bool saturate)
 {
     DType to = (DType)out->type.dtype;
     if (out->f == NULL) {
         out->i[i] = ref_wrap(to, x);
     } else {
         ref_set_integer(out, i, from, x);
+        if (saturate && !(fabs(out->f[i]) <= ref_largest(to))) out->f[i] = from != DT_u64 && x < 0 ? -ref_largest(to) : ref_largest(to);
     }
 }
 
@@ -417,12 +423,13 @@ bool ref_cast(Run *r)
 {
     RefTensor *out = &r->out[0];
     const RefTensor *x = r->in[0];
+    const bool saturate = r->node->attr->len > 1;
     for (int64_t i = 0; i < out->count; i++) {
         out->undecided[i] = x->undecided[i];
         if (x->f != NULL)
-            cast_float(out, i, operand(x, i));
+            cast_float(out, i, operand(x, i), saturate);
         else
-            cast_integer(out, i, (DType)x->type.dtype, x->i[i]);
+            cast_integer(out, i, (DType)x->type.dtype, x->i[i], saturate);
     }
     return true;
 }

@@ -17,8 +17,6 @@ static const SafeType formats[] = {
 #define DTYPE_NARROW(t, tag, c, bits, ...) {#tag, DT_##t, bits},
 #include "../../runtime/dtype.def"
     /* What Kiln has no type for; a name that a row gives is found there first. */
-    {"F8_E4M3", DT_NONE, 8},
-    {"F8_E5M2", DT_NONE, 8},
     {"F8_E8M0", DT_NONE, 8},
     {"F6_E2M3", DT_NONE, 6},
     {"F6_E3M2", DT_NONE, 6},

@@ -11,7 +11,8 @@ static bool store(DType d, void *to, double v)
     const DTypeInfo *info = &dtype_info[d];
     if (dtype_is_float(d)) {
         dtype_store_f64(d, to, v);
-        return isfinite(dtype_load_f64(d, to)) || !isfinite(v);
+        const double got = dtype_load_f64(d, to);
+        return isfinite(got) || got == v || isnan(v);
     }
     /* 2^63 and 2^64 are doubles, the largest i64 and u64 are not. */
     double end = d == DT_u64 ? 0x1p64 : d == DT_i64 ? 0x1p63 : (double)info->hi + 1;

@@ -169,8 +169,9 @@ static bool float_bits(
         dtype_store_u64(d, stored, o.as.u);
     else
         dtype_store_i64(d, stored, o.as.i);
-    if (isinf(dtype_load_f64(d, stored)) && !(o.kind == 3 && isinf(o.as.f))) return out_of_range(t, at, op, d, o);
-    *bits = attr_of_f64(dtype_load_f64(d, stored)); /* a constant holds a value of its dtype */
+    const double v = dtype_load_f64(d, stored);
+    if (!isfinite(v) && !(o.kind == 3 && (isinf(v) ? isinf(o.as.f) : isnan(o.as.f)))) return out_of_range(t, at, op, d, o);
+    *bits = attr_of_f64(v); /* a constant holds a value of its dtype */
     return true;
 }
 

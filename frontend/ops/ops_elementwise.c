@@ -71,13 +71,19 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
     return apply(t, at, OP_where, in, 3, NULL, 0, &out, 1);
 }
 
-kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand o, kiln_dtype to)
+static kiln_tensor *cast(kiln_site at, const char *op, kiln_operand o, kiln_dtype to, bool saturate)
 {
     Thread *t = op_thread(&o, 1);
     if (t == NULL) return NULL;
-    kiln_tensor *x = operand_named(t, at, "cast", o, NULL);
+    kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x)) return x;
-    if (!dtype_known((int)to))
-        return fail(t, at, KILN_EDTYPE, "cast: %d is no dtype", (int)to);
-    return result_of(t, at, cast_to(t, at, x, (DType)to), x);
+    if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)to);
+    if (saturate && !dtype_is_float((DType)to))
+        return fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[to].name);
+    kiln_tensor *r = saturate ? apply1(t, at, OP_cast, x, (int64_t[]){to, true}, 2) : cast_to(t, at, x, (DType)to);
+    return result_of(t, at, r, x);
 }
+
+kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand o, kiln_dtype to) { return cast(at, "cast", o, to, false); }
+
+kiln_tensor *kiln_cast_saturated_at(kiln_site at, kiln_operand o, kiln_dtype to) { return cast(at, "cast_saturated", o, to, true); }

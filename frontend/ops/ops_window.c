@@ -224,7 +224,7 @@ kiln_tensor *kiln_conv2d_sized(
 
 static int64_t lowest_bits(DType d)
 {
-    return dtype_is_float(d) ? attr_of_f64(-INFINITY) : dtype_info[d].lo;
+    return dtype_is_float(d) ? attr_of_f64(-dtype_most(d)) : dtype_info[d].lo;
 }
 
 static const int64_t window_axes[2] = {3, 4};

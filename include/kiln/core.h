@@ -36,7 +36,9 @@ typedef struct kiln_variable kiln_variable; /* state: holds a tensor that assign
 
 typedef enum kiln_dtype {
     KILN_NONE, KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64,
-    KILN_F16, KILN_BF16, KILN_F32, KILN_F64
+    KILN_F16, KILN_BF16, KILN_F32, KILN_F64,
+    KILN_F8_E4M3, /* OCP: largest 448, no infinity: what is beyond becomes NaN (kiln_cast_saturated: the largest) */
+    KILN_F8_E5M2  /* OCP: as IEEE, largest 57344 */
 } kiln_dtype;
 
 /* ---- where a call stands in the user's source -------------------------------------------------------- */

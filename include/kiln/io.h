@@ -30,7 +30,7 @@ KILN_API void kiln_safetensors_close(kiln_safetensors *f);                   /* 
 KILN_API int kiln_safetensors_count(const kiln_safetensors *f);              /* of tensors, in the order of their names' bytes */
 KILN_API int kiln_safetensors_find(const kiln_safetensors *f, const char *name); /* its index; -1: absent */
 KILN_API const char *kiln_safetensors_name(const kiln_safetensors *f, int i); /* valid until the file is closed, as all strings here */
-KILN_API kiln_dtype kiln_safetensors_dtype(const kiln_safetensors *f, int i); /* KILN_NONE: one that Kiln has not, such as F8_E4M3 */
+KILN_API kiln_dtype kiln_safetensors_dtype(const kiln_safetensors *f, int i); /* KILN_NONE: one that Kiln has not, such as F8_E8M0 */
 KILN_API kiln_shape kiln_safetensors_shape(const kiln_safetensors *f, int i);
 KILN_API const char *kiln_safetensors_metadata(const kiln_safetensors *f, const char *key); /* NULL: absent */
 /* Tensor i, in memory of its own; a checksum that Kiln wrote is verified. */
@@ -40,7 +40,7 @@ KILN_API bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path,
                                         const char *const *metadata);
 
 /* ---- NumPy's .npy files: one tensor ----------------------------------------------------------------------------------------------------------------
- * Versions 1 to 3 of the format, little-endian, C or Fortran order; bool, integers and floats of 16 bits or more that NumPy has (writing bf16 is
+ * Versions 1 to 3 of the format, little-endian, C or Fortran order; bool, integers and floats that NumPy has (writing bf16 and 8-bit ones is
  * KILN_EUNSUPPORTED). Reading checks every size against the file before it allocates. */
 KILN_API kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path);
 KILN_API bool kiln_npy_write_at(kiln_site at, kiln_operand x, const char *path);

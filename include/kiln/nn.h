@@ -21,7 +21,7 @@ typedef struct kiln_conv kiln_conv;
 /* y = x . w + b, w [inputs, units], b [units], f32 (kiln_dense_of_at: another float). w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
  * NULL: from the engine's own (its seed: kiln_options), so that no two layers are alike; KILN_ZEROS: zeros. b starts at 0. */
 KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
-/* Variables of another float dtype than f32. Of f16 and bf16 the layer computes in f32 and rounds once; so do convolutions and recurrent layers. */
+/* Variables of another float dtype than f32. Of narrow floats (f16, bf16, 8 bits) the layer computes in f32 and rounds once; so do convolutions and recurrent layers. */
 KILN_API kiln_dense *kiln_dense_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_operand x); /* [..., inputs] -> [..., units] */
 KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
@@ -69,7 +69,7 @@ KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
 /* ---- optimisers ------------------------------------------------------------------------------------------------------------------------------------
  * The learning rate is an f64 variable (kiln_optimizer_rate): changing it needs no new trace; numbers and f32 tensors can be assigned to it. Moments are made for
- * a variable at its first step. A step computes in f32 for f16, bf16 and f32 variables, whose moments are f32, and in f64 for f64 ones, whose moments are f64; powers
+ * a variable at its first step. A step computes in f32 for f32 and narrower variables, whose moments are f32, and in f64 for f64 ones, whose moments are f64; powers
  * of the betas are f64; a variable's new value rounds once. Gradients are floats of any type that broadcast to their variable.
  * A step happens to all its variables or to none, eagerly too: everything that can fail comes before the first write, and a call that fails leaves variables, moments and counts
  * as they were. Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest gradient that is not contiguous
@@ -80,7 +80,7 @@ KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double 
 /* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise; betas below 1. */
 KILN_API kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon);
 KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o); /* f64[] */
-/* Keeps an f32 master copy (optimizer/master/VARIABLE) of each f16 and bf16 variable, to which steps too small for 16 bits add up; the variable is the copy, rounded. An element
+/* Keeps an f32 master copy (optimizer/master/VARIABLE) of each variable narrower than f32, to which steps too small for it add up; the variable is the copy, rounded. An element
  * that is not, because another value was assigned since, is taken from the variable. Before the first step (and kiln_optimizer_prepare) only: KILN_ESTATE after it. */
 KILN_API bool kiln_optimizer_master_at(kiln_site at, kiln_optimizer *o, bool on);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */

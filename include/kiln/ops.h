@@ -67,6 +67,9 @@ KILN_API kiln_tensor *kiln_shr_at(kiln_site at, kiln_operand x, kiln_operand y);
 KILN_API kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln_operand y);
 /* The same elements as another dtype: float to integer truncates and saturates (NaN gives 0), to bool is x != 0. Gradient between floats. */
 KILN_API kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand x, kiln_dtype to);
+/* As kiln_cast, to a float dtype (KILN_EDTYPE: another); what lies beyond its largest number, infinity too, becomes +-that number. NaN stays NaN.
+ * Gradient: 0 where |x| is beyond. */
+KILN_API kiln_tensor *kiln_cast_saturated_at(kiln_site at, kiln_operand x, kiln_dtype to);
 
 /* ---- composites and activations, elementwise ----------------------------------------------------------------------------------
  * Gradients of these and of all elementwise operations are finite and right wherever value and true gradient are finite, first and second order,
@@ -233,6 +236,7 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_greater_equal(x, y) kiln_ge(x, y)
 #define kiln_where(cond, x, y) kiln_where_at(KILN_HERE, KILN_OPERAND(cond), KILN_OPERAND(x), KILN_OPERAND(y))
 #define kiln_cast(x, to) kiln_cast_at(KILN_HERE, KILN_OPERAND(x), (to))
+#define kiln_cast_saturated(x, to) kiln_cast_saturated_at(KILN_HERE, KILN_OPERAND(x), (to))
 #define kiln_square(x) kiln_square_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_reciprocal(x) kiln_reciprocal_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_rsqrt(x) kiln_rsqrt_at(KILN_HERE, KILN_OPERAND(x))

@@ -79,7 +79,7 @@ static void call(kiln *k, kiln_function *f, kiln_variable *v, kiln_tensor *start
 /* Small numbers of any dtype. */
 static kiln_tensor *argument(kiln *k, Input *in)
 {
-    static const kiln_dtype t[] = {KILN_F32, KILN_F32, KILN_F64, KILN_F16, KILN_BF16, KILN_I32, KILN_I64, KILN_U8, KILN_BOOL};
+    static const kiln_dtype t[] = {KILN_F32, KILN_F32, KILN_F64, KILN_F16, KILN_BF16, KILN_I32, KILN_I64, KILN_U8, KILN_BOOL, KILN_F8_E4M3, KILN_F8_E5M2};
     uint8_t b = byte(in), sizes = byte(in);
     kiln_shape s = {.rank = b % 4};
     for (int i = 0; i < s.rank; i++) s.size[i + 1] = 1 + (sizes >> 2 * i & 3);
