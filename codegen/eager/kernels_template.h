@@ -52,72 +52,46 @@
 #define FROM_INDEX_INT(i) (C_TYPE)(i)
 #define FROM_INDEX_BOOL(i) (i) != 0
 
-#define TYPE f32
-#define C_TYPE float
+/* element_T, and the identities of max and min: least_T and most_T. */
+#define MOST_INT(c, hi) hi
+#define MOST_BOOL(c, hi) hi
+#define MOST_UINT(c, hi) (c) - 1
+#define DTYPE_INT(t, tag, c, bits, kind, numpy, lo, hi) \
+    typedef c element_##t;                              \
+    static const c least_##t = lo, most_##t = MOST_##kind(c, hi);
+#define DTYPE_FLOAT(t, tag, c, ...) \
+    typedef c element_##t;          \
+    static const c least_##t = -(c)INFINITY, most_##t = (c)INFINITY;
+#include "../../runtime/dtype.def"
+
 #define KIND_TYPE FLOAT
-#define LEAST (-INFINITY)
-#define MOST INFINITY
+#define TYPE f32
 #include "kernels_type.h"
 #define TYPE f64
-#define C_TYPE double
-#define KIND_TYPE FLOAT
-#define LEAST (-(double)INFINITY)
-#define MOST ((double)INFINITY)
 #include "kernels_type.h"
-#define TYPE i64
-#define C_TYPE int64_t
+#undef KIND_TYPE
 #define KIND_TYPE INT
-#define LEAST INT64_MIN
-#define MOST INT64_MAX
+#define TYPE i64
 #include "kernels_type.h"
 #define TYPE i32
-#define C_TYPE int32_t
-#define KIND_TYPE INT
-#define LEAST INT32_MIN
-#define MOST INT32_MAX
 #include "kernels_type.h"
 #define TYPE i16
-#define C_TYPE int16_t
-#define KIND_TYPE INT
-#define LEAST INT16_MIN
-#define MOST INT16_MAX
 #include "kernels_type.h"
 #define TYPE i8
-#define C_TYPE int8_t
-#define KIND_TYPE INT
-#define LEAST INT8_MIN
-#define MOST INT8_MAX
 #include "kernels_type.h"
 #define TYPE u64
-#define C_TYPE uint64_t
-#define KIND_TYPE INT
-#define LEAST 0
-#define MOST UINT64_MAX
 #include "kernels_type.h"
 #define TYPE u32
-#define C_TYPE uint32_t
-#define KIND_TYPE INT
-#define LEAST 0
-#define MOST UINT32_MAX
 #include "kernels_type.h"
 #define TYPE u16
-#define C_TYPE uint16_t
-#define KIND_TYPE INT
-#define LEAST 0
-#define MOST UINT16_MAX
 #include "kernels_type.h"
 #define TYPE u8
-#define C_TYPE uint8_t
-#define KIND_TYPE INT
-#define LEAST 0
-#define MOST UINT8_MAX
 #include "kernels_type.h"
-#define TYPE bool
-#define C_TYPE uint8_t
+#undef KIND_TYPE
 #define KIND_TYPE BOOL
-#define LEAST 0
-#define MOST 1
+#define TYPE bool
 #include "kernels_type.h"
+#undef KIND_TYPE
 
 /* ---- narrow floats ------------------------------------------------------------------------
  * How many of n elements the hardware has converted, to the bits of ir/narrow.def. */

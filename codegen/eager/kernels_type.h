@@ -1,8 +1,9 @@
 /* kernels_type: all loops of one compute type, and their table kernels_TYPE. Expanded by kernels_template.h with
- *   TYPE, C_TYPE    as in dtype.def          KIND_TYPE   FLOAT, INT or BOOL: which domains of ops.def it is in
- *   LEAST, MOST     identities of max and min
- * No include guard; undefines those macros at the end. */
+ *   TYPE        as in dtype.def; element_TYPE, least_TYPE and most_TYPE are there
+ *   KIND_TYPE   FLOAT, INT or BOOL: which domains of ops.def it is in
+ * No include guard; undefines TYPE at the end. */
 
+#define C_TYPE NAME(element)
 #define NAME(f) JOIN(f, TYPE)
 #define IN(domain) JOIN(IN_##domain, KIND_TYPE)
 #define VALUE(f, i) JOIN(VALUE, KIND_TYPE)(f, i)
@@ -116,8 +117,8 @@
     }
 IN(N)(FOLD(sum, C(0), ADD(x, y)))
 IN(N)(FOLD(prod, C(1), MUL(x, y)))
-FOLD(max, LEAST, VALUE(SELECT(OR(GT(x, y), NE(x, x)), x, y), SELECT(GT(x, y), x, y)))
-FOLD(min, MOST, VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, y)))
+FOLD(max, NAME(least), VALUE(SELECT(OR(GT(x, y), NE(x, x)), x, y), SELECT(GT(x, y), x, y)))
+FOLD(min, NAME(most), VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, y)))
 
 /* ---- argmax, argmin: the first of equals, the first NaN ----------------------------------- */
 #define ARG(name, better)                                                                                             \
@@ -221,6 +222,3 @@ static const TypeKernels NAME(kernels) = {
 #include "../../ir/scalar_undef.h"
 #undef TYPE
 #undef C_TYPE
-#undef KIND_TYPE
-#undef LEAST
-#undef MOST
