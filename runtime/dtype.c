@@ -5,10 +5,10 @@ const DTypeInfo dtype_info[DT_COUNT] = {
     [DT_NONE] = {.name = "none"},
 #define DTYPE_INT(t, tag, c, bits, kind, numpy, least, most) \
     [DT_##t] = {#t, #tag, #c, numpy, bits, DK_##kind, DT_##t, .lo = least, .hi = most},
-#define DTYPE_FLOAT(t, tag, c, bits, numpy, exponent, mantissa, largest) \
-    [DT_##t] = {#t, #tag, #c, numpy, bits, DK_FLOAT, DT_##t, exponent, mantissa, true, largest},
-#define DTYPE_NARROW(t, tag, c, bits, numpy, exponent, mantissa, infinite, least, largest) \
-    [DT_##t] = {#t, #tag, #c, numpy, bits, DK_FLOAT, DT_f32, exponent, mantissa, infinite, largest},
+#define DTYPE_FLOAT(t, tag, c, bits, numpy, exponent, mantissa, most) \
+    [DT_##t] = {#t, #tag, #c, numpy, bits, DK_FLOAT, DT_##t, exponent, mantissa, true, .largest = most},
+#define DTYPE_NARROW(t, tag, c, bits, numpy, exponent, mantissa, infinite, least, most) \
+    [DT_##t] = {#t, #tag, #c, numpy, bits, DK_FLOAT, DT_f32, exponent, mantissa, infinite, .largest = most},
 #include "dtype.def"
 };
 
