@@ -12,8 +12,14 @@ typedef struct View {
     void *data;                              /* element (0, ..., 0) */
 } View;
 
+/* What single ops were lowered to, kept for their next calls: by one thread, in a bounded number of bytes. */
+typedef struct Kept Kept;
+Kept *kept_new(void); /* NULL: no memory */
+void kept_free(Kept *k);
+
 typedef struct EagerCtx {
     ThreadPool *threads; /* NULL: this thread alone */
+    Kept *kept;          /* NULL: each call lowers its op anew */
 } EagerCtx;
 
 /* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in graphs). */

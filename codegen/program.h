@@ -106,6 +106,7 @@ typedef struct Program {
 typedef struct LowerOptions {
     Target target;
     bool blas;                /* contractions go through the host table */
+    const Dim *const *stride; /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
 } LowerOptions;
 
 /* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */

@@ -420,6 +420,16 @@ bool index_regroup(IndexEnv *env, const IndexMap *in, const Dim *shape, uint32_t
     return true;
 }
 
+bool index_strided(IndexEnv *env, const IndexMap *m, const Type *t, const Dim *stride, IndexExpr *out)
+{
+    IndexMap seen;
+    *out = index_const(0);
+    if (!index_regroup(env, m, t->dim, t->rank, &seen)) return false;
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (!index_scale(env, &seen.at[i], stride[i]) || !index_add(env, out, &seen.at[i])) return false;
+    return true;
+}
+
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
 bool index_env_split(IndexEnv *env, uint32_t a, Dim inner)

@@ -68,6 +68,8 @@ void index_normalise(IndexEnv *env, IndexMap *m);
 bool index_regroup(IndexEnv *env, const IndexMap *in, const Dim *shape, uint32_t rank, IndexMap *out);
 /* One linear index of the element: sum of expression * stride in the view. */
 bool index_linear(IndexEnv *env, const IndexMap *m, IndexExpr *out);
+/* The same where the elements of the value, of type t, lie `stride` elements apart along each axis. */
+bool index_strided(IndexEnv *env, const IndexMap *m, const Type *t, const Dim *stride, IndexExpr *out);
 
 /* Operand k of movement op n (not gather) whose result is demanded at m. */
 bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out);

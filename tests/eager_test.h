@@ -91,7 +91,7 @@ static inline void must_run(ThreadPool *threads, Op op, const View *in, uint32_t
     const int64_t *attr, uint32_t nattr, View *out)
 {
     Status st = {0};
-    EagerCtx c = {threads};
+    EagerCtx c = {.threads = threads};
     if (!eager_run(&c, op, in, nin, attr, nattr, out, 1, &st)) fail_msg("%s", st.text);
 }
 

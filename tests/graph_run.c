@@ -248,7 +248,7 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
         if (r->odd != 0) views[i] = odd_layout(r, &views[i], &rnd);
     }
     if (n->op == OP_matmul && !r->blas) return run_matmul(r, views, results);
-    const EagerCtx ctx = {.threads = r->threads};
+    const EagerCtx ctx = {.threads = r->threads, .kept = r->kept};
     if (r->odd != 0 && random_chance(&rnd, 50)) {
         /* Movement without moving anything, where that can be. */
         View view;

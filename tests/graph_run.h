@@ -9,6 +9,7 @@
 
 typedef struct GraphRun {
     Arena *arena;          /* of all results; its border must be set */
+    Kept *kept;                /* of the thread that runs; NULL: nothing is kept */
     ThreadPool *threads;   /* NULL: this thread alone */
     int64_t *symbol;       /* values by position in the dim table; loops write there how often they turned */
     bool blas;

@@ -3,6 +3,7 @@
 
 #include "model.h"
 
+#include "codegen/eager/block.h"
 #include "codegen/effect.h"
 
 typedef struct Interp {
@@ -13,6 +14,7 @@ typedef struct Interp {
     char *work;
     int64_t loop[64];
     int64_t *room;         /* per program buffer: bytes of a stack */
+    InterpBlocks *blocks;  /* NULL: element by element */
     Status *st;
 } Interp;
 
@@ -58,16 +60,16 @@ static void store(DType t, void *at, Scalar v)
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-typedef struct Run {
+typedef struct KernelRun {
     Interp *in;
     const Kernel *k;
     const uint32_t *buf;
     int64_t extent[KERNEL_AXES], index[KERNEL_AXES];
     Scalar *val, *red;
     Scalar **row;
-} Run;
+} KernelRun;
 
-static void *element(Run *r, const Stream *s, bool *skip)
+static void *element(KernelRun *r, const Stream *s, bool *skip)
 {
     *skip = s->guard >= 0 && !r->val[s->guard].i;
     if (*skip) return NULL;
@@ -84,7 +86,7 @@ static void *element(Run *r, const Stream *s, bool *skip)
     return address(r->in, buf) + at * size;
 }
 
-static Scalar eval(Run *r, const Instr *i)
+static Scalar eval(KernelRun *r, const Instr *i)
 {
     Scalar x[3] = {{0}, {0}, {0}};
     const int32_t arg[3] = {i->a, i->b, i->c};
@@ -154,7 +156,7 @@ static Scalar fold(const Reduction *r, const Scalar *x, int64_t n)
     return r->order == ORDER_CHAINS ? model_chains(&f, x, n) : model_row(&f, x, n);
 }
 
-static void run_stores(Run *r, const Stage *s)
+static void run_stores(KernelRun *r, const Stage *s)
 {
     for (uint32_t i = s->first_store; i < s->last_store; i++) {
         const Store *to = &r->k->store[i];
@@ -173,7 +175,7 @@ static void run_stores(Run *r, const Stage *s)
     }
 }
 
-static void run_stage(Run *r, const Stage *s)
+static void run_stage(KernelRun *r, const Stage *s)
 {
     const Kernel *k = r->k;
     for (uint32_t i = s->first; i < s->last; i++)
@@ -196,7 +198,7 @@ static void run_stage(Run *r, const Stage *s)
     mem_free(seen, (size_t)(nred * n + 1) * sizeof *seen);
 }
 
-static void run_points(Run *r, uint32_t axis)
+static void run_points(KernelRun *r, uint32_t axis)
 {
     if (axis == r->k->naxis) {
         for (uint32_t s = 0; s < r->k->nstage; s++) run_stage(r, &r->k->stage[s]);
@@ -209,9 +211,44 @@ static void run_points(Run *r, uint32_t axis)
     for (r->index[axis] = 0; r->index[axis] < r->extent[axis]; r->index[axis]++) run_points(r, axis + 1);
 }
 
+typedef struct InBlocks {
+    Interp *in;
+    const Step *s;
+    Arena arena;
+    bool ran;
+} InBlocks;
+
+static void run_in_blocks(void *arg)
+{
+    InBlocks *b = arg;
+    Interp *in = b->in;
+    const Kernel *k = &in->p->kernel.at[b->s->kernel];
+    BlockKernel kernel;
+    Status refused = {0};
+    b->ran = block_prepare(&b->arena, k, &kernel, &refused);
+    *(b->ran ? &in->blocks->ran : &in->blocks->refused) += 1;
+    if (!b->ran) return;
+    uint32_t n = in->dims->expr.len;
+    int64_t *value = ARENA_ARRAY(&b->arena, int64_t, n + 1);
+    char **buf = ARENA_ARRAY(&b->arena, char *, k->nbuf + 1);
+    for (uint32_t i = 0; i < n; i++) value[i] = dim_eval(in->dims, -1 - (Dim)i, in->symbol);
+    for (uint32_t i = 0; i < k->nbuf; i++) buf[i] = address(in, b->s->buf[i]);
+    block_run(in->blocks->threads, &kernel, buf, value, in->p->dim.at);
+}
+
+static bool ran_in_blocks(Interp *in, const Step *s)
+{
+    InBlocks b = {.in = in, .s = s};
+    if (in->blocks == NULL) return false;
+    bool ok = arena_try(&b.arena, in->st, run_in_blocks, &b);
+    arena_free(&b.arena);
+    return ok && b.ran;
+}
+
 static void run_kernel(Interp *in, const Step *s)
 {
-    Run r = {.in = in, .k = &in->p->kernel.at[s->kernel], .buf = s->buf};
+    if (ran_in_blocks(in, s)) return;
+    KernelRun r = {.in = in, .k = &in->p->kernel.at[s->kernel], .buf = s->buf};
     int64_t row = 1;
     for (uint32_t a = 0; a < r.k->naxis; a++) r.extent[a] = value_of(in, r.k->extent[a]);
     if (r.k->sweep >= 0) row += r.extent[r.k->sweep];
@@ -335,10 +372,12 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
     }
 }
 
-bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st) { return interp_blocks(p, buf, symbol, NULL, st); }
+
+bool interp_blocks(const Program *p, void *const *buf, const int64_t *symbol, InterpBlocks *blocks, Status *st)
 {
     uint32_t n = p->buf.len, nexpr = p->module->dims.expr.len;
-    Interp in = {.p = p, .dims = &p->module->dims, .st = st};
+    Interp in = {.p = p, .dims = &p->module->dims, .blocks = blocks, .st = st};
     in.symbol = mem_zeros(nexpr + 1, sizeof *in.symbol);
     in.at = mem_zeros(n + 1, sizeof *in.at);
     in.room = mem_zeros(n + 1, sizeof *in.room);

@@ -101,7 +101,7 @@ static void check(
 {
     int64_t n = count(in->rank, in->dim), dim[MAX_RANK];
     void *packed = malloc((size_t)n * 8 + 8);
-    eager_copy(&(EagerCtx){NULL}, in, packed);
+    eager_copy(&(EagerCtx){0}, in, packed);
     int rank = 0;
     for (int i = 0, k = 0; i < in->rank; i++) {
         if (k < naxes && axes[k] == i)

@@ -137,7 +137,7 @@ static void compile(Run *r, const Target *target)
     PassCtx ctx = {.scratch = &r->scratch, .target = target, .st = &r->st, .stop_after = -1};
     if (m == NULL || !pipeline_run(&ctx, m)) return;
     for (uint32_t i = 1; i < m->graph.len; i++) r->body_nodes += m->graph.at[i]->node.len;
-    LowerOptions o = {*target, true};
+    LowerOptions o = {.target = *target, .blas = true};
     Program *p = program_lower(&r->arena, m, &o, &r->st);
     Compiled *c = p != NULL ? b->compile(p, &(CompileOptions){.dump = count_lines, .dump_user = r, .want = "llvm"}, &r->st) : NULL;
     if (c != NULL) b->release(c);

@@ -205,16 +205,18 @@ static void carry_in_place(void **state)
     arena_free(&a);
 }
 
-/* ---- random graphs: programs against eager kernels, bit for bit ------------------------------------- */
+/* ---- random graphs: programs, element by element and in blocks, against eager kernels, bit for bit ---  */
 
 typedef struct Task {
     Arena *arena;
     uint64_t seed;
     uint32_t launches, nodes;
+    InterpBlocks blocks;
+    Kept *kept;             /* of all graphs, so that their shapes meet */
 } Task;
 
 /* The first result that differs, -1: none. */
-static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **eager, int stop_after)
+static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **eager, int stop_after, bool blocks)
 {
     Arena *a = task->arena;
     Status st = {0};
@@ -222,6 +224,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     Module *m = module_again(a, rg->m, &st);
     if (m == NULL || !graph_passes(m, &target, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     LowerOptions o = {.target = target, .blas = task->seed % 4 == 0};
+    if (blocks) o.target.row_cache_bytes = 0;
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL && st.code == ST_VALUE) return -1; /* its symbol's upper bound is beyond any memory */
     if (p == NULL) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
@@ -232,7 +235,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
         size_t bytes = (size_t)graph_bytes(&r, rg->g, rg->g->result.at[i]);
         buf[p->ninput + i] = memset(arena_alloc(a, bytes + 1), 0x7f, bytes + 1);
     }
-    if (!interp_run(p, buf, rg->symbol, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    if (!interp_blocks(p, buf, rg->symbol, blocks ? &task->blocks : NULL, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     task->launches += p->launches;
     for (uint32_t i = 0; i < p->noutput; i++) {
         DType t = (DType)graph_type(rg->g, rg->g->result.at[i])->dtype;
@@ -252,14 +255,16 @@ static void check_random(void *arg)
     if (rg.specials && getenv("KILN_EMULATED") != NULL) return; /* valgrind compares NaNs its own way (test_eager.c) */
     const void **in = ARENA_ARRAY(task->arena, const void *, rg.g->param.len + 1);
     for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, task->arena, i);
-    GraphRun r = {.arena = task->arena, .symbol = rg.symbol, .st = &st};
+    GraphRun r = {.arena = task->arena, .symbol = rg.symbol, .kept = task->kept, .st = &st};
     if (!graph_run(&r, rg.g, in, &eager)) fail_msg("%s", st.text);
     task->nodes += rg.g->node.len;
     /* Before the row of decompose some reductions have no lowering; fuse is the last row. */
     const int stops[] = {pass_count - 1, -1};
-    for (uint32_t i = 0; i < COUNT_OF(stops); i++) {
-        int64_t at = run_random(task, &rg, in, eager, stops[i]);
-        if (at >= 0) fail_msg("seed %llu, %s: result %lld differs", (unsigned long long)task->seed, i ? "fused" : "unfused", (long long)at);
+    for (uint32_t i = 0; i < 2 * COUNT_OF(stops); i++) {
+        int64_t at = run_random(task, &rg, in, eager, stops[i % 2], i >= 2);
+        if (at >= 0)
+            fail_msg("seed %llu, %s%s: result %lld differs", (unsigned long long)task->seed, i % 2 ? "fused" : "unfused",
+                     i >= 2 ? ", in blocks" : "", (long long)at);
     }
 }
 
@@ -270,7 +275,7 @@ static void random_graphs(void **state)
     char *dash = NULL;
     uint64_t first = one != NULL ? strtoull(one, &dash, 10) : 1, n = getenv("KILN_TEST_FULL") != NULL ? 5000 : 120;
     if (one != NULL) n = *dash == '-' ? strtoull(dash + 1, NULL, 10) - first + 1 : 1;
-    Task task = {0};
+    Task task = {.kept = kept_new()};
     for (uint64_t seed = first; seed < first + n; seed++) {
         Arena a;
         Status st = {0};
@@ -280,7 +285,10 @@ static void random_graphs(void **state)
         if (!arena_try(&a, &st, check_random, &task)) fail_msg("%s", st.text);
         arena_free(&a);
     }
-    printf("# %u nodes, %u kernels and contractions, unfused and fused together\n", task.nodes, task.launches);
+    printf("# %u nodes, %u kernels and contractions, unfused and fused together; %u kernels in blocks, %u refused\n", task.nodes,
+           task.launches, task.blocks.ran, task.blocks.refused);
+    kept_free(task.kept);
+    assert_true(task.blocks.ran > 20 * task.blocks.refused);
 }
 
 /* ---- hashes that collide ----------------------------------------------------------------------------- */

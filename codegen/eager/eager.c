@@ -43,7 +43,7 @@ static RunFn *const run_fn[OP_COUNT] = {
 #undef OP
     [OP_cast] = run_elementwise,
     [OP_constant] = run_constant,
-    [OP_iota] = run_iota,
+    [OP_iota] = run_lowered,
     [OP_leaf] = run_copy,
     [OP_reshape] = run_copy,
     [OP_transpose] = run_copy,
@@ -54,14 +54,14 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_pad] = run_pad,
     [OP_concat] = run_concat,
     [OP_window_add] = run_window_add,
-    [OP_gather] = run_gather,
-    [OP_scatter_add] = run_scatter_add,
+    [OP_gather] = run_lowered,
+    [OP_scatter_add] = run_lowered,
     [OP_sum] = run_reduce,
     [OP_prod] = run_reduce,
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
-    [OP_argmax] = run_arg,
-    [OP_argmin] = run_arg,
+    [OP_argmax] = run_lowered,
+    [OP_argmin] = run_lowered,
     [OP_matmul] = run_matmul,
     [OP_random_bits] = run_random_bits,
 };
@@ -72,6 +72,6 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
     (void)nout;
     if (UNLIKELY(run_fn[op] == NULL))
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
-    const Run r = {c->threads, op, in, nin, attr, nattr, out, st};
+    const Run r = {c->threads, c->kept, op, in, nin, attr, nattr, out, st};
     return run_fn[op](&r);
 }

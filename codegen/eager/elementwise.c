@@ -110,7 +110,7 @@ static void *turn(const Run *r, Reader *in, const View *v, size_t bytes)
     if (in->direct || reader_tall_axis(in) < 0) return NULL;
     void *copy = mem_alloc(bytes);
     if (copy == NULL) return NULL;
-    eager_copy(&(EagerCtx){r->threads}, v, copy);
+    eager_copy(&(EagerCtx){.threads = r->threads}, v, copy);
     View turned = *v;
     turned.data = copy;
     int64_t stride = 1;

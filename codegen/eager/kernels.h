@@ -29,10 +29,10 @@ typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, in
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
+    MapFn *prim[P_COUNT]; /* those primitives that are no op by themselves, idiv for example */
     MapFn *cast[DT_COUNT]; /* from this type to that one; to narrow floats: f32s that rounding once more makes right */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
-    MapFn *iota; /* out[i] = i + *(const int64_t *)in[0], converted */
 } TypeKernels;
 
 typedef struct Kernels {

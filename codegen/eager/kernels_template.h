@@ -48,9 +48,6 @@
 #define FIRST_NAN_FLOAT(x, y) (x != x && y == y)
 #define FIRST_NAN_INT(x, y) 0
 #define FIRST_NAN_BOOL(x, y) 0
-#define FROM_INDEX_FLOAT(i) (C_TYPE)(i)
-#define FROM_INDEX_INT(i) (C_TYPE)(i)
-#define FROM_INDEX_BOOL(i) (i) != 0
 
 /* element_T, and the identities of max and min: least_T and most_T. */
 #define MOST_INT(c, hi) hi

@@ -49,6 +49,25 @@
 #undef TERNARY
 #undef OP
 
+/* ---- primitives that are no op by themselves ------------------------------------------------ */
+#define PRIM(name, args, domain, value)                                                                                     \
+    IN(domain)(static void NAME(prim_##name)(void *out, const void *const *in, int64_t n) {                           \
+        const C_TYPE *a = in[0], *b = in[1], *c = in[args - 1];                                                       \
+        C_TYPE *o = out;                                                                                              \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
+            const C_TYPE x = a[at], y = b[at], z = c[at];                                                             \
+            (void)z;                                                                                                  \
+            o[at] = value;                                                                                            \
+        }                                                                                                             \
+    })
+PRIM(idiv, 2, I, IDIV(x, y))
+PRIM(irem, 2, I, IREM(x, y))
+PRIM(mulhi, 2, I, (C_TYPE)mulhi_u32((uint32_t)x, (uint32_t)y))
+PRIM(fmod, 2, F, FMOD(x, y))
+PRIM(mad, 3, F, NAME(mad)(x, y, z))
+PRIM(copysign, 2, F, COPYSIGN(x, y))
+#undef PRIM
+
 /* ---- folds -----------------------------------------------------------------------------------
  * combined: over x, the value so far, and y, the element. lanes: the counter is that of ir/tree.h. */
 #define NARROW 16
@@ -172,13 +191,6 @@ ARG(arg_min, x < y)
 #include "../../runtime/dtype.def"
 CAST_TO(odd, float, NAME(odd)(x))
 
-static void NAME(iota)(void *out, const void *const *in, int64_t n)
-{
-    C_TYPE *o = out;
-    int64_t from = *(const int64_t *)in[0];
-    for (int64_t at = 0; at < n; at++) o[at] = JOIN(FROM_INDEX, KIND_TYPE)(from + at);
-}
-
 /* ---- the table ---------------------------------------------------------------------------- */
 #define UNARY(name, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
 #define BINARY(name, flags, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
@@ -189,6 +201,8 @@ static const TypeKernels NAME(kernels) = {
     .map = {
 #include "../../ir/ops.def"
     },
+    .prim = {IN(I)([P_idiv] = NAME(prim_idiv), [P_irem] = NAME(prim_irem), [P_mulhi] = NAME(prim_mulhi), )
+             IN(F)([P_fmod] = NAME(prim_fmod), [P_mad] = NAME(prim_mad), [P_copysign] = NAME(prim_copysign), )},
     .cast = {
 #define DTYPE_INT(t, ...) [DT_##t] = NAME(cast_##t),
 #define DTYPE_FLOAT(t, ...) [DT_##t] = NAME(cast_##t),
@@ -198,7 +212,6 @@ static const TypeKernels NAME(kernels) = {
     .fold = {IN(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},
     .arg_max = NAME(arg_max),
     .arg_min = NAME(arg_min),
-    .iota = NAME(iota),
 };
 #undef UNARY
 #undef BINARY

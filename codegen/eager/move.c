@@ -1,5 +1,5 @@
 /* move: what copies elements from place to place: views made contiguous, reshape, pad, concat,
- * constant, iota. Relies on ops.h. Allocates only iota's row. */
+ * constant. Relies on ops.h. Never allocates. */
 #include "ops.h"
 
 /* ---- copies ------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ bool run_copy(const Run *r)
         if (!eager_view(r->op, r->in, r->attr, r->nattr, &type, &v))
             return status_fail(r->st, ST_INTERNAL, "%s: no view", op_def[r->op].name);
     }
-    eager_copy(&(EagerCtx){r->threads}, &v, r->out->data);
+    eager_copy(&(EagerCtx){.threads = r->threads}, &v, r->out->data);
     return true;
 }
 
@@ -149,7 +149,7 @@ static void fill(ThreadPool *threads, const View *out, int64_t attr)
     View v = *out;
     v.data = &value;
     memset(v.stride, 0, sizeof v.stride);
-    eager_copy(&(EagerCtx){threads}, &v, out->data);
+    eager_copy(&(EagerCtx){.threads = threads}, &v, out->data);
 }
 
 typedef struct PlaceJob {
@@ -218,35 +218,5 @@ bool run_concat(const Run *r)
 bool run_constant(const Run *r)
 {
     fill(r->threads, r->out, r->attr[1]);
-    return true;
-}
-
-bool run_iota(const Run *r)
-{
-    DType t = (DType)r->out->dtype;
-    int64_t axis = r->attr[1], n = r->out->dim[axis];
-    if (view_elements(r->out) == 0) return true;
-    size_t bytes = (size_t)n * dtype_bytes(t);
-    void *row = mem_alloc(bytes);
-    if (row == NULL) return status_fail(r->st, ST_MEMORY, "iota: no memory for %zu bytes", bytes);
-    const TypeKernels *k = eager_kernels()->type[t], *wide = eager_kernels()->type[DT_i64];
-    ReadBuffer buf;
-    for (int64_t at = 0; at < n; at += READ_BLOCK) {
-        int64_t some = MIN_OF(n - at, READ_BLOCK), index[READ_BLOCK];
-        void *to = writer_at(row, t, at, &buf);
-        if (k != NULL) {
-            k->iota(to, (const void *const[]){&at}, some);
-        } else { /* 16-bit floats: indices beyond f32's digits are to be rounded once */
-            wide->iota(index, (const void *const[]){&at}, some);
-            wide->cast[t](to, (const void *const[]){index}, some);
-        }
-        writer_put(row, t, at, some, to);
-    }
-    View v = *r->out;
-    memset(v.stride, 0, sizeof v.stride);
-    v.stride[axis] = 1;
-    v.data = row;
-    eager_copy(&(EagerCtx){r->threads}, &v, r->out->data);
-    mem_free(row, bytes);
     return true;
 }

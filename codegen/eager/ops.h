@@ -10,6 +10,7 @@
 /* One op about to run. */
 typedef struct Run {
     ThreadPool *threads; /* NULL: none */
+    Kept *kept;          /* NULL: none */
     Op op;
     const View *in;
     uint32_t nin;
@@ -21,15 +22,12 @@ typedef struct Run {
 
 bool run_elementwise(const Run *r); /* also cast */
 bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min */
-bool run_arg(const Run *r);         /* argmax argmin */
 bool run_copy(const Run *r);        /* movement that is a view, or a reshape, copied */
 bool run_pad(const Run *r);
 bool run_concat(const Run *r);
-bool run_gather(const Run *r);
-bool run_scatter_add(const Run *r);
+bool run_lowered(const Run *r);     /* as the kernels that the op is lowered to */
 bool run_window_add(const Run *r);
 bool run_constant(const Run *r);
-bool run_iota(const Run *r);
 bool run_random_bits(const Run *r);
 bool run_matmul(const Run *r);
 

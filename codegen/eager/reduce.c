@@ -233,7 +233,7 @@ bool run_reduce(const Run *r)
     int temps = 0;
     bool ok = true;
     uint32_t left = r->nattr;
-    if (left == 0) eager_copy(&(EagerCtx){r->threads}, &in, r->out->data);
+    if (left == 0) eager_copy(&(EagerCtx){.threads = r->threads}, &in, r->out->data);
     while (left > 0 && ok) {
         uint32_t count = 1;
         while (count < left && r->attr[left - count - 1] == r->attr[left - count] - 1) count++;
@@ -257,57 +257,4 @@ bool run_reduce(const Run *r)
     }
     while (temps-- > 0) mem_free(temp[temps], bytes[temps]);
     return ok;
-}
-
-/* ---- argmax, argmin ----------------------------------------------------------------------- */
-
-typedef struct ArgJob {
-    ArgFn *fn;
-    Reader in;
-    int64_t run, inner;
-    int64_t *out;
-} ArgJob;
-
-static void arg_chunk(void *arg, int64_t lo, int64_t hi)
-{
-    const ArgJob *j = arg;
-    ReadBuffer best, buf;
-    int64_t tasks = (j->inner + READ_BLOCK - 1) / READ_BLOCK;
-    for (; lo < hi; lo++) {
-        int64_t outer = lo / tasks, first = lo % tasks * READ_BLOCK,
-                n = MIN_OF(j->inner - first, READ_BLOCK);
-        int64_t *index = j->out + outer * j->inner + first,
-                from = outer * j->run * j->inner + first;
-        for (int64_t i = 0; i < n; i++) index[i] = -1;
-        memset(&best, 0, (size_t)n * 8);
-        int64_t most = n == j->inner ? READ_BLOCK / n : 1;
-        for (int64_t r = 0, rows; r < j->run; r += rows) {
-            rows = MIN_OF(j->run - r, most);
-            j->fn(index, &best, reader_get(&j->in, from + r * j->inner, rows * n, &buf), n, r, rows,
-                n);
-        }
-    }
-}
-
-bool run_arg(const Run *r)
-{
-    const View *in = r->in;
-    const TypeKernels *k = eager_kernels()->type[dtype_info[in->dtype].compute];
-    ArgJob j = {.fn = r->op == OP_argmax ? k->arg_max : k->arg_min,
-        .run = in->dim[r->attr[0]],
-        .inner = 1,
-        .out = r->out->data};
-    reader_init(&j.in, in);
-    int64_t outer = 1;
-    for (int i = 0; i < in->rank; i++) {
-        if (i < r->attr[0]) outer *= in->dim[i];
-        if (i > r->attr[0]) j.inner *= in->dim[i];
-    }
-    if (outer * j.inner == 0) return true;
-    if (j.run == 0)
-        return status_fail(r->st, ST_SHAPE, "%s: the axis is empty", op_def[r->op].name);
-    int64_t tasks = (j.inner + READ_BLOCK - 1) / READ_BLOCK;
-    run_chunks(r->threads, arg_chunk, &j, outer * tasks,
-        tasks_per_chunk(4 * j.run * MIN_OF(j.inner, READ_BLOCK)));
-    return true;
 }

@@ -37,10 +37,11 @@ static uint32_t add_stream(Build *b, const Stream *s)
     return b->stream.len - 1;
 }
 
-uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
+/* ok: e is the offset. */
+static uint32_t stream_at(Build *b, uint32_t buf, DType type, bool ok, IndexExpr e)
 {
-    IndexExpr e, rest = index_const(0);
-    if (!index_linear(&b->env, m, &e)) {
+    IndexExpr rest = index_const(0);
+    if (!ok) {
         status_fail(b->lw->st, ST_UNSUPPORTED, "lowering: an offset beyond the largest size");
         return UINT32_MAX;
     }
@@ -57,6 +58,25 @@ uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
         s.dyn = index_value(&b->env, &rest);
     }
     return add_stream(b, &s);
+}
+
+uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
+{
+    IndexExpr e;
+    bool ok = index_linear(&b->env, m, &e);
+    return stream_at(b, buf, type, ok, e);
+}
+
+/* Where v, which the kernel reads, is at m. */
+static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
+{
+    IndexExpr e;
+    const Node *n = graph_maker(b->g, v);
+    const Type *t = graph_type(b->g, v);
+    const Dim *const *stride = n->op == OP_param ? b->lw->o->stride : NULL;
+    if (stride == NULL || stride[n->attr->at[0]] == NULL) return build_stream(b, b->group->input[v], (DType)t->dtype, m);
+    bool ok = index_strided(&b->env, m, t, stride[n->attr->at[0]], &e);
+    return stream_at(b, b->group->input[v], (DType)t->dtype, ok, e);
 }
 
 static int32_t build_load(Build *b, uint32_t stream)
@@ -270,7 +290,7 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     const Type *t = graph_type(b->g, v);
     if (b->group->input[v] != NO_BUF && type_elements(b->lw->dims, t) == 0) /* no point reaches it, hoisted or not */
         return build_const(b, (DType)dtype_info[t->dtype].compute, (Scalar){0});
-    if (b->group->input[v] != NO_BUF) return build_load(b, build_stream(b, b->group->input[v], (DType)t->dtype, m));
+    if (b->group->input[v] != NO_BUF) return build_load(b, input_stream(b, v, m));
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
     if (node_reduces(n)) return reduced(b, n, m);
     switch (n->op) {

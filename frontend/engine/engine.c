@@ -101,6 +101,7 @@ void thread_free(Thread *t)
     tensor_slabs_free(t);
     pool_free(t->pool);
     scratch_free(&t->scratch);
+    kept_free(t->kept);
     mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
     mem_free(t->scope, t->scope_cap * sizeof *t->scope);
     mem_free(t, sizeof *t);
@@ -138,8 +139,10 @@ static Thread *thread_make(kiln *k)
     t->self = pthread_self();
     t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
     t->pool = pool_new(k->options.cache_bytes);
+    t->kept = kept_new(); /* NULL: nothing is kept */
     if (!t->pool || !scope_push(t)) {
         pool_free(t->pool);
+        kept_free(t->kept);
         mem_free(t, sizeof *t);
         atomic_store(&k->starved, true);
         return NULL;

@@ -100,6 +100,7 @@ struct Thread {
     pthread_t self;
     uint64_t next_uid;       /* identities: the thread's number above, a counter below */
     BufferPool *pool;
+    Kept *kept;              /* kernels of eager ops */
     kiln_tensor *free;       /* headers */
     kiln_tensor *_Atomic foreign; /* headers released by other threads */
     struct Slab *slabs;

@@ -188,7 +188,7 @@ kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x)
     if (!out) return &t->k->poison;
     View v;
     tensor_view(x, &v);
-    EagerCtx c = {t->k->threads};
+    EagerCtx c = {.threads = t->k->threads};
     eager_copy(&c, &v, out->data);
     return out;
 }

@@ -117,7 +117,7 @@ kiln_tensor *variable_settle(Thread *t, kiln_site at, kiln_tensor *x)
     if (!copy) return NULL;
     View v;
     tensor_view(x, &v);
-    EagerCtx c = {t->k->threads};
+    EagerCtx c = {.threads = t->k->threads};
     eager_copy(&c, &v, copy->data);
     return copy;
 }

@@ -63,7 +63,7 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st)
 {
     if (!run_passes(m, o, st)) return NULL;
-    Program *p = program_lower(arena, m, &(LowerOptions){o->target, o->blas}, st);
+    Program *p = program_lower(arena, m, &(LowerOptions){.target = o->target, .blas = o->blas}, st);
     if (p && o->dump) dump_program(o->dump, arena, m, p);
     return p;
 }

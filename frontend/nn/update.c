@@ -171,7 +171,7 @@ static void run_block(void *arg, int64_t lo, int64_t hi)
     const Job *j = arg;
     const int worker = slots_take(j->scratch);
     char *slots = j->scratch->at + (size_t)worker * (size_t)j->scratch->slots * j->scratch->each;
-    const EagerCtx alone = {NULL};
+    const EagerCtx alone = {0};
     for (; lo < hi; lo += BLOCK) {
         const int64_t n = MIN_OF(hi - lo, BLOCK);
         for (int s = 0; s < j->line->steps; s++) {
@@ -230,7 +230,7 @@ static bool stage_scalar(Thread *t, kiln_site at, const Assignment *a, kiln_tens
     *staged = kiln_own(x);
     View v;
     tensor_view(a->value, &v);
-    eager_copy(&(EagerCtx){NULL}, &v, x->data);
+    eager_copy(&(EagerCtx){0}, &v, x->data);
     return true;
 }
 
@@ -305,7 +305,7 @@ static void run_one(Thread *t, Staging *p, UpdateRule *rule, const void *user, i
     if (!u->gradient->contiguous) {
         View v;
         tensor_view(u->gradient, &v);
-        eager_copy(&(EagerCtx){t->k->threads}, &v, p->gradient);
+        eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, p->gradient);
         j.gradient = p->gradient;
     }
     for (int s = 0; s < u->states; s++) j.to[s] = staged[s] ? staged[s]->data : u->state[s]->value->data;

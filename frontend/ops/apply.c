@@ -62,7 +62,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
     t->kernels_run++;
     for (uint32_t i = 0; i < nin; i++) t->bytes_run += view_bytes(&in[i]);
     for (uint32_t i = 0; i < nout; i++) t->bytes_run += view_bytes(&v[i]);
-    EagerCtx c = {t->k->threads};
+    EagerCtx c = {.threads = t->k->threads, .kept = t->kept};
     Status st;
     status_clear(&st);
     if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)) return true;

@@ -88,7 +88,7 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
         memcpy(to, x->data, bytes);
     } else {
         tensor_view(x, &v);
-        eager_copy(&(EagerCtx){t->k->threads}, &v, to);
+        eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, to);
     }
     return true;
 }

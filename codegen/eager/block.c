@@ -1,0 +1,453 @@
+/* block: see block.h. Here: how the axes of a kernel are laid out as rows and lanes, and the stages of one task. Reductions combine in the
+ * orders that the kernel states, whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h. Allocates only what
+ * block_prepare keeps. */
+#include "block.h"
+
+#include "block_fold.h"
+
+/* ---- instructions ----------------------------------------------------------------------------- */
+
+/* Primitives that are an op's whole expression share the op's loop. */
+static const uint16_t op_of[P_COUNT] = {
+    [P_add] = OP_add, [P_sub] = OP_sub, [P_mul] = OP_mul, [P_div] = OP_div, [P_neg] = OP_neg, [P_abs] = OP_abs,
+    [P_sqrt] = OP_sqrt, [P_floor] = OP_floor, [P_ceil] = OP_ceil, [P_trunc] = OP_trunc, [P_rint] = OP_round,
+    [P_lt] = OP_lt, [P_le] = OP_le, [P_gt] = OP_gt, [P_ge] = OP_ge, [P_eq] = OP_eq, [P_ne] = OP_ne,
+    [P_select] = OP_where, [P_and] = OP_and, [P_or] = OP_or, [P_xor] = OP_xor, [P_not] = OP_not, [P_shl] = OP_shl,
+    [P_shr] = OP_shr,
+};
+
+/* The loop of a primitive over elements of type t; NULL: none. */
+static MapFn *loop_of(const Kernels *kernels, Prim p, DType t, DType to)
+{
+    const TypeKernels *k = kernels->type[t];
+    return p == P_cvt ? k->cast[to] : op_of[p] != 0 ? k->map[op_of[p]] : k->prim[p];
+}
+
+static DType operand_type(const Kernel *k, const Instr *i) { return (DType)k->instr[i->prim == P_select ? i->b : i->a].type; }
+
+/* A stream that is the same in all rows, but for where a row begins. */
+static bool plain_rows(const BlockKernel *b, const Stream *s)
+{
+    return s->guard < 0 && (s->dyn < 0 || !(b->axes[s->dyn] >> b->vector & 1));
+}
+
+static void find_copy(BlockKernel *b)
+{
+    const Kernel *k = b->k;
+    uint32_t loads = 0, stores = 0;
+    b->vector = (int)k->naxis - 1 - (k->sweep >= 0);
+    for (uint32_t x = 0; x < k->ninstr && b->vector >= 0; x++) {
+        if (!(b->axes[x] >> b->vector & 1)) continue;
+        loads++;
+        b->copy_load = (int)x;
+    }
+    for (uint32_t i = 0; i < k->nstore && b->vector >= 0; i++) {
+        if (!(b->store[i] >> b->vector & 1)) continue;
+        stores++;
+        b->copy_store = (int)i;
+    }
+    const Instr *load = &k->instr[b->copy_load];
+    const Store *store = &k->store[b->copy_store];
+    if (loads == 1 && stores == 1 && k->nreduction == 0 && load->kind == I_LOAD && store->value == b->copy_load &&
+        k->stream[store->stream].type == k->stream[load->ref].type && plain_rows(b, &k->stream[load->ref]) &&
+        plain_rows(b, &k->stream[store->stream]))
+        return;
+    b->copy_load = b->copy_store = -1;
+}
+
+bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
+{
+    *out = (BlockKernel){.k = k, .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1), .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
+    uint16_t stream[64];
+    uint32_t most = BLOCK_INSTRS; /* their blocks lie on the stack */
+    for (uint32_t i = 0; i < k->nreduction; i++)
+        if (k->reduction[i].order >= ORDER_LANES) most = BLOCK_INSTRS / 4;
+    if (k->nrow != 0 || k->nstream > COUNT_OF(stream) || k->ninstr > most)
+        return status_fail(st, ST_UNSUPPORTED, "%s: a kernel that is not run block by block", k->name);
+    memset(stream, 0, sizeof stream);
+    for (uint32_t s = 0; s < k->nstream; s++)
+        for (uint32_t a = 0; a < k->naxis; a++)
+            if (k->stream[s].coef[a] != 0) stream[s] |= (uint16_t)(1u << a);
+    for (uint32_t x = 0; x < k->ninstr; x++) {
+        const Instr *i = &k->instr[x];
+        const Stream *s = i->kind == I_LOAD ? &k->stream[i->ref] : NULL;
+        const int32_t from[5] = {i->a, i->b, i->c, s != NULL ? s->dyn : -1, s != NULL ? s->guard : -1};
+        uint16_t axes = s != NULL ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
+        for (size_t f = 0; f < COUNT_OF(from); f++)
+            if (from[f] >= 0) axes |= out->axes[from[f]];
+        if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t)~(1u << k->sweep);
+        out->axes[x] = axes;
+        bool copies = i->prim == P_bits || i->prim == P_floatbits;
+        if (i->kind == I_PRIM && !copies && loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type) == NULL)
+            return status_fail(st, ST_UNSUPPORTED, "%s: no loop for %s", k->name, prim_info[i->prim].name);
+    }
+    for (uint32_t i = 0; i < k->nstore; i++) {
+        const Stream *s = &k->stream[k->store[i].stream];
+        out->store[i] = stream[k->store[i].stream] | out->axes[k->store[i].value];
+        if (s->dyn >= 0) out->store[i] |= out->axes[s->dyn];
+        if (s->guard >= 0) out->store[i] |= out->axes[s->guard];
+    }
+    for (uint32_t s = 0; s < k->nstage; s++) /* what a sweep stores it stores for each of its indices */
+        for (uint32_t i = k->stage[s].first_store; k->stage[s].sweep && i < k->stage[s].last_store; i++)
+            out->store[i] |= (uint16_t)(1u << k->sweep);
+    find_copy(out);
+    return true;
+}
+
+static void put_scalar(DType t, Scalar v, char *to)
+{
+    if (dtype_is_float(t))
+        dtype_store_f64(t, to, v.f);
+    else if (dtype_bytes(t) == 8)
+        memcpy(to, &v, 8);
+    else
+        dtype_store_i64(t, to, v.i);
+}
+
+#define SPREAD(T)                                                   \
+    do {                                                            \
+        const T v = *(const T *)(const void *)from;                 \
+        for (int64_t i = 0; i < n; i++) ((T *)(void *)to)[i] = v;   \
+    } while (0)
+
+const char *task_operand(Task *t, int32_t x, uint32_t class, int64_t r)
+{
+    const BlockRun *run = t->run;
+    uint32_t c = run->class[x];
+    if (c == class || c == 2) return t->at[x];
+    int64_t n = class_points(t, class), size = (int64_t)dtype_bytes((DType)run->k->instr[x].type);
+    const char *from = t->at[x] + (c == 1 ? r * size : 0);
+    char *to = task_room(t, (uint32_t)x) + t->room_bytes;
+    if (n == 1) return from;
+    if (c == 1 ? t->spread[x] == -1 - r : t->spread[x] >= n) return to;
+    t->spread[x] = c == 1 ? -1 - r : n;
+    switch (size) {
+    case 1: SPREAD(uint8_t); break;
+    case 2: SPREAD(uint16_t); break;
+    case 4: SPREAD(uint32_t); break;
+    default: SPREAD(uint64_t); break;
+    }
+    return to;
+}
+
+static void eval_prim(Task *t, uint32_t x, uint32_t class, int64_t r)
+{
+    const Kernel *k = t->run->k;
+    const Instr *i = &k->instr[x];
+    const int32_t arg[3] = {i->a, i->b, i->c};
+    const void *in[3] = {NULL};
+    for (int n = 0; n < 3; n++)
+        if (arg[n] >= 0) in[n] = task_operand(t, arg[n], class, r);
+    if (i->prim == P_bits || i->prim == P_floatbits) {
+        t->at[x] = in[0];
+        return;
+    }
+    t->at[x] = task_room(t, x);
+    loop_of(t->run->kernels, (Prim)i->prim, operand_type(k, i), (DType)i->type)(task_room(t, x), in, class_points(t, class));
+}
+
+static void eval_call(Task *t, uint32_t x, uint32_t class, int64_t r)
+{
+    const Instr *i = &t->run->k->instr[x];
+    const MathInfo *m = &math_info[i->ref];
+    const double *a = (const double *)(const void *)task_operand(t, i->a, class, r);
+    const double *b = m->args == 2 ? (const double *)(const void *)task_operand(t, i->b, class, r) : a;
+    double *to = (double *)(void *)task_room(t, x);
+    for (int64_t at = 0; at < class_points(t, class); at++) to[at] = m->args == 2 ? m->f64_2(a[at], b[at]) : m->f64(a[at]);
+}
+
+static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
+{
+    const BlockRun *run = t->run;
+    const Instr *i = &run->k->instr[x];
+    char *room = task_room(t, x);
+    int64_t v;
+    t->spread[x] = 0;
+    switch ((InstrKind)i->kind) {
+    case I_PRIM: eval_prim(t, x, class, r); return;
+    case I_LOAD: block_load(t, x, class, r); return;
+    case I_REDUCED: t->at[x] = fold_result(t, i->ref); return;
+    case I_CONST: put_scalar((DType)i->type, i->value, room); break;
+    case I_DIM:
+        v = run->dim[i->ref];
+        v = v >= 0 ? v : run->value[-1 - v];
+        memcpy(room, &v, sizeof v);
+        break;
+    case I_AXIS:
+        if (class == 0) {
+            memcpy(room, &t->index[i->ref], sizeof v);
+        } else {
+            int64_t unit[KERNEL_AXES] = {0};
+            unit[i->ref] = 1;
+            span_offsets(run, &t->span[class - 1], unit, (int64_t *)(void *)room);
+        }
+        break;
+    case I_CALL: eval_call(t, x, class, r); break;
+    }
+    t->at[x] = room;
+}
+
+/* ---- stages ----------------------------------------------------------------------------------- */
+
+/* Instructions of the stage that are of one of these classes; of a sweeping stage those that sweep, or the others. */
+static void eval_classes(Task *t, const Stage *s, uint32_t classes, bool sweeps, int64_t r)
+{
+    const BlockRun *run = t->run;
+    for (uint32_t x = s->first; x < s->last; x++)
+        if ((classes >> run->class[x] & 1) && run->k->instr[x].sweeps == sweeps) eval(t, x, run->class[x], r);
+}
+
+static void store_classes(Task *t, const Stage *s, uint32_t classes, int64_t r)
+{
+    const BlockRun *run = t->run;
+    const uint8_t *class = run->class + run->k->ninstr;
+    for (uint32_t i = s->first_store; i < s->last_store; i++)
+        if (classes >> class[i] & 1) block_store(t, &run->k->store[i], class[i], r);
+}
+
+#define FLAT 7 /* classes that are whole blocks: all but 3 */
+#define ROWS 8
+
+static bool has_rows(const BlockRun *run, const Stage *s)
+{
+    for (uint32_t x = s->first; x < s->last; x++)
+        if (run->class[x] == 3) return true;
+    for (uint32_t i = s->first_store; i < s->last_store; i++)
+        if (run->class[run->k->ninstr + i] == 3) return true;
+    return false;
+}
+
+static void run_points(Task *t, const Stage *s)
+{
+    eval_classes(t, s, FLAT, false, 0);
+    store_classes(t, s, FLAT, 0);
+    if (!has_rows(t->run, s)) return;
+    if (t->run->copies) {
+        block_rows(t);
+        return;
+    }
+    for (int64_t r = 0; r < t->span[0].n; r++) {
+        eval_classes(t, s, ROWS, false, r);
+        store_classes(t, s, ROWS, r);
+    }
+}
+
+/* A result may lie in the memory that a reduction reads, each element where it was read: so reductions come before stores. */
+static void sweep_block(Task *t, const Stage *s, bool each)
+{
+    for (int64_t r = 0; r < t->span[0].n; r++) {
+        if (each) eval_classes(t, s, ROWS, true, r);
+        for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_row(t, i, r);
+        if (each) store_classes(t, s, ROWS, r);
+    }
+    store_classes(t, s, FLAT, 0);
+}
+
+/* Rows are indices of the sweep: one after the other meets the lanes' totals. */
+static void sweep_rows(Task *t, const Stage *s)
+{
+    Span *rows = &t->span[0];
+    bool each = has_rows(t->run, s), direct = each && fold_direct(t, s);
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_begin(t, i);
+    for (rows->first = 0; rows->first < rows->points; rows->first += rows->n) {
+        rows->n = MIN_OF(t->run->block[0], rows->points - rows->first);
+        eval_classes(t, s, FLAT, true, 0);
+        if (t->run->copies)
+            block_rows(t);
+        else if (direct)
+            fold_block(t, s->first_reduction);
+        else
+            sweep_block(t, s, each);
+    }
+    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_end(t, i, 0);
+}
+
+/* Lanes are indices of the sweep: each row has a total of its own. */
+static void sweep_lanes(Task *t, const Stage *s)
+{
+    Span *lanes = &t->span[1];
+    bool each = has_rows(t->run, s);
+    for (int64_t r = 0; r < t->span[0].n; r++) {
+        for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_begin(t, i);
+        for (lanes->first = 0; lanes->first < lanes->points; lanes->first += lanes->n) {
+            lanes->n = MIN_OF(t->run->block[1], lanes->points - lanes->first);
+            if (r == 0 || lanes->n != lanes->points) eval_classes(t, s, FLAT, true, r);
+            if (each) eval_classes(t, s, ROWS, true, r);
+            for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_lanes(t, i, r);
+            store_classes(t, s, r == 0 ? FLAT | ROWS : ROWS, r);
+        }
+        for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_end(t, i, r);
+    }
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------ */
+
+static int64_t blocks_of(const BlockRun *run, uint32_t s)
+{
+    const Span *span = &run->span[s];
+    bool sweeps = run->k->sweep >= 0 && (span->mask >> run->k->sweep & 1);
+    return sweeps || span->points <= run->block[s] ? 1 : tree_blocks(span->points, run->block[s]);
+}
+
+static void run_task(Task *t, int64_t task)
+{
+    const BlockRun *run = t->run;
+    const Kernel *k = run->k;
+    for (uint32_t s = 2; s-- > 0;) {
+        int64_t blocks = blocks_of(run, s), first = 0;
+        if (blocks != 1) {
+            first = task % blocks * run->block[s];
+            task /= blocks;
+        }
+        t->span[s].first = first;
+        t->span[s].n = MIN_OF(run->block[s], run->span[s].points - first);
+    }
+    for (uint32_t i = run->outer.naxis; i-- > 0;) {
+        t->index[run->outer.axis[i]] = task % run->extent[run->outer.axis[i]];
+        task /= run->extent[run->outer.axis[i]];
+    }
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        const Stage *s = &k->stage[i];
+        if (s->sweep) eval_classes(t, s, FLAT, false, 0);
+        if (!s->sweep)
+            run_points(t, s);
+        else if (run->span[0].mask >> k->sweep & 1)
+            sweep_rows(t, s);
+        else
+            sweep_lanes(t, s);
+    }
+}
+
+static void run_tasks(void *arg, int64_t lo, int64_t hi)
+{
+    const BlockRun *run = arg;
+    int64_t block = MAX_OF(run->block[0], run->block[1]), bytes = (block * run->size + 63) & ~(int64_t)63;
+    _Alignas(64) char room[2 * run->k->ninstr * bytes + 64];
+    _Alignas(64) char fold[run->k->nreduction * fold_bytes(run) + 64];
+    const char *at[run->k->ninstr + 1];
+    int64_t spread[run->k->ninstr + 1];
+    Task t;
+    t.run = run, t.at = at, t.room = room, t.room_bytes = bytes, t.spread = spread, t.fold = fold;
+    for (int s = 0; s < 2; s++) t.span[s] = run->span[s];
+    for (; lo < hi; lo++) run_task(&t, lo);
+}
+
+/* ---- layout ----------------------------------------------------------------------------------- */
+
+static void add_axis(BlockRun *run, Span *s, int a)
+{
+    if (s->naxis == 0) s->points = 1;
+    s->axis[s->naxis++] = (uint8_t)a;
+    s->mask |= (uint16_t)(1u << a);
+    s->points *= run->extent[a];
+}
+
+static int64_t value_of(const BlockRun *run, Dim d) { return d >= 0 ? d : run->value[-1 - d]; }
+
+#define LONG_LINE 32 /* lanes along one axis, if it has so many points */
+#define SHORT_LINE 4 /* the same where lines are copied */
+
+/* The sweep's indices are lanes where a fold goes by lanes, where elements lie side by side along it, or where nothing else is. */
+static bool sweeps_lanes(const BlockRun *run, int vector, int64_t points)
+{
+    const Kernel *k = run->k;
+    int64_t extent = run->extent[k->sweep];
+    bool side_by_side = false;
+    for (uint32_t i = 0; i < k->nreduction; i++)
+        if (fold_by_lanes(&k->reduction[i], extent)) return true;
+    for (uint32_t s = 0; s < k->nstream && vector >= 0; s++)
+        side_by_side |= !k->writes[k->stream[s].buf] && run->stream[s].coef[vector] == 1 && run->extent[vector] >= LONG_LINE;
+    if (run->copies) return false;
+    return points < LONG_LINE / 2 ? extent >= points : extent >= LONG_LINE / 2 && !side_by_side;
+}
+
+static uint8_t class_of(const BlockRun *r, uint16_t axes)
+{
+    return (uint8_t)(((axes & r->span[0].mask) != 0) | ((axes & r->span[1].mask) != 0) << 1);
+}
+
+static void lay_out(BlockRun *run)
+{
+    const Kernel *k = run->k;
+    const BlockKernel *b = run->b;
+    int vector = b->vector;
+    int64_t points = 1;
+    run->copies = b->copy_load >= 0 && run->extent[vector] >= SHORT_LINE && run->stream[k->instr[b->copy_load].ref].coef[vector] == 1 &&
+                  run->stream[k->store[b->copy_store].stream].coef[vector] == 1;
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->sweep) points *= run->extent[a];
+    bool by_lanes = k->sweep >= 0 && sweeps_lanes(run, vector, points);
+    bool line = run->copies || (vector >= 0 && run->extent[vector] >= LONG_LINE && !by_lanes);
+    for (int i = 0; i < 2; i++) run->span[i].points = 1;
+    run->outer.points = 1;
+    for (int a = 0; a < (int)k->naxis; a++) {
+        bool lanes = a == k->sweep ? by_lanes : line ? a == vector : !by_lanes;
+        bool rows = a == k->sweep ? !by_lanes : by_lanes || k->sweep < 0;
+        add_axis(run, lanes ? &run->span[1] : rows ? &run->span[0] : &run->outer, a);
+    }
+    int64_t most = 512;
+    while (most > 64 && most * k->ninstr * 16 > 1 << 18) most /= 2;
+    for (uint32_t i = 0; i < k->nreduction; i++)
+        if (fold_by_lanes(&k->reduction[i], run->extent[k->sweep])) most = TREE_ROW; /* the tree's blocks */
+    run->block[1] = MIN_OF(most, MAX_OF(run->span[1].points, 1));
+    run->block[0] = MIN_OF(MIN_OF(most, 128), MAX_OF(run->span[0].points, 1));
+    for (uint32_t x = 0; x < k->ninstr; x++) run->class[x] = class_of(run, b->axes[x]);
+    for (uint32_t i = 0; i < k->nstore; i++) run->class[k->ninstr + i] = class_of(run, b->store[i]);
+}
+
+static void place_streams(BlockRun *run, char *const *buf)
+{
+    const Kernel *k = run->k;
+    for (uint32_t s = 0; s < k->nstream; s++) {
+        BlockStream *b = &run->stream[s];
+        b->base = buf[k->stream[s].buf] + value_of(run, k->stream[s].base) * (int64_t)dtype_bytes((DType)k->stream[s].type);
+        for (uint32_t a = 0; a < k->naxis; a++) b->coef[a] = value_of(run, k->stream[s].coef[a]);
+    }
+}
+
+/* Whether one step leads from each point of the span to the next. */
+static void find_steps(BlockRun *run)
+{
+    for (uint32_t s = 0; s < run->k->nstream; s++)
+        for (int i = 0; i < 2; i++) {
+            const Span *span = &run->span[i];
+            BlockStream *b = &run->stream[s];
+            int last = -1;
+            b->linear[i] = true;
+            b->step[i] = 0;
+            for (uint32_t n = span->naxis; n-- > 0;) {
+                int a = span->axis[n];
+                if (run->extent[a] == 1) continue;
+                if (last < 0)
+                    b->step[i] = b->coef[a];
+                else if (b->coef[a] != b->coef[last] * run->extent[last])
+                    b->linear[i] = false;
+                last = a;
+            }
+        }
+}
+
+void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim)
+{
+    const Kernel *k = b->k;
+    BlockStream stream[k->nstream + 1];
+    uint8_t class[k->ninstr + k->nstore + 1];
+    BlockRun run = {.b = b, .k = k, .stream = stream, .value = value, .dim = dim, .class = class, .kernels = eager_kernels()};
+    for (uint32_t a = 0; a < k->naxis; a++) {
+        run.extent[a] = value_of(&run, k->extent[a]);
+        if (run.extent[a] == 0 && (int)a != k->sweep) return;
+    }
+    for (uint32_t i = 0; i < k->ninstr; i++) run.size = MAX_OF(run.size, (uint8_t)dtype_bytes((DType)k->instr[i].type));
+    place_streams(&run, buf);
+    lay_out(&run);
+    find_steps(&run);
+    run.levels = k->sweep >= 0 ? tree_levels(tree_blocks(run.extent[k->sweep], TREE_CHAIN)) : 0;
+    int64_t tasks = run.outer.points * blocks_of(&run, 0) * blocks_of(&run, 1);
+    if (tasks == 1) {
+        run_tasks(&run, 0, 1);
+        return;
+    }
+    int64_t each = run.block[1] * (k->sweep < 0 ? run.block[0] : run.extent[k->sweep]);
+    if (k->sweep >= 0 && (run.span[1].mask >> k->sweep & 1)) each = run.block[0] * run.extent[k->sweep];
+    run_chunks(threads, run_tasks, &run, tasks, MAX_OF(MOVE_GRAIN / 4 / MAX_OF(each, 1), 1));
+}

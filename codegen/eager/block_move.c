@@ -1,0 +1,275 @@
+/* block_move: streams of a block: where its elements lie, loads and stores. Relies on block.h. Never allocates. */
+#include "block.h"
+
+#define LANES_MAX 1024 /* of any block */
+
+/* Offsets of the span's part, from its coefficients per axis, in elements. */
+void span_offsets(const BlockRun *run, const Span *s, const int64_t *coef, int64_t *to)
+{
+    int64_t at[KERNEL_AXES], here = 0, point = s->first;
+    int last = (int)s->naxis - 1;
+    if (last < 0) {
+        to[0] = 0;
+        return;
+    }
+    for (int i = last; i >= 0; i--) {
+        int64_t extent = run->extent[s->axis[i]];
+        at[i] = i == 0 ? point : point % extent;
+        point = i == 0 ? 0 : point / extent;
+        here += at[i] * coef[s->axis[i]];
+    }
+    const int64_t step = coef[s->axis[last]], line = run->extent[s->axis[last]];
+    for (int64_t j = 0, some; j < s->n; j += some) {
+        some = MIN_OF(s->n - j, line - at[last]);
+        for (int64_t q = 0; q < some; q++) to[j + q] = here + q * step;
+        here -= at[last] * step;
+        at[last] = 0;
+        for (int i = last - 1; i >= 0; i--) {
+            int64_t c = coef[s->axis[i]];
+            here += c;
+            if (++at[i] < run->extent[s->axis[i]] || i == 0) break;
+            here -= at[i] * c;
+            at[i] = 0;
+        }
+    }
+}
+
+/* The place of one point of the span, in elements. */
+static int64_t offset_of(const Task *t, const BlockStream *b, uint32_t s, int64_t point)
+{
+    const Span *span = &t->span[s];
+    if (b->linear[s]) return point * b->step[s];
+    int64_t at = 0;
+    for (int i = (int)span->naxis - 1; i >= 0; i--) {
+        int64_t extent = t->run->extent[span->axis[i]];
+        at += (i == 0 ? point : point % extent) * b->coef[span->axis[i]];
+        point /= extent;
+    }
+    return at;
+}
+
+/* Where a block of a stream lies: every `step` elements from `at` on, or `offset` elements behind it. */
+typedef struct Place {
+    char *at;
+    int64_t step, n;
+    const int64_t *offset;  /* NULL: step */
+    const uint8_t *guard;   /* per lane; NULL: all are accessed */
+    bool none;              /* none is */
+} Place;
+
+static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *room, Place *p)
+{
+    const BlockRun *run = t->run;
+    const Stream *s = &run->k->stream[stream];
+    const BlockStream *b = &run->stream[stream];
+    int64_t at = 0, size = (int64_t)dtype_bytes((DType)s->type);
+    uint32_t lanes = class != 1; /* the span that the block lies along */
+    *p = (Place){.n = class_points(t, class)};
+    for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
+    if (class == 3) at += offset_of(t, b, 0, t->span[0].first + r);
+    if (s->guard >= 0) {
+        uint32_t c = run->class[s->guard];
+        const uint8_t *g = (const uint8_t *)t->at[s->guard];
+        if (c == 0 || (c == 1 && class == 3))
+            p->none = !g[c == 0 ? 0 : r];
+        else
+            p->guard = g;
+    }
+    const int64_t *dyn = NULL;
+    if (s->dyn >= 0) {
+        uint32_t c = run->class[s->dyn];
+        const int64_t *d = (const int64_t *)(const void *)t->at[s->dyn];
+        if (c == 0 || (c == 1 && class == 3))
+            at += d[c == 0 ? 0 : r];
+        else
+            dyn = d;
+    }
+    if (class != 0 && b->linear[lanes]) {
+        at += t->span[lanes].first * b->step[lanes];
+        p->step = b->step[lanes];
+    }
+    if (class != 0 && b->linear[lanes] && dyn != NULL && p->step == 0) {
+        p->offset = dyn;
+    } else if (class != 0 && (dyn != NULL || !b->linear[lanes])) {
+        p->offset = room;
+        if (!b->linear[lanes])
+            span_offsets(run, &t->span[lanes], b->coef, room);
+        else
+            for (int64_t i = 0; i < p->n; i++) room[i] = i * p->step;
+        if (dyn != NULL)
+            for (int64_t i = 0; i < p->n; i++) room[i] += dyn[i];
+    }
+    p->at = b->base + at * size;
+}
+
+/* ---- loads ----------------------------------------------------------------------------------- */
+
+#define LOAD_LANES(T)                                                                             \
+    do {                                                                                          \
+        T *o = (T *)to;                                                                           \
+        const T *from = (const T *)(const void *)p->at;                                           \
+        if (p->guard != NULL) {                                                                   \
+            for (int64_t i = 0; i < p->n; i++)                                                    \
+                o[i] = p->guard[i] ? from[p->offset != NULL ? p->offset[i] : i * p->step] : (T)0; \
+        } else if (p->offset != NULL) {                                                           \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[p->offset[i]];                         \
+        } else if (p->step == 0) {                                                                \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[0];                                    \
+        } else {                                                                                  \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[i * p->step];                          \
+        }                                                                                         \
+    } while (0)
+
+static void load_lanes(const Place *p, size_t size, void *to)
+{
+    switch (size) {
+    case 1: LOAD_LANES(uint8_t); break;
+    case 2: LOAD_LANES(uint16_t); break;
+    case 4: LOAD_LANES(uint32_t); break;
+    default: LOAD_LANES(uint64_t); break;
+    }
+}
+
+void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
+{
+    const Instr *in = &t->run->k->instr[instr];
+    DType type = (DType)t->run->k->stream[in->ref].type;
+    size_t size = dtype_bytes(type);
+    int64_t offset[LANES_MAX];
+    uint16_t narrow[LANES_MAX];
+    Place p;
+    place(t, in->ref, class, r, offset, &p);
+    char *room = task_room(t, instr);
+    bool convert = dtype_info[type].compute != type, whole = p.offset == NULL && p.guard == NULL && (p.step == 1 || p.n == 1);
+    t->at[instr] = room;
+    if (p.none) {
+        memset(room, 0, (size_t)p.n * dtype_bytes((DType)in->type));
+        return;
+    }
+    if (whole && !convert) {
+        t->at[instr] = p.at;
+        return;
+    }
+    const void *from = p.at;
+    if (!whole) {
+        load_lanes(&p, size, convert ? (void *)narrow : room);
+        from = narrow;
+    }
+    if (convert) t->run->kernels->widen[type]((float *)(void *)room, from, p.n);
+}
+
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+#define STORE_LANES(T)                                                                            \
+    do {                                                                                          \
+        const T *x = (const T *)from;                                                             \
+        T *to = (T *)(void *)p->at;                                                               \
+        for (int64_t i = 0; i < p->n; i++)                                                        \
+            if (p->guard == NULL || p->guard[i])                                                  \
+                to[p->offset != NULL ? p->offset[i] : i * p->step] = x[i];                        \
+    } while (0)
+
+static void store_lanes(const Place *p, size_t size, const void *from)
+{
+    if (p->offset == NULL && p->guard == NULL && p->step == 1) {
+        memcpy(p->at, from, (size_t)p->n * size);
+        return;
+    }
+    switch (size) {
+    case 1: STORE_LANES(uint8_t); break;
+    case 2: STORE_LANES(uint16_t); break;
+    case 4: STORE_LANES(uint32_t); break;
+    default: STORE_LANES(uint64_t); break;
+    }
+}
+
+/* to[0..n) += from[0..n), each rounded to type t. */
+static void add_to(const Kernels *k, DType t, char *to, const char *from, int64_t n)
+{
+    MapFn *add = k->type[dtype_info[t].compute]->map[OP_add];
+    if (dtype_info[t].compute == t) {
+        add(to, (const void *const[]){to, from}, n);
+        return;
+    }
+    float wide[LANES_MAX];
+    k->widen[t](wide, to, n);
+    add(wide, (const void *const[]){wide, from}, n);
+    k->narrow[t](to, wide, n);
+}
+
+/* Lanes may meet in one place: then one after the other. */
+static void add_lanes(const Kernels *k, const Place *p, DType t, const char *from)
+{
+    int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)dtype_bytes((DType)dtype_info[t].compute);
+    if (p->offset == NULL && p->guard == NULL && p->step == 1) {
+        add_to(k, t, p->at, from, p->n);
+        return;
+    }
+    for (int64_t i = 0; i < p->n; i++)
+        if (p->guard == NULL || p->guard[i])
+            add_to(k, t, p->at + (p->offset != NULL ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
+}
+
+void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
+{
+    DType type = (DType)t->run->k->stream[s->stream].type;
+    int64_t offset[LANES_MAX];
+    uint16_t narrow[LANES_MAX];
+    Place p;
+    place(t, s->stream, class, r, offset, &p);
+    if (p.none) return;
+    const void *from = task_operand(t, s->value, class, r);
+    if (s->add) {
+        add_lanes(t->run->kernels, &p, type, from);
+        return;
+    }
+    if (dtype_info[type].compute != type) {
+        t->run->kernels->narrow[type](narrow, from, p.n);
+        from = narrow;
+    }
+    store_lanes(&p, dtype_bytes(type), from);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Where the stream's rows begin, in elements behind its base. */
+static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
+{
+    const BlockRun *run = t->run;
+    const Stream *s = &run->k->stream[stream];
+    const BlockStream *b = &run->stream[stream];
+    const Span *rows = &t->span[0];
+    int64_t at = t->span[1].first;
+    for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
+    if (!b->linear[0])
+        span_offsets(run, rows, b->coef, to);
+    else
+        for (int64_t r = 0; r < rows->n; r++) to[r] = (rows->first + r) * b->step[0];
+    const int64_t *dyn = s->dyn >= 0 ? (const int64_t *)(const void *)t->at[s->dyn] : NULL;
+    for (int64_t r = 0; r < rows->n; r++) to[r] += at + (dyn == NULL ? 0 : dyn[run->class[s->dyn] == 0 ? 0 : r]);
+}
+
+void block_rows(Task *t)
+{
+    const BlockRun *run = t->run;
+    const Store *s = &run->k->store[run->b->copy_store];
+    uint32_t load = run->k->instr[run->b->copy_load].ref;
+    DType type = (DType)run->k->stream[load].type;
+    int64_t from[LANES_MAX], to[LANES_MAX], size = (int64_t)dtype_bytes(type), n = t->span[1].n;
+    row_offsets(t, load, from);
+    row_offsets(t, s->stream, to);
+    for (int64_t r = 0; r < t->span[0].n; r++) {
+        char *at = run->stream[s->stream].base + to[r] * size;
+        const char *x = run->stream[load].base + from[r] * size;
+        float wide[LANES_MAX];
+        if (!s->add) {
+            memcpy(at, x, (size_t)(n * size));
+        } else {
+            if (dtype_info[type].compute != type) {
+                run->kernels->widen[type](wide, x, n);
+                x = (const char *)wide;
+            }
+            add_to(run->kernels, type, at, x, n);
+        }
+    }
+}

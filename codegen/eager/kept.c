@@ -1,0 +1,191 @@
+/* kept: ops that run as what they are lowered to. A call's key (lower_op.h) finds the program that earlier calls of that key left, or the op
+ * is lowered; then the block interpreter runs it. A call that finds its program allocates nothing. Each thread has a table of its own, so
+ * nothing is locked. Relies on lower_op.h, block.h. Compiles nothing. */
+#include "../lower_op.h"
+
+#include "block.h"
+#include "ops.h"
+
+typedef struct Lowered {
+    Arena arena;         /* of all below */
+    uint64_t hash, used; /* used: the table's clock at the last call */
+    uint32_t words;
+    const int64_t *word;
+    bool exact;          /* not lowered: such calls need the sizes themselves in their key */
+    const Program *p;
+    BlockKernel *kernel; /* per kernel of p */
+    size_t bytes;
+} Lowered;
+
+#define KEPT_SETS 64
+#define KEPT_WAYS 4
+#define KEPT_BYTES ((size_t)4 << 20) /* of all programs of one thread */
+
+struct Kept {
+    Lowered *at[KEPT_SETS][KEPT_WAYS];
+    uint64_t clock;
+    uint32_t hand;       /* where evicting goes on */
+    size_t bytes;
+};
+
+Kept *kept_new(void) { return mem_zeros(1, sizeof(Kept)); }
+
+static void drop(Lowered *l)
+{
+    if (l == NULL) return;
+    arena_free(&l->arena);
+    mem_free(l, sizeof *l);
+}
+
+void kept_free(Kept *k)
+{
+    if (k == NULL) return;
+    for (int i = 0; i < KEPT_SETS * KEPT_WAYS; i++) drop(k->at[i / KEPT_WAYS][i % KEPT_WAYS]);
+    mem_free(k, sizeof *k);
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const OpKey *key)
+{
+    uint64_t h = key->words;
+    for (uint32_t i = 0; i < key->words; i++) h = hash_mix(h, (uint64_t)key->word[i]);
+    return h;
+}
+
+static Lowered *find(Kept *k, const OpKey *key, uint64_t hash)
+{
+    Lowered **set = k->at[hash % KEPT_SETS];
+    for (int i = 0; i < KEPT_WAYS; i++) {
+        Lowered *l = set[i];
+        if (l == NULL || l->hash != hash || l->words != key->words || memcmp(l->word, key->word, key->words * sizeof *l->word) != 0)
+            continue;
+        l->used = ++k->clock;
+        return l;
+    }
+    return NULL;
+}
+
+static void evict(Kept *k, Lowered **at)
+{
+    if (*at == NULL) return;
+    k->bytes -= (*at)->bytes;
+    drop(*at);
+    *at = NULL;
+}
+
+/* Into the place of its set that was used longest ago; others go until all fit. */
+static void keep(Kept *k, Lowered *l)
+{
+    Lowered **set = k->at[l->hash % KEPT_SETS], **at = &set[0];
+    for (int i = 1; i < KEPT_WAYS; i++)
+        if (*at != NULL && (set[i] == NULL || set[i]->used < (*at)->used)) at = &set[i];
+    evict(k, at);
+    for (; k->bytes + l->bytes > KEPT_BYTES && k->bytes != 0; k->hand++)
+        evict(k, &k->at[k->hand / KEPT_WAYS % KEPT_SETS][k->hand % KEPT_WAYS]);
+    *at = l;
+    l->used = ++k->clock;
+    k->bytes += l->bytes;
+}
+
+/* ---- lowering --------------------------------------------------------------------------------- */
+
+typedef struct Making {
+    Lowered *l;
+    const OpKey *key;
+    Status *st;
+    bool ok;
+} Making;
+
+static void make(void *arg)
+{
+    Making *m = arg;
+    Lowered *l = m->l;
+    l->words = m->key->words;
+    l->word = arena_copy(&l->arena, m->key->word, l->words * sizeof *l->word);
+    Status refused = {0};
+    l->p = op_program(&l->arena, l->word, &refused);
+    if (l->p == NULL) {
+        /* With sizes as numbers it may be lowered, or say why not. */
+        l->exact = refused.code != ST_MEMORY && m->key->values != 0;
+        m->ok = l->exact || status_fail(m->st, refused.code, "%s", refused.text);
+        return;
+    }
+    l->kernel = ARENA_ARRAY(&l->arena, BlockKernel, l->p->kernel.len + 1);
+    m->ok = true;
+    for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++) m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
+    for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
+        if (l->p->step[i].kind != STEP_KERNEL) m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
+    if (m->ok && l->p->workspace != 0) m->ok = status_fail(m->st, ST_INTERNAL, "an op that needs a workspace");
+}
+
+static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
+{
+    Lowered *l = mem_zeros(1, sizeof *l);
+    Making m = {l, key, st, false};
+    if (l == NULL) {
+        status_fail(st, ST_MEMORY, "no memory for an op's kernel");
+        return NULL;
+    }
+    l->hash = hash;
+    if (!arena_try(&l->arena, st, make, &m) || !m.ok) {
+        drop(l);
+        return NULL;
+    }
+    l->bytes = sizeof *l + l->arena.used;
+    return l;
+}
+
+/* ---- a call ----------------------------------------------------------------------------------- */
+
+/* Values of all expressions of the table: operands come before what is made of them. */
+static void evaluate(const DimTable *t, const int64_t *symbol, int64_t *value)
+{
+    uint32_t symbols = 0;
+    for (uint32_t i = 0; i < t->expr.len; i++) {
+        const DimExpr *e = &t->expr.at[i];
+        int64_t a = e->a >= 0 ? e->a : e->a == DIM_BAD ? 0 : value[-1 - e->a];
+        int64_t b = e->b >= 0 ? e->b : e->b == DIM_BAD ? 0 : value[-1 - e->b];
+        switch ((DimKind)e->kind) {
+        case DIM_SYMBOL: value[i] = symbol[symbols++]; break;
+        case DIM_ADD: value[i] = a + b; break;
+        case DIM_MUL: value[i] = a * b; break;
+        case DIM_FLOORDIV: value[i] = a / b; break;
+        case DIM_MAX2: value[i] = MAX_OF(a, b); break;
+        case DIM_NEGATIVE: value[i] = e->lo; break;
+        }
+    }
+}
+
+static void run_program(const Run *r, const Lowered *l, const int64_t *symbol)
+{
+    const DimTable *dims = &l->p->module->dims;
+    int64_t value[dims->expr.len + 1];
+    evaluate(dims, symbol, value);
+    for (uint32_t i = 0; i < l->p->nstep; i++) {
+        const Step *s = &l->p->step[i];
+        char *buf[OP_KEY_OPERANDS + 1];
+        for (uint32_t b = 0; b < l->p->kernel.at[s->kernel].nbuf; b++) {
+            const Buf *from = &l->p->buf.at[s->buf[b]];
+            buf[b] = from->kind == BUF_INPUT ? r->in[from->index].data : r->out->data;
+        }
+        block_run(r->threads, &l->kernel[s->kernel], buf, value, l->p->dim.at);
+    }
+}
+
+bool run_lowered(const Run *r)
+{
+    for (int exact = 0; exact < 2; exact++) {
+        OpKey key;
+        if (!op_key(&key, r->op, r->in, r->nin, r->attr, r->nattr, exact)) break;
+        uint64_t hash = hash_of(&key);
+        Lowered *l = r->kept != NULL ? find(r->kept, &key, hash) : NULL, *made = NULL;
+        if (l == NULL && (l = made = lower(&key, hash, r->st)) == NULL) return false;
+        if (made != NULL && r->kept != NULL) keep(r->kept, made);
+        bool again = l->exact;
+        if (!again) run_program(r, l, key.value);
+        if (r->kept == NULL) drop(made);
+        if (!again) return true;
+    }
+    return status_fail(r->st, ST_UNSUPPORTED, "%s: too many operands or attributes", op_def[r->op].name);
+}

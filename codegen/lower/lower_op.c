@@ -1,0 +1,120 @@
+/* lower_op: see lower_op.h. Here: the key of a call, and the graph of one node that stands for all calls of a key. Relies on lower. */
+#include "../lower_op.h"
+
+#include "lower.h"
+
+#include <stdio.h>
+
+/* ---- keys ---------------------------------------------------------------------------------------- */
+
+/* Sizes of one class lie between two powers of 16, so that the bounds of a program's symbols hold for all calls that share it, and the
+ * bounds of their products stay in range. Strides are compared with nothing; they may be negative. */
+#define CLASS_BITS 4
+#define CLASS_STRIDE 15
+#define STRIDE_MOST ((int64_t)1 << 20)
+
+static int64_t new_value(OpKey *key, int64_t v, int64_t class)
+{
+    key->value[key->values] = v;
+    return -1 - (int64_t)(16 * key->values++ + class);
+}
+
+/* Equal sizes are one symbol, for most ops ask that some are equal. */
+static int64_t size_word(OpKey *key, int64_t v, bool exact)
+{
+    if (v <= 1 || exact) return v;
+    int64_t class = (64 - __builtin_clzll((uint64_t)v - 1) + CLASS_BITS - 1) / CLASS_BITS;
+    for (uint32_t i = 0; i < key->values; i++)
+        if (key->value[i] == v) return -1 - (int64_t)(16 * i + class);
+    return new_value(key, v, class);
+}
+
+static void add_word(OpKey *key, int64_t w) { key->word[key->words++] = w; }
+
+bool op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact)
+{
+    if (nin > OP_KEY_OPERANDS || nattr > OP_KEY_ATTRS) return false;
+    key->words = key->values = 0;
+    add_word(key, op);
+    add_word(key, nin | nattr << 8);
+    uint32_t head = key->words;
+    key->words += nin;
+    for (uint32_t i = 0; i < nin; i++) /* before the strides, which may be equal to a size by chance */
+        for (uint32_t a = 0; a < in[i].rank; a++) add_word(key, size_word(key, in[i].dim[a], exact));
+    const char *schema = op_def[op].attrs;
+    for (uint32_t i = 0; i < nattr; i++) {
+        bool size = schema[0] == 'd' || schema[0] == 'D';
+        add_word(key, size ? size_word(key, attr[i], exact) : attr[i]);
+        if (schema[0] >= 'a') schema++; /* a capital stands for all that follow */
+    }
+    for (uint32_t i = 0; i < nin; i++) {
+        bool strided = !view_contiguous(&in[i]);
+        key->word[head + i] = in[i].dtype | in[i].rank << 8 | strided << 16;
+        for (uint32_t a = 0; strided && a < in[i].rank; a++) {
+            int64_t s = in[i].dim[a] == 1 ? 0 : in[i].stride[a];
+            add_word(key, s == 0 || s == 1 ? s : new_value(key, s, CLASS_STRIDE));
+        }
+    }
+    return true;
+}
+
+/* ---- programs ------------------------------------------------------------------------------------ */
+
+/* The word as a size of the table. Values come up in their order, and so do the symbols. */
+static Dim dim_of(DimTable *t, int64_t word)
+{
+    char name[16];
+    if (word >= 0) return word;
+    int64_t value = (-1 - word) / 16, class = (-1 - word) % 16;
+    snprintf(name, sizeof name, "v%d", (int)value);
+    if (class == CLASS_STRIDE) return dim_symbol(t, name, 0, STRIDE_MOST);
+    return dim_symbol(t, name, class == 1 ? 2 : ((int64_t)1 << CLASS_BITS * (class - 1)) + 1, (int64_t)1 << CLASS_BITS * class);
+}
+
+typedef struct OneOp {
+    Arena *arena;
+    const int64_t *word;
+    Program *p;
+    Status *st;
+} OneOp;
+
+static void lower_one(void *arg)
+{
+    OneOp *one = arg;
+    Module *m = module_new(one->arena);
+    Graph *g = graph_new(m, "op");
+    const int64_t *at = one->word;
+    Op op = (Op)*at++;
+    uint32_t nin = (uint32_t)*at & 0xff, nattr = (uint32_t)(*at++ >> 8);
+    const int64_t *head = at;
+    Value in[OP_KEY_OPERANDS];
+    Dim attr[OP_KEY_ATTRS], stride[OP_KEY_OPERANDS][MAX_RANK];
+    const Dim *strides[OP_KEY_OPERANDS] = {NULL};
+    at += nin;
+    for (uint32_t i = 0; i < nin; i++) {
+        Type t = {.dtype = (uint8_t)head[i], .rank = (uint8_t)(head[i] >> 8)};
+        for (uint32_t a = 0; a < t.rank; a++) t.dim[a] = dim_of(&m->dims, *at++);
+        in[i] = graph_param(g, &t, (Loc){0});
+    }
+    const char *schema = op_def[op].attrs;
+    for (uint32_t i = 0; i < nattr; i++, at++) {
+        attr[i] = schema[0] == 'd' || schema[0] == 'D' ? dim_of(&m->dims, *at) : *at;
+        if (schema[0] >= 'a') schema++;
+    }
+    for (uint32_t i = 0; i < nin; i++) {
+        if (!(head[i] >> 16)) continue;
+        for (uint32_t a = 0; a < (uint8_t)(head[i] >> 8); a++) stride[i][a] = dim_of(&m->dims, *at++);
+        strides[i] = stride[i];
+    }
+    Value v = graph_append(g, op, in, nin, attr, nattr, (Loc){0}, one->st);
+    if (v == 0) return;
+    graph_result(g, v);
+    const LowerOptions o = {.target = {.name = "eager"}, .stride = strides};
+    one->p = program_lower(one->arena, m, &o, one->st);
+}
+
+Program *op_program(Arena *arena, const int64_t *word, Status *st)
+{
+    OneOp one = {.arena = arena, .word = word, .st = st};
+    return arena_try(arena, st, lower_one, &one) ? one.p : NULL;
+}
