@@ -233,7 +233,7 @@ static void run_in_blocks(void *arg)
     char **buf = ARENA_ARRAY(&b->arena, char *, k->nbuf + 1);
     for (uint32_t i = 0; i < n; i++) value[i] = dim_eval(in->dims, -1 - (Dim)i, in->symbol);
     for (uint32_t i = 0; i < k->nbuf; i++) buf[i] = address(in, b->s->buf[i]);
-    block_run(in->blocks->threads, &kernel, buf, value, in->p->dim.at);
+    block_run(in->blocks->threads, &kernel, buf, value, in->p->dim.at, false);
 }
 
 static bool ran_in_blocks(Interp *in, const Step *s)

@@ -91,6 +91,12 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         for (uint32_t i = k->stage[s].first_store; k->stage[s].sweep && i < k->stage[s].last_store; i++)
             out->store[i] |= (uint16_t)(1u << k->sweep);
     find_copy(out);
+    BlockRun *run = out->run = ARENA_NEW(arena, BlockRun);
+    run->k = k;
+    run->b = out;
+    run->stream = ARENA_ARRAY(arena, BlockStream, k->nstream + 1);
+    run->class = ARENA_ARRAY(arena, uint8_t, k->ninstr + k->nstore + 1);
+    for (uint32_t i = 0; i < k->ninstr; i++) run->size = MAX_OF(run->size, (uint8_t)dtype_bytes((DType)k->instr[i].type));
     return true;
 }
 
@@ -378,8 +384,6 @@ static void lay_out(BlockRun *run)
         if ((int)a != k->sweep) points *= run->extent[a];
     bool by_lanes = k->sweep >= 0 && sweeps_lanes(run, vector, points);
     bool line = run->copies || (vector >= 0 && run->extent[vector] >= LONG_LINE && !by_lanes);
-    for (int i = 0; i < 2; i++) run->span[i].points = 1;
-    run->outer.points = 1;
     for (int a = 0; a < (int)k->naxis; a++) {
         bool lanes = a == k->sweep ? by_lanes : line ? a == vector : !by_lanes;
         bool rows = a == k->sweep ? !by_lanes : by_lanes || k->sweep < 0;
@@ -390,17 +394,17 @@ static void lay_out(BlockRun *run)
     for (uint32_t i = 0; i < k->nreduction; i++)
         if (fold_by_lanes(&k->reduction[i], run->extent[k->sweep])) most = TREE_ROW; /* the tree's blocks */
     run->block[1] = MIN_OF(most, MAX_OF(run->span[1].points, 1));
-    run->block[0] = MIN_OF(MIN_OF(most, 128), MAX_OF(run->span[0].points, 1));
+    run->block[0] = MIN_OF(run->copies ? most : 128, MAX_OF(run->span[0].points, 1));
     for (uint32_t x = 0; x < k->ninstr; x++) run->class[x] = class_of(run, b->axes[x]);
     for (uint32_t i = 0; i < k->nstore; i++) run->class[k->ninstr + i] = class_of(run, b->store[i]);
 }
 
-static void place_streams(BlockRun *run, char *const *buf)
+static void place_streams(BlockRun *run)
 {
     const Kernel *k = run->k;
     for (uint32_t s = 0; s < k->nstream; s++) {
         BlockStream *b = &run->stream[s];
-        b->base = buf[k->stream[s].buf] + value_of(run, k->stream[s].base) * (int64_t)dtype_bytes((DType)k->stream[s].type);
+        b->first = value_of(run, k->stream[s].base) * (int64_t)dtype_bytes((DType)k->stream[s].type);
         for (uint32_t a = 0; a < k->naxis; a++) b->coef[a] = value_of(run, k->stream[s].coef[a]);
     }
 }
@@ -427,27 +431,37 @@ static void find_steps(BlockRun *run)
         }
 }
 
-void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim)
+/* All of a run that follows from the values. */
+static void set_up(BlockRun *run)
 {
-    const Kernel *k = b->k;
-    BlockStream stream[k->nstream + 1];
-    uint8_t class[k->ninstr + k->nstore + 1];
-    BlockRun run = {.b = b, .k = k, .stream = stream, .value = value, .dim = dim, .class = class, .kernels = eager_kernels()};
+    const Kernel *k = run->k;
+    run->tasks = 0;
+    for (int i = 0; i < 2; i++) run->span[i] = (Span){.points = 1};
+    run->outer = (Span){.points = 1};
     for (uint32_t a = 0; a < k->naxis; a++) {
-        run.extent[a] = value_of(&run, k->extent[a]);
-        if (run.extent[a] == 0 && (int)a != k->sweep) return;
+        run->extent[a] = value_of(run, k->extent[a]);
+        if (run->extent[a] == 0 && (int)a != k->sweep) return;
     }
-    for (uint32_t i = 0; i < k->ninstr; i++) run.size = MAX_OF(run.size, (uint8_t)dtype_bytes((DType)k->instr[i].type));
-    place_streams(&run, buf);
-    lay_out(&run);
-    find_steps(&run);
-    run.levels = k->sweep >= 0 ? tree_levels(tree_blocks(run.extent[k->sweep], TREE_CHAIN)) : 0;
-    int64_t tasks = run.outer.points * blocks_of(&run, 0) * blocks_of(&run, 1);
-    if (tasks == 1) {
-        run_tasks(&run, 0, 1);
-        return;
-    }
-    int64_t each = run.block[1] * (k->sweep < 0 ? run.block[0] : run.extent[k->sweep]);
-    if (k->sweep >= 0 && (run.span[1].mask >> k->sweep & 1)) each = run.block[0] * run.extent[k->sweep];
-    run_chunks(threads, run_tasks, &run, tasks, MAX_OF(MOVE_GRAIN / 4 / MAX_OF(each, 1), 1));
+    place_streams(run);
+    lay_out(run);
+    find_steps(run);
+    run->levels = k->sweep >= 0 ? tree_levels(tree_blocks(run->extent[k->sweep], TREE_CHAIN)) : 0;
+    run->tasks = run->outer.points * blocks_of(run, 0) * blocks_of(run, 1);
+    int64_t each = run->block[1] * (k->sweep < 0 ? run->block[0] : run->extent[k->sweep]);
+    if (k->sweep >= 0 && (run->span[1].mask >> k->sweep & 1)) each = run->block[0] * run->extent[k->sweep];
+    run->grain = MAX_OF(MOVE_GRAIN / 4 / MAX_OF(each, 1), 1);
+}
+
+void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim, bool again)
+{
+    BlockRun *run = b->run;
+    run->value = value;
+    run->dim = dim;
+    run->kernels = eager_kernels();
+    if (!again) set_up(run);
+    for (uint32_t s = 0; s < run->k->nstream; s++) run->stream[s].base = buf[run->k->stream[s].buf] + run->stream[s].first;
+    if (run->tasks == 1)
+        run_tasks(run, 0, 1);
+    else if (run->tasks != 0)
+        run_chunks(threads, run_tasks, run, run->tasks, run->grain);
 }

@@ -16,12 +16,14 @@ typedef struct BlockKernel {
     int vector;        /* the last axis that is no sweep; -1: none */
     /* All that depends on that axis is one load and one store of it, as in a gather of rows: their numbers; -1: there is more. */
     int copy_load, copy_store;
+    struct BlockRun *run; /* the last run's */
 } BlockKernel;
 
 bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st);
 
-/* Runs b over buf; value: of each expression of the program's dim table; dim: the program's run-time dims. */
-void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim);
+/* Runs b over buf; value: of each expression of the program's dim table; dim: the program's run-time dims. again: all values are those of the last
+ * run. One run at a time. */
+void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim, bool again);
 
 /* ---- between block.c and block_move.c ------------------------------------------------------- */
 
@@ -36,6 +38,7 @@ typedef struct Span {
 
 typedef struct BlockStream {
     char *base;
+    int64_t first;             /* bytes between the buffer and base */
     int64_t coef[KERNEL_AXES];
     bool linear[2];            /* per span: one step between all neighbours, `step` elements */
     int64_t step[2];
@@ -55,6 +58,7 @@ typedef struct BlockRun {
     uint8_t size;              /* bytes of the largest instruction's type */
     uint32_t levels;           /* of each reduction's counter */
     uint8_t *class;            /* per instruction, then per store */
+    int64_t tasks, grain;      /* tasks: 0 if there is nothing to do */
     bool copies;               /* rows are copied, or added, as they lie: block_rows */
     const Kernels *kernels;
 } BlockRun;

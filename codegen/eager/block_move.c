@@ -241,12 +241,30 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
     const Span *rows = &t->span[0];
     int64_t at = t->span[1].first;
     for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
-    if (!b->linear[0])
-        span_offsets(run, rows, b->coef, to);
-    else
-        for (int64_t r = 0; r < rows->n; r++) to[r] = (rows->first + r) * b->step[0];
     const int64_t *dyn = s->dyn >= 0 ? (const int64_t *)(const void *)t->at[s->dyn] : NULL;
-    for (int64_t r = 0; r < rows->n; r++) to[r] += at + (dyn == NULL ? 0 : dyn[run->class[s->dyn] == 0 ? 0 : r]);
+    if (dyn != NULL && run->class[s->dyn] == 0) {
+        at += dyn[0];
+        dyn = NULL;
+    }
+    const int64_t step = b->step[0], n = rows->n;
+    if (!b->linear[0]) {
+        span_offsets(run, rows, b->coef, to);
+        for (int64_t r = 0; r < n; r++) to[r] += at;
+    } else {
+        at += rows->first * step;
+        for (int64_t r = 0; r < n; r++) to[r] = at + r * step;
+    }
+    for (int64_t r = 0; r < n && dyn != NULL; r++) to[r] += dyn[r];
+}
+
+/* Short rows are many, and a call for each would take longer than they do. */
+static inline void copy_row(char *to, const char *from, int64_t bytes)
+{
+    if (bytes > 64 || bytes % 8 != 0) {
+        memcpy(to, from, (size_t)bytes);
+        return;
+    }
+    for (int64_t i = 0; i < bytes; i += 8) memcpy(to + i, from + i, 8);
 }
 
 void block_rows(Task *t)
@@ -263,7 +281,7 @@ void block_rows(Task *t)
         const char *x = run->stream[load].base + from[r] * size;
         float wide[LANES_MAX];
         if (!s->add) {
-            memcpy(at, x, (size_t)(n * size));
+            copy_row(at, x, n * size);
         } else {
             if (dtype_info[type].compute != type) {
                 run->kernels->widen[type](wide, x, n);
