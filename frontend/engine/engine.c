@@ -15,7 +15,7 @@ _Static_assert(
 #define DTYPE_INT(t, tag, ...) _Static_assert((int)KILN_##tag == (int)DT_##t, "dtypes match");
 #define DTYPE_FLOAT DTYPE_INT
 #define DTYPE_NARROW DTYPE_INT
-#include "../runtime/dtype.def"
+#include "../../runtime/dtype.def"
 _Static_assert(KILN_MAX_RANK == MAX_RANK, "ranks match");
 
 static atomic_uint_fast64_t serials = 1, thread_numbers = 1;
