@@ -124,11 +124,9 @@ Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size)
     const Type *t = e->type(e, a);
     if (first == 0 && size == t->dim[axis]) return a;
     int64_t attr[3 * MAX_RANK];
-    for (uint32_t i = 0; i < t->rank; i++) {
-        attr[3 * i] = i == axis ? first : 0;
-        attr[3 * i + 1] = i == axis ? size : t->dim[i];
-        attr[3 * i + 2] = 1;
-    }
+    struct slice_attrs *s = slice_all(t, attr);
+    s->axis[axis].first = first;
+    s->axis[axis].size = size;
     return emit_attr(e, OP_slice, a, attr, 3u * t->rank);
 }
 
@@ -137,8 +135,9 @@ Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill)
     if (a == 0 || (low == 0 && high == 0)) return a;
     const Type *t = e->type(e, a);
     int64_t attr[1 + 2 * MAX_RANK] = {scalar_bits(t->dtype, fill)};
-    attr[1 + 2 * axis] = low;
-    attr[2 + 2 * axis] = high;
+    struct pad_attrs *p = (struct pad_attrs *)attr;
+    p->axis[axis].low = low;
+    p->axis[axis].high = high;
     return emit_attr(e, OP_pad, a, attr, 1u + 2u * t->rank);
 }
 

@@ -64,7 +64,7 @@ Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const i
     for (uint32_t i = 0; i < nout; i++)
         *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
     *VEC_PUSH(a, &g->node) = n;
-    if (op == OP_kernel) g->module->graph.at[attr[0]]->kernel = true;
+    if (op == OP_kernel) g->module->graph.at[ATTRS(kernel, attr)->body]->kernel = true;
     g->effect = g->effect || node_has_effect(g->module, &n);
     return first;
 }

@@ -9,8 +9,6 @@
 
 #define MAX_RANK 8
 
-typedef uint32_t Value;
-
 typedef struct Type {
     uint8_t dtype; /* DType */
     uint8_t rank;
@@ -21,6 +19,43 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
     uint32_t len;
     int64_t at[];     /* doubles as their bits (attr_f64) */
 } Attr;
+
+/* The attributes of each op by name: ATTRS(pad, n->attr->at)->fill. A struct per row of ops.def, laid over the numbers. */
+#define INT(name) int64_t name;
+#define INT_PAIR(name) int64_t name[2];
+#define DIM(name) Dim name;
+#define SCALAR(name) int64_t name;
+#define DTYPE(name) int64_t name;
+#define GRAPH(name) int64_t name;
+#define INTS(name) int64_t name[];
+#define DIMS(name) Dim name[];
+#define DIM_ROWS(name, ...) struct { Dim __VA_ARGS__; } name[];
+#define GRAPHS(name) int64_t name[];
+#define OPTION(name) int64_t name[];
+#define UNARY(...)
+#define BINARY(...)
+#define TERNARY(...)
+#define OP(name, nin, nout, flags, role, vjp, fold, map, attrs) \
+    struct name##_attrs {                                       \
+        struct {} first;                                        \
+        attrs                                                   \
+    };
+#include "ops.def"
+#include "ops_undef.h"
+#define ATTRS(op, numbers) ((const struct op##_attrs *)(numbers))
+#define ATTR_INDEX(op, name) (offsetof(struct op##_attrs, name) / sizeof(int64_t)) /* which number it is */
+
+/* The attributes of the slice that is all of t, made in attr, to be changed. */
+static inline struct slice_attrs *slice_all(const Type *t, int64_t *attr)
+{
+    struct slice_attrs *s = (struct slice_attrs *)attr;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        s->axis[i].first = 0;
+        s->axis[i].size = t->dim[i];
+        s->axis[i].step = 1;
+    }
+    return s;
+}
 
 typedef struct Loc { /* where the user wrote it */
     const char *file;

@@ -1,4 +1,4 @@
-/* index: expressions and views: sums, normal form, regrouping. Relies on index.h. The rules of single ops lie in index_ops.c. */
+/* index: expressions and views: sums, normal form, regrouping. Relies on index.h. The rules of single ops are map_NAME in op_*.c. */
 #include "index.h"
 
 /* ---- expressions --------------------------------------------------------------------------------- */
@@ -469,4 +469,21 @@ void index_rename(IndexMap *m, const uint8_t *perm)
             if (is_negative(&e, a)) m->at[i].negative |= 1u << perm[a];
         }
     }
+}
+
+bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out)
+{
+    const Mapping p = {env, g, n, k, m, out};
+    const OpDef *def = &op_def[n->op];
+    out->map.rank = out->nguard = 0;
+    out->extra = -1;
+    out->fills = false;
+    env->split_axis = -1;
+    if (def->map == NULL) {
+        index_copy(&out->map, m);
+        return def->role != ROLE_OUTSIDE;
+    }
+    if (!def->map(&p)) return false;
+    index_normalise(env, &out->map);
+    return true;
 }

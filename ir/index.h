@@ -36,6 +36,8 @@ typedef struct IndexEnv {
     int32_t (*prim)(void *user, Prim p, int32_t a, int32_t b);  /* i64 arithmetic; comparisons give bool */
     int32_t (*dim)(void *user, Dim d);
     int32_t (*axis)(void *user, uint32_t axis);
+    /* The element of v, an index, that is demanded at a map, as an i64 value clamped to 0 .. size - 1; -1: it cannot be had. */
+    int32_t (*clamped)(void *user, Value v, const IndexMap *at, Dim size);
     /* After a refusal: splitting this axis into extent / split_inner by split_inner would have made it affine. -1: nothing would. */
     int split_axis;
     Dim split_inner;
@@ -52,6 +54,8 @@ typedef struct IndexStep {
     uint32_t nguard;
     IndexGuard guard[INDEX_GUARDS];
     int32_t extra;     /* a further bool condition (window_add); -1: none */
+    bool fills;        /* where the access is outside, the element is `fill` */
+    int64_t fill;
 } IndexStep;
 
 void index_env_init(IndexEnv *env, DimTable *dims);
@@ -71,14 +75,20 @@ bool index_linear(IndexEnv *env, const IndexMap *m, IndexExpr *out);
 /* The same where the elements of the value, of type t, lie `stride` elements apart along each axis. */
 bool index_strided(IndexEnv *env, const IndexMap *m, const Type *t, const Dim *stride, IndexExpr *out);
 
-/* Operand k of movement op n (not gather) whose result is demanded at m. */
+/* Operand k of n, an op that may stand in a kernel and whose result is demanded at m; of a reduction with env->sweep as the folded axis. */
 bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out);
-/* gather: where the indices are demanded; then, given the clamped index as a value, where x is. */
-bool index_gather_indices(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, IndexMap *out);
-bool index_gather_from(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, int32_t at, IndexMap *out);
-/* The operand of a reduction (of window_add, too) with env->sweep as the folded axis. */
-bool index_reduced(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, IndexStep *out);
-bool node_reduces(const Node *n);                 /* REDUCES and window_add */
+/* What a rule of index maps, map_NAME, sees: that question. out->map is empty; it is normalised afterwards. */
+typedef struct Mapping {
+    IndexEnv *env;
+    const Graph *g;
+    const Node *n;
+    uint32_t k;
+    const IndexMap *m;
+    IndexStep *out;
+} Mapping;
+
+static inline bool node_reduces(const Node *n) { return op_reduces((Op)n->op); }
+bool index_one_run(const Node *n);                /* a reduction folds axes that lie side by side, as a kernel can */
 Dim index_reduced_extent(const Graph *g, const Node *n);
 /* How docs/numerics.md folds n. */
 typedef enum FoldForm {

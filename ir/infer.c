@@ -1,6 +1,5 @@
-/* infer: checks operands and attributes and finds result types; elementwise ops by their rows, the
- * others through their rules. Relies on graph, rules. Never guesses that two sizes are equal. */
-#include "rules.h"
+/* infer: checks operands and attributes and finds result types, through the rules of each op's family. Relies on family. Never guesses that two sizes are equal. */
+#include "family.h"
 
 #include <stdio.h>
 
@@ -55,9 +54,7 @@ static const char *domain_name(char domain)
 
 bool rule_domain(Infer *inf, uint32_t operand, char domain)
 {
-    DType t = inf->in[operand]->dtype;
-    if (domain == 'F' ? dtype_is_float(t) : domain == 'I' ? dtype_is_int(t) : t != DT_bool)
-        return true;
+    if (domain_has(domain, (DType)inf->in[operand]->dtype)) return true;
     return infer_fail(inf, ST_DTYPE, "needs %s, use kiln_cast", domain_name(domain));
 }
 
@@ -122,29 +119,6 @@ static bool stacks_ok(Infer *inf)
     return true;
 }
 
-/* ---- elementwise ------------------------------------------------------------------------- */
-
-static bool elementwise(Infer *inf)
-{
-    const OpDef *def = &op_def[inf->op];
-    const Type *last = inf->in[inf->nin - 1];
-    uint32_t first = inf->nin == 3; /* of the operands that share the result's type */
-    if (inf->nattr != 0) return infer_fail(inf, ST_VALUE, "takes no attributes");
-    if (first == 1 && inf->in[0]->dtype != DT_bool)
-        return infer_fail(inf, ST_DTYPE, "the condition must be bool");
-    for (uint32_t i = first; i + 1 < inf->nin; i++)
-        if (inf->in[i]->dtype != last->dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
-    for (uint32_t i = 0; i + 1 < inf->nin; i++)
-        if (inf->in[i]->rank != last->rank ||
-            memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
-            return infer_fail(inf, ST_SHAPE, "shapes differ");
-    if (!op_domain_has(inf->op, last->dtype))
-        return infer_fail(inf, ST_DTYPE, "needs %s, use kiln_cast", domain_name(def->domain));
-    rule_result(inf, last);
-    if (def->flags & OPF_TO_BOOL) inf->out[0].dtype = DT_bool;
-    return true;
-}
-
 /* ---- structured -------------------------------------------------------------------------- */
 
 static bool attr_ok(const Infer *inf, char letter, int64_t v)
@@ -203,7 +177,7 @@ bool infer_types(Infer *inf)
     inf->out = inf->few;
     if (def->nin >= 0 && inf->nin != (uint32_t)def->nin)
         return infer_fail(inf, ST_VALUE, "takes %d operands, not %u", def->nin, inf->nin);
-    if (def->flags & OPF_ELEMENTWISE) return elementwise(inf) && stacks_ok(inf);
+    if (def->flags & OPF_ELEMENTWISE) return infer_elementwise(inf) && stacks_ok(inf);
     return attrs_ok(inf) && def->infer(inf) && results_ok(inf);
 }
 

@@ -1,6 +1,6 @@
 /* infer: what type an op's results have, given its operands' types and attributes: the one place
  * where shapes are checked, used by eager ops, tracing, passes and the verifier alike. Relies on
- * graph. Rules: rules_*.c. */
+ * graph. Rules: op_*.c. */
 #ifndef KILN_IR_INFER_H
 #define KILN_IR_INFER_H
 

@@ -1,6 +1,6 @@
 /* op: the table of what each op is, expanded from ops.def: values, gradients, then the rows that
  * point at them. Relies on op.h and the token headers. Never knows what a rule does. */
-#include "op.h"
+#include "family.h"
 
 #include <math.h>
 
@@ -41,26 +41,10 @@
     GRAD(gy_##name) = {gy, END_};                \
     GRAD(gz_##name) = {gz, END_};
 #include "ops.def"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "ops_undef.h"
 #undef GRAD
 #undef END_
 #include "grad_undef.h"
-
-/* ---- rules of structured ops ------------------------------------------------------------- */
-#define UNARY(...)
-#define BINARY(...)
-#define TERNARY(...)
-#define OP(name, nin, nout, flags, vjp, attrs) \
-    bool infer_##name(struct Infer *inf);      \
-    void vjp_##name(struct Vjp *v);
-#include "ops.def"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
 
 /* ---- the rows ---------------------------------------------------------------------------- */
 
@@ -71,35 +55,41 @@
 #define SECOND(...) SECOND_(__VA_ARGS__, ~)
 #define UNLESS_NONE(column, array) SECOND(IS_##column, array)
 
-enum { FLAG_0 = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
-#define FLAG_COMM OPF_COMM
-#define FLAG_MOVES OPF_MOVES
-#define FLAG_REDUCES OPF_REDUCES
-#define FLAG_CONTRACTS OPF_CONTRACTS
-#define FLAG_REGION OPF_REGION
-#define FLAG_EFFECT OPF_EFFECT
-#define FLAG_SOURCE OPF_SOURCE
-#define FLAG_CAST OPF_CAST
-#define VJP_D(name) vjp_##name
-#define VJP_0(name) NULL
+enum { OPF_0 = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
+#define vjp_0 NULL /* no rule */
+#define fold_0 NULL
+#define map_0 NULL
+
+/* Attributes as letters. */
+#define INT(name) "i"
+#define INT_PAIR(name) "ii"
+#define DIM(name) "d"
+#define SCALAR(name) "v"
+#define DTYPE(name) "t"
+#define GRAPH(name) "g"
+#define INTS(name) "I"
+#define DIMS(name) "D"
+#define DIM_ROWS(...) "D"
+#define GRAPHS(name) "G"
+#define OPTION(name) "?"
 
 const OpDef op_def[OP_COUNT] = {
     [OP_none] = {.name = "none"},
 #define UNARY(n, d, result, f, i, gx)                                                                             \
-    [OP_##n] = {.name = #n, .nin = 1, .nout = 1, .flags = OPF_ELEMENTWISE | RESULT_##result, .domain = #d[0],       \
+    [OP_##n] = {.name = #n, .nin = 1, .nout = 1, .role = ROLE_COMPUTE, .flags = OPF_ELEMENTWISE | RESULT_##result, .domain = #d[0],       \
                 .value_f = UNLESS_NONE(f, f_##n), .value_i = UNLESS_NONE(i, i_##n), .grad = {UNLESS_NONE(gx, gx_##n)}, \
                 .attrs = ""},
 #define BINARY(n, flag, d, result, f, i, gx, gy)                                                                  \
-    [OP_##n] = {.name = #n, .nin = 2, .nout = 1, .flags = OPF_ELEMENTWISE | FLAG_##flag | RESULT_##result,          \
+    [OP_##n] = {.name = #n, .nin = 2, .nout = 1, .role = ROLE_COMPUTE, .flags = OPF_ELEMENTWISE | OPF_##flag | RESULT_##result,          \
                 .domain = #d[0], .value_f = UNLESS_NONE(f, f_##n), .value_i = UNLESS_NONE(i, i_##n),                  \
                 .grad = {UNLESS_NONE(gx, gx_##n), UNLESS_NONE(gy, gy_##n)}, .attrs = ""},
 #define TERNARY(n, d, value, gx, gy, gz)                                                                          \
-    [OP_##n] = {.name = #n, .nin = 3, .nout = 1, .flags = OPF_ELEMENTWISE, .domain = #d[0], .value_f = f_##n,       \
+    [OP_##n] = {.name = #n, .nin = 3, .nout = 1, .role = ROLE_COMPUTE, .flags = OPF_ELEMENTWISE, .domain = #d[0], .value_f = f_##n,       \
                 .value_i = f_##n, .attrs = "",                                                                        \
                 .grad = {UNLESS_NONE(gx, gx_##n), UNLESS_NONE(gy, gy_##n), UNLESS_NONE(gz, gz_##n)}},
-#define OP(n, in, out, flag, vjp_, schema)                                                                        \
-    [OP_##n] = {.name = #n, .nin = in, .nout = out, .flags = FLAG_##flag, .attrs = schema, .infer = infer_##n,      \
-                .vjp = VJP_##vjp_(n)},
+#define OP(n, in, out, flag, r, v, f, m, schema)                                                                \
+    [OP_##n] = {.name = #n, .nin = in, .nout = out, .flags = OPF_##flag, .role = ROLE_##r, .attrs = "" schema,     \
+                .infer = infer_##n, .vjp = vjp_##v, .fold = fold_##f, .map = map_##m},
 #include "ops.def"
 };
 
@@ -110,10 +100,10 @@ Op op_parse(const char *name, size_t len)
     return OP_none;
 }
 
-bool op_domain_has(Op op, DType t)
+bool domain_has(char domain, DType t)
 {
     if (t == DT_NONE || t >= DT_COUNT) return false;
-    switch (op_def[op].domain) {
+    switch (domain) {
     case 'N': return t != DT_bool;
     case 'F': return dtype_is_float(t);
     case 'I': return dtype_is_int(t);

@@ -11,10 +11,7 @@ typedef enum Op {
 #define TERNARY(name, ...) OP_##name,
 #define OP(name, ...) OP_##name,
 #include "ops.def"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "ops_undef.h"
     OP_COUNT
 } Op;
 
@@ -22,14 +19,28 @@ enum {
     OPF_ELEMENTWISE = 1,
     OPF_COMM = 2,
     OPF_MOVES = 4,
-    OPF_REDUCES = 8,
-    OPF_CONTRACTS = 16,
-    OPF_REGION = 32,
-    OPF_EFFECT = 64,
-    OPF_SOURCE = 128,
-    OPF_CAST = 256,      /* elementwise, result dtype in the attributes */
-    OPF_TO_BOOL = 512    /* elementwise with a bool result */
+    OPF_CONTRACTS = 8,
+    OPF_REGION = 16,
+    OPF_EFFECT = 32,
+    OPF_CAST = 64,       /* elementwise, result dtype in the attributes */
+    OPF_TO_BOOL = 128    /* elementwise with a bool result */
 };
+
+typedef enum OpRole { /* what an op is to kernels, as ops.def says */
+    ROLE_OUTSIDE,
+    ROLE_SOURCE,
+    ROLE_SAME,
+    ROLE_ALIAS,
+    ROLE_VIEW,
+    ROLE_MOVE,
+    ROLE_COMPUTE,
+    ROLE_SUM,
+    ROLE_PROD,
+    ROLE_MAX,
+    ROLE_MIN,
+    ROLE_ARGMAX,
+    ROLE_ARGMIN
+} OpRole;
 
 /* A gradient column: a flat prefix array. */
 typedef enum GradKind { GK_NONE, GK_OP, GK_G, GK_R, GK_X, GK_Y, GK_Z, GK_CONST, GK_END } GradKind;
@@ -39,23 +50,34 @@ typedef struct GradTok {
     double value;   /* GK_CONST */
 } GradTok;
 
+typedef uint32_t Value; /* of a graph (graph.h) */
 struct Infer;
 struct Vjp;
+struct Folding;
+struct Mapping;
 
 typedef struct OpDef {
     const char *name;
     int8_t nin, nout;         /* -1: any */
     uint16_t flags;
+    uint8_t role;             /* OpRole */
     char domain;              /* elementwise: letter of ops.def */
     const ScalarTok *value_f; /* elementwise: for floats; NULL: none */
     const ScalarTok *value_i; /* for integers and bool */
     const GradTok *grad[3];   /* elementwise: per operand */
-    const char *attrs;        /* structured: schema letters */
+    const char *attrs;        /* structured: a letter per attribute, i d v t g; last perhaps a capital I D G for all that follow */
     bool (*infer)(struct Infer *);
     void (*vjp)(struct Vjp *); /* NULL: no gradient flows */
+    Value (*fold)(const struct Folding *); /* NULL: nothing is known */
+    bool (*map)(const struct Mapping *);   /* NULL: at the same place */
 } OpDef;
 
 extern const OpDef op_def[OP_COUNT];
+
+static inline bool op_reduces(Op op) { return op_def[op].role >= ROLE_SUM; }
+static inline bool op_is_source(Op op) { return op_def[op].role == ROLE_SOURCE; }
+/* Its elements lie in its first operand's buffer. */
+static inline bool op_is_alias(Op op) { return op_def[op].role == ROLE_SAME || op_def[op].role == ROLE_ALIAS; }
 
 /* Attribute i of a structured op names a graph. */
 static inline bool op_attr_is_graph(Op op, uint32_t i)
@@ -66,6 +88,7 @@ static inline bool op_attr_is_graph(Op op, uint32_t i)
 }
 
 Op op_parse(const char *name, size_t len); /* OP_none if unknown */
-bool op_domain_has(Op op, DType t);
+bool domain_has(char domain, DType t); /* a letter of ops.def */
+static inline bool op_domain_has(Op op, DType t) { return domain_has(op_def[op].domain, t); }
 
 #endif

@@ -165,7 +165,6 @@ static bool attr(Parser *p, char letter, DType scalar_type, int64_t *v)
     case 'D': return lex_dim(&p->lex, v);
     case 'g':
     case 'G': return graph_attr(p, v);
-    case 'f': return lex_scalar(&p->lex, DT_f64, v);
     case 'v': return lex_scalar(&p->lex, scalar_type, v);
     case 't':
         if (!lex_dtype(&p->lex, &t)) return false;

@@ -75,10 +75,6 @@ static void put_attr(Printer *p, const Graph *g, const Node *n, char letter, int
     case 't': put(p, dtype_info[v].name); break;
     case 'g':
     case 'G': put_name(p, p->m->graph.at[v]); break;
-    case 'f':
-        scalar_print(DT_f64, v, text, sizeof text);
-        put(p, text);
-        break;
     case 'v':
         scalar_print((DType)graph_type(g, n->out)->dtype, v, text, sizeof text);
         put(p, text);

@@ -51,7 +51,7 @@ static bool types_hold(Verify *v, const Graph *g, uint32_t i)
     const Node *n = &g->node.at[i];
     if (n->op == OP_param) {
         if (n->nin != 0 || n->attr->len != 1 || n->nout != 1) return broken(v, g, i, "malformed");
-        uint64_t at = (uint64_t)n->attr->at[0];
+        uint64_t at = (uint64_t)ATTRS(param, n->attr->at)->number;
         return (at < g->param.len && g->param.at[at] == n->out) ||
                broken(v, g, i, "not where its number says in the parameters");
     }

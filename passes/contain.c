@@ -1,17 +1,22 @@
 /* contain: a loop that another one contains is that one. The gradient of a loop runs it again to keep what came into each step; where both
  * are there, one run serves both. In: any valid graph, its regions' bodies in canonical order. Out: the same results; of two scans or
  * whiles with equal operands whose bodies are equal but for results that the longer one adds at the end, only the longer one is left. */
+#include "../ir/loop.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
 
-static bool is_loop(const Node *n) { return n->op == OP_scan || n->op == OP_while; }
+static bool is_loop(const Node *n) { return op_loops((Op)n->op); }
 
-static const Graph *body_of(const Graph *g, const Node *n)
+static const Graph *body_of(const Graph *g, const Node *n) { return loop_parts(g->module, (Op)n->op, n->attr->at).body; }
+
+static uint32_t stacked(const Graph *g, const Node *n) { return loop_parts(g->module, (Op)n->op, n->attr->at).ys; }
+
+/* Attribute i is neither the body nor the number of stacked outputs, in which a loop and one that contains it may differ. */
+static bool in_common(const Node *n, uint32_t i)
 {
-    return g->module->graph.at[n->attr->at[n->op == OP_while ? 1 : 0]];
+    return n->op == OP_while ? i != ATTR_INDEX(while, body) && i != ATTR_INDEX(while, ys)
+                             : i != ATTR_INDEX(scan, body) && i != ATTR_INDEX(scan, ys);
 }
-
-static uint32_t stacked(const Node *n) { return (uint32_t)n->attr->at[3]; }
 
 static bool bodies_match(const Graph *a, const Graph *b)
 {
@@ -27,12 +32,11 @@ static bool bodies_match(const Graph *a, const Graph *b)
     return memcmp(a->result.at, b->result.at, a->result.len * sizeof *a->result.at) == 0;
 }
 
-/* All attributes but the body and the number of stacked outputs, which is attribute 3 of both. */
 static bool contains(const Graph *g, const Node *big, const Node *small)
 {
     if (big->op != small->op || big->nin != small->nin || memcmp(big->in, small->in, big->nin * sizeof *big->in) != 0) return false;
     for (uint32_t i = 0; i < big->attr->len; i++)
-        if (i != 3 && i != (big->op == OP_while) && big->attr->at[i] != small->attr->at[i]) return false;
+        if (in_common(big, i) && big->attr->at[i] != small->attr->at[i]) return false;
     return bodies_match(body_of(g, small), body_of(g, big)) && !node_has_effect(g->module, small);
 }
 
@@ -56,7 +60,7 @@ static uint64_t loop_hash(Loops *l, const Node *n)
 {
     uint64_t h = hash_bytes(hash_mix(n->op, body_hash(l, body_of(l->g, n))), n->in, n->nin * sizeof *n->in);
     for (uint32_t i = 0; i < n->attr->len; i++)
-        if (i != 3 && i != (n->op == OP_while)) h = hash_mix(h, (uint64_t)n->attr->at[i]);
+        if (in_common(n, i)) h = hash_mix(h, (uint64_t)n->attr->at[i]);
     return h;
 }
 
@@ -76,7 +80,7 @@ static uint32_t container(Loops *l, uint32_t i)
     uint32_t best = i;
     const Node *node = l->g->node.at;
     for (uint64_t k = *map_get(&l->first, loop_hash(l, &node[i])); k != 0; k = l->next[k - 1])
-        if (stacked(&node[k - 1]) > stacked(&node[best]) && contains(l->g, &node[k - 1], &node[i])) best = (uint32_t)k - 1;
+        if (stacked(l->g, &node[k - 1]) > stacked(l->g, &node[best]) && contains(l->g, &node[k - 1], &node[i])) best = (uint32_t)k - 1;
     return best;
 }
 

@@ -31,13 +31,12 @@ static Value reshape(const Reduce *r, Value x, const Type *shape)
 }
 
 /* The element that changes no result, as attribute bits. */
-static int64_t identity(Op op, DType t)
+static int64_t identity(OpRole fold, DType t)
 {
-    if (op == OP_sum) return 0; /* the bits of 0.0 too */
-    if (op == OP_prod) return dtype_is_float(t) ? attr_of_f64(1) : 1;
-    if (dtype_is_float(t))
-        return attr_of_f64(op == OP_reduce_max ? -dtype_most(t) : dtype_most(t));
-    if (op == OP_reduce_max) return dtype_info[t].lo;
+    if (fold == ROLE_SUM) return 0; /* the bits of 0.0 too */
+    if (fold == ROLE_PROD) return dtype_is_float(t) ? attr_of_f64(1) : 1;
+    if (dtype_is_float(t)) return attr_of_f64(fold == ROLE_MAX ? -dtype_most(t) : dtype_most(t));
+    if (fold == ROLE_MAX) return dtype_info[t].lo;
     return t == DT_u64 ? -1 : dtype_info[t].hi;
 }
 
@@ -59,11 +58,9 @@ static Value part(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t
 {
     const Type *t = graph_type(r->rb->to, x);
     int64_t attr[3 * MAX_RANK];
-    for (uint32_t i = 0; i < t->rank; i++) {
-        attr[3 * i] = i == axis ? from : 0;
-        attr[3 * i + 1] = i == axis ? to - from : t->dim[i];
-        attr[3 * i + 2] = 1;
-    }
+    struct slice_attrs *s = slice_all(t, attr);
+    s->axis[axis].first = from;
+    s->axis[axis].size = to - from;
     return emit(r, OP_slice, x, attr, 3u * t->rank);
 }
 
@@ -75,8 +72,8 @@ static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, in
     const int64_t at = axis, missing = axis + 1u == t.rank ? TREE_LANES - (to - from) : 0;
     x = part(r, x, axis, from, to);
     if (missing > 0) {
-        int64_t pad[1 + 2 * MAX_RANK] = {identity(r->op, t.dtype)};
-        pad[2 + 2 * axis] = missing;
+        int64_t pad[1 + 2 * MAX_RANK] = {identity(op_def[r->op].role, t.dtype)};
+        ((struct pad_attrs *)pad)->axis[axis].high = missing;
         x = emit(r, OP_pad, x, pad, 1u + 2u * t.rank);
     }
     t.dim[axis] = 1;
@@ -86,15 +83,14 @@ static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, in
 /* Totals of the pieces first .. first + n - 1 as one: those in `whole`, and the rest's. */
 static Value join(const Reduce *r, Value whole, Value rest, uint32_t axis, int64_t first, int64_t n)
 {
-    static const Op step[] = {OP_add, OP_mul, OP_max, OP_min};
+    static const Op step[] = {[ROLE_SUM] = OP_add, [ROLE_PROD] = OP_mul, [ROLE_MAX] = OP_max, [ROLE_MIN] = OP_min};
     if (n == 1 && first == graph_type(r->rb->to, whole)->dim[axis]) return rest;
     if (n == 1) return part(r, whole, axis, first, first + 1);
     int64_t left = tree_left(n);
     Value in[2];
     in[0] = join(r, whole, rest, axis, first, left);
     in[1] = join(r, whole, rest, axis, first + left, n - left);
-    Op op = step[r->op == OP_sum ? 0 : r->op == OP_prod ? 1 : r->op == OP_reduce_max ? 2 : 3];
-    return in[0] == 0 || in[1] == 0 ? 0 : rebuild_op(r->rb, op, in, 2, NULL, 0, r->loc);
+    return in[0] == 0 || in[1] == 0 ? 0 : rebuild_op(r->rb, step[op_def[r->op].role], in, 2, NULL, 0, r->loc);
 }
 
 /* Pieces of 2^p blocks, then the subtrees above them. */
@@ -140,7 +136,7 @@ static Value decompose(Rebuild *rb, const Node *n)
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
     const int64_t dtype = graph_type(rb->to, x)->dtype, compute = dtype_info[dtype].compute;
-    bool wide = compute != dtype && (r.op == OP_sum || r.op == OP_prod) && n->attr->len > 0;
+    bool wide = compute != dtype && op_def[n->op].role <= ROLE_PROD && n->attr->len > 0;
     if (wide) x = emit(&r, OP_cast, x, &compute, 1);
     for (uint32_t end = n->attr->len; end > 0;) {
         uint32_t start = end - 1;
@@ -151,10 +147,7 @@ static Value decompose(Rebuild *rb, const Node *n)
     return wide ? emit(&r, OP_cast, x, &dtype, 1) : x;
 }
 
-static bool reduces_axes(const Node *n)
-{
-    return n->op == OP_sum || n->op == OP_prod || n->op == OP_reduce_max || n->op == OP_reduce_min;
-}
+static bool reduces_axes(const Node *n) { return op_reduces((Op)n->op) && op_def[n->op].attrs[0] == 'I'; }
 
 /* The fewest rounds over groups of JOINED. */
 static Value in_rounds(Rebuild *rb, const Node *n)

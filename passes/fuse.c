@@ -7,31 +7,6 @@
  * one of them. Values outside that several kernels over the same points read merge those kernels. */
 #include "fuse.h"
 
-static Role role_of(const Node *n)
-{
-    const unsigned flags = op_def[n->op].flags;
-    switch (n->op) {
-    case OP_param: return ROLE_OUTSIDE;
-    case OP_constant:
-    case OP_iota:
-    case OP_dim_size:
-    case OP_custom: return ROLE_MOVE;
-    case OP_concat:
-    case OP_random_bits: return ROLE_COMPUTE;
-    default: break;
-    }
-    if (flags & (OPF_ELEMENTWISE | OPF_CAST) || node_reduces(n)) return ROLE_COMPUTE;
-    return flags & OPF_MOVES ? ROLE_MOVE : ROLE_OUTSIDE;
-}
-
-/* Reductions over axes that are not adjacent are for decompose. */
-static bool folds_one_run(const Node *n)
-{
-    for (uint32_t i = 1; i < n->attr->len && op_def[n->op].attrs[0] == 'I'; i++)
-        if (n->attr->at[i] != n->attr->at[i - 1] + 1) return false;
-    return true;
-}
-
 static void need(Fuse *f, Value v, bool solid)
 {
     f->outside[v] = true;
@@ -61,7 +36,7 @@ static void merge_readers(Fuse *f, Value v)
 static void stand_alone(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    if (!node_reduces(n) || folds_one_run(n)) {
+    if (!node_reduces(n) || index_one_run(n)) {
         uint32_t group = fuse_new_group(f, n);
         if (fuse_join(f, n, group, false)) {
             fuse_order_place(f, node, group);
@@ -80,7 +55,8 @@ static void visit_move(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
     Value v = n->out;
-    bool read = false, strides = n->op == OP_transpose || n->op == OP_broadcast || n->op == OP_slice;
+    const uint8_t role = f->role[node];
+    bool read = false;
     for (Use *u = f->use[v]; u != NULL; u = u->next) {
         if (!u->read && n->nin != 0 && !fuse_room(f, n, u->group)) u->read = true;
         if (!u->read && !fuse_operands(f, n, u->group)) u->read = true;
@@ -88,8 +64,8 @@ static void visit_move(Fuse *f, uint32_t node)
         read |= u->read;
     }
     if (!read && !f->outside[v]) return;
-    bool alias = n->nin == 0 || n->op == OP_reshape || n->op == OP_leaf || n->op == OP_custom;
-    if (alias || (strides && !read && !f->solid[v])) {
+    bool alias = role <= ROLE_ALIAS;
+    if (alias || (role == ROLE_VIEW && !read && !f->solid[v])) {
         f->outside[v] = true;
         need_operands(f, n, alias && (f->solid[v] || read));
         return;
@@ -179,7 +155,7 @@ static void visit_compute(Fuse *f, uint32_t node)
     for (Use *u = f->use[n->out]; u != NULL; u = u->next) elsewhere |= u->read;
     for (uint32_t i = 1; i < MIN_OF(count, FUSE_NEAR); i++) fuse_merge(f, n->out, f->some.at[0], f->some.at[i]);
     count = askers(f, n->out);
-    if (node_reduces(n) && !folds_one_run(n)) count = 0;
+    if (node_reduces(n) && !index_one_run(n)) count = 0;
     if (count == 1 && join(f, node, f->some.at[0], elsewhere)) return;
     if (count > 1 && !elsewhere && worth_copying(f, n) && copy_everywhere(f, node)) return;
     for (uint32_t i = 0; i < MIN_OF(count, FUSE_NEAR) && count > 1; i++)
@@ -202,7 +178,7 @@ static void visit(Fuse *f, uint32_t node)
             for (Use *u = f->use[n->out + i]; u != NULL; u = u->next) u->read = true;
         }
         need_operands(f, n, n->op != OP_matmul);
-    } else if (f->role[node] == ROLE_MOVE) {
+    } else if (fuse_in_all(f, node)) {
         visit_move(f, node);
     } else {
         visit_compute(f, node);
@@ -260,7 +236,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     fuse_order_start(&f);
     chain_effects(&f);
     list_readers(&f);
-    for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = (uint8_t)role_of(&in->node.at[i]);
+    for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = op_def[in->node.at[i].op].role;
     for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
     for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);
     return fuse_build(&f);

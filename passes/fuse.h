@@ -19,12 +19,6 @@
 #define NO_GROUP UINT32_MAX
 #define NO_EFFECT UINT32_MAX
 
-typedef enum Role {
-    ROLE_OUTSIDE,  /* never in a kernel */
-    ROLE_MOVE,     /* changes maps only: in every kernel that asks */
-    ROLE_COMPUTE   /* in one kernel, or computed again where that is cheap */
-} Role;
-
 /* One value in one group. */
 typedef struct Use {
     struct Use *next;      /* of the same value, other groups */
@@ -57,7 +51,7 @@ typedef struct Fuse {
     PassCtx *ctx;
     const Graph *g;
     DimTable *dims;
-    uint8_t *role;         /* per node */
+    uint8_t *role;         /* per node: OpRole; OUTSIDE, too, if no kernel can have it */
     uint32_t *home;        /* per node: the group that computes it, NO_GROUP */
     bool *copied;          /* per node: computed again in every group that asks */
     bool *outside;         /* per value: needed in memory by a node outside of kernels, or as a result */
@@ -96,8 +90,10 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b);
 bool fuse_operands(Fuse *f, const Node *n, uint32_t group);
 bool fuse_room(const Fuse *f, const Node *n, uint32_t group);  /* for one more such node: kernels have a bounded length */
 void fuse_count(const Fuse *f, const Node *n, uint32_t group); /* the group has n in it */
-/* Changes maps only, and is free of arithmetic; a gather computes its index. */
-static inline bool fuse_is_move(const Node *n) { return n->op != OP_gather && n->op != OP_concat && op_def[n->op].flags & OPF_MOVES; }
+/* Changes maps only, or is made from nothing: in every kernel that asks. */
+static inline bool fuse_in_all(const Fuse *f, uint32_t node) { return f->role[node] != ROLE_OUTSIDE && f->role[node] < ROLE_COMPUTE; }
+/* Changes maps only, and is free of arithmetic; with more operands it computes an index or selects. */
+static inline bool fuse_is_move(const Node *n) { return op_def[n->op].flags & OPF_MOVES && op_def[n->op].nin == 1; }
 uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */
 bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node of the new graph, outside of kernels */
 double fuse_elements(const Fuse *f, Value v);               /* of extents that only the run knows, the most */

@@ -30,7 +30,7 @@ static bool computed_here(const Body *body, Value v)
     const Fuse *f = body->b->f;
     uint32_t node = f->g->value.at[v].node;
     if (fuse_find(f, f->home[node]) == body->group) return true;
-    if (f->role[node] != ROLE_MOVE && !f->copied[node]) return false;
+    if (!fuse_in_all(f, node) && !f->copied[node]) return false;
     const Use *u = fuse_use(f, v, body->group);
     return u != NULL && !u->read;
 }
@@ -67,7 +67,7 @@ static void add_input(Body *body, Graph *to, Value v)
 static bool copy_node(Body *body, Graph *to, const Node *n)
 {
     Status *st = body->b->f->ctx->st;
-    if (n->op == OP_leaf || n->op == OP_custom) {
+    if (op_def[n->op].role == ROLE_SAME) {
         body->map[n->out] = body->map[n->in[0]];
         return true;
     }
@@ -145,7 +145,7 @@ static void emit_node(BuildGraph *b, uint32_t node)
         if (before != NO_EFFECT) emit_node(b, before);
     }
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) emit(b, n->in[k]);
-    if (n->op == OP_custom || n->op == OP_leaf)
+    if (op_def[n->op].role == ROLE_SAME)
         rebuild_set(&b->rb, n->out, b->rb.map[n->in[0]]);
     else
         rebuild_copy(&b->rb, node);

@@ -23,6 +23,10 @@ static int32_t intern(Fuse *f, DynValue x)
 static int32_t env_prim(void *user, Prim p, int32_t a, int32_t b) { return intern(user, (DynValue){p, a, b, NULL}); }
 static int32_t env_dim(void *user, Dim d) { return intern(user, (DynValue){DYN_DIM, d, 0, NULL}); }
 static int32_t env_axis(void *user, uint32_t axis) { return intern(user, (DynValue){DYN_AXIS, axis, 0, NULL}); }
+static int32_t env_clamped(void *user, Value v, const IndexMap *at, Dim size)
+{
+    return intern(user, (DynValue){DYN_GATHERED, v, (int64_t)size, at});
+}
 
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
@@ -82,27 +86,13 @@ static bool sweep_pays(const Fuse *f, const Group *g, int sweep)
 static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const IndexMap *m, IndexMap *out)
 {
     IndexStep step;
-    bool ok;
-    g->env.split_axis = -1;
-    if (node_reduces(n)) {
-        ok = index_reduced(&g->env, f->g, n, m, &step);
-    } else if (n->op == OP_gather && k == 1) {
-        return index_gather_indices(&g->env, f->g, n, m, out);
-    } else if (n->op == OP_gather) {
-        IndexMap at;
-        if (!index_gather_indices(&g->env, f->g, n, m, &at)) return false;
-        return index_gather_from(&g->env, f->g, n, m, intern(f, (DynValue){DYN_GATHERED, n->in[1], 0, &at}), out);
-    } else if (op_def[n->op].flags & OPF_MOVES) {
-        ok = index_operand(&g->env, f->g, n, k, m, &step);
-    } else if (n->op == OP_random_bits) { /* both words of the key, wherever the point lies */
-        *out = (IndexMap){.rank = 1, .dim = {2}, .at = {index_const(0)}};
-        return true;
-    } else {
+    if (op_def[n->op].map == NULL) {
         index_copy(out, m);
         return true;
     }
-    if (ok) index_copy(out, &step.map);
-    return ok;
+    if (!index_operand(&g->env, f->g, n, k, m, &step)) return false;
+    index_copy(out, &step.map);
+    return true;
 }
 
 /* The operand maps of one use; axes are split until they can be expressed. */
@@ -131,7 +121,7 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
     if (!use_maps(f, n, g, u, maps)) return false;
     uint16_t level = (uint16_t)(u->level + node_reduces(n));
     uint32_t node = f->g->value.at[n->out].node;
-    uint8_t copies = f->copied[node] ? u->copies + 1 : f->role[node] == ROLE_MOVE ? u->copies : 0;
+    uint8_t copies = f->copied[node] ? u->copies + 1 : fuse_in_all(f, node) ? u->copies : 0;
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) {
         for (uint32_t i = 0; i < u->nmap; i++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
         Use *of = fuse_use(f, n->in[k], group);
@@ -168,7 +158,7 @@ int fuse_cost(const Node *n)
     const OpDef *d = &op_def[n->op];
     const ScalarTok *t = d->value_f != NULL ? d->value_f : d->value_i;
     if (n->op == OP_random_bits) return 100;
-    if (n->op == OP_concat) return (int)n->nin;
+    if (d->flags & OPF_MOVES && d->nin < 0) return (int)n->nin; /* selects among them */
     return d->flags & OPF_ELEMENTWISE && t != NULL ? token_cost(&t) : 1;
 }
 
@@ -200,7 +190,7 @@ static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
 {
     uint32_t used, idle;
     Dim extent = index_reduced_extent(f->g, n);
-    int form = n->op == OP_argmax || n->op == OP_argmin ? g->form : (int)index_fold_form(f->g, n);
+    int form = op_def[n->op].role >= ROLE_ARGMAX ? g->form : (int)index_fold_form(f->g, n);
     if (!index_bijective(&g->env, m, &used)) return false;
     if (g->form >= 0 && form >= 0 && g->form != form) return false;
     idle = all_axes(g) & ~used;
@@ -302,6 +292,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->env.prim = env_prim;
     g->env.dim = env_dim;
     g->env.axis = env_axis;
+    g->env.clamped = env_clamped;
     g->env.extent[0] = type_elements(f->dims, graph_type(f->g, n->out));
     g->env.naxis = g->env.extent[0] == 1 ? 0 : 1; /* axes are split as maps ask for it */
     g->form = -1;

@@ -25,7 +25,7 @@ Use *fuse_use(const Fuse *f, Value v, uint32_t group)
     return NULL;
 }
 
-uint32_t fuse_operand_count(const Node *n) { return n->op == OP_custom ? 1 : n->nin; }
+uint32_t fuse_operand_count(const Node *n) { return op_def[n->op].role == ROLE_SAME ? 1 : n->nin; }
 
 bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m)
 {

@@ -1,6 +1,8 @@
 /* reach: see reach.h. A loop's body is followed again until its carries reach no more values than before. */
 #include "reach.h"
 
+#include "../ir/loop.h"
+
 static bool is_float(const Graph *g, Value v) { return dtype_is_float((DType)graph_type(g, v)->dtype); }
 
 static bool passes_gradient(const Graph *g, const Node *n, uint32_t operand)
@@ -9,7 +11,7 @@ static bool passes_gradient(const Graph *g, const Node *n, uint32_t operand)
     if (n->nout == 0 || !is_float(g, n->in[operand]) || (n->nout == 1 && !is_float(g, n->out))) return false;
     if (d->flags & OPF_ELEMENTWISE && !(d->flags & OPF_CAST))
         return d->grad[operand] && d->grad[operand][0].kind != GK_NONE && d->grad[operand][0].kind != GK_END;
-    return d->vjp && !(n->op == OP_leaf && n->attr->at[0] == 1);
+    return d->vjp && !(n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops == 1);
 }
 
 /* True if that made *to more. */
@@ -31,24 +33,23 @@ static bool follow_operands(Reach *to, const Value *param, const Reach *outer, c
 
 static void follow_loop(Arena *a, const Graph *g, const Node *n, Reach *r)
 {
-    const bool scan = n->op == OP_scan;
-    const Graph *body = g->module->graph.at[n->attr->at[scan ? 0 : 1]];
-    const uint32_t carries = (uint32_t)n->attr->at[scan ? 1 : 2], before = scan;
+    const LoopParts l = loop_parts(g->module, (Op)n->op, n->attr->at);
+    const Graph *body = l.body;
     Reach *inner = arena_zeros(a, body->value.len, sizeof *inner);
-    follow_operands(inner, body->param.at + 1, r, n->in + before, n->nin - before);
+    follow_operands(inner, body->param.at + 1, r, n->in + l.first, n->nin - l.first);
     for (bool more = true; more;) {
         follow(a, body, 0, body->node.len, inner);
-        more = follow_operands(inner, body->param.at + 1, inner, body->result.at, carries);
+        more = follow_operands(inner, body->param.at + 1, inner, body->result.at, l.carries);
     }
     for (uint32_t i = 0; i < body->result.len; i++) join(&r[n->out + i], inner[body->result.at[i]]);
-    const bool turns = scan && dim_is_const(n->attr->at[5]) && n->attr->at[5] > 0;
-    for (uint32_t i = 0; i < carries && !turns; i++) join(&r[n->out + i], r[n->in[before + i]]);
+    const bool turns = l.condition == NULL && dim_is_const(l.n) && l.n > 0;
+    for (uint32_t i = 0; i < l.carries && !turns; i++) join(&r[n->out + i], r[n->in[l.first + i]]);
 }
 
 static void follow_branch(Arena *a, const Graph *g, const Node *n, Reach *r)
 {
     for (uint32_t k = 0; k < n->attr->len; k++) {
-        const Graph *body = g->module->graph.at[n->attr->at[k]];
+        const Graph *body = g->module->graph.at[ATTRS(branch, n->attr->at)->cases[k]];
         Reach *inner = arena_zeros(a, body->value.len, sizeof *inner);
         follow_operands(inner, body->param.at, r, n->in + 1, n->nin - 1u);
         follow(a, body, 0, body->node.len, inner);
@@ -58,7 +59,7 @@ static void follow_branch(Arena *a, const Graph *g, const Node *n, Reach *r)
 
 static void follow_node(Arena *a, const Graph *g, const Node *n, Reach *r)
 {
-    if (n->op == OP_scan || n->op == OP_while) {
+    if (op_loops((Op)n->op)) {
         follow_loop(a, g, n, r);
     } else if (n->op == OP_branch) {
         follow_branch(a, g, n, r);

@@ -28,7 +28,7 @@ static void join_reads(Walk *w)
     for (Value v = 0; v < w->values; v++) w->into[v] = v;
     for (uint32_t i = r->first; i < r->last; i++) {
         const Node *n = &r->g->node.at[i];
-        if (n->op == OP_leaf && n->attr->at[0] == 0 && !asked[n->out])
+        if (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops == 0 && !asked[n->out])
             w->into[n->out] = w->into[n->in[0]];
     }
     for (uint32_t i = 1; r->group != NULL && i < r->nx; i++)
@@ -45,7 +45,7 @@ static void mark_active(Walk *w)
         const Node *n = &g->node.at[i];
         bool any = false;
         for (uint32_t k = 0; k < n->nin && !any; k++) any = w->active[n->in[k]];
-        if (!any || (n->op == OP_leaf && n->attr->at[0] != 0)) continue;
+        if (!any || (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops != 0)) continue;
         for (uint32_t k = 0; k < n->nout; k++)
             w->active[n->out + k] |= differentiable(g, n->out + k);
     }

@@ -1,5 +1,5 @@
 /* simplify: algebra that is exact in every bit but does not make the graph smaller by itself
- * (what does is in ir/fold.c, and happens in every rebuild). In: any valid graph. Out: the same
+ * (what does is a fold rule in ir/op_*.c, and happens in every rebuild). In: any valid graph. Out: the same
  * results from cheaper nodes. Never reassociates, and never trades one rounding for another. */
 #include "../ir/fold.h"
 #include "../ir/rebuild.h"
@@ -83,7 +83,7 @@ static Value moved_ones(const Simplify *s)
     int64_t last = -1;
     Dim shape[MAX_RANK];
     for (uint32_t i = 0; i < x->rank; i++) {
-        int64_t from = s->n->attr->at[i];
+        int64_t from = ATTRS(transpose, s->n->attr->at)->from[i];
         shape[i] = x->dim[from];
         if (shape[i] == 1) continue;
         if (from < last) return 0;
@@ -118,7 +118,7 @@ static Value before_broadcast(const Simplify *s)
     for (uint32_t i = 0; i < s->n->nin; i++) {
         const Node *k = made_by(s, s->in[i], OP_constant);
         if (k == NULL) continue;
-        int64_t attr[2 + MAX_RANK] = {k->attr->at[0], k->attr->at[1]};
+        int64_t attr[2 + MAX_RANK] = {ATTRS(constant, k->attr->at)->dtype, ATTRS(constant, k->attr->at)->value};
         memcpy(attr + 2, shape.dim, shape.rank * sizeof *attr);
         in[i] = make(s, OP_constant, NULL, 0, attr, 2u + shape.rank);
     }

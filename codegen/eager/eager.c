@@ -37,10 +37,7 @@ static RunFn *const run_fn[OP_COUNT] = {
 #define TERNARY(name, ...) [OP_##name] = run_elementwise,
 #define OP(...)
 #include "../../ir/ops.def"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "../../ir/ops_undef.h"
     [OP_cast] = run_elementwise,
     [OP_constant] = run_constant,
     [OP_iota] = run_lowered,

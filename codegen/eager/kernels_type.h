@@ -44,10 +44,7 @@
     }
 #define OP(...)
 #include "../../ir/ops.def"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "../../ir/ops_undef.h"
 
 /* ---- primitives that are no op by themselves ------------------------------------------------ */
 #define PRIM(name, args, domain, value)                                                                                     \
@@ -213,10 +210,7 @@ static const TypeKernels NAME(kernels) = {
     .arg_max = NAME(arg_max),
     .arg_min = NAME(arg_min),
 };
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "../../ir/ops_undef.h"
 #undef FOLD_ROW
 #undef FOLD
 #undef NARROW

@@ -197,18 +197,19 @@ static void place(ThreadPool *threads, const View *in, const View *out, const in
 bool run_pad(const Run *r)
 {
     int64_t first[MAX_RANK];
-    for (int i = 0; i < r->out->rank; i++) first[i] = r->attr[1 + 2 * i];
-    fill(r->threads, r->out, r->attr[0]);
+    for (int i = 0; i < r->out->rank; i++) first[i] = ATTRS(pad, r->attr)->axis[i].low;
+    fill(r->threads, r->out, ATTRS(pad, r->attr)->fill);
     place(r->threads, r->in, r->out, first);
     return true;
 }
 
 bool run_concat(const Run *r)
 {
+    const int64_t axis = ATTRS(concat, r->attr)->axis;
     int64_t first[MAX_RANK] = {0};
     for (uint32_t i = 0; i < r->nin; i++) {
         place(r->threads, &r->in[i], r->out, first);
-        first[r->attr[0]] += r->in[i].dim[r->attr[0]];
+        first[axis] += r->in[i].dim[axis];
     }
     return true;
 }
@@ -217,6 +218,6 @@ bool run_concat(const Run *r)
 
 bool run_constant(const Run *r)
 {
-    fill(r->threads, r->out, r->attr[1]);
+    fill(r->threads, r->out, ATTRS(constant, r->attr)->value);
     return true;
 }

@@ -232,14 +232,15 @@ bool run_reduce(const Run *r)
     size_t bytes[MAX_RANK];
     int temps = 0;
     bool ok = true;
+    const int64_t *axes = ATTRS(sum, r->attr)->axes;
     uint32_t left = r->nattr;
     if (left == 0) eager_copy(&(EagerCtx){.threads = r->threads}, &in, r->out->data);
     while (left > 0 && ok) {
         uint32_t count = 1;
-        while (count < left && r->attr[left - count - 1] == r->attr[left - count] - 1) count++;
+        while (count < left && axes[left - count - 1] == axes[left - count] - 1) count++;
         left -= count;
         void *to = r->out->data;
-        uint32_t first = (uint32_t)r->attr[left];
+        uint32_t first = (uint32_t)axes[left];
         if (left > 0) {
             size_t n = dtype_bytes(between);
             for (uint32_t i = 0; i < in.rank; i++)

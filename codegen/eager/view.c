@@ -60,12 +60,12 @@ static void broadcast(const View *in, View *out)
             i < more || (in->dim[i - more] == 1 && out->dim[i] != 1) ? 0 : in->stride[i - more];
 }
 
-static void slice(const View *in, const int64_t *at, View *out)
+static void slice(const View *in, const struct slice_attrs *s, View *out)
 {
     int64_t start = 0;
     for (int i = 0; i < out->rank; i++) {
-        out->stride[i] = in->stride[i] * at[3 * i + 2];
-        start += in->stride[i] * at[3 * i];
+        out->stride[i] = in->stride[i] * s->axis[i].step;
+        start += in->stride[i] * s->axis[i].first;
     }
     out->data = empty(out) ? in->data : moved(in, start);
 }
@@ -81,10 +81,10 @@ static void flip(const View *in, const int64_t *axis, uint32_t n, View *out)
     out->data = empty(out) ? in->data : moved(in, start);
 }
 
-static void window(const View *in, const int64_t *at, View *out)
+static void window(const View *in, const struct window_attrs *w, View *out)
 {
     const int64_t *s = in->stride;
-    int64_t stride[6] = {s[0], s[1] * at[2], s[2] * at[3], s[1] * at[4], s[2] * at[5], s[3]};
+    int64_t stride[6] = {s[0], s[1] * w->stride[0], s[2] * w->stride[1], s[1] * w->dilation[0], s[2] * w->dilation[1], s[3]};
     memcpy(out->stride, stride, sizeof stride);
 }
 
@@ -99,11 +99,11 @@ bool eager_view(
         if (empty(&v)) break;
         if (!reshape(in, &v)) return false;
         break;
-    case OP_transpose: transpose(in, attr, &v); break;
+    case OP_transpose: transpose(in, ATTRS(transpose, attr)->from, &v); break;
     case OP_broadcast: broadcast(in, &v); break;
-    case OP_slice: slice(in, attr, &v); break;
-    case OP_flip: flip(in, attr, nattr, &v); break;
-    case OP_window: window(in, attr, &v); break;
+    case OP_slice: slice(in, ATTRS(slice, attr), &v); break;
+    case OP_flip: flip(in, ATTRS(flip, attr)->axes, nattr, &v); break;
+    case OP_window: window(in, ATTRS(window, attr), &v); break;
     default: return false;
     }
     *out = v;

@@ -5,7 +5,7 @@
 
 typedef struct WindowJob {
     Reader in;
-    const int64_t *at;               /* kh kw, stride h w, dilation h w, h, w */
+    const struct window_add_attrs *w;
     int64_t rows, columns, channels; /* rows and columns of windows */
     void *out;
     DType type;
@@ -24,17 +24,17 @@ static int64_t window_at(
 static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x,
     int64_t first, int64_t n, void *acc)
 {
-    const int64_t *at = j->at;
+    const struct window_add_attrs *w = j->w;
     ReadBuffer buf;
     sum->start(acc, n);
-    for (int64_t kh = at[0]; kh-- > 0;) {
-        int64_t row = window_at(y, kh, at[2], at[4], j->rows);
+    for (int64_t kh = w->size[0]; kh-- > 0;) {
+        int64_t row = window_at(y, kh, w->stride[0], w->dilation[0], j->rows);
         if (row < 0) continue;
-        for (int64_t kw = at[1]; kw-- > 0;) {
-            int64_t column = window_at(x, kw, at[3], at[5], j->columns);
+        for (int64_t kw = w->size[1]; kw-- > 0;) {
+            int64_t column = window_at(x, kw, w->stride[1], w->dilation[1], j->columns);
             if (column < 0) continue;
             int64_t from =
-                ((((image * j->rows + row) * j->columns + column) * at[0] + kh) * at[1] + kw) *
+                ((((image * j->rows + row) * j->columns + column) * w->size[0] + kh) * w->size[1] + kw) *
                     j->channels +
                 first;
             sum->columns(acc, reader_get(&j->in, from, n, &buf), n, 1, n);
@@ -46,7 +46,7 @@ static void window_chunk(void *arg, int64_t lo, int64_t hi)
 {
     const WindowJob *j = arg;
     const FoldFns *sum = &eager_kernels()->type[dtype_info[j->type].compute]->fold[FOLD_SUM];
-    int64_t height = j->at[6], width = j->at[7];
+    int64_t height = j->w->image[0], width = j->w->image[1];
     ReadBuffer room;
     for (; lo < hi; lo++)
         for (int64_t first = 0; first < j->channels; first += READ_BLOCK) {
@@ -63,14 +63,14 @@ bool run_window_add(const Run *r)
     const View *in = r->in;
     int64_t n = view_elements(r->out);
     if (n == 0) return true;
-    WindowJob j = {.at = r->attr,
+    WindowJob j = {.w = ATTRS(window_add, r->attr),
         .rows = in->dim[1],
         .columns = in->dim[2],
         .channels = in->dim[5],
         .out = r->out->data,
         .type = (DType)in->dtype};
     reader_init(&j.in, in);
-    int64_t taps = r->attr[0] * r->attr[1];
+    int64_t taps = j.w->size[0] * j.w->size[1];
     run_chunks(r->threads, window_chunk, &j, n / j.channels,
         MAX_OF(MOVE_GRAIN / 8 / (taps * (j.channels + 16)), 1));
     return true;

@@ -61,14 +61,9 @@ void scope_begin(Lower *lw, Scope *s, const Graph *g)
     memset(s->input, 0xff, g->value.len * sizeof *s->input);
 }
 
-static bool is_alias(Op op) { return op == OP_reshape || op == OP_leaf || op == OP_custom; }
-
-/* Not worth a buffer: every kernel that wants one makes it. */
-static bool is_source(Op op) { return op == OP_constant || op == OP_iota || op == OP_dim_size; }
-
 Value scope_root(const Graph *g, Value v)
 {
-    while (is_alias((Op)graph_maker(g, v)->op)) v = graph_maker(g, v)->in[0];
+    while (op_is_alias((Op)graph_maker(g, v)->op)) v = graph_maker(g, v)->in[0];
     return v;
 }
 
@@ -133,14 +128,16 @@ static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const 
 static bool lower_group(Scope *s, const Node *n)
 {
     Arena *scratch = s->lw->scratch;
-    const Graph *body = s->lw->m->graph.at[n->attr->at[0]];
+    const struct kernel_attrs *a = ATTRS(kernel, n->attr->at);
+    const uint32_t naxis = n->attr->len - ATTR_INDEX(kernel, axes) - n->nout;
+    const Graph *body = s->lw->m->graph.at[a->body];
     uint32_t *buf = ARENA_ARRAY(scratch, uint32_t, n->nin + n->nout), *input = ARENA_ARRAY(scratch, uint32_t, body->value.len);
-    if (n->attr->len < 2u + n->nout || n->attr->len - 2u - n->nout > INDEX_AXES)
+    if (n->attr->len < ATTR_INDEX(kernel, axes) + n->nout || naxis > INDEX_AXES)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a kernel node without its axes", s->g->name);
-    Group group = {.g = body, .naxis = n->attr->len - 2 - n->nout, .sweep = (int)n->attr->at[1], .input = input, .nin = n->nin,
+    Group group = {.g = body, .naxis = naxis, .sweep = (int)a->sweep, .input = input, .nin = n->nin,
                    .nout = n->nout, .out = body->result.at};
-    memcpy(group.extent, n->attr->at + 2, group.naxis * sizeof *group.extent);
-    group.layout = n->attr->at + 2 + group.naxis;
+    memcpy(group.extent, a->axes, naxis * sizeof *group.extent);
+    group.layout = a->axes + naxis;
     memset(input, 0xff, body->value.len * sizeof *input);
     for (uint32_t i = 0; i < n->nin; i++) {
         input[body->param.at[i]] = i;
@@ -160,9 +157,8 @@ static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int
         group->extent[group->naxis++] = t->dim[i];
     }
     if (!node_reduces(n)) return true;
-    for (uint32_t i = 1; i < n->attr->len && n->op != OP_window_add; i++)
-        if (n->attr->at[i] != n->attr->at[i - 1] + 1)
-            return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
+    if (!index_one_run(n))
+        return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
     group->sweep = (int)group->naxis;
     group->extent[group->naxis++] = index_reduced_extent(g, n);
     return true;
@@ -187,7 +183,7 @@ bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
 static bool lower_scatter(Scope *s, const Node *n, Group *group, uint32_t *buf)
 {
     const Type *x = graph_type(s->g, n->in[0]), *index = graph_type(s->g, n->in[1]);
-    uint32_t axis = (uint32_t)n->attr->at[0];
+    uint32_t axis = (uint32_t)ATTRS(scatter_add, n->attr->at)->axis;
     if (!scope_zeros(s, graph_type(s->g, n->out), n->loc, buf[group->nin])) return false;
     group->naxis = 3;
     group->sweep = 2;
@@ -208,7 +204,7 @@ static bool lower_single(Scope *s, const Node *n)
     Group group = {.g = s->g, .sweep = -1, .input = s->input, .nout = 1, .out = &n->out, .layout = &layout};
     for (uint32_t i = 0; i < n->nin; i++) {
         Value v = n->in[i];
-        if (is_source((Op)graph_maker(s->g, v)->op) || s->input[v] != NO_BUF) continue;
+        if (op_is_source((Op)graph_maker(s->g, v)->op) || s->input[v] != NO_BUF) continue;
         buf[group.nin] = s->buf[scope_root(s->g, v)];
         s->input[v] = group.nin++;
     }
@@ -221,26 +217,22 @@ static bool lower_single(Scope *s, const Node *n)
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
 
+static bool lower_call(Scope *s, const Node *n)
+{
+    return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
+                       s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+}
+
+/* Steps of their own; all other ops are kernels. */
+static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
+    [OP_kernel] = lower_group, [OP_matmul] = lower_contract, [OP_scan] = lower_loop,       [OP_while] = lower_loop, [OP_branch] = lower_branch,
+    [OP_print] = lower_effect, [OP_assert] = lower_effect,   [OP_callback] = lower_effect, [OP_call] = lower_call,
+};
+
 static bool lower_node(Scope *s, const Node *n)
 {
-    switch (n->op) {
-    case OP_param: return true;
-    case OP_reshape:
-    case OP_leaf:
-    case OP_custom: return true; /* the root's buffer */
-    case OP_kernel: return lower_group(s, n);
-    case OP_matmul: return lower_contract(s, n);
-    case OP_scan: return lower_scan(s, n);
-    case OP_while: return lower_while(s, n);
-    case OP_branch: return lower_branch(s, n);
-    case OP_print:
-    case OP_assert:
-    case OP_callback: return lower_effect(s, n);
-    case OP_call:
-        return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
-                           s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
-    default: return lower_single(s, n);
-    }
+    if (n->op == OP_param || op_is_alias((Op)n->op)) return true; /* the root's buffer */
+    return lower_op[n->op] != NULL ? lower_op[n->op](s, n) : lower_single(s, n);
 }
 
 static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
@@ -253,7 +245,7 @@ static void mark_needed(Scope *s)
         const Node *n = &s->g->node.at[i];
         bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT));
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
-        if (!wanted || is_alias((Op)n->op)) continue;
+        if (!wanted || op_is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
         if (n->op == OP_matmul) {
             contract_needs(s, n);
@@ -262,7 +254,7 @@ static void mark_needed(Scope *s)
         for (uint32_t k = 0; k < n->nin; k++) {
             Op from = (Op)graph_maker(s->g, n->in[k])->op;
             bool known = n->op == OP_scan && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
-            if (!known && (!single || !is_source(from))) need(s, n->in[k]);
+            if (!known && (!single || !op_is_source(from))) need(s, n->in[k]);
         }
     }
 }

@@ -73,8 +73,7 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf); /* fills buf, of type t */
 bool lower_contract(Scope *s, const Node *n);
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
-bool lower_scan(Scope *s, const Node *n);
-bool lower_while(Scope *s, const Node *n);
+bool lower_loop(Scope *s, const Node *n); /* scan or while */
 bool lower_branch(Scope *s, const Node *n);
 bool lower_effect(Scope *s, const Node *n);
 

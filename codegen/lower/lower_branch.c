@@ -1,6 +1,6 @@
 /* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Where a case hands an input on
  * that dies here, as those do that change state only sometimes, the result lies in that input's buffer and the case does nothing. Relies
- * on lower.h. What the operands and results mean is written in ir/rules_region.c. */
+ * on lower.h. What the operands and results mean is written in ir/op_region.c. */
 #include "lower.h"
 
 /* ---- results in place -------------------------------------------------------------------------- */
@@ -11,7 +11,7 @@ static bool is_own(const Scope *s, Value root)
     const Node *n = graph_maker(s->g, root);
     const uint8_t kind = s->lw->p->buf.at[s->buf[root]].kind;
     if (n->op != OP_param) return kind == BUF_TEMP || kind == BUF_OUTPUT;
-    const int64_t number = n->attr->at[0];
+    const int64_t number = ATTRS(param, n->attr->at)->number;
     return number >= 1 && number <= (int64_t)s->carries;
 }
 
@@ -38,9 +38,9 @@ static bool dies_here(Scope *s, const Node *n, uint32_t operand, Value root)
 static uint32_t handed_on(const Scope *s, const Node *n, uint32_t i)
 {
     for (uint32_t k = 0; k < n->attr->len; k++) {
-        const Graph *g = s->lw->m->graph.at[n->attr->at[k]];
+        const Graph *g = s->lw->m->graph.at[ATTRS(branch, n->attr->at)->cases[k]];
         const Node *root = graph_maker(g, scope_root(g, g->result.at[i]));
-        if (root->op == OP_param) return 1 + (uint32_t)root->attr->at[0];
+        if (root->op == OP_param) return 1 + (uint32_t)ATTRS(param, root->attr->at)->number;
     }
     return 0;
 }
@@ -97,7 +97,7 @@ bool lower_branch(Scope *s, const Node *n)
     branch->nblock = n->attr->len;
     lower_read(lw, selector);
     for (uint32_t k = 0; k < n->attr->len; k++)
-        if (!lower_case(s, n, lw->m->graph.at[n->attr->at[k]], in_place, &block[k])) return false;
+        if (!lower_case(s, n, lw->m->graph.at[ATTRS(branch, n->attr->at)->cases[k]], in_place, &block[k])) return false;
     for (uint32_t i = 0; i < n->nout; i++) lower_read(lw, s->buf[n->out + i]);
     lw->clock++;
     return true;

@@ -24,7 +24,7 @@ bool lower_effect(Scope *s, const Node *n)
     Step *step = scope_step(s, STEP_EFFECT);
     step->buf = buf;
     step->effect.op = n->op;
-    step->effect.number = n->attr->at[0];
+    step->effect.number = ATTRS(print, n->attr->at)->record; /* every effect begins with it */
     lw->p->calls_back |= n->op == OP_callback;
     step->effect.nin = n->nin;
     step->effect.nout = n->nout;

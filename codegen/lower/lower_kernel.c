@@ -11,6 +11,11 @@ static int32_t env_prim(void *user, Prim p, int32_t x, int32_t y)
 
 static int32_t env_dim(void *user, Dim d) { return build_dim(user, d); }
 static int32_t env_axis(void *user, uint32_t axis) { return build_axis(user, axis); }
+static int32_t env_clamped(void *user, Value v, const IndexMap *at, Dim size)
+{
+    int32_t index = build_value(user, v, at);
+    return index < 0 ? -1 : build_clamped(user, index, size);
+}
 
 static void begin(Build *b, Lower *lw, const Group *group, bool caches)
 {
@@ -25,6 +30,7 @@ static void begin(Build *b, Lower *lw, const Group *group, bool caches)
     b->env.prim = env_prim;
     b->env.dim = env_dim;
     b->env.axis = env_axis;
+    b->env.clamped = env_clamped;
 }
 
 /* How many reductions lie one after the other on the way to each value. */
@@ -72,6 +78,7 @@ static bool result(Build *b, uint32_t r)
 static bool scatter(Build *b)
 {
     const Node *n = b->group->scatter;
+    const Dim size = ATTRS(scatter_add, n->attr->at)->size;
     const IndexExpr axis[3] = {index_axis(0, 1), index_axis(1, 1), index_axis(2, 1)};
     const Dim *e = b->group->extent;
     IndexMap at = {.rank = 1, .dim = {e[2]}, .at = {axis[2]}};
@@ -81,8 +88,8 @@ static bool scatter(Build *b)
     int32_t index = build_value(b, n->in[1], &at);
     if (index < 0) return false;
     IndexExpr where = index_const(0);
-    where.dyn = build_clamped(b, index, n->attr->at[1]);
-    IndexMap to = {.rank = 3, .dim = {e[0], n->attr->at[1], e[1]}, .at = {axis[0], where, axis[1]}};
+    where.dyn = build_clamped(b, index, size);
+    IndexMap to = {.rank = 3, .dim = {e[0], size, e[1]}, .at = {axis[0], where, axis[1]}};
     int32_t x = build_value(b, n->in[0], &from);
     if (x < 0) return false;
     return add_store(b, build_stream(b, b->group->nin, (DType)graph_type(b->g, n->out)->dtype, &to), x, true, true);

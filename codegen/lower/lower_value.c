@@ -74,8 +74,8 @@ static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
     const Node *n = graph_maker(b->g, v);
     const Type *t = graph_type(b->g, v);
     const Dim *const *stride = n->op == OP_param ? b->lw->o->stride : NULL;
-    if (stride == NULL || stride[n->attr->at[0]] == NULL) return build_stream(b, b->group->input[v], (DType)t->dtype, m);
-    bool ok = index_strided(&b->env, m, t, stride[n->attr->at[0]], &e);
+    if (stride == NULL || stride[ATTRS(param, n->attr->at)->number] == NULL) return build_stream(b, b->group->input[v], (DType)t->dtype, m);
+    bool ok = index_strided(&b->env, m, t, stride[ATTRS(param, n->attr->at)->number], &e);
     return stream_at(b, b->group->input[v], (DType)t->dtype, ok, e);
 }
 
@@ -131,10 +131,7 @@ static int32_t guarded(Build *b, Value v, const IndexMap *m, int32_t c)
     return x;
 }
 
-static Scalar fill_of(const Node *n, DType t)
-{
-    return dtype_is_float(t) ? (Scalar){.f = attr_f64(n->attr->at[0])} : (Scalar){.i = n->attr->at[0]};
-}
+static Scalar scalar_of(DType t, int64_t attr) { return dtype_is_float(t) ? (Scalar){.f = attr_f64(attr)} : (Scalar){.i = attr}; }
 
 __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const IndexMap *m)
 {
@@ -142,12 +139,12 @@ __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const In
     const Type *t = graph_type(b->g, n->out);
     DType type = (DType)dtype_info[t->dtype].compute;
     int32_t result = -1;
-    for (uint32_t k = n->op == OP_concat ? n->nin : 1; k-- > 0;) {
+    for (uint32_t k = op_def[n->op].role == ROLE_COMPUTE ? n->nin : 1; k-- > 0;) { /* of all that are joined, or of the one that moves */
         if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
         if (step.nguard == 0) return build_value(b, n->in[k], &step.map);
         int32_t c = conditions(b, &step), x = guarded(b, n->in[k], &step.map, c);
         if (x < 0) return -1;
-        if (n->op == OP_pad) result = build_const(b, type, fill_of(n, (DType)t->dtype));
+        if (step.fills) result = build_const(b, type, scalar_of((DType)t->dtype, step.fill));
         result = result < 0 ? x : build_prim(b, P_select, type, c, x, result);
     }
     return result;
@@ -167,30 +164,7 @@ int32_t build_clamped(Build *b, int32_t index, Dim size)
     return build_prim(b, P_select, DT_i64, build_prim(b, P_gt, DT_bool, i, last, -1), last, i);
 }
 
-__attribute__((noinline)) static int32_t gathered(Build *b, const Node *n, const IndexMap *m)
-{
-    IndexMap at;
-    if (!index_gather_indices(&b->env, b->g, n, m, &at)) return fail(b, n, "an index that cannot be expressed");
-    int32_t index = build_value(b, n->in[1], &at);
-    if (index < 0) return -1;
-    index = build_clamped(b, index, graph_type(b->g, n->in[0])->dim[n->attr->at[0]]);
-    if (!index_gather_from(&b->env, b->g, n, m, index, &at)) return fail(b, n, "an index that cannot be expressed");
-    return build_value(b, n->in[0], &at);
-}
-
 /* ---- reductions ---------------------------------------------------------------------------------- */
-
-static ReduceKind reduce_kind(const Node *n)
-{
-    switch (n->op) {
-    case OP_prod: return R_PROD;
-    case OP_reduce_max: return R_MAX;
-    case OP_reduce_min: return R_MIN;
-    case OP_argmax: return R_ARGMAX;
-    case OP_argmin: return R_ARGMIN;
-    default: return R_SUM; /* sum, window_add */
-    }
-}
 
 static ReduceOrder reduce_order(const Build *b, const Node *n)
 {
@@ -202,6 +176,8 @@ static ReduceOrder reduce_order(const Build *b, const Node *n)
     }
 }
 
+_Static_assert(ROLE_ARGMIN - ROLE_SUM == R_ARGMIN, "roles that reduce stand in the order of ReduceKind");
+
 /* The fold itself, in its sweeping stage. */
 static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t level)
 {
@@ -211,7 +187,7 @@ static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t le
     if (x >= 0 && c >= 0) x = build_prim(b, P_select, type, c, x, build_const(b, type, (Scalar){0}));
     if (x < 0) return UINT32_MAX;
     uint16_t axes = (uint16_t)(b->draft.at[x].axes & ~(1u << b->env.sweep));
-    DraftReduction r = {.r = {(uint8_t)reduce_kind(n), (uint8_t)type, (uint8_t)reduce_order(b, n), x}, .level = (uint16_t)level, .axes = axes};
+    DraftReduction r = {.r = {(uint8_t)(op_def[n->op].role - ROLE_SUM), (uint8_t)type, (uint8_t)reduce_order(b, n), x}, .level = (uint16_t)level, .axes = axes};
     for (uint32_t i = 0; i < b->reduction.len; i++) {
         const DraftReduction *o = &b->reduction.at[i];
         if (o->level == level && o->r.kind == r.r.kind && o->r.order == r.r.order && o->r.value == x) return i;
@@ -231,7 +207,7 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
      * makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
     b->guard = (Guards){0};
     b->sweep_stage = level; /* the map, too, may hold instructions */
-    bool ok = index_reduced(&b->env, b->g, n, m, &step);
+    bool ok = index_operand(&b->env, b->g, n, 0, m, &step);
     uint32_t r = ok ? fold(b, n, &step, level) : UINT32_MAX;
     b->guard = outer;
     b->sweep_stage = outer_stage;
@@ -251,12 +227,25 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
 
 /* ---- sources ------------------------------------------------------------------------------------- */
 
+static int32_t constant(Build *b, const Node *n, const IndexMap *m)
+{
+    (void)m;
+    const DType t = (DType)graph_type(b->g, n->out)->dtype;
+    return build_const(b, (DType)dtype_info[t].compute, scalar_of(t, ATTRS(constant, n->attr->at)->value));
+}
+
+static int32_t dim_size(Build *b, const Node *n, const IndexMap *m)
+{
+    (void)m;
+    return build_dim(b, ATTRS(dim_size, n->attr->at)->dim);
+}
+
 __attribute__((noinline)) static int32_t iota(Build *b, const Node *n, const IndexMap *m)
 {
     const Type *t = graph_type(b->g, n->out);
     IndexMap seen;
     if (!index_regroup(&b->env, m, t->dim, t->rank, &seen)) return fail(b, n, "an index that cannot be expressed");
-    return build_cast(b, DT_i64, (DType)t->dtype, false, index_value(&b->env, &seen.at[n->attr->at[1]]));
+    return build_cast(b, DT_i64, (DType)t->dtype, false, index_value(&b->env, &seen.at[ATTRS(iota, n->attr->at)->axis]));
 }
 
 __attribute__((noinline)) static int32_t random_bits(Build *b, const Node *n, const IndexMap *m)
@@ -271,6 +260,9 @@ __attribute__((noinline)) static int32_t random_bits(Build *b, const Node *n, co
     if (!index_linear(&b->env, m, &e)) return fail(b, n, "an index that cannot be expressed");
     return build_philox(b, key[0], key[1], index_value(&b->env, &e));
 }
+
+static int32_t (*const made[OP_COUNT])(Build *b, const Node *n, const IndexMap *m) = {
+    [OP_constant] = constant, [OP_iota] = iota, [OP_dim_size] = dim_size, [OP_random_bits] = random_bits};
 
 /* ---- a value ------------------------------------------------------------------------------------- */
 
@@ -293,18 +285,8 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     if (b->group->input[v] != NO_BUF) return build_load(b, input_stream(b, v, m));
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
     if (node_reduces(n)) return reduced(b, n, m);
-    switch (n->op) {
-    case OP_constant: {
-        Scalar c = dtype_is_float(t->dtype) ? (Scalar){.f = attr_f64(n->attr->at[1])} : (Scalar){.i = n->attr->at[1]};
-        return build_const(b, (DType)dtype_info[t->dtype].compute, c);
-    }
-    case OP_iota: return iota(b, n, m);
-    case OP_dim_size: return build_dim(b, n->attr->at[0]);
-    case OP_random_bits: return random_bits(b, n, m);
-    case OP_gather: return gathered(b, n, m);
-    case OP_custom: return build_value(b, n->in[0], m);
-    default: return flags & OPF_MOVES ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
-    }
+    if (made[n->op] != NULL) return made[n->op](b, n, m);
+    return op_def[n->op].role != ROLE_OUTSIDE ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
 }
 
 /* ---- what was demanded before -------------------------------------------------------------------- */

@@ -67,9 +67,6 @@ static inline int64_t ravel(const Type *t, const int64_t *index)
     for (uint32_t k = 0; k < t->rank; k++) flat = flat * t->dim[k] + index[k];
     return flat;
 }
-static inline int64_t run_dim(const Run *r, uint32_t attr)
-{
-    return dim_eval(r->dims, r->node->attr->at[attr], r->symbol);
-}
+static inline int64_t run_dim(const Run *r, Dim d) { return dim_eval(r->dims, d, r->symbol); }
 
 #endif

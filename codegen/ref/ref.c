@@ -122,7 +122,7 @@ static bool run_node(Run *r)
     }
     if (def->flags & OPF_ELEMENTWISE) return ref_elementwise(r);
     if (def->flags & OPF_MOVES) return ref_move(r);
-    if (def->flags & OPF_REDUCES) return ref_reduce(r);
+    if (op_reduces((Op)r->node->op)) return ref_reduce(r);
     return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter cannot run %s", def->name);
 }
 

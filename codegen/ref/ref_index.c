@@ -27,7 +27,7 @@ static bool gather(Run *r)
 {
     RefTensor *out = &r->out[0];
     const RefTensor *x = r->in[0], *indices = r->in[1];
-    uint32_t axis = (uint32_t)r->node->attr->at[0];
+    uint32_t axis = (uint32_t)ATTRS(gather, r->node->attr->at)->axis;
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[MAX_RANK], at[MAX_RANK];
         unravel(&out->type, i, index);
@@ -96,7 +96,7 @@ static void adder_end(Adder *a)
 static void scatter_add(const Run *r, Adder *a)
 {
     const RefTensor *g = r->in[0], *indices = r->in[1];
-    uint32_t axis = (uint32_t)r->node->attr->at[0];
+    uint32_t axis = (uint32_t)ATTRS(scatter_add, r->node->attr->at)->axis;
     for (int64_t i = 0; i < g->count; i++) {
         int64_t index[MAX_RANK], at[MAX_RANK];
         unravel(&g->type, i, index);
@@ -112,11 +112,11 @@ static void scatter_add(const Run *r, Adder *a)
 static void window_add(const Run *r, Adder *a)
 {
     const RefTensor *x = r->in[0];
-    const int64_t *w = r->node->attr->at;
+    const struct window_add_attrs *w = ATTRS(window_add, r->node->attr->at);
     for (int64_t i = 0; i < x->count; i++) {
         int64_t k[MAX_RANK];
         unravel(&x->type, i, k);
-        int64_t at[4] = {k[0], k[1] * w[2] + k[3] * w[4], k[2] * w[3] + k[4] * w[5], k[5]};
+        int64_t at[4] = {k[0], k[1] * w->stride[0] + k[3] * w->dilation[0], k[2] * w->stride[1] + k[4] * w->dilation[1], k[5]};
         adder_add(a, ravel(&a->out->type, at), x, i);
     }
 }
@@ -160,14 +160,14 @@ static void philox(uint64_t counter_low, uint64_t counter_high, uint64_t key, ui
 bool ref_source(Run *r)
 {
     RefTensor *out = &r->out[0];
-    const int64_t *attr = r->node->attr->at;
+    const int64_t *attr = r->node->attr->at, value = r->node->op == OP_constant ? ATTRS(constant, attr)->value : 0;
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[MAX_RANK];
         uint32_t word[4];
         unravel(&out->type, i, index);
         switch (r->node->op) {
-        case OP_iota: whole_number(out, i, index[attr[1]]); break;
-        case OP_dim_size: whole_number(out, i, run_dim(r, 0)); break;
+        case OP_iota: whole_number(out, i, index[ATTRS(iota, attr)->axis]); break;
+        case OP_dim_size: whole_number(out, i, run_dim(r, ATTRS(dim_size, attr)->dim)); break;
         case OP_random_bits:
             /* The operand is {key, high half of the counter}; the low half counts blocks of four words. */
             philox((uint64_t)i / 4, (uint64_t)r->in[0]->i[1], (uint64_t)r->in[0]->i[0], word);
@@ -176,9 +176,9 @@ bool ref_source(Run *r)
             break;
         default:
             if (out->f != NULL)
-                ref_set(out, i, attr_f64(attr[1]), 0, 0);
+                ref_set(out, i, attr_f64(value), 0, 0);
             else
-                out->i[i] = attr[1];
+                out->i[i] = value;
         }
     }
     return true;

@@ -20,15 +20,16 @@ static Source transpose_source(const Run *r, const int64_t *index)
 {
     const Type *x = &r->in[0]->type;
     int64_t at[MAX_RANK];
-    for (uint32_t k = 0; k < x->rank; k++) at[r->node->attr->at[k]] = index[k];
+    for (uint32_t k = 0; k < x->rank; k++) at[ATTRS(transpose, r->node->attr->at)->from[k]] = index[k];
     return (Source){0, ravel(x, at)};
 }
 
 static Source slice_source(const Run *r, const int64_t *index)
 {
     const Type *x = &r->in[0]->type;
+    const struct slice_attrs *s = ATTRS(slice, r->node->attr->at);
     int64_t at[MAX_RANK];
-    for (uint32_t k = 0; k < x->rank; k++) at[k] = run_dim(r, 3 * k) + index[k] * r->node->attr->at[3 * k + 2];
+    for (uint32_t k = 0; k < x->rank; k++) at[k] = run_dim(r, s->axis[k].first) + index[k] * s->axis[k].step;
     return (Source){0, ravel(x, at)};
 }
 
@@ -38,7 +39,7 @@ static Source flip_source(const Run *r, const int64_t *index)
     int64_t at[MAX_RANK];
     for (uint32_t k = 0; k < x->rank; k++) at[k] = index[k];
     for (uint32_t k = 0; k < r->node->attr->len; k++) {
-        int64_t axis = r->node->attr->at[k];
+        int64_t axis = ATTRS(flip, r->node->attr->at)->axes[k];
         at[axis] = x->dim[axis] - 1 - index[axis];
     }
     return (Source){0, ravel(x, at)};
@@ -49,7 +50,7 @@ static Source pad_source(const Run *r, const int64_t *index)
     const Type *x = &r->in[0]->type;
     int64_t at[MAX_RANK];
     for (uint32_t k = 0; k < x->rank; k++) {
-        at[k] = index[k] - run_dim(r, 1 + 2 * k);
+        at[k] = index[k] - run_dim(r, ATTRS(pad, r->node->attr->at)->axis[k].low);
         if (at[k] < 0 || at[k] >= x->dim[k]) return (Source){0, -1};
     }
     return (Source){0, ravel(x, at)};
@@ -57,18 +58,19 @@ static Source pad_source(const Run *r, const int64_t *index)
 
 static Source concat_source(const Run *r, const int64_t *index)
 {
-    int64_t at[MAX_RANK], axis = r->node->attr->at[0];
+    int64_t at[MAX_RANK], axis = ATTRS(concat, r->node->attr->at)->axis;
     uint32_t i = 0;
     memcpy(at, index, sizeof at);
     while (at[axis] >= r->in[i]->type.dim[axis]) at[axis] -= r->in[i++]->type.dim[axis];
     return (Source){i, ravel(&r->in[i]->type, at)};
 }
 
-/* [n, oh, ow, kh, kw, c] of x[n, h, w, c]; attributes kh kw, stride h w, dilation h w. */
+/* [n, oh, ow, kh, kw, c] of x[n, h, w, c]. */
 static Source window_source(const Run *r, const int64_t *index)
 {
-    const int64_t *a = r->node->attr->at;
-    int64_t at[4] = {index[0], index[1] * a[2] + index[3] * a[4], index[2] * a[3] + index[4] * a[5], index[5]};
+    const struct window_attrs *w = ATTRS(window, r->node->attr->at);
+    int64_t at[4] = {index[0], index[1] * w->stride[0] + index[3] * w->dilation[0], index[2] * w->stride[1] + index[4] * w->dilation[1],
+                     index[5]};
     return (Source){0, ravel(&r->in[0]->type, at)};
 }
 
@@ -100,9 +102,9 @@ bool ref_move(Run *r)
         if (s.flat >= 0)
             ref_copy(out, i, r->in[s.operand], s.flat);
         else if (out->f != NULL)
-            ref_set(out, i, attr_f64(r->node->attr->at[0]), 0, 0);
+            ref_set(out, i, attr_f64(ATTRS(pad, r->node->attr->at)->fill), 0, 0);
         else
-            out->i[i] = r->node->attr->at[0];
+            out->i[i] = ATTRS(pad, r->node->attr->at)->fill;
     }
     return true;
 }

@@ -148,7 +148,7 @@ bool ref_reduce(Run *r)
     const Op op = (Op)r->node->op;
     const double depth = depth_of_reduction(r);
     bool gone[MAX_RANK] = {false};
-    for (uint32_t k = 0; k < r->node->attr->len; k++) gone[r->node->attr->at[k]] = true;
+    for (uint32_t k = 0; k < r->node->attr->len; k++) gone[ATTRS(sum, r->node->attr->at)->axes[k]] = true;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
     if (sums == NULL) return status_fail(r->st, ST_MEMORY, "no memory for %lld sums", (long long)out->count);
     for (int64_t i = 0; i < out->count; i++) sums[i] = sum_begin(op);
@@ -189,7 +189,7 @@ bool ref_argextreme(Run *r)
 {
     const RefTensor *x = r->in[0];
     RefTensor *out = &r->out[0];
-    uint32_t axis = (uint32_t)r->node->attr->at[0];
+    uint32_t axis = (uint32_t)ATTRS(argmax, r->node->attr->at)->axis;
     bool max = r->node->op == OP_argmax;
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[MAX_RANK], at[MAX_RANK], best = 0, step = 1;

@@ -1,4 +1,4 @@
-/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout: ir/rules_region.c.
+/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout: ir/op_region.c.
  * Relies on internal.h. */
 #include "internal.h"
 
@@ -124,24 +124,24 @@ static bool heights_fit(const Loop *l, int64_t n, Dim size)
 
 bool ref_scan(Run *r)
 {
-    const int64_t *attr = r->node->attr->at;
-    const Loop l = {.r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)attr[1], .xs = (uint32_t)attr[2], .ys = (uint32_t)attr[3]};
+    const struct scan_attrs *a = ATTRS(scan, r->node->attr->at);
+    const Loop l = {.r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs, .ys = (uint32_t)a->ys};
     const int64_t n = MAX_OF(r->in[0]->i[0], 0);
-    if (!heights_fit(&l, n, attr[5])) return false;
+    if (!heights_fit(&l, n, a->steps)) return false;
     for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
     for (uint32_t i = l.carries; i < l.carries + l.ys; i++) zero(&r->out[i]);
     begin(&l, l.body);
     for (int64_t k = 0; k < n; k++)
-        if (!step(&l, attr[4] ? n - 1 - k : k, n)) return false;
-    finish(&l, n, attr[5]);
+        if (!step(&l, a->reverse ? n - 1 - k : k, n)) return false;
+    finish(&l, n, a->steps);
     if (r->in[0]->undecided[0]) doubt_all(r);
     return true;
 }
 
 bool ref_while(Run *r)
 {
-    const int64_t *attr = r->node->attr->at;
-    const Loop l = {.r = r, .body = r->body[1], .carries = (uint32_t)attr[2], .ys = (uint32_t)attr[3]};
+    const struct while_attrs *a = ATTRS(while, r->node->attr->at);
+    const Loop l = {.r = r, .body = r->body[1], .carries = (uint32_t)a->carries, .ys = (uint32_t)a->ys};
     Frame *condition = r->body[0];
     bool unsure = false;
     int64_t n = 0;
@@ -155,11 +155,11 @@ bool ref_while(Run *r)
         if (!frame_run(condition, r->st)) return false;
         unsure |= result(condition, 0)->undecided[0];
         if (!result(condition, 0)->i[0]) break;
-        if (dim_is_const(attr[4]) && n == attr[4])
+        if (dim_is_const(a->steps) && n == a->steps)
             return status_fail(r->st, ST_VALUE, "while: more than %lld steps", (long long)n);
         if (!step(&l, n, n + 1)) return false;
     }
-    finish(&l, n, attr[4]);
+    finish(&l, n, a->steps);
     r->out[l.carries + l.ys].i[0] = n;
     if (unsure) doubt_all(r);
     return true;

@@ -106,22 +106,22 @@ static bool run_loop(Steps *s, kiln_tensor **out)
 
 static bool run_scan(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const int64_t *a = n->attr->at;
-    Steps s = {.run = run, .t = run->t, .at = run->at, .body = m->graph.at[a[0]], .carries = (uint32_t)a[1], .xs = (uint32_t)a[2],
-        .ys = (uint32_t)a[3], .reverse = a[4] != 0, .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])), .in = in};
+    const struct scan_attrs *a = ATTRS(scan, n->attr->at);
+    Steps s = {.run = run, .t = run->t, .at = run->at, .body = m->graph.at[a->body], .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs,
+        .ys = (uint32_t)a->ys, .reverse = a->reverse != 0, .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])), .in = in};
     s.trip = MAX_OF(s.trip, 0);
     return run_loop(&s, out);
 }
 
 static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const int64_t *a = n->attr->at;
+    const struct while_attrs *a = ATTRS(while, n->attr->at);
     const Type i64 = {.dtype = DT_i64};
     kiln_tensor **from = SCRATCH(run->t, run->at, kiln_tensor *, n->nin + 1); /* an operand 0, as scan has */
     if (!from) return false;
     memcpy(from + 1, in, n->nin * sizeof *from);
-    Steps s = {.run = run, .t = run->t, .at = run->at, .condition = m->graph.at[a[0]], .body = m->graph.at[a[1]], .carries = (uint32_t)a[2],
-        .ys = (uint32_t)a[3], .bound = MAX_OF(a[4], 0), .in = from};
+    Steps s = {.run = run, .t = run->t, .at = run->at, .condition = m->graph.at[a->condition], .body = m->graph.at[a->body],
+        .carries = (uint32_t)a->carries, .ys = (uint32_t)a->ys, .bound = MAX_OF(a->steps, 0), .in = from};
     if (!run_loop(&s, out)) return false;
     out[n->nout - 1] = constant_of(run->t, run->at, &i64, kiln_of_i(s.gone));
     return true;
@@ -129,7 +129,7 @@ static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor
 
 static bool run_branch(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const Graph *g = m->graph.at[n->attr->at[branch_taken(run->at, in[0], n->attr->len)]];
+    const Graph *g = m->graph.at[ATTRS(branch, n->attr->at)->cases[branch_taken(run->at, in[0], n->attr->len)]];
     kiln_tensor **value = SCRATCH(run->t, run->at, kiln_tensor *, g->value.len);
     if (!value) return false;
     for (uint32_t p = 0; p < g->param.len; p++) value[g->param.at[p]] = in[1 + p];

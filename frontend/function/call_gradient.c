@@ -340,8 +340,8 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *in
     return true;
 }
 
-static kiln_function *function_of(const int64_t *call) { return (kiln_function *)(intptr_t)call[0]; }
-static Instance *instance_of(const int64_t *call) { return (Instance *)(intptr_t)call[1]; }
+static kiln_function *function_of(const int64_t *call) { return (kiln_function *)(intptr_t)ATTRS(call, call)->function; }
+static Instance *instance_of(const int64_t *call) { return (Instance *)(intptr_t)ATTRS(call, call)->instance; }
 
 void recorded_call_hold(kiln *k, const int64_t *call)
 {

@@ -194,7 +194,7 @@ static void extra_body(void *arg)
     for (Value v = e->from; v < e->to; v++) {
         const Type *type = graph_type(g, v);
         const Node *n = graph_maker(g, v);
-        const bool stack = n->op == OP_while && v - n->out >= n->attr->at[2] && v - n->out < n->nout - 1u;
+        const bool stack = n->op == OP_while && v - n->out >= ATTRS(while, n->attr->at)->carries && v - n->out < n->nout - 1u;
         if (!stack && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
     }
     e->traced->nresult = e->traced->module->graph.at[0]->result.len;

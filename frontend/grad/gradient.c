@@ -71,7 +71,7 @@ static const Type *eager_type(Emit *e, Value v)
 /* ---- the front end's own rules -------------------------------------------------------------------------------- */
 static void custom_rule(Vjp *v, Walk *w)
 {
-    const CustomGradient *c = &w->t->k->custom[v->node->attr->at[0]];
+    const CustomGradient *c = &w->t->k->custom[ATTRS(custom, v->node->attr->at)->gradient];
     uint32_t n = v->node->nin - 1u;
     kiln_tensor **x = ARENA_ARRAY(w->arena, kiln_tensor *, n + BODY_ROOM),
                 **dx = ARENA_ARRAY(w->arena, kiln_tensor *, n + SPARE_OUTPUTS);

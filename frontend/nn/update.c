@@ -47,10 +47,9 @@ static const Type *line_type(Emit *e, Value v) { return &((Line *)e)->cell[v].ty
 
 static Value number(Line *l, const int64_t *attr)
 {
-    Cell c = {.type = {.dtype = (uint8_t)attr[0], .rank = 1, .dim = {1}}, .from = OF_NUMBER};
-    double v;
-    memcpy(&v, &attr[1], sizeof v);
-    dtype_store_f64((DType)attr[0], c.number, v);
+    const struct constant_attrs *a = ATTRS(constant, attr);
+    Cell c = {.type = {.dtype = (uint8_t)a->dtype, .rank = 1, .dim = {1}}, .from = OF_NUMBER};
+    dtype_store_f64((DType)a->dtype, c.number, attr_f64(a->value));
     return cell_new(l, c);
 }
 
@@ -68,7 +67,7 @@ static Value line_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_
     if (l->steps == STEPS) return 0;
     RuleStep s = {.op = op, .nin = nin, .nattr = nattr, .attr = nattr ? attr[0] : 0};
     Cell out = {.type = l->cell[in[nin - 1]].type, .from = OF_STEP};
-    if (op == OP_cast) out.type.dtype = (uint8_t)attr[0];
+    if (op == OP_cast) out.type.dtype = (uint8_t)ATTRS(cast, attr)->to;
     if (op_def[op].flags & OPF_TO_BOOL) out.type.dtype = DT_bool;
     for (uint32_t i = 0; i < nin; i++) {
         s.in[i] = in[i];

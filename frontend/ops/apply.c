@@ -88,7 +88,7 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
     }
     const Type *result = inf.out;
     *nout = inf.nout;
-    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], attr[1])) != NULL;
+    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], ATTRS(constant, attr)->value)) != NULL;
     if (op_def[op].flags & OPF_MOVES) {
         View moved = {.dtype = result[0].dtype, .rank = result[0].rank};
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))

@@ -47,10 +47,7 @@ kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
 #define OPS_PUBLIC
 #include "../../ir/ops.def"
 #undef OPS_PUBLIC
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-#undef OP
+#include "../../ir/ops_undef.h"
 
 kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln_operand y)
 {

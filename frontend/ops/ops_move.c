@@ -204,14 +204,10 @@ static kiln_tensor *slice_steps(
 {
     int64_t attr[3 * MAX_RANK];
     if (!tensor_ok(x)) return &t->k->poison;
-    for (int i = 0; i < x->type.rank; i++) {
-        attr[3 * i] = 0;
-        attr[3 * i + 1] = x->type.dim[i];
-        attr[3 * i + 2] = 1;
-    }
-    attr[3 * axis] = first;
-    attr[3 * axis + 1] = size;
-    attr[3 * axis + 2] = step;
+    struct slice_attrs *s = slice_all(&x->type, attr);
+    s->axis[axis].first = first;
+    s->axis[axis].size = size;
+    s->axis[axis].step = step;
     return apply1(t, at, OP_slice, x, attr, 3u * x->type.rank);
 }
 
@@ -283,6 +279,7 @@ kiln_tensor *kiln_pad_at(
     Thread *t;
     char text[160];
     int64_t attr[1 + 2 * MAX_RANK];
+    struct pad_attrs *padding = (struct pad_attrs *)attr;
     kiln_tensor *x = first_operand(at, "pad", o, &t);
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
@@ -293,8 +290,8 @@ kiln_tensor *kiln_pad_at(
             (long long)low.rank, (long long)high.rank, rank, tensor_text(x, text, sizeof text));
     int64_t elements = 1;
     for (int i = 0; i < rank; i++) {
-        int64_t before = attr[1 + 2 * i] = low.size[i + 1];
-        int64_t after = attr[2 + 2 * i] = high.size[i + 1];
+        int64_t before = padding->axis[i].low = low.size[i + 1];
+        int64_t after = padding->axis[i].high = high.size[i + 1];
         if (before < 0 || after < 0)
             return fail(t, at, KILN_EVALUE,
                 "pad: axis %d is padded by %lld and %lld; amounts are 0 or more, kiln_slice cuts",

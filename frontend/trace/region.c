@@ -1,5 +1,5 @@
 /* region: a loop or branch of a trace. Each of its graphs is a frame; when they are done, their parameters are matched, ordered as the
- * op wants them (ir/rules_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
+ * op wants them (ir/op_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
  * invariant. Relies on trace.c. Never runs anything. */
 #include "../ops/effect.h"
 #include "region.h"
@@ -197,8 +197,8 @@ static void settle_reads(Close *c)
 static Dim steps(const Graph *g, Value trip)
 {
     const Node *n = trip ? graph_maker(g, trip) : NULL;
-    if (n && n->op == OP_dim_size) return n->attr->at[0];
-    if (n && n->op == OP_constant && n->attr->at[1] <= DIM_MAX) return MAX_OF(n->attr->at[1], 0);
+    if (n && n->op == OP_dim_size) return ATTRS(dim_size, n->attr->at)->dim;
+    if (n && n->op == OP_constant && ATTRS(constant, n->attr->at)->value <= DIM_MAX) return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
     return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
 }
 

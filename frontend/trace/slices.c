@@ -6,7 +6,7 @@
 /* gather(param, index) along axis 0, index being the loop's own. */
 static bool reads_slice(const Graph *g, const Node *n, Value param, Value index)
 {
-    if (n->op != OP_gather || n->in[0] != param || n->attr->at[0] != 0) return false;
+    if (n->op != OP_gather || n->in[0] != param || ATTRS(gather, n->attr->at)->axis != 0) return false;
     Value at = n->in[1];
     while (graph_maker(g, at)->op == OP_leaf) at = graph_maker(g, at)->in[0];
     return at == index;

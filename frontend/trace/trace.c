@@ -315,7 +315,7 @@ void frame_pass_reads(const Frame *f, Value entry)
     _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         Node *n = &f->g->node.at[i];
-        if (n->op == OP_leaf && n->in[0] == entry && n->attr->at[0] == 1)
+        if (n->op == OP_leaf && n->in[0] == entry && ATTRS(leaf, n->attr->at)->stops == 1)
             n->attr = (Attr *)(uintptr_t)&through;
     }
 }

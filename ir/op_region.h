@@ -1,6 +1,6 @@
-/* vjp_region: what the gradients of loops (vjp_loop.c) and of branches (vjp_region.c) share. Relies on emit. Private to those two. */
-#ifndef KILN_IR_VJP_REGION_H
-#define KILN_IR_VJP_REGION_H
+/* op_region: what the gradients of loops (op_loop_grad.c) and of branches (op_region.c) share. Relies on emit. Private to those two. */
+#ifndef KILN_IR_OP_REGION_H
+#define KILN_IR_OP_REGION_H
 
 #include "emit.h"
 

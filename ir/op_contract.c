@@ -1,5 +1,5 @@
-/* rules_contract: the result type of matmul. Relies on rules. */
-#include "rules.h"
+/* op_contract: matmul. Relies on family. */
+#include "family.h"
 
 bool infer_matmul(Infer *inf)
 {
@@ -14,4 +14,10 @@ bool infer_matmul(Infer *inf)
     Type out = *x;
     out.dim[lead + 1] = y->dim[lead + 1];
     return rule_result(inf, &out);
+}
+
+void vjp_matmul(Vjp *v)
+{
+    if (v->wanted[0]) v->dx[0] = emit2(v->e, OP_matmul, v->g[0], emit_swap_last(v->e, v->in[1]));
+    if (v->wanted[1]) v->dx[1] = emit2(v->e, OP_matmul, emit_swap_last(v->e, v->in[0]), v->g[0]);
 }

@@ -1,4 +1,4 @@
-/* vjp_loop: gradients of scan and while. Relies on emit; the body is differentiated through Vjp.walk. Layout of both: rules_region.c.
+/* op_loop_grad: gradients of scan and while. Relies on family; the body is differentiated through Vjp.walk. Layout of both: op_region.c.
  *
  * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and a scan in
  * the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried backwards, those of
@@ -6,18 +6,10 @@
  * the results of products and of loops and branches inside it; the rest is cheap and is computed again. What the backward body turns out
  * not to read is not kept. */
 #include "effect.h"
+#include "family.h"
+#include "loop.h"
+#include "op_region.h"
 #include "rebuild.h"
-#include "vjp_region.h"
-
-void vjp_scan(Vjp *v);
-void vjp_while(Vjp *v);
-
-typedef struct Scan { /* or a while, seen as a scan without stacked inputs */
-    const Graph *body, *condition; /* condition: of a while, else NULL */
-    uint32_t carries, xs, ys;
-    bool reverse;
-    Dim n;
-} Scan;
 
 typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
 
@@ -30,7 +22,7 @@ typedef struct Taken { /* one operand of the backward scan and its body's parame
 typedef struct Back {
     Vjp *v;
     Module *m;
-    Scan s;
+    LoopParts s;
     Graph *g; /* the body of the backward scan */
     Picks carry, x, y,
         fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
@@ -60,7 +52,7 @@ static bool is_dear(const Module *m, const Node *n)
 
 /* The forward loop again, which also stacks the old body's values `kept`; the first of those stacks, 0 after an error. It gives all that
  * the old one gives before them, so that the old one need not run (passes/contain.c). trip: of a while, how often it turned. */
-static Value run_again(Vjp *v, const Scan *s, const Value *in, const Value *kept, uint32_t n, Value *trip)
+static Value run_again(Vjp *v, const LoopParts *s, const Value *in, const Value *kept, uint32_t n, Value *trip)
 {
     Module *m = v->e->module;
     const Graph *body = s->body;
@@ -98,7 +90,7 @@ static uint32_t parts_of(const Back *b, uint32_t k)
     same[g->param.at[1 + b->carry.at[k]]] = true;
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *node = &g->node.at[i];
-        const bool passes = node->op == OP_leaf && node->attr->at[0] == 0;
+        const bool passes = node->op == OP_leaf && ATTRS(leaf, node->attr->at)->stops == 0;
         for (uint32_t j = 0; j < node->nin; j++) {
             if (!same[node->in[j]]) continue;
             if (passes)
@@ -115,11 +107,8 @@ static uint32_t parts_of(const Back *b, uint32_t k)
 /* Whether the loop is known to turn as often as its stacks are high. */
 static bool turns_all(const Back *b)
 {
-    const Scan *s = &b->s;
-    if (s->condition != NULL || dim_is_made(&b->m->dims, s->n)) return false;
-    const Node *trip = graph_maker(b->v->graph, b->v->node->in[0]);
-    while (trip->op == OP_leaf) trip = graph_maker(b->v->graph, trip->in[0]);
-    return trip->op == OP_dim_size ? trip->attr->at[0] == s->n : trip->op == OP_constant && trip->attr->at[1] == s->n;
+    const LoopParts *s = &b->s;
+    return s->condition == NULL && !dim_is_made(&b->m->dims, s->n) && loop_trip(b->v->graph, b->v->node->in[0]) == s->n;
 }
 
 /* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two parts add up
@@ -139,7 +128,7 @@ static void join_stacks(Back *b)
 
 static void pick(Back *b)
 {
-    const Scan *s = &b->s;
+    const LoopParts *s = &b->s;
     const uint32_t first_fixed = 1 + s->carries + s->xs;
     b->carry = picks_new(b->m, s->carries);
     b->x = picks_new(b->m, s->xs);
@@ -217,7 +206,7 @@ static void take_kept(Back *b)
 static void take_all(Back *b, const Value *in)
 {
     const Vjp *v = b->v;
-    const Scan *s = &b->s;
+    const LoopParts *s = &b->s;
     const Value *param = s->body->param.at, *result = s->body->result.at;
     const uint32_t first_fixed = 1 + s->carries + s->xs;
     b->map[param[0]] = take(b, ROLE_CARRY, in[0], 0, param[0]);
@@ -247,7 +236,7 @@ static void take_all(Back *b, const Value *in)
 /* The old body and its reverse, in g; sets g's results. */
 static bool fill_body(Back *b)
 {
-    const Scan *s = &b->s;
+    const LoopParts *s = &b->s;
     const Graph *body = s->body;
     const uint32_t ny = b->carry.n + b->y.n + b->fixed.n + b->x.n, nx = b->carry.n + b->fixed.n + b->x.n;
     Arena *a = b->m->arena;
@@ -360,7 +349,7 @@ static bool fill_stacks(Back *b, const Value *in)
 
 static void give(Back *b, Value first)
 {
-    const Scan *s = &b->s;
+    const LoopParts *s = &b->s;
     for (uint32_t i = 0; i < b->carry.n; i++, first++)
         if (b->v->wanted[1 + b->carry.at[i]]) b->v->dx[1 + b->carry.at[i]] = first;
     for (uint32_t i = 0; i < b->fixed.n; i++, first++) {
@@ -375,7 +364,7 @@ static void give(Back *b, Value first)
     }
 }
 
-static void loop_gradient(Vjp *v, const Scan *s, const Value *in)
+static void loop_gradient(Vjp *v, const LoopParts *s, const Value *in)
 {
     Module *m = v->e->module;
     Back b = {.v = v, .m = m, .s = *s};
@@ -404,9 +393,7 @@ static void loop_gradient(Vjp *v, const Scan *s, const Value *in)
 
 void vjp_scan(Vjp *v)
 {
-    const int64_t *at = v->node->attr->at;
-    const Scan s = {v->e->module->graph.at[at[0]], NULL, (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3],
-        at[4] != 0, at[5]};
+    const LoopParts s = loop_parts(v->e->module, OP_scan, v->node->attr->at);
     loop_gradient(v, &s, v->in);
 }
 
@@ -414,8 +401,7 @@ void vjp_scan(Vjp *v)
 void vjp_while(Vjp *v)
 {
     Module *m = v->e->module;
-    const int64_t *at = v->node->attr->at;
-    const Scan s = {m->graph.at[at[1]], m->graph.at[at[0]], (uint32_t)at[2], 0, (uint32_t)at[3], false, at[4]};
+    const LoopParts s = loop_parts(m, OP_while, v->node->attr->at);
     const uint32_t nin = v->node->nin;
     Value *in = ARENA_ARRAY(m->arena, Value, nin + 1), *dx = ARENA_ARRAY(m->arena, Value, nin + 1);
     Value *sum = ARENA_ARRAY(m->arena, Value, nin + 1);

@@ -1,5 +1,5 @@
-/* rules_region: result types of the ops that run graphs, and of those whose gradient the front end
- * owns. Relies on rules.
+/* op_region: the ops that run graphs, kernel scan while branch, and call and custom, whose gradients the front end owns. Gradients of loops
+ * lie in op_loop_grad.c. Relies on family; a body is differentiated through Vjp.walk.
  *
  * scan runs its body n times, passing values from step to step.
  *
@@ -31,7 +31,11 @@
  *   attributes  G graphs, all with the same parameters and results
  *   operands    selector (bool[]: false is graph 0, true graph 1; or an integer scalar, clamped to
  *               the graphs there are), then the graphs' parameters */
-#include "rules.h"
+#include "op_region.h"
+
+#include "effect.h"
+#include "family.h"
+#include "loop.h"
 
 static bool body_takes(Infer *inf, const Graph *body, uint32_t param, const Type *type)
 {
@@ -57,7 +61,7 @@ static bool counts_fit(Infer *inf, const Graph *body, uint32_t params, uint32_t 
 
 bool infer_kernel(Infer *inf)
 {
-    const Graph *body = inf->module->graph.at[inf->attr[0]];
+    const Graph *body = inf->module->graph.at[ATTRS(kernel, inf->attr)->body];
     if (!counts_fit(inf, body, inf->nin, body->result.len)) return false;
     if (body->result.len == 0) return infer_fail(inf, ST_VALUE, "%s has no results", body->name);
     for (uint32_t i = 0; i < inf->nin; i++)
@@ -69,12 +73,16 @@ bool infer_kernel(Infer *inf)
 
 /* ---- scan, while ------------------------------------------------------------------------- */
 
-typedef struct Loop {
-    const Graph *body;
-    uint32_t carries, xs, ys;
-    uint32_t first; /* operand that is the first carry */
-    Dim n;
-} Loop;
+LoopParts loop_parts(const Module *m, Op op, const int64_t *attr)
+{
+    const struct scan_attrs *s = ATTRS(scan, attr);
+    const struct while_attrs *w = ATTRS(while, attr);
+    if (op == OP_scan)
+        return (LoopParts){.body = m->graph.at[s->body], .first = 1, .carries = (uint32_t)s->carries, .xs = (uint32_t)s->xs,
+                           .ys = (uint32_t)s->ys, .reverse = s->reverse != 0, .n = s->steps};
+    return (LoopParts){.body = m->graph.at[w->body], .condition = m->graph.at[w->condition], .carries = (uint32_t)w->carries,
+                       .ys = (uint32_t)w->ys, .n = w->steps};
+}
 
 #define COUNT_MOST (1 << 28) /* sums of a few counts stay numbers of 32 bits */
 
@@ -86,20 +94,18 @@ static bool attrs_count(Infer *inf, uint32_t from, uint32_t to)
     return true;
 }
 
-/* The trip count as a size, if the graph says it. */
-static Dim trip_count(const Infer *inf)
+Dim loop_trip(const Graph *g, Value trip)
 {
-    if (inf->graph == NULL) return DIM_BAD;
-    const Node *n = graph_maker(inf->graph, inf->value[0]);
-    while (n->op == OP_leaf) n = graph_maker(inf->graph, n->in[0]);
-    if (n->op == OP_dim_size) return n->attr->at[0];
-    if (n->op != OP_constant || n->attr->at[1] > DIM_MAX) return DIM_BAD;
-    return MAX_OF(n->attr->at[1], 0);
+    const Node *n = graph_maker(g, trip);
+    while (n->op == OP_leaf) n = graph_maker(g, n->in[0]);
+    if (n->op == OP_dim_size) return ATTRS(dim_size, n->attr->at)->dim;
+    if (n->op != OP_constant || ATTRS(constant, n->attr->at)->value > DIM_MAX) return DIM_BAD;
+    return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
 }
 
-static bool steps_fit(Infer *inf, const Loop *l)
+static bool steps_fit(Infer *inf, const LoopParts *l)
 {
-    const Dim trip = trip_count(inf);
+    const Dim trip = inf->graph != NULL ? loop_trip(inf->graph, inf->value[0]) : DIM_BAD;
     if (trip == DIM_BAD || trip == l->n || dim_is_made(rule_dims(inf), l->n)) return true;
     char a[64], b[64];
     dim_print(rule_dims(inf), trip, a, sizeof a);
@@ -108,7 +114,7 @@ static bool steps_fit(Infer *inf, const Loop *l)
 }
 
 /* Operand i of the node is parameter i - first + 1 of its graphs: the index comes before. */
-static bool operands_fit(Infer *inf, const Loop *l, const Graph *g)
+static bool operands_fit(Infer *inf, const LoopParts *l, const Graph *g)
 {
     char n[64];
     for (uint32_t i = l->first; i < inf->nin; i++) {
@@ -131,7 +137,7 @@ static bool operands_fit(Infer *inf, const Loop *l, const Graph *g)
 }
 
 /* And `more` results that are the caller's to fill in. */
-static bool loop_results(Infer *inf, const Loop *l, uint32_t more)
+static bool loop_results(Infer *inf, const LoopParts *l, uint32_t more)
 {
     if (!rule_room(inf, l->carries + l->ys + more)) return false;
     for (uint32_t i = 0; i < l->carries; i++) {
@@ -160,10 +166,10 @@ static bool enough_operands(Infer *inf, uint32_t least)
 
 bool infer_scan(Infer *inf)
 {
-    const int64_t *at = inf->attr;
-    if (!attrs_count(inf, 1, 4)) return false;
-    if (at[4] != 0 && at[4] != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
-    const Loop l = {inf->module->graph.at[at[0]], (uint32_t)at[1], (uint32_t)at[2], (uint32_t)at[3], 1, at[5]};
+    const int64_t reverse = ATTRS(scan, inf->attr)->reverse;
+    if (!attrs_count(inf, ATTR_INDEX(scan, carries), ATTR_INDEX(scan, reverse))) return false;
+    if (reverse != 0 && reverse != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
+    const LoopParts l = loop_parts(inf->module, inf->op, inf->attr);
     if (!enough_operands(inf, 1 + l.carries + l.xs)) return false;
     if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64}))
         return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
@@ -179,16 +185,14 @@ static bool is_bool(Infer *inf, const Graph *g)
 
 bool infer_while(Infer *inf)
 {
-    const int64_t *at = inf->attr;
-    const Graph *condition = inf->module->graph.at[at[0]];
     const Type count = {.dtype = DT_i64};
-    if (!attrs_count(inf, 2, 4)) return false;
-    const Loop l = {inf->module->graph.at[at[1]], (uint32_t)at[2], 0, (uint32_t)at[3], 0, at[4]};
+    if (!attrs_count(inf, ATTR_INDEX(while, carries), ATTR_INDEX(while, steps))) return false;
+    const LoopParts l = loop_parts(inf->module, inf->op, inf->attr);
     if (!dim_is_const(l.n) && !dim_is_made(rule_dims(inf), l.n))
         return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
-    if (!enough_operands(inf, l.carries) || !counts_fit(inf, condition, inf->nin + 1, 1) ||
-        !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, condition) ||
-        !operands_fit(inf, &l, condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l, 1))
+    if (!enough_operands(inf, l.carries) || !counts_fit(inf, l.condition, inf->nin + 1, 1) ||
+        !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, l.condition) ||
+        !operands_fit(inf, &l, l.condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l, 1))
         return false;
     inf->out[inf->nout - 1] = count;
     return true;
@@ -217,13 +221,14 @@ bool infer_branch(Infer *inf)
 {
     if (inf->nin == 0 || inf->nattr == 0) return infer_fail(inf, ST_VALUE, "needs a selector and graphs");
     const Type *s = inf->in[0];
-    const Graph *first = inf->module->graph.at[inf->attr[0]];
+    const int64_t *cases = ATTRS(branch, inf->attr)->cases;
+    const Graph *first = inf->module->graph.at[cases[0]];
     if (s->rank != 0 || (s->dtype != DT_bool && !dtype_is_int(s->dtype)))
         return infer_fail(inf, ST_DTYPE, "the selector must be bool[] or an integer scalar");
     if (s->dtype == DT_bool && inf->nattr != 2)
         return infer_fail(inf, ST_VALUE, "a bool selects one of two graphs, not of %u", inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
-        if (!case_fits(inf, inf->module->graph.at[inf->attr[i]], first)) return false;
+        if (!case_fits(inf, inf->module->graph.at[cases[i]], first)) return false;
     if (!rule_room(inf, first->result.len)) return false;
     for (uint32_t i = 0; i < inf->nout; i++) inf->out[i] = *graph_type(first, first->result.at[i]);
     return true;
@@ -241,3 +246,121 @@ bool infer_custom(Infer *inf)
     if (inf->nin == 0) return infer_fail(inf, ST_VALUE, "needs an operand");
     return rule_result(inf, inf->in[0]);
 }
+
+/* ---- gradients: copies of bodies --------------------------------------------------------------------- */
+
+Picks picks_new(Module *m, uint32_t most)
+{
+    return (Picks){ARENA_ARRAY(m->arena, uint32_t, most + 1), 0};
+}
+
+bool region_inline(Graph *g, const Graph *from, Value *map, const Value *saved, Status *st)
+{
+    for (uint32_t i = 0; i < from->node.len; i++) {
+        const Node *n = &from->node.at[i];
+        if (n->op == OP_param) continue;
+        Value *in = ARENA_ARRAY(g->module->arena, Value, n->nin + 1);
+        for (uint32_t k = 0; k < n->nin; k++) in[k] = map[n->in[k]];
+        Value out = effect_append_again(g, n, in, st); /* the forward pass had the effects */
+        if (out == 0) return false;
+        for (uint32_t k = 0; k < n->nout; k++) {
+            map[n->out + k] = out + k;
+            if (saved == NULL || saved[n->out + k] == 0) continue;
+            const Value both[2] = {out + k, saved[n->out + k]};
+            map[n->out + k] = graph_append(g, OP_saved, both, 2, NULL, 0, n->loc, st);
+            if (map[n->out + k] == 0) return false;
+        }
+    }
+    return true;
+}
+
+Graph *region_body(Module *m, const Graph *of, const char *what)
+{
+    return graph_new(m, arena_printf(m->arena, "%s_%s%u", of->name, what, m->graph.len));
+}
+
+/* ---- the gradient of a branch: a branch whose graphs are the old ones followed by their reverses ---------------------------------------------------------------------------------- */
+
+typedef struct Fork {
+    Vjp *v;
+    Picks y, x; /* results whose cotangent is known, inputs whose cotangent is asked for */
+    Picks sum;  /* of x, by place in it: those that have got something already */
+} Fork;
+
+/* Graph number k followed by its reverse: parameters are the old ones, the cotangents of y, and what is to be added to those of x that
+ * have got something; results are the cotangents of x. */
+static Graph *reverse_case(Fork *f, uint32_t k)
+{
+    Vjp *v = f->v;
+    Module *m = v->e->module;
+    Arena *a = m->arena;
+    const Graph *old = m->graph.at[ATTRS(branch, v->node->attr->at)->cases[k]];
+    Graph *g = region_body(m, old, "reverse");
+    Value *map = ARENA_ARRAY(a, Value, old->value.len), *dx = ARENA_ARRAY(a, Value, f->x.n + 1);
+    const uint32_t ny = f->y.n + f->sum.n;
+    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, ny + 1),
+          *seed = ARENA_ARRAY(a, Value, ny + 1);
+    for (uint32_t i = 0; i < old->param.len; i++)
+        map[old->param.at[i]] = graph_param(g, graph_type(old, old->param.at[i]), v->e->loc);
+    for (uint32_t i = 0; i < f->y.n; i++)
+        seed[i] = graph_param(g, graph_type(old, old->result.at[f->y.at[i]]), v->e->loc);
+    for (uint32_t i = 0; i < f->sum.n; i++)
+        seed[f->y.n + i] = graph_param(g, graph_type(old, old->param.at[f->x.at[f->sum.at[i]]]), v->e->loc);
+    if (!region_inline(g, old, map, NULL, v->st)) return NULL;
+    for (uint32_t i = 0; i < f->y.n; i++) y[i] = map[old->result.at[f->y.at[i]]];
+    for (uint32_t i = 0; i < f->x.n; i++) x[i] = map[old->param.at[f->x.at[i]]];
+    for (uint32_t i = 0; i < f->sum.n; i++) y[f->y.n + i] = x[f->sum.at[i]];
+    GraphEmit ge;
+    graph_emit_init(&ge, g, v->st);
+    ge.e.loc = v->e->loc;
+    if (!v->walk(v, &ge.e, g, y, seed, ny, x, f->x.n, dx)) return NULL;
+    for (uint32_t i = 0; i < f->x.n; i++) {
+        Value d = dx[i] != 0 ? dx[i] : emit_constant(&ge.e, 0, graph_type(g, x[i]));
+        if (d == 0) return NULL;
+        graph_result(g, d);
+    }
+    return g;
+}
+
+void vjp_branch(Vjp *v)
+{
+    Module *m = v->e->module;
+    const Node *n = v->node;
+    Fork f = {v, picks_new(m, n->nout), picks_new(m, n->nin), picks_new(m, n->nin)};
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (v->g[i] != 0) f.y.at[f.y.n++] = i;
+    for (uint32_t i = 1; i < n->nin; i++) {
+        if (!v->wanted[i]) continue;
+        if (v->sum[i] != 0) f.sum.at[f.sum.n++] = f.x.n;
+        f.x.at[f.x.n++] = i - 1;
+    }
+    Value *in = ARENA_ARRAY(m->arena, Value, n->nin + f.y.n + f.sum.n);
+    int64_t *cases = ARENA_ARRAY(m->arena, int64_t, n->attr->len);
+    uint32_t nin = n->nin;
+    memcpy(in, v->in, nin * sizeof *in);
+    for (uint32_t i = 0; i < f.y.n; i++) in[nin++] = v->g[f.y.at[i]];
+    for (uint32_t i = 0; i < f.sum.n; i++) in[nin++] = v->sum[1 + f.x.at[f.sum.at[i]]];
+    for (uint32_t k = 0; k < n->attr->len; k++) {
+        const Graph *g = reverse_case(&f, k);
+        if (g == NULL) return;
+        cases[k] = g->index;
+    }
+    Value first = v->e->op(v->e, OP_branch, in, nin, cases, n->attr->len);
+    for (uint32_t i = 0; i < f.x.n && first != 0; i++) v->dx[1 + f.x.at[i]] = first + i;
+    for (uint32_t i = 0; i < f.sum.n && first != 0; i++) v->total[1 + f.x.at[f.sum.at[i]]] = true;
+}
+
+/* ---- the front end's gradients -------------------------------------------------------------------------- */
+
+static void ask_front_end(Vjp *v)
+{
+    if (v->foreign != NULL)
+        v->foreign(v);
+    else
+        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end",
+            op_def[v->node->op].name);
+}
+
+void vjp_call(Vjp *v) { ask_front_end(v); }
+
+void vjp_custom(Vjp *v) { ask_front_end(v); }

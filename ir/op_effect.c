@@ -1,12 +1,12 @@
-/* rules_effect: result types of effects. What an effect does is the front end's: a record
- * with the number that the first attribute holds. Relies on rules.
+/* op_effect: effects: print assert callback. What an effect does is the front end's: a record
+ * with the number that the first attribute holds. Relies on family.
  *
  *   print     shows its operands, in order
  *   assert    the first operand is bool; if an element is false, the program stops with an error.
  *             The other operands are what the report is made of.
  *   callback  calls a C function with the operands. For each result the attributes hold dtype,
  *             rank and sizes, one result after the other. */
-#include "rules.h"
+#include "family.h"
 
 bool infer_print(Infer *inf)
 {
@@ -37,10 +37,19 @@ bool infer_callback(Infer *inf)
 {
     Type type;
     uint32_t n = 0;
-    for (uint32_t at = 1, used; at < inf->nattr; at += used, n++)
+    for (uint32_t at = ATTR_INDEX(callback, results), used; at < inf->nattr; at += used, n++)
         if ((used = declared_type(inf, at, &type)) == 0)
             return infer_fail(inf, ST_VALUE, "result %u has no type", n);
     if (!rule_room(inf, n)) return false;
-    for (uint32_t at = 1, i = 0; i < n; i++) at += declared_type(inf, at, &inf->out[i]);
+    for (uint32_t at = ATTR_INDEX(callback, results), i = 0; i < n; i++) at += declared_type(inf, at, &inf->out[i]);
     return true;
+}
+
+/* No gradient flows through an effect, and a callback says so. */
+void vjp_callback(Vjp *v)
+{
+    status_fail(v->st, ST_UNSUPPORTED,
+        "callback: no gradient flows through C code (%s:%d); give one with kiln_custom_gradient, "
+        "or stop it with kiln_stop_gradient",
+        v->node->loc.file != NULL ? v->node->loc.file : "?", v->node->loc.line);
 }

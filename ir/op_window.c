@@ -1,0 +1,148 @@
+/* op_window: window (the sliding windows of an image, channels last) and its adjoint, window_add. Relies on family. */
+#include "family.h"
+
+/* ---- result types ------------------------------------------------------------------------------------ */
+
+/* Checks size, stride and dilation. */
+static bool geometry(Infer *inf)
+{
+    static const char *const what[] = {"size", "stride", "dilation"};
+    for (uint32_t i = 0; i < 6; i++)
+        if (inf->attr[i] < 1 || inf->attr[i] > DIM_MAX)
+            return infer_fail(
+                inf, ST_VALUE, "%s %lld is out of range", what[i / 2], (long long)inf->attr[i]);
+    return true;
+}
+
+/* How many windows fit along axis i (0: height, 1: width) of that extent; DIM_BAD if none or
+ * perhaps none. */
+static Dim positions(Infer *inf, Dim extent, uint32_t i)
+{
+    DimTable *t = rule_dims(inf);
+    const struct window_attrs *w = ATTRS(window, inf->attr);
+    Dim covered = dim_add(NULL, dim_mul(NULL, w->size[i] - 1, w->dilation[i]), 1);
+    Dim last = dim_sub(t, extent, covered);
+    if (last == DIM_BAD || dim_lo(t, last) < 0) return DIM_BAD;
+    return dim_add(t, dim_floordiv(t, last, w->stride[i]), 1);
+}
+
+/* The windows of an image [n, h, w, c]; window and window_add begin alike. */
+static bool windows(Infer *inf, const Type *image, Type *out)
+{
+    const struct window_attrs *w = ATTRS(window, inf->attr);
+    *out = (Type){.dtype = image->dtype,
+        .rank = 6,
+        .dim = {image->dim[0], 0, 0, w->size[0], w->size[1], image->dim[3]}};
+    for (uint32_t i = 0; i < 2; i++) {
+        out->dim[1 + i] = positions(inf, image->dim[1 + i], i);
+        if (out->dim[1 + i] == DIM_BAD) /* where no window is certain to fit, or too long an expression */
+            return infer_fail(inf, ST_SHAPE,
+                "a window of %lld x %lld, dilated by %lld x %lld, is larger than the image",
+                (long long)w->size[0], (long long)w->size[1], (long long)w->dilation[0],
+                (long long)w->dilation[1]);
+    }
+    return true;
+}
+
+bool infer_window(Infer *inf)
+{
+    Type out;
+    if (inf->in[0]->rank != 4)
+        return infer_fail(inf, ST_SHAPE, "needs [n, height, width, channels]");
+    return geometry(inf) && windows(inf, inf->in[0], &out) && rule_result(inf, &out);
+}
+
+bool infer_window_add(Infer *inf)
+{
+    const Type *x = inf->in[0];
+    if (x->rank != 6)
+        return infer_fail(inf, ST_SHAPE, "needs [n, rows, columns, height, width, channels]");
+    if (inf->nattr != 8) return infer_fail(inf, ST_VALUE, "needs the image's height and width");
+    if (!rule_domain(inf, 0, 'N') || !geometry(inf)) return false;
+    const Dim *size = ATTRS(window_add, inf->attr)->image;
+    Type image = {.dtype = x->dtype, .rank = 4, .dim = {x->dim[0], size[0], size[1], x->dim[5]}},
+         expected;
+    if (!windows(inf, &image, &expected)) return false;
+    if (!type_equal(x, &expected))
+        return infer_fail(inf, ST_SHAPE, "these are not the windows of such an image");
+    return rule_result(inf, &image);
+}
+
+/* ---- gradients --------------------------------------------------------------------------------------- */
+
+void vjp_window(Vjp *v)
+{
+    const Type x = *v->e->type(v->e, v->in[0]);
+    const uint32_t same = v->node->attr->len;
+    int64_t attr[ATTR_INDEX(window_add, image) + 2];
+    memcpy(attr, v->node->attr->at, same * sizeof *attr);
+    memcpy(attr + same, x.dim + 1, 2 * sizeof *attr);
+    Value sum = emit_attr(v->e, OP_window_add, emit_wide(v->e, v->g[0]), attr, same + 2); /* of 16-bit floats rounded once */
+    v->dx[0] = emit_cast(v->e, sum, (DType)x.dtype);
+}
+
+void vjp_window_add(Vjp *v)
+{
+    v->dx[0] = emit_attr(v->e, OP_window, v->g[0], v->node->attr->at, ATTR_INDEX(window_add, image));
+}
+
+/* ---- index maps -------------------------------------------------------------------------------------- */
+
+/* h = oh * stride + kh * dilation; rows and columns alike. */
+bool map_window(const Mapping *p)
+{
+    const Type *t = mapped_result(p), *x = mapped_operand(p, 0);
+    const struct window_attrs *w = ATTRS(window, p->n->attr->at);
+    IndexMap seen;
+    if (!index_regroup(p->env, p->m, t->dim, t->rank, &seen)) return false;
+    map_push(&p->out->map, x->dim[0], &seen.at[0]);
+    for (uint32_t i = 0; i < 2; i++) {
+        IndexExpr e = seen.at[1 + i], k = seen.at[3 + i];
+        if (!index_scale(p->env, &e, w->stride[i]) || !index_scale(p->env, &k, w->dilation[i]) || !index_add(p->env, &e, &k)) return false;
+        map_push(&p->out->map, x->dim[1 + i], &e);
+    }
+    map_push(&p->out->map, x->dim[3], &seen.at[5]);
+    return true;
+}
+
+/* Window (k / kw, k % kw) covers row h at its row oh = (h - i * dilation) / stride if that is whole and inside. */
+static bool window_axis(const Mapping *p, IndexExpr h, int32_t k, int64_t stride, int64_t dilation, Dim out_size, IndexExpr *oh)
+{
+    IndexEnv *env = p->env;
+    IndexExpr shift = index_const(0);
+    shift.dyn = k;
+    if (!index_scale(env, &shift, dilation) || !index_negate(env, &shift) || !index_add(env, &h, &shift)) return false;
+    if (!map_guard(p, &h, dim_mul(env->dims, out_size, stride))) return false;
+    *oh = h;
+    if (stride == 1) return true;
+    int32_t v = index_value(env, &h), by = env->dim(env->user, stride);
+    *oh = index_const(0);
+    oh->dyn = env->prim(env->user, P_idiv, v, by);
+    int32_t whole = env->prim(env->user, P_eq, env->prim(env->user, P_irem, v, by), env->dim(env->user, 0));
+    p->out->extra = p->out->extra < 0 ? whole : env->prim(env->user, P_and, p->out->extra, whole);
+    return true;
+}
+
+bool map_window_add(const Mapping *p)
+{
+    const Type *x = mapped_operand(p, 0), *t = mapped_result(p);
+    const struct window_add_attrs *w = ATTRS(window_add, p->n->attr->at);
+    IndexEnv *env = p->env;
+    const int64_t windows = w->size[0] * w->size[1];
+    IndexMap seen;
+    if (env->prim == NULL || !index_regroup(env, p->m, t->dim, t->rank, &seen)) return false;
+    /* In order of the source's rows, which is that of the windows backwards. */
+    IndexExpr window = index_axis((uint32_t)env->sweep, 1), last = index_const(windows - 1);
+    if (!index_negate(env, &window) || !index_add(env, &window, &last)) return false;
+    int32_t k = index_value(env, &window), kw = env->dim(env->user, w->size[1]);
+    int32_t part[2] = {env->prim(env->user, P_idiv, k, kw), env->prim(env->user, P_irem, k, kw)};
+    map_push(&p->out->map, x->dim[0], &seen.at[0]);
+    for (uint32_t i = 0; i < 2; i++) {
+        IndexExpr e;
+        if (!window_axis(p, seen.at[1 + i], part[i], w->stride[i], w->dilation[i], x->dim[1 + i], &e)) return false;
+        map_push(&p->out->map, x->dim[1 + i], &e);
+    }
+    map_push(&p->out->map, windows, &window);
+    map_push(&p->out->map, x->dim[5], &seen.at[3]);
+    return true;
+}
