@@ -13,7 +13,7 @@ typedef struct Fold {
 
 static bool is_arg(const Reduction *r) { return r->kind >= R_ARGMAX; }
 
-static bool lanes_sweep(const BlockRun *run) { return run->span[1].mask >> run->k->sweep & 1; }
+static bool lanes_sweep(const BlockRun *run) { return run->k->sweep >= 0 && (run->span[1].mask >> run->k->sweep & 1); }
 
 static ReduceOrder order_of(const Reduction *r, int64_t extent)
 {
