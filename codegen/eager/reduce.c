@@ -232,7 +232,7 @@ bool run_reduce(const Run *r)
     size_t bytes[MAX_RANK];
     int temps = 0;
     bool ok = true;
-    const int64_t *axes = ATTRS(sum, r->attr)->axes;
+    const int64_t *axes = r->attr; /* ATTRS(sum) is the axes alone, and there may be none */
     uint32_t left = r->nattr;
     if (left == 0) eager_copy(&(EagerCtx){.threads = r->threads}, &in, r->out->data);
     while (left > 0 && ok) {
