@@ -150,6 +150,44 @@ static void no_memory_is_an_error(void **state)
     }
 }
 
+/* A program's own parallel-for may run something else on this thread while it waits: an op of the same class, with other sizes. */
+typedef struct Nested { Kept *kept; int depth, met; } Nested;
+
+static void run_nested(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks)
+{
+    Nested *n = user;
+    if (n->depth++ == 0) {
+        static float small[3000 * 150];
+        View other = view_of(DT_f32, x, 2, DIMS(251, 150));
+        n->met++;
+        gather(n->kept, &other, 0, 3000, small);
+    }
+    n->depth--;
+    for (int64_t i = 0; i < tasks; i++) task(arg, i);
+}
+
+static void an_op_in_an_op(void **state)
+{
+    (void)state;
+    static float big[4000 * 230];
+    Nested n = {.kept = kept_new()};
+    ThreadPool *threads = threads_new(2);
+    threads_set_hook(threads, run_nested, &n);
+    for (int64_t i = 0; i < ROOM; i++) x[i] = (float)i, index_[i] = i * 7 % 250;
+    View from = view_of(DT_f32, x, 2, DIMS(250, 230));
+    const View in[2] = {from, view_of(DT_i64, index_, 1, DIMS(4000))};
+    View out = view_of(DT_f32, big, 2, DIMS(4000, 230));
+    Status st = {0};
+    for (int round = 0; round < 3; round++) {
+        memset(big, 0, sizeof big);
+        if (!eager_run(&(EagerCtx){.kept = n.kept, .threads = threads}, OP_gather, in, 2, &(int64_t){0}, 1, &out, 1, &st)) fail_msg("%s", st.text);
+        for (int64_t r = 0; r < 4000; r++) assert_memory_equal(big + 230 * r, x + 230 * index_[r], 230 * sizeof *x);
+    }
+    assert_true(n.met > 0);
+    threads_free(threads);
+    kept_free(n.kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +197,7 @@ int main(void)
         cmocka_unit_test(repeated_operands_scatter),
         cmocka_unit_test(many_classes),
         cmocka_unit_test(no_memory_is_an_error),
+        cmocka_unit_test(an_op_in_an_op),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ struct Kept {
     uint64_t clock;
     uint32_t hand;       /* where evicting goes on */
     size_t bytes;
+    bool running;        /* one of them runs, and what runs on this thread meanwhile (a program's own parallel-for may do that) keeps nothing here */
 };
 
 Kept *kept_new(void) { return mem_zeros(1, sizeof(Kept)); }
@@ -182,16 +183,19 @@ static void run_program(const Run *r, Lowered *l, const OpKey *key)
 
 bool run_lowered(const Run *r)
 {
+    Kept *kept = r->kept != NULL && !r->kept->running ? r->kept : NULL;
     for (int exact = 0; exact < 2; exact++) {
         OpKey key;
         if (!op_key(&key, r->op, r->in, r->nin, r->attr, r->nattr, exact)) break;
         uint64_t hash = hash_of(&key);
-        Lowered *l = r->kept != NULL ? find(r->kept, &key, hash) : NULL, *made = NULL;
+        Lowered *l = kept != NULL ? find(kept, &key, hash) : NULL, *made = NULL;
         if (l == NULL && (l = made = lower(&key, hash, r->st)) == NULL) return false;
-        if (made != NULL && r->kept != NULL) keep(r->kept, made);
+        if (made != NULL && kept != NULL) keep(kept, made);
         bool again = l->exact;
+        if (kept != NULL) kept->running = true;
         if (!again) run_program(r, l, &key);
-        if (r->kept == NULL) drop(made);
+        if (kept != NULL) kept->running = false;
+        if (kept == NULL) drop(made);
         if (!again) return true;
     }
     return status_fail(r->st, ST_UNSUPPORTED, "%s: too many operands or attributes", op_def[r->op].name);
