@@ -164,6 +164,37 @@ static void the_gradient_computes_no_product_again(void **state)
     rmdir(folder);
 }
 
+/* The product is nobody's: what a tape around the call keeps has no place for it. */
+BODY(discards)
+{
+    kiln_tensor *h = kiln_tanh(kiln_matmul(in[0], in[1]));
+    kiln_matmul(h, in[2]);
+    out[0] = kiln_sum(h, KILN_ALL);
+}
+
+static void what_no_result_needs_is_not_saved(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/kiln-saves-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    setenv("KILN_DUMP", "program", 1);
+    setenv("KILN_DUMP_DIR", folder, 1);
+    kiln *k = kiln_open(NULL);
+    {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, discards, NULL, &(kiln_function_options){.name = "discards", .inputs_count = 3});
+        Inputs in = inputs(k, 4);
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, in.x);
+        kiln_call(f, in.x, in.w, in.v);
+        assert_int_equal(contractions(folder, "discards.program"), 2); /* one without a tape, one with it */
+    }
+    assert_int_equal(kiln_close(k), 0);
+    unsetenv("KILN_DUMP");
+    contractions(folder, "");
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +202,7 @@ int main(void)
         FRONT_TEST(a_result_that_nobody_asks_about_adds_nothing),
         FRONT_TEST(a_freed_function_keeps_its_gradient),
         cmocka_unit_test(the_gradient_computes_no_product_again),
+        cmocka_unit_test(what_no_result_needs_is_not_saved),
     };
     return cmocka_run_group_tests_name("call_saves", tests, front_needs_llvm, NULL);
 }

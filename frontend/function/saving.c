@@ -20,6 +20,16 @@ typedef struct Copy {
     Traced *traced;
 } Copy;
 
+/* Per node: whether a result depends on it. The passes drop the others, which a gradient has no use for either. */
+static const bool *needed_nodes(Arena *a, const Graph *g)
+{
+    bool *needed = ARENA_ARRAY(a, bool, g->node.len + 1);
+    for (uint32_t i = 0; i < g->result.len; i++) needed[g->value.at[g->result.at[i]].node] = true;
+    for (uint32_t i = g->node.len; i-- > 0;)
+        for (uint32_t k = 0; k < g->node.at[i].nin && needed[i]; k++) needed[g->value.at[g->node.at[i].in[k]].node] = true;
+    return needed;
+}
+
 static void copy_body(void *arg)
 {
     const Copy *c = arg;
@@ -27,9 +37,10 @@ static void copy_body(void *arg)
     const Traced *from = &c->inst->traced;
     const Graph *g = from->graph[0];
     to->module = module_copy(&to->arena, from->graph, from->ngraph, &g->module->dims);
+    const bool *needed = needed_nodes(&to->arena, g);
     to->saved = ARENA_ARRAY(&to->arena, Value, g->node.len + 1);
     for (uint32_t i = 0; i < g->node.len; i++)
-        if (worth_saving(g, &g->node.at[i])) to->saved[to->nsaved++] = g->node.at[i].out;
+        if (needed[i] && worth_saving(g, &g->node.at[i])) to->saved[to->nsaved++] = g->node.at[i].out;
     for (uint32_t i = 0; i < to->nsaved; i++) graph_result(to->module->graph.at[0], to->saved[i]);
     to->nresult += to->nsaved;
 }
