@@ -157,7 +157,11 @@ void cache_grow(kiln_function *f, Instance *inst, size_t bytes)
     const bool cached = !inst->retired;
     pthread_mutex_unlock(&f->k->lock);
     inst->bytes += bytes;
-    if (cached) f->cached += bytes;
+    if (!cached) return;
+    f->cached += bytes;
+    uint32_t gone = evict(f, inst);
+    stats_evicted(f, f->cached, f->ninstances, gone);
+    if (gone) cache_sweep(f->k);
 }
 
 /* ---- letting go ---------------------------------------------------------------------------------------------------- */

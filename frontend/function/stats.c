@@ -72,7 +72,8 @@ void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
     lock(f);
     uint64_t n = ++f->stats.traces;
     f->stats.trace_seconds += seconds;
-    bool due = n >= WARN_AT && n >= f->warn_at && t->k->options.log;
+    /* The gradient of an instance is traced for each set of results that is asked about: nobody calls it otherwise, so there is nothing to advise. */
+    bool due = n >= WARN_AT && n >= f->warn_at && t->k->options.log && !f->inst;
     if (due) f->warn_at = 2 * n;
     char why[sizeof f->stats.general];
     memcpy(why, f->rigid ? f->stats.general : "", f->rigid ? sizeof why : 1);
