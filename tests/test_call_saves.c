@@ -3,6 +3,7 @@
  * and after the function was freed. */
 #include <dirent.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -195,11 +196,39 @@ static void what_no_result_needs_is_not_saved(void **state)
     rmdir(folder);
 }
 
+/* Threads that record the function's first call at once: one of them makes the form that saves. */
+static void *record(void *arg)
+{
+    kiln_function *f = ((void **)arg)[1];
+    kiln *k = ((void **)arg)[0];
+    KILN_SCOPE(k);
+    kiln_tensor *dx[3];
+    gradient(k, f, inputs(k, 4), false, dx);
+    return kiln_failed(k) ? NULL : memcpy(malloc(30 * sizeof(float)), kiln_data(dx[1]), 30 * sizeof(float));
+}
+
+static void threads_record_a_first_call(void **state)
+{
+    kiln *k = *state;
+    for (int round = 0; round < 10; round++) {
+        void *arg[2] = {k, function_of(k)}, *got[6];
+        pthread_t thread[6];
+        for (int i = 0; i < 6; i++) assert_int_equal(pthread_create(&thread[i], NULL, record, arg), 0);
+        for (int i = 0; i < 6; i++) pthread_join(thread[i], &got[i]);
+        for (int i = 0; i < 6; i++) assert_non_null(got[i]);
+        for (int i = 1; i < 6; i++) assert_memory_equal(got[i], got[0], 30 * sizeof(float));
+        for (int i = 0; i < 6; i++) free(got[i]);
+        kiln_function_free(arg[1]);
+    }
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(bits_are_those_of_eager_code),
         FRONT_TEST(a_result_that_nobody_asks_about_adds_nothing),
+        FRONT_TEST(threads_record_a_first_call),
         FRONT_TEST(a_freed_function_keeps_its_gradient),
         cmocka_unit_test(the_gradient_computes_no_product_again),
         cmocka_unit_test(what_no_result_needs_is_not_saved),
