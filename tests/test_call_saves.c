@@ -144,13 +144,26 @@ static void a_freed_function_keeps_its_gradient(void **state)
     assert_ok(k);
 }
 
+/* Programs that are compiled from here on are written into a folder, whose name is filled in, until dump_end. */
+static void dump_begin(char *folder)
+{
+    assert_non_null(mkdtemp(folder));
+    setenv("KILN_DUMP", "program", 1);
+    setenv("KILN_DUMP_DIR", folder, 1);
+}
+
+static void dump_end(const char *folder)
+{
+    unsetenv("KILN_DUMP");
+    contractions(folder, "");
+    rmdir(folder);
+}
+
 static void the_gradient_computes_no_product_again(void **state)
 {
     (void)state;
     char folder[] = "/tmp/kiln-saves-XXXXXX";
-    assert_non_null(mkdtemp(folder));
-    setenv("KILN_DUMP", "program", 1);
-    setenv("KILN_DUMP_DIR", folder, 1);
+    dump_begin(folder);
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
@@ -160,9 +173,7 @@ static void the_gradient_computes_no_product_again(void **state)
         gradient(k, function_of(k), inputs(k, 64), true, dx);
     }
     assert_int_equal(kiln_close(k), 0);
-    unsetenv("KILN_DUMP");
-    contractions(folder, "");
-    rmdir(folder);
+    dump_end(folder);
 }
 
 /* The product is nobody's: what a tape around the call keeps has no place for it. */
@@ -177,9 +188,7 @@ static void what_no_result_needs_is_not_saved(void **state)
 {
     (void)state;
     char folder[] = "/tmp/kiln-saves-XXXXXX";
-    assert_non_null(mkdtemp(folder));
-    setenv("KILN_DUMP", "program", 1);
-    setenv("KILN_DUMP_DIR", folder, 1);
+    dump_begin(folder);
     kiln *k = kiln_open(NULL);
     {
         KILN_SCOPE(k);
@@ -191,9 +200,7 @@ static void what_no_result_needs_is_not_saved(void **state)
         assert_int_equal(contractions(folder, "discards.program"), 2); /* one without a tape, one with it */
     }
     assert_int_equal(kiln_close(k), 0);
-    unsetenv("KILN_DUMP");
-    contractions(folder, "");
-    rmdir(folder);
+    dump_end(folder);
 }
 
 /* Threads that record the function's first call at once: one of them makes the form that saves. */

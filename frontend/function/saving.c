@@ -3,7 +3,8 @@
  * (call.c), and the gradient's graph reads them in their places (call_gradient.c). Never differentiates. */
 #include "function.h"
 
-/* Sizes that are expressions would keep the gradient from being bounded by the same symbols. */
+/* Products of the body itself, not of its loops and branches. Sizes that are expressions would keep the gradient from being bounded by the same symbols;
+ * a value that is a result already is not given twice. */
 static bool worth_saving(const Graph *g, const Node *n)
 {
     const Type *type = graph_type(g, n->out);
