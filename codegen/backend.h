@@ -33,12 +33,13 @@ typedef struct Backend {
     EntryFn *(*entry)(const Compiled *c);
     /* NULL where the program has no symbols: then all sizes are constants. */
     SizesFn *(*sizes)(const Compiled *c);
-    /* As the entry is called, on host memory: copies in, runs, copies out. The program must still be there. NULL where entry is offered. */
+    /* As the entry is called, on host memory: copies in, runs, copies out. The program must still be there. NULL where entry is
+     * offered. */
     bool (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
-    /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, `sizes` (NULL: none) and the data's; handed to sink,
-     * which may copy or write it. NULL: not offered. */
+    /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, `sizes` (NULL: none) and the data's;
+     * handed to sink, which may copy or write it. NULL: not offered. */
     bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, const char *sizes, const ObjectData *data, int ndata, ObjectSink *sink, void *user,
                    Status *st);
     /* One line on itself for `kiln info`. */

@@ -1,5 +1,6 @@
 /* backends: the table of code generators, by name. The LLVM one lives in a module of its own, opened at the first question for it
- * and kept until the process ends: compiled code may outlast every engine. Relies on backend.h, module.h. Never includes a backend. */
+ * and kept until the process ends: compiled code may outlast every engine. Relies on backend.h, module.h. Never includes a backend.
+ */
 #include "backend.h"
 #include "cuda.h"
 #include "module.h"

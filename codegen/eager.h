@@ -22,7 +22,8 @@ typedef struct EagerCtx {
     Kept *kept;          /* NULL: each call lowers its op anew */
 } EagerCtx;
 
-/* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in graphs). */
+/* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in
+ * graphs). */
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out, uint32_t nout,
                Status *st);
 /* A movement op as a view of its operand: fills dim, stride, data; false if it needs a copy (eager_run then makes it). */

@@ -1,5 +1,5 @@
-/* host: the small table through which compiled code reaches what it cannot contain. The JIT's caller fills it; ahead-of-time code with
- * one thread and no BLAS gets NULL. Frozen layout: append only. Relies on nothing; ahead-of-time headers restate it. */
+/* host: the small table through which compiled code reaches what it cannot contain. The JIT's caller fills it; ahead-of-time code
+ * with one thread and no BLAS gets NULL. Frozen layout: append only. Relies on nothing; ahead-of-time headers restate it. */
 #ifndef KILN_CODEGEN_HOST_H
 #define KILN_CODEGEN_HOST_H
 
@@ -23,12 +23,13 @@ typedef struct KilnHost {
     void (*run)(const struct KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
     /* The one contraction routine that eager and compiled code share: BLAS or own kernel by extents only. 0, or a StatusCode. */
     int32_t (*contract)(const struct KilnHost *h, const HostContract *c);
-    /* Stack `number` of the running call, as at least `bytes` bytes: what lies there stays, *capacity says how much there is now. NULL: no
-     * memory. host_stack.h has the one that everybody uses. */
+    /* Stack `number` of the running call, as at least `bytes` bytes: what lies there stays, *capacity says how much there is now.
+     * NULL: no memory. host_stack.h has the one that everybody uses. */
     void *(*stack)(const struct KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity);
     struct HostStack *stacks;      /* of the running call: one per stack of its program */
-    /* What effect `number` does: shows, reports an assertion that failed, or calls the program, on the calling thread. buf: nin operands, then nout
-     * results to fill, row-major; type: per buffer its DType, its rank, its sizes, one after the other. 0, or a StatusCode that ends the call. */
+    /* What effect `number` does: shows, reports an assertion that failed, or calls the program, on the calling thread. buf: nin
+     * operands, then nout results to fill, row-major; type: per buffer its DType, its rank, its sizes, one after the other. 0, or a
+     * StatusCode that ends the call. */
     int32_t (*effect)(const struct KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
 } KilnHost;
 

@@ -1,5 +1,5 @@
-/* host_stack: the growing memory of one running call, where loops keep what their gradients need when nobody knows beforehand how often
- * they turn. Relies on host.h. Never shared between calls. */
+/* host_stack: the growing memory of one running call, where loops keep what their gradients need when nobody knows beforehand how
+ * often they turn. Relies on host.h. Never shared between calls. */
 #ifndef KILN_CODEGEN_HOST_STACK_H
 #define KILN_CODEGEN_HOST_STACK_H
 

@@ -1,9 +1,10 @@
 /* kernel: the form between graph and machine. A kernel says *what* is computed over *axes*, from *streams*, in *stages*; the few
  * fields called schedule say *how*. Emitters (cpu, cuda) print it and decide nothing. Relies on ir. Never knows LLVM or CUDA.
  *
- * For every point of the parallel axes (all but `sweep`), the stages run one after the other. A stage either runs once for that point, or
- * sweeps the one sweep axis. Its instructions form a straight line; it ends in stores and reductions; what it reduced, later stages read
- * with I_REDUCED. Softmax is three stages (max; sum of exp; store), a loop nest is one, a column sum two (sweep; store).
+ * For every point of the parallel axes (all but `sweep`), the stages run one after the other. A stage either runs once for that
+ * point, or sweeps the one sweep axis. Its instructions form a straight line; it ends in stores and reductions; what it reduced,
+ * later stages read with I_REDUCED. Softmax is three stages (max; sum of exp; store), a loop nest is one, a column sum two (sweep;
+ * store).
  *
  * ABI of the compiled kernel:  void k(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi)
  * buf: the kernel's own buffers (Kernel.nbuf of them); dim: the program's run-time dims; [lo, hi): part of the chunk axis. */
@@ -36,7 +37,8 @@ typedef struct Instr {
     Scalar value;
 } Instr;
 
-/* Where elements lie: offset(element) = base + sum over axes of coef[axis] * index + (dyn >= 0: the value of that i64 instruction). */
+/* Where elements lie: offset(element) = base + sum over axes of coef[axis] * index + (dyn >= 0: the value of that i64 instruction).
+ */
 typedef struct Stream {
     uint32_t buf;      /* kernel buffer; or STREAM_ROW | r: row cache r, indexed by the sweep axis */
     uint8_t type;      /* DType in memory */

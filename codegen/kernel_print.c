@@ -1,4 +1,5 @@
-/* kernel_print: kernels and programs as text, for KILN_DUMP and tests. Relies on kernel, program. Prints everything that an emitter reads. */
+/* kernel_print: kernels and programs as text, for KILN_DUMP and tests. Relies on kernel, program. Prints everything that an emitter
+ * reads. */
 #include "program.h"
 
 static const char *const reduce_name[] = {"sum", "prod", "max", "min", "argmax", "argmin"};
@@ -165,14 +166,17 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         for (uint32_t i = 0; i < s->contract.nbatch; i++) put_dim(out, t, s->contract.batch[i]), text_printf(out, ",");
         put_dim(out, t, s->contract.m), text_printf(out, ","), put_dim(out, t, s->contract.n), text_printf(out, "] over ");
         put_dim(out, t, s->contract.k);
-        put_strides(out, t, s->contract.a, s->contract.a_base, s->contract.a_batch, s->contract.nbatch, s->contract.a_row, s->contract.a_col);
-        put_strides(out, t, s->contract.b, s->contract.b_base, s->contract.b_batch, s->contract.nbatch, s->contract.b_row, s->contract.b_col);
+        put_strides(out, t, s->contract.a, s->contract.a_base, s->contract.a_batch, s->contract.nbatch, s->contract.a_row,
+            s->contract.a_col);
+        put_strides(out, t, s->contract.b, s->contract.b_base, s->contract.b_batch, s->contract.nbatch, s->contract.b_row,
+            s->contract.b_col);
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
     case STEP_COPY: text_printf(out, "copy b%u -> b%u\n", s->from, s->to); break;
     case STEP_EFFECT:
         text_printf(out, "%s %lld", op_def[s->effect.op].name, (long long)s->effect.number);
-        for (uint32_t i = 0; i < s->effect.nin + s->effect.nout; i++) text_printf(out, " %sb%u", i < s->effect.nin ? "" : "-> ", s->buf[i]);
+        for (uint32_t i = 0; i < s->effect.nin + s->effect.nout; i++)
+            text_printf(out, " %sb%u", i < s->effect.nin ? "" : "-> ", s->buf[i]);
         text_printf(out, "\n");
         break;
     case STEP_LOOP: put_loop(out, p, s, depth); break;
@@ -194,7 +198,7 @@ static void put_steps(Text *out, const Program *p, const Step *step, uint32_t n,
 void program_print(Text *out, const Program *p)
 {
     text_printf(out, "program %s: %u launches, %lld bytes of work, %lld moved\n", p->name, p->launches, (long long)p->workspace,
-                (long long)p->moved);
+        (long long)p->moved);
     for (uint32_t i = 0; i < p->dim.len; i++) {
         text_printf(out, "  dim%u = ", i);
         put_dim(out, &p->module->dims, p->dim.at[i]);

@@ -1,5 +1,5 @@
-/* module: where modules are, and whether they belong to this build. A module shares structs with the library, so one of another build
- * must not be entered: both carry a mark, a hash of the shared headers, the compiler and its flags. Relies on dlopen. */
+/* module: where modules are, and whether they belong to this build. A module shares structs with the library, so one of another
+ * build must not be entered: both carry a mark, a hash of the shared headers, the compiler and its flags. Relies on dlopen. */
 #define _GNU_SOURCE
 #include "module.h"
 
@@ -41,8 +41,9 @@ static void try_file(Search *s, const char *path)
     if (mark != NULL && strcmp(mark, KILN_CONFIG_MARK) == 0)
         s->handle = handle;
     else
-        status_fail(s->st, ST_DEVICE, "%s is of another build (%s) than %s (%s): install both from one build, or name its folder in KILN_LIBDIR",
-            path, mark != NULL ? mark : "without a mark", s->here, KILN_CONFIG_MARK);
+        status_fail(s->st, ST_DEVICE,
+            "%s is of another build (%s) than %s (%s): install both from one build, or name its folder in KILN_LIBDIR", path,
+            mark != NULL ? mark : "without a mark", s->here, KILN_CONFIG_MARK);
 }
 
 /* dir: the first len bytes. */
@@ -50,7 +51,8 @@ static void try_dir(Search *s, const char *dir, size_t len)
 {
     char path[PATH_MAX];
     if (len == 0) return;
-    if ((size_t)snprintf(path, sizeof path, "%.*s/kiln/%s/%s", (int)len, dir, KILN_CONFIG_VERSION, s->file) < sizeof path) try_file(s, path);
+    if ((size_t)snprintf(path, sizeof path, "%.*s/kiln/%s/%s", (int)len, dir, KILN_CONFIG_VERSION, s->file) < sizeof path)
+        try_file(s, path);
     if ((size_t)snprintf(path, sizeof path, "%.*s/%s", (int)len, dir, s->file) < sizeof path) try_file(s, path);
 }
 
@@ -63,7 +65,8 @@ static bool own_path(char path[PATH_MAX], bool *program)
     struct link_map *map = NULL;
     if (dladdr1((void *)(uintptr_t)module_open, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map != NULL) {
         *program = map->l_name[0] == 0; /* its dli_fname is whatever the caller said: the last resort, without /proc */
-        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) != NULL || realpath(info.dli_fname, path) != NULL) return true;
+        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) != NULL || realpath(info.dli_fname, path) != NULL)
+            return true;
     }
     snprintf(path, PATH_MAX, "this program");
     return false;
@@ -109,7 +112,7 @@ void *module_open(const char *file, const char *mark, Status *st)
     if (known) try_beside(&s, program);
     try_dir(&s, KILN_CONFIG_LIBDIR, strlen(KILN_CONFIG_LIBDIR));
     if (!s.ended)
-        status_fail(st, ST_DEVICE, "%s was not found in $KILN_LIBDIR (%s), beside %s or in %s/kiln/%s%s%s", file, env != NULL ? env : "not set",
-            here, KILN_CONFIG_LIBDIR, KILN_CONFIG_VERSION, s.tried[0] != 0 ? ": " : "", s.tried);
+        status_fail(st, ST_DEVICE, "%s was not found in $KILN_LIBDIR (%s), beside %s or in %s/kiln/%s%s%s", file,
+            env != NULL ? env : "not set", here, KILN_CONFIG_LIBDIR, KILN_CONFIG_VERSION, s.tried[0] != 0 ? ": " : "", s.tried);
     return s.handle;
 }

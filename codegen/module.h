@@ -1,4 +1,5 @@
-/* module: opening the parts of Kiln that are shared libraries of their own. Relies on base, dlopen. Never knows what a module offers. */
+/* module: opening the parts of Kiln that are shared libraries of their own. Relies on base, dlopen. Never knows what a module
+ * offers. */
 #ifndef KILN_CODEGEN_MODULE_H
 #define KILN_CODEGEN_MODULE_H
 

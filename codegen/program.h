@@ -1,16 +1,16 @@
-/* program: a compiled function as a structured list of steps over buffers; cpu emits it whole as one entry, ref-like walkers and cuda
- * step through it. Relies on kernel, contract, host. Never knows LLVM, CUDA or the front end.
+/* program: a compiled function as a structured list of steps over buffers; cpu emits it whole as one entry, ref-like walkers and
+ * cuda step through it. Relies on kernel, contract, host. Never knows LLVM, CUDA or the front end.
  *
  * ABI of the compiled entry:  int32_t entry(void *const *buf, const int64_t *dim, void *work, const KilnHost *host)
- * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of Program.symbol;
- * work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode; where a while
- * goes on after its bound, ST_VALUE + ENTRY_LOOP times the step's id + 1, so that its caller can say which.
+ * buf: inputs, then outputs, as the entry graph's parameters and results; dim: the values of the dim table's symbols, in order of
+ * Program.symbol; work: Program.workspace bytes, 64-byte aligned. Returns 0, or a StatusCode; where a while goes on after its
+ * bound, ST_VALUE + ENTRY_LOOP times the step's id + 1, so that its caller can say which.
  *
- * Beside it, void sizes(const int64_t *dim, int64_t *out) says what a call with these symbols needs: out[0] the bytes of `work`, at most
- * Program.workspace; then the sizes of all results' axes, result after result (program_sizes of them in all).
+ * Beside it, void sizes(const int64_t *dim, int64_t *out) says what a call with these symbols needs: out[0] the bytes of `work`, at
+ * most Program.workspace; then the sizes of all results' axes, result after result (program_sizes of them in all).
  *
- * Effects happen in order, between the steps that they stand between. Without a host, or without its `effect`, print does nothing, an assert that
- * fails returns ST_VALUE, and callback returns ST_STATE. */
+ * Effects happen in order, between the steps that they stand between. Without a host, or without its `effect`, print does nothing,
+ * an assert that fails returns ST_VALUE, and callback returns ST_STATE. */
 #ifndef KILN_CODEGEN_PROGRAM_H
 #define KILN_CODEGEN_PROGRAM_H
 
@@ -68,9 +68,10 @@ typedef struct Step {
     } contract;
     /* COPY: whole buffers of equal type */
     uint32_t from, to;
-    /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if reverse.
-     * Of a while, block[1] runs before each and leaves in `selector` whether to go on; how often it did goes to buffer `count`; after
-     * trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the user wrote it. */
+    /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if
+     * reverse. Of a while, block[1] runs before each and leaves in `selector` whether to go on; how often it did goes to buffer
+     * `count`; after trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the user wrote it.
+     */
     uint32_t id;              /* the number that BUF_SLICE.loop names */
     uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;

@@ -1,6 +1,6 @@
-/* ref: the slow, obvious interpreter of graphs: the oracle. Floats in double, rounded to each node's dtype; integers and bools in their own
- * type; with a running error bound per float element, so that other executions can be judged. Relies on ir. Never shares code with
- * kernels, lowering or eager. */
+/* ref: the slow, obvious interpreter of graphs: the oracle. Floats in double, rounded to each node's dtype; integers and bools in
+ * their own type; with a running error bound per float element, so that other executions can be judged. Relies on ir. Never shares
+ * code with kernels, lowering or eager. */
 #ifndef KILN_CODEGEN_REF_H
 #define KILN_CODEGEN_REF_H
 
@@ -22,8 +22,8 @@ typedef struct RefTensor {
     uint8_t *undecided; /* RefDoubt bits: why the element may honestly differ; it is not compared. 0: decided */
 } RefTensor;
 
-/* Runs g on inputs (bytes row-major in the parameters' dtypes, dims all constant or given by symbol values). All values of the graph are kept in
- * *all (g->value.len entries, arena) so that any can be compared. False: st. */
+/* Runs g on inputs (bytes row-major in the parameters' dtypes, dims all constant or given by symbol values). All values of the
+ * graph are kept in *all (g->value.len entries, arena) so that any can be compared. False: st. */
 bool ref_run(Arena *arena, const Graph *g, const int64_t *symbol, const void *const *in, RefTensor **all, Status *st);
 /* One node alone, on operands given as tensors; *out gets node->nout of them (arena). A param has no operands and cannot run. */
 bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out,

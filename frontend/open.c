@@ -1,4 +1,5 @@
-/* open: opening and closing an engine: the one file that knows all rooms of the front end, and what each answers to those below it. */
+/* open: opening and closing an engine: the one file that knows all rooms of the front end, and what each answers to those below it.
+ */
 #include "function/function.h"
 #include "ops/effect.h"
 

@@ -8,10 +8,7 @@
 
 #define MAX_SIZE 1000 /* of one expression as a tree */
 
-void dim_table_init(DimTable *t, Arena *arena)
-{
-    *t = (DimTable){.arena = arena, .shared = {.arena = arena}};
-}
+void dim_table_init(DimTable *t, Arena *arena) { *t = (DimTable){.arena = arena, .shared = {.arena = arena}}; }
 
 void dim_table_copy(DimTable *to, const DimTable *from, Arena *arena)
 {
@@ -67,8 +64,8 @@ static Dim added(DimTable *t, const DimExpr *e, uint64_t hash)
 
 static Dim intern(DimTable *t, const DimExpr *e)
 {
-    uint64_t h = e->kind == DIM_NEGATIVE ? hash_mix(e->kind, (uint64_t)e->lo)
-                                         : hash_mix(hash_mix(e->kind, (uint64_t)e->a), (uint64_t)e->b);
+    uint64_t h =
+        e->kind == DIM_NEGATIVE ? hash_mix(e->kind, (uint64_t)e->lo) : hash_mix(hash_mix(e->kind, (uint64_t)e->a), (uint64_t)e->b);
     h = hash_key(h);
     for (uint64_t *i; (i = map_get(&t->shared, h)) != NULL; h++)
         if (same_expr(&t->expr.at[*i], e)) return -1 - (Dim)*i;
@@ -113,12 +110,10 @@ Dim dim_number(DimTable *t, int64_t v)
     return v >= 0 ? v : intern(t, &(DimExpr){.kind = DIM_NEGATIVE, .size = 1, .lo = v, .hi = v});
 }
 
-static bool product_bounds(
-    int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, int64_t *lo, int64_t *hi)
+static bool product_bounds(int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, int64_t *lo, int64_t *hi)
 {
     int64_t p[4];
-    if (!dim_times(alo, blo, &p[0]) || !dim_times(alo, bhi, &p[1]) || !dim_times(ahi, blo, &p[2]) ||
-        !dim_times(ahi, bhi, &p[3]))
+    if (!dim_times(alo, blo, &p[0]) || !dim_times(alo, bhi, &p[1]) || !dim_times(ahi, blo, &p[2]) || !dim_times(ahi, bhi, &p[3]))
         return false;
     *lo = MIN_OF(MIN_OF(p[0], p[1]), MIN_OF(p[2], p[3]));
     *hi = MAX_OF(MAX_OF(p[0], p[1]), MAX_OF(p[2], p[3]));
@@ -166,10 +161,7 @@ Dim dim_bounded(DimTable *t, Dim d, const Sum *s)
 /* ---- sums, differences, products ---------------------------------------------------------- */
 
 /* A size: not certainly negative. */
-static Dim checked(DimTable *t, Dim d)
-{
-    return d != DIM_BAD && dim_hi(t, d) < 0 ? dim_fail(t, DIM_BELOW_ZERO) : d;
-}
+static Dim checked(DimTable *t, Dim d) { return d != DIM_BAD && dim_hi(t, d) < 0 ? dim_fail(t, DIM_BELOW_ZERO) : d; }
 
 Dim dim_add(DimTable *t, Dim a, Dim b)
 {
@@ -204,4 +196,3 @@ Dim dim_mul(DimTable *t, Dim a, Dim b)
     if (s.trouble == DIM_FINE) s.trouble = y.trouble;
     return checked(t, sum_dim(t, &s));
 }
-

@@ -66,8 +66,8 @@ int64_t dim_lo(const DimTable *t, Dim d);
 int64_t dim_hi(const DimTable *t, Dim d);
 bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *quotient); /* whole == part * quotient provably */
 
-/* d, of table `from`, in t: each symbol is the size of t that `size` has for it (indexed by position in `from`; only symbols' entries are
- * read). DIM_BAD as in arithmetic. */
+/* d, of table `from`, in t: each symbol is the size of t that `size` has for it (indexed by position in `from`; only symbols'
+ * entries are read). DIM_BAD as in arithmetic. */
 Dim dim_replace(DimTable *t, const DimTable *from, Dim d, const Dim *size);
 
 /* The value for given symbol values (indexed by position in the table; only symbols' entries are

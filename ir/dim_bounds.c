@@ -9,10 +9,10 @@
 
 #define ATOMS 12
 #define POLY_TERMS 64
-#define POWERS 4    /* the highest power that corners are computed for */
+#define POWERS 4 /* the highest power that corners are computed for */
 #define CORNERS 512
-#define WORK 60000  /* multiplications for one sum, roughly */
-#define DEPTH 12    /* of replacements in replacements */
+#define WORK 60000 /* multiplications for one sum, roughly */
+#define DEPTH 12   /* of replacements in replacements */
 
 typedef __int128 Wide;
 #define WIDE_MAX ((Wide)1 << 110)
@@ -44,10 +44,7 @@ static const Range anything = {-RANGE_MAX, RANGE_MAX};
 
 /* ---- ranges: RANGE_MAX and beyond is infinity ---------------------------------------------------- */
 
-static int64_t clamped(Wide v)
-{
-    return v <= -RANGE_MAX ? -RANGE_MAX : v >= RANGE_MAX ? RANGE_MAX : (int64_t)v;
-}
+static int64_t clamped(Wide v) { return v <= -RANGE_MAX ? -RANGE_MAX : v >= RANGE_MAX ? RANGE_MAX : (int64_t)v; }
 
 static Range range_mul(Range a, Range b)
 {
@@ -133,10 +130,7 @@ static bool poly_add_product(Bounds *b, Poly *p, int64_t k, const Poly *q, Dim d
     return true;
 }
 
-static Range atom_range(const Bounds *b, uint32_t i)
-{
-    return (Range){dim_lo(b->t, b->atom[i]), dim_hi(b->t, b->atom[i])};
-}
+static Range atom_range(const Bounds *b, uint32_t i) { return (Range){dim_lo(b->t, b->atom[i]), dim_hi(b->t, b->atom[i])}; }
 
 static Range term_range(const Bounds *b, int64_t coef, const uint8_t *power)
 {
@@ -274,7 +268,8 @@ static Range by_quotient(Bounds *b, const DimExpr *e, const Poly *with, const Po
 {
     static const uint8_t one[ATOMS];
     bool constant = with->n == 1 && memcmp(with->t[0].power, one, ATOMS) == 0;
-    Range most = replaced(b, with, without, e->a, 0, e->b), less = range_mul((Range){with->t[0].coef, with->t[0].coef}, (Range){1 - e->b, 1 - e->b});
+    Range most = replaced(b, with, without, e->a, 0, e->b),
+          less = range_mul((Range){with->t[0].coef, with->t[0].coef}, (Range){1 - e->b, 1 - e->b});
     Range least = constant ? range_sum(most, less) : replaced(b, with, without, e->a, e->b - 1, e->b);
     return range_over(rising ? (Range){least.lo, most.hi} : (Range){most.lo, least.hi}, e->b);
 }

@@ -3,10 +3,7 @@
 #include "dim_sum.h"
 
 /* A size: not certainly negative. */
-static Dim size(DimTable *t, Dim d)
-{
-    return d != DIM_BAD && dim_hi(t, d) < 0 ? dim_fail(t, DIM_BELOW_ZERO) : d;
-}
+static Dim size(DimTable *t, Dim d) { return d != DIM_BAD && dim_hi(t, d) < 0 ? dim_fail(t, DIM_BELOW_ZERO) : d; }
 
 static int64_t gcd(int64_t a, int64_t b)
 {
@@ -98,9 +95,7 @@ static bool dominates(const DimTable *t, Dim a, Dim b)
  * dominates. */
 static bool add_candidate(const DimTable *t, Dim *list, uint32_t *n, Dim d)
 {
-    if (dim_is(t, d, DIM_MAX2))
-        return add_candidate(t, list, n, dim_expr(t, d)->a) &&
-               add_candidate(t, list, n, dim_expr(t, d)->b);
+    if (dim_is(t, d, DIM_MAX2)) return add_candidate(t, list, n, dim_expr(t, d)->a) && add_candidate(t, list, n, dim_expr(t, d)->b);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < *n; i++)
         if (dominates(t, list[i], d)) return true;
@@ -140,9 +135,7 @@ bool dim_divides(DimTable *t, Dim whole, Dim part, Dim *out)
     Term lead = by.n != 0 ? by.t[0] : (Term){by.c, 0};
     for (int step = 0; step < DIM_TERMS && (rest.n != 0 || rest.c != 0); step++) {
         Term top = rest.n != 0 ? rest.t[0] : (Term){rest.c, 0};
-        Dim m = lead.mono == 0  ? top.mono
-                : top.mono == 0 ? DIM_BAD
-                                : mono_over(t, top.mono, lead.mono);
+        Dim m = lead.mono == 0 ? top.mono : top.mono == 0 ? DIM_BAD : mono_over(t, top.mono, lead.mono);
         if (m == DIM_BAD || top.coef % lead.coef != 0) return false;
         int64_t k = top.coef / lead.coef;
         if (m == 0)

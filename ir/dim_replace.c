@@ -1,5 +1,5 @@
-/* dim_replace: an expression of one table in another, with other sizes for its symbols. Relies on dim_sum.h. Never keeps what folds away:
- * the new table's order and arithmetic are its own. */
+/* dim_replace: an expression of one table in another, with other sizes for its symbols. Relies on dim_sum.h. Never keeps what folds
+ * away: the new table's order and arithmetic are its own. */
 #include "dim_sum.h"
 
 typedef struct Replace {

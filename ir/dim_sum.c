@@ -80,8 +80,7 @@ Dim sum_dim(DimTable *t, const Sum *s)
     if (s->n == 0) return dim_number(t, s->c);
     Dim d = DIM_BAD;
     for (uint32_t i = 0; i < s->n; i++) {
-        Dim term = s->t[i].coef == 1 ? s->t[i].mono
-                                     : dim_make(t, DIM_MUL, s->t[i].mono, dim_number(t, s->t[i].coef));
+        Dim term = s->t[i].coef == 1 ? s->t[i].mono : dim_make(t, DIM_MUL, s->t[i].mono, dim_number(t, s->t[i].coef));
         d = i == 0 ? term : dim_make(t, DIM_ADD, d, term);
     }
     if (s->c != 0) d = dim_make(t, DIM_ADD, d, dim_number(t, s->c));
@@ -152,4 +151,3 @@ Dim mono_over(DimTable *t, Dim mono, Dim by)
     }
     return na == 0 ? 0 : mono_of(t, a, na);
 }
-

@@ -127,10 +127,7 @@ static bool take(In *in, char c)
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 static Dim parse_number(In *in)
 {
@@ -153,8 +150,7 @@ static Dim parse_factor(In *in)
     const char *name = in->text + in->at;
     while (is_letter(peek(in)) || is_digit(peek(in))) in->at++;
     size_t len = (size_t)(in->text + in->at - name);
-    if (len != 3 || memcmp(name, "max", 3) != 0 || !take(in, '('))
-        return in->t != NULL ? dim_find(in->t, name, len) : DIM_BAD;
+    if (len != 3 || memcmp(name, "max", 3) != 0 || !take(in, '(')) return in->t != NULL ? dim_find(in->t, name, len) : DIM_BAD;
     Dim a = parse_sum(in);
     if (!take(in, ',')) return DIM_BAD;
     Dim b = parse_sum(in);

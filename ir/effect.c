@@ -30,8 +30,7 @@ const Graph *graph_without_effects(const Graph *from, Status *st)
 Value effect_append_again(Graph *g, const Node *n, const Value *in, Status *st)
 {
     const OpDef *def = &op_def[n->op];
-    if (!node_has_effect(g->module, n))
-        return graph_append(g, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc, st);
+    if (!node_has_effect(g->module, n)) return graph_append(g, (Op)n->op, in, n->nin, n->attr->at, n->attr->len, n->loc, st);
     if (n->nout == 0) return g->value.len;
     if (def->flags & OPF_EFFECT) {
         status_fail(st, ST_UNSUPPORTED,

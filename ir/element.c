@@ -1,4 +1,5 @@
-/* element: one element of a tensor to and from C's numbers, of every row of dtype.def. Relies on element.h, narrow_c.h. Knows no tensor. */
+/* element: one element of a tensor to and from C's numbers, of every row of dtype.def. Relies on element.h, narrow_c.h. Knows no
+ * tensor. */
 #include "element.h"
 
 #include "narrow_c.h"
@@ -20,6 +21,7 @@ static uint64_t truncated_u64(double v)
 #define AS(c, at) (*(const c *)memcpy(&(c){0}, (at), sizeof(c)))
 #define PUT(c, at, v) memcpy((at), &(c){(c)(v)}, sizeof(c))
 
+/* clang-format off */
 double dtype_load_f64(DType t, const void *at)
 {
     switch (t) {
@@ -47,6 +49,7 @@ void dtype_store_f64(DType t, void *at, double v)
     case DT_u64: PUT(uint64_t, at, truncated_u64(v)); break;
 #define DTYPE_FLOAT(t, tag, c, ...) case DT_##t: PUT(c, at, v); break;
 #define DTYPE_NARROW(t, tag, c, ...) case DT_##t: PUT(c, at, narrow_##t(odd_f64(v))); break;
+/* clang-format on */
 #include "../runtime/dtype.def"
     default: dtype_store_i64(t, at, truncated(v)); break;
     }
@@ -55,7 +58,10 @@ void dtype_store_f64(DType t, void *at, double v)
 void dtype_store_i64(DType t, void *at, int64_t v)
 {
     switch (t) {
-#define DTYPE_INT(t, tag, c, bits, kind, ...) case DT_##t: PUT(c, at, DK_##kind == DK_BOOL ? v != 0 : v); break;
+#define DTYPE_INT(t, tag, c, bits, kind, ...)          \
+    case DT_##t:                                       \
+        PUT(c, at, DK_##kind == DK_BOOL ? v != 0 : v); \
+        break;
 #include "../runtime/dtype.def"
     case DT_f64: PUT(double, at, v); break;
     default: dtype_store_f64(t, at, odd_wide_i64(v)); break;
@@ -75,8 +81,8 @@ void dtype_store_u64(DType t, void *at, uint64_t v)
 void dtype_widen(DType t, float *to, const void *from, int64_t stride, int64_t n)
 {
     switch (t) {
-#define DTYPE_NARROW(t, tag, c, ...)                                                            \
-    case DT_##t:                                                                                \
+#define DTYPE_NARROW(t, tag, c, ...)                                                      \
+    case DT_##t:                                                                          \
         for (int64_t i = 0; i < n; i++) to[i] = widen_##t(((const c *)from)[i * stride]); \
         break;
 #include "../runtime/dtype.def"
@@ -87,8 +93,8 @@ void dtype_widen(DType t, float *to, const void *from, int64_t stride, int64_t n
 void dtype_narrow(DType t, void *to, const float *from, int64_t n)
 {
     switch (t) {
-#define DTYPE_NARROW(t, tag, c, ...)                                                   \
-    case DT_##t:                                                                       \
+#define DTYPE_NARROW(t, tag, c, ...)                                           \
+    case DT_##t:                                                               \
         for (int64_t i = 0; i < n; i++) ((c *)to)[i] = (c)narrow_##t(from[i]); \
         break;
 #include "../runtime/dtype.def"

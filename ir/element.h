@@ -1,4 +1,5 @@
-/* element: one element of a tensor to and from C's numbers. Relies on dtype. Never loops over tensors but for the two bulk conversions. */
+/* element: one element of a tensor to and from C's numbers. Relies on dtype. Never loops over tensors but for the two bulk
+ * conversions. */
 #ifndef KILN_IR_ELEMENT_H
 #define KILN_IR_ELEMENT_H
 
@@ -15,8 +16,8 @@ void dtype_store_u64(DType t, void *at, uint64_t v);
 void dtype_widen(DType t, float *to, const void *from, int64_t stride, int64_t n);
 void dtype_narrow(DType t, void *to, const float *from, int64_t n);
 
-/* As f32 or f64, rounded to odd: what f32 (f64) does not hold gets an odd last place, so that it lies on no midpoint between narrow floats (f32s)
- * and rounding it once more is as good as having rounded once. */
+/* As f32 or f64, rounded to odd: what f32 (f64) does not hold gets an odd last place, so that it lies on no midpoint between narrow
+ * floats (f32s) and rounding it once more is as good as having rounded once. */
 static inline float odd_f64(double v)
 {
     float f = (float)v;

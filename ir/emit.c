@@ -2,8 +2,7 @@
  * and the walk of an elementwise op's gradient column. Relies on graph, op. Never runs an op. */
 #include "emit.h"
 
-static Value append(
-    Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     GraphEmit *ge = (GraphEmit *)e;
     if (ge->st->code != ST_OK) return 0;
@@ -16,18 +15,14 @@ static const Type *appended_type(Emit *e, Value v) { return graph_type(((GraphEm
 
 void graph_emit_init(GraphEmit *ge, Graph *g, Status *st)
 {
-    *ge = (GraphEmit){
-        .e = {.op = append, .type = appended_type, .module = g->module}, .g = g, .st = st};
+    *ge = (GraphEmit){.e = {.op = append, .type = appended_type, .module = g->module}, .g = g, .st = st};
 }
 
 /* ---- short forms ---------------------------------------------------------------------------- */
 
 Value emit1(Emit *e, Op op, Value a) { return a == 0 ? 0 : e->op(e, op, &a, 1, NULL, 0); }
 
-Value emit2(Emit *e, Op op, Value a, Value b)
-{
-    return a == 0 || b == 0 ? 0 : e->op(e, op, (Value[]){a, b}, 2, NULL, 0);
-}
+Value emit2(Emit *e, Op op, Value a, Value b) { return a == 0 || b == 0 ? 0 : e->op(e, op, (Value[]){a, b}, 2, NULL, 0); }
 
 Value emit3(Emit *e, Op op, Value a, Value b, Value c)
 {
@@ -113,10 +108,7 @@ Value emit_wide(Emit *e, Value a)
     return emit_cast(e, a, (DType)dtype_info[e->type(e, a)->dtype].compute);
 }
 
-Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n)
-{
-    return n == 0 ? a : emit_attr(e, op, a, axes, n);
-}
+Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n) { return n == 0 ? a : emit_attr(e, op, a, axes, n); }
 
 Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size)
 {
@@ -173,8 +165,8 @@ static bool exact(uint16_t op)
     return op == OP_where || op == OP_neg || op == OP_abs || op == OP_sign || op_def[op].flags & OPF_TO_BOOL;
 }
 
-/* Where a column of a 16-bit op rounds more than once, it is computed in the compute type from the operands, and from a result that is
- * not rounded, and rounds at its end. */
+/* Where a column of a 16-bit op rounds more than once, it is computed in the compute type from the operands, and from a result that
+ * is not rounded, and rounds at its end. */
 typedef struct Wide {
     Vjp v;
     Value in[3], out, g;

@@ -1,8 +1,8 @@
-/* family: what the files of the families of ops share: ir/op_NAME.c, in which all that ir knows of a few structured ops stands side by side.
- * As their rows of ops.def say: infer_NAME, the result types; vjp_NAME, the gradient; fold_NAME, what a node is worth without running it;
- * map_NAME, where operands are demanded inside a kernel.
- * infer_types has checked the operand count and the attributes' number and kinds before infer_NAME runs, and checks the results' sizes
- * after it. Private to op*.c, infer.c and fold.c. */
+/* family: what the files of the families of ops share: ir/op_NAME.c, in which all that ir knows of a few structured ops stands side
+ * by side. As their rows of ops.def say: infer_NAME, the result types; vjp_NAME, the gradient; fold_NAME, what a node is worth
+ * without running it; map_NAME, where operands are demanded inside a kernel. infer_types has checked the operand count and the
+ * attributes' number and kinds before infer_NAME runs, and checks the results' sizes after it. Private to op*.c, infer.c and
+ * fold.c. */
 #ifndef KILN_IR_FAMILY_H
 #define KILN_IR_FAMILY_H
 

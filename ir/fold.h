@@ -1,11 +1,13 @@
-/* fold: what a node is worth without running it. Constants are evaluated by the scalar algebra itself; the algebra rules are exact in
- * bits (docs/numerics.md lists what that leaves). Each rule makes the graph smaller, so rebuilding terminates. Relies on graph. */
+/* fold: what a node is worth without running it. Constants are evaluated by the scalar algebra itself; the algebra rules are exact
+ * in bits (docs/numerics.md lists what that leaves). Each rule makes the graph smaller, so rebuilding terminates. Relies on graph.
+ */
 #ifndef KILN_IR_FOLD_H
 #define KILN_IR_FOLD_H
 
 #include "rebuild.h"
 
-/* What a rule of folding, fold_NAME, sees: the node that is about to be made. Its answer is the value of rb->to that the node equals, or 0. */
+/* What a rule of folding, fold_NAME, sees: the node that is about to be made. Its answer is the value of rb->to that the node
+ * equals, or 0. */
 typedef struct Folding {
     Rebuild *rb;
     Op op;

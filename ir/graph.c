@@ -49,8 +49,8 @@ static const Attr *copy_attr(Arena *a, const int64_t *attr, uint32_t n)
     return copy;
 }
 
-Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, const Type *out, uint32_t nout, Loc loc)
+Value graph_append_typed(
+    Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out, uint32_t nout, Loc loc)
 {
     Arena *a = g->module->arena;
     Value first = g->value.len;
@@ -61,16 +61,14 @@ Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const i
         .out = first,
         .in = arena_copy(a, in, nin * sizeof *in),
         .attr = copy_attr(a, attr, nattr)};
-    for (uint32_t i = 0; i < nout; i++)
-        *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
+    for (uint32_t i = 0; i < nout; i++) *VEC_PUSH(a, &g->value) = (ValueDef){.type = out[i], .node = g->node.len, .result = i};
     *VEC_PUSH(a, &g->node) = n;
     if (op == OP_kernel) g->module->graph.at[ATTRS(kernel, attr)->body]->kernel = true;
     g->effect = g->effect || node_has_effect(g->module, &n);
     return first;
 }
 
-Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, Loc loc, Status *st)
+Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st)
 {
     Infer inf;
     if (!infer_node(&inf, g, op, in, nin, attr, nattr, st)) return 0;
@@ -91,8 +89,7 @@ void graph_result(Graph *g, Value v) { *VEC_PUSH(g->module->arena, &g->result) =
 
 bool type_equal(const Type *a, const Type *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank &&
-           memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
+    return a->dtype == b->dtype && a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
 }
 
 Dim type_elements(DimTable *t, const Type *type)
@@ -149,8 +146,8 @@ bool node_has_effect(const Module *m, const Node *n)
     return false;
 }
 
-#define EXPANSION 64           /* operations that each of a module's own may stand for on average, */
-#define EXPANSION_FREE 32768   /* beyond this many */
+#define EXPANSION 64         /* operations that each of a module's own may stand for on average, */
+#define EXPANSION_FREE 32768 /* beyond this many */
 
 typedef struct Expansion {
     const Module *m;
@@ -182,6 +179,8 @@ bool module_expands_fairly(const Module *m, uint32_t *graph, Status *st)
     for (uint32_t i = 0; i < m->graph.len; i++) expanded(&x, i);
     if (x.worst == UINT32_MAX) return true;
     *graph = x.worst;
-    return status_fail(st, ST_VALUE, "graph @%.100s stands for more than %llu operations, counting each graph as often as it is named: too many for so short a module",
+    return status_fail(st, ST_VALUE,
+        "graph @%.100s stands for more than %llu operations, counting each graph as often as it is named: too many for so short a "
+        "module",
         m->graph.at[x.worst]->name, (unsigned long long)x.most);
 }

@@ -99,15 +99,16 @@ struct Module {
 
 Module *module_new(Arena *arena);
 Graph *graph_new(Module *m, const char *name); /* appended to the module */
-/* A module of the n graphs as they are, which lived in one with these sizes: what is appended to either is not in the other. It shares what never changes,
- * so the first has to stay. */
+/* A module of the n graphs as they are, which lived in one with these sizes: what is appended to either is not in the other. It
+ * shares what never changes, so the first has to stay. */
 Module *module_copy(Arena *arena, Graph *const *graph, uint32_t n, const DimTable *dims);
 
 static inline const Type *graph_type(const Graph *g, Value v) { return &g->value.at[v].type; }
 static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node.at[g->value.at[v].node]; }
 
-/* Appends one node; infers its result types. The attributes are copied. Returns the first result (of an effect without results: where one
- * would be), 0 on a user mistake, which st then names (op, operand types, reason). Only appends: no sharing, no folding. */
+/* Appends one node; infers its result types. The attributes are copied. Returns the first result (of an effect without results:
+ * where one would be), 0 on a user mistake, which st then names (op, operand types, reason). Only appends: no sharing, no folding.
+ */
 Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st);
 /* The same for an op whose result types nothing in the graph tells (`call`, `param`): no inference. */
 Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,
@@ -123,8 +124,8 @@ uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand
 /* An effect of the node itself or of a graph that it runs: never shared, dropped or reordered against another. */
 bool node_has_effect(const Module *m, const Node *n);
 
-/* False, with a word about the graph, if the module stands for far more operations than it has: each node that runs a graph stands for
- * all of that graph's, once for each time it is named, which is what compiling costs. */
+/* False, with a word about the graph, if the module stands for far more operations than it has: each node that runs a graph stands
+ * for all of that graph's, once for each time it is named, which is what compiling costs. */
 bool module_expands_fairly(const Module *m, uint32_t *graph, Status *st);
 
 static inline double attr_f64(int64_t bits) { double d; memcpy(&d, &bits, sizeof d); return d; }

@@ -1,12 +1,10 @@
-/* index: expressions and views: sums, normal form, regrouping. Relies on index.h. The rules of single ops are map_NAME in op_*.c. */
+/* index: expressions and views: sums, normal form, regrouping. Relies on index.h. The rules of single ops are map_NAME in op_*.c.
+ */
 #include "index.h"
 
 /* ---- expressions --------------------------------------------------------------------------------- */
 
-void index_env_init(IndexEnv *env, DimTable *dims)
-{
-    *env = (IndexEnv){.dims = dims, .sweep = -1, .split_axis = -1};
-}
+void index_env_init(IndexEnv *env, DimTable *dims) { *env = (IndexEnv){.dims = dims, .sweep = -1, .split_axis = -1}; }
 
 IndexExpr index_const(Dim base)
 {
@@ -21,10 +19,7 @@ IndexExpr index_axis(uint32_t axis, Dim coef)
     return e;
 }
 
-static bool is_negative(const IndexExpr *e, uint32_t a)
-{
-    return e->negative >> a & 1;
-}
+static bool is_negative(const IndexExpr *e, uint32_t a) { return e->negative >> a & 1; }
 
 /* base and minus have no common part left if both are constant. */
 static bool settle(IndexExpr *e)
@@ -119,8 +114,7 @@ int32_t index_value(IndexEnv *env, const IndexExpr *e)
         int32_t base = env->dim(env->user, e->base);
         sum = sum >= 0 ? env->prim(env->user, P_add, sum, base) : base;
     }
-    if (e->minus != 0)
-        sum = env->prim(env->user, P_sub, sum >= 0 ? sum : env->dim(env->user, 0), env->dim(env->user, e->minus));
+    if (e->minus != 0) sum = env->prim(env->user, P_sub, sum >= 0 ? sum : env->dim(env->user, 0), env->dim(env->user, e->minus));
     return sum;
 }
 
@@ -129,13 +123,10 @@ int32_t index_value(IndexEnv *env, const IndexExpr *e)
 static bool expr_equal(const IndexExpr *a, const IndexExpr *b)
 {
     return a->base == b->base && a->minus == b->minus && a->negative == b->negative && a->dyn == b->dyn &&
-        memcmp(a->coef, b->coef, sizeof a->coef) == 0;
+           memcmp(a->coef, b->coef, sizeof a->coef) == 0;
 }
 
-void index_copy(IndexMap *to, const IndexMap *from)
-{
-    memcpy(to, from, index_bytes(from));
-}
+void index_copy(IndexMap *to, const IndexMap *from) { memcpy(to, from, index_bytes(from)); }
 
 bool index_equal(const IndexMap *a, const IndexMap *b)
 {
@@ -179,10 +170,7 @@ bool index_has_dyn(const IndexMap *m)
     return false;
 }
 
-static bool is_plain(const IndexExpr *e)
-{
-    return e->minus == 0 && e->negative == 0 && e->dyn < 0;
-}
+static bool is_plain(const IndexExpr *e) { return e->minus == 0 && e->negative == 0 && e->dyn < 0; }
 
 /* The axis whose own index the expression is; -1 none. */
 static int bare_axis(const IndexExpr *e)

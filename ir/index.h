@@ -38,7 +38,8 @@ typedef struct IndexEnv {
     int32_t (*axis)(void *user, uint32_t axis);
     /* The element of v, an index, that is demanded at a map, as an i64 value clamped to 0 .. size - 1; -1: it cannot be had. */
     int32_t (*clamped)(void *user, Value v, const IndexMap *at, Dim size);
-    /* After a refusal: splitting this axis into extent / split_inner by split_inner would have made it affine. -1: nothing would. */
+    /* After a refusal: splitting this axis into extent / split_inner by split_inner would have made it affine. -1: nothing would.
+     */
     int split_axis;
     Dim split_inner;
 } IndexEnv;
@@ -75,7 +76,8 @@ bool index_linear(IndexEnv *env, const IndexMap *m, IndexExpr *out);
 /* The same where the elements of the value, of type t, lie `stride` elements apart along each axis. */
 bool index_strided(IndexEnv *env, const IndexMap *m, const Type *t, const Dim *stride, IndexExpr *out);
 
-/* Operand k of n, an op that may stand in a kernel and whose result is demanded at m; of a reduction with env->sweep as the folded axis. */
+/* Operand k of n, an op that may stand in a kernel and whose result is demanded at m; of a reduction with env->sweep as the folded
+ * axis. */
 bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out);
 /* What a rule of index maps, map_NAME, sees: that question. out->map is empty; it is normalised afterwards. */
 typedef struct Mapping {

@@ -1,4 +1,5 @@
-/* infer: checks operands and attributes and finds result types, through the rules of each op's family. Relies on family. Never guesses that two sizes are equal. */
+/* infer: checks operands and attributes and finds result types, through the rules of each op's family. Relies on family. Never
+ * guesses that two sizes are equal. */
 #include "family.h"
 
 #include <stdio.h>
@@ -15,8 +16,7 @@ bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
     size_t len = 0;
     for (uint32_t i = 0; i < inf->nin && len < sizeof types; i++) {
         len += (size_t)snprintf(types + len, sizeof types - len, i == 0 ? ": " : " x ");
-        if (len < sizeof types)
-            len += type_print(rule_dims(inf), inf->in[i], types + len, sizeof types - len);
+        if (len < sizeof types) len += type_print(rule_dims(inf), inf->in[i], types + len, sizeof types - len);
     }
     if (len >= sizeof types) memcpy(types + sizeof types - 4, "...", 4);
     return status_fail(inf->st, code, "%s: %s%s", op_def[inf->op].name, reason, types);
@@ -27,16 +27,14 @@ bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
 bool rule_axis(Infer *inf, int64_t axis, uint32_t rank)
 {
     if (axis >= 0 && axis < rank) return true;
-    return infer_fail(
-        inf, ST_VALUE, "axis %lld is out of range for rank %u", (long long)axis, rank);
+    return infer_fail(inf, ST_VALUE, "axis %lld is out of range for rank %u", (long long)axis, rank);
 }
 
 bool rule_axes(Infer *inf, uint32_t rank)
 {
     for (uint32_t i = 0; i < inf->nattr; i++) {
         if (!rule_axis(inf, inf->attr[i], rank)) return false;
-        if (i != 0 && inf->attr[i] <= inf->attr[i - 1])
-            return infer_fail(inf, ST_VALUE, "axes must be ascending");
+        if (i != 0 && inf->attr[i] <= inf->attr[i - 1]) return infer_fail(inf, ST_VALUE, "axes must be ascending");
     }
     return true;
 }
@@ -84,8 +82,7 @@ bool rule_scalar(Infer *inf, DType t, int64_t v)
 
 bool rule_shape(Infer *inf, uint32_t first, DType t, Type *out)
 {
-    if (inf->nattr - first > MAX_RANK)
-        return infer_fail(inf, ST_SHAPE, "rank %u is beyond %d", inf->nattr - first, MAX_RANK);
+    if (inf->nattr - first > MAX_RANK) return infer_fail(inf, ST_SHAPE, "rank %u is beyond %d", inf->nattr - first, MAX_RANK);
     *out = (Type){.dtype = (uint8_t)t, .rank = (uint8_t)(inf->nattr - first)};
     if (out->rank) memcpy(out->dim, inf->attr + first, out->rank * sizeof *out->dim);
     return true;
@@ -140,8 +137,7 @@ static bool attrs_ok(Infer *inf)
     while (schema[fixed] >= 'a') fixed++;
     bool list = schema[fixed] != '\0';
     if (list ? inf->nattr < fixed : inf->nattr != fixed)
-        return infer_fail(inf, ST_VALUE, "takes %s%u attributes, not %u", list ? "at least " : "",
-            fixed, inf->nattr);
+        return infer_fail(inf, ST_VALUE, "takes %s%u attributes, not %u", list ? "at least " : "", fixed, inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
         if (!attr_ok(inf, schema[MIN_OF(i, fixed)], inf->attr[i]))
             return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
@@ -170,8 +166,7 @@ static bool results_ok(Infer *inf)
 
 bool infer_types(Infer *inf)
 {
-    if (inf->op <= OP_none || inf->op >= OP_COUNT)
-        return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
+    if (inf->op <= OP_none || inf->op >= OP_COUNT) return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
     const OpDef *def = &op_def[inf->op];
     inf->nout = 0;
     inf->out = inf->few;
@@ -181,26 +176,17 @@ bool infer_types(Infer *inf)
     return attrs_ok(inf) && def->infer(inf) && results_ok(inf);
 }
 
-bool infer_node(Infer *inf, const Graph *g, Op op, const Value *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, Status *st)
+bool infer_node(Infer *inf, const Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Status *st)
 {
     const Type *few[16], **types = few;
     if (nin > COUNT_OF(few)) types = ARENA_ARRAY(g->module->arena, const Type *, nin);
     for (uint32_t i = 0; i < nin; i++) {
         if (in[i] == 0 || in[i] >= g->value.len)
-            return status_fail(st, ST_INTERNAL, "%s: operand %u is no value of graph %s",
-                op_def[op].name, i, g->name);
+            return status_fail(st, ST_INTERNAL, "%s: operand %u is no value of graph %s", op_def[op].name, i, g->name);
         types[i] = graph_type(g, in[i]);
     }
-    *inf = (Infer){.module = g->module,
-        .op = op,
-        .in = types,
-        .nin = nin,
-        .attr = attr,
-        .nattr = nattr,
-        .st = st,
-        .graph = g,
-        .value = in};
+    *inf = (Infer){
+        .module = g->module, .op = op, .in = types, .nin = nin, .attr = attr, .nattr = nattr, .st = st, .graph = g, .value = in};
     bool ok = infer_types(inf);
     inf->in = NULL; /* they were of this frame */
     return ok;

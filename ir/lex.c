@@ -11,8 +11,7 @@ bool lex_fail(Lex *l, StatusCode code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return status_fail(
-        l->st, code, "%u:%zu: %.440s", l->at.line, l->at.byte - l->at.line_start + 1, text);
+    return status_fail(l->st, code, "%u:%zu: %.440s", l->at.line, l->at.byte - l->at.line_start + 1, text);
 }
 
 char lex_look(const Lex *l) { return l->at.byte < l->len ? l->text[l->at.byte] : '\0'; }
@@ -45,15 +44,9 @@ bool lex_take(Lex *l, const char *what)
     return true;
 }
 
-bool lex_expect(Lex *l, const char *what)
-{
-    return lex_take(l, what) || lex_fail(l, ST_FORMAT, "expected '%s'", what);
-}
+bool lex_expect(Lex *l, const char *what) { return lex_take(l, what) || lex_fail(l, ST_FORMAT, "expected '%s'", what); }
 
-static bool is_word_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
+static bool is_word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
 size_t lex_word(Lex *l, const char **at)
 {
@@ -80,11 +73,8 @@ bool lex_scalar(Lex *l, DType t, int64_t *v)
     lex_skip(l);
     size_t n = 0;
     const char *at = l->text + l->at.byte;
-    for (size_t left = l->len - l->at.byte;
-         n < left && (is_word_char(at[n]) || memchr("+-.", at[n], 3) != NULL);)
-        n++;
-    if (!scalar_parse(t, at, n, v))
-        return lex_fail(l, ST_FORMAT, "expected a value of %s", dtype_info[t].name);
+    for (size_t left = l->len - l->at.byte; n < left && (is_word_char(at[n]) || memchr("+-.", at[n], 3) != NULL);) n++;
+    if (!scalar_parse(t, at, n, v)) return lex_fail(l, ST_FORMAT, "expected a value of %s", dtype_info[t].name);
     l->at.byte += n;
     return true;
 }
@@ -125,15 +115,11 @@ bool lex_type(Lex *l, Type *out)
         if (out->rank == MAX_RANK) return lex_fail(l, ST_FORMAT, "rank beyond %d", MAX_RANK);
         if (!lex_dim(l, &out->dim[out->rank++])) return false;
     } while (lex_take(l, ","));
-    if (type_elements(l->dims, out) == DIM_BAD)
-        return lex_fail(l, ST_FORMAT, "the type is too large");
+    if (type_elements(l->dims, out) == DIM_BAD) return lex_fail(l, ST_FORMAT, "the type is too large");
     return lex_expect(l, "]");
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 /* @name or @"quoted": a copy in the arena. */
 bool lex_graph_name(Lex *l, const char **out)
@@ -143,15 +129,12 @@ bool lex_graph_name(Lex *l, const char **out)
     if (quoted) l->at.byte++;
     size_t first = l->at.byte, n = 0;
     char c;
-    while ((c = lex_look(l)) >= ' ' && c != '"' &&
-           (quoted || is_word_char(c) || memchr(".$#-", c, 4) != NULL))
-        l->at.byte++;
+    while ((c = lex_look(l)) >= ' ' && c != '"' && (quoted || is_word_char(c) || memchr(".$#-", c, 4) != NULL)) l->at.byte++;
     char *name = arena_alloc(l->arena, l->at.byte - first + 1);
     for (size_t i = first; i < l->at.byte; i++) {
         c = l->text[i];
         if (c == '\\') {
-            int hi = i + 2 < l->at.byte ? hex_digit(l->text[i + 1]) : -1,
-                lo = hi >= 0 ? hex_digit(l->text[i + 2]) : -1;
+            int hi = i + 2 < l->at.byte ? hex_digit(l->text[i + 1]) : -1, lo = hi >= 0 ? hex_digit(l->text[i + 2]) : -1;
             if (lo < 0 || 16 * hi + lo == 0) return lex_fail(l, ST_FORMAT, "bad escape in a name");
             c = (char)(16 * hi + lo);
             i += 2;

@@ -1,5 +1,5 @@
-/* loop: scan and while seen alike, by all who type, differentiate or lower loops. What their operands and results mean is written in
- * op_region.c. Relies on graph. */
+/* loop: scan and while seen alike, by all who type, differentiate or lower loops. What their operands and results mean is written
+ * in op_region.c. Relies on graph. */
 #ifndef KILN_IR_LOOP_H
 #define KILN_IR_LOOP_H
 

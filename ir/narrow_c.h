@@ -1,5 +1,5 @@
-/* narrow_c: narrow.def as C: static inline float widen_f16(uint32_t x) and its kin, straight-line code that compilers turn into vector
- * loops. Relies on scalar_c.h. Never loops. */
+/* narrow_c: narrow.def as C: static inline float widen_f16(uint32_t x) and its kin, straight-line code that compilers turn into
+ * vector loops. Relies on scalar_c.h. Never loops. */
 #ifndef KILN_IR_NARROW_C_H
 #define KILN_IR_NARROW_C_H
 

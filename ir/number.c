@@ -7,8 +7,8 @@
 
 #define LONGEST 64
 
-/* The number that the text stands for, as a double rounded to odd, so that rounding once more is right: the C library rounds as it is told, and
- * where the two nearest doubles differ the odd one is between no two f32s. f64 itself takes the nearest. */
+/* The number that the text stands for, as a double rounded to odd, so that rounding once more is right: the C library rounds as it
+ * is told, and where the two nearest doubles differ the odd one is between no two f32s. f64 itself takes the nearest. */
 static double read_number(DType t, const char *text, char **end)
 {
     double v = strtod(text, end);
@@ -59,16 +59,11 @@ void scalar_print(DType t, int64_t v, char *buf, size_t cap)
     plain_numbers_end(before);
 }
 
-static bool is_text(const char *text, size_t len, const char *s)
-{
-    return strlen(s) == len && memcmp(text, s, len) == 0;
-}
+static bool is_text(const char *text, size_t len, const char *s) { return strlen(s) == len && memcmp(text, s, len) == 0; }
 
 static bool parse_float(DType t, const char *text, size_t len, int64_t *v)
 {
-    double named = is_text(text, len, "nan")   ? (double)NAN
-                   : is_text(text, len, "inf") ? HUGE_VAL
-                                               : -HUGE_VAL;
+    double named = is_text(text, len, "nan") ? (double)NAN : is_text(text, len, "inf") ? HUGE_VAL : -HUGE_VAL;
     if (named > 0 || named != named || is_text(text, len, "-inf")) {
         *v = attr_of_f64(named);
         return true;
@@ -93,8 +88,7 @@ static bool parse_int(DType t, const char *text, size_t len, int64_t *v)
     for (size_t i = negative; i < len; i++) {
         if (text[i] < '0' || text[i] > '9') return false;
         if (__builtin_mul_overflow(magnitude, 10u, &magnitude) ||
-            __builtin_add_overflow(magnitude, (unsigned)(text[i] - '0'), &magnitude) ||
-            magnitude > most)
+            __builtin_add_overflow(magnitude, (unsigned)(text[i] - '0'), &magnitude) || magnitude > most)
             return false;
     }
     *v = (int64_t)(negative ? 0 - magnitude : magnitude);

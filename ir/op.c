@@ -9,8 +9,10 @@
 
 /* ---- values: scalar algebra -------------------------------------------------------------- */
 #include "scalar_tok.h"
+/* clang-format off */
 #define NONE { P_NONE, DT_NONE, 0, 0 }
 #define END_ { P_END, DT_NONE, 0, 0 }
+/* clang-format on */
 #define VALUES(name) COLUMN(ScalarTok, name)
 #define UNARY(name, domain, result, f, i, gx) \
     VALUES(f_##name) = {f, END_};             \
@@ -30,7 +32,9 @@
 
 /* ---- gradients: graph ops ---------------------------------------------------------------- */
 #include "grad_tok.h"
+/* clang-format off */
 #define END_ { GK_END, 0, 0 }
+/* clang-format on */
 #define GRAD(name) COLUMN(GradTok, name)
 #define UNARY(name, domain, result, f, i, gx) GRAD(gx_##name) = {gx, END_};
 #define BINARY(name, flags, domain, result, f, i, gx, gy) \
@@ -73,6 +77,7 @@ enum { OPF_0 = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
 #define GRAPHS(name) "G"
 #define OPTION(name) "?"
 
+/* clang-format off */
 const OpDef op_def[OP_COUNT] = {
     [OP_none] = {.name = "none"},
 #define UNARY(n, d, result, f, i, gx)                                                                             \
@@ -90,6 +95,7 @@ const OpDef op_def[OP_COUNT] = {
 #define OP(n, in, out, flag, r, v, f, m, schema)                                                                \
     [OP_##n] = {.name = #n, .nin = in, .nout = out, .flags = OPF_##flag, .role = ROLE_##r, .attrs = "" schema,     \
                 .infer = infer_##n, .vjp = vjp_##v, .fold = fold_##f, .map = map_##m},
+/* clang-format on */
 #include "ops.def"
 };
 

@@ -7,7 +7,7 @@
 typedef struct Runs {
     uint32_t n;
     Dim size[MAX_RANK + 1];
-    int of[MAX_RANK];        /* axis -> run; -1: an axis of size 1 that the op leaves alone */
+    int of[MAX_RANK]; /* axis -> run; -1: an axis of size 1 that the op leaves alone */
 } Runs;
 
 /* Axes in `alone` get a run each; axes between them share one. */
@@ -63,21 +63,17 @@ bool infer_slice(Infer *inf)
     const Type *x = inf->in[0];
     const struct slice_attrs *s = ATTRS(slice, inf->attr);
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 3u * x->rank)
-        return infer_fail(inf, ST_VALUE, "%u numbers given, 3 per axis needed", inf->nattr);
+    if (inf->nattr != 3u * x->rank) return infer_fail(inf, ST_VALUE, "%u numbers given, 3 per axis needed", inf->nattr);
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
         const Dim first = s->axis[i].first, size = s->axis[i].size, step = s->axis[i].step;
-        if (step < 1)
-            return infer_fail(
-                inf, ST_VALUE, "the step of axis %u must be a number of at least 1", i);
+        if (step < 1) return infer_fail(inf, ST_VALUE, "the step of axis %u must be a number of at least 1", i);
         if (dim_lo(t, first) < 0 || !slice_fits(t, x->dim[i], first, size, step)) {
             char a[64], b[64];
             dim_print(t, first, a, sizeof a);
             dim_print(t, size, b, sizeof b);
-            return infer_fail(inf, ST_VALUE,
-                "%s from %s in steps of %lld does not provably lie within axis %u", b, a,
-                (long long)step, i);
+            return infer_fail(
+                inf, ST_VALUE, "%s from %s in steps of %lld does not provably lie within axis %u", b, a, (long long)step, i);
         }
         out.dim[i] = size;
     }
@@ -106,8 +102,7 @@ static Value unslice(Emit *e, Value g, uint32_t axis, Dim whole, const struct sl
     const Dim first = slice->axis[axis].first, size = slice->axis[axis].size;
     const int64_t step = slice->axis[axis].step;
     Dim high;
-    if (step == 1)
-        return emit_pad(e, g, axis, first, dim_sub(t, dim_sub(t, whole, first), size), 0);
+    if (step == 1) return emit_pad(e, g, axis, first, dim_sub(t, dim_sub(t, whole, first), size), 0);
     Dim spread_size = dim_mul(t, size, step);
     Value r = spread(e, g, axis, step);
     if (dim_is_const(whole) && dim_is_const(first) && dim_is_const(spread_size))
@@ -121,8 +116,7 @@ void vjp_slice(Vjp *v)
 {
     Value g = v->g[0];
     const Type x = *v->e->type(v->e, v->in[0]);
-    for (uint32_t i = 0; i < x.rank; i++)
-        g = unslice(v->e, g, i, x.dim[i], ATTRS(slice, v->node->attr->at));
+    for (uint32_t i = 0; i < x.rank; i++) g = unslice(v->e, g, i, x.dim[i], ATTRS(slice, v->node->attr->at));
     v->dx[0] = g;
 }
 
@@ -132,8 +126,7 @@ Value fold_slice(const Folding *f)
     const Type *t = folded_type(f, x);
     const struct slice_attrs *s = ATTRS(slice, f->attr);
     bool whole = true;
-    for (uint32_t i = 0; i < t->rank; i++)
-        whole &= s->axis[i].first == 0 && s->axis[i].size == t->dim[i] && s->axis[i].step == 1;
+    for (uint32_t i = 0; i < t->rank; i++) whole &= s->axis[i].first == 0 && s->axis[i].size == t->dim[i] && s->axis[i].step == 1;
     if (whole) return x;
     const Node *inner = folded_maker(f, x, OP_slice);
     if (inner == NULL) return 0;
@@ -169,15 +162,9 @@ bool map_slice(const Mapping *p)
 
 /* ---- flip -------------------------------------------------------------------------------------------- */
 
-bool infer_flip(Infer *inf)
-{
-    return rule_axes(inf, inf->in[0]->rank) && rule_result(inf, inf->in[0]);
-}
+bool infer_flip(Infer *inf) { return rule_axes(inf, inf->in[0]->rank) && rule_result(inf, inf->in[0]); }
 
-void vjp_flip(Vjp *v)
-{
-    v->dx[0] = emit_attr(v->e, OP_flip, v->g[0], v->node->attr->at, v->node->attr->len);
-}
+void vjp_flip(Vjp *v) { v->dx[0] = emit_attr(v->e, OP_flip, v->g[0], v->node->attr->at, v->node->attr->len); }
 
 Value fold_flip(const Folding *f)
 {
@@ -210,8 +197,7 @@ bool infer_pad(Infer *inf)
     const Type *x = inf->in[0];
     const struct pad_attrs *p = ATTRS(pad, inf->attr);
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 1 + 2u * x->rank)
-        return infer_fail(inf, ST_VALUE, "%u sizes given, 2 per axis needed", inf->nattr - 1);
+    if (inf->nattr != 1 + 2u * x->rank) return infer_fail(inf, ST_VALUE, "%u sizes given, 2 per axis needed", inf->nattr - 1);
     if (!rule_scalar(inf, (DType)x->dtype, p->fill)) return false;
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
@@ -268,8 +254,7 @@ bool infer_concat(Infer *inf)
         if (x->dtype != out.dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
         if (x->rank != out.rank) return infer_fail(inf, ST_SHAPE, "ranks differ");
         for (uint32_t k = 0; k < out.rank; k++)
-            if (k != axis && x->dim[k] != out.dim[k])
-                return infer_fail(inf, ST_SHAPE, "sizes of axis %u differ", k);
+            if (k != axis && x->dim[k] != out.dim[k]) return infer_fail(inf, ST_SHAPE, "sizes of axis %u differ", k);
         out.dim[axis] = dim_add(rule_dims(inf), out.dim[axis], x->dim[axis]);
     }
     return rule_result(inf, &out);

@@ -25,9 +25,7 @@ bool infer_assert(Infer *inf)
 static uint32_t declared_type(const Infer *inf, uint32_t at, Type *type)
 {
     int64_t dtype = inf->attr[at], rank = at + 1 < inf->nattr ? inf->attr[at + 1] : -1;
-    if (!dtype_known(dtype) || rank < 0 || rank > MAX_RANK ||
-        rank > (int64_t)inf->nattr - at - 2)
-        return 0;
+    if (!dtype_known(dtype) || rank < 0 || rank > MAX_RANK || rank > (int64_t)inf->nattr - at - 2) return 0;
     *type = (Type){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     memcpy(type->dim, inf->attr + at + 2, (size_t)rank * sizeof *type->dim);
     return 2 + (uint32_t)rank;
@@ -38,8 +36,7 @@ bool infer_callback(Infer *inf)
     Type type;
     uint32_t n = 0;
     for (uint32_t at = ATTR_INDEX(callback, results), used; at < inf->nattr; at += used, n++)
-        if ((used = declared_type(inf, at, &type)) == 0)
-            return infer_fail(inf, ST_VALUE, "result %u has no type", n);
+        if ((used = declared_type(inf, at, &type)) == 0) return infer_fail(inf, ST_VALUE, "result %u has no type", n);
     if (!rule_room(inf, n)) return false;
     for (uint32_t at = ATTR_INDEX(callback, results), i = 0; i < n; i++) at += declared_type(inf, at, &inf->out[i]);
     return true;

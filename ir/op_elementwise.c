@@ -1,4 +1,5 @@
-/* op_elementwise: the ops that work element by element, whose rows of ops.def hold their values and gradients, and cast. Relies on family. */
+/* op_elementwise: the ops that work element by element, whose rows of ops.def hold their values and gradients, and cast. Relies on
+ * family. */
 #include "family.h"
 
 bool infer_elementwise(Infer *inf)
@@ -7,13 +8,11 @@ bool infer_elementwise(Infer *inf)
     const Type *last = inf->in[inf->nin - 1];
     uint32_t first = inf->nin == 3; /* of the operands that share the result's type */
     if (inf->nattr != 0) return infer_fail(inf, ST_VALUE, "takes no attributes");
-    if (first == 1 && inf->in[0]->dtype != DT_bool)
-        return infer_fail(inf, ST_DTYPE, "the condition must be bool");
+    if (first == 1 && inf->in[0]->dtype != DT_bool) return infer_fail(inf, ST_DTYPE, "the condition must be bool");
     for (uint32_t i = first; i + 1 < inf->nin; i++)
         if (inf->in[i]->dtype != last->dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
     for (uint32_t i = 0; i + 1 < inf->nin; i++)
-        if (inf->in[i]->rank != last->rank ||
-            memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
+        if (inf->in[i]->rank != last->rank || memcmp(inf->in[i]->dim, last->dim, last->rank * sizeof *last->dim) != 0)
             return infer_fail(inf, ST_SHAPE, "shapes differ");
     if (!rule_domain(inf, inf->nin - 1, def->domain)) return false;
     rule_result(inf, last);
@@ -41,7 +40,8 @@ void vjp_cast(Vjp *v)
     v->dx[0] = emit3(v->e, OP_where, within, v->dx[0], emit_constant(v->e, 0, to));
 }
 
-/* ---- folding: constants through the scalar algebra ------------------------------------------------------------------------------ */
+/* ---- folding: constants through the scalar algebra ------------------------------------------------------------------------------
+ */
 
 static Value fold_constants(const Folding *f)
 {
@@ -64,7 +64,8 @@ static Value fold_constants(const Folding *f)
     return folded_constant(f, &type, r);
 }
 
-/* ---- folding: identities that hold in every bit (docs/numerics.md) ----------------------------------------------------------------------------- */
+/* ---- folding: identities that hold in every bit (docs/numerics.md)
+ * ----------------------------------------------------------------------------- */
 
 typedef struct Operand {
     Value v;
@@ -84,14 +85,10 @@ static Operand operand(const Folding *f, Value v)
 static bool is_number(const Operand *o, int64_t n)
 {
     if (!o->is_constant) return false;
-    return o->is_float ? o->c.f == (double)n && (n != 0 || !__builtin_signbit(o->c.f))
-                       : o->c.i == n;
+    return o->is_float ? o->c.f == (double)n && (n != 0 || !__builtin_signbit(o->c.f)) : o->c.i == n;
 }
 
-static bool is_minus_zero(const Operand *o)
-{
-    return o->is_constant && o->is_float && o->c.f == 0 && __builtin_signbit(o->c.f);
-}
+static bool is_minus_zero(const Operand *o) { return o->is_constant && o->is_float && o->c.f == 0 && __builtin_signbit(o->c.f); }
 
 static bool is_zero_int(const Operand *o) { return !o->is_float && is_number(o, 0); }
 
@@ -104,10 +101,7 @@ static bool is_ones(const Operand *o)
     return bits == 64 ? o->c.i == -1 : (~o->c.u & (((uint64_t)1 << bits) - 1)) == 0;
 }
 
-static Value integer(const Folding *f, Value like, int64_t n)
-{
-    return folded_constant(f, folded_type(f, like), (Scalar){.i = n});
-}
+static Value integer(const Folding *f, Value like, int64_t n) { return folded_constant(f, folded_type(f, like), (Scalar){.i = n}); }
 
 static Value fold_arithmetic(const Folding *f, const Operand *x, const Operand *y)
 {
@@ -187,8 +181,7 @@ static Value fold_where(const Folding *f)
     if (in[1] == in[2]) return in[1];
     if (value_is_constant(f->rb->to, in[0], &c)) return c.i != 0 ? in[1] : in[2];
     bool bools = folded_type(f, in[1])->dtype == DT_bool;
-    if (bools && value_is_constant(f->rb->to, in[1], &a) && value_is_constant(f->rb->to, in[2], &b) &&
-        a.i != 0 && b.i == 0)
+    if (bools && value_is_constant(f->rb->to, in[1], &a) && value_is_constant(f->rb->to, in[2], &b) && a.i != 0 && b.i == 0)
         return in[0];
     return 0;
 }

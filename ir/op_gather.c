@@ -14,10 +14,8 @@ bool infer_gather(Infer *inf)
     const Type *x = inf->in[0], *indices = inf->in[1];
     const int64_t axis = ATTRS(gather, inf->attr)->axis;
     if (!rule_axis(inf, axis, x->rank)) return false;
-    if (!dtype_is_int((DType)indices->dtype))
-        return infer_fail(inf, ST_DTYPE, "indices must be integers");
-    if (x->rank - 1 + indices->rank > MAX_RANK)
-        return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
+    if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
+    if (x->rank - 1 + indices->rank > MAX_RANK) return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
     if (!can_index(inf, x->dim[axis], indices)) return false;
     Type out = {.dtype = x->dtype};
     for (int64_t i = 0; i < axis; i++) shape_push(&out, x->dim[i]);
@@ -40,12 +38,10 @@ void vjp_gather(Vjp *v)
 bool infer_scatter_add(Infer *inf)
 {
     const Type *g = inf->in[0], *indices = inf->in[1];
-    if (!dtype_is_int((DType)indices->dtype))
-        return infer_fail(inf, ST_DTYPE, "indices must be integers");
+    if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
     if (!rule_domain(inf, 0, 'N')) return false;
     if (g->rank < indices->rank) return infer_fail(inf, ST_SHAPE, "the rank is below the indices'");
-    if (g->rank - indices->rank + 1 > MAX_RANK)
-        return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
+    if (g->rank - indices->rank + 1 > MAX_RANK) return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
     const struct scatter_add_attrs *to = ATTRS(scatter_add, inf->attr);
     if (!rule_axis(inf, to->axis, g->rank - indices->rank + 1u)) return false;
     const uint32_t axis = (uint32_t)to->axis;
@@ -65,7 +61,8 @@ void vjp_scatter_add(Vjp *v)
     v->dx[0] = v->e->op(v->e, OP_gather, (Value[]){v->g[0], v->in[1]}, 2, &ATTRS(scatter_add, v->node->attr->at)->axis, 1);
 }
 
-/* The result's axes are (before, indices, after): the indices lie along those in the middle; x along the others and where its index says. */
+/* The result's axes are (before, indices, after): the indices lie along those in the middle; x along the others and where its index
+ * says. */
 bool map_gather(const Mapping *p)
 {
     const Type *t = mapped_result(p), *x = mapped_operand(p, 0), *indices = mapped_operand(p, 1);

@@ -1,10 +1,11 @@
-/* op_loop_grad: gradients of scan and while. Relies on family; the body is differentiated through Vjp.walk. Layout of both: op_region.c.
+/* op_loop_grad: gradients of scan and while. Relies on family; the body is differentiated through Vjp.walk. Layout of both:
+ * op_region.c.
  *
- * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and a scan in
- * the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried backwards, those of
- * invariants are summed in carries of their own, those of stacked inputs are stacked. Of a step are kept the carries that came into it and
- * the results of products and of loops and branches inside it; the rest is cheap and is computed again. What the backward body turns out
- * not to read is not kept. */
+ * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and a
+ * scan in the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried
+ * backwards, those of invariants are summed in carries of their own, those of stacked inputs are stacked. Of a step are kept the
+ * carries that came into it and the results of products and of loops and branches inside it; the rest is cheap and is computed
+ * again. What the backward body turns out not to read is not kept. */
 #include "effect.h"
 #include "family.h"
 #include "loop.h"
@@ -14,22 +15,21 @@
 typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
 
 typedef struct Taken { /* one operand of the backward scan and its body's parameter */
-    Value operand;  /* 0: a stack of what was kept, not there yet */
-    uint8_t role;   /* Role */
-    Value kept;     /* the old body's value that it is a stack of; 0: something else */
+    Value operand;     /* 0: a stack of what was kept, not there yet */
+    uint8_t role;      /* Role */
+    Value kept;        /* the old body's value that it is a stack of; 0: something else */
 } Taken;
 
 typedef struct Back {
     Vjp *v;
     Module *m;
     LoopParts s;
-    Graph *g; /* the body of the backward scan */
-    Picks carry, x, y,
-        fixed;  /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
-    uint32_t *next; /* per y: from 1, the place in `carry` of the carry that is the same value at the step's end, and gets what the next step
-                     * gives it on top of what the stack does; 0: none */
-    Value *map; /* value of the old body -> value of g */
-    Value *saved; /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
+    Graph *g;                 /* the body of the backward scan */
+    Picks carry, x, y, fixed; /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
+    uint32_t *next; /* per y: from 1, the place in `carry` of the carry that is the same value at the step's end, and gets what the
+                     * next step gives it on top of what the stack does; 0: none */
+    Value *map;     /* value of the old body -> value of g */
+    Value *saved;   /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
     Value *dcarry, *dfixed, *dy, *dx; /* parameters of g; dx: what the stacked inputs have got so far, 0: nothing */
     VEC(Taken) taken;
     Value trip;
@@ -50,8 +50,9 @@ static bool is_dear(const Module *m, const Node *n)
     return op_def[n->op].flags & (OPF_CONTRACTS | OPF_REGION) && !node_has_effect(m, n);
 }
 
-/* The forward loop again, which also stacks the old body's values `kept`; the first of those stacks, 0 after an error. It gives all that
- * the old one gives before them, so that the old one need not run (passes/contain.c). trip: of a while, how often it turned. */
+/* The forward loop again, which also stacks the old body's values `kept`; the first of those stacks, 0 after an error. It gives all
+ * that the old one gives before them, so that the old one need not run (passes/contain.c). trip: of a while, how often it turned.
+ */
 static Value run_again(Vjp *v, const LoopParts *s, const Value *in, const Value *kept, uint32_t n, Value *trip)
 {
     Module *m = v->e->module;
@@ -70,9 +71,8 @@ static Value run_again(Vjp *v, const LoopParts *s, const Value *in, const Value 
     if (s->condition != NULL && condition == NULL) return 0;
     const int64_t scan[6] = {g->index, s->carries, s->xs, ys, s->reverse, s->n};
     const int64_t again[5] = {condition ? condition->index : 0, g->index, s->carries, ys, s->n};
-    Value first = s->condition != NULL
-        ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
-        : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
+    Value first = s->condition != NULL ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
+                                       : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
     if (first == 0) return 0;
     if (s->condition != NULL) *trip = first + s->carries + ys;
     return first + s->carries + s->ys;
@@ -111,8 +111,8 @@ static bool turns_all(const Back *b)
     return s->condition == NULL && !dim_is_made(&b->m->dims, s->n) && loop_trip(b->v->graph, b->v->node->in[0]) == s->n;
 }
 
-/* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two parts add up
- * to the same either way. */
+/* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two
+ * parts add up to the same either way. */
 static void join_stacks(Back *b)
 {
     const Value *result = b->s.body->result.at;
@@ -152,13 +152,10 @@ static Value take(Back *b, Role role, Value operand, Value kept, Value like)
     return graph_param(b->g, graph_type(b->s.body, like), b->v->e->loc);
 }
 
-static Value zeros(Back *b, Value like)
-{
-    return emit_constant(b->v->e, 0, graph_type(b->s.body, like));
-}
+static Value zeros(Back *b, Value like) { return emit_constant(b->v->e, 0, graph_type(b->s.body, like)); }
 
-/* The cotangents that stacked output i of y has, with one slice more before that of the first step. What stands there is -0, which changes nothing
- * that it is added to. */
+/* The cotangents that stacked output i of y has, with one slice more before that of the first step. What stands there is -0, which
+ * changes nothing that it is added to. */
 static Value with_a_first(Back *b, uint32_t i)
 {
     const bool reverse = b->s.reverse;
@@ -166,10 +163,7 @@ static Value with_a_first(Back *b, uint32_t i)
 }
 
 /* Of each step, that of the step before it. */
-static Value of_the_step_before(Back *b, uint32_t i)
-{
-    return emit_slice(b->v->e, with_a_first(b, i), 0, b->s.reverse, b->s.n);
-}
+static Value of_the_step_before(Back *b, uint32_t i) { return emit_slice(b->v->e, with_a_first(b, i), 0, b->s.reverse, b->s.n); }
 
 /* What carry number i has got when the last step has been left. */
 static Value carry_so_far(Back *b, uint32_t i)
@@ -201,8 +195,8 @@ static void take_kept(Back *b)
     }
 }
 
-/* Parameters: index; cotangents of carries and invariants; slices of what was kept, of stacked inputs and of the cotangents of stacked
- * outputs; the invariants. */
+/* Parameters: index; cotangents of carries and invariants; slices of what was kept, of stacked inputs and of the cotangents of
+ * stacked outputs; the invariants. */
 static void take_all(Back *b, const Value *in)
 {
     const Vjp *v = b->v;
@@ -219,8 +213,7 @@ static void take_all(Back *b, const Value *in)
         b->dfixed[i] = take(b, ROLE_CARRY, sum != 0 ? sum : zeros(b, like), 0, like);
     }
     take_kept(b);
-    for (uint32_t i = 1 + s->carries; i < first_fixed; i++)
-        b->map[param[i]] = take(b, ROLE_SLICE, in[i], 0, param[i]);
+    for (uint32_t i = 1 + s->carries; i < first_fixed; i++) b->map[param[i]] = take(b, ROLE_SLICE, in[i], 0, param[i]);
     for (uint32_t i = 0; i < b->y.n; i++) {
         uint32_t y = s->carries + b->y.at[i];
         b->dy[i] = take(b, ROLE_SLICE, b->next[i] != 0 ? of_the_step_before(b, i) : v->g[y], 0, result[y]);
@@ -229,8 +222,7 @@ static void take_all(Back *b, const Value *in)
         uint32_t x = 1 + s->carries + b->x.at[i];
         b->dx[i] = v->sum[x] != 0 ? take(b, ROLE_SLICE, v->sum[x], 0, param[x]) : 0;
     }
-    for (uint32_t i = first_fixed; i < v->node->nin; i++)
-        b->map[param[i]] = take(b, ROLE_FIXED, in[i], 0, param[i]);
+    for (uint32_t i = first_fixed; i < v->node->nin; i++) b->map[param[i]] = take(b, ROLE_FIXED, in[i], 0, param[i]);
 }
 
 /* The old body and its reverse, in g; sets g's results. */
@@ -262,10 +254,8 @@ static bool fill_body(Back *b)
         seed[n++] = b->dx[i];
     }
     for (uint32_t i = 0; i < b->carry.n; i++) x[k++] = b->map[body->param.at[1 + b->carry.at[i]]];
-    for (uint32_t i = 0; i < b->fixed.n; i++)
-        x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
-    for (uint32_t i = 0; i < b->x.n; i++)
-        x[k++] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
+    for (uint32_t i = 0; i < b->fixed.n; i++) x[k++] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
+    for (uint32_t i = 0; i < b->x.n; i++) x[k++] = b->map[body->param.at[1 + s->carries + b->x.at[i]]];
 
     GraphEmit ge;
     graph_emit_init(&ge, b->g, b->v->st);

@@ -1,5 +1,5 @@
-/* op_region: the ops that run graphs, kernel scan while branch, and call and custom, whose gradients the front end owns. Gradients of loops
- * lie in op_loop_grad.c. Relies on family; a body is differentiated through Vjp.walk.
+/* op_region: the ops that run graphs, kernel scan while branch, and call and custom, whose gradients the front end owns. Gradients
+ * of loops lie in op_loop_grad.c. Relies on family; a body is differentiated through Vjp.walk.
  *
  * scan runs its body n times, passing values from step to step.
  *
@@ -44,18 +44,16 @@ static bool body_takes(Infer *inf, const Graph *body, uint32_t param, const Type
     char a[128], b[128];
     type_print(rule_dims(inf), wanted, a, sizeof a);
     type_print(rule_dims(inf), type, b, sizeof b);
-    return infer_fail(inf, type->dtype == wanted->dtype ? ST_SHAPE : ST_DTYPE,
-        "parameter %u of %s is %s, not %s", param, body->name, a, b);
+    return infer_fail(
+        inf, type->dtype == wanted->dtype ? ST_SHAPE : ST_DTYPE, "parameter %u of %s is %s, not %s", param, body->name, a, b);
 }
 
 static bool counts_fit(Infer *inf, const Graph *body, uint32_t params, uint32_t results)
 {
     if (body->param.len != params)
-        return infer_fail(
-            inf, ST_VALUE, "%s has %u parameters, not %u", body->name, body->param.len, params);
+        return infer_fail(inf, ST_VALUE, "%s has %u parameters, not %u", body->name, body->param.len, params);
     if (body->result.len != results)
-        return infer_fail(
-            inf, ST_VALUE, "%s has %u results, not %u", body->name, body->result.len, results);
+        return infer_fail(inf, ST_VALUE, "%s has %u results, not %u", body->name, body->result.len, results);
     return true;
 }
 
@@ -78,10 +76,18 @@ LoopParts loop_parts(const Module *m, Op op, const int64_t *attr)
     const struct scan_attrs *s = ATTRS(scan, attr);
     const struct while_attrs *w = ATTRS(while, attr);
     if (op == OP_scan)
-        return (LoopParts){.body = m->graph.at[s->body], .first = 1, .carries = (uint32_t)s->carries, .xs = (uint32_t)s->xs,
-                           .ys = (uint32_t)s->ys, .reverse = s->reverse != 0, .n = s->steps};
-    return (LoopParts){.body = m->graph.at[w->body], .condition = m->graph.at[w->condition], .carries = (uint32_t)w->carries,
-                       .ys = (uint32_t)w->ys, .n = w->steps};
+        return (LoopParts){.body = m->graph.at[s->body],
+            .first = 1,
+            .carries = (uint32_t)s->carries,
+            .xs = (uint32_t)s->xs,
+            .ys = (uint32_t)s->ys,
+            .reverse = s->reverse != 0,
+            .n = s->steps};
+    return (LoopParts){.body = m->graph.at[w->body],
+        .condition = m->graph.at[w->condition],
+        .carries = (uint32_t)w->carries,
+        .ys = (uint32_t)w->ys,
+        .n = w->steps};
 }
 
 #define COUNT_MOST (1 << 28) /* sums of a few counts stay numbers of 32 bits */
@@ -89,8 +95,7 @@ LoopParts loop_parts(const Module *m, Op op, const int64_t *attr)
 static bool attrs_count(Infer *inf, uint32_t from, uint32_t to)
 {
     for (uint32_t i = from; i < to; i++)
-        if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST)
-            return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
+        if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST) return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
     return true;
 }
 
@@ -121,13 +126,10 @@ static bool operands_fit(Infer *inf, const LoopParts *l, const Graph *g)
         const uint32_t param = i - l->first + 1;
         Type x = *inf->in[i];
         if (param > l->carries && param <= l->carries + l->xs) {
-            if (x.rank == 0)
-                return infer_fail(
-                    inf, ST_SHAPE, "stacked input %u is a scalar", param - l->carries - 1);
+            if (x.rank == 0) return infer_fail(inf, ST_SHAPE, "stacked input %u is a scalar", param - l->carries - 1);
             dim_print(rule_dims(inf), l->n, n, sizeof n);
             if (x.dim[0] != l->n)
-                return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s",
-                    param - l->carries - 1, n);
+                return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s", param - l->carries - 1, n);
             memmove(x.dim, x.dim + 1, --x.rank * sizeof *x.dim);
         }
         if (!body_takes(inf, g, param, &x)) return false;
@@ -147,8 +149,7 @@ static bool loop_results(Infer *inf, const LoopParts *l, uint32_t more)
     }
     for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
         Type y = *graph_type(l->body, l->body->result.at[i]);
-        if (y.rank == MAX_RANK)
-            return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
+        if (y.rank == MAX_RANK) return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
         if (y.rank != 0 && dim_is_made(rule_dims(inf), y.dim[0]))
             return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, l->body->name);
         memmove(y.dim + 1, y.dim, y.rank++ * sizeof *y.dim);
@@ -160,8 +161,7 @@ static bool loop_results(Infer *inf, const LoopParts *l, uint32_t more)
 
 static bool enough_operands(Infer *inf, uint32_t least)
 {
-    return inf->nin >= least ||
-           infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
+    return inf->nin >= least || infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
 }
 
 bool infer_scan(Infer *inf)
@@ -171,10 +171,9 @@ bool infer_scan(Infer *inf)
     if (reverse != 0 && reverse != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
     const LoopParts l = loop_parts(inf->module, inf->op, inf->attr);
     if (!enough_operands(inf, 1 + l.carries + l.xs)) return false;
-    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64}))
-        return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
-    return counts_fit(inf, l.body, inf->nin, l.carries + l.ys) && steps_fit(inf, &l) &&
-           operands_fit(inf, &l, l.body) && loop_results(inf, &l, 0);
+    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64})) return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
+    return counts_fit(inf, l.body, inf->nin, l.carries + l.ys) && steps_fit(inf, &l) && operands_fit(inf, &l, l.body) &&
+           loop_results(inf, &l, 0);
 }
 
 static bool is_bool(Infer *inf, const Graph *g)
@@ -211,8 +210,8 @@ static bool case_fits(Infer *inf, const Graph *g, const Graph *first)
         if (type_equal(x, y)) continue;
         type_print(rule_dims(inf), x, a, sizeof a);
         type_print(rule_dims(inf), y, b, sizeof b);
-        return infer_fail(inf, x->dtype == y->dtype ? ST_SHAPE : ST_DTYPE,
-            "result %u is %s in %s and %s in %s", i, a, first->name, b, g->name);
+        return infer_fail(
+            inf, x->dtype == y->dtype ? ST_SHAPE : ST_DTYPE, "result %u is %s in %s and %s in %s", i, a, first->name, b, g->name);
     }
     return true;
 }
@@ -236,10 +235,7 @@ bool infer_branch(Infer *inf)
 
 /* ---- the front end's --------------------------------------------------------------------- */
 
-bool infer_call(Infer *inf)
-{
-    return infer_fail(inf, ST_INTERNAL, "its result types are given when it is made");
-}
+bool infer_call(Infer *inf) { return infer_fail(inf, ST_INTERNAL, "its result types are given when it is made"); }
 
 bool infer_custom(Infer *inf)
 {
@@ -249,10 +245,7 @@ bool infer_custom(Infer *inf)
 
 /* ---- gradients: copies of bodies --------------------------------------------------------------------- */
 
-Picks picks_new(Module *m, uint32_t most)
-{
-    return (Picks){ARENA_ARRAY(m->arena, uint32_t, most + 1), 0};
-}
+Picks picks_new(Module *m, uint32_t most) { return (Picks){ARENA_ARRAY(m->arena, uint32_t, most + 1), 0}; }
 
 bool region_inline(Graph *g, const Graph *from, Value *map, const Value *saved, Status *st)
 {
@@ -279,7 +272,8 @@ Graph *region_body(Module *m, const Graph *of, const char *what)
     return graph_new(m, arena_printf(m->arena, "%s_%s%u", of->name, what, m->graph.len));
 }
 
-/* ---- the gradient of a branch: a branch whose graphs are the old ones followed by their reverses ---------------------------------------------------------------------------------- */
+/* ---- the gradient of a branch: a branch whose graphs are the old ones followed by their reverses
+ * ---------------------------------------------------------------------------------- */
 
 typedef struct Fork {
     Vjp *v;
@@ -287,8 +281,8 @@ typedef struct Fork {
     Picks sum;  /* of x, by place in it: those that have got something already */
 } Fork;
 
-/* Graph number k followed by its reverse: parameters are the old ones, the cotangents of y, and what is to be added to those of x that
- * have got something; results are the cotangents of x. */
+/* Graph number k followed by its reverse: parameters are the old ones, the cotangents of y, and what is to be added to those of x
+ * that have got something; results are the cotangents of x. */
 static Graph *reverse_case(Fork *f, uint32_t k)
 {
     Vjp *v = f->v;
@@ -298,12 +292,10 @@ static Graph *reverse_case(Fork *f, uint32_t k)
     Graph *g = region_body(m, old, "reverse");
     Value *map = ARENA_ARRAY(a, Value, old->value.len), *dx = ARENA_ARRAY(a, Value, f->x.n + 1);
     const uint32_t ny = f->y.n + f->sum.n;
-    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, ny + 1),
-          *seed = ARENA_ARRAY(a, Value, ny + 1);
+    Value *x = ARENA_ARRAY(a, Value, f->x.n + 1), *y = ARENA_ARRAY(a, Value, ny + 1), *seed = ARENA_ARRAY(a, Value, ny + 1);
     for (uint32_t i = 0; i < old->param.len; i++)
         map[old->param.at[i]] = graph_param(g, graph_type(old, old->param.at[i]), v->e->loc);
-    for (uint32_t i = 0; i < f->y.n; i++)
-        seed[i] = graph_param(g, graph_type(old, old->result.at[f->y.at[i]]), v->e->loc);
+    for (uint32_t i = 0; i < f->y.n; i++) seed[i] = graph_param(g, graph_type(old, old->result.at[f->y.at[i]]), v->e->loc);
     for (uint32_t i = 0; i < f->sum.n; i++)
         seed[f->y.n + i] = graph_param(g, graph_type(old, old->param.at[f->x.at[f->sum.at[i]]]), v->e->loc);
     if (!region_inline(g, old, map, NULL, v->st)) return NULL;
@@ -357,8 +349,7 @@ static void ask_front_end(Vjp *v)
     if (v->foreign != NULL)
         v->foreign(v);
     else
-        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end",
-            op_def[v->node->op].name);
+        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end", op_def[v->node->op].name);
 }
 
 void vjp_call(Vjp *v) { ask_front_end(v); }

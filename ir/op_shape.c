@@ -6,8 +6,7 @@
 bool infer_leaf(Infer *inf)
 {
     const int64_t stops = ATTRS(leaf, inf->attr)->stops;
-    if (stops != 0 && stops != 1)
-        return infer_fail(inf, ST_VALUE, "the attribute is 0 or 1");
+    if (stops != 0 && stops != 1) return infer_fail(inf, ST_VALUE, "the attribute is 0 or 1");
     return rule_result(inf, inf->in[0]);
 }
 
@@ -62,15 +61,13 @@ Value fold_reshape(const Folding *f)
 bool infer_transpose(Infer *inf)
 {
     const Type *x = inf->in[0];
-    if (inf->nattr != x->rank)
-        return infer_fail(inf, ST_VALUE, "%u axes given for rank %u", inf->nattr, x->rank);
+    if (inf->nattr != x->rank) return infer_fail(inf, ST_VALUE, "%u axes given for rank %u", inf->nattr, x->rank);
     Type out = *x;
     uint32_t seen = 0;
     for (uint32_t i = 0; i < x->rank; i++) {
         int64_t from = ATTRS(transpose, inf->attr)->from[i];
         if (!rule_axis(inf, from, x->rank)) return false;
-        if (seen >> from & 1)
-            return infer_fail(inf, ST_VALUE, "axis %lld comes twice", (long long)from);
+        if (seen >> from & 1) return infer_fail(inf, ST_VALUE, "axis %lld comes twice", (long long)from);
         seen |= 1u << from;
         out.dim[i] = x->dim[from];
     }
@@ -131,8 +128,7 @@ bool infer_broadcast(Infer *inf)
     if (!rule_shape(inf, 0, x->dtype, &to)) return false;
     if (to.rank < x->rank) return fail_to(inf, "cannot become", &to);
     for (uint32_t i = 0; i < x->rank; i++)
-        if (x->dim[i] != 1 && x->dim[i] != to.dim[to.rank - x->rank + i])
-            return fail_to(inf, "cannot become", &to);
+        if (x->dim[i] != 1 && x->dim[i] != to.dim[to.rank - x->rank + i]) return fail_to(inf, "cannot become", &to);
     return rule_result(inf, &to);
 }
 

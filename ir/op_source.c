@@ -5,8 +5,8 @@ bool infer_constant(Infer *inf)
 {
     Type out;
     const struct constant_attrs *c = ATTRS(constant, inf->attr);
-    return rule_scalar(inf, (DType)c->dtype, c->value) &&
-           rule_shape(inf, ATTR_INDEX(constant, shape), (DType)c->dtype, &out) && rule_result(inf, &out);
+    return rule_scalar(inf, (DType)c->dtype, c->value) && rule_shape(inf, ATTR_INDEX(constant, shape), (DType)c->dtype, &out) &&
+           rule_result(inf, &out);
 }
 
 bool infer_iota(Infer *inf)
@@ -14,8 +14,8 @@ bool infer_iota(Infer *inf)
     Type out;
     const struct iota_attrs *a = ATTRS(iota, inf->attr);
     if (a->dtype == DT_bool) return infer_fail(inf, ST_DTYPE, "needs numbers, not bool");
-    return rule_shape(inf, ATTR_INDEX(iota, shape), (DType)a->dtype, &out) &&
-           rule_axis(inf, a->axis, out.rank) && rule_result(inf, &out);
+    return rule_shape(inf, ATTR_INDEX(iota, shape), (DType)a->dtype, &out) && rule_axis(inf, a->axis, out.rank) &&
+           rule_result(inf, &out);
 }
 
 bool infer_dim_size(Infer *inf) { return rule_result(inf, &(Type){.dtype = DT_i64}); }
@@ -30,15 +30,11 @@ bool infer_random_bits(Infer *inf)
 {
     Type out;
     if (!type_equal(inf->in[0], &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}))
-        return infer_fail(
-            inf, inf->in[0]->dtype == DT_u64 ? ST_SHAPE : ST_DTYPE, "the key must be u64[2]");
+        return infer_fail(inf, inf->in[0]->dtype == DT_u64 ? ST_SHAPE : ST_DTYPE, "the key must be u64[2]");
     return rule_shape(inf, 0, DT_u32, &out) && rule_result(inf, &out);
 }
 
-bool infer_param(Infer *inf)
-{
-    return infer_fail(inf, ST_INTERNAL, "its type is given when it is made");
-}
+bool infer_param(Infer *inf) { return infer_fail(inf, ST_INTERNAL, "its type is given when it is made"); }
 
 /* Both words of the key, wherever the element lies. */
 bool map_random_bits(const Mapping *p)

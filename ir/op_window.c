@@ -9,8 +9,7 @@ static bool geometry(Infer *inf)
     static const char *const what[] = {"size", "stride", "dilation"};
     for (uint32_t i = 0; i < 6; i++)
         if (inf->attr[i] < 1 || inf->attr[i] > DIM_MAX)
-            return infer_fail(
-                inf, ST_VALUE, "%s %lld is out of range", what[i / 2], (long long)inf->attr[i]);
+            return infer_fail(inf, ST_VALUE, "%s %lld is out of range", what[i / 2], (long long)inf->attr[i]);
     return true;
 }
 
@@ -30,16 +29,12 @@ static Dim positions(Infer *inf, Dim extent, uint32_t i)
 static bool windows(Infer *inf, const Type *image, Type *out)
 {
     const struct window_attrs *w = ATTRS(window, inf->attr);
-    *out = (Type){.dtype = image->dtype,
-        .rank = 6,
-        .dim = {image->dim[0], 0, 0, w->size[0], w->size[1], image->dim[3]}};
+    *out = (Type){.dtype = image->dtype, .rank = 6, .dim = {image->dim[0], 0, 0, w->size[0], w->size[1], image->dim[3]}};
     for (uint32_t i = 0; i < 2; i++) {
         out->dim[1 + i] = positions(inf, image->dim[1 + i], i);
         if (out->dim[1 + i] == DIM_BAD) /* where no window is certain to fit, or too long an expression */
-            return infer_fail(inf, ST_SHAPE,
-                "a window of %lld x %lld, dilated by %lld x %lld, is larger than the image",
-                (long long)w->size[0], (long long)w->size[1], (long long)w->dilation[0],
-                (long long)w->dilation[1]);
+            return infer_fail(inf, ST_SHAPE, "a window of %lld x %lld, dilated by %lld x %lld, is larger than the image",
+                (long long)w->size[0], (long long)w->size[1], (long long)w->dilation[0], (long long)w->dilation[1]);
     }
     return true;
 }
@@ -47,24 +42,20 @@ static bool windows(Infer *inf, const Type *image, Type *out)
 bool infer_window(Infer *inf)
 {
     Type out;
-    if (inf->in[0]->rank != 4)
-        return infer_fail(inf, ST_SHAPE, "needs [n, height, width, channels]");
+    if (inf->in[0]->rank != 4) return infer_fail(inf, ST_SHAPE, "needs [n, height, width, channels]");
     return geometry(inf) && windows(inf, inf->in[0], &out) && rule_result(inf, &out);
 }
 
 bool infer_window_add(Infer *inf)
 {
     const Type *x = inf->in[0];
-    if (x->rank != 6)
-        return infer_fail(inf, ST_SHAPE, "needs [n, rows, columns, height, width, channels]");
+    if (x->rank != 6) return infer_fail(inf, ST_SHAPE, "needs [n, rows, columns, height, width, channels]");
     if (inf->nattr != 8) return infer_fail(inf, ST_VALUE, "needs the image's height and width");
     if (!rule_domain(inf, 0, 'N') || !geometry(inf)) return false;
     const Dim *size = ATTRS(window_add, inf->attr)->image;
-    Type image = {.dtype = x->dtype, .rank = 4, .dim = {x->dim[0], size[0], size[1], x->dim[5]}},
-         expected;
+    Type image = {.dtype = x->dtype, .rank = 4, .dim = {x->dim[0], size[0], size[1], x->dim[5]}}, expected;
     if (!windows(inf, &image, &expected)) return false;
-    if (!type_equal(x, &expected))
-        return infer_fail(inf, ST_SHAPE, "these are not the windows of such an image");
+    if (!type_equal(x, &expected)) return infer_fail(inf, ST_SHAPE, "these are not the windows of such an image");
     return rule_result(inf, &image);
 }
 
@@ -81,10 +72,7 @@ void vjp_window(Vjp *v)
     v->dx[0] = emit_cast(v->e, sum, (DType)x.dtype);
 }
 
-void vjp_window_add(Vjp *v)
-{
-    v->dx[0] = emit_attr(v->e, OP_window, v->g[0], v->node->attr->at, ATTR_INDEX(window_add, image));
-}
+void vjp_window_add(Vjp *v) { v->dx[0] = emit_attr(v->e, OP_window, v->g[0], v->node->attr->at, ATTR_INDEX(window_add, image)); }
 
 /* ---- index maps -------------------------------------------------------------------------------------- */
 
@@ -98,7 +86,8 @@ bool map_window(const Mapping *p)
     map_push(&p->out->map, x->dim[0], &seen.at[0]);
     for (uint32_t i = 0; i < 2; i++) {
         IndexExpr e = seen.at[1 + i], k = seen.at[3 + i];
-        if (!index_scale(p->env, &e, w->stride[i]) || !index_scale(p->env, &k, w->dilation[i]) || !index_add(p->env, &e, &k)) return false;
+        if (!index_scale(p->env, &e, w->stride[i]) || !index_scale(p->env, &k, w->dilation[i]) || !index_add(p->env, &e, &k))
+            return false;
         map_push(&p->out->map, x->dim[1 + i], &e);
     }
     map_push(&p->out->map, x->dim[3], &seen.at[5]);

@@ -45,8 +45,7 @@ static bool skip_body(Parser *p)
     for (;;) {
         lex_skip(&p->lex);
         char c = lex_look(&p->lex);
-        if (p->lex.at.byte >= p->lex.len)
-            return lex_fail(&p->lex, ST_FORMAT, "the graph is not closed");
+        if (p->lex.at.byte >= p->lex.len) return lex_fail(&p->lex, ST_FORMAT, "the graph is not closed");
         p->lex.at.byte++;
         if (c == '"')
             while (lex_look(&p->lex) >= ' ' && p->lex.text[p->lex.at.byte++] != '"') {
@@ -62,8 +61,7 @@ static bool find_graphs(Parser *p)
         const char *name;
         uint64_t key;
         if (!lex_keyword(&p->lex, "graph") || !lex_graph_name(&p->lex, &name)) return false;
-        if (find(p, name, &key) != NULL)
-            return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
+        if (find(p, name, &key) != NULL) return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
         map_put(&p->by_name, key, p->pending.len);
         Graph *g = graph_new(p->m, name);
         *VEC_PUSH(p->m->arena, &p->pending) = (Pending){.g = g, .params = p->lex.at};
@@ -80,8 +78,8 @@ static bool read_bounds(Parser *p, const char *name)
     if (lex_take(&p->lex, "loop")) {
         d = dim_made(&p->m->dims, name);
     } else {
-        if (!lex_expect(&p->lex, "[") || !lex_scalar(&p->lex, DT_i64, &lo) ||
-            !lex_expect(&p->lex, ",") || !lex_scalar(&p->lex, DT_i64, &hi))
+        if (!lex_expect(&p->lex, "[") || !lex_scalar(&p->lex, DT_i64, &lo) || !lex_expect(&p->lex, ",") ||
+            !lex_scalar(&p->lex, DT_i64, &hi))
             return false;
         d = dim_symbol(&p->m->dims, name, lo, hi);
         if (d != DIM_BAD && !lex_expect(&p->lex, "]")) return false;
@@ -130,8 +128,7 @@ static bool use(Scope *s, Value *v)
     uint64_t name;
     if (!number(s->p, &name)) return false;
     const uint64_t *known = map_get(&s->value, name);
-    if (known == NULL)
-        return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is not defined", (unsigned long long)name);
+    if (known == NULL) return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is not defined", (unsigned long long)name);
     *v = (Value)*known;
     return true;
 }
@@ -148,8 +145,7 @@ static bool graph_attr(Parser *p, int64_t *v)
     *v = pending->g->index;
     if (pending->state == 2) return true;
     if (pending->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s runs itself", name);
-    if (p->nesting == MAX_NESTING)
-        return lex_fail(&p->lex, ST_FORMAT, "graphs name graphs more than %d deep", MAX_NESTING);
+    if (p->nesting == MAX_NESTING) return lex_fail(&p->lex, ST_FORMAT, "graphs name graphs more than %d deep", MAX_NESTING);
     Place here = p->lex.at;
     if (!read_graph(p, pending)) return false;
     p->lex.at = here;
@@ -235,8 +231,7 @@ static bool read_left(Scope *s, Draft *d)
     d->op = op_parse(name, n);
     if (d->op != OP_none && d->op != OP_param) return true;
     p->lex.at = d->at;
-    return lex_fail(&p->lex, ST_FORMAT,
-        d->op == OP_param ? "parameters belong in the graph's first line" : "expected an op");
+    return lex_fail(&p->lex, ST_FORMAT, d->op == OP_param ? "parameters belong in the graph's first line" : "expected an op");
 }
 
 static bool read_right(Scope *s, Draft *d)
@@ -254,8 +249,7 @@ static bool read_right(Scope *s, Draft *d)
     if (!lex_take(&p->lex, ":")) return true;
     do {
         Type type;
-        if (d->type.len == d->result.len)
-            return lex_fail(&p->lex, ST_FORMAT, "more types than results");
+        if (d->type.len == d->result.len) return lex_fail(&p->lex, ST_FORMAT, "more types than results");
         if (!lex_type(&p->lex, &type)) return false;
         *VEC_PUSH(p->m->arena, &d->type) = type;
     } while (lex_take(&p->lex, ","));
@@ -272,23 +266,20 @@ static bool append(Scope *s, const Draft *d)
     p->lex.at = d->at; /* what is wrong with the node as a whole is told at its op */
     if (d->op == OP_call) {
         if (d->type.len == 0) return lex_fail(&p->lex, ST_FORMAT, "a call's types must be given");
-        v = graph_append_typed(
-            s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, d->type.at, d->type.len, loc);
+        v = graph_append_typed(s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, d->type.at, d->type.len, loc);
     } else {
         Status why = {0};
         v = graph_append(s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, loc, &why);
         if (v == 0) return lex_fail(&p->lex, why.code, "%s", why.text);
         uint32_t nout = s->g->node.at[s->g->node.len - 1].nout;
         if (nout != d->result.len)
-            return lex_fail(&p->lex, ST_FORMAT, "%s has %u results, not %u", op_def[d->op].name,
-                nout, d->result.len);
+            return lex_fail(&p->lex, ST_FORMAT, "%s has %u results, not %u", op_def[d->op].name, nout, d->result.len);
     }
     for (uint32_t i = 0; i < d->result.len; i++) {
         if (i < d->type.len && !type_equal(&d->type.at[i], graph_type(s->g, v + i))) {
             char text[128];
             type_print(&p->m->dims, graph_type(s->g, v + i), text, sizeof text);
-            return lex_fail(
-                &p->lex, ST_FORMAT, "%%%llu is %s", (unsigned long long)d->result.at[i], text);
+            return lex_fail(&p->lex, ST_FORMAT, "%%%llu is %s", (unsigned long long)d->result.at[i], text);
         }
         if (!define(s, d->result.at[i], v + i)) return false;
     }
@@ -313,8 +304,7 @@ static bool read_params(Scope *s)
         uint64_t name;
         Type t;
         if (!number(p, &name) || !lex_expect(&p->lex, ":") || !lex_type(&p->lex, &t)) return false;
-        if (!define(s, name, graph_param(s->g, &t, (Loc){"text", (int)p->lex.at.line})))
-            return false;
+        if (!define(s, name, graph_param(s->g, &t, (Loc){"text", (int)p->lex.at.line}))) return false;
     } while (lex_take(&p->lex, ","));
     return lex_expect(&p->lex, ")");
 }
@@ -340,8 +330,7 @@ static bool read_body(Scope *s)
     lex_skip(&p->lex);
     Place results = p->lex.at;
     const char *close = memchr(p->lex.text + p->lex.at.byte, ')', p->lex.len - p->lex.at.byte);
-    if (lex_look(&p->lex) != '(' || close == NULL)
-        return lex_fail(&p->lex, ST_FORMAT, "expected the results");
+    if (lex_look(&p->lex) != '(' || close == NULL) return lex_fail(&p->lex, ST_FORMAT, "expected the results");
     while (p->lex.text + p->lex.at.byte <= close) {
         p->lex.at.byte++;
         lex_skip(&p->lex);
@@ -400,8 +389,7 @@ Module *module_parse(Arena *arena, const char *text, size_t len, Status *st)
 {
     Start s = {arena, NULL};
     if (st->code != ST_OK || !arena_try(arena, st, start, &s)) return NULL;
-    Lex lex = {
-        .text = text, .len = len, .at = {.line = 1}, .st = st, .arena = arena, .dims = &s.m->dims};
+    Lex lex = {.text = text, .len = len, .at = {.line = 1}, .st = st, .arena = arena, .dims = &s.m->dims};
     Parser p = {.lex = lex, .m = s.m, .by_name = {.arena = arena}};
     return arena_try(arena, st, parse, &p) && st->code == ST_OK ? s.m : NULL;
 }

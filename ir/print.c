@@ -41,8 +41,7 @@ static void put_type(Printer *p, const Type *t)
 
 static void put_values(Printer *p, const Value *v, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        text_printf(p->out, "%s%%%u", i == 0 ? "" : ", ", p->number[v[i]]);
+    for (uint32_t i = 0; i < n; i++) text_printf(p->out, "%s%%%u", i == 0 ? "" : ", ", p->number[v[i]]);
 }
 
 static bool is_bare(const char *name)
@@ -109,8 +108,7 @@ static void put_attrs(Printer *p, const Graph *g, const Node *n)
 static void put_node(Printer *p, const Graph *g, const Node *n)
 {
     put(p, "  ");
-    for (uint32_t i = 0; i < n->nout; i++)
-        put_values(p, &(Value){n->out + i}, 1), put(p, i + 1u < n->nout ? ", " : " = ");
+    for (uint32_t i = 0; i < n->nout; i++) put_values(p, &(Value){n->out + i}, 1), put(p, i + 1u < n->nout ? ", " : " = ");
     put(p, op_def[n->op].name);
     put(p, "(");
     put_values(p, n->in, n->nin);

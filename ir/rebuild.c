@@ -17,11 +17,7 @@ static Graph *sibling(const Graph *from)
 
 void rebuild_begin(Rebuild *rb, const Graph *from, Arena *scratch, Status *st)
 {
-    *rb = (Rebuild){.from = from,
-        .to = sibling(from),
-        .shared = {.arena = scratch},
-        .scratch = scratch,
-        .st = st};
+    *rb = (Rebuild){.from = from, .to = sibling(from), .shared = {.arena = scratch}, .scratch = scratch, .st = st};
     rb->map = ARENA_ARRAY(scratch, Value, from->value.len);
     for (uint32_t i = 0; i < from->param.len; i++) {
         Value p = from->param.at[i];
@@ -58,8 +54,7 @@ static bool nodes_equal(const Node *a, const Node *b)
     if (a->op != b->op || a->nin != b->nin || a->attr->len != b->attr->len) return false;
     bool same = true;
     for (uint32_t i = 0; i < a->nin; i++) same &= a->in[i] == b->in[i];
-    if (!same && a->nin == 2 && exchangeable((Op)a->op))
-        same = a->in[0] == b->in[1] && a->in[1] == b->in[0];
+    if (!same && a->nin == 2 && exchangeable((Op)a->op)) same = a->in[0] == b->in[1] && a->in[1] == b->in[0];
     if (!same) return false;
     return memcmp(a->attr->at, b->attr->at, a->attr->len * sizeof *a->attr->at) == 0;
 }
@@ -83,13 +78,9 @@ static Value find_shared(Rebuild *rb, const Node *n, uint64_t *key)
     }
 }
 
-static bool sharable(const Module *m, const Node *n)
-{
-    return n->op != OP_param && !node_has_effect(m, n);
-}
+static bool sharable(const Module *m, const Node *n) { return n->op != OP_param && !node_has_effect(m, n); }
 
-Value rebuild_op(
-    Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
+Value rebuild_op(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc)
 {
     if (rb->st->code != ST_OK) return 0;
     for (uint32_t i = 0; i < nin; i++)
@@ -113,8 +104,7 @@ Graph *rebuild_end(Rebuild *rb)
     for (uint32_t i = 0; i < rb->from->result.len && rb->st->code == ST_OK; i++) {
         Value v = rb->map[rb->from->result.at[i]];
         if (v == 0)
-            status_fail(rb->st, ST_INTERNAL, "rebuild of graph %s: result %u was not copied",
-                rb->from->name, i);
+            status_fail(rb->st, ST_INTERNAL, "rebuild of graph %s: result %u was not copied", rb->from->name, i);
         else
             graph_result(rb->to, v);
     }

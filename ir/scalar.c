@@ -15,9 +15,11 @@ const PrimInfo prim_info[P_COUNT] = {
 #include "scalar_tok.h"
 enum { SLOTS_MAX = 64 };
 /* Slots are numbered from 0 on in each function. */
+/* clang-format off */
 #define MATH_BEGIN(fn, args) enum {
 #define LET(fn, name, type, expr) SLOT_##fn##_##name,
 #define MATH_END(fn, ...) SLOTS_##fn }; _Static_assert((int)SLOTS_##fn <= (int)SLOTS_MAX, "too many lets: raise SLOTS_MAX");
+/* clang-format on */
 #define NARROW_BEGIN(fn, from, to) MATH_BEGIN(fn, 1)
 #define NARROW_END(fn, ...) MATH_END(fn, __VA_ARGS__)
 #include "math.def"
@@ -27,7 +29,10 @@ enum { SLOTS_MAX = 64 };
 #undef MATH_END
 #define MATH_BEGIN(fn, args) static const ScalarTok tok_##fn[] = {
 #define LET(fn, name, type, expr) {P_LET, DT_##type, SLOT_##fn##_##name, 0}, expr,
-#define MATH_END(fn, ...) {P_RET, DT_NONE, 0, 0}, __VA_ARGS__, {P_END, DT_NONE, 0, 0}};
+#define MATH_END(fn, ...)                                         \
+    {P_RET, DT_NONE, 0, 0}, __VA_ARGS__, { P_END, DT_NONE, 0, 0 } \
+    }                                                             \
+    ;
 #include "math.def"
 #include "narrow.def"
 #undef MATH_BEGIN
@@ -40,8 +45,7 @@ enum { SLOTS_MAX = 64 };
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
-#define MATH_BEGIN(fn, args) \
-    [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
+#define MATH_BEGIN(fn, args) [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #define LET(fn, name, type, expr)
 #define MATH_END(fn, expr)
 #include "math.def"
@@ -176,10 +180,7 @@ static bool compare(Prim p, DType t, Scalar a, Scalar b)
 }
 #undef COMPARE
 
-static Scalar of_float(DType t, double v)
-{
-    return (Scalar){.f = t == DT_f64 ? v : (double)(float)v};
-}
+static Scalar of_float(DType t, double v) { return (Scalar){.f = t == DT_f64 ? v : (double)(float)v}; }
 static Scalar of_int(DType t, int64_t v) { return (Scalar){.i = wrap(t, v)}; }
 
 static int64_t float_to_int(DType to, double v)
@@ -199,8 +200,7 @@ static int64_t float_to_int(DType to, double v)
 
 static Scalar convert(DType t, DType to, Scalar a)
 {
-    if (dtype_is_float(t))
-        return dtype_is_float(to) ? of_float(to, a.f) : (Scalar){.i = float_to_int(to, a.f)};
+    if (dtype_is_float(t)) return dtype_is_float(to) ? of_float(to, a.f) : (Scalar){.i = float_to_int(to, a.f)};
     if (!dtype_is_float(to)) return of_int(to, a.i);
     if (t == DT_u64) return (Scalar){.f = to == DT_f64 ? (double)a.u : (double)(float)a.u};
     return (Scalar){.f = to == DT_f64 ? (double)a.i : (double)(float)a.i};
@@ -208,8 +208,7 @@ static Scalar convert(DType t, DType to, Scalar a)
 
 static Scalar reinterpret(Prim p, DType t, DType to, Scalar a)
 {
-    if (p == P_bits)
-        return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
+    if (p == P_bits) return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
     return (Scalar){.f = to == DT_f64 ? floatbits_f64(a.u) : (double)floatbits_f32((uint32_t)a.u)};
 }
 

@@ -61,7 +61,8 @@ extern const MathInfo math_info[FN_COUNT];
 typedef struct NarrowFns { const ScalarTok *widen, *narrow, *round; } NarrowFns;
 extern const NarrowFns narrow_fns[DT_COUNT];
 
-/* One scalar value of any type, for the interpreter. Floats in f (an f32 value is held rounded), the rest in i (u64 as its bits). */
+/* One scalar value of any type, for the interpreter. Floats in f (an f32 value is held rounded), the rest in i (u64 as its bits).
+ */
 typedef union Scalar { double f; int64_t i; uint64_t u; } Scalar;
 
 /* One primitive on scalars of type t (cvt/bits/floatbits: from t to `to`): exactly what every backend computes.

@@ -66,7 +66,8 @@ static bool append(Transplant *t, Graph *g, const Node *n, Value *map)
 {
     if (op_def[n->op].flags & OPF_EFFECT)
         return status_fail(t->st, ST_UNSUPPORTED,
-            "%s: the gradient of a compiled call computes its body again, but C code (%s:%d) is called once; open the tape inside the function",
+            "%s: the gradient of a compiled call computes its body again, but C code (%s:%d) is called once; open the tape inside "
+            "the function",
             op_def[n->op].name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
     Value *in = ARENA_ARRAY(t->to->arena, Value, n->nin + 1);
     int64_t *attr = ARENA_ARRAY(t->to->arena, int64_t, n->attr->len + 1);
@@ -81,7 +82,8 @@ bool transplant(Transplant *t, Graph *g, const Graph *from, Value *map)
 {
     for (uint32_t i = 0; i < from->node.len; i++) {
         const Node *n = &from->node.at[i];
-        if (n->op != OP_param && n->nout != 0 && !append(t, g, n, map)) return false; /* without results, all that it has is effects */
+        if (n->op != OP_param && n->nout != 0 && !append(t, g, n, map))
+            return false; /* without results, all that it has is effects */
     }
     return true;
 }

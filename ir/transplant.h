@@ -1,5 +1,5 @@
-/* transplant: a graph of one module appended to a graph of another. Relies on graph. Never shares, folds or reorders: what is asked of the copy
- * later comes out as it would have of the original. */
+/* transplant: a graph of one module appended to a graph of another. Relies on graph. Never shares, folds or reorders: what is asked
+ * of the copy later comes out as it would have of the original. */
 #ifndef KILN_IR_TRANSPLANT_H
 #define KILN_IR_TRANSPLANT_H
 
@@ -17,8 +17,8 @@ typedef struct Transplant {
 
 /* Both with all symbols DIM_BAD: the caller says what those are that no loop makes. */
 void transplant_begin(Transplant *t, Graph *const *graph, uint32_t graphs, const DimTable *dims, Module *to, Status *st);
-/* Appends the nodes of `from` to g, with the graphs that they run, but no effects; map has the parameters' values in g and gets the rest. False:
- * the status says why; a call into C whose results are used is one reason. */
+/* Appends the nodes of `from` to g, with the graphs that they run, but no effects; map has the parameters' values in g and gets the
+ * rest. False: the status says why; a call into C whose results are used is one reason. */
 bool transplant(Transplant *t, Graph *g, const Graph *from, Value *map);
 
 #endif

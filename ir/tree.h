@@ -1,11 +1,12 @@
 /* tree: the order in which reductions and products combine elements (docs/numerics.md, Order), in numbers. Elements are cut into
- * blocks, a block gives one total, and totals are combined pairwise: of more than one block, the first 2^p (the largest power of two
- * below their number) make one subtree, the rest the other. Eager code, LLVM, CUDA and the passes that cut folds into pieces all take
- * the order from here. Combining a whole subtree elsewhere, or padding behind the last element with the identity, changes no bit.
+ * blocks, a block gives one total, and totals are combined pairwise: of more than one block, the first 2^p (the largest power of
+ * two below their number) make one subtree, the rest the other. Eager code, LLVM, CUDA and the passes that cut folds into pieces
+ * all take the order from here. Combining a whole subtree elsewhere, or padding behind the last element with the identity, changes
+ * no bit.
  *
- * A loop over the blocks gets the same tree from a binary counter: level[l] holds the total of 2^l blocks where bit l of the number of
- * blocks done is set. When block i is done, its total takes level[0], level[1], ... as long as the bits of i are set, always as second
- * operand, and goes to the next level; at the end the levels that are left are taken from the lowest up. */
+ * A loop over the blocks gets the same tree from a binary counter: level[l] holds the total of 2^l blocks where bit l of the number
+ * of blocks done is set. When block i is done, its total takes level[0], level[1], ... as long as the bits of i are set, always as
+ * second operand, and goes to the next level; at the end the levels that are left are taken from the lowest up. */
 #ifndef KILN_IR_TREE_H
 #define KILN_IR_TREE_H
 

@@ -11,9 +11,7 @@ typedef struct Verify {
 
 static bool broken(Verify *v, const Graph *g, uint32_t node, const char *what)
 {
-    const char *op = node < g->node.len && g->node.at[node].op < OP_COUNT
-                         ? op_def[g->node.at[node].op].name
-                         : "?";
+    const char *op = node < g->node.len && g->node.at[node].op < OP_COUNT ? op_def[g->node.at[node].op].name : "?";
     return status_fail(v->st, ST_INTERNAL, "graph %s, node %u (%s): %s", g->name, node, op, what);
 }
 
@@ -31,13 +29,10 @@ static bool numbering_holds(Verify *v, const Graph *g, uint32_t i, Value next)
     const Node *n = &g->node.at[i];
     if (n->op <= OP_none || n->op >= OP_COUNT) return broken(v, g, i, "no such op");
     if (n->attr == NULL) return broken(v, g, i, "no attributes");
-    if (n->out != next)
-        return broken(v, g, i, "its results are not numbered on from the node before");
-    if (n->nout > g->value.len - next)
-        return broken(v, g, i, "wrong count of results");
+    if (n->out != next) return broken(v, g, i, "its results are not numbered on from the node before");
+    if (n->nout > g->value.len - next) return broken(v, g, i, "wrong count of results");
     for (uint32_t k = 0; k < n->nin; k++)
-        if (n->in[k] == 0 || n->in[k] >= n->out)
-            return broken(v, g, i, "an operand is not defined before its use");
+        if (n->in[k] == 0 || n->in[k] >= n->out) return broken(v, g, i, "an operand is not defined before its use");
     for (uint32_t k = 0; k < n->nout; k++) {
         const ValueDef *d = &g->value.at[n->out + k];
         if (d->node != i || d->result != k) return broken(v, g, i, "a result names another maker");
@@ -52,16 +47,12 @@ static bool types_hold(Verify *v, const Graph *g, uint32_t i)
     if (n->op == OP_param) {
         if (n->nin != 0 || n->attr->len != 1 || n->nout != 1) return broken(v, g, i, "malformed");
         uint64_t at = (uint64_t)ATTRS(param, n->attr->at)->number;
-        return (at < g->param.len && g->param.at[at] == n->out) ||
-               broken(v, g, i, "not where its number says in the parameters");
+        return (at < g->param.len && g->param.at[at] == n->out) || broken(v, g, i, "not where its number says in the parameters");
     }
-    if (n->op == OP_call)
-        return (n->attr->len == strlen(op_def[OP_call].attrs) && n->nout != 0) ||
-               broken(v, g, i, "malformed");
+    if (n->op == OP_call) return (n->attr->len == strlen(op_def[OP_call].attrs) && n->nout != 0) || broken(v, g, i, "malformed");
     Infer inf;
     Status why = {0};
-    if (!infer_node(&inf, g, (Op)n->op, n->in, n->nin, n->attr->at, n->attr->len, &why))
-        return broken(v, g, i, why.text);
+    if (!infer_node(&inf, g, (Op)n->op, n->in, n->nin, n->attr->at, n->attr->len, &why)) return broken(v, g, i, why.text);
     if (inf.nout != n->nout) return broken(v, g, i, "wrong count of results");
     for (uint32_t k = 0; k < inf.nout; k++)
         if (!type_equal(&inf.out[k], graph_type(g, n->out + k)))
@@ -89,8 +80,7 @@ static bool regions_hold(Verify *v, const Graph *g, uint32_t i)
 static bool ends_hold(Verify *v, const Graph *g)
 {
     for (uint32_t i = 0; i < g->param.len; i++)
-        if (g->param.at[i] == 0 || g->param.at[i] >= g->value.len ||
-            graph_maker(g, g->param.at[i])->op != OP_param)
+        if (g->param.at[i] == 0 || g->param.at[i] >= g->value.len || graph_maker(g, g->param.at[i])->op != OP_param)
             return status_fail(v->st, ST_INTERNAL, "graph %s: parameter %u is none", g->name, i);
     for (uint32_t i = 0; i < g->result.len; i++)
         if (g->result.at[i] == 0 || g->result.at[i] >= g->value.len)
@@ -104,16 +94,13 @@ static bool graph_holds(Verify *v, uint32_t index)
     if (v->state[index] == 2) return true;
     v->state[index] = 1;
     if (g->module != v->m || g->index != index)
-        return status_fail(
-            v->st, ST_INTERNAL, "graph %s is not number %u of this module", g->name, index);
+        return status_fail(v->st, ST_INTERNAL, "graph %s is not number %u of this module", g->name, index);
     Value next = 1;
     for (uint32_t i = 0; i < g->node.len; i++) {
-        if (!numbering_holds(v, g, i, next) || !regions_hold(v, g, i) || !types_hold(v, g, i))
-            return false;
+        if (!numbering_holds(v, g, i, next) || !regions_hold(v, g, i) || !types_hold(v, g, i)) return false;
         next += g->node.at[i].nout;
     }
-    if (next != g->value.len)
-        return status_fail(v->st, ST_INTERNAL, "graph %s: values that no node makes", g->name);
+    if (next != g->value.len) return status_fail(v->st, ST_INTERNAL, "graph %s: values that no node makes", g->name);
     v->state[index] = 2;
     return ends_hold(v, g);
 }

@@ -1,6 +1,7 @@
-/* contain: a loop that another one contains is that one. The gradient of a loop runs it again to keep what came into each step; where both
- * are there, one run serves both. In: any valid graph, its regions' bodies in canonical order. Out: the same results; of two scans or
- * whiles with equal operands whose bodies are equal but for results that the longer one adds at the end, only the longer one is left. */
+/* contain: a loop that another one contains is that one. The gradient of a loop runs it again to keep what came into each step;
+ * where both are there, one run serves both. In: any valid graph, its regions' bodies in canonical order. Out: the same results; of
+ * two scans or whiles with equal operands whose bodies are equal but for results that the longer one adds at the end, only the
+ * longer one is left. */
 #include "../ir/loop.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
@@ -80,7 +81,8 @@ static uint32_t container(Loops *l, uint32_t i)
     uint32_t best = i;
     const Node *node = l->g->node.at;
     for (uint64_t k = *map_get(&l->first, loop_hash(l, &node[i])); k != 0; k = l->next[k - 1])
-        if (stacked(l->g, &node[k - 1]) > stacked(l->g, &node[best]) && contains(l->g, &node[k - 1], &node[i])) best = (uint32_t)k - 1;
+        if (stacked(l->g, &node[k - 1]) > stacked(l->g, &node[best]) && contains(l->g, &node[k - 1], &node[i]))
+            best = (uint32_t)k - 1;
     return best;
 }
 

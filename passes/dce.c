@@ -6,13 +6,11 @@
 static bool *needed_nodes(PassCtx *ctx, const Graph *in)
 {
     bool *needed = ARENA_ARRAY(ctx->scratch, bool, in->node.len + 1);
-    for (uint32_t i = 0; i < in->result.len; i++)
-        needed[in->value.at[in->result.at[i]].node] = true;
+    for (uint32_t i = 0; i < in->result.len; i++) needed[in->value.at[in->result.at[i]].node] = true;
     for (uint32_t i = in->node.len; i-- > 0;) {
         const Node *n = &in->node.at[i];
         needed[i] |= node_has_effect(in->module, n);
-        for (uint32_t k = 0; k < n->nin && needed[i]; k++)
-            needed[in->value.at[n->in[k]].node] = true;
+        for (uint32_t k = 0; k < n->nin && needed[i]; k++) needed[in->value.at[n->in[k]].node] = true;
     }
     return needed;
 }

@@ -8,11 +8,11 @@
 #include "../ir/tree.h"
 #include "pass.h"
 
-#define LONG_RUN 32768  /* a run above this is cut, */
-#define FEW_RESULTS 64  /* if there are fewer results than this to share among the threads, */
-#define PIECE 4096      /* into pieces of this many elements or more, */
-#define MOST_PIECES 32  /* at most so many */
-#define JOINED 32       /* operands of one concat */
+#define LONG_RUN 32768 /* a run above this is cut, */
+#define FEW_RESULTS 64 /* if there are fewer results than this to share among the threads, */
+#define PIECE 4096     /* into pieces of this many elements or more, */
+#define MOST_PIECES 32 /* at most so many */
+#define JOINED 32      /* operands of one concat */
 
 typedef struct Reduce {
     Rebuild *rb;
@@ -25,10 +25,7 @@ static Value emit(const Reduce *r, Op op, Value x, const int64_t *attr, uint32_t
     return x == 0 ? 0 : rebuild_op(r->rb, op, &x, 1, attr, nattr, r->loc);
 }
 
-static Value reshape(const Reduce *r, Value x, const Type *shape)
-{
-    return emit(r, OP_reshape, x, shape->dim, shape->rank);
-}
+static Value reshape(const Reduce *r, Value x, const Type *shape) { return emit(r, OP_reshape, x, shape->dim, shape->rank); }
 
 /* The element that changes no result, as attribute bits. */
 static int64_t identity(OpRole fold, DType t)
@@ -121,8 +118,7 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
     Type t = *graph_type(r->rb->to, x);
     const int64_t axis = first;
     if (last > first) {
-        for (uint32_t i = first + 1; i <= last; i++)
-            t.dim[first] = dim_mul(&r->rb->to->module->dims, t.dim[first], t.dim[i]);
+        for (uint32_t i = first + 1; i <= last; i++) t.dim[first] = dim_mul(&r->rb->to->module->dims, t.dim[first], t.dim[i]);
         memmove(t.dim + first + 1, t.dim + last + 1, (t.rank - last - 1u) * sizeof *t.dim);
         t.rank = (uint8_t)(t.rank - (last - first));
         x = reshape(r, x, &t);

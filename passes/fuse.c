@@ -124,8 +124,8 @@ static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
     return false;
 }
 
-/* A small reduction that a much larger kernel reads, computed beside other results: that kernel would have to wait for all of them, and could
- * compute nothing that they read. Apart it costs next to nothing. */
+/* A small reduction that a much larger kernel reads, computed beside other results: that kernel would have to wait for all of them,
+ * and could compute nothing that they read. Apart it costs next to nothing. */
 static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
 {
     if (!node_reduces(n)) return false;

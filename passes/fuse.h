@@ -1,5 +1,5 @@
-/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what by fuse_uses.c and fuse_order.c,
- * fuse_build.c makes the new graph. Relies on ir/index. Private to passes/fuse*.c. */
+/* fuse: what the files of the fuse pass share. fuse.c visits nodes, fuse_groups.c decides what joins what by fuse_uses.c and
+ * fuse_order.c, fuse_build.c makes the new graph. Relies on ir/index. Private to passes/fuse*.c. */
 #ifndef KILN_PASSES_FUSE_H
 #define KILN_PASSES_FUSE_H
 

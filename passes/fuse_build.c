@@ -4,11 +4,11 @@
 typedef struct BuildGraph {
     Fuse *f;
     Rebuild rb;
-    bool *made;            /* per group */
-    uint32_t *last;        /* per group: its last node */
-    bool *effected;        /* per node: an effect that is there */
-    bool *inside;          /* per node, and */
-    Value *map;            /* per value: room for one body, all zero between two */
+    bool *made;     /* per group */
+    uint32_t *last; /* per group: its last node */
+    bool *effected; /* per node: an effect that is there */
+    bool *inside;   /* per node, and */
+    Value *map;     /* per value: room for one body, all zero between two */
 } BuildGraph;
 
 static void emit(BuildGraph *b, Value v);

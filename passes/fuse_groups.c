@@ -44,10 +44,7 @@ static bool split_axis(Fuse *f, Group *g, uint32_t axis, Dim inner)
     return true;
 }
 
-static double number(const Fuse *f, Dim d)
-{
-    return dim_is_const(d) ? (double)d : (double)MIN_OF(dim_hi(f->dims, d), 1 << 20);
-}
+static double number(const Fuse *f, Dim d) { return dim_is_const(d) ? (double)d : (double)MIN_OF(dim_hi(f->dims, d), 1 << 20); }
 
 static double points(const Fuse *f, const Group *g, uint32_t axes)
 {
@@ -418,7 +415,8 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
     int sweep;
     if (a == b) return true;
     if (ua == NULL || ub == NULL || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
-    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS) return false;
+    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS)
+        return false;
     if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;
     if (!maps_fit(f, a, gb) || fuse_needs(f, a, &gb->slot, 1) || fuse_needs(f, b, &ga->slot, 1)) return false;
     if (!align(f, ga, gb, ua, ub)) return false;

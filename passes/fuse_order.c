@@ -1,6 +1,7 @@
-/* fuse_order: an order in which the units of a graph can run, kept while groups grow and merge. A unit is a group or a node outside of groups. What comes
- * earlier in the order needs nothing that comes later, so most questions about dependence are answered at once, and the others by a search between the two
- * alone: D. J. Pearce and P. H. J. Kelly, "A dynamic topological sort algorithm for directed acyclic graphs" (2006). Relies on fuse.h. Decides nothing. */
+/* fuse_order: an order in which the units of a graph can run, kept while groups grow and merge. A unit is a group or a node outside
+ * of groups. What comes earlier in the order needs nothing that comes later, so most questions about dependence are answered at
+ * once, and the others by a search between the two alone: D. J. Pearce and P. H. J. Kelly, "A dynamic topological sort algorithm
+ * for directed acyclic graphs" (2006). Relies on fuse.h. Decides nothing. */
 #include "fuse.h"
 
 static uint32_t slot_of_group(const Fuse *f, uint32_t group) { return fuse_group(f, group)->slot; }
@@ -20,7 +21,8 @@ void fuse_order_start(Fuse *f)
     f->goal = ARENA_ARRAY(a, uint32_t, nodes);
     f->found = ARENA_ARRAY(a, uint32_t, nodes);
     f->moved = ARENA_ARRAY(a, uint32_t, nodes);
-    for (uint32_t i = 0; i < nodes; i++) f->slot[i] = f->in_slot[i] = i; /* graphs are in order, and fusing goes through them from their end */
+    for (uint32_t i = 0; i < nodes; i++)
+        f->slot[i] = f->in_slot[i] = i; /* graphs are in order, and fusing goes through them from their end */
 }
 
 /* ---- steps ---------------------------------------------------------------------------------------- */
@@ -87,7 +89,8 @@ static void put(Fuse *f, uint32_t node, uint32_t slot)
     *(f->home[node] != NO_GROUP ? &fuse_group(f, f->home[node])->slot : &f->slot[node]) = slot;
 }
 
-/* The unit in slot `first` and all that it needs come before the one in slot `second` and all that need that: they change places among themselves. */
+/* The unit in slot `first` and all that it needs come before the one in slot `second` and all that need that: they change places
+ * among themselves. */
 static void put_before(Fuse *f, uint32_t first, uint32_t second)
 {
     if (first <= second) return;

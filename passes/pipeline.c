@@ -23,16 +23,14 @@ static double now(void)
 
 static bool nodes_same(const Node *a, const Node *b)
 {
-    return a->op == b->op && a->nin == b->nin && a->nout == b->nout && a->out == b->out &&
-           a->attr->len == b->attr->len && memcmp(a->in, b->in, a->nin * sizeof *a->in) == 0 &&
+    return a->op == b->op && a->nin == b->nin && a->nout == b->nout && a->out == b->out && a->attr->len == b->attr->len &&
+           memcmp(a->in, b->in, a->nin * sizeof *a->in) == 0 &&
            memcmp(a->attr->at, b->attr->at, a->attr->len * sizeof *a->attr->at) == 0;
 }
 
 static bool graphs_same(const Graph *a, const Graph *b)
 {
-    if (a->node.len != b->node.len || a->param.len != b->param.len ||
-        a->result.len != b->result.len)
-        return false;
+    if (a->node.len != b->node.len || a->param.len != b->param.len || a->result.len != b->result.len) return false;
     for (uint32_t i = 0; i < a->result.len; i++)
         if (a->result.at[i] != b->result.at[i]) return false;
     for (uint32_t i = 0; i < a->node.len; i++)
@@ -58,8 +56,7 @@ static bool run_pass(PassCtx *ctx, const PassInfo *pass, Module *m)
         arena_free(ctx->scratch);
         if (g == NULL) {
             /* A pass that gives up has said why. */
-            return status_fail(
-                ctx->st, ST_INTERNAL, "pass %s gave no graph for %s", pass->name, old->name);
+            return status_fail(ctx->st, ST_INTERNAL, "pass %s gave no graph for %s", pass->name, old->name);
         }
         if (same) continue;
         m->graph.at[i] = g;

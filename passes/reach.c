@@ -79,8 +79,8 @@ static void follow(Arena *a, const Graph *g, uint32_t first, uint32_t last, Reac
     for (uint32_t i = first; i < last; i++) follow_node(a, g, &g->node.at[i], r);
 }
 
-Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap, const Value *leaf,
-                  uint32_t leaves)
+Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap,
+    const Value *leaf, uint32_t leaves)
 {
     Reach *r = arena_zeros(arena, g->value.len, sizeof *r);
     for (uint32_t i = 0; i < leaves; i++) r[leaf[i]] = (Reach){REACH_BY_GRADIENT, NULL};

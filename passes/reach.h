@@ -1,4 +1,5 @@
-/* reach: which values of a graph depend on given ones, and whether by a way that gradients take. Relies on reverse.h. Never makes a node. */
+/* reach: which values of a graph depend on given ones, and whether by a way that gradients take. Relies on reverse.h. Never makes a
+ * node. */
 #ifndef KILN_PASSES_REACH_H
 #define KILN_PASSES_REACH_H
 
@@ -11,8 +12,8 @@ typedef struct Reach {
     const Node *stop; /* REACH_WITHOUT_GRADIENT: the node of that way that passes no gradient */
 } Reach;
 
-/* Per value of g, from `leaf`, through nodes [first, last) but for the gaps (ascending), loops and branches included. What only decides how often
- * a loop turns or which branch is taken is no way. Lies in the arena, whose border must be set. */
+/* Per value of g, from `leaf`, through nodes [first, last) but for the gaps (ascending), loops and branches included. What only
+ * decides how often a loop turns or which branch is taken is no way. Lies in the arena, whose border must be set. */
 Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap, const Value *leaf,
                   uint32_t leaves);
 

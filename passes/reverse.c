@@ -13,13 +13,11 @@ typedef struct Walk {
     bool *wanted;
 } Walk;
 
-static bool differentiable(const Graph *g, Value v)
-{
-    return dtype_is_float(graph_type(g, v)->dtype);
-}
+static bool differentiable(const Graph *g, Value v) { return dtype_is_float(graph_type(g, v)->dtype); }
 
 /* Reads of one variable are summed as they come, not read by read, and a leaf that only passes gradients on is what it is a leaf
- * of: so that loops and branches, whose bodies are walked with the sums so far, add in the order that the same code without them does. */
+ * of: so that loops and branches, whose bodies are walked with the sums so far, add in the order that the same code without them
+ * does. */
 static void join_reads(Walk *w)
 {
     const Reverse *r = w->r;
@@ -28,8 +26,7 @@ static void join_reads(Walk *w)
     for (Value v = 0; v < w->values; v++) w->into[v] = v;
     for (uint32_t i = r->first; i < r->last; i++) {
         const Node *n = &r->g->node.at[i];
-        if (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops == 0 && !asked[n->out])
-            w->into[n->out] = w->into[n->in[0]];
+        if (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops == 0 && !asked[n->out]) w->into[n->out] = w->into[n->in[0]];
     }
     for (uint32_t i = 1; r->group != NULL && i < r->nx; i++)
         if (r->group[i] == r->group[i - 1]) w->into[r->x[i]] = w->into[r->x[i - 1]];
@@ -46,8 +43,7 @@ static void mark_active(Walk *w)
         bool any = false;
         for (uint32_t k = 0; k < n->nin && !any; k++) any = w->active[n->in[k]];
         if (!any || (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops != 0)) continue;
-        for (uint32_t k = 0; k < n->nout; k++)
-            w->active[n->out + k] |= differentiable(g, n->out + k);
+        for (uint32_t k = 0; k < n->nout; k++) w->active[n->out + k] |= differentiable(g, n->out + k);
     }
 }
 
@@ -97,8 +93,8 @@ static void seed(Walk *w)
 }
 
 /* The callback by which a region's rule asks for the reverse of its body. */
-static bool walk_body(Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seeds,
-    uint32_t ny, const Value *x, uint32_t nx, Value *dx)
+static bool walk_body(
+    Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seeds, uint32_t ny, const Value *x, uint32_t nx, Value *dx)
 {
     Arena *a = g->module->arena;
     Reverse r = {.e = e,
@@ -123,8 +119,7 @@ static const Value *sums_of(const Walk *w, const Node *n)
     Value *sum = ARENA_ARRAY(w->r->scratch, Value, n->nin + 1);
     for (uint32_t k = 0; k < n->nin; k++) {
         bool later = !w->wanted[k];
-        for (uint32_t j = k + 1; j < n->nin && !later; j++)
-            later = w->wanted[j] && w->into[n->in[j]] == w->into[n->in[k]];
+        for (uint32_t j = k + 1; j < n->nin && !later; j++) later = w->wanted[j] && w->into[n->in[j]] == w->into[n->in[k]];
         sum[k] = later ? 0 : w->cotangent[w->into[n->in[k]]];
     }
     return sum;
@@ -144,8 +139,7 @@ static bool reverse_node(Walk *w, uint32_t index)
     /* A copy: the array moves when the graph is appended to. */
     const Node n = r->g->node.at[index];
     bool arrives = false, asked = false;
-    for (uint32_t k = 0; k < n.nout; k++)
-        arrives |= w->active[n.out + k] && w->cotangent[n.out + k] != 0;
+    for (uint32_t k = 0; k < n.nout; k++) arrives |= w->active[n.out + k] && w->cotangent[n.out + k] != 0;
     if (!arrives) return true;
     w->wanted = ARENA_ARRAY(r->scratch, bool, n.nin + 1);
     w->dx = ARENA_ARRAY(r->scratch, Value, n.nin + 1);

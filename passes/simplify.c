@@ -11,8 +11,7 @@ typedef struct Simplify {
     Value in[3];   /* its operands in the new one */
 } Simplify;
 
-static Value make(
-    const Simplify *s, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value make(const Simplify *s, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     return rebuild_op(s->rb, op, in, nin, attr, nattr, s->n->loc);
 }
@@ -47,8 +46,7 @@ static bool exact_reciprocal(DType t, double c, double *r)
     uint64_t bits = (uint64_t)attr_of_f64(c);
     int exponent = (int)(bits >> 52 & 2047) - 1023;
     int least = dtype_least_exponent(t);
-    if ((bits & (((uint64_t)1 << 52) - 1)) != 0 || exponent < least || exponent > -least)
-        return false;
+    if ((bits & (((uint64_t)1 << 52) - 1)) != 0 || exponent < least || exponent > -least) return false;
     *r = 1 / c;
     return true;
 }
@@ -107,9 +105,7 @@ static Value before_broadcast(const Simplify *s)
         if (b == NULL && value_is_constant(to, s->in[i], &c)) continue;
         if (b == NULL) return 0;
         const Type *t = graph_type(to, b->in[0]);
-        if (small != NULL &&
-            (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0))
-            return 0;
+        if (small != NULL && (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0)) return 0;
         small = t;
         in[i] = b->in[0];
     }
@@ -143,8 +139,7 @@ Graph *pass_simplify(PassCtx *ctx, const Graph *in)
     for (uint32_t i = 0; i < in->node.len; i++) {
         Simplify s = {.rb = &rb, .n = &in->node.at[i]};
         bool whole = s.n->nin >= 1 && s.n->nin <= 3 && s.n->nout == 1;
-        for (uint32_t k = 0; whole && k < s.n->nin; k++)
-            whole = (s.in[k] = rb.map[s.n->in[k]]) != 0;
+        for (uint32_t k = 0; whole && k < s.n->nin; k++) whole = (s.in[k] = rb.map[s.n->in[k]]) != 0;
         Value v = whole ? simpler(&s) : 0;
         if (v != 0)
             rebuild_set(&rb, s.n->out, v);

@@ -170,8 +170,8 @@ static inline uint64_t hash_mix(uint64_t h, uint64_t x)
 }
 uint64_t hash_bytes(uint64_t seed, const void *data, size_t bytes);
 
-/* The first key under which a thing of hash h is looked for; other things may have it, too: on to the next key while one that differs
- * has this one. Tests make hashes collide by keeping fewer bits. */
+/* The first key under which a thing of hash h is looked for; other things may have it, too: on to the next key while one that
+ * differs has this one. Tests make hashes collide by keeping fewer bits. */
 extern uint64_t hash_kept;
 static inline uint64_t hash_key(uint64_t h) { return h & hash_kept; }
 
@@ -185,7 +185,8 @@ void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add(Text *t, const char *bytes, size_t n);
 void text_free(Text *t);
 
-/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. text_printf does so by itself. */
+/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. text_printf does so
+ * by itself. */
 locale_t plain_numbers_begin(void);
 void plain_numbers_end(locale_t before);
 

@@ -55,8 +55,7 @@ static size_t align_of(size_t bytes) { return bytes >= HUGE_PAGE ? HUGE_PAGE : B
 
 static void unref_pool(BufferPool *p)
 {
-    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
-        mem_free_aligned(p, sizeof *p, _Alignof(BufferPool));
+    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1) mem_free_aligned(p, sizeof *p, _Alignof(BufferPool));
 }
 
 static Buffer *create(BufferPool *p, uint32_t class)
@@ -69,8 +68,7 @@ static Buffer *create(BufferPool *p, uint32_t class)
         mem_free(b, sizeof *b);
         return NULL;
     }
-    if (bytes >= HUGE_PAGE)
-        madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
+    if (bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
     *b = (Buffer){.data = data, .bytes = bytes, .size_class = class, .pool = p};
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
     return b;
@@ -86,10 +84,7 @@ static void destroy(BufferPool *p, Buffer *b)
 
 /* ---- the owner's lists ----------------------------------------------------------------------- */
 
-static bool is_owner(BufferPool *p)
-{
-    return atomic_load_explicit(&p->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
-}
+static bool is_owner(BufferPool *p) { return atomic_load_explicit(&p->owner, memory_order_relaxed) == (uintptr_t)pthread_self(); }
 
 static void count_idle(BufferPool *p, size_t more)
 {
@@ -140,9 +135,7 @@ static void push_returned(BufferPool *p, Buffer *b)
     while (!full && top != CLOSED) {
         b->next = top;
         /* Once it is pushed, the pool may be gone. */
-        if (atomic_compare_exchange_weak_explicit(
-                &p->returned, &top, b, memory_order_release, memory_order_relaxed))
-            return;
+        if (atomic_compare_exchange_weak_explicit(&p->returned, &top, b, memory_order_release, memory_order_relaxed)) return;
     }
     atomic_fetch_sub_explicit(&p->returned_bytes, bytes, memory_order_relaxed);
     destroy(p, b);
@@ -258,8 +251,7 @@ Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *),
 {
     Buffer *b = mem_alloc(sizeof *b);
     if (b == NULL) return NULL;
-    *b = (Buffer){
-        .data = data, .bytes = bytes, .size_class = NOT_POOLED, .release = release, .user = user};
+    *b = (Buffer){.data = data, .bytes = bytes, .size_class = NOT_POOLED, .release = release, .user = user};
     atomic_init(&b->refs, 1);
     return b;
 }
@@ -283,6 +275,5 @@ void buffer_release(Buffer *b)
 {
     if (b == NULL) return;
     /* The only holder needs no locked instruction: nobody else is left who could retain. */
-    if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-        release_last(b);
+    if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1) release_last(b);
 }

@@ -30,7 +30,8 @@ BufferPool *pool_new(size_t keep_bytes); /* NULL on failure; idle memory above k
 void pool_free(BufferPool *p);
 size_t pool_idle_bytes(const BufferPool *p);
 
-/* At least `bytes` bytes (0 allowed), 64-byte aligned, not zeroed; blocks of 2 MiB and up are huge-page advised. NULL: no memory. */
+/* At least `bytes` bytes (0 allowed), 64-byte aligned, not zeroed; blocks of 2 MiB and up are huge-page advised. NULL: no memory.
+ */
 Buffer *buffer_new(BufferPool *p, size_t bytes);
 /* Memory of someone else. release may be NULL: then the caller keeps it alive. */
 Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *), void *user);

@@ -28,7 +28,6 @@ DType dtype_promote(DType a, DType b)
 DType dtype_parse(const char *name, size_t len)
 {
     for (int t = DT_NONE + 1; t < DT_COUNT; t++)
-        if (strlen(dtype_info[t].name) == len && memcmp(dtype_info[t].name, name, len) == 0)
-            return (DType)t;
+        if (strlen(dtype_info[t].name) == len && memcmp(dtype_info[t].name, name, len) == 0) return (DType)t;
     return DT_NONE;
 }

@@ -9,10 +9,7 @@ uint64_t hash_kept = UINT64_MAX;
 
 /* Key 0 marks an empty slot. The entry whose key is 0 lives beyond the table, in slot[cap]; its key
  * field then holds 1. */
-static uint32_t home(const Map *m, uint64_t key)
-{
-    return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> (64 - __builtin_ctz(m->cap)));
-}
+static uint32_t home(const Map *m, uint64_t key) { return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> (64 - __builtin_ctz(m->cap))); }
 
 static MapSlot *find(const Map *m, uint64_t key)
 {
@@ -40,8 +37,7 @@ static MapSlot *insert(Map *m, uint64_t key, uint64_t value)
 
 static void free_slots(Map *m)
 {
-    if (m->arena == NULL && m->slot != NULL)
-        mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
+    if (m->arena == NULL && m->slot != NULL) mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
 }
 
 static bool grow(Map *m)
@@ -49,8 +45,7 @@ static bool grow(Map *m)
     Map bigger = {.arena = m->arena, .cap = m->cap != 0 ? 2 * m->cap : FIRST_CAP};
     /* A table that cannot grow asks for the impossible, so that exhaustion takes its usual way. */
     size_t slots = m->cap < LARGEST_CAP ? (size_t)bigger.cap + 1 : SIZE_MAX;
-    bigger.slot = m->arena != NULL ? arena_zeros(m->arena, slots, sizeof *m->slot)
-                                   : mem_zeros(slots, sizeof *m->slot);
+    bigger.slot = m->arena != NULL ? arena_zeros(m->arena, slots, sizeof *m->slot) : mem_zeros(slots, sizeof *m->slot);
     if (bigger.slot == NULL) return false;
     uint32_t at = 0;
     for (MapSlot s; map_next(m, &at, &s);) insert(&bigger, s.key, s.value);

@@ -31,10 +31,7 @@ static atomic_int_fast64_t live_blocks, live_bytes, peak_bytes;
  * the number. */
 static atomic_uint_fast64_t fail_in;
 
-void memory_set_allocator(const Allocator *a)
-{
-    allocator = a != NULL ? *a : (Allocator){system_resize, NULL};
-}
+void memory_set_allocator(const Allocator *a) { allocator = a != NULL ? *a : (Allocator){system_resize, NULL}; }
 
 MemoryCount memory_count(void)
 {
@@ -66,8 +63,8 @@ static void count(int64_t blocks, int64_t bytes)
     atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed);
     int_fast64_t live = atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed) + bytes;
     int_fast64_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-    while (live > peak && !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, live,
-                              memory_order_relaxed, memory_order_relaxed)) {
+    while (live > peak &&
+           !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, live, memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 
@@ -96,10 +93,7 @@ void *mem_zeros(size_t number, size_t size)
     return p;
 }
 
-void *mem_resize(void *p, size_t old_bytes, size_t new_bytes)
-{
-    return resize(p, old_bytes, new_bytes, PLAIN_ALIGN);
-}
+void *mem_resize(void *p, size_t old_bytes, size_t new_bytes) { return resize(p, old_bytes, new_bytes, PLAIN_ALIGN); }
 
 void mem_free(void *p, size_t bytes) { mem_free_aligned(p, bytes, PLAIN_ALIGN); }
 

@@ -1,6 +1,6 @@
-/* scratch: memory of calls that end in the reverse order of their beginning, such as the pointer arrays of a compiled call and of a callback
- * that it makes. It grows and is kept, so that a call that has run once allocates nothing; what was handed out never moves.
- * Relies on base. One thread's; never shared. */
+/* scratch: memory of calls that end in the reverse order of their beginning, such as the pointer arrays of a compiled call and of a
+ * callback that it makes. It grows and is kept, so that a call that has run once allocates nothing; what was handed out never
+ * moves. Relies on base. One thread's; never shared. */
 #ifndef KILN_RUNTIME_SCRATCH_H
 #define KILN_RUNTIME_SCRATCH_H
 

@@ -50,10 +50,7 @@ struct ThreadPool {
     pthread_t worker[]; /* count - 1 */
 };
 
-static size_t pool_bytes(int threads)
-{
-    return sizeof(ThreadPool) + ((size_t)threads - 1) * sizeof(pthread_t);
-}
+static size_t pool_bytes(int threads) { return sizeof(ThreadPool) + ((size_t)threads - 1) * sizeof(pthread_t); }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -62,10 +59,7 @@ static void futex_wait(atomic_uint *word, uint32_t expected)
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake(atomic_uint *word, int how_many)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
-}
+static void futex_wake(atomic_uint *word, int how_many) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0); }
 
 static void breathe(void)
 {
@@ -111,8 +105,7 @@ static void do_chunks(ThreadPool *p)
     void *arg = p->arg;
     int64_t n = p->n, grain = p->grain;
     uint64_t chunks = p->chunks, i;
-    while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < chunks)
-        do_chunk(fn, arg, n, grain, (int64_t)i);
+    while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < chunks) do_chunk(fn, arg, n, grain, (int64_t)i);
 }
 
 static void help(ThreadPool *p)
@@ -120,8 +113,7 @@ static void help(ThreadPool *p)
     uint32_t gate = atomic_load_explicit(&p->gate, memory_order_relaxed);
     do {
         if ((gate & OPEN) == 0) return;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &p->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
     do_chunks(p);
     gate = atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
     if (gate == (PARKED | 1)) futex_wake(&p->gate, 1);
@@ -171,8 +163,7 @@ static void start_workers(ThreadPool *p, int threads)
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (p->count < threads && pthread_create(&p->worker[p->count - 1], NULL, work, p) == 0)
-        p->count++;
+    while (p->count < threads && pthread_create(&p->worker[p->count - 1], NULL, work, p) == 0) p->count++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -225,8 +216,7 @@ static void await_workers(ThreadPool *p)
     }
 }
 
-static void run_parallel(
-    ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain, uint64_t chunks)
+static void run_parallel(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain, uint64_t chunks)
 {
     p->fn = fn;
     p->arg = arg;

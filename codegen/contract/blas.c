@@ -11,10 +11,9 @@
 
 /* OpenBLAS's cores for x86 whose kernels know no AVX2. The list is closed: newer cores have it. An
  * OpenBLAS that meets a CPU younger than itself falls back to one of these. */
-static const char *const before_avx2[] = {"Unknown", "Generic", "Katmai", "Coppermine", "Northwood",
-    "Prescott", "Banias", "Atom", "Core2", "Penryn", "Dunnington", "Nehalem", "Sandybridge",
-    "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer", "Piledriver",
-    "Steamroller", "Excavator", "Nano"};
+static const char *const before_avx2[] = {"Unknown", "Generic", "Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Atom",
+    "Core2", "Penryn", "Dunnington", "Nehalem", "Sandybridge", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat",
+    "Bulldozer", "Piledriver", "Steamroller", "Excavator", "Nano"};
 
 const char *blas_refusal(const char *core, bool openmp, bool avx2, char *buf, size_t cap)
 {
@@ -36,8 +35,7 @@ static void judge(void)
 #if defined(__x86_64__) || defined(__i386__)
     avx2 = __builtin_cpu_supports("avx2");
 #endif
-    refused = blas_refusal(openblas_get_corename(), openblas_get_parallel() == OPENBLAS_OPENMP,
-        avx2, why, sizeof why);
+    refused = blas_refusal(openblas_get_corename(), openblas_get_parallel() == OPENBLAS_OPENMP, avx2, why, sizeof why);
 }
 
 const char *blas_refused(void)

@@ -14,7 +14,7 @@
  * some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
-#define LONG_COLUMNS 512             /* of a piece whose runs need memory for their totals */
+#define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
 
 /* ---- what there is ------------------------------------------------------------------------ */
@@ -23,8 +23,8 @@ static const ContractTier *find_tier(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     if (!cpu_has_fma()) return &contract_base;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq"))
         return &contract_avx512;
     return &contract_avx2;
 #else
@@ -58,8 +58,8 @@ typedef struct Job {
     bool blas;
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
     int64_t row_pieces, column_pieces;
-    int64_t parts, part; /* of k: how many, and how long each but the last is */
-    void *to;            /* parts of c, one after the other */
+    int64_t parts, part;     /* of k: how many, and how long each but the last is */
+    void *to;                /* parts of c, one after the other */
     _Atomic(size_t) refused; /* bytes that were not there; 0: all were */
 } Job;
 
@@ -195,8 +195,7 @@ static void cut_for_blas(Job *j)
 
 static bool run_job(ThreadPool *threads, Job *j)
 {
-    int64_t n = j->parts * j->batches * j->row_pieces * j->column_pieces,
-            work = j->row_step * j->column_step * j->part;
+    int64_t n = j->parts * j->batches * j->row_pieces * j->column_pieces, work = j->row_step * j->column_step * j->part;
     if (threads != NULL)
         threads_run(threads, run_pieces, j, n, MAX_OF(PIECE / work, 1));
     else
@@ -224,20 +223,20 @@ static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
     bool ok = j.to != NULL && run_job(together ? threads : NULL, &j);
     if (ok && j.parts > 1) memcpy(c->c, j.to, one);
     if (bytes > 0 && j.to != NULL) mem_free_aligned(j.to, bytes, 64);
-    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to != NULL ? j.refused : bytes);
+    return ok ||
+           status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to != NULL ? j.refused : bytes);
 }
 
 /* ---- operands that must be copied first --------------------------------------------------- */
 
 /* to[batch...][rows][columns], contiguous, f64 from f64 and f32 from the others. */
-static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride,
-    int64_t batches, const int64_t *extent, const int64_t *stride, void *to)
+static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride, int64_t batches,
+    const int64_t *extent, const int64_t *stride, void *to)
 {
     DType t = (DType)c->type;
     for (int64_t b = 0, n = 0; b < batches; b++) {
         int64_t from = 0, rest = b;
-        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i])
-            from += rest % c->batch[i] * batch_stride[i];
+        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i]) from += rest % c->batch[i] * batch_stride[i];
         for (int64_t i = 0; i < extent[0]; i++, n += extent[1], from += stride[0])
             if (t == DT_f64)
                 for (int64_t k = 0; k < extent[1]; k++) ((double *)to)[n + k] = ((const double *)data)[from + k * stride[1]];
@@ -255,8 +254,7 @@ static void contiguous_batch(const HostContract *c, int64_t *stride, int64_t ele
 
 static void copy_a(HostContract *c, int64_t batches, void *to)
 {
-    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k},
-        (const int64_t[]){c->a_row, c->a_col}, to);
+    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k}, (const int64_t[]){c->a_row, c->a_col}, to);
     contiguous_batch(c, c->a_batch, c->m * c->k);
     c->a = to;
     c->a_row = c->k;
@@ -265,8 +263,7 @@ static void copy_a(HostContract *c, int64_t batches, void *to)
 
 static void copy_b(HostContract *c, int64_t batches, void *to)
 {
-    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n},
-        (const int64_t[]){c->b_row, c->b_col}, to);
+    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n}, (const int64_t[]){c->b_row, c->b_col}, to);
     contiguous_batch(c, c->b_batch, c->k * c->n);
     c->b = to;
     c->b_row = c->n;
@@ -284,8 +281,7 @@ static void *buffer(int64_t elements, size_t bytes, size_t *size, Status *st)
 /* Whether the BLAS takes a matrix of these strides as it lies: one of them must be 1. */
 static bool blas_takes(int64_t rows, int64_t columns, int64_t row, int64_t column)
 {
-    return (column == 1 && row >= columns && row <= INT32_MAX) ||
-           (row == 1 && column >= rows && column <= INT32_MAX);
+    return (column == 1 && row >= columns && row <= INT32_MAX) || (row == 1 && column >= rows && column <= INT32_MAX);
 }
 
 static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st)
@@ -293,8 +289,7 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
     HostContract d = *c;
     size_t bytes = element_bytes(c), a_bytes = 0, b_bytes = 0;
     void *a = NULL, *b = NULL;
-    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col),
-         keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
+    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
     if (!keep_a) a = buffer(batches * c->m * c->k, bytes, &a_bytes, st);
     if (!keep_b) b = buffer(batches * c->k * c->n, bytes, &b_bytes, st);
     bool ok = (keep_a || a != NULL) && (keep_b || b != NULL);
@@ -311,8 +306,7 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
 /* ---- the door ----------------------------------------------------------------------------- */
 
 /* Narrow floats: through f32, rounded once at the end. */
-static bool run_widened(
-    ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
+static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
 {
     HostContract d = *c;
     size_t a_bytes, b_bytes, c_bytes;
@@ -357,15 +351,13 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
     if (batches * c->m * c->n == 0) return true;
-    if (!dtype_is_float((DType)c->type))
-        return status_fail(st, ST_DTYPE, "matmul: not defined for %s", dtype_info[c->type].name);
+    if (!dtype_is_float((DType)c->type)) return status_fail(st, ST_DTYPE, "matmul: not defined for %s", dtype_info[c->type].name);
     if (c->k == 0) {
         memset(c->c, 0, (size_t)(batches * c->m * c->n) * element_bytes(c));
         return true;
     }
     if (dtype_info[c->type].compute != c->type) return run_widened(threads, c, blas, batches, st);
-    if (blas && contract_uses_blas(c->type, c->m, c->n, c->k))
-        return run_on_blas(threads, c, batches, st);
+    if (blas && contract_uses_blas(c->type, c->m, c->n, c->k)) return run_on_blas(threads, c, batches, st);
     HostContract row;
     if (c->n == 1 && c->m > 1) {
         row = as_row(c);

@@ -1,6 +1,6 @@
 /* contract: the one matrix product that eager and JIT-compiled code call, so that both have the same bits. By extents
- * alone (never by threads or strides) it decides between the BLAS, where blas.h finds it fit, on a fixed grid of slices, each one single-threaded call,
- * and the plain kernel: c = sum over k in order of mad(a, b, c), from 0. Never calls gemm with m or n = 1. */
+ * alone (never by threads or strides) it decides between the BLAS, where blas.h finds it fit, on a fixed grid of slices, each one
+ * single-threaded call, and the plain kernel: c = sum over k in order of mad(a, b, c), from 0. Never calls gemm with m or n = 1. */
 #ifndef KILN_CODEGEN_CONTRACT_H
 #define KILN_CODEGEN_CONTRACT_H
 

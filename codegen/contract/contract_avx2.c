@@ -14,10 +14,8 @@ static inline void turn_f32(__m256 *to, const float *from, int64_t row)
 #pragma GCC unroll 8
     for (int i = 0; i < 4; i++) {
         const float *low = from + i * row, *high = low + 4 * row;
-        r[i] =
-            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
-        r[i + 4] = _mm256_insertf128_ps(
-            _mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i += 4) {
@@ -38,10 +36,8 @@ static inline void turn_f64(__m256d *to, const double *from, int64_t row)
 #pragma GCC unroll 4
     for (int i = 0; i < 2; i++) {
         const double *low = from + i * row, *high = low + 2 * row;
-        r[i] =
-            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
-        r[i + 2] = _mm256_insertf128_pd(
-            _mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
+        r[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
+        r[i + 2] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
     }
     to[0] = _mm256_unpacklo_pd(r[0], r[1]);
     to[1] = _mm256_unpackhi_pd(r[0], r[1]);

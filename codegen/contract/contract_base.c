@@ -44,8 +44,7 @@ static inline V2d fused_f64(V2d x, V2d y, V2d z)
 /* to[l] = the l-th elements of as many rows as there are lanes. */
 static inline void turn_f32(V4f *to, const float *from, int64_t row)
 {
-    for (int l = 0; l < 4; l++)
-        to[l] = (V4f){from[l], from[row + l], from[2 * row + l], from[3 * row + l]};
+    for (int l = 0; l < 4; l++) to[l] = (V4f){from[l], from[row + l], from[2 * row + l], from[3 * row + l]};
 }
 
 static inline void turn_f64(V2d *to, const double *from, int64_t row)

@@ -12,18 +12,14 @@ static bool target(Target *t, Status *st)
 {
     Machine m = {0};
     if (!machine_init(&m, NULL, st)) return false;
-    *t = (Target){.name = "cpu",
-        .vector_bytes = m.vector_bytes,
-        .row_cache_bytes = 16 << 10,
-        .fma = m.fma,
-        .blas = true,
-        .threads = true};
+    *t = (Target){
+        .name = "cpu", .vector_bytes = m.vector_bytes, .row_cache_bytes = 16 << 10, .fma = m.fma, .blas = true, .threads = true};
     machine_free(&m);
     return true;
 }
 
-static bool object(const Program *p, const CompileOptions *o, const char *symbol,
-    const char *sizes, const ObjectData *data, int ndata, ObjectSink *sink, void *user, Status *st)
+static bool object(const Program *p, const CompileOptions *o, const char *symbol, const char *sizes, const ObjectData *data,
+    int ndata, ObjectSink *sink, void *user, Status *st)
 {
     Machine m = {0};
     if (!machine_init(&m, o, st)) return false;
@@ -46,8 +42,8 @@ static void describe(char *buf, size_t cap)
         snprintf(buf, cap, "LLVM %u.%u.%u, %s", major, minor, patch, st.text);
         return;
     }
-    snprintf(buf, cap, "LLVM %u.%u.%u, %s, %u-byte vectors%s%s", major, minor, patch, m.cpu,
-        m.vector_bytes, m.fma ? ", fma" : "", m.f16c ? ", f16c" : "");
+    snprintf(buf, cap, "LLVM %u.%u.%u, %s, %u-byte vectors%s%s", major, minor, patch, m.cpu, m.vector_bytes, m.fma ? ", fma" : "",
+        m.f16c ? ", f16c" : "");
     machine_free(&m);
 }
 

@@ -40,8 +40,7 @@ static LLVMValueRef load_b(Product *p, LLVMValueRef row, LLVMValueRef column, LL
     } else if (together && g->machine->masked && align_of(p) >= 4) {
         LLVMTypeRef types[2] = {t, g->ptr};
         LLVMValueRef from = gen_at(g, memory_type(p), p->b, gen_add(g, at, column));
-        LLVMValueRef args[4] = {
-            from, LLVMConstInt(g->i32, align_of(p), false), mask, LLVMConstNull(t)};
+        LLVMValueRef args[4] = {from, LLVMConstInt(g->i32, align_of(p), false), mask, LLVMConstNull(t)};
         v = gen_intrinsic(g, "llvm.masked.load", types, 2, args, 4);
     } else {
         v = LLVMGetPoison(t);
@@ -63,14 +62,12 @@ static void store_c(Product *p, LLVMValueRef v, LLVMValueRef at, LLVMValueRef ma
     } else if (g->machine->masked && align_of(p) >= 4) {
         LLVMTypeRef types[2] = {LLVMTypeOf(v), g->ptr};
         LLVMValueRef to = gen_at(g, memory_type(p), p->c, at);
-        gen_intrinsic(g, "llvm.masked.store", types, 2,
-            (LLVMValueRef[]){v, to, LLVMConstInt(g->i32, align_of(p), false), mask}, 4);
+        gen_intrinsic(g, "llvm.masked.store", types, 2, (LLVMValueRef[]){v, to, LLVMConstInt(g->i32, align_of(p), false), mask}, 4);
     } else {
         LLVMValueRef sink = gen_alloca(g, g->i64, 1, 8);
         for (uint32_t i = 0; i < p->width; i++) {
             LLVMValueRef to = gen_at(g, memory_type(p), p->c, gen_add(g, at, gen_i64(g, i)));
-            gen_store(
-                g, gen_lane(g, v, i), gen_select(g, gen_lane(g, mask, i), to, sink), align_of(p));
+            gen_store(g, gen_lane(g, v, i), gen_select(g, gen_lane(g, mask, i), to, sink), align_of(p));
         }
     }
 }
@@ -91,33 +88,27 @@ typedef struct Tile {
 } Tile;
 
 /* acc takes k from .. to - 1, in order. */
-static void chain(
-    Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *acc)
+static void chain(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *acc)
 {
     Gen *g = p->g;
     LLVMValueRef b[ROW_VECTORS];
     Loop l;
-    for (uint32_t i = 0; i < t->count; i++)
-        acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    for (uint32_t i = 0; i < t->count; i++) acc[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
     loop_begin(g, &l, from, to, 1, acc, t->count);
     for (uint32_t v = 0; v < t->vectors; v++)
         b[v] = load_b(p, l.i, gen_add(g, t->column, gen_i64(g, (int64_t)v * p->width)), t->mask);
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef at = gen_add(g, t->a_at,
-            gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
-        LLVMValueRef a =
-            gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
+        LLVMValueRef at = gen_add(g, t->a_at, gen_add(g, gen_mul(g, gen_i64(g, r), p->a_row), gen_mul(g, l.i, p->a_col)));
+        LLVMValueRef a = gen_splat(g, emit_from_memory(g, p->type, load(p, p->a, at, NULL)), p->width);
         for (uint32_t v = 0; v < t->vectors; v++)
-            acc[r * t->vectors + v] =
-                emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * t->vectors + v]);
+            acc[r * t->vectors + v] = emit_prim(g, P_mad, p->compute, p->compute, a, b[v], acc[r * t->vectors + v]);
     }
     loop_end(g, &l);
 }
 
 static void add_all(Product *p, const Tile *t, LLVMValueRef *sum, const LLVMValueRef *x)
 {
-    for (uint32_t i = 0; i < t->count; i++)
-        sum[i] = emit_prim(p->g, P_add, p->compute, p->compute, sum[i], x[i], NULL);
+    for (uint32_t i = 0; i < t->count; i++) sum[i] = emit_prim(p->g, P_add, p->compute, p->compute, sum[i], x[i], NULL);
 }
 
 /* sum becomes the total of one run: 0, then its chains in order. */
@@ -126,8 +117,7 @@ static void run(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, L
     Gen *g = p->g;
     LLVMValueRef acc[TILE_ROWS * ROW_VECTORS];
     Loop l;
-    for (uint32_t i = 0; i < t->count; i++)
-        sum[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
+    for (uint32_t i = 0; i < t->count; i++) sum[i] = LLVMConstNull(gen_lanes(gen_type(g, p->compute), p->width));
     if (loop_turns(from, to, TREE_PRODUCT) == 0) return;
     loop_begin(g, &l, from, to, TREE_PRODUCT, sum, t->count);
     chain(p, t, l.i, least(g, gen_add(g, l.i, gen_i64(g, TREE_PRODUCT)), to), acc);
@@ -147,8 +137,7 @@ static void runs(Product *p, const Tile *t, LLVMValueRef *sum)
     }
     const Reduction r = {.kind = R_SUM, .type = (uint8_t)p->compute};
     LLVMTypeRef vector = gen_lanes(gen_type(g, p->compute), p->width);
-    const Counter c = {g, &r, t->count, sum,
-        tree_levels_open(g, vector, t->count, p->s->contract.k, TREE_RUN)};
+    const Counter c = {g, &r, t->count, sum, tree_levels_open(g, vector, t->count, p->s->contract.k, TREE_RUN)};
     Loop l;
     loop_begin(g, &l, zero, p->k, TREE_RUN, NULL, 0);
     run(p, t, l.i, least(g, gen_add(g, l.i, gen_i64(g, TREE_RUN)), p->k), sum);
@@ -158,13 +147,11 @@ static void runs(Product *p, const Tile *t, LLVMValueRef *sum)
 }
 
 /* c's rows row .. row + rows - 1, columns column .. */
-static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column,
-    LLVMValueRef mask)
+static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask)
 {
     Gen *g = p->g;
     LLVMValueRef sum[TILE_ROWS * ROW_VECTORS], c_at = gen_add(g, p->c_at, gen_mul(g, row, p->n));
-    const Tile t = {rows, vectors, rows * vectors,
-        gen_add(g, p->a_at, gen_mul(g, row, p->a_row)), column, mask};
+    const Tile t = {rows, vectors, rows * vectors, gen_add(g, p->a_at, gen_mul(g, row, p->a_row)), column, mask};
     runs(p, &t, sum);
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t v = 0; v < vectors; v++) {
@@ -180,8 +167,7 @@ typedef struct Rows {
 } Rows;
 
 /* Rows inside columns: a few columns of b stay in the nearest cache for all rows. */
-static void columns(
-    Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
+static void columns(Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
 {
     Gen *g = p->g;
     int64_t step = (int64_t)vectors * p->width;
@@ -200,8 +186,7 @@ static void panel(Product *p, const Rows *rows)
     Gen *g = p->g;
     uint32_t vectors = rows->step == 1 ? ROW_VECTORS : TILE_VECTORS;
     if (loop_turns(rows->from, rows->to, rows->step) == 0) return;
-    LLVMValueRef zero = gen_i64(g, 0),
-                 whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
+    LLVMValueRef zero = gen_i64(g, 0), whole = gen_whole_steps(g, zero, p->n, (int64_t)vectors * p->width);
     columns(p, rows, zero, whole, vectors, false);
     LLVMValueRef singles = gen_whole_steps(g, zero, p->n, p->width);
     columns(p, rows, whole, singles, 1, false);
@@ -212,8 +197,7 @@ static void panel(Product *p, const Rows *rows)
 static void tiles_of_batch(Product *p, LLVMValueRef from, LLVMValueRef to)
 {
     Gen *g = p->g;
-    LLVMValueRef rows = gen_i64(g, TILE_ROWS),
-                 whole = gen_whole_steps(g, gen_i64(g, 0), p->m, TILE_ROWS);
+    LLVMValueRef rows = gen_i64(g, TILE_ROWS), whole = gen_whole_steps(g, gen_i64(g, 0), p->m, TILE_ROWS);
     LLVMValueRef first = gen_mul(g, from, rows), end = gen_mul(g, to, rows);
     panel(p, &(Rows){first, least(g, end, whole), TILE_ROWS});
     if (whole != p->m) panel(p, &(Rows){most(g, first, whole), least(g, end, p->m), 1});
@@ -228,8 +212,7 @@ static LLVMValueRef row_tiles(Gen *g, const Step *s)
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s)
 {
     LLVMValueRef n = row_tiles(g, s);
-    for (uint32_t i = 0; i < s->contract.nbatch; i++)
-        n = gen_mul(g, n, gen_dim(g, s->contract.batch[i]));
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) n = gen_mul(g, n, gen_dim(g, s->contract.batch[i]));
     return n;
 }
 
@@ -241,8 +224,7 @@ static void open_batch(Product *p, LLVMValueRef batch)
     p->b_at = gen_dim(g, p->s->contract.b_base);
     p->c_at = gen_mul(g, batch, gen_mul(g, p->m, p->n));
     for (uint32_t i = p->s->contract.nbatch; i-- > 0;) {
-        LLVMValueRef n = gen_dim(g, p->s->contract.batch[i]),
-                     at = LLVMBuildSRem(g->b, batch, n, "");
+        LLVMValueRef n = gen_dim(g, p->s->contract.batch[i]), at = LLVMBuildSRem(g->b, batch, n, "");
         batch = LLVMBuildSDiv(g->b, batch, n, "");
         p->a_at = gen_add(g, p->a_at, gen_mul(g, at, gen_dim(g, p->s->contract.a_batch[i])));
         p->b_at = gen_add(g, p->b_at, gen_mul(g, at, gen_dim(g, p->s->contract.b_batch[i])));
@@ -256,12 +238,10 @@ static bool same_product(const Step *x, const Step *y)
     if (memcmp(x->contract.batch, y->contract.batch, n * sizeof(Dim)) != 0) return false;
     if (memcmp(x->contract.a_batch, y->contract.a_batch, n * sizeof(Dim)) != 0) return false;
     if (memcmp(x->contract.b_batch, y->contract.b_batch, n * sizeof(Dim)) != 0) return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base,
-        x->contract.b_base, x->contract.a_row, x->contract.a_col, x->contract.b_row,
-        x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base,
-        y->contract.b_base, y->contract.a_row, y->contract.a_col, y->contract.b_row,
-        y->contract.b_col};
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
+        x->contract.a_col, x->contract.b_row, x->contract.b_col};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
+        y->contract.a_col, y->contract.b_row, y->contract.b_col};
     return memcmp(a, b, sizeof a) == 0;
 }
 
@@ -294,14 +274,12 @@ static void body(Product *p)
     }
     /* Without rows there is nothing to divide by, and nothing to do. */
     LLVMValueRef per = most(g, tiles, gen_i64(g, 1));
-    LLVMValueRef end =
-        LLVMBuildSDiv(g->b, gen_add(g, hi, LLVMBuildSub(g->b, per, gen_i64(g, 1), "")), per, "");
+    LLVMValueRef end = LLVMBuildSDiv(g->b, gen_add(g, hi, LLVMBuildSub(g->b, per, gen_i64(g, 1), "")), per, "");
     Loop l;
     loop_begin(g, &l, LLVMBuildSDiv(g->b, lo, per, ""), end, 1, NULL, 0);
     open_batch(p, l.i);
     LLVMValueRef first = gen_mul(g, l.i, per);
-    LLVMValueRef from = LLVMBuildSub(g->b, most(g, lo, first), first, ""),
-                 to = LLVMBuildSub(g->b, hi, first, "");
+    LLVMValueRef from = LLVMBuildSub(g->b, most(g, lo, first), first, ""), to = LLVMBuildSub(g->b, hi, first, "");
     tiles_of_batch(p, from, least(g, to, per));
     loop_end(g, &l);
 }

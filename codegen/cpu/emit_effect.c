@@ -18,8 +18,7 @@ static LLVMValueRef all_hold(Gen *g, const Type *t, LLVMValueRef at)
     return LLVMBuildICmp(g->b, LLVMIntEQ, all, one, "");
 }
 
-static LLVMValueRef call(
-    Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host, LLVMValueRef fn)
+static LLVMValueRef call(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host, LLVMValueRef fn)
 {
     uint32_t n = s->effect.nin + s->effect.nout, words = 0;
     for (uint32_t i = 0; i < n; i++) words += 2u + s->effect.type[i].rank;
@@ -31,21 +30,18 @@ static LLVMValueRef call(
         gen_store(g, at[i], gen_at(g, g->ptr, buf, gen_i64(g, i)), 8);
         gen_store(g, gen_i64(g, t->dtype), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
         gen_store(g, gen_i64(g, t->rank), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
-        for (uint32_t k = 0; k < t->rank; k++)
-            gen_store(g, gen_dim(g, t->dim[k]), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
+        for (uint32_t k = 0; k < t->rank; k++) gen_store(g, gen_dim(g, t->dim[k]), gen_at(g, g->i64, type, gen_i64(g, words++)), 8);
     }
     LLVMTypeRef params[6] = {g->ptr, g->i64, g->i64, g->i64, g->ptr, g->ptr};
-    LLVMValueRef args[6] = {host, gen_i64(g, s->effect.number), gen_i64(g, s->effect.nin),
-        gen_i64(g, s->effect.nout), buf, type};
+    LLVMValueRef args[6] = {host, gen_i64(g, s->effect.number), gen_i64(g, s->effect.nin), gen_i64(g, s->effect.nout), buf, type};
     return LLVMBuildCall2(g->b, LLVMFunctionType(g->i32, params, 6, false), fn, args, 6, "");
 }
 
 /* What the host answers; `without` if there is none. */
-static LLVMValueRef ask_host(
-    Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host, StatusCode without)
+static LLVMValueRef ask_host(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host, StatusCode without)
 {
-    LLVMBasicBlockRef there = gen_block(g, "there"), asked = gen_block(g, "asked"),
-                      none = gen_block(g, "none"), done = gen_block(g, "done");
+    LLVMBasicBlockRef there = gen_block(g, "there"), asked = gen_block(g, "asked"), none = gen_block(g, "none"),
+                      done = gen_block(g, "done");
     LLVMValueRef null = LLVMConstNull(g->ptr);
     LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntNE, host, null, ""), there, none);
     gen_put(g, there);
@@ -53,8 +49,7 @@ static LLVMValueRef ask_host(
     LLVMValueRef fn = gen_load(g, g->ptr, slot, 8);
     LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntNE, fn, null, ""), asked, none);
     gen_put(g, asked);
-    LLVMValueRef code[2] = {
-        call(g, s, at, host, fn), LLVMConstInt(g->i32, (unsigned)without, false)};
+    LLVMValueRef code[2] = {call(g, s, at, host, fn), LLVMConstInt(g->i32, (unsigned)without, false)};
     LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(g->b), none};
     LLVMBuildBr(g->b, done);
     gen_put(g, none);
@@ -68,9 +63,7 @@ static LLVMValueRef ask_host(
 void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host)
 {
     LLVMBasicBlockRef next = gen_block(g, "next"), stop = gen_block(g, "stop");
-    StatusCode without = s->effect.op == OP_assert     ? ST_VALUE
-                         : s->effect.op == OP_callback ? ST_STATE
-                                                       : ST_OK;
+    StatusCode without = s->effect.op == OP_assert ? ST_VALUE : s->effect.op == OP_callback ? ST_STATE : ST_OK;
     if (s->effect.op == OP_assert) {
         LLVMBasicBlockRef fails = gen_block(g, "fails");
         LLVMBuildCondBr(g->b, all_hold(g, &s->effect.type[0], at[0]), next, fails);

@@ -42,8 +42,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
         } else if (s[i].kind == STEP_CONTRACT && !g->p->blas) {
             emit_contract(g, &s[i]);
         }
-        for (uint32_t k = 0; k < s[i].nblock; k++)
-            most = MAX_OF(most, emit_functions(g, s[i].block[k].step, s[i].block[k].n));
+        for (uint32_t k = 0; k < s[i].nblock; k++) most = MAX_OF(most, emit_functions(g, s[i].block[k].step, s[i].block[k].n));
     }
     return most;
 }
@@ -92,11 +91,9 @@ static void open_dims(Entry *e)
     uint32_t n = entry_program(e)->dim.len;
     e->dim = gen_alloca(g, g->i64, MAX_OF(n, 1), 8);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef at = gen_i64(g, i),
-                     v = gen_dim_of_symbols(g, entry_program(e)->dim.at[i], e->symbol);
+        LLVMValueRef at = gen_i64(g, i), v = gen_dim_of_symbols(g, entry_program(e)->dim.at[i], e->symbol);
         g->dim_value[i] = v;
-        LLVMSetAlignment(
-            LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
+        LLVMSetAlignment(LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
     }
 }
 
@@ -110,7 +107,8 @@ bool emit_entry(Gen *g, const char *symbol)
     g->flow = has_flow(p);
     e.most = emit_functions(g, p->step, p->nstep);
     parts_plan(&e);
-    LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64}, six[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->ptr, g->ptr};
+    LLVMTypeRef four[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64},
+                six[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->ptr, g->ptr};
     e.run_type = LLVMFunctionType(g->nothing, four, 6, false);
     e.contract_type = LLVMFunctionType(g->i32, four, 2, false);
     e.part_type = LLVMFunctionType(g->i32, six, 6, false);

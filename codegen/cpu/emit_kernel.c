@@ -60,10 +60,8 @@ void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
         for (uint32_t i = s->first; i < s->last; i++)
             if (!s->sweep || e->k->instr[i].sweeps == sweeps) define(e, i, u);
         if (!sinks) continue;
-        for (uint32_t r = s->first_reduction; r < s->last_reduction; r++)
-            emit_accumulate(e, s, r, u);
-        for (uint32_t i = s->first_store; i < s->last_store; i++)
-            emit_stream_store(e, s, &e->k->store[i], u);
+        for (uint32_t r = s->first_reduction; r < s->last_reduction; r++) emit_accumulate(e, s, r, u);
+        for (uint32_t i = s->first_store; i < s->last_store; i++) emit_stream_store(e, s, &e->k->store[i], u);
     }
 }
 
@@ -111,8 +109,7 @@ static void emit_point(KernelEmit *e)
     }
 }
 
-static void vector_steps(KernelEmit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef end,
-    uint32_t unroll, bool masked)
+static void vector_steps(KernelEmit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef end, uint32_t unroll, bool masked)
 {
     int64_t step = (int64_t)unroll * e->width;
     if (loop_turns(from, to, step) == 0) return;
@@ -152,8 +149,7 @@ static void parallel_axes(KernelEmit *e, uint32_t from)
     }
     if (inner) axis = (uint32_t)k->vector;
     bool chunk = (int)axis == k->chunk;
-    LLVMValueRef start = chunk ? e->lo : gen_i64(e->g, 0),
-                 end = chunk ? e->hi : gen_dim(e->g, k->extent[axis]);
+    LLVMValueRef start = chunk ? e->lo : gen_i64(e->g, 0), end = chunk ? e->hi : gen_dim(e->g, k->extent[axis]);
     if (inner) {
         vector_axis(e, start, end);
         return;
@@ -196,8 +192,7 @@ static void find_splats(KernelEmit *e)
         if (!in->lanes || e->width == 1) continue;
         for (int j = 0; j < 3; j++) {
             int32_t o = j == 0 ? in->a : j == 1 ? in->b : in->c;
-            if (o >= 0 && !k->instr[o].lanes && k->instr[o].kind != I_CONST)
-                e->wants_splat[o] = true;
+            if (o >= 0 && !k->instr[o].lanes && k->instr[o].kind != I_CONST) e->wants_splat[o] = true;
         }
     }
 }
@@ -206,20 +201,16 @@ static void open_memory(KernelEmit *e)
 {
     Gen *g = e->g;
     const Kernel *k = e->k;
-    for (uint32_t i = 0; i < k->nbuf; i++)
-        e->buf[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
+    for (uint32_t i = 0; i < k->nbuf; i++) e->buf[i] = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), i, 8);
     e->row_lanes = k->vector == k->sweep ? 1 : e->unroll_max * e->width;
     for (uint32_t i = 0; i < k->nrow; i++) {
         int64_t n = 0;
         if (!gen_dim_const(g, k->extent[k->sweep], &n))
-            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s keeps a row of unknown length",
-                k->name ? k->name : "?");
-        e->row[i] =
-            gen_alloca(g, gen_mem_type(g, (DType)k->row_type[i]), (uint64_t)n * e->row_lanes, 64);
+            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s keeps a row of unknown length", k->name ? k->name : "?");
+        e->row[i] = gen_alloca(g, gen_mem_type(g, (DType)k->row_type[i]), (uint64_t)n * e->row_lanes, 64);
     }
     for (uint32_t i = 0; i < k->nstream; i++)
-        e->offset[i] =
-            k->stream[i].buf & STREAM_ROW ? gen_i64(g, 0) : gen_dim(g, k->stream[i].base);
+        e->offset[i] = k->stream[i].buf & STREAM_ROW ? gen_i64(g, 0) : gen_dim(g, k->stream[i].base);
     e->zero = gen_alloca(g, g->i64, 1, 8);
     LLVMBuildStore(g->top, gen_i64(g, 0), e->zero);
     e->sink = gen_alloca(g, g->i64, 1, 8);
@@ -231,8 +222,7 @@ static void arrays(KernelEmit *e)
     Arena *a = e->g->arena;
     e->unroll_max = MAX_OF(k->unroll, 1);
     if (e->width == 1) e->unroll_max = 1;
-    if (e->width > 1 && k->vector == k->sweep)
-        e->unroll_max = MAX_OF(e->unroll_max, TREE_LANES / e->width);
+    if (e->width > 1 && k->vector == k->sweep) e->unroll_max = MAX_OF(e->unroll_max, TREE_LANES / e->width);
     e->buf = ARENA_ARRAY(a, LLVMValueRef, k->nbuf + 1);
     e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);
     e->offset = ARENA_ARRAY(a, LLVMValueRef, k->nstream + 1);
@@ -248,9 +238,8 @@ LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole)
     KernelEmit e = {.g = g, .k = k, .width = vector_width(g, k), .unroll = 1};
     arrays(&e);
     find_splats(&e);
-    gen_function_begin(g,
-        arena_printf(g->arena, "k%u_%s", (unsigned)(k - g->p->kernel.at), k->name ? k->name : ""),
-        g->kernel_type, true);
+    gen_function_begin(
+        g, arena_printf(g->arena, "k%u_%s", (unsigned)(k - g->p->kernel.at), k->name ? k->name : ""), g->kernel_type, true);
     g->dim_arg = LLVMGetParam(g->fn, 1);
     e.lo = whole ? gen_i64(g, 0) : LLVMGetParam(g->fn, 2);
     e.hi = whole && k->chunk >= 0 ? gen_dim(g, k->extent[k->chunk]) : LLVMGetParam(g->fn, 3);

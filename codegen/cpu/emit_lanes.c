@@ -6,10 +6,7 @@
 
 /* ---- what a reduction is --------------------------------------------------------------------- */
 
-DType reduce_type(const Reduction *r)
-{
-    return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute;
-}
+DType reduce_type(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
 uint32_t reduce_align(const Reduction *r) { return (uint32_t)dtype_bytes(reduce_type(r)); }
 
 static Scalar bound(DType t, bool highest)
@@ -34,8 +31,7 @@ LLVMValueRef reduce_identity(Gen *g, const Reduction *r)
 LLVMValueRef reduce_op(Gen *g, const Reduction *r, LLVMValueRef acc, LLVMValueRef v)
 {
     DType t = reduce_type(r);
-    if (r->kind == R_SUM || r->kind == R_PROD)
-        return emit_prim(g, r->kind == R_SUM ? P_add : P_mul, t, t, acc, v, NULL);
+    if (r->kind == R_SUM || r->kind == R_PROD) return emit_prim(g, r->kind == R_SUM ? P_add : P_mul, t, t, acc, v, NULL);
     LLVMValueRef keep = emit_prim(g, r->kind == R_MAX ? P_gt : P_lt, t, DT_bool, acc, v, NULL);
     if (dtype_is_float(t)) keep = gen_or(g, keep, LLVMBuildFCmp(g->b, LLVMRealUNO, acc, acc, ""));
     return gen_select(g, keep, acc, v);
@@ -60,15 +56,11 @@ LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int6
     return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, full, end, ""), full, end);
 }
 
-LLVMValueRef *reduce_offsets(KernelEmit *e)
-{
-    return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset);
-}
+LLVMValueRef *reduce_offsets(KernelEmit *e) { return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset); }
 
 /* ---- lanes in memory ------------------------------------------------------------------------- */
 
-LLVMValueRef reduce_lane(
-    KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
+LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
 {
     Gen *g = e->g;
     LLVMTypeRef t = LLVMTypeOf(a->value[0]);
@@ -77,8 +69,7 @@ LLVMValueRef reduce_lane(
     return gen_at(g, t, a->memory, gen_add(g, at, gen_i64(g, u)));
 }
 
-static LLVMValueRef memory_load(
-    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef lane, uint32_t u)
+static LLVMValueRef memory_load(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef lane, uint32_t u)
 {
     return gen_load(e->g, LLVMTypeOf(a->value[0]), reduce_lane(e, a, r, lane, u), reduce_align(r));
 }
@@ -90,8 +81,7 @@ static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLV
         Loop l;
         loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, half), 1, NULL, 0);
         for (uint32_t u = 0; u < a->slots; u++) {
-            LLVMValueRef low = memory_load(e, r, a, l.i, u),
-                         high = memory_load(e, r, a, gen_add(g, l.i, gen_i64(g, half)), u);
+            LLVMValueRef low = memory_load(e, r, a, l.i, u), high = memory_load(e, r, a, gen_add(g, l.i, gen_i64(g, half)), u);
             gen_store(g, reduce_op(g, r, low, high), reduce_lane(e, a, r, l.i, u), reduce_align(r));
         }
         loop_end(g, &l);
@@ -99,33 +89,26 @@ static void memory_halves(KernelEmit *e, const Reduction *r, Accumulator *a, LLV
     for (uint32_t u = 0; u < a->slots; u++) out[u] = memory_load(e, r, a, gen_i64(g, 0), u);
 }
 
-static void memory_in_order(
-    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef n, LLVMValueRef *out)
+static void memory_in_order(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef n, LLVMValueRef *out)
 {
     Gen *g = e->g;
     Loop l;
-    for (uint32_t u = 0; u < a->slots; u++)
-        out[u] = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
+    for (uint32_t u = 0; u < a->slots; u++) out[u] = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
     loop_begin(g, &l, gen_i64(g, 0), n, 1, out, a->slots);
-    for (uint32_t u = 0; u < a->slots; u++)
-        out[u] = reduce_op(g, r, out[u], memory_load(e, r, a, l.i, u));
+    for (uint32_t u = 0; u < a->slots; u++) out[u] = reduce_op(g, r, out[u], memory_load(e, r, a, l.i, u));
     loop_end(g, &l);
 }
 
 typedef LLVMValueRef HalvesFn(KernelEmit *e, const Reduction *r, const LLVMValueRef *value);
 
 /* Both ways under a branch; halves NULL: from memory. */
-static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent,
-    HalvesFn *halves, LLVMValueRef *out)
+static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, HalvesFn *halves, LLVMValueRef *out)
 {
     Gen *g = e->g;
-    LLVMBasicBlockRef many = gen_block(g, "many"), few = gen_block(g, "few"),
-                      both = gen_block(g, "both");
-    LLVMValueRef *x = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots),
-                 *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
+    LLVMBasicBlockRef many = gen_block(g, "many"), few = gen_block(g, "few"), both = gen_block(g, "both");
+    LLVMValueRef *x = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots), *y = ARENA_ARRAY(g->arena, LLVMValueRef, a->slots);
     uint32_t n = halves ? 1 : a->slots;
-    LLVMBuildCondBr(
-        g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, TREE_LANES), ""), many, few);
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGE, extent, gen_i64(g, TREE_LANES), ""), many, few);
     gen_put(g, many);
     if (halves)
         x[0] = halves(e, r, a->value);
@@ -167,8 +150,7 @@ typedef struct Pair {
 static Pair arg_better(Gen *g, const Reduction *r, Pair x, Pair y)
 {
     DType t = reduce_type(r);
-    LLVMValueRef better =
-        emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, y.value, x.value, NULL);
+    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, y.value, x.value, NULL);
     LLVMValueRef same = emit_prim(g, P_eq, t, DT_bool, y.value, x.value, NULL);
     if (dtype_is_float(t)) {
         LLVMValueRef xn = LLVMBuildFCmp(g->b, LLVMRealUNO, x.value, x.value, "");
@@ -192,18 +174,15 @@ static LLVMValueRef upper_half(Gen *g, LLVMValueRef v, uint32_t from, uint32_t c
     LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, count);
     for (uint32_t i = 0; i < count; i++) order[i] = LLVMConstInt(g->i32, from + i, false);
     if (count == 1) return gen_lane(g, v, from);
-    return LLVMBuildShuffleVector(
-        g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, count), "");
+    return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, count), "");
 }
 
 static Pair pair_part(Gen *g, Pair p, uint32_t from, uint32_t count)
 {
-    return (Pair){
-        upper_half(g, p.value, from, count), p.index ? upper_half(g, p.index, from, count) : NULL};
+    return (Pair){upper_half(g, p.value, from, count), p.index ? upper_half(g, p.index, from, count) : NULL};
 }
 
-static Pair vector_halves(
-    KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
+static Pair vector_halves(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, const LLVMValueRef *index)
 {
     Gen *g = e->g;
     uint32_t n = TREE_LANES / e->width;
@@ -221,12 +200,10 @@ static LLVMValueRef value_halves(KernelEmit *e, const Reduction *r, const LLVMVa
     return vector_halves(e, r, value, NULL).value;
 }
 
-static LLVMValueRef vector_in_order(
-    KernelEmit *e, const Reduction *r, const LLVMValueRef *value, int64_t n)
+static LLVMValueRef vector_in_order(KernelEmit *e, const Reduction *r, const LLVMValueRef *value, int64_t n)
 {
     LLVMValueRef sum = reduce_identity(e->g, r);
-    for (uint32_t i = 0; i < n; i++)
-        sum = reduce_op(e->g, r, sum, gen_lane(e->g, value[i / e->width], i % e->width));
+    for (uint32_t i = 0; i < n; i++) sum = reduce_op(e->g, r, sum, gen_lane(e->g, value[i / e->width], i % e->width));
     return sum;
 }
 
@@ -254,17 +231,14 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - s->first_reduction)];
         if (!arg && r->order < ORDER_LANES)
-            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s folds in order what its lanes sweep",
-                e->k->name ? e->k->name : "?");
+            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s folds in order what its lanes sweep", e->k->name ? e->k->name : "?");
         *a = (Accumulator){.slots = n, .value = w->flat + w->nflat, .lanes = true};
         w->nflat += arg ? 2 * n : n;
         total[0] = reduce_identity(g, r);
         total[1] = gen_i64(g, 0);
         a->memory = gen_alloca(g, gen_type(g, reduce_type(r)), TREE_LANES, 64);
         if (arg) a->memory_index = gen_alloca(g, g->i64, TREE_LANES, 64);
-        if (!arg && w->tree)
-            a->level = tree_levels_open(
-                g, LLVMTypeOf(total[0]), 1, e->k->extent[e->k->sweep], TREE_ROW);
+        if (!arg && w->tree) a->level = tree_levels_open(g, LLVMTypeOf(total[0]), 1, e->k->extent[e->k->sweep], TREE_ROW);
     }
 }
 
@@ -293,8 +267,7 @@ static void move_lanes(KernelEmit *e, const Sweep *w, bool out)
         for (uint32_t u = 0; u < a->slots * (a->memory_index ? 2 : 1); u++) {
             bool index = u >= a->slots;
             LLVMTypeRef t = index ? g->i64 : gen_type(g, reduce_type(r));
-            LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory,
-                gen_i64(g, (int64_t)(u % a->slots) * e->width));
+            LLVMValueRef at = gen_at(g, t, index ? a->memory_index : a->memory, gen_i64(g, (int64_t)(u % a->slots) * e->width));
             if (out)
                 gen_store(g, a->value[u], at, index ? 8 : reduce_align(r));
             else
@@ -368,8 +341,7 @@ static LLVMValueRef block_total(KernelEmit *e, const Sweep *w, const Reduction *
     int64_t n;
     bool known = gen_is_int(w->extent, &n);
     LLVMValueRef total;
-    if (r->order == ORDER_RUNTIME && known && n < TREE_LANES)
-        return vector_in_order(e, r, a->value, n);
+    if (r->order == ORDER_RUNTIME && known && n < TREE_LANES) return vector_in_order(e, r, a->value, n);
     if (r->order == ORDER_LANES || known) return value_halves(e, r, a->value);
     by_extent(e, r, a, w->extent, value_halves, &total);
     return total;
@@ -383,8 +355,7 @@ static void block_end(KernelEmit *e, Sweep *w, LLVMValueRef begin)
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - w->s->first_reduction)];
         if (reduce_is_arg(r)) {
-            Pair sum = pair_op(g, r, (Pair){total[0], total[1]},
-                vector_halves(e, r, a->value, a->value + a->slots));
+            Pair sum = pair_op(g, r, (Pair){total[0], total[1]}, vector_halves(e, r, a->value, a->value + a->slots));
             total[0] = sum.value;
             total[1] = sum.index;
             continue;
@@ -408,13 +379,11 @@ static void blocks(KernelEmit *e, Sweep *w)
 {
     Gen *g = e->g;
     Loop l;
-    loop_begin(g, &l, gen_i64(g, 0), w->extent, TREE_ROW, w->total,
-        2 * (w->s->last_reduction - w->s->first_reduction));
+    loop_begin(g, &l, gen_i64(g, 0), w->extent, TREE_ROW, w->total, 2 * (w->s->last_reduction - w->s->first_reduction));
     block(e, w, l.i, reduce_block_end(g, l.i, w->extent, TREE_ROW));
     loop_end(g, &l);
     for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
-        const Counter c = {g, &e->k->reduction[i], 1, &w->total[2 * (i - w->s->first_reduction)],
-            e->acc[i].level};
+        const Counter c = {g, &e->k->reduction[i], 1, &w->total[2 * (i - w->s->first_reduction)], e->acc[i].level};
         if (c.level) tree_close(&c, w->extent, TREE_ROW);
     }
 }
@@ -434,7 +403,6 @@ void reduce_sweep_lanes(KernelEmit *e, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
         LLVMValueRef *total = &w.total[2 * (i - s->first_reduction)];
-        e->red[(size_t)i * e->unroll_max] =
-            reduce_is_arg(r) ? total[1] : reduce_result(g, r, total[0]);
+        e->red[(size_t)i * e->unroll_max] = reduce_is_arg(r) ? total[1] : reduce_result(g, r, total[0]);
     }
 }

@@ -1,8 +1,8 @@
 /* emit_part: which function a step is emitted into. Code generation takes time with the square of a function's length, so a long
- * list of steps, at whatever depth, is cut into parts: functions of their own, called one after the other, whose steps are cut again
- * until each is short. What a part needs of its callers is in memory: buffers are found from the entry's arguments; addresses of
- * slices that loops around it have opened, and of stacks, lie in a frame that the entry makes. The same instructions run in
- * the same order however the program is cut. Relies on emit_step. */
+ * list of steps, at whatever depth, is cut into parts: functions of their own, called one after the other, whose steps are cut
+ * again until each is short. What a part needs of its callers is in memory: buffers are found from the entry's arguments; addresses
+ * of slices that loops around it have opened, and of stacks, lie in a frame that the entry makes. The same instructions run in the
+ * same order however the program is cut. Relies on emit_step. */
 #include "emit_entry.h"
 
 #include <stdio.h>
@@ -13,9 +13,12 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
 
 static uint32_t step_weight(const Program *p, const Step *s)
 {
-    uint32_t w = s->kind == STEP_CONTRACT ? 4 : s->kind == STEP_KERNEL ? 1 + p->kernel.at[s->kernel].nbuf / 8
-               : s->kind == STEP_EFFECT ? 4 + (s->effect.nin + s->effect.nout) / 2 : 1;
-    for (uint32_t i = 0; i < s->nblock && w <= PART_WEIGHT; i++) w += 1 + list_weight(p, s->block[i].step, s->block[i].n, PART_WEIGHT);
+    uint32_t w = s->kind == STEP_CONTRACT ? 4
+                 : s->kind == STEP_KERNEL ? 1 + p->kernel.at[s->kernel].nbuf / 8
+                 : s->kind == STEP_EFFECT ? 4 + (s->effect.nin + s->effect.nout) / 2
+                                          : 1;
+    for (uint32_t i = 0; i < s->nblock && w <= PART_WEIGHT; i++)
+        w += 1 + list_weight(p, s->block[i].step, s->block[i].n, PART_WEIGHT);
     return w;
 }
 
@@ -67,8 +70,10 @@ static void walk_apart(Entry *e, const Step *s, uint32_t n)
 static void walk_step(Entry *e, const Step *s)
 {
     const uint32_t one[3] = {s->kind == STEP_CONTRACT ? s->contract.a : s->from, s->kind == STEP_CONTRACT ? s->contract.b : s->to,
-                             s->kind == STEP_CONTRACT ? s->contract.c : UINT32_MAX};
-    uint32_t n = s->kind == STEP_KERNEL ? e->g->p->kernel.at[s->kernel].nbuf : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout : 0;
+        s->kind == STEP_CONTRACT ? s->contract.c : UINT32_MAX};
+    uint32_t n = s->kind == STEP_KERNEL   ? e->g->p->kernel.at[s->kernel].nbuf
+                 : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout
+                                          : 0;
     for (uint32_t i = 0; i < n; i++) use(e, s->buf[i]);
     for (uint32_t i = 0; i < 3 && (s->kind == STEP_CONTRACT || s->kind == STEP_COPY); i++) use(e, one[i]);
     if (s->nblock == 0) return;

@@ -24,17 +24,14 @@ static LLVMValueRef value_of(KernelEmit *e, const Reduction *r, uint32_t u, bool
     return LLVMBuildZExt(e->g->b, v, gen_lanes(e->g->i8, gen_lanes_of(v)), "");
 }
 
-static void arg_step(
-    KernelEmit *e, const Reduction *r, Accumulator *a, uint32_t slot, LLVMValueRef v, uint32_t u)
+static void arg_step(KernelEmit *e, const Reduction *r, Accumulator *a, uint32_t slot, LLVMValueRef v, uint32_t u)
 {
     Gen *g = e->g;
     DType t = reduce_type(r);
     LLVMValueRef *best = &a->value[slot], *at = &a->value[a->slots + slot];
-    LLVMValueRef better =
-        emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v, *best, NULL);
+    LLVMValueRef better = emit_prim(g, r->kind == R_ARGMAX ? P_gt : P_lt, t, DT_bool, v, *best, NULL);
     if (dtype_is_float(t)) {
-        LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""),
-                     was = LLVMBuildFCmp(g->b, LLVMRealORD, *best, *best, "");
+        LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), was = LLVMBuildFCmp(g->b, LLVMRealORD, *best, *best, "");
         better = gen_or(g, better, gen_and(g, nan, was));
     }
     if (e->mask && e->k->vector == e->k->sweep) better = gen_and(g, better, e->mask);
@@ -42,14 +39,12 @@ static void arg_step(
     *at = gen_select(g, better, gen_splat(g, emit_axis_index(e, u), gen_lanes_of(v)), *at);
 }
 
-static void memory_step(
-    KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
+static void memory_step(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef v, uint32_t u)
 {
     Gen *g = e->g;
     LLVMValueRef lane = LLVMBuildAnd(g->b, e->index[e->k->sweep], gen_i64(g, TREE_LANES - 1), "");
     LLVMValueRef at = reduce_lane(e, a, r, lane, u);
-    gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at,
-        reduce_align(r));
+    gen_store(g, reduce_op(g, r, gen_load(g, LLVMTypeOf(v), at, reduce_align(r)), v), at, reduce_align(r));
 }
 
 void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t index, uint32_t u)
@@ -87,8 +82,7 @@ static bool short_extent(const Gen *g, Dim extent, int64_t limit)
 static bool wants_lanes(const KernelEmit *e, const Reduction *r)
 {
     if (reduce_is_arg(r) || r->order < ORDER_LANES) return false;
-    return r->order == ORDER_LANES ||
-           !short_extent(e->g, e->k->extent[e->k->sweep], TREE_LANES - 1);
+    return r->order == ORDER_LANES || !short_extent(e->g, e->k->extent[e->k->sweep], TREE_LANES - 1);
 }
 
 static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
@@ -98,8 +92,7 @@ static LLVMValueRef *serial_open(KernelEmit *e, const Stage *s, uint32_t *count)
     LLVMValueRef *flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)all * 2 * e->unroll + 1);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
-        uint32_t width = e->k->instr[r->value].lanes ? e->width : 1,
-                 slots = width > 1 ? e->unroll : 1;
+        uint32_t width = e->k->instr[r->value].lanes ? e->width : 1, slots = width > 1 ? e->unroll : 1;
         Accumulator *a = &e->acc[i];
         *a = (Accumulator){.slots = slots, .value = flat + n, .lanes = wants_lanes(e, r)};
         for (uint32_t u = 0; u < slots; u++) {
@@ -124,14 +117,12 @@ static void clear_memory(KernelEmit *e, const Stage *s)
         Loop l;
         loop_begin(g, &l, gen_i64(g, 0), gen_i64(g, TREE_LANES), 1, NULL, 0);
         LLVMValueRef v = gen_splat(g, reduce_identity(g, r), gen_lanes_of(a->value[0]));
-        for (uint32_t u = 0; u < a->slots; u++)
-            gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
+        for (uint32_t u = 0; u < a->slots; u++) gen_store(g, v, reduce_lane(e, a, r, l.i, u), reduce_align(r));
         loop_end(g, &l);
     }
 }
 
-static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to,
-    LLVMValueRef *flat, uint32_t n)
+static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
 {
     LLVMValueRef *saved = reduce_offsets(e);
     Loop l;
@@ -157,16 +148,14 @@ static int64_t block_of(const KernelEmit *e, const Stage *s)
         int64_t n = e->acc[i].lanes ? TREE_ROW : TREE_CHAIN;
         if (!in_blocks(e, i)) continue;
         if (block != 0 && block != n)
-            status_fail(e->g->st, ST_INTERNAL, "llvm: kernel %s folds in two forms in one sweep",
-                e->k->name ? e->k->name : "?");
+            status_fail(e->g->st, ST_INTERNAL, "llvm: kernel %s folds in two forms in one sweep", e->k->name ? e->k->name : "?");
         block = n;
     }
     return block;
 }
 
 /* One block: its totals are left in the accumulators. */
-static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to,
-    LLVMValueRef *flat, uint32_t n)
+static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
@@ -177,8 +166,7 @@ static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMV
     clear_memory(e, s);
     serial_body(e, s, from, to, flat, n);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (e->acc[i].lanes)
-            reduce_memory(e, &e->k->reduction[i], &e->acc[i], gen_dim(e->g, e->k->extent[e->k->sweep]));
+        if (e->acc[i].lanes) reduce_memory(e, &e->k->reduction[i], &e->acc[i], gen_dim(e->g, e->k->extent[e->k->sweep]));
 }
 
 static Counter counter_of(const KernelEmit *e, uint32_t i)
@@ -187,8 +175,7 @@ static Counter counter_of(const KernelEmit *e, uint32_t i)
     return (Counter){e->g, &e->k->reduction[i], a->slots, a->value, a->level};
 }
 
-static void serial_blocks(
-    KernelEmit *e, const Stage *s, int64_t block, LLVMValueRef *flat, uint32_t n)
+static void serial_blocks(KernelEmit *e, const Stage *s, int64_t block, LLVMValueRef *flat, uint32_t n)
 {
     Gen *g = e->g;
     LLVMValueRef zero = gen_i64(g, 0), extent = gen_dim(g, e->k->extent[e->k->sweep]);
@@ -231,8 +218,7 @@ static void sweep_serially(KernelEmit *e, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
         for (uint32_t u = 0; u < e->unroll; u++) {
             const Reduction *r = &e->k->reduction[i];
-            uint32_t slots = e->acc[i].slots,
-                     slot = (slots > 1 ? u : 0) + (reduce_is_arg(r) ? slots : 0);
+            uint32_t slots = e->acc[i].slots, slot = (slots > 1 ? u : 0) + (reduce_is_arg(r) ? slots : 0);
             e->red[(size_t)i * e->unroll_max + u] = reduce_result(g, r, e->acc[i].value[slot]);
         }
 }

@@ -3,17 +3,13 @@
  * Never knows kernels. */
 #include "cpu.h"
 
-static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element)
-{
-    return gen_lanes(element, gen_lanes_of(v));
-}
+static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element) { return gen_lanes(element, gen_lanes_of(v)); }
 
 static LLVMValueRef int_like(Gen *g, LLVMValueRef v, int64_t x)
 {
     LLVMTypeRef t = LLVMTypeOf(v);
     bool vector = LLVMGetTypeKind(t) == LLVMVectorTypeKind;
-    LLVMValueRef one =
-        LLVMConstInt(vector ? LLVMGetElementType(t) : t, (unsigned long long)x, true);
+    LLVMValueRef one = LLVMConstInt(vector ? LLVMGetElementType(t) : t, (unsigned long long)x, true);
     return vector ? gen_splat(g, one, LLVMGetVectorSize(t)) : one;
 }
 
@@ -25,22 +21,19 @@ static LLVMValueRef unary(Gen *g, const char *name, LLVMValueRef a)
 
 /* ---- calls into libm, lane by lane ----------------------------------------------------------- */
 
-static LLVMValueRef call(
-    Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef *args, uint32_t nargs)
+static LLVMValueRef call(Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef *args, uint32_t nargs)
 {
     LLVMTypeRef params[2] = {t, t}, type = LLVMFunctionType(t, params, nargs, false);
     LLVMValueRef fn = LLVMGetNamedFunction(g->module, name);
     if (!fn) {
         fn = LLVMAddFunction(g->module, name, type);
         unsigned id = LLVMGetEnumAttributeKindForName("nounwind", 8);
-        LLVMAddAttributeAtIndex(
-            fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
+        LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
     }
     return LLVMBuildCall2(g->b, type, fn, args, nargs, "");
 }
 
-static LLVMValueRef call_lanes(
-    Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef a, LLVMValueRef b)
+static LLVMValueRef call_lanes(Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef a, LLVMValueRef b)
 {
     uint32_t lanes = gen_lanes_of(a);
     LLVMValueRef all = LLVMGetPoison(gen_lanes(t, lanes));
@@ -67,8 +60,7 @@ static LLVMValueRef mad(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     return gen_intrinsic(g, "llvm.fma", &t, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
-static LLVMValueRef float_prim(
-    Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
     switch (p) {
@@ -94,26 +86,20 @@ static LLVMValueRef float_prim(
 
 /* ---- integers -------------------------------------------------------------------------------- */
 
-static LLVMValueRef is(Gen *g, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildICmp(g->b, LLVMIntEQ, a, b, "");
-}
+static LLVMValueRef is(Gen *g, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(g->b, LLVMIntEQ, a, b, ""); }
 
 /* By 1 instead of what would trap: x/0 (whose result 0 is chosen afterwards) and MIN/-1 (which
  * is MIN). */
 static LLVMValueRef divide(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
     bool is_signed = dtype_info[t].kind == DK_INT;
-    LLVMValueRef zero = int_like(g, a, 0), one = int_like(g, a, 1), by_zero = is(g, b, zero),
-                 trap = by_zero;
+    LLVMValueRef zero = int_like(g, a, 0), one = int_like(g, a, 1), by_zero = is(g, b, zero), trap = by_zero;
     if (is_signed) {
-        LLVMValueRef lowest =
-            int_like(g, a, (int64_t)((uint64_t)1 << (dtype_info[t].bits - 1)));
+        LLVMValueRef lowest = int_like(g, a, (int64_t)((uint64_t)1 << (dtype_info[t].bits - 1)));
         trap = gen_or(g, trap, gen_and(g, is(g, a, lowest), is(g, b, int_like(g, a, -1))));
     }
     LLVMValueRef d = gen_select(g, trap, one, b);
-    if (p == P_irem)
-        return is_signed ? LLVMBuildSRem(g->b, a, d, "") : LLVMBuildURem(g->b, a, d, "");
+    if (p == P_irem) return is_signed ? LLVMBuildSRem(g->b, a, d, "") : LLVMBuildURem(g->b, a, d, "");
     LLVMValueRef q = is_signed ? LLVMBuildSDiv(g->b, a, d, "") : LLVMBuildUDiv(g->b, a, d, "");
     return gen_select(g, by_zero, zero, q);
 }
@@ -133,13 +119,11 @@ static LLVMValueRef shift(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef 
 static LLVMValueRef mulhi(Gen *g, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef wide = like(a, g->i64);
-    LLVMValueRef p =
-        LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, wide, ""), LLVMBuildZExt(g->b, b, wide, ""), "");
+    LLVMValueRef p = LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, wide, ""), LLVMBuildZExt(g->b, b, wide, ""), "");
     return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, p, int_like(g, p, 32), ""), LLVMTypeOf(a), "");
 }
 
-static LLVMValueRef int_prim(
-    Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
     switch (p) {
@@ -174,12 +158,9 @@ static LLVMValueRef int_prim(
 
 static LLVMValueRef compare(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
-    static const LLVMRealPredicate real[] = {
-        LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE, LLVMRealOEQ, LLVMRealUNE};
-    static const LLVMIntPredicate sint[] = {
-        LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE, LLVMIntEQ, LLVMIntNE};
-    static const LLVMIntPredicate uint[] = {
-        LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE, LLVMIntEQ, LLVMIntNE};
+    static const LLVMRealPredicate real[] = {LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE, LLVMRealOEQ, LLVMRealUNE};
+    static const LLVMIntPredicate sint[] = {LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE, LLVMIntEQ, LLVMIntNE};
+    static const LLVMIntPredicate uint[] = {LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE, LLVMIntEQ, LLVMIntNE};
     if (dtype_is_float(t)) return LLVMBuildFCmp(g->b, real[p - P_lt], a, b, "");
     return LLVMBuildICmp(g->b, (dtype_info[t].kind == DK_INT ? sint : uint)[p - P_lt], a, b, "");
 }
@@ -187,12 +168,10 @@ static LLVMValueRef compare(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRe
 static LLVMValueRef convert_float(Gen *g, DType t, DType to, LLVMValueRef a, LLVMTypeRef out)
 {
     if (to == DT_bool) return LLVMBuildFCmp(g->b, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
-    if (dtype_is_float(to))
-        return to == DT_f64 ? LLVMBuildFPExt(g->b, a, out, "") : LLVMBuildFPTrunc(g->b, a, out, "");
+    if (dtype_is_float(to)) return to == DT_f64 ? LLVMBuildFPExt(g->b, a, out, "") : LLVMBuildFPTrunc(g->b, a, out, "");
     LLVMTypeRef types[2] = {out, LLVMTypeOf(a)};
     (void)t;
-    return gen_intrinsic(
-        g, dtype_info[to].kind == DK_INT ? "llvm.fptosi.sat" : "llvm.fptoui.sat", types, 2, &a, 1);
+    return gen_intrinsic(g, dtype_info[to].kind == DK_INT ? "llvm.fptosi.sat" : "llvm.fptoui.sat", types, 2, &a, 1);
 }
 
 static LLVMValueRef convert(Gen *g, DType t, DType to, LLVMValueRef a)
@@ -202,14 +181,12 @@ static LLVMValueRef convert(Gen *g, DType t, DType to, LLVMValueRef a)
     if (gen_type(g, t) == gen_type(g, to)) return a;
     if (dtype_is_float(t)) return convert_float(g, t, to, a, out);
     if (to == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
-    if (dtype_is_float(to))
-        return is_signed ? LLVMBuildSIToFP(g->b, a, out, "") : LLVMBuildUIToFP(g->b, a, out, "");
+    if (dtype_is_float(to)) return is_signed ? LLVMBuildSIToFP(g->b, a, out, "") : LLVMBuildUIToFP(g->b, a, out, "");
     if (dtype_info[to].bits < dtype_info[t].bits) return LLVMBuildTrunc(g->b, a, out, "");
     return is_signed ? LLVMBuildSExt(g->b, a, out, "") : LLVMBuildZExt(g->b, a, out, "");
 }
 
-LLVMValueRef emit_prim(
-    Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     switch (p) {
     case P_lt:
@@ -256,7 +233,8 @@ static LLVMValueRef converted(Gen *g, const ScalarTok *fn, DType from, LLVMValue
 LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v)
 {
     if (t == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    if (t == DT_f16 && g->machine->f16c) return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), like(v, g->f32), "");
+    if (t == DT_f16 && g->machine->f16c)
+        return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), like(v, g->f32), "");
     if (narrow_fns[t].widen == NULL) return v;
     return converted(g, narrow_fns[t].widen, DT_u32, LLVMBuildZExt(g->b, v, like(v, g->i32), ""));
 }

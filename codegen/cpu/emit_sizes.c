@@ -21,8 +21,8 @@ static LLVMValueRef end_of(Gen *g, const Buf *b, LLVMValueRef symbol)
     return LLVMBuildMul(g->top, LLVMBuildUDiv(g->top, end, line, ""), line, "");
 }
 
-/* What the buffers from first on say; the results' sizes begin at that word. Offsets are those of the bounds; only what lies beyond the last
- * temporary's end is not needed. A part of the whole looks at what was found before. Its first word after it. */
+/* What the buffers from first on say; the results' sizes begin at that word. Offsets are those of the bounds; only what lies beyond
+ * the last temporary's end is not needed. A part of the whole looks at what was found before. Its first word after it. */
 static uint32_t sizes(Gen *g, const char *symbol, bool part, uint32_t first, uint32_t n, uint32_t word)
 {
     LLVMTypeRef two[2] = {g->ptr, g->ptr};

@@ -9,10 +9,7 @@
  * about CHUNK. */
 enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
 
-static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes)
-{
-    return gen_at(g, g->i8, base, bytes);
-}
+static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
 
 /* Field of a C struct by its byte offset. */
 static LLVMValueRef field(Gen *g, LLVMTypeRef t, LLVMValueRef base, size_t offset)
@@ -57,8 +54,7 @@ static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
 static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
 {
     Gen *g = e->g;
-    LLVMValueRef work = gen_mul(g, n, cost),
-                 big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
+    LLVMValueRef work = gen_mul(g, n, cost), big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
     LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, "");
     LLVMValueRef hosted = LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), "");
     LLVMValueRef share = gen_and(g, hosted, gen_and(g, big, many));
@@ -66,8 +62,7 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
         run_direct(e, fn, n);
         return;
     }
-    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"),
-                      next = gen_block(g, "next");
+    LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"), next = gen_block(g, "next");
     LLVMBuildCondBr(g->b, share, shared, direct);
     gen_put(g, shared);
     LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
@@ -93,8 +88,7 @@ static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 bool step_stays_direct(const Gen *g, const Kernel *k)
 {
     int64_t n;
-    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
-           (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
+    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) && (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
 }
 
 static void step_kernel(Entry *e, const Step *s)
@@ -106,8 +100,7 @@ static void step_kernel(Entry *e, const Step *s)
     if (k->chunk < 0)
         run_direct(e, g->kernel_fn[s->kernel], n);
     else
-        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)),
-            gen_i64(g, grain_of(k)));
+        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), gen_i64(g, grain_of(k)));
 }
 
 static void own_product(Entry *e, const Step *s)
@@ -116,8 +109,7 @@ static void own_product(Entry *e, const Step *s)
     const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
     set_args(e, buf, 3);
     /* per tile of 4 rows, in vectors of 8 */
-    LLVMValueRef one = gen_i64(g, 1),
-                 cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
+    LLVMValueRef one = gen_i64(g, 1), cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
     cost = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, cost, one, ""), cost, one, "");
     LLVMValueRef grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
     grain = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one, "");
@@ -126,15 +118,13 @@ static void own_product(Entry *e, const Step *s)
 
 static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
 {
-    for (uint32_t i = 0; i < n; i++)
-        set_field(e->g, gen_dim(e->g, d[i]), e->contract, offset + i * sizeof(int64_t), 8);
+    for (uint32_t i = 0; i < n; i++) set_field(e->g, gen_dim(e->g, d[i]), e->contract, offset + i * sizeof(int64_t), 8);
 }
 
 static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
 {
     Gen *g = e->g;
-    return bytes_from(
-        g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
+    return bytes_from(g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
 }
 
 static void host_product(Entry *e, const Step *s)
@@ -144,16 +134,13 @@ static void host_product(Entry *e, const Step *s)
     uint32_t nbatch = s->contract.nbatch;
     if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof(HostContract), 8);
     set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
-    set_field(
-        g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
+    set_field(g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
     set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
     set_dims(e, &s->contract.m, 1, offsetof(HostContract, m));
     set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
     set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
-    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract,
-        offsetof(HostContract, a), 8);
-    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract,
-        offsetof(HostContract, b), 8);
+    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract, offsetof(HostContract, a), 8);
+    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract, offsetof(HostContract, b), 8);
     set_field(g, part_address(e, s->contract.c), e->contract, offsetof(HostContract, c), 8);
     set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
     set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
@@ -162,8 +149,7 @@ static void host_product(Entry *e, const Step *s)
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
     LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
-    LLVMValueRef code =
-        LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
+    LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
     step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
 }
 
@@ -185,13 +171,12 @@ static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
     Gen *g = e->g;
     LLVMValueRef at = part_stack(e, number, false), room = part_stack(e, number, true);
     LLVMBasicBlockRef grow = gen_block(g, "grow"), next = gen_block(g, "next");
-    LLVMBuildCondBr(
-        g->b, LLVMBuildICmp(g->b, LLVMIntSGT, bytes, gen_load(g, g->i64, room, 8), ""), grow, next);
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, bytes, gen_load(g, g->i64, room, 8), ""), grow, next);
     gen_put(g, grow);
     LLVMValueRef args[4] = {e->host, gen_i64(g, number), bytes, room};
     LLVMTypeRef types[4] = {g->ptr, g->i64, g->i64, g->ptr};
-    LLVMValueRef now = LLVMBuildCall2(g->b, LLVMFunctionType(g->ptr, types, 4, false),
-        field(g, g->ptr, e->host, offsetof(KilnHost, stack)), args, 4, "");
+    LLVMValueRef now = LLVMBuildCall2(
+        g->b, LLVMFunctionType(g->ptr, types, 4, false), field(g, g->ptr, e->host, offsetof(KilnHost, stack)), args, 4, "");
     step_leave(e, LLVMBuildICmp(g->b, LLVMIntEQ, now, LLVMConstNull(g->ptr), ""), status(e, ST_MEMORY));
     gen_store(g, now, at, 8);
     LLVMBuildBr(g->b, next);
@@ -205,8 +190,7 @@ static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
     Gen *g = e->g;
     for (uint32_t i = e->parts.slice[loop]; i != PART_NONE; i = e->parts.after[i]) {
         const Buf *b = &entry_program(e)->buf.at[i], *of = &entry_program(e)->buf.at[b->of];
-        LLVMValueRef stride = gen_mul(
-            g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
+        LLVMValueRef stride = gen_mul(g, gen_dim(g, b->stride), gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)));
         LLVMValueRef base, above = gen_mul(g, LLVMBuildAdd(g->b, index, gen_i64(g, 1), ""), stride);
         base = of->kind == BUF_STACK ? open_stack(e, of->index, above) : part_address(e, b->of);
         part_open_slice(e, i, bytes_from(g, base, gen_mul(g, index, stride)));
@@ -216,14 +200,12 @@ static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
 static void step_scan(Entry *e, const Step *s)
 {
     Gen *g = e->g;
-    LLVMValueRef trip =
-        s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, part_address(e, s->trip), 8);
+    LLVMValueRef trip = s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, part_address(e, s->trip), 8);
     if (loop_turns(gen_i64(g, 0), trip, 1) == 0) return;
     Loop l;
     loop_begin(g, &l, gen_i64(g, 0), trip, 1, NULL, 0);
     LLVMValueRef index = l.i;
-    if (s->reverse)
-        index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
+    if (s->reverse) index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
     open_slices(e, s->id, index);
     if (s->index != UINT32_MAX) gen_store(g, index, part_address(e, s->index), 8);
     part_block(e, s, 0);
@@ -239,8 +221,8 @@ static LLVMValueRef holds(Entry *e, uint32_t buf) /* a bool buffer */
 static void step_while(Entry *e, const Step *s)
 {
     Gen *g = e->g;
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), head = gen_block(g, "while"),
-                      body = gen_block(g, "do"), next = gen_block(g, "next");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), head = gen_block(g, "while"), body = gen_block(g, "do"),
+                      next = gen_block(g, "next");
     LLVMBuildBr(g->b, head);
     gen_put(g, head);
     LLVMValueRef index = LLVMBuildPhi(g->b, g->i64, ""), zero = gen_i64(g, 0);

@@ -44,14 +44,10 @@ static LLVMValueRef lane_offset(KernelEmit *e, const Stream *s, uint32_t u, uint
 
 static LLVMValueRef address(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
 {
-    return gen_at(
-        e->g, gen_mem_type(e->g, (DType)s->type), base_of(e, s), lane_offset(e, s, u, lane));
+    return gen_at(e->g, gen_mem_type(e->g, (DType)s->type), base_of(e, s), lane_offset(e, s, u, lane));
 }
 
-static bool dyn_has_lanes(const KernelEmit *e, const Stream *s)
-{
-    return s->dyn >= 0 && e->width > 1 && e->k->instr[s->dyn].lanes;
-}
+static bool dyn_has_lanes(const KernelEmit *e, const Stream *s) { return s->dyn >= 0 && e->width > 1 && e->k->instr[s->dyn].lanes; }
 
 /* ---- one element ----------------------------------------------------------------------------- */
 
@@ -61,8 +57,7 @@ static LLVMValueRef load_one(KernelEmit *e, const Stream *s, LLVMValueRef at, LL
     return gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s));
 }
 
-static void store_one(
-    KernelEmit *e, const Stream *s, LLVMValueRef at, LLVMValueRef v, LLVMValueRef guard)
+static void store_one(KernelEmit *e, const Stream *s, LLVMValueRef at, LLVMValueRef v, LLVMValueRef guard)
 {
     if (guard) at = gen_select(e->g, guard, at, e->sink);
     gen_store(e->g, v, at, align_of(s));
@@ -83,8 +78,7 @@ static LLVMValueRef reverse(Gen *g, LLVMValueRef v)
     uint32_t n = gen_lanes_of(v);
     LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, n);
     for (uint32_t i = 0; i < n; i++) order[i] = LLVMConstInt(g->i32, n - 1 - i, false);
-    return LLVMBuildShuffleVector(
-        g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, n), "");
+    return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(order, n), "");
 }
 
 /* Whether the vector is one move, masked if need be. */
@@ -94,8 +88,7 @@ static bool in_one_move(const KernelEmit *e, const Stream *s, int64_t coef, LLVM
     return !mask || (e->g->machine->masked && dtype_bytes((DType)s->type) >= 4);
 }
 
-static LLVMValueRef load_together(
-    KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef mask)
+static LLVMValueRef load_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef mask)
 {
     Gen *g = e->g;
     LLVMTypeRef t = gen_lanes(gen_mem_type(g, (DType)s->type), e->width);
@@ -104,16 +97,14 @@ static LLVMValueRef load_together(
         LLVMTypeRef types[2] = {t, g->ptr};
         if (coef < 0) mask = reverse(g, mask);
         LLVMValueRef align = LLVMConstInt(g->i32, align_of(s), false);
-        v = gen_intrinsic(g, "llvm.masked.load", types, 2,
-            (LLVMValueRef[]){at, align, mask, LLVMConstNull(t)}, 4);
+        v = gen_intrinsic(g, "llvm.masked.load", types, 2, (LLVMValueRef[]){at, align, mask, LLVMConstNull(t)}, 4);
     } else {
         v = gen_load(g, t, at, align_of(s));
     }
     return coef < 0 ? reverse(g, v) : v;
 }
 
-static void store_together(
-    KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask)
+static void store_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask)
 {
     Gen *g = e->g;
     LLVMValueRef at = address(e, s, u, coef < 0 ? e->width - 1 : 0);
@@ -157,8 +148,7 @@ LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool l
     if (lanes && e->width > 1)
         v = load_vector(e, s, u);
     else
-        v = load_one(
-            e, s, address(e, s, u, 0), s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
+        v = load_one(e, s, address(e, s, u, 0), s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
     return emit_from_memory(e->g, (DType)s->type, v);
 }
 
@@ -167,20 +157,17 @@ LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool l
 static LLVMValueRef plus(KernelEmit *e, const Stream *s, LLVMValueRef old, LLVMValueRef v)
 {
     DType t = (DType)dtype_info[s->type].compute;
-    LLVMValueRef sum =
-        emit_prim(e->g, P_add, t, t, emit_from_memory(e->g, (DType)s->type, old), v, NULL);
+    LLVMValueRef sum = emit_prim(e->g, P_add, t, t, emit_from_memory(e->g, (DType)s->type, old), v, NULL);
     return emit_to_memory(e->g, (DType)s->type, sum);
 }
 
 /* In order of the lanes: two of them may add to one element. */
-static void store_lane_by_lane(
-    KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, bool add)
+static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, bool add)
 {
     Gen *g = e->g;
     if (!add) v = emit_to_memory(g, (DType)s->type, v);
     for (uint32_t i = 0; i < e->width; i++) {
-        LLVMValueRef at = address(e, s, u, i), x = gen_lane(g, v, i),
-                     there = mask ? gen_lane(g, mask, i) : NULL;
+        LLVMValueRef at = address(e, s, u, i), x = gen_lane(g, v, i), there = mask ? gen_lane(g, mask, i) : NULL;
         if (there) at = gen_select(g, there, at, e->sink);
         if (add) x = plus(e, s, gen_load(g, gen_mem_type(g, (DType)s->type), at, align_of(s)), x);
         gen_store(g, x, at, align_of(s));
@@ -218,7 +205,5 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
         return;
     }
     if (guard) at = gen_select(e->g, guard, at, e->sink);
-    gen_store(e->g,
-        plus(e, s, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v), at,
-        align_of(s));
+    gen_store(e->g, plus(e, s, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v), at, align_of(s));
 }

@@ -11,15 +11,13 @@ static LLVMValueRef level_at(const Counter *c, LLVMValueRef level, uint32_t slot
 
 static LLVMValueRef level_load(const Counter *c, LLVMValueRef level, uint32_t slot)
 {
-    return gen_load(
-        c->g, LLVMTypeOf(c->value[0]), level_at(c, level, slot), reduce_align(c->r));
+    return gen_load(c->g, LLVMTypeOf(c->value[0]), level_at(c, level, slot), reduce_align(c->r));
 }
 
 /* The number of zeros below the lowest bit that is set; 64 if none is. */
 static LLVMValueRef trailing_zeros(Gen *g, LLVMValueRef bits)
 {
-    return gen_intrinsic(
-        g, "llvm.cttz", &g->i64, 1, (LLVMValueRef[]){bits, LLVMConstNull(g->i1)}, 2);
+    return gen_intrinsic(g, "llvm.cttz", &g->i64, 1, (LLVMValueRef[]){bits, LLVMConstNull(g->i1)}, 2);
 }
 
 LLVMValueRef tree_levels_open(Gen *g, LLVMTypeRef t, uint32_t slots, Dim extent, int64_t block)
@@ -35,11 +33,9 @@ void tree_push(const Counter *c, LLVMValueRef begin, int64_t block)
     LLVMValueRef full = trailing_zeros(g, LLVMBuildNot(g->b, done, ""));
     Loop l;
     loop_begin(g, &l, gen_i64(g, 0), full, 1, c->value, c->slots);
-    for (uint32_t u = 0; u < c->slots; u++)
-        c->value[u] = reduce_op(g, c->r, level_load(c, l.i, u), c->value[u]);
+    for (uint32_t u = 0; u < c->slots; u++) c->value[u] = reduce_op(g, c->r, level_load(c, l.i, u), c->value[u]);
     loop_end(g, &l);
-    for (uint32_t u = 0; u < c->slots; u++)
-        gen_store(g, c->value[u], level_at(c, full, u), reduce_align(c->r));
+    for (uint32_t u = 0; u < c->slots; u++) gen_store(g, c->value[u], level_at(c, full, u), reduce_align(c->r));
 }
 
 /* The number of blocks is known: which levels hold something is, too. */
@@ -64,21 +60,17 @@ void tree_close(const Counter *c, LLVMValueRef extent, int64_t block)
         close_known(c, (uint64_t)tree_blocks(n, block));
         return;
     }
-    LLVMValueRef blocks = LLVMBuildUDiv(
-        g->b, gen_add(g, extent, gen_i64(g, block - 1)), gen_i64(g, block), "");
-    LLVMValueRef top = gen_intrinsic(
-        g, "llvm.ctlz", &g->i64, 1, (LLVMValueRef[]){blocks, LLVMConstNull(g->i1)}, 2);
+    LLVMValueRef blocks = LLVMBuildUDiv(g->b, gen_add(g, extent, gen_i64(g, block - 1)), gen_i64(g, block), "");
+    LLVMValueRef top = gen_intrinsic(g, "llvm.ctlz", &g->i64, 1, (LLVMValueRef[]){blocks, LLVMConstNull(g->i1)}, 2);
     LLVMValueRef lowest = trailing_zeros(g, blocks);
-    for (uint32_t u = 0; u < c->slots; u++)
-        c->value[u] = gen_splat(g, reduce_identity(g, c->r), gen_lanes_of(c->value[u]));
+    for (uint32_t u = 0; u < c->slots; u++) c->value[u] = gen_splat(g, reduce_identity(g, c->r), gen_lanes_of(c->value[u]));
     Loop l; /* what levels without a total hold is loaded, and not taken */
     loop_begin(g, &l, lowest, LLVMBuildSub(g->b, gen_i64(g, 64), top, ""), 1, c->value, c->slots);
     LLVMValueRef bit = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, blocks, l.i, ""), gen_i64(g, 1), "");
     LLVMValueRef there = LLVMBuildICmp(g->b, LLVMIntNE, bit, gen_i64(g, 0), ""),
                  first = LLVMBuildICmp(g->b, LLVMIntEQ, l.i, lowest, "");
     for (uint32_t u = 0; u < c->slots; u++) {
-        LLVMValueRef v = level_load(c, l.i, u),
-                     both = reduce_op(g, c->r, v, c->value[u]);
+        LLVMValueRef v = level_load(c, l.i, u), both = reduce_op(g, c->r, v, c->value[u]);
         c->value[u] = gen_select(g, there, gen_select(g, first, v, both), c->value[u]);
     }
     loop_end(g, &l);

@@ -18,15 +18,9 @@ LLVMTypeRef gen_mem_type(const Gen *g, DType t)
     }
 }
 
-LLVMTypeRef gen_type(const Gen *g, DType t)
-{
-    return t == DT_bool ? g->i1 : gen_mem_type(g, (DType)dtype_info[t].compute);
-}
+LLVMTypeRef gen_type(const Gen *g, DType t) { return t == DT_bool ? g->i1 : gen_mem_type(g, (DType)dtype_info[t].compute); }
 
-LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes)
-{
-    return lanes == 1 ? t : LLVMVectorType(t, lanes);
-}
+LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes) { return lanes == 1 ? t : LLVMVectorType(t, lanes); }
 
 uint32_t gen_lanes_of(LLVMValueRef v)
 {
@@ -34,10 +28,7 @@ uint32_t gen_lanes_of(LLVMValueRef v)
     return LLVMGetTypeKind(t) == LLVMVectorTypeKind ? LLVMGetVectorSize(t) : 1;
 }
 
-LLVMValueRef gen_i64(const Gen *g, int64_t v)
-{
-    return LLVMConstInt(g->i64, (unsigned long long)v, true);
-}
+LLVMValueRef gen_i64(const Gen *g, int64_t v) { return LLVMConstInt(g->i64, (unsigned long long)v, true); }
 
 LLVMValueRef gen_const(Gen *g, DType t, Scalar v)
 {
@@ -56,8 +47,7 @@ LLVMValueRef gen_splat(Gen *g, LLVMValueRef v, uint32_t lanes)
     }
     LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(v), lanes);
     LLVMValueRef one = LLVMBuildInsertElement(g->b, LLVMGetPoison(t), v, gen_i64(g, 0), "");
-    return LLVMBuildShuffleVector(
-        g->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(g->i32, lanes)), "");
+    return LLVMBuildShuffleVector(g->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(g->i32, lanes)), "");
 }
 
 LLVMValueRef gen_lane(Gen *g, LLVMValueRef v, uint32_t lane)
@@ -70,10 +60,7 @@ LLVMValueRef gen_set_lane(Gen *g, LLVMValueRef v, LLVMValueRef x, uint32_t lane)
     return LLVMBuildInsertElement(g->b, v, x, gen_i64(g, lane), "");
 }
 
-static bool is_ones(LLVMValueRef v)
-{
-    return LLVMIsConstant(v) && v == LLVMConstAllOnes(LLVMTypeOf(v));
-}
+static bool is_ones(LLVMValueRef v) { return LLVMIsConstant(v) && v == LLVMConstAllOnes(LLVMTypeOf(v)); }
 static bool is_zero(LLVMValueRef v) { return LLVMIsConstant(v) && LLVMIsNull(v); }
 
 LLVMValueRef gen_select(Gen *g, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b)
@@ -117,13 +104,11 @@ LLVMValueRef gen_mul(Gen *g, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildMul(g->b, a, b, "");
 }
 
-LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype,
-    LLVMValueRef *args, uint32_t nargs)
+LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype, LLVMValueRef *args, uint32_t nargs)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, types, ntype);
-    return LLVMBuildCall2(
-        g->b, LLVMIntrinsicGetType(g->ctx, id, types, ntype), fn, args, nargs, "");
+    return LLVMBuildCall2(g->b, LLVMIntrinsicGetType(g->ctx, id, types, ntype), fn, args, nargs, "");
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -147,10 +132,7 @@ LLVMValueRef gen_load(Gen *g, LLVMTypeRef t, LLVMValueRef at, uint32_t align)
     return v;
 }
 
-void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align)
-{
-    LLVMSetAlignment(LLVMBuildStore(g->b, v, at), align);
-}
+void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align) { LLVMSetAlignment(LLVMBuildStore(g->b, v, at), align); }
 
 LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align)
 {
@@ -162,16 +144,12 @@ LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t ind
 
 /* ---- functions and blocks -------------------------------------------------------------------- */
 
-LLVMBasicBlockRef gen_block(Gen *g, const char *name)
-{
-    return LLVMAppendBasicBlockInContext(g->ctx, g->fn, name);
-}
+LLVMBasicBlockRef gen_block(Gen *g, const char *name) { return LLVMAppendBasicBlockInContext(g->ctx, g->fn, name); }
 void gen_put(Gen *g, LLVMBasicBlockRef b) { LLVMPositionBuilderAtEnd(g->b, b); }
 
 static void attribute(Gen *g, const char *key, const char *value)
 {
-    LLVMAttributeRef a = LLVMCreateStringAttribute(
-        g->ctx, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+    LLVMAttributeRef a = LLVMCreateStringAttribute(g->ctx, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, a);
 }
 
@@ -180,8 +158,7 @@ void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool interna
     g->fn = LLVMAddFunction(g->module, name, type);
     LLVMSetLinkage(g->fn, internal ? LLVMInternalLinkage : LLVMExternalLinkage);
     unsigned id = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(
-        g->fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
+    LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
     attribute(g, "prefer-vector-width", g->machine->vector_bytes == 64 ? "512" : "256");
     g->first = gen_block(g, "first");
     g->start = gen_block(g, "start");
@@ -207,8 +184,7 @@ bool gen_dim_const(const Gen *g, Dim d, int64_t *out)
 }
 
 /* Both ways of reading a dim differ in their leaves only. */
-static LLVMValueRef combine(
-    Gen *g, LLVMBuilderRef b, const DimExpr *x, LLVMValueRef l, LLVMValueRef r)
+static LLVMValueRef combine(Gen *g, LLVMBuilderRef b, const DimExpr *x, LLVMValueRef l, LLVMValueRef r)
 {
     (void)g;
     switch ((DimKind)x->kind) {
@@ -229,8 +205,7 @@ LLVMValueRef gen_dim(Gen *g, Dim d)
         return g->dim_value[i];
     }
     if (d == DIM_BAD || expr_of(g, d)->kind == DIM_SYMBOL) {
-        status_fail(
-            g->st, ST_INTERNAL, "llvm: a kernel reads a size that the program does not list");
+        status_fail(g->st, ST_INTERNAL, "llvm: a kernel reads a size that the program does not list");
         return gen_i64(g, 0);
     }
     LLVMValueRef l = gen_dim(g, expr_of(g, d)->a), r = gen_dim(g, expr_of(g, d)->b);
@@ -242,12 +217,10 @@ static LLVMValueRef dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
     for (uint32_t i = 0; i < g->p->symbol.len; i++)
         if (g->p->symbol.at[i] == d) return gen_load_once(g, g->i64, symbol, i, 8);
     if (d == DIM_BAD || expr_of(g, d)->kind == DIM_SYMBOL) {
-        status_fail(
-            g->st, ST_INTERNAL, "llvm: a size depends on a symbol that the entry is not given");
+        status_fail(g->st, ST_INTERNAL, "llvm: a size depends on a symbol that the entry is not given");
         return gen_i64(g, 0);
     }
-    LLVMValueRef l = gen_dim_of_symbols(g, expr_of(g, d)->a, symbol),
-                 r = gen_dim_of_symbols(g, expr_of(g, d)->b, symbol);
+    LLVMValueRef l = gen_dim_of_symbols(g, expr_of(g, d)->a, symbol), r = gen_dim_of_symbols(g, expr_of(g, d)->b, symbol);
     return combine(g, g->top, expr_of(g, d), l, r);
 }
 
@@ -256,8 +229,7 @@ LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
     int64_t v;
     if (gen_dim_const(g, d, &v)) return gen_i64(g, v);
     if (d == DIM_BAD) return dim_of_symbols(g, d, symbol);
-    if (!g->of_symbols)
-        g->of_symbols = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->module->dims.expr.len + 1);
+    if (!g->of_symbols) g->of_symbols = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->module->dims.expr.len + 1);
     LLVMValueRef *known = &g->of_symbols[-1 - d];
     if (!*known) *known = dim_of_symbols(g, d, symbol);
     return *known;
@@ -273,11 +245,9 @@ int loop_turns(LLVMValueRef start, LLVMValueRef end, int64_t step)
     return from >= to ? 0 : to - from <= step ? 1 : -1;
 }
 
-void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step,
-    LLVMValueRef *carry, uint32_t ncarry)
+void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step, LLVMValueRef *carry, uint32_t ncarry)
 {
-    *l = (Loop){
-        .once = loop_turns(start, end, step) == 1, .i = start, .carry = carry, .ncarry = ncarry};
+    *l = (Loop){.once = loop_turns(start, end, step) == 1, .i = start, .carry = carry, .ncarry = ncarry};
     if (l->once) return;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), body = gen_block(g, "body");
     l->head = gen_block(g, "head");

@@ -36,10 +36,8 @@ static bool failed(LLVMErrorRef e, const char *what, Status *st)
 
 static LLVMOrcCSymbolMapPair symbol(const char *name, void *address)
 {
-    LLVMJITSymbolFlags flags = {
-        LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
-    LLVMOrcCSymbolMapPair p = {LLVMOrcLLJITMangleAndIntern(the.jit, name),
-        {(LLVMOrcExecutorAddress)(uintptr_t)address, flags}};
+    LLVMJITSymbolFlags flags = {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+    LLVMOrcCSymbolMapPair p = {LLVMOrcLLJITMangleAndIntern(the.jit, name), {(LLVMOrcExecutorAddress)(uintptr_t)address, flags}};
     return p;
 }
 
@@ -72,13 +70,11 @@ static bool define_symbols(LLVMOrcJITDylibRef lib, Status *st)
     LLVMOrcCSymbolMapPair all[FN_COUNT + COUNT_OF(more)];
     size_t n = 0;
     for (uint32_t i = 0; i < FN_COUNT; i++) {
-        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2
-                                          : (void *)(uintptr_t)math_info[i].f64;
+        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2 : (void *)(uintptr_t)math_info[i].f64;
         if (at) all[n++] = symbol(math_info[i].name, at);
     }
     for (size_t i = 0; i < COUNT_OF(more); i++) all[n++] = symbol(more[i].name, more[i].address);
-    return !failed(
-        LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
+    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
 }
 
 static bool start(Status *st)
@@ -92,16 +88,14 @@ static bool start(Status *st)
 }
 
 /* Takes the object. */
-static bool link_object(
-    Compiled *c, LLVMMemoryBufferRef object, const ObjectParts *parts, Status *st)
+static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const ObjectParts *parts, Status *st)
 {
     LLVMOrcExecutorAddress at = 0, sizes = 0;
     pthread_mutex_lock(&lock);
     c->tracker = LLVMOrcJITDylibCreateResourceTracker(LLVMOrcLLJITGetMainJITDylib(the.jit));
-    bool ok =
-        !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
-        !failed(LLVMOrcLLJITLookup(the.jit, &at, parts->symbol), "linking", st) &&
-        (!parts->sizes || !failed(LLVMOrcLLJITLookup(the.jit, &sizes, parts->sizes), "linking", st));
+    bool ok = !failed(LLVMOrcLLJITAddObjectFileWithRT(the.jit, c->tracker, object), "linking", st) &&
+              !failed(LLVMOrcLLJITLookup(the.jit, &at, parts->symbol), "linking", st) &&
+              (!parts->sizes || !failed(LLVMOrcLLJITLookup(the.jit, &sizes, parts->sizes), "linking", st));
     pthread_mutex_unlock(&lock);
     c->entry = (EntryFn *)(uintptr_t)at;
     c->sizes = (SizesFn *)(uintptr_t)sizes;

@@ -44,8 +44,8 @@ static bool signs(const Machine *m, Status *st)
 {
     for (const char *at = m->features; *at; at += strcspn(at, ","), at += *at == ',')
         if (*at != '+' && *at != '-')
-            return status_fail(st, ST_UNSUPPORTED, "features: '%.*s' begins with neither + nor -",
-                (int)MIN_OF(strcspn(at, ","), 100), at);
+            return status_fail(
+                st, ST_UNSUPPORTED, "features: '%.*s' begins with neither + nor -", (int)MIN_OF(strcspn(at, ","), 100), at);
     return true;
 }
 

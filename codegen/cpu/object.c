@@ -37,9 +37,8 @@ static bool has(const char *features, const char *name)
 /* A named CPU brings features of its own; only those that decide what we emit are looked for. */
 static bool cpu_implies_v3(const char *cpu)
 {
-    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake",
-        "skylake-avx512", "icelake-server", "sapphirerapids", "alderlake", "znver1", "znver2",
-        "znver3", "znver4"};
+    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake", "skylake-avx512",
+        "icelake-server", "sapphirerapids", "alderlake", "znver1", "znver2", "znver3", "znver4"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(cpu, names[i]) == 0) return true;
     return false;
@@ -61,15 +60,15 @@ static char *named_features(const char *triple, const char *features)
 {
     char both[1024];
     bool x86 = triple && strncmp(triple, "x86_64", 6) == 0;
-    int n = snprintf(both, sizeof both, "%s%s%s", x86 ? "+64bit,+sse2" : "", x86 && features && *features ? "," : "", features ? features : "");
+    int n = snprintf(
+        both, sizeof both, "%s%s%s", x86 ? "+64bit,+sse2" : "", x86 && features && *features ? "," : "", features ? features : "");
     return n < (int)sizeof both ? LLVMCreateMessage(both) : NULL;
 }
 
 bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 {
     static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
-    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL,
-               *features = o ? o->features : NULL;
+    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
     if (cpu && !triple && strcmp(cpu, "native") == 0) cpu = NULL;
     bool native = !triple && !cpu && !features;
     pthread_once(&native_once, start_native);
@@ -104,10 +103,9 @@ LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
         LLVMDisposeMessage(why);
         return NULL;
     }
-    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features,
-        LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
-    if (!tm)
-        status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
+    LLVMTargetMachineRef tm =
+        LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!tm) status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
     return tm;
 }
 
@@ -133,10 +131,7 @@ static void gen_init(Gen *g, LLVMContextRef ctx)
     g->kernel_type = LLVMFunctionType(g->nothing, params, 4, false);
 }
 
-static bool wants(const CompileOptions *o, const char *stage)
-{
-    return o && o->dump && o->want && has(o->want, stage);
-}
+static bool wants(const CompileOptions *o, const char *stage) { return o && o->dump && o->want && has(o->want, stage); }
 
 static void dump_llvm(const Gen *g, const CompileOptions *o)
 {
@@ -200,12 +195,13 @@ static void add_data(const Gen *g, const ObjectData *d)
     LLVMSetAlignment(v, 64);
 }
 
-/* Loops over small values: their kernels are inlined, their values become registers, and what no turn changes leaves the loop. Nothing
- * here trades one rounding for another. */
+/* Loops over small values: their kernels are inlined, their values become registers, and what no turn changes leaves the loop.
+ * Nothing here trades one rounding for another. */
 static bool tighten(Job *j)
 {
-    static const char passes[] = "always-inline,globaldce,function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
-                                 "loop-mssa(loop-rotate,licm),sroa,early-cse<memssa>,simplifycfg)";
+    static const char passes[] =
+        "always-inline,globaldce,function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+        "loop-mssa(loop-rotate,licm),sroa,early-cse<memssa>,simplifycfg)";
     if (!j->g.flow) return true;
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef e = LLVMRunPasses(j->g.module, passes, j->tm, o);
@@ -229,21 +225,16 @@ static void work(void *arg)
     if (!verified(g) || !tighten(j)) return;
     dump_llvm(g, j->o);
     dump_asm(g, j->o, j->tm);
-    if (!LLVMTargetMachineEmitToMemoryBuffer(j->tm, g->module, LLVMObjectFile, &why, &j->out))
-        return;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(j->tm, g->module, LLVMObjectFile, &why, &j->out)) return;
     status_fail(g->st, ST_INTERNAL, "llvm: %.300s", why);
     LLVMDisposeMessage(why);
 }
 
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m,
-    const ObjectParts *parts, Status *st)
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st)
 {
     Arena arena;
     Status mine = {0};
-    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine},
-        .o = o,
-        .parts = parts,
-        .tm = machine_target(m, st)};
+    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine}, .o = o, .parts = parts, .tm = machine_target(m, st)};
     if (!j.tm) return NULL;
     arena_init(&arena);
     LLVMContextRef ctx = LLVMContextCreate();

@@ -5,12 +5,7 @@
 
 void cuda_target(Target *t)
 {
-    *t = (Target){.name = "cuda",
-        .vector_bytes = 4,
-        .row_cache_bytes = 16 << 10,
-        .fma = true,
-        .blas = false,
-        .threads = false};
+    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .blas = false, .threads = false};
 }
 
 static bool target(Target *t, Status *st)
@@ -39,8 +34,7 @@ static bool wants(const CompileOptions *o, const char *stage)
 
 /* Without a device what was asked for is still dumped, for compute capability 8.0, before the
  * error. */
-static bool code_of(
-    const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
+static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
 {
     Text source = {0}, ptx = {0};
     int sm = d ? d->capability : 80;
@@ -66,18 +60,14 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = cuda_driver(&absent);
-    if (p->blas)
-        return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS",
-                   p->name ? p->name : "a program"),
-               NULL;
+    if (p->blas) return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS", p->name ? p->name : "a program"), NULL;
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (d == NULL) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
     return c;
 }
 
-static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work,
-    const KilnHost *host, Status *st)
+static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
 {
     (void)work;
     return cuda_run(c, buf, dim, host, st);
@@ -92,13 +82,12 @@ static void describe(char *buf, size_t cap)
     const Nvrtc *n = cuda_nvrtc(&no_nvrtc);
     int major = 0, minor = 0;
     char compiler[32] = "no NVRTC";
-    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0)
-        snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
+    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0) snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
     if (d == NULL)
         snprintf(buf, cap, "%s, %s", compiler, no_driver.text);
     else
-        snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability,
-            d->version / 1000, d->version % 1000 / 10, compiler);
+        snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability, d->version / 1000,
+            d->version % 1000 / 10, compiler);
 }
 
 const Backend *cuda_backend(void)

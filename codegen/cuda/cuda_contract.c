@@ -77,18 +77,14 @@ const char cuda_product_prelude[] =
 static bool same_product(const Step *x, const Step *y)
 {
     size_t n = x->contract.nbatch * sizeof(Dim);
-    if (x->contract.type != y->contract.type || x->contract.nbatch != y->contract.nbatch)
-        return false;
+    if (x->contract.type != y->contract.type || x->contract.nbatch != y->contract.nbatch) return false;
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
-    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 ||
-        memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
+    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
         return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base,
-        x->contract.b_base, x->contract.a_row, x->contract.a_col, x->contract.b_row,
-        x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base,
-        y->contract.b_base, y->contract.a_row, y->contract.a_col, y->contract.b_row,
-        y->contract.b_col};
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
+        x->contract.a_col, x->contract.b_row, x->contract.b_col};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
+        y->contract.a_col, y->contract.b_row, y->contract.b_col};
     return memcmp(a, b, sizeof a) == 0;
 }
 
@@ -102,10 +98,8 @@ uint32_t cuda_product_of(const Products *all, const Step *step)
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
 {
     for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t k = 0; k < step[i].nblock; k++)
-            cuda_products(a, step[i].block[k].step, step[i].block[k].n, out);
-        if (step[i].kind == STEP_CONTRACT && cuda_product_of(out, &step[i]) == out->len)
-            *VEC_PUSH(a, out) = &step[i];
+        for (uint32_t k = 0; k < step[i].nblock; k++) cuda_products(a, step[i].block[k].step, step[i].block[k].n, out);
+        if (step[i].kind == STEP_CONTRACT && cuda_product_of(out, &step[i]) == out->len) *VEC_PUSH(a, out) = &step[i];
     }
 }
 
@@ -113,8 +107,8 @@ void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
 
 static void open_batch(Print *c, const Step *s)
 {
-    cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;",
-        cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
+    cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;", cuda_dim(c, s->contract.a_base),
+        cuda_dim(c, s->contract.b_base));
     cuda_line(c, "M *to = c + batch * m * n;");
     for (uint32_t i = s->contract.nbatch; i-- > 0;) {
         const char *n = cuda_dim(c, s->contract.batch[i]);
@@ -129,8 +123,7 @@ static bool is_empty(const Print *c, const Step *s)
     int64_t n;
     bool empty = cuda_dim_const(c->p, s->contract.m, &n) && n == 0;
     empty |= cuda_dim_const(c->p, s->contract.n, &n) && n == 0;
-    for (uint32_t i = 0; i < s->contract.nbatch; i++)
-        empty |= cuda_dim_const(c->p, s->contract.batch[i], &n) && n == 0;
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) empty |= cuda_dim_const(c->p, s->contract.batch[i], &n) && n == 0;
     return empty;
 }
 
@@ -146,22 +139,18 @@ void cuda_product_body(Print *c, const Step *s)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
     cuda_line(c, "typedef %s M;", memory);
     cuda_line(c, "__shared__ %s tile_a[16][65], tile_b[16][65];", compute);
-    cuda_line(c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m),
-        cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
-    cuda_line(c, "const i64 down = (m + %d) / %d, across = (n + %d) / %d;", CUDA_TILE - 1,
-        CUDA_TILE, CUDA_TILE - 1, CUDA_TILE);
-    cuda_open(
-        c, "for (i64 tile = blockIdx.x; tile < %s * down * across; tile += gridDim.x)", batches);
+    cuda_line(
+        c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
+    cuda_line(c, "const i64 down = (m + %d) / %d, across = (n + %d) / %d;", CUDA_TILE - 1, CUDA_TILE, CUDA_TILE - 1, CUDA_TILE);
+    cuda_open(c, "for (i64 tile = blockIdx.x; tile < %s * down * across; tile += gridDim.x)", batches);
     open_batch(c, s);
-    cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;",
-        CUDA_TILE, CUDA_TILE);
+    cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;", CUDA_TILE, CUDA_TILE);
     int64_t most = dim_hi(&c->p->module->dims, s->contract.k);
     uint32_t levels = most <= TREE_RUN ? 0 : tree_levels(tree_blocks(most, TREE_RUN));
-    cuda_line(c, "product<%s, %s, %d, %d, %u>(a + left, b + right, to, tile_a, tile_b,", compute,
-        move, TREE_PRODUCT, TREE_RUN, levels);
+    cuda_line(
+        c, "product<%s, %s, %d, %d, %u>(a + left, b + right, to, tile_a, tile_b,", compute, move, TREE_PRODUCT, TREE_RUN, levels);
     cuda_line(c, "    row, column, m, n, k,");
-    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row),
-        cuda_dim(c, s->contract.a_col), cuda_dim(c, s->contract.b_row),
-        cuda_dim(c, s->contract.b_col));
+    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row), cuda_dim(c, s->contract.a_col),
+        cuda_dim(c, s->contract.b_row), cuda_dim(c, s->contract.b_col));
     cuda_close(c);
 }

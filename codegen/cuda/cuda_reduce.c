@@ -7,16 +7,12 @@
 #include <math.h>
 
 static bool is_arg(const Reduction *r) { return r->kind == R_ARGMAX || r->kind == R_ARGMIN; }
-static DType type_of(const Reduction *r)
-{
-    return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute;
-}
+static DType type_of(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
 
 const char *cuda_reduced(Print *c, uint32_t reduction)
 {
     const Reduction *r = &c->k->reduction[reduction];
-    return arena_printf(
-        c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
+    return arena_printf(c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
 }
 
 static Scalar bound(DType t, bool highest)
@@ -56,10 +52,7 @@ static const char *value(Print *c, const Reduction *r)
     return arena_printf(c->arena, r->type == DT_bool ? "u8(%s)" : "%s", cuda_operand(c, r->value));
 }
 
-static bool known_extent(const Print *c, int64_t *n)
-{
-    return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n);
-}
+static bool known_extent(const Print *c, int64_t *n) { return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n); }
 
 /* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is
  * meant. */
@@ -88,8 +81,7 @@ static int64_t block_of(Print *c, const Stage *s)
         int64_t n = by_lanes(c, r) ? TREE_ROW : TREE_CHAIN;
         if (!in_blocks(r)) continue;
         if (block != 0 && block != n)
-            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s folds in two forms in one sweep",
-                c->k->name ? c->k->name : "?");
+            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s folds in two forms in one sweep", c->k->name ? c->k->name : "?");
         block = n;
     }
     return block;
@@ -125,8 +117,8 @@ static void push_total(Print *c, uint32_t i, int64_t block)
                *level = arena_printf(c->arena, "level%u[%s]", i, at);
     if (levels_of(c, block) == 0) return;
     cuda_line(c, "u32 %s = 0;", at);
-    cuda_line(c, "for (i64 done = from / %lld; done %% 2 != 0; done /= 2, %s++) %s = %s;",
-        (long long)block, at, r, folded(c, &c->k->reduction[i], level, r));
+    cuda_line(c, "for (i64 done = from / %lld; done %% 2 != 0; done /= 2, %s++) %s = %s;", (long long)block, at, r,
+        folded(c, &c->k->reduction[i], level, r));
     cuda_line(c, "%s = %s;", level, r);
 }
 
@@ -135,8 +127,7 @@ static void close_totals(Print *c, const Stage *s, int64_t block)
     const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *red = &c->k->reduction[i];
-        const char *r = arena_printf(c->arena, "r%u", i),
-                   *level = arena_printf(c->arena, "level%u[at]", i);
+        const char *r = arena_printf(c->arena, "r%u", i), *level = arena_printf(c->arena, "level%u[at]", i);
         if (!in_blocks(red) || levels_of(c, block) == 0) continue;
         text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
         cuda_line(c, "i64 left = (%s + %lld) / %lld;", n, (long long)block - 1, (long long)block);
@@ -172,8 +163,7 @@ static void open_blocks(Print *c, const Stage *s, int64_t block)
     cuda_open(c, "for (i64 from = 0; from < %s; from += %lld)", n, b);
     cuda_line(c, "const i64 to = from + %lld < %s ? from + %lld : %s;", b, n, b, n);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (in_blocks(&c->k->reduction[i]))
-            cuda_line(c, "r%u = %s;", i, identity(c, &c->k->reduction[i]));
+        if (in_blocks(&c->k->reduction[i])) cuda_line(c, "r%u = %s;", i, identity(c, &c->k->reduction[i]));
 }
 
 /* ---- a thread per point ---------------------------------------------------------------------- */
@@ -187,9 +177,8 @@ static void thread_element(Print *c, const Stage *s)
             arg_step(c, i);
             continue;
         }
-        const char *total = by_lanes(c, r)
-                                ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep)
-                                : arena_printf(c->arena, "r%u", i);
+        const char *total =
+            by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
         cuda_line(c, "%s = %s;", total, folded(c, r, total, value(c, r)));
     }
     cuda_stores(c, s);
@@ -198,8 +187,7 @@ static void thread_element(Print *c, const Stage *s)
 static void thread_halves(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
-    const char *low = arena_printf(c->arena, "lane%u[l]", i),
-               *high = arena_printf(c->arena, "lane%u[l + half]", i);
+    const char *low = arena_printf(c->arena, "lane%u[l]", i), *high = arena_printf(c->arena, "lane%u[l + half]", i);
     cuda_line(c, "for (u32 half = 16; half > 0; half /= 2)");
     cuda_line(c, "    for (u32 l = 0; l < half; l++) %s = %s;", low, folded(c, r, low, high));
 }
@@ -208,15 +196,13 @@ static void thread_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;",
-        folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
     cuda_line(c, "lane%u[0] = sum;", i);
 }
 
 /* A block's lanes become one value. Fewer elements than lanes leave each its own lane: the
  * identity changes no bit of it, but -0 + 0, and a sum that starts at 0 is never -0. */
-static void close_lanes(
-    Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
+static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
 {
     const Reduction *r = &c->k->reduction[i];
     if (by_extent(c, r)) {
@@ -278,18 +264,15 @@ static void warp_element(Print *c, const Stage *s)
 
 static void warp_halves(Print *c, uint32_t i)
 {
-    const char *x = arena_printf(c->arena, "x%u", i),
-               *other = arena_printf(c->arena, "from_below(x%u, half)", i);
-    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x,
-        folded(c, &c->k->reduction[i], x, other));
+    const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
+    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, folded(c, &c->k->reduction[i], x, other));
 }
 
 static void warp_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;",
-        folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
     cuda_line(c, "x%u = sum;", i);
 }
 
@@ -300,8 +283,7 @@ static void warp_arg(Print *c, uint32_t i)
     cuda_open(c, "for (u32 half = 16; half > 0; half /= 2)");
     cuda_line(c, "const %s other = from_below(best%u, half);", t, i);
     cuda_line(c, "const i64 at = from_below(r%u, half);", i);
-    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t,
-        i, t, i, i);
+    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
     cuda_line(c, "best%u = other;", i);
     cuda_line(c, "r%u = at;", i);
     cuda_close(c);
@@ -325,10 +307,8 @@ static void warp_turns(Print *c, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
         if (!in_order(c, r)) continue;
-        const char *total = arena_printf(c->arena, "r%u", i),
-                   *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
-        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total,
-            folded(c, r, total, next));
+        const char *total = arena_printf(c->arena, "r%u", i), *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
+        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, folded(c, r, total, next));
     }
 }
 

@@ -17,8 +17,7 @@ static void name_functions(void *arg)
     c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         bool kernel = i < p->kernel.len;
-        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i)
-                            : arena_printf(&c->arena, "product%u", i - p->kernel.len);
+        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i) : arena_printf(&c->arena, "product%u", i - p->kernel.len);
     }
 }
 
@@ -26,8 +25,7 @@ static bool resolve(Compiled *c, Status *st)
 {
     const CudaDriver *d = c->driver;
     for (uint32_t i = 0; i < c->p->kernel.len + c->products.len; i++)
-        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st,
-                "finding kernel %s", c->name[i]))
+        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st, "finding kernel %s", c->name[i]))
             return false;
     return true;
 }
@@ -38,15 +36,13 @@ static bool load(Compiled *c, const void *image, Status *st)
     CUcontext current;
     if (!arena_try(&c->arena, st, name_functions, c)) return false;
     if (!cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device)) return false;
-    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s",
-        c->p->name ? c->p->name : "a program");
+    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s", c->p->name ? c->p->name : "a program");
     ok = ok && resolve(c, st);
     d->CtxPopCurrent(&current);
     return ok;
 }
 
-Compiled *cuda_load(
-    const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
 {
     Compiled *c = mem_zeros(1, sizeof *c);
     if (c == NULL) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
@@ -79,21 +75,18 @@ typedef struct Run {
     Status *st;
     void *const *host; /* buffers, as the caller gave them */
     const KilnHost *table;
-    Arena arena;       /* of what follows */
-    int64_t *symbol;   /* by place in the table of dims */
-    int64_t *dim;      /* Program.dim */
-    CUdeviceptr *at;   /* per buffer */
-    size_t *room;      /* per buffer: bytes of a stack */
-    CUdeviceptr base;  /* all device memory of this run; 0: none */
-    CUdeviceptr dims;  /* Program.dim there */
+    Arena arena;      /* of what follows */
+    int64_t *symbol;  /* by place in the table of dims */
+    int64_t *dim;     /* Program.dim */
+    CUdeviceptr *at;  /* per buffer */
+    size_t *room;     /* per buffer: bytes of a stack */
+    CUdeviceptr base; /* all device memory of this run; 0: none */
+    CUdeviceptr dims; /* Program.dim there */
     const int64_t *given;
     bool ok;
 } Run;
 
-static int64_t size_of(const Run *r, Dim d)
-{
-    return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol);
-}
+static int64_t size_of(const Run *r, Dim d) { return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol); }
 
 static size_t bytes_of(const Run *r, uint32_t buf)
 {
@@ -107,8 +100,7 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, void **args)
 {
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
-    CUresult e =
-        r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
+    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
     return cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f]);
 }
 
@@ -127,8 +119,8 @@ static bool run_kernel(Run *r, const Step *s)
 static bool run_product(Run *r, const Step *s)
 {
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
-    int64_t blocks = (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE *
-                     ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
+    int64_t blocks =
+        (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], &r->dims};
     return launch(r, f, blocks, args);
@@ -137,8 +129,7 @@ static bool run_product(Run *r, const Step *s)
 static bool run_copy(Run *r, const Step *s)
 {
     size_t n = bytes_of(r, s->to);
-    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st,
-                         "copying %zu bytes", n);
+    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st, "copying %zu bytes", n);
 }
 
 /* A stack with room for `bytes` bytes; what lies there stays. */
@@ -148,11 +139,9 @@ static bool open_stack(Run *r, uint32_t buf, size_t bytes)
     CUdeviceptr at;
     while (n < bytes) n *= 2;
     if (n == r->room[buf]) return true;
-    if (r->d->MemAlloc(&at, n) != 0)
-        return status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, n);
-    bool ok = r->room[buf] == 0 ||
-              (cuda_ok(r->d, r->d->MemcpyDtoD(at, r->at[buf], r->room[buf]), r->st, "copying a stack") &&
-                  cuda_ok(r->d, r->d->MemFree(r->at[buf]), r->st, "freeing memory"));
+    if (r->d->MemAlloc(&at, n) != 0) return status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, n);
+    bool ok = r->room[buf] == 0 || (cuda_ok(r->d, r->d->MemcpyDtoD(at, r->at[buf], r->room[buf]), r->st, "copying a stack") &&
+                                       cuda_ok(r->d, r->d->MemFree(r->at[buf]), r->st, "freeing memory"));
     r->at[buf] = at;
     r->room[buf] = n;
     return ok;
@@ -165,8 +154,7 @@ static bool open_slices(Run *r, uint32_t loop, int64_t index)
         const Buf *b = &r->c->p->buf.at[i];
         if (b->kind != BUF_SLICE || b->loop != loop) continue;
         size_t stride = (size_t)size_of(r, b->stride) * dtype_bytes((DType)b->type.dtype);
-        if (r->c->p->buf.at[b->of].kind == BUF_STACK && !open_stack(r, b->of, ((size_t)index + 1) * stride))
-            return false;
+        if (r->c->p->buf.at[b->of].kind == BUF_STACK && !open_stack(r, b->of, ((size_t)index + 1) * stride)) return false;
         r->at[i] = r->at[b->of] + (CUdeviceptr)((size_t)index * stride);
     }
     return true;
@@ -202,16 +190,14 @@ static bool run_effect(Run *r, const Step *s)
         buf[i] = memory + used;
         used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
         if (i < s->effect.nin && bytes != 0)
-            ok = cuda_ok(r->d, r->d->MemcpyDtoH(buf[i], r->at[s->buf[i]], bytes), r->st,
-                "copying what an effect asks for");
+            ok = cuda_ok(r->d, r->d->MemcpyDtoH(buf[i], r->at[s->buf[i]], bytes), r->st, "copying what an effect asks for");
     }
     int32_t code = ok ? effect_run(r->table, s, buf, type) : 0;
-    if (code != 0)
-        ok = status_fail(r->st, (StatusCode)code, "%s failed", op_def[s->effect.op].name);
+    if (code != 0) ok = status_fail(r->st, (StatusCode)code, "%s failed", op_def[s->effect.op].name);
     for (uint32_t i = s->effect.nin; i < n && ok; i++)
         if (bytes_of(r, s->buf[i]) != 0)
-            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[s->buf[i]], buf[i], bytes_of(r, s->buf[i])),
-                r->st, "copying what an effect made");
+            ok = cuda_ok(
+                r->d, r->d->MemcpyHtoD(r->at[s->buf[i]], buf[i], bytes_of(r, s->buf[i])), r->st, "copying what an effect made");
     mem_free(memory, total + 1);
     return ok;
 }
@@ -222,8 +208,8 @@ static bool write_count(Run *r, uint32_t buf, int64_t n);
 static bool run_loop(Run *r, const Step *s)
 {
     int64_t trip = s->trip == UINT32_MAX ? size_of(r, s->trip_dim) : 0;
-    if (s->trip != UINT32_MAX && !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st,
-                                     "reading how often a loop turns"))
+    if (s->trip != UINT32_MAX &&
+        !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st, "reading how often a loop turns"))
         return false;
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
@@ -254,8 +240,7 @@ static bool run_while(Run *r, const Step *s)
 {
     int64_t index = 0, go_on = 0;
     for (;; index++) {
-        if (!write_count(r, s->index, index) || !run_steps(r, s->block[1].step, s->block[1].n) ||
-            !read_selector(r, s, &go_on))
+        if (!write_count(r, s->index, index) || !run_steps(r, s->block[1].step, s->block[1].n) || !read_selector(r, s, &go_on))
             return false;
         if (!go_on) return write_count(r, s->count, index);
         if (s->trip_dim != DIM_BAD && index >= s->trip_dim)
@@ -329,11 +314,10 @@ static bool copy(Run *r, BufKind kind)
         size_t n = b->kind == kind ? bytes_of(r, i) : 0;
         if (n == 0) continue;
         if (kind == BUF_INPUT)
-            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st,
-                "copying input %u in", b->index);
+            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st, "copying input %u in", b->index);
         else
-            ok = cuda_ok(r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st,
-                "copying output %u out", b->index);
+            ok = cuda_ok(
+                r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st, "copying output %u out", b->index);
     }
     return ok;
 }
@@ -352,17 +336,14 @@ static void run(void *arg)
         return;
     }
     place(r, r->base);
-    r->ok = p->dim.len == 0 ||
-            cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st,
-                "copying sizes in");
+    r->ok =
+        p->dim.len == 0 || cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st, "copying sizes in");
     r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
 }
 
-bool cuda_run(
-    const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
+bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
 {
-    Run r = {
-        .c = c, .d = c->driver, .st = st, .host = buf, .table = table, .given = dim};
+    Run r = {.c = c, .d = c->driver, .st = st, .host = buf, .table = table, .given = dim};
     CUcontext current;
     if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return false;
     arena_init(&r.arena);

@@ -28,12 +28,9 @@ static const char *float_literal(Arena *a, DType t, double v)
 {
     char text[64];
     const char *f = t == DT_f64 ? "" : "f";
-    if (isnan(v))
-        return t == DT_f64 ? "__longlong_as_double(0x7ff8000000000000ll)"
-                           : "__int_as_float(0x7fc00000)";
+    if (isnan(v)) return t == DT_f64 ? "__longlong_as_double(0x7ff8000000000000ll)" : "__int_as_float(0x7fc00000)";
     if (isinf(v)) {
-        const char *inf = t == DT_f64 ? "__longlong_as_double(0x7ff0000000000000ll)"
-                                      : "__int_as_float(0x7f800000)";
+        const char *inf = t == DT_f64 ? "__longlong_as_double(0x7ff0000000000000ll)" : "__int_as_float(0x7f800000)";
         return v > 0 ? inf : arena_printf(a, "(-%s)", inf);
     }
     scalar_print(t, attr_of_f64(v), text, sizeof text);
@@ -77,8 +74,7 @@ const char *cuda_to_memory(Arena *a, DType t, const char *x)
 
 /* ---- primitives ------------------------------------------------------------------------------ */
 
-static const char *float_prim(
-    Arena *a, Prim p, DType t, const char *x, const char *y, const char *z)
+static const char *float_prim(Arena *a, Prim p, DType t, const char *x, const char *y, const char *z)
 {
     bool d = t == DT_f64;
     const char *f = d ? "" : "f";
@@ -150,29 +146,23 @@ static const char *convert(Arena *a, DType t, DType to, const char *x)
 {
     if (t == to) return x;
     if (to == DT_bool) return arena_printf(a, "%s != %s", x, cuda_literal(a, t, (Scalar){0}));
-    if (dtype_is_float(t) && !dtype_is_float(to))
-        return arena_printf(a, "to_%s(%s)", cuda_type(to), x);
+    if (dtype_is_float(t) && !dtype_is_float(to)) return arena_printf(a, "to_%s(%s)", cuda_type(to), x);
     return arena_printf(a, "%s(%s)", cuda_type(to), x);
 }
 
 static const char *bits(Arena *a, DType t, DType to, const char *x)
 {
-    if (t == DT_f32)
-        return arena_printf(a, to == DT_u32 ? "__float_as_uint(%s)" : "__float_as_int(%s)", x);
-    return arena_printf(
-        a, to == DT_u64 ? "u64(__double_as_longlong(%s))" : "__double_as_longlong(%s)", x);
+    if (t == DT_f32) return arena_printf(a, to == DT_u32 ? "__float_as_uint(%s)" : "__float_as_int(%s)", x);
+    return arena_printf(a, to == DT_u64 ? "u64(__double_as_longlong(%s))" : "__double_as_longlong(%s)", x);
 }
 
 static const char *floatbits(Arena *a, DType t, DType to, const char *x)
 {
-    if (to == DT_f32)
-        return arena_printf(a, t == DT_u32 ? "__uint_as_float(%s)" : "__int_as_float(%s)", x);
-    return arena_printf(
-        a, t == DT_u64 ? "__longlong_as_double(i64(%s))" : "__longlong_as_double(%s)", x);
+    if (to == DT_f32) return arena_printf(a, t == DT_u32 ? "__uint_as_float(%s)" : "__int_as_float(%s)", x);
+    return arena_printf(a, t == DT_u64 ? "__longlong_as_double(i64(%s))" : "__longlong_as_double(%s)", x);
 }
 
-const char *cuda_prim(
-    Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z)
+const char *cuda_prim(Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z)
 {
     static const char *const compare[] = {"<", "<=", ">", ">=", "==", "!="};
     t = (DType)dtype_info[t].compute;
@@ -202,10 +192,7 @@ typedef struct Lines {
     uint32_t count;
 } Lines;
 
-static Term line_const(void *to, DType t, Scalar v)
-{
-    return (Term){t, {.text = cuda_literal(((Lines *)to)->arena, t, v)}};
-}
+static Term line_const(void *to, DType t, Scalar v) { return (Term){t, {.text = cuda_literal(((Lines *)to)->arena, t, v)}}; }
 
 /* A line for each primitive, so that a value that is used twice is computed once. */
 static Term line_prim(void *to, Prim p, DType result, const Term *in)

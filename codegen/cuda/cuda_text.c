@@ -61,8 +61,7 @@ const char *cuda_dim(Print *c, Dim d)
     }
     const DimExpr *x = d == DIM_BAD ? NULL : &c->p->module->dims.expr.at[-1 - d];
     if (x == NULL || x->kind == DIM_SYMBOL || x->kind == DIM_NEGATIVE) {
-        status_fail(
-            c->st, ST_INTERNAL, "cuda: a kernel reads a size that the program does not list");
+        status_fail(c->st, ST_INTERNAL, "cuda: a kernel reads a size that the program does not list");
         return "0ll";
     }
     const char *a = cuda_dim(c, x->a), *b = cuda_dim(c, x->b);
@@ -89,8 +88,7 @@ static const char *offset(Print *c, const Stream *s)
     for (uint32_t a = 0; a < c->k->naxis; a++) {
         if (s->coef[a] == 0) continue;
         const char *i = arena_printf(c->arena, "i%u", a);
-        sum = joined(c, sum,
-            s->coef[a] == 1 ? i : arena_printf(c->arena, "%s * %s", cuda_dim(c, s->coef[a]), i));
+        sum = joined(c, sum, s->coef[a] == 1 ? i : arena_printf(c->arena, "%s * %s", cuda_dim(c, s->coef[a]), i));
     }
     if (s->dyn >= 0) sum = joined(c, sum, cuda_operand(c, s->dyn));
     if (s->base != 0 || sum == NULL) sum = joined(c, sum, cuda_dim(c, s->base));
@@ -107,9 +105,7 @@ static const char *buffer_type(const Kernel *k, uint32_t buf)
 
 static const char *element(Print *c, const Stream *s)
 {
-    if (is_row(s))
-        return arena_printf(c->arena, c->warp ? "row%u[i%d / 32]" : "row%u[i%d]",
-            s->buf & ~STREAM_ROW, c->k->sweep);
+    if (is_row(s)) return arena_printf(c->arena, c->warp ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
     const char *t = cuda_memory_type((DType)s->type), *declared = buffer_type(c->k, s->buf);
     if (strcmp(t, declared) == 0) return arena_printf(c->arena, "b%u[%s]", s->buf, offset(c, s));
     return arena_printf(c->arena, "((%s *)b%u)[%s]", t, s->buf, offset(c, s));
@@ -133,8 +129,7 @@ static void store(Print *c, const Store *to)
         status_fail(c->st, ST_UNSUPPORTED, "cuda: adding to %s", dtype_info[t].name);
         return;
     }
-    const char *guard =
-        s->guard < 0 ? "" : arena_printf(c->arena, "if (%s) ", cuda_operand(c, s->guard));
+    const char *guard = s->guard < 0 ? "" : arena_printf(c->arena, "if (%s) ", cuda_operand(c, s->guard));
     cuda_line(c, "%s%s = %s;", guard, at, cuda_to_memory(c->arena, t, x));
 }
 
@@ -174,17 +169,14 @@ static const char *expression(Print *c, const Instr *i)
 {
     if (i->kind == I_LOAD) return load(c, &c->k->stream[i->ref]);
     const char *x = cuda_operand(c, i->a);
-    const char *y = i->b >= 0 ? cuda_operand(c, i->b) : "",
-               *z = i->c >= 0 ? cuda_operand(c, i->c) : "";
+    const char *y = i->b >= 0 ? cuda_operand(c, i->b) : "", *z = i->c >= 0 ? cuda_operand(c, i->c) : "";
     if (i->kind == I_CALL) {
         const MathInfo *m = &math_info[i->ref];
         return arena_printf(c->arena, m->args == 2 ? "%s(%s, %s)" : "%s(%s)", m->name, x, y);
     }
     DType t = (DType)c->k->instr[i->prim == P_select ? i->b : i->a].type;
     const char *text = cuda_prim(c->arena, (Prim)i->prim, t, (DType)i->type, x, y, z);
-    if (text == NULL)
-        status_fail(
-            c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);
+    if (text == NULL) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);
     return text ? text : "0";
 }
 
@@ -203,8 +195,7 @@ bool cuda_warp_per_point(const Kernel *k)
 {
     if (k->sweep < 0 || k->vector != k->sweep) return false;
     for (uint32_t s = 0; s < k->nstage; s++)
-        for (uint32_t i = k->stage[s].first_store; i < k->stage[s].last_store && k->stage[s].sweep;
-             i++)
+        for (uint32_t i = k->stage[s].first_store; i < k->stage[s].last_store && k->stage[s].sweep; i++)
             if (k->store[i].add) return false; /* in order of the sweep: one thread */
     return true;
 }
@@ -233,9 +224,7 @@ static bool fits_32(const Print *c, const uint32_t *axis, uint32_t n)
 {
     int64_t points = 1;
     for (uint32_t i = 0; i < n; i++)
-        if (__builtin_mul_overflow(
-                points, dim_hi(&c->p->module->dims, c->k->extent[axis[i]]), &points) ||
-            points > INT32_MAX)
+        if (__builtin_mul_overflow(points, dim_hi(&c->p->module->dims, c->k->extent[axis[i]]), &points) || points > INT32_MAX)
             return false;
     return true;
 }
@@ -247,8 +236,7 @@ static void open_indices(Print *c, const uint32_t *axis, uint32_t n, const char 
         if (uses_axis(c->k, axis[i])) last = i;
     if (last > 0) cuda_line(c, "%s rest = point;", t);
     for (uint32_t i = 0; i <= last && n > 0; i++) {
-        const char *from = last > 0 ? "rest" : "point",
-                   *extent = cuda_dim(c, c->k->extent[axis[i]]);
+        const char *from = last > 0 ? "rest" : "point", *extent = cuda_dim(c, c->k->extent[axis[i]]);
         if (uses_axis(c->k, axis[i])) {
             if (i + 1 == n)
                 cuda_line(c, "const i64 i%u = %s;", axis[i], from);
@@ -264,11 +252,9 @@ static void open_rows(Print *c)
     int64_t n = 0;
     for (uint32_t r = 0; r < c->k->nrow; r++) {
         if (!cuda_dim_const(c->p, c->k->extent[c->k->sweep], &n))
-            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s keeps a row of unknown length",
-                c->k->name ? c->k->name : "?");
+            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s keeps a row of unknown length", c->k->name ? c->k->name : "?");
         int64_t kept = c->warp ? (n + 31) / 32 : n;
-        cuda_line(c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r,
-            (long long)MAX_OF(kept, 1));
+        cuda_line(c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r, (long long)MAX_OF(kept, 1));
     }
 }
 
@@ -294,9 +280,8 @@ static void body(Print *c)
     if (c->warp) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
     cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
     const char *mine = c->warp ? "threadIdx.x / 32u" : "threadIdx.x";
-    cuda_open(c,
-        "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)",
-        t, t, each, mine, t, each);
+    cuda_open(
+        c, "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)", t, t, each, mine, t, each);
     open_indices(c, axis, n, t);
     open_rows(c);
     for (uint32_t i = 0; i < k->nstage; i++) {
@@ -328,8 +313,7 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
 /* The function around a body that was printed apart, since that tells which sizes it reads. */
 static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
 {
-    text_printf(out, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%sconst i64 *dim)\n{\n",
-        CUDA_BLOCK, name, params);
+    text_printf(out, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%sconst i64 *dim)\n{\n", CUDA_BLOCK, name, params);
     for (uint32_t i = 0; i < c->p->dim.len; i++)
         if (c->dim_used[i]) text_printf(out, "    const i64 d%u = dim[%u];\n", i, i);
     text_add(out, text->at ? text->at : "", text->len);
@@ -338,8 +322,7 @@ static void function(Print *c, Text *out, const char *name, const char *params, 
 
 typedef void BodyFn(Print *c, const Step *step);
 
-static void print_function(
-    Print *c, const char *name, const char *params, BodyFn *print, const Step *step)
+static void print_function(Print *c, const char *name, const char *params, BodyFn *print, const Step *step)
 {
     Text *out = c->out, text = {0};
     memset(c->dim_used, 0, c->p->dim.len * sizeof *c->dim_used);
@@ -363,11 +346,8 @@ static void cuda_kernel(Print *c, uint32_t kernel)
     const Kernel *k = c->k = &c->p->kernel.at[kernel];
     const char *params = "";
     c->warp = cuda_warp_per_point(k);
-    for (uint32_t i = 0; i < k->nbuf; i++)
-        params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
-    if (k->nbuf > 500)
-        status_fail(
-            c->st, ST_UNSUPPORTED, "cuda: a kernel of %u buffers; 500 fit a launch", k->nbuf);
+    for (uint32_t i = 0; i < k->nbuf; i++) params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
+    if (k->nbuf > 500) status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel of %u buffers; 500 fit a launch", k->nbuf);
     print_function(c, cuda_kernel_name(c->arena, c->p, kernel), params, kernel_body, NULL);
 }
 
@@ -407,8 +387,6 @@ bool cuda_program_text(const Program *p, Text *out, Status *st)
     arena_init(&job.arena);
     bool ok = arena_try(&job.arena, st, print_program, &job);
     arena_free(&job.arena);
-    if (out->failed)
-        status_fail(
-            st, ST_MEMORY, "cuda: no memory for the text of %s", p->name ? p->name : "a program");
+    if (out->failed) status_fail(st, ST_MEMORY, "cuda: no memory for the text of %s", p->name ? p->name : "a program");
     return ok && st->code == ST_OK;
 }

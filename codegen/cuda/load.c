@@ -40,8 +40,7 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
     va_end(args);
     if (d->GetErrorName(e, &name) != 0) name = NULL;
     if (d->GetErrorString(e, &text) != 0) text = NULL;
-    return status_fail(st, ST_DEVICE, "cuda: %s: %s (%s)", what, name ? name : "an unknown error",
-        text ? text : "no text");
+    return status_fail(st, ST_DEVICE, "cuda: %s: %s (%s)", what, name ? name : "an unknown error", text ? text : "no text");
 }
 
 static bool open_device(CudaDriver *d, Status *st)
@@ -51,18 +50,13 @@ static bool open_device(CudaDriver *d, Status *st)
     CUcontext current;
     if (!cuda_ok(d, d->Init(0), st, "starting the driver")) return false;
     if (!cuda_ok(d, d->DeviceGetCount(&n), st, "counting devices")) return false;
-    if (n == 0)
-        return status_fail(st, ST_DEVICE, "cuda: the driver is here, but it sees no device");
+    if (n == 0) return status_fail(st, ST_DEVICE, "cuda: the driver is here, but it sees no device");
     bool ok =
         cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
         cuda_ok(d, d->DeviceGet(&device, 0), st, "opening device 0") &&
         cuda_ok(d, d->DeviceGetName(d->device, sizeof d->device, device), st, "naming device 0") &&
-        cuda_ok(d,
-            d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device), st,
-            "asking device 0") &&
-        cuda_ok(d,
-            d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device), st,
-            "asking device 0") &&
+        cuda_ok(d, d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device), st, "asking device 0") &&
+        cuda_ok(d, d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device), st, "asking device 0") &&
         cuda_ok(d, d->DevicePrimaryCtxRetain(&d->context, device), st, "using device 0") &&
         cuda_ok(d, d->CtxPushCurrent(d->context), st, "using device 0") &&
         cuda_ok(d, d->CtxPopCurrent(&current), st, "using device 0");
@@ -75,8 +69,7 @@ static bool open_driver(CudaDriver *d, Status *st)
     if (!module_possible("cuda: libcuda.so.1", st)) return false;
     void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (lib == NULL)
-        return status_fail(st, ST_DEVICE,
-            "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
+        return status_fail(st, ST_DEVICE, "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
 #define CUDA_CALL(member, symbol, params) \
     if (!resolve(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
     CUDA_CALLS
@@ -97,11 +90,9 @@ const CudaDriver *cuda_driver(Status *st)
 
 /* ---- NVRTC ----------------------------------------------------------------------------------- */
 
-static const char *const nvrtc_name[] = {
-    "libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
-static const char *const nvrtc_folder[] = {"/usr/local/cuda/lib64",
-    "/usr/local/cuda/targets/x86_64-linux/lib", "/usr/local/cuda/targets/sbsa-linux/lib",
-    "/opt/cuda/lib64", "/usr/lib/cuda/lib64"};
+static const char *const nvrtc_name[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
+static const char *const nvrtc_folder[] = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib",
+    "/usr/local/cuda/targets/sbsa-linux/lib", "/opt/cuda/lib64", "/usr/lib/cuda/lib64"};
 
 static void *open_in(const char *folder, const char *under)
 {
@@ -121,19 +112,16 @@ static void *find_nvrtc(Status *st)
     const char *asked = getenv("KILN_NVRTC");
     if (asked != NULL && *asked != '\0') {
         lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
-        if (lib == NULL)
-            status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
+        if (lib == NULL) status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
         return lib;
     }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++)
-        lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
     static const char *const variable[] = {"CUDA_HOME", "CUDA_PATH"};
     for (size_t i = 0; i < COUNT_OF(variable) && lib == NULL; i++) {
         const char *folder = getenv(variable[i]);
         if (folder != NULL && *folder != '\0') lib = open_in(folder, "/lib64");
     }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && lib == NULL; i++)
-        lib = open_in(nvrtc_folder[i], "");
+    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && lib == NULL; i++) lib = open_in(nvrtc_folder[i], "");
     if (lib == NULL)
         status_fail(st, ST_DEVICE,
             "cuda: no NVRTC on this machine (looked for libnvrtc.so, .so.13, .so.12, .so.11.2 on "

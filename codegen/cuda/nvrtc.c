@@ -6,8 +6,7 @@
 
 static bool failed(const Nvrtc *n, nvrtcResult e, Status *st, const char *doing)
 {
-    return e != 0 &&
-           !status_fail(st, ST_INTERNAL, "nvrtc: %s: %s", doing, n->nvrtcGetErrorString(e));
+    return e != 0 && !status_fail(st, ST_INTERNAL, "nvrtc: %s: %s", doing, n->nvrtcGetErrorString(e));
 }
 
 static void read_log(const Nvrtc *n, nvrtcProgram p, Text *log)
@@ -15,8 +14,7 @@ static void read_log(const Nvrtc *n, nvrtcProgram p, Text *log)
     size_t bytes = 0;
     if (n->nvrtcGetProgramLogSize(p, &bytes) != 0 || bytes <= 1) return;
     char *text = mem_alloc(bytes);
-    if (text != NULL && n->nvrtcGetProgramLog(p, text) == 0)
-        text_add(log, text, strnlen(text, bytes));
+    if (text != NULL && n->nvrtcGetProgramLog(p, text) == 0) text_add(log, text, strnlen(text, bytes));
     if (text == NULL) log->failed = true;
     mem_free(text, bytes);
 }
@@ -24,14 +22,10 @@ static void read_log(const Nvrtc *n, nvrtcProgram p, Text *log)
 static bool read_code(const Nvrtc *n, nvrtcProgram p, bool binary, Text *out, Status *st)
 {
     size_t bytes = 0;
-    if (failed(n, binary ? n->nvrtcGetCUBINSize(p, &bytes) : n->nvrtcGetPTXSize(p, &bytes), st,
-            "its result"))
-        return false;
+    if (failed(n, binary ? n->nvrtcGetCUBINSize(p, &bytes) : n->nvrtcGetPTXSize(p, &bytes), st, "its result")) return false;
     char *code = mem_alloc(bytes);
-    if (code == NULL)
-        return status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
-    bool ok =
-        !failed(n, binary ? n->nvrtcGetCUBIN(p, code) : n->nvrtcGetPTX(p, code), st, "its result");
+    if (code == NULL) return status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
+    bool ok = !failed(n, binary ? n->nvrtcGetCUBIN(p, code) : n->nvrtcGetPTX(p, code), st, "its result");
     if (ok) text_add(out, code, binary ? bytes : strnlen(code, bytes));
     mem_free(code, bytes);
     if (out->failed) status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
@@ -39,16 +33,13 @@ static bool read_code(const Nvrtc *n, nvrtcProgram p, bool binary, Text *out, St
 }
 
 /* The log's last lines name the mistakes; a Status holds few. */
-static void report(
-    nvrtcResult e, const Nvrtc *n, const char *name, int sm, const Text *log, Status *st)
+static void report(nvrtcResult e, const Nvrtc *n, const char *name, int sm, const Text *log, Status *st)
 {
     const char *text = log->at ? log->at : "no log";
-    status_fail(st, ST_INTERNAL, "nvrtc: compiling %s for %d: %s: %.360s", name, sm,
-        n->nvrtcGetErrorString(e), text);
+    status_fail(st, ST_INTERNAL, "nvrtc: compiling %s for %d: %s: %.360s", name, sm, n->nvrtcGetErrorString(e), text);
 }
 
-bool cuda_compile(
-    const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st)
+bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st)
 {
     const Nvrtc *n = cuda_nvrtc(st);
     nvrtcProgram p = NULL;
@@ -57,10 +48,8 @@ bool cuda_compile(
     if (n == NULL) return false;
     snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d", binary ? "sm" : "compute", sm);
     snprintf(file, sizeof file, "%.80s.cu", name ? name : "kiln");
-    const char *const options[] = {
-        arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
-    if (failed(n, n->nvrtcCreateProgram(&p, source, file, 0, NULL, NULL), st, "starting"))
-        return false;
+    const char *const options[] = {arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
+    if (failed(n, n->nvrtcCreateProgram(&p, source, file, 0, NULL, NULL), st, "starting")) return false;
     nvrtcResult e = n->nvrtcCompileProgram(p, COUNT_OF(options), options);
     read_log(n, p, &said);
     if (e != 0) report(e, n, file, sm, &said, st);
@@ -77,13 +66,10 @@ int cuda_compile_arch(int sm, Status *st)
     int count = 0, all[128], best = 0;
     if (n == NULL) return 0;
     if (failed(n, n->nvrtcGetNumSupportedArchs(&count), st, "its architectures")) return 0;
-    if (count > (int)COUNT_OF(all))
-        return status_fail(st, ST_INTERNAL, "nvrtc: knows %d architectures", count), 0;
+    if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: knows %d architectures", count), 0;
     if (failed(n, n->nvrtcGetSupportedArchs(all), st, "its architectures")) return 0;
     for (int i = 0; i < count; i++)
         if (all[i] <= sm && all[i] > best) best = all[i];
-    if (best == 0)
-        status_fail(st, ST_DEVICE,
-            "nvrtc: compiles for no architecture as old as this device's, sm_%d", sm);
+    if (best == 0) status_fail(st, ST_DEVICE, "nvrtc: compiles for no architecture as old as this device's, sm_%d", sm);
     return best;
 }

@@ -1,6 +1,6 @@
-/* block: see block.h. Here: how the axes of a kernel are laid out as rows and lanes, and the stages of one task. Reductions combine in the
- * orders that the kernel states, whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h. Allocates only what
- * block_prepare keeps. */
+/* block: see block.h. Here: how the axes of a kernel are laid out as rows and lanes, and the stages of one task. Reductions combine
+ * in the orders that the kernel states, whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h.
+ * Allocates only what block_prepare keeps. */
 #include "block.h"
 
 #include "block_fold.h"
@@ -8,6 +8,7 @@
 /* ---- instructions ----------------------------------------------------------------------------- */
 
 /* Primitives that are an op's whole expression share the op's loop. */
+/* clang-format off */
 static const uint16_t op_of[P_COUNT] = {
     [P_add] = OP_add, [P_sub] = OP_sub, [P_mul] = OP_mul, [P_div] = OP_div, [P_neg] = OP_neg, [P_abs] = OP_abs,
     [P_sqrt] = OP_sqrt, [P_floor] = OP_floor, [P_ceil] = OP_ceil, [P_trunc] = OP_trunc, [P_rint] = OP_round,
@@ -15,6 +16,7 @@ static const uint16_t op_of[P_COUNT] = {
     [P_select] = OP_where, [P_and] = OP_and, [P_or] = OP_or, [P_xor] = OP_xor, [P_not] = OP_not, [P_shl] = OP_shl,
     [P_shr] = OP_shr,
 };
+/* clang-format on */
 
 /* The loop of a primitive over elements of type t; NULL: none. */
 static MapFn *loop_of(const Kernels *kernels, Prim p, DType t, DType to)
@@ -57,7 +59,8 @@ static void find_copy(BlockKernel *b)
 
 bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
 {
-    *out = (BlockKernel){.k = k, .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1), .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
+    *out = (BlockKernel){
+        .k = k, .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1), .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
     uint16_t stream[64];
     uint32_t most = BLOCK_INSTRS; /* their blocks lie on the stack */
     for (uint32_t i = 0; i < k->nreduction; i++)
@@ -75,7 +78,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         uint16_t axes = s != NULL ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
         for (size_t f = 0; f < COUNT_OF(from); f++)
             if (from[f] >= 0) axes |= out->axes[from[f]];
-        if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t)~(1u << k->sweep);
+        if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t) ~(1u << k->sweep);
         out->axes[x] = axes;
         bool copies = i->prim == P_bits || i->prim == P_floatbits;
         if (i->kind == I_PRIM && !copies && loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type) == NULL)
@@ -110,10 +113,10 @@ static void put_scalar(DType t, Scalar v, char *to)
         dtype_store_i64(t, to, v.i);
 }
 
-#define SPREAD(T)                                                   \
-    do {                                                            \
-        const T v = *(const T *)(const void *)from;                 \
-        for (int64_t i = 0; i < n; i++) ((T *)(void *)to)[i] = v;   \
+#define SPREAD(T)                                                 \
+    do {                                                          \
+        const T v = *(const T *)(const void *)from;               \
+        for (int64_t i = 0; i < n; i++) ((T *)(void *)to)[i] = v; \
     } while (0)
 
 const char *task_operand(Task *t, int32_t x, uint32_t class, int64_t r)
@@ -378,7 +381,8 @@ static void lay_out(BlockRun *run)
     const BlockKernel *b = run->b;
     int vector = b->vector;
     int64_t points = 1;
-    run->copies = b->copy_load >= 0 && run->extent[vector] >= SHORT_LINE && run->stream[k->instr[b->copy_load].ref].coef[vector] == 1 &&
+    run->copies = b->copy_load >= 0 && run->extent[vector] >= SHORT_LINE &&
+                  run->stream[k->instr[b->copy_load].ref].coef[vector] == 1 &&
                   run->stream[k->store[b->copy_store].stream].coef[vector] == 1;
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= run->extent[a];

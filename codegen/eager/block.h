@@ -1,5 +1,5 @@
-/* block: kernels (codegen/kernel.h) run instruction by instruction, each over a block of some hundred lanes by a precompiled loop. Relies on
- * kernels.h, codegen/kernel.h. Private to codegen/eager/block*.c and kept.c. */
+/* block: kernels (codegen/kernel.h) run instruction by instruction, each over a block of some hundred lanes by a precompiled loop.
+ * Relies on kernels.h, codegen/kernel.h. Private to codegen/eager/block*.c and kept.c. */
 #ifndef KILN_CODEGEN_EAGER_BLOCK_H
 #define KILN_CODEGEN_EAGER_BLOCK_H
 
@@ -21,8 +21,8 @@ typedef struct BlockKernel {
 
 bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st);
 
-/* Runs b over buf; value: of each expression of the program's dim table; dim: the program's run-time dims. again: all values are those of the last
- * run. One run at a time. */
+/* Runs b over buf; value: of each expression of the program's dim table; dim: the program's run-time dims. again: all values are
+ * those of the last run. One run at a time. */
 void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim, bool again);
 
 /* ---- between block.c and block_move.c ------------------------------------------------------- */
@@ -44,8 +44,9 @@ typedef struct BlockStream {
     int64_t step[2];
 } BlockStream;
 
-/* What all tasks of one run share. Instructions are of four classes: bit 0 says that they differ along span 0, the rows, bit 1 that they
- * differ along span 1, the lanes. Of class 3, one row after the other is computed, as a block of lanes. Axes in neither span are the task's. */
+/* What all tasks of one run share. Instructions are of four classes: bit 0 says that they differ along span 0, the rows, bit 1 that
+ * they differ along span 1, the lanes. Of class 3, one row after the other is computed, as a block of lanes. Axes in neither span
+ * are the task's. */
 typedef struct BlockRun {
     const BlockKernel *b;
     const Kernel *k;

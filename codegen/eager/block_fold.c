@@ -3,11 +3,11 @@
 
 /* One reduction's place in Task.fold: its totals so far, its counter's levels, and the results. */
 typedef struct Fold {
-    int64_t width;        /* totals side by side: the lanes, or one */
-    int64_t in_block;     /* elements that the open block has */
-    int64_t done;         /* elements folded; for argmax */
-    int64_t blocks;       /* that are complete */
-    int64_t unit;         /* bytes of one level */
+    int64_t width;    /* totals side by side: the lanes, or one */
+    int64_t in_block; /* elements that the open block has */
+    int64_t done;     /* elements folded; for argmax */
+    int64_t blocks;   /* that are complete */
+    int64_t unit;     /* bytes of one level */
     char *acc, *level, *result;
 } Fold;
 

@@ -52,9 +52,9 @@ static int64_t offset_of(const Task *t, const BlockStream *b, uint32_t s, int64_
 typedef struct Place {
     char *at;
     int64_t step, n;
-    const int64_t *offset;  /* NULL: step */
-    const uint8_t *guard;   /* per lane; NULL: all are accessed */
-    bool none;              /* none is */
+    const int64_t *offset; /* NULL: step */
+    const uint8_t *guard;  /* per lane; NULL: all are accessed */
+    bool none;             /* none is */
 } Place;
 
 static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *room, Place *p)
@@ -104,20 +104,19 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
 
 /* ---- loads ----------------------------------------------------------------------------------- */
 
-#define LOAD_LANES(T)                                                                             \
-    do {                                                                                          \
-        T *o = (T *)to;                                                                           \
-        const T *from = (const T *)(const void *)p->at;                                           \
-        if (p->guard != NULL) {                                                                   \
-            for (int64_t i = 0; i < p->n; i++)                                                    \
-                o[i] = p->guard[i] ? from[p->offset != NULL ? p->offset[i] : i * p->step] : (T)0; \
-        } else if (p->offset != NULL) {                                                           \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[p->offset[i]];                         \
-        } else if (p->step == 0) {                                                                \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[0];                                    \
-        } else {                                                                                  \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[i * p->step];                          \
-        }                                                                                         \
+#define LOAD_LANES(T)                                                                                                            \
+    do {                                                                                                                         \
+        T *o = (T *)to;                                                                                                          \
+        const T *from = (const T *)(const void *)p->at;                                                                          \
+        if (p->guard != NULL) {                                                                                                  \
+            for (int64_t i = 0; i < p->n; i++) o[i] = p->guard[i] ? from[p->offset != NULL ? p->offset[i] : i * p->step] : (T)0; \
+        } else if (p->offset != NULL) {                                                                                          \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[p->offset[i]];                                                        \
+        } else if (p->step == 0) {                                                                                               \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[0];                                                                   \
+        } else {                                                                                                                 \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[i * p->step];                                                         \
+        }                                                                                                                        \
     } while (0)
 
 static void load_lanes(const Place *p, size_t size, void *to)
@@ -160,13 +159,12 @@ void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-#define STORE_LANES(T)                                                                            \
-    do {                                                                                          \
-        const T *x = (const T *)from;                                                             \
-        T *to = (T *)(void *)p->at;                                                               \
-        for (int64_t i = 0; i < p->n; i++)                                                        \
-            if (p->guard == NULL || p->guard[i])                                                  \
-                to[p->offset != NULL ? p->offset[i] : i * p->step] = x[i];                        \
+#define STORE_LANES(T)                                                                                      \
+    do {                                                                                                    \
+        const T *x = (const T *)from;                                                                       \
+        T *to = (T *)(void *)p->at;                                                                         \
+        for (int64_t i = 0; i < p->n; i++)                                                                  \
+            if (p->guard == NULL || p->guard[i]) to[p->offset != NULL ? p->offset[i] : i * p->step] = x[i]; \
     } while (0)
 
 static void store_lanes(const Place *p, size_t size, const void *from)

@@ -63,12 +63,11 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_random_bits] = run_random_bits,
 };
 
-bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, View *out, uint32_t nout, Status *st)
+bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,
+    uint32_t nout, Status *st)
 {
     (void)nout;
-    if (UNLIKELY(run_fn[op] == NULL))
-        return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
+    if (UNLIKELY(run_fn[op] == NULL)) return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
     const Run r = {c->threads, c->kept, op, in, nin, attr, nattr, out, st};
     return run_fn[op](&r);
 }

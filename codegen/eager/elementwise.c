@@ -10,11 +10,10 @@ typedef struct MapJob {
     uint32_t nin;
     Reader in[3];
     void *out;
-    DType type; /* of the output */
+    DType type;    /* of the output */
     bool saturate; /* a cast: beyond the output type's largest number becomes that number */
-    bool whole; /* no reader and no writer needs a buffer */
-    int64_t
-        line; /* blocks end with lines of so many elements, to be read in place; 0: anywhere */
+    bool whole;    /* no reader and no writer needs a buffer */
+    int64_t line;  /* blocks end with lines of so many elements, to be read in place; 0: anywhere */
 } MapJob;
 
 /* Lines shorter than this are better packed, many at once. */
@@ -22,14 +21,14 @@ typedef struct MapJob {
 /* Arrays of fewer elements are not worth a thought about threads or copies. */
 #define SMALL 4096
 
-#define KEEP_WITHIN(T)                                        \
-    do {                                                      \
-        T *v = x;                                             \
-        const T most = (T)dtype_info[type].largest;           \
-        for (int64_t i = 0; i < n; i++) {                     \
-            const T high = v[i] > most ? most : v[i];         \
-            v[i] = high < -most ? -most : high;               \
-        }                                                     \
+#define KEEP_WITHIN(T)                                \
+    do {                                              \
+        T *v = x;                                     \
+        const T most = (T)dtype_info[type].largest;   \
+        for (int64_t i = 0; i < n; i++) {             \
+            const T high = v[i] > most ? most : v[i]; \
+            v[i] = high < -most ? -most : high;       \
+        }                                             \
     } while (0)
 
 /* x: n elements of the compute type of `type`. NaN stays. */
@@ -123,8 +122,7 @@ static void run_planned(const Run *r, MapJob *j, int64_t n, DType from)
 {
     void *copy[3] = {NULL, NULL, NULL};
     for (uint32_t i = 0; i < j->nin; i++) reader_init(&j->in[i], &r->in[i]);
-    for (uint32_t i = 0; i < j->nin && n >= SMALL; i++)
-        copy[i] = turn(r, &j->in[i], &r->in[i], (size_t)n * j->in[i].bytes);
+    for (uint32_t i = 0; i < j->nin && n >= SMALL; i++) copy[i] = turn(r, &j->in[i], &r->in[i], (size_t)n * j->in[i].bytes);
     plan(j);
     run_chunks(n < SMALL ? NULL : r->threads, map_chunk, j, n, n < SMALL ? n : grain(r->op, from));
     for (uint32_t i = 0; i < j->nin; i++)
@@ -143,8 +141,7 @@ bool run_elementwise(const Run *r)
     j.nin = r->nin;
     j.out = r->out->data;
     if (UNLIKELY(j.fn == NULL))
-        return status_fail(
-            r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
+        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
     int64_t n = view_elements(r->out);
     bool plain = dtype_info[from].compute == from && dtype_info[j.type].compute == j.type;
     for (uint32_t i = 0; i < r->nin && plain; i++) plain = view_contiguous(&in[i]);

@@ -1,6 +1,6 @@
-/* kept: ops that run as what they are lowered to. A call's key (lower_op.h) finds the program that earlier calls of that key left, or the op
- * is lowered; then the block interpreter runs it. A call that finds its program allocates nothing. Each thread has a table of its own, so
- * nothing is locked. Relies on lower_op.h, block.h. Compiles nothing. */
+/* kept: ops that run as what they are lowered to. A call's key (lower_op.h) finds the program that earlier calls of that key left,
+ * or the op is lowered; then the block interpreter runs it. A call that finds its program allocates nothing. Each thread has a
+ * table of its own, so nothing is locked. Relies on lower_op.h, block.h. Compiles nothing. */
 #include "../lower_op.h"
 
 #include "block.h"
@@ -11,9 +11,9 @@ typedef struct Lowered {
     uint64_t hash, used; /* used: the table's clock at the last call */
     uint32_t words;
     const int64_t *word;
-    bool exact;          /* not lowered: such calls need the sizes themselves in their key */
+    bool exact; /* not lowered: such calls need the sizes themselves in their key */
     const Program *p;
-    BlockKernel *kernel; /* per kernel of p */
+    BlockKernel *kernel;     /* per kernel of p */
     int64_t *symbol, *value; /* of the last call: the program's symbols, and all expressions of its dim table */
     bool called;
     size_t bytes;
@@ -26,9 +26,10 @@ typedef struct Lowered {
 struct Kept {
     Lowered *at[KEPT_SETS][KEPT_WAYS];
     uint64_t clock;
-    uint32_t hand;       /* where evicting goes on */
+    uint32_t hand; /* where evicting goes on */
     size_t bytes;
-    bool running;        /* one of them runs, and what runs on this thread meanwhile (a program's own parallel-for may do that) keeps nothing here */
+    bool running; /* one of them runs, and what runs on this thread meanwhile (a program's own parallel-for may do that) keeps
+                     nothing here */
 };
 
 Kept *kept_new(void) { return mem_zeros(1, sizeof(Kept)); }
@@ -118,7 +119,8 @@ static void make(void *arg)
     l->symbol = ARENA_ARRAY(&l->arena, int64_t, m->key->values + 1);
     l->value = ARENA_ARRAY(&l->arena, int64_t, l->p->module->dims.expr.len + 1);
     m->ok = true;
-    for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++) m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
+    for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++)
+        m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
     for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
         if (l->p->step[i].kind != STEP_KERNEL) m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
     if (m->ok && l->p->workspace != 0) m->ok = status_fail(m->st, ST_INTERNAL, "an op that needs a workspace");

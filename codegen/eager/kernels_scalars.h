@@ -20,7 +20,8 @@ FLOATS(f32, float, f)
 FLOATS(f64, double, )
 #undef FLOATS
 
-/* As f32 on the way to a narrow float: rounded to odd where f32 does not hold the value. Those of f64, i64 and u64: ir/element.h. */
+/* As f32 on the way to a narrow float: rounded to odd where f32 does not hold the value. Those of f64, i64 and u64: ir/element.h.
+ */
 static inline float odd_f32(float x) { return x; }
 static inline float odd_i32(int32_t x) { return odd_f64((double)x); }
 static inline float odd_u32(uint32_t x) { return odd_f64((double)x); }

@@ -38,8 +38,7 @@ static void copy_chunk(void *arg, int64_t lo, int64_t hi)
     } while (0)
 
 /* to[r][c] = from[c][r]; bytes: `stride` between from's lines, `to_stride` between to's. */
-static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows,
-    int64_t columns, unsigned bytes)
+static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t stride, int64_t rows, int64_t columns, unsigned bytes)
 {
     switch (bytes) {
     case 1: COPY_TILE(uint8_t); break;
@@ -58,11 +57,10 @@ static void copy_strip(const Reader *r, char *to, int64_t to_stride, const char 
     int64_t stride = r->stride[last], bytes = r->bytes;
     for (int64_t c = 0; c < r->dim[last]; c += TILE) {
         for (int64_t ahead = c + TILE; ahead < MIN_OF(c + 2 * TILE, r->dim[last]); ahead++)
-            for (int64_t i = 0; i < rows * bytes; i += 64)
-                __builtin_prefetch(from + ahead * stride + i);
+            for (int64_t i = 0; i < rows * bytes; i += 64) __builtin_prefetch(from + ahead * stride + i);
         for (int64_t i = 0; i < rows; i += TILE)
-            copy_tile(to + i * to_stride + c * bytes, to_stride, from + i * bytes + c * stride,
-                stride, MIN_OF(rows - i, TILE), MIN_OF(r->dim[last] - c, TILE), r->bytes);
+            copy_tile(to + i * to_stride + c * bytes, to_stride, from + i * bytes + c * stride, stride, MIN_OF(rows - i, TILE),
+                MIN_OF(r->dim[last] - c, TILE), r->bytes);
     }
 }
 
@@ -109,8 +107,7 @@ void eager_copy(const EagerCtx *c, const View *from, void *to)
         run_chunks(c->threads, copy_chunk, &j, n, MOVE_GRAIN);
         return;
     }
-    int64_t tall = j.in.dim[j.tall],
-            tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + STRIP - 1) / STRIP);
+    int64_t tall = j.in.dim[j.tall], tasks = n / (tall * j.in.dim[j.in.rank - 1]) * ((tall + STRIP - 1) / STRIP);
     run_chunks(c->threads, transpose_chunk, &j, tasks, MAX_OF(MOVE_GRAIN * tasks / n, 1));
 }
 
@@ -178,8 +175,7 @@ static void place(ThreadPool *threads, const View *in, const View *out, const in
     if (n == 0) return;
     reader_init(&j.in, in);
     int axis = in->rank;
-    for (bool whole = true; axis > 0 && whole;
-         axis--) { /* a line ends with the first axis that is not placed whole */
+    for (bool whole = true; axis > 0 && whole; axis--) { /* a line ends with the first axis that is not placed whole */
         j.line *= in->dim[axis - 1];
         j.start += first[axis - 1] * stride;
         whole = in->dim[axis - 1] == out->dim[axis - 1];

@@ -14,7 +14,7 @@ typedef struct FoldJob {
     int64_t block;      /* elements: TREE_ROW or TREE_CHAIN */
     int64_t width;      /* columns of one task; of rows: 1 */
     void *out;
-    DType type;         /* of out */
+    DType type; /* of out */
 } FoldJob;
 
 /* Some columns of one outer index; a row is one column. */
@@ -101,8 +101,7 @@ static void *total_of(PartJob *p, int64_t part)
 static void fold_parts(void *arg, int64_t lo, int64_t hi)
 {
     PartJob *p = arg;
-    for (; lo < hi; lo++)
-        fold_tree(&p->strip, lo * p->each, MIN_OF(p->blocks - lo * p->each, p->each), total_of(p, lo));
+    for (; lo < hi; lo++) fold_tree(&p->strip, lo * p->each, MIN_OF(p->blocks - lo * p->each, p->each), total_of(p, lo));
 }
 
 static void join_parts(PartJob *p, int64_t part, int64_t parts)
@@ -131,19 +130,14 @@ static void fold_long_run(const FoldJob *j, ThreadPool *threads, int64_t outer)
 
 /* ---- one run ------------------------------------------------------------------------------ */
 
-static int64_t tasks_per_chunk(int64_t elements_per_task)
-{
-    return MAX_OF(MOVE_GRAIN / MAX_OF(elements_per_task, 1), 1);
-}
+static int64_t tasks_per_chunk(int64_t elements_per_task) { return MAX_OF(MOVE_GRAIN / MAX_OF(elements_per_task, 1), 1); }
 
 /* Rows of one chain. */
 static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
 {
     const FoldJob *j = arg;
     ReadBuffer buf, acc;
-    int64_t most = j->in.direct && dtype_info[j->type].compute == j->type
-                       ? hi - lo
-                       : MAX_OF(READ_BLOCK / j->run, 1);
+    int64_t most = j->in.direct && dtype_info[j->type].compute == j->type ? hi - lo : MAX_OF(READ_BLOCK / j->run, 1);
     for (int64_t rows; lo < hi; lo += rows) {
         rows = MIN_OF(hi - lo, most);
         void *to = writer_at(j->out, j->type, lo, &acc);
@@ -188,8 +182,7 @@ static void contiguous(View *v)
 }
 
 /* Folds axes [first, first + count) of `in` into `to`, of that type; makes `in` the result. */
-static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first,
-    uint32_t count, void *to, DType type)
+static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first, uint32_t count, void *to, DType type)
 {
     FoldJob j = {.fn = fn, .run = 1, .inner = 1, .out = to, .type = type};
     reader_init(&j.in, in);
@@ -212,10 +205,7 @@ static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t
 
 static FoldKind kind_of(Op op)
 {
-    return op == OP_prod         ? FOLD_PROD
-           : op == OP_reduce_max ? FOLD_MAX
-           : op == OP_reduce_min ? FOLD_MIN
-                                 : FOLD_SUM;
+    return op == OP_prod ? FOLD_PROD : op == OP_reduce_max ? FOLD_MAX : op == OP_reduce_min ? FOLD_MIN : FOLD_SUM;
 }
 
 bool run_reduce(const Run *r)
@@ -226,8 +216,7 @@ bool run_reduce(const Run *r)
                 between = kind == FOLD_SUM || kind == FOLD_PROD ? compute : last;
     const FoldFns *fn = &eager_kernels()->type[compute]->fold[kind];
     if (fn->start == NULL)
-        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name,
-            dtype_info[in.dtype].name);
+        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[in.dtype].name);
     void *temp[MAX_RANK];
     size_t bytes[MAX_RANK];
     int temps = 0;
@@ -248,8 +237,7 @@ bool run_reduce(const Run *r)
             bytes[temps] = MAX_OF(n, 1);
             to = mem_alloc(bytes[temps]);
             if (to == NULL) {
-                ok = status_fail(
-                    r->st, ST_MEMORY, "%s: no memory for %zu bytes", op_def[r->op].name, n);
+                ok = status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes", op_def[r->op].name, n);
                 break;
             }
             temp[temps++] = to;

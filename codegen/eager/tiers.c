@@ -29,8 +29,8 @@ const Kernels *const *eager_tiers(int *count)
 #if defined(__x86_64__) || defined(__i386__)
     if (!cpu_has_fma() || !has_f16c()) return all;
     *count = 2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq"))
         *count = 3;
 #endif
     return all;
@@ -54,9 +54,6 @@ const Kernels *eager_kernels(void)
     return k;
 }
 
-void eager_use_tier(const Kernels *k)
-{
-    atomic_store_explicit(&chosen, k ? k : best(), memory_order_release);
-}
+void eager_use_tier(const Kernels *k) { atomic_store_explicit(&chosen, k ? k : best(), memory_order_release); }
 
 const char *eager_tier(void) { return eager_kernels()->name; }

@@ -29,8 +29,7 @@ static bool reshape(const View *in, View *out)
             }
         }
         int64_t step = stride[i - 1];
-        for (int b = a; b-- > from; step *= out->dim[b])
-            out->stride[b] = out->dim[b] == 1 ? 0 : step;
+        for (int b = a; b-- > from; step *= out->dim[b]) out->stride[b] = out->dim[b] == 1 ? 0 : step;
     }
     return true;
 }
@@ -42,10 +41,7 @@ static bool empty(const View *v)
     return false;
 }
 
-static void *moved(const View *v, int64_t elements)
-{
-    return (char *)v->data + elements * (int64_t)dtype_bytes((DType)v->dtype);
-}
+static void *moved(const View *v, int64_t elements) { return (char *)v->data + elements * (int64_t)dtype_bytes((DType)v->dtype); }
 
 static void transpose(const View *in, const int64_t *axis, View *out)
 {
@@ -56,8 +52,7 @@ static void broadcast(const View *in, View *out)
 {
     int more = out->rank - in->rank;
     for (int i = 0; i < out->rank; i++)
-        out->stride[i] =
-            i < more || (in->dim[i - more] == 1 && out->dim[i] != 1) ? 0 : in->stride[i - more];
+        out->stride[i] = i < more || (in->dim[i - more] == 1 && out->dim[i] != 1) ? 0 : in->stride[i - more];
 }
 
 static void slice(const View *in, const struct slice_attrs *s, View *out)
@@ -88,8 +83,7 @@ static void window(const View *in, const struct window_attrs *w, View *out)
     memcpy(out->stride, stride, sizeof stride);
 }
 
-bool eager_view(
-    Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out)
+bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out)
 {
     View v = {.dtype = type->dtype, .rank = type->rank, .data = in->data};
     for (int i = 0; i < v.rank; i++) v.dim[i] = type->dim[i];

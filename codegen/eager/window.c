@@ -12,8 +12,7 @@ typedef struct WindowJob {
 } WindowJob;
 
 /* Which window along one axis has its tap number `tap` at `place`; -1: none. */
-static int64_t window_at(
-    int64_t place, int64_t tap, int64_t stride, int64_t dilation, int64_t windows)
+static int64_t window_at(int64_t place, int64_t tap, int64_t stride, int64_t dilation, int64_t windows)
 {
     int64_t from = place - tap * dilation;
     return from >= 0 && from % stride == 0 && from / stride < windows ? from / stride : -1;
@@ -21,8 +20,8 @@ static int64_t window_at(
 
 /* Channels [first, first + n) of one pixel: the windows that cover it in order of the source's
  * index, so the last tap comes first. */
-static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x,
-    int64_t first, int64_t n, void *acc)
+static void add_pixel(
+    const WindowJob *j, const FoldFns *sum, int64_t image, int64_t y, int64_t x, int64_t first, int64_t n, void *acc)
 {
     const struct window_add_attrs *w = j->w;
     ReadBuffer buf;
@@ -34,9 +33,7 @@ static void add_pixel(const WindowJob *j, const FoldFns *sum, int64_t image, int
             int64_t column = window_at(x, kw, w->stride[1], w->dilation[1], j->columns);
             if (column < 0) continue;
             int64_t from =
-                ((((image * j->rows + row) * j->columns + column) * w->size[0] + kh) * w->size[1] + kw) *
-                    j->channels +
-                first;
+                ((((image * j->rows + row) * j->columns + column) * w->size[0] + kh) * w->size[1] + kw) * j->channels + first;
             sum->columns(acc, reader_get(&j->in, from, n, &buf), n, 1, n);
         }
     }
@@ -52,8 +49,7 @@ static void window_chunk(void *arg, int64_t lo, int64_t hi)
         for (int64_t first = 0; first < j->channels; first += READ_BLOCK) {
             int64_t n = MIN_OF(j->channels - first, READ_BLOCK), to = lo * j->channels + first;
             void *acc = writer_at(j->out, j->type, to, &room);
-            add_pixel(
-                j, sum, lo / (height * width), lo / width % height, lo % width, first, n, acc);
+            add_pixel(j, sum, lo / (height * width), lo / width % height, lo % width, first, n, acc);
             writer_put(j->out, j->type, to, n, acc);
         }
 }
@@ -71,7 +67,6 @@ bool run_window_add(const Run *r)
         .type = (DType)in->dtype};
     reader_init(&j.in, in);
     int64_t taps = j.w->size[0] * j.w->size[1];
-    run_chunks(r->threads, window_chunk, &j, n / j.channels,
-        MAX_OF(MOVE_GRAIN / 8 / (taps * (j.channels + 16)), 1));
+    run_chunks(r->threads, window_chunk, &j, n / j.channels, MAX_OF(MOVE_GRAIN / 8 / (taps * (j.channels + 16)), 1));
     return true;
 }

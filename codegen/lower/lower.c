@@ -31,8 +31,8 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
         status_fail(lw->st, ST_VALUE, "lowering %s: a value of %s has no bound that memory could hold", lw->p->name, text);
         return NO_BUF;
     }
-    *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){.kind = (uint8_t)kind, .type = *type, .bytes = most * (int64_t)dtype_bytes(type->dtype),
-                                             .first = UINT32_MAX};
+    *VEC_PUSH(lw->arena, &lw->p->buf) =
+        (Buf){.kind = (uint8_t)kind, .type = *type, .bytes = most * (int64_t)dtype_bytes(type->dtype), .first = UINT32_MAX};
     return lw->p->buf.len - 1;
 }
 
@@ -99,7 +99,8 @@ static bool run_kernel(Scope *s, uint32_t kernel, uint32_t n, const uint32_t *bu
     Lower *lw = s->lw;
     if (kernel == NO_BUF) return false;
     for (uint32_t i = 0; i < n; i++)
-        if (buf[i] == NO_BUF) return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
+        if (buf[i] == NO_BUF)
+            return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
     Step *step = scope_step(s, STEP_KERNEL);
     step->kernel = kernel;
     step->buf = arena_copy(lw->arena, buf, n * sizeof *buf);
@@ -134,8 +135,8 @@ static bool lower_group(Scope *s, const Node *n)
     uint32_t *buf = ARENA_ARRAY(scratch, uint32_t, n->nin + n->nout), *input = ARENA_ARRAY(scratch, uint32_t, body->value.len);
     if (n->attr->len < ATTR_INDEX(kernel, axes) + n->nout || naxis > INDEX_AXES)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a kernel node without its axes", s->g->name);
-    Group group = {.g = body, .naxis = naxis, .sweep = (int)a->sweep, .input = input, .nin = n->nin,
-                   .nout = n->nout, .out = body->result.at};
+    Group group = {
+        .g = body, .naxis = naxis, .sweep = (int)a->sweep, .input = input, .nin = n->nin, .nout = n->nout, .out = body->result.at};
     memcpy(group.extent, a->axes, naxis * sizeof *group.extent);
     group.layout = a->axes + naxis;
     memset(input, 0xff, body->value.len * sizeof *input);
@@ -158,7 +159,8 @@ static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int
     }
     if (!node_reduces(n)) return true;
     if (!index_one_run(n))
-        return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
+        return status_fail(
+            lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
     group->sweep = (int)group->naxis;
     group->extent[group->naxis++] = index_reduced_extent(g, n);
     return true;
@@ -219,15 +221,18 @@ static bool lower_single(Scope *s, const Node *n)
 
 static bool lower_call(Scope *s, const Node *n)
 {
-    return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another",
-                       s->g->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+    return status_fail(s->lw->st, ST_UNSUPPORTED,
+        "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another", s->g->name,
+        n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
 }
 
 /* Steps of their own; all other ops are kernels. */
+/* clang-format off */
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
     [OP_kernel] = lower_group, [OP_matmul] = lower_contract, [OP_scan] = lower_loop,       [OP_while] = lower_loop, [OP_branch] = lower_branch,
     [OP_print] = lower_effect, [OP_assert] = lower_effect,   [OP_callback] = lower_effect, [OP_call] = lower_call,
 };
+/* clang-format on */
 
 static bool lower_node(Scope *s, const Node *n)
 {
@@ -276,7 +281,8 @@ bool scope_run(Scope *s)
 static void list_symbols(Lower *lw)
 {
     for (uint32_t i = 0; i < lw->dims->expr.len; i++)
-        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made) *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
+        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made)
+            *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
 }
 
 static bool lower_entry(Lower *lw, Scope *s)

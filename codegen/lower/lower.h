@@ -1,6 +1,6 @@
-/* lower: what the files of the lowering share. program_lower (lower.c) walks a graph and makes steps; lower_kernel.c makes one Kernel
- * of one Group; lower_known.c knows those that are there; lower_schedule.c says how it runs; memplan.c places temporaries. Relies on kernel, program, ir/index. Private to
- * codegen/lower*.c and memplan.c. */
+/* lower: what the files of the lowering share. program_lower (lower.c) walks a graph and makes steps; lower_kernel.c makes one
+ * Kernel of one Group; lower_known.c knows those that are there; lower_schedule.c says how it runs; memplan.c places temporaries.
+ * Relies on kernel, program, ir/index. Private to codegen/lower*.c and memplan.c. */
 #ifndef KILN_CODEGEN_LOWER_H
 #define KILN_CODEGEN_LOWER_H
 
@@ -78,8 +78,8 @@ bool lower_branch(Scope *s, const Node *n);
 bool lower_effect(Scope *s, const Node *n);
 
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
-/* The end of a block: each result of s->g goes to its buffer `to`. Those that are late may be read in the block until its end and then change all at once,
- * each made in place where it can be. */
+/* The end of a block: each result of s->g goes to its buffer `to`. Those that are late may be read in the block until its end and
+ * then change all at once, each made in place where it can be. */
 bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
 uint32_t lower_dim(Lower *lw, Dim d);                 /* index in Program.dim */

@@ -1,6 +1,6 @@
-/* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Where a case hands an input on
- * that dies here, as those do that change state only sometimes, the result lies in that input's buffer and the case does nothing. Relies
- * on lower.h. What the operands and results mean is written in ir/op_region.c. */
+/* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Where a case hands an
+ * input on that dies here, as those do that change state only sometimes, the result lies in that input's buffer and the case does
+ * nothing. Relies on lower.h. What the operands and results mean is written in ir/op_region.c. */
 #include "lower.h"
 
 /* ---- results in place -------------------------------------------------------------------------- */

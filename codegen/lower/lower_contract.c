@@ -1,5 +1,5 @@
-/* lower_contract: matmul as STEP_CONTRACT. Operands are read through transposes, broadcasts, reshapes and slices where strides can say
- * it, and copied first where they cannot. Relies on lower.h. Never knows a BLAS beyond LowerOptions.blas. */
+/* lower_contract: matmul as STEP_CONTRACT. Operands are read through transposes, broadcasts, reshapes and slices where strides can
+ * say it, and copied first where they cannot. Relies on lower.h. Never knows a BLAS beyond LowerOptions.blas. */
 #include "lower.h"
 
 /* Where an operand's elements lie: base + sum of stride * index, over the axes of the operand as the matmul sees it. */
@@ -35,7 +35,8 @@ static bool usable(const Type *t, const Operand *op, bool row_major)
     return op->stride[col] == 1 || (!row_major && op->stride[row] == 1);
 }
 
-/* The operand as strides over the earliest value that allows them; v itself always does, unless row_major asks for the other order. */
+/* The operand as strides over the earliest value that allows them; v itself always does, unless row_major asks for the other order.
+ */
 static void resolve(Scope *s, Value v, bool row_major, Operand *op)
 {
     const Type *t = graph_type(s->g, v);

@@ -1,5 +1,5 @@
-/* lower_inplace: values written over values that die, so that a loop's carries need no copies. Relies on lower.h. Never changes what a
- * kernel computes: only which of its buffers are one. */
+/* lower_inplace: values written over values that die, so that a loop's carries need no copies. Relies on lower.h. Never changes
+ * what a kernel computes: only which of its buffers are one. */
 #include "lower.h"
 
 static bool is_in(const Program *p, uint32_t b, uint32_t buf)
@@ -10,17 +10,22 @@ static bool is_in(const Program *p, uint32_t b, uint32_t buf)
 
 /* ---- which steps touch a buffer ------------------------------------------------------------------ */
 
-typedef struct StepList { VEC(uint32_t) step; } StepList; /* in order, without repetition */
+typedef struct StepList {
+    VEC(uint32_t) step;
+} StepList; /* in order, without repetition */
 
 typedef struct Touch {
     const Program *p;
     Arena *arena;
     Map list_of; /* buffer -> index into list */
     VEC(StepList) list;
-    bool *gone;  /* per step: it is not needed any more */
+    bool *gone; /* per step: it is not needed any more */
 } Touch;
 
-typedef struct Steps { const uint32_t *at; uint32_t n; } Steps;
+typedef struct Steps {
+    const uint32_t *at;
+    uint32_t n;
+} Steps;
 
 static Steps steps_of(const Touch *t, uint32_t buf)
 {
@@ -44,7 +49,9 @@ static void touch(Touch *t, uint32_t buf, uint32_t step)
 
 static void touch_all(Touch *t, const Step *st, uint32_t step)
 {
-    uint32_t n = st->kind == STEP_KERNEL ? t->p->kernel.at[st->kernel].nbuf : st->kind == STEP_EFFECT ? st->effect.nin + st->effect.nout : 0;
+    uint32_t n = st->kind == STEP_KERNEL   ? t->p->kernel.at[st->kernel].nbuf
+                 : st->kind == STEP_EFFECT ? st->effect.nin + st->effect.nout
+                                           : 0;
     for (uint32_t i = 0; i < n; i++) touch(t, st->buf[i], step);
     if (st->kind == STEP_CONTRACT) {
         touch(t, st->contract.a, step);
@@ -70,7 +77,7 @@ static void touch_all(Touch *t, const Step *st, uint32_t step)
 static bool same_elements(const Stream *a, const Stream *b)
 {
     return a->type == b->type && a->base == b->base && a->dyn < 0 && b->dyn < 0 && a->guard < 0 && b->guard < 0 &&
-        memcmp(a->coef, b->coef, sizeof a->coef) == 0;
+           memcmp(a->coef, b->coef, sizeof a->coef) == 0;
 }
 
 /* Stages in which the kernel's instructions read stream s: the last of them. */
@@ -128,7 +135,8 @@ static uint32_t uses(const Kernel *k, const Step *st, uint32_t buf)
 
 /* ---- the end of a block --------------------------------------------------------------------------- */
 
-/* Buffer `from`, made by step `made`, becomes `to` in all steps that touch it; `to` is touched by no later step but the copy that goes. */
+/* Buffer `from`, made by step `made`, becomes `to` in all steps that touch it; `to` is touched by no later step but the copy that
+ * goes. */
 static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32_t to)
 {
     Lower *lw = s->lw;
@@ -141,13 +149,16 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
             if (uses(k, st, to) != 1 || uses(k, st, from) != 1 || !may_share(k, in, out)) return false;
             st->kernel = shared_kernel(lw, st->kernel, in, out);
         }
-    } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) || is_in(lw->p, st->contract.b, to)) {
+    } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) ||
+               is_in(lw->p, st->contract.b, to)) {
         return false;
     }
     for (uint32_t i = 0; i < touching.n; i++) {
         Step *at = &s->step.at[touching.at[i]];
         uint32_t *buf = (uint32_t *)at->buf;
-        uint32_t n = at->kind == STEP_KERNEL ? lw->p->kernel.at[at->kernel].nbuf : at->kind == STEP_EFFECT ? at->effect.nin + at->effect.nout : 0;
+        uint32_t n = at->kind == STEP_KERNEL   ? lw->p->kernel.at[at->kernel].nbuf
+                     : at->kind == STEP_EFFECT ? at->effect.nin + at->effect.nout
+                                               : 0;
         for (uint32_t j = 0; j < n; j++)
             if (buf[j] == from) buf[j] = to;
         if (at->kind == STEP_CONTRACT && at->contract.a == from) at->contract.a = to;

@@ -1,4 +1,5 @@
-/* lower_kernel: one group as one kernel: its results drafted at their maps, then the drafts laid out in stages. Relies on lower.h. */
+/* lower_kernel: one group as one kernel: its results drafted at their maps, then the drafts laid out in stages. Relies on lower.h.
+ */
 #include "lower.h"
 
 /* ---- index values as instructions ---------------------------------------------------------------- */
@@ -95,7 +96,8 @@ static bool scatter(Build *b)
     return add_store(b, build_stream(b, b->group->nin, (DType)graph_type(b->g, n->out)->dtype, &to), x, true, true);
 }
 
-/* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches. */
+/* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches.
+ */
 static bool draft(Build *b, const Build *before)
 {
     for (uint32_t level = 0; before != NULL && level < 64; level++) {
@@ -116,8 +118,8 @@ static bool draft(Build *b, const Build *before)
 typedef struct Layout {
     const Build *b;
     Kernel *k;
-    uint16_t *axes;           /* per instruction */
-    int32_t *instr, *stream;  /* draft -> final, -1 unused */
+    uint16_t *axes;          /* per instruction */
+    int32_t *instr, *stream; /* draft -> final, -1 unused */
     int32_t *reduction;
 } Layout;
 

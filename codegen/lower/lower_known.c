@@ -1,5 +1,5 @@
-/* lower_known: kernels that are there already. A kernel, and a body that was lowered before, is found by a hash and told apart by all
- * the words it is written as. Relies on lower.h. Never makes kernels. */
+/* lower_known: kernels that are there already. A kernel, and a body that was lowered before, is found by a hash and told apart by
+ * all the words it is written as. Relies on lower.h. Never makes kernels. */
 #include "lower.h"
 
 static void put(Lower *lw, Words *w, uint64_t x) { *VEC_PUSH(lw->scratch, w) = x; }
@@ -40,7 +40,8 @@ Words kernel_words(Lower *lw, const Kernel *k)
     put(lw, &w, 'k');
     put(lw, &w, k->naxis);
     put_many(lw, &w, k->extent, KERNEL_AXES);
-    put(lw, &w, (uint64_t)(uint8_t)k->sweep << 24 | (uint64_t)(uint8_t)k->vector << 16 | (uint64_t)(uint8_t)k->chunk << 8 | k->unroll);
+    put(lw, &w,
+        (uint64_t)(uint8_t)k->sweep << 24 | (uint64_t)(uint8_t)k->vector << 16 | (uint64_t)(uint8_t)k->chunk << 8 | k->unroll);
     put_bytes(lw, &w, k->writes, k->nbuf);
     put_bytes(lw, &w, k->row_type, k->nrow);
     put2(lw, &w, k->ninstr, k->nstream);

@@ -7,8 +7,8 @@ typedef struct Loop {
     const Node *n;
     LoopParts is;
     uint32_t id;
-    uint32_t index;                /* buffer; NO_BUF: nobody asks */
-    uint32_t *to;                  /* buffers of the carries, then the slices of the stacked outputs */
+    uint32_t index; /* buffer; NO_BUF: nobody asks */
+    uint32_t *to;   /* buffers of the carries, then the slices of the stacked outputs */
 } Loop;
 
 static uint32_t slice(Scope *s, const Loop *l, uint32_t of, const Type *element)

@@ -1,4 +1,5 @@
-/* lower_op: see lower_op.h. Here: the key of a call, and the graph of one node that stands for all calls of a key. Relies on lower. */
+/* lower_op: see lower_op.h. Here: the key of a call, and the graph of one node that stands for all calls of a key. Relies on lower.
+ */
 #include "../lower_op.h"
 
 #include "lower.h"
@@ -7,8 +8,8 @@
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
-/* Sizes of one class lie between two powers of 16, so that the bounds of a program's symbols hold for all calls that share it, and the
- * bounds of their products stay in range. Strides are compared with nothing; they may be negative. */
+/* Sizes of one class lie between two powers of 16, so that the bounds of a program's symbols hold for all calls that share it, and
+ * the bounds of their products stay in range. Strides are compared with nothing; they may be negative. */
 #define CLASS_BITS 4
 #define CLASS_STRIDE 15
 #define STRIDE_MOST ((int64_t)1 << 20)

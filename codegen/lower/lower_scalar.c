@@ -54,10 +54,7 @@ int32_t build_const(Build *b, DType type, Scalar v)
     return derived(b, (Instr){.kind = I_CONST, .type = (uint8_t)type, .a = -1, .b = -1, .c = -1, .value = v}, 0);
 }
 
-int32_t build_i64(Build *b, int64_t v)
-{
-    return build_const(b, DT_i64, (Scalar){.i = v});
-}
+int32_t build_i64(Build *b, int64_t v) { return build_const(b, DT_i64, (Scalar){.i = v}); }
 
 int32_t build_dim(Build *b, Dim d)
 {
@@ -71,15 +68,9 @@ int32_t build_axis(Build *b, uint32_t axis)
     return build_instr(b, &i, 0, (uint16_t)(1u << axis), 1);
 }
 
-static bool is_const(const Build *b, int32_t x)
-{
-    return x < 0 || b->draft.at[x].i.kind == I_CONST;
-}
+static bool is_const(const Build *b, int32_t x) { return x < 0 || b->draft.at[x].i.kind == I_CONST; }
 
-static Scalar const_of(const Build *b, int32_t x)
-{
-    return x < 0 ? (Scalar){0} : b->draft.at[x].i.value;
-}
+static Scalar const_of(const Build *b, int32_t x) { return x < 0 ? (Scalar){0} : b->draft.at[x].i.value; }
 
 static bool is_int(const Build *b, int32_t x, int64_t v)
 {
@@ -117,15 +108,9 @@ int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z
 
 /* ---- expressions --------------------------------------------------------------------------------- */
 
-static Term term(const Build *b, int32_t at)
-{
-    return (Term){.type = at < 0 ? DT_NONE : build_type(b, at), .as = {.at = at}};
-}
+static Term term(const Build *b, int32_t at) { return (Term){.type = at < 0 ? DT_NONE : build_type(b, at), .as = {.at = at}}; }
 
-static Term term_const(void *to, DType type, Scalar v)
-{
-    return term(to, build_const(to, type, v));
-}
+static Term term_const(void *to, DType type, Scalar v) { return term(to, build_const(to, type, v)); }
 
 static Term term_prim(void *to, Prim p, DType type, const Term *in)
 {
@@ -173,8 +158,7 @@ static int32_t odd_wide(Build *b, DType t, int32_t x)
     const int64_t limit = (int64_t)1 << 53;
     int32_t low = build_const(b, t, (Scalar){.i = 0x7ff}), zero = build_const(b, t, (Scalar){0});
     int32_t large = build_prim(b, P_gt, DT_bool, x, build_const(b, t, (Scalar){.i = limit}), -1);
-    if (t == DT_i64)
-        large = build_prim(b, P_or, DT_bool, large, build_prim(b, P_lt, DT_bool, x, build_i64(b, -limit), -1), -1);
+    if (t == DT_i64) large = build_prim(b, P_or, DT_bool, large, build_prim(b, P_lt, DT_bool, x, build_i64(b, -limit), -1), -1);
     int32_t rest = build_prim(b, P_ne, DT_bool, build_prim(b, P_and, t, x, low, -1), zero, -1);
     int32_t odd = build_prim(b, P_and, t, x, build_const(b, t, (Scalar){.i = ~(int64_t)0x7ff}), -1);
     odd = build_prim(b, P_or, t, odd, build_const(b, t, (Scalar){.i = 0x800}), -1);
@@ -187,7 +171,8 @@ static int32_t odd_f32(Build *b, DType from, int32_t x)
     if (dtype_bytes(from) < 4 || from == DT_f32) return build_prim(b, P_cvt, DT_f32, x, -1, -1);
     x = from == DT_i64 || from == DT_u64 ? odd_wide(b, from, x) : build_prim(b, P_cvt, DT_f64, x, -1, -1);
     int32_t f = build_prim(b, P_cvt, DT_f32, x, -1, -1), back = build_prim(b, P_cvt, DT_f64, f, -1, -1);
-    int32_t over = build_prim(b, P_gt, DT_bool, build_prim(b, P_abs, DT_f64, back, -1, -1), build_prim(b, P_abs, DT_f64, x, -1, -1), -1);
+    int32_t over =
+        build_prim(b, P_gt, DT_bool, build_prim(b, P_abs, DT_f64, back, -1, -1), build_prim(b, P_abs, DT_f64, x, -1, -1), -1);
     int32_t u = build_prim(b, P_bits, DT_u32, f, -1, -1);
     u = build_prim(b, P_sub, DT_u32, u, build_prim(b, P_cvt, DT_u32, over, -1, -1), -1);
     u = build_prim(b, P_or, DT_u32, u, build_prim(b, P_cvt, DT_u32, build_prim(b, P_ne, DT_bool, back, x, -1), -1, -1), -1);
@@ -215,10 +200,7 @@ int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x)
 
 static int32_t u32(Build *b, uint32_t v) { return build_const(b, DT_u32, (Scalar){.i = v}); }
 
-static int32_t low_half(Build *b, int32_t u64)
-{
-    return build_prim(b, P_cvt, DT_u32, u64, -1, -1);
-}
+static int32_t low_half(Build *b, int32_t u64) { return build_prim(b, P_cvt, DT_u32, u64, -1, -1); }
 
 static int32_t high_half(Build *b, int32_t u64)
 {
@@ -226,8 +208,8 @@ static int32_t high_half(Build *b, int32_t u64)
     return low_half(b, build_prim(b, P_shr, build_type(b, u64), u64, by, -1));
 }
 
-/* Philox4x32-10 (Salmon et al., SC'11). The u64[2] operand is (seed, draw counter): the key is (key[0] low, key[0] high), the counter
- * of block i / 4 is (block low, block high, key[1] low, key[1] high), and element i is word i mod 4 of its block. */
+/* Philox4x32-10 (Salmon et al., SC'11). The u64[2] operand is (seed, draw counter): the key is (key[0] low, key[0] high), the
+ * counter of block i / 4 is (block low, block high, key[1] low, key[1] high), and element i is word i mod 4 of its block. */
 int32_t build_philox(Build *b, int32_t key0, int32_t key1, int32_t element)
 {
     int32_t block = build_prim(b, P_shr, DT_i64, element, build_i64(b, 2), -1);

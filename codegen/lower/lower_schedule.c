@@ -1,5 +1,5 @@
-/* lower_schedule: how a kernel runs: which axes it really has, along which one vectors lie, how it is cut into chunks, what it costs.
- * Changes nothing that a kernel computes, nor any reduction's order. Relies on lower.h. */
+/* lower_schedule: how a kernel runs: which axes it really has, along which one vectors lie, how it is cut into chunks, what it
+ * costs. Changes nothing that a kernel computes, nor any reduction's order. Relies on lower.h. */
 #include "lower.h"
 
 /* ---- axes ---------------------------------------------------------------------------------------- */

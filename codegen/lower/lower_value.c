@@ -5,7 +5,7 @@
 static int32_t fail(Build *b, const Node *n, const char *why)
 {
     status_fail(b->lw->st, ST_UNSUPPORTED, "lowering %s (%s:%d): %s", op_def[n->op].name, n->loc.file != NULL ? n->loc.file : "?",
-                n->loc.line, why);
+        n->loc.line, why);
     return -1;
 }
 
@@ -74,7 +74,8 @@ static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
     const Node *n = graph_maker(b->g, v);
     const Type *t = graph_type(b->g, v);
     const Dim *const *stride = n->op == OP_param ? b->lw->o->stride : NULL;
-    if (stride == NULL || stride[ATTRS(param, n->attr->at)->number] == NULL) return build_stream(b, b->group->input[v], (DType)t->dtype, m);
+    if (stride == NULL || stride[ATTRS(param, n->attr->at)->number] == NULL)
+        return build_stream(b, b->group->input[v], (DType)t->dtype, m);
     bool ok = index_strided(&b->env, m, t, stride[ATTRS(param, n->attr->at)->number], &e);
     return stream_at(b, b->group->input[v], (DType)t->dtype, ok, e);
 }
@@ -139,7 +140,8 @@ __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const In
     const Type *t = graph_type(b->g, n->out);
     DType type = (DType)dtype_info[t->dtype].compute;
     int32_t result = -1;
-    for (uint32_t k = op_def[n->op].role == ROLE_COMPUTE ? n->nin : 1; k-- > 0;) { /* of all that are joined, or of the one that moves */
+    for (uint32_t k = op_def[n->op].role == ROLE_COMPUTE ? n->nin : 1;
+         k-- > 0;) { /* of all that are joined, or of the one that moves */
         if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
         if (step.nguard == 0) return build_value(b, n->in[k], &step.map);
         int32_t c = conditions(b, &step), x = guarded(b, n->in[k], &step.map, c);
@@ -187,7 +189,9 @@ static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t le
     if (x >= 0 && c >= 0) x = build_prim(b, P_select, type, c, x, build_const(b, type, (Scalar){0}));
     if (x < 0) return UINT32_MAX;
     uint16_t axes = (uint16_t)(b->draft.at[x].axes & ~(1u << b->env.sweep));
-    DraftReduction r = {.r = {(uint8_t)(op_def[n->op].role - ROLE_SUM), (uint8_t)type, (uint8_t)reduce_order(b, n), x}, .level = (uint16_t)level, .axes = axes};
+    DraftReduction r = {.r = {(uint8_t)(op_def[n->op].role - ROLE_SUM), (uint8_t)type, (uint8_t)reduce_order(b, n), x},
+        .level = (uint16_t)level,
+        .axes = axes};
     for (uint32_t i = 0; i < b->reduction.len; i++) {
         const DraftReduction *o = &b->reduction.at[i];
         if (o->level == level && o->r.kind == r.r.kind && o->r.order == r.r.order && o->r.value == x) return i;
@@ -203,8 +207,8 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
     const Guards outer = b->guard;
     if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
     if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
-    /* What guards the result says nothing about what is folded: it may speak of the swept element, or of an index that a later stage
-     * makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
+    /* What guards the result says nothing about what is folded: it may speak of the swept element, or of an index that a later
+     * stage makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
     b->guard = (Guards){0};
     b->sweep_stage = level; /* the map, too, may hold instructions */
     bool ok = index_operand(&b->env, b->g, n, 0, m, &step);
@@ -272,7 +276,8 @@ static int32_t elementwise(Build *b, const Node *n, const IndexMap *m)
     for (uint32_t i = 0; i < n->nin; i++)
         if ((arg[i] = build_value(b, n->in[i], m)) < 0) return -1;
     DType in = (DType)graph_type(b->g, n->in[n->nin - 1])->dtype, out = (DType)graph_type(b->g, n->out)->dtype;
-    return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, n->attr->len > 1, arg[0]) : build_elementwise(b, n, in, out, arg);
+    return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, n->attr->len > 1, arg[0])
+                                          : build_elementwise(b, n, in, out, arg);
 }
 
 static int32_t compute(Build *b, Value v, const IndexMap *m)

@@ -5,18 +5,14 @@
 
 #define FEW 2048 /* temporaries */
 
-static bool larger(const Buf *a, const Buf *b)
-{
-    return a->bytes != b->bytes ? a->bytes > b->bytes : a->first < b->first;
-}
+static bool larger(const Buf *a, const Buf *b) { return a->bytes != b->bytes ? a->bytes > b->bytes : a->first < b->first; }
 
 void plan_sort(const Plan *plan, uint32_t *order, PlanLess *less)
 {
     for (uint32_t gap = plan->n / 2; gap > 0; gap /= 2)
         for (uint32_t i = gap; i < plan->n; i++) {
             uint32_t x = order[i], j = i;
-            for (; j >= gap && less(&plan->p->buf.at[x], &plan->p->buf.at[order[j - gap]]); j -= gap)
-                order[j] = order[j - gap];
+            for (; j >= gap && less(&plan->p->buf.at[x], &plan->p->buf.at[order[j - gap]]); j -= gap) order[j] = order[j - gap];
             order[j] = x;
         }
 }

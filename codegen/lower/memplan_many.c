@@ -124,10 +124,7 @@ static void give(Row *r, uint32_t i)
     link_free(r, i);
 }
 
-static bool earlier(const Buf *a, const Buf *b)
-{
-    return a->first != b->first ? a->first < b->first : a->bytes > b->bytes;
-}
+static bool earlier(const Buf *a, const Buf *b) { return a->first != b->first ? a->first < b->first : a->bytes > b->bytes; }
 
 static bool ends_earlier(const Buf *a, const Buf *b) { return a->last < b->last; }
 
@@ -143,7 +140,8 @@ void plan_many(Plan *plan)
     for (uint32_t i = 0; i < plan->n; i++) {
         Buf *b = &p->buf.at[plan->order[i]];
         for (; p->buf.at[ending[ended]].last < b->first && b->first != UINT32_MAX; ended++)
-            if (p->buf.at[ending[ended]].bytes != 0 && p->buf.at[ending[ended]].first != UINT32_MAX) give(&row, room[ending[ended]]);
+            if (p->buf.at[ending[ended]].bytes != 0 && p->buf.at[ending[ended]].first != UINT32_MAX)
+                give(&row, room[ending[ended]]);
         if (b->bytes == 0 || b->first == UINT32_MAX) continue; /* nobody reads or writes it */
         room[plan->order[i]] = take(&row, plan_aligned(b->bytes));
         b->offset = row.room.at[room[plan->order[i]]].at;

@@ -136,8 +136,14 @@ bool frame_run(Frame *f, Status *st)
         if (n->nin > COUNT_OF(few) && (in = mem_alloc(n->nin * sizeof *in)) == NULL)
             return status_fail(st, ST_MEMORY, "no memory for %u operands", n->nin);
         for (uint32_t k = 0; k < n->nin; k++) in[k] = &f->value[n->in[k]];
-        Run r = {.node = n, .dims = &g->module->dims, .symbol = f->symbol, .in = in, .out = &f->value[n->out],
-                 .body = f->sub[i], .arena = f->arena, .st = st};
+        Run r = {.node = n,
+            .dims = &g->module->dims,
+            .symbol = f->symbol,
+            .in = in,
+            .out = &f->value[n->out],
+            .body = f->sub[i],
+            .arena = f->arena,
+            .st = st};
         bool ok = run_node(&r);
         if (in != few) mem_free(in, n->nin * sizeof *in);
         if (!ok) return false;
@@ -182,14 +188,20 @@ static void run_one(void *arg)
         Type t = concrete(&g->module->dims, graph_type(g, n->out + k), c->symbol);
         out[k] = ref_tensor(c->arena, &t);
     }
-    Run r = {.node = n, .dims = &g->module->dims, .symbol = c->symbol, .in = c->operand, .out = out,
-             .body = frames_of(c->arena, g->module, n, c->symbol), .arena = c->arena, .st = c->st};
+    Run r = {.node = n,
+        .dims = &g->module->dims,
+        .symbol = c->symbol,
+        .in = c->operand,
+        .out = out,
+        .body = frames_of(c->arena, g->module, n, c->symbol),
+        .arena = c->arena,
+        .st = c->st};
     c->ok = run_node(&r);
     *c->result = out;
 }
 
-bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out,
-                  Status *st)
+bool ref_run_node(
+    Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out, Status *st)
 {
     Call c = {.arena = arena, .g = g, .symbol = symbol, .node = node, .operand = in, .result = out, .st = st};
     return arena_try(arena, st, run_one, &c) && c.ok;

@@ -24,20 +24,11 @@ double ref_ulp(DType t, double v)
     return ldexp(1, MAX_OF(v == 0 ? least : exponent - 1, least) - (digits(t) - 1));
 }
 
-double ref_largest(DType t)
-{
-    return dtype_info[t].largest;
-}
+double ref_largest(DType t) { return dtype_info[t].largest; }
 
-double ref_unit(DType t)
-{
-    return ldexp(1, -digits((DType)dtype_info[t].compute));
-}
+double ref_unit(DType t) { return ldexp(1, -digits((DType)dtype_info[t].compute)); }
 
-int ref_lowest(DType t)
-{
-    return dtype_least_exponent(t) - (digits(t) - 1);
-}
+int ref_lowest(DType t) { return dtype_least_exponent(t) - (digits(t) - 1); }
 
 int64_t ref_wrap(DType t, int64_t v)
 {

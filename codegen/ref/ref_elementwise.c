@@ -13,22 +13,22 @@ typedef struct Operand {
 /* ---- values --------------------------------------------------------------------------------------------- */
 
 /* CPython's, NumPy's by zero; each step is rounded to the type that is computed in. */
-#define DIVISION(name, T, suffix)                                             \
-    static double python_mod_##name(T x, T y)                                 \
-    {                                                                         \
-        T r = fmod##suffix(x, y);                                             \
-        if (r != 0 && (r < 0) != (y < 0)) return (double)(T)(r + y);          \
-        return (double)(r == 0 ? copysign##suffix(0, y) : r);                 \
-    }                                                                         \
-    static double floor_div_##name(T x, T y)                                  \
-    {                                                                         \
-        if (y == 0) return (double)(x / y);                                   \
-        T r = fmod##suffix(x, y), q = (x - r) / y;                            \
-        if (r != 0 && (r < 0) != (y < 0)) q -= 1;                             \
-        if (q == 0) return (double)copysign##suffix(0, x / y);                \
-        T whole = floor##suffix(q);                                           \
-        if (q - whole > (T)0.5) whole += 1;                                   \
-        return (double)whole;                                                 \
+#define DIVISION(name, T, suffix)                                    \
+    static double python_mod_##name(T x, T y)                        \
+    {                                                                \
+        T r = fmod##suffix(x, y);                                    \
+        if (r != 0 && (r < 0) != (y < 0)) return (double)(T)(r + y); \
+        return (double)(r == 0 ? copysign##suffix(0, y) : r);        \
+    }                                                                \
+    static double floor_div_##name(T x, T y)                         \
+    {                                                                \
+        if (y == 0) return (double)(x / y);                          \
+        T r = fmod##suffix(x, y), q = (x - r) / y;                   \
+        if (r != 0 && (r < 0) != (y < 0)) q -= 1;                    \
+        if (q == 0) return (double)copysign##suffix(0, x / y);       \
+        T whole = floor##suffix(q);                                  \
+        if (q - whole > (T)0.5) whole += 1;                          \
+        return (double)whole;                                        \
     }
 DIVISION(f64, double, )
 DIVISION(f32, float, f)
@@ -45,38 +45,21 @@ static double python_mod(DType t, double x, double y)
 }
 
 /* x f(x), 0 where f is 0 far out. */
-static double times(double x, double f)
-{
-    return f == 0 && isinf(x) ? copysign(0, x) : x * f;
-}
+static double times(double x, double f) { return f == 0 && isinf(x) ? copysign(0, x) : x * f; }
 
 /* 1 / (2 + 2 cosh x), which is what s(x) s(-x) comes to. */
-static double logistic_density(double x)
-{
-    return isnan(x) ? x : 0.5 / (1 + cosh(x));
-}
+static double logistic_density(double x) { return isnan(x) ? x : 0.5 / (1 + cosh(x)); }
 
 /* The density of the normal distribution. */
-static double normal_density(double x)
-{
-    return 0.39894228040143267794 * exp(-0.5 * x * x);
-}
+static double normal_density(double x) { return 0.39894228040143267794 * exp(-0.5 * x * x); }
 
-/* Both are written as the library's own formula has it: 1 + erf loses what erfc would keep, and a comparison is of rounding alone. */
-static double normal_share(double x)
-{
-    return 0.5 * (1 + erf(x * 0.70710678118654752440));
-}
+/* Both are written as the library's own formula has it: 1 + erf loses what erfc would keep, and a comparison is of rounding alone.
+ */
+static double normal_share(double x) { return 0.5 * (1 + erf(x * 0.70710678118654752440)); }
 
-static double two_u(double x)
-{
-    return 1.59576912160573071176 * (x + 0.044715 * x * x * x);
-}
+static double two_u(double x) { return 1.59576912160573071176 * (x + 0.044715 * x * x * x); }
 
-static double sigmoid(double x)
-{
-    return 1 / (1 + exp(-x));
-}
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 static double gelu_tanh_slope(double x)
 {
@@ -139,7 +122,10 @@ static double pow_slope(double x, double y)
 }
 
 /* Infinite if it is beyond the numbers in which t is computed. */
-static double held(DType t, double v) { return dtype_info[t].compute == DT_f64 ? v : fabs(v) > 0x1.fffffefp127 ? copysign(INFINITY, v) : v; }
+static double held(DType t, double v)
+{
+    return dtype_info[t].compute == DT_f64 ? v : fabs(v) > 0x1.fffffefp127 ? copysign(INFINITY, v) : v;
+}
 
 static double binary(Op op, DType t, double x, double y)
 {
@@ -210,23 +196,25 @@ static bool activation(Op op)
 }
 
 /* The largest slope of a function for which it says more than the values at the ends of an interval do; 0: of others. */
-static double steepest(Op op)
-{
-    return op == OP_sin || op == OP_cos ? 1 : activation(op) ? 1.13 : 0;
-}
+static double steepest(Op op) { return op == OP_sin || op == OP_cos ? 1 : activation(op) ? 1.13 : 0; }
 
-/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side, and activations are a few of them; 16-bit floats are computed in f32. */
+/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side, and activations are a few of them; 16-bit floats are
+ * computed in f32. */
 static double own_ulps(Op op, DType t)
 {
     if (correctly_rounded(op)) return 0;
-    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope || op == OP_pow_slope || op == OP_pow_rise ? 8 : activation(op) ? 4 : 2) : 0.01;
+    return t == DT_f32 || t == DT_f64 ? (op == OP_atan2_slope || op == OP_pow_slope || op == OP_pow_rise ? 8
+                                            : activation(op)                                             ? 4
+                                                                                                         : 2)
+                                      : 0.01;
 }
 
 /* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
 static double own_error(Op op, DType t, double x, double value)
 {
     DType wide = (DType)dtype_info[t].compute;
-    double unit = ref_unit(wide), far = fmin(fabs(x), 40), few = 4 * ref_ulp(wide, 0) * fmax(1, fmin(fabs(x), 1000)); /* among the denormals */
+    double unit = ref_unit(wide), far = fmin(fabs(x), 40),
+           few = 4 * ref_ulp(wide, 0) * fmax(1, fmin(fabs(x), 1000)); /* among the denormals */
     switch (op) {
     case OP_gelu:
     case OP_silu_slope:
@@ -247,10 +235,7 @@ static bool breaks1(Op op, Operand x)
 }
 
 /* Of a zero that was computed, nobody knows the sign. */
-static bool has_zero(Operand x)
-{
-    return fabs(x.v) <= x.b;
-}
+static bool has_zero(Operand x) { return fabs(x.v) <= x.b; }
 
 static bool breaks2(Op op, DType t, Operand x, Operand y)
 {
@@ -258,7 +243,8 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     case OP_div: return has_zero(y);
     case OP_pow: return has_zero(x) && y.v - y.b < 0;
     case OP_pow_slope:
-    case OP_pow_rise: return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
+    case OP_pow_rise:
+        return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
     case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0; /* near the cut, or so near zero that the angle may be any */
     case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b; /* the origin, and the ridge where it turns */
     case OP_mod:
@@ -296,7 +282,8 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
     uint32_t n = x.b > 0 ? 2 : 0;
     if (activation(op) || (n != 0 && steepest(op) > 0)) {
         double error = x.b * steepest(op) + own_error(op, (DType)out->type.dtype, x.v, mid);
-        ref_set(out, i, mid, activation(op) ? error : fmin(error, 2), own_ulps(op, (DType)out->type.dtype)); /* sin and cos are at most 2 apart */
+        ref_set(out, i, mid, activation(op) ? error : fmin(error, 2),
+            own_ulps(op, (DType)out->type.dtype)); /* sin and cos are at most 2 apart */
         return;
     }
     if (n != 0 && breaks1(op, x)) out->undecided[i] |= DOUBT_EDGE;
@@ -319,8 +306,7 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     double mid = binary(op, t, x.v, y.v), corner[4];
     uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
     if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] |= DOUBT_EDGE;
-    for (uint32_t c = 0; c < n; c++)
-        corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
+    for (uint32_t c = 0; c < n; c++) corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
     if (n == 0 && (is_special(x.v) || is_special(y.v)) && exact_there(mid))
         ref_set(out, i, mid, 0, 0);
     else
@@ -358,10 +344,7 @@ static bool where(Run *r)
     return true;
 }
 
-static Operand operand(const RefTensor *t, int64_t i)
-{
-    return (Operand){t->f[i], t->bound[i]};
-}
+static Operand operand(const RefTensor *t, int64_t i) { return (Operand){t->f[i], t->bound[i]}; }
 
 bool ref_elementwise(Run *r)
 {
@@ -415,7 +398,8 @@ static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x, bool 
         out->i[i] = ref_wrap(to, x);
     } else {
         ref_set_integer(out, i, from, x);
-        if (saturate && !(fabs(out->f[i]) <= ref_largest(to))) out->f[i] = from != DT_u64 && x < 0 ? -ref_largest(to) : ref_largest(to);
+        if (saturate && !(fabs(out->f[i]) <= ref_largest(to)))
+            out->f[i] = from != DT_u64 && x < 0 ? -ref_largest(to) : ref_largest(to);
     }
 }
 

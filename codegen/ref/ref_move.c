@@ -69,8 +69,8 @@ static Source concat_source(const Run *r, const int64_t *index)
 static Source window_source(const Run *r, const int64_t *index)
 {
     const struct window_attrs *w = ATTRS(window, r->node->attr->at);
-    int64_t at[4] = {index[0], index[1] * w->stride[0] + index[3] * w->dilation[0], index[2] * w->stride[1] + index[4] * w->dilation[1],
-                     index[5]};
+    int64_t at[4] = {index[0], index[1] * w->stride[0] + index[3] * w->dilation[0],
+        index[2] * w->stride[1] + index[4] * w->dilation[1], index[5]};
     return (Source){0, ravel(&r->in[0]->type, at)};
 }
 

@@ -1,4 +1,5 @@
-/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies on internal.h. */
+/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies
+ * on internal.h. */
 #include "../../ir/tree.h"
 #include "../contract/contract.h"
 #include "integer.h"
@@ -16,8 +17,8 @@ typedef struct Sum {
     double grown, shrunk; /* prod: log2 of the factors above 1, and below */
     uint8_t undecided;    /* RefDoubt bits of the elements */
     bool any;
-    int lowest;           /* sum: exponent of the lowest bit of any element; all are multiples of that power of two */
-    uint8_t zeros;        /* signs of the zeros among them: 1 plus, 2 minus */
+    int lowest;    /* sum: exponent of the lowest bit of any element; all are multiples of that power of two */
+    uint8_t zeros; /* signs of the zeros among them: 1 plus, 2 minus */
 } Sum;
 
 /* Steps of the tree of ir/tree.h: of a block, and of the subtrees above it. */
@@ -95,9 +96,12 @@ static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
     if (x->f == NULL) {
         int64_t v = x->i[j];
         uint64_t sum = (uint64_t)s->integer;
-        if (op == OP_sum) s->integer = (int64_t)(sum + (uint64_t)v);
-        else if (op == OP_prod) s->integer = (int64_t)(sum * (uint64_t)v);
-        else if (!s->any || (op == OP_reduce_max ? integer_less(t, s->integer, v) : integer_less(t, v, s->integer))) s->integer = v;
+        if (op == OP_sum)
+            s->integer = (int64_t)(sum + (uint64_t)v);
+        else if (op == OP_prod)
+            s->integer = (int64_t)(sum * (uint64_t)v);
+        else if (!s->any || (op == OP_reduce_max ? integer_less(t, s->integer, v) : integer_less(t, v, s->integer)))
+            s->integer = v;
     } else if (op == OP_sum) {
         take_sum(s, x->f[j], x->bound[j]);
     } else if (op == OP_prod) {
@@ -201,7 +205,8 @@ bool ref_argextreme(Run *r)
             if (wins(x, max, first + k * step, first + best * step)) best = k;
         out->i[i] = best;
         for (int64_t k = 0; k < x->type.dim[axis]; k++)
-            if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step)) out->undecided[i] |= DOUBT_STEP;
+            if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step))
+                out->undecided[i] |= DOUBT_STEP;
     }
     return true;
 }

@@ -1,16 +1,10 @@
-/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout: ir/op_region.c.
- * Relies on internal.h. */
+/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout:
+ * ir/op_region.c. Relies on internal.h. */
 #include "internal.h"
 
-static RefTensor *param(const Frame *f, uint32_t i)
-{
-    return &f->value[f->g->param.at[i]];
-}
+static RefTensor *param(const Frame *f, uint32_t i) { return &f->value[f->g->param.at[i]]; }
 
-static const RefTensor *result(const Frame *f, uint32_t i)
-{
-    return &f->value[f->g->result.at[i]];
-}
+static const RefTensor *result(const Frame *f, uint32_t i) { return &f->value[f->g->result.at[i]]; }
 
 bool ref_kernel(Run *r)
 {
@@ -94,8 +88,7 @@ static void zero(RefTensor *t)
 static void begin(const Loop *l, Frame *f)
 {
     const uint32_t fixed = l->carries + l->xs;
-    for (uint32_t i = l->first + fixed; i < l->r->node->nin; i++)
-        ref_copy_all(param(f, 1 + i - l->first), l->r->in[i]);
+    for (uint32_t i = l->first + fixed; i < l->r->node->nin; i++) ref_copy_all(param(f, 1 + i - l->first), l->r->in[i]);
 }
 
 /* Stacks are as high as the loop turned, where nothing else says how high. */
@@ -117,15 +110,16 @@ static bool heights_fit(const Loop *l, int64_t n, Dim size)
     }
     for (uint32_t i = l->carries; i < l->carries + l->ys && !made; i++)
         if (l->r->out[i].type.dim[0] < n)
-            return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)n,
-                               (long long)l->r->out[i].type.dim[0]);
+            return status_fail(
+                l->r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)n, (long long)l->r->out[i].type.dim[0]);
     return true;
 }
 
 bool ref_scan(Run *r)
 {
     const struct scan_attrs *a = ATTRS(scan, r->node->attr->at);
-    const Loop l = {.r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs, .ys = (uint32_t)a->ys};
+    const Loop l = {
+        .r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs, .ys = (uint32_t)a->ys};
     const int64_t n = MAX_OF(r->in[0]->i[0], 0);
     if (!heights_fit(&l, n, a->steps)) return false;
     for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);

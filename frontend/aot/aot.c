@@ -1,5 +1,5 @@
-/* aot: a traced function ahead of time. Traces it for its declared inputs (or those of its latest call), turns what the trace found outside into
- * state and constants, and lets artifact.c write the rest. */
+/* aot: a traced function ahead of time. Traces it for its declared inputs (or those of its latest call), turns what the trace found
+ * outside into state and constants, and lets artifact.c write the rest. */
 #include "aot.h"
 
 typedef struct Job {
@@ -11,9 +11,9 @@ typedef struct Job {
     bool ok;
 } Job;
 
-/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call. */
-static bool declared_types(
-    Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
+/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call.
+ */
+static bool declared_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
 {
     for (uint32_t i = 0; i < f->nspec; i++) {
         const kiln_spec *s = &f->spec[i];
@@ -23,10 +23,9 @@ static bool declared_types(
         }
         if (s->rank < 0) {
             fail(t, at, KILN_EVALUE,
-                s->rank == KILN_RANK_STATIC
-                    ? "aot: %s declares input %u static: call it once before"
-                    : "aot: %s declares input %u without a rank; an object needs one, see "
-                      "KILN_SPEC",
+                s->rank == KILN_RANK_STATIC ? "aot: %s declares input %u static: call it once before"
+                                            : "aot: %s declares input %u without a rank; an object needs one, see "
+                                              "KILN_SPEC",
                 f->name, i);
             return false;
         }
@@ -36,8 +35,7 @@ static bool declared_types(
     return true;
 }
 
-static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest,
-    kiln_tensor *arg, int nin)
+static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg, int nin)
 {
     if (f->nspec) return declared_types(t, at, f, latest, arg);
     if (!latest && f->options.inputs_count) {
@@ -53,9 +51,7 @@ static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest 
 
 static void place_source(Place *p, const Source *s)
 {
-    p->kind = s->kind == FROM_ARGUMENT   ? PLACE_ARGUMENT
-              : s->kind == FROM_VARIABLE ? PLACE_STATE
-                                         : PLACE_CONSTANT;
+    p->kind = s->kind == FROM_ARGUMENT ? PLACE_ARGUMENT : s->kind == FROM_VARIABLE ? PLACE_STATE : PLACE_CONSTANT;
     p->name = s->kind == FROM_VARIABLE ? s->variable->name : "";
     const kiln_tensor *x = s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
     p->bytes = s->kind == FROM_ARGUMENT ? NULL : x->data;
@@ -80,8 +76,7 @@ static void job_body(void *arg)
     Place *input = ARENA_ARRAY(&traced->arena, Place, traced->nsource + traced->nchanged);
     for (uint32_t i = 0; i < traced->nsource; i++) place_source(&input[i], &traced->source[i]);
     j->a.changed = ARENA_ARRAY(&traced->arena, uint32_t, traced->nchanged + 1);
-    for (uint32_t i = 0; i < traced->nchanged; i++)
-        j->a.changed[i] = state_input(j, g, input, &n, traced->changed[i]);
+    for (uint32_t i = 0; i < traced->nchanged; i++) j->a.changed[i] = state_input(j, g, input, &n, traced->changed[i]);
     j->a.input = input;
     j->ok = artifact_write(&j->a, j->path, j->o, &j->st);
 }
@@ -104,8 +99,7 @@ static bool pack_sources(Thread *t, kiln_site at, Traced *traced)
 }
 
 /* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
-static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest,
-    kiln_tensor **in, int nin)
+static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest, kiln_tensor **in, int nin)
 {
     bool failed = t->failure.code != KILN_OK;
     if (function_trace(t, at, f, in, nin, j->traced)) return true;
@@ -132,17 +126,13 @@ static bool trace_inputs(Thread *t, kiln_site at, Job *j, kiln_function *f, cons
     return input_types(t, at, f, latest, arg, nin) && trace_job(t, at, j, f, latest, in, nin);
 }
 
-bool kiln_aot_sized(
-    kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
+bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     kiln_aot_options o = {0};
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !path || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "aot: %s",
-            !f      ? "the function is NULL"
-            : !path ? "the path is NULL"
-                    : "inside a trace");
+        fail(t, at, KILN_ESTATE, "aot: %s", !f ? "the function is NULL" : !path ? "the path is NULL" : "inside a trace");
         return false;
     }
     if (!function_alive(t, at, f)) return false;
@@ -160,9 +150,8 @@ bool kiln_aot_sized(
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
     if (ok && pack_sources(t, at, &traced)) {
-        j.a = (Artifact){.t = t,
-            .at = at,
-            .module = traced.module, .arena = &traced.arena, .name = f->name, .noutput = traced.noutput};
+        j.a = (Artifact){
+            .t = t, .at = at, .module = traced.module, .arena = &traced.arena, .name = f->name, .noutput = traced.noutput};
         if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);
     }

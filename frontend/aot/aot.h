@@ -1,5 +1,5 @@
-/* artifact: what ahead-of-time compiling writes: an object and its header. aot.c makes one from a traced function, the `kiln compile`
- * command from IR text. */
+/* artifact: what ahead-of-time compiling writes: an object and its header. aot.c makes one from a traced function, the `kiln
+ * compile` command from IR text. */
 #ifndef KILN_FRONTEND_AOT_H
 #define KILN_FRONTEND_AOT_H
 
@@ -27,7 +27,8 @@ typedef struct Artifact {
     uint32_t *changed;       /* per such result: the input (a STATE) that it replaces */
 } Artifact;
 
-/* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border must be set. */
+/* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border
+ * must be set. */
 Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
 /* Compiles and writes PATH.o and PATH.h, both or neither. The arena's border must be set. */
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st);

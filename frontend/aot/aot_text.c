@@ -63,16 +63,15 @@ static void job_body(void *arg)
     const Graph *g = m->graph.at[0];
     Artifact a = {.t = j->t, .at = j->at, .module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
     a.input = ARENA_ARRAY(&j->arena, Place, g->param.len + 1);
-    for (uint32_t i = 0; i < g->param.len; i++)
-        a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
+    for (uint32_t i = 0; i < g->param.len; i++) a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
     a.changed = ARENA_ARRAY(&j->arena, uint32_t, 1);
     kiln_aot_options o;
     name_by_graph(j, g, &o);
     j->ok = artifact_write(&a, j->path, &o, &j->st);
 }
 
-bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path,
-    const kiln_aot_options *options, size_t size)
+bool kiln_aot_text_sized(
+    kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size)
 {
     Thread *t = thread_of(k);
     kiln_aot_options o = {0};

@@ -1,5 +1,5 @@
-/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without BLAS and threads, with the values of
- * variables and captured tensors as data of the object. Never runs what it makes. */
+/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without BLAS and threads, with the
+ * values of variables and captured tensors as data of the object. Never runs what it makes. */
 #include "aot.h"
 
 #include <stdio.h>
@@ -46,8 +46,7 @@ static bool write_whole(const Artifact *a, const char *o, const char *h, const v
 }
 
 /* What fails is recorded where it does. */
-static bool write_pair(
-    const Artifact *a, const char *path, const void *object, size_t len, const Text *header, Status *st)
+static bool write_pair(const Artifact *a, const char *path, const void *object, size_t len, const Text *header, Status *st)
 {
     Text o = {0}, h = {0};
     text_printf(&o, "%s.o", path);
@@ -68,8 +67,7 @@ static bool calls_nobody(const Module *m, Status *st)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             const Node *n = &m->graph.at[i]->node.at[j];
             if (n->op == OP_callback)
-                return status_fail(st, ST_UNSUPPORTED,
-                    "aot: the body calls C code (callback, %s:%d), which an object file cannot",
+                return status_fail(st, ST_UNSUPPORTED, "aot: the body calls C code (callback, %s:%d), which an object file cannot",
                     n->loc.file ? n->loc.file : "?", n->loc.line);
         }
     return true;
@@ -109,8 +107,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
     const Backend *backend = backend_get("cpu", st);
     if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
-    if (!backend->object)
-        return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
+    if (!backend->object) return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
     Program *p = lower(a, backend, st);
     if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
@@ -127,8 +124,8 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     int64_t work = artifact_workspace(p, a->noutput);
     bool ok = !header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header");
     if (ok && o->workspace_limit && work > o->workspace_limit)
-        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld",
-            symbol, (long long)work, (long long)o->workspace_limit);
+        ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work,
+            (long long)o->workspace_limit);
     CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
     Sink sink = {a, path, &header, st, false};
     ok = ok && backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;

@@ -1,5 +1,6 @@
 /* artifact_header: the C header of an artifact: sizes, and typed functions over the entry's plain ABI. Includes only the C library.
- * Names from outside stand in comments alone, or behind a prefix of ours: none can end a comment, be a keyword or be some macro's. */
+ * Names from outside stand in comments alone, or behind a prefix of ours: none can end a comment, be a keyword or be some macro's.
+ */
 #include <stdio.h>
 
 #include "aot.h"
@@ -12,10 +13,7 @@ static void upper(const char *symbol, char *out, size_t cap)
     out[i] = 0;
 }
 
-static const DimExpr *symbol_of(const Program *p, uint32_t i)
-{
-    return &p->module->dims.expr.at[-1 - p->symbol.at[i]];
-}
+static const DimExpr *symbol_of(const Program *p, uint32_t i) { return &p->module->dims.expr.at[-1 - p->symbol.at[i]]; }
 
 /* Where result i (a new value of state) waits in the workspace until the call has succeeded. */
 static int64_t new_state_offset(const Program *p, uint32_t noutput, uint32_t i)
@@ -25,10 +23,7 @@ static int64_t new_state_offset(const Program *p, uint32_t noutput, uint32_t i)
     return at;
 }
 
-int64_t artifact_workspace(const Program *p, uint32_t noutput)
-{
-    return MAX_OF(new_state_offset(p, noutput, p->noutput), 1);
-}
+int64_t artifact_workspace(const Program *p, uint32_t noutput) { return MAX_OF(new_state_offset(p, noutput, p->noutput), 1); }
 
 /* The parameters that give the symbols their values. */
 static void write_symbols(Text *out, const Program *p, const char *between)
@@ -46,8 +41,7 @@ static void write_prototype(Text *out, const Artifact *a, const Program *p, cons
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == PLACE_ARGUMENT) {
             type_print(&p->module->dims, &p->buf.at[i].type, type, sizeof type);
-            text_printf(out, ",\n    const %s *in%u /* %s */",
-                dtype_info[p->buf.at[i].type.dtype].c, n++, type);
+            text_printf(out, ",\n    const %s *in%u /* %s */", dtype_info[p->buf.at[i].type.dtype].c, n++, type);
         }
     write_symbols(out, p, ",\n    ");
     for (uint32_t i = 0; i < a->noutput; i++) {
@@ -76,15 +70,13 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
         else if (place->kind == PLACE_STATE)
             write_state(out, place);
         else
-            text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol,
-                (long long)place->offset);
+            text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol, (long long)place->offset);
     }
     for (uint32_t i = 0; i < p->noutput; i++) {
         if (i < a->noutput)
             text_printf(out, "\n        out%u,", i);
         else
-            text_printf(out, "\n        (char *)workspace + %lld,",
-                (long long)new_state_offset(p, a->noutput, i));
+            text_printf(out, "\n        (char *)workspace + %lld,", (long long)new_state_offset(p, a->noutput, i));
     }
     text_printf(out, "\n        (void *)0};\n");
 }
@@ -96,8 +88,8 @@ static void write_bounds(Text *out, const Program *p, const char *symbol)
     upper(symbol, big, sizeof big);
     for (uint32_t i = 0; i < p->symbol.len; i++) {
         const DimExpr *s = symbol_of(p, i);
-        text_printf(out, "    if (n_%s < %lld || n_%s > %lld)\n        return %s_ESHAPE;\n", s->name,
-            (long long)s->lo, s->name, (long long)s->hi, big);
+        text_printf(out, "    if (n_%s < %lld || n_%s > %lld)\n        return %s_ESHAPE;\n", s->name, (long long)s->lo, s->name,
+            (long long)s->hi, big);
     }
     text_printf(out, "    const int64_t dim[] = {");
     for (uint32_t i = 0; i < p->symbol.len; i++) text_printf(out, "n_%s, ", symbol_of(p, i)->name);
@@ -112,7 +104,8 @@ static void write_needs(Text *out, const Artifact *a, const Program *p, const ch
     text_printf(out,
         "/* What a call with these sizes needs. size[0]: bytes of workspace, at most %s_WORKSPACE_BYTES; then the sizes\n"
         " * of out0's axes, of out1's, and so on: %u numbers in all. Returns as the call does. */\n"
-        "static inline int %s_needs(", big, n, symbol);
+        "static inline int %s_needs(",
+        big, n, symbol);
     write_symbols(out, p, "");
     text_printf(out, "%sint64_t *size)\n{\n    int64_t all[%u];\n", p->symbol.len ? ",\n    " : "", program_sizes(p));
     write_bounds(out, p, symbol);
@@ -131,8 +124,7 @@ static void write_body(Text *out, const Artifact *a, const Program *p, const cha
         text_printf(out, "    if (rc)\n        return rc; /* state is as it was */\n");
         for (uint32_t i = a->noutput; i < p->noutput; i++)
             text_printf(out, "    memcpy((char *)state + %lld, (char *)workspace + %lld, %lld);\n",
-                (long long)a->input[a->changed[i - a->noutput]].offset,
-                (long long)new_state_offset(p, a->noutput, i),
+                (long long)a->input[a->changed[i - a->noutput]].offset, (long long)new_state_offset(p, a->noutput, i),
                 (long long)p->buf.at[p->ninput + i].bytes);
     }
     text_printf(out, "    return rc;\n}\n");
@@ -147,32 +139,26 @@ static void write_codes(Text *out, const char *big)
         {"EVALUE", "an assertion failed, or a loop went on after its bound", ST_VALUE}};
     text_printf(out, "/* what calls return; after any but the first the state is as it was */\n");
     for (size_t i = 0; i < COUNT_OF(codes); i++)
-        text_printf(out, "#define %s_%s %d /* %s */\n", big, codes[i].name, codes[i].code,
-            codes[i].meaning);
+        text_printf(out, "#define %s_%s %d /* %s */\n", big, codes[i].name, codes[i].code, codes[i].meaning);
     text_printf(out, "\n");
 }
 
-void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol,
-    int64_t state_bytes, int64_t constant_bytes)
+void artifact_header(
+    Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes)
 {
     char big[160];
     upper(symbol, big, sizeof big);
     text_printf(out, "/* %s.h: ", symbol);
     text_comment(out, a->name);
-    text_printf(out, ", compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n",
-        kiln_version(), symbol);
+    text_printf(out, ", compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n", kiln_version(), symbol);
     text_printf(out,
         " * State and workspace are yours, aligned to %s_ALIGN; calls with different state and "
         "workspace may run at once.\n",
         big);
-    text_printf(out,
-        " * %s_init gives state its first value. */\n",
-        symbol);
-    text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n",
-        big, big);
+    text_printf(out, " * %s_init gives state its first value. */\n", symbol);
+    text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n", big, big);
     text_printf(out, "#define %s_STATE_BYTES %lld\n", big, (long long)MAX_OF(state_bytes, 1));
-    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big,
-        (long long)artifact_workspace(p, a->noutput));
+    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big, (long long)artifact_workspace(p, a->noutput));
     text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
     write_codes(out, big);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
@@ -180,16 +166,11 @@ void artifact_header(Text *out, const Artifact *a, const Program *p, const char 
         "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n"
         "void %s_sizes(const int64_t *dim, int64_t *out);\n",
         symbol, symbol);
-    if (state_bytes)
-        text_printf(
-            out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
-    if (constant_bytes)
-        text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol,
-            (long long)constant_bytes);
+    if (state_bytes) text_printf(out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
+    if (constant_bytes) text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol, (long long)constant_bytes);
     text_printf(out, "\nstatic inline void %s_init(void *state)\n{\n", symbol);
     if (state_bytes)
-        text_printf(
-            out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);
+        text_printf(out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);
     else
         text_printf(out, "    (void)state;\n}\n\n");
     write_needs(out, a, p, symbol, big);

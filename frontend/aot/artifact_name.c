@@ -1,6 +1,6 @@
-/* artifact_name: what an artifact may be called. Its header declares a function of the plain name, others with endings, and the object defines some of
- * them: none may be a word of C or C++, a name that either's standard reserves, a macro of the C library's headers, or what the library itself
- * exports, which is asked of the one that runs. */
+/* artifact_name: what an artifact may be called. Its header declares a function of the plain name, others with endings, and the
+ * object defines some of them: none may be a word of C or C++, a name that either's standard reserves, a macro of the C library's
+ * headers, or what the library itself exports, which is asked of the one that runs. */
 #define _GNU_SOURCE /* dladdr, RTLD_NOLOAD */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -20,9 +20,11 @@ static bool ends(const char *name, const char *last)
     return n > l && strcmp(name + n - l, last) == 0;
 }
 
-/* Of C and C++ of any year, with GNU's words; macros and types of the C library that no rule below names; builtins that it need not have. */
+/* Of C and C++ of any year, with GNU's words; macros and types of the C library that no rule below names; builtins that it need not
+ * have. */
 static bool is_word(const char *name)
 {
+    /* clang-format off */
     static const char words[] =
         " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class "
         "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
@@ -37,16 +39,19 @@ static bool is_word(const char *name)
         "isnormal isunordered jmp_buf kill_dependency math_errhandling memory_order noreturn offsetof once_flag pow10 pow10f pow10l "
         "sa_handler sa_sigaction sigjmp_buf sigmask signbit sigsetjmp strdupa strlcat strlcpy strndupa u_char u_int u_long u_short uint ulong "
         "ushort va_arg va_copy va_end va_list va_start ";
+    /* clang-format on */
     char spaced[160];
     const int n = snprintf(spaced, sizeof spaced, " %s ", name);
     return n >= (int)sizeof spaced || strstr(words, spaced);
 }
 
-/* C11 7.31 and POSIX 2.2.2, but for their reserved beginnings of functions (str, mem, is, to ...): the functions that there are suffice. */
+/* C11 7.31 and POSIX 2.2.2, but for their reserved beginnings of functions (str, mem, is, to ...): the functions that there are
+ * suffice. */
 static bool is_reserved(const char *name)
 {
-    static const char *const first[] = {"ATOMIC_", "BUS_", "CLD_", "CLOCK_", "DBL_", "DEC_", "EXIT_", "FE_", "FLT_", "FPE_", "FP_", "HUGE_VAL",
-        "ILL_", "LC_", "LDBL_", "MATH_ERR", "M_", "POLL_", "POSIX_", "SA_", "SEEK_", "SEGV_", "SIG_", "SI_", "SS_", "TIMER_", "atomic_", "cnd_", "mtx_", "thrd_", "tss_"};
+    static const char *const first[] = {"ATOMIC_", "BUS_", "CLD_", "CLOCK_", "DBL_", "DEC_", "EXIT_", "FE_", "FLT_", "FPE_", "FP_",
+        "HUGE_VAL", "ILL_", "LC_", "LDBL_", "MATH_ERR", "M_", "POLL_", "POSIX_", "SA_", "SEEK_", "SEGV_", "SIG_", "SI_", "SS_",
+        "TIMER_", "atomic_", "cnd_", "mtx_", "thrd_", "tss_"};
     static const char *const last[] = {"_t", "_MIN", "_MAX", "_WIDTH"};
     for (size_t i = 0; i < COUNT_OF(first); i++)
         if (starts(name, first[i])) return true;
@@ -87,7 +92,8 @@ bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, 
         char whole[160];
         snprintf(whole, sizeof whole, "%s%s", name, ending[i]);
         if (is_taken(whole))
-            return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier of its own: the language or the C library has %s; give .symbol", name,
+            return status_fail(st, ST_VALUE,
+                "aot: \"%s\" is no C identifier of its own: the language or the C library has %s; give .symbol", name,
                 *ending[i] ? whole : "it");
     }
     memcpy(symbol, name, n + 1);

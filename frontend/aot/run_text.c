@@ -1,5 +1,5 @@
-/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the instance of build.c and call.c, whose sources
- * are all arguments. Never keeps what it compiled. */
+/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the instance of build.c and call.c, whose
+ * sources are all arguments. Never keeps what it compiled. */
 #include "aot.h"
 
 typedef struct Job {
@@ -35,7 +35,8 @@ static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
         if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %s", name);
         DimExpr *e = &m->dims.expr.at[-1 - d];
         if (size < e->lo || size > e->hi)
-            return status_fail(st, ST_SHAPE, "run: %s is %lld, but lies in [%lld,%lld]", name, (long long)size, (long long)e->lo, (long long)e->hi);
+            return status_fail(st, ST_SHAPE, "run: %s is %lld, but lies in [%lld,%lld]", name, (long long)size, (long long)e->lo,
+                (long long)e->hi);
         e->lo = e->hi = size;
     }
     return true;
@@ -57,7 +58,8 @@ static void job_body(void *arg)
     for (uint32_t i = 0; i < inst->traced.narg; i++) {
         inst->traced.arg[i] = *graph_type(g, g->param.at[i]);
         inst->traced.source[i] = (Source){.kind = FROM_ARGUMENT, .argument = i};
-        for (int d = 0; d < inst->traced.arg[i].rank; d++) inst->traced.bounded = inst->traced.bounded || inst->traced.arg[i].dim[d] < 0;
+        for (int d = 0; d < inst->traced.arg[i].rank; d++)
+            inst->traced.bounded = inst->traced.bounded || inst->traced.arg[i].dim[d] < 0;
     }
     j->ok = true;
 }
@@ -69,26 +71,29 @@ static bool input_fits(const Instance *inst, const Type *p, const Type *x, const
     bool fits = p->dtype == x->dtype && p->rank == x->rank;
     for (int d = 0; d < p->rank && fits; d++) {
         const DimExpr *e = p->dim[d] < 0 ? &dims->expr.at[-1 - p->dim[d]] : NULL;
-        fits = e && e->kind == DIM_SYMBOL ? x->dim[d] >= e->lo && x->dim[d] <= e->hi : dim_eval(dims, p->dim[d], symbol) == x->dim[d];
+        fits =
+            e && e->kind == DIM_SYMBOL ? x->dim[d] >= e->lo && x->dim[d] <= e->hi : dim_eval(dims, p->dim[d], symbol) == x->dim[d];
     }
     return fits;
 }
 
-/* The symbols' values by their place in the table: of the first input that has the symbol as a size, or its only value; -1: unknown. */
+/* The symbols' values by their place in the table: of the first input that has the symbol as a size, or its only value; -1:
+ * unknown. */
 static void symbols_of(const Instance *inst, kiln_tensor *const *in, int64_t *symbol)
 {
     const DimTable *dims = &inst->traced.module->dims;
     for (uint32_t s = 0; s < dims->expr.len; s++) symbol[s] = dims->expr.at[s].lo == dims->expr.at[s].hi ? dims->expr.at[s].lo : -1;
     for (uint32_t i = 0; i < inst->traced.narg; i++)
         for (int d = 0; d < inst->traced.arg[i].rank && d < in[i]->type.rank; d++)
-            if (inst->traced.arg[i].dim[d] < 0 && symbol[-1 - inst->traced.arg[i].dim[d]] < 0) symbol[-1 - inst->traced.arg[i].dim[d]] = in[i]->type.dim[d];
+            if (inst->traced.arg[i].dim[d] < 0 && symbol[-1 - inst->traced.arg[i].dim[d]] < 0)
+                symbol[-1 - inst->traced.arg[i].dim[d]] = in[i]->type.dim[d];
 }
 
 static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
 {
     fail(t, at, KILN_ESHAPE,
-        "run: no input has the size %s alone, so it is unknown: give it one (kiln run --dim %s=%lld, kiln_run_options)", e->name, e->name,
-        (long long)e->lo);
+        "run: no input has the size %s alone, so it is unknown: give it one (kiln run --dim %s=%lld, kiln_run_options)", e->name,
+        e->name, (long long)e->lo);
     return false;
 }
 
@@ -171,14 +176,12 @@ static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands
 }
 
 /* Never run: the instance comes from the text. */
-static void no_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
-{
-    (void)k, (void)in, (void)out, (void)user;
-}
+static void no_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)in, (void)out, (void)user; }
 
 static int run(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_tensor **out, int cap)
 {
-    kiln_function *f = kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = inst->traced.module->graph.at[0]->name});
+    kiln_function *f =
+        kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = inst->traced.module->graph.at[0]->name});
     size_t bytes = (inst->traced.narg + inst->traced.nresult + 1) * sizeof(kiln_tensor *);
     kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + inst->traced.narg : NULL;
     if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
@@ -209,10 +212,13 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
     if (cap > 0 && !out) return list_there(t ? t : thread_last(), at, "run", out, cap), -1;
     if (!t || !text || t->trace || k->eager_only) {
         fail(t ? t : thread_last(), at, KILN_ESTATE, "run: %s",
-            !t || !text ? "the text is NULL" : t->trace ? "inside a trace" : "the engine compiles nothing (kiln_eager, no_compile)");
+            !t || !text ? "the text is NULL"
+            : t->trace  ? "inside a trace"
+                        : "the engine compiles nothing (kiln_eager, no_compile)");
         return -1;
     }
-    if (cap < 0 || o.dims_count < 0) return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
+    if (cap < 0 || o.dims_count < 0)
+        return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
     Instance *inst = instance_zeros(t, at, "run", 0);
     if (!inst) return -1;
     Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = &o};

@@ -1,6 +1,6 @@
-/* check: does a function compute the same in every way of running it? Each value of its traced graph is computed eagerly (the oracle for bits),
- * by the reference interpreter (the oracle for meaning) and compiled with the value as an extra output; if compiled code differs, the passes
- * are run one by one until the first that changed a result is found. Never changes variables. */
+/* check: does a function compute the same in every way of running it? Each value of its traced graph is computed eagerly (the
+ * oracle for bits), by the reference interpreter (the oracle for meaning) and compiled with the value as an extra output; if
+ * compiled code differs, the passes are run one by one until the first that changed a result is found. Never changes variables. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -16,9 +16,9 @@ typedef struct Check {
     kiln_tensor *const *in;
     int nin;
     Traced traced;
-    kiln_tensor **value; /* per value of the entry graph: what eager code makes of it */
+    kiln_tensor **value;         /* per value of the entry graph: what eager code makes of it */
     int64_t compared, undecided; /* elements, by the reference */
-    char doubt[300];     /* the first value with undecided elements, and why they are */
+    char doubt[300];             /* the first value with undecided elements, and why they are */
 } Check;
 
 static Graph *entry_graph(const Traced *traced) { return traced->module->graph.at[0]; }
@@ -39,8 +39,8 @@ static void say(const Check *c, const Graph *g, Value v, const char *what)
 }
 
 /* ---- eager code against the reference, op by op ---------------------------------------------------------------------------
- * Each op is judged on the very operands that it had, which are exact. Errors therefore do not pile up, and a comparison, a loop or a cast further
- * on is decided. */
+ * Each op is judged on the very operands that it had, which are exact. Errors therefore do not pile up, and a comparison, a loop or
+ * a cast further on is decided. */
 typedef struct Judged {
     Check *c;
     const Graph *g;
@@ -57,7 +57,8 @@ static void count(Judged *j, Value v, const RefVerdict *verdict)
     char value[200];
     c->compared += verdict->compared;
     if (verdict->undecided && !c->undecided)
-        snprintf(c->doubt, sizeof c->doubt, "%s: %s", value_text(j->g, &j->g->node.at[j->node], v, value, sizeof value), ref_doubt_text(verdict->doubt));
+        snprintf(c->doubt, sizeof c->doubt, "%s: %s", value_text(j->g, &j->g->node.at[j->node], v, value, sizeof value),
+            ref_doubt_text(verdict->doubt));
     c->undecided += verdict->undecided;
 }
 
@@ -109,8 +110,7 @@ static bool traced_alike(Check *c, const Traced *again)
 {
     const Traced *was = &c->traced;
     double largest;
-    if (was->text && again->text && strcmp(was->text, again->text))
-        return false;
+    if (was->text && again->text && strcmp(was->text, again->text)) return false;
     for (uint32_t i = 0; i < was->nsource; i++)
         if (was->source[i].kind == FROM_LITERAL &&
             tensors_differ(c->t, c->at, was->source[i].tensor, again->source[i].tensor, &largest))
@@ -171,14 +171,12 @@ static bool bisect(Check *c, Value from, Value to)
         if (!compiled_agrees(c, from, to, n, &differs)) return false;
         if (!differs) continue;
         char what[160];
-        snprintf(what, sizeof what, "compiled code differs from eager code %s%s",
-            n ? "after pass " : "before any pass", n ? pass_table[n - 1].name : "");
+        snprintf(what, sizeof what, "compiled code differs from eager code %s%s", n ? "after pass " : "before any pass",
+            n ? pass_table[n - 1].name : "");
         say(c, entry_graph(&c->traced), differs, what);
         return false;
     }
-    if (c->report)
-        fprintf(c->report,
-            "%s: compiled code differs from eager code, but not when compiled again\n", c->f->name);
+    if (c->report) fprintf(c->report, "%s: compiled code differs from eager code, but not when compiled again\n", c->f->name);
     return false;
 }
 
@@ -202,12 +200,8 @@ static bool source_values(Check *c)
     const Graph *g = entry_graph(&c->traced);
     for (uint32_t i = 0; i < c->traced.nsource; i++) {
         const Source *s = &c->traced.source[i];
-        kiln_tensor *x = s->kind == FROM_ARGUMENT   ? c->in[s->argument]
-                         : s->kind == FROM_VARIABLE ? s->variable->value
-                                                    : s->tensor;
-        if (!x)
-            return fail(c->t, c->at, KILN_ESTATE, "check: a variable that the body uses was freed"),
-                   false;
+        kiln_tensor *x = s->kind == FROM_ARGUMENT ? c->in[s->argument] : s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
+        if (!x) return fail(c->t, c->at, KILN_ESTATE, "check: a variable that the body uses was freed"), false;
         c->value[g->param.at[i]] = tensor_contiguous(c->t, c->at, x);
         if (!tensor_ok(c->value[g->param.at[i]])) return false;
     }
@@ -219,7 +213,9 @@ static kiln_verdict told(const Check *c)
     const uint32_t values = entry_graph(&c->traced)->value.len - 1;
     const bool alone = c->t->k->options.no_compile; /* eager code, and nothing to hold it against but the reference */
     if (c->undecided && c->report)
-        fprintf(c->report, "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64 " elements undecided, first of %s; all others agree%s\n",
+        fprintf(c->report,
+            "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64
+            " elements undecided, first of %s; all others agree%s\n",
             c->f->name, c->undecided, c->undecided + c->compared, c->doubt,
             alone ? "; the engine compiles nothing" : ", and eager and compiled are equal bit for bit");
     else if (c->report)

@@ -1,5 +1,5 @@
-/* check_run: a traced graph node by node through the one door, as eager code would run it: loops step by step, branches as their selector says.
- * Relies on apply. Never records, never stores. */
+/* check_run: a traced graph node by node through the one door, as eager code would run it: loops step by step, branches as their
+ * selector says. Relies on apply. Never records, never stores. */
 #include "check.h"
 #include "../trace/region.h"
 
@@ -52,8 +52,7 @@ static bool asks(Steps *s)
     ScratchMark mark = scratch_mark(&s->t->scratch);
     kiln_tensor **value = SCRATCH(s->t, s->at, kiln_tensor *, g->value.len);
     if (value) give_params(s, g, s->gone, value);
-    bool on = value && check_run(s->run, g, value) &&
-              kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
+    bool on = value && check_run(s->run, g, value) && kiln_item_i64_at(s->at, kiln_of_tensor(value[g->result.at[0]])) != 0;
     scratch_reset(&s->t->scratch, mark);
     return on;
 }
@@ -107,8 +106,16 @@ static bool run_loop(Steps *s, kiln_tensor **out)
 static bool run_scan(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     const struct scan_attrs *a = ATTRS(scan, n->attr->at);
-    Steps s = {.run = run, .t = run->t, .at = run->at, .body = m->graph.at[a->body], .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs,
-        .ys = (uint32_t)a->ys, .reverse = a->reverse != 0, .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])), .in = in};
+    Steps s = {.run = run,
+        .t = run->t,
+        .at = run->at,
+        .body = m->graph.at[a->body],
+        .carries = (uint32_t)a->carries,
+        .xs = (uint32_t)a->xs,
+        .ys = (uint32_t)a->ys,
+        .reverse = a->reverse != 0,
+        .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])),
+        .in = in};
     s.trip = MAX_OF(s.trip, 0);
     return run_loop(&s, out);
 }
@@ -120,8 +127,15 @@ static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor
     kiln_tensor **from = SCRATCH(run->t, run->at, kiln_tensor *, n->nin + 1); /* an operand 0, as scan has */
     if (!from) return false;
     memcpy(from + 1, in, n->nin * sizeof *from);
-    Steps s = {.run = run, .t = run->t, .at = run->at, .condition = m->graph.at[a->condition], .body = m->graph.at[a->body],
-        .carries = (uint32_t)a->carries, .ys = (uint32_t)a->ys, .bound = MAX_OF(a->steps, 0), .in = from};
+    Steps s = {.run = run,
+        .t = run->t,
+        .at = run->at,
+        .condition = m->graph.at[a->condition],
+        .body = m->graph.at[a->body],
+        .carries = (uint32_t)a->carries,
+        .ys = (uint32_t)a->ys,
+        .bound = MAX_OF(a->steps, 0),
+        .in = from};
     if (!run_loop(&s, out)) return false;
     out[n->nout - 1] = constant_of(run->t, run->at, &i64, kiln_of_i(s.gone));
     return true;

@@ -1,5 +1,5 @@
-/* compare: eager against graph, measured: the same body, the same inputs, the variables set back before each side. Prints a table or JSON.
- * Never changes what a program computes: variables end as they began. */
+/* compare: eager against graph, measured: the same body, the same inputs, the variables set back before each side. Prints a table
+ * or JSON. Never changes what a program computes: variables end as they began. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -101,8 +101,7 @@ typedef struct Comparison {
 
 static bool run_once(Comparison *c, int which, kiln_tensor **out)
 {
-    return which ? instance_run(c->t, c->at, c->f, c->inst, c->in, out)
-                 : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
+    return which ? instance_run(c->t, c->at, c->f, c->inst, c->in, out) : function_inline(c->t, c->at, c->f, c->in, c->nin, out);
 }
 
 /* One call from the kept state: its results and the state it leaves are owned by the side. */
@@ -131,8 +130,7 @@ static void judge(Comparison *c)
     for (int i = 0; i < function_outputs(c->f); i++)
         c->differ += tensors_differ(c->t, c->at, c->side[0].out[i], c->side[1].out[i], &c->largest);
     for (uint32_t i = 0; i < c->start.n; i++)
-        c->differ +=
-            tensors_differ(c->t, c->at, c->side[0].state[i], c->side[1].state[i], &c->largest);
+        c->differ += tensors_differ(c->t, c->at, c->side[0].state[i], c->side[1].state[i], &c->largest);
     kiln_scope_close(&scope);
 }
 
@@ -223,23 +221,20 @@ static void print_table(FILE *to, const Comparison *c)
     int at = snprintf(title, sizeof title, "%s ", c->f->name);
     for (int i = 0; i < c->nin && at < (int)sizeof title - 32; i++) {
         char type[96];
-        at += snprintf(
-            title + at, sizeof title - (size_t)at, " %s", tensor_text(c->in[i], type, sizeof type));
+        at += snprintf(title + at, sizeof title - (size_t)at, " %s", tensor_text(c->in[i], type, sizeof type));
     }
     const Side *e = &c->side[0], *g = &c->side[1];
     fprintf(to, "%-34s %12s %12s %9s\n", title, "eager", "graph", "speed-up");
-    fprintf(to, "%-34s %12s %12s %8.1fx\n", "time per call", time_text(e->seconds, a, sizeof a),
-        time_text(g->seconds, b, sizeof b), e->seconds / g->seconds);
+    fprintf(to, "%-34s %12s %12s %8.1fx\n", "time per call", time_text(e->seconds, a, sizeof a), time_text(g->seconds, b, sizeof b),
+        e->seconds / g->seconds);
     fprintf(to, "%-34s %12.0f %12.0f\n", "kernels run", e->kernels, g->kernels);
-    fprintf(to, "%-34s %12s %12s\n", "bytes moved", bytes_text(e->bytes, a, sizeof a),
-        bytes_text(g->bytes, b, sizeof b));
-    fprintf(to, "%-34s %12s %12s\n", "peak temporary memory",
-        bytes_text((double)e->peak, a, sizeof a), bytes_text((double)g->peak, b, sizeof b));
+    fprintf(to, "%-34s %12s %12s\n", "bytes moved", bytes_text(e->bytes, a, sizeof a), bytes_text(g->bytes, b, sizeof b));
+    fprintf(to, "%-34s %12s %12s\n", "peak temporary memory", bytes_text((double)e->peak, a, sizeof a),
+        bytes_text((double)g->peak, b, sizeof b));
     fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "",
         time_text(c->inst->traced.seconds + c->inst->compile_seconds, b, sizeof b));
     if (c->differ)
-        fprintf(to, "%-34s %g (%" PRId64 " elements differ; kiln_check says where)\n",
-            "largest difference", c->largest, c->differ);
+        fprintf(to, "%-34s %g (%" PRId64 " elements differ; kiln_check says where)\n", "largest difference", c->largest, c->differ);
     else
         fprintf(to, "%-34s none: equal bit for bit\n", "largest difference");
 }
@@ -252,17 +247,15 @@ static void print_json(FILE *to, const Comparison *c)
     fprintf(to,
         "{\"function\": %s, \"eager_seconds\": %.9g, \"graph_seconds\": %.9g, \"speed_up\": "
         "%.4g, \"eager_kernels\": %.0f, \"graph_kernels\": %.0f, "
-        "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64
-        ", \"graph_peak_bytes\": %" PRId64
+        "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64 ", \"graph_peak_bytes\": %" PRId64
         ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
-        name.failed ? "null" : name.at, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels,
-        e->bytes, g->bytes, e->peak, g->peak, c->inst->traced.seconds + c->inst->compile_seconds,
-        c->differ);
+        name.failed ? "null" : name.at, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels, e->bytes, g->bytes,
+        e->peak, g->peak, c->inst->traced.seconds + c->inst->compile_seconds, c->differ);
     text_free(&name);
 }
 
-bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
-    const kiln_compare_options *options, size_t size)
+bool kiln_compare_sized(
+    kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin, const kiln_compare_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     kiln_compare_options o = {0};

@@ -9,16 +9,16 @@
 #include "../function/function.h"
 #include "options.h"
 
-const char bench_help[] =
-    "usage: kiln bench [OPTION]...\n\n"
-    "  kiln bench                  all workloads, a few seconds each\n"
-    "  kiln bench --filter mlp     those whose name contains mlp\n"
-    "  kiln bench --json > b.json  for machines: times in seconds\n\n"
-    "Times are medians of interleaved rounds, beside them the 10th and 90th percentile. Exit status 1 if the two modes differ in a bit.\n\n"
-    "  --json         one JSON object instead of a table\n"
-    "  --filter NAME  only workloads whose name contains NAME\n"
-    "  --threads N    in all, 1 to 1024 (one per core)\n"
-    "  --seconds S    whole seconds of measuring per workload, 1 to 600 (1)\n";
+const char bench_help[] = "usage: kiln bench [OPTION]...\n\n"
+                          "  kiln bench                  all workloads, a few seconds each\n"
+                          "  kiln bench --filter mlp     those whose name contains mlp\n"
+                          "  kiln bench --json > b.json  for machines: times in seconds\n\n"
+                          "Times are medians of interleaved rounds, beside them the 10th and 90th percentile. Exit status 1 if the "
+                          "two modes differ in a bit.\n\n"
+                          "  --json         one JSON object instead of a table\n"
+                          "  --filter NAME  only workloads whose name contains NAME\n"
+                          "  --threads N    in all, 1 to 1024 (one per core)\n"
+                          "  --seconds S    whole seconds of measuring per workload, 1 to 600 (1)\n";
 
 typedef struct BenchOptions {
     bool json;
@@ -159,9 +159,8 @@ static void print_text(const Workload *w, const Result *r)
     if (w->eager_only)
         printf("%9s %15s %8s %9s %9s  %s\n", "", "", "", "", "", w->what);
     else
-        printf("%9s %15s %7.2fx %4u/%-4u %9s  %s%s\n", duration(r->graph[1], b),
-            range(r->graph, rb), r->eager[1] / r->graph[1], r->kernels, r->ops,
-            duration(r->first_call, c), w->what, r->equal ? "" : "  RESULTS DIFFER");
+        printf("%9s %15s %7.2fx %4u/%-4u %9s  %s%s\n", duration(r->graph[1], b), range(r->graph, rb), r->eager[1] / r->graph[1],
+            r->kernels, r->ops, duration(r->first_call, c), w->what, r->equal ? "" : "  RESULTS DIFFER");
 }
 
 static void print_json(const Workload *w, const Result *r, bool first)
@@ -170,14 +169,13 @@ static void print_json(const Workload *w, const Result *r, bool first)
     print_json_text(stdout, w->name);
     printf(", \"what\": ");
     print_json_text(stdout, w->what);
-    printf(", \"eager_s\": %.9g, \"eager_p10_s\": %.9g, \"eager_p90_s\": %.9g", r->eager[1],
-        r->eager[0], r->eager[2]);
+    printf(", \"eager_s\": %.9g, \"eager_p10_s\": %.9g, \"eager_p90_s\": %.9g", r->eager[1], r->eager[0], r->eager[2]);
     if (!w->eager_only)
         printf(", \"graph_s\": %.9g, \"graph_p10_s\": %.9g, \"graph_p90_s\": %.9g, "
                "\"speed_up\": %.4g, \"kernels\": %u, \"ops\": %u, \"bytes_moved\": %lld, "
                "\"first_call_s\": %.9g, \"equal\": %s",
-            r->graph[1], r->graph[0], r->graph[2], r->eager[1] / r->graph[1], r->kernels, r->ops,
-            (long long)r->bytes_moved, r->first_call, r->equal ? "true" : "false");
+            r->graph[1], r->graph[0], r->graph[2], r->eager[1] / r->graph[1], r->kernels, r->ops, (long long)r->bytes_moved,
+            r->first_call, r->equal ? "true" : "false");
     putchar('}');
 }
 
@@ -186,8 +184,8 @@ static void print_head(kiln *k, const BenchOptions *o)
     char cpu[256], blas[400];
     if (!o->json) {
         print_machine(stdout, k);
-        printf("%-14s %9s %15s %9s %15s %8s %9s %9s\n", "workload", "eager", "10-90 %", "graph",
-            "10-90 %", "speed-up", "kern./ops", "compile");
+        printf("%-14s %9s %15s %9s %15s %8s %9s %9s\n", "workload", "eager", "10-90 %", "graph", "10-90 %", "speed-up", "kern./ops",
+            "compile");
         return;
     }
     printf("{\n  \"version\": \"%s\", \"cpu\": ", kiln_version());
@@ -226,8 +224,7 @@ int bench(int argc, char **argv)
 {
     BenchOptions o = {.seconds = 1};
     const Option options[] = {{"--json", .flag = &o.json}, {"--filter", .text = &o.filter},
-        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024},
-        {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
+        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
     int status = options_parse("bench", argc, argv, options, NULL, 0);
     if (status) return status;
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true});

@@ -16,8 +16,7 @@ static kiln_tensor *normal(Job *j, uint64_t seed, kiln_shape s)
 static void function(Job *j, const char *name, Body *body, int outputs)
 {
     j->outputs = outputs;
-    j->f = kiln_function_new(
-        j->k, body, j, &(kiln_function_options){.name = name, .outputs = outputs});
+    j->f = kiln_function_new(j->k, body, j, &(kiln_function_options){.name = name, .outputs = outputs});
 }
 
 /* ---- elementwise --------------------------------------------------------------------------------- */
@@ -55,8 +54,8 @@ static void chain(Job *j)
 }
 
 /* ---- rows, forward and backward ------------------------------------------------------------------ */
-static void gradient_of(kiln *k, kiln_tensor *const *in, kiln_tensor **out, int inputs,
-    kiln_tensor *(*value)(kiln_tensor *const *in))
+static void gradient_of(
+    kiln *k, kiln_tensor *const *in, kiln_tensor **out, int inputs, kiln_tensor *(*value)(kiln_tensor *const *in))
 {
     KILN_TAPE(k, tape);
     kiln_operand x[INPUTS_MAX];
@@ -170,42 +169,22 @@ static void network(Job *j, const NetOptions *o, kiln_tensor *x)
 
 static void mlp(Job *j)
 {
-    NetOptions o = {.kind = MLP,
-        .inputs = 784,
-        .hidden = 128,
-        .classes = 10,
-        .batch = 64,
-        .fixed = true,
-        .sgd = true,
-        .rate = 0.01,
-        .seed = 7};
+    NetOptions o = {
+        .kind = MLP, .inputs = 784, .hidden = 128, .classes = 10, .batch = 64, .fixed = true, .sgd = true, .rate = 0.01, .seed = 7};
     network(j, &o, normal(j, 1, KILN_SHAPE(64, 784)));
 }
 
 static void small_mlp(Job *j)
 {
-    NetOptions o = {.kind = MLP,
-        .inputs = 16,
-        .hidden = 16,
-        .classes = 4,
-        .batch = 8,
-        .fixed = true,
-        .sgd = true,
-        .rate = 0.01,
-        .seed = 7};
+    NetOptions o = {
+        .kind = MLP, .inputs = 16, .hidden = 16, .classes = 4, .batch = 8, .fixed = true, .sgd = true, .rate = 0.01, .seed = 7};
     network(j, &o, normal(j, 1, KILN_SHAPE(8, 16)));
 }
 
 static void convnet(Job *j)
 {
-    NetOptions o = {.kind = CONVNET,
-        .images = true,
-        .inputs = 784,
-        .classes = 10,
-        .batch = 32,
-        .fixed = true,
-        .rate = 0.001,
-        .seed = 7};
+    NetOptions o = {
+        .kind = CONVNET, .images = true, .inputs = 784, .classes = 10, .batch = 32, .fixed = true, .rate = 0.001, .seed = 7};
     network(j, &o, normal(j, 1, KILN_SHAPE(32, 28, 28, 1)));
 }
 

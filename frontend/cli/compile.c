@@ -6,21 +6,20 @@
 #include "module.h"
 #include "options.h"
 
-const char compile_help[] =
-    "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
-    "  kiln compile step.kiln -o build/step        writes build/step.o and build/step.h for this "
-    "machine\n"
-    "  kiln compile net.kiln --cpu x86-64-v3       for any CPU with AVX2 and FMA\n"
-    "  KILN_DUMP=ir ./program                      writes the functions that a program traces, as "
-    "text to compile\n\n"
-    "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes "
-    "one C function; every parameter is an argument.\n\n"
-    "  -o PATH                 where to write, without .o and .h (FILE without its extension)\n"
-    "  --symbol NAME           prefix of every name in the object (the last part of PATH; where that "
-    "is no\n"
-    "                          C identifier, the graph's name)\n"
-    "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
-    "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
+const char compile_help[] = "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
+                            "  kiln compile step.kiln -o build/step        writes build/step.o and build/step.h for this "
+                            "machine\n"
+                            "  kiln compile net.kiln --cpu x86-64-v3       for any CPU with AVX2 and FMA\n"
+                            "  KILN_DUMP=ir ./program                      writes the functions that a program traces, as "
+                            "text to compile\n\n"
+                            "FILE holds a module in text form (docs/ir.md); `-` is standard input. Its first graph becomes "
+                            "one C function; every parameter is an argument.\n\n"
+                            "  -o PATH                 where to write, without .o and .h (FILE without its extension)\n"
+                            "  --symbol NAME           prefix of every name in the object (the last part of PATH; where that "
+                            "is no\n"
+                            "                          C identifier, the graph's name)\n"
+                            "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
+                            "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
 
 static void default_path(const char *file, char *path, size_t cap)
 {
@@ -54,9 +53,8 @@ int compile(int argc, char **argv)
     kiln_aot_options o = {0};
     const char *file = NULL, *out = NULL;
     long limit = 0;
-    const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol},
-        {"--triple", .text = &o.triple}, {"--cpu", .text = &o.cpu},
-        {"--features", .text = &o.features},
+    const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol}, {"--triple", .text = &o.triple},
+        {"--cpu", .text = &o.cpu}, {"--features", .text = &o.features},
         {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
     int status = options_parse("compile", argc, argv, options, &file, 1);
     if (status) return status;

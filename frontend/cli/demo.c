@@ -6,23 +6,22 @@
 #include "options.h"
 #include "svg.h"
 
-const char demo_help[] =
-    "usage: kiln demo [OPTION]...\n\n"
-    "  kiln demo                on digits that it draws itself, less than a minute\n"
-    "  kiln demo --data mnist   on the IDX files (MNIST's format) in the folder mnist\n"
-    "  kiln demo --quick        a few seconds\n\n"
-    "Trains two networks with Adam, each twice, eagerly and traced, from one C function and one\n"
-    "seed: an MLP 784-100-10, and a convnet (3x3x16, max-pool, 3x3x32, max-pool, dense 10). Says\n"
-    "how long both modes take and how well the networks read digits they have not seen. Exit\n"
-    "status 1 if the losses differ in a bit.\n\n"
-    "  --data DIR     train-images-idx3-ubyte and train-labels-idx1-ubyte to train with, those of\n"
-    "                 t10k to test with, .gz or not; where one pair alone is there, its last tenth\n"
-    "                 is the test\n"
-    "  --epochs N     passes over the training images, 1 to 1000 (6)\n"
-    "  --batch N      images per step, 2 to 1024 (32)\n"
-    "  --quick        at most 1,200 images, once\n"
-    "  --out FILE     the loss chart (loss.svg)\n"
-    "  --threads N    in all, 1 to 1024 (one per core)\n";
+const char demo_help[] = "usage: kiln demo [OPTION]...\n\n"
+                         "  kiln demo                on digits that it draws itself, less than a minute\n"
+                         "  kiln demo --data mnist   on the IDX files (MNIST's format) in the folder mnist\n"
+                         "  kiln demo --quick        a few seconds\n\n"
+                         "Trains two networks with Adam, each twice, eagerly and traced, from one C function and one\n"
+                         "seed: an MLP 784-100-10, and a convnet (3x3x16, max-pool, 3x3x32, max-pool, dense 10). Says\n"
+                         "how long both modes take and how well the networks read digits they have not seen. Exit\n"
+                         "status 1 if the losses differ in a bit.\n\n"
+                         "  --data DIR     train-images-idx3-ubyte and train-labels-idx1-ubyte to train with, those of\n"
+                         "                 t10k to test with, .gz or not; where one pair alone is there, its last tenth\n"
+                         "                 is the test\n"
+                         "  --epochs N     passes over the training images, 1 to 1000 (6)\n"
+                         "  --batch N      images per step, 2 to 1024 (32)\n"
+                         "  --quick        at most 1,200 images, once\n"
+                         "  --out FILE     the loss chart (loss.svg)\n"
+                         "  --threads N    in all, 1 to 1024 (one per core)\n";
 
 /* ---- call overhead ------------------------------------------------------------------------------- */
 static void add_one(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -37,8 +36,7 @@ static bool call_overhead(kiln *k, double out[2])
     enum { ROUNDS = 15, CALLS = 2000 };
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2, 2));
-    kiln_function *f =
-        kiln_function_new(k, add_one, NULL, &(kiln_function_options){.name = "add_one"});
+    kiln_function *f = kiln_function_new(k, add_one, NULL, &(kiln_function_options){.name = "add_one"});
     double spent[2][ROUNDS];
     for (int i = -1; i < ROUNDS; i++)
         for (int mode = 0; mode < 2; mode++) {
@@ -77,10 +75,9 @@ static void report_pair(const char *name, const Pair *p, long batch)
     if (p->equal == p->steps)
         printf("  losses                         equal bit for bit in all %ld steps\n", p->steps);
     else
-        printf("  losses                         DIFFER from step %ld on: %.9g eager, %.9g graph\n",
-            p->equal, p->loss[0][p->equal], p->loss[1][p->equal]);
-    printf("  test accuracy                  %10.1f %% %10.1f %%\n", 100 * p->accuracy[0],
-        100 * p->accuracy[1]);
+        printf("  losses                         DIFFER from step %ld on: %.9g eager, %.9g graph\n", p->equal, p->loss[0][p->equal],
+            p->loss[1][p->equal]);
+    printf("  test accuracy                  %10.1f %% %10.1f %%\n", 100 * p->accuracy[0], 100 * p->accuracy[1]);
 }
 
 static bool unwritable(kiln *k)
@@ -100,8 +97,8 @@ static bool chart_begin(FileOut *out, kiln *k, const char *path)
 
 static bool chart(const Pair *mlp, const Pair *conv, kiln *k, FileOut *out)
 {
-    const Curve curve[2] = {{"MLP 784-100-10", "#1f77b4", mlp->loss[1], mlp->steps},
-        {"convnet 3x3x16, 3x3x32", "#d62728", conv->loss[1], conv->steps}};
+    const Curve curve[2] = {
+        {"MLP 784-100-10", "#1f77b4", mlp->loss[1], mlp->steps}, {"convnet 3x3x16, 3x3x32", "#d62728", conv->loss[1], conv->steps}};
     Text svg = {0};
     svg_print(&svg, "Training loss (eager and traced coincide)", "step", "cross-entropy", curve, 2);
     bool ok = !svg.failed;
@@ -150,8 +147,7 @@ static bool train(kiln *k, const DemoOptions *o, const Digits *d, NetKind kind, 
         .rate = 0.005,
         .steps = steps,
         .seed = 7};
-    return pair_open(p, k, &n, steps) && pair_train(p, d, o, kind == MLP ? "MLP" : "convnet") &&
-           pair_measure(p, d, o);
+    return pair_open(p, k, &n, steps) && pair_train(p, d, o, kind == MLP ? "MLP" : "convnet") && pair_measure(p, d, o);
 }
 
 static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
@@ -161,11 +157,9 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
     Digits d = {0};
     double overhead[2];
     if (!digits_load(k, o, &d)) return kiln_failed(k) ? engine_error("demo", k) : BAD_INPUT;
-    fprintf(stderr, "%lld training and %lld test images%s%s, %ld epoch%s\n", (long long)d.train,
-        (long long)d.test, o->data ? " of " : ", drawn", o->data ? o->data : "", o->epochs,
-        o->epochs == 1 ? "" : "s");
-    if (!train(k, o, &d, MLP, &pair[0]) || !train(k, o, &d, POOLED, &pair[1]) ||
-        !call_overhead(k, overhead))
+    fprintf(stderr, "%lld training and %lld test images%s%s, %ld epoch%s\n", (long long)d.train, (long long)d.test,
+        o->data ? " of " : ", drawn", o->data ? o->data : "", o->epochs, o->epochs == 1 ? "" : "s");
+    if (!train(k, o, &d, MLP, &pair[0]) || !train(k, o, &d, POOLED, &pair[1]) || !call_overhead(k, overhead))
         return engine_error("demo", k);
     printf("%-32s %12s %12s %9s\n", "", "eager", "graph", "speed-up");
     for (int i = 0; i < 2; i++) report_pair(name[i], &pair[i], o->batch);
@@ -181,9 +175,8 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
 int demo(int argc, char **argv)
 {
     DemoOptions o = {.out = "loss.svg", .batch = 32};
-    const Option options[] = {{"--data", .text = &o.data}, {"--out", .text = &o.out},
-        {"--quick", .flag = &o.quick}, {"--epochs", .count = &o.epochs, .lo = 1, .hi = 1000},
-        {"--batch", .count = &o.batch, .lo = 2, .hi = 1024},
+    const Option options[] = {{"--data", .text = &o.data}, {"--out", .text = &o.out}, {"--quick", .flag = &o.quick},
+        {"--epochs", .count = &o.epochs, .lo = 1, .hi = 1000}, {"--batch", .count = &o.batch, .lo = 2, .hi = 1024},
         {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {0}};
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;

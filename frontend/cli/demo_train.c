@@ -32,11 +32,10 @@ static bool read_set(kiln *k, const char *dir, const char *set, kiln_tensor **x,
     *x = read_one(k, dir, set, "images-idx3");
     *y = read_one(k, dir, set, "labels-idx1");
     if (kiln_failed(k)) return false;
-    if (kiln_rank(*x) == 3 && kiln_dim(*x, 1) == 28 && kiln_dim(*x, 2) == 28 &&
-        kiln_rank(*y) == 1 && kiln_dim(*x, 0) == kiln_dim(*y, 0) && kiln_dim(*x, 0) >= 100)
+    if (kiln_rank(*x) == 3 && kiln_dim(*x, 1) == 28 && kiln_dim(*x, 2) == 28 && kiln_rank(*y) == 1 &&
+        kiln_dim(*x, 0) == kiln_dim(*y, 0) && kiln_dim(*x, 0) >= 100)
         return true;
-    fprintf(stderr, "kiln demo: %s: %s: not at least 100 images of 28 x 28 with a label each\n",
-        dir, set);
+    fprintf(stderr, "kiln demo: %s: %s: not at least 100 images of 28 x 28 with a label each\n", dir, set);
     return false;
 }
 
@@ -187,8 +186,7 @@ bool pair_measure(Pair *p, const Digits *d, const DemoOptions *o)
     p->kernels = s.kernels;
     p->ops = s.ops;
     long skip = p->steps > 8 ? 4 : 0; /* the first include compiling and cold memory */
-    for (int mode = 0; mode < 2; mode++)
-        p->step[mode] = median(p->seconds[mode] + skip, (int)(p->steps - skip));
+    for (int mode = 0; mode < 2; mode++) p->step[mode] = median(p->seconds[mode] + skip, (int)(p->steps - skip));
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_slice(d->images, 0, 0, o->batch, 1);
     double spent[2][ROUNDS];

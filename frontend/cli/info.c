@@ -7,10 +7,9 @@
 #include "../../codegen/contract/blas.h"
 #include "../function/function.h"
 
-const char info_help[] =
-    "usage: kiln info [--json]\n\n"
-    "  kiln info    version, CPU, threads, eager kernels, BLAS, compilers, GPUs; one per line\n\n"
-    "  --json       one JSON object with the same facts; all are text but the number of threads\n";
+const char info_help[] = "usage: kiln info [--json]\n\n"
+                         "  kiln info    version, CPU, threads, eager kernels, BLAS, compilers, GPUs; one per line\n\n"
+                         "  --json       one JSON object with the same facts; all are text but the number of threads\n";
 
 typedef struct Fact {
     const char *name, *key; /* as a line begins, and in JSON */

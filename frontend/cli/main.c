@@ -15,8 +15,7 @@ static void overview(FILE *to)
           "  kiln info                 what this build and this machine offer\n\n"
           "commands:\n",
         to);
-    for (const Command *c = commands; c->name; c++)
-        fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    for (const Command *c = commands; c->name; c++) fprintf(to, "  %-10s %s\n", c->name, c->summary);
     fputs("\n`kiln help COMMAND` or `kiln COMMAND --help` says more; `kiln version` prints the "
           "version.\n"
           "exit status: 0 fine, 1 a check failed, 2 wrong usage, 3 bad input, 4 no resource\n",
@@ -66,8 +65,7 @@ extern const char demo_help[], bench_help[], info_help[], compile_help[], run_he
 const Command commands[] = {
     {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo},
     {"bench", "time workloads, eager against graph", bench_help, bench},
-    {"compile", "a traced module in text form to an object file and a header", compile_help,
-        compile},
+    {"compile", "a traced module in text form to an object file and a header", compile_help, compile},
     {"run", "a module in text form on tensors from .npy files", run_help, run_command},
     {"info", "what this build and this machine offer", info_help, info},
     {"version", "the version of Kiln", "usage: kiln version\n", version},

@@ -27,8 +27,7 @@ static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     Net *n = user;
     KILN_TAPE(k, tape);
     kiln_tensor *logits = logits_of(n, in[0]);
-    if (kiln_rank(logits) != 2 || kiln_dim(logits, 0) != kiln_dim(in[0], 0) ||
-        kiln_dim(logits, 1) != n->classes)
+    if (kiln_rank(logits) != 2 || kiln_dim(logits, 0) != kiln_dim(in[0], 0) || kiln_dim(logits, 1) != n->classes)
         n->shapes_fit = false;
     out[0] = kiln_cross_entropy(logits, in[1]);
     kiln_optimizer_minimize(n->optimizer, tape, out[0]);
@@ -46,8 +45,7 @@ static void layers(Net *n, const NetOptions *o)
         int64_t filters = n->kind == POOLED ? 32 : 16; /* 28 - 2 = 26, 13, 11, 5 a side */
         n->first = kiln_conv_new(k, 1, 16, &window, chance);
         n->second = kiln_conv_new(k, 16, filters, &window, chance);
-        n->out =
-            kiln_dense_new(k, n->kind == POOLED ? 5 * 5 * filters : filters, o->classes, chance);
+        n->out = kiln_dense_new(k, n->kind == POOLED ? 5 * 5 * filters : filters, o->classes, chance);
     }
     kiln_variable_free(chance);
     n->optimizer = o->sgd ? kiln_sgd(k, o->rate, 0) : kiln_adam(k, o->rate);
@@ -57,8 +55,7 @@ static void layers(Net *n, const NetOptions *o)
 
 bool net_open(Net *n, kiln *k, const NetOptions *o)
 {
-    *n = (Net){
-        .k = k, .kind = o->kind, .inputs = o->inputs, .classes = o->classes, .shapes_fit = true};
+    *n = (Net){.k = k, .kind = o->kind, .inputs = o->inputs, .classes = o->classes, .shapes_fit = true};
     layers(n, o);
     kiln_size batch = o->fixed ? kiln_size_of(o->batch) : KILN_DIM("N", 1, o->batch);
     kiln_function_options f = {.name = o->kind == MLP ? "mlp_step" : "convnet_step",

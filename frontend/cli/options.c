@@ -34,18 +34,14 @@ static bool whole_number(const char *text, long lo, long hi, long *out)
 static int take(const char *command, const Option *o, const char *value)
 {
     if (!value && (o->text || o->list)) return usage_error(command, "%s wants a value", o->name);
-    if (!value)
-        return usage_error(
-            command, "%s wants a whole number from %ld to %ld", o->name, o->lo, o->hi);
-    if (o->list && *o->listed == o->hi)
-        return usage_error(command, "%s: at most %ld of them", o->name, o->hi);
+    if (!value) return usage_error(command, "%s wants a whole number from %ld to %ld", o->name, o->lo, o->hi);
+    if (o->list && *o->listed == o->hi) return usage_error(command, "%s: at most %ld of them", o->name, o->hi);
     if (o->list)
         o->list[(*o->listed)++] = value;
     else if (o->text)
         *o->text = value;
     else if (!whole_number(value, o->lo, o->hi, o->count))
-        return usage_error(command, "%s: '%s' is no whole number from %ld to %ld", o->name, value,
-            o->lo, o->hi);
+        return usage_error(command, "%s: '%s' is no whole number from %ld to %ld", o->name, value, o->lo, o->hi);
     return FINE;
 }
 
@@ -73,8 +69,7 @@ static int one(const char *command, const Option *options, int argc, char **argv
     return FINE;
 }
 
-int options_parse(const char *command, int argc, char **argv, const Option *options,
-    const char **file, int most)
+int options_parse(const char *command, int argc, char **argv, const Option *options, const char **file, int most)
 {
     int files = 0, status = FINE;
     bool ended = false;
@@ -85,8 +80,7 @@ int options_parse(const char *command, int argc, char **argv, const Option *opti
         } else if (files < most) {
             file[files++] = argv[i];
         } else {
-            status = usage_error(
-                command, most ? "one file at a time: what is '%s'?" : "what is '%s'?", argv[i]);
+            status = usage_error(command, most ? "one file at a time: what is '%s'?" : "what is '%s'?", argv[i]);
         }
     }
     return status;

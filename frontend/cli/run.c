@@ -8,16 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char run_help[] =
-    "usage: kiln run FILE [--input X.npy]... [--output Y.npy]... [OPTION]...\n\n"
-    "  kiln run net.kiln --input x.npy                  prints the results as text\n"
-    "  kiln run net.kiln --input x.npy --output y.npy   writes the first one as a .npy file\n\n"
-    "FILE holds a module in text form (docs/ir.md), such as KILN_DUMP=ir writes; `-` is standard\n"
-    "input. Its first graph is compiled and run once. Results without an --output are printed.\n\n"
-    "  --input X.npy    the next parameter's value; as many as the graph has, in order\n"
-    "  --output Y.npy   where the next result goes\n"
-    "  --dim N=4        the value of a size that no input has\n"
-    "  --threads N      in all, 1 to 1024 (one per core)\n";
+const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy]... [OPTION]...\n\n"
+                        "  kiln run net.kiln --input x.npy                  prints the results as text\n"
+                        "  kiln run net.kiln --input x.npy --output y.npy   writes the first one as a .npy file\n\n"
+                        "FILE holds a module in text form (docs/ir.md), such as KILN_DUMP=ir writes; `-` is standard\n"
+                        "input. Its first graph is compiled and run once. Results without an --output are printed.\n\n"
+                        "  --input X.npy    the next parameter's value; as many as the graph has, in order\n"
+                        "  --output Y.npy   where the next result goes\n"
+                        "  --dim N=4        the value of a size that no input has\n"
+                        "  --threads N      in all, 1 to 1024 (one per core)\n";
 
 enum { RESULTS = 64 }; /* a graph with more runs a second time, once it has said how many */
 
@@ -70,8 +69,8 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
     kiln_tensor **out = mem_alloc((size_t)cap * sizeof(kiln_tensor *));
     if (!out) return no_memory();
     const kiln_run_options dims = {.dims = o->value, .dims_count = o->dims};
-    int status = FINE, n = kiln_run_text_sized((kiln_site){0}, k, text->at ? text->at : "", text->len,
-        kiln_tensors(in, o->inputs), out, cap, &dims, sizeof dims);
+    int status = FINE, n = kiln_run_text_sized((kiln_site){0}, k, text->at ? text->at : "", text->len, kiln_tensors(in, o->inputs),
+                           out, cap, &dims, sizeof dims);
     if (n < 0) {
         bool unfit = kiln_error(k)->code == KILN_ESHAPE; /* the inputs' sizes */
         status = module_error("run", o->file, k);
@@ -105,8 +104,7 @@ static int run_options(RunOptions *o, int argc, char **argv)
 {
     const Option options[] = {{"--input", .list = o->input, .listed = &o->inputs, .hi = argc},
         {"--output", .list = o->output, .listed = &o->outputs, .hi = argc},
-        {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc},
-        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
+        {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc}, {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
     int status = options_parse("run", argc, argv, options, &o->file, 1);
     if (status) return status;
     if (!o->file) return usage_error("run", "which file?");

@@ -14,10 +14,7 @@ typedef struct Chart {
     double x_max, y_max;
 } Chart;
 
-static double x_at(const Chart *c, double x)
-{
-    return LEFT + (WIDTH - LEFT - RIGHT) * x / c->x_max;
-}
+static double x_at(const Chart *c, double x) { return LEFT + (WIDTH - LEFT - RIGHT) * x / c->x_max; }
 static double y_at(const Chart *c, double y)
 {
     double part = y / c->y_max;
@@ -42,8 +39,7 @@ static void axes(const Chart *c, const char *title, const char *x_name, const ch
 {
     int bottom = HEIGHT - BOTTOM, right = WIDTH - RIGHT;
     double dx = tick_step(c->x_max), dy = tick_step(c->y_max);
-    text_printf(c->out, "<text x=\"%d\" y=\"28\" font-size=\"17\" text-anchor=\"middle\">",
-        (LEFT + right) / 2);
+    text_printf(c->out, "<text x=\"%d\" y=\"28\" font-size=\"17\" text-anchor=\"middle\">", (LEFT + right) / 2);
     label(c, title);
     for (double x = 0; x <= c->x_max * 1.0001; x += dx)
         text_printf(c->out,
@@ -55,13 +51,10 @@ static void axes(const Chart *c, const char *title, const char *x_name, const ch
             "<path d=\"M%d %.1f H%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" "
             "text-anchor=\"end\">%g</text>\n",
             LEFT, y_at(c, y), right, LEFT - 8, y_at(c, y) + 4, y);
-    text_printf(c->out, "<path d=\"M%d %d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, bottom,
-        right);
-    text_printf(c->out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + right) / 2,
-        HEIGHT - 14);
+    text_printf(c->out, "<path d=\"M%d %d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, bottom, right);
+    text_printf(c->out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + right) / 2, HEIGHT - 14);
     label(c, x_name);
-    text_printf(c->out, "<text transform=\"translate(20 %d) rotate(-90)\" text-anchor=\"middle\">",
-        (TOP + bottom) / 2);
+    text_printf(c->out, "<text transform=\"translate(20 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + bottom) / 2);
     label(c, y_name);
 }
 

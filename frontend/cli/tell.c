@@ -76,9 +76,8 @@ void print_machine(FILE *to, kiln *k)
 {
     char cpu[256], blas[400];
     int threads = threads_count(k->threads);
-    fprintf(to, "Kiln %s, %s, %d thread%s, eager %s, %s\n", kiln_version(),
-        cpu_name(cpu, sizeof cpu), threads, threads == 1 ? "" : "s", eager_tier(),
-        blas_use(blas, sizeof blas));
+    fprintf(to, "Kiln %s, %s, %d thread%s, eager %s, %s\n", kiln_version(), cpu_name(cpu, sizeof cpu), threads,
+        threads == 1 ? "" : "s", eager_tier(), blas_use(blas, sizeof blas));
 }
 
 /* ---- progress ------------------------------------------------------------------------------------ */

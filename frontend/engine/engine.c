@@ -9,9 +9,7 @@
 #include "../../codegen/host_stack.h"
 #include "engine.h"
 
-_Static_assert(
-    (int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED,
-    "codes match");
+_Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
 #define DTYPE_INT(t, tag, ...) _Static_assert((int)KILN_##tag == (int)DT_##t, "dtypes match");
 #define DTYPE_FLOAT DTYPE_INT
 #define DTYPE_NARROW DTYPE_INT
@@ -31,8 +29,7 @@ static _Thread_local struct {
     Thread *t;
 } last;
 
-static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim,
-    int64_t n, int64_t grain);
+static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 
 static void missing_inputs_init(kiln *k)
@@ -49,8 +46,7 @@ static void tell_of_blas(kiln *k)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
     const char *why = blas_refused();
-    if (why && !atomic_flag_test_and_set(&told))
-        log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
+    if (why && !atomic_flag_test_and_set(&told)) log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
 }
 
 static bool asked_for(const char *name)
@@ -72,19 +68,15 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         mem_free(k, sizeof *k);
         return NULL;
     }
-    if (k->options.parallel_for)
-        threads_set_hook(k->threads, k->options.parallel_for, k->options.parallel_user);
+    if (k->options.parallel_for) threads_set_hook(k->threads, k->options.parallel_for, k->options.parallel_user);
     blas_init(k->options.foreign_blas_threads);
     pthread_mutex_init(&k->lock, NULL);
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
     k->poison.k = k;
     missing_inputs_init(k);
-    k->host = (KilnHost){.ctx = k,
-        .run = host_run,
-        .contract = host_contract,
-        .stack = host_stack_grow,
-        .effect = hooks->effect_happens};
+    k->host =
+        (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow, .effect = hooks->effect_happens};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;
@@ -151,8 +143,7 @@ static Thread *thread_make(kiln *k)
     t->next = k->thread_list;
     k->thread_list = t;
     pthread_mutex_unlock(&k->lock);
-    if (atomic_exchange(
-            &k->starved, false)) /* what failed before this thread had a place for its errors */
+    if (atomic_exchange(&k->starved, false)) /* what failed before this thread had a place for its errors */
         fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "no memory for the thread's state");
     return t;
 }
@@ -238,8 +229,7 @@ bool kiln_failed(kiln *k)
 
 const kiln_failure *kiln_error(kiln *k)
 {
-    static const kiln_failure none = {KILN_OK, "", NULL, 0},
-                              nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
+    static const kiln_failure none = {KILN_OK, "", NULL, 0}, nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
     Thread *t = thread_of(k);
     if (!t) return &nothing;
     t->seen = true;
@@ -265,8 +255,7 @@ static void run_chunk(void *arg, int64_t lo, int64_t hi)
     r->fn(r->buf, r->dim, lo, hi);
 }
 
-static void host_run(
-    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     HostRun r = {fn, buf, dim};
     threads_run(((kiln *)h->ctx)->threads, run_chunk, &r, n, grain);
@@ -284,10 +273,7 @@ static int32_t host_contract(const KilnHost *h, const HostContract *c)
 /* ---- small public facts ------------------------------------------------------------------------------- */
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
-const char *kiln_version(void)
-{
-    return TEXT(KILN_VERSION_MAJOR) "." TEXT(KILN_VERSION_MINOR) "." TEXT(KILN_VERSION_PATCH);
-}
+const char *kiln_version(void) { return TEXT(KILN_VERSION_MAJOR) "." TEXT(KILN_VERSION_MINOR) "." TEXT(KILN_VERSION_PATCH); }
 
 void kiln_set_allocator(const kiln_allocator *a)
 {

@@ -1,5 +1,5 @@
-/* engine: what this room offers: engines, threads, errors, tensors, variables, scopes. The rooms above are reached through Hooks alone.
- * Relies on codegen and runtime through their narrow headers. Never includes a backend's folder, LLVM or CUDA. */
+/* engine: what this room offers: engines, threads, errors, tensors, variables, scopes. The rooms above are reached through Hooks
+ * alone. Relies on codegen and runtime through their narrow headers. Never includes a backend's folder, LLVM or CUDA. */
 #ifndef KILN_FRONTEND_ENGINE_H
 #define KILN_FRONTEND_ENGINE_H
 
@@ -19,8 +19,8 @@ typedef struct Trace Trace;
 typedef struct Frame Frame;
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
-/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body that was not
- * given; one of the engine's few, whose place there is the input's number. */
+/* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body
+ * that was not given; one of the engine's few, whose place there is the input's number. */
 typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POISON, TENSOR_STATIC, TENSOR_MISSING } TensorState;
 #define MISSING_INPUTS 64
 
@@ -219,7 +219,8 @@ static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->m
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
 const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
 
-/* ---- tensor headers ------------------------------------------------------------------------------------------------------------ */
+/* ---- tensor headers ------------------------------------------------------------------------------------------------------------
+ */
 kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
 /* Contiguous, allocated, not filled. The type's dims are constants. NULL: recorded. */
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
@@ -240,8 +241,8 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 /* ---- scopes ---- */
 bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
 void scope_pop(Thread *t);                  /* the innermost: tapes, locals, tensors go */
-/* Ends the KILN_EAGERLY blocks that are open and were opened since t->next_uid, or the last scope's id, was that (0: none were): `what` ends inside them. False:
- * there were some, recorded. Comes before anything is done with the trace. */
+/* Ends the KILN_EAGERLY blocks that are open and were opened since t->next_uid, or the last scope's id, was that (0: none were):
+ * `what` ends inside them. False: there were some, recorded. Comes before anything is done with the trace. */
 bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since);
 void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
 void scope_unlink(kiln_tensor *x);

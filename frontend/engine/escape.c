@@ -7,14 +7,10 @@ size_t utf8_one(const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;
     if (n == 0) return 0;
-    size_t tail = *p < 0x80                 ? 0
-                  : *p >= 0xc2 && *p < 0xe0 ? 1
-                  : *p >= 0xe0 && *p < 0xf0 ? 2
-                  : *p >= 0xf0 && *p < 0xf5 ? 3
-                                            : n;
+    size_t tail = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : n;
     if (tail >= n) return 0;
-    if (tail >= 2 && ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-                         (*p == 0xf4 && p[1] > 0x8f)))
+    if (tail >= 2 &&
+        ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f)))
         return 0;
     for (size_t i = 1; i <= tail; i++)
         if ((p[i] & 0xc0) != 0x80) return 0;

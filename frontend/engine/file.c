@@ -1,6 +1,6 @@
 /* file: see file.h. Temporary files have names that nobody can know beforehand, are made anew (no link, no file of another is ever
- * opened), and are locked while they grow. A killed process leaves its own behind, which the next save of the same name removes: by the
- * lock it knows the dead from the living. */
+ * opened), and are locked while they grow. A killed process leaves its own behind, which the next save of the same name removes: by
+ * the lock it knows the dead from the living. */
 #include "file.h"
 
 #include <dirent.h>
@@ -25,8 +25,7 @@ bool file_allowed(Thread *t, kiln_site at, const char *what, const char *path)
 {
     if (!t) return false;
     if (t->trace)
-        fail(t, at, KILN_ESTATE, "%s: files are for eager code, and this body is being traced",
-            what);
+        fail(t, at, KILN_ESTATE, "%s: files are for eager code, and this body is being traced", what);
     else if (!path || !*path)
         fail(t, at, KILN_EVALUE, "%s: the path is %s", what, path ? "empty" : "NULL");
     else
@@ -69,13 +68,12 @@ bool file_open(FileIn *f, Thread *t, kiln_site at, const char *what, const char 
 bool file_read(FileIn *f, uint64_t offset, void *to, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {
-        ssize_t n =
-            pread(f->fd, (char *)to + done, MIN_OF(bytes - done, ONE_CALL), (off_t)(offset + done));
+        ssize_t n = pread(f->fd, (char *)to + done, MIN_OF(bytes - done, ONE_CALL), (off_t)(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return file_failed(f->t, f->at, f->what, f->path, "read");
         if (n == 0) {
-            fail(f->t, f->at, KILN_EIO, "%s: %s: became shorter while it was read (byte %llu)",
-                f->what, f->path, (unsigned long long)(offset + done));
+            fail(f->t, f->at, KILN_EIO, "%s: %s: became shorter while it was read (byte %llu)", f->what, f->path,
+                (unsigned long long)(offset + done));
             return false;
         }
         done += (size_t)n;
@@ -117,7 +115,7 @@ static void folder_free(const FileOut *f, char *folder)
     if (folder) mem_free(folder, folder_length(f->path) ? strlen(f->path) + 1 : 2);
 }
 
-#define DIGITS 16 /* of a temporary file's name */
+#define DIGITS 16        /* of a temporary file's name */
 #define LONGEST_STEM 200 /* file systems take names of 255 bytes, with what is put around it */
 
 /* FOLDER/.STEM.DIGITS.tmp, which nobody can know beforehand. A long stem's hash stands for it. */
@@ -217,7 +215,8 @@ static bool sweep(int folder, const char *name)
     return l != LOCKED_ELSEWHERE;
 }
 
-/* Whoever comes second, while another fills a temporary file for the same name, sees it here: it is there before its owner looks. */
+/* Whoever comes second, while another fills a temporary file for the same name, sees it here: it is there before its owner looks.
+ */
 static bool alone(const FileOut *f)
 {
     char *name = folder_of(f);
@@ -229,8 +228,7 @@ static bool alone(const FileOut *f)
     for (const struct dirent *e; ok && (e = readdir(d));)
         if (is_sibling(f, e->d_name)) ok = sweep(dirfd(d), e->d_name);
     closedir(d);
-    if (!ok)
-        fail(f->t, f->at, KILN_ESTATE, "%s: %s: another process or thread is saving this at the moment", f->what, f->path);
+    if (!ok) fail(f->t, f->at, KILN_ESTATE, "%s: %s: another process or thread is saving this at the moment", f->what, f->path);
     return ok;
 }
 

@@ -1,5 +1,5 @@
-/* file: files that appear whole or not at all, and reading at an offset. Every failure is recorded with the file's name. Relies on the
- * system's files and on the sticky error. Never knows a format. */
+/* file: files that appear whole or not at all, and reading at an offset. Every failure is recorded with the file's name. Relies on
+ * the system's files and on the sticky error. Never knows a format. */
 #ifndef KILN_FRONTEND_IO_FILE_H
 #define KILN_FRONTEND_IO_FILE_H
 
@@ -25,9 +25,10 @@ typedef struct FileOut {
     int fd;
 } FileOut;
 
-/* The one door through which Kiln writes files. Writes go to a new file of path's folder, .STEM.RANDOM.tmp (stem NULL: path's last part),
- * which no link can lead elsewhere; what was at path stays until the commit. Others of that stem are removed if their process is dead;
- * while one lives, this is KILN_ESTATE. A path that names a pipe or a device is written itself. A link at path is replaced, not followed. */
+/* The one door through which Kiln writes files. Writes go to a new file of path's folder, .STEM.RANDOM.tmp (stem NULL: path's last
+ * part), which no link can lead elsewhere; what was at path stays until the commit. Others of that stem are removed if their
+ * process is dead; while one lives, this is KILN_ESTATE. A path that names a pipe or a device is written itself. A link at path is
+ * replaced, not followed. */
 bool file_begin(FileOut *f, Thread *t, kiln_site at, const char *what, const char *path, const char *stem);
 bool file_write(FileOut *f, const void *bytes, size_t n);
 bool file_commit(FileOut *f); /* to the disk, then to its name; ends f either way */
@@ -36,8 +37,8 @@ bool file_commit_pair(FileOut *a, FileOut *b);
 void file_abandon(FileOut *f); /* after a failed write */
 /* A whole file at once. */
 bool file_put(Thread *t, kiln_site at, const char *what, const char *path, const void *bytes, size_t n);
-/* A file that others read while it grows, so without a temporary one: made anew, never through a link. The caller owns f->fd. False with the
- * reason in errno (EEXIST: the name is taken), and not recorded. */
+/* A file that others read while it grows, so without a temporary one: made anew, never through a link. The caller owns f->fd. False
+ * with the reason in errno (EEXIST: the name is taken), and not recorded. */
 bool file_create(FileOut *f, Thread *t, kiln_site at, const char *what, const char *path);
 
 /* "what: path: cannot doing: reason of errno"; always false. */

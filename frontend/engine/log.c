@@ -1,5 +1,5 @@
-/* log: the one place where the library says something unasked: to the callback of the engine's options, else to stderr, else nowhere.
- * Relies on engine.h. Never fails. */
+/* log: the one place where the library says something unasked: to the callback of the engine's options, else to stderr, else
+ * nowhere. Relies on engine.h. Never fails. */
 #include "engine.h"
 
 #include <stdarg.h>

@@ -36,8 +36,7 @@ static void visit_shown(Format *f, Visit *visit, int axis, const char *at)
         visit(f, at);
         return;
     }
-    int64_t n = type->dim[axis],
-            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
+    int64_t n = type->dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
     for (int64_t i = 0; i < n; i++) {
         if (f->summary && n > 2 * EDGE && i == EDGE) i = n - EDGE;
         visit_shown(f, visit, axis + 1, at + i * step);
@@ -117,10 +116,7 @@ static void scientific(DType d, double v, int digits, int exponent, char *out)
 }
 
 /* From here on the digits before the point would be more than the dtype carries. */
-static double positional_limit(DType d, double most)
-{
-    return d == DT_f64 ? most : d == DT_f32 ? 1e6 : 1e3;
-}
+static double positional_limit(DType d, double most) { return d == DT_f64 ? most : d == DT_f32 ? 1e6 : 1e3; }
 
 /* ---- formats -------------------------------------------------------------------------------- */
 
@@ -129,8 +125,7 @@ static void note_integer(Format *f, const char *at)
     char text[WORD];
     DType d = (DType)f->x->type.dtype;
     int64_t v = dtype_load_i64(d, at);
-    int n = d == DT_u64 ? snprintf(text, sizeof text, "%" PRIu64, (uint64_t)v)
-                        : snprintf(text, sizeof text, "%" PRId64, v);
+    int n = d == DT_u64 ? snprintf(text, sizeof text, "%" PRIu64, (uint64_t)v) : snprintf(text, sizeof text, "%" PRId64, v);
     f->width = MAX_OF(f->width, n);
 }
 
@@ -177,8 +172,8 @@ static void format_of(Format *f)
         visit_shown(f, note_integer, 0, f->x->data);
     if (!dtype_is_float(d)) return;
     visit_shown(f, note_float, 0, f->x->data);
-    f->scientific = f->largest >= positional_limit(d, 1e8) ||
-                    (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
+    f->scientific =
+        f->largest >= positional_limit(d, 1e8) || (f->smallest != 0 && (f->smallest < 1e-4 || f->largest / f->smallest > 1000));
     visit_shown(f, measure_float, 0, f->x->data);
     f->digits = f->right;
     if (f->scientific) f->right += f->exponent + 2;
@@ -193,10 +188,7 @@ static void float_word(const Format *f, double v, char *out)
     char text[WORD];
     DType d = (DType)f->x->type.dtype;
     if (!isfinite(v)) {
-        snprintf(out, 2 * WORD, "%*s", f->left + f->right + 1,
-            isnan(v) ? "nan"
-            : v < 0  ? "-inf"
-                     : "inf");
+        snprintf(out, 2 * WORD, "%*s", f->left + f->right + 1, isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
         return;
     }
     if (f->scientific)
@@ -270,8 +262,7 @@ static void add_word(Page *p, const char *w, int room, int indent)
 static void row(const Format *f, Page *p, int axis, const char *at)
 {
     char w[2 * WORD];
-    int64_t n = f->x->type.dim[axis],
-            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)f->x->type.dtype);
+    int64_t n = f->x->type.dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)f->x->type.dtype);
     int room = LINE - axis - 1, indent = axis + 1;
     for (int64_t i = 0; i < n && !p->text.failed; i++) {
         if (i > 0) text_add(&p->text, " ", 1);
@@ -288,20 +279,17 @@ static void row(const Format *f, Page *p, int axis, const char *at)
 static void block(const Format *f, Page *p, int axis, const char *at)
 {
     const Type *type = &f->x->type;
-    int64_t n = type->dim[axis],
-            step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
+    int64_t n = type->dim[axis], step = f->x->stride[axis] * (int64_t)dtype_bytes((DType)type->dtype);
     text_add(&p->text, "[", 1);
     if (axis == type->rank - 1) {
         row(f, p, axis, at);
     } else {
         for (int64_t i = 0; i < n && !p->text.failed; i++) {
             bool gap = f->summary && n > 2 * EDGE && i == EDGE;
-            for (int k = axis + 1; i > 0 && k < type->rank; k++)
-                new_line(p, k == type->rank - 1 ? axis + 1 : 0);
+            for (int k = axis + 1; i > 0 && k < type->rank; k++) new_line(p, k == type->rank - 1 ? axis + 1 : 0);
             if (gap) {
                 text_add(&p->text, "...", 3);
-                for (int k = axis + 1; k < type->rank; k++)
-                    new_line(p, k == type->rank - 1 ? axis + 1 : 0);
+                for (int k = axis + 1; k < type->rank; k++) new_line(p, k == type->rank - 1 ? axis + 1 : 0);
                 i = n - EDGE;
             }
             block(f, p, axis + 1, at + i * step);
@@ -333,11 +321,8 @@ bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x)
     locale_t before = plain_numbers_begin();
     print_tensor(&p, x);
     plain_numbers_end(before);
-    bool whole = !p.text.failed,
-         written = whole && fwrite(p.text.at, 1, p.text.len, to) == p.text.len;
-    if (!written)
-        fail(t, at, whole ? KILN_EIO : KILN_EMEMORY, "print: %s",
-            whole ? "writing failed" : "no memory for the text");
+    bool whole = !p.text.failed, written = whole && fwrite(p.text.at, 1, p.text.len, to) == p.text.len;
+    if (!written) fail(t, at, whole ? KILN_EIO : KILN_EMEMORY, "print: %s", whole ? "writing failed" : "no memory for the text");
     text_free(&p.text);
     return written;
 }

@@ -94,13 +94,10 @@ void kiln_scope_close(kiln_scope *s)
     while (i > 1 && t->scope[i - 1].id != s->id) i--;
     s->id = 0;
     if (i <= 1) {
-        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE,
-            "scope: closed twice, or on another thread than it was opened on");
+        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE, "scope: closed twice, or on another thread than it was opened on");
         return;
     }
-    if (i != t->scopes)
-        fail(t, (kiln_site){NULL, 0}, KILN_ESTATE,
-            "scope: closed before a scope that was opened inside it");
+    if (i != t->scopes) fail(t, (kiln_site){NULL, 0}, KILN_ESTATE, "scope: closed before a scope that was opened inside it");
     while (t->scopes >= i) scope_pop(t);
 }
 
@@ -145,8 +142,8 @@ static Thread *owner_thread(kiln_tensor *x, const char *what)
     }
     if (x->state == TENSOR_FREE) {
         char end[320];
-        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE,
-            "%s: of a tensor after %s; it was made at", what, tensor_end_text(x, end, sizeof end));
+        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE, "%s: of a tensor after %s; it was made at", what,
+            tensor_end_text(x, end, sizeof end));
         return NULL;
     }
     return t;

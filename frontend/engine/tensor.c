@@ -28,8 +28,7 @@ void tensor_slabs_free(Thread *t)
     for (Slab *s = (Slab *)t->slabs, *next; s; s = next) {
         next = s->next;
         for (int i = 0; i < SLAB; i++)
-            if (s->at[i].state == TENSOR_EAGER)
-                buffer_release(s->at[i].buffer); /* owned by the user and never released */
+            if (s->at[i].state == TENSOR_EAGER) buffer_release(s->at[i].buffer); /* owned by the user and never released */
         mem_free(s, sizeof *s);
     }
     t->slabs = NULL;
@@ -90,8 +89,7 @@ void tensor_drop(kiln_tensor *x)
     }
     kiln_tensor *head = __atomic_load_n((kiln_tensor **)&home->foreign, __ATOMIC_RELAXED);
     do x->next = head;
-    while (!__atomic_compare_exchange_n(
-        (kiln_tensor **)&home->foreign, &head, x, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    while (!__atomic_compare_exchange_n((kiln_tensor **)&home->foreign, &head, x, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 #endif
 }
 
@@ -140,8 +138,7 @@ __attribute__((noinline, cold)) static void no_memory(Thread *t, kiln_site at, c
 
 kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of)
 {
-    size_t bytes = (size_t)type_count(type) *
-                   dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
+    size_t bytes = (size_t)type_count(type) * dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
     Buffer *b = buffer_new(t->pool, bytes);
     if (UNLIKELY(!b)) return no_memory(t, at, of, type, bytes), NULL;
     t->live_bytes += (int64_t)b->bytes;
@@ -249,8 +246,7 @@ bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, cons
     Dim count = (Dim)dtype_bytes((DType)d);
     for (int i = 0; i < out->rank; i++) {
         if (s->size[i + 1] < 0 || s->size[i + 1] > DIM_MAX) {
-            fail(t, at, KILN_ESHAPE, "%s: axis %d has size %lld; sizes are 0 to 2^48", op, i,
-                (long long)s->size[i + 1]);
+            fail(t, at, KILN_ESHAPE, "%s: axis %d has size %lld; sizes are 0 to 2^48", op, i, (long long)s->size[i + 1]);
             return false;
         }
         out->dim[i] = s->size[i + 1];
@@ -263,16 +259,14 @@ bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, cons
     return true;
 }
 
-kiln_tensor *kiln_from_at(
-    kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, int64_t count)
+kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, int64_t count)
 {
     Thread *t = thread_of(k);
     Type type;
     if (!t || !type_from_shape(t, at, "from", d, &s, &type)) return t ? &k->poison : NULL;
     int64_t want = type_count(&type);
     if (count != want)
-        return fail(t, at, KILN_ESHAPE, "from: %lld elements given for a shape of %lld", (long long)count,
-            (long long)want);
+        return fail(t, at, KILN_ESHAPE, "from: %lld elements given for a shape of %lld", (long long)count, (long long)want);
     if (!data && want) return fail(t, at, KILN_EVALUE, "from: the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return &k->poison;
@@ -280,8 +274,8 @@ kiln_tensor *kiln_from_at(
     return x;
 }
 
-kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data,
-    void (*release)(void *, void *), void *user)
+kiln_tensor *kiln_borrow_at(
+    kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const void *data, void (*release)(void *, void *), void *user)
 {
     Thread *t = thread_of(k);
     Type type;
@@ -289,8 +283,7 @@ kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, c
     size_t bytes = (size_t)type_count(&type) * dtype_bytes(type.dtype);
     if (!data && bytes) return fail(t, at, KILN_EVALUE, "borrow: the data pointer is NULL");
     if ((uintptr_t)data % dtype_bytes(type.dtype))
-        return fail(t, at, KILN_EVALUE,
-            "borrow: the data is not aligned to its element (%zu bytes)", dtype_bytes(type.dtype));
+        return fail(t, at, KILN_EVALUE, "borrow: the data is not aligned to its element (%zu bytes)", dtype_bytes(type.dtype));
     Buffer *b = buffer_borrow((void *)(uintptr_t)data, bytes, release, user);
     if (!b) return fail(t, at, KILN_EMEMORY, "borrow: no memory for a header");
     kiln_tensor *x = tensor_of_buffer(t, at, &type, b);
@@ -304,7 +297,6 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
     if (rank == 0)
         fail(t, at, KILN_ESHAPE, "%s: axis %d of a scalar", op, axis);
     else
-        fail(t, at, KILN_ESHAPE, "%s: axis %d is out of range (%d to %d)", op, axis, -rank,
-            rank - 1);
+        fail(t, at, KILN_ESHAPE, "%s: axis %d is out of range (%d to %d)", op, axis, -rank, rank - 1);
     return false;
 }

@@ -1,11 +1,12 @@
-/* variable: the lives of variables and locals: making, keeping a value, freeing. In eager code a variable holds a tensor that assignments replace; in a
- * trace it is a slot (trace/trace.c). Reading and assigning are ops/assign.c. Never writes elements in place: readers share the old value. */
+/* variable: the lives of variables and locals: making, keeping a value, freeing. In eager code a variable holds a tensor that
+ * assignments replace; in a trace it is a slot (trace/trace.c). Reading and assigning are ops/assign.c. Never writes elements in
+ * place: readers share the old value. */
 #include "engine.h"
 
 #include <stdio.h>
 
-/* Freed variables and locals are made anew only when as many others were freed since: until then whoever kept a handle is told. Debug
- * builds keep them all. */
+/* Freed variables and locals are made anew only when as many others were freed since: until then whoever kept a handle is told.
+ * Debug builds keep them all. */
 #define FREED_KEPT 256
 
 /* The oldest freed one that nobody holds a pointer to. Under the engine's lock. NULL: there is none. */

@@ -1,5 +1,5 @@
-/* build: what was traced becomes a program (passes, lowering) and an instance (the backend's code). module_to_program serves compiling in the
- * process, objects and what KILN_DUMP shows of CUDA alike. Never traces. */
+/* build: what was traced becomes a program (passes, lowering) and an instance (the backend's code). module_to_program serves
+ * compiling in the process, objects and what KILN_DUMP shows of CUDA alike. Never traces. */
 #include "function.h"
 
 #include "../../passes/pass.h"
@@ -52,7 +52,11 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
     Arena scratch;
     arena_init(&scratch);
     Pipeline p = {.module = m,
-        .ctx = {.scratch = &scratch, .target = &o->target, .st = st, .stop_after = o->stop_after, .verify = getenv("KILN_VERIFY") != NULL}};
+        .ctx = {.scratch = &scratch,
+            .target = &o->target,
+            .st = st,
+            .stop_after = o->stop_after,
+            .verify = getenv("KILN_VERIFY") != NULL}};
     if (o->dump && dump_wants("ir")) dump_module((void *)(uintptr_t)o->dump, "ir", m);
     if (o->dump && dump_wants("passes")) p.ctx.dump = dump_module, p.ctx.dump_user = (void *)(uintptr_t)o->dump;
     bool ok = arena_try(&scratch, st, pipeline_border, &p) && p.ok;
@@ -98,8 +102,7 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
     bool ok = arena_try(&inst->traced.arena, &b.st, build_body, &b) && !b.st.code && inst->entry;
     inst->compile_seconds = clock_seconds() - start;
     if (!ok) {
-        if (!b.st.code)
-            status_fail(&b.st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
+        if (!b.st.code) status_fail(&b.st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
         fail_status(t, at, &b.st);
     }
     return ok;

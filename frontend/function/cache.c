@@ -1,15 +1,14 @@
-/* cache: the instances of a function, and when they may go. Lookups take no lock: instances hang in lists that only grow at their heads or lose a
- * member, and an instance or function is freed only when no thread's `running` names it. A thread says what it is about to use before it looks
- * (call_enter), whoever takes something away looks at what threads said afterwards: one of the two always sees the other. Bytes are
- * bounded; a clock (second chance) picks what goes. Never traces, never compiles. */
+/* cache: the instances of a function, and when they may go. Lookups take no lock: instances hang in lists that only grow at their
+ * heads or lose a member, and an instance or function is freed only when no thread's `running` names it. A thread says what it is
+ * about to use before it looks (call_enter), whoever takes something away looks at what threads said afterwards: one of the two
+ * always sees the other. Bytes are bounded; a clock (second chance) picks what goes. Never traces, never compiles. */
 #include "function.h"
 
 /* ---- calls in progress ---------------------------------------------------------------------------------------- */
 bool call_enter(Thread *t, kiln_site at, kiln_function *f)
 {
     if (UNLIKELY(t->calls == CALLS_MAX)) {
-        fail(t, at, KILN_ESTATE, "%s: calls nested %d deep: does it call itself without end?",
-            f->name, CALLS_MAX);
+        fail(t, at, KILN_ESTATE, "%s: calls nested %d deep: does it call itself without end?", f->name, CALLS_MAX);
         return false;
     }
     atomic_store(&t->running[t->calls++].f, f);

@@ -1,22 +1,22 @@
-/* call: calling a function: its arguments, the look-up of the instance that serves them, and running it. Running gathers the inputs' memory, makes
- * outputs, calls the entry, then swaps the variables' new values in, so that a failed call leaves every variable as it was. The hot path: no locks, no
- * malloc beyond pooled headers and buffers. A call that finds no instance goes to compile.c. */
+/* call: calling a function: its arguments, the look-up of the instance that serves them, and running it. Running gathers the
+ * inputs' memory, makes outputs, calls the entry, then swaps the variables' new values in, so that a failed call leaves every
+ * variable as it was. The hot path: no locks, no malloc beyond pooled headers and buffers. A call that finds no instance goes to
+ * compile.c. */
 #include "function.h"
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
 /* The values of the instance's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
-static bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
-    kiln_tensor *const *in, int64_t *dim)
+static bool instance_bind(
+    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, int64_t *dim)
 {
     for (uint32_t i = 0; i < inst->program->symbol.len; i++) dim[i] = inst->known[i];
     for (uint32_t i = 0; i < inst->nbinding; i++) {
         const Binding *b = &inst->binding[i];
         int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];
         if (UNLIKELY(*slot >= 0 && *slot != have)) {
-            fail(t, at, KILN_ESHAPE,
-                "%s: %s is %lld in one argument and %lld in argument %u axis %u", f->name,
-                inst->traced.module->dims.expr.at[-1 - inst->program->symbol.at[b->symbol]].name,
-                (long long)*slot, (long long)have, b->argument, b->axis);
+            fail(t, at, KILN_ESHAPE, "%s: %s is %lld in one argument and %lld in argument %u axis %u", f->name,
+                inst->traced.module->dims.expr.at[-1 - inst->program->symbol.at[b->symbol]].name, (long long)*slot, (long long)have,
+                b->argument, b->axis);
             return false;
         }
         *slot = have;
@@ -25,8 +25,7 @@ static bool instance_bind(Thread *t, kiln_site at, const kiln_function *f, const
 }
 
 /* The tensor behind one input; NULL: recorded. */
-static kiln_tensor *source_tensor(
-    Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
+static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
 {
     switch ((SourceKind)s->kind) {
     case FROM_ARGUMENT: return in[s->argument];
@@ -40,8 +39,8 @@ static kiln_tensor *source_tensor(
         return NULL;
     case FROM_VARIABLE:
         if (s->variable->id == s->uid && s->variable->alive && s->variable->value) return s->variable->value;
-        fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name,
-            s->loc.file ? s->loc.file : "?", s->loc.line);
+        fail(t, at, KILN_ESTATE, "%s: a variable that its body uses at %s:%d was freed", f->name, s->loc.file ? s->loc.file : "?",
+            s->loc.line);
         return NULL;
     }
     return NULL;
@@ -63,13 +62,13 @@ typedef struct Call {
     kiln_tensor **result;
     Buffer **held; /* the inputs' memory, where a callback may assign or release them; NULL: not */
     uint32_t nheld;
-    int64_t *dim;  /* values of the program's symbols */
+    int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
     int64_t *size; /* what instance->sizes says; NULL: nothing, all is constant */
 } Call;
 
-static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst,
-    kiln_tensor *const *in, kiln_tensor **source, Call *c)
+static bool gather_inputs(
+    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **source, Call *c)
 {
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
         kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
@@ -82,7 +81,8 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
     return true;
 }
 
-/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for instances without sizes. */
+/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for
+ * instances without sizes. */
 static void result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
 {
     out->dtype = inst->result[i].dtype;
@@ -207,17 +207,16 @@ bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Ins
         ok = instance_bind(t, at, f, inst, in, c.dim);
         if (ok) inst->sizes(c.dim, c.size);
     }
-    ok = ok && gather_inputs(t, at, f, inst, in, source, &c) && make_results(t, at, f, inst, &c) &&
-         enter(t, at, f, inst, &c);
+    ok = ok && gather_inputs(t, at, f, inst, in, source, &c) && make_results(t, at, f, inst, &c) && enter(t, at, f, inst, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);
     return ok;
 }
 
-/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are, and it has what was saved for its gradient as
- * further outputs. */
-static bool run_recorded(Thread *t, kiln_site at, kiln_function *f, Instance *inst, const Instance *form, kiln_tensor *const *in,
-    kiln_tensor **result)
+/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are, and it has what was saved
+ * for its gradient as further outputs. */
+static bool run_recorded(
+    Thread *t, kiln_site at, kiln_function *f, Instance *inst, const Instance *form, kiln_tensor *const *in, kiln_tensor **result)
 {
     const Traced *traced = &form->traced;
     const uint32_t nout = traced->noutput + traced->nsaved;
@@ -278,38 +277,34 @@ Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tens
 }
 
 /* ---- calling ------------------------------------------------------------------------------------------------------ */
-static bool spec_fits(
-    Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
+static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
 {
     const kiln_spec *s = &f->spec[i];
     char text[96];
     if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
-        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i,
-            tensor_text(x, text, sizeof text),
+        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i, tensor_text(x, text, sizeof text),
             s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
         return false;
     }
     if (x->state == TENSOR_STATIC) return true;
     if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
         fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "%s: argument %u is %s, declared %s of rank %d", f->name, i,
-            tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), s->rank);
+            "%s: argument %u is %s, declared %s of rank %d", f->name, i, tensor_text(x, text, sizeof text),
+            kiln_dtype_name(s->dtype), s->rank);
         return false;
     }
     for (int d = 0; d < s->rank; d++) {
         Dim n = x->type.dim[d];
         if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
-            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld",
-                f->name, i, tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo,
-                (long long)s->size[d].hi);
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld", f->name, i,
+                tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo, (long long)s->size[d].hi);
             return false;
         }
     }
     return true;
 }
 
-bool function_arguments(
-    Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
+bool function_arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **x)
 {
     int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
     if ((want && nin != want) || nin < 0) {
@@ -325,16 +320,15 @@ bool function_arguments(
         if (UNLIKELY(!x[i] || x[i]->state == TENSOR_FREE || x[i]->state == TENSOR_MISSING || x[i]->k != f->k)) {
             char text[96];
             fail(t, at, KILN_ESTATE, "%s: argument %d is %s", f->name, i,
-                !x[i]             ? "NULL"
-                : x[i]->k != f->k ? "a tensor of another engine"
+                !x[i]                           ? "NULL"
+                : x[i]->k != f->k               ? "a tensor of another engine"
                 : x[i]->state == TENSOR_MISSING ? tensor_text(x[i], text, sizeof text)
-                                  : "a tensor whose scope closed, or that was released");
+                                                : "a tensor whose scope closed, or that was released");
             return false;
         }
         if (UNLIKELY(x[i]->state == TENSOR_POISON)) return false;
         if (UNLIKELY(x[i]->state == TENSOR_TRACED && !t->trace)) {
-            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name,
-                i);
+            fail(t, at, KILN_ESTATE, "%s: argument %d is a traced value outside its trace", f->name, i);
             return false;
         }
         if (f->nspec && !spec_fits(t, at, f, (uint32_t)i, x[i])) return false;
@@ -349,8 +343,7 @@ static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
     return false;
 }
 
-bool kiln_call_all_at(
-    kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
+bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     if (!f || !t) {

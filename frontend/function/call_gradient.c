@@ -1,7 +1,7 @@
-/* call_gradient: the gradient of a compiled call on a tape: a derived function of the call's inputs and its outputs' cotangents, whose trace is
- * the graph that the instance was traced to, under a tape, and what that tape gives. It is an ordinary function, compiled on demand and kept with
- * the instance, so that its own gradient (second order) comes about the same way. Never runs the body again: it may be freed, with all that it
- * used. */
+/* call_gradient: the gradient of a compiled call on a tape: a derived function of the call's inputs and its outputs' cotangents,
+ * whose trace is the graph that the instance was traced to, under a tape, and what that tape gives. It is an ordinary function,
+ * compiled on demand and kept with the instance, so that its own gradient (second order) comes about the same way. Never runs the
+ * body again: it may be freed, with all that it used. */
 #include "../../ir/transplant.h"
 
 #include "function.h"
@@ -53,14 +53,16 @@ static bool reads_own(const Instance *inst, const TapeRead *r)
     return r->leaf && (!s || graph_maker(g, r->leaf)->in[0] != g->param.at[s - inst->traced.source]);
 }
 
-/* Such a value no tape around the call has. The call's gradient counts the read if the variable is a source, too; else all recording tapes miss
- * the variable from the call on, and they miss sources once a gradient is asked for under them: its own gradient could not count the read. */
+/* Such a value no tape around the call has. The call's gradient counts the read if the variable is a source, too; else all
+ * recording tapes miss the variable from the call on, and they miss sources once a gradient is asked for under them: its own
+ * gradient could not count the read. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         for (uint32_t i = 0; i < inst->traced.nread && tape->recording && !tape->frame; i++) {
             const TapeRead *r = &inst->traced.read[i];
-            if (!r->variable || r->variable->local || sources != (source_of(inst, r->variable) != NULL) || !reads_own(inst, r)) continue;
+            if (!r->variable || r->variable->local || sources != (source_of(inst, r->variable) != NULL) || !reads_own(inst, r))
+                continue;
             if (!tape_note(tape, r->variable, 0, 0)) return false;
         }
     return true;
@@ -93,10 +95,10 @@ static void again_body(void *arg)
     a->ok = transplant(&t, a->g, from, a->map);
 }
 
-/* What stands for the sources: watched arguments, captures and locals, variables' values at entry; and those that are asked for, in x. False:
- * recorded. */
-static bool give_sources(Thread *t, kiln_site at, const Instance *inst, kiln_tape *tape, kiln_tensor *const *in, Value *given,
-    kiln_operand *x, int *nx)
+/* What stands for the sources: watched arguments, captures and locals, variables' values at entry; and those that are asked for, in
+ * x. False: recorded. */
+static bool give_sources(
+    Thread *t, kiln_site at, const Instance *inst, kiln_tape *tape, kiln_tensor *const *in, Value *given, kiln_operand *x, int *nx)
 {
     *nx = 0;
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
@@ -141,7 +143,8 @@ static void replace_body(void *arg)
     }
 }
 
-/* All that was saved is an argument: whatever reads the value that was to be computed again reads that, and nothing is computed for it. */
+/* All that was saved is an argument: whatever reads the value that was to be computed again reads that, and nothing is computed for
+ * it. */
 static bool read_saved(Thread *t, kiln_site at, const Again *a)
 {
     const Traced *traced = &a->inst->traced;
@@ -157,11 +160,13 @@ static bool read_saved(Thread *t, kiln_site at, const Again *a)
 }
 
 /* out: the gradients of all float sources; zeros for those that are not asked for. */
-static void give_gradients(Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
+static void give_gradients(
+    Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
 {
     const Instance *inst = a->inst;
     const Graph *from = inst->traced.graph[0];
-    kiln_tensor **y = SCRATCH(t, at, kiln_tensor *, 2 * inst->traced.noutput), **seed = y + inst->traced.noutput, **d = SCRATCH(t, at, kiln_tensor *, nx);
+    kiln_tensor **y = SCRATCH(t, at, kiln_tensor *, 2 * inst->traced.noutput), **seed = y + inst->traced.noutput,
+                **d = SCRATCH(t, at, kiln_tensor *, nx);
     kiln_tensor *const *cotangent = a->in + inst->traced.nsource + inst->traced.nsaved;
     uint32_t ny = 0, n = 0, outs = 0;
     if (!y || !d) return;
@@ -196,7 +201,8 @@ static void gradient_into(Thread *t, const InstanceGradient *rg, kiln_tensor *co
         if (inst->traced.source[i].kind == FROM_VARIABLE) frame_pass_reads(top, a.given[i]);
 }
 
-/* Inputs: the instance's sources in order, what it saved, then a cotangent per float output, or a static argument where there is none. Outputs: the cotangent of every float source. */
+/* Inputs: the instance's sources in order, what it saved, then a cotangent per float output, or a static argument where there is
+ * none. Outputs: the cotangent of every float source. */
 static void instance_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
@@ -237,7 +243,8 @@ static void preset_plan(kiln_function *vjp, const Instance *inst, uint32_t nin)
         ok = ok && plan_type(&p, symbol, inst, type, group + (size_t)at * MAX_RANK);
     }
     for (uint32_t i = 0; i < inst->traced.nsaved; i++)
-        ok = ok && plan_type(&p, symbol, inst, graph_type(inst->traced.graph[0], inst->traced.saved[i]), group + (size_t)at++ * MAX_RANK);
+        ok = ok &&
+             plan_type(&p, symbol, inst, graph_type(inst->traced.graph[0], inst->traced.saved[i]), group + (size_t)at++ * MAX_RANK);
     for (uint32_t i = 0; i < inst->traced.noutput; i++)
         if (takes_gradient(&inst->result[i]))
             ok = ok && plan_type(&p, symbol, inst, &inst->result[i], group + (size_t)at++ * MAX_RANK);
@@ -287,15 +294,17 @@ static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *
     return vjp;
 }
 
-/* What comes after the inputs: what was saved, then per float output its cotangent, or a static argument that says that there is none. False: recorded. */
-static bool arguments(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved, kiln_tensor *const *g,
-    kiln_tensor **arg, uint32_t *n)
+/* What comes after the inputs: what was saved, then per float output its cotangent, or a static argument that says that there is
+ * none. False: recorded. */
+static bool arguments(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved,
+    kiln_tensor *const *g, kiln_tensor **arg, uint32_t *n)
 {
     memcpy(arg, in, inst->traced.nsource * sizeof *arg);
     *n = inst->traced.nsource;
     for (uint32_t i = 0; i < inst->traced.nsaved; i++) arg[(*n)++] = saved[i];
     for (uint32_t i = 0; i < inst->traced.noutput; i++)
-        if (takes_gradient(&inst->result[i]) && !(arg[(*n)++] = g[i] ? g[i] : static_argument(t, at, (kiln_operand){.kind = 7}))) return false;
+        if (takes_gradient(&inst->result[i]) && !(arg[(*n)++] = g[i] ? g[i] : static_argument(t, at, (kiln_operand){.kind = 7})))
+            return false;
     return true;
 }
 
@@ -327,7 +336,8 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *in
     kiln_tensor **arg = SCRATCH(t, at, kiln_tensor *, traced->nsource + traced->nsaved + traced->noutput),
                 **got = SCRATCH(t, at, kiln_tensor *, traced->nsource + 1);
     uint32_t n;
-    if (!arg || !got || !none_missed(t, at, f, inst, wanted) || !arguments(t, at, inst, in, out + traced->noutput, g, arg, &n)) return false;
+    if (!arg || !got || !none_missed(t, at, f, inst, wanted) || !arguments(t, at, inst, in, out + traced->noutput, g, arg, &n))
+        return false;
     kiln_function *vjp = instance_gradient(t, at, f, inst);
     if (!vjp || (t->recording && !note_own_reads(t, inst, true))) return false;
     Instance *r = function_instance(t, at, vjp, arg, (int)n);
@@ -355,8 +365,8 @@ void recorded_call_drop(kiln *k, const int64_t *call)
     function_drop(function_of(call));
 }
 
-bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
-    const bool *wanted, kiln_tensor **dx)
+bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out,
+    kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = ask_gradient(t, at, function_of(call), form_of(t, instance_of(call)), in, out, g, wanted, dx);

@@ -1,5 +1,5 @@
-/* compile: THE SPINE: a call that no instance serves. Its body is traced (traced.c), what was traced is built (build.c: passes, lowering, backend), and
- * the instance is kept by its signature (cache.c), where later calls find it (call.c). */
+/* compile: THE SPINE: a call that no instance serves. Its body is traced (traced.c), what was traced is built (build.c: passes,
+ * lowering, backend), and the instance is kept by its signature (cache.c), where later calls find it (call.c). */
 #include "function.h"
 
 #include <stdio.h>
@@ -21,8 +21,8 @@ size_t instance_bytes(const Instance *inst)
     return bytes;
 }
 
-static Instance *make_instance(Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan,
-    kiln_tensor *const *in, int nin, const Miss *miss)
+static Instance *make_instance(
+    Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan, kiln_tensor *const *in, int nin, const Miss *miss)
 {
     Instance *inst = instance_zeros(t, at, f->name, key);
     if (!inst) return NULL;
@@ -43,8 +43,8 @@ static Instance *make_instance(Thread *t, kiln_site at, kiln_function *f, uint64
 #define GENERAL_WORKSPACE ((int64_t)256 << 20)
 
 /* The sizes of the plan as symbols. NULL if that cannot be: then it is known why, and no error is left behind. */
-static Instance *make_general(Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan,
-    kiln_tensor *const *in, int nin, const Miss *miss)
+static Instance *make_general(
+    Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan, kiln_tensor *const *in, int nin, const Miss *miss)
 {
     kiln_failure before = t->failure;
     uint64_t failures = t->failures;
@@ -58,8 +58,7 @@ static Instance *make_general(Thread *t, kiln_site at, kiln_function *f, uint64_
     t->failures = failures;
     memcpy(t->text, text, sizeof text);
     if (inst && inst->program->workspace > GENERAL_WORKSPACE) {
-        snprintf(why, sizeof why, "the bound would take %lld bytes of workspace",
-            (long long)inst->program->workspace);
+        snprintf(why, sizeof why, "the bound would take %lld bytes of workspace", (long long)inst->program->workspace);
         instance_free(inst);
         inst = NULL;
     }
@@ -91,14 +90,12 @@ Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, 
 
 static bool literal_agrees(Thread *t, kiln_site at, const Source *s, const Source *now)
 {
-    kiln_tensor *a = tensor_contiguous(t, at, s->tensor),
-                *b = tensor_contiguous(t, at, now->tensor);
+    kiln_tensor *a = tensor_contiguous(t, at, s->tensor), *b = tensor_contiguous(t, at, now->tensor);
     return tensor_ok(a) && tensor_ok(b) && memcmp(a->data, b->data, kiln_bytes(a)) == 0;
 }
 
 /* What the body takes from outside: the same tensors and variables, the same elements spelled out. */
-static bool sources_agree(
-    Thread *t, kiln_site at, const kiln_function *f, const Traced *was, const Traced *again)
+static bool sources_agree(Thread *t, kiln_site at, const kiln_function *f, const Traced *was, const Traced *again)
 {
     for (uint32_t i = 0; i < was->nsource && i < again->nsource; i++) {
         const Source *s = &was->source[i], *now = &again->source[i];
@@ -106,23 +103,20 @@ static bool sources_agree(
                            : s->kind == FROM_CAPTURE  ? "the tensor that its body uses"
                            : s->kind == FROM_VARIABLE ? "the variable that its body uses"
                                                       : "the elements that its body spells out";
-        bool same =
-            s->kind == now->kind && (s->kind == FROM_CAPTURE       ? s->uid == now->uid
-                                        : s->kind == FROM_VARIABLE ? s->variable == now->variable
-                                        : s->kind == FROM_LITERAL  ? literal_agrees(t, at, s, now)
-                                                                   : true);
+        bool same = s->kind == now->kind && (s->kind == FROM_CAPTURE       ? s->uid == now->uid
+                                                : s->kind == FROM_VARIABLE ? s->variable == now->variable
+                                                : s->kind == FROM_LITERAL  ? literal_agrees(t, at, s, now)
+                                                                           : true);
         if (same) continue;
-        fail(t, at, KILN_ESTATE,
-            "%s: traced again, %s at %s:%d differs; something that it reads from the host changed",
-            f->name, what, now->loc.file ? now->loc.file : "?", now->loc.line);
+        fail(t, at, KILN_ESTATE, "%s: traced again, %s at %s:%d differs; something that it reads from the host changed", f->name,
+            what, now->loc.file ? now->loc.file : "?", now->loc.line);
         return false;
     }
     return true;
 }
 
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. */
-bool retrace_agrees(
-    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin)
+bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin)
 {
     Traced again = {.plan = inst->traced.plan};
     traced_init(&again);

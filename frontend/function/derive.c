@@ -1,12 +1,11 @@
-/* derive: functions made of other functions: the gradient, the value with the gradient, and what call_gradient.c asks for. Each is made
- * once, whoever asks first, and holds the function that its body runs. Relies on tapes inside traces. */
+/* derive: functions made of other functions: the gradient, the value with the gradient, and what call_gradient.c asks for. Each is
+ * made once, whoever asks first, and holds the function that its body runs. Relies on tapes inside traces. */
 #include "function.h"
 
 #include <stdio.h>
 
-kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body,
-    void *user, void (*free_user)(void *), int inputs, int outputs, kiln_function *like,
-    kiln_function **slot)
+kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
+    int inputs, int outputs, kiln_function *like, kiln_function **slot)
 {
     kiln_function_options o = {.name = name,
         .inputs_count = inputs,
@@ -48,15 +47,12 @@ static void grad_into(Thread *t, const Derived *d, kiln_tensor *const *in, int n
     if (!tape) return;
     for (int i = 0; i < nin; i++)
         if (in[i]->state != TENSOR_STATIC)
-            x[nx++] = kiln_of_tensor(
-                dtype_is_float(in[i]->type.dtype) ? kiln_watch_at(at, tape, in[i]) : in[i]);
+            x[nx++] = kiln_of_tensor(dtype_is_float(in[i]->type.dtype) ? kiln_watch_at(at, tape, in[i]) : in[i]);
     if (!function_inline(t, at, d->f, in, nin, y)) return;
     for (int i = 0; i < nout; i++) out[i] = y[i];
     kiln_gradients_at(at, tape, y[0], NULL, x, nx, dx);
     for (int i = 0, j = 0; i < nin; i++)
-        out[nout + i] = in[i]->state == TENSOR_STATIC
-                            ? constant_of(t, at, &(Type){.dtype = DT_f32}, kiln_of_i(0))
-                            : dx[j++];
+        out[nout + i] = in[i]->state == TENSOR_STATIC ? constant_of(t, at, &(Type){.dtype = DT_f32}, kiln_of_i(0)) : dx[j++];
     kiln_tape_close(&tape);
 }
 
@@ -90,8 +86,7 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
-    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin,
-            (value ? f->options.outputs : 0) + nin, f, slot))
+    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, slot))
         free_derived(d);
 }
 
@@ -110,7 +105,4 @@ static kiln_function *derive(kiln_function *f, bool value, kiln_function **slot)
 
 kiln_function *kiln_grad(kiln_function *f) { return derive(f, false, f ? &f->grad : NULL); }
 
-kiln_function *kiln_value_and_grad(kiln_function *f)
-{
-    return derive(f, true, f ? &f->value_and_grad : NULL);
-}
+kiln_function *kiln_value_and_grad(kiln_function *f) { return derive(f, true, f ? &f->value_and_grad : NULL); }

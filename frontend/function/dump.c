@@ -1,4 +1,5 @@
-/* dump: KILN_DUMP=ir,passes,program,llvm,asm,cuda,ptx writes what each stage of a compile produced, one file each, into KILN_DUMP_DIR. */
+/* dump: KILN_DUMP=ir,passes,program,llvm,asm,cuda,ptx writes what each stage of a compile produced, one file each, into
+ * KILN_DUMP_DIR. */
 #include "function.h"
 
 #include <stdatomic.h>
@@ -118,8 +119,7 @@ void dump_module(void *user, const char *pass, const Module *m)
     text_free(&text);
 }
 
-void dump_stage(
-    void *user, const char *stage, const char *name, const char *text, size_t len)
+void dump_stage(void *user, const char *stage, const char *name, const char *text, size_t len)
 {
     char both[128];
     snprintf(both, sizeof both, "%s%s%s", stage, name ? "." : "", name ? name : "");

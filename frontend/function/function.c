@@ -1,5 +1,5 @@
-/* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c, which instance serves a call
- * is signature.c and cache.c, compiling compile.c, calling call.c. */
+/* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c,
+ * which instance serves a call is signature.c and cache.c, compiling compile.c, calling call.c. */
 #include "function.h"
 
 #include <stdio.h>
@@ -24,8 +24,7 @@ static bool copy_specs(kiln_function *f)
 
 static const char *size_fault(const kiln_size *z)
 {
-    if (z->lo < 0 || z->lo > z->hi)
-        return "sizes start at 0 or more, and the bounds of a KILN_DIM are lowest, then highest";
+    if (z->lo < 0 || z->lo > z->hi) return "sizes start at 0 or more, and the bounds of a KILN_DIM are lowest, then highest";
     if (z->name && z->lo != z->hi && (!dim_name_ok(z->name) || z->hi > DIM_MAX))
         return "the name of a KILN_DIM is letters, digits and _, and its highest size at most 2^48";
     return NULL;
@@ -54,8 +53,7 @@ static const char *spec_fault(const kiln_spec *spec, uint32_t n)
     const char *fault = NULL;
     for (uint32_t i = 0; i < n && !fault; i++) {
         const kiln_spec *s = &spec[i];
-        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK)
-            fault = "no such dtype, or a rank above 8";
+        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK) fault = "no such dtype, or a rank above 8";
         for (int d = 0; d < s->rank && !fault; d++)
             if (!(fault = size_fault(&s->size[d]))) fault = name_fault(spec, &names, i, d);
     }
@@ -64,7 +62,8 @@ static const char *spec_fault(const kiln_spec *spec, uint32_t n)
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
-/* Freed handles are made anew only when as many others were freed since: until then whoever kept one is told. Debug builds keep them all. */
+/* Freed handles are made anew only when as many others were freed since: until then whoever kept one is told. Debug builds keep
+ * them all. */
 #define FREED_KEPT 64
 
 static void init_locks(kiln_function *f)
@@ -174,8 +173,8 @@ static kiln_function *discard(kiln_function *f)
     return NULL;
 }
 
-kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
-    const kiln_function_options *options, size_t size)
+kiln_function *kiln_function_new_sized(
+    kiln_site at, kiln *k, kiln_body *body, void *user, const kiln_function_options *options, size_t size)
 {
     Thread *t = thread_of(k);
     if (!t) return NULL;
@@ -273,7 +272,8 @@ static kiln_function *any_child(kiln_function *f)
     return child;
 }
 
-/* Marks f as freed and holds it in one step: a freed function that nobody holds is another thread's to destroy. False: it was freed. */
+/* Marks f as freed and holds it in one step: a freed function that nobody holds is another thread's to destroy. False: it was
+ * freed. */
 static bool begin_free(kiln_function *f)
 {
     pthread_mutex_lock(&f->k->lock);
@@ -330,8 +330,7 @@ kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
     f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
     if (!f) return NULL;
     pthread_mutex_lock(&k->lock);
-    known = map_get(&k->definitions,
-        key); /* another thread may have been faster: then ours stays unused until close */
+    known = map_get(&k->definitions, key); /* another thread may have been faster: then ours stays unused until close */
     if (known)
         f = (kiln_function *)(uintptr_t)*known;
     else if (!map_put(&k->definitions, key, (uint64_t)(uintptr_t)f))
@@ -340,8 +339,7 @@ kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
     return f;
 }
 
-kiln_tensor *kiln_definition_call(
-    kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
+kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in)
 {
     kiln_function *f = kiln_definition_function(k, d);
     kiln_operand x[KILN_MAX_ARGS];
@@ -349,8 +347,7 @@ kiln_tensor *kiln_definition_call(
     return f ? kiln_call_at(at, f, x, d->inputs) : NULL;
 }
 
-bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d,
-    kiln_tensor *const *in, kiln_tensor **out)
+bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in, kiln_tensor **out)
 {
     kiln_function *f = kiln_definition_function(k, d);
     if (f) return kiln_call_all_of_at(at, f, kiln_tensors(in, d->inputs), out, f->options.outputs);

@@ -1,5 +1,6 @@
-/* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which instance serves a call, and
- * why none does), cache.c (instances, and when they may go), stats.c, compile.c (THE SPINE), traced.c, build.c, call.c. */
+/* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which
+ * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (THE SPINE), traced.c,
+ * build.c, call.c. */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H
 
@@ -8,7 +9,8 @@
 
 #include <stdatomic.h>
 
-/* ---- functions ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- functions
+ * ------------------------------------------------------------------------------------------------------------------------------ */
 /* Sizes that became symbols by themselves: group[argument * MAX_RANK + axis] is 0 or the number of a symbol, from 1. */
 #define PLAN_GROUPS 4
 typedef struct Plan {
@@ -123,12 +125,13 @@ struct kiln_function {
 /* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
 bool call_enter(Thread *t, kiln_site at, kiln_function *f);
 void call_leave(Thread *t);
-/* compile.c, THE SPINE: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that was entered
- * ends. NULL: recorded. */
+/* compile.c, THE SPINE: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that
+ * was entered ends. NULL: recorded. */
 Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. False: recorded. */
 bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin);
-/* traced.c: traces the body; sizes that traced->plan names become symbols. Compiles nothing. False: recorded; traced_free all the same. */
+/* traced.c: traces the body; sizes that traced->plan names become symbols. Compiles nothing. False: recorded; traced_free all the
+ * same. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced);
 Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key); /* nothing is traced yet. NULL: recorded */
 void traced_init(Traced *traced); /* of zeros */
@@ -150,7 +153,8 @@ size_t instance_bytes(const Instance *inst);
 Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* call.c: the instance for these arguments, from the cache or made now. */
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
-/* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing, records nothing. */
+/* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing,
+ * records nothing. */
 bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
 /* Runs the instance's code; out gets noutput tensors. */
 bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out);
@@ -180,7 +184,8 @@ static inline bool function_alive(Thread *t, kiln_site at, const kiln_function *
 {
     return LIKELY(!f->freed) || function_gone(t, at, f);
 }
-/* A function of ours whose body is ordinary internal code; free_user may be NULL. Under the deriving lock of `like`. NULL: recorded. */
+/* A function of ours whose body is ordinary internal code; free_user may be NULL. Under the deriving lock of `like`. NULL:
+ * recorded. */
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
                                 int inputs, int outputs, kiln_function *like, kiln_function **slot);
 
@@ -223,8 +228,8 @@ uint64_t signature_key(kiln_tensor *const *in, int nin);
 bool declared_symbol(const kiln_function *f, int arg, int axis);
 bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin);
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out);
-/* Whether the call is the one after which a size becomes a symbol, and how; *grown: the instance that the new one replaces, or NULL. The plan's
- * groups are the caller's to free: nin * MAX_RANK bytes. Under `compiling`. */
+/* Whether the call is the one after which a size becomes a symbol, and how; *grown: the instance that the new one replaces, or
+ * NULL. The plan's groups are the caller's to free: nin * MAX_RANK bytes. Under `compiling`. */
 bool signature_generalise(kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Instance **grown);
 void signature_rigid(kiln_function *f, const Plan *plan, int nin); /* that plan cannot be traced: not again */
 void rigid_free(kiln_function *f);
@@ -257,8 +262,8 @@ void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no sta
 bool dump_wants(const char *stage);
 void dump_module(void *function, const char *stage, const Module *m);                    /* its name; PassCtx.dump */
 void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len); /* its name; CompileOptions.dump */
-/* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a device. What goes wrong
- * is what the file says. */
+/* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a
+ * device. What goes wrong is what the file says. */
 void dump_program(const char *function, Arena *arena, const Module *m, const Program *p);
 
 #endif

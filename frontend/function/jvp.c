@@ -1,5 +1,6 @@
-/* jvp: forward-mode derivatives by two reverse walks. The first gives J'u, which is linear in u; the second, of that with respect to u with
- * the tangents for seeds, gives J t, whatever u is. So no op needs a forward rule. A derived function, as gradients are (derive.c). */
+/* jvp: forward-mode derivatives by two reverse walks. The first gives J'u, which is linear in u; the second, of that with respect
+ * to u with the tangents for seeds, gives J t, whatever u is. So no op needs a forward rule. A derived function, as gradients are
+ * (derive.c). */
 #include "function.h"
 
 #include <limits.h>
@@ -13,8 +14,7 @@ typedef struct Jvp {
 static void free_jvp(void *user) { mem_free(user, sizeof(Jvp)); }
 
 /* Which inputs have tangents, as operands for the inner tape, and the tangents. */
-static int watch_inputs(
-    kiln_site at, kiln_tape *tape, kiln_tensor *const *in, int n, kiln_operand *x, kiln_tensor **tangent)
+static int watch_inputs(kiln_site at, kiln_tape *tape, kiln_tensor *const *in, int n, kiln_operand *x, kiln_tensor **tangent)
 {
     int nx = 0;
     for (int i = 0; i < n; i++) {
@@ -115,8 +115,7 @@ static void derive_jvp(Thread *t, kiln_function *f)
     }
     *j = (Jvp){f, n};
     snprintf(name, sizeof name, "%s_jvp", f->name);
-    if (!function_derived(at, f->k, name, jvp_body, j, free_jvp, 2 * n, 2 * f->options.outputs, f, &f->jvp))
-        free_jvp(j);
+    if (!function_derived(at, f->k, name, jvp_body, j, free_jvp, 2 * n, 2 * f->options.outputs, f, &f->jvp)) free_jvp(j);
 }
 
 kiln_function *kiln_jvp(kiln_function *f)

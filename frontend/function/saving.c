@@ -1,10 +1,11 @@
-/* saving: the form in which an instance runs while a tape records. Beside its results it gives what its gradient would otherwise have to compute again: the
- * results of contractions, which cost more than all that is elementwise around them and lie in memory anyhow. The tape keeps them with the call
- * (call.c), and the gradient's graph reads them in their places (call_gradient.c). Never differentiates. */
+/* saving: the form in which an instance runs while a tape records. Beside its results it gives what its gradient would otherwise
+ * have to compute again: the results of contractions, which cost more than all that is elementwise around them and lie in memory
+ * anyhow. The tape keeps them with the call (call.c), and the gradient's graph reads them in their places (call_gradient.c). Never
+ * differentiates. */
 #include "function.h"
 
-/* Products of the body itself, not of its loops and branches. Sizes that are expressions would keep the gradient from being bounded by the same symbols;
- * a value that is a result already is not given twice. */
+/* Products of the body itself, not of its loops and branches. Sizes that are expressions would keep the gradient from being bounded
+ * by the same symbols; a value that is a result already is not given twice. */
 static bool worth_saving(const Graph *g, const Node *n)
 {
     const Type *type = graph_type(g, n->out);

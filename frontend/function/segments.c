@@ -1,5 +1,5 @@
-/* segments: kiln_for_every: a loop in segments, so that its gradient keeps what comes into each segment and runs the steps in it again. Two
- * nested kiln_for, the inner one with the outer one's index. Relies on public operations alone. */
+/* segments: kiln_for_every: a loop in segments, so that its gradient keeps what comes into each segment and runs the steps in it
+ * again. Two nested kiln_for, the inner one with the outer one's index. Relies on public operations alone. */
 #include "function.h"
 
 typedef struct Segments {
@@ -7,9 +7,9 @@ typedef struct Segments {
     kiln_body *body;
     void *user;
     int64_t every;
-    int64_t known;       /* steps in all, if a plain number says so; -1: `count` does */
+    int64_t known; /* steps in all, if a plain number says so; -1: `count` does */
     kiln_tensor *count;
-    kiln_tensor *first;  /* index of the running segment's first step */
+    kiln_tensor *first; /* index of the running segment's first step */
     int n;
 } Segments;
 
@@ -39,8 +39,8 @@ static void segment(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *us
     kiln_for_at(s->at, k, steps, step, in + 1, s->n, out, s);
 }
 
-bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries, int n,
-    kiln_tensor **out, void *user)
+bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries,
+    int n, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
     if (!t) return false;
@@ -63,12 +63,14 @@ bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every,
     }
     s.count = cast_to(t, at, all, DT_i64);
     kiln_tensor *up = kiln_add_at(at, kiln_of_tensor(s.count), kiln_of_i(every - 1));
-    return kiln_for_at(at, k, kiln_of_tensor(kiln_floor_div_at(at, kiln_of_tensor(up), kiln_of_i(every))), segment, carries, n, out, &s);
+    return kiln_for_at(
+        at, k, kiln_of_tensor(kiln_floor_div_at(at, kiln_of_tensor(up), kiln_of_i(every))), segment, carries, n, out, &s);
 }
 
 bool kiln_for_every_of_at(
     kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
-    WITH_TENSORS(t, "kiln_for_every", carries, out, carries.count, kiln_for_every_at(at, k, count, every, body, x, carries.count, out, user));
+    WITH_TENSORS(t, "kiln_for_every", carries, out, carries.count,
+        kiln_for_every_at(at, k, count, every, body, x, carries.count, out, user));
 }

@@ -1,5 +1,5 @@
-/* signature: which instance serves a call. The key of the concrete sizes, the comparison that decides, how a call missed, and when sizes that
- * keep changing become symbols. Relies on tensor headers' cached hashes. Never compiles, never changes the cache. */
+/* signature: which instance serves a call. The key of the concrete sizes, the comparison that decides, how a call missed, and when
+ * sizes that keep changing become symbols. Relies on tensor headers' cached hashes. Never compiles, never changes the cache. */
 #include "function.h"
 
 #include <stdio.h>
@@ -23,14 +23,13 @@ static uint32_t group_of(const Instance *r, int arg, int axis)
     return r->traced.plan.groups ? r->traced.plan.group[arg * MAX_RANK + axis] : 0;
 }
 
-/* A size that became a symbol by itself: within its bounds, and the same wherever the symbol stands. Declared ones were checked before,
- * with an error that names them. */
+/* A size that became a symbol by itself: within its bounds, and the same wherever the symbol stands. Declared ones were checked
+ * before, with an error that names them. */
 static bool symbol_fits(const Instance *r, int arg, int axis, int64_t have, int64_t *seen)
 {
     uint32_t g = group_of(r, arg, axis);
     if (!g) return true;
-    if (have < 1 || have > r->traced.plan.hi[g - 1] || (seen[g - 1] >= 0 && seen[g - 1] != have))
-        return false;
+    if (have < 1 || have > r->traced.plan.hi[g - 1] || (seen[g - 1] >= 0 && seen[g - 1] != have)) return false;
     seen[g - 1] = have;
     return true;
 }
@@ -49,8 +48,7 @@ bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int 
             if (!fixed_equal(&r->traced.fixed[i], &v)) return false;
         }
         for (int d = 0; d < a->rank; d++)
-            if (a->dim[d] >= 0 ? a->dim[d] != b->dim[d] : !symbol_fits(r, i, d, b->dim[d], seen))
-                return false;
+            if (a->dim[d] >= 0 ? a->dim[d] != b->dim[d] : !symbol_fits(r, i, d, b->dim[d], seen)) return false;
     }
     return true;
 }
@@ -70,20 +68,13 @@ static void note(Difference *d, MissKind kind, int arg, int dim, int64_t from, i
 {
     bool size = kind == MISS_SIZE;
     if (!d->count)
-        *d = (Difference){.sizes_only = size,
-            .kind = kind,
-            .argument = arg,
-            .dim = dim,
-            .from = from,
-            .to = to,
-            .bound = d->bound};
+        *d = (Difference){.sizes_only = size, .kind = kind, .argument = arg, .dim = dim, .from = from, .to = to, .bound = d->bound};
     d->count++;
     d->bound = d->bound || kind == MISS_BOUND;
     d->sizes_only = d->sizes_only && size && d->from == from && d->to == to;
 }
 
-static void compare_sizes(
-    const Instance *r, int i, const Type *b, Difference *d, int64_t *seen, uint8_t *mask)
+static void compare_sizes(const Instance *r, int i, const Type *b, Difference *d, int64_t *seen, uint8_t *mask)
 {
     const Type *a = &r->traced.arg[i];
     for (int j = 0; j < a->rank; j++) {
@@ -134,22 +125,14 @@ static void describe(const Difference *d, Miss *m)
     long long from = d->from, size = d->to;
     switch (d->kind) {
     case MISS_COUNT: snprintf(to, cap, "%lld arguments -> %lld", from, size); return;
-    case MISS_DTYPE:
-        snprintf(
-            to, cap, "arg %d dtype: %s -> %s", d->argument, dtype_text(d->from), dtype_text(d->to));
-        return;
+    case MISS_DTYPE: snprintf(to, cap, "arg %d dtype: %s -> %s", d->argument, dtype_text(d->from), dtype_text(d->to)); return;
     case MISS_RANK: snprintf(to, cap, "arg %d rank: %lld -> %lld", d->argument, from, size); return;
     case MISS_SIZE:
-    case MISS_OTHER:
-        snprintf(to, cap, "arg %d dim %d: %lld -> %lld", d->argument, d->dim, from, size);
-        return;
-    case MISS_BOUND:
-        snprintf(to, cap, "arg %d dim %d: %lld is beyond the bound %lld", d->argument, d->dim, size,
-            from);
-        return;
+    case MISS_OTHER: snprintf(to, cap, "arg %d dim %d: %lld -> %lld", d->argument, d->dim, from, size); return;
+    case MISS_BOUND: snprintf(to, cap, "arg %d dim %d: %lld is beyond the bound %lld", d->argument, d->dim, size, from); return;
     case MISS_STATIC:
-        snprintf(to, cap, "arg %d static: %s -> %s", d->argument,
-            fixed_text(&d->was, was, sizeof was), fixed_text(&d->now, now, sizeof now));
+        snprintf(to, cap, "arg %d static: %s -> %s", d->argument, fixed_text(&d->was, was, sizeof was),
+            fixed_text(&d->now, now, sizeof now));
         return;
     case MISS_FIRST: snprintf(to, cap, "first call"); return;
     }
@@ -171,12 +154,8 @@ void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Mis
         any = true;
     }
     mem_free(mask, bytes);
-    *out = (Miss){.kind = best.kind,
-        .argument = best.argument,
-        .dim = best.dim,
-        .from = best.from,
-        .to = best.to,
-        .differences = best.count};
+    *out = (Miss){
+        .kind = best.kind, .argument = best.argument, .dim = best.dim, .from = best.from, .to = best.to, .differences = best.count};
     describe(&best, out);
     if (!any && f->stats.traces) snprintf(out->text, sizeof out->text, "nothing is cached");
 }
@@ -234,8 +213,7 @@ static bool grow(const Instance *r, kiln_tensor *const *in, int nin, Plan *plan)
     for (int i = 0; i < nin; i++)
         for (int d = 0; d < r->traced.arg[i].rank; d++) {
             uint32_t g = group_of(r, i, d);
-            if (g && in[i]->type.dim[d] > plan->hi[g - 1])
-                plan->hi[g - 1] = bound_for(in[i]->type.dim[d]);
+            if (g && in[i]->type.dim[d] > plan->hi[g - 1]) plan->hi[g - 1] = bound_for(in[i]->type.dim[d]);
         }
     return true;
 }
@@ -247,8 +225,8 @@ static bool same_groups(const Instance *a, const Instance *b)
 }
 
 /* How many cached instances the call differs from by exactly these sizes, and the largest of them. */
-static uint32_t repeats(const kiln_function *f, const Instance *like, kiln_tensor *const *in, int nin,
-    const uint8_t *mask, uint8_t *other, int64_t *largest)
+static uint32_t repeats(const kiln_function *f, const Instance *like, kiln_tensor *const *in, int nin, const uint8_t *mask,
+    uint8_t *other, int64_t *largest)
 {
     uint32_t n = 0, looked = 0;
     size_t bytes = (size_t)nin * MAX_RANK;
@@ -256,9 +234,7 @@ static uint32_t repeats(const kiln_function *f, const Instance *like, kiln_tenso
         Difference d;
         memset(other, 0, bytes);
         compare(r, in, nin, &d, other);
-        if (!d.count || !d.sizes_only || d.from < 1 || !same_groups(r, like) ||
-            memcmp(mask, other, bytes))
-            continue;
+        if (!d.count || !d.sizes_only || d.from < 1 || !same_groups(r, like) || memcmp(mask, other, bytes)) continue;
         *largest = MAX_OF(*largest, MAX_OF(d.from, d.to));
         n++;
     }
@@ -277,8 +253,7 @@ static bool widen(const Instance *r, int nin, const uint8_t *mask, int64_t large
     return true;
 }
 
-static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *mask, uint8_t *other,
-    Plan *plan, Instance **grown)
+static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *mask, uint8_t *other, Plan *plan, Instance **grown)
 {
     size_t bytes = (size_t)nin * MAX_RANK;
     uint32_t looked = 0;
@@ -295,8 +270,7 @@ static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *m
             if (!again.count && !is_rigid(f, plan->group, bytes)) return *grown = r, true;
             continue;
         }
-        if (!d.count || !d.sizes_only || d.from < 1 || d.to < 1 || r->traced.plan.groups == PLAN_GROUPS)
-            continue;
+        if (!d.count || !d.sizes_only || d.from < 1 || d.to < 1 || r->traced.plan.groups == PLAN_GROUPS) continue;
         int64_t largest = 0;
         if (repeats(f, r, in, nin, mask, other, &largest) < REPEATS) continue;
         widen(r, nin, mask, largest, plan);
@@ -306,8 +280,7 @@ static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *m
 }
 
 /* A plan that is known beforehand: the sizes must be within it. */
-static bool preset_fits(
-    const kiln_function *f, kiln_tensor *const *in, int nin, const uint8_t *group)
+static bool preset_fits(const kiln_function *f, kiln_tensor *const *in, int nin, const uint8_t *group)
 {
     int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};
     for (int i = 0; i < nin; i++)
@@ -322,8 +295,7 @@ static bool preset_fits(
     return !is_rigid(f, group, (size_t)nin * MAX_RANK);
 }
 
-bool signature_generalise(
-    kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Instance **grown)
+bool signature_generalise(kiln_function *f, kiln_tensor *const *in, int nin, Plan *plan, Instance **grown)
 {
     *grown = NULL;
     *plan = (Plan){0};
@@ -358,6 +330,5 @@ void plan_text(const Plan *plan, int nin, uint32_t which, char *buf, size_t cap)
     buf[0] = 0;
     for (int i = 0; i < nin * MAX_RANK && len < cap; i++)
         if (plan->group[i] == which)
-            len += (size_t)snprintf(buf + len, cap - len, "%sarg %d dim %d", len ? ", " : "",
-                i / MAX_RANK, i % MAX_RANK);
+            len += (size_t)snprintf(buf + len, cap - len, "%sarg %d dim %d", len ? ", " : "", i / MAX_RANK, i % MAX_RANK);
 }

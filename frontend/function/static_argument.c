@@ -1,5 +1,5 @@
-/* static_argument: plain C values that are part of a function's signature. A handle carries one from the call to the body; it has no dtype
- * and no elements, so every operation refuses it. Never converts silently. */
+/* static_argument: plain C values that are part of a function's signature. A handle carries one from the call to the body; it has
+ * no dtype and no elements, so every operation refuses it. Never converts silently. */
 #include "function.h"
 
 #include <math.h>
@@ -69,8 +69,7 @@ static bool take(kiln_site at, const kiln_tensor *x, Fixed *out)
     if (out->kind) return true;
     char text[160];
     if (!x || x->state != TENSOR_POISON)
-        fail(t, at, KILN_EVALUE,
-            "static: the argument is %s, not a C value; pass it as KILN_STATIC(value)",
+        fail(t, at, KILN_EVALUE, "static: the argument is %s, not a C value; pass it as KILN_STATIC(value)",
             tensor_text(x, text, sizeof text));
     return false;
 }
@@ -83,8 +82,7 @@ int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *x)
     double f = v.kind == 8 ? as_double(&v) : NAN;
     if (f == floor(f) && fabs(f) < 0x1p63) return (int64_t)f;
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no integer",
-        fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no integer", fixed_text(&v, text, sizeof text));
     return 0;
 }
 
@@ -95,8 +93,7 @@ double kiln_static_f64_at(kiln_site at, const kiln_tensor *x)
     if (v.kind == 7) return (double)v.bits;
     if (v.kind == 8) return as_double(&v);
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no number",
-        fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no number", fixed_text(&v, text, sizeof text));
     return NAN;
 }
 
@@ -106,7 +103,6 @@ const char *kiln_static_text_at(kiln_site at, const kiln_tensor *x)
     if (!take(at, x, &v)) return "";
     if (v.kind == 9) return v.text;
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no text",
-        fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no text", fixed_text(&v, text, sizeof text));
     return "";
 }

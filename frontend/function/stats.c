@@ -1,5 +1,5 @@
-/* stats: what a function counts and says about itself: misses with their reasons, and the warning when traces pile up. Never decides
- * anything. */
+/* stats: what a function counts and says about itself: misses with their reasons, and the warning when traces pile up. Never
+ * decides anything. */
 #include "function.h"
 
 #include <stdio.h>
@@ -15,10 +15,8 @@ void stats_miss(kiln_function *f, const Miss *m)
     kiln_function_statistics *s = &f->stats;
     s->misses++;
     memmove(&s->recent[1], &s->recent[0], sizeof s->recent - sizeof s->recent[0]);
-    s->recent[0] =
-        (kiln_miss){.argument = m->argument, .dim = m->dim, .from = m->from, .to = m->to};
-    snprintf(s->recent[0].text, sizeof s->recent[0].text, "%.*s", (int)sizeof s->recent[0].text - 1,
-        m->text);
+    s->recent[0] = (kiln_miss){.argument = m->argument, .dim = m->dim, .from = m->from, .to = m->to};
+    snprintf(s->recent[0].text, sizeof s->recent[0].text, "%.*s", (int)sizeof s->recent[0].text - 1, m->text);
     s->recent_count = MIN_OF(s->recent_count + 1, (uint32_t)KILN_MISSES);
     snprintf(s->last_miss, sizeof s->last_miss, "%s", m->text);
     unlock(f);
@@ -56,15 +54,13 @@ static void warn(Thread *t, kiln_function *f, uint64_t traces, const Miss *m, co
     uint32_t same = 0, n = f->stats.recent_count;
     char how[240], where[64] = "";
     if (m->argument >= 0 && n > 1)
-        snprintf(where, sizeof where, m->dim >= 0 ? ", argument %d dimension %d" : ", argument %d",
-            m->argument, m->dim);
-    for (uint32_t i = 0; i < n; i++)
-        same += f->stats.recent[i].argument == m->argument && f->stats.recent[i].dim == m->dim;
+        snprintf(where, sizeof where, m->dim >= 0 ? ", argument %d dimension %d" : ", argument %d", m->argument, m->dim);
+    for (uint32_t i = 0; i < n; i++) same += f->stats.recent[i].argument == m->argument && f->stats.recent[i].dim == m->dim;
     log_line(t->k,
         "%s (%s:%d) was traced %llu times, %u of its last %u misses for one cause%s: %s. "
         "%s%s%s%s",
-        f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n,
-        where, m->text, advice(f, m, how, sizeof how), *why ? " (" : "", why, *why ? ")" : "");
+        f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n, where, m->text,
+        advice(f, m, how, sizeof how), *why ? " (" : "", why, *why ? ")" : "");
 }
 
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
@@ -72,7 +68,8 @@ void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
     lock(f);
     uint64_t n = ++f->stats.traces;
     f->stats.trace_seconds += seconds;
-    /* The gradient of an instance is traced for each set of results that is asked about: nobody calls it otherwise, so there is nothing to advise. */
+    /* The gradient of an instance is traced for each set of results that is asked about: nobody calls it otherwise, so there is
+     * nothing to advise. */
     bool due = n >= WARN_AT && n >= f->warn_at && t->k->options.log && !f->inst;
     if (due) f->warn_at = 2 * n;
     char why[sizeof f->stats.general];
@@ -105,22 +102,20 @@ void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t
     unlock(f);
 }
 
-void stats_general(
-    Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst)
+void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst)
 {
     char where[80], text[600];
     size_t len = 0;
     text[0] = 0;
     for (uint32_t g = 1; g <= plan->groups && len < sizeof text; g++) {
         plan_text(plan, nin, g, where, sizeof where);
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s: 1 to %lld", g > 1 ? "; " : "",
-            where, (long long)plan->hi[g - 1]);
+        len += (size_t)snprintf(
+            text + len, sizeof text - len, "%s%s: 1 to %lld", g > 1 ? "; " : "", where, (long long)plan->hi[g - 1]);
     }
     if (why_not) snprintf(text, sizeof text, "%s stays a constant: %s", where, why_not);
     lock(f);
     f->stats.generalisations += !why_not;
-    snprintf(
-        f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
+    snprintf(f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
     unlock(f);
     if (why_not)
         log_line(t->k, "%s: each size is compiled by itself, %s", f->name, text);

@@ -1,5 +1,5 @@
-/* traced: a body becomes a graph: its arguments' types, the trace, and what it read, gave and changed. Running the result is call.c, compiling it
- * build.c; trace/trace.c is how operations append to the graph. Never compiles. */
+/* traced: a body becomes a graph: its arguments' types, the trace, and what it read, gave and changed. Running the result is
+ * call.c, compiling it build.c; trace/trace.c is how operations append to the graph. Never compiles. */
 #include "function.h"
 
 #include "../../ir/text.h"
@@ -44,8 +44,7 @@ static void signature_into(const Start *s)
         Fixed v = traced->fixed[i] = static_value(s->in[i]);
         if (v.text) traced->fixed[i].text = arena_copy(a, v.text, (size_t)v.bits + 1);
     }
-    if (traced->plan.groups)
-        traced->plan.group = arena_copy(a, traced->plan.group, (size_t)s->nin * MAX_RANK);
+    if (traced->plan.groups) traced->plan.group = arena_copy(a, traced->plan.group, (size_t)s->nin * MAX_RANK);
 }
 
 static void start_body(void *arg)
@@ -65,8 +64,7 @@ static void start_body(void *arg)
         if (s->traced->fixed[i].kind) continue;
         const Type *type = &s->traced->arg[i];
         graph_param(top->g, type, s->f->loc);
-        *VEC_PUSH(a, &tr->source) =
-            (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = *type};
+        *VEC_PUSH(a, &tr->source) = (Source){.kind = FROM_ARGUMENT, .argument = (uint32_t)i, .type = *type};
     }
 }
 
@@ -107,21 +105,16 @@ static void finish_body(void *arg)
     traced->nread = tr->read.len;
     traced->read = arena_copy(tr->arena, tr->read.at, traced->nread * sizeof *traced->read);
     module_print(&fin->text, tr->module);
-    if (fin->text.at && !fin->text.failed)
-        traced->text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
+    if (fin->text.at && !fin->text.failed) traced->text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
 }
 
-static bool run_body(
-    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
+static bool run_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
 {
     Trace *tr = t->trace;
-    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, nin + 1),
-                **out = SCRATCH(t, at, kiln_tensor *, f->options.outputs);
+    kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, nin + 1), **out = SCRATCH(t, at, kiln_tensor *, f->options.outputs);
     if (!args || !out) return false;
     for (int i = 0, p = 0; i < nin; i++)
-        args[i] = in[i]->state == TENSOR_STATIC
-                      ? in[i]
-                      : tensor_traced(t, at, tr->frame, tr->frame->g->param.at[p++]);
+        args[i] = in[i]->state == TENSOR_STATIC ? in[i] : tensor_traced(t, at, tr->frame, tr->frame->g->param.at[p++]);
     args[nin] = NULL;
     if (!function_inline(t, at, f, args, nin, out)) return false;
     for (int i = 0; i < f->options.outputs; i++)
@@ -136,13 +129,12 @@ static void drop_literals(Traced *traced)
     traced->nsource = 0;
 }
 
-static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced,
-    Trace *tr, Value *value)
+static bool trace_into(
+    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced, Trace *tr, Value *value)
 {
     Start start = {tr, f, traced, in, nin};
     if (!bordered(t, at, &traced->arena, start_body, &start)) return false;
-    if (!scope_push(t))
-        return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
+    if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;
     Frame *top = tr->frame;
     t->trace = tr;
@@ -167,8 +159,7 @@ static bool trace_into(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *c
     return ok;
 }
 
-bool function_trace(
-    Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced)
+bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced)
 {
     Trace tr = {.outer = t->trace,
         .t = t,

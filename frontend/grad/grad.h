@@ -5,7 +5,9 @@
 #include "../../passes/reach.h"
 #include "../trace/trace.h"
 
-/* ---- tapes --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tapes
+ * ---------------------------------------------------------------------------------------------------------------------------------
+ */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
     kiln_tensor held;        /* a copy of the header, its buffer retained */
     bool tracked;            /* a leaf, or computed from one; else only an operand of such */
@@ -45,10 +47,11 @@ bool tapes_note_leaf(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /
 void tapes_block(Thread *t, const Frame *f, kiln_variable *v); /* the tapes around frame f learn that they cannot see all its reads of v */
 /* Whether regions inside what it records read the variable where the tape cannot see it (region.c): then it has no gradient. */
 bool tape_misses(const kiln_tape *tape, const kiln_variable *v);
-/* leaves.c: the leaves that stand for operand x, at most cap, and how many there are. known: what tape_reach_asked gave for all operands that are
- * asked about at once, NULL if it was not needed. */
+/* leaves.c: the leaves that stand for operand x, at most cap, and how many there are. known: what tape_reach_asked gave for all
+ * operands that are asked about at once, NULL if it was not needed. */
 uint32_t tape_leaves(const kiln_tape *tape, kiln_operand x, const Reach *known, Value *leaf, uint32_t cap);
-/* In a trace: the value of a tensor that was not watched, but computed from what was; 0: it was not. Cost: the ops of the tape so far. */
+/* In a trace: the value of a tensor that was not watched, but computed from what was; 0: it was not. Cost: the ops of the tape so
+ * far. */
 Value tape_computed(kiln_tape *tape, kiln_tensor *x);
 Value tape_tracked(const kiln_tape *tape, const kiln_tensor *x); /* eager: its value if it is a leaf or computed from one, else 0 */
 const Reach *tape_reach_asked(const kiln_tape *tape, Arena *arena, const kiln_operand *x, int count);

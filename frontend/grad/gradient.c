@@ -1,5 +1,5 @@
-/* gradient: taking gradients from a tape. The walk is passes/reverse.c; here are the two Emits it works through (running ops in eager
- * code, appending to the frame's graph in a trace), and what is asked for in terms of variables and tensors. */
+/* gradient: taking gradients from a tape. The walk is passes/reverse.c; here are the two Emits it works through (running ops in
+ * eager code, appending to the frame's graph in a trace), and what is asked for in terms of variables and tensors. */
 #include "grad.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ typedef struct Walk {
     GraphEmit ge; /* ge.e first: rules see an Emit */
     Thread *t;
     kiln_tape *tape;
-    Frame *frame;       /* traced: what handles are values of; the tape's, or that of a region's rule */
+    Frame *frame; /* traced: what handles are values of; the tape's, or that of a region's rule */
     kiln_site at;
     Arena *arena;
     Status st;
@@ -43,8 +43,7 @@ static Value value_for(Walk *w, kiln_tensor *x)
     return w->base + w->made.len - 1;
 }
 
-static Value eager_op(
-    Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+static Value eager_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
     Walk *w = (Walk *)e;
     kiln_tensor **x = ARENA_ARRAY(w->arena, kiln_tensor *, nin + 1), *out[FEW_RESULTS];
@@ -93,8 +92,7 @@ static void custom_rule(Vjp *v, Walk *w)
         if (tensor_ok(dx[i]) && dx[i]->k != w->t->k)
             fail(w->t, w->at, KILN_ESTATE, "custom gradient: cotangent %u is of another engine", i);
         else if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
-            fail(w->t, w->at, KILN_ESHAPE,
-                "custom gradient: cotangent %u has another dtype or shape than its operand", i);
+            fail(w->t, w->at, KILN_ESHAPE, "custom gradient: cotangent %u has another dtype or shape than its operand", i);
         else
             v->dx[i + 1] = value_for(w, dx[i]);
     }
@@ -198,12 +196,10 @@ static void walk_body(void *arg)
         total += tape_leaves(tape, w->x[i], known, NULL, 0);
     }
     first[w->count] = total;
-    Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1),
-          *d = ARENA_ARRAY(w->arena, Value, total + 1);
+    Value *leaf = ARENA_ARRAY(w->arena, Value, total + 1), *d = ARENA_ARRAY(w->arena, Value, total + 1);
     uint32_t *group = ARENA_ARRAY(w->arena, uint32_t, total + 1);
     for (int i = 0; i < w->count; i++)
-        for (uint32_t k = first[i]; k < first[i + 1]; k++)
-            group[k] = is_local(w->x[i]) ? (uint32_t)w->count + k : (uint32_t)i;
+        for (uint32_t k = first[i]; k < first[i + 1]; k++) group[k] = is_local(w->x[i]) ? (uint32_t)w->count + k : (uint32_t)i;
     Value *y = ARENA_ARRAY(w->arena, Value, w->ny), *seed = ARENA_ARRAY(w->arena, Value, w->ny);
     for (int i = 0; i < w->count; i++) tape_leaves(tape, w->x[i], known, leaf + first[i], total - first[i]);
     uint32_t ny = 0;
@@ -273,8 +269,8 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
     return false;
 }
 
-static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
-    uint32_t ny, const kiln_operand *x, int count)
+static bool question_fits(
+    Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, uint32_t ny, const kiln_operand *x, int count)
 {
     if (tape->closed) {
         fail(t, at, KILN_ESTATE, "gradient: the tape's scope closed; the tape was opened at %s:%d",
@@ -294,8 +290,7 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
             tape->loc.file ? tape->loc.file : "?", tape->loc.line);
         return false;
     }
-    if (tape->frame &&
-        (!t->trace || t->trace->id != tape->trace_id || t->trace->frame != tape->frame)) {
+    if (tape->frame && (!t->trace || t->trace->id != tape->trace_id || t->trace->frame != tape->frame)) {
         fail(t, at, KILN_ESTATE,
             "gradient: the tape was opened in another loop, branch or trace (%s:%d); open it in the "
             "block where it is asked",
@@ -309,8 +304,7 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
         }
         if (!tensor_ok(y[i])) return is_failed(t, at, y[i]);
         if (!dtype_is_float(y[i]->type.dtype)) {
-            fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats",
-                dtype_info[y[i]->type.dtype].name);
+            fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats", dtype_info[y[i]->type.dtype].name);
             return false;
         }
     }
@@ -319,8 +313,8 @@ static bool question_fits(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor 
     return true;
 }
 
-bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
-    kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x, int count, kiln_tensor **dx)
+bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny,
+    const kiln_operand *x, int count, kiln_tensor **dx)
 {
     for (int i = 0; i < count; i++) dx[i] = &t->k->poison;
     if (!question_fits(t, at, tape, y, ny, x, count)) return false;
@@ -330,22 +324,15 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
     tape->used = true;
     Arena scratch;
     arena_init(&scratch);
-    Walk w = {.t = t,
-        .tape = tape,
-        .frame = tape->frame,
-        .at = at,
-        .y = y,
-        .seed = seed,
-        .ny = ny,
-        .x = x,
-        .count = count,
-        .dx = dx};
+    Walk w = {
+        .t = t, .tape = tape, .frame = tape->frame, .at = at, .y = y, .seed = seed, .ny = ny, .x = x, .count = count, .dx = dx};
     w.arena = tape->frame ? t->trace->arena : &scratch;
     if (!scope_push(t)) {
         fail(t, at, KILN_EMEMORY, "gradient: no memory");
         return false;
     }
-    bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok && t->failures == failures; /* of a rule that failed nothing is left to use */
+    bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok &&
+              t->failures == failures; /* of a rule that failed nothing is left to use */
     if (!ok && w.st.code) fail_status(t, at, &w.st);
     for (int i = 0; i < count; i++) {
         if (!ok)
@@ -360,16 +347,16 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y,
     return ok;
 }
 
-bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed,
-    const kiln_operand *x, int count, kiln_tensor **dx)
+bool kiln_gradients_at(
+    kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed, const kiln_operand *x, int count, kiln_tensor **dx)
 {
     Thread *t = tape ? tape->t : thread_last();
     if (!tape || count < 0) {
-        fail(t, at, KILN_ESTATE,
-            tape ? "gradients: a negative count" : "gradient: the tape is NULL");
+        fail(t, at, KILN_ESTATE, tape ? "gradients: a negative count" : "gradient: the tape is NULL");
         return results_poison(t, dx, count);
     }
-    if (!list_there(t, at, "gradients", dx, count) || !list_there(t, at, "gradients", x, count)) return results_poison(t, dx, count);
+    if (!list_there(t, at, "gradients", dx, count) || !list_there(t, at, "gradients", x, count))
+        return results_poison(t, dx, count);
     if (seed && tensor_ok(seed) && tensor_ok(y) && !type_equal(&seed->type, &y->type)) {
         fail(t, at, KILN_ESHAPE, "gradients: the seed has another dtype or shape than y");
         return false;
@@ -391,9 +378,8 @@ kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_operand y, kil
 }
 
 /* ---- custom gradients ----------------------------------------------------------------------------------------------- */
-static int64_t custom_number(kiln *k,
-    void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *),
-    void *user)
+static int64_t custom_number(
+    kiln *k, void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *), void *user)
 {
     pthread_mutex_lock(&k->lock);
     int64_t n = 0;
@@ -412,8 +398,7 @@ static int64_t custom_number(kiln *k,
 }
 
 /* y itself as in[0], with a node of its own. */
-static kiln_tensor *custom_apply(
-    Thread *t, kiln_site at, kiln_tensor *const *in, uint32_t nin, int64_t number)
+static kiln_tensor *custom_apply(Thread *t, kiln_site at, kiln_tensor *const *in, uint32_t nin, int64_t number)
 {
     if (t->trace) return trace_apply(t, at, OP_custom, in, nin, &number, 1, NULL, 0);
     kiln_tensor *out = tensor_alias(t, at, in[0]);
@@ -424,22 +409,15 @@ static kiln_tensor *custom_apply(
 }
 
 kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
-    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user),
-    void *user)
+    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
 {
     Thread *t = y ? thread_of(y->k) : thread_last();
     if (!t || !tensor_ok(y))
-        return t ? fail(t, at, KILN_ESTATE,
-                       "custom gradient: of a tensor that is NULL, closed or failed")
-                 : NULL;
+        return t ? fail(t, at, KILN_ESTATE, "custom gradient: of a tensor that is NULL, closed or failed") : NULL;
     if (!list_there(t, at, "custom gradient", x, count)) return &t->k->poison;
-    if (!backward)
-        return fail(
-            t, at, KILN_EVALUE, "custom gradient: no backward function");
+    if (!backward) return fail(t, at, KILN_EVALUE, "custom gradient: no backward function");
     for (int i = 0; i < count; i++)
-        if (!tensor_ok(x[i]))
-            return fail(
-                t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
+        if (!tensor_ok(x[i])) return fail(t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
     int64_t number = custom_number(t->k, backward, user);
     if (number < 0) return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
     ScratchMark mark = scratch_mark(&t->scratch);
@@ -470,7 +448,8 @@ kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_opera
     Thread *t = op_thread(&y, 1);
     if (!t) return NULL;
     ScratchMark mark = scratch_mark(&t->scratch);
-    kiln_tensor **in = list_tensors(t, at, "custom_gradient", x, false), *out = in ? operand_named(t, at, "custom_gradient", y, NULL) : NULL;
+    kiln_tensor **in = list_tensors(t, at, "custom_gradient", x, false),
+                *out = in ? operand_named(t, at, "custom_gradient", y, NULL) : NULL;
     out = tensor_ok(out) ? kiln_custom_gradient_at(at, out, in, x.count, backward, user) : &t->k->poison;
     scratch_reset(&t->scratch, mark);
     return out;

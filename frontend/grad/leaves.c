@@ -1,6 +1,6 @@
-/* leaves: what a gradient is taken with respect to, as values of the tape's graph; and why a gradient is zero. In eager code a tape holds what
- * depends on its leaves and nothing else; inside a trace that is found out by following the frame's graph, so that both know the same tensors.
- * Relies on passes/reach.h. */
+/* leaves: what a gradient is taken with respect to, as values of the tape's graph; and why a gradient is zero. In eager code a tape
+ * holds what depends on its leaves and nothing else; inside a trace that is found out by following the frame's graph, so that both
+ * know the same tensors. Relies on passes/reach.h. */
 #include "grad.h"
 
 #include <stdio.h>
@@ -121,8 +121,8 @@ static void why_body(void *arg)
     const Reach r = tape->last_y ? reach[tape->last_y] : (Reach){0};
     w->text = r.how == REACH_NOT ? "the result does not depend on it" : "a gradient flows";
     if (r.how != REACH_WITHOUT_GRADIENT) return;
-    snprintf(tape->why, sizeof tape->why, "the result depends on it only through %s (%s:%d), which passes no gradient", op_def[r.stop->op].name,
-             r.stop->loc.file ? r.stop->loc.file : "?", r.stop->loc.line);
+    snprintf(tape->why, sizeof tape->why, "the result depends on it only through %s (%s:%d), which passes no gradient",
+        op_def[r.stop->op].name, r.stop->loc.file ? r.stop->loc.file : "?", r.stop->loc.line);
     w->text = tape->why;
 }
 

@@ -1,5 +1,5 @@
-/* tape: recording. In eager code a tape is a graph of its own, with the tensor behind each value; inside a trace it is a range of the
- * frame's graph. Taking gradients is gradient.c. */
+/* tape: recording. In eager code a tape is a graph of its own, with the tensor behind each value; inside a trace it is a range of
+ * the frame's graph. Taking gradients is gradient.c. */
 #include "grad.h"
 
 typedef struct Job { /* what an arena border runs */
@@ -47,8 +47,7 @@ kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent)
         fail(t, at, KILN_EMEMORY, "tape: no memory");
         return NULL;
     }
-    *tape = (kiln_tape){
-        .k = k, .t = t, .persistent = persistent, .loc = loc_of(at), .scope = t->scopes - 1};
+    *tape = (kiln_tape){.k = k, .t = t, .persistent = persistent, .loc = loc_of(at), .scope = t->scopes - 1};
     arena_init(&tape->arena);
     tape->noted.arena = &tape->arena;
     if (t->trace) {
@@ -195,8 +194,7 @@ static void record_body(void *arg)
     Type few_types[FEW_RESULTS], *types = j->nout > FEW_RESULTS ? ARENA_ARRAY(&tape->arena, Type, j->nout) : few_types;
     for (uint32_t i = 0; i < j->nin; i++) in[i] = operand_value(tape, j->in[i], j->loc);
     for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
-    Value first =
-        graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
+    Value first = graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
     if (j->op == OP_call) tape->k->hooks->hold_call(tape->k, j->attr);
     for (uint32_t i = 0; i < j->nout; i++) {
         hold(tape, first + i, j->out[i]);
@@ -211,19 +209,12 @@ static bool tracks(const kiln_tape *tape, kiln_tensor *const *in, uint32_t nin)
     return false;
 }
 
-void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor *const *out, uint32_t nout)
+void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor *const *out, uint32_t nout)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer) {
         if (!tape->recording || tape->frame || !tracks(tape, in, nin)) continue;
-        Job job = {.op = op,
-            .in = in,
-            .nin = nin,
-            .attr = attr,
-            .nattr = nattr,
-            .out = out,
-            .nout = nout,
-            .loc = loc_of(at)};
+        Job job = {.op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .nout = nout, .loc = loc_of(at)};
         run_job(tape, record_body, &job);
     }
 }
@@ -259,8 +250,7 @@ bool tapes_note_leaf(Thread *t, const Frame *f, kiln_variable *v, Value leaf)
 void tapes_block(Thread *t, const Frame *f, kiln_variable *v)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
-        if (tape->recording && tape->frame && tape->frame != f && frame_encloses(tape->frame, f))
-            tape_note(tape, v, 0, 0);
+        if (tape->recording && tape->frame && tape->frame != f && frame_encloses(tape->frame, f)) tape_note(tape, v, 0, 0);
 }
 
 bool tape_misses(const kiln_tape *tape, const kiln_variable *v)
@@ -300,21 +290,18 @@ kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
 {
     Thread *t = tape ? tape->t : thread_last();
     if (!tape) return fail(t, at, KILN_ESTATE, "watch: the tape is NULL");
-    if (!x || x->state == TENSOR_FREE)
-        return fail(t, at, KILN_ESTATE, "watch: the tensor is %s", x ? "closed" : "NULL");
+    if (!x || x->state == TENSOR_FREE) return fail(t, at, KILN_ESTATE, "watch: the tensor is %s", x ? "closed" : "NULL");
     char text[96];
     if (x->state >= TENSOR_STATIC) return fail(t, at, KILN_EVALUE, "watch: of %s", tensor_text(x, text, sizeof text));
     if (!tensor_ok(x)) return &t->k->poison;
     if (!dtype_is_float(x->type.dtype))
-        return fail(t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s",
-            dtype_info[x->type.dtype].name);
+        return fail(
+            t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s", dtype_info[x->type.dtype].name);
     if (!tape->recording)
-        return fail(t, at, KILN_ESTATE,
-            tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
+        return fail(t, at, KILN_ESTATE, tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
     if (tape->frame) return watch_traced(tape, at, x);
     if (x->state == TENSOR_TRACED)
-        return fail(t, at, KILN_ESTATE,
-            "watch: a traced value cannot be watched by a tape opened outside its function");
+        return fail(t, at, KILN_ESTATE, "watch: a traced value cannot be watched by a tape opened outside its function");
     Job job = {.read = {NULL, x->uid, 0}, .in = &x, .nin = 1, .loc = loc_of(at)};
     return run_job(tape, note_body, &job) ? x : &t->k->poison;
 }

@@ -96,10 +96,9 @@ bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, 
     if (!name) name = v->name;
     const char *why = !*name ? "has no name" : NULL;
     for (int i = 0; i < c->count && !why; i++)
-        why = strcmp(c->entry[i].name, name) == 0
-                  ? "has the name of another (kiln_checkpoint_add_as gives one)"
-              : c->entry[i].variable == v ? "was added before"
-                                          : NULL;
+        why = strcmp(c->entry[i].name, name) == 0 ? "has the name of another (kiln_checkpoint_add_as gives one)"
+              : c->entry[i].variable == v         ? "was added before"
+                                                  : NULL;
     if (why) {
         fail(t, at, KILN_EVALUE, WHAT ": variable \"%s\" %s", name, why);
         return false;
@@ -120,12 +119,10 @@ bool kiln_checkpoint_add_optimizer_at(kiln_site at, kiln_checkpoint *c, kiln_opt
     bool known = false;
     for (int i = 0; i < c->optimizers; i++) known |= c->optimizer[i] == o;
     if (!o || known) {
-        fail(t, at, o ? KILN_EVALUE : KILN_ESTATE, WHAT ": the optimizer %s",
-            o ? "was added before" : "is NULL");
+        fail(t, at, o ? KILN_EVALUE : KILN_ESTATE, WHAT ": the optimizer %s", o ? "was added before" : "is NULL");
         return false;
     }
-    kiln_optimizer **list =
-        room(c->optimizer, c->optimizers, &c->optimizer_cap, sizeof(kiln_optimizer *));
+    kiln_optimizer **list = room(c->optimizer, c->optimizers, &c->optimizer_cap, sizeof(kiln_optimizer *));
     if (!list) return no_memory(t, at);
     c->optimizer = list;
     c->optimizer[c->optimizers++] = o;
@@ -145,20 +142,15 @@ static void state_free(const kiln_checkpoint *c, State *s)
 }
 
 /* "optimizer/", "optimizer_1/" ... */
-static void prefix(Text *to, int optimizer)
-{
-    text_printf(to, optimizer ? "optimizer_%d/" : "optimizer/", optimizer);
-}
+static void prefix(Text *to, int optimizer) { text_printf(to, optimizer ? "optimizer_%d/" : "optimizer/", optimizer); }
 
-static bool add_state(
-    Thread *t, kiln_site at, const kiln_checkpoint *c, int optimizer, OptimizerState x, State *s)
+static bool add_state(Thread *t, kiln_site at, const kiln_checkpoint *c, int optimizer, OptimizerState x, State *s)
 {
     const char *of = NULL;
     for (int i = 0; x.of && i < c->count && !of; i++)
         if (c->entry[i].variable == x.of) of = c->entry[i].name;
     if (x.of && !of) {
-        fail(t, at, KILN_ESTATE, WHAT ": the optimizer trains variable \"%s\", which was not added",
-            x.of->name);
+        fail(t, at, KILN_ESTATE, WHAT ": the optimizer trains variable \"%s\", which was not added", x.of->name);
         return false;
     }
     Text name = {0};
@@ -276,8 +268,7 @@ static bool delete_old(Thread *t, kiln_site at, const kiln_checkpoint *c)
     for (int i = 0; i < s.count - c->keep && ok; i++) {
         ok = path_of(t, at, c, s.at[i], &path);
         if (!ok) break;
-        if (unlink(path.at) != 0 && errno != ENOENT)
-            ok = file_failed(t, at, WHAT, path.at, "delete");
+        if (unlink(path.at) != 0 && errno != ENOENT) ok = file_failed(t, at, WHAT, path.at, "delete");
         text_free(&path);
     }
     steps_free(&s);
@@ -301,10 +292,8 @@ bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step)
     State state = {0};
     Text path = {0};
     /* Deleting before as well: what a killed process had not come to delete must not pile up. */
-    bool ok = state_gather(t, at, c, &state) && path_of(t, at, c, step, &path) &&
-              delete_old(t, at, c) &&
-              named_save(t, at, WHAT, path.at, state.list, state.count, step, "ckpt") &&
-              delete_old(t, at, c);
+    bool ok = state_gather(t, at, c, &state) && path_of(t, at, c, step, &path) && delete_old(t, at, c) &&
+              named_save(t, at, WHAT, path.at, state.list, state.count, step, "ckpt") && delete_old(t, at, c);
     text_free(&path);
     state_free(c, &state);
     return ok;
@@ -312,20 +301,17 @@ bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step)
 
 /* ---- restoring ---------------------------------------------------------------------------------------- */
 /* Moments that the file has and the optimiser has not yet. */
-static bool make_moments(
-    Thread *t, kiln_site at, const kiln_checkpoint *c, const kiln_safetensors *f)
+static bool make_moments(Thread *t, kiln_site at, const kiln_checkpoint *c, const kiln_safetensors *f)
 {
     for (int i = 0; i < c->optimizers; i++)
         for (int j = 0; j < c->count; j++) {
             Text name = {0};
             prefix(&name, i);
             text_printf(&name, "first/%s", c->entry[j].name);
-            bool has = !name.failed && kiln_safetensors_find(f, name.at) >= 0,
-                 ok = !name.failed || no_memory(t, at);
+            bool has = !name.failed && kiln_safetensors_find(f, name.at) >= 0, ok = !name.failed || no_memory(t, at);
             text_free(&name);
             kiln_variable *v = c->entry[j].variable;
-            if (!ok || (has && !kiln_optimizer_prepare_at(at, c->optimizer[i], &v, 1)))
-                return false;
+            if (!ok || (has && !kiln_optimizer_prepare_at(at, c->optimizer[i], &v, 1))) return false;
         }
     return true;
 }
@@ -336,8 +322,7 @@ static bool right_step(Thread *t, kiln_site at, const kiln_safetensors *f, int64
     const char *have = kiln_safetensors_metadata(f, SAFE_STEP);
     snprintf(want, sizeof want, "%lld", (long long)step);
     if (have && strcmp(have, want) == 0) return true;
-    fail(t, at, KILN_EFORMAT, WHAT ": %s says that it is of step %.24s", f->path,
-        have ? have : "(none)");
+    fail(t, at, KILN_EFORMAT, WHAT ": %s says that it is of step %.24s", f->path, have ? have : "(none)");
     return false;
 }
 
@@ -347,8 +332,7 @@ static bool restore(Thread *t, kiln_site at, kiln_checkpoint *c, int64_t step)
     if (!path_of(t, at, c, step, &path)) return false;
     State state = {0};
     kiln_safetensors *f = safe_open(t, at, WHAT, path.at);
-    bool ok = f && right_step(t, at, f, step) && make_moments(t, at, c, f) &&
-              state_gather(t, at, c, &state) &&
+    bool ok = f && right_step(t, at, f, step) && make_moments(t, at, c, f) && state_gather(t, at, c, &state) &&
               named_load(t, at, WHAT, f, state.list, state.count, true);
     kiln_safetensors_close(f);
     state_free(c, &state);
@@ -359,8 +343,7 @@ static bool restore(Thread *t, kiln_site at, kiln_checkpoint *c, int64_t step)
 bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64_t step)
 {
     Thread *t = begin(at, c);
-    if (t && step < 0)
-        return fail(t, at, KILN_EVALUE, WHAT ": there is no step %lld", (long long)step), false;
+    if (t && step < 0) return fail(t, at, KILN_EVALUE, WHAT ": there is no step %lld", (long long)step), false;
     return t && restore(t, at, c, step);
 }
 
@@ -389,8 +372,7 @@ static bool set_aside(Thread *t, kiln_site at, const kiln_checkpoint *c, int64_t
 int64_t kiln_checkpoint_restore_valid_at(kiln_site at, kiln_checkpoint *c)
 {
     Thread *t = begin(at, c);
-    if (!t || t->failure.code != KILN_OK)
-        return -1; /* an older error would hide what is wrong with a file */
+    if (!t || t->failure.code != KILN_OK) return -1; /* an older error would hide what is wrong with a file */
     for (;;) {
         int64_t step = kiln_checkpoint_latest_at(at, c);
         if (step < 0 || restore(t, at, c, step)) return step;

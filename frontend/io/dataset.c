@@ -27,11 +27,10 @@ static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *na
     if (x && x->state == TENSOR_POISON) return false; /* reported where it was made */
     if (x && x->state == TENSOR_EAGER && x->type.rank > 0) return true;
     if (x && x->state == TENSOR_TRACED)
-        fail(t, at, KILN_ESTATE,
-            "dataset: %s is a traced value; its elements exist only when the function runs", name);
+        fail(t, at, KILN_ESTATE, "dataset: %s is a traced value; its elements exist only when the function runs", name);
     else
-        fail(t, at, KILN_ESHAPE, "dataset: %s is %s; it takes a tensor with at least one axis",
-            name, tensor_text(x, text, sizeof text));
+        fail(t, at, KILN_ESHAPE, "dataset: %s is %s; it takes a tensor with at least one axis", name,
+            tensor_text(x, text, sizeof text));
     return false;
 }
 
@@ -49,8 +48,8 @@ kiln_dataset *kiln_dataset_new_at(kiln_site at, kiln *k, kiln_tensor *x, kiln_te
     if (!t || !usable(t, at, x, "x") || !usable(t, at, y, "y")) return NULL;
     if (x->type.dim[0] != y->type.dim[0]) {
         char a[96], b[96];
-        fail(t, at, KILN_ESHAPE, "dataset: x and y differ in length: %s, %s",
-            tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+        fail(t, at, KILN_ESHAPE, "dataset: x and y differ in length: %s, %s", tensor_text(x, a, sizeof a),
+            tensor_text(y, b, sizeof b));
         return NULL;
     }
     kiln_dataset *d = object_new(at, k, sizeof *d, clean);
@@ -90,16 +89,14 @@ kiln_batch kiln_batches_at(kiln_site at, kiln_dataset *d, int64_t size, uint64_t
     kiln_batch b = {.index = -1, .data = d, .size = size, .state = DONE};
     Thread *t = d ? thread_of(d->o.k) : thread_last();
     if (!d || size <= 0) {
-        fail(t, at, d ? KILN_EVALUE : KILN_ESTATE,
-            d ? "batches: a batch has %lld rows" : "batches: the data set is NULL",
+        fail(t, at, d ? KILN_EVALUE : KILN_ESTATE, d ? "batches: a batch has %lld rows" : "batches: the data set is NULL",
             (long long)size);
         return b;
     }
     if (seed && d->size) {
         b.order = mem_alloc(order_bytes(&b));
         if (!b.order) {
-            fail(t, at, KILN_EMEMORY, "batches: no memory for the order of %lld rows",
-                (long long)d->size);
+            fail(t, at, KILN_EMEMORY, "batches: no memory for the order of %lld rows", (long long)d->size);
             return b;
         }
         shuffle(b.order, d->size, seed);
@@ -120,8 +117,7 @@ static kiln_tensor *rows(Thread *t, const kiln_batch *b, const kiln_tensor *from
     if (!b->order)
         memcpy(x->data, from->data + (size_t)b->at * row, (size_t)n * row);
     else
-        for (int64_t i = 0; i < n; i++)
-            memcpy(x->data + (size_t)i * row, from->data + (size_t)b->order[b->at + i] * row, row);
+        for (int64_t i = 0; i < n; i++) memcpy(x->data + (size_t)i * row, from->data + (size_t)b->order[b->at + i] * row, row);
     return kiln_own(x);
 }
 

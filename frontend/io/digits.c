@@ -74,19 +74,17 @@ static int jitter(uint64_t *state, int r)
 
 /* ---- drawing ------------------------------------------------------------------------------------- */
 typedef struct Pen {
-    int xx, xy, yx, yy; /* field to pixels: 1/256 pixel per field unit */
-    int x, y;           /* the field's centre, 1/256 pixel */
-    int radius;         /* 1/256 pixel */
-    int near[SIDE *
-             SIDE]; /* squared distance of each pixel from the nearest stroke, (1/256 pixel)^2 */
+    int xx, xy, yx, yy;    /* field to pixels: 1/256 pixel per field unit */
+    int x, y;              /* the field's centre, 1/256 pixel */
+    int radius;            /* 1/256 pixel */
+    int near[SIDE * SIDE]; /* squared distance of each pixel from the nearest stroke, (1/256 pixel)^2 */
 } Pen;
 
 typedef struct Point {
     int x, y;
 } Point;
 
-static Point place(
-    const Pen *p, int x, int y) /* x, y: 1/1024 of a field unit, from the field's centre */
+static Point place(const Pen *p, int x, int y) /* x, y: 1/1024 of a field unit, from the field's centre */
 {
     return (Point){(int)(((int64_t)p->xx * x + (int64_t)p->xy * y) / 1024) + p->x,
         (int)(((int64_t)p->yx * x + (int64_t)p->yy * y) / 1024) + p->y};
@@ -97,18 +95,15 @@ static int clamp(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; 
 static void segment(Pen *p, Point a, Point b)
 {
     int reach = p->radius + ONE;
-    int x0 = clamp((MIN_OF(a.x, b.x) - reach) / ONE, 0, SIDE - 1),
-        x1 = clamp((MAX_OF(a.x, b.x) + reach) / ONE, 0, SIDE - 1);
-    int y0 = clamp((MIN_OF(a.y, b.y) - reach) / ONE, 0, SIDE - 1),
-        y1 = clamp((MAX_OF(a.y, b.y) + reach) / ONE, 0, SIDE - 1);
+    int x0 = clamp((MIN_OF(a.x, b.x) - reach) / ONE, 0, SIDE - 1), x1 = clamp((MAX_OF(a.x, b.x) + reach) / ONE, 0, SIDE - 1);
+    int y0 = clamp((MIN_OF(a.y, b.y) - reach) / ONE, 0, SIDE - 1), y1 = clamp((MAX_OF(a.y, b.y) + reach) / ONE, 0, SIDE - 1);
     int64_t dx = b.x - a.x, dy = b.y - a.y, length = dx * dx + dy * dy;
     for (int y = y0; y <= y1; y++)
         for (int x = x0; x <= x1; x++) {
             int64_t px = x * ONE + ONE / 2 - a.x, py = y * ONE + ONE / 2 - a.y;
             int64_t along = px * dx + py * dy; /* of length; clamped to the segment */
             along = length == 0 || along < 0 ? 0 : along > length ? length : along;
-            int64_t ex = px - (length ? dx * along / length : 0),
-                    ey = py - (length ? dy * along / length : 0);
+            int64_t ex = px - (length ? dx * along / length : 0), ey = py - (length ? dy * along / length : 0);
             int64_t squared = ex * ex + ey * ey;
             int *near = &p->near[y * SIDE + x];
             if (squared < *near) *near = (int)squared;
@@ -124,8 +119,7 @@ static void draw(Pen *p, const Stroke *s)
         return;
     }
     for (int i = s->from; i <= s->to; i++) {
-        Point at =
-            place(p, (s->a - 20) * 1024 + s->c * sine(i + 8), (s->b - 30) * 1024 + s->d * sine(i));
+        Point at = place(p, (s->a - 20) * 1024 + s->c * sine(i + 8), (s->b - 30) * 1024 + s->d * sine(i));
         if (i > s->from) segment(p, last, at);
         last = at;
     }
@@ -178,8 +172,7 @@ static uint8_t drawing(uint64_t seed, int64_t index, uint8_t *out)
     return digit;
 }
 
-bool kiln_digits_at(
-    kiln_site at, kiln *k, int64_t count, uint64_t seed, kiln_tensor **images, kiln_tensor **labels)
+bool kiln_digits_at(kiln_site at, kiln *k, int64_t count, uint64_t seed, kiln_tensor **images, kiln_tensor **labels)
 {
     Thread *t = thread_of(k);
     if (!t || !images || !labels) {
@@ -194,8 +187,7 @@ bool kiln_digits_at(
     type.rank = 1;
     kiln_tensor *y = x ? tensor_empty(t, at, &type) : NULL;
     if (!y) return false;
-    for (int64_t i = 0; i < count; i++)
-        y->data[i] = (char)drawing(seed, i, (uint8_t *)x->data + i * SIDE * SIDE);
+    for (int64_t i = 0; i < count; i++) y->data[i] = (char)drawing(seed, i, (uint8_t *)x->data + i * SIDE * SIDE);
     *images = x;
     *labels = y;
     return true;

@@ -30,15 +30,15 @@ typedef struct Reader {
 /* ---- failures ------------------------------------------------------------------------------------ */
 static bool corrupt(Reader *r, const char *what)
 {
-    fail(r->t, r->at, KILN_EFORMAT, "idx: %s: %s at byte %llu%s", r->path, what,
-        (unsigned long long)r->offset, r->gz ? " of the decompressed data" : "");
+    fail(r->t, r->at, KILN_EFORMAT, "idx: %s: %s at byte %llu%s", r->path, what, (unsigned long long)r->offset,
+        r->gz ? " of the decompressed data" : "");
     return false;
 }
 
 static bool system_failed(Reader *r, const char *doing)
 {
-    fail(r->t, r->at, KILN_EIO, "idx: %s: cannot %s: %s (byte %llu)", r->path, doing,
-        strerror(errno), (unsigned long long)r->taken);
+    fail(
+        r->t, r->at, KILN_EIO, "idx: %s: cannot %s: %s (byte %llu)", r->path, doing, strerror(errno), (unsigned long long)r->taken);
     return false;
 }
 
@@ -109,9 +109,7 @@ static bool inflate_some(Reader *r, unsigned char *to, size_t n, size_t *got)
         if (!refill(r)) return false;
         if (!r->z.avail_in) return corrupt(r, "the gzip stream is cut off");
         int rc = inflate(&r->z, Z_NO_FLUSH);
-        if (rc == Z_MEM_ERROR)
-            return fail(r->t, r->at, KILN_EMEMORY, "idx: %s: no memory to decompress", r->path),
-                   false;
+        if (rc == Z_MEM_ERROR) return fail(r->t, r->at, KILN_EMEMORY, "idx: %s: no memory to decompress", r->path), false;
         if (rc != Z_OK && rc != Z_STREAM_END) return corrupt(r, "the gzip stream is damaged");
         if (rc == Z_STREAM_END && !next_member(r)) return false;
     }
@@ -124,8 +122,8 @@ static bool take(Reader *r, void *to, size_t n, size_t *got)
 {
     size_t done = 0, k = 1;
     while (done < n && k) {
-        bool ok = r->gz ? inflate_some(r, (unsigned char *)to + done, n - done, &k)
-                        : fill(r, (unsigned char *)to + done, n - done, &k);
+        bool ok =
+            r->gz ? inflate_some(r, (unsigned char *)to + done, n - done, &k) : fill(r, (unsigned char *)to + done, n - done, &k);
         if (!ok) return false;
         done += k;
         r->offset += k;
@@ -145,8 +143,7 @@ static bool rewind_reader(Reader *r)
 
 static bool reader_open(Reader *r)
 {
-    r->fd = open(r->path,
-        O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a pipe without a writer must not hang us */
+    r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a pipe without a writer must not hang us */
     if (r->fd < 0) return system_failed(r, "open");
     struct stat s;
     if (fstat(r->fd, &s)) return system_failed(r, "stat");
@@ -162,8 +159,7 @@ static bool reader_open(Reader *r)
     if (r->gz) {
         r->z = (z_stream){.zalloc = z_alloc, .zfree = z_free};
         if (inflateInit2(&r->z, 16 + MAX_WBITS) != Z_OK)
-            return fail(r->t, r->at, KILN_EMEMORY, "idx: %s: no memory to decompress", r->path),
-                   false;
+            return fail(r->t, r->at, KILN_EMEMORY, "idx: %s: no memory to decompress", r->path), false;
         r->open = true;
     }
     return rewind_reader(r);
@@ -193,8 +189,7 @@ static bool take_all(Reader *r, void *to, size_t n, const char *what)
     if (!take(r, to, n, &got)) return false;
     if (got == n) return true;
     char text[96];
-    snprintf(text, sizeof text, "the file ends inside the %s (%llu of %zu bytes)", what,
-        (unsigned long long)got, n);
+    snprintf(text, sizeof text, "the file ends inside the %s (%llu of %zu bytes)", what, (unsigned long long)got, n);
     return corrupt(r, text);
 }
 
@@ -222,8 +217,7 @@ static bool read_header(Reader *r, Type *type)
     *type = (Type){.dtype = element[i].dtype, .rank = b[3]};
     for (int d = 0; d < type->rank; d++) {
         if (!take_all(r, b, 4, "sizes")) return false;
-        type->dim[d] =
-            (Dim)((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]);
+        type->dim[d] = (Dim)((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]);
     }
     return true;
 }
@@ -237,8 +231,7 @@ static bool content_bytes(Reader *r, const Type *type, size_t *out)
         empty |= type->dim[d] == 0;
         fits = fits && (type->dim[d] == 0 || size_mul(n, (size_t)type->dim[d], &n));
     }
-    if (!fits || n > (size_t)INT64_MAX)
-        return corrupt(r, "the sizes multiply to more bytes than can be addressed");
+    if (!fits || n > (size_t)INT64_MAX) return corrupt(r, "the sizes multiply to more bytes than can be addressed");
     *out = empty ? 0 : n;
     return true;
 }
@@ -246,8 +239,7 @@ static bool content_bytes(Reader *r, const Type *type, size_t *out)
 static bool wrong_length(Reader *r, size_t want, uint64_t have)
 {
     char text[160];
-    snprintf(text, sizeof text, "the header promises %zu bytes of elements, the file holds %llu",
-        want, (unsigned long long)have);
+    snprintf(text, sizeof text, "the header promises %zu bytes of elements, the file holds %llu", want, (unsigned long long)have);
     return corrupt(r, text);
 }
 
@@ -260,9 +252,8 @@ static bool check_length(Reader *r, size_t want)
     if (!r->gz) return r->size - head == want || wrong_length(r, want, r->size - head);
     if (want / 1032 > r->size) {
         char text[160];
-        snprintf(text, sizeof text,
-            "the header promises %zu bytes of elements, more than %llu compressed bytes can hold",
-            want, (unsigned long long)r->size);
+        snprintf(text, sizeof text, "the header promises %zu bytes of elements, more than %llu compressed bytes can hold", want,
+            (unsigned long long)r->size);
         return corrupt(r, text);
     }
     size_t got = 1;
@@ -292,9 +283,7 @@ static kiln_tensor *read_tensor(Reader *r)
 {
     Type type;
     size_t bytes = 0;
-    if (!reader_open(r) || !read_header(r, &type) || !content_bytes(r, &type, &bytes) ||
-        !check_length(r, bytes))
-        return NULL;
+    if (!reader_open(r) || !read_header(r, &type) || !content_bytes(r, &type, &bytes) || !check_length(r, bytes)) return NULL;
     kiln_tensor *x = tensor_empty(r->t, r->at, &type);
     if (!x || !take_all(r, x->data, bytes, "elements")) return NULL;
     swap_bytes((unsigned char *)x->data, type_count(&type), dtype_bytes(type.dtype));

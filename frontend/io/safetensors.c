@@ -32,8 +32,7 @@ static bool intact(kiln_safetensors *f, char *json, size_t n, Status *st)
     snprintf(have, sizeof have, "%08x", safe_crc(json, n));
     memcpy(json + at, want, 8);
     f->guarded = strcmp(have, want) == 0;
-    return f->guarded || status_fail(st, ST_FORMAT,
-                             "the header is damaged: its checksum is %s, not what it says", have);
+    return f->guarded || status_fail(st, ST_FORMAT, "the header is damaged: its checksum is %s, not what it says", have);
 }
 
 static void parse(void *arg)
@@ -41,8 +40,7 @@ static void parse(void *arg)
     Parsing *p = arg;
     char *json = arena_alloc(&p->f->arena, p->bytes + 1);
     p->ok = file_read(&p->f->file, 8, json, p->bytes) && intact(p->f, json, p->bytes, p->st) &&
-            safe_header_parse(
-                &p->f->arena, json, p->bytes, p->f->file.size - p->f->data, &p->f->header, p->st);
+            safe_header_parse(&p->f->arena, json, p->bytes, p->f->file.size - p->f->data, &p->f->header, p->st);
 }
 
 static bool open_header(kiln_safetensors *f)
@@ -51,15 +49,14 @@ static bool open_header(kiln_safetensors *f)
     unsigned char b[8];
     uint64_t n = 0;
     if (in->size < 8) {
-        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: %llu bytes are no safetensors file", in->what,
-            in->path, (unsigned long long)in->size);
+        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: %llu bytes are no safetensors file", in->what, in->path,
+            (unsigned long long)in->size);
         return false;
     }
     if (!file_read(in, 0, b, 8)) return false;
     for (int i = 8; i-- > 0;) n = n << 8 | b[i];
     if (n > in->size - 8 || n > SAFE_HEADER_MAX) {
-        fail(in->t, in->at, KILN_EFORMAT,
-            "%s: %s: a header of %llu bytes in a file of %llu; at most %u are allowed", in->what,
+        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: a header of %llu bytes in a file of %llu; at most %u are allowed", in->what,
             in->path, (unsigned long long)n, (unsigned long long)in->size, SAFE_HEADER_MAX);
         return false;
     }
@@ -157,8 +154,8 @@ kiln_shape kiln_safetensors_shape(const kiln_safetensors *f, int i)
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 /* True if the file has no checksum for the tensor, or the right one. */
-static bool verified(const kiln_safetensors *f, Thread *t, kiln_site at, const char *what,
-    const SafeTensor *s, const kiln_tensor *x)
+static bool verified(
+    const kiln_safetensors *f, Thread *t, kiln_site at, const char *what, const SafeTensor *s, const kiln_tensor *x)
 {
     char buf[72], have[16];
     Text key = {0};
@@ -173,21 +170,19 @@ static bool verified(const kiln_safetensors *f, Thread *t, kiln_site at, const c
     if (!want) return true;
     snprintf(have, sizeof have, "%08x", safe_checksum(s->name, &x->type, x->data));
     if (strcmp(have, want) == 0) return true;
-    fail(t, at, KILN_EFORMAT,
-        "%s: %s: tensor \"%s\" is damaged: its checksum is %s, the file says %.16s", what, f->path,
+    fail(t, at, KILN_EFORMAT, "%s: %s: tensor \"%s\" is damaged: its checksum is %s, the file says %.16s", what, f->path,
         safe_shown(s->name, buf), have, want);
     return false;
 }
 
-static bool true_or_false(Thread *t, kiln_site at, const char *what, const char *path,
-    const SafeTensor *s, const kiln_tensor *x)
+static bool true_or_false(Thread *t, kiln_site at, const char *what, const char *path, const SafeTensor *s, const kiln_tensor *x)
 {
     char buf[72];
     const unsigned char *p = (const unsigned char *)x->data;
     for (int64_t i = 0, n = type_count(&x->type); x->type.dtype == DT_bool && i < n; i++)
         if (p[i] > 1) {
-            fail(t, at, KILN_EFORMAT, "%s: %s: tensor \"%s\": element %lld is %d, not 0 or 1", what,
-                path, safe_shown(s->name, buf), (long long)i, p[i]);
+            fail(t, at, KILN_EFORMAT, "%s: %s: tensor \"%s\": element %lld is %d, not 0 or 1", what, path, safe_shown(s->name, buf),
+                (long long)i, p[i]);
             return false;
         }
     return true;
@@ -198,8 +193,8 @@ kiln_tensor *safe_read(kiln_safetensors *f, Thread *t, kiln_site at, const char 
     char buf[72];
     const SafeTensor *s = tensor_at(f, i);
     if (s->type.dtype == DT_NONE) {
-        fail(t, at, KILN_EUNSUPPORTED, "%s: %s: tensor \"%s\" is %s, a dtype that Kiln has not",
-            what, f->path, safe_shown(s->name, buf), s->format->name);
+        fail(t, at, KILN_EUNSUPPORTED, "%s: %s: tensor \"%s\" is %s, a dtype that Kiln has not", what, f->path,
+            safe_shown(s->name, buf), s->format->name);
         return NULL;
     }
     FileIn in = f->file;
@@ -218,8 +213,7 @@ kiln_tensor *kiln_safetensors_read_at(kiln_site at, kiln_safetensors *f, int i)
     Thread *t = f ? thread_of(f->o.k) : thread_last();
     if (!t) return NULL;
     if (!f || !tensor_at(f, i))
-        return fail(t, at, f ? KILN_EVALUE : KILN_ESTATE,
-            f ? "safetensors: %s has no tensor %d" : "safetensors: the file is NULL",
+        return fail(t, at, f ? KILN_EVALUE : KILN_ESTATE, f ? "safetensors: %s has no tensor %d" : "safetensors: the file is NULL",
             f ? f->path : NULL, i);
     if (!file_allowed(t, at, "safetensors", f->path)) return &t->k->poison;
     kiln_tensor *x = safe_read(f, t, at, "safetensors", i);

@@ -27,8 +27,7 @@ static const SafeType formats[] = {
 const char *safe_shown(const char *name, char buf[72])
 {
     size_t n = 0;
-    for (; name[n] && n < 64; n++)
-        buf[n] = (unsigned char)name[n] < 0x20 || name[n] == 0x7f ? '?' : name[n];
+    for (; name[n] && n < 64; n++) buf[n] = (unsigned char)name[n] < 0x20 || name[n] == 0x7f ? '?' : name[n];
     snprintf(buf + n, 72 - n, "%s", name[n] ? "..." : "");
     return buf;
 }
@@ -47,8 +46,7 @@ static bool named(Json *j, const char *name, const char *what)
 /* ---- words ----------------------------------------------------------------------------------------- */
 static void blank(Json *j)
 {
-    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
-        j->at++;
+    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r')) j->at++;
 }
 
 static bool is(Json *j, char c)
@@ -82,10 +80,7 @@ static bool hex4(Json *j, uint32_t *out)
     *out = 0;
     for (int i = 0; i < 4; i++, j->at++) {
         int c = j->at < j->end ? *j->at : 0;
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
         if (digit < 0) return broken(j, "\\u needs four hexadecimal digits");
         *out = *out << 4 | (uint32_t)digit;
     }
@@ -128,8 +123,7 @@ static bool escape(Json *j, char **to)
     j->at++;
     if (!hex4(j, &u)) return false;
     if (u >= 0xd800 && u < 0xdc00) {
-        if (j->end - j->at < 6 || j->at[0] != '\\' || j->at[1] != 'u')
-            return broken(j, "half a surrogate pair");
+        if (j->end - j->at < 6 || j->at[0] != '\\' || j->at[1] != 'u') return broken(j, "half a surrogate pair");
         j->at += 2;
         if (!hex4(j, &low)) return false;
         if (low < 0xdc00 || low > 0xdfff) return broken(j, "half a surrogate pair");
@@ -149,8 +143,7 @@ static bool string(Json *j, const char **out)
     const unsigned char *p = j->at;
     while (p < j->end && *p != '"') p += *p == '\\' && j->end - p > 1 ? 2 : 1;
     if (p >= j->end) return broken(j, "a string without an end");
-    if (!safe_utf8((const char *)j->at, (size_t)(p - j->at)))
-        return broken(j, "a string that is not UTF-8");
+    if (!safe_utf8((const char *)j->at, (size_t)(p - j->at))) return broken(j, "a string that is not UTF-8");
     char *text = arena_alloc(j->a, (size_t)(p - j->at) + 1), *to = text;
     while (j->at < p) {
         int c = *j->at++;
@@ -175,8 +168,7 @@ static bool number(Json *j, uint64_t *out)
     const unsigned char *p = j->at;
     uint64_t n = 0;
     for (; p < j->end && *p >= '0' && *p <= '9'; p++)
-        if (__builtin_mul_overflow(n, 10u, &n) || __builtin_add_overflow(n, *p - '0', &n) ||
-            n > INT64_MAX)
+        if (__builtin_mul_overflow(n, 10u, &n) || __builtin_add_overflow(n, *p - '0', &n) || n > INT64_MAX)
             return broken(j, "a number that is too large");
     if (p == j->at) return broken(j, "a whole number of digits alone is expected");
     if (p - j->at > 1 && *j->at == '0') return broken(j, "a number with a leading zero");
@@ -209,8 +201,7 @@ static bool read_shape(Json *j, SafeTensor *x)
     if (is(j, ']')) return true;
     while (again) {
         if (!number(j, &n)) return false;
-        if (x->type.rank == MAX_RANK)
-            return named(j, x->name, "more axes than the 8 that are possible");
+        if (x->type.rank == MAX_RANK) return named(j, x->name, "more axes than the 8 that are possible");
         if (n > (uint64_t)DIM_MAX) return named(j, x->name, "an axis is too large");
         x->type.dim[x->type.rank++] = (Dim)n;
         if (!more(j, ']', &again)) return false;
@@ -220,8 +211,7 @@ static bool read_shape(Json *j, SafeTensor *x)
 
 static bool read_offsets(Json *j, SafeTensor *x)
 {
-    return need(j, '[') && number(j, &x->begin) && need(j, ',') && number(j, &x->end) &&
-           need(j, ']');
+    return need(j, '[') && number(j, &x->begin) && need(j, ',') && number(j, &x->end) && need(j, ']');
 }
 
 /* What dtype and shape need is what the offsets give, inside the data. */
@@ -234,16 +224,14 @@ static bool fits(Json *j, SafeTensor *x, uint64_t data_bytes)
     if (bits % 8) return named(j, x->name, "the elements do not fill whole bytes");
     if (x->begin > x->end || x->end > data_bytes) {
         char what[160];
-        snprintf(what, sizeof what,
-            "data_offsets [%llu,%llu] do not lie within the %llu bytes of data",
-            (unsigned long long)x->begin, (unsigned long long)x->end,
-            (unsigned long long)data_bytes);
+        snprintf(what, sizeof what, "data_offsets [%llu,%llu] do not lie within the %llu bytes of data",
+            (unsigned long long)x->begin, (unsigned long long)x->end, (unsigned long long)data_bytes);
         return named(j, x->name, what);
     }
     if (bits / 8 != x->end - x->begin) {
         char what[160];
-        snprintf(what, sizeof what, "dtype and shape need %llu bytes, the offsets give %llu",
-            (unsigned long long)(bits / 8), (unsigned long long)(x->end - x->begin));
+        snprintf(what, sizeof what, "dtype and shape need %llu bytes, the offsets give %llu", (unsigned long long)(bits / 8),
+            (unsigned long long)(x->end - x->begin));
         return named(j, x->name, what);
     }
     x->type.dtype = x->format->dtype;
@@ -278,23 +266,16 @@ static bool read_metadata(Json *j, SafeHeader *out)
     bool again = !is(j, '}');
     while (again) {
         SafePair p;
-        if (!string(j, &p.key) || !need(j, ':') || !string(j, &p.value) || !more(j, '}', &again))
-            return false;
+        if (!string(j, &p.key) || !need(j, ':') || !string(j, &p.value) || !more(j, '}', &again)) return false;
         *VEC_PUSH(j->a, &out->meta) = p;
     }
     return true;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------ */
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const SafeTensor *)a)->name, ((const SafeTensor *)b)->name);
-}
+static int by_name(const void *a, const void *b) { return strcmp(((const SafeTensor *)a)->name, ((const SafeTensor *)b)->name); }
 
-static int by_key(const void *a, const void *b)
-{
-    return strcmp(((const SafePair *)a)->key, ((const SafePair *)b)->key);
-}
+static int by_key(const void *a, const void *b) { return strcmp(((const SafePair *)a)->key, ((const SafePair *)b)->key); }
 
 static int by_place(const void *a, const void *b)
 {
@@ -309,12 +290,10 @@ static bool distinct(Json *j, SafeHeader *h)
     if (h->tensor.len) qsort(h->tensor.at, h->tensor.len, sizeof *h->tensor.at, by_name);
     if (h->meta.len) qsort(h->meta.at, h->meta.len, sizeof *h->meta.at, by_key);
     for (uint32_t i = 1; i < h->tensor.len; i++)
-        if (by_name(&h->tensor.at[i - 1], &h->tensor.at[i]) == 0)
-            return named(j, h->tensor.at[i].name, "the name stands twice");
+        if (by_name(&h->tensor.at[i - 1], &h->tensor.at[i]) == 0) return named(j, h->tensor.at[i].name, "the name stands twice");
     for (uint32_t i = 1; i < h->meta.len; i++)
         if (by_key(&h->meta.at[i - 1], &h->meta.at[i]) == 0)
-            return status_fail(j->st, ST_FORMAT, "metadata key \"%s\" stands twice",
-                safe_shown(h->meta.at[i].key, buf));
+            return status_fail(j->st, ST_FORMAT, "metadata key \"%s\" stands twice", safe_shown(h->meta.at[i].key, buf));
     return true;
 }
 
@@ -327,16 +306,14 @@ static bool tiled(Json *j, const SafeHeader *h, uint64_t data_bytes)
     uint64_t at = 0;
     for (uint32_t i = 0; i < n; at = order[i++]->end)
         if (order[i]->begin != at)
-            return named(j, order[i]->name,
-                order[i]->begin < at ? "its data overlap another tensor's"
-                                     : "there is a hole before its data");
+            return named(
+                j, order[i]->name, order[i]->begin < at ? "its data overlap another tensor's" : "there is a hole before its data");
     if (at == data_bytes) return true;
-    return status_fail(j->st, ST_FORMAT, "the tensors cover %llu bytes of data, the file has %llu",
-        (unsigned long long)at, (unsigned long long)data_bytes);
+    return status_fail(j->st, ST_FORMAT, "the tensors cover %llu bytes of data, the file has %llu", (unsigned long long)at,
+        (unsigned long long)data_bytes);
 }
 
-bool safe_header_parse(
-    Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st)
+bool safe_header_parse(Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st)
 {
     const unsigned char *p = (const unsigned char *)json;
     Json j = {p, p, p + n, a, st};

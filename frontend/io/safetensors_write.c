@@ -50,18 +50,14 @@ static bool into_crc(void *to, const void *bytes, size_t n)
 
 static bool into_file(void *to, const void *bytes, size_t n) { return file_write(to, bytes, n); }
 
-static size_t type_bytes(const Type *t)
-{
-    return (size_t)type_count(t) * dtype_bytes((DType)t->dtype);
-}
+static size_t type_bytes(const Type *t) { return (size_t)type_count(t) * dtype_bytes((DType)t->dtype); }
 
 /* Over "F32 2 3 name", then the elements: what was swapped or renamed is noticed, too. */
 uint32_t safe_checksum(const char *name, const Type *type, const void *data)
 {
     char text[256];
     int n = snprintf(text, sizeof text, "%s", dtype_info[type->dtype].tag);
-    for (int i = 0; i < type->rank; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, " %lld", (long long)type->dim[i]);
+    for (int i = 0; i < type->rank; i++) n += snprintf(text + n, sizeof text - (size_t)n, " %lld", (long long)type->dim[i]);
     uLong crc = crc32_z(0, (const Bytef *)text, (size_t)n);
     crc = crc32_z(crc, (const Bytef *)" ", 1);
     crc = crc32_z(crc, (const Bytef *)name, strlen(name));
@@ -108,21 +104,16 @@ static void header(Text *j, const SafeWrite *w)
             text_add(j, ",", 1);
             text_json(j, w->tensor[i].name);
             text_printf(j, ":{\"dtype\":\"%s\",\"shape\":[", dtype_info[type->dtype].tag);
-            for (int d = 0; d < type->rank; d++)
-                text_printf(j, "%s%lld", d ? "," : "", (long long)type->dim[d]);
+            for (int d = 0; d < type->rank; d++) text_printf(j, "%s%lld", d ? "," : "", (long long)type->dim[d]);
             uint64_t end = at + type_bytes(type);
-            text_printf(j, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
-                (unsigned long long)end);
+            text_printf(j, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)end);
             at = end;
         }
     text_add(j, "}", 1);
     while (!j->failed && j->len % 8) text_add(j, " ", 1);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 bool safe_names(Thread *t, kiln_site at, const char *what, const char **name, int n)
 {
@@ -147,12 +138,11 @@ static bool metadata_allowed(Thread *t, kiln_site at, const char *what, const ch
 {
     char buf[72];
     for (const char *const *m = meta; m && m[0]; m += 2) {
-        const char *why = !m[1]                            ? "has no value"
-                          : strncmp(m[0], "kiln.", 5) == 0 ? "is Kiln's own"
-                          : strcmp(m[0], "format") == 0    ? "is Kiln's own"
-                          : !safe_utf8(m[0], strlen(m[0])) || !safe_utf8(m[1], strlen(m[1]))
-                              ? "is not UTF-8"
-                              : NULL;
+        const char *why = !m[1]                                                              ? "has no value"
+                          : strncmp(m[0], "kiln.", 5) == 0                                   ? "is Kiln's own"
+                          : strcmp(m[0], "format") == 0                                      ? "is Kiln's own"
+                          : !safe_utf8(m[0], strlen(m[0])) || !safe_utf8(m[1], strlen(m[1])) ? "is not UTF-8"
+                                                                                             : NULL;
         for (const char *const *o = meta; !why && o != m; o += 2)
             if (strcmp(o[0], m[0]) == 0) why = "stands twice";
         if (!why) continue;
@@ -169,8 +159,7 @@ static bool write_all(FileOut *f, const Text *j, const SafeWrite *w)
         for (int i = 0; i < w->count && ok; i++) {
             const Type *type = w->tensor[i].type;
             size_t each = dtype_bytes((DType)type->dtype);
-            if (each == width[p])
-                ok = elements(w->tensor[i].data, type_bytes(type), each, into_file, f);
+            if (each == width[p]) ok = elements(w->tensor[i].data, type_bytes(type), each, into_file, f);
         }
     return ok;
 }
@@ -194,8 +183,7 @@ bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, con
     if (j.failed) {
         fail(t, at, KILN_EMEMORY, "%s: %s: no memory for the header", what, path);
     } else if (j.len - 8 > SAFE_HEADER_MAX) {
-        fail(t, at, KILN_EUNSUPPORTED,
-            "%s: %s: the names need a header of %zu bytes; at most %u are allowed", what, path,
+        fail(t, at, KILN_EUNSUPPORTED, "%s: %s: the names need a header of %zu bytes; at most %u are allowed", what, path,
             j.len - 8, SAFE_HEADER_MAX);
     } else if (file_begin(&f, t, at, what, path, w->stem)) {
         seal(&j);
@@ -210,14 +198,12 @@ bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, con
 }
 
 /* In a scope of the caller's: packed copies of views live there. */
-static bool collect(Thread *t, kiln_site at, const char *const *name, kiln_tensor *const *x,
-    int count, SafeOut *out)
+static bool collect(Thread *t, kiln_site at, const char *const *name, kiln_tensor *const *x, int count, SafeOut *out)
 {
     char text[160];
     for (int i = 0; i < count; i++) {
         if (!tensor_ok(x[i]) || x[i]->state != TENSOR_EAGER) {
-            fail(t, at, KILN_ESTATE, "safetensors: tensor %d is %s", i,
-                tensor_text(x[i], text, sizeof text));
+            fail(t, at, KILN_ESTATE, "safetensors: tensor %d is %s", i, tensor_text(x[i], text, sizeof text));
             return false;
         }
         const kiln_tensor *packed = tensor_contiguous(t, at, x[i]);
@@ -227,8 +213,8 @@ static bool collect(Thread *t, kiln_site at, const char *const *name, kiln_tenso
     return true;
 }
 
-bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path, const char *const *name,
-    kiln_tensor *const *x, int count, const char *const *meta)
+bool kiln_safetensors_write_at(
+    kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x, int count, const char *const *meta)
 {
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, "safetensors", path)) return false;
@@ -243,10 +229,8 @@ bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path, const ch
     if (!ok) fail(t, at, KILN_EMEMORY, "safetensors: %s: no memory", path);
     if (ok && count) memcpy(sorted, name, (size_t)count * sizeof *sorted);
     kiln_scope s = kiln_scope_open(k);
-    ok = ok && safe_names(t, at, "safetensors", sorted, count) &&
-         collect(t, at, name, x, count, out) &&
-         safe_write(t, at, "safetensors", path,
-             &(SafeWrite){.tensor = out, .count = count, .meta = meta, .step = -1});
+    ok = ok && safe_names(t, at, "safetensors", sorted, count) && collect(t, at, name, x, count, out) &&
+         safe_write(t, at, "safetensors", path, &(SafeWrite){.tensor = out, .count = count, .meta = meta, .step = -1});
     kiln_scope_close(&s);
     mem_free(sorted, sorted ? n * sizeof *sorted : 0);
     mem_free(out, out ? n * sizeof *out : 0);

@@ -1,6 +1,6 @@
 /* summary: TensorBoard's event files: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) around Event
- * messages in the protobuf wire format. TensorBoard reads them while they grow, so they are appended to under their own name, which is new:
- * whole frames, or after a failure what was there before. Relies on file.h. Never reads such a file. */
+ * messages in the protobuf wire format. TensorBoard reads them while they grow, so they are appended to under their own name, which
+ * is new: whole frames, or after a failure what was there before. Relies on file.h. Never reads such a file. */
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
@@ -25,9 +25,8 @@ struct kiln_summary {
 /* CRC-32C (Castagnoli), four bits at a time: the remainders of the 16 values. */
 static uint32_t crc32c(const char *p, size_t n)
 {
-    static const uint32_t step[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc,
-        0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+    static const uint32_t step[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362,
+        0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < n; i++) {
         crc ^= (unsigned char)p[i];
@@ -164,8 +163,7 @@ static bool create(kiln_summary *s, Thread *t, kiln_site at, const char *folder)
     host[sizeof host - 1] = '\0';
     for (int i = 0;; i++) {
         Text path = {0};
-        text_printf(&path, "%s/events.out.tfevents.%010lld.%s.%ld.%d", folder,
-            (long long)time(NULL), host, (long)getpid(), i);
+        text_printf(&path, "%s/events.out.tfevents.%010lld.%s.%ld.%d", folder, (long long)time(NULL), host, (long)getpid(), i);
         s->path = path.failed ? NULL : mem_strdup(path.at);
         text_free(&path);
         if (!s->path) return fail(t, at, KILN_EMEMORY, WHAT ": %s: no memory", folder), false;
@@ -214,14 +212,13 @@ static bool number(Thread *t, kiln_site at, kiln_operand o, double *out)
     return t->failures == failures && (o.kind != 1 || tensor_ok(o.as.tensor));
 }
 
-bool kiln_summary_scalar_at(
-    kiln_site at, kiln_summary *s, const char *tag, int64_t step, kiln_operand value)
+bool kiln_summary_scalar_at(kiln_site at, kiln_summary *s, const char *tag, int64_t step, kiln_operand value)
 {
     Thread *t = begin(at, s);
     if (!t) return false;
     if (!tag || !*tag || !safe_utf8(tag, strlen(tag)) || step < 0) {
-        fail(t, at, KILN_EVALUE, WHAT ": step %lld of tag \"%s\": %s", (long long)step,
-            tag ? tag : "NULL", step < 0 ? "a step is not negative" : "a tag is text in UTF-8");
+        fail(t, at, KILN_EVALUE, WHAT ": step %lld of tag \"%s\": %s", (long long)step, tag ? tag : "NULL",
+            step < 0 ? "a step is not negative" : "a tag is text in UTF-8");
         return false;
     }
     double v = 0;

@@ -13,8 +13,7 @@ static bool usable(Thread *t, kiln_site at, const char *what, const Named *list,
                           : !v->value    ? "has no value outside its trace"
                                          : NULL;
         if (!why) continue;
-        fail(t, at, KILN_ESTATE, "%s: variable %d (%s) %s", what, i, v && v->name ? v->name : "?",
-            why);
+        fail(t, at, KILN_ESTATE, "%s: variable %d (%s) %s", what, i, v && v->name ? v->name : "?", why);
         return false;
     }
     return true;
@@ -34,8 +33,8 @@ static bool checked(Thread *t, kiln_site at, const char *what, const Named *list
     return ok;
 }
 
-bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list,
-    int n, int64_t step, const char *stem)
+bool named_save(
+    Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n, int64_t step, const char *stem)
 {
     if (!checked(t, at, what, list, n)) return false;
     size_t bytes = ((size_t)n + 1) * sizeof(SafeOut);
@@ -44,38 +43,34 @@ bool named_save(Thread *t, kiln_site at, const char *what, const char *path, con
         fail(t, at, KILN_EMEMORY, "%s: no memory", what);
         return false;
     }
-    for (int i = 0; i < n; i++)
-        out[i] = (SafeOut){list[i].name, &list[i].variable->type, list[i].variable->value->data};
-    bool ok = safe_write(t, at, what, path,
-        &(SafeWrite){.tensor = out, .count = n, .step = step, .stem = stem});
+    for (int i = 0; i < n; i++) out[i] = (SafeOut){list[i].name, &list[i].variable->type, list[i].variable->value->data};
+    bool ok = safe_write(t, at, what, path, &(SafeWrite){.tensor = out, .count = n, .step = step, .stem = stem});
     mem_free(out, bytes);
     return ok;
 }
 
 /* The index of each variable's tensor, of its dtype and shape. */
-static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f,
-    const Named *list, int n, int *index)
+static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const Named *list, int n, int *index)
 {
     char buf[72], have[96], want[96];
     for (int i = 0; i < n; i++) {
         index[i] = kiln_safetensors_find(f, list[i].name);
         if (index[i] < 0 && list[i].or_zero) continue;
         if (index[i] < 0) {
-            fail(t, at, KILN_EVALUE, "%s: %s has no tensor \"%s\"", what, f->path,
-                safe_shown(list[i].name, buf));
+            fail(t, at, KILN_EVALUE, "%s: %s has no tensor \"%s\"", what, f->path, safe_shown(list[i].name, buf));
             return false;
         }
         const SafeTensor *s = &f->header.tensor.at[index[i]];
         const Type *type = &list[i].variable->type;
         Type taken = s->type;
-        if (list[i].widens && dtype_is_float((DType)taken.dtype) && dtype_promote((DType)taken.dtype, (DType)type->dtype) == (DType)type->dtype)
+        if (list[i].widens && dtype_is_float((DType)taken.dtype) &&
+            dtype_promote((DType)taken.dtype, (DType)type->dtype) == (DType)type->dtype)
             taken.dtype = type->dtype;
         if (taken.dtype == type->dtype && type_equal(&taken, type)) continue;
         type_print(NULL, type, want, sizeof want);
         type_print(NULL, &s->type, have, sizeof have);
-        fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "%s: %s: tensor \"%s\" is %s, the variable %s", what, f->path,
-            safe_shown(list[i].name, buf), s->type.dtype ? have : s->format->name, want);
+        fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: %s: tensor \"%s\" is %s, the variable %s", what,
+            f->path, safe_shown(list[i].name, buf), s->type.dtype ? have : s->format->name, want);
         return false;
     }
     return true;
@@ -84,14 +79,12 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
 static bool guarded(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f)
 {
     if (f->guarded) return true;
-    fail(t, at, KILN_EFORMAT, "%s: %s: the header has no checksum; Kiln's files have one", what,
-        f->path);
+    fail(t, at, KILN_EFORMAT, "%s: %s: the header has no checksum; Kiln's files have one", what, f->path);
     return false;
 }
 
 /* No tensor is left over. */
-static bool whole_match(
-    Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const int *index, int n)
+static bool whole_match(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const int *index, int n)
 {
     char buf[72];
     uint32_t count = f->header.tensor.len, taken = 0;
@@ -123,8 +116,7 @@ static void put(kiln_variable *v, kiln_tensor *x)
     kiln_release(old);
 }
 
-bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list,
-    int n, bool whole)
+bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole)
 {
     if (!checked(t, at, what, list, n)) return false;
     size_t count = (size_t)n + 1;
@@ -133,12 +125,10 @@ bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, 
     bool ok = index && x;
     if (!ok) fail(t, at, KILN_EMEMORY, "%s: no memory", what);
     kiln_scope s = kiln_scope_open(t->k);
-    ok = ok && s.id && (!whole || guarded(t, at, what, f)) &&
-         matched(t, at, what, f, list, n, index) &&
+    ok = ok && s.id && (!whole || guarded(t, at, what, f)) && matched(t, at, what, f, list, n, index) &&
          (!whole || whole_match(t, at, what, f, index, n));
     for (int i = 0; i < n && ok; i++) {
-        x[i] = index[i] < 0 ? zeros(t, at, &list[i].variable->type)
-                            : safe_read(f, t, at, what, index[i]);
+        x[i] = index[i] < 0 ? zeros(t, at, &list[i].variable->type) : safe_read(f, t, at, what, index[i]);
         if (tensor_ok(x[i])) x[i] = cast_to(t, at, x[i], (DType)list[i].variable->type.dtype);
         ok = tensor_ok(x[i]);
     }
@@ -150,8 +140,7 @@ bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, 
 }
 
 /* ---- the public pair ---------------------------------------------------------------------------------- */
-static Named *named_by_itself(
-    Thread *t, kiln_site at, const char *what, kiln_variable *const *v, int n)
+static Named *named_by_itself(Thread *t, kiln_site at, const char *what, kiln_variable *const *v, int n)
 {
     if (n < 0 || (n && !v)) {
         fail(t, at, KILN_EVALUE, "%s: %d variables, or the list is NULL", what, n);
@@ -163,8 +152,7 @@ static Named *named_by_itself(
     return list;
 }
 
-bool kiln_save_weights_at(
-    kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
+bool kiln_save_weights_at(kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
 {
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, "save_weights", path)) return false;
@@ -174,8 +162,7 @@ bool kiln_save_weights_at(
     return ok;
 }
 
-bool kiln_load_weights_at(
-    kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
+bool kiln_load_weights_at(kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count)
 {
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, "load_weights", path)) return false;

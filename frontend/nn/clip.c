@@ -13,8 +13,8 @@ static kiln_operand share(kiln_site at, kiln_operand norm, double most)
     return OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
 }
 
-/* x most / max(norm, most), in x's dtype. The gradient adds up x times the cotangent: where x is far out both sides are scaled by a power of two,
- * which changes no bit of the result, so that this sum stays in range. */
+/* x most / max(norm, most), in x's dtype. The gradient adds up x times the cotangent: where x is far out both sides are scaled by a
+ * power of two, which changes no bit of the result, so that this sum stays in range. */
 static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
     const DType d = (DType)x->type.dtype;
@@ -29,8 +29,7 @@ static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand
 static bool bound_ok(Thread *t, kiln_site at, const char *what, double most)
 {
     if (most > 0 && most <= 1e19) return true;
-    fail(t, at, KILN_EVALUE, "%s: the largest norm must be positive and at most 1e19, not %g", what,
-        most);
+    fail(t, at, KILN_EVALUE, "%s: the largest norm must be positive and at most 1e19, not %g", what, most);
     return false;
 }
 
@@ -50,8 +49,7 @@ kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most)
 static bool list_ok(Thread *t, kiln_site at, kiln_tensor *const *x, int count, kiln_tensor **out)
 {
     if (count <= 0 || !x || !out) {
-        fail(
-            t, at, KILN_EVALUE, "clip_by_global_norm: a list of %d tensors, or one is NULL", count);
+        fail(t, at, KILN_EVALUE, "clip_by_global_norm: a list of %d tensors, or one is NULL", count);
         return false;
     }
     for (int i = 0; i < count; i++) {
@@ -64,8 +62,7 @@ static bool list_ok(Thread *t, kiln_site at, kiln_tensor *const *x, int count, k
     return true;
 }
 
-kiln_tensor *kiln_clip_by_global_norm_at(
-    kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out)
+kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out)
 {
     Thread *t = count > 0 && x && x[0] ? thread_of(x[0]->k) : thread_last();
     if (!t) return NULL;

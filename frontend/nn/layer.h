@@ -11,8 +11,8 @@
 const char *layer_name(kiln *k, const char *stem, char to[32]);
 const char *layer_name_in(const char *layer, const char *what, char to[48]); /* "dense_1/w" */
 
-/* Where a layer's first values come from: a generator, the engine's own (NULL), or zeros (KILN_ZEROS). Between the two what the layer's variables
- * need is drawn; without `made` the generator is as it was before. */
+/* Where a layer's first values come from: a generator, the engine's own (NULL), or zeros (KILN_ZEROS). Between the two what the
+ * layer's variables need is drawn; without `made` the generator is as it was before. */
 typedef struct LayerDraws {
     kiln_variable *generator;
     kiln_tensor *before;

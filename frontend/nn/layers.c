@@ -31,8 +31,8 @@ void layer_draws_end(Thread *t, LayerDraws *d, bool made)
     if (!made) atomic_compare_exchange_strong(&t->k->own_draws, &now, d->own);
 }
 
-kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
-    double fan_out, LayerDraws *from)
+kiln_variable *layer_glorot(
+    kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in, double fan_out, LayerDraws *from)
 {
     kiln_scope scope = kiln_scope_open(k);
     double limit = sqrt(6 / (fan_in + fan_out));
@@ -60,8 +60,7 @@ kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *
 bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
 {
     if (a > 0 && b > 0) return true;
-    fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what,
-        (long long)a, (long long)b);
+    fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what, (long long)a, (long long)b);
     return false;
 }
 
@@ -80,7 +79,8 @@ kiln_operand layer_wide(kiln_site at, kiln_operand x)
 }
 
 /* y + b, computed wide, in the dtype that x and w promote to. */
-static kiln_tensor *with_bias(Thread *t, kiln_site at, Composite *c, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
+static kiln_tensor *with_bias(
+    Thread *t, kiln_site at, Composite *c, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
 {
     y = kiln_add_at(at, of(y), layer_wide(at, kiln_of_variable(b)));
     const DType d = tensor_ok(x) ? dtype_promote((DType)x->type.dtype, (DType)w->type.dtype) : DT_NONE;
@@ -93,14 +93,12 @@ kiln_tensor *layer_missing(kiln_site at, const char *what)
 }
 
 /* ---- dense ------------------------------------------------------------------------------------------------ */
-kiln_dense *kiln_dense_new_at(
-    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     return kiln_dense_of_at(at, k, KILN_F32, inputs, units, generator);
 }
 
-kiln_dense *kiln_dense_of_at(
-    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_dense *kiln_dense_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     if (!layer_sizes_ok(k, at, "dense", inputs, units) || !layer_dtype_ok(k, at, "dense", dtype)) return NULL;
     kiln_dense *layer = object_new(at, k, sizeof *layer, NULL);
@@ -111,8 +109,8 @@ kiln_dense *kiln_dense_of_at(
     Thread *t = thread_of(k);
     Composite c = composite_begin(t, "dense");
     LayerDraws from = layer_draws_begin(t, generator);
-    layer->w = layer_glorot(at, k, dtype, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs,
-        (double)units, &from);
+    layer->w =
+        layer_glorot(at, k, dtype, layer_name_in(stem, "w", name), KILN_SHAPE(inputs, units), (double)inputs, (double)units, &from);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), units);
     const bool made = layer->w && layer->b && composite_well(t, &c);
     layer_draws_end(t, &from, made);
@@ -145,21 +143,20 @@ void kiln_dense_free(kiln_dense *layer)
 }
 
 /* ---- convolution -------------------------------------------------------------------------------------------- */
-kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters,
-    const kiln_window *window, kiln_variable *generator)
+kiln_conv *kiln_conv_new_at(
+    kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator)
 {
     return kiln_conv_of_at(at, k, KILN_F32, inputs, filters, window, generator);
 }
 
-kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters,
-    const kiln_window *window, kiln_variable *generator)
+kiln_conv *kiln_conv_of_at(
+    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator)
 {
     if (!window) {
         fail(thread_of(k), at, KILN_EVALUE, "conv: the window (filter size) is NULL");
         return NULL;
     }
-    int64_t kh = window->size[0], kw = window->size[1],
-            groups = window->groups ? window->groups : 1;
+    int64_t kh = window->size[0], kw = window->size[1], groups = window->groups ? window->groups : 1;
     if (!layer_sizes_ok(k, at, "conv", inputs, filters) || !layer_sizes_ok(k, at, "conv", kh, kw) ||
         !layer_sizes_ok(k, at, "conv", groups, inputs / groups) || !layer_dtype_ok(k, at, "conv", dtype))
         return NULL;
@@ -172,9 +169,8 @@ kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inpu
     Thread *t = thread_of(k);
     Composite c = composite_begin(t, "conv");
     LayerDraws from = layer_draws_begin(t, generator);
-    layer->w =
-        layer_glorot(at, k, dtype, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
-            area * (double)(inputs / groups), area * (double)filters, &from);
+    layer->w = layer_glorot(at, k, dtype, layer_name_in(stem, "filters", name), KILN_SHAPE(kh, kw, inputs / groups, filters),
+        area * (double)(inputs / groups), area * (double)filters, &from);
     layer->b = layer_zeros(at, k, dtype, layer_name_in(stem, "b", name), filters);
     const bool made = layer->w && layer->b && composite_well(t, &c);
     layer_draws_end(t, &from, made);

@@ -18,8 +18,7 @@ static kiln_metric *metric_new(kiln_site at, kiln *k, bool accuracy)
     kiln_scope scope = kiln_scope_open(k);
     m->accuracy = accuracy;
     m->sum = kiln_variable_new_at(at, k, "metric/sum", kiln_of_tensor(kiln_scalar(k, KILN_F64, 0)));
-    m->count =
-        kiln_variable_new_at(at, k, "metric/count", kiln_of_tensor(kiln_scalar(k, KILN_F64, 0)));
+    m->count = kiln_variable_new_at(at, k, "metric/count", kiln_of_tensor(kiln_scalar(k, KILN_F64, 0)));
     kiln_scope_close(&scope);
     if (m->sum && m->count) return m;
     kiln_metric_free(m);
@@ -36,7 +35,8 @@ static kiln_tensor *refused(Thread *t, kiln_site at, kiln_code code, const char 
     return fail(t, at, code, "metric: %s: %s x %s", why, tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
 }
 
-/* Whether the class with the largest of the logits is the label: as bools. Nothing broadcasts: [n, 1] against [n] would compare each row with all labels. */
+/* Whether the class with the largest of the logits is the label: as bools. Nothing broadcasts: [n, 1] against [n] would compare
+ * each row with all labels. */
 static kiln_tensor *right(Thread *t, kiln_site at, kiln_operand logits, kiln_operand labels)
 {
     if (operand_is_number(labels))
@@ -82,8 +82,7 @@ double kiln_metric_result_at(kiln_site at, kiln_metric *m)
     if (!m) return NAN;
     Thread *t = thread_of(m->o.k);
     Composite c = composite_begin(t, "metric");
-    double sum = kiln_item_at(at, kiln_of_variable(m->sum)),
-           count = kiln_item_at(at, kiln_of_variable(m->count));
+    double sum = kiln_item_at(at, kiln_of_variable(m->sum)), count = kiln_item_at(at, kiln_of_variable(m->count));
     composite_end(t, &c, NULL);
     return sum / count;
 }

@@ -1,5 +1,5 @@
-/* name: names of layers: the first of dense, dense_1, dense_2 ... that no living variable's name begins with. Relies on the engine's list of variables,
- * newest first. Never keeps a name for a layer that was not made. */
+/* name: names of layers: the first of dense, dense_1, dense_2 ... that no living variable's name begins with. Relies on the
+ * engine's list of variables, newest first. Never keeps a name for a layer that was not made. */
 #include "layer.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* optimizer: SGD with momentum and Adam: what they hold and what is set before the first step (the step itself: step.c). State is variables, so
- * that steps trace, compile and checkpoint like everything else: moments of the type that their variable computes in, counts and rates in f64. */
+/* optimizer: SGD with momentum and Adam: what they hold and what is set before the first step (the step itself: step.c). State is
+ * variables, so that steps trace, compile and checkpoint like everything else: moments of the type that their variable computes in,
+ * counts and rates in f64. */
 #include <kiln/nn.h>
 
 #include <math.h>
@@ -81,8 +82,7 @@ kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
     return o;
 }
 
-kiln_optimizer *kiln_adam_at(
-    kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
+kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
 {
     if (!number_ok(at, k, "adam: a rate", rate, true, "a finite number") ||
         !number_ok(at, k, "adam: a beta1", beta1, beta1 >= 0 && beta1 < 1, "in [0, 1)") ||
@@ -120,8 +120,7 @@ int optimizer_state_count(const kiln_optimizer *o) { return OWN + EACH * o->coun
 
 OptimizerState optimizer_state(const kiln_optimizer *o, int i)
 {
-    const OptimizerState own[OWN] = {
-        {"rate", NULL, o->rate}, {"step", NULL, o->step}, {"updates", NULL, o->updates}};
+    const OptimizerState own[OWN] = {{"rate", NULL, o->rate}, {"step", NULL, o->step}, {"updates", NULL, o->updates}};
     if (i < OWN) return own[i];
     const Moments *m = &o->moments[(i - OWN) / EACH];
     switch ((i - OWN) % EACH) {
@@ -205,8 +204,7 @@ bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *c
             if (!moments_for(at, o, v[i])) return false;
             continue;
         }
-        fail(thread_of(o->o.k), at, KILN_ESTATE,
-            "optimizer: variable %d is NULL, freed or not of floats", i);
+        fail(thread_of(o->o.k), at, KILN_ESTATE, "optimizer: variable %d is NULL, freed or not of floats", i);
         return false;
     }
     return true;
@@ -225,8 +223,7 @@ static bool may_set(kiln_site at, const kiln_optimizer *o, const void *options, 
     return false;
 }
 
-bool kiln_optimizer_schedule_sized(
-    kiln_site at, kiln_optimizer *o, const kiln_schedule *schedule, size_t size)
+bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_schedule *schedule, size_t size)
 {
     if (!may_set(at, o, schedule, "schedule")) return false;
     kiln_schedule s = {.rate = 0};
@@ -240,8 +237,7 @@ bool kiln_optimizer_schedule_sized(
     return true;
 }
 
-bool kiln_optimizer_clip_sized(
-    kiln_site at, kiln_optimizer *o, const kiln_clipping *clipping, size_t size)
+bool kiln_optimizer_clip_sized(kiln_site at, kiln_optimizer *o, const kiln_clipping *clipping, size_t size)
 {
     if (!may_set(at, o, clipping, "clipping")) return false;
     kiln_clipping c = {.value = 0};

@@ -39,8 +39,8 @@ OptimizerState optimizer_state(const kiln_optimizer *o, int i); /* i below the c
 
 bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s); /* false: recorded */
 bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c); /* false: recorded */
-/* What each gradient is multiplied by, f64 scalars in the caller's scope; NULL where nothing is to be scaled. Values are clipped on the way, but not
- * in g. False: recorded. */
+/* What each gradient is multiplied by, f64 scalars in the caller's scope; NULL where nothing is to be scaled. Values are clipped on
+ * the way, but not in g. False: recorded. */
 bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *const *g, int count, kiln_tensor **factor);
 
 #endif

@@ -19,8 +19,8 @@ typedef struct Cell { /* what one step of the scan takes from outside */
 struct Kind {
     const char *name;
     int64_t gates;
-    int states;       /* 1: h; 2: h and c */
-    bool second_bias; /* of the recurrent product */
+    int states;                                                             /* 1: h; 2: h and c */
+    bool second_bias;                                                       /* of the recurrent product */
     void (*step)(const Cell *s, kiln_tensor *const *in, kiln_tensor **out); /* (index, h, [c], inputs' product) -> (h, [c], h) */
 };
 
@@ -34,20 +34,11 @@ struct kiln_recurrent {
 };
 
 /* ---- steps ---------------------------------------------------------------------------------- */
-static kiln_operand product(const Cell *s, kiln_tensor *h)
-{
-    return of(kiln_matmul_at(s->at, of(h), of(s->u)));
-}
+static kiln_operand product(const Cell *s, kiln_tensor *h) { return of(kiln_matmul_at(s->at, of(h), of(s->u))); }
 
-static kiln_operand add(const Cell *s, kiln_operand x, kiln_operand y)
-{
-    return of(kiln_add_at(s->at, x, y));
-}
+static kiln_operand add(const Cell *s, kiln_operand x, kiln_operand y) { return of(kiln_add_at(s->at, x, y)); }
 
-static kiln_operand mul(const Cell *s, kiln_operand x, kiln_operand y)
-{
-    return of(kiln_mul_at(s->at, x, y));
-}
+static kiln_operand mul(const Cell *s, kiln_operand x, kiln_operand y) { return of(kiln_mul_at(s->at, x, y)); }
 
 static kiln_operand sigmoid(const Cell *s, kiln_operand x) { return of(kiln_sigmoid_at(s->at, x)); }
 
@@ -81,8 +72,8 @@ static void gru_step(const Cell *s, kiln_tensor *const *in, kiln_tensor **out)
     out[0] = out[1] = add(s, n, mul(s, z, apart)).as.tensor;
 }
 
-static const Kind simple = {"rnn", 1, 1, false, simple_step},
-                  lstm = {"lstm", 4, 2, false, lstm_step}, gru = {"gru", 3, 1, true, gru_step};
+static const Kind simple = {"rnn", 1, 1, false, simple_step}, lstm = {"lstm", 4, 2, false, lstm_step},
+                  gru = {"gru", 3, 1, true, gru_step};
 
 static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
@@ -95,12 +86,11 @@ static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 }
 
 /* ---- layers --------------------------------------------------------------------------------- */
-static kiln_variable *weights(
-    kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, LayerDraws *from)
+static kiln_variable *weights(kiln_site at, kiln_recurrent *l, const char *what, int64_t rows, LayerDraws *from)
 {
     char name[48];
-    return layer_glorot(at, l->o.k, l->dtype, layer_name_in(l->name, what, name),
-        KILN_SHAPE(rows, l->kind->gates * l->units), (double)rows, (double)l->units, from);
+    return layer_glorot(at, l->o.k, l->dtype, layer_name_in(l->name, what, name), KILN_SHAPE(rows, l->kind->gates * l->units),
+        (double)rows, (double)l->units, from);
 }
 
 static kiln_variable *bias(kiln_site at, kiln_recurrent *l, const char *what)
@@ -143,38 +133,33 @@ static kiln_recurrent *make(kiln_site at, kiln *k, kiln_dtype dtype, const Kind 
     return NULL;
 }
 
-kiln_recurrent *kiln_rnn_new_at(
-    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_recurrent *kiln_rnn_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     return kiln_rnn_of_at(at, k, KILN_F32, inputs, units, generator);
 }
 
-kiln_recurrent *kiln_rnn_of_at(
-    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_recurrent *kiln_rnn_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     return make(at, k, dtype, &simple, inputs, units, generator, 0);
 }
 
-kiln_recurrent *kiln_gru_new_at(
-    kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_recurrent *kiln_gru_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     return kiln_gru_of_at(at, k, KILN_F32, inputs, units, generator);
 }
 
-kiln_recurrent *kiln_gru_of_at(
-    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
+kiln_recurrent *kiln_gru_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator)
 {
     return make(at, k, dtype, &gru, inputs, units, generator, 0);
 }
 
-kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units,
-    kiln_variable *generator, double forget_bias)
+kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias)
 {
     return kiln_lstm_of_at(at, k, KILN_F32, inputs, units, generator, forget_bias);
 }
 
-kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units,
-    kiln_variable *generator, double forget_bias)
+kiln_recurrent *kiln_lstm_of_at(
+    kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias)
 {
     if (!isfinite(forget_bias)) return fail(thread_of(k), at, KILN_EVALUE, "lstm: a forget_bias of %g", forget_bias), NULL;
     return make(at, k, dtype, &lstm, inputs, units, generator, forget_bias);
@@ -200,8 +185,7 @@ void kiln_recurrent_free(kiln_recurrent *layer)
 }
 
 /* ---- application ---------------------------------------------------------------------------- */
-static bool usable(
-    Thread *t, kiln_site at, const kiln_recurrent *l, const char *what, const kiln_tensor *x)
+static bool usable(Thread *t, kiln_site at, const kiln_recurrent *l, const char *what, const kiln_tensor *x)
 {
     if (tensor_ok(x) && x->k == t->k) return true;
     if (!x || x->state != TENSOR_POISON)
@@ -215,29 +199,26 @@ static bool input_ok(Thread *t, kiln_site at, const kiln_recurrent *l, const kil
     if (!usable(t, at, l, "x", x)) return false;
     bool shape = x->type.rank == 3 && x->type.dim[2] == l->inputs && x->type.dim[0] != 0;
     if (shape && x->type.dtype == (uint8_t)l->dtype) return true;
-    fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE,
-        "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->kind->name,
+    fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE, "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->kind->name,
         tensor_text(x, text, sizeof text), kiln_dtype_name(l->dtype), (long long)l->inputs);
     return false;
 }
 
 /* The first state: the given one, checked, or zeros. NULL: recorded. */
-static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, const char *what,
-    kiln_tensor *given, const Type *type)
+static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, const char *what, kiln_tensor *given, const Type *type)
 {
     char a[96], b[96];
     if (!given) return number_like(t, at, l->kind->name, type, kiln_of_i(0));
     if (!usable(t, at, l, what, given)) return NULL;
     if (type_equal(&given->type, type)) return given;
     type_print(module_of(t) ? &module_of(t)->dims : NULL, type, b, sizeof b);
-    fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-        "%s: %s is %s; it needs %s, [batch, units]", l->kind->name, what, tensor_text(given, a, sizeof a),
-        b);
+    fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE, "%s: %s is %s; it needs %s, [batch, units]",
+        l->kind->name, what, tensor_text(given, a, sizeof a), b);
     return NULL;
 }
 
-static bool first_states(Thread *t, kiln_site at, const kiln_recurrent *l,
-    const kiln_recurrent_options *o, const Type *x, kiln_tensor **first)
+static bool first_states(
+    Thread *t, kiln_site at, const kiln_recurrent *l, const kiln_recurrent_options *o, const Type *x, kiln_tensor **first)
 {
     const Type type = {.dtype = (uint8_t)l->dtype, .rank = 2, .dim = {x->dim[1], l->units}};
     if (l->kind->states == 1 && (o->c || o->last_c)) {
@@ -249,8 +230,8 @@ static bool first_states(Thread *t, kiln_site at, const kiln_recurrent *l,
     return tensor_ok(first[0]) && (l->kind->states == 1 || tensor_ok(first[1]));
 }
 
-static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor *x,
-    const kiln_recurrent_options *o, kiln_tensor **last)
+static kiln_tensor *run(
+    Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor *x, const kiln_recurrent_options *o, kiln_tensor **last)
 {
     kiln_tensor *first[2], *ys;
     if (!input_ok(t, at, l, x) || !first_states(t, at, l, o, &x->type, first)) return &t->k->poison;
@@ -259,19 +240,15 @@ static kiln_tensor *run(Thread *t, kiln_site at, kiln_recurrent *l, kiln_tensor 
     xs = kiln_add_at(at, of(xs), layer_wide(at, kiln_of_variable(l->b)));
     Cell s = {.at = at, .kind = l->kind, .units = l->units, .u = layer_wide(at, kiln_of_variable(l->u)).as.tensor};
     if (l->bu) s.bu = layer_wide(at, kiln_of_variable(l->bu)).as.tensor;
-    const kiln_scan_options scan = {.carries = first,
-        .carries_count = l->kind->states,
-        .xs = &xs,
-        .xs_count = 1,
-        .ys_count = 1,
-        .reverse = o->reverse};
+    const kiln_scan_options scan = {
+        .carries = first, .carries_count = l->kind->states, .xs = &xs, .xs_count = 1, .ys_count = 1, .reverse = o->reverse};
     if (!kiln_scan_sized(at, t->k, step, &scan, last, &ys, &s, sizeof scan)) return &t->k->poison;
     for (int i = 0; i < l->kind->states; i++) last[i] = cast_to(t, at, last[i], (DType)l->dtype);
     return cast_to(t, at, ys, (DType)l->dtype);
 }
 
-kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_operand x,
-    const kiln_recurrent_options *options, size_t size)
+kiln_tensor *kiln_recurrent_apply_sized(
+    kiln_site at, kiln_recurrent *layer, kiln_operand x, const kiln_recurrent_options *options, size_t size)
 {
     kiln_recurrent_options o = {0};
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));

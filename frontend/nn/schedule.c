@@ -27,13 +27,12 @@ bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s)
                       : timed && s->steps <= 0                ? "steps must be positive"
                       : s->warmup < 0                         ? "warmup is negative"
                       : !(s->least >= 0 && s->least <= 1)     ? "least must lie in [0, 1]"
-                      : s->kind == KILN_RATE_EXPONENTIAL && !(isfinite(s->decay) && s->decay > 0)
-                          ? "decay must be positive"
-                          : NULL;
+                      : s->kind == KILN_RATE_EXPONENTIAL && !(isfinite(s->decay) && s->decay > 0) ? "decay must be positive"
+                                                                                                  : NULL;
     for (int i = 0; !why && s->kind == KILN_RATE_PIECEWISE && i < boundaries(s); i++)
-        why = !rate_ok(s->rates[i])                                ? "a rate is not a finite number from 0"
+        why = !rate_ok(s->rates[i])                            ? "a rate is not a finite number from 0"
               : s->boundary[i] <= (i ? s->boundary[i - 1] : 0) ? "boundaries must grow, from 1"
-                                                          : NULL;
+                                                               : NULL;
     if (!why) return true;
     fail(t, at, KILN_EVALUE, "schedule: %s", why);
     return false;
@@ -55,8 +54,7 @@ static kiln_operand piecewise(kiln_site at, const kiln_schedule *s, kiln_operand
 {
     kiln_operand r = OP2(add, OP2(mul, u, NUMBER(0)), NUMBER(s->rate));
     for (int i = 0; i < boundaries(s); i++)
-        r = of(
-            kiln_where_at(at, OP2(ge, u, NUMBER((double)s->boundary[i])), NUMBER(s->rates[i]), r));
+        r = of(kiln_where_at(at, OP2(ge, u, NUMBER((double)s->boundary[i])), NUMBER(s->rates[i]), r));
     return r;
 }
 
@@ -77,8 +75,7 @@ static kiln_operand rate_of(kiln_site at, const kiln_schedule *s, kiln_operand u
     }
 }
 
-kiln_tensor *kiln_schedule_rate_sized(
-    kiln_site at, const kiln_schedule *schedule, size_t size, kiln_operand step)
+kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule *schedule, size_t size, kiln_operand step)
 {
     Thread *t = op_thread(&step, 1);
     if (!t) return NULL;

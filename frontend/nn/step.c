@@ -1,5 +1,5 @@
-/* step: one step of an optimiser: the rules of SGD and Adam, and what goes with them: the schedule, clipping, counts. Computes in the type that
- * each variable computes in and rounds new values once. Relies on update.h: all variables are updated or none. */
+/* step: one step of an optimiser: the rules of SGD and Adam, and what goes with them: the schedule, clipping, counts. Computes in
+ * the type that each variable computes in and rounds new values once. Relies on update.h: all variables are updated or none. */
 #include <kiln/nn.h>
 
 #include "../../ir/emit.h"
@@ -10,13 +10,11 @@
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
 /* ---- rules --------------------------------------------------------------------------------------------------- */
-enum { FACTOR, RATE, CORRECTION1, CORRECTION2 }; /* scalars, in the order that a rule finds them; factor: what clipping multiplies by */
+/* Scalars, in the order that a rule finds them; factor: what clipping multiplies by. */
+enum { FACTOR, RATE, CORRECTION1, CORRECTION2 };
 
 /* 0 of 0: memory ran out before. */
-static Value num(const UpdateIn *in, double v, Value like)
-{
-    return like ? emit_constant(in->e, v, in->e->type(in->e, like)) : 0;
-}
+static Value num(const UpdateIn *in, double v, Value like) { return like ? emit_constant(in->e, v, in->e->type(in->e, like)) : 0; }
 
 /* The gradient as the step uses it. */
 static Value gradient(const UpdateIn *in)
@@ -135,8 +133,8 @@ static bool update_for(
     return tensor_ok(u->gradient);
 }
 
-static void apply_all(
-    Thread *t, kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *g, int count, Update *u, kiln_tensor **factor)
+static void apply_all(Thread *t, kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *g, int count,
+    Update *u, kiln_tensor **factor)
 {
     Scalars s;
     if (!scalars(at, o, &s) || !clipping_factors(t, at, &o->clipping, g, count, factor)) return;
@@ -147,7 +145,8 @@ static void apply_all(
 
 static bool all_fit(Thread *t, kiln_site at, kiln_variable *const *v, kiln_tensor *const *g, int count)
 {
-    if (!optimizer_count_ok(t, at, count) || !list_there(t, at, "optimizer", v, count) || !list_there(t, at, "optimizer", g, count)) return false;
+    if (!optimizer_count_ok(t, at, count) || !list_there(t, at, "optimizer", v, count) || !list_there(t, at, "optimizer", g, count))
+        return false;
     for (int i = 0; i < count; i++) {
         const bool there = v[i] && v[i]->alive && tensor_ok(g[i]);
         if (there && dtype_is_float((DType)v[i]->type.dtype) && dtype_is_float((DType)g[i]->type.dtype)) continue;
@@ -184,8 +183,7 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
 }
 
 /* With scratch that the caller gives back: what the tape saw of floats, its gradients, one step. */
-static void minimize(
-    kiln_site at, Thread *t, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
+static void minimize(kiln_site at, Thread *t, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
 {
     int n = kiln_tape_variables(tape, NULL, 0), count = 0;
     kiln_variable **v = SCRATCH(t, at, kiln_variable *, n);
@@ -198,8 +196,7 @@ static void minimize(
             x[count] = kiln_of_variable(v[i]);
             v[count++] = v[i];
         }
-    if (kiln_gradients_at(at, tape, loss, NULL, x, count, g))
-        kiln_optimizer_apply_at(at, o, v, g, count);
+    if (kiln_gradients_at(at, tape, loss, NULL, x, count, g)) kiln_optimizer_apply_at(at, o, v, g, count);
 }
 
 void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_operand loss)

@@ -1,6 +1,7 @@
-/* update: the two ways to run a rule. Traced, each op goes through apply. Eagerly, the rule is recorded once per parameter as a straight line
- * of elementwise steps over slots, then run block by block, so that a step passes over memory once and needs no more than the blocks. Relies on
- * eager.h, whose elementwise kernels on contiguous blocks cannot fail. Never reads a variable after its first write. */
+/* update: the two ways to run a rule. Traced, each op goes through apply. Eagerly, the rule is recorded once per parameter as a
+ * straight line of elementwise steps over slots, then run block by block, so that a step passes over memory once and needs no more
+ * than the blocks. Relies on eager.h, whose elementwise kernels on contiguous blocks cannot fail. Never reads a variable after its
+ * first write. */
 #include "update.h"
 
 #include <stdatomic.h>
@@ -193,10 +194,10 @@ static void run_block(void *arg, int64_t lo, int64_t hi)
 
 /* ---- before the first write ---------------------------------------------------------------------------------- */
 typedef struct Staging {
-    Line *line;            /* of one update at a time */
-    kiln_tensor **staged;  /* per update and state: the new value's own tensor; NULL: written in place */
-    kiln_tensor **also;    /* per assignment */
-    char *gradient;        /* room for one that is not contiguous */
+    Line *line;           /* of one update at a time */
+    kiln_tensor **staged; /* per update and state: the new value's own tensor; NULL: written in place */
+    kiln_tensor **also;   /* per assignment */
+    char *gradient;       /* room for one that is not contiguous */
     size_t gradient_bytes;
     WorkerSlots scratch;
     int count, nalso;
@@ -252,7 +253,8 @@ static bool slots_new(Thread *t, kiln_site at, Staging *p, const Update *u)
     return (s->at && (p->gradient || !p->gradient_bytes)) || no_memory(t, at);
 }
 
-static bool plan_make(Thread *t, kiln_site at, Staging *p, UpdateRule *rule, const void *user, const Update *u, const Assignment *also)
+static bool plan_make(
+    Thread *t, kiln_site at, Staging *p, UpdateRule *rule, const void *user, const Update *u, const Assignment *also)
 {
     const size_t n = (size_t)p->count;
     p->line = mem_alloc(sizeof *p->line);
@@ -316,7 +318,8 @@ static void run_one(Thread *t, Staging *p, UpdateRule *rule, const void *user, i
     t->kernels_run += (uint64_t)p->line->steps;
 }
 
-static bool run_eagerly(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, const Assignment *also, Staging p)
+static bool run_eagerly(
+    Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, const Assignment *also, Staging p)
 {
     kiln_scope scope = kiln_scope_open_at(at, t->k);
     bool ok = scope.id && plan_make(t, at, &p, rule, user, u, also);
@@ -374,7 +377,8 @@ static bool trace_one(Thread *t, kiln_site at, UpdateRule *rule, const void *use
     return true;
 }
 
-bool update_run(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso)
+bool update_run(
+    Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso)
 {
     if (!t->trace) return run_eagerly(t, at, rule, user, u, also, (Staging){.count = count, .nalso = nalso});
     const uint64_t failures = t->failures;

@@ -1,5 +1,5 @@
-/* update: an elementwise rule that gives variables new values, all of them or none. The rule is written once, in ops made through an Emit; a
- * trace appends them, eager code runs them in place, block by block. Never knows what the variables mean. */
+/* update: an elementwise rule that gives variables new values, all of them or none. The rule is written once, in ops made through
+ * an Emit; a trace appends them, eager code runs them in place, block by block. Never knows what the variables mean. */
 #ifndef KILN_FRONTEND_NN_UPDATE_H
 #define KILN_FRONTEND_NN_UPDATE_H
 
@@ -17,7 +17,8 @@ typedef struct Update { /* of one parameter */
     int scalars;
 } Update;
 
-/* What a rule sees: the variables' values, the gradient, the scalars repeated to their shape; it fills next, of the variables' dtypes. */
+/* What a rule sees: the variables' values, the gradient, the scalars repeated to their shape; it fills next, of the variables'
+ * dtypes. */
 typedef struct UpdateIn {
     Emit *e;
     Value state[UPDATE_STATES], gradient, scalar[UPDATE_SCALARS];
@@ -25,8 +26,9 @@ typedef struct UpdateIn {
 } UpdateIn;
 typedef void UpdateRule(const UpdateIn *in, Value *next);
 
-/* also: assignments made together with the updates. Eagerly, everything that can fail comes before the first write: a false return (recorded) leaves every variable as it was. Memory beside the
- * variables: a few blocks, a new value for each variable whose old one somebody still holds, and a copy of the largest gradient that is not contiguous. */
+/* also: assignments made together with the updates. Eagerly, everything that can fail comes before the first write: a false return
+ * (recorded) leaves every variable as it was. Memory beside the variables: a few blocks, a new value for each variable whose old
+ * one somebody still holds, and a copy of the largest gradient that is not contiguous. */
 bool update_run(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso);
 
 #endif

@@ -1,5 +1,5 @@
-/* apply: the one door. Every public op ends here; it infers the result, then runs the op now or appends it to the running trace, and
- * open tapes record it. Never knows which op it is. */
+/* apply: the one door. Every public op ends here; it infers the result, then runs the op now or appends it to the running trace,
+ * and open tapes record it. Never knows which op it is. */
 #include "ops.h"
 
 static kiln_tensor *poison_all(Thread *t, kiln_tensor **out, uint32_t nout)
@@ -9,8 +9,7 @@ static kiln_tensor *poison_all(Thread *t, kiln_tensor **out, uint32_t nout)
 }
 
 /* A result that shares its operand's memory. */
-static kiln_tensor *view_result(
-    Thread *t, kiln_site at, const kiln_tensor *x, const View *v, const Type *type)
+static kiln_tensor *view_result(Thread *t, kiln_site at, const kiln_tensor *x, const View *v, const Type *type)
 {
     kiln_tensor *out = tensor_of_buffer(t, at, type, buffer_retain(x->buffer));
     if (!out) return NULL;
@@ -49,8 +48,8 @@ static uint64_t view_bytes(const View *v)
     return n;
 }
 
-static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout)
+static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    const Type *type, kiln_tensor **out, uint32_t nout)
 {
     View v[FEW_RESULTS];
     CHECK(nout <= FEW_RESULTS);
@@ -71,8 +70,8 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
 }
 
 /* types, v: room for the operands' types and views. */
-static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
+static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
 {
     for (uint32_t i = 0; i < nin; i++) {
         types[i] = &in[i]->type;
@@ -98,13 +97,12 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
 }
 
 #define FEW_OPERANDS 4
-static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t *nout)
+static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor **out, uint32_t *nout)
 {
     const Type *few_types[FEW_OPERANDS];
     View few[FEW_OPERANDS];
-    if (LIKELY(nin <= FEW_OPERANDS))
-        return apply_viewed(t, at, op, in, nin, attr, nattr, few_types, few, out, nout);
+    if (LIKELY(nin <= FEW_OPERANDS)) return apply_viewed(t, at, op, in, nin, attr, nattr, few_types, few, out, nout);
     ScratchMark mark = scratch_mark(&t->scratch);
     const Type **types = SCRATCH(t, at, const Type *, nin);
     View *v = SCRATCH(t, at, View, nin);
@@ -114,8 +112,7 @@ static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, 
 }
 
 /* The operands' common fitness: alive, of this engine. False: poison or reported. */
-static bool operands_fit(
-    Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
+static bool operands_fit(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
 {
     for (uint32_t i = 0; i < nin; i++) {
         const kiln_tensor *x = in[i];
@@ -131,8 +128,7 @@ static bool operands_fit(
         }
         if (UNLIKELY(x->state == TENSOR_POISON)) return false;
         if (UNLIKELY(x->k != t->k)) {
-            fail(
-                t, at, KILN_ESTATE, "%s: operand %u belongs to another engine", op_def[op].name, i);
+            fail(t, at, KILN_ESTATE, "%s: operand %u belongs to another engine", op_def[op].name, i);
             return false;
         }
         *traced = *traced || x->state == TENSOR_TRACED;
@@ -140,29 +136,26 @@ static bool operands_fit(
     return true;
 }
 
-kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
+kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor **out, uint32_t nout)
 {
     kiln_tensor *results[FEW_RESULTS];
     uint32_t made = 0;
     bool traced = t->trace != NULL;
     if (!operands_fit(t, at, op, in, nin, &traced)) return poison_all(t, out, nout);
     if (traced) return t->k->hooks->apply(t, at, op, in, nin, attr, nattr, out, nout);
-    if (!apply_eager(t, at, op, in, nin, attr, nattr, results, &made))
-        return poison_all(t, out, nout);
+    if (!apply_eager(t, at, op, in, nin, attr, nattr, results, &made)) return poison_all(t, out, nout);
     if (t->recording) t->k->hooks->record(t, at, op, in, nin, attr, nattr, results, made);
     for (uint32_t i = 0; i < nout; i++) out[i] = results[i];
     return results[0];
 }
 
-kiln_tensor *apply1(
-    Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr)
+kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr)
 {
     return apply(t, at, op, &x, 1, attr, nattr, NULL, 0);
 }
 
-kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y,
-    const int64_t *attr, uint32_t nattr)
+kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr)
 {
     kiln_tensor *in[2] = {x, y};
     return apply(t, at, op, in, 2, attr, nattr, NULL, 0);
@@ -179,8 +172,7 @@ static bool same_shape(const Type *a, const Type *b)
 kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape)
 {
     if (!tensor_ok(x)) return &t->k->poison;
-    return same_shape(&x->type, shape) ? x
-                                       : apply1(t, at, OP_broadcast, x, shape->dim, shape->rank);
+    return same_shape(&x->type, shape) ? x : apply1(t, at, OP_broadcast, x, shape->dim, shape->rank);
 }
 
 kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank)

@@ -13,14 +13,13 @@ static DType own_dtype(Thread *t, kiln_site at, const char *what, kiln_operand n
 {
     if (number.kind == 6) return DT_bool;
     if (number.kind != 3) return DT_i64;
-    fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here; give the dtype too: KILN_F32, %g",
-        what, number.as.f, number.as.f);
+    fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here; give the dtype too: KILN_F32, %g", what,
+        number.as.f, number.as.f);
     return DT_NONE;
 }
 
 /* asked: the dtype of init, which is a number then; KILN_NONE: init's own. */
-static kiln_variable *variable_new(
-    kiln_site at, Thread *t, const char *name, kiln_dtype asked, kiln_operand init, bool local)
+static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, kiln_dtype asked, kiln_operand init, bool local)
 {
     const char *what = local ? "kiln_local" : "kiln_variable_new";
     Type type = {.dtype = (uint8_t)DT_NONE};
@@ -55,13 +54,11 @@ static kiln_variable *variable_new(
     return NULL;
 }
 
-kiln_variable *kiln_variable_of_at(
-    kiln_site at, kiln *k, const char *name, kiln_dtype dtype, kiln_operand init)
+kiln_variable *kiln_variable_of_at(kiln_site at, kiln *k, const char *name, kiln_dtype dtype, kiln_operand init)
 {
     Thread *t = thread_of(k);
     if (!t) return NULL;
-    Trace *running =
-        t->trace; /* a variable's first value is computed now, even while a body is traced */
+    Trace *running = t->trace; /* a variable's first value is computed now, even while a body is traced */
     uint32_t recording = t->recording;
     if (operand_is_number(init)) t->trace = NULL, t->recording = 0;
     kiln_variable *v = variable_new(at, t, name, dtype, init, false);
@@ -87,10 +84,7 @@ kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_op
     return v;
 }
 
-kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init)
-{
-    return kiln_local_of_at(at, k, KILN_NONE, init);
-}
+kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init) { return kiln_local_of_at(at, k, KILN_NONE, init); }
 
 /* ---- reading and assigning ---------------------------------------------------------------------------- */
 static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *what)
@@ -102,8 +96,7 @@ static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *
             "block",
             what, v->made.file ? v->made.file : "?", v->made.line);
     else
-        fail(t, at, KILN_ESTATE, "%s: %s", what,
-            v ? "the variable was freed" : "the variable is NULL");
+        fail(t, at, KILN_ESTATE, "%s: %s", what, v ? "the variable was freed" : "the variable is NULL");
     return false;
 }
 
@@ -114,8 +107,7 @@ kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
     kiln_variable *v = o.as.variable;
     if (!t || !usable(t, at, v, "read")) return t ? &t->k->poison : NULL;
     if (t->trace) return t->k->hooks->read(t, at, v);
-    if (!v->value)
-        return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
+    if (!v->value) return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
     kiln_tensor *x = tensor_alias(t, at, v->value);
     if (x == &t->k->poison) return x;
     if (!v->local) x->uid = ++t->next_uid; /* each read is a leaf of its own; of a local it is the value itself */
@@ -136,8 +128,8 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
         char have[96], want[96];
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &x->type, have, sizeof have);
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &v->type, want, sizeof want);
-        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "assign: variable %s is %s, the value %s", v->name, want, have);
+        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE, "assign: variable %s is %s, the value %s", v->name,
+            want, have);
         return;
     }
     if (t->trace)
@@ -198,12 +190,6 @@ static void assign_op(kiln_site at, kiln_variable *v, kiln_operand value, Op op)
     composite_end(t, &c, NULL);
 }
 
-void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value)
-{
-    assign_op(at, v, value, OP_add);
-}
+void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value) { assign_op(at, v, value, OP_add); }
 
-void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value)
-{
-    assign_op(at, v, value, OP_sub);
-}
+void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value) { assign_op(at, v, value, OP_sub); }

@@ -1,8 +1,8 @@
-/* assign_slice: assigning to part of a variable. Variables hold immutable tensors, so the whole of it is made anew: the part is shifted to
- * its place by a gather per axis, and chosen there. Composites of public operations; never writes elements in place. */
+/* assign_slice: assigning to part of a variable. Variables hold immutable tensors, so the whole of it is made anew: the part is
+ * shifted to its place by a gather per axis, and chosen there. Composites of public operations; never writes elements in place. */
 #include "effect.h"
 
-typedef struct Place { /* one axis */
+typedef struct Place {   /* one axis */
     kiln_tensor *inside; /* bool[size]: in the part */
     kiln_tensor *from;   /* i64[size]: which index of the part, clamped into it */
 } Place;
@@ -33,8 +33,7 @@ static bool place(Thread *t, kiln_site at, const char *op, kiln_operand start, D
     s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
     kiln_tensor *i = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0);
     kiln_tensor *offset = binary(at, OP_sub, of(i), of(s));
-    p->inside = binary(at, OP_and, of(binary(at, OP_ge, of(offset), kiln_of_i(0))),
-        of(binary(at, OP_lt, of(offset), of(width))));
+    p->inside = binary(at, OP_and, of(binary(at, OP_ge, of(offset), kiln_of_i(0))), of(binary(at, OP_lt, of(offset), of(width))));
     p->from = offset; /* gather clamps */
     return tensor_ok(p->inside);
 }
@@ -70,7 +69,8 @@ static kiln_tensor *with_leading_ones(Thread *t, kiln_site at, kiln_tensor *x, i
     return lead ? reshape_to(t, at, x, dim, rank) : x;
 }
 
-static void assign(kiln_site at, const char *op, kiln_variable *v, int count, const kiln_operand *start, kiln_operand value, bool add)
+static void assign(
+    kiln_site at, const char *op, kiln_variable *v, int count, const kiln_operand *start, kiln_operand value, bool add)
 {
     Thread *t = v ? thread_of(v->k) : thread_last();
     if (!t) return;

@@ -6,15 +6,15 @@
 #include <math.h>
 
 typedef kiln_tensor *Body(Thread *t, kiln_site at, kiln_operand x);
-/* ANY: of any dtype. FLOATS: others are an error. ONCE: floats, and 16-bit ones go through f32, so that several steps round once. */
+/* ANY: of any dtype. FLOATS: others are an error. ONCE: floats, and 16-bit ones go through f32, so that several steps round once.
+ */
 typedef enum Takes { ANY, FLOATS, ONCE } Takes;
 
 static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body *body, Takes takes)
 {
     Thread *t = op_thread(&o, 1);
     if (t == NULL) return NULL;
-    kiln_tensor *x =
-        takes == ANY ? operand_named(t, at, op, o, NULL) : operand_float(t, at, op, o);
+    kiln_tensor *x = takes == ANY ? operand_named(t, at, op, o, NULL) : operand_float(t, at, op, o);
     if (!tensor_ok(x)) return x;
     Composite s = composite_begin(t, op);
     DType own = (DType)x->type.dtype;
@@ -23,11 +23,8 @@ static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body
     return composite_end(t, &s, cast_to(t, at, body(t, at, of(x)), own));
 }
 
-#define COMPOSITE(name, takes)                                  \
-    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x) \
-    {                                                           \
-        return composite(at, #name, x, name, takes);            \
-    }
+#define COMPOSITE(name, takes) \
+    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x) { return composite(at, #name, x, name, takes); }
 
 #define NUMBER(v) kiln_of_f(v)
 #define OP1(name, x) of(kiln_##name##_at(at, x))
@@ -73,15 +70,9 @@ COMPOSITE(reciprocal, FLOATS)
 COMPOSITE(rsqrt, ONCE)
 COMPOSITE(relu, ANY)
 
-kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x)
-{
-    return composite(at, "isnan", x, isnan_, FLOATS);
-}
+kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x) { return composite(at, "isnan", x, isnan_, FLOATS); }
 
-kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x)
-{
-    return composite(at, "isfinite", x, isfinite_, FLOATS);
-}
+kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x) { return composite(at, "isfinite", x, isfinite_, FLOATS); }
 
 kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_operand hi)
 {
@@ -102,15 +93,9 @@ static kiln_tensor *filled_like(kiln_site at, const char *op, kiln_operand o, in
     return tensor_ok(x) ? number_like(t, at, op, &x->type, kiln_of_i(v)) : x;
 }
 
-kiln_tensor *kiln_zeros_like_at(kiln_site at, kiln_operand x)
-{
-    return filled_like(at, "zeros_like", x, 0);
-}
+kiln_tensor *kiln_zeros_like_at(kiln_site at, kiln_operand x) { return filled_like(at, "zeros_like", x, 0); }
 
-kiln_tensor *kiln_ones_like_at(kiln_site at, kiln_operand x)
-{
-    return filled_like(at, "ones_like", x, 1);
-}
+kiln_tensor *kiln_ones_like_at(kiln_site at, kiln_operand x) { return filled_like(at, "ones_like", x, 1); }
 
 kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 {
@@ -122,8 +107,7 @@ kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 /* ---- norms ---------------------------------------------------------------------------------- */
 
 /* sum of (x by)^2 over all x; by NULL: of x^2 */
-static kiln_operand squares(
-    Thread *t, kiln_site at, kiln_tensor *const *x, int count, DType d, const kiln_operand *by)
+static kiln_operand squares(Thread *t, kiln_site at, kiln_tensor *const *x, int count, DType d, const kiln_operand *by)
 {
     kiln_operand sum = kiln_of_f(0);
     for (int i = 0; i < count; i++) {
@@ -153,8 +137,7 @@ kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
             return &t->k->poison;
         else if (x[i]->type.dtype == DT_f64)
             d = DT_f64;
-    kiln_operand first = OP1(stop_gradient, squares(t, at, x, count, d, NULL)),
-                 by = norm_scale(at, first, d);
+    kiln_operand first = OP1(stop_gradient, squares(t, at, x, count, d, NULL)), by = norm_scale(at, first, d);
     /* Multiplied by 1 the squares add up to the same once more: needless where nobody asks for a gradient. */
     const bool known = t->trace == NULL && t->recording == 0 && tensor_ok(by.as.tensor);
     if (known && kiln_item_at(at, by) == 1) return kiln_sqrt_at(at, first);

@@ -5,7 +5,6 @@
 
 #include <math.h>
 
-
 /* ---- now, or in the trace ------------------------------------------------------------------------------- */
 static bool happen(Thread *t, Op op, const Effect *e, kiln_tensor *const *x, uint32_t n)
 {
@@ -29,16 +28,14 @@ void kiln_print_at(kiln_site at, FILE *to, kiln_operand o)
     Thread *t = op_thread(&o, 1);
     if (!t || !has_file(t, at, "print", to)) return;
     kiln_tensor *x = operand_named(t, at, "print", o, NULL);
-    if (tensor_ok(x))
-        happen(t, OP_print, &(Effect){.kind = SHOW_TENSOR, .at = at, .to = to}, &x, 1);
+    if (tensor_ok(x)) happen(t, OP_print, &(Effect){.kind = SHOW_TENSOR, .at = at, .to = to}, &x, 1);
 }
 
 void kiln_print_text_at(kiln_site at, kiln *k, FILE *to, const char *text)
 {
     Thread *t = thread_of(k);
     if (!t || !has_file(t, at, "print_text", to)) return;
-    Effect e = {
-        .kind = SHOW_TEXT, .at = at, .to = to, .text = (char *)(uintptr_t)(text ? text : "")};
+    Effect e = {.kind = SHOW_TEXT, .at = at, .to = to, .text = (char *)(uintptr_t)(text ? text : "")};
     happen(t, OP_print, &e, NULL, 0);
 }
 
@@ -82,8 +79,7 @@ static kiln_tensor *all_of(Thread *t, kiln_site at, kiln_tensor *x)
 }
 
 /* holds: one bool. about: what the report needs. */
-static bool assert_that(
-    Thread *t, const Effect *e, kiln_tensor *holds, kiln_tensor *const *about, uint32_t n)
+static bool assert_that(Thread *t, const Effect *e, kiln_tensor *holds, kiln_tensor *const *about, uint32_t n)
 {
     kiln_tensor *x[1 + MAX_RANK] = {holds};
     if (!tensor_ok(holds)) return false;
@@ -114,9 +110,7 @@ bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)
 {
     char type[160];
     Thread *t = op_thread(&o, 1);
-    Effect e = {.kind = ASSERT_HOLDS,
-        .at = at,
-        .text = (char *)(uintptr_t)(text ? text : "it does not hold")};
+    Effect e = {.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)(text ? text : "it does not hold")};
     if (!t) return false;
     if (operand_is_number(o)) {
         if (o.kind == 3 ? o.as.f != 0 : o.as.i != 0) return true;
@@ -161,18 +155,15 @@ static bool assert_close(Thread *t, const Effect *e, kiln_operand *o)
     for (int i = 0; i < 2; i++)
         if (!operand_is_number(o[i])) /* variables are read once */
             o[i] = of(operand_named(t, at, "assert_close", o[i], NULL));
-    if (!operand_pair(t, at, "assert_close", o[0], o[1], x) || !tensor_ok(x[0]) || !tensor_ok(x[1]))
-        return false;
+    if (!operand_pair(t, at, "assert_close", o[0], o[1], x) || !tensor_ok(x[0]) || !tensor_ok(x[1])) return false;
     DType d = (DType)x[0]->type.dtype;
     if (!dtype_is_float(d)) {
-        fail(t, at, KILN_EDTYPE, "assert_close: needs floats: %s",
-            tensor_text(x[0], type, sizeof type));
+        fail(t, at, KILN_EDTYPE, "assert_close: needs floats: %s", tensor_text(x[0], type, sizeof type));
         return false;
     }
     kiln_operand gap = of(kiln_abs_at(at, of(apply2(t, at, OP_sub, x[0], x[1], NULL, 0))));
     kiln_operand near = of(kiln_le_at(at, gap, kiln_of_f(e->tolerance)));
-    kiln_tensor *holds =
-        all_of(t, at, kiln_or_at(at, near, of(apply2(t, at, OP_eq, x[0], x[1], NULL, 0))));
+    kiln_tensor *holds = all_of(t, at, kiln_or_at(at, near, of(apply2(t, at, OP_eq, x[0], x[1], NULL, 0))));
     for (int i = 0; i < 2; i++) about[i] = unspread(t, at, o[i], d);
     return assert_that(t, e, holds, about, 2);
 }
@@ -192,27 +183,27 @@ bool kiln_assert_close_at(kiln_site at, kiln_operand x, kiln_operand y, double t
 }
 
 /* What is known of the shape now. False: recorded. later: some size shows only when the function runs. */
-static bool shape_known(
-    Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, bool *later)
+static bool shape_known(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, bool *later)
 {
     char type[160];
     *later = false;
     if (x->type.rank != s->rank) {
-        fail(t, at, KILN_ESHAPE, "assert_shape: rank %d, not %lld: %s", x->type.rank,
-            (long long)s->rank, tensor_text(x, type, sizeof type));
+        fail(t, at, KILN_ESHAPE, "assert_shape: rank %d, not %lld: %s", x->type.rank, (long long)s->rank,
+            tensor_text(x, type, sizeof type));
         return false;
     }
     for (int i = 0; i < x->type.rank; i++) {
         Dim d = x->type.dim[i];
         int64_t want = s->size[1 + i];
         if (want < -1) {
-            fail(t, at, KILN_EVALUE, "assert_shape: axis %d is asked to be %lld; sizes are 0 or more, or -1 for any", i, (long long)want);
+            fail(t, at, KILN_EVALUE, "assert_shape: axis %d is asked to be %lld; sizes are 0 or more, or -1 for any", i,
+                (long long)want);
             return false;
         }
         if (want < 0 || d == want) continue;
         if (dim_is_const(d)) {
-            fail(t, at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", i, (long long)d,
-                (long long)want, tensor_text(x, type, sizeof type));
+            fail(t, at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", i, (long long)d, (long long)want,
+                tensor_text(x, type, sizeof type));
             return false;
         }
         *later = true;
@@ -271,22 +262,17 @@ static bool fault(const Call *c, kiln_code code, int output, const char *what)
 static bool declare(Call *c, int output, const kiln_spec *s)
 {
     Type *type = &c->type[output];
-    if (!dtype_known((int)s->dtype))
-        return fault(c, KILN_EDTYPE, output, "no such dtype");
-    if (s->rank < 0 || s->rank > MAX_RANK)
-        return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
+    if (!dtype_known((int)s->dtype)) return fault(c, KILN_EDTYPE, output, "no such dtype");
+    if (s->rank < 0 || s->rank > MAX_RANK) return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
     *type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
     c->attr[c->nattr++] = type->dtype;
     c->attr[c->nattr++] = type->rank;
     for (int i = 0; i < s->rank; i++) {
         bool same = s->size[i].lo == -1 && s->size[i].hi == -1;
         if (same && (!c->nin || i >= c->in[0]->type.rank))
-            return fault(
-                c, KILN_ESHAPE, output, "a size of -1, but the first input has no such axis");
-        if (!same &&
-            (s->size[i].lo != s->size[i].hi || s->size[i].lo < 0 || s->size[i].lo > DIM_MAX))
-            return fault(
-                c, KILN_ESHAPE, output, "sizes are numbers, or -1: that of the first input");
+            return fault(c, KILN_ESHAPE, output, "a size of -1, but the first input has no such axis");
+        if (!same && (s->size[i].lo != s->size[i].hi || s->size[i].lo < 0 || s->size[i].lo > DIM_MAX))
+            return fault(c, KILN_ESHAPE, output, "sizes are numbers, or -1: that of the first input");
         type->dim[i] = c->attr[c->nattr++] = same ? c->in[0]->type.dim[i] : s->size[i].lo;
     }
     return true;
@@ -303,16 +289,14 @@ static bool call_eager(Call *c, kiln_tensor **out)
         if (!(made[i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
     if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
     for (uint32_t i = 0; i < c->nout; i++) out[i] = made[i];
-    if (t->recording && c->nout)
-        t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, made, c->nout);
+    if (t->recording && c->nout) t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, made, c->nout);
     return true;
 }
 
 static bool call_traced(Call *c, kiln_tensor **out)
 {
     c->attr[0] = effect_number(c->t->k, &c->e);
-    if (c->attr[0] >= 0)
-        return c->t->k->hooks->effect(c->t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, out, c->nout);
+    if (c->attr[0] >= 0) return c->t->k->hooks->effect(c->t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, out, c->nout);
     fail(c->t, c->e.at, KILN_EMEMORY, "callback: no memory");
     return false;
 }
@@ -330,8 +314,8 @@ static bool call(Call *c, const kiln_spec *types, kiln_tensor **out)
 }
 
 /* With scratch that the caller gives back. */
-static bool callback_with(Thread *t, kiln_site at, Effect e, kiln_tensor *const *in, int nin, const kiln_spec *types,
-    kiln_tensor **out, int nout)
+static bool callback_with(
+    Thread *t, kiln_site at, Effect e, kiln_tensor *const *in, int nin, const kiln_spec *types, kiln_tensor **out, int nout)
 {
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, nin);
     Type *type = SCRATCH(t, at, Type, nout);
@@ -344,13 +328,15 @@ static bool callback_with(Thread *t, kiln_site at, Effect e, kiln_tensor *const 
     return call(&c, types, out);
 }
 
-bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user,
-    kiln_tensor *const *in, int nin, const kiln_spec *types, kiln_tensor **out, int nout)
+bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_tensor *const *in, int nin,
+    const kiln_spec *types, kiln_tensor **out, int nout)
 {
     Thread *t = thread_of(k);
     results_poison(t, out, nout);
     if (!t) return false;
-    if (!list_there(t, at, "callback", in, nin) || !list_there(t, at, "callback", types, nout) || !list_there(t, at, "callback", out, nout)) return false;
+    if (!list_there(t, at, "callback", in, nin) || !list_there(t, at, "callback", types, nout) ||
+        !list_there(t, at, "callback", out, nout))
+        return false;
     if (!fn || nin < 0 || nout < 0) {
         fail(t, at, KILN_EVALUE, "callback: no function, or a negative count");
         return false;
@@ -361,7 +347,8 @@ bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user,
     return ok;
 }
 
-bool kiln_callback_of_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_operands in, const kiln_spec *types, kiln_tensor **out, int nout)
+bool kiln_callback_of_at(
+    kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, kiln_operands in, const kiln_spec *types, kiln_tensor **out, int nout)
 {
     Thread *t = thread_of(k);
     WITH_TENSORS(t, "callback", in, out, nout, kiln_callback_at(at, k, fn, user, x, in.count, types, out, nout));

@@ -35,8 +35,8 @@ int64_t effect_number(kiln *k, const Effect *e);
 /* The record comes up, with these tensors (eager headers), in the order of its op's operands and
  * results. A code that is not 0 was recorded. */
 int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout);
-/* In a checked engine: every element of the integers lies in [0, size), an error that names the op, the first that does not and the place. In any
- * other, and where effects are silent, true. False: recorded. */
+/* In a checked engine: every element of the integers lies in [0, size), an error that names the op, the first that does not and the
+ * place. In any other, and where effects are silent, true. False: recorded. */
 bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indices, Dim size);
 /* kiln_assert of one bool, by the library itself. False: recorded. */
 bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);

@@ -8,10 +8,7 @@
 #include <stdio.h>
 
 /* ---- records ---------------------------------------------------------------------------------------- */
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
 static bool same_shape(const kiln_shape *a, const kiln_shape *b)
 {
@@ -22,9 +19,8 @@ static bool same_shape(const kiln_shape *a, const kiln_shape *b)
 
 static bool same(const Effect *a, const Effect *b)
 {
-    return a->kind == b->kind && a->dtype == b->dtype && a->at.line == b->at.line &&
-           same_text(a->at.file, b->at.file) && a->to == b->to && same_text(a->text, b->text) &&
-           attr_of_f64(a->tolerance) == attr_of_f64(b->tolerance) &&
+    return a->kind == b->kind && a->dtype == b->dtype && a->at.line == b->at.line && same_text(a->at.file, b->at.file) &&
+           a->to == b->to && same_text(a->text, b->text) && attr_of_f64(a->tolerance) == attr_of_f64(b->tolerance) &&
            same_shape(&a->shape, &b->shape) && a->fn == b->fn && a->user == b->user;
 }
 
@@ -100,8 +96,7 @@ static double float_at(const kiln_tensor *x, const Type *shape, const int64_t *i
 }
 
 /* "element [1,0]", or what stands for the only one. */
-static const char *place(
-    const Type *shape, const int64_t *index, const char *only, char *buf, size_t cap)
+static const char *place(const Type *shape, const int64_t *index, const char *only, char *buf, size_t cap)
 {
     if (!shape->rank) {
         snprintf(buf, cap, "%s", only);
@@ -137,10 +132,7 @@ static const char *digits(DType d, double v, char *buf, size_t cap)
 /* ---- what is reported: elements are asked in order ------------------------------------------------------- */
 
 /* As the graph computes it: in the type that d is computed in, rounded to d. */
-static double difference(DType d, double a, double b)
-{
-    return d == DT_f64 ? a - b : rounded(d, (double)((float)a - (float)b));
-}
+static double difference(DType d, double a, double b) { return d == DT_f64 ? a - b : rounded(d, (double)((float)a - (float)b)); }
 
 static bool holds(const Effect *e, kiln_tensor *const *x, const Type *shape, const int64_t *index)
 {
@@ -163,13 +155,11 @@ static void report_shape(Thread *t, const Effect *e, kiln_tensor *const *x)
         if (wrong < 0 && want >= 0 && want != type.dim[i]) wrong = i;
     }
     type_print(NULL, &type, text, sizeof text);
-    fail(t, e->at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", wrong,
-        (long long)type.dim[MAX_OF(wrong, 0)], (long long)e->shape.size[1 + MAX_OF(wrong, 0)],
-        text);
+    fail(t, e->at, KILN_ESHAPE, "assert_shape: axis %d is %lld, not %lld: %s", wrong, (long long)type.dim[MAX_OF(wrong, 0)],
+        (long long)e->shape.size[1 + MAX_OF(wrong, 0)], text);
 }
 
-static void report_element(
-    Thread *t, const Effect *e, kiln_tensor *const *x, const Type *shape, const int64_t *index)
+static void report_element(Thread *t, const Effect *e, kiln_tensor *const *x, const Type *shape, const int64_t *index)
 {
     char where[200], type[160], a[40], b[40], gap[40], most[40];
     DType d = (DType)x[0]->type.dtype;
@@ -178,22 +168,20 @@ static void report_element(
         if (!shape->rank)
             fail(t, e->at, KILN_EVALUE, "assert: %s", e->text);
         else
-            fail(t, e->at, KILN_EVALUE, "assert: %s: %s of %s does not hold", e->text,
-                place(shape, index, "", where, sizeof where), type);
+            fail(t, e->at, KILN_EVALUE, "assert: %s: %s of %s does not hold", e->text, place(shape, index, "", where, sizeof where),
+                type);
         return;
     }
     double va = float_at(x[0], shape, index);
     if (e->kind == ASSERT_FINITE) {
-        fail(t, e->at, KILN_EVALUE, "assert_finite: %s is %s: %s",
-            place(shape, index, "the value", where, sizeof where), digits(d, va, a, sizeof a),
-            type);
+        fail(t, e->at, KILN_EVALUE, "assert_finite: %s is %s: %s", place(shape, index, "the value", where, sizeof where),
+            digits(d, va, a, sizeof a), type);
         return;
     }
     double vb = float_at(x[1], shape, index);
     fail(t, e->at, KILN_EVALUE, "assert_close: %s: %s and %s differ by %s, more than %s: %s",
-        place(shape, index, "the values", where, sizeof where), digits(d, va, a, sizeof a),
-        digits(d, vb, b, sizeof b), digits(d, fabs(difference(d, va, vb)), gap, sizeof gap),
-        digits(DT_f64, e->tolerance, most, sizeof most), type);
+        place(shape, index, "the values", where, sizeof where), digits(d, va, a, sizeof a), digits(d, vb, b, sizeof b),
+        digits(d, fabs(difference(d, va, vb)), gap, sizeof gap), digits(DT_f64, e->tolerance, most, sizeof most), type);
 }
 
 static void report_index(Thread *t, const Effect *e, kiln_tensor *const *x)
@@ -238,8 +226,7 @@ static kiln_array array_of(const kiln_tensor *x)
     return a;
 }
 
-static int32_t call_back(
-    Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout)
+static int32_t call_back(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     kiln_array *array = SCRATCH(t, e->at, kiln_array, (size_t)nin + nout);
@@ -271,8 +258,7 @@ static void header_all(Thread *t, size_t n, void *const *buf, const int64_t *typ
 {
     for (size_t i = 0; i < n; i++) {
         x[i] = &header[i];
-        header[i] = (kiln_tensor){
-            .state = TENSOR_EAGER, .contiguous = true, .k = t->k, .home = t, .data = buf[i]};
+        header[i] = (kiln_tensor){.state = TENSOR_EAGER, .contiguous = true, .k = t->k, .home = t, .data = buf[i]};
         Type *to = &header[i].type;
         to->dtype = (uint8_t)*type++;
         to->rank = (uint8_t)*type++;
@@ -283,8 +269,7 @@ static void header_all(Thread *t, size_t n, void *const *buf, const int64_t *typ
     }
 }
 
-int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,
-    void *const *buf, const int64_t *type)
+int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type)
 {
     kiln *k = h->ctx;
     Thread *t = thread_of(k);
@@ -294,8 +279,7 @@ int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t n
     if (!e || t->quiet) {
         kiln_site nowhere = {NULL, 0};
         fail(t, e ? e->at : nowhere, e ? KILN_EUNSUPPORTED : KILN_EINTERNAL, "%s",
-            e ? "callback: what is only checked calls nobody"
-              : "compiled code names no effect of this engine");
+            e ? "callback: what is only checked calls nobody" : "compiled code names no effect of this engine");
         return e ? KILN_EUNSUPPORTED : KILN_EINTERNAL;
     }
     ScratchMark mark = scratch_mark(&t->scratch);

@@ -1,4 +1,5 @@
-/* list: several operands given as one list: tensors, variables and numbers in any mixture. The calls that take such a list stand with what they call. */
+/* list: several operands given as one list: tensors, variables and numbers in any mixture. The calls that take such a list stand
+ * with what they call. */
 #include "ops.h"
 
 kiln_operand operands_get(kiln_operands l, int i)
@@ -50,7 +51,8 @@ static kiln_tensor *listed(Thread *t, kiln_site at, const char *what, kiln_opera
 {
     Type own = {.dtype = o.kind == 6 ? DT_bool : DT_i64};
     if (numbers && o.kind == 3)
-        return fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here: kiln_scalar(k, KILN_F32, %g)", what, o.as.f, o.as.f);
+        return fail(t, at, KILN_EDTYPE, "%s: %g is a C double, which could be f32 or f64 here: kiln_scalar(k, KILN_F32, %g)", what,
+            o.as.f, o.as.f);
     return operand_named(t, at, what, o, numbers ? &own : NULL);
 }
 

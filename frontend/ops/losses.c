@@ -1,6 +1,7 @@
 /* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on
  * ops.h. Never has a gradient of its own; the maximum that is subtracted for the sake of range
- * carries none, because the results do not depend on it. All of a composite of 16-bit floats is computed in f32 and rounded once. */
+ * carries none, because the results do not depend on it. All of a composite of 16-bit floats is computed in f32 and rounded once.
+ */
 #include "effect.h"
 
 #include <math.h>
@@ -10,8 +11,7 @@
 
 /* Along one axis of floats: the operand, checked, with the axis counted from the front. NULL: stop
  * and return *r. */
-static kiln_tensor *along(
-    kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
+static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     *r = NULL;
     if ((*t = op_thread(&o, 1)) == NULL) return NULL;
@@ -22,8 +22,7 @@ static kiln_tensor *along(
 }
 
 /* Of no elements there is no maximum. */
-static kiln_tensor *along_some(
-    kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
+static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     char text[160];
     kiln_tensor *x = along(at, op, o, axis, t, r);
@@ -32,10 +31,7 @@ static kiln_tensor *along_some(
     return NULL;
 }
 
-static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x)
-{
-    return of(cast_to(t, at, x, wide_dtype(x)));
-}
+static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x) { return of(cast_to(t, at, x, wide_dtype(x))); }
 
 /* Ends a composite: r, computed wide, as the dtype of x. */
 static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *r, const kiln_tensor *x)
@@ -101,13 +97,12 @@ static bool per_element(Thread *t, kiln_site at, const kiln_tensor *x, kiln_tens
 {
     char a[160], b[160];
     if (p->type.rank == 1 && p->type.dim[0] == x->type.dim[x->type.rank - 1]) return true;
-    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift have the size of the last axis: %s x %s",
-        tensor_text(x, a, sizeof a), tensor_text(p, b, sizeof b));
+    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift have the size of the last axis: %s x %s", tensor_text(x, a, sizeof a),
+        tensor_text(p, b, sizeof b));
     return false;
 }
 
-kiln_tensor *kiln_layernorm_at(
-    kiln_site at, kiln_operand o, kiln_operand scale, kiln_operand shift, double epsilon)
+kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale, kiln_operand shift, double epsilon)
 {
     Thread *t;
     int axis = -1;
@@ -120,8 +115,7 @@ kiln_tensor *kiln_layernorm_at(
     kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));
     kiln_operand spread = OP2(mean, OP1(square, centred), KILN_KEEP(axis));
     DType d = (DType)x->type.dtype; /* the result's */
-    r = kiln_div_at(
-        at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
+    r = kiln_div_at(at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
     for (int i = 0; i < 2; i++) {
         if (is_none(p[i])) continue;
         kiln_tensor *w = operand_named(t, at, "layernorm", p[i], NULL);
@@ -136,8 +130,7 @@ kiln_tensor *kiln_layernorm_at(
 
 static bool same_shape(const kiln_tensor *a, const kiln_tensor *b)
 {
-    return a->type.rank == b->type.rank &&
-           memcmp(a->type.dim, b->type.dim, a->type.rank * sizeof a->type.dim[0]) == 0;
+    return a->type.rank == b->type.rank && memcmp(a->type.dim, b->type.dim, a->type.rank * sizeof a->type.dim[0]) == 0;
 }
 
 kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target)
@@ -157,8 +150,8 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     if (in[1] == NULL) in[1] = in[0];
     /* [n, 1] against [n] would broadcast to [n, n] and teach the wrong thing. */
     if (o[0].kind == 1 && o[1].kind == 1 && !same_shape(in[0], in[1]))
-        return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s",
-            tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s", tensor_text(in[0], a, sizeof a),
+            tensor_text(in[1], b, sizeof b));
     DType own = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
     Composite s = composite_begin(t, "mse");
     for (int i = 0; i < 2; i++)
@@ -203,12 +196,10 @@ static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kil
 }
 
 /* Classes of probability 0 and logit minus infinity add nothing, although the one times the logarithm of the other is NaN. */
-static kiln_operand probability_losses(
-    Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
+static kiln_operand probability_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
     kiln_operand p = wide(t, at, labels), l = of(log_softmax(at, wide(t, at, logits), 1));
-    kiln_operand none =
-        OP2(and, OP2(eq, p, kiln_of_i(0)), OP2(eq, l, kiln_of_f(-INFINITY)));
+    kiln_operand none = OP2(and, OP2(eq, p, kiln_of_i(0)), OP2(eq, l, kiln_of_f(-INFINITY)));
     l = of(kiln_where_at(at, none, kiln_of_i(0), l));
     return OP1(neg, OP2(sum, OP2(mul, p, l), KILN_AXES(1)));
 }
@@ -216,8 +207,7 @@ static kiln_operand probability_losses(
 static bool labels_fit(const kiln_tensor *logits, const kiln_tensor *labels)
 {
     if (logits->type.rank != 2) return false;
-    if (dtype_is_int((DType)labels->type.dtype))
-        return labels->type.rank == 1 && labels->type.dim[0] == logits->type.dim[0];
+    if (dtype_is_int((DType)labels->type.dtype)) return labels->type.rank == 1 && labels->type.dim[0] == logits->type.dim[0];
     return labels->type.dtype == logits->type.dtype && same_shape(logits, labels);
 }
 
@@ -227,8 +217,7 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
     char a[160], b[160];
     Thread *t = op_thread(o, 2);
     if (t == NULL) return NULL;
-    kiln_tensor *logits = operand_float(t, at, "cross_entropy", lo),
-                *y = operand_named(t, at, "cross_entropy", yo, NULL);
+    kiln_tensor *logits = operand_float(t, at, "cross_entropy", lo), *y = operand_named(t, at, "cross_entropy", yo, NULL);
     if (!tensor_ok(logits) || !tensor_ok(y)) return &t->k->poison;
     if (!labels_fit(logits, y))
         return fail(t, at, KILN_ESHAPE,
@@ -240,7 +229,6 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     Composite s = composite_begin(t, "cross_entropy");
-    kiln_tensor *r = labels ? label_loss(t, at, logits, y)
-                            : kiln_mean_at(at, probability_losses(t, at, logits, y), KILN_ALL);
+    kiln_tensor *r = labels ? label_loss(t, at, logits, y) : kiln_mean_at(at, probability_losses(t, at, logits, y), KILN_ALL);
     return rounded(t, at, &s, r, logits);
 }

@@ -31,23 +31,22 @@ static bool load(DType d, const void *from, double *v)
     return *v < 0x1p64 && (uint64_t)*v == (uint64_t)i;
 }
 
-kiln_tensor *kiln_from_doubles_at(
-    kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const double *v, int64_t count)
+kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, const double *v, int64_t count)
 {
     Thread *t = thread_of(k);
     Type type;
     if (!t || !type_from_shape(t, at, "from_doubles", d, &s, &type)) return t ? &k->poison : NULL;
     if (count != type_count(&type))
-        return fail(t, at, KILN_ESHAPE, "from_doubles: %lld numbers given for a shape of %lld",
-            (long long)count, (long long)type_count(&type));
+        return fail(t, at, KILN_ESHAPE, "from_doubles: %lld numbers given for a shape of %lld", (long long)count,
+            (long long)type_count(&type));
     if (!v && count) return fail(t, at, KILN_EVALUE, "from_doubles: the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return &k->poison;
     char *to = x->data;
     for (int64_t i = 0; i < count; i++, to += dtype_bytes((DType)d))
         if (!store((DType)d, to, v[i]))
-            return fail(t, at, KILN_EVALUE, "from_doubles: element %lld is %.17g, which no %s is",
-                (long long)i, v[i], dtype_info[d].name);
+            return fail(
+                t, at, KILN_EVALUE, "from_doubles: element %lld is %.17g, which no %s is", (long long)i, v[i], dtype_info[d].name);
     return x;
 }
 
@@ -58,8 +57,8 @@ bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t coun
     kiln_tensor *x = t ? operand_concrete(t, at, "read_doubles", o) : NULL;
     if (!x) return false;
     if (count != kiln_elements(x) || (!to && count)) {
-        fail(t, at, KILN_EVALUE, "read_doubles: %lld doubles into %s, %s has %lld", (long long)count,
-            to ? "the array" : "NULL", tensor_text(x, text, sizeof text), (long long)kiln_elements(x));
+        fail(t, at, KILN_EVALUE, "read_doubles: %lld doubles into %s, %s has %lld", (long long)count, to ? "the array" : "NULL",
+            tensor_text(x, text, sizeof text), (long long)kiln_elements(x));
         return false;
     }
     kiln_scope s = kiln_scope_open(t->k);
@@ -70,8 +69,8 @@ bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t coun
         const char *from = (const char *)packed->data + (size_t)i * dtype_bytes(d);
         ok = load(d, from, &to[i]);
         if (!ok)
-            fail(t, at, KILN_EVALUE, "read_doubles: element %lld is %lld, which no double is exactly: %s",
-                (long long)i, (long long)dtype_load_i64(d, from), tensor_text(x, text, sizeof text));
+            fail(t, at, KILN_EVALUE, "read_doubles: element %lld is %lld, which no double is exactly: %s", (long long)i,
+                (long long)dtype_load_i64(d, from), tensor_text(x, text, sizeof text));
     }
     kiln_scope_close(&s);
     return ok;

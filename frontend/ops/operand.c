@@ -36,7 +36,8 @@ static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
 {
     const BodyRun *b = t->body;
     if (b == NULL) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
-    return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL, as input %d of %s is, which was given %d", NAMED(op), b->nin, b->name, b->nin);
+    return fail(
+        t, at, KILN_EVALUE, "%s%sa tensor is NULL, as input %d of %s is, which was given %d", NAMED(op), b->nin, b->name, b->nin);
 }
 
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
@@ -49,18 +50,15 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
     if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
     made_text(x, made, sizeof made);
     if (x->state == TENSOR_FREE)
-        return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made,
-            tensor_end_text(x, end, sizeof end),
+        return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made, tensor_end_text(x, end, sizeof end),
             x->released ? ""
             : x->region ? " (assign it there to a kiln_local made before, and read that)"
                         : " (kiln_keep or kiln_own it there)");
     if (x->state == TENSOR_STATIC)
-        return fail(t, at, KILN_EVALUE,
-            "%s%sa static argument is a C value: read it with kiln_static_i64, _f64 or _text",
-            NAMED(op));
-    return fail(t, at, KILN_ESTATE,
-        "%s%sa traced value%s is used outside its function's body (make it an output)", NAMED(op),
-        made);
+        return fail(
+            t, at, KILN_EVALUE, "%s%sa static argument is a C value: read it with kiln_static_i64, _f64 or _text", NAMED(op));
+    return fail(
+        t, at, KILN_ESTATE, "%s%sa traced value%s is used outside its function's body (make it an output)", NAMED(op), made);
 }
 
 static bool usable(const Thread *t, const kiln_tensor *x)
@@ -85,8 +83,7 @@ static kiln_tensor *variable_operand(Thread *t, kiln_site at, const char *op, ki
     return x != NULL ? x : &t->k->poison;
 }
 
-kiln_tensor *operand_named(
-    Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like)
+kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like)
 {
     switch (o.kind) {
     case 1: return tensor_operand(t, at, op, o.as.tensor);
@@ -95,15 +92,11 @@ kiln_tensor *operand_named(
     case 4:
     case 5:
     case 6:
-        if (like == NULL)
-            return fail(t, at, KILN_EVALUE,
-                "%s%sat least one operand must be a tensor or a variable", NAMED(op));
+        if (like == NULL) return fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
         return number_like(t, at, op, like, o);
     case 7:
     case 8:
-    case 9:
-        return fail(t, at, KILN_EVALUE,
-            "%s%sKILN_STATIC goes to traced functions, not to operations", NAMED(op));
+    case 9: return fail(t, at, KILN_EVALUE, "%s%sKILN_STATIC goes to traced functions, not to operations", NAMED(op));
     default: return fail(t, at, KILN_EVALUE, "%s%san operand is none (kind %u)", NAMED(op), o.kind);
     }
 }
@@ -113,8 +106,7 @@ kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand
     char text[160];
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x) || dtype_is_float(x->type.dtype)) return x;
-    return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op,
-        tensor_text(x, text, sizeof text));
+    return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
 }
 
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x)
@@ -142,9 +134,8 @@ static bool out_of_range(Thread *t, kiln_site at, const char *op, DType d, kiln_
     if (dtype_is_float(d))
         fail(t, at, KILN_EVALUE, "%s%s%s is beyond the largest %s", NAMED(op), text, info->name);
     else
-        fail(t, at, KILN_EVALUE, "%s%s%s is out of the range of %s (%lld to %llu)", NAMED(op), text,
-            info->name, (long long)info->lo,
-            d == DT_u64 ? (unsigned long long)UINT64_MAX : (unsigned long long)info->hi);
+        fail(t, at, KILN_EVALUE, "%s%s%s is out of the range of %s (%lld to %llu)", NAMED(op), text, info->name,
+            (long long)info->lo, d == DT_u64 ? (unsigned long long)UINT64_MAX : (unsigned long long)info->hi);
     return false;
 }
 
@@ -154,13 +145,11 @@ static bool bool_bits(Thread *t, kiln_site at, const char *op, kiln_operand o, i
     *bits = o.as.i;
     /* C's `true` is the int 1. */
     if (o.kind == 6 || ((o.kind == 4 || o.kind == 5) && (o.as.u <= 1))) return true;
-    fail(t, at, KILN_EDTYPE, "%s%sa bool tensor takes true and false only, not %s", NAMED(op),
-        number_text(o, text, sizeof text));
+    fail(t, at, KILN_EDTYPE, "%s%sa bool tensor takes true and false only, not %s", NAMED(op), number_text(o, text, sizeof text));
     return false;
 }
 
-static bool float_bits(
-    Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
+static bool float_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
 {
     char stored[8];
     if (o.kind == 3)
@@ -175,27 +164,23 @@ static bool float_bits(
     return true;
 }
 
-static bool integer_bits(
-    Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
+static bool integer_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand o, int64_t *bits)
 {
     const DTypeInfo *info = &dtype_info[d];
     char text[40];
     if (o.kind == 3) {
         double f = o.as.f;
         if (!(f == floor(f)) || isinf(f)) {
-            fail(t, at, KILN_EDTYPE,
-                "%s%s%s is no integer and the tensor is %s: kiln_cast the tensor to a float",
-                NAMED(op), number_text(o, text, sizeof text), info->name);
+            fail(t, at, KILN_EDTYPE, "%s%s%s is no integer and the tensor is %s: kiln_cast the tensor to a float", NAMED(op),
+                number_text(o, text, sizeof text), info->name);
             return false;
         }
-        if (d == DT_u64 ? f < 0 || f >= 0x1p64
-                        : f < (double)info->lo || f >= 0x1p63 || (double)info->hi < f)
+        if (d == DT_u64 ? f < 0 || f >= 0x1p64 : f < (double)info->lo || f >= 0x1p63 || (double)info->hi < f)
             return out_of_range(t, at, op, d, o);
         *bits = d == DT_u64 ? (int64_t)(uint64_t)f : (int64_t)f;
         return true;
     }
-    bool fits = o.kind == 5 ? d == DT_u64 || o.as.u <= (uint64_t)info->hi
-                            : o.as.i >= info->lo && o.as.i <= info->hi;
+    bool fits = o.kind == 5 ? d == DT_u64 || o.as.u <= (uint64_t)info->hi : o.as.i >= info->lo && o.as.i <= info->hi;
     *bits = o.as.i;
     return fits || out_of_range(t, at, op, d, o);
 }
@@ -204,16 +189,14 @@ bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand 
 {
     if (d == DT_bool) return bool_bits(t, at, op, o, bits);
     if (o.kind == 6) {
-        fail(t, at, KILN_EDTYPE, "%s%s%s goes with bool tensors only, not with %s", NAMED(op),
-            o.as.i ? "true" : "false", dtype_info[d].name);
+        fail(t, at, KILN_EDTYPE, "%s%s%s goes with bool tensors only, not with %s", NAMED(op), o.as.i ? "true" : "false",
+            dtype_info[d].name);
         return false;
     }
-    return dtype_is_float(d) ? float_bits(t, at, op, d, o, bits)
-                             : integer_bits(t, at, op, d, o, bits);
+    return dtype_is_float(d) ? float_bits(t, at, op, d, o, bits) : integer_bits(t, at, op, d, o, bits);
 }
 
-kiln_tensor *number_like(
-    Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number)
+kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number)
 {
     int64_t bits = 0;
     if (!number_bits(t, at, op, shape->dtype, number, &bits)) return &t->k->poison;
@@ -254,8 +237,7 @@ static bool pair_of_tensors(Thread *t, kiln_site at, const char *op, kiln_tensor
     return true;
 }
 
-static bool pair(
-    Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
+static bool pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
 {
     bool na = operand_is_number(a), nb = operand_is_number(b);
     out[0] = out[1] = &t->k->poison;
@@ -267,14 +249,12 @@ static bool pair(
     return na || nb || pair_of_tensors(t, at, op, out);
 }
 
-bool operand_pair(
-    Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
+bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2])
 {
     if (LIKELY(a.kind == 1 && b.kind == 1 && usable(t, a.as.tensor) && usable(t, b.as.tensor))) {
         out[0] = a.as.tensor;
         out[1] = b.as.tensor;
-        if (out[0]->type.dtype == out[1]->type.dtype && same_dims(&out[0]->type, &out[1]->type))
-            return true;
+        if (out[0]->type.dtype == out[1]->type.dtype && same_dims(&out[0]->type, &out[1]->type)) return true;
         return pair_of_tensors(t, at, op, out);
     }
     return pair(t, at, op, a, b, out);
@@ -347,14 +327,13 @@ Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n)
     return p;
 }
 
-bool shapes_broadcast(
-    Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out)
+bool shapes_broadcast(Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out)
 {
     char ta[160], tb[160];
     ExtentJob j = {.x = &a->type, .y = &b->type, .shape = out};
     if (!run_extent(t, at, &j)) return false;
     if (j.fits) return true;
-    fail(t, at, KILN_ESHAPE, "%s%sshapes do not broadcast: %s x %s", NAMED(op),
-        tensor_text(a, ta, sizeof ta), tensor_text(b, tb, sizeof tb));
+    fail(t, at, KILN_ESHAPE, "%s%sshapes do not broadcast: %s x %s", NAMED(op), tensor_text(a, ta, sizeof ta),
+        tensor_text(b, tb, sizeof tb));
     return false;
 }

@@ -1,23 +1,25 @@
-/* ops: what this room offers: operands as tensors, the one door through which every operation goes, arithmetic on sizes, composites, assignments.
- * Never knows how an operation is traced or recorded. */
+/* ops: what this room offers: operands as tensors, the one door through which every operation goes, arithmetic on sizes,
+ * composites, assignments. Never knows how an operation is traced or recorded. */
 #ifndef KILN_FRONTEND_OPS_H
 #define KILN_FRONTEND_OPS_H
 
 #include "../engine/engine.h"
 
-/* ---- operands ------------------------------------------------------------------------------------------------------------------- */
-/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like`; NULL: numbers are an error. op: whose
- * operand it is, for messages. Usable, or poison: recorded unless the operand was poison. */
+/* ---- operands -------------------------------------------------------------------------------------------------------------------
+ */
+/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like`; NULL: numbers are an error. op:
+ * whose operand it is, for messages. Usable, or poison: recorded unless the operand was poison. */
 kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
-/* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or a thread
- * could not be made. */
+/* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or
+ * a thread could not be made. */
 Thread *operands_thread(const kiln_operand *o, int n);
 bool operand_is_number(kiln_operand o);
 /* Two operands promoted and broadcast against each other. False: recorded (op is for the text). */
 bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2]);
 kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number); /* checks that the dtype holds it */
 
-/* ---- the one door ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the one door
+ * ------------------------------------------------------------------------------------------------------------------ */
 /* Runs the op now, or appends it to the running trace; open tapes record it. in: live tensors or poison (then out is poison).
  * Returns out[0]; on failure records, fills out with poison. */
 kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
@@ -58,7 +60,8 @@ static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
 /* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
 kiln_operand operands_get(kiln_operands l, int i);
 Thread *operands_of_thread(kiln_operands l); /* as op_thread */
-/* The operands as tensors, in the thread's scratch: variables read, numbers, if they are welcome, as kiln_local takes them. NULL: recorded, or one is poison. */
+/* The operands as tensors, in the thread's scratch: variables read, numbers, if they are welcome, as kiln_local takes them. NULL:
+ * recorded, or one is poison. */
 kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers);
 
 /* The list as an array of operands, whatever it was given as. False: recorded, nothing to close. */
@@ -119,7 +122,8 @@ Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
 bool shapes_broadcast(
     Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
 
-/* ---- composites: their temporaries live in a scope of their own, and errors in them bear the name of the outermost ------------ */
+/* ---- composites: their temporaries live in a scope of their own, and errors in them bear the name of the outermost ------------
+ */
 typedef struct Composite {
     kiln_scope scope;
     const char *outer;
@@ -149,7 +153,8 @@ static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r
 
 /* The type that composites of x compute in, to round once: f32 of 16-bit floats. */
 static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[x->type.dtype].compute; }
-/* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself. Its gradient at 0 is 0. */
+/* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself.
+ * Its gradient at 0 is 0. */
 kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
 
 /* ---- assignments made together: all of them, or after an error none. Values are of their variables' types. False: recorded. */
@@ -158,8 +163,8 @@ typedef struct Assignment {
     kiln_tensor *value;
 } Assignment;
 bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
-/* A variable's value now, to be kept (back false) or put back when it is known whether what follows succeeds; neither needs memory. NULL: there is
- * none to put back: in a trace, which stores nothing if it fails. */
+/* A variable's value now, to be kept (back false) or put back when it is known whether what follows succeeds; neither needs memory.
+ * NULL: there is none to put back: in a trace, which stores nothing if it fails. */
 kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v);
 void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 

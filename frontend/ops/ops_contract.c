@@ -5,8 +5,8 @@
 static kiln_tensor *inner_sizes(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_tensor *y)
 {
     char a[160], b[160];
-    return fail(t, at, KILN_ESHAPE, "matmul: inner sizes differ: %s x %s",
-        tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+    return fail(
+        t, at, KILN_ESHAPE, "matmul: inner sizes differ: %s x %s", tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
 }
 
 /* x [..., m, k] . y [k, n] as one contraction of all rows at once. */
@@ -16,8 +16,7 @@ static kiln_tensor *rows_times(Thread *t, kiln_site at, kiln_tensor *x, kiln_ten
     Type out = x->type;
     Dim rows[2] = {extent_product(t, at, x->type.dim, rank - 1), x->type.dim[rank - 1]};
     char why[64];
-    if (rows[0] == DIM_BAD)
-        return fail(t, at, KILN_ESHAPE, "matmul: the number of rows %s", extent_trouble(t, why, sizeof why));
+    if (rows[0] == DIM_BAD) return fail(t, at, KILN_ESHAPE, "matmul: the number of rows %s", extent_trouble(t, why, sizeof why));
     out.dim[rank - 1] = y->type.dim[1];
     kiln_tensor *flat = reshape_to(t, at, x, rows, 2);
     kiln_tensor *r = apply2(t, at, OP_matmul, flat, y, NULL, 0);
@@ -43,8 +42,7 @@ static kiln_tensor *batched(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
     b.type.rank -= 2;
     if (!shapes_broadcast(t, at, "matmul: leading axes", &a, &b, &lead)) return &t->k->poison;
     Type xs = matrix_like(&lead, &x->type), ys = matrix_like(&lead, &y->type);
-    return apply2(
-        t, at, OP_matmul, broadcast_to(t, at, x, &xs), broadcast_to(t, at, y, &ys), NULL, 0);
+    return apply2(t, at, OP_matmul, broadcast_to(t, at, x, &xs), broadcast_to(t, at, y, &ys), NULL, 0);
 }
 
 static kiln_tensor *without_axis(Thread *t, kiln_site at, kiln_tensor *x, int from_end)
@@ -73,8 +71,8 @@ static kiln_tensor *matmul_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tens
     char a[160], b[160];
     int rx = x->type.rank, ry = y->type.rank;
     if (rx == 0 || ry == 0)
-        return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s",
-            tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "matmul: a scalar has no rows, use kiln_mul: %s x %s", tensor_text(x, a, sizeof a),
+            tensor_text(y, b, sizeof b));
     if (x->type.dim[rx - 1] != y->type.dim[ry == 1 ? 0 : ry - 2]) return inner_sizes(t, at, x, y);
     if (rx == 1 && ry == 1) return dot(t, at, x, y);
     if (rx == 1) x = reshape_to(t, at, x, (Dim[]){1, x->type.dim[0]}, 2);
@@ -97,11 +95,10 @@ kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y)
     if (!tensor_ok(in[0]) || !tensor_ok(in[1])) return &t->k->poison;
     DType d = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
     if (!dtype_is_float(d))
-        return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s",
-            tensor_text(in[0], a, sizeof a), tensor_text(in[1], b, sizeof b));
+        return fail(t, at, KILN_EDTYPE, "matmul: needs floats, use kiln_cast: %s x %s", tensor_text(in[0], a, sizeof a),
+            tensor_text(in[1], b, sizeof b));
     Composite s = composite_begin(t, "matmul");
     for (int i = 0; i < 2; i++) in[i] = cast_to(t, at, in[i], d);
-    kiln_tensor *r =
-        tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;
+    kiln_tensor *r = tensor_ok(in[0]) && tensor_ok(in[1]) ? matmul_of(t, at, in[0], in[1]) : &t->k->poison;
     return composite_end(t, &s, r);
 }

@@ -8,8 +8,7 @@ static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
     Thread *t = op_thread(&o, 1);
     if (t == NULL) return NULL;
     const char *name = op_def[op].name;
-    kiln_tensor *x = op_def[op].domain == 'F' ? operand_float(t, at, name, o)
-                                              : operand_named(t, at, name, o, NULL);
+    kiln_tensor *x = op_def[op].domain == 'F' ? operand_float(t, at, name, o) : operand_named(t, at, name, o, NULL);
     return apply1(t, at, op, x, NULL, 0);
 }
 
@@ -17,8 +16,7 @@ static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
 static kiln_tensor *integer_pow(Thread *t, kiln_site at, kiln_tensor *const x[2])
 {
     char a[160], b[160];
-    return fail(t, at, KILN_EDTYPE,
-        "pow: needs floats; for integer squares use kiln_square, else kiln_cast: %s x %s",
+    return fail(t, at, KILN_EDTYPE, "pow: needs floats; for integer squares use kiln_square, else kiln_cast: %s x %s",
         tensor_text(x[0], a, sizeof a), tensor_text(x[1], b, sizeof b));
 }
 
@@ -29,19 +27,15 @@ kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
     Thread *t = op_thread(o, 2);
     if (UNLIKELY(t == NULL)) return NULL;
     if (UNLIKELY(!operand_pair(t, at, op_def[op].name, x, y, in))) return &t->k->poison;
-    if (UNLIKELY(op == OP_pow) && tensor_ok(in[0]) && tensor_ok(in[1]) &&
-        !dtype_is_float(in[0]->type.dtype))
+    if (UNLIKELY(op == OP_pow) && tensor_ok(in[0]) && tensor_ok(in[1]) && !dtype_is_float(in[0]->type.dtype))
         return integer_pow(t, at, in);
     return apply2(t, at, op, in[0], in[1], NULL, 0);
 }
 
 #define UNARY(name, ...) \
     kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x) { return unary(at, OP_##name, x); }
-#define BINARY(name, ...)                                                       \
-    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x, kiln_operand y) \
-    {                                                                           \
-        return binary(at, OP_##name, x, y);                                     \
-    }
+#define BINARY(name, ...) \
+    kiln_tensor *kiln_##name##_at(kiln_site at, kiln_operand x, kiln_operand y) { return binary(at, OP_##name, x, y); }
 #define TERNARY(name, ...)
 #define OP(name, ...)
 #define OPS_PUBLIC
@@ -61,8 +55,7 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
     if (!operand_pair(t, at, "where", x, y, in + 1)) return &t->k->poison;
     if (!tensor_ok(in[0]) || !tensor_ok(in[1]) || !tensor_ok(in[2])) return &t->k->poison;
     if (in[0]->type.dtype != DT_bool)
-        return fail(t, at, KILN_EDTYPE, "where: the condition must be bool: %s",
-            tensor_text(in[0], text, sizeof text));
+        return fail(t, at, KILN_EDTYPE, "where: the condition must be bool: %s", tensor_text(in[0], text, sizeof text));
     if (!shapes_broadcast(t, at, "where", in[0], in[1], &shape)) return &t->k->poison;
     for (int i = 0; i < 3; i++) in[i] = broadcast_to(t, at, in[i], &shape);
     return apply(t, at, OP_where, in, 3, NULL, 0, &out, 1);

@@ -22,27 +22,24 @@ static const char *shape_text(const kiln_shape *s, char *buf, size_t cap)
 }
 
 /* minus_one: what -1 stands for in this op. */
-static bool shape_fits(
-    Thread *t, kiln_site at, const char *op, const kiln_shape *s, const char *minus_one)
+static bool shape_fits(Thread *t, kiln_site at, const char *op, const kiln_shape *s, const char *minus_one)
 {
     int64_t n = 1;
     char text[200];
     if (s->rank < 0 || s->rank > KILN_MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK,
-            (long long)s->rank);
+        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK, (long long)s->rank);
         return false;
     }
     for (int i = 1; i <= s->rank; i++) {
         if (s->size[i] < -1) {
-            fail(t, at, KILN_ESHAPE,
-                "%s: axis %d of [%s] has size %lld; sizes are 0 or more, or -1 for %s", op, i - 1,
+            fail(t, at, KILN_ESHAPE, "%s: axis %d of [%s] has size %lld; sizes are 0 or more, or -1 for %s", op, i - 1,
                 shape_text(s, text, sizeof text), (long long)s->size[i], minus_one);
             return false;
         }
         if (s->size[i] > 0) n = dim_mul(NULL, n, MIN_OF(s->size[i], DIM_MAX + 1));
         if (n == DIM_BAD) {
-            fail(t, at, KILN_ESHAPE, "%s: [%s] is too large: a tensor has at most 2^48 elements",
-                op, shape_text(s, text, sizeof text));
+            fail(t, at, KILN_ESHAPE, "%s: [%s] is too large: a tensor has at most 2^48 elements", op,
+                shape_text(s, text, sizeof text));
             return false;
         }
     }
@@ -78,21 +75,18 @@ kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand o, kiln_shape s)
     if (!shape_fits(t, at, "reshape", &s, "what remains")) return &t->k->poison;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)s.rank};
     if (!fill_rest(t, at, x, &s, &to))
-        return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]",
-            tensor_text(x, a, sizeof a), shape_text(&s, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]", tensor_text(x, a, sizeof a),
+            shape_text(&s, b, sizeof b));
     return result_of(t, at, reshape_to(t, at, x, to.dim, to.rank), x);
 }
 
 /* Fills to->dim. False: recorded, with the first axis at fault. */
-static bool broadcast_type(
-    Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, Type *to)
+static bool broadcast_type(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, Type *to)
 {
     char a[160], b[200], why[160];
     int new_axes = to->rank - x->type.rank;
     bool fits = new_axes >= 0;
-    if (!fits)
-        snprintf(
-            why, sizeof why, "it has %d axes, and axes are added, never taken away", x->type.rank);
+    if (!fits) snprintf(why, sizeof why, "it has %d axes, and axes are added, never taken away", x->type.rank);
     for (int i = 0; i < to->rank && fits; i++) {
         Dim own = i >= new_axes ? x->type.dim[i - new_axes] : 1, want = s->size[i + 1];
         to->dim[i] = want == -1 && i >= new_axes ? own : want;
@@ -101,12 +95,11 @@ static bool broadcast_type(
         if (i < new_axes)
             snprintf(why, sizeof why, "axis %d is new, so -1 says nothing", i);
         else
-            snprintf(why, sizeof why, "size %lld of axis %d can only come from that size or 1",
-                (long long)want, i);
+            snprintf(why, sizeof why, "size %lld of axis %d can only come from that size or 1", (long long)want, i);
     }
     if (!fits)
-        fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]: %s",
-            tensor_text(x, a, sizeof a), shape_text(s, b, sizeof b), why);
+        fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]: %s", tensor_text(x, a, sizeof a), shape_text(s, b, sizeof b),
+            why);
     return fits;
 }
 
@@ -130,8 +123,7 @@ kiln_tensor *kiln_expand_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "expand", axis, rank + 1, &axis)) return &t->k->poison;
     if (rank == MAX_RANK)
-        return fail(t, at, KILN_ESHAPE, "expand: no more than %d axes: %s", MAX_RANK,
-            tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "expand: no more than %d axes: %s", MAX_RANK, tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i <= rank; i++) dim[i] = i == axis ? 1 : x->type.dim[i - (i > axis)];
     return reshape_to(t, at, x, dim, rank + 1);
@@ -146,8 +138,7 @@ kiln_tensor *kiln_squeeze_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "squeeze", axis, rank, &axis)) return &t->k->poison;
     if (x->type.dim[axis] != 1)
-        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d is not of size 1: %s", axis,
-            tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d is not of size 1: %s", axis, tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i < rank - 1; i++) dim[i] = x->type.dim[i + (i >= axis)];
     return reshape_to(t, at, x, dim, rank - 1);
@@ -185,13 +176,11 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
     if (perm.count != -1 && perm.count != rank)
-        return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count,
-            tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count, tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {
         int from = perm.count < 0 ? rank - 1 - i : perm.axis[i + 1];
         if (!axis_of(t, at, "transpose", from, rank, &axis[i])) return &t->k->poison;
-        if (seen >> axis[i] & 1)
-            return fail(t, at, KILN_ESHAPE, "transpose: axis %d is named twice", axis[i]);
+        if (seen >> axis[i] & 1) return fail(t, at, KILN_ESHAPE, "transpose: axis %d is named twice", axis[i]);
         seen |= 1 << axis[i];
     }
     return transpose_to(t, at, x, axis);
@@ -199,8 +188,7 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
 
 /* ---- slices --------------------------------------------------------------------------------- */
 
-static kiln_tensor *slice_steps(
-    Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
+static kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
 {
     int64_t attr[3 * MAX_RANK];
     if (!tensor_ok(x)) return &t->k->poison;
@@ -227,13 +215,11 @@ static Dim bound(Thread *t, kiln_site at, Dim n, int64_t i, bool back)
     int64_t distance = back ? (i >= 0 ? i : -1 - i) : (i >= 0 ? i : -i);
     if (back && from_end) distance = distance == INT64_MAX ? distance : distance + 1;
     if (dim_is_const(n)) return from_end ? (distance > n ? 0 : n - distance) : MIN_OF(distance, n);
-    if (distance <= extent_lo(t, n))
-        return from_end ? extent(t, at, EXTENT_SUB, n, distance) : distance;
+    if (distance <= extent_lo(t, n)) return from_end ? extent(t, at, EXTENT_SUB, n, distance) : distance;
     return distance >= extent_hi(t, n) ? (from_end ? 0 : n) : DIM_BAD;
 }
 
-kiln_tensor *kiln_slice_at(
-    kiln_site at, kiln_operand o, int axis, int64_t start, int64_t stop, int64_t step)
+kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start, int64_t stop, int64_t step)
 {
     Thread *t;
     char text[160];
@@ -245,18 +231,15 @@ kiln_tensor *kiln_slice_at(
     Dim n = x->type.dim[axis];
     uint64_t stride = back ? 0 - (uint64_t)step : (uint64_t)step;
     if (stride > (uint64_t)DIM_MAX) stride = (uint64_t)DIM_MAX;
-    Dim first = bound(t, at, n, start, back),
-        end = stop == KILN_END ? n : bound(t, at, n, stop, back);
+    Dim first = bound(t, at, n, start, back), end = stop == KILN_END ? n : bound(t, at, n, stop, back);
     Dim size = DIM_BAD;
     if (dim_is_const(first) && dim_is_const(end))
         size = end > first ? (end - first + (int64_t)stride - 1) / (int64_t)stride : 0;
     else if (first != DIM_BAD && end != DIM_BAD)
-        size = extent(t, at, EXTENT_FLOORDIV,
-            extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
+        size = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
             (int64_t)stride);
     if (size == DIM_BAD || extent_lo(t, size) < 0)
-        return fail(t, at, KILN_EUNSUPPORTED,
-            "slice: where %lld and %lld lie depends on the size of axis %d: %s", (long long)start,
+        return fail(t, at, KILN_EUNSUPPORTED, "slice: where %lld and %lld lie depends on the size of axis %d: %s", (long long)start,
             (long long)stop, axis, tensor_text(x, text, sizeof text));
     if (size == 0) first = 0;
     if (size == 0 || size == 1) stride = 1; /* a huge step leads nowhere */
@@ -273,8 +256,7 @@ static int64_t padded_size(int64_t n, int64_t before, int64_t after)
     return dim_add(NULL, dim_add(NULL, n, before), after);
 }
 
-kiln_tensor *kiln_pad_at(
-    kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
+kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
 {
     Thread *t;
     char text[160];
@@ -286,16 +268,15 @@ kiln_tensor *kiln_pad_at(
     if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
     if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &attr[0])) return &t->k->poison;
     if (low.rank != rank || high.rank != rank)
-        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after for %d axes: %s",
-            (long long)low.rank, (long long)high.rank, rank, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after for %d axes: %s", (long long)low.rank,
+            (long long)high.rank, rank, tensor_text(x, text, sizeof text));
     int64_t elements = 1;
     for (int i = 0; i < rank; i++) {
         int64_t before = padding->axis[i].low = low.size[i + 1];
         int64_t after = padding->axis[i].high = high.size[i + 1];
         if (before < 0 || after < 0)
-            return fail(t, at, KILN_EVALUE,
-                "pad: axis %d is padded by %lld and %lld; amounts are 0 or more, kiln_slice cuts",
-                i, (long long)before, (long long)after);
+            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld; amounts are 0 or more, kiln_slice cuts", i,
+                (long long)before, (long long)after);
         int64_t n = padded_size(extent_hi(t, x->type.dim[i]), before, after);
         if (n > 0) elements = dim_mul(NULL, elements, n);
         if (n == DIM_BAD || elements == DIM_BAD)
@@ -308,8 +289,7 @@ kiln_tensor *kiln_pad_at(
 }
 
 /* The operands of one dtype, in `in`; stack gives each a new axis. False: poison or recorded. */
-static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis,
-    bool stack, kiln_tensor **in)
+static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis, bool stack, kiln_tensor **in)
 {
     char a[160], b[160];
     const int count = x.count;
@@ -317,11 +297,10 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int 
     for (int i = 0; i < count; i++) {
         in[i] = operand_named(t, at, op, operands_get(x, i), NULL);
         if (!tensor_ok(in[i])) return false;
-        DType joint =
-            i == 0 ? (DType)in[0]->type.dtype : dtype_promote(d, (DType)in[i]->type.dtype);
+        DType joint = i == 0 ? (DType)in[0]->type.dtype : dtype_promote(d, (DType)in[i]->type.dtype);
         if (joint == DT_NONE) {
-            fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op,
-                tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
+            fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op, tensor_text(in[0], a, sizeof a),
+                tensor_text(in[i], b, sizeof b));
             return false;
         }
         d = joint;
@@ -332,8 +311,8 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int 
         for (int j = 0; j < in[0]->type.rank && same; j++)
             same = (!stack && j == *axis) || in[i]->type.dim[j] == in[0]->type.dim[j];
         if (!same) {
-            fail(t, at, KILN_ESHAPE, "%s: shapes do not join along axis %d: %s x %s", op, *axis,
-                tensor_text(in[0], a, sizeof a), tensor_text(in[i], b, sizeof b));
+            fail(t, at, KILN_ESHAPE, "%s: shapes do not join along axis %d: %s x %s", op, *axis, tensor_text(in[0], a, sizeof a),
+                tensor_text(in[i], b, sizeof b));
             return false;
         }
     }
@@ -357,8 +336,7 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
     Composite s = composite_begin(t, op);
     kiln_tensor *r = &t->k->poison;
-    if (parts(t, at, op, x, &axis, stack, in))
-        r = apply(t, at, OP_concat, in, (uint32_t)count, &(int64_t){axis}, 1, NULL, 0);
+    if (parts(t, at, op, x, &axis, stack, in)) r = apply(t, at, OP_concat, in, (uint32_t)count, &(int64_t){axis}, 1, NULL, 0);
     if (in != few) mem_free(in, bytes);
     return composite_end(t, &s, r);
 }
@@ -368,20 +346,14 @@ kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int 
     return join(at, "concat", kiln_tensors(x, count), axis, false);
 }
 
-kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis)
-{
-    return join(at, "concat", x, axis, false);
-}
+kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis) { return join(at, "concat", x, axis, false); }
 
 kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis)
 {
     return join(at, "stack", kiln_tensors(x, count), axis, true);
 }
 
-kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis)
-{
-    return join(at, "stack", x, axis, true);
-}
+kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis) { return join(at, "stack", x, axis, true); }
 
 /* ---- indices -------------------------------------------------------------------------------- */
 
@@ -390,8 +362,7 @@ static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_
     char text[160];
     kiln_tensor *i = operand_named(t, at, op, o, &(Type){.dtype = DT_i64});
     if (!tensor_ok(i) || dtype_is_int((DType)i->type.dtype)) return i;
-    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op,
-        tensor_text(i, text, sizeof text));
+    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op, tensor_text(i, text, sizeof text));
 }
 
 kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, int axis)
@@ -399,8 +370,7 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
     kiln_operand both[2] = {o, indices};
     Thread *t = op_thread(both, 2);
     if (t == NULL) return NULL;
-    kiln_tensor *x = operand_named(t, at, "gather", o, NULL),
-                *i = index_operand(t, at, "gather", indices);
+    kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = index_operand(t, at, "gather", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
     if (!effect_indices(t, at, "gather", i, x->type.dim[axis])) return &t->k->poison;
@@ -424,23 +394,20 @@ kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
 {
     DType d = (DType)i->type.dtype;
-    if (extent_hi(t, classes) - 1 > dtype_info[d].hi)
-        i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
+    if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
     i = kiln_expand_at(at, of(i), -1);
     if (!tensor_ok(i)) return i;
-    return kiln_eq_at(at, of(i),
-        of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
+    return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
 }
 
 kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype d)
 {
     Thread *t = op_thread(&indices, 1);
     if (t == NULL) return NULL;
-    kiln_tensor *i = operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL)
-                                                : index_operand(t, at, "one_hot", indices);
+    kiln_tensor *i =
+        operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : index_operand(t, at, "one_hot", indices);
     if (!tensor_ok(i)) return i;
-    if (classes < 0 || classes > DIM_MAX)
-        return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
+    if (classes < 0 || classes > DIM_MAX) return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
     if (!effect_indices(t, at, "one_hot", i, classes)) return &t->k->poison;
     Composite s = composite_begin(t, "one_hot");
     return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));

@@ -7,8 +7,7 @@ typedef struct Axes {
     int64_t at[MAX_RANK]; /* ascending */
 } Axes;
 
-static bool axes_of(
-    Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
+static bool axes_of(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
 {
     bool named[MAX_RANK] = {false};
     if (axes->count > KILN_MAX_RANK || axes->count < -1) {
@@ -38,8 +37,7 @@ static Type kept_of(const kiln_tensor *x, const Axes *axes)
     return kept;
 }
 
-static kiln_tensor *reduce(
-    Thread *t, kiln_site at, Op op, kiln_tensor *x, const Axes *axes, bool keep)
+static kiln_tensor *reduce(Thread *t, kiln_site at, Op op, kiln_tensor *x, const Axes *axes, bool keep)
 {
     if (axes->n == 0) return x; /* an element is its own sum, product and extreme */
     kiln_tensor *r = apply1(t, at, op, x, axes->at, axes->n);
@@ -48,8 +46,7 @@ static kiln_tensor *reduce(
     return reshape_to(t, at, r, kept.dim, kept.rank);
 }
 
-static kiln_tensor *reduction(
-    kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool bools)
+static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool bools)
 {
     Axes a;
     char text[160];
@@ -58,23 +55,16 @@ static kiln_tensor *reduction(
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!tensor_ok(x)) return x;
     if (bools && x->type.dtype != DT_bool)
-        return fail(
-            t, at, KILN_EDTYPE, "%s: needs bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EDTYPE, "%s: needs bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
     if (x->type.dtype == DT_bool && (op == OP_sum || op == OP_prod))
         return fail(t, at, KILN_EDTYPE, "%s: needs numbers, not bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
     return result_of(t, at, reduce(t, at, op, x, &a, axes.keep != 0), x);
 }
 
-kiln_tensor *kiln_sum_at(kiln_site at, kiln_operand x, kiln_axes axes)
-{
-    return reduction(at, "sum", OP_sum, x, axes, false);
-}
+kiln_tensor *kiln_sum_at(kiln_site at, kiln_operand x, kiln_axes axes) { return reduction(at, "sum", OP_sum, x, axes, false); }
 
-kiln_tensor *kiln_prod_at(kiln_site at, kiln_operand x, kiln_axes axes)
-{
-    return reduction(at, "prod", OP_prod, x, axes, false);
-}
+kiln_tensor *kiln_prod_at(kiln_site at, kiln_operand x, kiln_axes axes) { return reduction(at, "prod", OP_prod, x, axes, false); }
 
 kiln_tensor *kiln_reduce_max_at(kiln_site at, kiln_operand x, kiln_axes axes)
 {
@@ -102,11 +92,9 @@ kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes)
 static kiln_tensor *count_of(Thread *t, kiln_site at, const kiln_tensor *x, const Axes *axes)
 {
     Dim n = 1;
-    for (uint32_t i = 0; i < axes->n; i++)
-        n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
+    for (uint32_t i = 0; i < axes->n; i++) n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
     char why[64];
-    if (n == DIM_BAD)
-        return fail(t, at, KILN_ESHAPE, "mean: the number of elements %s", extent_trouble(t, why, sizeof why));
+    if (n == DIM_BAD) return fail(t, at, KILN_ESHAPE, "mean: the number of elements %s", extent_trouble(t, why, sizeof why));
     return dim_tensor(t, at, n, x->type.dtype);
 }
 
@@ -126,8 +114,7 @@ typedef kiln_tensor *Moment(Thread *t, kiln_site at, kiln_tensor *x, const Axes 
 
 /* 16-bit floats go through f32: the sum and the count of their elements need not be of the dtype's
  * range. */
-static kiln_tensor *moment(
-    kiln_site at, const char *name, Moment *body, kiln_operand o, kiln_axes axes)
+static kiln_tensor *moment(kiln_site at, const char *name, Moment *body, kiln_operand o, kiln_axes axes)
 {
     Axes a;
     Thread *t = op_thread(&o, 1);
@@ -143,15 +130,9 @@ static kiln_tensor *moment(
     return composite_end(t, &s, r);
 }
 
-kiln_tensor *kiln_mean_at(kiln_site at, kiln_operand x, kiln_axes axes)
-{
-    return moment(at, "mean", mean, x, axes);
-}
+kiln_tensor *kiln_mean_at(kiln_site at, kiln_operand x, kiln_axes axes) { return moment(at, "mean", mean, x, axes); }
 
-kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes)
-{
-    return moment(at, "variance", variance, x, axes);
-}
+kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes) { return moment(at, "variance", variance, x, axes); }
 
 /* ---- where the extremes are ----------------------------------------------------------------- */
 
@@ -165,12 +146,6 @@ static kiln_tensor *arg_extreme(kiln_site at, Op op, kiln_operand o, int axis)
     return apply1(t, at, op, x, &(int64_t){axis}, 1);
 }
 
-kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis)
-{
-    return arg_extreme(at, OP_argmax, x, axis);
-}
+kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis) { return arg_extreme(at, OP_argmax, x, axis); }
 
-kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis)
-{
-    return arg_extreme(at, OP_argmin, x, axis);
-}
+kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis) { return arg_extreme(at, OP_argmin, x, axis); }

@@ -20,8 +20,7 @@ static bool option_fits(Thread *t, kiln_site at, const char *op, const char *wha
 }
 
 /* What `same` pads along one axis of extent n. */
-static bool same_padding(
-    Thread *t, kiln_site at, const Geometry *g, int axis, int64_t covered, Dim n, Dim pad[2])
+static bool same_padding(Thread *t, kiln_site at, const Geometry *g, int axis, int64_t covered, Dim n, Dim pad[2])
 {
     int64_t stride = g->stride[axis];
     Dim total;
@@ -31,8 +30,7 @@ static bool same_padding(
     } else {
         Dim out = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, n, stride - 1), stride);
         Dim reach = extent(t, at, EXTENT_MUL, out, stride);
-        reach = extent(t, at, EXTENT_MAX, n,
-            extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, reach, covered), stride));
+        reach = extent(t, at, EXTENT_MAX, n, extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, reach, covered), stride));
         total = extent(t, at, EXTENT_SUB, reach, n);
     }
     pad[0] = extent(t, at, EXTENT_FLOORDIV, total, 2);
@@ -44,18 +42,15 @@ static bool same_padding(
     return false;
 }
 
-static bool axis_geometry(
-    Thread *t, kiln_site at, Geometry *g, int axis, bool same, const kiln_tensor *x)
+static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool same, const kiln_tensor *x)
 {
     char text[160], why[64];
     Dim n = x->type.dim[1 + axis];
-    if (!option_fits(t, at, g->op, "window size", g->size[axis]) ||
-        !option_fits(t, at, g->op, "stride", g->stride[axis]) ||
+    if (!option_fits(t, at, g->op, "window size", g->size[axis]) || !option_fits(t, at, g->op, "stride", g->stride[axis]) ||
         !option_fits(t, at, g->op, "dilation", g->dilation[axis]))
         return false;
     Dim covered = dim_add(NULL, dim_mul(NULL, g->size[axis] - 1, g->dilation[axis]), 1);
-    if (covered != DIM_BAD && same && !same_padding(t, at, g, axis, covered, n, g->pad[axis]))
-        return false;
+    if (covered != DIM_BAD && same && !same_padding(t, at, g, axis, covered, n, g->pad[axis])) return false;
     for (int side = 0; side < 2; side++) {
         Dim p = g->pad[axis][side];
         if (!same && (p < 0 || p > DIM_MAX)) {
@@ -66,22 +61,21 @@ static bool axis_geometry(
         n = extent(t, at, EXTENT_ADD, n, p);
     }
     if (n == DIM_BAD) {
-        fail(t, at, KILN_ESHAPE, "%s: axis %d with its padding %s: %s", g->op, 1 + axis,
-            extent_trouble(t, why, sizeof why), tensor_text(x, text, sizeof text));
+        fail(t, at, KILN_ESHAPE, "%s: axis %d with its padding %s: %s", g->op, 1 + axis, extent_trouble(t, why, sizeof why),
+            tensor_text(x, text, sizeof text));
         return false;
     }
     if (covered != DIM_BAD && extent_lo(t, n) >= covered) return true;
     fail(t, at, KILN_ESHAPE,
         "%s: a window of %lld elements (size %lld, dilation %lld) %s larger than axis %d with its "
         "padding: %s",
-        g->op, (long long)covered, (long long)g->size[axis], (long long)g->dilation[axis],
-        dim_is_const(n) ? "is" : "may be", 1 + axis, tensor_text(x, text, sizeof text));
+        g->op, (long long)covered, (long long)g->size[axis], (long long)g->dilation[axis], dim_is_const(n) ? "is" : "may be",
+        1 + axis, tensor_text(x, text, sizeof text));
     return false;
 }
 
 /* Fills what the options leave open; size[] is known. */
-static bool geometry(
-    Thread *t, kiln_site at, Geometry *g, const kiln_window *w, const kiln_tensor *x, bool pooling)
+static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_window *w, const kiln_tensor *x, bool pooling)
 {
     for (int i = 0; i < 2; i++) {
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
@@ -109,12 +103,10 @@ static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_
 }
 
 /* [n, oh, ow, kh, kw, c], the border filled with a number of x's dtype, given as attribute bits. */
-static kiln_tensor *windows(
-    Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g, int64_t fill)
+static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g, int64_t fill)
 {
     int64_t pad[9] = {fill, 0, 0, g->pad[0][0], g->pad[0][1], g->pad[1][0], g->pad[1][1], 0, 0};
-    int64_t attr[6] = {
-        g->size[0], g->size[1], g->stride[0], g->stride[1], g->dilation[0], g->dilation[1]};
+    int64_t attr[6] = {g->size[0], g->size[1], g->stride[0], g->stride[1], g->dilation[0], g->dilation[1]};
     if (g->padded) x = apply1(t, at, OP_pad, x, pad, 9);
     return apply1(t, at, OP_window, x, attr, 6);
 }
@@ -129,35 +121,29 @@ static kiln_tensor *too_many(Thread *t, kiln_site at, const kiln_tensor *windows
 }
 
 /* One contraction: [n oh ow, kh kw c] . [kh kw c, o]. */
-static kiln_tensor *dense_convolution(
-    Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *g)
+static kiln_tensor *dense_convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *g)
 {
-    bool pointwise =
-        !g->padded && g->size[0] == 1 && g->size[1] == 1 && g->stride[0] == 1 && g->stride[1] == 1;
+    bool pointwise = !g->padded && g->size[0] == 1 && g->size[1] == 1 && g->stride[0] == 1 && g->stride[1] == 1;
     kiln_tensor *w = pointwise ? x : windows(t, at, x, g, 0);
     if (!tensor_ok(w)) return w;
     Dim depth = extent_product(t, at, f->type.dim, 3), o = f->type.dim[3];
     Dim rows[2] = {extent_product(t, at, w->type.dim, 3), depth}, columns[2] = {depth, o};
     Dim out[4] = {w->type.dim[0], w->type.dim[1], w->type.dim[2], o};
-    if (rows[0] == DIM_BAD || depth == DIM_BAD)
-        return too_many(t, at, w);
+    if (rows[0] == DIM_BAD || depth == DIM_BAD) return too_many(t, at, w);
     kiln_tensor *a = reshape_to(t, at, w, rows, 2), *b = reshape_to(t, at, f, columns, 2);
     kiln_tensor *r = apply2(t, at, OP_matmul, a, b, NULL, 0);
     return tensor_ok(r) ? reshape_to(t, at, r, out, 4) : r;
 }
 
 /* One contraction per group: [g, n oh ow, kh kw c/g] . [g, kh kw c/g, o/g]. */
-static kiln_tensor *grouped_convolution(
-    Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *geo)
+static kiln_tensor *grouped_convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *geo)
 {
     kiln_tensor *w = windows(t, at, x, geo, 0);
     if (!tensor_ok(w)) return w;
-    Dim g = geo->groups, kh = f->type.dim[0], kw = f->type.dim[1], c = f->type.dim[2],
-        o = f->type.dim[3] / g;
+    Dim g = geo->groups, kh = f->type.dim[0], kw = f->type.dim[1], c = f->type.dim[2], o = f->type.dim[3] / g;
     Dim n = w->type.dim[0], oh = w->type.dim[1], ow = w->type.dim[2];
     Dim rows = extent_product(t, at, w->type.dim, 3), depth = extent_product(t, at, f->type.dim, 3);
-    if (rows == DIM_BAD || depth == DIM_BAD)
-        return too_many(t, at, w);
+    if (rows == DIM_BAD || depth == DIM_BAD) return too_many(t, at, w);
     w = reshape_to(t, at, w, (Dim[]){n, oh, ow, kh, kw, g, c}, 7);
     w = transpose_to(t, at, w, (int[]){5, 0, 1, 2, 3, 4, 6});
     w = reshape_to(t, at, w, (Dim[]){g, rows, depth}, 3);
@@ -169,63 +155,54 @@ static kiln_tensor *grouped_convolution(
     return reshape_to(t, at, r, (Dim[]){n, oh, ow, g * o}, 4);
 }
 
-static kiln_tensor *convolution(
-    Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const kiln_window *w)
+static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const kiln_window *w)
 {
     char a[160], b[160];
     Geometry g = {.op = "conv2d", .groups = w->groups != 0 ? w->groups : 1};
     if (f->type.rank != 4)
-        return fail(t, at, KILN_ESHAPE,
-            "conv2d: needs filters [height, width, channels / groups, out]: %s",
-            tensor_text(f, a, sizeof a));
+        return fail(
+            t, at, KILN_ESHAPE, "conv2d: needs filters [height, width, channels / groups, out]: %s", tensor_text(f, a, sizeof a));
     if (!option_fits(t, at, "conv2d", "number of groups", g.groups)) return &t->k->poison;
     for (int i = 0; i < 4; i++)
         if (!dim_is_const(f->type.dim[i]))
-            return fail(t, at, KILN_EUNSUPPORTED, "conv2d: the filters' sizes must be known: %s",
-                tensor_text(f, a, sizeof a));
-    if (extent(t, at, EXTENT_MUL, f->type.dim[2], g.groups) != x->type.dim[3] ||
-        f->type.dim[3] % g.groups != 0)
-        return fail(t, at, KILN_ESHAPE, "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters "
+            return fail(t, at, KILN_EUNSUPPORTED, "conv2d: the filters' sizes must be known: %s", tensor_text(f, a, sizeof a));
+    if (extent(t, at, EXTENT_MUL, f->type.dim[2], g.groups) != x->type.dim[3] || f->type.dim[3] % g.groups != 0)
+        return fail(t, at, KILN_ESHAPE,
+            "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters "
             "[height, width, channels / groups, out], with %lld group%s: %s x %s",
             (long long)g.groups, g.groups == 1 ? "" : "s", tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
     for (int i = 0; i < 2; i++) {
         g.size[i] = f->type.dim[i];
         if (w->size[i] != 0 && w->size[i] != g.size[i])
-            return fail(t, at, KILN_EVALUE, "conv2d: a window size of %lld, which is the filters' %lld", (long long)w->size[i], (long long)g.size[i]);
+            return fail(t, at, KILN_EVALUE, "conv2d: a window size of %lld, which is the filters' %lld", (long long)w->size[i],
+                (long long)g.size[i]);
     }
     if (!geometry(t, at, &g, w, x, false)) return &t->k->poison;
-    return g.groups == 1 ? dense_convolution(t, at, x, f, &g)
-                         : grouped_convolution(t, at, x, f, &g);
+    return g.groups == 1 ? dense_convolution(t, at, x, f, &g) : grouped_convolution(t, at, x, f, &g);
 }
 
-kiln_tensor *kiln_conv2d_sized(
-    kiln_site at, kiln_operand xo, kiln_operand fo, const kiln_window *window, size_t size)
+kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand xo, kiln_operand fo, const kiln_window *window, size_t size)
 {
     kiln_operand both[2] = {xo, fo};
     char a[160], b[160];
     Thread *t = op_thread(both, 2);
     if (t == NULL) return NULL;
     kiln_window w = options_of(window, size);
-    kiln_tensor *x = image_operand(t, at, "conv2d", xo),
-                *f = operand_named(t, at, "conv2d", fo, NULL);
+    kiln_tensor *x = image_operand(t, at, "conv2d", xo), *f = operand_named(t, at, "conv2d", fo, NULL);
     if (!tensor_ok(x) || !tensor_ok(f)) return &t->k->poison;
     DType d = dtype_promote((DType)x->type.dtype, (DType)f->type.dtype);
     if (!dtype_is_float(d))
-        return fail(t, at, KILN_EDTYPE, "conv2d: needs floats, use kiln_cast: %s x %s",
-            tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
+        return fail(t, at, KILN_EDTYPE, "conv2d: needs floats, use kiln_cast: %s x %s", tensor_text(x, a, sizeof a),
+            tensor_text(f, b, sizeof b));
     Composite s = composite_begin(t, "conv2d");
     x = cast_to(t, at, x, d);
     f = cast_to(t, at, f, d);
-    return composite_end(
-        t, &s, tensor_ok(x) && tensor_ok(f) ? convolution(t, at, x, f, &w) : &t->k->poison);
+    return composite_end(t, &s, tensor_ok(x) && tensor_ok(f) ? convolution(t, at, x, f, &w) : &t->k->poison);
 }
 
 /* ---- pooling -------------------------------------------------------------------------------- */
 
-static int64_t lowest_bits(DType d)
-{
-    return dtype_is_float(d) ? attr_of_f64(-dtype_most(d)) : dtype_info[d].lo;
-}
+static int64_t lowest_bits(DType d) { return dtype_is_float(d) ? attr_of_f64(-dtype_most(d)) : dtype_info[d].lo; }
 
 static const int64_t window_axes[2] = {3, 4};
 
@@ -250,15 +227,14 @@ static kiln_tensor *average(Thread *t, kiln_site at, kiln_tensor *x, const Geome
     x = cast_to(t, at, x, wide_dtype(x));
     if (!tensor_ok(x)) return x;
     kiln_tensor *sum = apply1(t, at, OP_sum, windows(t, at, x, g, 0), window_axes, 2);
-    kiln_operand count =
-        g->padded ? of(covered(t, at, x, g)) : kiln_of_f((double)(g->size[0] * g->size[1]));
+    kiln_operand count = g->padded ? of(covered(t, at, x, g)) : kiln_of_f((double)(g->size[0] * g->size[1]));
     return cast_to(t, at, kiln_div_at(at, of(sum), count), own);
 }
 
 typedef kiln_tensor *Pool(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g);
 
-static kiln_tensor *pool(kiln_site at, const char *op, Pool *body, kiln_operand o,
-    const kiln_window *window, size_t size, bool floats)
+static kiln_tensor *pool(
+    kiln_site at, const char *op, Pool *body, kiln_operand o, const kiln_window *window, size_t size, bool floats)
 {
     char text[160];
     Thread *t = op_thread(&o, 1);
@@ -267,8 +243,7 @@ static kiln_tensor *pool(kiln_site at, const char *op, Pool *body, kiln_operand 
     kiln_tensor *x = image_operand(t, at, op, o);
     if (!tensor_ok(x)) return x;
     if (floats && !dtype_is_float((DType)x->type.dtype))
-        return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op,
-            tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
     if (w.groups != 0 && w.groups != 1)
         return fail(t, at, KILN_EVALUE, "%s: %lld groups, which convolutions alone have", op, (long long)w.groups);
     Geometry g = {.op = op, .size = {w.size[0], w.size[1]}};
@@ -277,14 +252,12 @@ static kiln_tensor *pool(kiln_site at, const char *op, Pool *body, kiln_operand 
     return composite_end(t, &s, body(t, at, x, &g));
 }
 
-kiln_tensor *kiln_max_pool_sized(
-    kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
+kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
 {
     return pool(at, "max_pool", largest, x, window, size, false);
 }
 
-kiln_tensor *kiln_avg_pool_sized(
-    kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
+kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
 {
     return pool(at, "avg_pool", average, x, window, size, true);
 }

@@ -14,8 +14,7 @@ kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed)
     uint64_t state[2] = {seed, 0};
     kiln_scope s = kiln_scope_open(k);
     kiln_tensor *first = kiln_from_at(at, k, KILN_U64, KILN_SHAPE(2), state, 2);
-    kiln_variable *v =
-        tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
+    kiln_variable *v = tensor_ok(first) ? kiln_variable_new_at(at, k, "generator", of(first)) : NULL;
     kiln_scope_close(&s);
     return v;
 }
@@ -35,19 +34,15 @@ static kiln_variable zero_start = {.name = "zeros"};
 
 kiln_variable *kiln_zero_start(void) { return &zero_start; }
 
-static Thread *generator_thread(kiln_variable *g)
-{
-    return g != NULL && g->k != NULL ? thread_of(g->k) : thread_last();
-}
+static Thread *generator_thread(kiln_variable *g) { return g != NULL && g->k != NULL ? thread_of(g->k) : thread_last(); }
 
 static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
 {
-    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2)
-        return true;
+    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
     fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
-        g == NULL                 ? "is NULL"
-        : g == &zero_start       ? "is KILN_ZEROS, which only layers take"
-                                 : "must be a u64[2] variable (kiln_generator)");
+        g == NULL          ? "is NULL"
+        : g == &zero_start ? "is KILN_ZEROS, which only layers take"
+                           : "must be a u64[2] variable (kiln_generator)");
     return false;
 }
 
@@ -103,8 +98,7 @@ static kiln_operand unit(Thread *t, kiln_site at, const Draw *from, DType d, Dim
     return OP2(mul, OP2(add, OP2(mul, high, kiln_of_f(0x1p26)), low), kiln_of_f(0x1p-53));
 }
 
-static bool floats(
-    Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
+static bool floats(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
 {
     if (!type_from_shape(t, at, op, d, s, type)) return false;
     if (dtype_is_float((DType)d)) return true;
@@ -161,8 +155,7 @@ static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Typ
     return reshape_to(t, at, r, type->dim, type->rank);
 }
 
-static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_dtype d,
-    kiln_shape shape, double lo, double hi)
+static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     Type type;
     if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
@@ -174,13 +167,13 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
     /* Rounding may reach hi itself, or what is below lo. */
-    if (lo != 0 || nearest(own, nearest(wide, nearest(wide, hi) * last)) >= hi) r = kiln_min_at(at, of(r), kiln_of_f(below(own, hi)));
+    if (lo != 0 || nearest(own, nearest(wide, nearest(wide, hi) * last)) >= hi)
+        r = kiln_min_at(at, of(r), kiln_of_f(below(own, hi)));
     if (nearest(own, nearest(wide, lo)) < lo) r = kiln_max_at(at, of(r), kiln_of_f(least(own, lo)));
     return draw_end(t, at, &from, r);
 }
 
-kiln_tensor *kiln_uniform_at(
-    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
+kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     Thread *t = generator_thread(g);
     if (t == NULL) return NULL;
@@ -188,8 +181,7 @@ kiln_tensor *kiln_uniform_at(
     return uniform(t, at, kiln_of_variable(g), d, shape, lo, hi);
 }
 
-kiln_tensor *uniform_own(
-    Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi)
+kiln_tensor *uniform_own(Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     /* Apart from the stream of a user's kiln_generator with the same seed. */
     uint64_t key[2] = {t->k->options.seed + UINT64_C(0x9e3779b97f4a7c15), t->k->own_draws++};
@@ -197,32 +189,26 @@ kiln_tensor *uniform_own(
     return tensor_ok(source) ? uniform(t, at, of(source), d, shape, lo, hi) : source;
 }
 
-kiln_tensor *kiln_normal_at(
-    kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
+kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double mean, double deviation)
 {
     Thread *t = generator_thread(g);
     Type type;
     if (t == NULL) return NULL;
-    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type))
-        return &t->k->poison;
+    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
     if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
     if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
     Draw from = draw_begin(t, at, "normal", kiln_of_variable(g));
     Dim n = type_count(&type), half = (n + 1) / 2;
     kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, 2 * half);
     if (!tensor_ok(u.as.tensor)) return draw_end(t, at, &from, u.as.tensor);
-    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)),
-                 second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
+    kiln_operand first = of(slice_axis(t, at, u.as.tensor, 0, 0, half)), second = of(slice_axis(t, at, u.as.tensor, 0, half, half));
     /* 1 - u is in (0, 1], where the logarithm is finite. */
-    kiln_operand radius =
-        OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
+    kiln_operand radius = OP1(sqrt, OP2(mul, OP1(log, OP2(sub, kiln_of_f(1), first)), kiln_of_f(-2)));
     kiln_operand angle = OP2(mul, second, kiln_of_f(6.28318530717958647693));
-    kiln_tensor *both[2] = {
-        kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
+    kiln_tensor *both[2] = {kiln_mul_at(at, radius, OP1(cos, angle)), kiln_mul_at(at, radius, OP1(sin, angle))};
     kiln_tensor *z = kiln_concat_at(at, both, 2, 0);
     if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
-    if (mean != 0 || deviation != 1)
-        z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
+    if (mean != 0 || deviation != 1) z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
     return draw_end(t, at, &from, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
 }
 
@@ -234,8 +220,8 @@ static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
     return false;
 }
 
-/* A tensor's number shows only when the function runs: as indices, it is clamped, and an error in a checked engine. Where it is in range its
- * gradient is its own. */
+/* A tensor's number shows only when the function runs: as indices, it is clamped, and an error in a checked engine. Where it is in
+ * range its gradient is its own. */
 static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
 {
     char text[160];

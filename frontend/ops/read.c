@@ -6,10 +6,7 @@
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
-kiln_dtype kiln_dtype_of(const kiln_tensor *x)
-{
-    return tensor_ok(x) ? (kiln_dtype)x->type.dtype : KILN_NONE;
-}
+kiln_dtype kiln_dtype_of(const kiln_tensor *x) { return tensor_ok(x) ? (kiln_dtype)x->type.dtype : KILN_NONE; }
 
 int kiln_rank(const kiln_tensor *x) { return tensor_ok(x) ? x->type.rank : 0; }
 
@@ -39,20 +36,11 @@ int64_t kiln_elements(const kiln_tensor *x)
     return n;
 }
 
-size_t kiln_bytes(const kiln_tensor *x)
-{
-    return (size_t)kiln_elements(x) * kiln_dtype_bytes(kiln_dtype_of(x));
-}
+size_t kiln_bytes(const kiln_tensor *x) { return (size_t)kiln_elements(x) * kiln_dtype_bytes(kiln_dtype_of(x)); }
 
-const char *kiln_dtype_name(kiln_dtype d)
-{
-    return dtype_info[dtype_known((int)d) ? (int)d : DT_NONE].name;
-}
+const char *kiln_dtype_name(kiln_dtype d) { return dtype_info[dtype_known((int)d) ? (int)d : DT_NONE].name; }
 
-size_t kiln_dtype_bytes(kiln_dtype d)
-{
-    return dtype_known((int)d) ? dtype_bytes((DType)d) : 0;
-}
+size_t kiln_dtype_bytes(kiln_dtype d) { return dtype_known((int)d) ? dtype_bytes((DType)d) : 0; }
 
 kiln *kiln_engine(const kiln_tensor *x) { return x != NULL ? x->k : NULL; }
 
@@ -66,8 +54,7 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
     fail(t, at, KILN_ESTATE,
         "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs, so C "
         "cannot branch on it; write KILN_IF, KILN_WHILE or kiln_where, or return it",
-        op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?",
-        x->made.line);
+        op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?", x->made.line);
     return NULL;
 }
 
@@ -79,8 +66,8 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
     kiln_tensor *x = t != NULL ? operand_concrete(t, at, "read", o) : NULL;
     if (x == NULL) return false;
     if (bytes != kiln_bytes(x) || (to == NULL && bytes != 0)) {
-        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes,
-            to != NULL ? "the array" : "NULL", tensor_text(x, text, sizeof text), kiln_bytes(x));
+        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes, to != NULL ? "the array" : "NULL",
+            tensor_text(x, text, sizeof text), kiln_bytes(x));
         return false;
     }
     if (bytes == 0) return true;
@@ -118,8 +105,7 @@ static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread 
     *t = op_thread(&o, 1);
     kiln_tensor *x = *t != NULL ? operand_concrete(*t, at, op, o) : NULL;
     if (x == NULL || kiln_elements(x) == 1) return x;
-    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op,
-        tensor_text(x, text, sizeof text));
+    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op, tensor_text(x, text, sizeof text));
     return NULL;
 }
 
@@ -140,7 +126,6 @@ int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
     double f = dtype_load_f64(d, x->data);
     int64_t i = dtype_load_i64(d, x->data);
     if (dtype_is_float(d) ? f == floor(f) && fabs(f) < 0x1p63 : d != DT_u64 || i >= 0) return i;
-    fail(
-        t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
+    fail(t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
     return 0;
 }

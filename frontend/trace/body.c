@@ -1,5 +1,6 @@
-/* body: running the user's bodies: what they are given, what they gave, and that an error in one is an error of the call, eagerly as in a
- * trace. Inputs that were not given are there all the same, as tensors that say so when they are used. Relies on trace.h. */
+/* body: running the user's bodies: what they are given, what they gave, and that an error in one is an error of the call, eagerly
+ * as in a trace. Inputs that were not given are there all the same, as tensors that say so when they are used. Relies on trace.h.
+ */
 #include "trace.h"
 
 #define DEPTH_MAX 64
@@ -15,7 +16,6 @@ static bool may_nest(Thread *t, kiln_site at, const char *name, uint32_t depth)
         name, DEPTH_MAX);
     return false;
 }
-
 
 bool frame_may_nest(Thread *t, kiln_site at, const char *name)
 {
@@ -52,7 +52,8 @@ bool body_leave(Thread *t, kiln_site at)
     if (--t->body_depth == 0) t->too_deep = false;
     if (!ok && t->failure.code == KILN_OK)
         fail(t, at, KILN_ESTATE,
-            "%s: an error in its body was cleared there; a call fails with its body, eagerly as in a trace: kiln_clear after the call",
+            "%s: an error in its body was cleared there; a call fails with its body, eagerly as in a trace: kiln_clear after the "
+            "call",
             b->name);
     return ok;
 }
@@ -68,10 +69,11 @@ bool body_output(Thread *t, kiln_site at, const char *name, int i, kiln_tensor *
         *out = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", name, i);
     else if (x->state == TENSOR_FREE)
         *out = fail(t, at, KILN_ESTATE,
-            "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local", name, i,
-            x->made.file ? x->made.file : "?", x->made.line);
+            "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local", name,
+            i, x->made.file ? x->made.file : "?", x->made.line);
     else if (x->state == TENSOR_STATIC)
-        *out = fail(t, at, KILN_EVALUE, "%s: output %d is a static argument, a C value and no tensor: kiln_scalar makes one of it", name, i);
+        *out = fail(t, at, KILN_EVALUE, "%s: output %d is a static argument, a C value and no tensor: kiln_scalar makes one of it",
+            name, i);
     else if (x->state == TENSOR_MISSING)
         *out = fail(t, at, KILN_EVALUE, "%s: output %d is input %d, which was not given", name, i, missing_input(x));
     else

@@ -1,5 +1,5 @@
-/* branch: KILN_IF and KILN_ELSE. In eager code one of the blocks runs; in a trace each is traced once into a frame of its own and becomes a
- * branch node whose other case changes nothing. Both are scopes. */
+/* branch: KILN_IF and KILN_ELSE. In eager code one of the blocks runs; in a trace each is traced once into a frame of its own and
+ * becomes a branch node whose other case changes nothing. Both are scopes. */
 #include "region.h"
 
 enum { BRANCH_START, BRANCH_BODY, BRANCH_ENDED_BODY, BRANCH_DONE }; /* kiln_branch.state; the macro turns BODY into ENDED_BODY */
@@ -99,10 +99,8 @@ static void close_traced(Thread *t, kiln_branch *b)
     if (!other) return;
     Frame *const frame[2] = {b->is_else ? taken : other, b->is_else ? other : taken};
     const Value *const result[2] = {NULL, NULL};
-    region_close(t, b->site,
-        &(Region){
-            .op = OP_branch, .frame = frame, .frames = 2, .selector = b->predicate, .result = result},
-        NULL);
+    region_close(
+        t, b->site, &(Region){.op = OP_branch, .frame = frame, .frames = 2, .selector = b->predicate, .result = result}, NULL);
     t->last_if = (LastIf){.frame = parent, .trace_id = b->id, .predicate = b->predicate};
 }
 

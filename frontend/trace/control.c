@@ -1,5 +1,5 @@
-/* control: loops and branches with functions for blocks. Eagerly they are plain loops; in a trace each body is a frame, with parameters for
- * what it is given, and all of them one node (region.c). Relies on public operations for slices and stacks. */
+/* control: loops and branches with functions for blocks. Eagerly they are plain loops; in a trace each body is a frame, with
+ * parameters for what it is given, and all of them one node (region.c). Relies on public operations for slices and stacks. */
 #include "../ops/effect.h"
 #include "region.h"
 
@@ -23,16 +23,15 @@ static bool given(Thread *t, kiln_site at, const char *what, kiln_tensor *const 
 }
 
 /* A scalar operand of the kind; NULL: recorded. */
-static kiln_tensor *scalar(
-    Thread *t, kiln_site at, const char *what, kiln_operand o, const Type *like)
+static kiln_tensor *scalar(Thread *t, kiln_site at, const char *what, kiln_operand o, const Type *like)
 {
     kiln_tensor *x = operand_named(t, at, what, o, like);
     if (!tensor_ok(x)) return NULL;
     bool truth = like->dtype == DT_bool;
     if (!x->type.rank && (truth ? x->type.dtype == DT_bool : dtype_is_int(x->type.dtype))) return x;
     char text[96];
-    fail(t, at, x->type.rank ? KILN_ESHAPE : KILN_EDTYPE, "%s: needs %s scalar, not %s", what,
-        truth ? "a bool" : "an integer", tensor_text(x, text, sizeof text));
+    fail(t, at, x->type.rank ? KILN_ESHAPE : KILN_EDTYPE, "%s: needs %s scalar, not %s", what, truth ? "a bool" : "an integer",
+        tensor_text(x, text, sizeof text));
     return NULL;
 }
 
@@ -66,8 +65,7 @@ static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_
     return ok;
 }
 
-static bool keeps_type(
-    Thread *t, kiln_site at, const char *what, int i, const Type *have, const Type *want)
+static bool keeps_type(Thread *t, kiln_site at, const char *what, int i, const Type *have, const Type *want)
 {
     if (type_equal(have, want)) return true;
     char a[96], b[96];
@@ -121,8 +119,7 @@ static Frame *open_with(Thread *t, const Loop *l, FrameKind kind, const Value *o
 }
 
 /* Runs a body in its frame, which is left; value gets its outputs. */
-static bool trace_body(
-    Thread *t, kiln_site at, Frame *f, Body b, kiln_tensor **in, int nin, Value *value, int nout)
+static bool trace_body(Thread *t, kiln_site at, Frame *f, Body b, kiln_tensor **in, int nin, Value *value, int nout)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     kiln_tensor **out = SCRATCH(t, at, kiln_tensor *, nout);
@@ -154,8 +151,7 @@ static bool loop_traced(Thread *t, const Loop *l)
     const Value *results[2] = {&predicate, result};
     const int first = l->condition.run ? 0 : 1;
     for (int i = 1; i < takes(l); i++)
-        if (!(outer[i] = trace_value(t, l->at, i <= l->carries ? l->carry[i - 1] : l->x[i - 1 - l->carries])))
-            return false;
+        if (!(outer[i] = trace_value(t, l->at, i <= l->carries ? l->carry[i - 1] : l->x[i - 1 - l->carries]))) return false;
     if (first && !(trip = trace_value(t, l->at, l->count))) return false;
     if (!first) {
         frame[0] = open_with(t, l, FRAME_CONDITION, outer, in);
@@ -164,8 +160,8 @@ static bool loop_traced(Thread *t, const Loop *l)
     frame[1] = open_with(t, l, FRAME_BODY, outer, in);
     if (!frame[1] || !trace_body(t, l->at, frame[1], l->body, in, takes(l), result, nresult)) return false;
     for (int i = 0; i < l->carries; i++)
-        if (!keeps_type(t, l->at, l->body.what, i, graph_type(frame[1]->g, result[i]),
-                graph_type(frame[1]->parent->g, outer[1 + i])))
+        if (!keeps_type(
+                t, l->at, l->body.what, i, graph_type(frame[1]->g, result[i]), graph_type(frame[1]->parent->g, outer[1 + i])))
             return false;
     const Region r = {.op = first ? OP_scan : OP_while,
         .frame = frame + first,
@@ -185,10 +181,10 @@ static bool loop_traced(Thread *t, const Loop *l)
 /* ---- eager loops ------------------------------------------------------------------------------------------------------- */
 typedef struct Run {
     const Loop *l;
-    kiln_tensor **carry; /* owned: they outlive the scopes of the steps */
-    kiln_tensor **y;     /* owned, ys of each step */
+    kiln_tensor **carry;     /* owned: they outlive the scopes of the steps */
+    kiln_tensor **y;         /* owned, ys of each step */
     kiln_tensor **in, **out; /* of the step that runs */
-    int64_t steps, n;    /* gone, in all; n < 0: until the condition says so */
+    int64_t steps, n;        /* gone, in all; n < 0: until the condition says so */
 } Run;
 
 static void drop(kiln_tensor **x, int64_t n)
@@ -215,8 +211,7 @@ static bool asks(Thread *t, const Run *r, kiln_tensor **in)
         fail(t, l->at, KILN_EVALUE, BEYOND_BOUND, (long long)l->steps);
         return false;
     }
-    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition gives a bool scalar, not %s",
-        tensor_text(go, text, sizeof text));
+    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition gives a bool scalar, not %s", tensor_text(go, text, sizeof text));
     return false;
 }
 
@@ -232,9 +227,7 @@ static bool step(Thread *t, Run *r)
     for (int i = 0; i < l->carries; i++) in[1 + i] = tensor_alias(t, l->at, r->carry[i]);
     if (r->n < 0 && !asks(t, r, in)) return false;
     for (int i = 0; i < l->xs; i++) in[1 + l->carries + i] = slice_of(t, l->at, l->x[i], index);
-    if (!given(t, l->at, l->body.what, in, takes(l)) ||
-        !run_body(t, l->at, l->body, in, takes(l), out, nout))
-        return false;
+    if (!given(t, l->at, l->body.what, in, takes(l)) || !run_body(t, l->at, l->body, in, takes(l), out, nout)) return false;
     for (int i = 0; i < l->carries; i++)
         if (!keeps_type(t, l->at, l->body.what, i, &out[i]->type, &r->carry[i]->type)) return false;
     for (int i = 0; i < l->carries; i++) kiln_set(&r->carry[i], out[i]);
@@ -293,8 +286,8 @@ static bool loop_run(Thread *t, const Loop *l)
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = l->carries >= 0 && l->xs >= 0 && l->ys >= 0 && l->body.run;
     if (!ok) fail(t, l->at, KILN_EVALUE, "%s: no body, or a negative count", l->body.what);
-    ok = ok && list_there(t, l->at, l->body.what, l->out, l->carries) && list_there(t, l->at, l->body.what, l->y, l->ys) && given(t, l->at, l->body.what, l->carry, l->carries) &&
-         (t->trace ? loop_traced(t, l) : loop_eager(t, l));
+    ok = ok && list_there(t, l->at, l->body.what, l->out, l->carries) && list_there(t, l->at, l->body.what, l->y, l->ys) &&
+         given(t, l->at, l->body.what, l->carry, l->carries) && (t->trace ? loop_traced(t, l) : loop_eager(t, l));
     scratch_reset(&t->scratch, mark);
     if (!ok) {
         results_poison(t, l->out, l->carries);
@@ -304,25 +297,20 @@ static bool loop_run(Thread *t, const Loop *l)
 }
 
 /* ---- the public loops ----------------------------------------------------------------------------------------------------- */
-bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n,
-    kiln_tensor **out, void *user)
+bool kiln_for_at(
+    kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
     kiln_tensor *trip = t ? scalar(t, at, "kiln_for", count, &index_type) : NULL;
     if (trip) trip = cast_to(t, at, trip, DT_i64);
     if (!tensor_ok(trip)) return t ? results_poison(t, out, n) : false;
-    const Loop l = {.at = at,
-        .body = {body, user, "kiln_for"},
-        .carry = carries,
-        .carries = n,
-        .count = trip,
-        .steps = DIM_BAD,
-        .out = out};
+    const Loop l = {
+        .at = at, .body = {body, user, "kiln_for"}, .carry = carries, .carries = n, .count = trip, .steps = DIM_BAD, .out = out};
     return loop_run(t, &l);
 }
 
-bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body,
-    kiln_tensor *const *carries, int n, kiln_tensor **out, void *user)
+bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
+    int n, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
     if (!t) return false;
@@ -363,8 +351,8 @@ static bool length_of(Thread *t, kiln_site at, const kiln_scan_options *o, Dim *
     return false;
 }
 
-bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out,
-    kiln_tensor **ys, void *user, size_t size)
+bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out, kiln_tensor **ys,
+    void *user, size_t size)
 {
     Thread *t = thread_of(k);
     kiln_scan_options o = {0};
@@ -441,8 +429,7 @@ static bool cases_traced(Thread *t, const Cases *c, kiln_tensor *selector)
         if (c->nin) memcpy(in, c->in, (size_t)c->nin * sizeof *in);
         result[k] = value + k * c->nout;
         if (!(frame[k] = frame_open(t, c->at, FRAME_CASE, c->what)) ||
-            !trace_body(t, c->at, frame[k], (Body){c->body[k], c->user, c->what}, in, c->nin,
-                value + k * c->nout, c->nout))
+            !trace_body(t, c->at, frame[k], (Body){c->body[k], c->user, c->what}, in, c->nin, value + k * c->nout, c->nout))
             return false;
     }
     const Region r = {.op = OP_branch,
@@ -473,8 +460,8 @@ static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
     return ok || results_poison(t, c->out, c->nout);
 }
 
-bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise,
-    kiln_tensor *const *in, int nin, kiln_tensor **out, int nout, void *user)
+bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_tensor *const *in,
+    int nin, kiln_tensor **out, int nout, void *user)
 {
     Thread *t = thread_of(k);
     kiln_tensor *s = t ? scalar(t, at, "kiln_cond", condition, &truth_type) : NULL;
@@ -483,8 +470,8 @@ bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then
     return cases_run(t, &(Cases){at, "kiln_cond", body, user, 2, in, nin, out, nout}, s);
 }
 
-bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count,
-    kiln_tensor *const *in, int nin, kiln_tensor **out, int nout, void *user)
+bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_tensor *const *in,
+    int nin, kiln_tensor **out, int nout, void *user)
 {
     Thread *t = thread_of(k);
     kiln_tensor *s = t ? scalar(t, at, "kiln_switch", selector, &index_type) : NULL;

@@ -1,5 +1,5 @@
-/* loop: KILN_FOR and KILN_WHILE. In eager code they iterate; in a trace the condition and the block are traced once, each into a frame of
- * its own, and become one node (region.c). Each iteration is a scope. */
+/* loop: KILN_FOR and KILN_WHILE. In eager code they iterate; in a trace the condition and the block are traced once, each into a
+ * frame of its own, and become one node (region.c). Each iteration is a scope. */
 #include "../ops/effect.h"
 #include "region.h"
 
@@ -9,15 +9,12 @@ enum {
     LOOP_ENDED_BODY,
     LOOP_DONE,
     LOOP_ASKING /* a while: its condition is being evaluated */
-}; /* kiln_loop.state; the macro turns BODY into ENDED_BODY */
+};              /* kiln_loop.state; the macro turns BODY into ENDED_BODY */
 
 static const char *name_of(const kiln_loop *l) { return l->is_while ? "KILN_WHILE" : "KILN_FOR"; }
 
 /* Whether the trace in which the loop began is still running. */
-static bool still_traced(const Thread *t, const kiln_loop *l)
-{
-    return l->id && t->trace && t->trace->id == l->id;
-}
+static bool still_traced(const Thread *t, const kiln_loop *l) { return l->id && t->trace && t->trace->id == l->id; }
 
 /* Gives the loop up: its frames are dropped, and with them the trace, because an error was recorded. */
 static void abandon(Thread *t, kiln_loop *l)
@@ -27,7 +24,8 @@ static void abandon(Thread *t, kiln_loop *l)
     l->state = LOOP_DONE;
 }
 
-/* After a turn of the block: true if it ended, false (and reported, if that matters) if it was left by break or inside a KILN_EAGERLY. */
+/* After a turn of the block: true if it ended, false (and reported, if that matters) if it was left by break or inside a
+ * KILN_EAGERLY. */
 static bool turn_ended(Thread *t, kiln_loop *l)
 {
     const bool well = l->state == LOOP_START || eagerly_ended(t, l->site, name_of(l), l->scope.id);
@@ -56,8 +54,9 @@ static bool enter_body(Thread *t, kiln_loop *l)
     return false;
 }
 
-/* Under KILN_RETRACE condition and block are traced a second time, into frames that are thrown away: what a first turn left in a pointer
- * of C's, eager code would miss in its second. True: that turn is to be entered; false: the loop, as it was traced first, to be closed. */
+/* Under KILN_RETRACE condition and block are traced a second time, into frames that are thrown away: what a first turn left in a
+ * pointer of C's, eager code would miss in its second. True: that turn is to be entered; false: the loop, as it was traced first,
+ * to be closed. */
 static bool trace_again(Thread *t, kiln_loop *l)
 {
     Frame *f = l->frame;
@@ -134,8 +133,7 @@ bool kiln_for_next(kiln_loop *l)
     if (!l->id) return next_step(t, l);
     if (l->state == LOOP_START || trace_again(t, l)) return enter_body(t, l);
     Frame *f = l->frame;
-    close_loop(t, l,
-        &(Region){.op = OP_scan, .frame = &f, .frames = 1, .selector = (Value)l->count, .n = DIM_BAD});
+    close_loop(t, l, &(Region){.op = OP_scan, .frame = &f, .frames = 1, .selector = (Value)l->count, .n = DIM_BAD});
     return false;
 }
 
@@ -161,8 +159,7 @@ static void close_while(Thread *t, kiln_loop *l)
     Frame *frame[2] = {l->condition, l->frame};
     Value predicate = l->predicate;
     const Value *result[2] = {&predicate, NULL};
-    close_loop(t, l,
-        &(Region){.op = OP_while, .frame = frame, .frames = 2, .result = result, .n = l->count ? l->count : DIM_BAD});
+    close_loop(t, l, &(Region){.op = OP_while, .frame = frame, .frames = 2, .result = result, .n = l->count ? l->count : DIM_BAD});
 }
 
 /* Ends the last turn; true: the condition is to be evaluated, in a scope of its own. */
@@ -181,8 +178,7 @@ bool kiln_while_ask(kiln_loop *l)
     }
     l->state = LOOP_ASKING;
     l->scope = region_scope(l->k, l->site);
-    if (l->id && frame_param(t, l->site, l->frame, &index_type, (Column){.role = COLUMN_INDEX}))
-        return true;
+    if (l->id && frame_param(t, l->site, l->frame, &index_type, (Column){.role = COLUMN_INDEX})) return true;
     if (!l->id) return true;
     abandon(t, l);
     return false;

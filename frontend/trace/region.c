@@ -1,5 +1,5 @@
-/* region: a loop or branch of a trace. Each of its graphs is a frame; when they are done, their parameters are matched, ordered as the
- * op wants them (ir/op_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
+/* region: a loop or branch of a trace. Each of its graphs is a frame; when they are done, their parameters are matched, ordered as
+ * the op wants them (ir/op_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
  * invariant. Relies on trace.c. Never runs anything. */
 #include "../ops/effect.h"
 #include "region.h"
@@ -52,9 +52,9 @@ void frame_leave(Thread *t, const Frame *f)
 /* ---- closing: inside the arena's border -------------------------------------------------------------------------- */
 typedef struct Match { /* one parameter of the node's graphs, and its operand */
     Column column;
-    bool carried; /* a variable that some graph assigns */
+    bool carried;   /* a variable that some graph assigns */
     uint32_t place; /* of such: in Close.carried */
-    Value *param; /* per frame; 0: that graph does not use it */
+    Value *param;   /* per frame; 0: that graph does not use it */
 } Match;
 
 typedef struct Close {
@@ -65,7 +65,7 @@ typedef struct Close {
     Map free;           /* columns that are free: key_of -> index into match */
     VEC(Match *) order; /* as the op wants them */
     kiln_variable **carried;
-    bool *blocked;      /* per carried variable: tapes outside cannot see all its reads */
+    bool *blocked; /* per carried variable: tapes outside cannot see all its reads */
     uint32_t ncarried;
     Value out;
     Status st;
@@ -117,10 +117,7 @@ static void match_all(Close *c)
     }
 }
 
-static bool in_group(const Match *m, ColumnRole role, bool carried)
-{
-    return m->column.role == role && m->carried == carried;
-}
+static bool in_group(const Match *m, ColumnRole role, bool carried) { return m->column.role == role && m->carried == carried; }
 
 /* Index, carries (given ones, then variables), slices, the rest. */
 static void order_all(Close *c)
@@ -128,12 +125,10 @@ static void order_all(Close *c)
     static const struct {
         ColumnRole role;
         bool carried;
-    } group[] = {{COLUMN_INDEX, false}, {COLUMN_CARRY, false}, {COLUMN_FREE, true},
-        {COLUMN_SLICE, false}, {COLUMN_FREE, false}};
+    } group[] = {{COLUMN_INDEX, false}, {COLUMN_CARRY, false}, {COLUMN_FREE, true}, {COLUMN_SLICE, false}, {COLUMN_FREE, false}};
     for (uint32_t k = 0; k < COUNT_OF(group); k++)
         for (uint32_t i = 0; i < c->match.len; i++)
-            if (in_group(&c->match.at[i], group[k].role, group[k].carried))
-                *VEC_PUSH(c->arena, &c->order) = &c->match.at[i];
+            if (in_group(&c->match.at[i], group[k].role, group[k].carried)) *VEC_PUSH(c->arena, &c->order) = &c->match.at[i];
 }
 
 static void order_params(Close *c, uint32_t k)
@@ -170,8 +165,9 @@ static void set_results(Close *c, uint32_t k)
     for (uint32_t i = 0; i < r->stacked; i++) graph_result(f->g, r->result[k][given + i]);
 }
 
-/* Tapes outside ask for a variable through the reads that they saw. The value at entry is what was read outside, so its reads in here
- * let gradients through, unless it stands for another value in each step. Reads of what was assigned in here are seen by nobody. */
+/* Tapes outside ask for a variable through the reads that they saw. The value at entry is what was read outside, so its reads in
+ * here let gradients through, unless it stands for another value in each step. Reads of what was assigned in here are seen by
+ * nobody. */
 static void settle_reads(Close *c)
 {
     const bool loop = c->r->op != OP_branch;
@@ -198,7 +194,8 @@ static Dim steps(const Graph *g, Value trip)
 {
     const Node *n = trip ? graph_maker(g, trip) : NULL;
     if (n && n->op == OP_dim_size) return ATTRS(dim_size, n->attr->at)->dim;
-    if (n && n->op == OP_constant && ATTRS(constant, n->attr->at)->value <= DIM_MAX) return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
+    if (n && n->op == OP_constant && ATTRS(constant, n->attr->at)->value <= DIM_MAX)
+        return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
     return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
 }
 

@@ -1,4 +1,5 @@
-/* region: opening and closing the graphs of loops and branches while a function is traced; loop.c, branch.c and control.c share it. */
+/* region: opening and closing the graphs of loops and branches while a function is traced; loop.c, branch.c and control.c share it.
+ */
 #ifndef KILN_FRONTEND_REGION_H
 #define KILN_FRONTEND_REGION_H
 

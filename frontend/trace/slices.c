@@ -1,6 +1,6 @@
-/* slices: what the body of a loop reads of an outside value only at its own index comes in as a stacked input, one slice per step. The
- * loop is the same, but its gradient is stacked too, instead of being summed into a whole value at each step. Relies on region.c. Never
- * changes what a body computes. */
+/* slices: what the body of a loop reads of an outside value only at its own index comes in as a stacked input, one slice per step.
+ * The loop is the same, but its gradient is stacked too, instead of being summed into a whole value at each step. Relies on
+ * region.c. Never changes what a body computes. */
 #include "region.h"
 
 /* gather(param, index) along axis 0, index being the loop's own. */
@@ -35,8 +35,8 @@ static bool leaves(const Region *r, const Frame *f, Value param)
     return false;
 }
 
-/* The parameter becomes a slice, and each read of one the slice itself: still a node of its own, so that cotangents add up in the order in
- * which the reads' do in eager code. */
+/* The parameter becomes a slice, and each read of one the slice itself: still a node of its own, so that cotangents add up in the
+ * order in which the reads' do in eager code. */
 static void take_slice(Frame *f, uint32_t column, Arena *a)
 {
     Graph *g = f->g;

@@ -1,6 +1,6 @@
-/* trace: appending to the graph of a running trace. Operands from outside become inputs; variables are slots that hold their current
- * value; regions are frames, each a graph of its own that takes what it uses from outside as parameters. Only appends: no folding, no
- * sharing. Never compiles. */
+/* trace: appending to the graph of a running trace. Operands from outside become inputs; variables are slots that hold their
+ * current value; regions are frames, each a graph of its own that takes what it uses from outside as parameters. Only appends: no
+ * folding, no sharing. Never compiles. */
 #include "trace.h"
 
 bool frame_encloses(const Frame *outer, const Frame *inner)
@@ -10,7 +10,8 @@ bool frame_encloses(const Frame *outer, const Frame *inner)
 }
 
 /* ---- appending: inside a border ---------------------------------------------------------------------------------
- * The graph lives in an arena; running out of it must not cross the user's frames. Each function that others call sets one border and asks within it. */
+ * The graph lives in an arena; running out of it must not cross the user's frames. Each function that others call sets one border
+ * and asks within it. */
 typedef struct Ask {
     Thread *t;
     kiln_site at;
@@ -28,10 +29,7 @@ typedef struct Ask {
     bool ok;
 } Ask;
 
-static bool ask(Ask *a, void (*body)(void *))
-{
-    return bordered(a->t, a->at, a->t->trace->arena, body, a);
-}
+static bool ask(Ask *a, void (*body)(void *)) { return bordered(a->t, a->at, a->t->trace->arena, body, a); }
 
 static Value append(Thread *t, kiln_site at, Frame *f, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
 {
@@ -113,16 +111,11 @@ static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
     const uint64_t *known = map_get(&top->captured, x->uid);
     if (known) return (Value)*known;
     bool made_here = x->home == t && x->uid >= tr->first_uid;
-    Source s = {.kind = made_here ? FROM_LITERAL : FROM_CAPTURE,
-        .tensor = x,
-        .uid = x->uid,
-        .type = x->type,
-        .loc = loc_of(at)};
+    Source s = {.kind = made_here ? FROM_LITERAL : FROM_CAPTURE, .tensor = x, .uid = x->uid, .type = x->type, .loc = loc_of(at)};
     Value p = graph_param(top->g, &s.type, s.loc);
     map_put(&top->captured, x->uid, p);
     *VEC_PUSH(tr->arena, &tr->source) = s; /* last: a literal among them has an owner, which comes now */
-    if (made_here)
-        kiln_own(x); /* concrete data that the body spells out: part of the function from now on */
+    if (made_here) kiln_own(x);            /* concrete data that the body spells out: part of the function from now on */
     return p;
 }
 
@@ -210,22 +203,20 @@ static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, u
     return a.out;
 }
 
-kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
+kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor **out, uint32_t nout)
 {
     Value r = append_op(t, at, op, in, nin, attr, nattr);
     kiln_tensor *first = r ? tensor_traced(t, at, t->trace->frame, r) : &t->k->poison;
-    for (uint32_t j = 0; j < nout; j++)
-        out[j] = !r ? &t->k->poison : j ? tensor_traced(t, at, t->trace->frame, r + j) : first;
+    for (uint32_t j = 0; j < nout; j++) out[j] = !r ? &t->k->poison : j ? tensor_traced(t, at, t->trace->frame, r + j) : first;
     return first;
 }
 
-bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin,
-    const int64_t *attr, uint32_t nattr, kiln_tensor **out, uint32_t nout)
+bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor **out, uint32_t nout)
 {
     Value r = append_op(t, at, op, in, nin, attr, nattr);
-    for (uint32_t j = 0; j < nout; j++)
-        out[j] = r ? tensor_traced(t, at, t->trace->frame, r + j) : &t->k->poison;
+    for (uint32_t j = 0; j < nout; j++) out[j] = r ? tensor_traced(t, at, t->trace->frame, r + j) : &t->k->poison;
     return r != 0;
 }
 
@@ -271,8 +262,7 @@ static Value entry_value(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         fail(t, at, KILN_ESTATE, "read: the local was made inside another trace");
         return 0;
     }
-    Source s = {
-        .kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
+    Source s = {.kind = FROM_VARIABLE, .variable = v, .uid = v->id, .type = v->type, .loc = loc_of(at)};
     return source_param(f, &s);
 }
 
@@ -315,8 +305,7 @@ void frame_pass_reads(const Frame *f, Value entry)
     _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         Node *n = &f->g->node.at[i];
-        if (n->op == OP_leaf && n->in[0] == entry && ATTRS(leaf, n->attr->at)->stops == 1)
-            n->attr = (Attr *)(uintptr_t)&through;
+        if (n->op == OP_leaf && n->in[0] == entry && ATTRS(leaf, n->attr->at)->stops == 1) n->attr = (Attr *)(uintptr_t)&through;
     }
 }
 

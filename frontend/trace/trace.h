@@ -4,7 +4,8 @@
 
 #include "../ops/ops.h"
 
-/* ---- traces ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- traces
+ * ---------------------------------------------------------------------------------------------------------------------------- */
 typedef enum SourceKind { FROM_ARGUMENT, FROM_CAPTURE, FROM_LITERAL, FROM_VARIABLE } SourceKind;
 
 typedef struct Source {      /* of one input of the compiled function, in the order of the graph's parameters */
@@ -99,12 +100,12 @@ kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v);
  * nin + BODY_ROOM and may be `in`. */
 #define BODY_ROOM 32
 void body_inputs(kiln *k, kiln_tensor **to, kiln_tensor *const *in, int nin);
-/* Around every body; false, and recorded: nested too deep; something failed in it. Frames count by themselves: C code recurses through KILN_IF
- * too. */
+/* Around every body; false, and recorded: nested too deep; something failed in it. Frames count by themselves: C code recurses
+ * through KILN_IF too. */
 bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin);
 bool body_leave(Thread *t, kiln_site at);
-/* Output i as it was set: live, else recorded, unless it is poison, and *out poison. What bodies set has SPARE_OUTPUTS to spare, so that one more
- * than there are is an error. */
+/* Output i as it was set: live, else recorded, unless it is poison, and *out poison. What bodies set has SPARE_OUTPUTS to spare, so
+ * that one more than there are is an error. */
 #define SPARE_OUTPUTS 16
 bool body_output(Thread *t, kiln_site at, const char *name, int i, kiln_tensor **out);
 bool frame_may_nest(Thread *t, kiln_site at, const char *name); /* another region in the running trace */

@@ -1,5 +1,5 @@
-/* aot.h: compiling traced functions ahead of time. The artifact, NAME.o and NAME.h, needs libm alone: no Kiln, no LLVM, no BLAS, no heap.
- * Not part of kiln.h: #include <kiln/aot.h> beside it. Compiles alone as C11 and C++17. */
+/* aot.h: compiling traced functions ahead of time. The artifact, NAME.o and NAME.h, needs libm alone: no Kiln, no LLVM, no BLAS, no
+ * heap. Not part of kiln.h: #include <kiln/aot.h> beside it. Compiles alone as C11 and C++17. */
 #ifndef KILN_AOT_H
 #define KILN_AOT_H
 
@@ -27,19 +27,20 @@ typedef struct kiln_aot_options {
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: its first graph, every parameter an argument. Without .symbol,
- * where the path's last part is no C identifier, names begin with the graph's. Hostile text gives KILN_EFORMAT
- * with line and column. */
+/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: its first graph, every parameter an argument. Without
+ * .symbol, where the path's last part is no C identifier, names begin with the graph's. Hostile text gives KILN_EFORMAT with line
+ * and column. */
 KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot_text(k, text, len, path, ...) kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. out gets its results, at most cap of them;
- * returns how many it has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED: their records are in the program that
- * traced it. */
+/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. out gets its results, at
+ * most cap of them; returns how many it has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED:
+ * their records are in the program that traced it. */
 KILN_API int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap);
 #define kiln_run_text(k, text, len, in, out, cap) kiln_run_text_at(KILN_HERE, (k), (text), (len), in, (out), (cap))
-/* The same with values for dims of the module that no input has as a size: kiln_run_text_with(k, text, len, in, out, cap, &(kiln_run_options){.dims = d,
- * .dims_count = 1}). A dim without a value, and one with a value outside its bounds, is KILN_ESHAPE. */
+/* The same with values for dims of the module that no input has as a size: kiln_run_text_with(k, text, len, in, out, cap,
+ * &(kiln_run_options){.dims = d, .dims_count = 1}). A dim without a value, and one with a value outside its bounds, is KILN_ESHAPE.
+ */
 typedef struct kiln_run_dim { const char *name; int64_t size; } kiln_run_dim;
 typedef struct kiln_run_options {
     const kiln_run_dim *dims;

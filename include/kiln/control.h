@@ -1,12 +1,13 @@
 /* control.h: loops and branches whose one source runs eagerly and traces once. Included by kiln.h; compiles alone as C11 and C++17.
  *
- * State that lives across iterations, or that a branch changes, is kept in variables and locals; each iteration, condition and branch is a
- * scope. In eager code the blocks run as often as they run. In a trace each is traced once, with symbols, and the loop or branch is one
- * operation of the graph, which gradients, compiled code and ahead-of-time code know. What only C can do is an error in a trace, named with
- * its line: break, return or goto out of a block; a value made in a block and used outside it (assign it to a kiln_local made before);
- * a carried value that changes its dtype or shape. The gradient of a loop keeps what comes into each step, in memory that grows with the
- * steps; two nested loops keep that of the outer steps alone and run the inner ones again: 32 times 32 steps take the memory of 64, not of
- * 1024 (tests/test_recompute.c). `continue` ends the block: the iteration, or of KILN_IF the branch. */
+ * State that lives across iterations, or that a branch changes, is kept in variables and locals; each iteration, condition and
+ * branch is a scope. In eager code the blocks run as often as they run. In a trace each is traced once, with symbols, and the loop
+ * or branch is one operation of the graph, which gradients, compiled code and ahead-of-time code know. What only C can do is an
+ * error in a trace, named with its line: break, return or goto out of a block; a value made in a block and used outside it (assign
+ * it to a kiln_local made before); a carried value that changes its dtype or shape. The gradient of a loop keeps what comes into
+ * each step, in memory that grows with the steps; two nested loops keep that of the outer steps alone and run the inner ones again:
+ * 32 times 32 steps take the memory of 64, not of 1024 (tests/test_recompute.c). `continue` ends the block: the iteration, or of
+ * KILN_IF the branch. */
 #ifndef KILN_CONTROL_H
 #define KILN_CONTROL_H
 
@@ -55,37 +56,37 @@ KILN_API bool kiln_branch_next(kiln_branch *b);
 KILN_API void kiln_branch_end(kiln_branch *b);
 
 /* ---- the same with functions for blocks ------------------------------------------------------------------------
- * Bodies are a traced function's: body(k, in, out, user) reads `in`, which a NULL ends, and sets every `out`. They run in a scope of their
- * own; their outputs move to the caller's. Variables and locals are read and assigned in them as in the macros' blocks. Gradients flow
- * through carries, slices and results, and to all that bodies capture. Each returns false, and poisons out, after an error.
- * Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
-/* Inputs and carries are lists of operands, KILN_IN(x, v, 3), kiln_tensors(x, n) or kiln_variables(v, n): variables are read now, numbers are as
- * kiln_local takes them (integers i64, fractions as kiln_scalar(k, KILN_F32, 0.5)). An array of tensors and its count as two arguments is the older
- * way, and what the functions without `of` take. */
+ * Bodies are a traced function's: body(k, in, out, user) reads `in`, which a NULL ends, and sets every `out`. They run in a scope
+ * of their own; their outputs move to the caller's. Variables and locals are read and assigned in them as in the macros' blocks.
+ * Gradients flow through carries, slices and results, and to all that bodies capture. Each returns false, and poisons out, after an
+ * error. Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
+/* Inputs and carries are lists of operands, KILN_IN(x, v, 3), kiln_tensors(x, n) or kiln_variables(v, n): variables are read now,
+ * numbers are as kiln_local takes them (integers i64, fractions as kiln_scalar(k, KILN_F32, 0.5)). An array of tensors and its
+ * count as two arguments is the older way, and what the functions without `of` take. */
 /* out = then(in) or otherwise(in): kiln_cond(k, condition, then, otherwise, KILN_IN(x), out, nout, user). */
 KILN_API bool kiln_cond_of_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_operands in,
                               kiln_tensor **out, int nout, void *user);
 KILN_API bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_tensor *const *in,
                            int nin, kiln_tensor **out, int nout, void *user);
-/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are: kiln_switch(k, selector, bodies, count, KILN_IN(x),
- * out, nout, user); bodies that are a literal stand in parentheses. */
+/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are: kiln_switch(k, selector, bodies,
+ * count, KILN_IN(x), out, nout, user); bodies that are a literal stand in parentheses. */
 KILN_API bool kiln_switch_of_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_operands in,
                                 kiln_tensor **out, int nout, void *user);
 KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_tensor *const *in,
                              int nin, kiln_tensor **out, int nout, void *user);
-/* Carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. kiln_for(k, count, body,
- * KILN_IN(x, y), out, user). */
+/* Carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. kiln_for(k,
+ * count, body, KILN_IN(x, y), out, user). */
 KILN_API bool kiln_for_of_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user);
 KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out,
                           void *user);
-/* The same in segments of `every` steps (at least 1): the gradient keeps what comes into each segment and runs its steps again, about
- * count / every + every carries instead of count. */
+/* The same in segments of `every` steps (at least 1): the gradient keeps what comes into each segment and runs its steps again,
+ * about count / every + every carries instead of count. */
 KILN_API bool kiln_for_every_of_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_operands carries,
                                    kiln_tensor **out, void *user);
 KILN_API bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries,
                                 int n, kiln_tensor **out, void *user);
-/* The same as kiln_for, as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many steps is an error, and
- * gradients need no memory that grows while it runs, so that they compile ahead of time. */
+/* The same as kiln_for, as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many
+ * steps is an error, and gradients need no memory that grows while it runs, so that they compile ahead of time. */
 KILN_API bool kiln_while_of_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_operands carries,
                                kiln_tensor **out, void *user);
 KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
@@ -99,11 +100,12 @@ typedef struct kiln_scan_options {
     int ys_count;
     int64_t steps;               /* without xs: how many */
     bool reverse;                /* from the last slice to the first; ys[i] still belongs to xs[i] */
-    /* In place of carries and of xs: KILN_IN(h, v). (In C++ a list that is stored needs an array that lasts: kiln_operand_list(array, n).) */
+    /* In place of carries and of xs: KILN_IN(h, v). (In C++ a list that is stored needs an array that lasts:
+     * kiln_operand_list(array, n).) */
     kiln_operands carries_in, xs_in;
 } kiln_scan_options;
-/* out: carries_count last carries; ys: ys_count stacks. Cost of an eager gradient: each step's slice costs its whole x. Stacked outputs
- * need at least one step. */
+/* out: carries_count last carries; ys: ys_count stacks. Cost of an eager gradient: each step's slice costs its whole x. Stacked
+ * outputs need at least one step. */
 KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out,
                               kiln_tensor **ys, void *user, size_t size);
 
@@ -130,9 +132,10 @@ static inline int64_t kiln_bound(int64_t steps) { return steps > 0 ? steps : -1;
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------
- * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x into v from there on: v's dtype, no axis longer than v's, axes that it has fewer count as
- * leading ones of size 1 (a row into a matrix, a scalar or a number into one element); kiln_assign_add_slice adds it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are
- * immutable: the cost is that of making all of v anew, in compiled code one pass over it. Gradients as kiln_assign's; they flow to x. */
+ * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x into v from there on: v's dtype, no axis longer than v's, axes that it has
+ * fewer count as leading ones of size 1 (a row into a matrix, a scalar or a number into one element); kiln_assign_add_slice adds
+ * it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are immutable: the cost is that
+ * of making all of v anew, in compiled code one pass over it. Gradients as kiln_assign's; they flow to x. */
 KILN_API void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
 KILN_API void kiln_assign_add_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
 #define kiln_assign_slice(v, starts, x) kiln_assign_slice_at(KILN_HERE, (v), starts, KILN_OPERAND(x))

@@ -1,10 +1,11 @@
-/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h, which is what programs include; compiles alone as C11 and C++17.
+/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h, which is what programs include; compiles alone as C11
+ * and C++17.
  *
  * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and goes when that scope
  * closes; kiln_keep moves it one scope out, kiln_own out of all of them until kiln_release. Errors are sticky: a call that
  * fails returns a poisoned tensor, calls on poisoned tensors return poisoned tensors, and the thread keeps the first error
- * until kiln_clear; one that nobody looked at is told when the engine closes. Nothing here exits or aborts, and the engine's log, stderr
- * unless the options say otherwise, is all that is printed unasked. */
+ * until kiln_clear; one that nobody looked at is told when the engine closes. Nothing here exits or aborts, and the engine's log,
+ * stderr unless the options say otherwise, is all that is printed unasked. */
 #ifndef KILN_CORE_H
 #define KILN_CORE_H
 
@@ -52,14 +53,14 @@ typedef struct kiln_site { const char *file; int line; } kiln_site;
 /* ---- shapes and axes as literals ------------------------------------------------------------------------
  * KILN_SHAPE(32, 784); KILN_SHAPE() is a scalar's. More than 8 sizes do not compile. */
 typedef struct kiln_shape { int64_t rank, size[1 + KILN_MAX_RANK]; /* size[0] is unused */ } kiln_shape;
-/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1. KILN_ALL, KILN_KEEP_ALL: every axis; KILN_AXES(): none.
- * count: how many are named; -1: all. */
+/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1. KILN_ALL, KILN_KEEP_ALL: every axis;
+ * KILN_AXES(): none. count: how many are named; -1: all. */
 typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] is unused */ } kiln_axes;
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 typedef struct kiln_options {
-    /* In all; 0: one per core this process may use. Kiln's own threads block all signals; the idle ones that OpenBLAS starts when it is loaded
-     * do not (OPENBLAS_NUM_THREADS=1 in the environment: there are none). */
+    /* In all; 0: one per core this process may use. Kiln's own threads block all signals; the idle ones that OpenBLAS starts when
+     * it is loaded do not (OPENBLAS_NUM_THREADS=1 in the environment: there are none). */
     int threads;
     bool no_compile;         /* traced functions run eagerly; LLVM is never entered: what needs it is KILN_ESTATE, kiln_check does without */
     bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
@@ -67,8 +68,8 @@ typedef struct kiln_options {
     /* Your parallel-for in place of Kiln's workers: run task(arg, 0..tasks-1), return when all are done. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
     void *parallel_user;
-    /* Takes warnings, what a process should know of its machine, and errors that nobody looked at, a line each without its newline, from
-     * any thread that uses the engine. NULL: they go to stderr; .no_log silences them. */
+    /* Takes warnings, what a process should know of its machine, and errors that nobody looked at, a line each without its newline,
+     * from any thread that uses the engine. NULL: they go to stderr; .no_log silences them. */
     void (*log)(void *user, const char *text);
     void *log_user;
     uint64_t seed;           /* of the engine's own generator, from which layers made without one draw: the same seed and the same order give the same weights */
@@ -80,9 +81,9 @@ typedef struct kiln_options {
 /* options may be NULL. Returns NULL only if memory ran out. */
 #define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
-/* Releases everything the engine owns, open scopes and tapes included; tapes and tensors must not be used afterwards, so close in a block outside
- * theirs. Returns how many threads have an error that was never cleared: 0 is a clean end. The text of each that kiln_error was not asked for
- * goes to the log. */
+/* Releases everything the engine owns, open scopes and tapes included; tapes and tensors must not be used afterwards, so close in a
+ * block outside theirs. Returns how many threads have an error that was never cleared: 0 is a clean end. The text of each that
+ * kiln_error was not asked for goes to the log. */
 KILN_API int kiln_close(kiln *k);
 KILN_API const char *kiln_version(void);
 
@@ -167,8 +168,9 @@ KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_sha
  * Row-major, aligned to its element. */
 KILN_API kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data,
                                      void (*release)(void *data, void *user), void *user);
-/* The same from C doubles, whatever the dtype; kiln_numbers(k, KILN_BF16, KILN_SHAPE(2, 2), 1, 0.5, -3, 4) lists them. Floats round to nearest even;
- * a fraction for an integer, a number out of range, or one that is neither 0 nor 1 for a bool is KILN_EVALUE and named with its place. */
+/* The same from C doubles, whatever the dtype; kiln_numbers(k, KILN_BF16, KILN_SHAPE(2, 2), 1, 0.5, -3, 4) lists them. Floats round
+ * to nearest even; a fraction for an integer, a number out of range, or one that is neither 0 nor 1 for a bool is KILN_EVALUE and
+ * named with its place. */
 KILN_API kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const double *v, int64_t count);
 KILN_API kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, kiln_operand number);
 KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis); /* index along axis */
@@ -184,8 +186,8 @@ KILN_API size_t kiln_dtype_bytes(kiln_dtype t);
 KILN_API kiln *kiln_engine(const kiln_tensor *t);
 /* Copies out row-major; bytes must equal kiln_bytes(t). False after an error (wrong size, poisoned, traced value). */
 KILN_API bool kiln_read_at(kiln_site at, kiln_operand t, void *to, size_t bytes);
-/* Every element of any dtype as a double, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read, and an i64 or u64
- * that no double is exactly (beyond 2^53), named with its place. */
+/* Every element of any dtype as a double, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read,
+ * and an i64 or u64 that no double is exactly (beyond 2^53), named with its place. */
 KILN_API bool kiln_read_doubles_at(kiln_site at, kiln_operand t, double *to, int64_t count);
 /* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error. */
 KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
@@ -209,8 +211,8 @@ KILN_API kiln_tensor *kiln_value_at(kiln_site at, kiln_operand variable);
 KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number); the variable's dtype, or one that it holds without loss (f32 to an f64 variable) */
 KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value);
 KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
-/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. Under a tape a read makes its
- * value a leaf, so that gradients can be taken with respect to it as well (function.h). */
+/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. Under a tape a
+ * read makes its value a leaf, so that gradients can be taken with respect to it as well (function.h). */
 KILN_API kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init);
 KILN_API kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_operand number);
 
@@ -333,8 +335,9 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
     a44, a45, a46, a47, a48, a49, a50, a51, a52, a53, a54, a55, a56, a57, a58, a59, a60, a61, a62, a63, a64, \
     n, ...) n
 
-/* ---- lists of operands: KILN_IN(x, w, 0.5) lists up to 10 tensors, variables and numbers where a call takes several; kiln_tensors(x, n) and
- * kiln_variables(v, n) are arrays of them, which only have to last for the call ---------------------------------------------------------- */
+/* ---- lists of operands: KILN_IN(x, w, 0.5) lists up to 10 tensors, variables and numbers where a call takes several;
+ * kiln_tensors(x, n) and kiln_variables(v, n) are arrays of them, which only have to last for the call
+ * ---------------------------------------------------------- */
 #define KILN_IN(...) KILN_CAT(KILN_IN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_IN_1(a) kiln_operand_list(KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
 #define KILN_IN_2(a, b) kiln_operand_list(KILN_OPERANDS(2, KILN_OPERAND(a), KILN_OPERAND(b)), 2)

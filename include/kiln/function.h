@@ -10,10 +10,11 @@ extern "C" {
 
 /* ---- tapes: gradients of what was computed ------------------------------------------------------------------------
  * A tape records every op of its thread from its opening until its first gradient (a persistent one: until kiln_tape_stop)
- * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors, whatever handle they are used by, by
- * kiln_watch. A kiln_local of floats that is read stands for the values that it held then: the gradient with respect to it is the sum of theirs, and flows on to what
- * they were computed from. What was neither watched nor computed from what was has a gradient of zeros, even if it was used. Tapes nest: an outer one sees the gradient ops
- * of an inner one, which is how higher orders come about. */
+ * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors, whatever handle they are used
+ * by, by kiln_watch. A kiln_local of floats that is read stands for the values that it held then: the gradient with respect to it
+ * is the sum of theirs, and flows on to what they were computed from. What was neither watched nor computed from what was has a
+ * gradient of zeros, even if it was used. Tapes nest: an outer one sees the gradient ops of an inner one, which is how higher
+ * orders come about. */
 typedef struct kiln_tape kiln_tape;
 KILN_API kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent); /* belongs to the innermost scope */
 KILN_API void kiln_tape_stop(kiln_tape *tape);       /* records no more */
@@ -28,11 +29,12 @@ KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, k
                                 kiln_tensor **dx);
 /* Why the last gradient with respect to x was zero or what it came through: one line, valid until the tape's next call. */
 KILN_API const char *kiln_grad_why(kiln_tape *tape, kiln_operand x);
-/* The variables (not locals) that the tape saw read, in the order of their first read; returns how many there are, fills at most cap. */
+/* The variables (not locals) that the tape saw read, in the order of their first read; returns how many there are, fills at most
+ * cap. */
 KILN_API int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap);
-/* kiln_custom_gradient(y, KILN_IN(x, v), backward, user): y itself, but gradients flow as backward says, to the listed tensors and variables, which y
- * was computed from: backward(k, g, x, dx, user) has y's cotangent g and the operands x, and sets dx[i], the cotangent of x[i], of its dtype and shape
- * (left alone: none flows). An array of tensors and its count is the older way. */
+/* kiln_custom_gradient(y, KILN_IN(x, v), backward, user): y itself, but gradients flow as backward says, to the listed tensors and
+ * variables, which y was computed from: backward(k, g, x, dx, user) has y's cotangent g and the operands x, and sets dx[i], the
+ * cotangent of x[i], of its dtype and shape (left alone: none flows). An array of tensors and its count is the older way. */
 KILN_API kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_operands x,
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
 KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
@@ -44,15 +46,16 @@ KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln
  * read at each call. A function called inside another one's body is inlined there; one that calls itself must end by what C knows
  * (static arguments, sizes). Any thread may call a function; a signature is compiled once, whoever comes first.
  *
- * Sizes that keep changing become symbols by themselves: when a call misses for the third time by one size alone (wherever it stands:
- * the rows of x and of y are one), it is compiled for every size from 1 to a bound of at least twice the largest seen, and again
- * for a larger bound when that is exceeded. Results are those of the other rows, bit for bit. A body that reads the size as a C number
- * (kiln_dim), or whose shapes do not allow it, is compiled for each size as before; the log and the statistics say so. */
+ * Sizes that keep changing become symbols by themselves: when a call misses for the third time by one size alone (wherever it
+ * stands: the rows of x and of y are one), it is compiled for every size from 1 to a bound of at least twice the largest seen, and
+ * again for a larger bound when that is exceeded. Results are those of the other rows, bit for bit. A body that reads the size as a
+ * C number (kiln_dim), or whose shapes do not allow it, is compiled for each size as before; the log and the statistics say so. */
 typedef struct kiln_function kiln_function;
 /* in: the inputs, then a NULL; reading what was not given is an error that names the input. out: set each output. */
 typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
 
-/* One declared input. rank < 0: anything of the dtype. KILN_SPEC_STATIC: a static argument. A size may be a bounded symbol: KILN_DIM("N", 1, 256). */
+/* One declared input. rank < 0: anything of the dtype. KILN_SPEC_STATIC: a static argument. A size may be a bounded symbol:
+ * KILN_DIM("N", 1, 256). */
 typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
 typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
 
@@ -75,39 +78,41 @@ typedef struct kiln_function_options {
     kiln_function_new_sized(KILN_HERE, (k), (body), (user), __VA_ARGS__, sizeof(kiln_function_options))
 KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
                                                 const kiln_function_options *options, size_t size);
-/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked: no body
- * runs again for that, so user data, and functions that the body calls, may be freed too (not what rules of custom gradients read). A call of a
- * freed function is an error until 64 others were freed; then its handle may name a new one. */
+/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked:
+ * no body runs again for that, so user data, and functions that the body calls, may be freed too (not what rules of custom
+ * gradients read). A call of a freed function is an error until 64 others were freed; then its handle may name a new one. */
 KILN_API void kiln_function_free(kiln_function *f);
-/* in: operands, KILN_IN(x, y); out: as many tensors as the function has outputs, poisoned after an error: an error in the body fails the call, eagerly as in a
- * trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the error stays assigned. */
+/* in: operands, KILN_IN(x, y); out: as many tensors as the function has outputs, poisoned after an error: an error in the body
+ * fails the call, eagerly as in a trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the
+ * error stays assigned. */
 KILN_API bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout);
 KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
 KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
 /* ---- static arguments: kiln_call(f, x, KILN_STATIC(3), KILN_STATIC("relu"))
- * C values that are part of the signature: each distinct value is traced and compiled by itself. The body reads them from the handle at
- * their position; a handle may be passed on to another call. Numbers and bools as integers or doubles, text as a copy. Operations refuse
- * them. (A plain number is an ordinary argument: a tensor of no dimensions whose value may change without a new trace.) */
+ * C values that are part of the signature: each distinct value is traced and compiled by itself. The body reads them from the
+ * handle at their position; a handle may be passed on to another call. Numbers and bools as integers or doubles, text as a copy.
+ * Operations refuse them. (A plain number is an ordinary argument: a tensor of no dimensions whose value may change without a new
+ * trace.) */
 KILN_API int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *argument);    /* also of a double without fraction; 0 after an error */
 KILN_API double kiln_static_f64_at(kiln_site at, const kiln_tensor *argument);     /* NaN after an error */
 KILN_API const char *kiln_static_text_at(kiln_site at, const kiln_tensor *argument); /* valid while the body runs; "" after an error */
 
 /* ---- what must not be traced: KILN_EAGERLY(k);
- * Until the end of the block operations run now, outside the trace that is running and unseen by tapes: first values of variables that
- * a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. A body, loop or branch
- * that ends between kiln_eagerly_open and kiln_eagerly_close is an error. */
+ * Until the end of the block operations run now, outside the trace that is running and unseen by tapes: first values of variables
+ * that a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. A body,
+ * loop or branch that ends between kiln_eagerly_open and kiln_eagerly_close is an error. */
 typedef struct kiln_eagerly { kiln *k; kiln_scope scope; } kiln_eagerly;
 KILN_API kiln_eagerly kiln_eagerly_open(kiln *k);
 KILN_API void kiln_eagerly_close(kiln_eagerly *e);
 
-/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs; zero for inputs
- * that are static. */
+/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs; zero for
+ * inputs that are static. */
 KILN_API kiln_function *kiln_grad(kiln_function *f);
 /* The outputs of f, then the gradients. */
 KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
-/* Forward mode: a function of the inputs and then a tangent for each of them, of its dtype and shape (those of integers and static arguments
- * are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). The number of inputs is declared
- * (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
+/* Forward mode: a function of the inputs and then a tangent for each of them, of its dtype and shape (those of integers and static
+ * arguments are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). The number of inputs is
+ * declared (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
 KILN_API kiln_function *kiln_jvp(kiln_function *f);
 
 #define KILN_MISSES 8
@@ -149,7 +154,8 @@ KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_def
 KILN_API bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in, kiln_tensor **out);
 #define KILN_FN(k, f) kiln_definition_function((k), &f##_definition)
 
-/* ---- looking inside ------------------------------------------------------------------------------------------------------------------ */
+/* ---- looking inside
+ * ------------------------------------------------------------------------------------------------------------------ */
 /* Runs f eagerly and compiled on the inputs and prints the table of time, kernels, bytes, memory and the largest difference. */
 typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0.2 */ bool json; } kiln_compare_options;
 KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_compare_options *options, size_t size);
@@ -218,7 +224,8 @@ static inline kiln_operand kiln_static_of_text(const char *v) { return (kiln_ope
 #define KILN_SPEC_STATIC {KILN_I64, KILN_RANK_STATIC, {{0, 0, NULL}}}
 #endif
 
-/* ---- sizes and specs: KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 256), 784) ------------------------------------------------------------------ */
+/* ---- sizes and specs: KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 256), 784)
+ * ------------------------------------------------------------------ */
 static inline kiln_size kiln_size_of(int64_t n)
 {
     kiln_size s = {n, n, NULL};
@@ -288,13 +295,14 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_CALL_9(f, a, b, c, d, e, p, q, r)                                                                         \
     kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
                                               KILN_OPERAND(e), KILN_OPERAND(p), KILN_OPERAND(q), KILN_OPERAND(r)), 8)
-/* What takes several operands takes them as KILN_IN(x, w), kiln_tensors(x, n) or kiln_variables(v, n). An array and its count as two arguments
- * (of tensors; of kiln_operand for kiln_call_all and kiln_gradients) is the older way of the same calls. */
+/* What takes several operands takes them as KILN_IN(x, w), kiln_tensors(x, n) or kiln_variables(v, n). An array and its count as
+ * two arguments (of tensors; of kiln_operand for kiln_call_all and kiln_gradients) is the older way of the same calls. */
 #define kiln_call_all(...) KILN_CAT(KILN_CALL_ALL_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CALL_ALL_4(f, in, out, nout) kiln_call_all_of_at(KILN_HERE, (f), in, (out), (nout))
 #define KILN_CALL_ALL_M(...) kiln_call_all_at(KILN_HERE, __VA_ARGS__)
 
-/* KILN_PARAMS(k, a, b): the parameters; KILN_HANDED_3: what a body of k and two tensors is handed; KILN_GIVEN(k, a, b): the tensors, and the end */
+/* KILN_PARAMS(k, a, b): the parameters; KILN_HANDED_3: what a body of k and two tensors is handed; KILN_GIVEN(k, a, b): the
+ * tensors, and the end */
 #define KILN_PARAMS(...) KILN_CAT(KILN_PARAMS_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_PARAMS_1(k) kiln *k KILN_UNUSED
 #define KILN_PARAMS_2(k, a) KILN_PARAMS_1(k), kiln_tensor *a

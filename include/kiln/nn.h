@@ -1,6 +1,6 @@
-/* nn.h: layers, optimisers, metrics. All are composites of public operations, so they run eagerly, under tapes and traced alike; what changes
- * from step to step (weights, moments, learning rates, counts) is held in variables. Not part of kiln.h: #include <kiln/nn.h> beside it.
- * Compiles alone as C11 and C++17. */
+/* nn.h: layers, optimisers, metrics. All are composites of public operations, so they run eagerly, under tapes and traced alike;
+ * what changes from step to step (weights, moments, learning rates, counts) is held in variables. Not part of kiln.h: #include
+ * <kiln/nn.h> beside it. Compiles alone as C11 and C++17. */
 #ifndef KILN_NN_H
 #define KILN_NN_H
 
@@ -12,24 +12,27 @@
 extern "C" {
 #endif
 
-/* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with the engine).
- * Their variables are named dense/w, dense/b, conv/filters, conv/b, lstm/w ...; the second layer of a kind dense_1/w ...: the first name that no living
- * variable of the engine has. ---- */
+/* ---- layers: objects that own their variables; freed by their _free or with nothing left to call at kiln_close (variables go with
+ * the engine). Their variables are named dense/w, dense/b, conv/filters, conv/b, lstm/w ...; the second layer of a kind dense_1/w
+ * ...: the first name that no living variable of the engine has. ---- */
 typedef struct kiln_dense kiln_dense;
 typedef struct kiln_conv kiln_conv;
 
-/* y = x . w + b, w [inputs, units], b [units], f32 (kiln_dense_of_at: another float). w is uniform in +-sqrt(6 / (inputs + units)) (Glorot & Bengio 2010) from the generator;
- * NULL: from the engine's own (its seed: kiln_options), so that no two layers are alike; KILN_ZEROS: zeros. b starts at 0. */
+/* y = x . w + b, w [inputs, units], b [units], f32 (kiln_dense_of_at: another float). w is uniform in +-sqrt(6 / (inputs + units))
+ * (Glorot & Bengio 2010) from the generator; NULL: from the engine's own (its seed: kiln_options), so that no two layers are alike;
+ * KILN_ZEROS: zeros. b starts at 0. */
 KILN_API kiln_dense *kiln_dense_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t units, kiln_variable *generator);
-/* Variables of another float dtype than f32. Of narrow floats (f16, bf16, 8 bits) the layer computes in f32 and rounds once; so do convolutions and recurrent layers. */
+/* Variables of another float dtype than f32. Of narrow floats (f16, bf16, 8 bits) the layer computes in f32 and rounds once; so do
+ * convolutions and recurrent layers. */
 KILN_API kiln_dense *kiln_dense_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_dense_apply_at(kiln_site at, kiln_dense *layer, kiln_operand x); /* [..., inputs] -> [..., units] */
 KILN_API kiln_variable *kiln_dense_weight(kiln_dense *layer);
 KILN_API kiln_variable *kiln_dense_bias(kiln_dense *layer);
 KILN_API void kiln_dense_free(kiln_dense *layer);
 
-/* Convolution with bias: x [n, h, w, inputs] -> [n, oh, ow, filters]; window as kiln_conv2d's (size is the filter's), copied. Filters [kh, kw, inputs, filters]
- * start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters; generators as dense's. */
+/* Convolution with bias: x [n, h, w, inputs] -> [n, oh, ow, filters]; window as kiln_conv2d's (size is the filter's), copied.
+ * Filters [kh, kw, inputs, filters] start as Glorot uniform over fan-in kh kw inputs and fan-out kh kw filters; generators as
+ * dense's. */
 KILN_API kiln_conv *kiln_conv_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
 KILN_API kiln_conv *kiln_conv_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t filters, const kiln_window *window, kiln_variable *generator);
 KILN_API kiln_tensor *kiln_conv_apply_at(kiln_site at, kiln_conv *layer, kiln_operand x);
@@ -61,32 +64,40 @@ KILN_API kiln_recurrent *kiln_gru_new_at(kiln_site at, kiln *k, int64_t inputs, 
 KILN_API kiln_recurrent *kiln_rnn_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
 KILN_API kiln_recurrent *kiln_lstm_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias);
 KILN_API kiln_recurrent *kiln_gru_of_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator);
-/* h of every step, [time, batch, units]; options may be NULL. At least one step; time and batch may be bounded sizes. In a trace the loop is one
- * operation. Cost: 2 time batch (inputs + units) gates units flops; an eager gradient also passes over x . w once per step (kiln_scan). */
+/* h of every step, [time, batch, units]; options may be NULL. At least one step; time and batch may be bounded sizes. In a trace
+ * the loop is one operation. Cost: 2 time batch (inputs + units) gates units flops; an eager gradient also passes over x . w once
+ * per step (kiln_scan). */
 KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *layer, kiln_operand x, const kiln_recurrent_options *options, size_t size);
 KILN_API int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap); /* w, u, b, of a GRU bu: fills at most cap; how many there are */
 KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
-/* ---- optimisers ------------------------------------------------------------------------------------------------------------------------------------
- * The learning rate is an f64 variable (kiln_optimizer_rate): changing it needs no new trace; numbers and f32 tensors can be assigned to it. Moments are made for
- * a variable at its first step. A step computes in f32 for f32 and narrower variables, whose moments are f32, and in f64 for f64 ones, whose moments are f64; powers
- * of the betas are f64; a variable's new value rounds once. Gradients are floats of any type that broadcast to their variable.
- * A step happens to all its variables or to none, eagerly too: everything that can fail comes before the first write, and a call that fails leaves variables, moments and counts
- * as they were. Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest gradient that is not contiguous
- * (with clipping by norms: of the largest gradient and its squares), and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
+/* ---- optimisers
+ * ------------------------------------------------------------------------------------------------------------------------------------
+ * The learning rate is an f64 variable (kiln_optimizer_rate): changing it needs no new trace; numbers and f32 tensors can be
+ * assigned to it. Moments are made for a variable at its first step. A step computes in f32 for f32 and narrower variables, whose
+ * moments are f32, and in f64 for f64 ones, whose moments are f64; powers of the betas are f64; a variable's new value rounds once.
+ * Gradients are floats of any type that broadcast to their variable. A step happens to all its variables or to none, eagerly too:
+ * everything that can fail comes before the first write, and a call that fails leaves variables, moments and counts as they were.
+ * Eagerly it passes over memory once, in place, and needs beside the state a few blocks of 8192 elements, a copy of the largest
+ * gradient that is not contiguous (with clipping by norms: of the largest gradient and its squares), and a new value of each
+ * variable whose old value is still held (by tensors read from it, or a tape). */
 typedef struct kiln_optimizer kiln_optimizer;
-/* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). Rates are finite, here and below; 0 <= momentum <= 1. NULL after an error. */
+/* v = momentum v + g; w -= rate v (momentum 0: w -= rate g). Rates are finite, here and below; 0 <= momentum <= 1. NULL after an
+ * error. */
 KILN_API kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum);
-/* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise; betas below 1. */
+/* Adam, Kingma & Ba 2015, algorithm 1: beta1 0.9, beta2 0.999, epsilon 1e-8 unless non-zero options say otherwise; betas below 1.
+ */
 KILN_API kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon);
 KILN_API kiln_variable *kiln_optimizer_rate(kiln_optimizer *o); /* f64[] */
-/* Keeps an f32 master copy (optimizer/master/VARIABLE) of each variable narrower than f32, to which steps too small for it add up; the variable is the copy, rounded. An element
- * that is not, because another value was assigned since, is taken from the variable. Before the first step (and kiln_optimizer_prepare) only: KILN_ESTATE after it. */
+/* Keeps an f32 master copy (optimizer/master/VARIABLE) of each variable narrower than f32, to which steps too small for it add up;
+ * the variable is the copy, rounded. An element that is not, because another value was assigned since, is taken from the variable.
+ * Before the first step (and kiln_optimizer_prepare) only: KILN_ESTATE after it. */
 KILN_API bool kiln_optimizer_master_at(kiln_site at, kiln_optimizer *o, bool on);
 /* One step on every variable that the tape saw, against the gradient of sum(loss). */
 KILN_API void kiln_optimizer_minimize_at(kiln_site at, kiln_optimizer *o, kiln_tape *tape, kiln_operand loss);
 KILN_API void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, kiln_tensor *const *gradient, int count);
-/* ---- learning rates over steps: rate(n), n the steps done before, computed in f64; warmup steps first, u = n - warmup after them ---- */
+/* ---- learning rates over steps: rate(n), n the steps done before, computed in f64; warmup steps first, u = n - warmup after them
+ * ---- */
 typedef enum kiln_schedule_kind {
     KILN_RATE_CONSTANT,    /* rate */
     KILN_RATE_EXPONENTIAL, /* rate decay^(u / steps); staircase: the exponent rounded down, so the rate falls every `steps` */
@@ -105,16 +116,21 @@ typedef struct kiln_schedule {
     int64_t boundary[KILN_PIECES]; /* growing, from 1; 0 ends the list */
     double rates[KILN_PIECES];
 } kiln_schedule;
-/* The rate at a step: a tensor or variable of any number type; f32 of its shape, f64 if the step is f64. Traces once for all steps. */
+/* The rate at a step: a tensor or variable of any number type; f32 of its shape, f64 if the step is f64. Traces once for all steps.
+ */
 KILN_API kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule *s, size_t size, kiln_operand step);
-/* From now on each step first sets the rate variable to the schedule's, by a count of its own (i64 optimizer/updates, part of the state).
- * Before the first step only: KILN_ESTATE after it. The schedule is copied. */
+/* From now on each step first sets the rate variable to the schedule's, by a count of its own (i64 optimizer/updates, part of the
+ * state). Before the first step only: KILN_ESTATE after it. The schedule is copied. */
 KILN_API bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_schedule *s, size_t size);
 
-/* ---- clipping --------------------------------------------------------------------------------------------------------------------------------------- */
-/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms as kiln_norm's; 0 < most <= 1e19. Gradient flows, and is finite at 0. */
+/* ---- clipping
+ * ---------------------------------------------------------------------------------------------------------------------------------------
+ */
+/* x most / max(norm(x), most), norm(x) = sqrt(sum x x); floats, norms as kiln_norm's; 0 < most <= 1e19. Gradient flows, and is
+ * finite at 0. */
 KILN_API kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most);
-/* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or f64 if one x is. */
+/* The same with the norm of all tensors together; out (may be x) gets count tensors; returns that norm (before clipping), f32, or
+ * f64 if one x is. */
 KILN_API kiln_tensor *kiln_clip_by_global_norm_of_at(kiln_site at, kiln_operands x, double most, kiln_tensor **out);
 KILN_API kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, int count, double most, kiln_tensor **out);
 /* What an optimiser does to gradients before it uses them, in this order; 0: not. Before the first step only. */
@@ -123,17 +139,19 @@ KILN_API bool kiln_optimizer_clip_sized(kiln_site at, kiln_optimizer *o, const k
 
 /* Makes the moments of these float variables now, as zeros, rather than at their first step: to restore or look at them. */
 KILN_API bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count);
-/* All state of the optimiser, to save or look at: fills at most cap, returns how many. Named optimizer/rate, optimizer/step, optimizer/first/VARIABLE,
- * optimizer/second/VARIABLE, optimizer/master/VARIABLE, optimizer/updates. */
+/* All state of the optimiser, to save or look at: fills at most cap, returns how many. Named optimizer/rate, optimizer/step,
+ * optimizer/first/VARIABLE, optimizer/second/VARIABLE, optimizer/master/VARIABLE, optimizer/updates. */
 KILN_API int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap);
 KILN_API void kiln_optimizer_free(kiln_optimizer *o);
 
-/* ---- metrics: running means in variables ------------------------------------------------------------------------------------------------------------- */
+/* ---- metrics: running means in variables
+ * ------------------------------------------------------------------------------------------------------------- */
 typedef struct kiln_metric kiln_metric;
 KILN_API kiln_metric *kiln_mean_metric_at(kiln_site at, kiln *k);
 KILN_API kiln_metric *kiln_accuracy_metric_at(kiln_site at, kiln *k);
-/* Mean: adds every element of x (numbers too). Accuracy: logits [..., classes] against integer labels [...], whose shape is the logits' without the last
- * axis (KILN_ESHAPE: nothing broadcasts). A label that is no class counts as wrong; in a checked engine (ops.h) it is an error. */
+/* Mean: adds every element of x (numbers too). Accuracy: logits [..., classes] against integer labels [...], whose shape is the
+ * logits' without the last axis (KILN_ESHAPE: nothing broadcasts). A label that is no class counts as wrong; in a checked engine
+ * (ops.h) it is an error. */
 KILN_API void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels);
 KILN_API double kiln_metric_result_at(kiln_site at, kiln_metric *m); /* NaN before the first update */
 KILN_API void kiln_metric_reset(kiln_metric *m);
@@ -143,7 +161,8 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 }
 #endif
 
-/* A layer's constructor may have a float dtype after the engine: kiln_dense_new(k, KILN_F64, inputs, units, generator); without one its variables are f32. */
+/* A layer's constructor may have a float dtype after the engine: kiln_dense_new(k, KILN_F64, inputs, units, generator); without one
+ * its variables are f32. */
 #define kiln_dense_new(...) KILN_CAT(KILN_DENSE_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_DENSE_4(k, inputs, units, generator) kiln_dense_new_at(KILN_HERE, (k), (inputs), (units), (generator))
 #define KILN_DENSE_5(k, t, inputs, units, generator) kiln_dense_of_at(KILN_HERE, (k), (t), (inputs), (units), (generator))
@@ -168,7 +187,8 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_master(o, on) kiln_optimizer_master_at(KILN_HERE, (o), (on))
 #define kiln_optimizer_minimize(o, tape, loss) kiln_optimizer_minimize_at(KILN_HERE, (o), (tape), KILN_OPERAND(loss))
-/* variadic, because the options may be compound literals: kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE, .rate = 0.1, .steps = 1000}) */
+/* variadic, because the options may be compound literals: kiln_optimizer_schedule(o, &(kiln_schedule){.kind = KILN_RATE_COSINE,
+ * .rate = 0.1, .steps = 1000}) */
 #define kiln_optimizer_schedule(o, ...) kiln_optimizer_schedule_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_schedule))
 #define kiln_optimizer_clip(o, ...) kiln_optimizer_clip_sized(KILN_HERE, (o), __VA_ARGS__, sizeof(kiln_clipping))
 #define kiln_schedule_rate(schedule, step) kiln_schedule_rate_sized(KILN_HERE, (schedule), sizeof(kiln_schedule), KILN_OPERAND(step))

@@ -1,7 +1,8 @@
-/* ops.h: the operations on tensors. Included by kiln.h; compiles alone as C11 and C++17. Every operand may be a tensor, a variable (read now) or a number (takes the other operand's
- * dtype; a fraction with an integer tensor, or a number out of range, is an error). Dtypes promote within a kind as the Python
- * array API says; mixing kinds is an error that suggests kiln_cast. Shapes broadcast as in NumPy. Every call returns a tensor
- * owned by the innermost scope, poisoned after an error. Unless a line says otherwise gradients flow. */
+/* ops.h: the operations on tensors. Included by kiln.h; compiles alone as C11 and C++17. Every operand may be a tensor, a variable
+ * (read now) or a number (takes the other operand's dtype; a fraction with an integer tensor, or a number out of range, is an
+ * error). Dtypes promote within a kind as the Python array API says; mixing kinds is an error that suggests kiln_cast. Shapes
+ * broadcast as in NumPy. Every call returns a tensor owned by the innermost scope, poisoned after an error. Unless a line says
+ * otherwise gradients flow. */
 #ifndef KILN_OPS_H
 #define KILN_OPS_H
 
@@ -65,15 +66,17 @@ KILN_API kiln_tensor *kiln_shr_at(kiln_site at, kiln_operand x, kiln_operand y);
 
 /* x where cond (bool) holds, else y; the three broadcast. Gradient: to x and y. */
 KILN_API kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln_operand y);
-/* The same elements as another dtype: float to integer truncates and saturates (NaN gives 0), to bool is x != 0. Gradient between floats. */
+/* The same elements as another dtype: float to integer truncates and saturates (NaN gives 0), to bool is x != 0. Gradient between
+ * floats. */
 KILN_API kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand x, kiln_dtype to);
-/* As kiln_cast, to a float dtype (KILN_EDTYPE: another); what lies beyond its largest number, infinity too, becomes +-that number. NaN stays NaN.
- * Gradient: 0 where |x| is beyond. */
+/* As kiln_cast, to a float dtype (KILN_EDTYPE: another); what lies beyond its largest number, infinity too, becomes +-that number.
+ * NaN stays NaN. Gradient: 0 where |x| is beyond. */
 KILN_API kiln_tensor *kiln_cast_saturated_at(kiln_site at, kiln_operand x, kiln_dtype to);
 
 /* ---- composites and activations, elementwise ----------------------------------------------------------------------------------
- * Gradients of these and of all elementwise operations are finite and right wherever value and true gradient are finite, first and second order,
- * however far out x lies. Composites of 16-bit floats, here and below, compute in f32 and round once, and so do their gradients. */
+ * Gradients of these and of all elementwise operations are finite and right wherever value and true gradient are finite, first and
+ * second order, however far out x lies. Composites of 16-bit floats, here and below, compute in f32 and round once, and so do their
+ * gradients. */
 KILN_API kiln_tensor *kiln_square_at(kiln_site at, kiln_operand x);      /* x * x */
 KILN_API kiln_tensor *kiln_reciprocal_at(kiln_site at, kiln_operand x);  /* 1 / x */
 KILN_API kiln_tensor *kiln_rsqrt_at(kiln_site at, kiln_operand x);       /* F 1 / sqrt(x) */
@@ -103,12 +106,14 @@ KILN_API kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes);
 KILN_API kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis);      /* N; i64; first of equals, first NaN wins; no gradient */
 KILN_API kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis);
 
-/* ---- contraction ------------------------------------------------------------------------------------------------------------------ */
+/* ---- contraction
+ * ------------------------------------------------------------------------------------------------------------------ */
 /* x [..., m, k] . y [..., k, n] -> [..., m, n]; leading axes broadcast; a rank-1 x is a row, a rank-1 y a column, and that axis
  * goes from the result. Floats. A transposed operand is read in place. Cost 2 m k n flops per batch entry. */
 KILN_API kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y);
 
-/* ---- movement ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- movement
+ * ------------------------------------------------------------------------------------------------------------------------ */
 KILN_API kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand x, kiln_shape s); /* one size may be -1: what remains */
 KILN_API kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand x, kiln_axes perm); /* KILN_AXES(1, 0); KILN_ALL: reversed */
 KILN_API kiln_tensor *kiln_broadcast_at(kiln_site at, kiln_operand x, kiln_shape s); /* -1: the operand's own size */
@@ -121,20 +126,21 @@ KILN_API kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand x);            
 #define KILN_END INT64_MAX
 KILN_API kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand x, int axis, int64_t start, int64_t stop, int64_t step);
 KILN_API kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand x, kiln_shape low, kiln_shape high, kiln_operand fill); /* a size per axis */
-/* Tensors and variables along an axis, of kinds that promote: kiln_concat(KILN_IN(a, v), 0) joins, the other sizes equal; kiln_stack puts equal shapes
- * side by side along a new axis. (A list and its count as two arguments is the older way.) */
+/* Tensors and variables along an axis, of kinds that promote: kiln_concat(KILN_IN(a, v), 0) joins, the other sizes equal;
+ * kiln_stack puts equal shapes side by side along a new axis. (A list and its count as two arguments is the older way.) */
 KILN_API kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis);
 KILN_API kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis);
 KILN_API kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
 KILN_API kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
-/* Indices out of range, negative ones included (they do not count from the end): kiln_gather takes the nearest that is in range, kiln_one_hot makes a row
- * of zeros, kiln_cross_entropy leaves the row out, kiln_assign_slice (control.h) and kiln_switch clamp. In a checked engine (.checked of kiln_options,
- * or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE: "gather: an index is out of range: element [1,0] is 7, of a size of 5:
- * i64[2,2]  a.c:12"; the cost is a pass over the indices. */
+/* Indices out of range, negative ones included (they do not count from the end): kiln_gather takes the nearest that is in range,
+ * kiln_one_hot makes a row of zeros, kiln_cross_entropy leaves the row out, kiln_assign_slice (control.h) and kiln_switch clamp. In
+ * a checked engine (.checked of kiln_options, or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE:
+ * "gather: an index is out of range: element [1,0] is 7, of a size of 5: i64[2,2]  a.c:12"; the cost is a pass over the indices. */
 KILN_API kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand x, kiln_operand indices, int axis); /* axis of x becomes the indices' axes; out of range clamps; gradient to x */
 KILN_API kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype t); /* a last axis of that size; out of range: all 0; no gradient */
 
-/* ---- convolution and pooling: channels last ------------------------------------------------------------------------------------------- */
+/* ---- convolution and pooling: channels last
+ * ------------------------------------------------------------------------------------------- */
 typedef struct kiln_window {
     int64_t size[2];     /* pooling: height, width of the window */
     int64_t stride[2];   /* 0: 1 for convolution, the size for pooling */
@@ -147,24 +153,27 @@ typedef struct kiln_window {
 KILN_API kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size); /* floats; padding is not counted */
-/* Of a window that covers nothing but padding: max is minus infinity (the smallest integer), avg is NaN, as kiln_mean of nothing; its cotangent goes
- * nowhere. */
+/* Of a window that covers nothing but padding: max is minus infinity (the smallest integer), avg is NaN, as kiln_mean of nothing;
+ * its cotangent goes nowhere. */
 
-/* ---- normalisation and losses ------------------------------------------------------------------------------------------------------------ */
+/* ---- normalisation and losses
+ * ------------------------------------------------------------------------------------------------------------ */
 KILN_API kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand x, int axis);      /* exp(x - max) / sum; NaN along a row of minus infinities alone */
 KILN_API kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand x, int axis);
 KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);    /* the axis is removed; of minus infinities alone it is that, with gradient 0 */
-/* (x - mean) / sqrt(variance + epsilon) over the last axis, times scale, plus shift (each NULL or [last]); Ba et al. 2016. epsilon 0: 1e-5.
- * Where the square of x - mean is beyond the type that it is computed in (|x - mean| > 1.8e19 in f32) the result is 0. */
+/* (x - mean) / sqrt(variance + epsilon) over the last axis, times scale, plus shift (each NULL or [last]); Ba et al. 2016. epsilon
+ * 0: 1e-5. Where the square of x - mean is beyond the type that it is computed in (|x - mean| > 1.8e19 in f32) the result is 0. */
 KILN_API kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand x, kiln_operand scale, kiln_operand shift, double epsilon);
 KILN_API kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target); /* mean of squared differences over everything; equal shapes, or a number */
-/* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of the
- * logits' dtype. A row whose label lies outside [0, classes) takes no part: the mean is over
- * the others, and no gradient flows to it (an error in a checked engine, see kiln_gather); without any row that counts the loss is 0. A class of probability 0 and logit minus infinity adds nothing. */
+/* Mean over the batch of -log softmax(logits)[label]; logits [n, classes], labels [n] integers, or probabilities [n, classes] of
+ * the logits' dtype. A row whose label lies outside [0, classes) takes no part: the mean is over the others, and no gradient flows
+ * to it (an error in a checked engine, see kiln_gather); without any row that counts the loss is 0. A class of probability 0 and
+ * logit minus infinity adds nothing. */
 KILN_API kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand logits, kiln_operand labels);
 KILN_API kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand x);                   /* sqrt(sum(x * x)) over everything, where squares leave the range, too; gradient 0 at 0. Cost: two passes where compiled or recorded */
 
-/* ---- random: a generator is a u64[2] variable (key, counter) that each draw advances -------------------------------------------------------- */
+/* ---- random: a generator is a u64[2] variable (key, counter) that each draw advances
+ * -------------------------------------------------------- */
 KILN_API kiln_variable *kiln_generator_at(kiln_site at, kiln *k, uint64_t seed);
 /* In place of a generator where a layer is made (nn.h): weights that start at 0. Two such layers in a row never learn. */
 #define KILN_ZEROS kiln_zero_start()
@@ -180,7 +189,8 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 }
 #endif
 
-/* ---- the calls as written in programs ----------------------------------------------------------------------------------------------------- */
+/* ---- the calls as written in programs
+ * ----------------------------------------------------------------------------------------------------- */
 #define kiln_neg(x) kiln_neg_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_abs(x) kiln_abs_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_sign(x) kiln_sign_at(KILN_HERE, KILN_OPERAND(x))
