@@ -7,7 +7,7 @@
 #include "eager.h"
 #include "program.h"
 
-#define OP_KEY_OPERANDS 2
+#define OP_KEY_OPERANDS 3
 #define OP_KEY_ATTRS 12
 #define OP_KEY_WORDS (2 + OP_KEY_OPERANDS * (1 + 2 * MAX_RANK) + OP_KEY_ATTRS)
 #define OP_KEY_VALUES (OP_KEY_OPERANDS * 2 * MAX_RANK + OP_KEY_ATTRS)

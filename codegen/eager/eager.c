@@ -31,6 +31,7 @@ bool run_matmul(const Run *r)
 
 typedef bool RunFn(const Run *r);
 
+/* Ops with loops of their own. */
 static RunFn *const run_fn[OP_COUNT] = {
 #define UNARY(name, ...) [OP_##name] = run_elementwise,
 #define BINARY(name, ...) [OP_##name] = run_elementwise,
@@ -40,7 +41,6 @@ static RunFn *const run_fn[OP_COUNT] = {
 #include "../../ir/ops_undef.h"
     [OP_cast] = run_elementwise,
     [OP_constant] = run_constant,
-    [OP_iota] = run_lowered,
     [OP_leaf] = run_copy,
     [OP_reshape] = run_copy,
     [OP_transpose] = run_copy,
@@ -51,14 +51,10 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_pad] = run_pad,
     [OP_concat] = run_concat,
     [OP_window_add] = run_window_add,
-    [OP_gather] = run_lowered,
-    [OP_scatter_add] = run_lowered,
     [OP_sum] = run_reduce,
     [OP_prod] = run_reduce,
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
-    [OP_argmax] = run_lowered,
-    [OP_argmin] = run_lowered,
     [OP_matmul] = run_matmul,
     [OP_random_bits] = run_random_bits,
 };
@@ -67,7 +63,9 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
     uint32_t nout, Status *st)
 {
     (void)nout;
-    if (UNLIKELY(run_fn[op] == NULL)) return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", op_def[op].name);
+    const OpDef *def = &op_def[op];
+    if (UNLIKELY((def->flags & (OPF_REGION | OPF_EFFECT)) || op == OP_param || op == OP_saved || op == OP_dim_size))
+        return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name);
     const Run r = {c->threads, c->kept, op, in, nin, attr, nattr, out, st};
-    return run_fn[op](&r);
+    return run_fn[op] != NULL ? run_fn[op](&r) : run_lowered(&r);
 }

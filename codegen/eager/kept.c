@@ -15,12 +15,14 @@ typedef struct Lowered {
     const Program *p;
     BlockKernel *kernel;     /* per kernel of p */
     int64_t *symbol, *value; /* of the last call: the program's symbols, and all expressions of its dim table */
+    size_t *temp, room;      /* of the last call: where each buffer between two kernels lies in so many bytes */
     bool called;
     size_t bytes;
 } Lowered;
 
 #define KEPT_SETS 64
 #define KEPT_WAYS 4
+#define KERNEL_BUFS 8
 #define KEPT_BYTES ((size_t)4 << 20) /* of all programs of one thread */
 
 struct Kept {
@@ -118,12 +120,13 @@ static void make(void *arg)
     l->kernel = ARENA_ARRAY(&l->arena, BlockKernel, l->p->kernel.len + 1);
     l->symbol = ARENA_ARRAY(&l->arena, int64_t, m->key->values + 1);
     l->value = ARENA_ARRAY(&l->arena, int64_t, l->p->module->dims.expr.len + 1);
+    l->temp = ARENA_ARRAY(&l->arena, size_t, l->p->buf.len + 1);
     m->ok = true;
     for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++)
         m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
     for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
-        if (l->p->step[i].kind != STEP_KERNEL) m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
-    if (m->ok && l->p->workspace != 0) m->ok = status_fail(m->st, ST_INTERNAL, "an op that needs a workspace");
+        if (l->p->step[i].kind != STEP_KERNEL || l->p->kernel.at[l->p->step[i].kernel].nbuf > KERNEL_BUFS)
+            m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
 }
 
 static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
@@ -164,7 +167,41 @@ static void evaluate(const DimTable *t, const int64_t *symbol, int64_t *value)
     }
 }
 
-static void run_program(const Run *r, Lowered *l, const OpKey *key)
+/* Temporaries side by side, as large as they are in this call: the program's own plan is of the largest that share it. */
+static bool place_temps(Lowered *l)
+{
+    l->room = 0;
+    for (uint32_t i = 0; i < l->p->buf.len; i++) {
+        const Buf *b = &l->p->buf.at[i];
+        size_t bytes = dtype_bytes(b->type.dtype);
+        if (b->kind != BUF_TEMP) continue;
+        for (uint32_t a = 0; a < b->type.rank; a++) {
+            Dim d = b->type.dim[a];
+            if (!size_mul(bytes, (size_t)(d >= 0 ? d : l->value[-1 - d]), &bytes)) return false;
+        }
+        if (bytes > SIZE_MAX / 4 || l->room > SIZE_MAX / 4) return false;
+        l->temp[i] = l->room;
+        l->room += (bytes + 63) & ~(size_t)63;
+    }
+    return true;
+}
+
+static void run_steps(const Run *r, const Lowered *l, char *room, bool again)
+{
+    for (uint32_t i = 0; i < l->p->nstep; i++) {
+        const Step *s = &l->p->step[i];
+        char *buf[KERNEL_BUFS];
+        for (uint32_t b = 0; b < l->p->kernel.at[s->kernel].nbuf; b++) {
+            const Buf *from = &l->p->buf.at[s->buf[b]];
+            buf[b] = from->kind == BUF_INPUT    ? r->in[from->index].data
+                     : from->kind == BUF_OUTPUT ? r->out->data
+                                                : room + l->temp[s->buf[b]];
+        }
+        block_run(r->threads, &l->kernel[s->kernel], buf, l->value, l->p->dim.at, again);
+    }
+}
+
+static bool run_program(const Run *r, Lowered *l, const OpKey *key)
 {
     bool again = l->called && memcmp(l->symbol, key->value, key->values * sizeof *l->symbol) == 0;
     if (!again) {
@@ -172,15 +209,15 @@ static void run_program(const Run *r, Lowered *l, const OpKey *key)
         memcpy(l->symbol, key->value, key->values * sizeof *l->symbol);
         evaluate(&l->p->module->dims, l->symbol, l->value);
     }
-    for (uint32_t i = 0; i < l->p->nstep; i++) {
-        const Step *s = &l->p->step[i];
-        char *buf[OP_KEY_OPERANDS + 1];
-        for (uint32_t b = 0; b < l->p->kernel.at[s->kernel].nbuf; b++) {
-            const Buf *from = &l->p->buf.at[s->buf[b]];
-            buf[b] = from->kind == BUF_INPUT ? r->in[from->index].data : r->out->data;
-        }
-        block_run(r->threads, &l->kernel[s->kernel], buf, l->value, l->p->dim.at, again);
+    if (!again && !place_temps(l)) l->room = SIZE_MAX;
+    char *room = l->room == 0 || l->room == SIZE_MAX ? NULL : mem_alloc_aligned(l->room, 64);
+    if (l->room != 0 && room == NULL) {
+        l->called = false;
+        return status_fail(r->st, ST_MEMORY, "%s: no memory for what it computes on the way", op_def[r->op].name);
     }
+    run_steps(r, l, room, again);
+    if (room != NULL) mem_free_aligned(room, l->room, 64);
+    return true;
 }
 
 bool run_lowered(const Run *r)
@@ -193,12 +230,12 @@ bool run_lowered(const Run *r)
         Lowered *l = kept != NULL ? find(kept, &key, hash) : NULL, *made = NULL;
         if (l == NULL && (l = made = lower(&key, hash, r->st)) == NULL) return false;
         if (made != NULL && kept != NULL) keep(kept, made);
-        bool again = l->exact;
+        bool again = l->exact, ok = true;
         if (kept != NULL) kept->running = true;
-        if (!again) run_program(r, l, &key);
+        if (!again) ok = run_program(r, l, &key);
         if (kept != NULL) kept->running = false;
         if (kept == NULL) drop(made);
-        if (!again) return true;
+        if (!again) return ok;
     }
     return status_fail(r->st, ST_UNSUPPORTED, "%s: too many operands or attributes", op_def[r->op].name);
 }

@@ -109,9 +109,9 @@ static bool run_kernel(Scope *s, uint32_t kernel, uint32_t n, const uint32_t *bu
     return true;
 }
 
-static bool add_kernel_step(Scope *s, const Group *group, const uint32_t *buf)
+bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf)
 {
-    return run_kernel(s, lower_kernel(s->lw, group), group->nin + (group->scatter != NULL ? 1 : group->nout), buf);
+    return run_kernel(s, lower_group(s->lw, group), group->nin + group->nout, buf);
 }
 
 static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const Group *group)
@@ -119,14 +119,14 @@ static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const 
     uint64_t key;
     const Words w = body_words(lw, n, body);
     uint32_t kernel = known_kernel(&lw->known, &w, &key);
-    if (kernel != NO_BUF || (kernel = lower_kernel(lw, group)) == NO_BUF) return kernel;
+    if (kernel != NO_BUF || (kernel = lower_group(lw, group)) == NO_BUF) return kernel;
     known_kernel(&lw->known, &w, &key); /* lowering may have taken the place */
     know_kernel(lw, &lw->known, &w, key, kernel);
     return kernel;
 }
 
 /* A `kernel` node: attributes are its graph, the sweep axis, the extents of the axes, and per result its layout. */
-static bool lower_group(Scope *s, const Node *n)
+bool lower_kernel(Scope *s, const Node *n)
 {
     Arena *scratch = s->lw->scratch;
     const struct kernel_attrs *a = ATTRS(kernel, n->attr->at);
@@ -178,65 +178,59 @@ bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
     Value v = graph_append(g, OP_constant, NULL, 0, attr, 2u + t->rank, loc, lw->st);
     const uint32_t none[2] = {NO_BUF, NO_BUF};
     Group group = {.g = g, .sweep = -1, .input = none, .nout = 1, .out = &v, .layout = &layout};
-    return v != 0 && own_axes(lw, g, &g->node.at[0], &group, &layout) && add_kernel_step(s, &group, &buf);
+    return v != 0 && own_axes(lw, g, &g->node.at[0], &group, &layout) && scope_kernel(s, &group, &buf);
 }
 
-/* zeros, then each index adds what it got; axes (before, after, indices). */
-static bool lower_scatter(Scope *s, const Node *n, Group *group, uint32_t *buf)
+uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more)
 {
-    const Type *x = graph_type(s->g, n->in[0]), *index = graph_type(s->g, n->in[1]);
-    uint32_t axis = (uint32_t)ATTRS(scatter_add, n->attr->at)->axis;
-    if (!scope_zeros(s, graph_type(s->g, n->out), n->loc, buf[group->nin])) return false;
-    group->naxis = 3;
-    group->sweep = 2;
-    group->extent[0] = group->extent[1] = group->extent[2] = 1;
-    for (uint32_t i = 0; i < x->rank; i++) {
-        uint32_t part = i < axis ? 0 : i < axis + index->rank ? 2 : 1;
-        group->extent[part] = dim_mul(s->lw->dims, group->extent[part], x->dim[i]);
+    uint32_t *buf = ARENA_ARRAY(s->lw->scratch, uint32_t, n->nin + more + 1);
+    *group = (Group){.g = s->g, .sweep = -1, .input = s->input, .node = n};
+    for (uint32_t i = 0; i < n->nin; i++) {
+        Value v = n->in[i];
+        if (op_is_source((Op)graph_maker(s->g, v)->op) || s->input[v] != NO_BUF) continue;
+        buf[group->nin] = s->buf[scope_root(s->g, v)];
+        s->input[v] = group->nin++;
     }
-    group->scatter = n;
-    group->nout = 0;
-    return add_kernel_step(s, group, buf);
+    return buf;
+}
+
+void scope_operands_end(Scope *s, const Node *n)
+{
+    for (uint32_t i = 0; i < n->nin; i++) s->input[n->in[i]] = NO_BUF;
 }
 
 static bool lower_single(Scope *s, const Node *n)
 {
-    uint32_t *buf = ARENA_ARRAY(s->lw->scratch, uint32_t, n->nin + 1);
+    Group group;
     int64_t layout = 0;
-    Group group = {.g = s->g, .sweep = -1, .input = s->input, .nout = 1, .out = &n->out, .layout = &layout};
-    for (uint32_t i = 0; i < n->nin; i++) {
-        Value v = n->in[i];
-        if (op_is_source((Op)graph_maker(s->g, v)->op) || s->input[v] != NO_BUF) continue;
-        buf[group.nin] = s->buf[scope_root(s->g, v)];
-        s->input[v] = group.nin++;
-    }
+    uint32_t *buf = scope_operands(s, n, &group, 1);
+    group.nout = 1, group.out = &n->out, group.layout = &layout;
     buf[group.nin] = scope_result(s, n->out);
-    bool ok = n->op == OP_scatter_add ? lower_scatter(s, n, &group, buf)
-                                      : own_axes(s->lw, s->g, n, &group, &layout) && add_kernel_step(s, &group, buf);
-    for (uint32_t i = 0; i < n->nin; i++) s->input[n->in[i]] = NO_BUF;
+    bool ok = own_axes(s->lw, s->g, n, &group, &layout) && scope_kernel(s, &group, buf);
+    scope_operands_end(s, n);
     return ok;
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
 
-static bool lower_call(Scope *s, const Node *n)
+static bool unsupported(Scope *s, const Node *n, const char *what)
 {
-    return status_fail(s->lw->st, ST_UNSUPPORTED,
-        "lowering %s: a call of a compiled function (%s:%d) cannot be compiled into another", s->g->name,
+    return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: %s (%s:%d) cannot be compiled into another", s->g->name, what,
         n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
 }
 
-/* Steps of their own; all other ops are kernels. */
-/* clang-format off */
+bool lower_call(Scope *s, const Node *n) { return unsupported(s, n, "a call of a compiled function"); }
+bool lower_saved(Scope *s, const Node *n) { return unsupported(s, n, "what an earlier run saved"); }
+bool lower_param(Scope *s, const Node *n) { return s->buf[n->out] != NO_BUF; }
+
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
-    [OP_kernel] = lower_group, [OP_matmul] = lower_contract, [OP_scan] = lower_loop,       [OP_while] = lower_loop, [OP_branch] = lower_branch,
-    [OP_print] = lower_effect, [OP_assert] = lower_effect,   [OP_callback] = lower_effect, [OP_call] = lower_call,
+#define LOWER_OUTSIDE(name) [OP_##name] = lower_##name,
+#include "lower_outside.h"
 };
-/* clang-format on */
 
 static bool lower_node(Scope *s, const Node *n)
 {
-    if (n->op == OP_param || op_is_alias((Op)n->op)) return true; /* the root's buffer */
+    if (op_is_alias((Op)n->op)) return true; /* the root's buffer */
     return lower_op[n->op] != NULL ? lower_op[n->op](s, n) : lower_single(s, n);
 }
 

@@ -37,6 +37,8 @@ typedef struct Lower {
     uint32_t loops;
 } Lower;
 
+typedef struct Build Build;
+
 /* What one kernel computes: values of g over a common set of axes. */
 typedef struct Group {
     const Graph *g;
@@ -47,7 +49,9 @@ typedef struct Group {
     uint32_t nin, nout;     /* kernel buffers: nin read ones, then one per result */
     const Value *out;
     const int64_t *layout;  /* per result: index_layout */
-    const Node *scatter;    /* scatter_add: instead of results, its additions into kernel buffer nin; NULL: none */
+    /* Instead of results: what the kernel does for this node, written by hand into kernel buffers nin and on. NULL: results. */
+    bool (*draft)(Build *b, const Node *n);
+    const Node *node;
 } Group;
 
 /* One graph being lowered: the entry, or the body of a loop. */
@@ -71,11 +75,17 @@ void lower_read(Lower *lw, uint32_t buf);                  /* at the present clo
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF: st */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf); /* fills buf, of type t */
-bool lower_contract(Scope *s, const Node *n);
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
-bool lower_loop(Scope *s, const Node *n); /* scan or while */
-bool lower_branch(Scope *s, const Node *n);
-bool lower_effect(Scope *s, const Node *n);
+
+/* Ops that are OUTSIDE of kernels are lowered by lower_NAME, each in a file of its kind. */
+#define LOWER_OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
+#include "lower_outside.h"
+
+/* A kernel step of one's own (Group.draft): the node's operands become its first buffers, sources aside, which kernels make themselves;
+ * there is room for `more` behind them. Between the two calls the group's kernels can ask for the operands' values. */
+uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more);
+void scope_operands_end(Scope *s, const Node *n);
+bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf);
 
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
 /* The end of a block: each result of s->g goes to its buffer `to`. Those that are late may be read in the block until its end and
@@ -83,7 +93,7 @@ bool lower_effect(Scope *s, const Node *n);
 bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
 uint32_t lower_dim(Lower *lw, Dim d);                 /* index in Program.dim */
-uint32_t lower_kernel(Lower *lw, const Group *group); /* index in Program.kernel; NO_BUF: st */
+uint32_t lower_group(Lower *lw, const Group *group);  /* index in Program.kernel; NO_BUF: st */
 uint32_t lower_add_kernel(Lower *lw, Kernel *k);      /* the same, of one that is complete; equal ones are one */
 void memory_plan(Lower *lw);
 
@@ -126,7 +136,7 @@ typedef struct DraftStore {
 
 typedef VEC(int32_t) Guards;
 
-typedef struct Build {
+struct Build {
     Lower *lw;
     const Group *group;
     const Graph *g;
@@ -146,7 +156,7 @@ typedef struct Build {
     VEC(Demand) demand;
     uint32_t sweep_stage;   /* level whose sweeping stage is being written */
     Guards guard;           /* conditions under which what is being written is read at all */
-} Build;
+};
 
 int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uint32_t cost);
 int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z);
@@ -163,6 +173,7 @@ static inline DType build_type(const Build *b, int32_t x) { return (DType)b->dra
 uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m); /* UINT32_MAX: st */
 int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: st */
 int32_t build_clamped(Build *b, int32_t index, Dim size);
+bool build_store(Build *b, uint32_t stream, int32_t x, bool add); /* in the sweep, if there is one; false: st */
 
 /* Axes of one extent or side by side in all streams vanish, the vector axis is chosen, lanes, chunk, unroll and cost follow.
  * axes: per instruction of k, the axes that it depends on. */

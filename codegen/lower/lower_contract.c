@@ -78,7 +78,7 @@ void contract_needs(Scope *s, const Node *n)
     s->needed[scope_root(s->g, b.from)] = true;
 }
 
-bool lower_contract(Scope *s, const Node *n)
+bool lower_matmul(Scope *s, const Node *n)
 {
     Operand a, b;
     const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);

@@ -7,7 +7,7 @@ static void list_sizes(Lower *lw, const Type *t)
     for (uint32_t i = 0; i < t->rank; i++) lower_dim(lw, t->dim[i]);
 }
 
-bool lower_effect(Scope *s, const Node *n)
+static bool effect(Scope *s, const Node *n)
 {
     Lower *lw = s->lw;
     uint32_t count = (uint32_t)n->nin + n->nout, *buf = ARENA_ARRAY(lw->arena, uint32_t, count + 1);
@@ -31,3 +31,7 @@ bool lower_effect(Scope *s, const Node *n)
     for (uint32_t i = 0; i < count; i++) lower_read(lw, buf[i]);
     return true;
 }
+
+bool lower_print(Scope *s, const Node *n) { return effect(s, n); }
+bool lower_assert(Scope *s, const Node *n) { return effect(s, n); }
+bool lower_callback(Scope *s, const Node *n) { return effect(s, n); }

@@ -51,15 +51,18 @@ static uint16_t *levels(Lower *lw, const Group *group)
 
 /* ---- results ------------------------------------------------------------------------------------- */
 
-static bool add_store(Build *b, uint32_t stream, int32_t x, bool add, bool sweeps)
+static bool add_store(Build *b, uint32_t stream, int32_t x, bool add, uint32_t stage)
 {
     if (stream == UINT32_MAX || x < 0) return false;
-    const Draft *d = &b->draft.at[x];
-    if (d->i.sweeps && !sweeps)
+    if (b->draft.at[x].i.sweeps && !(stage & 1))
         return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: a result per point differs along the sweep", b->g->name);
-    uint32_t stage = sweeps ? 2 * b->sweep_stage + 1 : 2u * d->level;
     *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, add}, (uint16_t)stage};
     return true;
+}
+
+bool build_store(Build *b, uint32_t stream, int32_t x, bool add)
+{
+    return add_store(b, stream, x, add, b->env.sweep >= 0 ? 2 * b->sweep_stage + 1 : 0);
 }
 
 static bool result(Build *b, uint32_t r)
@@ -72,34 +75,15 @@ static bool result(Build *b, uint32_t r)
     int32_t x = build_value(b, v, &m);
     if (x < 0) return false;
     bool sweeps = b->env.sweep >= 0 && (index_axes(&m) >> b->env.sweep & 1);
-    return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, false, sweeps);
-}
-
-/* Axes (before, after, indices): what each index gets is added in their order. */
-static bool scatter(Build *b)
-{
-    const Node *n = b->group->scatter;
-    const Dim size = ATTRS(scatter_add, n->attr->at)->size;
-    const IndexExpr axis[3] = {index_axis(0, 1), index_axis(1, 1), index_axis(2, 1)};
-    const Dim *e = b->group->extent;
-    IndexMap at = {.rank = 1, .dim = {e[2]}, .at = {axis[2]}};
-    IndexMap from = {.rank = 3, .dim = {e[0], e[2], e[1]}, .at = {axis[0], axis[2], axis[1]}};
-    index_normalise(&b->env, &at);
-    index_normalise(&b->env, &from);
-    int32_t index = build_value(b, n->in[1], &at);
-    if (index < 0) return false;
-    IndexExpr where = index_const(0);
-    where.dyn = build_clamped(b, index, size);
-    IndexMap to = {.rank = 3, .dim = {e[0], size, e[1]}, .at = {axis[0], where, axis[1]}};
-    int32_t x = build_value(b, n->in[0], &from);
-    if (x < 0) return false;
-    return add_store(b, build_stream(b, b->group->nin, (DType)graph_type(b->g, n->out)->dtype, &to), x, true, true);
+    uint32_t stage = sweeps ? 2 * b->sweep_stage + 1 : 2u * b->draft.at[x].level;
+    return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, false, stage);
 }
 
 /* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches.
  */
 static bool draft(Build *b, const Build *before)
 {
+    if (b->group->draft != NULL) return b->group->draft(b, b->group->node);
     for (uint32_t level = 0; before != NULL && level < 64; level++) {
         for (uint32_t i = 0; i < before->fold.len; i++) {
             const DraftFold *f = &before->fold.at[i];
@@ -110,7 +94,7 @@ static bool draft(Build *b, const Build *before)
     }
     for (uint32_t r = 0; r < b->group->nout; r++)
         if (!result(b, r)) return false;
-    return b->group->scatter == NULL || scatter(b);
+    return true;
 }
 
 /* ---- layout -------------------------------------------------------------------------------------- */
@@ -215,7 +199,7 @@ static Kernel *lay_out(const Build *b, uint16_t **axes)
     k->naxis = b->env.naxis;
     memcpy(k->extent, b->env.extent, sizeof k->extent);
     k->sweep = (int8_t)b->env.sweep;
-    k->nbuf = b->group->nin + (b->group->scatter != NULL ? 1 : b->group->nout);
+    k->nbuf = b->group->nin + b->group->nout;
     k->writes = ARENA_ARRAY(a, bool, k->nbuf + 1);
     for (uint32_t i = b->group->nin; i < k->nbuf; i++) k->writes[i] = true;
     k->instr = ARENA_ARRAY(a, Instr, b->draft.len + 1);
@@ -244,8 +228,8 @@ static Kernel *lay_out(const Build *b, uint16_t **axes)
 
 static const char *name_of(const Lower *lw, const Group *group)
 {
-    Value v = group->scatter != NULL ? group->scatter->out : group->out[group->nout - 1];
     const Graph *g = group->g;
+    Value v = group->draft != NULL ? group->node->out : group->out[group->nout - 1];
     while (group->input[v] == NO_BUF && (graph_maker(g, v)->op == OP_reshape || graph_maker(g, v)->op == OP_broadcast))
         v = graph_maker(g, v)->in[0];
     return arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);
@@ -272,7 +256,7 @@ uint32_t lower_add_kernel(Lower *lw, Kernel *k)
     return lw->p->kernel.len - 1;
 }
 
-uint32_t lower_kernel(Lower *lw, const Group *group)
+uint32_t lower_group(Lower *lw, const Group *group)
 {
     Build plain, cached;
     uint16_t *axes;

@@ -145,7 +145,7 @@ static bool zero_stacks(Scope *s, const Loop *l)
     return true;
 }
 
-bool lower_loop(Scope *s, const Node *n)
+bool lower_scan(Scope *s, const Node *n)
 {
     Lower *lw = s->lw;
     Loop l = {.n = n, .is = loop_parts(lw->m, (Op)n->op, n->attr->at)};
@@ -185,3 +185,5 @@ bool lower_loop(Scope *s, const Node *n)
     lw->clock++;
     return true;
 }
+
+bool lower_while(Scope *s, const Node *n) { return lower_scan(s, n); }
