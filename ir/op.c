@@ -26,7 +26,6 @@
 #undef UNARY
 #undef BINARY
 #undef TERNARY
-#undef NONE
 #undef END_
 #include "scalar_undef.h"
 
@@ -48,7 +47,7 @@
 #include "ops_undef.h"
 #undef GRAD
 #undef END_
-#include "grad_undef.h"
+#include "scalar_undef.h"
 
 /* ---- the rows ---------------------------------------------------------------------------- */
 

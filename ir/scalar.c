@@ -7,7 +7,7 @@
 #include "scalar_c.h"
 
 const PrimInfo prim_info[P_COUNT] = {
-#define PRIM(name, args, result) [P_##name] = {#name, args, #result[0]},
+#define PRIM(name, args, result, domain, op) [P_##name] = {#name, args, #result[0], #domain[0]},
 #include "scalar.def"
 #undef PRIM
 };
@@ -72,144 +72,83 @@ bool cpu_has_fma(void)
 #endif
 }
 
-/* ---- one primitive
- * --------------------------------------------------------------------------------- */
+/* ---- one primitive: the C that its row means, on C's own types --------------------------------- */
 
-static double mad(bool single, double a, double b, double c)
-{
-    if (cpu_has_fma()) return single ? (double)fmaf((float)a, (float)b, (float)c) : fma(a, b, c);
-    if (single) return (double)((float)(a * b) + (float)c);
-    return a * b + c;
-}
+static inline float own_mad_f32(float x, float y, float z) { return cpu_has_fma() ? fmaf(x, y, z) : x * y + z; }
+static inline double own_mad_f64(double x, double y, double z) { return cpu_has_fma() ? fma(x, y, z) : x * y + z; }
 
-/* For f32 too: rounding the double result of one of these on f32 operands once more is exact
- * rounding (53 >= 2 * 24 + 2). */
-static double eval_float(Prim p, bool single, double a, double b, double c)
-{
-    switch (p) {
-    case P_add: return a + b;
-    case P_sub: return a - b;
-    case P_mul: return a * b;
-    case P_div: return a / b;
-    case P_fmod: return fmod(a, b);
-    case P_mad: return mad(single, a, b, c);
-    case P_neg: return -a;
-    case P_abs: return fabs(a);
-    case P_sqrt: return sqrt(a);
-    case P_floor: return floor(a);
-    case P_ceil: return ceil(a);
-    case P_trunc: return trunc(a);
-    case P_rint: return rint(a);
-    case P_copysign: return copysign(a, b);
-    default: CHECK(!"a primitive of floats"); return (double)NAN;
+#define SCALAR_MAD own_mad
+#include "scalar_paste.h"
+#define GIVES_T(member, v)           \
+    {                                \
+        .member = (__typeof__(x))(v) \
     }
-}
-
-static int64_t wrap(DType t, int64_t v)
-{
-    switch (t) {
-    case DT_bool: return v != 0;
-    case DT_u8: return (uint8_t)v;
-    case DT_i8: return (int8_t)v;
-    case DT_u16: return (uint16_t)v;
-    case DT_i16: return (int16_t)v;
-    case DT_u32: return (uint32_t)v;
-    case DT_i32: return (int32_t)v;
-    default: return v;
+#define GIVES_B(member, v) \
+    {                      \
+        .i = (v)           \
     }
-}
-
-/* Quotient and remainder; x/0 = 0 and x rem 0 = 0, and what divides by -1 negates instead (MIN /
- * -1 would trap). */
-static int64_t eval_div(Prim p, bool is_signed, int64_t a, int64_t b)
-{
-    uint64_t x = (uint64_t)a, y = (uint64_t)b;
-    if (b == 0) return 0;
-    if (!is_signed) return (int64_t)(p == P_idiv ? x / y : x % y);
-    if (b == -1) return p == P_idiv ? (int64_t)(0 - x) : 0;
-    return p == P_idiv ? a / b : a % b;
-}
-
-/* A negative count is, in two's complement, a huge one. */
-static int64_t eval_shift(Prim p, bool is_signed, uint64_t bits, int64_t a, int64_t b)
-{
-    uint64_t n = (uint64_t)b;
-    if (p == P_shl) return n < bits ? (int64_t)((uint64_t)a << n) : 0;
-    if (is_signed) return a >> (n < bits ? n : bits - 1);
-    return n < bits ? (int64_t)((uint64_t)a >> n) : 0;
-}
-
-static int64_t eval_int(Prim p, DType t, int64_t a, int64_t b)
-{
-    bool is_signed = dtype_info[t].kind == DK_INT;
-    uint64_t x = (uint64_t)a, y = (uint64_t)b;
-    switch (p) {
-    case P_add: return (int64_t)(x + y);
-    case P_sub: return (int64_t)(x - y);
-    case P_mul: return (int64_t)(x * y);
-    case P_idiv:
-    case P_irem: return eval_div(p, is_signed, a, b);
-    case P_mulhi: return (int64_t)((x * y) >> 32);
-    case P_neg: return (int64_t)(0 - x);
-    case P_abs: return is_signed && a < 0 ? (int64_t)(0 - x) : a;
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint: return a;
-    case P_and: return a & b;
-    case P_or: return a | b;
-    case P_xor: return a ^ b;
-    case P_not: return t == DT_bool ? !a : ~a;
-    case P_shl:
-    case P_shr: return eval_shift(p, is_signed, dtype_info[t].bits, a, b);
-    default: CHECK(!"a primitive of integers"); return 0;
+#define MADE_T YES
+#define MADE_B YES
+#define MADE_O NO /* these are prim_eval's own */
+/* clang-format off */
+#define CASE(t, member, name, args, result) \
+    case DT_##t: { \
+        const c_##t x = (c_##t)a.member, y = (c_##t)b.member, z = (c_##t)c.member; \
+        (void)x, (void)y, (void)z; \
+        return (Scalar)GIVES_##result(member, C_CALL(name, args)); \
     }
-}
+#define FLOATS(...) CASE(f32, f, __VA_ARGS__) CASE(f64, f, __VA_ARGS__)
+#define INTS(...) \
+    CASE(i8, i, __VA_ARGS__) CASE(i16, i, __VA_ARGS__) CASE(i32, i, __VA_ARGS__) CASE(i64, i, __VA_ARGS__) \
+    CASE(u8, u, __VA_ARGS__) CASE(u16, u, __VA_ARGS__) CASE(u32, u, __VA_ARGS__) CASE(u64, u, __VA_ARGS__)
+#define PRIM(name, args, result, domain, op) \
+    MADE_##result(static Scalar eval_##name(DType t, Scalar a, Scalar b, Scalar c) { \
+        switch (t) { \
+            IN(domain, FLOAT)(FLOATS(name, args, result)) \
+            IN(domain, INT)(INTS(name, args, result)) \
+            IN(domain, BOOL)(CASE(bool, u, name, args, result)) \
+        default: CHECK(!"a type that " #name " takes"); return a; \
+        } \
+    })
+/* clang-format on */
+#include "scalar.def"
+#undef PRIM
+#include "scalar_undef.h"
 
-#define COMPARE(a, b)            \
-    (p == P_lt      ? (a) < (b)  \
-        : p == P_le ? (a) <= (b) \
-        : p == P_gt ? (a) > (b)  \
-        : p == P_ge ? (a) >= (b) \
-        : p == P_eq ? (a) == (b) \
-                    : (a) != (b))
-static bool compare(Prim p, DType t, Scalar a, Scalar b)
-{
-    if (dtype_is_float(t)) return COMPARE(a.f, b.f);
-    return dtype_info[t].kind == DK_INT ? COMPARE(a.i, b.i) : COMPARE(a.u, b.u);
-}
-#undef COMPARE
+static Scalar (*const prim_fn[P_COUNT])(DType, Scalar, Scalar, Scalar) = {
+#define PRIM(name, args, result, ...) MADE_##result([P_##name] = eval_##name, )
+#include "scalar.def"
+#undef PRIM
+};
 
 static Scalar of_float(DType t, double v) { return (Scalar){.f = t == DT_f64 ? v : (double)(float)v}; }
-static Scalar of_int(DType t, int64_t v) { return (Scalar){.i = wrap(t, v)}; }
 
-static int64_t float_to_int(DType to, double v)
+/* An integer of type t: of the float f, or of the integer i. */
+static Scalar to_int(DType t, bool from_float, double f, int64_t i)
 {
-    switch (to) {
-    case DT_bool: return v != 0;
-    case DT_u8: return cvt_float_c_u8(v);
-    case DT_i8: return cvt_float_c_i8(v);
-    case DT_u16: return cvt_float_c_u16(v);
-    case DT_i16: return cvt_float_c_i16(v);
-    case DT_u32: return cvt_float_c_u32(v);
-    case DT_i32: return cvt_float_c_i32(v);
-    case DT_u64: return (int64_t)cvt_float_c_u64(v);
-    default: return cvt_float_c_i64(v);
+#define CASE_INT(t) \
+    case DT_##t: return (Scalar){.i = from_float ? (int64_t)cvt_f64_##t(f) : (int64_t)(c_##t)i};
+    switch (t) {
+    case DT_bool:
+        return (Scalar){.i = from_float ? f != 0 : i != 0};
+        CASE_INT(i8)
+        CASE_INT(i16)
+        CASE_INT(i32)
+        CASE_INT(u8)
+        CASE_INT(u16)
+        CASE_INT(u32)
+        CASE_INT(u64)
+    default: return (Scalar){.i = from_float ? cvt_f64_i64(f) : i};
     }
 }
+static Scalar of_int(DType t, int64_t v) { return to_int(t, false, 0, v); }
 
 static Scalar convert(DType t, DType to, Scalar a)
 {
-    if (dtype_is_float(t)) return dtype_is_float(to) ? of_float(to, a.f) : (Scalar){.i = float_to_int(to, a.f)};
-    if (!dtype_is_float(to)) return of_int(to, a.i);
+    if (!dtype_is_float(to)) return to_int(to, dtype_is_float(t), a.f, a.i);
+    if (dtype_is_float(t)) return of_float(to, a.f);
     if (t == DT_u64) return (Scalar){.f = to == DT_f64 ? (double)a.u : (double)(float)a.u};
     return (Scalar){.f = to == DT_f64 ? (double)a.i : (double)(float)a.i};
-}
-
-static Scalar reinterpret(Prim p, DType t, DType to, Scalar a)
-{
-    if (p == P_bits) return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
-    return (Scalar){.f = to == DT_f64 ? floatbits_f64(a.u) : (double)floatbits_f32((uint32_t)a.u)};
 }
 
 Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
@@ -217,19 +156,11 @@ Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c)
     t = (DType)dtype_info[t].compute;
     to = (DType)dtype_info[to].compute;
     switch (p) {
-    case P_lt:
-    case P_le:
-    case P_gt:
-    case P_ge:
-    case P_eq:
-    case P_ne: return (Scalar){.i = compare(p, t, a, b)};
     case P_select: return a.i != 0 ? b : c;
-    case P_bits:
-    case P_floatbits: return reinterpret(p, t, to, a);
+    case P_bits: return of_int(to, t == DT_f64 ? (int64_t)bits_f64(a.f) : (int64_t)bits_f32((float)a.f));
+    case P_floatbits: return (Scalar){.f = to == DT_f64 ? floatbits_f64(a.u) : (double)floatbits_f32((uint32_t)a.u)};
     case P_cvt: return convert(t, to, a);
-    default:
-        if (dtype_is_float(t)) return of_float(t, eval_float(p, t != DT_f64, a.f, b.f, c.f));
-        return of_int(t, eval_int(p, t, a.i, b.i));
+    default: return prim_fn[p](t, a, b, c);
     }
 }
 
@@ -254,8 +185,7 @@ Scalar scalar_cast(DType from, DType to, bool saturate, Scalar a)
     return (Scalar){.f = (dtype_is_float(from) ? a.f < 0 : dtype_info[from].kind == DK_INT && a.i < 0) ? -most : most};
 }
 
-/* ---- expressions
- * ------------------------------------------------------------------------------------ */
+/* ---- expressions -------------------------------------------------------------------------------- */
 
 typedef struct Walk {
     const ScalarSink *sink;
@@ -291,7 +221,7 @@ static Term expand(Walk *w)
     if (fn && in[0].type != DT_f32) return w->sink->call(w->sink->to, (MathFn)tok->ref, in);
     if (fn) return scalar_expand(w->sink, math_info[tok->ref].tok, DT_f32, DT_f32, in);
     char result = prim_info[tok->prim].result;
-    DType to = result == 'B' ? DT_bool : result == '*' ? (tok->type ? (DType)tok->type : w->to) : in[tok->prim == P_select].type;
+    DType to = result == 'B' ? DT_bool : result == 'O' ? (tok->type ? (DType)tok->type : w->to) : in[tok->prim == P_select].type;
     return w->sink->prim(w->sink->to, (Prim)tok->prim, to, in);
 }
 

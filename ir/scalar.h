@@ -1,6 +1,6 @@
 /* scalar: the scalar algebra as data. Expressions of ops.def and math.def become flat prefix arrays of ScalarTok
  * (a macro such as ADD(a, b) expands to "{add}, a, b"), which the fold, the lowering and tests walk; C kernels paste the same
- * expressions as C (scalar_c.h). Relies on dtype. Never knows tensors, graphs or targets. */
+ * expressions as C (scalar_paste.h). Relies on dtype. Never knows tensors, graphs or targets. */
 #ifndef KILN_IR_SCALAR_H
 #define KILN_IR_SCALAR_H
 
@@ -8,7 +8,7 @@
 
 typedef enum Prim {
     P_NONE,
-#define PRIM(name, args, result) P_##name,
+#define PRIM(name, ...) P_##name,
 #include "scalar.def"
 #undef PRIM
     P_COUNT,
@@ -32,7 +32,8 @@ typedef struct ScalarTok {
 typedef struct PrimInfo {
     const char *name;
     uint8_t args;
-    char result; /* 'T', 'B' or '*' */
+    char result; /* 'T', 'B' or 'O' */
+    char domain; /* as in ops.def */
 } PrimInfo;
 extern const PrimInfo prim_info[P_COUNT];
 

@@ -3,36 +3,7 @@
 
 #include <math.h>
 
-bool prim_takes(Prim p, DType t)
-{
-    bool f = dtype_is_float(t), b = t == DT_bool;
-    switch (p) {
-    case P_div:
-    case P_fmod:
-    case P_mad:
-    case P_sqrt:
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint:
-    case P_copysign: return f;
-    case P_idiv:
-    case P_irem:
-    case P_shl:
-    case P_shr: return !f && !b;
-    case P_mulhi: return t == DT_u32;
-    case P_and:
-    case P_or:
-    case P_xor:
-    case P_not: return !f;
-    case P_add:
-    case P_sub:
-    case P_mul:
-    case P_neg:
-    case P_abs: return !b;
-    default: return true;
-    }
-}
+bool prim_takes(Prim p, DType t) { return p == P_mulhi ? t == DT_u32 : domain_has(prim_info[p].domain, t); }
 
 bool prim_gives(Prim p, DType t, DType to)
 {

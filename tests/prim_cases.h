@@ -1,9 +1,9 @@
 /* prim_cases: which primitives exist for which types, and operands worth trying on them. Relies on
- * scalar. */
+ * op. */
 #ifndef KILN_TESTS_PRIM_CASES_H
 #define KILN_TESTS_PRIM_CASES_H
 
-#include "ir/scalar.h"
+#include "ir/op.h"
 
 bool prim_takes(Prim p, DType t);           /* operands of type t */
 bool prim_gives(Prim p, DType t, DType to); /* of them, a result of type `to`; both compute types */

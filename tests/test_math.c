@@ -24,12 +24,10 @@ static inline float split_f32(float x, float y, float z) { return x * y + z; }
 static inline double split_f64(double x, double y, double z) { return x * y + z; }
 
 #define MATH_NAME(fn) fused_##fn
-#define SCALAR_MAD_F32 fused_f32
-#define SCALAR_MAD_F64 fused_f64
+#define SCALAR_MAD fused
 #include "../ir/math_c.h"
 #define MATH_NAME(fn) split_##fn
-#define SCALAR_MAD_F32 split_f32
-#define SCALAR_MAD_F64 split_f64
+#define SCALAR_MAD split
 #include "../ir/math_c.h"
 
 enum { BLOCK = 4096 };

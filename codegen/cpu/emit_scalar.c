@@ -123,14 +123,13 @@ static LLVMValueRef mulhi(Gen *g, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, p, int_like(g, p, 32), ""), LLVMTypeOf(a), "");
 }
 
-static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
     switch (p) {
     case P_add: return LLVMBuildAdd(g->b, a, b, "");
     case P_sub: return LLVMBuildSub(g->b, a, b, "");
     case P_mul: return LLVMBuildMul(g->b, a, b, "");
-    case P_mad: return LLVMBuildAdd(g->b, LLVMBuildMul(g->b, a, b, ""), c, "");
     case P_idiv:
     case P_irem: return divide(g, p, t, a, b);
     case P_mulhi: return mulhi(g, a, b);
@@ -138,10 +137,6 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     case P_abs:
         if (dtype_info[t].kind != DK_INT) return a;
         return gen_intrinsic(g, "llvm.abs", &type, 1, (LLVMValueRef[]){a, LLVMConstNull(g->i1)}, 2);
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint: return a;
     case P_and: return gen_and(g, a, b);
     case P_or: return gen_or(g, a, b);
     case P_xor: return LLVMBuildXor(g->b, a, b, "");
@@ -199,7 +194,7 @@ LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMVa
     case P_bits:
     case P_floatbits: return LLVMBuildBitCast(g->b, a, like(a, gen_type(g, to)), "");
     case P_cvt: return convert(g, t, to, a);
-    default: return dtype_is_float(t) ? float_prim(g, p, t, a, b, c) : int_prim(g, p, t, a, b, c);
+    default: return dtype_is_float(t) ? float_prim(g, p, t, a, b, c) : int_prim(g, p, t, a, b);
     }
 }
 

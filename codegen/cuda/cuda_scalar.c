@@ -115,7 +115,7 @@ static const char *wrapped(Arena *a, DType t, const char *op, const char *x, con
     return arena_printf(a, "%s(%s(%s) %s %s(%s))", dtype_info[t].name, w, x, op, w, y);
 }
 
-static const char *int_prim(Arena *a, Prim p, DType t, const char *x, const char *y, const char *z)
+static const char *int_prim(Arena *a, Prim p, DType t, const char *x, const char *y)
 {
     const char *w = wrapping(t), *n = dtype_info[t].name;
     switch (p) {
@@ -127,17 +127,12 @@ static const char *int_prim(Arena *a, Prim p, DType t, const char *x, const char
     case P_xor: return wrapped(a, t, "^", x, y);
     case P_neg: return arena_printf(a, "%s(0 - %s(%s))", n, w, x);
     case P_not: return arena_printf(a, "%s(~%s(%s))", n, w, x);
-    case P_mad: return arena_printf(a, "%s(%s(%s) * %s(%s) + %s(%s))", n, w, x, w, y, w, z);
     case P_idiv: return arena_printf(a, "idiv(%s, %s)", x, y);
     case P_irem: return arena_printf(a, "irem(%s, %s)", x, y);
     case P_shl: return arena_printf(a, "shl(%s, %s)", x, y);
     case P_shr: return arena_printf(a, "shr(%s, %s)", x, y);
     case P_mulhi: return t == DT_u32 ? arena_printf(a, "__umulhi(%s, %s)", x, y) : NULL;
     case P_abs: return dtype_info[t].kind == DK_INT ? arena_printf(a, "iabs(%s)", x) : x;
-    case P_floor:
-    case P_ceil:
-    case P_trunc:
-    case P_rint: return x;
     default: return NULL;
     }
 }
@@ -181,7 +176,7 @@ const char *cuda_prim(Arena *a, Prim p, DType t, DType to, const char *x, const 
     default: break;
     }
     if (dtype_is_float(t)) return float_prim(a, p, t, x, y, z);
-    return t == DT_bool ? bool_prim(a, p, x, y) : int_prim(a, p, t, x, y, z);
+    return t == DT_bool ? bool_prim(a, p, x, y) : int_prim(a, p, t, x, y);
 }
 
 /* ---- narrow floats ------------------------------------------------------------------------------ */

@@ -10,11 +10,9 @@
 /* Primitives that are an op's whole expression share the op's loop. */
 /* clang-format off */
 static const uint16_t op_of[P_COUNT] = {
-    [P_add] = OP_add, [P_sub] = OP_sub, [P_mul] = OP_mul, [P_div] = OP_div, [P_neg] = OP_neg, [P_abs] = OP_abs,
-    [P_sqrt] = OP_sqrt, [P_floor] = OP_floor, [P_ceil] = OP_ceil, [P_trunc] = OP_trunc, [P_rint] = OP_round,
-    [P_lt] = OP_lt, [P_le] = OP_le, [P_gt] = OP_gt, [P_ge] = OP_ge, [P_eq] = OP_eq, [P_ne] = OP_ne,
-    [P_select] = OP_where, [P_and] = OP_and, [P_or] = OP_or, [P_xor] = OP_xor, [P_not] = OP_not, [P_shl] = OP_shl,
-    [P_shr] = OP_shr,
+#define PRIM(name, args, result, domain, op) [P_##name] = OP_##op,
+#include "../../ir/scalar.def"
+#undef PRIM
 };
 /* clang-format on */
 

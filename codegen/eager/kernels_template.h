@@ -25,23 +25,11 @@
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
-#define YES(...) __VA_ARGS__
-#define NO(...)
-#define IN_A_FLOAT YES
-#define IN_N_FLOAT YES
-#define IN_F_FLOAT YES
-#define IN_I_FLOAT NO
-#define IN_L_FLOAT NO
-#define IN_A_INT YES
-#define IN_N_INT YES
-#define IN_F_INT NO
-#define IN_I_INT YES
-#define IN_L_INT YES
-#define IN_A_BOOL YES
-#define IN_N_BOOL NO
-#define IN_F_BOOL NO
-#define IN_I_BOOL NO
-#define IN_L_BOOL YES
+/* LONE(result, op) is YES of a primitive that is not an op's whole value. */
+#define LONE_T_none ~, YES
+#define LONE(result, op) SECOND(LONE_##result##_##op, NO, ~)
+#define SECOND(...) SECOND_(__VA_ARGS__)
+#define SECOND_(a, b, ...) b
 #define VALUE_FLOAT(f, i) f
 #define VALUE_INT(f, i) i
 #define VALUE_BOOL(f, i) i

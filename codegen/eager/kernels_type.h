@@ -5,15 +5,17 @@
 
 #define C_TYPE NAME(element)
 #define NAME(f) JOIN(f, TYPE)
-#define IN(domain) JOIN(IN_##domain, KIND_TYPE)
+#define HAS(domain) IN(domain, KIND_TYPE)
 #define VALUE(f, i) JOIN(VALUE, KIND_TYPE)(f, i)
 #define RESULT_T C_TYPE
 #define RESULT_B uint8_t
 
 /* ---- elementwise -------------------------------------------------------------------------- */
-#include "kernels_prims.h"
+#define SCALAR_OWN(fn) NAME(fn)
+#define SCALAR_FN(fn) NAME(math_##fn)
+#include "../../ir/scalar_paste.h"
 #define UNARY(name, domain, result, f, i, gx)                                                                         \
-    IN(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
+    HAS(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
         const C_TYPE *a = in[0];                                                                                      \
         RESULT_##result *o = out;                                                                                     \
         INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
@@ -22,7 +24,7 @@
         }                                                                                                             \
     })
 #define BINARY(name, flags, domain, result, f, i, gx, gy)                                                             \
-    IN(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
+    HAS(domain)(static void NAME(map_##name)(void *out, const void *const *in, int64_t n) {                            \
         const C_TYPE *a = in[0], *b = in[1];                                                                          \
         RESULT_##result *o = out;                                                                                     \
         INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
@@ -47,22 +49,17 @@
 #include "../../ir/ops_undef.h"
 
 /* ---- primitives that are no op by themselves ------------------------------------------------ */
-#define PRIM(name, args, domain, value)                                                                                     \
-    IN(domain)(static void NAME(prim_##name)(void *out, const void *const *in, int64_t n) {                           \
-        const C_TYPE *a = in[0], *b = in[1], *c = in[args - 1];                                                       \
-        C_TYPE *o = out;                                                                                              \
-        INDEPENDENT for (int64_t at = 0; at < n; at++) {                                                              \
-            const C_TYPE x = a[at], y = b[at], z = c[at];                                                             \
-            (void)z;                                                                                                  \
-            o[at] = value;                                                                                            \
-        }                                                                                                             \
-    })
-PRIM(idiv, 2, I, IDIV(x, y))
-PRIM(irem, 2, I, IREM(x, y))
-PRIM(mulhi, 2, I, (C_TYPE)mulhi_u32((uint32_t)x, (uint32_t)y))
-PRIM(fmod, 2, F, FMOD(x, y))
-PRIM(mad, 3, F, NAME(mad)(x, y, z))
-PRIM(copysign, 2, F, COPYSIGN(x, y))
+#define PRIM(name, args, result, domain, op) \
+    LONE(result, op)(HAS(domain)(static void NAME(prim_##name)(void *out, const void *const *in, int64_t n) { \
+        const C_TYPE *a = in[0], *b = in[1], *c = in[args - 1]; \
+        C_TYPE *o = out; \
+        INDEPENDENT for (int64_t at = 0; at < n; at++) { \
+            const C_TYPE x = a[at], y = b[at], z = c[at]; \
+            (void)z; \
+            o[at] = (C_TYPE)C_CALL(name, args); \
+        } \
+    }))
+#include "../../ir/scalar.def"
 #undef PRIM
 
 /* ---- folds -----------------------------------------------------------------------------------
@@ -131,8 +128,8 @@ PRIM(copysign, 2, F, COPYSIGN(x, y))
         for (int64_t r = 0; r < rows; r++, a += stride)                                                               \
             for (int64_t i = 0; i < n; i++) o[i] = NAME(step_##name)(o[i], a[i]);                                     \
     }
-IN(N)(FOLD(sum, C(0), ADD(x, y)))
-IN(N)(FOLD(prod, C(1), MUL(x, y)))
+HAS(N)(FOLD(sum, C(0), ADD(x, y)))
+HAS(N)(FOLD(prod, C(1), MUL(x, y)))
 FOLD(max, NAME(least), VALUE(SELECT(OR(GT(x, y), NE(x, x)), x, y), SELECT(GT(x, y), x, y)))
 FOLD(min, NAME(most), VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y), x, y)))
 
@@ -189,8 +186,8 @@ ARG(arg_min, x < y)
 CAST_TO(odd, float, NAME(odd)(x))
 
 /* ---- the table ---------------------------------------------------------------------------- */
-#define UNARY(name, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
-#define BINARY(name, flags, domain, ...) IN(domain)([OP_##name] = NAME(map_##name), )
+#define UNARY(name, domain, ...) HAS(domain)([OP_##name] = NAME(map_##name), )
+#define BINARY(name, flags, domain, ...) HAS(domain)([OP_##name] = NAME(map_##name), )
 #define TERNARY(name, ...) [OP_##name] = NAME(map_##name),
 #define OP(...)
 #define FOLD_ROW(name, kind) [kind] = {NAME(start_##name), NAME(lanes_##name), NAME(rows_##name), NAME(columns_##name)},
@@ -198,15 +195,18 @@ static const TypeKernels NAME(kernels) = {
     .map = {
 #include "../../ir/ops.def"
     },
-    .prim = {IN(I)([P_idiv] = NAME(prim_idiv), [P_irem] = NAME(prim_irem), [P_mulhi] = NAME(prim_mulhi), )
-             IN(F)([P_fmod] = NAME(prim_fmod), [P_mad] = NAME(prim_mad), [P_copysign] = NAME(prim_copysign), )},
+    .prim = {
+#define PRIM(name, args, result, domain, op) LONE(result, op)(HAS(domain)([P_##name] = NAME(prim_##name), ))
+#include "../../ir/scalar.def"
+#undef PRIM
+    },
     .cast = {
 #define DTYPE_INT(t, ...) [DT_##t] = NAME(cast_##t),
 #define DTYPE_FLOAT(t, ...) [DT_##t] = NAME(cast_##t),
 #define DTYPE_NARROW(t, ...) [DT_##t] = NAME(cast_odd),
 #include "../../runtime/dtype.def"
     },
-    .fold = {IN(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},
+    .fold = {HAS(N)(FOLD_ROW(sum, FOLD_SUM) FOLD_ROW(prod, FOLD_PROD)) FOLD_ROW(max, FOLD_MAX) FOLD_ROW(min, FOLD_MIN)},
     .arg_max = NAME(arg_max),
     .arg_min = NAME(arg_min),
 };
@@ -222,7 +222,7 @@ static const TypeKernels NAME(kernels) = {
 #undef TO_INT_INT
 #undef TO_INT_BOOL
 #undef NAME
-#undef IN
+#undef HAS
 #undef VALUE
 #undef RESULT_T
 #undef RESULT_B
