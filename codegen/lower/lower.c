@@ -1,5 +1,5 @@
-/* lower: a fused graph as a program: buffers for values, a step per kernel, contraction, loop and copy. Relies on lower.h.
- * Never looks inside a kernel (lower_kernel.c does) and never fuses (passes/fuse.c has). */
+/* lower: a program of a fused graph: buffers for values, a step per kernel and copy. Relies on lower.h. Never looks inside a kernel
+ * (lower_kernel.c does), never fuses (passes/fuse.c has), and leaves the order of nodes to lower_scope.c. */
 #include "../../ir/rebuild.h"
 #include "lower.h"
 
@@ -199,7 +199,7 @@ void scope_operands_end(Scope *s, const Node *n)
     for (uint32_t i = 0; i < n->nin; i++) s->input[n->in[i]] = NO_BUF;
 }
 
-static bool lower_single(Scope *s, const Node *n)
+bool lower_single(Scope *s, const Node *n)
 {
     Group group;
     int64_t layout = 0;
@@ -222,53 +222,6 @@ static bool unsupported(Scope *s, const Node *n, const char *what)
 bool lower_call(Scope *s, const Node *n) { return unsupported(s, n, "a call of a compiled function"); }
 bool lower_saved(Scope *s, const Node *n) { return unsupported(s, n, "what an earlier run saved"); }
 bool lower_param(Scope *s, const Node *n) { return s->buf[n->out] != NO_BUF; }
-
-static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
-#define LOWER_OUTSIDE(name) [OP_##name] = lower_##name,
-#include "lower_outside.h"
-};
-
-static bool lower_node(Scope *s, const Node *n)
-{
-    if (op_is_alias((Op)n->op)) return true; /* the root's buffer */
-    return lower_op[n->op] != NULL ? lower_op[n->op](s, n) : lower_single(s, n);
-}
-
-static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
-
-/* From the end: what a needed node or an effect reads is needed. */
-static void mark_needed(Scope *s)
-{
-    for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
-    for (uint32_t i = s->g->node.len; i-- > 0;) {
-        const Node *n = &s->g->node.at[i];
-        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT));
-        for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
-        if (!wanted || op_is_alias((Op)n->op)) continue;
-        for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
-        if (n->op == OP_matmul) {
-            contract_needs(s, n);
-            continue;
-        }
-        for (uint32_t k = 0; k < n->nin; k++) {
-            Op from = (Op)graph_maker(s->g, n->in[k])->op;
-            bool known = n->op == OP_scan && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
-            if (!known && (!single || !op_is_source(from))) need(s, n->in[k]);
-        }
-    }
-}
-
-bool scope_run(Scope *s)
-{
-    mark_needed(s);
-    for (uint32_t i = 0; i < s->g->node.len; i++) {
-        const Node *n = &s->g->node.at[i];
-        bool wanted = (n->nout != 0 && s->needed[n->out]) || node_has_effect(s->lw->m, n);
-        if (wanted && !lower_node(s, n)) return false;
-        if (s->lw->st->code != ST_OK) return false;
-    }
-    return true;
-}
 
 /* ---- the program --------------------------------------------------------------------------------- */
 

@@ -80,6 +80,7 @@ void contract_needs(Scope *s, const Node *n);              /* marks the values t
 /* Ops that are OUTSIDE of kernels are lowered by lower_NAME, each in a file of its kind. */
 #define LOWER_OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
 #include "lower_outside.h"
+bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its own */
 
 /* A kernel step of one's own (Group.draft): the node's operands become its first buffers, sources aside, which kernels make themselves;
  * there is room for `more` behind them. Between the two calls the group's kernels can ask for the operands' values. */
