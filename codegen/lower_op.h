@@ -7,21 +7,17 @@
 #include "eager.h"
 #include "program.h"
 
-#define OP_KEY_OPERANDS 3
-#define OP_KEY_ATTRS 12
-#define OP_KEY_WORDS (2 + OP_KEY_OPERANDS * (1 + 2 * MAX_RANK) + OP_KEY_ATTRS)
-#define OP_KEY_VALUES (OP_KEY_OPERANDS * 2 * MAX_RANK + OP_KEY_ATTRS)
-
-/* word: op; operands and attributes; per operand its dtype, its rank and whether it is strided, its sizes, and its strides if it
- * is; the attributes. A size or stride is the number 0 or 1, or -1 - (16 * n + c): value n of the call, of class c. */
+/* word: op; how many operands and attributes; per operand its dtype, its rank and whether it is strided, its sizes, and its strides
+ * if it is; the attributes. A size or stride is the number 0 or 1, or -1 - (16 * n + c): value n of the call, of class c. */
 typedef struct OpKey {
     uint32_t words, values;
-    int64_t word[OP_KEY_WORDS];
-    int64_t value[OP_KEY_VALUES]; /* what the program's symbols are in this call, in their order; no part of the key */
+    int64_t *word, *value; /* value: what the program's symbols are in this call, in their order; no part of the key */
 } OpKey;
 
-/* exact: sizes are in the key as they are, for ops whose sizes hang together by more than being equal. False: too many operands. */
-bool op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact);
+size_t op_key_room(const View *in, uint32_t nin, uint32_t nattr); /* as many there are at most, of either */
+/* word and value have that room. exact: sizes are in the key as they are, for ops whose sizes hang together by more than being
+ * equal. */
+void op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact);
 Program *op_program(Arena *arena, const int64_t *word, Status *st); /* NULL: st */
 
 #endif

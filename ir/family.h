@@ -61,6 +61,9 @@ static inline void map_push(IndexMap *m, Dim dim, const IndexExpr *e)
 }
 static inline bool map_guard(const Mapping *p, const IndexExpr *e, Dim size) /* only where 0 <= e < size */
 {
+    const IndexWithin within = index_within(p->env, e, size);
+    p->out->outside |= within == WITHIN_NEVER;
+    if (within != WITHIN_MAYBE) return true;
     if (p->out->nguard == INDEX_GUARDS) return false;
     p->out->guard[p->out->nguard++] = (IndexGuard){*e, size};
     return true;

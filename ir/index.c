@@ -21,14 +21,23 @@ IndexExpr index_axis(uint32_t axis, Dim coef)
 
 static bool is_negative(const IndexExpr *e, uint32_t a) { return e->negative >> a & 1; }
 
-/* base and minus have no common part left if both are constant. */
-static bool settle(IndexExpr *e)
+/* Provably a >= b. */
+static bool at_least(DimTable *t, Dim a, Dim b)
+{
+    Dim d = dim_sub(t, a, b);
+    return d != DIM_BAD && dim_lo(t, d) >= 0;
+}
+
+/* base and minus have no common part left if it is known which of them is larger. */
+static bool settle(IndexEnv *env, IndexExpr *e)
 {
     if (e->base == DIM_BAD || e->minus == DIM_BAD) return false;
-    if (dim_is_const(e->base) && dim_is_const(e->minus)) {
-        Dim both = MIN_OF(e->base, e->minus);
-        e->base -= both;
-        e->minus -= both;
+    if (e->base != 0 && e->minus != 0) {
+        const Dim base = e->base, minus = e->minus;
+        if (at_least(env->dims, base, minus))
+            e->base = dim_sub(env->dims, base, minus), e->minus = 0;
+        else if (at_least(env->dims, minus, base))
+            e->minus = dim_sub(env->dims, minus, base), e->base = 0;
     }
     for (uint32_t a = 0; a < INDEX_AXES; a++) {
         if (e->coef[a] == DIM_BAD) return false;
@@ -67,7 +76,7 @@ bool index_add(IndexEnv *env, IndexExpr *to, const IndexExpr *e)
         if (to->dyn >= 0 && env->prim == NULL) return false;
         to->dyn = to->dyn >= 0 ? env->prim(env->user, P_add, to->dyn, e->dyn) : e->dyn;
     }
-    return settle(to);
+    return settle(env, to);
 }
 
 bool index_scale(IndexEnv *env, IndexExpr *e, Dim by)
@@ -80,7 +89,7 @@ bool index_scale(IndexEnv *env, IndexExpr *e, Dim by)
         if (env->prim == NULL) return false;
         e->dyn = env->prim(env->user, P_mul, e->dyn, env->dim(env->user, by));
     }
-    return settle(e);
+    return settle(env, e);
 }
 
 bool index_negate(IndexEnv *env, IndexExpr *e)
@@ -222,29 +231,29 @@ void index_root(const IndexEnv *env, uint32_t n, IndexMap *out)
 
 /* ---- views --------------------------------------------------------------------------------------- */
 
-/* True if 0 <= e < size for certain: its terms are the digits of a mixed radix below size, or its bounds say so. */
+/* base, or minus, and the most that the terms of that sign add to it. */
+static Dim most(const IndexEnv *env, const IndexExpr *e, bool negative)
+{
+    Dim sum = negative ? e->minus : e->base;
+    for (uint32_t a = 0; a < INDEX_AXES; a++) {
+        if (e->coef[a] == 0 || is_negative(e, a) != negative) continue;
+        sum = dim_add(env->dims, sum, dim_sub(env->dims, dim_mul(env->dims, e->coef[a], env->extent[a]), e->coef[a]));
+    }
+    return sum;
+}
+
+IndexWithin index_within(const IndexEnv *env, const IndexExpr *e, Dim size)
+{
+    DimTable *t = env->dims;
+    if (e->dyn >= 0) return WITHIN_MAYBE;
+    const Dim up = most(env, e, false), down = most(env, e, true), past = dim_add(t, up, 1);
+    if (at_least(t, e->base, dim_add(t, down, size)) || at_least(t, e->minus, past)) return WITHIN_NEVER;
+    return at_least(t, e->base, down) && at_least(t, dim_add(t, size, e->minus), past) ? WITHIN_ALWAYS : WITHIN_MAYBE;
+}
+
 static bool fits(const IndexEnv *env, const IndexExpr *e, Dim size)
 {
-    Dim part;
-    if (!is_plain(e)) return false;
-    if (e->base == 0) {
-        if (expr_axes(e) == 0) return dim_lo(env->dims, size) > 0;
-        for (uint32_t a = 0; a < INDEX_AXES; a++) {
-            if (e->coef[a] == 0) continue;
-            Dim span = dim_mul(env->dims, e->coef[a], env->extent[a]);
-            IndexExpr rest = *e;
-            rest.coef[a] = 0;
-            if (span != 0 && dim_divides(env->dims, size, span, &part) && (expr_axes(&rest) == 0 || fits(env, &rest, e->coef[a])))
-                return true;
-        }
-    }
-    Dim most = dim_hi(env->dims, e->base);
-    for (uint32_t a = 0; a < INDEX_AXES; a++) {
-        if (e->coef[a] == 0) continue;
-        Dim last = MAX_OF(dim_hi(env->dims, env->extent[a]) - 1, 0);
-        most = dim_add(NULL, most, dim_mul(NULL, dim_hi(env->dims, e->coef[a]), last));
-    }
-    return most != DIM_BAD && most < dim_lo(env->dims, size);
+    return is_plain(e) && index_within(env, e, size) == WITHIN_ALWAYS;
 }
 
 static void insert(IndexMap *m, Dim dim, const IndexExpr *e)
@@ -465,7 +474,7 @@ bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, con
     const OpDef *def = &op_def[n->op];
     out->map.rank = out->nguard = 0;
     out->extra = -1;
-    out->fills = false;
+    out->fills = out->outside = false;
     env->split_axis = -1;
     if (def->map == NULL) {
         index_copy(&out->map, m);

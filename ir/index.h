@@ -54,6 +54,7 @@ typedef struct IndexStep {
     IndexMap map;
     uint32_t nguard;
     IndexGuard guard[INDEX_GUARDS];
+    bool outside;      /* some guard holds nowhere */
     int32_t extra;     /* a further bool condition (window_add); -1: none */
     bool fills;        /* where the access is outside, the element is `fill` */
     int64_t fill;
@@ -79,6 +80,8 @@ bool index_strided(IndexEnv *env, const IndexMap *m, const Type *t, const Dim *s
 /* Operand k of n, an op that may stand in a kernel and whose result is demanded at m; of a reduction with env->sweep as the folded
  * axis. */
 bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, const IndexMap *m, IndexStep *out);
+/* Of a concat whose result is demanded at m, operands below the returned one and from *past on are never reached. */
+uint32_t index_joined(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, uint32_t *past);
 /* What a rule of index maps, map_NAME, sees: that question. out->map is empty; it is normalised afterwards. */
 typedef struct Mapping {
     IndexEnv *env;
@@ -88,6 +91,10 @@ typedef struct Mapping {
     const IndexMap *m;
     IndexStep *out;
 } Mapping;
+
+/* Whether 0 <= e < size at the points of the axes. */
+typedef enum IndexWithin { WITHIN_MAYBE, WITHIN_NEVER, WITHIN_ALWAYS } IndexWithin;
+IndexWithin index_within(const IndexEnv *env, const IndexExpr *e, Dim size);
 
 static inline bool node_reduces(const Node *n) { return op_reduces((Op)n->op); }
 bool index_one_run(const Node *n);                /* a reduction folds axes that lie side by side, as a kernel can */

@@ -281,3 +281,27 @@ static bool concat_axis(const Mapping *p, uint32_t axis, IndexExpr *e)
 }
 
 bool map_concat(const Mapping *p) { return map_axes(p, 1u << ATTRS(concat, p->n->attr->at)->axis, concat_axis); }
+
+static bool same_axis(const Mapping *p, uint32_t axis, IndexExpr *e)
+{
+    (void)p, (void)axis, (void)e;
+    return true;
+}
+
+uint32_t index_joined(IndexEnv *env, const Graph *g, const Node *n, const IndexMap *m, uint32_t *past)
+{
+    IndexStep step;
+    const Mapping p = {env, g, n, 0, m, &step};
+    const uint32_t axis = (uint32_t)ATTRS(concat, n->attr->at)->axis;
+    uint32_t first = 0;
+    Dim end = 0;
+    *past = n->nin;
+    if (!map_axes(&p, 1u << axis, same_axis)) return 0;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        end = dim_add(env->dims, end, mapped_operand(&p, k)->dim[axis]);
+        IndexWithin within = index_within(env, &step.map.at[axis != 0], end);
+        if (within == WITHIN_NEVER) first = k + 1;
+        if (within == WITHIN_ALWAYS) *past = MIN_OF(*past, k + 1);
+    }
+    return first;
+}

@@ -11,6 +11,7 @@ typedef struct Target {
     uint32_t row_cache_bytes; /* a row up to this size may be kept near the core between stages */
     bool fma;                 /* mad rounds once */
     bool blas;                /* contractions may go to a BLAS through the host table */
+    bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
     bool threads;             /* kernels may be split into chunks through the host table */
 } Target;
 

@@ -33,13 +33,11 @@ static void fill(DType t, char *at, size_t n)
         if (dtype_is_float(t))
             dtype_store_f64(t, to, (double)(int64_t)(seed >> 40) / (1 << 23) * 2 - 2);
         else
-            dtype_store_i64(
-                t, to, t == DT_bool ? (int64_t)(seed >> 40 & 1) : (int64_t)(seed >> 40) % 9);
+            dtype_store_i64(t, to, t == DT_bool ? (int64_t)(seed >> 40 & 1) : (int64_t)(seed >> 40) % 9);
     }
 }
 
-static void run_in_chunks(
-    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
+static void run_in_chunks(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
 {
     (void)h;
     for (int64_t lo = 0; lo < n; lo += grain) fn(buf, dim, lo, MIN_OF(lo + grain, n));
@@ -51,25 +49,23 @@ static void check_outputs(const Program *p, const char *name, void **want, void 
         const Type *t = &p->buf.at[i].type;
         int64_t n = (int64_t)(bytes_of(p->module, t) / dtype_bytes((DType)t->dtype)),
                 at = bytes_differ((DType)t->dtype, want[i], got[i], n);
-        if (at >= 0)
-            fail_msg("%s: result %u differs at element %lld", name, i - p->ninput, (long long)at);
+        if (at >= 0) fail_msg("%s: result %u differs at element %lld", name, i - p->ninput, (long long)at);
     }
 }
 
-static void run_case(Arena *a, const TextCase *c, bool fuse)
+static void run_case(Arena *a, const TextCase *c, bool fuse, bool parts)
 {
     const char *name = c->name;
     Status st = {0};
     Target target = {0};
     const KilnHost host = {.run = run_in_chunks};
     Module *m = module_parse(a, c->text, c->len, &st);
-    if (!m || !llvm_backend()->target(&target, &st) ||
-        !graph_passes(m, &target, fuse ? -1 : pass_count - 1, &st))
+    if (!m || !llvm_backend()->target(&target, &st) || !graph_passes(m, &target, fuse ? -1 : pass_count - 1, &st))
         fail_msg("%s: %s", name, st.text);
+    target.dear_guards = parts;
     const Program *p = program_lower(a, m, &(LowerOptions){.target = target}, &st);
     if (!p) fail_msg("%s: %s", name, st.text);
-    void **want = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1),
-         **got = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
+    void **want = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1), **got = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
     int64_t symbol[64];
     for (int i = 0; i < 64; i++) symbol[i] = SYMBOL;
     for (uint32_t i = 0; i < p->ninput + p->noutput; i++) {
@@ -94,8 +90,9 @@ static void run_all(void *arg)
     TextCase c;
     while (cases_next(&at, CASE_MARK, &c))
         if (!only || strstr(c.name, only)) {
-            run_case(a, &c, false);
-            run_case(a, &c, true);
+            run_case(a, &c, false, false);
+            run_case(a, &c, true, false);
+            run_case(a, &c, true, true);
         }
 }
 

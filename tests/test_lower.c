@@ -113,11 +113,13 @@ static void check_plan(const TextCase *c, const Program *p)
     for (uint32_t i = 0; i < p->buf.len; i++) {
         const Buf *x = &p->buf.at[i];
         if (x->kind != BUF_TEMP) continue;
-        if (x->offset % 64 != 0 || x->offset < 0 || x->offset + x->bytes > p->workspace) fail_msg("%s: buffer %u lies at %lld", c->name, i, (long long)x->offset);
+        if (x->offset % 64 != 0 || x->offset < 0 || x->offset + x->bytes > p->workspace)
+            fail_msg("%s: buffer %u lies at %lld", c->name, i, (long long)x->offset);
         for (uint32_t j = 0; j < i; j++) {
             const Buf *y = &p->buf.at[j];
             if (y->kind != BUF_TEMP || x->last < y->first || y->last < x->first) continue;
-            if (x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes) fail_msg("%s: buffers %u and %u overlap", c->name, j, i);
+            if (x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes)
+                fail_msg("%s: buffers %u and %u overlap", c->name, j, i);
         }
     }
 }
@@ -212,7 +214,7 @@ typedef struct Task {
     uint64_t seed;
     uint32_t launches, nodes;
     InterpBlocks blocks;
-    Kept *kept;             /* of all graphs, so that their shapes meet */
+    Kept *kept; /* of all graphs, so that their shapes meet */
 } Task;
 
 /* The first result that differs, -1: none. */
@@ -224,7 +226,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     Module *m = module_again(a, rg->m, &st);
     if (m == NULL || !graph_passes(m, &target, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     LowerOptions o = {.target = target, .blas = task->seed % 4 == 0};
-    if (blocks) o.target.row_cache_bytes = 0;
+    if (blocks) o.target.row_cache_bytes = 0, o.target.dear_guards = true;
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL && st.code == ST_VALUE) return -1; /* its symbol's upper bound is beyond any memory */
     if (p == NULL) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
@@ -235,7 +237,8 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
         size_t bytes = (size_t)graph_bytes(&r, rg->g, rg->g->result.at[i]);
         buf[p->ninput + i] = memset(arena_alloc(a, bytes + 1), 0x7f, bytes + 1);
     }
-    if (!interp_blocks(p, buf, rg->symbol, blocks ? &task->blocks : NULL, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    if (!interp_blocks(p, buf, rg->symbol, blocks ? &task->blocks : NULL, &st))
+        fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     task->launches += p->launches;
     for (uint32_t i = 0; i < p->noutput; i++) {
         DType t = (DType)graph_type(rg->g, rg->g->result.at[i])->dtype;
@@ -264,7 +267,7 @@ static void check_random(void *arg)
         int64_t at = run_random(task, &rg, in, eager, stops[i % 2], i >= 2);
         if (at >= 0)
             fail_msg("seed %llu, %s%s: result %lld differs", (unsigned long long)task->seed, i % 2 ? "fused" : "unfused",
-                     i >= 2 ? ", in blocks" : "", (long long)at);
+                i >= 2 ? ", in blocks" : "", (long long)at);
     }
 }
 
@@ -286,7 +289,7 @@ static void random_graphs(void **state)
         arena_free(&a);
     }
     printf("# %u nodes, %u kernels and contractions, unfused and fused together; %u kernels in blocks, %u refused\n", task.nodes,
-           task.launches, task.blocks.ran, task.blocks.refused);
+        task.launches, task.blocks.ran, task.blocks.refused);
     kept_free(task.kept);
     assert_true(task.blocks.ran > 20 * task.blocks.refused);
 }
@@ -321,7 +324,8 @@ static void same_text(Arena *a, const TextCase *c, uint64_t seed, const char *na
     const char *with_all = text_kept(a, c, seed, UINT64_MAX);
     for (uint32_t i = 0; i < COUNT_OF(few); i++) {
         const char *with_few = text_kept(a, c, seed, few[i]);
-        if (strcmp(with_all, with_few) != 0) fail_msg("%s: hashes that collide made another program:\n%s\n---- instead of\n%s", name, with_few, with_all);
+        if (strcmp(with_all, with_few) != 0)
+            fail_msg("%s: hashes that collide made another program:\n%s\n---- instead of\n%s", name, with_few, with_all);
     }
 }
 
@@ -350,7 +354,7 @@ static void hashes_collide(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place), cmocka_unit_test(random_graphs),
-                                       cmocka_unit_test(hashes_collide)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place),
+        cmocka_unit_test(random_graphs), cmocka_unit_test(hashes_collide)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,7 +212,8 @@ static void store_classes(Task *t, const Stage *s, uint32_t classes, int64_t r)
         if (classes >> class[i] & 1) block_store(t, &run->k->store[i], class[i], r);
 }
 
-#define FLAT 7 /* classes that are whole blocks: all but 3 */
+#define FLAT 7   /* classes that are whole blocks: all but 3 */
+#define POINTS 3 /* those without lanes */
 #define ROWS 8
 
 static bool has_rows(const BlockRun *run, const Stage *s)
@@ -226,13 +227,15 @@ static bool has_rows(const BlockRun *run, const Stage *s)
 
 static void run_points(Task *t, const Stage *s)
 {
-    eval_classes(t, s, FLAT, false, 0);
-    store_classes(t, s, FLAT, 0);
-    if (!has_rows(t->run, s)) return;
+    const uint32_t flat = t->run->copies ? POINTS : FLAT;
+    eval_classes(t, s, flat, false, 0);
+    store_classes(t, s, flat, 0);
     if (t->run->copies) {
-        block_rows(t);
+        uint32_t store = (uint32_t)t->run->b->copy_store;
+        if (store >= s->first_store && store < s->last_store) block_rows(t);
         return;
     }
+    if (!has_rows(t->run, s)) return;
     for (int64_t r = 0; r < t->span[0].n; r++) {
         eval_classes(t, s, ROWS, false, r);
         store_classes(t, s, ROWS, r);
@@ -328,7 +331,7 @@ static void run_task(Task *t, int64_t task)
 static void run_tasks(void *arg, int64_t lo, int64_t hi)
 {
     const BlockRun *run = arg;
-    int64_t block = MAX_OF(run->block[0], run->block[1]), bytes = (block * run->size + 63) & ~(int64_t)63;
+    int64_t block = MAX_OF(run->block[0], MIN_OF(run->block[1], LANES_MAX)), bytes = (block * run->size + 63) & ~(int64_t)63;
     _Alignas(64) char room[2 * run->k->ninstr * bytes + 64];
     _Alignas(64) char fold[run->k->nreduction * fold_bytes(run) + 64];
     const char *at[run->k->ninstr + 1];
@@ -395,7 +398,7 @@ static void lay_out(BlockRun *run)
     while (most > 64 && most * k->ninstr * 16 > 1 << 18) most /= 2;
     for (uint32_t i = 0; i < k->nreduction; i++)
         if (fold_by_lanes(&k->reduction[i], run->extent[k->sweep])) most = TREE_ROW; /* the tree's blocks */
-    run->block[1] = MIN_OF(most, MAX_OF(run->span[1].points, 1));
+    run->block[1] = MIN_OF(run->copies && k->sweep < 0 ? MOVE_GRAIN : most, MAX_OF(run->span[1].points, 1));
     run->block[0] = MIN_OF(run->copies ? most : 128, MAX_OF(run->span[0].points, 1));
     for (uint32_t x = 0; x < k->ninstr; x++) run->class[x] = class_of(run, b->axes[x]);
     for (uint32_t i = 0; i < k->nstore; i++) run->class[k->ninstr + i] = class_of(run, b->store[i]);

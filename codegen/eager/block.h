@@ -6,6 +6,7 @@
 #include "../kernel.h"
 #include "ops.h"
 
+#define LANES_MAX 1024   /* of a block; rows that are only copied may be longer */
 #define BLOCK_INSTRS 256 /* of one kernel */
 
 /* A kernel with what interpreting it needs to know and no call changes. */

@@ -1,8 +1,6 @@
 /* block_move: streams of a block: where its elements lie, loads and stores. Relies on block.h. Never allocates. */
 #include "block.h"
 
-#define LANES_MAX 1024 /* of any block */
-
 /* Offsets of the span's part, from its coefficients per axis, in elements. */
 void span_offsets(const BlockRun *run, const Span *s, const int64_t *coef, int64_t *to)
 {

@@ -22,7 +22,6 @@ typedef struct Lowered {
 
 #define KEPT_SETS 64
 #define KEPT_WAYS 4
-#define KERNEL_BUFS 8
 #define KEPT_BYTES ((size_t)4 << 20) /* of all programs of one thread */
 
 struct Kept {
@@ -125,8 +124,7 @@ static void make(void *arg)
     for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++)
         m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
     for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
-        if (l->p->step[i].kind != STEP_KERNEL || l->p->kernel.at[l->p->step[i].kernel].nbuf > KERNEL_BUFS)
-            m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
+        if (l->p->step[i].kind != STEP_KERNEL) m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
 }
 
 static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
@@ -190,7 +188,7 @@ static void run_steps(const Run *r, const Lowered *l, char *room, bool again)
 {
     for (uint32_t i = 0; i < l->p->nstep; i++) {
         const Step *s = &l->p->step[i];
-        char *buf[KERNEL_BUFS];
+        char *buf[l->p->kernel.at[s->kernel].nbuf + 1];
         for (uint32_t b = 0; b < l->p->kernel.at[s->kernel].nbuf; b++) {
             const Buf *from = &l->p->buf.at[s->buf[b]];
             buf[b] = from->kind == BUF_INPUT    ? r->in[from->index].data
@@ -220,22 +218,73 @@ static bool run_program(const Run *r, Lowered *l, const OpKey *key)
     return true;
 }
 
-bool run_lowered(const Run *r)
+/* exact: with sizes as numbers. *again: they have to be. */
+static bool run_key(const Run *r, OpKey *key, bool exact, bool *again)
 {
     Kept *kept = r->kept != NULL && !r->kept->running ? r->kept : NULL;
-    for (int exact = 0; exact < 2; exact++) {
-        OpKey key;
-        if (!op_key(&key, r->op, r->in, r->nin, r->attr, r->nattr, exact)) break;
-        uint64_t hash = hash_of(&key);
-        Lowered *l = kept != NULL ? find(kept, &key, hash) : NULL, *made = NULL;
-        if (l == NULL && (l = made = lower(&key, hash, r->st)) == NULL) return false;
-        if (made != NULL && kept != NULL) keep(kept, made);
-        bool again = l->exact, ok = true;
-        if (kept != NULL) kept->running = true;
-        if (!again) ok = run_program(r, l, &key);
-        if (kept != NULL) kept->running = false;
-        if (kept == NULL) drop(made);
-        if (!again) return ok;
+    op_key(key, r->op, r->in, r->nin, r->attr, r->nattr, exact);
+    const uint64_t hash = hash_of(key);
+    Lowered *l = kept != NULL ? find(kept, key, hash) : NULL, *made = NULL;
+    if (l == NULL && (l = made = lower(key, hash, r->st)) == NULL) return false;
+    if (made != NULL && kept != NULL) keep(kept, made);
+    *again = l->exact;
+    if (kept != NULL) kept->running = true;
+    bool ok = *again || run_program(r, l, key);
+    if (kept != NULL) kept->running = false;
+    if (kept == NULL) drop(made);
+    return ok;
+}
+
+bool run_lowered(const Run *r)
+{
+    int64_t few[256], *room = few;
+    const size_t n = op_key_room(r->in, r->nin, r->nattr), bytes = 2 * n * sizeof *room;
+    bool again = false;
+    if (2 * n > COUNT_OF(few) && (room = mem_alloc(bytes)) == NULL)
+        return status_fail(r->st, ST_MEMORY, "%s: no memory to say what it is", op_def[r->op].name);
+    OpKey key = {.word = room, .value = room + n};
+    bool ok = run_key(r, &key, false, &again) && (!again || run_key(r, &key, true, &again));
+    if (room != few) mem_free(room, bytes);
+    return ok;
+}
+
+/* ---- joins of many ---------------------------------------------------------------------------- */
+
+#define JOINED_AT_ONCE 32
+
+/* Operands [first, first + some->nin) of all, joined at `data`: *to. */
+static bool join_some(const Run *all, Run *some, uint32_t first, View *to, char *data)
+{
+    const uint32_t axis = (uint32_t)ATTRS(concat, all->attr)->axis;
+    *some = *all;
+    some->in = all->in + first;
+    some->nin = MIN_OF(all->nin - first, JOINED_AT_ONCE);
+    some->out = to;
+    *to = *all->out;
+    to->data = data;
+    to->dim[axis] = 0;
+    for (uint32_t k = 0; k < some->nin; k++) to->dim[axis] += some->in[k].dim[axis];
+    for (uint32_t a = axis; a-- > 0;) to->stride[a] = to->stride[a + 1] * to->dim[a + 1];
+    return run_lowered(some);
+}
+
+bool run_concat(const Run *r)
+{
+    const uint32_t n = (r->nin + JOINED_AT_ONCE - 1) / JOINED_AT_ONCE;
+    const size_t size = dtype_bytes((DType)r->out->dtype), bytes = (size_t)view_elements(r->out) * size + 1;
+    if (r->nin <= JOINED_AT_ONCE) return run_lowered(r);
+    View *joined = mem_zeros(n, sizeof *joined);
+    char *room = mem_alloc(bytes), *at = room;
+    Run some, all = *r;
+    bool ok = (joined != NULL && room != NULL) || status_fail(r->st, ST_MEMORY, "concat: no memory for %zu bytes", bytes);
+    for (uint32_t i = 0; i < n && ok; i++) {
+        ok = join_some(r, &some, i * JOINED_AT_ONCE, &joined[i], at);
+        at += (size_t)view_elements(&joined[i]) * size;
     }
-    return status_fail(r->st, ST_UNSUPPORTED, "%s: too many operands or attributes", op_def[r->op].name);
+    all.in = joined;
+    all.nin = n;
+    ok = ok && run_concat(&all);
+    mem_free(room, bytes);
+    mem_free(joined, n * sizeof *joined);
+    return ok;
 }

@@ -1,5 +1,5 @@
-/* move: what copies elements from place to place: views made contiguous, reshape, pad, concat,
- * constant. Relies on ops.h. Never allocates. */
+/* move: what copies elements from place to place: views made contiguous, reshape, constant. Relies on ops.h.
+ * Never allocates. */
 #include "ops.h"
 
 /* ---- copies ------------------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ bool run_copy(const Run *r)
     return true;
 }
 
-/* ---- blocks into a larger whole ----------------------------------------------------------- */
+/* ---- constants ----------------------------------------------------------- */
 
 /* The bits of a constant's value (`attr`: a double's or an integer's) in type t. */
 static void value_bits(DType t, int64_t attr, void *to)
@@ -148,69 +148,6 @@ static void fill(ThreadPool *threads, const View *out, int64_t attr)
     memset(v.stride, 0, sizeof v.stride);
     eager_copy(&(EagerCtx){.threads = threads}, &v, out->data);
 }
-
-typedef struct PlaceJob {
-    Reader in;
-    int rank;                                /* axes that count the lines */
-    int64_t dim[MAX_RANK], stride[MAX_RANK]; /* stride of the output, in elements */
-    int64_t start, line;                     /* elements */
-    char *to;
-} PlaceJob;
-
-static void place_lines(void *arg, int64_t lo, int64_t hi)
-{
-    const PlaceJob *j = arg;
-    for (; lo < hi; lo++) {
-        int64_t to = j->start, at = lo;
-        for (int i = j->rank; i-- > 0; at /= j->dim[i]) to += at % j->dim[i] * j->stride[i];
-        reader_copy(&j->in, lo * j->line, j->line, j->to + to * j->in.bytes);
-    }
-}
-
-/* Puts `in` into the contiguous `out` with its first element at index `first`. */
-static void place(ThreadPool *threads, const View *in, const View *out, const int64_t *first)
-{
-    PlaceJob j = {.line = 1, .to = out->data};
-    int64_t n = view_elements(in), stride = 1;
-    if (n == 0) return;
-    reader_init(&j.in, in);
-    int axis = in->rank;
-    for (bool whole = true; axis > 0 && whole; axis--) { /* a line ends with the first axis that is not placed whole */
-        j.line *= in->dim[axis - 1];
-        j.start += first[axis - 1] * stride;
-        whole = in->dim[axis - 1] == out->dim[axis - 1];
-        stride *= out->dim[axis - 1];
-    }
-    j.rank = axis;
-    for (int i = axis; i-- > 0; stride *= out->dim[i]) {
-        j.dim[i] = in->dim[i];
-        j.stride[i] = stride;
-        j.start += first[i] * stride;
-    }
-    run_chunks(threads, place_lines, &j, n / j.line, MAX_OF(MOVE_GRAIN / j.line, 1));
-}
-
-bool run_pad(const Run *r)
-{
-    int64_t first[MAX_RANK];
-    for (int i = 0; i < r->out->rank; i++) first[i] = ATTRS(pad, r->attr)->axis[i].low;
-    fill(r->threads, r->out, ATTRS(pad, r->attr)->fill);
-    place(r->threads, r->in, r->out, first);
-    return true;
-}
-
-bool run_concat(const Run *r)
-{
-    const int64_t axis = ATTRS(concat, r->attr)->axis;
-    int64_t first[MAX_RANK] = {0};
-    for (uint32_t i = 0; i < r->nin; i++) {
-        place(r->threads, &r->in[i], r->out, first);
-        first[axis] += r->in[i].dim[axis];
-    }
-    return true;
-}
-
-/* ---- sources ------------------------------------------------------------------------------ */
 
 bool run_constant(const Run *r)
 {

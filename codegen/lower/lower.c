@@ -94,35 +94,47 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to)
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-static bool run_kernel(Scope *s, uint32_t kernel, uint32_t n, const uint32_t *buf)
+/* buf: the group's buffers. What the first kernel writes, later ones write other parts of. */
+static bool run_pieces(Scope *s, const Pieces *pieces, const uint32_t *buf)
 {
     Lower *lw = s->lw;
-    if (kernel == NO_BUF) return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (buf[i] == NO_BUF)
-            return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
-    Step *step = scope_step(s, STEP_KERNEL);
-    step->kernel = kernel;
-    step->buf = arena_copy(lw->arena, buf, n * sizeof *buf);
-    for (uint32_t i = 0; i < n; i++) lower_read(lw, buf[i]);
-    lw->p->launches++;
+    for (uint32_t i = 0; i < pieces->len; i++) {
+        const Piece *p = &pieces->at[i];
+        uint32_t *to = ARENA_ARRAY(lw->arena, uint32_t, p->nbuf + 1);
+        Step *step = scope_step(s, STEP_KERNEL);
+        step->kernel = p->kernel;
+        step->buf = to;
+        for (uint32_t k = 0; k < p->nbuf; k++) {
+            to[k] = buf[p->buf[k]];
+            if (to[k] == NO_BUF)
+                return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
+            lower_read(lw, to[k]);
+            if (i != 0 && lw->p->kernel.at[p->kernel].writes[k]) lw->p->moved -= lw->p->buf.at[to[k]].bytes;
+        }
+        lw->p->launches++;
+    }
     return true;
 }
 
 bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf)
 {
-    return run_kernel(s, lower_group(s->lw, group), group->nin + group->nout, buf);
+    Pieces pieces = {0};
+    return lower_group(s->lw, group, &pieces) && run_pieces(s, &pieces, buf);
 }
 
-static uint32_t group_kernel(Lower *lw, const Node *n, const Graph *body, const Group *group)
+static const Pieces *body_pieces(Lower *lw, const Node *n, const Graph *body, const Group *group)
 {
     uint64_t key;
+    Pieces pieces = {0};
     const Words w = body_words(lw, n, body);
-    uint32_t kernel = known_kernel(&lw->known, &w, &key);
-    if (kernel != NO_BUF || (kernel = lower_group(lw, group)) == NO_BUF) return kernel;
-    known_kernel(&lw->known, &w, &key); /* lowering may have taken the place */
-    know_kernel(lw, &lw->known, &w, key, kernel);
-    return kernel;
+    uint32_t known = known_kernel(&lw->known, &w, &key);
+    if (known == NO_BUF) {
+        if (!lower_group(lw, group, &pieces)) return NULL;
+        known_kernel(&lw->known, &w, &key); /* lowering may have taken the place */
+        know_kernel(lw, &lw->known, &w, key, known = lw->body.len);
+        *VEC_PUSH(lw->scratch, &lw->body) = pieces;
+    }
+    return &lw->body.at[known];
 }
 
 /* A `kernel` node: attributes are its graph, the sweep axis, the extents of the axes, and per result its layout. */
@@ -145,7 +157,8 @@ bool lower_kernel(Scope *s, const Node *n)
         buf[i] = s->buf[scope_root(s->g, n->in[i])];
     }
     for (uint32_t i = 0; i < n->nout; i++) buf[n->nin + i] = scope_result(s, n->out + i);
-    return run_kernel(s, group_kernel(s->lw, n, body, &group), n->nin + n->nout, buf);
+    const Pieces *pieces = body_pieces(s->lw, n, body, &group);
+    return pieces != NULL && run_pieces(s, pieces, buf);
 }
 
 /* The value itself over its own axes, and the folded one. */

@@ -22,6 +22,13 @@ typedef struct Known {  /* which kernel computes a thing */
     VEC(KnownThing) thing;
 } Known;
 
+/* One of the kernels that compute a group together. */
+typedef struct Piece {
+    uint32_t kernel, nbuf;
+    const uint32_t *buf;    /* per buffer of the kernel: which of the group's it is */
+} Piece;
+typedef VEC(Piece) Pieces;
+
 typedef struct Lower {
     Arena *arena;           /* of the program */
     Arena *scratch;         /* freed after lowering */
@@ -30,7 +37,8 @@ typedef struct Lower {
     const LowerOptions *o;
     Program *p;
     Status *st;
-    Known known;            /* kernels, and kernel nodes' graphs with their axes */
+    Known known;            /* kernels, and kernel nodes' graphs with their axes: those are numbers in `body` */
+    VEC(Pieces) body;
     Map dim_number;         /* Dim -> index in Program.dim + 1 */
     uint32_t clock;         /* steps so far, nested ones counted */
     VEC(uint32_t) touched;  /* buffers in the order in which steps read and write them, so that a loop's are at the end */
@@ -94,8 +102,9 @@ bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf);
 bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
 uint32_t lower_dim(Lower *lw, Dim d);                 /* index in Program.dim */
-uint32_t lower_group(Lower *lw, const Group *group);  /* index in Program.kernel; NO_BUF: st */
-uint32_t lower_add_kernel(Lower *lw, Kernel *k);      /* the same, of one that is complete; equal ones are one */
+/* The group as one kernel, or as one for each part of its axes in which no guard is left (lower_parts.c). False: st. */
+bool lower_group(Lower *lw, const Group *group, Pieces *out);
+uint32_t lower_add_kernel(Lower *lw, Kernel *k);      /* index in Program.kernel; equal ones are one */
 void memory_plan(Lower *lw);
 
 /* ---- one kernel in the making (lower_kernel.c, lower_value.c, lower_scalar.c, lower_schedule.c) ---- */
@@ -137,12 +146,24 @@ typedef struct DraftStore {
 
 typedef VEC(int32_t) Guards;
 
+typedef struct Part { /* some of the points: along each axis those from `first` on */
+    Dim first[INDEX_AXES], extent[INDEX_AXES];
+} Part;
+typedef VEC(Part) Parts;
+
+typedef struct Cut { /* a guard's answer changes between the points below `at` of this axis and the others */
+    uint8_t axis;
+    Dim at;
+} Cut;
+
 struct Build {
     Lower *lw;
     const Group *group;
     const Graph *g;
     IndexEnv env;
     uint16_t *level;        /* per value of g */
+    Part part;              /* what the kernel computes */
+    VEC(Cut) cut;           /* where the part may be cut */
     bool caches;            /* row caches may be made */
     int64_t row_bytes;      /* of those made */
     VEC(Draft) draft;
@@ -159,6 +180,8 @@ struct Build {
     Guards guard;           /* conditions under which what is being written is read at all */
 };
 
+bool build_draft(Build *b, Lower *lw, const Group *group, const Part *part); /* false: st */
+bool build_parts(const Build *whole, Parts *out); /* false: it is better left whole */
 int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uint32_t cost);
 int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z);
 int32_t build_const(Build *b, DType type, Scalar v);

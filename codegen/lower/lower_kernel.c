@@ -1,5 +1,5 @@
-/* lower_kernel: one group as one kernel: its results drafted at their maps, then the drafts laid out in stages. Relies on lower.h.
- */
+/* lower_kernel: one group as a kernel, or several (lower_parts.c): its results drafted at their maps, then the drafts laid out in
+ * stages. Relies on lower.h. */
 #include "lower.h"
 
 /* ---- index values as instructions ---------------------------------------------------------------- */
@@ -18,14 +18,14 @@ static int32_t env_clamped(void *user, Value v, const IndexMap *at, Dim size)
     return index < 0 ? -1 : build_clamped(user, index, size);
 }
 
-static void begin(Build *b, Lower *lw, const Group *group, bool caches)
+static void begin(Build *b, Lower *lw, const Group *group, const Part *part, bool caches)
 {
     Arena *a = lw->scratch;
-    *b = (Build){.lw = lw, .group = group, .g = group->g, .caches = caches};
+    *b = (Build){.lw = lw, .group = group, .g = group->g, .part = *part, .caches = caches};
     b->shared.arena = b->streams.arena = b->values.arena = a;
     index_env_init(&b->env, lw->dims);
     b->env.naxis = group->naxis;
-    memcpy(b->env.extent, group->extent, sizeof group->extent);
+    memcpy(b->env.extent, part->extent, sizeof part->extent);
     b->env.sweep = group->sweep;
     b->env.user = b;
     b->env.prim = env_prim;
@@ -71,6 +71,11 @@ static bool result(Build *b, uint32_t r)
     IndexMap m;
     if (!index_from_layout(&b->env, b->group->layout[r], &m))
         return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: result %u lies on an axis that is not there", b->g->name, r);
+    for (uint32_t i = 0; i < m.rank; i++) {
+        const uint32_t axis = (uint32_t)(b->group->layout[r] >> 4 * i & 15) - 1;
+        m.dim[i] = b->group->extent[axis];
+        m.at[i].base = b->part.first[axis];
+    }
     b->sweep_stage = b->level[v];
     int32_t x = build_value(b, v, &m);
     if (x < 0) return false;
@@ -256,22 +261,62 @@ uint32_t lower_add_kernel(Lower *lw, Kernel *k)
     return lw->p->kernel.len - 1;
 }
 
-uint32_t lower_group(Lower *lw, const Group *group)
+bool build_draft(Build *b, Lower *lw, const Group *group, const Part *part)
 {
-    Build plain, cached;
+    begin(b, lw, group, part, false);
+    b->level = levels(lw, group);
+    return draft(b, NULL);
+}
+
+/* A kernel's buffers are those of the group that it touches. */
+static void number_buffers(Lower *lw, Kernel *k, Piece *p)
+{
+    uint32_t *buf = ARENA_ARRAY(lw->scratch, uint32_t, k->nbuf + 1), *number = ARENA_ARRAY(lw->scratch, uint32_t, k->nbuf + 1);
+    bool *touched = ARENA_ARRAY(lw->scratch, bool, k->nbuf + 1);
+    for (uint32_t s = 0; s < k->nstream; s++)
+        if (!(k->stream[s].buf & STREAM_ROW)) touched[k->stream[s].buf] = true;
+    for (uint32_t i = 0; i < k->nbuf; i++) {
+        if (!touched[i]) continue;
+        k->writes[p->nbuf] = k->writes[i];
+        number[i] = p->nbuf;
+        buf[p->nbuf++] = i;
+    }
+    for (uint32_t s = 0; s < k->nstream; s++)
+        if (!(k->stream[s].buf & STREAM_ROW)) k->stream[s].buf = number[k->stream[s].buf];
+    k->nbuf = p->nbuf;
+    p->buf = buf;
+}
+
+static bool add_piece(const Build *plain, Pieces *out)
+{
+    Lower *lw = plain->lw;
+    Build cached;
     uint16_t *axes;
-    uint16_t *level = levels(lw, group);
-    begin(&plain, lw, group, false);
-    plain.level = level;
-    if (!draft(&plain, NULL)) return NO_BUF;
-    Kernel *k = lay_out(&plain, &axes);
-    if (plain.fold.len != 0 && lw->o->target.row_cache_bytes != 0 && kernel_sweeps_lanes(k, axes)) {
-        begin(&cached, lw, group, true);
-        cached.level = level;
-        if (!draft(&cached, &plain)) return NO_BUF;
+    Piece p = {0};
+    Kernel *k = lay_out(plain, &axes);
+    if (plain->fold.len != 0 && lw->o->target.row_cache_bytes != 0 && kernel_sweeps_lanes(k, axes)) {
+        begin(&cached, lw, plain->group, &plain->part, true);
+        cached.level = plain->level;
+        if (!draft(&cached, plain)) return false;
         if (cached.row_type.len != 0) k = lay_out(&cached, &axes);
     }
+    number_buffers(lw, k, &p);
     kernel_schedule(lw, k, axes);
-    k->name = name_of(lw, group);
-    return lower_add_kernel(lw, k);
+    k->name = name_of(lw, plain->group);
+    p.kernel = lower_add_kernel(lw, k);
+    *VEC_PUSH(lw->scratch, out) = p;
+    return true;
+}
+
+bool lower_group(Lower *lw, const Group *group, Pieces *out)
+{
+    Part all = {{0}, {0}};
+    Parts parts = {0};
+    Build b;
+    memcpy(all.extent, group->extent, sizeof group->extent);
+    if (!build_draft(&b, lw, group, &all)) return false;
+    if (b.cut.len == 0 || !build_parts(&b, &parts)) return add_piece(&b, out);
+    for (uint32_t i = 0; i < parts.len; i++)
+        if (!build_draft(&b, lw, group, &parts.at[i]) || !add_piece(&b, out)) return false;
+    return true;
 }

@@ -32,12 +32,19 @@ static int64_t size_word(OpKey *key, int64_t v, bool exact)
 
 static void add_word(OpKey *key, int64_t w) { key->word[key->words++] = w; }
 
-bool op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact)
+size_t op_key_room(const View *in, uint32_t nin, uint32_t nattr)
 {
-    if (nin > OP_KEY_OPERANDS || nattr > OP_KEY_ATTRS) return false;
+    size_t n = 3 + nattr;
+    for (uint32_t i = 0; i < nin; i++) n += 1 + 2u * in[i].rank;
+    return n;
+}
+
+void op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact)
+{
     key->words = key->values = 0;
     add_word(key, op);
-    add_word(key, nin | nattr << 8);
+    add_word(key, nin);
+    add_word(key, nattr);
     uint32_t head = key->words;
     key->words += nin;
     for (uint32_t i = 0; i < nin; i++) /* before the strides, which may be equal to a size by chance */
@@ -56,7 +63,6 @@ bool op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr
             add_word(key, s == 0 || s == 1 ? s : new_value(key, s, CLASS_STRIDE));
         }
     }
-    return true;
 }
 
 /* ---- programs ------------------------------------------------------------------------------------ */
@@ -86,11 +92,11 @@ static void lower_one(void *arg)
     Graph *g = graph_new(m, "op");
     const int64_t *at = one->word;
     Op op = (Op)*at++;
-    uint32_t nin = (uint32_t)*at & 0xff, nattr = (uint32_t)(*at++ >> 8);
+    const uint32_t nin = (uint32_t)*at++, nattr = (uint32_t)*at++;
     const int64_t *head = at;
-    Value in[OP_KEY_OPERANDS];
-    Dim attr[OP_KEY_ATTRS], stride[OP_KEY_OPERANDS][MAX_RANK];
-    const Dim *strides[OP_KEY_OPERANDS] = {NULL};
+    Value *in = ARENA_ARRAY(one->arena, Value, nin + 1);
+    Dim *attr = ARENA_ARRAY(one->arena, Dim, nattr + 1);
+    const Dim **strides = ARENA_ARRAY(one->arena, const Dim *, nin + 1);
     at += nin;
     for (uint32_t i = 0; i < nin; i++) {
         Type t = {.dtype = (uint8_t)head[i], .rank = (uint8_t)(head[i] >> 8)};
@@ -104,13 +110,14 @@ static void lower_one(void *arg)
     }
     for (uint32_t i = 0; i < nin; i++) {
         if (!(head[i] >> 16)) continue;
-        for (uint32_t a = 0; a < (uint8_t)(head[i] >> 8); a++) stride[i][a] = dim_of(&m->dims, *at++);
-        strides[i] = stride[i];
+        Dim *stride = ARENA_ARRAY(one->arena, Dim, MAX_RANK);
+        for (uint32_t a = 0; a < (uint8_t)(head[i] >> 8); a++) stride[a] = dim_of(&m->dims, *at++);
+        strides[i] = stride;
     }
     Value v = graph_append(g, op, in, nin, attr, nattr, (Loc){0}, one->st);
     if (v == 0) return;
     graph_result(g, v);
-    const LowerOptions o = {.target = {.name = "eager"}, .stride = strides};
+    const LowerOptions o = {.target = {.name = "eager", .dear_guards = true}, .stride = strides};
     one->p = program_lower(one->arena, m, &o, one->st);
 }
 

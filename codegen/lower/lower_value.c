@@ -134,22 +134,43 @@ static int32_t guarded(Build *b, Value v, const IndexMap *m, int32_t c)
 
 static Scalar scalar_of(DType t, int64_t attr) { return dtype_is_float(t) ? (Scalar){.f = attr_f64(attr)} : (Scalar){.i = attr}; }
 
+/* Where along one axis of the kernel the guard's answer changes. */
+static void note_cuts(Build *b, const IndexGuard *g)
+{
+    DimTable *t = b->lw->dims;
+    const IndexExpr *e = &g->e;
+    uint32_t a = 0;
+    while (a < b->env.naxis && e->coef[a] == 0) a++;
+    if (a == b->env.naxis || (int)a == b->env.sweep || e->coef[a] != 1 || e->negative != 0 || e->dyn >= 0) return;
+    for (uint32_t other = a + 1; other < b->env.naxis; other++)
+        if (e->coef[other] != 0) return;
+    const Dim at[2] = {dim_sub(t, e->minus, e->base), dim_sub(t, dim_add(t, g->size, e->minus), e->base)};
+    for (int i = 0; i < 2; i++) {
+        Dim rest = dim_sub(t, b->env.extent[a], at[i]);
+        if (at[i] == DIM_BAD || rest == DIM_BAD || at[i] == 0 || rest == 0 || dim_lo(t, at[i]) < 0 || dim_lo(t, rest) < 0) continue;
+        *VEC_PUSH(b->lw->scratch, &b->cut) = (Cut){(uint8_t)a, at[i]};
+    }
+}
+
 __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const IndexMap *m)
 {
     IndexStep step;
     const Type *t = graph_type(b->g, n->out);
     DType type = (DType)dtype_info[t->dtype].compute;
     int32_t result = -1;
-    for (uint32_t k = op_def[n->op].role == ROLE_COMPUTE ? n->nin : 1;
-         k-- > 0;) { /* of all that are joined, or of the one that moves */
+    uint32_t first = 0, past = 1; /* of all operands that are joined, or the one that moves */
+    if (op_def[n->op].role == ROLE_COMPUTE) first = index_joined(&b->env, b->g, n, m, &past);
+    for (uint32_t k = past; k-- > first;) {
         if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
+        if (step.fills) result = build_const(b, type, scalar_of((DType)t->dtype, step.fill));
+        if (step.outside) continue;
         if (step.nguard == 0) return build_value(b, n->in[k], &step.map);
+        for (uint32_t i = 0; i < step.nguard; i++) note_cuts(b, &step.guard[i]);
         int32_t c = conditions(b, &step), x = guarded(b, n->in[k], &step.map, c);
         if (x < 0) return -1;
-        if (step.fills) result = build_const(b, type, scalar_of((DType)t->dtype, step.fill));
         result = result < 0 ? x : build_prim(b, P_select, type, c, x, result);
     }
-    return result;
+    return result < 0 ? build_const(b, type, (Scalar){0}) : result; /* no operand: no point reaches it */
 }
 
 int32_t build_clamped(Build *b, int32_t index, Dim size)
@@ -184,8 +205,8 @@ _Static_assert(ROLE_ARGMIN - ROLE_SUM == R_ARGMIN, "roles that reduce stand in t
 static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t level)
 {
     int32_t c = conditions(b, step);
-    int32_t x = guarded(b, n->in[0], &step->map, c);
     DType type = (DType)dtype_info[graph_type(b->g, n->in[0])->dtype].compute;
+    int32_t x = step->outside ? build_const(b, type, (Scalar){0}) : guarded(b, n->in[0], &step->map, c);
     if (x >= 0 && c >= 0) x = build_prim(b, P_select, type, c, x, build_const(b, type, (Scalar){0}));
     if (x < 0) return UINT32_MAX;
     uint16_t axes = (uint16_t)(b->draft.at[x].axes & ~(1u << b->env.sweep));

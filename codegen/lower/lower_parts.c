@@ -1,0 +1,93 @@
+/* lower_parts: a kernel's points in parts. What pad and concat make stands behind guards, each of which holds up to some point of
+ * an axis and not beyond; a kernel of its own for each side needs no guard, and computes only what is there. Relies on lower.h.
+ * Never makes kernels. */
+#include "lower.h"
+
+#define PARTS_MAX 1024
+
+typedef struct Cutting {
+    Parts *part;
+    uint32_t work, most; /* drafts of the parts so far, and how many there may be */
+    uint32_t divisions;  /* of the whole: an index that a part has to divide costs more than a guard */
+} Cutting;
+
+static uint32_t divisions(const Build *b)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->draft.len; i++)
+        n += b->draft.at[i].i.kind == I_PRIM && (b->draft.at[i].i.prim == P_idiv || b->draft.at[i].i.prim == P_irem);
+    return n;
+}
+
+/* The block interpreter is far faster without guards. Compiled code loses little by one: more by going through memory once for each
+ * part, unless all lies in a cache, parts are whole pages, or many operands meet. Parts of less than a cache line never pay, nor do
+ * a few bytes in all. Where only a few elements stand behind an index, that axis and theirs become one axis without the guard,
+ * which does pay. */
+enum { LINE_BYTES = 64, PAGE_BYTES = 4096, CACHE_BYTES = 1 << 18, FEW_BYTES = 1 << 10, MANY_GUARDS = 5 };
+
+static int64_t size_of(const Build *b, Dim d) { return MIN_OF(dim_hi(b->lw->dims, d), DIM_MAX); }
+
+static bool pays(const Build *b, const Cut *c)
+{
+    const Lower *lw = b->lw;
+    const double bytes = (double)dtype_bytes((DType)graph_type(b->g, b->group->out[0])->dtype);
+    double line = 1, all = bytes;
+    if (lw->o->target.dear_guards) return true;
+    for (uint32_t a = 0; a < b->env.naxis; a++) {
+        if ((int)a == b->env.sweep) continue;
+        all *= (double)size_of(b, b->env.extent[a]);
+        if (a > c->axis) line *= (double)size_of(b, b->env.extent[a]);
+    }
+    const int64_t whole = size_of(b, b->env.extent[c->axis]), low = MIN_OF(size_of(b, c->at), whole);
+    const double run = line * bytes * (double)MAX_OF(low, whole - low);
+    return run >= LINE_BYTES && all > FEW_BYTES &&
+           (run >= PAGE_BYTES || all <= CACHE_BYTES || b->cut.len >= MANY_GUARDS || (line > 1 && line < 8));
+}
+
+/* Along the outermost axis, whose parts are larger pieces of memory; of several places the middle one. False: nowhere. */
+static bool place_of(const Build *b, Cut *place)
+{
+    Cut *at = ARENA_ARRAY(b->lw->scratch, Cut, b->cut.len + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->cut.len; i++) {
+        const Cut *c = &b->cut.at[i];
+        if ((n != 0 && c->axis > at[0].axis) || !pays(b, c)) continue;
+        if (n != 0 && c->axis < at[0].axis) n = 0;
+        at[n++] = *c;
+    }
+    *place = at[n / 2];
+    return n != 0;
+}
+
+/* False: it would be too much code, or the kernel cannot be had in parts. */
+static bool cut_up(Cutting *c, const Build *b)
+{
+    Cut cut;
+    if (!place_of(b, &cut)) {
+        *VEC_PUSH(b->lw->scratch, c->part) = b->part;
+        c->work += b->draft.len;
+        return c->work <= c->most && c->part->len <= PARTS_MAX && divisions(b) <= c->divisions;
+    }
+    for (int side = 0; side < 2; side++) {
+        Part part = b->part;
+        Build half;
+        if (side == 0) {
+            part.extent[cut.axis] = cut.at;
+        } else {
+            part.first[cut.axis] = dim_add(b->lw->dims, part.first[cut.axis], cut.at);
+            part.extent[cut.axis] = dim_sub(b->lw->dims, part.extent[cut.axis], cut.at);
+        }
+        if (!build_draft(&half, b->lw, b->group, &part) || !cut_up(c, &half)) return false;
+    }
+    return true;
+}
+
+bool build_parts(const Build *whole, Parts *out)
+{
+    Cutting c = {.part = out, .most = 2 * whole->draft.len + 32, .divisions = divisions(whole)};
+    const Status before = *whole->lw->st;
+    if (whole->group->draft != NULL || whole->cut.len > 2 * PARTS_MAX) return false;
+    bool ok = cut_up(&c, whole) && out->len > 1;
+    *whole->lw->st = before; /* a part that cannot be had is none */
+    return ok;
+}
