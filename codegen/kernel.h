@@ -23,7 +23,10 @@ typedef enum InstrKind {
     I_LOAD,    /* ref = stream; narrow floats arrive as f32 */
     I_AXIS,    /* ref = axis: its index, i64 */
     I_DIM,     /* ref = index into Program.dim: its run-time value, i64 */
-    I_REDUCED  /* ref = reduction of an earlier stage */
+    I_REDUCED, /* ref = reduction of an earlier stage */
+    /* What lies at stream `ref`, which then becomes b times that (b -1: that itself) plus a (a -1: nothing). In order of the sweep, in whose
+     * stage it stands; no two points reach one place. Depends on every axis. */
+    I_FETCH
 } InstrKind;
 
 typedef struct Instr {
@@ -66,7 +69,7 @@ typedef struct Reduction {
 typedef struct Store {
     uint32_t stream;
     int32_t value;     /* instruction; narrow floats are rounded on the way out */
-    bool add;          /* adds to what lies there (scatter), in order of the sweep */
+    uint8_t fold;      /* 0: replaces what lies there; else 1 + ReduceKind: is folded into it (scatter), in order of the sweep */
 } Store;
 
 typedef struct Stage {

@@ -63,6 +63,12 @@ static void put_instr(Text *out, const Kernel *k, const DimTable *t, uint32_t at
     case I_AXIS: text_printf(out, "i%u", i->ref); break;
     case I_DIM: text_printf(out, "dim%u", i->ref); break;
     case I_REDUCED: text_printf(out, "r%u", i->ref); break;
+    case I_FETCH:
+        text_printf(out, "fetch ");
+        put_stream(out, k, t, i->ref);
+        if (i->b >= 0) text_printf(out, " times %%%d", i->b);
+        if (i->a >= 0) text_printf(out, " plus %%%d", i->a);
+        break;
     }
     text_printf(out, "\n");
 }
@@ -78,7 +84,8 @@ static void put_stage(Text *out, const Kernel *k, const DimTable *t, const Stage
     for (uint32_t i = s->first_store; i < s->last_store; i++) {
         text_printf(out, "    ");
         put_stream(out, k, t, k->store[i].stream);
-        text_printf(out, " %s %%%d\n", k->store[i].add ? "+=" : "=", k->store[i].value);
+        static const char *const how[] = {"=", [1 + R_SUM] = "+=", [1 + R_PROD] = "*=", [1 + R_MAX] = "max=", [1 + R_MIN] = "min="};
+        text_printf(out, " %s %%%d\n", how[k->store[i].fold], k->store[i].value);
     }
 }
 

@@ -1,4 +1,4 @@
-/* op_gather: gather and its adjoint, scatter_add. Relies on family. */
+/* op_gather: gather and scatter, whose sum is its adjoint. Relies on family. */
 #include "family.h"
 
 /* Out-of-range indices clamp, which needs somewhere to clamp to. */
@@ -24,41 +24,99 @@ bool infer_gather(Infer *inf)
     return rule_result(inf, &out);
 }
 
+static Value gather(Emit *e, Value x, Value indices, int64_t axis)
+{
+    if (x == 0 || indices == 0) return 0;
+    return e->op(e, OP_gather, (Value[]){x, indices}, 2, &axis, 1);
+}
+
+enum { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN };
+static Value scatter(Emit *e, Value x, Value indices, Value updates, int64_t axis, int64_t fold)
+{
+    if (x == 0 || indices == 0 || updates == 0) return 0;
+    return e->op(e, OP_scatter, (Value[]){x, indices, updates}, 3, (int64_t[]){axis, fold}, 2);
+}
+
 void vjp_gather(Vjp *v)
 {
     if (!v->wanted[0] || v->g[0] == 0) return;
-    int64_t axis = ATTRS(gather, v->node->attr->at)->axis;
+    const int64_t axis = ATTRS(gather, v->node->attr->at)->axis;
     const Type x = *v->e->type(v->e, v->in[0]);
-    const int64_t attr[2] = {axis, x.dim[axis]};
     Value g = emit_wide(v->e, v->g[0]); /* sums of 16-bit floats round once */
-    if (g != 0) g = v->e->op(v->e, OP_scatter_add, (Value[]){g, v->in[1]}, 2, attr, 2);
-    v->dx[0] = emit_cast(v->e, g, (DType)x.dtype);
+    if (g == 0) return;
+    Type zeros = x;
+    zeros.dtype = v->e->type(v->e, g)->dtype;
+    v->dx[0] = emit_cast(v->e, scatter(v->e, emit_constant(v->e, 0, &zeros), v->in[1], g, axis, FOLD_SUM), (DType)x.dtype);
 }
 
-bool infer_scatter_add(Infer *inf)
+bool infer_scatter(Infer *inf)
 {
-    const Type *g = inf->in[0], *indices = inf->in[1];
+    const Type *x = inf->in[0], *indices = inf->in[1], *updates = inf->in[2];
+    const struct scatter_attrs *to = ATTRS(scatter, inf->attr);
+    if (!rule_axis(inf, to->axis, x->rank)) return false;
+    if (to->fold < FOLD_SUM || to->fold > FOLD_MIN)
+        return infer_fail(inf, ST_VALUE, "fold %lld is none of 0 to 3", (long long)to->fold);
     if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
+    if (updates->dtype != x->dtype) return infer_fail(inf, ST_DTYPE, "updates of another dtype");
     if (!rule_domain(inf, 0, 'N')) return false;
-    if (g->rank < indices->rank) return infer_fail(inf, ST_SHAPE, "the rank is below the indices'");
-    if (g->rank - indices->rank + 1 > MAX_RANK) return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
-    const struct scatter_add_attrs *to = ATTRS(scatter_add, inf->attr);
-    if (!rule_axis(inf, to->axis, g->rank - indices->rank + 1u)) return false;
-    const uint32_t axis = (uint32_t)to->axis;
-    if (memcmp(g->dim + axis, indices->dim, indices->rank * sizeof *g->dim) != 0)
-        return infer_fail(inf, ST_SHAPE, "the axes from %u on are not the indices'", axis);
-    if (!can_index(inf, to->size, indices)) return false;
-    Type out = {.dtype = g->dtype};
-    for (uint32_t i = 0; i < axis; i++) shape_push(&out, g->dim[i]);
-    shape_push(&out, to->size);
-    for (uint32_t i = axis + indices->rank; i < g->rank; i++) shape_push(&out, g->dim[i]);
-    return rule_result(inf, &out);
+    if (to->fold == FOLD_PROD && dtype_info[x->dtype].compute != x->dtype)
+        return infer_fail(inf, ST_DTYPE, "products of narrow floats are taken in f32");
+    const uint32_t axis = (uint32_t)to->axis, n = indices->rank;
+    bool fits = updates->rank == x->rank - 1u + n && memcmp(updates->dim, x->dim, axis * sizeof *x->dim) == 0 &&
+                memcmp(updates->dim + axis, indices->dim, n * sizeof *x->dim) == 0 &&
+                memcmp(updates->dim + axis + n, x->dim + axis + 1, (x->rank - axis - 1) * sizeof *x->dim) == 0;
+    if (!fits) return infer_fail(inf, ST_SHAPE, "updates are not shaped as x with the indices' axes in place of axis %u", axis);
+    return can_index(inf, x->dim[axis], indices) && rule_result(inf, x);
 }
 
-void vjp_scatter_add(Vjp *v)
+/* Every factor of an element but the one that asks: by division, and where zeros are among them by hand. y: the product. */
+static Value other_factors(Vjp *v, Value updates)
 {
-    if (!v->wanted[0] || v->g[0] == 0) return;
-    v->dx[0] = v->e->op(v->e, OP_gather, (Value[]){v->g[0], v->in[1]}, 2, &ATTRS(scatter_add, v->node->attr->at)->axis, 1);
+    Emit *e = v->e;
+    const struct scatter_attrs *a = ATTRS(scatter, v->node->attr->at);
+    const Type x = *e->type(e, v->in[0]), u = *e->type(e, updates);
+    Value zero = emit_constant(e, 0, &u), one = emit_constant(e, 1, &u), x0 = emit_constant(e, 0, &x), x1 = emit_constant(e, 1, &x);
+    Value is_zero = emit2(e, OP_eq, updates, zero), x_zero = emit2(e, OP_eq, v->in[0], x0);
+    Value zeros =
+        scatter(e, emit3(e, OP_where, x_zero, x1, x0), v->in[1], emit3(e, OP_where, is_zero, one, zero), a->axis, FOLD_SUM);
+    Value rest = scatter(e, emit3(e, OP_where, x_zero, x1, v->in[0]), v->in[1], emit3(e, OP_where, is_zero, one, updates), a->axis,
+        FOLD_PROD); /* without the zeros */
+    zeros = gather(e, zeros, v->in[1], a->axis);
+    rest = gather(e, rest, v->in[1], a->axis);
+    Value among = emit3(e, OP_where, emit2(e, OP_eq, zeros, zero), emit2(e, OP_div, rest, updates), zero);
+    Value alone = emit3(e, OP_where, emit2(e, OP_eq, zeros, one), rest, zero);
+    return emit3(e, OP_where, is_zero, alone, among);
+}
+
+/* Whoever equals the extreme gets an equal share. */
+static void share_extreme(Vjp *v, const struct scatter_attrs *a)
+{
+    Emit *e = v->e;
+    const Type x = *e->type(e, v->in[0]), u = *e->type(e, v->in[2]);
+    Type wide = x, wide_u = u;
+    wide.dtype = wide_u.dtype = dtype_info[x.dtype].compute; /* a count need not be of a 16-bit type's range */
+    Value x_chosen = emit2(e, OP_eq, v->in[0], v->out[0]);
+    Value u_chosen = emit2(e, OP_eq, v->in[2], gather(e, v->out[0], v->in[1], a->axis));
+    Value x_ones = emit3(e, OP_where, x_chosen, emit_constant(e, 1, &wide), emit_constant(e, 0, &wide));
+    Value u_ones = emit3(e, OP_where, u_chosen, emit_constant(e, 1, &wide_u), emit_constant(e, 0, &wide_u));
+    Value share = emit2(e, OP_div, emit_wide(e, v->g[0]), scatter(e, x_ones, v->in[1], u_ones, a->axis, FOLD_SUM));
+    share = emit_cast(e, share, (DType)x.dtype);
+    if (v->wanted[0]) v->dx[0] = emit3(e, OP_where, x_chosen, share, emit_constant(e, 0, &x));
+    if (v->wanted[2]) v->dx[2] = emit3(e, OP_where, u_chosen, gather(e, share, v->in[1], a->axis), emit_constant(e, 0, &u));
+}
+
+void vjp_scatter(Vjp *v)
+{
+    const struct scatter_attrs *a = ATTRS(scatter, v->node->attr->at);
+    if (v->g[0] == 0) return;
+    if (a->fold >= FOLD_MAX) {
+        share_extreme(v, a);
+        return;
+    }
+    if (v->wanted[0]) v->dx[0] = a->fold == FOLD_SUM ? v->g[0] : scatter(v->e, v->g[0], v->in[1], v->in[2], a->axis, FOLD_PROD);
+    if (!v->wanted[2]) return;
+    v->dx[2] = gather(v->e, v->g[0], v->in[1], a->axis);
+    if (a->fold == FOLD_PROD) v->dx[2] = emit2(v->e, OP_mul, v->dx[2], other_factors(v, v->in[2]));
 }
 
 /* The result's axes are (before, indices, after): the indices lie along those in the middle; x along the others and where its index

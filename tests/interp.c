@@ -112,6 +112,18 @@ static Scalar eval(KernelRun *r, const Instr *i)
     case I_AXIS: return (Scalar){.i = r->index[i->ref]};
     case I_DIM: return (Scalar){.i = value_of(r->in, r->in->p->dim.at[i->ref])};
     case I_REDUCED: return r->red[i->ref];
+    case I_FETCH: {
+        const Stream *s = &r->k->stream[i->ref];
+        const DType t = (DType)i->type;
+        bool skip;
+        void *at = element(r, s, &skip);
+        if (skip) return (Scalar){0};
+        Scalar old = load((DType)s->type, at), v = old;
+        if (i->b >= 0) v = prim_eval(P_mul, t, t, v, r->val[i->b], v);
+        if (i->a >= 0) v = prim_eval(P_add, t, t, v, r->val[i->a], v);
+        store((DType)s->type, at, v);
+        return old;
+    }
     }
     return (Scalar){0};
 }
@@ -170,7 +182,7 @@ static void run_stores(KernelRun *r, const Stage *s)
         if (skip) continue;
         Scalar v = r->val[to->value];
         DType compute = (DType)dtype_info[t->type].compute;
-        if (to->add) v = prim_eval(P_add, compute, compute, load((DType)t->type, at), v, v);
+        if (to->fold) v = step(&(Reduction){.kind = (uint8_t)(to->fold - 1), .type = (uint8_t)compute}, load((DType)t->type, at), v);
         store((DType)t->type, at, v);
     }
 }

@@ -45,7 +45,7 @@ int32_t make_load(Make *m, uint32_t stream);
 int32_t make_axis(Make *m, uint32_t axis);
 int32_t make_reduced(Make *m, uint32_t reduction);
 uint32_t make_reduce(Make *m, ReduceKind kind, ReduceOrder order, int32_t value);
-void make_store(Make *m, uint32_t stream, int32_t value, bool add);
+void make_store(Make *m, uint32_t stream, int32_t value, uint8_t fold);
 /* The kernel is done: into the program; its number. */
 uint32_t make_kernel_end(Make *m);
 /* A step that runs it on these program buffers (copied). */

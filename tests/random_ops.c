@@ -342,12 +342,13 @@ static Value gather(Maker *k, Value v)
     return maker_append(k, OP_gather, (Value[]){v, i}, 2, &axis, 1, k->size.at[v]);
 }
 
-static Value scatter_add(Maker *k)
+static Value scatter(Maker *k)
 {
     Value i = indices(k, 2);
     if (i == 0) return 0;
     Type t = *graph_type(k->g, i);
     t.dtype = (uint8_t)(random_chance(k->r, 70) ? DT_f32 : maker_dtype(k));
+    const uint32_t rank = t.rank;
     int64_t axis = 0;
     if (random_chance(k->r, 50) && t.rank < 3) t.dim[t.rank++] = 1 + random_below(k->r, 9);
     if (random_chance(k->r, 40) && t.rank < 4) {
@@ -357,7 +358,16 @@ static Value scatter_add(Maker *k)
     }
     Value g = maker_want(k, &t);
     double n = fmax((double)maker_elements(k, &t), 1);
-    return maker_append(k, OP_scatter_add, (Value[]){g, i}, 2, (int64_t[]){axis, 1 + random_below(k->r, 33)}, 2, n * k->size.at[g]);
+    Type to = {.dtype = t.dtype, .rank = (uint8_t)(t.rank - rank + 1)};
+    memcpy(to.dim, t.dim, (size_t)axis * sizeof *t.dim);
+    to.dim[axis] = 1 + random_below(k->r, 33);
+    memcpy(to.dim + axis + 1, t.dim + axis + rank, (t.rank - rank - (uint32_t)axis) * sizeof *t.dim);
+    Value x = maker_want(k, &to);
+    const bool narrow = dtype_info[t.dtype].compute != t.dtype;
+    int64_t fold = random_chance(k->r, 60) ? 0 : 1 + random_below(k->r, 3);
+    if (fold == 1 && narrow) fold = 0;
+    double size = fold == 1 ? pow(fmax(k->size.at[g], 1), n) * k->size.at[x] : n * k->size.at[g] + k->size.at[x];
+    return maker_append(k, OP_scatter, (Value[]){x, i, g}, 3, (int64_t[]){axis, fold}, 2, size);
 }
 
 /* ---- reductions and matmul ------------------------------------------------------------------------------------------ */
@@ -453,7 +463,7 @@ Value maker_build(Maker *k, Op op)
     case OP_broadcast: return broadcast(k);
     case OP_window: return window(k);
     case OP_window_add: return window_add(k);
-    case OP_scatter_add: return scatter_add(k);
+    case OP_scatter: return scatter(k);
     case OP_matmul: return matmul(k);
     default: return with_axes(k, op);
     }

@@ -344,7 +344,7 @@ static void scatter_adds_in_order(void **state)
         make_stage(m, true);
         int32_t v = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, -1));
         int32_t i = make_load(m, make_stream(m, 1, DT_i64, 0, (Dim[]){1}, -1, -1));
-        make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){0}, i, -1), v, true);
+        make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){0}, i, -1), v, 1 + R_SUM);
         make_step(m, make_run(m, make_kernel_end(m), 3, buf));
         memset(got, 0, sizeof got);
         run_program(make_program(m), (void *[]){x, at, got}, NULL, NULL);

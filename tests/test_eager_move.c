@@ -224,7 +224,7 @@ static void concats(void **state)
         }
 }
 
-/* ---- gather, scatter_add, window_add ------------------------------------------------------ */
+/* ---- gather, scatter, window_add ------------------------------------------------------ */
 
 static int64_t clamped(DType t, int64_t i, int64_t size)
 {
@@ -260,34 +260,41 @@ static void gathers(void **state)
             }
 }
 
-static Scalar add(DType t, Scalar a, Scalar b) { return prim_eval(P_add, t, t, a, b, a); }
+static Scalar folded(int fold, DType t, Scalar a, Scalar b)
+{
+    static const Op op[] = {OP_add, OP_mul, OP_max, OP_min};
+    const DType c = (DType)dtype_info[t].compute;
+    const OpDef *d = &op_def[op[fold]];
+    return scalar_eval(dtype_is_float(t) ? d->value_f : d->value_i, c, c, (Scalar[]){a, b});
+}
 
-/* want[...] += each element of g in order, each sum rounded to the type. */
+/* want[...] meets each update in order, each step rounded to the type. */
 static void scatters(void **state)
 {
     (void)state;
+    static char base[4 * 3 * 5 * 8], want[4 * 3 * 5 * 8];
     for (size_t t = 0; t < COUNT_OF(some_types); t++)
-        for (int axis = 0; axis < 2; axis++) {
-            DType type = some_types[t];
-            fill_random(type, x, ROOM, 5);
-            const int32_t few[6] = {1, 0, 1, 7, -3, 1};
-            memcpy(y, few, sizeof few);
-            View in[2] = {view_of(type, x, 3, axis ? DIMS(3, 6, 5) : DIMS(6, 3, 5)),
-                view_of(DT_i32, y, 1, DIMS(6))};
-            View out = run(OP_scatter_add, in, 2, DIMS(axis, 4), 2);
-            static char want[4 * 3 * 5 * 8];
-            memset(want, 0, sizeof want);
-            int64_t at[MAX_RANK] = {0};
-            do {
-                int64_t to[3] = {at[0], at[1], at[2]};
-                to[axis] = clamped(DT_i32, at[axis], 4);
-                int64_t o = offset(&out, to);
-                scalar_store(type, want, o,
-                    add(type, scalar_load(type, want, o),
-                        scalar_load(type, x, offset(&in[0], at))));
-            } while (next(&in[0], at));
-            for (int64_t i = 0; i < 60; i++) assert_true(same_element(type, got, i, want, i));
-        }
+        for (int axis = 0; axis < 2; axis++)
+            for (int fold = 0; fold < 4; fold++) {
+                DType type = some_types[t];
+                if (fold == 1 && dtype_info[type].compute != type) continue;
+                fill_random(type, x, ROOM, 5);
+                fill_random(type, base, 60, 5);
+                memcpy(want, base, 60 * dtype_bytes(type));
+                const int32_t few[6] = {1, 0, 1, 7, -3, 1};
+                memcpy(y, few, sizeof few);
+                View in[3] = {view_of(type, base, 3, axis ? DIMS(3, 4, 5) : DIMS(4, 3, 5)), view_of(DT_i32, y, 1, DIMS(6)),
+                    view_of(type, x, 3, axis ? DIMS(3, 6, 5) : DIMS(6, 3, 5))};
+                View out = run(OP_scatter, in, 3, DIMS(axis, fold), 2);
+                int64_t at[MAX_RANK] = {0};
+                do {
+                    int64_t to[3] = {at[0], at[1], at[2]};
+                    to[axis] = clamped(DT_i32, at[axis], 4);
+                    int64_t o = offset(&out, to);
+                    scalar_store(type, want, o, folded(fold, type, scalar_load(type, want, o), scalar_load(type, x, offset(&in[2], at))));
+                } while (next(&in[2], at));
+                for (int64_t i = 0; i < 60; i++) assert_true(same_element(type, got, i, want, i));
+            }
 }
 
 static void window_adds(void **state)
@@ -315,7 +322,7 @@ static void window_adds(void **state)
                         continue;
                     const int64_t from[6] = {
                         at[0], row / c[2], column / c[3], tap / c[1], tap % c[1], at[3]};
-                    acc = add(wide, acc, scalar_load(type, x, offset(&in, from)));
+                    acc = folded(0, wide, acc, scalar_load(type, x, offset(&in, from)));
                 }
                 uint64_t want = 0;
                 scalar_store(type, &want, 0, acc);

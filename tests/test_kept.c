@@ -95,16 +95,18 @@ static void repeated_operands_scatter(void **state)
     for (int64_t n = 1; n <= 300; n = n * 4 + 1)
         for (int64_t width = 1; width <= 50; width = width * 3 + 2)
             for (int which = 0; which < 4; which++) {
-                View in[2] = {view_of(DT_f32, x, 2, DIMS(n, width)), view_of(DT_i64, index_, 1, DIMS(n))};
+                static float zero;
+                View in[3] = {view_of(DT_f32, &zero, 2, DIMS(4, width)), view_of(DT_i64, index_, 1, DIMS(n)), view_of(DT_f32, x, 2, DIMS(n, width))};
                 View out = view_of(DT_f32, got, 2, DIMS(4, width));
+                in[0].stride[0] = in[0].stride[1] = 0;
                 for (int64_t i = 0; i < n; i++) index_[i] = which & 1 ? 2 : i % 4;
                 for (int64_t i = 0; i < n * width; i++) x[i] = which & 2 ? 3 : (float)(i % 7);
                 if (which & 1) in[1].stride[0] = 0;
-                if (which & 2) in[0].stride[0] = in[0].stride[1] = 0;
+                if (which & 2) in[2].stride[0] = in[2].stride[1] = 0;
                 memset(want, 0, 4 * (size_t)width * sizeof *want);
                 for (int64_t i = 0; i < n; i++)
                     for (int64_t c = 0; c < width; c++) want[index_[i] * width + c] += x[i * width + c];
-                must_run(NULL, OP_scatter_add, in, 2, DIMS(0, 4), 2, &out);
+                must_run(NULL, OP_scatter, in, 3, DIMS(0, 0), 2, &out);
                 assert_memory_equal(got, want, 4 * (size_t)width * sizeof *want);
             }
 }

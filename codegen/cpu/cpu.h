@@ -158,6 +158,7 @@ LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes);
 
 /* emit_stream */
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);
+LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u); /* of I_FETCH */
 void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u);
 
 /* emit_reduce */

@@ -37,6 +37,7 @@ static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
     case I_AXIS: return lanes ? axis_lanes(e, e->index[in->ref], u) : e->index[in->ref];
     case I_DIM: return gen_dim(g, g->p->dim.at[in->ref]);
     case I_REDUCED: return e->red[(size_t)in->ref * e->unroll_max + (lanes ? u : 0)];
+    case I_FETCH: return emit_stream_fetch(e, in, u);
     case I_PRIM: break;
     }
     DType t = (DType)all[in->prim == P_select ? in->b : in->a].type;
@@ -70,7 +71,7 @@ void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
 static bool stage_uses(const Kernel *k, const Stage *s, uint32_t stream)
 {
     for (uint32_t i = s->first; i < s->last; i++)
-        if (k->instr[i].kind == I_LOAD && k->instr[i].ref == stream) return true;
+        if ((k->instr[i].kind == I_LOAD || k->instr[i].kind == I_FETCH) && k->instr[i].ref == stream) return true;
     for (uint32_t i = s->first_store; i < s->last_store; i++)
         if (k->store[i].stream == stream) return true;
     return false;

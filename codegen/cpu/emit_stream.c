@@ -2,7 +2,7 @@
  * move where its elements lie side by side (in either direction), else one move per lane. Lanes
  * that do not exist, or whose guard does not hold, never touch memory outside the buffer: masked
  * moves, or the address of a scratch slot chosen instead. Relies on gen, emit_scalar. */
-#include "cpu.h"
+#include "emit_reduce.h"
 
 enum { COEF_OTHER = INT32_MAX };
 
@@ -154,37 +154,35 @@ LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool l
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-static LLVMValueRef plus(KernelEmit *e, const Stream *s, LLVMValueRef old, LLVMValueRef v)
+static LLVMValueRef folded(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef old, LLVMValueRef v)
 {
-    DType t = (DType)dtype_info[s->type].compute;
-    LLVMValueRef sum = emit_prim(e->g, P_add, t, t, emit_from_memory(e->g, (DType)s->type, old), v, NULL);
-    return emit_to_memory(e->g, (DType)s->type, sum);
+    const Reduction r = {.kind = (uint8_t)(fold - 1), .type = dtype_info[s->type].compute};
+    return emit_to_memory(e->g, (DType)s->type, reduce_op(e->g, &r, emit_from_memory(e->g, (DType)s->type, old), v));
 }
 
-/* In order of the lanes: two of them may add to one element. */
-static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, bool add)
+/* In order of the lanes: two of them may be folded into one element. */
+static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, uint8_t fold)
 {
     Gen *g = e->g;
-    if (!add) v = emit_to_memory(g, (DType)s->type, v);
+    if (!fold) v = emit_to_memory(g, (DType)s->type, v);
     for (uint32_t i = 0; i < e->width; i++) {
         LLVMValueRef at = address(e, s, u, i), x = gen_lane(g, v, i), there = mask ? gen_lane(g, mask, i) : NULL;
         if (there) at = gen_select(g, there, at, e->sink);
-        if (add) x = plus(e, s, gen_load(g, gen_mem_type(g, (DType)s->type), at, align_of(s)), x);
+        if (fold) x = folded(e, s, fold, gen_load(g, gen_mem_type(g, (DType)s->type), at, align_of(s)), x);
         gen_store(g, x, at, align_of(s));
     }
 }
 
-static void store_vector(KernelEmit *e, const Store *st, uint32_t u)
+static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef v, uint32_t u)
 {
-    const Stream *s = &e->k->stream[st->stream];
     int64_t coef = lane_coef(e, s);
-    LLVMValueRef v = emit_operand(e, st->value, u, true), mask = lane_mask(e, s, u);
+    LLVMValueRef mask = lane_mask(e, s, u);
     if (!in_one_move(e, s, coef, mask)) {
-        store_lane_by_lane(e, s, u, v, mask, st->add);
+        store_lane_by_lane(e, s, u, v, mask, fold);
         return;
     }
-    if (st->add)
-        v = plus(e, s, load_together(e, s, u, coef, mask), v);
+    if (fold)
+        v = folded(e, s, fold, load_together(e, s, u, coef, mask), v);
     else
         v = emit_to_memory(e->g, (DType)s->type, v);
     store_together(e, s, u, coef, v, mask);
@@ -195,15 +193,32 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
     const Stream *s = &e->k->stream[st->stream];
     bool lanes = e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
     if (lanes) {
-        store_vector(e, st, u);
+        store_vector(e, s, st->fold, emit_operand(e, st->value, u, true), u);
         return;
     }
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
     LLVMValueRef at = address(e, s, u, 0), v = emit_operand(e, st->value, u, false);
-    if (!st->add) {
+    if (!st->fold) {
         store_one(e, s, at, emit_to_memory(e->g, (DType)s->type, v), guard);
         return;
     }
     if (guard) at = gen_select(e->g, guard, at, e->sink);
-    gen_store(e->g, plus(e, s, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v), at, align_of(s));
+    v = folded(e, s, st->fold, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v);
+    gen_store(e->g, v, at, align_of(s));
+}
+
+LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u)
+{
+    const Stream *s = &e->k->stream[in->ref];
+    const bool lanes = in->lanes && e->width > 1;
+    const DType t = (DType)in->type;
+    LLVMValueRef old = emit_stream_load(e, s, u, lanes), v = old;
+    if (in->b >= 0) v = emit_prim(e->g, P_mul, t, t, v, emit_operand(e, in->b, u, lanes), NULL);
+    if (in->a >= 0) v = emit_prim(e->g, P_add, t, t, v, emit_operand(e, in->a, u, lanes), NULL);
+    if (lanes)
+        store_vector(e, s, 0, v, u);
+    else
+        store_one(e, s, address(e, s, u, 0), emit_to_memory(e->g, (DType)s->type, v),
+            s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
+    return old;
 }

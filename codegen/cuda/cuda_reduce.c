@@ -36,7 +36,7 @@ static const char *identity(Print *c, const Reduction *r)
 }
 
 /* total, then x */
-static const char *folded(Print *c, const Reduction *r, const char *total, const char *x)
+const char *cuda_folded(Print *c, const Reduction *r, const char *total, const char *x)
 {
     DType t = type_of(r);
     switch ((ReduceKind)r->kind) {
@@ -118,7 +118,7 @@ static void push_total(Print *c, uint32_t i, int64_t block)
     if (levels_of(c, block) == 0) return;
     cuda_line(c, "u32 %s = 0;", at);
     cuda_line(c, "for (i64 done = from / %lld; done %% 2 != 0; done /= 2, %s++) %s = %s;", (long long)block, at, r,
-        folded(c, &c->k->reduction[i], level, r));
+        cuda_folded(c, &c->k->reduction[i], level, r));
     cuda_line(c, "%s = %s;", level, r);
 }
 
@@ -134,7 +134,7 @@ static void close_totals(Print *c, const Stage *s, int64_t block)
         cuda_line(c, "bool first = true;");
         cuda_open(c, "for (u32 at = 0; left > 0; left /= 2, at++)");
         cuda_line(c, "if (left %% 2 == 0) continue;");
-        cuda_line(c, "%s = first ? %s : %s;", r, level, folded(c, red, level, r));
+        cuda_line(c, "%s = first ? %s : %s;", r, level, cuda_folded(c, red, level, r));
         cuda_line(c, "first = false;");
         cuda_close(c);
         cuda_close(c);
@@ -179,7 +179,7 @@ static void thread_element(Print *c, const Stage *s)
         }
         const char *total =
             by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
-        cuda_line(c, "%s = %s;", total, folded(c, r, total, value(c, r)));
+        cuda_line(c, "%s = %s;", total, cuda_folded(c, r, total, value(c, r)));
     }
     cuda_stores(c, s);
 }
@@ -189,14 +189,14 @@ static void thread_halves(Print *c, uint32_t i)
     const Reduction *r = &c->k->reduction[i];
     const char *low = arena_printf(c->arena, "lane%u[l]", i), *high = arena_printf(c->arena, "lane%u[l + half]", i);
     cuda_line(c, "for (u32 half = 16; half > 0; half /= 2)");
-    cuda_line(c, "    for (u32 l = 0; l < half; l++) %s = %s;", low, folded(c, r, low, high));
+    cuda_line(c, "    for (u32 l = 0; l < half; l++) %s = %s;", low, cuda_folded(c, r, low, high));
 }
 
 static void thread_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
+    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", cuda_folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
     cuda_line(c, "lane%u[0] = sum;", i);
 }
 
@@ -257,7 +257,7 @@ static void warp_element(Print *c, const Stage *s)
         else if (in_order(c, r))
             cuda_line(c, "%s = %s;", mine, value(c, r));
         else
-            cuda_line(c, "%s = %s;", mine, folded(c, r, mine, value(c, r)));
+            cuda_line(c, "%s = %s;", mine, cuda_folded(c, r, mine, value(c, r)));
     }
     cuda_stores(c, s);
 }
@@ -265,14 +265,15 @@ static void warp_element(Print *c, const Stage *s)
 static void warp_halves(Print *c, uint32_t i)
 {
     const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
-    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, folded(c, &c->k->reduction[i], x, other));
+    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, cuda_folded(c, &c->k->reduction[i], x, other));
 }
 
 static void warp_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
+    cuda_line(
+        c, "for (u32 l = 0; l < to; l++) sum = %s;", cuda_folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
     cuda_line(c, "x%u = sum;", i);
 }
 
@@ -308,7 +309,7 @@ static void warp_turns(Print *c, const Stage *s)
         const Reduction *r = &c->k->reduction[i];
         if (!in_order(c, r)) continue;
         const char *total = arena_printf(c->arena, "r%u", i), *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
-        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, folded(c, r, total, next));
+        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, cuda_folded(c, r, total, next));
     }
 }
 

@@ -124,10 +124,9 @@ static void store(Print *c, const Store *to)
     const Stream *s = &c->k->stream[to->stream];
     DType t = (DType)s->type;
     const char *at = element(c, s), *x = cuda_operand(c, to->value);
-    if (to->add) x = cuda_prim(c->arena, P_add, t, t, cuda_from_memory(c->arena, t, at), x, NULL);
-    if (x == NULL) {
-        status_fail(c->st, ST_UNSUPPORTED, "cuda: adding to %s", dtype_info[t].name);
-        return;
+    if (to->fold) {
+        const Reduction r = {.kind = (uint8_t)(to->fold - 1), .type = dtype_info[t].compute};
+        x = cuda_folded(c, &r, cuda_from_memory(c->arena, t, at), x);
     }
     const char *guard = s->guard < 0 ? "" : arena_printf(c->arena, "if (%s) ", cuda_operand(c, s->guard));
     cuda_line(c, "%s%s = %s;", guard, at, cuda_to_memory(c->arena, t, x));
@@ -180,12 +179,28 @@ static const char *expression(Print *c, const Instr *i)
     return text ? text : "0";
 }
 
+static void fetch(Print *c, uint32_t instr)
+{
+    const Instr *i = &c->k->instr[instr];
+    const Stream *s = &c->k->stream[i->ref];
+    const DType t = (DType)i->type;
+    const char *x = cuda_operand(c, (int32_t)instr);
+    cuda_line(c, "const %s %s = %s;", cuda_type(t), x, load(c, s));
+    if (i->b >= 0) x = cuda_prim(c->arena, P_mul, t, t, x, cuda_operand(c, i->b), NULL);
+    if (i->a >= 0) x = cuda_prim(c->arena, P_add, t, t, x, cuda_operand(c, i->a), NULL);
+    const char *guard = s->guard < 0 ? "" : arena_printf(c->arena, "if (%s) ", cuda_operand(c, s->guard));
+    cuda_line(c, "%s%s = %s;", guard, element(c, s), cuda_to_memory(c->arena, (DType)s->type, x));
+}
+
 void cuda_instrs(Print *c, const Stage *s, bool sweeps)
 {
     for (uint32_t i = s->first; i < s->last; i++) {
         const Instr *in = &c->k->instr[i];
         if (is_inline(in) || (s->sweep && in->sweeps != sweeps)) continue;
-        cuda_line(c, "const %s v%u = %s;", cuda_type((DType)in->type), i, expression(c, in));
+        if (in->kind == I_FETCH)
+            fetch(c, i);
+        else
+            cuda_line(c, "const %s v%u = %s;", cuda_type((DType)in->type), i, expression(c, in));
     }
 }
 
@@ -196,7 +211,7 @@ bool cuda_warp_per_point(const Kernel *k)
     if (k->sweep < 0 || k->vector != k->sweep) return false;
     for (uint32_t s = 0; s < k->nstage; s++)
         for (uint32_t i = k->stage[s].first_store; i < k->stage[s].last_store && k->stage[s].sweep; i++)
-            if (k->store[i].add) return false; /* in order of the sweep: one thread */
+            if (k->store[i].fold) return false; /* in order of the sweep: one thread */
     return true;
 }
 

@@ -44,6 +44,7 @@ const char *cuda_operand(Print *c, int32_t instr);
 void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);
 void cuda_sweep(Print *c, const Stage *s);
+const char *cuda_folded(Print *c, const Reduction *r, const char *total, const char *x); /* of the reduction's kind and type */
 const char *cuda_reduced(Print *c, uint32_t reduction); /* its result as an operand */
 
 typedef VEC(const Step *) Products; /* distinct contractions of a program, in order */

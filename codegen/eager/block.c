@@ -71,11 +71,12 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
             if (k->stream[s].coef[a] != 0) stream[s] |= (uint16_t)(1u << a);
     for (uint32_t x = 0; x < k->ninstr; x++) {
         const Instr *i = &k->instr[x];
-        const Stream *s = i->kind == I_LOAD ? &k->stream[i->ref] : NULL;
+        const Stream *s = i->kind == I_LOAD || i->kind == I_FETCH ? &k->stream[i->ref] : NULL;
         const int32_t from[5] = {i->a, i->b, i->c, s != NULL ? s->dyn : -1, s != NULL ? s->guard : -1};
         uint16_t axes = s != NULL ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
         for (size_t f = 0; f < COUNT_OF(from); f++)
             if (from[f] >= 0) axes |= out->axes[from[f]];
+        if (i->kind == I_FETCH) axes = (uint16_t)((1u << k->naxis) - 1);
         if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t) ~(1u << k->sweep);
         out->axes[x] = axes;
         bool copies = i->prim == P_bits || i->prim == P_floatbits;
@@ -190,6 +191,7 @@ static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
         }
         break;
     case I_CALL: eval_call(t, x, class, r); break;
+    case I_FETCH: block_fetch(t, x, class, r); break;
     }
     t->at[x] = room;
 }

@@ -83,6 +83,7 @@ static inline int64_t class_points(const Task *t, uint32_t class) { return class
 const char *task_operand(Task *t, int32_t x, uint32_t class, int64_t r);
 void span_offsets(const BlockRun *run, const Span *s, const int64_t *coef, int64_t *to);
 void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r);
+void block_fetch(Task *t, uint32_t instr, uint32_t class, int64_t r); /* I_FETCH */
 void block_store(Task *t, const Store *s, uint32_t class, int64_t r);
 void block_rows(Task *t); /* the one load and the one store of class 3, in all rows of the part */
 

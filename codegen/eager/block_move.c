@@ -179,10 +179,11 @@ static void store_lanes(const Place *p, size_t size, const void *from)
     }
 }
 
-/* to[0..n) += from[0..n), each rounded to type t. */
-static void add_to(const Kernels *k, DType t, char *to, const char *from, int64_t n)
+/* from[0..n) folded into to[0..n), each rounded to type t; fold as Store.fold. */
+static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const char *from, int64_t n)
 {
-    MapFn *add = k->type[dtype_info[t].compute]->map[OP_add];
+    static const Op op[] = {[1 + R_SUM] = OP_add, [1 + R_PROD] = OP_mul, [1 + R_MAX] = OP_max, [1 + R_MIN] = OP_min};
+    MapFn *add = k->type[dtype_info[t].compute]->map[op[fold]];
     if (dtype_info[t].compute == t) {
         add(to, (const void *const[]){to, from}, n);
         return;
@@ -194,16 +195,16 @@ static void add_to(const Kernels *k, DType t, char *to, const char *from, int64_
 }
 
 /* Lanes may meet in one place: then one after the other. */
-static void add_lanes(const Kernels *k, const Place *p, DType t, const char *from)
+static void fold_lanes_into(const Kernels *k, uint8_t fold, const Place *p, DType t, const char *from)
 {
     int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)dtype_bytes((DType)dtype_info[t].compute);
     if (p->offset == NULL && p->guard == NULL && p->step == 1) {
-        add_to(k, t, p->at, from, p->n);
+        fold_into(k, fold, t, p->at, from, p->n);
         return;
     }
     for (int64_t i = 0; i < p->n; i++)
         if (p->guard == NULL || p->guard[i])
-            add_to(k, t, p->at + (p->offset != NULL ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
+            fold_into(k, fold, t, p->at + (p->offset != NULL ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
 }
 
 void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
@@ -215,8 +216,8 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     place(t, s->stream, class, r, offset, &p);
     if (p.none) return;
     const void *from = task_operand(t, s->value, class, r);
-    if (s->add) {
-        add_lanes(t->run->kernels, &p, type, from);
+    if (s->fold) {
+        fold_lanes_into(t->run->kernels, s->fold, &p, type, from);
         return;
     }
     if (dtype_info[type].compute != type) {
@@ -224,6 +225,48 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
         from = narrow;
     }
     store_lanes(&p, dtype_bytes(type), from);
+}
+
+/* One lane after the other, since they may meet in one place. */
+#define FETCH_LANES(T)                                                                   \
+    do {                                                                                 \
+        const T *plus = (const T *)(const void *)a, *times = (const T *)(const void *)b; \
+        T *o = (T *)(void *)room;                                                        \
+        for (int64_t i = 0; i < p.n; i++) {                                              \
+            if (p.guard != NULL && !p.guard[i]) {                                        \
+                o[i] = 0;                                                                \
+                continue;                                                                \
+            }                                                                            \
+            T *at = (T *)(void *)p.at + (p.offset != NULL ? p.offset[i] : i * p.step);   \
+            T v = o[i] = *at;                                                            \
+            if (times != NULL) v *= times[i];                                            \
+            *at = plus != NULL ? v + plus[i] : v;                                        \
+        }                                                                                \
+    } while (0)
+
+void block_fetch(Task *t, uint32_t instr, uint32_t class, int64_t r)
+{
+    const Instr *in = &t->run->k->instr[instr];
+    int64_t offset[LANES_MAX];
+    char *room = task_room(t, instr);
+    Place p;
+    place(t, in->ref, class, r, offset, &p);
+    if (p.none) {
+        memset(room, 0, (size_t)p.n * dtype_bytes((DType)in->type));
+        return;
+    }
+    const char *a = in->a >= 0 ? task_operand(t, in->a, class, r) : NULL, *b = in->b >= 0 ? task_operand(t, in->b, class, r) : NULL;
+    switch (in->type) {
+    case DT_f32: FETCH_LANES(float); break;
+    case DT_f64: FETCH_LANES(double); break;
+    case DT_u8:
+    case DT_i8: FETCH_LANES(uint8_t); break;
+    case DT_u16:
+    case DT_i16: FETCH_LANES(uint16_t); break;
+    case DT_u32:
+    case DT_i32: FETCH_LANES(uint32_t); break;
+    default: FETCH_LANES(uint64_t); break;
+    }
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -276,14 +319,14 @@ void block_rows(Task *t)
         char *at = run->stream[s->stream].base + to[r] * size;
         const char *x = run->stream[load].base + from[r] * size;
         float wide[LANES_MAX];
-        if (!s->add) {
+        if (!s->fold) {
             copy_row(at, x, n * size);
         } else {
             if (dtype_info[type].compute != type) {
                 run->kernels->widen[type](wide, x, n);
                 x = (const char *)wide;
             }
-            add_to(run->kernels, type, at, x, n);
+            fold_into(run->kernels, s->fold, type, at, x, n);
         }
     }
 }

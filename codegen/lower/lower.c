@@ -161,15 +161,20 @@ bool lower_kernel(Scope *s, const Node *n)
     return pieces != NULL && run_pieces(s, pieces, buf);
 }
 
-/* The value itself over its own axes, and the folded one. */
-static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int64_t *layout)
+/* Those of a value of type t. */
+static void axes_of(const Type *t, Group *group, int64_t *layout)
 {
-    const Type *t = graph_type(g, n->out);
     for (uint32_t i = 0; i < t->rank; i++) {
         if (t->dim[i] == 1) continue;
         *layout |= (int64_t)(group->naxis + 1) << 4 * group->naxis;
         group->extent[group->naxis++] = t->dim[i];
     }
+}
+
+/* The value itself over its own axes, and the folded one. */
+static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int64_t *layout)
+{
+    axes_of(graph_type(g, n->out), group, layout);
     if (!node_reduces(n)) return true;
     if (!index_one_run(n))
         return status_fail(
@@ -210,6 +215,14 @@ uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more)
 void scope_operands_end(Scope *s, const Node *n)
 {
     for (uint32_t i = 0; i < n->nin; i++) s->input[n->in[i]] = NO_BUF;
+}
+
+bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf)
+{
+    int64_t layout = 0;
+    axes_of(graph_type(s->g, v), &group, &layout);
+    group.nout = 1, group.out = &v, group.layout = &layout;
+    return scope_kernel(s, &group, buf);
 }
 
 bool lower_single(Scope *s, const Node *n)

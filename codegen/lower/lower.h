@@ -95,6 +95,7 @@ bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its 
 uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more);
 void scope_operands_end(Scope *s, const Node *n);
 bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf);
+bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf); /* operand v as it is into the group's kernel buffer nin */
 
 /* Writes a loop's next carry, or what an elementwise kernel makes of a dying value, in place where nothing can tell. */
 /* The end of a block: each result of s->g goes to its buffer `to`. Those that are late may be read in the block until its end and
@@ -197,7 +198,9 @@ static inline DType build_type(const Build *b, int32_t x) { return (DType)b->dra
 uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m); /* UINT32_MAX: st */
 int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: st */
 int32_t build_clamped(Build *b, int32_t index, Dim size);
-bool build_store(Build *b, uint32_t stream, int32_t x, bool add); /* in the sweep, if there is one; false: st */
+/* In the sweep, if there is one; fold as Store.fold. False: st. */
+bool build_store(Build *b, uint32_t stream, int32_t x, uint8_t fold);
+int32_t build_fetch(Build *b, uint32_t stream, int32_t plus, int32_t times); /* I_FETCH, anew each time; -1: st */
 
 /* Axes of one extent or side by side in all streams vanish, the vector axis is chosen, lanes, chunk, unroll and cost follow.
  * axes: per instruction of k, the axes that it depends on. */

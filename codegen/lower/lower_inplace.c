@@ -98,7 +98,7 @@ static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
         for (uint32_t j = k->stage[g].first_store; j < k->stage[g].last_store; j++) {
             const Stream *to = &k->stream[k->store[j].stream];
             if (to->buf != out) continue;
-            if (k->store[j].add) return false;
+            if (k->store[j].fold) return false;
             for (uint32_t s = 0; s < k->nstream; s++)
                 if (k->stream[s].buf == in && (!same_elements(&k->stream[s], to) || last_read(k, s) > g)) return false;
         }

@@ -51,18 +51,28 @@ static uint16_t *levels(Lower *lw, const Group *group)
 
 /* ---- results ------------------------------------------------------------------------------------- */
 
-static bool add_store(Build *b, uint32_t stream, int32_t x, bool add, uint32_t stage)
+static bool add_store(Build *b, uint32_t stream, int32_t x, uint8_t fold, uint32_t stage)
 {
     if (stream == UINT32_MAX || x < 0) return false;
     if (b->draft.at[x].i.sweeps && !(stage & 1))
         return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: a result per point differs along the sweep", b->g->name);
-    *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, add}, (uint16_t)stage};
+    *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, fold}, (uint16_t)stage};
     return true;
 }
 
-bool build_store(Build *b, uint32_t stream, int32_t x, bool add)
+bool build_store(Build *b, uint32_t stream, int32_t x, uint8_t fold)
 {
-    return add_store(b, stream, x, add, b->env.sweep >= 0 ? 2 * b->sweep_stage + 1 : 0);
+    return add_store(b, stream, x, fold, b->env.sweep >= 0 ? 2 * b->sweep_stage + 1 : 0);
+}
+
+int32_t build_fetch(Build *b, uint32_t stream, int32_t plus, int32_t times)
+{
+    if (stream == UINT32_MAX) return -1;
+    const DType type = (DType)dtype_info[b->stream.at[stream].type].compute;
+    Draft d = {.axes = (uint16_t)((1u << b->env.naxis) - 1), .stage = (uint16_t)(2 * b->sweep_stage + 1), .cost = 4};
+    d.i = (Instr){.kind = I_FETCH, .type = (uint8_t)type, .sweeps = true, .a = plus, .b = times, .c = -1, .ref = stream};
+    *VEC_PUSH(b->lw->scratch, &b->draft) = d;
+    return (int32_t)b->draft.len - 1;
 }
 
 static bool result(Build *b, uint32_t r)
@@ -81,7 +91,7 @@ static bool result(Build *b, uint32_t r)
     if (x < 0) return false;
     bool sweeps = b->env.sweep >= 0 && (index_axes(&m) >> b->env.sweep & 1);
     uint32_t stage = sweeps ? 2 * b->sweep_stage + 1 : 2u * b->draft.at[x].level;
-    return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, false, stage);
+    return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, 0, stage);
 }
 
 /* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches.
@@ -131,13 +141,14 @@ static bool *used_drafts(Layout *l)
         use_stream(l, used, b->store.at[i].s.stream);
     }
     for (uint32_t i = 0; i < b->reduction.len; i++) used[b->reduction.at[i].r.value] = true;
+    for (uint32_t i = 0; i < b->draft.len; i++) used[i] |= b->draft.at[i].i.kind == I_FETCH;
     for (uint32_t i = b->draft.len; i-- > 0;) {
         const Instr *d = &b->draft.at[i].i;
         if (!used[i]) continue;
         if (d->a >= 0) used[d->a] = true;
         if (d->b >= 0) used[d->b] = true;
         if (d->c >= 0) used[d->c] = true;
-        if (d->kind == I_LOAD) use_stream(l, used, d->ref);
+        if (d->kind == I_LOAD || d->kind == I_FETCH) use_stream(l, used, d->ref);
     }
     return used;
 }
@@ -167,7 +178,7 @@ static void lay_stage(Layout *l, const bool *used, uint32_t s)
         d.a = renamed(l->instr, d.a);
         d.b = renamed(l->instr, d.b);
         d.c = renamed(l->instr, d.c);
-        if (d.kind == I_LOAD) d.ref = (uint32_t)l->stream[d.ref];
+        if (d.kind == I_LOAD || d.kind == I_FETCH) d.ref = (uint32_t)l->stream[d.ref];
         if (d.kind == I_REDUCED) d.ref = (uint32_t)l->reduction[d.ref];
         l->axes[k->ninstr] = b->draft.at[i].axes;
         l->instr[i] = (int32_t)k->ninstr;
@@ -182,7 +193,7 @@ static void lay_stage(Layout *l, const bool *used, uint32_t s)
     for (uint32_t i = 0; i < b->store.len; i++) {
         if (b->store.at[i].stage != s) continue;
         Store to = b->store.at[i].s;
-        k->store[k->nstore++] = (Store){(uint32_t)l->stream[to.stream], l->instr[to.value], to.add};
+        k->store[k->nstore++] = (Store){(uint32_t)l->stream[to.stream], l->instr[to.value], to.fold};
     }
     st.last = k->ninstr, st.last_reduction = k->nreduction, st.last_store = k->nstore;
     if (st.last > st.first || st.last_reduction > st.first_reduction || st.last_store > st.first_store) k->stage[k->nstage++] = st;

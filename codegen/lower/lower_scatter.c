@@ -1,13 +1,14 @@
-/* lower_scatter: scatter_add as two steps: zeros, then a kernel in which each index adds what it got, in their order. Relies on
- * lower.h. */
+/* lower_scatter: scatter as two steps: the operand's elements, then a kernel in which each index folds in what it got, in their
+ * order. Relies on lower.h. */
 #include "lower.h"
 
 /* Axes (before, after, indices). */
 static bool draft(Build *b, const Node *n)
 {
-    const Dim size = ATTRS(scatter_add, n->attr->at)->size;
+    const struct scatter_attrs *a = ATTRS(scatter, n->attr->at);
+    const Type *x = graph_type(b->g, n->out);
+    const Dim size = x->dim[a->axis], *e = b->group->extent;
     const IndexExpr axis[3] = {index_axis(0, 1), index_axis(1, 1), index_axis(2, 1)};
-    const Dim *e = b->group->extent;
     IndexMap at = {.rank = 1, .dim = {e[2]}, .at = {axis[2]}};
     IndexMap from = {.rank = 3, .dim = {e[0], e[2], e[1]}, .at = {axis[0], axis[2], axis[1]}};
     index_normalise(&b->env, &at);
@@ -17,27 +18,28 @@ static bool draft(Build *b, const Node *n)
     IndexExpr where = index_const(0);
     where.dyn = build_clamped(b, index, size);
     IndexMap to = {.rank = 3, .dim = {e[0], size, e[1]}, .at = {axis[0], where, axis[1]}};
-    int32_t x = build_value(b, n->in[0], &from);
-    return build_store(b, build_stream(b, b->group->nin, (DType)graph_type(b->g, n->out)->dtype, &to), x, true);
+    int32_t update = build_value(b, n->in[2], &from);
+    return build_store(b, build_stream(b, b->group->nin, (DType)x->dtype, &to), update, (uint8_t)(1 + a->fold));
 }
 
-bool lower_scatter_add(Scope *s, const Node *n)
+bool lower_scatter(Scope *s, const Node *n)
 {
-    const Type *x = graph_type(s->g, n->in[0]), *index = graph_type(s->g, n->in[1]);
-    const uint32_t axis = (uint32_t)ATTRS(scatter_add, n->attr->at)->axis;
+    const Type *updates = graph_type(s->g, n->in[2]), *index = graph_type(s->g, n->in[1]);
+    const uint32_t axis = (uint32_t)ATTRS(scatter, n->attr->at)->axis;
     Group group;
     uint32_t *buf = scope_operands(s, n, &group, 1), out = scope_result(s, n->out);
+    buf[group.nin] = out;
+    bool ok = out != NO_BUF && scope_write(s, n->in[0], group, buf);
     group.draft = draft;
     group.nout = 1;
     group.naxis = 3;
     group.sweep = 2;
     group.extent[0] = group.extent[1] = group.extent[2] = 1;
-    for (uint32_t i = 0; i < x->rank; i++) {
+    for (uint32_t i = 0; i < updates->rank; i++) {
         uint32_t part = i < axis ? 0 : i < axis + index->rank ? 2 : 1;
-        group.extent[part] = dim_mul(s->lw->dims, group.extent[part], x->dim[i]);
+        group.extent[part] = dim_mul(s->lw->dims, group.extent[part], updates->dim[i]);
     }
-    buf[group.nin] = out;
-    bool ok = scope_zeros(s, graph_type(s->g, n->out), n->loc, out) && scope_kernel(s, &group, buf);
+    ok = ok && scope_kernel(s, &group, buf);
     scope_operands_end(s, n);
     return ok;
 }

@@ -32,6 +32,7 @@ bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
 bool ref_move(Run *r);
 bool ref_index(Run *r);
+bool ref_scatter(Run *r);
 bool ref_source(Run *r);
 bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);
@@ -67,6 +68,10 @@ static inline int64_t ravel(const Type *t, const int64_t *index)
     for (uint32_t k = 0; k < t->rank; k++) flat = flat * t->dim[k] + index[k];
     return flat;
 }
+int64_t ref_clamped(const RefTensor *indices, int64_t i, int64_t extent); /* index i, the nearest in range */
+/* Splits an index of [before..., indices..., after...] into the index of the indexed tensor of that rank, the indexed axis left open.
+ * Returns which of the indices it is. */
+int64_t ref_split(const RefTensor *indices, const int64_t *index, uint32_t rank, uint32_t axis, int64_t *at);
 static inline int64_t run_dim(const Run *r, Dim d) { return dim_eval(r->dims, d, r->symbol); }
 
 #endif

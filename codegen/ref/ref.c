@@ -97,8 +97,8 @@ static bool run_node(Run *r)
     for (uint32_t k = 0; k < r->node->nout; k++) memset(r->out[k].undecided, 0, (size_t)r->out[k].count);
     switch (op) {
     case OP_cast: return ref_cast(r);
+    case OP_scatter: return ref_scatter(r);
     case OP_gather:
-    case OP_scatter_add:
     case OP_window_add: return ref_index(r);
     case OP_argmax:
     case OP_argmin: return ref_argextreme(r);

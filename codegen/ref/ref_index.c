@@ -1,21 +1,19 @@
-/* ref_index: gather and the two ops that add elements up where they belong, scatter_add and window_add; the ops that make values:
- * constant iota dim_size random_bits. Relies on internal.h. */
+/* ref_index: gather; window_add, which adds elements up where they belong; the ops that make values: constant iota dim_size
+ * random_bits. Relies on internal.h. */
 #include "internal.h"
 
 #include <math.h>
 
 /* ---- gather -------------------------------------------------------------------------------------------------- */
 
-/* Out of range clamps. */
-static int64_t clamped(const RefTensor *indices, int64_t i, int64_t extent)
+int64_t ref_clamped(const RefTensor *indices, int64_t i, int64_t extent)
 {
     int64_t at = indices->i[i];
     if (at < 0) return indices->type.dtype == DT_u64 ? extent - 1 : 0;
     return at < extent ? at : extent - 1;
 }
 
-/* Splits an index of [before..., indices..., after...] into the index of the indexed tensor, the indexed axis left open. */
-static int64_t split(const RefTensor *indices, const int64_t *index, uint32_t rank, uint32_t axis, int64_t *at)
+int64_t ref_split(const RefTensor *indices, const int64_t *index, uint32_t rank, uint32_t axis, int64_t *at)
 {
     uint32_t n = indices->type.rank;
     for (uint32_t k = 0; k < axis; k++) at[k] = index[k];
@@ -31,8 +29,8 @@ static bool gather(Run *r)
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[MAX_RANK], at[MAX_RANK];
         unravel(&out->type, i, index);
-        int64_t which = split(indices, index, x->type.rank, axis, at);
-        at[axis] = clamped(indices, which, x->type.dim[axis]);
+        int64_t which = ref_split(indices, index, x->type.rank, axis, at);
+        at[axis] = ref_clamped(indices, which, x->type.dim[axis]);
         ref_copy(out, i, x, ravel(&x->type, at));
         out->undecided[i] |= indices->undecided[which];
     }
@@ -93,22 +91,6 @@ static void adder_end(Adder *a)
     mem_free(a->n, count * sizeof *a->n);
 }
 
-static void scatter_add(const Run *r, Adder *a)
-{
-    const RefTensor *g = r->in[0], *indices = r->in[1];
-    uint32_t axis = (uint32_t)ATTRS(scatter_add, r->node->attr->at)->axis;
-    for (int64_t i = 0; i < g->count; i++) {
-        int64_t index[MAX_RANK], at[MAX_RANK];
-        unravel(&g->type, i, index);
-        int64_t which = split(indices, index, a->out->type.rank, axis, at);
-        at[axis] = clamped(indices, which, a->out->type.dim[axis]);
-        adder_add(a, ravel(&a->out->type, at), g, i);
-        /* It may belong anywhere along the axis. */
-        for (at[axis] = 0; indices->undecided[which] && at[axis] < a->out->type.dim[axis]; at[axis]++)
-            a->out->undecided[ravel(&a->out->type, at)] |= DOUBT_CHOICE;
-    }
-}
-
 static void window_add(const Run *r, Adder *a)
 {
     const RefTensor *x = r->in[0];
@@ -126,8 +108,7 @@ bool ref_index(Run *r)
     if (r->node->op == OP_gather) return gather(r);
     Adder a;
     bool ok = adder_begin(&a, &r->out[0], r->st);
-    if (ok && r->node->op == OP_scatter_add) scatter_add(r, &a);
-    if (ok && r->node->op == OP_window_add) window_add(r, &a);
+    if (ok) window_add(r, &a);
     adder_end(&a);
     return ok;
 }
