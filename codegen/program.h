@@ -69,9 +69,9 @@ typedef struct Step {
     /* COPY: whole buffers of equal type */
     uint32_t from, to;
     /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if
-     * reverse. Of a while, block[1] runs before each and leaves in `selector` whether to go on; how often it did goes to buffer
-     * `count`; after trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the user wrote it.
-     */
+     * reverse. Of a loop with a condition, block[1] runs before each and leaves in `selector` whether to go on; how often it did
+     * goes to buffer `count`; after trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the
+     * user wrote it. */
     uint32_t id;              /* the number that BUF_SLICE.loop names */
     uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;
@@ -79,7 +79,7 @@ typedef struct Step {
     bool reverse;
     Loc loc;
     /* BRANCH: block[selector] runs; selector is a buffer: bool[], or an integer scalar that is clamped to the blocks there are */
-    uint32_t selector;        /* UINT32_MAX: a LOOP that is no while */
+    uint32_t selector;        /* UINT32_MAX: a LOOP without a condition */
     Block *block;
     uint32_t nblock;
 } Step;

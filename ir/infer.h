@@ -19,7 +19,7 @@ typedef struct Infer {
     uint32_t nout;      /* set by the rule */
     Type few[FEW_RESULTS];
     Status *st;
-    const Graph *graph; /* where the operands live, so that a scan can look at its trip count; NULL: unknown */
+    const Graph *graph; /* where the operands live, so that a loop can look at its trip count; NULL: unknown */
     const Value *value;
 } Infer;
 

@@ -1,11 +1,10 @@
-/* op_loop_grad: gradients of scan and while. Relies on family; the body is differentiated through Vjp.walk. Layout of both:
- * op_region.c.
+/* op_loop_grad: gradients of loops. Relies on family; the body is differentiated through Vjp.walk. Layout: op_region.c.
  *
- * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and a
- * scan in the opposite direction whose body is the body followed by its own reverse. Cotangents of float carries are carried
- * backwards, those of invariants are summed in carries of their own, those of stacked inputs are stacked. Of a step are kept the
- * carries that came into it and the results of products and of loops and branches inside it; the rest is cheap and is computed
- * again. What the backward body turns out not to read is not kept. */
+ * The gradient of a loop is two loops: the forward one again, which also stacks what the backward one needs of each step, and one
+ * without a condition in the opposite direction, whose body is the body followed by its own reverse. Cotangents of float carries
+ * are carried backwards, those of invariants are summed in carries of their own, those of stacked inputs are stacked. Of a step are
+ * kept the carries that came into it and the results of products and of loops and branches inside it; the rest is cheap and is
+ * computed again. What the backward body turns out not to read is not kept. */
 #include "effect.h"
 #include "family.h"
 #include "loop.h"
@@ -14,7 +13,7 @@
 
 typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
 
-typedef struct Taken { /* one operand of the backward scan and its body's parameter */
+typedef struct Taken { /* one operand of the backward loop and its body's parameter */
     Value operand;     /* 0: a stack of what was kept, not there yet */
     uint8_t role;      /* Role */
     Value kept;        /* the old body's value that it is a stack of; 0: something else */
@@ -23,9 +22,10 @@ typedef struct Taken { /* one operand of the backward scan and its body's parame
 typedef struct Back {
     Vjp *v;
     Module *m;
-    LoopParts s;
-    Graph *g;                 /* the body of the backward scan */
-    Picks carry, x, y, fixed; /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
+    const struct loop_attrs *s;
+    const Graph *body, *condition; /* condition NULL: it has none */
+    Graph *g;                      /* the body of the backward loop */
+    Picks carry, x, y, fixed;      /* float carries; stacked inputs, outputs and invariants that a cotangent reaches */
     uint32_t *next; /* per y: from 1, the place in `carry` of the carry that is the same value at the step's end, and gets what the
                      * next step gives it on top of what the stack does; 0: none */
     Value *map;     /* value of the old body -> value of g */
@@ -51,31 +51,32 @@ static bool is_dear(const Module *m, const Node *n)
 }
 
 /* The forward loop again, which also stacks the old body's values `kept`; the first of those stacks, 0 after an error. It gives all
- * that the old one gives before them, so that the old one need not run (passes/contain.c). trip: of a while, how often it turned.
- */
-static Value run_again(Vjp *v, const LoopParts *s, const Value *in, const Value *kept, uint32_t n, Value *trip)
+ * that the old one gives before them, so that the old one need not run (passes/contain.c). trip: how often it turned, where it has
+ * a condition. */
+static Value run_again(const Back *b, const Value *kept, uint32_t n, Value *trip)
 {
-    Module *m = v->e->module;
-    const Graph *body = s->body;
-    Graph *g = region_body(m, body, "saving");
-    Value *map = ARENA_ARRAY(m->arena, Value, body->value.len);
-    for (uint32_t i = 0; i < body->param.len; i++) {
-        Value p = body->param.at[i];
-        map[p] = graph_param(g, graph_type(body, p), graph_maker(body, p)->loc);
+    Module *m = b->m;
+    Graph *g = region_body(m, b->body, "saving");
+    Value *map = ARENA_ARRAY(m->arena, Value, b->body->value.len);
+    for (uint32_t i = 0; i < b->body->param.len; i++) {
+        Value p = b->body->param.at[i];
+        map[p] = graph_param(g, graph_type(b->body, p), graph_maker(b->body, p)->loc);
     }
-    if (!region_inline(g, body, map, NULL, v->st)) return 0;
-    for (uint32_t i = 0; i < s->carries + s->ys; i++) graph_result(g, map[body->result.at[i]]);
+    if (!region_inline(g, b->body, map, NULL, b->v->st)) return 0;
+    for (uint32_t i = 0; i < b->body->result.len; i++) graph_result(g, map[b->body->result.at[i]]);
     for (uint32_t i = 0; i < n; i++) graph_result(g, map[kept[i]]);
-    const uint32_t ys = s->ys + n;
-    const Graph *condition = s->condition ? graph_without_effects(s->condition, v->st) : NULL;
-    if (s->condition != NULL && condition == NULL) return 0;
-    const int64_t scan[6] = {g->index, s->carries, s->xs, ys, s->reverse, s->n};
-    const int64_t again[5] = {condition ? condition->index : 0, g->index, s->carries, ys, s->n};
-    Value first = s->condition != NULL ? v->e->op(v->e, OP_while, in + 1, v->node->nin - 1u, again, 5)
-                                       : v->e->op(v->e, OP_scan, in, v->node->nin, scan, 6);
+    const Graph *condition = b->condition ? graph_without_effects(b->condition, b->v->st) : NULL;
+    if (b->condition != NULL && condition == NULL) return 0;
+    int64_t again[ATTR_INDEX(loop, condition) + 1];
+    memcpy(again, b->s, sizeof again - sizeof *again);
+    again[ATTR_INDEX(loop, body)] = g->index;
+    again[ATTR_INDEX(loop, ys)] += n;
+    if (condition != NULL) again[ATTR_INDEX(loop, condition)] = condition->index;
+    Value first = b->v->e->op(b->v->e, OP_loop, b->v->in, b->v->node->nin, again, b->v->node->attr->len);
     if (first == 0) return 0;
-    if (s->condition != NULL) *trip = first + s->carries + ys;
-    return first + s->carries + s->ys;
+    const Value stacks = first + b->body->result.len;
+    if (condition != NULL) *trip = stacks + n;
+    return stacks;
 }
 
 /* ---- the backward body ----------------------------------------------------------------------- */
@@ -83,8 +84,8 @@ static Value run_again(Vjp *v, const LoopParts *s, const Value *in, const Value 
 /* How many parts the cotangent of carry number k has between two steps: what a region gives it comes in several. */
 static uint32_t parts_of(const Back *b, uint32_t k)
 {
-    const Graph *g = b->s.body;
-    const Value *result = g->result.at, *y = result + b->s.carries, own = result[b->carry.at[k]];
+    const Graph *g = b->body;
+    const Value *result = g->result.at, *y = result + b->s->carries, own = result[b->carry.at[k]];
     uint32_t n = 0;
     bool *same = ARENA_ARRAY(b->m->arena, bool, g->value.len);
     same[g->param.at[1 + b->carry.at[k]]] = true;
@@ -99,7 +100,7 @@ static uint32_t parts_of(const Back *b, uint32_t k)
                 n += op_def[node->op].flags & OPF_REGION ? 2 : 1;
         }
     }
-    for (uint32_t i = 0; i < b->s.carries; i++) n += same[result[i]];
+    for (uint32_t i = 0; i < b->s->carries; i++) n += same[result[i]];
     for (uint32_t i = 0; i < b->y.n; i++) n += same[y[b->y.at[i]]] || y[b->y.at[i]] == own;
     return n;
 }
@@ -107,20 +108,20 @@ static uint32_t parts_of(const Back *b, uint32_t k)
 /* Whether the loop is known to turn as often as its stacks are high. */
 static bool turns_all(const Back *b)
 {
-    const LoopParts *s = &b->s;
-    return s->condition == NULL && !dim_is_made(&b->m->dims, s->n) && loop_trip(b->v->graph, b->v->node->in[0]) == s->n;
+    return b->condition == NULL && !dim_is_made(&b->m->dims, b->s->steps) &&
+           loop_trip(b->v->graph, b->v->node->in[0]) == b->s->steps;
 }
 
 /* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two
  * parts add up to the same either way. */
 static void join_stacks(Back *b)
 {
-    const Value *result = b->s.body->result.at;
+    const Value *result = b->body->result.at;
     b->next = ARENA_ARRAY(b->m->arena, uint32_t, b->y.n + 1);
     if (!turns_all(b)) return;
     for (uint32_t i = 0; i < b->y.n; i++) {
-        const Value y = result[b->s.carries + b->y.at[i]];
-        const bool computed = graph_maker(b->s.body, y)->op != OP_param;
+        const Value y = result[b->s->carries + b->y.at[i]];
+        const bool computed = graph_maker(b->body, y)->op != OP_param;
         for (uint32_t k = 0; k < b->carry.n && computed && b->next[i] == 0; k++)
             if (result[b->carry.at[k]] == y && parts_of(b, k) > 2) b->next[i] = k + 1;
     }
@@ -128,14 +129,14 @@ static void join_stacks(Back *b)
 
 static void pick(Back *b)
 {
-    const LoopParts *s = &b->s;
+    const struct loop_attrs *s = b->s;
     const uint32_t first_fixed = 1 + s->carries + s->xs;
     b->carry = picks_new(b->m, s->carries);
     b->x = picks_new(b->m, s->xs);
     b->y = picks_new(b->m, s->ys);
     b->fixed = picks_new(b->m, b->v->node->nin);
     for (uint32_t i = 0; i < s->carries; i++)
-        if (is_float(s->body, s->body->result.at[i])) b->carry.at[b->carry.n++] = i;
+        if (is_float(b->body, b->body->result.at[i])) b->carry.at[b->carry.n++] = i;
     for (uint32_t i = 0; i < s->xs; i++)
         if (b->v->wanted[1 + s->carries + i]) b->x.at[b->x.n++] = i;
     for (uint32_t i = 0; i < s->ys; i++)
@@ -145,36 +146,39 @@ static void pick(Back *b)
     join_stacks(b);
 }
 
-/* One more operand of the backward scan, and the parameter of g for it, of the type of the old body's value like. */
+/* One more operand of the backward loop, and the parameter of g for it, of the type of the old body's value like. */
 static Value take(Back *b, Role role, Value operand, Value kept, Value like)
 {
     *VEC_PUSH(b->m->arena, &b->taken) = (Taken){operand, (uint8_t)role, kept};
-    return graph_param(b->g, graph_type(b->s.body, like), b->v->e->loc);
+    return graph_param(b->g, graph_type(b->body, like), b->v->e->loc);
 }
 
-static Value zeros(Back *b, Value like) { return emit_constant(b->v->e, 0, graph_type(b->s.body, like)); }
+static Value zeros(Back *b, Value like) { return emit_constant(b->v->e, 0, graph_type(b->body, like)); }
 
 /* The cotangents that stacked output i of y has, with one slice more before that of the first step. What stands there is -0, which
  * changes nothing that it is added to. */
 static Value with_a_first(Back *b, uint32_t i)
 {
-    const bool reverse = b->s.reverse;
-    return emit_pad(b->v->e, b->v->g[b->s.carries + b->y.at[i]], 0, !reverse, reverse, -0.0);
+    const bool reverse = b->s->reverse;
+    return emit_pad(b->v->e, b->v->g[b->s->carries + b->y.at[i]], 0, !reverse, reverse, -0.0);
 }
 
 /* Of each step, that of the step before it. */
-static Value of_the_step_before(Back *b, uint32_t i) { return emit_slice(b->v->e, with_a_first(b, i), 0, b->s.reverse, b->s.n); }
+static Value of_the_step_before(Back *b, uint32_t i)
+{
+    return emit_slice(b->v->e, with_a_first(b, i), 0, b->s->reverse, b->s->steps);
+}
 
 /* What carry number i has got when the last step has been left. */
 static Value carry_so_far(Back *b, uint32_t i)
 {
     Emit *e = b->v->e;
-    const Value result = b->s.body->result.at[b->carry.at[i]];
+    const Value result = b->body->result.at[b->carry.at[i]];
     Value sum = b->v->g[b->carry.at[i]];
     for (uint32_t k = b->y.n; k-- > 0;) { /* the stack made last comes first */
         if (b->next[k] != i + 1) continue;
-        Value last = emit_slice(e, with_a_first(b, k), 0, b->s.reverse ? 0 : b->s.n, 1);
-        last = emit_reshape(e, last, graph_type(b->s.body, result));
+        Value last = emit_slice(e, with_a_first(b, k), 0, b->s->reverse ? 0 : b->s->steps, 1);
+        last = emit_reshape(e, last, graph_type(b->body, result));
         sum = sum != 0 ? emit2(e, OP_add, sum, last) : last;
     }
     return sum != 0 ? sum : zeros(b, result);
@@ -182,8 +186,8 @@ static Value carry_so_far(Back *b, uint32_t i)
 
 static void take_kept(Back *b)
 {
-    const Graph *body = b->s.body;
-    for (uint32_t i = 0; i < b->s.carries; i++) {
+    const Graph *body = b->body;
+    for (uint32_t i = 0; i < b->s->carries; i++) {
         Value p = body->param.at[1 + i];
         b->map[p] = take(b, ROLE_SLICE, 0, p, p);
     }
@@ -200,8 +204,8 @@ static void take_kept(Back *b)
 static void take_all(Back *b, const Value *in)
 {
     const Vjp *v = b->v;
-    const LoopParts *s = &b->s;
-    const Value *param = s->body->param.at, *result = s->body->result.at;
+    const struct loop_attrs *s = b->s;
+    const Value *param = b->body->param.at, *result = b->body->result.at;
     const uint32_t first_fixed = 1 + s->carries + s->xs;
     b->map[param[0]] = take(b, ROLE_CARRY, in[0], 0, param[0]);
     for (uint32_t i = 0; i < b->carry.n; i++) {
@@ -228,8 +232,8 @@ static void take_all(Back *b, const Value *in)
 /* The old body and its reverse, in g; sets g's results. */
 static bool fill_body(Back *b)
 {
-    const LoopParts *s = &b->s;
-    const Graph *body = s->body;
+    const struct loop_attrs *s = b->s;
+    const Graph *body = b->body;
     const uint32_t ny = b->carry.n + b->y.n + b->fixed.n + b->x.n, nx = b->carry.n + b->fixed.n + b->x.n;
     Arena *a = b->m->arena;
     Value *y = ARENA_ARRAY(a, Value, ny + 1), *seed = ARENA_ARRAY(a, Value, ny + 1);
@@ -290,7 +294,7 @@ static Graph *trimmed(Back *b, const bool *live)
 {
     const Graph *g = b->g;
     Arena *a = b->m->arena;
-    Graph *to = region_body(b->m, b->s.body, "back");
+    Graph *to = region_body(b->m, b->body, "back");
     Value *map = ARENA_ARRAY(a, Value, g->value.len);
     b->m->graph.len--;
     to->index = g->index;
@@ -322,14 +326,14 @@ static Graph *trimmed(Back *b, const bool *live)
 }
 
 /* Stacks for what is left to be kept. */
-static bool fill_stacks(Back *b, const Value *in)
+static bool fill_stacks(Back *b)
 {
     Value *kept = ARENA_ARRAY(b->m->arena, Value, b->taken.len + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->taken.len; i++)
         if (b->taken.at[i].kept != 0) kept[n++] = b->taken.at[i].kept;
-    if (n == 0 && b->s.condition == NULL) return true;
-    Value stack = run_again(b->v, &b->s, in, kept, n, &b->taken.at[0].operand);
+    if (n == 0 && b->condition == NULL) return true;
+    Value stack = run_again(b, kept, n, &b->taken.at[0].operand);
     for (uint32_t i = 0; i < b->taken.len && stack != 0; i++)
         if (b->taken.at[i].kept != 0) b->taken.at[i].operand = stack++;
     return stack != 0;
@@ -339,7 +343,7 @@ static bool fill_stacks(Back *b, const Value *in)
 
 static void give(Back *b, Value first)
 {
-    const LoopParts *s = &b->s;
+    const struct loop_attrs *s = b->s;
     for (uint32_t i = 0; i < b->carry.n; i++, first++)
         if (b->v->wanted[1 + b->carry.at[i]]) b->v->dx[1 + b->carry.at[i]] = first;
     for (uint32_t i = 0; i < b->fixed.n; i++, first++) {
@@ -354,65 +358,33 @@ static void give(Back *b, Value first)
     }
 }
 
-static void loop_gradient(Vjp *v, const LoopParts *s, const Value *in)
+void vjp_loop(Vjp *v)
 {
     Module *m = v->e->module;
-    Back b = {.v = v, .m = m, .s = *s};
+    Back b = {.v = v,
+        .m = m,
+        .s = ATTRS(loop, v->node->attr->at),
+        .body = loop_body(m, v->node->attr),
+        .condition = loop_condition(m, v->node->attr)};
     uint32_t slices = 0;
     pick(&b);
-    b.g = region_body(m, b.s.body, "reverse");
-    b.map = ARENA_ARRAY(m->arena, Value, b.s.body->value.len);
-    b.saved = ARENA_ARRAY(m->arena, Value, b.s.body->value.len);
+    b.g = region_body(m, b.body, "reverse");
+    b.map = ARENA_ARRAY(m->arena, Value, b.body->value.len);
+    b.saved = ARENA_ARRAY(m->arena, Value, b.body->value.len);
     b.dcarry = ARENA_ARRAY(m->arena, Value, b.carry.n + 1);
     b.dfixed = ARENA_ARRAY(m->arena, Value, b.fixed.n + 1);
     b.dy = ARENA_ARRAY(m->arena, Value, b.y.n + 1);
     b.dx = ARENA_ARRAY(m->arena, Value, b.x.n + 1);
-    take_all(&b, in);
+    take_all(&b, v->in);
     if (!fill_body(&b)) return;
     const Graph *body = trimmed(&b, live_values(b.g));
-    if (body == NULL || !fill_stacks(&b, in)) return;
+    if (body == NULL || !fill_stacks(&b)) return;
     Value *operand = ARENA_ARRAY(m->arena, Value, b.taken.len);
     for (uint32_t i = 0; i < b.taken.len; i++) {
         operand[i] = b.taken.at[i].operand;
         slices += b.taken.at[i].role == ROLE_SLICE;
     }
-    const int64_t back[6] = {body->index, b.carry.n + b.fixed.n, slices, b.x.n, !b.s.reverse, s->n};
-    Value first = v->e->op(v->e, OP_scan, operand, b.taken.len, back, 6);
+    const int64_t back[6] = {body->index, b.carry.n + b.fixed.n, slices, b.x.n, !b.s->reverse, b.s->steps};
+    Value first = v->e->op(v->e, OP_loop, operand, b.taken.len, back, 6);
     if (first != 0) give(&b, first);
-}
-
-void vjp_scan(Vjp *v)
-{
-    const LoopParts s = loop_parts(v->e->module, OP_scan, v->node->attr->at);
-    loop_gradient(v, &s, v->in);
-}
-
-/* Seen with a trip count for operand 0, as a scan is. */
-void vjp_while(Vjp *v)
-{
-    Module *m = v->e->module;
-    const LoopParts s = loop_parts(m, OP_while, v->node->attr->at);
-    const uint32_t nin = v->node->nin;
-    Value *in = ARENA_ARRAY(m->arena, Value, nin + 1), *dx = ARENA_ARRAY(m->arena, Value, nin + 1);
-    Value *sum = ARENA_ARRAY(m->arena, Value, nin + 1);
-    bool *wanted = ARENA_ARRAY(m->arena, bool, nin + 1), *total = ARENA_ARRAY(m->arena, bool, nin + 1);
-    for (uint32_t i = 0; i < nin; i++) {
-        in[1 + i] = v->in[i];
-        sum[1 + i] = v->sum[i];
-        wanted[1 + i] = v->wanted[i];
-    }
-    Node shifted = *v->node;
-    shifted.nin = nin + 1;
-    Vjp own = *v;
-    own.node = &shifted;
-    own.in = in;
-    own.wanted = wanted;
-    own.dx = dx;
-    own.sum = sum;
-    own.total = total;
-    loop_gradient(&own, &s, in);
-    for (uint32_t i = 0; i < nin; i++) {
-        v->dx[i] = dx[1 + i];
-        v->total[i] = total[1 + i];
-    }
 }

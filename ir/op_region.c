@@ -1,30 +1,23 @@
-/* op_region: the ops that run graphs, kernel scan while branch, and call and custom, whose gradients the front end owns. Gradients
- * of loops lie in op_loop_grad.c. Relies on family; a body is differentiated through Vjp.walk.
+/* op_region: the ops that run graphs, kernel loop branch, and call and custom, whose gradients the front end owns. Gradients of
+ * loops lie in op_loop_grad.c. Relies on family; a body is differentiated through Vjp.walk.
  *
- * scan runs its body n times, passing values from step to step.
+ * loop runs its body n times, or as long as a condition holds, passing values from step to step.
  *
- *   attributes  g body, ncarry, nxs (stacked inputs), nys (stacked outputs), reverse (0 or 1), n
- *   operands    trip count (i64[]), ncarry first carries, nxs stacked inputs [n, ...], then any
- *               number of invariants
- *   body        parameters: index (i64[]), carries, one slice [...] of each stacked input, the
- *               invariants
- *               results: the next carries (the carries' types), then nys values
- *   results     the last carries, then the nys values of all steps, stacked to [n, ...]
+ *   attributes  g body, carries, xs (stacked inputs), ys (stacked outputs), reverse (0 or 1), steps (n), G condition: one or none
+ *   operands    trip count (i64[]), the first carries, xs stacked inputs [n, ...], then any number of invariants
+ *   graphs      parameters of both: index (i64[]), carries, one slice [...] of each stacked input, the invariants
+ *               results of the body: the next carries (the carries' types), then ys values; of the condition: bool[]
+ *   results     the last carries, then the ys values of all steps, stacked to [n, ...]; with a condition also the number of
+ *               steps (i64[])
  *
- * n is the trip count as a size; a dim made by the loop (dim_made) if nothing tells it before. If
- * it is 0, or the trip count negative, the last carries are the first ones. That the trip count's
- * value is n's, who makes the node sees to; backwards through a bounded while it may be less, and
- * slices of results beyond it are zeros. reverse: the index runs from the trip count - 1 down to 0, and
- * slices are read and written there.
+ * n is the trip count as a size; a dim made by the loop (dim_made) if nothing tells it before. If it is 0, or the trip count
+ * negative, the last carries are the first ones. Whoever makes the node sees to it that the trip count's value is n's; backwards
+ * through a bounded loop with a condition it may be less, and slices of results beyond it are zeros. reverse: the index runs from
+ * the trip count - 1 down to 0, and slices are read and written there.
  *
- * while runs its body as long as its condition holds, asked before each step.
- *
- *   attributes  g condition, g body, ncarry, nys, n: a dim made by the loop, or a number of steps;
- *               to go on after that many is an error of the running program
- *   operands    ncarry first carries, then any number of invariants
- *   graphs      parameters of both: index (i64[]), carries, the invariants
- *               results: bool[]; the next carries, then nys values
- *   results     the last carries, the nys values stacked to [n, ...], the number of steps (i64[])
+ * A condition is asked before each step. Such a loop has no stacked inputs and runs forwards. Its trip count is a constant: the
+ * most steps, which n is, too (to go on after that many is an error of the running program); or the largest i64, where there is no
+ * bound and n is a dim made by the loop.
  *
  * branch applies one of its graphs.
  *
@@ -69,35 +62,9 @@ bool infer_kernel(Infer *inf)
     return true;
 }
 
-/* ---- scan, while ------------------------------------------------------------------------- */
-
-LoopParts loop_parts(const Module *m, Op op, const int64_t *attr)
-{
-    const struct scan_attrs *s = ATTRS(scan, attr);
-    const struct while_attrs *w = ATTRS(while, attr);
-    if (op == OP_scan)
-        return (LoopParts){.body = m->graph.at[s->body],
-            .first = 1,
-            .carries = (uint32_t)s->carries,
-            .xs = (uint32_t)s->xs,
-            .ys = (uint32_t)s->ys,
-            .reverse = s->reverse != 0,
-            .n = s->steps};
-    return (LoopParts){.body = m->graph.at[w->body],
-        .condition = m->graph.at[w->condition],
-        .carries = (uint32_t)w->carries,
-        .ys = (uint32_t)w->ys,
-        .n = w->steps};
-}
+/* ---- loop -------------------------------------------------------------------------------- */
 
 #define COUNT_MOST (1 << 28) /* sums of a few counts stay numbers of 32 bits */
-
-static bool attrs_count(Infer *inf, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = from; i < to; i++)
-        if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST) return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
-    return true;
-}
 
 Dim loop_trip(const Graph *g, Value trip)
 {
@@ -108,93 +75,87 @@ Dim loop_trip(const Graph *g, Value trip)
     return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
 }
 
-static bool steps_fit(Infer *inf, const LoopParts *l)
+static bool steps_fit(Infer *inf, const struct loop_attrs *l)
 {
     const Dim trip = inf->graph != NULL ? loop_trip(inf->graph, inf->value[0]) : DIM_BAD;
-    if (trip == DIM_BAD || trip == l->n || dim_is_made(rule_dims(inf), l->n)) return true;
+    if (trip == DIM_BAD || trip == l->steps || dim_is_made(rule_dims(inf), l->steps)) return true;
     char a[64], b[64];
     dim_print(rule_dims(inf), trip, a, sizeof a);
-    dim_print(rule_dims(inf), l->n, b, sizeof b);
+    dim_print(rule_dims(inf), l->steps, b, sizeof b);
     return infer_fail(inf, ST_VALUE, "the trip count is %s, the steps are said to be %s", a, b);
 }
 
-/* Operand i of the node is parameter i - first + 1 of its graphs: the index comes before. */
-static bool operands_fit(Infer *inf, const LoopParts *l, const Graph *g)
+/* Operand i is parameter i of the loop's graphs, but for the trip count: there they have the index. */
+static bool operands_fit(Infer *inf, const struct loop_attrs *l, const Graph *g)
 {
     char n[64];
-    for (uint32_t i = l->first; i < inf->nin; i++) {
-        const uint32_t param = i - l->first + 1;
+    for (uint32_t i = 1; i < inf->nin; i++) {
         Type x = *inf->in[i];
-        if (param > l->carries && param <= l->carries + l->xs) {
-            if (x.rank == 0) return infer_fail(inf, ST_SHAPE, "stacked input %u is a scalar", param - l->carries - 1);
-            dim_print(rule_dims(inf), l->n, n, sizeof n);
-            if (x.dim[0] != l->n)
-                return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s", param - l->carries - 1, n);
+        if (i > l->carries && i <= l->carries + l->xs) {
+            const uint32_t k = i - (uint32_t)l->carries - 1;
+            if (x.rank == 0) return infer_fail(inf, ST_SHAPE, "stacked input %u is a scalar", k);
+            dim_print(rule_dims(inf), l->steps, n, sizeof n);
+            if (x.dim[0] != l->steps) return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s", k, n);
             memmove(x.dim, x.dim + 1, --x.rank * sizeof *x.dim);
         }
-        if (!body_takes(inf, g, param, &x)) return false;
+        if (!body_takes(inf, g, i, &x)) return false;
     }
-    const Type index = {.dtype = DT_i64};
-    return g->param.len == 0 || body_takes(inf, g, 0, &index);
+    return body_takes(inf, g, 0, &(Type){.dtype = DT_i64});
 }
 
-/* And `more` results that are the caller's to fill in. */
-static bool loop_results(Infer *inf, const LoopParts *l, uint32_t more)
+static bool loop_results(Infer *inf, const struct loop_attrs *l, const Graph *body, bool counted)
 {
-    if (!rule_room(inf, l->carries + l->ys + more)) return false;
+    if (!rule_room(inf, (uint32_t)(l->carries + l->ys) + counted)) return false;
     for (uint32_t i = 0; i < l->carries; i++) {
-        inf->out[i] = *inf->in[l->first + i];
-        if (!type_equal(graph_type(l->body, l->body->result.at[i]), &inf->out[i]))
-            return infer_fail(inf, ST_SHAPE, "carry %u changes its type in %s", i, l->body->name);
+        inf->out[i] = *inf->in[1 + i];
+        if (!type_equal(graph_type(body, body->result.at[i]), &inf->out[i]))
+            return infer_fail(inf, ST_SHAPE, "carry %u changes its type in %s", i, body->name);
     }
-    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
-        Type y = *graph_type(l->body, l->body->result.at[i]);
+    for (uint32_t i = (uint32_t)l->carries; i < l->carries + l->ys; i++) {
+        Type y = *graph_type(body, body->result.at[i]);
         if (y.rank == MAX_RANK) return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
         if (y.rank != 0 && dim_is_made(rule_dims(inf), y.dim[0]))
-            return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, l->body->name);
+            return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, body->name);
         memmove(y.dim + 1, y.dim, y.rank++ * sizeof *y.dim);
-        y.dim[0] = l->n;
+        y.dim[0] = l->steps;
         inf->out[i] = y;
     }
+    if (counted) inf->out[inf->nout - 1] = (Type){.dtype = DT_i64};
     return true;
 }
 
-static bool enough_operands(Infer *inf, uint32_t least)
+static bool condition_fits(Infer *inf, const struct loop_attrs *l, const Graph *condition)
 {
-    return inf->nin >= least || infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
-}
-
-bool infer_scan(Infer *inf)
-{
-    const int64_t reverse = ATTRS(scan, inf->attr)->reverse;
-    if (!attrs_count(inf, ATTR_INDEX(scan, carries), ATTR_INDEX(scan, reverse))) return false;
-    if (reverse != 0 && reverse != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
-    const LoopParts l = loop_parts(inf->module, inf->op, inf->attr);
-    if (!enough_operands(inf, 1 + l.carries + l.xs)) return false;
-    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64})) return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
-    return counts_fit(inf, l.body, inf->nin, l.carries + l.ys) && steps_fit(inf, &l) && operands_fit(inf, &l, l.body) &&
-           loop_results(inf, &l, 0);
-}
-
-static bool is_bool(Infer *inf, const Graph *g)
-{
-    return type_equal(graph_type(g, g->result.at[0]), &(Type){.dtype = DT_bool}) ||
-           infer_fail(inf, ST_DTYPE, "the condition %s is not bool[]", g->name);
-}
-
-bool infer_while(Infer *inf)
-{
-    const Type count = {.dtype = DT_i64};
-    if (!attrs_count(inf, ATTR_INDEX(while, carries), ATTR_INDEX(while, steps))) return false;
-    const LoopParts l = loop_parts(inf->module, inf->op, inf->attr);
-    if (!dim_is_const(l.n) && !dim_is_made(rule_dims(inf), l.n))
+    const Node *trip = inf->graph != NULL ? graph_maker(inf->graph, inf->value[0]) : NULL;
+    const int64_t most = dim_is_const(l->steps) ? l->steps : INT64_MAX;
+    if (l->xs != 0 || l->reverse != 0)
+        return infer_fail(inf, ST_VALUE, "with a condition it has no stacked inputs and runs forwards");
+    if (!dim_is_const(l->steps) && !dim_is_made(rule_dims(inf), l->steps))
         return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
-    if (!enough_operands(inf, l.carries) || !counts_fit(inf, l.condition, inf->nin + 1, 1) ||
-        !counts_fit(inf, l.body, inf->nin + 1, l.carries + l.ys) || !is_bool(inf, l.condition) ||
-        !operands_fit(inf, &l, l.condition) || !operands_fit(inf, &l, l.body) || !loop_results(inf, &l, 1))
-        return false;
-    inf->out[inf->nout - 1] = count;
-    return true;
+    while (trip != NULL && trip->op == OP_leaf) trip = graph_maker(inf->graph, trip->in[0]);
+    if (trip != NULL && (trip->op != OP_constant || ATTRS(constant, trip->attr->at)->value != most))
+        return infer_fail(inf, ST_VALUE, "with a condition its trip count is the constant %lld", (long long)most);
+    if (!counts_fit(inf, condition, inf->nin, 1)) return false;
+    if (!type_equal(graph_type(condition, condition->result.at[0]), &(Type){.dtype = DT_bool}))
+        return infer_fail(inf, ST_DTYPE, "the condition %s is not bool[]", condition->name);
+    return operands_fit(inf, l, condition);
+}
+
+bool infer_loop(Infer *inf)
+{
+    const struct loop_attrs *l = ATTRS(loop, inf->attr);
+    const bool asks = inf->nattr > ATTR_INDEX(loop, condition);
+    if (inf->nattr > ATTR_INDEX(loop, condition) + 1) return infer_fail(inf, ST_VALUE, "has at most one condition");
+    for (uint32_t i = ATTR_INDEX(loop, carries); i <= ATTR_INDEX(loop, ys); i++)
+        if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST) return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
+    if (l->reverse != 0 && l->reverse != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
+    const uint32_t least = 1 + (uint32_t)(l->carries + l->xs);
+    if (inf->nin < least) return infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
+    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64})) return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
+    const Graph *body = inf->module->graph.at[l->body];
+    return (!asks || condition_fits(inf, l, inf->module->graph.at[l->condition[0]])) &&
+           counts_fit(inf, body, inf->nin, (uint32_t)(l->carries + l->ys)) && steps_fit(inf, l) && operands_fit(inf, l, body) &&
+           loop_results(inf, l, body, asks);
 }
 
 /* ---- branch ------------------------------------------------------------------------------ */

@@ -1,23 +1,13 @@
 /* contain: a loop that another one contains is that one. The gradient of a loop runs it again to keep what came into each step;
  * where both are there, one run serves both. In: any valid graph, its regions' bodies in canonical order. Out: the same results; of
- * two scans or whiles with equal operands whose bodies are equal but for results that the longer one adds at the end, only the
+ * two loops with equal operands whose bodies are equal but for results that the longer one adds at the end, only the
  * longer one is left. */
 #include "../ir/loop.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
 
-static bool is_loop(const Node *n) { return op_loops((Op)n->op); }
-
-static const Graph *body_of(const Graph *g, const Node *n) { return loop_parts(g->module, (Op)n->op, n->attr->at).body; }
-
-static uint32_t stacked(const Graph *g, const Node *n) { return loop_parts(g->module, (Op)n->op, n->attr->at).ys; }
-
 /* Attribute i is neither the body nor the number of stacked outputs, in which a loop and one that contains it may differ. */
-static bool in_common(const Node *n, uint32_t i)
-{
-    return n->op == OP_while ? i != ATTR_INDEX(while, body) && i != ATTR_INDEX(while, ys)
-                             : i != ATTR_INDEX(scan, body) && i != ATTR_INDEX(scan, ys);
-}
+static bool in_common(uint32_t i) { return i != ATTR_INDEX(loop, body) && i != ATTR_INDEX(loop, ys); }
 
 static bool bodies_match(const Graph *a, const Graph *b)
 {
@@ -35,10 +25,11 @@ static bool bodies_match(const Graph *a, const Graph *b)
 
 static bool contains(const Graph *g, const Node *big, const Node *small)
 {
-    if (big->op != small->op || big->nin != small->nin || memcmp(big->in, small->in, big->nin * sizeof *big->in) != 0) return false;
+    if (big->attr->len != small->attr->len || big->nin != small->nin || memcmp(big->in, small->in, big->nin * sizeof *big->in) != 0)
+        return false;
     for (uint32_t i = 0; i < big->attr->len; i++)
-        if (in_common(big, i) && big->attr->at[i] != small->attr->at[i]) return false;
-    return bodies_match(body_of(g, small), body_of(g, big)) && !node_has_effect(g->module, small);
+        if (in_common(i) && big->attr->at[i] != small->attr->at[i]) return false;
+    return bodies_match(loop_body(g->module, small->attr), loop_body(g->module, big->attr)) && !node_has_effect(g->module, small);
 }
 
 /* The graph's loops by what two that match have in common. */
@@ -59,16 +50,16 @@ static uint64_t body_hash(Loops *l, const Graph *body)
 
 static uint64_t loop_hash(Loops *l, const Node *n)
 {
-    uint64_t h = hash_bytes(hash_mix(n->op, body_hash(l, body_of(l->g, n))), n->in, n->nin * sizeof *n->in);
+    uint64_t h = hash_bytes(hash_mix(n->op, body_hash(l, loop_body(l->g->module, n->attr))), n->in, n->nin * sizeof *n->in);
     for (uint32_t i = 0; i < n->attr->len; i++)
-        if (in_common(n, i)) h = hash_mix(h, (uint64_t)n->attr->at[i]);
+        if (in_common(i)) h = hash_mix(h, (uint64_t)n->attr->at[i]);
     return h;
 }
 
 static void list_loops(Loops *l)
 {
     for (uint32_t i = l->g->node.len; i-- > 0;) {
-        if (!is_loop(&l->g->node.at[i])) continue;
+        if (l->g->node.at[i].op != OP_loop) continue;
         uint64_t h = loop_hash(l, &l->g->node.at[i]), *first = map_get(&l->first, h);
         l->next[i] = first != NULL ? (uint32_t)*first : 0;
         map_put(&l->first, h, i + 1);
@@ -81,7 +72,7 @@ static uint32_t container(Loops *l, uint32_t i)
     uint32_t best = i;
     const Node *node = l->g->node.at;
     for (uint64_t k = *map_get(&l->first, loop_hash(l, &node[i])); k != 0; k = l->next[k - 1])
-        if (stacked(l->g, &node[k - 1]) > stacked(l->g, &node[best]) && contains(l->g, &node[k - 1], &node[i]))
+        if (ATTRS(loop, node[k - 1].attr->at)->ys > ATTRS(loop, node[best].attr->at)->ys && contains(l->g, &node[k - 1], &node[i]))
             best = (uint32_t)k - 1;
     return best;
 }
@@ -90,7 +81,7 @@ Graph *pass_contain(PassCtx *ctx, const Graph *in)
 {
     Rebuild rb;
     bool any = false;
-    for (uint32_t i = 0; i < in->node.len; i++) any |= is_loop(&in->node.at[i]);
+    for (uint32_t i = 0; i < in->node.len; i++) any |= in->node.at[i].op == OP_loop;
     if (!any) return (Graph *)(uintptr_t)in;
     Loops loops = {.g = in, .first = {.arena = ctx->scratch}};
     loops.next = ARENA_ARRAY(ctx->scratch, uint32_t, in->node.len + 1);
@@ -99,12 +90,12 @@ Graph *pass_contain(PassCtx *ctx, const Graph *in)
     rebuild_begin(&rb, in, ctx->scratch, ctx->st);
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Node *n = &in->node.at[i];
-        uint32_t with = is_loop(n) ? container(&loops, i) : i;
+        uint32_t with = n->op == OP_loop ? container(&loops, i) : i;
         Value v = rebuild_copy(&rb, with); /* its operands are this one's: they are there already */
         if (with == i || v == 0) continue;
-        const uint32_t same = n->op == OP_while ? n->nout - 1u : n->nout;
-        for (uint32_t k = 0; k < same; k++) rebuild_set(&rb, n->out + k, v + k);
-        if (n->op == OP_while) rebuild_set(&rb, n->out + same, v + in->node.at[with].nout - 1u);
+        const bool counted = loop_condition(in->module, n->attr) != NULL; /* the number of steps is the last result */
+        for (uint32_t k = 0; k + counted < n->nout; k++) rebuild_set(&rb, n->out + k, v + k);
+        if (counted) rebuild_set(&rb, n->out + n->nout - 1u, v + in->node.at[with].nout - 1u);
     }
     return rebuild_end(&rb);
 }

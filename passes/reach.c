@@ -33,17 +33,17 @@ static bool follow_operands(Reach *to, const Value *param, const Reach *outer, c
 
 static void follow_loop(Arena *a, const Graph *g, const Node *n, Reach *r)
 {
-    const LoopParts l = loop_parts(g->module, (Op)n->op, n->attr->at);
-    const Graph *body = l.body;
+    const struct loop_attrs *l = ATTRS(loop, n->attr->at);
+    const Graph *body = loop_body(g->module, n->attr);
     Reach *inner = arena_zeros(a, body->value.len, sizeof *inner);
-    follow_operands(inner, body->param.at + 1, r, n->in + l.first, n->nin - l.first);
+    follow_operands(inner, body->param.at + 1, r, n->in + 1, n->nin - 1u);
     for (bool more = true; more;) {
         follow(a, body, 0, body->node.len, inner);
-        more = follow_operands(inner, body->param.at + 1, inner, body->result.at, l.carries);
+        more = follow_operands(inner, body->param.at + 1, inner, body->result.at, (uint32_t)l->carries);
     }
     for (uint32_t i = 0; i < body->result.len; i++) join(&r[n->out + i], inner[body->result.at[i]]);
-    const bool turns = l.condition == NULL && dim_is_const(l.n) && l.n > 0;
-    for (uint32_t i = 0; i < l.carries && !turns; i++) join(&r[n->out + i], r[n->in[l.first + i]]);
+    const bool turns = loop_condition(g->module, n->attr) == NULL && dim_is_const(l->steps) && l->steps > 0;
+    for (uint32_t i = 0; i < l->carries && !turns; i++) join(&r[n->out + i], r[n->in[1 + i]]);
 }
 
 static void follow_branch(Arena *a, const Graph *g, const Node *n, Reach *r)
@@ -59,7 +59,7 @@ static void follow_branch(Arena *a, const Graph *g, const Node *n, Reach *r)
 
 static void follow_node(Arena *a, const Graph *g, const Node *n, Reach *r)
 {
-    if (op_loops((Op)n->op)) {
+    if (n->op == OP_loop) {
         follow_loop(a, g, n, r);
     } else if (n->op == OP_branch) {
         follow_branch(a, g, n, r);

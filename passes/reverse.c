@@ -3,6 +3,8 @@
  * an op. */
 #include "reverse.h"
 
+#include "../ir/loop.h"
+
 typedef struct Walk {
     Reverse *r;
     bool *active;     /* per value: an x leads here through floats */
@@ -55,7 +57,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
     const Dim n = slice.dim[0];
     const Type index = {.dtype = DT_i64};
     const Node *maker = graph_maker(g, a);
-    if (maker->op != OP_scan) {
+    if (maker->op != OP_loop || loop_condition(m, maker->attr) != NULL) {
         status_fail(w->r->st, ST_UNSUPPORTED, "%s: the gradient of a stack of a loop", op_def[maker->op].name);
         return 0;
     }
@@ -66,7 +68,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
     graph_result(body, graph_append(body, OP_add, x, 2, NULL, 0, w->r->e->loc, w->r->st));
     const Value in[3] = {maker->in[0], a, b};
     const int64_t attr[6] = {body->index, 0, 2, 1, 0, n};
-    return w->r->e->op(w->r->e, OP_scan, in, 3, attr, 6);
+    return w->r->e->op(w->r->e, OP_loop, in, 3, attr, 6);
 }
 
 static void accumulate(Walk *w, Value v, Value g)

@@ -3,6 +3,7 @@
 
 #include "codegen/contract/contract.h"
 #include "codegen/host_stack.h"
+#include "ir/loop.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "random_graph.h"
@@ -102,7 +103,7 @@ typedef struct Loop {
     const GraphRun *r;
     const Node *n;
     const Graph *body, *condition;
-    uint32_t first, carries, xs, ys;
+    uint32_t carries, xs, ys;
     void *const *in;
     void **out;
     const void **param;
@@ -112,14 +113,13 @@ typedef struct Loop {
 static void loop_params(Loop *l)
 {
     l->param[0] = &l->index;
-    for (uint32_t i = l->first; i < l->n->nin; i++) {
-        uint32_t p = 1 + i - l->first;
+    for (uint32_t p = 1; p < l->n->nin; p++) {
         Value v = l->body->param.at[p];
-        l->param[p] = l->in[i];
+        l->param[p] = l->in[p];
         if (p <= l->carries) /* the body may pass a carry on as another one */
             l->param[p] = arena_copy(l->r->arena, l->out[p - 1], (size_t)graph_bytes(l->r, l->body, v));
         else if (p <= l->carries + l->xs)
-            l->param[p] = (const char *)l->in[i] + l->index * graph_bytes(l->r, l->body, v);
+            l->param[p] = (const char *)l->in[p] + l->index * graph_bytes(l->r, l->body, v);
     }
 }
 
@@ -149,60 +149,56 @@ static void first_carries(Loop *l)
 {
     l->param = arena_alloc(l->r->arena, (l->n->nin + 2u) * sizeof *l->param);
     for (uint32_t i = 0; i < l->carries; i++)
-        memcpy(l->out[i], l->in[l->first + i], (size_t)graph_bytes(l->r, l->body, l->body->result.at[i]));
+        memcpy(l->out[i], l->in[1 + i], (size_t)graph_bytes(l->r, l->body, l->body->result.at[i]));
 }
 
-static bool run_scan(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+static bool run_counted(Loop *l, const struct loop_attrs *a, const Graph *g)
 {
-    const int64_t *attr = n->attr->at;
     int64_t trip, height = -1;
-    Loop l = {.r = r,
-        .n = n,
-        .body = g->module->graph.at[attr[0]],
-        .first = 1,
-        .carries = (uint32_t)attr[1],
-        .xs = (uint32_t)attr[2],
-        .ys = (uint32_t)attr[3],
-        .in = in,
-        .out = out};
-    memcpy(&trip, in[0], sizeof trip);
-    first_carries(&l);
-    if (dim_is_made(&g->module->dims, attr[5])) {
-        r->symbol[-1 - attr[5]] = MAX_OF(trip, 0);
-        for (uint32_t i = l.carries; i < n->nout; i++) out[i] = arena_alloc(r->arena, (size_t)graph_bytes(r, g, n->out + i) + 8);
+    memcpy(&trip, l->in[0], sizeof trip);
+    if (dim_is_made(&g->module->dims, a->steps)) {
+        l->r->symbol[-1 - a->steps] = MAX_OF(trip, 0);
+        for (uint32_t i = l->carries; i < l->n->nout; i++)
+            l->out[i] = arena_alloc(l->r->arena, (size_t)graph_bytes(l->r, g, l->n->out + i) + 8);
     }
     for (int64_t k = 0; k < trip; k++) {
-        l.index = attr[4] ? trip - 1 - k : k;
-        if (!loop_step(&l, k, &height)) return false;
+        l->index = a->reverse ? trip - 1 - k : k;
+        if (!loop_step(l, k, &height)) return false;
     }
     return true;
 }
 
-static bool run_while(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+static bool run_asking(Loop *l, const struct loop_attrs *a)
 {
-    const int64_t *attr = n->attr->at;
-    const bool bounded = dim_is_const(attr[4]);
+    const bool bounded = dim_is_const(a->steps);
     int64_t height = bounded ? -1 : 0;
+    for (;; l->index++) {
+        void **all;
+        loop_params(l);
+        if (!graph_run(l->r, l->condition, l->param, &all)) return false;
+        if (!*(const uint8_t *)all[l->condition->result.at[0]]) break;
+        if (bounded && l->index == a->steps) return status_fail(l->r->st, ST_VALUE, "more than %lld steps", (long long)l->index);
+        if (!loop_step(l, l->index, &height)) return false;
+    }
+    if (!bounded) l->r->symbol[-1 - a->steps] = l->index;
+    memcpy(l->out[l->carries + l->ys], &l->index, sizeof l->index);
+    return true;
+}
+
+static bool run_loop(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
+{
+    const struct loop_attrs *a = ATTRS(loop, n->attr->at);
     Loop l = {.r = r,
         .n = n,
-        .condition = g->module->graph.at[attr[0]],
-        .body = g->module->graph.at[attr[1]],
-        .carries = (uint32_t)attr[2],
-        .ys = (uint32_t)attr[3],
+        .body = loop_body(g->module, n->attr),
+        .condition = loop_condition(g->module, n->attr),
+        .carries = (uint32_t)a->carries,
+        .xs = (uint32_t)a->xs,
+        .ys = (uint32_t)a->ys,
         .in = in,
         .out = out};
     first_carries(&l);
-    for (;; l.index++) {
-        void **all;
-        loop_params(&l);
-        if (!graph_run(r, l.condition, l.param, &all)) return false;
-        if (!*(const uint8_t *)all[l.condition->result.at[0]]) break;
-        if (bounded && l.index == attr[4]) return status_fail(r->st, ST_VALUE, "more than %lld steps", (long long)l.index);
-        if (!loop_step(&l, l.index, &height)) return false;
-    }
-    if (!bounded) r->symbol[-1 - attr[4]] = l.index;
-    memcpy(out[l.carries + l.ys], &l.index, sizeof l.index);
-    return true;
+    return l.condition != NULL ? run_asking(&l, a) : run_counted(&l, a, g);
 }
 
 static bool run_branch(const GraphRun *r, const Graph *g, const Node *n, void *const *in, void **out)
@@ -255,8 +251,7 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
         memcpy(out[0], in[1], (size_t)graph_bytes(r, g, n->out));
         return true;
     }
-    if (n->op == OP_scan) return run_scan(r, g, n, in, out);
-    if (n->op == OP_while) return run_while(r, g, n, in, out);
+    if (n->op == OP_loop) return run_loop(r, g, n, in, out);
     if (n->op == OP_branch) return run_branch(r, g, n, in, out);
     if (n->op == OP_kernel) return run_kernel(r, g, n, in, out);
     plain_attrs(r, g, n, attr);

@@ -174,6 +174,9 @@ bool random_can_draw(Op op)
     return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && !(op_def[op].flags & OPF_EFFECT);
 }
 
+/* A loop is one of two kinds, and comes up as often as two ops. */
+static uint64_t drawn(const Maker *k, Op op) { return op == OP_loop ? k->drawn[op] / 2 : k->drawn[op]; }
+
 /* The rarest of a few: all come up alike, whatever else they are made for. */
 static Op draw(Maker *k)
 {
@@ -181,7 +184,7 @@ static Op draw(Maker *k)
     for (int i = 0; i < 3; i++) {
         Op op = (Op)(1 + random_below(k->r, OP_COUNT - 1));
         bool can = random_can_draw(op) && op != OP_param && !(op_def[op].flags & OPF_REGION && k->depth >= 3);
-        if (can && (best == OP_none || k->drawn[op] < k->drawn[best])) best = op;
+        if (can && (best == OP_none || drawn(k, op) < drawn(k, best))) best = op;
     }
     return best;
 }

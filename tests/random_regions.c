@@ -21,7 +21,7 @@ static Dim made(const Graph *body)
     return dim_made(&m->dims, arena_printf(m->arena, "T%u", body->index));
 }
 
-/* ---- scan ----------------------------------------------------------------------------------------------------- */
+/* ---- loops that count ----------------------------------------------------------------------------------------------------- */
 static bool can_stack(const Type *t)
 {
     return t->rank >= 1 && t->dim[0] >= 0 && t->dim[0] <= 9;
@@ -98,10 +98,10 @@ static Value make_scan(Maker *k)
     uint32_t ys = s.hidden ? 0 : (uint32_t)random_below(k->r, 3) + (s.carries == 0);
     for (uint32_t i = 0; i < ys; i++) graph_result(b.g, maker_pick(&b, NULL));
     const int64_t attr[6] = {b.g->index, s.carries, s.xs, ys, random_below(k->r, 2), s.hidden ? made(b.g) : s.n};
-    return maker_append(k, OP_scan, s.in, s.nin, attr, 6, 1e5);
+    return maker_append(k, OP_loop, s.in, s.nin, attr, 6, 1e5);
 }
 
-/* ---- while ---------------------------------------------------------------------------------------------------- */
+/* ---- loops with a condition ---------------------------------------------------------------------------------------------------- */
 
 static bool can_carry(const Type *t) { return t->rank < MAX_RANK; }
 
@@ -155,8 +155,10 @@ static Value make_while(Maker *k)
         graph_result(b.g, one != 0 ? maker_append(&b, OP_sub, (Value[]){b.g->param.at[1], one}, 2, NULL, 0, 10)
                                    : body_result(&b, graph_type(k->g, in[i])));
     }
-    const int64_t attr[5] = {c->index, b.g->index, carries, 0, random_chance(k->r, 30) ? 8 : made(b.g)};
-    return maker_append(k, OP_while, in, nin, attr, 5, 1e5);
+    const int64_t attr[7] = {b.g->index, carries, 0, 0, 0, random_chance(k->r, 30) ? 8 : made(b.g), c->index};
+    Value operand[7] = {maker_append(k, OP_constant, NULL, 0, (int64_t[]){DT_i64, attr[5] == 8 ? 8 : INT64_MAX}, 2, 10)};
+    memcpy(operand + 1, in, nin * sizeof *in);
+    return operand[0] != 0 ? maker_append(k, OP_loop, operand, nin + 1, attr, 7, 1e5) : 0;
 }
 
 /* ---- branch --------------------------------------------------------------------------------------------------- */
@@ -200,5 +202,5 @@ static Value make_branch(Maker *k)
 
 Value maker_region(Maker *k, Op op)
 {
-    return op == OP_scan ? make_scan(k) : op == OP_while ? make_while(k) : make_branch(k);
+    return op == OP_branch ? make_branch(k) : random_chance(k->r, 50) ? make_scan(k) : make_while(k);
 }

@@ -307,7 +307,7 @@ static void a_header_tells_what_a_call_needs(void **state)
 static void no_kernel_comes_from_text(void **state)
 {
     kiln *k = *state;
-    static const char *const entry[] = {"  %2 = kernel(%1) {@body, -1, [4, 1]}\n", "  %3 = constant() {i64, 2, []}\n  %2 = scan(%3, %1) {@step, 1, 0, 0, 0, 2}\n"};
+    static const char *const entry[] = {"  %2 = kernel(%1) {@body, -1, [4, 1]}\n", "  %3 = constant() {i64, 2, []}\n  %2 = loop(%3, %1) {@step, 1, 0, 0, 0, 2, []}\n"};
     enum { LONG = 200000 };
     char *text = malloc(1000 + 40 * (size_t)LONG);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(4)), *out;

@@ -65,7 +65,7 @@ static void loops(Text *t, uint32_t n)
     head(t, "%1: f32[16]", 2 * n + 2);
     text_printf(t, "  %%2 = constant() {i64, 3, []}\n");
     for (uint32_t i = 0; i < n; i++)
-        text_printf(t, "  %%%u = scan(%%2, %%%u) {@step, 1, 0, 0, 0, 3}\n  %%%u = tanh(%%%u)\n", 2 * i + 3, i == 0 ? 1 : 2 * i + 2, 2 * i + 4, 2 * i + 3);
+        text_printf(t, "  %%%u = loop(%%2, %%%u) {@step, 1, 0, 0, 0, 3, []}\n  %%%u = tanh(%%%u)\n", 2 * i + 3, i == 0 ? 1 : 2 * i + 2, 2 * i + 4, 2 * i + 3);
     text_printf(t, "}\n\ngraph @step(%%1: i64[], %%2: f32[16]) -> (%%3) {\n  %%3 = sin(%%2)\n}\n");
 }
 
@@ -83,11 +83,11 @@ static void branches(Text *t, uint32_t n)
 static void long_body(Text *t, uint32_t n)
 {
     head(t, "%1: f32[16]", 8);
-    text_printf(t, "  %%2 = constant() {i64, 4, []}\n  %%3 = reshape(%%1) {[4,4]}\n  %%4 = slice(%%1) {[3, 4, 1]}\n  %%5, %%6 = scan(%%2, %%4, %%3) {@body, 1, 1, 1, 0, 4}\n");
+    text_printf(t, "  %%2 = constant() {i64, 4, []}\n  %%3 = reshape(%%1) {[4,4]}\n  %%4 = slice(%%1) {[3, 4, 1]}\n  %%5, %%6 = loop(%%2, %%4, %%3) {@body, 1, 1, 1, 0, 4, []}\n");
     text_printf(t, "  %%7 = broadcast(%%5) {[4,4]}\n  %%9 = add(%%7, %%6)\n  %%8 = reshape(%%9) {[16]}\n}\n\n");
     text_printf(t, "graph @body(%%1: i64[], %%2: f32[4], %%3: f32[4]) -> (%%%u, %%%u) {\n  %%4 = constant() {i64, 2, []}\n  %%5 = add(%%2, %%3)\n", 3 * n + 5, 3 * n + 2);
     for (uint32_t i = 0; i < n; i++)
-        text_printf(t, "  %%%u = sum(%%%u) {[0]}\n  %%%u = broadcast(%%%u) {[4]}\n  %%%u = scan(%%4, %%%u) {@inner, 1, 0, 0, 0, 2}\n", 3 * i + 6, 3 * i + 5,
+        text_printf(t, "  %%%u = sum(%%%u) {[0]}\n  %%%u = broadcast(%%%u) {[4]}\n  %%%u = loop(%%4, %%%u) {@inner, 1, 0, 0, 0, 2, []}\n", 3 * i + 6, 3 * i + 5,
             3 * i + 7, 3 * i + 6, 3 * i + 8, i % 3 == 0 ? 3 * i + 7 : 3 * i + 5);
     text_printf(t, "}\n\ngraph @inner(%%1: i64[], %%2: f32[4]) -> (%%3) {\n  %%3 = sin(%%2)\n}\n");
 }
@@ -96,10 +96,10 @@ static void long_body(Text *t, uint32_t n)
 static void deep(Text *t, uint32_t n)
 {
     head(t, "%1: f32[16]", 4);
-    text_printf(t, "  %%2 = constant() {i64, 1, []}\n  %%3 = scan(%%2, %%1) {@deep1, 1, 0, 0, 0, 1}\n  %%4 = cos(%%3)\n}\n");
+    text_printf(t, "  %%2 = constant() {i64, 1, []}\n  %%3 = loop(%%2, %%1) {@deep1, 1, 0, 0, 0, 1, []}\n  %%4 = cos(%%3)\n}\n");
     for (uint32_t i = 1; i <= n; i++) {
         text_printf(t, "\ngraph @deep%u(%%1: i64[], %%2: f32[16]) -> (%%5) {\n  %%3 = constant() {i64, 1, []}\n", i);
-        text_printf(t, i < n ? "  %%4 = scan(%%3, %%2) {@deep%u, 1, 0, 0, 0, 1}\n" : "  %%4 = exp(%%2)\n", i + 1);
+        text_printf(t, i < n ? "  %%4 = loop(%%3, %%2) {@deep%u, 1, 0, 0, 0, 1, []}\n" : "  %%4 = exp(%%2)\n", i + 1);
         text_printf(t, "  %%5 = sin(%%4)\n}\n");
     }
 }

@@ -194,7 +194,7 @@ static void carry_in_place(void **state)
     static const char text[] = "module {}\n"
                                "graph @main(%1: f32[1000]) -> (%3) {\n"
                                "  %2 = constant() {i64, 3, []} : i64[]\n"
-                               "  %3 = scan(%2, %1) {@body, 1, 0, 0, 0, 3} : f32[1000]\n"
+                               "  %3 = loop(%2, %1) {@body, 1, 0, 0, 0, 3, []} : f32[1000]\n"
                                "}\n"
                                "graph @body(%1: i64[], %2: f32[1000]) -> (%3) {\n"
                                "  %3 = tanh(%2) : f32[1000]\n"

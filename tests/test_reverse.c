@@ -366,7 +366,7 @@ static void scans(void **state)
     Value in[5] = {n, c, emit_constant(e, 0, &i64), xs, w};
     const Graph *body = recurrence(true);
     const int64_t attr[6] = {body->index, 2, 1, 1, 0, 7};
-    Value r = e->op(e, OP_scan, in, 5, attr, 6);
+    Value r = e->op(e, OP_loop, in, 5, attr, 6);
     shapes_hold(r, c);
     shapes_hold(r, w);
     shapes_hold(r + 2, xs);
@@ -384,12 +384,12 @@ static void loops(void **state)
     Value c = param(row), w = param(row), known = emit_constant(e, 5, &i64), unknown = param(i64);
     Value in[4] = {known, c, emit_constant(e, 0, &i64), w};
     int64_t attr[6] = {body->index, 2, 0, 0, 0, 5};
-    Value r = e->op(e, OP_scan, in, 4, attr, 6), d[2];
+    Value r = e->op(e, OP_loop, in, 4, attr, 6), d[2];
     shapes_hold(r, c);
     shapes_hold(r, w);
     in[0] = unknown; /* the saved carries become a stack of the loop's own height */
     attr[5] = dim_made(&g->module->dims, "T");
-    r = e->op(e, OP_scan, in, 4, attr, 6);
+    r = e->op(e, OP_loop, in, 4, attr, 6);
     gradient(square(r), (Value[]){c, w}, 2, d);
     assert_int_not_equal(d[0], 0);
     assert_int_not_equal(d[1], 0);

@@ -14,8 +14,9 @@
 #include "ir/text.h"
 
 static const char text[] = "module {}\n\n"
-                           "graph @main(%1: f32[]) -> (%2, %3, %4) {\n"
-                           "  %2, %3, %4 = while(%1) {@below, @step, 1, 1, 4} : f32[], f32[4], i64[]\n}\n\n"
+                           "graph @main(%1: f32[]) -> (%3, %4, %5) {\n"
+                           "  %2 = constant() {i64, 4, []} : i64[]\n"
+                           "  %3, %4, %5 = loop(%2, %1) {@step, 1, 0, 1, 0, 4, [@below]} : f32[], f32[4], i64[]\n}\n\n"
                            "graph @below(%1: i64[], %2: f32[]) -> (%4) {\n  %3 = constant() {f32, 10, []} : f32[]\n"
                            "  %4 = lt(%2, %3) : bool[]\n}\n\n"
                            "graph @step(%1: i64[], %2: f32[]) -> (%4, %2) {\n  %3 = constant() {f32, 1, []} : f32[]\n"

@@ -1,11 +1,12 @@
-/* lower_loop: scan and while as STEP_LOOP: the body's steps in place, carries in buffers of their own, stacked values as slices.
+/* lower_loop: loops as STEP_LOOP: the body's steps in place, carries in buffers of their own, stacked values as slices.
  * Relies on lower.h. What the operands and results mean is written in ir/op_region.c. */
 #include "../../ir/loop.h"
 #include "lower.h"
 
 typedef struct Loop {
     const Node *n;
-    LoopParts is;
+    const struct loop_attrs *is;
+    const Graph *body, *condition; /* condition NULL: it has none */
     uint32_t id;
     uint32_t index; /* buffer; NO_BUF: nobody asks */
     uint32_t *to;   /* buffers of the carries, then the slices of the stacked outputs */
@@ -35,9 +36,9 @@ static bool is_read(const Graph *g, Value v)
 
 static void make_index(Scope *s, Loop *l)
 {
-    const Graph *g = l->is.body;
+    const Graph *g = l->body;
     l->index = NO_BUF;
-    if (!is_read(g, g->param.at[0]) && (l->is.condition == NULL || !is_read(l->is.condition, l->is.condition->param.at[0]))) return;
+    if (!is_read(g, g->param.at[0]) && (l->condition == NULL || !is_read(l->condition, l->condition->param.at[0]))) return;
     l->index = lower_buf(s->lw, BUF_TEMP, graph_type(g, g->param.at[0]));
     lower_read(s->lw, l->index);
 }
@@ -47,12 +48,12 @@ static bool bind_params(Scope *s, Scope *inner, const Loop *l)
 {
     const Graph *g = inner->g;
     inner->buf[g->param.at[0]] = l->index;
-    for (uint32_t i = l->is.first; i < l->n->nin; i++) {
-        uint32_t param = 1 + i - l->is.first, from = s->buf[scope_root(s->g, l->n->in[i])];
-        Value p = g->param.at[param];
-        if (param <= l->is.carries)
-            inner->buf[p] = l->to[param - 1];
-        else if (param <= l->is.carries + l->is.xs)
+    for (uint32_t i = 1; i < l->n->nin; i++) {
+        uint32_t from = s->buf[scope_root(s->g, l->n->in[i])];
+        Value p = g->param.at[i];
+        if (i <= l->is->carries)
+            inner->buf[p] = l->to[i - 1];
+        else if (i <= l->is->carries + l->is->xs)
             inner->buf[p] = slice(s, l, from, graph_type(g, p));
         else
             inner->buf[p] = from;
@@ -63,22 +64,22 @@ static bool bind_params(Scope *s, Scope *inner, const Loop *l)
 /* Results that are made in the body are made where they belong: a stacked one in its slice. The rest is copied at the end. */
 static bool bind_results(Scope *s, Scope *inner, const Loop *l)
 {
-    const Graph *body = l->is.body;
-    for (uint32_t i = 0; i < l->is.ys; i++) {
-        Value y = body->result.at[l->is.carries + i], root = scope_root(body, y);
-        uint32_t stacked = scope_result(s, l->n->out + l->is.carries + i);
+    const Graph *body = l->body;
+    for (uint32_t i = 0; i < l->is->ys; i++) {
+        Value y = body->result.at[l->is->carries + i], root = scope_root(body, y);
+        uint32_t stacked = scope_result(s, l->n->out + l->is->carries + i);
         if (stacked == NO_BUF) return false;
-        l->to[l->is.carries + i] = slice(s, l, stacked, graph_type(body, y));
-        if (l->to[l->is.carries + i] == NO_BUF) return false;
-        if (inner->buf[root] == NO_BUF) inner->buf[root] = l->to[l->is.carries + i];
+        l->to[l->is->carries + i] = slice(s, l, stacked, graph_type(body, y));
+        if (l->to[l->is->carries + i] == NO_BUF) return false;
+        if (inner->buf[root] == NO_BUF) inner->buf[root] = l->to[l->is->carries + i];
     }
     return true;
 }
 
 static bool end_of_step(Scope *inner, const Loop *l)
 {
-    bool *late = ARENA_ARRAY(inner->lw->scratch, bool, l->is.carries + l->is.ys + 1);
-    for (uint32_t i = 0; i < l->is.carries; i++) late[i] = true;
+    bool *late = ARENA_ARRAY(inner->lw->scratch, bool, l->is->carries + l->is->ys + 1);
+    for (uint32_t i = 0; i < l->is->carries; i++) late[i] = true;
     return scope_results(inner, l->to, late);
 }
 
@@ -110,10 +111,10 @@ static void set_trip(Scope *s, Step *loop, Value trip)
 static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *selector)
 {
     Scope inner;
-    scope_begin(s->lw, &inner, l->is.condition);
+    scope_begin(s->lw, &inner, l->condition);
     if (!bind_params(s, &inner, l) || !scope_run(&inner)) return false;
-    *selector = inner.buf[scope_root(l->is.condition, l->is.condition->result.at[0])];
-    if (*selector == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: no condition", l->is.condition->name);
+    *selector = inner.buf[scope_root(l->condition, l->condition->result.at[0])];
+    if (*selector == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: no condition", l->condition->name);
     lower_read(s->lw, *selector);
     *block = (Block){inner.step.at, inner.step.len};
     return true;
@@ -122,8 +123,8 @@ static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *sel
 static bool lower_body(Scope *s, const Loop *l, Block *block)
 {
     Scope inner;
-    scope_begin(s->lw, &inner, l->is.body);
-    inner.carries = l->is.carries;
+    scope_begin(s->lw, &inner, l->body);
+    inner.carries = l->is->carries;
     if (!bind_params(s, &inner, l) || !bind_results(s, &inner, l)) return false;
     if (!scope_run(&inner) || !end_of_step(&inner, l)) return false;
     *block = (Block){inner.step.at, inner.step.len};
@@ -133,46 +134,47 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
 /* Stacks of a known height that the loop may leave before it has filled them. */
 static bool zero_stacks(Scope *s, const Loop *l)
 {
-    if (!dim_is_const(l->is.n)) return true;
-    if (l->is.condition == NULL) {
+    if (!dim_is_const(l->is->steps)) return true;
+    if (l->condition == NULL) {
         Op trip = (Op)graph_maker(s->g, scope_root(s->g, l->n->in[0]))->op;
         if (trip == OP_constant || trip == OP_dim_size) return true;
     }
-    for (uint32_t i = l->is.carries; i < l->is.carries + l->is.ys; i++) {
+    for (uint32_t i = l->is->carries; i < l->is->carries + l->is->ys; i++) {
         uint32_t stacked = scope_result(s, l->n->out + i);
         if (stacked == NO_BUF || !scope_zeros(s, graph_type(s->g, l->n->out + i), l->n->loc, stacked)) return false;
     }
     return true;
 }
 
-bool lower_scan(Scope *s, const Node *n)
+bool lower_loop(Scope *s, const Node *n)
 {
     Lower *lw = s->lw;
-    Loop l = {.n = n, .is = loop_parts(lw->m, (Op)n->op, n->attr->at)};
+    Loop l = {
+        .n = n, .is = ATTRS(loop, n->attr->at), .body = loop_body(lw->m, n->attr), .condition = loop_condition(lw->m, n->attr)};
     l.id = lw->loops++;
-    l.to = ARENA_ARRAY(lw->scratch, uint32_t, l.is.carries + l.is.ys + 1);
-    for (uint32_t i = 0; i < l.is.carries; i++) {
+    l.to = ARENA_ARRAY(lw->scratch, uint32_t, l.is->carries + l.is->ys + 1);
+    for (uint32_t i = 0; i < l.is->carries; i++) {
         l.to[i] = scope_result(s, n->out + i);
         if (l.to[i] == NO_BUF) return false;
-        scope_copy(s, s->buf[scope_root(s->g, n->in[l.is.first + i])], l.to[i]);
+        scope_copy(s, s->buf[scope_root(s->g, n->in[1 + i])], l.to[i]);
     }
     if (!zero_stacks(s, &l)) return false;
     Step *loop = scope_step(s, STEP_LOOP);
     const uint32_t at_step = s->step.len - 1, first = lw->clock, since = lw->touched.len;
     loop->trip = loop->count = loop->selector = UINT32_MAX;
     loop->id = l.id;
-    loop->reverse = l.is.reverse;
-    loop->nblock = l.is.condition != NULL ? 2 : 1;
+    loop->reverse = l.is->reverse;
+    loop->nblock = l.condition != NULL ? 2 : 1;
     Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
-    if (l.is.condition == NULL) set_trip(s, loop, n->in[0]);
-    for (uint32_t i = l.is.first; i < n->nin; i++)
+    if (l.condition == NULL) set_trip(s, loop, n->in[0]);
+    for (uint32_t i = 1; i < n->nin; i++)
         if (s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
     make_index(s, &l);
     uint32_t selector = UINT32_MAX, count = UINT32_MAX;
-    if (l.is.condition != NULL) {
+    if (l.condition != NULL) {
         loop->loc = n->loc;
-        loop->trip_dim = dim_is_const(l.is.n) ? l.is.n : DIM_BAD;
-        count = scope_result(s, n->out + l.is.carries + l.is.ys);
+        loop->trip_dim = dim_is_const(l.is->steps) ? l.is->steps : DIM_BAD;
+        count = scope_result(s, n->out + l.is->carries + l.is->ys);
         if (count == NO_BUF || !lower_condition(s, &l, &block[1], &selector)) return false;
         lower_read(lw, count);
     }
@@ -185,5 +187,3 @@ bool lower_scan(Scope *s, const Node *n)
     lw->clock++;
     return true;
 }
-
-bool lower_while(Scope *s, const Node *n) { return lower_scan(s, n); }

@@ -31,7 +31,7 @@ static void mark_needed(Scope *s)
         }
         for (uint32_t k = 0; k < n->nin; k++) {
             Op from = (Op)graph_maker(s->g, n->in[k])->op;
-            bool known = n->op == OP_scan && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
+            bool known = n->op == OP_loop && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
             if (!known && (!single || !op_is_source(from))) need(s, n->in[k]);
         }
     }

@@ -38,8 +38,7 @@ bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);
 bool ref_matmul(Run *r);
 bool ref_kernel(Run *r);
-bool ref_scan(Run *r);
-bool ref_while(Run *r);
+bool ref_loop(Run *r);
 bool ref_branch(Run *r);
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
 bool ref_assert(Run *r);

@@ -108,8 +108,7 @@ static bool run_node(Run *r)
     case OP_dim_size:
     case OP_random_bits: return ref_source(r);
     case OP_kernel: return ref_kernel(r);
-    case OP_scan: return ref_scan(r);
-    case OP_while: return ref_while(r);
+    case OP_loop: return ref_loop(r);
     case OP_branch: return ref_branch(r);
     case OP_custom: ref_copy_all(&r->out[0], r->in[0]); return true;
     case OP_saved: ref_copy_all(&r->out[0], r->in[1]); return true;

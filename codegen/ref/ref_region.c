@@ -1,4 +1,4 @@
-/* ref_region: nodes that run graphs: kernel and branch (a body once), scan and while (a body n times). Their layout:
+/* ref_region: nodes that run graphs: kernel and branch (a body once), loop (a body n times). Their layout:
  * ir/op_region.c. Relies on internal.h. */
 #include "internal.h"
 
@@ -37,9 +37,8 @@ bool ref_branch(Run *r)
 
 typedef struct Loop {
     Run *r;
+    const struct loop_attrs *is;
     Frame *body;
-    uint32_t first; /* operand that is the first carry */
-    uint32_t carries, xs, ys;
 } Loop;
 
 /* A stack whose height only the loop knows gets room for `rows` slices. */
@@ -56,18 +55,18 @@ static void make_room(const Loop *l, RefTensor *stack, const RefTensor *slice, i
 /* A part may be a value that the body passes straight on, or another parameter: all are read before any is written. */
 static bool step(const Loop *l, int64_t index, int64_t rows)
 {
-    const uint32_t first_x = 1 + l->carries;
+    const uint32_t first_x = 1 + l->is->carries;
     RefTensor *out = l->r->out;
     param(l->body, 0)->i[0] = index;
-    for (uint32_t i = 0; i < l->carries; i++) ref_copy_all(param(l->body, 1 + i), &out[i]);
-    for (uint32_t i = 0; i < l->xs; i++) {
+    for (uint32_t i = 0; i < l->is->carries; i++) ref_copy_all(param(l->body, 1 + i), &out[i]);
+    for (uint32_t i = 0; i < l->is->xs; i++) {
         RefTensor *slice = param(l->body, first_x + i);
-        const RefTensor *stack = l->r->in[l->first + l->carries + i];
+        const RefTensor *stack = l->r->in[1 + l->is->carries + i];
         for (int64_t k = 0; k < slice->count; k++) ref_copy(slice, k, stack, index * slice->count + k);
     }
     if (!frame_run(l->body, l->r->st)) return false;
-    for (uint32_t i = 0; i < l->carries; i++) ref_copy_all(&out[i], result(l->body, i));
-    for (uint32_t i = l->carries; i < l->carries + l->ys; i++) {
+    for (uint32_t i = 0; i < l->is->carries; i++) ref_copy_all(&out[i], result(l->body, i));
+    for (uint32_t i = l->is->carries; i < l->is->carries + l->is->ys; i++) {
         const RefTensor *y = result(l->body, i);
         make_room(l, &out[i], y, rows);
         for (int64_t k = 0; k < y->count; k++) ref_copy(&out[i], index * y->count + k, y, k);
@@ -87,74 +86,71 @@ static void zero(RefTensor *t)
 
 static void begin(const Loop *l, Frame *f)
 {
-    const uint32_t fixed = l->carries + l->xs;
-    for (uint32_t i = l->first + fixed; i < l->r->node->nin; i++) ref_copy_all(param(f, 1 + i - l->first), l->r->in[i]);
+    for (uint32_t i = 1 + (uint32_t)(l->is->carries + l->is->xs); i < l->r->node->nin; i++) ref_copy_all(param(f, i), l->r->in[i]);
 }
 
 /* Stacks are as high as the loop turned, where nothing else says how high. */
-static void finish(const Loop *l, int64_t steps, Dim size)
+static void finish(const Loop *l, int64_t steps)
 {
-    for (uint32_t i = l->carries; i < l->carries + l->ys && dim_is_made(l->r->dims, size); i++) {
+    for (int64_t i = l->is->carries; i < l->is->carries + l->is->ys && dim_is_made(l->r->dims, l->is->steps); i++) {
         l->r->out[i].type.dim[0] = steps;
-        l->r->out[i].count = steps * result(l->body, i)->count;
+        l->r->out[i].count = steps * result(l->body, (uint32_t)i)->count;
     }
 }
 
-static bool heights_fit(const Loop *l, int64_t n, Dim size)
+static bool heights_fit(const Loop *l, int64_t n)
 {
-    const bool made = dim_is_made(l->r->dims, size);
-    for (uint32_t i = 0; i < l->xs; i++) {
-        int64_t have = l->r->in[l->first + l->carries + i]->type.dim[0];
+    const bool made = dim_is_made(l->r->dims, l->is->steps);
+    for (uint32_t i = 0; i < l->is->xs; i++) {
+        int64_t have = l->r->in[1 + l->is->carries + i]->type.dim[0];
         if (have < n)
-            return status_fail(l->r->st, ST_VALUE, "scan: %lld steps, but inputs for %lld", (long long)n, (long long)have);
+            return status_fail(l->r->st, ST_VALUE, "loop: %lld steps, but inputs for %lld", (long long)n, (long long)have);
     }
-    for (uint32_t i = l->carries; i < l->carries + l->ys && !made; i++)
+    for (int64_t i = l->is->carries; i < l->is->carries + l->is->ys && !made; i++)
         if (l->r->out[i].type.dim[0] < n)
             return status_fail(
-                l->r->st, ST_VALUE, "scan: %lld steps, but results for %lld", (long long)n, (long long)l->r->out[i].type.dim[0]);
+                l->r->st, ST_VALUE, "loop: %lld steps, but results for %lld", (long long)n, (long long)l->r->out[i].type.dim[0]);
     return true;
 }
 
-bool ref_scan(Run *r)
+static bool run_counted(const Loop *l)
 {
-    const struct scan_attrs *a = ATTRS(scan, r->node->attr->at);
-    const Loop l = {
-        .r = r, .body = r->body[0], .first = 1, .carries = (uint32_t)a->carries, .xs = (uint32_t)a->xs, .ys = (uint32_t)a->ys};
-    const int64_t n = MAX_OF(r->in[0]->i[0], 0);
-    if (!heights_fit(&l, n, a->steps)) return false;
-    for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
-    for (uint32_t i = l.carries; i < l.carries + l.ys; i++) zero(&r->out[i]);
-    begin(&l, l.body);
+    const int64_t n = MAX_OF(l->r->in[0]->i[0], 0);
+    if (!heights_fit(l, n)) return false;
     for (int64_t k = 0; k < n; k++)
-        if (!step(&l, a->reverse ? n - 1 - k : k, n)) return false;
-    finish(&l, n, a->steps);
-    if (r->in[0]->undecided[0]) doubt_all(r);
+        if (!step(l, l->is->reverse ? n - 1 - k : k, n)) return false;
+    finish(l, n);
+    if (l->r->in[0]->undecided[0]) doubt_all(l->r);
     return true;
 }
 
-bool ref_while(Run *r)
+static bool run_asking(const Loop *l, Frame *condition)
 {
-    const struct while_attrs *a = ATTRS(while, r->node->attr->at);
-    const Loop l = {.r = r, .body = r->body[1], .carries = (uint32_t)a->carries, .ys = (uint32_t)a->ys};
-    Frame *condition = r->body[0];
+    RefTensor *out = l->r->out;
     bool unsure = false;
     int64_t n = 0;
-    for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(&r->out[i], r->in[i]);
-    for (uint32_t i = l.carries; i < l.carries + l.ys; i++) zero(&r->out[i]);
-    begin(&l, l.body);
-    begin(&l, condition);
+    begin(l, condition);
     for (;; n++) {
         param(condition, 0)->i[0] = n;
-        for (uint32_t i = 0; i < l.carries; i++) ref_copy_all(param(condition, 1 + i), &r->out[i]);
-        if (!frame_run(condition, r->st)) return false;
+        for (uint32_t i = 0; i < l->is->carries; i++) ref_copy_all(param(condition, 1 + i), &out[i]);
+        if (!frame_run(condition, l->r->st)) return false;
         unsure |= result(condition, 0)->undecided[0];
         if (!result(condition, 0)->i[0]) break;
-        if (dim_is_const(a->steps) && n == a->steps)
-            return status_fail(r->st, ST_VALUE, "while: more than %lld steps", (long long)n);
-        if (!step(&l, n, n + 1)) return false;
+        if (n == l->r->in[0]->i[0]) return status_fail(l->r->st, ST_VALUE, "loop: more than %lld steps", (long long)n);
+        if (!step(l, n, n + 1)) return false;
     }
-    finish(&l, n, a->steps);
-    r->out[l.carries + l.ys].i[0] = n;
-    if (unsure) doubt_all(r);
+    finish(l, n);
+    out[l->is->carries + l->is->ys].i[0] = n;
+    if (unsure) doubt_all(l->r);
     return true;
+}
+
+bool ref_loop(Run *r)
+{
+    const Loop l = {.r = r, .is = ATTRS(loop, r->node->attr->at), .body = r->body[ATTR_INDEX(loop, body)]};
+    for (uint32_t i = 0; i < l.is->carries; i++) ref_copy_all(&r->out[i], r->in[1 + i]);
+    for (int64_t i = l.is->carries; i < l.is->carries + l.is->ys; i++) zero(&r->out[i]);
+    begin(&l, l.body);
+    const bool asks = r->node->attr->len > ATTR_INDEX(loop, condition);
+    return asks ? run_asking(&l, r->body[ATTR_INDEX(loop, condition)]) : run_counted(&l);
 }

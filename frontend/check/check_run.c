@@ -2,16 +2,17 @@
  * selector says. Relies on apply. Never records, never stores. */
 #include "check.h"
 #include "../trace/region.h"
+#include "../../ir/loop.h"
 
 typedef struct Steps { /* one loop; operand p goes to parameter p */
     CheckRun *run;
     Thread *t;
     kiln_site at;
-    const Graph *condition, *body; /* condition NULL: scan */
+    const Graph *condition, *body; /* condition NULL: it has none */
     uint32_t carries, xs, ys;
     bool reverse;
-    int64_t trip;  /* scan */
-    int64_t bound; /* while: slices of its stacks, those of steps that it did not take are 0 */
+    int64_t trip;  /* without a condition */
+    int64_t bound; /* with one: slices of its stacks, those of steps that it did not take are 0 */
     kiln_tensor *const *in;
     kiln_tensor **carry;
     kiln_tensor **y; /* ys of each step */
@@ -87,7 +88,7 @@ static kiln_tensor *stacked(const Steps *s, uint32_t i)
     return out;
 }
 
-static bool run_loop(Steps *s, kiln_tensor **out)
+static bool run_steps(Steps *s, kiln_tensor **out)
 {
     uint64_t failures = s->t->failures;
     s->carry = out;
@@ -103,41 +104,26 @@ static bool run_loop(Steps *s, kiln_tensor **out)
     return ok;
 }
 
-static bool run_scan(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
+static bool run_loop(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
-    const struct scan_attrs *a = ATTRS(scan, n->attr->at);
+    const struct loop_attrs *a = ATTRS(loop, n->attr->at);
+    const Type i64 = {.dtype = DT_i64};
     Steps s = {.run = run,
         .t = run->t,
         .at = run->at,
-        .body = m->graph.at[a->body],
+        .condition = loop_condition(m, n->attr),
+        .body = loop_body(m, n->attr),
         .carries = (uint32_t)a->carries,
         .xs = (uint32_t)a->xs,
         .ys = (uint32_t)a->ys,
         .reverse = a->reverse != 0,
-        .trip = kiln_item_i64_at(run->at, kiln_of_tensor(in[0])),
         .in = in};
-    s.trip = MAX_OF(s.trip, 0);
-    return run_loop(&s, out);
-}
-
-static bool run_while(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
-{
-    const struct while_attrs *a = ATTRS(while, n->attr->at);
-    const Type i64 = {.dtype = DT_i64};
-    kiln_tensor **from = SCRATCH(run->t, run->at, kiln_tensor *, n->nin + 1); /* an operand 0, as scan has */
-    if (!from) return false;
-    memcpy(from + 1, in, n->nin * sizeof *from);
-    Steps s = {.run = run,
-        .t = run->t,
-        .at = run->at,
-        .condition = m->graph.at[a->condition],
-        .body = m->graph.at[a->body],
-        .carries = (uint32_t)a->carries,
-        .ys = (uint32_t)a->ys,
-        .bound = MAX_OF(a->steps, 0),
-        .in = from};
-    if (!run_loop(&s, out)) return false;
-    out[n->nout - 1] = constant_of(run->t, run->at, &i64, kiln_of_i(s.gone));
+    if (s.condition)
+        s.bound = MAX_OF(a->steps, 0);
+    else
+        s.trip = MAX_OF(kiln_item_i64_at(run->at, kiln_of_tensor(in[0])), 0);
+    if (!run_steps(&s, out)) return false;
+    if (s.condition) out[n->nout - 1] = constant_of(run->t, run->at, &i64, kiln_of_i(s.gone));
     return true;
 }
 
@@ -156,8 +142,7 @@ static bool run_branch(CheckRun *run, const Module *m, const Node *n, kiln_tenso
 static bool run_node(CheckRun *run, const Module *m, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     switch (n->op) {
-    case OP_scan: return run_scan(run, m, n, in, out);
-    case OP_while: return run_while(run, m, n, in, out);
+    case OP_loop: return run_loop(run, m, n, in, out);
     case OP_branch: return run_branch(run, m, n, in, out);
     case OP_custom: out[0] = in[0]; return true; /* the first operand itself; its gradient is in the graph already */
     case OP_callback:

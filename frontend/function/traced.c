@@ -2,6 +2,7 @@
  * call.c, compiling it build.c; trace/trace.c is how operations append to the graph. Never compiles. */
 #include "function.h"
 
+#include "../../ir/loop.h"
 #include "../../ir/text.h"
 
 static atomic_uint_fast64_t trace_ids = 1;
@@ -185,7 +186,8 @@ static void extra_body(void *arg)
     for (Value v = e->from; v < e->to; v++) {
         const Type *type = graph_type(g, v);
         const Node *n = graph_maker(g, v);
-        const bool stack = n->op == OP_while && v - n->out >= ATTRS(while, n->attr->at)->carries && v - n->out < n->nout - 1u;
+        const bool stack = n->op == OP_loop && loop_condition(g->module, n->attr) &&
+                           v - n->out >= ATTRS(loop, n->attr->at)->carries && v - n->out < n->nout - 1u;
         if (!stack && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
     }
     e->traced->nresult = e->traced->module->graph.at[0]->result.len;

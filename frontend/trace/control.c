@@ -163,7 +163,7 @@ static bool loop_traced(Thread *t, const Loop *l)
         if (!keeps_type(
                 t, l->at, l->body.what, i, graph_type(frame[1]->g, result[i]), graph_type(frame[1]->parent->g, outer[1 + i])))
             return false;
-    const Region r = {.op = first ? OP_scan : OP_while,
+    const Region r = {.op = OP_loop,
         .frame = frame + first,
         .frames = 2u - (uint32_t)first,
         .selector = trip,

@@ -133,7 +133,7 @@ bool kiln_for_next(kiln_loop *l)
     if (!l->id) return next_step(t, l);
     if (l->state == LOOP_START || trace_again(t, l)) return enter_body(t, l);
     Frame *f = l->frame;
-    close_loop(t, l, &(Region){.op = OP_scan, .frame = &f, .frames = 1, .selector = (Value)l->count, .n = DIM_BAD});
+    close_loop(t, l, &(Region){.op = OP_loop, .frame = &f, .frames = 1, .selector = (Value)l->count, .n = DIM_BAD});
     return false;
 }
 
@@ -159,7 +159,7 @@ static void close_while(Thread *t, kiln_loop *l)
     Frame *frame[2] = {l->condition, l->frame};
     Value predicate = l->predicate;
     const Value *result[2] = {&predicate, NULL};
-    close_loop(t, l, &(Region){.op = OP_while, .frame = frame, .frames = 2, .result = result, .n = l->count ? l->count : DIM_BAD});
+    close_loop(t, l, &(Region){.op = OP_loop, .frame = frame, .frames = 2, .result = result, .n = l->count ? l->count : DIM_BAD});
 }
 
 /* Ends the last turn; true: the condition is to be evaluated, in a scope of its own. */

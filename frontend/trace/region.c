@@ -205,27 +205,31 @@ static Dim steps_of(const Close *c)
     return r->op == OP_branch ? DIM_BAD : r->n != DIM_BAD ? r->n : steps(c->parent->g, r->selector);
 }
 
+static bool has_condition(const Region *r) { return r->op == OP_loop && r->frames == 2; }
+
 static void append_node(Close *c)
 {
     const Region *r = c->r;
     Graph *g = c->parent->g;
+    const Loc loc = r->frame[0]->loc;
     Value *operand = ARENA_ARRAY(c->arena, Value, c->order.len + 1);
-    int64_t *attr = ARENA_ARRAY(c->arena, int64_t, r->frames + 6);
+    int64_t *attr = ARENA_ARRAY(c->arena, int64_t, r->frames + ATTR_INDEX(loop, condition));
     uint32_t nin = 0, nattr = 0, slices = 0;
-    if (r->op != OP_while) operand[nin++] = r->selector;
+    const Dim n = steps_of(c);
+    const int64_t bound[2] = {DT_i64, r->n != DIM_BAD ? r->n : INT64_MAX};
+    operand[nin++] = has_condition(r) ? graph_append(g, OP_constant, NULL, 0, bound, 2, loc, &c->st) : r->selector;
     for (uint32_t i = 0; i < c->order.len; i++) {
         const Column *column = &c->order.at[i]->column;
         if (column->role != COLUMN_INDEX) operand[nin++] = column->outer;
         slices += column->role == COLUMN_SLICE;
     }
-    for (uint32_t k = 0; k < r->frames; k++) attr[nattr++] = r->frame[k]->g->index;
-    const Dim n = steps_of(c);
-    if (r->op != OP_branch) attr[nattr++] = r->carries + c->ncarried;
-    if (r->op == OP_scan) attr[nattr++] = slices;
-    if (r->op != OP_branch) attr[nattr++] = r->stacked;
-    if (r->op == OP_scan) attr[nattr++] = r->reverse;
-    if (r->op != OP_branch) attr[nattr++] = n;
-    c->out = graph_append(g, r->op, operand, nin, attr, nattr, r->frame[0]->loc, &c->st);
+    if (r->op == OP_loop) {
+        const int64_t is[] = {r->frame[r->frames - 1]->g->index, r->carries + c->ncarried, slices, r->stacked, r->reverse, n};
+        memcpy(attr, is, sizeof is);
+        nattr = COUNT_OF(is);
+    }
+    for (uint32_t k = 0; k < r->frames - (r->op == OP_loop); k++) attr[nattr++] = r->frame[k]->g->index;
+    if (operand[0]) c->out = graph_append(g, r->op, operand, nin, attr, nattr, loc, &c->st);
 }
 
 static void close_body(void *arg)
@@ -255,7 +259,7 @@ static bool block_tapes(Thread *t, kiln_site at, const Frame *f, kiln_variable *
 /* To go on after the bound is an error of the running program, also where nothing else of the loop is used. */
 static bool hold_bound(Thread *t, kiln_site at, const Region *r, Frame *parent, Value out)
 {
-    if (r->op != OP_while || r->n == DIM_BAD) return true;
+    if (!has_condition(r) || r->n == DIM_BAD) return true;
     const uint32_t last = graph_maker(parent->g, out)->nout - 1u;
     kiln_tensor *steps = tensor_traced(t, at, parent, out + last), *bound = constant_of(t, at, &index_type, kiln_of_i(r->n));
     return effect_holds(t, at, apply2(t, at, OP_le, steps, bound, NULL, 0), "a loop goes on after its bound");

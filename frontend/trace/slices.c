@@ -59,7 +59,7 @@ static void take_slice(Frame *f, uint32_t column, Arena *a)
 void region_slices(const Region *r, Dim n, Arena *a)
 {
     Frame *f = r->frame[0];
-    if (r->op != OP_scan || r->reverse || n == DIM_BAD || dim_is_made(&f->g->module->dims, n)) return;
+    if (r->op != OP_loop || r->frames != 1 || r->reverse || n == DIM_BAD || dim_is_made(&f->g->module->dims, n)) return;
     for (uint32_t i = 0; i < f->column.len; i++) {
         const Type *t = graph_type(f->g, f->g->param.at[i]);
         if (f->column.at[i].role != COLUMN_FREE || f->column.at[i].variable || t->rank == 0 || t->dim[0] != n) continue;
