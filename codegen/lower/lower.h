@@ -86,8 +86,8 @@ bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf); /* fills buf, 
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
 
 /* Ops that are OUTSIDE of kernels are lowered by lower_NAME, each in a file of its kind. */
-#define LOWER_OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
-#include "lower_outside.h"
+#define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
+#include "../../ir/outside.h"
 bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its own */
 
 /* A kernel step of one's own (Group.draft): the node's operands become its first buffers, sources aside, which kernels make themselves;

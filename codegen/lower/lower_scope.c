@@ -3,8 +3,8 @@
 #include "lower.h"
 
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
-#define LOWER_OUTSIDE(name) [OP_##name] = lower_##name,
-#include "lower_outside.h"
+#define OUTSIDE(name) [OP_##name] = lower_##name,
+#include "../../ir/outside.h"
 };
 
 static bool lower_node(Scope *s, const Node *n)

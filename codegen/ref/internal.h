@@ -32,16 +32,13 @@ bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
 bool ref_move(Run *r);
 bool ref_index(Run *r);
-bool ref_scatter(Run *r);
 bool ref_source(Run *r);
 bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);
-bool ref_matmul(Run *r);
-bool ref_kernel(Run *r);
-bool ref_loop(Run *r);
-bool ref_branch(Run *r);
+/* An op that is OUTSIDE of kernels: ref_NAME. */
+#define OUTSIDE(name) bool ref_##name(Run *r);
+#include "../../ir/outside.h"
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
-bool ref_assert(Run *r);
 
 /* ---- elements */
 double ref_ulp(DType t, double v);         /* distance to the next element of t above |v| */

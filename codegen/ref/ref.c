@@ -90,33 +90,28 @@ static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol)
     return f;
 }
 
+static bool (*const outside[OP_COUNT])(Run *r) = {
+#define OUTSIDE(name) [OP_##name] = ref_##name,
+#include "../../ir/outside.h"
+};
+
 static bool run_node(Run *r)
 {
     const Op op = (Op)r->node->op;
     const OpDef *def = &op_def[op];
     for (uint32_t k = 0; k < r->node->nout; k++) memset(r->out[k].undecided, 0, (size_t)r->out[k].count);
+    if (outside[op] != NULL) return outside[op](r);
     switch (op) {
     case OP_cast: return ref_cast(r);
-    case OP_scatter: return ref_scatter(r);
     case OP_gather:
     case OP_window_add: return ref_index(r);
     case OP_argmax:
     case OP_argmin: return ref_argextreme(r);
-    case OP_matmul: return ref_matmul(r);
     case OP_constant:
     case OP_iota:
     case OP_dim_size:
     case OP_random_bits: return ref_source(r);
-    case OP_kernel: return ref_kernel(r);
-    case OP_loop: return ref_loop(r);
-    case OP_branch: return ref_branch(r);
     case OP_custom: ref_copy_all(&r->out[0], r->in[0]); return true;
-    case OP_saved: ref_copy_all(&r->out[0], r->in[1]); return true;
-    case OP_print: return true; /* it is asked for values */
-    case OP_assert: return ref_assert(r);
-    case OP_callback:
-        if (r->node->nout == 0) return true;
-        break;
     default: break;
     }
     if (def->flags & OPF_ELEMENTWISE) return ref_elementwise(r);

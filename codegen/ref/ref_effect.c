@@ -1,4 +1,5 @@
-/* ref_effect: assert. What it holds of undecided elements is for others to say. Relies on internal.h. */
+/* ref_effect: effects, and ops that are somebody else's: what assert holds of undecided elements is for others to say. Relies on
+ * internal.h. */
 #include "internal.h"
 
 bool ref_assert(Run *r)
@@ -10,3 +11,24 @@ bool ref_assert(Run *r)
                 r->node->loc.file != NULL ? r->node->loc.file : "?", r->node->loc.line);
     return true;
 }
+
+bool ref_print(Run *r)
+{
+    (void)r; /* it is asked for values */
+    return true;
+}
+
+bool ref_saved(Run *r)
+{
+    ref_copy_all(&r->out[0], r->in[1]);
+    return true;
+}
+
+static bool foreign(Run *r)
+{
+    return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter cannot run %s", op_def[r->node->op].name);
+}
+
+bool ref_callback(Run *r) { return r->node->nout == 0 || foreign(r); }
+bool ref_call(Run *r) { return foreign(r); }
+bool ref_param(Run *r) { return foreign(r); }
