@@ -1,6 +1,6 @@
-/* block: see block.h. Here: how the axes of a kernel are laid out as rows and lanes, and the stages of one task. Reductions combine
- * in the orders that the kernel states, whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h.
- * Allocates only what block_prepare keeps. */
+/* block: see block.h. Here: the instructions and stages of one task. Reductions combine in the orders that the kernel states,
+ * whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h. Allocates only what block_prepare keeps.
+ */
 #include "block.h"
 
 #include "block_fold.h"
@@ -24,6 +24,26 @@ static MapFn *loop_of(const Kernels *kernels, Prim p, DType t, DType to)
 }
 
 static DType operand_type(const Kernel *k, const Instr *i) { return (DType)k->instr[i->prim == P_select ? i->b : i->a].type; }
+
+/* Where select(x < y, y, x), or x > y, is the only use of the comparison. */
+static void find_clamps(BlockKernel *b)
+{
+    const Kernel *k = b->k;
+    for (uint32_t x = 0; x < k->ninstr; x++) {
+        const Instr *i = &k->instr[x], *c = i->prim == P_select ? &k->instr[i->a] : i;
+        if (i->kind != I_PRIM || c == i || c->kind != I_PRIM || (c->prim != P_lt && c->prim != P_gt) ||
+            dtype_is_float((DType)i->type))
+            continue;
+        if (c->a != i->c || c->b != i->b) continue;
+        uint32_t uses = 0;
+        for (uint32_t y = 0; y < k->ninstr; y++) uses += k->instr[y].a == i->a || k->instr[y].b == i->a || k->instr[y].c == i->a;
+        for (uint32_t s = 0; s < k->nstream; s++) uses += k->stream[s].guard == i->a;
+        for (uint32_t s = 0; s < k->nstore; s++) uses += k->store[s].value == i->a;
+        if (uses != 1) continue;
+        b->clamp[x] = c->prim == P_lt ? CLAMP_MAX : CLAMP_MIN;
+        b->clamp[i->a] = CLAMP_COMPARES;
+    }
+}
 
 /* A stream that is the same in all rows, but for where a row begins. */
 static bool plain_rows(const BlockKernel *b, const Stream *s)
@@ -57,8 +77,10 @@ static void find_copy(BlockKernel *b)
 
 bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
 {
-    *out = (BlockKernel){
-        .k = k, .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1), .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
+    *out = (BlockKernel){.k = k,
+        .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1),
+        .clamp = ARENA_ARRAY(arena, uint8_t, k->ninstr + 1),
+        .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
     uint16_t stream[64];
     uint32_t most = BLOCK_INSTRS; /* their blocks lie on the stack */
     for (uint32_t i = 0; i < k->nreduction; i++)
@@ -92,6 +114,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
     for (uint32_t s = 0; s < k->nstage; s++) /* what a sweep stores it stores for each of its indices */
         for (uint32_t i = k->stage[s].first_store; k->stage[s].sweep && i < k->stage[s].last_store; i++)
             out->store[i] |= (uint16_t)(1u << k->sweep);
+    find_clamps(out);
     find_copy(out);
     BlockRun *run = out->run = ARENA_NEW(arena, BlockRun);
     run->k = k;
@@ -142,16 +165,19 @@ static void eval_prim(Task *t, uint32_t x, uint32_t class, int64_t r)
 {
     const Kernel *k = t->run->k;
     const Instr *i = &k->instr[x];
-    const int32_t arg[3] = {i->a, i->b, i->c};
+    const BlockClamp clamp = (BlockClamp)t->run->b->clamp[x];
+    const int32_t arg[3] = {clamp != CLAMP_NONE ? i->c : i->a, i->b, i->c};
     const void *in[3] = {NULL};
-    for (int n = 0; n < 3; n++)
+    for (int n = 0; n < (clamp != CLAMP_NONE ? 2 : 3); n++)
         if (arg[n] >= 0) in[n] = task_operand(t, arg[n], class, r);
     if (i->prim == P_bits || i->prim == P_floatbits) {
         t->at[x] = in[0];
         return;
     }
     t->at[x] = task_room(t, x);
-    loop_of(t->run->kernels, (Prim)i->prim, operand_type(k, i), (DType)i->type)(task_room(t, x), in, class_points(t, class));
+    MapFn *loop = clamp == CLAMP_NONE ? loop_of(t->run->kernels, (Prim)i->prim, operand_type(k, i), (DType)i->type)
+                                      : t->run->kernels->type[i->type]->map[clamp == CLAMP_MAX ? OP_max : OP_min];
+    loop(task_room(t, x), in, class_points(t, class));
 }
 
 static void eval_call(Task *t, uint32_t x, uint32_t class, int64_t r)
@@ -294,19 +320,12 @@ static void sweep_lanes(Task *t, const Stage *s)
 
 /* ---- tasks ------------------------------------------------------------------------------------ */
 
-static int64_t blocks_of(const BlockRun *run, uint32_t s)
-{
-    const Span *span = &run->span[s];
-    bool sweeps = run->k->sweep >= 0 && (span->mask >> run->k->sweep & 1);
-    return sweeps || span->points <= run->block[s] ? 1 : tree_blocks(span->points, run->block[s]);
-}
-
 static void run_task(Task *t, int64_t task)
 {
     const BlockRun *run = t->run;
     const Kernel *k = run->k;
     for (uint32_t s = 2; s-- > 0;) {
-        int64_t blocks = blocks_of(run, s), first = 0;
+        int64_t blocks = block_count(run, s), first = 0;
         if (blocks != 1) {
             first = task % blocks * run->block[s];
             task /= blocks;
@@ -344,120 +363,7 @@ static void run_tasks(void *arg, int64_t lo, int64_t hi)
     for (; lo < hi; lo++) run_task(&t, lo);
 }
 
-/* ---- layout ----------------------------------------------------------------------------------- */
-
-static void add_axis(BlockRun *run, Span *s, int a)
-{
-    if (s->naxis == 0) s->points = 1;
-    s->axis[s->naxis++] = (uint8_t)a;
-    s->mask |= (uint16_t)(1u << a);
-    s->points *= run->extent[a];
-}
-
-static int64_t value_of(const BlockRun *run, Dim d) { return d >= 0 ? d : run->value[-1 - d]; }
-
-#define LONG_LINE 32 /* lanes along one axis, if it has so many points */
-#define SHORT_LINE 4 /* the same where lines are copied */
-
-/* The sweep's indices are lanes where a fold goes by lanes, where elements lie side by side along it, or where nothing else is. */
-static bool sweeps_lanes(const BlockRun *run, int vector, int64_t points)
-{
-    const Kernel *k = run->k;
-    int64_t extent = run->extent[k->sweep];
-    bool side_by_side = false;
-    for (uint32_t i = 0; i < k->nreduction; i++)
-        if (fold_by_lanes(&k->reduction[i], extent)) return true;
-    for (uint32_t s = 0; s < k->nstream && vector >= 0; s++)
-        side_by_side |= !k->writes[k->stream[s].buf] && run->stream[s].coef[vector] == 1 && run->extent[vector] >= LONG_LINE;
-    if (run->copies) return false;
-    return points < LONG_LINE / 2 ? extent >= points : extent >= LONG_LINE / 2 && !side_by_side;
-}
-
-static uint8_t class_of(const BlockRun *r, uint16_t axes)
-{
-    return (uint8_t)(((axes & r->span[0].mask) != 0) | ((axes & r->span[1].mask) != 0) << 1);
-}
-
-static void lay_out(BlockRun *run)
-{
-    const Kernel *k = run->k;
-    const BlockKernel *b = run->b;
-    int vector = b->vector;
-    int64_t points = 1;
-    run->copies = b->copy_load >= 0 && run->extent[vector] >= SHORT_LINE &&
-                  run->stream[k->instr[b->copy_load].ref].coef[vector] == 1 &&
-                  run->stream[k->store[b->copy_store].stream].coef[vector] == 1;
-    for (uint32_t a = 0; a < k->naxis; a++)
-        if ((int)a != k->sweep) points *= run->extent[a];
-    bool by_lanes = k->sweep >= 0 && sweeps_lanes(run, vector, points);
-    bool line = run->copies || (vector >= 0 && run->extent[vector] >= LONG_LINE && !by_lanes);
-    for (int a = 0; a < (int)k->naxis; a++) {
-        bool lanes = a == k->sweep ? by_lanes : line ? a == vector : !by_lanes;
-        bool rows = a == k->sweep ? !by_lanes : by_lanes || k->sweep < 0;
-        add_axis(run, lanes ? &run->span[1] : rows ? &run->span[0] : &run->outer, a);
-    }
-    int64_t most = 512;
-    while (most > 64 && most * k->ninstr * 16 > 1 << 18) most /= 2;
-    for (uint32_t i = 0; i < k->nreduction; i++)
-        if (fold_by_lanes(&k->reduction[i], run->extent[k->sweep])) most = TREE_ROW; /* the tree's blocks */
-    run->block[1] = MIN_OF(run->copies && k->sweep < 0 ? MOVE_GRAIN : most, MAX_OF(run->span[1].points, 1));
-    run->block[0] = MIN_OF(run->copies ? most : 128, MAX_OF(run->span[0].points, 1));
-    for (uint32_t x = 0; x < k->ninstr; x++) run->class[x] = class_of(run, b->axes[x]);
-    for (uint32_t i = 0; i < k->nstore; i++) run->class[k->ninstr + i] = class_of(run, b->store[i]);
-}
-
-static void place_streams(BlockRun *run)
-{
-    const Kernel *k = run->k;
-    for (uint32_t s = 0; s < k->nstream; s++) {
-        BlockStream *b = &run->stream[s];
-        b->first = value_of(run, k->stream[s].base) * (int64_t)dtype_bytes((DType)k->stream[s].type);
-        for (uint32_t a = 0; a < k->naxis; a++) b->coef[a] = value_of(run, k->stream[s].coef[a]);
-    }
-}
-
-/* Whether one step leads from each point of the span to the next. */
-static void find_steps(BlockRun *run)
-{
-    for (uint32_t s = 0; s < run->k->nstream; s++)
-        for (int i = 0; i < 2; i++) {
-            const Span *span = &run->span[i];
-            BlockStream *b = &run->stream[s];
-            int last = -1;
-            b->linear[i] = true;
-            b->step[i] = 0;
-            for (uint32_t n = span->naxis; n-- > 0;) {
-                int a = span->axis[n];
-                if (run->extent[a] == 1) continue;
-                if (last < 0)
-                    b->step[i] = b->coef[a];
-                else if (b->coef[a] != b->coef[last] * run->extent[last])
-                    b->linear[i] = false;
-                last = a;
-            }
-        }
-}
-
-/* All of a run that follows from the values. */
-static void set_up(BlockRun *run)
-{
-    const Kernel *k = run->k;
-    run->tasks = 0;
-    for (int i = 0; i < 2; i++) run->span[i] = (Span){.points = 1};
-    run->outer = (Span){.points = 1};
-    for (uint32_t a = 0; a < k->naxis; a++) {
-        run->extent[a] = value_of(run, k->extent[a]);
-        if (run->extent[a] == 0 && (int)a != k->sweep) return;
-    }
-    place_streams(run);
-    lay_out(run);
-    find_steps(run);
-    run->levels = k->sweep >= 0 ? tree_levels(tree_blocks(run->extent[k->sweep], TREE_CHAIN)) : 0;
-    run->tasks = run->outer.points * blocks_of(run, 0) * blocks_of(run, 1);
-    int64_t each = run->block[1] * (k->sweep < 0 ? run->block[0] : run->extent[k->sweep]);
-    if (k->sweep >= 0 && (run->span[1].mask >> k->sweep & 1)) each = run->block[0] * run->extent[k->sweep];
-    run->grain = MAX_OF(MOVE_GRAIN / 4 / MAX_OF(each, 1), 1);
-}
+/* ---- a run ------------------------------------------------------------------------------------ */
 
 void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim, bool again)
 {
@@ -465,7 +371,7 @@ void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, cons
     run->value = value;
     run->dim = dim;
     run->kernels = eager_kernels();
-    if (!again) set_up(run);
+    if (!again) block_lay_out(run);
     for (uint32_t s = 0; s < run->k->nstream; s++) run->stream[s].base = buf[run->k->stream[s].buf] + run->stream[s].first;
     if (run->tasks == 1)
         run_tasks(run, 0, 1);

@@ -9,10 +9,14 @@
 #define LANES_MAX 1024   /* of a block; rows that are only copied may be longer */
 #define BLOCK_INSTRS 256 /* of one kernel */
 
+/* Integers are clamped by a comparison and a choice, which are one loop. */
+typedef enum BlockClamp { CLAMP_NONE, CLAMP_MAX, CLAMP_MIN, CLAMP_COMPARES } BlockClamp;
+
 /* A kernel with what interpreting it needs to know and no call changes. */
 typedef struct BlockKernel {
     const Kernel *k;
     uint16_t *axes;    /* per instruction: the axes that it depends on */
+    uint8_t *clamp;    /* per instruction: BlockClamp */
     uint16_t *store;   /* per store: the axes that the place or the value depends on */
     int vector;        /* the last axis that is no sweep; -1: none */
     /* All that depends on that axis is one load and one store of it, as in a gather of rows: their numbers; -1: there is more. */
@@ -26,7 +30,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st);
  * those of the last run. One run at a time. */
 void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, const int64_t *value, const Dim *dim, bool again);
 
-/* ---- between block.c and block_move.c ------------------------------------------------------- */
+/* ---- between block.c, block_layout.c and block_move.c ------------------------------------------------------- */
 
 /* Some axes as one row-major sequence, and the part of it that is being worked on. */
 typedef struct Span {
@@ -64,6 +68,11 @@ typedef struct BlockRun {
     bool copies;               /* rows are copied, or added, as they lie: block_rows */
     const Kernels *kernels;
 } BlockRun;
+
+#define CLASS_NEVER 7        /* of an instruction that is part of another */
+
+void block_lay_out(BlockRun *run);                      /* all that follows from the values */
+int64_t block_count(const BlockRun *run, uint32_t span); /* blocks that a span is cut into, each a task's */
 
 typedef struct Task {
     const BlockRun *run;

@@ -143,12 +143,12 @@ void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
         memset(room, 0, (size_t)p.n * dtype_bytes((DType)in->type));
         return;
     }
-    if (whole && !convert) {
+    if (whole && !convert && !t->run->k->writes[t->run->k->stream[in->ref].buf]) { /* else a store may come before the last use */
         t->at[instr] = p.at;
         return;
     }
     const void *from = p.at;
-    if (!whole) {
+    if (!whole || !convert) {
         load_lanes(&p, size, convert ? (void *)narrow : room);
         from = narrow;
     }
@@ -296,14 +296,25 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
     for (int64_t r = 0; r < n && dyn != NULL; r++) to[r] += dyn[r];
 }
 
-/* Short rows are many, and a call for each would take longer than they do. */
-static inline void copy_row(char *to, const char *from, int64_t bytes)
+/* Rows r of to[at] = from[x], in elements of `size` bytes. Short rows are many, and a call for each would take longer than they do.
+ */
+static void copy_rows(char *to, const int64_t *at, const char *from, const int64_t *x, int64_t rows, int64_t bytes, int64_t size)
 {
-    if (bytes > 64 || bytes % 8 != 0) {
-        memcpy(to, from, (size_t)bytes);
+#define COPY_ROWS(B)                                                                         \
+    case B:                                                                                  \
+        for (int64_t r = 0; r < rows; r++) memcpy(to + at[r] * size, from + x[r] * size, B); \
         return;
+    switch (bytes) {
+        COPY_ROWS(4)
+        COPY_ROWS(8)
+        COPY_ROWS(12)
+        COPY_ROWS(16)
+        COPY_ROWS(32)
+        COPY_ROWS(64)
+    default:
+        for (int64_t r = 0; r < rows; r++) memcpy(to + at[r] * size, from + x[r] * size, (size_t)bytes);
     }
-    for (int64_t i = 0; i < bytes; i += 8) memcpy(to + i, from + i, 8);
+#undef COPY_ROWS
 }
 
 void block_rows(Task *t)
@@ -313,20 +324,17 @@ void block_rows(Task *t)
     uint32_t load = run->k->instr[run->b->copy_load].ref;
     DType type = (DType)run->k->stream[load].type;
     int64_t from[LANES_MAX], to[LANES_MAX], size = (int64_t)dtype_bytes(type), n = t->span[1].n;
+    char *base = run->stream[s->stream].base;
     row_offsets(t, load, from);
     row_offsets(t, s->stream, to);
-    for (int64_t r = 0; r < t->span[0].n; r++) {
-        char *at = run->stream[s->stream].base + to[r] * size;
+    if (!s->fold) copy_rows(base, to, run->stream[load].base, from, t->span[0].n, n * size, size);
+    for (int64_t r = 0; r < t->span[0].n && s->fold; r++) {
         const char *x = run->stream[load].base + from[r] * size;
         float wide[LANES_MAX];
-        if (!s->fold) {
-            copy_row(at, x, n * size);
-        } else {
-            if (dtype_info[type].compute != type) {
-                run->kernels->widen[type](wide, x, n);
-                x = (const char *)wide;
-            }
-            fold_into(run->kernels, s->fold, type, at, x, n);
+        if (dtype_info[type].compute != type) {
+            run->kernels->widen[type](wide, x, n);
+            x = (const char *)wide;
         }
+        fold_into(run->kernels, s->fold, type, base + to[r] * size, x, n);
     }
 }
