@@ -325,7 +325,7 @@ static void append_body(void *arg)
     assert_int_equal(graph_type(g, sum)->rank, 0);
     assert_int_equal(graph_maker(g, sum)->loc.line, 7);
     const Type out[2] = {f32_3, {.dtype = DT_i64}};
-    Value call = graph_append_typed(g, OP_call, &s, 1, (int64_t[]){4, 0}, 2, out, 2, here);
+    Value call = graph_append_typed(g, OP_call, &s, 1, (int64_t[]){4}, 1, out, 2, here);
     assert_true(type_equal(graph_type(g, call + 1), &out[1]));
     assert_int_equal(g->value.at[call + 1].result, 1);
     uint32_t nodes = g->node.len;

@@ -49,7 +49,7 @@ static const char whole[] =
     "  %39 = cast(%6) {f8_e4m3, 1} : f8_e4m3[Rows_2,N+1]\n"
     "  %40, %41 = loop(%4, %5, %1) {@main.body, 1, 1, 1, 0, N, []} : f32[], f32[N,4]\n"
     "  %42 = kernel(%1) {@\"odd name \\22\\e9\", -1, []} : f32[N,4]\n"
-    "  %43, %44 = call(%1) {3, 1} : f32[N], i64[]\n"
+    "  %43, %44 = call(%1) {3} : f32[N], i64[]\n"
     "  %45 = custom(%1, %5) {2} : f32[N,4]\n"
     "  %46 = constant() {i64, 9223372036854775807, []} : i64[]\n"
     "  %47, %48, %49 = loop(%46, %5, %1) {@down, 1, 0, 1, 0, T, [@below]} : f32[], f32[T,N,4], i64[]\n"
@@ -255,7 +255,7 @@ static void mistakes_name_their_place(void **state)
         {"module {} graph @f(%1: f32[]) -> () {\n %2 = cast(%1) {f16, 2}\n}", "2:7: cast: only 1 may follow the dtype, and that a float: f32[]"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2, %3 = exp(%1)\n}",
             "2:11: exp has 1 results, not 2"},
-        {"module {} graph @f(%1: f32[]) -> () {\n %2 = call(%1) {1, 2}\n}",
+        {"module {} graph @f(%1: f32[]) -> () {\n %2 = call(%1) {1}\n}",
             "2:7: a call's types must be given"},
         {"module {} graph @f(%1: f32[]) -> () {\n %2 = sum(%1) {[0.5]}\n}",
             "2:17: expected a value of i64"},

@@ -139,6 +139,11 @@ typedef struct BodyRun {     /* one of the user's bodies, running */
     const char *called;      /* the thread's: errors in the user's code bear the names of its own calls */
 } BodyRun;
 
+typedef struct RecordedCall { /* of a compiled function, on a tape */
+    kiln_function *f;
+    Instance *inst;
+} RecordedCall;
+
 /* What the rooms below ask of the rooms above. open.c says who answers. */
 typedef struct Hooks {
     /* traces (trace/trace.c): while one runs, or of what one made */
@@ -163,10 +168,10 @@ typedef struct Hooks {
     void (*retire)(kiln_tape *tape);
     /* effects of compiled code (ops/effect_record.c) */
     int32_t (*effect_happens)(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
-    /* recorded calls (function/call_gradient.c): attributes of an OP_call */
-    void (*hold_call)(kiln *k, const int64_t *call);
-    void (*drop_call)(kiln *k, const int64_t *call);
-    bool (*call_gradient)(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
+    /* recorded calls (function/call_gradient.c) */
+    void (*hold_call)(kiln *k, const RecordedCall *call);
+    void (*drop_call)(kiln *k, const RecordedCall *call);
+    bool (*call_gradient)(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
                           const bool *wanted, kiln_tensor **dx);
 } Hooks;
 

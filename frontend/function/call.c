@@ -226,8 +226,7 @@ static bool run_recorded(
         if (traced->source[i].kind != FROM_VARIABLE) source[i] = source_tensor(t, at, f, &traced->source[i], in);
     kiln_tensor **saved = result + traced->nresult - traced->nsaved;
     for (uint32_t i = 0; i < nout; i++) out[i] = i < traced->noutput ? result[i] : saved[i - traced->noutput];
-    int64_t attr[2] = {(int64_t)(intptr_t)f, (int64_t)(intptr_t)inst};
-    tape_record(t, at, OP_call, source, traced->nsource, attr, 2, out, nout);
+    tape_record_call(t, at, &(RecordedCall){f, inst}, source, traced->nsource, out, nout);
     for (uint32_t i = 0; i < traced->nsaved; i++) { /* the tapes hold their memory */
         scope_unlink(saved[i]);
         tensor_drop(saved[i]);

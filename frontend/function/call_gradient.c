@@ -350,26 +350,23 @@ static bool ask_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *in
     return true;
 }
 
-static kiln_function *function_of(const int64_t *call) { return (kiln_function *)(intptr_t)ATTRS(call, call)->function; }
-static Instance *instance_of(const int64_t *call) { return (Instance *)(intptr_t)ATTRS(call, call)->instance; }
-
-void recorded_call_hold(kiln *k, const int64_t *call)
+void recorded_call_hold(kiln *k, const RecordedCall *call)
 {
-    function_hold(function_of(call));
-    instance_hold(instance_of(call), k);
+    function_hold(call->f);
+    instance_hold(call->inst, k);
 }
 
-void recorded_call_drop(kiln *k, const int64_t *call)
+void recorded_call_drop(kiln *k, const RecordedCall *call)
 {
-    instance_drop(instance_of(call), k);
-    function_drop(function_of(call));
+    instance_drop(call->inst, k);
+    function_drop(call->f);
 }
 
-bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out,
+bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out,
     kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
-    bool ok = ask_gradient(t, at, function_of(call), form_of(t, instance_of(call)), in, out, g, wanted, dx);
+    bool ok = ask_gradient(t, at, call->f, form_of(t, call->inst), in, out, g, wanted, dx);
     scratch_reset(&t->scratch, mark);
     return ok;
 }

@@ -169,10 +169,10 @@ void instance_hold(Instance *inst, kiln *k); /* stays, though evicted, until ins
 void instance_drop(Instance *inst, kiln *k);
 void instance_free(Instance *inst);
 /* call_gradient.c: what tapes ask about a recorded call (Hooks). */
-void recorded_call_hold(kiln *k, const int64_t *call);
-void recorded_call_drop(kiln *k, const int64_t *call);
+void recorded_call_hold(kiln *k, const RecordedCall *call);
+void recorded_call_drop(kiln *k, const RecordedCall *call);
 /* The cotangents of its inputs; dx[i] NULL: none. wanted: which are asked for. False: recorded. */
-bool recorded_call_gradient(Thread *t, kiln_site at, const int64_t *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
+bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
                             const bool *wanted, kiln_tensor **dx);
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources);

@@ -33,6 +33,7 @@ struct kiln_tape {
     Map by_uid;              /* eager: tensor uid -> value */
     VEC(TapeEntry) entry;    /* eager: per value */
     VEC(TapeRead) read;
+    VEC(RecordedCall) call;  /* eager: what the OP_calls of its graph name by number */
     Map noted;               /* locals: id and leaf of those among `read`, which stand there once */
     Value last_y;            /* of the last gradient, for kiln_grad_why */
     char why[256];
@@ -41,6 +42,9 @@ struct kiln_tape {
 /* Called by apply for eager ops while some tape records: nodes are added to each tape that tracks an operand. */
 void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                  kiln_tensor *const *out, uint32_t nout);
+void tape_record_call(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, uint32_t nin,
+                      kiln_tensor *const *out, uint32_t nout);
+const RecordedCall *tape_call(const kiln_tape *tape, const Node *n); /* of an OP_call */
 void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is what the read returned; every recording tape notes it */
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
 bool tapes_note_leaf(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /* by the tapes that record frame f; false: recorded */

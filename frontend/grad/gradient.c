@@ -108,7 +108,7 @@ static void call_rule(Vjp *v, Walk *w)
     for (uint32_t i = 0; i < nout; i++) out[i] = tensor_for(w, v->out[i]);
     const char *called = w->t->called;
     w->t->called = NULL; /* its errors name the function */
-    const bool ok = w->t->k->hooks->call_gradient(w->t, w->at, v->node->attr->at, in, out, g, v->wanted, dx);
+    const bool ok = w->t->k->hooks->call_gradient(w->t, w->at, tape_call(w->tape, v->node), in, out, g, v->wanted, dx);
     w->t->called = called;
     if (!ok) return;
     for (uint32_t i = 0; i < nin; i++)

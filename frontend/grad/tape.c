@@ -9,6 +9,7 @@ typedef struct Job { /* what an arena border runs */
     uint32_t nin, nout;
     const int64_t *attr;
     uint32_t nattr;
+    const RecordedCall *call; /* of OP_call: in place of attributes */
     Loc loc;
     TapeRead read;
 } Job;
@@ -111,8 +112,7 @@ static void tape_clear(kiln_tape *tape)
     if (*link) *link = tape->outer;
     unlink_from(&t->scope[tape->scope].tapes, tape);
     for (uint32_t i = 0; i < tape->entry.len; i++) buffer_release(tape->entry.at[i].held.buffer);
-    for (uint32_t i = 0; tape->g && i < tape->g->node.len; i++)
-        if (tape->g->node.at[i].op == OP_call) tape->k->hooks->drop_call(tape->k, tape->g->node.at[i].attr->at);
+    for (uint32_t i = 0; i < tape->call.len; i++) tape->k->hooks->drop_call(tape->k, &tape->call.at[i]);
     for (uint32_t i = 0; i < tape->read.len; i++)
         if (tape->read.at[i].variable) variable_unpin(tape->read.at[i].variable);
     arena_free(&tape->arena);
@@ -194,8 +194,14 @@ static void record_body(void *arg)
     Type few_types[FEW_RESULTS], *types = j->nout > FEW_RESULTS ? ARENA_ARRAY(&tape->arena, Type, j->nout) : few_types;
     for (uint32_t i = 0; i < j->nin; i++) in[i] = operand_value(tape, j->in[i], j->loc);
     for (uint32_t i = 0; i < j->nout; i++) types[i] = j->out[i]->type;
+    const int64_t number = tape->call.len;
+    if (j->call) {
+        *VEC_PUSH(&tape->arena, &tape->call) = *j->call;
+        tape->k->hooks->hold_call(tape->k, j->call);
+        j->attr = &number;
+        j->nattr = 1;
+    }
     Value first = graph_append_typed(tape->g, j->op, in, j->nin, j->attr, j->nattr, types, j->nout, j->loc);
-    if (j->op == OP_call) tape->k->hooks->hold_call(tape->k, j->attr);
     for (uint32_t i = 0; i < j->nout; i++) {
         hold(tape, first + i, j->out[i]);
         tape->entry.at[first + i].tracked = true;
@@ -209,15 +215,28 @@ static bool tracks(const kiln_tape *tape, kiln_tensor *const *in, uint32_t nin)
     return false;
 }
 
-void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-    kiln_tensor *const *out, uint32_t nout)
+static void record(Thread *t, const Job *what)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer) {
-        if (!tape->recording || tape->frame || !tracks(tape, in, nin)) continue;
-        Job job = {.op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .nout = nout, .loc = loc_of(at)};
+        if (!tape->recording || tape->frame || !tracks(tape, what->in, what->nin)) continue;
+        Job job = *what;
         run_job(tape, record_body, &job);
     }
 }
+
+void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor *const *out, uint32_t nout)
+{
+    record(t, &(Job){.op = op, .in = in, .nin = nin, .attr = attr, .nattr = nattr, .out = out, .nout = nout, .loc = loc_of(at)});
+}
+
+void tape_record_call(
+    Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, uint32_t nin, kiln_tensor *const *out, uint32_t nout)
+{
+    record(t, &(Job){.op = OP_call, .call = call, .in = in, .nin = nin, .out = out, .nout = nout, .loc = loc_of(at)});
+}
+
+const RecordedCall *tape_call(const kiln_tape *tape, const Node *n) { return &tape->call.at[ATTRS(call, n->attr->at)->number]; }
 
 /* ---- leaves --------------------------------------------------------------------------------------------------------- */
 static void note_body(void *arg)
