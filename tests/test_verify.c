@@ -9,7 +9,7 @@ static const char sound[] = "module { dims N in [1,256] }\n"
                             "  %4 = add(%1, %3)\n"
                             "  %5 = kernel(%4) {@body, -1, []}\n"
                             "  %6 = sum(%5) {[0]}\n"
-                            "  %7 = call(%6) {0, 1} : f32[]\n"
+                            "  %7 = call(%6) {3} : f32[]\n"
                             "}\n"
                             "graph @body(%1: f32[N,4]) -> (%2) { %2 = neg(%1) }\n";
 
