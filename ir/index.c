@@ -473,7 +473,6 @@ bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, con
     const Mapping p = {env, g, n, k, m, out};
     const OpDef *def = &op_def[n->op];
     out->map.rank = out->nguard = 0;
-    out->extra = -1;
     out->fills = out->outside = false;
     env->split_axis = -1;
     if (def->map == NULL) {

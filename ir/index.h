@@ -55,7 +55,6 @@ typedef struct IndexStep {
     uint32_t nguard;
     IndexGuard guard[INDEX_GUARDS];
     bool outside;      /* some guard holds nowhere */
-    int32_t extra;     /* a further bool condition (window_add); -1: none */
     bool fills;        /* where the access is outside, the element is `fill` */
     int64_t fill;
 } IndexStep;

@@ -94,24 +94,8 @@ bool map_window(const Mapping *p)
     return true;
 }
 
-/* Window (k / kw, k % kw) covers row h at its row oh = (h - i * dilation) / stride if that is whole and inside. */
-static bool window_axis(const Mapping *p, IndexExpr h, int32_t k, int64_t stride, int64_t dilation, Dim out_size, IndexExpr *oh)
-{
-    IndexEnv *env = p->env;
-    IndexExpr shift = index_const(0);
-    shift.dyn = k;
-    if (!index_scale(env, &shift, dilation) || !index_negate(env, &shift) || !index_add(env, &h, &shift)) return false;
-    if (!map_guard(p, &h, dim_mul(env->dims, out_size, stride))) return false;
-    *oh = h;
-    if (stride == 1) return true;
-    int32_t v = index_value(env, &h), by = env->dim(env->user, stride);
-    *oh = index_const(0);
-    oh->dyn = env->prim(env->user, P_idiv, v, by);
-    int32_t whole = env->prim(env->user, P_eq, env->prim(env->user, P_irem, v, by), env->dim(env->user, 0));
-    p->out->extra = p->out->extra < 0 ? whole : env->prim(env->user, P_and, p->out->extra, whole);
-    return true;
-}
-
+/* Window (k / kw, k % kw) covers pixel p at its row, or column, p - i * dilation, if that is inside. Other strides divide, for each
+ * pixel and place: such sums are no part of a kernel, but a loop over the places (codegen/lower/lower_window.c). */
 bool map_window_add(const Mapping *p)
 {
     const Type *x = mapped_operand(p, 0), *t = mapped_result(p);
@@ -119,16 +103,18 @@ bool map_window_add(const Mapping *p)
     IndexEnv *env = p->env;
     const int64_t windows = w->size[0] * w->size[1];
     IndexMap seen;
+    if (w->stride[0] != 1 || w->stride[1] != 1) return false;
     if (env->prim == NULL || !index_regroup(env, p->m, t->dim, t->rank, &seen)) return false;
     /* In order of the source's rows, which is that of the windows backwards. */
     IndexExpr window = index_axis((uint32_t)env->sweep, 1), last = index_const(windows - 1);
     if (!index_negate(env, &window) || !index_add(env, &window, &last)) return false;
     int32_t k = index_value(env, &window), kw = env->dim(env->user, w->size[1]);
-    int32_t part[2] = {env->prim(env->user, P_idiv, k, kw), env->prim(env->user, P_irem, k, kw)};
     map_push(&p->out->map, x->dim[0], &seen.at[0]);
     for (uint32_t i = 0; i < 2; i++) {
-        IndexExpr e;
-        if (!window_axis(p, seen.at[1 + i], part[i], w->stride[i], w->dilation[i], x->dim[1 + i], &e)) return false;
+        IndexExpr e = seen.at[1 + i], shift = index_const(0);
+        shift.dyn = env->prim(env->user, i == 0 ? P_idiv : P_irem, k, kw);
+        if (!index_scale(env, &shift, w->dilation[i]) || !index_negate(env, &shift) || !index_add(env, &e, &shift)) return false;
+        if (!map_guard(p, &e, x->dim[1 + i])) return false;
         map_push(&p->out->map, x->dim[1 + i], &e);
     }
     map_push(&p->out->map, windows, &window);

@@ -194,15 +194,21 @@ static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const c
     k->narrow[t](to, wide, n);
 }
 
-/* Lanes may meet in one place: then one after the other. */
-static void fold_lanes_into(const Kernels *k, uint8_t fold, const Place *p, DType t, const char *from)
+/* Lanes that may meet in one place are folded in one after the other. */
+static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Place *p, DType t, const char *from)
 {
     int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)dtype_bytes((DType)dtype_info[t].compute);
     if (p->offset == NULL && p->guard == NULL && p->step == 1) {
         fold_into(k, fold, t, p->at, from, p->n);
         return;
     }
-    for (int64_t i = 0; i < p->n; i++)
+    uint64_t there[LANES_MAX];
+    if (!meet) {
+        load_lanes(p, (size_t)size, there);
+        fold_into(k, fold, t, (char *)there, from, p->n);
+        store_lanes(p, (size_t)size, there);
+    }
+    for (int64_t i = 0; i < p->n && meet; i++)
         if (p->guard == NULL || p->guard[i])
             fold_into(k, fold, t, p->at + (p->offset != NULL ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
 }
@@ -217,7 +223,7 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     if (p.none) return;
     const void *from = task_operand(t, s->value, class, r);
     if (s->fold) {
-        fold_lanes_into(t->run->kernels, s->fold, &p, type, from);
+        fold_lanes_into(t->run->kernels, s->fold, t->run->k->sweep >= 0, &p, type, from);
         return;
     }
     if (dtype_info[type].compute != type) {

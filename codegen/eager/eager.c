@@ -50,7 +50,6 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_window] = run_copy,
     [OP_pad] = run_lowered,
     [OP_concat] = run_concat,
-    [OP_window_add] = run_window_add,
     [OP_sum] = run_reduce,
     [OP_prod] = run_reduce,
     [OP_reduce_max] = run_reduce,

@@ -124,7 +124,8 @@ static void make(void *arg)
     for (uint32_t i = 0; i < l->p->kernel.len && m->ok; i++)
         m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
     for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
-        if (l->p->step[i].kind != STEP_KERNEL) m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
+        if (l->p->step[i].kind != STEP_KERNEL && (l->p->step[i].kind != STEP_LOOP || !dim_is_const(l->p->step[i].trip_dim)))
+            m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
 }
 
 static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
@@ -184,10 +185,17 @@ static bool place_temps(Lowered *l)
     return true;
 }
 
-static void run_steps(const Run *r, const Lowered *l, char *room, bool again)
+/* again: their kernels ran with these sizes before. */
+static void run_steps(const Run *r, const Lowered *l, char *room, const Block *steps, bool again)
 {
-    for (uint32_t i = 0; i < l->p->nstep; i++) {
-        const Step *s = &l->p->step[i];
+    for (uint32_t i = 0; i < steps->n; i++) {
+        const Step *s = &steps->step[i];
+        for (int64_t at = 0; s->kind == STEP_LOOP && at < s->trip_dim; at++) {
+            const int64_t index = s->reverse ? s->trip_dim - 1 - at : at;
+            memcpy(room + l->temp[s->index], &index, sizeof index);
+            run_steps(r, l, room, &s->block[0], again || at != 0);
+        }
+        if (s->kind == STEP_LOOP) continue;
         char *buf[l->p->kernel.at[s->kernel].nbuf + 1];
         for (uint32_t b = 0; b < l->p->kernel.at[s->kernel].nbuf; b++) {
             const Buf *from = &l->p->buf.at[s->buf[b]];
@@ -213,7 +221,7 @@ static bool run_program(const Run *r, Lowered *l, const OpKey *key)
         l->called = false;
         return status_fail(r->st, ST_MEMORY, "%s: no memory for what it computes on the way", op_def[r->op].name);
     }
-    run_steps(r, l, room, again);
+    run_steps(r, l, room, &(Block){l->p->step, l->p->nstep}, again);
     if (room != NULL) mem_free_aligned(room, l->room, 64);
     return true;
 }

@@ -25,7 +25,6 @@ bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min */
 bool run_copy(const Run *r);        /* movement that is a view, or a reshape, copied */
 bool run_concat(const Run *r);
 bool run_lowered(const Run *r);     /* as the kernels that the op is lowered to */
-bool run_window_add(const Run *r);
 bool run_constant(const Run *r);
 bool run_random_bits(const Run *r);
 bool run_matmul(const Run *r);

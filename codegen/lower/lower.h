@@ -79,6 +79,7 @@ Value scope_root(const Graph *g, Value v);                 /* the value whose bu
 bool scope_run(Scope *s);
 uint32_t scope_result(Scope *s, Value v);                  /* the buffer that v is written to, made if there is none yet */
 Step *scope_step(Scope *s, StepKind kind);
+void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last); /* what was touched since then lives from first to last */
 void lower_read(Lower *lw, uint32_t buf);                  /* at the present clock */
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF: st */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
@@ -88,6 +89,7 @@ void contract_needs(Scope *s, const Node *n);              /* marks the values t
 /* Ops that are OUTSIDE of kernels are lowered by lower_NAME, each in a file of its kind. */
 #define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
 #include "../../ir/outside.h"
+bool lower_window_add(Scope *s, const Node *n);
 bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its own */
 
 /* A kernel step of one's own (Group.draft): the node's operands become its first buffers, sources aside, which kernels make themselves;
@@ -196,6 +198,7 @@ int32_t build_philox(Build *b, int32_t key0, int32_t key1, int32_t element);
 static inline DType build_type(const Build *b, int32_t x) { return (DType)b->draft.at[x].i.type; }
 
 uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m); /* UINT32_MAX: st */
+int32_t build_load(Build *b, uint32_t stream);
 int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: st */
 int32_t build_clamped(Build *b, int32_t index, Dim size);
 /* In the sweep, if there is one; fold as Store.fold. False: st. */

@@ -84,7 +84,7 @@ static bool end_of_step(Scope *inner, const Loop *l)
 }
 
 /* What a loop touches lives as long as the loop. */
-static void extend_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
+void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
 {
     for (uint32_t i = since; i < lw->touched.len; i++) {
         Buf *b = &lw->p->buf.at[lw->touched.at[i]];
@@ -183,7 +183,7 @@ bool lower_loop(Scope *s, const Node *n)
     loop->index = l.index;
     loop->selector = selector;
     loop->count = count;
-    extend_lives(lw, since, first, lw->clock);
+    lower_lives(lw, since, first, lw->clock);
     lw->clock++;
     return true;
 }

@@ -5,6 +5,7 @@
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
 #define OUTSIDE(name) [OP_##name] = lower_##name,
 #include "../../ir/outside.h"
+    [OP_window_add] = lower_window_add, /* those that are in no kernel */
 };
 
 static bool lower_node(Scope *s, const Node *n)

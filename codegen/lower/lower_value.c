@@ -80,7 +80,7 @@ static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
     return stream_at(b, b->group->input[v], (DType)t->dtype, ok, e);
 }
 
-static int32_t build_load(Build *b, uint32_t stream)
+int32_t build_load(Build *b, uint32_t stream)
 {
     if (stream == UINT32_MAX) return -1;
     const Stream *s = &b->stream.at[stream];
@@ -114,7 +114,7 @@ static int32_t condition(Build *b, const IndexGuard *g)
 
 static int32_t conditions(Build *b, const IndexStep *s)
 {
-    int32_t all = s->extra;
+    int32_t all = -1;
     for (uint32_t i = 0; i < s->nguard; i++) {
         int32_t c = condition(b, &s->guard[i]);
         all = all < 0 ? c : build_prim(b, P_and, DT_bool, all, c, -1);

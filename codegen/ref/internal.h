@@ -31,7 +31,8 @@ bool frame_run(Frame *f, Status *st); /* parameters are filled already */
 bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
 bool ref_move(Run *r);
-bool ref_index(Run *r);
+bool ref_gather(Run *r);
+bool ref_window_add(Run *r);
 bool ref_source(Run *r);
 bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);

@@ -21,7 +21,7 @@ int64_t ref_split(const RefTensor *indices, const int64_t *index, uint32_t rank,
     return ravel(&indices->type, index + axis);
 }
 
-static bool gather(Run *r)
+bool ref_gather(Run *r)
 {
     RefTensor *out = &r->out[0];
     const RefTensor *x = r->in[0], *indices = r->in[1];
@@ -91,24 +91,18 @@ static void adder_end(Adder *a)
     mem_free(a->n, count * sizeof *a->n);
 }
 
-static void window_add(const Run *r, Adder *a)
+bool ref_window_add(Run *r)
 {
     const RefTensor *x = r->in[0];
     const struct window_add_attrs *w = ATTRS(window_add, r->node->attr->at);
-    for (int64_t i = 0; i < x->count; i++) {
+    Adder a;
+    const bool ok = adder_begin(&a, &r->out[0], r->st);
+    for (int64_t i = 0; i < x->count && ok; i++) {
         int64_t k[MAX_RANK];
         unravel(&x->type, i, k);
         int64_t at[4] = {k[0], k[1] * w->stride[0] + k[3] * w->dilation[0], k[2] * w->stride[1] + k[4] * w->dilation[1], k[5]};
-        adder_add(a, ravel(&a->out->type, at), x, i);
+        adder_add(&a, ravel(&a.out->type, at), x, i);
     }
-}
-
-bool ref_index(Run *r)
-{
-    if (r->node->op == OP_gather) return gather(r);
-    Adder a;
-    bool ok = adder_begin(&a, &r->out[0], r->st);
-    if (ok) window_add(r, &a);
     adder_end(&a);
     return ok;
 }
