@@ -180,6 +180,8 @@ kiln_tensor *uniform_own(
     Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
 /* Whether each of the integers lies in [0, size). */
 kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
+/* Elements of x along the axis at indices i, i64 and in range; i has x's shape but for the axis. */
+kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
 /* One hot as bool: [..., classes] of integer indices. */
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
 

@@ -1,5 +1,5 @@
-/* ops_move: the public operations that put elements elsewhere, one_hot included. Relies on
- * ops.h and apply. Never touches an element: views and copies are the op's business. */
+/* ops_move: the public operations that put elements elsewhere. Relies on ops.h and apply. Never touches an element: views and
+ * copies are the op's business. */
 #include "effect.h"
 
 #include <stdio.h>
@@ -354,61 +354,3 @@ kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int a
 }
 
 kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis) { return join(at, "stack", x, axis, true); }
-
-/* ---- indices -------------------------------------------------------------------------------- */
-
-static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
-{
-    char text[160];
-    kiln_tensor *i = operand_named(t, at, op, o, &(Type){.dtype = DT_i64});
-    if (!tensor_ok(i) || dtype_is_int((DType)i->type.dtype)) return i;
-    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op, tensor_text(i, text, sizeof text));
-}
-
-kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, int axis)
-{
-    kiln_operand both[2] = {o, indices};
-    Thread *t = op_thread(both, 2);
-    if (t == NULL) return NULL;
-    kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = index_operand(t, at, "gather", indices);
-    if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
-    if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
-    if (!effect_indices(t, at, "gather", i, x->type.dim[axis])) return &t->k->poison;
-    return apply2(t, at, OP_gather, x, i, &(int64_t){axis}, 1);
-}
-
-kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
-{
-    kiln_operand wide = of(cast_to(t, at, i, DT_i64)); /* of u64, what i64 does not hold becomes negative */
-    kiln_operand below = of(kiln_lt_at(at, wide, of(dim_tensor(t, at, size, DT_i64))));
-    return kiln_and_at(at, of(kiln_ge_at(at, wide, kiln_of_i(0))), below);
-}
-
-kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
-{
-    int64_t attr[2 + MAX_RANK] = {type->dtype, axis};
-    memcpy(attr + 2, type->dim, type->rank * sizeof *attr);
-    return apply(t, at, OP_iota, NULL, 0, attr, 2u + type->rank, NULL, 0);
-}
-
-kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
-{
-    DType d = (DType)i->type.dtype;
-    if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
-    i = kiln_expand_at(at, of(i), -1);
-    if (!tensor_ok(i)) return i;
-    return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
-}
-
-kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype d)
-{
-    Thread *t = op_thread(&indices, 1);
-    if (t == NULL) return NULL;
-    kiln_tensor *i =
-        operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : index_operand(t, at, "one_hot", indices);
-    if (!tensor_ok(i)) return i;
-    if (classes < 0 || classes > DIM_MAX) return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
-    if (!effect_indices(t, at, "one_hot", i, classes)) return &t->k->poison;
-    Composite s = composite_begin(t, "one_hot");
-    return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));
-}

@@ -137,6 +137,15 @@ KILN_API kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int cou
  * a checked engine (.checked of kiln_options, or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE:
  * "gather: an index is out of range: element [1,0] is 7, of a size of 5: i64[2,2]  a.c:12"; the cost is a pass over the indices. */
 KILN_API kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand x, kiln_operand indices, int axis); /* axis of x becomes the indices' axes; out of range clamps; gradient to x */
+/* The element of x along the axis that each index names, elsewhere at the index's own place (NumPy's take_along_axis): indices have x's
+ * shape but for that axis. Out of range clamps; gradient to x. */
+KILN_API kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand x, kiln_operand indices, int axis);
+/* x with updates put where the indices say along the axis; the updates' shape is x's with the indices' axes in place of that axis, or they are
+ * one number. SET: the last of several wins. ADD, MUL, MAX, MIN (N): each is combined with what lies there, in order of the indices;
+ * floats of 16 bits add and multiply in f32 and round once. Out of range clamps. Gradients: to x and updates; of SET to what is left of x and
+ * to the winners; of MAX and MIN in equal shares to all that tie; of MUL right where factors are 0. */
+typedef enum kiln_scatter_how { KILN_SCATTER_SET, KILN_SCATTER_ADD, KILN_SCATTER_MUL, KILN_SCATTER_MAX, KILN_SCATTER_MIN } kiln_scatter_how;
+KILN_API kiln_tensor *kiln_scatter_at(kiln_site at, kiln_operand x, kiln_operand indices, kiln_operand updates, int axis, kiln_scatter_how how);
 KILN_API kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype t); /* a last axis of that size; out of range: all 0; no gradient */
 
 /* ---- convolution and pooling: channels last
@@ -296,6 +305,9 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_slice(x, axis, start, stop, step) kiln_slice_at(KILN_HERE, KILN_OPERAND(x), (axis), (start), (stop), (step))
 #define kiln_pad(x, low, high, fill) kiln_pad_at(KILN_HERE, KILN_OPERAND(x), low, high, KILN_OPERAND(fill))
 #define kiln_gather(x, indices, axis) kiln_gather_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
+#define kiln_take_along(x, indices, axis) kiln_take_along_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
+#define kiln_scatter(x, indices, updates, axis, how) \
+    kiln_scatter_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), KILN_OPERAND(updates), (axis), (how))
 #define kiln_one_hot(indices, classes, t) kiln_one_hot_at(KILN_HERE, KILN_OPERAND(indices), (classes), (t))
 #define kiln_softmax(x, axis) kiln_softmax_at(KILN_HERE, KILN_OPERAND(x), (axis))
 #define kiln_log_softmax(x, axis) kiln_log_softmax_at(KILN_HERE, KILN_OPERAND(x), (axis))
