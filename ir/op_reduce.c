@@ -59,33 +59,11 @@ static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
 
 void vjp_sum(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len); }
 
-/* prod: the cotangent times the product of all other elements, without a division, so that zeros
- * are no special case and the rule can be differentiated again. */
+/* Element [k, r] becomes the product of the elements before it, or behind it. */
+static Value product_beside(Emit *e, Value x, bool behind) { return emit_attr(e, OP_cumprod, x, (int64_t[]){1, behind, 1}, 3); }
 
-/* x [k, r] moved by s along axis 1, ones coming in. */
-static Value shift(Emit *e, Value x, Dim s)
-{
-    if (x == 0) return 0;
-    Dim r = e->type(e, x)->dim[1];
-    return emit_slice(e, emit_pad(e, x, 1, s, 0, 1), 1, 0, r);
-}
-
-/* Element i becomes the product of the elements before it, in log2 r steps of doubling. */
-static Value product_before(Emit *e, Value x)
-{
-    if (x == 0) return 0;
-    int64_t most = dim_hi(emit_dims(e), e->type(e, x)->dim[1]);
-    Value y = shift(e, x, 1);
-    for (int64_t s = 1; s < most - 1; s *= 2) y = emit2(e, OP_mul, y, shift(e, y, s));
-    return y;
-}
-
-static Value product_after(Emit *e, Value x)
-{
-    const int64_t axis = 1;
-    return emit_attr(e, OP_flip, product_before(e, emit_attr(e, OP_flip, x, &axis, 1)), &axis, 1);
-}
-
+/* prod: the cotangent times the product of all other elements, without a division, so that zeros are no special case and the rule
+ * can be differentiated again. */
 void vjp_prod(Vjp *v)
 {
     const Attr *axes = v->node->attr;
@@ -112,7 +90,7 @@ void vjp_prod(Vjp *v)
         inverse[perm[i]] = i;
     }
     Value flat = emit_reshape(e, emit_transpose(e, emit_wide(e, v->in[0]), perm, n), &rows);
-    Value others = emit2(e, OP_mul, product_before(e, flat), product_after(e, flat));
+    Value others = emit2(e, OP_mul, product_beside(e, flat, false), product_beside(e, flat, true));
     others = emit_transpose(e, emit_reshape(e, others, &moved), inverse, n);
     Value g = repeat(v, emit_wide(e, v->g[0]), axes->at, axes->len);
     v->dx[0] = emit_cast(e, emit2(e, OP_mul, g, others), (DType)x.dtype);

@@ -417,6 +417,21 @@ static Value matmul(Maker *k)
     return maker_append(k, OP_matmul, (Value[]){a, b}, 2, NULL, 0, inner * k->size.at[a] * k->size.at[b]);
 }
 
+static bool has_wide_axes(const Type *t) { return has_axes(t) && t->dtype != DT_bool && dtype_info[t->dtype].compute == t->dtype; }
+
+static Value cumulate(Maker *k, Op op)
+{
+    Value v = maker_pick(k, has_wide_axes);
+    if (v == 0) return 0;
+    const Type t = *graph_type(k->g, v);
+    const int64_t attr[3] = {random_below(k->r, t.rank), random_below(k->r, 2), random_below(k->r, 2)};
+    const double n = fmax((double)maker_extent_of(k, t.dim[attr[0]]), 1), size = k->size.at[v];
+    if (op == OP_cumsum) return maker_append(k, op, &v, 1, attr, 3, n * size);
+    if (op == OP_cumprod) return maker_append(k, op, &v, 1, attr, 3, pow(fmax(size, 1), fmin(n, 100)));
+    Value b = maker_want(k, &t);
+    return b == 0 ? 0 : maker_append(k, op, (Value[]){v, b}, 2, attr, 2, pow(fmax(size, 1), fmin(n, 100)) * n * k->size.at[b]);
+}
+
 /* ---- by op ------------------------------------------------------------------------------------------------------------ */
 
 static Value move(Maker *k, Op op, Value v)
@@ -464,6 +479,9 @@ Value maker_build(Maker *k, Op op)
     case OP_window: return window(k);
     case OP_window_add: return window_add(k);
     case OP_scatter: return scatter(k);
+    case OP_cumsum:
+    case OP_cumprod:
+    case OP_recurrence: return cumulate(k, op);
     case OP_matmul: return matmul(k);
     default: return with_axes(k, op);
     }

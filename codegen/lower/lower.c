@@ -184,14 +184,14 @@ static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int
     return true;
 }
 
-bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf)
+bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf)
 {
     Lower *lw = s->lw;
     Graph *g = ARENA_NEW(lw->scratch, Graph);
     g->module = s->g->module;
-    g->name = "zeros";
+    g->name = "fill";
     *VEC_PUSH(g->module->arena, &g->value) = (ValueDef){0};
-    int64_t attr[2 + MAX_RANK] = {t->dtype, 0}, layout = 0;
+    int64_t attr[2 + MAX_RANK] = {t->dtype, dtype_is_float((DType)t->dtype) ? attr_of_f64(number) : (int64_t)number}, layout = 0;
     memcpy(attr + 2, t->dim, t->rank * sizeof *attr);
     Value v = graph_append(g, OP_constant, NULL, 0, attr, 2u + t->rank, loc, lw->st);
     const uint32_t none[2] = {NO_BUF, NO_BUF};

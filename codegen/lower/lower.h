@@ -58,8 +58,9 @@ typedef struct Group {
     const Value *out;
     const int64_t *layout;  /* per result: index_layout */
     /* Instead of results: what the kernel does for this node, written by hand into kernel buffers nin and on. NULL: results. */
-    bool (*draft)(Build *b, const Node *n);
-    const Node *node;
+    bool (*draft)(Build *b, const void *with);
+    const void *with;
+    const Node *node;       /* the kernel bears the name of its op */
 } Group;
 
 /* One graph being lowered: the entry, or the body of a loop. */
@@ -83,7 +84,7 @@ void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last); /* w
 void lower_read(Lower *lw, uint32_t buf);                  /* at the present clock */
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF: st */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
-bool scope_zeros(Scope *s, const Type *t, Loc loc, uint32_t buf); /* fills buf, of type t */
+bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf); /* buf is of type t */
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
 
 /* Ops that are OUTSIDE of kernels are lowered by lower_NAME, each in a file of its kind. */
@@ -203,6 +204,7 @@ int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: st */
 int32_t build_clamped(Build *b, int32_t index, Dim size);
 /* In the sweep, if there is one; fold as Store.fold. False: st. */
 bool build_store(Build *b, uint32_t stream, int32_t x, uint8_t fold);
+int32_t build_load(Build *b, uint32_t stream); /* -1: st */
 int32_t build_fetch(Build *b, uint32_t stream, int32_t plus, int32_t times); /* I_FETCH, anew each time; -1: st */
 
 /* Axes of one extent or side by side in all streams vanish, the vector axis is chosen, lanes, chunk, unroll and cost follow.

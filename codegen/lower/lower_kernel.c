@@ -98,7 +98,7 @@ static bool result(Build *b, uint32_t r)
  */
 static bool draft(Build *b, const Build *before)
 {
-    if (b->group->draft != NULL) return b->group->draft(b, b->group->node);
+    if (b->group->draft != NULL) return b->group->draft(b, b->group->with);
     for (uint32_t level = 0; before != NULL && level < 64; level++) {
         for (uint32_t i = 0; i < before->fold.len; i++) {
             const DraftFold *f = &before->fold.at[i];

@@ -141,7 +141,7 @@ static bool zero_stacks(Scope *s, const Loop *l)
     }
     for (uint32_t i = l->is->carries; i < l->is->carries + l->is->ys; i++) {
         uint32_t stacked = scope_result(s, l->n->out + i);
-        if (stacked == NO_BUF || !scope_zeros(s, graph_type(s->g, l->n->out + i), l->n->loc, stacked)) return false;
+        if (stacked == NO_BUF || !scope_fill(s, graph_type(s->g, l->n->out + i), 0, l->n->loc, stacked)) return false;
     }
     return true;
 }

@@ -3,8 +3,9 @@
 #include "lower.h"
 
 /* Axes (before, after, indices). */
-static bool draft(Build *b, const Node *n)
+static bool draft(Build *b, const void *with)
 {
+    const Node *n = with;
     const struct scatter_attrs *a = ATTRS(scatter, n->attr->at);
     const Type *x = graph_type(b->g, n->out);
     const Dim size = x->dim[a->axis], *e = b->group->extent;
@@ -31,6 +32,7 @@ bool lower_scatter(Scope *s, const Node *n)
     buf[group.nin] = out;
     bool ok = out != NO_BUF && scope_write(s, n->in[0], group, buf);
     group.draft = draft;
+    group.with = n;
     group.nout = 1;
     group.naxis = 3;
     group.sweep = 2;

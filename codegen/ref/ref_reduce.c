@@ -169,6 +169,77 @@ bool ref_reduce(Run *r)
     return true;
 }
 
+/* ---- what depends on all before ---------------------------------------------------------------------------------- */
+
+/* Element k of the line that runs along the axis through element `first`, in the order in which they are met. */
+static int64_t line_at(const Type *t, int64_t axis, bool reverse, int64_t first, int64_t k)
+{
+    int64_t step = 1;
+    for (uint32_t i = (uint32_t)axis + 1; i < t->rank; i++) step *= t->dim[i];
+    return first + (reverse ? t->dim[axis] - 1 - k : k) * step;
+}
+
+static bool begins_line(const Type *t, int64_t axis, int64_t i)
+{
+    int64_t index[MAX_RANK];
+    unravel(t, i, index);
+    return index[axis] == 0;
+}
+
+static bool running(Run *r, Op op)
+{
+    const RefTensor *x = r->in[0];
+    RefTensor *out = &r->out[0];
+    const struct cumsum_attrs *a = ATTRS(cumsum, r->node->attr->at);
+    const int64_t n = x->type.dim[a->axis];
+    /* Blocks, their totals in blocks, and so on, each level one step more on the way down. */
+    const double depth = n <= TREE_CHAIN ? (double)n : (TREE_CHAIN + 1) * ceil(log((double)n) / log(TREE_CHAIN) + 1);
+    for (int64_t i = 0; i < out->count; i++) {
+        if (!begins_line(&out->type, a->axis, i)) continue;
+        Sum s = sum_begin(op);
+        for (int64_t k = 0; k < n; k++) {
+            const int64_t at = line_at(&out->type, a->axis, a->reverse, i, k);
+            if (a->exclusive) sum_end(&s, op, depth, out, at);
+            take(&s, op, x, at);
+            if (!a->exclusive) sum_end(&s, op, depth, out, at);
+        }
+    }
+    return true;
+}
+
+bool ref_cumsum(Run *r) { return running(r, OP_sum); }
+bool ref_cumprod(Run *r) { return running(r, OP_prod); }
+
+bool ref_recurrence(Run *r)
+{
+    const RefTensor *a = r->in[0], *b = r->in[1];
+    RefTensor *out = &r->out[0];
+    const struct recurrence_attrs *attr = ATTRS(recurrence, r->node->attr->at);
+    const DType t = (DType)out->type.dtype;
+    for (int64_t i = 0; i < out->count; i++) {
+        if (!begins_line(&out->type, attr->axis, i)) continue;
+        double h = 0, err = 0;
+        int64_t whole = 0;
+        uint8_t undecided = 0;
+        for (int64_t k = 0; k < out->type.dim[attr->axis]; k++) {
+            const int64_t at = line_at(&out->type, attr->axis, attr->reverse, i, k);
+            undecided |= a->undecided[at] | b->undecided[at];
+            if (out->f == NULL) {
+                whole = out->i[at] = ref_wrap(t, (int64_t)((uint64_t)a->i[at] * (uint64_t)whole + (uint64_t)b->i[at]));
+            } else {
+                const double p = a->f[at] * h, next = p + b->f[at];
+                err = fabs(a->f[at]) * err + fabs(h) * a->bound[at] + err * a->bound[at] + b->bound[at];
+                err += 4 * ref_unit(t) * (fabs(p) + fabs(next)) + 2 * ref_ulp(t, 0);
+                if (fabs(p) + fabs(next) + err >= ref_largest(t) && next == next) undecided |= DOUBT_OVERFLOW;
+                ref_set(out, at, h = next, isfinite(next) ? err : 0, 0);
+                if (!isfinite(next)) err = 0;
+            }
+            out->undecided[at] |= undecided;
+        }
+    }
+    return true;
+}
+
 /* ---- scatter ------------------------------------------------------------------------------------------------- */
 
 /* An element of x, then the updates that meet it. Each step may round, into the dtype itself. */

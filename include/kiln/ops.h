@@ -132,6 +132,16 @@ KILN_API kiln_tensor *kiln_concat_of_at(kiln_site at, kiln_operands x, int axis)
 KILN_API kiln_tensor *kiln_stack_of_at(kiln_site at, kiln_operands x, int axis);
 KILN_API kiln_tensor *kiln_concat_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
 KILN_API kiln_tensor *kiln_stack_at(kiln_site at, kiln_tensor *const *x, int count, int axis);
+/* Along an axis each element with all before it, of x's shape: N sums and products (docs/numerics.md has their order). how: 0, or a sum of
+ * KILN_REVERSE (from the end) and KILN_EXCLUSIVE (without the element itself: 0, or 1, comes first). 16-bit floats compute in f32 and round
+ * once. Gradients are right where factors are 0. */
+#define KILN_REVERSE 1
+#define KILN_EXCLUSIVE 2
+KILN_API kiln_tensor *kiln_cumsum_at(kiln_site at, kiln_operand x, int axis, int how);
+KILN_API kiln_tensor *kiln_cumprod_at(kiln_site at, kiln_operand x, int axis, int how);
+/* h[i] = a[i] * h[i - 1] + b[i] along the axis, h being 0 before the first (N; in order of the index; how: 0 or KILN_REVERSE): moving averages,
+ * discounted returns, linear state spaces. a and b broadcast and promote. */
+KILN_API kiln_tensor *kiln_recurrence_at(kiln_site at, kiln_operand a, kiln_operand b, int axis, int how);
 /* Indices out of range, negative ones included (they do not count from the end): kiln_gather takes the nearest that is in range,
  * kiln_one_hot makes a row of zeros, kiln_cross_entropy leaves the row out, kiln_assign_slice (control.h) and kiln_switch clamp. In
  * a checked engine (.checked of kiln_options, or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE:
@@ -304,10 +314,12 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_flatten(x) kiln_flatten_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_slice(x, axis, start, stop, step) kiln_slice_at(KILN_HERE, KILN_OPERAND(x), (axis), (start), (stop), (step))
 #define kiln_pad(x, low, high, fill) kiln_pad_at(KILN_HERE, KILN_OPERAND(x), low, high, KILN_OPERAND(fill))
+#define kiln_cumsum(x, axis, how) kiln_cumsum_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
+#define kiln_cumprod(x, axis, how) kiln_cumprod_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
+#define kiln_recurrence(a, b, axis, how) kiln_recurrence_at(KILN_HERE, KILN_OPERAND(a), KILN_OPERAND(b), (axis), (how))
 #define kiln_gather(x, indices, axis) kiln_gather_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
 #define kiln_take_along(x, indices, axis) kiln_take_along_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
-#define kiln_scatter(x, indices, updates, axis, how) \
-    kiln_scatter_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), KILN_OPERAND(updates), (axis), (how))
+#define kiln_scatter(x, indices, updates, axis, how) kiln_scatter_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), KILN_OPERAND(updates), (axis), (how))
 #define kiln_one_hot(indices, classes, t) kiln_one_hot_at(KILN_HERE, KILN_OPERAND(indices), (classes), (t))
 #define kiln_softmax(x, axis) kiln_softmax_at(KILN_HERE, KILN_OPERAND(x), (axis))
 #define kiln_log_softmax(x, axis) kiln_log_softmax_at(KILN_HERE, KILN_OPERAND(x), (axis))

@@ -1,0 +1,136 @@
+/* test_cumulate: kiln_cumsum, kiln_cumprod and kiln_recurrence against numbers written out by hand and against the order that docs/numerics.md
+ * states, in all modes. */
+#include "values.h"
+
+#include <stdlib.h>
+
+KILN_FUNCTION(sums, e, x) { return kiln_cumsum(x, -1, 0); }
+KILN_FUNCTION(sums_before, e, x) { return kiln_cumsum(x, -1, KILN_EXCLUSIVE); }
+KILN_FUNCTION(sums_back, e, x) { return kiln_cumsum(x, 0, KILN_REVERSE); }
+KILN_FUNCTION(products, e, x) { return kiln_cumprod(x, -1, 0); }
+KILN_FUNCTION(products_behind, e, x) { return kiln_cumprod(x, -1, KILN_REVERSE | KILN_EXCLUSIVE); }
+KILN_FUNCTION(recurs, e, a, b) { return kiln_recurrence(a, b, -1, 0); }
+KILN_FUNCTION(recurs_back, e, a, b) { return kiln_recurrence(a, b, -1, KILN_REVERSE); }
+
+static void by_hand(void **state)
+{
+    (void)state;
+    static const kiln_dtype type[] = {KILN_F32, KILN_BF16, KILN_I32, KILN_U8, KILN_F64};
+    for (int mode = 0; mode < 10; mode++) {
+        KILN_SCOPE(k);
+        const kiln_dtype d = type[mode / 2];
+        kiln_eager(k, mode % 2);
+        kiln_tensor *x = kiln_numbers(k, d, KILN_SHAPE(2, 3), 1, 2, 3, 4, 5, 6), *a = kiln_numbers(k, d, KILN_SHAPE(3), 9, 2, 3);
+        EXACTLY(kiln_call(KILN_FN(k, sums), x), d, KILN_SHAPE(2, 3), 1, 3, 6, 4, 9, 15);
+        EXACTLY(kiln_call(KILN_FN(k, sums_before), x), d, KILN_SHAPE(2, 3), 0, 1, 3, 0, 4, 9);
+        EXACTLY(kiln_call(KILN_FN(k, sums_back), x), d, KILN_SHAPE(2, 3), 5, 7, 9, 4, 5, 6);
+        EXACTLY(kiln_call(KILN_FN(k, products), x), d, KILN_SHAPE(2, 3), 1, 2, 6, 4, 20, 120);
+        EXACTLY(kiln_call(KILN_FN(k, products_behind), x), d, KILN_SHAPE(2, 3), 6, 3, 1, 30, 6, 1);
+        EXACTLY(kiln_call(KILN_FN(k, recurs), a, x), d, KILN_SHAPE(2, 3), 1, 4, 15, 4, 13, 45);
+        EXACTLY(kiln_call(KILN_FN(k, recurs_back), a, x), d, KILN_SHAPE(2, 3), 9 * 8 + 1, 8, 3, 9 * 17 + 4, 17, 6);
+        kiln_tensor *none = kiln_zeros(k, d, KILN_SHAPE(2, 0)), *one = kiln_numbers(k, d, KILN_SHAPE(1, 1), 7);
+        assert_int_equal(kiln_elements(kiln_call(KILN_FN(k, sums), none)), 0);
+        assert_int_equal(kiln_elements(kiln_call(KILN_FN(k, products), none)), 0);
+        EXACTLY(kiln_call(KILN_FN(k, sums), one), d, KILN_SHAPE(1, 1), 7);
+        EXACTLY(kiln_call(KILN_FN(k, products_behind), one), d, KILN_SHAPE(1, 1), 1);
+    }
+}
+
+/* Of the first block the sum alone; of later ones what lies before them plus that. */
+static void model(const float *x, float *to, int64_t n, bool product, bool exclusive)
+{
+    const int64_t blocks = (n + 63) / 64;
+    float *total = calloc((size_t)blocks + 1, sizeof *total), *before = calloc((size_t)blocks + 1, sizeof *before);
+    for (int64_t b = 0; b < blocks; b++) {
+        float acc = product;
+        for (int64_t i = 64 * b; i < 64 * b + 64 && i < n; i++) {
+            const float now = product ? acc * x[i] : acc + x[i];
+            to[i] = exclusive ? acc : now;
+            acc = now;
+        }
+        total[b] = acc;
+    }
+    if (blocks > 1) {
+        model(total, before, blocks, product, true);
+        for (int64_t i = 0; i < n; i++) to[i] = product ? before[i / 64] * to[i] : before[i / 64] + to[i];
+    }
+    free(total), free(before);
+}
+
+static void order(void **state)
+{
+    (void)state;
+    static const int64_t size[] = {1, 2, 63, 64, 65, 1000, 4096, 4097, 300001};
+    for (int eager = 0; eager < 2; eager++)
+        for (size_t s = 0; s < sizeof size / sizeof *size; s++) {
+            KILN_SCOPE(k);
+            const int64_t n = size[s];
+            float *x = malloc((size_t)n * sizeof *x), *want = malloc((size_t)n * sizeof *want);
+            uint32_t seed = 7;
+            for (int64_t i = 0; i < n; i++) x[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / (1 << 23) - 0.9f;
+            kiln_eager(k, eager);
+            kiln_tensor *line = kiln_from(k, KILN_F32, KILN_SHAPE(n), x, n), *tall = kiln_transpose(kiln_stack(KILN_IN(line, line), 0), KILN_ALL);
+            model(x, want, n, false, false);
+            assert_memory_equal(kiln_data(kiln_call(KILN_FN(k, sums), line)), want, (size_t)n * sizeof *x);
+            kiln_tensor *columns = kiln_cumsum(tall, 0, 0); /* the other axis lies closer */
+            assert_memory_equal(kiln_data(kiln_slice(columns, 1, 1, 2, 1)), want, (size_t)n * sizeof *x);
+            model(x, want, n, false, true);
+            assert_memory_equal(kiln_data(kiln_call(KILN_FN(k, sums_before), line)), want, (size_t)n * sizeof *x);
+            for (int64_t i = 0; i < n; i++) x[i] = 1 + x[i] / 1024;
+            line = kiln_from(k, KILN_F32, KILN_SHAPE(n), x, n);
+            model(x, want, n, true, false);
+            assert_memory_equal(kiln_data(kiln_call(KILN_FN(k, products), line)), want, (size_t)n * sizeof *x);
+            free(x), free(want);
+        }
+}
+
+/* One instance for many lengths has the bits of each. */
+KILN_FUNCTION(bounded_sums, e, x) { return kiln_cumsum(x, 0, KILN_REVERSE); }
+static void lengths_share_code(void **state)
+{
+    (void)state;
+    for (int64_t n = 50; n < 90; n++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_sin(kiln_iota(k, KILN_F32, KILN_SHAPE(n), 0)), *y[2];
+        for (int eager = 0; eager < 2; eager++) {
+            kiln_eager(k, eager);
+            y[eager] = kiln_call(KILN_FN(k, bounded_sums), x);
+        }
+        assert_memory_equal(kiln_data(y[0]), kiln_data(y[1]), (size_t)n * sizeof(float));
+    }
+    kiln_function_statistics now;
+    kiln_function_stats(KILN_FN(k, bounded_sums), &now);
+    assert_true(now.compiles < 10);
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    for (int eager = 0; eager < 2; eager++) {
+        KILN_SCOPE(k);
+        kiln_eager(k, eager);
+        kiln_tensor *x = kiln_f32(k, KILN_SHAPE(4), 2, 0, 3, 0), *y = kiln_f32(k, KILN_SHAPE(4), 1e-30, 1e-30, 2, 3);
+        KILN_TAPE_PERSISTENT(k, tape);
+        kiln_watch(tape, x);
+        kiln_watch(tape, y);
+        kiln_tensor *p = kiln_call(KILN_FN(k, products), x), *q = kiln_call(KILN_FN(k, products), y);
+        EXACTLY(kiln_gradient(tape, kiln_sum(p, KILN_ALL), x), KILN_F32, KILN_SHAPE(4), 1, 8, 0, 0);
+        EXACTLY(kiln_gradient(tape, kiln_sum(q, KILN_ALL), y), KILN_F32, KILN_SHAPE(4), 1, 1e-30f * 9, 0, 0);
+    }
+}
+
+static void errors(void **state)
+{
+    (void)state;
+    kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(4));
+    FAILS(kiln_cumsum(x, 1, 0), KILN_ESHAPE, "cumsum: axis 1 is out of range (-1 to 0)");
+    FAILS(kiln_cumprod(x, 0, 4), KILN_EVALUE, "cumprod: 4 is no sum of KILN_REVERSE and KILN_EXCLUSIVE");
+    FAILS(kiln_recurrence(x, x, 0, KILN_EXCLUSIVE), KILN_EVALUE, "recurrence: 2 is no sum of KILN_REVERSE");
+    FAILS(kiln_cumsum(kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2)), 0, 0), KILN_EDTYPE, "cumsum: needs numbers, not bool, use kiln_cast: bool[2]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
