@@ -4,8 +4,9 @@
 #include "lower.h"
 
 /* Axes (image, row and column of the window, channel). Of the group's buffers `nin` - 1 has the place's number, `nin` the sums. */
-static bool add_place(Build *b, const Node *n)
+static bool add_place(Build *b, const void *with)
 {
+    const Node *n = with;
     const struct window_add_attrs *w = ATTRS(window_add, n->attr->at);
     const Type *x = graph_type(b->g, n->in[0]), *t = graph_type(b->g, n->out);
     const IndexMap none = {.rank = 0};
@@ -26,9 +27,9 @@ static bool add_place(Build *b, const Node *n)
     return build_store(b, build_stream(b, b->group->nin, sum, &to), build_value(b, n->in[0], &from), 1 + R_SUM);
 }
 
-static bool round_sums(Build *b, const Node *n)
+static bool round_sums(Build *b, const void *with)
 {
-    const Type *t = graph_type(b->g, n->out);
+    const Type *t = graph_type(b->g, ((const Node *)with)->out);
     IndexMap all;
     index_root(&b->env, b->env.naxis, &all);
     int32_t sum = build_load(b, build_stream(b, 0, (DType)dtype_info[t->dtype].compute, &all));
@@ -70,12 +71,13 @@ bool lower_window_add(Scope *s, const Node *n)
     buf[group.nin++] = index;
     buf[group.nin] = to;
     group.draft = add_place;
+    group.with = n;
     group.nout = 1;
     group.naxis = 4;
     group.sweep = -1;
     for (uint32_t i = 0; i < 4; i++) group.extent[i] = x->dim[i == 3 ? 5 : i];
     bool ok =
-        out != NO_BUF && index != NO_BUF && to != NO_BUF && scope_zeros(s, &sums, n->loc, to) && loop(s, n, &group, buf, index);
+        out != NO_BUF && index != NO_BUF && to != NO_BUF && scope_fill(s, &sums, 0, n->loc, to) && loop(s, n, &group, buf, index);
     if (ok && to != out) {
         group.draft = round_sums;
         group.nin = 1;
