@@ -11,7 +11,7 @@ bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
     char reason[256], types[256] = "";
     va_list args;
     va_start(args, format);
-    vsnprintf(reason, sizeof reason, format, args);
+    plain_vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     size_t len = 0;
     for (uint32_t i = 0; i < inf->nin && len < sizeof types; i++) {

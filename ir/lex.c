@@ -9,7 +9,7 @@ bool lex_fail(Lex *l, StatusCode code, const char *format, ...)
     char text[sizeof l->st->text];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    plain_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     return status_fail(l->st, code, "%u:%zu: %.440s", l->at.line, l->at.byte - l->at.line_start + 1, text);
 }

@@ -98,12 +98,12 @@ char *arena_printf(Arena *a, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = plain_vsnprintf(NULL, 0, format, args);
     va_end(args);
     if (n < 0) exhausted(a);
     char *text = arena_alloc(a, (size_t)n + 1);
     va_start(args, format);
-    vsnprintf(text, (size_t)n + 1, format, args);
+    plain_vsnprintf(text, (size_t)n + 1, format, args);
     va_end(args);
     return text;
 }

@@ -185,9 +185,11 @@ void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add(Text *t, const char *bytes, size_t n);
 void text_free(Text *t);
 
-/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. text_printf does so
- * by itself. */
+/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. Whatever makes text of
+ * a format in here and in messages does so by itself, through plain_vsnprintf. */
 locale_t plain_numbers_begin(void);
 void plain_numbers_end(locale_t before);
+int plain_vsnprintf(char *buf, size_t cap, const char *format, va_list args);
+int plain_snprintf(char *buf, size_t cap, const char *format, ...) PRINTF_LIKE(3, 4);
 
 #endif

@@ -10,7 +10,7 @@ bool status_fail(Status *st, StatusCode code, const char *format, ...)
     CHECK(code != ST_OK);
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(st->text, sizeof st->text, format, args);
+    int n = plain_vsnprintf(st->text, sizeof st->text, format, args);
     va_end(args);
     if (n < 0) st->text[0] = '\0';
     if (n >= (int)sizeof st->text) memcpy(st->text + sizeof st->text - 4, "...", 4);

@@ -35,20 +35,35 @@ void text_add(Text *t, const char *bytes, size_t n)
 locale_t plain_numbers_begin(void) { return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0)); /* a constant: nothing to free */ }
 void plain_numbers_end(locale_t before) { uselocale(before); }
 
+int plain_vsnprintf(char *buf, size_t cap, const char *format, va_list args)
+{
+    locale_t before = plain_numbers_begin();
+    int n = vsnprintf(buf, cap, format, args);
+    plain_numbers_end(before);
+    return n;
+}
+
+int plain_snprintf(char *buf, size_t cap, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = plain_vsnprintf(buf, cap, format, args);
+    va_end(args);
+    return n;
+}
+
 void text_printf(Text *t, const char *format, ...)
 {
     if (!reserve(t, 0)) return;
-    locale_t before = plain_numbers_begin();
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(t->at + t->len, t->cap - t->len, format, args);
+    int n = plain_vsnprintf(t->at + t->len, t->cap - t->len, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n >= t->cap - t->len && reserve(t, (size_t)n)) {
         va_start(args, format);
-        n = vsnprintf(t->at + t->len, t->cap - t->len, format, args);
+        n = plain_vsnprintf(t->at + t->len, t->cap - t->len, format, args);
         va_end(args);
     }
-    plain_numbers_end(before);
     if (n < 0) t->failed = true;
     if (!t->failed) t->len += (size_t)n;
     t->at[t->len] = '\0';

@@ -71,8 +71,23 @@ static void prints_and_comparisons(void **state)
     assert_error(k, KILN_EVALUE, "0.5");
 }
 
+static void errors(void **state)
+{
+    kiln *k = *state;
+    with_commas();
+    KILN_SCOPE(k);
+    kiln_layernorm(kiln_f32(k, KILN_SHAPE(2), 1, 2), NULL, NULL, -1.5);
+    assert_error(k, KILN_EVALUE, "layernorm: epsilon is -1.5  tests/test_locale.c:");
+    kiln_add(kiln_full(k, KILN_I32, KILN_SHAPE(2), 1), 2.5);
+    assert_non_null(strstr(kiln_error(k)->text, "2.5"));
+    kiln_clear(k);
+    Status st = {0};
+    status_fail(&st, ST_VALUE, "%g", 0.5);
+    assert_string_equal(st.text, "0.5");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(scalars), FRONT_TEST(prints_and_comparisons)};
+    const struct CMUnitTest tests[] = {FRONT_TEST(scalars), FRONT_TEST(prints_and_comparisons), FRONT_TEST(errors)};
     return cmocka_run_group_tests_name("locale", tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
     va_list args;
     if (e == 0) return true;
     va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
+    plain_vsnprintf(what, sizeof what, format, args);
     va_end(args);
     if (d->GetErrorName(e, &name) != 0) name = NULL;
     if (d->GetErrorString(e, &text) != 0) text = NULL;

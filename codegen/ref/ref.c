@@ -242,7 +242,8 @@ static bool element_agrees(const RefTensor *t, int64_t i, const char *element, R
     if (good || v->why[0] != '\0') return good;
     place(t, i, at, sizeof at);
     if (t->f != NULL)
-        snprintf(v->why, sizeof v->why, "element %.60s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, x, t->f[i], t->bound[i], ulps);
+        plain_snprintf(
+            v->why, sizeof v->why, "element %.60s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, x, t->f[i], t->bound[i], ulps);
     else
         snprintf(v->why, sizeof v->why, "element %.60s is %lld, not %lld", at, (long long)n, (long long)t->i[i]);
     return false;

@@ -105,9 +105,7 @@ static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const L
     if (function_trace(t, at, f, in, nin, j->traced)) return true;
     if (failed || f->nspec || latest || t->failure.code == KILN_EMEMORY) return false;
     char why[sizeof t->text];
-    memcpy(why, t->text, sizeof why);
-    kiln_code code = t->failure.code;
-    t->failure.code = KILN_OK;
+    kiln_code code = failure_take(t, why, sizeof why);
     fail(t, at, code,
         "aot: %s declares no inputs and was never called, so it was traced without any, and that "
         "failed; give .inputs, or call it once before: %.300s",

@@ -1,4 +1,4 @@
-/* engine: opening and closing, the per-thread state and its errors. There is no other global state than one thread-local cache and
+/* engine: opening and closing, the per-thread state. There is no other global state than one thread-local cache and
  * two counters. Never runs an op. */
 
 #include <stdatomic.h>
@@ -9,7 +9,6 @@
 #include "../../codegen/host_stack.h"
 #include "engine.h"
 
-_Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
 #define DTYPE_INT(t, tag, ...) _Static_assert((int)KILN_##tag == (int)DT_##t, "dtypes match");
 #define DTYPE_FLOAT DTYPE_INT
 #define DTYPE_NARROW DTYPE_INT
@@ -177,70 +176,6 @@ Thread *thread_of(kiln *k)
 }
 
 Thread *thread_last(void) { return last.t; }
-
-/* ---- errors ---------------------------------------------------------------------------------------- */
-
-/* The text under the name of the composite that the user called, in place of the op's inside it. */
-static int rename_op(Thread *t)
-{
-    char text[sizeof t->text];
-    memcpy(text, t->text, sizeof text);
-    const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
-    return snprintf(t->text, sizeof t->text, "%s: %s", t->called, rest);
-}
-
-kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
-{
-    if (!t) return NULL;
-    t->failures++;
-    if (t->failure.code == KILN_OK) {
-        va_list args;
-        va_start(args, format);
-        int n = vsnprintf(t->text, sizeof t->text, format, args);
-        va_end(args);
-        if (t->called && n >= 0) n = rename_op(t);
-        if (at.file && n >= 0 && (size_t)n < sizeof t->text)
-            snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
-        t->failure = (kiln_failure){code, t->text, at.file, at.line};
-        t->seen = false;
-    }
-    return &t->k->poison;
-}
-
-kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
-{
-    return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
-}
-
-bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg)
-{
-    Status st = {0};
-    if (arena_try(a, &st, body, arg)) return true;
-    fail_status(t, at, &st);
-    return false;
-}
-
-bool kiln_failed(kiln *k)
-{
-    Thread *t = thread_of(k);
-    return !t || t->failure.code != KILN_OK;
-}
-
-const kiln_failure *kiln_error(kiln *k)
-{
-    static const kiln_failure none = {KILN_OK, "", NULL, 0}, nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
-    Thread *t = thread_of(k);
-    if (!t) return &nothing;
-    t->seen = true;
-    return t->failure.code == KILN_OK ? &none : &t->failure;
-}
-
-void kiln_clear(kiln *k)
-{
-    Thread *t = thread_of(k);
-    if (t) t->failure = (kiln_failure){KILN_OK, NULL, NULL, 0};
-}
 
 /* ---- what compiled code reaches --------------------------------------------------------------------- */
 typedef struct HostRun {

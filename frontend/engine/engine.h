@@ -214,10 +214,20 @@ typedef struct CustomGradient {
 Thread *thread_of(kiln *k);
 Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
 
-/* ---- errors: each returns the poison tensor so that `return fail(...)` reads well ------------------------------------------ */
+/* ---- errors (error.c): each returns the poison tensor so that `return fail(...)` reads well ------------------------------- */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
 bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg); /* arena_try whose failure is recorded */
+kiln_code failure_take(Thread *t, char *text, size_t cap); /* forgets the recorded error, if any: its code, and its text into text */
+/* What is recorded, set aside while something is tried whose errors are nobody's, and put back. */
+typedef struct FailureAside {
+    kiln_failure failure;
+    uint64_t failures;
+    bool seen;
+    char text[sizeof((Thread *)0)->text];
+} FailureAside;
+void failure_aside(Thread *t, FailureAside *f);
+void failure_back(Thread *t, const FailureAside *f);
 void log_open(kiln *k); /* settles where its log goes */
 void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
 static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */

@@ -26,7 +26,7 @@ void log_line(kiln *k, const char *format, ...)
     va_list args;
     va_start(args, format);
     int n = snprintf(text, sizeof text, "kiln: ");
-    vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+    plain_vsnprintf(text + n, sizeof text - (size_t)n, format, args);
     va_end(args);
     k->options.log(k->options.log_user, text);
 }

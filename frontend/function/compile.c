@@ -46,17 +46,12 @@ static Instance *make_instance(
 static Instance *make_general(
     Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan, kiln_tensor *const *in, int nin, const Miss *miss)
 {
-    kiln_failure before = t->failure;
-    uint64_t failures = t->failures;
-    char text[sizeof t->text], why[sizeof t->text];
-    memcpy(text, t->text, sizeof text);
-    t->failure.code = KILN_OK;
+    FailureAside before;
+    char why[sizeof t->text];
+    failure_aside(t, &before);
     Instance *inst = make_instance(t, at, f, key, plan, in, nin, miss);
-    snprintf(why, sizeof why, "%s", inst ? "" : t->text);
-    bool starved = !inst && t->failure.code == KILN_EMEMORY;
-    t->failure = before;
-    t->failures = failures;
-    memcpy(t->text, text, sizeof text);
+    bool starved = failure_take(t, why, sizeof why) == KILN_EMEMORY && !inst;
+    failure_back(t, &before);
     if (inst && inst->program->workspace > GENERAL_WORKSPACE) {
         snprintf(why, sizeof why, "the bound would take %lld bytes of workspace", (long long)inst->program->workspace);
         instance_free(inst);

@@ -59,17 +59,16 @@ static void dump_write(const char *function, const char *stage, const char *text
     const char *dir = getenv("KILN_DUMP_DIR");
     char name[96];
     Thread *t = thread_last();
-    const kiln_failure before = t->failure;
-    const uint64_t failures = t->failures;
+    FailureAside before;
     Text path = {0};
+    failure_aside(t, &before);
     file_name(function, name, sizeof name);
     text_printf(&path, "%s/%03u-%s.%s", dir && *dir ? dir : ".", atomic_fetch_add(&number, 1), name, stage);
     if (path.failed)
         log_line(t->k, "KILN_DUMP: no memory");
     else if (!file_put(t, (kiln_site){0}, "KILN_DUMP", path.at, text, len)) /* no error of the program's: the log tells of it */
-        log_line(t->k, "%s", before.code == KILN_OK ? t->text : "KILN_DUMP: a file could not be written");
-    t->failure = before;
-    t->failures = failures;
+        log_line(t->k, "%s", t->text);
+    failure_back(t, &before);
     text_free(&path);
 }
 

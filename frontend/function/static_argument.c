@@ -56,7 +56,7 @@ static double as_double(const Fixed *v)
 const char *fixed_text(const Fixed *v, char *buf, size_t cap)
 {
     if (v->kind == 7) snprintf(buf, cap, "%lld", (long long)v->bits);
-    if (v->kind == 8) snprintf(buf, cap, "%.9g", as_double(v));
+    if (v->kind == 8) plain_snprintf(buf, cap, "%.9g", as_double(v));
     if (v->kind == 9) snprintf(buf, cap, "\"%.*s\"", (int)MIN_OF(v->bits, 40), v->text);
     return buf;
 }

@@ -119,7 +119,7 @@ kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x)
 
 static const char *number_text(kiln_operand o, char *buf, size_t cap)
 {
-    if (o.kind == 3) snprintf(buf, cap, "%.9g", o.as.f);
+    if (o.kind == 3) plain_snprintf(buf, cap, "%.9g", o.as.f);
     if (o.kind == 4) snprintf(buf, cap, "%lld", (long long)o.as.i);
     if (o.kind == 5) snprintf(buf, cap, "%llu", (unsigned long long)o.as.u);
     if (o.kind == 6) snprintf(buf, cap, "%s", o.as.i ? "true" : "false");

@@ -1,0 +1,94 @@
+/* error: what a failed call leaves behind, which is made here alone: its code, its text, and the place in the user's program. The
+ * first error of a thread is kept until it is cleared; those after it are counted. Relies on engine.h. Never ends the program. */
+#include "engine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+_Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
+
+/* The text under the name of the composite that the user called, in place of the op's inside it. */
+static int rename_op(Thread *t)
+{
+    char text[sizeof t->text];
+    memcpy(text, t->text, sizeof text);
+    const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
+    return snprintf(t->text, sizeof t->text, "%s: %s", t->called, rest);
+}
+
+kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
+{
+    if (!t) return NULL;
+    t->failures++;
+    if (t->failure.code != KILN_OK) return &t->k->poison;
+    va_list args;
+    va_start(args, format);
+    int n = plain_vsnprintf(t->text, sizeof t->text, format, args);
+    va_end(args);
+    if (t->called && n >= 0) n = rename_op(t);
+    if (at.file && n >= 0 && (size_t)n < sizeof t->text)
+        snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
+    t->failure = (kiln_failure){code, t->text, at.file, at.line};
+    t->seen = false;
+    return &t->k->poison;
+}
+
+kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)
+{
+    return fail(t, at, (kiln_code)(st->code ? st->code : ST_INTERNAL), "%s", st->text);
+}
+
+bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg)
+{
+    Status st = {0};
+    if (arena_try(a, &st, body, arg)) return true;
+    fail_status(t, at, &st);
+    return false;
+}
+
+kiln_code failure_take(Thread *t, char *text, size_t cap)
+{
+    const kiln_code code = t->failure.code;
+    snprintf(text, cap, "%s", code == KILN_OK ? "" : t->text);
+    t->failure.code = KILN_OK;
+    return code;
+}
+
+void failure_aside(Thread *t, FailureAside *f)
+{
+    f->failure = t->failure;
+    f->failures = t->failures;
+    f->seen = t->seen;
+    memcpy(f->text, t->text, sizeof f->text);
+    t->failure.code = KILN_OK;
+}
+
+void failure_back(Thread *t, const FailureAside *f)
+{
+    t->failure = f->failure;
+    t->failures = f->failures;
+    t->seen = f->seen;
+    memcpy(t->text, f->text, sizeof f->text);
+}
+
+bool kiln_failed(kiln *k)
+{
+    Thread *t = thread_of(k);
+    return !t || t->failure.code != KILN_OK;
+}
+
+const kiln_failure *kiln_error(kiln *k)
+{
+    static const kiln_failure none = {KILN_OK, "", NULL, 0}, nothing = {KILN_EMEMORY, "no engine, or no memory", NULL, 0};
+    Thread *t = thread_of(k);
+    if (!t) return &nothing;
+    t->seen = true;
+    return t->failure.code == KILN_OK ? &none : &t->failure;
+}
+
+void kiln_clear(kiln *k)
+{
+    Thread *t = thread_of(k);
+    if (t) t->failure = (kiln_failure){KILN_OK, NULL, NULL, 0};
+}
