@@ -9,12 +9,12 @@
 typedef struct Interp {
     const Program *p;
     const DimTable *dims;
-    int64_t *symbol;       /* by position in the dim table */
-    char **at;             /* per program buffer: first byte */
+    int64_t *symbol; /* by position in the dim table */
+    char **at;       /* per program buffer: first byte */
     char *work;
     int64_t loop[64];
-    int64_t *room;         /* per program buffer: bytes of a stack */
-    InterpBlocks *blocks;  /* NULL: element by element */
+    int64_t *room;        /* per program buffer: bytes of a stack */
+    InterpBlocks *blocks; /* NULL: element by element */
     Status *st;
 } Interp;
 
@@ -102,6 +102,16 @@ static Scalar eval(KernelRun *r, const Instr *i)
         const MathInfo *m = &math_info[i->ref];
         return (Scalar){.f = m->args == 1 ? m->f64(x[0].f) : m->f64_2(x[0].f, x[1].f)};
     }
+    case I_RANDOM: {
+        uint32_t c[4] = {(uint32_t)(x[0].u >> 2), (uint32_t)(x[0].u >> 34), (uint32_t)x[2].u, (uint32_t)(x[2].u >> 32)};
+        uint32_t k[2] = {(uint32_t)x[1].u, (uint32_t)(x[1].u >> 32)};
+        for (int round = 0; round < 10; round++, k[0] += 0x9E3779B9u, k[1] += 0xBB67AE85u) {
+            const uint64_t p = (uint64_t)c[0] * 0xD2511F53u, q = (uint64_t)c[2] * 0xCD9E8D57u;
+            c[0] = (uint32_t)(q >> 32) ^ c[1] ^ k[0], c[1] = (uint32_t)q, c[2] = (uint32_t)(p >> 32) ^ c[3] ^ k[1],
+            c[3] = (uint32_t)p;
+        }
+        return (Scalar){.i = c[x[0].u & 3]};
+    }
     case I_LOAD: {
         const Stream *s = &r->k->stream[i->ref];
         bool skip;
@@ -182,7 +192,8 @@ static void run_stores(KernelRun *r, const Stage *s)
         if (skip) continue;
         Scalar v = r->val[to->value];
         DType compute = (DType)dtype_info[t->type].compute;
-        if (to->fold) v = step(&(Reduction){.kind = (uint8_t)(to->fold - 1), .type = (uint8_t)compute}, load((DType)t->type, at), v);
+        if (to->fold)
+            v = step(&(Reduction){.kind = (uint8_t)(to->fold - 1), .type = (uint8_t)compute}, load((DType)t->type, at), v);
         store((DType)t->type, at, v);
     }
 }
@@ -206,7 +217,8 @@ static void run_stage(KernelRun *r, const Stage *s)
         for (uint32_t i = 0; i < nred; i++) seen[i * n + x] = r->val[k->reduction[s->first_reduction + i].value];
         run_stores(r, s);
     }
-    for (uint32_t i = 0; i < nred; i++) r->red[s->first_reduction + i] = fold(&k->reduction[s->first_reduction + i], seen + i * n, n);
+    for (uint32_t i = 0; i < nred; i++)
+        r->red[s->first_reduction + i] = fold(&k->reduction[s->first_reduction + i], seen + i * n, n);
     mem_free(seen, (size_t)(nred * n + 1) * sizeof *seen);
 }
 
@@ -299,8 +311,8 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
     if (axis < s->contract.nbatch) {
         int64_t extent = value_of(in, s->contract.batch[axis]);
         for (int64_t i = 0; i < extent; i++)
-            run_contract(in, s, axis + 1, a + i * value_of(in, s->contract.a_batch[axis]), b + i * value_of(in, s->contract.b_batch[axis]),
-                         c * extent + i);
+            run_contract(in, s, axis + 1, a + i * value_of(in, s->contract.a_batch[axis]),
+                b + i * value_of(in, s->contract.b_batch[axis]), c * extent + i);
         return;
     }
     DType t = (DType)s->contract.type;
@@ -373,9 +385,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         const Step *s = &step[i];
         switch ((StepKind)s->kind) {
         case STEP_KERNEL: run_kernel(in, s); break;
-        case STEP_CONTRACT:
-            run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0);
-            break;
+        case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;
@@ -384,7 +394,10 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
     }
 }
 
-bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st) { return interp_blocks(p, buf, symbol, NULL, st); }
+bool interp_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+{
+    return interp_blocks(p, buf, symbol, NULL, st);
+}
 
 bool interp_blocks(const Program *p, void *const *buf, const int64_t *symbol, InterpBlocks *blocks, Status *st)
 {

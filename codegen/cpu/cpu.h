@@ -140,6 +140,7 @@ typedef struct KernelEmit {
     LLVMValueRef *offset;            /* per stream: base and the open axes so far */
     LLVMValueRef *val;               /* per instruction and unrolled vector */
     LLVMValueRef *splat;             /* per instruction: a scalar that vectors need, as a vector */
+    LLVMValueRef *random;            /* per I_RANDOM: where its words of all unrolled vectors lie */
     bool *wants_splat;
     LLVMValueRef *red;       /* per reduction and unrolled vector */
     struct Accumulator *acc; /* per reduction, while its stage is swept */
@@ -155,6 +156,9 @@ void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks);
 void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only);
 /* An operand for vector u; lanes: as a vector of e->width. */
 LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes);
+
+/* emit_random */
+LLVMValueRef emit_random(KernelEmit *e, const Instr *in, uint32_t u);
 
 /* emit_stream */
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);

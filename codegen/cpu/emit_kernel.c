@@ -33,6 +33,7 @@ static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
     switch ((InstrKind)in->kind) {
     case I_CONST: return gen_const(g, (DType)in->type, in->value);
     case I_CALL: return emit_math(g, (MathFn)in->ref, a, b);
+    case I_RANDOM: return emit_random(e, in, u);
     case I_LOAD: return emit_stream_load(e, &e->k->stream[in->ref], u, lanes);
     case I_AXIS: return lanes ? axis_lanes(e, e->index[in->ref], u) : e->index[in->ref];
     case I_DIM: return gen_dim(g, g->p->dim.at[in->ref]);
@@ -228,6 +229,7 @@ static void arrays(KernelEmit *e)
     e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);
     e->offset = ARENA_ARRAY(a, LLVMValueRef, k->nstream + 1);
     e->val = ARENA_ARRAY(a, LLVMValueRef, (size_t)k->ninstr * e->unroll_max + 1);
+    e->random = ARENA_ARRAY(a, LLVMValueRef, k->ninstr + 1);
     e->splat = ARENA_ARRAY(a, LLVMValueRef, k->ninstr + 1);
     e->wants_splat = ARENA_ARRAY(a, bool, k->ninstr + 1);
     e->red = ARENA_ARRAY(a, LLVMValueRef, (size_t)k->nreduction * e->unroll_max + 1);

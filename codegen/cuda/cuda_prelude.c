@@ -66,5 +66,16 @@ const char cuda_prelude[] =
     "{ return T(__shfl_sync(KILN_WARP, x, lane)); }\n"
     "template <typename T> KILN_DEVICE T from_below(T x, u32 by)\n"
     "{ return T(__shfl_down_sync(KILN_WARP, x, by)); }\n"
+    "\n/* Element i of a stream of random bits: word i % 4 of block i / 4 of Philox4x32-10. */\n"
+    "KILN_DEVICE u32 random_word(i64 i, u64 key0, u64 key1)\n"
+    "{\n"
+    "    const u64 block = u64(i) >> 2;\n"
+    "    u32 a = u32(block), b = u32(block >> 32), c = u32(key1), d = u32(key1 >> 32), k = u32(key0), l = u32(key0 >> 32);\n"
+    "    for (int round = 0; round < 10; round++, k += 0x9E3779B9u, l += 0xBB67AE85u) {\n"
+    "        const u64 p = u64(a) * 0xD2511F53u, q = u64(c) * 0xCD9E8D57u;\n"
+    "        a = u32(q >> 32) ^ b ^ k, b = u32(q), c = u32(p >> 32) ^ d ^ l, d = u32(p);\n"
+    "    }\n"
+    "    return i % 4 == 0 ? a : i % 4 == 1 ? b : i % 4 == 2 ? c : d;\n"
+    "}\n"
     "\n";
 /* clang-format on */

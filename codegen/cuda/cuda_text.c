@@ -173,6 +173,7 @@ static const char *expression(Print *c, const Instr *i)
         const MathInfo *m = &math_info[i->ref];
         return arena_printf(c->arena, m->args == 2 ? "%s(%s, %s)" : "%s(%s)", m->name, x, y);
     }
+    if (i->kind == I_RANDOM) return arena_printf(c->arena, "random_word(%s, %s, %s)", x, y, z);
     DType t = (DType)c->k->instr[i->prim == P_select ? i->b : i->a].type;
     const char *text = cuda_prim(c->arena, (Prim)i->prim, t, (DType)i->type, x, y, z);
     if (text == NULL) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);

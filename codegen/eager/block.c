@@ -101,6 +101,8 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         if (i->kind == I_FETCH) axes = (uint16_t)((1u << k->naxis) - 1);
         if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t) ~(1u << k->sweep);
         out->axes[x] = axes;
+        if (i->kind == I_RANDOM && (out->axes[i->b] | out->axes[i->c]) != 0)
+            return status_fail(st, ST_UNSUPPORTED, "%s: a key for each element", k->name);
         bool copies = i->prim == P_bits || i->prim == P_floatbits;
         if (i->kind == I_PRIM && !copies && loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type) == NULL)
             return status_fail(st, ST_UNSUPPORTED, "%s: no loop for %s", k->name, prim_info[i->prim].name);
@@ -190,6 +192,26 @@ static void eval_call(Task *t, uint32_t x, uint32_t class, int64_t r)
     for (int64_t at = 0; at < class_points(t, class); at++) to[at] = m->args == 2 ? m->f64_2(a[at], b[at]) : m->f64(a[at]);
 }
 
+/* Words that follow one another are computed together. */
+static void eval_random(Task *t, uint32_t x, uint32_t class, int64_t r)
+{
+    const Instr *i = &t->run->k->instr[x];
+    const int64_t *element = (const int64_t *)(const void *)task_operand(t, i->a, class, r), n = class_points(t, class);
+    uint32_t *to = (uint32_t *)(void *)task_room(t, x), word[4 * PHILOX_BLOCKS];
+    uint64_t key[2];
+    memcpy(&key[0], t->at[i->b], sizeof key[0]);
+    memcpy(&key[1], t->at[i->c], sizeof key[1]);
+    int64_t others = 0;
+    for (int64_t at = 0; at < n; at++) others |= element[at] ^ (element[0] + at);
+    for (int64_t at = 0, some; at < n; at += some) {
+        const int64_t skip = element[at] & 3;
+        some = others != 0 ? 1 : MIN_OF(n - at, 4 * PHILOX_BLOCKS - skip);
+        uint32_t *whole = some == 4 * PHILOX_BLOCKS ? to + at : word;
+        t->run->kernels->philox(whole, key[0], key[1], (uint64_t)element[at] >> 2);
+        if (whole == word) memcpy(to + at, word + skip, (size_t)some * sizeof *word);
+    }
+}
+
 static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
 {
     const BlockRun *run = t->run;
@@ -216,6 +238,7 @@ static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
             span_offsets(run, &t->span[class - 1], unit, (int64_t *)(void *)room);
         }
         break;
+    case I_RANDOM: eval_random(t, x, class, r); break;
     case I_CALL: eval_call(t, x, class, r); break;
     case I_FETCH: block_fetch(t, x, class, r); break;
     }

@@ -55,7 +55,6 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
     [OP_matmul] = run_matmul,
-    [OP_random_bits] = run_random_bits,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

@@ -40,7 +40,7 @@ typedef struct Kernels {
     const TypeKernels *type[DT_COUNT]; /* NULL for narrow floats */
     void (*widen[DT_COUNT])(float *to, const void *from, int64_t n); /* narrow floats alone */
     void (*narrow[DT_COUNT])(void *to, const float *from, int64_t n);
-    /* PHILOX_BLOCKS blocks of four words each, from block `first` on (random.c). */
+    /* PHILOX_BLOCKS blocks of four words each, from block `first` on. */
     void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
 } Kernels;
 #define PHILOX_BLOCKS 8

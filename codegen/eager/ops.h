@@ -26,7 +26,6 @@ bool run_copy(const Run *r);        /* movement that is a view, or a reshape, co
 bool run_concat(const Run *r);
 bool run_lowered(const Run *r);     /* as the kernels that the op is lowered to */
 bool run_constant(const Run *r);
-bool run_random_bits(const Run *r);
 bool run_matmul(const Run *r);
 
 /* The axis along which elements lie side by side though the last axis is not that one: a transpose;

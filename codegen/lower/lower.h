@@ -195,7 +195,7 @@ int32_t build_axis(Build *b, uint32_t axis);
 int32_t build_round(Build *b, DType type, int32_t x);    /* f32 to what a narrow float can hold */
 int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x);
 int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const int32_t *arg);
-int32_t build_philox(Build *b, int32_t key0, int32_t key1, int32_t element);
+int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element);
 static inline DType build_type(const Build *b, int32_t x) { return (DType)b->draft.at[x].i.type; }
 
 uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m); /* UINT32_MAX: st */

@@ -196,40 +196,7 @@ int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x)
     return build_round(b, to, saturate ? within_largest(b, to, x) : x);
 }
 
-/* ---- random bits --------------------------------------------------------------------------------- */
-
-static int32_t u32(Build *b, uint32_t v) { return build_const(b, DT_u32, (Scalar){.i = v}); }
-
-static int32_t low_half(Build *b, int32_t u64) { return build_prim(b, P_cvt, DT_u32, u64, -1, -1); }
-
-static int32_t high_half(Build *b, int32_t u64)
+int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element)
 {
-    int32_t by = build_const(b, build_type(b, u64), (Scalar){.i = 32});
-    return low_half(b, build_prim(b, P_shr, build_type(b, u64), u64, by, -1));
-}
-
-/* Philox4x32-10 (Salmon et al., SC'11). The u64[2] operand is (seed, draw counter): the key is (key[0] low, key[0] high), the
- * counter of block i / 4 is (block low, block high, key[1] low, key[1] high), and element i is word i mod 4 of its block. */
-int32_t build_philox(Build *b, int32_t key0, int32_t key1, int32_t element)
-{
-    int32_t block = build_prim(b, P_shr, DT_i64, element, build_i64(b, 2), -1);
-    int32_t c[4] = {low_half(b, block), high_half(b, block), low_half(b, key1), high_half(b, key1)};
-    int32_t k[2] = {low_half(b, key0), high_half(b, key0)};
-    const int32_t m[2] = {u32(b, 0xD2511F53), u32(b, 0xCD9E8D57)}, bump[2] = {u32(b, 0x9E3779B9), u32(b, 0xBB67AE85)};
-    for (int round = 0; round < 10; round++) {
-        int32_t hi[2], lo[2];
-        for (int i = 0; i < 2; i++) {
-            hi[i] = build_prim(b, P_mulhi, DT_u32, m[i], c[2 * i], -1);
-            lo[i] = build_prim(b, P_mul, DT_u32, m[i], c[2 * i], -1);
-        }
-        c[0] = build_prim(b, P_xor, DT_u32, build_prim(b, P_xor, DT_u32, hi[1], c[1], -1), k[0], -1);
-        c[2] = build_prim(b, P_xor, DT_u32, build_prim(b, P_xor, DT_u32, hi[0], c[3], -1), k[1], -1);
-        c[1] = lo[1];
-        c[3] = lo[0];
-        for (int i = 0; i < 2 && round < 9; i++) k[i] = build_prim(b, P_add, DT_u32, k[i], bump[i], -1);
-    }
-    int32_t word = build_prim(b, P_and, DT_i64, element, build_i64(b, 3), -1), r = c[3];
-    for (int i = 2; i >= 0; i--)
-        r = build_prim(b, P_select, DT_u32, build_prim(b, P_eq, DT_bool, word, build_i64(b, i), -1), c[i], r);
-    return r;
+    return derived(b, (Instr){.kind = I_RANDOM, .type = DT_u32, .a = element, .b = key0, .c = key1}, 40);
 }

@@ -171,7 +171,7 @@ static int64_t cost_of(const Lower *lw, const Kernel *k)
         const Stage *st = &k->stage[s];
         double each = st->last_store - st->first_store + (double)(st->last_reduction - st->first_reduction), once = 0;
         for (uint32_t i = st->first; i < st->last; i++) {
-            double c = k->instr[i].kind == I_CALL ? 40 : k->instr[i].kind == I_CONST ? 0 : 1;
+            double c = k->instr[i].kind == I_CALL || k->instr[i].kind == I_RANDOM ? 40 : k->instr[i].kind == I_CONST ? 0 : 1;
             *(k->instr[i].sweeps || !st->sweep ? &each : &once) += c;
         }
         per_point += st->sweep ? once + sweep * each : each;

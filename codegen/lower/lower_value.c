@@ -283,7 +283,7 @@ __attribute__((noinline)) static int32_t random_bits(Build *b, const Node *n, co
         if (key[i] < 0) return -1;
     }
     if (!index_linear(&b->env, m, &e)) return fail(b, n, "an index that cannot be expressed");
-    return build_philox(b, key[0], key[1], index_value(&b->env, &e));
+    return build_random(b, key[0], key[1], index_value(&b->env, &e));
 }
 
 static int32_t (*const made[OP_COUNT])(Build *b, const Node *n, const IndexMap *m) = {
