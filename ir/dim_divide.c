@@ -34,7 +34,8 @@ static void split(const Sum *x, int64_t *by, Sum *q, Sum *r)
     *by /= common;
 }
 
-/* Atoms are hardly ever negative, but a maximum may be: then whole multiples of by move from q into r. */
+/* Atoms are nearly always at least 0, but a maximum may be negative. Whole multiples of `by` then move from the quotient into the
+ * rest. */
 static bool lift(const DimTable *t, Sum *q, Sum *r, int64_t by, Range *range)
 {
     *range = sum_range(t, r);

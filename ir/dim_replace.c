@@ -23,7 +23,7 @@ static Dim product(const Replace *r, Dim d, int64_t *k)
     return all;
 }
 
-/* s += k * d: what is negative on the way adds up to a size. */
+/* Adds k * d to s. Parts may be negative on the way, as long as they add up to a size. */
 static void add(const Replace *r, Sum *s, int64_t k, Dim d)
 {
     if (dim_is_number(r->from, d)) {

@@ -28,7 +28,7 @@ static inline float odd_f64(double v)
     memcpy(&f, &u, 4);
     return f;
 }
-/* 11 places that the others make up for become one; two's complement, so that it holds below 0 too. */
+/* The 11 lowest places, of which only whether any is set matters, become one. That is right below 0, too, in two's complement. */
 static inline double odd_wide_i64(int64_t v)
 {
     bool large = v > (int64_t)1 << 53 || v < -((int64_t)1 << 53);

@@ -165,8 +165,8 @@ static bool exact(uint16_t op)
     return op == OP_where || op == OP_neg || op == OP_abs || op == OP_sign || op_def[op].flags & OPF_TO_BOOL;
 }
 
-/* Where a column of a 16-bit op rounds more than once, it is computed in the compute type from the operands, and from a result that
- * is not rounded, and rounds at its end. */
+/* A gradient column of a 16-bit op that would round more than once is computed in f32 (the compute type), from the operands and
+ * from an unrounded result, and rounded once at its end. */
 typedef struct Wide {
     Vjp v;
     Value in[3], out, g;

@@ -35,8 +35,8 @@ const Node *folded_maker(const Folding *f, Value x, Op op)
     return x != 0 && n->op == op ? n : NULL;
 }
 
-/* A move of equal elements gives those elements: the constant in the result's shape. Of an op with so many operands, all but the
- * first only say how; one that takes any number joins them. */
+/* Moving equal elements gives equal elements: the constant in the result's shape. Of an op with a fixed number of operands all but
+ * the first only say how to move; an op with any number of operands joins them. */
 static Value move_of_constant(const Folding *f)
 {
     Scalar first, c;

@@ -332,7 +332,8 @@ static bool divide(IndexEnv *env, const IndexExpr *e, Dim size, IndexExpr *outer
             env->split_inner = size;
         }
     }
-    /* Divided once per step of the sweep, an index costs little: lanes seldom run along it where it is a window's. */
+    /* Inside the sweep an index may be divided: that happens once per step and costs little, since lanes seldom run along the sweep
+     * where it is a window's. */
     bool cheap = is_plain(e) && env->sweep >= 0 && expr_axes(e) == 1u << env->sweep;
     if ((env->affine && !cheap) || env->prim == NULL) return false;
     int32_t v = index_value(env, e), by = env->dim(env->user, size);
@@ -342,7 +343,7 @@ static bool divide(IndexEnv *env, const IndexExpr *e, Dim size, IndexExpr *outer
     return true;
 }
 
-/* Nothing lines up: one linear index, divided. */
+/* The sizes do not line up: makes one linear index and divides it. */
 static bool regroup_linear(IndexEnv *env, const IndexMap *rest, const Dim *shape, uint32_t rank, IndexMap *out)
 {
     IndexExpr e;
@@ -361,7 +362,7 @@ static bool regroup_linear(IndexEnv *env, const IndexMap *rest, const Dim *shape
     return true;
 }
 
-/* Takes from the end of rest what makes up size `want`; false: the factors do not line up. */
+/* Takes factors from the end of rest until they make up size `want`; false: no factors line up with it. */
 static bool take(IndexEnv *env, IndexMap *rest, Dim want, IndexExpr *out, bool *lined_up)
 {
     Dim stride = 1, q;

@@ -103,7 +103,7 @@ bool shape_broadcast(DimTable *t, const Type *a, const Type *b, Type *out)
     return true;
 }
 
-/* A stack whose height only its loop knows passes between regions and goes nowhere else. */
+/* A stack whose height only its loop knows may pass from one region to another, and may be used nowhere else. */
 static bool stacks_ok(Infer *inf)
 {
     if (inf->module == NULL || op_def[inf->op].flags & OPF_REGION) return true;

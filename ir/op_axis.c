@@ -3,7 +3,7 @@
 
 /* ---- index maps along single axes -------------------------------------------------------------------- */
 
-/* The axes of a shape merged into runs, so that no more is asked of a map than the op needs. */
+/* Merges the axes of a shape into runs, so that the index maps stay as simple as the op allows. */
 typedef struct Runs {
     uint32_t n;
     Dim size[MAX_RANK + 1];
@@ -40,7 +40,7 @@ static bool map_axes(const Mapping *p, uint32_t axes, ChangeAxis *change)
     return true;
 }
 
-/* The operand lies behind `before` other elements, and does not reach to the end. */
+/* The operand lies behind `before` other elements, and may end before the result does. */
 static bool lies_behind(const Mapping *p, uint32_t axis, Dim before, IndexExpr *e)
 {
     IndexExpr shift = index_const(0);
@@ -178,7 +178,7 @@ Value fold_flip(const Folding *f)
 static bool flip_axis(const Mapping *p, uint32_t axis, IndexExpr *e)
 {
     const Dim size = mapped_operand(p, 0)->dim[axis];
-    /* An empty axis has no last index, and nobody asks for it. */
+    /* An empty axis has no last index, but nobody reads it either. */
     const IndexExpr last = index_const(size == 0 ? 0 : dim_sub(p->env->dims, size, 1));
     return index_negate(p->env, e) && index_add(p->env, e, &last);
 }

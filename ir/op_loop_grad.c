@@ -81,7 +81,7 @@ static Value run_again(const Back *b, const Value *kept, uint32_t n, Value *trip
 
 /* ---- the backward body ----------------------------------------------------------------------- */
 
-/* How many parts the cotangent of carry number k has between two steps: what a region gives it comes in several. */
+/* In how many parts the cotangent of carry number k arrives between two steps; what a loop or branch gives it counts as several. */
 static uint32_t parts_of(const Back *b, uint32_t k)
 {
     const Graph *g = b->body;
@@ -112,8 +112,8 @@ static bool turns_all(const Back *b)
            loop_trip(b->v->graph, b->v->node->in[0]) == b->s->steps;
 }
 
-/* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. Two
- * parts add up to the same either way. */
+/* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. With
+ * no more than two parts the order does not matter. */
 static void join_stacks(Back *b)
 {
     const Value *result = b->body->result.at;
@@ -155,21 +155,21 @@ static Value take(Back *b, Role role, Value operand, Value kept, Value like)
 
 static Value zeros(Back *b, Value like) { return emit_constant(b->v->e, 0, graph_type(b->body, like)); }
 
-/* The cotangents that stacked output i of y has, with one slice more before that of the first step. What stands there is -0, which
- * changes nothing that it is added to. */
+/* The cotangents of stacked output i of y, with one more slice before that of the first step. That slice is -0, which changes
+ * nothing that it is added to. */
 static Value with_a_first(Back *b, uint32_t i)
 {
     const bool reverse = b->s->reverse;
     return emit_pad(b->v->e, b->v->g[b->s->carries + b->y.at[i]], 0, !reverse, reverse, -0.0);
 }
 
-/* Of each step, that of the step before it. */
+/* The same cotangents moved by one step: each step gets that of the step before it. */
 static Value of_the_step_before(Back *b, uint32_t i)
 {
     return emit_slice(b->v->e, with_a_first(b, i), 0, b->s->reverse, b->s->steps);
 }
 
-/* What carry number i has got when the last step has been left. */
+/* The cotangent that carry number i has got when the last step has been left. */
 static Value carry_so_far(Back *b, uint32_t i)
 {
     Emit *e = b->v->e;
@@ -229,7 +229,7 @@ static void take_all(Back *b, const Value *in)
     for (uint32_t i = first_fixed; i < v->node->nin; i++) b->map[param[i]] = take(b, ROLE_FIXED, in[i], 0, param[i]);
 }
 
-/* The old body and its reverse, in g; sets g's results. */
+/* Fills g with the old body and its reverse, and sets g's results. */
 static bool fill_body(Back *b)
 {
     const struct loop_attrs *s = b->s;
@@ -248,7 +248,7 @@ static bool fill_body(Back *b)
         y[n] = b->map[b->next[i] != 0 ? body->param.at[1 + b->carry.at[b->next[i] - 1]] : body->result.at[s->carries + b->y.at[i]]];
         seed[n] = b->dy[i];
     }
-    for (uint32_t i = 0; i < b->fixed.n; i++, n++) { /* the step adds to what the steps after it gave */
+    for (uint32_t i = 0; i < b->fixed.n; i++, n++) { /* each step adds to what the later steps gave */
         y[n] = b->map[body->param.at[1 + s->carries + s->xs + b->fixed.at[i]]];
         seed[n] = b->dfixed[i];
     }
@@ -289,7 +289,7 @@ static bool *live_values(const Graph *g)
     return live;
 }
 
-/* g again, in its place in the module, without dead nodes and without the parameters of slices and invariants that are dead. */
+/* Makes g again, in its place in the module, without dead nodes and without parameters for slices and invariants that are dead. */
 static Graph *trimmed(Back *b, const bool *live)
 {
     const Graph *g = b->g;

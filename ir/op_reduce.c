@@ -16,7 +16,8 @@ static bool reduced(Infer *inf)
     return rule_result(inf, &out);
 }
 
-/* An extreme of nothing is no number; of bools it is false for max, true for min. Call when the axes are known to be good. */
+/* An empty set of numbers has no extreme; of bools the maximum is false, the minimum true. Call this when the axes are known to be
+ * good. */
 static bool not_empty(Infer *inf)
 {
     for (uint32_t i = 0; i < inf->nattr && inf->in[0]->dtype != DT_bool; i++)
@@ -59,7 +60,7 @@ static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
 
 void vjp_sum(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len); }
 
-/* Element [k, r] becomes the product of the elements before it, or behind it. */
+/* Element [k, r] becomes the product of all elements before it, or behind it, along k. */
 static Value product_beside(Emit *e, Value x, bool behind) { return emit_attr(e, OP_cumprod, x, (int64_t[]){1, behind, 1}, 3); }
 
 /* prod: the cotangent times the product of all other elements, without a division, so that zeros are no special case and the rule
@@ -96,8 +97,7 @@ void vjp_prod(Vjp *v)
     v->dx[0] = emit_cast(e, emit2(e, OP_mul, g, others), (DType)x.dtype);
 }
 
-/* Elements equal to the extreme share the cotangent equally. A NaN equals nothing: rows with one
- * get zeros. */
+/* Elements that equal the extreme share the cotangent equally. A NaN equals nothing, so rows with a NaN get zeros. */
 void vjp_extreme(Vjp *v)
 {
     const Attr *axes = v->node->attr;

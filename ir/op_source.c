@@ -36,7 +36,7 @@ bool infer_random_bits(Infer *inf)
 
 bool infer_param(Infer *inf) { return infer_fail(inf, ST_INTERNAL, "its type is given when it is made"); }
 
-/* Both words of the key, wherever the element lies. */
+/* Each element needs both words of the key, wherever it lies. */
 bool map_random_bits(const Mapping *p)
 {
     const IndexExpr first = index_const(0);

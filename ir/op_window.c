@@ -105,7 +105,7 @@ bool map_window_add(const Mapping *p)
     IndexMap seen;
     if (w->stride[0] != 1 || w->stride[1] != 1) return false;
     if (env->prim == NULL || !index_regroup(env, p->m, t->dim, t->rank, &seen)) return false;
-    /* In order of the source's rows, which is that of the windows backwards. */
+    /* Takes the places in the order of the source's rows, which goes through the windows backwards. */
     IndexExpr window = index_axis((uint32_t)env->sweep, 1), last = index_const(windows - 1);
     if (!index_negate(env, &window) || !index_add(env, &window, &last)) return false;
     int32_t k = index_value(env, &window), kw = env->dim(env->user, w->size[1]);

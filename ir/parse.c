@@ -38,7 +38,7 @@ static Pending *find(Parser *p, const char *name, uint64_t *key)
     }
 }
 
-/* To behind the '}' that closes the first '{'. */
+/* Moves behind the '}' that closes the first '{'. */
 static bool skip_body(Parser *p)
 {
     uint32_t depth = 0;

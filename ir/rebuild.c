@@ -40,8 +40,8 @@ Value rebuild_copy(Rebuild *rb, uint32_t node)
 
 /* ---- sharing -------------------------------------------------------------------------------- */
 
-/* COMM alone does not make an exchange exact: max(0, -0) is its second operand. One symmetric
- * primitive does. */
+/* That an op commutes (COMM) does not make an exchange exact: max(0, -0) is its second operand. An op whose value is one symmetric
+ * primitive may be exchanged. */
 static bool exchangeable(Op op)
 {
     const OpDef *def = &op_def[op];

@@ -9,7 +9,7 @@ void transplant_begin(Transplant *t, Graph *const *graph, uint32_t graphs, const
     for (uint32_t i = 0; i < dims->expr.len; i++) t->size[i] = DIM_BAD;
 }
 
-/* The sizes that loops make are new ones here: the loop is a new one. */
+/* Sizes that loops make are made anew here, because the loops are other loops. */
 static void make_size(Transplant *t, uint32_t expr)
 {
     const DimTable *to = &t->to->dims;

@@ -62,7 +62,7 @@ static bool types_hold(Verify *v, const Graph *g, uint32_t i)
 
 static bool graph_holds(Verify *v, uint32_t index);
 
-/* The graphs that a node runs hold, too, and do not run themselves. */
+/* The graphs that a node runs must be sound, too, and must not run themselves. */
 static bool regions_hold(Verify *v, const Graph *g, uint32_t i)
 {
     const Node *n = &g->node.at[i];

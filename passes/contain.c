@@ -1,7 +1,7 @@
-/* contain: a loop that another one contains is that one. The gradient of a loop runs it again to keep what came into each step;
- * where both are there, one run serves both. In: any valid graph, its regions' bodies in canonical order. Out: the same results; of
- * two loops with equal operands whose bodies are equal but for results that the longer one adds at the end, only the
- * longer one is left. */
+/* contain: where a graph has two loops of which one computes all that the other does, keep only the longer one. The gradient of a
+ * loop runs it again to keep what came into each step; this pass lets that one run also serve the users of the original loop. In:
+ * any valid graph, its regions' bodies in canonical order. Out: the same results; of two loops with equal operands whose bodies are
+ * equal, except that the longer one returns more at its end, only the longer one is left. */
 #include "../ir/loop.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
@@ -32,11 +32,11 @@ static bool contains(const Graph *g, const Node *big, const Node *small)
     return bodies_match(loop_body(g->module, small->attr), loop_body(g->module, big->attr)) && !node_has_effect(g->module, small);
 }
 
-/* The graph's loops by what two that match have in common. */
+/* The loops of the graph, found by a hash of what two matching loops have in common. */
 typedef struct Loops {
     const Graph *g;
     Map first;      /* hash -> node + 1 */
-    uint32_t *next; /* per node: another one of its hash, + 1 */
+    uint32_t *next; /* per node: the next node with the same hash, + 1 */
     uint64_t *body; /* per graph of the module: a hash of its nodes, 0: not yet */
 } Loops;
 
@@ -91,7 +91,7 @@ Graph *pass_contain(PassCtx *ctx, const Graph *in)
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Node *n = &in->node.at[i];
         uint32_t with = n->op == OP_loop ? container(&loops, i) : i;
-        Value v = rebuild_copy(&rb, with); /* its operands are this one's: they are there already */
+        Value v = rebuild_copy(&rb, with); /* the two loops have the same operands, which are copied already */
         if (with == i || v == 0) continue;
         const bool counted = loop_condition(in->module, n->attr) != NULL; /* the number of steps is the last result */
         for (uint32_t k = 0; k + counted < n->nout; k++) rebuild_set(&rb, n->out + k, v + k);

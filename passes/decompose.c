@@ -8,9 +8,9 @@
 #include "../ir/tree.h"
 #include "pass.h"
 
-#define LONG_RUN 32768 /* a run above this is cut, */
-#define FEW_RESULTS 64 /* if there are fewer results than this to share among the threads, */
-#define PIECE 4096     /* into pieces of this many elements or more, */
+#define LONG_RUN 32768 /* a run longer than this is cut, */
+#define FEW_RESULTS 64 /* if the reduction has fewer results than this to share among the threads, */
+#define PIECE 4096     /* into pieces of at least this many elements, */
 #define MOST_PIECES 32 /* at most so many */
 #define JOINED 32      /* operands of one concat */
 
@@ -61,8 +61,8 @@ static Value part(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t
     return emit(r, OP_slice, x, attr, 3u * t->rank);
 }
 
-/* What is left behind the last whole piece. A row of fewer than TREE_LANES elements would not be
- * folded by lanes; as the end of a longer one it is: it is padded by what changes no result. */
+/* The elements behind the last whole piece. A row of fewer than TREE_LANES elements would be folded in another order by itself than
+ * as the end of a longer row, so it is padded up to that length with the element that changes no result. */
 static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t to)
 {
     Type t = *graph_type(r->rb->to, x);
@@ -77,7 +77,7 @@ static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, in
     return reshape(r, emit(r, r->op, x, &at, 1), &t);
 }
 
-/* Totals of the pieces first .. first + n - 1 as one: those in `whole`, and the rest's. */
+/* Combines the totals of n pieces from number `first` on into one: those in `whole`, and that of the rest. */
 static Value join(const Reduce *r, Value whole, Value rest, uint32_t axis, int64_t first, int64_t n)
 {
     static const Op step[] = {[ROLE_SUM] = OP_add, [ROLE_PROD] = OP_mul, [ROLE_MAX] = OP_max, [ROLE_MIN] = OP_min};
@@ -90,7 +90,7 @@ static Value join(const Reduce *r, Value whole, Value rest, uint32_t axis, int64
     return in[0] == 0 || in[1] == 0 ? 0 : rebuild_op(r->rb, step[op_def[r->op].role], in, 2, NULL, 0, r->loc);
 }
 
-/* Pieces of 2^p blocks, then the subtrees above them. */
+/* Cuts the row into pieces of 2^p blocks and combines their totals as the subtrees above them do. */
 static Value fold_pieces(const Reduce *r, Value x, uint32_t axis)
 {
     Type t = *graph_type(r->rb->to, x), cut = t;
@@ -111,7 +111,7 @@ static Value fold_pieces(const Reduce *r, Value x, uint32_t axis)
     return reshape(r, x, &t);
 }
 
-/* Folds axes first..last of x, which lie side by side. */
+/* Folds the axes from `first` to `last` of x, which lie side by side in memory order. */
 static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
 {
     if (x == 0) return 0;
@@ -145,7 +145,7 @@ static Value decompose(Rebuild *rb, const Node *n)
 
 static bool reduces_axes(const Node *n) { return op_reduces((Op)n->op) && op_def[n->op].attrs[0] == 'I'; }
 
-/* The fewest rounds over groups of JOINED. */
+/* Joins in rounds of groups of at most JOINED operands, with as few rounds as possible. */
 static Value in_rounds(Rebuild *rb, const Node *n)
 {
     Value *in = ARENA_ARRAY(rb->scratch, Value, n->nin);

@@ -32,7 +32,7 @@ static void merge_readers(Fuse *f, Value v)
 
 /* ---- placing a node ------------------------------------------------------------------------------ */
 
-/* A kernel of its own; if even that cannot be, a node outside. */
+/* Gives the node a kernel of its own; if even that is impossible, the node stays outside of kernels. */
 static void stand_alone(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
@@ -87,7 +87,8 @@ static uint32_t askers(Fuse *f, Value v)
     return f->some.len;
 }
 
-/* Computing it again costs a few operations and reads no more from memory than reading it would. */
+/* Whether the value is cheaper to compute again than to store: that costs a few operations, and reads no more from memory than
+ * reading the stored value would. */
 static bool worth_copying(const Fuse *f, const Node *n)
 {
     uint32_t large = 0;
@@ -113,7 +114,8 @@ static bool copy_everywhere(Fuse *f, uint32_t node)
     return f->copied[node];
 }
 
-/* v is made from a reduction that the kernel's sweep cannot do: that belongs with v in a kernel of its own. */
+/* Value v is computed from a reduction that this kernel's sweep cannot include; v and that reduction then belong together in
+ * another kernel. */
 static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
 {
     const Node *n = graph_maker(f->g, v);
@@ -124,8 +126,9 @@ static bool wants_other_sweep(const Fuse *f, Value v, const Group *g, int depth)
     return false;
 }
 
-/* A small reduction that a much larger kernel reads, computed beside other results: that kernel would have to wait for all of them,
- * and could compute nothing that they read. Apart it costs next to nothing. */
+/* A small reduction that a much larger kernel reads, and that would be computed together with other results. Inside that group the
+ * large kernel would have to wait for all of them, and could not compute anything that they read. A kernel of its own costs next to
+ * nothing. */
 static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
 {
     if (!node_reduces(n)) return false;
@@ -187,7 +190,7 @@ static void visit(Fuse *f, uint32_t node)
         if (f->role[node] == ROLE_OUTSIDE || f->home[node] != NO_GROUP) merge_readers(f, n->out + i);
 }
 
-/* Each effect depends on the one before it. */
+/* Makes each effect depend on the one before it, which keeps them in order. */
 static void chain_effects(Fuse *f)
 {
     uint32_t before = NO_EFFECT;

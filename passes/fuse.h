@@ -7,14 +7,16 @@
 #include "../ir/rebuild.h"
 #include "pass.h"
 
-#define FUSE_MAPS 4        /* a value is computed at most at so many maps in one kernel */
+#define FUSE_MAPS 4        /* one kernel computes a value at no more than so many different index maps */
 #define FUSE_MEMBERS 160   /* nodes of one kernel */
-#define FUSE_MOVES 512     /* movement of one kernel: maps and guards, no arithmetic */
-#define FUSE_COPIES 8      /* nodes that one kernel computes again one after the other: else a chain is computed as often as it is long */
+#define FUSE_MOVES 512     /* bounds what moves elements in one kernel: index maps and guards, no arithmetic */
+#define FUSE_COPIES 8      /* bounds chains of nodes that a kernel computes again: without it, a chain would be computed as often as
+                            * it is long */
 #define FUSE_RESULTS 16
-#define FUSE_LEVELS 2      /* reductions one after the other, where no row can be kept: each computes what the earlier ones did again */
-#define FUSE_ROWS 12       /* and as many more as rows can be kept, up to this */
-#define FUSE_NEAR 64       /* of the groups that ask for a value, each is tried with so many neighbours, itself included */
+#define FUSE_LEVELS 2      /* bounds chains of reductions where no row can be kept: each stage computes again what the earlier ones
+                            * did */
+#define FUSE_ROWS 12       /* and one more for each row that can be kept, up to this many more */
+#define FUSE_NEAR 64       /* how many neighbours each group that asks for a value is tried with, itself included */
 #define FUSE_AXES 9        /* layouts have to stay sizes: 4 bits per axis */
 #define NO_GROUP UINT32_MAX
 #define NO_EFFECT UINT32_MAX
@@ -59,17 +61,18 @@ typedef struct Fuse {
     bool *result;          /* per value: its home group stores it */
     uint32_t *effect;      /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
     Use **use;             /* per value */
-    uint32_t *reader, *first_reader; /* the nodes that have value v for an operand: reader[first_reader[v]] up to that of v + 1 */
+    uint32_t *reader, *first_reader; /* the nodes that use value v as an operand are those from reader[first_reader[v]] up to where
+                                      * v + 1 begins */
     VEC(Group *) group;
     Map dyn_by_hash;
     VEC(DynValue) dyn;     /* values that are not affine, all different */
     uint32_t *next_effect; /* per node: the effect after it, NO_EFFECT */
     uint32_t *slot;        /* per node outside of groups: its place in the order in which all can run */
-    uint32_t *in_slot;     /* and what is in a slot: that node, or one of the group */
-    uint32_t *mark, *goal, round; /* per slot: found, or looked for, in this search */
+    uint32_t *in_slot;     /* per slot: the unit in it, which is a node outside of groups or one node of a group */
+    uint32_t *mark, *goal, round; /* per slot: this search has found it, or looked for it */
     uint32_t *found, nfound;
     uint32_t *moved;       /* room for nodes that change places */
-    uint32_t low, high;    /* slots beyond these are of no interest to this search */
+    uint32_t low, high;    /* the search in progress ignores slots outside of these */
     IndexMap *maps;        /* room for the maps of one node's operands */
     uint32_t nmaps;
     VEC(uint32_t) some;    /* groups */
@@ -90,20 +93,22 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b);
 bool fuse_operands(Fuse *f, const Node *n, uint32_t group);
 bool fuse_room(const Fuse *f, const Node *n, uint32_t group);  /* for one more such node: kernels have a bounded length */
 void fuse_count(const Fuse *f, const Node *n, uint32_t group); /* the group has n in it */
-/* Changes maps only, or is made from nothing: in every kernel that asks. */
+/* The node only changes index maps, or is made from nothing, so every kernel that needs it computes it. */
 static inline bool fuse_in_all(const Fuse *f, uint32_t node) { return f->role[node] != ROLE_OUTSIDE && f->role[node] < ROLE_COMPUTE; }
-/* Changes maps only, and is free of arithmetic; with more operands it computes an index or selects. */
+/* The node only changes index maps and does no arithmetic. (A moving op with more operands computes an index or selects.) */
 static inline bool fuse_is_move(const Node *n) { return op_def[n->op].flags & OPF_MOVES && op_def[n->op].nin == 1; }
 uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */
-bool fuse_stays(const Fuse *f, uint32_t node);              /* it will be a node of the new graph, outside of kernels */
-double fuse_elements(const Fuse *f, Value v);               /* of extents that only the run knows, the most */
+bool fuse_stays(const Fuse *f, uint32_t node);              /* the node will stand in the new graph, outside of kernels */
+double fuse_elements(const Fuse *f, Value v);               /* for extents that are known only at run time, their upper bound */
 double fuse_points(const Fuse *f, uint32_t group);          /* that the kernel walks, likewise */
 int fuse_cost(const Node *n);                               /* scalar operations per element, about */
 void fuse_sort(uint32_t *at, uint32_t n);
 void fuse_order_start(Fuse *f);
-void fuse_order_place(Fuse *f, uint32_t node, uint32_t group);   /* the group computes the node, whose readers come after it */
-void fuse_order_merge(Fuse *f, const Group *a, const Group *b);  /* b is about to become part of a; neither needs the other */
-bool fuse_needs(Fuse *f, uint32_t group, const uint32_t *slot, uint32_t n); /* one of what is in these slots, however far back */
+void fuse_order_place(Fuse *f, uint32_t node, uint32_t group);   /* the group computes the node, so the node's readers are put
+                                                                  * behind it */
+void fuse_order_merge(Fuse *f, const Group *a, const Group *b);  /* group b is about to become part of a; neither depends on the
+                                                                  * other */
+bool fuse_needs(Fuse *f, uint32_t group, const uint32_t *slot, uint32_t n); /* one of the units in these slots, directly or not */
 Graph *fuse_build(Fuse *f);
 
 #endif

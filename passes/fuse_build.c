@@ -35,7 +35,7 @@ static bool computed_here(const Body *body, Value v)
     return u != NULL && !u->read;
 }
 
-/* From the results back to what has to be read. */
+/* Walks from the group's results back to the values that it has to read. */
 static void collect(Body *body)
 {
     const Fuse *f = body->b->f;

@@ -72,7 +72,8 @@ double fuse_points(const Fuse *f, uint32_t group)
 
 static uint32_t sweep_bit(const Group *g) { return g->env.sweep >= 0 ? 1u << g->env.sweep : 0; }
 
-/* A sweep is walked by one thread: enough must remain for the others, or there is too little to share anyway. */
+/* One thread walks a sweep from end to end, so enough points must remain for the other threads, unless the whole is too small to
+ * share anyway. */
 static bool sweep_pays(const Fuse *f, const Group *g, int sweep)
 {
     return points(f, g, all_axes(g) & ~(1u << sweep)) >= 16 || points(f, g, all_axes(g)) <= 32768;
@@ -92,7 +93,7 @@ static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const Inde
     return true;
 }
 
-/* The operand maps of one use; axes are split until they can be expressed. */
+/* Finds the maps at which one use of a value demands its operands; axes are split until those maps can be expressed. */
 static bool use_maps(Fuse *f, const Node *n, Group *g, const Use *u, IndexMap *out)
 {
     for (uint32_t i = 0; i < u->nmap; i++) {
@@ -170,7 +171,7 @@ static bool comes_from_reduction(const Fuse *f, Value v, Dim extent, int depth)
     return false;
 }
 
-/* How often each element is computed at most: 1, unless axes are walked that the map does not use. */
+/* Whether elements of the value would be computed more than once, as the kernel walks axes that the map does not use. */
 static bool repeats(const Fuse *f, const Group *g, const Node *n, const IndexMap *m)
 {
     uint32_t used = index_axes(m), idle = all_axes(g) & ~used;
@@ -214,7 +215,8 @@ static void drop_sweep(Group *g, int old_sweep, int old_form, bool made)
     g->form = old_form;
 }
 
-/* A stage computes anew what earlier ones did, but for the rows it finds kept: long chains are dear to run and to compile. */
+/* Each stage computes again what earlier stages did, except for the rows that it finds kept. That makes long chains expensive to
+ * run and to compile. */
 static bool too_deep(const Fuse *f, const Node *n, const Use *u)
 {
     Dim extent = index_reduced_extent(f->g, n);
@@ -247,7 +249,7 @@ bool fuse_stays(const Fuse *f, uint32_t node)
     return f->role[node] == ROLE_OUTSIDE || f->outside[f->g->node.at[node].out];
 }
 
-/* Nothing that reads v from memory may be something that the group needs. */
+/* Whether the group may store v: nothing that reads v from memory may be something that the group itself needs. */
 static bool stays_acyclic(Fuse *f, Value v, uint32_t group)
 {
     group = fuse_find(f, group);
@@ -266,7 +268,7 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     int cost = fuse_cost(n);
     if (u == NULL || u->read || !fuse_room(f, n, group)) return false;
     if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
-    /* A kernel of its own costs more than a division or a root of a single value, done again for each row. */
+    /* One division or square root per row is cheaper to compute again for each row than to put into a kernel of its own. */
     int cheap = !as_result && fuse_elements(f, n->out) == 1 ? 8 : 4;
     if (u->nmap > 1 && (cost > cheap || as_result)) return false;
     for (uint32_t i = 0; i < u->nmap && cost > cheap; i++)
@@ -304,7 +306,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
 
 /* ---- merging ------------------------------------------------------------------------------------- */
 
-/* Axes of both groups are split until the shared value is seen through the same sizes. */
+/* Splits axes of both groups until both see the shared value through the same sizes. */
 static bool align(Fuse *f, Group *a, Group *b, const Use *ua, const Use *ub)
 {
     for (int tries = 0; tries < 2 * FUSE_AXES; tries++) {
@@ -332,7 +334,7 @@ static int axis_of(const IndexExpr *e)
     return -1;
 }
 
-/* Which axis of a each axis of b is; those that the shared value does not use go by their extents. */
+/* Finds which axis of group a each axis of group b is; axes that the shared value does not use are matched by their extents. */
 static bool match_axes(const Group *a, const Group *b, const IndexMap *x, const IndexMap *y, uint8_t *perm)
 {
     uint32_t taken = 0, known = 0;
@@ -394,7 +396,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
     gb->use.len = 0;
 }
 
-/* Whether one more map than before would have to be kept is seen before anything changes. */
+/* Whether the merged group can keep all maps of both, which has to be known before anything is changed. */
 static bool maps_fit(const Fuse *f, uint32_t a, const Group *b)
 {
     for (uint32_t i = 0; i < b->use.len; i++) {

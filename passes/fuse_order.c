@@ -34,13 +34,14 @@ static void reach(Fuse *f, uint32_t slot)
     f->found[f->nfound++] = slot;
 }
 
-/* Nodes that are in every kernel that asks are no units: whoever asks for them asks for their operands. */
+/* Cheap nodes that every kernel computes for itself are no units: whoever needs one of them needs its operands instead. */
 static void reach_node(Fuse *f, uint32_t node)
 {
     if (f->home[node] != NO_GROUP || fuse_stays(f, node)) reach(f, slot_of(f, node));
 }
 
-/* What has to run before the unit in this slot. A group runs as a whole: whoever needs one of its nodes needs them all. */
+/* Visits the units that have to run before the one in this slot. A group runs as a whole: whoever needs one of its nodes has to
+ * wait for all of them. */
 static void reach_needed(Fuse *f, uint32_t slot)
 {
     uint32_t node = f->in_slot[slot], group = fuse_find(f, f->home[node]);
@@ -58,7 +59,7 @@ static void reach_readers_of(Fuse *f, Value v)
         if (fuse_stays(f, f->reader[i])) reach(f, f->slot[f->reader[i]]);
 }
 
-/* What has to run after it. */
+/* Visits the units that have to run after it. */
 static void reach_readers(Fuse *f, uint32_t slot)
 {
     uint32_t node = f->in_slot[slot], group = fuse_find(f, f->home[node]);
@@ -89,8 +90,8 @@ static void put(Fuse *f, uint32_t node, uint32_t slot)
     *(f->home[node] != NO_GROUP ? &fuse_group(f, f->home[node])->slot : &f->slot[node]) = slot;
 }
 
-/* The unit in slot `first` and all that it needs come before the one in slot `second` and all that need that: they change places
- * among themselves. */
+/* Reorders units so that the one in slot `first`, with all that it needs, comes before the one in slot `second`, with all that
+ * needs that one. Only these units change places, and only among themselves. */
 static void put_before(Fuse *f, uint32_t first, uint32_t second)
 {
     if (first <= second) return;
@@ -122,7 +123,7 @@ void fuse_order_place(Fuse *f, uint32_t node, uint32_t group)
 
 void fuse_order_merge(Fuse *f, const Group *a, const Group *b)
 {
-    /* Afterwards nothing that needs one of them is before either, and nothing that one of them needs is behind either. */
+    /* Afterwards every unit that needs one of them comes after both, and every unit that one of them needs comes before both. */
     put_before(f, MAX_OF(a->slot, b->slot), MIN_OF(a->slot, b->slot));
 }
 

@@ -15,7 +15,8 @@ Use *fuse_use(const Fuse *f, Value v, uint32_t group)
 {
     group = fuse_find(f, group);
     if (group == NO_GROUP) return NULL;
-    /* The value's uses and the group's, side by side: whichever are fewer decide how long it takes. */
+    /* Looks through the uses of the value or through those of the group, whichever are fewer, so that the smaller of the two lists
+     * decides how long this takes. */
     const Group *g = f->group.at[group];
     Use *u = f->use[v];
     for (uint32_t i = g->use.len; u != NULL && i-- > 0; u = u->next) {

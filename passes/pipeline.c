@@ -45,7 +45,7 @@ static bool verified(PassCtx *ctx, const char *pass, const Module *m)
     return status_fail(ctx->st, ST_INTERNAL, "after pass %s: %s", pass, st.text);
 }
 
-/* Graphs that the pass itself adds to the module are its results, not its work. */
+/* The pass runs on the graphs that were there before it; graphs that it adds are part of its result. */
 static bool run_pass(PassCtx *ctx, const PassInfo *pass, Module *m)
 {
     bool changed = false;
@@ -55,7 +55,7 @@ static bool run_pass(PassCtx *ctx, const PassInfo *pass, Module *m)
         bool same = g == old || (g != NULL && graphs_same(g, old));
         arena_free(ctx->scratch);
         if (g == NULL) {
-            /* A pass that gives up has said why. */
+            /* A pass that returns NULL has set the status. */
             return status_fail(ctx->st, ST_INTERNAL, "pass %s gave no graph for %s", pass->name, old->name);
         }
         if (same) continue;

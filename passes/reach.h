@@ -12,8 +12,9 @@ typedef struct Reach {
     const Node *stop; /* REACH_WITHOUT_GRADIENT: the node of that way that passes no gradient */
 } Reach;
 
-/* Per value of g, from `leaf`, through nodes [first, last) but for the gaps (ascending), loops and branches included. What only
- * decides how often a loop turns or which branch is taken is no way. Lies in the arena, whose border must be set. */
+/* Returns, per value of g, how `leaf` reaches it through the nodes [first, last) outside of the gaps (which ascend), loops and
+ * branches included. Values that only decide how often a loop turns or which branch is taken do not count as a way. The answer lies
+ * in the arena, whose border must be set. */
 Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap, const Value *leaf,
                   uint32_t leaves);
 

@@ -7,9 +7,9 @@
 
 typedef struct Walk {
     Reverse *r;
-    bool *active;     /* per value: an x leads here through floats */
+    bool *active;     /* per value: it depends on an x by way of floats */
     Value *cotangent; /* per value; 0: none so far */
-    Value *into;      /* per value: whose cotangent takes what arrives at it */
+    Value *into;      /* per value: the value to whose cotangent its own is added */
     uint32_t values;  /* of the graph when the walk began */
     Value *dx;        /* room for one node's operands */
     bool *wanted;
@@ -17,9 +17,8 @@ typedef struct Walk {
 
 static bool differentiable(const Graph *g, Value v) { return dtype_is_float(graph_type(g, v)->dtype); }
 
-/* Reads of one variable are summed as they come, not read by read, and a leaf that only passes gradients on is what it is a leaf
- * of: so that loops and branches, whose bodies are walked with the sums so far, add in the order that the same code without them
- * does. */
+/* All reads of one variable share one sum, and a leaf that passes gradients on shares the sum of the value that it stands for.
+ * Loops and branches, whose bodies are walked with the sums so far, then add in the same order as the same code without them. */
 static void join_reads(Walk *w)
 {
     const Reverse *r = w->r;
@@ -49,7 +48,7 @@ static void mark_active(Walk *w)
     }
 }
 
-/* The sum of two stacks whose height only the loop knows that made them: a loop over their slices. */
+/* Adds two stacks whose height only the loop that made them knows, by a loop over their slices. */
 static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
 {
     Module *m = g->module;
@@ -115,7 +114,7 @@ static bool walk_body(
     return reverse_walk(&r);
 }
 
-/* What each asked operand has got so far; of operands that are summed in one place, the last one's is told. */
+/* Tells the rule of a region what each operand has got so far; where several operands share one sum, only the last is told. */
 static const Value *sums_of(const Walk *w, const Node *n)
 {
     Value *sum = ARENA_ARRAY(w->r->scratch, Value, n->nin + 1);

@@ -27,7 +27,7 @@ typedef struct Reverse {
     void (*node)(void *user, uint32_t node); /* called before each node that is differentiated; may be NULL */
 } Reverse;
 
-/* Sums cotangents in walk order; asks a rule only for operands that lead to an x. */
+/* Adds up cotangents in the order of the walk, and asks a rule only for operands that depend on an x. */
 bool reverse_walk(Reverse *r);
 
 #endif

@@ -94,7 +94,7 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to)
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-/* buf: the group's buffers. What the first kernel writes, later ones write other parts of. */
+/* buf: the buffers of the group. Later kernels of the group write other parts of the buffers that the first one writes. */
 static bool run_pieces(Scope *s, const Pieces *pieces, const uint32_t *buf)
 {
     Lower *lw = s->lw;
@@ -171,7 +171,7 @@ static void axes_of(const Type *t, Group *group, int64_t *layout)
     }
 }
 
-/* The value itself over its own axes, and the folded one. */
+/* Lays the value over its own axes and, if it is a reduction, the folded one. */
 static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int64_t *layout)
 {
     axes_of(graph_type(g, n->out), group, layout);

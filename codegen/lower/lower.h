@@ -9,7 +9,7 @@
 
 #define NO_BUF UINT32_MAX
 
-/* What a thing is, as words: equal things have equal words, and nothing else has. */
+/* A thing written as words, so that two things are equal exactly if their words are. */
 typedef VEC(uint64_t) Words;
 
 typedef struct KnownThing {
@@ -80,7 +80,8 @@ Value scope_root(const Graph *g, Value v);                 /* the value whose bu
 bool scope_run(Scope *s);
 uint32_t scope_result(Scope *s, Value v);                  /* the buffer that v is written to, made if there is none yet */
 Step *scope_step(Scope *s, StepKind kind);
-void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last); /* what was touched since then lives from first to last */
+void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last); /* makes the buffers touched since then live from step
+                                                                             * `first` to step `last` */
 void lower_read(Lower *lw, uint32_t buf);                  /* at the present clock */
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF: st */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
@@ -113,7 +114,7 @@ void memory_plan(Lower *lw);
 
 /* ---- one kernel in the making (lower_kernel.c, lower_value.c, lower_scalar.c, lower_schedule.c) ---- */
 
-/* Stage 2k runs once per point and may read reductions of level k; stage 2k + 1 sweeps and makes those of level k + 1. */
+/* Stage 2k runs once per point and may read the reductions of level k; stage 2k + 1 sweeps and makes those of level k + 1. */
 typedef struct Draft {
     Instr i;
     uint16_t stage, level;

@@ -24,7 +24,7 @@ static void find_last_readers(Scope *s)
     for (uint32_t i = 0; i < g->result.len; i++) s->last[scope_root(g, g->result.at[i])] = UINT32_MAX;
 }
 
-/* Nobody but operand number `operand` of n reads it from n on, and the scope does not give it away. */
+/* Whether operand number `operand` of n is the last read of the value, and the scope does not return it. */
 static bool dies_here(Scope *s, const Node *n, uint32_t operand, Value root)
 {
     if (s->last == NULL) find_last_readers(s);

@@ -20,7 +20,8 @@ static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, O
     return true;
 }
 
-/* An axis of one element has whatever stride suits: a BLAS wants rows at least as far apart as they are long. */
+/* An axis of one element may have any stride, so it gets one that suits a BLAS, which wants rows at least as far apart as they are
+ * long. */
 static void settle(const Type *t, Operand *op)
 {
     uint32_t row = t->rank - 2u, col = t->rank - 1u;
@@ -35,8 +36,8 @@ static bool usable(const Type *t, const Operand *op, bool row_major)
     return op->stride[col] == 1 || (!row_major && op->stride[row] == 1);
 }
 
-/* The operand as strides over the earliest value that allows them; v itself always does, unless row_major asks for the other order.
- */
+/* The operand as strides over the earliest value that allows them; value v itself always does, unless row_major asks for the other
+ * order. */
 static void resolve(Scope *s, Value v, bool row_major, Operand *op)
 {
     const Type *t = graph_type(s->g, v);

@@ -33,7 +33,7 @@ static Steps steps_of(const Touch *t, uint32_t buf)
     return at == NULL ? (Steps){0} : (Steps){t->list.at[*at].step.at, t->list.at[*at].step.len};
 }
 
-/* Step `step` touches this buffer, and those that it is a slice of. */
+/* Notes that step number `step` touches this buffer, and those that it is a slice of. */
 static void touch(Touch *t, uint32_t buf, uint32_t step)
 {
     for (; buf != UINT32_MAX; buf = t->p->buf.at[buf].kind == BUF_SLICE ? t->p->buf.at[buf].of : UINT32_MAX) {
@@ -80,7 +80,7 @@ static bool same_elements(const Stream *a, const Stream *b)
            memcmp(a->coef, b->coef, sizeof a->coef) == 0;
 }
 
-/* Stages in which the kernel's instructions read stream s: the last of them. */
+/* The last stage in which an instruction of the kernel reads stream s. */
 static uint32_t last_read(const Kernel *k, uint32_t s)
 {
     uint32_t last = 0;
@@ -90,7 +90,8 @@ static uint32_t last_read(const Kernel *k, uint32_t s)
     return last;
 }
 
-/* Kernel buffer `out` may be the same memory as `in`: every element is read, at its own index, before it is written. */
+/* Whether kernel buffer `out` may be the same memory as `in`: that is so if every element is read, at its own index, before it is
+ * written. */
 static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
 {
     if (k->writes[in]) return false;
@@ -135,8 +136,8 @@ static uint32_t uses(const Kernel *k, const Step *st, uint32_t buf)
 
 /* ---- the end of a block --------------------------------------------------------------------------- */
 
-/* Buffer `from`, made by step `made`, becomes `to` in all steps that touch it; `to` is touched by no later step but the copy that
- * goes. */
+/* Makes buffer `from`, which step `made` writes, into `to` in all steps that touch it. No later step may touch `to`, except for the
+ * copy that becomes superfluous. */
 static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32_t to)
 {
     Lower *lw = s->lw;
@@ -169,7 +170,7 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
     return true;
 }
 
-/* What is copied from one buffer to another by step `copy` is made there at once, where nobody else needs either. */
+/* Removes copy number `copy` by making its source in its destination at once, where nobody else needs either. */
 static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy)
 {
     const Program *p = s->lw->p;

@@ -131,7 +131,7 @@ static void use_stream(Layout *l, bool *used, uint32_t stream)
     if (s->guard >= 0) used[s->guard] = true;
 }
 
-/* Which drafts anything depends on. Users come after what they use. */
+/* Marks the drafts that anything depends on. Users come after what they use. */
 static bool *used_drafts(Layout *l)
 {
     const Build *b = l->b;
@@ -279,7 +279,7 @@ bool build_draft(Build *b, Lower *lw, const Group *group, const Part *part)
     return draft(b, NULL);
 }
 
-/* A kernel's buffers are those of the group that it touches. */
+/* Keeps only those buffers of the group that the kernel touches. */
 static void number_buffers(Lower *lw, Kernel *k, Piece *p)
 {
     uint32_t *buf = ARENA_ARRAY(lw->scratch, uint32_t, k->nbuf + 1), *number = ARENA_ARRAY(lw->scratch, uint32_t, k->nbuf + 1);

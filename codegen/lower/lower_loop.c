@@ -61,7 +61,8 @@ static bool bind_params(Scope *s, Scope *inner, const Loop *l)
     return s->lw->st->code == ST_OK;
 }
 
-/* Results that are made in the body are made where they belong: a stacked one in its slice. The rest is copied at the end. */
+/* A result that the body computes is written straight to where it belongs, a stacked one to its slice; the other results are copied
+ * at the end of the step. */
 static bool bind_results(Scope *s, Scope *inner, const Loop *l)
 {
     const Graph *body = l->body;
@@ -83,7 +84,7 @@ static bool end_of_step(Scope *inner, const Loop *l)
     return scope_results(inner, l->to, late);
 }
 
-/* What a loop touches lives as long as the loop. */
+/* Every buffer that a loop touches stays alive as long as the loop runs. */
 void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
 {
     for (uint32_t i = since; i < lw->touched.len; i++) {
@@ -107,7 +108,7 @@ static void set_trip(Scope *s, Step *loop, Value trip)
     }
 }
 
-/* The condition's steps; what it leaves in the loop's selector. */
+/* Lowers the condition's steps, and finds the buffer in which they leave whether to go on. */
 static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *selector)
 {
     Scope inner;
@@ -131,7 +132,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
     return true;
 }
 
-/* Stacks of a known height that the loop may leave before it has filled them. */
+/* Fills stacks of a known height with zeros if the loop may end before it has written all their slices. */
 static bool zero_stacks(Scope *s, const Loop *l)
 {
     if (!dim_is_const(l->is->steps)) return true;

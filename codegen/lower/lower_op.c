@@ -8,8 +8,9 @@
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
-/* Sizes of one class lie between two powers of 16, so that the bounds of a program's symbols hold for all calls that share it, and
- * the bounds of their products stay in range. Strides are compared with nothing; they may be negative. */
+/* All sizes of one class lie between two successive powers of 16, so that the bounds of the program's symbols hold for all calls
+ * that share the program, and the bounds of their products stay in range. Strides are not compared with anything, and may be
+ * negative. */
 #define CLASS_BITS 4
 #define CLASS_STRIDE 15
 #define STRIDE_MOST ((int64_t)1 << 20)
@@ -20,7 +21,7 @@ static int64_t new_value(OpKey *key, int64_t v, int64_t class)
     return -1 - (int64_t)(16 * key->values++ + class);
 }
 
-/* Equal sizes are one symbol, for most ops ask that some are equal. */
+/* Equal sizes are one symbol, because most ops need to know that some of their sizes are equal. */
 static int64_t size_word(OpKey *key, int64_t v, bool exact)
 {
     if (v <= 1 || exact) return v;

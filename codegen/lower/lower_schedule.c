@@ -31,7 +31,7 @@ static void remove_axis(Kernel *k, uint16_t *axes, uint32_t a)
     k->naxis--;
 }
 
-/* Outer and inner walk every stream as one axis would. */
+/* Whether every stream walks the axes `outer` and `inner` as one axis would. */
 static bool side_by_side(Lower *lw, const Kernel *k, uint32_t outer, uint32_t inner)
 {
     for (uint32_t s = 0; s < k->nstream; s++) {
@@ -125,7 +125,7 @@ static int64_t axis_score(const Lower *lw, const Kernel *k, const uint16_t *axes
     return extent < 8 ? score - 16 : score;
 }
 
-/* The best parallel axis; the innermost of equals. -1: none is worth it. */
+/* Picks the best parallel axis for vectors, the innermost of equals. -1: none is worth it. */
 static int parallel_vector(const Lower *lw, const Kernel *k, const uint16_t *axes)
 {
     int best = -1;

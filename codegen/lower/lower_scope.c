@@ -16,7 +16,7 @@ static bool lower_node(Scope *s, const Node *n)
 
 static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
 
-/* From the end: what a needed node or an effect reads is needed. */
+/* Goes through the nodes from the end: values that a needed node or an effect reads are needed. */
 static void mark_needed(Scope *s)
 {
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);

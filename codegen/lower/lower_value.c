@@ -46,7 +46,7 @@ static uint32_t stream_at(Build *b, uint32_t buf, DType type, bool ok, IndexExpr
         return UINT32_MAX;
     }
     Stream s = {.buf = buf, .type = (uint8_t)type, .base = e.base, .dyn = e.dyn, .guard = guards(b)};
-    /* A Dim is never negative: what is subtracted becomes an instruction. */
+    /* A Dim cannot be negative, so the part that is subtracted becomes an instruction. */
     rest.minus = e.minus;
     for (uint32_t a = 0; a < b->env.naxis; a++) {
         bool subtracted = e.negative >> a & 1;
@@ -67,7 +67,7 @@ uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
     return stream_at(b, buf, type, ok, e);
 }
 
-/* Where v, which the kernel reads, is at m. */
+/* The place in memory of value v, which the kernel reads, at map m. */
 static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
 {
     IndexExpr e;
@@ -102,7 +102,7 @@ int32_t build_load(Build *b, uint32_t stream)
 
 /* ---- movement ------------------------------------------------------------------------------------ */
 
-/* 0 <= e < size as a bool; -1 if that is certain. */
+/* Makes 0 <= e < size as a bool; -1 if it is known to hold. */
 static int32_t condition(Build *b, const IndexGuard *g)
 {
     int32_t v = index_value(&b->env, &g->e), c = -1;
@@ -228,8 +228,8 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
     const Guards outer = b->guard;
     if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
     if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
-    /* What guards the result says nothing about what is folded: it may speak of the swept element, or of an index that a later
-     * stage makes. Fusing joins reductions only where their maps are one to one, so all that is folded is there. */
+    /* Guards of the result do not hold for what is folded: they may speak of the swept element, or of an index that a later stage
+     * makes. Fusing joins reductions only where their maps are one to one, so everything that is folded exists. */
     b->guard = (Guards){0};
     b->sweep_stage = level; /* the map, too, may hold instructions */
     bool ok = index_operand(&b->env, b->g, n, 0, m, &step);
@@ -332,7 +332,7 @@ static const Demand *known(const Build *b, const Demand *d, uint64_t *key)
     return NULL;
 }
 
-/* Anew from the hash: what was computed in between may have taken its place. */
+/* Looks its place up again, because what was computed in between may have taken it. */
 static void remember(Build *b, Demand d, uint32_t is)
 {
     Arena *a = b->lw->scratch;
@@ -349,7 +349,7 @@ static void remember(Build *b, Demand d, uint32_t is)
 
 #define ROW_COST 12 /* recomputing more than this is dearer than a store and a load */
 
-/* The row cache that holds draft x, which a sweeping stage made; UINT32_MAX: not worth it or no room. */
+/* The row cache that holds draft x, which a sweeping stage made. UINT32_MAX: keeping it is not worth it, or there is no room. */
 static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
 {
     uint64_t key;
@@ -370,7 +370,7 @@ static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
     return row;
 }
 
-/* The value as an earlier sweeping stage left it; -1: none did, or computing it anew is cheap. */
+/* The value as an earlier sweeping stage left it. -1: no stage did, or computing it again is cheap. */
 static int32_t from_row(Build *b, Demand want, DType type)
 {
     uint32_t now = want.stage;

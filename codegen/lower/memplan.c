@@ -17,7 +17,7 @@ void plan_sort(const Plan *plan, uint32_t *order, PlanLess *less)
         }
 }
 
-/* The lowest offset that no placed buffer, alive at the same time, covers. */
+/* The lowest offset at which no placed buffer lies that is alive at the same time. */
 static int64_t place(const Plan *plan, uint32_t placed, const Buf *b)
 {
     int64_t at = 0;

@@ -214,7 +214,9 @@ typedef struct CustomGradient {
 Thread *thread_of(kiln *k);
 Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
 
-/* ---- errors (error.c): each returns the poison tensor so that `return fail(...)` reads well ------------------------------- */
+/* ---- errors (error.c): each returns the poison tensor so that `return fail(...)` reads well -------------------------------
+ * In comments here and in the rooms above, "NULL: recorded" and "false: recorded" mean that the function, where it returns that, has called
+ * fail() already, so that its caller has nothing to add. Likewise "NULL: st": the Status that it was given says why. */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
 bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg); /* arena_try whose failure is recorded */

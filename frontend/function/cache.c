@@ -1,7 +1,8 @@
-/* cache: the instances of a function, and when they may go. Lookups take no lock: instances hang in lists that only grow at their
- * heads or lose a member, and an instance or function is freed only when no thread's `running` names it. A thread says what it is
- * about to use before it looks (call_enter), whoever takes something away looks at what threads said afterwards: one of the two
- * always sees the other. Bytes are bounded; a clock (second chance) picks what goes. Never traces, never compiles. */
+/* cache: the instances of a function, and when they may be freed. Looking one up takes no lock: instances hang in lists that only
+ * grow at their heads or lose a member, and an instance or function is freed only when no thread's `running` names it (hazard
+ * pointers). A thread announces what it is about to use before it searches (call_enter); whoever evicts something unlinks it first
+ * and then reads all announcements, so that one side always sees the other. Bytes are bounded; a second-chance clock picks what
+ * goes. Never traces, never compiles. */
 #include "function.h"
 
 /* ---- calls in progress ---------------------------------------------------------------------------------------- */
@@ -23,7 +24,8 @@ void call_leave(Thread *t)
     if (UNLIKELY(atomic_load_explicit(&t->k->pending, memory_order_relaxed))) cache_sweep(t->k);
 }
 
-/* Whether a call uses the instance, or may be about to; instance NULL: uses the function at all. Under the engine's lock. */
+/* Whether some call uses the instance or is about to; with instance NULL, whether one uses the function at all. Under the engine's
+ * lock. */
 static bool in_use(const kiln *k, const kiln_function *f, const Instance *inst)
 {
     for (Thread *t = k->thread_list; t; t = t->next)
@@ -43,7 +45,7 @@ static Instance *scan(Instance *_Atomic *list, uint64_t key, kiln_tensor *const 
     return r;
 }
 
-/* Only under the lock: an instance that was taken out meanwhile must not come back. */
+/* The memo is written under the lock alone: otherwise an instance that was evicted meanwhile could come back. */
 static void learn(kiln_function *f, uint64_t key, Instance *inst)
 {
     if (pthread_mutex_trylock(&f->compiling)) return;
@@ -92,7 +94,8 @@ static Instance *_Atomic *list_of(kiln_function *f, const Instance *inst)
     return inst->traced.bounded ? &f->general : &f->bucket[inst->key % INSTANCE_BUCKETS];
 }
 
-/* Out of every list; who is on it still finds its way on. Freed when nobody uses it. */
+/* Takes the instance out of every list. A thread that is looking at it still finds its way on, because its own links stay. It is
+ * freed when nobody uses it. */
 static void retire(kiln_function *f, Instance *inst)
 {
     Instance *_Atomic *link = list_of(f, inst);
@@ -179,14 +182,15 @@ void instance_drop(Instance *inst, kiln *k)
     if (last) cache_sweep(k);
 }
 
-/* It, or its saving form, if that has a derived function. */
+/* The instance, or its saving form, if that is what has a derived function. */
 static const Instance *derived_form(const Instance *inst)
 {
     const Instance *saving = inst->saving;
     return inst->derived ? inst : saving && saving->derived ? saving : NULL;
 }
 
-/* Instances that can go, put on *dead; a derived function that must go first, if there is one. Under the engine's lock. */
+/* Puts the instances that can be freed on *dead, and returns a derived function that must be freed first, if there is one. Under
+ * the engine's lock. */
 static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
 {
     for (Instance **link = &f->limbo, *inst; (inst = *link);) {

@@ -5,7 +5,8 @@
 #include "function.h"
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
-/* The values of the instance's symbols, in order of Program.symbol. False: recorded (one symbol, two sizes). */
+/* Finds the values of the instance's symbols, in the order of Program.symbol. False, and recorded: two sizes disagree about one
+ * symbol. */
 static bool instance_bind(
     Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, int64_t *dim)
 {
@@ -46,7 +47,7 @@ static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *
     return NULL;
 }
 
-/* One block per thread, kept; a call made from within another call (a callback) gets its own. */
+/* Each thread keeps one block; a call made from within another call (by a callback) gets a block of its own. */
 static void *workspace(Thread *t, size_t bytes)
 {
     if (UNLIKELY(t->work_busy)) return mem_alloc_aligned(bytes, BUFFER_ALIGN);
@@ -81,8 +82,8 @@ static bool gather_inputs(
     return true;
 }
 
-/* The next result's type in a call: its symbols' places filled in from *size (what instance->sizes wrote), which moves on. Not for
- * instances without sizes. */
+/* The type of the next result of a call, with the places of symbols filled in from *size (what instance->sizes wrote), which moves
+ * on. Not for instances without sizes. */
 static void result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
 {
     out->dtype = inst->result[i].dtype;
@@ -109,7 +110,7 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
     return true;
 }
 
-/* Loops whose gradients need memory that grows find it in a host table of the call's own. */
+/* A loop whose gradient needs memory that grows finds it in a host table that belongs to this call. */
 static int32_t enter_with_stacks(Thread *t, const Instance *inst, Call *c, void *work)
 {
     const uint32_t n = inst->program->nstack;
@@ -162,7 +163,7 @@ static void store_changed(const Instance *inst, kiln_tensor *const *result)
     }
 }
 
-/* Under tapes, what the body read is read by the caller: each variable a leaf. */
+/* Under a tape the caller reads what the body read: each variable becomes a leaf. */
 static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **source)
 {
     for (uint32_t i = 0; i < inst->traced.nsource; i++)
@@ -173,7 +174,7 @@ static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **sourc
     return true;
 }
 
-/* All arrays of the call, as one piece of scratch. */
+/* Takes all arrays of the call as one piece of scratch. */
 static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = inst->sizes ? inst->program->symbol.len : 0;
@@ -213,8 +214,8 @@ bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Ins
     return ok;
 }
 
-/* Notes the call on the tapes; its inputs' tensors are what the variables' leaves and the arguments are, and it has what was saved
- * for its gradient as further outputs. */
+/* Records the call on the open tapes. Its inputs are the leaves of the variables and the arguments; what was saved for its gradient
+ * is recorded as further outputs. */
 static bool run_recorded(
     Thread *t, kiln_site at, kiln_function *f, Instance *inst, const Instance *form, kiln_tensor *const *in, kiln_tensor **result)
 {

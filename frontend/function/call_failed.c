@@ -1,4 +1,4 @@
-/* call_failed: what to say of compiled code that ended in an error and has not said so itself. */
+/* call_failed: the error to record when compiled code has ended with a code and recorded nothing itself. */
 #include "../ops/effect.h"
 #include "function.h"
 
@@ -34,7 +34,7 @@ static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const
     return false;
 }
 
-/* What ends compiled code and has not said so itself. The words for a loop are those of eager code. */
+/* Records why compiled code ended, if the code itself has not. The words for a loop beyond its bound are those of eager code. */
 void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack)
 {
     const Program *p = inst->program;

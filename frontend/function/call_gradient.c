@@ -24,7 +24,8 @@ static void free_user(void *user) { mem_free(user, sizeof(InstanceGradient)); }
 
 static bool takes_gradient(const Type *type) { return dtype_is_float(type->dtype); }
 
-/* A variable that the body's regions read where no tape around them sees it; an error for who asks. */
+/* Whether the body reads this variable inside a loop or branch, where no tape around it sees the read; to ask for its gradient is
+ * then an error. */
 static bool is_missed(const Instance *inst, const Source *s)
 {
     for (uint32_t i = 0; i < inst->traced.nread && s->kind == FROM_VARIABLE; i++)
@@ -32,7 +33,7 @@ static bool is_missed(const Instance *inst, const Source *s)
     return false;
 }
 
-/* Whether somebody may ask for the gradient. What the body spells out is nobody's. */
+/* Whether the gradient of this source can be asked for. Constants that the body spells out belong to nobody outside. */
 static bool is_asked(const Instance *inst, const Source *s)
 {
     return takes_gradient(&s->type) && s->kind != FROM_LITERAL && !is_missed(inst, s);
@@ -45,7 +46,7 @@ static const Source *source_of(const Instance *inst, const kiln_variable *v)
     return NULL;
 }
 
-/* What was read there the body had assigned itself. */
+/* Reads of values that the body had assigned itself do not count. */
 static bool reads_own(const Instance *inst, const TapeRead *r)
 {
     const Source *s = source_of(inst, r->variable);
@@ -53,9 +54,9 @@ static bool reads_own(const Instance *inst, const TapeRead *r)
     return r->leaf && (!s || graph_maker(g, r->leaf)->in[0] != g->param.at[s - inst->traced.source]);
 }
 
-/* Such a value no tape around the call has. The call's gradient counts the read if the variable is a source, too; else all
- * recording tapes miss the variable from the call on, and they miss sources once a gradient is asked for under them: its own
- * gradient could not count the read. */
+/* No tape around the call holds such a value. If the variable is also a source, the call's gradient counts the read. Otherwise all
+ * recording tapes miss the variable from the call on; and they miss sources, too, once a gradient is recorded itself, because its
+ * own gradient could not count the read. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources)
 {
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
@@ -95,8 +96,8 @@ static void again_body(void *arg)
     a->ok = transplant(&t, a->g, from, a->map);
 }
 
-/* What stands for the sources: watched arguments, captures and locals, variables' values at entry; and those that are asked for, in
- * x. False: recorded. */
+/* Makes what stands for the sources: watched arguments, captures and locals, and variables' values at entry; x gets those that a
+ * gradient is asked for. False: recorded. */
 static bool give_sources(
     Thread *t, kiln_site at, const Instance *inst, kiln_tape *tape, kiln_tensor *const *in, Value *given, kiln_operand *x, int *nx)
 {
@@ -111,7 +112,7 @@ static bool give_sources(
     return true;
 }
 
-/* The instance's graph in the running trace; the tape notes what it reads of variables. False: recorded. */
+/* Copies the instance's graph into the running trace; the tape notes which variables it reads. False: recorded. */
 static bool again(Thread *t, kiln_site at, kiln_tape *tape, Again *a)
 {
     a->g = t->trace->frame->g;
@@ -143,8 +144,8 @@ static void replace_body(void *arg)
     }
 }
 
-/* All that was saved is an argument: whatever reads the value that was to be computed again reads that, and nothing is computed for
- * it. */
+/* Each saved value comes in as an argument, and whatever would read the value that is computed again reads the argument instead, so
+ * that nothing is computed for it. */
 static bool read_saved(Thread *t, kiln_site at, const Again *a)
 {
     const Traced *traced = &a->inst->traced;
@@ -159,7 +160,7 @@ static bool read_saved(Thread *t, kiln_site at, const Again *a)
     return traced->nsaved == 0 || bordered(t, at, t->trace->arena, replace_body, &r);
 }
 
-/* out: the gradients of all float sources; zeros for those that are not asked for. */
+/* Gives out the gradients of all float sources, and zeros for those that nobody asks for. */
 static void give_gradients(
     Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
 {
@@ -196,7 +197,7 @@ static void gradient_into(Thread *t, const InstanceGradient *rg, kiln_tensor *co
     give_gradients(t, at, &a, tape, x, nx, out);
     kiln_tape_close(&tape);
     if (!read_saved(t, at, &a)) return;
-    /* A variable's value at entry is an argument here: whoever asks for the gradient of that asks through the reads. */
+    /* A variable's value at entry is an argument here, so gradients with respect to it flow through the variable's reads. */
     for (uint32_t i = 0; i < inst->traced.nsource; i++)
         if (inst->traced.source[i].kind == FROM_VARIABLE) frame_pass_reads(top, a.given[i]);
 }
@@ -211,7 +212,7 @@ static void instance_gradient_body(kiln *k, kiln_tensor *const *in, kiln_tensor 
     scratch_reset(&t->scratch, mark);
 }
 
-/* The symbols of one type as groups of the plan. False: a size that is an expression, or too many symbols. */
+/* Writes the symbols of one type as groups of the plan. False: one size is an expression, or there are too many symbols. */
 static bool plan_type(Plan *p, Dim *symbol, const Instance *inst, const Type *type, uint8_t *group)
 {
     for (int d = 0; d < type->rank; d++) {
@@ -228,7 +229,7 @@ static bool plan_type(Plan *p, Dim *symbol, const Instance *inst, const Type *ty
     return true;
 }
 
-/* A bounded instance's gradient is bounded from its first call on. */
+/* The gradient of a bounded instance is bounded from its first call on. */
 static void preset_plan(kiln_function *vjp, const Instance *inst, uint32_t nin)
 {
     uint8_t *group = inst->traced.bounded ? mem_zeros(nin, MAX_RANK) : NULL;
@@ -267,7 +268,7 @@ static void own_vjp(Instance *inst, uint32_t nin)
     pthread_mutex_unlock(&vjp->k->lock);
 }
 
-/* Entered: the caller leaves it. NULL: recorded. */
+/* Returns with the call entered; the caller leaves it. NULL: recorded. */
 static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
     pthread_mutex_lock(&f->deriving);
@@ -294,8 +295,8 @@ static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *
     return vjp;
 }
 
-/* What comes after the inputs: what was saved, then per float output its cotangent, or a static argument that says that there is
- * none. False: recorded. */
+/* Fills in the arguments behind the inputs: what was saved, then per float output its cotangent, or a static argument that says
+ * that there is none. False: recorded. */
 static bool arguments(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, kiln_tensor *const *saved,
     kiln_tensor *const *g, kiln_tensor **arg, uint32_t *n)
 {
@@ -321,7 +322,8 @@ static bool none_missed(Thread *t, kiln_site at, const kiln_function *f, const I
     return true;
 }
 
-/* The form that ran. While a tape around records the gradient itself, it has to depend on the inputs alone. */
+/* The form of the instance that ran. While an outer tape records the gradient itself, the plain form is taken, since the gradient
+ * must then depend on the inputs alone. */
 static Instance *form_of(const Thread *t, Instance *inst)
 {
     Instance *saving = inst->saving;

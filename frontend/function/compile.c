@@ -1,5 +1,5 @@
-/* compile: THE SPINE: a call that no instance serves. Its body is traced (traced.c), what was traced is built (build.c: passes,
- * lowering, backend), and the instance is kept by its signature (cache.c), where later calls find it (call.c). */
+/* compile: what a call does that no instance serves. The function's body is traced (traced.c), what was traced is built (build.c:
+ * passes, lowering, backend), and the instance is kept by its signature (cache.c), where later calls find it (call.c). */
 #include "function.h"
 
 #include <stdio.h>
@@ -39,10 +39,11 @@ static Instance *make_instance(
     return inst;
 }
 
-/* A bounded instance reserves workspace for its bound: beyond this, sizes rather stay constants. */
+/* An instance for bounded sizes reserves workspace for its bounds. If that is more than this, the sizes stay constants instead. */
 #define GENERAL_WORKSPACE ((int64_t)256 << 20)
 
-/* The sizes of the plan as symbols. NULL if that cannot be: then it is known why, and no error is left behind. */
+/* Makes an instance in which the sizes of the plan are symbols. NULL if that cannot be; then the reason is known, and no error is
+ * left behind. */
 static Instance *make_general(
     Thread *t, kiln_site at, kiln_function *f, uint64_t key, const Plan *plan, kiln_tensor *const *in, int nin, const Miss *miss)
 {
@@ -89,7 +90,7 @@ static bool literal_agrees(Thread *t, kiln_site at, const Source *s, const Sourc
     return tensor_ok(a) && tensor_ok(b) && memcmp(a->data, b->data, kiln_bytes(a)) == 0;
 }
 
-/* What the body takes from outside: the same tensors and variables, the same elements spelled out. */
+/* Whether two traces take the same from outside: the same tensors and variables, and the same constants. */
 static bool sources_agree(Thread *t, kiln_site at, const kiln_function *f, const Traced *was, const Traced *again)
 {
     for (uint32_t i = 0; i < was->nsource && i < again->nsource; i++) {
@@ -110,7 +111,7 @@ static bool sources_agree(Thread *t, kiln_site at, const kiln_function *f, const
     return true;
 }
 
-/* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. */
+/* KILN_RETRACE: a new trace must give the same graph. Whatever differs was read from the host and frozen into the first one. */
 bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin)
 {
     Traced again = {.plan = inst->traced.plan};

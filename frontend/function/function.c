@@ -32,7 +32,8 @@ static const char *size_fault(const kiln_size *z)
 
 static const char starved[] = "no memory";
 
-/* One name of a KILN_DIM has one pair of bounds. names: hash of a name -> the size that it stands in first, from 1. */
+/* A KILN_DIM has the same bounds wherever its name stands. names maps the hash of a name to the number of the size that it stood in
+ * first, from 1. */
 static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int d)
 {
     const kiln_size *z = &spec[i].size[d];
@@ -62,8 +63,8 @@ static const char *spec_fault(const kiln_spec *spec, uint32_t n)
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
-/* Freed handles are made anew only when as many others were freed since: until then whoever kept one is told. Debug builds keep
- * them all. */
+/* A freed handle is reused only after as many others were freed since; until then, whoever still has it gets an error that says so.
+ * Debug builds keep them all. */
 #define FREED_KEPT 64
 
 static void init_locks(kiln_function *f)
@@ -112,7 +113,7 @@ static kiln_function *new_handle(kiln *k)
     return f;
 }
 
-/* All but the handle with its name. */
+/* Frees all but the handle with its name. */
 static void let_go(kiln_function *f)
 {
     cache_free_instances(f);
@@ -165,7 +166,7 @@ bool function_gone(Thread *t, kiln_site at, const kiln_function *f)
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------- */
-/* One that nobody was given, as it could not be made. */
+/* Frees a function that nobody was given, because making it failed. */
 static kiln_function *discard(kiln_function *f)
 {
     let_go(f);
@@ -235,7 +236,7 @@ void function_drop(kiln_function *f)
     if (last) cache_sweep(k);
 }
 
-/* The decorator makes it anew at the next call. */
+/* Forgets it, so that the decorator makes it anew at the next call. */
 static void forget_definition(kiln_function *f)
 {
     MapSlot s;
@@ -248,7 +249,7 @@ static void forget_definition(kiln_function *f)
     pthread_mutex_unlock(&f->k->lock);
 }
 
-/* Its parent no longer knows it. The parent is there: derived functions hold theirs. */
+/* Takes it out of its parent's list. The parent still exists, because derived functions hold theirs. */
 static void leave_parent(kiln_function *f)
 {
     kiln_function *parent = f->parent;
@@ -272,8 +273,8 @@ static kiln_function *any_child(kiln_function *f)
     return child;
 }
 
-/* Marks f as freed and holds it in one step: a freed function that nobody holds is another thread's to destroy. False: it was
- * freed. */
+/* Marks f as freed and holds it in one step, since another thread may destroy a freed function that nobody holds. False: it was
+ * freed already. */
 static bool begin_free(kiln_function *f)
 {
     pthread_mutex_lock(&f->k->lock);

@@ -1,5 +1,5 @@
 /* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which
- * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (THE SPINE), traced.c,
+ * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (a call without an instance), traced.c,
  * build.c, call.c. */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H
@@ -125,7 +125,7 @@ struct kiln_function {
 /* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
 bool call_enter(Thread *t, kiln_site at, kiln_function *f);
 void call_leave(Thread *t);
-/* compile.c, THE SPINE: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that
+/* compile.c: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that
  * was entered ends. NULL: recorded. */
 Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. False: recorded. */

@@ -30,8 +30,8 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
     bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
     for (int i = 0; i < n && ok; i++) {
         ok = body_output(t, at, f->name, i, &set[i]);
-        /* Each output is a handle of its own, not that of another output, of an input, or of what lives on outside (which a trace
-         * captures as it is). */
+        /* Each output becomes a handle of its own, different from the other outputs, the inputs, and what lives on outside (which a
+         * trace captures as it is). */
         bool own = ok && ((t->trace && set[i]->state == TENSOR_EAGER) ||
                              (set[i]->in_scope && set[i]->home == t && set[i]->scope == t->scopes - 1));
         for (int j = 0; j < i && own; j++) own = set[j] != set[i];

@@ -7,7 +7,8 @@ void latest_free(Latest *l)
     if (l) mem_free(l, l->bytes);
 }
 
-/* One block: the struct, types, values, and the texts of static arguments, which the caller may free. NULL: no memory. */
+/* Everything lies in one block: the struct, types, values, and copies of the texts of static arguments, which the caller may free.
+ * NULL: no memory. */
 static Latest *latest_of(kiln_tensor *const *in, int nin)
 {
     size_t bytes = sizeof(Latest) + (size_t)nin * (sizeof(Type) + sizeof(Fixed));

@@ -4,8 +4,8 @@
  * differentiates. */
 #include "function.h"
 
-/* Products of the body itself, not of its loops and branches. Sizes that are expressions would keep the gradient from being bounded
- * by the same symbols; a value that is a result already is not given twice. */
+/* Only products of the body itself are saved, not those inside its loops and branches. Sizes that are expressions would keep the
+ * gradient from being bounded by the same symbols, and a value that is a result already is not given twice. */
 static bool worth_saving(const Graph *g, const Node *n)
 {
     const Type *type = graph_type(g, n->out);
@@ -47,7 +47,7 @@ static void copy_body(void *arg)
     to->nresult += to->nsaved;
 }
 
-/* Under `compiling`. NULL: recorded. The instance itself: there is nothing worth saving. */
+/* Under `compiling`. Returns the instance itself if nothing is worth saving. NULL: recorded. */
 static Instance *make_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
     Instance *form = instance_zeros(t, at, f->name, inst->key);

@@ -23,8 +23,8 @@ static uint32_t group_of(const Instance *r, int arg, int axis)
     return r->traced.plan.groups ? r->traced.plan.group[arg * MAX_RANK + axis] : 0;
 }
 
-/* A size that became a symbol by itself: within its bounds, and the same wherever the symbol stands. Declared ones were checked
- * before, with an error that names them. */
+/* Whether a size that became a symbol by itself lies within its bounds and is the same wherever the symbol stands. Declared symbols
+ * were checked before, with an error that names them. */
 static bool symbol_fits(const Instance *r, int arg, int axis, int64_t have, int64_t *seen)
 {
     uint32_t g = group_of(r, arg, axis);
@@ -196,7 +196,7 @@ void rigid_free(kiln_function *f)
     f->rigid = NULL;
 }
 
-/* At least twice what was seen, so that growing sizes do not compile at every step. */
+/* The new bound is at least twice the largest size seen, so that growing sizes do not compile at every step. */
 static int64_t bound_for(int64_t seen)
 {
     int64_t hi = 2;
@@ -204,7 +204,7 @@ static int64_t bound_for(int64_t seen)
     return hi;
 }
 
-/* The instance fits but for bounds of its own symbols: the same plan with larger ones. */
+/* The instance would fit if its own symbols had larger bounds: makes the same plan with larger ones. */
 static bool grow(const Instance *r, kiln_tensor *const *in, int nin, Plan *plan)
 {
     for (uint32_t g = 0; g < r->traced.plan.groups; g++) plan->hi[g] = r->traced.plan.hi[g];
@@ -279,7 +279,7 @@ static bool choose(kiln_function *f, kiln_tensor *const *in, int nin, uint8_t *m
     return false;
 }
 
-/* A plan that is known beforehand: the sizes must be within it. */
+/* Whether the sizes lie within a plan that is known beforehand. */
 static bool preset_fits(const kiln_function *f, kiln_tensor *const *in, int nin, const uint8_t *group)
 {
     int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};

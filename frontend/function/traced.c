@@ -15,7 +15,7 @@ typedef struct Start {
     int nin;
 } Start;
 
-/* A size as the trace sees it: declared or planned ones are symbols. */
+/* The size as the trace sees it: a symbol if it was declared or planned as one. */
 static Dim size_traced(const Start *s, int arg, int axis)
 {
     DimTable *dims = &s->tr->module->dims;
@@ -27,7 +27,7 @@ static Dim size_traced(const Start *s, int arg, int axis)
     return dim_symbol(dims, arena_printf(a, "%s", z->name), z->lo, z->hi);
 }
 
-/* What the instance was made for, copied: the caller's types, plan and texts go. */
+/* Copies what the instance was made for, because the caller's types, plan and texts go. */
 static void signature_into(const Start *s)
 {
     Traced *traced = s->traced;

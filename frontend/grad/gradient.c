@@ -115,7 +115,7 @@ static void call_rule(Vjp *v, Walk *w)
         if (dx[i] && v->wanted[i]) v->dx[i] = value_for(w, dx[i]);
 }
 
-/* The body of a region is reversed into a graph of its own: there the user's function must make its ops, and nothing comes in from
+/* The body of a region is reversed into a closed graph. There the user's function appends its ops, and nothing can come in from
  * outside any longer. */
 static void custom_in_region(Vjp *v, Walk *w)
 {
@@ -155,7 +155,8 @@ static kiln_tensor *gradient_of(Walk *w, Value sum, kiln_operand x)
 
 static bool is_local(kiln_operand x) { return x.kind == 2 && x.as.variable->local; }
 
-/* Of a variable's reads the walk has put the sum first. A local's values, of which one may come from another, have each its own. */
+/* The walk has put the sum of all reads of a variable first. The values of a local, of which one may be computed from another, have
+ * a cotangent each, and these are added here. */
 static Value sum_of(Walk *w, const Value *d, uint32_t n, kiln_operand x)
 {
     Value sum = n ? d[0] : 0;
@@ -183,7 +184,7 @@ static void start_emit(Walk *w)
     w->ge.e.loc = loc_of(w->at);
 }
 
-/* Inside the border: one reverse sweep for all operands. */
+/* Runs one reverse sweep for all operands, inside the arena's border. */
 static void walk_body(void *arg)
 {
     Walk *w = arg;
@@ -233,7 +234,7 @@ static void walk_body(void *arg)
     w->ok = true;
 }
 
-/* Poison was told where it was made. False. */
+/* Records why nothing can be taken of x, unless it is poison, which was reported where it was made. Returns false. */
 static bool is_failed(Thread *t, kiln_site at, const kiln_tensor *x)
 {
     char text[96];
@@ -361,7 +362,8 @@ bool kiln_gradients_at(
         fail(t, at, KILN_ESHAPE, "gradients: the seed has another dtype or shape than y");
         return false;
     }
-    /* Recorded calls ask for whatever their bodies read, though it was freed since: so this is not for gradients() to say. */
+    /* Gradients of recorded calls ask for whatever the bodies read, even if it was freed since; so this check belongs to the public
+     * call and not to gradients(). */
     for (int i = 0; i < count; i++)
         if (x[i].kind == 2 && x[i].as.variable && !x[i].as.variable->alive) {
             for (int k = 0; k < count; k++) dx[k] = &t->k->poison;

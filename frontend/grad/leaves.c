@@ -39,7 +39,7 @@ const Reach *tape_reach_asked(const kiln_tape *tape, Arena *arena, const kiln_op
     return tape_reach(tape, arena, leaf, n);
 }
 
-/* What was not watched but computed from what was. */
+/* The value of a tensor that was not watched itself, but computed from watched ones. */
 static Value computed(const kiln_tape *tape, const kiln_tensor *x, const Reach *known)
 {
     if (tape->frame)
@@ -60,7 +60,7 @@ static void computed_body(void *arg)
     c->v = computed(c->tape, c->x.as.tensor, tape_reach_asked(c->tape, &c->scratch, &c->x, 1));
 }
 
-/* An input, or older than the tape. */
+/* The tensor is an input, or older than the tape. */
 static bool is_given(const kiln_tape *tape, const kiln_tensor *x)
 {
     if (!tape->read.len || x->state != TENSOR_TRACED || x->frame != tape->frame) return true;

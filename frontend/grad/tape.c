@@ -102,7 +102,7 @@ static void unlink_from(kiln_tape **link, const kiln_tape *tape)
     if (*link) *link = tape->next;
 }
 
-/* All that the tape holds; afterwards it only knows whose it was. */
+/* Frees all that the tape holds; afterwards it only knows whose it was. */
 static void tape_clear(kiln_tape *tape)
 {
     Thread *t = tape->t;
@@ -179,7 +179,7 @@ static Value operand_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
     return known ? (Value)*known : new_param(tape, x, false, loc);
 }
 
-/* From now on x is tracked; what used it before knew a constant. */
+/* From now on x is tracked; what used it before has it as a constant. */
 static Value leaf_value(kiln_tape *tape, const kiln_tensor *x, Loc loc)
 {
     Value known = tape_tracked(tape, x);
@@ -299,7 +299,7 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
     if (known) return tape_note(tape, NULL, x->uid, known) ? x : &t->k->poison;
     kiln_tensor *leaf = apply1(t, at, OP_leaf, x, (int64_t[]){0}, 1);
     if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value)) return &t->k->poison;
-    /* The tensor, by whatever handle, now means the leaf: what is computed from it can be asked for. */
+    /* From now on every handle of the tensor means the leaf, so that a gradient with respect to it can be asked for. */
     if (!trace_repoint(t, at, x, leaf->value)) return &t->k->poison;
     if (x->state == TENSOR_TRACED && x->frame == tape->frame) x->value = leaf->value;
     return x;

@@ -4,7 +4,8 @@
 #include "trace.h"
 
 #define DEPTH_MAX 64
-/* Once too deep, all that would be entered is refused: else a body that calls itself twice would take 2^64 calls to come back. */
+/* Once bodies are nested too deep, nothing more is entered until the outermost one has ended. A body that calls itself twice would
+ * otherwise make 2^64 calls before it comes back. */
 static bool may_nest(Thread *t, kiln_site at, const char *name, uint32_t depth)
 {
     if (!t->too_deep && depth < DEPTH_MAX) return true;

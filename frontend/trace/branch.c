@@ -44,7 +44,7 @@ kiln_branch kiln_if_begin_at(kiln_site at, kiln_operand condition)
     return b;
 }
 
-/* Only right behind the KILN_IF: in its scope, in its frame, nothing closed since. */
+/* KILN_ELSE must stand right behind its KILN_IF: in the same scope and frame, with nothing closed in between. */
 static bool follows_if(const Thread *t)
 {
     const LastIf *last = &t->last_if;
@@ -104,7 +104,7 @@ static void close_traced(Thread *t, kiln_branch *b)
     t->last_if = (LastIf){.frame = parent, .trace_id = b->id, .predicate = b->predicate};
 }
 
-/* The block is over, or was not to run. */
+/* Ends a branch whose block has run, or was not to run. */
 static void close_branch(Thread *t, kiln_branch *b)
 {
     if (!b->id)

@@ -36,7 +36,8 @@ static kiln_tensor *scalar(Thread *t, kiln_site at, const char *what, kiln_opera
 }
 
 /* ---- bodies ----------------------------------------------------------------------------------------------------- */
-/* Runs it in a scope; out: handles in the caller's scope, each of its own. After an error the caller gives the scratch back. */
+/* Runs the body in a scope of its own; out gets handles in the caller's scope, each a handle of its own. After an error the caller
+ * gives the scratch back. */
 static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_in, int nin, kiln_tensor **out, int nout)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
@@ -109,7 +110,7 @@ static Frame *open_with(Thread *t, const Loop *l, FrameKind kind, const Value *o
         if (role == COLUMN_SLICE) type = slice_type(&type);
         Value p = frame_param(t, l->at, f, &type, (Column){role, i ? outer[i] : 0, NULL});
         in[i] = p ? tensor_traced(t, l->at, f, p) : NULL;
-        if (role == COLUMN_SLICE && tensor_ok(in[i])) /* where cotangents meet before the stack gets them, as at an eager slice */
+        if (role == COLUMN_SLICE && tensor_ok(in[i])) /* cotangents meet here before the stack gets them, as at a slice */
             in[i] = apply1(t, l->at, OP_reshape, in[i], type.dim, type.rank);
         if (tensor_ok(in[i])) continue;
         frame_leave(t, f);

@@ -16,7 +16,7 @@ static const char *name_of(const kiln_loop *l) { return l->is_while ? "KILN_WHIL
 /* Whether the trace in which the loop began is still running. */
 static bool still_traced(const Thread *t, const kiln_loop *l) { return l->id && t->trace && t->trace->id == l->id; }
 
-/* Gives the loop up: its frames are dropped, and with them the trace, because an error was recorded. */
+/* Gives the loop up after an error was recorded: its frames are dropped, and the trace fails with them. */
 static void abandon(Thread *t, kiln_loop *l)
 {
     if (l->frame && still_traced(t, l)) frame_leave(t, l->frame);
@@ -54,9 +54,9 @@ static bool enter_body(Thread *t, kiln_loop *l)
     return false;
 }
 
-/* Under KILN_RETRACE condition and block are traced a second time, into frames that are thrown away: what a first turn left in a
- * pointer of C's, eager code would miss in its second. True: that turn is to be entered; false: the loop, as it was traced first,
- * to be closed. */
+/* Under KILN_RETRACE the condition and the block are traced a second time, into frames that are thrown away: a pointer of C's that
+ * the first turn changed would show in the second turn of eager code, and shows here, too. True: that second turn is to be entered;
+ * false: the loop is to be closed as it was traced first. */
 static bool trace_again(Thread *t, kiln_loop *l)
 {
     Frame *f = l->frame;

@@ -91,7 +91,8 @@ static Match *free_match(const Close *c, uint64_t key)
 static Match *match_for(Close *c, const Frame *f, uint32_t i)
 {
     const Column *column = &f->column.at[i];
-    /* Given parameters stand in the same places in all frames, whatever else they have in common. */
+    /* The parameters that a frame is given stand in the same places in all frames of the node, whatever else the frames have in
+     * common. */
     if (column->role != COLUMN_FREE && i < c->match.len) return &c->match.at[i];
     const uint64_t key = key_of(column->variable, column->outer);
     if (column->role == COLUMN_FREE && free_match(c, key)) return free_match(c, key);
@@ -119,7 +120,7 @@ static void match_all(Close *c)
 
 static bool in_group(const Match *m, ColumnRole role, bool carried) { return m->column.role == role && m->carried == carried; }
 
-/* Index, carries (given ones, then variables), slices, the rest. */
+/* Orders parameters as the op wants them: index, carries (given ones, then variables), slices, the rest. */
 static void order_all(Close *c)
 {
     static const struct {
@@ -165,9 +166,9 @@ static void set_results(Close *c, uint32_t k)
     for (uint32_t i = 0; i < r->stacked; i++) graph_result(f->g, r->result[k][given + i]);
 }
 
-/* Tapes outside ask for a variable through the reads that they saw. The value at entry is what was read outside, so its reads in
- * here let gradients through, unless it stands for another value in each step. Reads of what was assigned in here are seen by
- * nobody. */
+/* A tape outside finds a variable through the reads that it saw. The value of a variable at entry is what was read outside, so its
+ * reads in here let gradients through, unless that parameter stands for another value in each step (a carry of a loop). No tape
+ * sees reads of a value that was assigned in here. */
 static void settle_reads(Close *c)
 {
     const bool loop = c->r->op != OP_branch;

@@ -1,6 +1,6 @@
-/* slices: what the body of a loop reads of an outside value only at its own index comes in as a stacked input, one slice per step.
- * The loop is the same, but its gradient is stacked too, instead of being summed into a whole value at each step. Relies on
- * region.c. Never changes what a body computes. */
+/* slices: where the body of a loop reads an outside value only at the loop's own index, the value becomes a stacked input, of which
+ * each step sees one slice. The loop computes the same, but its gradient is stacked, too, instead of being added into a whole value
+ * at each step. Relies on region.c. Never changes what a body computes. */
 #include "region.h"
 
 /* gather(param, index) along axis 0, index being the loop's own. */
@@ -25,7 +25,7 @@ static bool only_slices(const Graph *g, Value param, Value index)
     return any;
 }
 
-/* The body gives it away whole. */
+/* Whether the body hands the whole value on. */
 static bool leaves(const Region *r, const Frame *f, Value param)
 {
     for (uint32_t i = 0; i < r->carries + r->stacked; i++)
@@ -35,8 +35,8 @@ static bool leaves(const Region *r, const Frame *f, Value param)
     return false;
 }
 
-/* The parameter becomes a slice, and each read of one the slice itself: still a node of its own, so that cotangents add up in the
- * order in which the reads' do in eager code. */
+/* The parameter becomes a slice, and each read of one slice becomes that parameter, through a node of its own, so that cotangents
+ * add up in the order in which those of the reads do in eager code. */
 static void take_slice(Frame *f, uint32_t column, Arena *a)
 {
     Graph *g = f->g;

@@ -66,7 +66,7 @@ Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c)
 }
 
 /* ---- operands -------------------------------------------------------------------------------------------------- */
-/* What v of f means by now: it may have been watched, by this handle or another one. */
+/* What value v of frame f stands for now: the tensor may have been watched since, by this handle or another one. */
 static Value meaning(const Frame *f, Value v)
 {
     const uint64_t *leaf;
@@ -74,7 +74,7 @@ static Value meaning(const Frame *f, Value v)
     return v;
 }
 
-/* The value v of frame `from` as a value of `f`, which `from` encloses: a parameter per frame on the way in. */
+/* The value v of frame `from` as a value of `f`, which `from` encloses; each frame on the way in gets a parameter for it. */
 static Value bring_in(const Frame *from, Frame *f, Value v, Loc loc)
 {
     if (f == from) return v;
@@ -93,7 +93,7 @@ static Frame *function_frame(Frame *f)
     return f;
 }
 
-/* What a rule's frame says of all that would come in. */
+/* The error for whatever would come into the frame of a gradient rule from outside. */
 static Value closed_to(Thread *t, kiln_site at, const char *what)
 {
     fail(t, at, KILN_EUNSUPPORTED,
@@ -279,7 +279,8 @@ bool trace_note(Thread *t, kiln_site at, kiln_variable *v, Value leaf)
     return ask(&a, note_body);
 }
 
-/* The variable's value in frame f, which tapes can ask for: a fresh leaf, where gradients stop; a local's is the value itself. */
+/* The variable's value in frame f, as something that tapes can ask about: a fresh leaf where gradients stop, or for a local the
+ * value itself. */
 static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
 {
     Slot *s = make_slot(f, v);
