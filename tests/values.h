@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 #include <kiln/kiln.h>
+
+#include "late.h"
 #include <math.h>
 
 static kiln *k;

@@ -73,6 +73,20 @@ static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *w
     return cuda_run(c, buf, dim, host, st);
 }
 
+#define OLDEST_SM 80
+
+static bool print(const char *stage, Arena *arena, const Module *m, Text *out, Status *st)
+{
+    LowerOptions lower = {.blas = false};
+    Text source = {0};
+    cuda_target(&lower.target);
+    const Program *p = program_lower(arena, m, &lower, st);
+    const bool ptx = strcmp(stage, "ptx") == 0;
+    bool ok = p != NULL && cuda_program_ptx(p, OLDEST_SM, ptx ? &source : out, ptx ? out : NULL, st);
+    text_free(&source);
+    return ok;
+}
+
 static size_t code_bytes(const Compiled *c) { return c->bytes; }
 
 static void describe(char *buf, size_t cap)
@@ -99,6 +113,7 @@ const Backend *cuda_backend(void)
         .run = run,
         .code_bytes = code_bytes,
         .release = cuda_release,
+        .print = print,
         .describe = describe,
     };
     return &backend;

@@ -25,6 +25,7 @@ static bool effect(Scope *s, const Node *n)
     step->effect.op = n->op;
     step->effect.number = ATTRS(print, n->attr->at)->record; /* every effect begins with it */
     lw->p->calls_back |= n->op == OP_callback;
+    lw->p->may_fail = true;
     step->effect.nin = n->nin;
     step->effect.nout = n->nout;
     step->effect.type = type;

@@ -175,6 +175,7 @@ bool lower_loop(Scope *s, const Node *n)
     if (l.condition != NULL) {
         loop->loc = n->loc;
         loop->trip_dim = dim_is_const(l.is->steps) ? l.is->steps : DIM_BAD;
+        lw->p->may_fail |= loop->trip_dim != DIM_BAD;
         count = scope_result(s, n->out + l.is->carries + l.is->ys);
         if (count == NO_BUF || !lower_condition(s, &l, &block[1], &selector)) return false;
         lower_read(lw, count);

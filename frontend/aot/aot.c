@@ -53,8 +53,7 @@ static void place_source(Place *p, const Source *s)
 {
     p->kind = s->kind == FROM_ARGUMENT ? PLACE_ARGUMENT : s->kind == FROM_VARIABLE ? PLACE_STATE : PLACE_CONSTANT;
     p->name = s->kind == FROM_VARIABLE ? s->variable->name : "";
-    const kiln_tensor *x = s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
-    p->bytes = s->kind == FROM_ARGUMENT ? NULL : x->data;
+    p->value = s->kind == FROM_VARIABLE ? s->variable->value : s->tensor;
 }
 
 /* A variable that the body only writes is state all the same: an input that nothing reads. */
@@ -63,7 +62,7 @@ static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_va
     for (uint32_t i = 0; i < j->traced->nsource; i++)
         if (j->traced->source[i].kind == FROM_VARIABLE && j->traced->source[i].variable == v) return i;
     graph_param(g, &v->type, (Loc){0});
-    input[*n] = (Place){.kind = PLACE_STATE, .name = v->name, .bytes = v->value->data};
+    input[*n] = (Place){.kind = PLACE_STATE, .name = v->name, .value = v->value};
     return (*n)++;
 }
 
@@ -79,23 +78,6 @@ static void job_body(void *arg)
     for (uint32_t i = 0; i < traced->nchanged; i++) j->a.changed[i] = state_input(j, g, input, &n, traced->changed[i]);
     j->a.input = input;
     j->ok = artifact_write(&j->a, j->path, j->o, &j->st);
-}
-
-/* Captured memory must be instance-major to become a constant. */
-static bool pack_sources(Thread *t, kiln_site at, Traced *traced)
-{
-    for (uint32_t i = 0; i < traced->nsource; i++) {
-        Source *s = &traced->source[i];
-        if (s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL) continue;
-        kiln_tensor *packed = tensor_contiguous(t, at, s->tensor);
-        if (!tensor_ok(packed)) return false;
-        if (packed != s->tensor && s->kind == FROM_LITERAL) {
-            kiln_own(packed);
-            kiln_release(s->tensor);
-        }
-        s->tensor = packed;
-    }
-    return true;
 }
 
 /* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
@@ -147,7 +129,7 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     pthread_mutex_lock(&f->compiling);
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
-    if (ok && pack_sources(t, at, &traced)) {
+    if (ok) {
         j.a = (Artifact){
             .t = t, .at = at, .module = traced.module, .arena = &traced.arena, .name = f->name, .noutput = traced.noutput};
         if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;

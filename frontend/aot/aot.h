@@ -13,7 +13,7 @@ typedef struct Place {       /* where one input of the entry comes from */
     PlaceKind kind;
     const char *name;        /* of the argument or variable; for comments */
     int64_t offset;          /* STATE, CONSTANT: in its block; filled by artifact_write */
-    const void *bytes;       /* STATE, CONSTANT: the first value */
+    kiln_tensor *value;      /* STATE, CONSTANT: the first one */
 } Place;
 
 typedef struct Artifact {

@@ -19,12 +19,13 @@ static int64_t place_block(Artifact *a, const Program *p, PlaceKind kind)
     return at;
 }
 
-static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int64_t bytes)
+static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int64_t bytes, Status *st)
 {
     char *block = arena_zeros(a->arena, bytes > 0 ? (size_t)bytes : 1, 1);
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == kind && p->buf.at[i].bytes)
-            memcpy(block + a->input[i].offset, a->input[i].bytes, (size_t)p->buf.at[i].bytes);
+            if (!tensor_read(a->t, a->at, a->input[i].value, block + a->input[i].offset))
+                status_fail(st, ST_DEVICE, "aot: no values");
     return block;
 }
 
@@ -105,7 +106,7 @@ static void write_artifact(void *user, const void *bytes, size_t len)
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
 {
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
-    const Backend *backend = backend_get("cpu", st);
+    const Backend *backend = device_backend(HOST, st);
     if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
     if (!backend->object) return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
     Program *p = lower(a, backend, st);
@@ -116,13 +117,13 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     snprintf(initial, sizeof initial, "%s_initial", symbol);
     snprintf(constants, sizeof constants, "%s_constants", symbol);
     ObjectData data[2] = {
-        {initial, fill_block(a, p, PLACE_STATE, state), (size_t)state},
-        {constants, fill_block(a, p, PLACE_CONSTANT, constant), (size_t)constant},
+        {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state},
+        {constants, fill_block(a, p, PLACE_CONSTANT, constant, st), (size_t)constant},
     };
     Text header = {0};
     artifact_header(&header, a, p, symbol, state, constant);
     int64_t work = artifact_workspace(p, a->noutput);
-    bool ok = !header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header");
+    bool ok = !st->code && (!header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header"));
     if (ok && o->workspace_limit && work > o->workspace_limit)
         ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work,
             (long long)o->workspace_limit);

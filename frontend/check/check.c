@@ -64,7 +64,7 @@ static void count(Judged *j, Value v, const RefVerdict *verdict)
 
 static bool operand_of_ref(Judged *j, kiln_tensor *x, RefTensor *to)
 {
-    x = tensor_contiguous(j->c->t, j->c->at, x);
+    x = tensor_host(j->c->t, j->c->at, x);
     if (tensor_ok(x)) *to = ref_load(&j->arena, &x->type, x->data);
     return tensor_ok(x);
 }
@@ -82,7 +82,7 @@ static void judge_body(void *arg)
     if (!ref_run_node(&j->arena, j->g, j->node, NULL, operand, &out, &j->st)) return;
     for (uint32_t i = 0; i < n->nout; i++) {
         RefVerdict v;
-        kiln_tensor *x = tensor_contiguous(j->c->t, j->c->at, j->out[i]);
+        kiln_tensor *x = tensor_host(j->c->t, j->c->at, j->out[i]);
         if (!tensor_ok(x)) return;
         bool fine = ref_compare(&out[i], x->data, &v);
         count(j, n->out + i, &v);

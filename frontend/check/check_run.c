@@ -81,11 +81,11 @@ static kiln_tensor *stacked(const Steps *s, uint32_t i)
     const size_t bytes = out && s->gone ? kiln_bytes(out) / (size_t)type.dim[0] : 0;
     if (out) memset(out->data, 0, kiln_bytes(out));
     for (int64_t k = 0; out && k < s->gone; k++) {
-        kiln_tensor *y = tensor_contiguous(s->t, s->at, s->y[k * s->ys + i]);
+        kiln_tensor *y = tensor_host(s->t, s->at, s->y[k * s->ys + i]);
         if (!tensor_ok(y)) return NULL;
         memcpy(out->data + (size_t)(s->reverse ? s->gone - 1 - k : k) * bytes, y->data, bytes);
     }
-    return out;
+    return tensor_place(s->t, s->at, out);
 }
 
 static bool run_steps(Steps *s, kiln_tensor **out)

@@ -57,8 +57,8 @@ static bool same_element(DType d, const char *a, const char *b)
 
 int64_t tensors_differ(Thread *t, kiln_site at, kiln_tensor *a, kiln_tensor *b, double *largest)
 {
-    a = tensor_contiguous(t, at, a);
-    b = tensor_contiguous(t, at, b);
+    a = tensor_host(t, at, a);
+    b = tensor_host(t, at, b);
     if (!tensor_ok(a) || !tensor_ok(b) || !type_equal(&a->type, &b->type)) {
         *largest = INFINITY;
         return 1;

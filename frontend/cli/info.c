@@ -16,21 +16,23 @@ typedef struct Fact {
     char text[512];
 } Fact;
 
-static void backend_fact(Fact *f, const char *backend)
+static void backend_fact(Fact *f, const BackendRow *row)
 {
     Status st = {0};
-    const Backend *b = backend_get(backend, &st);
+    const Backend *b = backend_get(row->name, &st);
+    f->name = row->title;
+    f->key = row->key;
     snprintf(f->text, sizeof f->text, "%s", *st.text ? st.text : "not part of this build");
     if (b) *f->text = 0;
     if (b && b->describe) b->describe(f->text, sizeof f->text);
 }
 
-enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, SUMS, COMPILER, CUDA, FACTS };
+enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, SUMS, BACKENDS, FACTS = BACKENDS + 8 };
 
 static void print(const Fact *fact, bool json)
 {
     if (json) putchar('{');
-    for (int i = 0; i < FACTS; i++) {
+    for (int i = 0; i < FACTS && fact[i].name; i++) {
         if (!json) {
             printf("%-10s %s\n", fact[i].name, fact[i].text);
             continue;
@@ -60,9 +62,7 @@ int info(int argc, char **argv)
         [THREADS] = {"threads", "threads", ""},
         [EAGER_TIER] = {"eager", "tier", ""},
         [BLAS] = {"BLAS", "blas", ""},
-        [SUMS] = {"products", "products", ""},
-        [COMPILER] = {"compiler", "compiler", ""},
-        [CUDA] = {"CUDA", "cuda", ""}};
+        [SUMS] = {"products", "products", ""}};
     snprintf(fact[VERSION].text, sizeof fact->text, "%s", kiln_version());
     cpu_name(fact[CPU].text, sizeof fact->text);
     snprintf(fact[THREADS].text, sizeof fact->text, "%d", threads_count(k->threads));
@@ -72,8 +72,7 @@ int info(int argc, char **argv)
     snprintf(fact[SUMS].text, sizeof fact->text, "%s",
         blas_refused() ? "all summed in Kiln's order (docs/numerics.md)"
                        : "large ones summed in OpenBLAS's order, the others in Kiln's (docs/numerics.md)");
-    backend_fact(&fact[COMPILER], "cpu");
-    backend_fact(&fact[CUDA], "cuda");
+    for (uint32_t i = 0; BACKENDS + i < FACTS && backend_row(i); i++) backend_fact(&fact[BACKENDS + i], backend_row(i));
     kiln_close(k);
     print(fact, json);
     return FINE;

@@ -76,6 +76,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     missing_inputs_init(k);
     k->host =
         (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow, .effect = hooks->effect_happens};
+    k->device = (uint8_t)device_preferred();
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;
@@ -90,6 +91,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
 void thread_free(Thread *t)
 {
     tensor_slabs_free(t);
+    places_free(t);
     pool_free(t->pool);
     scratch_free(&t->scratch);
     kept_free(t->kept);

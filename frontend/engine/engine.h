@@ -6,10 +6,8 @@
 #include <kiln/kiln.h>
 #include <pthread.h>
 
-#include "../../codegen/backend.h"
-#include "../../codegen/eager.h"
+#include "../../codegen/device.h"
 #include "../../ir/infer.h"
-#include "../../runtime/buffer.h"
 #include "../../runtime/scratch.h"
 #include "../../runtime/threads.h"
 
@@ -17,6 +15,7 @@ typedef struct Thread Thread;
 typedef struct Instance Instance;
 typedef struct Trace Trace;
 typedef struct Frame Frame;
+typedef struct Place Place;
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 /* STATIC: a static argument, a C value on its way to a body: no elements, no dtype; see function.h. MISSING: an input of a body
@@ -27,8 +26,8 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous;         /* eager */
+    uint8_t device;          /* eager: that its memory lies on. What the host reads goes through tensor_read or tensor_host (device.c) */
     bool in_scope;           /* linked in a scope's list */
-    bool released;           /* FREE: by its last owner, not by its scope */
     uint32_t owners;         /* kiln_own minus kiln_release */
     kiln *k;
     Thread *home;            /* whose headers it came from */
@@ -36,7 +35,7 @@ struct kiln_tensor {
     Type type;
     /* eager */
     Buffer *buffer;
-    char *data;              /* element (0, ..., 0); STATIC: the text */
+    char *data;              /* element (0, ..., 0), in the device's memory; STATIC: the text */
     int64_t stride[MAX_RANK]; /* elements; STATIC: the number's bits, then the operand's kind */
     uint64_t signature;      /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
     /* traced */
@@ -46,6 +45,7 @@ struct kiln_tensor {
     /* bookkeeping */
     kiln_tensor *prev, *next; /* scope list, or free list through next */
     uint32_t scope;           /* index in the thread's scope stack */
+    bool released;            /* FREE: by its last owner, not by its scope */
     bool region;              /* FREE: the scope that closed on it was a region's body */
     Loc made;
     Loc scope_opened;         /* FREE: where the scope that closed on it was opened; no file: not known */
@@ -99,7 +99,8 @@ struct Thread {
     Thread *next;            /* of the engine */
     pthread_t self;
     uint64_t next_uid;       /* identities: the thread's number above, a counter below */
-    BufferPool *pool;
+    BufferPool *pool;        /* of the host's memory */
+    Place *place[DEVICES];   /* of other devices; NULL: not used yet */
     Kept *kept;              /* kernels of eager ops */
     kiln_tensor *free;       /* headers */
     kiln_tensor *_Atomic foreign; /* headers released by other threads */
@@ -196,6 +197,7 @@ struct kiln {
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
+    uint8_t device;          /* its own: where tensors are made, and what runs without operands */
     bool eager_only, retrace, checked;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
@@ -239,7 +241,8 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of 
 /* ---- tensor headers ------------------------------------------------------------------------------------------------------------
  */
 kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
-/* Contiguous, allocated, not filled. The type's dims are constants. NULL: recorded. */
+/* Contiguous, in the host's memory, not filled: what the host writes there goes to the engine's device by tensor_place. The type's dims are constants.
+ * NULL: recorded. */
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
 kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
 kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x);  /* a second handle, same uid, in the innermost scope */
@@ -254,6 +257,30 @@ bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, cons
 bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x); /* print.c; false: recorded */
 /* A negative axis counts from the end of `rank` axes. False: recorded. */
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out);
+
+/* ---- devices: the one door between tensors and their memory (device.c) ---- */
+const char *device_name(uint32_t device);
+Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
+bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
+/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the engine's own. False: two differ, recorded. */
+bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device);
+static inline bool all_on_host(const Thread *t, kiln_tensor *const *in, uint32_t nin)
+{
+    uint32_t any = t->k->device;
+    for (uint32_t i = 0; i < nin; i++) any |= in[i]->device;
+    return LIKELY(!any);
+}
+/* Work for a device that is not the host. v: the call's own views of `in`; single elements of the host's join. False, -1: st. */
+bool run_there(Thread *t, uint32_t device, const OpCall *c, View *v, kiln_tensor *const *in, kiln_tensor *const *out, Status *st);
+int32_t launch_there(Thread *t, uint32_t device, const Launch *l, Buffer *const *use, uint32_t n, Status *st);
+void tensor_pack(Thread *t, const kiln_tensor *x, kiln_tensor *out, Status *st); /* into out, contiguous and on the same device */
+bool tensor_read(Thread *t, kiln_site at, kiln_tensor *x, void *to); /* its elements, row-major: waits for them. False: recorded */
+kiln_tensor *tensor_host(Thread *t, kiln_site at, kiln_tensor *x); /* its elements row-major where the host reads them: x, or a copy. Poison: recorded */
+kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* x itself if it is there, else a packed copy. Poison: recorded */
+/* What the host made, a moment ago and for nobody else, on the engine's own device; NULL stays NULL. Poison: recorded. */
+kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
+void device_wait(uint32_t device); /* for all that was asked of it */
+void places_free(Thread *t);
 
 /* ---- scopes ---- */
 bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
@@ -273,7 +300,8 @@ void local_free(Thread *t, kiln_variable *v);
 /* A variable without a value. NULL: recorded. */
 kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type);
 void variable_discard(kiln_variable *v);     /* one that nobody was given: nothing of it is left */
-kiln_tensor *variable_settle(Thread *t, kiln_site at, kiln_tensor *x); /* x as a variable keeps it: contiguous, in memory of ours. NULL: recorded */
+/* x as v keeps it: contiguous, in memory of ours, on the device that v is on, or a new one's first value decides. NULL: recorded */
+kiln_tensor *variable_settle(Thread *t, kiln_site at, const kiln_variable *v, kiln_tensor *x);
 void variable_put(kiln_variable *v, const kiln_tensor *x, kiln_tensor *own); /* own: x, settled. Nothing can fail here */
 void variables_free_all(kiln *k);   /* locals of open scopes lose their values and go with their scopes */
 void variables_free_freed(kiln *k); /* last of all: the handles of those that were freed */
@@ -299,8 +327,8 @@ static inline void *thread_scratch(Thread *t, kiln_site at, size_t n, size_t siz
     return p;
 }
 
-/* tensor_empty for a result of function `of`, for the text of an error; NULL: of no function. */
-kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of);
+/* The same on any device, for a result of function `of`, for the text of an error; NULL: of no function. */
+kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of, uint32_t device);
 
 #define SCRATCH(t, at, T, n) ((T *)thread_scratch((t), (at), (size_t)(n), sizeof(T)))
 

@@ -55,6 +55,8 @@ kiln_tensor *tensor_new(Thread *t, kiln_site at)
     }
     x->state = TENSOR_TRACED; /* until the caller says what it is */
     x->contiguous = true;
+    x->device = HOST;
+    x->in_scope = false;
     x->owners = 0;
     x->k = t->k;
     x->home = t;
@@ -120,6 +122,7 @@ kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer 
         return NULL;
     }
     x->state = TENSOR_EAGER;
+    x->device = b->device;
     x->buffer = b;
     x->data = b->data;
     set_type(x, type);
@@ -136,23 +139,24 @@ __attribute__((noinline, cold)) static void no_memory(Thread *t, kiln_site at, c
         fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)", text, bytes);
 }
 
-kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of)
+kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of, uint32_t device)
 {
     size_t bytes = (size_t)type_count(type) * dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
-    Buffer *b = buffer_new(t->pool, bytes);
+    Buffer *b = LIKELY(device == HOST) ? buffer_new(t->pool, bytes) : buffer_there(t, device, bytes);
     if (UNLIKELY(!b)) return no_memory(t, at, of, type, bytes), NULL;
     t->live_bytes += (int64_t)b->bytes;
     t->peak_bytes = MAX_OF(t->peak_bytes, t->live_bytes);
     return tensor_of_buffer(t, at, type, b);
 }
 
-kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type) { return tensor_result(t, at, type, NULL); }
+kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type) { return tensor_result(t, at, type, NULL, HOST); }
 
 kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *from)
 {
     kiln_tensor *x = tensor_new(t, at);
     if (!x) return &t->k->poison;
     x->state = from->state;
+    x->device = from->device;
     x->contiguous = from->contiguous;
     x->uid = from->uid;
     x->type = from->type;
@@ -181,12 +185,12 @@ void tensor_view(const kiln_tensor *x, View *v)
 kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x)
 {
     if (x->contiguous) return x;
-    kiln_tensor *out = tensor_empty(t, at, &x->type);
+    kiln_tensor *out = tensor_result(t, at, &x->type, NULL, x->device);
     if (!out) return &t->k->poison;
-    View v;
-    tensor_view(x, &v);
-    EagerCtx c = {.threads = t->k->threads};
-    eager_copy(&c, &v, out->data);
+    Status st;
+    status_clear(&st);
+    tensor_pack(t, x, out, &st);
+    if (UNLIKELY(st.code)) return fail_status(t, at, &st);
     return out;
 }
 
@@ -196,6 +200,7 @@ uint64_t tensor_signature(kiln_tensor *x)
     if (h) return h;
     h = hash_mix(x->type.dtype, x->type.rank);
     for (int i = 0; i < x->type.rank; i++) h = hash_mix(h, (uint64_t)x->type.dim[i]);
+    if (UNLIKELY(x->device != HOST)) h = hash_mix(h, x->device);
     h |= 1;
     __atomic_store_n(&x->signature, h, __ATOMIC_RELAXED);
     return h;
@@ -271,7 +276,7 @@ kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, con
     kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return &k->poison;
     if (want) memcpy(x->data, data, (size_t)want * dtype_bytes(type.dtype));
-    return x;
+    return tensor_place(t, at, x);
 }
 
 kiln_tensor *kiln_borrow_at(
@@ -287,7 +292,7 @@ kiln_tensor *kiln_borrow_at(
     Buffer *b = buffer_borrow((void *)(uintptr_t)data, bytes, release, user);
     if (!b) return fail(t, at, KILN_EMEMORY, "borrow: no memory for a header");
     kiln_tensor *x = tensor_of_buffer(t, at, &type, b);
-    return x ? x : &k->poison;
+    return x ? tensor_place(t, at, x) : &k->poison;
 }
 
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out)

@@ -108,19 +108,26 @@ static void put_away(kiln_variable *v)
 }
 
 /* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
-kiln_tensor *variable_settle(Thread *t, kiln_site at, kiln_tensor *x)
+kiln_tensor *variable_settle(Thread *t, kiln_site at, const kiln_variable *v, kiln_tensor *x)
 {
+    const bool joins = UNLIKELY(x->device != t->k->device || (v->value && v->value->device != x->device)) && tensor_joins(x);
+    const uint32_t device = v->value ? v->value->device : joins ? t->k->device : x->device;
+    if (UNLIKELY(x->device != device && !joins)) {
+        fail(t, at, KILN_EDEVICE, "assign: variable %s is on %s, the value on %s", v->name, device_name(device),
+            device_name(x->device));
+        return NULL;
+    }
+    if (UNLIKELY(x->device != device)) return tensor_ok(x = tensor_to(t, at, x, device)) ? x : NULL;
     if (x->contiguous && x->buffer->pool) {
         kiln_tensor *own = tensor_alias(t, at, x);
         return own == &t->k->poison ? NULL : own;
     }
-    kiln_tensor *copy = tensor_empty(t, at, &x->type);
+    kiln_tensor *copy = tensor_result(t, at, &x->type, NULL, device);
     if (!copy) return NULL;
-    View v;
-    tensor_view(x, &v);
-    EagerCtx c = {.threads = t->k->threads};
-    eager_copy(&c, &v, copy->data);
-    return copy;
+    Status st;
+    status_clear(&st);
+    tensor_pack(t, x, copy, &st);
+    return st.code ? (fail_status(t, at, &st), NULL) : copy;
 }
 
 /* Nothing can fail here. own: x, settled. */

@@ -77,7 +77,7 @@ static void build_body(void *arg)
     Build *b = arg;
     Instance *inst = b->inst;
     BuildOptions o = {.blas = !b->f->options.no_blas, .stop_after = b->stop_after, .dump = b->f->name};
-    inst->backend = backend_get("cpu", &b->st);
+    inst->backend = device_backend(inst->traced.device, &b->st);
     if (!inst->backend || !inst->backend->target(&o.target, &b->st)) return;
     o.target.blas = o.blas;
     inst->program = module_to_program(inst->traced.module, &inst->traced.arena, &o, &b->st);
@@ -87,6 +87,7 @@ static void build_body(void *arg)
     if (!inst->compiled) return;
     inst->entry = inst->backend->entry(inst->compiled);
     inst->sizes = inst->backend->sizes(inst->compiled);
+    inst->plain = inst->traced.device == HOST && !inst->program->calls_back && !inst->program->nstack;
     inst->nsize = program_sizes(inst->program);
     bind_symbols(inst);
     const Graph *g = inst->traced.module->graph.at[0];
@@ -111,6 +112,7 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
 void instance_free(Instance *inst)
 {
     if (!inst) return;
+    device_wait(inst->traced.device); /* calls of it may still run there */
     if (inst->compiled) inst->backend->release(inst->compiled);
     if (inst->saving != inst) instance_free(inst->saving);
     if (inst->of) inst->traced.nsource = 0; /* the literals are the other's */

@@ -47,6 +47,16 @@ static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *
     return NULL;
 }
 
+/* An input that lies elsewhere: what joins any device, and what the body spells out, goes along. NULL: recorded. */
+static kiln_tensor *input_there(
+    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const Source *s, kiln_tensor *x)
+{
+    if (tensor_joins(x) || s->kind == FROM_LITERAL) return tensor_ok(x = tensor_to(t, at, x, inst->traced.device)) ? x : NULL;
+    fail(t, at, KILN_EDEVICE, "%s: it runs on %s, what its body uses at %s:%d is on %s", f->name, device_name(inst->traced.device),
+        s->loc.file ? s->loc.file : "?", s->loc.line, device_name(x->device));
+    return NULL;
+}
+
 /* Each thread keeps one block; a call made from within another call (by a callback) gets a block of its own. */
 static void *workspace(Thread *t, size_t bytes)
 {
@@ -61,7 +71,9 @@ static void *workspace(Thread *t, size_t bytes)
 typedef struct Call {
     void **buf; /* inputs, then results */
     kiln_tensor **result;
-    Buffer **held; /* the inputs' memory, where a callback may assign or release them; NULL: not */
+    /* Not of a plain instance: the inputs' memory, which a callback may assign or release, and room for the results' and the
+     * workspace. */
+    Buffer **held;
     uint32_t nheld;
     int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
@@ -75,6 +87,8 @@ static bool gather_inputs(
         kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
         if (!x) return false;
         if (source) source[i] = x;
+        if (UNLIKELY(x->device != inst->traced.device) && !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
+            return false;
         if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
         c->buf[i] = x->data;
         if (UNLIKELY(c->held != NULL)) c->held[c->nheld++] = buffer_retain(x->buffer);
@@ -99,9 +113,9 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
         if (UNLIKELY(c->size != NULL)) {
             Type type;
             result_type(inst, i, &size, &type);
-            x = tensor_result(t, at, &type, f->name);
+            x = tensor_result(t, at, &type, f->name, inst->traced.device);
         } else {
-            x = tensor_result(t, at, &inst->result[i], f->name);
+            x = tensor_result(t, at, &inst->result[i], f->name, inst->traced.device);
         }
         if (!x) return false;
         c->result[i] = x;
@@ -110,33 +124,66 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
     return true;
 }
 
-/* A loop whose gradient needs memory that grows finds it in a host table that belongs to this call. */
-static int32_t enter_with_stacks(Thread *t, const Instance *inst, Call *c, void *work)
+static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t bytes)
 {
-    const uint32_t n = inst->program->nstack;
-    HostStack *stacks = c->stack;
+    fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace", f->name, bytes);
+    return false;
+}
+
+/* On another device than the host. Only a program whose end tells whether the call succeeds is waited for. -1: recorded. */
+static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c, const KilnHost *host)
+{
+    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult;
+    const size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
+    Buffer *work = bytes ? buffer_there(t, inst->traced.device, bytes) : NULL;
+    if (bytes && !work) return no_workspace(t, at, f, bytes), -1;
+    for (uint32_t i = 0; i < inst->traced.nresult; i++) c->held[inst->traced.nsource + i] = c->result[i]->buffer;
+    c->held[buffers] = work;
+    const Launch l = {.compiled = inst->compiled,
+        .entry = inst->entry,
+        .buf = c->buf,
+        .nbuf = buffers,
+        .dim = c->dim,
+        .ndim = inst->sizes ? inst->program->symbol.len : 0,
+        .work = work ? work->data : NULL,
+        .host = host,
+        .now = inst->program->may_fail || inst->program->nstack != 0};
+    Status st = {0};
+    const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work != NULL), &st);
+    buffer_release(work);
+    if (rc < 0) fail_status(t, at, &st);
+    return rc;
+}
+
+static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c, const KilnHost *host)
+{
+    void *work = NULL;
+    size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
+    if (bytes && !(work = workspace(t, bytes))) return no_workspace(t, at, f, bytes), -1;
+    bool busy = t->work_busy;
+    t->work_busy = true;
+    int32_t rc = inst->entry(c->buf, c->dim, work, host);
+    t->work_busy = busy;
+    if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
+    return rc;
+}
+
+/* A loop whose gradient needs memory that grows finds it in a host table that belongs to this call; what runs later finds the
+ * engine's. */
+static int32_t run_other(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
+{
     KilnHost host = t->k->host;
-    memset(stacks, 0, n * sizeof *stacks);
-    host.stacks = stacks;
-    int32_t rc = inst->entry(c->buf, c->dim, work, &host);
-    host_stacks_free(stacks, n);
+    if (c->stack) host.stacks = memset(c->stack, 0, inst->program->nstack * sizeof *c->stack);
+    const KilnHost *table = c->stack ? &host : &t->k->host;
+    int32_t rc = inst->traced.device != HOST ? launch(t, at, f, inst, c, table) : run_here(t, at, f, inst, c, table);
+    if (c->stack) host_stacks_free(c->stack, inst->program->nstack);
     return rc;
 }
 
 static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
-    void *work = NULL;
-    size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
-    if (bytes && !(work = workspace(t, bytes))) {
-        fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace", f->name, bytes);
-        return false;
-    }
     uint64_t failures = t->failures;
-    bool busy = t->work_busy;
-    t->work_busy = true;
-    int32_t rc = c->stack ? enter_with_stacks(t, inst, c, work) : inst->entry(c->buf, c->dim, work, &t->k->host);
-    t->work_busy = busy;
-    if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
+    int32_t rc = LIKELY(inst->plain) ? run_here(t, at, f, inst, c, &t->k->host) : run_other(t, at, f, inst, c);
     if (UNLIKELY(rc != 0)) {
         if (t->failures == failures) call_failed(t, at, f, inst, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
         t->refused.code = ST_OK;
@@ -179,7 +226,7 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = inst->sizes ? inst->program->symbol.len : 0;
     size_t slots = (size_t)buffers + symbols + (inst->sizes ? inst->nsize : 0);
-    slots += (inst->program->calls_back ? inst->traced.nsource : 0) + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    if (UNLIKELY(!inst->plain)) slots += buffers + 1 + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
     int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
     if (UNLIKELY(!at_slot)) return false;
     _Static_assert(sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0, "all in one array");
@@ -191,8 +238,9 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->stack = NULL;
     c->nheld = 0;
     if (UNLIKELY(inst->sizes != NULL)) c->size = at_slot, at_slot += inst->nsize;
-    if (UNLIKELY(inst->program->calls_back)) c->held = (Buffer **)at_slot, at_slot += inst->traced.nsource;
-    if (UNLIKELY(inst->program->nstack)) c->stack = (HostStack *)at_slot;
+    if (LIKELY(inst->plain)) return true;
+    c->held = (Buffer **)at_slot;
+    if (inst->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
     return true;
 }
 
@@ -254,9 +302,19 @@ bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kil
 }
 
 /* ---- the instance ----------------------------------------------------------------------------------------------------- */
+/* A key whose device is still to be found. False: recorded. */
+static bool key_there(Thread *t, kiln_site at, const kiln_function *f, kiln_tensor *const *in, int nin, uint64_t *key)
+{
+    uint32_t device;
+    if (!one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
+    *key = *key << (64 - KEY_DEVICE) >> (64 - KEY_DEVICE) | (uint64_t)device << KEY_DEVICE;
+    return true;
+}
+
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin)
 {
-    uint64_t key = signature_key(in, nin);
+    uint64_t key = signature_key(t, in, nin);
+    if (UNLIKELY(key >> KEY_DEVICE) && !key_there(t, at, f, in, nin, &key)) return NULL;
     latest_note(f, key, in, nin);
     Instance *inst = cache_find(f, key, in, nin);
     if (UNLIKELY(!inst)) {
@@ -359,7 +417,7 @@ bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, in
     ok = ok && x;
     ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
     if (ok && (t->trace || f->k->eager_only)) {
-        if (!t->trace) latest_note(f, signature_key(x, nin), x, nin);
+        if (!t->trace) latest_note(f, signature_key(t, x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {
         Instance *inst = function_instance(t, at, f, x, nin);

@@ -86,7 +86,7 @@ Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, 
 
 static bool literal_agrees(Thread *t, kiln_site at, const Source *s, const Source *now)
 {
-    kiln_tensor *a = tensor_contiguous(t, at, s->tensor), *b = tensor_contiguous(t, at, now->tensor);
+    kiln_tensor *a = tensor_host(t, at, s->tensor), *b = tensor_host(t, at, now->tensor);
     return tensor_ok(a) && tensor_ok(b) && memcmp(a->data, b->data, kiln_bytes(a)) == 0;
 }
 

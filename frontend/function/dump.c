@@ -5,27 +5,45 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "../../codegen/cuda.h"
 #include "../../ir/text.h"
 #include "../engine/escape.h"
 #include "../engine/file.h"
 
-/* Whether word, len bytes of KILN_DUMP, names a stage. */
-static bool stage_known(const char *word, size_t len)
+/* The stages that there are, one after the other from 0: the front end's, then the backends'. NULL beyond the last. */
+static const char *stage_name(uint32_t i, const BackendRow **of)
 {
-    static const char *const stages[] = {"ir", "passes", "program", "llvm", "asm", "cuda", "ptx"};
-    for (size_t i = 0; i < COUNT_OF(stages); i++)
-        if (strlen(stages[i]) == len && !memcmp(word, stages[i], len)) return true;
-    return false;
+    static const char *const own[] = {"ir", "passes", "program"};
+    *of = NULL;
+    if (i < COUNT_OF(own)) return own[i];
+    i -= (uint32_t)COUNT_OF(own);
+    for (uint32_t b = 0; (*of = backend_row(b)) != NULL; b++)
+        for (uint32_t k = 0; (*of)->stage[k]; k++)
+            if (i-- == 0) return (*of)->stage[k];
+    return NULL;
+}
+
+/* Whether word, len bytes of KILN_DUMP, names a stage; all of them are listed in known. */
+static bool stage_known(const char *word, size_t len, char *known, size_t cap)
+{
+    const BackendRow *of;
+    bool found = false;
+    size_t n = 0;
+    for (uint32_t i = 0; stage_name(i, &of); i++) {
+        const char *name = stage_name(i, &of);
+        n += (size_t)snprintf(known + n, cap - n, "%s%s", i ? ", " : "", name);
+        found = found || (strlen(name) == len && !memcmp(word, name, len));
+    }
+    return found;
 }
 
 void dump_open(kiln *k)
 {
+    char known[128];
     const char *word = getenv("KILN_DUMP");
     for (size_t len; word && *word; word += len + (word[len] == ',')) {
         len = strcspn(word, ",");
-        if (!stage_known(word, len))
-            log_line(k, "KILN_DUMP: there is no stage %.*s; there are ir, passes, program, llvm, asm, cuda, ptx", (int)len, word);
+        if (!stage_known(word, len, known, sizeof known))
+            log_line(k, "KILN_DUMP: there is no stage %.*s; there are %s", (int)len, word, known);
     }
 }
 
@@ -72,31 +90,29 @@ static void dump_write(const char *function, const char *stage, const char *text
     text_free(&path);
 }
 
-#define OLDEST_SM 80
-
-/* Names from outside may stand in it. */
-static void why_not(Text *out, const Status *st)
+/* What a backend prints of the module, or why it does not: names from outside may stand in that. */
+static void dump_printed(const char *function, const char *stage, const Backend *b, Arena *arena, const Module *m)
 {
-    text_printf(out, "// ");
-    text_comment(out, st->text);
-    text_printf(out, "\n");
+    Text text = {0};
+    Status st = {0};
+    if (!b->print(stage, arena, m, &text, &st)) {
+        text_printf(&text, "// ");
+        text_comment(&text, st.text);
+        text_printf(&text, "\n");
+    }
+    if (text.at) dump_write(function, stage, text.at, text.len);
+    text_free(&text);
 }
 
-static void dump_cuda(const char *function, Arena *arena, const Module *m)
+static void dump_backends(const char *function, Arena *arena, const Module *m)
 {
-    bool ptx_too = dump_wants("ptx");
-    if (!ptx_too && !dump_wants("cuda")) return;
-    LowerOptions lower = {.blas = false};
-    Text source = {0}, ptx = {0};
-    Status st = {0};
-    cuda_target(&lower.target);
-    const Program *p = program_lower(arena, m, &lower, &st);
-    if (!p || !cuda_program_ptx(p, OLDEST_SM, &source, ptx_too ? &ptx : NULL, &st))
-        why_not(ptx_too && source.len ? &ptx : &source, &st);
-    if (dump_wants("cuda") && source.at) dump_write(function, "cuda", source.at, source.len);
-    if (ptx_too && ptx.at) dump_write(function, "ptx", ptx.at, ptx.len);
-    text_free(&source);
-    text_free(&ptx);
+    const BackendRow *of;
+    const char *stage;
+    for (uint32_t i = 0; (stage = stage_name(i, &of)); i++) {
+        Status st = {0};
+        const Backend *b = of && dump_wants(stage) ? backend_get(of->name, &st) : NULL;
+        if (b && b->print) dump_printed(function, stage, b, arena, m);
+    }
 }
 
 void dump_program(const char *function, Arena *arena, const Module *m, const Program *p)
@@ -107,7 +123,7 @@ void dump_program(const char *function, Arena *arena, const Module *m, const Pro
         dump_write(function, "program", text.at ? text.at : "", text.len);
         text_free(&text);
     }
-    dump_cuda(function, arena, m);
+    dump_backends(function, arena, m);
 }
 
 void dump_module(void *user, const char *pass, const Module *m)

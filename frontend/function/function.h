@@ -37,6 +37,7 @@ typedef struct Traced {      /* what a body became for arguments of these types;
     Type *made;              /* the concrete types it was traced with */
     Fixed *fixed;            /* per argument */
     Plan plan;
+    uint8_t device;          /* that the arguments lie on, and on which it runs; without arguments, the engine's own */
     bool exact;              /* sizes that are declared with bounds are taken as they are */
     bool bounded;            /* some sizes are symbols, declared or planned */
     Source *source;          /* per input of the entry */
@@ -58,7 +59,7 @@ struct Instance {            /* one compiled form of a traced body; immutable on
     Traced traced;
     Instance *_Atomic next;  /* in its bucket, or among the function's general instances */
     Instance *older, *newer; /* all instances of the function; under its `compiling`. Retired: the function's limbo */
-    uint64_t key;            /* of the concrete sizes that it was made for */
+    uint64_t key;            /* of the concrete sizes and the device that it was made for */
     Instance *_Atomic saving; /* the form that runs while a tape records; itself: there is nothing to save; NULL: none yet */
     Instance *of;            /* the instance whose saving form this is, and whose literals it shares; NULL: it is none */
     Program *program;
@@ -67,6 +68,7 @@ struct Instance {            /* one compiled form of a traced body; immutable on
     EntryFn *entry;
     SizesFn *sizes;          /* NULL: no symbols, all sizes are in `result` */
     uint32_t nsize;          /* numbers that it writes */
+    bool plain;              /* it runs on the host, calls nobody back and keeps no stacks: all that a call needs is pointers */
     Type *result;
     Binding *binding;
     uint32_t nbinding;
@@ -215,7 +217,7 @@ bool fixed_equal(const Fixed *a, const Fixed *b);
 const char *fixed_text(const Fixed *v, char *buf, size_t cap);
 
 /* ---- signature.c --------------------------------------------------------------------------------------------------------- */
-typedef enum MissKind { MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_OTHER } MissKind;
+typedef enum MissKind { MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_DEVICE, MISS_OTHER } MissKind;
 typedef struct Miss { /* how a call missed the instance nearest to it */
     MissKind kind;
     int argument, dim; /* -1: none */
@@ -224,7 +226,9 @@ typedef struct Miss { /* how a call missed the instance nearest to it */
     char text[160];
 } Miss;
 
-uint64_t signature_key(kiln_tensor *const *in, int nin);
+/* Of the concrete types. Its highest byte is the device of the call, exactly, if that is the host; else call.c puts it there. */
+uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin);
+#define KEY_DEVICE 56
 bool declared_symbol(const kiln_function *f, int arg, int axis);
 bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin);
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out);

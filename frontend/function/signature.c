@@ -11,11 +11,15 @@ bool declared_symbol(const kiln_function *f, int arg, int axis)
     return f->spec[arg].rank >= 0 && s->name && s->lo != s->hi;
 }
 
-uint64_t signature_key(kiln_tensor *const *in, int nin)
+uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin)
 {
     uint64_t h = (uint64_t)nin + 1;
-    for (int i = 0; i < nin; i++) h = hash_mix(h, tensor_signature(in[i]));
-    return h;
+    uint32_t any = t->k->device;
+    for (int i = 0; i < nin; i++) {
+        any |= in[i]->device;
+        h = hash_mix(h, tensor_signature(in[i]));
+    }
+    return h >> (64 - KEY_DEVICE) | (uint64_t)any << KEY_DEVICE;
 }
 
 static uint32_t group_of(const Instance *r, int arg, int axis)
@@ -37,7 +41,7 @@ static bool symbol_fits(const Instance *r, int arg, int axis, int64_t have, int6
 bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin)
 {
     if (r->traced.narg != (uint32_t)nin) return false;
-    if (!r->traced.bounded && r->key != key) return false;
+    if (r->key != key && (!r->traced.bounded || (r->key ^ key) >> KEY_DEVICE != 0)) return false;
     int64_t seen[PLAN_GROUPS] = {-1, -1, -1, -1};
     _Static_assert(PLAN_GROUPS == 4, "as many as there are initial values");
     for (int i = 0; i < nin; i++) {
@@ -106,6 +110,8 @@ static void compare(const Instance *r, kiln_tensor *const *in, int nin, Differen
     for (int i = 0; i < nin; i++) {
         const Type *a = &r->traced.arg[i], *b = &in[i]->type;
         Fixed v = static_value(in[i]);
+        if (in[i]->device != r->traced.device && !v.kind && !tensor_joins(in[i]))
+            note(d, MISS_DEVICE, i, -1, r->traced.device, in[i]->device);
         if (a->dtype != b->dtype) note(d, MISS_DTYPE, i, -1, a->dtype, b->dtype);
         if (a->rank != b->rank) note(d, MISS_RANK, i, -1, a->rank, b->rank);
         if (v.kind && r->traced.fixed[i].kind && !fixed_equal(&r->traced.fixed[i], &v)) {
@@ -126,6 +132,9 @@ static void describe(const Difference *d, Miss *m)
     switch (d->kind) {
     case MISS_COUNT: snprintf(to, cap, "%lld arguments -> %lld", from, size); return;
     case MISS_DTYPE: snprintf(to, cap, "arg %d dtype: %s -> %s", d->argument, dtype_text(d->from), dtype_text(d->to)); return;
+    case MISS_DEVICE:
+        snprintf(to, cap, "arg %d device: %s -> %s", d->argument, device_name((uint32_t)d->from), device_name((uint32_t)d->to));
+        return;
     case MISS_RANK: snprintf(to, cap, "arg %d rank: %lld -> %lld", d->argument, from, size); return;
     case MISS_SIZE:
     case MISS_OTHER: snprintf(to, cap, "arg %d dim %d: %lld -> %lld", d->argument, d->dim, from, size); return;

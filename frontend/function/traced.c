@@ -134,6 +134,9 @@ static bool trace_into(
     Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced, Trace *tr, Value *value)
 {
     Start start = {tr, f, traced, in, nin};
+    uint32_t device;
+    if (!one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
+    traced->device = (uint8_t)device;
     if (!bordered(t, at, &traced->arena, start_body, &start)) return false;
     if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;

@@ -34,11 +34,11 @@ static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *na
     return false;
 }
 
-/* A handle of our own to x's elements, or to a packed copy: owning the user's would take it from its
- * scope. NULL: recorded. */
+/* A handle of our own to x's elements, or to a packed copy where the host reads them, which puts rows together: owning the user's
+ * would take it from its scope. NULL: recorded. */
 static kiln_tensor *hold(Thread *t, kiln_site at, kiln_tensor *x)
 {
-    x = x->contiguous ? tensor_alias(t, at, x) : tensor_contiguous(t, at, x);
+    x = tensor_host(t, at, x->contiguous ? tensor_alias(t, at, x) : x);
     return tensor_ok(x) ? kiln_own(x) : NULL;
 }
 
@@ -111,14 +111,16 @@ static kiln_tensor *rows(Thread *t, const kiln_batch *b, const kiln_tensor *from
 {
     Type type = from->type;
     type.dim[0] = n;
-    kiln_tensor *x = tensor_empty(t, (kiln_site){from->made.file, from->made.line}, &type);
+    const kiln_site at = {from->made.file, from->made.line};
+    kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return NULL;
     size_t row = (size_t)(type_count(&type) / n) * dtype_bytes(type.dtype);
     if (!b->order)
         memcpy(x->data, from->data + (size_t)b->at * row, (size_t)n * row);
     else
         for (int64_t i = 0; i < n; i++) memcpy(x->data + (size_t)i * row, from->data + (size_t)b->order[b->at + i] * row, row);
-    return kiln_own(x);
+    x = tensor_place(t, at, x);
+    return tensor_ok(x) ? kiln_own(x) : NULL;
 }
 
 static void drop(kiln_batch *b)

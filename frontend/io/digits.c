@@ -188,7 +188,7 @@ bool kiln_digits_at(kiln_site at, kiln *k, int64_t count, uint64_t seed, kiln_te
     kiln_tensor *y = x ? tensor_empty(t, at, &type) : NULL;
     if (!y) return false;
     for (int64_t i = 0; i < count; i++) y->data[i] = (char)drawing(seed, i, (uint8_t *)x->data + i * SIDE * SIDE);
-    *images = x;
-    *labels = y;
-    return true;
+    *images = tensor_place(t, at, x);
+    *labels = tensor_place(t, at, y);
+    return tensor_ok(*images) && tensor_ok(*labels);
 }

@@ -287,7 +287,7 @@ static kiln_tensor *read_tensor(Reader *r)
     kiln_tensor *x = tensor_empty(r->t, r->at, &type);
     if (!x || !take_all(r, x->data, bytes, "elements")) return NULL;
     swap_bytes((unsigned char *)x->data, type_count(&type), dtype_bytes(type.dtype));
-    return x;
+    return tensor_place(r->t, r->at, x);
 }
 
 kiln_tensor *kiln_idx_read_at(kiln_site at, kiln *k, const char *path)

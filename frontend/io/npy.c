@@ -139,6 +139,7 @@ static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
     if (!x || (want && !file_read(f, start, x->data, (size_t)want))) return &f->t->k->poison;
     for (uint64_t i = 0; h->t == DT_bool && i < want; i++)
         if (((const unsigned char *)x->data)[i] > 1) return corrupt(f, "a bool is neither 0 nor 1");
+    x = tensor_place(f->t, f->at, x);
     return h->reversed ? kiln_transpose_at(f->at, kiln_of_tensor(x), KILN_ALL) : x;
 }
 
@@ -183,7 +184,7 @@ bool kiln_npy_write_at(kiln_site at, kiln_operand o, const char *path)
     if (!t || !file_allowed(t, at, "npy", path)) return false;
     kiln_scope s = kiln_scope_open(t->k);
     kiln_tensor *x = operand_concrete(t, at, "npy", o);
-    if (x) x = tensor_contiguous(t, at, x);
+    if (x) x = tensor_host(t, at, x);
     if (x && tensor_ok(x)) descr = dtype_info[x->type.dtype].numpy;
     if (x && tensor_ok(x) && !descr)
         fail(t, at, KILN_EUNSUPPORTED, "npy: %s: NumPy has no %s; kiln_cast it to f32", path, dtype_info[x->type.dtype].name);

@@ -217,5 +217,5 @@ kiln_tensor *kiln_safetensors_read_at(kiln_site at, kiln_safetensors *f, int i)
             f ? f->path : NULL, i);
     if (!file_allowed(t, at, "safetensors", f->path)) return &t->k->poison;
     kiln_tensor *x = safe_read(f, t, at, "safetensors", i);
-    return x ? x : &t->k->poison;
+    return x ? tensor_place(t, at, x) : &t->k->poison;
 }

@@ -206,7 +206,7 @@ static bool collect(Thread *t, kiln_site at, const char *const *name, kiln_tenso
             fail(t, at, KILN_ESTATE, "safetensors: tensor %d is %s", i, tensor_text(x[i], text, sizeof text));
             return false;
         }
-        const kiln_tensor *packed = tensor_contiguous(t, at, x[i]);
+        const kiln_tensor *packed = tensor_host(t, at, x[i]);
         if (!tensor_ok(packed)) return false;
         out[i] = (SafeOut){name[i], &packed->type, packed->data};
     }

@@ -43,8 +43,15 @@ bool named_save(
         fail(t, at, KILN_EMEMORY, "%s: no memory", what);
         return false;
     }
-    for (int i = 0; i < n; i++) out[i] = (SafeOut){list[i].name, &list[i].variable->type, list[i].variable->value->data};
-    bool ok = safe_write(t, at, what, path, &(SafeWrite){.tensor = out, .count = n, .step = step, .stem = stem});
+    kiln_scope s = kiln_scope_open(t->k);
+    bool ok = s.id != 0;
+    for (int i = 0; i < n && ok; i++) {
+        const kiln_tensor *x = tensor_host(t, at, list[i].variable->value);
+        ok = tensor_ok(x);
+        out[i] = (SafeOut){list[i].name, &x->type, x->data};
+    }
+    ok = ok && safe_write(t, at, what, path, &(SafeWrite){.tensor = out, .count = n, .step = step, .stem = stem});
+    kiln_scope_close(&s);
     mem_free(out, bytes);
     return ok;
 }
@@ -132,6 +139,7 @@ bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, 
         if (tensor_ok(x[i])) x[i] = cast_to(t, at, x[i], (DType)list[i].variable->type.dtype);
         ok = tensor_ok(x[i]);
     }
+    for (int i = 0; i < n && ok; i++) ok = tensor_ok(x[i] = tensor_to(t, at, x[i], list[i].variable->value->device));
     for (int i = 0; i < n && ok; i++) put(list[i].variable, x[i]);
     kiln_scope_close(&s);
     mem_free(x, x ? count * sizeof *x : 0);

@@ -356,7 +356,8 @@ static Value applied_op(Emit *e, Op op, const Value *in, uint32_t nin, const int
 
 static const Type *applied_type(Emit *e, Value v) { return &((Applied *)e)->value[v]->type; }
 
-static bool trace_one(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u)
+/* The new values of u's states, by operations. */
+static bool apply_one(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, Assignment *to)
 {
     Applied a = {.e = {.op = applied_op, .type = applied_type, .module = module_of(t)}, .t = t, .at = at, .values = 1};
     UpdateIn in = {.e = &a.e, .user = user};
@@ -372,18 +373,56 @@ static bool trace_one(Thread *t, kiln_site at, UpdateRule *rule, const void *use
     rule(&in, next);
     for (int i = 0; i < u->states; i++) {
         if (!next[i]) return false;
-        kiln_assign_at(at, u->state[i], kiln_of_tensor(a.value[next[i]]));
+        to[i] = (Assignment){u->state[i], a.value[next[i]]};
     }
     return true;
+}
+
+static bool trace_all(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Assignment to[UPDATE_STATES];
+        if (!apply_one(t, at, rule, user, &u[i], to)) return false;
+        for (int s = 0; s < u[i].states; s++) kiln_assign_at(at, to[s].to, kiln_of_tensor(to[s].value));
+    }
+    return true;
+}
+
+/* ---- on a device that the host does not reach: by operations, too, with all values there before the first is put in */
+static bool on_host(const Update *u, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (int s = 0; s < u[i].states; s++)
+            if (u[i].state[s]->value->device != HOST || u[i].gradient->device != HOST) return false;
+    return true;
+}
+
+static bool apply_all(
+    Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso)
+{
+    ScratchMark mark = scratch_mark(&t->scratch);
+    Assignment *to = SCRATCH(t, at, Assignment, (size_t)count * UPDATE_STATES + (size_t)nalso);
+    kiln_scope scope = kiln_scope_open_at(at, t->k);
+    const uint32_t recording = t->recording;
+    bool ok = to && scope.id;
+    int n = 0;
+    t->recording = 0;
+    for (int i = 0; i < count && ok; n += u[i++].states) ok = apply_one(t, at, rule, user, &u[i], to + n);
+    if (ok && nalso) memcpy(to + n, also, (size_t)nalso * sizeof *also);
+    ok = ok && assign_all(t, at, to, n + nalso);
+    t->recording = recording;
+    kiln_scope_close(&scope);
+    scratch_reset(&t->scratch, mark);
+    return ok;
 }
 
 bool update_run(
     Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso)
 {
-    if (!t->trace) return run_eagerly(t, at, rule, user, u, also, (Staging){.count = count, .nalso = nalso});
+    if (!t->trace && on_host(u, count)) return run_eagerly(t, at, rule, user, u, also, (Staging){.count = count, .nalso = nalso});
+    if (!t->trace) return apply_all(t, at, rule, user, u, count, also, nalso);
     const uint64_t failures = t->failures;
-    for (int i = 0; i < count; i++)
-        if (!trace_one(t, at, rule, user, &u[i])) return false;
+    if (!trace_all(t, at, rule, user, u, count)) return false;
     for (int i = 0; i < nalso; i++) kiln_assign_at(at, also[i].to, kiln_of_tensor(also[i].value));
     return t->failures == failures;
 }

@@ -48,13 +48,16 @@ static uint64_t view_bytes(const View *v)
     return n;
 }
 
-static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-    const Type *type, kiln_tensor **out, uint32_t nout)
+/* in: the operands' views; x: the operands; elsewhere: the device may be another than the host. */
+static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *const *x, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout, bool elsewhere)
 {
     View v[FEW_RESULTS];
+    uint32_t device = HOST;
     CHECK(nout <= FEW_RESULTS);
+    if (UNLIKELY(elsewhere) && !one_device(t, at, op_def[op].name, x, nin, &device)) return false;
     for (uint32_t i = 0; i < nout; i++) {
-        out[i] = tensor_empty(t, at, &type[i]);
+        out[i] = tensor_result(t, at, &type[i], NULL, device);
         if (!out[i]) return false;
         tensor_view(out[i], &v[i]);
     }
@@ -64,7 +67,9 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
     EagerCtx c = {.threads = t->k->threads, .kept = t->kept};
     Status st;
     status_clear(&st);
-    if (eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)) return true;
+    if (LIKELY(device == HOST) ? eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)
+                               : run_there(t, device, &(OpCall){&c, op, in, nin, attr, nattr, v, nout}, in, x, out, &st))
+        return true;
     fail_status(t, at, &st);
     return false;
 }
@@ -73,7 +78,9 @@ static bool run_eager(Thread *t, kiln_site at, Op op, const View *in, uint32_t n
 static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
     const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
 {
+    uint32_t any = t->k->device;
     for (uint32_t i = 0; i < nin; i++) {
+        any |= in[i]->device;
         types[i] = &in[i]->type;
         tensor_view(in[i], &v[i]);
     }
@@ -93,7 +100,7 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
             return (out[0] = view_result(t, at, in[0], &moved, &result[0])) != NULL;
     }
-    return run_eager(t, at, op, v, nin, attr, nattr, result, out, inf.nout);
+    return run_eager(t, at, op, v, in, nin, attr, nattr, result, out, inf.nout, any != HOST);
 }
 
 #define FEW_OPERANDS 4

@@ -6,10 +6,22 @@
 #include <math.h>
 
 /* ---- now, or in the trace ------------------------------------------------------------------------------- */
+/* Now, with the tensors where the host reads them. */
+static bool happens_here(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n)
+{
+    kiln_tensor *here[1 + MAX_RANK];
+    kiln_scope s = kiln_scope_open(t->k);
+    bool ok = s.id != 0;
+    for (uint32_t i = 0; i < n && ok; i++) ok = tensor_ok(here[i] = tensor_host(t, e->at, x[i]));
+    ok = ok && effect_now(t, e, here, n, 0) == 0;
+    kiln_scope_close(&s);
+    return ok;
+}
+
 static bool happen(Thread *t, Op op, const Effect *e, kiln_tensor *const *x, uint32_t n)
 {
     if (t->quiet) return true;
-    if (!t->trace) return effect_now(t, e, x, n, 0) == 0;
+    if (!t->trace) return all_on_host(t, x, n) ? effect_now(t, e, x, n, 0) == 0 : happens_here(t, e, x, n);
     int64_t number = effect_number(t->k, e);
     if (number >= 0) return t->k->hooks->effect(t, e->at, op, x, n, &number, 1, NULL, 0);
     fail(t, e->at, KILN_EMEMORY, "%s: no memory", op_def[op].name);
@@ -87,7 +99,9 @@ static bool assert_that(Thread *t, const Effect *e, kiln_tensor *holds, kiln_ten
         if (!tensor_ok(about[i])) return false;
         x[1 + i] = about[i];
     }
-    if (!t->trace && *holds->data) return true;
+    bool yes = false;
+    if (!t->trace && !tensor_read(t, e->at, holds, &yes)) return false;
+    if (yes) return true;
     return happen(t, OP_assert, e, x, 1 + n);
 }
 
@@ -284,11 +298,12 @@ static bool call_eager(Call *c, kiln_tensor **out)
     kiln_tensor **x = SCRATCH(t, c->e.at, kiln_tensor *, (size_t)c->nin + c->nout), **made = x ? x + c->nin : NULL;
     if (!x) return false;
     for (uint32_t i = 0; i < c->nin; i++)
-        if (!tensor_ok(x[i] = tensor_contiguous(t, c->e.at, c->in[i]))) return false;
+        if (!tensor_ok(x[i] = tensor_host(t, c->e.at, c->in[i]))) return false;
     for (uint32_t i = 0; i < c->nout; i++)
         if (!(made[i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
     if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
-    for (uint32_t i = 0; i < c->nout; i++) out[i] = made[i];
+    for (uint32_t i = 0; i < c->nout; i++)
+        if (!tensor_ok(out[i] = made[i] = tensor_place(t, c->e.at, made[i]))) return false;
     if (t->recording && c->nout) t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, made, c->nout);
     return true;
 }

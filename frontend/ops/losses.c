@@ -169,11 +169,13 @@ static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, k
     return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
 
-/* Whether the elements lie there to be looked at, and each is a class. */
+/* Whether the elements lie where the host can look at them, and each is a class. */
 static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim classes)
 {
     const DType d = (DType)labels->type.dtype;
-    if (t->trace != NULL || labels->state != TENSOR_EAGER || !labels->contiguous || labels->type.dim[0] == 0) return false;
+    if (t->trace != NULL || labels->state != TENSOR_EAGER || labels->device != HOST || !labels->contiguous ||
+        labels->type.dim[0] == 0)
+        return false;
     const char *at = labels->data;
     for (int64_t i = 0; i < labels->type.dim[0]; i++, at += dtype_bytes(d))
         if ((uint64_t)dtype_load_i64(d, at) >= (uint64_t)classes) return false;

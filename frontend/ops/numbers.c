@@ -47,7 +47,7 @@ kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shap
         if (!store((DType)d, to, v[i]))
             return fail(
                 t, at, KILN_EVALUE, "from_doubles: element %lld is %.17g, which no %s is", (long long)i, v[i], dtype_info[d].name);
-    return x;
+    return tensor_place(t, at, x);
 }
 
 bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t count)
@@ -62,7 +62,7 @@ bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t coun
         return false;
     }
     kiln_scope s = kiln_scope_open(t->k);
-    kiln_tensor *packed = tensor_contiguous(t, at, x);
+    kiln_tensor *packed = tensor_host(t, at, x);
     bool ok = tensor_ok(packed);
     const DType d = (DType)x->type.dtype;
     for (int64_t i = 0; i < count && ok; i++) {

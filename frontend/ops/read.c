@@ -1,5 +1,4 @@
-/* read: looking at tensors, and their elements on the way out. Relies on ops.h and the eager
- * copy. Never changes a value. */
+/* read: looking at tensors, and their elements on the way out. Relies on ops.h. Never changes a value. */
 #include "ops.h"
 
 #include <math.h>
@@ -61,7 +60,6 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
 bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
 {
     char text[160];
-    View v;
     Thread *t = op_thread(&o, 1);
     kiln_tensor *x = t != NULL ? operand_concrete(t, at, "read", o) : NULL;
     if (x == NULL) return false;
@@ -70,14 +68,7 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
             tensor_text(x, text, sizeof text), kiln_bytes(x));
         return false;
     }
-    if (bytes == 0) return true;
-    if (x->contiguous) {
-        memcpy(to, x->data, bytes);
-    } else {
-        tensor_view(x, &v);
-        eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, to);
-    }
-    return true;
+    return tensor_read(t, at, x, to);
 }
 
 const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
@@ -86,6 +77,12 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
     Thread *t = op_thread(&o, 1);
     kiln_tensor *x = t != NULL ? operand_concrete(t, at, "data", o) : NULL;
     if (x == NULL) return NULL;
+    if (x->device != HOST) {
+        char text[160];
+        fail(t, at, KILN_EDEVICE, "data: %s is on %s, where C cannot look: kiln_read copies it", tensor_text(x, text, sizeof text),
+            device_name(x->device));
+        return NULL;
+    }
     if (x->contiguous) return x->data;
     kiln_tensor *packed = tensor_contiguous(t, at, x);
     if (!tensor_ok(packed)) return NULL;
@@ -99,12 +96,13 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
     return x->data;
 }
 
-static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread **t)
+/* Its one element at `element`. NULL: recorded. */
+static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread **t, uint64_t *element)
 {
     char text[160];
     *t = op_thread(&o, 1);
     kiln_tensor *x = *t != NULL ? operand_concrete(*t, at, op, o) : NULL;
-    if (x == NULL || kiln_elements(x) == 1) return x;
+    if (x == NULL || kiln_elements(x) == 1) return x != NULL && tensor_read(*t, at, x, element) ? x : NULL;
     fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op, tensor_text(x, text, sizeof text));
     return NULL;
 }
@@ -112,19 +110,21 @@ static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread 
 double kiln_item_at(kiln_site at, kiln_operand o)
 {
     Thread *t;
-    kiln_tensor *x = single(at, "item", o, &t);
-    return x != NULL ? dtype_load_f64((DType)x->type.dtype, x->data) : NAN;
+    uint64_t element;
+    kiln_tensor *x = single(at, "item", o, &t, &element);
+    return x != NULL ? dtype_load_f64((DType)x->type.dtype, &element) : NAN;
 }
 
 int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
 {
     Thread *t;
     char text[160];
-    kiln_tensor *x = single(at, "item_i64", o, &t);
+    uint64_t element;
+    kiln_tensor *x = single(at, "item_i64", o, &t, &element);
     if (x == NULL) return 0;
     DType d = (DType)x->type.dtype;
-    double f = dtype_load_f64(d, x->data);
-    int64_t i = dtype_load_i64(d, x->data);
+    double f = dtype_load_f64(d, &element);
+    int64_t i = dtype_load_i64(d, &element);
     if (dtype_is_float(d) ? f == floor(f) && fabs(f) < 0x1p63 : d != DT_u64 || i >= 0) return i;
     fail(t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
     return 0;

@@ -189,7 +189,8 @@ KILN_API bool kiln_read_at(kiln_site at, kiln_operand t, void *to, size_t bytes)
 /* Every element of any dtype as a double, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read,
  * and an i64 or u64 that no double is exactly (beyond 2^53), named with its place. */
 KILN_API bool kiln_read_doubles_at(kiln_site at, kiln_operand t, double *to, int64_t count);
-/* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error. */
+/* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error: KILN_EDEVICE
+ * where the elements lie on a device that C cannot look into (kiln_read copies them out). */
 KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
 /* The one element of a tensor, as a double / as an int64. NaN / 0 after an error. */
 KILN_API double kiln_item_at(kiln_site at, kiln_operand t);

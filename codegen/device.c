@@ -1,0 +1,83 @@
+/* device: the table of devices, and the order of their work: whoever uses a buffer waits for who used it last. Relies on device.h.
+ * Never includes a backend. */
+#include "device.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static const Device cpu = {.memory = &host_memory, .name = "cpu", .backend = "cpu"};
+
+/* A row is written once, before its number is counted. */
+static const Device *table[DEVICES] = {&cpu};
+static atomic_uint count = 1, preferred = HOST;
+static pthread_mutex_t lock[DEVICES] = {[0 ... DEVICES - 1] = PTHREAD_MUTEX_INITIALIZER};
+
+const Device *device_at(uint32_t number) { return number < atomic_load(&count) ? table[number] : NULL; }
+const Backend *device_backend(uint32_t number, Status *st) { return backend_get(table[number]->backend, st); }
+uint32_t device_next(void) { return atomic_load(&count); }
+
+void device_add(const Device *d)
+{
+    table[device_next()] = d;
+    atomic_fetch_add(&count, 1);
+}
+
+void device_prefer(uint32_t number) { atomic_store(&preferred, number); }
+uint32_t device_preferred(void) { return atomic_load(&preferred); }
+
+/* Under the device's lock, as is the work that follows. Chained, so that whoever waits for the last user of a buffer waits for all
+ * of them. */
+static void order(const Device *d, Queue *q, Buffer *const *use, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (use[i]->queue != NULL && use[i]->queue != q) d->wait(q, d->record(use[i]->queue));
+        use[i]->queue = q;
+    }
+}
+
+static void begin(const Device *d, Queue *q, Buffer *const *use, uint32_t n)
+{
+    pthread_mutex_lock(&lock[d->memory->device]);
+    order(d, q, use, n);
+}
+
+static void end(const Device *d) { pthread_mutex_unlock(&lock[d->memory->device]); }
+
+bool device_op(const Device *d, Queue *q, const OpCall *c, Buffer *const *use, uint32_t n, Status *st)
+{
+    begin(d, q, use, n);
+    const bool ok = d->op(q, c, st);
+    end(d);
+    return ok;
+}
+
+int32_t device_launch(const Device *d, Queue *q, const Launch *l, Buffer *const *use, uint32_t n, Status *st)
+{
+    begin(d, q, use, n);
+    if (l->now) { /* what it calls may ask for more work */
+        end(d);
+        d->sync(d, q);
+        return d->launch(q, l, st);
+    }
+    const int32_t rc = d->launch(q, l, st);
+    end(d);
+    return rc;
+}
+
+bool device_write(const Device *d, Queue *q, Buffer *b, void *to, const void *from, size_t bytes, Status *st)
+{
+    begin(d, q, &b, 1);
+    const bool ok = d->copy(q, COPY_IN, to, from, bytes, st);
+    end(d);
+    return ok;
+}
+
+bool device_read(const Device *d, Queue *q, Buffer *b, void *to, const void *from, size_t bytes, Status *st)
+{
+    begin(d, q, &b, 1);
+    const bool ok = d->copy(q, COPY_OUT, to, from, bytes, st);
+    end(d);
+    if (!ok) return false;
+    d->sync(d, q);
+    return !d->fault(d, st);
+}
