@@ -252,14 +252,20 @@ TEST_TIMEOUT ?= 240
 TEST_JOBS    ?= 2
 RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))' KILN_SANITIZE='$(SANITIZE)' \
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
-TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN))
+# The tests of the public interface, once more with engines on the device of tests/late.h; those that take longest only in test-full.
+LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(shell grep -lE 'front\.h|values\.h' $(TEST_C)))
+LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
+TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL))
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)
 
 test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
-	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) tests/fuzz/run.sh
+	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) tests/fuzz/run.sh
+
+test-late: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on a device whose work is late and whose memory is out of reach (KILN_LATE_SEED=)
+	@$(RUN) $(LATE_ALL)
 
 layers: deps ## the include table, file and function lengths, public headers alone
 	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh
@@ -342,7 +348,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full test-late fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests: cmocka programs, shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
+# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
 # examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
 # Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
 # Relies on bash, awk and coreutils. Never builds.
@@ -50,8 +50,9 @@ reasons()
 
 one()
 {
-    local test=$1 name log status passed failed skipped tallied
-    name=${test#"$BUILD"/} name=${name#tests/} name=${name//\//-}
+    local test=$1 name log status passed failed skipped tallied late=
+    case $test in late:*) late=late- test=${test#late:} && export KILN_TEST_DEVICE=late ;; esac
+    name=${test#"$BUILD"/} name=${name#tests/} name=$late${name//\//-}
     log=$logs/$name.log
     case $test in
         *.sh) set -- bash "$test" ;;
@@ -93,8 +94,9 @@ fi
 
 rm -rf "$logs" && mkdir -p "$logs" || exit 1
 [ $# -gt 0 ] && printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-2}" bash tests/run.sh --one
-summary=$(cat "$logs"/*.count 2>/dev/null |
-    awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped", p, f, s }')
+sum() { cat "$@" 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped", p, f, s }'; }
+summary=$(sum "$logs"/*.count)
+compgen -G "$logs/late-*.count" >/dev/null && echo "of these on the late device: $(sum "$logs"/late-*.count)"
 reported=$(find "$logs" -name '*.count' | wc -l)
 failures=$(find "$logs" -name '*.report' -exec grep -l '^FAILED' {} + | sort)
 if [ -n "$failures" ]; then
