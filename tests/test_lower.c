@@ -95,6 +95,7 @@ static Program *lower(Arena *a, const TextCase *c, bool fuse, bool blas)
     arena_free(&scratch);
     if (!ok) fail_msg("%s: %s", c->name, st.text);
     LowerOptions o = {.target = target, .blas = blas};
+    o.target.dear_guards = blas || !fuse;
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL) fail_msg("%s: %s", c->name, st.text);
     if (getenv("KILN_SHOW") != NULL && strstr(c->name, getenv("KILN_SHOW")) != NULL) {
@@ -207,7 +208,7 @@ static void carry_in_place(void **state)
     arena_free(&a);
 }
 
-/* ---- random graphs: programs, element by element and in blocks, against eager kernels, bit for bit ---  */
+/* ---- random graphs: programs, element by element and in blocks, against eager kernels, bit for bit, and those against ref ---  */
 
 typedef struct Task {
     Arena *arena;
@@ -260,6 +261,13 @@ static void check_random(void *arg)
     for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, task->arena, i);
     GraphRun r = {.arena = task->arena, .symbol = rg.symbol, .kept = task->kept, .st = &st};
     if (!graph_run(&r, rg.g, in, &eager)) fail_msg("%s", st.text);
+    RefTensor *all;
+    if (!ref_run(task->arena, rg.g, rg.symbol, in, &all, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    for (uint32_t i = 0; i < rg.g->result.len; i++) {
+        RefVerdict v;
+        if (!ref_compare(&all[rg.g->result.at[i]], eager[rg.g->result.at[i]], &v))
+            fail_msg("seed %llu, eager against the reference: %s", (unsigned long long)task->seed, v.why);
+    }
     task->nodes += rg.g->node.len;
     /* Before the row of decompose some reductions have no lowering; fuse is the last row. */
     const int stops[] = {pass_count - 1, -1};
