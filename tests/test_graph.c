@@ -124,6 +124,8 @@ static const Case cases[] = {
         "!gather: axis 1 is out of range for rank 1: f32[5] x i32[2]"},
     {"%1: f32[1,1,1,1,1], %2: i32[1,1,1,1,1]", "%9 = gather(%1, %2) {1}",
         "!gather: the result's rank is beyond 8: f32[1,1,1,1,1] x i32[1,1,1,1,1]"},
+    {"%1: bf16[5,N]", "%9 = argsort(%1) {1, 1}", "i64[5,N]"},
+    {"%1: f32[5]", "%9 = argsort(%1) {0, 2}", "!argsort: descending is neither 0 nor 1: f32[5]"},
     {"%1: f32[5,N]", "%9 = cumsum(%1) {1, 0, 1}", "f32[5,N]"},
     {"%1: i32[5,N]", "%9 = cumprod(%1) {0, 1, 1}", "i32[5,N]"},
     {"%1: f32[5,N], %2: f32[5,N]", "%9 = recurrence(%1, %2) {1, 0}", "f32[5,N]"},

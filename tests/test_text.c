@@ -62,6 +62,7 @@ static const char whole[] =
     "  %54 = cumsum(%1) {0, 0, 1} : f32[N,4]\n"
     "  %55 = cumprod(%1) {1, 1, 0} : f32[N,4]\n"
     "  %56 = recurrence(%1, %1) {0, 1} : f32[N,4]\n"
+    "  %57 = argsort(%1) {1, 1} : i64[N,4]\n"
     "}\n"
     "\n"
     "graph @below(%1: i64[], %2: f32[], %3: f32[N,4]) -> (%5) {\n"

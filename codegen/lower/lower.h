@@ -200,6 +200,9 @@ int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element);
 static inline DType build_type(const Build *b, int32_t x) { return (DType)b->draft.at[x].i.type; }
 
 uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m); /* UINT32_MAX: st */
+/* The sum of x along the sweep, in order, for what runs once per point after it; a store of that. */
+int32_t build_sum(Build *b, int32_t x);
+bool build_store_after(Build *b, uint32_t stream, int32_t x);
 int32_t build_load(Build *b, uint32_t stream);
 int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: st */
 int32_t build_clamped(Build *b, int32_t index, Dim size);

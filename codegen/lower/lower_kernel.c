@@ -65,6 +65,17 @@ bool build_store(Build *b, uint32_t stream, int32_t x, uint8_t fold)
     return add_store(b, stream, x, fold, b->env.sweep >= 0 ? 2 * b->sweep_stage + 1 : 0);
 }
 
+int32_t build_sum(Build *b, int32_t x)
+{
+    const Draft *d = &b->draft.at[x];
+    const uint16_t axes = (uint16_t)(d->axes & ~(1u << b->env.sweep));
+    *VEC_PUSH(b->lw->scratch, &b->reduction) = (DraftReduction){.r = {R_SUM, d->i.type, ORDER_INDEX, x}, .axes = axes};
+    Instr i = {.kind = I_REDUCED, .type = build_type(b, x), .a = -1, .b = -1, .c = -1, .ref = b->reduction.len - 1};
+    return build_instr(b, &i, 1, axes, 1);
+}
+
+bool build_store_after(Build *b, uint32_t stream, int32_t x) { return add_store(b, stream, x, 0, 2); }
+
 int32_t build_fetch(Build *b, uint32_t stream, int32_t plus, int32_t times)
 {
     if (stream == UINT32_MAX) return -1;

@@ -125,13 +125,23 @@ static int64_t axis_score(const Lower *lw, const Kernel *k, const uint16_t *axes
     return extent < 8 ? score - 16 : score;
 }
 
+/* Places that a kernel fetches from must not be looked up lane by lane. */
+static bool fetches_apart(const Kernel *k, const uint16_t *axes, uint32_t a)
+{
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        const int32_t dyn = k->instr[i].kind == I_FETCH ? k->stream[k->instr[i].ref].dyn : -1;
+        if (dyn >= 0 && (axes[dyn] >> a & 1)) return true;
+    }
+    return false;
+}
+
 /* Picks the best parallel axis for vectors, the innermost of equals. -1: none is worth it. */
 static int parallel_vector(const Lower *lw, const Kernel *k, const uint16_t *axes)
 {
     int best = -1;
     int64_t best_score = 0;
     for (uint32_t a = 0; a < k->naxis; a++) {
-        if ((int)a == k->sweep || (dim_is_const(k->extent[a]) && k->extent[a] < 2)) continue;
+        if ((int)a == k->sweep || (dim_is_const(k->extent[a]) && k->extent[a] < 2) || fetches_apart(k, axes, a)) continue;
         int64_t score = axis_score(lw, k, axes, a);
         if (best < 0 || score >= best_score) {
             best = (int)a;

@@ -294,10 +294,14 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
         settle(out, i, op, mid, corner, n, 0);
 }
 
-/* Of a power among the denormals places are few. Of a slope or rise of 0 only the sign is anyone's. */
-static double lost(Op op, DType t, double x, double value)
+/* Of a power among the denormals places are few, and what it is multiplied or divided by makes the loss larger. Of a slope or rise
+ * of 0 only the sign is anyone's. */
+static double lost(Op op, DType t, double x, double y, double value)
 {
     if (value == 0 && (op == OP_pow_slope || op == OP_pow_rise)) return ref_ulp(t, 0);
+    const double tiny = ref_ulp((DType)dtype_info[t].compute, 0), normal = tiny * 0x1p24;
+    if (op == OP_pow_slope && x != 0 && fabs(value) < normal * fmax(fabs(y), 1 / fabs(x)))
+        return 2 * tiny * (fabs(y) + 1 / fabs(x));
     return op == OP_pow_rise && x > 0 && isfinite(x) ? 3 * ref_ulp((DType)dtype_info[t].compute, 0) * fabs(log(x)) : 0;
 }
 
@@ -308,7 +312,7 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
     if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] |= DOUBT_EDGE;
     for (uint32_t c = 0; c < n; c++) corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
-    const double own = lost(op, t, x.v, mid);
+    const double own = lost(op, t, x.v, y.v, mid);
     if (n == 0 && own == 0 && (is_special(x.v) || is_special(y.v)) && exact_there(mid))
         ref_set(out, i, mid, 0, 0);
     else

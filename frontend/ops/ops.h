@@ -142,10 +142,16 @@ static inline Composite composite_begin(Thread *t, const char *op)
 /* Whether nothing failed in it, not even room for its scope: only then may it write variables. */
 static inline bool composite_well(const Thread *t, const Composite *c) { return t->failures == c->failures; }
 
-/* r: the result, which goes to the caller's scope, or NULL. Returns r. */
-static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r)
+/* A result goes to the caller's scope. */
+static inline void composite_keep(Thread *t, kiln_tensor *r)
 {
     if (r != NULL && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
+}
+
+/* r: the result, or NULL. Returns r. */
+static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r)
+{
+    composite_keep(t, r);
     kiln_scope_close(&c->scope);
     t->called = c->outer;
     return r;

@@ -142,6 +142,13 @@ KILN_API kiln_tensor *kiln_cumprod_at(kiln_site at, kiln_operand x, int axis, in
 /* h[i] = a[i] * h[i - 1] + b[i] along the axis, h being 0 before the first (N; in order of the index; how: 0 or KILN_REVERSE): moving averages,
  * discounted returns, linear state spaces. a and b broadcast and promote. */
 KILN_API kiln_tensor *kiln_recurrence_at(kiln_site at, kiln_operand a, kiln_operand b, int axis, int how);
+/* The elements along an axis in order, A: the smallest first, or with KILN_DESCENDING as `how` (else 0) the largest; NaN is last in both, -0
+ * equals 0, and equals stay as they lie (stable). kiln_sort gives the elements (gradient to x), kiln_argsort their places, i64. kiln_top_k gives
+ * the `count` largest, the largest first, of equals the first; their places go to *indices, NULL if nobody wants them. */
+#define KILN_DESCENDING 4
+KILN_API kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand x, int axis, int how);
+KILN_API kiln_tensor *kiln_argsort_at(kiln_site at, kiln_operand x, int axis, int how); /* no gradient */
+KILN_API kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand x, int64_t count, int axis, kiln_tensor **indices);
 /* Indices out of range, negative ones included (they do not count from the end): kiln_gather takes the nearest that is in range,
  * kiln_one_hot makes a row of zeros, kiln_cross_entropy leaves the row out, kiln_assign_slice (control.h) and kiln_switch clamp. In
  * a checked engine (.checked of kiln_options, or KILN_CHECKED=1) each is an error instead, eagerly and compiled, KILN_EVALUE:
@@ -317,6 +324,9 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_cumsum(x, axis, how) kiln_cumsum_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
 #define kiln_cumprod(x, axis, how) kiln_cumprod_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
 #define kiln_recurrence(a, b, axis, how) kiln_recurrence_at(KILN_HERE, KILN_OPERAND(a), KILN_OPERAND(b), (axis), (how))
+#define kiln_sort(x, axis, how) kiln_sort_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
+#define kiln_argsort(x, axis, how) kiln_argsort_at(KILN_HERE, KILN_OPERAND(x), (axis), (how))
+#define kiln_top_k(x, count, axis, indices) kiln_top_k_at(KILN_HERE, KILN_OPERAND(x), (count), (axis), (indices))
 #define kiln_gather(x, indices, axis) kiln_gather_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
 #define kiln_take_along(x, indices, axis) kiln_take_along_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), (axis))
 #define kiln_scatter(x, indices, updates, axis, how) kiln_scatter_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(indices), KILN_OPERAND(updates), (axis), (how))

@@ -1,0 +1,252 @@
+/* lower_sort: argsort in kernels. Elements become keys, unsigned numbers of the wanted order. A short line counts for each key
+ * those that go before it. A long one is sorted by one byte of the keys after the other, the lowest first: the bytes are counted,
+ * running sums of the counts say where each byte's elements begin, and each element, in order, goes to the next place of its byte.
+ * All of it is stable. Relies on lower.h. */
+#include "lower.h"
+
+#define SHORT_LINE 64 /* for counting is quadratic */
+#define DIGITS 256
+
+typedef struct Sort {
+    const Node *n;
+    DType key, index; /* of keys; of indices between passes */
+    uint32_t pass, passes;
+    Dim lines, size, after;
+    uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers; NO_BUF: there is none */
+} Sort;
+
+/* ---- keys ---------------------------------------------------------------------------------------- */
+
+static int32_t build_key_const(Build *b, DType t, uint64_t v) { return build_const(b, t, (Scalar){.u = v}); }
+
+/* Floats: the bits, turned about below 0; zeros are equal, NaN is last. */
+static int32_t float_key(Build *b, DType key, int32_t x, bool descending)
+{
+    const DType t = build_type(b, x);
+    const uint64_t all = key == DT_u64 ? UINT64_MAX : UINT32_MAX, sign = all / 2 + 1;
+    const int32_t zero = build_const(b, t, (Scalar){0}), nan = build_prim(b, P_ne, DT_bool, x, x, -1);
+    if (descending) x = build_prim(b, P_neg, t, x, -1, -1);
+    x = build_prim(b, P_add, t, x, zero, -1);
+    int32_t bits = build_prim(b, P_bits, key, x, -1, -1);
+    int32_t below = build_prim(b, P_xor, key, bits, build_key_const(b, key, all), -1);
+    int32_t above = build_prim(b, P_xor, key, bits, build_key_const(b, key, sign), -1);
+    int32_t turned = build_prim(b, P_select, key, build_prim(b, P_lt, DT_bool, x, zero, -1), below, above);
+    return build_prim(b, P_select, key, nan, build_key_const(b, key, all), turned);
+}
+
+/* Integers: counted from the smallest, or down from the largest. */
+static int32_t integer_key(Build *b, DType from, DType key, int32_t x, bool descending)
+{
+    const DTypeInfo *d = &dtype_info[from];
+    const uint64_t all = d->bits >= 64 ? UINT64_MAX : ((uint64_t)1 << (from == DT_bool ? 1 : d->bits)) - 1;
+    const bool is_signed = from != DT_bool && d->lo < 0;
+    if (from == DT_bool)
+        x = build_prim(b, P_select, key, x, build_key_const(b, key, 1), build_key_const(b, key, 0));
+    else
+        x = build_prim(b, P_cvt, key, x, -1, -1);
+    if (is_signed)
+        x = build_prim(b, P_and, key, build_prim(b, P_add, key, x, build_key_const(b, key, all / 2 + 1), -1),
+            build_key_const(b, key, all), -1);
+    return descending ? build_prim(b, P_sub, key, build_key_const(b, key, all), x, -1) : x;
+}
+
+/* Of the operand's element number i of line (axis 0) and column (axis 1). */
+static int32_t element_key(Build *b, const Sort *s, IndexExpr i)
+{
+    const Type *t = graph_type(b->g, s->n->in[0]);
+    const bool descending = ATTRS(argsort, s->n->attr->at)->descending != 0;
+    IndexMap at = {.rank = 3, .dim = {s->lines, s->size, s->after}, .at = {index_axis(0, 1), i, index_axis(1, 1)}};
+    index_normalise(&b->env, &at);
+    int32_t x = build_value(b, s->n->in[0], &at);
+    if (x < 0) return -1;
+    return dtype_is_float((DType)t->dtype) ? float_key(b, s->key, x, descending)
+                                           : integer_key(b, (DType)t->dtype, s->key, x, descending);
+}
+
+/* The result's element number i of that line, [lines, size, after]. */
+static uint32_t result_stream(Build *b, const Sort *s, uint32_t buf, IndexExpr i)
+{
+    IndexMap to = {.rank = 3, .dim = {s->lines, s->size, s->after}, .at = {index_axis(0, 1), i, index_axis(1, 1)}};
+    return build_stream(b, buf, DT_i64, &to);
+}
+
+/* Element number i of a buffer [lines, after, size]. */
+static uint32_t line_stream(Build *b, const Sort *s, uint32_t buf, DType t, Dim size, IndexExpr i)
+{
+    IndexMap to = {.rank = 3, .dim = {s->lines, s->after, size}, .at = {index_axis(0, 1), index_axis(1, 1), i}};
+    return build_stream(b, buf, t, &to);
+}
+
+static IndexExpr at_value(int32_t i)
+{
+    IndexExpr e = index_const(0);
+    e.dyn = i;
+    return e;
+}
+
+/* ---- short lines: axes (line, column, element, others) --------------------------------------------- */
+
+static bool count_before(Build *b, const void *with)
+{
+    const Sort *s = with;
+    int32_t mine = element_key(b, s, index_axis(2, 1)), other = element_key(b, s, index_axis(3, 1));
+    if (mine < 0 || other < 0) return false;
+    int32_t earlier = build_prim(b, P_lt, DT_bool, build_axis(b, 3), build_axis(b, 2), -1);
+    int32_t ties = build_prim(b, P_and, DT_bool, build_prim(b, P_eq, DT_bool, other, mine, -1), earlier, -1);
+    int32_t goes_before = build_prim(b, P_or, DT_bool, build_prim(b, P_lt, DT_bool, other, mine, -1), ties, -1);
+    int32_t one = build_const(b, DT_i32, (Scalar){.i = 1}), none = build_const(b, DT_i32, (Scalar){0});
+    int32_t place = build_sum(b, build_prim(b, P_select, DT_i32, goes_before, one, none));
+    place = build_prim(b, P_cvt, DT_i64, place, -1, -1);
+    return build_store_after(b, result_stream(b, s, b->group->nin, at_value(place)), build_axis(b, 2));
+}
+
+/* ---- long lines: axes (line, column, element or digit) ------------------------------------------------ */
+
+static int32_t digit(Build *b, const Sort *s, int32_t key, uint32_t pass)
+{
+    int32_t low = build_prim(b, P_shr, s->key, key, build_key_const(b, s->key, 8 * pass), -1);
+    return build_prim(b, P_cvt, DT_i64, build_prim(b, P_and, s->key, low, build_key_const(b, s->key, DIGITS - 1), -1), -1, -1);
+}
+
+/* The digit's count, or how many elements go before those that have it, before this one is counted. */
+static int32_t count(Build *b, const Sort *s, uint32_t hist, int32_t digit)
+{
+    return build_fetch(
+        b, line_stream(b, s, hist, s->index, DIGITS, at_value(digit)), build_const(b, s->index, (Scalar){.i = 1}), -1);
+}
+
+static bool make_keys(Build *b, const void *with)
+{
+    const Sort *s = with;
+    int32_t key = element_key(b, s, index_axis(2, 1));
+    if (key < 0) return false;
+    return count(b, s, s->hist, digit(b, s, key, 0)) >= 0 &&
+           build_store(b, line_stream(b, s, s->key_to, s->key, s->size, index_axis(2, 1)), key, 0);
+}
+
+/* Kernel buffers 0: sums, which begin as 0; 1: counts. */
+static bool sum_counts(Build *b, const void *with)
+{
+    const Sort *s = with;
+    uint32_t counts = line_stream(b, s, 1, s->index, DIGITS, index_axis(2, 1));
+    int32_t before = build_fetch(b, line_stream(b, s, 0, s->index, 1, index_const(0)), build_load(b, counts), -1);
+    return before >= 0 && build_store(b, counts, before, 0);
+}
+
+static bool place_elements(Build *b, const void *with)
+{
+    const Sort *s = with;
+    const IndexExpr own = index_axis(2, 1);
+    int32_t key = build_load(b, line_stream(b, s, s->key_from, s->key, s->size, own));
+    int32_t place = count(b, s, s->hist, digit(b, s, key, s->pass)), index = build_axis(b, 2);
+    if (key < 0 || place < 0) return false;
+    place = build_prim(b, P_cvt, DT_i64, place, -1, -1);
+    if (s->pass != 0) index = build_load(b, line_stream(b, s, s->index_from, s->index, s->size, own));
+    if (s->pass + 1 == s->passes) {
+        index = build_prim(b, P_cvt, DT_i64, index, -1, -1);
+        return build_store(b, result_stream(b, s, s->index_to, at_value(place)), index, 0);
+    }
+    index = build_prim(b, P_cvt, s->index, index, -1, -1);
+    return count(b, s, s->next_hist, digit(b, s, key, s->pass + 1)) >= 0 &&
+           build_store(b, line_stream(b, s, s->key_to, s->key, s->size, at_value(place)), key, 0) &&
+           build_store(b, line_stream(b, s, s->index_to, s->index, s->size, at_value(place)), index, 0);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------- */
+
+typedef struct Sorting { /* program buffers */
+    Sort s;
+    Type count_type, sum_type;
+    uint32_t hist[2], sums, key[2], index[2], out;
+} Sorting;
+
+static uint32_t room(Scope *s, const Sort *o, DType t, Dim size, Type *type)
+{
+    *type = (Type){.dtype = (uint8_t)t, .rank = 3, .dim = {o->lines, o->after, size}};
+    return lower_buf(s->lw, BUF_TEMP, type);
+}
+
+static bool add_kernel(
+    Scope *s, Group group, bool (*draft)(Build *, const void *), const Sort *with, Dim sweep, const uint32_t *buf, uint32_t nbuf)
+{
+    group.draft = draft, group.with = with;
+    group.naxis = 3, group.sweep = 2;
+    group.extent[0] = with->lines, group.extent[1] = with->after, group.extent[2] = sweep;
+    group.nout = nbuf - group.nin;
+    return scope_kernel(s, &group, buf);
+}
+
+static bool clear(Scope *s, const Sorting *o, uint32_t hist) { return scope_fill(s, &o->count_type, 0, o->s.n->loc, hist); }
+
+static bool passes(Scope *s, Sorting *o)
+{
+    Sort *w = &o->s;
+    const Group own = {.g = s->g, .input = s->input, .node = w->n};
+    for (w->pass = 0; w->pass < w->passes; w->pass++) {
+        const uint32_t p = w->pass, odd = p & 1;
+        const bool last = p + 1 == w->passes;
+        uint32_t sums[2] = {o->sums, o->hist[odd]}, buf[6] = {o->key[odd]}, n = 1;
+        if (!scope_fill(s, &o->sum_type, 0, w->n->loc, o->sums) || !add_kernel(s, own, sum_counts, w, DIGITS, sums, 2))
+            return false;
+        Group group = own;
+        w->key_from = 0;
+        if (p != 0) buf[w->index_from = n++] = o->index[!odd];
+        group.nin = n;
+        buf[w->hist = n++] = o->hist[odd];
+        buf[w->index_to = n++] = last ? o->out : o->index[odd];
+        if (!last) {
+            if (!clear(s, o, o->hist[!odd])) return false;
+            buf[w->next_hist = n++] = o->hist[!odd];
+            buf[w->key_to = n++] = o->key[!odd];
+        }
+        if (!add_kernel(s, group, place_elements, w, w->size, buf, n)) return false;
+    }
+    return true;
+}
+
+static bool sort_long(Scope *s, Sorting *o, Group group, uint32_t *buf)
+{
+    Type t;
+    Sort *w = &o->s;
+    for (int i = 0; i < 2; i++) {
+        o->hist[i] = room(s, w, w->index, DIGITS, &o->count_type);
+        o->key[i] = room(s, w, w->key, w->size, &t);
+        o->index[i] = room(s, w, w->index, w->size, &t);
+        if (o->hist[i] == NO_BUF || o->key[i] == NO_BUF || o->index[i] == NO_BUF) return false;
+    }
+    o->sums = room(s, w, w->index, 1, &o->sum_type);
+    if (o->sums == NO_BUF || !clear(s, o, o->hist[0])) return false;
+    buf[w->hist = group.nin] = o->hist[0];
+    buf[w->key_to = group.nin + 1] = o->key[0];
+    return add_kernel(s, group, make_keys, w, w->size, buf, group.nin + 2) && passes(s, o);
+}
+
+bool lower_argsort(Scope *s, const Node *n)
+{
+    DimTable *dims = s->lw->dims;
+    const Type *t = graph_type(s->g, n->in[0]);
+    const uint32_t axis = (uint32_t)ATTRS(argsort, n->attr->at)->axis, bits = dtype_info[dtype_info[t->dtype].compute].bits;
+    Group group;
+    uint32_t *buf = scope_operands(s, n, &group, 2);
+    Sorting o = {.s = {.n = n, .lines = 1, .size = t->dim[axis], .after = 1}, .out = scope_result(s, n->out)};
+    o.s.key = bits > 32 ? DT_u64 : DT_u32;
+    const int64_t most = dim_hi(dims, o.s.size);
+    o.s.index = most <= INT16_MAX ? DT_i16 : most <= INT32_MAX ? DT_i32 : DT_i64;
+    o.s.passes = MAX_OF(bits / 8, 1);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        Dim *part = i < axis ? &o.s.lines : &o.s.after;
+        if (i != axis) *part = dim_mul(dims, *part, t->dim[i]);
+    }
+    bool ok = o.out != NO_BUF;
+    if (ok && most <= SHORT_LINE) {
+        group.draft = count_before, group.with = &o.s, group.nout = 1;
+        group.naxis = 4, group.sweep = 3;
+        group.extent[0] = o.s.lines, group.extent[1] = o.s.after, group.extent[2] = group.extent[3] = o.s.size;
+        buf[group.nin] = o.out;
+        ok = scope_kernel(s, &group, buf);
+    } else {
+        ok = ok && sort_long(s, &o, group, buf);
+    }
+    scope_operands_end(s, n);
+    return ok;
+}

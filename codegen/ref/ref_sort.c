@@ -1,0 +1,77 @@
+/* ref_sort: argsort, by inserting one element after the other. Relies on internal.h. */
+#include "integer.h"
+#include "internal.h"
+
+#include <math.h>
+
+/* Element a goes strictly before b: -0 is 0, NaN is last. */
+static bool goes_before(const RefTensor *x, bool descending, int64_t a, int64_t b)
+{
+    const DType t = (DType)x->type.dtype;
+    if (x->f == NULL) return descending ? integer_less(t, x->i[b], x->i[a]) : integer_less(t, x->i[a], x->i[b]);
+    const double u = x->f[a], v = x->f[b];
+    if (u != u || v != v) return u == u && v != v;
+    return descending ? u > v : u < v;
+}
+
+typedef struct Line {
+    const RefTensor *x;
+    int64_t *order; /* element 0 of the result's line */
+    int64_t first, step, n;
+} Line;
+
+static int64_t element(const Line *l, int64_t k) { return l->first + l->order[k * l->step] * l->step; }
+
+static void sort_line(const Line *l, bool descending)
+{
+    for (int64_t k = 0; k < l->n; k++) {
+        int64_t low = 0, high = k; /* behind all that do not go after it */
+        while (low < high) {
+            const int64_t mid = (low + high) / 2;
+            if (goes_before(l->x, descending, l->first + k * l->step, element(l, mid)))
+                high = mid;
+            else
+                low = mid + 1;
+        }
+        for (int64_t q = k; q > low; q--) l->order[q * l->step] = l->order[(q - 1) * l->step];
+        l->order[low * l->step] = k;
+    }
+}
+
+/* Honest executions may exchange what lies closer than two of the line's largest bounds; where an element is undecided, anything.
+ */
+static void doubt_line(const Line *l, uint8_t *undecided)
+{
+    double bound = 0;
+    bool any = false;
+    for (int64_t k = 0; k < l->n; k++) {
+        any |= l->x->undecided[l->first + k * l->step] != 0;
+        if (l->x->f != NULL) bound = fmax(bound, l->x->bound[l->first + k * l->step]);
+    }
+    for (int64_t k = 0; k < l->n; k++) {
+        if (any) undecided[k * l->step] |= DOUBT_STEP;
+        if (k == 0 || bound == 0) continue;
+        const double a = l->x->f[element(l, k - 1)], b = l->x->f[element(l, k)];
+        if (fabs(a - b) > 2 * bound * (1 + 1e-9) || b != b) continue;
+        undecided[k * l->step] |= DOUBT_STEP;
+        undecided[(k - 1) * l->step] |= DOUBT_STEP;
+    }
+}
+
+bool ref_argsort(Run *r)
+{
+    RefTensor *out = &r->out[0];
+    const struct argsort_attrs *a = ATTRS(argsort, r->node->attr->at);
+    Line l = {.x = r->in[0], .step = 1, .n = out->type.dim[a->axis]};
+    for (uint32_t i = (uint32_t)a->axis + 1; i < out->type.rank; i++) l.step *= out->type.dim[i];
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[MAX_RANK];
+        unravel(&out->type, i, index);
+        if (index[a->axis] != 0) continue;
+        l.first = i;
+        l.order = out->i + i;
+        sort_line(&l, a->descending != 0);
+        doubt_line(&l, out->undecided + i);
+    }
+    return true;
+}
