@@ -71,7 +71,7 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
         if (c == 0 || (c == 1 && class == 3))
             p->none = !g[c == 0 ? 0 : r];
         else
-            p->guard = g;
+            p->guard = memchr(g, 0, (size_t)p->n) != NULL ? g : NULL; /* mostly it holds in whole blocks */
     }
     const int64_t *dyn = NULL;
     if (s->dyn >= 0) {
@@ -233,18 +233,28 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     store_lanes(&p, dtype_bytes(type), from);
 }
 
-/* One lane after the other, since they may meet in one place. */
+/* One lane after the other, since they may meet in one place; if it is one place for all, it stays at hand. */
 #define FETCH_LANES(T)                                                                   \
     do {                                                                                 \
         const T *plus = (const T *)(const void *)a, *times = (const T *)(const void *)b; \
-        T *o = (T *)(void *)room;                                                        \
+        T *o = (T *)(void *)room, *one = (T *)(void *)p.at, v;                           \
+        if (p.offset == NULL && p.guard == NULL && p.step == 0) {                        \
+            v = *one;                                                                    \
+            for (int64_t i = 0; i < p.n; i++) {                                          \
+                o[i] = v;                                                                \
+                if (times != NULL) v *= times[i];                                        \
+                if (plus != NULL) v += plus[i];                                          \
+            }                                                                            \
+            *one = v;                                                                    \
+            break;                                                                       \
+        }                                                                                \
         for (int64_t i = 0; i < p.n; i++) {                                              \
+            T *at = one + (p.offset != NULL ? p.offset[i] : i * p.step);                 \
             if (p.guard != NULL && !p.guard[i]) {                                        \
                 o[i] = 0;                                                                \
                 continue;                                                                \
             }                                                                            \
-            T *at = (T *)(void *)p.at + (p.offset != NULL ? p.offset[i] : i * p.step);   \
-            T v = o[i] = *at;                                                            \
+            v = o[i] = *at;                                                              \
             if (times != NULL) v *= times[i];                                            \
             *at = plus != NULL ? v + plus[i] : v;                                        \
         }                                                                                \
