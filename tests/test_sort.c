@@ -72,6 +72,19 @@ static void every_dtype(void **state)
         }
 }
 
+/* More elements than 16 bits count. */
+static void long_lines(void **state)
+{
+    (void)state;
+    for (int eager = 0; eager < 2; eager++) {
+        KILN_SCOPE(k);
+        kiln_eager(k, eager);
+        kiln_tensor *x = drawn(KILN_I8, 1, 70000, 3), *y = drawn(KILN_F32, 1, 33000, 4);
+        check_places(kiln_call(KILN_FN(k, down), x), x, 1, 70000, true);
+        check_places(kiln_call(KILN_FN(k, up), y), y, 1, 33000, false);
+    }
+}
+
 /* The ends of the 64-bit types, which no double tells apart. */
 static void far_ends(void **state)
 {
@@ -155,6 +168,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), ENGINE_TEST(long_lines), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
