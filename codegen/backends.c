@@ -26,13 +26,13 @@ static const Backend *loaded[COUNT_OF(table)]; /* under lock */
 
 static const Backend *load(size_t i, Status *st)
 {
-    if (table[i].module == NULL) return table[i].here();
+    if (!table[i].module) return table[i].here();
     void *module = module_open(table[i].module, table[i].mark, st);
-    if (module == NULL) return NULL;
+    if (!module) return NULL;
     /* A function pointer out of dlsym, as POSIX has it. */
     BackendExport *get;
     *(void **)&get = dlsym(module, table[i].symbol);
-    if (get == NULL) {
+    if (!get) {
         status_fail(st, ST_DEVICE, "%s has no %s", table[i].module, table[i].symbol);
         return NULL;
     }
@@ -44,7 +44,7 @@ const Backend *backend_get(const char *name, Status *st)
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         if (strcmp(table[i].row.name, name) != 0) continue;
         pthread_mutex_lock(&lock);
-        if (loaded[i] == NULL) loaded[i] = load(i, st);
+        if (!loaded[i]) loaded[i] = load(i, st);
         const Backend *b = loaded[i];
         pthread_mutex_unlock(&lock);
         return b;

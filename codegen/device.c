@@ -30,7 +30,7 @@ uint32_t device_preferred(void) { return atomic_load(&preferred); }
 static void order(const Device *d, Queue *q, Buffer *const *use, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (use[i]->queue != NULL && use[i]->queue != q) d->wait(q, d->record(use[i]->queue));
+        if (use[i]->queue && use[i]->queue != q) d->wait(q, d->record(use[i]->queue));
         use[i]->queue = q;
     }
 }

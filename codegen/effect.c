@@ -14,6 +14,6 @@ static bool all_hold(const uint8_t *ok, const int64_t *type)
 int32_t effect_run(const KilnHost *host, const Step *s, void *const *buf, const int64_t *type)
 {
     if (s->effect.op == OP_assert && all_hold(buf[0], type)) return 0;
-    if (host != NULL && host->effect != NULL) return host->effect(host, s->effect.number, s->effect.nin, s->effect.nout, buf, type);
+    if (host && host->effect) return host->effect(host, s->effect.number, s->effect.nin, s->effect.nout, buf, type);
     return s->effect.op == OP_assert ? ST_VALUE : s->effect.op == OP_callback ? ST_STATE : 0;
 }

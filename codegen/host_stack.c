@@ -13,7 +13,7 @@ void *host_stack_grow(const KilnHost *h, int64_t number, int64_t bytes, int64_t 
     if (n < bytes) n = bytes;
     if (n > s->bytes) {
         void *at = mem_alloc_aligned((size_t)n, STACK_ALIGN);
-        if (at == NULL) {
+        if (!at) {
             s->refused = n;
             return NULL;
         }
@@ -28,5 +28,5 @@ void *host_stack_grow(const KilnHost *h, int64_t number, int64_t bytes, int64_t 
 void host_stacks_free(HostStack *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (s[i].at != NULL) mem_free_aligned(s[i].at, (size_t)s[i].bytes, STACK_ALIGN);
+        if (s[i].at) mem_free_aligned(s[i].at, (size_t)s[i].bytes, STACK_ALIGN);
 }

@@ -96,7 +96,7 @@ static void put_stage(Text *out, const Kernel *k, const DimTable *t, const Stage
 
 static void kernel_print(Text *out, const Kernel *k, const DimTable *dims)
 {
-    text_printf(out, "kernel %s(", k->name != NULL ? k->name : "?");
+    text_printf(out, "kernel %s(", k->name ? k->name : "?");
     for (uint32_t a = 0; a < k->naxis; a++) {
         text_printf(out, "%si%u<", a ? ", " : "", a);
         put_dim(out, dims, k->extent[a]);

@@ -31,19 +31,19 @@ static void try_file(Search *s, const char *path)
 {
     if (s->ended || access(path, F_OK) != 0) return;
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
+    if (!handle) {
         const char *why = dlerror(); /* it names the path */
-        tried(s, why != NULL ? why : path);
+        tried(s, why ? why : path);
         return;
     }
     s->ended = true;
     const char *mark = dlsym(handle, s->mark);
-    if (mark != NULL && strcmp(mark, KILN_CONFIG_MARK) == 0)
+    if (mark && strcmp(mark, KILN_CONFIG_MARK) == 0)
         s->handle = handle;
     else
         status_fail(s->st, ST_DEVICE,
             "%s is of another build (%s) than %s (%s): install both from one build, or name its folder in KILN_LIBDIR", path,
-            mark != NULL ? mark : "without a mark", s->here, KILN_CONFIG_MARK);
+            mark ? mark : "without a mark", s->here, KILN_CONFIG_MARK);
 }
 
 /* dir: the first len bytes. */
@@ -63,10 +63,9 @@ static bool own_path(char path[PATH_MAX], bool *program)
 {
     Dl_info info;
     struct link_map *map = NULL;
-    if (dladdr1((void *)(uintptr_t)module_open, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map != NULL) {
+    if (dladdr1((void *)(uintptr_t)module_open, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map) {
         *program = map->l_name[0] == 0; /* its dli_fname is whatever the caller said: the last resort, without /proc */
-        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) != NULL || realpath(info.dli_fname, path) != NULL)
-            return true;
+        if (realpath(*program ? "/proc/self/exe" : map->l_name, path) || realpath(info.dli_fname, path)) return true;
     }
     snprintf(path, PATH_MAX, "this program");
     return false;
@@ -108,11 +107,11 @@ void *module_open(const char *file, const char *mark, Status *st)
     bool known = own_path(here, &program);
     Search s = {.file = file, .mark = mark, .here = here, .st = st};
     const char *env = getenv("KILN_LIBDIR");
-    if (env != NULL) try_dir(&s, env, strlen(env));
+    if (env) try_dir(&s, env, strlen(env));
     if (known) try_beside(&s, program);
     try_dir(&s, KILN_CONFIG_LIBDIR, strlen(KILN_CONFIG_LIBDIR));
     if (!s.ended)
         status_fail(st, ST_DEVICE, "%s was not found in $KILN_LIBDIR (%s), beside %s or in %s/kiln/%s%s%s", file,
-            env != NULL ? env : "not set", here, KILN_CONFIG_LIBDIR, KILN_CONFIG_VERSION, s.tried[0] != 0 ? ": " : "", s.tried);
+            env ? env : "not set", here, KILN_CONFIG_LIBDIR, KILN_CONFIG_VERSION, s.tried[0] != 0 ? ": " : "", s.tried);
     return s.handle;
 }

@@ -26,13 +26,13 @@ int64_t dim_hi(const DimTable *t, Dim d) { return d >= 0 || d == DIM_BAD ? d : d
 
 Dim dim_fail(DimTable *t, DimTrouble why)
 {
-    if (t != NULL) t->trouble = why;
+    if (t) t->trouble = why;
     return DIM_BAD;
 }
 
 const char *dim_trouble(const DimTable *t, char *buf, size_t cap)
 {
-    switch (t != NULL ? t->trouble : DIM_FINE) {
+    switch (t ? t->trouble : DIM_FINE) {
     case DIM_BELOW_ZERO: snprintf(buf, cap, "is below zero"); break;
     case DIM_MANY_TERMS: snprintf(buf, cap, "is a sum of more than %d terms", DIM_TERMS); break;
     case DIM_MANY_FACTORS: snprintf(buf, cap, "is a product of more than %d factors", DIM_FACTORS); break;
@@ -67,7 +67,7 @@ static Dim intern(DimTable *t, const DimExpr *e)
     uint64_t h =
         e->kind == DIM_NEGATIVE ? hash_mix(e->kind, (uint64_t)e->lo) : hash_mix(hash_mix(e->kind, (uint64_t)e->a), (uint64_t)e->b);
     h = hash_key(h);
-    for (uint64_t *i; (i = map_get(&t->shared, h)) != NULL; h++)
+    for (uint64_t *i; (i = map_get(&t->shared, h)); h++)
         if (same_expr(&t->expr.at[*i], e)) return -1 - (Dim)*i;
     return added(t, e, h);
 }
@@ -75,7 +75,7 @@ static Dim intern(DimTable *t, const DimExpr *e)
 Dim dim_find(const DimTable *t, const char *name, size_t len)
 {
     uint64_t h = hash_key(hash_bytes(DIM_SYMBOL, name, len));
-    for (uint64_t *i; (i = map_get(&t->shared, h)) != NULL; h++)
+    for (uint64_t *i; (i = map_get(&t->shared, h)); h++)
         if (named(&t->expr.at[*i], name, len)) return -1 - (Dim)*i;
     return DIM_BAD;
 }
@@ -95,7 +95,7 @@ static Dim symbol(DimTable *t, const char *name, int64_t lo, int64_t hi, bool ma
     DimExpr e = {.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi, .made = made};
     if (known != DIM_BAD)
         return dim_lo(t, known) == lo && dim_hi(t, known) == hi && dim_is_made(t, known) == made ? known : DIM_BAD;
-    while (map_get(&t->shared, h) != NULL) h++;
+    while (map_get(&t->shared, h)) h++;
     e.name = arena_copy(t->arena, name, len + 1);
     return added(t, &e, h);
 }

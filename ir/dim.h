@@ -76,7 +76,7 @@ int64_t dim_eval(const DimTable *t, Dim d, const int64_t *symbol);
 
 static inline bool dim_valid(const DimTable *t, Dim d) /* a constant in range, or an expression of t */
 {
-    return d >= 0 ? d <= DIM_MAX : d != DIM_BAD && t != NULL && (uint64_t)(-1 - d) < t->expr.len;
+    return d >= 0 ? d <= DIM_MAX : d != DIM_BAD && t && (uint64_t)(-1 - d) < t->expr.len;
 }
 
 /* Prints as N, 4*N, (N+1)/2, max(N,4) ...; buf gets at most cap bytes, terminated. Returns the

@@ -69,9 +69,9 @@ static void put_term(Out *o, Dim d, bool first)
 {
     int64_t k = 1;
     const DimExpr *e = d < 0 ? expr_of(o, d) : NULL;
-    bool number = e == NULL || e->kind == DIM_NEGATIVE;
+    bool number = !e || e->kind == DIM_NEGATIVE;
     if (number)
-        k = e != NULL ? e->lo : d;
+        k = e ? e->lo : d;
     else if (e->kind == DIM_MUL && (e->b >= 0 || expr_of(o, e->b)->kind == DIM_NEGATIVE)) {
         k = dim_lo(o->t, e->b);
         d = e->a;
@@ -88,7 +88,7 @@ static void put_term(Out *o, Dim d, bool first)
 static void put_sum(Out *o, Dim d)
 {
     const DimExpr *e = d < 0 ? expr_of(o, d) : NULL;
-    if (e == NULL || e->kind != DIM_ADD) {
+    if (!e || e->kind != DIM_ADD) {
         put_term(o, d, true);
         return;
     }
@@ -150,7 +150,7 @@ static Dim parse_factor(In *in)
     const char *name = in->text + in->at;
     while (is_letter(peek(in)) || is_digit(peek(in))) in->at++;
     size_t len = (size_t)(in->text + in->at - name);
-    if (len != 3 || memcmp(name, "max", 3) != 0 || !take(in, '(')) return in->t != NULL ? dim_find(in->t, name, len) : DIM_BAD;
+    if (len != 3 || memcmp(name, "max", 3) != 0 || !take(in, '(')) return in->t ? dim_find(in->t, name, len) : DIM_BAD;
     Dim a = parse_sum(in);
     if (!take(in, ',')) return DIM_BAD;
     Dim b = parse_sum(in);

@@ -36,14 +36,14 @@ Value effect_append_again(Graph *g, const Node *n, const Value *in, Status *st)
         status_fail(st, ST_UNSUPPORTED,
             "%s: the gradient of a loop runs its body again, but a call into C (%s:%d) is made "
             "once; call before the loop, or after it",
-            def->name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+            def->name, n->loc.file ? n->loc.file : "?", n->loc.line);
         return 0;
     }
     int64_t *attr = arena_copy(g->module->arena, n->attr->at, n->attr->len * sizeof *attr);
     for (uint32_t i = 0; i < n->attr->len; i++) {
         if (!op_attr_is_graph((Op)n->op, i)) continue;
         const Graph *body = graph_without_effects(g->module->graph.at[attr[i]], st);
-        if (body == NULL) return 0;
+        if (!body) return 0;
         attr[i] = body->index;
     }
     return graph_append(g, (Op)n->op, in, n->nin, attr, n->attr->len, n->loc, st);

@@ -198,7 +198,7 @@ static void columns(Vjp *v)
     Wide w = {.g = 0};
     for (uint32_t i = 0; i < v->node->nin && i < 3; i++) {
         const GradTok *at = op_def[v->node->op].grad[i];
-        if (!v->wanted[i] || at == NULL || at->kind == GK_NONE) continue;
+        if (!v->wanted[i] || !at || at->kind == GK_NONE) continue;
         if (!widens(v, at)) {
             v->dx[i] = column(v, &at);
             continue;
@@ -211,7 +211,7 @@ static void columns(Vjp *v)
 bool vjp_node(Vjp *v)
 {
     const OpDef *def = &op_def[v->node->op];
-    if (def->vjp != NULL)
+    if (def->vjp)
         def->vjp(v);
     else if (def->flags & OPF_ELEMENTWISE && v->g[0] != 0)
         columns(v);

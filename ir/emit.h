@@ -41,7 +41,7 @@ Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size); /* along
 Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill); /* along one axis */
 
 /* The dim table of e: NULL in eager code. */
-static inline DimTable *emit_dims(const Emit *e) { return e->module != NULL ? &e->module->dims : NULL; }
+static inline DimTable *emit_dims(const Emit *e) { return e->module ? &e->module->dims : NULL; }
 
 /* What a vjp rule sees. dx[i] starts 0 (no gradient); the rule sets what flows. g[j] may be 0:
  * nothing arrives at result j. */

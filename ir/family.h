@@ -28,7 +28,7 @@ Value fold_elementwise(const Folding *f);
 
 static inline DimTable *rule_dims(const Infer *inf)
 {
-    return inf->module != NULL ? &inf->module->dims : NULL;
+    return inf->module ? &inf->module->dims : NULL;
 }
 
 /* Each fails with its own text. */

@@ -56,5 +56,5 @@ Value fold_node(Rebuild *rb, Op op, const Value *in, uint32_t nin, const int64_t
     const Folding f = {rb, op, in, nin, attr, nattr, loc};
     if (def->flags & (OPF_ELEMENTWISE | OPF_CAST)) return fold_elementwise(&f);
     Value v = def->flags & OPF_MOVES ? move_of_constant(&f) : 0;
-    return v != 0 || rb->st->code != ST_OK || def->fold == NULL ? v : def->fold(&f);
+    return v != 0 || rb->st->code != ST_OK || !def->fold ? v : def->fold(&f);
 }

@@ -96,7 +96,7 @@ Dim type_elements(DimTable *t, const Type *type)
 {
     Dim n = 1;
     for (uint32_t i = 0; i < type->rank; i++)
-        if (t == NULL || !dim_is_made(t, type->dim[i])) n = dim_mul(t, n, type->dim[i]);
+        if (!t || !dim_is_made(t, type->dim[i])) n = dim_mul(t, n, type->dim[i]);
     return n;
 }
 
@@ -131,7 +131,7 @@ uint64_t node_hash(const Graph *g, const Node *n)
     (void)g;
     uint64_t h = hash_mix(n->op, n->nin);
     for (uint32_t i = 0; i < n->nin; i++) h = hash_mix(h, n->in[i]);
-    return n->attr == NULL ? h : hash_bytes(h, n->attr->at, n->attr->len * sizeof *n->attr->at);
+    return !n->attr ? h : hash_bytes(h, n->attr->at, n->attr->len * sizeof *n->attr->at);
 }
 
 /* ---- graphs that run graphs ---------------------------------------------------------------- */

@@ -73,7 +73,7 @@ bool index_add(IndexEnv *env, IndexExpr *to, const IndexExpr *e)
         }
     }
     if (e->dyn >= 0) {
-        if (to->dyn >= 0 && env->prim == NULL) return false;
+        if (to->dyn >= 0 && !env->prim) return false;
         to->dyn = to->dyn >= 0 ? env->prim(env->user, P_add, to->dyn, e->dyn) : e->dyn;
     }
     return settle(env, to);
@@ -86,7 +86,7 @@ bool index_scale(IndexEnv *env, IndexExpr *e, Dim by)
     for (uint32_t a = 0; a < INDEX_AXES; a++)
         if (e->coef[a] != 0) e->coef[a] = dim_mul(env->dims, e->coef[a], by);
     if (e->dyn >= 0 && by != 1) {
-        if (env->prim == NULL) return false;
+        if (!env->prim) return false;
         e->dyn = env->prim(env->user, P_mul, e->dyn, env->dim(env->user, by));
     }
     return settle(env, e);
@@ -100,7 +100,7 @@ bool index_negate(IndexEnv *env, IndexExpr *e)
     for (uint32_t a = 0; a < INDEX_AXES; a++)
         if (e->coef[a] != 0) e->negative ^= 1u << a;
     if (e->dyn >= 0) {
-        if (env->prim == NULL) return false;
+        if (!env->prim) return false;
         e->dyn = env->prim(env->user, P_sub, env->dim(env->user, 0), e->dyn);
     }
     return true;
@@ -335,7 +335,7 @@ static bool divide(IndexEnv *env, const IndexExpr *e, Dim size, IndexExpr *outer
     /* Inside the sweep an index may be divided: that happens once per step and costs little, since lanes seldom run along the sweep
      * where it is a window's. */
     bool cheap = is_plain(e) && env->sweep >= 0 && expr_axes(e) == 1u << env->sweep;
-    if ((env->affine && !cheap) || env->prim == NULL) return false;
+    if ((env->affine && !cheap) || !env->prim) return false;
     int32_t v = index_value(env, e), by = env->dim(env->user, size);
     *outer = *inner = index_const(0);
     outer->dyn = env->prim(env->user, P_idiv, v, by);
@@ -476,7 +476,7 @@ bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, con
     out->map.rank = out->nguard = 0;
     out->fills = out->outside = false;
     env->split_axis = -1;
-    if (def->map == NULL) {
+    if (!def->map) {
         index_copy(&out->map, m);
         return def->role != ROLE_OUTSIDE;
     }

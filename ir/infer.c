@@ -59,7 +59,7 @@ bool rule_domain(Infer *inf, uint32_t operand, char domain)
 bool rule_room(Infer *inf, uint32_t n)
 {
     if (n > FEW_RESULTS) {
-        if (inf->module == NULL) return infer_fail(inf, ST_INTERNAL, "%u results outside a graph", n);
+        if (!inf->module) return infer_fail(inf, ST_INTERNAL, "%u results outside a graph", n);
         inf->out = ARENA_ARRAY(inf->module->arena, Type, n);
     }
     inf->nout = n;
@@ -106,7 +106,7 @@ bool shape_broadcast(DimTable *t, const Type *a, const Type *b, Type *out)
 /* A stack whose height only its loop knows may pass from one region to another, and may be used nowhere else. */
 static bool stacks_ok(Infer *inf)
 {
-    if (inf->module == NULL || op_def[inf->op].flags & OPF_REGION) return true;
+    if (!inf->module || op_def[inf->op].flags & OPF_REGION) return true;
     for (uint32_t i = 0; i < inf->nin + inf->nout; i++) {
         const Type *x = i < inf->nin ? inf->in[i] : &inf->out[i - inf->nin];
         for (uint32_t k = 0; k < x->rank; k++)
@@ -125,7 +125,7 @@ static bool attr_ok(const Infer *inf, char letter, int64_t v)
     case 'D': return dim_valid(rule_dims(inf), v);
     case 't': return dtype_known(v);
     case 'g':
-    case 'G': return inf->module != NULL && v >= 0 && v < inf->module->graph.len;
+    case 'G': return inf->module && v >= 0 && v < inf->module->graph.len;
     default: return true;
     }
 }

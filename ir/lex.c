@@ -26,7 +26,7 @@ void lex_skip(Lex *l)
             l->at.line_start = l->at.byte + 1;
         } else if (c == '/' && l->at.byte + 1 < l->len && l->text[l->at.byte + 1] == '/') {
             const char *end = memchr(l->text + l->at.byte, '\n', l->len - l->at.byte);
-            l->at.byte = end != NULL ? (size_t)(end - l->text) : l->len;
+            l->at.byte = end ? (size_t)(end - l->text) : l->len;
             continue;
         } else if (c != ' ' && c != '\t' && c != '\r') {
             return;
@@ -73,7 +73,7 @@ bool lex_scalar(Lex *l, DType t, int64_t *v)
     lex_skip(l);
     size_t n = 0;
     const char *at = l->text + l->at.byte;
-    for (size_t left = l->len - l->at.byte; n < left && (is_word_char(at[n]) || memchr("+-.", at[n], 3) != NULL);) n++;
+    for (size_t left = l->len - l->at.byte; n < left && (is_word_char(at[n]) || memchr("+-.", at[n], 3));) n++;
     if (!scalar_parse(t, at, n, v)) return lex_fail(l, ST_FORMAT, "expected a value of %s", dtype_info[t].name);
     l->at.byte += n;
     return true;
@@ -129,7 +129,7 @@ bool lex_graph_name(Lex *l, const char **out)
     if (quoted) l->at.byte++;
     size_t first = l->at.byte, n = 0;
     char c;
-    while ((c = lex_look(l)) >= ' ' && c != '"' && (quoted || is_word_char(c) || memchr(".$#-", c, 4) != NULL)) l->at.byte++;
+    while ((c = lex_look(l)) >= ' ' && c != '"' && (quoted || is_word_char(c) || memchr(".$#-", c, 4))) l->at.byte++;
     char *name = arena_alloc(l->arena, l->at.byte - first + 1);
     for (size_t i = first; i < l->at.byte; i++) {
         c = l->text[i];

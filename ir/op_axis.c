@@ -129,7 +129,7 @@ Value fold_slice(const Folding *f)
     for (uint32_t i = 0; i < t->rank; i++) whole &= s->axis[i].first == 0 && s->axis[i].size == t->dim[i] && s->axis[i].step == 1;
     if (whole) return x;
     const Node *inner = folded_maker(f, x, OP_slice);
-    if (inner == NULL) return 0;
+    if (!inner) return 0;
     DimTable *dims = &f->rb->to->module->dims;
     const struct slice_attrs *of = ATTRS(slice, inner->attr->at);
     int64_t both[3 * MAX_RANK];
@@ -171,7 +171,7 @@ Value fold_flip(const Folding *f)
     const Value x = f->in[0];
     if (f->nattr == 0) return x;
     const Node *inner = folded_maker(f, x, OP_flip);
-    bool same = inner != NULL && inner->attr->len == f->nattr;
+    bool same = inner && inner->attr->len == f->nattr;
     return same && memcmp(inner->attr->at, f->attr, f->nattr * sizeof *f->attr) == 0 ? inner->in[0] : 0;
 }
 

@@ -57,7 +57,7 @@ static Value fold_constants(const Folding *f)
         r = scalar_cast(from, (DType)type.dtype, f->nattr > 1, arg[0]);
     } else {
         const ScalarTok *value = dtype_is_float(type.dtype) ? def->value_f : def->value_i;
-        if (value == NULL) return 0;
+        if (!value) return 0;
         if (def->flags & OPF_TO_BOOL) type.dtype = DT_bool;
         r = scalar_eval(value, from, (DType)dtype_info[type.dtype].compute, arg);
     }
@@ -164,12 +164,12 @@ static Value fold_unary(const Folding *f)
     const Node *inner;
     switch (f->op) {
     case OP_neg:
-    case OP_not: return (inner = folded_maker(f, x, f->op)) != NULL ? inner->in[0] : 0;
+    case OP_not: return (inner = folded_maker(f, x, f->op)) ? inner->in[0] : 0;
     case OP_abs:
     case OP_floor:
     case OP_ceil:
     case OP_trunc:
-    case OP_round: /* once is enough */ return folded_maker(f, x, f->op) != NULL ? x : 0;
+    case OP_round: /* once is enough */ return folded_maker(f, x, f->op) ? x : 0;
     default: return 0;
     }
 }
@@ -200,7 +200,7 @@ Value fold_cast(const Folding *f)
     if (f->nattr > 1) return 0;
     if (wide == to) return x;
     const Node *inner = folded_maker(f, x, OP_cast);
-    if (inner == NULL) return 0;
+    if (!inner) return 0;
     DType from = (DType)folded_type(f, inner->in[0])->dtype;
     return from == to && inner->attr->len == 1 && lossless(from, wide) ? inner->in[0] : 0;
 }
@@ -209,7 +209,7 @@ Value fold_elementwise(const Folding *f)
 {
     Value v = fold_constants(f);
     if (v != 0) return v;
-    if (op_def[f->op].fold != NULL) return op_def[f->op].fold(f); /* cast */
+    if (op_def[f->op].fold) return op_def[f->op].fold(f); /* cast */
     if (f->nin == 1) return fold_unary(f);
     if (f->op == OP_where) return fold_where(f);
     const Operand x = operand(f, f->in[0]), y = operand(f, f->in[1]);

@@ -136,7 +136,7 @@ bool map_gather(const Mapping *p)
     if (p->k == 1) return true;
     IndexExpr e = index_const(0);
     index_normalise(p->env, out);
-    e.dyn = p->env->clamped != NULL ? p->env->clamped(p->env->user, p->n->in[1], out, x->dim[axis]) : -1;
+    e.dyn = p->env->clamped ? p->env->clamped(p->env->user, p->n->in[1], out, x->dim[axis]) : -1;
     if (e.dyn < 0) return false;
     out->rank = 0;
     map_push(out, seen.dim[0], &seen.at[0]);

@@ -66,16 +66,16 @@ static Value run_again(const Back *b, const Value *kept, uint32_t n, Value *trip
     for (uint32_t i = 0; i < b->body->result.len; i++) graph_result(g, map[b->body->result.at[i]]);
     for (uint32_t i = 0; i < n; i++) graph_result(g, map[kept[i]]);
     const Graph *condition = b->condition ? graph_without_effects(b->condition, b->v->st) : NULL;
-    if (b->condition != NULL && condition == NULL) return 0;
+    if (b->condition && !condition) return 0;
     int64_t again[ATTR_INDEX(loop, condition) + 1];
     memcpy(again, b->s, sizeof again - sizeof *again);
     again[ATTR_INDEX(loop, body)] = g->index;
     again[ATTR_INDEX(loop, ys)] += n;
-    if (condition != NULL) again[ATTR_INDEX(loop, condition)] = condition->index;
+    if (condition) again[ATTR_INDEX(loop, condition)] = condition->index;
     Value first = b->v->e->op(b->v->e, OP_loop, b->v->in, b->v->node->nin, again, b->v->node->attr->len);
     if (first == 0) return 0;
     const Value stacks = first + b->body->result.len;
-    if (condition != NULL) *trip = stacks + n;
+    if (condition) *trip = stacks + n;
     return stacks;
 }
 
@@ -108,8 +108,7 @@ static uint32_t parts_of(const Back *b, uint32_t k)
 /* Whether the loop is known to turn as often as its stacks are high. */
 static bool turns_all(const Back *b)
 {
-    return b->condition == NULL && !dim_is_made(&b->m->dims, b->s->steps) &&
-           loop_trip(b->v->graph, b->v->node->in[0]) == b->s->steps;
+    return !b->condition && !dim_is_made(&b->m->dims, b->s->steps) && loop_trip(b->v->graph, b->v->node->in[0]) == b->s->steps;
 }
 
 /* Eager code stacks after the last step, so that going backwards a carry gets the stack's part before those of the next step. With
@@ -332,7 +331,7 @@ static bool fill_stacks(Back *b)
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->taken.len; i++)
         if (b->taken.at[i].kept != 0) kept[n++] = b->taken.at[i].kept;
-    if (n == 0 && b->condition == NULL) return true;
+    if (n == 0 && !b->condition) return true;
     Value stack = run_again(b, kept, n, &b->taken.at[0].operand);
     for (uint32_t i = 0; i < b->taken.len && stack != 0; i++)
         if (b->taken.at[i].kept != 0) b->taken.at[i].operand = stack++;
@@ -378,7 +377,7 @@ void vjp_loop(Vjp *v)
     take_all(&b, v->in);
     if (!fill_body(&b)) return;
     const Graph *body = trimmed(&b, live_values(b.g));
-    if (body == NULL || !fill_stacks(&b)) return;
+    if (!body || !fill_stacks(&b)) return;
     Value *operand = ARENA_ARRAY(m->arena, Value, b.taken.len);
     for (uint32_t i = 0; i < b.taken.len; i++) {
         operand[i] = b.taken.at[i].operand;

@@ -77,7 +77,7 @@ Dim loop_trip(const Graph *g, Value trip)
 
 static bool steps_fit(Infer *inf, const struct loop_attrs *l)
 {
-    const Dim trip = inf->graph != NULL ? loop_trip(inf->graph, inf->value[0]) : DIM_BAD;
+    const Dim trip = inf->graph ? loop_trip(inf->graph, inf->value[0]) : DIM_BAD;
     if (trip == DIM_BAD || trip == l->steps || dim_is_made(rule_dims(inf), l->steps)) return true;
     char a[64], b[64];
     dim_print(rule_dims(inf), trip, a, sizeof a);
@@ -126,14 +126,14 @@ static bool loop_results(Infer *inf, const struct loop_attrs *l, const Graph *bo
 
 static bool condition_fits(Infer *inf, const struct loop_attrs *l, const Graph *condition)
 {
-    const Node *trip = inf->graph != NULL ? graph_maker(inf->graph, inf->value[0]) : NULL;
+    const Node *trip = inf->graph ? graph_maker(inf->graph, inf->value[0]) : NULL;
     const int64_t most = dim_is_const(l->steps) ? l->steps : INT64_MAX;
     if (l->xs != 0 || l->reverse != 0)
         return infer_fail(inf, ST_VALUE, "with a condition it has no stacked inputs and runs forwards");
     if (!dim_is_const(l->steps) && !dim_is_made(rule_dims(inf), l->steps))
         return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
-    while (trip != NULL && trip->op == OP_leaf) trip = graph_maker(inf->graph, trip->in[0]);
-    if (trip != NULL && (trip->op != OP_constant || ATTRS(constant, trip->attr->at)->value != most))
+    while (trip && trip->op == OP_leaf) trip = graph_maker(inf->graph, trip->in[0]);
+    if (trip && (trip->op != OP_constant || ATTRS(constant, trip->attr->at)->value != most))
         return infer_fail(inf, ST_VALUE, "with a condition its trip count is the constant %lld", (long long)most);
     if (!counts_fit(inf, condition, inf->nin, 1)) return false;
     if (!type_equal(graph_type(condition, condition->result.at[0]), &(Type){.dtype = DT_bool}))
@@ -219,7 +219,7 @@ bool region_inline(Graph *g, const Graph *from, Value *map, const Value *saved, 
         if (out == 0) return false;
         for (uint32_t k = 0; k < n->nout; k++) {
             map[n->out + k] = out + k;
-            if (saved == NULL || saved[n->out + k] == 0) continue;
+            if (!saved || saved[n->out + k] == 0) continue;
             const Value both[2] = {out + k, saved[n->out + k]};
             map[n->out + k] = graph_append(g, OP_saved, both, 2, NULL, 0, n->loc, st);
             if (map[n->out + k] == 0) return false;
@@ -295,7 +295,7 @@ void vjp_branch(Vjp *v)
     for (uint32_t i = 0; i < f.sum.n; i++) in[nin++] = v->sum[1 + f.x.at[f.sum.at[i]]];
     for (uint32_t k = 0; k < n->attr->len; k++) {
         const Graph *g = reverse_case(&f, k);
-        if (g == NULL) return;
+        if (!g) return;
         cases[k] = g->index;
     }
     Value first = v->e->op(v->e, OP_branch, in, nin, cases, n->attr->len);
@@ -307,7 +307,7 @@ void vjp_branch(Vjp *v)
 
 static void ask_front_end(Vjp *v)
 {
-    if (v->foreign != NULL)
+    if (v->foreign)
         v->foreign(v);
     else
         status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end", op_def[v->node->op].name);

@@ -53,7 +53,7 @@ Value fold_reshape(const Folding *f)
     const Type *t = folded_type(f, x);
     if (t->rank == f->nattr && memcmp(t->dim, f->attr, f->nattr * sizeof *f->attr) == 0) return x;
     const Node *inner = folded_maker(f, x, OP_reshape);
-    return inner != NULL ? rebuild_op(f->rb, OP_reshape, inner->in, 1, f->attr, f->nattr, f->loc) : 0;
+    return inner ? rebuild_op(f->rb, OP_reshape, inner->in, 1, f->attr, f->nattr, f->loc) : 0;
 }
 
 /* ---- transpose --------------------------------------------------------------------------------------- */
@@ -91,7 +91,7 @@ Value fold_transpose(const Folding *f)
     for (uint32_t i = 0; i < n; i++) moves |= perm[i] != i;
     if (!moves) return x;
     const Node *inner = folded_maker(f, x, OP_transpose);
-    if (inner == NULL) return 0;
+    if (!inner) return 0;
     int64_t both[MAX_RANK];
     for (uint32_t i = 0; i < n; i++) both[i] = ATTRS(transpose, inner->attr->at)->from[perm[i]];
     return rebuild_op(f->rb, OP_transpose, inner->in, 1, both, n, f->loc);
@@ -144,7 +144,7 @@ Value fold_broadcast(const Folding *f)
     const Type *t = folded_type(f, x);
     if (t->rank == f->nattr && memcmp(t->dim, f->attr, f->nattr * sizeof *f->attr) == 0) return x;
     const Node *inner = folded_maker(f, x, OP_broadcast);
-    return inner != NULL ? rebuild_op(f->rb, OP_broadcast, inner->in, 1, f->attr, f->nattr, f->loc) : 0;
+    return inner ? rebuild_op(f->rb, OP_broadcast, inner->in, 1, f->attr, f->nattr, f->loc) : 0;
 }
 
 bool map_broadcast(const Mapping *p)

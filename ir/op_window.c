@@ -104,7 +104,7 @@ bool map_window_add(const Mapping *p)
     const int64_t windows = w->size[0] * w->size[1];
     IndexMap seen;
     if (w->stride[0] != 1 || w->stride[1] != 1) return false;
-    if (env->prim == NULL || !index_regroup(env, p->m, t->dim, t->rank, &seen)) return false;
+    if (!env->prim || !index_regroup(env, p->m, t->dim, t->rank, &seen)) return false;
     /* Takes the places in the order of the source's rows, which goes through the windows backwards. */
     IndexExpr window = index_axis((uint32_t)env->sweep, 1), last = index_const(windows - 1);
     if (!index_negate(env, &window) || !index_add(env, &window, &last)) return false;

@@ -33,7 +33,7 @@ static Pending *find(Parser *p, const char *name, uint64_t *key)
 {
     for (*key = hash_key(hash_bytes(1, name, strlen(name)));; ++*key) {
         const uint64_t *i = map_get(&p->by_name, *key);
-        if (i == NULL) return NULL;
+        if (!i) return NULL;
         if (strcmp(p->pending.at[*i].g->name, name) == 0) return &p->pending.at[*i];
     }
 }
@@ -61,7 +61,7 @@ static bool find_graphs(Parser *p)
         const char *name;
         uint64_t key;
         if (!lex_keyword(&p->lex, "graph") || !lex_graph_name(&p->lex, &name)) return false;
-        if (find(p, name, &key) != NULL) return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
+        if (find(p, name, &key)) return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
         map_put(&p->by_name, key, p->pending.len);
         Graph *g = graph_new(p->m, name);
         *VEC_PUSH(p->m->arena, &p->pending) = (Pending){.g = g, .params = p->lex.at};
@@ -117,8 +117,7 @@ static bool number(Parser *p, uint64_t *v)
 
 static bool define(Scope *s, uint64_t name, Value v)
 {
-    if (map_get(&s->value, name) != NULL)
-        return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is defined twice", (unsigned long long)name);
+    if (map_get(&s->value, name)) return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is defined twice", (unsigned long long)name);
     map_put(&s->value, name, v);
     return true;
 }
@@ -128,7 +127,7 @@ static bool use(Scope *s, Value *v)
     uint64_t name;
     if (!number(s->p, &name)) return false;
     const uint64_t *known = map_get(&s->value, name);
-    if (known == NULL) return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is not defined", (unsigned long long)name);
+    if (!known) return lex_fail(&s->p->lex, ST_FORMAT, "%%%llu is not defined", (unsigned long long)name);
     *v = (Value)*known;
     return true;
 }
@@ -141,7 +140,7 @@ static bool graph_attr(Parser *p, int64_t *v)
     uint64_t key;
     if (!lex_graph_name(&p->lex, &name)) return false;
     Pending *pending = find(p, name, &key);
-    if (pending == NULL) return lex_fail(&p->lex, ST_FORMAT, "no graph @%.100s", name);
+    if (!pending) return lex_fail(&p->lex, ST_FORMAT, "no graph @%.100s", name);
     *v = pending->g->index;
     if (pending->state == 2) return true;
     if (pending->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s runs itself", name);
@@ -330,7 +329,7 @@ static bool read_body(Scope *s)
     lex_skip(&p->lex);
     Place results = p->lex.at;
     const char *close = memchr(p->lex.text + p->lex.at.byte, ')', p->lex.len - p->lex.at.byte);
-    if (lex_look(&p->lex) != '(' || close == NULL) return lex_fail(&p->lex, ST_FORMAT, "expected the results");
+    if (lex_look(&p->lex) != '(' || !close) return lex_fail(&p->lex, ST_FORMAT, "expected the results");
     while (p->lex.text + p->lex.at.byte <= close) {
         p->lex.at.byte++;
         lex_skip(&p->lex);

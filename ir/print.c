@@ -19,7 +19,7 @@ static void put_dim(Printer *p, Dim d)
     char few[128], *text = few;
     size_t n = dim_print(&p->m->dims, d, few, sizeof few);
     if (n >= sizeof few) text = mem_alloc(n + 1);
-    if (text == NULL) {
+    if (!text) {
         p->out->failed = true;
         return;
     }
@@ -134,7 +134,7 @@ static void number_values(Printer *p, const Graph *g)
 static void put_graph(Printer *p, const Graph *g)
 {
     p->number = mem_zeros(g->value.len, sizeof *p->number);
-    if (p->number == NULL) {
+    if (!p->number) {
         p->out->failed = true;
         return;
     }
@@ -164,9 +164,9 @@ static bool mark_again(bool *again, const Module *m)
         const char *name = m->graph.at[i]->name;
         uint64_t key = hash_key(hash_bytes(0, name, strlen(name)));
         const uint64_t *at;
-        while ((at = map_get(&first, key)) != NULL && strcmp(m->graph.at[*at]->name, name) != 0) key++;
-        again[i] = at != NULL;
-        ok = at != NULL || map_put(&first, key, i) != NULL;
+        while ((at = map_get(&first, key)) && strcmp(m->graph.at[*at]->name, name) != 0) key++;
+        again[i] = at;
+        ok = at || map_put(&first, key, i);
     }
     map_free(&first);
     return ok;
@@ -176,12 +176,12 @@ static void put_graphs(Printer *p)
 {
     uint32_t n = p->m->graph.len;
     p->again = mem_zeros(n + 1, sizeof *p->again);
-    if (p->again == NULL || !mark_again(p->again, p->m)) p->out->failed = true;
+    if (!p->again || !mark_again(p->again, p->m)) p->out->failed = true;
     for (uint32_t i = 0; i < n && !p->out->failed; i++) {
         put(p, "\n");
         put_graph(p, p->m->graph.at[i]);
     }
-    if (p->again != NULL) mem_free(p->again, (n + 1) * sizeof *p->again);
+    if (p->again) mem_free(p->again, (n + 1) * sizeof *p->again);
 }
 
 void module_print(Text *out, const Module *m)

@@ -45,7 +45,7 @@ Value rebuild_copy(Rebuild *rb, uint32_t node)
 static bool exchangeable(Op op)
 {
     const OpDef *def = &op_def[op];
-    const ScalarTok *x = def->value_f != NULL ? def->value_f : def->value_i;
+    const ScalarTok *x = def->value_f ? def->value_f : def->value_i;
     return def->flags & OPF_COMM && x[0].prim < P_COUNT && x[1].prim == P_ARG && x[2].prim == P_ARG;
 }
 
@@ -72,7 +72,7 @@ static Value find_shared(Rebuild *rb, const Node *n, uint64_t *key)
     }
     for (*key = hash_key(node_hash(rb->to, &sorted));; *key = hash_mix(*key, 1)) {
         const uint64_t *at = map_get(&rb->shared, *key);
-        if (at == NULL) return 0;
+        if (!at) return 0;
         const Node *other = &rb->to->node.at[*at - 1];
         if (nodes_equal(other, n)) return other->out;
     }

@@ -30,7 +30,7 @@ static Dim size_of(Transplant *t, Dim d)
 static Graph *graph_of(Transplant *t, uint32_t index)
 {
     const Graph *from = t->graph[index];
-    if (t->copy[index] != NULL) return t->copy[index];
+    if (t->copy[index]) return t->copy[index];
     Graph *g = t->copy[index] = graph_new(t->to, arena_printf(t->to->arena, "%s_again%u", from->name, t->to->graph.len));
     Value *map = ARENA_ARRAY(t->to->arena, Value, from->value.len);
     for (uint32_t i = 0; i < from->param.len; i++) {
@@ -52,7 +52,7 @@ static bool attributes(Transplant *t, const Node *n, int64_t *attr)
         attr[i] = n->attr->at[i];
         if (*letter == 'g' || *letter == 'G') {
             const Graph *g = graph_of(t, (uint32_t)attr[i]);
-            if (g == NULL) return false;
+            if (!g) return false;
             attr[i] = g->index;
         } else if (*letter == 'd' || *letter == 'D') {
             attr[i] = size_of(t, attr[i]);
@@ -68,7 +68,7 @@ static bool append(Transplant *t, Graph *g, const Node *n, Value *map)
         return status_fail(t->st, ST_UNSUPPORTED,
             "%s: the gradient of a compiled call computes its body again, but C code (%s:%d) is called once; open the tape inside "
             "the function",
-            op_def[n->op].name, n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+            op_def[n->op].name, n->loc.file ? n->loc.file : "?", n->loc.line);
     Value *in = ARENA_ARRAY(t->to->arena, Value, n->nin + 1);
     int64_t *attr = ARENA_ARRAY(t->to->arena, int64_t, n->attr->len + 1);
     for (uint32_t k = 0; k < n->nin; k++) in[k] = map[n->in[k]];

@@ -28,7 +28,7 @@ static bool numbering_holds(Verify *v, const Graph *g, uint32_t i, Value next)
 {
     const Node *n = &g->node.at[i];
     if (n->op <= OP_none || n->op >= OP_COUNT) return broken(v, g, i, "no such op");
-    if (n->attr == NULL) return broken(v, g, i, "no attributes");
+    if (!n->attr) return broken(v, g, i, "no attributes");
     if (n->out != next) return broken(v, g, i, "its results are not numbered on from the node before");
     if (n->nout > g->value.len - next) return broken(v, g, i, "wrong count of results");
     for (uint32_t k = 0; k < n->nin; k++)
@@ -115,7 +115,7 @@ static void verify(void *arg)
 bool module_verify(const Module *m, Status *st)
 {
     Verify v = {.m = m, .st = st, .state = mem_zeros((size_t)m->graph.len + 1, 1)};
-    if (v.state == NULL) return status_fail(st, ST_MEMORY, "out of memory");
+    if (!v.state) return status_fail(st, ST_MEMORY, "out of memory");
     bool whole = arena_try(m->arena, st, verify, &v);
     mem_free(v.state, (size_t)m->graph.len + 1);
     return whole && v.ok;

@@ -61,7 +61,7 @@ static void list_loops(Loops *l)
     for (uint32_t i = l->g->node.len; i-- > 0;) {
         if (l->g->node.at[i].op != OP_loop) continue;
         uint64_t h = loop_hash(l, &l->g->node.at[i]), *first = map_get(&l->first, h);
-        l->next[i] = first != NULL ? (uint32_t)*first : 0;
+        l->next[i] = first ? (uint32_t)*first : 0;
         map_put(&l->first, h, i + 1);
     }
 }
@@ -93,7 +93,7 @@ Graph *pass_contain(PassCtx *ctx, const Graph *in)
         uint32_t with = n->op == OP_loop ? container(&loops, i) : i;
         Value v = rebuild_copy(&rb, with); /* the two loops have the same operands, which are copied already */
         if (with == i || v == 0) continue;
-        const bool counted = loop_condition(in->module, n->attr) != NULL; /* the number of steps is the last result */
+        const bool counted = loop_condition(in->module, n->attr); /* the number of steps is the last result */
         for (uint32_t k = 0; k + counted < n->nout; k++) rebuild_set(&rb, n->out + k, v + k);
         if (counted) rebuild_set(&rb, n->out + n->nout - 1u, v + in->node.at[with].nout - 1u);
     }

@@ -23,7 +23,7 @@ static void need_operands(Fuse *f, const Node *n, bool solid)
 static void merge_readers(Fuse *f, Value v)
 {
     f->some.len = 0;
-    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+    for (const Use *u = f->use[v]; u; u = u->next)
         if (u->nmap != 0 && fuse_find(f, u->group) != fuse_find(f, f->home[f->g->value.at[v].node]))
             *VEC_PUSH(f->ctx->scratch, &f->some) = u->group;
     for (uint32_t i = 0; i < f->some.len; i++)
@@ -57,7 +57,7 @@ static void visit_move(Fuse *f, uint32_t node)
     Value v = n->out;
     const uint8_t role = f->role[node];
     bool read = false;
-    for (Use *u = f->use[v]; u != NULL; u = u->next) {
+    for (Use *u = f->use[v]; u; u = u->next) {
         if (!u->read && n->nin != 0 && !fuse_room(f, n, u->group)) u->read = true;
         if (!u->read && !fuse_operands(f, n, u->group)) u->read = true;
         if (!u->read && n->nin != 0) fuse_count(f, n, u->group);
@@ -73,16 +73,16 @@ static void visit_move(Fuse *f, uint32_t node)
     /* Groups that already fold this move into their index maps keep doing so; only the remaining users read the stored copy. */
     Use *first = f->use[v];
     bool *was = ARENA_ARRAY(f->ctx->scratch, bool, f->group.len + 1);
-    for (Use *u = first; u != NULL; u = u->next) was[u->group] = u->read;
+    for (Use *u = first; u; u = u->next) was[u->group] = u->read;
     stand_alone(f, node);
-    for (Use *u = first; u != NULL; u = u->next) u->read = was[u->group];
+    for (Use *u = first; u; u = u->next) u->read = was[u->group];
 }
 
 /* Left in f->some. */
 static uint32_t askers(Fuse *f, Value v)
 {
     f->some.len = 0;
-    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+    for (const Use *u = f->use[v]; u; u = u->next)
         if (!u->read) *VEC_PUSH(f->ctx->scratch, &f->some) = fuse_find(f, u->group);
     return f->some.len;
 }
@@ -104,10 +104,10 @@ static bool worth_copying(const Fuse *f, const Node *n)
 static bool copy_everywhere(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    for (Use *u = f->use[n->out]; u != NULL; u = u->next)
+    for (Use *u = f->use[n->out]; u; u = u->next)
         if (u->read || u->copies >= FUSE_COPIES || !fuse_room(f, n, u->group)) return false;
     f->copied[node] = true;
-    for (Use *u = f->use[n->out]; u != NULL; u = u->next) {
+    for (Use *u = f->use[n->out]; u; u = u->next) {
         f->copied[node] = f->copied[node] && fuse_operands(f, n, u->group);
         fuse_count(f, n, u->group);
     }
@@ -133,7 +133,7 @@ static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
 {
     if (!node_reduces(n)) return false;
     double few = 4 * fuse_elements(f, n->in[0]);
-    for (const Use *u = f->use[n->out]; u != NULL; u = u->next)
+    for (const Use *u = f->use[n->out]; u; u = u->next)
         if (fuse_find(f, u->group) != group && fuse_points(f, u->group) >= few) return true;
     return false;
 }
@@ -145,7 +145,7 @@ static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
     if (!fuse_join(f, n, group, as_result)) return false;
     fuse_order_place(f, node, group);
     f->result[n->out] = as_result;
-    for (Use *u = f->use[n->out]; u != NULL; u = u->next)
+    for (Use *u = f->use[n->out]; u; u = u->next)
         if (fuse_find(f, u->group) != fuse_find(f, group)) u->read = true;
     return true;
 }
@@ -155,7 +155,7 @@ static void visit_compute(Fuse *f, uint32_t node)
     const Node *n = &f->g->node.at[node];
     uint32_t count = askers(f, n->out);
     bool elsewhere = f->outside[n->out];
-    for (Use *u = f->use[n->out]; u != NULL; u = u->next) elsewhere |= u->read;
+    for (Use *u = f->use[n->out]; u; u = u->next) elsewhere |= u->read;
     for (uint32_t i = 1; i < MIN_OF(count, FUSE_NEAR); i++) fuse_merge(f, n->out, f->some.at[0], f->some.at[i]);
     count = askers(f, n->out);
     if (node_reduces(n) && !index_one_run(n)) count = 0;
@@ -170,7 +170,7 @@ static void visit(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
     bool wanted = n->op == OP_param || f->effect[node] != node;
-    for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i] != NULL;
+    for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i];
     if (!wanted) {
         f->role[node] = ROLE_OUTSIDE;
         return;
@@ -178,7 +178,7 @@ static void visit(Fuse *f, uint32_t node)
     if (f->role[node] == ROLE_OUTSIDE) {
         for (uint32_t i = 0; i < n->nout; i++) {
             f->outside[n->out + i] = true;
-            for (Use *u = f->use[n->out + i]; u != NULL; u = u->next) u->read = true;
+            for (Use *u = f->use[n->out + i]; u; u = u->next) u->read = true;
         }
         need_operands(f, n, n->op != OP_matmul);
     } else if (fuse_in_all(f, node)) {

@@ -32,7 +32,7 @@ static bool computed_here(const Body *body, Value v)
     if (fuse_find(f, f->home[node]) == body->group) return true;
     if (!fuse_in_all(f, node) && !f->copied[node]) return false;
     const Use *u = fuse_use(f, v, body->group);
-    return u != NULL && !u->read;
+    return u && !u->read;
 }
 
 /* Walks from the group's results back to the values that it has to read. */
@@ -111,7 +111,7 @@ static void emit_group(BuildGraph *b, uint32_t group)
     b->made[group] = true;
     collect(&body);
     Graph *to = make_body(&body);
-    if (to == NULL) return;
+    if (!to) return;
     for (uint32_t i = 0; i < body.nnode; i++) {
         const Node *n = &f->g->node.at[body.node[i]];
         b->inside[body.node[i]] = false;

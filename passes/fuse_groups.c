@@ -6,16 +6,16 @@
 
 static bool same_dyn(const DynValue *x, const DynValue *y)
 {
-    return x->what == y->what && x->a == y->a && x->b == y->b && (x->at == NULL || index_equal(x->at, y->at));
+    return x->what == y->what && x->a == y->a && x->b == y->b && (!x->at || index_equal(x->at, y->at));
 }
 
 static int32_t intern(Fuse *f, DynValue x)
 {
-    uint64_t h = hash_mix(hash_mix(x.what, (uint64_t)x.a), x.at != NULL ? index_hash(x.at) : (uint64_t)x.b), key = hash_key(h);
-    for (const uint64_t *at; (at = map_get(&f->dyn_by_hash, key)) != NULL; key++)
+    uint64_t h = hash_mix(hash_mix(x.what, (uint64_t)x.a), x.at ? index_hash(x.at) : (uint64_t)x.b), key = hash_key(h);
+    for (const uint64_t *at; (at = map_get(&f->dyn_by_hash, key)); key++)
         if (same_dyn(&f->dyn.at[*at], &x)) return (int32_t)*at;
     map_put(&f->dyn_by_hash, key, f->dyn.len);
-    if (x.at != NULL) x.at = arena_copy(f->ctx->scratch, x.at, index_bytes(x.at));
+    if (x.at) x.at = arena_copy(f->ctx->scratch, x.at, index_bytes(x.at));
     *VEC_PUSH(f->ctx->scratch, &f->dyn) = x;
     return (int32_t)f->dyn.len - 1;
 }
@@ -84,7 +84,7 @@ static bool sweep_pays(const Fuse *f, const Group *g, int sweep)
 static bool operand_map(Fuse *f, const Node *n, uint32_t k, Group *g, const IndexMap *m, IndexMap *out)
 {
     IndexStep step;
-    if (op_def[n->op].map == NULL) {
+    if (!op_def[n->op].map) {
         index_copy(out, m);
         return true;
     }
@@ -123,7 +123,7 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group)
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) {
         for (uint32_t i = 0; i < u->nmap; i++) fuse_demand(f, n->in[k], group, &maps[i * n->nin + k]);
         Use *of = fuse_use(f, n->in[k], group);
-        if (of == NULL) continue;
+        if (!of) continue;
         of->level = MAX_OF(of->level, level);
         of->copies = MAX_OF(of->copies, copies);
     }
@@ -154,10 +154,10 @@ static int token_cost(const ScalarTok **t)
 int fuse_cost(const Node *n)
 {
     const OpDef *d = &op_def[n->op];
-    const ScalarTok *t = d->value_f != NULL ? d->value_f : d->value_i;
+    const ScalarTok *t = d->value_f ? d->value_f : d->value_i;
     if (n->op == OP_random_bits) return 100;
     if (d->flags & OPF_MOVES && d->nin < 0) return (int)n->nin; /* selects among them */
-    return d->flags & OPF_ELEMENTWISE && t != NULL ? token_cost(&t) : 1;
+    return d->flags & OPF_ELEMENTWISE && t ? token_cost(&t) : 1;
 }
 
 /* A reduction over `extent` that v is computed from by a few elementwise steps. */
@@ -254,7 +254,7 @@ static bool stays_acyclic(Fuse *f, Value v, uint32_t group)
 {
     group = fuse_find(f, group);
     f->readers.len = 0;
-    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+    for (const Use *u = f->use[v]; u; u = u->next)
         if (fuse_find(f, u->group) != group) *VEC_PUSH(f->ctx->scratch, &f->readers) = fuse_group(f, u->group)->slot;
     for (uint32_t i = f->first_reader[v]; f->outside[v] && i < f->first_reader[v + 1]; i++)
         if (fuse_stays(f, f->reader[i])) *VEC_PUSH(f->ctx->scratch, &f->readers) = f->slot[f->reader[i]];
@@ -266,7 +266,7 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     Group *g = fuse_group(f, group);
     Use *u = fuse_use(f, n->out, group);
     int cost = fuse_cost(n);
-    if (u == NULL || u->read || !fuse_room(f, n, group)) return false;
+    if (!u || u->read || !fuse_room(f, n, group)) return false;
     if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
     /* One division or square root per row is cheaper to compute again for each row than to put into a kernel of its own. */
     int cheap = !as_result && fuse_elements(f, n->out) == 1 ? 8 : 4;
@@ -299,7 +299,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->into = at;
     *VEC_PUSH(a, &f->group) = g;
     index_root(&g->env, g->env.naxis, &root);
-    for (Use *u = f->use[n->out]; u != NULL; u = u->next) u->read = true;
+    for (Use *u = f->use[n->out]; u; u = u->next) u->read = true;
     fuse_demand(f, n->out, at, &root);
     return at;
 }
@@ -374,7 +374,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
     for (uint32_t i = 0; i < gb->use.len; i++) {
         Use *u = gb->use.at[i], *same = fuse_use(f, u->v, a);
         for (uint32_t k = 0; k < u->nmap; k++) index_rename(u->map[k], perm);
-        if (same == NULL) {
+        if (!same) {
             u->group = a;
             *VEC_PUSH(f->ctx->scratch, &ga->use) = u;
             continue;
@@ -401,7 +401,7 @@ static bool maps_fit(const Fuse *f, uint32_t a, const Group *b)
 {
     for (uint32_t i = 0; i < b->use.len; i++) {
         const Use *same = fuse_use(f, b->use.at[i]->v, a);
-        if (same != NULL && same->nmap + b->use.at[i]->nmap > FUSE_MAPS) return false;
+        if (same && same->nmap + b->use.at[i]->nmap > FUSE_MAPS) return false;
     }
     return true;
 }
@@ -416,7 +416,7 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
     uint8_t perm[INDEX_AXES] = {0};
     int sweep;
     if (a == b) return true;
-    if (ua == NULL || ub == NULL || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
+    if (!ua || !ub || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
     if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS)
         return false;
     if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;

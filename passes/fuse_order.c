@@ -54,7 +54,7 @@ static void reach_needed(Fuse *f, uint32_t slot)
 
 static void reach_readers_of(Fuse *f, Value v)
 {
-    for (const Use *u = f->use[v]; u != NULL; u = u->next) reach(f, slot_of_group(f, u->group));
+    for (const Use *u = f->use[v]; u; u = u->next) reach(f, slot_of_group(f, u->group));
     for (uint32_t i = f->first_reader[v]; i < f->first_reader[v + 1]; i++)
         if (fuse_stays(f, f->reader[i])) reach(f, f->slot[f->reader[i]]);
 }
@@ -115,7 +115,7 @@ void fuse_order_place(Fuse *f, uint32_t node, uint32_t group)
 {
     Value v = f->g->node.at[node].out;
     f->home[node] = group;
-    for (const Use *u = f->use[v]; u != NULL; u = u->next)
+    for (const Use *u = f->use[v]; u; u = u->next)
         if (fuse_find(f, u->group) != fuse_find(f, group)) put_before(f, slot_of_group(f, group), slot_of_group(f, u->group));
     for (uint32_t i = f->first_reader[v]; i < f->first_reader[v + 1]; i++)
         if (fuse_stays(f, f->reader[i])) put_before(f, slot_of_group(f, group), f->slot[f->reader[i]]);

@@ -19,7 +19,7 @@ Use *fuse_use(const Fuse *f, Value v, uint32_t group)
      * decides how long this takes. */
     const Group *g = f->group.at[group];
     Use *u = f->use[v];
-    for (uint32_t i = g->use.len; u != NULL && i-- > 0; u = u->next) {
+    for (uint32_t i = g->use.len; u && i-- > 0; u = u->next) {
         if (g->use.at[i]->v == v) return g->use.at[i];
         if (fuse_find(f, u->group) == group) return u;
     }
@@ -43,7 +43,7 @@ bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m)
 bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m)
 {
     Use *u = fuse_use(f, v, group);
-    if (u == NULL) {
+    if (!u) {
         u = ARENA_NEW(f->ctx->scratch, Use);
         u->v = v;
         u->group = fuse_find(f, group);

@@ -52,9 +52,9 @@ static bool run_pass(PassCtx *ctx, const PassInfo *pass, Module *m)
     for (uint32_t i = 0, n = m->graph.len; i < n; i++) {
         const Graph *old = m->graph.at[i];
         Graph *g = pass->run(ctx, old);
-        bool same = g == old || (g != NULL && graphs_same(g, old));
+        bool same = g == old || (g && graphs_same(g, old));
         arena_free(ctx->scratch);
-        if (g == NULL) {
+        if (!g) {
             /* A pass that returns NULL has set the status. */
             return status_fail(ctx->st, ST_INTERNAL, "pass %s gave no graph for %s", pass->name, old->name);
         }
@@ -63,21 +63,21 @@ static bool run_pass(PassCtx *ctx, const PassInfo *pass, Module *m)
         changed = true;
     }
     if (!changed) return true;
-    if (ctx->dump != NULL) ctx->dump(ctx->dump_user, pass->name, m);
+    if (ctx->dump) ctx->dump(ctx->dump_user, pass->name, m);
     return verified(ctx, pass->name, m);
 }
 
 bool pipeline_run(PassCtx *ctx, Module *m)
 {
-    bool found = ctx->only == NULL;
-    if (ctx->dump != NULL) ctx->dump(ctx->dump_user, "trace", m);
+    bool found = !ctx->only;
+    if (ctx->dump) ctx->dump(ctx->dump_user, "trace", m);
     for (int i = 0; i < pass_count; i++) {
         if (ctx->stop_after >= 0 && i >= ctx->stop_after) break;
-        if (ctx->only != NULL && strcmp(ctx->only, pass_table[i].name) != 0) continue;
+        if (ctx->only && strcmp(ctx->only, pass_table[i].name) != 0) continue;
         found = true;
-        double start = ctx->seconds != NULL ? now() : 0;
+        double start = ctx->seconds ? now() : 0;
         bool ok = run_pass(ctx, &pass_table[i], m);
-        if (ctx->seconds != NULL) ctx->seconds[i] += now() - start;
+        if (ctx->seconds) ctx->seconds[i] += now() - start;
         if (!ok) return false;
     }
     return found || status_fail(ctx->st, ST_VALUE, "no pass is called %s", ctx->only);

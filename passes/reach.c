@@ -42,7 +42,7 @@ static void follow_loop(Arena *a, const Graph *g, const Node *n, Reach *r)
         more = follow_operands(inner, body->param.at + 1, inner, body->result.at, (uint32_t)l->carries);
     }
     for (uint32_t i = 0; i < body->result.len; i++) join(&r[n->out + i], inner[body->result.at[i]]);
-    const bool turns = loop_condition(g->module, n->attr) == NULL && dim_is_const(l->steps) && l->steps > 0;
+    const bool turns = !loop_condition(g->module, n->attr) && dim_is_const(l->steps) && l->steps > 0;
     for (uint32_t i = 0; i < l->carries && !turns; i++) join(&r[n->out + i], r[n->in[1 + i]]);
 }
 

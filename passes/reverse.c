@@ -29,7 +29,7 @@ static void join_reads(Walk *w)
         const Node *n = &r->g->node.at[i];
         if (n->op == OP_leaf && ATTRS(leaf, n->attr->at)->stops == 0 && !asked[n->out]) w->into[n->out] = w->into[n->in[0]];
     }
-    for (uint32_t i = 1; r->group != NULL && i < r->nx; i++)
+    for (uint32_t i = 1; r->group && i < r->nx; i++)
         if (r->group[i] == r->group[i - 1]) w->into[r->x[i]] = w->into[r->x[i - 1]];
 }
 
@@ -56,7 +56,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
     const Dim n = slice.dim[0];
     const Type index = {.dtype = DT_i64};
     const Node *maker = graph_maker(g, a);
-    if (maker->op != OP_loop || loop_condition(m, maker->attr) != NULL) {
+    if (maker->op != OP_loop || loop_condition(m, maker->attr)) {
         status_fail(w->r->st, ST_UNSUPPORTED, "%s: the gradient of a stack of a loop", op_def[maker->op].name);
         return 0;
     }
@@ -74,10 +74,10 @@ static void accumulate(Walk *w, Value v, Value g)
 {
     if (g == 0) return;
     Value *sum = &w->cotangent[w->into[v]];
-    const Type *t = *sum != 0 && w->r->e->module != NULL ? w->r->e->type(w->r->e, g) : NULL;
+    const Type *t = *sum != 0 && w->r->e->module ? w->r->e->type(w->r->e, g) : NULL;
     if (*sum == 0)
         *sum = g;
-    else if (t != NULL && t->rank != 0 && dim_is_made(&w->r->e->module->dims, t->dim[0]))
+    else if (t && t->rank != 0 && dim_is_made(&w->r->e->module->dims, t->dim[0]))
         *sum = add_stacks(w, w->r->g, *sum, g);
     else
         *sum = emit2(w->r->e, OP_add, *sum, g);
@@ -88,7 +88,7 @@ static void seed(Walk *w)
     Reverse *r = w->r;
     for (uint32_t i = 0; i < r->ny; i++) {
         if (!w->active[r->y[i]]) continue;
-        Value g = r->seed != NULL ? r->seed[i] : 0;
+        Value g = r->seed ? r->seed[i] : 0;
         accumulate(w, r->y[i], g != 0 ? g : emit_constant(r->e, 1, r->e->type(r->e, r->y[i])));
     }
 }
@@ -150,7 +150,7 @@ static bool reverse_node(Walk *w, uint32_t index)
     for (uint32_t k = 0; k < n.nin; k++) asked |= w->wanted[k] = w->active[n.in[k]];
     if (!asked) return true;
     for (uint32_t k = 0; k < n.nout; k++) out[k] = n.out + k;
-    if (r->node != NULL) r->node(r->user, index);
+    if (r->node) r->node(r->user, index);
     r->e->loc = n.loc;
     Vjp v = {.e = r->e,
         .node = &n,

@@ -28,12 +28,12 @@ static Value signs(const Simplify *s)
     const Node *x = made_by(s, s->in[0], OP_neg), *y = made_by(s, s->in[1], OP_neg);
     switch (s->n->op) {
     case OP_add:
-        if (y != NULL) return make(s, OP_sub, (Value[]){s->in[0], y->in[0]}, 2, NULL, 0);
-        return x != NULL ? make(s, OP_sub, (Value[]){s->in[1], x->in[0]}, 2, NULL, 0) : 0;
-    case OP_sub: return y != NULL ? make(s, OP_add, (Value[]){s->in[0], y->in[0]}, 2, NULL, 0) : 0;
+        if (y) return make(s, OP_sub, (Value[]){s->in[0], y->in[0]}, 2, NULL, 0);
+        return x ? make(s, OP_sub, (Value[]){s->in[1], x->in[0]}, 2, NULL, 0) : 0;
+    case OP_sub: return y ? make(s, OP_add, (Value[]){s->in[0], y->in[0]}, 2, NULL, 0) : 0;
     case OP_mul:
     case OP_div:
-        if (x == NULL || y == NULL) return 0;
+        if (!x || !y) return 0;
         return make(s, (Op)s->n->op, (Value[]){x->in[0], y->in[0]}, 2, NULL, 0);
     default: return 0;
     }
@@ -70,7 +70,7 @@ static Value constants(const Simplify *s)
 static Value conditions(const Simplify *s)
 {
     const Node *c = s->n->op == OP_where ? made_by(s, s->in[0], OP_not) : NULL;
-    return c != NULL ? make(s, OP_where, (Value[]){c->in[0], s->in[2], s->in[1]}, 3, NULL, 0) : 0;
+    return c ? make(s, OP_where, (Value[]){c->in[0], s->in[2], s->in[1]}, 3, NULL, 0) : 0;
 }
 
 /* A transpose that only moves axes of extent 1 past others keeps the elements' order: a reshape. */
@@ -102,18 +102,18 @@ static Value before_broadcast(const Simplify *s)
     if (!(flags & (OPF_ELEMENTWISE | OPF_CAST)) || s->n->nin == 0) return 0;
     for (uint32_t i = 0; i < s->n->nin; i++) {
         const Node *b = made_by(s, s->in[i], OP_broadcast);
-        if (b == NULL && value_is_constant(to, s->in[i], &c)) continue;
-        if (b == NULL) return 0;
+        if (!b && value_is_constant(to, s->in[i], &c)) continue;
+        if (!b) return 0;
         const Type *t = graph_type(to, b->in[0]);
-        if (small != NULL && (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0)) return 0;
+        if (small && (t->rank != small->rank || memcmp(t->dim, small->dim, t->rank * sizeof *t->dim) != 0)) return 0;
         small = t;
         in[i] = b->in[0];
     }
-    if (small == NULL) return 0;
+    if (!small) return 0;
     const Type shape = *small, whole = *graph_type(to, s->in[0]);
     for (uint32_t i = 0; i < s->n->nin; i++) {
         const Node *k = made_by(s, s->in[i], OP_constant);
-        if (k == NULL) continue;
+        if (!k) continue;
         int64_t attr[2 + MAX_RANK] = {ATTRS(constant, k->attr->at)->dtype, ATTRS(constant, k->attr->at)->value};
         memcpy(attr + 2, shape.dim, shape.rank * sizeof *attr);
         in[i] = make(s, OP_constant, NULL, 0, attr, 2u + shape.rank);

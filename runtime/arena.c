@@ -19,7 +19,7 @@ _Static_assert(sizeof(ArenaBlock) % ARENA_ALIGN == 0, "what follows the header i
 
 static _Noreturn void exhausted(Arena *a)
 {
-    CHECK(a->border != NULL);
+    CHECK(a->border);
     longjmp(*a->border, 1);
 }
 
@@ -27,7 +27,7 @@ void arena_init(Arena *a) { *a = (Arena){0}; }
 
 void arena_free(Arena *a)
 {
-    for (ArenaBlock *b = a->block, *older; b != NULL; b = older) {
+    for (ArenaBlock *b = a->block, *older; b; b = older) {
         older = b->older;
         UNPOISON(b, b->bytes);
         mem_free(b, b->bytes);
@@ -38,7 +38,7 @@ void arena_free(Arena *a)
 static ArenaBlock *new_block(Arena *a, size_t bytes)
 {
     ArenaBlock *b = mem_alloc(bytes);
-    if (b == NULL) exhausted(a);
+    if (!b) exhausted(a);
     *b = (ArenaBlock){NULL, bytes};
     POISON(b + 1, bytes - sizeof *b);
     return b;
@@ -48,10 +48,10 @@ static ArenaBlock *new_block(Arena *a, size_t bytes)
  */
 static void *alloc_slow(Arena *a, size_t bytes)
 {
-    size_t regular = a->block != NULL ? MIN_OF(2 * a->block->bytes, LARGEST_BLOCK) : FIRST_BLOCK;
+    size_t regular = a->block ? MIN_OF(2 * a->block->bytes, LARGEST_BLOCK) : FIRST_BLOCK;
     if (bytes > regular - sizeof(ArenaBlock)) {
         ArenaBlock *b = new_block(a, bytes + sizeof *b);
-        if (a->block != NULL) {
+        if (a->block) {
             b->older = a->block->older;
             a->block->older = b;
         } else {

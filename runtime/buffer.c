@@ -58,7 +58,7 @@ static void *host_alloc(const BufferMemory *m, size_t bytes, size_t align)
 {
     (void)m;
     void *data = mem_alloc_aligned(bytes, align);
-    if (data != NULL && bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
+    if (data && bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
     return data;
 }
 
@@ -81,9 +81,9 @@ static Buffer *create(BufferPool *p, uint32_t class)
 {
     size_t bytes = class_bytes(class);
     Buffer *b = mem_alloc(sizeof *b);
-    if (b == NULL) return NULL;
+    if (!b) return NULL;
     void *data = p->memory->alloc(p->memory, bytes, align_of(bytes));
-    if (data == NULL) {
+    if (!data) {
         mem_free(b, sizeof *b);
         return NULL;
     }
@@ -120,7 +120,7 @@ static void push_idle(BufferPool *p, Buffer *b)
 static Buffer *pop_idle(BufferPool *p, uint32_t class)
 {
     Buffer *b = p->idle[class];
-    if (b == NULL) return NULL;
+    if (!b) return NULL;
     p->idle[class] = b->next;
     count_idle(p, 0 - b->bytes);
     return b;
@@ -133,7 +133,7 @@ static void trim(BufferPool *p, size_t most)
     for (uint32_t tried = 0; tried <= CLASSES; tried++) {
         while (atomic_load_explicit(&p->idle_bytes, memory_order_relaxed) > most) {
             Buffer *b = pop_idle(p, p->hand);
-            if (b == NULL) break;
+            if (!b) break;
             destroy(p, b);
         }
         if (atomic_load_explicit(&p->idle_bytes, memory_order_relaxed) <= most) return;
@@ -168,7 +168,7 @@ static Buffer *take_returned(BufferPool *p, Buffer *left_there)
 /* The owner's: what others returned becomes idle. */
 static void drain(BufferPool *p)
 {
-    for (Buffer *b = take_returned(p, NULL), *next; b != NULL; b = next) {
+    for (Buffer *b = take_returned(p, NULL), *next; b; b = next) {
         next = b->next;
         atomic_fetch_sub_explicit(&p->returned_bytes, b->bytes, memory_order_relaxed);
         push_idle(p, b);
@@ -193,10 +193,10 @@ static void keep_idle(BufferPool *p, Buffer *b)
 static Buffer *pop_returned(BufferPool *p, uint32_t class)
 {
     Buffer *found = NULL;
-    for (Buffer *b = take_returned(p, NULL), *next; b != NULL; b = next) {
+    for (Buffer *b = take_returned(p, NULL), *next; b; b = next) {
         next = b->next;
         atomic_fetch_sub_explicit(&p->returned_bytes, b->bytes, memory_order_relaxed);
-        if (found == NULL && b->size_class == class)
+        if (!found && b->size_class == class)
             found = b;
         else
             push_returned(p, b);
@@ -211,7 +211,7 @@ BufferPool *pool_new(size_t keep_bytes) { return pool_new_of(keep_bytes, &host_m
 BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m)
 {
     BufferPool *p = mem_alloc_aligned(sizeof *p, _Alignof(BufferPool));
-    if (p == NULL) return NULL;
+    if (!p) return NULL;
     memset(p, 0, sizeof *p);
     p->keep = keep_bytes;
     p->memory = m;
@@ -222,9 +222,9 @@ BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m)
 
 void pool_free(BufferPool *p)
 {
-    if (p == NULL) return;
+    if (!p) return;
     atomic_store_explicit(&p->owner, NOBODY, memory_order_relaxed);
-    for (Buffer *b = take_returned(p, CLOSED), *next; b != NULL; b = next) {
+    for (Buffer *b = take_returned(p, CLOSED), *next; b; b = next) {
         next = b->next;
         destroy(p, b);
     }
@@ -245,8 +245,8 @@ static Buffer *new_slow(BufferPool *p, uint32_t class, bool owner)
 {
     if (owner) drain(p);
     Buffer *b = owner ? pop_idle(p, class) : pop_returned(p, class);
-    if (b == NULL) b = create(p, class);
-    if (b == NULL && owner && atomic_load_explicit(&p->idle_bytes, memory_order_relaxed) != 0) {
+    if (!b) b = create(p, class);
+    if (!b && owner && atomic_load_explicit(&p->idle_bytes, memory_order_relaxed) != 0) {
         trim(p, 0);
         b = create(p, class);
     }
@@ -259,9 +259,9 @@ Buffer *buffer_new(BufferPool *p, size_t bytes)
     uint32_t class = class_of(bytes);
     bool owner = is_owner(p);
     Buffer *b = owner ? pop_idle(p, class) : NULL;
-    if (UNLIKELY(b == NULL)) {
+    if (UNLIKELY(!b)) {
         b = new_slow(p, class, owner);
-        if (b == NULL) return NULL;
+        if (!b) return NULL;
     }
     UNPOISON(b->data, b->bytes);
     atomic_store_explicit(&b->refs, 1, memory_order_relaxed);
@@ -271,7 +271,7 @@ Buffer *buffer_new(BufferPool *p, size_t bytes)
 Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *), void *user)
 {
     Buffer *b = mem_alloc(sizeof *b);
-    if (b == NULL) return NULL;
+    if (!b) return NULL;
     *b = (Buffer){.data = data, .bytes = bytes, .size_class = NOT_POOLED, .release = release, .user = user};
     atomic_init(&b->refs, 1);
     return b;
@@ -280,8 +280,8 @@ Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *),
 static void release_last(Buffer *b)
 {
     BufferPool *p = b->pool;
-    if (p == NULL) {
-        if (b->release != NULL) b->release(b->data, b->user);
+    if (!p) {
+        if (b->release) b->release(b->data, b->user);
         mem_free(b, sizeof *b);
         return;
     }
@@ -294,7 +294,7 @@ static void release_last(Buffer *b)
 
 void buffer_release(Buffer *b)
 {
-    if (b == NULL) return;
+    if (!b) return;
     /* The only holder needs no locked instruction: nobody else is left who could retain. */
     if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1) release_last(b);
 }

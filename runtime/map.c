@@ -37,7 +37,7 @@ static MapSlot *insert(Map *m, uint64_t key, uint64_t value)
 
 static void free_slots(Map *m)
 {
-    if (m->arena == NULL && m->slot != NULL) mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
+    if (!m->arena && m->slot) mem_free(m->slot, ((size_t)m->cap + 1) * sizeof *m->slot);
 }
 
 static bool grow(Map *m)
@@ -45,8 +45,8 @@ static bool grow(Map *m)
     Map bigger = {.arena = m->arena, .cap = m->cap != 0 ? 2 * m->cap : FIRST_CAP};
     /* A table that cannot grow asks for the impossible, so that exhaustion takes its usual way. */
     size_t slots = m->cap < LARGEST_CAP ? (size_t)bigger.cap + 1 : SIZE_MAX;
-    bigger.slot = m->arena != NULL ? arena_zeros(m->arena, slots, sizeof *m->slot) : mem_zeros(slots, sizeof *m->slot);
-    if (bigger.slot == NULL) return false;
+    bigger.slot = m->arena ? arena_zeros(m->arena, slots, sizeof *m->slot) : mem_zeros(slots, sizeof *m->slot);
+    if (!bigger.slot) return false;
     uint32_t at = 0;
     for (MapSlot s; map_next(m, &at, &s);) insert(&bigger, s.key, s.value);
     free_slots(m);
@@ -57,13 +57,13 @@ static bool grow(Map *m)
 uint64_t *map_get(const Map *m, uint64_t key)
 {
     MapSlot *s = find(m, key);
-    return s != NULL ? &s->value : NULL;
+    return s ? &s->value : NULL;
 }
 
 uint64_t *map_put(Map *m, uint64_t key, uint64_t value)
 {
     MapSlot *s = find(m, key);
-    if (s != NULL) {
+    if (s) {
         s->value = value;
         return &s->value;
     }
@@ -74,7 +74,7 @@ uint64_t *map_put(Map *m, uint64_t key, uint64_t value)
 bool map_remove(Map *m, uint64_t key)
 {
     MapSlot *s = find(m, key);
-    if (s == NULL) return false;
+    if (!s) return false;
     m->len--;
     if (key == 0) {
         *s = (MapSlot){0};

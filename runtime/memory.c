@@ -18,7 +18,7 @@ static void *system_resize(void *user, void *old, size_t old_size, size_t size, 
     if (align <= PLAIN_ALIGN) return realloc(old, size);
     void *fresh = NULL;
     if (posix_memalign(&fresh, align, size) != 0) return NULL;
-    if (old != NULL) memcpy(fresh, old, MIN_OF(old_size, size));
+    if (old) memcpy(fresh, old, MIN_OF(old_size, size));
     free(old);
     return fresh;
 }
@@ -31,7 +31,7 @@ static atomic_int_fast64_t live_blocks, live_bytes, peak_bytes;
  * the number. */
 static atomic_uint_fast64_t fail_in;
 
-void memory_set_allocator(const Allocator *a) { allocator = a != NULL ? *a : (Allocator){system_resize, NULL}; }
+void memory_set_allocator(const Allocator *a) { allocator = a ? *a : (Allocator){system_resize, NULL}; }
 
 MemoryCount memory_count(void)
 {
@@ -74,11 +74,11 @@ static size_t real_size(size_t bytes) { return bytes != 0 ? bytes : 1; }
 static void *resize(void *old, size_t old_bytes, size_t bytes, size_t align)
 {
     atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
-    size_t before = old != NULL ? real_size(old_bytes) : 0;
+    size_t before = old ? real_size(old_bytes) : 0;
     size_t after = real_size(bytes);
     if (told_to_fail() || after > PTRDIFF_MAX) return NULL;
     void *p = allocator.resize(allocator.user, old, before, after, align);
-    if (p != NULL) count(old == NULL, (int64_t)after - (int64_t)before);
+    if (p) count(!old, (int64_t)after - (int64_t)before);
     return p;
 }
 
@@ -89,7 +89,7 @@ void *mem_zeros(size_t number, size_t size)
     size_t bytes;
     if (!size_mul(number, size, &bytes)) bytes = SIZE_MAX;
     void *p = mem_alloc(bytes);
-    if (p != NULL) memset(p, 0, bytes);
+    if (p) memset(p, 0, bytes);
     return p;
 }
 
@@ -105,7 +105,7 @@ void *mem_alloc_aligned(size_t bytes, size_t align)
 
 void mem_free_aligned(void *p, size_t bytes, size_t align)
 {
-    if (p == NULL) return;
+    if (!p) return;
     size_t size = real_size(bytes);
     count(-1, -(int64_t)size);
     allocator.resize(allocator.user, p, size, 0, MAX_OF(align, PLAIN_ALIGN));
@@ -115,5 +115,5 @@ char *mem_strdup(const char *s)
 {
     size_t bytes = strlen(s) + 1;
     char *copy = mem_alloc(bytes);
-    return copy != NULL ? memcpy(copy, s, bytes) : NULL;
+    return copy ? memcpy(copy, s, bytes) : NULL;
 }

@@ -6,7 +6,7 @@
 
 bool status_fail(Status *st, StatusCode code, const char *format, ...)
 {
-    if (st == NULL || st->code != ST_OK) return false;
+    if (!st || st->code != ST_OK) return false;
     CHECK(code != ST_OK);
     va_list args;
     va_start(args, format);

@@ -15,7 +15,7 @@ static bool reserve(Text *t, size_t more)
     if (need <= t->cap) return true;
     size_t cap = MAX_OF(need, t->cap <= PTRDIFF_MAX / 2 ? MAX_OF(2 * t->cap, 64) : need);
     char *at = mem_resize(t->at, t->cap, cap);
-    if (at == NULL) {
+    if (!at) {
         t->failed = true;
         return false;
     }

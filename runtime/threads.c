@@ -173,7 +173,7 @@ ThreadPool *threads_new(int threads)
     if (threads <= 0) threads = cores;
     threads = MIN_OF(threads, MOST_THREADS);
     ThreadPool *p = mem_alloc_aligned(pool_bytes(threads), _Alignof(ThreadPool));
-    if (p == NULL) return NULL;
+    if (!p) return NULL;
     memset(p, 0, pool_bytes(threads));
     atomic_flag_clear(&p->busy);
     p->count = 1;
@@ -186,7 +186,7 @@ ThreadPool *threads_new(int threads)
 
 void threads_free(ThreadPool *p)
 {
-    if (p == NULL) return;
+    if (!p) return;
     atomic_store(&p->stop, true);
     call_workers(p, MOST_THREADS);
     for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++) pthread_join(p->worker[i], NULL);
@@ -247,12 +247,12 @@ void threads_run(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain)
     if (n <= 0) return;
     if (grain < 1) grain = 1;
     int64_t chunks = (n - 1) / grain + 1;
-    bool alone = chunks == 1 || (p->count == 1 && p->hook == NULL);
+    bool alone = chunks == 1 || (p->count == 1 && !p->hook);
     if (alone || atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire)) {
         for (int64_t i = 0; i < chunks; i++) do_chunk(fn, arg, n, grain, i);
         return;
     }
-    if (p->hook != NULL)
+    if (p->hook)
         p->hook(p->hook_user, hook_task, &(HookJob){fn, arg, n, grain}, chunks);
     else
         run_parallel(p, fn, arg, n, grain, (uint64_t)chunks);

@@ -243,12 +243,13 @@ targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref)
 core=$(($(lines ir passes codegen runtime frontend) - $(lines frontend/nn frontend/io frontend/cli)))
 echo "# $core lines of core, $targets of them targets; $(lines include ir passes codegen runtime frontend) lines outside tests"
 
-echo 1..8
+echo 1..9
 verdict 'includes go down only' "$(includes "${all[@]}")"
 verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
 verdict 'what is offered is used' "$(unused)"
 verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
 verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
+verdict 'pointers are asked as p and !p' "$(code "${sources[@]}" | awk -F '\t' '$3 ~ /[=!]= *NULL/ { print $1 ":" $2 ": compares with NULL; the house asks p or !p" }')"
 verdict 'calls are those that ops.h declares' "$(bash frontend/ops/calls.sh check || echo 'include/kiln/ops.h: bash frontend/ops/calls.sh')"
 verdict 'public headers compile alone as C11 and C++17' "$(publics)"
 if [[ $(clang-format --version 2>/dev/null) =~ version\ 14\. ]]; then

@@ -47,7 +47,7 @@ const char *blas_refused(void)
 
 void blas_init(bool foreign_threads)
 {
-    if (!foreign_threads && blas_refused() == NULL) openblas_set_num_threads(1);
+    if (!foreign_threads && !blas_refused()) openblas_set_num_threads(1);
 }
 
 const char *blas_name(void) { return openblas_get_config(); }

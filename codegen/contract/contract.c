@@ -37,7 +37,7 @@ static const ContractTier *tier(void)
 {
     static _Atomic(const ContractTier *) found;
     const ContractTier *t = atomic_load_explicit(&found, memory_order_acquire);
-    if (UNLIKELY(t == NULL)) {
+    if (UNLIKELY(!t)) {
         t = find_tier();
         atomic_store_explicit(&found, t, memory_order_release);
     }
@@ -48,7 +48,7 @@ static const ContractTier *tier(void)
 bool contract_uses_blas(int type, int64_t m, int64_t n, int64_t k)
 {
     (void)type;
-    return m >= 96 && n >= 96 && k >= 96 && m * n / 256 * k > 1 << 17 && blas_refused() == NULL;
+    return m >= 96 && n >= 96 && k >= 96 && m * n / 256 * k > 1 << 17 && !blas_refused();
 }
 
 /* ---- pieces ------------------------------------------------------------------------------- */
@@ -121,7 +121,7 @@ static size_t plain_block(DType type, const Block *g)
     size_t refused = plain_block(type, &left);
     if (refused != 0) return refused;
     right.c = mem_alloc_aligned(bytes, 64);
-    if (right.c == NULL) return bytes;
+    if (!right.c) return bytes;
     refused = plain_block(type, &right);
     if (refused == 0) add_block(type, g->c, g->c_row, right.c, g->m, g->n);
     mem_free_aligned(right.c, bytes, 64);
@@ -196,7 +196,7 @@ static void cut_for_blas(Job *j)
 static bool run_job(ThreadPool *threads, Job *j)
 {
     int64_t n = j->parts * j->batches * j->row_pieces * j->column_pieces, work = j->row_step * j->column_step * j->part;
-    if (threads != NULL)
+    if (threads)
         threads_run(threads, run_pieces, j, n, MAX_OF(PIECE / work, 1));
     else
         run_pieces(j, 0, n);
@@ -207,7 +207,7 @@ static bool run_job(ThreadPool *threads, Job *j)
 static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t batches, Status *st)
 {
     Job j = {.c = c, .blas = blas, .batches = batches, .parts = 1, .part = c->k, .to = c->c};
-    bool together = threads != NULL && batches * c->m * c->n >= WORTH_THREADS / c->k;
+    bool together = threads && batches * c->m * c->n >= WORTH_THREADS / c->k;
     if (blas)
         cut_for_blas(&j);
     else
@@ -220,11 +220,10 @@ static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
         bytes = (size_t)j.parts * one;
         j.to = mem_alloc_aligned(bytes, 64);
     }
-    bool ok = j.to != NULL && run_job(together ? threads : NULL, &j);
+    bool ok = j.to && run_job(together ? threads : NULL, &j);
     if (ok && j.parts > 1) memcpy(c->c, j.to, one);
-    if (bytes > 0 && j.to != NULL) mem_free_aligned(j.to, bytes, 64);
-    return ok ||
-           status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to != NULL ? j.refused : bytes);
+    if (bytes > 0 && j.to) mem_free_aligned(j.to, bytes, 64);
+    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to ? j.refused : bytes);
 }
 
 /* ---- operands that must be copied first --------------------------------------------------- */
@@ -274,7 +273,7 @@ static void *buffer(int64_t elements, size_t bytes, size_t *size, Status *st)
 {
     *size = (size_t)MAX_OF(elements, 1) * bytes;
     void *p = mem_alloc_aligned(*size, 64);
-    if (p == NULL) status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes", *size);
+    if (!p) status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes", *size);
     return p;
 }
 
@@ -292,14 +291,14 @@ static bool run_on_blas(ThreadPool *threads, const HostContract *c, int64_t batc
     bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
     if (!keep_a) a = buffer(batches * c->m * c->k, bytes, &a_bytes, st);
     if (!keep_b) b = buffer(batches * c->k * c->n, bytes, &b_bytes, st);
-    bool ok = (keep_a || a != NULL) && (keep_b || b != NULL);
+    bool ok = (keep_a || a) && (keep_b || b);
     if (ok) {
         if (!keep_a) copy_a(&d, batches, a);
         if (!keep_b) copy_b(&d, batches, b);
         ok = run(threads, &d, true, batches, st);
     }
-    if (a != NULL) mem_free_aligned(a, a_bytes, 64);
-    if (b != NULL) mem_free_aligned(b, b_bytes, 64);
+    if (a) mem_free_aligned(a, a_bytes, 64);
+    if (b) mem_free_aligned(b, b_bytes, 64);
     return ok;
 }
 
@@ -314,7 +313,7 @@ static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, i
     void *a = buffer(batches * c->m * c->k, sizeof(float), &a_bytes, st);
     void *b = buffer(batches * c->k * c->n, sizeof(float), &b_bytes, st);
     float *to = buffer(n, sizeof(float), &c_bytes, st);
-    bool ok = a != NULL && b != NULL && to != NULL;
+    bool ok = a && b && to;
     if (ok) {
         copy_a(&d, batches, a);
         copy_b(&d, batches, b);
@@ -323,9 +322,9 @@ static bool run_widened(ThreadPool *threads, const HostContract *c, bool blas, i
         ok = contract_run(threads, &d, blas, st);
         if (ok) dtype_narrow((DType)c->type, c->c, to, n);
     }
-    if (a != NULL) mem_free_aligned(a, a_bytes, 64);
-    if (b != NULL) mem_free_aligned(b, b_bytes, 64);
-    if (to != NULL) mem_free_aligned(to, c_bytes, 64);
+    if (a) mem_free_aligned(a, a_bytes, 64);
+    if (b) mem_free_aligned(b, b_bytes, 64);
+    if (to) mem_free_aligned(to, c_bytes, 64);
     return ok;
 }
 

@@ -181,7 +181,7 @@ static LLVMValueRef word(Entry *e, uint32_t i) { return gen_at(e->g, e->g->ptr, 
 LLVMValueRef part_address(Entry *e, uint32_t buf)
 {
     if (e->parts.slot[buf] != PART_NONE) return gen_load(e->g, e->g->ptr, word(e, e->parts.slot[buf]), 8);
-    if (e->at[buf] == NULL || e->in[buf] != e->part) {
+    if (!e->at[buf] || e->in[buf] != e->part) {
         e->at[buf] = found(e, buf);
         e->in[buf] = e->part;
     }

@@ -230,7 +230,7 @@ LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v)
     if (t == DT_bool) return LLVMBuildICmp(g->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
     if (t == DT_f16 && g->machine->f16c)
         return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, like(v, g->half), ""), like(v, g->f32), "");
-    if (narrow_fns[t].widen == NULL) return v;
+    if (!narrow_fns[t].widen) return v;
     return converted(g, narrow_fns[t].widen, DT_u32, LLVMBuildZExt(g->b, v, like(v, g->i32), ""));
 }
 
@@ -239,6 +239,6 @@ LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v)
     LLVMTypeRef type = like(v, gen_mem_type(g, t));
     if (t == DT_bool) return LLVMBuildZExt(g->b, v, type, "");
     if (t == DT_f16 && g->machine->f16c) return LLVMBuildBitCast(g->b, LLVMBuildFPTrunc(g->b, v, like(v, g->half), ""), type, "");
-    if (narrow_fns[t].narrow == NULL) return v;
+    if (!narrow_fns[t].narrow) return v;
     return LLVMBuildTrunc(g->b, converted(g, narrow_fns[t].narrow, DT_f32, v), type, "");
 }

@@ -79,7 +79,7 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
 static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 {
     if (e->g->flow) e->args = gen_alloca(e->g, e->g->ptr, n, 8);
-    if (e->args == NULL) e->args = gen_alloca(e->g, e->g->ptr, e->most, 8);
+    if (!e->args) e->args = gen_alloca(e->g, e->g->ptr, e->most, 8);
     for (uint32_t i = 0; i < n; i++) set_field(e->g, part_address(e, buf[i]), e->args, i * sizeof(void *), 8);
 }
 

@@ -11,20 +11,20 @@ void cuda_target(Target *t)
 static bool target(Target *t, Status *st)
 {
     cuda_target(t);
-    return cuda_driver(st) != NULL;
+    return cuda_driver(st);
 }
 
 bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status *st)
 {
     size_t from = cuda_c->len;
     if (!cuda_program_text(p, cuda_c, st)) return false;
-    return ptx == NULL || cuda_compile(cuda_c->at + from, p->name, sm, false, ptx, NULL, st);
+    return !ptx || cuda_compile(cuda_c->at + from, p->name, sm, false, ptx, NULL, st);
 }
 
 static bool wants(const CompileOptions *o, const char *stage)
 {
     size_t n = strlen(stage);
-    for (const char *at = o->dump ? o->want : NULL; at != NULL && *at != '\0';) {
+    for (const char *at = o->dump ? o->want : NULL; at && *at != '\0';) {
         size_t len = strcspn(at, ",");
         if (len == n && memcmp(at, stage, n) == 0) return true;
         at += len + (at[len] == ',');
@@ -62,7 +62,7 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     const CudaDriver *d = cuda_driver(&absent);
     if (p->blas) return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS", p->name ? p->name : "a program"), NULL;
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
-    if (d == NULL) status_fail(st, absent.code, "%s", absent.text);
+    if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
     return c;
 }
@@ -82,7 +82,7 @@ static bool print(const char *stage, Arena *arena, const Module *m, Text *out, S
     cuda_target(&lower.target);
     const Program *p = program_lower(arena, m, &lower, st);
     const bool ptx = strcmp(stage, "ptx") == 0;
-    bool ok = p != NULL && cuda_program_ptx(p, OLDEST_SM, ptx ? &source : out, ptx ? out : NULL, st);
+    bool ok = p && cuda_program_ptx(p, OLDEST_SM, ptx ? &source : out, ptx ? out : NULL, st);
     text_free(&source);
     return ok;
 }
@@ -96,8 +96,8 @@ static void describe(char *buf, size_t cap)
     const Nvrtc *n = cuda_nvrtc(&no_nvrtc);
     int major = 0, minor = 0;
     char compiler[32] = "no NVRTC";
-    if (n != NULL && n->nvrtcVersion(&major, &minor) == 0) snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
-    if (d == NULL)
+    if (n && n->nvrtcVersion(&major, &minor) == 0) snprintf(compiler, sizeof compiler, "NVRTC %d.%d", major, minor);
+    if (!d)
         snprintf(buf, cap, "%s, %s", compiler, no_driver.text);
     else
         snprintf(buf, cap, "%s, sm_%d, driver for CUDA %d.%d, %s", d->device, d->capability, d->version / 1000,

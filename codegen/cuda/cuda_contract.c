@@ -132,8 +132,8 @@ void cuda_product_body(Print *c, const Step *s)
     if (is_empty(c, s)) return;
     DType t = (DType)s->contract.type;
     const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
-    const char *move = narrow_fns[t].widen != NULL ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
-                                                   : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
+    const char *move = narrow_fns[t].widen ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
+                                           : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
     if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: a product of bool");
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));

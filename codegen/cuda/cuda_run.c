@@ -45,7 +45,7 @@ static bool load(Compiled *c, const void *image, Status *st)
 Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
 {
     Compiled *c = mem_zeros(1, sizeof *c);
-    if (c == NULL) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
+    if (!c) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
     arena_init(&c->arena);
     c->p = p;
     c->driver = d;
@@ -58,8 +58,8 @@ Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, si
 void cuda_release(Compiled *c)
 {
     CUcontext current;
-    if (c == NULL) return;
-    if (c->module != NULL && c->driver->CtxPushCurrent(c->driver->context) == 0) {
+    if (!c) return;
+    if (c->module && c->driver->CtxPushCurrent(c->driver->context) == 0) {
         c->driver->ModuleUnload(c->module);
         c->driver->CtxPopCurrent(&current);
     }
@@ -163,7 +163,7 @@ static bool open_slices(Run *r, uint32_t loop, int64_t index)
 static bool free_stacks(Run *r)
 {
     bool ok = true;
-    for (uint32_t i = 0; r->room != NULL && i < r->c->p->buf.len; i++)
+    for (uint32_t i = 0; r->room && i < r->c->p->buf.len; i++)
         if (r->room[i] != 0) ok = cuda_ok(r->d, r->d->MemFree(r->at[i]), r->st, "freeing memory") && ok;
     return ok;
 }
@@ -184,7 +184,7 @@ static bool run_effect(Run *r, const Step *s)
         total += (bytes_of(r, s->buf[i]) + ALIGN - 1) / ALIGN * ALIGN;
     }
     char *memory = mem_alloc(total + 1);
-    if (memory == NULL) return status_fail(r->st, ST_MEMORY, "cuda: no memory for an effect");
+    if (!memory) return status_fail(r->st, ST_MEMORY, "cuda: no memory for an effect");
     for (uint32_t i = 0; i < n && ok; i++) {
         size_t bytes = bytes_of(r, s->buf[i]);
         buf[i] = memory + used;

@@ -15,7 +15,7 @@ const char *cuda_type(DType t)
 
 const char *cuda_memory_type(DType t)
 {
-    if (narrow_fns[t].widen == NULL) return t == DT_bool ? "u8" : dtype_info[t].name;
+    if (!narrow_fns[t].widen) return t == DT_bool ? "u8" : dtype_info[t].name;
     return dtype_info[t].bits == 8 ? "u8" : "u16";
 }
 
@@ -63,13 +63,13 @@ const char *cuda_literal(Arena *a, DType t, Scalar v)
 const char *cuda_from_memory(Arena *a, DType t, const char *x)
 {
     if (t == DT_bool) return arena_printf(a, "%s != 0", x);
-    return narrow_fns[t].widen == NULL ? x : arena_printf(a, "widen_%s(%s)", dtype_info[t].name, x);
+    return !narrow_fns[t].widen ? x : arena_printf(a, "widen_%s(%s)", dtype_info[t].name, x);
 }
 
 const char *cuda_to_memory(Arena *a, DType t, const char *x)
 {
     if (t == DT_bool) return arena_printf(a, "u8(%s)", x);
-    return narrow_fns[t].narrow == NULL ? x : arena_printf(a, "narrow_%s(%s)", dtype_info[t].name, x);
+    return !narrow_fns[t].narrow ? x : arena_printf(a, "narrow_%s(%s)", dtype_info[t].name, x);
 }
 
 /* ---- primitives ------------------------------------------------------------------------------ */

@@ -60,7 +60,7 @@ const char *cuda_dim(Print *c, Dim d)
         return arena_printf(c->arena, "d%u", i);
     }
     const DimExpr *x = d == DIM_BAD ? NULL : &c->p->module->dims.expr.at[-1 - d];
-    if (x == NULL || x->kind == DIM_SYMBOL || x->kind == DIM_NEGATIVE) {
+    if (!x || x->kind == DIM_SYMBOL || x->kind == DIM_NEGATIVE) {
         status_fail(c->st, ST_INTERNAL, "cuda: a kernel reads a size that the program does not list");
         return "0ll";
     }
@@ -91,7 +91,7 @@ static const char *offset(Print *c, const Stream *s)
         sum = joined(c, sum, s->coef[a] == 1 ? i : arena_printf(c->arena, "%s * %s", cuda_dim(c, s->coef[a]), i));
     }
     if (s->dyn >= 0) sum = joined(c, sum, cuda_operand(c, s->dyn));
-    if (s->base != 0 || sum == NULL) sum = joined(c, sum, cuda_dim(c, s->base));
+    if (s->base != 0 || !sum) sum = joined(c, sum, cuda_dim(c, s->base));
     return sum;
 }
 
@@ -176,7 +176,7 @@ static const char *expression(Print *c, const Instr *i)
     if (i->kind == I_RANDOM) return arena_printf(c->arena, "random_word(%s, %s, %s)", x, y, z);
     DType t = (DType)c->k->instr[i->prim == P_select ? i->b : i->a].type;
     const char *text = cuda_prim(c->arena, (Prim)i->prim, t, (DType)i->type, x, y, z);
-    if (text == NULL) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);
+    if (!text) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);
     return text ? text : "0";
 }
 
@@ -391,7 +391,7 @@ static void print_program(void *arg)
     bool used[DT_COUNT] = {false};
     for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
     for (int t = 0; t < DT_COUNT; t++)
-        if (used[t] && narrow_fns[t].widen != NULL) cuda_narrow(c->arena, c->out, (DType)t);
+        if (used[t] && narrow_fns[t].widen) cuda_narrow(c->arena, c->out, (DType)t);
     if (products.len > 0) text_printf(c->out, "%s", cuda_product_prelude);
     for (uint32_t i = 0; i < c->p->kernel.len; i++) cuda_kernel(c, i);
     for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);

@@ -10,7 +10,7 @@
 static bool resolve(void *lib, const char *name, void *slot, const char *from, Status *st)
 {
     void *at = dlsym(lib, name);
-    if (at == NULL) return status_fail(st, ST_DEVICE, "cuda: %s has no %s: too old", from, name);
+    if (!at) return status_fail(st, ST_DEVICE, "cuda: %s has no %s: too old", from, name);
     memcpy(slot, &at, sizeof at);
     return true;
 }
@@ -68,8 +68,7 @@ static bool open_driver(CudaDriver *d, Status *st)
 {
     if (!module_possible("cuda: libcuda.so.1", st)) return false;
     void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (lib == NULL)
-        return status_fail(st, ST_DEVICE, "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
+    if (!lib) return status_fail(st, ST_DEVICE, "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
 #define CUDA_CALL(member, symbol, params) \
     if (!resolve(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
     CUDA_CALLS
@@ -98,7 +97,7 @@ static void *open_in(const char *folder, const char *under)
 {
     char path[1024];
     void *lib = NULL;
-    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++) {
+    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && !lib; i++) {
         snprintf(path, sizeof path, "%s%s/%s", folder, under, nvrtc_name[i]);
         lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     }
@@ -110,19 +109,19 @@ static void *find_nvrtc(Status *st)
     void *lib = NULL;
     if (!module_possible("cuda: NVRTC", st)) return NULL;
     const char *asked = getenv("KILN_NVRTC");
-    if (asked != NULL && *asked != '\0') {
+    if (asked && *asked != '\0') {
         lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
-        if (lib == NULL) status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
+        if (!lib) status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
         return lib;
     }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && lib == NULL; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && !lib; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
     static const char *const variable[] = {"CUDA_HOME", "CUDA_PATH"};
-    for (size_t i = 0; i < COUNT_OF(variable) && lib == NULL; i++) {
+    for (size_t i = 0; i < COUNT_OF(variable) && !lib; i++) {
         const char *folder = getenv(variable[i]);
-        if (folder != NULL && *folder != '\0') lib = open_in(folder, "/lib64");
+        if (folder && *folder != '\0') lib = open_in(folder, "/lib64");
     }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && lib == NULL; i++) lib = open_in(nvrtc_folder[i], "");
-    if (lib == NULL)
+    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && !lib; i++) lib = open_in(nvrtc_folder[i], "");
+    if (!lib)
         status_fail(st, ST_DEVICE,
             "cuda: no NVRTC on this machine (looked for libnvrtc.so, .so.13, .so.12, .so.11.2 on "
             "the library path, in lib64 of $CUDA_HOME and "
@@ -134,7 +133,7 @@ static void *find_nvrtc(Status *st)
 static bool open_nvrtc(Nvrtc *n, Status *st)
 {
     void *lib = find_nvrtc(st);
-    if (lib == NULL) return false;
+    if (!lib) return false;
 #define NVRTC_CALL(result, name, params) \
     if (!resolve(lib, #name, &n->name, "the NVRTC found", st)) return false;
     NVRTC_CALLS

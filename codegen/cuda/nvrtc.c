@@ -14,8 +14,8 @@ static void read_log(const Nvrtc *n, nvrtcProgram p, Text *log)
     size_t bytes = 0;
     if (n->nvrtcGetProgramLogSize(p, &bytes) != 0 || bytes <= 1) return;
     char *text = mem_alloc(bytes);
-    if (text != NULL && n->nvrtcGetProgramLog(p, text) == 0) text_add(log, text, strnlen(text, bytes));
-    if (text == NULL) log->failed = true;
+    if (text && n->nvrtcGetProgramLog(p, text) == 0) text_add(log, text, strnlen(text, bytes));
+    if (!text) log->failed = true;
     mem_free(text, bytes);
 }
 
@@ -24,7 +24,7 @@ static bool read_code(const Nvrtc *n, nvrtcProgram p, bool binary, Text *out, St
     size_t bytes = 0;
     if (failed(n, binary ? n->nvrtcGetCUBINSize(p, &bytes) : n->nvrtcGetPTXSize(p, &bytes), st, "its result")) return false;
     char *code = mem_alloc(bytes);
-    if (code == NULL) return status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
+    if (!code) return status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
     bool ok = !failed(n, binary ? n->nvrtcGetCUBIN(p, code) : n->nvrtcGetPTX(p, code), st, "its result");
     if (ok) text_add(out, code, binary ? bytes : strnlen(code, bytes));
     mem_free(code, bytes);
@@ -45,7 +45,7 @@ bool cuda_compile(const char *source, const char *name, int sm, bool binary, Tex
     nvrtcProgram p = NULL;
     char arch[48], file[96];
     Text said = {0};
-    if (n == NULL) return false;
+    if (!n) return false;
     snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d", binary ? "sm" : "compute", sm);
     snprintf(file, sizeof file, "%.80s.cu", name ? name : "kiln");
     const char *const options[] = {arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
@@ -54,7 +54,7 @@ bool cuda_compile(const char *source, const char *name, int sm, bool binary, Tex
     read_log(n, p, &said);
     if (e != 0) report(e, n, file, sm, &said, st);
     bool ok = e == 0 && read_code(n, p, binary, out, st);
-    if (log != NULL && said.len > 0) text_add(log, said.at, said.len);
+    if (log && said.len > 0) text_add(log, said.at, said.len);
     text_free(&said);
     n->nvrtcDestroyProgram(&p);
     return ok;
@@ -64,7 +64,7 @@ int cuda_compile_arch(int sm, Status *st)
 {
     const Nvrtc *n = cuda_nvrtc(st);
     int count = 0, all[128], best = 0;
-    if (n == NULL) return 0;
+    if (!n) return 0;
     if (failed(n, n->nvrtcGetNumSupportedArchs(&count), st, "its architectures")) return 0;
     if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: knows %d architectures", count), 0;
     if (failed(n, n->nvrtcGetSupportedArchs(all), st, "its architectures")) return 0;

@@ -94,8 +94,8 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
     for (uint32_t x = 0; x < k->ninstr; x++) {
         const Instr *i = &k->instr[x];
         const Stream *s = i->kind == I_LOAD || i->kind == I_FETCH ? &k->stream[i->ref] : NULL;
-        const int32_t from[5] = {i->a, i->b, i->c, s != NULL ? s->dyn : -1, s != NULL ? s->guard : -1};
-        uint16_t axes = s != NULL ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
+        const int32_t from[5] = {i->a, i->b, i->c, s ? s->dyn : -1, s ? s->guard : -1};
+        uint16_t axes = s ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
         for (size_t f = 0; f < COUNT_OF(from); f++)
             if (from[f] >= 0) axes |= out->axes[from[f]];
         if (i->kind == I_FETCH) axes = (uint16_t)((1u << k->naxis) - 1);
@@ -104,7 +104,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         if (i->kind == I_RANDOM && (out->axes[i->b] | out->axes[i->c]) != 0)
             return status_fail(st, ST_UNSUPPORTED, "%s: a key for each element", k->name);
         bool copies = i->prim == P_bits || i->prim == P_floatbits;
-        if (i->kind == I_PRIM && !copies && loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type) == NULL)
+        if (i->kind == I_PRIM && !copies && !loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type))
             return status_fail(st, ST_UNSUPPORTED, "%s: no loop for %s", k->name, prim_info[i->prim].name);
     }
     for (uint32_t i = 0; i < k->nstore; i++) {

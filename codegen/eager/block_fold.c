@@ -119,7 +119,7 @@ bool fold_direct(const Task *t, const Stage *s)
         const Reduction *r = &run->k->reduction[i];
         const Instr *v = &run->k->instr[r->value];
         const Stream *from = v->kind == I_LOAD ? &run->k->stream[v->ref] : NULL;
-        if (from == NULL || from->guard >= 0 || from->dyn >= 0 || from->type != v->type || run->k->writes[from->buf]) return false;
+        if (!from || from->guard >= 0 || from->dyn >= 0 || from->type != v->type || run->k->writes[from->buf]) return false;
         const BlockStream *b = &run->stream[v->ref];
         if (!b->linear[0] || !b->linear[1] || b->step[1] != 1) return false;
     }

@@ -71,7 +71,7 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
         if (c == 0 || (c == 1 && class == 3))
             p->none = !g[c == 0 ? 0 : r];
         else
-            p->guard = memchr(g, 0, (size_t)p->n) != NULL ? g : NULL; /* mostly it holds in whole blocks */
+            p->guard = memchr(g, 0, (size_t)p->n) ? g : NULL; /* mostly it holds in whole blocks */
     }
     const int64_t *dyn = NULL;
     if (s->dyn >= 0) {
@@ -86,15 +86,15 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
         at += t->span[lanes].first * b->step[lanes];
         p->step = b->step[lanes];
     }
-    if (class != 0 && b->linear[lanes] && dyn != NULL && p->step == 0) {
+    if (class != 0 && b->linear[lanes] && dyn && p->step == 0) {
         p->offset = dyn;
-    } else if (class != 0 && (dyn != NULL || !b->linear[lanes])) {
+    } else if (class != 0 && (dyn || !b->linear[lanes])) {
         p->offset = room;
         if (!b->linear[lanes])
             span_offsets(run, &t->span[lanes], b->coef, room);
         else
             for (int64_t i = 0; i < p->n; i++) room[i] = i * p->step;
-        if (dyn != NULL)
+        if (dyn)
             for (int64_t i = 0; i < p->n; i++) room[i] += dyn[i];
     }
     p->at = b->base + at * size;
@@ -102,19 +102,19 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
 
 /* ---- loads ----------------------------------------------------------------------------------- */
 
-#define LOAD_LANES(T)                                                                                                            \
-    do {                                                                                                                         \
-        T *o = (T *)to;                                                                                                          \
-        const T *from = (const T *)(const void *)p->at;                                                                          \
-        if (p->guard != NULL) {                                                                                                  \
-            for (int64_t i = 0; i < p->n; i++) o[i] = p->guard[i] ? from[p->offset != NULL ? p->offset[i] : i * p->step] : (T)0; \
-        } else if (p->offset != NULL) {                                                                                          \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[p->offset[i]];                                                        \
-        } else if (p->step == 0) {                                                                                               \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[0];                                                                   \
-        } else {                                                                                                                 \
-            for (int64_t i = 0; i < p->n; i++) o[i] = from[i * p->step];                                                         \
-        }                                                                                                                        \
+#define LOAD_LANES(T)                                                                                                    \
+    do {                                                                                                                 \
+        T *o = (T *)to;                                                                                                  \
+        const T *from = (const T *)(const void *)p->at;                                                                  \
+        if (p->guard) {                                                                                                  \
+            for (int64_t i = 0; i < p->n; i++) o[i] = p->guard[i] ? from[p->offset ? p->offset[i] : i * p->step] : (T)0; \
+        } else if (p->offset) {                                                                                          \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[p->offset[i]];                                                \
+        } else if (p->step == 0) {                                                                                       \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[0];                                                           \
+        } else {                                                                                                         \
+            for (int64_t i = 0; i < p->n; i++) o[i] = from[i * p->step];                                                 \
+        }                                                                                                                \
     } while (0)
 
 static void load_lanes(const Place *p, size_t size, void *to)
@@ -137,7 +137,7 @@ void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
     Place p;
     place(t, in->ref, class, r, offset, &p);
     char *room = task_room(t, instr);
-    bool convert = dtype_info[type].compute != type, whole = p.offset == NULL && p.guard == NULL && (p.step == 1 || p.n == 1);
+    bool convert = dtype_info[type].compute != type, whole = !p.offset && !p.guard && (p.step == 1 || p.n == 1);
     t->at[instr] = room;
     if (p.none) {
         memset(room, 0, (size_t)p.n * dtype_bytes((DType)in->type));
@@ -157,17 +157,17 @@ void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-#define STORE_LANES(T)                                                                                      \
-    do {                                                                                                    \
-        const T *x = (const T *)from;                                                                       \
-        T *to = (T *)(void *)p->at;                                                                         \
-        for (int64_t i = 0; i < p->n; i++)                                                                  \
-            if (p->guard == NULL || p->guard[i]) to[p->offset != NULL ? p->offset[i] : i * p->step] = x[i]; \
+#define STORE_LANES(T)                                                                       \
+    do {                                                                                     \
+        const T *x = (const T *)from;                                                        \
+        T *to = (T *)(void *)p->at;                                                          \
+        for (int64_t i = 0; i < p->n; i++)                                                   \
+            if (!p->guard || p->guard[i]) to[p->offset ? p->offset[i] : i * p->step] = x[i]; \
     } while (0)
 
 static void store_lanes(const Place *p, size_t size, const void *from)
 {
-    if (p->offset == NULL && p->guard == NULL && p->step == 1) {
+    if (!p->offset && !p->guard && p->step == 1) {
         memcpy(p->at, from, (size_t)p->n * size);
         return;
     }
@@ -198,7 +198,7 @@ static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const c
 static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Place *p, DType t, const char *from)
 {
     int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)dtype_bytes((DType)dtype_info[t].compute);
-    if (p->offset == NULL && p->guard == NULL && p->step == 1) {
+    if (!p->offset && !p->guard && p->step == 1) {
         fold_into(k, fold, t, p->at, from, p->n);
         return;
     }
@@ -209,8 +209,8 @@ static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Pla
         store_lanes(p, (size_t)size, there);
     }
     for (int64_t i = 0; i < p->n && meet; i++)
-        if (p->guard == NULL || p->guard[i])
-            fold_into(k, fold, t, p->at + (p->offset != NULL ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
+        if (!p->guard || p->guard[i])
+            fold_into(k, fold, t, p->at + (p->offset ? p->offset[i] : i * p->step) * size, from + i * wide, 1);
 }
 
 void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
@@ -238,25 +238,25 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     do {                                                                                 \
         const T *plus = (const T *)(const void *)a, *times = (const T *)(const void *)b; \
         T *o = (T *)(void *)room, *one = (T *)(void *)p.at, v;                           \
-        if (p.offset == NULL && p.guard == NULL && p.step == 0) {                        \
+        if (!p.offset && !p.guard && p.step == 0) {                                      \
             v = *one;                                                                    \
             for (int64_t i = 0; i < p.n; i++) {                                          \
                 o[i] = v;                                                                \
-                if (times != NULL) v *= times[i];                                        \
-                if (plus != NULL) v += plus[i];                                          \
+                if (times) v *= times[i];                                                \
+                if (plus) v += plus[i];                                                  \
             }                                                                            \
             *one = v;                                                                    \
             break;                                                                       \
         }                                                                                \
         for (int64_t i = 0; i < p.n; i++) {                                              \
-            T *at = one + (p.offset != NULL ? p.offset[i] : i * p.step);                 \
-            if (p.guard != NULL && !p.guard[i]) {                                        \
+            T *at = one + (p.offset ? p.offset[i] : i * p.step);                         \
+            if (p.guard && !p.guard[i]) {                                                \
                 o[i] = 0;                                                                \
                 continue;                                                                \
             }                                                                            \
             v = o[i] = *at;                                                              \
-            if (times != NULL) v *= times[i];                                            \
-            *at = plus != NULL ? v + plus[i] : v;                                        \
+            if (times) v *= times[i];                                                    \
+            *at = plus ? v + plus[i] : v;                                                \
         }                                                                                \
     } while (0)
 
@@ -297,7 +297,7 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
     int64_t at = t->span[1].first;
     for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
     const int64_t *dyn = s->dyn >= 0 ? (const int64_t *)(const void *)t->at[s->dyn] : NULL;
-    if (dyn != NULL && run->class[s->dyn] == 0) {
+    if (dyn && run->class[s->dyn] == 0) {
         at += dyn[0];
         dyn = NULL;
     }
@@ -309,7 +309,7 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
         at += rows->first * step;
         for (int64_t r = 0; r < n; r++) to[r] = at + r * step;
     }
-    for (int64_t r = 0; r < n && dyn != NULL; r++) to[r] += dyn[r];
+    for (int64_t r = 0; r < n && dyn; r++) to[r] += dyn[r];
 }
 
 /* Rows r of to[at] = from[x], in elements of `size` bytes. Short rows are many, and a call for each would take longer than they do.

@@ -95,7 +95,7 @@ static int64_t grain(Op op, DType t)
 {
     const ScalarTok *tok = dtype_is_float(t) ? op_def[op].value_f : op_def[op].value_i;
     int64_t most = (int64_t)1 << 16;
-    for (; tok != NULL && tok->prim != P_END; tok++) {
+    for (; tok && tok->prim != P_END; tok++) {
         if (tok->prim == P_FN) return t == DT_f64 ? 1 << 11 : 1 << 14;
         if (tok->prim == P_fmod || tok->prim == P_idiv || tok->prim == P_irem) most = 1 << 12;
     }
@@ -108,7 +108,7 @@ static void *turn(const Run *r, Reader *in, const View *v, size_t bytes)
 {
     if (in->direct || reader_tall_axis(in) < 0) return NULL;
     void *copy = mem_alloc(bytes);
-    if (copy == NULL) return NULL;
+    if (!copy) return NULL;
     eager_copy(&(EagerCtx){.threads = r->threads}, v, copy);
     View turned = *v;
     turned.data = copy;
@@ -126,7 +126,7 @@ static void run_planned(const Run *r, MapJob *j, int64_t n, DType from)
     plan(j);
     run_chunks(n < SMALL ? NULL : r->threads, map_chunk, j, n, n < SMALL ? n : grain(r->op, from));
     for (uint32_t i = 0; i < j->nin; i++)
-        if (copy[i] != NULL) mem_free(copy[i], (size_t)n * j->in[i].bytes);
+        if (copy[i]) mem_free(copy[i], (size_t)n * j->in[i].bytes);
 }
 
 bool run_elementwise(const Run *r)
@@ -140,12 +140,11 @@ bool run_elementwise(const Run *r)
     j.saturate = r->op == OP_cast && r->nattr > 1;
     j.nin = r->nin;
     j.out = r->out->data;
-    if (UNLIKELY(j.fn == NULL))
-        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
+    if (UNLIKELY(!j.fn)) return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[from].name);
     int64_t n = view_elements(r->out);
     bool plain = dtype_info[from].compute == from && dtype_info[j.type].compute == j.type;
     for (uint32_t i = 0; i < r->nin && plain; i++) plain = view_contiguous(&in[i]);
-    if (plain && (n < SMALL || r->threads == NULL)) {
+    if (plain && (n < SMALL || !r->threads)) {
         const void *at[3];
         for (uint32_t i = 0; i < r->nin; i++) at[i] = in[i].data;
         map_run(&j, j.out, at, n);

@@ -37,14 +37,14 @@ Kept *kept_new(void) { return mem_zeros(1, sizeof(Kept)); }
 
 static void drop(Lowered *l)
 {
-    if (l == NULL) return;
+    if (!l) return;
     arena_free(&l->arena);
     mem_free(l, sizeof *l);
 }
 
 void kept_free(Kept *k)
 {
-    if (k == NULL) return;
+    if (!k) return;
     for (int i = 0; i < KEPT_SETS * KEPT_WAYS; i++) drop(k->at[i / KEPT_WAYS][i % KEPT_WAYS]);
     mem_free(k, sizeof *k);
 }
@@ -63,7 +63,7 @@ static Lowered *find(Kept *k, const OpKey *key, uint64_t hash)
     Lowered **set = k->at[hash % KEPT_SETS];
     for (int i = 0; i < KEPT_WAYS; i++) {
         Lowered *l = set[i];
-        if (l == NULL || l->hash != hash || l->words != key->words || memcmp(l->word, key->word, key->words * sizeof *l->word) != 0)
+        if (!l || l->hash != hash || l->words != key->words || memcmp(l->word, key->word, key->words * sizeof *l->word) != 0)
             continue;
         l->used = ++k->clock;
         return l;
@@ -73,7 +73,7 @@ static Lowered *find(Kept *k, const OpKey *key, uint64_t hash)
 
 static void evict(Kept *k, Lowered **at)
 {
-    if (*at == NULL) return;
+    if (!*at) return;
     k->bytes -= (*at)->bytes;
     drop(*at);
     *at = NULL;
@@ -84,7 +84,7 @@ static void keep(Kept *k, Lowered *l)
 {
     Lowered **set = k->at[l->hash % KEPT_SETS], **at = &set[0];
     for (int i = 1; i < KEPT_WAYS; i++)
-        if (*at != NULL && (set[i] == NULL || set[i]->used < (*at)->used)) at = &set[i];
+        if (*at && (!set[i] || set[i]->used < (*at)->used)) at = &set[i];
     evict(k, at);
     for (; k->bytes + l->bytes > KEPT_BYTES && k->bytes != 0; k->hand++)
         evict(k, &k->at[k->hand / KEPT_WAYS % KEPT_SETS][k->hand % KEPT_WAYS]);
@@ -110,7 +110,7 @@ static void make(void *arg)
     l->word = arena_copy(&l->arena, m->key->word, l->words * sizeof *l->word);
     Status refused = {0};
     l->p = op_program(&l->arena, l->word, &refused);
-    if (l->p == NULL) {
+    if (!l->p) {
         /* With sizes as numbers it may be lowered, or say why not. */
         l->exact = refused.code != ST_MEMORY && m->key->values != 0;
         m->ok = l->exact || status_fail(m->st, refused.code, "%s", refused.text);
@@ -132,7 +132,7 @@ static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
 {
     Lowered *l = mem_zeros(1, sizeof *l);
     Making m = {l, key, st, false};
-    if (l == NULL) {
+    if (!l) {
         status_fail(st, ST_MEMORY, "no memory for an op's kernel");
         return NULL;
     }
@@ -217,29 +217,29 @@ static bool run_program(const Run *r, Lowered *l, const OpKey *key)
     }
     if (!again && !place_temps(l)) l->room = SIZE_MAX;
     char *room = l->room == 0 || l->room == SIZE_MAX ? NULL : mem_alloc_aligned(l->room, 64);
-    if (l->room != 0 && room == NULL) {
+    if (l->room != 0 && !room) {
         l->called = false;
         return status_fail(r->st, ST_MEMORY, "%s: no memory for what it computes on the way", op_def[r->op].name);
     }
     run_steps(r, l, room, &(Block){l->p->step, l->p->nstep}, again);
-    if (room != NULL) mem_free_aligned(room, l->room, 64);
+    if (room) mem_free_aligned(room, l->room, 64);
     return true;
 }
 
 /* exact: with sizes as numbers. *again: they have to be. */
 static bool run_key(const Run *r, OpKey *key, bool exact, bool *again)
 {
-    Kept *kept = r->kept != NULL && !r->kept->running ? r->kept : NULL;
+    Kept *kept = r->kept && !r->kept->running ? r->kept : NULL;
     op_key(key, r->op, r->in, r->nin, r->attr, r->nattr, exact);
     const uint64_t hash = hash_of(key);
-    Lowered *l = kept != NULL ? find(kept, key, hash) : NULL, *made = NULL;
-    if (l == NULL && (l = made = lower(key, hash, r->st)) == NULL) return false;
-    if (made != NULL && kept != NULL) keep(kept, made);
+    Lowered *l = kept ? find(kept, key, hash) : NULL, *made = NULL;
+    if (!l && !(l = made = lower(key, hash, r->st))) return false;
+    if (made && kept) keep(kept, made);
     *again = l->exact;
-    if (kept != NULL) kept->running = true;
+    if (kept) kept->running = true;
     bool ok = *again || run_program(r, l, key);
-    if (kept != NULL) kept->running = false;
-    if (kept == NULL) drop(made);
+    if (kept) kept->running = false;
+    if (!kept) drop(made);
     return ok;
 }
 
@@ -248,7 +248,7 @@ bool run_lowered(const Run *r)
     int64_t few[256], *room = few;
     const size_t n = op_key_room(r->in, r->nin, r->nattr), bytes = 2 * n * sizeof *room;
     bool again = false;
-    if (2 * n > COUNT_OF(few) && (room = mem_alloc(bytes)) == NULL)
+    if (2 * n > COUNT_OF(few) && !(room = mem_alloc(bytes)))
         return status_fail(r->st, ST_MEMORY, "%s: no memory to say what it is", op_def[r->op].name);
     OpKey key = {.word = room, .value = room + n};
     bool ok = run_key(r, &key, false, &again) && (!again || run_key(r, &key, true, &again));
@@ -284,7 +284,7 @@ bool run_concat(const Run *r)
     View *joined = mem_zeros(n, sizeof *joined);
     char *room = mem_alloc(bytes), *at = room;
     Run some, all = *r;
-    bool ok = (joined != NULL && room != NULL) || status_fail(r->st, ST_MEMORY, "concat: no memory for %zu bytes", bytes);
+    bool ok = (joined && room) || status_fail(r->st, ST_MEMORY, "concat: no memory for %zu bytes", bytes);
     for (uint32_t i = 0; i < n && ok; i++) {
         ok = join_some(r, &some, i * JOINED_AT_ONCE, &joined[i], at);
         at += (size_t)view_elements(&joined[i]) * size;

@@ -35,7 +35,7 @@ int reader_tall_axis(const Reader *r);
 /* fn over [0, n), on threads if there are some and n is at least two grains. */
 static inline void run_chunks(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n, int64_t grain)
 {
-    if (threads == NULL || n < 2 * grain)
+    if (!threads || n < 2 * grain)
         fn(arg, 0, n);
     else
         threads_run(threads, fn, arg, n, grain);

@@ -124,11 +124,11 @@ const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf)
 {
     const char *there = in_place(r, from, n);
     if (!r->convert) {
-        if (there == NULL) reader_copy(r, from, n, buf);
-        return there == NULL ? buf : there;
+        if (!there) reader_copy(r, from, n, buf);
+        return !there ? buf : there;
     }
     const Kernels *k = eager_kernels();
-    if (there != NULL) {
+    if (there) {
         k->widen[r->dtype](buf, there, n);
         return buf;
     }

@@ -167,7 +167,7 @@ static void fold_run(ThreadPool *threads, FoldJob *j, int64_t outer, bool row)
         fold_nothing(j, outer * j->inner);
     else if (j->inner == 1 && j->block == TREE_CHAIN && j->run <= TREE_CHAIN)
         run_chunks(threads, fold_short_rows, j, outer, tasks_per_chunk(j->run * 4));
-    else if (threads != NULL && tasks < 8 && most_parts(j) >= 2 && j->run * j->inner >= MOVE_GRAIN)
+    else if (threads && tasks < 8 && most_parts(j) >= 2 && j->run * j->inner >= MOVE_GRAIN)
         for (int64_t i = 0; i < outer; i++) fold_long_run(j, threads, i);
     else
         run_chunks(threads, fold_strips, j, tasks, tasks_per_chunk(j->run * j->width));
@@ -215,8 +215,7 @@ bool run_reduce(const Run *r)
     const DType last = (DType)in.dtype, compute = (DType)dtype_info[last].compute,
                 between = kind == FOLD_SUM || kind == FOLD_PROD ? compute : last;
     const FoldFns *fn = &eager_kernels()->type[compute]->fold[kind];
-    if (fn->start == NULL)
-        return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[in.dtype].name);
+    if (!fn->start) return status_fail(r->st, ST_DTYPE, "%s: not defined for %s", op_def[r->op].name, dtype_info[in.dtype].name);
     void *temp[MAX_RANK];
     size_t bytes[MAX_RANK];
     int temps = 0;
@@ -236,7 +235,7 @@ bool run_reduce(const Run *r)
                 if (i < first || i >= first + count) n *= (size_t)in.dim[i];
             bytes[temps] = MAX_OF(n, 1);
             to = mem_alloc(bytes[temps]);
-            if (to == NULL) {
+            if (!to) {
                 ok = status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes", op_def[r->op].name, n);
                 break;
             }

@@ -47,7 +47,7 @@ static const Kernels *best(void)
 const Kernels *eager_kernels(void)
 {
     const Kernels *k = atomic_load_explicit(&chosen, memory_order_acquire);
-    if (UNLIKELY(k == NULL)) {
+    if (UNLIKELY(!k)) {
         k = best();
         atomic_store_explicit(&chosen, k, memory_order_release);
     }

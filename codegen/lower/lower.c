@@ -9,7 +9,7 @@ uint32_t lower_dim(Lower *lw, Dim d)
 {
     if (dim_is_const(d)) return UINT32_MAX;
     const uint64_t *at = map_get(&lw->dim_number, (uint64_t)d);
-    if (at != NULL) return (uint32_t)*at - 1;
+    if (at) return (uint32_t)*at - 1;
     *VEC_PUSH(lw->arena, &lw->p->dim) = d;
     map_put(&lw->dim_number, (uint64_t)d, lw->p->dim.len);
     return lw->p->dim.len - 1;
@@ -158,7 +158,7 @@ bool lower_kernel(Scope *s, const Node *n)
     }
     for (uint32_t i = 0; i < n->nout; i++) buf[n->nin + i] = scope_result(s, n->out + i);
     const Pieces *pieces = body_pieces(s->lw, n, body, &group);
-    return pieces != NULL && run_pieces(s, pieces, buf);
+    return pieces && run_pieces(s, pieces, buf);
 }
 
 /* Those of a value of type t. */
@@ -242,7 +242,7 @@ bool lower_single(Scope *s, const Node *n)
 static bool unsupported(Scope *s, const Node *n, const char *what)
 {
     return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: %s (%s:%d) cannot be compiled into another", s->g->name, what,
-        n->loc.file != NULL ? n->loc.file : "?", n->loc.line);
+        n->loc.file ? n->loc.file : "?", n->loc.line);
 }
 
 bool lower_call(Scope *s, const Node *n) { return unsupported(s, n, "a call of a compiled function"); }

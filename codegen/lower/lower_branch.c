@@ -27,7 +27,7 @@ static void find_last_readers(Scope *s)
 /* Whether operand number `operand` of n is the last read of the value, and the scope does not return it. */
 static bool dies_here(Scope *s, const Node *n, uint32_t operand, Value root)
 {
-    if (s->last == NULL) find_last_readers(s);
+    if (!s->last) find_last_readers(s);
     if (s->last[root] != (uint32_t)(n - s->g->node.at)) return false;
     for (uint32_t k = 0; k < n->nin; k++)
         if (k != operand && scope_root(s->g, n->in[k]) == root) return false;

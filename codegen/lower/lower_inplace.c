@@ -30,7 +30,7 @@ typedef struct Steps {
 static Steps steps_of(const Touch *t, uint32_t buf)
 {
     const uint64_t *at = map_get(&t->list_of, buf);
-    return at == NULL ? (Steps){0} : (Steps){t->list.at[*at].step.at, t->list.at[*at].step.len};
+    return !at ? (Steps){0} : (Steps){t->list.at[*at].step.at, t->list.at[*at].step.len};
 }
 
 /* Notes that step number `step` touches this buffer, and those that it is a slice of. */
@@ -38,7 +38,7 @@ static void touch(Touch *t, uint32_t buf, uint32_t step)
 {
     for (; buf != UINT32_MAX; buf = t->p->buf.at[buf].kind == BUF_SLICE ? t->p->buf.at[buf].of : UINT32_MAX) {
         const uint64_t *at = map_get(&t->list_of, buf);
-        if (at == NULL) {
+        if (!at) {
             at = map_put(&t->list_of, buf, t->list.len);
             *VEC_PUSH(t->arena, &t->list) = (StepList){0};
         }
@@ -222,7 +222,7 @@ bool scope_results(Scope *s, const uint32_t *to, const bool *late)
     }
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t *other = map_get(&taken, from[i]);
-        if (from[i] == to[i] || !late[i] || other == NULL || !*other) continue;
+        if (from[i] == to[i] || !late[i] || !other || !*other) continue;
         uint32_t wait = lower_buf(s->lw, BUF_TEMP, graph_type(g, g->result.at[i]));
         if (wait == NO_BUF) return false;
         scope_copy(s, from[i], wait);
@@ -231,7 +231,7 @@ bool scope_results(Scope *s, const uint32_t *to, const bool *late)
     uint32_t first_copy = s->step.len;
     for (uint32_t i = 0; i < n; i++) {
         if (from[i] == to[i] || !late[i]) continue;
-        shared[s->step.len - first_copy] = map_get(&taken, from[i]) != NULL;
+        shared[s->step.len - first_copy] = map_get(&taken, from[i]);
         scope_copy(s, from[i], to[i]);
     }
     make_all_in_place(s, first_copy, shared);

@@ -109,8 +109,8 @@ static bool result(Build *b, uint32_t r)
  */
 static bool draft(Build *b, const Build *before)
 {
-    if (b->group->draft != NULL) return b->group->draft(b, b->group->with);
-    for (uint32_t level = 0; before != NULL && level < 64; level++) {
+    if (b->group->draft) return b->group->draft(b, b->group->with);
+    for (uint32_t level = 0; before && level < 64; level++) {
         for (uint32_t i = 0; i < before->fold.len; i++) {
             const DraftFold *f = &before->fold.at[i];
             if (f->level != level) continue;
@@ -256,7 +256,7 @@ static Kernel *lay_out(const Build *b, uint16_t **axes)
 static const char *name_of(const Lower *lw, const Group *group)
 {
     const Graph *g = group->g;
-    Value v = group->draft != NULL ? group->node->out : group->out[group->nout - 1];
+    Value v = group->draft ? group->node->out : group->out[group->nout - 1];
     while (group->input[v] == NO_BUF && (graph_maker(g, v)->op == OP_reshape || graph_maker(g, v)->op == OP_broadcast))
         v = graph_maker(g, v)->in[0];
     return arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);

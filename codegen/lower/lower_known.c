@@ -93,7 +93,7 @@ uint32_t known_kernel(const Known *known, const Words *w, uint64_t *key)
 {
     size_t bytes = w->len * sizeof *w->at;
     const uint64_t *at;
-    for (*key = hash_key(hash_bytes(0, w->at, bytes)); (at = map_get(&known->by_hash, *key)) != NULL; ++*key) {
+    for (*key = hash_key(hash_bytes(0, w->at, bytes)); (at = map_get(&known->by_hash, *key)); ++*key) {
         const KnownThing *other = &known->thing.at[*at];
         if (other->w.len == w->len && memcmp(other->w.at, w->at, bytes) == 0) return other->kernel;
     }

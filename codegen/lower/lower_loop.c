@@ -38,7 +38,7 @@ static void make_index(Scope *s, Loop *l)
 {
     const Graph *g = l->body;
     l->index = NO_BUF;
-    if (!is_read(g, g->param.at[0]) && (l->condition == NULL || !is_read(l->condition, l->condition->param.at[0]))) return;
+    if (!is_read(g, g->param.at[0]) && (!l->condition || !is_read(l->condition, l->condition->param.at[0]))) return;
     l->index = lower_buf(s->lw, BUF_TEMP, graph_type(g, g->param.at[0]));
     lower_read(s->lw, l->index);
 }
@@ -136,7 +136,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
 static bool zero_stacks(Scope *s, const Loop *l)
 {
     if (!dim_is_const(l->is->steps)) return true;
-    if (l->condition == NULL) {
+    if (!l->condition) {
         Op trip = (Op)graph_maker(s->g, scope_root(s->g, l->n->in[0]))->op;
         if (trip == OP_constant || trip == OP_dim_size) return true;
     }
@@ -165,14 +165,14 @@ bool lower_loop(Scope *s, const Node *n)
     loop->trip = loop->count = loop->selector = UINT32_MAX;
     loop->id = l.id;
     loop->reverse = l.is->reverse;
-    loop->nblock = l.condition != NULL ? 2 : 1;
+    loop->nblock = l.condition ? 2 : 1;
     Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
-    if (l.condition == NULL) set_trip(s, loop, n->in[0]);
+    if (!l.condition) set_trip(s, loop, n->in[0]);
     for (uint32_t i = 1; i < n->nin; i++)
         if (s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
     make_index(s, &l);
     uint32_t selector = UINT32_MAX, count = UINT32_MAX;
-    if (l.condition != NULL) {
+    if (l.condition) {
         loop->loc = n->loc;
         loop->trip_dim = dim_is_const(l.is->steps) ? l.is->steps : DIM_BAD;
         lw->p->may_fail |= loop->trip_dim != DIM_BAD;

@@ -86,7 +86,7 @@ bool build_parts(const Build *whole, Parts *out)
 {
     Cutting c = {.part = out, .most = 2 * whole->draft.len + 32, .divisions = divisions(whole)};
     const Status before = *whole->lw->st;
-    if (whole->group->draft != NULL || whole->cut.len > 2 * PARTS_MAX) return false;
+    if (whole->group->draft || whole->cut.len > 2 * PARTS_MAX) return false;
     bool ok = cut_up(&c, whole) && out->len > 1;
     *whole->lw->st = before; /* a part that cannot be had is none */
     return ok;

@@ -25,7 +25,7 @@ int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uin
     d.i.sweeps = b->env.sweep >= 0 && (axes >> b->env.sweep & 1);
     d.stage = (uint16_t)(d.i.sweeps ? 2 * b->sweep_stage + 1 : 2 * level);
     uint64_t key = hash_key(instr_hash(i, d.stage));
-    for (const uint64_t *at; (at = map_get(&b->shared, key)) != NULL; key++)
+    for (const uint64_t *at; (at = map_get(&b->shared, key)); key++)
         if (same_instr(&b->draft.at[*at - 1], i, d.stage)) return (int32_t)*at - 1;
     *VEC_PUSH(b->lw->scratch, &b->draft) = d;
     map_put(&b->shared, key, b->draft.len);
@@ -137,7 +137,7 @@ int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const in
     const OpDef *def = &op_def[n->op];
     DType type = (DType)dtype_info[in].compute;
     const ScalarTok *value = dtype_is_float(in) ? def->value_f : def->value_i;
-    if (value == NULL) {
+    if (!value) {
         status_fail(b->lw->st, ST_DTYPE, "%s: no meaning for %s", def->name, dtype_info[in].name);
         return -1;
     }
@@ -149,7 +149,7 @@ int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const in
 int32_t build_round(Build *b, DType type, int32_t x)
 {
     const ScalarTok *round = narrow_fns[type].round;
-    return x < 0 || round == NULL ? x : build_expr(b, round, DT_f32, DT_f32, &x, 1);
+    return x < 0 || !round ? x : build_expr(b, round, DT_f32, DT_f32, &x, 1);
 }
 
 /* odd_wide_i64 and odd_wide_u64 of ir/element.h. */

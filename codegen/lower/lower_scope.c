@@ -11,7 +11,7 @@ static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
 static bool lower_node(Scope *s, const Node *n)
 {
     if (op_is_alias((Op)n->op)) return true; /* the root's buffer */
-    return lower_op[n->op] != NULL ? lower_op[n->op](s, n) : lower_single(s, n);
+    return lower_op[n->op] ? lower_op[n->op](s, n) : lower_single(s, n);
 }
 
 static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }

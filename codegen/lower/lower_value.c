@@ -4,7 +4,7 @@
 
 static int32_t fail(Build *b, const Node *n, const char *why)
 {
-    status_fail(b->lw->st, ST_UNSUPPORTED, "lowering %s (%s:%d): %s", op_def[n->op].name, n->loc.file != NULL ? n->loc.file : "?",
+    status_fail(b->lw->st, ST_UNSUPPORTED, "lowering %s (%s:%d): %s", op_def[n->op].name, n->loc.file ? n->loc.file : "?",
         n->loc.line, why);
     return -1;
 }
@@ -30,7 +30,7 @@ static uint32_t add_stream(Build *b, const Stream *s)
 {
     uint64_t h = hash_mix(hash_mix(s->buf, s->type), hash_mix((uint64_t)s->base, (uint64_t)(int64_t)s->dyn));
     h = hash_key(hash_bytes(hash_mix(h, (uint64_t)(int64_t)s->guard), s->coef, sizeof s->coef));
-    for (const uint64_t *at; (at = map_get(&b->streams, h)) != NULL; h++)
+    for (const uint64_t *at; (at = map_get(&b->streams, h)); h++)
         if (same_stream(&b->stream.at[*at - 1], s)) return (uint32_t)*at - 1;
     *VEC_PUSH(b->lw->scratch, &b->stream) = *s;
     map_put(&b->streams, h, b->stream.len);
@@ -74,8 +74,7 @@ static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
     const Node *n = graph_maker(b->g, v);
     const Type *t = graph_type(b->g, v);
     const Dim *const *stride = n->op == OP_param ? b->lw->o->stride : NULL;
-    if (stride == NULL || stride[ATTRS(param, n->attr->at)->number] == NULL)
-        return build_stream(b, b->group->input[v], (DType)t->dtype, m);
+    if (!stride || !stride[ATTRS(param, n->attr->at)->number]) return build_stream(b, b->group->input[v], (DType)t->dtype, m);
     bool ok = index_strided(&b->env, m, t, stride[ATTRS(param, n->attr->at)->number], &e);
     return stream_at(b, b->group->input[v], (DType)t->dtype, ok, e);
 }
@@ -311,7 +310,7 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     if (b->group->input[v] != NO_BUF) return build_load(b, input_stream(b, v, m));
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
     if (node_reduces(n)) return reduced(b, n, m);
-    if (made[n->op] != NULL) return made[n->op](b, n, m);
+    if (made[n->op]) return made[n->op](b, n, m);
     return op_def[n->op].role != ROLE_OUTSIDE ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
 }
 
@@ -327,7 +326,7 @@ static bool same_demand(const Demand *a, const Demand *b)
 static const Demand *known(const Build *b, const Demand *d, uint64_t *key)
 {
     const uint64_t *at;
-    for (*key = hash_key(hash_mix(d->hash, d->stage)); (at = map_get(&b->values, *key)) != NULL; ++*key)
+    for (*key = hash_key(hash_mix(d->hash, d->stage)); (at = map_get(&b->values, *key)); ++*key)
         if (same_demand(&b->demand.at[*at - 1], d)) return &b->demand.at[*at - 1];
     return NULL;
 }
@@ -337,7 +336,7 @@ static void remember(Build *b, Demand d, uint32_t is)
 {
     Arena *a = b->lw->scratch;
     uint64_t key;
-    if (known(b, &d, &key) != NULL) return;
+    if (known(b, &d, &key)) return;
     d.is = is;
     d.guard = arena_copy(a, d.guard, d.nguard * sizeof *d.guard);
     d.map = arena_copy(a, d.map, index_bytes(d.map));
@@ -355,7 +354,7 @@ static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
     uint64_t key;
     d.stage = IN_ROW;
     const Demand *there = known(b, &d, &key);
-    if (there != NULL) return there->is;
+    if (there) return there->is;
     Dim extent = b->env.extent[b->env.sweep];
     if (!dim_is_const(extent)) return UINT32_MAX;
     int64_t bytes = extent * (int64_t)dtype_bytes(type);
@@ -377,7 +376,7 @@ static int32_t from_row(Build *b, Demand want, DType type)
     uint64_t key;
     for (want.stage = 0; want.stage < now; want.stage++) {
         const Demand *there = known(b, &want, &key);
-        if (there == NULL) continue;
+        if (!there) continue;
         int32_t x = (int32_t)there->is;
         const Draft *d = &b->draft.at[x];
         if (!d->i.sweeps || d->stage != 2 * want.stage + 1 || d->cost < ROW_COST) continue;
@@ -395,7 +394,7 @@ int32_t build_value(Build *b, Value v, const IndexMap *m)
     want.hash = hash_bytes(hash_mix(index_hash(m), v), b->guard.at, b->guard.len * sizeof *b->guard.at);
     uint64_t key;
     const Demand *there = known(b, &want, &key);
-    if (there != NULL) return (int32_t)there->is;
+    if (there) return (int32_t)there->is;
     int32_t x = b->caches ? from_row(b, want, (DType)graph_type(b->g, v)->dtype) : -1;
     if (x < 0) x = compute(b, v, m);
     if (x >= 0) remember(b, want, (uint32_t)x);

@@ -34,7 +34,7 @@ static void fill(RefTensor *t, const void *bytes)
     DType type = (DType)t->type.dtype;
     const char *at = bytes;
     for (int64_t i = 0; i < t->count; i++, at += dtype_bytes(type)) {
-        if (t->f != NULL)
+        if (t->f)
             t->f[i] = dtype_load_f64(type, at);
         else
             t->i[i] = dtype_load_i64(type, at);
@@ -53,7 +53,7 @@ void ref_store(const RefTensor *t, void *bytes)
     DType type = (DType)t->type.dtype;
     char *at = bytes;
     for (int64_t i = 0; i < t->count; i++, at += dtype_bytes(type)) {
-        if (t->f != NULL)
+        if (t->f)
             dtype_store_f64(type, at, t->f[i]);
         else
             dtype_store_i64(type, at, t->i[i]);
@@ -100,7 +100,7 @@ static bool run_node(Run *r)
     const Op op = (Op)r->node->op;
     const OpDef *def = &op_def[op];
     for (uint32_t k = 0; k < r->node->nout; k++) memset(r->out[k].undecided, 0, (size_t)r->out[k].count);
-    if (outside[op] != NULL) return outside[op](r);
+    if (outside[op]) return outside[op](r);
     switch (op) {
     case OP_cast: return ref_cast(r);
     case OP_gather: return ref_gather(r);
@@ -127,7 +127,7 @@ bool frame_run(Frame *f, Status *st)
         const Node *n = &g->node.at[i];
         if (n->op == OP_param) continue;
         const RefTensor *few[16], **in = few;
-        if (n->nin > COUNT_OF(few) && (in = mem_alloc(n->nin * sizeof *in)) == NULL)
+        if (n->nin > COUNT_OF(few) && !(in = mem_alloc(n->nin * sizeof *in)))
             return status_fail(st, ST_MEMORY, "no memory for %u operands", n->nin);
         for (uint32_t k = 0; k < n->nin; k++) in[k] = &f->value[n->in[k]];
         Run r = {.node = n,
@@ -231,7 +231,7 @@ static bool element_agrees(const RefTensor *t, int64_t i, const char *element, R
     int64_t n = 0;
     bool good = true;
     char at[128];
-    if (t->f != NULL) {
+    if (t->f) {
         x = dtype_load_f64(type, element);
         ulps = distance(t, i, x, &good);
         v->worst_ulps = fmax(v->worst_ulps, ulps);
@@ -241,7 +241,7 @@ static bool element_agrees(const RefTensor *t, int64_t i, const char *element, R
     }
     if (good || v->why[0] != '\0') return good;
     place(t, i, at, sizeof at);
-    if (t->f != NULL)
+    if (t->f)
         plain_snprintf(
             v->why, sizeof v->why, "element %.60s is %.17g, not %.17g +- %.3g (%.3g ulp)", at, x, t->f[i], t->bound[i], ulps);
     else

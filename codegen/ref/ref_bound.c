@@ -75,7 +75,7 @@ void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v)
 
 void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j)
 {
-    if (to->f != NULL) {
+    if (to->f) {
         to->f[i] = from->f[j];
         to->bound[i] = from->bound[j];
     } else {

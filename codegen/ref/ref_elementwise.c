@@ -360,7 +360,7 @@ bool ref_elementwise(Run *r)
     if (n == 3) return where(r);
     for (int64_t i = 0; i < out->count; i++) {
         for (uint32_t k = 0; k < n; k++) out->undecided[i] |= r->in[k]->undecided[i];
-        if (r->in[0]->f == NULL) {
+        if (!r->in[0]->f) {
             int64_t y = n == 2 ? r->in[1]->i[i] : 0;
             if (!integer_element(op, (DType)r->in[0]->type.dtype, r->in[0]->i[i], y, &out->i[i]))
                 return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter has no %s for integers", op_def[op].name);
@@ -382,7 +382,7 @@ bool ref_elementwise(Run *r)
 static void cast_float(RefTensor *out, int64_t i, Operand x, bool saturate)
 {
     DType to = (DType)out->type.dtype;
-    if (out->f != NULL) {
+    if (out->f) {
         if (saturate && fabs(x.v) > ref_largest(to)) {
             const double over = fabs(x.v) - ref_largest(to);
             x.v = copysign(ref_largest(to), x.v);
@@ -400,7 +400,7 @@ static void cast_float(RefTensor *out, int64_t i, Operand x, bool saturate)
 static void cast_integer(RefTensor *out, int64_t i, DType from, int64_t x, bool saturate)
 {
     DType to = (DType)out->type.dtype;
-    if (out->f == NULL) {
+    if (!out->f) {
         out->i[i] = ref_wrap(to, x);
     } else {
         ref_set_integer(out, i, from, x);
@@ -416,7 +416,7 @@ bool ref_cast(Run *r)
     const bool saturate = r->node->attr->len > 1;
     for (int64_t i = 0; i < out->count; i++) {
         out->undecided[i] = x->undecided[i];
-        if (x->f != NULL)
+        if (x->f)
             cast_float(out, i, operand(x, i), saturate);
         else
             cast_integer(out, i, (DType)x->type.dtype, x->i[i], saturate);

@@ -53,12 +53,12 @@ static bool adder_begin(Adder *a, RefTensor *out, Status *st)
     a->size = mem_zeros(count, sizeof *a->size);
     a->n = mem_zeros(count, sizeof *a->n);
     for (int64_t i = 0; i < out->count; i++) {
-        if (out->f != NULL)
+        if (out->f)
             out->f[i] = out->bound[i] = 0;
         else
             out->i[i] = 0;
     }
-    return (a->size != NULL && a->n != NULL) || status_fail(st, ST_MEMORY, "no memory for %zu sums", count);
+    return (a->size && a->n) || status_fail(st, ST_MEMORY, "no memory for %zu sums", count);
 }
 
 static void adder_add(Adder *a, int64_t i, const RefTensor *x, int64_t j)
@@ -66,7 +66,7 @@ static void adder_add(Adder *a, int64_t i, const RefTensor *x, int64_t j)
     RefTensor *t = a->out;
     t->undecided[i] |= x->undecided[j];
     a->n[i]++;
-    if (t->f == NULL) {
+    if (!t->f) {
         t->i[i] = ref_wrap((DType)t->type.dtype, (int64_t)((uint64_t)t->i[i] + (uint64_t)x->i[j]));
         return;
     }
@@ -81,7 +81,7 @@ static void adder_end(Adder *a)
     RefTensor *t = a->out;
     DType type = (DType)t->type.dtype;
     size_t count = (size_t)t->count + 1;
-    for (int64_t i = 0; t->f != NULL && a->size != NULL && a->n != NULL && i < t->count; i++) {
+    for (int64_t i = 0; t->f && a->size && a->n && i < t->count; i++) {
         double err = t->bound[i];
         if (a->n[i] > 1) err += 2 * (double)a->n[i] * ref_ulp(type, a->size[i]);
         if (a->size[i] + err >= ref_largest(type) && t->f[i] == t->f[i]) t->undecided[i] |= DOUBT_OVERFLOW;
@@ -111,7 +111,7 @@ bool ref_window_add(Run *r)
 
 static void whole_number(RefTensor *out, int64_t i, int64_t v)
 {
-    if (out->f != NULL)
+    if (out->f)
         ref_set_integer(out, i, DT_i64, v);
     else
         out->i[i] = ref_wrap((DType)out->type.dtype, v);
@@ -150,7 +150,7 @@ bool ref_source(Run *r)
             out->undecided[i] = r->in[0]->undecided[0] | r->in[0]->undecided[1];
             break;
         default:
-            if (out->f != NULL)
+            if (out->f)
                 ref_set(out, i, attr_f64(value), 0, 0);
             else
                 out->i[i] = value;

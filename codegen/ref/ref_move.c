@@ -101,7 +101,7 @@ bool ref_move(Run *r)
         Source s = source_of(r, index);
         if (s.flat >= 0)
             ref_copy(out, i, r->in[s.operand], s.flat);
-        else if (out->f != NULL)
+        else if (out->f)
             ref_set(out, i, attr_f64(ATTRS(pad, r->node->attr->at)->fill), 0, 0);
         else
             out->i[i] = ATTRS(pad, r->node->attr->at)->fill;

@@ -93,7 +93,7 @@ static void take(Sum *s, Op op, const RefTensor *x, int64_t j)
 {
     DType t = (DType)x->type.dtype;
     s->undecided |= x->undecided[j];
-    if (x->f == NULL) {
+    if (!x->f) {
         int64_t v = x->i[j];
         uint64_t sum = (uint64_t)s->integer;
         if (op == OP_sum)
@@ -123,7 +123,7 @@ static void sum_end(const Sum *s, Op op, double depth, RefTensor *out, int64_t i
 {
     DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
     out->undecided[i] = s->undecided;
-    if (out->f == NULL) {
+    if (!out->f) {
         out->i[i] = ref_wrap(t, s->integer);
         return;
     }
@@ -154,7 +154,7 @@ bool ref_reduce(Run *r)
     bool gone[MAX_RANK] = {false};
     for (uint32_t k = 0; k < r->node->attr->len; k++) gone[ATTRS(sum, r->node->attr->at)->axes[k]] = true;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
-    if (sums == NULL) return status_fail(r->st, ST_MEMORY, "no memory for %lld sums", (long long)out->count);
+    if (!sums) return status_fail(r->st, ST_MEMORY, "no memory for %lld sums", (long long)out->count);
     for (int64_t i = 0; i < out->count; i++) sums[i] = sum_begin(op);
     for (int64_t j = 0; j < x->count; j++) {
         int64_t index[MAX_RANK], at[MAX_RANK];
@@ -224,7 +224,7 @@ bool ref_recurrence(Run *r)
         for (int64_t k = 0; k < out->type.dim[attr->axis]; k++) {
             const int64_t at = line_at(&out->type, attr->axis, attr->reverse, i, k);
             undecided |= a->undecided[at] | b->undecided[at];
-            if (out->f == NULL) {
+            if (!out->f) {
                 whole = out->i[at] = ref_wrap(t, (int64_t)((uint64_t)a->i[at] * (uint64_t)whole + (uint64_t)b->i[at]));
             } else {
                 const double p = a->f[at] * h, next = p + b->f[at];
@@ -252,7 +252,7 @@ bool ref_scatter(Run *r)
     const Op op = op_of[a->fold];
     const DType t = (DType)out->type.dtype;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
-    if (sums == NULL) return status_fail(r->st, ST_MEMORY, "no memory for %lld elements", (long long)out->count);
+    if (!sums) return status_fail(r->st, ST_MEMORY, "no memory for %lld elements", (long long)out->count);
     for (int64_t i = 0; i < out->count; i++) {
         sums[i] = sum_begin(op);
         take(&sums[i], op, x, i);
@@ -282,7 +282,7 @@ bool ref_scatter(Run *r)
 /* Element a wins over b, which comes earlier or later. */
 static bool wins(const RefTensor *x, bool max, int64_t a, int64_t b)
 {
-    if (x->f == NULL) {
+    if (!x->f) {
         DType t = (DType)x->type.dtype;
         return max ? integer_less(t, x->i[b], x->i[a]) : integer_less(t, x->i[a], x->i[b]);
     }
@@ -292,7 +292,7 @@ static bool wins(const RefTensor *x, bool max, int64_t a, int64_t b)
 
 static bool may_differ(const RefTensor *x, int64_t best, int64_t other)
 {
-    if (x->f == NULL || best == other || x->f[best] != x->f[best]) return false;
+    if (!x->f || best == other || x->f[best] != x->f[best]) return false;
     double both = x->bound[best] + x->bound[other];
     return both > 0 && fabs(x->f[best] - x->f[other]) <= both * (1 + 1e-9);
 }

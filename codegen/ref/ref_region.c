@@ -77,7 +77,7 @@ static bool step(const Loop *l, int64_t index, int64_t rows)
 static void zero(RefTensor *t)
 {
     for (int64_t k = 0; k < t->count; k++) {
-        if (t->f != NULL)
+        if (t->f)
             t->f[k] = t->bound[k] = 0;
         else
             t->i[k] = 0;

@@ -8,7 +8,7 @@
 static bool goes_before(const RefTensor *x, bool descending, int64_t a, int64_t b)
 {
     const DType t = (DType)x->type.dtype;
-    if (x->f == NULL) return descending ? integer_less(t, x->i[b], x->i[a]) : integer_less(t, x->i[a], x->i[b]);
+    if (!x->f) return descending ? integer_less(t, x->i[b], x->i[a]) : integer_less(t, x->i[a], x->i[b]);
     const double u = x->f[a], v = x->f[b];
     if (u != u || v != v) return u == u && v != v;
     return descending ? u > v : u < v;
@@ -46,7 +46,7 @@ static void doubt_line(const Line *l, uint8_t *undecided)
     bool any = false;
     for (int64_t k = 0; k < l->n; k++) {
         any |= l->x->undecided[l->first + k * l->step] != 0;
-        if (l->x->f != NULL) bound = fmax(bound, l->x->bound[l->first + k * l->step]);
+        if (l->x->f) bound = fmax(bound, l->x->bound[l->first + k * l->step]);
     }
     for (int64_t k = 0; k < l->n; k++) {
         if (any) undecided[k * l->step] |= DOUBT_STEP;

@@ -80,7 +80,7 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
     if (!calls_nobody(a->module, st) || !backend->target(&o.target, st)) return NULL;
     o.target.blas = o.target.threads = false;
     Program *p = module_to_program(a->module, a->arena, &o, st);
-    if (p != NULL && p->nstack != 0) { /* there is no memory that grows */
+    if (p && p->nstack != 0) { /* there is no memory that grows */
         status_fail(st, ST_UNSUPPORTED,
             "aot: the gradient of a loop whose number of steps is known only when it runs: bound it "
             "(KILN_WHILE_AT_MOST, kiln_while_at_most), or give it a constant count");

@@ -99,7 +99,7 @@ static bool run_steps(Steps *s, kiln_tensor **out)
         if (!step(s, value)) break;
     scratch_reset(&s->t->scratch, mark);
     bool ok = s->t->failures == failures && !s->run->wrong;
-    for (uint32_t i = 0; i < s->ys && ok; i++) ok = (out[s->carries + i] = stacked(s, i)) != NULL;
+    for (uint32_t i = 0; i < s->ys && ok; i++) ok = (out[s->carries + i] = stacked(s, i));
     mem_free(s->y, (size_t)s->room * s->ys * sizeof *s->y);
     return ok;
 }

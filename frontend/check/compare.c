@@ -286,7 +286,7 @@ bool kiln_compare_sized(
     *c = (Comparison){.t = t, .at = at, .f = f, .in = in, .nin = nin};
     ScratchMark mark = scratch_mark(&t->scratch);
     bool entered = call_enter(t, at, f);
-    bool ok = entered && (c->inst = function_instance(t, at, f, in, nin)) != NULL;
+    bool ok = entered && (c->inst = function_instance(t, at, f, in, nin));
     if (ok && !(ok = snapshot_take(&c->start, c->inst))) fail(t, at, KILN_EMEMORY, "compare: no memory");
     ok = ok && make_sides(c) && observe(c, 0) && observe(c, 1);
     if (ok) {

@@ -31,7 +31,7 @@ void device_wait(uint32_t device)
 /* Made at the first use. NULL: no memory. */
 static Place *place_of(Thread *t, uint32_t device)
 {
-    if (LIKELY(t->place[device] != NULL)) return t->place[device];
+    if (LIKELY(t->place[device])) return t->place[device];
     Place *p = mem_zeros(1, sizeof *p);
     if (!p) return NULL;
     p->device = device_at(device);

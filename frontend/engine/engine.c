@@ -106,7 +106,7 @@ bool engine_unlist(kiln *k)
     pthread_mutex_lock(&open_lock);
     kiln **link = &open_engines;
     while (*link && *link != k) link = &(*link)->next_open;
-    bool there = *link != NULL;
+    bool there = *link;
     if (there) *link = k->next_open;
     pthread_mutex_unlock(&open_lock);
     return there;
@@ -155,7 +155,7 @@ static bool engine_open(const kiln *k)
     const kiln *e = open_engines;
     while (e && e != k) e = e->next_open;
     pthread_mutex_unlock(&open_lock);
-    return e != NULL;
+    return e;
 }
 
 static Thread *thread_find(kiln *k)

@@ -75,10 +75,10 @@ void text_xml(Text *out, const char *s)
     const char *end = s + strlen(s);
     while (s < end) {
         const char *instead = entity(*s);
-        if (instead == NULL && (!strncmp(s, "\xef\xbf\xbe", 3) || !strncmp(s, "\xef\xbf\xbf", 3))) { /* no characters */
+        if (!instead && (!strncmp(s, "\xef\xbf\xbe", 3) || !strncmp(s, "\xef\xbf\xbf", 3))) { /* no characters */
             text_add(out, REPLACEMENT, 3);
             s += 3;
-        } else if (instead == NULL) {
+        } else if (!instead) {
             s += put_one(out, s, (size_t)(end - s));
         } else {
             text_add(out, instead, strlen(instead));

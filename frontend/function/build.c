@@ -52,11 +52,7 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
     Arena scratch;
     arena_init(&scratch);
     Pipeline p = {.module = m,
-        .ctx = {.scratch = &scratch,
-            .target = &o->target,
-            .st = st,
-            .stop_after = o->stop_after,
-            .verify = getenv("KILN_VERIFY") != NULL}};
+        .ctx = {.scratch = &scratch, .target = &o->target, .st = st, .stop_after = o->stop_after, .verify = getenv("KILN_VERIFY")}};
     if (o->dump && dump_wants("ir")) dump_module((void *)(uintptr_t)o->dump, "ir", m);
     if (o->dump && dump_wants("passes")) p.ctx.dump = dump_module, p.ctx.dump_user = (void *)(uintptr_t)o->dump;
     bool ok = arena_try(&scratch, st, pipeline_border, &p) && p.ok;

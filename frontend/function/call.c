@@ -91,7 +91,7 @@ static bool gather_inputs(
             return false;
         if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
         c->buf[i] = x->data;
-        if (UNLIKELY(c->held != NULL)) c->held[c->nheld++] = buffer_retain(x->buffer);
+        if (UNLIKELY(c->held)) c->held[c->nheld++] = buffer_retain(x->buffer);
     }
     return true;
 }
@@ -110,7 +110,7 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
     const int64_t *size = c->size + 1;
     for (uint32_t i = 0; i < inst->traced.nresult; i++) {
         kiln_tensor *x;
-        if (UNLIKELY(c->size != NULL)) {
+        if (UNLIKELY(c->size)) {
             Type type;
             result_type(inst, i, &size, &type);
             x = tensor_result(t, at, &type, f->name, inst->traced.device);
@@ -149,7 +149,7 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
         .host = host,
         .now = inst->program->may_fail || inst->program->nstack != 0};
     Status st = {0};
-    const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work != NULL), &st);
+    const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work ? 1 : 0), &st);
     buffer_release(work);
     if (rc < 0) fail_status(t, at, &st);
     return rc;
@@ -237,7 +237,7 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->held = NULL;
     c->stack = NULL;
     c->nheld = 0;
-    if (UNLIKELY(inst->sizes != NULL)) c->size = at_slot, at_slot += inst->nsize;
+    if (UNLIKELY(inst->sizes)) c->size = at_slot, at_slot += inst->nsize;
     if (LIKELY(inst->plain)) return true;
     c->held = (Buffer **)at_slot;
     if (inst->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
@@ -252,7 +252,7 @@ bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Ins
     if (!call_arrays(t, at, inst, &c)) return false;
     c.result = result;
     bool ok = true;
-    if (UNLIKELY(inst->sizes != NULL)) {
+    if (UNLIKELY(inst->sizes)) {
         ok = instance_bind(t, at, f, inst, in, c.dim);
         if (ok) inst->sizes(c.dim, c.size);
     }

@@ -62,8 +62,7 @@ bool note_own_reads(Thread *t, const Instance *inst, bool sources)
     for (kiln_tape *tape = t->tape; tape; tape = tape->outer)
         for (uint32_t i = 0; i < inst->traced.nread && tape->recording && !tape->frame; i++) {
             const TapeRead *r = &inst->traced.read[i];
-            if (!r->variable || r->variable->local || sources != (source_of(inst, r->variable) != NULL) || !reads_own(inst, r))
-                continue;
+            if (!r->variable || r->variable->local || sources == !source_of(inst, r->variable) || !reads_own(inst, r)) continue;
             if (!tape_note(tape, r->variable, 0, 0)) return false;
         }
     return true;

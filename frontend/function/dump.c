@@ -16,7 +16,7 @@ static const char *stage_name(uint32_t i, const BackendRow **of)
     *of = NULL;
     if (i < COUNT_OF(own)) return own[i];
     i -= (uint32_t)COUNT_OF(own);
-    for (uint32_t b = 0; (*of = backend_row(b)) != NULL; b++)
+    for (uint32_t b = 0; (*of = backend_row(b)); b++)
         for (uint32_t k = 0; (*of)->stage[k]; k++)
             if (i-- == 0) return (*of)->stage[k];
     return NULL;

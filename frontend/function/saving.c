@@ -72,7 +72,7 @@ static Instance *make_saving(Thread *t, kiln_site at, kiln_function *f, Instance
 Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
     Instance *form = atomic_load_explicit(&inst->saving, memory_order_acquire);
-    if (LIKELY(form != NULL)) return form;
+    if (LIKELY(form)) return form;
     pthread_mutex_lock(&f->compiling);
     form = atomic_load(&inst->saving);
     if (!form && (form = make_saving(t, at, f, inst))) atomic_store_explicit(&inst->saving, form, memory_order_release);

@@ -331,7 +331,7 @@ int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap)
     if (!v && cap > 0) cap = list_there(tape ? tape->t : thread_last(), (kiln_site){NULL, 0}, "tape_variables", v, cap);
     for (uint32_t i = 0; tape && i < tape->read.len; i++) {
         kiln_variable *r = tape->read.at[i].variable;
-        bool seen = r == NULL || r->local;
+        bool seen = !r || r->local;
         for (uint32_t j = 0; j < i && !seen; j++) seen = tape->read.at[j].variable == r;
         if (seen) continue;
         if (n < cap) v[n] = r;

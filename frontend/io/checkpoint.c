@@ -159,7 +159,7 @@ static bool add_state(Thread *t, kiln_site at, const kiln_checkpoint *c, int opt
     char *copy = name.failed ? NULL : mem_strdup(name.at);
     text_free(&name);
     if (!copy) return no_memory(t, at);
-    s->list[s->count++] = (Named){copy, x.state, of != NULL, true}; /* files of older versions hold narrower state */
+    s->list[s->count++] = (Named){copy, x.state, of, true}; /* files of older versions hold narrower state */
     return true;
 }
 

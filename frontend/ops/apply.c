@@ -94,11 +94,11 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
     }
     const Type *result = inf.out;
     *nout = inf.nout;
-    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], ATTRS(constant, attr)->value)) != NULL;
+    if (op == OP_constant) return (out[0] = constant_result(t, at, &result[0], ATTRS(constant, attr)->value));
     if (op_def[op].flags & OPF_MOVES) {
         View moved = {.dtype = result[0].dtype, .rank = result[0].rank};
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
-            return (out[0] = view_result(t, at, in[0], &moved, &result[0])) != NULL;
+            return (out[0] = view_result(t, at, in[0], &moved, &result[0]));
     }
     return run_eager(t, at, op, v, in, nin, attr, nattr, result, out, inf.nout, any != HOST);
 }
@@ -148,7 +148,7 @@ kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint3
 {
     kiln_tensor *results[FEW_RESULTS];
     uint32_t made = 0;
-    bool traced = t->trace != NULL;
+    bool traced = t->trace;
     if (!operands_fit(t, at, op, in, nin, &traced)) return poison_all(t, out, nout);
     if (traced) return t->k->hooks->apply(t, at, op, in, nin, attr, nattr, out, nout);
     if (!apply_eager(t, at, op, in, nin, attr, nattr, results, &made)) return poison_all(t, out, nout);

@@ -5,7 +5,7 @@ static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
 {
     kiln_tensor *own = variable_settle(t, at, v, x);
     if (own) variable_put(v, x, own);
-    return own != NULL;
+    return own;
 }
 
 /* The dtype of a number that came without one. A fraction could be meant as f32 or as f64: the caller says which. */
@@ -159,7 +159,7 @@ bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count)
     kiln_scope scope = kiln_scope_open(t->k);
     kiln_tensor **own = SCRATCH(t, at, kiln_tensor *, count);
     bool ok = scope.id && own;
-    for (int i = 0; i < count && ok; i++) ok = (own[i] = variable_settle(t, at, a[i].to, a[i].value)) != NULL;
+    for (int i = 0; i < count && ok; i++) ok = (own[i] = variable_settle(t, at, a[i].to, a[i].value));
     for (int i = 0; i < count && ok; i++) variable_put(a[i].to, a[i].value, own[i]);
     kiln_scope_close(&scope);
     scratch_reset(&t->scratch, mark);

@@ -13,7 +13,7 @@ typedef enum Takes { ANY, FLOATS, ONCE } Takes;
 static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body *body, Takes takes)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = takes == ANY ? operand_named(t, at, op, o, NULL) : operand_float(t, at, op, o);
     if (!tensor_ok(x)) return x;
     Composite s = composite_begin(t, op);
@@ -78,7 +78,7 @@ kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_op
 {
     kiln_operand o[3] = {x, lo, hi};
     Thread *t = op_thread(o, 3);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     Composite s = composite_begin(t, "clip");
     return composite_end(t, &s, kiln_min_at(at, OP2(max, x, lo), hi));
 }
@@ -88,7 +88,7 @@ kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_op
 static kiln_tensor *filled_like(kiln_site at, const char *op, kiln_operand o, int64_t v)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     return tensor_ok(x) ? number_like(t, at, op, &x->type, kiln_of_i(v)) : x;
 }
@@ -100,7 +100,7 @@ kiln_tensor *kiln_ones_like_at(kiln_site at, kiln_operand x) { return filled_lik
 kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     return apply1(t, at, OP_leaf, operand_named(t, at, "stop_gradient", o, NULL), &(int64_t){1}, 1);
 }
 
@@ -112,7 +112,7 @@ static kiln_operand squares(Thread *t, kiln_site at, kiln_tensor *const *x, int 
     kiln_operand sum = kiln_of_f(0);
     for (int i = 0; i < count; i++) {
         kiln_operand v = of(cast_to(t, at, x[i], d));
-        if (by != NULL) v = OP2(mul, v, *by);
+        if (by) v = OP2(mul, v, *by);
         kiln_operand part = OP2(sum, OP2(mul, v, v), KILN_ALL);
         sum = i == 0 ? part : OP2(add, sum, part);
     }
@@ -139,7 +139,7 @@ kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
             d = DT_f64;
     kiln_operand first = OP1(stop_gradient, squares(t, at, x, count, d, NULL)), by = norm_scale(at, first, d);
     /* Multiplied by 1 the squares add up to the same once more: needless where nobody asks for a gradient. */
-    const bool known = t->trace == NULL && t->recording == 0 && tensor_ok(by.as.tensor);
+    const bool known = !t->trace && t->recording == 0 && tensor_ok(by.as.tensor);
     if (known && kiln_item_at(at, by) == 1) return kiln_sqrt_at(at, first);
     kiln_operand sum = squares(t, at, x, count, d, &by), none = OP2(eq, sum, kiln_of_i(0));
     /* No root is taken of 0, where its slope is infinite. */
@@ -150,7 +150,7 @@ kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
 kiln_tensor *kiln_norm_at(kiln_site at, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_float(t, at, "norm", o);
     if (!tensor_ok(x)) return x;
     Composite s = composite_begin(t, "norm");

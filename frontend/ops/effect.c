@@ -32,7 +32,7 @@ static bool happen(Thread *t, Op op, const Effect *e, kiln_tensor *const *x, uin
 static bool has_file(Thread *t, kiln_site at, const char *what, const FILE *to)
 {
     if (!to) fail(t, at, KILN_EVALUE, "%s: the file is NULL", what);
-    return to != NULL;
+    return to;
 }
 
 void kiln_print_at(kiln_site at, FILE *to, kiln_operand o)

@@ -14,7 +14,7 @@
 static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     *r = NULL;
-    if ((*t = op_thread(&o, 1)) == NULL) return NULL;
+    if (!(*t = op_thread(&o, 1))) return NULL;
     kiln_tensor *x = operand_float(*t, at, op, o);
     *r = &(*t)->k->poison;
     if (!tensor_ok(x) || !axis_of(*t, at, op, *axis, x->type.rank, axis)) return NULL;
@@ -26,7 +26,7 @@ static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int
 {
     char text[160];
     kiln_tensor *x = along(at, op, o, axis, t, r);
-    if (x == NULL || extent_lo(*t, x->type.dim[*axis]) > 0) return x;
+    if (!x || extent_lo(*t, x->type.dim[*axis]) > 0) return x;
     *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is, or may be, empty: %s", op, *axis, tensor_text(x, text, sizeof text));
     return NULL;
 }
@@ -49,7 +49,7 @@ kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "softmax", o, &axis, &t, &r);
-    if (x == NULL) return r;
+    if (!x) return r;
     Composite s = composite_begin(t, "softmax");
     kiln_operand e = OP1(exp, shifted(at, wide(t, at, x), axis));
     return rounded(t, at, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))), x);
@@ -65,7 +65,7 @@ kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "log_softmax", o, &axis, &t, &r);
-    if (x == NULL) return r;
+    if (!x) return r;
     Composite s = composite_begin(t, "log_softmax");
     return rounded(t, at, &s, log_softmax(at, wide(t, at, x), axis), x);
 }
@@ -74,7 +74,7 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
     kiln_tensor *r, *x = along_some(at, "logsumexp", o, &axis, &t, &r);
-    if (x == NULL) return r;
+    if (!x) return r;
     Composite s = composite_begin(t, "logsumexp");
     /* An infinite maximum is not subtracted: inf - inf is not a number. */
     kiln_operand in = wide(t, at, x);
@@ -90,7 +90,7 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
 
 /* ---- layer normalisation -------------------------------------------------------------------- */
 
-static bool is_none(kiln_operand o) { return o.kind == 1 && o.as.tensor == NULL; }
+static bool is_none(kiln_operand o) { return o.kind == 1 && !o.as.tensor; }
 
 /* scale or shift: [last]. False: recorded. */
 static bool per_element(Thread *t, kiln_site at, const kiln_tensor *x, kiln_tensor *p)
@@ -108,7 +108,7 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
     int axis = -1;
     kiln_operand p[2] = {scale, shift};
     kiln_tensor *r, *x = along(at, "layernorm", o, &axis, &t, &r);
-    if (x == NULL) return r;
+    if (!x) return r;
     if (!(epsilon >= 0) || isinf(epsilon)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
     Composite s = composite_begin(t, "layernorm");
     kiln_operand in = wide(t, at, x);
@@ -139,15 +139,15 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     char a[160], b[160];
     kiln_tensor *in[2] = {NULL, NULL};
     Thread *t = op_thread(o, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     for (int i = 0; i < 2; i++) {
         if (operand_is_number(o[i]) && !operand_is_number(o[1 - i])) continue;
         in[i] = operand_float(t, at, "mse", o[i]);
         if (!tensor_ok(in[i])) return in[i];
         o[i] = of(in[i]);
     }
-    if (in[0] == NULL) in[0] = in[1];
-    if (in[1] == NULL) in[1] = in[0];
+    if (!in[0]) in[0] = in[1];
+    if (!in[1]) in[1] = in[0];
     /* [n, 1] against [n] would broadcast to [n, n] and teach the wrong thing. */
     if (o[0].kind == 1 && o[1].kind == 1 && !same_shape(in[0], in[1]))
         return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s", tensor_text(in[0], a, sizeof a),
@@ -173,8 +173,7 @@ static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, k
 static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim classes)
 {
     const DType d = (DType)labels->type.dtype;
-    if (t->trace != NULL || labels->state != TENSOR_EAGER || labels->device != HOST || !labels->contiguous ||
-        labels->type.dim[0] == 0)
+    if (t->trace || labels->state != TENSOR_EAGER || labels->device != HOST || !labels->contiguous || labels->type.dim[0] == 0)
         return false;
     const char *at = labels->data;
     for (int64_t i = 0; i < labels->type.dim[0]; i++, at += dtype_bytes(d))
@@ -218,7 +217,7 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
     kiln_operand o[2] = {lo, yo};
     char a[160], b[160];
     Thread *t = op_thread(o, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *logits = operand_float(t, at, "cross_entropy", lo), *y = operand_named(t, at, "cross_entropy", yo, NULL);
     if (!tensor_ok(logits) || !tensor_ok(y)) return &t->k->poison;
     if (!labels_fit(logits, y))

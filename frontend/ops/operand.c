@@ -6,15 +6,15 @@
 #include <math.h>
 #include <stdio.h>
 
-#define NAMED(op) (op) != NULL ? (op) : "", (op) != NULL ? ": " : ""
+#define NAMED(op) (op) ? (op) : "", (op) ? ": " : ""
 
 bool operand_is_number(kiln_operand o) { return o.kind >= 3 && o.kind <= 6; }
 
 Thread *operands_thread(const kiln_operand *o, int n)
 {
     for (int i = 0; i < n; i++) {
-        if (o[i].kind == 1 && o[i].as.tensor != NULL) return thread_of(o[i].as.tensor->k);
-        if (o[i].kind == 2 && o[i].as.variable != NULL) return thread_of(o[i].as.variable->k);
+        if (o[i].kind == 1 && o[i].as.tensor) return thread_of(o[i].as.tensor->k);
+        if (o[i].kind == 2 && o[i].as.variable) return thread_of(o[i].as.variable->k);
     }
     return NULL;
 }
@@ -24,7 +24,7 @@ Thread *operands_thread(const kiln_operand *o, int n)
 static const char *made_text(const kiln_tensor *x, char *buf, size_t cap)
 {
     const Loc *l = &x->made;
-    if (l->file != NULL)
+    if (l->file)
         snprintf(buf, cap, " made at %s:%d", l->file, l->line);
     else
         buf[0] = '\0';
@@ -35,7 +35,7 @@ static const char *made_text(const kiln_tensor *x, char *buf, size_t cap)
 static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
 {
     const BodyRun *b = t->body;
-    if (b == NULL) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
+    if (!b) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
     return fail(
         t, at, KILN_EVALUE, "%s%sa tensor is NULL, as input %d of %s is, which was given %d", NAMED(op), b->nin, b->name, b->nin);
 }
@@ -43,10 +43,10 @@ static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
 {
     char made[240], end[240];
-    if (x == NULL) return absent(t, at, op);
+    if (!x) return absent(t, at, op);
     if (x->state == TENSOR_MISSING && x->k == t->k)
         return fail(t, at, KILN_EVALUE, "%s%sinput %d is missing: %s was given %d", NAMED(op), missing_input(x),
-            t->body != NULL ? t->body->name : "the body", t->body != NULL ? t->body->nin : 0);
+            t->body ? t->body->name : "the body", t->body ? t->body->nin : 0);
     if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
     made_text(x, made, sizeof made);
     if (x->state == TENSOR_FREE)
@@ -63,24 +63,24 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
 
 static bool usable(const Thread *t, const kiln_tensor *x)
 {
-    if (x == NULL || x->k != t->k) return false;
-    if (x->state == TENSOR_TRACED) return t->trace != NULL && t->k->hooks->is_current(t, x);
+    if (!x || x->k != t->k) return false;
+    if (x->state == TENSOR_TRACED) return t->trace && t->k->hooks->is_current(t, x);
     return x->state == TENSOR_EAGER;
 }
 
 static kiln_tensor *tensor_operand(Thread *t, kiln_site at, const char *op, kiln_tensor *x)
 {
     if (LIKELY(usable(t, x))) return x;
-    if (x != NULL && x->k == t->k && x->state == TENSOR_POISON) return x;
+    if (x && x->k == t->k && x->state == TENSOR_POISON) return x;
     return unusable(t, at, op, x);
 }
 
 static kiln_tensor *variable_operand(Thread *t, kiln_site at, const char *op, kiln_variable *v)
 {
-    if (v == NULL) return fail(t, at, KILN_EVALUE, "%s%sa variable is NULL", NAMED(op));
+    if (!v) return fail(t, at, KILN_EVALUE, "%s%sa variable is NULL", NAMED(op));
     if (v->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
     kiln_tensor *x = kiln_value_at(at, kiln_of_variable(v));
-    return x != NULL ? x : &t->k->poison;
+    return x ? x : &t->k->poison;
 }
 
 kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like)
@@ -92,7 +92,7 @@ kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand
     case 4:
     case 5:
     case 6:
-        if (like == NULL) return fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
+        if (!like) return fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
         return number_like(t, at, op, like, o);
     case 7:
     case 8:
@@ -287,7 +287,7 @@ static Dim extent_now(DimTable *dims, ExtentOp op, Dim a, Dim b)
 static void extent_job(void *arg)
 {
     ExtentJob *j = arg;
-    if (j->shape != NULL)
+    if (j->shape)
         j->fits = shape_broadcast(j->dims, j->x, j->y, j->shape);
     else
         j->result = extent_now(j->dims, j->op, j->a, j->b);
@@ -297,7 +297,7 @@ static void extent_job(void *arg)
 static bool run_extent(Thread *t, kiln_site at, ExtentJob *j)
 {
     Module *m = module_of(t);
-    if (m == NULL) {
+    if (!m) {
         extent_job(j);
         return true;
     }
@@ -309,7 +309,7 @@ Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
 {
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
     Module *m = module_of(t);
-    if (dim_is_const(a) && dim_is_const(b)) return extent_now(m != NULL ? &m->dims : NULL, op, a, b);
+    if (dim_is_const(a) && dim_is_const(b)) return extent_now(m ? &m->dims : NULL, op, a, b);
     ExtentJob j = {.op = op, .a = a, .b = b, .result = DIM_BAD};
     return run_extent(t, at, &j) ? j.result : DIM_BAD;
 }
@@ -317,7 +317,7 @@ Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
 const char *extent_trouble(Thread *t, char *buf, size_t cap)
 {
     Module *m = module_of(t);
-    return dim_trouble(m != NULL ? &m->dims : NULL, buf, cap);
+    return dim_trouble(m ? &m->dims : NULL, buf, cap);
 }
 
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n)

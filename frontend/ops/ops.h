@@ -39,21 +39,21 @@ kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type);
 static inline Thread *op_thread(const kiln_operand *o, int n)
 {
     Thread *t = operands_thread(o, n);
-    return t != NULL ? t : thread_last();
+    return t ? t : thread_last();
 }
 static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 
 /* ---- lists and places for results that a caller gives: NULL, or a count below 0, is an error that says so. False: recorded. */
 static inline bool list_there(Thread *t, kiln_site at, const char *what, const void *list, int64_t count)
 {
-    if (count >= 0 && (list != NULL || count == 0)) return true;
+    if (count >= 0 && (list || count == 0)) return true;
     fail(t, at, KILN_EVALUE, count < 0 ? "%s: a count of %lld" : "%s: a list or place of %lld is NULL", what, (long long)count);
     return false;
 }
 /* All results after an error; out may be NULL. False. */
 static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
 {
-    for (int64_t i = 0; out != NULL && i < n; i++) out[i] = t != NULL ? &t->k->poison : NULL;
+    for (int64_t i = 0; out && i < n; i++) out[i] = t ? &t->k->poison : NULL;
     return false;
 }
 
@@ -134,7 +134,7 @@ typedef struct Composite {
 static inline Composite composite_begin(Thread *t, const char *op)
 {
     Composite c = {.outer = t->called, .failures = t->failures};
-    if (t->called == NULL) t->called = op;
+    if (!t->called) t->called = op;
     c.scope = kiln_scope_open(t->k);
     return c;
 }
@@ -145,7 +145,7 @@ static inline bool composite_well(const Thread *t, const Composite *c) { return 
 /* A result goes to the caller's scope. */
 static inline void composite_keep(Thread *t, kiln_tensor *r)
 {
-    if (r != NULL && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
+    if (r && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
 }
 
 /* r: the result, or NULL. Returns r. */

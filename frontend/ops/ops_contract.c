@@ -90,7 +90,7 @@ kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y)
     kiln_tensor *in[2];
     char a[160], b[160];
     Thread *t = op_thread(o, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     for (int i = 0; i < 2; i++) in[i] = operand_named(t, at, "matmul", o[i], NULL);
     if (!tensor_ok(in[0]) || !tensor_ok(in[1])) return &t->k->poison;
     DType d = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);

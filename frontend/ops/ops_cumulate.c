@@ -15,7 +15,7 @@ static kiln_tensor *cumulate(kiln_site at, Op op, kiln_operand o, int axis, int 
 {
     const char *name = op_def[op].name;
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!cumulates(t, at, name, x, how, KILN_REVERSE | KILN_EXCLUSIVE, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, name);
@@ -33,7 +33,7 @@ kiln_tensor *kiln_recurrence_at(kiln_site at, kiln_operand a, kiln_operand b, in
     kiln_operand both[2] = {a, b};
     Thread *t = op_thread(both, 2);
     kiln_tensor *in[2];
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     if (!operand_pair(t, at, "recurrence", a, b, in)) return &t->k->poison;
     if (!cumulates(t, at, "recurrence", in[0], how, KILN_REVERSE, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, "recurrence");

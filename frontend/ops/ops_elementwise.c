@@ -6,7 +6,7 @@
 static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     const char *name = op_def[op].name;
     kiln_tensor *x = op_def[op].domain == 'F' ? operand_float(t, at, name, o) : operand_named(t, at, name, o, NULL);
     return apply1(t, at, op, x, NULL, 0);
@@ -25,7 +25,7 @@ kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
     kiln_operand o[2] = {x, y};
     kiln_tensor *in[2];
     Thread *t = op_thread(o, 2);
-    if (UNLIKELY(t == NULL)) return NULL;
+    if (UNLIKELY(!t)) return NULL;
     if (UNLIKELY(!operand_pair(t, at, op_def[op].name, x, y, in))) return &t->k->poison;
     if (UNLIKELY(op == OP_pow) && tensor_ok(in[0]) && tensor_ok(in[1]) && !dtype_is_float(in[0]->type.dtype))
         return integer_pow(t, at, in);
@@ -48,7 +48,7 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
     kiln_operand o[3] = {cond, x, y};
     char text[160];
     Thread *t = op_thread(o, 3);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *in[3], *out = NULL;
     Type shape;
     in[0] = operand_named(t, at, "where", cond, NULL);
@@ -64,7 +64,7 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
 static kiln_tensor *cast(kiln_site at, const char *op, kiln_operand o, kiln_dtype to, bool saturate)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x)) return x;
     if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)to);

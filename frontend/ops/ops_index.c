@@ -14,7 +14,7 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
 {
     kiln_operand both[2] = {o, indices};
     Thread *t = op_thread(both, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = index_operand(t, at, "gather", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
@@ -48,7 +48,7 @@ kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
 kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype d)
 {
     Thread *t = op_thread(&indices, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *i =
         operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : index_operand(t, at, "one_hot", indices);
     if (!tensor_ok(i)) return i;
@@ -91,7 +91,7 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
     kiln_operand both[2] = {o, indices};
     Thread *t = op_thread(both, 2);
     char text[160], other[160];
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, "take_along", o, NULL), *i = index_operand(t, at, "take_along", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "take_along", axis, x->type.rank, &axis)) return &t->k->poison;
@@ -135,7 +135,7 @@ static kiln_tensor *replace(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
 
 static const char *type_text(Thread *t, const Type *type, char *buf, size_t cap)
 {
-    type_print(module_of(t) != NULL ? &module_of(t)->dims : NULL, type, buf, cap);
+    type_print(module_of(t) ? &module_of(t)->dims : NULL, type, buf, cap);
     return buf;
 }
 
@@ -161,7 +161,7 @@ kiln_tensor *kiln_scatter_at(
     Thread *t = op_thread(all, 3);
     char text[160], want[160];
     Type type;
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, "scatter", o, NULL), *i = index_operand(t, at, "scatter", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     kiln_tensor *u = operand_named(t, at, "scatter", updates, &(Type){.dtype = x->type.dtype});

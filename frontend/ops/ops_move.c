@@ -7,7 +7,7 @@
 static kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, Thread **t)
 {
     *t = op_thread(&o, 1);
-    return *t != NULL ? operand_named(*t, at, op, o, NULL) : NULL;
+    return *t ? operand_named(*t, at, op, o, NULL) : NULL;
 }
 
 /* ---- shapes --------------------------------------------------------------------------------- */
@@ -329,10 +329,10 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
     const int count = x.count;
     kiln_tensor *few[16], **in = few;
     Thread *t = operands_of_thread(x);
-    if (t == NULL) return NULL;
-    if (x.at == NULL || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
+    if (!t) return NULL;
+    if (!x.at || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
     size_t bytes = (size_t)count * sizeof *in;
-    if (count > (int)COUNT_OF(few) && (in = mem_alloc(bytes)) == NULL)
+    if (count > (int)COUNT_OF(few) && !(in = mem_alloc(bytes)))
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
     Composite s = composite_begin(t, op);
     kiln_tensor *r = &t->k->poison;

@@ -51,7 +51,7 @@ static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operan
     Axes a;
     char text[160];
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!tensor_ok(x)) return x;
     if (bools && x->type.dtype != DT_bool)
@@ -118,7 +118,7 @@ static kiln_tensor *moment(kiln_site at, const char *name, Moment *body, kiln_op
 {
     Axes a;
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_float(t, at, name, o);
     if (!tensor_ok(x)) return x;
     if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
@@ -139,7 +139,7 @@ kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes) { re
 static kiln_tensor *arg_extreme(kiln_site at, Op op, kiln_operand o, int axis)
 {
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, op_def[op].name, o, NULL);
     if (!tensor_ok(x)) return x;
     if (!axis_of(t, at, op_def[op].name, axis, x->type.rank, &axis)) return &t->k->poison;

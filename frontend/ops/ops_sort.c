@@ -6,7 +6,7 @@
 static kiln_tensor *sortable(kiln_site at, const char *name, kiln_operand o, int *axis, Thread **t)
 {
     *t = op_thread(&o, 1);
-    if (*t == NULL) return NULL;
+    if (!*t) return NULL;
     kiln_tensor *x = operand_named(*t, at, name, o, NULL);
     return tensor_ok(x) && axis_of(*t, at, name, *axis, x->type.rank, axis) ? x : NULL;
 }
@@ -21,7 +21,7 @@ kiln_tensor *kiln_argsort_at(kiln_site at, kiln_operand o, int axis, int how)
 {
     Thread *t;
     kiln_tensor *x = sortable(at, "argsort", o, &axis, &t);
-    if (x == NULL) return t != NULL ? &t->k->poison : NULL;
+    if (!x) return t ? &t->k->poison : NULL;
     return places(t, at, "argsort", x, axis, how);
 }
 
@@ -29,7 +29,7 @@ kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand o, int axis, int how)
 {
     Thread *t;
     kiln_tensor *x = sortable(at, "sort", o, &axis, &t);
-    if (x == NULL) return t != NULL ? &t->k->poison : NULL;
+    if (!x) return t ? &t->k->poison : NULL;
     Composite s = composite_begin(t, "sort");
     kiln_tensor *i = places(t, at, "sort", x, axis, how);
     return composite_end(t, &s, tensor_ok(i) ? take_along(t, at, x, i, axis) : i);
@@ -40,14 +40,14 @@ kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand o, int64_t count, int axis
     Thread *t;
     char text[160];
     kiln_tensor *x = sortable(at, "top_k", o, &axis, &t);
-    if (indices != NULL) *indices = t != NULL ? &t->k->poison : NULL;
-    if (x == NULL) return t != NULL ? &t->k->poison : NULL;
+    if (indices) *indices = t ? &t->k->poison : NULL;
+    if (!x) return t ? &t->k->poison : NULL;
     if (count < 0 || count > extent_lo(t, x->type.dim[axis]))
         return fail(t, at, KILN_EVALUE, "top_k: %lld of axis %d: %s", (long long)count, axis, tensor_text(x, text, sizeof text));
     Composite s = composite_begin(t, "top_k");
     kiln_tensor *i = places(t, at, "top_k", x, axis, KILN_DESCENDING);
     if (tensor_ok(i)) i = slice_axis(t, at, i, axis, 0, count);
     if (tensor_ok(i)) x = take_along(t, at, x, i, axis);
-    if (indices != NULL) composite_keep(t, *indices = i);
+    if (indices) composite_keep(t, *indices = i);
     return composite_end(t, &s, tensor_ok(i) ? x : i);
 }

@@ -89,7 +89,7 @@ static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_window *w,
 static kiln_window options_of(const kiln_window *window, size_t size)
 {
     kiln_window w = {0};
-    if (window != NULL) memcpy(&w, window, MIN_OF(size, sizeof w));
+    if (window) memcpy(&w, window, MIN_OF(size, sizeof w));
     return w;
 }
 
@@ -186,7 +186,7 @@ kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand xo, kiln_operand fo, c
     kiln_operand both[2] = {xo, fo};
     char a[160], b[160];
     Thread *t = op_thread(both, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_window w = options_of(window, size);
     kiln_tensor *x = image_operand(t, at, "conv2d", xo), *f = operand_named(t, at, "conv2d", fo, NULL);
     if (!tensor_ok(x) || !tensor_ok(f)) return &t->k->poison;
@@ -238,7 +238,7 @@ static kiln_tensor *pool(
 {
     char text[160];
     Thread *t = op_thread(&o, 1);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_window w = options_of(window, size);
     kiln_tensor *x = image_operand(t, at, op, o);
     if (!tensor_ok(x)) return x;

@@ -23,7 +23,7 @@ kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
 {
     Thread *t = op_thread(&key, 1);
     Type type;
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, "random_bits", key, NULL);
     if (!tensor_ok(x) || !type_from_shape(t, at, "random_bits", KILN_U32, &s, &type)) return &t->k->poison;
     return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
@@ -34,13 +34,13 @@ static kiln_variable zero_start = {.name = "zeros"};
 
 kiln_variable *kiln_zero_start(void) { return &zero_start; }
 
-static Thread *generator_thread(kiln_variable *g) { return g != NULL && g->k != NULL ? thread_of(g->k) : thread_last(); }
+static Thread *generator_thread(kiln_variable *g) { return g && g->k ? thread_of(g->k) : thread_last(); }
 
 static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
 {
-    if (g != NULL && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
+    if (g && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
     fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
-        g == NULL          ? "is NULL"
+        !g                 ? "is NULL"
         : g == &zero_start ? "is KILN_ZEROS, which only layers take"
                            : "must be a u64[2] variable (kiln_generator)");
     return false;
@@ -176,7 +176,7 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
 kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     Thread *t = generator_thread(g);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     if (!is_generator(t, at, "uniform", g)) return &t->k->poison;
     return uniform(t, at, kiln_of_variable(g), d, shape, lo, hi);
 }
@@ -193,7 +193,7 @@ kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_s
 {
     Thread *t = generator_thread(g);
     Type type;
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
     if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
     if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
@@ -244,7 +244,7 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
 {
     kiln_operand o[2] = {xo, rate};
     Thread *t = op_thread(o, 2);
-    if (t == NULL) return NULL;
+    if (!t) return NULL;
     kiln_tensor *x = operand_float(t, at, "dropout", xo);
     if (!tensor_ok(x)) return x;
     if (!is_generator(t, at, "dropout", g) || (operand_is_number(rate) && !rate_fits(t, at, rate))) return &t->k->poison;

@@ -41,7 +41,7 @@ const char *kiln_dtype_name(kiln_dtype d) { return dtype_info[dtype_known((int)d
 
 size_t kiln_dtype_bytes(kiln_dtype d) { return dtype_known((int)d) ? dtype_bytes((DType)d) : 0; }
 
-kiln *kiln_engine(const kiln_tensor *x) { return x != NULL ? x->k : NULL; }
+kiln *kiln_engine(const kiln_tensor *x) { return x ? x->k : NULL; }
 
 /* ---- elements ------------------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
     fail(t, at, KILN_ESTATE,
         "%s: %s, made at %s:%d, is traced: it has no elements while the function's body runs, so C "
         "cannot branch on it; write KILN_IF, KILN_WHILE or kiln_where, or return it",
-        op, tensor_text(x, text, sizeof text), x->made.file != NULL ? x->made.file : "?", x->made.line);
+        op, tensor_text(x, text, sizeof text), x->made.file ? x->made.file : "?", x->made.line);
     return NULL;
 }
 
@@ -61,10 +61,10 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
 {
     char text[160];
     Thread *t = op_thread(&o, 1);
-    kiln_tensor *x = t != NULL ? operand_concrete(t, at, "read", o) : NULL;
-    if (x == NULL) return false;
-    if (bytes != kiln_bytes(x) || (to == NULL && bytes != 0)) {
-        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes, to != NULL ? "the array" : "NULL",
+    kiln_tensor *x = t ? operand_concrete(t, at, "read", o) : NULL;
+    if (!x) return false;
+    if (bytes != kiln_bytes(x) || (!to && bytes != 0)) {
+        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes, to ? "the array" : "NULL",
             tensor_text(x, text, sizeof text), kiln_bytes(x));
         return false;
     }
@@ -75,8 +75,8 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
 {
     kiln_operand o = of(handle);
     Thread *t = op_thread(&o, 1);
-    kiln_tensor *x = t != NULL ? operand_concrete(t, at, "data", o) : NULL;
-    if (x == NULL) return NULL;
+    kiln_tensor *x = t ? operand_concrete(t, at, "data", o) : NULL;
+    if (!x) return NULL;
     if (x->device != HOST) {
         char text[160];
         fail(t, at, KILN_EDEVICE, "data: %s is on %s, where C cannot look: kiln_read copies it", tensor_text(x, text, sizeof text),
@@ -101,8 +101,8 @@ static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread 
 {
     char text[160];
     *t = op_thread(&o, 1);
-    kiln_tensor *x = *t != NULL ? operand_concrete(*t, at, op, o) : NULL;
-    if (x == NULL || kiln_elements(x) == 1) return x != NULL && tensor_read(*t, at, x, element) ? x : NULL;
+    kiln_tensor *x = *t ? operand_concrete(*t, at, op, o) : NULL;
+    if (!x || kiln_elements(x) == 1) return x && tensor_read(*t, at, x, element) ? x : NULL;
     fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op, tensor_text(x, text, sizeof text));
     return NULL;
 }
@@ -112,7 +112,7 @@ double kiln_item_at(kiln_site at, kiln_operand o)
     Thread *t;
     uint64_t element;
     kiln_tensor *x = single(at, "item", o, &t, &element);
-    return x != NULL ? dtype_load_f64((DType)x->type.dtype, &element) : NAN;
+    return x ? dtype_load_f64((DType)x->type.dtype, &element) : NAN;
 }
 
 int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
@@ -121,7 +121,7 @@ int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
     char text[160];
     uint64_t element;
     kiln_tensor *x = single(at, "item_i64", o, &t, &element);
-    if (x == NULL) return 0;
+    if (!x) return 0;
     DType d = (DType)x->type.dtype;
     double f = dtype_load_f64(d, &element);
     int64_t i = dtype_load_i64(d, &element);

@@ -446,7 +446,7 @@ static bool cases_run(Thread *t, const Cases *c, kiln_tensor *selector)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = c->nin >= 0 && c->nout >= 0 && c->count > 0 && c->body;
-    for (int k = 0; k < c->count && ok; k++) ok = c->body[k] != NULL;
+    for (int k = 0; k < c->count && ok; k++) ok = c->body[k];
     if (!ok) fail(t, c->at, KILN_EVALUE, "%s: a body is NULL, there is none, or a count is negative", c->what);
     ok = ok && list_there(t, c->at, c->what, c->out, c->nout) && given(t, c->at, c->what, c->in, c->nin);
     if (ok && t->trace) {

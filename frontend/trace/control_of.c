@@ -39,5 +39,5 @@ bool list_scan(Thread *t, kiln_site at, kiln_scan_options *o)
     }
     if (!xs.at && !xs.count) return true;
     o->xs_count = xs.count;
-    return (o->xs = list_tensors(t, at, "kiln_scan", xs, true)) != NULL;
+    return (o->xs = list_tensors(t, at, "kiln_scan", xs, true));
 }

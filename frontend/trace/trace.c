@@ -6,7 +6,7 @@
 bool frame_encloses(const Frame *outer, const Frame *inner)
 {
     while (inner && inner != outer) inner = inner->parent;
-    return inner != NULL;
+    return inner;
 }
 
 /* ---- appending: inside a border ---------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ Value frame_param(Thread *t, kiln_site at, Frame *f, const Type *type, Column c)
 static Value meaning(const Frame *f, Value v)
 {
     const uint64_t *leaf;
-    while ((leaf = map_get(&f->watched, v)) != NULL) v = (Value)*leaf;
+    while ((leaf = map_get(&f->watched, v))) v = (Value)*leaf;
     return v;
 }
 
