@@ -1,7 +1,7 @@
 /* late: two devices for tests, late:0 and late:1, which are CPUs that keep all the rules of a device and none of its habits. Nothing runs when it is
  * asked for: queues are worked off later, at the latest when somebody waits, and among several in an order drawn from $KILN_LATE_SEED. Memory is an
  * address that nobody may touch (PROT_NONE); only the queues know where the bytes are. So a read by the host, or a wait that is missing, crashes or shows
- * wrong numbers. With KILN_TEST_DEVICE=late in the environment, late:0 is the device that engines take for their own. */
+ * wrong numbers. With KILN_TEST_DEVICE=late in the environment, late:0 is the device that threads take for their own. */
 #ifndef KILN_TESTS_LATE_H
 #define KILN_TESTS_LATE_H
 
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-bool late_is_own(void);                 /* engines are on late:0 */
+bool late_is_own(void);                 /* threads are on late:0 */
 uint32_t late_number(int i);            /* the number of late:i */
 uint64_t late_ran(void);                /* tasks that queues have run */
 void late_fail(int i, const char *why); /* late:i has a fault, found at the next read */

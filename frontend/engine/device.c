@@ -74,7 +74,7 @@ bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *i
         }
         if (!first) first = in[i];
     }
-    *device = first ? first->device : t->k->device;
+    *device = first ? first->device : t->device;
     return true;
 }
 
@@ -193,8 +193,8 @@ kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device)
 
 kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x)
 {
-    if (!tensor_ok(x) || LIKELY(x->device == t->k->device)) return x;
-    kiln_tensor *there = tensor_to(t, at, x, t->k->device);
+    if (!tensor_ok(x) || LIKELY(x->device == t->device)) return x;
+    kiln_tensor *there = tensor_to(t, at, x, t->device);
     drop_temporary(x);
     return there;
 }

@@ -76,7 +76,6 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     missing_inputs_init(k);
     k->host =
         (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow, .effect = hooks->effect_happens};
-    k->device = (uint8_t)device_preferred();
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;
@@ -131,6 +130,7 @@ static Thread *thread_make(kiln *k)
     t->k = k;
     t->self = pthread_self();
     t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
+    t->device = (uint8_t)device_preferred();
     t->pool = pool_new(k->options.cache_bytes);
     t->kept = kept_new(); /* NULL: nothing is kept */
     if (!t->pool || !scope_push(t)) {

@@ -99,6 +99,7 @@ struct Thread {
     Thread *next;            /* of the engine */
     pthread_t self;
     uint64_t next_uid;       /* identities: the thread's number above, a counter below */
+    uint8_t device;          /* its own: where tensors are made and what has no operands runs */
     BufferPool *pool;        /* of the host's memory */
     Place *place[DEVICES];   /* of other devices; NULL: not used yet */
     Kept *kept;              /* kernels of eager ops */
@@ -197,7 +198,6 @@ struct kiln {
     Map definitions;         /* kiln_definition * -> kiln_function * */
     kiln_tensor poison;      /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
-    uint8_t device;          /* its own: where tensors are made, and what runs without operands */
     bool eager_only, retrace, checked;
     _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
@@ -241,7 +241,7 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of 
 /* ---- tensor headers ------------------------------------------------------------------------------------------------------------
  */
 kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
-/* Contiguous, in the host's memory, not filled: what the host writes there goes to the engine's device by tensor_place. The type's dims are constants.
+/* Contiguous, in the host's memory, not filled: what the host writes there goes to the thread's own device by tensor_place. The type's dims are constants.
  * NULL: recorded. */
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
 kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
@@ -262,11 +262,11 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 const char *device_name(uint32_t device);
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
 bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
-/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the engine's own. False: two differ, recorded. */
+/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the thread's own. False: two differ, recorded. */
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device);
 static inline bool all_on_host(const Thread *t, kiln_tensor *const *in, uint32_t nin)
 {
-    uint32_t any = t->k->device;
+    uint32_t any = t->device;
     for (uint32_t i = 0; i < nin; i++) any |= in[i]->device;
     return LIKELY(!any);
 }
@@ -277,7 +277,7 @@ void tensor_pack(Thread *t, const kiln_tensor *x, kiln_tensor *out, Status *st);
 bool tensor_read(Thread *t, kiln_site at, kiln_tensor *x, void *to); /* its elements, row-major: waits for them. False: recorded */
 kiln_tensor *tensor_host(Thread *t, kiln_site at, kiln_tensor *x); /* its elements row-major where the host reads them: x, or a copy. Poison: recorded */
 kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* x itself if it is there, else a packed copy. Poison: recorded */
-/* What the host made, a moment ago and for nobody else, on the engine's own device; NULL stays NULL. Poison: recorded. */
+/* What the host made, a moment ago and for nobody else, on the thread's own device; NULL stays NULL. Poison: recorded. */
 kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
 void device_wait(uint32_t device); /* for all that was asked of it */
 void places_free(Thread *t);

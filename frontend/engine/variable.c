@@ -110,8 +110,8 @@ static void put_away(kiln_variable *v)
 /* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
 kiln_tensor *variable_settle(Thread *t, kiln_site at, const kiln_variable *v, kiln_tensor *x)
 {
-    const bool joins = UNLIKELY(x->device != t->k->device || (v->value && v->value->device != x->device)) && tensor_joins(x);
-    const uint32_t device = v->value ? v->value->device : joins ? t->k->device : x->device;
+    const bool joins = UNLIKELY(x->device != t->device || (v->value && v->value->device != x->device)) && tensor_joins(x);
+    const uint32_t device = v->value ? v->value->device : joins ? t->device : x->device;
     if (UNLIKELY(x->device != device && !joins)) {
         fail(t, at, KILN_EDEVICE, "assign: variable %s is on %s, the value on %s", v->name, device_name(device),
             device_name(x->device));

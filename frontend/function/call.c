@@ -47,14 +47,18 @@ static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *
     return NULL;
 }
 
-/* An input that lies elsewhere: what joins any device, and what the body spells out, goes along. NULL: recorded. */
+/* An input that is no row-major memory of the instance's device: what joins any device, and what the body spells out, goes there.
+ * NULL: recorded. */
 static kiln_tensor *input_there(
     Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const Source *s, kiln_tensor *x)
 {
-    if (tensor_joins(x) || s->kind == FROM_LITERAL) return tensor_ok(x = tensor_to(t, at, x, inst->traced.device)) ? x : NULL;
-    fail(t, at, KILN_EDEVICE, "%s: it runs on %s, what its body uses at %s:%d is on %s", f->name, device_name(inst->traced.device),
-        s->loc.file ? s->loc.file : "?", s->loc.line, device_name(x->device));
-    return NULL;
+    const uint32_t device = inst->traced.device;
+    if (x->device == device || tensor_joins(x) || s->kind == FROM_LITERAL)
+        x = x->device == device ? tensor_contiguous(t, at, x) : tensor_to(t, at, x, device);
+    else
+        x = fail(t, at, KILN_EDEVICE, "%s: it runs on %s, what its body uses at %s:%d is on %s", f->name, device_name(device),
+            s->loc.file ? s->loc.file : "?", s->loc.line, device_name(x->device));
+    return tensor_ok(x) ? x : NULL;
 }
 
 /* Each thread keeps one block; a call made from within another call (by a callback) gets a block of its own. */
@@ -87,9 +91,9 @@ static bool gather_inputs(
         kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
         if (!x) return false;
         if (source) source[i] = x;
-        if (UNLIKELY(x->device != inst->traced.device) && !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
+        if (UNLIKELY(!x->contiguous || x->device != inst->traced.device) &&
+            !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
             return false;
-        if (UNLIKELY(!x->contiguous) && !(x = tensor_contiguous(t, at, x))->data) return false;
         c->buf[i] = x->data;
         if (UNLIKELY(c->held)) c->held[c->nheld++] = buffer_retain(x->buffer);
     }

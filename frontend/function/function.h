@@ -37,7 +37,7 @@ typedef struct Traced {      /* what a body became for arguments of these types;
     Type *made;              /* the concrete types it was traced with */
     Fixed *fixed;            /* per argument */
     Plan plan;
-    uint8_t device;          /* that the arguments lie on, and on which it runs; without arguments, the engine's own */
+    uint8_t device;          /* that the arguments lie on, and on which it runs; without arguments, the thread's own */
     bool exact;              /* sizes that are declared with bounds are taken as they are */
     bool bounded;            /* some sizes are symbols, declared or planned */
     Source *source;          /* per input of the entry */

@@ -14,7 +14,7 @@ bool declared_symbol(const kiln_function *f, int arg, int axis)
 uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin)
 {
     uint64_t h = (uint64_t)nin + 1;
-    uint32_t any = t->k->device;
+    uint32_t any = t->device;
     for (int i = 0; i < nin; i++) {
         any |= in[i]->device;
         h = hash_mix(h, tensor_signature(in[i]));

@@ -78,7 +78,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
 static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
     const Type **types, View *v, kiln_tensor **out, uint32_t *nout)
 {
-    uint32_t any = t->k->device;
+    uint32_t any = t->device;
     for (uint32_t i = 0; i < nin; i++) {
         any |= in[i]->device;
         types[i] = &in[i]->type;
