@@ -71,19 +71,23 @@ static uint64_t draw(Late *l, uint64_t n)
     return (l->seed >> 11) % n;
 }
 
+/* Anything but memory of its own is a mistake. */
 static void *real_of(const Late *l, const void *p)
 {
     const size_t at = (size_t)((const char *)p - l->handle);
-    return p != NULL && at < SPACE ? l->real + at : (void *)(uintptr_t)p;
+    if (p && at >= SPACE) {
+        fprintf(stderr, "%s: %p is no address of its own\n", l->name, p);
+        abort();
+    }
+    return p ? l->real + at : NULL;
 }
 
 /* ---- queues ------------------------------------------------------------------------------------------------------ */
 static Queue *ready(Late *l, uint64_t skip, uint64_t *n)
 {
     *n = 0;
-    for (Queue *q = l->queues; q != NULL; q = q->next)
-        if (q->first != NULL && (q->first->run != NULL || q->first->after.queue->done >= q->first->after.at) && (*n)++ == skip)
-            return q;
+    for (Queue *q = l->queues; q; q = q->next)
+        if (q->first && (q->first->run || q->first->after.queue->done >= q->first->after.at) && (*n)++ == skip) return q;
     return NULL;
 }
 
@@ -95,9 +99,9 @@ static void step(Late *l)
     if (n == 0) abort(); /* queues that wait for each other */
     Queue *q = ready(l, draw(l, n), &n);
     Task *t = q->first;
-    if (t->run != NULL) t->run(l, t);
+    if (t->run) t->run(l, t);
     q->first = t->next;
-    if (q->first == NULL) q->last = &q->first;
+    if (!q->first) q->last = &q->first;
     q->done++;
     l->ran++;
     l->pending--;
@@ -112,7 +116,7 @@ static void drain(Late *l, Queue *q)
 static Task *task_new(size_t words)
 {
     Task *t = calloc(1, sizeof *t + words * sizeof(uint64_t));
-    if (t == NULL) abort();
+    if (!t) abort();
     return t;
 }
 
@@ -133,10 +137,10 @@ static Queue *take_queue(const Device *d)
     Late *l = (Late *)(uintptr_t)d;
     pthread_mutex_lock(&l->lock);
     Queue *q = l->queues;
-    while (q != NULL && q->taken) q = q->next;
-    if (q == NULL) {
+    while (q && q->taken) q = q->next;
+    if (!q) {
         q = calloc(1, sizeof *q);
-        if (q == NULL) abort();
+        if (!q) abort();
         *q = (Queue){.late = l, .next = l->queues, .last = &q->first};
         l->queues = q;
     }
@@ -177,8 +181,8 @@ static void sync_with(const Device *d, Queue *q)
 {
     Late *l = (Late *)(uintptr_t)d;
     pthread_mutex_lock(&l->lock);
-    if (q != NULL) drain(l, q);
-    while (q == NULL && l->pending > 0) step(l);
+    if (q) drain(l, q);
+    while (!q && l->pending > 0) step(l);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -198,7 +202,7 @@ static Late *of_memory(const BufferMemory *m) { return (Late *)(uintptr_t)((cons
 
 static bool map(Late *l)
 {
-    if (l->handle != NULL) return true;
+    if (l->handle) return true;
     void *real = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (real == MAP_FAILED) return false;
     void *handle = mremap(real, 0, SPACE, MREMAP_MAYMOVE); /* the same pages at a second place */
@@ -223,23 +227,23 @@ static void *alloc(const BufferMemory *m, size_t bytes, size_t align)
     char *real = NULL;
     pthread_mutex_lock(&l->lock);
     Spare *b = map(l) ? l->size[size_number(l, bytes)].free : NULL;
-    if (b != NULL) {
+    if (b) {
         l->size[size_number(l, bytes)].free = b->next;
         real = b->real;
         free(b);
-    } else if (l->handle != NULL) {
+    } else if (l->handle) {
         const size_t at = (l->used + align - 1) / align * align;
         if (bytes <= SPACE && at <= SPACE - bytes) real = l->real + at, l->used = at + bytes;
     }
-    if (real != NULL) memset(real, 0xa5, bytes < 4096 ? bytes : 4096);
+    if (real) memset(real, 0xa5, bytes < 4096 ? bytes : 4096);
     pthread_mutex_unlock(&l->lock);
-    return real != NULL ? l->handle + (real - l->real) : NULL;
+    return real ? l->handle + (real - l->real) : NULL;
 }
 
 static void free_now(Late *l, Task *t)
 {
     Spare *b = malloc(sizeof *b);
-    if (b == NULL) abort();
+    if (!b) abort();
     const int i = size_number(l, t->bytes);
     *b = (Spare){l->size[i].free, real_of(l, t->to)};
     l->size[i].free = b;
@@ -256,7 +260,7 @@ static void release(const BufferMemory *m, void *data, size_t bytes, size_t alig
     pthread_mutex_lock(&l->lock);
     Task *t = task_new(0);
     *t = (Task){.run = free_now, .to = data, .bytes = bytes};
-    if (last != NULL)
+    if (last)
         ask(last, t);
     else
         free_now(l, t), free(t);
@@ -264,7 +268,8 @@ static void release(const BufferMemory *m, void *data, size_t bytes, size_t alig
 }
 
 /* ---- work -------------------------------------------------------------------------------------------------------- */
-static void copy_now(Late *l, Task *t) { memcpy(real_of(l, t->to), real_of(l, t->from), t->bytes); }
+static void copy_in(Late *l, Task *t) { memcpy(real_of(l, t->to), t->more, t->bytes); }
+static void copy_out(Late *l, Task *t) { memcpy(t->to, real_of(l, t->from), t->bytes); }
 
 static bool copy(Queue *q, CopyWay way, void *to, const void *from, size_t bytes, Status *st)
 {
@@ -272,9 +277,9 @@ static bool copy(Queue *q, CopyWay way, void *to, const void *from, size_t bytes
     pthread_mutex_lock(&q->late->lock);
     Task *t = task_new(way == COPY_IN ? (bytes + 7) / 8 : 0);
     if (way == COPY_IN) memcpy(t->more, from, bytes);
-    t->run = copy_now;
+    t->run = way == COPY_IN ? copy_in : copy_out;
     t->to = to;
-    t->from = way == COPY_IN ? t->more : from;
+    t->from = from;
     t->bytes = bytes;
     ask(q, t);
     pthread_mutex_unlock(&q->late->lock);
@@ -358,7 +363,7 @@ static Spare *given; /* by late_data */
 
 static void give_back(void)
 {
-    for (Spare *b = given, *next; b != NULL; b = next) {
+    for (Spare *b = given, *next; b; b = next) {
         next = b->next;
         free(b->real);
         free(b);
@@ -368,9 +373,9 @@ static void give_back(void)
 const void *late_data_at(kiln_site at, kiln_tensor *x)
 {
     const size_t bytes = kiln_bytes(x);
-    if (!late_is_own() || x == NULL) return kiln_data_at(at, x);
+    if (!late_is_own() || !x) return kiln_data_at(at, x);
     Spare *b = malloc(sizeof *b);
-    if (b == NULL) abort();
+    if (!b) abort();
     *b = (Spare){given, calloc(1, bytes + 1)};
     given = b;
     return kiln_read_at(at, kiln_of_tensor(x), b->real, bytes) ? b->real : NULL;
@@ -398,10 +403,10 @@ __attribute__((constructor)) static void add_devices(void)
             .wait = wait_for,
             .sync = sync_with,
             .fault = fault};
-        l->seed = (seed != NULL ? strtoull(seed, NULL, 10) : 1) * 0x9e3779b97f4a7c15u + (uint64_t)i + 1;
+        l->seed = (seed ? strtoull(seed, NULL, 10) : 1) * 0x9e3779b97f4a7c15u + (uint64_t)i + 1;
         pthread_mutex_init(&l->lock, &recursive);
         device_add(&l->row);
     }
-    if (own != NULL && strcmp(own, "late") == 0) device_prefer(late[0].memory.device);
+    if (own && strcmp(own, "late") == 0) device_prefer(late[0].memory.device);
     atexit(give_back);
 }

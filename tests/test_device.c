@@ -108,6 +108,28 @@ static void compiled_calls_run_where_their_arguments_lie(void **state)
     assert_error(k, KILN_EDEVICE, "adds: it runs on late:1, what its body uses at");
 }
 
+static void two_results(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_add(in[0], 1);
+    out[1] = kiln_matmul(kiln_reshape(in[0], KILN_SHAPE(1, 2)), kiln_reshape(in[0], KILN_SHAPE(2, 1)));
+}
+
+static void every_result_is_waited_for(void **state)
+{
+    kiln *k = *state;
+    kiln_function *f = kiln_function_new(k, two_results, NULL, &(kiln_function_options){.name = "two_results", .outputs = 2});
+    for (int i = 0; i < 20; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *out[2];
+        kiln_operand x = KILN_OPERAND(on(k, 0, two(k)));
+        assert_true(kiln_call_all(f, &x, 1, out, 2));
+        assert_float_equal(kiln_item(out[1]), 5, 0);
+        assert_float_equal(kiln_item(kiln_sum(out[0], KILN_ALL)), 5, 0);
+    }
+    assert_ok(k);
+}
+
 static void faults_appear_at_the_next_read(void **state)
 {
     kiln *k = *state;
@@ -162,7 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {FRONT_TEST(work_is_late_and_reading_waits), FRONT_TEST(host_memory_is_out_of_reach),
         FRONT_TEST(a_call_runs_on_one_device), FRONT_TEST(variables_stay_where_they_are), FRONT_TEST(faults_appear_at_the_next_read),
         FRONT_TEST(threads_wait_for_one_another)};
-    const struct CMUnitTest compiled[] = {FRONT_TEST(compiled_calls_run_where_their_arguments_lie)};
+    const struct CMUnitTest compiled[] = {FRONT_TEST(compiled_calls_run_where_their_arguments_lie), FRONT_TEST(every_result_is_waited_for)};
     int failed = cmocka_run_group_tests_name("device", tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("device, compiled", compiled, front_needs_llvm, NULL);
 }

@@ -200,7 +200,6 @@ uint64_t tensor_signature(kiln_tensor *x)
     if (h) return h;
     h = hash_mix(x->type.dtype, x->type.rank);
     for (int i = 0; i < x->type.rank; i++) h = hash_mix(h, (uint64_t)x->type.dim[i]);
-    if (UNLIKELY(x->device != HOST)) h = hash_mix(h, x->device);
     h |= 1;
     __atomic_store_n(&x->signature, h, __ATOMIC_RELAXED);
     return h;
