@@ -72,6 +72,9 @@ static void functions_may_err_a_little(void **state)
     assert_false(accepts(&t, &far));
     const float nan = NAN;
     assert_false(accepts(&t, &nan));
+    const double edge[1] = {362.5}, slope[1] = {5.4772253746575367e-315}; /* 1 / cosh^2, where cosh 2x is beyond the largest number */
+    t = run("%1: f64[1]", "%2 = tanh_slope(%1) : f64[1]", 2, (const void *[]){edge});
+    assert_true(accepts(&t, slope));
 }
 
 /* exp(log(x)) is x but for rounding: nobody can say on which side of x it falls, or of a whole number. */

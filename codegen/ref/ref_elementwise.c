@@ -47,8 +47,8 @@ static double python_mod(DType t, double x, double y)
 /* x f(x), 0 where f is 0 far out. */
 static double times(double x, double f) { return f == 0 && isinf(x) ? copysign(0, x) : x * f; }
 
-/* 1 / (2 + 2 cosh x), which is what s(x) s(-x) comes to. */
-static double logistic_density(double x) { return isnan(x) ? x : 0.5 / (1 + cosh(x)); }
+/* 1 / (2 + 2 cosh x), which is what s(x) s(-x) comes to; far out, where cosh overflows, exp(-|x|). */
+static double logistic_density(double x) { return isnan(x) ? x : fabs(x) > 700 ? exp(-fabs(x)) : 0.5 / (1 + cosh(x)); }
 
 /* The density of the normal distribution. */
 static double normal_density(double x) { return 0.39894228040143267794 * exp(-0.5 * x * x); }
