@@ -227,8 +227,17 @@ typedef struct Miss { /* how a call missed the instance nearest to it */
 } Miss;
 
 /* Of the concrete types. Its highest byte is the device of the call, exactly, if that is the host; else call.c puts it there. */
-uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin);
 #define KEY_DEVICE 56
+static inline uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin)
+{
+    uint64_t h = (uint64_t)nin + 1;
+    uint32_t any = t->device;
+    for (int i = 0; i < nin; i++) {
+        any |= in[i]->device;
+        h = hash_mix(h, tensor_signature(in[i]));
+    }
+    return h >> (64 - KEY_DEVICE) | (uint64_t)any << KEY_DEVICE;
+}
 bool declared_symbol(const kiln_function *f, int arg, int axis);
 bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin);
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out);

@@ -11,17 +11,6 @@ bool declared_symbol(const kiln_function *f, int arg, int axis)
     return f->spec[arg].rank >= 0 && s->name && s->lo != s->hi;
 }
 
-uint64_t signature_key(const Thread *t, kiln_tensor *const *in, int nin)
-{
-    uint64_t h = (uint64_t)nin + 1;
-    uint32_t any = t->device;
-    for (int i = 0; i < nin; i++) {
-        any |= in[i]->device;
-        h = hash_mix(h, tensor_signature(in[i]));
-    }
-    return h >> (64 - KEY_DEVICE) | (uint64_t)any << KEY_DEVICE;
-}
-
 static uint32_t group_of(const Instance *r, int arg, int axis)
 {
     return r->traced.plan.groups ? r->traced.plan.group[arg * MAX_RANK + axis] : 0;
