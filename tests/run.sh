@@ -92,7 +92,7 @@ if [ "${1:-}" = --one ]; then
     exit 0
 fi
 
-rm -rf "$logs" && mkdir -p "$logs" || exit 1
+mkdir -p "$logs" && rm -f "$logs"/*.count "$logs"/*.report || exit 1 # the logs of other tests stay
 [ $# -gt 0 ] && printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-2}" bash tests/run.sh --one
 sum() { cat "$@" 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped", p, f, s }'; }
 summary=$(sum "$logs"/*.count)

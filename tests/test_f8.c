@@ -43,6 +43,13 @@ static kiln_tensor *codes(kiln_dtype d, int step, kiln_shape s)
     return kiln_from(k, d, s, all, (size_t)n);
 }
 
+static void finite_and_not(void **state)
+{
+    (void)state;
+    EXACTLY(kiln_isfinite(kiln_cast(kiln_f32(k, KILN_SHAPE(3), 1, NAN, 1e9f), KILN_F8_E4M3)), KILN_BOOL, KILN_SHAPE(3), 1, 0, 0);
+    EXACTLY(kiln_isfinite(kiln_cast(kiln_f32(k, KILN_SHAPE(3), 1, NAN, 1e9f), KILN_F8_E5M2)), KILN_BOOL, KILN_SHAPE(3), 1, 0, 0);
+}
+
 static void arithmetic_rounds_once(void **state)
 {
     (void)state;
@@ -139,7 +146,7 @@ static void files_and_prints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(casts_round_overflow_and_saturate), ENGINE_TEST(arithmetic_rounds_once), ENGINE_TEST(all_modes_agree),
+        ENGINE_TEST(casts_round_overflow_and_saturate), ENGINE_TEST(finite_and_not), ENGINE_TEST(arithmetic_rounds_once), ENGINE_TEST(all_modes_agree),
         ENGINE_TEST(gradients_stop_where_it_saturates), ENGINE_TEST(files_and_prints),
     };
     return cmocka_run_group_tests_name("f8", tests, NULL, NULL);

@@ -352,12 +352,21 @@ static bool where(Run *r)
 
 static Operand operand(const RefTensor *t, int64_t i) { return (Operand){t->f[i], t->bound[i]}; }
 
+/* All functions that are stated above have a value at 1/2. */
+static bool is_stated(Op op, uint32_t n)
+{
+    return (op_def[op].flags & OPF_TO_BOOL) || !isnan(n == 1 ? unary(op, 0.5) : binary(op, DT_f64, 0.5, 0.5));
+}
+
 bool ref_elementwise(Run *r)
 {
     const Op op = (Op)r->node->op;
     RefTensor *out = &r->out[0];
     const uint32_t n = r->node->nin;
     if (n == 3) return where(r);
+    if (r->in[0]->f && !is_stated(op, n))
+        return status_fail(r->st, ST_UNSUPPORTED,
+            "the reference interpreter has no %s: a case in codegen/ref/ref_elementwise.c says what it means", op_def[op].name);
     for (int64_t i = 0; i < out->count; i++) {
         for (uint32_t k = 0; k < n; k++) out->undecided[i] |= r->in[k]->undecided[i];
         if (!r->in[0]->f) {
