@@ -7,7 +7,8 @@ header=include/kiln/ops.h
 whole()
 {
     sed '/^\/\* Made of the prototypes/q' $header
-    sed -n 's/^KILN_API kiln_[a-z]* \*\(kiln_[a-z0-9_]*\)_at(kiln_site at, \([^)]*\));.*/\1 \2/p' $header | grep -v 'kiln_operands\|\*const' |
+    sed -n '/^KILN_API.*,$/{N;s/\n */ /}
+        s/^KILN_API kiln_[a-z]* \*\(kiln_[a-z0-9_]*\)_at(kiln_site at, \([^)]*\));.*/\1 \2/p' $header | grep -v 'kiln_operands\|\*const' |
         while read -r name params; do
             names='' values=''
             while read -r -d , type param; do

@@ -1,5 +1,5 @@
-/* aot.h: compiling traced functions ahead of time. The artifact, NAME.o and NAME.h, needs libm alone: no Kiln, no LLVM, no BLAS, no
- * heap. Not part of kiln.h: #include <kiln/aot.h> beside it. Compiles alone as C11 and C++17. */
+/* aot.h: compiling traced functions ahead of time. The result, NAME.o and NAME.h, needs only libm: no Kiln, no LLVM, no BLAS, no
+ * heap. Not part of kiln.h: include <kiln/aot.h> too. Compiles alone as C11 and C++17. */
 #ifndef KILN_AOT_H
 #define KILN_AOT_H
 
@@ -10,37 +10,41 @@ extern "C" {
 #endif
 
 typedef struct kiln_aot_options {
-    const char *symbol;   /* prefix of every name, no word of C or C++ and nothing that the C library has; NULL: the last part of the path */
-    const char *triple;   /* NULL: this machine */
-    const char *cpu;      /* NULL: this machine's with its features; "" or "generic": the triple's baseline */
+    /* Prefix of every name; neither a word of C or C++ nor a name of the C library. NULL: the last part of the path. */
+    const char *symbol;
+    const char *triple;   /* NULL: this machine's */
+    const char *cpu;      /* NULL: this machine's, with its features; "" or "generic": the triple's baseline */
     const char *features;
-    int64_t workspace_limit; /* bytes; exceeding it is an error; 0: none */
+    int64_t workspace_limit; /* in bytes; exceeding it is an error; 0: no limit */
 } kiln_aot_options;
 
-/* Writes PATH.o and PATH.h for f with the inputs that it declares; without a declaration, with those of its latest call, eager or compiled. The header declares, with shapes in comments
+/* Writes PATH.o and PATH.h for f with the inputs that it declares or, if it declares none, with those of its latest call, eager or
+ * compiled. The header declares, with the shapes in comments,
  *     int  SYMBOL(void *state, const T *in0, ..., [int64_t n_N, ...] T *out0, ..., void *workspace);
- *     void SYMBOL_init(void *state);                 variables' values at the time of compiling
- *     int  SYMBOL_needs([int64_t n_N, ...] int64_t *size);   what such a call needs: bytes of workspace, then the sizes of the outputs' axes
- * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and names for what it returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a size
- * outside its bounds), SYMBOL_EVALUE (an assertion failed, a loop went on after its bound). State and workspace are the caller's, 64-byte aligned; captured tensors are constants in the object.
- * The bits are those of a JIT compile with no_blas on the same CPU. False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); nothing is left half written. */
+ *     void SYMBOL_init(void *state);                           sets the variables to their values at the time of compiling
+ *     int  SYMBOL_needs([int64_t n_N, ...] int64_t *size);     stores the bytes of workspace, then the sizes of the outputs' axes
+ * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and the codes that SYMBOL returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a
+ * size is outside its bounds), SYMBOL_EVALUE (an assertion failed, or a loop went on after its bound). The caller owns state and
+ * workspace, both 64-byte aligned. Captured tensors become constants in the object. The results have the bits of a JIT compile with
+ * no_blas on the same CPU. False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); no file is then left half written. */
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: its first graph, every parameter an argument. Without
- * .symbol, where the path's last part is no C identifier, names begin with the graph's. Hostile text gives KILN_EFORMAT with line
- * and column. */
-KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path, const kiln_aot_options *options, size_t size);
-#define kiln_aot_text(k, text, len, path, ...) kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
+/* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: compiles its first graph, whose parameters all become
+ * arguments. Without .symbol, names begin with the graph's name if the path's last part is no C identifier. Malformed text gives
+ * KILN_EFORMAT with line and column. */
+KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_t len, const char *path,
+    const kiln_aot_options *options, size_t size);
+#define kiln_aot_text(k, text, len, path, ...) \
+    kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. out gets its results, at
- * most cap of them; returns how many it has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED:
- * their records are in the program that traced it. */
+/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. Stores at most cap results
+ * in out; returns how many the graph has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED,
+ * because what they do is recorded only in the program that traced it. */
 KILN_API int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap);
 #define kiln_run_text(k, text, len, in, out, cap) kiln_run_text_at(KILN_HERE, (k), (text), (len), in, (out), (cap))
-/* The same with values for dims of the module that no input has as a size: kiln_run_text_with(k, text, len, in, out, cap,
- * &(kiln_run_options){.dims = d, .dims_count = 1}). A dim without a value, and one with a value outside its bounds, is KILN_ESHAPE.
- */
+/* The same with values for dims that no input has as a size: kiln_run_text_with(k, text, len, in, out, cap,
+ * &(kiln_run_options){.dims = d, .dims_count = 1}). A dim without a value, or with one outside its bounds, is KILN_ESHAPE. */
 typedef struct kiln_run_dim { const char *name; int64_t size; } kiln_run_dim;
 typedef struct kiln_run_options {
     const kiln_run_dim *dims;
@@ -48,7 +52,7 @@ typedef struct kiln_run_options {
 } kiln_run_options;
 KILN_API int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap,
                                  const kiln_run_options *options, size_t size);
-#define kiln_run_text_with(k, text, len, in, out, cap, ...)                                                                                    \
+#define kiln_run_text_with(k, text, len, in, out, cap, ...) \
     kiln_run_text_sized(KILN_HERE, (k), (text), (len), in, (out), (cap), __VA_ARGS__, sizeof(kiln_run_options))
 
 #ifdef __cplusplus

@@ -1,13 +1,15 @@
-/* control.h: loops and branches whose one source runs eagerly and traces once. Included by kiln.h; compiles alone as C11 and C++17.
+/* control.h: loops and branches whose one source runs eagerly and can be traced. Included by kiln.h; compiles alone as C11 and
+ * C++17.
  *
  * State that lives across iterations, or that a branch changes, is kept in variables and locals; each iteration, condition and
- * branch is a scope. In eager code the blocks run as often as they run. In a trace each is traced once, with symbols, and the loop
- * or branch is one operation of the graph, which gradients, compiled code and ahead-of-time code know. What only C can do is an
- * error in a trace, named with its line: break, return or goto out of a block; a value made in a block and used outside it (assign
- * it to a kiln_local made before); a carried value that changes its dtype or shape. The gradient of a loop keeps what comes into
- * each step, in memory that grows with the steps; two nested loops keep that of the outer steps alone and run the inner ones again:
- * 32 times 32 steps take the memory of 64, not of 1024 (tests/test_recompute.c). `continue` ends the block: the iteration, or of
- * KILN_IF the branch. */
+ * branch is a scope. Eager code runs the blocks as often as C would. A trace runs each block once, with symbols, and makes the loop
+ * or branch one operation of the graph, which gradients, compiled code and ahead-of-time code understand. Three things that C
+ * allows are errors in a trace, reported with their line: leaving a block by break, return or goto; using a value outside the block
+ * that made it (assign it to a kiln_local made before the block); and changing the dtype or shape of a carried value. `continue`
+ * ends the block: the iteration, or the branch of a KILN_IF.
+ * The gradient of a loop stores the values that enter each step, so its memory grows with the number of steps. Of two nested loops
+ * it stores only those of the outer steps and runs the inner ones again: 32 times 32 steps take the memory of 64, not of 1024
+ * (tests/test_recompute.c). */
 #ifndef KILN_CONTROL_H
 #define KILN_CONTROL_H
 
@@ -21,14 +23,14 @@ extern "C" {
 /* ---- what the macros at the end call ------------------------------------------------------------------------- */
 typedef struct kiln_loop {
     kiln *k;
-    uint64_t id;             /* of the trace; 0: eager */
-    int64_t at, count; /* a while's: steps gone, and its bound or 0 */
+    uint64_t id;             /* the trace's; 0 in eager code */
+    int64_t at, count; /* of a while: steps done, and its bound or 0 */
     uint64_t failures;
     kiln_tensor *index;
     kiln_scope scope;
     kiln_site site;
     void *frame, *condition;
-    void *first, *first_condition; /* under KILN_RETRACE: as they were traced the first time */
+    void *first, *first_condition; /* under KILN_RETRACE: the graphs as first traced */
     uint32_t predicate, first_predicate;
     bool is_while;
     int state;
@@ -42,7 +44,7 @@ KILN_API void kiln_for_end(kiln_loop *l);
 
 typedef struct kiln_branch {
     kiln *k;
-    uint64_t id;             /* of the trace; 0: eager */
+    uint64_t id;             /* the trace's; 0 in eager code */
     kiln_scope scope;
     kiln_site site;
     void *frame;
@@ -56,60 +58,61 @@ KILN_API bool kiln_branch_next(kiln_branch *b);
 KILN_API void kiln_branch_end(kiln_branch *b);
 
 /* ---- the same with functions for blocks ------------------------------------------------------------------------
- * Bodies are a traced function's: body(k, in, out, user) reads `in`, which a NULL ends, and sets every `out`. They run in a scope
- * of their own; their outputs move to the caller's. Variables and locals are read and assigned in them as in the macros' blocks.
- * Gradients flow through carries, slices and results, and to all that bodies capture. Each returns false, and poisons out, after an
- * error. Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
-/* Inputs and carries are lists of operands, KILN_IN(x, v, 3), kiln_tensors(x, n) or kiln_variables(v, n): variables are read now,
- * numbers are as kiln_local takes them (integers i64, fractions as kiln_scalar(k, KILN_F32, 0.5)). An array of tensors and its
- * count as two arguments is the older way, and what the functions without `of` take. */
-/* out = then(in) or otherwise(in): kiln_cond(k, condition, then, otherwise, KILN_IN(x), out, nout, user). */
-KILN_API bool kiln_cond_of_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_operands in,
-                              kiln_tensor **out, int nout, void *user);
-KILN_API bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise, kiln_tensor *const *in,
-                           int nin, kiln_tensor **out, int nout, void *user);
-/* out = bodies[selector](in); the selector is an integer scalar, clamped to the bodies there are: kiln_switch(k, selector, bodies,
- * count, KILN_IN(x), out, nout, user); bodies that are a literal stand in parentheses. */
+ * A body has the form of a traced function's: body(k, in, out, user) reads `in`, which a NULL ends, and sets every `out`. It runs
+ * in a scope of its own; its outputs move to the caller's scope. Bodies read and assign variables and locals as the macros' blocks
+ * do. Gradients flow through carries, slices and results, and to all that bodies capture. Each call returns false and poisons out
+ * after an error. Carries keep their dtype and shape; all cases give equal dtypes and shapes. */
+/* Inputs and carries are lists of operands: KILN_IN(x, v, 3), kiln_tensors(x, n) or kiln_variables(v, n). Variables are read now;
+ * numbers become what kiln_local makes of them (integers i64; write a fraction as kiln_scalar(k, KILN_F32, 0.5)). The functions
+ * without `of` are the older way and take an array of tensors and its count. */
+/* out = then(in) or otherwise(in), called as kiln_cond(k, condition, then, otherwise, KILN_IN(x), out, nout, user). */
+KILN_API bool kiln_cond_of_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise,
+    kiln_operands in, kiln_tensor **out, int nout, void *user);
+KILN_API bool kiln_cond_at(kiln_site at, kiln *k, kiln_operand condition, kiln_body *then, kiln_body *otherwise,
+    kiln_tensor *const *in, int nin, kiln_tensor **out, int nout, void *user);
+/* out = bodies[selector](in), called as kiln_switch(k, selector, bodies, count, KILN_IN(x), out, nout, user). The selector is an
+ * integer scalar and is clamped to the bodies there are. A literal array of bodies needs parentheses. */
 KILN_API bool kiln_switch_of_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_operands in,
                                 kiln_tensor **out, int nout, void *user);
-KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count, kiln_tensor *const *in,
-                             int nin, kiln_tensor **out, int nout, void *user);
-/* Carries, from step to step: out = body(index, carries ...), `count` times (an integer scalar). The index is i64[]. kiln_for(k,
- * count, body, KILN_IN(x, y), out, user). */
-KILN_API bool kiln_for_of_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_operands carries, kiln_tensor **out, void *user);
-KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n, kiln_tensor **out,
-                          void *user);
-/* The same in segments of `every` steps (at least 1): the gradient keeps what comes into each segment and runs its steps again,
- * about count / every + every carries instead of count. */
+KILN_API bool kiln_switch_at(kiln_site at, kiln *k, kiln_operand selector, kiln_body *const *bodies, int count,
+    kiln_tensor *const *in, int nin, kiln_tensor **out, int nout, void *user);
+/* Runs out = body(index, carries ...) `count` times, an integer scalar; each step's outputs are the next step's carries. The index
+ * is i64[]. Called as kiln_for(k, count, body, KILN_IN(x, y), out, user). */
+KILN_API bool kiln_for_of_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_operands carries,
+                             kiln_tensor **out, void *user);
+KILN_API bool kiln_for_at(kiln_site at, kiln *k, kiln_operand count, kiln_body *body, kiln_tensor *const *carries, int n,
+                          kiln_tensor **out, void *user);
+/* The same in segments of `every` steps (at least 1): the gradient stores what enters each segment and runs its steps again, which
+ * takes about count / every + every carries instead of count. */
 KILN_API bool kiln_for_every_of_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_operands carries,
                                    kiln_tensor **out, void *user);
-KILN_API bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body, kiln_tensor *const *carries,
-                                int n, kiln_tensor **out, void *user);
-/* The same as kiln_for, as long as condition(index, carries ...) gives a true bool scalar. at_most > 0: going on after that many
- * steps is an error, and gradients need no memory that grows while it runs, so that they compile ahead of time. */
+KILN_API bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every, kiln_body *body,
+    kiln_tensor *const *carries, int n, kiln_tensor **out, void *user);
+/* As kiln_for, as long as condition(index, carries ...) gives a bool scalar that is true. If at_most > 0, going on after that many
+ * steps is an error, and gradients need no memory that grows during the run, so that they compile ahead of time. */
 KILN_API bool kiln_while_of_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_operands carries,
                                kiln_tensor **out, void *user);
-KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body, kiln_tensor *const *carries,
-                            int n, kiln_tensor **out, void *user);
+KILN_API bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition, kiln_body *body,
+    kiln_tensor *const *carries, int n, kiln_tensor **out, void *user);
 /* A loop over slices: (carries ..., ys ...) = body(index, carries ..., xs[index] ...). ys are stacked along a new first axis. */
 typedef struct kiln_scan_options {
     kiln_tensor *const *carries; /* first values */
     int carries_count;
-    kiln_tensor *const *xs;      /* sliced along their first axis, which is as long in all of them */
+    kiln_tensor *const *xs;      /* sliced along their first axis, of equal size in all */
     int xs_count;
     int ys_count;
-    int64_t steps;               /* without xs: how many */
+    int64_t steps;               /* if there are no xs: how many steps */
     bool reverse;                /* from the last slice to the first; ys[i] still belongs to xs[i] */
-    /* In place of carries and of xs: KILN_IN(h, v). (In C++ a list that is stored needs an array that lasts:
+    /* Lists in place of the arrays carries and xs, as KILN_IN(h, v). (A list that C++ code stores needs an array that lasts:
      * kiln_operand_list(array, n).) */
     kiln_operands carries_in, xs_in;
 } kiln_scan_options;
-/* out: carries_count last carries; ys: ys_count stacks. Cost of an eager gradient: each step's slice costs its whole x. Stacked
- * outputs need at least one step. */
+/* Stores the last carries_count carries in out and ys_count stacks in ys; stacks need at least one step. An eager gradient passes
+ * over the whole of x for each step's slice. */
 KILN_API bool kiln_scan_sized(kiln_site at, kiln *k, kiln_body *body, const kiln_scan_options *options, kiln_tensor **out,
                               kiln_tensor **ys, void *user, size_t size);
 
-/* A bound of none is an error; 0 is how the functions above spell that there is none. */
+/* A user's bound of 0 is an error (-1); in the functions above 0 means that there is no bound. */
 static inline int64_t kiln_bound(int64_t steps) { return steps > 0 ? steps : -1; }
 #define kiln_cond(...) KILN_CAT(KILN_COND_, KILN_JUST_8(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_COND_L(k, condition, ...) kiln_cond_of_at(KILN_HERE, (k), KILN_OPERAND(condition), __VA_ARGS__)
@@ -132,10 +135,11 @@ static inline int64_t kiln_bound(int64_t steps) { return steps > 0 ? steps : -1;
 #define kiln_scan(k, body, ...) kiln_scan_sized(KILN_HERE, (k), (body), __VA_ARGS__, sizeof(kiln_scan_options))
 
 /* ---- parts of variables --------------------------------------------------------------------------------------------
- * kiln_assign_slice(v, KILN_STARTS(i, 0), x) puts x into v from there on: v's dtype, no axis longer than v's, axes that it has
- * fewer count as leading ones of size 1 (a row into a matrix, a scalar or a number into one element); kiln_assign_add_slice adds
- * it. Starts, one per axis, are integers or integer scalar tensors, clamped so that x fits. Values are immutable: the cost is that
- * of making all of v anew, in compiled code one pass over it. Gradients as kiln_assign's; they flow to x. */
+ * kiln_assign_slice(v, KILN_STARTS(i, 0), x) stores x in v beginning at those indices; kiln_assign_add_slice adds it there. x has
+ * v's dtype and no axis longer than v's. If x has fewer axes, leading ones of size 1 are added, so that a row goes into a matrix,
+ * and a scalar or number into one element. Starts, one per axis, are integers or integer scalar tensors, and are clamped so that x
+ * fits. Values are immutable, so all of v is made anew: in compiled code one pass over it. Gradients are as kiln_assign's and flow
+ * to x. */
 KILN_API void kiln_assign_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
 KILN_API void kiln_assign_add_slice_at(kiln_site at, kiln_variable *v, int count, const kiln_operand *start, kiln_operand x);
 #define kiln_assign_slice(v, starts, x) kiln_assign_slice_at(KILN_HERE, (v), starts, KILN_OPERAND(x))
@@ -178,16 +182,15 @@ struct kiln_branch_guard : kiln_branch {
 #endif
 
 /* ---- the macros ---------------------------------------------------------------------------------------------------
- * KILN_FOR(k, i, n) { ... }      runs its block n times; i is an i64[] tensor, n an operand: an integer scalar.
- * KILN_WHILE(k, condition) {...} runs its block as long as the condition holds: an expression, evaluated anew before each turn, whose value
- *                                is a bool scalar. It reads variables and locals, and assigns none.
- *                                Eagerly it also ends when an error is recorded in it.
- * KILN_WHILE_AT_MOST(k, steps, condition) { ... } the same; going on after so many steps (a C integer, at least 1) is an error,
- *                                whether or not what the loop computes is used. Its gradient needs no
- *                                memory that grows while it runs, and so compiles ahead of time.
- * KILN_IF(condition) ...         runs the statement or block if the bool scalar is true.
- * KILN_ELSE(k) ...               right behind a KILN_IF's block: if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }.
- *                                It is a statement of its own: a loop or a C `if` around both needs braces. */
+ * KILN_FOR(k, i, n) { ... } runs its block n times. i is an i64[] tensor; n is an operand, an integer scalar.
+ * KILN_WHILE(k, condition) { ... } runs its block as long as the condition holds: an expression, evaluated before each turn, whose
+ * value is a bool scalar. It may read variables and locals but must not assign any. In eager code the loop also ends when an error
+ * is recorded in it.
+ * KILN_WHILE_AT_MOST(k, steps, condition) { ... } is the same, but going on after so many steps (a C integer, at least 1) is an
+ * error, even if nobody uses the result. Its gradient needs no memory that grows during the run, and so compiles ahead of time.
+ * KILN_IF(condition) ... runs the statement or block if the bool scalar is true.
+ * KILN_ELSE(k) ..., right behind a KILN_IF's block, runs if it was false. A chain is written KILN_ELSE(k) { KILN_IF(b) ... }. It is
+ * a statement of its own: a loop or a C `if` around both needs braces. */
 #define KILN_FOR(k, i, n) KILN_FOR_(k, i, n, KILN_CAT(kiln_loop_, __COUNTER__))
 #define KILN_FOR_(k, i, n, l)                                                                                          \
     for (KILN_LOOP_DECLARE(l, kiln_for_begin_at(KILN_HERE, (k), KILN_OPERAND(n))); kiln_for_next(&l);)                  \

@@ -1,11 +1,11 @@
-/* core.h: engines, scopes, errors, tensors and variables. Included by kiln.h, which is what programs include; compiles alone as C11
+/* core.h: engines, scopes, errors, tensors and variables. Programs include kiln.h, which includes this; it compiles alone as C11
  * and C++17.
  *
- * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and goes when that scope
- * closes; kiln_keep moves it one scope out, kiln_own out of all of them until kiln_release. Errors are sticky: a call that
- * fails returns a poisoned tensor, calls on poisoned tensors return poisoned tensors, and the thread keeps the first error
- * until kiln_clear; one that nobody looked at is told when the engine closes. Nothing here exits or aborts, and the engine's log,
- * stderr unless the options say otherwise, is all that is printed unasked. */
+ * Ownership. Every tensor that a call returns belongs to the calling thread's innermost scope and is freed when that scope closes;
+ * kiln_keep moves it one scope out, kiln_own out of all scopes until kiln_release. Errors are sticky: a call that fails returns a
+ * poisoned tensor, calls on poisoned tensors return poisoned tensors, and the thread keeps the first error until kiln_clear. An
+ * error that nobody looked at is logged when the engine closes. Nothing here exits or aborts, and nothing is printed unasked except
+ * the engine's log, which goes to stderr unless the options say otherwise. */
 #ifndef KILN_CORE_H
 #define KILN_CORE_H
 
@@ -38,8 +38,8 @@ typedef struct kiln_variable kiln_variable; /* state: holds a tensor that assign
 typedef enum kiln_dtype {
     KILN_NONE, KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64,
     KILN_F16, KILN_BF16, KILN_F32, KILN_F64,
-    KILN_F8_E4M3, /* OCP: largest 448, no infinity: what is beyond becomes NaN (kiln_cast_saturated: the largest) */
-    KILN_F8_E5M2  /* OCP: as IEEE, largest 57344 */
+    KILN_F8_E4M3, /* OCP: largest 448, no infinity: larger values become NaN (with kiln_cast_saturated 448) */
+    KILN_F8_E5M2  /* OCP: follows IEEE, largest 57344 */
 } kiln_dtype;
 
 /* ---- where a call stands in the user's source -------------------------------------------------------- */
@@ -51,44 +51,48 @@ typedef struct kiln_site { const char *file; int line; } kiln_site;
 #endif
 
 /* ---- shapes and axes as literals ------------------------------------------------------------------------
- * KILN_SHAPE(32, 784); KILN_SHAPE() is a scalar's. More than 8 sizes do not compile. */
+ * For example KILN_SHAPE(32, 784); KILN_SHAPE() is a scalar's shape. More than 8 sizes do not compile. */
 typedef struct kiln_shape { int64_t rank, size[1 + KILN_MAX_RANK]; /* size[0] is unused */ } kiln_shape;
-/* KILN_AXES(0, -1): those axes, removed from the result; KILN_KEEP(0, -1): kept with size 1. KILN_ALL, KILN_KEEP_ALL: every axis;
- * KILN_AXES(): none. count: how many are named; -1: all. */
+/* KILN_AXES(0, -1) names axes that the result lacks; KILN_KEEP(0, -1) axes that it keeps with size 1. KILN_ALL and KILN_KEEP_ALL
+ * name every axis, KILN_AXES() none. count: how many axes are named; -1 means all. */
 typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] is unused */ } kiln_axes;
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 typedef struct kiln_options {
-    /* In all; 0: one per core this process may use. Kiln's own threads block all signals; the idle ones that OpenBLAS starts when
-     * it is loaded do not (OPENBLAS_NUM_THREADS=1 in the environment: there are none). */
+    /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. OpenBLAS starts
+     * idle threads when it is loaded, which do not (unless OPENBLAS_NUM_THREADS=1 is in the environment: then it starts none). */
     int threads;
-    bool no_compile;         /* traced functions run eagerly; LLVM is never entered: what needs it is KILN_ESTATE, kiln_check does without */
+    /* Traced functions run eagerly and LLVM is never entered. Calls that need it give KILN_ESTATE; kiln_check does without. */
+    bool no_compile;
     bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
-    /* Your parallel-for in place of Kiln's workers: run task(arg, 0..tasks-1), return when all are done. */
+    /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
     void *parallel_user;
-    /* Takes warnings, what a process should know of its machine, and errors that nobody looked at, a line each without its newline,
-     * from any thread that uses the engine. NULL: they go to stderr; .no_log silences them. */
+    /* Receives warnings, remarks on the machine, and errors that nobody looked at, one line each without its newline, from any
+     * thread that uses the engine. If it is NULL the lines go to stderr; .no_log silences them. */
     void (*log)(void *user, const char *text);
     void *log_user;
-    uint64_t seed;           /* of the engine's own generator, from which layers made without one draw: the same seed and the same order give the same weights */
-    bool no_log;             /* no log at all: then look at kiln_error yourself */
-    bool checked;            /* indices out of range are errors (ops.h); KILN_CHECKED=1 in the environment is the same. Settled when the engine opens:
-                              * compiled code is an engine's own, so that none is run unchecked; objects that it writes (aot.h) check as well */
+    /* Seeds the engine's own generator, from which layers made without a generator draw: the same seed and the same order of layers
+     * give the same weights. */
+    uint64_t seed;
+    bool no_log;             /* no log at all: look at kiln_error yourself then */
+    /* Makes indices out of range errors (ops.h), as does KILN_CHECKED=1 in the environment. This is settled when the engine opens;
+     * code compiled by the engine checks too, as do the objects that it writes (aot.h). */
+    bool checked;
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */
 #define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
-/* Releases everything the engine owns, open scopes and tapes included; tapes and tensors must not be used afterwards, so close in a
- * block outside theirs. Returns how many threads have an error that was never cleared: 0 is a clean end. The text of each that
- * kiln_error was not asked for goes to the log. */
+/* Releases everything the engine owns, open scopes and tapes included. Tapes and tensors must not be used afterwards, so close the
+ * engine in a block outside theirs. Returns how many threads have an error that was never cleared; 0 is a clean end. Errors that
+ * kiln_error was not asked for are logged. */
 KILN_API int kiln_close(kiln *k);
 KILN_API const char *kiln_version(void);
 
-/* Process-wide memory: replaced before the first engine opens. resize(user, old, old_bytes, bytes, align) allocates for old
- * NULL, frees for bytes 0. */
+/* Replaces the allocator of the whole process; call it before the first engine opens. resize(user, old, old_bytes, bytes, align)
+ * allocates if old is NULL and frees if bytes is 0. */
 typedef struct kiln_allocator {
     void *(*resize)(void *user, void *old, size_t old_bytes, size_t bytes, size_t align);
     void *user;
@@ -110,20 +114,21 @@ typedef struct kiln_failure {
 } kiln_failure;
 
 KILN_API bool kiln_failed(kiln *k);                    /* this thread has an error */
-KILN_API const kiln_failure *kiln_error(kiln *k);      /* the first one; code KILN_OK and text "" if none; valid until kiln_clear */
-KILN_API void kiln_clear(kiln *k);                     /* forgets it */
+/* the first error, valid until kiln_clear; if none, code KILN_OK and text "" */
+KILN_API const kiln_failure *kiln_error(kiln *k);
+KILN_API void kiln_clear(kiln *k);                     /* forgets the error */
 
 /* ---- scopes ---------------------------------------------------------------------------------------------------- */
 typedef struct kiln_scope { kiln *k; uint64_t id; } kiln_scope;
 KILN_API kiln_scope kiln_scope_open(kiln *k);
-KILN_API kiln_scope kiln_scope_open_at(kiln_site at, kiln *k); /* errors about what it closed on name the place */
+KILN_API kiln_scope kiln_scope_open_at(kiln_site at, kiln *k); /* errors about it name `at` */
 KILN_API void kiln_scope_close(kiln_scope *s);         /* scopes close in reverse order; out of order is an error */
-KILN_API kiln_tensor *kiln_keep(kiln_tensor *t);       /* to the scope outside the innermost; returns t */
-KILN_API kiln_tensor *kiln_own(kiln_tensor *t);        /* to the caller, until kiln_release; returns t */
+KILN_API kiln_tensor *kiln_keep(kiln_tensor *t);       /* moves t to the scope outside the innermost; returns t */
+KILN_API kiln_tensor *kiln_own(kiln_tensor *t);        /* makes the caller own t until kiln_release; returns t */
 KILN_API void kiln_release(kiln_tensor *t);            /* NULL allowed; twice is an error */
-KILN_API void kiln_set(kiln_tensor **slot, kiln_tensor *t); /* *slot = kiln_own(t), the old one released */
+KILN_API void kiln_set(kiln_tensor **slot, kiln_tensor *t); /* *slot = kiln_own(t); releases the old one */
 
-/* ---- operands: a tensor, a variable (read now) or a number stand where an operand is asked for -------------------- */
+/* ---- operands: a call that takes an operand accepts a tensor, a variable (which is read now) or a number ----------------- */
 typedef struct kiln_operand {
     union { kiln_tensor *tensor; kiln_variable *variable; double f; int64_t i; uint64_t u; const char *text; } as;
     uint32_t kind; /* 1 tensor, 2 variable, 3 f, 4 i, 5 u, 6 bool (in i); static arguments: 7 i, 8 f, 9 text */
@@ -144,7 +149,8 @@ typedef struct kiln_operand {
 #endif
 } kiln_operand;
 
-typedef struct kiln_operands { const void *at; int32_t count; uint32_t kind; } kiln_operands; /* kind 0: kiln_operand, 1: kiln_tensor *, 2: kiln_variable * */
+/* kind says what `at` is an array of: 0 kiln_operand, 1 kiln_tensor *, 2 kiln_variable *. */
+typedef struct kiln_operands { const void *at; int32_t count; uint32_t kind; } kiln_operands;
 static inline kiln_operands kiln_operand_list(const kiln_operand *x, int count)
 {
     kiln_operands l = {x, count, 0};
@@ -162,58 +168,67 @@ static inline kiln_operands kiln_variables(kiln_variable *const *v, int count)
 }
 
 /* ---- making tensors ------------------------------------------------------------------------------------------------ */
-/* Copies `count` elements of the dtype; count must equal the shape's product. */
+/* Copies `count` elements of the dtype; count must equal the product of the shape's sizes. */
 KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data, int64_t count);
-/* Uses the memory itself, read only, until release(data, user) is called once; release may be NULL: then keep it alive yourself.
- * Row-major, aligned to its element. */
+/* Uses the memory itself without copying or writing, until release(data, user) is called, once. If release is NULL, keep the memory
+ * alive yourself. The elements are row-major and aligned. */
 KILN_API kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data,
                                      void (*release)(void *data, void *user), void *user);
-/* The same from C doubles, whatever the dtype; kiln_numbers(k, KILN_BF16, KILN_SHAPE(2, 2), 1, 0.5, -3, 4) lists them. Floats round
- * to nearest even; a fraction for an integer, a number out of range, or one that is neither 0 nor 1 for a bool is KILN_EVALUE and
- * named with its place. */
+/* As kiln_from, from C doubles whatever the dtype; kiln_numbers(k, KILN_BF16, KILN_SHAPE(2, 2), 1, 0.5, -3, 4) lists them. Floats
+ * round to nearest even. KILN_EVALUE, with the number's place, follows a fraction for an integer, a number out of range, and a
+ * number for a bool that is neither 0 nor 1. */
 KILN_API kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const double *v, int64_t count);
 KILN_API kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, kiln_operand number);
-KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis); /* index along axis */
+/* each element's index along the axis */
+KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis);
 
 /* ---- looking at tensors ---------------------------------------------------------------------------------------------- */
 KILN_API kiln_dtype kiln_dtype_of(const kiln_tensor *t);  /* KILN_NONE if poisoned or NULL */
 KILN_API int kiln_rank(const kiln_tensor *t);
-KILN_API int64_t kiln_dim(const kiln_tensor *t, int axis); /* negative axes count from the end; in a trace of a bounded size: its upper bound; 0 if poisoned or NULL, and after an error: no such axis */
+/* A negative axis counts from the end. In a trace of a bounded size this is the upper bound. 0 if t is poisoned or NULL, or after
+ * an error (no such axis). */
+KILN_API int64_t kiln_dim(const kiln_tensor *t, int axis);
 KILN_API int64_t kiln_elements(const kiln_tensor *t);
 KILN_API size_t kiln_bytes(const kiln_tensor *t);
 KILN_API const char *kiln_dtype_name(kiln_dtype t);
 KILN_API size_t kiln_dtype_bytes(kiln_dtype t);
 KILN_API kiln *kiln_engine(const kiln_tensor *t);
-/* Copies out row-major; bytes must equal kiln_bytes(t). False after an error (wrong size, poisoned, traced value). */
+/* Copies the elements out, row-major; bytes must equal kiln_bytes(t). False after an error (a wrong size, a poisoned tensor, a
+ * traced value). */
 KILN_API bool kiln_read_at(kiln_site at, kiln_operand t, void *to, size_t bytes);
-/* Every element of any dtype as a double, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read,
- * and an i64 or u64 that no double is exactly (beyond 2^53), named with its place. */
+/* Copies the elements out as doubles, row-major; count must equal kiln_elements(t). False after an error: those of kiln_read, and
+ * an i64 or u64 beyond 2^53 that no double holds exactly, named with its place. */
 KILN_API bool kiln_read_doubles_at(kiln_site at, kiln_operand t, double *to, int64_t count);
-/* Row-major elements of a contiguous copy or of the tensor itself, valid as long as t. NULL after an error: KILN_EDEVICE
- * where the elements lie on a device that C cannot look into (kiln_read copies them out). */
+/* The elements, row-major, of the tensor itself or of a contiguous copy, valid as long as t. NULL after an error, such as
+ * KILN_EDEVICE where the elements lie on a device that C cannot look into (kiln_read copies them out). */
 KILN_API const void *kiln_data_at(kiln_site at, kiln_tensor *t);
-/* The one element of a tensor, as a double / as an int64. NaN / 0 after an error. */
+/* The only element of a tensor, as a double or an int64; NaN or 0 after an error. */
 KILN_API double kiln_item_at(kiln_site at, kiln_operand t);
 KILN_API int64_t kiln_item_i64_at(kiln_site at, kiln_operand t);
-/* As NumPy prints, then " f32[2,2]" and a newline. In a traced function each time it runs, in order (effect.h). */
+/* Prints as NumPy does, then " f32[2,2]" and a newline. A traced function prints each time it runs, in program order (effect.h). */
 KILN_API void kiln_print_at(kiln_site at, FILE *to, kiln_operand t);
 
 /* ---- variables --------------------------------------------------------------------------------------------------------
  * A variable lives until kiln_variable_free or kiln_close. Its dtype and shape never change. Callers serialise assignments.
- *     kiln_variable_new(k, "w", x)               x: a tensor or variable, whose dtype and shape it takes; or a C integer: i64[], or a bool: bool[]
- *     kiln_variable_new(k, "w", KILN_F32, 0.5)   a number of that dtype; a C double without one is an error, since it could be f32 or f64
- * and so does kiln_local. */
+ *     kiln_variable_new(k, "w", x)               x is a tensor or variable, whose dtype and shape it takes, or a C integer (i64[])
+ *     or bool (bool[])
+ *     kiln_variable_new(k, "w", KILN_F32, 0.5)   a number of that dtype; a C double without a dtype is an error: f32 or f64 could
+ *     be meant
+ * kiln_local takes the same forms. */
 KILN_API kiln_variable *kiln_variable_new_at(kiln_site at, kiln *k, const char *name, kiln_operand init);
 KILN_API kiln_variable *kiln_variable_of_at(kiln_site at, kiln *k, const char *name, kiln_dtype dtype, kiln_operand number);
 KILN_API void kiln_variable_free(kiln_variable *v);
 KILN_API const char *kiln_variable_name(const kiln_variable *v);
-/* Its value now. Under a tape a read is a gradient leaf: gradients with respect to the variable sum its reads. */
+/* The variable's value now. Under a tape each read is a gradient leaf; a gradient with respect to the variable sums over its
+ * reads. */
 KILN_API kiln_tensor *kiln_value_at(kiln_site at, kiln_operand variable);
-KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);     /* same shape (or a number); the variable's dtype, or one that it holds without loss (f32 to an f64 variable) */
+/* The value has the variable's shape or is a number; it has the variable's dtype or one that this holds without loss (f32 into
+ * f64). */
+KILN_API void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value);
 KILN_API void kiln_assign_add_at(kiln_site at, kiln_variable *v, kiln_operand value);
 KILN_API void kiln_assign_sub_at(kiln_site at, kiln_variable *v, kiln_operand value);
-/* A local: state of the block that makes it, freed with the innermost scope; gradients flow through its assignments. Under a tape a
- * read makes its value a leaf, so that gradients can be taken with respect to it as well (function.h). */
+/* A local holds state of the block that makes it and is freed with the innermost scope; gradients flow through its assignments.
+ * Under a tape a read makes its value a leaf, so that gradients can be taken with respect to a local as well (function.h). */
 KILN_API kiln_variable *kiln_local_at(kiln_site at, kiln *k, kiln_operand init);
 KILN_API kiln_variable *kiln_local_of_at(kiln_site at, kiln *k, kiln_dtype dtype, kiln_operand number);
 
@@ -254,7 +269,7 @@ inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<
 {
     return kiln_from_at(at, k, D, s, v.begin(), static_cast<int64_t>(v.size()));
 }
-/* In parentheses: a template's comma would part arguments of kiln_call. */
+/* The parentheses are needed: a template's comma would separate arguments of kiln_call. */
 #define kiln_f32(k, s, ...) (kiln_from_list<float, KILN_F32>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_f64(k, s, ...) (kiln_from_list<double, KILN_F64>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_i32(k, s, ...) (kiln_from_list<int32_t, KILN_I32>((k), (s), {__VA_ARGS__}, KILN_HERE))
@@ -291,7 +306,7 @@ static inline kiln_operand kiln_of_bool(bool v) { return (kiln_operand){{.i = v}
 static inline kiln_operand kiln_of_operand(kiln_operand v) { return v; }
 static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tensor = (kiln_tensor *)v}, 1, 0}; }
 #define KILN_OPERANDS(n, ...) (kiln_operand[n]){__VA_ARGS__}
-/* The operand's text stands once (nested _Generic would double it at each level) under a fresh name (-Wshadow). */
+/* The operand's text stands only once, because nested _Generic would double it at each level; its name is fresh for -Wshadow. */
 #define KILN_OPERAND(x) KILN_OPERAND_(x, KILN_CAT(kiln_operand_, __COUNTER__))
 #define KILN_OPERAND_(x, v)                                                                                           \
     __extension__({                                                                                                   \
@@ -311,7 +326,8 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define kiln_u8(k, s, ...) KILN_LIST(k, uint8_t, KILN_U8, s, __VA_ARGS__)
 #define kiln_bool(k, s, ...) KILN_LIST(k, bool, KILN_BOOL, s, __VA_ARGS__)
 #define kiln_numbers(k, t, s, ...)                                                                                    \
-    kiln_from_doubles_at(KILN_HERE, (k), (t), (s), (double[]){__VA_ARGS__}, (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
+    kiln_from_doubles_at(KILN_HERE, (k), (t), (s), (double[]){__VA_ARGS__}, \
+        (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
 #define KILN_SCOPE(k)                                                                                                  \
     kiln_scope KILN_CAT(kiln_scope_, __COUNTER__) KILN_CLEANUP(kiln_scope_close) = kiln_scope_open_at(KILN_HERE, (k))
 #endif
@@ -320,11 +336,11 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define KILN_CAT(a, b) KILN_CAT_(a, b)
 #define KILN_COUNT(...) KILN_COUNT_(0, __VA_ARGS__, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define KILN_COUNT_(z, a, b, c, d, e, f, g, h, i, j, n, ...) n
-/* How many arguments, up to 4; more (up to 64) are M. */
+/* The number of arguments up to 4; M for more (up to 64). */
 #define KILN_FEW(...) KILN_MANY_(__VA_ARGS__, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
     M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, \
     4, 3, 2, 1, 0)
-/* Whether there are just 6, 7 or 8: L, a list that is one argument; more (up to 64) are M, an array and its count. */
+/* L if there are exactly 6, 7 or 8 arguments (a list is one argument), M if more, up to 64 (an array and its count). */
 #define KILN_JUST_6(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, M, M, L, M, M, M, M, M, 0)
 #define KILN_JUST_7(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, M, L, M, M, M, M, M, M, 0)
 #define KILN_JUST_8(...) KILN_MANY(__VA_ARGS__, KILN_M_50, M, M, M, M, M, M, L, M, M, M, M, M, M, M, 0)
@@ -336,9 +352,8 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
     a44, a45, a46, a47, a48, a49, a50, a51, a52, a53, a54, a55, a56, a57, a58, a59, a60, a61, a62, a63, a64, \
     n, ...) n
 
-/* ---- lists of operands: KILN_IN(x, w, 0.5) lists up to 10 tensors, variables and numbers where a call takes several;
- * kiln_tensors(x, n) and kiln_variables(v, n) are arrays of them, which only have to last for the call
- * ---------------------------------------------------------- */
+/* ---- lists of operands: KILN_IN(x, w, 0.5) lists up to 10 tensors, variables and numbers. kiln_tensors(x, n) and
+ * kiln_variables(v, n) pass arrays, which need only last for the call. ---- */
 #define KILN_IN(...) KILN_CAT(KILN_IN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_IN_1(a) kiln_operand_list(KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
 #define KILN_IN_2(a, b) kiln_operand_list(KILN_OPERANDS(2, KILN_OPERAND(a), KILN_OPERAND(b)), 2)

@@ -1,4 +1,4 @@
-/* data.h: data sets and batches. Not part of kiln.h: #include <kiln/data.h> beside it. Compiles alone as C11 and C++17. */
+/* data.h: data sets and batches. Not part of kiln.h: include <kiln/data.h> too. Compiles alone as C11 and C++17. */
 #ifndef KILN_DATA_H
 #define KILN_DATA_H
 
@@ -8,27 +8,27 @@
 extern "C" {
 #endif
 
-/* An IDX file (the MNIST format), gzip-compressed or not, as a tensor of its own dtype and shape (u8, i8, i16, i32, f32, f64).
- * Every size is checked against the file before anything is allocated; KILN_EIO and KILN_EFORMAT errors name the file and the
- * place. Owned by the innermost scope. */
+/* Reads an IDX file (the MNIST format), gzip-compressed or not, as a tensor of its own dtype and shape (u8, i8, i16, i32, f32,
+ * f64), owned by the innermost scope. Every size is checked against the file before anything is allocated; KILN_EIO and
+ * KILN_EFORMAT errors name the file and the place. */
 KILN_API kiln_tensor *kiln_idx_read_at(kiln_site at, kiln *k, const char *path);
 
-/* `count` drawings of the digits 0-9 as strokes with noise and jitter, the same for the same seed everywhere: images u8[count, 28,
- * 28], labels u8[count]. */
+/* Draws `count` digits 0-9 as strokes with noise and jitter, the same for the same seed on every machine: images u8[count, 28, 28],
+ * labels u8[count]. False after an error. */
 KILN_API bool kiln_digits_at(kiln_site at, kiln *k, int64_t count, uint64_t seed, kiln_tensor **images, kiln_tensor **labels);
 
-/* Pairs (x[i], y[i]) along axis 0; the tensors are kept alive. */
+/* The pairs (x[i], y[i]) along axis 0. The data set keeps both tensors alive. */
 typedef struct kiln_dataset kiln_dataset;
 KILN_API kiln_dataset *kiln_dataset_new_at(kiln_site at, kiln *k, kiln_tensor *x, kiln_tensor *y);
 KILN_API int64_t kiln_dataset_size(const kiln_dataset *d);
 KILN_API void kiln_dataset_free(kiln_dataset *d);
 
-/* One pass in batches: x [n, ...] and y [n, ...] stay valid until the next kiln_next. seed 0: in order; else shuffled, the same for
- * the same seed. The last batch may be shorter.   for (kiln_batch b = kiln_batches(d, 32, seed); kiln_next(&b);) { ... b.x, b.y,
- * b.index ... } */
+/* One pass over the data in batches x [n, ...] and y [n, ...], which stay valid until the next kiln_next. seed 0 keeps the order;
+ * any other shuffles, alike for the same seed. The last batch may be shorter.
+ *     for (kiln_batch b = kiln_batches(d, 32, seed); kiln_next(&b);) { ... b.x, b.y, b.index ... } */
 typedef struct kiln_batch {
     kiln_tensor *x, *y;
-    long index;           /* of the batch, from 0 */
+    long index;           /* the batch's number, from 0 */
     kiln_dataset *data;
     int64_t size, at;
     int64_t *order;

@@ -9,32 +9,34 @@ extern "C" {
 #endif
 
 /* ---- tapes: gradients of what was computed ------------------------------------------------------------------------
- * A tape records every op of its thread from its opening until its first gradient (a persistent one: until kiln_tape_stop)
- * or its close, but not the ops of its own gradients. Variables are watched by being read; tensors, whatever handle they are used
- * by, by kiln_watch. A kiln_local of floats that is read stands for the values that it held then: the gradient with respect to it
- * is the sum of theirs, and flows on to what they were computed from. What was neither watched nor computed from what was has a
- * gradient of zeros, even if it was used. Tapes nest: an outer one sees the gradient ops of an inner one, which is how higher
- * orders come about. */
+ * A tape records every op of its thread from its opening until its first gradient (a persistent tape: until kiln_tape_stop) or its
+ * close, but not the ops of its own gradients. Reading a variable makes the tape watch it; kiln_watch makes it watch a tensor,
+ * whatever handle that is used by. A kiln_local of floats that is read stands for the values that it held then: the gradient with
+ * respect to it is the sum of theirs, and flows on to what they were computed from. The gradient is zeros with respect to what was
+ * neither watched nor computed from something watched, even if it was used. Tapes nest: an outer tape records the gradient ops of
+ * an inner one, which gives higher orders. */
 typedef struct kiln_tape kiln_tape;
 KILN_API kiln_tape *kiln_tape_open_at(kiln_site at, kiln *k, bool persistent); /* belongs to the innermost scope */
 KILN_API void kiln_tape_stop(kiln_tape *tape);       /* records no more */
 KILN_API void kiln_tape_close(kiln_tape **tape);     /* *tape may be NULL */
 KILN_API kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x); /* returns x; floats only */
-/* d sum(y) / d x for a tensor or variable x; x's dtype and shape; zeros if unconnected (kiln_grad_why says why). A second
- * gradient from a tape that is not persistent is an error. */
+/* d sum(y) / d x for a tensor or variable x, with x's dtype and shape; zeros if y does not depend on x (kiln_grad_why says why). A
+ * second gradient from a tape that is not persistent is an error. */
 KILN_API kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operand x);
-/* The same for several x at once, in one reverse sweep: kiln_gradients(tape, y, KILN_IN(w, b), dx) fills dx. seed NULL: ones. */
+/* The same for several x in one reverse sweep: kiln_gradients(tape, y, KILN_IN(w, b), dx) fills dx. seed is y's cotangent; NULL
+ * means ones. */
 KILN_API bool kiln_gradients_of_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operands x, kiln_tensor **dx);
 KILN_API bool kiln_gradients_at(kiln_site at, kiln_tape *tape, kiln_tensor *y, kiln_tensor *seed, const kiln_operand *x, int count,
                                 kiln_tensor **dx);
-/* Why the last gradient with respect to x was zero or what it came through: one line, valid until the tape's next call. */
+/* Says in one line why the last gradient with respect to x was zero, or what it came through; valid until the tape's next call. */
 KILN_API const char *kiln_grad_why(kiln_tape *tape, kiln_operand x);
-/* The variables (not locals) that the tape saw read, in the order of their first read; returns how many there are, fills at most
- * cap. */
+/* Stores at most cap of the variables (not locals) that the tape saw read, in the order of their first read; returns how many there
+ * are. */
 KILN_API int kiln_tape_variables(kiln_tape *tape, kiln_variable **v, int cap);
-/* kiln_custom_gradient(y, KILN_IN(x, v), backward, user): y itself, but gradients flow as backward says, to the listed tensors and
- * variables, which y was computed from: backward(k, g, x, dx, user) has y's cotangent g and the operands x, and sets dx[i], the
- * cotangent of x[i], of its dtype and shape (left alone: none flows). An array of tensors and its count is the older way. */
+/* kiln_custom_gradient(y, KILN_IN(x, v), backward, user) returns y itself, but gradients flow as backward says, to the listed
+ * tensors and variables, from which y was computed. backward(k, g, x, dx, user) is given y's cotangent g and the operands x, and
+ * sets dx[i] to the cotangent of x[i], with its dtype and shape; no gradient flows to an x[i] whose dx[i] it leaves alone. Passing
+ * an array of tensors and its count is the older way. */
 KILN_API kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_operands x,
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user);
 KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
@@ -43,81 +45,85 @@ KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln
 /* ---- traced functions ------------------------------------------------------------------------------------------------------
  * A body is ordinary C over tensors. The first call with a new signature (dtypes, sizes, static arguments) runs it once on symbols,
  * differentiates, fuses and compiles; later calls run the compiled code. Tensors and variables from outside are implicit inputs,
- * read at each call. A function called inside another one's body is inlined there; one that calls itself must end by what C knows
- * (static arguments, sizes). Any thread may call a function; a signature is compiled once, whoever comes first.
+ * read at each call. A function called inside another one's body is inlined there; one that calls itself must end by a decision of
+ * C code (on static arguments or sizes). Any thread may call a function; each signature is compiled only once.
  *
- * Sizes that keep changing become symbols by themselves: when a call misses for the third time by one size alone (wherever it
- * stands: the rows of x and of y are one), it is compiled for every size from 1 to a bound of at least twice the largest seen, and
- * again for a larger bound when that is exceeded. Results are those of the other rows, bit for bit. A body that reads the size as a
- * C number (kiln_dim), or whose shapes do not allow it, is compiled for each size as before; the log and the statistics say so. */
+ * Sizes that keep changing become symbols by themselves: when a call misses the cache for the third time because of one size alone
+ * (which may stand in several places, as the rows of x and of y), it is compiled for every size from 1 to a bound of at least twice
+ * the largest seen, and again for a larger bound when that is exceeded. Results have the same bits as those of code compiled for
+ * one size. A body that reads the size as a C number (kiln_dim), or whose shapes do not allow it, is compiled for each size as
+ * before; the log and the statistics say so. */
 typedef struct kiln_function kiln_function;
-/* in: the inputs, then a NULL; reading what was not given is an error that names the input. out: set each output. */
+/* in holds the inputs and then a NULL; reading an input that was not given is an error that names it. The body sets every
+ * out[i]. */
 typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
 
-/* One declared input. rank < 0: anything of the dtype. KILN_SPEC_STATIC: a static argument. A size may be a bounded symbol:
- * KILN_DIM("N", 1, 256). */
+/* One declared input. rank < 0 allows any shape of the dtype; KILN_SPEC_STATIC is a static argument. A size may be a bounded
+ * symbol: KILN_DIM("N", 1, 256). */
 typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
 typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
 
 #define KILN_MAX_ARGS 16
-#define KILN_NO_OUTPUTS (-1) /* kiln_call then returns NULL; such a function has no gradient */
+#define KILN_NO_OUTPUTS (-1) /* kiln_call then returns NULL; the function has no gradient */
 #define KILN_RANK_STATIC (-2)
 typedef struct kiln_function_options {
     const char *name;      /* NULL: "function" */
-    int inputs_count;      /* 0: as many as `inputs` declares, or any */
+    int inputs_count;      /* 0: as many as `inputs` declares, or any number */
     int outputs;           /* 0: 1; KILN_NO_OUTPUTS: none */
     kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list; for more than KILN_MAX_ARGS see input_list */
-    bool no_blas;          /* contractions by Kiln's own kernels: the bits of ahead-of-time code */
-    size_t cache_bytes;    /* compiled code, graphs and constants kept; 0: 64 MiB. Beyond it signatures that were not called lately
-                              go; one in use (running, or recorded on a tape) stays. Derived functions have a cache of their own. */
-    bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unasked */
-    const kiln_spec *input_list; /* instead of `inputs`: inputs_count of them, any number; copied */
+    bool no_blas;          /* contractions run in Kiln's own kernels, with the bits of ahead-of-time code */
+    /* Compiled code, graphs and constants kept; 0 means 64 MiB. Beyond it the signatures called longest ago are dropped, except
+     * those in use (running, or recorded on a tape). Derived functions have a cache of their own. */
+    size_t cache_bytes;
+    bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unless declared */
+    const kiln_spec *input_list; /* inputs_count specs in place of `inputs`, any number; copied */
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
     kiln_function_new_sized(KILN_HERE, (k), (body), (user), __VA_ARGS__, sizeof(kiln_function_options))
 KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body *body, void *user,
                                                 const kiln_function_options *options, size_t size);
-/* Else at kiln_close. Calls that run, on any thread, end as if nothing had happened; tapes that recorded a call can still be asked:
- * no body runs again for that, so user data, and functions that the body calls, may be freed too (not what rules of custom
- * gradients read). A call of a freed function is an error until 64 others were freed; then its handle may name a new one. */
+/* Frees f, as kiln_close does if this is never called. Calls that are running, on any thread, end as if nothing had happened. Tapes
+ * that recorded a call still give gradients; no body runs again for that, so user data, and functions that the body calls, may be
+ * freed too (but not what rules of custom gradients read). Calling a freed function is an error until 64 others were freed; after
+ * that its handle may name a new function. */
 KILN_API void kiln_function_free(kiln_function *f);
-/* in: operands, KILN_IN(x, y); out: as many tensors as the function has outputs, poisoned after an error: an error in the body
- * fails the call, eagerly as in a trace, also if the body cleared it. Where the body runs eagerly, what it assigned before the
+/* in lists operands, KILN_IN(x, y); out gets as many tensors as the function has outputs, poisoned after an error. An error in the
+ * body fails the call, eagerly as in a trace, even if the body cleared it. If the body ran eagerly, what it assigned before the
  * error stays assigned. */
 KILN_API bool kiln_call_all_of_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout);
 KILN_API bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin, kiln_tensor **out, int nout);
 KILN_API kiln_tensor *kiln_call_at(kiln_site at, kiln_function *f, const kiln_operand *in, int nin); /* the first output */
 /* ---- static arguments: kiln_call(f, x, KILN_STATIC(3), KILN_STATIC("relu"))
- * C values that are part of the signature: each distinct value is traced and compiled by itself. The body reads them from the
- * handle at their position; a handle may be passed on to another call. Numbers and bools as integers or doubles, text as a copy.
- * Operations refuse them. (A plain number is an ordinary argument: a tensor of no dimensions whose value may change without a new
+ * These C values are part of the signature: each distinct value is traced and compiled by itself. The body reads them from the
+ * handle at their position, which may be passed on to another call but not to operations. Numbers and bools are read as integers or
+ * doubles, text as a copy. (A plain number is an ordinary argument instead: a tensor of rank 0 whose value may change without a new
  * trace.) */
-KILN_API int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *argument);    /* also of a double without fraction; 0 after an error */
+KILN_API int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *argument);    /* a double must be whole; 0 after an error */
 KILN_API double kiln_static_f64_at(kiln_site at, const kiln_tensor *argument);     /* NaN after an error */
-KILN_API const char *kiln_static_text_at(kiln_site at, const kiln_tensor *argument); /* valid while the body runs; "" after an error */
+KILN_API const char *kiln_static_text_at(kiln_site at, const kiln_tensor *argument); /* valid while the body runs; "" on an error */
 
 /* ---- what must not be traced: KILN_EAGERLY(k);
- * Until the end of the block operations run now, outside the trace that is running and unseen by tapes: first values of variables
- * that a body makes at its first call. Traced values cannot be used in it. A scope of its own: keep what is to live longer. A body,
- * loop or branch that ends between kiln_eagerly_open and kiln_eagerly_close is an error. */
+ * Until the end of the block operations run now, outside the current trace and unseen by tapes. Use it for first values of
+ * variables that a body makes at its first call. Traced values cannot be used in it. The block is a scope of its own: keep what is
+ * to live longer. A body, loop or branch that ends between kiln_eagerly_open and kiln_eagerly_close is an error. */
 typedef struct kiln_eagerly { kiln *k; kiln_scope scope; } kiln_eagerly;
 KILN_API kiln_eagerly kiln_eagerly_open(kiln *k);
 KILN_API void kiln_eagerly_close(kiln_eagerly *e);
 
-/* Gradients of the first output's sum with respect to every input: a function of the same inputs with as many outputs; zero for
- * inputs that are static. */
+/* A function of the same inputs whose outputs are the gradients of the first output's sum with respect to each of them; zero for
+ * static inputs. */
 KILN_API kiln_function *kiln_grad(kiln_function *f);
-/* The outputs of f, then the gradients. */
+/* A function that returns the outputs of f, then the gradients. */
 KILN_API kiln_function *kiln_value_and_grad(kiln_function *f);
-/* Forward mode: a function of the inputs and then a tangent for each of them, of its dtype and shape (those of integers and static
- * arguments are ignored), whose outputs are those of f and then their tangents, J t (zeros for integers). The number of inputs is
- * declared (inputs_count or inputs). Cost: a reverse walk and its reverse, about that of a second derivative's. */
+/* Forward mode: a function of the inputs followed by a tangent for each, of the same dtype and shape (tangents of integers and
+ * static arguments are ignored). Its outputs are those of f followed by their tangents J t (zeros for integers). f must declare its
+ * number of inputs (inputs_count or inputs). It costs about as much as a second derivative: a reverse walk and its reverse. */
 KILN_API kiln_function *kiln_jvp(kiln_function *f);
 
 #define KILN_MISSES 8
-typedef struct kiln_miss {  /* a call that no compiled signature served: how it differs from the nearest one */
-    int argument, dim;       /* -1: not one argument's, not one dimension's */
+typedef struct kiln_miss {  /* a call that no compiled signature fitted: how it differs from the nearest one */
+    int argument, dim;       /* -1 if it is not about one argument, or one dimension */
     int64_t from, to;        /* sizes, where a dimension differs */
     char text[112];          /* "arg 1 dim 0: 32 -> 33" */
 } kiln_miss;
@@ -125,15 +131,15 @@ typedef struct kiln_function_statistics {
     uint64_t calls, hits, traces, compiles;
     double trace_seconds, compile_seconds; /* summed */
     size_t code_bytes;          /* summed */
-    uint32_t kernels, ops;      /* of the last signature compiled: kernels and contractions run, ops traced */
-    int64_t bytes_moved;        /* of the last signature: read and written by its kernels */
-    int64_t workspace_bytes;    /* of the last signature; of a bounded one for the bound */
+    uint32_t kernels, ops;      /* of the last signature compiled: kernels and contractions that it runs, ops traced */
+    int64_t bytes_moved;        /* bytes that the last signature's kernels read and write */
+    int64_t workspace_bytes;    /* the last signature's; if it is bounded, for the bound */
     char last_miss[160];        /* as in recent[0] */
     uint64_t misses, evictions;
     uint64_t generalisations;   /* sizes that became symbols, and bounds that grew */
-    char general[160];          /* the last: "arg 0 dim 0: 1 to 64", or why it could not be; "" if there was none */
+    char general[160];          /* the last one: "arg 0 dim 0: 1 to 64", or why it failed; "" if there was none */
     uint32_t signatures;        /* in the cache now */
-    size_t cache_bytes;         /* theirs */
+    size_t cache_bytes;         /* bytes that they take */
     kiln_miss recent[KILN_MISSES]; /* newest first */
     uint32_t recent_count;
 } kiln_function_statistics;
@@ -143,32 +149,34 @@ KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statisti
 KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run their bodies eagerly, for debugging */
 
 /* ---- the decorator -------------------------------------------------------------------------------------------------------------
- * KILN_FUNCTION(f, k, w) { ... return y; }  defines  kiln_tensor *f(kiln *k, kiln_tensor *w), traced. Up to 8 tensors.
- * KILN_RESULTS(f, out, 2, k, w) { ... out[0] = y; out[1] = z; }  defines  bool f(kiln *k, kiln_tensor *w, kiln_tensor **out): several results,
- *     false after an error (and out is poisoned).
- * KILN_PROCEDURE(f, k, w) { ... }  defines  bool f(kiln *k, kiln_tensor *w): no result; what it does to variables, and its effects.
- * KILN_FN(k, f) is its kiln_function in engine k. */
+ * KILN_FUNCTION(f, k, w) { ... return y; }  defines  kiln_tensor *f(kiln *k, kiln_tensor *w), traced. It takes up to 8 tensors.
+ * KILN_RESULTS(f, out, 2, k, w) { ... out[0] = y; out[1] = z; }  defines  bool f(kiln *k, kiln_tensor *w, kiln_tensor **out), with
+ * several results. It returns false, and poisons out, after an error.
+ * KILN_PROCEDURE(f, k, w) { ... }  defines  bool f(kiln *k, kiln_tensor *w), without results: it is called for its assignments and
+ * effects.
+ * KILN_FN(k, f) is the kiln_function of f in engine k. */
 typedef struct kiln_definition { const char *name; kiln_body *body; int inputs, outputs; } kiln_definition;
 KILN_API kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d);
 KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in);
 KILN_API bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in, kiln_tensor **out);
 #define KILN_FN(k, f) kiln_definition_function((k), &f##_definition)
 
-/* ---- looking inside
- * ------------------------------------------------------------------------------------------------------------------ */
-/* Runs f eagerly and compiled on the inputs and prints the table of time, kernels, bytes, memory and the largest difference. */
+/* ---- looking inside ---------------------------------------------------------------------------------------------------------- */
+/* Runs f eagerly and compiled on the inputs and prints a table of time, kernels, bytes, memory and the largest difference. */
 typedef struct kiln_compare_options { double seconds; /* measured per mode; 0: 0.2 */ bool json; } kiln_compare_options;
-KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_compare_options *options, size_t size);
+KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_compare_options *options,
+    size_t size);
 KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
                                  const kiln_compare_options *options, size_t size);
-/* Compares every value of f's graph, in loops at each step: what eager code makes of an op's operands with what the reference interpreter makes of
- * them, and compiled code with eager code, bit for bit. The report (NULL: none) says what was found; it names the first value that differs and, in
- * compiled code, the pass that changed it. An engine with .no_compile is checked without compiled code. A body that reads changing host state is reported as that. Cost: the reference's, tens of ns an element.
+/* Compares every value of f's graph, in loops at each step: eager results with the reference interpreter's on the same operands,
+ * and compiled code with eager code, bit for bit. The report (NULL: none) says what was found; it names the first value that
+ * differs and, in compiled code, the pass that changed it. An engine with .no_compile is checked without compiled code. A body that
+ * reads changing host state is reported as such. The reference costs tens of ns per element.
  *   KILN_AGREE        all values agree, within the reference's error bounds and bit for bit
- *   KILN_CANNOT_TELL  so do all that the reference decides; of some elements it cannot say what is right: a sum that overflows in one order
- *                     and not in another. The report says how many, where first, and why
- *   KILN_DISAGREE     one differs; or, with an error (kiln_failed), f could not be run
- * The last is 0: if (!kiln_check(...)) asks whether something is wrong. */
+ *   KILN_CANNOT_TELL  all values that the reference decides agree, but of some elements it cannot say what is right: a sum may
+ *   overflow in one order and not in another. The report says how many, where the first is, and why
+ *   KILN_DISAGREE     a value differs; or, with an error (kiln_failed), f could not be run. It is 0, so that if (!kiln_check(...))
+ *   asks whether something is wrong */
 typedef enum kiln_verdict { KILN_DISAGREE, KILN_AGREE, KILN_CANNOT_TELL } kiln_verdict;
 KILN_API kiln_verdict kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in);
 KILN_API kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin);
@@ -225,7 +233,7 @@ static inline kiln_operand kiln_static_of_text(const char *v) { return (kiln_ope
 #endif
 
 /* ---- sizes and specs: KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 256), 784)
- * ------------------------------------------------------------------ */
+ * --------------------------------------------------------- */
 static inline kiln_size kiln_size_of(int64_t n)
 {
     kiln_size s = {n, n, NULL};
@@ -274,7 +282,8 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_SPEC_9(t, a, b, c, d, e, p, q, r)                                                                         \
     KILN_SPEC_MAKE(t, 8, KILN_SZ(a), KILN_SZ(b), KILN_SZ(c), KILN_SZ(d), KILN_SZ(e), KILN_SZ(p), KILN_SZ(q), KILN_SZ(r))
 
-/* kiln_call(f, x, y, ...): up to 8 operands, the first output. kiln_call_all(f, KILN_IN(x, y), out, nout): any number of both. */
+/* kiln_call(f, x, y, ...) takes up to 8 operands and returns the first output. kiln_call_all(f, KILN_IN(x, y), out, nout) takes and
+ * returns any number. */
 #define kiln_call(...) KILN_CAT(KILN_CALL_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CALL_1(f) kiln_call_at(KILN_HERE, (f), NULL, 0)
 #define KILN_CALL_2(f, a) kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(1, KILN_OPERAND(a)), 1)
@@ -295,14 +304,14 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_CALL_9(f, a, b, c, d, e, p, q, r)                                                                         \
     kiln_call_at(KILN_HERE, (f), KILN_OPERANDS(8, KILN_OPERAND(a), KILN_OPERAND(b), KILN_OPERAND(c), KILN_OPERAND(d),  \
                                               KILN_OPERAND(e), KILN_OPERAND(p), KILN_OPERAND(q), KILN_OPERAND(r)), 8)
-/* What takes several operands takes them as KILN_IN(x, w), kiln_tensors(x, n) or kiln_variables(v, n). An array and its count as
- * two arguments (of tensors; of kiln_operand for kiln_call_all and kiln_gradients) is the older way of the same calls. */
+/* Calls that take several operands take them as KILN_IN(x, w), kiln_tensors(x, n) or kiln_variables(v, n). The older form of the
+ * same calls takes two arguments: an array (of tensors; of kiln_operand for kiln_call_all and kiln_gradients) and its count. */
 #define kiln_call_all(...) KILN_CAT(KILN_CALL_ALL_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CALL_ALL_4(f, in, out, nout) kiln_call_all_of_at(KILN_HERE, (f), in, (out), (nout))
 #define KILN_CALL_ALL_M(...) kiln_call_all_at(KILN_HERE, __VA_ARGS__)
 
-/* KILN_PARAMS(k, a, b): the parameters; KILN_HANDED_3: what a body of k and two tensors is handed; KILN_GIVEN(k, a, b): the
- * tensors, and the end */
+/* KILN_PARAMS(k, a, b) lists the parameters, KILN_GIVEN(k, a, b) the tensors and a final NULL; KILN_HANDED_3 is what a body of k
+ * and two tensors is passed. */
 #define KILN_PARAMS(...) KILN_CAT(KILN_PARAMS_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_PARAMS_1(k) kiln *k KILN_UNUSED
 #define KILN_PARAMS_2(k, a) KILN_PARAMS_1(k), kiln_tensor *a
@@ -334,7 +343,8 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_GIVEN_9(k, a, b, c, d, e, f, g, h) a, b, c, d, e, f, g, h, NULL
 #define KILN_FIRST(...) KILN_FIRST_(__VA_ARGS__, 0)
 #define KILN_FIRST_(k, ...) k
-#define KILN_STEP(f) f##_step(kiln *kiln_k, kiln_tensor *const *kiln_in KILN_UNUSED, kiln_tensor **kiln_out KILN_UNUSED, void *kiln_user KILN_UNUSED)
+#define KILN_STEP(f) f##_step(kiln *kiln_k, kiln_tensor *const *kiln_in KILN_UNUSED, kiln_tensor **kiln_out KILN_UNUSED, \
+    void *kiln_user KILN_UNUSED)
 
 #define KILN_FUNCTION(f, ...) KILN_FUNCTION_(f, KILN_COUNT(__VA_ARGS__), __VA_ARGS__)
 #define KILN_FUNCTION_(f, n, ...)                                                                                      \
@@ -384,7 +394,7 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define kiln_custom_gradient(...) KILN_CAT(KILN_CUSTOM_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CUSTOM_4(y, x, backward, user) kiln_custom_gradient_of_at(KILN_HERE, KILN_OPERAND(y), x, (backward), (user))
 #define KILN_CUSTOM_M(y, ...) kiln_custom_gradient_at(KILN_HERE, (y), __VA_ARGS__)
-/* kiln_compare(stdout, f, KILN_IN(x, y)), or with options behind: in parentheses if they are a literal with several fields */
+/* kiln_compare(stdout, f, KILN_IN(x, y)), or with options as a fourth argument; a literal with several fields needs parentheses. */
 #define kiln_compare(...) KILN_CAT(KILN_COMPARE_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_COMPARE_3(to, f, in) KILN_COMPARE_4(to, f, in, NULL)
 #define KILN_COMPARE_4(to, f, in, options) kiln_compare_of_sized(KILN_HERE, (to), (f), in, options, sizeof(kiln_compare_options))

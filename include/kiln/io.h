@@ -1,11 +1,11 @@
-/* io.h: files: weights (safetensors), checkpoints, TensorBoard event files. Not part of kiln.h: #include <kiln/io.h> beside it.
- * Compiles alone as C11 and C++17.
+/* io.h: files: weights (safetensors), checkpoints, TensorBoard event files. Not part of kiln.h: include <kiln/io.h> too. Compiles
+ * alone as C11 and C++17.
  *
- * Bytes from outside are not trusted: every size is checked against the file before anything is allocated, and an error (KILN_EIO:
- * the system said no; KILN_EFORMAT: the bytes are not what they claim to be) names the file and the place. What is written appears
- * whole or not at all: it goes to a temporary file of the same folder (.NAME.RANDOM.tmp, made anew so that no link leads elsewhere;
- * what a killed process leaves, the next save of that name removes), to the disk, and is then renamed: a link at the name is
- * replaced, not followed. Pipes and devices are written as they are. None of these calls may stand in a body that is being traced
+ * Bytes from outside are not trusted: every size is checked against the file before anything is allocated. An error names the file
+ * and the place: KILN_EIO if the system refused, KILN_EFORMAT if the bytes are not what they claim to be. Writing is whole or not
+ * at all: the bytes go to a new temporary file in the same folder (.NAME.RANDOM.tmp, never through a link) and to the disk, and
+ * then the file is renamed, which replaces a link of that name rather than following it. The next save of a name removes what a
+ * killed process left. Pipes and devices are written directly. None of these calls may stand in a body that is being traced
  * (KILN_ESTATE). */
 #ifndef KILN_IO_H
 #define KILN_IO_H
@@ -17,92 +17,92 @@
 extern "C" {
 #endif
 
-/* ---- weights: variables by name, in a safetensors file
- * -------------------------------------------------------------------------------------------- Every variable's name must be unique
- * in the list, not empty and UTF-8. A file that was there is replaced. Every tensor gets a CRC-32. */
+/* ---- weights: variables by name, in a safetensors file -----------------------------------------------------------------------
+ * Every variable's name must be unique in the list, not empty and UTF-8. A file of that name is replaced. Every tensor gets a
+ * CRC-32. */
 KILN_API bool kiln_save_weights_at(kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count);
-/* Every variable must be in the file with its dtype and shape; what else the file holds is not looked at. A failed call leaves all
- * variables as they were. Costs memory for a second copy of the variables. */
+/* Every variable must be in the file with its dtype and shape; other tensors in the file are ignored. A failed call leaves all
+ * variables as they were. The call needs memory for a second copy of the variables. */
 KILN_API bool kiln_load_weights_at(kiln_site at, kiln *k, const char *path, kiln_variable *const *v, int count);
 
-/* ---- a safetensors file as named tensors
- * ----------------------------------------------------------------------------------------------------------- The format:
- * https://github.com/huggingface/safetensors. Opening reads and checks the whole header (at most 100 MB of it): strict JSON, no
- * name twice, offsets that fit dtype and shape and cover the data without hole or overlap. Elements are read when asked for. */
+/* ---- a safetensors file as named tensors -------------------------------------------------------------------------------------
+ * The format is that of https://github.com/huggingface/safetensors. Opening reads and checks the whole header, at most 100 MB: it
+ * must be strict JSON with unique names, whose offsets fit dtype and shape and cover the data without hole or overlap. Elements are
+ * read when asked for. */
 typedef struct kiln_safetensors kiln_safetensors;
 KILN_API kiln_safetensors *kiln_safetensors_open_at(kiln_site at, kiln *k, const char *path); /* NULL after an error */
-KILN_API void kiln_safetensors_close(kiln_safetensors *f);                   /* else at kiln_close; NULL allowed */
-KILN_API int kiln_safetensors_count(const kiln_safetensors *f);              /* of tensors, in the order of their names' bytes */
+KILN_API void kiln_safetensors_close(kiln_safetensors *f);                   /* f may be NULL; kiln_close closes it, too */
+/* how many tensors; they are ordered by the bytes of their names */
+KILN_API int kiln_safetensors_count(const kiln_safetensors *f);
 KILN_API int kiln_safetensors_find(const kiln_safetensors *f, const char *name); /* its index; -1: absent */
-KILN_API const char *kiln_safetensors_name(const kiln_safetensors *f, int i); /* valid until the file is closed, as all strings here */
-KILN_API kiln_dtype kiln_safetensors_dtype(const kiln_safetensors *f, int i); /* KILN_NONE: one that Kiln has not, such as F8_E8M0 */
+/* valid, as all strings here, until the file is closed */
+KILN_API const char *kiln_safetensors_name(const kiln_safetensors *f, int i);
+KILN_API kiln_dtype kiln_safetensors_dtype(const kiln_safetensors *f, int i); /* KILN_NONE: one that Kiln lacks, such as F8_E8M0 */
 KILN_API kiln_shape kiln_safetensors_shape(const kiln_safetensors *f, int i);
 KILN_API const char *kiln_safetensors_metadata(const kiln_safetensors *f, const char *key); /* NULL: absent */
-/* Tensor i, in memory of its own; a checksum that Kiln wrote is verified. */
+/* Reads tensor i into memory of its own and verifies its checksum if Kiln wrote one. */
 KILN_API kiln_tensor *kiln_safetensors_read_at(kiln_site at, kiln_safetensors *f, int i);
-/* Writes count tensors and, between NULL and NULL-terminated, metadata: key, value, key, value, ..., NULL. Keys that begin with
- * "kiln." are Kiln's. */
-KILN_API bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x, int count,
-                                        const char *const *metadata);
+/* Writes count tensors and metadata, which is NULL or key, value, key, value, ..., NULL. Keys that begin with "kiln." are
+ * reserved. */
+KILN_API bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x,
+    int count, const char *const *metadata);
 
-/* ---- NumPy's .npy files: one tensor
- * ---------------------------------------------------------------------------------------------------------------- Versions 1 to 3
- * of the format, little-endian, C or Fortran order; bool, integers and floats that NumPy has (writing bf16 and 8-bit ones is
- * KILN_EUNSUPPORTED). Reading checks every size against the file before it allocates. */
+/* ---- NumPy's .npy files: one tensor ------------------------------------------------------------------------------------------
+ * Versions 1 to 3 of the format, little-endian, in C or Fortran order, of bool, integers and the floats that NumPy has (writing
+ * bf16 or 8-bit floats is KILN_EUNSUPPORTED). Reading checks every size against the file before it allocates. */
 KILN_API kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path);
 KILN_API bool kiln_npy_write_at(kiln_site at, kiln_operand x, const char *path);
 
-/* ---- checkpoints: everything that a training run needs to go on bit for bit
- * -------------------------------------------------------------------------- A checkpoint object is a folder and a list of named
- * state: variables (weights, generators, step counts), optimisers with their rate, counts and moments. Saving writes
- * folder/ckpt-STEP.safetensors; a process killed at any moment leaves the old files or the new one, whole. One process saves into a
- * folder at a time (KILN_ESTATE otherwise). */
+/* ---- checkpoints: everything that a training run needs to go on bit for bit --------------------------------------------------
+ * A checkpoint object is a folder and a list of named state: variables (weights, generators, step counts) and optimisers with their
+ * rate, counts and moments. Saving writes folder/ckpt-STEP.safetensors; if the process is killed at any moment, the folder holds
+ * the old files or the whole new one. Only one process at a time may save into a folder (else KILN_ESTATE). */
 typedef struct kiln_checkpoint kiln_checkpoint;
-/* The folder is made if it is absent (its parent must be there). The newest `keep` files are kept, older ones deleted after a save;
- * 0: all. */
+/* The folder is made if it is absent (its parent must exist). After a save only the newest `keep` files stay; 0 keeps all. */
 KILN_API kiln_checkpoint *kiln_checkpoint_new_at(kiln_site at, kiln *k, const char *folder, int keep);
-KILN_API void kiln_checkpoint_free(kiln_checkpoint *c); /* else at kiln_close; the files stay */
-KILN_API bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, const char *name); /* name NULL: the variable's own */
-/* The optimiser may be new: its moments are made when a file that holds them is restored. Add the variables that it trains as well.
- * It must live as long as the checkpoint. */
+KILN_API void kiln_checkpoint_free(kiln_checkpoint *c); /* the files stay; kiln_close frees it, too */
+KILN_API bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, const char *name); /* NULL: v's own name */
+/* The optimiser may be new: restoring a file that holds its moments makes them. Add the variables that it trains as well. It must
+ * live as long as the checkpoint. */
 KILN_API bool kiln_checkpoint_add_optimizer_at(kiln_site at, kiln_checkpoint *c, kiln_optimizer *o);
-/* step >= 0, and not below the newest in the folder (an equal one is replaced): the newest file is always the last one saved. */
+/* step is at least 0 and not below the newest in the folder (an equal one is replaced), so the newest file is always the last one
+ * saved. */
 KILN_API bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step);
-/* The newest step in the folder, judged by the names of its files (folders, fifos and dangling links are none); -1: none, or after
- * an error. */
+/* The newest step in the folder, judged by the names of its files (folders, fifos and dangling links do not count); -1 if there is
+ * none, or after an error. */
 KILN_API int64_t kiln_checkpoint_latest_at(kiln_site at, kiln_checkpoint *c);
-/* Restores the newest file and returns its step; -1 without an error: the folder has none. A damaged newest file is KILN_EFORMAT,
- * with its name and what is wrong; nothing is restored then. State and file must match exactly. After any error all variables are
- * as they were. */
+/* Restores the newest file and returns its step, or -1 without an error if the folder has none. State and file must match exactly.
+ * A damaged newest file is KILN_EFORMAT, with its name and what is wrong. After any error nothing is restored. */
 KILN_API int64_t kiln_checkpoint_restore_latest_at(kiln_site at, kiln_checkpoint *c);
-/* The same, but a damaged file (KILN_EFORMAT alone) is renamed to NAME.damaged, told to the log callback, and the one before it is
- * tried. */
+/* The same, but a damaged file (KILN_EFORMAT alone) is renamed to NAME.damaged and logged, and the one before it is tried. */
 KILN_API int64_t kiln_checkpoint_restore_valid_at(kiln_site at, kiln_checkpoint *c);
-KILN_API bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64_t step); /* this one */
+KILN_API bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64_t step); /* restores this step */
 
-/* ---- TensorBoard: scalars over steps
- * ---------------------------------------------------------------------------------------------------------------- An event file
- * events.out.tfevents.SECONDS.HOST.PID.N in the folder, which is made if it is absent: TFRecord frames with masked CRC-32C around
- * Event messages. `tensorboard --logdir folder` shows it. One thread at a time uses a writer. TensorBoard reads the file while it
- * grows, so it has its name from the start: always a new file, never one that a link leads to; what a write that failed left of a
- * frame is cut off. */
+/* ---- TensorBoard: scalars over steps -----------------------------------------------------------------------------------------
+ * Writes events.out.tfevents.SECONDS.HOST.PID.N in the folder, which is made if it is absent: Event messages in TFRecord frames
+ * with masked CRC-32C. `tensorboard --logdir folder` shows it. Only one thread at a time may use a writer. TensorBoard reads the
+ * file while it grows, so the file has its final name from the start; it is always new, never one that a link leads to. A failed
+ * write's partial frame is cut off. */
 typedef struct kiln_summary kiln_summary;
 KILN_API kiln_summary *kiln_summary_open_at(kiln_site at, kiln *k, const char *folder); /* NULL after an error */
-/* value: a number, or a tensor or variable of one element; kept as f32, with the time of this call. step >= 0. Buffered until 64
- * KiB, a flush or the close. */
+/* value is a number, or a tensor or variable of one element; it is stored as f32 with the time of this call. step is at least 0.
+ * Events are buffered until 64 KiB, a flush or the close. */
 KILN_API bool kiln_summary_scalar_at(kiln_site at, kiln_summary *s, const char *tag, int64_t step, kiln_operand value);
-KILN_API bool kiln_summary_flush_at(kiln_site at, kiln_summary *s); /* after an error what was not written is kept for the next one */
-KILN_API bool kiln_summary_close_at(kiln_site at, kiln_summary *s); /* flushes and frees, also after an error; kiln_close does it too, but cannot report */
+KILN_API bool kiln_summary_flush_at(kiln_site at, kiln_summary *s); /* after an error the next flush tries again */
+/* Flushes and frees, even after an error. kiln_close does so too, but cannot report errors. */
+KILN_API bool kiln_summary_close_at(kiln_site at, kiln_summary *s);
 
 #ifdef __cplusplus
 }
 #endif
 
-#define kiln_save_weights(k, path, ...) kiln_save_weights_at(KILN_HERE, (k), (path), __VA_ARGS__) /* list, count: the list may be a compound literal */
+/* The variadic arguments here and below allow compound literals: a list and its count. */
+#define kiln_save_weights(k, path, ...) kiln_save_weights_at(KILN_HERE, (k), (path), __VA_ARGS__)
 #define kiln_load_weights(k, path, ...) kiln_load_weights_at(KILN_HERE, (k), (path), __VA_ARGS__)
 #define kiln_safetensors_open(k, path) kiln_safetensors_open_at(KILN_HERE, (k), (path))
 #define kiln_safetensors_read(f, i) kiln_safetensors_read_at(KILN_HERE, (f), (i))
-#define kiln_safetensors_write(k, path, ...) kiln_safetensors_write_at(KILN_HERE, (k), (path), __VA_ARGS__) /* names, tensors, count, metadata */
+/* names, tensors, count, metadata */
+#define kiln_safetensors_write(k, path, ...) kiln_safetensors_write_at(KILN_HERE, (k), (path), __VA_ARGS__)
 #define kiln_npy_read(k, path) kiln_npy_read_at(KILN_HERE, (k), (path))
 #define kiln_npy_write(x, path) kiln_npy_write_at(KILN_HERE, KILN_OPERAND(x), (path))
 #define kiln_checkpoint_new(k, folder, keep) kiln_checkpoint_new_at(KILN_HERE, (k), (folder), (keep))
