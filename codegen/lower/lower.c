@@ -1,5 +1,5 @@
-/* lower: a program of a fused graph: buffers for values, a step per kernel and copy. Relies on lower.h. Never looks inside a kernel
- * (lower_kernel.c does), never fuses (passes/fuse.c has), and leaves the order of nodes to lower_scope.c. */
+/* lower: makes a program of a fused graph: buffers for values, and a step for each kernel and copy. Relies on lower.h. Never looks
+ * inside a kernel (lower_kernel.c does) and never fuses (passes/fuse.c has done so); lower_scope.c goes through the nodes. */
 #include "../../ir/rebuild.h"
 #include "lower.h"
 
@@ -94,7 +94,7 @@ void scope_copy(Scope *s, uint32_t from, uint32_t to)
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-/* buf: the buffers of the group. Later kernels of the group write other parts of the buffers that the first one writes. */
+/* buf: the group's buffers. The later kernels of a group write other parts of the buffers that its first kernel writes. */
 static bool run_pieces(Scope *s, const Pieces *pieces, const uint32_t *buf)
 {
     Lower *lw = s->lw;
@@ -298,7 +298,7 @@ uint32_t program_sizes(const Program *p)
 
 typedef struct Job {
     Lower *lw;
-    Arena *border[3]; /* whoever runs out of memory, the scratch arena is freed */
+    Arena *border[3]; /* even where memory ran out, the scratch arena is freed */
     int next;
     bool ok;
 } Job;
@@ -325,7 +325,7 @@ Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Sta
 {
     Arena scratch;
     arena_init(&scratch);
-    /* Sizes are interned on the way; the module is otherwise only read. */
+    /* Lowering interns sizes in the module and otherwise only reads it. */
     Lower lw = {.arena = arena, .scratch = &scratch, .m = m, .dims = (DimTable *)&m->dims, .o = o, .st = st};
     Job job = {.lw = &lw, .border = {arena, m->arena, &scratch}};
     lower_job(&job);

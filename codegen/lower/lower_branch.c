@@ -1,11 +1,12 @@
-/* lower_branch: branch as STEP_BRANCH: the steps of every case, each leaving its results in the same buffers. Where a case hands an
- * input on that dies here, as those do that change state only sometimes, the result lies in that input's buffer and the case does
- * nothing. Relies on lower.h. What the operands and results mean is written in ir/op_region.c. */
+/* lower_branch: lowers a branch to STEP_BRANCH: the steps of every case, which all leave their results in the same buffers. A case
+ * may return one of its inputs unchanged, for example where state changes only sometimes. If that input is not needed afterwards,
+ * the result lies in its buffer, and the case does nothing. Relies on lower.h. ir/op_region.c says what the operands and results
+ * mean. */
 #include "lower.h"
 
 /* ---- results in place -------------------------------------------------------------------------- */
 
-/* The buffer of the value that `root` names is this scope's own: made here, or a carry. */
+/* Whether the buffer of the value that `root` names is this scope's own: made here, or a carry. */
 static bool is_own(const Scope *s, Value root)
 {
     const Node *n = graph_maker(s->g, root);
@@ -34,7 +35,7 @@ static bool dies_here(Scope *s, const Node *n, uint32_t operand, Value root)
     return true;
 }
 
-/* The operand that some case hands on as result i, 0 if none does. */
+/* The operand that some case returns as result i; 0 if none does. */
 static uint32_t handed_on(const Scope *s, const Node *n, uint32_t i)
 {
     for (uint32_t k = 0; k < n->attr->len; k++) {
@@ -70,7 +71,8 @@ static bool lower_case(Scope *s, const Node *n, const Graph *g, const bool *in_p
         inner.buf[g->param.at[i - 1]] = from;
     }
     const uint32_t *to = s->buf + n->out;
-    for (uint32_t i = 0; i < n->nout; i++) { /* made where it belongs, if nothing else says where and nobody may still read there */
+    /* The result is computed where it belongs, unless it already has a buffer or something may still read there. */
+    for (uint32_t i = 0; i < n->nout; i++) {
         uint32_t *at = &inner.buf[scope_root(g, g->result.at[i])];
         if (*at == NO_BUF && !in_place[i]) *at = to[i];
     }

@@ -1,8 +1,9 @@
-/* lower_contract: matmul as STEP_CONTRACT. Operands are read through transposes, broadcasts, reshapes and slices where strides can
- * say it, and copied first where they cannot. Relies on lower.h. Never knows a BLAS beyond LowerOptions.blas. */
+/* lower_contract: lowers matmul to STEP_CONTRACT. It reads operands through transposes, broadcasts, reshapes and slices where
+ * strides can express them, and copies them first where they cannot. Relies on lower.h. Knows no BLAS except by
+ * LowerOptions.blas. */
 #include "lower.h"
 
-/* Where an operand's elements lie: base + sum of stride * index, over the axes of the operand as the matmul sees it. */
+/* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
     Value from;
     Dim base, stride[MAX_RANK];
@@ -20,8 +21,8 @@ static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, O
     return true;
 }
 
-/* An axis of one element may have any stride, so it gets one that suits a BLAS, which wants rows at least as far apart as they are
- * long. */
+/* An axis of one element may have any stride. A BLAS requires rows at least as far apart as they are long, so the axis gets such a
+ * stride. */
 static void settle(const Type *t, Operand *op)
 {
     uint32_t row = t->rank - 2u, col = t->rank - 1u;
@@ -36,8 +37,8 @@ static bool usable(const Type *t, const Operand *op, bool row_major)
     return op->stride[col] == 1 || (!row_major && op->stride[row] == 1);
 }
 
-/* The operand as strides over the earliest value that allows them; value v itself always does, unless row_major asks for the other
- * order. */
+/* Finds the earliest value over which strides can express the operand. Value v itself always can, unless row_major asks for the
+ * other order. */
 static void resolve(Scope *s, Value v, bool row_major, Operand *op)
 {
     const Type *t = graph_type(s->g, v);

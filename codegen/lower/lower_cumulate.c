@@ -1,6 +1,6 @@
-/* lower_cumulate: cumsum, cumprod and recurrence. A recurrence goes through its axis in one kernel. Running sums and products go
- * through blocks of TREE_CHAIN elements side by side; the blocks' totals are then cumulated the same way, and each block is
- * combined with what comes before it. Relies on lower.h. */
+/* lower_cumulate: cumsum, cumprod and recurrence. A recurrence runs along its axis in one kernel. Running sums and products go
+ * through blocks of TREE_CHAIN elements side by side; then the totals of the blocks are cumulated in the same way, and each block
+ * is combined with what comes before it. Relies on lower.h. */
 #include "lower.h"
 
 enum { BEFORE, BLOCK, AFTER, IN_BLOCK }; /* axes */
@@ -9,7 +9,7 @@ typedef struct Running {
     Value x; /* 0: kernel buffer 0 */
     DType type;
     bool product, reverse, exclusive;
-    Dim size, blocks, block; /* of the axis; its blocks, and the elements of one */
+    Dim size, blocks, block; /* the size of the axis, the number of its blocks, and the elements of one block */
 } Running;
 
 static int32_t combined(Build *b, const Running *w, int32_t before, int32_t x)
@@ -17,7 +17,7 @@ static int32_t combined(Build *b, const Running *w, int32_t before, int32_t x)
     return build_prim(b, w->product ? P_mul : P_add, w->type, before, x, -1);
 }
 
-/* (before, element, after) of what has that axis; only where there is such an element. */
+/* The map (before, element, after) of a value with that axis, guarded to be read only where there is such an element. */
 static bool element_map(Build *b, const Running *w, IndexMap *m)
 {
     const Dim *e = b->group->extent;
@@ -45,7 +45,7 @@ static void block_map(Build *b, const Running *w, IndexMap *m)
     index_normalise(&b->env, m);
 }
 
-/* Buffers: totals of the blocks, which begin as the identity; results. */
+/* Writes two buffers: the totals of the blocks, which start as the identity, and the results. */
 static bool within_blocks(Build *b, const void *with)
 {
     const Running *w = with;
@@ -60,7 +60,7 @@ static bool within_blocks(Build *b, const void *with)
     return build_store(b, build_stream(b, totals + 1, w->type, &at), w->exclusive ? before : combined(b, w, before, x), 0);
 }
 
-/* Buffers: what comes before each block; results. */
+/* Reads what comes before each block and updates the results. */
 static bool between_blocks(Build *b, const void *with)
 {
     const Running *w = with;
@@ -73,7 +73,7 @@ static bool between_blocks(Build *b, const void *with)
     return before >= 0 && x >= 0 && build_store(b, result, combined(b, w, before, x), 0);
 }
 
-/* buf: of the group's operands, with room for two more. */
+/* buf: the buffers of the group's operands, with room for two more. */
 static bool run(Scope *s, Group group, Running w, uint32_t *buf, uint32_t out)
 {
     Lower *lw = s->lw;
@@ -98,7 +98,7 @@ static bool run(Scope *s, Group group, Running w, uint32_t *buf, uint32_t out)
     return scope_kernel(s, &add, down);
 }
 
-/* Of the axes [from, to). */
+/* The product of the extents of axes [from, to). */
 static Dim product(DimTable *dims, const Type *t, uint32_t from, uint32_t to)
 {
     Dim n = 1;
@@ -128,7 +128,8 @@ static bool cumulate(Scope *s, const Node *n, bool multiplies)
 bool lower_cumsum(Scope *s, const Node *n) { return cumulate(s, n, false); }
 bool lower_cumprod(Scope *s, const Node *n) { return cumulate(s, n, true); }
 
-/* Buffers: the element before, which begins as 0; results. Axes (before, one block, after, all elements). */
+/* Writes two buffers: the element before, which starts as 0, and the results. The axes are (before, one block, after, all
+ * elements). */
 static bool step(Build *b, const void *with)
 {
     const Node *n = with;

@@ -1,5 +1,5 @@
-/* lower_effect: print, assert and callback as steps: their operands in memory, their results in
- * buffers. Relies on lower.h. Never knows what the front end's record says. */
+/* lower_effect: lowers print, assert and callback to steps; their operands are in memory, their results in buffers. Relies on
+ * lower.h. Never knows what the front end's record says. */
 #include "lower.h"
 
 static void list_sizes(Lower *lw, const Type *t)

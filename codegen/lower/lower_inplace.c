@@ -1,5 +1,5 @@
-/* lower_inplace: values written over values that die, so that a loop's carries need no copies. Relies on lower.h. Never changes
- * what a kernel computes: only which of its buffers are one. */
+/* lower_inplace: lets a value be written over one that nobody needs any more, so that a loop's carries need no copies. Relies on
+ * lower.h. Never changes what a kernel computes, only which of its buffers share memory. */
 #include "lower.h"
 
 static bool is_in(const Program *p, uint32_t b, uint32_t buf)
@@ -19,7 +19,7 @@ typedef struct Touch {
     Arena *arena;
     Map list_of; /* buffer -> index into list */
     VEC(StepList) list;
-    bool *gone; /* per step: it is not needed any more */
+    bool *gone; /* per step: whether it has become superfluous */
 } Touch;
 
 typedef struct Steps {
@@ -33,7 +33,7 @@ static Steps steps_of(const Touch *t, uint32_t buf)
     return !at ? (Steps){0} : (Steps){t->list.at[*at].step.at, t->list.at[*at].step.len};
 }
 
-/* Notes that step number `step` touches this buffer, and those that it is a slice of. */
+/* Notes that step number `step` touches this buffer, and the buffers that it is a slice of. */
 static void touch(Touch *t, uint32_t buf, uint32_t step)
 {
     for (; buf != UINT32_MAX; buf = t->p->buf.at[buf].kind == BUF_SLICE ? t->p->buf.at[buf].of : UINT32_MAX) {
@@ -90,7 +90,7 @@ static uint32_t last_read(const Kernel *k, uint32_t s)
     return last;
 }
 
-/* Whether kernel buffer `out` may be the same memory as `in`: that is so if every element is read, at its own index, before it is
+/* Whether kernel buffer `out` may share the memory of `in`, which holds if every element is read, at its own index, before it is
  * written. */
 static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
 {
@@ -107,7 +107,7 @@ static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
     return true;
 }
 
-/* The kernel with its buffer `out` replaced by `in`, so that emitters know of the sharing. */
+/* The kernel with buffer `in` in place of `out`, so that emitters know that the two are one. */
 static uint32_t shared_kernel(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out)
 {
     Kernel k = lw->p->kernel.at[kernel];
@@ -136,7 +136,7 @@ static uint32_t uses(const Kernel *k, const Step *st, uint32_t buf)
 
 /* ---- the end of a block --------------------------------------------------------------------------- */
 
-/* Makes buffer `from`, which step `made` writes, into `to` in all steps that touch it. No later step may touch `to`, except for the
+/* Replaces buffer `from`, which step `made` writes, by `to` in all steps that touch it. No later step may touch `to`, except the
  * copy that becomes superfluous. */
 static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32_t to)
 {
@@ -170,7 +170,7 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
     return true;
 }
 
-/* Removes copy number `copy` by making its source in its destination at once, where nobody else needs either. */
+/* Removes copy number `copy` by computing its source directly in its destination, if no other step needs either. */
 static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy)
 {
     const Program *p = s->lw->p;
@@ -179,7 +179,7 @@ static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy
     if (p->buf.at[from].kind != BUF_TEMP) return;
     for (uint32_t i = 0; i < touching.n; i++) {
         const Step *st = &s->step.at[touching.at[i]];
-        if (st->nblock != 0) return; /* its steps would have to follow */
+        if (st->nblock != 0) return; /* its nested steps would have to change, too */
         if (touching.at[i] == copy || t->gone[touching.at[i]]) continue;
         if (touching.at[i] >= first_copy && st->from == from) return; /* two results are this value */
         if (made == UINT32_MAX) made = touching.at[i];
@@ -188,7 +188,7 @@ static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy
     for (uint32_t i = 0; i < there.n; i++)
         if (there.at[i] > made && there.at[i] != copy && !t->gone[there.at[i]]) return;
     if (!merge(s, touching, made, from, to)) return;
-    s->lw->p->buf.at[from].bytes = 0; /* nobody's any more: it needs no room */
+    s->lw->p->buf.at[from].bytes = 0; /* nobody uses it any more: it needs no room */
     t->gone[copy] = true;
     for (uint32_t i = 0; i < touching.n; i++) touch(t, to, touching.at[i]);
 }
@@ -213,7 +213,7 @@ bool scope_results(Scope *s, const uint32_t *to, const bool *late)
     Arena *a = s->lw->scratch;
     uint32_t n = g->result.len, *from = ARENA_ARRAY(a, uint32_t, n + 1);
     bool *shared = ARENA_ARRAY(a, bool, n + 1);
-    Map taken = {.arena = a}; /* buffers of results: 1, if they change late, else 0 */
+    Map taken = {.arena = a}; /* buffers of results map to 1 if they change late, else to 0 */
     for (uint32_t i = 0; i < n; i++) {
         from[i] = s->buf[scope_root(g, g->result.at[i])];
         if (from[i] == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: result %u was never made", g->name, i);

@@ -1,5 +1,5 @@
-/* lower_kernel: one group as a kernel, or several (lower_parts.c): its results drafted at their maps, then the drafts laid out in
- * stages. Relies on lower.h. */
+/* lower_kernel: makes a kernel of one group, or several (lower_parts.c): it drafts the results at their maps, then lays the drafts
+ * out in stages. Relies on lower.h. */
 #include "lower.h"
 
 /* ---- index values as instructions ---------------------------------------------------------------- */
@@ -34,7 +34,7 @@ static void begin(Build *b, Lower *lw, const Group *group, const Part *part, boo
     b->env.clamped = env_clamped;
 }
 
-/* How many reductions lie one after the other on the way to each value. */
+/* Finds, for each value, how many reductions follow one another on the way to it. */
 static uint16_t *levels(Lower *lw, const Group *group)
 {
     const Graph *g = group->g;
@@ -105,8 +105,7 @@ static bool result(Build *b, uint32_t r)
     return add_store(b, build_stream(b, b->group->nin + r, (DType)graph_type(b->g, v)->dtype, &m), x, 0, stage);
 }
 
-/* Row caches can be read only if the stage that fills them is drafted first: `before` are the reductions of a draft without caches.
- */
+/* A row cache can be read only if the stage that fills it is drafted first. `before`: the reductions of a draft without caches. */
 static bool draft(Build *b, const Build *before)
 {
     if (b->group->draft) return b->group->draft(b, b->group->with);
@@ -142,7 +141,7 @@ static void use_stream(Layout *l, bool *used, uint32_t stream)
     if (s->guard >= 0) used[s->guard] = true;
 }
 
-/* Marks the drafts that anything depends on. Users come after what they use. */
+/* Marks the drafts that something depends on. Users come after what they use. */
 static bool *used_drafts(Layout *l)
 {
     const Build *b = l->b;

@@ -1,5 +1,5 @@
-/* lower_known: kernels that are there already. A kernel, and a body that was lowered before, is found by a hash and told apart by
- * all the words it is written as. Relies on lower.h. Never makes kernels. */
+/* lower_known: finds kernels that exist already. The hash of its words finds a kernel, or a body that was lowered before; comparing
+ * all words then decides. Relies on lower.h. Never makes kernels. */
 #include "lower.h"
 
 static void put(Lower *lw, Words *w, uint64_t x) { *VEC_PUSH(lw->scratch, w) = x; }

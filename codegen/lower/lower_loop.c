@@ -1,14 +1,14 @@
-/* lower_loop: loops as STEP_LOOP: the body's steps in place, carries in buffers of their own, stacked values as slices.
- * Relies on lower.h. What the operands and results mean is written in ir/op_region.c. */
+/* lower_loop: lowers loops to STEP_LOOP: the body's steps nested in it, carries in buffers of their own, stacked values as slices.
+ * Relies on lower.h. ir/op_region.c says what the operands and results mean. */
 #include "../../ir/loop.h"
 #include "lower.h"
 
 typedef struct Loop {
     const Node *n;
     const struct loop_attrs *is;
-    const Graph *body, *condition; /* condition NULL: it has none */
+    const Graph *body, *condition; /* condition: NULL if it has none */
     uint32_t id;
-    uint32_t index; /* buffer; NO_BUF: nobody asks */
+    uint32_t index; /* its buffer; NO_BUF if nobody asks */
     uint32_t *to;   /* buffers of the carries, then the slices of the stacked outputs */
 } Loop;
 
@@ -43,7 +43,7 @@ static void make_index(Scope *s, Loop *l)
     lower_read(s->lw, l->index);
 }
 
-/* Parameters: index, carries, slices, invariants. */
+/* The body's parameters: index, carries, slices, invariants. */
 static bool bind_params(Scope *s, Scope *inner, const Loop *l)
 {
     const Graph *g = inner->g;
@@ -61,7 +61,7 @@ static bool bind_params(Scope *s, Scope *inner, const Loop *l)
     return s->lw->st->code == ST_OK;
 }
 
-/* A result that the body computes is written straight to where it belongs, a stacked one to its slice; the other results are copied
+/* A result that the body computes is written directly to where it belongs, a stacked result to its slice; other results are copied
  * at the end of the step. */
 static bool bind_results(Scope *s, Scope *inner, const Loop *l)
 {
@@ -108,7 +108,7 @@ static void set_trip(Scope *s, Step *loop, Value trip)
     }
 }
 
-/* Lowers the condition's steps, and finds the buffer in which they leave whether to go on. */
+/* Lowers the condition's steps and finds the buffer in which they say whether to go on. */
 static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *selector)
 {
     Scope inner;

@@ -1,5 +1,5 @@
-/* lower_op: see lower_op.h. Here: the key of a call, and the graph of one node that stands for all calls of a key. Relies on lower.
- */
+/* lower_op: see lower_op.h. This file makes the key of a call, and a graph of one node for all calls of that key. Relies on
+ * lower. */
 #include "../lower_op.h"
 
 #include "lower.h"
@@ -8,9 +8,8 @@
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
-/* All sizes of one class lie between two successive powers of 16, so that the bounds of the program's symbols hold for all calls
- * that share the program, and the bounds of their products stay in range. Strides are not compared with anything, and may be
- * negative. */
+/* All sizes of one class lie between two successive powers of 16. So the bounds of the program's symbols hold for all calls that
+ * share the program, and the bounds of their products stay in range. Strides are compared with nothing and may be negative. */
 #define CLASS_BITS 4
 #define CLASS_STRIDE 15
 #define STRIDE_MOST ((int64_t)1 << 20)
@@ -21,7 +20,7 @@ static int64_t new_value(OpKey *key, int64_t v, int64_t class)
     return -1 - (int64_t)(16 * key->values++ + class);
 }
 
-/* Equal sizes are one symbol, because most ops need to know that some of their sizes are equal. */
+/* Equal sizes share a symbol, because most ops need to know that some of their sizes are equal. */
 static int64_t size_word(OpKey *key, int64_t v, bool exact)
 {
     if (v <= 1 || exact) return v;
@@ -48,13 +47,13 @@ void op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr
     add_word(key, nattr);
     uint32_t head = key->words;
     key->words += nin;
-    for (uint32_t i = 0; i < nin; i++) /* before the strides, which may be equal to a size by chance */
+    for (uint32_t i = 0; i < nin; i++) /* put before the strides, which may equal a size by chance */
         for (uint32_t a = 0; a < in[i].rank; a++) add_word(key, size_word(key, in[i].dim[a], exact));
     const char *schema = op_def[op].attrs;
     for (uint32_t i = 0; i < nattr; i++) {
         bool size = schema[0] == 'd' || schema[0] == 'D';
         add_word(key, size ? size_word(key, attr[i], exact) : attr[i]);
-        if (schema[0] >= 'a') schema++; /* a capital stands for all that follow */
+        if (schema[0] >= 'a') schema++; /* a capital letter stands for all that follow */
     }
     for (uint32_t i = 0; i < nin; i++) {
         bool strided = !view_contiguous(&in[i]);
@@ -68,7 +67,7 @@ void op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr
 
 /* ---- programs ------------------------------------------------------------------------------------ */
 
-/* The word as a size of the table. Values come up in their order, and so do the symbols. */
+/* Reads the word as a size of the table. Values come in their order, and so do the symbols. */
 static Dim dim_of(DimTable *t, int64_t word)
 {
     char name[16];

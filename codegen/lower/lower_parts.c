@@ -1,14 +1,14 @@
-/* lower_parts: a kernel's points in parts. What pad and concat make stands behind guards, each of which holds up to some point of
- * an axis and not beyond; a kernel of its own for each side needs no guard, and computes only what is there. Relies on lower.h.
- * Never makes kernels. */
+/* lower_parts: splits a kernel's points into parts. What pad and concat make is read behind guards, each of which holds up to some
+ * point of an axis and not beyond. A kernel for each side of that point needs no guard and computes only what exists there. Relies
+ * on lower.h. Never makes kernels. */
 #include "lower.h"
 
 #define PARTS_MAX 1024
 
 typedef struct Cutting {
     Parts *part;
-    uint32_t work, most; /* drafts of the parts so far, and how many there may be */
-    uint32_t divisions;  /* of the whole: an index that a part has to divide costs more than a guard */
+    uint32_t work, most; /* drafts of the parts so far, and the most there may be */
+    uint32_t divisions;  /* of the whole kernel: dividing an index in a part costs more than a guard */
 } Cutting;
 
 static uint32_t divisions(const Build *b)
@@ -19,10 +19,10 @@ static uint32_t divisions(const Build *b)
     return n;
 }
 
-/* The block interpreter is far faster without guards. Compiled code loses little by one: more by going through memory once for each
- * part, unless all lies in a cache, parts are whole pages, or many operands meet. Parts of less than a cache line never pay, nor do
- * a few bytes in all. Where only a few elements stand behind an index, that axis and theirs become one axis without the guard,
- * which does pay. */
+/* The block interpreter is far faster without guards. In compiled code a guard costs little. Passing over memory once per part
+ * costs more, unless everything lies in a cache, parts are whole pages, or many operands meet. Parts of less than a cache line
+ * never pay, nor does splitting a few bytes. Where only a few elements share an index of the axis, that axis and theirs become one
+ * axis without the guard, which does pay. */
 enum { LINE_BYTES = 64, PAGE_BYTES = 4096, CACHE_BYTES = 1 << 18, FEW_BYTES = 1 << 10, MANY_GUARDS = 5 };
 
 static int64_t size_of(const Build *b, Dim d) { return MIN_OF(dim_hi(b->lw->dims, d), DIM_MAX); }
@@ -44,7 +44,8 @@ static bool pays(const Build *b, const Cut *c)
            (run >= PAGE_BYTES || all <= CACHE_BYTES || b->cut.len >= MANY_GUARDS || (line > 1 && line < 8));
 }
 
-/* Along the outermost axis, whose parts are larger pieces of memory; of several places the middle one. False: nowhere. */
+/* Chooses a place on the outermost axis, whose parts are the largest pieces of memory; of several places the middle one. False:
+ * there is none. */
 static bool place_of(const Build *b, Cut *place)
 {
     Cut *at = ARENA_ARRAY(b->lw->scratch, Cut, b->cut.len + 1);
@@ -59,7 +60,7 @@ static bool place_of(const Build *b, Cut *place)
     return n != 0;
 }
 
-/* False: it would be too much code, or the kernel cannot be had in parts. */
+/* False: it would be too much code, or the kernel cannot be made in parts. */
 static bool cut_up(Cutting *c, const Build *b)
 {
     Cut cut;

@@ -1,5 +1,5 @@
-/* lower_scalar: scalar expressions as instructions: value numbering, folding of constants, expansion of the op and math tables.
- * Relies on lower.h. Never knows graphs. */
+/* lower_scalar: makes instructions of scalar expressions: it numbers equal values, folds constants and expands the op and math
+ * tables. Relies on lower.h. Never knows graphs. */
 #include "lower.h"
 
 /* ---- instructions -------------------------------------------------------------------------------- */
@@ -32,7 +32,7 @@ int32_t build_instr(Build *b, const Instr *i, uint32_t level, uint16_t axes, uin
     return (int32_t)b->draft.len - 1;
 }
 
-/* An instruction whose place follows from its operands. */
+/* An instruction whose stage follows from its operands. */
 static int32_t derived(Build *b, Instr i, uint32_t cost)
 {
     const int32_t arg[3] = {i.a, i.b, i.c};
@@ -77,7 +77,7 @@ static bool is_int(const Build *b, int32_t x, int64_t v)
     return x >= 0 && b->draft.at[x].i.kind == I_CONST && !dtype_is_float(build_type(b, x)) && b->draft.at[x].i.value.i == v;
 }
 
-/* Integer identities that index arithmetic is full of; -1: none applies. */
+/* Applies identities that integer index arithmetic often meets; -1 if none applies. */
 static int32_t identity(const Build *b, Prim p, int32_t x, int32_t y)
 {
     switch (p) {
@@ -165,7 +165,7 @@ static int32_t odd_wide(Build *b, DType t, int32_t x)
     return build_prim(b, P_cvt, DT_f64, build_prim(b, P_select, t, build_prim(b, P_and, DT_bool, large, rest, -1), odd, x), -1, -1);
 }
 
-/* As f32, rounded to odd where f32 does not hold it: odd_f64 of ir/element.h. */
+/* Converts to f32, rounded to odd where f32 does not hold the value: odd_f64 of ir/element.h. */
 static int32_t odd_f32(Build *b, DType from, int32_t x)
 {
     if (dtype_bytes(from) < 4 || from == DT_f32) return build_prim(b, P_cvt, DT_f32, x, -1, -1);
@@ -179,7 +179,7 @@ static int32_t odd_f32(Build *b, DType from, int32_t x)
     return build_prim(b, P_floatbits, DT_f32, u, -1, -1);
 }
 
-/* x, of the compute type of `to`, or the largest number of `to` that is nearest. NaN stays. */
+/* x, of the compute type of `to`, clamped to the largest numbers of `to`. NaN stays. */
 static int32_t within_largest(Build *b, DType to, int32_t x)
 {
     const DType compute = (DType)dtype_info[to].compute;

@@ -1,4 +1,4 @@
-/* lower_scatter: scatter as two steps: the operand's elements, then a kernel in which each index folds in what it got, in their
+/* lower_scatter: lowers scatter to two steps: one copies the operand's elements, then a kernel folds in each index's update, in
  * order. Relies on lower.h. */
 #include "lower.h"
 

@@ -1,10 +1,10 @@
-/* lower_schedule: how a kernel runs: which axes it really has, along which one vectors lie, how it is cut into chunks, what it
- * costs. Changes nothing that a kernel computes, nor any reduction's order. Relies on lower.h. */
+/* lower_schedule: decides how a kernel runs: which axes it really has, along which of them vectors lie, how it is cut into chunks
+ * and what it costs. Changes neither what a kernel computes nor any reduction's order. Relies on lower.h. */
 #include "lower.h"
 
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
-static uint16_t index_read(const Kernel *k) /* axes whose index is an operand */
+static uint16_t index_read(const Kernel *k) /* the axes whose index an instruction reads */
 {
     uint16_t axes = 0;
     for (uint32_t i = 0; i < k->ninstr; i++)
@@ -12,7 +12,7 @@ static uint16_t index_read(const Kernel *k) /* axes whose index is an operand */
     return axes;
 }
 
-/* Axis a goes; later ones move down. */
+/* Removes axis a; later axes move down. */
 static void remove_axis(Kernel *k, uint16_t *axes, uint32_t a)
 {
     uint16_t low = (uint16_t)((1u << a) - 1);
@@ -66,7 +66,7 @@ static bool collapse_once(Lower *lw, Kernel *k, uint16_t *axes)
     return false;
 }
 
-/* Axis `from` takes place `to`. */
+/* Moves axis `from` to place `to`. */
 static void move_axis(Kernel *k, uint16_t *axes, uint32_t from, uint32_t to)
 {
     uint8_t at[KERNEL_AXES], perm[KERNEL_AXES];
@@ -96,7 +96,7 @@ static void move_axis(Kernel *k, uint16_t *axes, uint32_t from, uint32_t to)
 
 /* ---- vectors ------------------------------------------------------------------------------------- */
 
-/* Vectors lie along the sweep if reductions are folded by lanes. */
+/* Vectors lie along the sweep if lanes fold the reductions. */
 bool kernel_sweeps_lanes(const Kernel *k, const uint16_t *axes)
 {
     (void)axes;
@@ -125,7 +125,7 @@ static int64_t axis_score(const Lower *lw, const Kernel *k, const uint16_t *axes
     return extent < 8 ? score - 16 : score;
 }
 
-/* Places that a kernel fetches from must not be looked up lane by lane. */
+/* Fetched places must not be looked up lane by lane. */
 static bool fetches_apart(const Kernel *k, const uint16_t *axes, uint32_t a)
 {
     for (uint32_t i = 0; i < k->ninstr; i++) {
@@ -135,7 +135,7 @@ static bool fetches_apart(const Kernel *k, const uint16_t *axes, uint32_t a)
     return false;
 }
 
-/* Picks the best parallel axis for vectors, the innermost of equals. -1: none is worth it. */
+/* Picks the best parallel axis for vectors, the innermost if several are equal; -1 if none is worth it. */
 static int parallel_vector(const Lower *lw, const Kernel *k, const uint16_t *axes)
 {
     int best = -1;
@@ -159,13 +159,13 @@ static int chunk_axis(const Lower *lw, const Kernel *k)
     for (int a = 0; a < (int)k->naxis; a++) {
         if (a == k->sweep) continue;
         int64_t extent = dim_hi(lw->dims, k->extent[a]);
-        if (a != k->vector && extent >= 32) return a; /* the outermost that feeds many threads */
+        if (a != k->vector && extent >= 32) return a; /* the outermost axis that has work for many threads */
         if (best < 0 || extent > dim_hi(lw->dims, k->extent[best])) best = a;
     }
     return best;
 }
 
-#define COST_EXTENT 100000 /* a symbol's upper bound says little beyond this */
+#define COST_EXTENT 100000 /* beyond this a symbol's upper bound says little */
 
 static int64_t cost_of(const Lower *lw, const Kernel *k)
 {

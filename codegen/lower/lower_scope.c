@@ -1,11 +1,11 @@
-/* lower_scope: the nodes of one graph, in order: which of them are needed, and who lowers each. Relies on lower.h. Makes no step
- * itself. */
+/* lower_scope: goes through the nodes of one graph in order, finds which are needed and calls what lowers each. Relies on lower.h.
+ * Makes no step itself. */
 #include "lower.h"
 
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
 #define OUTSIDE(name) [OP_##name] = lower_##name,
 #include "../../ir/outside.h"
-    [OP_window_add] = lower_window_add, /* those that are in no kernel */
+    [OP_window_add] = lower_window_add, /* the ops that are in no kernel */
 };
 
 static bool lower_node(Scope *s, const Node *n)
@@ -16,7 +16,7 @@ static bool lower_node(Scope *s, const Node *n)
 
 static void need(Scope *s, Value v) { s->needed[scope_root(s->g, v)] = true; }
 
-/* Goes through the nodes from the end: values that a needed node or an effect reads are needed. */
+/* Goes through the nodes from the end and marks the values that a needed node or an effect reads. */
 static void mark_needed(Scope *s)
 {
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);

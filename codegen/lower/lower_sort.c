@@ -1,25 +1,25 @@
-/* lower_sort: argsort in kernels. Elements become keys, unsigned numbers of the wanted order. A short line counts for each key
- * those that go before it. A long one is sorted by one byte of the keys after the other, the lowest first: the bytes are counted,
- * running sums of the counts say where each byte's elements begin, and each element, in order, goes to the next place of its byte.
- * All of it is stable. Relies on lower.h. */
+/* lower_sort: argsort in kernels. Elements become keys: unsigned numbers that have the wanted order. In a short line each key's
+ * place is the number of keys that go before it. A long line is sorted by one byte of the keys after another, the lowest first: a
+ * kernel counts the bytes, running sums of the counts say where each byte's elements begin, and each element, in order, goes to the
+ * next place of its byte. All of it is stable. Relies on lower.h. */
 #include "lower.h"
 
-#define SHORT_LINE 64 /* for counting is quadratic */
+#define SHORT_LINE 64 /* counting all pairs is quadratic */
 #define DIGITS 256
 
 typedef struct Sort {
     const Node *n;
-    DType key, index; /* of keys; of indices between passes */
+    DType key, index; /* the types of keys, and of indices between passes */
     uint32_t pass, passes;
     Dim lines, size, after;
-    uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers; NO_BUF: there is none */
+    uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers; NO_BUF if there is none */
 } Sort;
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
 static int32_t build_key_const(Build *b, DType t, uint64_t v) { return build_const(b, t, (Scalar){.u = v}); }
 
-/* Floats: the bits, turned about below 0; zeros are equal, NaN is last. */
+/* A float's key is its bits, in reverse order below 0; both zeros get one key and NaN the last one. */
 static int32_t float_key(Build *b, DType key, int32_t x, bool descending)
 {
     const DType t = build_type(b, x);
@@ -34,7 +34,7 @@ static int32_t float_key(Build *b, DType key, int32_t x, bool descending)
     return build_prim(b, P_select, key, nan, build_key_const(b, key, all), turned);
 }
 
-/* Integers: counted from the smallest, or down from the largest. */
+/* An integer's key is its distance from the smallest integer, or if descending from the largest. */
 static int32_t integer_key(Build *b, DType from, DType key, int32_t x, bool descending)
 {
     const DTypeInfo *d = &dtype_info[from];
@@ -50,7 +50,7 @@ static int32_t integer_key(Build *b, DType from, DType key, int32_t x, bool desc
     return descending ? build_prim(b, P_sub, key, build_key_const(b, key, all), x, -1) : x;
 }
 
-/* Of the operand's element number i of line (axis 0) and column (axis 1). */
+/* The key of the operand's element number i of line (axis 0) and column (axis 1). */
 static int32_t element_key(Build *b, const Sort *s, IndexExpr i)
 {
     const Type *t = graph_type(b->g, s->n->in[0]);
@@ -63,14 +63,14 @@ static int32_t element_key(Build *b, const Sort *s, IndexExpr i)
                                            : integer_key(b, (DType)t->dtype, s->key, x, descending);
 }
 
-/* The result's element number i of that line, [lines, size, after]. */
+/* Where the result's element number i of that line lies: [lines, size, after]. */
 static uint32_t result_stream(Build *b, const Sort *s, uint32_t buf, IndexExpr i)
 {
     IndexMap to = {.rank = 3, .dim = {s->lines, s->size, s->after}, .at = {index_axis(0, 1), i, index_axis(1, 1)}};
     return build_stream(b, buf, DT_i64, &to);
 }
 
-/* Element number i of a buffer [lines, after, size]. */
+/* Where element number i of a buffer [lines, after, size] lies. */
 static uint32_t line_stream(Build *b, const Sort *s, uint32_t buf, DType t, Dim size, IndexExpr i)
 {
     IndexMap to = {.rank = 3, .dim = {s->lines, s->after, size}, .at = {index_axis(0, 1), index_axis(1, 1), i}};
@@ -108,7 +108,7 @@ static int32_t digit(Build *b, const Sort *s, int32_t key, uint32_t pass)
     return build_prim(b, P_cvt, DT_i64, build_prim(b, P_and, s->key, low, build_key_const(b, s->key, DIGITS - 1), -1), -1, -1);
 }
 
-/* The digit's count, or how many elements go before those that have it, before this one is counted. */
+/* Adds 1 to the digit's number and returns what it was: a count, or the place of the element that comes next with this digit. */
 static int32_t count(Build *b, const Sort *s, uint32_t hist, int32_t digit)
 {
     return build_fetch(
@@ -124,7 +124,7 @@ static bool make_keys(Build *b, const void *with)
            build_store(b, line_stream(b, s, s->key_to, s->key, s->size, index_axis(2, 1)), key, 0);
 }
 
-/* Kernel buffers 0: sums, which begin as 0; 1: counts. */
+/* Kernel buffer 0 has the sums, which start as 0, buffer 1 the counts. */
 static bool sum_counts(Build *b, const void *with)
 {
     const Sort *s = with;

@@ -1,5 +1,5 @@
-/* lower_value: the value of a graph node at an index map, as instructions: loads, elementwise expressions, movement as changed maps
- * and guards, reductions. Relies on lower.h, ir/index. Never chooses how a kernel runs. */
+/* lower_value: makes instructions for a graph node's value at an index map: loads, elementwise expressions, reductions, and
+ * movement ops as changed maps and guards. Relies on lower.h, ir/index. Never chooses how a kernel runs. */
 #include "lower.h"
 
 static int32_t fail(Build *b, const Node *n, const char *why)
@@ -11,7 +11,7 @@ static int32_t fail(Build *b, const Node *n, const char *why)
 
 /* ---- streams ------------------------------------------------------------------------------------- */
 
-/* All conditions as one bool; -1: always. */
+/* All conditions combined into one bool; -1 if there are none. */
 static int32_t guards(Build *b)
 {
     int32_t all = -1;
@@ -46,7 +46,7 @@ static uint32_t stream_at(Build *b, uint32_t buf, DType type, bool ok, IndexExpr
         return UINT32_MAX;
     }
     Stream s = {.buf = buf, .type = (uint8_t)type, .base = e.base, .dyn = e.dyn, .guard = guards(b)};
-    /* A Dim cannot be negative, so the part that is subtracted becomes an instruction. */
+    /* A Dim cannot be negative, so an instruction subtracts the negative part. */
     rest.minus = e.minus;
     for (uint32_t a = 0; a < b->env.naxis; a++) {
         bool subtracted = e.negative >> a & 1;
@@ -67,7 +67,7 @@ uint32_t build_stream(Build *b, uint32_t buf, DType type, const IndexMap *m)
     return stream_at(b, buf, type, ok, e);
 }
 
-/* The place in memory of value v, which the kernel reads, at map m. */
+/* Where value v, which the kernel reads, lies in memory at map m. */
 static uint32_t input_stream(Build *b, Value v, const IndexMap *m)
 {
     IndexExpr e;
@@ -101,7 +101,7 @@ int32_t build_load(Build *b, uint32_t stream)
 
 /* ---- movement ------------------------------------------------------------------------------------ */
 
-/* Makes 0 <= e < size as a bool; -1 if it is known to hold. */
+/* The condition 0 <= e < size as a bool; -1 if it is known to hold. */
 static int32_t condition(Build *b, const IndexGuard *g)
 {
     int32_t v = index_value(&b->env, &g->e), c = -1;
@@ -121,7 +121,7 @@ static int32_t conditions(Build *b, const IndexStep *s)
     return all;
 }
 
-/* v at m, read only where c holds. */
+/* The value v at m, read only where c holds. */
 static int32_t guarded(Build *b, Value v, const IndexMap *m, int32_t c)
 {
     uint32_t before = b->guard.len;
@@ -157,7 +157,7 @@ __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const In
     const Type *t = graph_type(b->g, n->out);
     DType type = (DType)dtype_info[t->dtype].compute;
     int32_t result = -1;
-    uint32_t first = 0, past = 1; /* of all operands that are joined, or the one that moves */
+    uint32_t first = 0, past = 1; /* of all joined operands, or of the one that moves */
     if (op_def[n->op].role == ROLE_COMPUTE) first = index_joined(&b->env, b->g, n, m, &past);
     for (uint32_t k = past; k-- > first;) {
         if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
@@ -169,14 +169,14 @@ __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const In
         if (x < 0) return -1;
         result = result < 0 ? x : build_prim(b, P_select, type, c, x, result);
     }
-    return result < 0 ? build_const(b, type, (Scalar){0}) : result; /* no operand: no point reaches it */
+    return result < 0 ? build_const(b, type, (Scalar){0}) : result; /* no operand is left: no point is read here */
 }
 
 int32_t build_clamped(Build *b, int32_t index, Dim size)
 {
     DType t = build_type(b, index);
     int32_t last = build_prim(b, P_sub, DT_i64, build_dim(b, size), build_i64(b, 1), -1);
-    if (t == DT_u64) { /* compared before the cast, for 2^63 and more would be negative after it */
+    if (t == DT_u64) { /* compared before the cast, which makes 2^63 and more negative */
         int32_t most = build_prim(b, P_cvt, DT_u64, last, -1, -1);
         int32_t high = build_prim(b, P_gt, DT_bool, index, most, -1);
         return build_prim(b, P_cvt, DT_i64, build_prim(b, P_select, DT_u64, high, most, index), -1, -1);
@@ -227,8 +227,8 @@ __attribute__((noinline)) static int32_t reduced(Build *b, const Node *n, const 
     const Guards outer = b->guard;
     if (b->env.sweep < 0) return fail(b, n, "a reduction in a kernel that sweeps nothing");
     if (index_axes(m) >> b->env.sweep & 1) return fail(b, n, "a reduction within a reduction");
-    /* Guards of the result do not hold for what is folded: they may speak of the swept element, or of an index that a later stage
-     * makes. Fusing joins reductions only where their maps are one to one, so everything that is folded exists. */
+    /* What is folded is built without the result's guards: they may depend on the swept element, or on an index that a later stage
+     * makes. Fusing joins reductions only where their maps are one to one, so every folded element exists. */
     b->guard = (Guards){0};
     b->sweep_stage = level; /* the map, too, may hold instructions */
     bool ok = index_operand(&b->env, b->g, n, 0, m, &step);
@@ -305,7 +305,7 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     const Node *n = graph_maker(b->g, v);
     const unsigned flags = op_def[n->op].flags;
     const Type *t = graph_type(b->g, v);
-    if (b->group->input[v] != NO_BUF && type_elements(b->lw->dims, t) == 0) /* no point reaches it, hoisted or not */
+    if (b->group->input[v] != NO_BUF && type_elements(b->lw->dims, t) == 0) /* no point is read here, hoisted or not */
         return build_const(b, (DType)dtype_info[t->dtype].compute, (Scalar){0});
     if (b->group->input[v] != NO_BUF) return build_load(b, input_stream(b, v, m));
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
@@ -314,7 +314,7 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     return op_def[n->op].role != ROLE_OUTSIDE ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
 }
 
-/* ---- what was demanded before -------------------------------------------------------------------- */
+/* ---- values made before --------------------------------------------------------------------------------------- */
 
 static bool same_demand(const Demand *a, const Demand *b)
 {
@@ -322,7 +322,7 @@ static bool same_demand(const Demand *a, const Demand *b)
            (a->nguard == 0 || memcmp(a->guard, b->guard, a->nguard * sizeof *a->guard) == 0);
 }
 
-/* NULL: never; then *key is where it belongs. */
+/* NULL if there is none; *key is then where it will be kept. */
 static const Demand *known(const Build *b, const Demand *d, uint64_t *key)
 {
     const uint64_t *at;
@@ -331,7 +331,7 @@ static const Demand *known(const Build *b, const Demand *d, uint64_t *key)
     return NULL;
 }
 
-/* Looks its place up again, because what was computed in between may have taken it. */
+/* Looks its place up again, because computing the value may have filled the place. */
 static void remember(Build *b, Demand d, uint32_t is)
 {
     Arena *a = b->lw->scratch;
@@ -346,9 +346,10 @@ static void remember(Build *b, Demand d, uint32_t is)
 
 /* ---- row caches ---------------------------------------------------------------------------------- */
 
-#define ROW_COST 12 /* recomputing more than this is dearer than a store and a load */
+#define ROW_COST 12 /* recomputing more than this costs more than a store and a load */
 
-/* The row cache that holds draft x, which a sweeping stage made. UINT32_MAX: keeping it is not worth it, or there is no room. */
+/* Gives the row cache that keeps draft x, which a sweeping stage made. UINT32_MAX: keeping it is not worth it, or there is no
+ * room. */
 static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
 {
     uint64_t key;
@@ -369,7 +370,7 @@ static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
     return row;
 }
 
-/* The value as an earlier sweeping stage left it. -1: no stage did, or computing it again is cheap. */
+/* The value that an earlier sweeping stage kept; -1 if none did, or if computing it again is cheap. */
 static int32_t from_row(Build *b, Demand want, DType type)
 {
     uint32_t now = want.stage;

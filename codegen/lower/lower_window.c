@@ -1,9 +1,10 @@
-/* lower_window: window_add as a loop over the places in a window, the last one first: the image begins as zeros, and each turn adds
- * to it what all windows have at that place. There a pixel lies in one window at most, so a turn is an elementwise kernel, and no
- * index is divided. Narrow floats are summed in f32 and rounded at the end. Relies on lower.h. */
+/* lower_window: lowers window_add to a loop over the places in a window, the last place first. The image starts as zeros, and each
+ * turn adds what all windows have at that place. At one place a pixel lies in at most one window, so that a turn is an elementwise
+ * kernel, and no index is divided. Narrow floats are summed in f32 and rounded at the end. Relies on lower.h. */
 #include "lower.h"
 
-/* Axes (image, row and column of the window, channel). Of the group's buffers `nin` - 1 has the place's number, `nin` the sums. */
+/* The axes are (image, row and column of the window, channel). The group's buffer `nin` - 1 holds the place's number, `nin` the
+ * sums. */
 static bool add_place(Build *b, const void *with)
 {
     const Node *n = with;

@@ -1,6 +1,6 @@
-/* memplan: where temporaries lie in the workspace, from their live ranges. The largest are placed first, each at the
- * lowest free offset, which packs tightly and takes time with the square of their number; thousands of them are
- * placed in order of time instead (memplan_many.c). Relies on lower.h. */
+/* memplan: places temporaries in the workspace by their live ranges. The largest come first, each at the lowest free offset, which
+ * packs tightly but takes time quadratic in their number; thousands of them are placed in order of time instead (memplan_many.c).
+ * Relies on lower.h. */
 #include "memplan.h"
 
 #define FEW 2048 /* temporaries */
@@ -17,7 +17,7 @@ void plan_sort(const Plan *plan, uint32_t *order, PlanLess *less)
         }
 }
 
-/* The lowest offset at which no placed buffer lies that is alive at the same time. */
+/* The lowest offset that overlaps no placed buffer alive at the same time. */
 static int64_t place(const Plan *plan, uint32_t placed, const Buf *b)
 {
     int64_t at = 0;

@@ -1,7 +1,7 @@
-/* memplan_many: thousands of temporaries placed in order of time, in time that grows as their number does. The workspace
- * is a row of blocks; a value takes a free one that is large enough, or the end of the row, and gives it back after its
- * last use, joined with its neighbours. Free blocks are kept by size in classes, eight to a power of two (two-level
- * segregated fit: Masmano et al. 2004), so that finding one is a look at two words of bits. Relies on memplan.h. */
+/* memplan_many: places thousands of temporaries in order of time, which takes time proportional to their number. The workspace is a
+ * row of blocks. A value takes a free block that is large enough, or the end of the row; after its last use the block is free again
+ * and joined with free neighbours. Free blocks are kept in size classes, eight to a power of two (two-level segregated fit: Masmano
+ * et al. 2004), so that finding one takes a look at two words of bits. Relies on memplan.h. */
 #include "memplan.h"
 
 enum { STEPS = 8, CLASSES = 64 * STEPS };
@@ -22,7 +22,7 @@ typedef struct Row {
     uint64_t full[CLASSES / 64]; /* classes that have a block */
 } Row;
 
-/* The class of all sizes from its least upward. */
+/* The class of the sizes from its least upward. */
 static uint32_t class_of(int64_t bytes)
 {
     uint64_t units = (uint64_t)bytes / PLAN_ALIGN;
@@ -53,7 +53,7 @@ static void link_free(Row *r, uint32_t i)
     r->full[c / 64] |= (uint64_t)1 << c % 64;
 }
 
-/* A class all of whose blocks are large enough, CLASSES if none has one. */
+/* A class whose blocks are all large enough; CLASSES if every such class is empty. */
 static uint32_t class_with(const Row *r, int64_t bytes)
 {
     uint32_t c = class_of(bytes);
@@ -65,7 +65,7 @@ static uint32_t class_with(const Row *r, int64_t bytes)
         }
         c += (uint32_t)__builtin_ctzll(left);
         if (r->room.at[r->head[c]].bytes >= bytes) return c;
-        c++; /* in the class of `bytes` itself the first may be too small */
+        c++; /* the first block in the class of `bytes` itself may be too small */
     }
     return CLASSES;
 }
@@ -99,7 +99,7 @@ static uint32_t take(Row *r, int64_t bytes)
     return insert_after(r, r->last, r->last != NONE ? r->room.at[r->last].at + r->room.at[r->last].bytes : 0, bytes);
 }
 
-/* Block i takes the room of the one after it, which nobody names any more. */
+/* Block i takes over the room of the block after it, which is then unused. */
 static void join_next(Row *r, uint32_t i)
 {
     Room *x = &r->room.at[i], *next = &r->room.at[x->after];
