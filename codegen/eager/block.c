@@ -1,6 +1,6 @@
-/* block: see block.h. Here: the instructions and stages of one task. Reductions combine in the orders that the kernel states,
- * whatever the layout, so that bits never depend on it. Relies on block.h, block_fold.h. Allocates only what block_prepare keeps.
- */
+/* block: see block.h. This file runs the instructions and stages of one task. Reductions combine in the order that the kernel
+ * states, whatever the layout, so that their bits never depend on it. Relies on block.h, block_fold.h. Allocates only what
+ * block_prepare keeps. */
 #include "block.h"
 
 #include "block_fold.h"
@@ -16,7 +16,7 @@ static const uint16_t op_of[P_COUNT] = {
 };
 /* clang-format on */
 
-/* The loop of a primitive over elements of type t; NULL: none. */
+/* The loop of a primitive over elements of type t; NULL if there is none. */
 static MapFn *loop_of(const Kernels *kernels, Prim p, DType t, DType to)
 {
     const TypeKernels *k = kernels->type[t];
@@ -25,7 +25,7 @@ static MapFn *loop_of(const Kernels *kernels, Prim p, DType t, DType to)
 
 static DType operand_type(const Kernel *k, const Instr *i) { return (DType)k->instr[i->prim == P_select ? i->b : i->a].type; }
 
-/* Where select(x < y, y, x), or x > y, is the only use of the comparison. */
+/* Finds select(x < y, y, x), or with x > y, if it is the only use of the comparison. */
 static void find_clamps(BlockKernel *b)
 {
     const Kernel *k = b->k;
@@ -113,7 +113,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         if (s->dyn >= 0) out->store[i] |= out->axes[s->dyn];
         if (s->guard >= 0) out->store[i] |= out->axes[s->guard];
     }
-    for (uint32_t s = 0; s < k->nstage; s++) /* what a sweep stores it stores for each of its indices */
+    for (uint32_t s = 0; s < k->nstage; s++) /* a sweep stores for each of its indices */
         for (uint32_t i = k->stage[s].first_store; k->stage[s].sweep && i < k->stage[s].last_store; i++)
             out->store[i] |= (uint16_t)(1u << k->sweep);
     find_clamps(out);
@@ -192,7 +192,7 @@ static void eval_call(Task *t, uint32_t x, uint32_t class, int64_t r)
     for (int64_t at = 0; at < class_points(t, class); at++) to[at] = m->args == 2 ? m->f64_2(a[at], b[at]) : m->f64(a[at]);
 }
 
-/* Words that follow one another are computed together. */
+/* Consecutive words are computed together. */
 static void eval_random(Task *t, uint32_t x, uint32_t class, int64_t r)
 {
     const Instr *i = &t->run->k->instr[x];
@@ -247,7 +247,7 @@ static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
 
 /* ---- stages ----------------------------------------------------------------------------------- */
 
-/* Instructions of the stage that are of one of these classes; of a sweeping stage those that sweep, or the others. */
+/* Runs the stage's instructions of one of these classes; in a sweeping stage either those that sweep or the others. */
 static void eval_classes(Task *t, const Stage *s, uint32_t classes, bool sweeps, int64_t r)
 {
     const BlockRun *run = t->run;
@@ -293,7 +293,7 @@ static void run_points(Task *t, const Stage *s)
     }
 }
 
-/* A result may lie in the memory that a reduction reads, each element where it was read: so reductions come before stores. */
+/* A result may lie in memory that a reduction reads, each element where it was read, so reductions come before stores. */
 static void sweep_block(Task *t, const Stage *s, bool each)
 {
     for (int64_t r = 0; r < t->span[0].n; r++) {
@@ -304,7 +304,7 @@ static void sweep_block(Task *t, const Stage *s, bool each)
     store_classes(t, s, FLAT, 0);
 }
 
-/* Rows are indices of the sweep: one after the other meets the lanes' totals. */
+/* The rows are the sweep's indices: the totals of the lanes take in one row after the other. */
 static void sweep_rows(Task *t, const Stage *s)
 {
     Span *rows = &t->span[0];
@@ -323,7 +323,7 @@ static void sweep_rows(Task *t, const Stage *s)
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) fold_end(t, i, 0);
 }
 
-/* Lanes are indices of the sweep: each row has a total of its own. */
+/* The lanes are the sweep's indices: each row has a total of its own. */
 static void sweep_lanes(Task *t, const Stage *s)
 {
     Span *lanes = &t->span[1];

@@ -3,10 +3,10 @@
 
 /* One reduction's place in Task.fold: its totals so far, its counter's levels, and the results. */
 typedef struct Fold {
-    int64_t width;    /* totals side by side: the lanes, or one */
-    int64_t in_block; /* elements that the open block has */
-    int64_t done;     /* elements folded; for argmax */
-    int64_t blocks;   /* that are complete */
+    int64_t width;    /* totals side by side: the number of lanes, or 1 */
+    int64_t in_block; /* elements in the open block */
+    int64_t done;     /* elements folded so far; for argmax */
+    int64_t blocks;   /* complete blocks */
     int64_t unit;     /* bytes of one level */
     char *acc, *level, *result;
 } Fold;
@@ -56,7 +56,7 @@ void fold_begin(Task *t, uint32_t reduction)
     memset(f->acc, 0, (size_t)f->width * 8);
 }
 
-/* The open block's total goes into the counter. */
+/* Puts the open block's total into the counter. */
 static void push(Fold *f, const FoldFns *fn, size_t size)
 {
     const char *total = f->acc;
@@ -69,7 +69,7 @@ static void push(Fold *f, const FoldFns *fn, size_t size)
     f->in_block = 0;
 }
 
-/* `rows` rows of the totals' width, `stride` elements apart. */
+/* Folds in `rows` rows of the totals' width, `stride` elements apart. */
 static void meet(Task *t, uint32_t reduction, const char *x, int64_t stride, int64_t rows)
 {
     const BlockRun *run = t->run;
@@ -85,7 +85,7 @@ static void meet(Task *t, uint32_t reduction, const char *x, int64_t stride, int
     }
     const FoldFns *fn = fns(t, r);
     ReduceOrder order = order_of(r, run->extent[run->k->sweep]);
-    if (order == ORDER_LANES) { /* blocks of lanes are whole blocks of the tree, but for the last */
+    if (order == ORDER_LANES) { /* a block of lanes is whole blocks of the tree, except the last one */
         fn->lanes(f->acc, x, rows);
         push(f, fn, (size_t)size);
         return;

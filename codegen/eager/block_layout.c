@@ -1,5 +1,5 @@
-/* block_layout: how the axes of a kernel are laid out as rows and lanes, when it runs with these sizes and strides. Relies on
- * block.h, block_fold.h. Never touches elements. */
+/* block_layout: decides which axes of a kernel are rows and which lanes in a run with these sizes and strides. Relies on block.h,
+ * block_fold.h. Never touches elements. */
 #include "block.h"
 
 #include "block_fold.h"
@@ -21,10 +21,10 @@ static void add_axis(BlockRun *run, Span *s, int a)
 
 static int64_t value_of(const BlockRun *run, Dim d) { return d >= 0 ? d : run->value[-1 - d]; }
 
-#define LONG_LINE 32 /* lanes along one axis, if it has so many points */
-#define SHORT_LINE 2 /* the same where lines are copied */
+#define LONG_LINE 32 /* lanes along one axis if it has so many points */
+#define SHORT_LINE 2 /* the same if lines are copied */
 
-/* The sweep's indices are lanes where a fold goes by lanes, where elements lie side by side along it, or where nothing else is. */
+/* The sweep's indices are lanes if a fold goes by lanes, if elements lie side by side along it, or if no other axis is left. */
 static bool sweeps_lanes(const BlockRun *run, int vector, int64_t points)
 {
     const Kernel *k = run->k;
@@ -104,7 +104,7 @@ static void find_steps(BlockRun *run)
         }
 }
 
-/* All of a run that follows from the values. */
+/* Sets all of a run that follows from the values. */
 void block_lay_out(BlockRun *run)
 {
     const Kernel *k = run->k;

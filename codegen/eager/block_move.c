@@ -1,7 +1,7 @@
-/* block_move: streams of a block: where its elements lie, loads and stores. Relies on block.h. Never allocates. */
+/* block_move: finds where the elements of a block's stream lie, loads and stores them. Relies on block.h. Never allocates. */
 #include "block.h"
 
-/* Offsets of the span's part, from its coefficients per axis, in elements. */
+/* The offsets, in elements, of the points in the span's part, from its coefficients per axis. */
 void span_offsets(const BlockRun *run, const Span *s, const int64_t *coef, int64_t *to)
 {
     int64_t at[KERNEL_AXES], here = 0, point = s->first;
@@ -32,7 +32,7 @@ void span_offsets(const BlockRun *run, const Span *s, const int64_t *coef, int64
     }
 }
 
-/* The place of one point of the span, in elements. */
+/* The offset of one point of the span, in elements. */
 static int64_t offset_of(const Task *t, const BlockStream *b, uint32_t s, int64_t point)
 {
     const Span *span = &t->span[s];
@@ -46,13 +46,13 @@ static int64_t offset_of(const Task *t, const BlockStream *b, uint32_t s, int64_
     return at;
 }
 
-/* Where a block of a stream lies: every `step` elements from `at` on, or `offset` elements behind it. */
+/* A block of a stream lies at every `step` elements from `at` on, or at `offset` elements behind it. */
 typedef struct Place {
     char *at;
     int64_t step, n;
-    const int64_t *offset; /* NULL: step */
-    const uint8_t *guard;  /* per lane; NULL: all are accessed */
-    bool none;             /* none is */
+    const int64_t *offset; /* NULL: at every step */
+    const uint8_t *guard;  /* per lane: whether it is accessed; NULL: all are */
+    bool none;             /* no lane is accessed */
 } Place;
 
 static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *room, Place *p)
@@ -71,7 +71,7 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
         if (c == 0 || (c == 1 && class == 3))
             p->none = !g[c == 0 ? 0 : r];
         else
-            p->guard = memchr(g, 0, (size_t)p->n) ? g : NULL; /* mostly it holds in whole blocks */
+            p->guard = memchr(g, 0, (size_t)p->n) ? g : NULL; /* mostly it holds for a whole block */
     }
     const int64_t *dyn = NULL;
     if (s->dyn >= 0) {
@@ -143,7 +143,7 @@ void block_load(Task *t, uint32_t instr, uint32_t class, int64_t r)
         memset(room, 0, (size_t)p.n * dtype_bytes((DType)in->type));
         return;
     }
-    if (whole && !convert && !t->run->k->writes[t->run->k->stream[in->ref].buf]) { /* else a store may come before the last use */
+    if (whole && !convert && !t->run->k->writes[t->run->k->stream[in->ref].buf]) { /* else a store may come before its last use */
         t->at[instr] = p.at;
         return;
     }
@@ -179,7 +179,7 @@ static void store_lanes(const Place *p, size_t size, const void *from)
     }
 }
 
-/* from[0..n) folded into to[0..n), each rounded to type t; fold as Store.fold. */
+/* Folds from[0..n) into to[0..n), rounding each to type t; fold is Store.fold. */
 static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const char *from, int64_t n)
 {
     static const Op op[] = {[1 + R_SUM] = OP_add, [1 + R_PROD] = OP_mul, [1 + R_MAX] = OP_max, [1 + R_MIN] = OP_min};
@@ -194,7 +194,7 @@ static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const c
     k->narrow[t](to, wide, n);
 }
 
-/* Lanes that may meet in one place are folded in one after the other. */
+/* Lanes that may address the same element are folded in one at a time. */
 static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Place *p, DType t, const char *from)
 {
     int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)dtype_bytes((DType)dtype_info[t].compute);
@@ -233,7 +233,7 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     store_lanes(&p, dtype_bytes(type), from);
 }
 
-/* One lane after the other, since they may meet in one place; if it is one place for all, it stays at hand. */
+/* Goes lane by lane, since several may address the same element; if all do, it is kept in a local. */
 #define FETCH_LANES(T)                                                                   \
     do {                                                                                 \
         const T *plus = (const T *)(const void *)a, *times = (const T *)(const void *)b; \
@@ -287,7 +287,7 @@ void block_fetch(Task *t, uint32_t instr, uint32_t class, int64_t r)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Where the stream's rows begin, in elements behind its base. */
+/* The offsets at which the stream's rows begin, in elements from its base. */
 static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
 {
     const BlockRun *run = t->run;
@@ -312,8 +312,8 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
     for (int64_t r = 0; r < n && dyn; r++) to[r] += dyn[r];
 }
 
-/* Rows r of to[at] = from[x], in elements of `size` bytes. Short rows are many, and a call for each would take longer than they do.
- */
+/* Copies rows: row r of from[x] to to[at], in elements of `size` bytes. Short rows are many, and calling a function for each would
+ * take longer than copying them. */
 static void copy_rows(char *to, const int64_t *at, const char *from, const int64_t *x, int64_t rows, int64_t bytes, int64_t size)
 {
 #define COPY_ROWS(B)                                                                         \

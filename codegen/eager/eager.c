@@ -1,4 +1,4 @@
-/* eager: one op, run now: who runs it, and matmul's way to the shared contraction. Relies on ops.h,
+/* eager: runs one op now: chooses what runs it, and takes matmul to the shared contraction. Relies on ops.h,
  * codegen/contract/contract.h. */
 #include "../eager.h"
 

@@ -1,6 +1,6 @@
-/* elementwise: ops that compute each element by itself, and cast. Whole arrays in one call where
- * all operands lie contiguous, else block by block through readers; large ones on all threads.
- * Relies on ops.h. Allocates only copies of transposed operands. */
+/* elementwise: ops that compute each element by itself, and cast. Contiguous operands are computed in one call over whole arrays,
+ * others block by block through readers; large arrays use all threads. Relies on ops.h. Allocates only copies of transposed
+ * operands. */
 #include "ops.h"
 
 #include "../../ir/op.h"
@@ -11,14 +11,14 @@ typedef struct MapJob {
     Reader in[3];
     void *out;
     DType type;    /* of the output */
-    bool saturate; /* a cast: beyond the output type's largest number becomes that number */
-    bool whole;    /* no reader and no writer needs a buffer */
-    int64_t line;  /* blocks end with lines of so many elements, to be read in place; 0: anywhere */
+    bool saturate; /* of a cast: a value beyond the output type's largest number becomes that number */
+    bool whole;    /* whether no reader or writer needs a buffer */
+    int64_t line;  /* blocks end where lines of so many elements end, so that they are read in place; 0: anywhere */
 } MapJob;
 
-/* Lines shorter than this are better packed, many at once. */
+/* Lines shorter than this are better packed, several at a time. */
 #define LONG_LINE 64
-/* Arrays of fewer elements are not worth a thought about threads or copies. */
+/* For arrays of fewer elements, threads and copies never pay. */
 #define SMALL 4096
 
 #define KEEP_WITHIN(T)                                \
@@ -31,7 +31,7 @@ typedef struct MapJob {
         }                                             \
     } while (0)
 
-/* x: n elements of the compute type of `type`. NaN stays. */
+/* Clamps x, n elements of the compute type of `type`, to its largest numbers. NaN stays. */
 static void keep_within(DType type, void *x, int64_t n)
 {
     if (type == DT_f64)
@@ -89,8 +89,8 @@ static void plan(MapJob *j)
     }
 }
 
-/* Elements of a chunk that take some 20 us. Read off the op's expression, and only for arrays that
- * may need more than one. */
+/* How many elements of a chunk take some 20 us, judged by the op's expression; asked only for arrays that may need several
+ * chunks. */
 static int64_t grain(Op op, DType t)
 {
     const ScalarTok *tok = dtype_is_float(t) ? op_def[op].value_f : op_def[op].value_i;
@@ -102,8 +102,7 @@ static int64_t grain(Op op, DType t)
     return most;
 }
 
-/* A transposed operand is read tile by tile, not across the grain block by block: into a copy, if
- * there is memory for one. */
+/* A transposed operand is copied tile by tile, if there is memory for a copy, rather than read across its lines block by block. */
 static void *turn(const Run *r, Reader *in, const View *v, size_t bytes)
 {
     if (in->direct || reader_tall_axis(in) < 0) return NULL;

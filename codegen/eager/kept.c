@@ -1,36 +1,36 @@
-/* kept: ops that run as what they are lowered to. A call's key (lower_op.h) finds the program that earlier calls of that key left,
- * or the op is lowered; then the block interpreter runs it. A call that finds its program allocates nothing. Each thread has a
- * table of its own, so nothing is locked. Relies on lower_op.h, block.h. Compiles nothing. */
+/* kept: runs ops as what they are lowered to. A call's key (lower_op.h) finds the program that an earlier call of that key left, or
+ * else the op is lowered; the block interpreter then runs it. A call that finds its program allocates nothing. Each thread has its
+ * own table, so nothing is locked. Relies on lower_op.h, block.h. Compiles nothing. */
 #include "../lower_op.h"
 
 #include "block.h"
 #include "ops.h"
 
 typedef struct Lowered {
-    Arena arena;         /* of all below */
+    Arena arena;         /* holds all below */
     uint64_t hash, used; /* used: the table's clock at the last call */
     uint32_t words;
     const int64_t *word;
-    bool exact; /* not lowered: such calls need the sizes themselves in their key */
+    bool exact; /* not lowered: the key of such calls must contain the sizes themselves */
     const Program *p;
-    BlockKernel *kernel;     /* per kernel of p */
-    int64_t *symbol, *value; /* of the last call: the program's symbols, and all expressions of its dim table */
-    size_t *temp, room;      /* of the last call: where each buffer between two kernels lies in so many bytes */
+    BlockKernel *kernel;     /* for each kernel of p */
+    int64_t *symbol, *value; /* from the last call: values of the program's symbols and of all expressions of its dim table */
+    size_t *temp, room;      /* from the last call: each temporary buffer's place, in so many bytes */
     bool called;
     size_t bytes;
 } Lowered;
 
 #define KEPT_SETS 64
 #define KEPT_WAYS 4
-#define KEPT_BYTES ((size_t)4 << 20) /* of all programs of one thread */
+#define KEPT_BYTES ((size_t)4 << 20) /* bytes of all programs of one thread */
 
 struct Kept {
     Lowered *at[KEPT_SETS][KEPT_WAYS];
     uint64_t clock;
-    uint32_t hand; /* where evicting goes on */
+    uint32_t hand; /* where eviction goes on */
     size_t bytes;
-    bool running; /* one of them runs, and what runs on this thread meanwhile (a program's own parallel-for may do that) keeps
-                     nothing here */
+    /* a kept program is running; what else runs on this thread meanwhile (in a program's own parallel-for) keeps nothing here */
+    bool running;
 };
 
 Kept *kept_new(void) { return mem_zeros(1, sizeof(Kept)); }
@@ -79,7 +79,7 @@ static void evict(Kept *k, Lowered **at)
     *at = NULL;
 }
 
-/* Into the place of its set that was used longest ago; others go until all fit. */
+/* Takes the place in its set that was used longest ago; other programs are dropped until all fit. */
 static void keep(Kept *k, Lowered *l)
 {
     Lowered **set = k->at[l->hash % KEPT_SETS], **at = &set[0];
@@ -111,7 +111,7 @@ static void make(void *arg)
     Status refused = {0};
     l->p = op_program(&l->arena, l->word, &refused);
     if (!l->p) {
-        /* With sizes as numbers it may be lowered, or say why not. */
+        /* With sizes as numbers lowering may succeed, or say why it cannot. */
         l->exact = refused.code != ST_MEMORY && m->key->values != 0;
         m->ok = l->exact || status_fail(m->st, refused.code, "%s", refused.text);
         return;
@@ -147,7 +147,7 @@ static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
 
 /* ---- a call ----------------------------------------------------------------------------------- */
 
-/* Values of all expressions of the table: operands come before what is made of them. */
+/* Computes all expressions of the table: operands stand before what is made of them. */
 static void evaluate(const DimTable *t, const int64_t *symbol, int64_t *value)
 {
     uint32_t symbols = 0;
@@ -166,7 +166,8 @@ static void evaluate(const DimTable *t, const int64_t *symbol, int64_t *value)
     }
 }
 
-/* Temporaries side by side, as large as they are in this call: the program's own plan is of the largest that share it. */
+/* Places temporaries side by side, as large as they are in this call. The program's own plan is for the largest call that shares
+ * it. */
 static bool place_temps(Lowered *l)
 {
     l->room = 0;
@@ -185,7 +186,7 @@ static bool place_temps(Lowered *l)
     return true;
 }
 
-/* again: their kernels ran with these sizes before. */
+/* again: the kernels ran with these sizes before. */
 static void run_steps(const Run *r, const Lowered *l, char *room, const Block *steps, bool again)
 {
     for (uint32_t i = 0; i < steps->n; i++) {
@@ -226,7 +227,7 @@ static bool run_program(const Run *r, Lowered *l, const OpKey *key)
     return true;
 }
 
-/* exact: with sizes as numbers. *again: they have to be. */
+/* exact: the key holds the sizes as numbers. *again is set if it has to. */
 static bool run_key(const Run *r, OpKey *key, bool exact, bool *again)
 {
     Kept *kept = r->kept && !r->kept->running ? r->kept : NULL;
@@ -260,7 +261,7 @@ bool run_lowered(const Run *r)
 
 #define JOINED_AT_ONCE 32
 
-/* Operands [first, first + some->nin) of all, joined at `data`: *to. */
+/* Joins operands [first, first + some->nin) of all at `data`; *to is the result. */
 static bool join_some(const Run *all, Run *some, uint32_t first, View *to, char *data)
 {
     const uint32_t axis = (uint32_t)ATTRS(concat, all->attr)->axis;

@@ -1,7 +1,7 @@
-/* kernels: the tables of loops that eager code runs, one table per instruction set (tier), each
- * expanded from ops.def for every compute type (all element types but the narrow floats, which readers
- * and writers convert to f32). Loops read and write contiguous memory only; readers (reader.h) make
- * it so. All tiers that a CPU has give the same bits. Never knows shapes or threads. */
+/* kernels: the tables of loops that eager code runs, one table per instruction set (tier). Each is expanded from ops.def for every
+ * compute type, which is every element type except the narrow floats: readers and writers convert those to f32. Loops read and
+ * write contiguous memory only; readers (reader.h) provide it. All tiers that a CPU has give the same bits. Never knows shapes or
+ * threads. */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_H
 #define KILN_CODEGEN_EAGER_KERNELS_H
 
@@ -12,25 +12,24 @@ typedef void MapFn(void *out, const void *const *in, int64_t n);
 
 typedef enum FoldKind { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN, FOLD_COUNT } FoldKind;
 
-/* One fold over one type; the orders are those of ir/tree.h. */
+/* One kind of fold over one type, in the orders of ir/tree.h. */
 typedef struct FoldFns {
     void (*start)(void *acc, int64_t n); /* acc[i] = identity */
-    void (*lanes)(void *out, const void *x, int64_t n); /* *out = n elements in row form, any n */
+    void (*lanes)(void *out, const void *x, int64_t n); /* *out = the fold of n elements in row form, for any n */
     void (*rows)(void *out, const void *x, int64_t rows,
-        int64_t n); /* out[r] = x[r][0..n) in order, from the identity */
+        int64_t n); /* out[r] = the fold of x[r][0..n) in order, from the identity */
     /* acc[i] = op(acc[i], x[r][i]) for i < n, in order of r; rows lie `stride` elements apart */
     void (*columns)(void *acc, const void *x, int64_t stride, int64_t rows, int64_t n);
 } FoldFns;
 
-/* index[i] and best[i] (column i's best so far and where; index < 0: none) meet rows [first, first
- * + rows) of x. */
+/* Compares rows [first, first + rows) of x with column i's best element so far, best[i], and its row, index[i] (< 0: none). */
 typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, int64_t first,
     int64_t rows, int64_t n);
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
-    MapFn *prim[P_COUNT]; /* those primitives that are no op by themselves, idiv for example */
-    MapFn *cast[DT_COUNT]; /* from this type to that one; to narrow floats: f32s that rounding once more makes right */
+    MapFn *prim[P_COUNT]; /* primitives that are no op by themselves, such as idiv */
+    MapFn *cast[DT_COUNT]; /* converts this type to that one; to narrow floats: to f32s that one more rounding makes right */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
 } TypeKernels;
@@ -38,18 +37,17 @@ typedef struct TypeKernels {
 typedef struct Kernels {
     const char *name;
     const TypeKernels *type[DT_COUNT]; /* NULL for narrow floats */
-    void (*widen[DT_COUNT])(float *to, const void *from, int64_t n); /* narrow floats alone */
+    void (*widen[DT_COUNT])(float *to, const void *from, int64_t n); /* for narrow floats alone */
     void (*narrow[DT_COUNT])(void *to, const float *from, int64_t n);
-    /* PHILOX_BLOCKS blocks of four words each, from block `first` on. */
+    /* Computes PHILOX_BLOCKS blocks of four words each, from block `first` on. */
     void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
 } Kernels;
 #define PHILOX_BLOCKS 8
 
 extern const Kernels kernels_base, kernels_avx2, kernels_avx512;
 
-const Kernels *eager_kernels(void); /* what this CPU runs */
-/* For tests: the tiers that this CPU can run, best last; and which one to run from now on (NULL:
- * the best). */
+const Kernels *eager_kernels(void); /* the best tier of this CPU */
+/* For tests: the tiers that this CPU can run, the best last; and which to run from now on (NULL: the best). */
 const Kernels *const *eager_tiers(int *count);
 void eager_use_tier(const Kernels *k);
 

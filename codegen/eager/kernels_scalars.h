@@ -1,11 +1,12 @@
-/* kernels_scalars: by the name of a type, what kernels_type.h asks for beside the primitives of ir/scalar_c.h: conversions to odd, and elementary
- * functions, those of ir/math_c.h in f32 and the C library's in f64. */
+/* kernels_scalars: functions named after types, for kernels_type.h, beside the primitives of ir/scalar_c.h: conversions rounded to
+ * odd, and elementary functions (those of ir/math_c.h in f32, the C library's in f64). */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 #define KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 
 #include "../../ir/math_c.h"
 
-/* As f32 on the way to a narrow float: rounded to odd where f32 does not hold the value. Those of f64, i64 and u64: ir/element.h. */
+/* Conversions to f32 on the way to a narrow float, rounded to odd where f32 does not hold the value. Those of f64, i64 and u64 are
+ * in ir/element.h. */
 static inline float odd_f32(float x) { return x; }
 static inline float odd_i32(int32_t x) { return odd_f64((double)x); }
 static inline float odd_u32(uint32_t x) { return odd_f64((double)x); }

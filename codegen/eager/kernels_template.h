@@ -1,6 +1,5 @@
-/* kernels_template: all loops of one tier. Included once by each kernels_TIER.c, whose name decides
- * the instruction set it is compiled for; defines the table TIER. Relies on kernels.h,
- * kernels_type.h, ir/math_c.h. No include guard. */
+/* kernels_template: all loops of one tier. Each kernels_TIER.c includes it once, is compiled for its instruction set and thereby
+ * defines the table TIER. Relies on kernels.h, kernels_type.h, ir/math_c.h. No include guard. */
 #include "kernels.h"
 
 #include "../kernel.h"
@@ -13,10 +12,10 @@
 #endif
 
 #undef bool /* a name of dtype.def, pasted below */
-/* The rows of ops.def ask of unsigned types, too, whether they are negative. */
+/* The rows of ops.def compare unsigned values with 0, too. */
 #pragma GCC diagnostic ignored "-Wtype-limits"
 
-/* No iteration reads what another writes: an output may be an operand, but element on element. */
+/* No iteration reads what another writes: an output may be an operand, but only with equal elements in equal places. */
 #if defined(__clang__)
 #define INDEPENDENT
 #else
@@ -25,7 +24,7 @@
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
-/* LONE(result, op) is YES of a primitive that is not an op's whole value. */
+/* LONE(result, op) is YES for a primitive that is not an op's whole value. */
 #define LONE_T_none ~, YES
 #define LONE(result, op) SECOND(LONE_##result##_##op, NO, ~)
 #define SECOND(...) SECOND_(__VA_ARGS__)
@@ -37,7 +36,7 @@
 #define FIRST_NAN_INT(x, y) 0
 #define FIRST_NAN_BOOL(x, y) 0
 
-/* element_T, and the identities of max and min: least_T and most_T. */
+/* Defines element_T and the identities of max and min, least_T and most_T. */
 #define MOST_INT(c, hi) hi
 #define MOST_BOOL(c, hi) hi
 #define MOST_UINT(c, hi) (c) - 1
@@ -79,7 +78,7 @@
 #undef KIND_TYPE
 
 /* ---- narrow floats ------------------------------------------------------------------------
- * How many of n elements the hardware has converted, to the bits of ir/narrow.def. */
+ * Each returns how many of n elements the hardware has converted, with the bits of ir/narrow.def. */
 static inline int64_t hardware_widen(DType t, float *to, const void *from, int64_t n)
 {
     int64_t i = 0;
@@ -133,8 +132,7 @@ static inline int64_t hardware_narrow(DType t, void *to, const float *from, int6
 #define PHILOX_W1 0xBB67AE85
 
 #ifdef __AVX2__
-/* Words in 64-bit lanes, as the products need; the high halves hold whatever the last product left
- * there. */
+/* Holds words in 64-bit lanes, as products need them; the high halves are whatever the last product left there. */
 static void philox(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first)
 {
     enum { N = PHILOX_BLOCKS / 4 };

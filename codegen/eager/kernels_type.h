@@ -1,6 +1,6 @@
-/* kernels_type: all loops of one compute type, and their table kernels_TYPE. Expanded by kernels_template.h with
- *   TYPE        as in dtype.def; element_TYPE, least_TYPE and most_TYPE are there
- *   KIND_TYPE   FLOAT, INT or BOOL: which domains of ops.def it is in
+/* kernels_type: all loops of one compute type, and their table kernels_TYPE. kernels_template.h expands it with
+ *   TYPE        a type of dtype.def, for which element_TYPE, least_TYPE and most_TYPE exist
+ *   KIND_TYPE   FLOAT, INT or BOOL: which domains of ops.def contain it
  * No include guard; undefines TYPE at the end. */
 
 #define C_TYPE NAME(element)
@@ -63,7 +63,7 @@
 #undef PRIM
 
 /* ---- folds -----------------------------------------------------------------------------------
- * combined: over x, the value so far, and y, the element. lanes: the counter is that of ir/tree.h. */
+ * combined is an expression of x, the value so far, and y, the element. lanes: the counter of ir/tree.h. */
 #define NARROW 16
 #define FOLD(name, identity, combined)                                                                                \
     static inline C_TYPE NAME(step_##name)(C_TYPE x, C_TYPE y) { return combined; }                                   \
@@ -117,7 +117,7 @@
     {                                                                                                                 \
         const C_TYPE *a = from;                                                                                       \
         C_TYPE *restrict o = acc;                                                                                     \
-        if (n <= 2 * NARROW && rows > 4) /* short rows: what they add to stays in registers */                        \
+        if (n <= 2 * NARROW && rows > 4) /* short rows: their totals stay in registers */                        \
             for (; n >= NARROW; n -= NARROW, a += NARROW, o += NARROW) {                                              \
                 C_TYPE total[NARROW];                                                                                 \
                 for (int i = 0; i < NARROW; i++) total[i] = o[i];                                                     \
@@ -141,7 +141,7 @@ FOLD(min, NAME(most), VALUE(SELECT(OR(LT(x, y), NE(x, x)), x, y), SELECT(LT(x, y
         const C_TYPE *a = from;                                                                                       \
         C_TYPE *b = best;                                                                                             \
         int64_t r = first, last = first + rows;                                                                       \
-        if (n == 1 && rows > 0) { /* rarely does a new best come: a branch, not a select */                           \
+        if (n == 1 && rows > 0) { /* a new best is rare: a branch, not a select */                           \
             int64_t at = index[0] < 0 ? first : index[0];                                                             \
             C_TYPE y = index[0] < 0 ? a[0] : b[0];                                                                    \
             for (; r < last; r++, a += stride) {                                                                      \

@@ -1,5 +1,5 @@
-/* move: what copies elements from place to place: views made contiguous, reshape, constant. Relies on ops.h.
- * Never allocates. */
+/* move: copies elements from place to place: makes views contiguous, reshapes, fills constants. Relies on ops.h. Never
+ * allocates. */
 #include "ops.h"
 
 /* ---- copies ------------------------------------------------------------------------------- */
@@ -7,7 +7,7 @@
 typedef struct CopyJob {
     Reader in;
     char *to;
-    int tall; /* as reader_tall_axis says */
+    int tall; /* the result of reader_tall_axis */
 } CopyJob;
 
 static void copy_chunk(void *arg, int64_t lo, int64_t hi)
@@ -16,8 +16,8 @@ static void copy_chunk(void *arg, int64_t lo, int64_t hi)
     reader_copy(&j->in, lo, hi - lo, j->to + lo * j->in.bytes);
 }
 
-/* A tile of a transpose goes through a small square, so that each line of memory is read once and
- * written once, even where strides let all of them meet in one set of the cache. */
+/* A tile of a transpose goes through a small square, so that each line of memory is read and written once, even if strides map all
+ * lines to one set of the cache. */
 #define TILE 16
 #define COPY_TILE(T)                                                            \
     do {                                                                        \
@@ -48,7 +48,7 @@ static void copy_tile(char *to, int64_t to_stride, const char *from, int64_t str
     }
 }
 
-/* Lines of a strip: several tiles, so that a page of either side serves more than one. */
+/* A strip has several tiles, so that a page of either side serves more than one. */
 #define STRIP (4 * TILE)
 
 static void copy_strip(const Reader *r, char *to, int64_t to_stride, const char *from, int64_t rows)
@@ -64,7 +64,7 @@ static void copy_strip(const Reader *r, char *to, int64_t to_stride, const char 
     }
 }
 
-/* Chunks are strips of the tall axis, of all planes that the other axes make. */
+/* Chunks are strips of the tall axis, in all planes of the other axes. */
 static void transpose_chunk(void *arg, int64_t lo, int64_t hi)
 {
     const CopyJob *j = arg;

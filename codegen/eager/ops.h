@@ -22,17 +22,16 @@ typedef struct Run {
 
 bool run_elementwise(const Run *r); /* also cast */
 bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min */
-bool run_copy(const Run *r);        /* movement that is a view, or a reshape, copied */
+bool run_copy(const Run *r);        /* copies what a movement op makes of a view, or a reshape */
 bool run_concat(const Run *r);
-bool run_lowered(const Run *r);     /* as the kernels that the op is lowered to */
+bool run_lowered(const Run *r);     /* runs the kernels that the op is lowered to */
 bool run_constant(const Run *r);
 bool run_matmul(const Run *r);
 
-/* The axis along which elements lie side by side though the last axis is not that one: a transpose;
- * -1: none. */
+/* The axis along which the elements of a transpose lie side by side, if that is not the last axis; else -1. */
 int reader_tall_axis(const Reader *r);
 
-/* fn over [0, n), on threads if there are some and n is at least two grains. */
+/* Runs fn over [0, n), on threads if there are some and n is at least two grains. */
 static inline void run_chunks(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n, int64_t grain)
 {
     if (!threads || n < 2 * grain)
@@ -41,7 +40,7 @@ static inline void run_chunks(ThreadPool *threads, ChunkFn fn, void *arg, int64_
         threads_run(threads, fn, arg, n, grain);
 }
 
-/* Elements of one chunk of moved memory: some 20 us of work. */
+/* How many elements take some 20 us to move. */
 #define MOVE_GRAIN ((int64_t)1 << 16)
 
 #endif

@@ -1,4 +1,4 @@
-/* reader: strided views as runs. Relies on reader.h. Never allocates. */
+/* reader: reads strided views as runs. Relies on reader.h. Never allocates. */
 #include "reader.h"
 
 void reader_init(Reader *r, const View *v)
@@ -58,7 +58,7 @@ static void copy_line(void *to, const char *from, int64_t stride, int64_t n, uns
 
 /* ---- many --------------------------------------------------------------------------------- */
 
-/* One line over and over: whole lines are doubled from what is there already. */
+/* Repeats one line: lines are doubled from what is there already. */
 static void copy_repeated(const Reader *r, int64_t from, int64_t n, char *to)
 {
     int64_t line = r->dim[1], first = MIN_OF(n, line - from % line), have = 0;
@@ -103,7 +103,7 @@ void reader_copy(const Reader *r, int64_t from, int64_t n, void *to)
     }
 }
 
-/* The place of the elements [from, from + n) if they lie side by side, else NULL. */
+/* The address of elements [from, from + n) if they lie side by side, else NULL. */
 static const char *in_place(const Reader *r, int64_t from, int64_t n)
 {
     int last = r->rank - 1;
@@ -132,7 +132,7 @@ const void *reader_get(const Reader *r, int64_t from, int64_t n, void *buf)
         k->widen[r->dtype](buf, there, n);
         return buf;
     }
-    uint16_t narrow[READ_BLOCK]; /* the widest of narrow floats */
+    uint16_t narrow[READ_BLOCK]; /* the widest narrow float */
     for (int64_t i = 0; i < n; i += READ_BLOCK) {
         int64_t some = MIN_OF(n - i, READ_BLOCK);
         reader_copy(r, from + i, some, narrow);

@@ -1,8 +1,7 @@
-/* reduce: folds over runs of adjacent axes, in the orders of docs/numerics.md: one run after the
- * other, the innermost first; a run in row form if no axis stands behind it and it has 32 elements,
- * else by chains. The order never depends on threads, strides or instruction sets. Sums and
- * products of 16-bit floats stay in f32 until the last run. Relies on ops.h, ir/tree.h. Allocates
- * only results between two runs. */
+/* reduce: folds over runs of adjacent axes, in the orders of docs/numerics.md: one run after another, the innermost first. A run is
+ * folded in row form if no axis follows it and it has at least 32 elements, else by chains. The order never depends on threads,
+ * strides or instruction sets. Sums and products of 16-bit floats stay in f32 until the last run. Relies on ops.h, ir/tree.h.
+ * Allocates only results between two runs. */
 #include "ops.h"
 
 #include "../../ir/tree.h"
@@ -10,14 +9,14 @@
 typedef struct FoldJob {
     const FoldFns *fn;
     Reader in;
-    int64_t run, inner; /* extents; outer is the chunks' */
+    int64_t run, inner; /* extents; chunks divide `outer` */
     int64_t block;      /* elements: TREE_ROW or TREE_CHAIN */
-    int64_t width;      /* columns of one task; of rows: 1 */
+    int64_t width;      /* columns in one task; 1 for rows */
     void *out;
     DType type; /* of out */
 } FoldJob;
 
-/* Some columns of one outer index; a row is one column. */
+/* A strip is some columns of one outer index; a row is one column. */
 typedef struct Strip {
     const FoldJob *job;
     int64_t outer, first, n;
@@ -25,7 +24,7 @@ typedef struct Strip {
 
 /* ---- the tree ----------------------------------------------------------------------------- */
 
-/* Blocks of a strip that one call of a kernel folds: a power of two, so that they are a subtree. */
+/* One call of a kernel folds so many blocks of a strip: a power of two, so that they are a subtree. */
 static int64_t together(const FoldJob *j) { return j->block == TREE_ROW && j->in.direct ? 1024 : 1; }
 
 static void fold_leaf(const Strip *s, int64_t block, int64_t blocks, void *out)
@@ -85,12 +84,12 @@ static void fold_strips(void *arg, int64_t lo, int64_t hi)
 
 /* ---- few long runs: threads share each ---------------------------------------------------- */
 
-#define PARTS 64 /* of a run, at most; each a whole subtree, but for the last */
+#define PARTS 64 /* at most so many parts of a run, each a whole subtree except the last */
 
 typedef struct PartJob {
     Strip strip;
-    int64_t blocks, each; /* in all, and of a part */
-    ReadBuffer total;     /* per part: n of them */
+    int64_t blocks, each; /* elements in all, and in a part */
+    ReadBuffer total;     /* n totals per part */
 } PartJob;
 
 static void *total_of(PartJob *p, int64_t part)
@@ -132,7 +131,7 @@ static void fold_long_run(const FoldJob *j, ThreadPool *threads, int64_t outer)
 
 static int64_t tasks_per_chunk(int64_t elements_per_task) { return MAX_OF(MOVE_GRAIN / MAX_OF(elements_per_task, 1), 1); }
 
-/* Rows of one chain. */
+/* Folds the rows of one chain. */
 static void fold_short_rows(void *arg, int64_t lo, int64_t hi)
 {
     const FoldJob *j = arg;
@@ -181,7 +180,7 @@ static void contiguous(View *v)
     for (int i = v->rank; i-- > 0; stride *= v->dim[i]) v->stride[i] = stride;
 }
 
-/* Folds axes [first, first + count) of `in` into `to`, of that type; makes `in` the result. */
+/* Folds axes [first, first + count) of `in` into `to`, of that type; `in` becomes the result. */
 static void fold_axes(ThreadPool *threads, const FoldFns *fn, View *in, uint32_t first, uint32_t count, void *to, DType type)
 {
     FoldJob j = {.fn = fn, .run = 1, .inner = 1, .out = to, .type = type};

@@ -1,4 +1,4 @@
-/* tiers: which kernels this CPU runs, found out at first use. Relies on kernels.h. */
+/* tiers: finds out at first use which kernels this CPU runs. Relies on kernels.h. */
 #include "../eager.h"
 #include "kernels.h"
 
@@ -6,7 +6,7 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
-/* clang's __builtin_cpu_supports does not know it. */
+/* clang's __builtin_cpu_supports does not know this feature. */
 static bool has_f16c(void)
 {
     unsigned a, b, c = 0, d;
@@ -43,7 +43,7 @@ static const Kernels *best(void)
     return all[n - 1];
 }
 
-/* Two threads that come first at once store the same pointer. */
+/* Two threads that come here first at the same time store the same pointer. */
 const Kernels *eager_kernels(void)
 {
     const Kernels *k = atomic_load_explicit(&chosen, memory_order_acquire);

@@ -1,9 +1,8 @@
-/* view: movement ops as views of their operand: new dims, strides and start, no element touched.
- * Relies on eager.h. */
+/* view: movement ops as views of their operand, with new dims, strides and start; no element is touched. Relies on eager.h. */
 #include "../eager.h"
 
-/* The strides that give `in`, read in row-major order, new dims; false if no strides do. Axes are
- * matched in groups of equal element counts; a group of old axes must lie on one line. */
+/* Finds the strides with which `in`, read in row-major order, has new dims; false if there are none. Axes are matched in groups of
+ * equal element counts; the old axes of a group must lie on one line. */
 static bool reshape(const View *in, View *out)
 {
     int64_t dim[MAX_RANK], stride[MAX_RANK];
