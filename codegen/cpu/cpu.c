@@ -1,5 +1,5 @@
-/* cpu: the LLVM backend's row: what it offers, and the two symbols that its module exports.
- * Relies on object, jit. */
+/* cpu: the LLVM backend's row of the backend table: what it offers, and the two symbols that its module exports. Relies on object,
+ * jit. */
 #include "cpu.h"
 
 #include <stdio.h>
@@ -47,7 +47,7 @@ static void describe(char *buf, size_t cap)
     machine_free(&m);
 }
 
-/* Compared before anything else of the module is used (codegen/module.c). */
+/* codegen/module.c compares this before it uses anything else of the module. */
 extern EXPORT const char kiln_llvm_mark[];
 const char kiln_llvm_mark[] = KILN_CONFIG_MARK;
 

@@ -1,7 +1,6 @@
-/* cpu: what the files of the LLVM backend share. machine says what code is made for; gen is the
- * small builder over LLVM's C API that all emitters use; emit_* print kernels, contractions and
- * the entry; object and jit make bytes and running code of a module. Relies on program.h and
- * LLVM-C. Never knows graphs' nodes, passes or the front end. */
+/* cpu: what the files of the LLVM backend share. machine says what code is made for; gen is the small builder over LLVM's C API
+ * that all emitters use; emit_* print kernels, contractions and the entry; object makes bytes of a module, and jit running code.
+ * Relies on program.h and LLVM-C. Never knows graphs' nodes, passes or the front end. */
 #ifndef KILN_CODEGEN_CPU_CPU_H
 #define KILN_CODEGEN_CPU_CPU_H
 
@@ -14,17 +13,17 @@
 typedef struct Machine {
     char *triple, *cpu, *features; /* LLVM's strings, freed by machine_free */
     uint32_t vector_bytes;
-    bool fma;    /* mad rounds once */
+    bool fma;    /* whether mad rounds only once */
     bool f16c;   /* converts half floats in hardware */
     bool masked; /* masked moves of 4- and 8-byte elements in hardware */
 } Machine;
 
-/* This machine, or what the options name. False: st. */
+/* This machine, or the one that the options name. False after an error, which st tells; so below for NULL. */
 bool machine_init(Machine *m, const CompileOptions *o, Status *st);
 void machine_free(Machine *m);
-/* LLVM knows the CPU and every feature. False: st names the one that it does not know. */
+/* Whether LLVM knows the CPU and every feature. If not, st names what it does not know. */
 bool machine_known(const Machine *m, Status *st);
-/* position-independent, optimising at LLVM's default level; NULL: st */
+/* makes position-independent code, optimised at LLVM's default level; NULL: error */
 LLVMTargetMachineRef machine_target(const Machine *m, Status *st);
 
 typedef struct ContractFn ContractFn;
@@ -38,38 +37,38 @@ typedef struct Gen {
     const Machine *machine;
     const Program *p;
     bool flow;  /* the program has loops or branches */
-    Status *st; /* what is unsupported; emission goes on with poison */
+    Status *st; /* the unsupported thing, if any; emission goes on with poison */
     LLVMTypeRef i1, i8, i16, i32, i64, half, f32, f64, ptr, nothing;
-    LLVMTypeRef kernel_type; /* of KernelFn */
-    LLVMValueRef *kernel_fn; /* per kernel of the program, NULL: not emitted yet */
+    LLVMTypeRef kernel_type; /* the type of KernelFn */
+    LLVMValueRef *kernel_fn; /* per kernel of the program; NULL if not emitted yet */
     ContractFn *contracts;   /* emitted so far */
     /* the function being emitted */
     LLVMValueRef fn;
-    LLVMBuilderRef top; /* at the end of its first block: allocas and what is loaded once */
+    LLVMBuilderRef top; /* builds at the end of the first block: allocas and loads done once */
     LLVMBasicBlockRef first, start; /* the first block ends in a jump to start */
     LLVMValueRef dim_arg;           /* pointer to the program's dims */
-    LLVMValueRef *dim_value;        /* per Program.dim: already loaded */
-    LLVMValueRef *of_symbols;       /* per expression of the dim table: already computed; NULL: none yet */
+    LLVMValueRef *dim_value;        /* per Program.dim: its value if loaded already */
+    LLVMValueRef *of_symbols;       /* per expression of the dim table: its value if computed already, else NULL */
 } Gen;
 
 LLVMTypeRef gen_type(const Gen *g, DType t); /* in registers: bool is i1, 16-bit floats are float */
 LLVMTypeRef gen_mem_type(const Gen *g, DType t); /* in memory: bool is i8, 16-bit floats are i16 */
-LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes); /* 1: t itself */
-uint32_t gen_lanes_of(LLVMValueRef v);                /* 1: a scalar */
+LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes); /* lanes 1: t itself */
+uint32_t gen_lanes_of(LLVMValueRef v);                /* lanes 1: a scalar */
 LLVMValueRef gen_i64(const Gen *g, int64_t v);
 LLVMValueRef gen_const(Gen *g, DType t, Scalar v);
 /* v itself if it is a vector, or lanes is 1 */
 LLVMValueRef gen_splat(Gen *g, LLVMValueRef v, uint32_t lanes);
 LLVMValueRef gen_lane(Gen *g, LLVMValueRef v, uint32_t lane); /* v itself if it is a scalar */
 LLVMValueRef gen_set_lane(Gen *g, LLVMValueRef v, LLVMValueRef x, uint32_t lane);
-/* These fold constants that decide the result. */
+/* These functions fold constants that decide the result. */
 LLVMValueRef gen_select(Gen *g, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef gen_and(Gen *g, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef gen_or(Gen *g, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef gen_add(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
 LLVMValueRef gen_mul(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
 bool gen_is_int(LLVMValueRef v, int64_t *out);                /* a constant integer scalar */
-/* An intrinsic overloaded on types (ntype of them). */
+/* Calls an intrinsic overloaded on ntype types. */
 LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype,
     LLVMValueRef *args, uint32_t nargs);
 LLVMValueRef gen_alloca(Gen *g, LLVMTypeRef t, uint64_t count, uint32_t align);
@@ -77,24 +76,24 @@ LLVMValueRef gen_alloca(Gen *g, LLVMTypeRef t, uint64_t count, uint32_t align);
 LLVMValueRef gen_at(Gen *g, LLVMTypeRef t, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef gen_load(Gen *g, LLVMTypeRef t, LLVMValueRef at, uint32_t align);
 void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align);
-/* base[index], in the first block */
+/* loads base[index] in the first block */
 LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align);
 LLVMBasicBlockRef gen_block(Gen *g, const char *name);
-void gen_put(Gen *g, LLVMBasicBlockRef b); /* go on in b */
+void gen_put(Gen *g, LLVMBasicBlockRef b); /* continues in block b */
 
-/* A function of that type; the builder then stands in its start block. */
+/* Adds a function of that type; the builder then stands in its start block. */
 void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool internal);
 void gen_function_end(Gen *g); /* after its last terminator */
 
 /* The value of a dim: a constant, a run-time dim of the program, or an expression of those. */
 LLVMValueRef gen_dim(Gen *g, Dim d);
 bool gen_dim_const(const Gen *g, Dim d, int64_t *out);
-/* An expression over the entry's symbols (symbol: pointer to their values). */
+/* An expression over the entry's symbols, to whose values `symbol` points. */
 LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol);
 
-/* for (i = start; i < end; i += step) with values carried from turn to turn: carry[] holds what
- * enters, then inside the loop what this turn sees; what stands there at loop_end goes into the
- * next turn; afterwards it holds what leaves. A single constant turn is no loop. */
+/* for (i = start; i < end; i += step) with values carried from turn to turn. carry[] holds what enters, then inside the loop what
+ * the current turn sees; what it holds at loop_end goes into the next turn; afterwards it holds what leaves. A single constant turn
+ * makes no loop. */
 typedef struct Loop {
     bool once;
     LLVMValueRef i, next, *carry, *phi;
@@ -104,23 +103,21 @@ typedef struct Loop {
 void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step,
     LLVMValueRef *carry, uint32_t ncarry);
 void loop_end(Gen *g, Loop *l);
-/* 0: certainly no turn; 1: certainly one; -1: unknown or more */
+/* how many turns: 0 or 1 if that is certain, -1 if unknown or more */
 int loop_turns(LLVMValueRef start, LLVMValueRef end, int64_t step);
 
-/* The end of whole steps: from + (end - from) / step * step. */
+/* Where whole steps end: from + (end - from) / step * step. */
 LLVMValueRef gen_whole_steps(Gen *g, LLVMValueRef from, LLVMValueRef end, int64_t step);
-/* Which lanes of the vector at index lie before end; at least one does. */
+/* A mask of the vector's lanes at `index` that lie before end; there is at least one. */
 LLVMValueRef gen_lanes_left(Gen *g, uint32_t width, LLVMValueRef index, LLVMValueRef end);
 
 /* ---- emit_scalar ----------------------------------------------------------------------------- */
-/* One primitive on operands of compute type t (for select: of its second operand), scalars or
- * vectors alike. */
+/* Emits one primitive on operands of compute type t (for select: the type of its second operand), scalars or vectors. */
 LLVMValueRef emit_prim(
     Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* f64, libm, lane by lane */
+/* of f64, calls libm for each lane */
 LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b);
-/* Between memory and registers: both ways exact but for the rounding of 16-bit floats to nearest
- * even. */
+/* Convert between memory and registers, exactly except that 16-bit floats round to nearest even. */
 LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v);
 
@@ -131,30 +128,29 @@ typedef struct KernelEmit {
     uint32_t width;                  /* lanes of a vector; 1: scalar code */
     uint32_t unroll;                 /* of the step being emitted */
     uint32_t unroll_max;             /* stride of val and red */
-    LLVMValueRef mask;               /* lanes that exist; NULL: all */
+    LLVMValueRef mask;               /* a mask of the lanes that exist; NULL: all do */
     LLVMValueRef lo, hi;             /* of the chunk axis */
     LLVMValueRef *buf;               /* per kernel buffer */
     LLVMValueRef *row;               /* per row cache */
     uint32_t row_lanes;              /* elements per sweep index in a row cache */
-    LLVMValueRef index[KERNEL_AXES]; /* of the open axes; of the vector axis: of lane 0 */
-    LLVMValueRef *offset;            /* per stream: base and the open axes so far */
+    LLVMValueRef index[KERNEL_AXES]; /* the index of each open axis; of the vector axis that of lane 0 */
+    LLVMValueRef *offset;            /* per stream: its base with the offsets of the open axes so far */
     LLVMValueRef *val;               /* per instruction and unrolled vector */
-    LLVMValueRef *splat;             /* per instruction: a scalar that vectors need, as a vector */
-    LLVMValueRef *random;            /* per I_RANDOM: where its words of all unrolled vectors lie */
+    LLVMValueRef *splat;             /* per instruction: its scalar as a vector, if vectors need it */
+    LLVMValueRef *random;            /* per I_RANDOM: where its words for all unrolled vectors lie */
     bool *wants_splat;
     LLVMValueRef *red;       /* per reduction and unrolled vector */
-    struct Accumulator *acc; /* per reduction, while its stage is swept */
-    LLVMValueRef zero, sink; /* where guarded loads read and stores write instead */
+    struct Accumulator *acc; /* per reduction, during the sweep of its stage */
+    LLVMValueRef zero, sink; /* the place that loads and stores use in place of elements whose guard fails */
 } KernelEmit;
 
-/* The kernel as an internal function; whole: always called over its whole chunk axis, whose
- * extent is constant. */
+/* Emits the kernel as an internal function. whole: it is always called over its whole chunk axis, of constant extent. */
 LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole);
-/* All instructions of the stage that sweep (or do not), for every unrolled vector; with stores
- * and reductions if `sinks`. */
+/* Emits the stage's instructions that sweep (or those that do not) for every unrolled vector; with stores and reductions if
+ * `sinks`. */
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks);
 void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only);
-/* An operand for vector u; lanes: as a vector of e->width. */
+/* An operand for vector u; if `lanes`, as a vector of e->width. */
 LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes);
 
 /* emit_random */
@@ -167,21 +163,21 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
 
 /* emit_reduce */
 typedef struct Accumulator {
-    uint32_t slots; /* vectors in use; arg reductions carry as many indices behind them */
-    LLVMValueRef *value;               /* slots of them, within one flat array of the stage */
-    LLVMValueRef memory, memory_index; /* lanes in memory, NULL if none */
-    LLVMValueRef level;                /* totals of whole subtrees of blocks, slots of each */
-    bool lanes;                        /* summed in TREE_LANES lanes */
+    uint32_t slots; /* vectors in use; arg reductions carry as many vectors of indices behind them */
+    LLVMValueRef *value;               /* their slots in the stage's flat array */
+    LLVMValueRef memory, memory_index; /* where lanes lie in memory; NULL if they do not */
+    LLVMValueRef level;                /* totals of whole subtrees of blocks, and the slots of each */
+    bool lanes;                        /* whether TREE_LANES lanes sum it */
 } Accumulator;
 void emit_sweep(KernelEmit *e, const Stage *s);
-/* Takes vector u of the current value into reduction r. */
+/* Folds vector u of the current value into reduction r. */
 void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 
 /* ---- emit_contract, emit_entry --------------------------------------------------------------- */
-/* The product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
+/* Emits the product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
 LLVMValueRef emit_contract(Gen *g, const Step *s);
 LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
-/* A print, assert or callback in the entry; at: addresses of its operands and results. */
+/* Emits a print, assert or callback in the entry; at: the addresses of its operands and results. */
 void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host);
 bool emit_entry(Gen *g, const char *symbol);
 bool emit_sizes(Gen *g, const char *symbol); /* emit_sizes.c: SizesFn */
@@ -189,11 +185,11 @@ bool emit_sizes(Gen *g, const char *symbol); /* emit_sizes.c: SizesFn */
 /* ---- object, jit ----------------------------------------------------------------------------- */
 typedef struct ObjectParts {
     const char *symbol;     /* of the entry */
-    const char *sizes;      /* of the function that says what a call needs; NULL: none */
+    const char *sizes;      /* the function that says what a call needs; NULL: none */
     const ObjectData *data; /* read-only, each under its own symbol */
     int ndata;
 } ObjectParts;
-/* The program as a relocatable object whose public symbols are those of its parts. NULL: st. */
+/* Emits the program as a relocatable object whose public symbols are those of its parts. NULL: error. */
 LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m,
     const ObjectParts *parts, Status *st);
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st);

@@ -1,7 +1,6 @@
-/* emit_contract: products of programs that use no BLAS. A tile of rows times vectors of columns
- * is held in registers over the whole of k, in the order of docs/numerics.md whatever the tile, so
- * that tiles, tails and chunks change no bit. Relies on gen, emit_scalar, emit_tree. Never calls a
- * library. */
+/* emit_contract: products of programs that use no BLAS. A tile, which is some rows times vectors of columns, stays in registers
+ * over the whole of k. The order is that of docs/numerics.md whatever the tile, so that tiles, tails and chunks change no bit.
+ * Relies on gen, emit_scalar, emit_tree. Never calls a library. */
 #include "emit_reduce.h"
 
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, ROW_VECTORS = 4 };
@@ -83,11 +82,11 @@ static LLVMValueRef most(Gen *g, LLVMValueRef a, LLVMValueRef b)
 }
 
 typedef struct Tile {
-    uint32_t rows, vectors, count; /* count: of accumulators */
+    uint32_t rows, vectors, count; /* count: number of accumulators */
     LLVMValueRef a_at, column, mask;
 } Tile;
 
-/* acc takes k from .. to - 1, in order. */
+/* Adds the products for k from .. to - 1 to acc, in order. */
 static void chain(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *acc)
 {
     Gen *g = p->g;
@@ -111,7 +110,7 @@ static void add_all(Product *p, const Tile *t, LLVMValueRef *sum, const LLVMValu
     for (uint32_t i = 0; i < t->count; i++) sum[i] = emit_prim(p->g, P_add, p->compute, p->compute, sum[i], x[i], NULL);
 }
 
-/* sum becomes the total of one run: 0, then its chains in order. */
+/* Makes sum the total of one run: 0, then its chains in order. */
 static void run(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *sum)
 {
     Gen *g = p->g;
@@ -125,7 +124,7 @@ static void run(Product *p, const Tile *t, LLVMValueRef from, LLVMValueRef to, L
     loop_end(g, &l);
 }
 
-/* sum becomes the total over all of k: that of the only run, or of all, by the counter of ir/tree.h. */
+/* Makes sum the total over all of k: of the only run, or of all runs by the counter of ir/tree.h. */
 static void runs(Product *p, const Tile *t, LLVMValueRef *sum)
 {
     Gen *g = p->g;
@@ -146,7 +145,7 @@ static void runs(Product *p, const Tile *t, LLVMValueRef *sum)
     tree_close(&c, p->k, TREE_RUN);
 }
 
-/* c's rows row .. row + rows - 1, columns column .. */
+/* Computes c's rows row .. row + rows - 1, columns column .. */
 static void tile(Product *p, uint32_t rows, uint32_t vectors, LLVMValueRef row, LLVMValueRef column, LLVMValueRef mask)
 {
     Gen *g = p->g;
@@ -166,7 +165,7 @@ typedef struct Rows {
     uint32_t step;
 } Rows;
 
-/* Rows inside columns: a few columns of b stay in the nearest cache for all rows. */
+/* Loops over rows inside columns, so that a few columns of b stay in the nearest cache for all rows. */
 static void columns(Product *p, const Rows *rows, LLVMValueRef from, LLVMValueRef to, uint32_t vectors, bool masked)
 {
     Gen *g = p->g;
@@ -193,7 +192,7 @@ static void panel(Product *p, const Rows *rows)
     columns(p, rows, singles, p->n, 1, p->width > 1);
 }
 
-/* Tiles from .. to - 1 of one batch: whole ones, then the last rows one by one. */
+/* Computes tiles from .. to - 1 of one batch: whole ones, then the last rows one by one. */
 static void tiles_of_batch(Product *p, LLVMValueRef from, LLVMValueRef to)
 {
     Gen *g = p->g;

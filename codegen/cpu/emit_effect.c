@@ -1,5 +1,5 @@
-/* emit_effect: print, assert and callback within the entry: an assertion is tested in place, all else
- * goes through the host table (codegen/effect.c is the same in plain C). Relies on gen. */
+/* emit_effect: print, assert and callback within the entry. An assertion is tested in place; all else goes through the host table
+ * (codegen/effect.c does the same in plain C). Relies on gen. */
 #include "cpu.h"
 
 #include <stddef.h>
@@ -37,7 +37,7 @@ static LLVMValueRef call(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValu
     return LLVMBuildCall2(g->b, LLVMFunctionType(g->i32, params, 6, false), fn, args, 6, "");
 }
 
-/* What the host answers; `without` if there is none. */
+/* The host's answer; `without` if there is no host. */
 static LLVMValueRef ask_host(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host, StatusCode without)
 {
     LLVMBasicBlockRef there = gen_block(g, "there"), asked = gen_block(g, "asked"), none = gen_block(g, "none"),

@@ -1,8 +1,8 @@
-/* emit_entry: the whole program as one function of the entry ABI (program.h): its kernels and products first, then run-time
+/* emit_entry: the whole program as one function of the entry ABI (program.h). It first emits kernels and products, then run-time
  * dims once, then the steps, in parts if they are many. Relies on gen, emit_kernel, emit_contract, emit_part. */
 #include "emit_entry.h"
 
-/* Kernel.cost of all points, below which loops keep a kernel in line. */
+/* Below this Kernel.cost of all points, a kernel in a loop is inlined. */
 enum { SMALL_COST = 512 };
 
 static bool has_flow(const Program *p)
@@ -12,7 +12,7 @@ static bool has_flow(const Program *p)
     return false;
 }
 
-/* Where a loop calls it, calling such a kernel would cost as much as running it. */
+/* In a loop, calling such a kernel would cost as much as running it. */
 static bool is_small(const Gen *g, const Kernel *k)
 {
     int64_t cost = MAX_OF(k->cost, 1), n = 1;
@@ -57,7 +57,7 @@ static bool needs_host(const Program *p, const Step *s, uint32_t n)
     return false;
 }
 
-/* Where parts find slices of their callers' loops, and stacks; all empty. */
+/* Makes the frame where parts find slices of their callers' loops, and stacks; all are empty at first. */
 static void open_frame(Entry *e)
 {
     Gen *g = e->g;

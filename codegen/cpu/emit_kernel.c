@@ -1,7 +1,6 @@
-/* emit_kernel: one kernel as one function. Loops over the parallel axes, the vector axis
- * innermost in vectors: a main loop of `unroll` whole vectors per step, then vectors under a
- * mask. Bits depend on neither. Decides nothing that the schedule says. Relies on gen,
- * emit_scalar, emit_stream, emit_reduce. */
+/* emit_kernel: emits one kernel as one function. It loops over the parallel axes; the vector axis is innermost, with a main loop of
+ * `unroll` whole vectors per step and then masked vectors. Bits depend on neither. Makes no decision that belongs to the schedule.
+ * Relies on gen, emit_scalar, emit_stream, emit_reduce. */
 #include "cpu.h"
 
 /* ---- instructions ---------------------------------------------------------------------------- */
@@ -78,7 +77,7 @@ static bool stage_uses(const Kernel *k, const Stage *s, uint32_t stream)
     return false;
 }
 
-/* From here on the axis has that index; only: for the streams of that stage. */
+/* Gives the axis that index from here on, for the streams of that stage only. */
 void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only)
 {
     e->index[axis] = index;
@@ -168,8 +167,8 @@ static void parallel_axes(KernelEmit *e, uint32_t from)
 
 /* ---- the function ---------------------------------------------------------------------------- */
 
-/* Elements per vector: a register of the widest type that computes along it, floats before
- * integers (an i64 index may take two). */
+/* Elements per vector: as many as a register holds of the widest type that computes along it, floats before integers (an i64 index
+ * may take two registers). */
 static uint32_t vector_width(const Gen *g, const Kernel *k)
 {
     uint32_t widest_float = 0, widest = 0;

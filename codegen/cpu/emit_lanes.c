@@ -1,5 +1,4 @@
-/* emit_lanes: sweeps along which lanes run, and how lanes become one value. Relies on
- * emit_reduce.h, emit_kernel. */
+/* emit_lanes: sweeps whose lanes run along the sweep axis, and how lanes become one value. Relies on emit_reduce.h, emit_kernel. */
 #include "emit_reduce.h"
 
 #include <math.h>
@@ -101,7 +100,7 @@ static void memory_in_order(KernelEmit *e, const Reduction *r, Accumulator *a, L
 
 typedef LLVMValueRef HalvesFn(KernelEmit *e, const Reduction *r, const LLVMValueRef *value);
 
-/* Both ways under a branch; halves NULL: from memory. */
+/* Emits both orders under a branch; halves NULL: the lanes are in memory. */
 static void by_extent(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent, HalvesFn *halves, LLVMValueRef *out)
 {
     Gen *g = e->g;
@@ -214,8 +213,8 @@ typedef struct Sweep {
     LLVMValueRef extent;
     uint32_t nflat;
     LLVMValueRef *flat;  /* lanes of one block */
-    LLVMValueRef *total; /* per reduction of the stage: value, index; of arg reductions carried */
-    bool tree;           /* several blocks: their totals go into counters */
+    LLVMValueRef *total; /* per reduction of the stage: its value and, for arg reductions, its index */
+    bool tree;           /* whether there are several blocks, whose totals go into counters */
 } Sweep;
 
 static void open_accumulators(KernelEmit *e, Sweep *w)
@@ -242,7 +241,7 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
     }
 }
 
-/* Lanes start at the identity, and at the indices of their first elements. */
+/* Lanes start with the identity, and arg reductions with the indices of the lanes' first elements. */
 static void block_begin(KernelEmit *e, Sweep *w, LLVMValueRef begin)
 {
     Gen *g = e->g;
@@ -276,7 +275,7 @@ static void move_lanes(KernelEmit *e, const Sweep *w, bool out)
     }
 }
 
-/* One masked vector, with accumulators in memory from lane `lane` on. */
+/* Takes in one masked vector, with accumulators in memory from lane `lane` on. */
 static void tail_body(KernelEmit *e, const Sweep *w, LLVMValueRef lane)
 {
     Gen *g = e->g;

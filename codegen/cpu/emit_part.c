@@ -1,8 +1,8 @@
-/* emit_part: which function a step is emitted into. Code generation takes time with the square of a function's length, so a long
- * list of steps, at whatever depth, is cut into parts: functions of their own, called one after the other, whose steps are cut
- * again until each is short. What a part needs of its callers is in memory: buffers are found from the entry's arguments; addresses
- * of slices that loops around it have opened, and of stacks, lie in a frame that the entry makes. The same instructions run in the
- * same order however the program is cut. Relies on emit_step. */
+/* emit_part: decides into which function a step is emitted. Code generation takes time quadratic in a function's length, so a long
+ * list of steps, at any depth, is cut into parts: functions called one after the other, whose steps are cut again until each is
+ * short. What a part needs from its callers is in memory. It finds buffers from the entry's arguments, and the addresses of stacks
+ * and of slices opened by loops around it in a frame that the entry makes. The same instructions run in the same order however the
+ * program is cut. Relies on emit_step. */
 #include "emit_entry.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ static uint32_t step_weight(const Program *p, const Step *s)
     return w;
 }
 
-/* Counted as far as it matters: up to `most`, or a little more. */
+/* Counts the steps up to `most` or a little more, which is all that matters. */
 static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_t most)
 {
     uint32_t w = 0;
@@ -30,7 +30,7 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
     return w;
 }
 
-/* Steps per part; n: none, they stay together. */
+/* Steps per part; n means that they stay together. */
 static uint32_t piece_of(const Entry *e, const Step *s, uint32_t n)
 {
     uint32_t weight = e->parts.cut ? list_weight(e->g->p, s, n, UINT32_MAX / 2) : 0;
@@ -39,7 +39,8 @@ static uint32_t piece_of(const Entry *e, const Step *s, uint32_t n)
     return MIN_OF(least * ((pieces + PART_PIECES - 1) / PART_PIECES), n - 1);
 }
 
-/* A branch of many cases is long even if each is short; and a single step cannot be cut, but what it holds can stand apart. */
+/* A branch of many cases is long even if each case is short; and a single step cannot be cut, but the steps in it can become
+ * parts. */
 static bool stands_apart(const Entry *e, const Step *s, uint32_t block)
 {
     const Block *b = &s->block[block];
@@ -160,7 +161,7 @@ bool part_on_stack(const Entry *e, uint32_t buf, int64_t *bytes)
     return true;
 }
 
-/* From what the part was given, in its first block. */
+/* Computed from the part's arguments, in its first block. */
 static LLVMValueRef found(Entry *e, uint32_t buf)
 {
     Gen *g = e->g;
@@ -215,7 +216,7 @@ static void begin_part(Entry *e)
     e->args = e->contract = NULL;
 }
 
-/* The steps as a function of their own, and a call of it. */
+/* Emits the steps as a function of their own, and a call of it. */
 static void steps_apart(Entry *e, const Step *s, uint32_t n)
 {
     Gen *g = e->g;

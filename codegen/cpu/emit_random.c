@@ -1,7 +1,7 @@
-/* emit_random: words of random bits (I_RANDOM), which come in blocks of four. Where the lanes of a step want words that follow one
- * another, each block is computed once: the blocks side by side, then their words in order, through memory, since the first word
- * may be any of its block's. Elsewhere each lane computes its block. Philox4x32-10: Salmon, Moraes, Dror, Shaw, SC'11. Relies on
- * gen, emit_scalar. */
+/* emit_random: words of random bits (I_RANDOM), which come in blocks of four. If the lanes of a step want consecutive words, each
+ * block is computed once: the blocks side by side, then their words in order, through memory, since the first word wanted may be
+ * any of its block's. Otherwise each lane computes its block. Philox4x32-10: Salmon, Moraes, Dror, Shaw, SC'11. Relies on gen,
+ * emit_scalar. */
 #include "cpu.h"
 
 static LLVMValueRef low(Gen *g, LLVMValueRef v) { return emit_prim(g, P_cvt, DT_u64, DT_u32, v, NULL, NULL); }
@@ -16,7 +16,7 @@ static LLVMValueRef u32_like(Gen *g, LLVMValueRef v, uint32_t x)
     return gen_splat(g, LLVMConstInt(g->i32, x, false), gen_lanes_of(v));
 }
 
-/* Block `block` (u64, or lanes of it) of the keys' stream: word[4]. */
+/* Computes block `block` (a u64, or lanes of u64) of the keys' stream into word[4]. */
 static void blocks(Gen *g, LLVMValueRef block, LLVMValueRef key0, LLVMValueRef key1, LLVMValueRef *word)
 {
     static const uint32_t factor[2] = {0xD2511F53, 0xCD9E8D57}, bump[2] = {0x9E3779B9, 0xBB67AE85};
@@ -41,7 +41,7 @@ static void blocks(Gen *g, LLVMValueRef block, LLVMValueRef key0, LLVMValueRef k
     memcpy(word, c, sizeof c);
 }
 
-/* Each lane's own. */
+/* Each lane computes its own block. */
 static LLVMValueRef word_of(Gen *g, LLVMValueRef element, LLVMValueRef key0, LLVMValueRef key1)
 {
     LLVMValueRef word[4], at = low(g, element), r;
@@ -53,7 +53,7 @@ static LLVMValueRef word_of(Gen *g, LLVMValueRef element, LLVMValueRef key0, LLV
     return r;
 }
 
-/* x[0] y[0] x[1] y[1] ..., or with pairs, in place of elements. */
+/* Interleaves x[0] y[0] x[1] y[1] ...; with `pairs`, pairs in place of elements. */
 static LLVMValueRef interleaved(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t of)
 {
     const uint32_t n = gen_lanes_of(x);
@@ -65,10 +65,10 @@ static LLVMValueRef interleaved(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t
     return LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(order, 2 * n), "");
 }
 
-/* Elements [first, first + n) of the stream in memory; a pointer to the first. */
+/* Puts elements [first, first + n) of the stream in memory; returns a pointer to the first. */
 static LLVMValueRef words_from(Gen *g, LLVMValueRef first, uint32_t n, LLVMValueRef key0, LLVMValueRef key1)
 {
-    const uint32_t count = (n + 3) / 4; /* blocks, and one more for where the first is not its block's first word */
+    const uint32_t count = (n + 3) / 4; /* one more block, in case the first word is not the first of its block */
     LLVMValueRef word[4], more[4], at = gen_alloca(g, g->i32, 4 * count + 4, 64), block = shifted(g, first, 2);
     LLVMValueRef *lane = ARENA_ARRAY(g->arena, LLVMValueRef, count);
     for (uint32_t i = 0; i < count; i++) lane[i] = gen_i64(g, i);
@@ -91,7 +91,7 @@ static LLVMValueRef words_from(Gen *g, LLVMValueRef first, uint32_t n, LLVMValue
     return gen_at(g, g->i32, at, skip);
 }
 
-/* How much x grows from one lane to the next; -1: not the same everywhere, or not known. */
+/* How much x grows from each lane to the next; -1 if that varies or is not known. */
 static int lane_step(const KernelEmit *e, int32_t x)
 {
     const Instr *i = &e->k->instr[x];

@@ -1,9 +1,8 @@
-/* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of
- * kernel.h. If lanes run along the sweep, a block of TREE_ROW elements is summed in
- * TREE_LANES / width vectors; else in lanes that lie in memory, or one value per vector takes a
- * chain. Fewer elements than lanes leave each its own lane, so summing in order of the index can
- * happen afterwards (the identity changes no bit of what it is combined with, but -0 + 0, and a
- * sum that starts at 0 is never -0). Relies on gen, emit_scalar, emit_kernel, emit_tree. */
+/* emit_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. If lanes run along the sweep,
+ * TREE_LANES / width vectors sum a block of TREE_ROW elements; otherwise lanes in memory do, or each vector takes one value as a
+ * chain. With fewer elements than lanes, each element stays in its own lane, so that summing in order of the index can happen
+ * afterwards. (Combining with the identity changes no bits, except of -0 + 0, and a sum that starts at 0 is never -0.) Relies on
+ * gen, emit_scalar, emit_kernel, emit_tree. */
 #include "emit_reduce.h"
 
 static LLVMValueRef emit_axis_index(KernelEmit *e, uint32_t u)
@@ -77,8 +76,7 @@ static bool short_extent(const Gen *g, Dim extent, int64_t limit)
     return gen_dim_const(g, extent, &n) && n <= limit;
 }
 
-/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is
- * meant. */
+/* Whether the sum needs lanes; it does not if its extent, known now, calls for the order of the index. */
 static bool wants_lanes(const KernelEmit *e, const Reduction *r)
 {
     if (reduce_is_arg(r) || r->order < ORDER_LANES) return false;
@@ -140,7 +138,7 @@ static bool in_blocks(const KernelEmit *e, uint32_t reduction)
     return !reduce_is_arg(r) && r->order != ORDER_INDEX;
 }
 
-/* Elements of a block of the stage, whose reductions have one form; 0: nothing in it is cut. */
+/* Elements in a block of the stage, whose reductions all have one form; 0 if nothing in it is cut into blocks. */
 static int64_t block_of(const KernelEmit *e, const Stage *s)
 {
     int64_t block = 0;
@@ -154,7 +152,7 @@ static int64_t block_of(const KernelEmit *e, const Stage *s)
     return block;
 }
 
-/* One block: its totals are left in the accumulators. */
+/* Sweeps one block and leaves its totals in the accumulators. */
 static void serial_block(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {

@@ -1,5 +1,5 @@
-/* emit_reduce: what the three files of it share: emit_reduce.c (steps, and sweeps without lanes),
- * emit_lanes.c (sweeps along which lanes run) and emit_tree.c (blocks' totals). Relies on cpu.h. */
+/* emit_reduce: what its three files share: emit_reduce.c (steps, and sweeps without lanes), emit_lanes.c (sweeps along which lanes
+ * run) and emit_tree.c (totals of blocks). Relies on cpu.h. */
 #ifndef KILN_CODEGEN_CPU_EMIT_REDUCE_H
 #define KILN_CODEGEN_CPU_EMIT_REDUCE_H
 
@@ -9,7 +9,7 @@ static inline bool reduce_is_arg(const Reduction *r)
 {
     return r->kind == R_ARGMAX || r->kind == R_ARGMIN;
 }
-/* What is accumulated; bool as 0 and 1 in u8. */
+/* The type that is accumulated; bool counts as 0 and 1 in u8. */
 DType reduce_type(const Reduction *r);
 uint32_t reduce_align(const Reduction *r);
 LLVMValueRef reduce_identity(Gen *g, const Reduction *r);
@@ -21,13 +21,12 @@ LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int6
 LLVMValueRef *reduce_offsets(KernelEmit *e); /* a copy of the streams' offsets */
 LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane,
     uint32_t u); /* its address */
-/* The lanes in memory become the block's total in a->value: halves, or in order if the extent asks
- * for it when it runs. */
+/* Makes the block's total a->value of the lanes in memory: by halves, or in order if the extent at run time calls for it. */
 void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent);
 void reduce_sweep_lanes(KernelEmit *e, const Stage *s);
 
-/* The counter of ir/tree.h. value holds the total of the block that begins at that element, and
- * after tree_close that of all blocks of the extent. */
+/* The counter of ir/tree.h. value holds the total of the block that begins at that element, and after tree_close the total of all
+ * blocks of the extent. */
 typedef struct Counter {
     Gen *g;
     const Reduction *r; /* kind and type */

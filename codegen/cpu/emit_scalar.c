@@ -1,6 +1,5 @@
-/* emit_scalar: the primitives of scalar.def as LLVM instructions, on scalars and vectors alike,
- * with exactly the meaning that scalar.def gives them and no fast-math flag. Relies on gen.
- * Never knows kernels. */
+/* emit_scalar: emits the primitives of scalar.def as LLVM instructions, on scalars and vectors alike, with exactly the meaning that
+ * scalar.def gives them and no fast-math flag. Relies on gen. Never knows kernels. */
 #include "cpu.h"
 
 static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element) { return gen_lanes(element, gen_lanes_of(v)); }
@@ -88,8 +87,7 @@ static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValu
 
 static LLVMValueRef is(Gen *g, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(g->b, LLVMIntEQ, a, b, ""); }
 
-/* By 1 instead of what would trap: x/0 (whose result 0 is chosen afterwards) and MIN/-1 (which
- * is MIN). */
+/* Divides by 1 where the division would trap: x/0, whose result 0 is chosen afterwards, and MIN/-1, which is MIN. */
 static LLVMValueRef divide(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
 {
     bool is_signed = dtype_info[t].kind == DK_INT;
@@ -217,7 +215,7 @@ static Term lanes_prim(void *to, Prim p, DType result, const Term *in)
     return (Term){result, {.value = emit_prim(l->g, p, in[0].type, result, in[0].as.value, in[1].as.value, in[2].as.value)}};
 }
 
-/* A function of narrow.def, lane by lane. */
+/* Calls a function of narrow.def for each lane. */
 static LLVMValueRef converted(Gen *g, const ScalarTok *fn, DType from, LLVMValueRef v)
 {
     Lanes lanes = {g, gen_lanes_of(v)};

@@ -1,9 +1,9 @@
-/* emit_sizes: the function beside the entry that says what a call with given symbols needs (program.h). Relies on gen. */
+/* emit_sizes: the function beside the entry that tells what a call with given symbols needs (program.h). Relies on gen. */
 #include "cpu.h"
 
 #include <stdio.h>
 
-/* Buffers that one function looks at. */
+/* Most buffers that one function looks at. */
 enum { PART = 128 };
 
 static LLVMValueRef larger(Gen *g, LLVMValueRef a, LLVMValueRef b)
@@ -21,8 +21,9 @@ static LLVMValueRef end_of(Gen *g, const Buf *b, LLVMValueRef symbol)
     return LLVMBuildMul(g->top, LLVMBuildUDiv(g->top, end, line, ""), line, "");
 }
 
-/* What the buffers from first on say; the results' sizes begin at that word. Offsets are those of the bounds; only what lies beyond
- * the last temporary's end is not needed. A part of the whole looks at what was found before. Its first word after it. */
+/* Emits what a call needs for the buffers from `first` on; the results' sizes begin at that word, and the first word after them is
+ * returned. Offsets are those of the bounds; only memory beyond the last temporary's end is not needed. A part of the whole
+ * continues from what earlier parts found. */
 static uint32_t sizes(Gen *g, const char *symbol, bool part, uint32_t first, uint32_t n, uint32_t word)
 {
     LLVMTypeRef two[2] = {g->ptr, g->ptr};
@@ -41,7 +42,7 @@ static uint32_t sizes(Gen *g, const char *symbol, bool part, uint32_t first, uin
     return word;
 }
 
-/* Of many buffers in parts, called one after the other: code generation takes time with the square of a function's length. */
+/* Splits many buffers into parts, called one after the other: code generation takes time quadratic in a function's length. */
 bool emit_sizes(Gen *g, const char *symbol)
 {
     const uint32_t first = g->p->ninput, n = g->p->buf.len - first, parts = (n + PART - 1) / PART;

@@ -1,17 +1,16 @@
-/* emit_step: one step after the other: kernels and products, copies, loops and branches. A kernel too small to share is
- * called directly; a big one goes through the host table, in chunks whose size depends on its cost and extent only.
- * Relies on gen, emit_kernel, emit_contract, emit_part. */
+/* emit_step: emits one step after the other: kernels and products, copies, loops and branches. A kernel too small to share is
+ * called directly; a big one goes through the host table, in chunks whose size depends only on its cost and extent. Relies on gen,
+ * emit_kernel, emit_contract, emit_part. */
 #include "emit_entry.h"
 
 #include <stddef.h>
 
-/* Units of Kernel.cost. Below DIRECT handing out chunks costs more than it gains; a chunk is
- * about CHUNK. */
+/* In units of Kernel.cost. Below DIRECT, handing out chunks costs more than it gains; a chunk costs about CHUNK. */
 enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
 
 static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
 
-/* Field of a C struct by its byte offset. */
+/* The address of a C struct's field, by its byte offset. */
 static LLVMValueRef field(Gen *g, LLVMTypeRef t, LLVMValueRef base, size_t offset)
 {
     return gen_load(g, t, bytes_from(g, base, gen_i64(g, (int64_t)offset)), 8);
@@ -24,7 +23,7 @@ static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, 
 
 /* ---- kernels and products -------------------------------------------------------------------- */
 
-/* Along the vector axis a chunk is whole vectors, else all of it would be tails. */
+/* Along the vector axis a chunk is whole vectors, or else all of it would be tails. */
 static int64_t grain_of(const Kernel *k)
 {
     int64_t grain = CHUNK / MAX_OF(k->cost, 1);
@@ -50,7 +49,7 @@ static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
     LLVMBuildCall2(e->g->b, e->g->kernel_type, fn, args, 4, "");
 }
 
-/* fn over [0, n): through the host if there is one and the work is worth it. */
+/* Runs fn over [0, n), through the host if there is one and the work is worth it. */
 static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
 {
     Gen *g = e->g;
@@ -75,7 +74,7 @@ static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LL
     gen_put(g, next);
 }
 
-/* In a program with loops each call has its own, so that inlined ones leave nothing in memory. */
+/* In a program with loops each call has its own array, so that inlined calls leave nothing in memory. */
 static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 {
     if (e->g->flow) e->args = gen_alloca(e->g, e->g->ptr, n, 8);
@@ -83,8 +82,7 @@ static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
     for (uint32_t i = 0; i < n; i++) set_field(e->g, part_address(e, buf[i]), e->args, i * sizeof(void *), 8);
 }
 
-/* Kernels and products called so small that no thread could help are made for their whole
- * extent. */
+/* Kernels and products so small that no thread could help are made for their whole extent. */
 bool step_stays_direct(const Gen *g, const Kernel *k)
 {
     int64_t n;
@@ -165,7 +163,7 @@ static void step_copy(Entry *e, const Step *s)
     LLVMBuildMemCpy(g->b, part_address(e, s->to), align, part_address(e, s->from), align, bytes);
 }
 
-/* The stack's address, once it is seen to hold `bytes` bytes. */
+/* The stack's address, after making sure that it holds `bytes` bytes. */
 static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
 {
     Gen *g = e->g;
@@ -184,7 +182,7 @@ static LLVMValueRef open_stack(Entry *e, uint32_t number, LLVMValueRef bytes)
     return gen_load(g, g->ptr, at, 8);
 }
 
-/* Slices of this loop; a slice of a slice comes after what it slices. */
+/* Finds the slices of this loop; a slice of a slice comes after what it slices. */
 static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
 {
     Gen *g = e->g;
@@ -244,7 +242,7 @@ static void step_while(Entry *e, const Step *s)
     gen_store(g, index, part_address(e, s->count), 8);
 }
 
-/* The selector as a number of a case: what is below is the first, what is above the last. */
+/* The number of the case that the selector picks, clamped to the first and the last. */
 static LLVMValueRef case_number(Entry *e, const Step *s)
 {
     Gen *g = e->g;

@@ -1,7 +1,6 @@
-/* emit_stream: loads and stores of a kernel's streams. A vector along the vector axis is one
- * move where its elements lie side by side (in either direction), else one move per lane. Lanes
- * that do not exist, or whose guard does not hold, never touch memory outside the buffer: masked
- * moves, or the address of a scratch slot chosen instead. Relies on gen, emit_scalar. */
+/* emit_stream: loads and stores of a kernel's streams. A vector along the vector axis is one move if its elements lie side by side
+ * (in either direction), else one move per lane. Lanes that do not exist, or whose guard does not hold, never touch memory outside
+ * the buffer: moves are masked, or use the address of a scratch slot instead. Relies on gen, emit_scalar. */
 #include "emit_reduce.h"
 
 enum { COEF_OTHER = INT32_MAX };
@@ -9,7 +8,7 @@ enum { COEF_OTHER = INT32_MAX };
 static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
 static uint32_t align_of(const Stream *s) { return (uint32_t)dtype_bytes((DType)s->type); }
 
-/* Elements from one lane to the next, if that is a small constant. */
+/* The elements from one lane to the next, if a small constant. */
 static int64_t lane_coef(const KernelEmit *e, const Stream *s)
 {
     int64_t c;
@@ -23,14 +22,14 @@ static LLVMValueRef base_of(const KernelEmit *e, const Stream *s)
     return is_row(s) ? e->row[s->buf & ~STREAM_ROW] : e->buf[s->buf];
 }
 
-/* The element of lane 0 of vector 0, dyn aside. */
+/* The address of lane 0's element in vector 0, without dyn. */
 static LLVMValueRef offset_of(KernelEmit *e, const Stream *s)
 {
     if (!is_row(s)) return e->offset[s - e->k->stream];
     return gen_mul(e->g, e->index[e->k->sweep], gen_i64(e->g, e->row_lanes));
 }
 
-/* The element of the given lane of vector u. */
+/* The address of the given lane's element in vector u. */
 static LLVMValueRef lane_offset(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
 {
     Gen *g = e->g;
@@ -65,7 +64,7 @@ static void store_one(KernelEmit *e, const Stream *s, LLVMValueRef at, LLVMValue
 
 /* ---- vectors --------------------------------------------------------------------------------- */
 
-/* Lanes that exist and whose guard holds; NULL: all. */
+/* A mask of the lanes that exist and whose guard holds; NULL: all. */
 static LLVMValueRef lane_mask(KernelEmit *e, const Stream *s, uint32_t u)
 {
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, true) : NULL;
@@ -160,7 +159,7 @@ static LLVMValueRef folded(KernelEmit *e, const Stream *s, uint8_t fold, LLVMVal
     return emit_to_memory(e->g, (DType)s->type, reduce_op(e->g, &r, emit_from_memory(e->g, (DType)s->type, old), v));
 }
 
-/* In order of the lanes: two of them may be folded into one element. */
+/* Goes in order of the lanes, because two of them may fold into the same element. */
 static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMValueRef v, LLVMValueRef mask, uint8_t fold)
 {
     Gen *g = e->g;

@@ -1,5 +1,5 @@
-/* emit_tree: totals of blocks combined pairwise, by the counter of ir/tree.h; its levels lie on the
- * stack. Relies on emit_reduce.h. */
+/* emit_tree: combines the totals of blocks pairwise, by the counter of ir/tree.h, whose levels lie on the stack. Relies on
+ * emit_reduce.h. */
 #include "emit_reduce.h"
 
 static LLVMValueRef level_at(const Counter *c, LLVMValueRef level, uint32_t slot)
@@ -38,7 +38,7 @@ void tree_push(const Counter *c, LLVMValueRef begin, int64_t block)
     for (uint32_t u = 0; u < c->slots; u++) gen_store(g, c->value[u], level_at(c, full, u), reduce_align(c->r));
 }
 
-/* The number of blocks is known: which levels hold something is, too. */
+/* The number of blocks is known, and so are the levels that hold something. */
 static void close_known(const Counter *c, uint64_t blocks)
 {
     bool any = false;
@@ -64,7 +64,7 @@ void tree_close(const Counter *c, LLVMValueRef extent, int64_t block)
     LLVMValueRef top = gen_intrinsic(g, "llvm.ctlz", &g->i64, 1, (LLVMValueRef[]){blocks, LLVMConstNull(g->i1)}, 2);
     LLVMValueRef lowest = trailing_zeros(g, blocks);
     for (uint32_t u = 0; u < c->slots; u++) c->value[u] = gen_splat(g, reduce_identity(g, c->r), gen_lanes_of(c->value[u]));
-    Loop l; /* what levels without a total hold is loaded, and not taken */
+    Loop l; /* a level without a total is loaded, but its value is not used */
     loop_begin(g, &l, lowest, LLVMBuildSub(g->b, gen_i64(g, 64), top, ""), 1, c->value, c->slots);
     LLVMValueRef bit = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, blocks, l.i, ""), gen_i64(g, 1), "");
     LLVMValueRef there = LLVMBuildICmp(g->b, LLVMIntNE, bit, gen_i64(g, 0), ""),

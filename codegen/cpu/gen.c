@@ -1,6 +1,5 @@
-/* gen: the builder that the emitters share: types, constants, memory, functions. What decides a
- * result at once is folded here, because no optimiser runs after us. Relies on LLVM-C. Never
- * knows kernels. */
+/* gen: the builder that the emitters share: types, constants, memory, functions. It folds whatever is known at once, because no
+ * optimiser runs later. Relies on LLVM-C. Never knows kernels. */
 #include "cpu.h"
 
 LLVMTypeRef gen_mem_type(const Gen *g, DType t)

@@ -1,7 +1,6 @@
-/* jit: running code. Objects of object.c are linked into this process by one LLJIT; they reach
- * libm and memcpy through a fixed list of names, and nothing else. A resource tracker per
- * program lets its code be freed. Threads may compile at once: only linking is locked. Relies on
- * object. Never sees kernels. */
+/* jit: runs code. One LLJIT links objects of object.c into this process; they reach libm and memcpy through a fixed list of names,
+ * and nothing else. Each program has a resource tracker, through which its code is freed. Threads may compile at the same time:
+ * only linking is locked. Relies on object. Never sees kernels. */
 #include "cpu.h"
 
 #include <llvm-c/LLJIT.h>
@@ -20,7 +19,7 @@ struct Compiled {
 
 typedef struct Jit {
     LLVMOrcLLJITRef jit;
-    uint64_t count; /* symbols made so far: their names must differ */
+    uint64_t count; /* counts the symbols made so far, whose names must differ */
 } Jit;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Jit the; /* lives until the process ends: code may outlast any engine */
@@ -87,7 +86,7 @@ static bool start(Status *st)
     return define_symbols(LLVMOrcLLJITGetMainJITDylib(the.jit), st);
 }
 
-/* Takes the object. */
+/* Takes ownership of the object. */
 static bool link_object(Compiled *c, LLVMMemoryBufferRef object, const ObjectParts *parts, Status *st)
 {
     LLVMOrcExecutorAddress at = 0, sizes = 0;

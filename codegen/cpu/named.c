@@ -1,6 +1,6 @@
-/* named: whether LLVM knows the CPU and the features that a caller names. LLVM takes any name: of one that it does not know
- * it says so on stderr and goes on without it, and its C API has no question for that. So a target machine is made while
- * stderr leads into memory. What other threads write there meanwhile is passed on afterwards. */
+/* named: finds out whether LLVM knows the CPU and the features that a caller names. LLVM takes any name: if it does not know one,
+ * it says so on stderr and ignores it, and its C API cannot be asked. So a target machine is made while stderr leads into memory.
+ * What other threads write there meanwhile is passed on afterwards. */
 #define _GNU_SOURCE /* memfd_create */
 #include "cpu.h"
 
@@ -39,7 +39,7 @@ static void sort_out(const Machine *m, int fd, Status *st)
     fclose(f);
 }
 
-/* Of a feature without its sign LLVM takes the opposite. */
+/* LLVM reads a feature without its sign as the opposite. */
 static bool signs(const Machine *m, Status *st)
 {
     for (const char *at = m->features; *at; at += strcspn(at, ","), at += *at == ',')

@@ -1,6 +1,6 @@
-/* object: from a program to bytes. What machine code is made for, the module, and LLVM's code
- * generator at its default level with no IR passes before it: kernels are vector code already.
- * The same program gives the same bytes. Relies on emit_entry. Never runs code. */
+/* object: makes bytes of a program: it decides what machine the code is for, makes the module and runs LLVM's code generator at its
+ * default level, without IR passes before it, since kernels are vector code already. The same program gives the same bytes. Relies
+ * on emit_entry. Never runs code. */
 #include "cpu.h"
 
 #include <llvm-c/Analysis.h>
@@ -34,7 +34,7 @@ static bool has(const char *features, const char *name)
     return false;
 }
 
-/* A named CPU brings features of its own; only those that decide what we emit are looked for. */
+/* A named CPU brings its own features; only those that decide what we emit are looked for. */
 static bool cpu_implies_v3(const char *cpu)
 {
     static const char *const names[] = {"x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake", "skylake-avx512",
@@ -141,7 +141,7 @@ static void dump_llvm(const Gen *g, const CompileOptions *o)
     LLVMDisposeMessage(text);
 }
 
-/* Of a copy: code generation rewrites the module. */
+/* Uses a copy, because code generation rewrites the module. */
 static void dump_asm(const Gen *g, const CompileOptions *o, LLVMTargetMachineRef tm)
 {
     LLVMMemoryBufferRef text;
@@ -195,8 +195,8 @@ static void add_data(const Gen *g, const ObjectData *d)
     LLVMSetAlignment(v, 64);
 }
 
-/* Loops over small values: their kernels are inlined, their values become registers, and what no turn changes leaves the loop.
- * Nothing here trades one rounding for another. */
+/* Prepares loops over small values: their kernels are inlined, their values become registers, and what no turn changes leaves the
+ * loop. None of these passes trades one rounding for another. */
 static bool tighten(Job *j)
 {
     static const char passes[] =

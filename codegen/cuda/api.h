@@ -1,6 +1,5 @@
-/* api: the functions of the CUDA driver and of NVRTC that are called, declared here so that no
- * CUDA header is needed, and opened at run time. Names, types and numbers are those of cuda.h and
- * nvrtc.h (CUDA 11.2 and later). Relies on base alone. */
+/* api: declares the functions of the CUDA driver and of NVRTC that are called, so that no CUDA header is needed; they are opened at
+ * run time. Names, types and numbers are those of cuda.h and nvrtc.h (CUDA 11.2 and later). Relies on base alone. */
 #ifndef KILN_CODEGEN_CUDA_API_H
 #define KILN_CODEGEN_CUDA_API_H
 
@@ -48,7 +47,7 @@ typedef struct CudaDriver {
 #define CUDA_CALL(member, symbol, params) CUresult(*member) params;
     CUDA_CALLS
 #undef CUDA_CALL
-    CUcontext context; /* the primary one of device 0; made current around every use */
+    CUcontext context; /* the primary context of device 0; made current around every use */
     char device[128];
     int capability; /* 10 * major + minor */
     int version;    /* 1000 * major + 10 * minor */
@@ -80,21 +79,21 @@ typedef struct Nvrtc {
 #undef NVRTC_CALL
 } Nvrtc;
 
-/* Opened at first use, kept until the process ends; safe from any thread. NULL and ST_DEVICE,
- * naming what was looked for, if absent; absence is remembered. */
+/* Opens the library at first use and keeps it until the process ends; safe from any thread. If it is absent, which is remembered:
+ * NULL and ST_DEVICE, which names what was looked for. */
 const CudaDriver *cuda_driver(Status *st);
-/* $KILN_NVRTC names the library's file; else its usual names, then the usual folders. */
+/* $KILN_NVRTC names the library's file; without it the usual names are tried, then the usual folders. */
 const Nvrtc *cuda_nvrtc(Status *st);
 
 /* True if e is success; else st says what was being done and what the driver calls it. */
 bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-/* CUDA C to PTX for compute_`sm`, or, if binary, to a cubin for sm_`sm`, appended. log (may be
- * NULL) gets what the compiler said, warnings of a success included. */
+/* Compiles CUDA C to PTX for compute_`sm` or, if binary, to a cubin for sm_`sm`, which is appended. log (may be NULL) receives the
+ * compiler's messages, even warnings of a success. */
 bool cuda_compile(
     const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st);
-/* The newest architecture up to sm that NVRTC compiles for; 0 and st if there is none. */
+/* The newest architecture up to sm that NVRTC compiles for; 0, with an error in st, if there is none. */
 int cuda_compile_arch(int sm, Status *st);
 
 #endif

@@ -1,4 +1,4 @@
-/* cuda: the CUDA backend's row: what it offers. Relies on run.h. */
+/* cuda: the CUDA backend's row of the backend table. Relies on run.h. */
 #include "run.h"
 
 #include <stdio.h>
@@ -32,8 +32,7 @@ static bool wants(const CompileOptions *o, const char *stage)
     return false;
 }
 
-/* Without a device what was asked for is still dumped, for compute capability 8.0, before the
- * error. */
+/* Without a device, requested dumps are still made, for compute capability 8.0, before the error. */
 static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
 {
     Text source = {0}, ptx = {0};
@@ -46,8 +45,7 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
         ok = cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
         if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
     }
-    /* A binary where NVRTC makes one for this very device: an older driver may not read a newer
-     * NVRTC's PTX. */
+    /* A binary if NVRTC can make one for this very device: an older driver may not read a newer NVRTC's PTX. */
     ok = ok && d && cuda_compile(source.at, p->name, arch, arch == sm, code, NULL, st);
     text_free(&source);
     text_free(&ptx);

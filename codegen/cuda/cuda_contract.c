@@ -1,10 +1,9 @@
-/* cuda_contract: products as CUDA C. A block makes a tile of CUDA_TILE rows and columns, a thread
- * 4 x 4 elements of it, each in the order of docs/numerics.md: tiles change no bit. Relies on
- * print.h, ir/tree.h. Never calls a library. */
+/* cuda_contract: products as CUDA C. A block makes a tile of CUDA_TILE rows and columns, a thread 4 x 4 elements of it, each in the
+ * order of docs/numerics.md, so that tiles change no bit. Relies on print.h, ir/tree.h. Never calls a library. */
 #include "print.h"
 
-/* M: the type in memory, C: in registers; Io moves between them (of narrow floats: cuda_scalar.c). Strides in elements; a warp's
- * loads follow k where a row of a, or a column of b, is contiguous there. */
+/* M is the type in memory, C that in registers; Io converts between them (for narrow floats: cuda_scalar.c). Strides are in
+ * elements. A warp's loads follow k where a row of a, or a column of b, is contiguous there. */
 /* clang-format off */
 const char cuda_product_prelude[] =
     "template <typename M, typename C> struct Io {\n"

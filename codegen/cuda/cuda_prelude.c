@@ -1,11 +1,10 @@
-/* cuda_prelude: what every printed program opens with: names of types, and the primitives that
- * CUDA C has no operator for, with the meaning of ir/scalar.def. Header-free; plain C++11 but for
- * the intrinsics. Relies on print.h. */
+/* cuda_prelude: the beginning of every printed program: names of types, and the primitives for which CUDA C has no operator, with
+ * the meaning of ir/scalar.def. It includes no header and is plain C++11 except for the intrinsics. Relies on print.h. */
 #include "print.h"
 
 /* clang-format off */
 const char cuda_prelude[] =
-    /* What is folded may compare an unsigned value with 0, and an empty axis has 0 points. */
+    /* Folded code may compare an unsigned value with 0, and an empty axis has 0 points. */
     "#pragma nv_diag_suppress 186\n"
     "typedef signed char i8;\ntypedef short i16;\ntypedef int i32;\ntypedef long long i64;\n"
     "typedef unsigned char u8;\ntypedef unsigned short u16;\n"

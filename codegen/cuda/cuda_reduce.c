@@ -1,7 +1,6 @@
-/* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h.
- * A warp's lanes are the 32 lanes of docs/numerics.md, halved by shuffles; a thread alone keeps
- * them in an array. What is folded in order of the index is, in a warp, folded by every lane from
- * what the lanes hand round. Relies on print.h. */
+/* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. A warp's lanes are the 32 lanes
+ * of docs/numerics.md, halved by shuffles; a single thread keeps them in an array. If a warp folds in order of the index, its lanes
+ * pass their elements round, and every lane folds all of them. Relies on print.h. */
 #include "print.h"
 
 #include <math.h>
@@ -54,8 +53,7 @@ static const char *value(Print *c, const Reduction *r)
 
 static bool known_extent(const Print *c, int64_t *n) { return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n); }
 
-/* Whether the sum needs lanes: not if its extent, known now, says that the order of the index is
- * meant. */
+/* Whether the sum needs lanes; it does not if its extent, known now, calls for the order of the index. */
 static bool by_lanes(const Print *c, const Reduction *r)
 {
     int64_t n;
@@ -63,7 +61,7 @@ static bool by_lanes(const Print *c, const Reduction *r)
     return r->order == ORDER_LANES || !known_extent(c, &n) || n >= TREE_LANES;
 }
 
-/* Whether only the extent at run time tells. */
+/* Whether that depends on the extent at run time. */
 static bool by_extent(const Print *c, const Reduction *r)
 {
     int64_t n;
@@ -72,7 +70,7 @@ static bool by_extent(const Print *c, const Reduction *r)
 
 static bool in_blocks(const Reduction *r) { return !is_arg(r) && r->order != ORDER_INDEX; }
 
-/* Elements of a block of the stage, whose reductions have one form; 0: nothing in it is cut. */
+/* Elements in a block of the stage, whose reductions all have one form; 0 if nothing in it is cut into blocks. */
 static int64_t block_of(Print *c, const Stage *s)
 {
     int64_t block = 0;
@@ -151,7 +149,7 @@ static void arg_step(Print *c, uint32_t i)
     cuda_close(c);
 }
 
-/* from .. to: the block that is being swept; 0: all. */
+/* from .. to is the block that is being swept; 0 means all. */
 static void open_blocks(Print *c, const Stage *s, int64_t block)
 {
     const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
@@ -200,8 +198,8 @@ static void thread_in_order(Print *c, uint32_t i)
     cuda_line(c, "lane%u[0] = sum;", i);
 }
 
-/* A block's lanes become one value. Fewer elements than lanes leave each its own lane: the
- * identity changes no bit of it, but -0 + 0, and a sum that starts at 0 is never -0. */
+/* Combines a block's lanes into one value. With fewer elements than lanes, each element stays in its own lane. (Combining with the
+ * identity changes no bits, except of -0 + 0, and a sum that starts at 0 is never -0.) */
 static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
 {
     const Reduction *r = &c->k->reduction[i];
@@ -292,8 +290,7 @@ static void warp_arg(Print *c, uint32_t i)
     cuda_line(c, "r%u = from_lane(r%u, 0);", i, i);
 }
 
-/* What the lanes hold between elements: their part of the block, or the element that waits for its
- * turn. */
+/* What the lanes hold between elements: their part of the block, or an element that waits for its turn. */
 static void open_lanes(Print *c, const Stage *s, bool lanes)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {

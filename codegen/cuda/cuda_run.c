@@ -1,5 +1,5 @@
-/* cuda_run: a program as a list of launches. Loops turn on the host; buffers and the workspace lie
- * in one block of device memory. Relies on run.h. Never prints or compiles. */
+/* cuda_run: runs a program as a list of launches. The host runs the loops; buffers and the workspace lie in one block of device
+ * memory. Relies on run.h. Never prints or compiles. */
 #include "../effect.h"
 #include "run.h"
 
@@ -76,12 +76,12 @@ typedef struct Run {
     void *const *host; /* buffers, as the caller gave them */
     const KilnHost *table;
     Arena arena;      /* of what follows */
-    int64_t *symbol;  /* by place in the table of dims */
+    int64_t *symbol;  /* by their places in the table of dims */
     int64_t *dim;     /* Program.dim */
     CUdeviceptr *at;  /* per buffer */
     size_t *room;     /* per buffer: bytes of a stack */
-    CUdeviceptr base; /* all device memory of this run; 0: none */
-    CUdeviceptr dims; /* Program.dim there */
+    CUdeviceptr base; /* all device memory of this run; 0 if none */
+    CUdeviceptr dims; /* Program.dim, in device memory */
     const int64_t *given;
     bool ok;
 } Run;
@@ -132,7 +132,7 @@ static bool run_copy(Run *r, const Step *s)
     return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st, "copying %zu bytes", n);
 }
 
-/* A stack with room for `bytes` bytes; what lies there stays. */
+/* Gives a stack room for `bytes` bytes and keeps what lies there. */
 static bool open_stack(Run *r, uint32_t buf, size_t bytes)
 {
     size_t n = MAX_OF(r->room[buf], (size_t)4096);
@@ -147,7 +147,7 @@ static bool open_stack(Run *r, uint32_t buf, size_t bytes)
     return ok;
 }
 
-/* Slices of this loop; a slice of a slice comes after what it slices. */
+/* Finds the slices of this loop; a slice of a slice comes after what it slices. */
 static bool open_slices(Run *r, uint32_t loop, int64_t index)
 {
     for (uint32_t i = 0; i < r->c->p->buf.len; i++) {
@@ -168,7 +168,7 @@ static bool free_stacks(Run *r)
     return ok;
 }
 
-/* On the host: operands are copied there, results back. */
+/* Runs on the host: operands are copied there, results back. */
 static bool run_effect(Run *r, const Step *s)
 {
     uint32_t n = s->effect.nin + s->effect.nout;
@@ -219,7 +219,7 @@ static bool run_loop(Run *r, const Step *s)
     return true;
 }
 
-/* The selector of a while or a branch: its elements decide what the host launches next. */
+/* Reads the selector of a while or a branch, which decides what the host launches next. */
 static bool read_selector(Run *r, const Step *s, int64_t *v)
 {
     const DType t = (DType)r->c->p->buf.at[s->selector].type.dtype;
@@ -287,7 +287,7 @@ static void open_dims(Run *r)
     for (uint32_t i = 0; i < p->dim.len; i++) r->dim[i] = size_of(r, p->dim.at[i]);
 }
 
-/* Places of buffers from `base` on; the bytes that all of them take. */
+/* Places buffers from `base` on; returns the bytes that all of them take. */
 static size_t place(Run *r, CUdeviceptr base)
 {
     const Program *p = r->c->p;

@@ -1,6 +1,5 @@
-/* cuda_scalar: the primitives of scalar.def as expressions of CUDA C, with exactly the meaning
- * that scalar.def gives them provided that the compiler forms no FMA of its own (-fmad=false).
- * Relies on print.h, ir/text.h. Never knows kernels. */
+/* cuda_scalar: prints the primitives of scalar.def as expressions of CUDA C, with exactly the meaning that scalar.def gives them,
+ * provided that the compiler forms no FMA of its own (-fmad=false). Relies on print.h, ir/text.h. Never knows kernels. */
 #include "print.h"
 
 #include "../../ir/text.h"
@@ -19,7 +18,7 @@ const char *cuda_memory_type(DType t)
     return dtype_info[t].bits == 8 ? "u8" : "u16";
 }
 
-/* Integers of up to 32 bits wrap in u32, those of 64 in u64. */
+/* Integers of up to 32 bits wrap in u32, 64-bit ones in u64. */
 static const char *wrapping(DType t) { return dtype_bytes(t) == 8 ? "u64" : "u32"; }
 
 /* ---- literals -------------------------------------------------------------------------------- */
@@ -189,7 +188,7 @@ typedef struct Lines {
 
 static Term line_const(void *to, DType t, Scalar v) { return (Term){t, {.text = cuda_literal(((Lines *)to)->arena, t, v)}}; }
 
-/* A line for each primitive, so that a value that is used twice is computed once. */
+/* Prints a line for each primitive, so that a value that is used twice is computed once. */
 static Term line_prim(void *to, Prim p, DType result, const Term *in)
 {
     Lines *l = to;

@@ -1,6 +1,5 @@
-/* cuda_text: one kernel as a CUDA C function, and a whole program as one source. Points, stages,
- * instructions, streams; sweeps lie in cuda_reduce.c. Relies on print.h. Decides nothing that the
- * kernel does not say; never runs or compiles anything. */
+/* cuda_text: prints a kernel as a CUDA C function, and a whole program as one source: points, stages, instructions, streams (sweeps
+ * are in cuda_reduce.c). Relies on print.h. Makes no decision that belongs to the kernel; never runs or compiles anything. */
 #include "print.h"
 
 #include <stdio.h>
@@ -95,7 +94,7 @@ static const char *offset(Print *c, const Stream *s)
     return sum;
 }
 
-/* The type that a buffer is declared with: that of its first stream. */
+/* A buffer is declared with the type of its first stream. */
 static const char *buffer_type(const Kernel *k, uint32_t buf)
 {
     for (uint32_t i = 0; i < k->nstream; i++)
@@ -212,7 +211,7 @@ bool cuda_warp_per_point(const Kernel *k)
     if (k->sweep < 0 || k->vector != k->sweep) return false;
     for (uint32_t s = 0; s < k->nstage; s++)
         for (uint32_t i = k->stage[s].first_store; i < k->stage[s].last_store && k->stage[s].sweep; i++)
-            if (k->store[i].fold) return false; /* in order of the sweep: one thread */
+            if (k->store[i].fold) return false; /* in order of the sweep, by one thread */
     return true;
 }
 
@@ -225,8 +224,8 @@ static bool uses_axis(const Kernel *k, uint32_t axis)
     return false;
 }
 
-/* Parallel axes, the fastest first: the vector axis, for neighbouring threads then touch
- * neighbouring elements; then the last. */
+/* Orders the parallel axes, the fastest first: the vector axis, so that neighbouring threads touch neighbouring elements, then the
+ * last axis and so on. */
 static uint32_t parallel_axes(const Kernel *k, uint32_t *axis)
 {
     uint32_t n = 0;
@@ -314,7 +313,7 @@ static void body(Print *c)
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-/* Of ASCII alone, whatever the locale. */
+/* Only ASCII characters, whatever the locale. */
 static bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
@@ -326,7 +325,7 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
     return text;
 }
 
-/* The function around a body that was printed apart, since that tells which sizes it reads. */
+/* Prints the function around a body, which was printed before because that tells which sizes it reads. */
 static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
 {
     text_printf(out, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%sconst i64 *dim)\n{\n", CUDA_BLOCK, name, params);

@@ -1,5 +1,4 @@
-/* load: libcuda and NVRTC, opened at run time. Relies on api.h, libdl. Never links or includes
- * anything of CUDA. */
+/* load: opens libcuda and NVRTC at run time. Relies on api.h, libdl. Never links or includes anything of CUDA. */
 #include "../module.h"
 #include "api.h"
 

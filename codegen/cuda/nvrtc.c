@@ -1,5 +1,5 @@
-/* nvrtc: CUDA C to PTX or to a binary, in process. No include path is given: the text includes
- * nothing. Relies on api.h. */
+/* nvrtc: compiles CUDA C to PTX or to a binary within the process. It gives no include path, since the text includes nothing.
+ * Relies on api.h. */
 #include "api.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ static bool read_code(const Nvrtc *n, nvrtcProgram p, bool binary, Text *out, St
     return ok && !out->failed;
 }
 
-/* The log's last lines name the mistakes; a Status holds few. */
+/* The log's last lines name the mistakes, and a Status holds only a few lines. */
 static void report(nvrtcResult e, const Nvrtc *n, const char *name, int sm, const Text *log, Status *st)
 {
     const char *text = log->at ? log->at : "no log";

@@ -13,7 +13,7 @@
 #include "../cuda.h"
 
 #define CUDA_BLOCK 256 /* threads */
-/* Most blocks of one launch; more points than CUDA_BLOCK * CUDA_GRID share them. */
+/* Most blocks in one launch; if there are more than CUDA_BLOCK * CUDA_GRID points, each thread takes several. */
 #define CUDA_GRID (1 << 23)
 #define CUDA_TILE 64 /* rows and columns of a product that one block makes */
 
@@ -34,13 +34,13 @@ extern const char cuda_prelude[];
 bool cuda_warp_per_point(const Kernel *k);
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
-/* A line that ends in {; what follows is inside. */
+/* Prints a line that ends in {; what follows is inside. */
 void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 void cuda_close(Print *c);
 bool cuda_dim_const(const Program *p, Dim d, int64_t *out);
 const char *cuda_dim(Print *c, Dim d); /* as an i64 operand */
 const char *cuda_operand(Print *c, int32_t instr);
-/* Those instructions of the stage that do, or do not, sweep. */
+/* Prints those instructions of the stage that sweep, or those that do not. */
 void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);
 void cuda_sweep(Print *c, const Stage *s);
@@ -64,7 +64,7 @@ const char *cuda_literal(Arena *a, DType t, Scalar v);
 void cuda_narrow(Arena *a, Text *out, DType t);
 const char *cuda_from_memory(Arena *a, DType t, const char *x);
 const char *cuda_to_memory(Arena *a, DType t, const char *x);
-/* The primitive on operands of type t; NULL: none of that type. */
+/* The primitive on operands of type t; NULL if that type has none. */
 const char *cuda_prim(
     Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z);
 

@@ -16,14 +16,14 @@ struct Compiled {
     size_t bytes; /* of the image */
 };
 
-/* A program whose text was compiled to that image (PTX ends in a zero byte). NULL: st. */
+/* Loads a program whose text was compiled to that image (PTX ends in a zero byte). NULL after an error, which st tells. */
 Compiled *cuda_load(
     const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st);
 void cuda_release(Compiled *c);
 
-/* Copies inputs and run-time sizes in, steps through the program, copies outputs out: buf, dim and
- * table (for effects; may be NULL) as in program.h, all in host memory. One block of device memory per call, so calls may overlap.
- * Waits for the device. ST_MEMORY, ST_DEVICE. */
+/* Copies inputs and run-time sizes in, goes through the program's steps and copies outputs out. buf, dim and table (for effects;
+ * may be NULL) are as in program.h, all in host memory. Each call has one block of device memory, so calls may overlap. Waits for
+ * the device. Errors: ST_MEMORY, ST_DEVICE. */
 bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table,
     Status *st);
 

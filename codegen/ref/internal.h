@@ -4,7 +4,7 @@
 
 #include "../ref.h"
 
-/* A graph with room for all its values, made once and run any number of times. */
+/* A frame is a graph with room for all its values; it is made once and run any number of times. */
 typedef struct Frame {
     const Graph *g;
     const int64_t *symbol;
@@ -27,7 +27,7 @@ typedef struct Run {
 
 bool frame_run(Frame *f, Status *st); /* parameters are filled already */
 
-/* ---- a family of ops each; false: st */
+/* ---- each runs a family of ops; false after an error, which st tells */
 bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
 bool ref_move(Run *r);
@@ -36,21 +36,21 @@ bool ref_window_add(Run *r);
 bool ref_source(Run *r);
 bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);
-/* An op that is OUTSIDE of kernels: ref_NAME. */
+/* ref_NAME runs an op that is OUTSIDE of kernels. */
 #define OUTSIDE(name) bool ref_##name(Run *r);
 #include "../../ir/outside.h"
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
 
 /* ---- elements */
-double ref_ulp(DType t, double v);         /* distance to the next element of t above |v| */
+double ref_ulp(DType t, double v);         /* the distance to the next element of t above |v| */
 double ref_largest(DType t);               /* finite element of t */
 int ref_lowest(DType t);                   /* exponent of the smallest number above 0 of t */
-double ref_unit(DType t);                  /* unit roundoff of the type that t is computed in */
-int64_t ref_wrap(DType t, int64_t v);      /* modulo the width of t; bool: v != 0 */
-/* Element i becomes v rounded, where honest executions may be `err` from v before they round, and `ulps` more by an approximation.
- * Undecided if that might or might not overflow. */
+double ref_unit(DType t);                  /* the unit roundoff of the type in which t is computed */
+int64_t ref_wrap(DType t, int64_t v);      /* wraps to the width of t; bool: v != 0 */
+/* Sets element i to v, rounded. A correct execution may be `err` away from v before it rounds, and `ulps` more by an approximation.
+ * The element is undecided if such a value might or might not overflow. */
 void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps);
-void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v); /* exact but for one rounding; u64 as its bits */
+void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v); /* sets an exact value, rounded once; u64 as its bits */
 void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j);
 void ref_copy_all(RefTensor *to, const RefTensor *from);
 
@@ -65,9 +65,9 @@ static inline int64_t ravel(const Type *t, const int64_t *index)
     for (uint32_t k = 0; k < t->rank; k++) flat = flat * t->dim[k] + index[k];
     return flat;
 }
-int64_t ref_clamped(const RefTensor *indices, int64_t i, int64_t extent); /* index i, the nearest in range */
-/* Splits an index of [before..., indices..., after...] into the index of the indexed tensor of that rank, the indexed axis left open.
- * Returns which of the indices it is. */
+int64_t ref_clamped(const RefTensor *indices, int64_t i, int64_t extent); /* index i, clamped to the range */
+/* Splits an index of [before..., indices..., after...] into an index of the indexed tensor of that rank, with the indexed axis left
+ * open, and returns which of the indices it is. */
 int64_t ref_split(const RefTensor *indices, const int64_t *index, uint32_t rank, uint32_t axis, int64_t *at);
 static inline int64_t run_dim(const Run *r, Dim d) { return dim_eval(r->dims, d, r->symbol); }
 

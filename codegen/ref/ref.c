@@ -1,5 +1,5 @@
-/* ref: frames (a graph with room for its values), the walk over nodes, and the comparison of an execution with what was found.
- * Relies on internal.h. Never knows what an op computes: ref_*.c. */
+/* ref: frames (graphs with room for their values), the walk over nodes, and the comparison of an execution with the reference's
+ * result. Relies on internal.h. Never knows what an op computes: ref_*.c do. */
 #include "internal.h"
 
 #include <math.h>
@@ -213,7 +213,7 @@ static void place(const RefTensor *t, int64_t i, char *text, size_t cap)
     if (len < cap) snprintf(text + len, cap - len, "]");
 }
 
-/* Distance of v from element i in units of its last place; good: within its bound. */
+/* The distance of v from element i in units of its last place; good: whether it is within its bound. */
 static double distance(const RefTensor *t, int64_t i, double v, bool *good)
 {
     double f = t->f[i], d = fabs(v - f);

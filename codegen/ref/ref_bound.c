@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-static int digits(DType t) { return dtype_info[t].mantissa + 1; } /* of the significand, the leading one included */
+static int digits(DType t) { return dtype_info[t].mantissa + 1; } /* bits of the significand, with the leading one */
 
-/* Rounds to a multiple of the last place by itself, and to even: it shares nothing with ir/narrow.def. */
+/* Rounds to a multiple of the last place, ties to even, by its own means: it shares nothing with ir/narrow.def. */
 static double ref_round(DType t, double v)
 {
     if (t == DT_f64 || !isfinite(v)) return dtype_info[t].infinite || isfinite(v) ? v : (double)NAN;
@@ -51,10 +51,10 @@ void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps)
     t->f[i] = r;
     t->bound[i] = 0;
     if (!isfinite(v) || (err == 0 && ulps == 0)) return;
-    /* Two roundings of values that differ may fall one place apart. */
+    /* The roundings of two different values may be one more place apart. */
     double bound = err + (ulps + 1) * ref_ulp(type, fabs(v) + err), largest = ref_largest(type);
     if (!(fabs(v) + bound < largest)) {
-        /* Certain to overflow only if all of the interval does. */
+        /* Overflow is certain only if the whole interval overflows. */
         if (!(fabs(v) - bound > largest + ref_ulp(type, largest))) t->undecided[i] |= DOUBT_OVERFLOW;
         return;
     }

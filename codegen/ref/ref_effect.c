@@ -1,5 +1,5 @@
-/* ref_effect: effects, and ops that are somebody else's: what assert holds of undecided elements is for others to say. Relies on
- * internal.h. */
+/* ref_effect: effects, and ops that another part of Kiln runs. Whether an assertion on undecided elements holds is not decided
+ * here. Relies on internal.h. */
 #include "internal.h"
 
 bool ref_assert(Run *r)

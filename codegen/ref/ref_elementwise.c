@@ -12,7 +12,7 @@ typedef struct Operand {
 
 /* ---- values --------------------------------------------------------------------------------------------- */
 
-/* CPython's, NumPy's by zero; each step is rounded to the type that is computed in. */
+/* As CPython, and by zero as NumPy; each step is rounded to the type in which it is computed. */
 #define DIVISION(name, T, suffix)                                    \
     static double python_mod_##name(T x, T y)                        \
     {                                                                \
@@ -47,14 +47,13 @@ static double python_mod(DType t, double x, double y)
 /* x f(x), 0 where f is 0 far out. */
 static double times(double x, double f) { return f == 0 && isinf(x) ? copysign(0, x) : x * f; }
 
-/* 1 / (2 + 2 cosh x), which is what s(x) s(-x) comes to; far out, where cosh overflows, exp(-|x|). */
+/* s(x) s(-x) equals 1 / (2 + 2 cosh x); far out, where cosh overflows, it is exp(-|x|). */
 static double logistic_density(double x) { return isnan(x) ? x : fabs(x) > 700 ? exp(-fabs(x)) : 0.5 / (1 + cosh(x)); }
 
 /* The density of the normal distribution. */
 static double normal_density(double x) { return 0.39894228040143267794 * exp(-0.5 * x * x); }
 
-/* Both are written as the library's own formula has it: 1 + erf loses what erfc would keep, and a comparison is of rounding alone.
- */
+/* Both follow the library's own formula: 1 + erf loses what erfc would keep, and only rounding should differ. */
 static double normal_share(double x) { return 0.5 * (1 + erf(x * 0.70710678118654752440)); }
 
 static double two_u(double x) { return 1.59576912160573071176 * (x + 0.044715 * x * x * x); }
@@ -112,7 +111,7 @@ static double unary(Op op, double x)
     }
 }
 
-/* y x^(y - 1): the quotient y x^y / x where y - 1 may round, and of that the sign where x is 0 or infinite. */
+/* y x^(y - 1), computed as y x^y / x where y - 1 may round; if x is 0 or infinite, only the sign comes from that quotient. */
 static double pow_slope(double x, double y)
 {
     bool end = x == 0 || isinf(x);
@@ -121,7 +120,7 @@ static double pow_slope(double x, double y)
     return (double)(y * powl(x, y) / (end ? copysign(1, x) : x));
 }
 
-/* Infinite if it is beyond the numbers in which t is computed. */
+/* Becomes infinite beyond the numbers in which t is computed. */
 static double held(DType t, double v)
 {
     return dtype_info[t].compute == DT_f64 ? v : fabs(v) > 0x1.fffffefp127 ? copysign(INFINITY, v) : v;
@@ -157,7 +156,7 @@ static bool takes_steps(Op op)
     return op == OP_sign || op == OP_floor || op == OP_ceil || op == OP_trunc || op == OP_round || op == OP_floor_div;
 }
 
-/* IEEE fixes every bit, given the operands. */
+/* IEEE defines every bit, given the operands. */
 static bool correctly_rounded(Op op)
 {
     switch (op) {
@@ -175,7 +174,7 @@ static bool correctly_rounded(Op op)
     }
 }
 
-/* Activations: smooth, with slopes of at most 1.13 either way, and not monotone. */
+/* Activations are smooth, with slopes of at most 1.13 either way, and not monotone. */
 static bool activation(Op op)
 {
     switch (op) {
@@ -195,10 +194,10 @@ static bool activation(Op op)
     }
 }
 
-/* The largest slope of a function for which it says more than the values at the ends of an interval do; 0: of others. */
+/* The function's largest slope, if that bounds it better than its values at the ends of an interval; else 0. */
 static double steepest(Op op) { return op == OP_sin || op == OP_cos ? 1 : activation(op) ? 1.13 : 0; }
 
-/* Elementary functions are within 2 ulp in f32, 1 in f64 on either side, and activations are a few of them; 16-bit floats are
+/* Elementary functions are within 2 ulp in f32 and 1 in f64 on either side; activations combine a few of them. 16-bit floats are
  * computed in f32. */
 static double own_ulps(Op op, DType t)
 {
@@ -209,7 +208,7 @@ static double own_ulps(Op op, DType t)
                                       : 0.01;
 }
 
-/* What else an activation of x may err by: differences within (slopes have roots, 1 + erf), and the exponent's own rounding. */
+/* Further error of an activation of x, from differences within it (slopes have roots, 1 + erf) and from rounding the exponent. */
 static double own_error(Op op, DType t, double x, double value)
 {
     DType wide = (DType)dtype_info[t].compute;
@@ -227,14 +226,14 @@ static double own_error(Op op, DType t, double x, double value)
     }
 }
 
-/* An interval within which the function is not monotone in that operand, nor symmetric about its turning point. */
+/* An interval of that operand within which the function is not monotone, nor symmetric about its turning point. */
 static bool breaks1(Op op, Operand x)
 {
     const double pi = 3.14159265358979323846;
     return op == OP_tan && floor((x.v - x.b) / pi + 0.5) != floor((x.v + x.b) / pi + 0.5);
 }
 
-/* Of a zero that was computed, nobody knows the sign. */
+/* The sign of a computed zero is unknown. */
 static bool has_zero(Operand x) { return fabs(x.v) <= x.b; }
 
 static bool breaks2(Op op, DType t, Operand x, Operand y)
@@ -244,9 +243,11 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     case OP_pow: return has_zero(x) && y.v - y.b < 0;
     case OP_pow_slope:
     case OP_pow_rise:
-        return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* of powers of negative numbers whole exponents alone have any */
-    case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0; /* near the cut, or so near zero that the angle may be any */
-    case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b; /* the origin, and the ridge where it turns */
+        return has_zero(x) || has_zero(y) || x.v - x.b < 0; /* powers of negative numbers exist only for whole exponents */
+    /* near the branch cut, or so near zero that any angle is possible */
+    case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0;
+    /* near the origin, and on the ridge where the function turns */
+    case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b;
     case OP_mod:
     case OP_floor_div:
         if (has_zero(y)) return true;
@@ -257,11 +258,11 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     }
 }
 
-/* At these operands, if they are exact, the functions have exact values, as C's Annex F says. */
+/* At these operands, if they are exact, the functions have exact values (C, Annex F). */
 static bool is_special(double x) { return x == 0 || fabs(x) == 1 || isinf(x); }
 static bool exact_there(double value) { return value == 0 || fabs(value) == 1 || !isfinite(value); }
 
-/* Sets element i from the value at the middle and the values at the corners. own: what it may err by besides. */
+/* Sets element i from the values at the middle and at the corners. own: the function's own error. */
 static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *corner, uint32_t n, double own)
 {
     double err = 0;
@@ -283,7 +284,7 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
     if (activation(op) || (n != 0 && steepest(op) > 0)) {
         double error = x.b * steepest(op) + own_error(op, (DType)out->type.dtype, x.v, mid);
         ref_set(out, i, mid, activation(op) ? error : fmin(error, 2),
-            own_ulps(op, (DType)out->type.dtype)); /* sin and cos are at most 2 apart */
+            own_ulps(op, (DType)out->type.dtype)); /* two values of sin or cos are at most 2 apart */
         return;
     }
     if (n != 0 && breaks1(op, x)) out->undecided[i] |= DOUBT_EDGE;
@@ -294,8 +295,8 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
         settle(out, i, op, mid, corner, n, 0);
 }
 
-/* Of a power among the denormals places are few, and what it is multiplied or divided by makes the loss larger. Of a slope or rise
- * of 0 only the sign is anyone's. */
+/* Among the denormals a power has few places, and multiplying or dividing by it makes the loss larger. Where a slope or rise is 0,
+ * its sign is not defined. */
 static double lost(Op op, DType t, double x, double y, double value)
 {
     if (value == 0 && (op == OP_pow_slope || op == OP_pow_rise)) return ref_ulp(t, 0);
@@ -352,7 +353,7 @@ static bool where(Run *r)
 
 static Operand operand(const RefTensor *t, int64_t i) { return (Operand){t->f[i], t->bound[i]}; }
 
-/* All functions that are stated above have a value at 1/2. */
+/* Every function above has a value at 1/2. */
 static bool is_stated(Op op, uint32_t n)
 {
     return (op_def[op].flags & OPF_TO_BOOL) || !isnan(n == 1 ? unary(op, 0.5) : binary(op, DT_f64, 0.5, 0.5));

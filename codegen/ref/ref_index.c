@@ -39,7 +39,7 @@ bool ref_gather(Run *r)
 
 /* ---- adding up ------------------------------------------------------------------------------------------------- */
 
-/* Adds element j of x to element i of t. Bounds gather what came in and |x|; finish() makes bounds of them. */
+/* Adds element j of x to element i of t. Until finish() makes bounds of them, `bounds` gather the incoming error and |x|. */
 typedef struct Adder {
     RefTensor *out;
     double *size; /* sum of |x| */
@@ -75,7 +75,7 @@ static void adder_add(Adder *a, int64_t i, const RefTensor *x, int64_t j)
     a->size[i] += isfinite(x->f[j]) ? fabs(x->f[j]) : 0;
 }
 
-/* Each addition may round, into the dtype itself. */
+/* Each addition may round, to the dtype itself. */
 static void adder_end(Adder *a)
 {
     RefTensor *t = a->out;

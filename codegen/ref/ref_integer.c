@@ -7,7 +7,7 @@ static bool is_signed(DType t) { return dtype_info[t].kind == DK_INT; }
 
 bool integer_less(DType t, int64_t x, int64_t y) { return is_signed(t) ? x < y : (uint64_t)x < (uint64_t)y; }
 
-/* Of Python: towards minus infinity, the remainder with y's sign. */
+/* As in Python: rounds toward minus infinity, and the remainder has y's sign. */
 static void divide(DType t, int64_t x, int64_t y, int64_t *quotient, int64_t *remainder)
 {
     if (y == 0) {

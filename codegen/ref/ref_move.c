@@ -1,4 +1,4 @@
-/* ref_move: ops that only move elements: each element of the result says where it comes from. Relies on internal.h. */
+/* ref_move: ops that only move elements: for each element of the result, where it comes from. Relies on internal.h. */
 #include "internal.h"
 
 /* Where an element of the result comes from. */

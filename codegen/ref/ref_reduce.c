@@ -1,5 +1,5 @@
-/* ref_reduce: reductions and matmul, plainly in order of the index, with bounds that hold for the order of docs/numerics.md. Relies
- * on internal.h. */
+/* ref_reduce: reductions and matmul, in order of the index, with error bounds that cover the order of docs/numerics.md. Relies on
+ * internal.h. */
 #include "../../ir/tree.h"
 #include "../contract/contract.h"
 #include "integer.h"
@@ -8,27 +8,27 @@
 #include <limits.h>
 #include <math.h>
 
-/* What is known of one result while its elements come in. */
+/* What is known of one result before all its elements have come. */
 typedef struct Sum {
     int64_t n, integer;
-    double value, err;    /* err: what the elements bring with them */
-    double lost;          /* sum: what rounding took from value (Neumaier 1974), or f64 would be judged by its like */
+    double value, err;    /* err: error of the elements themselves */
+    double lost;          /* sum: what rounding took from value (Neumaier 1974); without it f64 would be judged by its equal */
     double size;          /* sum: of |x|; prod: unused */
     double grown, shrunk; /* prod: log2 of the factors above 1, and below */
     uint8_t undecided;    /* RefDoubt bits of the elements */
     bool any;
-    int lowest;    /* sum: exponent of the lowest bit of any element; all are multiples of that power of two */
-    uint8_t zeros; /* signs of the zeros among them: 1 plus, 2 minus */
+    int lowest;    /* sum: the exponent of the lowest bit of any element, so that all are multiples of that power of two */
+    uint8_t zeros; /* signs of the zeros among the elements: 1 plus, 2 minus */
 } Sum;
 
-/* Steps of the tree of ir/tree.h: of a block, and of the subtrees above it. */
+/* Steps in the tree of ir/tree.h: in a block, and in the subtrees above it. */
 static double depth_of(double n, bool row)
 {
     double block = row ? TREE_ROW : TREE_CHAIN, steps = row ? (double)TREE_ROW / TREE_LANES + 5 : TREE_CHAIN;
     return fmin(n, steps) + (n > block ? ceil(log2(ceil(n / block))) : 0);
 }
 
-/* Steps that one element goes through at most, run after run (docs/numerics.md). */
+/* The most steps that one element goes through, run after run (docs/numerics.md). */
 static double depth_of_reduction(const Run *r)
 {
     const Type *x = &r->in[0]->type;
@@ -81,7 +81,8 @@ static void take_product(Sum *s, double x, double b)
     if (factor < 1 && factor != 0) s->shrunk += log2(factor);
 }
 
-/* The interval of an extreme is spanned by the extremes of the ends. NaN wins and is certain. */
+/* The interval of a maximum or minimum reaches from the extreme of the lower ends to that of the upper ends. NaN wins and is
+ * certain. */
 static void take_extreme(Sum *s, double x, double b, bool max)
 {
     if (!s->any || x != x || (s->value == s->value && (max ? x > s->value : x < s->value))) s->value = x;
@@ -135,12 +136,12 @@ static void sum_end(const Sum *s, Op op, double depth, RefTensor *out, int64_t i
     } else if (op == OP_prod) {
         int top = compute == DT_f64 ? 1022 : 126;
         err += isfinite(s->value) ? rounding * fabs(s->value) : 0;
-        /* Some order of multiplication may leave the normal range on the way, if any may. */
+        /* Whether some order of multiplication may leave the normal range on the way. */
         if (s->n > 1 && s->value == s->value && (s->grown > top || s->shrunk < -top)) out->undecided[i] |= DOUBT_OVERFLOW;
     } else if (!isfinite(s->value)) {
         err = 0;
     } else if (s->value == 0 && s->zeros == 3) {
-        err = fmax(err, ref_ulp(t, 0)); /* which of the zeros depends on the order: it is no exact zero */
+        err = fmax(err, ref_ulp(t, 0)); /* the sign of the zero depends on the order: the zero is not exact */
     }
     ref_set(out, i, s->lost != 0 && isfinite(s->value) ? value : s->value, err, 0);
 }
@@ -171,7 +172,7 @@ bool ref_reduce(Run *r)
 
 /* ---- what depends on all before ---------------------------------------------------------------------------------- */
 
-/* Element k of the line that runs along the axis through element `first`, in the order in which they are met. */
+/* Element k, in the order in which they are met, of the line along the axis through element `first`. */
 static int64_t line_at(const Type *t, int64_t axis, bool reverse, int64_t first, int64_t k)
 {
     int64_t step = 1;
@@ -192,7 +193,7 @@ static bool running(Run *r, Op op)
     RefTensor *out = &r->out[0];
     const struct cumsum_attrs *a = ATTRS(cumsum, r->node->attr->at);
     const int64_t n = x->type.dim[a->axis];
-    /* Blocks, their totals in blocks, and so on, each level one step more on the way down. */
+    /* Counts blocks, blocks of their totals, and so on; each level is one step more. */
     const double depth = n <= TREE_CHAIN ? (double)n : (TREE_CHAIN + 1) * ceil(log((double)n) / log(TREE_CHAIN) + 1);
     for (int64_t i = 0; i < out->count; i++) {
         if (!begins_line(&out->type, a->axis, i)) continue;
@@ -242,7 +243,7 @@ bool ref_recurrence(Run *r)
 
 /* ---- scatter ------------------------------------------------------------------------------------------------- */
 
-/* An element of x, then the updates that meet it. Each step may round, into the dtype itself. */
+/* Folds an element of x and the updates for it. Each step may round, to the dtype itself. */
 bool ref_scatter(Run *r)
 {
     static const Op op_of[] = {OP_sum, OP_prod, OP_reduce_max, OP_reduce_min};
@@ -263,7 +264,7 @@ bool ref_scatter(Run *r)
         int64_t which = ref_split(indices, index, x->type.rank, (uint32_t)a->axis, at);
         at[a->axis] = ref_clamped(indices, which, x->type.dim[a->axis]);
         take(&sums[ravel(&out->type, at)], op, updates, j);
-        /* It may belong anywhere along the axis. */
+        /* The update may belong anywhere along the axis. */
         for (at[a->axis] = 0; indices->undecided[which] && at[a->axis] < x->type.dim[a->axis]; at[a->axis]++)
             sums[ravel(&out->type, at)].undecided |= DOUBT_CHOICE;
     }
@@ -279,7 +280,7 @@ bool ref_scatter(Run *r)
 
 /* ---- argmax, argmin ------------------------------------------------------------------------------------------ */
 
-/* Element a wins over b, which comes earlier or later. */
+/* Whether element a wins over b, which comes earlier or later. */
 static bool wins(const RefTensor *x, bool max, int64_t a, int64_t b)
 {
     if (!x->f) {
@@ -321,8 +322,8 @@ bool ref_argextreme(Run *r)
 
 /* ---- matmul -------------------------------------------------------------------------------------------------- */
 
-/* Steps that a product goes through on its way into the sum, at most: OpenBLAS may add in order, and so does this
- * interpreter, which shows in f64. */
+/* The most steps that a product goes through on its way into the sum. OpenBLAS may add in order, and so does this interpreter,
+ * which matters in f64. */
 static double depth_of_product(DType t, int64_t m, int64_t n, int64_t k)
 {
     if (t == DT_f64 || contract_uses_blas(t, m, n, k)) return (double)k;
@@ -353,7 +354,7 @@ bool ref_matmul(Run *r)
         }
         if (err != 0 || !exact_sum(compute, size, lowest)) {
             err += 2 * (depth + 1) * ref_unit(t) * size;
-            /* A product or a sum on the way may overflow, or be lost below the smallest number. */
+            /* Whether a product or partial sum may overflow, or be lost below the smallest number. */
             if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
         }
         if (size + err >= ref_largest(compute) && sum == sum) undecided |= DOUBT_OVERFLOW;

@@ -1,5 +1,5 @@
-/* ref_region: nodes that run graphs: kernel and branch (a body once), loop (a body n times). Their layout:
- * ir/op_region.c. Relies on internal.h. */
+/* ref_region: nodes that run graphs: kernel and branch run a body once, loop runs it n times. ir/op_region.c tells their layout.
+ * Relies on internal.h. */
 #include "internal.h"
 
 static RefTensor *param(const Frame *f, uint32_t i) { return &f->value[f->g->param.at[i]]; }
@@ -15,7 +15,7 @@ bool ref_kernel(Run *r)
     return true;
 }
 
-/* Whoever took another way has other results. */
+/* An execution that took another branch has other results. */
 static void doubt_all(Run *r)
 {
     for (uint32_t i = 0; i < r->node->nout; i++) memset(r->out[i].undecided, DOUBT_CHOICE, (size_t)r->out[i].count);
@@ -41,7 +41,7 @@ typedef struct Loop {
     Frame *body;
 } Loop;
 
-/* A stack whose height only the loop knows gets room for `rows` slices. */
+/* If only the loop knows a stack's height, gives it room for `rows` slices. */
 static void make_room(const Loop *l, RefTensor *stack, const RefTensor *slice, int64_t rows)
 {
     if (stack->count >= rows * slice->count) return;
@@ -52,7 +52,7 @@ static void make_room(const Loop *l, RefTensor *stack, const RefTensor *slice, i
     *stack = bigger;
 }
 
-/* A part may be a value that the body passes straight on, or another parameter: all are read before any is written. */
+/* A part may be another parameter, passed straight on, so all are read before any is written. */
 static bool step(const Loop *l, int64_t index, int64_t rows)
 {
     const uint32_t first_x = 1 + l->is->carries;
@@ -89,7 +89,7 @@ static void begin(const Loop *l, Frame *f)
     for (uint32_t i = 1 + (uint32_t)(l->is->carries + l->is->xs); i < l->r->node->nin; i++) ref_copy_all(param(f, i), l->r->in[i]);
 }
 
-/* Stacks are as high as the loop turned, where nothing else says how high. */
+/* A stack has as many slices as the loop had turns, unless its type says otherwise. */
 static void finish(const Loop *l, int64_t steps)
 {
     for (int64_t i = l->is->carries; i < l->is->carries + l->is->ys && dim_is_made(l->r->dims, l->is->steps); i++) {

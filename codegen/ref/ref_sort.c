@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* Element a goes strictly before b: -0 is 0, NaN is last. */
+/* Whether element a goes strictly before b: -0 equals 0, NaN is last. */
 static bool goes_before(const RefTensor *x, bool descending, int64_t a, int64_t b)
 {
     const DType t = (DType)x->type.dtype;
@@ -25,7 +25,7 @@ static int64_t element(const Line *l, int64_t k) { return l->first + l->order[k 
 static void sort_line(const Line *l, bool descending)
 {
     for (int64_t k = 0; k < l->n; k++) {
-        int64_t low = 0, high = k; /* behind all that do not go after it */
+        int64_t low = 0, high = k; /* after all elements that do not go after it */
         while (low < high) {
             const int64_t mid = (low + high) / 2;
             if (goes_before(l->x, descending, l->first + k * l->step, element(l, mid)))
@@ -38,8 +38,8 @@ static void sort_line(const Line *l, bool descending)
     }
 }
 
-/* Honest executions may exchange what lies closer than two of the line's largest bounds; where an element is undecided, anything.
- */
+/* Correct executions may exchange elements closer than two of the line's largest bounds; if an element is undecided, anything is
+ * correct. */
 static void doubt_line(const Line *l, uint8_t *undecided)
 {
     double bound = 0;
