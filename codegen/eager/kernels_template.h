@@ -14,6 +14,9 @@
 #undef bool /* a name of dtype.def, pasted below */
 /* The rows of ops.def compare unsigned values with 0, too. */
 #pragma GCC diagnostic ignored "-Wtype-limits"
+#ifdef __clang__ /* and combine bools by bit operations, which make no jumps */
+#pragma GCC diagnostic ignored "-Wbitwise-instead-of-logical"
+#endif
 
 /* No iteration reads what another writes: an output may be an operand, but only with equal elements in equal places. */
 #if defined(__clang__)

@@ -70,7 +70,7 @@ static kiln_window window(Input *in)
 
 static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
 {
-    switch (byte(in) % 12) {
+    switch (byte(in) % 18) {
     case 0: return kiln_reshape(a, shape(in));
     case 1: return kiln_broadcast(a, shape(in));
     case 2: {
@@ -98,6 +98,23 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
         return byte(in) & 1 ? kiln_avg_pool(a, &w) : kiln_conv2d(a, b, &w);
     }
     case 10: return kiln_layernorm(a, b, b, 1e-5);
+    case 11: return kiln_take_along(a, b, (int)number(in));
+    case 12: {
+        int axis = (int)number(in);
+        return kiln_scatter(a, b, byte(in) & 1 ? a : kiln_gather(a, b, axis), axis, (kiln_scatter_how)(byte(in) % 7));
+    }
+    case 13: {
+        int axis = (int)number(in), how = (int)number(in);
+        return byte(in) & 1 ? kiln_cumsum(a, axis, how) : kiln_cumprod(a, axis, how);
+    }
+    case 14: return kiln_recurrence(a, b, (int)number(in), byte(in) % 3);
+    case 15: {
+        kiln_tensor *places;
+        int64_t count = number(in);
+        kiln_tensor *best = kiln_top_k(a, count, (int)number(in), &places);
+        return byte(in) & 1 ? best : places;
+    }
+    case 16: return byte(in) & 1 ? kiln_sort(a, (int)number(in), byte(in) & 4) : kiln_argsort(a, (int)number(in), byte(in));
     default: return kiln_where(kiln_lt(a, b), a, b);
     }
 }
