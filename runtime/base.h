@@ -1,6 +1,5 @@
-/* base: the ground floor. Status, the counted allocator, arenas, vectors and a hash map.
- * Relies on the C library alone. Never knows tensors, ops or devices, and never prints, exits or aborts
- * (CHECK in debug builds excepted). */
+/* base: what everything else stands on: status, the counted allocator, arenas, vectors and a hash map. Relies on the C library
+ * alone. Never knows tensors, ops or devices, and never prints, exits or aborts (except CHECK in debug builds). */
 #ifndef KILN_RUNTIME_BASE_H
 #define KILN_RUNTIME_BASE_H
 
@@ -14,7 +13,7 @@
 #include <string.h>
 
 #define COUNT_OF(a) (sizeof(a) / sizeof *(a))
-/* Each operand is evaluated once: some are calls that go deep. */
+/* Evaluates each operand once, because some are calls that go deep. */
 #define MIN_OF(a, b) ONE_OF(a, <, b, __COUNTER__)
 #define MAX_OF(a, b) ONE_OF(a, >, b, __COUNTER__)
 #define ONE_OF(a, than, b, n) ONE_OF_(a, than, b, n)
@@ -51,20 +50,20 @@ typedef enum StatusCode {
     ST_VALUE,       /* a number, index or option is out of range */
     ST_STATE,       /* used at the wrong time: closed, released, traced, finished */
     ST_MEMORY,      /* an allocation failed */
-    ST_IO,          /* the operating system said no */
+    ST_IO,          /* the operating system refused */
     ST_FORMAT,      /* bytes from outside are not what they claim to be */
     ST_DEVICE,      /* a device or its driver is absent or failed */
-    ST_UNSUPPORTED, /* named, and not offered here */
-    ST_INTERNAL     /* a broken invariant of ours */
+    ST_UNSUPPORTED, /* named by the caller, but not offered here */
+    ST_INTERNAL     /* an invariant of Kiln is broken */
 } StatusCode;
 
-/* The world's failures. Zero-initialised means fine. Only the first failure is kept. */
+/* A failure of the outside world. Zero-initialised means none. Only the first failure is kept. */
 typedef struct Status {
     StatusCode code;
     char text[492];
 } Status;
 
-/* Nothing recorded. Cheaper than all zeros, where an operation takes less time than that. */
+/* Sets a status to none; cheaper than zeroing all of it, which matters in operations that take less time than that. */
 static inline void status_clear(Status *st)
 {
     st->code = ST_OK;
@@ -74,7 +73,7 @@ static inline void status_clear(Status *st)
 /* Records the failure unless one is recorded already. Always returns false, so `return status_fail(...)`. */
 bool status_fail(Status *st, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4);
 
-double clock_seconds(void); /* of a clock that never goes back (clock.c) */
+double clock_seconds(void); /* seconds of a clock that never goes back (clock.c) */
 
 /* ---- memory ----------------------------------------------------------------------------------------
  * Every byte that Kiln takes from the system goes through one replaceable, counted allocator. */
@@ -92,7 +91,8 @@ typedef struct MemoryCount {
     int64_t peak_bytes;
 } MemoryCount;
 
-/* Process-wide (the engine is not known on the ground floor); set before the first engine opens. NULL restores malloc. */
+/* Sets the allocator of the whole process, because this level knows no engine; call it before the first engine opens. NULL restores
+ * malloc. */
 void memory_set_allocator(const Allocator *a);
 MemoryCount memory_count(void);
 /* Test hook: the n-th allocation from now fails (n >= 1); forever: all later ones too. 0 disarms. */
@@ -100,9 +100,9 @@ void memory_fail_at(uint64_t n, bool forever);
 
 void *mem_alloc(size_t bytes);                                 /* NULL on failure; 16-byte aligned; not zeroed */
 void *mem_zeros(size_t count, size_t size);                    /* overflow-checked, zeroed */
-void *mem_resize(void *p, size_t old_bytes, size_t new_bytes); /* on failure NULL, and p lives on */
+void *mem_resize(void *p, size_t old_bytes, size_t new_bytes); /* on failure NULL, and p stays valid */
 void mem_free(void *p, size_t bytes);                          /* bytes: exactly what was asked for */
-void *mem_alloc_aligned(size_t bytes, size_t align);           /* large blocks: huge-page advised by the caller */
+void *mem_alloc_aligned(size_t bytes, size_t align);           /* large blocks: the caller advises huge pages */
 void mem_free_aligned(void *p, size_t bytes, size_t align);
 char *mem_strdup(const char *s);                               /* freed with mem_free(s, strlen(s) + 1) */
 
@@ -117,7 +117,7 @@ typedef struct ArenaBlock ArenaBlock;
 typedef struct Arena {
     ArenaBlock *block; /* newest first */
     char *at, *end;
-    jmp_buf *border;   /* where exhaustion goes; must be set while allocating */
+    jmp_buf *border;   /* where exhaustion jumps to; must be set while allocating */
     size_t used;       /* bytes handed out, for reports */
 } Arena;
 
@@ -157,8 +157,7 @@ typedef struct Map {
 uint64_t *map_get(const Map *m, uint64_t key);            /* NULL if absent */
 uint64_t *map_put(Map *m, uint64_t key, uint64_t value);  /* inserts or overwrites; heap maps: NULL on failure */
 bool map_remove(Map *m, uint64_t key);                    /* true if it was there */
-/* Walks all entries, in no order that means anything: start with *at = 0, false after the last. Nothing may be
- * put or removed on the way. */
+/* Walks all entries in no particular order: start with *at = 0; false after the last. Nothing may be put or removed meanwhile. */
 bool map_next(const Map *m, uint32_t *at, MapSlot *out);
 void map_free(Map *m);
 
@@ -170,8 +169,8 @@ static inline uint64_t hash_mix(uint64_t h, uint64_t x)
 }
 uint64_t hash_bytes(uint64_t seed, const void *data, size_t bytes);
 
-/* The first key under which a thing of hash h is looked for; other things may have it, too: on to the next key while one that
- * differs has this one. Tests make hashes collide by keeping fewer bits. */
+/* The first key under which a thing of hash h is searched. Another thing may have that key; then go on to the next key. Tests keep
+ * fewer bits to make hashes collide. */
 extern uint64_t hash_kept;
 static inline uint64_t hash_key(uint64_t h) { return h & hash_kept; }
 
@@ -185,8 +184,8 @@ void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add(Text *t, const char *bytes, size_t n);
 void text_free(Text *t);
 
-/* Between the two this thread's C library writes and reads numbers with a point, whatever the program's locale. Whatever makes text of
- * a format in here and in messages does so by itself, through plain_vsnprintf. */
+/* Between these two calls this thread's C library writes and reads numbers with a point, whatever the program's locale. Text made
+ * from formats here and in messages needs no such calls: it uses plain_vsnprintf. */
 locale_t plain_numbers_begin(void);
 void plain_numbers_end(locale_t before);
 int plain_vsnprintf(char *buf, size_t cap, const char *format, va_list args);

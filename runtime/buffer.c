@@ -1,10 +1,9 @@
-/* buffer: refcounted blocks, and the pools that hand them out again. A pooled Buffer header and its
- * data stay together for life. Relies on base.h and the Linux page hints. Never waits: the owner's
- * lists need no lock, all others meet in a lock-free stack.
+/* buffer: refcounted blocks, and the pools that hand them out again. A pooled Buffer header and its data stay together for life.
+ * Relies on base.h and the Linux page hints. Never waits: the owner's lists need no lock, and all other threads use a lock-free
+ * stack.
  *
- * A pool's owner is the thread that made it. Only the owner touches `idle`. Everyone else returns
- * blocks to, and takes blocks from, the `returned` stack. It is only ever pushed to or taken whole,
- * so there is no ABA. */
+ * The thread that made a pool owns it and alone touches `idle`. Every other thread returns blocks to, and takes blocks from, the
+ * `returned` stack, which is only pushed to or taken whole, so that there is no ABA problem. */
 #include "buffer.h"
 #include "poison.h"
 
@@ -21,16 +20,15 @@ struct BufferPool {
     atomic_uintptr_t owner;
     size_t keep;
     const BufferMemory *memory;
-    atomic_size_t idle_bytes; /* in `idle`: written by the owner alone */
-    uint32_t hand;            /* where trimming goes on */
+    atomic_size_t idle_bytes; /* bytes in `idle`; only the owner writes it */
+    uint32_t hand;            /* the class where trimming goes on */
     Buffer *idle[CLASSES];
     _Alignas(64) _Atomic(Buffer *) returned; /* CLOSED once the pool is gone */
     atomic_size_t returned_bytes;
     atomic_size_t refs; /* one for the pool itself, one for each block in existence */
 };
 
-/* What `returned` holds when nothing may come back any more: a block that comes home then goes to
- * the system. */
+/* The value of `returned` when no block may come back any more: a block that is released then goes to the system. */
 static Buffer closed_mark;
 #define CLOSED (&closed_mark)
 
@@ -58,7 +56,7 @@ static void *host_alloc(const BufferMemory *m, size_t bytes, size_t align)
 {
     (void)m;
     void *data = mem_alloc_aligned(bytes, align);
-    if (data && bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: refusal costs speed alone */
+    if (data && bytes >= HUGE_PAGE) madvise(data, bytes, MADV_HUGEPAGE); /* a hint: if refused, only speed is lost */
     return data;
 }
 
@@ -165,7 +163,7 @@ static Buffer *take_returned(BufferPool *p, Buffer *left_there)
     return atomic_exchange_explicit(&p->returned, left_there, memory_order_acquire);
 }
 
-/* The owner's: what others returned becomes idle. */
+/* For the owner: makes idle what others returned. */
 static void drain(BufferPool *p)
 {
     for (Buffer *b = take_returned(p, NULL), *next; b; b = next) {
@@ -176,7 +174,7 @@ static void drain(BufferPool *p)
     trim(p, p->keep);
 }
 
-/* The owner's release. Older idle blocks give way to it. */
+/* The owner's release. Older idle blocks make room for the block. */
 static void keep_idle(BufferPool *p, Buffer *b)
 {
     if (UNLIKELY(b->bytes > p->keep)) {
@@ -240,7 +238,7 @@ size_t pool_idle_bytes(const BufferPool *p)
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-/* No block of this class is idle. Before giving up for want of memory, gives back what is. */
+/* No block of this class is idle: allocates one. If memory is short it first gives idle blocks back to the system. */
 static Buffer *new_slow(BufferPool *p, uint32_t class, bool owner)
 {
     if (owner) drain(p);
@@ -295,6 +293,6 @@ static void release_last(Buffer *b)
 void buffer_release(Buffer *b)
 {
     if (!b) return;
-    /* The only holder needs no locked instruction: nobody else is left who could retain. */
+    /* The only holder needs no locked instruction, because nobody else could retain the buffer. */
     if (buffer_unshared(b) || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1) release_last(b);
 }

@@ -13,9 +13,9 @@ struct Queue; /* of a device, codegen/device.h: opaque here */
 
 /* Where a pool's blocks come from and go to. */
 typedef struct BufferMemory {
-    uint8_t device;          /* which one, by number: what its buffers bear */
+    uint8_t device;          /* the device's number, which its buffers carry */
     void *(*alloc)(const struct BufferMemory *m, size_t bytes, size_t align); /* NULL: no memory */
-    /* last: the queue that used the block last, NULL: none did. The memory goes once that queue has come so far. */
+    /* last: the queue that used the block last (NULL: none). The memory is freed when that queue has finished its work so far. */
     void (*free)(const struct BufferMemory *m, void *data, size_t bytes, size_t align, struct Queue *last);
 } BufferMemory;
 extern const BufferMemory host_memory; /* device 0 */
@@ -32,7 +32,8 @@ typedef struct Buffer {
             void (*release)(void *data, void *user);
             void *user;
         };
-        struct Queue *queue; /* pooled, of a device other than the host: the one that used it last; NULL: none did. device.c orders by it */
+        /* of a pooled buffer of another device: the queue that used it last, by which device.c orders work; NULL: none */
+        struct Queue *queue;
     };
     struct Buffer *next;     /* in a free list */
 } Buffer;
@@ -40,17 +41,18 @@ typedef struct Buffer {
 /* One per thread-state of an engine plus a shared one. The thread that makes a pool owns it and needs no lock;
  * any other thread may use it as well, more slowly. Blocks return to the pool they came from; a release on a
  * foreign thread goes through a lock-free stack that the owner drains. */
-BufferPool *pool_new(size_t keep_bytes); /* of host memory. NULL on failure; idle memory above keep_bytes goes back to the system */
+/* a pool of host memory; NULL on failure; idle memory above keep_bytes goes back to the system */
+BufferPool *pool_new(size_t keep_bytes);
 BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m);
-/* Buffers still alive are freed on their last release, on whatever thread. Called by the owner, or once the owner has
- * ceased to use pool and buffers; nobody may ask it for a buffer any more. NULL allowed. */
+/* Closes the pool; NULL allowed. Buffers still alive are freed on their last release, on whatever thread. Called by the owner, or
+ * after the owner has stopped using pool and buffers; nobody may ask the pool for a buffer any more. */
 void pool_free(BufferPool *p);
 size_t pool_idle_bytes(const BufferPool *p);
 
 /* At least `bytes` bytes (0 allowed), 64-byte aligned, not zeroed; blocks of 2 MiB and up are huge-page advised. NULL: no memory.
  */
 Buffer *buffer_new(BufferPool *p, size_t bytes);
-/* Memory of someone else. release may be NULL: then the caller keeps it alive. */
+/* Makes a buffer of memory that someone else owns. If release is NULL, the caller keeps the memory alive. */
 Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *), void *user);
 
 static inline Buffer *buffer_retain(Buffer *b)

@@ -22,28 +22,28 @@ typedef struct DTypeInfo {
     uint8_t kind;               /* DTypeKind */
     uint8_t compute;            /* the type that arithmetic and sums are done in: f32 for narrow floats */
     uint8_t exponent, mantissa; /* bits of floats; the leading one is not stored */
-    bool infinite;              /* of floats: false: beyond the largest is NaN */
+    bool infinite;              /* of floats; if false, values beyond the largest are NaN */
     double largest;             /* of floats */
     int64_t lo, hi;             /* integers and bool; u64 stops at INT64_MAX */
 } DTypeInfo;
 
 extern const DTypeInfo dtype_info[DT_COUNT];
 
-/* Whether a number from outside, of whatever enum or file, is a dtype: negative ones and those beyond the last are none. */
+/* Whether a number from outside, of any enum or file, is a dtype. */
 static inline bool dtype_known(int64_t t) { return t > DT_NONE && t < DT_COUNT; }
 static inline size_t dtype_bytes(DType t) { return dtype_info[t].bits / 8; }
 static inline bool dtype_is_float(DType t) { return dtype_info[t].kind == DK_FLOAT; }
 static inline bool dtype_is_int(DType t) { return dtype_info[t].kind == DK_INT || dtype_info[t].kind == DK_UINT; }
 /* Floats: the exponent of the smallest normal number. */
 static inline int dtype_least_exponent(DType t) { return 2 - (1 << (dtype_info[t].exponent - 1)); }
-/* Floats: every value of `from`, infinity and NaN included, is one of t. */
+/* Floats: whether t holds every value of `from`, infinity and NaN included. */
 static inline bool dtype_holds(DType t, DType from)
 {
     const DTypeInfo *a = &dtype_info[t], *b = &dtype_info[from];
     return a->exponent >= b->exponent && a->mantissa >= b->mantissa && a->infinite >= b->infinite;
 }
 
-/* Floats: no number of t is larger: infinity, where it has one. */
+/* Floats: the largest value of t, infinity if it has one. */
 static inline double dtype_most(DType t) { return dtype_info[t].infinite ? __builtin_inf() : dtype_info[t].largest; }
 
 /* Array-API promotion within a kind; DT_NONE where it is undefined (mixed kinds, i64 with u64; bool only with bool). */

@@ -43,7 +43,7 @@ static void free_slots(Map *m)
 static bool grow(Map *m)
 {
     Map bigger = {.arena = m->arena, .cap = m->cap != 0 ? 2 * m->cap : FIRST_CAP};
-    /* A table that cannot grow asks for the impossible, so that exhaustion takes its usual way. */
+    /* A table that cannot grow asks for an impossible size, so that it fails as any exhaustion does. */
     size_t slots = m->cap < LARGEST_CAP ? (size_t)bigger.cap + 1 : SIZE_MAX;
     bigger.slot = m->arena ? arena_zeros(m->arena, slots, sizeof *m->slot) : mem_zeros(slots, sizeof *m->slot);
     if (!bigger.slot) return false;

@@ -1,6 +1,5 @@
-/* memory: the one allocator. Counts every block and byte, and fails on request for the tests.
- * Relies on base.h and the C library. Never keeps a block back: what is freed goes to the system.
- */
+/* memory: the one allocator. Counts every block and byte, and fails on request for the tests. Relies on base.h and the C library.
+ * Keeps no block: what is freed goes to the system. */
 #include "base.h"
 
 #include <stdatomic.h>
@@ -27,8 +26,7 @@ static Allocator allocator = {system_resize, NULL};
 
 static atomic_uint_fast64_t allocations;
 static atomic_int_fast64_t live_blocks, live_bytes, peak_bytes;
-/* Calls left until one fails, the failing one included; 0: disarmed. FAIL_FOREVER is a flag beside
- * the number. */
+/* How many calls are left until one fails, that one included; 0: disarmed. FAIL_FOREVER is a flag beside the number. */
 static atomic_uint_fast64_t fail_in;
 
 void memory_set_allocator(const Allocator *a) { allocator = a ? *a : (Allocator){system_resize, NULL}; }
@@ -68,7 +66,7 @@ static void count(int64_t blocks, int64_t bytes)
     }
 }
 
-/* Size 0 means "free" to the allocator; a block of no bytes therefore takes one. */
+/* Size 0 means "free" to the allocator, so a block of no bytes takes one byte. */
 static size_t real_size(size_t bytes) { return bytes != 0 ? bytes : 1; }
 
 static void *resize(void *old, size_t old_bytes, size_t bytes, size_t align)

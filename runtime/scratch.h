@@ -1,6 +1,6 @@
-/* scratch: memory of calls that end in the reverse order of their beginning, such as the pointer arrays of a compiled call and of a
- * callback that it makes. It grows and is kept, so that a call that has run once allocates nothing; what was handed out never
- * moves. Relies on base. One thread's; never shared. */
+/* scratch: memory for calls that end in the reverse order of their start, such as the pointer arrays of a compiled call and of a
+ * callback that it makes. It grows and is kept, so that a call that has run once allocates nothing later; memory that was handed
+ * out never moves. Relies on base. It belongs to one thread and is never shared. */
 #ifndef KILN_RUNTIME_SCRATCH_H
 #define KILN_RUNTIME_SCRATCH_H
 
@@ -14,7 +14,7 @@ struct ScratchBlock {
 };
 
 typedef struct Scratch {   /* all zeros: empty */
-    ScratchBlock *first, *block; /* block: the one in use, NULL: none yet */
+    ScratchBlock *first, *block; /* block: the one in use; NULL: none yet */
     size_t used;           /* of it */
 } Scratch;
 
@@ -25,7 +25,7 @@ typedef struct ScratchMark {
 
 static inline ScratchMark scratch_mark(const Scratch *s) { return (ScratchMark){s->block, s->used}; }
 
-/* Gives back all that was taken since the mark, marks of that time included. */
+/* Gives back all that was taken since the mark, later marks included. */
 static inline void scratch_reset(Scratch *s, ScratchMark m)
 {
     s->block = m.block;
@@ -34,7 +34,7 @@ static inline void scratch_reset(Scratch *s, ScratchMark m)
 
 void *scratch_grow(Scratch *s, size_t bytes);
 
-/* 16-byte aligned, not zeroed; never NULL but for want of memory, or overflow. */
+/* 16-byte aligned, not zeroed; NULL only if memory ran out or the size overflows. */
 static inline void *scratch_take(Scratch *s, size_t count, size_t size)
 {
     size_t bytes;

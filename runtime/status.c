@@ -1,5 +1,5 @@
-/* status: recording what went wrong in the world. And the last words of a debug build.
- * Relies on base.h alone. Never allocates, so it can speak of exhausted memory. */
+/* status: records what went wrong in the outside world, and writes the last message of a debug build. Relies on base.h alone. Never
+ * allocates, so that it can report exhausted memory. */
 #include "base.h"
 
 #include <stdio.h>

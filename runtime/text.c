@@ -1,5 +1,5 @@
-/* text: a growing string. Relies on base.h. Never fails in the middle of a program: a lost
- * allocation is remembered in `failed`, and asked for once at the end. */
+/* text: a growing string. Relies on base.h. Never fails in the middle of a program: `failed` remembers a failed allocation, and
+ * callers ask once at the end. */
 #include "base.h"
 
 #include <stdio.h>

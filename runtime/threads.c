@@ -1,14 +1,12 @@
-/* threads: parallel-for over chunks. Relies on base.h, POSIX threads and the Linux futex. Never
- * waits for a worker that has not begun: the caller does the work itself meanwhile, and only
- * workers that joined are waited for.
+/* threads: parallel-for over chunks. Relies on base.h, POSIX threads and the Linux futex. Never waits for a worker that has not
+ * begun: the caller does the work itself meanwhile, and waits only for workers that joined.
  *
- * One job at a time. `gate` holds the open bit and the number of workers inside. The caller
- * writes the job, opens the gate and raises `epoch` to call the workers; they join while it is open
- * and take chunks from `next`. When no chunk is left the caller shuts the gate and waits until the
- * last worker inside has gone. A late worker finds it shut, and a worker that comes so late that it
- * meets the next job joins that one properly.
+ * There is one job at a time. `gate` holds the open bit and the number of workers inside. The caller writes the job, opens the gate
+ * and raises `epoch` to call the workers; they join while it is open and take chunks from `next`. When no chunk is left the caller
+ * shuts the gate and waits until the last worker inside has left. A late worker finds the gate shut, or open for the next job,
+ * which it then joins.
  *
- * After fork() the child has no workers; its runs then simply do all chunks in the caller. */
+ * After fork() the child has no workers; there the caller does all chunks. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -32,7 +30,7 @@
 struct ThreadPool {
     int count;   /* the caller included */
     int room;    /* threads asked for */
-    bool spin;   /* there is a core for each of us */
+    bool spin;   /* whether there is a core for each thread */
     pid_t maker; /* the process that has the workers */
     ParallelFor hook;
     void *hook_user;
@@ -122,8 +120,8 @@ static void help(ThreadPool *p)
 static void await_epoch(ThreadPool *p, uint32_t seen)
 {
     if (spin_while(p, &p->epoch, UINT32_MAX, seen)) return;
-    /* Announced before the kernel compares `epoch`, so the caller, who raises it before it looks
-     * here, misses nobody. */
+    /* The worker announces its sleep before the kernel compares `epoch`; the caller raises `epoch` before it looks for sleepers,
+     * and so misses none. */
     atomic_fetch_add(&p->sleepers, 1);
     while (atomic_load(&p->epoch) == seen) futex_wait(&p->epoch, seen);
     atomic_fetch_sub(&p->sleepers, 1);
@@ -157,7 +155,7 @@ static int usable_cores(void)
     return online > 0 ? (int)MIN_OF(online, MOST_THREADS) : 1;
 }
 
-/* Signals are for the program's own threads. */
+/* Signals belong to the program's own threads. */
 static void start_workers(ThreadPool *p, int threads)
 {
     sigset_t all, old;

@@ -8,17 +8,17 @@
 
 typedef struct ThreadPool ThreadPool;
 
-/* fn(arg, lo, hi) for every chunk of [0, n). Must not call threads_run on the same pool (runs serially if it does). */
+/* Calls fn(arg, lo, hi) for every chunk of [0, n). fn should not call threads_run on the same pool (it then runs serially). */
 typedef void (*ChunkFn)(void *arg, int64_t lo, int64_t hi);
 
-/* threads: in all, the calling one included; 0: one per usable core (affinity mask). Worker creation that fails lowers the
- * count, it is no error. NULL: no memory. */
+/* threads: how many in all, the calling one included; 0: one per usable core (affinity mask). If creating a worker fails, there are
+ * fewer; that is no error. NULL: no memory. */
 ThreadPool *threads_new(int threads);
 void threads_free(ThreadPool *p);
 int threads_count(const ThreadPool *p);
 
-/* Covers [0, n) in chunks of `grain` (last one shorter); returns when all are done. n <= grain, one thread or a busy pool (another
- * thread's call, or nested): runs here, chunk after chunk, in order. */
+/* Covers [0, n) in chunks of `grain` (the last may be shorter) and returns when all are done. If n <= grain, there is one thread,
+ * or the pool is busy (another thread's call, or a nested one), the caller runs chunk after chunk in order. */
 void threads_run(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_t grain);
 
 /* The user's own parallel-for in place of our workers (kiln_open option). */
