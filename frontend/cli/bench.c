@@ -1,6 +1,5 @@
-/* bench: `kiln bench`: each workload eagerly and traced, checked equal bit for bit first, then
- * timed in turn, so that both modes meet the same conditions; medians of several rounds. Results go
- * to stdout, all else to stderr. */
+/* bench: `kiln bench`: runs each workload eagerly and traced, first checks that results are equal bit for bit, then times both in
+ * turn, so that they meet the same conditions, and takes medians of several rounds. Results go to stdout, all else to stderr. */
 #include "bench.h"
 
 #include <string.h>
@@ -63,7 +62,7 @@ static double timed(Job *j, int mode, long calls)
     return spent / (double)calls;
 }
 
-/* Both copies, a few times: every output the same in every bit. */
+/* Runs both copies a few times; every output must have the same bits. */
 static bool agree(Job job[2])
 {
     kiln *k = job[0].k;
@@ -110,7 +109,7 @@ static void measure(Job job[2], int modes, double seconds, Result *r)
     }
     for (int i = 0; i < ROUNDS; i++)
         for (int mode = 0; mode < modes; mode++) {
-            timed(&job[mode], mode, 1); /* not counted: the other mode has left the caches to itself */
+            timed(&job[mode], mode, 1); /* not counted: it only warms the caches after the other mode */
             spent[mode][i] = timed(&job[mode], mode, calls[mode]);
         }
     for (int mode = 0; mode < modes; mode++) {

@@ -9,7 +9,7 @@ enum { INPUTS_MAX = 3, OUTPUTS_MAX = 4 };
 /* One copy of a workload, with state of its own: eager and traced runs each have one. */
 typedef struct Job {
     kiln *k;
-    kiln_function *f;            /* NULL: `run` is all there is, and it is eager */
+    kiln_function *f;            /* NULL: there is only `run`, which is eager */
     kiln_tensor *in[INPUTS_MAX]; /* of the scope around */
     int inputs, outputs;
     Net net;

@@ -37,7 +37,7 @@ static void gelu(Job *j)
     function(j, "gelu", gelu_body, 1);
 }
 
-/* Eight ops of which none can go: max(((1.5 x + y) x - y) / (1 + x x), y). */
+/* Eight ops, none of which can be removed: max(((1.5 x + y) x - y) / (1 + x x), y). */
 static void chain_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)user;

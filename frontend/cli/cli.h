@@ -1,5 +1,5 @@
-/* cli: what the files of the `kiln` command share. The command is a user of the public API; beyond
- * it, it looks only at what `kiln info` tells. Data goes to stdout, talk to stderr. */
+/* cli: what the files of the `kiln` command share. The command uses the public API and, beyond it, only what `kiln info` tells.
+ * Results go to stdout, messages to stderr. */
 #ifndef KILN_FRONTEND_CLI_H
 #define KILN_FRONTEND_CLI_H
 
@@ -12,7 +12,7 @@ typedef enum Exit {
     CHECK_FAILED, /* ran, and a result was not what it must be */
     BAD_USAGE,    /* the command line was wrong */
     BAD_INPUT,    /* a file was missing, damaged, or not what it must be */
-    NO_RESOURCE   /* memory, a device, a place to write to, a compiler */
+    NO_RESOURCE   /* memory, a device, a place to write to or a compiler was missing */
 } Exit;
 
 typedef struct Command {
@@ -21,20 +21,20 @@ typedef struct Command {
 } Command;
 extern const Command commands[]; /* the last has a NULL name */
 
-/* Says it on stderr after "kiln NAME: ", points to the help, returns BAD_USAGE. */
+/* Writes the text to stderr after "kiln NAME: ", points to the help, returns BAD_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Says k's error on stderr, clears it, and returns the Exit that fits it. */
+/* Writes k's error to stderr, clears it, and returns the Exit that fits it. */
 int engine_error(const char *command, kiln *k);
 
 double median(double *v, int n);                    /* sorts v; n > 0 */
-double percentile(const double *sorted, int n, double p); /* p in 0 ... 100; n > 0; between two values in proportion */
+double percentile(const double *sorted, int n, double p); /* percentile p in 0 ... 100, interpolated; n > 0 */
 void print_json_text(FILE *to, const char *text);         /* as a JSON string, quotes included */
 const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
 const char *cpu_name(char *buf, size_t cap);
 const char *blas_use(char *buf, size_t cap); /* OpenBLAS's description, or why products are Kiln's own */
 void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
 
-/* A progress line on stderr; nothing where stderr is no terminal. */
+/* Shows a progress line on stderr; does nothing if stderr is no terminal. */
 void progress(const char *what, long done, long total, const char *note);
 void progress_end(void);
 

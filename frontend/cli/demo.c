@@ -87,7 +87,8 @@ static bool unwritable(kiln *k)
     return false;
 }
 
-/* Before the training, so that it is not for nothing. A pipe stays open; of a file nothing is left until there is a chart. */
+/* Opens the file before the training, which would otherwise be in vain. A pipe stays open; a file is not left behind without a
+ * chart. */
 static bool chart_begin(FileOut *out, kiln *k, const char *path)
 {
     if (!file_begin(out, thread_of(k), (kiln_site){0}, "chart", path, NULL)) return unwritable(k);
@@ -119,7 +120,7 @@ static double mean_loss(const Pair *p, long from, long n)
     return sum / (double)n;
 }
 
-/* What must hold: equal losses, fitting shapes, and networks that have learnt something. */
+/* Checks what must hold: equal losses, fitting shapes, and networks that have learnt something. */
 static bool convinced(const char *name, const Pair *p)
 {
     long part = p->steps / 4 + 1;
@@ -134,7 +135,7 @@ static bool convinced(const char *name, const Pair *p)
     return false;
 }
 
-/* One network, both ways. */
+/* Trains one network in both modes. */
 static bool train(kiln *k, const DemoOptions *o, const Digits *d, NetKind kind, Pair *p)
 {
     long steps = o->epochs * ((d->train + o->batch - 1) / o->batch);

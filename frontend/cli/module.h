@@ -7,7 +7,7 @@
 
 /* The file's bytes, `-` is standard input; false after saying why. The caller frees text either way. */
 bool module_read(const char *command, const char *path, Text *text);
-/* What is wrong with the text as compilers say it, FILE:LINE:COL: error: ...; all else as engine_error does. */
+/* Reports an error in the text as compilers do, FILE:LINE:COL: error: ...; other errors as engine_error does. */
 int module_error(const char *command, const char *file, kiln *k);
 
 #endif

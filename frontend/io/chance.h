@@ -1,5 +1,4 @@
-/* chance: a small random stream for shuffling and drawing; the same on every machine. Never for
- * tensors (ops.h). */
+/* chance: a small random stream for shuffling and drawing, the same on every machine. Not for tensors (ops.h). */
 #ifndef KILN_FRONTEND_IO_CHANCE_H
 #define KILN_FRONTEND_IO_CHANCE_H
 

@@ -1,7 +1,7 @@
-/* checkpoint: named state of a training run in the files of a folder, ckpt-STEP.safetensors, each written whole
- * before it gets its name. Optimisers are saved by the names of the variables that they train, so that a new one can
- * be given its moments before its first step. Relies on safetensors.h and nn/optimizer.h. Never follows a state file
- * of its own: the folder's names are the truth. */
+/* checkpoint: saves and restores named state of a training run in files of a folder, ckpt-STEP.safetensors, each written whole
+ * before it gets its name. Optimisers are saved under the names of the variables that they train, so that a new one can be given
+ * its moments before its first step. Relies on safetensors.h and nn/optimizer.h. Keeps no index of its own: the names in the folder
+ * decide. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -208,7 +208,7 @@ static int by_step(const void *a, const void *b)
 
 static void steps_free(Steps *s) { mem_free(s->at, (size_t)s->cap * sizeof *s->at); }
 
-/* A file, or a link to one: a folder or a fifo of such a name is not ours. */
+/* Whether the name is a file, or a link to one; a folder or a fifo of such a name is not a checkpoint. */
 static bool is_file(DIR *d, const char *name)
 {
     struct stat s;
@@ -291,7 +291,7 @@ bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step)
     }
     State state = {0};
     Text path = {0};
-    /* Deleting before as well: what a killed process had not come to delete must not pile up. */
+    /* Old files are deleted before a save as well, so that those that killed processes left do not pile up. */
     bool ok = state_gather(t, at, c, &state) && path_of(t, at, c, step, &path) && delete_old(t, at, c) &&
               named_save(t, at, WHAT, path.at, state.list, state.count, step, "ckpt") && delete_old(t, at, c);
     text_free(&path);
@@ -300,7 +300,7 @@ bool kiln_checkpoint_save_at(kiln_site at, kiln_checkpoint *c, int64_t step)
 }
 
 /* ---- restoring ---------------------------------------------------------------------------------------- */
-/* Moments that the file has and the optimiser has not yet. */
+/* Makes the moments that the file has and the optimiser does not have yet. */
 static bool make_moments(Thread *t, kiln_site at, const kiln_checkpoint *c, const kiln_safetensors *f)
 {
     for (int i = 0; i < c->optimizers; i++)
@@ -353,7 +353,7 @@ int64_t kiln_checkpoint_restore_latest_at(kiln_site at, kiln_checkpoint *c)
     return step >= 0 && restore(thread_of(c->o.k), at, c, step) ? step : -1;
 }
 
-/* The thread's error, which is this file's damage, becomes a line of the log; the file goes out of the way. */
+/* Logs the thread's error, which tells this file's damage, and renames the file. */
 static bool set_aside(Thread *t, kiln_site at, const kiln_checkpoint *c, int64_t step)
 {
     Text path, aside = {0};
@@ -372,7 +372,7 @@ static bool set_aside(Thread *t, kiln_site at, const kiln_checkpoint *c, int64_t
 int64_t kiln_checkpoint_restore_valid_at(kiln_site at, kiln_checkpoint *c)
 {
     Thread *t = begin(at, c);
-    if (!t || t->failure.code != KILN_OK) return -1; /* an older error would hide what is wrong with a file */
+    if (!t || t->failure.code != KILN_OK) return -1; /* an older error would hide the file's damage */
     for (;;) {
         int64_t step = kiln_checkpoint_latest_at(at, c);
         if (step < 0 || restore(t, at, c, step)) return step;

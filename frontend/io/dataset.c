@@ -24,7 +24,7 @@ static void clean(Object *o)
 static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *name)
 {
     char text[96];
-    if (x && x->state == TENSOR_POISON) return false; /* reported where it was made */
+    if (x && x->state == TENSOR_POISON) return false; /* the error was recorded where it was made */
     if (x && x->state == TENSOR_EAGER && x->type.rank > 0) return true;
     if (x && x->state == TENSOR_TRACED)
         fail(t, at, KILN_ESTATE, "dataset: %s is a traced value; its elements exist only when the function runs", name);
@@ -34,7 +34,7 @@ static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *na
     return false;
 }
 
-/* A handle of our own to x's elements, or to a packed copy where the host reads them, which puts rows together: owning the user's
+/* A new handle to x's elements, or to a packed copy where the host, which puts rows together, reads them; owning the user's handle
  * would take it from its scope. NULL: recorded. */
 static kiln_tensor *hold(Thread *t, kiln_site at, kiln_tensor *x)
 {
@@ -106,7 +106,7 @@ kiln_batch kiln_batches_at(kiln_site at, kiln_dataset *d, int64_t size, uint64_t
 }
 
 /* ---- batches ------------------------------------------------------------------------------------- */
-/* Rows at, at + 1, ... of the pass, n of them, copied; owned. NULL: recorded. */
+/* Copies n rows of the pass, at, at + 1, ...; the caller owns the result. NULL: recorded. */
 static kiln_tensor *rows(Thread *t, const kiln_batch *b, const kiln_tensor *from, int64_t n)
 {
     Type type = from->type;

@@ -133,7 +133,7 @@ static int root(int v) /* floor of the square root */
     return r;
 }
 
-/* Full ink inside the pen, none a pixel beyond its edge, linear between. */
+/* Ink is full inside the pen, none a pixel beyond its edge, and linear between. */
 static void ink(const Pen *p, uint64_t *state, uint8_t *out)
 {
     int full = 200 + (int)(chance_next(state) % 56), noise = 8 + (int)(chance_next(state) % 25);

@@ -1,7 +1,6 @@
-/* idx: the IDX files of MNIST and its kin, plain or gzip-compressed, as tensors. The bytes may be
- * hostile: nothing is allocated on the word of a header, and every size is compared with what the
- * file holds first. Relies on zlib and on tensor headers. Never maps memory, never writes, never
- * looks at a file that is not a regular one. */
+/* idx: reads IDX files, the format of MNIST, plain or gzip-compressed, as tensors. The bytes may be hostile: nothing is allocated
+ * because a header says so; every size is first compared with what the file holds. Relies on zlib and on tensor headers. Never maps
+ * memory, never writes, and reads only regular files. */
 #include <kiln/data.h>
 
 #include <errno.h>
@@ -43,7 +42,7 @@ static bool system_failed(Reader *r, const char *doing)
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
-/* zlib's memory is counted like all of ours; its free does not say the size, a head in front does. */
+/* zlib's memory is counted like all other memory. Its free does not tell the size, so a header in front does. */
 #define HEAD 16
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -66,7 +65,7 @@ static void z_free(void *opaque, void *address)
     mem_free(p, bytes);
 }
 
-/* At most n bytes of the file as it lies on disk; *got 0 at its end. */
+/* Reads at most n bytes of the file as it is on disk; *got is 0 at its end. */
 static bool fill(Reader *r, void *to, size_t n, size_t *got)
 {
     ssize_t k;
@@ -78,7 +77,7 @@ static bool fill(Reader *r, void *to, size_t n, size_t *got)
     return true;
 }
 
-/* More compressed bytes, if there are any. */
+/* Reads more compressed bytes, if there are any. */
 static bool refill(Reader *r)
 {
     size_t got = 0;
@@ -117,7 +116,7 @@ static bool inflate_some(Reader *r, unsigned char *to, size_t n, size_t *got)
     return true;
 }
 
-/* At most n content bytes; fewer only at the end. */
+/* Reads at most n bytes of content; fewer only at the end. */
 static bool take(Reader *r, void *to, size_t n, size_t *got)
 {
     size_t done = 0, k = 1;
@@ -222,7 +221,7 @@ static bool read_header(Reader *r, Type *type)
     return true;
 }
 
-/* The bytes that the header promises; false if they cannot be counted. */
+/* The number of bytes that the header promises; false if it overflows. */
 static bool content_bytes(Reader *r, const Type *type, size_t *out)
 {
     size_t n = dtype_bytes(type->dtype);
@@ -243,9 +242,8 @@ static bool wrong_length(Reader *r, size_t want, uint64_t have)
     return corrupt(r, text);
 }
 
-/* What a gzip file holds is known only by unpacking it; deflate never shrinks more than 1032 times,
- * which settles most lies at once; the rest is unpacked into a scrap and counted before anything is
- * allocated. */
+/* The size of a gzip file's content is known only by unpacking it. Deflate never shrinks data more than 1032 times, which exposes
+ * most false headers at once; otherwise the content is unpacked into a small buffer and counted before anything is allocated. */
 static bool check_length(Reader *r, size_t want)
 {
     uint64_t head = r->offset;

@@ -1,5 +1,6 @@
-/* npy: one tensor as a NumPy .npy file, versions 1 to 3 of the format (numpy.lib.format), to and from. The bytes may be hostile:
- * the header is at most 64 KiB, every size is compared with the file before anything is allocated. Relies on file.h. */
+/* npy: reads and writes one tensor as a NumPy .npy file, versions 1 to 3 of the format (numpy.lib.format). The bytes may be
+ * hostile: the header is at most 64 KiB, and every size is compared with the file before anything is allocated. Relies on
+ * file.h. */
 #include <kiln/io.h>
 
 #include "../ops/ops.h"
@@ -12,11 +13,11 @@
 
 /* ---- the header: a Python dict of three keys in any order -------------------------------------------------------------- */
 typedef struct Header {
-    const char *at; /* what is left of the text, which a 0 ends */
+    const char *at; /* the rest of the text, which ends in a 0 */
     DType t;
     bool reversed; /* Fortran's order */
     kiln_shape shape;
-    const char *why; /* it is no such header */
+    const char *why; /* the header is malformed */
 } Header;
 
 static bool bad(Header *h, const char *why)
@@ -105,7 +106,7 @@ static kiln_tensor *corrupt(const FileIn *f, const char *why)
     return fail(f->t, f->at, KILN_EFORMAT, "npy: %s: %s", f->path, why);
 }
 
-/* The header's text, in `to`; where the elements begin, or 0. */
+/* Stores the header's text in `to`; returns where the elements begin, or 0. */
 static uint64_t header_text(FileIn *f, char to[HEADER_MAX + 1])
 {
     unsigned char head[12];

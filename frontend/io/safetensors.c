@@ -1,6 +1,6 @@
-/* safetensors: a file of named tensors, opened, looked at and read; safetensors_header.c is the header's parser,
- * safetensors_write.c the way out. The checksums that Kiln writes are compared wherever they stand. Relies on
- * file.h. Never maps memory. */
+/* safetensors: opens a file of named tensors, tells what it holds and reads it; safetensors_header.c parses the header,
+ * safetensors_write.c writes files. Checksums that Kiln wrote are verified wherever a file has them. Relies on file.h. Never maps
+ * memory. */
 #include "safetensors.h"
 
 #include <stdio.h>

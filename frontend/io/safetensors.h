@@ -1,5 +1,5 @@
-/* safetensors: the header of a safetensors file as a table, and a file made of tensors that lie in memory.
- * Shared by safetensors.c, weights.c and checkpoint.c. Relies on file.h. Never knows a variable. */
+/* safetensors: the header of a safetensors file as a table, and files made of tensors in memory. Shared by safetensors.c, weights.c
+ * and checkpoint.c. Relies on file.h. Never knows a variable. */
 #ifndef KILN_FRONTEND_IO_SAFETENSORS_H
 #define KILN_FRONTEND_IO_SAFETENSORS_H
 
@@ -10,7 +10,7 @@
 #include "../engine/file.h"
 
 #define SAFE_HEADER_MAX 100000000u /* the reference implementation's bound */
-/* How a header of ours begins; then 8 hexadecimal digits: its CRC-32 with zeros in their place. */
+/* The beginning of a header that Kiln wrote; 8 hexadecimal digits follow: its CRC-32 with zeros in their place. */
 #define SAFE_BEGIN "{\"__metadata__\":{\"format\":\"kiln\",\"kiln.crc32\":\""
 #define SAFE_STEP "kiln.step"
 #define SAFE_CRC "kiln.crc32." /* + the tensor's name: of dtype, shape, name and elements */
@@ -37,7 +37,7 @@ typedef struct SafeHeader { /* both sorted by the bytes of name and key */
     VEC(SafePair) meta;
 } SafeHeader;
 
-/* Checks everything that can be known without the elements. All memory from the arena, which needs a border. */
+/* Checks everything that can be checked without the elements. All memory comes from the arena, which needs a border. */
 bool safe_header_parse(
     Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st);
 uint32_t safe_crc(const void *bytes, size_t n);
@@ -58,7 +58,7 @@ struct kiln_safetensors {
 };
 
 kiln_safetensors *safe_open(Thread *t, kiln_site at, const char *what, const char *path);
-/* The elements, checked; in the innermost scope. NULL: recorded. */
+/* Reads and checks the elements; the innermost scope owns the tensor. NULL: recorded. */
 kiln_tensor *safe_read(kiln_safetensors *f, Thread *t, kiln_site at, const char *what, int i);
 
 typedef struct SafeOut { /* a tensor to be written; contiguous elements */
@@ -76,20 +76,20 @@ typedef struct SafeWrite {
 } SafeWrite;
 bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, const SafeWrite *w);
 
-/* Not empty, UTF-8, unique; sorts the list. False: recorded. */
+/* Checks that names are not empty, UTF-8 and unique; sorts the list. False: recorded. */
 bool safe_names(Thread *t, kiln_site at, const char *what, const char **name, int n);
 
 /* ---- weights.c: variables under names -------------------------------------------------------------------------- */
 typedef struct Named {
     const char *name;
     kiln_variable *variable;
-    bool or_zero; /* absent from the file, it becomes 0 */
-    bool widens;  /* it takes a narrower float from the file */
+    bool or_zero; /* if absent from the file, it becomes 0 */
+    bool widens;  /* it accepts a narrower float from the file */
 } Named;
-/* Names usable and unique, variables alive and of this engine; else recorded. */
+/* Whether names are usable and unique, and variables alive and of this engine; else recorded. */
 bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n,
     int64_t step, const char *stem);
-/* All of them or none. whole: the file is one of ours and holds nothing else. */
+/* Loads all of them or none. whole: Kiln wrote the file, and it must hold nothing else. */
 bool named_load(
     Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole);
 

@@ -1,6 +1,6 @@
-/* safetensors_header: the JSON header of a safetensors file, read strictly: exactly the objects that the format
- * knows, no key twice, nothing nested deeper, offsets that fit dtype and shape and tile the data. Relies on an
- * arena. Never touches a file, never recurses. */
+/* safetensors_header: parses the JSON header of a safetensors file strictly: it may contain only the objects that the format
+ * defines, no key twice and nothing nested deeper; offsets must fit dtype and shape and cover the data exactly. Relies on an arena.
+ * Never touches a file, never recurses. */
 #include "safetensors.h"
 
 #include <stdio.h>
@@ -214,7 +214,7 @@ static bool read_offsets(Json *j, SafeTensor *x)
     return need(j, '[') && number(j, &x->begin) && need(j, ',') && number(j, &x->end) && need(j, ']');
 }
 
-/* What dtype and shape need is what the offsets give, inside the data. */
+/* The offsets must lie in the data and give as many bytes as dtype and shape need. */
 static bool fits(Json *j, SafeTensor *x, uint64_t data_bytes)
 {
     uint64_t bits = x->format->bits;

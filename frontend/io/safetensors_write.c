@@ -1,5 +1,5 @@
-/* safetensors_write: named tensors into a file. Every file written here carries a CRC-32 of its header and one per
- * tensor in its metadata, where other readers of the format let them lie. Relies on file.h and zlib's crc32. */
+/* safetensors_write: writes named tensors to a file. Every file carries a CRC-32 of its header and one per tensor in its metadata,
+ * which other readers of the format ignore. Relies on file.h and zlib's crc32. */
 #include "safetensors.h"
 
 #include <stdio.h>
@@ -52,7 +52,7 @@ static bool into_file(void *to, const void *bytes, size_t n) { return file_write
 
 static size_t type_bytes(const Type *t) { return (size_t)type_count(t) * dtype_bytes((DType)t->dtype); }
 
-/* Over "F32 2 3 name", then the elements: what was swapped or renamed is noticed, too. */
+/* Covers "F32 2 3 name" and then the elements, so that swapped or renamed tensors are noticed, too. */
 uint32_t safe_checksum(const char *name, const Type *type, const void *data)
 {
     char text[256];
@@ -197,7 +197,7 @@ bool safe_write(Thread *t, kiln_site at, const char *what, const char *path, con
     return ok;
 }
 
-/* In a scope of the caller's: packed copies of views live there. */
+/* Runs in a scope of the caller's, which holds packed copies of views. */
 static bool collect(Thread *t, kiln_site at, const char *const *name, kiln_tensor *const *x, int count, SafeOut *out)
 {
     char text[160];

@@ -1,6 +1,6 @@
-/* summary: TensorBoard's event files: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) around Event
- * messages in the protobuf wire format. TensorBoard reads them while they grow, so they are appended to under their own name, which
- * is new: whole frames, or after a failure what was there before. Relies on file.h. Never reads such a file. */
+/* summary: TensorBoard's event files: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) around Event messages in the
+ * protobuf wire format. TensorBoard reads them while they grow, so they are appended to under their final, new name: by whole
+ * frames, or, after a failure, not at all. Relies on file.h. Never reads such a file. */
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
@@ -11,13 +11,13 @@
 
 #define WHAT "summary"
 #define FLUSH_AT 65536
-#define HELD_MAX ((size_t)1 << 20) /* of scalars that a full disk does not take */
+#define HELD_MAX ((size_t)1 << 20) /* most bytes of scalars kept while the disk is full */
 
 struct kiln_summary {
     Object o;
     char *path;
     int fd;
-    off_t size; /* whole frames that are in the file */
+    off_t size; /* bytes of whole frames in the file */
     Text held;
 };
 
@@ -41,7 +41,7 @@ static void put_little(Text *to, uint64_t v, int bytes)
     for (int i = 0; i < bytes; i++) text_add(to, (char[]){(char)(v >> 8 * i)}, 1);
 }
 
-/* So that the CRC of bytes that hold CRCs is none of the bad ones; TensorFlow's record_writer. */
+/* Masks a CRC, as TensorFlow's record_writer does, because the CRC of bytes that contain their CRC is a weak one. */
 static uint32_t masked(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8u; }
 
 static void put_frame(Text *to, const Text *event)
@@ -129,7 +129,7 @@ static Thread *begin(kiln_site at, const kiln_summary *s)
     return NULL;
 }
 
-/* Whole frames or none: what a full disk took of them is cut off again. */
+/* Writes whole frames or none: a part that a full disk took is cut off again. */
 static bool flush(Thread *t, kiln_site at, kiln_summary *s)
 {
     FileOut f = {.t = t, .at = at, .what = WHAT, .path = s->path, .fd = s->fd};
@@ -148,14 +148,14 @@ static void clean(Object *o)
 {
     kiln_summary *s = (kiln_summary *)o;
     if (s->fd >= 0) {
-        flush(NULL, (kiln_site){NULL, 0}, s); /* NULL: there is nobody to tell any more */
+        flush(NULL, (kiln_site){NULL, 0}, s); /* NULL: nobody can be told any more */
         close(s->fd);
     }
     text_free(&s->held);
     if (s->path) mem_free(s->path, strlen(s->path) + 1);
 }
 
-/* A name of its own, however many writers there are. */
+/* Gives each writer a file name of its own, however many there are. */
 static bool create(kiln_summary *s, Thread *t, kiln_site at, const char *folder)
 {
     char host[256] = "localhost";

@@ -1,5 +1,5 @@
-/* weights: variables by name, to and from safetensors files; all of them or none. Relies on safetensors.h. Never
- * matches by order, never converts a dtype but of what says that it widens. */
+/* weights: saves and loads variables by name, all of them or none. Relies on safetensors.h. Never matches by order; converts a
+ * dtype only for an entry that says that it widens. */
 #include "../ops/ops.h"
 #include "safetensors.h"
 
@@ -56,7 +56,7 @@ bool named_save(
     return ok;
 }
 
-/* The index of each variable's tensor, of its dtype and shape. */
+/* Finds the index of each variable's tensor, which has its dtype and shape. */
 static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const Named *list, int n, int *index)
 {
     char buf[72], have[96], want[96];
@@ -90,7 +90,7 @@ static bool guarded(Thread *t, kiln_site at, const char *what, const kiln_safete
     return false;
 }
 
-/* No tensor is left over. */
+/* Checks that no tensor is left over. */
 static bool whole_match(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f, const int *index, int n)
 {
     char buf[72];

@@ -1,4 +1,4 @@
-/* clip: gradients within bounds: composites of public ops. Norms are taken in f32 or wider. Never reads an element. */
+/* clip: limits gradients, by composites of public ops. Norms are computed in f32 or wider. Never reads an element. */
 #include "optimizer.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static kiln_operand share(kiln_site at, kiln_operand norm, double most)
     return OP2(div, kiln_of_f(most), OP2(max, norm, kiln_of_f(most)));
 }
 
-/* x most / max(norm, most), in x's dtype. The gradient adds up x times the cotangent: where x is far out both sides are scaled by a
+/* x most / max(norm, most), in x's dtype. The gradient sums x times the cotangent. For very large x both sides are scaled by a
  * power of two, which changes no bit of the result, so that this sum stays in range. */
 static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand norm, double most)
 {
@@ -41,7 +41,7 @@ kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most)
     if (!tensor_ok(in) || !bound_ok(t, at, "clip_by_norm", most)) return &t->k->poison;
     Composite s = composite_begin(t, "clip_by_norm");
     DType own = (DType)in->type.dtype;
-    in = cast_to(t, at, in, wide_dtype(in)); /* 16-bit floats round at the end alone, and so do their gradients */
+    in = cast_to(t, at, in, wide_dtype(in)); /* 16-bit floats round only at the end, and so do their gradients */
     in = scaled(t, at, in, of(norm_of(t, at, &in, 1)), most);
     return composite_end(t, &s, cast_to(t, at, in, own));
 }

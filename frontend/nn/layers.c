@@ -1,4 +1,4 @@
-/* layers: dense and convolution: variables, and composites of public ops over them. Never touches elements itself. */
+/* layers: dense and convolution layers: variables, and composites of public ops over them. Never touches elements itself. */
 #include "layer.h"
 
 #include "../ops/ops.h"
@@ -26,7 +26,7 @@ LayerDraws layer_draws_begin(Thread *t, kiln_variable *generator)
 
 void layer_draws_end(Thread *t, LayerDraws *d, bool made)
 {
-    uint64_t now = d->own + d->drawn; /* another thread may have drawn meanwhile: then what is drawn is drawn */
+    uint64_t now = d->own + d->drawn; /* if another thread has drawn meanwhile, the draws cannot be undone */
     variable_recall(d->generator, d->before, !made);
     if (!made) atomic_compare_exchange_strong(&t->k->own_draws, &now, d->own);
 }
@@ -78,7 +78,7 @@ kiln_operand layer_wide(kiln_site at, kiln_operand x)
     return of(tensor_ok(v) ? cast_to(t, at, v, wide_dtype(v)) : v);
 }
 
-/* y + b, computed wide, in the dtype that x and w promote to. */
+/* y + b, computed wide, then cast to the dtype that x and w promote to. */
 static kiln_tensor *with_bias(
     Thread *t, kiln_site at, Composite *c, kiln_tensor *y, kiln_tensor *x, const kiln_variable *w, kiln_variable *b)
 {

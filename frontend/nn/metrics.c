@@ -35,8 +35,8 @@ static kiln_tensor *refused(Thread *t, kiln_site at, kiln_code code, const char 
     return fail(t, at, code, "metric: %s: %s x %s", why, tensor_text(x, a, sizeof a), tensor_text(y, b, sizeof b));
 }
 
-/* Whether the class with the largest of the logits is the label: as bools. Nothing broadcasts: [n, 1] against [n] would compare
- * each row with all labels. */
+/* Per row, whether the class with the largest logit is the label. Nothing broadcasts: [n, 1] against [n] would compare each row
+ * with all labels. */
 static kiln_tensor *right(Thread *t, kiln_site at, kiln_operand logits, kiln_operand labels)
 {
     if (operand_is_number(labels))

@@ -1,4 +1,4 @@
-/* name: names of layers: the first of dense, dense_1, dense_2 ... that no living variable's name begins with. Relies on the
+/* name: gives layers names: the first of dense, dense_1, dense_2 ... with which no living variable's name begins. Relies on the
  * engine's list of variables, newest first. Never keeps a name for a layer that was not made. */
 #include "layer.h"
 
@@ -18,7 +18,7 @@ static uint64_t number_of(const char *name, const char *stem, size_t len)
     return *at == '/' && n <= UINT32_MAX ? n : NONE;
 }
 
-/* The first free number from `from` on, all below it being taken; *only: no larger one is taken. */
+/* The first free number from `from` on; all below it must be taken. *only: no larger number is taken. */
 static uint64_t first_free(const kiln *k, const char *stem, size_t len, uint64_t from, bool *only)
 {
     enum { WINDOW = 4096 };

@@ -1,6 +1,6 @@
-/* optimizer: SGD with momentum and Adam: what they hold and what is set before the first step (the step itself: step.c). State is
- * variables, so that steps trace, compile and checkpoint like everything else: moments of the type that their variable computes in,
- * counts and rates in f64. */
+/* optimizer: SGD with momentum and Adam: what they hold and what is set before the first step (step.c makes steps). State is kept
+ * in variables, so that steps trace, compile and checkpoint like everything else: moments in their variable's compute type, counts
+ * and rates in f64. */
 #include <kiln/nn.h>
 
 #include <math.h>
@@ -15,7 +15,7 @@ static void clean(Object *obj)
     mem_free(o->moments, (size_t)o->cap * sizeof *o->moments);
 }
 
-/* State begins now, even while a step is traced, and no tape sees it. */
+/* State is made now, even while a step is traced, and no tape sees it. */
 typedef struct Aside {
     Trace *trace;
     uint32_t recording;
@@ -64,7 +64,7 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
     return NULL;
 }
 
-/* range: what `ok` asks, in words. False: recorded. */
+/* range: the condition `ok` in words. False: recorded. */
 static bool number_ok(kiln_site at, kiln *k, const char *what, double v, bool ok, const char *range)
 {
     if (ok && isfinite(v)) return true;
@@ -144,7 +144,7 @@ int kiln_optimizer_variables(kiln_optimizer *o, kiln_variable **v, int cap)
 }
 
 /* ---- moments ------------------------------------------------------------------------------------------------ */
-/* All of them or none. */
+/* Makes all of them or none. */
 static bool moments_make(kiln_site at, kiln_optimizer *o, kiln_variable *v, Moments *m)
 {
     Thread *t = thread_of(o->o.k);
@@ -211,7 +211,7 @@ bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *c
 }
 
 /* ---- options ------------------------------------------------------------------------------------ */
-/* A traced step has its options inside: they cannot change under it. */
+/* A traced step contains its options, which therefore cannot change later. */
 static bool may_set(kiln_site at, const kiln_optimizer *o, const void *options, const char *what)
 {
     Thread *t = o ? thread_of(o->o.k) : thread_last();

@@ -1,4 +1,4 @@
-/* optimizer: what an optimiser holds, for the files of optimisers and for those who save it. Never knows files. */
+/* optimizer: what an optimiser holds, for the files of optimisers and of checkpoints. Never knows files. */
 #ifndef KILN_FRONTEND_NN_OPTIMIZER_H
 #define KILN_FRONTEND_NN_OPTIMIZER_H
 
@@ -6,9 +6,9 @@
 
 #include "../engine/engine.h"
 
-typedef struct Moments { /* of one variable; made at its first step, or when asked for */
+typedef struct Moments { /* the state of one variable; made at its first step, or when asked for */
     kiln_variable *of;
-    kiln_variable *first, *second, *master; /* of the type that `of` computes in; NULL: not wanted */
+    kiln_variable *first, *second, *master; /* in the compute type of `of`; NULL: not wanted */
 } Moments;
 
 struct kiln_optimizer {
@@ -24,7 +24,7 @@ struct kiln_optimizer {
     int count, cap;
 };
 
-/* Of variable v, made if need be; the pointer holds until the next call. NULL: recorded. */
+/* The state of variable v, made if needed; the pointer is valid until the next call. NULL: recorded. */
 Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v);
 bool optimizer_count_ok(Thread *t, kiln_site at, int count);
 
@@ -39,8 +39,8 @@ OptimizerState optimizer_state(const kiln_optimizer *o, int i); /* i below the c
 
 bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s); /* false: recorded */
 bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c); /* false: recorded */
-/* What each gradient is multiplied by, f64 scalars in the caller's scope; NULL where nothing is to be scaled. Values are clipped on
- * the way, but not in g. False: recorded. */
+/* The factor of each gradient, f64 scalars in the caller's scope; NULL if nothing is scaled. Norms are those of clipped values, but
+ * g itself is not clipped. False: recorded. */
 bool clipping_factors(Thread *t, kiln_site at, const kiln_clipping *c, kiln_tensor *const *g, int count, kiln_tensor **factor);
 
 #endif

@@ -1,5 +1,5 @@
-/* recurrent: simple, LSTM and GRU layers: variables, one product of all inputs, and a scan over time.
- * Relies on public operations and kiln_scan. Never touches elements itself. */
+/* recurrent: simple, LSTM and GRU layers: variables, one product for all inputs, and a scan over time. Relies on public operations
+ * and kiln_scan. Never touches elements itself. */
 #include "layer.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 typedef struct Kind Kind;
-typedef struct Cell { /* what one step of the scan takes from outside */
+typedef struct Cell { /* what one step of the scan captures */
     kiln_site at;
     const Kind *kind;
     int64_t units;

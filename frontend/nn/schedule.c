@@ -1,5 +1,5 @@
-/* schedule: learning rates as functions of a step count, computed in f64: composites of public ops over the step, so that a
- * traced step follows its schedule without a new trace. Never keeps state: who calls has the count. */
+/* schedule: learning rates as functions of a step count, computed in f64 by composites of public ops over the step, so that a
+ * traced step follows its schedule without a new trace. Never keeps state: the caller has the count. */
 #include "optimizer.h"
 
 #include <math.h>
@@ -58,7 +58,7 @@ static kiln_operand piecewise(kiln_site at, const kiln_schedule *s, kiln_operand
     return r;
 }
 
-/* After the warm-up, u steps of it. */
+/* The rate u steps after the warm-up. */
 static kiln_operand rate_of(kiln_site at, const kiln_schedule *s, kiln_operand u)
 {
     kiln_operand x;

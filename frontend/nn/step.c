@@ -1,5 +1,5 @@
-/* step: one step of an optimiser: the rules of SGD and Adam, and what goes with them: the schedule, clipping, counts. Computes in
- * the type that each variable computes in and rounds new values once. Relies on update.h: all variables are updated or none. */
+/* step: one step of an optimiser: the rules of SGD and Adam with schedule, clipping and counts. Computes in each variable's compute
+ * type and rounds new values once. Relies on update.h: all variables are updated or none. */
 #include <kiln/nn.h>
 
 #include "../../ir/emit.h"
@@ -10,13 +10,13 @@
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
 /* ---- rules --------------------------------------------------------------------------------------------------- */
-/* Scalars, in the order that a rule finds them; factor: what clipping multiplies by. */
+/* The scalars in the order in which a rule finds them; factor: clipping multiplies by it. */
 enum { FACTOR, RATE, CORRECTION1, CORRECTION2 };
 
-/* 0 of 0: memory ran out before. */
+/* The number v in the type of `like`; 0 if `like` is 0, because memory ran out before. */
 static Value num(const UpdateIn *in, double v, Value like) { return like ? emit_constant(in->e, v, in->e->type(in->e, like)) : 0; }
 
-/* The gradient as the step uses it. */
+/* The gradient, clipped and in the type that the step uses. */
 static Value gradient(const UpdateIn *in)
 {
     const kiln_optimizer *o = in->user;
@@ -27,7 +27,7 @@ static Value gradient(const UpdateIn *in)
     return o->clipping.norm != 0 || o->clipping.global_norm != 0 ? emit2(e, OP_mul, g, in->scalar[FACTOR]) : g;
 }
 
-/* The variable in the wide type: its master copy, but where somebody has assigned another value since. */
+/* The variable in the wide type: its master copy, except where another value has been assigned since. */
 static Value parameter(const UpdateIn *in, Value master)
 {
     Emit *e = in->e;
@@ -44,7 +44,7 @@ static Value decay(const UpdateIn *in, Value x, double beta, Value g)
     return emit2(e, OP_add, emit2(e, OP_mul, x, num(in, beta, x)), emit2(e, OP_mul, g, num(in, 1 - beta, g)));
 }
 
-/* next of the variable, and of its master if there is one, at `states`. */
+/* Sets next of the variable and of its master, if there is one, at `states`. */
 static void finish(const UpdateIn *in, Value now, int master, Value *next)
 {
     next[0] = emit_cast(in->e, now, (DType)in->e->type(in->e, in->state[0])->dtype);
@@ -170,7 +170,7 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     Update *u = mem_zeros(n, sizeof *u);
     kiln_tensor **factor = mem_zeros(n, sizeof *factor);
     const uint32_t recording = t->recording;
-    if (!t->trace) t->recording = 0; /* through an assignment to a variable no gradient flows */
+    if (!t->trace) t->recording = 0; /* no gradient flows through an assignment to a variable */
     Composite c = composite_begin(t, "optimizer");
     if (u && factor && c.scope.id)
         apply_all(t, at, o, v, gradient, count, u, factor);
@@ -182,7 +182,7 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
     mem_free(factor, factor ? n * sizeof *factor : 0);
 }
 
-/* With scratch that the caller gives back: what the tape saw of floats, its gradients, one step. */
+/* Uses scratch that the caller gives back: takes the float variables that the tape saw, their gradients, and one step. */
 static void minimize(kiln_site at, Thread *t, kiln_optimizer *o, kiln_tape *tape, kiln_tensor *loss)
 {
     int n = kiln_tape_variables(tape, NULL, 0), count = 0;

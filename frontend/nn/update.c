@@ -1,7 +1,7 @@
-/* update: the two ways to run a rule. Traced, each op goes through apply. Eagerly, the rule is recorded once per parameter as a
- * straight line of elementwise steps over slots, then run block by block, so that a step passes over memory once and needs no more
- * than the blocks. Relies on eager.h, whose elementwise kernels on contiguous blocks cannot fail. Never reads a variable after its
- * first write. */
+/* update: the two ways to run a rule. In a trace, each op goes through apply. In eager code, the rule is recorded once per
+ * parameter as a straight line of elementwise steps over slots and then run block by block, so that a step passes over memory once
+ * and needs no memory beyond the blocks. Relies on eager.h, whose elementwise kernels on contiguous blocks cannot fail. Never reads
+ * a variable after its first write. */
 #include "update.h"
 
 #include <stdatomic.h>
@@ -79,7 +79,7 @@ static Value line_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_
     return s.out;
 }
 
-/* Slots for the results of steps; one is free again once its last reader has run. */
+/* Assigns slots to the results of steps; a slot is free again after its last reader has run. */
 static void place(Line *l)
 {
     int free_slot[STEPS], nfree = 0;
@@ -195,9 +195,9 @@ static void run_block(void *arg, int64_t lo, int64_t hi)
 /* ---- before the first write ---------------------------------------------------------------------------------- */
 typedef struct Staging {
     Line *line;           /* of one update at a time */
-    kiln_tensor **staged; /* per update and state: the new value's own tensor; NULL: written in place */
+    kiln_tensor **staged; /* per update and state: the tensor of the new value; NULL: it is written in place */
     kiln_tensor **also;   /* per assignment */
-    char *gradient;       /* room for one that is not contiguous */
+    char *gradient;       /* room for a gradient that is not contiguous */
     size_t gradient_bytes;
     WorkerSlots scratch;
     int count, nalso;
@@ -209,7 +209,7 @@ static bool no_memory(Thread *t, kiln_site at)
     return false;
 }
 
-/* Nobody else sees the buffer. */
+/* Whether nobody else sees the buffer. */
 static bool writable(const kiln_variable *v) { return !v->local && v->value->owners == 1 && buffer_unshared(v->value->buffer); }
 
 static bool stage(Thread *t, kiln_site at, const Update *u, kiln_tensor **staged)
@@ -356,7 +356,7 @@ static Value applied_op(Emit *e, Op op, const Value *in, uint32_t nin, const int
 
 static const Type *applied_type(Emit *e, Value v) { return &((Applied *)e)->value[v]->type; }
 
-/* The new values of u's states, by operations. */
+/* Computes the new values of u's states by operations. */
 static bool apply_one(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, Assignment *to)
 {
     Applied a = {.e = {.op = applied_op, .type = applied_type, .module = module_of(t)}, .t = t, .at = at, .values = 1};

@@ -17,7 +17,7 @@ typedef struct Update { /* of one parameter */
     int scalars;
 } Update;
 
-/* What a rule sees: the variables' values, the gradient, the scalars repeated to their shape; it fills next, of the variables'
+/* A rule is given the variables' values, the gradient, and the scalars repeated to their shape; it fills next, in the variables'
  * dtypes. */
 typedef struct UpdateIn {
     Emit *e;
@@ -26,9 +26,10 @@ typedef struct UpdateIn {
 } UpdateIn;
 typedef void UpdateRule(const UpdateIn *in, Value *next);
 
-/* also: assignments made together with the updates. Eagerly, everything that can fail comes before the first write: a false return
- * (recorded) leaves every variable as it was. Memory beside the variables: a few blocks, a new value for each variable whose old
- * one somebody still holds, and a copy of the largest gradient that is not contiguous. */
-bool update_run(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso);
+/* also: assignments made together with the updates. In eager code everything that can fail comes before the first write: if this
+ * returns false (recorded), every variable is as it was. Memory beside the variables: a few blocks, a new value for each variable
+ * whose old one is still held, and a copy of the largest gradient that is not contiguous. */
+bool update_run(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also,
+    int nalso);
 
 #endif

@@ -1,5 +1,5 @@
-/* apply: the one door. Every public op ends here; it infers the result, then runs the op now or appends it to the running trace,
- * and open tapes record it. Never knows which op it is. */
+/* apply: the one function through which every public op goes. It infers the result, then runs the op now or appends it to the
+ * running trace, and open tapes record it. Never knows which op it is. */
 #include "ops.h"
 
 static kiln_tensor *poison_all(Thread *t, kiln_tensor **out, uint32_t nout)
@@ -40,7 +40,7 @@ static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, i
     return x;
 }
 
-/* Distinct bytes: what strides of 0 repeat counts once. */
+/* Counts distinct bytes: what strides of 0 repeat counts once. */
 static uint64_t view_bytes(const View *v)
 {
     uint64_t n = dtype_bytes((DType)v->dtype);
@@ -48,7 +48,7 @@ static uint64_t view_bytes(const View *v)
     return n;
 }
 
-/* in: the operands' views; x: the operands; elsewhere: the device may be another than the host. */
+/* in: the operands' views; x: the operands. elsewhere: whether the device may be another than the host. */
 static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *const *x, uint32_t nin, const int64_t *attr,
     uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout, bool elsewhere)
 {
@@ -118,7 +118,7 @@ static bool apply_eager(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, 
     return ok;
 }
 
-/* The operands' common fitness: alive, of this engine. False: poison or reported. */
+/* Whether the operands can be used together: alive, of this engine. False: poison, or an error was recorded. */
 static bool operands_fit(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, bool *traced)
 {
     for (uint32_t i = 0; i < nin; i++) {

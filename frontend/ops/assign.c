@@ -1,4 +1,4 @@
-/* assign: making variables of a first value, reading them, assigning to them: now, or in the running trace. */
+/* assign: makes variables with a first value, reads them and assigns to them: now, or in the running trace. */
 #include "ops.h"
 
 static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
@@ -8,7 +8,7 @@ static bool store(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
     return own;
 }
 
-/* The dtype of a number that came without one. A fraction could be meant as f32 or as f64: the caller says which. */
+/* The dtype of a number that was given without one. A fraction could be meant as f32 or as f64, so the caller must say which. */
 static DType own_dtype(Thread *t, kiln_site at, const char *what, kiln_operand number)
 {
     if (number.kind == 6) return DT_bool;
@@ -32,7 +32,7 @@ static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, ki
     kiln_tensor *x = operand_named(t, at, what, init, type.dtype ? &type : NULL);
     if (!tensor_ok(x)) return NULL;
     if (x->state == TENSOR_TRACED && !local) {
-        /* A number's constant was traced too: what it stands for is known, so make it eagerly. */
+        /* A number's constant was traced, too, but its value is known, so it is made eagerly. */
         if (!operand_is_number(init)) {
             fail(t, at, KILN_ESTATE,
                 "variable %s: its first value would be a traced one; make it in a KILN_EAGERLY block at the first "
@@ -45,7 +45,7 @@ static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, ki
     if (!v) return NULL;
     v->local = local;
     v->made = loc_of(at);
-    if (x->state == TENSOR_TRACED || (local && t->trace)) { /* what is concrete becomes an input */
+    if (x->state == TENSOR_TRACED || (local && t->trace)) { /* a concrete tensor becomes an input */
         if (t->k->hooks->begin_local(t, at, v, x)) return v;
     } else if (store(t, at, v, x)) {
         return v;
@@ -110,7 +110,7 @@ kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
     if (!v->value) return fail(t, at, KILN_ESTATE, "read: the local was made inside a trace that ended");
     kiln_tensor *x = tensor_alias(t, at, v->value);
     if (x == &t->k->poison) return x;
-    if (!v->local) x->uid = ++t->next_uid; /* each read is a leaf of its own; of a local it is the value itself */
+    if (!v->local) x->uid = ++t->next_uid; /* each read is a leaf of its own; a local's read is the value itself */
     if (t->recording && (!v->local || dtype_is_float(v->type.dtype))) t->k->hooks->note_read(t, v, x);
     return x;
 }
@@ -122,7 +122,7 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
     kiln_tensor *x = operand_named(t, at, "assign", value, &v->type);
     if (!tensor_ok(x)) return;
     if (dtype_promote((DType)x->type.dtype, (DType)v->type.dtype) == (DType)v->type.dtype)
-        x = cast_to(t, at, x, (DType)v->type.dtype); /* what it holds without loss it takes */
+        x = cast_to(t, at, x, (DType)v->type.dtype); /* it accepts what it can hold without loss */
     if (!tensor_ok(x)) return;
     if (x->type.dtype != v->type.dtype || !type_equal(&x->type, &v->type)) {
         char have[96], want[96];

@@ -1,9 +1,9 @@
-/* assign_slice: assigning to part of a variable. Variables hold immutable tensors, so the whole of it is made anew: the part is
- * shifted to its place by a gather per axis, and chosen there. Composites of public operations; never writes elements in place. */
+/* assign_slice: assigns to part of a variable. Variables hold immutable tensors, so the whole value is made anew: a gather per axis
+ * shifts the part to its place, and a where chooses it there. Composites of public operations; never writes elements in place. */
 #include "effect.h"
 
 typedef struct Place {   /* one axis */
-    kiln_tensor *inside; /* bool[size]: in the part */
+    kiln_tensor *inside; /* bool[size]: whether the index is in the part */
     kiln_tensor *from;   /* i64[size]: which index of the part, clamped into it */
 } Place;
 
@@ -49,7 +49,7 @@ static bool part_fits(Thread *t, kiln_site at, const char *op, const kiln_variab
         fail(t, at, KILN_ESHAPE, "%s: %d starts for %s: one per axis", op, starts, a);
         return false;
     }
-    const int lead = whole->rank - x->type.rank; /* axes that the part has not: it is 1 there */
+    const int lead = whole->rank - x->type.rank; /* axes that the part lacks count as size 1 */
     bool fits = lead >= 0 && x->type.dtype == whole->dtype;
     for (int i = 0; i < whole->rank && fits; i++) {
         Dim n = i < lead ? 1 : x->type.dim[i - lead];
@@ -90,7 +90,7 @@ static void assign(
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
         if (!(ok = place(t, at, op, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
-        x = apply2(t, at, OP_gather, x, p.from, &(int64_t){i}, 1); /* out of range outside the part, where it is not taken */
+        x = apply2(t, at, OP_gather, x, p.from, &(int64_t){i}, 1); /* out of range outside the part, where the value is not used */
         p.inside = along(t, at, p.inside, i, rank);
         inside = inside ? binary(at, OP_and, of(inside), of(p.inside)) : p.inside;
     }

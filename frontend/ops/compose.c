@@ -1,13 +1,12 @@
-/* compose: elementwise composites: ordinary C over public ops, so eager code, tapes, traces and
- * every backend get them for nothing. Each records the user's site and keeps its temporaries in a
- * scope of its own. Relies on ops.h. Never has a gradient of its own. */
+/* compose: elementwise composites: ordinary C over public ops, so that eager code, tapes, traces and every backend need nothing
+ * more for them. Each records the user's site and keeps its temporaries in a scope of its own. Relies on ops.h. Never has a
+ * gradient of its own. */
 #include "ops.h"
 
 #include <math.h>
 
 typedef kiln_tensor *Body(Thread *t, kiln_site at, kiln_operand x);
-/* ANY: of any dtype. FLOATS: others are an error. ONCE: floats, and 16-bit ones go through f32, so that several steps round once.
- */
+/* ANY takes any dtype, FLOATS only floats. ONCE takes floats and computes 16-bit ones in f32, so that several steps round once. */
 typedef enum Takes { ANY, FLOATS, ONCE } Takes;
 
 static kiln_tensor *composite(kiln_site at, const char *op, kiln_operand o, Body *body, Takes takes)
@@ -62,7 +61,7 @@ static kiln_tensor *isnan_(Thread *t, kiln_site at, kiln_operand x)
 static kiln_tensor *isfinite_(Thread *t, kiln_site at, kiln_operand x)
 {
     (void)t;
-    if (!dtype_info[x.as.tensor->type.dtype].infinite) return kiln_eq_at(at, x, x); /* f8_e4m3 has NaN alone */
+    if (!dtype_info[x.as.tensor->type.dtype].infinite) return kiln_eq_at(at, x, x); /* f8_e4m3 has NaN but no infinity */
     return kiln_lt_at(at, OP1(abs, x), NUMBER(INFINITY));
 }
 
@@ -107,7 +106,7 @@ kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 
 /* ---- norms ---------------------------------------------------------------------------------- */
 
-/* sum of (x by)^2 over all x; by NULL: of x^2 */
+/* The sum of (x by)^2 over all x; by NULL: of x^2. */
 static kiln_operand squares(Thread *t, kiln_site at, kiln_tensor *const *x, int count, DType d, const kiln_operand *by)
 {
     kiln_operand sum = kiln_of_f(0);
@@ -120,8 +119,8 @@ static kiln_operand squares(Thread *t, kiln_site at, kiln_tensor *const *x, int 
     return sum;
 }
 
-/* The power of two that brings squares which added up to `sum` back into the type's range: 1 nearly always. Its own square
- * is in the range, for the sake of second gradients. */
+/* The power of two that brings squares whose sum was `sum` back into the type's range; nearly always 1. Its own square is in the
+ * range, which second gradients need. */
 static kiln_operand norm_scale(kiln_site at, kiln_operand sum, DType d)
 {
     const double up = d == DT_f64 ? 0x1p511 : 0x1p63, down = d == DT_f64 ? 0x1p-520 : 0x1p-70;
@@ -139,11 +138,11 @@ kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count)
         else if (x[i]->type.dtype == DT_f64)
             d = DT_f64;
     kiln_operand first = OP1(stop_gradient, squares(t, at, x, count, d, NULL)), by = norm_scale(at, first, d);
-    /* Multiplied by 1 the squares add up to the same once more: needless where nobody asks for a gradient. */
+    /* If the factor is 1, the sum of squares stays the same, so a second pass is needed only for a gradient. */
     const bool known = !t->trace && t->recording == 0 && tensor_ok(by.as.tensor);
     if (known && kiln_item_at(at, by) == 1) return kiln_sqrt_at(at, first);
     kiln_operand sum = squares(t, at, x, count, d, &by), none = OP2(eq, sum, kiln_of_i(0));
-    /* No root is taken of 0, where its slope is infinite. */
+    /* The root of 0, where its slope is infinite, is avoided. */
     kiln_operand root = OP1(sqrt, of(kiln_where_at(at, none, kiln_of_i(1), sum)));
     return kiln_where_at(at, none, kiln_of_i(0), OP2(div, root, by));
 }

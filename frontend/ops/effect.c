@@ -1,12 +1,12 @@
-/* effect: the public calls: print, assertions, callbacks. In eager code they happen now, in a trace
- * they become nodes that name a record. Conditions are ordinary operations, computed apart from
- * every tape. Relies on ops.h, effect.h. Never says what an effect does: effect_record.c. */
+/* effect: the public calls: print, assertions, callbacks. In eager code they happen now; in a trace they become nodes that name a
+ * record. Conditions are ordinary operations, computed unseen by any tape. Relies on ops.h, effect.h. Never says what an effect
+ * does: effect_record.c does. */
 #include "effect.h"
 
 #include <math.h>
 
 /* ---- now, or in the trace ------------------------------------------------------------------------------- */
-/* Now, with the tensors where the host reads them. */
+/* Runs the effect now, with the tensors where the host reads them. */
 static bool happens_here(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n)
 {
     kiln_tensor *here[1 + MAX_RANK];
@@ -52,7 +52,7 @@ void kiln_print_text_at(kiln_site at, kiln *k, FILE *to, const char *text)
 }
 
 /* ---- assertions ------------------------------------------------------------------------------------------- */
-/* Conditions are no part of what a tape records, and their temporaries go at once. */
+/* Tapes do not record conditions, whose temporaries are freed at once. */
 typedef struct Aside {
     Thread *t;
     uint32_t recording;
@@ -85,7 +85,7 @@ static kiln_tensor *all_of(Thread *t, kiln_site at, kiln_tensor *x)
         if (x->type.dim[i] == 0) return number_like(t, at, "assert", &scalar, kiln_of_bool(true));
     }
     if (!empty) return apply1(t, at, OP_reduce_min, x, axes, x->type.rank);
-    /* An extreme of nothing is no number: what does not hold is counted. */
+    /* A reduction to an extreme fails on no elements, so the elements that do not hold are counted. */
     kiln_operand bad = of(cast_to(t, at, kiln_not_at(at, of(x)), DT_i32));
     return kiln_eq_at(at, of(kiln_sum_at(at, bad, KILN_ALL)), kiln_of_i(0));
 }
@@ -196,7 +196,7 @@ bool kiln_assert_close_at(kiln_site at, kiln_operand x, kiln_operand y, double t
     return aside_end(&a, assert_close(t, &e, o));
 }
 
-/* What is known of the shape now. False: recorded. later: some size shows only when the function runs. */
+/* Checks what is known of the shape now. False: recorded. later: some size is known only when the function runs. */
 static bool shape_known(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_shape *s, bool *later)
 {
     char type[160];

@@ -14,7 +14,7 @@ typedef enum EffectKind {
     ASSERT_SHAPE,
     ASSERT_CLOSE,
     ASSERT_FINITE,
-    ASSERT_INDEX, /* text: the op whose index it is */
+    ASSERT_INDEX, /* text: the op that the index belongs to */
     CALL_BACK
 } EffectKind;
 
@@ -30,15 +30,15 @@ typedef struct Effect {
     void *user;
 } Effect;
 
-/* The record's number in k; a copy is kept if there is none like it. -1: no memory (not recorded). */
+/* The record's number in k, which keeps a copy if it has no equal one. -1: no memory (not recorded as an error). */
 int64_t effect_number(kiln *k, const Effect *e);
-/* The record comes up, with these tensors (eager headers), in the order of its op's operands and
- * results. A code that is not 0 was recorded. */
+/* Runs the record's effect with these tensors (eager headers), in the order of its op's operands and results. If the code is not 0,
+ * an error was recorded. */
 int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t nin, uint32_t nout);
-/* In a checked engine: every element of the integers lies in [0, size), an error that names the op, the first that does not and the
- * place. In any other, and where effects are silent, true. False: recorded. */
+/* In a checked engine checks that every integer lies in [0, size); the error names the op, the first integer that does not, and its
+ * place. True in any other engine and where effects are silent. False: recorded. */
 bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indices, Dim size);
-/* kiln_assert of one bool, by the library itself. False: recorded. */
+/* kiln_assert of one bool, made by the library itself. False: recorded. */
 bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);
 /* KilnHost.effect. */
 int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,

@@ -1,7 +1,6 @@
-/* effect_record: the records of effects, and what happens when one comes up: in eager code on the
- * tensors themselves, from compiled code on headers around its memory. Both ways are one, so that
- * text and errors are. Relies on effect.h. Never decides whether an assertion holds: it only looks
- * for what to report. */
+/* effect_record: the records of effects, and what happens when one is reached: eager code passes the tensors themselves, compiled
+ * code headers around its memory. Both go the same way, so that text and errors are the same. Relies on effect.h. Never decides
+ * whether an assertion holds: it only finds what to report. */
 #include "effect.h"
 
 #include <math.h>
@@ -81,7 +80,7 @@ static void unravel(const Type *shape, int64_t flat, int64_t *index)
     for (int i = shape->rank; i-- > 0; flat /= shape->dim[i]) index[i] = flat % shape->dim[i];
 }
 
-/* x's element where the index of a shape that it broadcasts to points. */
+/* x's element at the index of a shape to which x broadcasts. */
 static const char *element(const kiln_tensor *x, const Type *shape, const int64_t *index)
 {
     int64_t at = 0;
@@ -95,7 +94,7 @@ static double float_at(const kiln_tensor *x, const Type *shape, const int64_t *i
     return dtype_load_f64((DType)x->type.dtype, element(x, shape, index));
 }
 
-/* "element [1,0]", or what stands for the only one. */
+/* "element [1,0]", or the words for the only element. */
 static const char *place(const Type *shape, const int64_t *index, const char *only, char *buf, size_t cap)
 {
     if (!shape->rank) {
@@ -116,7 +115,7 @@ static double rounded(DType d, double v)
     return dtype_load_f64(d, &room);
 }
 
-/* As many digits as tell v from every other element of d. */
+/* As many digits as distinguish v from every other element of d. */
 static const char *digits(DType d, double v, char *buf, size_t cap)
 {
     locale_t before = plain_numbers_begin();
@@ -131,7 +130,7 @@ static const char *digits(DType d, double v, char *buf, size_t cap)
 
 /* ---- what is reported: elements are asked in order ------------------------------------------------------- */
 
-/* As the graph computes it: in the type that d is computed in, rounded to d. */
+/* Computes as the graph does: in d's compute type, rounded to d. */
 static double difference(DType d, double a, double b) { return d == DT_f64 ? a - b : rounded(d, (double)((float)a - (float)b)); }
 
 static bool holds(const Effect *e, kiln_tensor *const *x, const Type *shape, const int64_t *index)
@@ -192,7 +191,7 @@ static void report_index(Thread *t, const Effect *e, kiln_tensor *const *x)
     char where[200], type[160], number[24];
     for (int64_t at = 0, n = type_count(shape); at < n && v >= 0 && v < size; at++) {
         unravel(shape, at, index);
-        v = dtype_load_i64(d, element(x[0], shape, index)); /* of u64, what i64 does not hold is negative */
+        v = dtype_load_i64(d, element(x[0], shape, index)); /* a u64 that i64 does not hold is negative here */
     }
     snprintf(number, sizeof number, d == DT_u64 ? "%llu" : "%lld", (unsigned long long)v);
     type_print(NULL, shape, type, sizeof type);
@@ -200,7 +199,7 @@ static void report_index(Thread *t, const Effect *e, kiln_tensor *const *x)
         place(shape, index, "it", where, sizeof where), number, (long long)size, type);
 }
 
-/* Of an assertion that does not hold. x[0] is what was tested; what lies behind it tells why. */
+/* Reports an assertion that does not hold. x[0] is what was tested; what follows it tells why. */
 static void report(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n)
 {
     int64_t index[MAX_RANK] = {0};
@@ -253,7 +252,7 @@ int32_t effect_now(Thread *t, const Effect *e, kiln_tensor *const *x, uint32_t n
     }
 }
 
-/* Headers for what lies at buf; type: per buffer its dtype, its rank, its sizes. */
+/* Makes headers for the memory at buf; type: per buffer its dtype, its rank, its sizes. */
 static void header_all(Thread *t, size_t n, void *const *buf, const int64_t *type, kiln_tensor *header, kiln_tensor **x)
 {
     for (size_t i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-/* list: several operands given as one list: tensors, variables and numbers in any mixture. The calls that take such a list stand
- * with what they call. */
+/* list: several operands given as one list, which may mix tensors, variables and numbers. Calls that take such a list are with the
+ * operations that they call. */
 #include "ops.h"
 
 kiln_operand operands_get(kiln_operands l, int i)
@@ -46,7 +46,7 @@ void operand_array_close(OperandArray *a, kiln_operands l)
 }
 
 /* ---- what takes tensors ------------------------------------------------------------------------------------------------ */
-/* A number as kiln_local takes it. */
+/* Makes a tensor of a number as kiln_local does. */
 static kiln_tensor *listed(Thread *t, kiln_site at, const char *what, kiln_operand o, bool numbers)
 {
     Type own = {.dtype = o.kind == 6 ? DT_bool : DT_i64};

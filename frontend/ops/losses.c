@@ -1,7 +1,6 @@
-/* losses: softmax and its kin, layer normalisation, losses: composites over public ops. Relies on
- * ops.h. Never has a gradient of its own; the maximum that is subtracted for the sake of range
- * carries none, because the results do not depend on it. All of a composite of 16-bit floats is computed in f32 and rounded once.
- */
+/* losses: softmax and related functions, layer normalisation, losses: composites over public ops. Relies on ops.h. Never has a
+ * gradient of its own. The maximum that is subtracted to stay in range carries no gradient, because the results do not depend on
+ * it. A composite of 16-bit floats is computed in f32 and rounded once. */
 #include "effect.h"
 
 #include <math.h>
@@ -9,8 +8,7 @@
 #define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
-/* Along one axis of floats: the operand, checked, with the axis counted from the front. NULL: stop
- * and return *r. */
+/* Checks an operand of floats and its axis, which is then counted from the front. NULL: stop and return *r. */
 static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     *r = NULL;
@@ -21,7 +19,7 @@ static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axi
     return x;
 }
 
-/* Of no elements there is no maximum. */
+/* There is no maximum of no elements. */
 static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
 {
     char text[160];
@@ -33,7 +31,7 @@ static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int
 
 static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x) { return of(cast_to(t, at, x, wide_dtype(x))); }
 
-/* Ends a composite: r, computed wide, as the dtype of x. */
+/* Ends a composite: casts r, computed wide, to the dtype of x. */
 static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *r, const kiln_tensor *x)
 {
     return composite_end(t, s, cast_to(t, at, r, (DType)x->type.dtype));
@@ -76,12 +74,12 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
     kiln_tensor *r, *x = along_some(at, "logsumexp", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "logsumexp");
-    /* An infinite maximum is not subtracted: inf - inf is not a number. */
+    /* An infinite maximum is not subtracted: inf - inf is NaN. */
     kiln_operand in = wide(t, at, x);
     kiln_operand m = OP1(stop_gradient, OP2(reduce_max, in, KILN_KEEP(axis)));
     m = of(kiln_where_at(at, OP1(isfinite, m), m, kiln_of_f(0)));
     kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, in, m)), KILN_AXES(axis));
-    /* Where every element is minus infinity the slope of log(0) would make NaN of their gradients, which are 0. */
+    /* If every element is minus infinity, the slope of log(0) would turn their gradients, which are 0, into NaN. */
     kiln_operand none = OP2(eq, sum, kiln_of_i(0));
     kiln_operand log = OP1(log, of(kiln_where_at(at, none, kiln_of_i(1), sum)));
     log = of(kiln_where_at(at, none, kiln_of_f(-INFINITY), log));
@@ -148,7 +146,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     }
     if (!in[0]) in[0] = in[1];
     if (!in[1]) in[1] = in[0];
-    /* [n, 1] against [n] would broadcast to [n, n] and teach the wrong thing. */
+    /* [n, 1] and [n] would broadcast to [n, n], and a network would learn the wrong thing. */
     if (o[0].kind == 1 && o[1].kind == 1 && !same_shape(in[0], in[1]))
         return fail(t, at, KILN_ESHAPE, "mse: prediction and target differ in shape: %s x %s", tensor_text(in[0], a, sizeof a),
             tensor_text(in[1], b, sizeof b));
@@ -160,8 +158,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     return composite_end(t, &s, cast_to(t, at, r, own));
 }
 
-/* -log softmax at each label, [n]: log(sum(exp z)) - z[label], z being the logits less their
- * maximum. */
+/* -log softmax at each label, [n]: log(sum(exp z)) - z[label], where z is the logits minus their maximum. */
 static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, kiln_tensor *labels, Dim classes)
 {
     kiln_operand z = shifted(at, logits, 1), hot = of(is_class(t, at, labels, classes));
@@ -169,7 +166,7 @@ static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, k
     return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
 
-/* Whether the elements lie where the host can look at them, and each is a class. */
+/* Whether the host can read the elements, and each is a class. */
 static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim classes)
 {
     const DType d = (DType)labels->type.dtype;
@@ -181,8 +178,8 @@ static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim clas
     return true;
 }
 
-/* The mean over the rows whose label is a class; of none it is 0, as their gradient is. Nothing flows to other rows, whatever they
- * hold. Where all labels are seen to be classes the same bits come of fewer steps. */
+/* The mean over the rows whose label is a class; it and its gradient are 0 if there is none. No gradient flows to other rows,
+ * whatever they hold. If all labels are known to be classes, fewer steps give the same bits. */
 static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
     const Dim classes = logits->type.dim[1];
@@ -196,7 +193,7 @@ static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kil
     return kiln_div_at(at, OP2(sum, each, KILN_ALL), of(cast_to(t, at, n.as.tensor, (DType)each.as.tensor->type.dtype)));
 }
 
-/* Classes of probability 0 and logit minus infinity add nothing, although the one times the logarithm of the other is NaN. */
+/* A class of probability 0 and logit minus infinity adds nothing, although 0 times its infinite logarithm is NaN. */
 static kiln_operand probability_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
     kiln_operand p = wide(t, at, labels), l = of(log_softmax(at, wide(t, at, logits), 1));

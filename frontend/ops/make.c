@@ -1,4 +1,4 @@
-/* make: tensors of one number, and of positions. What comes from memory of the user's is in engine/tensor.c. */
+/* make: tensors filled with one number or with indices. engine/tensor.c makes those of the user's memory. */
 #include "ops.h"
 
 kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, kiln_operand number)

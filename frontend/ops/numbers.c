@@ -1,6 +1,5 @@
-/* numbers: tensors of any dtype from C doubles, and back. Every element is checked: what the dtype, or a
- * double, cannot hold is an error, never another number; floats alone round, once, to nearest even.
- * Relies on ops.h. */
+/* numbers: makes tensors of any dtype from C doubles, and doubles of tensors. Every element is checked: a value that the dtype, or
+ * a double, cannot hold is an error, never another number; only floats round, once, to nearest even. Relies on ops.h. */
 #include "ops.h"
 
 #include <math.h>

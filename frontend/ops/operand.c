@@ -1,6 +1,6 @@
-/* operand: what stands for a tensor becomes one: variables are read, numbers take the other
- * operand's dtype, dtypes promote within a kind, shapes broadcast; and arithmetic on sizes that may
- * be symbols. Relies on ops.h. Never runs an op but through apply and its short forms. */
+/* operand: turns operands into tensors: variables are read, numbers take the other operand's dtype, dtypes promote within a kind,
+ * shapes broadcast. It also does arithmetic on sizes that may be symbols. Relies on ops.h. Runs ops only through apply and its
+ * short forms. */
 #include "ops.h"
 
 #include <math.h>
@@ -31,7 +31,7 @@ static const char *made_text(const kiln_tensor *x, char *buf, size_t cap)
     return buf;
 }
 
-/* NULL is also what stands behind a body's last input. */
+/* A body's list of inputs also ends with NULL. */
 static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
 {
     const BodyRun *b = t->body;
@@ -293,7 +293,7 @@ static void extent_job(void *arg)
         j->result = extent_now(j->dims, j->op, j->a, j->b);
 }
 
-/* New expressions take memory of the trace's arena, so a border must stand around the work. */
+/* New expressions take memory of the trace's arena, so the work needs a border around it. */
 static bool run_extent(Thread *t, kiln_site at, ExtentJob *j)
 {
     Module *m = module_of(t);

@@ -1,32 +1,31 @@
-/* ops: what this room offers: operands as tensors, the one door through which every operation goes, arithmetic on sizes,
+/* ops: what this room offers: operands as tensors, the one function through which every operation goes, arithmetic on sizes,
  * composites, assignments. Never knows how an operation is traced or recorded. */
 #ifndef KILN_FRONTEND_OPS_H
 #define KILN_FRONTEND_OPS_H
 
 #include "../engine/engine.h"
 
-/* ---- operands -------------------------------------------------------------------------------------------------------------------
- */
-/* What stands for a tensor, as one: a variable is read, a number becomes a constant of type `like`; NULL: numbers are an error. op:
- * whose operand it is, for messages. Usable, or poison: recorded unless the operand was poison. */
+/* ---- operands ---------------------------------------------------------------------------------------------------------------- */
+/* Makes a tensor of an operand: reads a variable, makes a constant of type `like` of a number (like NULL: numbers are an error).
+ * op: whose operand it is, for messages. The result is usable, or poison; then an error was recorded unless the operand was
+ * poison. */
 kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand o, const Type *like);
-/* The thread that an operation on these operands runs in: from the first tensor or variable; NULL: none of them names an engine, or
- * a thread could not be made. */
+/* The thread in which an operation on these operands runs, from the first tensor or variable. NULL: none of them names an engine,
+ * or a thread could not be made. */
 Thread *operands_thread(const kiln_operand *o, int n);
 bool operand_is_number(kiln_operand o);
 /* Two operands promoted and broadcast against each other. False: recorded (op is for the text). */
 bool operand_pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_operand b, kiln_tensor *out[2]);
 kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number); /* checks that the dtype holds it */
 
-/* ---- the one door
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the way to every operation ---------------------------------------------------------------------------------------------- */
 /* Runs the op now, or appends it to the running trace; open tapes record it. in: live tensors or poison (then out is poison).
- * Returns out[0]; on failure records, fills out with poison. */
+ * Returns out[0]; a failure is recorded and fills out with poison. */
 kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                    kiln_tensor **out, uint32_t nout);
 kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr);
 kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr);
-/* The same with the tensors already checked: what gradients use while walking. */
+/* The same with tensors that are checked already, for gradients during their walk. */
 Module *module_of(Thread *t); /* the running trace's, for dims; NULL in eager code */
 kiln_tensor *broadcast_to(Thread *t, kiln_site at, kiln_tensor *x, const Type *shape); /* x itself if equal; dtype kept */
 kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim, int rank);
@@ -34,8 +33,7 @@ kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d);
 /* A dim as a scalar tensor of the dtype: a constant, or read when the function runs. */
 kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type);
 
-/* The thread of the first operand that names an engine, else the one whose engine this thread used
- * last; NULL: none. */
+/* The thread of the first operand that names an engine, else of the engine that this thread used last; NULL: none. */
 static inline Thread *op_thread(const kiln_operand *o, int n)
 {
     Thread *t = operands_thread(o, n);
@@ -50,7 +48,7 @@ static inline bool list_there(Thread *t, kiln_site at, const char *what, const v
     fail(t, at, KILN_EVALUE, count < 0 ? "%s: a count of %lld" : "%s: a list or place of %lld is NULL", what, (long long)count);
     return false;
 }
-/* All results after an error; out may be NULL. False. */
+/* Poisons all results after an error; out may be NULL. Returns false. */
 static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
 {
     for (int64_t i = 0; out && i < n; i++) out[i] = t ? &t->k->poison : NULL;
@@ -60,11 +58,11 @@ static inline bool results_poison(Thread *t, kiln_tensor **out, int64_t n)
 /* ---- lists of operands (KILN_IN, kiln_tensors, kiln_variables) */
 kiln_operand operands_get(kiln_operands l, int i);
 Thread *operands_of_thread(kiln_operands l); /* as op_thread */
-/* The operands as tensors, in the thread's scratch: variables read, numbers, if they are welcome, as kiln_local takes them. NULL:
- * recorded, or one is poison. */
+/* Makes tensors of the operands, in the thread's scratch: variables are read, and numbers, if allowed, become what kiln_local makes
+ * of them. NULL: recorded, or one is poison. */
 kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers);
 
-/* The list as an array of operands, whatever it was given as. False: recorded, nothing to close. */
+/* The list as an array of operands, whatever it was given as. False: recorded, and nothing has to be closed. */
 typedef struct OperandArray {
     const kiln_operand *at;
     kiln_operand few[16], *many;
@@ -86,17 +84,15 @@ void operand_array_close(OperandArray *a, kiln_operands l);
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
 kiln_tensor *operand_float(
     Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
-/* An eager tensor, whose elements can be read; NULL: poison, or recorded. */
+/* An eager tensor, whose elements can be read. NULL: poison, or recorded. */
 kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
 /* The number as the attribute bits of a constant of dtype d. False: recorded. */
 bool number_bits(
     Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
-/* A number as a tensor of that dtype and shape (in eager code one element, seen through strides of
- * 0). */
+/* A number as a tensor of that dtype and shape (in eager code one element, read with strides of 0). */
 kiln_tensor *number_like(
     Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
-/* r, or a handle of its own if r is the operand x itself: a result is another tensor than its
- * operand. */
+/* r, or a new handle if r is the operand x itself: a result is another tensor than its operand. */
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
 
 /* ---- sizes: constants or, in a trace, expressions. DIM_BAD, passed on: no such size ---------- */
@@ -117,20 +113,20 @@ static inline int64_t extent_hi(Thread *t, Dim d)
 {
     return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d);
 }
-const char *extent_trouble(Thread *t, char *buf, size_t cap); /* why the last DIM_BAD: "is a sum of more than 32 terms" */
+/* the reason for the last DIM_BAD, such as "is a sum of more than 32 terms" */
+const char *extent_trouble(Thread *t, char *buf, size_t cap);
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
 bool shapes_broadcast(
     Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
 
-/* ---- composites: their temporaries live in a scope of their own, and errors in them bear the name of the outermost ------------
- */
+/* ---- composites: their temporaries live in a scope of their own, and their errors bear the name of the outermost one -------- */
 typedef struct Composite {
     kiln_scope scope;
     const char *outer;
-    uint64_t failures; /* of the thread, before it began */
+    uint64_t failures; /* the thread's, before the composite began */
 } Composite;
 
-/* op: what the user called, as errors name it. Every way out goes through composite_end. */
+/* op: what the user called, for errors. Every way out goes through composite_end. */
 static inline Composite composite_begin(Thread *t, const char *op)
 {
     Composite c = {.outer = t->called, .failures = t->failures};
@@ -139,10 +135,10 @@ static inline Composite composite_begin(Thread *t, const char *op)
     return c;
 }
 
-/* Whether nothing failed in it, not even room for its scope: only then may it write variables. */
+/* Whether nothing failed in it, not even making its scope; only then may it write variables. */
 static inline bool composite_well(const Thread *t, const Composite *c) { return t->failures == c->failures; }
 
-/* A result goes to the caller's scope. */
+/* Moves a result to the caller's scope. */
 static inline void composite_keep(Thread *t, kiln_tensor *r)
 {
     if (r && r->in_scope && r->home == t && r->scope + 1 == t->scopes) kiln_keep(r);
@@ -157,20 +153,21 @@ static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r
     return r;
 }
 
-/* The type that composites of x compute in, to round once: f32 of 16-bit floats. */
+/* The type in which composites of x compute, so as to round once: f32 for 16-bit floats. */
 static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[x->type.dtype].compute; }
-/* sqrt(sum of squares) over everything in all x, a scalar of f32, or f64 if one x is: right wherever it is in that range itself.
- * Its gradient at 0 is 0. */
+/* sqrt(sum of squares) over all elements of all x: a scalar of f32, or of f64 if one x is. It is right wherever the result is in
+ * that range. Its gradient at 0 is 0. */
 kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
 
-/* ---- assignments made together: all of them, or after an error none. Values are of their variables' types. False: recorded. */
+/* ---- assignments made together: all of them or, after an error, none. Values have their variables' types. False: recorded.
+ * ---- */
 typedef struct Assignment {
     kiln_variable *to;
     kiln_tensor *value;
 } Assignment;
 bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
-/* A variable's value now, to be kept (back false) or put back when it is known whether what follows succeeds; neither needs memory.
- * NULL: there is none to put back: in a trace, which stores nothing if it fails. */
+/* Takes a variable's value, to be kept (back false) or put back once it is known whether what follows succeeds; neither needs
+ * memory. NULL: there is nothing to put back, as in a trace, which stores nothing if it fails. */
 kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v);
 void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 
@@ -181,14 +178,14 @@ kiln_tensor *transpose_to(
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
-/* Uniform in [lo, hi), from the engine's own generator, which any thread may draw from at any time. */
+/* Draws uniform numbers in [lo, hi) from the engine's own generator, which any thread may use at any time. */
 kiln_tensor *uniform_own(
     Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
-/* Whether each of the integers lies in [0, size). */
+/* For each of the integers, whether it lies in [0, size). */
 kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
-/* Elements of x along the axis at indices i, i64 and in range; i has x's shape but for the axis. */
+/* The elements of x along the axis at indices i, which are i64 and in range; i has x's shape except along the axis. */
 kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
-/* One hot as bool: [..., classes] of integer indices. */
+/* One-hot rows as bool, [..., classes], of integer indices. */
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
 
 #endif

@@ -54,7 +54,7 @@ static kiln_tensor *without_axis(Thread *t, kiln_site at, kiln_tensor *x, int fr
     return reshape_to(t, at, x, dim, rank - 1);
 }
 
-/* Two vectors: the sum of their products as a row is summed, 16-bit floats in f32. */
+/* Of two vectors: the sum of their products, added up as a row is, 16-bit floats in f32. */
 static kiln_tensor *dot(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y)
 {
     const DType d = (DType)x->type.dtype, compute = (DType)dtype_info[d].compute;

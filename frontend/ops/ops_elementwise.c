@@ -1,6 +1,5 @@
-/* ops_elementwise: the public elementwise operations, one per row of ops.def, where and cast.
- * Relies on ops.h and apply. Never computes: each checks its operands and goes through the one
- * door. */
+/* ops_elementwise: the public elementwise operations, one per row of ops.def, where and cast. Relies on ops.h and apply. Computes
+ * nothing: each checks its operands and calls apply. */
 #include "ops.h"
 
 static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
@@ -12,7 +11,7 @@ static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
     return apply1(t, at, op, x, NULL, 0);
 }
 
-/* The text that helps: pow with integers has no rounding that everybody expects. */
+/* Integers get a text that helps, because pow of integers has no rounding that everybody expects. */
 static kiln_tensor *integer_pow(Thread *t, kiln_site at, kiln_tensor *const x[2])
 {
     char a[160], b[160];

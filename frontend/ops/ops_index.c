@@ -1,5 +1,5 @@
 /* ops_index: the public operations whose operands are indices: gather and take_along, scatter, one_hot. Relies on ops.h, effect.h.
- * Never reads an index: ops clamp them, and checked engines look at them by an effect. */
+ * Never reads an index: ops clamp them, and checked engines check them by an effect. */
 #include "effect.h"
 
 static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
@@ -39,7 +39,7 @@ kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
 {
     DType d = (DType)i->type.dtype;
-    if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* else the iota would wrap */
+    if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* otherwise the iota would wrap */
     i = kiln_expand_at(at, of(i), -1);
     if (!tensor_ok(i)) return i;
     return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
@@ -65,7 +65,8 @@ static kiln_operand times(Thread *t, kiln_site at, kiln_tensor *i, Dim by)
     return by == 1 ? of(i) : of(kiln_mul_at(at, of(i), of(dim_tensor(t, at, by, DT_i64))));
 }
 
-/* Where the elements lie in x as one axis: the index along this axis, and the own index along each other, times their strides. */
+/* The elements' indices in x seen as one axis: the index along this axis, and the element's own index along each other axis, times
+ * their strides. */
 static kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tensor *i, int axis)
 {
     Dim stride[MAX_RANK], all = 1;
@@ -114,8 +115,8 @@ static kiln_tensor *scatter(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
     return apply(t, at, OP_scatter, (kiln_tensor *[]){x, i, updates}, 3, (int64_t[]){axis, fold}, 2, NULL, 0);
 }
 
-/* The number of the last update that meets each place, or -1, is a largest one: so the winner's elements are gathered, and
- * gradients go to it alone. */
+/* Finds, as a maximum, the number of the last update of each element, or -1. Then the winners are gathered, and gradients flow to
+ * them alone. */
 static kiln_tensor *replace(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, kiln_tensor *updates, int axis)
 {
     const Dim many = extent_product(t, at, i->type.dim, i->type.rank);
@@ -139,7 +140,7 @@ static const char *type_text(Thread *t, const Type *type, char *buf, size_t cap)
     return buf;
 }
 
-/* x without that axis and with the indices' axes in its place. False: recorded. */
+/* x's shape with the indices' axes in place of that axis. False: recorded. */
 static bool updates_type(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_tensor *i, int axis, Type *out)
 {
     *out = (Type){.dtype = x->type.dtype};

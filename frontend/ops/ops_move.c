@@ -1,5 +1,5 @@
-/* ops_move: the public operations that put elements elsewhere. Relies on ops.h and apply. Never touches an element: views and
- * copies are the op's business. */
+/* ops_move: the public operations that move elements. Relies on ops.h and apply. Touches no element: the ops make views and
+ * copies. */
 #include "effect.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ static const char *shape_text(const kiln_shape *s, char *buf, size_t cap)
     return buf;
 }
 
-/* minus_one: what -1 stands for in this op. */
+/* minus_one: what a size of -1 stands for in this op. */
 static bool shape_fits(Thread *t, kiln_site at, const char *op, const kiln_shape *s, const char *minus_one)
 {
     int64_t n = 1;
@@ -204,12 +204,11 @@ kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim f
     return slice_steps(t, at, x, axis, first, size, 1);
 }
 
-/* Where a bound of Python's stands in 0..n, counted from the front, or for a negative step from the
- * back of the axis: n for "to the end". DIM_BAD if a symbol leaves that open. */
+/* The place in 0..n of a bound as in Python, counted from the front, or for a negative step from the back of the axis; n for "to
+ * the end". DIM_BAD if a symbol leaves it open. */
 static Dim bound(Thread *t, kiln_site at, Dim n, int64_t i, bool back)
 {
-    /* x[i] from the back is element n - 1 - i; a negative i is n + i from the front, so -1 - i from
-     * the back. */
+    /* From the back, x[i] is element n - 1 - i; a negative i is n + i from the front, and so -1 - i from the back. */
     bool from_end = back ? i >= 0 : i < 0;
     if (i == INT64_MIN) i++;
     int64_t distance = back ? (i >= 0 ? i : -1 - i) : (i >= 0 ? i : -i);
@@ -242,7 +241,7 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
         return fail(t, at, KILN_EUNSUPPORTED, "slice: where %lld and %lld lie depends on the size of axis %d: %s", (long long)start,
             (long long)stop, axis, tensor_text(x, text, sizeof text));
     if (size == 0) first = 0;
-    if (size == 0 || size == 1) stride = 1; /* a huge step leads nowhere */
+    if (size == 0 || size == 1) stride = 1; /* with at most one element any step will do, and a huge one may overflow */
     if (back) x = apply1(t, at, OP_flip, x, &(int64_t){axis}, 1);
     return slice_steps(t, at, x, axis, first, size, (int64_t)stride);
 }
@@ -288,7 +287,7 @@ kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shap
     return apply1(t, at, OP_pad, x, attr, 1u + 2u * (uint32_t)rank);
 }
 
-/* The operands of one dtype, in `in`; stack gives each a new axis. False: poison or recorded. */
+/* Puts the operands, in one dtype, into `in`; stack gives each a new axis. False: poison or recorded. */
 static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis, bool stack, kiln_tensor **in)
 {
     char a[160], b[160];

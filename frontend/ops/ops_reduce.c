@@ -1,5 +1,5 @@
-/* ops_reduce: the public reductions. Relies on ops.h and apply. Never adds anything up itself:
- * the order of additions is the op's (docs/numerics.md). */
+/* ops_reduce: the public reductions. Relies on ops.h and apply. Adds nothing up itself: the op fixes the order of additions
+ * (docs/numerics.md). */
 #include "ops.h"
 
 typedef struct Axes {
@@ -112,8 +112,7 @@ static kiln_tensor *variance(Thread *t, kiln_site at, kiln_tensor *x, const Axes
 
 typedef kiln_tensor *Moment(Thread *t, kiln_site at, kiln_tensor *x, const Axes *axes, bool keep);
 
-/* 16-bit floats go through f32: the sum and the count of their elements need not be of the dtype's
- * range. */
+/* 16-bit floats go through f32: the sum and the number of their elements may be beyond the dtype's range. */
 static kiln_tensor *moment(kiln_site at, const char *name, Moment *body, kiln_operand o, kiln_axes axes)
 {
     Axes a;

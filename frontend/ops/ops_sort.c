@@ -1,5 +1,5 @@
-/* ops_sort: the public operations that order elements along an axis: all but argsort take the elements at its places. Relies on
- * ops.h. */
+/* ops_sort: the public operations that order elements along an axis: all but argsort gather the elements at argsort's indices.
+ * Relies on ops.h. */
 #include "ops.h"
 
 /* NULL: recorded, or poison. */

@@ -19,7 +19,7 @@ static bool option_fits(Thread *t, kiln_site at, const char *op, const char *wha
     return false;
 }
 
-/* What `same` pads along one axis of extent n. */
+/* The padding of `same` along one axis of extent n. */
 static bool same_padding(Thread *t, kiln_site at, const Geometry *g, int axis, int64_t covered, Dim n, Dim pad[2])
 {
     int64_t stride = g->stride[axis];
@@ -74,7 +74,7 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     return false;
 }
 
-/* Fills what the options leave open; size[] is known. */
+/* Fills in what the options leave out; size[] is known. */
 static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_window *w, const kiln_tensor *x, bool pooling)
 {
     for (int i = 0; i < 2; i++) {
@@ -102,7 +102,7 @@ static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_
         tensor_text(x, text, sizeof text));
 }
 
-/* [n, oh, ow, kh, kw, c], the border filled with a number of x's dtype, given as attribute bits. */
+/* Makes [n, oh, ow, kh, kw, c], with the border filled with a number of x's dtype, given as attribute bits. */
 static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g, int64_t fill)
 {
     int64_t pad[9] = {fill, 0, 0, g->pad[0][0], g->pad[0][1], g->pad[1][0], g->pad[1][1], 0, 0};
@@ -212,7 +212,7 @@ static kiln_tensor *largest(Thread *t, kiln_site at, kiln_tensor *x, const Geome
     return apply1(t, at, OP_reduce_max, w, window_axes, 2);
 }
 
-/* How many elements of the image, not of its padding, each window covers: [1, oh, ow, 1]. */
+/* How many elements of the image, without its padding, each window covers: [1, oh, ow, 1]. */
 static kiln_tensor *covered(Thread *t, kiln_site at, const kiln_tensor *x, const Geometry *g)
 {
     Type plane = {.dtype = x->type.dtype, .rank = 4, .dim = {1, x->type.dim[1], x->type.dim[2], 1}};
@@ -220,7 +220,7 @@ static kiln_tensor *covered(Thread *t, kiln_site at, const kiln_tensor *x, const
     return apply1(t, at, OP_sum, windows(t, at, ones, g, 0), window_axes, 2);
 }
 
-/* 16-bit floats go through f32: neither the sum nor the count need be of the dtype's range. */
+/* 16-bit floats go through f32: the sum and the count may be beyond the dtype's range. */
 static kiln_tensor *average(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g)
 {
     DType own = (DType)x->type.dtype;

@@ -1,7 +1,6 @@
-/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter);
- * a draw uses its value as the key of random_bits and adds 1 to the counter, so that generators are
- * captured, compiled and saved like any state. Relies on ops.h and variables. Never draws a bit
- * but through random_bits. */
+/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter). A draw uses its value as the
+ * key of random_bits and adds 1 to the counter, so that generators are captured, compiled and saved like any state. Relies on ops.h
+ * and variables. Draws bits only through random_bits. */
 #include "effect.h"
 
 #include <math.h>
@@ -29,7 +28,7 @@ kiln_tensor *kiln_random_bits_at(kiln_site at, kiln_operand key, kiln_shape s)
     return apply1(t, at, OP_random_bits, x, type.dim, type.rank);
 }
 
-/* Of no engine, so that whatever but a layer is given it refuses it. */
+/* It belongs to no engine, so that everything except a layer refuses it. */
 static kiln_variable zero_start = {.name = "zeros"};
 
 kiln_variable *kiln_zero_start(void) { return &zero_start; }
@@ -46,7 +45,7 @@ static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_var
     return false;
 }
 
-/* What a draw comes from: a generator, whose value is the key and which moves on when the draw is there, or a key alone. */
+/* The source of a draw: a generator, whose value is the key and which advances when the draw has succeeded, or a key alone. */
 typedef struct Draw {
     kiln_operand source;
     kiln_tensor *key;
@@ -65,7 +64,7 @@ static kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim 
     return tensor_ok(d->key) ? apply1(t, at, OP_random_bits, d->key, dim, (uint32_t)rank) : d->key;
 }
 
-/* The result: only with it does the generator move on. */
+/* Ends the draw with its result; only now does the generator advance. */
 static kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
 {
     if (d->source.kind == 2 && tensor_ok(r)) {
@@ -87,7 +86,7 @@ static kiln_operand top_bits(kiln_site at, kiln_operand words, int shift)
     return OP2(cast, OP2(shr, words, kiln_of_i(shift)), KILN_F64);
 }
 
-/* count numbers in [0, 1) of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
+/* Draws count numbers in [0, 1), of f32 (24 bits each) or f64 (53 bits: 27 of one word, 26 of another). */
 static kiln_operand unit(Thread *t, kiln_site at, const Draw *from, DType d, Dim count)
 {
     kiln_tensor *bits = draw_bits(t, at, from, (Dim[]){d == DT_f64 ? 2 * count : count}, 1);
@@ -128,7 +127,7 @@ static double below(DType d, double v)
     return dtype_load_f64(d, &bits);
 }
 
-/* The smallest one that is not below v. */
+/* The smallest number of the dtype that is not below v. */
 static double least(DType d, double v) { return nearest(d, v) < v ? -below(d, -v) : nearest(d, v); }
 
 /* Whether v is a number of the dtype, not beyond its largest. False: recorded. */
@@ -162,11 +161,11 @@ static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_d
     if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
     Draw from = draw_begin(t, at, "uniform", source);
     const DType own = (DType)d, wide = (DType)dtype_info[d].compute;
-    const double last = wide == DT_f64 ? 1 - 0x1p-53 : 1 - 0x1p-24; /* what unit draws at most */
+    const double last = wide == DT_f64 ? 1 - 0x1p-53 : 1 - 0x1p-24; /* the largest number that unit draws */
     kiln_operand u = unit(t, at, &from, wide, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
     kiln_tensor *r = shaped(t, at, u, &type);
-    /* Rounding may reach hi itself, or what is below lo. */
+    /* Rounding may give hi itself, or a number below lo. */
     if (lo != 0 || nearest(own, nearest(wide, nearest(wide, hi) * last)) >= hi)
         r = kiln_min_at(at, of(r), kiln_of_f(below(own, hi)));
     if (nearest(own, nearest(wide, lo)) < lo) r = kiln_max_at(at, of(r), kiln_of_f(least(own, lo)));
@@ -183,7 +182,7 @@ kiln_tensor *kiln_uniform_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_
 
 kiln_tensor *uniform_own(Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
-    /* Apart from the stream of a user's kiln_generator with the same seed. */
+    /* A different stream from that of a user's kiln_generator with the same seed. */
     uint64_t key[2] = {t->k->options.seed + UINT64_C(0x9e3779b97f4a7c15), t->k->own_draws++};
     kiln_tensor *source = kiln_from_at(at, t->k, KILN_U64, KILN_SHAPE(2), key, 2);
     return tensor_ok(source) ? uniform(t, at, of(source), d, shape, lo, hi) : source;
@@ -220,8 +219,8 @@ static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
     return false;
 }
 
-/* A tensor's number shows only when the function runs: as indices, it is clamped, and an error in a checked engine. Where it is in
- * range its gradient is its own. */
+/* The value of a rate tensor is known only when the function runs. Like an index it is clamped, or an error in a checked engine. If
+ * it is in range its gradient is unchanged. */
 static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
 {
     char text[160];
@@ -232,7 +231,7 @@ static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
     if (t->k->checked && t->quiet == 0) {
         kiln_operand fits = OP2(and, OP2(ge, of(r), kiln_of_i(0)), OP2(le, of(r), kiln_of_i(1)));
         const char *called = t->called;
-        t->called = NULL; /* in the words of compiled code */
+        t->called = NULL; /* worded as compiled code does */
         const bool holds = effect_holds(t, at, fits.as.tensor, "the rate of a dropout is not in [0, 1]");
         t->called = called;
         if (!holds) return &t->k->poison;
@@ -254,7 +253,7 @@ kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, k
     kiln_tensor *bits = tensor_ok(r) ? draw_bits(t, at, &from, x->type.dim, x->type.rank) : r;
     if (!tensor_ok(bits)) return draw_end(t, at, &from, &t->k->poison);
     kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
-    /* Where nothing is kept, what is dropped is not divided by 0 either: its gradient would be 0 / 0. */
+    /* If nothing is kept, dropped elements are not divided by 0 either, because their gradient would be 0 / 0. */
     DType own = (DType)x->type.dtype;
     kiln_operand share = OP2(sub, kiln_of_f(1), of(cast_to(t, at, r, wide_dtype(x))));
     share = of(kiln_where_at(at, OP2(le, share, kiln_of_i(0)), kiln_of_i(1), share));

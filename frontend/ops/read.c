@@ -1,4 +1,4 @@
-/* read: looking at tensors, and their elements on the way out. Relies on ops.h. Never changes a value. */
+/* read: tells what tensors are, and copies their elements out. Relies on ops.h. Never changes a value. */
 #include "ops.h"
 
 #include <math.h>
@@ -86,7 +86,7 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
     if (x->contiguous) return x->data;
     kiln_tensor *packed = tensor_contiguous(t, at, x);
     if (!tensor_ok(packed)) return NULL;
-    /* The same value in other memory: the copy lives as long as the handle. */
+    /* The same value in other memory; the copy lives as long as the handle. */
     Buffer *old = x->buffer;
     x->buffer = buffer_retain(packed->buffer);
     x->data = packed->data;
@@ -96,7 +96,7 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
     return x->data;
 }
 
-/* Its one element at `element`. NULL: recorded. */
+/* Copies the tensor's one element to `element`. NULL: recorded. */
 static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread **t, uint64_t *element)
 {
     char text[160];
