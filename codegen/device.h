@@ -1,7 +1,7 @@
-/* device: what memory lies on and code runs on, as a table. A row says which backend's code runs there and offers memory, copies, single ops, programs,
- * queues of such work, the order between them, and what went wrong. Number 0 is the CPU: its memory is the host's, and what is asked of it is done when
- * the call returns. Work for any other device is only noted when its call returns; reading waits for it. Relies on backend, eager, runtime. Never knows
- * tensors. */
+/* device: what memory lies on and code runs on, as a table. A row says which backend's code runs there and offers memory,
+ * copies, single ops, programs, queues of such work, the order between them, and what went wrong. Number 0 is the CPU: its
+ * memory is the host's, and what is asked of it is done when the call returns. Work for any other device is only noted when its
+ * call returns; reading waits for it. Relies on backend, eager, runtime. Never knows tensors. */
 #ifndef KILN_CODEGEN_DEVICE_H
 #define KILN_CODEGEN_DEVICE_H
 
@@ -12,7 +12,8 @@
 #define DEVICES 16 /* at most; numbers fit a byte */
 #define HOST 0
 
-/* Work of one device, done in the order in which it was asked for. Between two queues there is no order but by events. Valid until the process ends. */
+/* Work of one device, done in the order in which it was asked for. Between two queues there is no order but by events. Valid
+ * until the process ends. */
 typedef struct Queue Queue;
 typedef struct Event { /* all that was asked of the queue before it was recorded */
     Queue *queue;
@@ -46,7 +47,8 @@ typedef enum CopyWay { COPY_IN, COPY_OUT } CopyWay; /* from the host; to it. Wha
 typedef struct Device {
     const BufferMemory *memory; /* alloc and free: of any thread */
     const char *name, *backend; /* as messages say it; whose code runs there */
-    /* The CPU's row has nothing below: work there is a plain call. Failures that show at once are st; a later one is the device's fault. */
+    /* The CPU's row has nothing below: work there is a plain call. Failures that show at once are st; a later one is the
+     * device's fault. */
     Queue *(*queue)(const struct Device *d); /* one that nobody has. NULL: no memory */
     void (*queue_done)(Queue *q);            /* given back; waits for it */
     /* COPY_IN has read `from` when it returns; COPY_OUT has written `to` once the queue was waited for. */
@@ -61,13 +63,15 @@ typedef struct Device {
 
 const Device *device_at(uint32_t number);                          /* NULL beyond the last */
 const Backend *device_backend(uint32_t number, Status *st);        /* NULL: st */
-/* One more row, which stays; memory->device must be the number that device_next says. What threads that first use an engine from now on take for their own. For tests. */
+/* One more row, which stays; memory->device must be the number that device_next says. What threads that first use an engine from
+ * now on take for their own. For tests. */
 uint32_t device_next(void);
 void device_add(const Device *d);
 void device_prefer(uint32_t number);
 uint32_t device_preferred(void);
 
-/* The device's work on buffers of its own: each first waits for the queue that used the buffer last. False: st. The host's own work is below. */
+/* The device's work on buffers of its own: each first waits for the queue that used the buffer last. False: st. The host's own
+ * work is below. */
 bool device_op(const Device *d, Queue *q, const OpCall *c, Buffer *const *use, uint32_t n, Status *st);
 int32_t device_launch(const Device *d, Queue *q, const Launch *l, Buffer *const *use, uint32_t n, Status *st);
 bool device_write(const Device *d, Queue *q, Buffer *b, void *to, const void *from, size_t bytes, Status *st);

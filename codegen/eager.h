@@ -24,8 +24,8 @@ typedef struct EagerCtx {
 
 /* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in
  * graphs). */
-bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out, uint32_t nout,
-               Status *st);
+bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,
+    uint32_t nout, Status *st);
 /* A movement op as a view of its operand: fills dim, stride, data; false if it needs a copy (eager_run then makes it). */
 bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out);
 /* Any strided view to contiguous memory of the same dtype. */

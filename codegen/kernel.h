@@ -23,10 +23,11 @@ typedef enum InstrKind {
     I_LOAD,    /* ref = stream; narrow floats arrive as f32 */
     I_AXIS,    /* ref = axis: its index, i64 */
     I_DIM,     /* ref = index into Program.dim: its run-time value, i64 */
-    I_RANDOM,  /* element a (i64) of the stream of random bits of the key (b, c), u32: word a % 4 of block a / 4 (docs/numerics.md) */
+    /* element a (i64) of the stream of random bits of the key (b, c), u32: word a % 4 of block a / 4 (docs/numerics.md) */
+    I_RANDOM,
     I_REDUCED, /* ref = reduction of an earlier stage */
-    /* What lies at stream `ref`, which then becomes b times that (b -1: that itself) plus a (a -1: nothing). In order of the sweep, in whose
-     * stage it stands; no two points reach one place. Depends on every axis. */
+    /* What lies at stream `ref`, which then becomes b times that (b -1: that itself) plus a (a -1: nothing). In order of the
+     * sweep, in whose stage it stands; no two points reach one place. Depends on every axis. */
     I_FETCH
 } InstrKind;
 

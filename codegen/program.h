@@ -24,7 +24,8 @@ typedef enum BufKind {
     BUF_OUTPUT,   /* index: result */
     BUF_TEMP,     /* offset: into the workspace */
     BUF_STACK,    /* index: stack number; grows as its loop turns (HostStack), so it has slices only */
-    BUF_SLICE     /* of buffer `of`: byte offset = loop index * stride (elements, Dim) * element size; loop: which enclosing loop step */
+    /* of buffer `of`: byte offset = loop index * stride (elements, Dim) * element size; loop: which enclosing loop step */
+    BUF_SLICE
 } BufKind;
 
 typedef struct Buf {
@@ -90,13 +91,15 @@ typedef struct Program {
     uint32_t ninput, noutput;
     bool calls_back;          /* has a callback step */
     bool may_fail;            /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
-    bool blas;                /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
+    /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
+    bool blas;
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
     VEC(Kernel) kernel;       /* no two are equal */
     Step *step;
     uint32_t nstep;
     VEC(Dim) symbol;          /* the entry's dim argument, in order */
-    VEC(Dim) dim;             /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
+    /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
+    VEC(Dim) dim;
     int64_t workspace;        /* bytes */
     int64_t moved;            /* bytes read and written by all steps at the upper bounds, loops counted once */
     uint32_t nstack;          /* buffers of kind BUF_STACK */
@@ -108,7 +111,8 @@ typedef struct Program {
 typedef struct LowerOptions {
     Target target;
     bool blas;                /* contractions go through the host table */
-    const Dim *const *stride; /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
+    /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
+    const Dim *const *stride;
 } LowerOptions;
 
 /* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */

@@ -35,7 +35,8 @@ Value emit_sum_to(Emit *e, Value a, const Type *shape);              /* adjoint 
 Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n);
 Value emit_swap_last(Emit *e, Value a);                              /* transpose of the last two axes */
 Value emit_cast(Emit *e, Value a, DType to);                         /* a itself if equal */
-Value emit_wide(Emit *e, Value a);                                   /* cast to the type that its dtype computes in: f32 for 16-bit floats */
+/* cast to the type that its dtype computes in: f32 for 16-bit floats */
+Value emit_wide(Emit *e, Value a);
 Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n);
 Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size); /* along one axis, step 1 */
 Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill); /* along one axis */
@@ -54,8 +55,9 @@ typedef struct Vjp {
     const bool *wanted;      /* per operand: somebody asks */
     Value *dx;               /* per operand */
     const Value *sum;        /* of a region: per operand, its cotangent so far, 0 for none */
-    bool *total;             /* per operand, starts false; a rule sets it where dx already holds sum: it added on top of it, step by step,
-                              * as code without the region would have */
+    /* per operand, starts false; a rule sets it if dx already includes sum, because it added to sum step by step, as code without
+     * the region would have */
+    bool *total;
     Status *st;
     void *user;              /* the caller of the walk, for `foreign` */
     void (*foreign)(struct Vjp *v); /* the rule of `call` and `custom`, which belong to the front end; NULL: an error */

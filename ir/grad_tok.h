@@ -1,6 +1,6 @@
-/* grad_tok: gradient columns of ops.def as initialisers of GradTok, in prefix order: MUL(G, Y) is "{op mul}, {g}, {y}". The names of
- * primitives mean the ops of the same name, and FN(op, ...) is any other op. Included right before an expansion of ops.def and undone
- * by scalar_undef.h right after it, for its names are short: no include guard. Relies on op.h. */
+/* grad_tok: gradient columns of ops.def as initialisers of GradTok, in prefix order: MUL(G, Y) is "{op mul}, {g}, {y}". The
+ * names of primitives mean the ops of the same name, and FN(op, ...) is any other op. Included right before an expansion of
+ * ops.def and undone by scalar_undef.h right after it, for its names are short: no include guard. Relies on op.h. */
 enum { OP_select = OP_where };
 #define SPELL(op, ...) { GK_OP, OP_##op, 0 }, __VA_ARGS__
 #include "scalar.def"

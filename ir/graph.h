@@ -88,7 +88,8 @@ typedef struct Graph {
     VEC(Value) param;
     VEC(Value) result;
     bool kernel;         /* it is the body of a kernel node */
-    bool effect;         /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
+    /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
+    bool effect;
 } Graph;
 
 struct Module {
@@ -117,7 +118,8 @@ Value graph_param(Graph *g, const Type *type, Loc loc); /* appended; also listed
 void graph_result(Graph *g, Value v);
 
 bool type_equal(const Type *a, const Type *b);
-Dim type_elements(DimTable *t, const Type *type);     /* DIM_BAD on overflow; of a stack whose height its loop makes: of one slice */
+/* DIM_BAD on overflow; of a stack whose height its loop makes: of one slice */
+Dim type_elements(DimTable *t, const Type *type);
 size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap); /* f32[32,784] */
 uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand handles: for sharing */
 

@@ -24,7 +24,8 @@ typedef struct Infer {
 } Infer;
 
 /* The question, outside of any graph; `few` is not cleared. */
-static inline void infer_begin(Infer *inf, Op op, const Type *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Status *st)
+static inline void infer_begin(Infer *inf, Op op, const Type *const *in, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, Status *st)
 {
     inf->module = NULL;
     inf->op = op;

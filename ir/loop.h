@@ -1,5 +1,5 @@
-/* loop: the graphs of a loop node and what is known of its trip count, for all who type, differentiate or lower loops. What its operands
- * and results mean is written in op_region.c. Relies on graph. */
+/* loop: the graphs of a loop node and what is known of its trip count, for all who type, differentiate or lower loops. What its
+ * operands and results mean is written in op_region.c. Relies on graph. */
 #ifndef KILN_IR_LOOP_H
 #define KILN_IR_LOOP_H
 

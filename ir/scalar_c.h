@@ -1,6 +1,6 @@
-/* scalar_c: the primitives of the scalar algebra in C. First inline functions on float, double and the integers; then what each primitive of
- * scalar.def is as an expression of them, for the dialect in scalar_paste.h. Relies on the C library alone: included by
- * translation units that expand math.def or ops.def as C kernels. Never installed. */
+/* scalar_c: the primitives of the scalar algebra in C. First inline functions on float, double and the integers; then what each
+ * primitive of scalar.def is as an expression of them, for the dialect in scalar_paste.h. Relies on the C library alone:
+ * included by translation units that expand math.def or ops.def as C kernels. Never installed. */
 #ifndef KILN_IR_SCALAR_C_H
 #define KILN_IR_SCALAR_C_H
 

@@ -1,10 +1,11 @@
-/* scalar_paste: the spelled expressions of the scalar algebra as C expressions, the twin of scalar_tok.h, made of the primitives' meanings
- * in scalar_c.h. Included right before an expansion of math.def or ops.def inside a C kernel and undone by scalar_undef.h; no include guard.
+/* scalar_paste: the spelled expressions of the scalar algebra as C expressions, the twin of scalar_tok.h, made of the
+ * primitives' meanings in scalar_c.h. Included right before an expansion of math.def or ops.def inside a C kernel and undone by
+ * scalar_undef.h; no include guard.
  *
- * X, Y, Z are the variables x, y, z. Where SCALAR_OWN is defined, every value has one type: SCALAR_OWN(fn) is the name of fn for it,
- * C_TYPE its C type, to which each primitive cuts its result, and SCALAR_FN(fn) an elementary function. Elsewhere values have the types of
- * C's own expressions: integers narrower than int compute in int, so that the value is right once stored in its type, provided
- * the expression does not compare, divide or shift an intermediate that wrapped. SCALAR_MAD renames mad. */
+ * X, Y, Z are the variables x, y, z. Where SCALAR_OWN is defined, every value has one type: SCALAR_OWN(fn) is the name of fn for
+ * it, C_TYPE its C type, to which each primitive cuts its result, and SCALAR_FN(fn) an elementary function. Elsewhere values
+ * have the types of C's own expressions: integers narrower than int compute in int, so that the value is right once stored in
+ * its type, provided the expression does not compare, divide or shift an intermediate that wrapped. SCALAR_MAD renames mad. */
 #ifndef SCALAR_MAD
 #define SCALAR_MAD mad
 #endif

@@ -1,10 +1,11 @@
-/* scalar_tok: expressions of the scalar algebra as initialisers of ScalarTok, in prefix order: ADD(X, Y) is "{add}, {arg 0}, {arg 1}".
- * Included right before an expansion of ops.def or math.def and undone by scalar_undef.h right after it, for its names are short:
- * no include guard. Relies on scalar.h.
+/* scalar_tok: expressions of the scalar algebra as initialisers of ScalarTok, in prefix order: ADD(X, Y) is "{add}, {arg 0},
+ * {arg 1}". Included right before an expansion of ops.def or math.def and undone by scalar_undef.h right after it, for its names
+ * are short: no include guard. Relies on scalar.h.
  *
  *   X Y Z        the operands          C(v)          a constant of the operands' type     K(type, v)  a constant of a named type
  *   CVT(type, x) to a named type       CAST(x)       to the op's result type              FN(fn, ...) an elementary function
- *   BITS(type, x) FLOATBITS(type, x)   V(fn, name)   a let-row of math.def                ADD, ...    the primitives of scalar.def */
+ *   BITS(type, x) FLOATBITS(type, x)   V(fn, name)   a let-row of math.def                ADD, ...    the primitives of
+ *   scalar.def */
 #define SPELL(p, ...) { P_##p, DT_NONE, 0, 0 }, __VA_ARGS__
 #include "scalar.def"
 

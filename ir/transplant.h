@@ -9,7 +9,8 @@ typedef struct Transplant {
     Graph *const *graph;  /* the old module's, by index */
     uint32_t graphs;
     const DimTable *dims; /* its sizes */
-    Dim *size;            /* per expression of dims: what a symbol is in the new module; DIM_BAD of one that a loop makes, which gets a new one */
+    /* per expression of dims: what a symbol is in the new module; DIM_BAD of one that a loop makes, which gets a new one */
+    Dim *size;
     Module *to;
     Status *st;
     Graph **copy;         /* per old graph: its copy; NULL: none so far */

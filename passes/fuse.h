@@ -59,7 +59,8 @@ typedef struct Fuse {
     bool *outside;         /* per value: needed in memory by a node outside of kernels, or as a result */
     bool *solid;           /* per value: and not only by contractions, which read through strides */
     bool *result;          /* per value: its home group stores it */
-    uint32_t *effect;      /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
+    /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
+    uint32_t *effect;
     Use **use;             /* per value */
     uint32_t *reader, *first_reader; /* the nodes that use value v as an operand are those from reader[first_reader[v]] up to where
                                       * v + 1 begins */
@@ -94,7 +95,10 @@ bool fuse_operands(Fuse *f, const Node *n, uint32_t group);
 bool fuse_room(const Fuse *f, const Node *n, uint32_t group);  /* for one more such node: kernels have a bounded length */
 void fuse_count(const Fuse *f, const Node *n, uint32_t group); /* the group has n in it */
 /* The node only changes index maps, or is made from nothing, so every kernel that needs it computes it. */
-static inline bool fuse_in_all(const Fuse *f, uint32_t node) { return f->role[node] != ROLE_OUTSIDE && f->role[node] < ROLE_COMPUTE; }
+static inline bool fuse_in_all(const Fuse *f, uint32_t node)
+{
+    return f->role[node] != ROLE_OUTSIDE && f->role[node] < ROLE_COMPUTE;
+}
 /* The node only changes index maps and does no arithmetic. (A moving op with more operands computes an index or selects.) */
 static inline bool fuse_is_move(const Node *n) { return op_def[n->op].flags & OPF_MOVES && op_def[n->op].nin == 1; }
 uint32_t fuse_operand_count(const Node *n);                 /* custom is its first operand */

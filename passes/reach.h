@@ -15,7 +15,7 @@ typedef struct Reach {
 /* Returns, per value of g, how `leaf` reaches it through the nodes [first, last) outside of the gaps (which ascend), loops and
  * branches included. Values that only decide how often a loop turns or which branch is taken do not count as a way. The answer lies
  * in the arena, whose border must be set. */
-Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap, const Value *leaf,
-                  uint32_t leaves);
+Reach *reach_from(Arena *arena, const Graph *g, uint32_t first, uint32_t last, const NodeRange *gap, uint32_t ngap,
+    const Value *leaf, uint32_t leaves);
 
 #endif

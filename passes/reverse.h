@@ -16,8 +16,9 @@ typedef struct Reverse {
     const Value *y, *seed;     /* outputs and their cotangents (0: ones) */
     uint32_t ny;
     const Value *x;            /* what is asked for; a value may stand twice */
-    const uint32_t *group;     /* ascending; x of one group are the reads of one thing: dx of the first is the sum for all, in the order of the
-                                * walk; NULL: each its own */
+    /* ascending; the x of one group are the reads of one thing: dx of the first is the sum for all, in the order of the walk; NULL:
+     * each x is its own group */
+    const uint32_t *group;
     uint32_t nx;
     Value *dx;                 /* out: cotangents; 0 where unconnected */
     Arena *scratch;

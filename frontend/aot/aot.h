@@ -35,7 +35,8 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
 /* The prefix of every name in both (artifact_name.c). */
 bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st);
 /* The header's text (artifact_header.c). */
-void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes);
+void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes,
+    int64_t constant_bytes);
 /* Bytes that the caller provides: the program's own, and new state until the call has succeeded. */
 int64_t artifact_workspace(const Program *p, uint32_t noutput);
 #define ARTIFACT_ALIGN 64

@@ -26,7 +26,8 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous;         /* eager */
-    uint8_t device;          /* eager: that its memory lies on. What the host reads goes through tensor_read or tensor_host (device.c) */
+    /* eager: that its memory lies on. What the host reads goes through tensor_read or tensor_host (device.c) */
+    uint8_t device;
     bool in_scope;           /* linked in a scope's list */
     uint32_t owners;         /* kiln_own minus kiln_release */
     kiln *k;
@@ -61,7 +62,8 @@ struct kiln_variable {
     kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
-    uint32_t pins;            /* tapes, optimisers and checkpoints that keep a pointer to it: freed, it is not made anew before they go */
+    /* tapes, optimisers and checkpoints that keep a pointer to it: freed, it is not made anew before they go */
+    uint32_t pins;
     Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
     uint64_t trace_id;
     Loc made;
@@ -155,7 +157,8 @@ typedef struct Hooks {
                    kiln_tensor **out, uint32_t nout);
     kiln_tensor *(*read)(Thread *t, kiln_site at, kiln_variable *v);
     bool (*assign)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
-    bool (*begin_local)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x); /* v, a new one, lives in the trace and holds x */
+    /* v, a new one, lives in the trace and holds x */
+    bool (*begin_local)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
     void (*forget)(Thread *t, const kiln_variable *v);
     bool (*is_current)(const Thread *t, const kiln_tensor *x); /* x is of the running trace */
     Module *(*module)(const Trace *trace);
@@ -166,14 +169,16 @@ typedef struct Hooks {
                    kiln_tensor *const *out, uint32_t nout);
     void (*note_read)(Thread *t, kiln_variable *v, kiln_tensor *x);
     bool (*note_leaf)(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /* by the tapes that record frame f */
-    void (*block)(Thread *t, const Frame *f, kiln_variable *v); /* tapes around frame f learn that they cannot see all its reads of v */
+    /* tapes around frame f learn that they cannot see all its reads of v */
+    void (*block)(Thread *t, const Frame *f, kiln_variable *v);
     void (*retire)(kiln_tape *tape);
     /* effects of compiled code (ops/effect_record.c) */
     int32_t (*effect_happens)(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
     /* recorded calls (function/call_gradient.c) */
     void (*hold_call)(kiln *k, const RecordedCall *call);
     void (*drop_call)(kiln *k, const RecordedCall *call);
-    bool (*call_gradient)(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
+    bool (*call_gradient)(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out,
+        kiln_tensor *const *g,
                           const bool *wanted, kiln_tensor **dx);
 } Hooks;
 
@@ -189,7 +194,8 @@ struct kiln {
     kiln_variable *variables;
     uint32_t next_variable, freed, renamed; /* renamed: how often one that has a layer's name, perhaps, was freed */
     kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
-    struct NameHint { const char *stem; uint32_t n, newest, renamed; } hint[8]; /* nn/name.c: all numbers below n are taken, as of the newest */
+    /* nn/name.c: all numbers below n are taken, as of the newest */
+    struct NameHint { const char *stem; uint32_t n, newest, renamed; } hint[8];
     kiln_function *functions;
     kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
     uint32_t functions_freed;
@@ -217,12 +223,13 @@ Thread *thread_of(kiln *k);
 Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
 
 /* ---- errors (error.c): each returns the poison tensor so that `return fail(...)` reads well -------------------------------
- * In comments here and in the rooms above, "NULL: recorded" and "false: recorded" mean that the function, where it returns that, has called
- * fail() already, so that its caller has nothing to add. Likewise "NULL: st": the Status that it was given says why. */
+ * In comments here and in the rooms above, "NULL: recorded" and "false: recorded" mean that the function, where it returns that,
+ * has called fail() already, so that its caller has nothing to add. Likewise "NULL: st": the Status that it was given says why. */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
 bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg); /* arena_try whose failure is recorded */
-kiln_code failure_take(Thread *t, char *text, size_t cap); /* forgets the recorded error, if any: its code, and its text into text */
+/* forgets the recorded error, if any: its code, and its text into text */
+kiln_code failure_take(Thread *t, char *text, size_t cap);
 /* What is recorded, set aside while something is tried whose errors are nobody's, and put back. */
 typedef struct FailureAside {
     kiln_failure failure;
@@ -236,13 +243,14 @@ void log_open(kiln *k); /* settles where its log goes */
 void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
 static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
-const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap); /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
+/* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
+const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap);
 
 /* ---- tensor headers ------------------------------------------------------------------------------------------------------------
  */
 kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
-/* Contiguous, in the host's memory, not filled: what the host writes there goes to the thread's own device by tensor_place. The type's dims are constants.
- * NULL: recorded. */
+/* Contiguous, in the host's memory, not filled: what the host writes there goes to the thread's own device by tensor_place. The
+ * type's dims are constants. NULL: recorded. */
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
 kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
 kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x);  /* a second handle, same uid, in the innermost scope */
@@ -252,7 +260,8 @@ void tensor_view(const kiln_tensor *x, View *v);
 uint64_t tensor_signature(kiln_tensor *x);
 static inline bool tensor_ok(const kiln_tensor *x) { return x && (x->state == TENSOR_EAGER || x->state == TENSOR_TRACED); }
 int64_t type_count(const Type *type);                    /* constant dims only */
-bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out); /* checks everything; false: recorded */
+/* checks everything; false: recorded */
+bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out);
 
 bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x); /* print.c; false: recorded */
 /* A negative axis counts from the end of `rank` axes. False: recorded. */
@@ -262,7 +271,8 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 const char *device_name(uint32_t device);
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
 bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
-/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the thread's own. False: two differ, recorded. */
+/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the thread's own. False:
+ * two differ, recorded. */
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device);
 static inline bool all_on_host(const Thread *t, kiln_tensor *const *in, uint32_t nin)
 {
@@ -275,8 +285,10 @@ bool run_there(Thread *t, uint32_t device, const OpCall *c, View *v, kiln_tensor
 int32_t launch_there(Thread *t, uint32_t device, const Launch *l, Buffer *const *use, uint32_t n, Status *st);
 void tensor_pack(Thread *t, const kiln_tensor *x, kiln_tensor *out, Status *st); /* into out, contiguous and on the same device */
 bool tensor_read(Thread *t, kiln_site at, kiln_tensor *x, void *to); /* its elements, row-major: waits for them. False: recorded */
-kiln_tensor *tensor_host(Thread *t, kiln_site at, kiln_tensor *x); /* its elements row-major where the host reads them: x, or a copy. Poison: recorded */
-kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* x itself if it is there, else a packed copy. Poison: recorded */
+/* its elements row-major where the host reads them: x, or a copy. Poison: recorded */
+kiln_tensor *tensor_host(Thread *t, kiln_site at, kiln_tensor *x);
+/* x itself if it is there, else a packed copy. Poison: recorded */
+kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device);
 /* What the host made, a moment ago and for nobody else, on the thread's own device; NULL stays NULL. Poison: recorded. */
 kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
 void device_wait(uint32_t device); /* for all that was asked of it */

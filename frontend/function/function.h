@@ -1,6 +1,6 @@
 /* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which
- * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (a call without an instance), traced.c,
- * build.c, call.c. */
+ * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (a call without an
+ * instance), traced.c, build.c, call.c. */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H
 
@@ -31,7 +31,8 @@ typedef struct Binding {     /* where a call finds the value of a symbol; a symb
     uint32_t symbol;         /* of Program.symbol */
 } Binding;
 
-typedef struct Traced {      /* what a body became for arguments of these types; tracing, gradients, check and ahead-of-time compiling share it */
+/* what a body became for arguments of these types; tracing, gradients, check and ahead-of-time compiling share it */
+typedef struct Traced {
     uint32_t narg;
     Type *arg;               /* as traced: dims constant or symbols of `module` */
     Type *made;              /* the concrete types it was traced with */
@@ -102,7 +103,8 @@ struct kiln_function {
     uint32_t ninstances;
     size_t cached;           /* bytes */
     struct Rigid *rigid;     /* sizes that could not be generalised */
-    Plan preset;             /* of a bounded instance's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
+    /* of a bounded instance's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
+    Plan preset;
     uint32_t preset_args;
     Instance *limbo;              /* retired instances; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
@@ -157,7 +159,8 @@ Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *i
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing,
  * records nothing. */
-bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result, kiln_tensor **source);
+bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in,
+    kiln_tensor **result, kiln_tensor **source);
 /* Runs the instance's code; out gets noutput tensors. */
 bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
@@ -174,8 +177,8 @@ void instance_free(Instance *inst);
 void recorded_call_hold(kiln *k, const RecordedCall *call);
 void recorded_call_drop(kiln *k, const RecordedCall *call);
 /* The cotangents of its inputs; dx[i] NULL: none. wanted: which are asked for. False: recorded. */
-bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out, kiln_tensor *const *g,
-                            const bool *wanted, kiln_tensor **dx);
+bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out,
+    kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx);
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources);
 
@@ -217,7 +220,9 @@ bool fixed_equal(const Fixed *a, const Fixed *b);
 const char *fixed_text(const Fixed *v, char *buf, size_t cap);
 
 /* ---- signature.c --------------------------------------------------------------------------------------------------------- */
-typedef enum MissKind { MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_DEVICE, MISS_OTHER } MissKind;
+typedef enum MissKind {
+    MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_DEVICE, MISS_OTHER
+} MissKind;
 typedef struct Miss { /* how a call missed the instance nearest to it */
     MissKind kind;
     int argument, dim; /* -1: none */
@@ -268,13 +273,15 @@ void stats_miss(kiln_function *f, const Miss *m);
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m); /* warns when traces pile up */
 void stats_instance(kiln_function *f, const Instance *inst);
 void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t evictions);
-void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst); /* why_not NULL: it is done */
+/* why_not NULL: it is done */
+void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst);
 
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
 void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no stage */
 bool dump_wants(const char *stage);
 void dump_module(void *function, const char *stage, const Module *m);                    /* its name; PassCtx.dump */
-void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len); /* its name; CompileOptions.dump */
+/* its name; CompileOptions.dump */
+void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len);
 /* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a
  * device. What goes wrong is what the file says. */
 void dump_program(const char *function, Arena *arena, const Module *m, const Program *p);

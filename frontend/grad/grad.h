@@ -20,7 +20,8 @@ struct kiln_tape {
     kiln_tape *next;         /* of its scope */
     uint32_t scope;
     bool persistent, recording, used;
-    bool closed;             /* by its scope: the struct stays, so that a stale handle is known, until the user closes it or the engine goes */
+    /* by its scope: the struct stays, so that a stale handle is known, until the user closes it or the engine goes */
+    bool closed;
     Loc loc;
     Frame *frame;            /* opened inside a trace: where; NULL: eager */
     uint64_t trace_id;
@@ -45,10 +46,13 @@ void tape_record(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_
 void tape_record_call(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, uint32_t nin,
                       kiln_tensor *const *out, uint32_t nout);
 const RecordedCall *tape_call(const kiln_tape *tape, const Node *n); /* of an OP_call */
-void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x); /* eager: x is what the read returned; every recording tape notes it */
+/* eager: x is what the read returned; every recording tape notes it */
+void tape_note_read(Thread *t, kiln_variable *v, kiln_tensor *x);
 bool tape_note(kiln_tape *tape, kiln_variable *v, uint64_t uid, Value leaf); /* false: no memory, recorded */
-bool tapes_note_leaf(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /* by the tapes that record frame f; false: recorded */
-void tapes_block(Thread *t, const Frame *f, kiln_variable *v); /* the tapes around frame f learn that they cannot see all its reads of v */
+/* by the tapes that record frame f; false: recorded */
+bool tapes_note_leaf(Thread *t, const Frame *f, kiln_variable *v, Value leaf);
+/* the tapes around frame f learn that they cannot see all its reads of v */
+void tapes_block(Thread *t, const Frame *f, kiln_variable *v);
 /* Whether regions inside what it records read the variable where the tape cannot see it (region.c): then it has no gradient. */
 bool tape_misses(const kiln_tape *tape, const kiln_variable *v);
 /* leaves.c: the leaves that stand for operand x, at most cap, and how many there are. known: what tape_reach_asked gave for all
@@ -64,5 +68,6 @@ void tape_resume(kiln_tape *tape);           /* after kiln_tape_stop */
 void tape_retire(kiln_tape *tape);           /* its scope closes: everything goes but the struct */
 void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
-bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny, const kiln_operand *x, int count, kiln_tensor **dx);
+bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny,
+    const kiln_operand *x, int count, kiln_tensor **dx);
 #endif

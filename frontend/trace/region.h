@@ -16,13 +16,15 @@ Frame *frame_open(Thread *t, kiln_site at, FrameKind kind, const char *what);
 /* Ends the frame, closed or given up: its parent is the innermost again. No effect on a frame that is not open any longer. */
 void frame_leave(Thread *t, const Frame *f);
 
-/* A region about to become a node of its frames' parent. Frames: a loop's body, before it the condition if there is one; a branch's cases. */
+/* A region about to become a node of its frames' parent. Frames: a loop's body, before it the condition if there is one; a
+ * branch's cases. */
 typedef struct Region {
     Op op; /* OP_loop, OP_branch */
     Frame *const *frame;
     uint32_t frames;
     Value selector;             /* the trip count, unless there is a condition; branch: the selector; of the parent */
-    const Value *const *result; /* per frame, in it: carries and stacked (a loop's body), the predicate (a condition), a case's results */
+    /* per frame, in it: carries and stacked (a loop's body), the predicate (a condition), a case's results */
+    const Value *const *result;
     uint32_t carries, stacked;  /* of a body: given ones, apart from variables; a case has `carries` results */
     bool reverse;
     Dim n;                      /* loop: steps, or their bound; DIM_BAD: what the trip count says, or nobody knows */

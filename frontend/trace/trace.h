@@ -74,8 +74,8 @@ Value trace_value(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
                          kiln_tensor **out, uint32_t nout);
 /* Appends an effect: nout results, or none. False: recorded. */
-bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr, kiln_tensor **out,
-                  uint32_t nout);
+bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
+    kiln_tensor **out, uint32_t nout);
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
 /* From here on, inside the innermost frame, the tensor x from outside means value v. */
