@@ -11,6 +11,7 @@
  * if it is; the attributes. A size or stride is the number 0 or 1, or -1 - (16 * n + c): value n of the call, of class c. */
 typedef struct OpKey {
     uint32_t words, values;
+    size_t room;           /* of either: op_key_room of the call */
     int64_t *word, *value; /* value: what the program's symbols are in this call, in their order; no part of the key */
 } OpKey;
 

@@ -14,6 +14,7 @@ typedef struct Lowered {
     bool exact; /* not lowered: the key of such calls must contain the sizes themselves */
     const Program *p;
     BlockKernel *kernel;     /* for each kernel of p */
+    int64_t *call;           /* the last call, as same_call reads it */
     int64_t *symbol, *value; /* from the last call: values of the program's symbols and of all expressions of its dim table */
     size_t *temp, room;      /* from the last call: each temporary buffer's place, in so many bytes */
     bool called;
@@ -22,10 +23,12 @@ typedef struct Lowered {
 
 #define KEPT_SETS 64
 #define KEPT_WAYS 4
+#define KEPT_LAST 128
 #define KEPT_BYTES ((size_t)4 << 20) /* bytes of all programs of one thread */
 
 struct Kept {
     Lowered *at[KEPT_SETS][KEPT_WAYS];
+    Lowered *last[KEPT_LAST]; /* the program that ran last, by last_of: a call that repeats it makes no key */
     uint64_t clock;
     uint32_t hand; /* where eviction goes on */
     size_t bytes;
@@ -49,13 +52,48 @@ void kept_free(Kept *k)
     mem_free(k, sizeof *k);
 }
 
+/* ---- the last call ---------------------------------------------------------------------------- */
+
+static uint32_t last_of(const Run *r)
+{
+    uint64_t h = r->op * 5u + (r->nattr != 0 ? (uint64_t)r->attr[0] : 0);
+    if (r->nin != 0) h += 3u * r->in[0].rank + 7u * (uint64_t)(r->in[0].rank != 0 ? r->in[0].dim[0] : 0);
+    return h % KEPT_LAST;
+}
+
+static int64_t head_of(const View *v) { return v->dtype | v->rank << 8; }
+
+/* Writes down everything about a call but the addresses of its operands. */
+static void note_call(int64_t *to, const Run *r)
+{
+    for (uint32_t i = 0; i < r->nattr; i++) *to++ = r->attr[i];
+    for (uint32_t i = 0; i < r->nin; i++) {
+        *to++ = head_of(&r->in[i]);
+        for (uint32_t a = 0; a < r->in[i].rank; a++, to += 2) to[0] = r->in[i].dim[a], to[1] = r->in[i].stride[a];
+    }
+}
+
+/* Whether l's last call was this one. */
+static bool same_call(const Lowered *l, const Run *r)
+{
+    const int64_t *was = l->call;
+    int64_t differ = 0;
+    if (!l->called || l->word[0] != r->op || l->word[1] != r->nin || l->word[2] != r->nattr) return false;
+    for (uint32_t i = 0; i < r->nattr; i++) differ |= *was++ ^ r->attr[i];
+    for (uint32_t i = 0; i < r->nin; i++) {
+        if (*was++ != head_of(&r->in[i])) return false;
+        for (uint32_t a = 0; a < r->in[i].rank; a++, was += 2) differ |= (was[0] ^ r->in[i].dim[a]) | (was[1] ^ r->in[i].stride[a]);
+    }
+    return differ == 0;
+}
+
 /* ---- the table -------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const OpKey *key)
 {
     uint64_t h = key->words;
-    for (uint32_t i = 0; i < key->words; i++) h = hash_mix(h, (uint64_t)key->word[i]);
-    return h;
+    for (uint32_t i = 0; i < key->words; i++) h = (h + (uint64_t)key->word[i]) * 0xff51afd7ed558ccdu;
+    return hash_mix(h, h >> 32);
 }
 
 static Lowered *find(Kept *k, const OpKey *key, uint64_t hash)
@@ -75,6 +113,8 @@ static void evict(Kept *k, Lowered **at)
 {
     if (!*at) return;
     k->bytes -= (*at)->bytes;
+    for (int i = 0; i < KEPT_LAST; i++)
+        if (k->last[i] == *at) k->last[i] = NULL;
     drop(*at);
     *at = NULL;
 }
@@ -117,6 +157,7 @@ static void make(void *arg)
         return;
     }
     l->kernel = ARENA_ARRAY(&l->arena, BlockKernel, l->p->kernel.len + 1);
+    l->call = ARENA_ARRAY(&l->arena, int64_t, m->key->room + 1);
     l->symbol = ARENA_ARRAY(&l->arena, int64_t, m->key->values + 1);
     l->value = ARENA_ARRAY(&l->arena, int64_t, l->p->module->dims.expr.len + 1);
     l->temp = ARENA_ARRAY(&l->arena, size_t, l->p->buf.len + 1);
@@ -208,15 +249,8 @@ static void run_steps(const Run *r, const Lowered *l, char *room, const Block *s
     }
 }
 
-static bool run_program(const Run *r, Lowered *l, const OpKey *key)
+static bool run_program(const Run *r, Lowered *l, bool again)
 {
-    bool again = l->called && memcmp(l->symbol, key->value, key->values * sizeof *l->symbol) == 0;
-    if (!again) {
-        l->called = true;
-        memcpy(l->symbol, key->value, key->values * sizeof *l->symbol);
-        evaluate(&l->p->module->dims, l->symbol, l->value);
-    }
-    if (!again && !place_temps(l)) l->room = SIZE_MAX;
     char *room = l->room == 0 || l->room == SIZE_MAX ? NULL : mem_alloc_aligned(l->room, 64);
     if (l->room != 0 && !room) {
         l->called = false;
@@ -227,33 +261,58 @@ static bool run_program(const Run *r, Lowered *l, const OpKey *key)
     return true;
 }
 
-/* exact: the key holds the sizes as numbers. *again is set if it has to. */
-static bool run_key(const Run *r, OpKey *key, bool exact, bool *again)
+/* Runs a call of this key, and notes it as the program's last one. */
+static bool run_call(const Run *r, Lowered *l, const OpKey *key)
 {
-    Kept *kept = r->kept && !r->kept->running ? r->kept : NULL;
+    const bool again = l->called && memcmp(l->symbol, key->value, key->values * sizeof *l->symbol) == 0;
+    note_call(l->call, r);
+    if (!again) {
+        l->called = true;
+        memcpy(l->symbol, key->value, key->values * sizeof *l->symbol);
+        evaluate(&l->p->module->dims, l->symbol, l->value);
+        if (!place_temps(l)) l->room = SIZE_MAX;
+    }
+    return run_program(r, l, again);
+}
+
+/* exact: the key holds the sizes as numbers. *again is set if it has to. */
+static bool run_key(const Run *r, Kept *kept, OpKey *key, bool exact, bool *again)
+{
     op_key(key, r->op, r->in, r->nin, r->attr, r->nattr, exact);
     const uint64_t hash = hash_of(key);
     Lowered *l = kept ? find(kept, key, hash) : NULL, *made = NULL;
     if (!l && !(l = made = lower(key, hash, r->st))) return false;
     if (made && kept) keep(kept, made);
     *again = l->exact;
-    if (kept) kept->running = true;
-    bool ok = *again || run_program(r, l, key);
-    if (kept) kept->running = false;
+    if (kept && !*again) kept->last[last_of(r)] = l;
+    bool ok = *again || run_call(r, l, key);
     if (!kept) drop(made);
     return ok;
 }
 
-bool run_lowered(const Run *r)
+static bool run_new(const Run *r, Kept *kept)
 {
     int64_t few[256], *room = few;
     const size_t n = op_key_room(r->in, r->nin, r->nattr), bytes = 2 * n * sizeof *room;
     bool again = false;
     if (2 * n > COUNT_OF(few) && !(room = mem_alloc(bytes)))
         return status_fail(r->st, ST_MEMORY, "%s: no memory to say what it is", op_def[r->op].name);
-    OpKey key = {.word = room, .value = room + n};
-    bool ok = run_key(r, &key, false, &again) && (!again || run_key(r, &key, true, &again));
+    OpKey key = {.room = n, .word = room, .value = room + n};
+    bool ok = run_key(r, kept, &key, false, &again) && (!again || run_key(r, kept, &key, true, &again));
     if (room != few) mem_free(room, bytes);
+    return ok;
+}
+
+bool run_lowered(const Run *r)
+{
+    Kept *kept = r->kept && !r->kept->running ? r->kept : NULL;
+    if (!kept) return run_new(r, NULL);
+    Lowered *l = kept->last[last_of(r)];
+    kept->running = true;
+    const bool same = l && same_call(l, r);
+    if (same) l->used = ++kept->clock;
+    const bool ok = same ? run_program(r, l, true) : run_new(r, kept);
+    kept->running = false;
     return ok;
 }
 
