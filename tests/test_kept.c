@@ -134,6 +134,51 @@ static void many_classes(void **state)
     assert_int_equal(memory_count().live_bytes, start);
 }
 
+static void as_if_not_kept(Kept *kept, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View out)
+{
+    View other = out;
+    Status st = {0};
+    size_t bytes = dtype_bytes((DType)out.dtype);
+    other.data = want;
+    for (uint32_t a = 0; a < out.rank; a++) bytes *= (size_t)out.dim[a];
+    assert_true(eager_run(&(EagerCtx){.kept = kept}, op, in, nin, attr, nattr, &out, 1, &st));
+    assert_true(eager_run(&(EagerCtx){.kept = NULL}, op, in, nin, attr, nattr, &other, 1, &st));
+    assert_memory_equal(got, want, bytes);
+}
+
+/* A call that repeats the last one, over other memory, goes by what lies there now; so does one of another size in between, whether it
+ * is small, large or empty. */
+static void repeated_calls_read_anew(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = {3, 3, 400, 3, 0, 3, 2, 2, 17, 17};
+    static const struct {
+        Op op;
+        DType in, out;
+        uint32_t nin, nattr;
+        int64_t attr[5], more[2], times; /* out: as many rows and columns more, rows so many times */
+    } call[] = {
+        {OP_argmax, DT_f32, DT_i64, 1, 1, {1}, {0, -3}, 1},
+        {OP_concat, DT_f32, DT_f32, 2, 1, {0}, {0, 0}, 2},
+        {OP_pad, DT_f32, DT_f32, 1, 5, {0, 1, 2, 3, 1}, {3, 4}, 1},
+        {OP_cumsum, DT_f32, DT_f32, 1, 3, {1, 0, 0}, {0, 0}, 1},
+        {OP_argsort, DT_f32, DT_i64, 1, 2, {1, 0}, {0, 0}, 1},
+    };
+    Kept *kept = kept_new();
+    for (int64_t i = 0; i < ROOM; i++) x[i] = (float)(i * 37 % 101), index_[i] = i * 7 % 20 - 1;
+    for (int i = 0; i < 40 * (int)COUNT_OF(rows); i++)
+        for (size_t c = 0; c < COUNT_OF(call); c++) {
+            const int64_t n = rows[i % (int)COUNT_OF(rows)], to[2] = {n * call[c].times + call[c].more[0], 4 + call[c].more[1]};
+            const View in[2] = {view_of(call[c].in, x + i * 53, 2, DIMS(n, 4)), view_of(call[c].in, x + i * 29, 2, DIMS(n, 4))};
+            as_if_not_kept(kept, call[c].op, in, call[c].nin, call[c].attr, call[c].nattr,
+                view_of(call[c].out, got, call[c].op == OP_argmax ? 1 : 2, to));
+            if (n == 0) continue;
+            const View rows_of[2] = {in[0], view_of(DT_i64, index_ + i, 1, DIMS(n))};
+            as_if_not_kept(kept, OP_gather, rows_of, 2, DIMS(0), 1, view_of(DT_f32, got, 2, DIMS(n, 4)));
+        }
+    kept_free(kept);
+}
+
 static void no_memory_is_an_error(void **state)
 {
     (void)state;
@@ -198,6 +243,7 @@ int main(void)
         cmocka_unit_test(long_ones),
         cmocka_unit_test(repeated_operands_scatter),
         cmocka_unit_test(many_classes),
+        cmocka_unit_test(repeated_calls_read_anew),
         cmocka_unit_test(no_memory_is_an_error),
         cmocka_unit_test(an_op_in_an_op),
     };

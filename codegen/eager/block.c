@@ -79,6 +79,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
 {
     *out = (BlockKernel){.k = k,
         .axes = ARENA_ARRAY(arena, uint16_t, k->ninstr + 1),
+        .fixed = ARENA_ARRAY(arena, bool, k->ninstr + 1),
         .clamp = ARENA_ARRAY(arena, uint8_t, k->ninstr + 1),
         .store = ARENA_ARRAY(arena, uint16_t, k->nstore + 1)};
     uint16_t stream[64];
@@ -96,8 +97,12 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         const Stream *s = i->kind == I_LOAD || i->kind == I_FETCH ? &k->stream[i->ref] : NULL;
         const int32_t from[5] = {i->a, i->b, i->c, s ? s->dyn : -1, s ? s->guard : -1};
         uint16_t axes = s ? stream[i->ref] : i->kind == I_AXIS ? (uint16_t)(1u << i->ref) : 0;
-        for (size_t f = 0; f < COUNT_OF(from); f++)
-            if (from[f] >= 0) axes |= out->axes[from[f]];
+        out->fixed[x] = i->kind == I_CONST || i->kind == I_DIM || i->kind == I_AXIS || i->kind == I_PRIM;
+        for (size_t f = 0; f < COUNT_OF(from); f++) {
+            if (from[f] < 0) continue;
+            axes |= out->axes[from[f]];
+            out->fixed[x] &= out->fixed[from[f]];
+        }
         if (i->kind == I_FETCH) axes = (uint16_t)((1u << k->naxis) - 1);
         if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t) ~(1u << k->sweep);
         out->axes[x] = axes;
@@ -123,6 +128,13 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
     run->b = out;
     run->stream = ARENA_ARRAY(arena, BlockStream, k->nstream + 1);
     run->class = ARENA_ARRAY(arena, uint8_t, k->ninstr + k->nstore + 1);
+    run->task = ARENA_NEW(arena, Task);
+    run->task->run = run;
+    run->task->at = ARENA_ARRAY(arena, const char *, k->ninstr + 1);
+    run->task->spread = ARENA_ARRAY(arena, int64_t, k->ninstr + 1);
+    run->task->room = ARENA_ARRAY(arena, char, 2 * SMALL_BYTES * k->ninstr + 1);
+    run->task->room_bytes = SMALL_BYTES;
+    run->task->fold = ARENA_ARRAY(arena, char, SMALL_FOLD * k->nreduction + 1);
     for (uint32_t i = 0; i < k->ninstr; i++) run->size = MAX_OF(run->size, (uint8_t)dtype_bytes((DType)k->instr[i].type));
     return true;
 }
@@ -143,11 +155,10 @@ static void put_scalar(DType t, Scalar v, char *to)
         for (int64_t i = 0; i < n; i++) ((T *)(void *)to)[i] = v; \
     } while (0)
 
-const char *task_operand(Task *t, int32_t x, uint32_t class, int64_t r)
+const char *task_spread(Task *t, int32_t x, uint32_t class, int64_t r)
 {
     const BlockRun *run = t->run;
-    uint32_t c = run->class[x];
-    if (c == class || c == 2) return t->at[x];
+    uint32_t c = class_of_operand(run, x);
     int64_t n = class_points(t, class), size = (int64_t)dtype_bytes((DType)run->k->instr[x].type);
     const char *from = t->at[x] + (c == 1 ? r * size : 0);
     char *to = task_room(t, (uint32_t)x) + t->room_bytes;
@@ -243,6 +254,19 @@ static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
     case I_FETCH: block_fetch(t, x, class, r); break;
     }
     t->at[x] = room;
+}
+
+/* Evaluates what is ready and no load, in the task that stays. */
+static void eval_fixed(Task *t)
+{
+    const BlockRun *run = t->run;
+    for (uint32_t x = 0; x < run->k->ninstr; x++) {
+        const size_t size = dtype_bytes((DType)run->k->instr[x].type);
+        if (!run->b->fixed[x] || run->class[x] == CLASS_NEVER || !(run->class[x] & CLASS_READY)) continue;
+        eval(t, x, class_of_operand(run, (int32_t)x), 0);
+        for (size_t at = size; (run->class[x] & CLASS_SPREAD) && at < SMALL_BYTES; at += size)
+            memcpy(task_room(t, x) + at, t->at[x], size);
+    }
 }
 
 /* ---- stages ----------------------------------------------------------------------------------- */
@@ -348,7 +372,7 @@ static void run_task(Task *t, int64_t task)
     const BlockRun *run = t->run;
     const Kernel *k = run->k;
     for (uint32_t s = 2; s-- > 0;) {
-        int64_t blocks = block_count(run, s), first = 0;
+        int64_t blocks = run->blocks[s], first = 0;
         if (blocks != 1) {
             first = task % blocks * run->block[s];
             task /= blocks;
@@ -375,13 +399,16 @@ static void run_task(Task *t, int64_t task)
 static void run_tasks(void *arg, int64_t lo, int64_t hi)
 {
     const BlockRun *run = arg;
-    int64_t block = MAX_OF(run->block[0], MIN_OF(run->block[1], LANES_MAX)), bytes = (block * run->size + 63) & ~(int64_t)63;
-    _Alignas(64) char room[2 * run->k->ninstr * bytes + 64];
-    _Alignas(64) char fold[run->k->nreduction * fold_bytes(run) + 64];
+    _Alignas(64) char room[2 * run->k->ninstr * run->room_bytes + 64];
+    _Alignas(64) char fold[run->k->nreduction * run->fold_bytes + 64];
     const char *at[run->k->ninstr + 1];
     int64_t spread[run->k->ninstr + 1];
     Task t;
-    t.run = run, t.at = at, t.room = room, t.room_bytes = bytes, t.spread = spread, t.fold = fold;
+    t.run = run, t.at = at, t.room = room, t.room_bytes = run->room_bytes, t.spread = spread, t.fold = fold;
+    if (run->ready) { /* what a task evaluates sets these itself */
+        memcpy(at, run->task->at, run->k->ninstr * sizeof *at);
+        memset(spread, 0, run->k->ninstr * sizeof *spread);
+    }
     for (int s = 0; s < 2; s++) t.span[s] = run->span[s];
     for (; lo < hi; lo++) run_task(&t, lo);
 }
@@ -395,8 +422,22 @@ void block_run(ThreadPool *threads, const BlockKernel *b, char *const *buf, cons
     run->dim = dim;
     run->kernels = eager_kernels();
     if (!again) block_lay_out(run);
-    for (uint32_t s = 0; s < run->k->nstream; s++) run->stream[s].base = buf[run->k->stream[s].buf] + run->stream[s].first;
-    if (run->tasks == 1)
+    if (!again && run->tasks != 0) eval_fixed(run->task);
+    for (uint32_t s = 0; s < run->k->nstream; s++) {
+        BlockStream *stream = &run->stream[s];
+        stream->base = buf[run->k->stream[s].buf] + stream->first;
+        if (stream->ready >= 0) {
+            run->task->at[stream->ready] = stream->base;
+            run->task->spread[stream->ready] = 0;
+        }
+    }
+    if (run->direct && run->copies)
+        block_rows(run->task);
+    else if (run->direct)
+        block_store(run->task, run->k->store, run->class[run->k->ninstr], 0);
+    else if (run->small)
+        run_task(run->task, 0);
+    else if (run->tasks == 1)
         run_tasks(run, 0, 1);
     else if (run->tasks != 0)
         run_chunks(threads, run_tasks, run, run->tasks, run->grain);

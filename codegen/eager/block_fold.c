@@ -31,7 +31,7 @@ int64_t fold_bytes(const BlockRun *run)
     return ((int64_t)sizeof(Fold) + (run->levels + 2) * unit + results + 63) & ~(int64_t)63;
 }
 
-static Fold *fold_of(const Task *t, uint32_t reduction) { return (Fold *)(void *)(t->fold + reduction * fold_bytes(t->run)); }
+static Fold *fold_of(const Task *t, uint32_t reduction) { return (Fold *)(void *)(t->fold + reduction * t->run->fold_bytes); }
 
 const char *fold_result(const Task *t, uint32_t reduction) { return fold_of(t, reduction)->result; }
 

@@ -4,7 +4,8 @@
 
 #include "block_fold.h"
 
-int64_t block_count(const BlockRun *run, uint32_t s)
+/* A span's blocks, one per task. */
+static int64_t block_count(const BlockRun *run, uint32_t s)
 {
     const Span *span = &run->span[s];
     bool sweeps = run->k->sweep >= 0 && (span->mask >> run->k->sweep & 1);
@@ -104,11 +105,39 @@ static void find_steps(BlockRun *run)
         }
 }
 
+/* Finds the instructions that no task changes. In a loop nest that is one small task these include blocks of indices, and loads
+ * whose elements lie side by side. */
+static void find_ready(BlockRun *run)
+{
+    const Kernel *k = run->k;
+    run->ready = false;
+    run->direct = run->small && k->sweep < 0 && k->nstage == 1 && k->nstore == 1 && (run->copies || run->class[k->ninstr] != 3);
+    for (uint32_t s = 0; s < k->nstream; s++) run->stream[s].ready = -1;
+    for (uint32_t x = 0; x < k->ninstr; x++) {
+        const Instr *i = &k->instr[x];
+        const Stream *s = i->kind == I_LOAD ? &k->stream[i->ref] : NULL;
+        const uint8_t class = run->class[x];
+        const bool whole = class < 3 && run->small && k->sweep < 0;
+        bool ready = run->b->fixed[x] && class != CLASS_NEVER && (whole || run->b->axes[x] == 0);
+        if (s && whole && s->guard < 0 && s->dyn < 0 && s->type == i->type && !k->writes[s->buf]) {
+            BlockStream *b = &run->stream[i->ref];
+            ready = b->ready < 0 &&
+                    (class == 0 || (b->linear[class - 1] && (b->step[class - 1] == 1 || run->span[class - 1].points == 1)));
+            if (ready) b->ready = (int32_t)x;
+        }
+        if (ready) run->class[x] |= CLASS_READY;
+        if (ready && run->b->fixed[x] && run->b->axes[x] == 0 && run->small) run->class[x] |= CLASS_SPREAD;
+        run->ready |= ready;
+        run->direct &= ready || class == CLASS_NEVER || (run->copies && (int)x == run->b->copy_load);
+    }
+}
+
 /* Sets all of a run that follows from the values. */
 void block_lay_out(BlockRun *run)
 {
     const Kernel *k = run->k;
     run->tasks = 0;
+    run->small = run->direct = false;
     for (int i = 0; i < 2; i++) run->span[i] = (Span){.points = 1};
     run->outer = (Span){.points = 1};
     for (uint32_t a = 0; a < k->naxis; a++) {
@@ -119,7 +148,16 @@ void block_lay_out(BlockRun *run)
     lay_out(run);
     find_steps(run);
     run->levels = k->sweep >= 0 ? tree_levels(tree_blocks(run->extent[k->sweep], TREE_CHAIN)) : 0;
-    run->tasks = run->outer.points * block_count(run, 0) * block_count(run, 1);
+    for (uint32_t i = 0; i < 2; i++) run->blocks[i] = block_count(run, i);
+    run->tasks = run->outer.points * run->blocks[0] * run->blocks[1];
+    run->room_bytes = (MAX_OF(run->block[0], MIN_OF(run->block[1], LANES_MAX)) * run->size + 63) & ~(int64_t)63;
+    run->fold_bytes = fold_bytes(run);
+    run->small = run->tasks == 1 && run->room_bytes <= SMALL_BYTES && run->fold_bytes <= SMALL_FOLD;
+    for (int i = 0; i < 2; i++) {
+        run->task->span[i] = run->span[i];
+        run->task->span[i].n = run->span[i].points;
+    }
+    find_ready(run);
     int64_t each = run->block[1] * (k->sweep < 0 ? run->block[0] : run->extent[k->sweep]);
     if (k->sweep >= 0 && (run->span[1].mask >> k->sweep & 1)) each = run->block[0] * run->extent[k->sweep];
     run->grain = MAX_OF(MOVE_GRAIN / 4 / MAX_OF(each, 1), 1);

@@ -55,18 +55,14 @@ typedef struct Place {
     bool none;             /* no lane is accessed */
 } Place;
 
-static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *room, Place *p)
+/* Adds to a place what a guard, run-time offsets or a span of several steps change. */
+static void place_apart(Task *t, const Stream *s, const BlockStream *b, uint32_t class, int64_t r, int64_t *room, Place *p)
 {
     const BlockRun *run = t->run;
-    const Stream *s = &run->k->stream[stream];
-    const BlockStream *b = &run->stream[stream];
-    int64_t at = 0, size = (int64_t)dtype_bytes((DType)s->type);
-    uint32_t lanes = class != 1; /* the span that the block lies along */
-    *p = (Place){.n = class_points(t, class)};
-    for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
-    if (class == 3) at += offset_of(t, b, 0, t->span[0].first + r);
+    const uint32_t lanes = class != 1;
+    const bool linear = class == 0 || b->linear[lanes];
     if (s->guard >= 0) {
-        uint32_t c = run->class[s->guard];
+        uint32_t c = class_of_operand(run, s->guard);
         const uint8_t *g = (const uint8_t *)t->at[s->guard];
         if (c == 0 || (c == 1 && class == 3))
             p->none = !g[c == 0 ? 0 : r];
@@ -75,29 +71,44 @@ static void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *
     }
     const int64_t *dyn = NULL;
     if (s->dyn >= 0) {
-        uint32_t c = run->class[s->dyn];
+        uint32_t c = class_of_operand(run, s->dyn);
         const int64_t *d = (const int64_t *)(const void *)t->at[s->dyn];
         if (c == 0 || (c == 1 && class == 3))
-            at += d[c == 0 ? 0 : r];
+            p->at += d[c == 0 ? 0 : r] * (int64_t)dtype_bytes((DType)s->type);
         else
             dyn = d;
     }
-    if (class != 0 && b->linear[lanes]) {
+    if (class == 0 || (linear && !dyn)) return;
+    p->offset = room;
+    if (linear && p->step == 0) {
+        p->offset = dyn;
+        return;
+    }
+    if (!linear)
+        span_offsets(run, &t->span[lanes], b->coef, room);
+    else
+        for (int64_t i = 0; i < p->n; i++) room[i] = i * p->step;
+    if (dyn)
+        for (int64_t i = 0; i < p->n; i++) room[i] += dyn[i];
+}
+
+static inline void place(Task *t, uint32_t stream, uint32_t class, int64_t r, int64_t *room, Place *p)
+{
+    const BlockRun *run = t->run;
+    const Stream *s = &run->k->stream[stream];
+    const BlockStream *b = &run->stream[stream];
+    const uint32_t lanes = class != 1; /* the span that the block lies along */
+    const bool linear = class == 0 || b->linear[lanes];
+    int64_t at = 0;
+    *p = (Place){.n = class_points(t, class)};
+    for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
+    if (class == 3) at += offset_of(t, b, 0, t->span[0].first + r);
+    if (class != 0 && linear) {
         at += t->span[lanes].first * b->step[lanes];
         p->step = b->step[lanes];
     }
-    if (class != 0 && b->linear[lanes] && dyn && p->step == 0) {
-        p->offset = dyn;
-    } else if (class != 0 && (dyn || !b->linear[lanes])) {
-        p->offset = room;
-        if (!b->linear[lanes])
-            span_offsets(run, &t->span[lanes], b->coef, room);
-        else
-            for (int64_t i = 0; i < p->n; i++) room[i] = i * p->step;
-        if (dyn)
-            for (int64_t i = 0; i < p->n; i++) room[i] += dyn[i];
-    }
-    p->at = b->base + at * size;
+    p->at = b->base + at * (int64_t)dtype_bytes((DType)s->type);
+    if (s->guard >= 0 || s->dyn >= 0 || !linear) place_apart(t, s, b, class, r, room, p);
 }
 
 /* ---- loads ----------------------------------------------------------------------------------- */
@@ -297,7 +308,7 @@ static void row_offsets(const Task *t, uint32_t stream, int64_t *to)
     int64_t at = t->span[1].first;
     for (uint32_t i = 0; i < run->outer.naxis; i++) at += t->index[run->outer.axis[i]] * b->coef[run->outer.axis[i]];
     const int64_t *dyn = s->dyn >= 0 ? (const int64_t *)(const void *)t->at[s->dyn] : NULL;
-    if (dyn && run->class[s->dyn] == 0) {
+    if (dyn && class_of_operand(run, s->dyn) == 0) {
         at += dyn[0];
         dyn = NULL;
     }
