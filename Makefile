@@ -267,7 +267,7 @@ test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long
 test-late: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on a device whose work is late and whose memory is out of reach (KILN_LATE_SEED=)
 	@$(RUN) $(LATE_ALL)
 
-layers: deps ## the include table, file and function lengths, public headers alone
+layers: deps $(PRODUCTS) ## the include table, file and function lengths, public headers alone
 	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh
 
 AGAIN = +@$(MAKE) --no-print-directory V='$(V)'

@@ -1,6 +1,6 @@
 /* fuse: groups nodes into kernels. In: any valid graph, best after decompose. Out: the same results; every node that computes is in
  * the body graph of a `kernel` node, whose attributes say over which axes its results lie. Outside stay parameters, contractions,
- * loops, calls, scatter_add, reshapes of values in memory, and what contractions read through strides.
+ * loops, calls, scatters and other ops of role OUTSIDE, reshapes of values in memory, and what contractions read through strides.
  *
  * Nodes are visited from the last to the first, so all who ask for a value are placed before it. A value joins the kernel that asks
  * for it; one that several ask for joins them if they can be merged, is computed again in each where that is cheap, or is stored by

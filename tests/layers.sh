@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The house rules that a machine can check: which folder may include what (docs/design.md, section 1), which foreign
+# The house rules that a machine can check: which folder may include what (docs/design.md, The house), which foreign
 # headers stand where, who may allocate, lengths of files and functions, public headers that compile alone, the look of sources.
 # Prints one line per breach, FILE:LINE: what. TAP on stdout. Relies on bash, awk and the compilers.
 set -u
@@ -245,6 +245,7 @@ echo "# $core lines of core, $targets of them targets; $(lines include ir passes
 
 echo 1..9
 verdict 'includes go down only' "$(includes "${all[@]}")"
+[ -n "$(find "${BUILD:-build}/obj" -name '*.o' 2>/dev/null | head -n 1)" ] || { echo '# calls can be looked at in a finished build only: run make first'; exit 1; }
 verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
 verdict 'what is offered is used' "$(unused)"
 verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"

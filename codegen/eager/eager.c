@@ -48,7 +48,6 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_slice] = run_copy,
     [OP_flip] = run_copy,
     [OP_window] = run_copy,
-    [OP_pad] = run_lowered,
     [OP_concat] = run_concat,
     [OP_sum] = run_reduce,
     [OP_prod] = run_reduce,
