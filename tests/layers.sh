@@ -241,6 +241,16 @@ publics()
 lines() { find "$@" -type f \( -name '*.c' -o -name '*.h' -o -name '*.def' \) -exec cat {} + | wc -l; }
 targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref)
 core=$(($(lines ir passes codegen runtime frontend) - $(lines frontend/nn frontend/io frontend/cli)))
+longest()
+{
+    printf '%s\n' "${sources[@]}" | grep '\.c$' | xargs awk '
+    FNR == 1 { start = 0 }
+    FNR > most { most = FNR; file = FILENAME }
+    /^\{/ || /^[A-Za-z_].*\)[ \t]*\{[ \t]*$/ { start = FNR }
+    /^\}/ { if (start && FNR - start + 1 > long) { long = FNR - start + 1; at = FILENAME ":" start } start = 0 }
+    END { print "# longest file: " file ", " most " lines; longest function: " at ", " long " lines" }'
+}
+longest
 echo "# $core lines of core, $targets of them targets; $(lines include ir passes codegen runtime frontend) lines outside tests"
 
 echo 1..9

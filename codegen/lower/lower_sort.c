@@ -12,7 +12,7 @@ typedef struct Sort {
     DType key, index; /* the types of keys, and of indices between passes */
     uint32_t pass, passes;
     Dim lines, size, after;
-    uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers; NO_BUF if there is none */
+    uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers, as far as the pass has them */
 } Sort;
 
 /* ---- keys ---------------------------------------------------------------------------------------- */
@@ -208,10 +208,10 @@ static bool sort_long(Scope *s, Sorting *o, Group group, uint32_t *buf)
 {
     Type t;
     Sort *w = &o->s;
-    for (int i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < MIN_OF(w->passes, 2u); i++) {
         o->hist[i] = room(s, w, w->index, DIGITS, &o->count_type);
         o->key[i] = room(s, w, w->key, w->size, &t);
-        o->index[i] = room(s, w, w->index, w->size, &t);
+        if (i + 1 < w->passes) o->index[i] = room(s, w, w->index, w->size, &t);
         if (o->hist[i] == NO_BUF || o->key[i] == NO_BUF || o->index[i] == NO_BUF) return false;
     }
     o->sums = room(s, w, w->index, 1, &o->sum_type);
