@@ -33,9 +33,9 @@ typedef struct Backend {
     EntryFn *(*entry)(const Compiled *c);
     /* NULL where the program has no symbols: then all sizes are constants. */
     SizesFn *(*sizes)(const Compiled *c);
-    /* As the entry is called, on host memory: copies in, runs, copies out. The program must still be there. NULL where entry is
-     * offered. */
-    bool (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
+    /* As the entry is called, on host memory: copies in, runs, copies out. Returns what the entry would, or -1: st. The program must
+     * still be there. NULL where entry is offered. */
+    int32_t (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
     /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, `sizes` (NULL: none) and the data's;

@@ -44,9 +44,10 @@ void cuda_compiles(const Program *p)
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
 {
     Compiled *c = cuda_backend()->compile(p, &(CompileOptions){0}, st);
-    bool ok = c != NULL && cuda_backend()->run(c, buf, symbol, NULL, NULL, st);
+    int32_t code = c ? cuda_backend()->run(c, buf, symbol, NULL, NULL, st) : -1;
     cuda_backend()->release(c);
-    return ok;
+    if (code > 0) status_fail(st, (StatusCode)(code % ENTRY_LOOP), "the program returned %d", code);
+    return code == 0;
 }
 
 static size_t bytes_of(const Program *p, uint32_t output, const int64_t *at_table)

@@ -204,8 +204,9 @@ bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, St
     Compiled *c = NULL;
     snprintf(path, sizeof path, "%s/program.so", folder);
     if (compile(folder, p, st)) c = cuda_load(p, &driver, path, sizeof path, st);
-    bool ok = c != NULL && cuda_run(c, buf, symbol, NULL, st);
+    int32_t code = c ? cuda_run(c, buf, symbol, NULL, st) : -1;
     cuda_release(c);
     if (getenv("KILN_KEEP") == NULL) remove_files(folder);
-    return ok;
+    if (code > 0) status_fail(st, (StatusCode)(code % ENTRY_LOOP), "the program returned %d", code);
+    return code == 0;
 }

@@ -137,6 +137,34 @@ static void random_graphs_run(void **state)
     each_random(run_on_host, full() ? 300 : 10);
 }
 
+/* The condition always holds, so the loop goes on after its bound, and the code says which loop it was. */
+static void beyond_its_bound(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    Status st = {0};
+    char want[64];
+    (void)name, (void)in;
+    const Step *loop = p->step;
+    while (loop->kind != STEP_LOOP) loop++;
+    snprintf(want, sizeof want, "the program returned %u", ST_VALUE + ENTRY_LOOP * (loop->id + 1));
+    assert_false(cuda_host_run(p, (void *[]){arena_zeros(a, 4, 1), arena_zeros(a, 4, 1), arena_zeros(a, 8, 1)}, symbol, &st));
+    assert_int_equal(st.code, ST_VALUE);
+    assert_string_equal(st.text, want);
+}
+
+static void loop_beyond_its_bound(void **state)
+{
+    NEED_HOST();
+    static const char text[] = "module {}\n"
+                               "graph @main(%1: f32[]) -> (%3, %4) {\n"
+                               "  %2 = constant() {i64, 3, []} : i64[]\n"
+                               "  %3, %4 = loop(%2, %1) {@step, 1, 0, 0, 0, 3, [@always]} : f32[], i64[]\n"
+                               "}\n"
+                               "graph @always(%1: i64[], %2: f32[]) -> (%3) {\n  %3 = eq(%2, %2) : bool[]\n}\n"
+                               "graph @step(%1: i64[], %2: f32[]) -> (%3) {\n  %3 = sin(%2) : f32[]\n}\n";
+    Case c = {.fn = beyond_its_bound, .name = "beyond its bound", .text = text, .len = sizeof text - 1};
+    run_case(&c);
+}
+
 static void graphs_compile(void **state)
 {
     NEED_NVRTC();
@@ -165,6 +193,7 @@ int main(void)
         cmocka_unit_test(random_graphs_compile),
         cmocka_unit_test(graphs_run),
         cmocka_unit_test(random_graphs_run),
+        cmocka_unit_test(loop_beyond_its_bound),
         cmocka_unit_test(device_agrees),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));

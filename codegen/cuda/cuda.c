@@ -65,7 +65,7 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     return c;
 }
 
-static bool run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
+static int32_t run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
 {
     (void)work;
     return cuda_run(c, buf, dim, host, st);

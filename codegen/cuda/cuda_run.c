@@ -84,7 +84,14 @@ typedef struct Run {
     CUdeviceptr dims; /* Program.dim, in device memory */
     const int64_t *given;
     bool ok;
+    int32_t code; /* what the entry of program.h would return, where the program itself ended; else st tells */
 } Run;
+
+static bool ended(Run *r, int32_t code)
+{
+    r->code = code;
+    return false;
+}
 
 static int64_t size_of(const Run *r, Dim d) { return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol); }
 
@@ -193,7 +200,7 @@ static bool run_effect(Run *r, const Step *s)
             ok = cuda_ok(r->d, r->d->MemcpyDtoH(buf[i], r->at[s->buf[i]], bytes), r->st, "copying what an effect asks for");
     }
     int32_t code = ok ? effect_run(r->table, s, buf, type) : 0;
-    if (code != 0) ok = status_fail(r->st, (StatusCode)code, "%s failed", op_def[s->effect.op].name);
+    if (code != 0) ok = ended(r, code);
     for (uint32_t i = s->effect.nin; i < n && ok; i++)
         if (bytes_of(r, s->buf[i]) != 0)
             ok = cuda_ok(
@@ -243,9 +250,7 @@ static bool run_while(Run *r, const Step *s)
         if (!write_count(r, s->index, index) || !run_steps(r, s->block[1].step, s->block[1].n) || !read_selector(r, s, &go_on))
             return false;
         if (!go_on) return write_count(r, s->count, index);
-        if (s->trip_dim != DIM_BAD && index >= s->trip_dim)
-            return status_fail(r->st, ST_VALUE, "while: it goes on after its bound of %lld steps  %s:%d", (long long)index,
-                s->loc.file ? s->loc.file : "?", s->loc.line);
+        if (s->trip_dim != DIM_BAD && index >= s->trip_dim) return ended(r, (int32_t)(ST_VALUE + ENTRY_LOOP * (s->id + 1)));
         if (!open_slices(r, s->id, index) || !run_steps(r, s->block[0].step, s->block[0].n)) return false;
     }
 }
@@ -341,16 +346,16 @@ static void run(void *arg)
     r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
 }
 
-bool cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
+int32_t cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
 {
     Run r = {.c = c, .d = c->driver, .st = st, .host = buf, .table = table, .given = dim};
     CUcontext current;
-    if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return false;
+    if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return -1;
     arena_init(&r.arena);
     bool ok = arena_try(&r.arena, st, run, &r) && r.ok;
     ok = free_stacks(&r) && ok;
     arena_free(&r.arena);
     if (r.base != 0) ok = cuda_ok(r.d, r.d->MemFree(r.base), st, "freeing memory") && ok;
     r.d->CtxPopCurrent(&current);
-    return ok;
+    return ok ? 0 : r.code ? r.code : -1;
 }
