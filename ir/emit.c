@@ -45,9 +45,8 @@ static int64_t scalar_bits(DType t, double v)
 
 Value emit_constant(Emit *e, double v, const Type *like)
 {
-    int64_t attr[2 + MAX_RANK] = {like->dtype, scalar_bits(like->dtype, v)};
-    memcpy(attr + 2, like->dim, like->rank * sizeof *attr);
-    return e->op(e, OP_constant, NULL, 0, attr, 2u + like->rank);
+    const struct constant_attrs *c = constant_typed(like, scalar_bits(like->dtype, v), ATTRS_ROOM(constant, MAX_RANK));
+    return e->op(e, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + like->rank));
 }
 
 static bool same_shape(const Type *a, const Type *b)
@@ -99,7 +98,7 @@ Value emit_swap_last(Emit *e, Value a)
 Value emit_cast(Emit *e, Value a, DType to)
 {
     if (a == 0 || e->type(e, a)->dtype == to) return a;
-    return emit_attr(e, OP_cast, a, (int64_t[]){to}, 1);
+    return emit_attr(e, OP_cast, a, ATTRS_OF(cast, .to = to));
 }
 
 Value emit_wide(Emit *e, Value a)
@@ -115,22 +114,21 @@ Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size)
     if (a == 0) return 0;
     const Type *t = e->type(e, a);
     if (first == 0 && size == t->dim[axis]) return a;
-    int64_t attr[3 * MAX_RANK];
-    struct slice_attrs *s = slice_all(t, attr);
+    struct slice_attrs *s = slice_all(t, ATTRS_ROOM(slice, 3 * MAX_RANK));
     s->axis[axis].first = first;
     s->axis[axis].size = size;
-    return emit_attr(e, OP_slice, a, attr, 3u * t->rank);
+    return emit_attr(e, OP_slice, a, ATTRS_TO(s, s->axis + t->rank));
 }
 
 Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill)
 {
     if (a == 0 || (low == 0 && high == 0)) return a;
     const Type *t = e->type(e, a);
-    int64_t attr[1 + 2 * MAX_RANK] = {scalar_bits(t->dtype, fill)};
-    struct pad_attrs *p = (struct pad_attrs *)attr;
+    struct pad_attrs *p = ATTRS_ROOM(pad, 2 * MAX_RANK);
+    p->fill = scalar_bits(t->dtype, fill);
     p->axis[axis].low = low;
     p->axis[axis].high = high;
-    return emit_attr(e, OP_pad, a, attr, 1u + 2u * t->rank);
+    return emit_attr(e, OP_pad, a, ATTRS_TO(p, p->axis + t->rank));
 }
 
 /* ---- gradients ------------------------------------------------------------------------------ */

@@ -18,15 +18,14 @@ bool value_is_constant(const Graph *g, Value x, Scalar *v)
 
 Value folded_constant(const Folding *f, const Type *type, Scalar v)
 {
-    int64_t attr[2 + MAX_RANK] = {type->dtype, v.i};
     if (dtype_is_float(type->dtype)) { /* held rounded, and NaN in one form */
         uint64_t room = 0;
         dtype_store_f64(type->dtype, &room, v.f);
         v.f = dtype_load_f64(type->dtype, &room);
-        attr[1] = attr_of_f64(v.f != v.f ? (double)__builtin_nan("") : v.f);
+        if (v.f != v.f) v.f = (double)__builtin_nan("");
     }
-    memcpy(attr + 2, type->dim, type->rank * sizeof *attr);
-    return rebuild_op(f->rb, OP_constant, NULL, 0, attr, 2u + type->rank, f->loc);
+    const struct constant_attrs *c = constant_typed(type, v.i, ATTRS_ROOM(constant, MAX_RANK));
+    return rebuild_op(f->rb, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + type->rank), f->loc);
 }
 
 const Node *folded_maker(const Folding *f, Value x, Op op)

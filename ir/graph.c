@@ -77,8 +77,7 @@ Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t
 
 Value graph_param(Graph *g, const Type *type, Loc loc)
 {
-    int64_t number = g->param.len;
-    Value v = graph_append_typed(g, OP_param, NULL, 0, &number, 1, type, 1, loc);
+    Value v = graph_append_typed(g, OP_param, NULL, 0, ATTRS_OF(param, .number = g->param.len), type, 1, loc);
     *VEC_PUSH(g->module->arena, &g->param) = v;
     return v;
 }

@@ -20,7 +20,9 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
     int64_t at[];     /* doubles as their bits (attr_f64) */
 } Attr;
 
-/* The attributes of each op by name: ATTRS(pad, n->attr->at)->fill. A struct per row of ops.def, laid over the numbers. */
+/* The attributes of each op by name: a struct per row of ops.def, laid over the numbers. ATTRS(pad, n->attr->at)->fill reads one.
+ * Who makes a node gives the numbers and their count by ATTRS_OF(gather, .axis = 1). Where the attributes end in a list, s =
+ * ATTRS_ROOM(slice, 3 * MAX_RANK) has zeros and room for so many numbers of it; ATTRS_TO(s, s->axis + rank) gives those in use. */
 #define INT(name) int64_t name;
 #define INT_PAIR(name) int64_t name[2];
 #define DIM(name) Dim name;
@@ -43,14 +45,23 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
 #include "ops.def"
 #include "ops_undef.h"
 #define ATTRS(op, numbers) ((const struct op##_attrs *)(numbers))
+#define ATTRS_OF(op, ...) (const int64_t *)&(const struct op##_attrs){__VA_ARGS__}, sizeof(struct op##_attrs) / sizeof(int64_t)
+#define ATTRS_ROOM(op, list) ((struct op##_attrs *)(int64_t[sizeof(struct op##_attrs) / sizeof(int64_t) + (list)]){0})
+#define ATTRS_TO(attrs, end) (const int64_t *)(attrs), (uint32_t)((const int64_t *)(end) - (const int64_t *)(attrs))
 #define ATTR_INDEX(op, name) (offsetof(struct op##_attrs, name) / sizeof(int64_t)) /* which number it is */
 
-/* The attributes of the slice that is all of t, made in attr, to be changed. */
-static inline struct slice_attrs *slice_all(const Type *t, int64_t *attr)
+/* Both fill an ATTRS_ROOM for any rank: the constant of t's dtype and shape; all of t, to be changed. */
+static inline struct constant_attrs *constant_typed(const Type *t, int64_t value, struct constant_attrs *c)
 {
-    struct slice_attrs *s = (struct slice_attrs *)attr;
+    c->dtype = t->dtype;
+    c->value = value;
+    memcpy(c->shape, t->dim, t->rank * sizeof *t->dim);
+    return c;
+}
+
+static inline struct slice_attrs *slice_all(const Type *t, struct slice_attrs *s)
+{
     for (uint32_t i = 0; i < t->rank; i++) {
-        s->axis[i].first = 0;
         s->axis[i].size = t->dim[i];
         s->axis[i].step = 1;
     }

@@ -132,15 +132,14 @@ Value fold_slice(const Folding *f)
     if (!inner) return 0;
     DimTable *dims = &f->rb->to->module->dims;
     const struct slice_attrs *of = ATTRS(slice, inner->attr->at);
-    int64_t both[3 * MAX_RANK];
-    struct slice_attrs *to = (struct slice_attrs *)both;
+    struct slice_attrs *to = ATTRS_ROOM(slice, 3 * MAX_RANK);
     for (uint32_t i = 0; i < t->rank; i++) {
         to->axis[i].first = dim_add(dims, of->axis[i].first, dim_mul(dims, s->axis[i].first, of->axis[i].step));
         to->axis[i].size = s->axis[i].size;
         to->axis[i].step = dim_mul(dims, s->axis[i].step, of->axis[i].step);
         if (to->axis[i].first == DIM_BAD || to->axis[i].step == DIM_BAD) return 0;
     }
-    return rebuild_op(f->rb, OP_slice, inner->in, 1, both, f->nattr, f->loc);
+    return rebuild_op(f->rb, OP_slice, inner->in, 1, ATTRS_TO(to, to->axis + t->rank), f->loc);
 }
 
 static bool slice_axis(const Mapping *p, uint32_t axis, IndexExpr *e)
@@ -212,10 +211,9 @@ bool infer_pad(Infer *inf)
 void vjp_pad(Vjp *v)
 {
     const Type *x = v->e->type(v->e, v->in[0]);
-    int64_t attr[3 * MAX_RANK];
-    struct slice_attrs *kept = slice_all(x, attr);
+    struct slice_attrs *kept = slice_all(x, ATTRS_ROOM(slice, 3 * MAX_RANK));
     for (uint32_t i = 0; i < x->rank; i++) kept->axis[i].first = ATTRS(pad, v->node->attr->at)->axis[i].low;
-    v->dx[0] = emit_attr(v->e, OP_slice, v->g[0], attr, 3u * x->rank);
+    v->dx[0] = emit_attr(v->e, OP_slice, v->g[0], ATTRS_TO(kept, kept->axis + x->rank));
 }
 
 Value fold_pad(const Folding *f)

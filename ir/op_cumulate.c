@@ -26,7 +26,8 @@ bool infer_recurrence(Infer *inf)
 void vjp_cumsum(Vjp *v)
 {
     const struct cumsum_attrs *a = ATTRS(cumsum, v->node->attr->at);
-    if (v->g[0] != 0) v->dx[0] = emit_attr(v->e, OP_cumsum, v->g[0], (int64_t[]){a->axis, !a->reverse, a->exclusive}, 3);
+    v->dx[0] =
+        emit_attr(v->e, OP_cumsum, v->g[0], ATTRS_OF(cumsum, .axis = a->axis, .reverse = !a->reverse, .exclusive = a->exclusive));
 }
 
 /* The elements that come next, or before, in the order in which they are met; 0 where there are none. */
@@ -42,7 +43,7 @@ static Value neighbours(Emit *e, Value x, int64_t axis, bool next, bool reverse)
 static Value recurrence(Emit *e, Value a, Value b, int64_t axis, bool reverse)
 {
     if (a == 0 || b == 0) return 0;
-    return e->op(e, OP_recurrence, (Value[]){a, b}, 2, (int64_t[]){axis, reverse}, 2);
+    return e->op(e, OP_recurrence, (Value[]){a, b}, 2, ATTRS_OF(recurrence, .axis = axis, .reverse = reverse));
 }
 
 /* With s = g + next x * next s, from the end: the product of all before, times s. No division, so zeros are no special case. */
@@ -56,7 +57,7 @@ void vjp_cumprod(Vjp *v)
         v->dx[0] = g;
         return;
     }
-    Value before = emit_attr(e, OP_cumprod, v->in[0], (int64_t[]){a->axis, a->reverse, 1}, 3);
+    Value before = emit_attr(e, OP_cumprod, v->in[0], ATTRS_OF(cumprod, .axis = a->axis, .reverse = a->reverse, .exclusive = 1));
     if (a->exclusive) g = neighbours(e, g, a->axis, true, a->reverse);
     v->dx[0] = emit2(e, OP_mul, before, recurrence(e, neighbours(e, v->in[0], a->axis, true, a->reverse), g, a->axis, !a->reverse));
 }

@@ -27,14 +27,14 @@ bool infer_gather(Infer *inf)
 static Value gather(Emit *e, Value x, Value indices, int64_t axis)
 {
     if (x == 0 || indices == 0) return 0;
-    return e->op(e, OP_gather, (Value[]){x, indices}, 2, &axis, 1);
+    return e->op(e, OP_gather, (Value[]){x, indices}, 2, ATTRS_OF(gather, .axis = axis));
 }
 
 enum { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN };
 static Value scatter(Emit *e, Value x, Value indices, Value updates, int64_t axis, int64_t fold)
 {
     if (x == 0 || indices == 0 || updates == 0) return 0;
-    return e->op(e, OP_scatter, (Value[]){x, indices, updates}, 3, (int64_t[]){axis, fold}, 2);
+    return e->op(e, OP_scatter, (Value[]){x, indices, updates}, 3, ATTRS_OF(scatter, .axis = axis, .fold = fold));
 }
 
 void vjp_gather(Vjp *v)

@@ -67,12 +67,12 @@ static Value run_again(const Back *b, const Value *kept, uint32_t n, Value *trip
     for (uint32_t i = 0; i < n; i++) graph_result(g, map[kept[i]]);
     const Graph *condition = b->condition ? graph_without_effects(b->condition, b->v->st) : NULL;
     if (b->condition && !condition) return 0;
-    int64_t again[ATTR_INDEX(loop, condition) + 1];
-    memcpy(again, b->s, sizeof again - sizeof *again);
-    again[ATTR_INDEX(loop, body)] = g->index;
-    again[ATTR_INDEX(loop, ys)] += n;
-    if (condition) again[ATTR_INDEX(loop, condition)] = condition->index;
-    Value first = b->v->e->op(b->v->e, OP_loop, b->v->in, b->v->node->nin, again, b->v->node->attr->len);
+    struct loop_attrs *again = ATTRS_ROOM(loop, 1);
+    *again = *b->s;
+    again->body = g->index;
+    again->ys += n;
+    if (condition) again->condition[0] = condition->index;
+    Value first = b->v->e->op(b->v->e, OP_loop, b->v->in, b->v->node->nin, ATTRS_TO(again, again->condition + (condition ? 1 : 0)));
     if (first == 0) return 0;
     const Value stacks = first + b->body->result.len;
     if (condition) *trip = stacks + n;
@@ -383,7 +383,8 @@ void vjp_loop(Vjp *v)
         operand[i] = b.taken.at[i].operand;
         slices += b.taken.at[i].role == ROLE_SLICE;
     }
-    const int64_t back[6] = {body->index, b.carry.n + b.fixed.n, slices, b.x.n, !b.s->reverse, b.s->steps};
-    Value first = v->e->op(v->e, OP_loop, operand, b.taken.len, back, 6);
+    Value first = v->e->op(v->e, OP_loop, operand, b.taken.len,
+        ATTRS_OF(loop, .body = body->index, .carries = b.carry.n + b.fixed.n, .xs = slices, .ys = b.x.n, .reverse = !b.s->reverse,
+            .steps = b.s->steps));
     if (first != 0) give(&b, first);
 }

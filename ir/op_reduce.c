@@ -61,7 +61,10 @@ static Value repeat(Vjp *v, Value r, const int64_t *axes, uint32_t n)
 void vjp_sum(Vjp *v) { v->dx[0] = repeat(v, v->g[0], v->node->attr->at, v->node->attr->len); }
 
 /* Element [k, r] becomes the product of all elements before it, or behind it, along k. */
-static Value product_beside(Emit *e, Value x, bool behind) { return emit_attr(e, OP_cumprod, x, (int64_t[]){1, behind, 1}, 3); }
+static Value product_beside(Emit *e, Value x, bool behind)
+{
+    return emit_attr(e, OP_cumprod, x, ATTRS_OF(cumprod, .axis = 1, .reverse = behind, .exclusive = 1));
+}
 
 /* prod: the cotangent times the product of all other elements, without a division, so that zeros are no special case and the rule
  * can be differentiated again. */

@@ -64,12 +64,11 @@ bool infer_window_add(Infer *inf)
 void vjp_window(Vjp *v)
 {
     const Type x = *v->e->type(v->e, v->in[0]);
-    const uint32_t same = v->node->attr->len;
-    int64_t attr[ATTR_INDEX(window_add, image) + 2];
-    memcpy(attr, v->node->attr->at, same * sizeof *attr);
-    memcpy(attr + same, x.dim + 1, 2 * sizeof *attr);
-    Value sum = emit_attr(v->e, OP_window_add, emit_wide(v->e, v->g[0]), attr, same + 2); /* of 16-bit floats rounded once */
-    v->dx[0] = emit_cast(v->e, sum, (DType)x.dtype);
+    struct window_add_attrs *a = ATTRS_ROOM(window_add, 2);
+    *a = *ATTRS(window_add, v->node->attr->at); /* a window's attributes are the same but for the image */
+    memcpy(a->image, x.dim + 1, 2 * sizeof *a->image);
+    Value sum = emit_attr(v->e, OP_window_add, emit_wide(v->e, v->g[0]), ATTRS_TO(a, a->image + 2));
+    v->dx[0] = emit_cast(v->e, sum, (DType)x.dtype); /* 16-bit floats are rounded once */
 }
 
 void vjp_window_add(Vjp *v) { v->dx[0] = emit_attr(v->e, OP_window, v->g[0], v->node->attr->at, ATTR_INDEX(window_add, image)); }

@@ -54,11 +54,10 @@ static bool worth_cutting(const Type *x, uint32_t axis)
 static Value part(const Reduce *r, Value x, uint32_t axis, int64_t from, int64_t to)
 {
     const Type *t = graph_type(r->rb->to, x);
-    int64_t attr[3 * MAX_RANK];
-    struct slice_attrs *s = slice_all(t, attr);
+    struct slice_attrs *s = slice_all(t, ATTRS_ROOM(slice, 3 * MAX_RANK));
     s->axis[axis].first = from;
     s->axis[axis].size = to - from;
-    return emit(r, OP_slice, x, attr, 3u * t->rank);
+    return emit(r, OP_slice, x, ATTRS_TO(s, s->axis + t->rank));
 }
 
 /* The elements behind the last whole piece. A row of fewer than TREE_LANES elements would be folded in another order by itself than
@@ -69,9 +68,10 @@ static Value fold_rest(const Reduce *r, Value x, uint32_t axis, int64_t from, in
     const int64_t at = axis, missing = axis + 1u == t.rank ? TREE_LANES - (to - from) : 0;
     x = part(r, x, axis, from, to);
     if (missing > 0) {
-        int64_t pad[1 + 2 * MAX_RANK] = {identity(op_def[r->op].role, t.dtype)};
-        ((struct pad_attrs *)pad)->axis[axis].high = missing;
-        x = emit(r, OP_pad, x, pad, 1u + 2u * t.rank);
+        struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * MAX_RANK);
+        pad->fill = identity(op_def[r->op].role, t.dtype);
+        pad->axis[axis].high = missing;
+        x = emit(r, OP_pad, x, ATTRS_TO(pad, pad->axis + t.rank));
     }
     t.dim[axis] = 1;
     return reshape(r, emit(r, r->op, x, &at, 1), &t);
@@ -131,16 +131,16 @@ static Value decompose(Rebuild *rb, const Node *n)
     const Reduce r = {rb, (Op)n->op, n->loc};
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
-    const int64_t dtype = graph_type(rb->to, x)->dtype, compute = dtype_info[dtype].compute;
+    const DType dtype = (DType)graph_type(rb->to, x)->dtype, compute = (DType)dtype_info[dtype].compute;
     bool wide = compute != dtype && op_def[n->op].role <= ROLE_PROD && n->attr->len > 0;
-    if (wide) x = emit(&r, OP_cast, x, &compute, 1);
+    if (wide) x = emit(&r, OP_cast, x, ATTRS_OF(cast, .to = compute));
     for (uint32_t end = n->attr->len; end > 0;) {
         uint32_t start = end - 1;
         while (start > 0 && axes[start - 1] + 1 == axes[start]) start--;
         x = fold_run(&r, x, (uint32_t)axes[start], (uint32_t)axes[end - 1]);
         end = start;
     }
-    return wide ? emit(&r, OP_cast, x, &dtype, 1) : x;
+    return wide ? emit(&r, OP_cast, x, ATTRS_OF(cast, .to = dtype)) : x;
 }
 
 static bool reduces_axes(const Node *n) { return op_reduces((Op)n->op) && op_def[n->op].attrs[0] == 'I'; }

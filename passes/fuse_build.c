@@ -123,15 +123,14 @@ static void emit_group(BuildGraph *b, uint32_t group)
         emit(b, body.input.at[i]);
         in[i] = b->rb.map[body.input.at[i]];
     }
-    uint32_t nattr = 2 + g->env.naxis + body.output.len;
-    int64_t *attr = ARENA_ARRAY(a, int64_t, nattr);
-    attr[0] = to->index;
-    attr[1] = g->env.sweep;
-    memcpy(attr + 2, g->env.extent, g->env.naxis * sizeof *attr);
-    for (uint32_t i = 0; i < body.output.len; i++)
-        attr[2 + g->env.naxis + i] = index_layout(fuse_use(f, body.output.at[i], group)->map[0]);
+    const uint32_t naxis = g->env.naxis;
+    struct kernel_attrs *k = arena_alloc(a, sizeof *k + (naxis + body.output.len) * sizeof *k->axes);
+    k->body = to->index;
+    k->sweep = g->env.sweep;
+    memcpy(k->axes, g->env.extent, naxis * sizeof *k->axes);
+    for (uint32_t i = 0; i < body.output.len; i++) k->axes[naxis + i] = index_layout(fuse_use(f, body.output.at[i], group)->map[0]);
     Loc loc = graph_maker(f->g, body.output.at[body.output.len - 1])->loc;
-    Value v = rebuild_op(&b->rb, OP_kernel, in, body.input.len, attr, nattr, loc);
+    Value v = rebuild_op(&b->rb, OP_kernel, in, body.input.len, ATTRS_TO(k, k->axes + naxis + body.output.len), loc);
     for (uint32_t i = 0; v != 0 && i < body.output.len; i++) rebuild_set(&b->rb, body.output.at[i], v + i);
 }
 

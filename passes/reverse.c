@@ -66,8 +66,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
     const Value x[2] = {graph_param(body, &slice, w->r->e->loc), graph_param(body, &slice, w->r->e->loc)};
     graph_result(body, graph_append(body, OP_add, x, 2, NULL, 0, w->r->e->loc, w->r->st));
     const Value in[3] = {maker->in[0], a, b};
-    const int64_t attr[6] = {body->index, 0, 2, 1, 0, n};
-    return w->r->e->op(w->r->e, OP_loop, in, 3, attr, 6);
+    return w->r->e->op(w->r->e, OP_loop, in, 3, ATTRS_OF(loop, .body = body->index, .xs = 2, .ys = 1, .steps = n));
 }
 
 static void accumulate(Walk *w, Value v, Value g)

@@ -16,6 +16,12 @@ static Value make(const Simplify *s, Op op, const Value *in, uint32_t nin, const
     return rebuild_op(s->rb, op, in, nin, attr, nattr, s->n->loc);
 }
 
+static Value constant(const Simplify *s, const Type *like, int64_t value)
+{
+    const struct constant_attrs *c = constant_typed(like, value, ATTRS_ROOM(constant, MAX_RANK));
+    return make(s, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + like->rank));
+}
+
 static const Node *made_by(const Simplify *s, Value v, Op op)
 {
     const Node *n = graph_maker(s->rb->to, v);
@@ -60,10 +66,7 @@ static Value constants(const Simplify *s)
     if (s->n->op == OP_pow && c.f == 2) return make(s, OP_mul, (Value[]){s->in[0], s->in[0]}, 2, NULL, 0);
     if (s->n->op == OP_pow && c.f == 1) return s->in[0];
     if (s->n->op != OP_div || !exact_reciprocal(type.dtype, c.f, &one.f)) return 0;
-    int64_t attr[2 + MAX_RANK] = {type.dtype, one.i};
-    memcpy(attr + 2, type.dim, type.rank * sizeof *attr);
-    Value r = make(s, OP_constant, NULL, 0, attr, 2u + type.rank);
-    return make(s, OP_mul, (Value[]){s->in[0], r}, 2, NULL, 0);
+    return make(s, OP_mul, (Value[]){s->in[0], constant(s, &type, one.i)}, 2, NULL, 0);
 }
 
 /* where(not c, a, b) is where(c, b, a). */
@@ -110,13 +113,13 @@ static Value before_broadcast(const Simplify *s)
         in[i] = b->in[0];
     }
     if (!small) return 0;
-    const Type shape = *small, whole = *graph_type(to, s->in[0]);
+    const Type whole = *graph_type(to, s->in[0]);
+    Type like = *small;
     for (uint32_t i = 0; i < s->n->nin; i++) {
         const Node *k = made_by(s, s->in[i], OP_constant);
         if (!k) continue;
-        int64_t attr[2 + MAX_RANK] = {ATTRS(constant, k->attr->at)->dtype, ATTRS(constant, k->attr->at)->value};
-        memcpy(attr + 2, shape.dim, shape.rank * sizeof *attr);
-        in[i] = make(s, OP_constant, NULL, 0, attr, 2u + shape.rank);
+        like.dtype = (uint8_t)ATTRS(constant, k->attr->at)->dtype;
+        in[i] = constant(s, &like, ATTRS(constant, k->attr->at)->value);
     }
     Value v = make(s, (Op)s->n->op, in, s->n->nin, s->n->attr->at, s->n->attr->len);
     return v != 0 ? make(s, OP_broadcast, &v, 1, whole.dim, whole.rank) : 0;

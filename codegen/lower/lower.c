@@ -191,9 +191,10 @@ bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf)
     g->module = s->g->module;
     g->name = "fill";
     *VEC_PUSH(g->module->arena, &g->value) = (ValueDef){0};
-    int64_t attr[2 + MAX_RANK] = {t->dtype, dtype_is_float((DType)t->dtype) ? attr_of_f64(number) : (int64_t)number}, layout = 0;
-    memcpy(attr + 2, t->dim, t->rank * sizeof *attr);
-    Value v = graph_append(g, OP_constant, NULL, 0, attr, 2u + t->rank, loc, lw->st);
+    const int64_t bits = dtype_is_float((DType)t->dtype) ? attr_of_f64(number) : (int64_t)number;
+    const struct constant_attrs *c = constant_typed(t, bits, ATTRS_ROOM(constant, MAX_RANK));
+    Value v = graph_append(g, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + t->rank), loc, lw->st);
+    int64_t layout = 0;
     const uint32_t none[2] = {NO_BUF, NO_BUF};
     Group group = {.g = g, .sweep = -1, .input = none, .nout = 1, .out = &v, .layout = &layout};
     return v != 0 && own_axes(lw, g, &g->node.at[0], &group, &layout) && scope_kernel(s, &group, &buf);

@@ -402,11 +402,11 @@ static int64_t custom_number(
 /* y itself as in[0], with a node of its own. */
 static kiln_tensor *custom_apply(Thread *t, kiln_site at, kiln_tensor *const *in, uint32_t nin, int64_t number)
 {
-    if (t->trace) return trace_apply(t, at, OP_custom, in, nin, &number, 1, NULL, 0);
+    if (t->trace) return trace_apply(t, at, OP_custom, in, nin, ATTRS_OF(custom, .gradient = number), NULL, 0);
     kiln_tensor *out = tensor_alias(t, at, in[0]);
     if (!tensor_ok(out)) return out;
     out->uid = ++t->next_uid;
-    if (t->recording) tape_record(t, at, OP_custom, in, nin, &number, 1, &out, 1);
+    if (t->recording) tape_record(t, at, OP_custom, in, nin, ATTRS_OF(custom, .gradient = number), &out, 1);
     return out;
 }
 

@@ -297,7 +297,7 @@ static kiln_tensor *watch_traced(kiln_tape *tape, kiln_site at, kiln_tensor *x)
             "where it is used");
     const Value known = tape_computed(tape, x);
     if (known) return tape_note(tape, NULL, x->uid, known) ? x : &t->k->poison;
-    kiln_tensor *leaf = apply1(t, at, OP_leaf, x, (int64_t[]){0}, 1);
+    kiln_tensor *leaf = apply1(t, at, OP_leaf, x, ATTRS_OF(leaf, .stops = false));
     if (!tensor_ok(leaf) || !tape_note(tape, NULL, x->uid, leaf->value)) return &t->k->poison;
     /* From now on every handle of the tensor means the leaf, so that a gradient with respect to it can be asked for. */
     if (!trace_repoint(t, at, x, leaf->value)) return &t->k->poison;

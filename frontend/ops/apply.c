@@ -192,15 +192,14 @@ kiln_tensor *reshape_to(Thread *t, kiln_site at, kiln_tensor *x, const Dim *dim,
 kiln_tensor *cast_to(Thread *t, kiln_site at, kiln_tensor *x, DType d)
 {
     if (!tensor_ok(x)) return &t->k->poison;
-    return x->type.dtype == d ? x : apply1(t, at, OP_cast, x, (int64_t[]){d}, 1);
+    return x->type.dtype == d ? x : apply1(t, at, OP_cast, x, ATTRS_OF(cast, .to = d));
 }
 
 kiln_tensor *dim_tensor(Thread *t, kiln_site at, Dim d, DType type)
 {
     if (dim_is_const(d)) {
-        Type scalar = {.dtype = (uint8_t)type};
         int64_t bits = dtype_is_float(type) ? attr_of_f64((double)d) : d;
-        return apply(t, at, OP_constant, NULL, 0, (int64_t[]){scalar.dtype, bits}, 2, NULL, 0);
+        return apply(t, at, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = type, .value = bits), NULL, 0);
     }
-    return cast_to(t, at, apply(t, at, OP_dim_size, NULL, 0, &d, 1, NULL, 0), type);
+    return cast_to(t, at, apply(t, at, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d), NULL, 0), type);
 }

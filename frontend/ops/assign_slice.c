@@ -90,7 +90,7 @@ static void assign(
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
         if (!(ok = place(t, at, op, start[i], v->type.dim[i], x->type.dim[i], &p))) break;
-        x = apply2(t, at, OP_gather, x, p.from, &(int64_t){i}, 1); /* out of range outside the part, where the value is not used */
+        x = apply2(t, at, OP_gather, x, p.from, ATTRS_OF(gather, .axis = i)); /* out of range only where the value is not used */
         p.inside = along(t, at, p.inside, i, rank);
         inside = inside ? binary(at, OP_and, of(inside), of(p.inside)) : p.inside;
     }

@@ -101,7 +101,7 @@ kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
     if (!t) return NULL;
-    return apply1(t, at, OP_leaf, operand_named(t, at, "stop_gradient", o, NULL), &(int64_t){1}, 1);
+    return apply1(t, at, OP_leaf, operand_named(t, at, "stop_gradient", o, NULL), ATTRS_OF(leaf, .stops = true));
 }
 
 /* ---- norms ---------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@ static bool happen(Thread *t, Op op, const Effect *e, kiln_tensor *const *x, uin
     if (t->quiet) return true;
     if (!t->trace) return all_on_host(t, x, n) ? effect_now(t, e, x, n, 0) == 0 : happens_here(t, e, x, n);
     int64_t number = effect_number(t->k, e);
-    if (number >= 0) return t->k->hooks->effect(t, e->at, op, x, n, &number, 1, NULL, 0);
+    if (number >= 0) return t->k->hooks->effect(t, e->at, op, x, n, ATTRS_OF(print, .record = number), NULL, 0);
     fail(t, e->at, KILN_EMEMORY, "%s: no memory", op_def[op].name);
     return false;
 }
@@ -262,9 +262,9 @@ typedef struct Call {
     Effect e;
     kiln_tensor *const *in;
     uint32_t nin, nout;
-    Type *type;    /* of the results */
-    int64_t *attr; /* the record, then the results' types */
-    uint32_t nattr;
+    Type *type; /* of the results */
+    struct callback_attrs *attr;
+    int64_t *end; /* of attr */
 } Call;
 
 static bool fault(const Call *c, kiln_code code, int output, const char *what)
@@ -279,15 +279,15 @@ static bool declare(Call *c, int output, const kiln_spec *s)
     if (!dtype_known((int)s->dtype)) return fault(c, KILN_EDTYPE, output, "no such dtype");
     if (s->rank < 0 || s->rank > MAX_RANK) return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
     *type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
-    c->attr[c->nattr++] = type->dtype;
-    c->attr[c->nattr++] = type->rank;
+    *c->end++ = type->dtype;
+    *c->end++ = type->rank;
     for (int i = 0; i < s->rank; i++) {
         bool same = s->size[i].lo == -1 && s->size[i].hi == -1;
         if (same && (!c->nin || i >= c->in[0]->type.rank))
             return fault(c, KILN_ESHAPE, output, "a size of -1, but the first input has no such axis");
         if (!same && (s->size[i].lo != s->size[i].hi || s->size[i].lo < 0 || s->size[i].lo > DIM_MAX))
             return fault(c, KILN_ESHAPE, output, "sizes are numbers, or -1: that of the first input");
-        type->dim[i] = c->attr[c->nattr++] = same ? c->in[0]->type.dim[i] : s->size[i].lo;
+        type->dim[i] = *c->end++ = same ? c->in[0]->type.dim[i] : s->size[i].lo;
     }
     return true;
 }
@@ -304,14 +304,16 @@ static bool call_eager(Call *c, kiln_tensor **out)
     if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
     for (uint32_t i = 0; i < c->nout; i++)
         if (!tensor_ok(out[i] = made[i] = tensor_place(t, c->e.at, made[i]))) return false;
-    if (t->recording && c->nout) t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, made, c->nout);
+    if (t->recording && c->nout)
+        t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, ATTRS_TO(c->attr, c->end), made, c->nout);
     return true;
 }
 
 static bool call_traced(Call *c, kiln_tensor **out)
 {
-    c->attr[0] = effect_number(c->t->k, &c->e);
-    if (c->attr[0] >= 0) return c->t->k->hooks->effect(c->t, c->e.at, OP_callback, c->in, c->nin, c->attr, c->nattr, out, c->nout);
+    c->attr->record = effect_number(c->t->k, &c->e);
+    if (c->attr->record >= 0)
+        return c->t->k->hooks->effect(c->t, c->e.at, OP_callback, c->in, c->nin, ATTRS_TO(c->attr, c->end), out, c->nout);
     fail(c->t, c->e.at, KILN_EMEMORY, "callback: no memory");
     return false;
 }
@@ -338,8 +340,9 @@ static bool callback_with(
     if (!x || !type || !attr) return false;
     for (int i = 0; i < nin; i++)
         if (!tensor_ok(x[i] = operand_named(t, at, "callback", of(in[i]), NULL))) return false;
-    Call c = {.t = t, .e = e, .in = x, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .type = type, .attr = attr, .nattr = 1};
-    c.attr[0] = 0;
+    Call c = {.t = t, .e = e, .in = x, .nin = (uint32_t)nin, .nout = (uint32_t)nout, .type = type, .attr = (void *)attr};
+    c.attr->record = 0;
+    c.end = c.attr->results;
     return call(&c, types, out);
 }
 

@@ -17,7 +17,5 @@ kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, int
     Type type;
     if (!t || !type_from_shape(t, at, "iota", d, &s, &type)) return t ? &k->poison : NULL;
     if (!axis_of(t, at, "iota", axis, type.rank, &axis)) return &k->poison;
-    int64_t attr[2 + MAX_RANK] = {type.dtype, axis};
-    for (int i = 0; i < type.rank; i++) attr[2 + i] = type.dim[i];
-    return apply(t, at, OP_iota, NULL, 0, attr, 2u + type.rank, NULL, 0);
+    return iota_of(t, at, &type, axis);
 }

@@ -200,9 +200,8 @@ kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *sh
 {
     int64_t bits = 0;
     if (!number_bits(t, at, op, shape->dtype, number, &bits)) return &t->k->poison;
-    int64_t attr[2 + MAX_RANK] = {shape->dtype, bits};
-    memcpy(attr + 2, shape->dim, shape->rank * sizeof *attr);
-    return apply(t, at, OP_constant, NULL, 0, attr, 2u + shape->rank, NULL, 0);
+    const struct constant_attrs *c = constant_typed(shape, bits, ATTRS_ROOM(constant, MAX_RANK));
+    return apply(t, at, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + shape->rank), NULL, 0);
 }
 
 kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number)

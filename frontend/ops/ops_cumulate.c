@@ -19,8 +19,9 @@ static kiln_tensor *cumulate(kiln_site at, Op op, kiln_operand o, int axis, int 
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!cumulates(t, at, name, x, how, KILN_REVERSE | KILN_EXCLUSIVE, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, name);
-    const int64_t attr[3] = {axis, (how & KILN_REVERSE) != 0, (how & KILN_EXCLUSIVE) != 0};
-    kiln_tensor *r = apply1(t, at, op, cast_to(t, at, x, wide_dtype(x)), attr, 3);
+    const bool reverse = how & KILN_REVERSE, exclusive = how & KILN_EXCLUSIVE;
+    kiln_tensor *r = apply1(
+        t, at, op, cast_to(t, at, x, wide_dtype(x)), ATTRS_OF(cumsum, .axis = axis, .reverse = reverse, .exclusive = exclusive));
     return composite_end(t, &s, cast_to(t, at, r, (DType)x->type.dtype));
 }
 
@@ -38,7 +39,7 @@ kiln_tensor *kiln_recurrence_at(kiln_site at, kiln_operand a, kiln_operand b, in
     if (!cumulates(t, at, "recurrence", in[0], how, KILN_REVERSE, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, "recurrence");
     const DType own = (DType)in[0]->type.dtype, wide = wide_dtype(in[0]);
-    kiln_tensor *r = apply2(
-        t, at, OP_recurrence, cast_to(t, at, in[0], wide), cast_to(t, at, in[1], wide), (int64_t[]){axis, how & KILN_REVERSE}, 2);
+    kiln_tensor *r = apply2(t, at, OP_recurrence, cast_to(t, at, in[0], wide), cast_to(t, at, in[1], wide),
+        ATTRS_OF(recurrence, .axis = axis, .reverse = how & KILN_REVERSE));
     return composite_end(t, &s, cast_to(t, at, r, own));
 }

@@ -69,7 +69,10 @@ static kiln_tensor *cast(kiln_site at, const char *op, kiln_operand o, kiln_dtyp
     if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)to);
     if (saturate && !dtype_is_float((DType)to))
         return fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[to].name);
-    kiln_tensor *r = saturate ? apply1(t, at, OP_cast, x, (int64_t[]){to, true}, 2) : cast_to(t, at, x, (DType)to);
+    struct cast_attrs *a = ATTRS_ROOM(cast, 1);
+    a->to = to;
+    a->saturates[0] = true;
+    kiln_tensor *r = saturate ? apply1(t, at, OP_cast, x, ATTRS_TO(a, a->saturates + 1)) : cast_to(t, at, x, (DType)to);
     return result_of(t, at, r, x);
 }
 

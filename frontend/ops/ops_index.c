@@ -19,7 +19,7 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
     if (!effect_indices(t, at, "gather", i, x->type.dim[axis])) return &t->k->poison;
-    return apply2(t, at, OP_gather, x, i, &(int64_t){axis}, 1);
+    return apply2(t, at, OP_gather, x, i, ATTRS_OF(gather, .axis = axis));
 }
 
 kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
@@ -31,9 +31,11 @@ kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
 
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
 {
-    int64_t attr[2 + MAX_RANK] = {type->dtype, axis};
-    memcpy(attr + 2, type->dim, type->rank * sizeof *attr);
-    return apply(t, at, OP_iota, NULL, 0, attr, 2u + type->rank, NULL, 0);
+    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
+    a->dtype = type->dtype;
+    a->axis = axis;
+    memcpy(a->shape, type->dim, type->rank * sizeof *a->shape);
+    return apply(t, at, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + type->rank), NULL, 0);
 }
 
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
@@ -84,7 +86,7 @@ kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i,
 {
     const Dim all = extent_product(t, at, x->type.dim, x->type.rank);
     kiln_tensor *flat = reshape_to(t, at, x, &all, 1), *from = flat_index(t, at, &x->type, i, axis);
-    return tensor_ok(flat) && tensor_ok(from) ? apply2(t, at, OP_gather, flat, from, &(int64_t){0}, 1) : &t->k->poison;
+    return tensor_ok(flat) && tensor_ok(from) ? apply2(t, at, OP_gather, flat, from, ATTRS_OF(gather, .axis = 0)) : &t->k->poison;
 }
 
 kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indices, int axis)
@@ -112,7 +114,7 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
 
 static kiln_tensor *scatter(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, kiln_tensor *updates, int axis, int fold)
 {
-    return apply(t, at, OP_scatter, (kiln_tensor *[]){x, i, updates}, 3, (int64_t[]){axis, fold}, 2, NULL, 0);
+    return apply(t, at, OP_scatter, (kiln_tensor *[]){x, i, updates}, 3, ATTRS_OF(scatter, .axis = axis, .fold = fold), NULL, 0);
 }
 
 /* Finds, as a maximum, the number of the last update of each element, or -1. Then the winners are gathered, and gradients flow to
@@ -131,7 +133,7 @@ static kiln_tensor *replace(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
     kiln_tensor *last = scatter(t, at, none, flat, order, 0, 2);
     if (!tensor_ok(last) || !tensor_ok(from)) return &t->k->poison;
     kiln_tensor *met = reshape_to(t, at, kiln_ge_at(at, of(last), kiln_of_i(0)), mask.dim, mask.rank);
-    return kiln_where_at(at, of(met), of(apply2(t, at, OP_gather, from, last, &(int64_t){axis}, 1)), of(x));
+    return kiln_where_at(at, of(met), of(apply2(t, at, OP_gather, from, last, ATTRS_OF(gather, .axis = axis))), of(x));
 }
 
 static const char *type_text(Thread *t, const Type *type, char *buf, size_t cap)

@@ -190,13 +190,12 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
 
 static kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
 {
-    int64_t attr[3 * MAX_RANK];
     if (!tensor_ok(x)) return &t->k->poison;
-    struct slice_attrs *s = slice_all(&x->type, attr);
+    struct slice_attrs *s = slice_all(&x->type, ATTRS_ROOM(slice, 3 * MAX_RANK));
     s->axis[axis].first = first;
     s->axis[axis].size = size;
     s->axis[axis].step = step;
-    return apply1(t, at, OP_slice, x, attr, 3u * x->type.rank);
+    return apply1(t, at, OP_slice, x, ATTRS_TO(s, s->axis + x->type.rank));
 }
 
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size)
@@ -259,13 +258,12 @@ kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shap
 {
     Thread *t;
     char text[160];
-    int64_t attr[1 + 2 * MAX_RANK];
-    struct pad_attrs *padding = (struct pad_attrs *)attr;
+    struct pad_attrs *padding = ATTRS_ROOM(pad, 2 * MAX_RANK);
     kiln_tensor *x = first_operand(at, "pad", o, &t);
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
     if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
-    if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &attr[0])) return &t->k->poison;
+    if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &padding->fill)) return &t->k->poison;
     if (low.rank != rank || high.rank != rank)
         return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after for %d axes: %s", (long long)low.rank,
             (long long)high.rank, rank, tensor_text(x, text, sizeof text));
@@ -284,7 +282,7 @@ kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shap
                 "2^48 elements",
                 tensor_text(x, text, sizeof text), i, (long long)before, (long long)after);
     }
-    return apply1(t, at, OP_pad, x, attr, 1u + 2u * (uint32_t)rank);
+    return apply1(t, at, OP_pad, x, ATTRS_TO(padding, padding->axis + rank));
 }
 
 /* Puts the operands, in one dtype, into `in`; stack gives each a new axis. False: poison or recorded. */
@@ -335,7 +333,8 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
     Composite s = composite_begin(t, op);
     kiln_tensor *r = &t->k->poison;
-    if (parts(t, at, op, x, &axis, stack, in)) r = apply(t, at, OP_concat, in, (uint32_t)count, &(int64_t){axis}, 1, NULL, 0);
+    if (parts(t, at, op, x, &axis, stack, in))
+        r = apply(t, at, OP_concat, in, (uint32_t)count, ATTRS_OF(concat, .axis = axis), NULL, 0);
     if (in != few) mem_free(in, bytes);
     return composite_end(t, &s, r);
 }

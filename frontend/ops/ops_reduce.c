@@ -142,7 +142,7 @@ static kiln_tensor *arg_extreme(kiln_site at, Op op, kiln_operand o, int axis)
     kiln_tensor *x = operand_named(t, at, op_def[op].name, o, NULL);
     if (!tensor_ok(x)) return x;
     if (!axis_of(t, at, op_def[op].name, axis, x->type.rank, &axis)) return &t->k->poison;
-    return apply1(t, at, op, x, &(int64_t){axis}, 1);
+    return apply1(t, at, op, x, ATTRS_OF(argmax, .axis = axis));
 }
 
 kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis) { return arg_extreme(at, OP_argmax, x, axis); }

@@ -14,7 +14,7 @@ static kiln_tensor *sortable(kiln_site at, const char *name, kiln_operand o, int
 static kiln_tensor *places(Thread *t, kiln_site at, const char *name, kiln_tensor *x, int axis, int how)
 {
     if (how != 0 && how != KILN_DESCENDING) return fail(t, at, KILN_EVALUE, "%s: %d is neither 0 nor KILN_DESCENDING", name, how);
-    return apply1(t, at, OP_argsort, x, (int64_t[]){axis, how == KILN_DESCENDING}, 2);
+    return apply1(t, at, OP_argsort, x, ATTRS_OF(argsort, .axis = axis, .descending = how == KILN_DESCENDING));
 }
 
 kiln_tensor *kiln_argsort_at(kiln_site at, kiln_operand o, int axis, int how)

@@ -105,10 +105,13 @@ static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_
 /* Makes [n, oh, ow, kh, kw, c], with the border filled with a number of x's dtype, given as attribute bits. */
 static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g, int64_t fill)
 {
-    int64_t pad[9] = {fill, 0, 0, g->pad[0][0], g->pad[0][1], g->pad[1][0], g->pad[1][1], 0, 0};
-    int64_t attr[6] = {g->size[0], g->size[1], g->stride[0], g->stride[1], g->dilation[0], g->dilation[1]};
-    if (g->padded) x = apply1(t, at, OP_pad, x, pad, 9);
-    return apply1(t, at, OP_window, x, attr, 6);
+    struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * 4);
+    pad->fill = fill;
+    memcpy(pad->axis + 1, g->pad, sizeof g->pad); /* of height and width, low and high */
+    if (g->padded) x = apply1(t, at, OP_pad, x, ATTRS_TO(pad, pad->axis + 4));
+    return apply1(t, at, OP_window, x,
+        ATTRS_OF(window, .size = {g->size[0], g->size[1]}, .stride = {g->stride[0], g->stride[1]},
+            .dilation = {g->dilation[0], g->dilation[1]}));
 }
 
 /* ---- convolution ---------------------------------------------------------------------------- */

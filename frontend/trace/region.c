@@ -217,17 +217,23 @@ static void append_node(Close *c)
     int64_t *attr = ARENA_ARRAY(c->arena, int64_t, r->frames + ATTR_INDEX(loop, condition));
     uint32_t nin = 0, nattr = 0, slices = 0;
     const Dim n = steps_of(c);
-    const int64_t bound[2] = {DT_i64, r->n != DIM_BAD ? r->n : INT64_MAX};
-    operand[nin++] = has_condition(r) ? graph_append(g, OP_constant, NULL, 0, bound, 2, loc, &c->st) : r->selector;
+    const int64_t most = r->n != DIM_BAD ? r->n : INT64_MAX;
+    operand[nin++] = r->selector;
+    if (has_condition(r))
+        operand[0] = graph_append(g, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = DT_i64, .value = most), loc, &c->st);
     for (uint32_t i = 0; i < c->order.len; i++) {
         const Column *column = &c->order.at[i]->column;
         if (column->role != COLUMN_INDEX) operand[nin++] = column->outer;
         slices += column->role == COLUMN_SLICE;
     }
     if (r->op == OP_loop) {
-        const int64_t is[] = {r->frame[r->frames - 1]->g->index, r->carries + c->ncarried, slices, r->stacked, r->reverse, n};
-        memcpy(attr, is, sizeof is);
-        nattr = COUNT_OF(is);
+        *(struct loop_attrs *)attr = (struct loop_attrs){.body = r->frame[r->frames - 1]->g->index,
+            .carries = r->carries + c->ncarried,
+            .xs = slices,
+            .ys = r->stacked,
+            .reverse = r->reverse,
+            .steps = n};
+        nattr = ATTR_INDEX(loop, condition);
     }
     for (uint32_t k = 0; k < r->frames - (r->op == OP_loop); k++) attr[nattr++] = r->frame[k]->g->index;
     if (operand[0]) c->out = graph_append(g, r->op, operand, nin, attr, nattr, loc, &c->st);

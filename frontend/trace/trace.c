@@ -291,7 +291,7 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
         if (!entry) return 0;
     }
     s->read_after = s->read_after || s->assigned;
-    Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, (int64_t[]){1}, 1);
+    Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, ATTRS_OF(leaf, .stops = true));
     if (!leaf || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
     if (!v->local && f->kind == FRAME_FUNCTION) *VEC_PUSH(f->trace->arena, &f->trace->read) = (TapeRead){v, 0, leaf};
     return !t->tape || t->k->hooks->note_leaf(t, f, v, leaf) ? leaf : 0;
@@ -301,8 +301,8 @@ void frame_pass_reads(const Frame *f, Value entry)
 {
     static const struct {
         uint32_t len;
-        int64_t at[1];
-    } through = {1, {0}}; /* an Attr */
+        struct leaf_attrs at;
+    } through = {1, {.stops = false}}; /* an Attr */
     _Static_assert(offsetof(Attr, at) == 8 && sizeof through == 16, "laid out as an Attr");
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         Node *n = &f->g->node.at[i];
