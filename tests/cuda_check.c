@@ -73,7 +73,7 @@ static void **run_with(Arena *a, const Program *p, void *const *in, const int64_
     return buf + p->ninput;
 }
 
-void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
+void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
     const char *what)
 {
     size_t *bytes = ARENA_ARRAY(a, size_t, p->noutput + 1);
@@ -95,6 +95,7 @@ void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *sym
         fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at,
             (long long)n, g, w, text.at);
     }
+    return got;
 }
 
 void *cuda_spread(Arena *a, DType t, size_t n)

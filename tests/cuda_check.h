@@ -43,10 +43,10 @@ bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, 
 void cuda_compiles(const Program *p);
 void cuda_source_compiles(const char *source, const char *name);
 
-/* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside. symbol: by
- * place in the table of dims (and, all being equal, in order of Program.symbol). Fails the test,
- * naming `what`. */
-void cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
+/* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside, and are
+ * given back. symbol: by place in the table of dims (and, all being equal, in order of
+ * Program.symbol). Fails the test, naming `what`. */
+void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
     const char *what);
 
 /* n elements: numbers that often repeat, a NaN here and there. */

@@ -1,6 +1,8 @@
 /* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones,
- * compiled by NVRTC and executed on the host, and on a device where there is one. */
+ * compiled by NVRTC and executed on the host, and on a device where there is one. What random ones
+ * compute, eager code and CUDA's, is what the reference says. */
 #include "cases.h"
+#include "codegen/ref.h"
 #include "cuda_check.h"
 
 #include "graph_run.h"
@@ -21,7 +23,8 @@ static Program *lower(Arena *a, Module *m, const char *what)
     return p;
 }
 
-typedef void CaseFn(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol);
+/* The outputs; NULL: it does not run p. */
+typedef void **CaseFn(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol);
 
 typedef struct Case {
     Arena arena;
@@ -65,7 +68,18 @@ static void random_case(void *arg)
     void **in = ARENA_ARRAY(a, void *, rg.g->param.len + 1);
     for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, a, i);
     for (int i = 0; i < SYMBOLS; i++) symbol[i] = rg.symbol[0];
-    c->fn(a, c->name, lower(a, rg.m, c->name), in, symbol);
+    RefTensor *all;
+    void **eager, **out;
+    GraphRun run = {.arena = a, .symbol = rg.symbol, .st = &st};
+    if (!ref_run(a, rg.g, rg.symbol, (const void *const *)in, &all, &st) || !graph_run(&run, rg.g, (const void *const *)in, &eager))
+        fail_msg("%s: %s", c->name, st.text);
+    if ((out = c->fn(a, c->name, lower(a, rg.m, c->name), in, symbol)) == NULL) return;
+    for (uint32_t i = 0; i < rg.g->result.len; i++) {
+        RefVerdict v;
+        const Value result = rg.g->result.at[i];
+        if (!ref_compare(&all[result], eager[result], &v)) fail_msg("%s, eager result %u: %s", c->name, i, v.why);
+        if (!ref_compare(&all[result], out[i], &v)) fail_msg("%s, result %u: %s", c->name, i, v.why);
+    }
 }
 
 static void run_case(Case *c)
@@ -102,27 +116,28 @@ static void each_random(CaseFn *fn, int count)
     }
 }
 
-static void run_on_host(
+static void **run_on_host(
     Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
-    cuda_agrees(a, p, in, symbol, cuda_host_run, name);
+    return cuda_agrees(a, p, in, symbol, cuda_host_run, name);
 }
 
 /* The device has an f64 library of its own. */
-static void run_on_device(
+static void **run_on_device(
     Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     for (uint32_t k = 0; k < p->kernel.len; k++)
         for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
-            if (p->kernel.at[k].instr[i].kind == I_CALL) return;
-    cuda_agrees(a, p, in, symbol, cuda_device_run, name);
+            if (p->kernel.at[k].instr[i].kind == I_CALL) return NULL;
+    return cuda_agrees(a, p, in, symbol, cuda_device_run, name);
 }
 
-static void compile_case(
+static void **compile_case(
     Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     (void)a, (void)name, (void)in, (void)symbol;
     cuda_compiles(p);
+    return NULL;
 }
 
 static void graphs_run(void **state)
@@ -138,7 +153,7 @@ static void random_graphs_run(void **state)
 }
 
 /* The condition always holds, so the loop goes on after its bound, and the code says which loop it was. */
-static void beyond_its_bound(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void **beyond_its_bound(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     Status st = {0};
     char want[64];
@@ -149,6 +164,7 @@ static void beyond_its_bound(Arena *a, const char *name, Program *p, void *const
     assert_false(cuda_host_run(p, (void *[]){arena_zeros(a, 4, 1), arena_zeros(a, 4, 1), arena_zeros(a, 8, 1)}, symbol, &st));
     assert_int_equal(st.code, ST_VALUE);
     assert_string_equal(st.text, want);
+    return NULL;
 }
 
 static void loop_beyond_its_bound(void **state)

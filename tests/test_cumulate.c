@@ -57,10 +57,10 @@ static void model(const float *x, float *to, int64_t n, bool product, bool exclu
     free(total), free(before);
 }
 
+static const int64_t size[] = {1, 2, 63, 64, 65, 1000, 4096, 4097, 300001};
 static void order(void **state)
 {
     (void)state;
-    static const int64_t size[] = {1, 2, 63, 64, 65, 1000, 4096, 4097, 300001};
     for (int eager = 0; eager < 2; eager++)
         for (size_t s = 0; s < sizeof size / sizeof *size; s++) {
             KILN_SCOPE(k);
@@ -82,6 +82,22 @@ static void order(void **state)
             assert_memory_equal(kiln_data(kiln_call(KILN_FN(k, products), line)), want, (size_t)n * sizeof *x);
             free(x), free(want);
         }
+}
+
+static void as_the_reference(void **state)
+{
+    (void)state;
+    for (size_t s = 0; size[s] < 5000; s++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_sin(kiln_iota(k, KILN_F32, KILN_SHAPE(size[s]), 0)), *near_1 = kiln_add(kiln_mul(x, 0.01), 1.0);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, sums), KILN_IN(x)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, sums_before), KILN_IN(x)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, sums_back), KILN_IN(x)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, products), KILN_IN(near_1)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, products_behind), KILN_IN(near_1)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, recurs), KILN_IN(x, near_1)), KILN_AGREE);
+        assert_int_equal(kiln_check(stderr, KILN_FN(k, recurs_back), KILN_IN(x, near_1)), KILN_AGREE);
+    }
 }
 
 /* One instance for many lengths has the bits of each. */
@@ -131,6 +147,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

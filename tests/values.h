@@ -32,6 +32,15 @@ static inline int close_engine(void **state)
     return unseen != 0 || kiln_memory_count().live_blocks != expected;
 }
 
+/* Of an engine that compiles nothing: kiln_check compares eager code with the reference alone, and costs little. */
+static inline int open_uncompiled(void **state)
+{
+    (void)state;
+    k = kiln_open(&(kiln_options){.no_compile = true});
+    return k == NULL;
+}
+
+#define UNCOMPILED_TEST(f) cmocka_unit_test_setup_teardown(f, open_uncompiled, close_engine)
 #define ENGINE_TEST(f) cmocka_unit_test_setup_teardown(f, open_engine, close_engine)
 
 static inline void has_shape(kiln_tensor *x, kiln_dtype d, kiln_shape s)

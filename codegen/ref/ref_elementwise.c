@@ -58,7 +58,8 @@ static double normal_share(double x) { return 0.5 * (1 + erf(x * 0.7071067811865
 
 static double two_u(double x) { return 1.59576912160573071176 * (x + 0.044715 * x * x * x); }
 
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+/* Far out, where exp(-x) overflows, it is exp(x). */
+static double sigmoid(double x) { return x < -700 ? exp(x) : 1 / (1 + exp(-x)); }
 
 static double gelu_tanh_slope(double x)
 {
@@ -116,7 +117,7 @@ static double pow_slope(double x, double y)
 {
     bool end = x == 0 || isinf(x);
     if (y == 0) return 0;
-    if (y <= 4194304 && (y >= 0.5 || end)) return y * pow(x, y - 1);
+    if (fabs(y) <= 4194304 && (y >= 0.5 || end)) return y * pow(x, y - 1);
     return (double)(y * powl(x, y) / (end ? copysign(1, x) : x));
 }
 
