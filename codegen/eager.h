@@ -1,16 +1,10 @@
 /* eager: every op as a precompiled C kernel, expanded from the tables, chosen for this CPU at run time. Needs no LLVM.
- * Strided and broadcast (stride 0) inputs are read in place; outputs are contiguous. Relies on ir, runtime, codegen/contract. */
+ * Strided and broadcast (stride 0) inputs are read in place; outputs are contiguous. Relies on view, ir, runtime, codegen/contract. */
 #ifndef KILN_CODEGEN_EAGER_H
 #define KILN_CODEGEN_EAGER_H
 
-#include "../ir/graph.h"
 #include "../runtime/threads.h"
-
-typedef struct View {
-    uint8_t dtype, rank;
-    int64_t dim[MAX_RANK], stride[MAX_RANK]; /* strides in elements, may be 0 or negative */
-    void *data;                              /* element (0, ..., 0) */
-} View;
+#include "view.h"
 
 /* What single ops were lowered to, kept for their next calls: by one thread, in a bounded number of bytes. */
 typedef struct Kept Kept;
@@ -31,16 +25,5 @@ bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, cons
 /* Any strided view to contiguous memory of the same dtype. */
 void eager_copy(const EagerCtx *c, const View *from, void *to);
 const char *eager_tier(void); /* "baseline", "avx2", "avx512": what this CPU runs */
-
-static inline bool view_contiguous(const View *v)
-{
-    int64_t want = 1;
-    for (int i = v->rank; i-- > 0;) {
-        if (v->dim[i] != 1 && v->stride[i] != want)
-            return false;
-        want *= v->dim[i];
-    }
-    return true;
-}
 
 #endif

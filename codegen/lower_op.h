@@ -1,11 +1,11 @@
 /* lower_op: one op alone as a program, for eager code. What is lowered is a key: it says all that the lowering may look at, so that
  * calls of equal keys share one program. Sizes and strides are not in it, but for 0 and 1: they are run-time dims, which a call
- * brings with it. Relies on program, eager. Never runs anything. */
+ * brings with it. Relies on program, view. Never runs anything. */
 #ifndef KILN_CODEGEN_LOWER_OP_H
 #define KILN_CODEGEN_LOWER_OP_H
 
-#include "eager.h"
 #include "program.h"
+#include "view.h"
 
 /* word: op; how many operands and attributes; per operand its dtype, its rank and whether it is strided, its sizes, and its strides
  * if it is; the attributes. A size or stride is the number 0 or 1, or -1 - (16 * n + c): value n of the call, of class c. */

@@ -24,17 +24,28 @@ mapfile -t all < <(printf '%s\n' "${sources[@]}"; find tests docs/examples -type
     \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) 2>/dev/null | sort)
 
 # ---- the order of the rooms: a file may include what its own room or one before it offers, and call what stands there ----
+# A room is a folder, and files of its name beside it (codegen/eager.h is what codegen/eager offers). Rooms with | between them stand side by side:
+# neither includes or calls the other. codegen itself is the language of kernels and programs; its backends and device are the tables of all backends.
 # frontend itself is open.c, which hands the rooms what they may call above them (Hooks).
-rooms='frontend/engine frontend/ops frontend/trace frontend/grad frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend frontend/cli'
-all_rooms="runtime ir passes codegen $rooms"
+rooms='runtime ir passes
+    codegen codegen/lower|codegen/contract codegen/eager|codegen/ref|codegen/cpu|codegen/cuda codegen/backends codegen/device
+    frontend/engine frontend/ops frontend/trace frontend/grad frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend frontend/cli'
+table='
+    BEGIN { for (i = split(order, level, " "); i > 0; i--) for (j = split(level[i], beside, "|"); j > 0; j--) rank[beside[j]] = i }
+    function folder(f) { sub(/\/[^\/]*$/, "", f); return f }
+    function room(f,   stem) { stem = f; sub(/\.[^\/]*$/, "", stem); return stem in rank ? stem : folder(f) }
+    function goes_down(from, to) { return from == to || rank[to] < rank[from] }'
 
-# Calls between the rooms as the objects of a finished build have them: CALLER CALLED SYMBOL FILE. $1: "up" (only those that go up) or "all".
+objects()
+{
+    local source
+    for source in "${sources[@]}"; do [ -f "${BUILD:-build}/obj/$source.o" ] && echo "${BUILD:-build}/obj/$source.o"; done | xargs -r nm -A 2>/dev/null
+}
+
+# Calls between the rooms as the objects of a finished build have them: CALLER CALLED SYMBOL FILE. $1: "up" (only those that do not go down) or "all".
 calls()
 {
-    local build=${BUILD:-build} source
-    for source in "${sources[@]}"; do [ -f "$build/obj/$source.o" ] && echo "$build/obj/$source.o"; done | xargs -r nm -A 2>/dev/null | awk -v prefix="$build/obj/" -v order="$all_rooms" -v only="$1" '
-    function room(f) { sub(/\/[^\/]*$/, "", f); sub(/^codegen\/.*/, "codegen", f); return f }
-    BEGIN { for (i = split(order, name, " "); i > 0; i--) rank[name[i]] = i }
+    objects | awk -v prefix="${BUILD:-build}/obj/" -v order="$rooms" -v only="$1" "$table"'
     {
         file = substr($1, length(prefix) + 1); sub(/\.o:.*/, "", file)
         if (!(room(file) in rank)) next
@@ -47,18 +58,36 @@ calls()
             split(use, part, " ")
             to = home[part[2]]
             if (to == "" || to == part[1]) continue
-            if (only == "all" || rank[to] > rank[part[1]]) print part[1], to, part[2], used[use]
+            if (only == "all" || !goes_down(part[1], to)) print part[1], to, part[2], used[use]
         }
     }'
 }
-calls_up() { calls up | awk '{ print $4 ": " $1 " calls " $3 " of " $2 ", which is above it" }' | sort; }
+calls_up() { calls up | awk '{ print $4 ": " $1 " calls " $3 " of " $2 ", which is not below it" }' | sort; }
+
+# The exceptions: what open.c hands to rooms below. CALLER FUNCTION'S-ROOM HOOK FUNCTION, a line for each room that reads the hook.
+hooks()
+{
+    { objects; grep -rnoE 'hooks->[a-z_]+' frontend; sed -n 's/^    \.\([a-z_]*\) = \([a-z_]*\),$/hook \1 \2/p' frontend/open.c; } |
+        awk -v prefix="${BUILD:-build}/obj/" -v order="$rooms" "$table"'
+        $1 == "hook" { is[$2] = $3; next }
+        split($0, part, ":") == 3 && part[3] ~ /^hooks->/ { by[room(part[1]) " " substr(part[3], 8)] = 1; next }
+        $(NF - 1) == "T" { file = substr($1, length(prefix) + 1); sub(/\.o:.*/, "", file); home[$NF] = room(file) }
+        END {
+            for (use in by) { split(use, part, " "); print part[1], home[is[part[2]]], part[2], is[part[2]]; used[part[2]] = 1 }
+            for (hook in is) if (!(hook in used)) print "nobody", home[is[hook]], hook, is[hook]
+        }' | sort
+}
+# A hook is for calls up: that of a room above, or of nobody, is none.
+needless_hooks()
+{
+    hooks | awk -v order="$rooms" "$table"'$1 == "nobody" || goes_down($1, $2) { print "frontend/open.c: hook " $3 ": " $1 " calls it, and " $4 " is in " $2 }'
+}
+tell_hooks() { hooks | awk '{ at = $1 " calls " $2; list[at] = list[at] " " $3 " (" $4 ")" } END { for (at in list) print "# by hooks " at ":" list[at] }' | sort; }
 
 # What a finished build offers to other files and neither they nor the tests use: it should be static, or go.
 unused()
 {
-    local build=${BUILD:-build} source
-    for source in "${sources[@]}"; do [ -f "$build/obj/$source.o" ] && echo "$build/obj/$source.o"; done | xargs -r nm -A 2>/dev/null |
-        awk -v prefix="$build/obj/" '
+    objects | awk -v prefix="${BUILD:-build}/obj/" '
         $(NF - 1) == "U" { used[$NF] = 1 }
         $(NF - 1) == "T" && $NF !~ /^(kiln_|main$)/ { file = substr($1, length(prefix) + 1); sub(/\.o:.*/, "", file); home[$NF] = file }
         END { for (s in home) if (!(s in used)) print s, home[s] }' |
@@ -75,8 +104,7 @@ fi
 # ---- the include table: FILE:LINE: what, for each #include that the row of its folder does not allow -----------
 includes()
 {
-    awk -v order="$rooms" '
-    function folder(f) { sub(/\/[^\/]*$/, "", f); return f }
+    awk -v order="$rooms" "$table"'
     # Resolves "x/../y" textually.
     function normal(p,   part, i, k, m, out) {
         m = split(p, part, "/"); k = 0
@@ -94,23 +122,16 @@ includes()
     # The members of the base family beyond base and dtype themselves may include only base and dtype.
     function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison|clock)[^\/]*$/ }
     function backend(f) { return match(f, /^codegen\/(eager|cpu|cuda|ref)\//) ? substr(f, 1, RLENGTH) : "" }
-    BEGIN { for (i = split(order, listed, " "); i > 0; i--) rank[listed[i]] = i }
-    # The place of a folder of the front end in its order of rooms.
-    function room(f) { return rank[folder(f)] }
-    function allowed(from, to,   b) {
+    function allowed(from, to) {
         if (from ~ /^include\//) return to ~ /^include\/kiln\//
         if (is_ground(from)) return ground(to) || folder(to) == "runtime" && is_ground(to)
         if (from ~ /^runtime\//) return to ~ /^runtime\//
         if (from ~ /^ir\//) return to ~ /^ir\// || ground(to)
         if (from ~ /^passes\//) return to ~ /^(passes|ir)\// || ground(to)
-        if (from ~ /^codegen\//) {
-            b = backend(to)
-            if (b != "") return b == backend(from)
-            return to ~ /^(codegen|ir|runtime)\//
-        }
-        if (from ~ /^frontend\// && to ~ /^frontend\//) return room(to) <= room(from)
+        if (backend(to) != "" && from ~ /^(codegen|frontend)\//) return backend(to) == backend(from)
+        if (from ~ /^codegen\//) return to ~ /^(codegen|ir|runtime)\// && goes_down(room(from), room(to))
+        if (from ~ /^frontend\// && to ~ /^frontend\//) return goes_down(room(from), room(to))
         if (from ~ /^frontend\/nn\//) return to ~ /^(include\/kiln|ir)\// || ground(to)
-        if (from ~ /^frontend\//) return backend(to) == ""
         return 1
     }
     function breach(what) { print FILENAME ":" FNR ": " what }
@@ -256,7 +277,8 @@ echo "# $core lines of core, $targets of them targets; $(lines include ir passes
 echo 1..9
 verdict 'includes go down only' "$(includes "${all[@]}")"
 [ -n "$(find "${BUILD:-build}/obj" -name '*.o' 2>/dev/null | head -n 1)" ] || { echo '# calls can be looked at in a finished build only: run make first'; exit 1; }
-verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up)"
+tell_hooks
+verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up; needless_hooks)"
 verdict 'what is offered is used' "$(unused)"
 verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
 verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
