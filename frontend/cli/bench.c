@@ -41,7 +41,10 @@ static bool call(Job *j, kiln_tensor **out)
 {
     kiln_operand in[INPUTS_MAX];
     for (int i = 0; i < j->inputs; i++) in[i] = kiln_of_tensor(j->in[i]);
-    return kiln_call_all(j->f, in, j->inputs, out, j->outputs);
+    if (!j->taped) return kiln_call_all(j->f, in, j->inputs, out, j->outputs);
+    KILN_TAPE(j->k, tape);
+    for (int i = 0; i < j->inputs; i++) kiln_watch(tape, j->in[i]);
+    return kiln_call_all(j->f, in, j->inputs, out, 1) && kiln_gradients(tape, out[0], kiln_operand_list(in, j->inputs), out + 1);
 }
 
 /* `calls` calls; seconds per call. */

@@ -12,6 +12,7 @@ typedef struct Job {
     kiln_function *f;            /* NULL: there is only `run`, which is eager */
     kiln_tensor *in[INPUTS_MAX]; /* of the scope around */
     int inputs, outputs;
+    bool taped;                  /* f gives one value; after it come the gradients of that by the inputs, from a tape around the call */
     Net net;
     bool has_net;
 } Job;

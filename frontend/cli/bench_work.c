@@ -156,6 +156,82 @@ static void product_nt(Job *j)
     function(j, "product_nt", matmul_nt_body, 1);
 }
 
+/* ---- order and places ---------------------------------------------------------------------------- */
+static void sort_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_sort(in[0], -1, 0);
+}
+
+static void sort(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(1024, 1024));
+    function(j, "sort", sort_body, 1);
+}
+
+static void cumsum_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_cumsum(in[0], -1, 0);
+}
+
+static void cumsum(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(1024, 1024));
+    function(j, "cumsum", cumsum_body, 1);
+}
+
+/* Rows all over the table, some of them named several times. */
+static kiln_tensor *places(Job *j, int64_t n, int64_t rows)
+{
+    return kiln_mod(kiln_mul(kiln_iota(j->k, KILN_I64, KILN_SHAPE(n), 0), 2654435761), rows);
+}
+
+static void gather_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_gather(in[0], in[1], 0);
+}
+
+static void gather(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(50000, 16));
+    j->in[j->inputs++] = places(j, 65536, 50000);
+    function(j, "gather", gather_body, 1);
+}
+
+static void scatter_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_scatter(in[0], in[1], in[2], 0, KILN_SCATTER_ADD);
+}
+
+static void scatter(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(50000, 16));
+    j->in[j->inputs++] = places(j, 65536, 50000);
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(65536, 16));
+    function(j, "scatter", scatter_body, 1);
+}
+
+/* ---- a call under a tape ------------------------------------------------------------------------- */
+static void layer_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *y = kiln_relu(kiln_add(kiln_matmul(in[0], in[1]), in[2]));
+    out[0] = kiln_mean(kiln_mul(y, y), KILN_ALL);
+}
+
+static void call_gradient(Job *j)
+{
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(64, 784));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(784, 128));
+    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(128));
+    function(j, "layer", layer_body, 1);
+    j->taped = true;
+    j->outputs = 1 + j->inputs;
+}
+
 /* ---- training steps ------------------------------------------------------------------------------ */
 static void network(Job *j, const NetOptions *o, kiln_tensor *x)
 {
@@ -220,6 +296,11 @@ const Workload workloads[] = {
     {"product_nt", "product f32[512,768] x transposed f32[512,768]", product_nt, false},
     {"product_batch", "96 products f32[128,64] x f32[64,128]", product_batch, false},
     {"product_vector", "product f32[1,2048] x f32[2048,2048]", product_vector, false},
+    {"sort", "sort of rows, f32[1024,1024]", sort, false},
+    {"cumsum", "running sums of rows, f32[1024,1024]", cumsum, false},
+    {"gather", "gather of 65536 rows of f32[50000,16]", gather, false},
+    {"scatter", "scatter-add of 65536 rows to f32[50000,16]", scatter, false},
+    {"call_gradient", "layer's loss called under a tape, and gradients, f32[64,784] x f32[784,128]", call_gradient, false},
     {"mlp", "MLP 784-128-10, batch 64, SGD step", mlp, false},
     {"mlp_small", "MLP 16-16-4, batch 8, SGD step", small_mlp, false},
     {"convnet", "MNIST convnet, batch 32, Adam step", convnet, false},
