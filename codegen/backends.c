@@ -33,7 +33,7 @@ static const Backend *load(size_t i, Status *st)
     BackendExport *get;
     *(void **)&get = dlsym(module, table[i].symbol);
     if (!get) {
-        status_fail(st, ST_DEVICE, "%s has no %s", table[i].module, table[i].symbol);
+        status_fail(st, ST_DEVICE, "%s does not export %s", table[i].module, table[i].symbol);
         return NULL;
     }
     return get();
@@ -49,6 +49,6 @@ const Backend *backend_get(const char *name, Status *st)
         pthread_mutex_unlock(&lock);
         return b;
     }
-    status_fail(st, ST_UNSUPPORTED, "there is no backend called %s", name);
+    status_fail(st, ST_UNSUPPORTED, "there is no backend called %.60s", name);
     return NULL;
 }

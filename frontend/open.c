@@ -35,7 +35,9 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
         kiln_close(k);
         return NULL;
     }
-    if (k->options.threads < 0) fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: %d threads", k->options.threads);
+    if (k->options.threads < 0)
+        fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: threads is %d; it must be 0 (one per core) or more",
+            k->options.threads);
     return k;
 }
 

@@ -27,7 +27,8 @@ bool infer_fail(Infer *inf, StatusCode code, const char *format, ...)
 bool rule_axis(Infer *inf, int64_t axis, uint32_t rank)
 {
     if (axis >= 0 && axis < rank) return true;
-    return infer_fail(inf, ST_VALUE, "axis %lld is out of range for rank %u", (long long)axis, rank);
+    if (rank == 0) return infer_fail(inf, ST_VALUE, "axis %lld is out of range: a scalar has no axes", (long long)axis);
+    return infer_fail(inf, ST_VALUE, "axis %lld is out of range for rank %u (allowed: 0 to %u)", (long long)axis, rank, rank - 1);
 }
 
 bool rule_axes(Infer *inf, uint32_t rank)
@@ -74,15 +75,16 @@ bool rule_scalar(Infer *inf, DType t, int64_t v)
         dtype_store_f64(t, &room, d);
         back = dtype_load_f64(t, &room);
         if (d != d || attr_of_f64(back) == v) return true;
-        return infer_fail(inf, ST_VALUE, "%.17g is no value of %s", d, dtype_info[t].name);
+        return infer_fail(inf, ST_VALUE, "%.17g is not a value of %s", d, dtype_info[t].name);
     }
     if (t == DT_u64 || (v >= dtype_info[t].lo && v <= dtype_info[t].hi)) return true;
-    return infer_fail(inf, ST_VALUE, "%lld is no value of %s", (long long)v, dtype_info[t].name);
+    return infer_fail(inf, ST_VALUE, "%lld is not a value of %s", (long long)v, dtype_info[t].name);
 }
 
 bool rule_shape(Infer *inf, uint32_t first, DType t, Type *out)
 {
-    if (inf->nattr - first > MAX_RANK) return infer_fail(inf, ST_SHAPE, "rank %u is beyond %d", inf->nattr - first, MAX_RANK);
+    if (inf->nattr - first > MAX_RANK)
+        return infer_fail(inf, ST_SHAPE, "the result would have %u axes (allowed: 0 to %d)", inf->nattr - first, MAX_RANK);
     *out = (Type){.dtype = (uint8_t)t, .rank = (uint8_t)(inf->nattr - first)};
     if (out->rank) memcpy(out->dim, inf->attr + first, out->rank * sizeof *out->dim);
     return true;
@@ -111,7 +113,8 @@ static bool stacks_ok(Infer *inf)
         const Type *x = i < inf->nin ? inf->in[i] : &inf->out[i - inf->nin];
         for (uint32_t k = 0; k < x->rank; k++)
             if (dim_is_made(rule_dims(inf), x->dim[k]))
-                return infer_fail(inf, ST_UNSUPPORTED, "a stack of a loop whose length is known only when it runs");
+                return infer_fail(
+                    inf, ST_UNSUPPORTED, "an operand is a loop's stack, whose length is known only when the loop runs");
     }
     return true;
 }
@@ -156,7 +159,7 @@ static bool results_ok(Infer *inf)
                 return infer_fail(inf, ST_SHAPE, "the size of the result's axis %u %s", k, dim_trouble(t, text, sizeof text));
             if (dim_lo(t, out->dim[k]) >= 0) continue;
             dim_print(t, out->dim[k], text, sizeof text);
-            return infer_fail(inf, ST_SHAPE, "the result's size %s may be negative", text);
+            return infer_fail(inf, ST_SHAPE, "a size of the result, %s, may be negative", text);
         }
         if (type_elements(t, out) == DIM_BAD)
             return infer_fail(inf, ST_SHAPE, "the number of elements of the result %s", dim_trouble(t, text, sizeof text));

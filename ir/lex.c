@@ -87,8 +87,8 @@ bool lex_dim(Lex *l, Dim *d)
     l->dims->trouble = DIM_FINE;
     *d = dim_parse(l->dims, l->text + l->at.byte, l->len - l->at.byte, &used);
     if (*d == DIM_BAD && l->dims->trouble != DIM_FINE)
-        return lex_fail(l, ST_FORMAT, "not a size: it %s", dim_trouble(l->dims, why, sizeof why));
-    if (*d == DIM_BAD) return lex_fail(l, ST_FORMAT, "not a size");
+        return lex_fail(l, ST_FORMAT, "this size %s", dim_trouble(l->dims, why, sizeof why));
+    if (*d == DIM_BAD) return lex_fail(l, ST_FORMAT, "expected a size");
     l->at.byte += used;
     return true;
 }
@@ -112,7 +112,7 @@ bool lex_type(Lex *l, Type *out)
     *out = (Type){.dtype = (uint8_t)t};
     if (lex_take(l, "]")) return true;
     do {
-        if (out->rank == MAX_RANK) return lex_fail(l, ST_FORMAT, "rank beyond %d", MAX_RANK);
+        if (out->rank == MAX_RANK) return lex_fail(l, ST_FORMAT, "more than %d axes", MAX_RANK);
         if (!lex_dim(l, &out->dim[out->rank++])) return false;
     } while (lex_take(l, ","));
     if (type_elements(l->dims, out) == DIM_BAD) return lex_fail(l, ST_FORMAT, "the type is too large");

@@ -63,7 +63,8 @@ bool infer_slice(Infer *inf)
     const Type *x = inf->in[0];
     const struct slice_attrs *s = ATTRS(slice, inf->attr);
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 3u * x->rank) return infer_fail(inf, ST_VALUE, "%u numbers given, 3 per axis needed", inf->nattr);
+    if (inf->nattr != 3u * x->rank)
+        return infer_fail(inf, ST_VALUE, "%u attributes given; 3 per axis are needed (start, size, step)", inf->nattr);
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
         const Dim first = s->axis[i].first, size = s->axis[i].size, step = s->axis[i].step;
@@ -196,7 +197,8 @@ bool infer_pad(Infer *inf)
     const Type *x = inf->in[0];
     const struct pad_attrs *p = ATTRS(pad, inf->attr);
     DimTable *t = rule_dims(inf);
-    if (inf->nattr != 1 + 2u * x->rank) return infer_fail(inf, ST_VALUE, "%u sizes given, 2 per axis needed", inf->nattr - 1);
+    if (inf->nattr != 1 + 2u * x->rank)
+        return infer_fail(inf, ST_VALUE, "%u amounts given; 2 per axis are needed (before, after)", inf->nattr - 1);
     if (!rule_scalar(inf, (DType)x->dtype, p->fill)) return false;
     Type out = *x;
     for (uint32_t i = 0; i < x->rank; i++) {
@@ -243,7 +245,7 @@ bool map_pad(const Mapping *p)
 
 bool infer_concat(Infer *inf)
 {
-    if (inf->nin == 0) return infer_fail(inf, ST_VALUE, "nothing to join");
+    if (inf->nin == 0) return infer_fail(inf, ST_VALUE, "no operands to join");
     const int64_t axis = ATTRS(concat, inf->attr)->axis;
     if (!rule_axis(inf, axis, inf->in[0]->rank)) return false;
     Type out = *inf->in[0];

@@ -6,9 +6,9 @@ static bool cumulated(Infer *inf)
 {
     const Type *x = inf->in[0];
     for (uint32_t i = 1; i < inf->nattr; i++)
-        if (inf->attr[i] != 0 && inf->attr[i] != 1) return infer_fail(inf, ST_VALUE, "attribute %u is neither 0 nor 1", i);
+        if (inf->attr[i] != 0 && inf->attr[i] != 1) return infer_fail(inf, ST_VALUE, "attribute %u must be 0 or 1", i);
     if (!rule_axis(inf, ATTRS(cumsum, inf->attr)->axis, x->rank) || !rule_domain(inf, 0, 'N')) return false;
-    if (dtype_info[x->dtype].compute != x->dtype) return infer_fail(inf, ST_DTYPE, "narrow floats are taken in f32");
+    if (dtype_info[x->dtype].compute != x->dtype) return infer_fail(inf, ST_DTYPE, "cast 16-bit and 8-bit floats to f32 first");
     return rule_result(inf, x);
 }
 
@@ -17,7 +17,7 @@ bool infer_cumprod(Infer *inf) { return cumulated(inf); }
 
 bool infer_recurrence(Infer *inf)
 {
-    if (!type_equal(inf->in[0], inf->in[1])) return infer_fail(inf, ST_SHAPE, "operands of two types");
+    if (!type_equal(inf->in[0], inf->in[1])) return infer_fail(inf, ST_SHAPE, "the operands must have the same dtype and shape");
     return cumulated(inf);
 }
 

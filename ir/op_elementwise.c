@@ -25,7 +25,7 @@ bool infer_cast(Infer *inf)
     Type out = *inf->in[0];
     out.dtype = (uint8_t)ATTRS(cast, inf->attr)->to;
     if (inf->nattr > 1 && (inf->nattr > 2 || ATTRS(cast, inf->attr)->saturates[0] != 1 || !dtype_is_float(out.dtype)))
-        return infer_fail(inf, ST_VALUE, "only 1 may follow the dtype, and that a float");
+        return infer_fail(inf, ST_VALUE, "after the dtype only the attribute 1 (saturate) is allowed, and for floats only");
     return rule_result(inf, &out);
 }
 

@@ -6,7 +6,7 @@ static bool can_index(Infer *inf, Dim axis, const Type *indices)
 {
     DimTable *t = rule_dims(inf);
     if (dim_lo(t, axis) >= 1 || type_elements(t, indices) == 0) return true;
-    return infer_fail(inf, ST_SHAPE, "the indexed axis is, or may be, empty");
+    return infer_fail(inf, ST_SHAPE, "the indexed axis is empty, or may be");
 }
 
 bool infer_gather(Infer *inf)
@@ -15,7 +15,8 @@ bool infer_gather(Infer *inf)
     const int64_t axis = ATTRS(gather, inf->attr)->axis;
     if (!rule_axis(inf, axis, x->rank)) return false;
     if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
-    if (x->rank - 1 + indices->rank > MAX_RANK) return infer_fail(inf, ST_SHAPE, "the result's rank is beyond %d", MAX_RANK);
+    if (x->rank - 1 + indices->rank > MAX_RANK)
+        return infer_fail(inf, ST_SHAPE, "the result would have more than %d axes", MAX_RANK);
     if (!can_index(inf, x->dim[axis], indices)) return false;
     Type out = {.dtype = x->dtype};
     for (int64_t i = 0; i < axis; i++) shape_push(&out, x->dim[i]);
@@ -55,17 +56,18 @@ bool infer_scatter(Infer *inf)
     const struct scatter_attrs *to = ATTRS(scatter, inf->attr);
     if (!rule_axis(inf, to->axis, x->rank)) return false;
     if (to->fold < FOLD_SUM || to->fold > FOLD_MIN)
-        return infer_fail(inf, ST_VALUE, "fold %lld is none of 0 to 3", (long long)to->fold);
+        return infer_fail(inf, ST_VALUE, "fold is %lld (allowed: 0 to 3)", (long long)to->fold);
     if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
-    if (updates->dtype != x->dtype) return infer_fail(inf, ST_DTYPE, "updates of another dtype");
+    if (updates->dtype != x->dtype) return infer_fail(inf, ST_DTYPE, "the updates must have the dtype of x");
     if (!rule_domain(inf, 0, 'N')) return false;
     if (to->fold == FOLD_PROD && dtype_info[x->dtype].compute != x->dtype)
-        return infer_fail(inf, ST_DTYPE, "products of narrow floats are taken in f32");
+        return infer_fail(inf, ST_DTYPE, "cast 16-bit and 8-bit floats to f32 before a product");
     const uint32_t axis = (uint32_t)to->axis, n = indices->rank;
     bool fits = updates->rank == x->rank - 1u + n && memcmp(updates->dim, x->dim, axis * sizeof *x->dim) == 0 &&
                 memcmp(updates->dim + axis, indices->dim, n * sizeof *x->dim) == 0 &&
                 memcmp(updates->dim + axis + n, x->dim + axis + 1, (x->rank - axis - 1) * sizeof *x->dim) == 0;
-    if (!fits) return infer_fail(inf, ST_SHAPE, "updates are not shaped as x with the indices' axes in place of axis %u", axis);
+    if (!fits)
+        return infer_fail(inf, ST_SHAPE, "the updates must have the shape of x, with the indices' axes in place of axis %u", axis);
     return can_index(inf, x->dim[axis], indices) && rule_result(inf, x);
 }
 

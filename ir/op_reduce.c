@@ -22,7 +22,7 @@ static bool not_empty(Infer *inf)
 {
     for (uint32_t i = 0; i < inf->nattr && inf->in[0]->dtype != DT_bool; i++)
         if (dim_lo(rule_dims(inf), inf->in[0]->dim[inf->attr[i]]) < 1)
-            return infer_fail(inf, ST_SHAPE, "axis %lld is, or may be, empty", (long long)inf->attr[i]);
+            return infer_fail(inf, ST_SHAPE, "axis %lld is empty, or may be", (long long)inf->attr[i]);
     return true;
 }
 

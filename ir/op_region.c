@@ -82,7 +82,7 @@ static bool steps_fit(Infer *inf, const struct loop_attrs *l)
     char a[64], b[64];
     dim_print(rule_dims(inf), trip, a, sizeof a);
     dim_print(rule_dims(inf), l->steps, b, sizeof b);
-    return infer_fail(inf, ST_VALUE, "the trip count is %s, the steps are said to be %s", a, b);
+    return infer_fail(inf, ST_VALUE, "the trip count is %s, but the attribute says %s steps", a, b);
 }
 
 /* Operand i is parameter i of the loop's graphs, but for the trip count: there they have the index. */
@@ -93,9 +93,9 @@ static bool operands_fit(Infer *inf, const struct loop_attrs *l, const Graph *g)
         Type x = *inf->in[i];
         if (i > l->carries && i <= l->carries + l->xs) {
             const uint32_t k = i - (uint32_t)l->carries - 1;
-            if (x.rank == 0) return infer_fail(inf, ST_SHAPE, "stacked input %u is a scalar", k);
+            if (x.rank == 0) return infer_fail(inf, ST_SHAPE, "stacked input %u is a scalar, which has no axis to step along", k);
             dim_print(rule_dims(inf), l->steps, n, sizeof n);
-            if (x.dim[0] != l->steps) return infer_fail(inf, ST_SHAPE, "stacked input %u is not stacked to %s", k, n);
+            if (x.dim[0] != l->steps) return infer_fail(inf, ST_SHAPE, "the first axis of stacked input %u is not %s", k, n);
             memmove(x.dim, x.dim + 1, --x.rank * sizeof *x.dim);
         }
         if (!body_takes(inf, g, i, &x)) return false;
@@ -109,11 +109,11 @@ static bool loop_results(Infer *inf, const struct loop_attrs *l, const Graph *bo
     for (uint32_t i = 0; i < l->carries; i++) {
         inf->out[i] = *inf->in[1 + i];
         if (!type_equal(graph_type(body, body->result.at[i]), &inf->out[i]))
-            return infer_fail(inf, ST_SHAPE, "carry %u changes its type in %s", i, body->name);
+            return infer_fail(inf, ST_SHAPE, "carry %u changes its dtype or shape in %s", i, body->name);
     }
     for (uint32_t i = (uint32_t)l->carries; i < l->carries + l->ys; i++) {
         Type y = *graph_type(body, body->result.at[i]);
-        if (y.rank == MAX_RANK) return infer_fail(inf, ST_SHAPE, "a stacked result's rank is beyond %d", MAX_RANK);
+        if (y.rank == MAX_RANK) return infer_fail(inf, ST_SHAPE, "a stacked result would have more than %d axes", MAX_RANK);
         if (y.rank != 0 && dim_is_made(rule_dims(inf), y.dim[0]))
             return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, body->name);
         memmove(y.dim + 1, y.dim, y.rank++ * sizeof *y.dim);
@@ -129,12 +129,12 @@ static bool condition_fits(Infer *inf, const struct loop_attrs *l, const Graph *
     const Node *trip = inf->graph ? graph_maker(inf->graph, inf->value[0]) : NULL;
     const int64_t most = dim_is_const(l->steps) ? l->steps : INT64_MAX;
     if (l->xs != 0 || l->reverse != 0)
-        return infer_fail(inf, ST_VALUE, "with a condition it has no stacked inputs and runs forwards");
+        return infer_fail(inf, ST_VALUE, "a loop with a condition takes no stacked inputs and does not run in reverse");
     if (!dim_is_const(l->steps) && !dim_is_made(rule_dims(inf), l->steps))
-        return infer_fail(inf, ST_VALUE, "its steps are a size that the loop makes, or a bound");
+        return infer_fail(inf, ST_VALUE, "the steps of a loop with a condition are a size that it makes, or a constant bound");
     while (trip && trip->op == OP_leaf) trip = graph_maker(inf->graph, trip->in[0]);
     if (trip && (trip->op != OP_constant || ATTRS(constant, trip->attr->at)->value != most))
-        return infer_fail(inf, ST_VALUE, "with a condition its trip count is the constant %lld", (long long)most);
+        return infer_fail(inf, ST_VALUE, "the trip count of a loop with a condition must be the constant %lld", (long long)most);
     if (!counts_fit(inf, condition, inf->nin, 1)) return false;
     if (!type_equal(graph_type(condition, condition->result.at[0]), &(Type){.dtype = DT_bool}))
         return infer_fail(inf, ST_DTYPE, "the condition %s is not bool[]", condition->name);
@@ -145,10 +145,10 @@ bool infer_loop(Infer *inf)
 {
     const struct loop_attrs *l = ATTRS(loop, inf->attr);
     const bool asks = inf->nattr > ATTR_INDEX(loop, condition);
-    if (inf->nattr > ATTR_INDEX(loop, condition) + 1) return infer_fail(inf, ST_VALUE, "has at most one condition");
+    if (inf->nattr > ATTR_INDEX(loop, condition) + 1) return infer_fail(inf, ST_VALUE, "takes at most one condition");
     for (uint32_t i = ATTR_INDEX(loop, carries); i <= ATTR_INDEX(loop, ys); i++)
         if (inf->attr[i] < 0 || inf->attr[i] > COUNT_MOST) return infer_fail(inf, ST_VALUE, "attribute %u is out of range", i + 1);
-    if (l->reverse != 0 && l->reverse != 1) return infer_fail(inf, ST_VALUE, "reverse is 0 or 1");
+    if (l->reverse != 0 && l->reverse != 1) return infer_fail(inf, ST_VALUE, "reverse must be 0 or 1");
     const uint32_t least = 1 + (uint32_t)(l->carries + l->xs);
     if (inf->nin < least) return infer_fail(inf, ST_VALUE, "%u operands given, at least %u needed", inf->nin, least);
     if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64})) return infer_fail(inf, ST_DTYPE, "the trip count must be i64[]");
@@ -186,7 +186,7 @@ bool infer_branch(Infer *inf)
     if (s->rank != 0 || (s->dtype != DT_bool && !dtype_is_int(s->dtype)))
         return infer_fail(inf, ST_DTYPE, "the selector must be bool[] or an integer scalar");
     if (s->dtype == DT_bool && inf->nattr != 2)
-        return infer_fail(inf, ST_VALUE, "a bool selects one of two graphs, not of %u", inf->nattr);
+        return infer_fail(inf, ST_VALUE, "a bool selector chooses between 2 graphs, not %u", inf->nattr);
     for (uint32_t i = 0; i < inf->nattr; i++)
         if (!case_fits(inf, inf->module->graph.at[cases[i]], first)) return false;
     if (!rule_room(inf, first->result.len)) return false;
@@ -310,7 +310,7 @@ static void ask_front_end(Vjp *v)
     if (v->foreign)
         v->foreign(v);
     else
-        status_fail(v->st, ST_UNSUPPORTED, "%s: no gradient outside the front end", op_def[v->node->op].name);
+        status_fail(v->st, ST_UNSUPPORTED, "%s: its gradient is known to the front end only", op_def[v->node->op].name);
 }
 
 void vjp_call(Vjp *v) { ask_front_end(v); }

@@ -6,7 +6,7 @@
 bool infer_leaf(Infer *inf)
 {
     const int64_t stops = ATTRS(leaf, inf->attr)->stops;
-    if (stops != 0 && stops != 1) return infer_fail(inf, ST_VALUE, "the attribute is 0 or 1");
+    if (stops != 0 && stops != 1) return infer_fail(inf, ST_VALUE, "the attribute must be 0 or 1");
     return rule_result(inf, inf->in[0]);
 }
 
@@ -20,7 +20,7 @@ Value fold_leaf(const Folding *f) { return f->in[0]; }
 bool infer_saved(Infer *inf)
 {
     return type_equal(inf->in[0], inf->in[1]) ? rule_result(inf, inf->in[1])
-                                              : infer_fail(inf, ST_SHAPE, "what was kept has another type");
+                                              : infer_fail(inf, ST_SHAPE, "the saved value has another dtype or shape");
 }
 
 void vjp_saved(Vjp *v) { v->dx[0] = v->g[0]; }
@@ -61,13 +61,13 @@ Value fold_reshape(const Folding *f)
 bool infer_transpose(Infer *inf)
 {
     const Type *x = inf->in[0];
-    if (inf->nattr != x->rank) return infer_fail(inf, ST_VALUE, "%u axes given for rank %u", inf->nattr, x->rank);
+    if (inf->nattr != x->rank) return infer_fail(inf, ST_VALUE, "%u axes named for rank %u", inf->nattr, x->rank);
     Type out = *x;
     uint32_t seen = 0;
     for (uint32_t i = 0; i < x->rank; i++) {
         int64_t from = ATTRS(transpose, inf->attr)->from[i];
         if (!rule_axis(inf, from, x->rank)) return false;
-        if (seen >> from & 1) return infer_fail(inf, ST_VALUE, "axis %lld comes twice", (long long)from);
+        if (seen >> from & 1) return infer_fail(inf, ST_VALUE, "axis %lld is named twice", (long long)from);
         seen |= 1u << from;
         out.dim[i] = x->dim[from];
     }

@@ -6,10 +6,10 @@
 /* Checks size, stride and dilation. */
 static bool geometry(Infer *inf)
 {
-    static const char *const what[] = {"size", "stride", "dilation"};
+    static const char *const what[] = {"window size", "stride", "dilation"};
     for (uint32_t i = 0; i < 6; i++)
         if (inf->attr[i] < 1 || inf->attr[i] > DIM_MAX)
-            return infer_fail(inf, ST_VALUE, "%s %lld is out of range", what[i / 2], (long long)inf->attr[i]);
+            return infer_fail(inf, ST_VALUE, "the %s is %lld (allowed: 1 to 2^48)", what[i / 2], (long long)inf->attr[i]);
     return true;
 }
 
@@ -42,20 +42,21 @@ static bool windows(Infer *inf, const Type *image, Type *out)
 bool infer_window(Infer *inf)
 {
     Type out;
-    if (inf->in[0]->rank != 4) return infer_fail(inf, ST_SHAPE, "needs [n, height, width, channels]");
+    if (inf->in[0]->rank != 4) return infer_fail(inf, ST_SHAPE, "needs an image, [n, height, width, channels]");
     return geometry(inf) && windows(inf, inf->in[0], &out) && rule_result(inf, &out);
 }
 
 bool infer_window_add(Infer *inf)
 {
     const Type *x = inf->in[0];
-    if (x->rank != 6) return infer_fail(inf, ST_SHAPE, "needs [n, rows, columns, height, width, channels]");
+    if (x->rank != 6) return infer_fail(inf, ST_SHAPE, "needs windows, [n, rows, columns, height, width, channels]");
     if (inf->nattr != 8) return infer_fail(inf, ST_VALUE, "needs the image's height and width");
     if (!rule_domain(inf, 0, 'N') || !geometry(inf)) return false;
     const Dim *size = ATTRS(window_add, inf->attr)->image;
     Type image = {.dtype = x->dtype, .rank = 4, .dim = {x->dim[0], size[0], size[1], x->dim[5]}}, expected;
     if (!windows(inf, &image, &expected)) return false;
-    if (!type_equal(x, &expected)) return infer_fail(inf, ST_SHAPE, "these are not the windows of such an image");
+    if (!type_equal(x, &expected))
+        return infer_fail(inf, ST_SHAPE, "these are not the windows of an image of that height and width");
     return rule_result(inf, &image);
 }
 

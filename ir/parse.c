@@ -45,7 +45,7 @@ static bool skip_body(Parser *p)
     for (;;) {
         lex_skip(&p->lex);
         char c = lex_look(&p->lex);
-        if (p->lex.at.byte >= p->lex.len) return lex_fail(&p->lex, ST_FORMAT, "the graph is not closed");
+        if (p->lex.at.byte >= p->lex.len) return lex_fail(&p->lex, ST_FORMAT, "the graph ends without '}'");
         p->lex.at.byte++;
         if (c == '"')
             while (lex_look(&p->lex) >= ' ' && p->lex.text[p->lex.at.byte++] != '"') {
@@ -61,7 +61,7 @@ static bool find_graphs(Parser *p)
         const char *name;
         uint64_t key;
         if (!lex_keyword(&p->lex, "graph") || !lex_graph_name(&p->lex, &name)) return false;
-        if (find(p, name, &key)) return lex_fail(&p->lex, ST_FORMAT, "a second graph @%.100s", name);
+        if (find(p, name, &key)) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s is defined twice", name);
         map_put(&p->by_name, key, p->pending.len);
         Graph *g = graph_new(p->m, name);
         *VEC_PUSH(p->m->arena, &p->pending) = (Pending){.g = g, .params = p->lex.at};
@@ -97,7 +97,7 @@ static bool symbols(Parser *p)
         size_t n = lex_word(&p->lex, &at);
         if (n == 0) return lex_fail(&p->lex, ST_FORMAT, "expected a name");
         if (dim_find(&p->m->dims, at, n) != DIM_BAD)
-            return lex_fail(&p->lex, ST_FORMAT, "a second dim %.*s", (int)MIN_OF(n, 100), at);
+            return lex_fail(&p->lex, ST_FORMAT, "dim %.*s is defined twice", (int)MIN_OF(n, 100), at);
         char *name = arena_zeros(p->m->arena, n + 1, 1);
         memcpy(name, at, n);
         if (!lex_keyword(&p->lex, "in") || !read_bounds(p, name)) return false;
@@ -140,11 +140,11 @@ static bool graph_attr(Parser *p, int64_t *v)
     uint64_t key;
     if (!lex_graph_name(&p->lex, &name)) return false;
     Pending *pending = find(p, name, &key);
-    if (!pending) return lex_fail(&p->lex, ST_FORMAT, "no graph @%.100s", name);
+    if (!pending) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s is not defined", name);
     *v = pending->g->index;
     if (pending->state == 2) return true;
-    if (pending->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s runs itself", name);
-    if (p->nesting == MAX_NESTING) return lex_fail(&p->lex, ST_FORMAT, "graphs name graphs more than %d deep", MAX_NESTING);
+    if (pending->state == 1) return lex_fail(&p->lex, ST_FORMAT, "graph @%.100s calls itself", name);
+    if (p->nesting == MAX_NESTING) return lex_fail(&p->lex, ST_FORMAT, "graphs call graphs more than %d deep", MAX_NESTING);
     Place here = p->lex.at;
     if (!read_graph(p, pending)) return false;
     p->lex.at = here;
@@ -264,7 +264,7 @@ static bool append(Scope *s, const Draft *d)
     Value v;
     p->lex.at = d->at; /* what is wrong with the node as a whole is told at its op */
     if (d->op == OP_call) {
-        if (d->type.len == 0) return lex_fail(&p->lex, ST_FORMAT, "a call's types must be given");
+        if (d->type.len == 0) return lex_fail(&p->lex, ST_FORMAT, "the result types of a call must be given");
         v = graph_append_typed(s->g, d->op, d->in.at, d->in.len, d->attr.at, d->attr.len, d->type.at, d->type.len, loc);
     } else {
         Status why = {0};
@@ -278,7 +278,7 @@ static bool append(Scope *s, const Draft *d)
         if (i < d->type.len && !type_equal(&d->type.at[i], graph_type(s->g, v + i))) {
             char text[128];
             type_print(&p->m->dims, graph_type(s->g, v + i), text, sizeof text);
-            return lex_fail(&p->lex, ST_FORMAT, "%%%llu is %s", (unsigned long long)d->result.at[i], text);
+            return lex_fail(&p->lex, ST_FORMAT, "%%%llu has type %s", (unsigned long long)d->result.at[i], text);
         }
         if (!define(s, d->result.at[i], v + i)) return false;
     }
@@ -329,7 +329,7 @@ static bool read_body(Scope *s)
     lex_skip(&p->lex);
     Place results = p->lex.at;
     const char *close = memchr(p->lex.text + p->lex.at.byte, ')', p->lex.len - p->lex.at.byte);
-    if (lex_look(&p->lex) != '(' || !close) return lex_fail(&p->lex, ST_FORMAT, "expected the results");
+    if (lex_look(&p->lex) != '(' || !close) return lex_fail(&p->lex, ST_FORMAT, "expected the results in parentheses");
     while (p->lex.text + p->lex.at.byte <= close) {
         p->lex.at.byte++;
         lex_skip(&p->lex);

@@ -80,5 +80,5 @@ bool pipeline_run(PassCtx *ctx, Module *m)
         if (ctx->seconds) ctx->seconds[i] += now() - start;
         if (!ok) return false;
     }
-    return found || status_fail(ctx->st, ST_VALUE, "no pass is called %s", ctx->only);
+    return found || status_fail(ctx->st, ST_VALUE, "there is no pass called %.60s", ctx->only);
 }

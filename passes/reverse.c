@@ -57,7 +57,7 @@ static Value add_stacks(Walk *w, const Graph *g, Value a, Value b)
     const Type index = {.dtype = DT_i64};
     const Node *maker = graph_maker(g, a);
     if (maker->op != OP_loop || loop_condition(m, maker->attr)) {
-        status_fail(w->r->st, ST_UNSUPPORTED, "%s: the gradient of a stack of a loop", op_def[maker->op].name);
+        status_fail(w->r->st, ST_UNSUPPORTED, "%s: no gradient is available for the stack of a loop", op_def[maker->op].name);
         return 0;
     }
     memmove(slice.dim, slice.dim + 1, --slice.rank * sizeof *slice.dim);

@@ -42,22 +42,22 @@ expect 'version as a command' 0 '^kiln [0-9.]*$' '' version
 expect 'help' 0 'usage: kiln COMMAND' '' help
 expect 'help of a command' 0 'usage: kiln demo' '' help demo
 expect '--help of a command' 0 'usage: kiln bench' '' bench --help
-expect 'an unknown command' 2 '' "no command 'nonsense'" nonsense
+expect 'an unknown command' 2 '' "unknown command 'nonsense'" nonsense
 # Errors of the command line name option, value and range.
-expect 'an unknown option' 2 '' "kiln demo: no option '--nonsense'" demo --nonsense
-expect 'the beginning of an option' 2 '' "no option '--thread' (is it --threads?)" bench --thread 2
-expect 'a number that is none' 2 '' "^kiln demo: --epochs: 'many' is no whole number from 1 to 1000" demo --epochs many
-expect 'a number with a tail' 2 '' "^kiln bench: --seconds: '1.5' is no whole number from 1 to 600" bench --seconds=1.5
-expect 'a number out of range' 2 '' "^kiln demo: --batch: '1' is no whole number from 2 to 1024" demo --batch 1
-expect 'a number beyond long' 2 '' "'99999999999999999999' is no whole" compile f --workspace-limit 99999999999999999999
-expect 'a missing value' 2 '' '^kiln demo: --epochs wants a whole number from 1 to 1000' demo --epochs
-expect 'a missing value before an option' 2 '' '^kiln demo: --out wants a value' demo --out --quick
+expect 'an unknown option' 2 '' "kiln demo: unknown option '--nonsense'" demo --nonsense
+expect 'the beginning of an option' 2 '' "unknown option '--thread' (did you mean --threads?)" bench --thread 2
+expect 'a number that is none' 2 '' "^kiln demo: --epochs: 'many' is not a whole number from 1 to 1000" demo --epochs many
+expect 'a number with a tail' 2 '' "^kiln bench: --seconds: '1.5' is not a whole number from 1 to 600" bench --seconds=1.5
+expect 'a number out of range' 2 '' "^kiln demo: --batch: '1' is not a whole number from 2 to 1024" demo --batch 1
+expect 'a number beyond long' 2 '' "'99999999999999999999' is not a whole" compile f --workspace-limit 99999999999999999999
+expect 'a missing value' 2 '' '^kiln demo: --epochs needs a whole number from 1 to 1000' demo --epochs
+expect 'a missing value before an option' 2 '' '^kiln demo: --out needs a value' demo --out --quick
 expect 'a value for a flag' 2 '' '^kiln demo: --quick takes no value' demo --quick=1
-expect 'a file where none is wanted' 2 '' "^kiln bench: what is 'mlp'" bench mlp
-expect 'two files' 2 '' "^kiln compile: one file at a time: what is 'b'" compile a -o out b
+expect 'a file where none is wanted' 2 '' "^kiln bench: unexpected argument 'mlp'" bench mlp
+expect 'two files' 2 '' "^kiln compile: unexpected argument 'b': one file at a time" compile a -o out b
 expect 'data that is not there' 3 '' 'cannot open' demo --data "$scratch/none"
 printf 'no idx at all' >"$scratch/t10k-images-idx3-ubyte"
-expect 'data that is damaged' 3 '' 'no IDX file' demo --data "$scratch" --out "$scratch/none.svg"
+expect 'data that is damaged' 3 '' 'not an IDX file' demo --data "$scratch" --out "$scratch/none.svg"
 [ ! -e "$scratch/none.svg" ]
 verdict 'a demo that fails leaves no empty chart' $?
 expect 'a chart that cannot be written is told before training' 4 '' '^kiln demo: chart: .*: cannot create: No such file' demo --out "$scratch/no/loss.svg"
@@ -144,12 +144,12 @@ npy short '<i2' '2,' '\12\0\144'
 expect 'a module on inputs from files' 0 '^640 i16\[\]$' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy"
 expect 'its first result to a file' 0 '^640 i16' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" --output "$scratch/y.npy"
 expect 'which is an input again' 0 '^\[\[ *100 *20000\]' '' run "$scratch/run.kiln" --input "$scratch/y.npy" --input "$scratch/w.npy"
-expect 'too few inputs' 1 '' '1 inputs given, the graph takes 2' run "$scratch/run.kiln" --input "$scratch/x.npy"
-expect 'a size out of bounds' 3 '' 'input 0 is i16\[4,2\], the graph takes i16\[N,2\] within the bounds' \
+expect 'too few inputs' 1 '' '1 inputs given, but the graph takes 2' run "$scratch/run.kiln" --input "$scratch/x.npy"
+expect 'a size out of bounds' 3 '' 'input 0 is i16\[4,2\], but the graph takes i16\[N,2\] within the bounds' \
     run "$scratch/run.kiln" --input "$scratch/long.npy" --input "$scratch/w.npy"
-expect 'a file that is too short' 3 '' "short.npy: its header promises another number of bytes" run "$scratch/run.kiln" --input "$scratch/short.npy"
+expect 'a file that is too short' 3 '' "short.npy: the file does not have the number of bytes" run "$scratch/run.kiln" --input "$scratch/short.npy"
 expect 'an error in the text that is run' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ" run "$scratch/bad.kiln"
-expect 'an output that is no result' 2 '' 'has 2 results, not 3' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" \
+expect 'an output that is no result' 2 '' 'has 2 results, but --output is given 3 times' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" \
     --output "$scratch/1.npy" --output "$scratch/2.npy" --output "$scratch/3.npy"
 # Sizes that no input has alone are given; what is declared and not used needs none
 cat >"$scratch/dims.kiln" <<'END'
@@ -165,10 +165,10 @@ END
 npy four '<i2' '4,' '\1\0\2\0\3\0\4\0'
 expect 'sizes that are given' 0 '^10 i64\[\]$' '' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim=N=2
 expect 'an unknown size' 3 '' 'no input has the size N alone, so it is unknown: give it one (kiln run --dim N=1' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5
-expect 'an input of another size' 3 '' 'input 0 is i16\[4\], the graph takes i16\[2\*N\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim N=3
-expect 'a size that is out of bounds' 3 '' 'M is 10, but lies in \[2,9\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=10
+expect 'an input of another size' 3 '' 'input 0 is i16\[4\], but the graph takes i16\[2\*N\]' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=5 --dim N=3
+expect 'a size that is out of bounds' 3 '' 'dim M is 10 (allowed: 2 to 9)' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M=10
 expect 'no such size' 3 '' 'the module has no dim K' run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim K=10
-expect 'a size that is none' 2 '' "'M' is no NAME=VALUE" run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M
+expect 'a size that is none' 2 '' "'M' is not NAME=VALUE" run "$scratch/dims.kiln" --input "$scratch/four.npy" --dim M
 sed 's/2\*N/4/' "$scratch/dims.kiln" >"$scratch/unused.kiln"
 expect 'a size that nothing uses' 0 '^36 i64' '' run "$scratch/unused.kiln" --input "$scratch/four.npy" --dim M=9
 expect 'a size that only the program uses' 3 '' 'no input has the size M alone' run "$scratch/unused.kiln" --input "$scratch/four.npy"

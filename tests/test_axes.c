@@ -63,7 +63,7 @@ static void no_axis_is_not_every_axis(void **state)
         }
         assert_int_equal(kiln_rank(kiln_sum(out[0], KILN_KEEP_ALL)), 2);
         kiln_transpose(out[0], KILN_AXES());
-        assert_error(k, KILN_ESHAPE, "transpose: 0 axes named");
+        assert_error(k, KILN_ESHAPE, "transpose: 0 axes named for rank 2");
         assert_ok(k);
     }
     kiln_eager(k, false);
@@ -75,15 +75,15 @@ static void errors_name_what_was_called(void **state)
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 0)), *b = kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2));
     kiln_softmax(x, 1);
-    assert_error(k, KILN_ESHAPE, "softmax: axis 1 is, or may be, empty: f32[2,0]");
+    assert_error(k, KILN_ESHAPE, "softmax: axis 1 is empty, or may be: f32[2,0]");
     kiln_log_softmax(x, -1);
-    assert_error(k, KILN_ESHAPE, "log_softmax: axis 1 is, or may be, empty");
+    assert_error(k, KILN_ESHAPE, "log_softmax: axis 1 is empty, or may be");
     kiln_logsumexp(x, 1);
-    assert_error(k, KILN_ESHAPE, "logsumexp: axis 1 is, or may be, empty");
+    assert_error(k, KILN_ESHAPE, "logsumexp: axis 1 is empty, or may be");
     kiln_cross_entropy(x, kiln_zeros(k, KILN_I32, KILN_SHAPE(2)));
-    assert_error(k, KILN_ESHAPE, "cross_entropy: there are, or may be, no classes");
+    assert_error(k, KILN_ESHAPE, "cross_entropy: the axis of classes is empty, or may be");
     kiln_reduce_min(x, KILN_ALL);
-    assert_error(k, KILN_ESHAPE, "reduce_min: axis 1 is, or may be, empty");
+    assert_error(k, KILN_ESHAPE, "reduce_min: axis 1 is empty, or may be");
     kiln_all(x, KILN_ALL);
     assert_error(k, KILN_EDTYPE, "all: needs bool");
     kiln_sum(b, KILN_AXES());

@@ -292,7 +292,7 @@ static void objects_assert_too(void **state)
     kiln_function *calls = kiln_function_new(k, through_c, &(How){false}, &(kiln_function_options){.inputs = {KILN_SPEC(KILN_F32, 2)}});
     snprintf(path, sizeof path, "%s/calls", dir);
     kiln_aot(calls, path, NULL);
-    assert_error(k, KILN_EUNSUPPORTED, "calls C code (callback, ");
+    assert_error(k, KILN_EUNSUPPORTED, "calls C code (kiln_callback, ");
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     assert_int_equal(system(command), 0);
 }

@@ -292,11 +292,11 @@ static void what_does_not_match_is_named(void **state)
     assert_false(kiln_checkpoint_add(c, NULL));
     has_error(KILN_ESTATE, "the variable is NULL");
     assert_false(kiln_checkpoint_add(NULL, x));
-    has_error(KILN_ESTATE, "it is NULL");
+    has_error(KILN_ESTATE, "the checkpoint is NULL");
     assert_true(kiln_checkpoint_save(c, 1));
     kiln_assign(x, 9);
     assert_int_equal(kiln_checkpoint_restore_latest(less), -1);
-    has_error(KILN_EVALUE, "holds \"y\", which nothing here takes");
+    has_error(KILN_EVALUE, "has a tensor \"y\", which no variable here takes");
     kiln_checkpoint_add(more, x), kiln_checkpoint_add(more, y), kiln_checkpoint_add_as(more, again, "z");
     assert_int_equal(kiln_checkpoint_restore_latest(more), -1);
     has_error(KILN_EVALUE, "has no tensor \"z\"");
@@ -378,7 +378,7 @@ static void damage_is_named(void **state)
     assert_true(kiln_item(x) == 5);
     put("ckpt-3.safetensors", bytes, n); /* under another name */
     assert_int_equal(kiln_checkpoint_restore_latest(c), -1);
-    has_error(KILN_EFORMAT, "ckpt-3.safetensors says that it is of step 2");
+    has_error(KILN_EFORMAT, "ckpt-3.safetensors: the file says that it holds step 2");
     put("ckpt-2.safetensors", bytes, n - 1);
     assert_int_equal(kiln_checkpoint_restore_valid(c), 1); /* asked for, the newest whole one */
     fine();

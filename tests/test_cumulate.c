@@ -139,9 +139,9 @@ static void errors(void **state)
 {
     (void)state;
     kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(4));
-    FAILS(kiln_cumsum(x, 1, 0), KILN_ESHAPE, "cumsum: axis 1 is out of range (-1 to 0)");
-    FAILS(kiln_cumprod(x, 0, 4), KILN_EVALUE, "cumprod: 4 is no sum of KILN_REVERSE and KILN_EXCLUSIVE");
-    FAILS(kiln_recurrence(x, x, 0, KILN_EXCLUSIVE), KILN_EVALUE, "recurrence: 2 is no sum of KILN_REVERSE");
+    FAILS(kiln_cumsum(x, 1, 0), KILN_ESHAPE, "cumsum: axis 1 is out of range for rank 1 (allowed: -1 to 0)");
+    FAILS(kiln_cumprod(x, 0, 4), KILN_EVALUE, "cumprod: how is 4 (allowed: 0, KILN_REVERSE, KILN_EXCLUSIVE or their sum)");
+    FAILS(kiln_recurrence(x, x, 0, KILN_EXCLUSIVE), KILN_EVALUE, "recurrence: how is 2 (allowed: 0, KILN_REVERSE)");
     FAILS(kiln_cumsum(kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2)), 0, 0), KILN_EDTYPE, "cumsum: needs numbers, not bool, use kiln_cast: bool[2]");
 }
 

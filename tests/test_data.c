@@ -159,8 +159,8 @@ static void lies_about_sizes(void **state)
         {{0, 0, 14, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}, 16,
             "more bytes than can be addressed"},
         {{0, 0, 8, 9, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "9 axes"},
-        {{0, 0, 10, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "0x0a is no IDX element type"},
-        {{1, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "no IDX file"},
+        {{0, 0, 10, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "0x0a is not an IDX element type"},
+        {{1, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "not an IDX file"},
         {{0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4}, 16, "promises 0 bytes"},
     };
     unsigned char out[512];
@@ -239,8 +239,8 @@ static void digits_are_the_same_everywhere(void **state)
     assert_memory_not_equal(kiln_data(x), kiln_data(x2), 20 * 784);
     assert_true(kiln_digits(k, 0, 1, &x, &y));
     assert_int_equal(kiln_elements(x), 0);
-    FAILS(kiln_digits(k, -1, 1, &x, &y), KILN_ESHAPE, "digits: axis 0 has size -1; sizes are 0 to 2^48");
-    FAILS(kiln_digits(k, 1, 1, NULL, &y), KILN_EVALUE, "digits: a place for the result is NULL");
+    FAILS(kiln_digits(k, -1, 1, &x, &y), KILN_ESHAPE, "digits: axis 0 has size -1 (allowed: 0 to 2^48)");
+    FAILS(kiln_digits(k, 1, 1, NULL, &y), KILN_EVALUE, "digits: a pointer for a result is NULL");
 }
 
 /* ---- batches ------------------------------------------------------------------------------------------- */
@@ -338,12 +338,12 @@ static void wrong_data_sets(void **state)
     FAILS(kiln_dataset_new(k, three, four), KILN_ESHAPE,
         "dataset: x and y differ in length: f32[3], f32[4]");
     FAILS(kiln_dataset_new(k, kiln_scalar(k, KILN_F32, 1), four), KILN_ESHAPE,
-        "dataset: x is f32[]; it takes a tensor with at least one axis");
+        "dataset: x is f32[]; it must have at least one axis");
     FAILS(kiln_dataset_new(k, three, NULL), KILN_ESHAPE,
-        "dataset: y is NULL; it takes a tensor with at least one axis");
+        "dataset: y is NULL; it must have at least one axis");
     kiln_dataset *d = kiln_dataset_new(k, three, three);
     kiln_batch b = kiln_batches(d, 0, 1);
-    FAILS(kiln_next(&b), KILN_EVALUE, "batches: a batch has 0 rows");
+    FAILS(kiln_next(&b), KILN_EVALUE, "batches: the batch size is 0; it must be at least 1");
     b = kiln_batches(NULL, 1, 1);
     FAILS(kiln_next(&b), KILN_ESTATE, "batches: the data set is NULL");
 }

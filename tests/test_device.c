@@ -37,7 +37,7 @@ static void host_memory_is_out_of_reach(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     assert_null(kiln_data_at(here, on(k, 0, two(k))));
-    assert_error(k, KILN_EDEVICE, "data: f32[2] is on late:0, where C cannot look: kiln_read copies it");
+    assert_error(k, KILN_EDEVICE, "data: f32[2] is on late:0, which C cannot read directly; kiln_read copies it");
 }
 
 static void a_call_runs_on_one_device(void **state)
@@ -46,11 +46,11 @@ static void a_call_runs_on_one_device(void **state)
     KILN_SCOPE(k);
     kiln_tensor *x = on(k, 0, two(k)), *y = on(k, 1, two(k));
     kiln_add(x, y);
-    assert_error(k, KILN_EDEVICE, "add: f32[2] is on late:0, f32[2] on late:1; a call runs on one device");
+    assert_error(k, KILN_EDEVICE, "add: the operands are on different devices: f32[2] on late:0, f32[2] on late:1");
     kiln_add(two(k), x);
-    assert_error(k, KILN_EDEVICE, "add: f32[2] is on cpu, f32[2] on late:0");
+    assert_error(k, KILN_EDEVICE, "add: the operands are on different devices: f32[2] on cpu, f32[2] on late:0");
     kiln_concat(KILN_IN(x, x, x, x, x, y), 0);
-    assert_error(k, KILN_EDEVICE, "concat: f32[2] is on late:0, f32[2] on late:1");
+    assert_error(k, KILN_EDEVICE, "concat: the operands are on different devices: f32[2] on late:0, f32[2] on late:1");
     kiln_tensor *zero = kiln_zeros(k, KILN_F32, KILN_SHAPE(2)); /* one element in the host's memory, as numbers are */
     assert_float_equal(kiln_item(kiln_sum(kiln_add(kiln_add(x, 1), zero), KILN_ALL)), 5, 0);
     assert_float_equal(kiln_item(kiln_sum(kiln_where(kiln_gt(y, 1.5), y, 0), KILN_ALL)), 2, 0);
@@ -105,7 +105,7 @@ static void compiled_calls_run_where_their_arguments_lie(void **state)
     kiln_function *g = kiln_function_new(k, squares, &u, &(kiln_function_options){.name = "adds", .inputs_count = 1});
     assert_float_equal(kiln_item(kiln_sum(kiln_call(g, u.captured), KILN_ALL)), 8, 0);
     kiln_call(g, on(k, 1, two(k)));
-    assert_error(k, KILN_EDEVICE, "adds: it runs on late:1, what its body uses at");
+    assert_error(k, KILN_EDEVICE, "adds: the call runs on late:1, but a value that its body uses at");
 }
 
 static void two_results(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)

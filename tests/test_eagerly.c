@@ -111,7 +111,7 @@ static void what_ends_inside_a_block_is_an_error(void **state)
             kiln_eager(k, eager);
             kiln_tensor *y = kiln_call(f, x);
             kiln_eager(k, false);
-            snprintf(want, sizeof want, "%s: it ends inside a KILN_EAGERLY block", cases[i].name);
+            snprintf(want, sizeof want, "%s: the body ended inside a KILN_EAGERLY block", cases[i].name);
             assert_error(k, KILN_ESTATE, want);
             assert_int_equal(kiln_dtype_of(y), KILN_NONE); /* poison */
             kiln_tensor *after = kiln_mul(before, v); /* the tape has not lost the thread */

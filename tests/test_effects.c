@@ -272,14 +272,14 @@ static void misuse_is_named(void **state)
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2)), *y;
     kiln_assert(x, "no bool");
-    assert_error(k, KILN_EDTYPE, "assert: needs bool: f32[2]");
+    assert_error(k, KILN_EDTYPE, "assert: the condition must be bool, not f32[2]");
     assert_true(kiln_assert(kiln_rank(x) == 1, "a vector"));
     assert_false(kiln_assert(kiln_rank(x) == 2, "a matrix"));
     assert_error(k, KILN_EVALUE, "assert: a matrix");
     kiln_assert_close(x, 1, -1);
     assert_error(k, KILN_EVALUE, "tolerance");
     kiln_assert_close(kiln_i32(k, KILN_SHAPE(), 1), 1, 0);
-    assert_error(k, KILN_EDTYPE, "assert_close: needs floats: i32[]");
+    assert_error(k, KILN_EDTYPE, "assert_close: needs floats, not i32[]");
     kiln_assert_finite((kiln_tensor *)NULL);
     assert_error(k, KILN_EVALUE, "assert_finite: a tensor is NULL");
     kiln_callback(k, plus_one, NULL, &x, 1, (kiln_spec[]){KILN_SPEC(KILN_F32, 2, -1)}, &y, 1);
@@ -287,7 +287,7 @@ static void misuse_is_named(void **state)
     kiln_callback(k, plus_one, NULL, &x, 1, (kiln_spec[]){KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 3))}, &y, 1);
     assert_error(k, KILN_ESHAPE, "sizes are numbers");
     kiln_callback(k, NULL, NULL, &x, 1, NULL, NULL, 0);
-    assert_error(k, KILN_EVALUE, "callback: no function");
+    assert_error(k, KILN_EVALUE, "callback: the function is NULL");
     kiln_print_text(k, NULL, "x");
     assert_error(k, KILN_EVALUE, "the file is NULL");
 }

@@ -81,10 +81,10 @@ static void dtypes_of_numbers(void **state)
     for (int i = 0; i < OUTSIDE; i++) {
         if (outside[i] == KILN_NONE) continue; /* the number's own */
         assert_null(kiln_variable_of_at(KILN_HERE, k, "v", (kiln_dtype)outside[i], KILN_OPERAND(1)));
-        assert_error(k, KILN_EDTYPE, "is no dtype");
+        assert_error(k, KILN_EDTYPE, "is not a dtype");
         KILN_SCOPE(k);
         assert_null(kiln_local_of_at(KILN_HERE, k, (kiln_dtype)outside[i], KILN_OPERAND(1)));
-        assert_error(k, KILN_EDTYPE, "is no dtype");
+        assert_error(k, KILN_EDTYPE, "is not a dtype");
     }
 }
 
@@ -96,7 +96,7 @@ static void schedules(void **state)
         KILN_SCOPE(k);
         kiln_schedule s = {.kind = (kiln_schedule_kind)outside[i], .rate = 0.1, .steps = 10, .decay = 0.5};
         kiln_schedule_rate_sized(KILN_HERE, &s, sizeof s, KILN_OPERAND(kiln_scalar(k, KILN_I64, 1)));
-        assert_error(k, KILN_EVALUE, "there is no such kind");
+        assert_error(k, KILN_EVALUE, "the kind is unknown");
     }
 }
 
@@ -111,14 +111,14 @@ static void operands(void **state)
         kiln_tensor *out;
         kiln_function *f = kiln_function_new(k, body, NULL, NULL);
         kiln_add_at(KILN_HERE, o, bad);
-        assert_error(k, KILN_EVALUE, "an operand is none");
+        assert_error(k, KILN_EVALUE, "an operand is not a tensor, variable or number");
         kiln_exp_at(KILN_HERE, bad);
-        assert_error(k, KILN_EVALUE, "an operand is none");
+        assert_error(k, KILN_EVALUE, "an operand is not a tensor, variable or number");
         kiln_call_all_at(KILN_HERE, f, &bad, 1, &out, 1);
-        assert_error(k, KILN_EVALUE, "an operand is none");
+        assert_error(k, KILN_EVALUE, "an operand is not a tensor, variable or number");
         KILN_TAPE(k, tape);
         kiln_gradient_at(KILN_HERE, tape, o, bad);
-        assert_error(k, KILN_EVALUE, "gradient: with respect to a number");
+        assert_error(k, KILN_EVALUE, "gradient: an x is a number");
     }
 }
 

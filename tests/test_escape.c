@@ -2,6 +2,7 @@
 #include "front.h"
 
 #include <kiln/aot.h>
+#include <kiln/io.h>
 #include <locale.h>
 #include <stdlib.h>
 
@@ -119,6 +120,35 @@ static void comparisons(void **state)
     }
 }
 
+/* An error's text names what came from outside in one clean line, however long that is, and still says where. */
+static void errors(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    char path[3000];
+    for (size_t i = 0; i < HOSTILE; i++) {
+        snprintf(path, sizeof path, "/nonexistent/%s", hostile[i]);
+        assert_false(kiln_load_weights(k, path, NULL, 0));
+        const char *text = kiln_error(k)->text;
+        for (const char *p = text; *p; p += utf8_one(p, strlen(p))) {
+            assert_true(utf8_one(p, strlen(p)) > 0);
+            assert_true((unsigned char)*p >= ' ' && *p != 0x7f);
+        }
+        assert_non_null(strstr(text, "test_escape.c:"));
+        kiln_clear(k);
+    }
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    assert_false(kiln_load_weights(k, path, NULL, 0));
+    assert_non_null(strstr(kiln_error(k)->text, "xxx...  "));
+    assert_non_null(strstr(kiln_error(k)->text, "test_escape.c:"));
+    char line[] = "a\tb\nc\x1b[2J\xc2\x9b\xff\xc3\xa9";
+    text_line(line);
+    assert_string_equal(line, "a b c?[2J???\xc3\xa9");
+    kiln_clear(k);
+    kiln_close(k);
+}
+
 static void cuda_names(void **state)
 {
     (void)state;
@@ -141,7 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_forms), cmocka_unit_test(no_name_gets_out), cmocka_unit_test(charts),
-        FRONT_TEST(comparisons), cmocka_unit_test(cuda_names),
+        FRONT_TEST(comparisons), cmocka_unit_test(errors), cmocka_unit_test(cuda_names),
     };
     return cmocka_run_group_tests_name("escape", tests, NULL, NULL);
 }

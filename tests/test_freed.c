@@ -244,7 +244,7 @@ static void layers_may_go_too(void **state)
             kiln_variable_free(m.scale);
             memset(&m, 0xa5, sizeof m);
             kiln_gradient(tape, y, scale);
-            assert_error(k, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
+            assert_error(k, KILN_ESTATE, "gradient: an x is NULL, freed or closed");
         }
         kiln_read(d = kiln_gradient(tape, y, x), dx[eager], sizeof dx[eager]);
         kiln_read(kiln_gradient(outer, d, x), ddx[eager], sizeof ddx[eager]);

@@ -169,7 +169,7 @@ static void declarations_are_checked(void **state)
     kiln_spec huge = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, INT64_MAX)), rank = {KILN_F32, 20, {{0, 0, NULL}}};
     assert_non_null(declared(k, ok, ok));
     assert_null(declared(k, swapped, swapped));
-    assert_error(k, KILN_EVALUE, "lowest, then highest");
+    assert_error(k, KILN_EVALUE, "the lowest, then the highest");
     assert_null(declared(k, below, below));
     assert_error(k, KILN_EVALUE, "0 or more");
     assert_null(declared(k, name, name));
@@ -177,9 +177,9 @@ static void declarations_are_checked(void **state)
     assert_null(declared(k, huge, huge));
     assert_error(k, KILN_EVALUE, "at most 2^48");
     assert_null(declared(k, ok, other));
-    assert_error(k, KILN_EVALUE, "one pair of bounds");
+    assert_error(k, KILN_EVALUE, "the same bounds");
     assert_null(declared(k, rank, ok));
-    assert_error(k, KILN_EVALUE, "rank above 8");
+    assert_error(k, KILN_EVALUE, "rank is above 8");
     kiln_function *many = kiln_function_new(k, square, NULL, &(kiln_function_options){.inputs_count = 40});
     assert_non_null(kiln_grad(many));
 }
@@ -325,16 +325,16 @@ static void outputs_are_of_their_engine(void **state)
     for (int eager = 1; eager >= !front_has_llvm(); eager--) {
         kiln_eager(k, eager);
         assert_int_equal(kiln_dtype_of(kiln_call(kiln_function_new(k, gives_elsewhere, NULL, NULL), x)), KILN_NONE);
-        assert_error(k, KILN_ESTATE, "function: output 0 is of another engine");
+        assert_error(k, KILN_ESTATE, "function: output 0 belongs to another engine");
         kiln_call(kiln_function_new(k, gives_two, NULL, NULL), x);
-        assert_error(k, KILN_ESTATE, "kiln_cond: output 0 is of another engine");
+        assert_error(k, KILN_ESTATE, "kiln_cond: output 0 belongs to another engine");
     }
     kiln_eager(k, false);
     KILN_TAPE(k, tape);
     kiln_watch(tape, x);
     kiln_tensor *y = kiln_custom_gradient(kiln_mul(x, 2), KILN_IN(x), backward_elsewhere, NULL);
     kiln_gradient(tape, y, x);
-    assert_error(k, KILN_ESTATE, "custom gradient: cotangent 0 is of another engine");
+    assert_error(k, KILN_ESTATE, "custom gradient: cotangent 0 belongs to another engine");
     kiln_release(elsewhere);
     assert_int_equal(kiln_close(other), 0);
 }

@@ -171,9 +171,9 @@ static void accuracy_takes_the_labels_of_its_rows_alone(void **state)
         assert_error(k, KILN_ESHAPE, "metric: needs logits [..., classes] and labels [...]: f32[3,2] x i64[");
     }
     kiln_metric_update_labels(accuracy, logits, kiln_f32(k, KILN_SHAPE(3), 0, 1, 0));
-    assert_error(k, KILN_EDTYPE, "metric: labels are integers");
+    assert_error(k, KILN_EDTYPE, "metric: the labels must be integers");
     kiln_metric_update_labels(accuracy, logits, kiln_bool(k, KILN_SHAPE(3), 0, 1, 0));
-    assert_error(k, KILN_EDTYPE, "metric: labels are integers");
+    assert_error(k, KILN_EDTYPE, "metric: the labels must be integers");
     kiln_metric_update(accuracy, logits);
     assert_error(k, KILN_EVALUE, "metric: accuracy needs a tensor of labels");
     kiln_metric_update_labels(mean, logits, logits);

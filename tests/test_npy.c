@@ -70,26 +70,26 @@ static void damaged_files_are_named(void **state)
         const char *dict, *why;
         size_t bytes;
     } bad[] = {
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "another number of bytes", 7},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "another number of bytes", 9},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "the number of bytes that its header says", 7},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "the number of bytes that its header says", 9},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (281474976710657,), }", "a size is beyond 2^48", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }", "a size is beyond 2^48", 8},
-        {"{'descr': '<f8', 'fortran_order': False, 'shape': (16777216, 16777216, 16777216), }", "its shape has more bytes than can be addressed", 8},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "a size is no number", 8},
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (16777216, 16777216, 16777216), }", "the shape has more bytes than can be addressed", 8},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "a size is not a number", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1), }", "more than 8 axes", 4},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 1), }", "parted by commas", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 1), }", "separated by commas", 4},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2", "", 8},
         {"{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", "big-endian", 8},
-        {"{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "no such dtype", 8},
-        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "its dtype is a structure", 8},
+        {"{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "dtype <c8 is not supported", 8},
+        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "a structured dtype is not supported", 8},
         {"{'descr': '<f4', 'fortran_order': None, 'shape': (2,), }", "neither True nor False", 8},
-        {"{'descr': '<f4', 'descr': '<f4', 'shape': (2,), }", "there twice", 8},
-        {"{'descr': '<f4', 'fortran_order': False, }", "lacks a key", 8},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } x", "something follows", 8},
+        {"{'descr': '<f4', 'descr': '<f4', 'shape': (2,), }", "occurs twice", 8},
+        {"{'descr': '<f4', 'fortran_order': False, }", "the header lacks descr", 8},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } x", "does not end after its dict", 8},
         {"{'descr': '|b1', 'fortran_order': False, 'shape': (8,), }", "neither 0 nor 1", 8},
-        {"", "no dict", 8},
+        {"", "not a dict", 8},
         {"'", "too short", 0},
-        {"{'", "no text", 3},
+        {"{'", "is not a string", 3},
     };
     static const unsigned char data[16] = {2, 2, 2, 2, 2, 2, 2, 2};
     kiln *k = *state;
@@ -108,7 +108,7 @@ static void damaged_files_are_named(void **state)
     assert_error(k, KILN_EFORMAT, "longer than 64 KiB");
     put("\x93NUMPY\x04\0\0\0\0\0", 12, "", data, 0);
     kiln_npy_read(k, path);
-    assert_error(k, KILN_EFORMAT, "no .npy file of version 1 to 3");
+    assert_error(k, KILN_EFORMAT, "not a .npy file of version 1 to 3");
     put("\x93NUM", 4, "", data, 0);
     kiln_npy_read(k, path);
     assert_error(k, KILN_EFORMAT, "too short");

@@ -24,7 +24,7 @@ static void numbers_in_variables_keep_their_kind(void **state)
     assert_null(kiln_local(k, UINT64_MAX));
     assert_error(k, KILN_EVALUE, "out of the range of i64");
     assert_null(kiln_local(k, KILN_I32, 0.5));
-    assert_error(k, KILN_EDTYPE, "0.5 is no integer");
+    assert_error(k, KILN_EDTYPE, "0.5 is not an integer");
     assert_null(kiln_local(k, KILN_U8, 256));
     assert_error(k, KILN_EVALUE, "256 is out of the range of u8");
     assert_null(kiln_local(k, KILN_F32, kiln_scalar(k, KILN_F32, 1)));
@@ -64,11 +64,11 @@ static void what_does_not_fit_is_named_with_its_place(void **state)
         double v;
         const char *text;
     } bad[] = {
-        {KILN_BOOL, 2, "element 1 is 2, which no bool is"}, {KILN_BOOL, 0.5, "no bool"}, {KILN_U8, 256, "element 1 is 256, which no u8 is"},
-        {KILN_U8, -1, "no u8"}, {KILN_I8, -129, "no i8"}, {KILN_I16, 1.5, "element 1 is 1.5, which no i16 is"}, {KILN_I32, 0x1p31, "no i32"},
-        {KILN_U32, 0x1p32, "no u32"}, {KILN_I64, 0x1p63, "no i64"}, {KILN_U64, 0x1p64, "no u64"}, {KILN_I32, NAN, "no i32"},
-        {KILN_U64, INFINITY, "no u64"}, {KILN_F16, 65520, "element 1 is 65520, which no f16 is"}, {KILN_F32, 1e39, "no f32"}, {KILN_BF16, -1e39, "no bf16"},
-        {KILN_F8_E4M3, 464.1, "no f8_e4m3"}, {KILN_F8_E4M3, INFINITY, "no f8_e4m3"}, {KILN_F8_E5M2, -61440, "element 1 is -61440, which no f8_e5m2 is"},
+        {KILN_BOOL, 2, "element 1 is 2, which is not a value of bool"}, {KILN_BOOL, 0.5, "is not a value of bool"}, {KILN_U8, 256, "element 1 is 256, which is not a value of u8"},
+        {KILN_U8, -1, "is not a value of u8"}, {KILN_I8, -129, "is not a value of i8"}, {KILN_I16, 1.5, "element 1 is 1.5, which is not a value of i16"}, {KILN_I32, 0x1p31, "is not a value of i32"},
+        {KILN_U32, 0x1p32, "is not a value of u32"}, {KILN_I64, 0x1p63, "is not a value of i64"}, {KILN_U64, 0x1p64, "is not a value of u64"}, {KILN_I32, NAN, "is not a value of i32"},
+        {KILN_U64, INFINITY, "is not a value of u64"}, {KILN_F16, 65520, "element 1 is 65520, which is not a value of f16"}, {KILN_F32, 1e39, "is not a value of f32"}, {KILN_BF16, -1e39, "is not a value of bf16"},
+        {KILN_F8_E4M3, 464.1, "is not a value of f8_e4m3"}, {KILN_F8_E4M3, INFINITY, "is not a value of f8_e4m3"}, {KILN_F8_E5M2, -61440, "element 1 is -61440, which is not a value of f8_e5m2"},
     };
     kiln *k = *state;
     KILN_SCOPE(k);
@@ -77,14 +77,14 @@ static void what_does_not_fit_is_named_with_its_place(void **state)
         assert_error(k, KILN_EVALUE, bad[i].text);
     }
     kiln_numbers(k, KILN_F32, KILN_SHAPE(3), 1, 2);
-    assert_error(k, KILN_ESHAPE, "from_doubles: 2 numbers given for a shape of 3");
+    assert_error(k, KILN_ESHAPE, "from_doubles: 2 elements given, but the shape has 3");
     double out[2];
     assert_false(kiln_read_doubles(kiln_i64(k, KILN_SHAPE(2), 1, ((int64_t)1 << 53) + 1), out, 2));
-    assert_error(k, KILN_EVALUE, "read_doubles: element 1 is 9007199254740993, which no double is exactly");
+    assert_error(k, KILN_EVALUE, "read_doubles: element 1 is 9007199254740993, which a double cannot hold exactly");
     assert_false(kiln_read_doubles(kiln_i64(k, KILN_SHAPE(1), INT64_MAX), out, 1));
     assert_error(k, KILN_EVALUE, "element 0 is 9223372036854775807");
     assert_false(kiln_read_doubles(kiln_ones(k, KILN_F16, KILN_SHAPE(3)), out, 2));
-    assert_error(k, KILN_EVALUE, "read_doubles: 2 doubles into the array, f16[3] has 3");
+    assert_error(k, KILN_EVALUE, "read_doubles: f16[3] has 3 elements, but the array has 2");
 }
 
 int main(void)

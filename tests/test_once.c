@@ -324,7 +324,7 @@ static void one_type(Judge *j)
         while (n-- > 0) assign_cast(b[n], a[n], d);
         same_layer(j, "recurrent", kiln_recurrent_apply(l[i], x, NULL), kiln_recurrent_apply(m[i], wide, NULL));
     }
-    FAILS(kiln_dense_new(k, KILN_I32, 5, 4, g), KILN_EDTYPE, "dense: variables need a float dtype, not i32");
+    FAILS(kiln_dense_new(k, KILN_I32, 5, 4, g), KILN_EDTYPE, "dense: the dtype is i32; it must be a float");
 }
 
 static void layers_of_every_type(void **state)

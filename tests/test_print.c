@@ -130,14 +130,14 @@ static void mistakes(void **state)
     (void)state;
     int32_t out[4];
     kiln_tensor *x = kiln_i32(k, S(2, 2), 1, 2, 3, 4);
-    FAILS(kiln_read(x, out, 8), KILN_EVALUE, "read: 8 bytes into the array, i32[2,2] has 16");
-    FAILS(kiln_read(x, NULL, 16), KILN_EVALUE, "read: 16 bytes into NULL, i32[2,2] has 16");
+    FAILS(kiln_read(x, out, 8), KILN_EVALUE, "read: i32[2,2] has 16 bytes, but the array has 8");
+    FAILS(kiln_read(x, NULL, 16), KILN_EVALUE, "read: i32[2,2] has 16 bytes, but the array is NULL and bytes is 16");
     FAILS(kiln_read((kiln_tensor *)NULL, out, 16), KILN_EVALUE, "read: a tensor is NULL");
-    FAILS(kiln_item(x), KILN_ESHAPE, "item: needs a tensor of one element: i32[2,2]");
+    FAILS(kiln_item(x), KILN_ESHAPE, "item: needs a tensor of one element, not i32[2,2]");
     FAILS(kiln_item_i64(kiln_scalar(k, KILN_F32, 0.5)), KILN_EVALUE,
-        "item_i64: 0.5 is no int64: f32[]");
+        "item_i64: 0.5 is not an int64: f32[]");
     FAILS(kiln_item_i64(kiln_scalar(k, KILN_U64, UINT64_MAX)), KILN_EVALUE,
-        "item_i64: 1.84467441e+19 is no int64: u64[]");
+        "item_i64: 1.84467441e+19 is not an int64: u64[]");
     FAILS(kiln_data(NULL), KILN_EVALUE, "data: a tensor is NULL");
     FAILS(kiln_print(NULL, x), KILN_EVALUE, "print: the file is NULL");
     FAILS(kiln_print(stdout, 2.0), KILN_EVALUE,

@@ -81,7 +81,7 @@ static void segments_keep_less(void **state)
     assert_true(bytes[NESTED] <= bytes[FLAT] / 8 && bytes[EVERY] <= bytes[FLAT] / 8);
     kiln_tensor *out = NULL;
     kiln_for_every(k, 3, 0, step, NULL, 0, &out, NULL);
-    assert_error(k, KILN_EVALUE, "kiln_for_every: segments have at least one step");
+    assert_error(k, KILN_EVALUE, "kiln_for_every: every must be at least 1");
 }
 
 int main(void)

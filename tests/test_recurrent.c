@@ -465,7 +465,7 @@ static void misuse_is_named(void **state)
     kiln_recurrent *l = kiln_lstm_new(k, 4, 6, KILN_ZEROS), *g = kiln_gru_new(k, 4, 6, KILN_ZEROS);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(5, 3, 4)), *wrong = kiln_ones(k, KILN_F32, KILN_SHAPE(3, 5)), *last;
     kiln_recurrent_apply(l, wrong, NULL);
-    assert_error(k, KILN_ESHAPE, "lstm: x is f32[3,5]; it needs f32[time, batch, 4]");
+    assert_error(k, KILN_ESHAPE, "lstm: x is f32[3,5]; it must be f32[time, batch, 4]");
     kiln_recurrent_apply(l, kiln_ones(k, KILN_F32, KILN_SHAPE(5, 3, 5)), NULL);
     assert_error(k, KILN_ESHAPE, "test_recurrent.c");
     kiln_recurrent_apply(g, kiln_ones(k, KILN_F32, KILN_SHAPE(0, 3, 4)), NULL);
@@ -475,17 +475,17 @@ static void misuse_is_named(void **state)
     kiln_recurrent_apply(l, NULL, NULL);
     assert_error(k, KILN_EVALUE, "lstm: a tensor is NULL");
     kiln_tensor *y = kiln_recurrent_apply(l, x, &(kiln_recurrent_options){.h = wrong, .last_h = &last});
-    assert_error(k, KILN_ESHAPE, "lstm: h is f32[3,5]; it needs f32[3,6]");
+    assert_error(k, KILN_ESHAPE, "lstm: h is f32[3,5]; it must be f32[3,6]");
     assert_int_equal(kiln_dtype_of(y), KILN_NONE);
     assert_int_equal(kiln_dtype_of(last), KILN_NONE);
     kiln_recurrent_apply(l, x, &(kiln_recurrent_options){.c = kiln_ones(k, KILN_F64, KILN_SHAPE(3, 6))});
     assert_error(k, KILN_EDTYPE, "lstm: c is f64[3,6]");
     kiln_recurrent_apply(g, x, &(kiln_recurrent_options){.last_c = &last});
-    assert_error(k, KILN_EVALUE, "gru: has a state h alone");
+    assert_error(k, KILN_EVALUE, "gru: this layer has a state h");
     kiln_recurrent_apply(NULL, x, NULL);
     assert_error(k, KILN_ESTATE, "the layer is NULL");
     assert_null(kiln_rnn_new(k, 0, 3, NULL));
-    assert_error(k, KILN_EVALUE, "rnn: sizes must be positive");
+    assert_error(k, KILN_EVALUE, "rnn: the sizes are");
 }
 
 int main(void)

@@ -101,7 +101,7 @@ static void no_result(void **state)
     assert_ok(k);
     kiln_tensor *out;
     assert_false(kiln_call_all(KILN_FN(k, add_up), KILN_IN(x), &out, 1));
-    assert_error(k, KILN_EVALUE, "add_up: 1 outputs asked for, it has 0");
+    assert_error(k, KILN_EVALUE, "add_up: 1 outputs asked for, but it has 0");
     assert_null(kiln_grad(KILN_FN(k, add_up)));
     assert_error(k, KILN_EVALUE, "grad of add_up: it has no outputs");
     assert_null(kiln_jvp(KILN_FN(k, add_up)));

@@ -169,16 +169,16 @@ static void headers_that_lie(void **state)
         {"{\"a\":3}", 0, "'{' is expected"},
         {"{\"a\":{\"dtype\":\"U8\"}}", 0, "is missing"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," "}", 2, "'\"' is expected"},
-        {"{" T("a", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[2,4]") "}", 4, "\"a\": the name stands twice"},
-        {"{" T("a", "U8", "[2]", "[0,2]") "," T("\\u0061", "U8", "[2]", "[2,4]") "}", 4, "the name stands twice"},
-        {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}", 1, "a key stands twice"},
+        {"{" T("a", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[2,4]") "}", 4, "\"a\": the name occurs twice"},
+        {"{" T("a", "U8", "[2]", "[0,2]") "," T("\\u0061", "U8", "[2]", "[2,4]") "}", 4, "the name occurs twice"},
+        {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}", 1, "a key occurs twice"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1],\"x\":[[[[]]]]}}", 1, "a key other than"},
         {"{\"__metadata__\":{\"a\":{}}}", 0, "'\"' is expected"},
-        {"{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}}", 0, "metadata key \"a\" stands twice"},
-        {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__ stands twice"},
-        {"{" T("a", "F99", "[2]", "[0,2]") "}", 2, "\"F99\" is no dtype"},
+        {"{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}}", 0, "metadata key \"a\" occurs twice"},
+        {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__ occurs twice"},
+        {"{" T("a", "F99", "[2]", "[0,2]") "}", 2, "\"F99\" is not a dtype"},
         {"{" T("a", "U8", "[[[[[[[[[[2]]]]]]]]]]", "[0,2]") "}", 2, "whole number"},
-        {"{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") "}", 1, "more axes than the 8"},
+        {"{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") "}", 1, "more than 8 axes"},
         {"{" T("a", "U8", "[-1]", "[0,1]") "}", 1, "whole number"},
         {"{" T("a", "U8", "[01]", "[0,1]") "}", 1, "leading zero"},
         {"{" T("a", "U8", "[1.0]", "[0,1]") "}", 1, "',' or ']' is expected"},
@@ -194,7 +194,7 @@ static void headers_that_lie(void **state)
         {"{" T("a", "U8", "[2]", "[0,2]") "}", 3, "cover 2 bytes of data, the file has 3"},
         {"{" T("a", "U8", "[2]", "[1,3]") "}", 3, "a hole before"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("b", "U8", "[2]", "[1,3]") "}", 3, "\"b\": its data overlap"},
-        {"{\"\\q\":{}}", 0, "no such escape"},
+        {"{\"\\q\":{}}", 0, "an unknown escape"},
         {"{\"\\u12g4\":{}}", 0, "hexadecimal"},
         {"{\"\\ud800x\":{}}", 0, "half a surrogate pair"},
         {"{\"\\udc00\":{}}", 0, "half a surrogate pair"},
@@ -203,14 +203,14 @@ static void headers_that_lie(void **state)
         {"{\"\xff\":{}}", 0, "not UTF-8"},
         {"{\"\xc0\x80\":{}}", 0, "not UTF-8"},
         {"{\"\xed\xa0\x80\":{}}", 0, "not UTF-8"},
-        {"{\"abc", 0, "without an end"},
+        {"{\"abc", 0, "a string does not end"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuses(bad[i].json, bad[i].data, KILN_EFORMAT, bad[i].part);
     static const uint64_t lengths[] = {1, 1000, 100000001, UINT64_MAX, (uint64_t)INT64_MAX, UINT64_MAX - 7};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         put(&lengths[i], 8);
         assert_null(kiln_safetensors_open(k, path));
-        has_error(KILN_EFORMAT, "a header of");
+        has_error(KILN_EFORMAT, "the header has");
     }
 }
 
@@ -272,9 +272,9 @@ static void weights_by_name(void **state)
     has_error(KILN_EVALUE, "has no tensor \"other\"");
     kiln_variable *wide = kiln_variable_new(k, "n", kiln_i64(k, S(1), 1)), *half = kiln_variable_new(k, "n", kiln_i32(k, S(), 1));
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], wide}), 2));
-    has_error(KILN_ESHAPE, "tensor \"n\" is i64[], the variable i64[1]");
+    has_error(KILN_ESHAPE, "tensor \"n\" is i64[], but the variable is i64[1]");
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], half}), 2));
-    has_error(KILN_EDTYPE, "tensor \"n\" is i64[], the variable i32[]");
+    has_error(KILN_EDTYPE, "tensor \"n\" is i64[], but the variable is i32[]");
     assert_false(kiln_save_weights(k, path, ((kiln_variable *[]){pair[1], half}), 2));
     has_error(KILN_EVALUE, "\"n\": two have this name");
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], NULL}), 2));
@@ -374,7 +374,7 @@ static void not_in_a_trace(void **state)
     make_pair();
     kiln_function *f = kiln_function_new(k, in_body, NULL, NULL);
     kiln_call(f, kiln_ones(k, KILN_F32, S(2)));
-    has_error(KILN_ESTATE, "save_weights: files are for eager code");
+    has_error(KILN_ESTATE, "save_weights: files are read and written by eager code only");
 }
 
 /* Every allocation failing once: an error each time, the variables as they were. */

@@ -108,12 +108,12 @@ static void errors(void **state)
 {
     (void)state;
     kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(4, 2)), *i = kiln_i32(k, KILN_SHAPE(3), 0, 1, 2), *u = kiln_zeros(k, KILN_F32, KILN_SHAPE(3, 2));
-    FAILS(kiln_scatter(x, i, x, 0, KILN_SCATTER_SET), KILN_ESHAPE, "scatter: updates are f32[4,2], not f32[3,2]");
-    FAILS(kiln_scatter(x, i, u, 0, (kiln_scatter_how)9), KILN_EVALUE, "scatter: 9 is none of KILN_SCATTER_SET to _MIN");
-    FAILS(kiln_scatter(x, i, kiln_cast(u, KILN_F64), 0, KILN_SCATTER_ADD), KILN_EDTYPE, "scatter: updates of f64 into f32[4,2]");
-    FAILS(kiln_scatter(x, u, u, 0, KILN_SCATTER_ADD), KILN_EDTYPE, "scatter: indices must be integers: f32[3,2]");
-    FAILS(kiln_scatter(x, i, u, 2, KILN_SCATTER_ADD), KILN_ESHAPE, "scatter: axis 2 is out of range (-2 to 1)");
-    FAILS(kiln_take_along(x, i, 0), KILN_ESHAPE, "take_along: but for axis 0 the indices have not x's shape: f32[4,2] x i32[3]");
+    FAILS(kiln_scatter(x, i, x, 0, KILN_SCATTER_SET), KILN_ESHAPE, "scatter: the updates are f32[4,2]; they must be f32[3,2]");
+    FAILS(kiln_scatter(x, i, u, 0, (kiln_scatter_how)9), KILN_EVALUE, "scatter: how is 9 (allowed: KILN_SCATTER_SET to KILN_SCATTER_MIN, 0 to 4)");
+    FAILS(kiln_scatter(x, i, kiln_cast(u, KILN_F64), 0, KILN_SCATTER_ADD), KILN_EDTYPE, "scatter: the updates are f64, x is f32[4,2]; the dtypes must be equal");
+    FAILS(kiln_scatter(x, u, u, 0, KILN_SCATTER_ADD), KILN_EDTYPE, "scatter: the indices must be integers, not f32[3,2]");
+    FAILS(kiln_scatter(x, i, u, 2, KILN_SCATTER_ADD), KILN_ESHAPE, "scatter: axis 2 is out of range for rank 2 (allowed: -2 to 1)");
+    FAILS(kiln_take_along(x, i, 0), KILN_ESHAPE, "take_along: the indices must have the shape of x on all axes but 0: f32[4,2] x i32[3]");
     kiln_tensor *flag = kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2));
     FAILS(kiln_scatter(flag, kiln_i32(k, KILN_SHAPE(1), 0), kiln_zeros(k, KILN_BOOL, KILN_SHAPE(1)), 0, KILN_SCATTER_MAX), KILN_EDTYPE,
         "scatter: needs numbers, not bool, use kiln_cast: bool[2] x i32[1] x bool[1]");

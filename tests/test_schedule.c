@@ -94,12 +94,12 @@ static void bad_schedules_are_named(void **state)
 {
     (void)state;
     static const struct { kiln_schedule s; const char *text; } bad[] = {
-        {{.kind = (kiln_schedule_kind)9}, "no such kind"}, {{.rate = -1}, "rate is not"}, {{.rate = INFINITY}, "rate is not"},
-        {{.kind = KILN_RATE_COSINE, .rate = 1}, "steps must be positive"}, {{.rate = 1, .warmup = -1}, "warmup is negative"},
+        {{.kind = (kiln_schedule_kind)9}, "the kind is unknown"}, {{.rate = -1}, "rate must be a finite number"}, {{.rate = INFINITY}, "rate must be a finite number"},
+        {{.kind = KILN_RATE_COSINE, .rate = 1}, "steps must be positive"}, {{.rate = 1, .warmup = -1}, "warmup must be 0 or more"},
         {{.kind = KILN_RATE_LINEAR, .rate = 1, .steps = 1, .least = 2}, "least must lie"},
         {{.kind = KILN_RATE_EXPONENTIAL, .rate = 1, .steps = 1}, "decay must be positive"},
-        {{.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {5, 5}}, "boundaries must grow"},
-        {{.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {5}, .rates = {NAN}}, "a rate is not"},
+        {{.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {5, 5}}, "boundaries must increase"},
+        {{.kind = KILN_RATE_PIECEWISE, .rate = 1, .boundary = {5}, .rates = {NAN}}, "each of rates must be"},
     };
     KILN_SCOPE(k);
     kiln_optimizer *o = kiln_sgd(k, 0.1, 0);
@@ -150,7 +150,7 @@ static void norms_are_clipped(void **state)
     kiln_clip_by_norm(kiln_cast(x, KILN_I32), 1);
     has_error(KILN_EDTYPE, "clip_by_norm");
     kiln_clip_by_global_norm(list, 0, 1, out);
-    has_error(KILN_EVALUE, "a list of 0 tensors");
+    has_error(KILN_EVALUE, "count is 0, x or out NULL");
     list[1] = NULL;
     kiln_clip_by_global_norm(list, 2, 1, out);
     has_error(KILN_ESTATE, "tensor 1 is NULL");

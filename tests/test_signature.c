@@ -67,11 +67,11 @@ static void misused_static_arguments(void **state)
     kiln_call(f, x, 3, KILN_STATIC(2.0), KILN_STATIC("plus")); /* a plain number is a tensor */
     assert_error(k, KILN_EVALUE, "static: the argument is f32[], not a C value");
     kiln_call(f, x, KILN_STATIC(2.5), KILN_STATIC(2.0), KILN_STATIC("plus"));
-    assert_error(k, KILN_EVALUE, "2.5 is no integer");
+    assert_error(k, KILN_EVALUE, "2.5 is not an integer");
     kiln_call(f, x, KILN_STATIC(1), KILN_STATIC("a"), KILN_STATIC("plus"));
-    assert_error(k, KILN_EVALUE, "\"a\" is no number");
+    assert_error(k, KILN_EVALUE, "\"a\" is not a number");
     kiln_call(f, x, KILN_STATIC(1), KILN_STATIC(1), KILN_STATIC(1));
-    assert_error(k, KILN_EVALUE, "1 is no text");
+    assert_error(k, KILN_EVALUE, "1 is not a text");
     kiln_call(f, x, KILN_STATIC(1), KILN_STATIC(1), KILN_STATIC((const char *)NULL));
     assert_error(k, KILN_EVALUE, "NULL");
     kiln_add(x, KILN_STATIC(1));
@@ -123,9 +123,9 @@ static void static_arguments_go_everywhere(void **state)
     assert_float_equal(kiln_item(kiln_gradient(tape, y, x)), 12, 0);
     assert_ok(k);
     kiln_call(f, x, x);
-    assert_error(k, KILN_EVALUE, "argument 1 is f64[], declared static");
+    assert_error(k, KILN_EVALUE, "argument 1 is f64[], but is declared static");
     kiln_call(f, KILN_STATIC(1), KILN_STATIC(1));
-    assert_error(k, KILN_EVALUE, "argument 0 is a static value, declared a tensor");
+    assert_error(k, KILN_EVALUE, "argument 0 is a static value, but is declared a tensor");
     kiln_call(FUNCTION(k, uses_static), x, KILN_STATIC(1));
     assert_error(k, KILN_EVALUE, "a static argument is a C value");
 }

@@ -249,9 +249,9 @@ static void misuse_is_named(void **state)
     has_error(KILN_EIO, "cannot make the folder");
     kiln_summary *s = kiln_summary_open(k, folder);
     assert_false(kiln_summary_scalar(s, "", 0, 1));
-    has_error(KILN_EVALUE, "a tag is text");
+    has_error(KILN_EVALUE, "a tag must be a text");
     assert_false(kiln_summary_scalar(s, "x", -1, 1));
-    has_error(KILN_EVALUE, "not negative");
+    has_error(KILN_EVALUE, "a step must be 0 or more");
     assert_false(kiln_summary_scalar(s, "x", 1, kiln_zeros(k, KILN_F32, KILN_SHAPE(2))));
     has_error(KILN_ESHAPE, "f32[2]");
     assert_false(kiln_summary_scalar(NULL, "x", 1, 1));

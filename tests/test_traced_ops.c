@@ -299,8 +299,8 @@ static void open_questions_are_errors(void **state)
         const char *text;
     } open[] = {
         {open_slice, KILN_EUNSUPPORTED,
-            "slice: where 5 and 9223372036854775807 lie depends on the size of axis 0: f32[N,6]"},
-        {open_reshape, KILN_ESHAPE, "reshape: f32[N,6] does not have the elements of [5,-1]"},
+            "slice: which elements 5 to 9223372036854775807 are depends on the size of axis 0, known only when the function runs: f32[N,6]"},
+        {open_reshape, KILN_ESHAPE, "reshape: f32[N,6] cannot become [5,-1]: the numbers of elements differ"},
         {open_window, KILN_ESHAPE,
             "max_pool: a window of 4 elements (size 4, dilation 1) may be larger than axis 1 with "
             "its padding: f32[1,N,6,1]"},

@@ -158,7 +158,7 @@ static const Fault faults[] = {
     {bad_rank, "graph main, node 0 (param): a result's type is malformed"},
     {bad_dim, "graph main, node 0 (param): a result's type is malformed"},
     {no_attr, "graph main, node 3 (add): no attributes"},
-    {bad_axis, "graph main, node 5 (sum): sum: axis 2 is out of range for rank 2: f32[N,4]"},
+    {bad_axis, "graph main, node 5 (sum): sum: axis 2 is out of range for rank 2 (allowed: 0 to 1): f32[N,4]"},
     {bad_graph, "graph main, node 4 (kernel): no such graph"},
     {recursion, "graph main, node 4 (kernel): a graph runs itself"},
     {bad_result, "graph main: result 0 is no value"},

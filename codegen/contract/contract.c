@@ -223,7 +223,7 @@ static bool run(ThreadPool *threads, const HostContract *c, bool blas, int64_t b
     bool ok = j.to && run_job(together ? threads : NULL, &j);
     if (ok && j.parts > 1) memcpy(c->c, j.to, one);
     if (bytes > 0 && j.to) mem_free_aligned(j.to, bytes, 64);
-    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of the parts of its sums", j.to ? j.refused : bytes);
+    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of partial sums", j.to ? j.refused : bytes);
 }
 
 /* ---- operands that must be copied first --------------------------------------------------- */

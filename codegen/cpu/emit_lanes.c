@@ -230,7 +230,8 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
         Accumulator *a = &e->acc[i];
         LLVMValueRef *total = &w->total[2 * (i - s->first_reduction)];
         if (!arg && r->order < ORDER_LANES)
-            status_fail(g->st, ST_INTERNAL, "llvm: kernel %s folds in order what its lanes sweep", e->k->name ? e->k->name : "?");
+            status_fail(
+                g->st, ST_INTERNAL, "llvm: kernel %s reduces in order along the axis of its lanes", e->k->name ? e->k->name : "?");
         *a = (Accumulator){.slots = n, .value = w->flat + w->nflat, .lanes = true};
         w->nflat += arg ? 2 * n : n;
         total[0] = reduce_identity(g, r);

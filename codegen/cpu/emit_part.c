@@ -173,7 +173,7 @@ static LLVMValueRef found(Entry *e, uint32_t buf)
     case BUF_INPUT: return gen_load_once(g, g->ptr, e->bufs, b->index, 8);
     case BUF_OUTPUT: return gen_load_once(g, g->ptr, e->bufs, (int64_t)g->p->ninput + b->index, 8);
     case BUF_TEMP: return LLVMBuildGEP2(g->top, g->i8, e->work, &offset, 1, "");
-    default: status_fail(g->st, ST_INTERNAL, "llvm: a slice of a buffer that is not open"); return LLVMConstNull(g->ptr);
+    default: status_fail(g->st, ST_INTERNAL, "llvm: a step reads a slice outside its loop"); return LLVMConstNull(g->ptr);
     }
 }
 

@@ -146,7 +146,7 @@ static int64_t block_of(const KernelEmit *e, const Stage *s)
         int64_t n = e->acc[i].lanes ? TREE_ROW : TREE_CHAIN;
         if (!in_blocks(e, i)) continue;
         if (block != 0 && block != n)
-            status_fail(e->g->st, ST_INTERNAL, "llvm: kernel %s folds in two forms in one sweep", e->k->name ? e->k->name : "?");
+            status_fail(e->g->st, ST_INTERNAL, "llvm: kernel %s reduces in two orders in one sweep", e->k->name ? e->k->name : "?");
         block = n;
     }
     return block;

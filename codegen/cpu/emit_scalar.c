@@ -79,7 +79,7 @@ static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValu
     case P_copysign: return gen_intrinsic(g, "llvm.copysign", &type, 1, (LLVMValueRef[]){a, b}, 2);
     default: break;
     }
-    status_fail(g->st, ST_UNSUPPORTED, "llvm: %s of %s", prim_info[p].name, dtype_info[t].name);
+    status_fail(g->st, ST_UNSUPPORTED, "llvm: %s is not available for %s", prim_info[p].name, dtype_info[t].name);
     return LLVMGetPoison(type);
 }
 
@@ -143,7 +143,7 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     case P_shr: return shift(g, p, t, a, b);
     default: break;
     }
-    status_fail(g->st, ST_UNSUPPORTED, "llvm: %s of %s", prim_info[p].name, dtype_info[t].name);
+    status_fail(g->st, ST_UNSUPPORTED, "llvm: %s is not available for %s", prim_info[p].name, dtype_info[t].name);
     return LLVMGetPoison(type);
 }
 

@@ -73,13 +73,13 @@ static bool define_symbols(LLVMOrcJITDylibRef lib, Status *st)
         if (at) all[n++] = symbol(math_info[i].name, at);
     }
     for (size_t i = 0; i < COUNT_OF(more); i++) all[n++] = symbol(more[i].name, more[i].address);
-    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "symbols of libm", st);
+    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "defining the symbols of libm", st);
 }
 
 static bool start(Status *st)
 {
     if (the.jit) return true;
-    if (failed(LLVMOrcCreateLLJIT(&the.jit, NULL), "no just-in-time linker", st)) {
+    if (failed(LLVMOrcCreateLLJIT(&the.jit, NULL), "creating the just-in-time linker", st)) {
         the.jit = NULL;
         return false;
     }

@@ -45,7 +45,7 @@ static bool signs(const Machine *m, Status *st)
     for (const char *at = m->features; *at; at += strcspn(at, ","), at += *at == ',')
         if (*at != '+' && *at != '-')
             return status_fail(
-                st, ST_UNSUPPORTED, "features: '%.*s' begins with neither + nor -", (int)MIN_OF(strcspn(at, ","), 100), at);
+                st, ST_UNSUPPORTED, "features: '%.*s' must begin with + or -", (int)MIN_OF(strcspn(at, ","), 100), at);
     return true;
 }
 
@@ -58,7 +58,7 @@ bool machine_known(const Machine *m, Status *st)
     int said = memfd_create("kiln-llvm", MFD_CLOEXEC);
     int before = dup(STDERR_FILENO); /* -1: stderr is closed */
     if (said < 0 || dup2(said, STDERR_FILENO) < 0) {
-        status_fail(&mine, ST_IO, "llvm: no file to ask for the CPU's name with");
+        status_fail(&mine, ST_IO, "llvm: cannot make a temporary file for the messages of LLVM");
     } else {
         LLVMTargetMachineRef tm = machine_target(m, &mine);
         if (tm) LLVMDisposeTargetMachine(tm);

@@ -164,7 +164,7 @@ static bool verified(const Gen *g)
     if (!getenv("KILN_VERIFY")) return true;
 #endif
     bool bad = LLVMVerifyModule(g->module, LLVMReturnStatusAction, &why);
-    if (bad) status_fail(g->st, ST_INTERNAL, "llvm: the module is wrong: %.300s", why);
+    if (bad) status_fail(g->st, ST_INTERNAL, "llvm: the generated module is invalid: %.300s", why);
     LLVMDisposeMessage(why);
     return !bad;
 }

@@ -58,7 +58,8 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = cuda_driver(&absent);
-    if (p->blas) return status_fail(st, ST_STATE, "cuda: %s was lowered for a BLAS", p->name ? p->name : "a program"), NULL;
+    if (p->blas)
+        return status_fail(st, ST_STATE, "cuda: %s was lowered for products by BLAS", p->name ? p->name : "a program"), NULL;
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);

@@ -133,7 +133,7 @@ void cuda_product_body(Print *c, const Step *s)
     const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
     const char *move = narrow_fns[t].widen ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
                                            : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
-    if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: a product of bool");
+    if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: matmul is not available for bool");
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
     cuda_line(c, "typedef %s M;", memory);

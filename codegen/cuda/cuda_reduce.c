@@ -79,7 +79,7 @@ static int64_t block_of(Print *c, const Stage *s)
         int64_t n = by_lanes(c, r) ? TREE_ROW : TREE_CHAIN;
         if (!in_blocks(r)) continue;
         if (block != 0 && block != n)
-            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s folds in two forms in one sweep", c->k->name ? c->k->name : "?");
+            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s reduces in two orders in one sweep", c->k->name ? c->k->name : "?");
         block = n;
     }
     return block;

@@ -146,7 +146,7 @@ static bool open_stack(Run *r, uint32_t buf, size_t bytes)
     CUdeviceptr at;
     while (n < bytes) n *= 2;
     if (n == r->room[buf]) return true;
-    if (r->d->MemAlloc(&at, n) != 0) return status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, n);
+    if (r->d->MemAlloc(&at, n) != 0) return status_fail(r->st, ST_MEMORY, "cuda: no memory for %zu bytes on %s", n, r->d->device);
     bool ok = r->room[buf] == 0 || (cuda_ok(r->d, r->d->MemcpyDtoD(at, r->at[buf], r->room[buf]), r->st, "copying a stack") &&
                                        cuda_ok(r->d, r->d->MemFree(r->at[buf]), r->st, "freeing memory"));
     r->at[buf] = at;
@@ -337,7 +337,7 @@ static void run(void *arg)
     size_t bytes = place(r, 0);
     if (r->d->MemAlloc(&r->base, bytes) != 0) {
         r->base = 0;
-        status_fail(r->st, ST_MEMORY, "cuda: %s has no room for %zu bytes", r->d->device, bytes);
+        status_fail(r->st, ST_MEMORY, "cuda: no memory for %zu bytes on %s", bytes, r->d->device);
         return;
     }
     place(r, r->base);

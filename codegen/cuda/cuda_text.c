@@ -175,7 +175,7 @@ static const char *expression(Print *c, const Instr *i)
     if (i->kind == I_RANDOM) return arena_printf(c->arena, "random_word(%s, %s, %s)", x, y, z);
     DType t = (DType)c->k->instr[i->prim == P_select ? i->b : i->a].type;
     const char *text = cuda_prim(c->arena, (Prim)i->prim, t, (DType)i->type, x, y, z);
-    if (!text) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s of %s", prim_info[i->prim].name, dtype_info[t].name);
+    if (!text) status_fail(c->st, ST_UNSUPPORTED, "cuda: %s is not available for %s", prim_info[i->prim].name, dtype_info[t].name);
     return text ? text : "0";
 }
 
@@ -362,7 +362,7 @@ static void cuda_kernel(Print *c, uint32_t kernel)
     const char *params = "";
     c->warp = cuda_warp_per_point(k);
     for (uint32_t i = 0; i < k->nbuf; i++) params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
-    if (k->nbuf > 500) status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel of %u buffers; 500 fit a launch", k->nbuf);
+    if (k->nbuf > 500) status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most 500", k->nbuf);
     print_function(c, cuda_kernel_name(c->arena, c->p, kernel), params, kernel_body, NULL);
 }
 

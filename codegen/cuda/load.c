@@ -9,7 +9,7 @@
 static bool resolve(void *lib, const char *name, void *slot, const char *from, Status *st)
 {
     void *at = dlsym(lib, name);
-    if (!at) return status_fail(st, ST_DEVICE, "cuda: %s has no %s: too old", from, name);
+    if (!at) return status_fail(st, ST_DEVICE, "cuda: %s is too old: it has no %s", from, name);
     memcpy(slot, &at, sizeof at);
     return true;
 }
@@ -49,7 +49,7 @@ static bool open_device(CudaDriver *d, Status *st)
     CUcontext current;
     if (!cuda_ok(d, d->Init(0), st, "starting the driver")) return false;
     if (!cuda_ok(d, d->DeviceGetCount(&n), st, "counting devices")) return false;
-    if (n == 0) return status_fail(st, ST_DEVICE, "cuda: the driver is here, but it sees no device");
+    if (n == 0) return status_fail(st, ST_DEVICE, "cuda: the driver is installed, but it sees no device");
     bool ok =
         cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
         cuda_ok(d, d->DeviceGet(&device, 0), st, "opening device 0") &&
@@ -110,7 +110,7 @@ static void *find_nvrtc(Status *st)
     const char *asked = getenv("KILN_NVRTC");
     if (asked && *asked != '\0') {
         lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) status_fail(st, ST_DEVICE, "cuda: KILN_NVRTC names %s: %s", asked, dlerror());
+        if (!lib) status_fail(st, ST_DEVICE, "cuda: cannot open %s, which KILN_NVRTC names: %s", asked, dlerror());
         return lib;
     }
     for (size_t i = 0; i < COUNT_OF(nvrtc_name) && !lib; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);

@@ -22,10 +22,10 @@ static void read_log(const Nvrtc *n, nvrtcProgram p, Text *log)
 static bool read_code(const Nvrtc *n, nvrtcProgram p, bool binary, Text *out, Status *st)
 {
     size_t bytes = 0;
-    if (failed(n, binary ? n->nvrtcGetCUBINSize(p, &bytes) : n->nvrtcGetPTXSize(p, &bytes), st, "its result")) return false;
+    if (failed(n, binary ? n->nvrtcGetCUBINSize(p, &bytes) : n->nvrtcGetPTXSize(p, &bytes), st, "reading the result")) return false;
     char *code = mem_alloc(bytes);
     if (!code) return status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
-    bool ok = !failed(n, binary ? n->nvrtcGetCUBIN(p, code) : n->nvrtcGetPTX(p, code), st, "its result");
+    bool ok = !failed(n, binary ? n->nvrtcGetCUBIN(p, code) : n->nvrtcGetPTX(p, code), st, "reading the result");
     if (ok) text_add(out, code, binary ? bytes : strnlen(code, bytes));
     mem_free(code, bytes);
     if (out->failed) status_fail(st, ST_MEMORY, "nvrtc: no memory for %zu bytes of code", bytes);
@@ -65,11 +65,13 @@ int cuda_compile_arch(int sm, Status *st)
     const Nvrtc *n = cuda_nvrtc(st);
     int count = 0, all[128], best = 0;
     if (!n) return 0;
-    if (failed(n, n->nvrtcGetNumSupportedArchs(&count), st, "its architectures")) return 0;
-    if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: knows %d architectures", count), 0;
-    if (failed(n, n->nvrtcGetSupportedArchs(all), st, "its architectures")) return 0;
+    if (failed(n, n->nvrtcGetNumSupportedArchs(&count), st, "listing the architectures")) return 0;
+    if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: it lists %d architectures", count), 0;
+    if (failed(n, n->nvrtcGetSupportedArchs(all), st, "listing the architectures")) return 0;
     for (int i = 0; i < count; i++)
         if (all[i] <= sm && all[i] > best) best = all[i];
-    if (best == 0) status_fail(st, ST_DEVICE, "nvrtc: compiles for no architecture as old as this device's, sm_%d", sm);
+    if (best == 0)
+        status_fail(
+            st, ST_DEVICE, "nvrtc: this version cannot compile for this device, sm_%d; its oldest architecture is newer", sm);
     return best;
 }

@@ -87,7 +87,7 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
     for (uint32_t i = 0; i < k->nreduction; i++)
         if (k->reduction[i].order >= ORDER_LANES) most = BLOCK_INSTRS / 4;
     if (k->nrow != 0 || k->nstream > COUNT_OF(stream) || k->ninstr > most)
-        return status_fail(st, ST_UNSUPPORTED, "%s: a kernel that is not run block by block", k->name);
+        return status_fail(st, ST_UNSUPPORTED, "%s: its kernel cannot run block by block", k->name);
     memset(stream, 0, sizeof stream);
     for (uint32_t s = 0; s < k->nstream; s++)
         for (uint32_t a = 0; a < k->naxis; a++)
@@ -107,10 +107,10 @@ bool block_prepare(Arena *arena, const Kernel *k, BlockKernel *out, Status *st)
         if (i->kind == I_REDUCED) axes = out->axes[k->reduction[i->ref].value] & (uint16_t) ~(1u << k->sweep);
         out->axes[x] = axes;
         if (i->kind == I_RANDOM && (out->axes[i->b] | out->axes[i->c]) != 0)
-            return status_fail(st, ST_UNSUPPORTED, "%s: a key for each element", k->name);
+            return status_fail(st, ST_UNSUPPORTED, "%s: the key of a random number differs from element to element", k->name);
         bool copies = i->prim == P_bits || i->prim == P_floatbits;
         if (i->kind == I_PRIM && !copies && !loop_of(eager_kernels(), (Prim)i->prim, operand_type(k, i), (DType)i->type))
-            return status_fail(st, ST_UNSUPPORTED, "%s: no loop for %s", k->name, prim_info[i->prim].name);
+            return status_fail(st, ST_UNSUPPORTED, "%s: there is no loop for %s", k->name, prim_info[i->prim].name);
     }
     for (uint32_t i = 0; i < k->nstore; i++) {
         const Stream *s = &k->stream[k->store[i].stream];

@@ -166,7 +166,7 @@ static void make(void *arg)
         m->ok = block_prepare(&l->arena, &l->p->kernel.at[i], &l->kernel[i], m->st);
     for (uint32_t i = 0; i < l->p->nstep && m->ok; i++)
         if (l->p->step[i].kind != STEP_KERNEL && (l->p->step[i].kind != STEP_LOOP || !dim_is_const(l->p->step[i].trip_dim)))
-            m->ok = status_fail(m->st, ST_INTERNAL, "an op of more than kernels");
+            m->ok = status_fail(m->st, ST_INTERNAL, "an op was lowered to more than kernels");
 }
 
 static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
@@ -254,7 +254,7 @@ static bool run_program(const Run *r, Lowered *l, bool again)
     char *room = l->room == 0 || l->room == SIZE_MAX ? NULL : mem_alloc_aligned(l->room, 64);
     if (l->room != 0 && !room) {
         l->called = false;
-        return status_fail(r->st, ST_MEMORY, "%s: no memory for what it computes on the way", op_def[r->op].name);
+        return status_fail(r->st, ST_MEMORY, "%s: no memory for intermediate results", op_def[r->op].name);
     }
     run_steps(r, l, room, &(Block){l->p->step, l->p->nstep}, again);
     if (room) mem_free_aligned(room, l->room, 64);
@@ -296,7 +296,7 @@ static bool run_new(const Run *r, Kept *kept)
     const size_t n = op_key_room(r->in, r->nin, r->nattr), bytes = 2 * n * sizeof *room;
     bool again = false;
     if (2 * n > COUNT_OF(few) && !(room = mem_alloc(bytes)))
-        return status_fail(r->st, ST_MEMORY, "%s: no memory to say what it is", op_def[r->op].name);
+        return status_fail(r->st, ST_MEMORY, "%s: no memory for the key of its kernel", op_def[r->op].name);
     OpKey key = {.room = n, .word = room, .value = room + n};
     bool ok = run_key(r, kept, &key, false, &again) && (!again || run_key(r, kept, &key, true, &again));
     if (room != few) mem_free(room, bytes);

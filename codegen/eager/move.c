@@ -120,7 +120,7 @@ bool run_copy(const Run *r)
         Type type = {.dtype = r->out->dtype, .rank = r->out->rank};
         memcpy(type.dim, r->out->dim, sizeof type.dim);
         if (!eager_view(r->op, r->in, r->attr, r->nattr, &type, &v))
-            return status_fail(r->st, ST_INTERNAL, "%s: no view", op_def[r->op].name);
+            return status_fail(r->st, ST_INTERNAL, "%s: it cannot be a view", op_def[r->op].name);
     }
     eager_copy(&(EagerCtx){.threads = r->threads}, &v, r->out->data);
     return true;

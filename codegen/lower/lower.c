@@ -28,7 +28,8 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
     if (most > BYTES_MAX / (int64_t)dtype_bytes(type->dtype)) {
         char text[128];
         type_print(lw->dims, type, text, sizeof text);
-        status_fail(lw->st, ST_VALUE, "lowering %s: a value of %s has no bound that memory could hold", lw->p->name, text);
+        status_fail(
+            lw->st, ST_VALUE, "lowering %s: the largest size of a value of %s is more than memory can hold", lw->p->name, text);
         return NO_BUF;
     }
     *VEC_PUSH(lw->arena, &lw->p->buf) =
@@ -107,7 +108,7 @@ static bool run_pieces(Scope *s, const Pieces *pieces, const uint32_t *buf)
         for (uint32_t k = 0; k < p->nbuf; k++) {
             to[k] = buf[p->buf[k]];
             if (to[k] == NO_BUF)
-                return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads what was never made", s->g->name);
+                return status_fail(lw->st, ST_INTERNAL, "lowering %s: a kernel reads a value that was never computed", s->g->name);
             lower_read(lw, to[k]);
             if (i != 0 && lw->p->kernel.at[p->kernel].writes[k]) lw->p->moved -= lw->p->buf.at[to[k]].bytes;
         }
@@ -177,8 +178,8 @@ static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int
     axes_of(graph_type(g, n->out), group, layout);
     if (!node_reduces(n)) return true;
     if (!index_one_run(n))
-        return status_fail(
-            lw->st, ST_UNSUPPORTED, "lowering %s: axes that are not adjacent (decompose parts them)", op_def[n->op].name);
+        return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: its axes are not adjacent (the decompose pass separates them)",
+            op_def[n->op].name);
     group->sweep = (int)group->naxis;
     group->extent[group->naxis++] = index_reduced_extent(g, n);
     return true;
@@ -247,7 +248,7 @@ static bool unsupported(Scope *s, const Node *n, const char *what)
 }
 
 bool lower_call(Scope *s, const Node *n) { return unsupported(s, n, "a call of a compiled function"); }
-bool lower_saved(Scope *s, const Node *n) { return unsupported(s, n, "what an earlier run saved"); }
+bool lower_saved(Scope *s, const Node *n) { return unsupported(s, n, "a value that an earlier run saved"); }
 bool lower_param(Scope *s, const Node *n) { return s->buf[n->out] != NO_BUF; }
 
 /* ---- the program --------------------------------------------------------------------------------- */

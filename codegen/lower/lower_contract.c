@@ -88,7 +88,7 @@ bool lower_matmul(Scope *s, const Node *n)
     resolve_both(s, n, &a, &b);
     uint32_t from_a = s->buf[scope_root(s->g, a.from)], from_b = s->buf[scope_root(s->g, b.from)], to = scope_result(s, n->out);
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
-        return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads what was never made", s->g->name);
+        return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);
     step->contract.type = t->dtype;
     step->contract.nbatch = batch;

@@ -16,7 +16,8 @@ static bool effect(Scope *s, const Node *n)
         Value v = i < n->nin ? n->in[i] : n->out + (i - n->nin);
         buf[i] = i < n->nin ? s->buf[scope_root(s->g, v)] : scope_result(s, v);
         if (buf[i] == NO_BUF)
-            return status_fail(lw->st, ST_INTERNAL, "lowering %s: %s reads what was never made", s->g->name, op_def[n->op].name);
+            return status_fail(
+                lw->st, ST_INTERNAL, "lowering %s: %s reads a value that was never computed", s->g->name, op_def[n->op].name);
         type[i] = *graph_type(s->g, v);
         list_sizes(lw, &type[i]);
     }

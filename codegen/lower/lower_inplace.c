@@ -216,7 +216,7 @@ bool scope_results(Scope *s, const uint32_t *to, const bool *late)
     Map taken = {.arena = a}; /* buffers of results map to 1 if they change late, else to 0 */
     for (uint32_t i = 0; i < n; i++) {
         from[i] = s->buf[scope_root(g, g->result.at[i])];
-        if (from[i] == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: result %u was never made", g->name, i);
+        if (from[i] == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: result %u was never computed", g->name, i);
         if (from[i] != to[i] && !late[i]) scope_copy(s, from[i], to[i]);
         map_put(&taken, to[i], late[i]);
     }

@@ -55,7 +55,8 @@ static bool add_store(Build *b, uint32_t stream, int32_t x, uint8_t fold, uint32
 {
     if (stream == UINT32_MAX || x < 0) return false;
     if (b->draft.at[x].i.sweeps && !(stage & 1))
-        return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: a result per point differs along the sweep", b->g->name);
+        return status_fail(
+            b->lw->st, ST_INTERNAL, "lowering %s: a result that exists once per point differs along the sweep", b->g->name);
     *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, fold}, (uint16_t)stage};
     return true;
 }
@@ -91,7 +92,8 @@ static bool result(Build *b, uint32_t r)
     Value v = b->group->out[r];
     IndexMap m;
     if (!index_from_layout(&b->env, b->group->layout[r], &m))
-        return status_fail(b->lw->st, ST_INTERNAL, "lowering %s: result %u lies on an axis that is not there", b->g->name, r);
+        return status_fail(
+            b->lw->st, ST_INTERNAL, "lowering %s: result %u lies on an axis that the kernel does not have", b->g->name, r);
     for (uint32_t i = 0; i < m.rank; i++) {
         const uint32_t axis = (uint32_t)(b->group->layout[r] >> 4 * i & 15) - 1;
         m.dim[i] = b->group->extent[axis];

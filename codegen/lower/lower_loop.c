@@ -115,7 +115,8 @@ static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *sel
     scope_begin(s->lw, &inner, l->condition);
     if (!bind_params(s, &inner, l) || !scope_run(&inner)) return false;
     *selector = inner.buf[scope_root(l->condition, l->condition->result.at[0])];
-    if (*selector == NO_BUF) return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: no condition", l->condition->name);
+    if (*selector == NO_BUF)
+        return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: the loop has no condition", l->condition->name);
     lower_read(s->lw, *selector);
     *block = (Block){inner.step.at, inner.step.len};
     return true;

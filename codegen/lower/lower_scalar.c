@@ -138,7 +138,7 @@ int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const in
     DType type = (DType)dtype_info[in].compute;
     const ScalarTok *value = dtype_is_float(in) ? def->value_f : def->value_i;
     if (!value) {
-        status_fail(b->lw->st, ST_DTYPE, "%s: no meaning for %s", def->name, dtype_info[in].name);
+        status_fail(b->lw->st, ST_DTYPE, "%s: not defined for %s", def->name, dtype_info[in].name);
         return -1;
     }
     return build_round(b, out, build_expr(b, value, type, (DType)dtype_info[out].compute, arg, (uint32_t)def->nin));

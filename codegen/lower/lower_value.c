@@ -42,7 +42,7 @@ static uint32_t stream_at(Build *b, uint32_t buf, DType type, bool ok, IndexExpr
 {
     IndexExpr rest = index_const(0);
     if (!ok) {
-        status_fail(b->lw->st, ST_UNSUPPORTED, "lowering: an offset beyond the largest size");
+        status_fail(b->lw->st, ST_UNSUPPORTED, "lowering: an offset is beyond the largest size, 2^48");
         return UINT32_MAX;
     }
     Stream s = {.buf = buf, .type = (uint8_t)type, .base = e.base, .dyn = e.dyn, .guard = guards(b)};
@@ -311,7 +311,7 @@ static int32_t compute(Build *b, Value v, const IndexMap *m)
     if (flags & (OPF_ELEMENTWISE | OPF_CAST)) return elementwise(b, n, m);
     if (node_reduces(n)) return reduced(b, n, m);
     if (made[n->op]) return made[n->op](b, n, m);
-    return op_def[n->op].role != ROLE_OUTSIDE ? moved(b, n, m) : fail(b, n, "not offered in a kernel");
+    return op_def[n->op].role != ROLE_OUTSIDE ? moved(b, n, m) : fail(b, n, "not available in a kernel");
 }
 
 /* ---- values made before --------------------------------------------------------------------------------------- */

@@ -368,7 +368,7 @@ bool ref_elementwise(Run *r)
     if (n == 3) return where(r);
     if (r->in[0]->f && !is_stated(op, n))
         return status_fail(r->st, ST_UNSUPPORTED,
-            "the reference interpreter has no %s: a case in codegen/ref/ref_elementwise.c says what it means", op_def[op].name);
+            "the reference interpreter has no %s; it needs a case in codegen/ref/ref_elementwise.c", op_def[op].name);
     for (int64_t i = 0; i < out->count; i++) {
         for (uint32_t k = 0; k < n; k++) out->undecided[i] |= r->in[k]->undecided[i];
         if (!r->in[0]->f) {

@@ -104,12 +104,12 @@ static bool heights_fit(const Loop *l, int64_t n)
     for (uint32_t i = 0; i < l->is->xs; i++) {
         int64_t have = l->r->in[1 + l->is->carries + i]->type.dim[0];
         if (have < n)
-            return status_fail(l->r->st, ST_VALUE, "loop: %lld steps, but inputs for %lld", (long long)n, (long long)have);
+            return status_fail(l->r->st, ST_VALUE, "loop: %lld steps, but stacked inputs for %lld", (long long)n, (long long)have);
     }
     for (int64_t i = l->is->carries; i < l->is->carries + l->is->ys && !made; i++)
         if (l->r->out[i].type.dim[0] < n)
-            return status_fail(
-                l->r->st, ST_VALUE, "loop: %lld steps, but results for %lld", (long long)n, (long long)l->r->out[i].type.dim[0]);
+            return status_fail(l->r->st, ST_VALUE, "loop: %lld steps, but stacked results for %lld", (long long)n,
+                (long long)l->r->out[i].type.dim[0]);
     return true;
 }
 

@@ -23,7 +23,7 @@ static bool declared_types(Thread *t, kiln_site at, kiln_function *f, const Late
         }
         if (s->rank < 0) {
             fail(t, at, KILN_EVALUE,
-                s->rank == KILN_RANK_STATIC ? "aot: %s declares input %u static: call it once before"
+                s->rank == KILN_RANK_STATIC ? "aot: %s declares input %u static; call it once before"
                                             : "aot: %s declares input %u without a rank; an object needs one, see "
                                               "KILN_SPEC",
                 f->name, i);
@@ -112,11 +112,11 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     kiln_aot_options o = {0};
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !path || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "aot: %s", !f ? "the function is NULL" : !path ? "the path is NULL" : "inside a trace");
+        fail(t, at, KILN_ESTATE, "aot: %s", !f ? "the function is NULL" : !path ? "the path is NULL" : "called inside a trace");
         return false;
     }
     if (!function_alive(t, at, f)) return false;
-    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine compiles nothing (.no_compile)"), false;
+    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine does not compile (.no_compile)"), false;
     Traced traced = {0};
     traced_init(&traced);
     ScratchMark mark = scratch_mark(&t->scratch);

@@ -80,7 +80,7 @@ bool kiln_aot_text_sized(
         fail(t ? t : thread_last(), at, KILN_EVALUE, "aot: the text or the path is NULL");
         return false;
     }
-    if (k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine compiles nothing (.no_compile)"), false;
+    if (k->options.no_compile) return fail(t, at, KILN_ESTATE, "aot: the engine does not compile (.no_compile)"), false;
     Job j = {.t = t, .at = at, .text = text, .len = len, .path = path, .o = &o};
     arena_init(&j.arena);
     if (!arena_try(&j.arena, &j.st, job_body, &j)) j.ok = false;

@@ -25,7 +25,7 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == kind && p->buf.at[i].bytes)
             if (!tensor_read(a->t, a->at, a->input[i].value, block + a->input[i].offset))
-                status_fail(st, ST_DEVICE, "aot: no values");
+                status_fail(st, ST_DEVICE, "aot: an input's values could not be read");
     return block;
 }
 
@@ -68,7 +68,8 @@ static bool calls_nobody(const Module *m, Status *st)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             const Node *n = &m->graph.at[i]->node.at[j];
             if (n->op == OP_callback)
-                return status_fail(st, ST_UNSUPPORTED, "aot: the body calls C code (callback, %s:%d), which an object file cannot",
+                return status_fail(st, ST_UNSUPPORTED,
+                    "aot: the body calls C code (kiln_callback, %s:%d), which an object file cannot do",
                     n->loc.file ? n->loc.file : "?", n->loc.line);
         }
     return true;
@@ -108,7 +109,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
     const Backend *backend = device_backend(HOST, st);
     if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
-    if (!backend->object) return status_fail(st, ST_UNSUPPORTED, "aot: backend %s writes no objects", backend->name);
+    if (!backend->object) return status_fail(st, ST_UNSUPPORTED, "aot: backend %s does not write object files", backend->name);
     Program *p = lower(a, backend, st);
     if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);

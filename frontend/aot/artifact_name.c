@@ -84,17 +84,16 @@ bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, 
     static const char *const ending[] = {"", "_entry", "_sizes", "_init", "_needs", "_initial", "_constants"};
     const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol : slash ? slash + 1 : path;
     const size_t n = strlen(name);
-    if (n == 0 || n >= cap) return status_fail(st, ST_VALUE, "aot: \"%s\" gives no symbol of 1 to %zu characters", name, cap - 1);
+    if (n == 0 || n >= cap) return status_fail(st, ST_VALUE, "aot: the symbol \"%s\" must have 1 to %zu characters", name, cap - 1);
     for (size_t i = 0; i < n; i++)
         if (digit(name[0]) || (!letter(name[i]) && !digit(name[i]) && name[i] != '_'))
-            return status_fail(st, ST_VALUE, "aot: \"%s\" is no C identifier; give .symbol", name);
+            return status_fail(st, ST_VALUE, "aot: \"%s\" is not a C identifier; give .symbol", name);
     for (size_t i = 0; i < COUNT_OF(ending); i++) {
         char whole[160];
         snprintf(whole, sizeof whole, "%s%s", name, ending[i]);
         if (is_taken(whole))
             return status_fail(st, ST_VALUE,
-                "aot: \"%s\" is no C identifier of its own: the language or the C library has %s; give .symbol", name,
-                *ending[i] ? whole : "it");
+                "aot: the symbol \"%s\" would define %s, an identifier of C or its library; give .symbol", name, whole);
     }
     memcpy(symbol, name, n + 1);
     return true;

@@ -19,7 +19,7 @@ static bool without_effects(const Module *m, Status *st)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             Op op = (Op)m->graph.at[i]->node.at[j].op;
             if (op == OP_print || op == OP_assert || op == OP_callback)
-                return status_fail(st, ST_UNSUPPORTED, "run: graph %s holds %s, whose text only the program that traced it knows",
+                return status_fail(st, ST_UNSUPPORTED, "run: graph %s contains %s, which only the program that traced it can run",
                     m->graph.at[i]->name, op_def[op].name);
         }
     return true;
@@ -32,10 +32,10 @@ static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
         const char *name = o->dims[i].name ? o->dims[i].name : "";
         const int64_t size = o->dims[i].size;
         const Dim d = dim_find(&m->dims, name, strlen(name));
-        if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %s", name);
+        if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %.60s", name);
         DimExpr *e = &m->dims.expr.at[-1 - d];
         if (size < e->lo || size > e->hi)
-            return status_fail(st, ST_SHAPE, "run: %s is %lld, but lies in [%lld,%lld]", name, (long long)size, (long long)e->lo,
+            return status_fail(st, ST_SHAPE, "run: dim %s is %lld (allowed: %lld to %lld)", name, (long long)size, (long long)e->lo,
                 (long long)e->hi);
         e->lo = e->hi = size;
     }
@@ -152,7 +152,7 @@ static bool inputs_fit(Thread *t, kiln_site at, const Instance *inst, kiln_tenso
     for (uint32_t i = 0; i < inst->traced.narg; i++) {
         if (input_fits(inst, &inst->traced.arg[i], &in[i]->type, symbol)) continue;
         type_print(dims, &inst->traced.arg[i], want, sizeof want);
-        fail(t, at, KILN_ESHAPE, "run: input %u is %s, the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
+        fail(t, at, KILN_ESHAPE, "run: input %u is %s, but the graph takes %s%s", i, tensor_text(in[i], have, sizeof have), want,
             dims->expr.len ? " within the bounds of its dims" : "");
         return false;
     }
@@ -162,7 +162,7 @@ static bool inputs_fit(Thread *t, kiln_site at, const Instance *inst, kiln_tenso
 static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands in, kiln_tensor **x)
 {
     if (in.count < 0 || (uint32_t)in.count != inst->traced.narg) {
-        fail(t, at, KILN_EVALUE, "run: %d inputs given, the graph takes %u", in.count, inst->traced.narg);
+        fail(t, at, KILN_EVALUE, "run: %d inputs given, but the graph takes %u", in.count, inst->traced.narg);
         return false;
     }
     for (int i = 0; i < in.count; i++) {
@@ -213,12 +213,14 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
     if (!t || !text || t->trace || k->eager_only) {
         fail(t ? t : thread_last(), at, KILN_ESTATE, "run: %s",
             !t || !text ? "the text is NULL"
-            : t->trace  ? "inside a trace"
-                        : "the engine compiles nothing (kiln_eager, no_compile)");
+            : t->trace  ? "called inside a trace"
+                        : "the engine does not compile (kiln_eager, no_compile)");
         return -1;
     }
     if (cap < 0 || o.dims_count < 0)
-        return fail(t, at, KILN_EVALUE, "run: %d %s", cap < 0 ? cap : o.dims_count, cap < 0 ? "results" : "dims"), -1;
+        return fail(t, at, KILN_EVALUE, "run: the number of %s is %d; it must be 0 or more", cap < 0 ? "results" : "dims",
+                   cap < 0 ? cap : o.dims_count),
+               -1;
     Instance *inst = instance_zeros(t, at, "run", 0);
     if (!inst) return -1;
     Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = &o};

@@ -217,10 +217,10 @@ static kiln_verdict told(const Check *c)
             "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64
             " elements undecided, first of %s; all others agree%s\n",
             c->f->name, c->undecided, c->undecided + c->compared, c->doubt,
-            alone ? "; the engine compiles nothing" : ", and eager and compiled are equal bit for bit");
+            alone ? "; the engine does not compile" : ", and eager and compiled are equal bit for bit");
     else if (c->report)
         fprintf(c->report, "%s: %u values: %s\n", c->f->name, values,
-            alone ? "eager within the reference's bounds; the engine compiles nothing"
+            alone ? "eager within the reference's bounds; the engine does not compile"
                   : "eager and compiled equal bit for bit, both within the reference's bounds");
     return c->undecided ? KILN_CANNOT_TELL : KILN_AGREE;
 }
@@ -242,7 +242,7 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     if (!f || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "check: %s", f ? "inside a trace" : "the function is NULL");
+        fail(t, at, KILN_ESTATE, "check: %s", f ? "called inside a trace" : "the function is NULL");
         return KILN_DISAGREE;
     }
     if (!function_alive(t, at, f)) return KILN_DISAGREE;

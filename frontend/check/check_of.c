@@ -9,7 +9,7 @@ static bool with_arguments(kiln_site at, const char *what, kiln_function *f, kil
     Thread *t = f ? thread_of(f->k) : thread_last();
     OperandArray a;
     if (!f || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "%s: %s", what, !f || !t ? "the function is NULL" : "inside a trace");
+        fail(t, at, KILN_ESTATE, "%s: %s", what, !f || !t ? "the function is NULL" : "called inside a trace");
         return false;
     }
     if (!operand_array_open(t, at, what, in, &a)) return false;

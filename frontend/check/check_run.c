@@ -146,7 +146,7 @@ static bool run_node(CheckRun *run, const Module *m, const Node *n, kiln_tensor 
     case OP_branch: return run_branch(run, m, n, in, out);
     case OP_custom: out[0] = in[0]; return true; /* the first operand itself; its gradient is in the graph already */
     case OP_callback:
-        fail(run->t, run->at, KILN_EUNSUPPORTED, "check: the body calls C code (%s:%d), which nothing can check",
+        fail(run->t, run->at, KILN_EUNSUPPORTED, "check: the body calls C code (%s:%d), which cannot be checked",
             n->loc.file ? n->loc.file : "?", n->loc.line);
         return false;
     default:

@@ -261,7 +261,7 @@ bool kiln_compare_sized(
     kiln_compare_options o = {0};
     if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
     if (!f || !t || t->trace) {
-        fail(t, at, KILN_ESTATE, "compare: %s", f ? "inside a trace" : "the function is NULL");
+        fail(t, at, KILN_ESTATE, "compare: %s", f ? "called inside a trace" : "the function is NULL");
         return false;
     }
     if (!function_alive(t, at, f)) return false;
@@ -270,7 +270,7 @@ bool kiln_compare_sized(
         return false;
     }
     if (!(o.seconds >= 0) || isinf(o.seconds)) {
-        fail(t, at, KILN_EVALUE, "compare: %g seconds", o.seconds);
+        fail(t, at, KILN_EVALUE, "compare: seconds is %g; it must be a finite number, 0 or more", o.seconds);
         return false;
     }
     for (int i = 0; i < nin; i++)

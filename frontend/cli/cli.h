@@ -21,6 +21,7 @@ typedef struct Command {
 } Command;
 extern const Command commands[]; /* the last has a NULL name */
 
+void say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* one clean line (text_line) to stderr */
 /* Writes the text to stderr after "kiln NAME: ", points to the help, returns BAD_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Writes k's error to stderr, clears it, and returns the Exit that fits it. */

@@ -58,7 +58,7 @@ int compile(int argc, char **argv)
         {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
     int status = options_parse("compile", argc, argv, options, &file, 1);
     if (status) return status;
-    if (!file) return usage_error("compile", "which file?");
+    if (!file) return usage_error("compile", "no FILE given");
     char path[1024];
     default_path(file, path, sizeof path);
     o.workspace_limit = limit;

@@ -82,7 +82,7 @@ static void report_pair(const char *name, const Pair *p, long batch)
 
 static bool unwritable(kiln *k)
 {
-    fprintf(stderr, "kiln demo: %s\n", kiln_error(k)->text);
+    say("kiln demo: %s", kiln_error(k)->text);
     kiln_clear(k);
     return false;
 }
@@ -167,7 +167,7 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
     printf("call of x + 1 on [2,2]\n");
     row("per call", overhead);
     bool drawn = chart(&pair[0], &pair[1], k, out);
-    if (drawn) fprintf(stderr, "loss chart: %s\n", o->out);
+    if (drawn) say("loss chart: %s", o->out);
     bool fine = convinced(name[0], &pair[0]);
     fine = convinced(name[1], &pair[1]) && fine;
     return !fine ? CHECK_FAILED : drawn ? FINE : NO_RESOURCE;

@@ -35,7 +35,7 @@ static bool read_set(kiln *k, const char *dir, const char *set, kiln_tensor **x,
     if (kiln_rank(*x) == 3 && kiln_dim(*x, 1) == 28 && kiln_dim(*x, 2) == 28 && kiln_rank(*y) == 1 &&
         kiln_dim(*x, 0) == kiln_dim(*y, 0) && kiln_dim(*x, 0) >= 100)
         return true;
-    fprintf(stderr, "kiln demo: %s: %s: not at least 100 images of 28 x 28 with a label each\n", dir, set);
+    say("kiln demo: %s: %s: these files do not hold 100 or more images of 28 x 28, each with a label", dir, set);
     return false;
 }
 

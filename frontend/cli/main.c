@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../engine/escape.h"
+
 static void overview(FILE *to)
 {
     fputs("usage: kiln COMMAND [OPTION]...\n\n"
@@ -29,9 +31,20 @@ static const Command *find(const char *name)
     return NULL;
 }
 
+void say(const char *format, ...)
+{
+    char text[1200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    text_line(text);
+    fprintf(stderr, "%s\n", text);
+}
+
 static int unknown(const char *name)
 {
-    fprintf(stderr, "kiln: no command '%s'; `kiln help` lists them\n", name);
+    say("kiln: unknown command '%s'; `kiln help` lists the commands", name);
     return BAD_USAGE;
 }
 
@@ -50,7 +63,7 @@ static int help(int argc, char **argv)
 
 static int version(int argc, char **argv)
 {
-    if (argc > 1) return usage_error("version", "what is '%s'?", argv[1]);
+    if (argc > 1) return usage_error("version", "unexpected argument '%s'", argv[1]);
     printf("kiln %s\n", kiln_version());
     return FINE;
 }
@@ -75,12 +88,13 @@ const Command commands[] = {
 
 int usage_error(const char *command, const char *format, ...)
 {
+    char text[400];
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "kiln %s: ", command);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n`kiln help %s` shows how it is used\n", command);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    say("kiln %s: %s", command, text);
+    say("`kiln help %s` shows how it is used", command);
     return BAD_USAGE;
 }
 
@@ -88,7 +102,9 @@ int engine_error(const char *command, kiln *k)
 {
     const kiln_failure *e = kiln_error(k);
     kiln_code code = e->code;
-    fprintf(stderr, "kiln %s: %s\n", command, e->text);
+    const size_t n = strlen(command); /* an op of the command's name need not be said twice */
+    bool twice = !strncmp(e->text, command, n) && !strncmp(e->text + n, ": ", 2);
+    say("kiln %s: %s", command, e->text + (twice ? n + 2 : 0));
     kiln_clear(k);
     switch (code) {
     case KILN_EIO:

@@ -17,7 +17,7 @@ bool module_read(const char *command, const char *path, Text *text)
     }
     bool ok = f && !ferror(f) && !got && !text->failed;
     if (!ok)
-        fprintf(stderr, "kiln %s: %s: %s\n", command, path,
+        say("kiln %s: %s: %s", command, path,
             text->len >= TEXT_MAX ? "larger than 256 MiB"
             : text->failed        ? "no memory"
                                   : strerror(errno));
@@ -34,9 +34,9 @@ int module_error(const char *command, const char *file, kiln *k)
     if (!place && e->code != KILN_EFORMAT) return engine_error(command, k);
     if (!strcmp(file, "-")) file = "<stdin>";
     if (place)
-        fprintf(stderr, "%s:%.*s: error:%s\n", file, (int)place, e->text, e->text + place + 1);
+        say("%s:%.*s: error:%s", file, (int)place, e->text, e->text + place + 1);
     else
-        fprintf(stderr, "%s: error: %s\n", file, e->text);
+        say("%s: error: %s", file, e->text);
     kiln_clear(k);
     return BAD_INPUT;
 }

@@ -17,8 +17,8 @@ static int unknown(const char *command, const Option *options, const char *arg, 
 {
     for (const Option *o = options; o->name && len > 2; o++)
         if (!strncmp(o->name, arg, len) || !strncmp(o->name, arg, strlen(o->name)))
-            return usage_error(command, "no option '%.*s' (is it %s?)", (int)len, arg, o->name);
-    return usage_error(command, "no option '%.*s'", (int)len, arg);
+            return usage_error(command, "unknown option '%.*s' (did you mean %s?)", (int)len, arg, o->name);
+    return usage_error(command, "unknown option '%.*s'", (int)len, arg);
 }
 
 static bool whole_number(const char *text, long lo, long hi, long *out)
@@ -33,15 +33,15 @@ static bool whole_number(const char *text, long lo, long hi, long *out)
 
 static int take(const char *command, const Option *o, const char *value)
 {
-    if (!value && (o->text || o->list)) return usage_error(command, "%s wants a value", o->name);
-    if (!value) return usage_error(command, "%s wants a whole number from %ld to %ld", o->name, o->lo, o->hi);
-    if (o->list && *o->listed == o->hi) return usage_error(command, "%s: at most %ld of them", o->name, o->hi);
+    if (!value && (o->text || o->list)) return usage_error(command, "%s needs a value", o->name);
+    if (!value) return usage_error(command, "%s needs a whole number from %ld to %ld", o->name, o->lo, o->hi);
+    if (o->list && *o->listed == o->hi) return usage_error(command, "%s: given more than %ld times", o->name, o->hi);
     if (o->list)
         o->list[(*o->listed)++] = value;
     else if (o->text)
         *o->text = value;
     else if (!whole_number(value, o->lo, o->hi, o->count))
-        return usage_error(command, "%s: '%s' is no whole number from %ld to %ld", o->name, value, o->lo, o->hi);
+        return usage_error(command, "%s: '%s' is not a whole number from %ld to %ld", o->name, value, o->lo, o->hi);
     return FINE;
 }
 
@@ -80,7 +80,8 @@ int options_parse(const char *command, int argc, char **argv, const Option *opti
         } else if (files < most) {
             file[files++] = argv[i];
         } else {
-            status = usage_error(command, most ? "one file at a time: what is '%s'?" : "what is '%s'?", argv[i]);
+            status =
+                usage_error(command, most ? "unexpected argument '%s': one file at a time" : "unexpected argument '%s'", argv[i]);
         }
     }
     return status;

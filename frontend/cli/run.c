@@ -38,7 +38,7 @@ static int take_dims(RunOptions *o)
         char *end = NULL;
         const long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
         if (!n || end == equals + 1 || *end || size < 0)
-            return usage_error("run", "--dim: '%s' is no NAME=VALUE, a size from 0", o->dim[i]);
+            return usage_error("run", "--dim: '%s' is not NAME=VALUE with a VALUE of 0 or more", o->dim[i]);
         memcpy(name, o->dim[i], n);
         name[n] = 0;
         o->value[i] = (kiln_run_dim){name, size};
@@ -76,7 +76,7 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
         status = module_error("run", o->file, k);
         if (unfit) status = BAD_INPUT;
     } else if (o->outputs > n) {
-        status = usage_error("run", "%s has %d results, not %d", o->file, n, o->outputs);
+        status = usage_error("run", "%s has %d results, but --output is given %d times", o->file, n, o->outputs);
     } else if (n > cap) {
         status = run_graph(k, o, text, in, n);
     } else if (!write_results(o, out, n)) {
@@ -107,7 +107,7 @@ static int run_options(RunOptions *o, int argc, char **argv)
         {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc}, {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
     int status = options_parse("run", argc, argv, options, &o->file, 1);
     if (status) return status;
-    if (!o->file) return usage_error("run", "which file?");
+    if (!o->file) return usage_error("run", "no FILE given");
     if ((status = take_dims(o))) return status;
     Text text = {0};
     if (!module_read("run", o->file, &text)) {

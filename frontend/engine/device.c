@@ -68,8 +68,9 @@ bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *i
         if (in[i]->state != TENSOR_EAGER || tensor_joins(in[i])) continue;
         if (first && in[i]->device != first->device) {
             char a[96], b[96];
-            fail(t, at, KILN_EDEVICE, "%s: %s is on %s, %s on %s; a call runs on one device", what, tensor_text(first, a, sizeof a),
-                device_name(first->device), tensor_text(in[i], b, sizeof b), device_name(in[i]->device));
+            fail(t, at, KILN_EDEVICE, "%s: the operands are on different devices: %s on %s, %s on %s", what,
+                tensor_text(first, a, sizeof a), device_name(first->device), tensor_text(in[i], b, sizeof b),
+                device_name(in[i]->device));
             return false;
         }
         if (!first) first = in[i];

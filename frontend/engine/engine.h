@@ -264,6 +264,8 @@ int64_t type_count(const Type *type);                    /* constant dims only *
 bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out);
 
 bool print_to(Thread *t, kiln_site at, FILE *to, const kiln_tensor *x); /* print.c; false: recorded */
+/* "axis 3 is out of range for rank 2 (allowed: -2 to 1)" */
+const char *axis_trouble(int axis, int rank, char *buf, size_t cap);
 /* A negative axis counts from the end of `rank` axes. False: recorded. */
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out);
 

@@ -1,6 +1,8 @@
 /* error: what a failed call leaves behind, which is made here alone: its code, its text, and the place in the user's program. The
- * first error of a thread is kept until it is cleared; those after it are counted. Relies on engine.h. Never ends the program. */
+ * first error of a thread is kept until it is cleared; those after it are counted. Names and paths in a text come from outside, so
+ * the text is cut to a length and made one clean line. Relies on engine.h and escape.h. Never ends the program. */
 #include "engine.h"
+#include "escape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,13 +10,13 @@
 _Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED == (int)ST_UNSUPPORTED, "codes match");
 
 /* The text under the name of the composite that the user called, in place of the op's inside it. */
-static int rename_op(Thread *t)
+static int rename_op(Thread *t, size_t cap)
 {
     char text[sizeof t->text];
     memcpy(text, t->text, sizeof text);
     const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
     const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
-    return snprintf(t->text, sizeof t->text, "%s: %s", t->called, rest);
+    return snprintf(t->text, cap, "%s: %s", t->called, rest);
 }
 
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
@@ -22,13 +24,19 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
     if (!t) return NULL;
     t->failures++;
     if (t->failure.code != KILN_OK) return &t->k->poison;
+    char place[200] = "";
+    int end = code == KILN_EINTERNAL ? snprintf(place, sizeof place, " (a fault in Kiln: please report it)") : 0;
+    if (at.file) snprintf(place + end, sizeof place - (size_t)end, "  %.120s:%d", at.file, at.line);
+    const size_t cap = sizeof t->text - strlen(place);
     va_list args;
     va_start(args, format);
-    int n = plain_vsnprintf(t->text, sizeof t->text, format, args);
+    int n = plain_vsnprintf(t->text, cap, format, args);
     va_end(args);
-    if (t->called && n >= 0) n = rename_op(t);
-    if (at.file && n >= 0 && (size_t)n < sizeof t->text)
-        snprintf(t->text + n, sizeof t->text - (size_t)n, "  %s:%d", at.file, at.line);
+    if (t->called && n >= 0) n = rename_op(t, cap);
+    if (n < 0) t->text[0] = '\0';
+    if (n >= (int)cap) memcpy(t->text + cap - 4, "...", 4);
+    strcat(t->text, place);
+    text_line(t->text);
     t->failure = (kiln_failure){code, t->text, at.file, at.line};
     t->seen = false;
     return &t->k->poison;

@@ -55,6 +55,19 @@ void text_json(Text *out, const char *s)
     text_add(out, "\"", 1);
 }
 
+void text_line(char *s)
+{
+    for (const char *end = s + strlen(s); s < end;) {
+        const size_t n = utf8_one(s, (size_t)(end - s));
+        if (*s == '\n' || *s == '\r' || *s == '\t')
+            *s = ' ';
+        else if (n == 0 || (unsigned char)*s < 0x20 || *s == 0x7f ||
+                 (n == 2 && !memcmp(s, "\xc2", 1) && (unsigned char)s[1] < 0xa0))
+            memset(s, '?', MAX_OF(n, 1));
+        s += MAX_OF(n, 1);
+    }
+}
+
 static const char *entity(char c)
 {
     switch (c) {

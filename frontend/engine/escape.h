@@ -14,5 +14,8 @@ void text_comment(Text *out, const char *s);
 void text_json(Text *out, const char *s);
 /* For the text and the attributes of XML: as above, and so do characters that XML 1.0 does not know. */
 void text_xml(Text *out, const char *s);
+/* For a line on a terminal or in a log, in place: line ends and tabs become spaces, other control characters and what is not UTF-8
+ * become '?'. */
+void text_line(char *s);
 
 #endif

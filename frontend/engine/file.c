@@ -25,7 +25,7 @@ bool file_allowed(Thread *t, kiln_site at, const char *what, const char *path)
 {
     if (!t) return false;
     if (t->trace)
-        fail(t, at, KILN_ESTATE, "%s: files are for eager code, and this body is being traced", what);
+        fail(t, at, KILN_ESTATE, "%s: files are read and written by eager code only, not in a trace", what);
     else if (!path || !*path)
         fail(t, at, KILN_EVALUE, "%s: the path is %s", what, path ? "empty" : "NULL");
     else
@@ -72,7 +72,7 @@ bool file_read(FileIn *f, uint64_t offset, void *to, size_t bytes)
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return file_failed(f->t, f->at, f->what, f->path, "read");
         if (n == 0) {
-            fail(f->t, f->at, KILN_EIO, "%s: %s: became shorter while it was read (byte %llu)", f->what, f->path,
+            fail(f->t, f->at, KILN_EIO, "%s: %s: the file became shorter while it was read (byte %llu)", f->what, f->path,
                 (unsigned long long)(offset + done));
             return false;
         }
@@ -181,7 +181,7 @@ static bool open_temporary(FileOut *f, const char *stem)
         if (!name_temporary(f, stem)) return false;
         f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (f->fd >= 0 && !keep_mode(f)) {
-            file_failed(f->t, f->at, f->what, f->path, "keep the mode of");
+            file_failed(f->t, f->at, f->what, f->path, "copy the permissions of");
             file_abandon(f);
             return false;
         }
@@ -189,7 +189,7 @@ static bool open_temporary(FileOut *f, const char *stem)
         if (f->fd < 0 && errno != EEXIST) return file_failed(f->t, f->at, f->what, f->path, "create");
         end(f);
     }
-    fail(f->t, f->at, KILN_EIO, "%s: %s: its temporary files are removed again and again", f->what, f->path);
+    fail(f->t, f->at, KILN_EIO, "%s: %s: another program keeps removing the temporary file", f->what, f->path);
     return false;
 }
 
@@ -228,7 +228,7 @@ static bool alone(const FileOut *f)
     for (const struct dirent *e; ok && (e = readdir(d));)
         if (is_sibling(f, e->d_name)) ok = sweep(dirfd(d), e->d_name);
     closedir(d);
-    if (!ok) fail(f->t, f->at, KILN_ESTATE, "%s: %s: another process or thread is saving this at the moment", f->what, f->path);
+    if (!ok) fail(f->t, f->at, KILN_ESTATE, "%s: %s: another process or thread is saving this file now", f->what, f->path);
     return ok;
 }
 
@@ -246,7 +246,7 @@ bool file_begin(FileOut *f, Thread *t, kiln_site at, const char *what, const cha
     mode_t mode = stat(path, &s) == 0 ? s.st_mode : S_IFREG;
     if (S_ISCHR(mode) || S_ISFIFO(mode)) return open_stream(f);
     if (!S_ISREG(mode)) {
-        fail(t, at, KILN_EIO, "%s: %s: cannot write: it is %s", what, path, S_ISDIR(mode) ? "a folder" : "no regular file");
+        fail(t, at, KILN_EIO, "%s: %s: cannot write: %s", what, path, S_ISDIR(mode) ? "it is a folder" : "not a regular file");
         return false;
     }
     if (!open_temporary(f, stem)) return end(f), false;
@@ -341,7 +341,7 @@ bool file_commit_pair(FileOut *a, FileOut *b)
     Text aside = {0};
     bool ok = a->temporary && b->temporary;
     const FileOut *stream = a->temporary ? b : a;
-    if (!ok) fail(a->t, a->at, KILN_EIO, "%s: %s: cannot write: it is no regular file", stream->what, stream->path);
+    if (!ok) fail(a->t, a->at, KILN_EIO, "%s: %s: cannot write: not a regular file", stream->what, stream->path);
     text_printf(&aside, "%s.old", ok ? a->temporary : "");
     if (aside.failed) ok = no_memory(a); /* all that can fail for want of memory comes before the first name */
     int folder = ok ? open_folder(a) : -1;

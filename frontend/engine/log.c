@@ -1,6 +1,7 @@
 /* log: the one place where the library says something unasked: to the callback of the engine's options, else to stderr, else
- * nowhere. Relies on engine.h. Never fails. */
+ * nowhere. Relies on engine.h and escape.h. Never fails. */
 #include "engine.h"
+#include "escape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,5 +29,6 @@ void log_line(kiln *k, const char *format, ...)
     int n = snprintf(text, sizeof text, "kiln: ");
     plain_vsnprintf(text + n, sizeof text - (size_t)n, format, args);
     va_end(args);
+    text_line(text);
     k->options.log(k->options.log_user, text);
 }

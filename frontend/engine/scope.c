@@ -125,7 +125,7 @@ void kiln_eagerly_close(kiln_eagerly *e)
 bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since)
 {
     if (LIKELY(!t->eagerly) || !since || t->scope[t->eagerly - 1].id <= since) return true;
-    fail(t, at, KILN_ESTATE, "%s: it ends inside a KILN_EAGERLY block: a kiln_eagerly_open has no kiln_eagerly_close", what);
+    fail(t, at, KILN_ESTATE, "%s: the body ended inside a KILN_EAGERLY block: a kiln_eagerly_open has no kiln_eagerly_close", what);
     while (t->eagerly && t->scope[t->eagerly - 1].id > since) scope_pop(t);
     return false;
 }
@@ -142,7 +142,7 @@ static Thread *owner_thread(kiln_tensor *x, const char *what)
     }
     if (x->state == TENSOR_FREE) {
         char end[320];
-        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE, "%s: of a tensor after %s; it was made at", what,
+        fail(t, (kiln_site){x->made.file, x->made.line}, KILN_ESTATE, "%s: the tensor is used after %s; it was made at", what,
             tensor_end_text(x, end, sizeof end));
         return NULL;
     }

@@ -239,18 +239,18 @@ const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap)
 bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out)
 {
     if (!dtype_known((int)d)) {
-        fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)d);
+        fail(t, at, KILN_EDTYPE, "%s: %d is not a dtype", op, (int)d);
         return false;
     }
     if (s->rank < 0 || s->rank > MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, MAX_RANK, (long long)s->rank);
+        fail(t, at, KILN_ESHAPE, "%s: the shape has %lld axes (allowed: 0 to %d)", op, (long long)s->rank, MAX_RANK);
         return false;
     }
     *out = (Type){.dtype = (uint8_t)d, .rank = (uint8_t)s->rank};
     Dim count = (Dim)dtype_bytes((DType)d);
     for (int i = 0; i < out->rank; i++) {
         if (s->size[i + 1] < 0 || s->size[i + 1] > DIM_MAX) {
-            fail(t, at, KILN_ESHAPE, "%s: axis %d has size %lld; sizes are 0 to 2^48", op, i, (long long)s->size[i + 1]);
+            fail(t, at, KILN_ESHAPE, "%s: axis %d has size %lld (allowed: 0 to 2^48)", op, i, (long long)s->size[i + 1]);
             return false;
         }
         out->dim[i] = s->size[i + 1];
@@ -270,7 +270,7 @@ kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, con
     if (!t || !type_from_shape(t, at, "from", d, &s, &type)) return t ? &k->poison : NULL;
     int64_t want = type_count(&type);
     if (count != want)
-        return fail(t, at, KILN_ESHAPE, "from: %lld elements given for a shape of %lld", (long long)count, (long long)want);
+        return fail(t, at, KILN_ESHAPE, "from: %lld elements given, but the shape has %lld", (long long)count, (long long)want);
     if (!data && want) return fail(t, at, KILN_EVALUE, "from: the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
     if (!x) return &k->poison;
@@ -287,20 +287,28 @@ kiln_tensor *kiln_borrow_at(
     size_t bytes = (size_t)type_count(&type) * dtype_bytes(type.dtype);
     if (!data && bytes) return fail(t, at, KILN_EVALUE, "borrow: the data pointer is NULL");
     if ((uintptr_t)data % dtype_bytes(type.dtype))
-        return fail(t, at, KILN_EVALUE, "borrow: the data is not aligned to its element (%zu bytes)", dtype_bytes(type.dtype));
+        return fail(t, at, KILN_EVALUE, "borrow: the data's address is not a multiple of the element size (%zu bytes)",
+            dtype_bytes(type.dtype));
     Buffer *b = buffer_borrow((void *)(uintptr_t)data, bytes, release, user);
     if (!b) return fail(t, at, KILN_EMEMORY, "borrow: no memory for a header");
     kiln_tensor *x = tensor_of_buffer(t, at, &type, b);
     return x ? tensor_place(t, at, x) : &k->poison;
 }
 
+const char *axis_trouble(int axis, int rank, char *buf, size_t cap)
+{
+    if (rank == 0)
+        snprintf(buf, cap, "axis %d is out of range: a scalar has no axes", axis);
+    else
+        snprintf(buf, cap, "axis %d is out of range for rank %d (allowed: %d to %d)", axis, rank, -rank, rank - 1);
+    return buf;
+}
+
 bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *out)
 {
     *out = axis < 0 ? axis + rank : axis;
     if (*out >= 0 && *out < rank) return true;
-    if (rank == 0)
-        fail(t, at, KILN_ESHAPE, "%s: axis %d of a scalar", op, axis);
-    else
-        fail(t, at, KILN_ESHAPE, "%s: axis %d is out of range (%d to %d)", op, axis, -rank, rank - 1);
+    char text[96];
+    fail(t, at, KILN_ESHAPE, "%s: %s", op, axis_trouble(axis, rank, text, sizeof text));
     return false;
 }

@@ -93,7 +93,7 @@ static void build_body(void *arg)
 
 bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after)
 {
-    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine compiles nothing (.no_compile)", f->name), false;
+    if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine does not compile (.no_compile)", f->name), false;
     Build b = {.f = f, .inst = inst, .stop_after = stop_after};
     double start = clock_seconds();
     bool ok = arena_try(&inst->traced.arena, &b.st, build_body, &b) && !b.st.code && inst->entry;

@@ -15,7 +15,7 @@ static bool instance_bind(
         const Binding *b = &inst->binding[i];
         int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];
         if (UNLIKELY(*slot >= 0 && *slot != have)) {
-            fail(t, at, KILN_ESHAPE, "%s: %s is %lld in one argument and %lld in argument %u axis %u", f->name,
+            fail(t, at, KILN_ESHAPE, "%s: dim %s is %lld in one argument, but %lld in argument %u, axis %u", f->name,
                 inst->traced.module->dims.expr.at[-1 - inst->program->symbol.at[b->symbol]].name, (long long)*slot, (long long)have,
                 b->argument, b->axis);
             return false;
@@ -56,8 +56,8 @@ static kiln_tensor *input_there(
     if (x->device == device || tensor_joins(x) || s->kind == FROM_LITERAL)
         x = x->device == device ? tensor_contiguous(t, at, x) : tensor_to(t, at, x, device);
     else
-        x = fail(t, at, KILN_EDEVICE, "%s: it runs on %s, what its body uses at %s:%d is on %s", f->name, device_name(device),
-            s->loc.file ? s->loc.file : "?", s->loc.line, device_name(x->device));
+        x = fail(t, at, KILN_EDEVICE, "%s: the call runs on %s, but a value that its body uses at %s:%d is on %s", f->name,
+            device_name(device), s->loc.file ? s->loc.file : "?", s->loc.line, device_name(x->device));
     return tensor_ok(x) ? x : NULL;
 }
 
@@ -344,21 +344,21 @@ static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t 
     const kiln_spec *s = &f->spec[i];
     char text[96];
     if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
-        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, declared %s", f->name, i, tensor_text(x, text, sizeof text),
+        fail(t, at, KILN_EVALUE, "%s: argument %u is %s, but is declared %s", f->name, i, tensor_text(x, text, sizeof text),
             s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
         return false;
     }
     if (x->state == TENSOR_STATIC) return true;
     if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
         fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "%s: argument %u is %s, declared %s of rank %d", f->name, i, tensor_text(x, text, sizeof text),
+            "%s: argument %u is %s, but is declared %s of rank %d", f->name, i, tensor_text(x, text, sizeof text),
             kiln_dtype_name(s->dtype), s->rank);
         return false;
     }
     for (int d = 0; d < s->rank; d++) {
         Dim n = x->type.dim[d];
         if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
-            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s: axis %d is declared %lld to %lld", f->name, i,
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s, but axis %d is declared %lld to %lld", f->name, i,
                 tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo, (long long)s->size[d].hi);
             return false;
         }
@@ -370,7 +370,7 @@ bool function_arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_op
 {
     int want = f->nspec ? (int)f->nspec : f->options.inputs_count;
     if ((want && nin != want) || nin < 0) {
-        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, it takes %d", f->name, nin, want);
+        fail(t, at, KILN_EVALUE, "%s: called with %d arguments, but it takes %d", f->name, nin, want);
         return false;
     }
     if (UNLIKELY(nin && !in)) return list_there(t, at, f->name, in, nin);
@@ -401,7 +401,7 @@ bool function_arguments(Thread *t, kiln_site at, kiln_function *f, const kiln_op
 static bool has_outputs(Thread *t, kiln_site at, const kiln_function *f, int n)
 {
     if (LIKELY((unsigned)n <= (unsigned)f->options.outputs)) return true;
-    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, it has %d", f->name, n, f->options.outputs);
+    fail(t, at, KILN_EVALUE, "%s: %d outputs asked for, but it has %d", f->name, n, f->options.outputs);
     return false;
 }
 

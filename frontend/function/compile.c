@@ -104,8 +104,8 @@ static bool sources_agree(Thread *t, kiln_site at, const kiln_function *f, const
                                                 : s->kind == FROM_LITERAL  ? literal_agrees(t, at, s, now)
                                                                            : true);
         if (same) continue;
-        fail(t, at, KILN_ESTATE, "%s: traced again, %s at %s:%d differs; something that it reads from the host changed", f->name,
-            what, now->loc.file ? now->loc.file : "?", now->loc.line);
+        fail(t, at, KILN_ESTATE, "%s: a second trace differs in %s at %s:%d; something that the body reads from the host changed",
+            f->name, what, now->loc.file ? now->loc.file : "?", now->loc.line);
         return false;
     }
     return true;
@@ -122,7 +122,7 @@ bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *i
         for (; *a && *a == *b; a++, b++)
             if (*a == '\n') la = a + 1, lb = b + 1;
         fail(t, at, KILN_ESTATE,
-            "%s: traced again, it differs: `%.*s` was `%.*s`; something that the body reads from "
+            "%s: a second trace differs: `%.*s` was `%.*s`; something that the body reads from "
             "the host changed",
             f->name, (int)strcspn(lb, "\n"), lb, (int)strcspn(la, "\n"), la);
         ok = false;

@@ -24,9 +24,9 @@ static bool copy_specs(kiln_function *f)
 
 static const char *size_fault(const kiln_size *z)
 {
-    if (z->lo < 0 || z->lo > z->hi) return "sizes start at 0 or more, and the bounds of a KILN_DIM are lowest, then highest";
+    if (z->lo < 0 || z->lo > z->hi) return "a size must be 0 or more, and a KILN_DIM's bounds the lowest, then the highest";
     if (z->name && z->lo != z->hi && (!dim_name_ok(z->name) || z->hi > DIM_MAX))
-        return "the name of a KILN_DIM is letters, digits and _, and its highest size at most 2^48";
+        return "the name of a KILN_DIM must consist of letters, digits and _, and its highest size be at most 2^48";
     return NULL;
 }
 
@@ -43,7 +43,7 @@ static const char *name_fault(const kiln_spec *spec, Map *names, uint32_t i, int
     for (; (at = map_get(names, key)); key++) { /* on to the next key while another name has this one */
         const kiln_size *known = &spec[(*at - 1) / KILN_MAX_RANK].size[(*at - 1) % KILN_MAX_RANK];
         if (strcmp(known->name, z->name)) continue;
-        return known->lo == z->lo && known->hi == z->hi ? NULL : "one name of a KILN_DIM has one pair of bounds";
+        return known->lo == z->lo && known->hi == z->hi ? NULL : "a KILN_DIM of one name must have the same bounds everywhere";
     }
     return map_put(names, key, (uint64_t)i * KILN_MAX_RANK + (uint64_t)d + 1) ? NULL : starved;
 }
@@ -54,7 +54,7 @@ static const char *spec_fault(const kiln_spec *spec, uint32_t n)
     const char *fault = NULL;
     for (uint32_t i = 0; i < n && !fault; i++) {
         const kiln_spec *s = &spec[i];
-        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK) fault = "no such dtype, or a rank above 8";
+        if (!dtype_known((int)s->dtype) || s->rank > KILN_MAX_RANK) fault = "a dtype is unknown, or a rank is above 8";
         for (int d = 0; d < s->rank && !fault; d++)
             if (!(fault = size_fault(&s->size[d]))) fault = name_fault(spec, &names, i, d);
     }
@@ -202,14 +202,14 @@ kiln_function *kiln_function_new_sized(
     }
     if (f->options.outputs < 0 || f->options.inputs_count < 0) {
         if (f->options.outputs < 0)
-            fail(t, at, KILN_EVALUE, "%s: %d outputs; a function without any says KILN_NO_OUTPUTS", f->name, outputs);
+            fail(t, at, KILN_EVALUE, "%s: outputs is %d; it must be 0 (meaning 1) or more, or KILN_NO_OUTPUTS", f->name, outputs);
         else
-            fail(t, at, KILN_EVALUE, "%s: %d inputs", f->name, f->options.inputs_count);
+            fail(t, at, KILN_EVALUE, "%s: inputs_count is %d; it must be 0 or more", f->name, f->options.inputs_count);
         return discard(f);
     }
     const char *fault = spec_fault(f->spec, f->nspec);
     if (fault) {
-        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "%s: its declared inputs: %s", f->name, fault);
+        fail(t, at, fault == starved ? KILN_EMEMORY : KILN_EVALUE, "%s: declared inputs: %s", f->name, fault);
         return discard(f);
     }
     pthread_mutex_lock(&k->lock);

@@ -6,7 +6,7 @@ static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor 
     uintptr_t any = 0; /* the usual answer comes of one pass without a branch */
     for (int i = n; i < n + SPARE_OUTPUTS; i++) any |= (uintptr_t)out[i];
     for (int i = n; any && i < n + SPARE_OUTPUTS; i++)
-        if (out[i]) return fail(t, at, KILN_EVALUE, "%s: its body set output %d; it has %d", name, i, n), false;
+        if (out[i]) return fail(t, at, KILN_EVALUE, "%s: its body set output %d, but it has %d outputs", name, i, n), false;
     return true;
 }
 

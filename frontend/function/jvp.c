@@ -31,7 +31,7 @@ static bool tangents_fit(Thread *t, kiln_site at, const kiln_operand *x, kiln_te
     for (int i = 0; i < n; i++) {
         if (!tensor_ok(x[i].as.tensor) || !tensor_ok(tangent[i])) return false;
         if (type_equal(&x[i].as.tensor->type, &tangent[i]->type)) continue;
-        fail(t, at, KILN_ESHAPE, "jvp: the tangent of %s is %s; it has the input's dtype and shape",
+        fail(t, at, KILN_ESHAPE, "jvp: the tangent of %s is %s; it must have the input's dtype and shape",
             tensor_text(x[i].as.tensor, a, sizeof a), tensor_text(tangent[i], b, sizeof b));
         return false;
     }

@@ -46,8 +46,8 @@ bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every,
     if (!t) return false;
     if (!list_there(t, at, "kiln_for_every", out, n)) return false;
     for (int i = 0; i < n; i++) out[i] = &t->k->poison;
-    if (every < 1 || !body || n < 0) {
-        fail(t, at, KILN_EVALUE, "kiln_for_every: %s", !body ? "the body is NULL" : "segments have at least one step");
+    if (every < 1 || !body) {
+        fail(t, at, KILN_EVALUE, "kiln_for_every: %s", !body ? "the body is NULL" : "every must be at least 1");
         return false;
     }
     Segments s = {.at = at, .body = body, .user = user, .every = every, .known = -1, .n = n};
@@ -58,7 +58,8 @@ bool kiln_for_every_at(kiln_site at, kiln *k, kiln_operand count, int64_t every,
     if (!tensor_ok(all)) return false;
     if (all->type.rank || !dtype_is_int(all->type.dtype)) {
         char text[96];
-        fail(t, at, KILN_EDTYPE, "kiln_for_every: needs an integer scalar, not %s", tensor_text(all, text, sizeof text));
+        fail(
+            t, at, KILN_EDTYPE, "kiln_for_every: the count must be an integer scalar, not %s", tensor_text(all, text, sizeof text));
         return false;
     }
     s.count = cast_to(t, at, all, DT_i64);

@@ -16,7 +16,7 @@ kiln_tensor *static_argument(Thread *t, kiln_site at, kiln_operand o)
     Fixed v = {.kind = o.kind, .bits = o.as.i};
     if (o.kind == 9) {
         if (!o.as.text) {
-            fail(t, at, KILN_EVALUE, "a static argument is a NULL text");
+            fail(t, at, KILN_EVALUE, "the text of a static argument is NULL");
             return NULL;
         }
         v.text = o.as.text;
@@ -82,7 +82,7 @@ int64_t kiln_static_i64_at(kiln_site at, const kiln_tensor *x)
     double f = v.kind == 8 ? as_double(&v) : NAN;
     if (f == floor(f) && fabs(f) < 0x1p63) return (int64_t)f;
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no integer", fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is not an integer", fixed_text(&v, text, sizeof text));
     return 0;
 }
 
@@ -93,7 +93,7 @@ double kiln_static_f64_at(kiln_site at, const kiln_tensor *x)
     if (v.kind == 7) return (double)v.bits;
     if (v.kind == 8) return as_double(&v);
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no number", fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is not a number", fixed_text(&v, text, sizeof text));
     return NAN;
 }
 
@@ -103,6 +103,6 @@ const char *kiln_static_text_at(kiln_site at, const kiln_tensor *x)
     if (!take(at, x, &v)) return "";
     if (v.kind == 9) return v.text;
     char text[64];
-    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is no text", fixed_text(&v, text, sizeof text));
+    fail(thread_of(x->k), at, KILN_EVALUE, "static: %s is not a text", fixed_text(&v, text, sizeof text));
     return "";
 }

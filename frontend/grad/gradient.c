@@ -86,11 +86,11 @@ static void custom_rule(Vjp *v, Walk *w)
     for (uint32_t i = 0; i < n + SPARE_OUTPUTS; i++) {
         if (!dx[i]) continue;
         if (i >= n) {
-            fail(w->t, w->at, KILN_EVALUE, "custom gradient: cotangent %u was set, of %u operands", i, n);
+            fail(w->t, w->at, KILN_EVALUE, "custom gradient: cotangent %u was set, but there are %u operands", i, n);
             break;
         }
         if (tensor_ok(dx[i]) && dx[i]->k != w->t->k)
-            fail(w->t, w->at, KILN_ESTATE, "custom gradient: cotangent %u is of another engine", i);
+            fail(w->t, w->at, KILN_ESTATE, "custom gradient: cotangent %u belongs to another engine", i);
         else if (tensor_ok(dx[i]) && !type_equal(&dx[i]->type, &x[i]->type))
             fail(w->t, w->at, KILN_ESHAPE, "custom gradient: cotangent %u has another dtype or shape than its operand", i);
         else
@@ -238,20 +238,20 @@ static void walk_body(void *arg)
 static bool is_failed(Thread *t, kiln_site at, const kiln_tensor *x)
 {
     char text[96];
-    if (x->state != TENSOR_POISON) fail(t, at, KILN_EVALUE, "gradient: of %s", tensor_text(x, text, sizeof text));
+    if (x->state != TENSOR_POISON) fail(t, at, KILN_EVALUE, "gradient: y or an x is %s", tensor_text(x, text, sizeof text));
     return false;
 }
 
 static bool is_gone(Thread *t, kiln_site at)
 {
-    fail(t, at, KILN_ESTATE, "gradient: what it is asked for is NULL, freed or closed");
+    fail(t, at, KILN_ESTATE, "gradient: an x is NULL, freed or closed");
     return false;
 }
 
 static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_operand x)
 {
     if (x.kind != 1 && x.kind != 2) {
-        fail(t, at, KILN_EVALUE, "gradient: with respect to a number");
+        fail(t, at, KILN_EVALUE, "gradient: an x is a number; it must be a tensor or a variable");
         return false;
     }
     if (x.kind == 2 ? !x.as.variable : !x.as.tensor || x.as.tensor->state == TENSOR_FREE) return is_gone(t, at);
@@ -260,7 +260,7 @@ static bool operand_fits(Thread *t, kiln_site at, const kiln_tape *tape, kiln_op
     if (x.as.variable->local)
         fail(t, at, KILN_EUNSUPPORTED,
             "gradient: the kiln_local made at %s:%d is assigned in a loop, or assigned and then read in a branch, that "
-            "this tape spans: it had many values; ask for the tensor that it began with",
+            "this tape spans, and so had several values; ask for the tensor that it began with",
             x.as.variable->made.file ? x.as.variable->made.file : "?", x.as.variable->made.line);
     else
         fail(t, at, KILN_EUNSUPPORTED,
@@ -300,12 +300,12 @@ static bool question_fits(
     }
     for (uint32_t i = 0; i < ny; i++) {
         if (!y[i] || y[i]->state == TENSOR_FREE) {
-            fail(t, at, KILN_ESTATE, "gradient: of a tensor that is %s", y[i] ? "closed" : "NULL");
+            fail(t, at, KILN_ESTATE, "gradient: y is %s", y[i] ? "closed" : "NULL");
             return false;
         }
         if (!tensor_ok(y[i])) return is_failed(t, at, y[i]);
         if (!dtype_is_float(y[i]->type.dtype)) {
-            fail(t, at, KILN_EDTYPE, "gradient: of %s; gradients are of floats", dtype_info[y[i]->type.dtype].name);
+            fail(t, at, KILN_EDTYPE, "gradient: y is %s; only floats have gradients", dtype_info[y[i]->type.dtype].name);
             return false;
         }
     }
@@ -353,13 +353,13 @@ bool kiln_gradients_at(
 {
     Thread *t = tape ? tape->t : thread_last();
     if (!tape || count < 0) {
-        fail(t, at, KILN_ESTATE, tape ? "gradients: a negative count" : "gradient: the tape is NULL");
+        fail(t, at, KILN_ESTATE, tape ? "gradients: the count is negative" : "gradient: the tape is NULL");
         return results_poison(t, dx, count);
     }
     if (!list_there(t, at, "gradients", dx, count) || !list_there(t, at, "gradients", x, count))
         return results_poison(t, dx, count);
     if (seed && tensor_ok(seed) && tensor_ok(y) && !type_equal(&seed->type, &y->type)) {
-        fail(t, at, KILN_ESHAPE, "gradients: the seed has another dtype or shape than y");
+        fail(t, at, KILN_ESHAPE, "gradients: the seed must have the dtype and shape of y");
         return false;
     }
     /* Gradients of recorded calls ask for whatever the bodies read, even if it was freed since; so this check belongs to the public
@@ -414,10 +414,9 @@ kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *
     void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
 {
     Thread *t = y ? thread_of(y->k) : thread_last();
-    if (!t || !tensor_ok(y))
-        return t ? fail(t, at, KILN_ESTATE, "custom gradient: of a tensor that is NULL, closed or failed") : NULL;
+    if (!t || !tensor_ok(y)) return t ? fail(t, at, KILN_ESTATE, "custom gradient: y is NULL, closed or failed") : NULL;
     if (!list_there(t, at, "custom gradient", x, count)) return &t->k->poison;
-    if (!backward) return fail(t, at, KILN_EVALUE, "custom gradient: no backward function");
+    if (!backward) return fail(t, at, KILN_EVALUE, "custom gradient: the backward function is NULL");
     for (int i = 0; i < count; i++)
         if (!tensor_ok(x[i])) return fail(t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
     int64_t number = custom_number(t->k, backward, user);

@@ -311,13 +311,12 @@ kiln_tensor *kiln_watch_at(kiln_site at, kiln_tape *tape, kiln_tensor *x)
     if (!tape) return fail(t, at, KILN_ESTATE, "watch: the tape is NULL");
     if (!x || x->state == TENSOR_FREE) return fail(t, at, KILN_ESTATE, "watch: the tensor is %s", x ? "closed" : "NULL");
     char text[96];
-    if (x->state >= TENSOR_STATIC) return fail(t, at, KILN_EVALUE, "watch: of %s", tensor_text(x, text, sizeof text));
+    if (x->state >= TENSOR_STATIC) return fail(t, at, KILN_EVALUE, "watch: it is given %s", tensor_text(x, text, sizeof text));
     if (!tensor_ok(x)) return &t->k->poison;
     if (!dtype_is_float(x->type.dtype))
-        return fail(
-            t, at, KILN_EDTYPE, "watch: gradients are taken with respect to floats, not %s", dtype_info[x->type.dtype].name);
+        return fail(t, at, KILN_EDTYPE, "watch: the tensor is %s; only floats have gradients", dtype_info[x->type.dtype].name);
     if (!tape->recording)
-        return fail(t, at, KILN_ESTATE, tape->closed ? "watch: the tape's scope closed" : "watch: the tape records no more");
+        return fail(t, at, KILN_ESTATE, tape->closed ? "watch: the tape's scope closed" : "watch: the tape no longer records");
     if (tape->frame) return watch_traced(tape, at, x);
     if (x->state == TENSOR_TRACED)
         return fail(t, at, KILN_ESTATE, "watch: a traced value cannot be watched by a tape opened outside its function");

@@ -50,7 +50,7 @@ static Thread *begin(kiln_site at, const kiln_checkpoint *c)
 {
     Thread *t = c ? thread_of(c->o.k) : thread_last();
     if (c) return file_allowed(t, at, WHAT, c->folder) ? t : NULL;
-    fail(t, at, KILN_ESTATE, WHAT ": it is NULL");
+    fail(t, at, KILN_ESTATE, WHAT ": the checkpoint is NULL");
     return NULL;
 }
 
@@ -58,7 +58,7 @@ kiln_checkpoint *kiln_checkpoint_new_at(kiln_site at, kiln *k, const char *folde
 {
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, WHAT, folder)) return NULL;
-    if (keep < 0) return fail(t, at, KILN_EVALUE, WHAT ": keep is %d", keep), NULL;
+    if (keep < 0) return fail(t, at, KILN_EVALUE, WHAT ": keep is %d; it must be 0 (keep all) or more", keep), NULL;
     if (!file_folder(t, at, WHAT, folder)) return NULL;
     kiln_checkpoint *c = object_new(at, k, sizeof *c, clean);
     if (!c) return NULL;
@@ -96,7 +96,7 @@ bool kiln_checkpoint_add_at(kiln_site at, kiln_checkpoint *c, kiln_variable *v, 
     if (!name) name = v->name;
     const char *why = !*name ? "has no name" : NULL;
     for (int i = 0; i < c->count && !why; i++)
-        why = strcmp(c->entry[i].name, name) == 0 ? "has the name of another (kiln_checkpoint_add_as gives one)"
+        why = strcmp(c->entry[i].name, name) == 0 ? "has the name of another (kiln_checkpoint_add_as gives it one of its own)"
               : c->entry[i].variable == v         ? "was added before"
                                                   : NULL;
     if (why) {
@@ -322,7 +322,7 @@ static bool right_step(Thread *t, kiln_site at, const kiln_safetensors *f, int64
     const char *have = kiln_safetensors_metadata(f, SAFE_STEP);
     snprintf(want, sizeof want, "%lld", (long long)step);
     if (have && strcmp(have, want) == 0) return true;
-    fail(t, at, KILN_EFORMAT, WHAT ": %s says that it is of step %.24s", f->path, have ? have : "(none)");
+    fail(t, at, KILN_EFORMAT, WHAT ": %s: the file says that it holds step %.24s", f->path, have ? have : "(none)");
     return false;
 }
 
@@ -343,7 +343,7 @@ static bool restore(Thread *t, kiln_site at, kiln_checkpoint *c, int64_t step)
 bool kiln_checkpoint_restore_at(kiln_site at, kiln_checkpoint *c, int64_t step)
 {
     Thread *t = begin(at, c);
-    if (t && step < 0) return fail(t, at, KILN_EVALUE, WHAT ": there is no step %lld", (long long)step), false;
+    if (t && step < 0) return fail(t, at, KILN_EVALUE, WHAT ": step is %lld; it must be 0 or more", (long long)step), false;
     return t && restore(t, at, c, step);
 }
 

@@ -29,8 +29,7 @@ static bool usable(Thread *t, kiln_site at, const kiln_tensor *x, const char *na
     if (x && x->state == TENSOR_TRACED)
         fail(t, at, KILN_ESTATE, "dataset: %s is a traced value; its elements exist only when the function runs", name);
     else
-        fail(t, at, KILN_ESHAPE, "dataset: %s is %s; it takes a tensor with at least one axis", name,
-            tensor_text(x, text, sizeof text));
+        fail(t, at, KILN_ESHAPE, "dataset: %s is %s; it must have at least one axis", name, tensor_text(x, text, sizeof text));
     return false;
 }
 
@@ -89,8 +88,8 @@ kiln_batch kiln_batches_at(kiln_site at, kiln_dataset *d, int64_t size, uint64_t
     kiln_batch b = {.index = -1, .data = d, .size = size, .state = DONE};
     Thread *t = d ? thread_of(d->o.k) : thread_last();
     if (!d || size <= 0) {
-        fail(t, at, d ? KILN_EVALUE : KILN_ESTATE, d ? "batches: a batch has %lld rows" : "batches: the data set is NULL",
-            (long long)size);
+        fail(t, at, d ? KILN_EVALUE : KILN_ESTATE,
+            d ? "batches: the batch size is %lld; it must be at least 1" : "batches: the data set is NULL", (long long)size);
         return b;
     }
     if (seed && d->size) {

@@ -176,7 +176,7 @@ bool kiln_digits_at(kiln_site at, kiln *k, int64_t count, uint64_t seed, kiln_te
 {
     Thread *t = thread_of(k);
     if (!t || !images || !labels) {
-        fail(t, at, KILN_EVALUE, "digits: a place for the result is NULL");
+        fail(t, at, KILN_EVALUE, "digits: a pointer for a result is NULL");
         return false;
     }
     *images = *labels = &k->poison;

@@ -96,7 +96,7 @@ static bool next_member(Reader *r)
         r->ended = true;
         return true;
     }
-    return inflateReset(&r->z) == Z_OK || corrupt(r, "the gzip stream breaks");
+    return inflateReset(&r->z) == Z_OK || corrupt(r, "the gzip stream is damaged");
 }
 
 static bool inflate_some(Reader *r, unsigned char *to, size_t n, size_t *got)
@@ -137,7 +137,7 @@ static bool rewind_reader(Reader *r)
     r->taken = r->offset = 0;
     r->ended = false;
     r->z.avail_in = 0;
-    return !r->gz || inflateReset(&r->z) == Z_OK || corrupt(r, "the gzip stream breaks");
+    return !r->gz || inflateReset(&r->z) == Z_OK || corrupt(r, "the gzip stream is damaged");
 }
 
 static bool reader_open(Reader *r)
@@ -199,17 +199,17 @@ static bool read_header(Reader *r, Type *type)
     char text[96];
     if (!take_all(r, b, 4, "magic number")) return false;
     r->offset = 0; /* what is wrong with it stands there */
-    if (b[0] || b[1]) return corrupt(r, "this is no IDX file: its first two bytes are not zero");
+    if (b[0] || b[1]) return corrupt(r, "not an IDX file: the first two bytes are not zero");
     size_t i = 0;
     while (i < COUNT_OF(element) && element[i].code != b[2]) i++;
     if (i == COUNT_OF(element)) {
-        snprintf(text, sizeof text, "0x%02x is no IDX element type", b[2]);
+        snprintf(text, sizeof text, "0x%02x is not an IDX element type", b[2]);
         r->offset = 2;
         return corrupt(r, text);
     }
     r->offset = 3;
     if (b[3] > MAX_RANK) {
-        snprintf(text, sizeof text, "%d axes, at most %d are possible", b[3], MAX_RANK);
+        snprintf(text, sizeof text, "%d axes (allowed: 0 to %d)", b[3], MAX_RANK);
         return corrupt(r, text);
     }
     r->offset = 4;
@@ -230,7 +230,7 @@ static bool content_bytes(Reader *r, const Type *type, size_t *out)
         empty |= type->dim[d] == 0;
         fits = fits && (type->dim[d] == 0 || size_mul(n, (size_t)type->dim[d], &n));
     }
-    if (!fits || n > (size_t)INT64_MAX) return corrupt(r, "the sizes multiply to more bytes than can be addressed");
+    if (!fits || n > (size_t)INT64_MAX) return corrupt(r, "the shape has more bytes than can be addressed");
     *out = empty ? 0 : n;
     return true;
 }

@@ -18,6 +18,7 @@ typedef struct Header {
     bool reversed; /* Fortran's order */
     kiln_shape shape;
     const char *why; /* the header is malformed */
+    char no_dtype[64];
 } Header;
 
 static bool bad(Header *h, const char *why)
@@ -52,10 +53,12 @@ static bool text(Header *h, char *to, size_t cap)
 static bool dtype(Header *h)
 {
     char descr[16];
-    if (!text(h, descr, sizeof descr)) return bad(h, "its dtype is a structure");
+    if (!text(h, descr, sizeof descr)) return bad(h, "a structured dtype is not supported");
     for (int t = DT_NONE + 1; t < DT_COUNT; t++)
         if (dtype_info[t].numpy && !strcmp(descr, dtype_info[t].numpy)) h->t = (DType)t;
-    return h->t || bad(h, descr[0] == '>' ? "its bytes are big-endian" : "Kiln has no such dtype");
+    if (h->t) return true;
+    snprintf(h->no_dtype, sizeof h->no_dtype, "dtype %s is not supported%s", descr, descr[0] == '>' ? " (big-endian)" : "");
+    return bad(h, h->no_dtype);
 }
 
 static bool order(Header *h)
@@ -69,15 +72,15 @@ static bool order(Header *h)
 
 static bool shape(Header *h)
 {
-    if (!take(h, '(')) return bad(h, "the shape is no tuple");
+    if (!take(h, '(')) return bad(h, "the shape is not a tuple");
     while (!take(h, ')')) {
         int64_t n = 0;
-        if (h->shape.rank == KILN_MAX_RANK) return bad(h, "it has more than 8 axes");
-        if (*h->at < '0' || *h->at > '9') return bad(h, "a size is no number");
+        if (h->shape.rank == KILN_MAX_RANK) return bad(h, "the shape has more than 8 axes");
+        if (*h->at < '0' || *h->at > '9') return bad(h, "a size is not a number");
         for (; *h->at >= '0' && *h->at <= '9'; h->at++)
             if ((n = 10 * n + (*h->at - '0')) > DIM_MAX) return bad(h, "a size is beyond 2^48");
         h->shape.size[++h->shape.rank] = n;
-        if (!take(h, ',') && *h->at != ')') return bad(h, "the shape's sizes are parted by commas");
+        if (!take(h, ',') && *h->at != ')') return bad(h, "the sizes of the shape must be separated by commas");
         blanks(h);
     }
     return true;
@@ -86,18 +89,18 @@ static bool shape(Header *h)
 static bool parse(Header *h)
 {
     int seen = 0;
-    if (!take(h, '{')) return bad(h, "its header is no dict");
+    if (!take(h, '{')) return bad(h, "the header is not a dict");
     while (!take(h, '}')) {
         char key[16];
-        if (!text(h, key, sizeof key) || !take(h, ':')) return bad(h, "a key is no text");
+        if (!text(h, key, sizeof key) || !take(h, ':')) return bad(h, "a key of the header is not a string");
         int bit = !strcmp(key, "descr") ? 1 : !strcmp(key, "fortran_order") ? 2 : !strcmp(key, "shape") ? 4 : 0;
-        if (!bit || (seen & bit)) return bad(h, "a key is unknown or there twice");
+        if (!bit || (seen & bit)) return bad(h, "a key of the header is unknown or occurs twice");
         if (!(bit == 1 ? dtype(h) : bit == 2 ? order(h) : shape(h))) return false;
         seen |= bit;
-        if (!take(h, ',') && *h->at != '}') return bad(h, "its dict's items are parted by commas");
+        if (!take(h, ',') && *h->at != '}') return bad(h, "the items of the header must be separated by commas");
     }
     blanks(h);
-    return (seen == 7 && !*h->at) || bad(h, "its dict lacks a key, or something follows it");
+    return (seen == 7 && !*h->at) || bad(h, "the header lacks descr, fortran_order or shape, or does not end after its dict");
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------ */
@@ -110,14 +113,14 @@ static kiln_tensor *corrupt(const FileIn *f, const char *why)
 static uint64_t header_text(FileIn *f, char to[HEADER_MAX + 1])
 {
     unsigned char head[12];
-    if (f->size < sizeof head || !file_read(f, 0, head, sizeof head)) return corrupt(f, "no .npy file: too short"), 0;
-    if (memcmp(head, MAGIC, 6) || head[6] < 1 || head[6] > 3) return corrupt(f, "no .npy file of version 1 to 3"), 0;
+    if (f->size < sizeof head || !file_read(f, 0, head, sizeof head)) return corrupt(f, "not a .npy file: too short"), 0;
+    if (memcmp(head, MAGIC, 6) || head[6] < 1 || head[6] > 3) return corrupt(f, "not a .npy file of version 1 to 3"), 0;
     uint64_t start = head[6] == 1 ? 10 : 12, n = head[8] | (uint64_t)head[9] << 8;
     if (head[6] > 1) n |= (uint64_t)head[10] << 16 | (uint64_t)head[11] << 24;
-    if (n > HEADER_MAX || n > f->size - start) return corrupt(f, "its header is longer than 64 KiB or than the file"), 0;
+    if (n > HEADER_MAX || n > f->size - start) return corrupt(f, "the header is longer than 64 KiB or than the file"), 0;
     if (!file_read(f, start, to, (size_t)n)) return 0;
     to[n] = 0;
-    return strlen(to) == n ? start + n : (corrupt(f, "its header holds a 0 byte"), 0);
+    return strlen(to) == n ? start + n : (corrupt(f, "the header contains a zero byte"), 0);
 }
 
 static bool addressable(const Header *h, const kiln_shape *s)
@@ -132,10 +135,10 @@ static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
     kiln_shape s = h->shape;
     Type type;
     for (int64_t i = 1; h->reversed && i <= s.rank; i++) s.size[i] = h->shape.size[s.rank + 1 - i];
-    if (!addressable(h, &s)) return corrupt(f, "its shape has more bytes than can be addressed");
+    if (!addressable(h, &s)) return corrupt(f, "the shape has more bytes than can be addressed");
     if (!type_from_shape(f->t, f->at, "npy", (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
     uint64_t want = (uint64_t)type_count(&type) * dtype_bytes(h->t);
-    if (want != f->size - start) return corrupt(f, "its header promises another number of bytes than there are");
+    if (want != f->size - start) return corrupt(f, "the file does not have the number of bytes that its header says");
     kiln_tensor *x = tensor_empty(f->t, f->at, &type);
     if (!x || (want && !file_read(f, start, x->data, (size_t)want))) return &f->t->k->poison;
     for (uint64_t i = 0; h->t == DT_bool && i < want; i++)

@@ -32,7 +32,7 @@ static bool intact(kiln_safetensors *f, char *json, size_t n, Status *st)
     snprintf(have, sizeof have, "%08x", safe_crc(json, n));
     memcpy(json + at, want, 8);
     f->guarded = strcmp(have, want) == 0;
-    return f->guarded || status_fail(st, ST_FORMAT, "the header is damaged: its checksum is %s, not what it says", have);
+    return f->guarded || status_fail(st, ST_FORMAT, "the header is damaged: its checksum is %s, not the one stored in it", have);
 }
 
 static void parse(void *arg)
@@ -49,14 +49,14 @@ static bool open_header(kiln_safetensors *f)
     unsigned char b[8];
     uint64_t n = 0;
     if (in->size < 8) {
-        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: %llu bytes are no safetensors file", in->what, in->path,
+        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: not a safetensors file: %llu bytes are too short", in->what, in->path,
             (unsigned long long)in->size);
         return false;
     }
     if (!file_read(in, 0, b, 8)) return false;
     for (int i = 8; i-- > 0;) n = n << 8 | b[i];
     if (n > in->size - 8 || n > SAFE_HEADER_MAX) {
-        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: a header of %llu bytes in a file of %llu; at most %u are allowed", in->what,
+        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: the header has %llu bytes, the file %llu; a header has at most %u", in->what,
             in->path, (unsigned long long)n, (unsigned long long)in->size, SAFE_HEADER_MAX);
         return false;
     }
@@ -170,7 +170,7 @@ static bool verified(
     if (!want) return true;
     snprintf(have, sizeof have, "%08x", safe_checksum(s->name, &x->type, x->data));
     if (strcmp(have, want) == 0) return true;
-    fail(t, at, KILN_EFORMAT, "%s: %s: tensor \"%s\" is damaged: its checksum is %s, the file says %.16s", what, f->path,
+    fail(t, at, KILN_EFORMAT, "%s: %s: tensor \"%s\" is damaged: its checksum is %s, not %.16s", what, f->path,
         safe_shown(s->name, buf), have, want);
     return false;
 }
@@ -193,7 +193,7 @@ kiln_tensor *safe_read(kiln_safetensors *f, Thread *t, kiln_site at, const char 
     char buf[72];
     const SafeTensor *s = tensor_at(f, i);
     if (s->type.dtype == DT_NONE) {
-        fail(t, at, KILN_EUNSUPPORTED, "%s: %s: tensor \"%s\" is %s, a dtype that Kiln has not", what, f->path,
+        fail(t, at, KILN_EUNSUPPORTED, "%s: %s: tensor \"%s\" is %s, a dtype that Kiln does not support", what, f->path,
             safe_shown(s->name, buf), s->format->name);
         return NULL;
     }

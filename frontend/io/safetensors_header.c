@@ -118,7 +118,7 @@ static bool escape(Json *j, char **to)
         j->at++;
         return true;
     }
-    if (c != 'u') return broken(j, "no such escape");
+    if (c != 'u') return broken(j, "an unknown escape");
     uint32_t u, low;
     j->at++;
     if (!hex4(j, &u)) return false;
@@ -142,8 +142,8 @@ static bool string(Json *j, const char **out)
     if (!need(j, '"')) return false;
     const unsigned char *p = j->at;
     while (p < j->end && *p != '"') p += *p == '\\' && j->end - p > 1 ? 2 : 1;
-    if (p >= j->end) return broken(j, "a string without an end");
-    if (!safe_utf8((const char *)j->at, (size_t)(p - j->at))) return broken(j, "a string that is not UTF-8");
+    if (p >= j->end) return broken(j, "a string does not end");
+    if (!safe_utf8((const char *)j->at, (size_t)(p - j->at))) return broken(j, "a string is not UTF-8");
     char *text = arena_alloc(j->a, (size_t)(p - j->at) + 1), *to = text;
     while (j->at < p) {
         int c = *j->at++;
@@ -170,7 +170,7 @@ static bool number(Json *j, uint64_t *out)
     for (; p < j->end && *p >= '0' && *p <= '9'; p++)
         if (__builtin_mul_overflow(n, 10u, &n) || __builtin_add_overflow(n, *p - '0', &n) || n > INT64_MAX)
             return broken(j, "a number that is too large");
-    if (p == j->at) return broken(j, "a whole number of digits alone is expected");
+    if (p == j->at) return broken(j, "a whole number, of digits only, is expected");
     if (p - j->at > 1 && *j->at == '0') return broken(j, "a number with a leading zero");
     j->at = p;
     *out = n;
@@ -189,7 +189,7 @@ static bool read_format(Json *j, SafeTensor *x)
             return true;
         }
     char what[112];
-    snprintf(what, sizeof what, "\"%s\" is no dtype of the format", safe_shown(name, buf));
+    snprintf(what, sizeof what, "\"%s\" is not a dtype of the format", safe_shown(name, buf));
     return named(j, x->name, what);
 }
 
@@ -201,7 +201,7 @@ static bool read_shape(Json *j, SafeTensor *x)
     if (is(j, ']')) return true;
     while (again) {
         if (!number(j, &n)) return false;
-        if (x->type.rank == MAX_RANK) return named(j, x->name, "more axes than the 8 that are possible");
+        if (x->type.rank == MAX_RANK) return named(j, x->name, "more than 8 axes");
         if (n > (uint64_t)DIM_MAX) return named(j, x->name, "an axis is too large");
         x->type.dim[x->type.rank++] = (Dim)n;
         if (!more(j, ']', &again)) return false;
@@ -250,8 +250,8 @@ static bool read_tensor(Json *j, const char *name, uint64_t data_bytes, SafeHead
         if (!string(j, &key)) return false;
         unsigned i = 0;
         while (i < 3 && strcmp(keys[i], key) != 0) i++;
-        if (i == 3) return named(j, name, "a key other than dtype, shape and data_offsets");
-        if (seen & 1u << i) return named(j, name, "a key stands twice");
+        if (i == 3) return named(j, name, "it has a key other than dtype, shape and data_offsets");
+        if (seen & 1u << i) return named(j, name, "a key occurs twice");
         seen |= 1u << i;
         if (!need(j, ':') || !read[i](j, &x) || !more(j, '}', &again)) return false;
     }
@@ -290,10 +290,10 @@ static bool distinct(Json *j, SafeHeader *h)
     if (h->tensor.len) qsort(h->tensor.at, h->tensor.len, sizeof *h->tensor.at, by_name);
     if (h->meta.len) qsort(h->meta.at, h->meta.len, sizeof *h->meta.at, by_key);
     for (uint32_t i = 1; i < h->tensor.len; i++)
-        if (by_name(&h->tensor.at[i - 1], &h->tensor.at[i]) == 0) return named(j, h->tensor.at[i].name, "the name stands twice");
+        if (by_name(&h->tensor.at[i - 1], &h->tensor.at[i]) == 0) return named(j, h->tensor.at[i].name, "the name occurs twice");
     for (uint32_t i = 1; i < h->meta.len; i++)
         if (by_key(&h->meta.at[i - 1], &h->meta.at[i]) == 0)
-            return status_fail(j->st, ST_FORMAT, "metadata key \"%s\" stands twice", safe_shown(h->meta.at[i].key, buf));
+            return status_fail(j->st, ST_FORMAT, "metadata key \"%s\" occurs twice", safe_shown(h->meta.at[i].key, buf));
     return true;
 }
 
@@ -325,7 +325,7 @@ bool safe_header_parse(Arena *a, const char *json, size_t n, uint64_t data_bytes
         const char *name;
         if (!string(&j, &name) || !need(&j, ':') || !need(&j, '{')) return false;
         bool meta = strcmp(name, "__metadata__") == 0;
-        if (meta && metadata) return broken(&j, "__metadata__ stands twice");
+        if (meta && metadata) return broken(&j, "__metadata__ occurs twice");
         metadata |= meta;
         if (meta ? !read_metadata(&j, out) : !read_tensor(&j, name, data_bytes, out)) return false;
         if (!more(&j, '}', &again)) return false;

@@ -144,7 +144,7 @@ static bool metadata_allowed(Thread *t, kiln_site at, const char *what, const ch
                           : !safe_utf8(m[0], strlen(m[0])) || !safe_utf8(m[1], strlen(m[1])) ? "is not UTF-8"
                                                                                              : NULL;
         for (const char *const *o = meta; !why && o != m; o += 2)
-            if (strcmp(o[0], m[0]) == 0) why = "stands twice";
+            if (strcmp(o[0], m[0]) == 0) why = "occurs twice";
         if (!why) continue;
         fail(t, at, KILN_EVALUE, "%s: metadata key \"%s\" %s", what, safe_shown(m[0], buf), why);
         return false;
@@ -219,7 +219,7 @@ bool kiln_safetensors_write_at(
     Thread *t = thread_of(k);
     if (!file_allowed(t, at, "safetensors", path)) return false;
     if (count < 0 || (count && (!name || !x))) {
-        fail(t, at, KILN_EVALUE, "safetensors: %d names and tensors, or a list is NULL", count);
+        fail(t, at, KILN_EVALUE, "safetensors: the count is %d, or a list is NULL", count);
         return false;
     }
     size_t n = (size_t)count + 1;

@@ -136,7 +136,7 @@ static bool flush(Thread *t, kiln_site at, kiln_summary *s)
     if (s->held.len == 0) return true;
     if (!file_write(&f, s->held.at, s->held.len)) {
         if (ftruncate(s->fd, s->size) != 0 || lseek(s->fd, s->size, SEEK_SET) < 0)
-            file_failed(t, at, WHAT, s->path, "cut off what is not whole");
+            file_failed(t, at, WHAT, s->path, "remove an incomplete record");
         return false;
     }
     s->size += (off_t)s->held.len;
@@ -218,7 +218,7 @@ bool kiln_summary_scalar_at(kiln_site at, kiln_summary *s, const char *tag, int6
     if (!t) return false;
     if (!tag || !*tag || !safe_utf8(tag, strlen(tag)) || step < 0) {
         fail(t, at, KILN_EVALUE, WHAT ": step %lld of tag \"%s\": %s", (long long)step, tag ? tag : "NULL",
-            step < 0 ? "a step is not negative" : "a tag is text in UTF-8");
+            step < 0 ? "a step must be 0 or more" : "a tag must be a text in UTF-8");
         return false;
     }
     double v = 0;

@@ -9,7 +9,7 @@ static bool usable(Thread *t, kiln_site at, const char *what, const Named *list,
         const kiln_variable *v = list[i].variable;
         const char *why = !v             ? "is NULL"
                           : !v->alive    ? "was freed"
-                          : v->k != t->k ? "is another engine's"
+                          : v->k != t->k ? "belongs to another engine"
                           : !v->value    ? "has no value outside its trace"
                                          : NULL;
         if (!why) continue;
@@ -76,8 +76,8 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
         if (taken.dtype == type->dtype && type_equal(&taken, type)) continue;
         type_print(NULL, type, want, sizeof want);
         type_print(NULL, &s->type, have, sizeof have);
-        fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: %s: tensor \"%s\" is %s, the variable %s", what,
-            f->path, safe_shown(list[i].name, buf), s->type.dtype ? have : s->format->name, want);
+        fail(t, at, s->type.dtype != type->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: %s: tensor \"%s\" is %s, but the variable is %s",
+            what, f->path, safe_shown(list[i].name, buf), s->type.dtype ? have : s->format->name, want);
         return false;
     }
     return true;
@@ -86,7 +86,7 @@ static bool matched(Thread *t, kiln_site at, const char *what, const kiln_safete
 static bool guarded(Thread *t, kiln_site at, const char *what, const kiln_safetensors *f)
 {
     if (f->guarded) return true;
-    fail(t, at, KILN_EFORMAT, "%s: %s: the header has no checksum; Kiln's files have one", what, f->path);
+    fail(t, at, KILN_EFORMAT, "%s: %s: the header has no checksum, so this is not a file that Kiln wrote", what, f->path);
     return false;
 }
 
@@ -103,7 +103,7 @@ static bool whole_match(Thread *t, kiln_site at, const char *what, const kiln_sa
     while (left < count && seen[left]) left++;
     mem_free(seen, (count + 1u) * sizeof *seen);
     if (taken == count) return true;
-    fail(t, at, KILN_EVALUE, "%s: %s holds \"%s\", which nothing here takes", what, f->path,
+    fail(t, at, KILN_EVALUE, "%s: %s has a tensor \"%s\", which no variable here takes", what, f->path,
         safe_shown(f->header.tensor.at[left].name, buf));
     return false;
 }
@@ -151,7 +151,7 @@ bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, 
 static Named *named_by_itself(Thread *t, kiln_site at, const char *what, kiln_variable *const *v, int n)
 {
     if (n < 0 || (n && !v)) {
-        fail(t, at, KILN_EVALUE, "%s: %d variables, or the list is NULL", what, n);
+        fail(t, at, KILN_EVALUE, "%s: the count is %d, or the list is NULL", what, n);
         return NULL;
     }
     Named *list = mem_zeros((size_t)n + 1, sizeof *list);

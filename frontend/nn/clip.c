@@ -29,7 +29,7 @@ static kiln_tensor *scaled(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand
 static bool bound_ok(Thread *t, kiln_site at, const char *what, double most)
 {
     if (most > 0 && most <= 1e19) return true;
-    fail(t, at, KILN_EVALUE, "%s: the largest norm must be positive and at most 1e19, not %g", what, most);
+    fail(t, at, KILN_EVALUE, "%s: the largest norm is %g; it must be positive and at most 1e19", what, most);
     return false;
 }
 
@@ -49,7 +49,7 @@ kiln_tensor *kiln_clip_by_norm_at(kiln_site at, kiln_operand x, double most)
 static bool list_ok(Thread *t, kiln_site at, kiln_tensor *const *x, int count, kiln_tensor **out)
 {
     if (count <= 0 || !x || !out) {
-        fail(t, at, KILN_EVALUE, "clip_by_global_norm: a list of %d tensors, or one is NULL", count);
+        fail(t, at, KILN_EVALUE, "clip_by_global_norm: count is %d, x or out NULL; at least 1 tensor is needed", count);
         return false;
     }
     for (int i = 0; i < count; i++) {
@@ -87,7 +87,7 @@ kiln_tensor *kiln_clip_by_global_norm_at(kiln_site at, kiln_tensor *const *x, in
 bool clipping_check(Thread *t, kiln_site at, const kiln_clipping *c)
 {
     if (c->value < 0 || !isfinite(c->value)) {
-        fail(t, at, KILN_EVALUE, "clipping: the largest value is %g", c->value);
+        fail(t, at, KILN_EVALUE, "clipping: the largest value is %g; it must be a finite number, 0 or more", c->value);
         return false;
     }
     return (c->norm == 0 || bound_ok(t, at, "clipping", c->norm)) &&

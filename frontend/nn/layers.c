@@ -60,14 +60,15 @@ kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *
 bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b)
 {
     if (a > 0 && b > 0) return true;
-    fail(thread_of(k), at, KILN_EVALUE, "%s: sizes must be positive, not %lld and %lld", what, (long long)a, (long long)b);
+    fail(thread_of(k), at, KILN_EVALUE, "%s: the sizes are %lld and %lld; they must be at least 1", what, (long long)a,
+        (long long)b);
     return false;
 }
 
 bool layer_dtype_ok(kiln *k, kiln_site at, const char *what, kiln_dtype dtype)
 {
     if (dtype_known((int)dtype) && dtype_is_float((DType)dtype)) return true;
-    fail(thread_of(k), at, KILN_EDTYPE, "%s: variables need a float dtype, not %s", what, kiln_dtype_name(dtype));
+    fail(thread_of(k), at, KILN_EDTYPE, "%s: the dtype is %s; it must be a float", what, kiln_dtype_name(dtype));
     return false;
 }
 

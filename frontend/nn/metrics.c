@@ -46,7 +46,7 @@ static kiln_tensor *right(Thread *t, kiln_site at, kiln_operand logits, kiln_ope
     const int rank = y->type.rank;
     if (x->type.rank != rank + 1 || memcmp(x->type.dim, y->type.dim, (size_t)rank * sizeof y->type.dim[0]) != 0)
         return refused(t, at, KILN_ESHAPE, "needs logits [..., classes] and labels [...]", x, y);
-    if (!dtype_is_int((DType)y->type.dtype)) return refused(t, at, KILN_EDTYPE, "labels are integers", x, y);
+    if (!dtype_is_int((DType)y->type.dtype)) return refused(t, at, KILN_EDTYPE, "the labels must be integers", x, y);
     kiln_tensor *best = kiln_argmax_at(at, kiln_of_tensor(x), -1);
     if (!tensor_ok(best) || !effect_indices(t, at, "metric", y, x->type.dim[rank])) return &t->k->poison;
     return kiln_eq_at(at, kiln_of_tensor(best), kiln_of_tensor(cast_to(t, at, y, DT_i64)));
@@ -61,7 +61,7 @@ static kiln_tensor *added(kiln_site at, kiln_variable *v, kiln_tensor *x)
 void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels)
 {
     if (!m) {
-        fail(thread_last(), at, KILN_ESTATE, "metric: it is NULL");
+        fail(thread_last(), at, KILN_ESTATE, "metric: the metric is NULL");
         return;
     }
     Thread *t = thread_of(m->o.k);

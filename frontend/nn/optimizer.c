@@ -68,14 +68,14 @@ static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool ad
 static bool number_ok(kiln_site at, kiln *k, const char *what, double v, bool ok, const char *range)
 {
     if (ok && isfinite(v)) return true;
-    fail(thread_of(k), at, KILN_EVALUE, "%s of %g is not %s", what, v, range);
+    fail(thread_of(k), at, KILN_EVALUE, "%s is %g; it must be %s", what, v, range);
     return false;
 }
 
 kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
 {
-    if (!number_ok(at, k, "sgd: a rate", rate, true, "a finite number") ||
-        !number_ok(at, k, "sgd: a momentum", momentum, momentum >= 0 && momentum <= 1, "in [0, 1]"))
+    if (!number_ok(at, k, "sgd: the rate", rate, true, "a finite number") ||
+        !number_ok(at, k, "sgd: the momentum", momentum, momentum >= 0 && momentum <= 1, "in [0, 1]"))
         return NULL;
     kiln_optimizer *o = optimizer_new(at, k, rate, false);
     if (o) o->momentum = momentum;
@@ -84,10 +84,10 @@ kiln_optimizer *kiln_sgd_at(kiln_site at, kiln *k, double rate, double momentum)
 
 kiln_optimizer *kiln_adam_at(kiln_site at, kiln *k, double rate, double beta1, double beta2, double epsilon)
 {
-    if (!number_ok(at, k, "adam: a rate", rate, true, "a finite number") ||
-        !number_ok(at, k, "adam: a beta1", beta1, beta1 >= 0 && beta1 < 1, "in [0, 1)") ||
-        !number_ok(at, k, "adam: a beta2", beta2, beta2 >= 0 && beta2 < 1, "in [0, 1)") ||
-        !number_ok(at, k, "adam: an epsilon", epsilon, epsilon >= 0, "a finite number from 0"))
+    if (!number_ok(at, k, "adam: the rate", rate, true, "a finite number") ||
+        !number_ok(at, k, "adam: beta1", beta1, beta1 >= 0 && beta1 < 1, "in [0, 1)") ||
+        !number_ok(at, k, "adam: beta2", beta2, beta2 >= 0 && beta2 < 1, "in [0, 1)") ||
+        !number_ok(at, k, "adam: epsilon", epsilon, epsilon >= 0, "a finite number, 0 or more"))
         return NULL;
     kiln_optimizer *o = optimizer_new(at, k, rate, true);
     if (o) {
@@ -187,14 +187,14 @@ Moments *moments_for(kiln_site at, kiln_optimizer *o, kiln_variable *v)
 bool optimizer_count_ok(Thread *t, kiln_site at, int count)
 {
     if (count >= 0) return true;
-    fail(t, at, KILN_EVALUE, "optimizer: %d variables", count);
+    fail(t, at, KILN_EVALUE, "optimizer: the count is %d; it must be 0 or more", count);
     return false;
 }
 
 bool kiln_optimizer_prepare_at(kiln_site at, kiln_optimizer *o, kiln_variable *const *v, int count)
 {
     if (!o) {
-        fail(thread_last(), at, KILN_ESTATE, "optimizer: it is NULL");
+        fail(thread_last(), at, KILN_ESTATE, "optimizer: the optimizer is NULL");
         return false;
     }
     if (!optimizer_count_ok(thread_of(o->o.k), at, count)) return false;

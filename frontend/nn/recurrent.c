@@ -161,7 +161,8 @@ kiln_recurrent *kiln_lstm_new_at(kiln_site at, kiln *k, int64_t inputs, int64_t 
 kiln_recurrent *kiln_lstm_of_at(
     kiln_site at, kiln *k, kiln_dtype dtype, int64_t inputs, int64_t units, kiln_variable *generator, double forget_bias)
 {
-    if (!isfinite(forget_bias)) return fail(thread_of(k), at, KILN_EVALUE, "lstm: a forget_bias of %g", forget_bias), NULL;
+    if (!isfinite(forget_bias))
+        return fail(thread_of(k), at, KILN_EVALUE, "lstm: forget_bias is %g; it must be a finite number", forget_bias), NULL;
     return make(at, k, dtype, &lstm, inputs, units, generator, forget_bias);
 }
 
@@ -199,8 +200,8 @@ static bool input_ok(Thread *t, kiln_site at, const kiln_recurrent *l, const kil
     if (!usable(t, at, l, "x", x)) return false;
     bool shape = x->type.rank == 3 && x->type.dim[2] == l->inputs && x->type.dim[0] != 0;
     if (shape && x->type.dtype == (uint8_t)l->dtype) return true;
-    fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE, "%s: x is %s; it needs %s[time, batch, %lld], at least one step", l->kind->name,
-        tensor_text(x, text, sizeof text), kiln_dtype_name(l->dtype), (long long)l->inputs);
+    fail(t, at, shape ? KILN_EDTYPE : KILN_ESHAPE, "%s: x is %s; it must be %s[time, batch, %lld] of at least one step",
+        l->kind->name, tensor_text(x, text, sizeof text), kiln_dtype_name(l->dtype), (long long)l->inputs);
     return false;
 }
 
@@ -212,7 +213,7 @@ static kiln_tensor *state(Thread *t, kiln_site at, const kiln_recurrent *l, cons
     if (!usable(t, at, l, what, given)) return NULL;
     if (type_equal(&given->type, type)) return given;
     type_print(module_of(t) ? &module_of(t)->dims : NULL, type, b, sizeof b);
-    fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE, "%s: %s is %s; it needs %s, [batch, units]",
+    fail(t, at, given->type.dtype == type->dtype ? KILN_ESHAPE : KILN_EDTYPE, "%s: %s is %s; it must be %s, [batch, units]",
         l->kind->name, what, tensor_text(given, a, sizeof a), b);
     return NULL;
 }
@@ -222,7 +223,7 @@ static bool first_states(
 {
     const Type type = {.dtype = (uint8_t)l->dtype, .rank = 2, .dim = {x->dim[1], l->units}};
     if (l->kind->states == 1 && (o->c || o->last_c)) {
-        fail(t, at, KILN_EVALUE, "%s: has a state h alone, and no c", l->kind->name);
+        fail(t, at, KILN_EVALUE, "%s: this layer has a state h, but no c", l->kind->name);
         return false;
     }
     first[0] = state(t, at, l, "h", o->h, &type);

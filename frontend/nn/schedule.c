@@ -22,16 +22,16 @@ static bool rate_ok(double r) { return isfinite(r) && r >= 0 && r <= 3e38; }
 bool schedule_check(Thread *t, kiln_site at, const kiln_schedule *s)
 {
     bool timed = s->kind != KILN_RATE_CONSTANT && s->kind != KILN_RATE_PIECEWISE;
-    const char *why = (unsigned)s->kind > KILN_RATE_PIECEWISE ? "there is no such kind"
-                      : !rate_ok(s->rate)                     ? "rate is not a finite number from 0"
+    const char *why = (unsigned)s->kind > KILN_RATE_PIECEWISE ? "the kind is unknown"
+                      : !rate_ok(s->rate)                     ? "rate must be a finite number, 0 or more"
                       : timed && s->steps <= 0                ? "steps must be positive"
-                      : s->warmup < 0                         ? "warmup is negative"
+                      : s->warmup < 0                         ? "warmup must be 0 or more"
                       : !(s->least >= 0 && s->least <= 1)     ? "least must lie in [0, 1]"
                       : s->kind == KILN_RATE_EXPONENTIAL && !(isfinite(s->decay) && s->decay > 0) ? "decay must be positive"
                                                                                                   : NULL;
     for (int i = 0; !why && s->kind == KILN_RATE_PIECEWISE && i < boundaries(s); i++)
-        why = !rate_ok(s->rates[i])                            ? "a rate is not a finite number from 0"
-              : s->boundary[i] <= (i ? s->boundary[i - 1] : 0) ? "boundaries must grow, from 1"
+        why = !rate_ok(s->rates[i])                            ? "each of rates must be a finite number, 0 or more"
+              : s->boundary[i] <= (i ? s->boundary[i - 1] : 0) ? "the boundaries must increase, the first at least 1"
                                                                : NULL;
     if (!why) return true;
     fail(t, at, KILN_EVALUE, "schedule: %s", why);
@@ -79,7 +79,7 @@ kiln_tensor *kiln_schedule_rate_sized(kiln_site at, const kiln_schedule *schedul
 {
     Thread *t = op_thread(&step, 1);
     if (!t) return NULL;
-    if (!schedule) return fail(t, at, KILN_EVALUE, "schedule: it is NULL");
+    if (!schedule) return fail(t, at, KILN_EVALUE, "schedule: the schedule is NULL");
     kiln_tensor *count = operand_named(t, at, "schedule", step, NULL);
     if (!tensor_ok(count)) return &t->k->poison;
     kiln_schedule s = {.rate = 0};

@@ -161,7 +161,7 @@ void kiln_optimizer_apply_at(kiln_site at, kiln_optimizer *o, kiln_variable *con
 {
     Thread *t = o ? thread_of(o->o.k) : thread_last();
     if (!o) {
-        fail(t, at, KILN_ESTATE, "optimizer: it is NULL");
+        fail(t, at, KILN_ESTATE, "optimizer: the optimizer is NULL");
         return;
     }
     if (!all_fit(t, at, v, gradient, count)) return;

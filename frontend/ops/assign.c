@@ -92,7 +92,7 @@ static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *
     if (v && v->alive) return true;
     if (v && v->local)
         fail(t, at, KILN_ESTATE,
-            "%s: the block ended in which this kiln_local was made (%s:%d); make it before the "
+            "%s: the block in which this kiln_local was made (%s:%d) has ended; make it before the "
             "block",
             what, v->made.file ? v->made.file : "?", v->made.line);
     else
@@ -103,7 +103,7 @@ static bool usable(Thread *t, kiln_site at, const kiln_variable *v, const char *
 kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
-    if (o.kind != 2) return fail(t, at, KILN_EVALUE, "value: not a variable");
+    if (o.kind != 2) return fail(t, at, KILN_EVALUE, "value: the argument is not a variable");
     kiln_variable *v = o.as.variable;
     if (!t || !usable(t, at, v, "read")) return t ? &t->k->poison : NULL;
     if (t->trace) return t->k->hooks->read(t, at, v);
@@ -128,8 +128,8 @@ void kiln_assign_at(kiln_site at, kiln_variable *v, kiln_operand value)
         char have[96], want[96];
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &x->type, have, sizeof have);
         type_print(module_of(t) ? &module_of(t)->dims : NULL, &v->type, want, sizeof want);
-        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE, "assign: variable %s is %s, the value %s", v->name,
-            want, have);
+        fail(t, at, x->type.dtype != v->type.dtype ? KILN_EDTYPE : KILN_ESHAPE, "assign: variable %s is %s, but the value is %s",
+            v->name, want, have);
         return;
     }
     if (t->trace)

@@ -22,7 +22,7 @@ static bool place(Thread *t, kiln_site at, const char *op, kiln_operand start, D
     kiln_tensor *s = operand_named(t, at, op, start, &index);
     if (!tensor_ok(s)) return false;
     if (s->type.rank || !dtype_is_int(s->type.dtype)) {
-        fail(t, at, KILN_EDTYPE, "%s: a start is an integer scalar, not %s", op, tensor_text(s, text, sizeof text));
+        fail(t, at, KILN_EDTYPE, "%s: a start must be an integer scalar, not %s", op, tensor_text(s, text, sizeof text));
         return false;
     }
     const Dim starts = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, size, n), 1);
@@ -46,7 +46,7 @@ static bool part_fits(Thread *t, kiln_site at, const char *op, const kiln_variab
     type_print(dims, whole, a, sizeof a);
     type_print(dims, &x->type, b, sizeof b);
     if (starts != whole->rank) {
-        fail(t, at, KILN_ESHAPE, "%s: %d starts for %s: one per axis", op, starts, a);
+        fail(t, at, KILN_ESHAPE, "%s: %d starts given for %s; one per axis is needed", op, starts, a);
         return false;
     }
     const int lead = whole->rank - x->type.rank; /* axes that the part lacks count as size 1 */
@@ -57,7 +57,7 @@ static bool part_fits(Thread *t, kiln_site at, const char *op, const kiln_variab
     }
     if (!fits)
         fail(t, at, x->type.dtype == whole->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-            "%s: the variable is %s, the part %s: no more axes, none longer, the same dtype", op, a, b);
+            "%s: the variable is %s, the part %s; the part must have the same dtype, no more axes, and none longer", op, a, b);
     return fits;
 }
 

@@ -135,7 +135,7 @@ bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)
     kiln_tensor *x = operand_named(t, at, "assert", o, NULL);
     if (!tensor_ok(x)) return aside_end(&a, false);
     if (x->type.dtype != DT_bool) {
-        fail(t, at, KILN_EDTYPE, "assert: needs bool: %s", tensor_text(x, type, sizeof type));
+        fail(t, at, KILN_EDTYPE, "assert: the condition must be bool, not %s", tensor_text(x, type, sizeof type));
         return aside_end(&a, false);
     }
     return aside_end(&a, assert_that(t, &e, all_of(t, at, x), &x, x->type.rank != 0));
@@ -172,7 +172,7 @@ static bool assert_close(Thread *t, const Effect *e, kiln_operand *o)
     if (!operand_pair(t, at, "assert_close", o[0], o[1], x) || !tensor_ok(x[0]) || !tensor_ok(x[1])) return false;
     DType d = (DType)x[0]->type.dtype;
     if (!dtype_is_float(d)) {
-        fail(t, at, KILN_EDTYPE, "assert_close: needs floats: %s", tensor_text(x[0], type, sizeof type));
+        fail(t, at, KILN_EDTYPE, "assert_close: needs floats, not %s", tensor_text(x[0], type, sizeof type));
         return false;
     }
     kiln_operand gap = of(kiln_abs_at(at, of(apply2(t, at, OP_sub, x[0], x[1], NULL, 0))));
@@ -189,7 +189,7 @@ bool kiln_assert_close_at(kiln_site at, kiln_operand x, kiln_operand y, double t
     Effect e = {.kind = ASSERT_CLOSE, .at = at, .tolerance = tolerance};
     if (!t) return false;
     if (!(tolerance >= 0)) {
-        fail(t, at, KILN_EVALUE, "assert_close: the tolerance is %g", tolerance);
+        fail(t, at, KILN_EVALUE, "assert_close: the tolerance is %g; it must be 0 or more", tolerance);
         return false;
     }
     Aside a = aside_begin(t);
@@ -210,7 +210,7 @@ static bool shape_known(Thread *t, kiln_site at, const kiln_tensor *x, const kil
         Dim d = x->type.dim[i];
         int64_t want = s->size[1 + i];
         if (want < -1) {
-            fail(t, at, KILN_EVALUE, "assert_shape: axis %d is asked to be %lld; sizes are 0 or more, or -1 for any", i,
+            fail(t, at, KILN_EVALUE, "assert_shape: the size asked for axis %d is %lld; it must be 0 or more, or -1 for any", i,
                 (long long)want);
             return false;
         }
@@ -246,7 +246,7 @@ bool kiln_assert_shape_at(kiln_site at, kiln_operand o, kiln_shape shape)
     bool later;
     if (!t) return false;
     if (shape.rank < 0 || shape.rank > MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "assert_shape: rank %lld", (long long)shape.rank);
+        fail(t, at, KILN_ESHAPE, "assert_shape: the shape has %lld axes (allowed: 0 to %d)", (long long)shape.rank, MAX_RANK);
         return false;
     }
     Aside a = aside_begin(t);
@@ -355,8 +355,8 @@ bool kiln_callback_at(kiln_site at, kiln *k, kiln_callback_fn *fn, void *user, k
     if (!list_there(t, at, "callback", in, nin) || !list_there(t, at, "callback", types, nout) ||
         !list_there(t, at, "callback", out, nout))
         return false;
-    if (!fn || nin < 0 || nout < 0) {
-        fail(t, at, KILN_EVALUE, "callback: no function, or a negative count");
+    if (!fn) {
+        fail(t, at, KILN_EVALUE, "callback: the function is NULL");
         return false;
     }
     ScratchMark mark = scratch_mark(&t->scratch);

@@ -26,7 +26,7 @@ bool operand_array_open(Thread *t, kiln_site at, const char *what, kiln_operands
     a->many = NULL;
     a->at = l.at;
     if (l.count < 0 || (!l.at && n)) {
-        fail(t, at, KILN_EVALUE, "%s: the list of operands is NULL, or its count below 0", what);
+        fail(t, at, KILN_EVALUE, "%s: the list of operands is NULL, or its count is negative", what);
         return false;
     }
     if (l.kind == 0) return true;
@@ -59,7 +59,7 @@ static kiln_tensor *listed(Thread *t, kiln_site at, const char *what, kiln_opera
 kiln_tensor **list_tensors(Thread *t, kiln_site at, const char *what, kiln_operands l, bool numbers)
 {
     if (l.count < 0 || (!l.at && l.count)) {
-        fail(t, at, KILN_EVALUE, "%s: the list of operands is NULL, or its count below 0", what);
+        fail(t, at, KILN_EVALUE, "%s: the list of operands is NULL, or its count is negative", what);
         return NULL;
     }
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, (size_t)l.count + 1);

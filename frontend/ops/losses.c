@@ -25,7 +25,7 @@ static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int
     char text[160];
     kiln_tensor *x = along(at, op, o, axis, t, r);
     if (!x || extent_lo(*t, x->type.dim[*axis]) > 0) return x;
-    *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is, or may be, empty: %s", op, *axis, tensor_text(x, text, sizeof text));
+    *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is empty, or may be: %s", op, *axis, tensor_text(x, text, sizeof text));
     return NULL;
 }
 
@@ -95,7 +95,7 @@ static bool per_element(Thread *t, kiln_site at, const kiln_tensor *x, kiln_tens
 {
     char a[160], b[160];
     if (p->type.rank == 1 && p->type.dim[0] == x->type.dim[x->type.rank - 1]) return true;
-    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift have the size of the last axis: %s x %s", tensor_text(x, a, sizeof a),
+    fail(t, at, KILN_ESHAPE, "layernorm: scale and shift must have the size of the last axis: %s x %s", tensor_text(x, a, sizeof a),
         tensor_text(p, b, sizeof b));
     return false;
 }
@@ -107,7 +107,8 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
     kiln_operand p[2] = {scale, shift};
     kiln_tensor *r, *x = along(at, "layernorm", o, &axis, &t, &r);
     if (!x) return r;
-    if (!(epsilon >= 0) || isinf(epsilon)) return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g", epsilon);
+    if (!(epsilon >= 0) || isinf(epsilon))
+        return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g; it must be a finite number, 0 or more", epsilon);
     Composite s = composite_begin(t, "layernorm");
     kiln_operand in = wide(t, at, x);
     kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));
@@ -223,7 +224,8 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             "[n, classes]: %s x %s",
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
     if (extent_lo(t, logits->type.dim[1]) < 1)
-        return fail(t, at, KILN_ESHAPE, "cross_entropy: there are, or may be, no classes: %s", tensor_text(logits, a, sizeof a));
+        return fail(
+            t, at, KILN_ESHAPE, "cross_entropy: the axis of classes is empty, or may be: %s", tensor_text(logits, a, sizeof a));
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     Composite s = composite_begin(t, "cross_entropy");

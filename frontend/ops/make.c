@@ -7,7 +7,7 @@ kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, kil
     Type type;
     if (!t || !type_from_shape(t, at, "full", d, &s, &type)) return t ? &k->poison : NULL;
     if (!operand_is_number(number))
-        return fail(t, at, KILN_EVALUE, "full: a tensor is filled with a number; broadcast a tensor instead");
+        return fail(t, at, KILN_EVALUE, "full: the value must be a number; kiln_broadcast repeats a tensor");
     return number_like(t, at, "full", &type, number);
 }
 

@@ -36,7 +36,7 @@ kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shap
     Type type;
     if (!t || !type_from_shape(t, at, "from_doubles", d, &s, &type)) return t ? &k->poison : NULL;
     if (count != type_count(&type))
-        return fail(t, at, KILN_ESHAPE, "from_doubles: %lld numbers given for a shape of %lld", (long long)count,
+        return fail(t, at, KILN_ESHAPE, "from_doubles: %lld elements given, but the shape has %lld", (long long)count,
             (long long)type_count(&type));
     if (!v && count) return fail(t, at, KILN_EVALUE, "from_doubles: the data pointer is NULL");
     kiln_tensor *x = tensor_empty(t, at, &type);
@@ -44,8 +44,8 @@ kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shap
     char *to = x->data;
     for (int64_t i = 0; i < count; i++, to += dtype_bytes((DType)d))
         if (!store((DType)d, to, v[i]))
-            return fail(
-                t, at, KILN_EVALUE, "from_doubles: element %lld is %.17g, which no %s is", (long long)i, v[i], dtype_info[d].name);
+            return fail(t, at, KILN_EVALUE, "from_doubles: element %lld is %.17g, which is not a value of %s", (long long)i, v[i],
+                dtype_info[d].name);
     return tensor_place(t, at, x);
 }
 
@@ -56,8 +56,8 @@ bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t coun
     kiln_tensor *x = t ? operand_concrete(t, at, "read_doubles", o) : NULL;
     if (!x) return false;
     if (count != kiln_elements(x) || (!to && count)) {
-        fail(t, at, KILN_EVALUE, "read_doubles: %lld doubles into %s, %s has %lld", (long long)count, to ? "the array" : "NULL",
-            tensor_text(x, text, sizeof text), (long long)kiln_elements(x));
+        fail(t, at, KILN_EVALUE, "read_doubles: %s has %lld elements, but %s %lld", tensor_text(x, text, sizeof text),
+            (long long)kiln_elements(x), to ? "the array has" : "the array is NULL and count is", (long long)count);
         return false;
     }
     kiln_scope s = kiln_scope_open(t->k);
@@ -68,7 +68,7 @@ bool kiln_read_doubles_at(kiln_site at, kiln_operand o, double *to, int64_t coun
         const char *from = (const char *)packed->data + (size_t)i * dtype_bytes(d);
         ok = load(d, from, &to[i]);
         if (!ok)
-            fail(t, at, KILN_EVALUE, "read_doubles: element %lld is %lld, which no double is exactly: %s", (long long)i,
+            fail(t, at, KILN_EVALUE, "read_doubles: element %lld is %lld, which a double cannot hold exactly: %s", (long long)i,
                 (long long)dtype_load_i64(d, from), tensor_text(x, text, sizeof text));
     }
     kiln_scope_close(&s);

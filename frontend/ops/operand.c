@@ -36,8 +36,8 @@ static kiln_tensor *absent(Thread *t, kiln_site at, const char *op)
 {
     const BodyRun *b = t->body;
     if (!b) return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL", NAMED(op));
-    return fail(
-        t, at, KILN_EVALUE, "%s%sa tensor is NULL, as input %d of %s is, which was given %d", NAMED(op), b->nin, b->name, b->nin);
+    return fail(t, at, KILN_EVALUE, "%s%sa tensor is NULL; so is input %d of %s, which was called with %d", NAMED(op), b->nin,
+        b->name, b->nin);
 }
 
 static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln_tensor *x)
@@ -45,9 +45,9 @@ static kiln_tensor *unusable(Thread *t, kiln_site at, const char *op, const kiln
     char made[240], end[240];
     if (!x) return absent(t, at, op);
     if (x->state == TENSOR_MISSING && x->k == t->k)
-        return fail(t, at, KILN_EVALUE, "%s%sinput %d is missing: %s was given %d", NAMED(op), missing_input(x),
+        return fail(t, at, KILN_EVALUE, "%s%sinput %d was not given: %s was called with %d", NAMED(op), missing_input(x),
             t->body ? t->body->name : "the body", t->body ? t->body->nin : 0);
-    if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
+    if (x->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands belong to different engines", NAMED(op));
     made_text(x, made, sizeof made);
     if (x->state == TENSOR_FREE)
         return fail(t, at, KILN_ESTATE, "%s%sa tensor%s is used after %s%s", NAMED(op), made, tensor_end_text(x, end, sizeof end),
@@ -78,7 +78,7 @@ static kiln_tensor *tensor_operand(Thread *t, kiln_site at, const char *op, kiln
 static kiln_tensor *variable_operand(Thread *t, kiln_site at, const char *op, kiln_variable *v)
 {
     if (!v) return fail(t, at, KILN_EVALUE, "%s%sa variable is NULL", NAMED(op));
-    if (v->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands of two engines", NAMED(op));
+    if (v->k != t->k) return fail(t, at, KILN_ESTATE, "%s%soperands belong to different engines", NAMED(op));
     kiln_tensor *x = kiln_value_at(at, kiln_of_variable(v));
     return x ? x : &t->k->poison;
 }
@@ -97,7 +97,7 @@ kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand
     case 7:
     case 8:
     case 9: return fail(t, at, KILN_EVALUE, "%s%sKILN_STATIC goes to traced functions, not to operations", NAMED(op));
-    default: return fail(t, at, KILN_EVALUE, "%s%san operand is none (kind %u)", NAMED(op), o.kind);
+    default: return fail(t, at, KILN_EVALUE, "%s%san operand is not a tensor, variable or number (kind %u)", NAMED(op), o.kind);
     }
 }
 
@@ -145,7 +145,7 @@ static bool bool_bits(Thread *t, kiln_site at, const char *op, kiln_operand o, i
     *bits = o.as.i;
     /* C's `true` is the int 1. */
     if (o.kind == 6 || ((o.kind == 4 || o.kind == 5) && (o.as.u <= 1))) return true;
-    fail(t, at, KILN_EDTYPE, "%s%sa bool tensor takes true and false only, not %s", NAMED(op), number_text(o, text, sizeof text));
+    fail(t, at, KILN_EDTYPE, "%s%sa bool tensor takes only true and false, not %s", NAMED(op), number_text(o, text, sizeof text));
     return false;
 }
 
@@ -171,7 +171,7 @@ static bool integer_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_
     if (o.kind == 3) {
         double f = o.as.f;
         if (!(f == floor(f)) || isinf(f)) {
-            fail(t, at, KILN_EDTYPE, "%s%s%s is no integer and the tensor is %s: kiln_cast the tensor to a float", NAMED(op),
+            fail(t, at, KILN_EDTYPE, "%s%s%s is not an integer, but the tensor is %s: kiln_cast the tensor to a float", NAMED(op),
                 number_text(o, text, sizeof text), info->name);
             return false;
         }

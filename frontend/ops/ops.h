@@ -45,7 +45,7 @@ static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 static inline bool list_there(Thread *t, kiln_site at, const char *what, const void *list, int64_t count)
 {
     if (count >= 0 && (list || count == 0)) return true;
-    fail(t, at, KILN_EVALUE, count < 0 ? "%s: a count of %lld" : "%s: a list or place of %lld is NULL", what, (long long)count);
+    fail(t, at, KILN_EVALUE, count < 0 ? "%s: the count is %lld; it must be 0 or more" : "%s: an array of %lld elements is NULL", what, (long long)count);
     return false;
 }
 /* Poisons all results after an error; out may be NULL. Returns false. */

@@ -5,8 +5,8 @@ static bool cumulates(Thread *t, kiln_site at, const char *name, const kiln_tens
 {
     if (!tensor_ok(x) || !axis_of(t, at, name, *axis, x->type.rank, axis)) return false;
     if ((how & ~allowed) == 0) return true;
-    fail(t, at, KILN_EVALUE, "%s: %d is no sum of %s", name, how,
-        allowed & KILN_EXCLUSIVE ? "KILN_REVERSE and KILN_EXCLUSIVE" : "KILN_REVERSE");
+    fail(t, at, KILN_EVALUE, "%s: how is %d (allowed: 0, KILN_REVERSE%s)", name, how,
+        allowed & KILN_EXCLUSIVE ? ", KILN_EXCLUSIVE or their sum" : "");
     return false;
 }
 

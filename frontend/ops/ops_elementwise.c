@@ -54,7 +54,7 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
     if (!operand_pair(t, at, "where", x, y, in + 1)) return &t->k->poison;
     if (!tensor_ok(in[0]) || !tensor_ok(in[1]) || !tensor_ok(in[2])) return &t->k->poison;
     if (in[0]->type.dtype != DT_bool)
-        return fail(t, at, KILN_EDTYPE, "where: the condition must be bool: %s", tensor_text(in[0], text, sizeof text));
+        return fail(t, at, KILN_EDTYPE, "where: the condition must be bool, not %s", tensor_text(in[0], text, sizeof text));
     if (!shapes_broadcast(t, at, "where", in[0], in[1], &shape)) return &t->k->poison;
     for (int i = 0; i < 3; i++) in[i] = broadcast_to(t, at, in[i], &shape);
     return apply(t, at, OP_where, in, 3, NULL, 0, &out, 1);
@@ -66,7 +66,7 @@ static kiln_tensor *cast(kiln_site at, const char *op, kiln_operand o, kiln_dtyp
     if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
     if (!tensor_ok(x)) return x;
-    if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "%s: %d is no dtype", op, (int)to);
+    if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "%s: %d is not a dtype", op, (int)to);
     if (saturate && !dtype_is_float((DType)to))
         return fail(t, at, KILN_EDTYPE, "%s: needs a float dtype, not %s", op, dtype_info[to].name);
     struct cast_attrs *a = ATTRS_ROOM(cast, 1);

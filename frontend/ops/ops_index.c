@@ -7,7 +7,7 @@ static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_
     char text[160];
     kiln_tensor *i = operand_named(t, at, op, o, &(Type){.dtype = DT_i64});
     if (!tensor_ok(i) || dtype_is_int((DType)i->type.dtype)) return i;
-    return fail(t, at, KILN_EDTYPE, "%s: indices must be integers: %s", op, tensor_text(i, text, sizeof text));
+    return fail(t, at, KILN_EDTYPE, "%s: the indices must be integers, not %s", op, tensor_text(i, text, sizeof text));
 }
 
 kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, int axis)
@@ -54,7 +54,8 @@ kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes
     kiln_tensor *i =
         operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : index_operand(t, at, "one_hot", indices);
     if (!tensor_ok(i)) return i;
-    if (classes < 0 || classes > DIM_MAX) return fail(t, at, KILN_EVALUE, "one_hot: %lld classes", (long long)classes);
+    if (classes < 0 || classes > DIM_MAX)
+        return fail(t, at, KILN_EVALUE, "one_hot: classes is %lld (allowed: 0 to 2^48)", (long long)classes);
     if (!effect_indices(t, at, "one_hot", i, classes)) return &t->k->poison;
     Composite s = composite_begin(t, "one_hot");
     return composite_end(t, &s, kiln_cast_at(at, of(is_class(t, at, i, classes)), d));
@@ -101,7 +102,7 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
     bool fits = i->type.rank == x->type.rank;
     for (int a = 0; fits && a < x->type.rank; a++) fits = a == axis || i->type.dim[a] == x->type.dim[a];
     if (!fits)
-        return fail(t, at, KILN_ESHAPE, "take_along: but for axis %d the indices have not x's shape: %s x %s", axis,
+        return fail(t, at, KILN_ESHAPE, "take_along: the indices must have the shape of x on all axes but %d: %s x %s", axis,
             tensor_text(x, text, sizeof text), tensor_text(i, other, sizeof other));
     if (!effect_indices(t, at, "take_along", i, x->type.dim[axis])) return &t->k->poison;
     Composite s = composite_begin(t, "take_along");
@@ -147,7 +148,7 @@ static bool updates_type(Thread *t, kiln_site at, const kiln_tensor *x, const ki
 {
     *out = (Type){.dtype = x->type.dtype};
     if (x->type.rank - 1 + i->type.rank > MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "scatter: updates would have %d axes; a tensor has at most %d", x->type.rank - 1 + i->type.rank,
+        fail(t, at, KILN_ESHAPE, "scatter: the updates would have %d axes (allowed: 0 to %d)", x->type.rank - 1 + i->type.rank,
             MAX_RANK);
         return false;
     }
@@ -171,14 +172,15 @@ kiln_tensor *kiln_scatter_at(
     if (!tensor_ok(u) || !axis_of(t, at, "scatter", axis, x->type.rank, &axis)) return &t->k->poison;
     if (!updates_type(t, at, x, i, axis, &type)) return &t->k->poison;
     if ((unsigned)how > KILN_SCATTER_MIN)
-        return fail(t, at, KILN_EVALUE, "scatter: %d is none of KILN_SCATTER_SET to _MIN", (int)how);
+        return fail(t, at, KILN_EVALUE, "scatter: how is %d (allowed: KILN_SCATTER_SET to KILN_SCATTER_MIN, %d to %d)", (int)how,
+            KILN_SCATTER_SET, KILN_SCATTER_MIN);
     if (u->type.dtype != x->type.dtype)
-        return fail(t, at, KILN_EDTYPE, "scatter: updates of %s into %s", dtype_info[u->type.dtype].name,
-            tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EDTYPE, "scatter: the updates are %s, x is %s; the dtypes must be equal",
+            dtype_info[u->type.dtype].name, tensor_text(x, text, sizeof text));
     if (operand_is_number(updates)) u = broadcast_to(t, at, u, &type);
     if (!tensor_ok(u)) return u;
     if (u->type.rank != type.rank || memcmp(u->type.dim, type.dim, type.rank * sizeof *type.dim) != 0)
-        return fail(t, at, KILN_ESHAPE, "scatter: updates are %s, not %s", tensor_text(u, text, sizeof text),
+        return fail(t, at, KILN_ESHAPE, "scatter: the updates are %s; they must be %s", tensor_text(u, text, sizeof text),
             type_text(t, &type, want, sizeof want));
     if (!effect_indices(t, at, "scatter", i, x->type.dim[axis])) return &t->k->poison;
     if (extent_product(t, at, i->type.dim, i->type.rank) == 0) return result_of(t, at, x, x);

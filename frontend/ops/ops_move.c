@@ -27,12 +27,12 @@ static bool shape_fits(Thread *t, kiln_site at, const char *op, const kiln_shape
     int64_t n = 1;
     char text[200];
     if (s->rank < 0 || s->rank > KILN_MAX_RANK) {
-        fail(t, at, KILN_ESHAPE, "%s: a shape has 0 to %d axes, not %lld", op, KILN_MAX_RANK, (long long)s->rank);
+        fail(t, at, KILN_ESHAPE, "%s: the shape has %lld axes (allowed: 0 to %d)", op, (long long)s->rank, KILN_MAX_RANK);
         return false;
     }
     for (int i = 1; i <= s->rank; i++) {
         if (s->size[i] < -1) {
-            fail(t, at, KILN_ESHAPE, "%s: axis %d of [%s] has size %lld; sizes are 0 or more, or -1 for %s", op, i - 1,
+            fail(t, at, KILN_ESHAPE, "%s: axis %d of [%s] has size %lld; it must be 0 or more, or -1 for %s", op, i - 1,
                 shape_text(s, text, sizeof text), (long long)s->size[i], minus_one);
             return false;
         }
@@ -75,8 +75,8 @@ kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand o, kiln_shape s)
     if (!shape_fits(t, at, "reshape", &s, "what remains")) return &t->k->poison;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)s.rank};
     if (!fill_rest(t, at, x, &s, &to))
-        return fail(t, at, KILN_ESHAPE, "reshape: %s does not have the elements of [%s]", tensor_text(x, a, sizeof a),
-            shape_text(&s, b, sizeof b));
+        return fail(t, at, KILN_ESHAPE, "reshape: %s cannot become [%s]: the numbers of elements differ",
+            tensor_text(x, a, sizeof a), shape_text(&s, b, sizeof b));
     return result_of(t, at, reshape_to(t, at, x, to.dim, to.rank), x);
 }
 
@@ -86,16 +86,16 @@ static bool broadcast_type(Thread *t, kiln_site at, const kiln_tensor *x, const 
     char a[160], b[200], why[160];
     int new_axes = to->rank - x->type.rank;
     bool fits = new_axes >= 0;
-    if (!fits) snprintf(why, sizeof why, "it has %d axes, and axes are added, never taken away", x->type.rank);
+    if (!fits) snprintf(why, sizeof why, "it has %d axes; a broadcast adds axes and never removes any", x->type.rank);
     for (int i = 0; i < to->rank && fits; i++) {
         Dim own = i >= new_axes ? x->type.dim[i - new_axes] : 1, want = s->size[i + 1];
         to->dim[i] = want == -1 && i >= new_axes ? own : want;
         fits = to->dim[i] >= 0 ? own == 1 || own == to->dim[i] : to->dim[i] == own;
         if (fits) continue;
         if (i < new_axes)
-            snprintf(why, sizeof why, "axis %d is new, so -1 says nothing", i);
+            snprintf(why, sizeof why, "axis %d is new, so its size cannot be -1", i);
         else
-            snprintf(why, sizeof why, "size %lld of axis %d can only come from that size or 1", (long long)want, i);
+            snprintf(why, sizeof why, "axis %d becomes %lld only from that size or from 1", i, (long long)want);
     }
     if (!fits)
         fail(t, at, KILN_ESHAPE, "broadcast: %s cannot become [%s]: %s", tensor_text(x, a, sizeof a), shape_text(s, b, sizeof b),
@@ -123,7 +123,7 @@ kiln_tensor *kiln_expand_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "expand", axis, rank + 1, &axis)) return &t->k->poison;
     if (rank == MAX_RANK)
-        return fail(t, at, KILN_ESHAPE, "expand: no more than %d axes: %s", MAX_RANK, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "expand: a tensor has at most %d axes: %s", MAX_RANK, tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i <= rank; i++) dim[i] = i == axis ? 1 : x->type.dim[i - (i > axis)];
     return reshape_to(t, at, x, dim, rank + 1);
@@ -138,7 +138,7 @@ kiln_tensor *kiln_squeeze_at(kiln_site at, kiln_operand o, int axis)
     int rank = x->type.rank;
     if (!axis_of(t, at, "squeeze", axis, rank, &axis)) return &t->k->poison;
     if (x->type.dim[axis] != 1)
-        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d is not of size 1: %s", axis, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "squeeze: axis %d does not have size 1: %s", axis, tensor_text(x, text, sizeof text));
     Dim dim[MAX_RANK];
     for (int i = 0; i < rank - 1; i++) dim[i] = x->type.dim[i + (i >= axis)];
     return reshape_to(t, at, x, dim, rank - 1);
@@ -149,7 +149,7 @@ kiln_tensor *kiln_flatten_at(kiln_site at, kiln_operand o)
     Thread *t;
     kiln_tensor *x = first_operand(at, "flatten", o, &t);
     if (!tensor_ok(x)) return x;
-    if (x->type.rank == 0) return fail(t, at, KILN_ESHAPE, "flatten: a scalar has no first axis");
+    if (x->type.rank == 0) return fail(t, at, KILN_ESHAPE, "flatten: a scalar has no axes");
     Dim dim[2] = {x->type.dim[0], extent_product(t, at, x->type.dim + 1, x->type.rank - 1)};
     char why[64];
     if (dim[1] == DIM_BAD)
@@ -176,7 +176,8 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
     if (!tensor_ok(x)) return x;
     int rank = x->type.rank;
     if (perm.count != -1 && perm.count != rank)
-        return fail(t, at, KILN_ESHAPE, "transpose: %d axes named: %s", perm.count, tensor_text(x, text, sizeof text));
+        return fail(
+            t, at, KILN_ESHAPE, "transpose: %d axes named for rank %d: %s", perm.count, rank, tensor_text(x, text, sizeof text));
     for (int i = 0; i < rank; i++) {
         int from = perm.count < 0 ? rank - 1 - i : perm.axis[i + 1];
         if (!axis_of(t, at, "transpose", from, rank, &axis[i])) return &t->k->poison;
@@ -224,7 +225,7 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
     kiln_tensor *x = first_operand(at, "slice", o, &t);
     if (!tensor_ok(x)) return x;
     if (!axis_of(t, at, "slice", axis, x->type.rank, &axis)) return &t->k->poison;
-    if (step == 0) return fail(t, at, KILN_EVALUE, "slice: the step is 0");
+    if (step == 0) return fail(t, at, KILN_EVALUE, "slice: the step must not be 0");
     bool back = step < 0;
     Dim n = x->type.dim[axis];
     uint64_t stride = back ? 0 - (uint64_t)step : (uint64_t)step;
@@ -237,8 +238,9 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
         size = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
             (int64_t)stride);
     if (size == DIM_BAD || extent_lo(t, size) < 0)
-        return fail(t, at, KILN_EUNSUPPORTED, "slice: where %lld and %lld lie depends on the size of axis %d: %s", (long long)start,
-            (long long)stop, axis, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EUNSUPPORTED,
+            "slice: which elements %lld to %lld are depends on the size of axis %d, known only when the function runs: %s",
+            (long long)start, (long long)stop, axis, tensor_text(x, text, sizeof text));
     if (size == 0) first = 0;
     if (size == 0 || size == 1) stride = 1; /* with at most one element any step will do, and a huge one may overflow */
     if (back) x = apply1(t, at, OP_flip, x, &(int64_t){axis}, 1);
@@ -265,15 +267,15 @@ kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shap
     if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
     if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &padding->fill)) return &t->k->poison;
     if (low.rank != rank || high.rank != rank)
-        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after for %d axes: %s", (long long)low.rank,
+        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after given for rank %d: %s", (long long)low.rank,
             (long long)high.rank, rank, tensor_text(x, text, sizeof text));
     int64_t elements = 1;
     for (int i = 0; i < rank; i++) {
         int64_t before = padding->axis[i].low = low.size[i + 1];
         int64_t after = padding->axis[i].high = high.size[i + 1];
         if (before < 0 || after < 0)
-            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld; amounts are 0 or more, kiln_slice cuts", i,
-                (long long)before, (long long)after);
+            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld; amounts must be 0 or more (kiln_slice cuts)",
+                i, (long long)before, (long long)after);
         int64_t n = padded_size(extent_hi(t, x->type.dim[i]), before, after);
         if (n > 0) elements = dim_mul(NULL, elements, n);
         if (n == DIM_BAD || elements == DIM_BAD)
@@ -327,7 +329,7 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
     kiln_tensor *few[16], **in = few;
     Thread *t = operands_of_thread(x);
     if (!t) return NULL;
-    if (!x.at || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors are given", op);
+    if (!x.at || count <= 0) return fail(t, at, KILN_EVALUE, "%s: no tensors given", op);
     size_t bytes = (size_t)count * sizeof *in;
     if (count > (int)COUNT_OF(few) && !(in = mem_alloc(bytes)))
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);

@@ -11,7 +11,7 @@ static bool axes_of(Thread *t, kiln_site at, const char *op, const kiln_axes *ax
 {
     bool named[MAX_RANK] = {false};
     if (axes->count > KILN_MAX_RANK || axes->count < -1) {
-        fail(t, at, KILN_ESHAPE, "%s: %d axes, %d are possible", op, axes->count, KILN_MAX_RANK);
+        fail(t, at, KILN_ESHAPE, "%s: %d axes named (allowed: 0 to %d)", op, axes->count, KILN_MAX_RANK);
         return false;
     }
     for (int i = 1; i <= axes->count; i++) {

@@ -13,7 +13,8 @@ static kiln_tensor *sortable(kiln_site at, const char *name, kiln_operand o, int
 
 static kiln_tensor *places(Thread *t, kiln_site at, const char *name, kiln_tensor *x, int axis, int how)
 {
-    if (how != 0 && how != KILN_DESCENDING) return fail(t, at, KILN_EVALUE, "%s: %d is neither 0 nor KILN_DESCENDING", name, how);
+    if (how != 0 && how != KILN_DESCENDING)
+        return fail(t, at, KILN_EVALUE, "%s: how is %d (allowed: 0, KILN_DESCENDING)", name, how);
     return apply1(t, at, OP_argsort, x, ATTRS_OF(argsort, .axis = axis, .descending = how == KILN_DESCENDING));
 }
 
@@ -43,7 +44,8 @@ kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand o, int64_t count, int axis
     if (indices) *indices = t ? &t->k->poison : NULL;
     if (!x) return t ? &t->k->poison : NULL;
     if (count < 0 || count > extent_lo(t, x->type.dim[axis]))
-        return fail(t, at, KILN_EVALUE, "top_k: %lld of axis %d: %s", (long long)count, axis, tensor_text(x, text, sizeof text));
+        return fail(t, at, KILN_EVALUE, "top_k: count is %lld; it must be 0 or more, and at most the size of axis %d: %s",
+            (long long)count, axis, tensor_text(x, text, sizeof text));
     Composite s = composite_begin(t, "top_k");
     kiln_tensor *i = places(t, at, "top_k", x, axis, KILN_DESCENDING);
     if (tensor_ok(i)) i = slice_axis(t, at, i, axis, 0, count);

@@ -15,7 +15,7 @@ typedef struct Geometry {
 static bool option_fits(Thread *t, kiln_site at, const char *op, const char *what, int64_t v)
 {
     if (v >= 1 && v <= DIM_MAX) return true;
-    fail(t, at, KILN_EVALUE, "%s: the %s is %lld, at least 1 is needed", op, what, (long long)v);
+    fail(t, at, KILN_EVALUE, "%s: the %s is %lld (allowed: 1 to 2^48)", op, what, (long long)v);
     return false;
 }
 
@@ -54,7 +54,7 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     for (int side = 0; side < 2; side++) {
         Dim p = g->pad[axis][side];
         if (!same && (p < 0 || p > DIM_MAX)) {
-            fail(t, at, KILN_EVALUE, "%s: padding of %lld", g->op, (long long)p);
+            fail(t, at, KILN_EVALUE, "%s: the padding is %lld (allowed: 0 to 2^48)", g->op, (long long)p);
             return false;
         }
         g->padded = g->padded || p != 0;
@@ -177,8 +177,8 @@ static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_te
     for (int i = 0; i < 2; i++) {
         g.size[i] = f->type.dim[i];
         if (w->size[i] != 0 && w->size[i] != g.size[i])
-            return fail(t, at, KILN_EVALUE, "conv2d: a window size of %lld, which is the filters' %lld", (long long)w->size[i],
-                (long long)g.size[i]);
+            return fail(t, at, KILN_EVALUE, "conv2d: the window size is %lld, but the filters have %lld; leave it 0",
+                (long long)w->size[i], (long long)g.size[i]);
     }
     if (!geometry(t, at, &g, w, x, false)) return &t->k->poison;
     return g.groups == 1 ? dense_convolution(t, at, x, f, &g) : grouped_convolution(t, at, x, f, &g);
@@ -248,7 +248,7 @@ static kiln_tensor *pool(
     if (floats && !dtype_is_float((DType)x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
     if (w.groups != 0 && w.groups != 1)
-        return fail(t, at, KILN_EVALUE, "%s: %lld groups, which convolutions alone have", op, (long long)w.groups);
+        return fail(t, at, KILN_EVALUE, "%s: groups is %lld, but only convolutions have groups", op, (long long)w.groups);
     Geometry g = {.op = op, .size = {w.size[0], w.size[1]}};
     if (!geometry(t, at, &g, &w, x, true)) return &t->k->poison;
     Composite s = composite_begin(t, op);

@@ -134,17 +134,20 @@ static double least(DType d, double v) { return nearest(d, v) < v ? -below(d, -v
 static bool within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
 {
     if (isfinite(nearest((DType)d, v))) return true;
-    fail(t, at, KILN_EVALUE, "%s: %s of %g is %s", op, what, v,
-        isfinite(v) ? "beyond the largest number of the dtype" : "not a finite number");
+    fail(t, at, KILN_EVALUE, "%s: %s is %g, %s", op, what, v,
+        isfinite(v) ? "beyond the largest number of the dtype" : "which is not a finite number");
     return false;
 }
 
 static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, double hi)
 {
-    if (!within(t, at, "uniform", "a lower bound", d, lo) || !within(t, at, "uniform", "an upper bound", d, hi)) return false;
-    if (!(lo < hi) || isinf(hi - lo)) return fail(t, at, KILN_EVALUE, "uniform: %g to %g is no interval", lo, hi), false;
+    if (!within(t, at, "uniform", "the lower bound", d, lo) || !within(t, at, "uniform", "the upper bound", d, hi)) return false;
+    if (!(lo < hi) || isinf(hi - lo))
+        return fail(t, at, KILN_EVALUE, "uniform: the bounds are %g and %g; the lower must be smaller, and their difference finite",
+                   lo, hi),
+               false;
     if (below((DType)d, hi) >= least((DType)d, lo)) return true;
-    fail(t, at, KILN_EVALUE, "uniform: no %s lies from %.17g to below %.17g", dtype_info[d].name, lo, hi);
+    fail(t, at, KILN_EVALUE, "uniform: there is no %s from %.17g to below %.17g", dtype_info[d].name, lo, hi);
     return false;
 }
 
@@ -194,8 +197,9 @@ kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_s
     Type type;
     if (!t) return NULL;
     if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
-    if (!within(t, at, "normal", "a mean", d, mean) || !within(t, at, "normal", "a deviation", d, deviation)) return &t->k->poison;
-    if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: a deviation of %g is negative", deviation);
+    if (!within(t, at, "normal", "the mean", d, mean) || !within(t, at, "normal", "the deviation", d, deviation))
+        return &t->k->poison;
+    if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: the deviation is %g; it must be 0 or more", deviation);
     Draw from = draw_begin(t, at, "normal", kiln_of_variable(g));
     Dim n = type_count(&type), half = (n + 1) / 2;
     kiln_operand u = unit(t, at, &from, (DType)dtype_info[d].compute, 2 * half);
@@ -215,7 +219,7 @@ static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
 {
     double r = rate.kind == 3 ? rate.as.f : (double)rate.as.i;
     if (r >= 0 && r < 1) return true;
-    fail(t, at, KILN_EVALUE, "dropout: the rate %g is not in [0, 1)", r);
+    fail(t, at, KILN_EVALUE, "dropout: the rate is %g; it must lie in [0, 1)", r);
     return false;
 }
 
@@ -226,7 +230,7 @@ static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
     char text[160];
     if (!tensor_ok(r)) return r;
     if (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype))
-        return fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar: %s", tensor_text(r, text, sizeof text));
+        return fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar, not %s", tensor_text(r, text, sizeof text));
     kiln_operand low = OP2(lt, of(r), kiln_of_i(0)), high = OP2(gt, of(r), kiln_of_i(1));
     if (t->k->checked && t->quiet == 0) {
         kiln_operand fits = OP2(and, OP2(ge, of(r), kiln_of_i(0)), OP2(le, of(r), kiln_of_i(1)));

@@ -22,8 +22,9 @@ int64_t kiln_dim(const kiln_tensor *x, int axis)
     if (!tensor_ok(x)) return 0;
     const int i = axis < 0 ? axis + x->type.rank : axis;
     if (i >= 0 && i < x->type.rank) return size_of(x, i);
-    fail(thread_of(x->k), (kiln_site){x->made.file, x->made.line}, KILN_ESHAPE,
-        "kiln_dim: there is no axis %d, of %d axes; the tensor was made at", axis, x->type.rank);
+    char text[96];
+    fail(thread_of(x->k), (kiln_site){x->made.file, x->made.line}, KILN_ESHAPE, "kiln_dim: %s; the tensor was made at",
+        axis_trouble(axis, x->type.rank, text, sizeof text));
     return 0;
 }
 
@@ -64,8 +65,8 @@ bool kiln_read_at(kiln_site at, kiln_operand o, void *to, size_t bytes)
     kiln_tensor *x = t ? operand_concrete(t, at, "read", o) : NULL;
     if (!x) return false;
     if (bytes != kiln_bytes(x) || (!to && bytes != 0)) {
-        fail(t, at, KILN_EVALUE, "read: %zu bytes into %s, %s has %zu", bytes, to ? "the array" : "NULL",
-            tensor_text(x, text, sizeof text), kiln_bytes(x));
+        fail(t, at, KILN_EVALUE, "read: %s has %zu bytes, but %s %zu", tensor_text(x, text, sizeof text), kiln_bytes(x),
+            to ? "the array has" : "the array is NULL and bytes is", bytes);
         return false;
     }
     return tensor_read(t, at, x, to);
@@ -79,8 +80,8 @@ const void *kiln_data_at(kiln_site at, kiln_tensor *handle)
     if (!x) return NULL;
     if (x->device != HOST) {
         char text[160];
-        fail(t, at, KILN_EDEVICE, "data: %s is on %s, where C cannot look: kiln_read copies it", tensor_text(x, text, sizeof text),
-            device_name(x->device));
+        fail(t, at, KILN_EDEVICE, "data: %s is on %s, which C cannot read directly; kiln_read copies it",
+            tensor_text(x, text, sizeof text), device_name(x->device));
         return NULL;
     }
     if (x->contiguous) return x->data;
@@ -103,7 +104,7 @@ static kiln_tensor *single(kiln_site at, const char *op, kiln_operand o, Thread 
     *t = op_thread(&o, 1);
     kiln_tensor *x = *t ? operand_concrete(*t, at, op, o) : NULL;
     if (!x || kiln_elements(x) == 1) return x && tensor_read(*t, at, x, element) ? x : NULL;
-    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element: %s", op, tensor_text(x, text, sizeof text));
+    fail(*t, at, KILN_ESHAPE, "%s: needs a tensor of one element, not %s", op, tensor_text(x, text, sizeof text));
     return NULL;
 }
 
@@ -126,6 +127,6 @@ int64_t kiln_item_i64_at(kiln_site at, kiln_operand o)
     double f = dtype_load_f64(d, &element);
     int64_t i = dtype_load_i64(d, &element);
     if (dtype_is_float(d) ? f == floor(f) && fabs(f) < 0x1p63 : d != DT_u64 || i >= 0) return i;
-    fail(t, at, KILN_EVALUE, "item_i64: %.9g is no int64: %s", f, tensor_text(x, text, sizeof text));
+    fail(t, at, KILN_EVALUE, "item_i64: %.9g is not an int64: %s", f, tensor_text(x, text, sizeof text));
     return 0;
 }

@@ -65,15 +65,15 @@ bool body_output(Thread *t, kiln_site at, const char *name, int i, kiln_tensor *
     kiln_tensor *x = *out;
     if (tensor_ok(x) && x->k == t->k) return true;
     if (x && x->k != t->k)
-        *out = fail(t, at, KILN_ESTATE, "%s: output %d is of another engine", name, i);
+        *out = fail(t, at, KILN_ESTATE, "%s: output %d belongs to another engine", name, i);
     else if (!x)
         *out = fail(t, at, KILN_ESTATE, "%s: its body did not set output %d", name, i);
     else if (x->state == TENSOR_FREE)
         *out = fail(t, at, KILN_ESTATE,
-            "%s: output %d, made at %s:%d, is of a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local", name,
-            i, x->made.file ? x->made.file : "?", x->made.line);
+            "%s: output %d, made at %s:%d, belongs to a scope or loop that has ended; kiln_keep it, or carry it in a kiln_local",
+            name, i, x->made.file ? x->made.file : "?", x->made.line);
     else if (x->state == TENSOR_STATIC)
-        *out = fail(t, at, KILN_EVALUE, "%s: output %d is a static argument, a C value and no tensor: kiln_scalar makes one of it",
+        *out = fail(t, at, KILN_EVALUE, "%s: output %d is a static argument, which is a C value: kiln_scalar makes a tensor of it",
             name, i);
     else if (x->state == TENSOR_MISSING)
         *out = fail(t, at, KILN_EVALUE, "%s: output %d is input %d, which was not given", name, i, missing_input(x));

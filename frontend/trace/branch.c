@@ -28,7 +28,7 @@ kiln_branch kiln_if_begin_at(kiln_site at, kiln_operand condition)
     if (x->type.rank || x->type.dtype != DT_bool) {
         char text[96];
         fail(t, at, x->type.rank ? KILN_ESHAPE : KILN_EDTYPE,
-            "KILN_IF: the condition is a bool scalar (kiln_less and its like, kiln_all, kiln_any), not "
+            "KILN_IF: the condition must be a bool scalar (kiln_less and its like, kiln_all, kiln_any), not "
             "%s; to choose element by element, kiln_where",
             tensor_text(x, text, sizeof text));
         return b;

@@ -74,7 +74,7 @@ static bool keeps_type(Thread *t, kiln_site at, const char *what, int i, const T
     type_print(dims, want, a, sizeof a);
     type_print(dims, have, b, sizeof b);
     fail(t, at, have->dtype == want->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-        "%s: carry %d is %s and its next value %s; a carry keeps its dtype and shape", what, i, a, b);
+        "%s: carry %d is %s, but its next value is %s; a carry must keep its dtype and shape", what, i, a, b);
     return false;
 }
 
@@ -137,7 +137,7 @@ static bool trace_condition(Thread *t, const Loop *l, Frame *f, kiln_tensor **in
     if (type_equal(graph_type(f->g, *predicate), &truth_type)) return true;
     char text[96];
     type_print(&t->trace->module->dims, graph_type(f->g, *predicate), text, sizeof text);
-    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition gives a bool scalar, not %s", text);
+    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition must give a bool scalar, not %s", text);
     return false;
 }
 
@@ -212,7 +212,7 @@ static bool asks(Thread *t, const Run *r, kiln_tensor **in)
         fail(t, l->at, KILN_EVALUE, BEYOND_BOUND, (long long)l->steps);
         return false;
     }
-    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition gives a bool scalar, not %s", tensor_text(go, text, sizeof text));
+    fail(t, l->at, KILN_EDTYPE, "kiln_while: the condition must give a bool scalar, not %s", tensor_text(go, text, sizeof text));
     return false;
 }
 
@@ -286,7 +286,9 @@ static bool loop_run(Thread *t, const Loop *l)
 {
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = l->carries >= 0 && l->xs >= 0 && l->ys >= 0 && l->body.run;
-    if (!ok) fail(t, l->at, KILN_EVALUE, "%s: no body, or a negative count", l->body.what);
+    if (!ok)
+        fail(t, l->at, KILN_EVALUE, "%s: %s", l->body.what,
+            l->body.run ? "a count is negative" : "the body or the condition is NULL");
     ok = ok && list_there(t, l->at, l->body.what, l->out, l->carries) && list_there(t, l->at, l->body.what, l->y, l->ys) &&
          given(t, l->at, l->body.what, l->carry, l->carries) && (t->trace ? loop_traced(t, l) : loop_eager(t, l));
     scratch_reset(&t->scratch, mark);
@@ -316,7 +318,7 @@ bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition,
     Thread *t = thread_of(k);
     if (!t) return false;
     if (at_most < 0) {
-        fail(t, at, KILN_EVALUE, "kiln_while: its bound is at least 1 step");
+        fail(t, at, KILN_EVALUE, "kiln_while: at_most is %lld; it must be 0 (no bound) or more", (long long)at_most);
         return results_poison(t, out, n);
     }
     const Loop l = {.at = at,
@@ -336,19 +338,20 @@ static bool length_of(Thread *t, kiln_site at, const kiln_scan_options *o, Dim *
     if (!given(t, at, "kiln_scan", o->xs, o->xs_count)) return false;
     *n = o->steps;
     if (o->steps < 0) {
-        fail(t, at, KILN_EVALUE, "kiln_scan: %lld steps", (long long)o->steps);
+        fail(t, at, KILN_EVALUE, "kiln_scan: steps is %lld; it must be 0 or more", (long long)o->steps);
         return false;
     }
     for (int i = 0; i < o->xs_count; i++) {
         const Type *x = &o->xs[i]->type;
         if (!i && x->rank) *n = x->dim[0];
         if (x->rank && x->dim[0] == *n) continue;
-        fail(t, at, KILN_ESHAPE, x->rank ? "kiln_scan: %s is not as long as the first of the xs" : "kiln_scan: %s has no slices",
+        fail(t, at, KILN_ESHAPE,
+            x->rank ? "kiln_scan: %s does not have the length of the first of the xs" : "kiln_scan: %s has no axis to step along",
             tensor_text(o->xs[i], text, sizeof text));
         return false;
     }
     if (!o->ys_count || *n != 0) return true;
-    fail(t, at, KILN_EVALUE, "kiln_scan: no steps, and so no shapes for its stacked outputs");
+    fail(t, at, KILN_EVALUE, "kiln_scan: with no steps the shapes of its stacked outputs are unknown");
     return false;
 }
 
@@ -409,7 +412,7 @@ static bool cases_agree(Thread *t, const Cases *c, Frame *const *frame, const Va
             type_print(&t->trace->module->dims, x, a, sizeof a);
             type_print(&t->trace->module->dims, y, b, sizeof b);
             fail(t, c->at, x->dtype == y->dtype ? KILN_ESHAPE : KILN_EDTYPE,
-                "%s: output %d is %s in case 0 and %s in case %d; all cases give the same dtype and shape "
+                "%s: output %d is %s in case 0 and %s in case %d; all cases must give the same dtype and shape "
                 "(kiln_cast, kiln_broadcast)",
                 c->what, i, a, b, k);
             return false;

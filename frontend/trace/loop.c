@@ -110,7 +110,7 @@ kiln_loop kiln_for_begin_at(kiln_site at, kiln *k, kiln_operand count)
     if (!tensor_ok(n)) return l;
     if (n->type.rank || !dtype_is_int(n->type.dtype)) {
         char text[96];
-        fail(t, at, KILN_EDTYPE, "KILN_FOR: the number of iterations is an integer scalar, not %s",
+        fail(t, at, KILN_EDTYPE, "KILN_FOR: the number of iterations must be an integer scalar, not %s",
             tensor_text(n, text, sizeof text));
         return l;
     }
@@ -144,7 +144,7 @@ kiln_loop kiln_while_begin_at(kiln_site at, kiln *k, int64_t at_most)
     Thread *t = thread_of(k);
     if (!t) return l;
     if (at_most < 0) {
-        fail(t, at, KILN_EVALUE, "KILN_WHILE_AT_MOST: its bound is at least 1 step");
+        fail(t, at, KILN_EVALUE, "KILN_WHILE_AT_MOST: the bound is %lld; it must be at least 1", (long long)at_most);
         return l;
     }
     l.id = t->trace ? t->trace->id : 0;
@@ -192,7 +192,7 @@ static kiln_tensor *condition_of(Thread *t, kiln_loop *l, kiln_operand o)
     if (!x->type.rank && x->type.dtype == DT_bool) return x;
     char text[96];
     fail(t, l->site, x->type.rank ? KILN_ESHAPE : KILN_EDTYPE,
-        "KILN_WHILE: the condition is a bool scalar (kiln_less and its like, kiln_all, kiln_any), not %s",
+        "KILN_WHILE: the condition must be a bool scalar (kiln_less and its like, kiln_all, kiln_any), not %s",
         tensor_text(x, text, sizeof text));
     return NULL;
 }

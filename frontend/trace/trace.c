@@ -346,7 +346,7 @@ bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x)
     const bool own = v->frame == f && v->trace_id == f->trace->id;
     if (f->kind == FRAME_CONDITION && !own) {
         fail(t, at, KILN_ESTATE,
-            "assign: variable %s, in the condition of a %s (%s:%d): conditions only read; assign "
+            "assign: variable %s is assigned in the condition of a %s (%s:%d); conditions only read: assign "
             "it in the body",
             v->name, f->what, f->loc.file ? f->loc.file : "?", f->loc.line);
         return false;
