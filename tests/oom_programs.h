@@ -17,8 +17,12 @@ typedef struct OomProgram {
     uint64_t want;  /* the digest of a run with memory; set by the test */
 } OomProgram;
 
-#define OOM_PROGRAMS 16
-extern OomProgram oom_programs[OOM_PROGRAMS];
+/* oom_eager.c, oom_traced.c, oom_programs.c; after the last of each comes one without a name. */
+extern OomProgram oom_eager[], oom_traced[], oom_training[];
+
+void oom_take_bytes(OomDigest *d, const void *data, size_t bytes);
+void oom_take(OomDigest *d, kiln_tensor *t);
+void oom_take_variable(OomDigest *d, kiln_variable *v);
 
 #define OOM_HALF_WRITTEN 1 /* a digest that says: a failed call left a file behind */
 uint64_t oom_run(const OomProgram *p, kiln *k); /* in a scope of its own; looks at no error */

@@ -1,7 +1,7 @@
 /* oom: programs run once to count Kiln's allocations, then again and again with the n-th one failing, once and from then on. Each run must
  * end with KILN_EMEMORY or with the right result, give back every block, and leave an engine in which the same program then runs as if
  * nothing had been. The programs look at no error on their way: whatever a failed call returns must be safe to pass on. The programs
- * themselves are in oom_programs.c. The LLVM module has an allocator of its own, which stays unarmed.
+ * themselves are in oom_*.c. The LLVM module has an allocator of its own, which stays unarmed.
  *   KILN_TEST_FULL=1: every n of every program; KILN_OOM_ONLY=program: that one; KILN_OOM_AT=n: that n alone */
 #include "front.h"
 
@@ -160,9 +160,13 @@ static void failed_steps_change_no_variable(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[OOM_PROGRAMS + 1];
-    for (int i = 0; i < OOM_PROGRAMS; i++)
-        tests[i] = (struct CMUnitTest){oom_programs[i].name, program_test, NULL, NULL, &oom_programs[i]};
-    tests[OOM_PROGRAMS] = (struct CMUnitTest)cmocka_unit_test(failed_steps_change_no_variable);
+    OomProgram *const all[] = {oom_eager, oom_traced, oom_training};
+    size_t n = 0;
+    for (int i = 0; i < 3; i++)
+        for (OomProgram *p = all[i]; p->name; p++) n++;
+    struct CMUnitTest tests[n + 1];
+    tests[n] = (struct CMUnitTest)cmocka_unit_test(failed_steps_change_no_variable);
+    for (int i = 3; i-- > 0;)
+        for (OomProgram *p = all[i]; p->name; p++) tests[--n] = (struct CMUnitTest){p->name, program_test, NULL, NULL, p};
     return cmocka_run_group_tests_name("oom", tests, NULL, NULL);
 }
