@@ -46,9 +46,9 @@ static void numbers_that_do_not_fit(void **state)
                 *b = kiln_bool(k, S(1), true);
     kiln_tensor *f = kiln_f32(k, S(1), 1);
     FAILS(kiln_add(i, 0.5), KILN_EDTYPE,
-        "add: 0.5 is not an integer, but the tensor is i32: kiln_cast the tensor to a float");
+        "add: 0.5 is not an integer, but the dtype here is i32 (kiln_cast a tensor to a float dtype first)");
     FAILS(kiln_add(i, NAN), KILN_EDTYPE,
-        "add: nan is not an integer, but the tensor is i32: kiln_cast the tensor to a float");
+        "add: nan is not an integer, but the dtype here is i32 (kiln_cast a tensor to a float dtype first)");
     FAILS(kiln_add(u, -1), KILN_EVALUE, "add: -1 is out of the range of u8 (0 to 255)");
     FAILS(kiln_add(u, 256u), KILN_EVALUE, "add: 256 is out of the range of u8 (0 to 255)");
     FAILS(kiln_mul(i, 3e9), KILN_EVALUE,
@@ -338,10 +338,10 @@ static void padding_and_joining(void **state)
         "pad: i32[1,2] with axis 1 padded by 0 and 1073741824 is too large: a tensor has at most "
         "2^48 elements");
     FAILS(kiln_pad(x, S(0, 0), S(0, 0), 0.5), KILN_EDTYPE,
-        "pad: 0.5 is not an integer, but the tensor is i32: kiln_cast the tensor to a float");
+        "pad: 0.5 is not an integer, but the dtype here is i32 (kiln_cast a tensor to a float dtype first)");
     FAILS(kiln_pad(x, S(0, 0), S(0, 0), x), KILN_EVALUE, "pad: the fill must be a number");
     FAILS(kiln_concat(((kiln_tensor *[]){x, y}), 2, 0), KILN_ESHAPE,
-        "concat: shapes do not join along axis 0: i32[1,2] x i64[1,1]");
+        "concat: the shapes must be equal but for axis 0: i32[1,2] x i64[1,1]");
     FAILS(kiln_concat(((kiln_tensor *[]){x, NULL}), 2, 0), KILN_EVALUE, "concat: a tensor is NULL");
     FAILS(kiln_concat(NULL, 0, 0), KILN_EVALUE, "concat: no tensors given");
     FAILS(kiln_stack(((kiln_tensor *[]){x, kiln_f32(k, S(1, 2), 1, 2)}), 2, 0), KILN_EDTYPE,

@@ -257,7 +257,7 @@ bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, cons
         count = dim_mul(NULL, count, out->dim[i]);
     }
     if (count == DIM_BAD) {
-        fail(t, at, KILN_ESHAPE, "%s: a tensor of this shape has more bytes than can be addressed", op);
+        fail(t, at, KILN_ESHAPE, "%s: a tensor of this shape would have more than 2^48 bytes", op);
         return false;
     }
     return true;

@@ -328,14 +328,14 @@ kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d)
     pthread_mutex_unlock(&k->lock);
     if (f) return f;
     kiln_function_options o = {.name = d->name, .inputs_count = d->inputs, .outputs = d->outputs};
-    f = kiln_function_new_sized((kiln_site){NULL, 0}, k, d->body, NULL, &o, sizeof o);
+    f = kiln_function_new_sized(d->at, k, d->body, NULL, &o, sizeof o);
     if (!f) return NULL;
     pthread_mutex_lock(&k->lock);
     known = map_get(&k->definitions, key); /* another thread may have been faster: then ours stays unused until close */
     if (known)
         f = (kiln_function *)(uintptr_t)*known;
     else if (!map_put(&k->definitions, key, (uint64_t)(uintptr_t)f))
-        fail(t, (kiln_site){NULL, 0}, KILN_EMEMORY, "%s: no memory", d->name);
+        fail(t, d->at, KILN_EMEMORY, "%s: no memory", d->name);
     pthread_mutex_unlock(&k->lock);
     return f;
 }

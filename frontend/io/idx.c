@@ -29,7 +29,7 @@ typedef struct Reader {
 /* ---- failures ------------------------------------------------------------------------------------ */
 static bool corrupt(Reader *r, const char *what)
 {
-    fail(r->t, r->at, KILN_EFORMAT, "idx: %s: %s at byte %llu%s", r->path, what, (unsigned long long)r->offset,
+    fail(r->t, r->at, KILN_EFORMAT, "idx: %s: %s (byte %llu%s)", r->path, what, (unsigned long long)r->offset,
         r->gz ? " of the decompressed data" : "");
     return false;
 }

@@ -56,7 +56,8 @@ static bool open_header(kiln_safetensors *f)
     if (!file_read(in, 0, b, 8)) return false;
     for (int i = 8; i-- > 0;) n = n << 8 | b[i];
     if (n > in->size - 8 || n > SAFE_HEADER_MAX) {
-        fail(in->t, in->at, KILN_EFORMAT, "%s: %s: the header has %llu bytes, the file %llu; a header has at most %u", in->what,
+        fail(in->t, in->at, KILN_EFORMAT,
+            "%s: %s: not a safetensors file: its header would have %llu bytes, the file has %llu; at most %u are allowed", in->what,
             in->path, (unsigned long long)n, (unsigned long long)in->size, SAFE_HEADER_MAX);
         return false;
     }

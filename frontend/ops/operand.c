@@ -171,7 +171,8 @@ static bool integer_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_
     if (o.kind == 3) {
         double f = o.as.f;
         if (!(f == floor(f)) || isinf(f)) {
-            fail(t, at, KILN_EDTYPE, "%s%s%s is not an integer, but the tensor is %s: kiln_cast the tensor to a float", NAMED(op),
+            fail(t, at, KILN_EDTYPE,
+                "%s%s%s is not an integer, but the dtype here is %s (kiln_cast a tensor to a float dtype first)", NAMED(op),
                 number_text(o, text, sizeof text), info->name);
             return false;
         }

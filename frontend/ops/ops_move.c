@@ -310,8 +310,12 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int 
         for (int j = 0; j < in[0]->type.rank && same; j++)
             same = (!stack && j == *axis) || in[i]->type.dim[j] == in[0]->type.dim[j];
         if (!same) {
-            fail(t, at, KILN_ESHAPE, "%s: shapes do not join along axis %d: %s x %s", op, *axis, tensor_text(in[0], a, sizeof a),
-                tensor_text(in[i], b, sizeof b));
+            tensor_text(in[0], a, sizeof a);
+            tensor_text(in[i], b, sizeof b);
+            if (stack)
+                fail(t, at, KILN_ESHAPE, "%s: the shapes must be equal: %s x %s", op, a, b);
+            else
+                fail(t, at, KILN_ESHAPE, "%s: the shapes must be equal but for axis %d: %s x %s", op, *axis, a, b);
             return false;
         }
     }

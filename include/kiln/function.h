@@ -155,7 +155,7 @@ KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run thei
  * KILN_PROCEDURE(f, k, w) { ... }  defines  bool f(kiln *k, kiln_tensor *w), without results: it is called for its assignments and
  * effects.
  * KILN_FN(k, f) is the kiln_function of f in engine k. */
-typedef struct kiln_definition { const char *name; kiln_body *body; int inputs, outputs; } kiln_definition;
+typedef struct kiln_definition { const char *name; kiln_body *body; int inputs, outputs; kiln_site at; } kiln_definition;
 KILN_API kiln_function *kiln_definition_function(kiln *k, const kiln_definition *d);
 KILN_API kiln_tensor *kiln_definition_call(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in);
 KILN_API bool kiln_definition_call_all(kiln_site at, kiln *k, const kiln_definition *d, kiln_tensor *const *in, kiln_tensor **out);
@@ -350,7 +350,7 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_FUNCTION_(f, n, ...)                                                                                      \
     static kiln_tensor *f##_body(KILN_PARAMS(__VA_ARGS__));                                                           \
     static void KILN_STEP(f) { kiln_out[0] = f##_body(KILN_CAT(KILN_HANDED_, n)); }                                   \
-    static const kiln_definition f##_definition = {#f, f##_step, n - 1, 1};                                           \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, 1, {__FILE__, __LINE__}};                     \
     static __attribute__((unused)) kiln_tensor *f(KILN_PARAMS(__VA_ARGS__))                                           \
     {                                                                                                                 \
         kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
@@ -362,7 +362,7 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_RESULTS_(f, out, outputs, n, ...)                                                                         \
     static void f##_body(kiln_tensor **out, KILN_PARAMS(__VA_ARGS__));                                                \
     static void KILN_STEP(f) { f##_body(kiln_out, KILN_CAT(KILN_HANDED_, n)); }                                       \
-    static const kiln_definition f##_definition = {#f, f##_step, n - 1, outputs};                                     \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, outputs, {__FILE__, __LINE__}};               \
     static __attribute__((unused)) bool f(KILN_PARAMS(__VA_ARGS__), kiln_tensor **out)                                \
     {                                                                                                                 \
         kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
@@ -374,7 +374,7 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_PROCEDURE_(f, n, ...)                                                                                     \
     static void f##_body(KILN_PARAMS(__VA_ARGS__));                                                                   \
     static void KILN_STEP(f) { f##_body(KILN_CAT(KILN_HANDED_, n)); }                                                 \
-    static const kiln_definition f##_definition = {#f, f##_step, n - 1, KILN_NO_OUTPUTS};                             \
+    static const kiln_definition f##_definition = {#f, f##_step, n - 1, KILN_NO_OUTPUTS, {__FILE__, __LINE__}};       \
     static __attribute__((unused)) bool f(KILN_PARAMS(__VA_ARGS__))                                                   \
     {                                                                                                                 \
         kiln_tensor *const kiln_in[n] = {KILN_GIVEN(__VA_ARGS__)};                                                    \
