@@ -230,7 +230,8 @@ static bool read_left(Scope *s, Draft *d)
     d->op = op_parse(name, n);
     if (d->op != OP_none && d->op != OP_param) return true;
     p->lex.at = d->at;
-    return lex_fail(&p->lex, ST_FORMAT, d->op == OP_param ? "parameters belong in the graph's first line" : "expected an op");
+    if (d->op == OP_param) return lex_fail(&p->lex, ST_FORMAT, "parameters belong in the graph's first line");
+    return lex_fail(&p->lex, ST_FORMAT, n != 0 ? "there is no op '%.*s'" : "expected an op", (int)MIN_OF(n, 60), name);
 }
 
 static bool read_right(Scope *s, Draft *d)
@@ -276,9 +277,10 @@ static bool append(Scope *s, const Draft *d)
     }
     for (uint32_t i = 0; i < d->result.len; i++) {
         if (i < d->type.len && !type_equal(&d->type.at[i], graph_type(s->g, v + i))) {
-            char text[128];
-            type_print(&p->m->dims, graph_type(s->g, v + i), text, sizeof text);
-            return lex_fail(&p->lex, ST_FORMAT, "%%%llu has type %s", (unsigned long long)d->result.at[i], text);
+            char is[128], said[128];
+            type_print(&p->m->dims, graph_type(s->g, v + i), is, sizeof is);
+            type_print(&p->m->dims, &d->type.at[i], said, sizeof said);
+            return lex_fail(&p->lex, ST_FORMAT, "%%%llu is %s, not %s", (unsigned long long)d->result.at[i], is, said);
         }
         if (!define(s, d->result.at[i], v + i)) return false;
     }

@@ -283,9 +283,9 @@ static void misuse_is_named(void **state)
     kiln_assert_finite((kiln_tensor *)NULL);
     assert_error(k, KILN_EVALUE, "assert_finite: a tensor is NULL");
     kiln_callback(k, plus_one, NULL, &x, 1, (kiln_spec[]){KILN_SPEC(KILN_F32, 2, -1)}, &y, 1);
-    assert_error(k, KILN_ESHAPE, "output 0: a size of -1");
+    assert_error(k, KILN_ESHAPE, "output 0: a size is -1");
     kiln_callback(k, plus_one, NULL, &x, 1, (kiln_spec[]){KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 3))}, &y, 1);
-    assert_error(k, KILN_ESHAPE, "sizes are numbers");
+    assert_error(k, KILN_ESHAPE, "a size must be a number");
     kiln_callback(k, NULL, NULL, &x, 1, NULL, NULL, 0);
     assert_error(k, KILN_EVALUE, "callback: the function is NULL");
     kiln_print_text(k, NULL, "x");

@@ -26,7 +26,7 @@ typedef struct BenchOptions {
 } BenchOptions;
 
 typedef struct Result {
-    double eager[3], graph[3]; /* seconds a call: 10th, 50th and 90th percentile of the rounds */
+    double eager[3], graph[3]; /* seconds per call: the 10th, 50th and 90th percentile of the rounds */
     double first_call;         /* seconds */
     uint32_t kernels, ops;
     int64_t bytes_moved;
@@ -47,7 +47,7 @@ static bool call(Job *j, kiln_tensor **out)
     return kiln_call_all(j->f, in, j->inputs, out, 1) && kiln_gradients(tape, out[0], kiln_operand_list(in, j->inputs), out + 1);
 }
 
-/* `calls` calls; seconds per call. */
+/* Makes `calls` calls and returns the seconds that one takes. */
 static double timed(Job *j, int mode, long calls)
 {
     kiln_tensor *out[OUTPUTS_MAX];

@@ -10,9 +10,9 @@ enum { INPUTS_MAX = 3, OUTPUTS_MAX = 4 };
 typedef struct Job {
     kiln *k;
     kiln_function *f;            /* NULL: there is only `run`, which is eager */
-    kiln_tensor *in[INPUTS_MAX]; /* of the scope around */
+    kiln_tensor *in[INPUTS_MAX]; /* they belong to the scope around the job */
     int inputs, outputs;
-    bool taped;                  /* f gives one value; after it come the gradients of that by the inputs, from a tape around the call */
+    bool taped; /* the outputs are f's one value and its gradients with respect to the inputs, from a tape around the call */
     Net net;
     bool has_net;
 } Job;
@@ -20,7 +20,7 @@ typedef struct Job {
 typedef struct Workload {
     const char *name, *what;
     void (*make)(Job *j);
-    bool eager_only; /* one number: what the eager call costs */
+    bool eager_only; /* there is no traced form: only the time of the eager call is reported */
 } Workload;
 
 extern const Workload workloads[]; /* the last has a NULL name */

@@ -35,7 +35,7 @@ const char *cpu_name(char *buf, size_t cap);
 const char *blas_use(char *buf, size_t cap); /* OpenBLAS's description, or why products are Kiln's own */
 void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
 
-/* Shows a progress line on stderr; does nothing if stderr is no terminal. */
+/* Shows a progress line on stderr; does nothing unless stderr is a terminal. */
 void progress(const char *what, long done, long total, const char *note);
 void progress_end(void);
 

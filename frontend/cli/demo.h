@@ -5,27 +5,26 @@
 #include "nets.h"
 
 typedef struct DemoOptions {
-    const char *data, *out; /* NULL: drawn digits; where the chart goes */
+    const char *data, *out; /* the folder of the images, NULL: digits that Kiln draws; the file for the chart */
     long epochs, batch, threads;
     bool quick;
 } DemoOptions;
 
 typedef struct Digits {
-    kiln_tensor *images,
-        *labels; /* f32[n, 28, 28, 1] in 0 ... 1, i64[n]; of the scope that loaded them */
+    kiln_tensor *images, *labels; /* f32[n, 28, 28, 1] in 0 ... 1, i64[n]; they belong to the scope that loaded them */
     kiln_tensor *test_images, *test_labels;
     int64_t train, test;
 } Digits;
 
-/* Eager and traced, from the same body and the same seed, step by step in turn. */
+/* Two copies of a network, of the same body and seed, one eager and one traced. They take their steps in turn. */
 typedef struct Pair {
     Net net[2];         /* 0 eager, 1 traced */
     float *loss[2];     /* per step */
     double *seconds[2]; /* per step; the first steps of each signature are left out of medians */
     long steps, cap;
-    long equal;                 /* steps whose losses had the same bits, from the first on */
+    long equal;                 /* how many steps, from the first on, had losses of the same bits */
     double step[2], forward[2]; /* medians, seconds */
-    double first_call;          /* trace and compile of the step, seconds */
+    double first_call;          /* seconds of the first traced step, which traces and compiles */
     uint32_t kernels, ops;
     double accuracy[2];
 } Pair;

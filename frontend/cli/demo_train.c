@@ -44,7 +44,7 @@ static kiln_tensor *floats(kiln_tensor *x)
     return kiln_reshape(kiln_div(kiln_cast(x, KILN_F32), 255.0), KILN_SHAPE(-1, 28, 28, 1));
 }
 
-/* Of the pictures, one in `part`, the last ones, is kept for the test. */
+/* One `part`-th of the pictures, the last ones, are kept for the test. */
 static void split(kiln_tensor *x, kiln_tensor *y, int64_t part, Digits *d)
 {
     int64_t test = kiln_dim(x, 0) / part;

@@ -12,7 +12,7 @@ const char info_help[] = "usage: kiln info [--json]\n\n"
                          "  --json       one JSON object with the same facts; all are text but the number of threads\n";
 
 typedef struct Fact {
-    const char *name, *key; /* as a line begins, and in JSON */
+    const char *name, *key; /* the beginning of its line; its key in JSON */
     char text[512];
 } Fact;
 

@@ -1,5 +1,4 @@
-/* main: the `kiln` command: its table of commands, help, errors. Each command has a file of its
- * own. */
+/* main: the `kiln` command: its table of commands, its help and its errors. Each command has a file of its own. */
 #include "cli.h"
 
 #include <errno.h>
@@ -102,7 +101,7 @@ int engine_error(const char *command, kiln *k)
 {
     const kiln_failure *e = kiln_error(k);
     kiln_code code = e->code;
-    const size_t n = strlen(command); /* an op of the command's name need not be said twice */
+    const size_t n = strlen(command); /* the text may begin with the command's name, which would stand there twice */
     bool twice = !strncmp(e->text, command, n) && !strncmp(e->text + n, ": ", 2);
     say("kiln %s: %s", command, e->text + (twice ? n + 2 : 0));
     kiln_clear(k);

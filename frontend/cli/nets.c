@@ -1,5 +1,5 @@
-/* nets: the MLP and the convolutional networks of the demo and the benchmarks. The bodies are what a
- * user would write; nothing here knows in which mode they run. */
+/* nets: the MLP and the convolutional networks of the demo and the benchmarks. The bodies are what a user would write; nothing here
+ * knows in which mode they run. */
 #include "nets.h"
 
 static kiln_tensor *logits_of(Net *n, kiln_tensor *x)
@@ -42,7 +42,7 @@ static void layers(Net *n, const NetOptions *o)
         n->out = kiln_dense_new(k, o->hidden, o->classes, chance);
     } else {
         kiln_window window = {.size = {3, 3}};
-        int64_t filters = n->kind == POOLED ? 32 : 16; /* 28 - 2 = 26, 13, 11, 5 a side */
+        int64_t filters = n->kind == POOLED ? 32 : 16; /* the sides of its images are 28, 26, 13, 11 and 5 */
         n->first = kiln_conv_new(k, 1, 16, &window, chance);
         n->second = kiln_conv_new(k, 16, filters, &window, chance);
         n->out = kiln_dense_new(k, n->kind == POOLED ? 5 * 5 * filters : filters, o->classes, chance);

@@ -1,4 +1,5 @@
-/* options: reads a command line by a table. Never changes argv, and never accepts a value that the table does not. */
+/* options: reads a command line according to a table of options. Never changes argv, and never accepts a value outside the table's
+ * range. */
 #include "options.h"
 
 #include <errno.h>
@@ -47,12 +48,12 @@ static int take(const char *command, const Option *o, const char *value)
 
 static bool is_option(const char *arg) { return arg[0] == '-' && arg[1]; }
 
-/* The value of argv[*i], which may be the argument behind it; NULL: there is none. */
+/* The value of the option argv[*i]: what follows its '=', or the next argument, to which *i then moves. NULL: there is none. */
 static const char *value_of(int argc, char **argv, int *i)
 {
     const char *equals = strchr(argv[*i], '=');
     if (equals) return equals + 1;
-    /* What looks like a long option is not taken for a value: `--out --quick` forgot one. */
+    /* An argument that looks like a long option is not a value: in `--out --quick` the value is missing. */
     if (*i + 1 == argc || !strncmp(argv[*i + 1], "--", 2)) return NULL;
     return argv[++*i];
 }

@@ -1,4 +1,4 @@
-/* run: `kiln run`: a module in text form, compiled and run on tensors from .npy files. */
+/* run: `kiln run` compiles a module in text form and runs it on tensors from .npy files. */
 #include <kiln/aot.h>
 #include <kiln/io.h>
 
@@ -18,17 +18,17 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "  --dim N=4        the value of a size that no input has\n"
                         "  --threads N      in all, 1 to 1024 (one per core)\n";
 
-enum { RESULTS = 64 }; /* a graph with more runs a second time, once it has said how many */
+enum { RESULTS = 64 }; /* a graph with more results is run a second time, with room for the number that the first run returned */
 
 typedef struct RunOptions {
     const char *file, **input, **output, **dim;
     int inputs, outputs, dims;
     long threads;
-    kiln_run_dim *value; /* of dims; their names lie in `name` */
+    kiln_run_dim *value; /* the values of the --dim options; their names are stored in `name` */
     char *name;
 } RunOptions;
 
-/* NAME=VALUE. */
+/* Splits each --dim option, NAME=VALUE, into a name and a size. */
 static int take_dims(RunOptions *o)
 {
     char *name = o->name;
@@ -72,7 +72,7 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
     int status = FINE, n = kiln_run_text_sized((kiln_site){0}, k, text->at ? text->at : "", text->len, kiln_tensors(in, o->inputs),
                            out, cap, &dims, sizeof dims);
     if (n < 0) {
-        bool unfit = kiln_error(k)->code == KILN_ESHAPE; /* the inputs' sizes */
+        bool unfit = kiln_error(k)->code == KILN_ESHAPE; /* the sizes of the inputs do not fit the graph */
         status = module_error("run", o->file, k);
         if (unfit) status = BAD_INPUT;
     } else if (o->outputs > n) {
@@ -93,7 +93,7 @@ static int run_module(kiln *k, const RunOptions *o, const Text *text)
     const size_t bytes = (size_t)(o->inputs + 1) * sizeof(kiln_tensor *);
     kiln_tensor **in = mem_alloc(bytes);
     if (!in) return no_memory();
-    /* a place in C is of no use to whoever typed the command */
+    /* no site: a line of this file would mean nothing to whoever typed the command */
     for (int i = 0; i < o->inputs; i++) in[i] = kiln_npy_read_at((kiln_site){0}, k, o->input[i]);
     int status = kiln_failed(k) ? engine_error("run", k) : run_graph(k, o, text, in, RESULTS);
     mem_free(in, bytes);

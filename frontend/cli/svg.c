@@ -1,5 +1,4 @@
-/* svg: line charts, printed as plain SVG 1.1 that every browser shows. Never keeps a point that is
- * not finite. */
+/* svg: prints line charts as SVG 1.1. Points that are not finite are left out. */
 #include "svg.h"
 
 #include <math.h>
@@ -7,7 +6,7 @@
 #include "../engine/escape.h"
 
 enum { WIDTH = 800, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 52, BOTTOM = 56 };
-#define POINTS_MAX 2000 /* of one curve; more are thinned */
+#define POINTS_MAX 2000 /* of one curve; of a longer one only every n-th point is drawn */
 
 typedef struct Chart {
     Text *out;
@@ -21,14 +20,14 @@ static double y_at(const Chart *c, double y)
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (part < 0 ? 0 : part > 1 ? 1 : part);
 }
 
-/* 1, 2 or 5 times a power of ten, so that about five steps cover the range. */
+/* The distance between the marks of an axis: 1, 2 or 5 times a power of ten, so that about five of them cover the range. */
 static double tick_step(double range)
 {
     double raw = range / 5, power = pow(10, floor(log10(raw))), lead = raw / power;
     return (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10) * power;
 }
 
-/* Ends a text element. */
+/* The content and the end of a text element, whose beginning is printed already. */
 static void label(const Chart *c, const char *text)
 {
     text_xml(c->out, text);
@@ -58,7 +57,7 @@ static void axes(const Chart *c, const char *title, const char *x_name, const ch
     label(c, y_name);
 }
 
-/* window 1: as it is; more: the mean of the last so many. */
+/* Draws, at each point, the mean of the last `window` values; a window of 1 draws the curve as it is. */
 static void polyline(const Chart *c, const Curve *v, long window, double width, double opacity)
 {
     text_printf(c->out, "<polyline fill=\"none\" stroke=\"");

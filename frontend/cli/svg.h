@@ -5,8 +5,8 @@
 #include "../../runtime/base.h"
 
 typedef struct Curve {
-    const char *name, *colour; /* any text; "#1f77b4" */
-    const float *y;            /* at x = 0, 1, 2 ... */
+    const char *name, *colour; /* any text; such as "#1f77b4" */
+    const float *y;            /* the values at x = 0, 1, 2 ... */
     long n;
 } Curve;
 

@@ -43,7 +43,7 @@ void dump_open(kiln *k)
     for (size_t len; word && *word; word += len + (word[len] == ',')) {
         len = strcspn(word, ",");
         if (!stage_known(word, len, known, sizeof known))
-            log_line(k, "KILN_DUMP: there is no stage %.*s; there are %s", (int)len, word, known);
+            log_line(k, "KILN_DUMP: there is no stage %.*s (allowed: %s)", (int)MIN_OF(len, 60), word, known);
     }
 }
 

@@ -52,14 +52,12 @@ static const char *advice(const kiln_function *f, const Miss *m, char *buf, size
 static void warn(Thread *t, kiln_function *f, uint64_t traces, const Miss *m, const char *why)
 {
     uint32_t same = 0, n = f->stats.recent_count;
-    char how[240], where[64] = "";
-    if (m->argument >= 0 && n > 1)
-        snprintf(where, sizeof where, m->dim >= 0 ? ", argument %d dimension %d" : ", argument %d", m->argument, m->dim);
+    char how[240];
     for (uint32_t i = 0; i < n; i++) same += f->stats.recent[i].argument == m->argument && f->stats.recent[i].dim == m->dim;
     log_line(t->k,
-        "%s (%s:%d) was traced %llu times, %u of its last %u misses for one cause%s: %s. "
+        "%s (%s:%d) was traced %llu times, %u of its last %u misses for one cause: %s. "
         "%s%s%s%s",
-        f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n, where, m->text,
+        f->name, f->loc.file ? f->loc.file : "?", f->loc.line, (unsigned long long)traces, same, n, m->text,
         advice(f, m, how, sizeof how), *why ? " (" : "", why, *why ? ")" : "");
 }
 

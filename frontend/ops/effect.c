@@ -276,17 +276,17 @@ static bool fault(const Call *c, kiln_code code, int output, const char *what)
 static bool declare(Call *c, int output, const kiln_spec *s)
 {
     Type *type = &c->type[output];
-    if (!dtype_known((int)s->dtype)) return fault(c, KILN_EDTYPE, output, "no such dtype");
-    if (s->rank < 0 || s->rank > MAX_RANK) return fault(c, KILN_ESHAPE, output, "no rank, or one above 8");
+    if (!dtype_known((int)s->dtype)) return fault(c, KILN_EDTYPE, output, "the dtype is unknown");
+    if (s->rank < 0 || s->rank > MAX_RANK) return fault(c, KILN_ESHAPE, output, "the rank must be 0 to 8");
     *type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
     *c->end++ = type->dtype;
     *c->end++ = type->rank;
     for (int i = 0; i < s->rank; i++) {
         bool same = s->size[i].lo == -1 && s->size[i].hi == -1;
         if (same && (!c->nin || i >= c->in[0]->type.rank))
-            return fault(c, KILN_ESHAPE, output, "a size of -1, but the first input has no such axis");
+            return fault(c, KILN_ESHAPE, output, "a size is -1, but the first input has no such axis");
         if (!same && (s->size[i].lo != s->size[i].hi || s->size[i].lo < 0 || s->size[i].lo > DIM_MAX))
-            return fault(c, KILN_ESHAPE, output, "sizes are numbers, or -1: that of the first input");
+            return fault(c, KILN_ESHAPE, output, "a size must be a number, or -1 for that of the first input");
         type->dim[i] = *c->end++ = same ? c->in[0]->type.dim[i] : s->size[i].lo;
     }
     return true;
