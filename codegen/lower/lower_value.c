@@ -203,9 +203,11 @@ _Static_assert(ROLE_ARGMIN - ROLE_SUM == R_ARGMIN, "roles that reduce stand in t
 /* The fold itself, in its sweeping stage. */
 static uint32_t fold(Build *b, const Node *n, const IndexStep *step, uint32_t level)
 {
-    int32_t c = conditions(b, step);
+    /* A sweep without points has nothing to read, not even once before it, where a place that no axis moves is read. */
+    const bool nothing = step->outside || b->env.extent[b->env.sweep] == 0;
+    int32_t c = nothing ? -1 : conditions(b, step);
     DType type = (DType)dtype_info[graph_type(b->g, n->in[0])->dtype].compute;
-    int32_t x = step->outside ? build_const(b, type, (Scalar){0}) : guarded(b, n->in[0], &step->map, c);
+    int32_t x = nothing ? build_const(b, type, (Scalar){0}) : guarded(b, n->in[0], &step->map, c);
     if (x >= 0 && c >= 0) x = build_prim(b, P_select, type, c, x, build_const(b, type, (Scalar){0}));
     if (x < 0) return UINT32_MAX;
     uint16_t axes = (uint16_t)(b->draft.at[x].axes & ~(1u << b->env.sweep));
