@@ -208,7 +208,7 @@ static void carry_in_place(void **state)
     arena_free(&a);
 }
 
-/* ---- random graphs: programs, element by element and in blocks, against eager kernels, bit for bit, and those against ref ---  */
+/* ---- random graphs: programs, element by element, in blocks and compiled, against eager kernels, bit for bit, and those against ref ---  */
 
 typedef struct Task {
     Arena *arena;
@@ -249,6 +249,26 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     return -1;
 }
 
+/* The same, compiled. */
+static int64_t run_compiled(Task *task, RandomGraph *rg, const void **in, void **eager)
+{
+    Arena *a = task->arena;
+    Status st = {0};
+    Module *m = module_again(a, rg->m, &st);
+    int64_t symbol[64];
+    for (int i = 0; i < 64; i++) symbol[i] = rg->symbol[0];
+    GraphRun r = {.arena = a, .symbol = symbol, .st = &st};
+    void **result = ARENA_ARRAY(a, void *, rg->g->result.len + 1);
+    if (m == NULL || !graph_compiled(&r, m, in, result)) fail_msg("seed %llu, compiled: %s", (unsigned long long)task->seed, st.text);
+    r.symbol = rg->symbol;
+    for (uint32_t i = 0; i < rg->g->result.len; i++) {
+        DType t = (DType)graph_type(rg->g, rg->g->result.at[i])->dtype;
+        int64_t n = graph_bytes(&r, rg->g, rg->g->result.at[i]) / (int64_t)dtype_bytes(t);
+        if (bytes_differ(t, eager[rg->g->result.at[i]], result[i], n) >= 0) return i;
+    }
+    return -1;
+}
+
 static void check_random(void *arg)
 {
     Task *task = arg;
@@ -277,6 +297,8 @@ static void check_random(void *arg)
             fail_msg("seed %llu, %s%s: result %lld differs", (unsigned long long)task->seed, i % 2 ? "fused" : "unfused",
                 i >= 2 ? ", in blocks" : "", (long long)at);
     }
+    int64_t at = graph_can_compile() ? run_compiled(task, &rg, in, eager) : -1;
+    if (at >= 0) fail_msg("seed %llu, compiled: result %lld differs", (unsigned long long)task->seed, (long long)at);
 }
 
 static void random_graphs(void **state)
