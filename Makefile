@@ -70,7 +70,7 @@ LIBS     = $(BLAS_LIBS) $(ZLIB_LIBS) -lm -lpthread -ldl
 NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
 
 # Kernels are compiled once for the baseline and once for each wider instruction set.
-KERNEL_FLAGS = $(if $(filter codegen/eager/%,$<),-O3) \
+KERNEL_FLAGS = $(if $(filter codegen/eager/% codegen/contract/%,$<),-O3) \
 	$(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
 	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma)
 X86_ONLY := %_avx2.c %_avx512.c

@@ -14,6 +14,7 @@ void kept_free(Kept *k);
 typedef struct EagerCtx {
     ThreadPool *threads; /* NULL: this thread alone */
     Kept *kept;          /* NULL: each call lowers its op anew */
+    bool blas;           /* contract_run */
 } EagerCtx;
 
 /* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in

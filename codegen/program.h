@@ -61,6 +61,7 @@ typedef struct Step {
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
         uint8_t type;
+        bool host;            /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
         uint32_t a, b, c;     /* program buffers */
@@ -91,8 +92,6 @@ typedef struct Program {
     uint32_t ninput, noutput;
     bool calls_back;          /* has a callback step */
     bool may_fail;            /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
-    /* as lowered: contractions go through the host table; else the backend's own product, in order of k */
-    bool blas;
     VEC(Buf) buf;             /* inputs, outputs, then the rest */
     VEC(Kernel) kernel;       /* no two are equal */
     Step *step;
@@ -110,7 +109,7 @@ typedef struct Program {
 
 typedef struct LowerOptions {
     Target target;
-    bool blas;                /* contractions go through the host table */
+    bool host_products;       /* contractions, but for tiny ones, go through the host table; else all are emitted */
     /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
     const Dim *const *stride;
 } LowerOptions;

@@ -10,7 +10,6 @@ typedef struct Target {
     uint32_t vector_bytes;    /* of one register: 32 for AVX2, 16 for SSE/NEON, 4 for none */
     uint32_t row_cache_bytes; /* a row up to this size may be kept near the core between stages */
     bool fma;                 /* mad rounds once */
-    bool blas;                /* contractions may go to a BLAS through the host table */
     bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
     bool threads;             /* kernels may be split into chunks through the host table */
 } Target;

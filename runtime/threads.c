@@ -23,6 +23,7 @@
 
 #define MOST_THREADS 1024
 #define SPIN_NS 60000
+#define KEEP_BYTES ((size_t)64 << 20)
 #define OPEN ((uint32_t)1 << 31)
 #define PARKED ((uint32_t)1 << 30) /* the caller sleeps until the last worker leaves */
 #define INSIDE (PARKED - 1)
@@ -34,6 +35,7 @@ struct ThreadPool {
     pid_t maker; /* the process that has the workers */
     ParallelFor hook;
     void *hook_user;
+    BufferPool *memory;
     atomic_bool stop;
     atomic_flag busy;
     /* The job: written while the gate is shut and empty. */
@@ -178,6 +180,11 @@ ThreadPool *threads_new(int threads)
     p->room = threads;
     p->spin = threads <= cores;
     p->maker = getpid();
+    p->memory = pool_new(KEEP_BYTES);
+    if (!p->memory) {
+        mem_free_aligned(p, pool_bytes(threads), _Alignof(ThreadPool));
+        return NULL;
+    }
     start_workers(p, threads);
     return p;
 }
@@ -188,10 +195,13 @@ void threads_free(ThreadPool *p)
     atomic_store(&p->stop, true);
     call_workers(p, MOST_THREADS);
     for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++) pthread_join(p->worker[i], NULL);
+    pool_free(p->memory);
     mem_free_aligned(p, pool_bytes(p->room), _Alignof(ThreadPool));
 }
 
 int threads_count(const ThreadPool *p) { return p->count; }
+
+BufferPool *threads_memory(ThreadPool *p) { return p->memory; }
 
 void threads_set_hook(ThreadPool *p, ParallelFor hook, void *user)
 {

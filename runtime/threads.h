@@ -4,7 +4,7 @@
 #ifndef KILN_RUNTIME_THREADS_H
 #define KILN_RUNTIME_THREADS_H
 
-#include "base.h"
+#include "buffer.h"
 
 typedef struct ThreadPool ThreadPool;
 
@@ -16,6 +16,8 @@ typedef void (*ChunkFn)(void *arg, int64_t lo, int64_t hi);
 ThreadPool *threads_new(int threads);
 void threads_free(ThreadPool *p);
 int threads_count(const ThreadPool *p);
+/* Memory for the time of a job, kept for the next ones; any thread may ask for it. */
+BufferPool *threads_memory(ThreadPool *p);
 
 /* Covers [0, n) in chunks of `grain` (the last may be shorter) and returns when all are done. If n <= grain, there is one thread,
  * or the pool is busy (another thread's call, or a nested one), the caller runs chunk after chunk in order. */

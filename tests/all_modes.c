@@ -47,7 +47,7 @@ static bool in_llvm(Way *w)
 
 static bool in_cuda_text(Way *w)
 {
-    LowerOptions o = {.blas = false};
+    LowerOptions o = {0};
     if (!cuda_host_compiles()) {
         print_message("    without CUDA text: no C++ compiler to run it on the host\n");
         return false;

@@ -264,7 +264,7 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
         views[i] = contiguous(&t, in[i]);
         if (r->odd != 0) views[i] = odd_layout(r, &views[i], &rnd);
     }
-    if (n->op == OP_matmul && !r->blas) return run_matmul(r, views, results);
+    if (n->op == OP_matmul && !r->host_products) return run_matmul(r, views, results);
     const EagerCtx ctx = {.threads = r->threads, .kept = r->kept};
     if (r->odd != 0 && random_chance(&rnd, 50)) {
         /* Movement without moving anything, where that can be. */
@@ -344,7 +344,6 @@ bool graph_can_compile(void)
 typedef struct Host {
     KilnHost h;
     ThreadPool *threads;
-    bool blas;
     Status *st;
 } Host;
 
@@ -373,7 +372,7 @@ static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const in
 static int32_t host_contract(const KilnHost *h, const HostContract *c)
 {
     const Host *host = (const Host *)h;
-    return contract_run(host->threads, c, host->blas, host->st) ? 0 : (int32_t)host->st->code;
+    return contract_run(host->threads, c, false, host->st) ? 0 : (int32_t)host->st->code;
 }
 
 /* Memory with a border on either side that nobody may write to. */
@@ -409,7 +408,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
     HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
     Host host = {
-        {.run = host_run, .contract = host_contract, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->blas, r->st};
+        {.run = host_run, .contract = host_contract, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
@@ -433,7 +432,7 @@ bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **
     Target target;
     if (b == NULL || !b->target(&target, r->st) || !graph_passes(m, &target, -1, r->st)) return false;
     target.dear_guards = m->graph.at[0]->node.len % 2; /* small kernels with guards are worth testing, too */
-    const LowerOptions o = {.target = target, .blas = r->blas};
+    const LowerOptions o = {.target = target, .host_products = r->host_products};
     Program *p = program_lower(r->arena, m, &o, r->st);
     Compiled *c = p == NULL ? NULL : b->compile(p, &(CompileOptions){0}, r->st);
     if (c == NULL) return false;

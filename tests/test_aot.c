@@ -65,9 +65,9 @@ static void objects_train_and_infer_with_the_bits_of_the_jit(void **state)
     kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(BATCH, IN), 0, 1);
     kiln_tensor *label = kiln_argmax(kiln_slice(x, 1, 0, OUT, 1), 1);
     kiln_function *step = kiln_function_new(k, train, &net, &(kiln_function_options){
-        .name = "step", .no_blas = true,
+        .name = "step",
         .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 12), IN), KILN_SPEC(KILN_I64, KILN_DIM("N", 1, 12))}});
-    kiln_function *eval = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer", .no_blas = true,
+    kiln_function *eval = kiln_function_new(k, infer, &net, &(kiln_function_options){.name = "infer",
         .inputs = {KILN_SPEC(KILN_F32, BATCH, IN)}});
     kiln_tensor *logits = kiln_call(eval, x);
     kiln_variable *moments[16]; /* made by a first trace, so that the artifact's state has their first values */

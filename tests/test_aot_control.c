@@ -38,7 +38,7 @@ static void loops_and_branches(void **state)
     float want[CALLS][N + 1], got[CALLS][N + 1];
     kiln_variable *halved = kiln_variable_new(k, "halved", KILN_F32, 0.0);
     kiln_function *f = kiln_function_new(k, wander, halved, &(kiln_function_options){
-        .name = "wander", .no_blas = true, .inputs = {KILN_SPEC(KILN_F32, N), KILN_SPEC(KILN_I32)}});
+        .name = "wander", .inputs = {KILN_SPEC(KILN_F32, N), KILN_SPEC(KILN_I32)}});
     char path[128];
     snprintf(path, sizeof path, "%s/wander", dir);
     assert_true(kiln_aot(f, path, NULL));

@@ -87,7 +87,7 @@ static void hundreds_of_variables_and_inputs(void **state)
         variable[i] = kiln_variable_new(k, name, kiln_normal(g, KILN_F32, KILN_SHAPE(WIDTH), 0, 1));
     }
     kiln_function *f = kiln_function_new(k, many, NULL, &(kiln_function_options){
-        .name = "many", .no_blas = true, .outputs = RESULTS, .inputs_count = INPUTS, .input_list = spec});
+        .name = "many", .outputs = RESULTS, .inputs_count = INPUTS, .input_list = spec});
     assert_true(kiln_aot(f, path_of("many"), NULL));
     for (int i = 0; i < CALLS; i++) {
         assert_true(kiln_call_all_of_at(KILN_HERE, f, kiln_tensors(in, INPUTS), out, RESULTS));

@@ -1,8 +1,7 @@
-/* The shared contraction: the plain kernel against the loop that defines it, bit for bit; the BLAS
- * within the bound of a dot product; transposed, strided and broadcast operands, batches, empty
- * extents, 16-bit floats; threads change no bit. */
-#include "codegen/contract/blas.h"
-#include "codegen/contract/contract.h"
+/* The shared contraction against the loop that defines it, bit for bit, on every instruction set of this CPU, packed and as it lies;
+ * OpenBLAS, where it is asked for, within the bound of a dot product; transposed, strided and broadcast operands, batches, empty
+ * extents, narrow floats; threads change no bit. */
+#include "codegen/contract/contract_parts.h"
 #include "model.h"
 #include "pool.h"
 
@@ -44,7 +43,7 @@ static double dot(const HostContract *c, int64_t a, int64_t b, double *bound)
     return total.f;
 }
 
-static void check(const HostContract *c, bool blas, bool exact)
+static void check(const HostContract *c, bool exact)
 {
     size_t bytes = dtype_bytes((DType)c->type);
     int64_t batches = 1;
@@ -63,21 +62,21 @@ static void check(const HostContract *c, bool blas, bool exact)
         dtype_store_f64((DType)c->type, &rounded, want);
         bool same = memcmp(&rounded, (char *)c->c + (size_t)at * bytes, bytes) == 0;
         if (exact ? !same : fabs(got - want) > bound + fabs(want) * (bytes == 2 ? 0x1p-8 : 0))
-            fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d blas %d: element %d,%d is %a, not %a",
+            fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d: element %d,%d is %a, not %a",
                 dtype_info[c->type].name, (int)c->m, (int)c->n, (int)c->k, (int)c->a_row,
-                (int)c->a_col, (int)c->b_row, (int)c->b_col, blas, (int)row, (int)column, got,
+                (int)c->a_col, (int)c->b_row, (int)c->b_col, (int)row, (int)column, got,
                 want);
     }
 }
 
-static void run(ThreadPool *pool, const HostContract *c, bool blas)
+static void run(ThreadPool *pool, const HostContract *c)
 {
     Status st = {0};
-    if (!contract_run(pool, c, blas, &st)) fail_msg("%s", st.text);
+    if (!contract_run(pool, c, false, &st)) fail_msg("%s", st.text);
 }
 
 /* Every layout of both operands: plain, transposed, every other element. */
-static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
+static void check_extents(int type, int64_t m, int64_t n, int64_t k)
 {
     size_t bytes = dtype_bytes((DType)type);
     int64_t most = MAX_OF(m, n) * 2 * MAX_OF(k, 1);
@@ -85,16 +84,21 @@ static void check_extents(int type, int64_t m, int64_t n, int64_t k, bool blas)
     char *c = malloc((size_t)(m * n) * bytes + 8), *other = malloc((size_t)(m * n) * bytes + 8);
     fill(type, a, most * 2, 1);
     fill(type, b, most * 2, 2);
-    for (int layout = 0; layout < 9; layout++) {
+    for (int layout = 0; layout < 9; layout += m * n * k > 1 << 27 ? 4 : 1) {
         HostContract h = {.type = type, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
         const int64_t as[][2] = {{k, 1}, {1, m}, {2 * k, 2}},
                       bs[][2] = {{n, 1}, {1, k}, {2 * n, 2}};
         h.a_row = as[layout % 3][0], h.a_col = as[layout % 3][1];
         h.b_row = bs[layout / 3][0], h.b_col = bs[layout / 3][1];
-        run(NULL, &h, blas);
-        check(&h, blas, !blas || !contract_uses_blas(type, m, n, k));
+        run(NULL, &h);
+        check(&h, true);
         h.c = other;
-        run(threads, &h, blas);
+        run(threads, &h);
+        assert_memory_equal(c, other, (size_t)(m * n) * bytes);
+        if (dtype_info[type].compute != type || k > TREE_RUN) continue; /* packed anyway, or by runs */
+        memset(other, 0, (size_t)(m * n) * bytes);
+        Status st = {0};
+        assert_true(contract_large(layout % 2 ? threads : NULL, &h, 1, 0, k, other, &st));
         assert_memory_equal(c, other, (size_t)(m * n) * bytes);
     }
     free(a);
@@ -114,16 +118,16 @@ static void threads_share_a_long_k(void **state)
         fill(DT_f32, a, M * k, 1);
         fill(DT_f32, b, N * k, 2);
         HostContract h = {.type = DT_f32, .m = M, .n = N, .k = k, .a = a, .b = b, .c = c, .a_row = k, .a_col = 1, .b_row = N, .b_col = 1};
-        run(NULL, &h, false);
+        run(NULL, &h);
         h.c = other;
-        run(threads, &h, false);
+        run(threads, &h);
         assert_memory_equal(c, other, sizeof c);
         free(a);
         free(b);
     }
 }
 
-static void plain_follows_the_model(void **state)
+static void follows_the_model(void **state)
 {
     (void)state;
     static const int64_t extents[][3] = {{1, 1, 1}, {2, 3, 4}, {6, 16, 8}, {7, 17, 9}, {13, 33, 65},
@@ -132,35 +136,36 @@ static void plain_follows_the_model(void **state)
         {3, 2, 8191}, {1, 3, 8192}, {2, 18, 8193}, {1, 17, 16385}, {7, 5, 40001}, {1, 1, 100000}};
     for (size_t i = 0; i < COUNT_OF(extents); i++)
         for (int type = DT_f16; type < DT_COUNT; type++)
-            check_extents(type, extents[i][0], extents[i][1], extents[i][2], false);
+            check_extents(type, extents[i][0], extents[i][1], extents[i][2]);
     for (int64_t m = 1; m < 15; m++)
-        for (int64_t n = 1; n < 35; n += 3) check_extents(DT_f32, m, n, 5, true);
+        for (int64_t n = 1; n < 35; n += 3) check_extents(DT_f32, m, n, 5);
 }
 
 static void large(void **state)
 {
     (void)state;
-    check_extents(DT_f32, 128, 200, 100, false);
-    check_extents(DT_f32, 400, 360, 256, true);
-    check_extents(DT_f32, 100, 1100, 400, true);
-    check_extents(DT_f64, 256, 500, 270, true);
-    check_extents(DT_bf16, 600, 256, 256, true);
-    bool used = blas_refused() == NULL;
-    assert_int_equal(contract_uses_blas(DT_f32, 400, 360, 256), used);
-    assert_int_equal(contract_uses_blas(DT_f32, 100, 1100, 400), used);
-    assert_int_equal(contract_uses_blas(DT_f32, 1024, 1024, 1024), used);
-    assert_false(contract_uses_blas(DT_f32, 1, 100000, 1000));
-    assert_false(contract_uses_blas(DT_f32, 100000, 1, 1000));
-    assert_non_null(strstr(blas_name(), "OpenBLAS"));
+    check_extents(DT_f32, 128, 200, 100);
+    check_extents(DT_f32, 400, 360, 256);
+    check_extents(DT_f32, 100, 1100, 400);
+    check_extents(DT_f64, 256, 500, 270);
+    check_extents(DT_bf16, 600, 256, 256);
+    check_extents(DT_f32, 820, 810, 810);
+    check_extents(DT_f32, 4200, 90, 9000);
+    check_extents(DT_bf16, 20, 5, 40001);
 }
 
-static void vectors(void **state)
+/* Of operands that are near and far. */
+static void few_rows(void **state)
 {
     (void)state;
-    check_extents(DT_f32, 1, 1030, 1025, true);
-    check_extents(DT_f32, 1030, 1, 1025, true);
-    check_extents(DT_f64, 1, 130, 2000, true);
-    check_extents(DT_f64, 130, 1, 2000, true);
+    for (int type = DT_bf16; type <= DT_f64; type++)
+        for (int64_t m = 1; m <= 9; m += 4) {
+            check_extents(type, m, 1030, 1025);
+            check_extents(type, m, 130, 2000);
+            check_extents(type, m, 37, 300);
+        }
+    check_extents(DT_f32, 1030, 1, 1025);
+    check_extents(DT_f64, 130, 1, 2000);
 }
 
 static void batches(void **state)
@@ -186,13 +191,13 @@ static void batches(void **state)
         .b_batch = {0, K * N},
         .b_row = N,
         .b_col = 1};
-    run(threads, &h, true);
-    check(&h, true, true);
+    run(threads, &h);
+    check(&h, true);
     h.b_batch[0] = -K * N * 6; /* backwards, and the first axis of a repeats */
     h.b = b + 3 * 6 * K * N;
     h.a_batch[0] = 0;
-    run(NULL, &h, true);
-    check(&h, true, true);
+    run(NULL, &h);
+    check(&h, true);
     free(a);
     free(b);
     free(c);
@@ -212,22 +217,50 @@ static void nothing(void **state)
         .a_col = 1,
         .b_row = 2,
         .b_col = 1};
-    run(NULL, &h, true);
+    run(NULL, &h);
     for (int i = 0; i < 4; i++) assert_true(c[i] == 0);
     c[0] = 7;
     h.m = 0;
     h.k = 3;
-    run(threads, &h, true);
+    run(threads, &h);
     h.m = 1;
     h.nbatch = 1;
-    run(threads, &h, true);
+    run(threads, &h);
     assert_true(c[0] == 7);
+}
+
+static void by_openblas(void **state)
+{
+    (void)state;
+    enum { M = 100, N = 330, K = 120 };
+    float *a = malloc(2 * M * K * sizeof *a), *b = malloc(2 * K * N * sizeof *b), *c = malloc(M * N * sizeof *c);
+    fill(DT_f32, a, 2 * M * K, 1);
+    fill(DT_f32, b, 2 * K * N, 2);
+    HostContract h = {.type = DT_f32, .m = M, .n = N, .k = K, .a = a, .b = b, .c = c};
+    const int64_t as[][2] = {{K, 1}, {1, M}, {2 * K, 2}}, bs[][2] = {{N, 1}, {1, K}, {2 * N, 2}};
+    for (int layout = 0; layout < 9; layout++) {
+        h.a_row = as[layout % 3][0], h.a_col = as[layout % 3][1];
+        h.b_row = bs[layout / 3][0], h.b_col = bs[layout / 3][1];
+        Status st = {0};
+        if (!contract_run(threads, &h, true, &st)) {
+            assert_int_equal(st.code, ST_UNSUPPORTED);
+            assert_non_null(strstr(st.text, "OpenBLAS is not there: libopenblas"));
+            printf("skip: there is no OpenBLAS\n");
+            skip();
+        }
+        check(&h, false);
+    }
+    assert_true(contract_blas_opened());
+    assert_false(contract_by_blas(DT_f32, 1, 100000, 1000) || contract_by_blas(DT_bf16, 400, 400, 400));
+    free(a);
+    free(b);
+    free(c);
 }
 
 static void no_memory(void **state)
 {
     (void)state;
-    uint16_t a[4] = {0}, c[4] = {0};
+    uint16_t a[40] = {0}, c[40] = {0};
     HostContract h = {.type = DT_f16,
         .m = 2,
         .n = 2,
@@ -239,33 +272,51 @@ static void no_memory(void **state)
         .a_col = 1,
         .b_row = 2,
         .b_col = 1};
-    for (uint64_t n = 1; n <= 3; n++) {
-        Status st = {0};
-        int64_t live = memory_count().live_blocks;
-        memory_fail_at(n, false);
-        assert_false(contract_run(NULL, &h, true, &st));
-        assert_int_equal(st.code, ST_MEMORY);
-        assert_int_equal(memory_count().live_blocks, live);
+    for (h.m = 2; h.m <= 20; h.m += 18) { /* as it lies, and packed */
+        uint64_t n = 0;
+        for (bool done = false; !done;) {
+            Status st = {0};
+            int64_t live = memory_count().live_blocks;
+            memory_fail_at(++n, false);
+            done = contract_run(NULL, &h, false, &st);
+            assert_int_equal(st.code, done ? ST_OK : ST_MEMORY);
+            assert_int_equal(memory_count().live_blocks, live);
+        }
+        assert_true(n >= (h.m == 2 ? 3 : 5));
     }
     memory_fail_at(0, false);
 }
 
-static int open(void **state)
+/* The number of the tier, of those that this CPU has, stands in `state`. */
+static int open_tier(void **state)
 {
-    blas_init(false);
-    return open_pool(state);
+    int n, number = (int)(intptr_t)*state;
+    const ContractTier *const *all = contract_tiers(&n);
+    contract_use_tier(all[MIN_OF(number, n - 1)]);
+    return 0;
 }
+
+static int close_tier(void **state)
+{
+    (void)state;
+    contract_use_tier(NULL);
+    return 0;
+}
+
+#define ON_TIER(f, number) {#f " on tier " #number, f, open_tier, close_tier, (void *)number}
+#define ON_TIERS(f) ON_TIER(f, 0), ON_TIER(f, 1)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_share_a_long_k),
-        cmocka_unit_test(plain_follows_the_model),
-        cmocka_unit_test(large),
-        cmocka_unit_test(vectors),
+        ON_TIERS(follows_the_model),
+        ON_TIERS(large),
+        ON_TIERS(few_rows),
         cmocka_unit_test(batches),
         cmocka_unit_test(nothing),
         cmocka_unit_test(no_memory),
+        cmocka_unit_test(by_openblas),
     };
-    return cmocka_run_group_tests(tests, open, close_pool);
+    return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

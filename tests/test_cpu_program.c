@@ -172,8 +172,8 @@ static void products_through_the_host(void **state)
     Product x = {3, 5, 35, 6, false, true};
     Step s = product_step(&x, x.m, x.n, make_symbol(m, "K", 0, 10), DT_f32, buf);
     s.contract.a_base = 2;
+    s.contract.host = true;
     make_step(m, s);
-    m->p->blas = true;
     const Backend *back = llvm_backend();
     Compiled *code = back->compile(make_program(m), &(CompileOptions){0}, &st);
     assert_non_null(code);

@@ -15,7 +15,7 @@ static bool full(void) { return getenv("KILN_TEST_FULL") != NULL; }
 static Program *lower(Arena *a, Module *m, const char *what)
 {
     Status st = {0};
-    LowerOptions o = {.blas = false};
+    LowerOptions o = {0};
     cuda_target(&o.target);
     if (!graph_passes(m, &o.target, -1, &st)) fail_msg("%s: %s", what, st.text);
     Program *p = program_lower(a, m, &o, &st);

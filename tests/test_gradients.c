@@ -195,7 +195,7 @@ static void fill(Check *k, uint32_t i)
 
 static void run(Check *k)
 {
-    GraphRun r = {.arena = k->arena, .symbol = arena_zeros(k->arena, 64, sizeof(int64_t)), .blas = true, .st = &k->st};
+    GraphRun r = {.arena = k->arena, .symbol = arena_zeros(k->arena, 64, sizeof(int64_t)), .host_products = true, .st = &k->st};
     if (!graph_run(&r, k->g, k->in, &k->all)) fail_case(k, k->st.text);
 }
 
@@ -248,7 +248,7 @@ static void compare_others(Check *k)
     if (!graph_can_compile()) return;
     Module *copy = module_again(k->arena, k->m, &k->st);
     void **result = arena_zeros(k->arena, k->g->result.len, sizeof *result);
-    GraphRun r = {.arena = k->arena, .symbol = symbol, .blas = true, .st = &k->st};
+    GraphRun r = {.arena = k->arena, .symbol = symbol, .host_products = true, .st = &k->st};
     if (copy == NULL || !graph_compiled(&r, copy, k->in, result)) fail_case(k, k->st.text);
     for (uint32_t i = 0; i < k->g->result.len; i++)
         if (bytes_differ(DT_f64, k->all[k->g->result.at[i]], result[i], count(k->g, k->g->result.at[i])) >= 0)

@@ -137,7 +137,7 @@ static void compile(Run *r, const Target *target)
     PassCtx ctx = {.scratch = &r->scratch, .target = target, .st = &r->st, .stop_after = -1};
     if (m == NULL || !pipeline_run(&ctx, m)) return;
     for (uint32_t i = 1; i < m->graph.len; i++) r->body_nodes += m->graph.at[i]->node.len;
-    LowerOptions o = {.target = *target, .blas = true};
+    LowerOptions o = {.target = *target, .host_products = true};
     Program *p = program_lower(&r->arena, m, &o, &r->st);
     Compiled *c = p != NULL ? b->compile(p, &(CompileOptions){.dump = count_lines, .dump_user = r, .want = "llvm"}, &r->st) : NULL;
     if (c != NULL) b->release(c);
@@ -147,7 +147,7 @@ static void compare(Run *r)
 {
     const void *in[1] = {r->x};
     void *got[1], **all;
-    GraphRun run = {.arena = &r->arena, .blas = false, .st = &r->st};
+    GraphRun run = {.arena = &r->arena, .st = &r->st};
     Module *m = module_parse(&r->arena, r->text.at, r->text.len, &r->st);
     if (m == NULL || !graph_run(&run, m->graph.at[0], in, &all)) return;
     memcpy(r->want, all[m->graph.at[0]->result.at[0]], sizeof r->want);

@@ -21,7 +21,7 @@
 
 #define SYMBOL 5 /* every symbol's value */
 
-static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .blas = true};
+static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true};
 
 typedef struct Outcome {
     uint32_t launches;
@@ -84,7 +84,7 @@ static void **make_inputs(Arena *a, const Module *m)
     return in;
 }
 
-static Program *lower(Arena *a, const TextCase *c, bool fuse, bool blas)
+static Program *lower(Arena *a, const TextCase *c, bool fuse, bool host)
 {
     Module *m = parse(a, c);
     Arena scratch;
@@ -94,8 +94,8 @@ static Program *lower(Arena *a, const TextCase *c, bool fuse, bool blas)
     bool ok = pipeline_run(&ctx, m);
     arena_free(&scratch);
     if (!ok) fail_msg("%s: %s", c->name, st.text);
-    LowerOptions o = {.target = target, .blas = blas};
-    o.target.dear_guards = blas || !fuse;
+    LowerOptions o = {.target = target, .host_products = host};
+    o.target.dear_guards = host || !fuse;
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL) fail_msg("%s: %s", c->name, st.text);
     if (getenv("KILN_SHOW") != NULL && strstr(c->name, getenv("KILN_SHOW")) != NULL) {
@@ -125,9 +125,9 @@ static void check_plan(const TextCase *c, const Program *p)
     }
 }
 
-static Outcome run(Arena *a, const TextCase *c, bool fuse, bool blas, void **in)
+static Outcome run(Arena *a, const TextCase *c, bool fuse, bool host, void **in)
 {
-    Program *p = lower(a, c, fuse, blas);
+    Program *p = lower(a, c, fuse, host);
     Status st = {0};
     Outcome r = {.launches = p->launches, .workspace = p->workspace, .n = p->noutput};
     void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
@@ -165,11 +165,11 @@ static void run_case(const TextCase *c)
     Arena a;
     arena_init(&a);
     void **in = make_inputs(&a, parse(&a, c));
-    Outcome plain = run(&a, c, false, false, in), fused = run(&a, c, true, false, in), blas = run(&a, c, true, true, in);
+    Outcome plain = run(&a, c, false, false, in), fused = run(&a, c, true, false, in), host = run(&a, c, true, true, in);
     printf("# %-40s %2u launches, %2u unfused\n", c->name, fused.launches, plain.launches);
     judge(&a, c, &plain, in, "unfused");
     judge(&a, c, &fused, in, "fused");
-    judge(&a, c, &blas, in, "fused, for a BLAS");
+    judge(&a, c, &host, in, "fused, with the host's products");
     for (uint32_t i = 0; i < plain.n; i++)
         if (memcmp(plain.out[i], fused.out[i], plain.bytes[i]) != 0) fail_msg("%s: result %u: fusing changed its bits", c->name, i);
     if (said(c, "; launches ") >= 0) assert_int_equal(fused.launches, said(c, "; launches "));
@@ -226,7 +226,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     GraphRun r = {.arena = a, .symbol = rg->symbol, .st = &st};
     Module *m = module_again(a, rg->m, &st);
     if (m == NULL || !graph_passes(m, &target, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
-    LowerOptions o = {.target = target, .blas = task->seed % 4 == 0};
+    LowerOptions o = {.target = target, .host_products = task->seed % 4 == 0};
     if (blocks) o.target.row_cache_bytes = 0, o.target.dear_guards = true;
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL && st.code == ST_VALUE) return -1; /* its symbol's upper bound is beyond any memory */

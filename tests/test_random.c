@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "codegen/contract/blas.h"
 #include "codegen/contract/contract.h"
 #include "codegen/ref.h"
 #include "graph_run.h"
@@ -43,9 +42,9 @@ static const int64_t extents[] = {0, 1, 7, 8, 9, 31, 32, 33, 257, 4097, 16385};
 static ThreadPool *threads;
 static uint64_t running; /* seed, for when it crashes */
 
-static GraphRun runner(Case *c, bool blas, uint64_t odd)
+static GraphRun runner(Case *c, bool host_products, uint64_t odd)
 {
-    return (GraphRun){.arena = c->arena, .threads = threads, .symbol = c->rg.symbol, .blas = blas, .odd = odd, .st = &c->st};
+    return (GraphRun){.arena = c->arena, .threads = threads, .symbol = c->rg.symbol, .host_products = host_products, .odd = odd, .st = &c->st};
 }
 
 /* ---- telling of a failure ----------------------------------------------------------------------------------- */
@@ -150,7 +149,7 @@ static bool run_mode(Case *c, Mode mode, Module *m, const void *const *in, void 
     if (n != DIM_BAD) symbol[-1 - n] = c->rg.symbol[0];
     r.symbol = symbol;
     if (mode != MODE_PASSES) return graph_compiled(&r, m, in, result);
-    static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .blas = true, .threads = true};
+    static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .threads = true};
     void **all;
     if (!graph_passes(m, &target, -1, &c->st) || !graph_run(&r, m->graph.at[0], in, &all)) return false;
     for (uint32_t i = 0; i < m->graph.at[0]->result.len; i++) result[i] = all[m->graph.at[0]->result.at[i]];
@@ -441,7 +440,6 @@ static void random_graphs(void **state)
     const char *one = getenv("KILN_TEST_SEED");
     const bool full = getenv("KILN_TEST_FULL") != NULL, compiler = graph_can_compile();
     const uint64_t graphs = full ? 8000 : 300, every = full ? 1 : 3;
-    blas_init(false);
     threads = threads_new(2);
     if (one != NULL) {
         char *dash;

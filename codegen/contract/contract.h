@@ -1,16 +1,18 @@
-/* contract: the one matrix product that eager and JIT-compiled code call, so that both have the same bits. By extents
- * alone (never by threads or strides) it decides between the BLAS, where blas.h finds it fit, on a fixed grid of slices, each one
- * single-threaded call, and the plain kernel: c = sum over k in order of mad(a, b, c), from 0. Never calls gemm with m or n = 1. */
+/* contract: the one product of matrices that eager and JIT-compiled code call. The order of its sums is that of docs/numerics.md,
+ * whatever the extents of rows and columns, strides, threads and instruction set. Where an engine asks for OpenBLAS, large products
+ * are OpenBLAS's: which ones, and in what calls, depends on dtype and extents alone. */
 #ifndef KILN_CODEGEN_CONTRACT_H
 #define KILN_CODEGEN_CONTRACT_H
 
-#include "../../runtime/base.h"
+#include "../../runtime/dtype.h"
 #include "../../runtime/threads.h"
 #include "../host.h"
 
-/* True if contractions of these extents go to the BLAS: never where it is refused. */
-bool contract_uses_blas(int type, int64_t m, int64_t n, int64_t k);
-/* threads NULL: this thread alone (same bits). False: ST_MEMORY for a packing buffer. */
+/* threads: their memory is used for operands that are packed, and they themselves where that pays. False: ST_MEMORY; with blas also
+ * ST_UNSUPPORTED. */
 bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st);
+/* Whether products of these extents go to OpenBLAS in an engine that asks for it, and whether this process has such an engine. */
+bool contract_by_blas(DType type, int64_t m, int64_t n, int64_t k);
+bool contract_blas_opened(void);
 
 #endif

@@ -3,17 +3,18 @@
 #include "contract_tier.h"
 
 #include "../../ir/scalar_c.h"
+#include "contract_widen.h"
 
 #include <immintrin.h>
 
-/* to[l] = the l-th elements of eight rows. */
-static inline void turn_f32(__m256 *to, const float *from, int64_t row)
+/* to[l] = element at + l of as many rows as there are lanes. */
+static inline void turn_f32(__m256 *to, const float *const *row, int64_t at)
 {
     __m256 r[8], p[8];
     /* Rows i and i + 4 are the halves of one vector: all that follows stays within halves. */
 #pragma GCC unroll 8
     for (int i = 0; i < 4; i++) {
-        const float *low = from + i * row, *high = low + 4 * row;
+        const float *low = row[i] + at, *high = row[i + 4] + at;
         r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
         r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
     }
@@ -30,12 +31,12 @@ static inline void turn_f32(__m256 *to, const float *from, int64_t row)
     }
 }
 
-static inline void turn_f64(__m256d *to, const double *from, int64_t row)
+static inline void turn_f64(__m256d *to, const double *const *row, int64_t at)
 {
     __m256d r[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 2; i++) {
-        const double *low = from + i * row, *high = low + 2 * row;
+        const double *low = row[i] + at, *high = row[i + 2] + at;
         r[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
         r[i + 2] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low + 2)), _mm_loadu_pd(high + 2), 1);
     }
@@ -45,6 +46,7 @@ static inline void turn_f64(__m256d *to, const double *from, int64_t row)
     to[3] = _mm256_unpackhi_pd(r[2], r[3]);
 }
 
+#define ROWS 6
 #define T float
 #define SUFFIX f32
 #define V __m256
@@ -52,7 +54,7 @@ static inline void turn_f64(__m256d *to, const double *from, int64_t row)
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define SPLAT(x) _mm256_set1_ps(x)
-#define MAD(x, y, z) _mm256_fmadd_ps(x, y, z)
+#define MADD(x, y, z) _mm256_fmadd_ps(x, y, z)
 #include "contract_kernel.h"
 #define T double
 #define SUFFIX f64
@@ -61,7 +63,7 @@ static inline void turn_f64(__m256d *to, const double *from, int64_t row)
 #define LOAD(p) _mm256_loadu_pd(p)
 #define STORE(p, v) _mm256_storeu_pd(p, v)
 #define SPLAT(x) _mm256_set1_pd(x)
-#define MAD(x, y, z) _mm256_fmadd_pd(x, y, z)
+#define MADD(x, y, z) _mm256_fmadd_pd(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_avx2 = {block_f32, block_f64, vector_f32, vector_f64};
+const ContractTier contract_avx2 = {widen, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

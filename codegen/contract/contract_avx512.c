@@ -3,26 +3,59 @@
 #include "contract_tier.h"
 
 #include "../../ir/scalar_c.h"
+#include "contract_widen.h"
 
 #include <immintrin.h>
 
-/* to[l] = the l-th elements of as many rows as there are lanes. */
-static inline void turn_f32(__m512 *to, const float *from, int64_t row)
+/* to[l] = element at + l of as many rows as there are lanes. Whole rows are loaded at once: rows a power of two apart share the
+ * few places of a cache, which soon lose them. */
+static inline void turn_f32(__m512 *to, const float *const *row, int64_t at)
 {
-    _Alignas(64) float turned[16][16];
-    for (int r = 0; r < 16; r++)
-        for (int l = 0; l < 16; l++) turned[l][r] = from[r * row + l];
-    for (int l = 0; l < 16; l++) to[l] = _mm512_load_ps(turned[l]);
+    __m512 r[16], p[16];
+    UNROLL
+    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_ps(row[i] + at);
+    UNROLL
+    for (int i = 0; i < 16; i += 4) {
+        const __m512 low = _mm512_unpacklo_ps(r[i], r[i + 1]), low2 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+        const __m512 high = _mm512_unpackhi_ps(r[i], r[i + 1]), high2 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        p[i] = _mm512_shuffle_ps(low, low2, 0x44); /* elements 0, 4, 8, 12 of four rows, a quarter each */
+        p[i + 1] = _mm512_shuffle_ps(low, low2, 0xee);
+        p[i + 2] = _mm512_shuffle_ps(high, high2, 0x44);
+        p[i + 3] = _mm512_shuffle_ps(high, high2, 0xee);
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const __m512 near = _mm512_shuffle_f32x4(p[i], p[i + 4], 0x44), near2 = _mm512_shuffle_f32x4(p[i + 8], p[i + 12], 0x44);
+        const __m512 far = _mm512_shuffle_f32x4(p[i], p[i + 4], 0xee), far2 = _mm512_shuffle_f32x4(p[i + 8], p[i + 12], 0xee);
+        to[i] = _mm512_shuffle_f32x4(near, near2, 0x88);
+        to[i + 4] = _mm512_shuffle_f32x4(near, near2, 0xdd);
+        to[i + 8] = _mm512_shuffle_f32x4(far, far2, 0x88);
+        to[i + 12] = _mm512_shuffle_f32x4(far, far2, 0xdd);
+    }
 }
 
-static inline void turn_f64(__m512d *to, const double *from, int64_t row)
+static inline void turn_f64(__m512d *to, const double *const *row, int64_t at)
 {
-    _Alignas(64) double turned[8][8];
-    for (int r = 0; r < 8; r++)
-        for (int l = 0; l < 8; l++) turned[l][r] = from[r * row + l];
-    for (int l = 0; l < 8; l++) to[l] = _mm512_load_pd(turned[l]);
+    __m512d r[8], p[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_pd(row[i] + at);
+    UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        p[i] = _mm512_unpacklo_pd(r[i], r[i + 1]); /* elements 0, 2, 4, 6 of two rows, a quarter each */
+        p[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        const __m512d near = _mm512_shuffle_f64x2(p[i], p[i + 2], 0x44), near2 = _mm512_shuffle_f64x2(p[i + 4], p[i + 6], 0x44);
+        const __m512d far = _mm512_shuffle_f64x2(p[i], p[i + 2], 0xee), far2 = _mm512_shuffle_f64x2(p[i + 4], p[i + 6], 0xee);
+        to[i] = _mm512_shuffle_f64x2(near, near2, 0x88);
+        to[i + 2] = _mm512_shuffle_f64x2(near, near2, 0xdd);
+        to[i + 4] = _mm512_shuffle_f64x2(far, far2, 0x88);
+        to[i + 6] = _mm512_shuffle_f64x2(far, far2, 0xdd);
+    }
 }
 
+#define ROWS 14
 #define T float
 #define SUFFIX f32
 #define V __m512
@@ -30,7 +63,7 @@ static inline void turn_f64(__m512d *to, const double *from, int64_t row)
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define SPLAT(x) _mm512_set1_ps(x)
-#define MAD(x, y, z) _mm512_fmadd_ps(x, y, z)
+#define MADD(x, y, z) _mm512_fmadd_ps(x, y, z)
 #include "contract_kernel.h"
 #define T double
 #define SUFFIX f64
@@ -39,7 +72,7 @@ static inline void turn_f64(__m512d *to, const double *from, int64_t row)
 #define LOAD(p) _mm512_loadu_pd(p)
 #define STORE(p, v) _mm512_storeu_pd(p, v)
 #define SPLAT(x) _mm512_set1_pd(x)
-#define MAD(x, y, z) _mm512_fmadd_pd(x, y, z)
+#define MADD(x, y, z) _mm512_fmadd_pd(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_avx512 = {block_f32, block_f64, vector_f32, vector_f64};
+const ContractTier contract_avx512 = {widen, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

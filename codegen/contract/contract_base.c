@@ -3,6 +3,7 @@
 #include "contract_tier.h"
 
 #include "../../ir/scalar_c.h"
+#include "contract_widen.h"
 
 typedef float V4f __attribute__((vector_size(16)));
 typedef double V2d __attribute__((vector_size(16)));
@@ -41,17 +42,18 @@ static inline V2d fused_f64(V2d x, V2d y, V2d z)
 #define fused_f64(x, y, z) ((x) * (y) + (z))
 #endif
 
-/* to[l] = the l-th elements of as many rows as there are lanes. */
-static inline void turn_f32(V4f *to, const float *from, int64_t row)
+/* to[l] = element at + l of as many rows as there are lanes. */
+static inline void turn_f32(V4f *to, const float *const *row, int64_t at)
 {
-    for (int l = 0; l < 4; l++) to[l] = (V4f){from[l], from[row + l], from[2 * row + l], from[3 * row + l]};
+    for (int l = 0; l < 4; l++) to[l] = (V4f){row[0][at + l], row[1][at + l], row[2][at + l], row[3][at + l]};
 }
 
-static inline void turn_f64(V2d *to, const double *from, int64_t row)
+static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 {
-    for (int l = 0; l < 2; l++) to[l] = (V2d){from[l], from[row + l]};
+    for (int l = 0; l < 2; l++) to[l] = (V2d){row[0][at + l], row[1][at + l]};
 }
 
+#define ROWS 6
 #define T float
 #define SUFFIX f32
 #define V V4f
@@ -59,7 +61,7 @@ static inline void turn_f64(V2d *to, const double *from, int64_t row)
 #define LOAD(p) load_f32(p)
 #define STORE(p, v) store_f32(p, v)
 #define SPLAT(x) ((V4f){(x), (x), (x), (x)})
-#define MAD(x, y, z) fused_f32(x, y, z)
+#define MADD(x, y, z) fused_f32(x, y, z)
 #include "contract_kernel.h"
 #define T double
 #define SUFFIX f64
@@ -68,7 +70,7 @@ static inline void turn_f64(V2d *to, const double *from, int64_t row)
 #define LOAD(p) load_f64(p)
 #define STORE(p, v) store_f64(p, v)
 #define SPLAT(x) ((V2d){(x), (x)})
-#define MAD(x, y, z) fused_f64(x, y, z)
+#define MADD(x, y, z) fused_f64(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_base = {block_f32, block_f64, vector_f32, vector_f64};
+const ContractTier contract_base = {widen, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

@@ -1,31 +1,60 @@
-/* contract_tier: one block of a matrix product in the plain kernel, per instruction set, or by the BLAS. Relies on
- * base. Never knows threads. */
+/* contract_tier: what one instruction set offers to the product of two matrices: packing, cells of packed operands, whole small
+ * blocks. Relies on base, ir/tree.h. Never knows threads. */
 #ifndef KILN_CODEGEN_CONTRACT_TIER_H
 #define KILN_CODEGEN_CONTRACT_TIER_H
 
 #include "../../ir/tree.h"
 
-#define TILE_ROWS 6
-#define BLOCK_ROWS 96     /* most rows of a block */
-#define PANEL_BYTES 16384 /* of b at a time */
+#define MOST_ROWS 14              /* of a tile of any tier */
+#define MOST_COLUMNS 32           /* of a panel */
+#define FEW_ROWS 8                /* for which b is not worth packing */
+#define BLOCK_ROWS 84             /* most rows of a block: whole tiles of every tier */
+#define NEAR_BYTES (1 << 20)      /* of a b that the second cache holds */
+#define FAR_CELLS (1 << 17)       /* of a b that it does not hold with all else */
+#define PANEL_BYTES 16384         /* of b at a time */
+#define SLAB (2 * TREE_PRODUCT)   /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
-/* c[m][n] of a[m][k] and b[k][n]; strides in elements; m <= BLOCK_ROWS, k > 0; c's columns lie side
- * by side. */
+/* c[m][n] of a[m][k] and b[k][n]; strides in elements; k > 0; c's columns lie side by side. */
 typedef struct Block {
     const void *a, *b;
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
+    int narrow, narrow_bytes; /* `few` only: the operands' narrow DType, which is widened; 0: f32 or f64 */
 } Block;
 
-typedef struct ContractTier {
-    void (*block_f32)(const Block *g);
-    void (*block_f64)(const Block *g);
-    void (*vector_f32)(const Block *g); /* m == 1 */
-    void (*vector_f64)(const Block *g);
-} ContractTier;
+/* Some tiles of rows and some panels of columns of c[m][n], from operands packed whole, slab after slab of k: of a all tiles
+ * [k][high], of b all panels [k][wide]. */
+typedef struct Cell {
+    const void *a, *b;
+    void *c;
+    int64_t m, n, k, c_row, tile, tile_end, panel, panel_end;
+    bool carry; /* c is added to */
+} Cell;
 
-/* By one single-threaded call of the BLAS (blas.c): f32 or f64, of each operand's strides one is 1. */
-void blas_block(int type, const Block *g);
+/* Of f32 or f64. */
+typedef struct ContractType {
+    int wide, high;                  /* columns of a panel; rows that a packed tile has room for */
+    void (*block)(const Block *g);   /* m <= BLOCK_ROWS, k <= TREE_RUN */
+    void (*few)(const Block *g);     /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
+    void (*cell)(const Cell *g);     /* k <= TREE_RUN */
+    void (*pack_a)(void *to, const void *a, int64_t a_row, int64_t a_col, int64_t rows, int64_t k); /* one tile of one slab */
+    void (*pack_b)(void *to, const void *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n);    /* one panel of one slab */
+} ContractType;
+
+typedef struct ContractTier {
+    void (*widen)(int narrow, float *to, const void *from, int64_t stride, int64_t n);
+    int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
+    ContractType type[2]; /* f32, f64 */
+} ContractTier;
+#define TIER_OF(t) {lanes_of_##t * 2, high_of_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t}
+
+/* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */
+static inline int64_t tile_count(int64_t rows, int64_t m) { return (m + rows - 1) / rows; }
+static inline int64_t tile_first(int64_t rows, int64_t m, int64_t tile)
+{
+    int64_t tiles = tile_count(rows, m), each = m / tiles;
+    return tile * each + MIN_OF(tile, m - tiles * each);
+}
 
 #define UNROLL _Pragma("GCC unroll 16")
 

@@ -39,7 +39,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
                 if (g->flow && is_small(g, k)) inline_always(g, g->kernel_fn[s[i].kernel]);
             }
             most = MAX_OF(most, k->nbuf);
-        } else if (s[i].kind == STEP_CONTRACT && !g->p->blas) {
+        } else if (s[i].kind == STEP_CONTRACT && !s[i].contract.host) {
             emit_contract(g, &s[i]);
         }
         for (uint32_t k = 0; k < s[i].nblock; k++) most = MAX_OF(most, emit_functions(g, s[i].block[k].step, s[i].block[k].n));
@@ -50,7 +50,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
 static bool needs_host(const Program *p, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (s[i].kind == STEP_CONTRACT && p->blas) return true;
+        if (s[i].kind == STEP_CONTRACT && s[i].contract.host) return true;
         for (uint32_t k = 0; k < s[i].nblock; k++)
             if (needs_host(p, s[i].block[k].step, s[i].block[k].n)) return true;
     }

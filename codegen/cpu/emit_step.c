@@ -286,7 +286,7 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: step_kernel(e, &s[i]); break;
         case STEP_CONTRACT:
-            if (entry_program(e)->blas)
+            if (s[i].contract.host)
                 host_product(e, &s[i]);
             else
                 own_product(e, &s[i]);

@@ -5,7 +5,7 @@
 
 void cuda_target(Target *t)
 {
-    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .blas = false, .threads = false};
+    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .threads = false};
 }
 
 static bool target(Target *t, Status *st)
@@ -58,8 +58,6 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = cuda_driver(&absent);
-    if (p->blas)
-        return status_fail(st, ST_STATE, "cuda: %s was lowered for products by BLAS", p->name ? p->name : "a program"), NULL;
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
@@ -76,7 +74,7 @@ static int32_t run(const Compiled *c, void *const *buf, const int64_t *dim, void
 
 static bool print(const char *stage, Arena *arena, const Module *m, Text *out, Status *st)
 {
-    LowerOptions lower = {.blas = false};
+    LowerOptions lower = {0};
     Text source = {0};
     cuda_target(&lower.target);
     const Program *p = program_lower(arena, m, &lower, st);

@@ -26,7 +26,7 @@ bool run_matmul(const Run *r)
         c.a_batch[i] = a->stride[i];
         c.b_batch[i] = b->stride[i];
     }
-    return contract_run(r->threads, &c, true, r->st);
+    return contract_run(r->threads, &c, r->blas, r->st);
 }
 
 typedef bool RunFn(const Run *r);
@@ -64,6 +64,6 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
     if (UNLIKELY(
             (def->flags & (OPF_REGION | OPF_EFFECT)) || op == OP_param || op == OP_saved || op == OP_dim_size || op == OP_custom))
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name);
-    const Run r = {c->threads, c->kept, op, in, nin, attr, nattr, out, st};
+    const Run r = {c->threads, c->kept, c->blas, op, in, nin, attr, nattr, out, st};
     return run_fn[op] ? run_fn[op](&r) : run_lowered(&r);
 }

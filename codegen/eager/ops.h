@@ -11,6 +11,7 @@
 typedef struct Run {
     ThreadPool *threads; /* NULL: none */
     Kept *kept;          /* NULL: none */
+    bool blas;           /* contract_run */
     Op op;
     const View *in;
     uint32_t nin;

@@ -317,7 +317,6 @@ static void lower_job(void *arg)
     lw->p = ARENA_NEW(lw->arena, Program);
     lw->p->module = lw->m;
     lw->p->name = lw->m->graph.at[0]->name;
-    lw->p->blas = lw->o->blas;
     lw->known.by_hash.arena = lw->dim_number.arena = lw->scratch;
     scope_begin(lw, &s, lw->m->graph.at[0]);
     job->ok = lower_entry(lw, &s);

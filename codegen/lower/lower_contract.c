@@ -1,7 +1,8 @@
 /* lower_contract: lowers matmul to STEP_CONTRACT. It reads operands through transposes, broadcasts, reshapes and slices where
- * strides can express them, and copies them first where they cannot. Relies on lower.h. Knows no BLAS except by
- * LowerOptions.blas. */
+ * strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
+
+enum { TINY = 16 }; /* rows, columns, inner size */
 
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
@@ -69,7 +70,7 @@ static void resolve(Scope *s, Value v, bool row_major, Operand *op)
 static void resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
 {
     resolve(s, n->in[0], false, a);
-    resolve(s, n->in[1], !s->lw->o->blas, b);
+    resolve(s, n->in[1], !s->lw->o->host_products, b);
 }
 
 void contract_needs(Scope *s, const Node *n)
@@ -78,6 +79,14 @@ void contract_needs(Scope *s, const Node *n)
     resolve_both(s, n, &a, &b);
     s->needed[scope_root(s->g, a.from)] = true;
     s->needed[scope_root(s->g, b.from)] = true;
+}
+
+/* Not worth a call of the host's routine. */
+static bool is_tiny(const DimTable *dims, const Dim *extent)
+{
+    for (int i = 0; i < 3; i++)
+        if (dim_hi(dims, extent[i]) > TINY) return false;
+    return true;
 }
 
 bool lower_matmul(Scope *s, const Node *n)
@@ -108,6 +117,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_row = b.stride[batch];
     step->contract.b_col = b.stride[batch + 1];
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
+    step->contract.host = s->lw->o->host_products && !is_tiny(s->lw->dims, dims);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < t->rank; i++) {
         lower_dim(s->lw, t->dim[i]);

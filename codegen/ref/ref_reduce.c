@@ -326,7 +326,7 @@ bool ref_argextreme(Run *r)
  * which matters in f64. */
 static double depth_of_product(DType t, int64_t m, int64_t n, int64_t k)
 {
-    if (t == DT_f64 || contract_uses_blas(t, m, n, k)) return (double)k;
+    if (t == DT_f64 || (contract_blas_opened() && contract_by_blas(t, m, n, k))) return (double)k;
     return fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
 }
 

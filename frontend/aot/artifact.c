@@ -79,7 +79,7 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
     BuildOptions o = {.stop_after = -1};
     if (!calls_nobody(a->module, st) || !backend->target(&o.target, st)) return NULL;
-    o.target.blas = o.target.threads = false;
+    o.target.threads = false;
     Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p && p->nstack != 0) { /* there is no memory that grows */
         status_fail(st, ST_UNSUPPORTED,

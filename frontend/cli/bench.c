@@ -183,7 +183,7 @@ static void print_json(const Workload *w, const Result *r, bool first)
 
 static void print_head(kiln *k, const BenchOptions *o)
 {
-    char cpu[256], blas[400];
+    char cpu[256];
     if (!o->json) {
         print_machine(stdout, k);
         printf("%-14s %9s %15s %9s %15s %8s %9s %9s\n", "workload", "eager", "10-90 %", "graph", "10-90 %", "speed-up", "kern./ops",
@@ -192,9 +192,7 @@ static void print_head(kiln *k, const BenchOptions *o)
     }
     printf("{\n  \"version\": \"%s\", \"cpu\": ", kiln_version());
     print_json_text(stdout, cpu_name(cpu, sizeof cpu));
-    printf(", \"threads\": %d, \"tier\": \"%s\", \"blas\": ", threads_count(k->threads), eager_tier());
-    print_json_text(stdout, blas_use(blas, sizeof blas));
-    printf(",\n  \"results\": [");
+    printf(", \"threads\": %d, \"tier\": \"%s\",\n  \"results\": [", threads_count(k->threads), eager_tier());
 }
 
 static int run(kiln *k, const BenchOptions *o)

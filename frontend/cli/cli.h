@@ -32,8 +32,7 @@ double percentile(const double *sorted, int n, double p); /* percentile p in 0 .
 void print_json_text(FILE *to, const char *text);         /* as a JSON string, quotes included */
 const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
 const char *cpu_name(char *buf, size_t cap);
-const char *blas_use(char *buf, size_t cap); /* OpenBLAS's description, or why products are Kiln's own */
-void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier, BLAS */
+void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier */
 
 /* Shows a progress line on stderr; does nothing unless stderr is a terminal. */
 void progress(const char *what, long done, long total, const char *note);

@@ -4,11 +4,10 @@
 
 #include <string.h>
 
-#include "../../codegen/contract/blas.h"
 #include "../function/function.h"
 
 const char info_help[] = "usage: kiln info [--json]\n\n"
-                         "  kiln info    version, CPU, threads, eager kernels, BLAS, compilers, GPUs; one per line\n\n"
+                         "  kiln info    version, CPU, threads, eager kernels, compilers, GPUs; one per line\n\n"
                          "  --json       one JSON object with the same facts; all are text but the number of threads\n";
 
 typedef struct Fact {
@@ -27,7 +26,7 @@ static void backend_fact(Fact *f, const BackendRow *row)
     if (b && b->describe) b->describe(f->text, sizeof f->text);
 }
 
-enum { VERSION, CPU, THREADS, EAGER_TIER, BLAS, SUMS, BACKENDS, FACTS = BACKENDS + 8 };
+enum { VERSION, CPU, THREADS, EAGER_TIER, BACKENDS, FACTS = BACKENDS + 8 };
 
 static void print(const Fact *fact, bool json)
 {
@@ -60,18 +59,11 @@ int info(int argc, char **argv)
     static Fact fact[FACTS] = {[VERSION] = {"version", "version", ""},
         [CPU] = {"CPU", "cpu", ""},
         [THREADS] = {"threads", "threads", ""},
-        [EAGER_TIER] = {"eager", "tier", ""},
-        [BLAS] = {"BLAS", "blas", ""},
-        [SUMS] = {"products", "products", ""}};
+        [EAGER_TIER] = {"eager", "tier", ""}};
     snprintf(fact[VERSION].text, sizeof fact->text, "%s", kiln_version());
     cpu_name(fact[CPU].text, sizeof fact->text);
     snprintf(fact[THREADS].text, sizeof fact->text, "%d", threads_count(k->threads));
     snprintf(fact[EAGER_TIER].text, sizeof fact->text, "%s", eager_tier());
-    char blas[400];
-    snprintf(fact[BLAS].text, sizeof fact->text, "%s", blas_use(blas, sizeof blas));
-    snprintf(fact[SUMS].text, sizeof fact->text, "%s",
-        blas_refused() ? "all summed in Kiln's order (docs/numerics.md)"
-                       : "large ones summed in OpenBLAS's order, the others in Kiln's (docs/numerics.md)");
     for (uint32_t i = 0; BACKENDS + i < FACTS && backend_row(i); i++) backend_fact(&fact[BACKENDS + i], backend_row(i));
     kiln_close(k);
     print(fact, json);

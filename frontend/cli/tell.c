@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../codegen/contract/blas.h"
 #include "../engine/escape.h"
 #include "../function/function.h"
 
@@ -65,19 +64,12 @@ const char *cpu_name(char *buf, size_t cap)
     return buf;
 }
 
-const char *blas_use(char *buf, size_t cap)
-{
-    if (!blas_refused()) return blas_name();
-    snprintf(buf, cap, "own products, not %s: %s", blas_name(), blas_refused());
-    return buf;
-}
-
 void print_machine(FILE *to, kiln *k)
 {
-    char cpu[256], blas[400];
+    char cpu[256];
     int threads = threads_count(k->threads);
-    fprintf(to, "Kiln %s, %s, %d thread%s, eager %s, %s\n", kiln_version(), cpu_name(cpu, sizeof cpu), threads,
-        threads == 1 ? "" : "s", eager_tier(), blas_use(blas, sizeof blas));
+    fprintf(to, "Kiln %s, %s, %d thread%s, eager %s\n", kiln_version(), cpu_name(cpu, sizeof cpu), threads, threads == 1 ? "" : "s",
+        eager_tier());
 }
 
 /* ---- progress ------------------------------------------------------------------------------------ */

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "../../codegen/contract/blas.h"
 #include "../../codegen/contract/contract.h"
 #include "../../codegen/host_stack.h"
 #include "engine.h"
@@ -40,14 +39,6 @@ static void missing_inputs_init(kiln *k)
     for (int i = 0; i < 2 * MISSING_INPUTS; i++) k->missing_at[i] = &k->missing[MIN_OF(i, MISSING_INPUTS - 1)];
 }
 
-/* A fact about the process: its first engine says it. */
-static void tell_of_blas(kiln *k)
-{
-    static atomic_flag told = ATOMIC_FLAG_INIT;
-    const char *why = blas_refused();
-    if (why && !atomic_flag_test_and_set(&told)) log_line(k, "OpenBLAS is not used: %s; products run on Kiln's own kernels", why);
-}
-
 static bool asked_for(const char *name)
 {
     const char *value = getenv(name);
@@ -68,7 +59,6 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         return NULL;
     }
     if (k->options.parallel_for) threads_set_hook(k->threads, k->options.parallel_for, k->options.parallel_user);
-    blas_init(k->options.foreign_blas_threads);
     pthread_mutex_init(&k->lock, NULL);
     k->serial = atomic_fetch_add(&serials, 1);
     k->poison.state = TENSOR_POISON;
@@ -81,7 +71,6 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     k->next_open = open_engines;
     open_engines = k;
     pthread_mutex_unlock(&open_lock);
-    tell_of_blas(k);
     k->retrace = asked_for("KILN_RETRACE");
     k->checked = k->options.checked || asked_for("KILN_CHECKED");
     return k;
@@ -200,8 +189,9 @@ static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const in
 
 static int32_t host_contract(const KilnHost *h, const HostContract *c)
 {
+    const kiln *k = h->ctx;
     Status st = {0};
-    if (contract_run(((kiln *)h->ctx)->threads, c, true, &st)) return 0;
+    if (contract_run(k->threads, c, k->options.blas, &st)) return 0;
     Thread *t = thread_last();
     if (t) t->refused = st;
     return (int32_t)st.code;

@@ -63,7 +63,7 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st)
 {
     if (!run_passes(m, o, st)) return NULL;
-    Program *p = program_lower(arena, m, &(LowerOptions){.target = o->target, .blas = o->blas}, st);
+    Program *p = program_lower(arena, m, &(LowerOptions){.target = o->target, .host_products = o->host_products}, st);
     if (p && o->dump) dump_program(o->dump, arena, m, p);
     return p;
 }
@@ -72,10 +72,9 @@ static void build_body(void *arg)
 {
     Build *b = arg;
     Instance *inst = b->inst;
-    BuildOptions o = {.blas = !b->f->options.no_blas, .stop_after = b->stop_after, .dump = b->f->name};
+    BuildOptions o = {.host_products = !b->f->options.no_blas, .stop_after = b->stop_after, .dump = b->f->name};
     inst->backend = device_backend(inst->traced.device, &b->st);
     if (!inst->backend || !inst->backend->target(&o.target, &b->st)) return;
-    o.target.blas = o.blas;
     inst->program = module_to_program(inst->traced.module, &inst->traced.arena, &o, &b->st);
     if (!inst->program) return;
     CompileOptions c = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};

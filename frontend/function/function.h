@@ -145,7 +145,7 @@ bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Val
 /* build.c: a traced module as a program for a target. NULL: st. */
 typedef struct BuildOptions {
     Target target;
-    bool blas;
+    bool host_products;      /* LowerOptions */
     int stop_after;          /* only that many passes; -1: all */
     const char *dump;        /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
 } BuildOptions;

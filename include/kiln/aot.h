@@ -25,8 +25,8 @@ typedef struct kiln_aot_options {
  *     int  SYMBOL_needs([int64_t n_N, ...] int64_t *size);     stores the bytes of workspace, then the sizes of the outputs' axes
  * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and the codes that SYMBOL returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a
  * size is outside its bounds), SYMBOL_EVALUE (an assertion failed, or a loop went on after its bound). The caller owns state and
- * workspace, both 64-byte aligned. Captured tensors become constants in the object. The results have the bits of a JIT compile with
- * no_blas on the same CPU. False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); no file is then left half written. */
+ * workspace, both 64-byte aligned. Captured tensors become constants in the object. The results have the bits of eager and compiled
+ * code on the same CPU (of an engine without .blas). False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); no file is then left half written. */
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 

@@ -59,12 +59,14 @@ typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] 
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 typedef struct kiln_options {
-    /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. OpenBLAS starts
-     * idle threads when it is loaded, which do not (unless OPENBLAS_NUM_THREADS=1 is in the environment: then it starts none). */
+    /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. */
     int threads;
     /* Traced functions run eagerly and LLVM is never entered. Calls that need it give KILN_ESTATE; kiln_check does without. */
     bool no_compile;
-    bool foreign_blas_threads; /* leave OpenBLAS's own thread setting alone */
+    /* Products of f32 and f64 matrices of at least 96 rows, columns and inner size go to OpenBLAS, called on one thread at a time,
+     * with sums in its own order (docs/numerics.md). The shared library libopenblas.so.0 is opened at the first such product, and its
+     * own threads are set to one; KILN_EUNSUPPORTED if it is not there. */
+    bool blas;
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
     /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);

@@ -1,0 +1,167 @@
+/* contract_few: few rows times a matrix that is read once and not packed. Part of contract_kernel.h, whose macros it uses.
+ * Each row of c takes chain after chain of mad(a[k], b[k][n], chain). Operands may be of a narrow type, which is widened piece by
+ * piece. */
+
+#define STRIP (PANEL_BYTES / 4 / (int)sizeof(T)) /* columns at a time */
+
+/* row[r]: a[r][k] from k0 on, where its elements lie side by side, or in `room`. */
+static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, const T **row)
+{
+    for (int64_t r = 0; r < g->m; r++, room += TREE_PRODUCT) {
+        int64_t at = r * g->a_row + k0 * g->a_col;
+        row[r] = room;
+        if (g->narrow)
+            widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->a + at * g->narrow_bytes, g->a_col, k);
+        else if (g->a_col == 1)
+            row[r] = (const T *)g->a + at;
+        else
+            for (int64_t i = 0; i < k; i++) room[i] = ((const T *)g->a)[at + i * g->a_col];
+    }
+}
+
+/* n elements of b that lie side by side, from number `at` on. */
+static const T *NAME(line_of_b_)(const Block *g, int64_t at, int64_t n, T *room)
+{
+    if (!g->narrow) return (const T *)g->b + at;
+    widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->b + at * g->narrow_bytes, 1, n);
+    return room;
+}
+
+/* c[n] takes four more links of its chain. */
+static void NAME(four_)(const T *a, const T *const *b, int64_t n, T *c)
+{
+    const T *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
+    const V x0 = SPLAT(a[0]), x1 = SPLAT(a[1]), x2 = SPLAT(a[2]), x3 = SPLAT(a[3]);
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        STORE(c + j, MADD(x3, LOAD(b3 + j), MADD(x2, LOAD(b2 + j), MADD(x1, LOAD(b1 + j), MADD(x0, LOAD(b0 + j), LOAD(c + j))))));
+    for (; j < n; j++)
+        c[j] = NAME(mad_)(a[3], b3[j], NAME(mad_)(a[2], b2[j], NAME(mad_)(a[1], b1[j], NAME(mad_)(a[0], b0[j], c[j]))));
+}
+
+/* At most STRIP columns, which lie side by side in each row of b. */
+static void NAME(strip_)(const Block *g)
+{
+    _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[4 * STRIP];
+    const T *a[FEW_ROWS], *b[4];
+    int64_t apart = (g->n + LANES - 1) / LANES * LANES; /* rows of the chain */
+    for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
+        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
+        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
+        for (; k + 4 <= end; k += 4) {
+            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, (k0 + k + l) * g->b_row, g->n, room + l * STRIP);
+            for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
+        }
+        for (; k < end; k++) {
+            const T *line = NAME(line_of_b_)(g, (k0 + k) * g->b_row, g->n, room);
+            for (int64_t r = 0; r < g->m; r++)
+                for (int64_t j = 0; j < g->n; j++) chain[r * apart + j] = NAME(mad_)(a[r][k], line[j], chain[r * apart + j]);
+        }
+        for (int64_t r = 0; r < g->m; r++) {
+            T *c = (T *)g->c + r * g->c_row;
+            for (int64_t j = 0; j < g->n; j++) c[j] = (k0 > 0 ? c[j] : 0) + chain[r * apart + j];
+        }
+    }
+}
+
+/* As many columns as two vectors have lanes, each of which lies side by side in b; n of them mean something. Small squares are
+ * turned in registers, so that each element still adds in order of k. */
+static void NAME(columns_)(const Block *g, int64_t first)
+{
+    _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], room[WIDE * TREE_PRODUCT], sum[FEW_ROWS * WIDE];
+    const T *a[FEW_ROWS], *b[WIDE];
+    int64_t n = MIN_OF(g->n - first, WIDE), vectors = n > LANES ? 2 : 1;
+    memset(sum, 0, sizeof sum);
+    for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
+        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
+        V chain[FEW_ROWS][2];
+        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        for (int64_t j = 0; j < vectors * LANES; j++)
+            b[j] = j < n ? NAME(line_of_b_)(g, (first + j) * g->b_col + k0, end, room + j * TREE_PRODUCT) : b[n - 1];
+        for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
+        for (; k + LANES <= end; k += LANES)
+            for (int v = 0; v < vectors; v++) {
+                V square[LANES];
+                NAME(turn_)(square, b + v * LANES, k);
+                for (int64_t r = 0; r < g->m; r++) {
+                    V x = chain[r][v];
+                    UNROLL
+                    for (int l = 0; l < LANES; l++) x = MADD(SPLAT(a[r][k + l]), square[l], x);
+                    chain[r][v] = x;
+                }
+            }
+        for (; k < end; k++)
+            for (int v = 0; v < vectors; v++) {
+                T column[LANES];
+                for (int l = 0; l < LANES; l++) column[l] = b[v * LANES + l][k];
+                for (int64_t r = 0; r < g->m; r++) chain[r][v] = MADD(SPLAT(a[r][k]), LOAD(column), chain[r][v]);
+            }
+        for (int64_t r = 0; r < g->m; r++)
+            for (int v = 0; v < vectors; v++)
+                STORE(sum + r * WIDE + v * LANES, LOAD(sum + r * WIDE + v * LANES) + chain[r][v]);
+    }
+    for (int64_t r = 0; r < g->m; r++) memcpy((T *)g->c + r * g->c_row + first, sum + r * WIDE, (size_t)n * sizeof(T));
+}
+
+/* Columns `first` and on of one row, as many as fill the vectors, of a b that is near: chain and sum stay in registers. */
+#define NEAR_FN(vectors)                                                                                    \
+    static void NAME(near##vectors##_)(const Block *g, int64_t first)                                       \
+    {                                                                                                       \
+        const T *a = g->a, *b = (const T *)g->b + first;                                                    \
+        V sum[vectors];                                                                                     \
+        UNROLL                                                                                              \
+        for (int v = 0; v < vectors; v++) sum[v] = SPLAT(0);                                                \
+        for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {                                               \
+            V chain[vectors];                                                                               \
+            UNROLL                                                                                          \
+            for (int v = 0; v < vectors; v++) chain[v] = SPLAT(0);                                          \
+            for (int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT); k > 0; k--, a += g->a_col, b += g->b_row) {   \
+                const V x = SPLAT(*a);                                                                      \
+                UNROLL                                                                                      \
+                for (int v = 0; v < vectors; v++) chain[v] = MADD(x, LOAD(b + v * LANES), chain[v]);        \
+            }                                                                                               \
+            UNROLL                                                                                          \
+            for (int v = 0; v < vectors; v++) sum[v] = sum[v] + chain[v];                                   \
+        }                                                                                                   \
+        UNROLL                                                                                              \
+        for (int v = 0; v < vectors; v++) STORE((T *)g->c + first + v * LANES, sum[v]);                     \
+    }
+NEAR_FN(1)
+NEAR_FN(4)
+#if ROWS > 6
+NEAR_FN(8)
+#endif
+
+/* The last columns overlap the ones before, which get the same sums. */
+static void NAME(near_)(const Block *g)
+{
+    void (*run)(const Block *, int64_t) = NAME(near1_);
+    int64_t step = LANES;
+    if (g->n >= 4 * LANES) run = NAME(near4_), step = 4 * LANES;
+#if ROWS > 6
+    if (g->n >= 8 * LANES) run = NAME(near8_), step = 8 * LANES;
+#endif
+    for (int64_t j = 0; j < g->n; j += step) run(g, MIN_OF(j, g->n - step));
+}
+
+static void NAME(few_)(const Block *g)
+{
+    if (g->b_col == 1 && g->m == 1 && !g->narrow && g->n >= LANES && g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
+        NAME(near_)(g);
+    } else if (g->b_col == 1 || g->n == 1) {
+        int64_t size = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
+        Block strip = *g;
+        for (int64_t j = 0; j < g->n; j += STRIP) {
+            strip.b = (const char *)g->b + j * size;
+            strip.c = (T *)g->c + j;
+            strip.n = MIN_OF(g->n - j, STRIP);
+            NAME(strip_)(&strip);
+        }
+    } else {
+        for (int64_t j = 0; j < g->n; j += WIDE) NAME(columns_)(g, j);
+    }
+}
+
+#undef NEAR_FN
+#undef STRIP

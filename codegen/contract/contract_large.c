@@ -1,0 +1,163 @@
+/* contract_large: products whose operands are packed first, by all threads, and multiplied then, cell by cell, by all threads.
+ * Packed operands lie as contract_tier.h's Cell wants them. Narrow floats are widened while they are packed. Relies on
+ * contract_parts, contract_tier, threads. The bits do not depend on cells, parts or threads. */
+#include "contract_parts.h"
+
+#define PART_MOST 4096                   /* rows, columns of c at a time */
+#define PACKED_BYTES ((int64_t)16 << 20) /* of both operands at a time, unless one slab of k takes more */
+#define FEW_BYTES ((int64_t)2 << 20)     /* where few rows use what is packed, that it be near */
+
+typedef struct Large {
+    ThreadPool *threads;
+    const ContractTier *tier;
+    const ContractType *type;
+    DType from;         /* what operands are read as */
+    int64_t read, size; /* bytes of an element of theirs, and of what is packed */
+    const HostContract *c;
+    int64_t m, n, depth;                  /* of this part; of k as much as is packed at a time */
+    int64_t batch, batches;               /* at a time */
+    int64_t row, column, k;               /* where it begins */
+    int64_t tiles, panels, across, group; /* of one batch; cells side by side, and their panels */
+    int64_t a_bytes, b_bytes;             /* packed, of one batch */
+    char *a, *b, *to;                     /* packed; c of all batches */
+    bool carry;
+} Large;
+
+/* ---- packing ---------------------------------------------------------------------------------- */
+
+/* x[rows][columns] of a narrow type as f32: in rows of `columns` or, where x's columns are contiguous, in columns of `rows`. */
+static void widen(
+    const ContractTier *tier, DType t, float *to, const char *x, int64_t row, int64_t col, int64_t rows, int64_t columns)
+{
+    int64_t bytes = (int64_t)dtype_bytes(t);
+    if (row == 1)
+        for (int64_t j = 0; j < columns; j++) tier->widen((int)t, to + j * rows, x + j * col * bytes, 1, rows);
+    else
+        for (int64_t i = 0; i < rows; i++) tier->widen((int)t, to + i * columns, x + i * row * bytes, col, columns);
+}
+
+static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int64_t k)
+{
+    float wide[MOST_ROWS * SLAB];
+    int64_t first = tile_first(w->tier->rows, w->m, tile), rows = tile_first(w->tier->rows, w->m, tile + 1) - first;
+    int64_t row = w->c->a_row, col = w->c->a_col;
+    const void *x = a + first * row * w->read;
+    if (w->read != w->size) {
+        widen(w->tier, w->from, wide, x, row, col, rows, k);
+        x = wide;
+        col = row == 1 ? rows : 1;
+        row = row == 1 ? 1 : k;
+    }
+    w->type->pack_a(to + tile * k * w->type->high * w->size, x, row, col, rows, k);
+}
+
+static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t k)
+{
+    float wide[MOST_COLUMNS * SLAB];
+    int64_t first = panel * w->type->wide, n = MIN_OF(w->n - first, w->type->wide);
+    int64_t row = w->c->b_row, col = w->c->b_col;
+    const void *x = b + first * col * w->read;
+    if (w->read != w->size) {
+        widen(w->tier, w->from, wide, x, row, col, k, n);
+        x = wide;
+        col = row == 1 ? k : 1;
+        row = row == 1 ? 1 : n;
+    }
+    w->type->pack_b(to + panel * k * w->type->wide * w->size, x, row, col, k, n);
+}
+
+/* Units: of each batch, of each slab of k, the tiles of a and the panels of b. */
+static void pack(void *arg, int64_t lo, int64_t hi)
+{
+    const Large *w = arg;
+    int64_t units = w->tiles + w->panels, slabs = tree_blocks(w->depth, SLAB);
+    for (; lo < hi; lo++) {
+        int64_t unit = lo % units, k0 = lo / units % slabs * SLAB, batch = lo / units / slabs, k = MIN_OF(w->depth - k0, SLAB), a,
+                b;
+        batch_offsets(w->c, w->batch + batch, &a, &b);
+        a += w->row * w->c->a_row + (w->k + k0) * w->c->a_col;
+        b += w->column * w->c->b_col + (w->k + k0) * w->c->b_row;
+        if (unit < w->tiles)
+            pack_tile(w, w->a + batch * w->a_bytes + k0 * w->tiles * w->type->high * w->size, (const char *)w->c->a + a * w->read,
+                unit, k);
+        else
+            pack_panel(w, w->b + batch * w->b_bytes + k0 * w->panels * w->type->wide * w->size, (const char *)w->c->b + b * w->read,
+                unit - w->tiles, k);
+    }
+}
+
+/* ---- multiplying ------------------------------------------------------------------------------ */
+
+/* Cells: of each batch, groups of tiles times groups of panels. */
+static void multiply(void *arg, int64_t lo, int64_t hi)
+{
+    const Large *w = arg;
+    int64_t high = BLOCK_ROWS / w->tier->rows, cells = w->across * tree_blocks(w->tiles, high);
+    for (; lo < hi; lo++) {
+        int64_t batch = lo / cells, tile = lo % cells / w->across * high, panel = lo % w->across * w->group;
+        int64_t at = ((w->batch + batch) * w->c->m + w->row) * w->c->n + w->column;
+        w->type->cell(&(Cell){.a = w->a + batch * w->a_bytes,
+            .b = w->b + batch * w->b_bytes,
+            .c = w->to + at * w->size,
+            .m = w->m,
+            .n = w->n,
+            .k = w->depth,
+            .c_row = w->c->n,
+            .tile = tile,
+            .tile_end = MIN_OF(tile + high, w->tiles),
+            .panel = panel,
+            .panel_end = MIN_OF(panel + w->group, w->panels),
+            .carry = w->carry});
+    }
+}
+
+/* Some rows and columns of c, of as many batches as are packed at a time; k of one run. */
+static void part(Large *w, int64_t k, int64_t end, int64_t depth)
+{
+    int64_t groups = tree_blocks(w->tiles, BLOCK_ROWS / w->tier->rows), count = w->threads ? threads_count(w->threads) : 1;
+    w->group = MAX_OF(MIN_OF(w->batches * groups * w->panels / (4 * count), 16), 1);
+    w->across = tree_blocks(w->panels, w->group);
+    for (w->k = k, w->carry = false; w->k < end; w->k += depth, w->carry = true) {
+        w->depth = MIN_OF(end - w->k, depth);
+        contract_each(w->threads, pack, w, w->batches * tree_blocks(w->depth, SLAB) * (w->tiles + w->panels));
+        contract_each(w->threads, multiply, w, w->batches * groups * w->across);
+    }
+}
+
+static bool all_batches(Large *w, int64_t batches, int64_t k, int64_t end, Status *st)
+{
+    w->tiles = tile_count(w->tier->rows, w->m);
+    w->panels = tree_blocks(w->n, w->type->wide);
+    int64_t slab = (w->tiles * w->type->high + w->panels * w->type->wide) * w->size * SLAB;
+    int64_t room = w->m > BLOCK_ROWS ? PACKED_BYTES : FEW_BYTES, depth = MIN_OF(end - k, MAX_OF(room / slab, 1) * SLAB);
+    w->a_bytes = w->tiles * w->type->high * depth * w->size;
+    w->b_bytes = w->panels * w->type->wide * depth * w->size;
+    int64_t most = MIN_OF(batches, MAX_OF(room / (w->a_bytes + w->b_bytes), 1));
+    size_t bytes = (size_t)(most * (w->a_bytes + w->b_bytes));
+    Buffer *memory = contract_memory(w->threads, bytes, st);
+    if (!memory) return false;
+    w->a = memory->data;
+    w->b = w->a + most * w->a_bytes;
+    for (w->batch = 0; w->batch < batches; w->batch += most) {
+        w->batches = MIN_OF(most, batches - w->batch);
+        part(w, k, end, depth);
+    }
+    buffer_release(memory);
+    return true;
+}
+
+bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st)
+{
+    DType from = (DType)c->type, type = (DType)dtype_info[from].compute;
+    Large w = {.threads = threads, .tier = contract_tier(), .from = from, .c = c, .to = to};
+    w.read = (int64_t)dtype_bytes(from);
+    w.size = (int64_t)dtype_bytes(type);
+    w.type = &w.tier->type[type == DT_f64];
+    for (w.row = 0; w.row < c->m; w.row += PART_MOST)
+        for (w.column = 0; w.column < c->n; w.column += PART_MOST) {
+            w.m = MIN_OF(c->m - w.row, PART_MOST);
+            w.n = MIN_OF(c->n - w.column, PART_MOST);
+            if (!all_batches(&w, batches, k, end, st)) return false;
+        }
+    return true;
+}

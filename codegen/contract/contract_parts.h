@@ -1,0 +1,56 @@
+/* contract_parts: the ways in which a product of matrices is computed, as contract.c chooses between them, and what they need to
+ * know. All compute all batches [m][n] of c into `to`, contiguous, f32 for narrow floats. */
+#ifndef KILN_CODEGEN_CONTRACT_PARTS_H
+#define KILN_CODEGEN_CONTRACT_PARTS_H
+
+#include "../../runtime/buffer.h"
+#include "../../runtime/dtype.h"
+#include "contract.h"
+#include "contract_tier.h"
+
+const ContractTier *contract_tier(void); /* of this CPU */
+/* For tests: the tiers of this CPU, the best last, which give the same bits; and which to use from now on (NULL: the best). */
+const ContractTier *const *contract_tiers(int *count);
+void contract_use_tier(const ContractTier *t);
+
+/* In pieces that read the operands as they lie, each by one thread; all of k. Of narrow floats only what is_few says. False:
+ * ST_MEMORY. */
+bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st);
+/* k .. end - 1 of one run. False: ST_MEMORY. */
+bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st);
+
+/* By OpenBLAS, in its own order of sums, where contract_by_blas; `to` is c's own memory. False: ST_MEMORY, or ST_UNSUPPORTED if
+ * there is no OpenBLAS. */
+bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
+
+/* Rows too few for a b that is far, or of narrow floats, to be worth packing. */
+static inline bool is_few(const HostContract *c)
+{
+    if (c->m > FEW_ROWS || (c->b_col != 1 && c->b_row != 1 && c->n > 1)) return false;
+    return c->m == 1 || c->type != dtype_info[c->type].compute || c->k * c->n >= FAR_CELLS;
+}
+
+/* c[m][n] += x[m][n], rows c_row and n apart; f32 or f64. */
+void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n);
+/* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
+Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
+
+static inline void contract_each(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n)
+{
+    if (threads)
+        threads_run(threads, fn, arg, n, 1);
+    else
+        fn(arg, 0, n);
+}
+
+/* Where the operands of batch number `batch` begin. */
+static inline void batch_offsets(const HostContract *c, int64_t batch, int64_t *a, int64_t *b)
+{
+    *a = *b = 0;
+    for (int i = c->nbatch; i-- > 0; batch /= c->batch[i]) {
+        *a += batch % c->batch[i] * c->a_batch[i];
+        *b += batch % c->batch[i] * c->b_batch[i];
+    }
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* contract_small: products that read their operands as they lie: in what pieces, on which threads. Relies on contract_parts,
+ * contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
+#include "contract_parts.h"
+
+#include <stdatomic.h>
+
+/* Multiplications: below the first, threads do not pay; the second is what one takes at a time,
+ * some 10 us. */
+#define WORTH_THREADS ((int64_t)1 << 20)
+#define PIECE ((int64_t)1 << 19)
+#define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
+#define FEW_COLUMNS 1024              /* of few rows, that b be read in long lines */
+#define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
+
+typedef struct Job {
+    const HostContract *c;
+    DType type;                             /* of c: f32 or f64 */
+    int64_t read, size;                     /* bytes of an element of the operands, and of c */
+    int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
+    int64_t row_pieces, column_pieces;
+    bool few;
+    int64_t parts, part;     /* of k: how many, and how long each but the last is */
+    void *to;                /* parts of c, one after the other */
+    _Atomic(size_t) refused; /* bytes that were not there; 0: all were */
+} Job;
+
+static Block piece(const Job *j, int64_t number)
+{
+    const HostContract *c = j->c;
+    int64_t column = number % j->column_pieces * j->column_step;
+    number /= j->column_pieces;
+    int64_t row = number % j->row_pieces * j->row_step, batch = number / j->row_pieces;
+    int64_t to = (batch * c->m + row) * c->n + column, k = batch / j->batches * j->part;
+    int64_t a = row * c->a_row + k * c->a_col, b = column * c->b_col + k * c->b_row;
+    int64_t a_batch, b_batch;
+    batch_offsets(c, batch % j->batches, &a_batch, &b_batch);
+    a += a_batch;
+    b += b_batch;
+    return (Block){.a = (const char *)c->a + a * j->read,
+        .b = (const char *)c->b + b * j->read,
+        .c = (char *)j->to + to * j->size,
+        .m = MIN_OF(c->m - row, j->row_step),
+        .n = MIN_OF(c->n - column, j->column_step),
+        .k = MIN_OF(c->k - k, j->part),
+        .a_row = c->a_row,
+        .a_col = c->a_col,
+        .b_row = c->b_row,
+        .b_col = c->b_col,
+        .c_row = c->n,
+        .narrow = j->read != j->size ? c->type : 0,
+        .narrow_bytes = (int)j->read};
+}
+
+/* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
+ * 0, or the bytes that were not there. */
+static size_t plain_block(DType type, const Block *g, bool few)
+{
+    size_t size = dtype_bytes(type), read = g->narrow ? (size_t)g->narrow_bytes : size;
+    const ContractType *t = &contract_tier()->type[type == DT_f64];
+    if (g->k <= TREE_RUN) {
+        (few ? t->few : t->block)(g);
+        return 0;
+    }
+    Block left = *g, right = *g;
+    size_t bytes = (size_t)(g->m * g->n) * size;
+    left.k = tree_left(tree_blocks(g->k, TREE_RUN)) * TREE_RUN;
+    right.k -= left.k;
+    right.a = (const char *)g->a + left.k * g->a_col * (int64_t)read;
+    right.b = (const char *)g->b + left.k * g->b_row * (int64_t)read;
+    right.c_row = g->n;
+    size_t refused = plain_block(type, &left, few);
+    if (refused != 0) return refused;
+    right.c = mem_alloc_aligned(bytes, 64);
+    if (!right.c) return bytes;
+    refused = plain_block(type, &right, few);
+    if (refused == 0) contract_add(type, g->c, g->c_row, right.c, g->m, g->n);
+    mem_free_aligned(right.c, bytes, 64);
+    return refused;
+}
+
+static void run_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    Job *j = arg;
+    for (; lo < hi; lo++) {
+        Block g = piece(j, lo);
+        size_t refused = plain_block(j->type, &g, j->few);
+        if (refused != 0) j->refused = refused;
+    }
+}
+
+/* For the plain kernel: blocks of rows; where these are too few for the threads, smaller ones, of
+ * fewer columns. */
+static void cut(Job *j, int threads)
+{
+    const HostContract *c = j->c;
+    j->row_step = MIN_OF(c->m, BLOCK_ROWS);
+    j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
+    if (threads == 1 || j->batches * tree_blocks(c->m, j->row_step) >= 2 * threads) return;
+    j->row_step = MIN_OF(c->m, BLOCK_ROWS / 2);
+    int64_t columns = PIECE / (j->row_step * c->k);
+    j->column_step = MIN_OF(c->n, MAX_OF((columns / 64 + 1) * 64, j->few && c->b_col == 1 ? FEW_COLUMNS : 0));
+}
+
+/* A long k of few rows and columns is cut into whole subtrees of runs. */
+static void cut_k(Job *j, int threads)
+{
+    const HostContract *c = j->c;
+    int64_t runs = tree_blocks(c->k, TREE_RUN), cells = j->batches * c->m * c->n, each = 1;
+    int64_t most = MIN_OF(PART_CELLS / MAX_OF(cells, 1), 4 * (int64_t)threads);
+    if (most < 2 || j->batches * j->row_pieces * j->column_pieces >= 2 * threads) return;
+    while (tree_blocks(runs, each) > most) each *= 2;
+    if (each >= runs) return;
+    j->part = each * TREE_RUN;
+    j->parts = tree_blocks(runs, each);
+}
+
+static void join_parts(const Job *j, int64_t first, int64_t n)
+{
+    int64_t cells = j->batches * j->c->m * j->c->n, left = n > 1 ? tree_left(n) : 0;
+    if (n == 1) return;
+    join_parts(j, first, left);
+    join_parts(j, first + left, n - left);
+    char *to = (char *)j->to + (size_t)(first * cells * j->size);
+    contract_add(j->type, to, cells, to + (size_t)(left * cells * j->size), 1, cells);
+}
+
+static bool run_job(ThreadPool *threads, Job *j)
+{
+    int64_t n = j->parts * j->batches * j->row_pieces * j->column_pieces, work = j->row_step * j->column_step * j->part;
+    if (threads)
+        threads_run(threads, run_pieces, j, n, MAX_OF(PIECE / work, 1));
+    else
+        run_pieces(j, 0, n);
+    if (!j->refused) join_parts(j, 0, j->parts);
+    return !j->refused;
+}
+
+bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
+{
+    DType type = (DType)dtype_info[c->type].compute;
+    Job j = {.c = c, .type = type, .batches = batches, .few = is_few(c), .parts = 1, .part = c->k, .to = to};
+    j.read = (int64_t)dtype_bytes((DType)c->type);
+    j.size = (int64_t)dtype_bytes(type);
+    bool together = threads && batches * c->m * c->n >= WORTH_THREADS / c->k;
+    cut(&j, together ? threads_count(threads) : 1);
+    j.row_pieces = tree_blocks(c->m, j.row_step);
+    j.column_pieces = tree_blocks(c->n, j.column_step);
+    if (together) cut_k(&j, threads_count(threads));
+    size_t one = (size_t)(batches * c->m * c->n * j.size), bytes = 0;
+    if (j.parts > 1) {
+        bytes = (size_t)j.parts * one;
+        j.to = mem_alloc_aligned(bytes, 64);
+    }
+    bool ok = j.to && run_job(together ? threads : NULL, &j);
+    if (ok && j.parts > 1) memcpy(to, j.to, one);
+    if (bytes > 0 && j.to) mem_free_aligned(j.to, bytes, 64);
+    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of partial sums", j.to ? j.refused : bytes);
+}
