@@ -4,11 +4,12 @@
 typedef struct BuildGraph {
     Fuse *f;
     Rebuild rb;
-    bool *made;     /* per group */
+    bool *made;     /* per group: whether its kernel node has been made */
     uint32_t *last; /* per group: its last node */
-    bool *effected; /* per node: an effect that is there */
-    bool *inside;   /* per node, and */
-    Value *map;     /* per value: room for one body, all zero between two */
+    bool *effected; /* per node: whether it is an effect that has been made */
+    /* Room for the members of Body of the same names, which are all zero between two bodies. */
+    bool *inside;
+    Value *map;
 } BuildGraph;
 
 static void emit(BuildGraph *b, Value v);
@@ -19,8 +20,8 @@ typedef struct Body {
     BuildGraph *b;
     uint32_t group;
     uint32_t *node, nnode; /* its nodes and those that make its operands, in order */
-    bool *inside;          /* per node of the old graph */
-    Value *map;            /* per value of the old graph: in the body */
+    bool *inside;          /* per node of the old graph: whether the body has it */
+    Value *map;            /* per value of the old graph: its value in the body, 0: none */
     VEC(Value) input;      /* values of the old graph */
     VEC(Value) output;
 } Body;

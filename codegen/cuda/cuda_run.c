@@ -75,11 +75,11 @@ typedef struct Run {
     Status *st;
     void *const *host; /* buffers, as the caller gave them */
     const KilnHost *table;
-    Arena arena;      /* of what follows */
-    int64_t *symbol;  /* by their places in the table of dims */
-    int64_t *dim;     /* Program.dim */
-    CUdeviceptr *at;  /* per buffer */
-    size_t *room;     /* per buffer: bytes of a stack */
+    Arena arena;      /* holds the arrays below */
+    int64_t *symbol;  /* the symbols' values, by their places in the table of dims */
+    int64_t *dim;     /* the values of Program.dim */
+    CUdeviceptr *at;  /* the address of each buffer */
+    size_t *room;     /* the bytes of each buffer that is a stack */
     CUdeviceptr base; /* all device memory of this run; 0 if none */
     CUdeviceptr dims; /* Program.dim, in device memory */
     const int64_t *given;

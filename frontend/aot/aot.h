@@ -12,19 +12,19 @@ typedef enum PlaceKind { PLACE_ARGUMENT, PLACE_STATE, PLACE_CONSTANT } PlaceKind
 typedef struct Place {       /* where one input of the entry comes from */
     PlaceKind kind;
     const char *name;        /* of the argument or variable; for comments */
-    int64_t offset;          /* STATE, CONSTANT: in its block; filled by artifact_write */
-    kiln_tensor *value;      /* STATE, CONSTANT: the first one */
+    int64_t offset;          /* STATE, CONSTANT: the offset in its block, set by artifact_write */
+    kiln_tensor *value;      /* STATE, CONSTANT: the value at the time of compiling */
 } Place;
 
 typedef struct Artifact {
     Module *module;          /* traced; run through the pipeline by artifact_write */
     Arena *arena;            /* the module's */
-    Thread *t;               /* where what fails on the way to the disk is recorded */
+    Thread *t;               /* the thread that records failures to write */
     kiln_site at;
     const char *name;        /* what it was, for the header's comment */
     Place *input;            /* per parameter of the entry graph */
-    uint32_t noutput;        /* results beyond are new values of state: */
-    uint32_t *changed;       /* per such result: the input (a STATE) that it replaces */
+    uint32_t noutput;        /* the number of outputs; the results behind them are new values of state */
+    uint32_t *changed;       /* for each of those results: the input (a STATE) that it replaces */
 } Artifact;
 
 /* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border

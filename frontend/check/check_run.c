@@ -11,8 +11,8 @@ typedef struct Steps { /* one loop; operand p goes to parameter p */
     const Graph *condition, *body; /* condition NULL: it has none */
     uint32_t carries, xs, ys;
     bool reverse;
-    int64_t trip;  /* without a condition */
-    int64_t bound; /* with one: slices of its stacks, those of steps that it did not take are 0 */
+    int64_t trip;  /* the steps of a loop without a condition */
+    int64_t bound; /* the slices of a stack of a loop with a condition; slices of steps that were not taken are 0 */
     kiln_tensor *const *in;
     kiln_tensor **carry;
     kiln_tensor **y; /* ys of each step */

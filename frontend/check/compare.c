@@ -82,7 +82,7 @@ typedef struct Side {
     double kernels, bytes;
     int64_t peak;
     kiln_tensor **out;   /* owned, as is `state` */
-    kiln_tensor **state; /* per variable of the snapshot */
+    kiln_tensor **state; /* the value of each variable of the snapshot */
 } Side;
 
 typedef struct Comparison {

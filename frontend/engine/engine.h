@@ -26,7 +26,7 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 struct kiln_tensor {
     uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous;         /* eager */
-    /* eager: that its memory lies on. What the host reads goes through tensor_read or tensor_host (device.c) */
+    /* eager: the device that has its memory. The host reads elements through tensor_read or tensor_host (device.c). */
     uint8_t device;
     bool in_scope;           /* linked in a scope's list */
     uint32_t owners;         /* kiln_own minus kiln_release */
@@ -40,7 +40,7 @@ struct kiln_tensor {
     int64_t stride[MAX_RANK]; /* elements; STATIC: the number's bits, then the operand's kind */
     uint64_t signature;      /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
     /* traced */
-    Frame *frame;            /* whose graph `value` is in; valid while trace_id is the running trace's */
+    Frame *frame;            /* traced: the frame whose graph has `value`; valid while trace_id is that of the running trace */
     uint64_t trace_id;
     Value value;
     /* bookkeeping */
@@ -49,7 +49,7 @@ struct kiln_tensor {
     bool released;            /* FREE: by its last owner, not by its scope */
     bool region;              /* FREE: the scope that closed on it was a region's body */
     Loc made;
-    Loc scope_opened;         /* FREE: where the scope that closed on it was opened; no file: not known */
+    Loc scope_opened;         /* FREE: where the scope that closed on it was opened; without a file: unknown */
 };
 
 struct kiln_variable {
@@ -62,9 +62,9 @@ struct kiln_variable {
     kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
-    /* tapes, optimisers and checkpoints that keep a pointer to it: freed, it is not made anew before they go */
+    /* the number of tapes, optimisers and checkpoints that point to it: once freed, the struct is not reused before they go */
     uint32_t pins;
-    Frame *frame;             /* local made inside a trace: where; such a local has no eager value */
+    Frame *frame;             /* of a local made inside a trace: its frame there; such a local has no eager value */
     uint64_t trace_id;
     Loc made;
 };
@@ -101,7 +101,7 @@ struct Thread {
     Thread *next;            /* of the engine */
     pthread_t self;
     uint64_t next_uid;       /* identities: the thread's number above, a counter below */
-    uint8_t device;          /* its own: where tensors are made and what has no operands runs */
+    uint8_t device;          /* the device on which the thread makes tensors and runs ops without operands */
     BufferPool *pool;        /* of the host's memory */
     Place *place[DEVICES];   /* of other devices; NULL: not used yet */
     Kept *kept;              /* kernels of eager ops */
@@ -112,16 +112,16 @@ struct Thread {
     uint32_t scopes, scope_cap, eagerly; /* eagerly: the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
     kiln_tape *tape;         /* innermost open tape */
     kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
-    uint32_t recording;      /* open tapes that record eager code */
+    uint32_t recording;      /* the number of open tapes that record eager code */
     Trace *trace;            /* innermost running trace; NULL: eager */
     LastIf last_if;
     struct BodyRun *body;    /* innermost running (trace/body.c) */
     uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
-    bool too_deep;           /* the limit was met: nothing more is entered until the outermost body has ended */
+    bool too_deep;           /* the limit was reached: no further body runs until the outermost one has ended */
     Running running[CALLS_MAX]; /* read by threads that evict instances or free functions (cache.c) */
     uint32_t calls;
     const char *called;      /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
-    uint32_t quiet;          /* what runs or is traced has happened already: no effects (effect.h) */
+    uint32_t quiet; /* above 0: what runs or is traced repeats what has happened already, so effects are left out (effect.h) */
     Scratch scratch;         /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
     void *work;              /* workspace for compiled calls */
     size_t work_bytes;
@@ -129,9 +129,10 @@ struct Thread {
     uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
     int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
     kiln_failure failure;
-    bool seen;               /* kiln_error was asked while it stood */
-    uint64_t failures;       /* every one, first or not: lets a trace see that something failed inside it */
-    char text[640]; Status refused; /* the error's; what the host table refused compiled code */
+    bool seen;               /* kiln_error was called while the error was recorded */
+    uint64_t failures;       /* counts all failures, also those after the first, so that a trace notices one inside it */
+    char text[640];          /* the error's text */
+    Status refused;          /* why the host table refused what compiled code asked for */
 };
 
 typedef struct BodyRun {     /* one of the user's bodies, running */

@@ -15,8 +15,8 @@
 #define PLAN_GROUPS 4
 typedef struct Plan {
     uint32_t groups;
-    int64_t hi[PLAN_GROUPS]; /* each is 1 to hi */
-    bool declared;           /* the user knows: reading such a size in C gives its bound, as in the function itself */
+    int64_t hi[PLAN_GROUPS]; /* the largest size of each group; the smallest is 1 */
+    bool declared;           /* the user declared these sizes: where C reads one it gets its bound, as in the function itself */
     const uint8_t *group;
 } Plan;
 
@@ -28,59 +28,60 @@ typedef struct Fixed {       /* a static argument's value; kind 0: a tensor argu
 
 typedef struct Binding {     /* where a call finds the value of a symbol; a symbol that several sizes share has one for each */
     uint32_t argument, axis;
-    uint32_t symbol;         /* of Program.symbol */
+    uint32_t symbol;         /* its index in Program.symbol */
 } Binding;
 
 /* what a body became for arguments of these types; tracing, gradients, check and ahead-of-time compiling share it */
 typedef struct Traced {
     uint32_t narg;
-    Type *arg;               /* as traced: dims constant or symbols of `module` */
+    Type *arg;               /* the arguments' types as traced: their dims are constants or symbols of `module` */
     Type *made;              /* the concrete types it was traced with */
     Fixed *fixed;            /* per argument */
     Plan plan;
-    uint8_t device;          /* that the arguments lie on, and on which it runs; without arguments, the thread's own */
-    bool exact;              /* sizes that are declared with bounds are taken as they are */
+    uint8_t device;          /* the device of the arguments, on which it runs; without arguments, the thread's own */
+    bool exact;              /* sizes that are declared with bounds were nevertheless taken as constants */
     bool bounded;            /* some sizes are symbols, declared or planned */
     Source *source;          /* per input of the entry */
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
-    kiln_variable **changed; /* freed ones may have been made anew since: an id tells */
+    kiln_variable **changed; /* a freed one may have been reused since for another variable, as its id tells */
     uint32_t *changed_id;
-    Module *module;          /* once compiled: after the pipeline */
-    Graph **graph;           /* its graphs before the pipeline, which gradients are taken of: the body is not run again */
-    TapeRead *read;          /* the trace's */
-    Value *saved;            /* of graph[0]: values that are results after all others, for the gradient (saving.c) */
+    Module *module;          /* after compiling: as the pipeline left it */
+    Graph **graph; /* its graphs as they were before the pipeline; gradients are taken of these, and the body is not run again */
+    TapeRead *read;          /* the list of the trace */
+    Value *saved;            /* values of graph[0] that are returned behind all other results, for the gradient (saving.c) */
     uint32_t ngraph, nread, nsaved;
     uint32_t ops;
     char *text;              /* the graph as traced, for KILN_RETRACE */
     double seconds;
-    Arena arena;             /* of all this, and of what it is compiled to */
+    Arena arena;             /* holds all of this, and what it is compiled to */
 } Traced;
 
 struct Instance {            /* one compiled form of a traced body; immutable once published but for the links and counts */
     Traced traced;
-    Instance *_Atomic next;  /* in its bucket, or among the function's general instances */
-    Instance *older, *newer; /* all instances of the function; under its `compiling`. Retired: the function's limbo */
-    uint64_t key;            /* of the concrete sizes and the device that it was made for */
+    Instance *_Atomic next;  /* the next one in its bucket, or among the function's general instances */
+    /* neighbours in the list of all instances, under the function's `compiling`; of a retired one, in its limbo */
+    Instance *older, *newer;
+    uint64_t key;            /* made of the concrete sizes and the device that it was compiled for */
     Instance *_Atomic saving; /* the form that runs while a tape records; itself: there is nothing to save; NULL: none yet */
-    Instance *of;            /* the instance whose saving form this is, and whose literals it shares; NULL: it is none */
+    Instance *of;            /* of a saving form: the instance that it belongs to, whose literals it shares; else NULL */
     Program *program;
     const Backend *backend;
     Compiled *compiled;
     EntryFn *entry;
     SizesFn *sizes;          /* NULL: no symbols, all sizes are in `result` */
-    uint32_t nsize;          /* numbers that it writes */
-    bool plain;              /* it runs on the host, calls nobody back and keeps no stacks: all that a call needs is pointers */
+    uint32_t nsize;          /* how many numbers `sizes` writes */
+    bool plain;              /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
     Type *result;
     Binding *binding;
     uint32_t nbinding;
-    int64_t *known;          /* of each symbol of the program: its value, if its bounds allow one alone, else -1 */
+    int64_t *known;          /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
     double compile_seconds;
     size_t bytes;            /* code, graph, constants: what the cache counts */
-    kiln_function *vjp;      /* derived on demand; under the function's `deriving` */
-    _Atomic bool recent;     /* hit since the clock's hand came by */
+    kiln_function *vjp;      /* made when it is first needed; under the function's `deriving` */
+    _Atomic bool recent;     /* used since the hand of the clock (the eviction order) last passed it */
     uint32_t held;           /* by recorded calls; under the engine's lock, as are the next two */
-    bool retired;            /* out of the cache, waiting for its last user */
-    bool derived;            /* vjp exists, perhaps freed but still in use */
+    bool retired;            /* it has left the cache and waits for its last user to finish */
+    bool derived;            /* vjp exists; it may be freed already but still in use */
 };
 
 #define INSTANCE_BUCKETS 64
@@ -93,15 +94,15 @@ struct kiln_function {
     void (*free_user)(void *user);
     char *name;
     kiln_function_options options;
-    kiln_spec *spec;         /* declared inputs, its own */
-    uint32_t nspec, nspec_room; /* nspec 0: taken as they come, though declared */
+    kiln_spec *spec;         /* a copy of the declared inputs */
+    uint32_t nspec, nspec_room; /* nspec 0: arguments are taken as they come, even if inputs were declared */
     /* the cache (cache.c): read without a lock, written under `compiling` */
     Instance *_Atomic bucket[INSTANCE_BUCKETS]; /* instances of constant sizes, by key */
     Instance *_Atomic general;    /* instances with symbols */
     Instance *_Atomic memo[INSTANCE_MEMO]; /* by key of the concrete sizes: the instance that served them last */
-    Instance *newest, *oldest;    /* all instances, for the clock */
+    Instance *newest, *oldest;    /* the ends of the list of all instances, in which the clock goes round */
     uint32_t ninstances;
-    size_t cached;           /* bytes */
+    size_t cached;           /* the bytes of all instances */
     struct Rigid *rigid;     /* sizes that could not be generalised */
     /* of a bounded instance's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
     Plan preset;
@@ -112,17 +113,19 @@ struct kiln_function {
     _Atomic uint64_t hits;
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
-    uint64_t warn_at;        /* traces */
+    uint64_t warn_at;        /* the number of traces at which the log warns next */
     struct Latest *latest;   /* under `counting`: the latest call's types (latest.c) */
     _Atomic uint64_t latest_key;
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
     kiln_function *grad, *value_and_grad, *jvp;
-    kiln_function *children, *sibling; /* all derived from it, under its `deriving`; next of the parent's */
-    kiln_function *parent, **slot; /* derived: from which, and where that one keeps it */
-    Instance *inst;                /* of the parent, whose gradient it is */
+    kiln_function *children, *sibling; /* the functions derived from it, under its `deriving`; the next one of the same parent */
+    /* of a derived function: what it was derived from, and the member of that one that points here */
+    kiln_function *parent, **slot;
+    Instance *inst;                /* of a gradient: the parent's instance whose gradient it is */
     uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
-    _Atomic bool freed;      /* goes with the last of them, and of the calls that run; set under the engine's lock, with `held` */
+    /* it goes with the last that holds it and the last running call; set under the engine's lock, like `held` */
+    _Atomic bool freed;
     Loc loc;
 };
 

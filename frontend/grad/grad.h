@@ -10,33 +10,33 @@
  */
 typedef struct TapeEntry {   /* eager: what a value of the tape's graph was */
     kiln_tensor held;        /* a copy of the header, its buffer retained */
-    bool tracked;            /* a leaf, or computed from one; else only an operand of such */
+    bool tracked;            /* it is a leaf or computed from one; if not, it is only an operand of such a value */
 } TapeEntry;
 
 struct kiln_tape {
     kiln *k;
     Thread *t;
-    kiln_tape *outer;        /* of the thread: next outer open tape */
-    kiln_tape *next;         /* of its scope */
+    kiln_tape *outer;        /* the next outer open tape of the thread */
+    kiln_tape *next;         /* the next tape of the same scope */
     uint32_t scope;
     bool persistent, recording, used;
     /* by its scope: the struct stays, so that a stale handle is known, until the user closes it or the engine goes */
     bool closed;
     Loc loc;
-    Frame *frame;            /* opened inside a trace: where; NULL: eager */
+    Frame *frame;            /* the frame in which it was opened; NULL: eager code */
     uint64_t trace_id;
-    uint32_t first;          /* traced: first node of the frame's graph that belongs to it */
-    uint32_t stopped;        /* traced, not recording: the first node that it does not record */
-    VEC(NodeRange) gap;      /* traced: what was made while it did not record */
+    uint32_t first;          /* traced: the first node of the frame's graph that belongs to the tape */
+    uint32_t stopped;        /* traced, and not recording: the first node that the tape does not record */
+    VEC(NodeRange) gap;      /* traced: the nodes that were made while the tape did not record */
     Arena arena;
-    Module *module;          /* eager: its own graph */
+    Module *module;          /* eager: the module of the tape's own graph */
     Graph *g;
     Map by_uid;              /* eager: tensor uid -> value */
-    VEC(TapeEntry) entry;    /* eager: per value */
+    VEC(TapeEntry) entry;    /* eager: one for each value of the graph */
     VEC(TapeRead) read;
-    VEC(RecordedCall) call;  /* eager: what the OP_calls of its graph name by number */
-    Map noted;               /* locals: id and leaf of those among `read`, which stand there once */
-    Value last_y;            /* of the last gradient, for kiln_grad_why */
+    VEC(RecordedCall) call;  /* eager: the calls that the OP_call nodes of the graph name by number */
+    Map noted;               /* id and leaf of the locals among `read`, each of which is in the list once */
+    Value last_y;            /* the y of the last gradient, for kiln_grad_why */
     char why[256];
 };
 

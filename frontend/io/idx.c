@@ -18,10 +18,10 @@ typedef struct Reader {
     kiln_site at;
     const char *path;
     int fd;
-    bool gz, open, ended; /* ended: of the decompressed bytes */
+    bool gz, open, ended; /* ended: the decompressed bytes are at their end */
     uint64_t size;        /* of the file */
-    uint64_t taken;       /* file bytes that were read */
-    uint64_t offset;      /* content bytes that were handed out */
+    uint64_t taken;       /* how many bytes of the file were read */
+    uint64_t offset;      /* how many bytes of the content were handed out */
     z_stream z;
     unsigned char in[CHUNK], scrap[CHUNK];
 } Reader;

@@ -15,9 +15,9 @@
 typedef struct Header {
     const char *at; /* the rest of the text, which ends in a 0 */
     DType t;
-    bool reversed; /* Fortran's order */
+    bool reversed; /* the elements are in Fortran's order */
     kiln_shape shape;
-    const char *why; /* the header is malformed */
+    const char *why; /* what is wrong with the header; NULL: nothing */
     char no_dtype[64];
 } Header;
 

@@ -16,7 +16,7 @@ const char *layer_name_in(const char *layer, const char *what, char to[48]); /* 
 typedef struct LayerDraws {
     kiln_variable *generator;
     kiln_tensor *before;
-    uint64_t own, drawn; /* of the engine's own generator: its count before, and how many draws were this layer's */
+    uint64_t own, drawn; /* the count of the engine's own generator before, and how many draws this layer made */
 } LayerDraws;
 LayerDraws layer_draws_begin(Thread *t, kiln_variable *generator);
 void layer_draws_end(Thread *t, LayerDraws *d, bool made);

@@ -15,7 +15,7 @@ struct kiln_optimizer {
     Object o;
     bool adam;
     kiln_variable *rate, *step; /* f64[]; step: Adam's count */
-    kiln_variable *updates;     /* i64[]: of a scheduled one */
+    kiln_variable *updates;     /* i64[]: the count of steps, if the rate follows a schedule */
     double momentum, beta1, beta2, epsilon;
     bool stepped, scheduled, master;
     kiln_schedule schedule;

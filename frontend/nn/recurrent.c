@@ -20,7 +20,7 @@ struct Kind {
     const char *name;
     int64_t gates;
     int states;                                                             /* 1: h; 2: h and c */
-    bool second_bias;                                                       /* of the recurrent product */
+    bool second_bias;                                                       /* the recurrent product has a bias of its own */
     void (*step)(const Cell *s, kiln_tensor *const *in, kiln_tensor **out); /* (index, h, [c], inputs' product) -> (h, [c], h) */
 };
 

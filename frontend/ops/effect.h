@@ -20,7 +20,7 @@ typedef enum EffectKind {
 
 typedef struct Effect {
     uint8_t kind;
-    uint8_t dtype; /* ASSERT_SHAPE: of the tensor */
+    uint8_t dtype; /* ASSERT_SHAPE: the tensor's dtype */
     kiln_site at;
     FILE *to;             /* SHOW_* */
     char *text;           /* SHOW_TEXT, ASSERT_HOLDS */

@@ -11,7 +11,7 @@ typedef enum SourceKind { FROM_ARGUMENT, FROM_CAPTURE, FROM_LITERAL, FROM_VARIAB
 typedef struct Source {      /* of one input of the compiled function, in the order of the graph's parameters */
     uint8_t kind;
     uint32_t argument;
-    kiln_tensor *tensor;     /* CAPTURE: weak, checked by uid at each call; LITERAL: owned */
+    kiln_tensor *tensor;     /* CAPTURE: not owned, so each call compares its uid; LITERAL: owned */
     uint64_t uid;
     kiln_variable *variable;
     Type type;
@@ -21,37 +21,37 @@ typedef struct Source {      /* of one input of the compiled function, in the or
 typedef struct Slot {        /* a variable's or local's value while a frame is traced */
     kiln_variable *variable;
     Value now;
-    Value entry;             /* the frame's parameter that holds the value at its start; 0: assigned before read */
+    Value entry; /* the frame's parameter that holds the value at its start; 0: none, as it is assigned before it is read */
     bool assigned;
-    bool read_after;         /* a variable, not a local: read after it was assigned */
+    bool read_after;         /* a variable (not a local) that was read after it was assigned */
 } Slot;
 
 typedef enum FrameKind { FRAME_FUNCTION, FRAME_BODY, FRAME_CONDITION, FRAME_CASE, FRAME_RULE } FrameKind;
 typedef enum ColumnRole { COLUMN_INDEX, COLUMN_CARRY, COLUMN_SLICE, COLUMN_FREE } ColumnRole;
 
 typedef struct Column {      /* what one parameter of a region's frame stands for */
-    uint8_t role;            /* ColumnRole; those before FREE are there from the start */
-    Value outer;             /* the parent's value: the operand; none for the index */
+    uint8_t role;            /* ColumnRole; columns of the roles before FREE exist from the start */
+    Value outer;             /* the operand, a value of the parent frame; 0 for the index */
     kiln_variable *variable; /* whose value at entry it is; NULL: a value given or captured */
 } Column;
 struct Frame {               /* one graph being traced: the function's, or a region's inside it */
     Trace *trace;
-    Frame *parent;           /* NULL: the function's own */
+    Frame *parent;           /* NULL: this is the function's own frame */
     Graph *g;
     Map watched;             /* value -> the leaf that its handles mean since it was watched */
-    Map captured;            /* parent frame: value -> parameter here; function frame: tensor uid -> value */
+    Map captured; /* a region's frame: value of the parent -> parameter here; the function's frame: uid of a tensor -> value */
     VEC(Slot) slot;
-    Map slot_of;             /* variable -> index into slot, where that slot still names it */
-    VEC(Column) column;      /* region: of each parameter, in order of g->param */
+    Map slot_of;             /* variable -> index into slot, as long as that slot still names the variable */
+    VEC(Column) column;      /* of a region: one for each parameter, in the order of g->param */
     uint8_t kind;            /* FrameKind. RULE: the graph of a gradient rule, closed: nothing comes in from outside */
-    const char *what;        /* region: "KILN_FOR", for messages */
+    const char *what;        /* of a region: its name in messages, such as "KILN_FOR" */
     Loc loc;
 };
 
 typedef struct TapeRead {    /* a variable read, or a watched tensor */
     kiln_variable *variable; /* NULL: watched */
     uint64_t uid;
-    Value leaf;              /* 0: read where a tape around it cannot see it (region.c) */
+    Value leaf;              /* 0: it was read where a tape around the trace cannot see the read (region.c) */
 } TapeRead;
 
 struct Trace {
@@ -62,9 +62,10 @@ struct Trace {
     Arena *arena;
     Module *module;
     Frame *frame;            /* innermost */
-    bool automatic;          /* sizes became symbols unasked: reading one as a C number ends the trace */
+    /* some sizes became symbols although nobody declared them: if the body reads one as a C number, the trace ends */
+    bool automatic;
     VEC(Source) source;
-    VEC(TapeRead) read;      /* what a tape around the whole body notes of variables; locals are left out */
+    VEC(TapeRead) read;      /* the reads of variables that a tape around the whole body notes; reads of locals are left out */
     Status st;
 };
 
