@@ -169,7 +169,7 @@ static bool results_ok(Infer *inf)
 
 bool infer_types(Infer *inf)
 {
-    if (inf->op <= OP_none || inf->op >= OP_COUNT) return status_fail(inf->st, ST_INTERNAL, "no such op: %d", (int)inf->op);
+    if (inf->op <= OP_none || inf->op >= OP_COUNT) return status_fail(inf->st, ST_INTERNAL, "%d is not an op", (int)inf->op);
     const OpDef *def = &op_def[inf->op];
     inf->nout = 0;
     inf->out = inf->few;
@@ -185,7 +185,7 @@ bool infer_node(Infer *inf, const Graph *g, Op op, const Value *in, uint32_t nin
     if (nin > COUNT_OF(few)) types = ARENA_ARRAY(g->module->arena, const Type *, nin);
     for (uint32_t i = 0; i < nin; i++) {
         if (in[i] == 0 || in[i] >= g->value.len)
-            return status_fail(st, ST_INTERNAL, "%s: operand %u is no value of graph %s", op_def[op].name, i, g->name);
+            return status_fail(st, ST_INTERNAL, "%s: operand %u is not a value of graph %s", op_def[op].name, i, g->name);
         types[i] = graph_type(g, in[i]);
     }
     *inf = (Infer){

@@ -81,10 +81,10 @@ static bool ends_hold(Verify *v, const Graph *g)
 {
     for (uint32_t i = 0; i < g->param.len; i++)
         if (g->param.at[i] == 0 || g->param.at[i] >= g->value.len || graph_maker(g, g->param.at[i])->op != OP_param)
-            return status_fail(v->st, ST_INTERNAL, "graph %s: parameter %u is none", g->name, i);
+            return status_fail(v->st, ST_INTERNAL, "graph %s: parameter %u is not a parameter node", g->name, i);
     for (uint32_t i = 0; i < g->result.len; i++)
         if (g->result.at[i] == 0 || g->result.at[i] >= g->value.len)
-            return status_fail(v->st, ST_INTERNAL, "graph %s: result %u is no value", g->name, i);
+            return status_fail(v->st, ST_INTERNAL, "graph %s: result %u is not a value", g->name, i);
     return true;
 }
 

@@ -99,7 +99,7 @@ LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
     LLVMTargetRef t;
     char *why = NULL;
     if (LLVMGetTargetFromTriple(m->triple, &t, &why)) {
-        status_fail(st, ST_UNSUPPORTED, "llvm: no target %s: %s", m->triple, why);
+        status_fail(st, ST_UNSUPPORTED, "llvm: there is no target %s: %s", m->triple, why);
         LLVMDisposeMessage(why);
         return NULL;
     }

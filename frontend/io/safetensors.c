@@ -214,8 +214,9 @@ kiln_tensor *kiln_safetensors_read_at(kiln_site at, kiln_safetensors *f, int i)
     Thread *t = f ? thread_of(f->o.k) : thread_last();
     if (!t) return NULL;
     if (!f || !tensor_at(f, i))
-        return fail(t, at, f ? KILN_EVALUE : KILN_ESTATE, f ? "safetensors: %s has no tensor %d" : "safetensors: the file is NULL",
-            f ? f->path : NULL, i);
+        return fail(t, at, f ? KILN_EVALUE : KILN_ESTATE,
+            f ? "safetensors: %s has no tensor %d; it has %u" : "safetensors: the file is NULL", f ? f->path : NULL, i,
+            f ? f->header.tensor.len : 0);
     if (!file_allowed(t, at, "safetensors", f->path)) return &t->k->poison;
     kiln_tensor *x = safe_read(f, t, at, "safetensors", i);
     return x ? tensor_place(t, at, x) : &t->k->poison;
