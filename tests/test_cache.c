@@ -273,7 +273,7 @@ static void what_cannot_be_a_first_value(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     kiln_call(FUNCTION(k, from_traced), 1.0);
-    assert_error(k, KILN_ESTATE, "variable late: its first value would be a traced one; make it in a KILN_EAGERLY block");
+    assert_error(k, KILN_ESTATE, "variable late: its first value is a traced tensor; make it in a KILN_EAGERLY block");
     kiln_call(FUNCTION(k, outside_uses_traced), 1.0);
     assert_error(k, KILN_ESTATE, "outside its function's body");
 }

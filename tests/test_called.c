@@ -234,7 +234,7 @@ static void traced_errors_name_what_was_called(void **state)
     calls = 0;
     kiln_function *f = kiln_function_new(k, body, &x, &(kiln_function_options){.name = "f"});
     kiln_call(f, x.f);
-    assert_error(k, KILN_ESTATE, "f: an error in its body was cleared there"); /* cleared by the table */
+    assert_error(k, KILN_ESTATE, "f: its body cleared an error"); /* cleared by the table */
     assert_true(calls > 100);
 }
 

@@ -199,7 +199,7 @@ static const struct {
 } misuse[] = {
     {recurses, KILN_ESTATE, "KILN_IF: bodies nested 64 deep", "only what C knows", false},
     {recurses_in_case, KILN_ESTATE, "kiln_cond: bodies nested 64 deep", "only what C knows", true},
-    {goes_on_after_error, KILN_ESTATE, "an error in its body was cleared there", "kiln_clear after the call", true},
+    {goes_on_after_error, KILN_ESTATE, "its body cleared an error", "kiln_clear after the call", true},
     {local_of_block, KILN_ESTATE, "read: the block in which this kiln_local was made", "before the block", true},
     {local_of_scope, KILN_ESTATE, "assign: the block in which this kiln_local was made", "before the block", true},
     {breaks_for, KILN_ESTATE, "break out of a traced KILN_FOR", "KILN_WHILE", false},

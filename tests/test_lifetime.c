@@ -169,7 +169,7 @@ static void declarations_are_checked(void **state)
     kiln_spec huge = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, INT64_MAX)), rank = {KILN_F32, 20, {{0, 0, NULL}}};
     assert_non_null(declared(k, ok, ok));
     assert_null(declared(k, swapped, swapped));
-    assert_error(k, KILN_EVALUE, "the lowest, then the highest");
+    assert_error(k, KILN_EVALUE, "the lowest size of a KILN_DIM at most the highest");
     assert_null(declared(k, below, below));
     assert_error(k, KILN_EVALUE, "0 or more");
     assert_null(declared(k, name, name));

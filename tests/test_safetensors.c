@@ -276,7 +276,7 @@ static void weights_by_name(void **state)
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], half}), 2));
     has_error(KILN_EDTYPE, "tensor \"n\" is i64[], but the variable is i32[]");
     assert_false(kiln_save_weights(k, path, ((kiln_variable *[]){pair[1], half}), 2));
-    has_error(KILN_EVALUE, "\"n\": two have this name");
+    has_error(KILN_EVALUE, "\"n\": two tensors have this name");
     assert_false(kiln_load_weights(k, path, ((kiln_variable *[]){pair[0], NULL}), 2));
     has_error(KILN_ESTATE, "variable 1 (?) is NULL");
     kiln_variable_free(half);

@@ -24,7 +24,7 @@ static bool copy_specs(kiln_function *f)
 
 static const char *size_fault(const kiln_size *z)
 {
-    if (z->lo < 0 || z->lo > z->hi) return "a size must be 0 or more, and a KILN_DIM's bounds the lowest, then the highest";
+    if (z->lo < 0 || z->lo > z->hi) return "a size must be 0 or more, and the lowest size of a KILN_DIM at most the highest";
     if (z->name && z->lo != z->hi && (!dim_name_ok(z->name) || z->hi > DIM_MAX))
         return "the name of a KILN_DIM must consist of letters, digits and _, and its highest size be at most 2^48";
     return NULL;

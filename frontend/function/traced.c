@@ -147,7 +147,7 @@ static bool trace_into(
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
     else if (!ok && t->failure.code == KILN_OK)
         fail(t, at, KILN_ESTATE,
-            "%s: an error in its body was cleared there; a trace cannot go on after one: kiln_clear after the "
+            "%s: its body cleared an error; a trace cannot go on after one, so kiln_clear after the "
             "call",
             f->name);
     Finish fin = {tr, traced, value, (uint32_t)f->options.outputs, {0}};

@@ -128,7 +128,7 @@ bool safe_names(Thread *t, kiln_site at, const char *what, const char **name, in
     }
     if (!why && n > 1) qsort(name, (size_t)n, sizeof *name, by_text);
     for (int i = 1; i < n && !why; i++)
-        if (strcmp(name[i - 1], bad = name[i]) == 0) why = "two have this name";
+        if (strcmp(name[i - 1], bad = name[i]) == 0) why = "two tensors have this name";
     if (!why) return true;
     fail(t, at, KILN_EVALUE, "%s: \"%s\": %s", what, safe_shown(bad, buf), why);
     return false;

@@ -35,7 +35,7 @@ static kiln_variable *variable_new(kiln_site at, Thread *t, const char *name, ki
         /* A number's constant was traced, too, but its value is known, so it is made eagerly. */
         if (!operand_is_number(init)) {
             fail(t, at, KILN_ESTATE,
-                "variable %s: its first value would be a traced one; make it in a KILN_EAGERLY block at the first "
+                "variable %s: its first value is a traced tensor; make it in a KILN_EAGERLY block at the first "
                 "call, or outside the function",
                 name ? name : "");
             return NULL;

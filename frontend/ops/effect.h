@@ -45,6 +45,6 @@ int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t n
     void *const *buf, const int64_t *type);
 void effects_free(kiln *k);
 
-#define BEYOND_BOUND "while: it goes on after its bound of %lld steps" /* of a loop, eager and compiled */
+#define BEYOND_BOUND "while: the loop goes on after its bound of %lld steps" /* of a loop, eager and compiled */
 
 #endif

@@ -53,7 +53,7 @@ bool body_leave(Thread *t, kiln_site at)
     if (--t->body_depth == 0) t->too_deep = false;
     if (!ok && t->failure.code == KILN_OK)
         fail(t, at, KILN_ESTATE,
-            "%s: an error in its body was cleared there; a call fails with its body, eagerly as in a trace: kiln_clear after the "
+            "%s: its body cleared an error; an error in a body fails the call, eager or traced, so kiln_clear after the "
             "call",
             b->name);
     return ok;

@@ -318,7 +318,7 @@ bool kiln_while_at(kiln_site at, kiln *k, int64_t at_most, kiln_body *condition,
     Thread *t = thread_of(k);
     if (!t) return false;
     if (at_most < 0) {
-        fail(t, at, KILN_EVALUE, "kiln_while: at_most is %lld; it must be 0 (no bound) or more", (long long)at_most);
+        fail(t, at, KILN_EVALUE, "kiln_while: the bound must be at least 1 step");
         return results_poison(t, out, n);
     }
     const Loop l = {.at = at,

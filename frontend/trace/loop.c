@@ -144,7 +144,7 @@ kiln_loop kiln_while_begin_at(kiln_site at, kiln *k, int64_t at_most)
     Thread *t = thread_of(k);
     if (!t) return l;
     if (at_most < 0) {
-        fail(t, at, KILN_EVALUE, "KILN_WHILE_AT_MOST: the bound is %lld; it must be at least 1", (long long)at_most);
+        fail(t, at, KILN_EVALUE, "KILN_WHILE_AT_MOST: the bound must be at least 1 step");
         return l;
     }
     l.id = t->trace ? t->trace->id : 0;
