@@ -14,9 +14,9 @@
 typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
 
 typedef struct Taken { /* one operand of the backward loop and its body's parameter */
-    Value operand;     /* 0: a stack of what was kept, not there yet */
+    Value operand;     /* 0: not known yet, as it is the stack of `kept` */
     uint8_t role;      /* Role */
-    Value kept;        /* the old body's value that it is a stack of; 0: something else */
+    Value kept;        /* the value of the old body whose stack it is; 0: it is no such stack */
 } Taken;
 
 typedef struct Back {
@@ -29,7 +29,7 @@ typedef struct Back {
     uint32_t *next; /* per y: from 1, the place in `carry` of the carry that is the same value at the step's end, and gets what the
                      * next step gives it on top of what the stack does; 0: none */
     Value *map;     /* value of the old body -> value of g */
-    Value *saved;   /* per value of the old body that is no parameter: the parameter of g that has it, 0: computed again */
+    Value *saved; /* per value of the old body that is not a parameter: the parameter of g that holds it; 0: it is computed again */
     Value *dcarry, *dfixed, *dy, *dx; /* parameters of g; dx: what the stacked inputs have got so far, 0: nothing */
     VEC(Taken) taken;
     Value trip;

@@ -239,7 +239,7 @@ Graph *region_body(Module *m, const Graph *of, const char *what)
 typedef struct Fork {
     Vjp *v;
     Picks y, x; /* results whose cotangent is known, inputs whose cotangent is asked for */
-    Picks sum;  /* of x, by place in it: those that have got something already */
+    Picks sum;  /* the places in x of those inputs that have a cotangent already */
 } Fork;
 
 /* Graph number k followed by its reverse: parameters are the old ones, the cotangents of y, and what is to be added to those of x

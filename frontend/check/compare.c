@@ -78,7 +78,7 @@ int64_t tensors_differ(Thread *t, kiln_site at, kiln_tensor *a, kiln_tensor *b, 
 
 /* ---- running one side ---------------------------------------------------------------------------------------------- */
 typedef struct Side {
-    double seconds; /* per call, median of rounds */
+    double seconds; /* the median of the rounds, per call */
     double kernels, bytes;
     int64_t peak;
     kiln_tensor **out;   /* owned, as is `state` */
@@ -94,7 +94,7 @@ typedef struct Comparison {
     Instance *inst;
     Snapshot start;
     Side side[2];      /* eager, graph */
-    kiln_tensor **out; /* of the call that runs */
+    kiln_tensor **out; /* the results of the running call */
     int64_t differ;
     double largest;
 } Comparison;

@@ -6,7 +6,7 @@
 struct Place { /* one thread's part of a device; not of the host */
     const Device *device;
     BufferPool *pool;
-    Queue *work, *copies; /* in no order but that of the buffers that both use */
+    Queue *work, *copies; /* each in its own order; a buffer that both use orders them */
 };
 
 static void place_free(Place *p)

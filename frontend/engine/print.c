@@ -17,13 +17,13 @@
 typedef struct Format {
     const kiln_tensor *x;
     bool summary;
-    int width; /* integers, bool */
+    int width; /* characters of an integer or bool */
     bool scientific;
     int left, right;      /* floats: characters before and after the point */
-    int digits, exponent; /* scientific: digits after the point, of the exponent */
+    int digits, exponent; /* scientific: digits after the point, and of the exponent */
     /* gathered from the elements shown */
     bool any, infinite, negative_infinite;
-    double smallest, largest; /* of the finite, non-zero magnitudes */
+    double smallest, largest; /* the smallest and the largest magnitude that is finite and not 0 */
 } Format;
 
 typedef void Visit(Format *f, const char *at);

@@ -73,7 +73,7 @@ static void *workspace(Thread *t, size_t bytes)
 }
 
 typedef struct Call {
-    void **buf; /* inputs, then results */
+    void **buf; /* pointers to the inputs, then to the results */
     kiln_tensor **result;
     /* Not of a plain instance: the inputs' memory, which a callback may assign or release, and room for the results' and the
      * workspace. */
@@ -81,7 +81,7 @@ typedef struct Call {
     uint32_t nheld;
     int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
-    int64_t *size; /* what instance->sizes says; NULL: nothing, all is constant */
+    int64_t *size; /* the numbers that instance->sizes wrote; NULL: all sizes are constants */
 } Call;
 
 static bool gather_inputs(

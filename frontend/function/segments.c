@@ -7,7 +7,7 @@ typedef struct Segments {
     kiln_body *body;
     void *user;
     int64_t every;
-    int64_t known; /* steps in all, if a plain number says so; -1: `count` does */
+    int64_t known; /* the number of steps, if it was given as a plain number; -1: `count` has it */
     kiln_tensor *count;
     kiln_tensor *first; /* index of the running segment's first step */
     int n;

@@ -49,9 +49,9 @@ bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int 
 /* ---- how a call differs from an instance --------------------------------------------------------------------------- */
 typedef struct Difference {
     uint32_t count;
-    bool sizes_only; /* and the same sizes, from and to, wherever they differ */
-    bool bound;      /* a symbol's bound is exceeded */
-    MissKind kind;   /* of the first */
+    bool sizes_only; /* the two differ in sizes alone, always by the same pair of sizes */
+    bool bound;      /* a size exceeds the bound of a symbol */
+    MissKind kind;   /* the kind of the first difference */
     int argument, dim;
     int64_t from, to;
     Fixed was, now;

@@ -10,11 +10,11 @@ typedef struct Walk {
     GraphEmit ge; /* ge.e first: rules see an Emit */
     Thread *t;
     kiln_tape *tape;
-    Frame *frame; /* traced: what handles are values of; the tape's, or that of a region's rule */
+    Frame *frame; /* traced: the frame whose values the handles are, which is the tape's or that of a region's rule */
     kiln_site at;
     Arena *arena;
     Status st;
-    uint32_t base;      /* eager: values below are the tape's, from here on `made` */
+    uint32_t base;      /* eager: smaller values are the tape's; those from here on are in `made` */
     kiln_tensor **held; /* eager: handles of the tape's values, as they are needed */
     VEC(kiln_tensor *) made;
     /* the question */

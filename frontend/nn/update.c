@@ -15,9 +15,9 @@
 typedef enum Origin { OF_STATE, OF_GRADIENT, OF_SCALAR, OF_NUMBER, OF_STEP } Origin;
 
 typedef struct Cell { /* one value of the rule */
-    Type type;        /* rank 0 or 1; the size does not matter */
+    Type type;        /* rank 0 or 1: only whether it has an axis matters, not its size */
     uint8_t from;     /* Origin */
-    uint32_t index;   /* state, scalar, or slot */
+    uint32_t index;   /* the number of the state, the scalar or the slot */
     int last;         /* the last step that reads it */
     _Alignas(8) char number[8];
 } Cell;
@@ -127,7 +127,7 @@ static bool record(Line *l, UpdateRule *rule, const void *user, const Update *u)
 /* ---- running it ---------------------------------------------------------------------------------------------- */
 typedef struct WorkerSlots {
     char *at;
-    size_t bytes, each; /* of all, of one slot */
+    size_t bytes, each; /* the bytes of all slots, and of one */
     int slots, workers;
     atomic_flag taken[WORKERS];
 } WorkerSlots;
@@ -194,9 +194,9 @@ static void run_block(void *arg, int64_t lo, int64_t hi)
 
 /* ---- before the first write ---------------------------------------------------------------------------------- */
 typedef struct Staging {
-    Line *line;           /* of one update at a time */
+    Line *line;           /* the steps of the update at hand */
     kiln_tensor **staged; /* per update and state: the tensor of the new value; NULL: it is written in place */
-    kiln_tensor **also;   /* per assignment */
+    kiln_tensor **also;   /* per assignment: the tensor of the new value */
     char *gradient;       /* room for a gradient that is not contiguous */
     size_t gradient_bytes;
     WorkerSlots scratch;

@@ -81,11 +81,11 @@ static bool keeps_type(Thread *t, kiln_site at, const char *what, int i, const T
 /* ---- frames with given parameters ----------------------------------------------------------------------------------- */
 typedef struct Loop {
     kiln_site at;
-    Body body, condition; /* condition.run NULL: for, scan */
+    Body body, condition; /* condition.run is NULL in kiln_for and kiln_scan */
     kiln_tensor *const *carry, *const *x;
     int carries, xs, ys;
-    kiln_tensor *count; /* for, scan; i64[] */
-    Dim steps;          /* DIM_BAD: unknown. of a while: the bound */
+    kiln_tensor *count; /* of kiln_for and kiln_scan: i64[] */
+    Dim steps;          /* of kiln_while: the bound; DIM_BAD: unknown */
     bool reverse;
     kiln_tensor **out, **y;
 } Loop;
@@ -183,9 +183,9 @@ static bool loop_traced(Thread *t, const Loop *l)
 typedef struct Run {
     const Loop *l;
     kiln_tensor **carry;     /* owned: they outlive the scopes of the steps */
-    kiln_tensor **y;         /* owned, ys of each step */
-    kiln_tensor **in, **out; /* of the step that runs */
-    int64_t steps, n;        /* gone, in all; n < 0: until the condition says so */
+    kiln_tensor **y;         /* owned: the ys of each step */
+    kiln_tensor **in, **out; /* the inputs and outputs of the step that runs */
+    int64_t steps, n;        /* the steps taken, and how many there are in all; n < 0: until the condition is false */
 } Run;
 
 static void drop(kiln_tensor **x, int64_t n)

@@ -52,9 +52,9 @@ void frame_leave(Thread *t, const Frame *f)
 /* ---- closing: inside the arena's border -------------------------------------------------------------------------- */
 typedef struct Match { /* one parameter of the node's graphs, and its operand */
     Column column;
-    bool carried;   /* a variable that some graph assigns */
-    uint32_t place; /* of such: in Close.carried */
-    Value *param;   /* per frame; 0: that graph does not use it */
+    bool carried;   /* it is a variable that some graph assigns */
+    uint32_t place; /* if carried: its index in Close.carried */
+    Value *param;   /* per frame: its parameter there; 0: that graph does not use it */
 } Match;
 
 typedef struct Close {
@@ -62,10 +62,10 @@ typedef struct Close {
     Arena *arena;
     Frame *parent;
     VEC(Match) match;
-    Map free;           /* columns that are free: key_of -> index into match */
-    VEC(Match *) order; /* as the op wants them */
+    Map free;           /* columns of role FREE: key_of -> index into match */
+    VEC(Match *) order; /* the matches in the order of the op's operands */
     kiln_variable **carried;
-    bool *blocked; /* per carried variable: tapes outside cannot see all its reads */
+    bool *blocked; /* per carried variable: whether tapes outside cannot see all its reads */
     uint32_t ncarried;
     Value out;
     Status st;

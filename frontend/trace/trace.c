@@ -25,7 +25,7 @@ typedef struct Ask {
     kiln_variable *variable;
     const Type *type;
     Column column;
-    Value value, out; /* out: 0 if what failed is recorded, or nothing was asked for */
+    Value value, out; /* out: 0 if nothing was asked for, or after a failure, which is recorded */
     bool ok;
 } Ask;
 
