@@ -58,7 +58,7 @@
 #define SECOND(...) SECOND_(__VA_ARGS__, ~)
 #define UNLESS_NONE(column, array) SECOND(IS_##column, array)
 
-enum { OPF_0 = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
+enum { OPF_0 = 0, OPF_ALONE = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
 #define vjp_0 NULL /* no rule */
 #define fold_0 NULL
 #define map_0 NULL

@@ -31,6 +31,7 @@ typedef enum OpRole { /* what an op is to kernels, as ops.def says */
     ROLE_SOURCE,
     ROLE_SAME,
     ROLE_ALIAS,
+    ROLE_SPREAD,
     ROLE_VIEW,
     ROLE_MOVE,
     ROLE_COMPUTE,
@@ -76,6 +77,9 @@ extern const OpDef op_def[OP_COUNT];
 
 static inline bool op_reduces(Op op) { return op_def[op].role >= ROLE_SUM; }
 static inline bool op_is_source(Op op) { return op_def[op].role == ROLE_SOURCE; }
+static inline bool op_joins(Op op) { return op_def[op].flags & OPF_MOVES && op_def[op].nin < 0; } /* any number of operands */
+/* It has its first operand's elements in their order, perhaps several times. */
+static inline bool op_in_order(Op op) { return op_def[op].role >= ROLE_SAME && op_def[op].role <= ROLE_SPREAD; }
 /* Its elements lie in its first operand's buffer. */
 static inline bool op_is_alias(Op op) { return op_def[op].role == ROLE_SAME || op_def[op].role == ROLE_ALIAS; }
 

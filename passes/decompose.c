@@ -155,13 +155,13 @@ static Value in_rounds(Rebuild *rb, const Node *n)
         uint32_t made = 0;
         for (uint32_t k = 0; k < left; k += JOINED, made++) {
             uint32_t few = MIN_OF(JOINED, left - k);
-            Value v = few == 1 ? in[k] : rebuild_op(rb, OP_concat, in + k, few, n->attr->at, 1, n->loc);
+            Value v = few == 1 ? in[k] : rebuild_op(rb, (Op)n->op, in + k, few, n->attr->at, 1, n->loc);
             if (v == 0) return 0;
             in[made] = v;
         }
         left = made;
     }
-    return rebuild_op(rb, OP_concat, in, left, n->attr->at, 1, n->loc);
+    return rebuild_op(rb, (Op)n->op, in, left, n->attr->at, 1, n->loc);
 }
 
 Graph *pass_decompose(PassCtx *ctx, const Graph *in)
@@ -172,7 +172,7 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
         const Node *n = &in->node.at[i];
         if (reduces_axes(n))
             rebuild_set(&rb, n->out, decompose(&rb, n));
-        else if (n->op == OP_concat && n->nin > JOINED)
+        else if (op_joins((Op)n->op) && n->nin > JOINED)
             rebuild_set(&rb, n->out, in_rounds(&rb, n));
         else
             rebuild_copy(&rb, i);

@@ -65,7 +65,7 @@ static void visit_move(Fuse *f, uint32_t node)
     }
     if (!read && !f->outside[v]) return;
     bool alias = role <= ROLE_ALIAS;
-    if (alias || (role == ROLE_VIEW && !read && !f->solid[v])) {
+    if (alias || (role <= ROLE_VIEW && !read && !f->solid[v])) {
         f->outside[v] = true;
         need_operands(f, n, alias && (f->solid[v] || read));
         return;
@@ -95,8 +95,8 @@ static bool worth_copying(const Fuse *f, const Node *n)
     if (!(op_def[n->op].flags & (OPF_ELEMENTWISE | OPF_CAST)) || fuse_cost(n) > 4 || f->outside[n->out]) return false;
     for (uint32_t k = 0; k < n->nin; k++) {
         const Node *from = graph_maker(f->g, n->in[k]);
-        while (from->op == OP_reshape) from = graph_maker(f->g, from->in[0]);
-        large += from->nin != 0 || from->op == OP_param ? from->op != OP_broadcast : 0;
+        while (op_def[from->op].role == ROLE_ALIAS) from = graph_maker(f->g, from->in[0]);
+        large += !op_is_source((Op)from->op) && op_def[from->op].role != ROLE_SPREAD;
     }
     return large <= 1;
 }
@@ -169,7 +169,7 @@ static void visit_compute(Fuse *f, uint32_t node)
 static void visit(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    bool wanted = n->op == OP_param || f->effect[node] != node;
+    bool wanted = f->effect[node] != node;
     for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i];
     if (!wanted) {
         f->role[node] = ROLE_OUTSIDE;
@@ -180,7 +180,7 @@ static void visit(Fuse *f, uint32_t node)
             f->outside[n->out + i] = true;
             for (Use *u = f->use[n->out + i]; u; u = u->next) u->read = true;
         }
-        need_operands(f, n, n->op != OP_matmul);
+        need_operands(f, n, !(op_def[n->op].flags & OPF_CONTRACTS));
     } else if (fuse_in_all(f, node)) {
         visit_move(f, node);
     } else {

@@ -183,7 +183,7 @@ Graph *fuse_build(Fuse *f)
             emit_node(&b, i);
         else if (home != NO_GROUP && b.last[home] == i)
             emit_group(&b, home);
-        else if (home == NO_GROUP && f->role[i] == ROLE_OUTSIDE && wanted && n->op != OP_param)
+        else if (home == NO_GROUP && f->role[i] == ROLE_OUTSIDE && wanted)
             emit(&b, n->out);
     }
     for (uint32_t i = 0; i < g->result.len; i++) emit(&b, g->result.at[i]);

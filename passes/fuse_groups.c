@@ -155,9 +155,9 @@ int fuse_cost(const Node *n)
 {
     const OpDef *d = &op_def[n->op];
     const ScalarTok *t = d->value_f ? d->value_f : d->value_i;
-    if (n->op == OP_random_bits) return 100;
-    if (d->flags & OPF_MOVES && d->nin < 0) return (int)n->nin; /* selects among them */
-    return d->flags & OPF_ELEMENTWISE && t ? token_cost(&t) : 1;
+    if (d->flags & OPF_ELEMENTWISE) return token_cost(&t);
+    if (op_joins((Op)n->op)) return (int)n->nin;                        /* selects among them */
+    return d->role == ROLE_COMPUTE && !(d->flags & OPF_CAST) ? 100 : 1; /* by instructions of its own */
 }
 
 /* A reduction over `extent` that v is computed from by a few elementwise steps. */

@@ -89,11 +89,11 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF after a
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf); /* buf is of type t */
 void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
+bool loop_reads_trip(const Scope *s, const Node *n);       /* the loop reads its trip count from memory */
 
-/* lower_NAME lowers an op that is OUTSIDE of kernels. */
+/* lower_NAME lowers an op that is OUTSIDE of kernels, or ALONE where none has it. */
 #define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
 #include "../../ir/outside.h"
-bool lower_window_add(Scope *s, const Node *n);
 bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its own */
 
 /* For a kernel written by hand (Group.draft): the node's operands become its first buffers, except sources, which each kernel makes

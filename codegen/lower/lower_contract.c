@@ -57,7 +57,7 @@ static void resolve(Scope *s, Value v, bool row_major, Operand *op)
     for (Value at = v;;) {
         const Node *n = graph_maker(s->g, at);
         Operand further;
-        if (!op_is_alias((Op)n->op) && op_def[n->op].role != ROLE_VIEW) return;
+        if (op_def[n->op].role < ROLE_SAME || op_def[n->op].role > ROLE_VIEW) return;
         if (!index_operand(&env, s->g, n, 0, &m, &step)) return;
         m = step.map;
         at = n->in[0];

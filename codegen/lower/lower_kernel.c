@@ -258,8 +258,7 @@ static const char *name_of(const Lower *lw, const Group *group)
 {
     const Graph *g = group->g;
     Value v = group->draft ? group->node->out : group->out[group->nout - 1];
-    while (group->input[v] == NO_BUF && (graph_maker(g, v)->op == OP_reshape || graph_maker(g, v)->op == OP_broadcast))
-        v = graph_maker(g, v)->in[0];
+    while (group->input[v] == NO_BUF && op_in_order((Op)graph_maker(g, v)->op)) v = graph_maker(g, v)->in[0];
     return arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);
 }
 

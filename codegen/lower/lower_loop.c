@@ -94,17 +94,18 @@ void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
     }
 }
 
-static void set_trip(Scope *s, Step *loop, Value trip)
+static Dim known_trip(const Scope *s, const Node *n) { return loop_trip(s->g, scope_root(s->g, n->in[0])); }
+
+bool loop_reads_trip(const Scope *s, const Node *n) { return !loop_condition(s->lw->m, n->attr) && known_trip(s, n) == DIM_BAD; }
+
+static void set_trip(Scope *s, Step *loop, const Node *n)
 {
-    const Node *n = graph_maker(s->g, scope_root(s->g, trip));
-    if (n->op == OP_constant && ATTRS(constant, n->attr->at)->value <= DIM_MAX) {
-        loop->trip_dim = MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
-    } else if (n->op == OP_dim_size) {
-        loop->trip_dim = ATTRS(dim_size, n->attr->at)->dim;
-        lower_dim(s->lw, loop->trip_dim);
-    } else {
-        loop->trip = s->buf[scope_root(s->g, trip)];
+    if (loop_reads_trip(s, n)) {
+        loop->trip = s->buf[scope_root(s->g, n->in[0])];
         lower_read(s->lw, loop->trip);
+    } else {
+        loop->trip_dim = known_trip(s, n);
+        lower_dim(s->lw, loop->trip_dim);
     }
 }
 
@@ -137,10 +138,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
 static bool zero_stacks(Scope *s, const Loop *l)
 {
     if (!dim_is_const(l->is->steps)) return true;
-    if (!l->condition) {
-        Op trip = (Op)graph_maker(s->g, scope_root(s->g, l->n->in[0]))->op;
-        if (trip == OP_constant || trip == OP_dim_size) return true;
-    }
+    if (!l->condition && !loop_reads_trip(s, l->n)) return true;
     for (uint32_t i = l->is->carries; i < l->is->carries + l->is->ys; i++) {
         uint32_t stacked = scope_result(s, l->n->out + i);
         if (stacked == NO_BUF || !scope_fill(s, graph_type(s->g, l->n->out + i), 0, l->n->loc, stacked)) return false;
@@ -168,7 +166,7 @@ bool lower_loop(Scope *s, const Node *n)
     loop->reverse = l.is->reverse;
     loop->nblock = l.condition ? 2 : 1;
     Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
-    if (!l.condition) set_trip(s, loop, n->in[0]);
+    if (!l.condition) set_trip(s, loop, n);
     for (uint32_t i = 1; i < n->nin; i++)
         if (s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
     make_index(s, &l);

@@ -5,7 +5,6 @@
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
 #define OUTSIDE(name) [OP_##name] = lower_##name,
 #include "../../ir/outside.h"
-    [OP_window_add] = lower_window_add, /* the ops that are in no kernel */
 };
 
 static bool lower_node(Scope *s, const Node *n)
@@ -26,14 +25,13 @@ static void mark_needed(Scope *s)
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || op_is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
-        if (n->op == OP_matmul) {
+        if (op_def[n->op].flags & OPF_CONTRACTS) {
             contract_needs(s, n);
             continue;
         }
         for (uint32_t k = 0; k < n->nin; k++) {
-            Op from = (Op)graph_maker(s->g, n->in[k])->op;
-            bool known = n->op == OP_loop && k == 0 && (from == OP_constant || from == OP_dim_size); /* a trip count */
-            if (!known && (!single || !op_is_source(from))) need(s, n->in[k]);
+            if (single && op_is_source((Op)graph_maker(s->g, n->in[k])->op)) continue;
+            if (n->op != OP_loop || k != 0 || loop_reads_trip(s, n)) need(s, n->in[k]);
         }
     }
 }

@@ -158,7 +158,7 @@ __attribute__((noinline)) static int32_t moved(Build *b, const Node *n, const In
     DType type = (DType)dtype_info[t->dtype].compute;
     int32_t result = -1;
     uint32_t first = 0, past = 1; /* of all joined operands, or of the one that moves */
-    if (op_def[n->op].role == ROLE_COMPUTE) first = index_joined(&b->env, b->g, n, m, &past);
+    if (op_joins((Op)n->op)) first = index_joined(&b->env, b->g, n, m, &past);
     for (uint32_t k = past; k-- > first;) {
         if (!index_operand(&b->env, b->g, n, k, m, &step)) return fail(b, n, "an index that cannot be expressed");
         if (step.fills) result = build_const(b, type, scalar_of((DType)t->dtype, step.fill));

@@ -32,11 +32,10 @@ bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
 bool ref_move(Run *r);
 bool ref_gather(Run *r);
-bool ref_window_add(Run *r);
 bool ref_source(Run *r);
 bool ref_reduce(Run *r);
 bool ref_argextreme(Run *r);
-/* ref_NAME runs an op that is OUTSIDE of kernels. */
+/* ref_NAME runs an op that is OUTSIDE of kernels, or ALONE where none has it. */
 #define OUTSIDE(name) bool ref_##name(Run *r);
 #include "../../ir/outside.h"
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */

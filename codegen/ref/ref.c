@@ -104,7 +104,6 @@ static bool run_node(Run *r)
     switch (op) {
     case OP_cast: return ref_cast(r);
     case OP_gather: return ref_gather(r);
-    case OP_window_add: return ref_window_add(r);
     case OP_argmax:
     case OP_argmin: return ref_argextreme(r);
     case OP_constant:

@@ -1,6 +1,7 @@
 /* region: a loop or branch of a trace. Each of its graphs is a frame; when they are done, their parameters are matched, ordered as
  * the op wants them (ir/op_region.c), and one node of the parent runs them: what they assigned is carried, what they only read is
  * invariant. Relies on trace.c. Never runs anything. */
+#include "../../ir/loop.h"
 #include "../ops/effect.h"
 #include "region.h"
 
@@ -193,10 +194,8 @@ static void settle_reads(Close *c)
 /* The trip count as a size: known, or one that the loop makes. */
 static Dim steps(const Graph *g, Value trip)
 {
-    const Node *n = trip ? graph_maker(g, trip) : NULL;
-    if (n && n->op == OP_dim_size) return ATTRS(dim_size, n->attr->at)->dim;
-    if (n && n->op == OP_constant && ATTRS(constant, n->attr->at)->value <= DIM_MAX)
-        return MAX_OF(ATTRS(constant, n->attr->at)->value, 0);
+    const Dim known = trip ? loop_trip(g, trip) : DIM_BAD;
+    if (known != DIM_BAD) return known;
     return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
 }
 
