@@ -94,19 +94,9 @@ void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last)
     }
 }
 
-static Dim known_trip(const Scope *s, const Node *n) { return loop_trip(s->g, scope_root(s->g, n->in[0])); }
-
-bool loop_reads_trip(const Scope *s, const Node *n) { return !loop_condition(s->lw->m, n->attr) && known_trip(s, n) == DIM_BAD; }
-
-static void set_trip(Scope *s, Step *loop, const Node *n)
+bool loop_reads_trip(const Scope *s, const Node *n)
 {
-    if (loop_reads_trip(s, n)) {
-        loop->trip = s->buf[scope_root(s->g, n->in[0])];
-        lower_read(s->lw, loop->trip);
-    } else {
-        loop->trip_dim = known_trip(s, n);
-        lower_dim(s->lw, loop->trip_dim);
-    }
+    return !loop_condition(s->lw->m, n->attr) && loop_trip(s->g, scope_root(s->g, n->in[0])) == DIM_BAD;
 }
 
 /* Lowers the condition's steps and finds the buffer in which they say whether to go on. */
@@ -137,8 +127,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
 /* Fills stacks of a known height with zeros if the loop may end before it has written all their slices. */
 static bool zero_stacks(Scope *s, const Loop *l)
 {
-    if (!dim_is_const(l->is->steps)) return true;
-    if (!l->condition && !loop_reads_trip(s, l->n)) return true;
+    if (!dim_is_const(l->is->steps) || (!l->condition && !loop_reads_trip(s, l->n))) return true;
     for (uint32_t i = l->is->carries; i < l->is->carries + l->is->ys; i++) {
         uint32_t stacked = scope_result(s, l->n->out + i);
         if (stacked == NO_BUF || !scope_fill(s, graph_type(s->g, l->n->out + i), 0, l->n->loc, stacked)) return false;
@@ -166,7 +155,13 @@ bool lower_loop(Scope *s, const Node *n)
     loop->reverse = l.is->reverse;
     loop->nblock = l.condition ? 2 : 1;
     Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
-    if (!l.condition) set_trip(s, loop, n);
+    if (loop_reads_trip(s, n)) {
+        loop->trip = s->buf[scope_root(s->g, n->in[0])];
+        lower_read(lw, loop->trip);
+    } else if (!l.condition) {
+        loop->trip_dim = loop_trip(s->g, scope_root(s->g, n->in[0]));
+        lower_dim(lw, loop->trip_dim);
+    }
     for (uint32_t i = 1; i < n->nin; i++)
         if (s->buf[scope_root(s->g, n->in[i])] != NO_BUF) lower_read(lw, s->buf[scope_root(s->g, n->in[i])]);
     make_index(s, &l);

@@ -192,17 +192,13 @@ static void settle_reads(Close *c)
 }
 
 /* The trip count as a size: known, or one that the loop makes. */
-static Dim steps(const Graph *g, Value trip)
-{
-    const Dim known = trip ? loop_trip(g, trip) : DIM_BAD;
-    if (known != DIM_BAD) return known;
-    return dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
-}
-
 static Dim steps_of(const Close *c)
 {
     const Region *r = c->r;
-    return r->op == OP_branch ? DIM_BAD : r->n != DIM_BAD ? r->n : steps(c->parent->g, r->selector);
+    const Graph *g = c->parent->g;
+    if (r->op == OP_branch) return DIM_BAD;
+    const Dim known = r->n != DIM_BAD || !r->selector ? r->n : loop_trip(g, r->selector);
+    return known != DIM_BAD ? known : dim_made(&g->module->dims, arena_printf(g->module->arena, "steps%u", g->module->graph.len));
 }
 
 static bool has_condition(const Region *r) { return r->op == OP_loop && r->frames == 2; }
