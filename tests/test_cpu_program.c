@@ -1,5 +1,5 @@
-/* The LLVM backend's programs: products of its own and through the host, loops over slices,
- * copies, run-time dims, threads that compile at once, objects that a C program links and runs. */
+/* The LLVM backend's programs: loops over slices, copies, run-time dims, threads that compile at once, objects that a C program
+ * links and runs. test_cpu_product.c has the products. */
 #include "kernel_make.h"
 #include "model.h"
 
@@ -15,182 +15,6 @@
         (void)state;                 \
         if (!llvm_backend()) skip(); \
     } while (0)
-
-static uint32_t seed = 12345;
-static float draw(void)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(int32_t)seed * 0x1p-31f;
-}
-
-/* ---- products -------------------------------------------------------------------------------- */
-
-typedef struct Product {
-    int64_t batch, m, n, k;
-    bool a_turned, b_turned;
-} Product;
-
-static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const uint32_t *buf)
-{
-    Step s = {.kind = STEP_CONTRACT};
-    s.contract.type = (uint8_t)t;
-    s.contract.nbatch = x->batch > 1;
-    s.contract.batch[0] = x->batch;
-    s.contract.m = m, s.contract.n = n, s.contract.k = k;
-    s.contract.a = buf[0], s.contract.b = buf[1], s.contract.c = buf[2];
-    s.contract.a_batch[0] = x->m * x->k;
-    s.contract.b_batch[0] = 0; /* one b for all */
-    s.contract.a_row = x->a_turned ? 1 : k, s.contract.a_col = x->a_turned ? m : 1;
-    s.contract.b_row = x->b_turned ? 1 : n, s.contract.b_col = x->b_turned ? k : 1;
-    return s;
-}
-
-static double plain(
-    const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
-{
-    static Scalar av[20000], bv[20000];
-    size_t size = dtype_bytes(t);
-    for (int64_t k = 0; k < x->k; k++) {
-        int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k),
-                bi = x->b_turned ? j * x->k + k : k * x->n + j;
-        av[k].f = dtype_load_f64(t, (const char *)a + (size_t)ai * size);
-        bv[k].f = dtype_load_f64(t, (const char *)b + (size_t)bi * size);
-    }
-    char out[8];
-    dtype_store_f64(t, out, model_product((DType)dtype_info[t].compute, av, bv, x->k).f);
-    return dtype_load_f64(t, out);
-}
-
-static void fill(DType t, char *at, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
-}
-
-static int chunks;
-static void run_backwards(
-    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
-{
-    (void)h;
-    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++)
-        fn(buf, dim, lo, MIN_OF(lo + grain, n));
-}
-
-static void check_product(EntryFn *entry, const Product *x, DType t)
-{
-    const KilnHost host = {.run = run_backwards};
-    size_t size = dtype_bytes(t);
-    int64_t na = x->batch * x->m * x->k, nb = x->k * x->n, nc = x->batch * x->m * x->n;
-    Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true),
-            c = guarded_new((size_t)nc * size, true);
-    fill(t, a.at, na);
-    fill(t, b.at, nb);
-    assert_int_equal(
-        entry((void *[]){a.at, b.at, c.at}, (int64_t[]){x->m, x->n, x->k}, NULL, &host), 0);
-    for (int64_t i = 0; i < nc; i++) {
-        int64_t row = i / x->n;
-        double want = plain(x, t, a.at, b.at, row / x->m, row % x->m, i % x->n),
-               got = dtype_load_f64(t, c.at + (size_t)i * size);
-        if (want != got)
-            fail_msg("%s %lldx%lldx%lld: element %lld", dtype_info[t].name, (long long)x->m,
-                (long long)x->n, (long long)x->k, (long long)i);
-    }
-    guarded_free(&a);
-    guarded_free(&b);
-    guarded_free(&c);
-}
-
-static void products(DType t, Product x, bool symbols)
-{
-    Make *m = make_new();
-    Status st = {0};
-    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, t)};
-    Dim dm = x.m, dn = x.n, dk = x.k;
-    if (symbols) {
-        dm = make_symbol(m, "M", 0, 1000);
-        dn = make_symbol(m, "N", 0, 1000);
-        dk = make_symbol(m, "K", 0, 1 << 20);
-    }
-    make_step(m, product_step(&x, dm, dn, dk, t, buf));
-    const Backend *b = llvm_backend();
-    Compiled *c = b->compile(make_program(m), &(CompileOptions){0}, &st);
-    if (!c) fail_msg("%s", st.text);
-    for (int64_t e = 1; symbols && x.batch == 1 && e <= 40; e++) {
-        check_product(
-            b->entry(c), &(Product){1, e, 41 - e, e * 7 % 40 + 1, x.a_turned, x.b_turned}, t);
-        check_product(
-            b->entry(c), &(Product){1, e * 11 % 40 + 1, e, e - 1, x.a_turned, x.b_turned}, t);
-    }
-    static const int64_t depth[] = {127, 128, 129, 8191, 8192, 8193, 20000}; /* chains and runs */
-    for (size_t i = 0; symbols && x.batch == 1 && i < COUNT_OF(depth); i++)
-        check_product(b->entry(c), &(Product){1, 5, 18, depth[i], x.a_turned, x.b_turned}, t);
-    if (!symbols) check_product(b->entry(c), &x, t);
-    b->release(c);
-    make_free(m);
-}
-
-static void products_follow_the_model(void **state)
-{
-    NEED_LLVM();
-    for (int turned = 0; turned < 4; turned++) {
-        bool a = turned & 1, b = turned & 2;
-        products(DT_f32, (Product){1, 0, 0, 0, a, b}, true);
-        products(DT_f64, (Product){1, 0, 0, 0, a, b}, true);
-        products(DT_f16, (Product){1, 9, 21, 6, a, b}, false);
-        products(DT_f32, (Product){3, 5, 35, 6, a, b}, false);
-    }
-    products(DT_f32, (Product){1, 5, 18, 16385, false, true}, false);
-    products(DT_bf16, (Product){1, 3, 7, 300, true, false}, false);
-    products(DT_f32, (Product){1, 4, 16, 8, false, false}, false);
-    products(DT_f32, (Product){1, 1, 100, 8, false, false}, false);
-    products(DT_bf16, (Product){2, 3, 20, 7, false, true}, false);
-    products(DT_f8_e4m3, (Product){1, 3, 7, 30, true, false}, false);
-    products(DT_f8_e5m2, (Product){2, 3, 20, 7, false, true}, false);
-    products(DT_f32, (Product){1, 1, 5, 8, false, false}, false);
-    chunks = 0;
-    products(DT_f32, (Product){3, 37, 70, 90, false, false}, false);
-    products(DT_f32, (Product){1, 103, 70, 90, true, false}, false);
-    assert_true(chunks > 8);
-}
-
-static HostContract seen;
-static int32_t contract(const KilnHost *h, const HostContract *c)
-{
-    (void)h;
-    seen = *c;
-    return c->k == 6 ? 0 : ST_MEMORY;
-}
-
-static void products_through_the_host(void **state)
-{
-    NEED_LLVM();
-    const KilnHost host = {.contract = contract};
-    float a[90], b[210], c[525];
-    Make *m = make_new();
-    Status st = {0};
-    uint32_t buf[3] = {make_input(m, DT_f32), make_input(m, DT_f32), make_output(m, DT_f32)};
-    Product x = {3, 5, 35, 6, false, true};
-    Step s = product_step(&x, x.m, x.n, make_symbol(m, "K", 0, 10), DT_f32, buf);
-    s.contract.a_base = 2;
-    s.contract.host = true;
-    make_step(m, s);
-    const Backend *back = llvm_backend();
-    Compiled *code = back->compile(make_program(m), &(CompileOptions){0}, &st);
-    assert_non_null(code);
-    EntryFn *entry = back->entry(code);
-    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){6}, NULL, &host), 0);
-    assert_int_equal(seen.type, DT_f32);
-    assert_int_equal(seen.nbatch, 1);
-    assert_int_equal(seen.batch[0], 3);
-    assert_true(seen.m == 5 && seen.n == 35 && seen.k == 6);
-    assert_true(seen.a == a + 2 && seen.b == b && seen.c == c);
-    assert_true(seen.a_batch[0] == 30 && seen.a_row == 6 && seen.a_col == 1 &&
-                seen.b_batch[0] == 0 && seen.b_row == 1 && seen.b_col == 6);
-    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){5}, NULL, &host), ST_MEMORY);
-    assert_int_equal(entry((void *[]){a, b, c}, (int64_t[]){6}, NULL, NULL), ST_STATE);
-    back->release(code);
-    make_free(m);
-}
 
 /* ---- loops ----------------------------------------------------------------------------------- */
 
@@ -468,8 +292,6 @@ static void says_what_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_follow_the_model),
-        cmocka_unit_test(products_through_the_host),
         cmocka_unit_test(loops),
         cmocka_unit_test(dims_are_evaluated_once),
         cmocka_unit_test(threads_compile_at_once),

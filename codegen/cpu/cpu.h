@@ -13,6 +13,7 @@
 typedef struct Machine {
     char *triple, *cpu, *features; /* LLVM's strings, freed by machine_free */
     uint32_t vector_bytes;
+    uint32_t tile_bytes, registers; /* products: bytes of a vector, and how many vectors there are */
     bool fma;    /* whether mad rounds only once */
     bool f16c;   /* converts half floats in hardware */
     bool masked; /* masked moves of 4- and 8-byte elements in hardware */
@@ -84,6 +85,7 @@ void gen_put(Gen *g, LLVMBasicBlockRef b); /* continues in block b */
 /* Adds a function of that type; the builder then stands in its start block. */
 void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool internal);
 void gen_function_end(Gen *g); /* after its last terminator */
+void gen_prefer_vectors(Gen *g, uint32_t bytes); /* in this function */
 
 /* The value of a dim: a constant, a run-time dim of the program, or an expression of those. */
 LLVMValueRef gen_dim(Gen *g, Dim d);
@@ -174,9 +176,10 @@ void emit_sweep(KernelEmit *e, const Stage *s);
 void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 
 /* ---- emit_contract, emit_entry --------------------------------------------------------------- */
-/* Emits the product as a KernelFn over [0, rows) of emit_contract_rows; buf: a, b, c. */
-LLVMValueRef emit_contract(Gen *g, const Step *s);
-LLVMValueRef emit_contract_rows(Gen *g, const Step *s);
+/* Emits the product as a KernelFn over its pieces; buf: a, b, c. whole: it is always called over all of them, of known number. */
+LLVMValueRef emit_contract(Gen *g, const Step *s, bool whole);
+/* How many pieces there are, and what one costs in units of Kernel.cost. */
+void emit_contract_pieces(Gen *g, const Step *s, LLVMValueRef *pieces, LLVMValueRef *cost);
 /* Emits a print, assert or callback in the entry; at: the addresses of its operands and results. */
 void emit_effect(Gen *g, const Step *s, LLVMValueRef const *at, LLVMValueRef host);
 bool emit_entry(Gen *g, const char *symbol);

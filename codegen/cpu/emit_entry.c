@@ -40,7 +40,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
             }
             most = MAX_OF(most, k->nbuf);
         } else if (s[i].kind == STEP_CONTRACT && !s[i].contract.host) {
-            emit_contract(g, &s[i]);
+            emit_contract(g, &s[i], step_product_direct(g, &s[i]));
         }
         for (uint32_t k = 0; k < s[i].nblock; k++) most = MAX_OF(most, emit_functions(g, s[i].block[k].step, s[i].block[k].n));
     }

@@ -51,6 +51,7 @@ void part_block(Entry *e, const Step *s, uint32_t block);        /* the steps in
 
 /* emit_step */
 bool step_stays_direct(const Gen *g, const Kernel *k); /* no thread could help, so the kernel is made for its whole extent */
+bool step_product_direct(Gen *g, const Step *s);       /* likewise */
 void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code); /* ends the entry with that code */
 void emit_steps(Entry *e, const Step *s, uint32_t n);
 

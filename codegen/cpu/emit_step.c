@@ -101,17 +101,32 @@ static void step_kernel(Entry *e, const Step *s)
         run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), gen_i64(g, grain_of(k)));
 }
 
+static LLVMValueRef product_grain(Gen *g, LLVMValueRef cost)
+{
+    LLVMValueRef one = gen_i64(g, 1), grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one);
+}
+
+bool step_product_direct(Gen *g, const Step *s)
+{
+    int64_t n, cost, grain;
+    LLVMValueRef v[2];
+    bool known = gen_dim_const(g, s->contract.m, &n) && gen_dim_const(g, s->contract.n, &n) && gen_dim_const(g, s->contract.k, &n);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) known = known && gen_dim_const(g, s->contract.batch[i], &n);
+    if (!known) return false;
+    emit_contract_pieces(g, s, &v[0], &v[1]);
+    if (!gen_is_int(v[0], &n) || !gen_is_int(v[1], &cost) || !gen_is_int(product_grain(g, v[1]), &grain)) return false;
+    return n <= grain || n * cost < DIRECT;
+}
+
 static void own_product(Entry *e, const Step *s)
 {
     Gen *g = e->g;
     const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
+    LLVMValueRef n, cost;
     set_args(e, buf, 3);
-    /* per tile of 4 rows, in vectors of 8 */
-    LLVMValueRef one = gen_i64(g, 1), cost = gen_mul(g, gen_dim(g, s->contract.n), gen_dim(g, s->contract.k));
-    cost = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, cost, one, ""), cost, one, "");
-    LLVMValueRef grain = LLVMBuildSDiv(g->b, gen_i64(g, CHUNK), cost, "");
-    grain = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, grain, one, ""), grain, one, "");
-    run(e, emit_contract(g, s), emit_contract_rows(g, s), cost, grain);
+    emit_contract_pieces(g, s, &n, &cost);
+    run(e, emit_contract(g, s, step_product_direct(g, s)), n, cost, product_grain(g, cost));
 }
 
 static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)

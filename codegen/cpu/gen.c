@@ -152,13 +152,15 @@ static void attribute(Gen *g, const char *key, const char *value)
     LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, a);
 }
 
+void gen_prefer_vectors(Gen *g, uint32_t bytes) { attribute(g, "prefer-vector-width", bytes == 64 ? "512" : "256"); }
+
 void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool internal)
 {
     g->fn = LLVMAddFunction(g->module, name, type);
     LLVMSetLinkage(g->fn, internal ? LLVMInternalLinkage : LLVMExternalLinkage);
     unsigned id = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->ctx, id, 0));
-    attribute(g, "prefer-vector-width", g->machine->vector_bytes == 64 ? "512" : "256");
+    gen_prefer_vectors(g, g->machine->vector_bytes);
     g->first = gen_block(g, "first");
     g->start = gen_block(g, "start");
     LLVMPositionBuilderAtEnd(g->top, g->first);

@@ -35,11 +35,11 @@ static bool has(const char *features, const char *name)
 }
 
 /* A named CPU brings its own features; only those that decide what we emit are looked for. */
-static bool cpu_implies_v3(const char *cpu)
+static bool cpu_implies(const char *cpu, int level)
 {
-    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "haswell", "broadwell", "skylake", "skylake-avx512",
-        "icelake-server", "sapphirerapids", "alderlake", "znver1", "znver2", "znver3", "znver4"};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
+    static const char *const names[] = {"x86-64-v4", "skylake-avx512", "icelake-server", "sapphirerapids", "znver4", "x86-64-v3",
+        "haswell", "broadwell", "skylake", "alderlake", "znver1", "znver2", "znver3"};
+    for (size_t i = 0; i < (level == 4 ? 5 : COUNT_OF(names)); i++)
         if (strcmp(cpu, names[i]) == 0) return true;
     return false;
 }
@@ -47,9 +47,13 @@ static bool cpu_implies_v3(const char *cpu)
 static void facts(Machine *m, bool native)
 {
     bool x86 = strncmp(m->triple, "x86_64", 6) == 0 || strncmp(m->triple, "i", 1) == 0;
-    bool v3 = x86 && !native && cpu_implies_v3(m->cpu);
+    bool v3 = x86 && !native && cpu_implies(m->cpu, 3);
     bool avx2 = v3 || has(m->features, "+avx2"), fma = v3 || has(m->features, "+fma");
+    bool v4 = (x86 && !native && cpu_implies(m->cpu, 4)) || (has(m->features, "+avx512f") && has(m->features, "+avx512vl") &&
+                                                                has(m->features, "+avx512bw") && has(m->features, "+avx512dq"));
     m->vector_bytes = avx2 ? 32 : 16;
+    m->tile_bytes = v4 && avx2 ? 64 : m->vector_bytes;
+    m->registers = v4 || strncmp(m->triple, "aarch64", 7) == 0 ? 32 : 16;
     m->fma = x86 ? avx2 && fma : strncmp(m->triple, "aarch64", 7) == 0;
     m->f16c = v3 || has(m->features, "+f16c") || strncmp(m->triple, "aarch64", 7) == 0;
     m->masked = avx2;

@@ -31,16 +31,15 @@ static void settle(const Type *t, Operand *op)
     if (t->dim[row] == 1) op->stride[row] = op->stride[col] == 1 ? t->dim[col] : 1;
 }
 
-static bool usable(const Type *t, const Operand *op, bool row_major)
+static bool usable(const Type *t, const Operand *op)
 {
     uint32_t row = t->rank - 2u, col = t->rank - 1u;
     if (op->stride[row] == 0 || op->stride[col] == 0) return false; /* broadcast inside the matrix */
-    return op->stride[col] == 1 || (!row_major && op->stride[row] == 1);
+    return op->stride[col] == 1 || op->stride[row] == 1;
 }
 
-/* Finds the earliest value over which strides can express the operand. Value v itself always can, unless row_major asks for the
- * other order. */
-static void resolve(Scope *s, Value v, bool row_major, Operand *op)
+/* Finds the earliest value over which strides can express the operand. Value v itself always can. */
+static void resolve(Scope *s, Value v, Operand *op)
 {
     const Type *t = graph_type(s->g, v);
     IndexEnv env;
@@ -63,14 +62,14 @@ static void resolve(Scope *s, Value v, bool row_major, Operand *op)
         at = n->in[0];
         if (!strides_of(s, t, at, &m, &further)) return;
         settle(t, &further);
-        if (usable(t, &further, row_major)) *op = further;
+        if (usable(t, &further)) *op = further;
     }
 }
 
 static void resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
 {
-    resolve(s, n->in[0], false, a);
-    resolve(s, n->in[1], !s->lw->o->host_products, b);
+    resolve(s, n->in[0], a);
+    resolve(s, n->in[1], b);
 }
 
 void contract_needs(Scope *s, const Node *n)

@@ -1,0 +1,148 @@
+/* emit_move: moves of matrices, or parts of them, into contiguous rows in their compute type. Relies on gen, emit_scalar. */
+#include "emit_contract.h"
+
+enum { FEW = 4 }; /* vectors of a row that need no loop */
+
+static uint32_t move_width(const Gen *g, const Move *x)
+{
+    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    return (x->how == MOVE_COPY ? g->machine->tile_bytes : g->machine->vector_bytes) / size;
+}
+
+static LLVMValueRef moved_to(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
+{
+    LLVMValueRef at = gen_add(g, gen_mul(g, row, gen_i64(g, x->to_row)), column);
+    return element_at(g, (DType)dtype_info[x->t].compute, x->to, at);
+}
+
+static LLVMValueRef moved_from(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
+{
+    return element_at(g, x->t, x->from, gen_add(g, gen_mul(g, row, x->row), gen_mul(g, column, x->column)));
+}
+
+/* Moves rows i0 .. i1 - 1 of columns j0 .. j1 - 1, so many at a time. */
+static void move_vectors(Gen *g, const Move *x, LLVMValueRef i0, LLVMValueRef i1, LLVMValueRef j0, LLVMValueRef j1, uint32_t width)
+{
+    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    Loop i, j;
+    if (loop_turns(i0, i1, 1) == 0 || loop_turns(j0, j1, width) == 0) return;
+    loop_begin(g, &i, i0, i1, 1, NULL, 0);
+    loop_begin(g, &j, j0, j1, width, NULL, 0);
+    gen_store(g, tile_load(g, x->t, moved_from(g, x, i.i, j.i), width), moved_to(g, x, i.i, j.i), size);
+    loop_end(g, &j);
+    loop_end(g, &i);
+}
+
+/* Rows of a known number of columns: the last vector may overlap the one before it. */
+static void move_rows(Gen *g, const Move *x, int64_t n)
+{
+    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    uint32_t w = move_width(g, x);
+    Loop i, j;
+    while (w > n) w /= 2;
+    loop_begin(g, &i, gen_i64(g, 0), x->rows, 1, NULL, 0);
+    const bool few = n <= FEW * (int64_t)w;
+    for (int64_t at = 0; at < (few ? n : w); at += w) {
+        LLVMValueRef column = gen_i64(g, MIN_OF(at, n - w));
+        if (!few) loop_begin(g, &j, gen_i64(g, 0), gen_i64(g, n), w, NULL, 0);
+        if (!few) column = n % w == 0 ? j.i : least(g, j.i, gen_i64(g, n - w));
+        gen_store(g, tile_load(g, x->t, moved_from(g, x, i.i, column), w), moved_to(g, x, i.i, column), size);
+        if (!few) loop_end(g, &j);
+    }
+    loop_end(g, &i);
+}
+
+static void move_copy(Gen *g, const Move *x)
+{
+    const uint32_t w = move_width(g, x), size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const LLVMValueRef zero = gen_i64(g, 0), end = x->columns_even % w == 0 ? x->columns : gen_whole_steps(g, zero, x->columns, w);
+    LLVMValueRef mask[FEW];
+    int64_t n;
+    Loop i;
+    if (gen_is_int(x->columns, &n) && n > 0) {
+        move_rows(g, x, n);
+        return;
+    }
+    if (x->t != dtype_info[x->t].compute || x->most > FEW * w || !g->machine->masked) {
+        move_vectors(g, x, zero, x->rows, zero, end, w);
+        move_vectors(g, x, zero, x->rows, end, x->columns, 1);
+        return;
+    }
+    for (int64_t j = 0; j < x->most; j += w) mask[j / w] = gen_lanes_left(g, w, gen_i64(g, j), x->columns);
+    loop_begin(g, &i, zero, x->rows, 1, NULL, 0);
+    for (int64_t j = 0; j < x->most; j += w) {
+        LLVMValueRef v = tile_load_some(g, x->t, moved_from(g, x, i.i, gen_i64(g, j)), w, mask[j / w]);
+        gen_store(g, v, moved_to(g, x, i.i, gen_i64(g, j)), size);
+    }
+    loop_end(g, &i);
+}
+
+/* Interleaves the halves `high` of x and y, pieces of `unit` elements, within each 16 bytes. */
+static LLVMValueRef interleave(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t lane, uint32_t unit, uint32_t high)
+{
+    const uint32_t n = gen_lanes_of(x);
+    LLVMValueRef order[2 * TREE_LANES];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t in = i % lane, piece = in / unit;
+        uint32_t from = i - in + high * lane / 2 + piece / 2 * unit + in % unit;
+        order[i] = LLVMConstInt(g->i32, piece % 2 ? n + from : from, false);
+    }
+    return LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(order, n), "");
+}
+
+/* A square at row i and column j: as many rows as elements in 16 bytes, as many columns as lanes. */
+static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
+{
+    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute), n = 16 / size, w = move_width(g, x);
+    LLVMTypeRef part = gen_lanes(gen_mem_type(g, x->t), n);
+    LLVMValueRef v[4], y[4], order[TREE_LANES];
+    for (uint32_t c = 0; c < w; c++) order[c] = LLVMConstInt(g->i32, c, false);
+    for (uint32_t r = 0; r < n; r++) {
+        for (uint32_t c = r; c < w; c += n) {
+            LLVMValueRef at = moved_from(g, x, i, gen_add(g, j, gen_i64(g, c)));
+            LLVMValueRef piece = gen_load(g, part, at, (uint32_t)dtype_bytes(x->t));
+            v[r] = c == r ? piece : LLVMBuildShuffleVector(g->b, v[r], piece, LLVMConstVector(order, w), "");
+        }
+        v[r] = emit_from_memory(g, x->t, v[r]);
+    }
+    for (uint32_t unit = 1; unit < n; unit *= 2) {
+        for (uint32_t r = 0; r < n; r++) {
+            const uint32_t first = unit == 1 ? 2 * r % n : r / 2 * 2, high = unit == 1 ? 2 * r / n : r % 2;
+            y[r] = interleave(g, v[first], v[first + 1], n, unit, high);
+        }
+        memcpy(v, y, sizeof v);
+    }
+    for (uint32_t r = 0; r < n; r++) gen_store(g, v[r], moved_to(g, x, gen_add(g, i, gen_i64(g, r)), j), size);
+}
+
+static void move_turned(Gen *g, const Move *x)
+{
+    const uint32_t w = move_width(g, x), n = 16 / (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const LLVMValueRef zero = gen_i64(g, 0), i_end = x->rows_even % n == 0 ? x->rows : gen_whole_steps(g, zero, x->rows, n),
+                       j_end = x->columns_even % w == 0 ? x->columns : gen_whole_steps(g, zero, x->columns, w);
+    Loop i, j;
+    if (loop_turns(zero, i_end, n) != 0 && loop_turns(zero, j_end, w) != 0) {
+        loop_begin(g, &j, zero, j_end, w, NULL, 0);
+        loop_begin(g, &i, zero, i_end, n, NULL, 0);
+        turn_square(g, x, i.i, j.i);
+        loop_end(g, &i);
+        loop_end(g, &j);
+    }
+    move_vectors(g, x, i_end, x->rows, zero, j_end, 1);
+    move_vectors(g, x, zero, x->rows, j_end, x->columns, 1);
+}
+
+void move_matrix(Gen *g, const Move *x)
+{
+    const LLVMValueRef zero = gen_i64(g, 0), one = gen_i64(g, 1);
+    Move m = *x;
+    if (x->how == MOVE_COPY) {
+        m.column = one;
+        move_copy(g, &m);
+    } else if (x->how == MOVE_TURN) {
+        m.row = one;
+        move_turned(g, &m);
+    } else {
+        move_vectors(g, x, zero, x->rows, zero, x->columns, 1);
+    }
+}
