@@ -2,7 +2,7 @@
  * Each row of c takes chain after chain of mad(a[k], b[k][n], chain). Operands may be of a narrow type, which is widened piece by
  * piece. */
 
-#define STRIP (PANEL_BYTES / 4 / (int)sizeof(T)) /* columns at a time */
+#define STRIP (4096 / (int)sizeof(T)) /* columns at a time */
 
 /* row[r]: a[r][k] from k0 on, where its elements lie side by side, or in `room`. */
 static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, const T **row)

@@ -237,8 +237,7 @@ static void NAME(pack_panels_)(T *to, const T *b, const Block *g, int64_t k, int
 /* Rows of c from a chain of a, packed or not, and all of b's columns. */
 static void NAME(chain_)(const Block *g, NAME(Panel_) * p, const T *b, T *packed)
 {
-    int64_t near = g->m > 3 * FREE_ROWS ? PANEL_BYTES : NEAR_BYTES / 4;
-    bool far = p->k * g->b_row * (int64_t)sizeof(T) > near;
+    bool far = p->k * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
     for (int64_t j = 0; j < g->n; j += PANELS * WIDE) {
         int64_t n = MIN_OF(g->n - j, PANELS * WIDE), whole = g->b_col != 1 || far ? 0 : n / WIDE * WIDE;
         if (n > whole) NAME(pack_panels_)(packed + whole * TREE_PRODUCT, b + (j + whole) * g->b_col, g, p->k, n - whole);

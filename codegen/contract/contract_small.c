@@ -4,10 +4,10 @@
 
 #include <stdatomic.h>
 
-/* Multiplications: below the first, threads do not pay; the second is what one takes at a time,
- * some 10 us. */
+/* Multiplications: below the first, threads do not pay; the second is what one takes at a time, some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
+#define PIECES 3                      /* for each thread, at least, where there is work for so many */
 #define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
 #define FEW_COLUMNS 1024              /* of few rows, that b be read in long lines */
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
@@ -88,17 +88,18 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     }
 }
 
-/* For the plain kernel: blocks of rows; where these are too few for the threads, smaller ones, of
- * fewer columns. */
+/* Blocks of rows, all of a height; where these are too few for the threads, cut into strips of columns, of two panels or more: a
+ * strip packs the rows of a anew, a block of rows the columns of b. */
 static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
-    j->row_step = MIN_OF(c->m, BLOCK_ROWS);
+    int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
+    j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
-    if (threads == 1 || j->batches * tree_blocks(c->m, j->row_step) >= 2 * threads) return;
-    j->row_step = MIN_OF(c->m, BLOCK_ROWS / 2);
-    int64_t columns = PIECE / (j->row_step * c->k);
-    j->column_step = MIN_OF(c->n, MAX_OF((columns / 64 + 1) * 64, j->few && c->b_col == 1 ? FEW_COLUMNS : 0));
+    int64_t strips = tree_blocks(PIECES * (int64_t)threads, j->batches * blocks);
+    if (threads == 1 || strips == 1) return;
+    int64_t columns = tree_blocks(c->n, strips);
+    j->column_step = MIN_OF(j->column_step, tree_blocks(columns, least) * least);
 }
 
 /* A long k of few rows and columns is cut into whole subtrees of runs. */

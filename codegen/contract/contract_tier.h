@@ -11,7 +11,7 @@
 #define BLOCK_ROWS 84             /* most rows of a block: whole tiles of every tier */
 #define NEAR_BYTES (1 << 20)      /* of a b that the second cache holds */
 #define FAR_CELLS (1 << 17)       /* of a b that it does not hold with all else */
-#define PANEL_BYTES 16384         /* of b at a time */
+#define FAR_BYTES (1 << 17)       /* between the first and the last row of a chain of b: a panel of it is worth packing */
 #define SLAB (2 * TREE_PRODUCT)   /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
 /* c[m][n] of a[m][k] and b[k][n]; strides in elements; k > 0; c's columns lie side by side. */
