@@ -10,7 +10,7 @@
  * chain of b's columns, up to which these are read where they lie. */
 enum { REGION_TILES = 16, MOVED_BYTES = 32 << 10, NEAR_COLUMN = 4096, NEAR_CHAIN = 256 << 10 };
 /* Most panels of a piece, and multiplications that cost as much as one unit of Kernel.cost. */
-enum { PIECE_PANELS = 8, MADS = 8 };
+enum { PIECE_PANELS = 32, MADS = 8 };
 /* What is so large that it comes from memory, and the most rows for which it is then read in strips. */
 enum { FAR_BYTES = 1 << 20, STRIP_ROWS = 32 };
 
@@ -66,7 +66,7 @@ static uint32_t strip_rows(const Product *p, int64_t m, int64_t runs)
  * all of them, and as many panels as still leave some pieces. */
 static void decide_pieces(Product *p, int64_t m, int64_t n)
 {
-    int64_t most = n < 0 ? PIECE_PANELS : n / p->wide / 4;
+    int64_t most = n < 0 ? 2 : n / p->wide / 4;
     if (p->strip || m == 0 || n == 0 || (p->move_b == MOVE_NONE && (m < 0 || p->tile.tiles > 2))) return;
     p->columns_each = p->wide * (uint32_t)MIN_OF(MAX_OF(most, p->move_a == MOVE_NONE ? 1 : 2), PIECE_PANELS);
 }
