@@ -10,7 +10,9 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
-#define LONG_ROWS 8    /* packed at a time across panels */
+#define FREE_ROWS 6      /* of tiles of two vectors that are not packed */
+#define TALL_ROWS 12     /* and of one vector */
+#define LONG_ROWS 16     /* of b, packed at a time across panels */
 #define PANELS 4         /* packed at a time */
 #define WIDE (2 * LANES) /* columns of a tile */
 #define HIGH ((ROWS + LANES - 1) / LANES * LANES) /* rows of a packed tile, which are whole vectors */
@@ -22,84 +24,109 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
  * apart), chain after chain. a is a packed tile [k][HIGH], or lies at any strides (FREE): of those, only so many rows that all
  * their addresses have registers. */
 
-#define EACH_1(f) f(0)
-#define EACH_2(f) EACH_1(f) f(1)
-#define EACH_3(f) EACH_2(f) f(2)
-#define EACH_4(f) EACH_3(f) f(3)
-#define EACH_5(f) EACH_4(f) f(4)
-#define EACH_6(f) EACH_5(f) f(5)
-#define EACH_7(f) EACH_6(f) f(6)
-#define EACH_8(f) EACH_7(f) f(7)
-#define EACH_9(f) EACH_8(f) f(8)
-#define EACH_10(f) EACH_9(f) f(9)
-#define EACH_11(f) EACH_10(f) f(10)
-#define EACH_12(f) EACH_11(f) f(11)
-#define EACH_13(f) EACH_12(f) f(12)
-#define EACH_14(f) EACH_13(f) f(13)
+#define EACH_1(f, at) f(0, at)
+#define EACH_2(f, at) EACH_1(f, at) f(1, at)
+#define EACH_3(f, at) EACH_2(f, at) f(2, at)
+#define EACH_4(f, at) EACH_3(f, at) f(3, at)
+#define EACH_5(f, at) EACH_4(f, at) f(4, at)
+#define EACH_6(f, at) EACH_5(f, at) f(5, at)
+#define EACH_7(f, at) EACH_6(f, at) f(6, at)
+#define EACH_8(f, at) EACH_7(f, at) f(7, at)
+#define EACH_9(f, at) EACH_8(f, at) f(8, at)
+#define EACH_10(f, at) EACH_9(f, at) f(9, at)
+#define EACH_11(f, at) EACH_10(f, at) f(10, at)
+#define EACH_12(f, at) EACH_11(f, at) f(11, at)
+#define EACH_13(f, at) EACH_12(f, at) f(12, at)
+#define EACH_14(f, at) EACH_13(f, at) f(13, at)
 
-#define FETCH_1(r)             \
+/* Element r of this k: packed, and of rows a_row apart, which three share a pointer to. */
+#define PACKED(r) a0[r]
+#define FREE(r) FREE_##r
+#define FREE_0 a0[0]
+#define FREE_1 a0[a_row]
+#define FREE_2 a0[2 * a_row]
+#define FREE_3 a3[0]
+#define FREE_4 a3[a_row]
+#define FREE_5 a3[2 * a_row]
+#define FREE_6 a6[0]
+#define FREE_7 a6[a_row]
+#define FREE_8 a6[2 * a_row]
+#define FREE_9 a9[0]
+#define FREE_10 a9[a_row]
+#define FREE_11 a9[2 * a_row]
+
+#define FETCH_1(r, at)         \
     __builtin_prefetch(to, 1); \
     to += c_row;
 #define LOAD_1 const V bl = LOAD(b);
-#define BEGIN_1(r) V left##r = SPLAT(0);
-#define STEP_1(r) left##r = MADD(SPLAT(a[r * a_row]), bl, left##r);
-#define END_1(r)                                                      \
+#define BEGIN_1(r, at) V left##r = SPLAT(0);
+#define STEP_1(r, at) left##r = MADD(SPLAT(at(r)), bl, left##r);
+#define END_1(r, at)                                    \
     STORE(to, (carry ? LOAD(to) : SPLAT(0)) + left##r); \
     to += c_row;
-#define FETCH_2(r)                     \
+#define FETCH_2(r, at)                 \
     __builtin_prefetch(to, 1);         \
     __builtin_prefetch(to + LANES, 1); \
     to += c_row;
 #define LOAD_2 const V bl = LOAD(b), br = LOAD(b + LANES);
-#define BEGIN_2(r) V left##r = SPLAT(0), right##r = SPLAT(0);
-#define STEP_2(r)                        \
-    {                                    \
-        const V x = SPLAT(a[r * a_row]); \
+#define BEGIN_2(r, at) V left##r = SPLAT(0), right##r = SPLAT(0);
+#define STEP_2(r, at)                     \
+    {                                     \
+        const V x = SPLAT(at(r));         \
         left##r = MADD(x, bl, left##r);   \
         right##r = MADD(x, br, right##r); \
     }
-#define END_2(r)                                                            \
-    STORE(to, (carry ? LOAD(to) : SPLAT(0)) + left##r);                    \
-    STORE(to + LANES, (carry ? LOAD(to + LANES) : SPLAT(0)) + right##r);   \
+#define END_2(r, at)                                                     \
+    STORE(to, (carry ? LOAD(to) : SPLAT(0)) + left##r);                  \
+    STORE(to + LANES, (carry ? LOAD(to + LANES) : SPLAT(0)) + right##r); \
     to += c_row;
 
-#define TILE_FN(kind, rows, vectors, A_ROW, A_COL)                                                                                \
-    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a, int64_t row, int64_t col, const T *b, int64_t b_row,       \
-        T *c, int64_t c_row, bool carry)                                                                                          \
-    {                                                                                                                             \
-        const int64_t a_row = A_ROW, a_col = A_COL;                                                                               \
-        (void)row, (void)col;                                                                                                     \
-        for (; k > 0; k -= TREE_PRODUCT, carry = true) {                                                                          \
-            T *to = c;                                                                                                            \
-            EACH_##rows(FETCH_##vectors)                                                                                          \
-            to = c;                                                                                                               \
-            EACH_##rows(BEGIN_##vectors)                                                                                          \
-            for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, a += a_col, b += b_row) {                                       \
-                LOAD_##vectors EACH_##rows(STEP_##vectors)                                                                        \
-            }                                                                                                                     \
-            EACH_##rows(END_##vectors)                                                                                            \
-        }                                                                                                                         \
+#define TILE_FN(kind, rows, vectors, AT, A_COL)                                                                              \
+    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a0, int64_t a_row, int64_t a_col, const T *b,            \
+        int64_t b_row, T *c, int64_t c_row, bool carry)                                                                      \
+    {                                                                                                                        \
+        const T *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                            \
+        const int64_t step = A_COL;                                                                                          \
+        (void)a3, (void)a6, (void)a9, (void)a_col;                                                                           \
+        for (; k > 0; k -= TREE_PRODUCT, carry = true) {                                                                     \
+            T *to = c;                                                                                                       \
+            EACH_##rows(FETCH_##vectors, AT)                                                                                 \
+            to = c;                                                                                                          \
+            EACH_##rows(BEGIN_##vectors, AT)                                                                                 \
+            for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, b += b_row) {                                              \
+                LOAD_##vectors EACH_##rows(STEP_##vectors, AT)                                                               \
+                a0 += step, a3 += step, a6 += step, a9 += step;                                                              \
+            }                                                                                                                \
+            EACH_##rows(END_##vectors, AT)                                                                                   \
+        }                                                                                                                    \
     }
-#define TILES(rows) TILE_FN(tile, rows, 1, 1, HIGH) TILE_FN(tile, rows, 2, 1, HIGH)
-#define FREE_TILES(rows) TILE_FN(free, rows, 1, row, col) TILE_FN(free, rows, 2, row, col)
-#define FREE_ROWS 6
+#define TILES(rows) TILE_FN(tile, rows, 1, PACKED, HIGH) TILE_FN(tile, rows, 2, PACKED, HIGH)
+#define FREE_TILES(rows) TILE_FN(free, rows, 1, FREE, a_col) TILE_FN(free, rows, 2, FREE, a_col)
+#define TALL_TILE(rows) TILE_FN(free, rows, 1, FREE, a_col)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 FREE_TILES(1) FREE_TILES(2) FREE_TILES(3) FREE_TILES(4) FREE_TILES(5) FREE_TILES(6)
+TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
 #if ROWS > 6
 TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
 #endif
 
-typedef void NAME(Tile_)(int64_t k, const T *a, int64_t row, int64_t col, const T *b, int64_t b_row, T *c, int64_t c_row,
+typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row, T *c, int64_t c_row,
     bool carry);
-#define PAIR(kind, rows) {NAME(kind##rows##x1_), NAME(kind##rows##x2_)}
-static NAME(Tile_) *const NAME(tile_)[ROWS + 1][2] = {
-    {NULL, NULL}, PAIR(tile, 1), PAIR(tile, 2), PAIR(tile, 3), PAIR(tile, 4), PAIR(tile, 5), PAIR(tile, 6),
+#define ONE(kind, rows, vectors) NAME(kind##rows##x##vectors##_)
+#define UP_TO_6(kind, vectors) \
+    NULL, ONE(kind, 1, vectors), ONE(kind, 2, vectors), ONE(kind, 3, vectors), ONE(kind, 4, vectors), ONE(kind, 5, vectors), \
+        ONE(kind, 6, vectors)
+#define UP_TO_12(kind, vectors) \
+    UP_TO_6(kind, vectors), ONE(kind, 7, vectors), ONE(kind, 8, vectors), ONE(kind, 9, vectors), ONE(kind, 10, vectors), \
+        ONE(kind, 11, vectors), ONE(kind, 12, vectors)
 #if ROWS > 6
-    PAIR(tile, 7), PAIR(tile, 8), PAIR(tile, 9), PAIR(tile, 10), PAIR(tile, 11), PAIR(tile, 12), PAIR(tile, 13), PAIR(tile, 14),
+#define UP_TO_ROWS(vectors) UP_TO_12(tile, vectors), ONE(tile, 13, vectors), ONE(tile, 14, vectors)
+#else
+#define UP_TO_ROWS(vectors) UP_TO_6(tile, vectors)
 #endif
-};
-static NAME(Tile_) *const NAME(free_)[FREE_ROWS + 1][2] = {
-    {NULL, NULL}, PAIR(free, 1), PAIR(free, 2), PAIR(free, 3), PAIR(free, 4), PAIR(free, 5), PAIR(free, 6)};
+/* By rows and vectors - 1. */
+static NAME(Tile_) *const NAME(packed_tile_)[2][ROWS + 1] = {{UP_TO_ROWS(1)}, {UP_TO_ROWS(2)}};
+static NAME(Tile_) *const NAME(free_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(free, 1)}, {UP_TO_6(free, 2)}};
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
@@ -169,31 +196,32 @@ typedef struct NAME(Panel_) {
     int64_t b_row, k;
     T *c;
     int64_t c_row, m, n;
-    int64_t from, to; /* which of the tiles that m rows make */
+    int64_t from, to; /* which of the tiles that m rows make: of packed ones; else all, INT64_MAX */
     bool carry;
 } NAME(Panel_);
 
 static void NAME(run_panel_)(const NAME(Panel_) * p)
 {
-    int64_t most = p->packed ? ROWS : FREE_ROWS, first = tile_first(most, p->m, p->from);
     bool wide = p->n > LANES, whole = p->n == WIDE || p->n == LANES;
-    for (int64_t i = p->from; i < p->to; i++) {
-        int64_t next = tile_first(most, p->m, i + 1), rows = next - first;
-        NAME(Tile_) *tile = (p->packed ? NAME(tile_) : NAME(free_))[rows][wide];
-        const T *a = p->packed ? p->a + (i - p->from) * p->k * HIGH : p->a + first * p->a_row;
-        T *c = p->c + first * p->c_row;
-        first = next;
+    int64_t most = p->packed ? ROWS : wide ? FREE_ROWS : TALL_ROWS, tiles = tile_count(most, p->m);
+    int64_t each = p->m / tiles, more = p->m - tiles * each, first = p->from * each + MIN_OF(p->from, more);
+    const T *a = p->a + (p->packed ? 0 : first * p->a_row);
+    for (int64_t i = p->from; i < MIN_OF(p->to, tiles); i++) {
+        int64_t rows = each + (i < more);
+        NAME(Tile_) *tile = p->packed ? NAME(packed_tile_)[wide][rows] : NAME(free_tile_)[wide][rows];
+        T *c = p->c + first * p->c_row, part[TALL_ROWS > ROWS ? TALL_ROWS * WIDE : ROWS * WIDE];
         if (whole) {
             tile(p->k, a, p->a_row, p->a_col, p->b, p->b_row, c, p->c_row, p->carry);
-            continue;
+        } else {
+            for (int64_t r = 0; r < rows && p->carry; r++) {
+                memset(part + r * WIDE, 0, sizeof(T) * WIDE);
+                memcpy(part + r * WIDE, c + r * p->c_row, (size_t)p->n * sizeof(T));
+            }
+            tile(p->k, a, p->a_row, p->a_col, p->b, p->b_row, part, WIDE, p->carry);
+            for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
         }
-        T part[ROWS * WIDE];
-        for (int64_t r = 0; r < rows && p->carry; r++) {
-            memset(part + r * WIDE, 0, sizeof(T) * WIDE);
-            memcpy(part + r * WIDE, c + r * p->c_row, (size_t)p->n * sizeof(T));
-        }
-        tile(p->k, a, p->a_row, p->a_col, p->b, p->b_row, part, WIDE, p->carry);
-        for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
+        first += rows;
+        a += p->packed ? p->k * HIGH : rows * p->a_row;
     }
 }
 
@@ -253,14 +281,14 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, const T *b, T *packed
 
 static void NAME(block_)(const Block *g)
 {
-    _Alignas(64) T packed_a[BLOCK_ROWS / ROWS * HIGH * TREE_PRODUCT], packed_b[PANELS * WIDE * TREE_PRODUCT];
+    _Alignas(64) T packed_a[(BLOCK_ROWS + ROWS - 1) / ROWS * HIGH * TREE_PRODUCT], packed_b[PANELS * WIDE * TREE_PRODUCT];
     bool packed = g->n > 2 * WIDE;
-    int64_t most = packed ? ROWS : FREE_ROWS, tiles = tile_count(most, g->m);
+    int64_t tiles = packed ? tile_count(ROWS, g->m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT);
         const T *a = (const T *)g->a + k0 * g->a_col;
-        for (int64_t i = 0; i < tiles && packed; i++) {
-            int64_t first = tile_first(most, g->m, i), rows = tile_first(most, g->m, i + 1) - first;
+        for (int64_t i = 0; i < tiles; i++) {
+            int64_t first = tile_first(ROWS, g->m, i), rows = tile_first(ROWS, g->m, i + 1) - first;
             NAME(pack_a_)(packed_a + i * k * HIGH, a + first * g->a_row, g->a_row, g->a_col, rows, k);
         }
         NAME(Panel_)
@@ -271,7 +299,7 @@ static void NAME(block_)(const Block *g)
             .k = k,
             .m = g->m,
             .c_row = g->c_row,
-            .to = tiles,
+            .to = packed ? tiles : INT64_MAX,
             .carry = k0 > 0};
         NAME(chain_)(g, &p, (const T *)g->b + k0 * g->b_row, packed_b);
     }
@@ -282,6 +310,8 @@ static void NAME(block_)(const Block *g)
 #undef JOIN_
 #undef JOIN
 #undef NAME
+#undef FREE_ROWS
+#undef TALL_ROWS
 #undef LONG_ROWS
 #undef PANELS
 #undef WIDE
@@ -300,12 +330,26 @@ static void NAME(block_)(const Block *g)
 #undef EACH_12
 #undef EACH_13
 #undef EACH_14
+#undef PACKED
+#undef FREE
+#undef FREE_0
+#undef FREE_1
+#undef FREE_2
+#undef FREE_3
+#undef FREE_4
+#undef FREE_5
+#undef FREE_6
+#undef FREE_7
+#undef FREE_8
+#undef FREE_9
+#undef FREE_10
+#undef FREE_11
 #undef FETCH_1
-#undef FETCH_2
 #undef LOAD_1
 #undef BEGIN_1
 #undef STEP_1
 #undef END_1
+#undef FETCH_2
 #undef LOAD_2
 #undef BEGIN_2
 #undef STEP_2
@@ -313,8 +357,11 @@ static void NAME(block_)(const Block *g)
 #undef TILE_FN
 #undef TILES
 #undef FREE_TILES
-#undef FREE_ROWS
-#undef PAIR
+#undef TALL_TILE
+#undef ONE
+#undef UP_TO_6
+#undef UP_TO_12
+#undef UP_TO_ROWS
 #undef T
 #undef SUFFIX
 #undef V

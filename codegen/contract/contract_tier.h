@@ -8,7 +8,7 @@
 #define MOST_ROWS 14              /* of a tile of any tier */
 #define MOST_COLUMNS 32           /* of a panel */
 #define FEW_ROWS 8                /* for which b is not worth packing */
-#define BLOCK_ROWS 84             /* most rows of a block: whole tiles of every tier */
+#define BLOCK_ROWS 140            /* most rows of a block */
 #define NEAR_BYTES (1 << 20)      /* of a b that the second cache holds */
 #define FAR_CELLS (1 << 17)       /* of a b that it does not hold with all else */
 #define FAR_BYTES (1 << 17)       /* between the first and the last row of a chain of b: a panel of it is worth packing */
