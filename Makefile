@@ -49,8 +49,6 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
 # What `deps` found, read at the first use: recipes run after it.
 found = $(eval $(1) := $(shell sed -n 's/^$(2) //p' $(BUILD)/.deps))$($(1))
-BLAS_CFLAGS  = $(call found,BLAS_CFLAGS,blas-cflags)
-BLAS_LIBS    = $(call found,BLAS_LIBS,blas-libs)
 ZLIB_CFLAGS  = $(call found,ZLIB_CFLAGS,zlib-cflags)
 ZLIB_LIBS    = $(call found,ZLIB_LIBS,zlib-libs)
 CMOCKA_FLAGS = $(call found,CMOCKA_FLAGS,cmocka-cflags)
@@ -61,11 +59,11 @@ WARN    := -Wall -Wextra -Wshadow $(WERROR)
 NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # What every C file of ours needs whatever the caller's CFLAGS are.
-BASE     = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(BLAS_CFLAGS) $(ZLIB_CFLAGS)
+BASE     = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections $(NUMERIC) $(WARN) $(SAN) -Iinclude -I$(BUILD)/gen $(ZLIB_CFLAGS)
 COMPILE  = $(CC) $(CPPFLAGS) $(BASE) $(CFLAGS) -MMD -MP
 LINK     = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 LINKXX   = $(CXX) $(CFLAGS) $(SAN) $(LDFLAGS)
-LIBS     = $(BLAS_LIBS) $(ZLIB_LIBS) -lm -lpthread -ldl
+LIBS     = $(ZLIB_LIBS) -lm -lpthread -ldl
 # A shared library with an undefined symbol should fail here, not at the user's. Sanitizers leave theirs undefined.
 NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
 

@@ -24,7 +24,7 @@ links()
     # shellcheck disable=SC2086
     $1 $CPPFLAGS $3 $CFLAGS "$work/probe.$2" -o "$work/probe" $LDFLAGS $4 >"$work/log" 2>&1
 }
-c_links() { links "$CC -Werror=implicit-function-declaration" c "$@"; }
+c_links() { links "$CC" c "$@"; }
 known() { has pkg-config && pkg-config "--$1" "$2" 2>/dev/null; }
 
 # ---- programs that use what the build uses ---------------------------------------------------------------------
@@ -32,14 +32,6 @@ plain() { echo '#include <stdio.h>
 int main(void) { return puts("") < 0; }' | c_links '' ''; }
 plain_cxx() { echo '#include <vector>
 int main(int n, char **) { return std::vector<int>(n)[0]; }' | links "$CXX" cc '' ''; }
-blas() { echo '#include <cblas.h>
-int main(void)
-{
-    float x = 0;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 1, 1, 1, 1, &x, 1, &x, 1, 0, &x, 1);
-    openblas_set_num_threads(1);
-    return openblas_get_parallel() + (openblas_get_corename() == openblas_get_config());
-}' | c_links "$@"; }
 zlib() { echo '#include <zlib.h>
 int main(void) { return crc32(0, Z_NULL, 0) != 0; }' | c_links "$@"; }
 cmocka() { echo '#include <stdarg.h>
@@ -57,10 +49,10 @@ llvm() { echo '#include <llvm-c/Core.h>
 #include <llvm-c/LLJIT.h>
 int main(void) { unsigned n; LLVMGetVersion(&n, &n, &n); return LLVMOrcCreateLLJITBuilder() == 0; }' | c_links "$@"; }
 
-# library NAME PACKAGE-IN-PKG-CONFIG LIBS: pkg-config's flags first, then the plain ones; writes down those that work.
+# library NAME LIBS: pkg-config's flags first, where it is there, then the plain ones; writes down those that work.
 library()
 {
-    for flags in "$(known cflags "$2"):$(known libs "$2")" ":$3" "-I/usr/include/$2:$3"; do
+    for flags in "$(known cflags "$1"):$(known libs "$1")" ":$2"; do
         if [ "$flags" != : ] && "$1" "${flags%%:*}" "${flags#*:}"; then
             found="$found$1-cflags ${flags%%:*}
 $1-libs ${flags#*:}
@@ -154,12 +146,11 @@ check()
             need 'the C library for compiling' libc6-dev
         fi
     fi
-    [ -z "$compiles" ] || library blas openblas -lopenblas || need OpenBLAS 'libopenblas-pthread-dev pkg-config'
-    [ -z "$compiles" ] || library zlib zlib -lz || need zlib zlib1g-dev
+    [ -z "$compiles" ] || library zlib -lz || need zlib zlib1g-dev
     if [ -n "$compiles" ]; then
         find_llvm
     elif [ -z "$broken" ]; then
-        need 'OpenBLAS, zlib, LLVM 19 or newer' 'libopenblas-pthread-dev pkg-config zlib1g-dev llvm-19-dev'
+        need 'zlib, LLVM 19 or newer' 'zlib1g-dev llvm-19-dev'
     fi
     [ -n "${TESTS:-}" ] && check_for_tests
     for tool in ${NEED:-}; do
@@ -173,7 +164,7 @@ check_for_tests()
     if [ -z "$compiles" ]; then
         [ -n "$broken" ] || need cmocka libcmocka-dev
     else
-        library cmocka cmocka -lcmocka || need cmocka libcmocka-dev
+        library cmocka -lcmocka || need cmocka libcmocka-dev
     fi
     compiler CXX "$CXX" || return
     [ -z "$compiles" ] || plain_cxx && return
@@ -210,8 +201,8 @@ if [ "$(id -u)" != 0 ]; then
     has sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; } && as_root=sudo
 fi
 if ! has apt-get; then
-    echo 'Install a C11 compiler (for the tests also one of C++17, and cmocka), LLVM >= 19 with its C API, OpenBLAS (pthread' \
-        'build) with its cblas.h, zlib and pkg-config; LLVM_CONFIG= names the llvm-config to use. On Debian or Ubuntu:' >&2
+    echo 'Install a C11 compiler (for the tests also one of C++17, and cmocka), LLVM >= 19 with its C API and zlib;' \
+        'LLVM_CONFIG= names the llvm-config to use. On Debian or Ubuntu:' >&2
     by_hand ''
 fi
 packages=$(printf ' %s' $packages)

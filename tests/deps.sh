@@ -18,16 +18,6 @@ uses() { grep -q "$1" "$source"; }
 given() { case $args in *" $1 "*) ;; *) return 1 ;; esac; }
 die() { echo "probe: error: $1" >&2; exit 1; }
 there libc6-dev || die 'stdio.h: No such file'
-if uses cblas.h; then
-    if there libopenblas-pthread-dev && { given "-I$ROOT/include/openblas" || ! there libblas-dev; }; then
-        given -lopenblas || die 'undefined reference to openblas_get_parallel'
-    elif there libblas-dev; then
-        given -Werror=implicit-function-declaration && die 'implicit declaration of openblas_get_parallel'
-        given -lopenblas && ! there libopenblas-pthread-dev && die 'cannot find -lopenblas'
-    else
-        die 'cblas.h: No such file'
-    fi
-fi
 if uses zlib.h; then there zlib1g-dev && given -lz || die 'zlib.h: No such file'; fi
 if uses cmocka.h; then there libcmocka-dev && given -lcmocka || die 'cmocka.h: No such file'; fi
 if uses llvm-c; then there llvm-19-dev && given -lLLVM || die 'llvm-c/Core.h: No such file'; fi
@@ -43,8 +33,8 @@ esac
 EOF
 cat >"$root/tools/pkg-config" <<'EOF'
 #!/bin/sh
-[ "$2" = openblas ] && grep -qx libopenblas-pthread-dev "$ROOT/installed" || exit 1
-case $1 in --cflags) echo "-I$ROOT/include/openblas" ;; *) echo -lopenblas ;; esac
+[ "$2" = zlib ] && grep -qx zlib1g-dev "$ROOT/installed" || exit 1
+case $1 in --cflags) echo "-I$ROOT/include/zlib" ;; *) cat "$ROOT/zlib-libs" ;; esac
 EOF
 cat >"$root/tools/apt-get" <<'EOF'
 #!/bin/sh
@@ -88,6 +78,7 @@ tree()
     mkdir "$root/bin" && : >"$root/calls" && : >"$root/lists" && : >"$root/installed"
     echo 0 >"$root/id"
     echo 19.1.7 >"$root/llvm-version"
+    echo -lz >"$root/zlib-libs"
     local tool
     for tool in sh cat mktemp rm grep sed tail tr mkdir dirname cmp cp env; do ln -s "$(command -v $tool)" "$root/bin/$tool"; done
     cp "$root/tools/apt-get" "$root/tools/id" "$root/bin"
@@ -122,13 +113,13 @@ verdict()
     sed 's/^/#   /' "$root/text" "$root/calls"
 }
 
-build='gcc libc6-dev libopenblas-pthread-dev zlib1g-dev llvm-19-dev pkg-config'
+build='gcc libc6-dev zlib1g-dev llvm-19-dev pkg-config'
 whole='apt-get update && apt-get install -y --no-install-recommends'
 
 echo 1..20
 # shellcheck disable=SC2086
 tree $build
-deps 0 && silent && found "^blas-cflags -I$root/include/openblas" && found '^llvm-config llvm-config-19'
+deps 0 && silent && found "^zlib-cflags -I$root/include/zlib" && found '^llvm-config llvm-config-19'
 verdict 'with all there it says nothing and writes what it found'
 
 tree
@@ -137,25 +128,26 @@ verdict 'a second run after installing is content'
 
 tree
 deps 0 && before 'Kiln needs' 'Installing' && said '1203 MB' && said '1.2 GB' && [ "$(grep -c 'install -y' "$root/calls")" = 1 ] && found '^zlib-libs -lz' &&
-    installed gcc && ! installed libcmocka-dev && ! installed g++
-verdict 'a bare machine: one installation, said beforehand with its size; neither cmocka nor C++ for the build'
+    installed gcc && ! installed libcmocka-dev && ! installed g++ && ! called openblas
+verdict 'a bare machine: one installation, said beforehand with its size; neither cmocka nor C++ for the build, and no OpenBLAS'
 
 tree
 deps 0 TESTS=1 && installed libcmocka-dev && installed g++ && found '^cmocka-libs -lcmocka' && deps 0 && found '^cmocka-libs -lcmocka'
 verdict 'for the tests cmocka and C++, too'
 
-tree gcc libc6-dev libblas-dev zlib1g-dev llvm-19-dev
-deps 0 && said 'Kiln needs: OpenBLAS.' && installed libopenblas-pthread-dev && ! called libcmocka && found "^blas-cflags -I$root/include/openblas"
-verdict "with another BLAS's cblas.h OpenBLAS is installed, and its own header found"
+tree gcc libc6-dev zlib1g-dev llvm-19-dev
+deps 0 && silent && found '^zlib-cflags $' && found '^zlib-libs -lz'
+verdict 'without pkg-config the plain flags do'
 
 # shellcheck disable=SC2086
-tree $build libblas-dev
-deps 0 && silent && found "^blas-cflags -I$root/include/openblas"
-verdict "OpenBLAS's own header goes before another cblas.h"
+tree $build
+echo -lother >"$root/zlib-libs"
+deps 0 && silent && found '^zlib-cflags $' && found '^zlib-libs -lz'
+verdict 'so they do where those of pkg-config do not link'
 
-tree gcc libc6-dev zlib1g-dev llvm-19-dev
-echo libopenblas-pthread-dev >"$root/refused"
-deps 1 && said 'Installed, but still missing: OpenBLAS.' && ! [ -f "$root/out" ]
+tree gcc libc6-dev llvm-19-dev
+echo zlib1g-dev >"$root/refused"
+deps 1 && said 'Kiln needs: zlib.' && said 'Installed, but still missing: zlib.' && ! called libcmocka && ! [ -f "$root/out" ]
 verdict 'what is missing after installing is named'
 
 tree
@@ -196,7 +188,7 @@ verdict 'and one that does not link, with what the compiler said'
 
 tree gcc libc6-dev
 echo 1000 >"$root/id"
-deps 1 && said "$whole libopenblas-pthread-dev pkg-config zlib1g-dev llvm-19-dev" && ! called install
+deps 1 && said "$whole zlib1g-dev llvm-19-dev" && ! called install
 verdict 'without root and sudo the whole line is printed, and nothing installed'
 
 tree gcc libc6-dev

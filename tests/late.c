@@ -45,6 +45,7 @@ typedef struct Task {
     size_t bytes;
     Kept **kept;
     ThreadPool *threads;
+    bool blas;
     Op op;
     uint32_t nin, nout, nattr, nbuf;
     EntryFn *entry;
@@ -291,7 +292,7 @@ static void op_now(Late *l, Task *t)
     View *v = (View *)t->more;
     const int64_t *attr = (const int64_t *)(v + t->nin + t->nout);
     for (uint32_t i = 0; i < t->nin + t->nout; i++) v[i].data = real_of(l, v[i].data);
-    const EagerCtx c = {.threads = t->threads, .kept = *t->kept};
+    const EagerCtx c = {.threads = t->threads, .kept = *t->kept, .blas = t->blas};
     eager_run(&c, t->op, v, t->nin, attr, t->nattr, v + t->nin, t->nout, &l->fault);
 }
 
@@ -312,6 +313,7 @@ static bool op(Queue *q, const OpCall *c, Status *st)
     t->nattr = c->nattr;
     t->kept = &q->kept;
     t->threads = c->c->threads;
+    t->blas = c->c->blas;
     ask(q, t);
     pthread_mutex_unlock(&q->late->lock);
     return true;

@@ -173,7 +173,6 @@ static kiln_tensor *product(kiln_function *f, kiln_tensor *x, kiln_tensor *y)
     return f ? kiln_call(f, x, y) : kiln_matmul(x, y);
 }
 
-/* 90 columns never go to a BLAS. */
 static void a_row_does_not_know_its_batch(void **state)
 {
     kiln *k = *state;

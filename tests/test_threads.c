@@ -284,8 +284,7 @@ static atomic_int wrong_thread, open_mask;
 static pthread_t signal_thread;
 static _Thread_local volatile sig_atomic_t in_pool;
 
-/* Not "any thread but the program's": OpenBLAS starts threads of its own when it is loaded, which block
- * nothing, and the system gives them a signal when the program's thread has one waiting already. */
+/* Asks for the pool's threads alone: a library that the program loads may have others, which block nothing. */
 static void on_signal(int number)
 {
     (void)number;

@@ -4,16 +4,10 @@
 #include <kiln/kiln.h>
 
 #include <pthread.h>
-#include <time.h>
+
+#include "bench.h"
 
 enum { ROUNDS = 60, CALLS = 5000, SIZES = 200 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void add_one(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {

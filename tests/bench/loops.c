@@ -1,28 +1,12 @@
 /* loops: training and powers inside one function, eager and traced: 1000 steps of gradient descent on a parabola (the gradient by a tape
  * in the loop), power(x, 100) of a 10 x 10 matrix as 99 products, and an epoch of an MLP against its steps called one by one. One line per
  * workload: name, microseconds (the median of many calls), checksum. tests/bench/peers.py runs it in turn with others. Relies on the
- * public headers alone. */
+ * public headers. */
 #include <kiln/nn.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "bench.h"
 
 enum { STEPS = 1000, SIDE = 10, POWER = 100, MOST = 301, BATCHES = 32, BATCH = 32, IN = 64, HIDDEN = 32, OUT = 10 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e6 * (double)t.tv_sec + 1e-3 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static kiln_variable *x;
 
@@ -88,7 +72,7 @@ static double once(kiln_function *f, kiln_tensor *arg, int repeat, double *sum)
         kiln_tensor *y = kiln_call(f, in);
         if (i + 1 == repeat) *sum = kiln_item(kiln_sum(y, KILN_ALL));
     }
-    return now() - start;
+    return 1e6 * (now() - start);
 }
 
 static void line(const char *name, kiln_function *f, kiln_tensor *arg, int repeat, int calls)
@@ -96,8 +80,7 @@ static void line(const char *name, kiln_function *f, kiln_tensor *arg, int repea
     double t[MOST], sum = 0;
     for (int i = 0; i < 5; i++) once(f, arg, repeat, &sum);
     for (int i = 0; i < calls; i++) t[i] = once(f, arg, repeat, &sum);
-    qsort(t, (size_t)calls, sizeof *t, ascending);
-    printf("%-28s %12.2f us   %.7g\n", name, t[calls / 2], sum);
+    printf("%-28s %12.2f us   %.7g\n", name, median(t, calls), sum);
 }
 
 int main(void)
