@@ -219,7 +219,7 @@ update() { echo 'Reading the lists of packages: apt-get update' >&2; $as_root ap
 amount=$(figures)
 [ -n "$amount" ] || { update && amount=$(figures); }
 about=
-case $packages in *llvm*) about=' (about 1.2 GB with LLVM)' ;; esac
+case $packages in *llvm*) about=' (about 1 GB with LLVM)' ;; esac
 echo "Installing with apt-get$about:$packages" >&2
 echo "${amount:-    apt-get cannot say how much: $(tail -n 1 "$work/log")}" >&2
 install || { update && install; } || {
