@@ -81,24 +81,24 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
     STORE(to + LANES, (carry ? LOAD(to + LANES) : SPLAT(0)) + right##r); \
     to += c_row;
 
-#define TILE_FN(kind, rows, vectors, AT, A_COL)                                                                              \
-    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a0, int64_t a_row, int64_t a_col, const T *b,            \
-        int64_t b_row, T *c, int64_t c_row, bool carry)                                                                      \
-    {                                                                                                                        \
-        const T *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                            \
-        const int64_t step = A_COL;                                                                                          \
-        (void)a3, (void)a6, (void)a9, (void)a_col;                                                                           \
-        for (; k > 0; k -= TREE_PRODUCT, carry = true) {                                                                     \
-            T *to = c;                                                                                                       \
-            EACH_##rows(FETCH_##vectors, AT)                                                                                 \
-            to = c;                                                                                                          \
-            EACH_##rows(BEGIN_##vectors, AT)                                                                                 \
-            for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, b += b_row) {                                              \
-                LOAD_##vectors EACH_##rows(STEP_##vectors, AT)                                                               \
-                a0 += step, a3 += step, a6 += step, a9 += step;                                                              \
-            }                                                                                                                \
-            EACH_##rows(END_##vectors, AT)                                                                                   \
-        }                                                                                                                    \
+#define TILE_FN(kind, rows, vectors, AT, A_COL)                                                                                   \
+    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a0, int64_t a_row, int64_t a_col, const T *b,                 \
+        int64_t b_row, T *c, int64_t c_row, bool carry)                                                                           \
+    {                                                                                                                             \
+        const T *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                                 \
+        const int64_t step = A_COL;                                                                                               \
+        (void)a3, (void)a6, (void)a9, (void)a_col;                                                                                \
+        for (; k > 0; k -= TREE_PRODUCT, carry = true) {                                                                          \
+            T *to = c;                                                                                                            \
+            EACH_##rows(FETCH_##vectors, AT)                                                                                      \
+            to = c;                                                                                                               \
+            EACH_##rows(BEGIN_##vectors, AT)                                                                                      \
+            _Pragma("GCC unroll 2") for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, b += b_row) {                           \
+                LOAD_##vectors EACH_##rows(STEP_##vectors, AT)                                                                    \
+                a0 += step, a3 += step, a6 += step, a9 += step;                                                                   \
+            }                                                                                                                     \
+            EACH_##rows(END_##vectors, AT)                                                                                        \
+        }                                                                                                                         \
     }
 #define TILES(rows) TILE_FN(tile, rows, 1, PACKED, HIGH) TILE_FN(tile, rows, 2, PACKED, HIGH)
 #define FREE_TILES(rows) TILE_FN(free, rows, 1, FREE, a_col) TILE_FN(free, rows, 2, FREE, a_col)
@@ -114,10 +114,10 @@ typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, co
     bool carry);
 #define ONE(kind, rows, vectors) NAME(kind##rows##x##vectors##_)
 #define UP_TO_6(kind, vectors) \
-    NULL, ONE(kind, 1, vectors), ONE(kind, 2, vectors), ONE(kind, 3, vectors), ONE(kind, 4, vectors), ONE(kind, 5, vectors), \
+    NULL, ONE(kind, 1, vectors), ONE(kind, 2, vectors), ONE(kind, 3, vectors), ONE(kind, 4, vectors), ONE(kind, 5, vectors),      \
         ONE(kind, 6, vectors)
 #define UP_TO_12(kind, vectors) \
-    UP_TO_6(kind, vectors), ONE(kind, 7, vectors), ONE(kind, 8, vectors), ONE(kind, 9, vectors), ONE(kind, 10, vectors), \
+    UP_TO_6(kind, vectors), ONE(kind, 7, vectors), ONE(kind, 8, vectors), ONE(kind, 9, vectors), ONE(kind, 10, vectors),          \
         ONE(kind, 11, vectors), ONE(kind, 12, vectors)
 #if ROWS > 6
 #define UP_TO_ROWS(vectors) UP_TO_12(tile, vectors), ONE(tile, 13, vectors), ONE(tile, 14, vectors)

@@ -3,9 +3,9 @@
  * contract_parts, contract_tier, threads. The bits do not depend on cells, parts or threads. */
 #include "contract_parts.h"
 
-#define PART_MOST 4096                   /* rows, columns of c at a time */
-#define PACKED_BYTES ((int64_t)16 << 20) /* of both operands at a time, unless one slab of k takes more */
-#define FEW_BYTES ((int64_t)2 << 20)     /* where few rows use what is packed, that it be near */
+#define PART_MOST 4096                  /* rows, columns of c at a time */
+#define PACKED_BYTES ((int64_t)4 << 20) /* of both operands at a time, unless one slab of k takes more */
+#define FEW_BYTES ((int64_t)2 << 20)    /* where few rows use what is packed, that it be near */
 
 typedef struct Large {
     ThreadPool *threads;
@@ -115,7 +115,7 @@ static void multiply(void *arg, int64_t lo, int64_t hi)
 static void part(Large *w, int64_t k, int64_t end, int64_t depth)
 {
     int64_t groups = tree_blocks(w->tiles, BLOCK_ROWS / w->tier->rows), count = w->threads ? threads_count(w->threads) : 1;
-    w->group = MAX_OF(MIN_OF(w->batches * groups * w->panels / (4 * count), 16), 1);
+    w->group = MAX_OF(MIN_OF(w->batches * groups * w->panels / (16 * count), 16), 1);
     w->across = tree_blocks(w->panels, w->group);
     for (w->k = k, w->carry = false; w->k < end; w->k += depth, w->carry = true) {
         w->depth = MIN_OF(end - w->k, depth);
