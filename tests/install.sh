@@ -22,7 +22,7 @@ verdict() # name; judges the last command
 }
 libs=$(sed -n 's/^Libs.private: //p' "$build/kiln.pc")
 
-echo 1..14
+echo 1..15
 mk BUILD="$build" install DESTDIR="$scratch/root" && ! grep -qE '^ +(CC|AR|LINK) ' "$scratch/text"
 verdict 'installing makes nothing anew'
 pc=$(cd "$scratch/root" && find . -name kiln.pc) prefix=${pc%/lib/pkgconfig/kiln.pc} prefix=${prefix#.}
@@ -68,6 +68,9 @@ EOF
 $CC -I"$tree/include" "$scratch/traced.c" -o "$scratch/traced" -L"$tree/lib" -lkiln 2>"$scratch/text" &&
     LD_LIBRARY_PATH=$tree/lib "$scratch/traced" >"$scratch/text" 2>&1
 verdict 'and compiles traced code there'
+LD_LIBRARY_PATH=$tree/lib ldd "$scratch/traced" "$tree/bin/kiln" "$tree/lib/kiln/$version/libkiln-llvm.so" >"$scratch/text" 2>&1 &&
+    grep -q libkiln "$scratch/text" && ! grep -qi blas "$scratch/text" "$tree/lib/pkgconfig/kiln.pc"
+verdict 'none of them is linked with a BLAS'
 "$tree/bin/kiln" info >"$scratch/text" 2>&1 && grep -q '^compiler *LLVM' "$scratch/text"
 verdict 'so does the command'
 

@@ -1,5 +1,5 @@
-/* maps: an eager program, training included, never maps LLVM; the first traced call does. A program of its own, so that nothing before it
- * opened the module. Relies on /proc/self/maps. */
+/* maps: an eager program, training and large products included, never maps LLVM; the first traced call does. Neither maps a BLAS. A
+ * program of its own, so that nothing before it opened the module. Relies on /proc/self/maps. */
 #include "front.h"
 
 #include <kiln/nn.h>
@@ -29,6 +29,12 @@ static void step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     kiln_optimizer_minimize(net->adam, tape, out[0]);
 }
 
+KILN_FUNCTION(square, k, x)
+{
+    (void)k;
+    return kiln_matmul(x, x);
+}
+
 static void eager_maps_no_llvm_and_tracing_does(void **state)
 {
     kiln *k = *state;
@@ -47,6 +53,8 @@ static void eager_maps_no_llvm_and_tracing_does(void **state)
         last = kiln_item(kiln_call(f, x, label)); /* eager too */
         first = i ? first : last;
     }
+    kiln_tensor *large = kiln_full(k, KILN_F32, KILN_SHAPE(300, 300), 0.1);
+    kiln_matmul(large, large);
     FILE *to = tmpfile();
     kiln_print(to, kiln_softmax(kiln_dense_apply(net.hidden, x), 1));
     fclose(to);
@@ -54,11 +62,12 @@ static void eager_maps_no_llvm_and_tracing_does(void **state)
     assert_true(last < first);
     assert_int_equal(mapped("LLVM"), 0);
     assert_int_equal(mapped("libkiln-llvm"), 0);
-    assert_int_equal(mapped("blas"), 0);
     assert_true(mapped("libc") > 0); /* the search finds what is there */
 
     kiln_eager(k, false);
     kiln_call(f, x, label);
+    kiln_call(KILN_FN(k, square), large);
+    assert_int_equal(mapped("blas"), 0);
     if (kiln_error(k)->code == KILN_EDEVICE) {
         kiln_clear(k);
         printf("skip: the LLVM module is not at hand\n");
