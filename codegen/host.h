@@ -7,6 +7,9 @@
 
 typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi);
 
+/* Of rows, columns and inner size: up to here compiled code emits its products, with the bits that `contract` gives. */
+#define SMALL_PRODUCT ((int64_t)1 << 21)
+
 /* One (batched) contraction; strides in elements. */
 typedef struct HostContract {
     int32_t type;                  /* DType: f32, f64 (narrow floats through f32) */

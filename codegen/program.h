@@ -109,7 +109,7 @@ typedef struct Program {
 
 typedef struct LowerOptions {
     Target target;
-    bool host_products;       /* contractions, but for tiny ones, go through the host table; else all are emitted */
+    bool host_products;       /* contractions, but for small ones, go through the host table; else all are emitted */
     /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
     const Dim *const *stride;
 } LowerOptions;

