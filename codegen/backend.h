@@ -10,9 +10,9 @@ typedef struct Compiled Compiled; /* the backend's own; immutable and re-entrant
 typedef void DumpFn(void *user, const char *stage, const char *name, const char *text, size_t len);
 
 typedef struct CompileOptions {
-    DumpFn *dump;             /* NULL: nobody asked */
+    DumpFn *dump; /* NULL: nobody asked */
     void *dump_user;
-    const char *want;         /* comma-separated stages that dump wants */
+    const char *want;                    /* comma-separated stages that dump wants */
     const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
 } CompileOptions;
 
@@ -33,8 +33,8 @@ typedef struct Backend {
     EntryFn *(*entry)(const Compiled *c);
     /* NULL where the program has no symbols: then all sizes are constants. */
     SizesFn *(*sizes)(const Compiled *c);
-    /* As the entry is called, on host memory: copies in, runs, copies out. Returns what the entry would, or -1: st. The program must
-     * still be there. NULL where entry is offered. */
+    /* As the entry is called, on host memory: copies in, runs, copies out. Returns what the entry would, or -1: st. The program
+     * must still be there. NULL where entry is offered. */
     int32_t (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
@@ -52,7 +52,7 @@ typedef struct Backend {
 /* The rows of backends.c, in order; NULL beyond the last. Nothing is loaded. */
 typedef struct BackendRow {
     const char *name, *title, *key; /* as devices name it, as `kiln info` does, and in its JSON */
-    const char *stage[3];    /* of KILN_DUMP; NULL ends them */
+    const char *stage[3];           /* of KILN_DUMP; NULL ends them */
 } BackendRow;
 const BackendRow *backend_row(uint32_t i);
 /* The backend by name, loaded at first use (the LLVM one lives in a module of its own); NULL and st if absent. */

@@ -33,13 +33,13 @@ typedef struct OpCall { /* as eager_run takes it; all of it but the elements is 
 
 typedef struct Launch { /* a program, as its entry takes it; buf and dim are copied */
     const Compiled *compiled;
-    EntryFn *entry;          /* NULL: the device's backend has none */
+    EntryFn *entry; /* NULL: the device's backend has none */
     void *const *buf;
     const int64_t *dim;
     uint32_t nbuf, ndim;
     void *work;
     const KilnHost *host;
-    bool now;                /* it may fail, or calls the host: wait for it, and call on this thread */
+    bool now; /* it may fail, or calls the host: wait for it, and call on this thread */
 } Launch;
 
 typedef enum CopyWay { COPY_IN, COPY_OUT } CopyWay; /* from the host; to it. What goes between devices goes through the host */
@@ -56,13 +56,13 @@ typedef struct Device {
     bool (*op)(Queue *q, const OpCall *c, Status *st);
     int32_t (*launch)(Queue *q, const Launch *l, Status *st); /* 0 or, of one that is waited for, what the entry returned; -1: st */
     Event (*record)(Queue *q);
-    void (*wait)(Queue *q, Event e);         /* what is asked of q from now on comes after the event */
-    void (*sync)(const struct Device *d, Queue *q); /* the host waits for all that was asked of q; NULL: of any */
+    void (*wait)(Queue *q, Event e);                   /* what is asked of q from now on comes after the event */
+    void (*sync)(const struct Device *d, Queue *q);    /* the host waits for all that was asked of q; NULL: of any */
     bool (*fault)(const struct Device *d, Status *st); /* takes the last failure that showed late; false: there was none */
 } Device;
 
-const Device *device_at(uint32_t number);                          /* NULL beyond the last */
-const Backend *device_backend(uint32_t number, Status *st);        /* NULL: st */
+const Device *device_at(uint32_t number);                   /* NULL beyond the last */
+const Backend *device_backend(uint32_t number, Status *st); /* NULL: st */
 /* One more row, which stays; memory->device must be the number that device_next says. What threads that first use an engine from
  * now on take for their own. For tests. */
 uint32_t device_next(void);

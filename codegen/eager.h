@@ -1,5 +1,6 @@
 /* eager: every op as a precompiled C kernel, expanded from the tables, chosen for this CPU at run time. Needs no LLVM.
- * Strided and broadcast (stride 0) inputs are read in place; outputs are contiguous. Relies on view, ir, runtime, codegen/contract. */
+ * Strided and broadcast (stride 0) inputs are read in place; outputs are contiguous. Relies on view, ir, runtime, codegen/contract.
+ */
 #ifndef KILN_CODEGEN_EAGER_H
 #define KILN_CODEGEN_EAGER_H
 

@@ -12,11 +12,11 @@ typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t 
 
 /* One (batched) contraction; strides in elements. */
 typedef struct HostContract {
-    int32_t type;                  /* DType: f32, f64 (narrow floats through f32) */
+    int32_t type; /* DType: f32, f64 (narrow floats through f32) */
     int32_t nbatch;
     int64_t batch[8], m, n, k;
     const void *a, *b;
-    void *c;                       /* contiguous [batch..., m, n] */
+    void *c; /* contiguous [batch..., m, n] */
     int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
 } HostContract;
 
@@ -29,7 +29,7 @@ typedef struct KilnHost {
     /* Stack `number` of the running call, as at least `bytes` bytes: what lies there stays, *capacity says how much there is now.
      * NULL: no memory. host_stack.h has the one that everybody uses. */
     void *(*stack)(const struct KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity);
-    struct HostStack *stacks;      /* of the running call: one per stack of its program */
+    struct HostStack *stacks; /* of the running call: one per stack of its program */
     /* What effect `number` does: shows, reports an assertion that failed, or calls the program, on the calling thread. buf: nin
      * operands, then nout results to fill, row-major; type: per buffer its DType, its rank, its sizes, one after the other. 0, or a
      * StatusCode that ends the call. */

@@ -12,6 +12,6 @@ typedef struct HostStack {
 } HostStack;
 
 void *host_stack_grow(const KilnHost *h, int64_t number, int64_t bytes, int64_t *capacity); /* KilnHost.stack */
-void host_stacks_free(HostStack *s, uint32_t n); /* the memory, not the array */
+void host_stacks_free(HostStack *s, uint32_t n);                                            /* the memory, not the array */
 
 #endif

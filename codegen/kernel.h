@@ -17,12 +17,12 @@
 #define KERNEL_AXES 12
 
 typedef enum InstrKind {
-    I_CONST,   /* value */
-    I_PRIM,    /* prim over a, b, c; for cvt/bits/floatbits `type` is the result's */
-    I_CALL,    /* libm in double: ref = MathFn over a (, b); only type f64 */
-    I_LOAD,    /* ref = stream; narrow floats arrive as f32 */
-    I_AXIS,    /* ref = axis: its index, i64 */
-    I_DIM,     /* ref = index into Program.dim: its run-time value, i64 */
+    I_CONST, /* value */
+    I_PRIM,  /* prim over a, b, c; for cvt/bits/floatbits `type` is the result's */
+    I_CALL,  /* libm in double: ref = MathFn over a (, b); only type f64 */
+    I_LOAD,  /* ref = stream; narrow floats arrive as f32 */
+    I_AXIS,  /* ref = axis: its index, i64 */
+    I_DIM,   /* ref = index into Program.dim: its run-time value, i64 */
     /* element a (i64) of the stream of random bits of the key (b, c), u32: word a % 4 of block a / 4 (docs/numerics.md) */
     I_RANDOM,
     I_REDUCED, /* ref = reduction of an earlier stage */
@@ -32,12 +32,12 @@ typedef enum InstrKind {
 } InstrKind;
 
 typedef struct Instr {
-    uint8_t kind;     /* InstrKind */
-    uint8_t prim;     /* Prim */
-    uint8_t type;     /* DType of the result: a compute type (never a narrow float) */
-    bool sweeps;      /* depends on the sweep axis: inside its loop; else once per point, before the loop */
-    bool lanes;       /* differs along the vector axis: a vector; else a scalar */
-    int32_t a, b, c;  /* earlier instructions, -1 none */
+    uint8_t kind;    /* InstrKind */
+    uint8_t prim;    /* Prim */
+    uint8_t type;    /* DType of the result: a compute type (never a narrow float) */
+    bool sweeps;     /* depends on the sweep axis: inside its loop; else once per point, before the loop */
+    bool lanes;      /* differs along the vector axis: a vector; else a scalar */
+    int32_t a, b, c; /* earlier instructions, -1 none */
     uint32_t ref;
     Scalar value;
 } Instr;
@@ -45,38 +45,38 @@ typedef struct Instr {
 /* Where elements lie: offset(element) = base + sum over axes of coef[axis] * index + (dyn >= 0: the value of that i64 instruction).
  */
 typedef struct Stream {
-    uint32_t buf;      /* kernel buffer; or STREAM_ROW | r: row cache r, indexed by the sweep axis */
-    uint8_t type;      /* DType in memory */
+    uint32_t buf; /* kernel buffer; or STREAM_ROW | r: row cache r, indexed by the sweep axis */
+    uint8_t type; /* DType in memory */
     Dim base, coef[KERNEL_AXES];
-    int32_t dyn;       /* -1 none */
-    int32_t guard;     /* bool instruction: access only where it holds (a load elsewhere gives 0); -1: always */
+    int32_t dyn;   /* -1 none */
+    int32_t guard; /* bool instruction: access only where it holds (a load elsewhere gives 0); -1: always */
 } Stream;
 #define STREAM_ROW 0x80000000u
 
 typedef enum ReduceKind { R_SUM, R_PROD, R_MAX, R_MIN, R_ARGMAX, R_ARGMIN } ReduceKind;
 typedef enum ReduceOrder {
-    ORDER_INDEX,   /* in order of the index, however many: sums that keep their source's order */
-    ORDER_CHAINS,  /* blocks of TREE_CHAIN in order, totals pairwise (ir/tree.h, docs/numerics.md) */
-    ORDER_LANES,   /* blocks of TREE_ROW by lanes, which fold in halves; totals pairwise */
-    ORDER_RUNTIME  /* LANES if the sweep extent is >= TREE_LANES when it runs, else CHAINS, of which it is one */
+    ORDER_INDEX,  /* in order of the index, however many: sums that keep their source's order */
+    ORDER_CHAINS, /* blocks of TREE_CHAIN in order, totals pairwise (ir/tree.h, docs/numerics.md) */
+    ORDER_LANES,  /* blocks of TREE_ROW by lanes, which fold in halves; totals pairwise */
+    ORDER_RUNTIME /* LANES if the sweep extent is >= TREE_LANES when it runs, else CHAINS, of which it is one */
 } ReduceOrder;
 
 typedef struct Reduction {
-    uint8_t kind;      /* ReduceKind; identity: 0, 1, lowest (-inf), highest (+inf); max and min let NaN win, as ops max and min */
-    uint8_t type;      /* DType of what is reduced; ARG*: the result is i64 */
-    uint8_t order;     /* ReduceOrder */
-    int32_t value;     /* instruction of its stage */
+    uint8_t kind;  /* ReduceKind; identity: 0, 1, lowest (-inf), highest (+inf); max and min let NaN win, as ops max and min */
+    uint8_t type;  /* DType of what is reduced; ARG*: the result is i64 */
+    uint8_t order; /* ReduceOrder */
+    int32_t value; /* instruction of its stage */
 } Reduction;
 
 typedef struct Store {
     uint32_t stream;
-    int32_t value;     /* instruction; narrow floats are rounded on the way out */
-    uint8_t fold;      /* 0: replaces what lies there; else 1 + ReduceKind: is folded into it (scatter), in order of the sweep */
+    int32_t value; /* instruction; narrow floats are rounded on the way out */
+    uint8_t fold;  /* 0: replaces what lies there; else 1 + ReduceKind: is folded into it (scatter), in order of the sweep */
 } Store;
 
 typedef struct Stage {
-    bool sweep;                   /* runs over the sweep axis; else once per point */
-    uint32_t first, last;         /* instructions [first, last); operands may be of earlier stages only if those do not sweep */
+    bool sweep;           /* runs over the sweep axis; else once per point */
+    uint32_t first, last; /* instructions [first, last); operands may be of earlier stages only if those do not sweep */
     uint32_t first_reduction, last_reduction;
     uint32_t first_store, last_store;
 } Stage;
@@ -85,21 +85,20 @@ typedef struct Kernel {
     const char *name;
     uint32_t naxis;
     Dim extent[KERNEL_AXES];
-    int8_t sweep;                 /* axis, -1 none */
+    int8_t sweep; /* axis, -1 none */
     uint32_t nbuf, ninstr, nstream, nreduction, nstore, nstage, nrow;
-    bool *writes;                 /* per buffer */
+    bool *writes; /* per buffer */
     Instr *instr;
     Stream *stream;
     Reduction *reduction;
     Store *store;
     Stage *stage;
-    uint8_t *row_type;            /* per row cache: DType; its length is the sweep extent (constant) */
+    uint8_t *row_type; /* per row cache: DType; its length is the sweep extent (constant) */
     /* schedule */
-    int8_t vector;                /* axis that lanes run along: the sweep axis or a parallel one, -1: scalar code */
-    int8_t chunk;                 /* parallel axis that [lo, hi) is part of; -1: a single point, called with [0, 1) */
-    uint8_t unroll;               /* vectors per step of the vector axis */
-    int64_t cost;                 /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
+    int8_t vector;  /* axis that lanes run along: the sweep axis or a parallel one, -1: scalar code */
+    int8_t chunk;   /* parallel axis that [lo, hi) is part of; -1: a single point, called with [0, 1) */
+    uint8_t unroll; /* vectors per step of the vector axis */
+    int64_t cost;   /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
 } Kernel;
-
 
 #endif

@@ -20,10 +20,10 @@
 #define ENTRY_LOOP 256
 
 typedef enum BufKind {
-    BUF_INPUT,    /* index: parameter */
-    BUF_OUTPUT,   /* index: result */
-    BUF_TEMP,     /* offset: into the workspace */
-    BUF_STACK,    /* index: stack number; grows as its loop turns (HostStack), so it has slices only */
+    BUF_INPUT,  /* index: parameter */
+    BUF_OUTPUT, /* index: result */
+    BUF_TEMP,   /* offset: into the workspace */
+    BUF_STACK,  /* index: stack number; grows as its loop turns (HostStack), so it has slices only */
     /* of buffer `of`: byte offset = loop index * stride (elements, Dim) * element size; loop: which enclosing loop step */
     BUF_SLICE
 } BufKind;
@@ -49,22 +49,22 @@ typedef struct Block { /* steps inside a step */
 typedef struct Step {
     uint8_t kind;
     /* KERNEL */
-    uint32_t kernel;          /* into Program.kernel */
-    const uint32_t *buf;      /* kernel buffer -> program buffer; EFFECT: operands, then results */
+    uint32_t kernel;     /* into Program.kernel */
+    const uint32_t *buf; /* kernel buffer -> program buffer; EFFECT: operands, then results */
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
     struct {
         uint16_t op;
-        int64_t number;       /* the front end's record: KilnHost.effect */
+        int64_t number; /* the front end's record: KilnHost.effect */
         uint32_t nin, nout;
         const Type *type;
     } effect;
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
         uint8_t type;
-        bool host;            /* the host table's product; else one that is emitted, with the same bits */
+        bool host; /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
-        uint32_t a, b, c;     /* program buffers */
+        uint32_t a, b, c; /* program buffers */
         Dim a_base, b_base;
         Dim a_batch[MAX_RANK], a_row, a_col, b_batch[MAX_RANK], b_row, b_col; /* c is contiguous */
     } contract;
@@ -74,42 +74,42 @@ typedef struct Step {
      * reverse. Of a loop with a condition, block[1] runs before each and leaves in `selector` whether to go on; how often it did
      * goes to buffer `count`; after trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the
      * user wrote it. */
-    uint32_t id;              /* the number that BUF_SLICE.loop names */
-    uint32_t trip;            /* buffer (i64[]), or UINT32_MAX: trip_dim */
+    uint32_t id;   /* the number that BUF_SLICE.loop names */
+    uint32_t trip; /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;
     uint32_t index, count;
     bool reverse;
     Loc loc;
     /* BRANCH: block[selector] runs; selector is a buffer: bool[], or an integer scalar that is clamped to the blocks there are */
-    uint32_t selector;        /* UINT32_MAX: a LOOP without a condition */
+    uint32_t selector; /* UINT32_MAX: a LOOP without a condition */
     Block *block;
     uint32_t nblock;
 } Step;
 
 typedef struct Program {
     const char *name;
-    const Module *module;     /* for dims */
+    const Module *module; /* for dims */
     uint32_t ninput, noutput;
-    bool calls_back;          /* has a callback step */
-    bool may_fail;            /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
-    VEC(Buf) buf;             /* inputs, outputs, then the rest */
-    VEC(Kernel) kernel;       /* no two are equal */
+    bool calls_back;    /* has a callback step */
+    bool may_fail;      /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
+    VEC(Buf) buf;       /* inputs, outputs, then the rest */
+    VEC(Kernel) kernel; /* no two are equal */
     Step *step;
     uint32_t nstep;
-    VEC(Dim) symbol;          /* the entry's dim argument, in order */
+    VEC(Dim) symbol; /* the entry's dim argument, in order */
     /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
     VEC(Dim) dim;
-    int64_t workspace;        /* bytes */
-    int64_t moved;            /* bytes read and written by all steps at the upper bounds, loops counted once */
-    uint32_t nstack;          /* buffers of kind BUF_STACK */
-    uint32_t launches;        /* kernels and contractions that one call runs (loops counted once) */
+    int64_t workspace; /* bytes */
+    int64_t moved;     /* bytes read and written by all steps at the upper bounds, loops counted once */
+    uint32_t nstack;   /* buffers of kind BUF_STACK */
+    uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 
 #include "../ir/target.h"
 
 typedef struct LowerOptions {
     Target target;
-    bool host_products;       /* contractions, but for small ones, go through the host table; else all are emitted */
+    bool host_products; /* contractions, but for small ones, go through the host table; else all are emitted */
     /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
     const Dim *const *stride;
 } LowerOptions;

@@ -14,7 +14,7 @@ typedef enum RefDoubt {
 } RefDoubt;
 
 typedef struct RefTensor {
-    Type type;          /* constant dims */
+    Type type; /* constant dims */
     int64_t count;
     double *f;          /* floats: values, already rounded to the dtype; else NULL */
     int64_t *i;         /* integers and bool (u64 as its bits); else NULL */
@@ -26,8 +26,8 @@ typedef struct RefTensor {
  * graph are kept in *all (g->value.len entries, arena) so that any can be compared. False: st. */
 bool ref_run(Arena *arena, const Graph *g, const int64_t *symbol, const void *const *in, RefTensor **all, Status *st);
 /* One node alone, on operands given as tensors; *out gets node->nout of them (arena). A param has no operands and cannot run. */
-bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out,
-                  Status *st);
+bool ref_run_node(
+    Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out, Status *st);
 /* Bytes of memory as a tensor that is exact (bound 0), and back. The arena's border must be set. */
 RefTensor ref_load(Arena *arena, const Type *type, const void *bytes);
 void ref_store(const RefTensor *t, void *bytes);

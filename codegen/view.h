@@ -1,4 +1,5 @@
-/* view: how single ops see a tensor's elements: eager code runs on views, and lower_op.h makes keys of them. Relies on ir/graph.h. */
+/* view: how single ops see a tensor's elements: eager code runs on views, and lower_op.h makes keys of them. Relies on ir/graph.h.
+ */
 #ifndef KILN_CODEGEN_VIEW_H
 #define KILN_CODEGEN_VIEW_H
 
@@ -14,8 +15,7 @@ static inline bool view_contiguous(const View *v)
 {
     int64_t want = 1;
     for (int i = v->rank; i-- > 0;) {
-        if (v->dim[i] != 1 && v->stride[i] != want)
-            return false;
+        if (v->dim[i] != 1 && v->stride[i] != want) return false;
         want *= v->dim[i];
     }
     return true;

@@ -7,10 +7,10 @@
 #include "../runtime/base.h"
 
 typedef int64_t Dim;
-#define DIM_MAX ((Dim)1 << 48)          /* no axis, offset or element count beyond this */
-#define DIM_BAD INT64_MIN               /* no size: dim_trouble says why */
-#define DIM_TERMS 32                    /* of one sum, its constant not counted */
-#define DIM_FACTORS 16                  /* of one product, its number not counted */
+#define DIM_MAX ((Dim)1 << 48) /* no axis, offset or element count beyond this */
+#define DIM_BAD INT64_MIN      /* no size: dim_trouble says why */
+#define DIM_TERMS 32           /* of one sum, its constant not counted */
+#define DIM_FACTORS 16         /* of one product, its number not counted */
 
 /* Inside expressions only: DIM_NEGATIVE is the number lo == hi < 0. A FLOORDIV's a is never
  * negative and its b is a constant, so truncating division is right. */
@@ -18,19 +18,19 @@ typedef enum DimKind { DIM_SYMBOL, DIM_ADD, DIM_MUL, DIM_FLOORDIV, DIM_MAX2, DIM
 
 typedef struct DimExpr {
     uint8_t kind;
-    uint16_t size;     /* of the expression as a tree: bounded, so walks may recurse */
-    Dim a, b;          /* operands (SYMBOL, NEGATIVE: unused) */
-    const char *name;  /* SYMBOL */
-    int64_t lo, hi;    /* bounds, inclusive */
-    bool made;         /* SYMBOL: known only once a loop has run, not from any argument */
+    uint16_t size;    /* of the expression as a tree: bounded, so walks may recurse */
+    Dim a, b;         /* operands (SYMBOL, NEGATIVE: unused) */
+    const char *name; /* SYMBOL */
+    int64_t lo, hi;   /* bounds, inclusive */
+    bool made;        /* SYMBOL: known only once a loop has run, not from any argument */
 } DimExpr;
 
 typedef enum DimTrouble { DIM_FINE, DIM_TOO_LARGE, DIM_BELOW_ZERO, DIM_MANY_TERMS, DIM_MANY_FACTORS, DIM_LONG } DimTrouble;
 
 typedef struct DimTable {
     Arena *arena;
-    VEC(DimExpr) expr; /* Dim d < 0 is expr.at[-1 - d] */
-    Map shared;        /* structural hash -> index */
+    VEC(DimExpr) expr;  /* Dim d < 0 is expr.at[-1 - d] */
+    Map shared;         /* structural hash -> index */
     DimTrouble trouble; /* why arithmetic last gave DIM_BAD */
 } DimTable;
 

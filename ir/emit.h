@@ -11,8 +11,8 @@ typedef struct Emit {
      * calls may then get 0 operands and must return 0). */
     Value (*op)(struct Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr);
     const Type *(*type)(struct Emit *e, Value v);
-    Module *module;     /* for dims; NULL in eager code */
-    Loc loc;            /* given to what is made */
+    Module *module; /* for dims; NULL in eager code */
+    Loc loc;        /* given to what is made */
 } Emit;
 
 /* An Emit that appends to g. */
@@ -28,17 +28,17 @@ Value emit1(Emit *e, Op op, Value a);
 Value emit2(Emit *e, Op op, Value a, Value b);
 Value emit3(Emit *e, Op op, Value a, Value b, Value c);
 Value emit_attr(Emit *e, Op op, Value a, const int64_t *attr, uint32_t nattr);
-Value emit_constant(Emit *e, double v, const Type *like);            /* splat of like's dtype and shape */
-Value emit_reshape(Emit *e, Value a, const Type *shape);             /* only shape->rank, dim are read; a itself if equal */
-Value emit_broadcast(Emit *e, Value a, const Type *shape);           /* a itself if equal */
-Value emit_sum_to(Emit *e, Value a, const Type *shape);              /* adjoint of broadcast: sums a down to shape */
+Value emit_constant(Emit *e, double v, const Type *like);  /* splat of like's dtype and shape */
+Value emit_reshape(Emit *e, Value a, const Type *shape);   /* only shape->rank, dim are read; a itself if equal */
+Value emit_broadcast(Emit *e, Value a, const Type *shape); /* a itself if equal */
+Value emit_sum_to(Emit *e, Value a, const Type *shape);    /* adjoint of broadcast: sums a down to shape */
 Value emit_transpose(Emit *e, Value a, const int64_t *perm, uint32_t n);
-Value emit_swap_last(Emit *e, Value a);                              /* transpose of the last two axes */
-Value emit_cast(Emit *e, Value a, DType to);                         /* a itself if equal */
+Value emit_swap_last(Emit *e, Value a);      /* transpose of the last two axes */
+Value emit_cast(Emit *e, Value a, DType to); /* a itself if equal */
 /* cast to the type that its dtype computes in: f32 for 16-bit floats */
 Value emit_wide(Emit *e, Value a);
 Value emit_reduce(Emit *e, Op op, Value a, const int64_t *axes, uint32_t n);
-Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size); /* along one axis, step 1 */
+Value emit_slice(Emit *e, Value a, uint32_t axis, Dim first, Dim size);          /* along one axis, step 1 */
 Value emit_pad(Emit *e, Value a, uint32_t axis, Dim low, Dim high, double fill); /* along one axis */
 
 /* The dim table of e: NULL in eager code. */
@@ -49,22 +49,22 @@ static inline DimTable *emit_dims(const Emit *e) { return e->module ? &e->module
 typedef struct Vjp {
     Emit *e;
     const Node *node;
-    const Graph *graph;      /* the node's */
-    const Value *in, *out;   /* operands and results, as handles of e */
-    const Value *g;          /* cotangent per result */
-    const bool *wanted;      /* per operand: somebody asks */
-    Value *dx;               /* per operand */
-    const Value *sum;        /* of a region: per operand, its cotangent so far, 0 for none */
+    const Graph *graph;    /* the node's */
+    const Value *in, *out; /* operands and results, as handles of e */
+    const Value *g;        /* cotangent per result */
+    const bool *wanted;    /* per operand: somebody asks */
+    Value *dx;             /* per operand */
+    const Value *sum;      /* of a region: per operand, its cotangent so far, 0 for none */
     /* per operand, starts false; a rule sets it if dx already includes sum, because it added to sum step by step, as code without
      * the region would have */
     bool *total;
     Status *st;
-    void *user;              /* the caller of the walk, for `foreign` */
+    void *user;                     /* the caller of the walk, for `foreign` */
     void (*foreign)(struct Vjp *v); /* the rule of `call` and `custom`, which belong to the front end; NULL: an error */
     /* The reverse walk itself, for the bodies of regions (it lies above ir): appends to g
      * through e the cotangents of x, given those of y. dx gets 0 where nothing flows. */
     bool (*walk)(struct Vjp *v, Emit *e, const Graph *g, const Value *y, const Value *seed, uint32_t ny, const Value *x,
-                 uint32_t nx, Value *dx);
+        uint32_t nx, Value *dx);
 } Vjp;
 
 /* The gradient of one node by its table row or rule; false if an elementwise column or rule

@@ -26,20 +26,17 @@ Value fold_elementwise(const Folding *f);
 
 /* ---- for inference */
 
-static inline DimTable *rule_dims(const Infer *inf)
-{
-    return inf->module ? &inf->module->dims : NULL;
-}
+static inline DimTable *rule_dims(const Infer *inf) { return inf->module ? &inf->module->dims : NULL; }
 
 /* Each fails with its own text. */
 bool rule_axis(Infer *inf, int64_t axis, uint32_t rank);
-bool rule_axes(Infer *inf, uint32_t rank); /* all attributes: axes, strictly ascending */
+bool rule_axes(Infer *inf, uint32_t rank);                   /* all attributes: axes, strictly ascending */
 bool rule_domain(Infer *inf, uint32_t operand, char domain); /* a letter of ops.def */
 bool rule_scalar(Infer *inf, DType t, int64_t v);            /* attribute v is an element of t */
 /* The attributes from number `first` on as a shape of dtype t. */
 bool rule_shape(Infer *inf, uint32_t first, DType t, Type *out);
 
-bool rule_room(Infer *inf, uint32_t n); /* n results, to be filled in; more than FEW_RESULTS only in a graph */
+bool rule_room(Infer *inf, uint32_t n);                      /* n results, to be filled in; more than FEW_RESULTS only in a graph */
 static inline bool rule_result(Infer *inf, const Type *type) /* one result; always true */
 {
     inf->out[0] = *type;

@@ -17,7 +17,7 @@ typedef struct Type {
 
 typedef struct Attr { /* immutable, in the module's arena; layout per op as its row in ops.def says */
     uint32_t len;
-    int64_t at[];     /* doubles as their bits (attr_f64) */
+    int64_t at[]; /* doubles as their bits (attr_f64) */
 } Attr;
 
 /* The attributes of each op by name: a struct per row of ops.def, laid over the numbers. ATTRS(pad, n->attr->at)->fill reads one.
@@ -31,7 +31,10 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
 #define GRAPH(name) int64_t name;
 #define INTS(name) int64_t name[];
 #define DIMS(name) Dim name[];
-#define DIM_ROWS(name, ...) struct { Dim __VA_ARGS__; } name[];
+#define DIM_ROWS(name, ...) \
+    struct {                \
+        Dim __VA_ARGS__;    \
+    } name[];
 #define GRAPHS(name) int64_t name[];
 #define OPTION(name) int64_t name[];
 #define UNARY(...)
@@ -39,7 +42,8 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
 #define TERNARY(...)
 #define OP(name, nin, nout, flags, role, vjp, fold, map, attrs) \
     struct name##_attrs {                                       \
-        struct {} first;                                        \
+        struct {                                                \
+        } first;                                                \
         attrs                                                   \
     };
 #include "ops.def"
@@ -76,16 +80,16 @@ typedef struct Loc { /* where the user wrote it */
 typedef struct Node {
     uint16_t op;
     uint32_t nin, nout;
-    Value out;          /* first result */
+    Value out; /* first result */
     const Value *in;
-    const Attr *attr;   /* never NULL */
+    const Attr *attr; /* never NULL */
     Loc loc;
 } Node;
 
 typedef struct ValueDef {
     Type type;
-    uint32_t node;      /* who makes it */
-    uint32_t result;    /* which of its results */
+    uint32_t node;   /* who makes it */
+    uint32_t result; /* which of its results */
 } ValueDef;
 
 typedef struct Module Module;
@@ -93,20 +97,20 @@ typedef struct Module Module;
 typedef struct Graph {
     Module *module;
     const char *name;
-    uint32_t index;      /* in the module */
+    uint32_t index; /* in the module */
     VEC(Node) node;
     VEC(ValueDef) value; /* value.at[0] is the none value */
     VEC(Value) param;
     VEC(Value) result;
-    bool kernel;         /* it is the body of a kernel node */
+    bool kernel; /* it is the body of a kernel node */
     /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
     bool effect;
 } Graph;
 
 struct Module {
-    Arena *arena;        /* everything below lives here */
+    Arena *arena; /* everything below lives here */
     DimTable dims;
-    VEC(Graph *) graph;  /* graph.at[0] is the entry */
+    VEC(Graph *) graph; /* graph.at[0] is the entry */
 };
 
 Module *module_new(Arena *arena);
@@ -123,8 +127,8 @@ static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node
  */
 Value graph_append(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Loc loc, Status *st);
 /* The same for an op whose result types nothing in the graph tells (`call`, `param`): no inference. */
-Value graph_append_typed(Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out,
-                         uint32_t nout, Loc loc);
+Value graph_append_typed(
+    Graph *g, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, const Type *out, uint32_t nout, Loc loc);
 Value graph_param(Graph *g, const Type *type, Loc loc); /* appended; also listed in g->param */
 void graph_result(Graph *g, Value v);
 
@@ -132,7 +136,7 @@ bool type_equal(const Type *a, const Type *b);
 /* DIM_BAD on overflow; of a stack whose height its loop makes: of one slice */
 Dim type_elements(DimTable *t, const Type *type);
 size_t type_print(const DimTable *t, const Type *type, char *buf, size_t cap); /* f32[32,784] */
-uint64_t node_hash(const Graph *g, const Node *n);    /* op, attributes, operand handles: for sharing */
+uint64_t node_hash(const Graph *g, const Node *n);                             /* op, attributes, operand handles: for sharing */
 
 /* An effect of the node itself or of a graph that it runs: never shared, dropped or reordered against another. */
 bool node_has_effect(const Module *m, const Node *n);
@@ -141,7 +145,17 @@ bool node_has_effect(const Module *m, const Node *n);
  * for all of that graph's, once for each time it is named, which is what compiling costs. */
 bool module_expands_fairly(const Module *m, uint32_t *graph, Status *st);
 
-static inline double attr_f64(int64_t bits) { double d; memcpy(&d, &bits, sizeof d); return d; }
-static inline int64_t attr_of_f64(double d) { int64_t b; memcpy(&b, &d, sizeof b); return b; }
+static inline double attr_f64(int64_t bits)
+{
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    return d;
+}
+static inline int64_t attr_of_f64(double d)
+{
+    int64_t b;
+    memcpy(&b, &d, sizeof b);
+    return b;
+}
 
 #endif

@@ -30,10 +30,10 @@ typedef struct IndexEnv {
     DimTable *dims;
     uint32_t naxis;
     Dim extent[INDEX_AXES];
-    int sweep;                                                  /* the axis that reductions fold; -1: none yet */
-    bool affine;                                                /* refuse what needs a division, of the sweep's index excepted */
+    int sweep;   /* the axis that reductions fold; -1: none yet */
+    bool affine; /* refuse what needs a division, of the sweep's index excepted */
     void *user;
-    int32_t (*prim)(void *user, Prim p, int32_t a, int32_t b);  /* i64 arithmetic; comparisons give bool */
+    int32_t (*prim)(void *user, Prim p, int32_t a, int32_t b); /* i64 arithmetic; comparisons give bool */
     int32_t (*dim)(void *user, Dim d);
     int32_t (*axis)(void *user, uint32_t axis);
     /* The element of v, an index, that is demanded at a map, as an i64 value clamped to 0 .. size - 1; -1: it cannot be had. */
@@ -54,8 +54,8 @@ typedef struct IndexStep {
     IndexMap map;
     uint32_t nguard;
     IndexGuard guard[INDEX_GUARDS];
-    bool outside;      /* some guard holds nowhere */
-    bool fills;        /* where the access is outside, the element is `fill` */
+    bool outside; /* some guard holds nowhere */
+    bool fills;   /* where the access is outside, the element is `fill` */
     int64_t fill;
 } IndexStep;
 
@@ -96,19 +96,19 @@ typedef enum IndexWithin { WITHIN_MAYBE, WITHIN_NEVER, WITHIN_ALWAYS } IndexWith
 IndexWithin index_within(const IndexEnv *env, const IndexExpr *e, Dim size);
 
 static inline bool node_reduces(const Node *n) { return op_reduces((Op)n->op); }
-bool index_one_run(const Node *n);                /* a reduction folds axes that lie side by side, as a kernel can */
+bool index_one_run(const Node *n); /* a reduction folds axes that lie side by side, as a kernel can */
 Dim index_reduced_extent(const Graph *g, const Node *n);
 /* How docs/numerics.md folds n. */
 typedef enum FoldForm {
-    FORM_INDEX,    /* strictly in order of the index, or (argmax, argmin) in any order */
+    FORM_INDEX, /* strictly in order of the index, or (argmax, argmin) in any order */
     FORM_CHAINS,
-    FORM_ROW       /* the folded axis is the operand's innermost and not known to be shorter than TREE_LANES */
+    FORM_ROW /* the folded axis is the operand's innermost and not known to be shorter than TREE_LANES */
 } FoldForm;
 FoldForm index_fold_form(const Graph *g, const Node *n);
 
 /* True if the map takes the points of the axes in *axes to the value's elements one to one. */
 bool index_bijective(const IndexEnv *env, const IndexMap *m, uint32_t *axes);
-uint32_t index_axes(const IndexMap *m);           /* axes that affine terms use */
+uint32_t index_axes(const IndexMap *m); /* axes that affine terms use */
 bool index_has_dyn(const IndexMap *m);
 void index_copy(IndexMap *to, const IndexMap *from); /* what lies beyond the rank is neither read nor written */
 static inline size_t index_bytes(const IndexMap *m) { return offsetof(IndexMap, at) + m->rank * sizeof m->at[0]; }
@@ -127,7 +127,7 @@ IndexExpr index_const(Dim base);
 IndexExpr index_axis(uint32_t axis, Dim coef);
 bool index_add(IndexEnv *env, IndexExpr *to, const IndexExpr *e);
 bool index_scale(IndexEnv *env, IndexExpr *e, Dim by);
-bool index_negate(IndexEnv *env, IndexExpr *e);   /* size - 1 - e etc. are built from this */
+bool index_negate(IndexEnv *env, IndexExpr *e); /* size - 1 - e etc. are built from this */
 int32_t index_value(IndexEnv *env, const IndexExpr *e);
 
 #endif

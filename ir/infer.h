@@ -9,14 +9,14 @@
 #define FEW_RESULTS 2 /* of every op that is no region and no callback */
 
 typedef struct Infer {
-    Module *module;     /* NULL in eager code: all dims constant, no regions */
+    Module *module; /* NULL in eager code: all dims constant, no regions */
     Op op;
     const Type *const *in;
     uint32_t nin;
     const int64_t *attr;
     uint32_t nattr;
-    Type *out;          /* the result types: `few`, or of the module's arena (rule_room) */
-    uint32_t nout;      /* set by the rule */
+    Type *out;     /* the result types: `few`, or of the module's arena (rule_room) */
+    uint32_t nout; /* set by the rule */
     Type few[FEW_RESULTS];
     Status *st;
     const Graph *graph; /* where the operands live, so that a loop can look at its trip count; NULL: unknown */
@@ -24,8 +24,8 @@ typedef struct Infer {
 } Infer;
 
 /* The question, outside of any graph; `few` is not cleared. */
-static inline void infer_begin(Infer *inf, Op op, const Type *const *in, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, Status *st)
+static inline void infer_begin(
+    Infer *inf, Op op, const Type *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr, Status *st)
 {
     inf->module = NULL;
     inf->op = op;

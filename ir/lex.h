@@ -19,10 +19,9 @@ typedef struct Lex {
     DimTable *dims;
 } Lex;
 
-bool lex_fail(Lex *l, StatusCode code, const char *format, ...)
-    PRINTF_LIKE(3, 4);       /* at the place where l is */
-char lex_look(const Lex *l); /* the next byte, nothing skipped; 0 at the end */
-void lex_skip(Lex *l);       /* past blanks and comments: two slashes to the end of the line */
+bool lex_fail(Lex *l, StatusCode code, const char *format, ...) PRINTF_LIKE(3, 4); /* at the place where l is */
+char lex_look(const Lex *l);             /* the next byte, nothing skipped; 0 at the end */
+void lex_skip(Lex *l);                   /* past blanks and comments: two slashes to the end of the line */
 bool lex_take(Lex *l, const char *what); /* only if it is there: records nothing */
 bool lex_expect(Lex *l, const char *what);
 bool lex_keyword(Lex *l, const char *what);   /* as a whole word */

@@ -6,7 +6,7 @@
 #include "scalar_c.h"
 
 #include "scalar_paste.h"
-#define NARROW_BEGIN(fn, from, to)        \
+#define NARROW_BEGIN(fn, from, to)            \
     static inline c_##to fn(const c_##from x) \
     {
 #define LET(fn, name, type, expr) const c_##type v_##name = expr;

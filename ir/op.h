@@ -22,8 +22,8 @@ enum {
     OPF_CONTRACTS = 8,
     OPF_REGION = 16,
     OPF_EFFECT = 32,
-    OPF_CAST = 64,       /* elementwise, result dtype in the attributes */
-    OPF_TO_BOOL = 128    /* elementwise with a bool result */
+    OPF_CAST = 64,    /* elementwise, result dtype in the attributes */
+    OPF_TO_BOOL = 128 /* elementwise with a bool result */
 };
 
 typedef enum OpRole { /* what an op is to kernels, as ops.def says */
@@ -46,9 +46,9 @@ typedef enum OpRole { /* what an op is to kernels, as ops.def says */
 /* A gradient column: a flat prefix array. */
 typedef enum GradKind { GK_NONE, GK_OP, GK_G, GK_R, GK_X, GK_Y, GK_Z, GK_CONST, GK_END } GradKind;
 typedef struct GradTok {
-    uint8_t kind;   /* GradKind */
-    uint16_t op;    /* GK_OP: an elementwise Op (where for SELECT) */
-    double value;   /* GK_CONST */
+    uint8_t kind; /* GradKind */
+    uint16_t op;  /* GK_OP: an elementwise Op (where for SELECT) */
+    double value; /* GK_CONST */
 } GradTok;
 
 typedef uint32_t Value; /* of a graph (graph.h) */
@@ -59,7 +59,7 @@ struct Mapping;
 
 typedef struct OpDef {
     const char *name;
-    int8_t nin, nout;         /* -1: any */
+    int8_t nin, nout; /* -1: any */
     uint16_t flags;
     uint8_t role;             /* OpRole */
     char domain;              /* elementwise: letter of ops.def */
@@ -68,7 +68,7 @@ typedef struct OpDef {
     const GradTok *grad[3];   /* elementwise: per operand */
     const char *attrs;        /* structured: a letter per attribute, i d v t g; last perhaps a capital I D G for all that follow */
     bool (*infer)(struct Infer *);
-    void (*vjp)(struct Vjp *); /* NULL: no gradient flows */
+    void (*vjp)(struct Vjp *);             /* NULL: no gradient flows */
     Value (*fold)(const struct Folding *); /* NULL: nothing is known */
     bool (*map)(const struct Mapping *);   /* NULL: at the same place */
 } OpDef;
@@ -92,7 +92,7 @@ static inline bool op_attr_is_graph(Op op, uint32_t i)
 }
 
 Op op_parse(const char *name, size_t len); /* OP_none if unknown */
-bool domain_has(char domain, DType t); /* a letter of ops.def */
+bool domain_has(char domain, DType t);     /* a letter of ops.def */
 static inline bool op_domain_has(Op op, DType t) { return domain_has(op_def[op].domain, t); }
 
 #endif

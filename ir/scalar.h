@@ -13,18 +13,18 @@ typedef enum Prim {
 #undef PRIM
     P_COUNT,
     /* tokens that are no primitives */
-    P_ARG,    /* ref: operand 0, 1, 2 */
-    P_CONST,  /* value; type DT_NONE: the type of the op's operands */
-    P_FN,     /* ref: MathFn, followed by its arguments: an elementary function */
-    P_LET,    /* ref: slot, from 0 on in each function; type; followed by the expression that fills it */
-    P_SLOT,   /* ref: slot, read */
-    P_RET,    /* followed by the expression that is the function's value */
+    P_ARG,   /* ref: operand 0, 1, 2 */
+    P_CONST, /* value; type DT_NONE: the type of the op's operands */
+    P_FN,    /* ref: MathFn, followed by its arguments: an elementary function */
+    P_LET,   /* ref: slot, from 0 on in each function; type; followed by the expression that fills it */
+    P_SLOT,  /* ref: slot, read */
+    P_RET,   /* followed by the expression that is the function's value */
     P_END
 } Prim;
 
 typedef struct ScalarTok {
-    uint8_t prim;  /* Prim */
-    uint8_t type;  /* DType of cvt, bits, floatbits, const and let; DT_NONE: the op's own type */
+    uint8_t prim; /* Prim */
+    uint8_t type; /* DType of cvt, bits, floatbits, const and let; DT_NONE: the op's own type */
     uint16_t ref;
     double value;
 } ScalarTok;
@@ -50,7 +50,7 @@ typedef enum MathFn {
 } MathFn;
 
 typedef struct MathInfo {
-    const char *name;      /* as in libm; with an f appended: the float version */
+    const char *name; /* as in libm; with an f appended: the float version */
     uint8_t args;
     const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
     double (*f64)(double); /* args == 1 */
@@ -59,12 +59,18 @@ typedef struct MathInfo {
 extern const MathInfo math_info[FN_COUNT];
 
 /* The functions of narrow.def; NULL of types that are no narrow floats. */
-typedef struct NarrowFns { const ScalarTok *widen, *narrow, *round; } NarrowFns;
+typedef struct NarrowFns {
+    const ScalarTok *widen, *narrow, *round;
+} NarrowFns;
 extern const NarrowFns narrow_fns[DT_COUNT];
 
 /* One scalar value of any type, for the interpreter. Floats in f (an f32 value is held rounded), the rest in i (u64 as its bits).
  */
-typedef union Scalar { double f; int64_t i; uint64_t u; } Scalar;
+typedef union Scalar {
+    double f;
+    int64_t i;
+    uint64_t u;
+} Scalar;
 
 /* One primitive on scalars of type t (cvt/bits/floatbits: from t to `to`): exactly what every backend computes.
  * mad rounds once if this CPU has FMA and twice otherwise. */
@@ -77,7 +83,12 @@ Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args)
 /* What an expression is expanded into: values, instructions, text. */
 typedef struct Term {
     DType type;
-    union { Scalar scalar; int32_t at; void *value; const char *text; } as;
+    union {
+        Scalar scalar;
+        int32_t at;
+        void *value;
+        const char *text;
+    } as;
 } Term;
 typedef struct ScalarSink {
     void *to;

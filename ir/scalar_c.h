@@ -55,36 +55,33 @@ static inline double floatbits_f64(uint64_t u)
     memcpy(&x, &u, 8);
     return x;
 }
-static inline uint32_t mulhi_u32(uint32_t x, uint32_t y)
-{
-    return (uint32_t)(((uint64_t)x * y) >> 32);
-}
+static inline uint32_t mulhi_u32(uint32_t x, uint32_t y) { return (uint32_t)(((uint64_t)x * y) >> 32); }
 
-#define SCALAR_FLOAT(t, suffix) \
-    static inline c_##t abs_##t(c_##t x) { return __builtin_fabs##suffix(x); } \
-    static inline c_##t sqrt_##t(c_##t x) { return __builtin_sqrt##suffix(x); } \
-    static inline c_##t floor_##t(c_##t x) { return __builtin_floor##suffix(x); } \
-    static inline c_##t ceil_##t(c_##t x) { return __builtin_ceil##suffix(x); } \
-    static inline c_##t trunc_##t(c_##t x) { return __builtin_trunc##suffix(x); } \
-    static inline c_##t rint_##t(c_##t x) { return __builtin_rint##suffix(x); } \
+#define SCALAR_FLOAT(t, suffix)                                                                     \
+    static inline c_##t abs_##t(c_##t x) { return __builtin_fabs##suffix(x); }                      \
+    static inline c_##t sqrt_##t(c_##t x) { return __builtin_sqrt##suffix(x); }                     \
+    static inline c_##t floor_##t(c_##t x) { return __builtin_floor##suffix(x); }                   \
+    static inline c_##t ceil_##t(c_##t x) { return __builtin_ceil##suffix(x); }                     \
+    static inline c_##t trunc_##t(c_##t x) { return __builtin_trunc##suffix(x); }                   \
+    static inline c_##t rint_##t(c_##t x) { return __builtin_rint##suffix(x); }                     \
     static inline c_##t copysign_##t(c_##t x, c_##t y) { return __builtin_copysign##suffix(x, y); } \
-    /* const: rows of ops.def spell one remainder several times */ \
+    /* const: rows of ops.def spell one remainder several times */                                  \
     __attribute__((const, noinline, unused)) static c_##t fmod_##t(c_##t x, c_##t y) { return fmod##suffix(x, y); }
 SCALAR_FLOAT(f32, f)
 SCALAR_FLOAT(f64, )
 #undef SCALAR_FLOAT
 
 /* Integers of one width, u the unsigned twin. What divides by -1 negates: MIN / -1 traps. */
-#define SCALAR_SIGNED(t, u, bits) \
-    static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : y == -1 ? (c_##t)(0u - (c_##u)x) : (c_##t)(x / y); } \
-    static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 || y == -1 ? 0 : (c_##t)(x % y); } \
-    static inline c_##t abs_##t(c_##t x) { return x < 0 ? (c_##t)(0u - (c_##u)x) : x; } \
+#define SCALAR_SIGNED(t, u, bits)                                                                                                  \
+    static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : y == -1 ? (c_##t)(0u - (c_##u)x) : (c_##t)(x / y); }      \
+    static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 || y == -1 ? 0 : (c_##t)(x % y); }                              \
+    static inline c_##t abs_##t(c_##t x) { return x < 0 ? (c_##t)(0u - (c_##u)x) : x; }                                            \
     static inline c_##t shl_##t(c_##t x, c_##t n) { return (c_##u)n < (bits) ? (c_##t)((c_##u)x << ((c_##u)n & ((bits)-1))) : 0; } \
     static inline c_##t shr_##t(c_##t x, c_##t n) { return (c_##t)(x >> ((c_##u)n < (bits) ? (c_##u)n : (c_##u)((bits)-1))); }
-#define SCALAR_UNSIGNED(t, bits) \
-    static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x / y); } \
-    static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x % y); } \
-    static inline c_##t abs_##t(c_##t x) { return x; } \
+#define SCALAR_UNSIGNED(t, bits)                                                                              \
+    static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x / y); }                    \
+    static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x % y); }                    \
+    static inline c_##t abs_##t(c_##t x) { return x; }                                                        \
     static inline c_##t shl_##t(c_##t x, c_##t n) { return n < (bits) ? (c_##t)(x << (n & ((bits)-1))) : 0; } \
     static inline c_##t shr_##t(c_##t x, c_##t n) { return n < (bits) ? (c_##t)(x >> (n & ((bits)-1))) : 0; }
 SCALAR_SIGNED(i8, u8, 8)
@@ -100,14 +97,14 @@ SCALAR_UNSIGNED(u64, 64)
 
 /* Each float to each integer in that float's own arithmetic, so that f32 -> i32 fills whole vectors: truncated, the nearest end
  * where that is out of range, NaN to 0. Every bound is exact in f32; `over` is the first value above the range. */
-#define SCALAR_CVT(from, t, least, most, over) \
-    static inline c_##t cvt_##from##_##t(c_##from x) \
-    { \
+#define SCALAR_CVT(from, t, least, most, over)                                                                                \
+    static inline c_##t cvt_##from##_##t(c_##from x)                                                                          \
+    {                                                                                                                         \
         return x >= (c_##from)(over) ? (c_##t)(most) : x < (c_##from)(least) ? (c_##t)(least) : x == x ? (c_##t)x : (c_##t)0; \
     }
-#define SCALAR_TO_INT(t, least, most, over) \
-    static inline c_##t not_##t(c_##t x) { return (c_##t)~x; } \
-    SCALAR_CVT(f32, t, least, most, over) \
+#define SCALAR_TO_INT(t, least, most, over)                     \
+    static inline c_##t not_##t(c_##t x) { return (c_##t) ~x; } \
+    SCALAR_CVT(f32, t, least, most, over)                       \
     SCALAR_CVT(f64, t, least, most, over)
 SCALAR_TO_INT(i8, INT8_MIN, INT8_MAX, 0x1p7)
 SCALAR_TO_INT(i16, INT16_MIN, INT16_MAX, 0x1p15)
@@ -157,9 +154,15 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 
 /* For _Generic: fn of each type. */
 #define FLOATS_(fn) float : fn##_f32, double : fn##_f64
-#define INTS_(fn) \
-    int8_t : fn##_i8, int16_t : fn##_i16, int32_t : fn##_i32, int64_t : fn##_i64, uint8_t : fn##_u8, uint16_t : fn##_u16, \
-             uint32_t : fn##_u32, uint64_t : fn##_u64
+#define INTS_(fn)                                                                    \
+    int8_t:                                                                          \
+    fn##_i8, int16_t : fn##_i16,                                                     \
+                       int32_t : fn##_i32,                                           \
+                                 int64_t : fn##_i64,                                 \
+                                           uint8_t : fn##_u8,                        \
+                                                     uint16_t : fn##_u16,            \
+                                                                uint32_t : fn##_u32, \
+                                                                           uint64_t : fn##_u64
 /* What math.def converts to. */
 #define CVT_f32(v) ((float)(v))
 #define CVT_f64(v) ((double)(v))

@@ -23,7 +23,7 @@
 #define OF_FLOAT_(fn, v) _Generic((v), FLOATS_(fn))
 #define OF_INT_(fn, v) _Generic((v), INTS_(fn))
 #define OF_NUMBER_(fn, v) _Generic((v), FLOATS_(fn), INTS_(fn))
-#define OF_BITS_(fn, v) _Generic((v), _Bool: fn##_bool, INTS_(fn))
+#define OF_BITS_(fn, v) _Generic((v), _Bool : fn##_bool, INTS_(fn))
 #define K(type, v) ((c_##type)(v))
 #define V(fn, name) v_##name
 #define BITS(type, a) ((c_##type)OF_FLOAT_(bits, a)(a))

@@ -6,14 +6,14 @@
 #include "graph.h"
 
 typedef struct Transplant {
-    Graph *const *graph;  /* the old module's, by index */
+    Graph *const *graph; /* the old module's, by index */
     uint32_t graphs;
     const DimTable *dims; /* its sizes */
     /* per expression of dims: what a symbol is in the new module; DIM_BAD of one that a loop makes, which gets a new one */
     Dim *size;
     Module *to;
     Status *st;
-    Graph **copy;         /* per old graph: its copy; NULL: none so far */
+    Graph **copy; /* per old graph: its copy; NULL: none so far */
 } Transplant;
 
 /* Both with all symbols DIM_BAD: the caller says what those are that no loop makes. */

@@ -12,12 +12,12 @@
 
 #include "../runtime/base.h"
 
-#define TREE_LANES 32   /* of a block in row form; rows shorter than this are folded as columns are */
-#define TREE_ROW 1024   /* elements of a block in row form */
-#define TREE_CHAIN 64   /* elements of a block of all other folds: one after the other, from the identity */
-#define TREE_PRODUCT 128          /* of k in one chain of a product */
+#define TREE_LANES 32                /* of a block in row form; rows shorter than this are folded as columns are */
+#define TREE_ROW 1024                /* elements of a block in row form */
+#define TREE_CHAIN 64                /* elements of a block of all other folds: one after the other, from the identity */
+#define TREE_PRODUCT 128             /* of k in one chain of a product */
 #define TREE_RUN (64 * TREE_PRODUCT) /* of k whose chains' totals are added in order: a block of the product's tree */
-#define TREE_LEVELS 56  /* of a counter, whatever the size */
+#define TREE_LEVELS 56               /* of a counter, whatever the size */
 
 /* How many of that many blocks, which are at least two, make the first subtree. */
 static inline int64_t tree_left(int64_t blocks) { return (int64_t)1 << (63 - __builtin_clzll((uint64_t)blocks - 1)); }

@@ -7,16 +7,16 @@
 #include "../ir/target.h"
 
 typedef struct PassCtx {
-    Arena *scratch;         /* freed after the pass */
+    Arena *scratch; /* freed after the pass */
     const Target *target;
     Status *st;
-    bool verify;            /* after each pass that changed something */
+    bool verify; /* after each pass that changed something */
     /* Called after each pass that changed something, and with pass "trace" at the start; NULL: not asked for. */
     void (*dump)(void *user, const char *pass, const Module *m);
     void *dump_user;
-    double *seconds;        /* per pass of pipeline.def, added up; NULL: not timed */
-    const char *only;       /* a single pass to run (tests); NULL: the pipeline */
-    int stop_after;         /* run only the first n rows; -1: all (bisection) */
+    double *seconds;  /* per pass of pipeline.def, added up; NULL: not timed */
+    const char *only; /* a single pass to run (tests); NULL: the pipeline */
+    int stop_after;   /* run only the first n rows; -1: all (bisection) */
 } PassCtx;
 
 typedef Graph *PassFn(PassCtx *ctx, const Graph *in); /* NULL after an error (ctx->st) */

@@ -17,10 +17,10 @@
 #define MIN_OF(a, b) ONE_OF(a, <, b, __COUNTER__)
 #define MAX_OF(a, b) ONE_OF(a, >, b, __COUNTER__)
 #define ONE_OF(a, than, b, n) ONE_OF_(a, than, b, n)
-#define ONE_OF_(a, than, b, n)                                                                                      \
-    __extension__({                                                                                                 \
-        __typeof__(1 ? (a) : (b)) one_of_a##n = (a), one_of_b##n = (b);                                              \
-        one_of_a##n than one_of_b##n ? one_of_a##n : one_of_b##n;                                                   \
+#define ONE_OF_(a, than, b, n)                                          \
+    __extension__({                                                     \
+        __typeof__(1 ? (a) : (b)) one_of_a##n = (a), one_of_b##n = (b); \
+        one_of_a##n than one_of_b##n ? one_of_a##n : one_of_b##n;       \
     })
 
 #if defined(__GNUC__)
@@ -104,7 +104,7 @@ void *mem_resize(void *p, size_t old_bytes, size_t new_bytes); /* on failure NUL
 void mem_free(void *p, size_t bytes);                          /* bytes: exactly what was asked for */
 void *mem_alloc_aligned(size_t bytes, size_t align);           /* large blocks: the caller advises huge pages */
 void mem_free_aligned(void *p, size_t bytes, size_t align);
-char *mem_strdup(const char *s);                               /* freed with mem_free(s, strlen(s) + 1) */
+char *mem_strdup(const char *s); /* freed with mem_free(s, strlen(s) + 1) */
 
 /* Checked size arithmetic; false on overflow. */
 static inline bool size_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
@@ -117,12 +117,12 @@ typedef struct ArenaBlock ArenaBlock;
 typedef struct Arena {
     ArenaBlock *block; /* newest first */
     char *at, *end;
-    jmp_buf *border;   /* where exhaustion jumps to; must be set while allocating */
-    size_t used;       /* bytes handed out, for reports */
+    jmp_buf *border; /* where exhaustion jumps to; must be set while allocating */
+    size_t used;     /* bytes handed out, for reports */
 } Arena;
 
 void arena_init(Arena *a);
-void arena_free(Arena *a); /* all memory; the arena may be used again */
+void arena_free(Arena *a);                 /* all memory; the arena may be used again */
 void *arena_alloc(Arena *a, size_t bytes); /* 16-byte aligned, not zeroed */
 void *arena_zeros(Arena *a, size_t count, size_t size);
 char *arena_printf(Arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -135,11 +135,15 @@ bool arena_try(Arena *a, Status *st, void (*body)(void *arg), void *arg);
 
 /* ---- vector in an arena ----------------------------------------------------------------------------
  * VEC(T) v = {0}; *VEC_PUSH(arena, &v) = x; v.at[i]; v.len. Old storage stays in the arena. */
-#define VEC(T) struct { T *at; uint32_t len, cap; }
+#define VEC(T)             \
+    struct {               \
+        T *at;             \
+        uint32_t len, cap; \
+    }
 void *vec_grow(Arena *a, void *at, uint32_t len, uint32_t *cap, size_t size);
-#define VEC_PUSH(a, v)                                                                                              \
-    ((v)->len == (v)->cap ? ((v)->at = vec_grow((a), (v)->at, (v)->len, &(v)->cap, sizeof *(v)->at)) : (v)->at,      \
-     &(v)->at[(v)->len++])
+#define VEC_PUSH(a, v)                                                                                          \
+    ((v)->len == (v)->cap ? ((v)->at = vec_grow((a), (v)->at, (v)->len, &(v)->cap, sizeof *(v)->at)) : (v)->at, \
+        &(v)->at[(v)->len++])
 
 /* Storage of its own for a vector that was copied with its struct. */
 #define VEC_COPY(a, v) ((v)->at = arena_copy((a), (v)->at, (v)->len * sizeof *(v)->at), (v)->cap = (v)->len)
@@ -147,16 +151,18 @@ void *vec_grow(Arena *a, void *at, uint32_t len, uint32_t *cap, size_t size);
 /* ---- hash map: 64-bit key -> 64-bit value, open addressing, arena or heap -----------------------------
  * Keys are full hashes or identities, any value; one entry per key. Equality beyond the key is the caller's
  * (hash_key, or chain through the value). */
-typedef struct MapSlot { uint64_t key, value; } MapSlot;
+typedef struct MapSlot {
+    uint64_t key, value;
+} MapSlot;
 typedef struct Map {
     Arena *arena; /* NULL: heap, freed by map_free */
     MapSlot *slot;
     uint32_t len, cap;
 } Map;
 
-uint64_t *map_get(const Map *m, uint64_t key);            /* NULL if absent */
-uint64_t *map_put(Map *m, uint64_t key, uint64_t value);  /* inserts or overwrites; heap maps: NULL on failure */
-bool map_remove(Map *m, uint64_t key);                    /* true if it was there */
+uint64_t *map_get(const Map *m, uint64_t key);           /* NULL if absent */
+uint64_t *map_put(Map *m, uint64_t key, uint64_t value); /* inserts or overwrites; heap maps: NULL on failure */
+bool map_remove(Map *m, uint64_t key);                   /* true if it was there */
 /* Walks all entries in no particular order: start with *at = 0; false after the last. Nothing may be put or removed meanwhile. */
 bool map_next(const Map *m, uint32_t *at, MapSlot *out);
 void map_free(Map *m);

@@ -13,7 +13,7 @@ struct Queue; /* of a device, codegen/device.h: opaque here */
 
 /* Where a pool's blocks come from and go to. */
 typedef struct BufferMemory {
-    uint8_t device;          /* the device's number, which its buffers carry */
+    uint8_t device;                                                           /* the device's number, which its buffers carry */
     void *(*alloc)(const struct BufferMemory *m, size_t bytes, size_t align); /* NULL: no memory */
     /* last: the queue that used the block last (NULL: none). The memory is freed when that queue has finished its work so far. */
     void (*free)(const struct BufferMemory *m, void *data, size_t bytes, size_t align, struct Queue *last);
@@ -22,20 +22,20 @@ extern const BufferMemory host_memory; /* device 0 */
 
 typedef struct Buffer {
     void *data;
-    size_t bytes;            /* usable */
+    size_t bytes; /* usable */
     atomic_uint refs;
-    uint16_t size_class;     /* free list it returns to; UINT16_MAX: not pooled */
-    uint8_t device;          /* BufferMemory.device */
-    BufferPool *pool;        /* NULL for borrowed memory */
+    uint16_t size_class; /* free list it returns to; UINT16_MAX: not pooled */
+    uint8_t device;      /* BufferMemory.device */
+    BufferPool *pool;    /* NULL for borrowed memory */
     union {
-        struct {             /* borrowed memory: called once at the end; may be NULL */
+        struct { /* borrowed memory: called once at the end; may be NULL */
             void (*release)(void *data, void *user);
             void *user;
         };
         /* of a pooled buffer of another device: the queue that used it last, by which device.c orders work; NULL: none */
         struct Queue *queue;
     };
-    struct Buffer *next;     /* in a free list */
+    struct Buffer *next; /* in a free list */
 } Buffer;
 
 /* One per thread-state of an engine plus a shared one. The thread that makes a pool owns it and needs no lock;

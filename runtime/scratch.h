@@ -13,9 +13,9 @@ struct ScratchBlock {
     _Alignas(16) char at[];
 };
 
-typedef struct Scratch {   /* all zeros: empty */
+typedef struct Scratch {         /* all zeros: empty */
     ScratchBlock *first, *block; /* block: the one in use; NULL: none yet */
-    size_t used;           /* of it */
+    size_t used;                 /* of it */
 } Scratch;
 
 typedef struct ScratchMark {

@@ -98,34 +98,33 @@ static void NAME(columns_)(const Block *g, int64_t first)
                 for (int64_t r = 0; r < g->m; r++) chain[r][v] = MADD(SPLAT(a[r][k]), LOAD(column), chain[r][v]);
             }
         for (int64_t r = 0; r < g->m; r++)
-            for (int v = 0; v < vectors; v++)
-                STORE(sum + r * WIDE + v * LANES, LOAD(sum + r * WIDE + v * LANES) + chain[r][v]);
+            for (int v = 0; v < vectors; v++) STORE(sum + r * WIDE + v * LANES, LOAD(sum + r * WIDE + v * LANES) + chain[r][v]);
     }
     for (int64_t r = 0; r < g->m; r++) memcpy((T *)g->c + r * g->c_row + first, sum + r * WIDE, (size_t)n * sizeof(T));
 }
 
 /* Columns `first` and on of one row, as many as fill the vectors, of a b that is near: chain and sum stay in registers. */
-#define NEAR_FN(vectors)                                                                                    \
-    static void NAME(near##vectors##_)(const Block *g, int64_t first)                                       \
-    {                                                                                                       \
-        const T *a = g->a, *b = (const T *)g->b + first;                                                    \
-        V sum[vectors];                                                                                     \
-        UNROLL                                                                                              \
-        for (int v = 0; v < vectors; v++) sum[v] = SPLAT(0);                                                \
-        for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {                                               \
-            V chain[vectors];                                                                               \
-            UNROLL                                                                                          \
-            for (int v = 0; v < vectors; v++) chain[v] = SPLAT(0);                                          \
-            for (int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT); k > 0; k--, a += g->a_col, b += g->b_row) {   \
-                const V x = SPLAT(*a);                                                                      \
-                UNROLL                                                                                      \
-                for (int v = 0; v < vectors; v++) chain[v] = MADD(x, LOAD(b + v * LANES), chain[v]);        \
-            }                                                                                               \
-            UNROLL                                                                                          \
-            for (int v = 0; v < vectors; v++) sum[v] = sum[v] + chain[v];                                   \
-        }                                                                                                   \
-        UNROLL                                                                                              \
-        for (int v = 0; v < vectors; v++) STORE((T *)g->c + first + v * LANES, sum[v]);                     \
+#define NEAR_FN(vectors)                                                                                  \
+    static void NAME(near##vectors##_)(const Block *g, int64_t first)                                     \
+    {                                                                                                     \
+        const T *a = g->a, *b = (const T *)g->b + first;                                                  \
+        V sum[vectors];                                                                                   \
+        UNROLL                                                                                            \
+        for (int v = 0; v < vectors; v++) sum[v] = SPLAT(0);                                              \
+        for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {                                             \
+            V chain[vectors];                                                                             \
+            UNROLL                                                                                        \
+            for (int v = 0; v < vectors; v++) chain[v] = SPLAT(0);                                        \
+            for (int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT); k > 0; k--, a += g->a_col, b += g->b_row) { \
+                const V x = SPLAT(*a);                                                                    \
+                UNROLL                                                                                    \
+                for (int v = 0; v < vectors; v++) chain[v] = MADD(x, LOAD(b + v * LANES), chain[v]);      \
+            }                                                                                             \
+            UNROLL                                                                                        \
+            for (int v = 0; v < vectors; v++) sum[v] = sum[v] + chain[v];                                 \
+        }                                                                                                 \
+        UNROLL                                                                                            \
+        for (int v = 0; v < vectors; v++) STORE((T *)g->c + first + v * LANES, sum[v]);                   \
     }
 NEAR_FN(1)
 NEAR_FN(4)

@@ -10,11 +10,11 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
-#define FREE_ROWS 6      /* of tiles of two vectors that are not packed */
-#define TALL_ROWS 12     /* and of one vector */
-#define LONG_ROWS 16     /* of b, packed at a time across panels */
-#define PANELS 4         /* packed at a time */
-#define WIDE (2 * LANES) /* columns of a tile */
+#define FREE_ROWS 6                               /* of tiles of two vectors that are not packed */
+#define TALL_ROWS 12                              /* and of one vector */
+#define LONG_ROWS 16                              /* of b, packed at a time across panels */
+#define PANELS 4                                  /* packed at a time */
+#define WIDE (2 * LANES)                          /* columns of a tile */
 #define HIGH ((ROWS + LANES - 1) / LANES * LANES) /* rows of a packed tile, which are whole vectors */
 
 enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
@@ -55,6 +55,7 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
 #define FREE_10 a9[a_row]
 #define FREE_11 a9[2 * a_row]
 
+/* clang-format off */
 #define FETCH_1(r, at)         \
     __builtin_prefetch(to, 1); \
     to += c_row;
@@ -127,6 +128,8 @@ typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, co
 /* By rows and vectors - 1. */
 static NAME(Tile_) *const NAME(packed_tile_)[2][ROWS + 1] = {{UP_TO_ROWS(1)}, {UP_TO_ROWS(2)}};
 static NAME(Tile_) *const NAME(free_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(free, 1)}, {UP_TO_6(free, 2)}};
+
+/* clang-format on */
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
@@ -257,9 +260,9 @@ static void NAME(pack_panels_)(T *to, const T *b, const Block *g, int64_t k, int
 {
     int64_t step = g->b_col == 1 ? LONG_ROWS : k;
     for (int64_t p = 0; p < k; p += step)
-        for (int64_t j = 0; j < n; j += WIDE)
-            NAME(pack_b_)(to + j * TREE_PRODUCT + p * WIDE, b + p * g->b_row + j * g->b_col, g->b_row, g->b_col,
-                MIN_OF(k - p, step), MIN_OF(n - j, WIDE));
+        for (int64_t j = 0; j < n; j += WIDE) NAME(pack_b_)
+    (to + j * TREE_PRODUCT + p * WIDE, b + p * g->b_row + j * g->b_col, g->b_row, g->b_col, MIN_OF(k - p, step),
+        MIN_OF(n - j, WIDE));
 }
 
 /* Rows of c from a chain of a, packed or not, and all of b's columns. */

@@ -5,14 +5,14 @@
 
 #include "../../ir/tree.h"
 
-#define MOST_ROWS 14              /* of a tile of any tier */
-#define MOST_COLUMNS 32           /* of a panel */
-#define FEW_ROWS 8                /* for which b is not worth packing */
-#define BLOCK_ROWS 140            /* most rows of a block */
-#define NEAR_BYTES (1 << 20)      /* of a b that the second cache holds */
-#define FAR_CELLS (1 << 17)       /* of a b that it does not hold with all else */
-#define FAR_BYTES (1 << 17)       /* between the first and the last row of a chain of b: a panel of it is worth packing */
-#define SLAB (2 * TREE_PRODUCT)   /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
+#define MOST_ROWS 14            /* of a tile of any tier */
+#define MOST_COLUMNS 32         /* of a panel */
+#define FEW_ROWS 8              /* for which b is not worth packing */
+#define BLOCK_ROWS 140          /* most rows of a block */
+#define NEAR_BYTES (1 << 20)    /* of a b that the second cache holds */
+#define FAR_CELLS (1 << 17)     /* of a b that it does not hold with all else */
+#define FAR_BYTES (1 << 17)     /* between the first and the last row of a chain of b: a panel of it is worth packing */
+#define SLAB (2 * TREE_PRODUCT) /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
 /* c[m][n] of a[m][k] and b[k][n]; strides in elements; k > 0; c's columns lie side by side. */
 typedef struct Block {
@@ -33,10 +33,10 @@ typedef struct Cell {
 
 /* Of f32 or f64. */
 typedef struct ContractType {
-    int wide, high;                  /* columns of a panel; rows that a packed tile has room for */
-    void (*block)(const Block *g);   /* m <= BLOCK_ROWS, k <= TREE_RUN */
-    void (*few)(const Block *g);     /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
-    void (*cell)(const Cell *g);     /* k <= TREE_RUN */
+    int wide, high;                /* columns of a panel; rows that a packed tile has room for */
+    void (*block)(const Block *g); /* m <= BLOCK_ROWS, k <= TREE_RUN */
+    void (*few)(const Block *g);   /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
+    void (*cell)(const Cell *g);   /* k <= TREE_RUN */
     void (*pack_a)(void *to, const void *a, int64_t a_row, int64_t a_col, int64_t rows, int64_t k); /* one tile of one slab */
     void (*pack_b)(void *to, const void *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n);    /* one panel of one slab */
 } ContractType;
@@ -46,7 +46,10 @@ typedef struct ContractTier {
     int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     ContractType type[2]; /* f32, f64 */
 } ContractTier;
-#define TIER_OF(t) {lanes_of_##t * 2, high_of_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t}
+#define TIER_OF(t)                                                                          \
+    {                                                                                       \
+        lanes_of_##t * 2, high_of_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
+    }
 
 /* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */
 static inline int64_t tile_count(int64_t rows, int64_t m) { return (m + rows - 1) / rows; }

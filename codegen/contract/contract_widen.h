@@ -5,14 +5,14 @@
 static void widen(int narrow, float *to, const void *from, int64_t stride, int64_t n)
 {
     switch (narrow) {
-#define DTYPE_NARROW(t, tag, c, ...)                                              \
-    case DT_##t: {                                                                \
-        const c *x = from;                                                        \
-        if (stride == 1)                                                          \
-            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i]);              \
-        else                                                                      \
-            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i * stride]);     \
-        break;                                                                    \
+#define DTYPE_NARROW(t, tag, c, ...)                                          \
+    case DT_##t: {                                                            \
+        const c *x = from;                                                    \
+        if (stride == 1)                                                      \
+            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i]);          \
+        else                                                                  \
+            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i * stride]); \
+        break;                                                                \
     }
 #include "../../runtime/dtype.def"
     default: break;

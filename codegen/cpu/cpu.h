@@ -14,9 +14,9 @@ typedef struct Machine {
     char *triple, *cpu, *features; /* LLVM's strings, freed by machine_free */
     uint32_t vector_bytes;
     uint32_t tile_bytes, registers; /* products: bytes of a vector, and how many vectors there are */
-    bool fma;    /* whether mad rounds only once */
-    bool f16c;   /* converts half floats in hardware */
-    bool masked; /* masked moves of 4- and 8-byte elements in hardware */
+    bool fma;                       /* whether mad rounds only once */
+    bool f16c;                      /* converts half floats in hardware */
+    bool masked;                    /* masked moves of 4- and 8-byte elements in hardware */
 } Machine;
 
 /* This machine, or the one that the options name. False after an error, which st tells; so below for NULL. */
@@ -45,15 +45,15 @@ typedef struct Gen {
     ContractFn *contracts;   /* emitted so far */
     /* the function being emitted */
     LLVMValueRef fn;
-    LLVMBuilderRef top; /* builds at the end of the first block: allocas and loads done once */
+    LLVMBuilderRef top;             /* builds at the end of the first block: allocas and loads done once */
     LLVMBasicBlockRef first, start; /* the first block ends in a jump to start */
     LLVMValueRef dim_arg;           /* pointer to the program's dims */
     LLVMValueRef *dim_value;        /* per Program.dim: its value if loaded already */
     LLVMValueRef *of_symbols;       /* per expression of the dim table: its value if computed already, else NULL */
 } Gen;
 
-LLVMTypeRef gen_type(const Gen *g, DType t); /* in registers: bool is i1, 16-bit floats are float */
-LLVMTypeRef gen_mem_type(const Gen *g, DType t); /* in memory: bool is i8, 16-bit floats are i16 */
+LLVMTypeRef gen_type(const Gen *g, DType t);          /* in registers: bool is i1, 16-bit floats are float */
+LLVMTypeRef gen_mem_type(const Gen *g, DType t);      /* in memory: bool is i8, 16-bit floats are i16 */
 LLVMTypeRef gen_lanes(LLVMTypeRef t, uint32_t lanes); /* lanes 1: t itself */
 uint32_t gen_lanes_of(LLVMValueRef v);                /* lanes 1: a scalar */
 LLVMValueRef gen_i64(const Gen *g, int64_t v);
@@ -70,8 +70,7 @@ LLVMValueRef gen_add(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
 LLVMValueRef gen_mul(Gen *g, LLVMValueRef a, LLVMValueRef b); /* i64 */
 bool gen_is_int(LLVMValueRef v, int64_t *out);                /* a constant integer scalar */
 /* Calls an intrinsic overloaded on ntype types. */
-LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype,
-    LLVMValueRef *args, uint32_t nargs);
+LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef *types, uint32_t ntype, LLVMValueRef *args, uint32_t nargs);
 LLVMValueRef gen_alloca(Gen *g, LLVMTypeRef t, uint64_t count, uint32_t align);
 /* &base[index], elements of t */
 LLVMValueRef gen_at(Gen *g, LLVMTypeRef t, LLVMValueRef base, LLVMValueRef index);
@@ -84,7 +83,7 @@ void gen_put(Gen *g, LLVMBasicBlockRef b); /* continues in block b */
 
 /* Adds a function of that type; the builder then stands in its start block. */
 void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool internal);
-void gen_function_end(Gen *g); /* after its last terminator */
+void gen_function_end(Gen *g);                   /* after its last terminator */
 void gen_prefer_vectors(Gen *g, uint32_t bytes); /* in this function */
 
 /* The value of a dim: a constant, a run-time dim of the program, or an expression of those. */
@@ -102,8 +101,7 @@ typedef struct Loop {
     uint32_t ncarry;
     LLVMBasicBlockRef head, exit;
 } Loop;
-void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step,
-    LLVMValueRef *carry, uint32_t ncarry);
+void loop_begin(Gen *g, Loop *l, LLVMValueRef start, LLVMValueRef end, int64_t step, LLVMValueRef *carry, uint32_t ncarry);
 void loop_end(Gen *g, Loop *l);
 /* how many turns: 0 or 1 if that is certain, -1 if unknown or more */
 int loop_turns(LLVMValueRef start, LLVMValueRef end, int64_t step);
@@ -115,8 +113,7 @@ LLVMValueRef gen_lanes_left(Gen *g, uint32_t width, LLVMValueRef index, LLVMValu
 
 /* ---- emit_scalar ----------------------------------------------------------------------------- */
 /* Emits one primitive on operands of compute type t (for select: the type of its second operand), scalars or vectors. */
-LLVMValueRef emit_prim(
-    Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* of f64, calls libm for each lane */
 LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b);
 /* Convert between memory and registers, exactly except that 16-bit floats round to nearest even. */
@@ -165,7 +162,7 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
 
 /* emit_reduce */
 typedef struct Accumulator {
-    uint32_t slots; /* vectors in use; arg reductions carry as many vectors of indices behind them */
+    uint32_t slots;                    /* vectors in use; arg reductions carry as many vectors of indices behind them */
     LLVMValueRef *value;               /* their slots in the stage's flat array */
     LLVMValueRef memory, memory_index; /* where lanes lie in memory; NULL if they do not */
     LLVMValueRef level;                /* totals of whole subtrees of blocks, and the slots of each */
@@ -193,8 +190,7 @@ typedef struct ObjectParts {
     int ndata;
 } ObjectParts;
 /* Emits the program as a relocatable object whose public symbols are those of its parts. NULL: error. */
-LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m,
-    const ObjectParts *parts, Status *st);
+LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const Machine *m, const ObjectParts *parts, Status *st);
 Compiled *jit_compile(const Program *p, const CompileOptions *o, Status *st);
 EntryFn *jit_entry(const Compiled *c);
 SizesFn *jit_sizes(const Compiled *c);

@@ -1,5 +1,6 @@
 /* emit_contract: what the files that emit a program's products share. emit_contract.c decides how and goes through batches, regions
- * and runs, emit_panel.c through one chain of a region, emit_tile.c emits the loops that work, emit_move.c copies. Private to them. */
+ * and runs, emit_panel.c through one chain of a region, emit_tile.c emits the loops that work, emit_move.c copies. Private to them.
+ */
 #ifndef KILN_CODEGEN_CPU_EMIT_CONTRACT_H
 #define KILN_CODEGEN_CPU_EMIT_CONTRACT_H
 
@@ -45,7 +46,8 @@ typedef struct Strip {
 void strip_chain(Gen *g, const Strip *x);
 
 /* to[rows][columns], rows `to_row` apart, of a matrix of type t, in its compute type. Its columns lie side by side, or its rows, or
- * neither: the stride that is not 1 is looked at alone. There are at most `most` columns; rows_even and columns_even divide their numbers. */
+ * neither: the stride that is not 1 is looked at alone. There are at most `most` columns; rows_even and columns_even divide their
+ * numbers. */
 typedef enum MoveHow { MOVE_NONE, MOVE_COPY, MOVE_TURN, MOVE_GATHER } MoveHow;
 typedef struct Move {
     MoveHow how;
@@ -72,12 +74,12 @@ typedef struct Product {
     Operand a_is, b_is;
     Dim rows, columns;
     TileShape tile;
-    uint32_t wide;    /* columns of a panel */
-    uint32_t strip;   /* rows of a strip, of few rows times a long b; 0: tiles */
-    bool through;     /* sums collect in memory of their own */
-    bool adds;        /* there may be several chains */
+    uint32_t wide;  /* columns of a panel */
+    uint32_t strip; /* rows of a strip, of few rows times a long b; 0: tiles */
+    bool through;   /* sums collect in memory of their own */
+    bool adds;      /* there may be several chains */
     MoveHow move_a, move_b;
-    bool if_many;     /* b moves only where there are several tiles */
+    bool if_many;                 /* b moves only where there are several tiles */
     uint32_t region, moved_tiles; /* tiles that are computed together, and whose rows of a move together */
     uint32_t columns_each;        /* of a piece, whose rows are those of a region; 0: a piece is a tile, of all columns */
     int64_t moved_row;            /* how far apart those rows are then */

@@ -26,14 +26,14 @@ typedef struct Parts {
 typedef struct Entry {
     Gen *g;
     Parts parts;
-    uint32_t part;                      /* the one being emitted; the entry is 0 */
-    uint32_t most;                      /* most buffers of one kernel */
+    uint32_t part;                                     /* the one being emitted; the entry is 0 */
+    uint32_t most;                                     /* most buffers of one kernel */
     LLVMValueRef bufs, symbol, work, host, dim, frame; /* arguments of the part; frame is NULL unless the program is cut */
-    LLVMValueRef *at;                   /* per program buffer: its address in part `in` */
+    LLVMValueRef *at;                                  /* per program buffer: its address in part `in` */
     uint32_t *in;
-    LLVMValueRef *stack, *stack_room;   /* per stack, unless the program is cut: where its address and its bytes are kept */
-    LLVMValueRef args;                  /* scratch: buffers of the kernel being called */
-    LLVMValueRef contract;              /* scratch: a HostContract, NULL: none yet */
+    LLVMValueRef *stack, *stack_room; /* per stack, unless the program is cut: where its address and its bytes are kept */
+    LLVMValueRef args;                /* scratch: buffers of the kernel being called */
+    LLVMValueRef contract;            /* scratch: a HostContract, NULL: none yet */
     LLVMTypeRef run_type, contract_type, part_type;
 } Entry;
 
@@ -43,11 +43,11 @@ static inline const Program *entry_program(const Entry *e) { return e->g->p; }
 void parts_plan(Entry *e);
 /* a small value of a program with loops, which LLVM takes into registers */
 bool part_on_stack(const Entry *e, uint32_t buf, int64_t *bytes);
-LLVMValueRef part_address(Entry *e, uint32_t buf);               /* of a program buffer */
-void part_open_slice(Entry *e, uint32_t buf, LLVMValueRef at);   /* from here on the slice lies there */
-LLVMValueRef part_stack(Entry *e, uint32_t number, bool room);   /* where a stack's address, or its bytes, are kept */
-void part_steps(Entry *e, const Step *s, uint32_t n);            /* emits steps here, or in parts that are called here */
-void part_block(Entry *e, const Step *s, uint32_t block);        /* the steps inside one */
+LLVMValueRef part_address(Entry *e, uint32_t buf);             /* of a program buffer */
+void part_open_slice(Entry *e, uint32_t buf, LLVMValueRef at); /* from here on the slice lies there */
+LLVMValueRef part_stack(Entry *e, uint32_t number, bool room); /* where a stack's address, or its bytes, are kept */
+void part_steps(Entry *e, const Step *s, uint32_t n);          /* emits steps here, or in parts that are called here */
+void part_block(Entry *e, const Step *s, uint32_t block);      /* the steps inside one */
 
 /* emit_step */
 bool step_stays_direct(const Gen *g, const Kernel *k); /* no thread could help, so the kernel is made for its whole extent */

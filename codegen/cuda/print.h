@@ -45,7 +45,7 @@ void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);
 void cuda_sweep(Print *c, const Stage *s);
 const char *cuda_folded(Print *c, const Reduction *r, const char *total, const char *x); /* of the reduction's kind and type */
-const char *cuda_reduced(Print *c, uint32_t reduction); /* its result as an operand */
+const char *cuda_reduced(Print *c, uint32_t reduction);                                  /* its result as an operand */
 
 typedef VEC(const Step *) Products; /* distinct contractions of a program, in order */
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out);
@@ -65,7 +65,6 @@ void cuda_narrow(Arena *a, Text *out, DType t);
 const char *cuda_from_memory(Arena *a, DType t, const char *x);
 const char *cuda_to_memory(Arena *a, DType t, const char *x);
 /* The primitive on operands of type t; NULL if that type has none. */
-const char *cuda_prim(
-    Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z);
+const char *cuda_prim(Arena *a, Prim p, DType t, DType to, const char *x, const char *y, const char *z);
 
 #endif

@@ -15,11 +15,11 @@ typedef enum BlockClamp { CLAMP_NONE, CLAMP_MAX, CLAMP_MIN, CLAMP_COMPARES } Blo
 /* A kernel, and what the interpreter knows of it before any call. */
 typedef struct BlockKernel {
     const Kernel *k;
-    uint16_t *axes;    /* per instruction: the axes that it depends on */
-    bool *fixed;       /* per instruction: it is computed from numbers, dims and indices alone */
-    uint8_t *clamp;    /* per instruction: BlockClamp */
-    uint16_t *store;   /* per store: the axes that the place or the value depends on */
-    int vector;        /* the last axis that is no sweep; -1: none */
+    uint16_t *axes;  /* per instruction: the axes that it depends on */
+    bool *fixed;     /* per instruction: it is computed from numbers, dims and indices alone */
+    uint8_t *clamp;  /* per instruction: BlockClamp */
+    uint16_t *store; /* per store: the axes that the place or the value depends on */
+    int vector;      /* the last axis that is no sweep; -1: none */
     /* If only one load and one store of its value depend on that axis, as in a gather of rows: their numbers; else -1. */
     int copy_load, copy_store;
     struct BlockRun *run; /* kept from the last run */
@@ -44,11 +44,11 @@ typedef struct Span {
 
 typedef struct BlockStream {
     char *base;
-    int64_t first;             /* bytes from the buffer to base */
+    int64_t first; /* bytes from the buffer to base */
     int64_t coef[KERNEL_AXES];
-    bool linear[2];            /* per span: neighbours lie `step` elements apart, all of them */
+    bool linear[2]; /* per span: neighbours lie `step` elements apart, all of them */
     int64_t step[2];
-    int32_t ready;             /* the load of CLASS_READY that reads the stream; -1: none */
+    int32_t ready; /* the load of CLASS_READY that reads the stream; -1: none */
 } BlockStream;
 
 /* What all tasks of one run share. An instruction's class has bit 0 set if it differs along span 0, the rows, and bit 1 if it
@@ -62,29 +62,30 @@ typedef struct BlockRun {
     const int64_t *value;
     const Dim *dim;
     Span span[2], outer;
-    int64_t block[2];          /* per span: at most so many points are one task's */
-    int64_t blocks[2];         /* per span: the number of parts that this makes */
-    int64_t room_bytes;        /* bytes of an instruction's block in a task */
-    int64_t fold_bytes;        /* bytes of a reduction in Task.fold */
-    uint8_t size;              /* bytes of the largest instruction's type */
-    uint32_t levels;           /* levels of each reduction's counter */
-    uint8_t *class;            /* the class of each instruction, then of each store */
-    int64_t tasks, grain;      /* no tasks: nothing to do */
-    bool copies;               /* block_rows copies, or adds, rows as they lie */
-    bool ready;                /* some instruction is of CLASS_READY */
-    bool small;                /* the run is one task, and its blocks fit into `task` */
-    bool direct;               /* a small run does no more than store what is ready */
-    struct Task *task;         /* stays from run to run: it holds the values of fixed instructions */
+    int64_t block[2];     /* per span: at most so many points are one task's */
+    int64_t blocks[2];    /* per span: the number of parts that this makes */
+    int64_t room_bytes;   /* bytes of an instruction's block in a task */
+    int64_t fold_bytes;   /* bytes of a reduction in Task.fold */
+    uint8_t size;         /* bytes of the largest instruction's type */
+    uint32_t levels;      /* levels of each reduction's counter */
+    uint8_t *class;       /* the class of each instruction, then of each store */
+    int64_t tasks, grain; /* no tasks: nothing to do */
+    bool copies;          /* block_rows copies, or adds, rows as they lie */
+    bool ready;           /* some instruction is of CLASS_READY */
+    bool small;           /* the run is one task, and its blocks fit into `task` */
+    bool direct;          /* a small run does no more than store what is ready */
+    struct Task *task;    /* stays from run to run: it holds the values of fixed instructions */
     const Kernels *kernels;
 } BlockRun;
 
-/* In a run of a few elements the set-up would take longer than the rest. So instructions that do not change from task to task, or in
- * a small run from run to run, are evaluated with the layout, and a small run's loads point into the buffer where they need no copy. */
-#define CLASS_READY 4        /* flag: the instruction has been evaluated before the task begins */
-#define CLASS_SPREAD 8       /* flag: Task.at has the scalar side by side, as often as a block of any class has points */
-#define CLASS_NEVER 7        /* the class of an instruction that runs as part of another */
-#define SMALL_BYTES 128      /* bytes of a block in BlockRun.task */
-#define SMALL_FOLD 512       /* bytes of a reduction in its Task.fold */
+/* In a run of a few elements the set-up would take longer than the rest. So instructions that do not change from task to task, or
+ * in a small run from run to run, are evaluated with the layout, and a small run's loads point into the buffer where they need no
+ * copy. */
+#define CLASS_READY 4   /* flag: the instruction has been evaluated before the task begins */
+#define CLASS_SPREAD 8  /* flag: Task.at has the scalar side by side, as often as a block of any class has points */
+#define CLASS_NEVER 7   /* the class of an instruction that runs as part of another */
+#define SMALL_BYTES 128 /* bytes of a block in BlockRun.task */
+#define SMALL_FOLD 512  /* bytes of a reduction in its Task.fold */
 
 void block_lay_out(BlockRun *run); /* sets what follows from the values */
 
@@ -92,11 +93,11 @@ typedef struct Task {
     const BlockRun *run;
     int64_t index[KERNEL_AXES]; /* the indices of the outer axes */
     Span span[2];
-    const char **at;            /* where the elements of each instruction are */
-    char *room;                 /* two blocks per instruction: its elements, and a scalar spread over lanes */
-    int64_t room_bytes;         /* bytes of one block: the run's, or SMALL_BYTES in BlockRun.task */
-    int64_t *spread;            /* how many elements each second block holds; -1 - row: those of that row */
-    char *fold;                 /* the reductions (block_fold.c) */
+    const char **at;    /* where the elements of each instruction are */
+    char *room;         /* two blocks per instruction: its elements, and a scalar spread over lanes */
+    int64_t room_bytes; /* bytes of one block: the run's, or SMALL_BYTES in BlockRun.task */
+    int64_t *spread;    /* how many elements each second block holds; -1 - row: those of that row */
+    char *fold;         /* the reductions (block_fold.c) */
 } Task;
 
 static inline char *task_room(const Task *t, uint32_t instr) { return t->room + 2 * instr * t->room_bytes; }

@@ -14,21 +14,20 @@ typedef enum FoldKind { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN, FOLD_COUNT } Fo
 
 /* One kind of fold over one type, in the orders of ir/tree.h. */
 typedef struct FoldFns {
-    void (*start)(void *acc, int64_t n); /* acc[i] = identity */
+    void (*start)(void *acc, int64_t n);                /* acc[i] = identity */
     void (*lanes)(void *out, const void *x, int64_t n); /* *out = the fold of n elements in row form, for any n */
-    void (*rows)(void *out, const void *x, int64_t rows,
-        int64_t n); /* out[r] = the fold of x[r][0..n) in order, from the identity */
+    void (*rows)(
+        void *out, const void *x, int64_t rows, int64_t n); /* out[r] = the fold of x[r][0..n) in order, from the identity */
     /* acc[i] = op(acc[i], x[r][i]) for i < n, in order of r; rows lie `stride` elements apart */
     void (*columns)(void *acc, const void *x, int64_t stride, int64_t rows, int64_t n);
 } FoldFns;
 
 /* Compares rows [first, first + rows) of x with column i's best element so far, best[i], and its row, index[i] (< 0: none). */
-typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, int64_t first,
-    int64_t rows, int64_t n);
+typedef void ArgFn(int64_t *index, void *best, const void *x, int64_t stride, int64_t first, int64_t rows, int64_t n);
 
 typedef struct TypeKernels {
     MapFn *map[OP_COUNT];
-    MapFn *prim[P_COUNT]; /* primitives that are no op by themselves, such as idiv */
+    MapFn *prim[P_COUNT];  /* primitives that are no op by themselves, such as idiv */
     MapFn *cast[DT_COUNT]; /* converts this type to that one; to narrow floats: to f32s that one more rounding makes right */
     FoldFns fold[FOLD_COUNT];
     ArgFn *arg_max, *arg_min;
@@ -36,7 +35,7 @@ typedef struct TypeKernels {
 
 typedef struct Kernels {
     const char *name;
-    const TypeKernels *type[DT_COUNT]; /* NULL for narrow floats */
+    const TypeKernels *type[DT_COUNT];                               /* NULL for narrow floats */
     void (*widen[DT_COUNT])(float *to, const void *from, int64_t n); /* for narrow floats alone */
     void (*narrow[DT_COUNT])(void *to, const float *from, int64_t n);
     /* Computes PHILOX_BLOCKS blocks of four words each, from block `first` on. */

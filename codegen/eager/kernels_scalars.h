@@ -20,8 +20,8 @@ static inline float odd_bool(uint8_t x) { return (float)x; }
 #define ARGS_2(c) (c x, c y)
 #define CALL_1 (x)
 #define CALL_2 (x, y)
-#define MATH_BEGIN(fn, args)                                                                                          \
-    static inline float math_##fn##_f32 ARGS_##args(float) { return math_##fn CALL_##args; }                          \
+#define MATH_BEGIN(fn, args)                                                                 \
+    static inline float math_##fn##_f32 ARGS_##args(float) { return math_##fn CALL_##args; } \
     static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
 #define LET(fn, name, type, expr)
 #define MATH_END(fn, expr)

@@ -14,11 +14,11 @@ typedef struct ReadBuffer {
 typedef struct Reader {
     const char *data;
     uint8_t dtype;
-    uint8_t bytes; /* bytes per element in memory */
-    bool convert;  /* a narrow float */
-    bool direct;   /* contiguous, no conversion: the whole is one run */
-    bool fixed;    /* one element, repeated (all strides 0) */
-    int rank; /* number of axes, those that lie on one line merged; at least 1 */
+    uint8_t bytes;                           /* bytes per element in memory */
+    bool convert;                            /* a narrow float */
+    bool direct;                             /* contiguous, no conversion: the whole is one run */
+    bool fixed;                              /* one element, repeated (all strides 0) */
+    int rank;                                /* number of axes, those that lie on one line merged; at least 1 */
     int64_t dim[MAX_RANK], stride[MAX_RANK]; /* strides in bytes */
 } Reader;
 

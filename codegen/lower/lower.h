@@ -17,7 +17,7 @@ typedef struct KnownThing {
     uint32_t kernel;
 } KnownThing;
 
-typedef struct Known {  /* finds the kernel that was made for the same words */
+typedef struct Known { /* finds the kernel that was made for the same words */
     Map by_hash;
     VEC(KnownThing) thing;
 } Known;
@@ -25,23 +25,23 @@ typedef struct Known {  /* finds the kernel that was made for the same words */
 /* One of the kernels that compute a group together. */
 typedef struct Piece {
     uint32_t kernel, nbuf;
-    const uint32_t *buf;    /* for each of the kernel's buffers, its number among the group's */
+    const uint32_t *buf; /* for each of the kernel's buffers, its number among the group's */
 } Piece;
 typedef VEC(Piece) Pieces;
 
 typedef struct Lower {
-    Arena *arena;           /* holds the program */
-    Arena *scratch;         /* freed after lowering */
+    Arena *arena;   /* holds the program */
+    Arena *scratch; /* freed after lowering */
     const Module *m;
     DimTable *dims;
     const LowerOptions *o;
     Program *p;
     Status *st;
-    Known known;            /* kernels, and kernel nodes' graphs with their axes; the latter's numbers index `body` */
+    Known known; /* kernels, and kernel nodes' graphs with their axes; the latter's numbers index `body` */
     VEC(Pieces) body;
-    Map dim_number;         /* Dim -> index in Program.dim + 1 */
-    uint32_t clock;         /* steps so far, nested ones included */
-    VEC(uint32_t) touched;  /* buffers in the order in which steps touch them, so that those of a loop come last */
+    Map dim_number;        /* Dim -> index in Program.dim + 1 */
+    uint32_t clock;        /* steps so far, nested ones included */
+    VEC(uint32_t) touched; /* buffers in the order in which steps touch them, so that those of a loop come last */
     uint32_t loops;
 } Lower;
 
@@ -53,23 +53,23 @@ typedef struct Group {
     uint32_t naxis;
     Dim extent[INDEX_AXES];
     int sweep;
-    const uint32_t *input;  /* per value of g: the kernel buffer it is read from; NO_BUF if computed here */
-    uint32_t nin, nout;     /* the kernel reads buffers [0, nin); one per result follows */
+    const uint32_t *input; /* per value of g: the kernel buffer it is read from; NO_BUF if computed here */
+    uint32_t nin, nout;    /* the kernel reads buffers [0, nin); one per result follows */
     const Value *out;
-    const int64_t *layout;  /* how each result lies in memory: index_layout */
+    const int64_t *layout; /* how each result lies in memory: index_layout */
     /* If not NULL, writes the kernel of this node by hand, in place of results, into kernel buffers nin and on. */
     bool (*draft)(Build *b, const void *with);
     const void *with;
-    const Node *node;       /* the kernel is named after this node's op */
+    const Node *node; /* the kernel is named after this node's op */
 } Group;
 
 /* One graph being lowered: the entry, or the body of a loop. */
 typedef struct Scope {
     Lower *lw;
     const Graph *g;
-    uint32_t *buf;          /* the program buffer of each value, NO_BUF while it has none */
-    uint32_t *input;        /* room for Group.input */
-    bool *needed;           /* per value: whether a step reads its buffer */
+    uint32_t *buf;   /* the program buffer of each value, NO_BUF while it has none */
+    uint32_t *input; /* room for Group.input */
+    bool *needed;    /* per value: whether a step reads its buffer */
     /* per value: the last node that reads it, MAX for a result. Later values may lie in its buffer. NULL until it is known. */
     uint32_t *last;
     /* of a loop's body: so many parameters, from the second on, may be overwritten once nobody reads them */
@@ -78,18 +78,18 @@ typedef struct Scope {
 } Scope;
 
 void scope_begin(Lower *lw, Scope *s, const Graph *g);
-Value scope_root(const Graph *g, Value v);                 /* through reshapes, the value whose buffer holds v */
+Value scope_root(const Graph *g, Value v); /* through reshapes, the value whose buffer holds v */
 bool scope_run(Scope *s);
-uint32_t scope_result(Scope *s, Value v);                  /* v's buffer, made if there is none yet */
+uint32_t scope_result(Scope *s, Value v); /* v's buffer, made if there is none yet */
 Step *scope_step(Scope *s, StepKind kind);
 /* Makes the buffers touched since then live from step `first` to step `last`. */
 void lower_lives(Lower *lw, uint32_t since, uint32_t first, uint32_t last);
-void lower_read(Lower *lw, uint32_t buf);                  /* notes a read at the present clock */
+void lower_read(Lower *lw, uint32_t buf);                      /* notes a read at the present clock */
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF after an error, which st tells */
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf); /* buf is of type t */
-void contract_needs(Scope *s, const Node *n);              /* marks the values that a contraction reads */
-bool loop_reads_trip(const Scope *s, const Node *n);       /* the loop reads its trip count from memory */
+void contract_needs(Scope *s, const Node *n);                                   /* marks the values that a contraction reads */
+bool loop_reads_trip(const Scope *s, const Node *n);                            /* the loop reads its trip count from memory */
 
 /* lower_NAME lowers an op that is OUTSIDE of kernels, or ALONE where none has it. */
 #define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
@@ -108,11 +108,11 @@ bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf); /* copies
  * change at once. Results are computed in place where no reader can notice. */
 bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
-uint32_t lower_dim(Lower *lw, Dim d);                 /* index in Program.dim */
+uint32_t lower_dim(Lower *lw, Dim d); /* index in Program.dim */
 /* Lowers the group as one kernel, or as one for each part of its axes in which no guard is left (lower_parts.c). False after an
  * error, which st tells; so below, where another value is named for it. */
 bool lower_group(Lower *lw, const Group *group, Pieces *out);
-uint32_t lower_add_kernel(Lower *lw, Kernel *k);      /* its index in Program.kernel; equal kernels become one */
+uint32_t lower_add_kernel(Lower *lw, Kernel *k); /* its index in Program.kernel; equal kernels become one */
 void memory_plan(Lower *lw);
 
 /* ---- one kernel in the making (lower_kernel.c, lower_value.c, lower_scalar.c, lower_schedule.c) ---- */
@@ -122,13 +122,13 @@ void memory_plan(Lower *lw);
 typedef struct Draft {
     Instr i;
     uint16_t stage, level;
-    uint16_t axes;          /* axes that it depends on */
-    uint32_t cost;          /* cost of computing it again, with its operands */
+    uint16_t axes; /* axes that it depends on */
+    uint32_t cost; /* cost of computing it again, with its operands */
 } Draft;
 
 typedef struct DraftReduction {
     Reduction r;
-    uint16_t level;         /* folded in stage 2 * level + 1 */
+    uint16_t level; /* folded in stage 2 * level + 1 */
     uint16_t axes;
 } DraftReduction;
 
@@ -143,8 +143,8 @@ typedef struct Demand { /* a value that was asked for at a map, where all guards
     uint32_t stage, nguard; /* stage: IN_ROW, or the sweep_stage that made it */
     const int32_t *guard;
     const IndexMap *map;
-    uint64_t hash;          /* of all fields above but the stage */
-    uint32_t is;            /* the number of the draft, or if IN_ROW of the row cache */
+    uint64_t hash; /* of all fields above but the stage */
+    uint32_t is;   /* the number of the draft, or if IN_ROW of the row cache */
 } Demand;
 #define IN_ROW UINT32_MAX
 
@@ -170,23 +170,23 @@ struct Build {
     const Group *group;
     const Graph *g;
     IndexEnv env;
-    uint16_t *level;        /* per value of g */
-    Part part;              /* what the kernel computes */
-    VEC(Cut) cut;           /* where the part may be cut */
-    bool caches;            /* whether row caches may be made */
-    int64_t row_bytes;      /* that the row caches take */
+    uint16_t *level;   /* per value of g */
+    Part part;         /* what the kernel computes */
+    VEC(Cut) cut;      /* where the part may be cut */
+    bool caches;       /* whether row caches may be made */
+    int64_t row_bytes; /* that the row caches take */
     VEC(Draft) draft;
     VEC(Stream) stream;
     VEC(DraftReduction) reduction;
     VEC(DraftStore) store;
     VEC(uint8_t) row_type;
     VEC(DraftFold) fold;
-    Map shared;             /* hash of an instruction -> draft + 1 */
-    Map streams;            /* hash of a stream -> stream + 1 */
-    Map values;             /* hash of a demand -> demand + 1 */
+    Map shared;  /* hash of an instruction -> draft + 1 */
+    Map streams; /* hash of a stream -> stream + 1 */
+    Map values;  /* hash of a demand -> demand + 1 */
     VEC(Demand) demand;
-    uint32_t sweep_stage;   /* the level whose sweeping stage is being written */
-    Guards guard;           /* what is being written is read only where these conditions hold */
+    uint32_t sweep_stage; /* the level whose sweeping stage is being written */
+    Guards guard;         /* what is being written is read only where these conditions hold */
 };
 
 bool build_draft(Build *b, Lower *lw, const Group *group, const Part *part);
@@ -197,7 +197,7 @@ int32_t build_const(Build *b, DType type, Scalar v);
 int32_t build_i64(Build *b, int64_t v);
 int32_t build_dim(Build *b, Dim d);
 int32_t build_axis(Build *b, uint32_t axis);
-int32_t build_round(Build *b, DType type, int32_t x);    /* rounds an f32 to what the narrow float holds */
+int32_t build_round(Build *b, DType type, int32_t x); /* rounds an f32 to what the narrow float holds */
 int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x);
 int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const int32_t *arg);
 int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element);
@@ -212,7 +212,7 @@ int32_t build_value(Build *b, Value v, const IndexMap *m); /* -1: error */
 int32_t build_clamped(Build *b, int32_t index, Dim size);
 /* Stores in the sweep, if there is one; fold is Store.fold. */
 bool build_store(Build *b, uint32_t stream, int32_t x, uint8_t fold);
-int32_t build_load(Build *b, uint32_t stream); /* -1: error */
+int32_t build_load(Build *b, uint32_t stream);                               /* -1: error */
 int32_t build_fetch(Build *b, uint32_t stream, int32_t plus, int32_t times); /* an I_FETCH, never shared; -1: error */
 
 /* Removes axes of extent 1, joins axes that lie side by side in all streams, chooses the vector axis, lanes, chunk, unroll and

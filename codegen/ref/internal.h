@@ -8,7 +8,7 @@
 typedef struct Frame {
     const Graph *g;
     const int64_t *symbol;
-    RefTensor *value;   /* per value */
+    RefTensor *value;    /* per value */
     struct Frame ***sub; /* per node: of its graphs, in order; NULL if it has none */
     Arena *arena;
 } Frame;
@@ -41,11 +41,11 @@ bool ref_argextreme(Run *r);
 RefTensor ref_tensor(Arena *a, const Type *type); /* zeros; constant dims */
 
 /* ---- elements */
-double ref_ulp(DType t, double v);         /* the distance to the next element of t above |v| */
-double ref_largest(DType t);               /* finite element of t */
-int ref_lowest(DType t);                   /* exponent of the smallest number above 0 of t */
-double ref_unit(DType t);                  /* the unit roundoff of the type in which t is computed */
-int64_t ref_wrap(DType t, int64_t v);      /* wraps to the width of t; bool: v != 0 */
+double ref_ulp(DType t, double v);    /* the distance to the next element of t above |v| */
+double ref_largest(DType t);          /* finite element of t */
+int ref_lowest(DType t);              /* exponent of the smallest number above 0 of t */
+double ref_unit(DType t);             /* the unit roundoff of the type in which t is computed */
+int64_t ref_wrap(DType t, int64_t v); /* wraps to the width of t; bool: v != 0 */
 /* Sets element i to v, rounded. A correct execution may be `err` away from v before it rounds, and `ulps` more by an approximation.
  * The element is undecided if such a value might or might not overflow. */
 void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps);

@@ -9,22 +9,22 @@
 
 typedef enum PlaceKind { PLACE_ARGUMENT, PLACE_STATE, PLACE_CONSTANT } PlaceKind;
 
-typedef struct Place {       /* where one input of the entry comes from */
+typedef struct Place { /* where one input of the entry comes from */
     PlaceKind kind;
-    const char *name;        /* of the argument or variable; for comments */
-    int64_t offset;          /* STATE, CONSTANT: the offset in its block, set by artifact_write */
-    kiln_tensor *value;      /* STATE, CONSTANT: the value at the time of compiling */
+    const char *name;   /* of the argument or variable; for comments */
+    int64_t offset;     /* STATE, CONSTANT: the offset in its block, set by artifact_write */
+    kiln_tensor *value; /* STATE, CONSTANT: the value at the time of compiling */
 } Place;
 
 typedef struct Artifact {
-    Module *module;          /* traced; run through the pipeline by artifact_write */
-    Arena *arena;            /* the module's */
-    Thread *t;               /* the thread that records failures to write */
+    Module *module; /* traced; run through the pipeline by artifact_write */
+    Arena *arena;   /* the module's */
+    Thread *t;      /* the thread that records failures to write */
     kiln_site at;
-    const char *name;        /* what it was, for the header's comment */
-    Place *input;            /* per parameter of the entry graph */
-    uint32_t noutput;        /* the number of outputs; the results behind them are new values of state */
-    uint32_t *changed;       /* for each of those results: the input (a STATE) that it replaces */
+    const char *name;  /* what it was, for the header's comment */
+    Place *input;      /* per parameter of the entry graph */
+    uint32_t noutput;  /* the number of outputs; the results behind them are new values of state */
+    uint32_t *changed; /* for each of those results: the input (a STATE) that it replaces */
 } Artifact;
 
 /* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border
@@ -35,14 +35,11 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
 /* The prefix of every name in both (artifact_name.c). */
 bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st);
 /* The header's text (artifact_header.c). */
-void artifact_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes,
-    int64_t constant_bytes);
+void artifact_header(
+    Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes);
 /* Bytes that the caller provides: the program's own, and new state until the call has succeeded. */
 int64_t artifact_workspace(const Program *p, uint32_t noutput);
 #define ARTIFACT_ALIGN 64
-static inline int64_t artifact_align(int64_t n)
-{
-    return (n + ARTIFACT_ALIGN - 1) / ARTIFACT_ALIGN * ARTIFACT_ALIGN;
-}
+static inline int64_t artifact_align(int64_t n) { return (n + ARTIFACT_ALIGN - 1) / ARTIFACT_ALIGN * ARTIFACT_ALIGN; }
 
 #endif

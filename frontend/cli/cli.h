@@ -27,10 +27,10 @@ int usage_error(const char *command, const char *format, ...) __attribute__((for
 /* Writes k's error to stderr, clears it, and returns the Exit that fits it. */
 int engine_error(const char *command, kiln *k);
 
-double median(double *v, int n);                    /* sorts v; n > 0 */
+double median(double *v, int n);                          /* sorts v; n > 0 */
 double percentile(const double *sorted, int n, double p); /* percentile p in 0 ... 100, interpolated; n > 0 */
 void print_json_text(FILE *to, const char *text);         /* as a JSON string, quotes included */
-const char *duration(double seconds, char buf[32]); /* "1.23 ms" */
+const char *duration(double seconds, char buf[32]);       /* "1.23 ms" */
 const char *cpu_name(char *buf, size_t cap);
 void print_machine(FILE *to, kiln *k); /* one line: CPU, threads, tier */
 

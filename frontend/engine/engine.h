@@ -24,23 +24,23 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 #define MISSING_INPUTS 64
 
 struct kiln_tensor {
-    uint8_t state;           /* TensorState; FREE: in a free list, or closed for good in debug builds */
-    bool contiguous;         /* eager */
+    uint8_t state;   /* TensorState; FREE: in a free list, or closed for good in debug builds */
+    bool contiguous; /* eager */
     /* eager: the device that has its memory. The host reads elements through tensor_read or tensor_host (device.c). */
     uint8_t device;
-    bool in_scope;           /* linked in a scope's list */
-    uint32_t owners;         /* kiln_own minus kiln_release */
+    bool in_scope;   /* linked in a scope's list */
+    uint32_t owners; /* kiln_own minus kiln_release */
     kiln *k;
-    Thread *home;            /* whose headers it came from */
-    uint64_t uid;            /* identity: never reused; aliases made by a tape share it */
+    Thread *home; /* whose headers it came from */
+    uint64_t uid; /* identity: never reused; aliases made by a tape share it */
     Type type;
     /* eager */
     Buffer *buffer;
-    char *data;              /* element (0, ..., 0), in the device's memory; STATIC: the text */
+    char *data;               /* element (0, ..., 0), in the device's memory; STATIC: the text */
     int64_t stride[MAX_RANK]; /* elements; STATIC: the number's bits, then the operand's kind */
-    uint64_t signature;      /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
+    uint64_t signature;       /* hash of dtype and dims; 0: not computed yet; several threads may compute it at once */
     /* traced */
-    Frame *frame;            /* traced: the frame whose graph has `value`; valid while trace_id is that of the running trace */
+    Frame *frame; /* traced: the frame whose graph has `value`; valid while trace_id is that of the running trace */
     uint64_t trace_id;
     Value value;
     /* bookkeeping */
@@ -49,22 +49,22 @@ struct kiln_tensor {
     bool released;            /* FREE: by its last owner, not by its scope */
     bool region;              /* FREE: the scope that closed on it was a region's body */
     Loc made;
-    Loc scope_opened;         /* FREE: where the scope that closed on it was opened; without a file: unknown */
+    Loc scope_opened; /* FREE: where the scope that closed on it was opened; without a file: unknown */
 };
 
 struct kiln_variable {
     kiln *k;
     char *name;
-    uint32_t id;              /* never reused within the engine */
-    bool local;               /* freed with its scope; gradients flow through assignments */
+    uint32_t id; /* never reused within the engine */
+    bool local;  /* freed with its scope; gradients flow through assignments */
     bool alive;
     Type type;
-    kiln_tensor *value;       /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
+    kiln_tensor *value;         /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */
     kiln_variable *next_local;  /* of the scope */
     /* the number of tapes, optimisers and checkpoints that point to it: once freed, the struct is not reused before they go */
     uint32_t pins;
-    Frame *frame;             /* of a local made inside a trace: its frame there; such a local has no eager value */
+    Frame *frame; /* of a local made inside a trace: its frame there; such a local has no eager value */
     uint64_t trace_id;
     Loc made;
 };
@@ -72,12 +72,12 @@ struct kiln_variable {
 /* ---- threads, scopes --------------------------------------------------------------------------------------------------- */
 typedef struct Scope {
     uint64_t id;
-    kiln_tensor *tensors;    /* list head */
+    kiln_tensor *tensors; /* list head */
     kiln_tape *tapes;
     kiln_variable *locals;
-    Loc opened;              /* by the user; no file: by the library */
-    bool region;             /* an iteration, a condition or a branch */
-    Trace *trace;            /* of a KILN_EAGERLY block, as the next two: what its end brings back */
+    Loc opened;   /* by the user; no file: by the library */
+    bool region;  /* an iteration, a condition or a branch */
+    Trace *trace; /* of a KILN_EAGERLY block, as the next two: what its end brings back */
     uint32_t recording, eagerly;
 } Scope;
 
@@ -88,60 +88,60 @@ typedef struct Running {
 } Running;
 #define CALLS_MAX 80 /* nested calls of one thread; bodies stop earlier */
 
-typedef struct LastIf {      /* the KILN_IF that closed last: what a KILN_ELSE is the other case of */
-    uint64_t scope;          /* id of the scope that it stood in; 0: none */
-    Frame *frame;            /* traced: where `predicate` is; NULL: eager */
+typedef struct LastIf { /* the KILN_IF that closed last: what a KILN_ELSE is the other case of */
+    uint64_t scope;     /* id of the scope that it stood in; 0: none */
+    Frame *frame;       /* traced: where `predicate` is; NULL: eager */
     uint64_t trace_id;
-    uint32_t predicate;      /* a Value */
-    bool taken;              /* eager */
+    uint32_t predicate; /* a Value */
+    bool taken;         /* eager */
 } LastIf;
 
 struct Thread {
     kiln *k;
-    Thread *next;            /* of the engine */
+    Thread *next; /* of the engine */
     pthread_t self;
-    uint64_t next_uid;       /* identities: the thread's number above, a counter below */
-    uint8_t device;          /* the device on which the thread makes tensors and runs ops without operands */
-    BufferPool *pool;        /* of the host's memory */
-    Place *place[DEVICES];   /* of other devices; NULL: not used yet */
-    Kept *kept;              /* kernels of eager ops */
-    kiln_tensor *free;       /* headers */
+    uint64_t next_uid;            /* identities: the thread's number above, a counter below */
+    uint8_t device;               /* the device on which the thread makes tensors and runs ops without operands */
+    BufferPool *pool;             /* of the host's memory */
+    Place *place[DEVICES];        /* of other devices; NULL: not used yet */
+    Kept *kept;                   /* kernels of eager ops */
+    kiln_tensor *free;            /* headers */
     kiln_tensor *_Atomic foreign; /* headers released by other threads */
     struct Slab *slabs;
-    Scope *scope;            /* stack; scope[0] is the root and lives until close */
+    Scope *scope;                        /* stack; scope[0] is the root and lives until close */
     uint32_t scopes, scope_cap, eagerly; /* eagerly: the innermost KILN_EAGERLY block's scope, its index + 1; 0: none is open */
-    kiln_tape *tape;         /* innermost open tape */
-    kiln_tape *closed_tapes; /* closed by their scopes, handles perhaps still about */
-    uint32_t recording;      /* the number of open tapes that record eager code */
-    Trace *trace;            /* innermost running trace; NULL: eager */
+    kiln_tape *tape;                     /* innermost open tape */
+    kiln_tape *closed_tapes;             /* closed by their scopes, handles perhaps still about */
+    uint32_t recording;                  /* the number of open tapes that record eager code */
+    Trace *trace;                        /* innermost running trace; NULL: eager */
     LastIf last_if;
-    struct BodyRun *body;    /* innermost running (trace/body.c) */
-    uint32_t body_depth;     /* bodies running on this thread, for recursion limits */
-    bool too_deep;           /* the limit was reached: no further body runs until the outermost one has ended */
+    struct BodyRun *body;       /* innermost running (trace/body.c) */
+    uint32_t body_depth;        /* bodies running on this thread, for recursion limits */
+    bool too_deep;              /* the limit was reached: no further body runs until the outermost one has ended */
     Running running[CALLS_MAX]; /* read by threads that evict instances or free functions (cache.c) */
     uint32_t calls;
-    const char *called;      /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
-    uint32_t quiet; /* above 0: what runs or is traced repeats what has happened already, so effects are left out (effect.h) */
-    Scratch scratch;         /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
-    void *work;              /* workspace for compiled calls */
+    const char *called; /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
+    uint32_t quiet;     /* above 0: what runs or is traced repeats what has happened already, so effects are left out (effect.h) */
+    Scratch scratch;    /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
+    void *work;         /* workspace for compiled calls */
     size_t work_bytes;
     bool work_busy;
     uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
     int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
     kiln_failure failure;
-    bool seen;               /* kiln_error was called while the error was recorded */
-    uint64_t failures;       /* counts all failures, also those after the first, so that a trace notices one inside it */
-    char text[640];          /* the error's text */
-    Status refused;          /* why the host table refused what compiled code asked for */
+    bool seen;         /* kiln_error was called while the error was recorded */
+    uint64_t failures; /* counts all failures, also those after the first, so that a trace notices one inside it */
+    char text[640];    /* the error's text */
+    Status refused;    /* why the host table refused what compiled code asked for */
 };
 
-typedef struct BodyRun {     /* one of the user's bodies, running */
+typedef struct BodyRun { /* one of the user's bodies, running */
     struct BodyRun *outer;
     const char *name;
     int nin;
-    uint64_t failures;       /* the thread's when it began */
-    uint64_t since;          /* its next_uid then: scopes opened in it have larger ids */
-    const char *called;      /* the thread's: errors in the user's code bear the names of its own calls */
+    uint64_t failures;  /* the thread's when it began */
+    uint64_t since;     /* its next_uid then: scopes opened in it have larger ids */
+    const char *called; /* the thread's: errors in the user's code bear the names of its own calls */
 } BodyRun;
 
 typedef struct RecordedCall { /* of a compiled function, on a tape */
@@ -153,9 +153,9 @@ typedef struct RecordedCall { /* of a compiled function, on a tape */
 typedef struct Hooks {
     /* traces (trace/trace.c): while one runs, or of what one made */
     kiln_tensor *(*apply)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                          kiln_tensor **out, uint32_t nout);
+        kiln_tensor **out, uint32_t nout);
     bool (*effect)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                   kiln_tensor **out, uint32_t nout);
+        kiln_tensor **out, uint32_t nout);
     kiln_tensor *(*read)(Thread *t, kiln_site at, kiln_variable *v);
     bool (*assign)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
     /* v, a new one, lives in the trace and holds x */
@@ -167,7 +167,7 @@ typedef struct Hooks {
     int64_t (*size)(const kiln_tensor *x, int axis); /* one that the trace does not know, as a C number */
     /* tapes (grad/tape.c): while one is open */
     void (*record)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                   kiln_tensor *const *out, uint32_t nout);
+        kiln_tensor *const *out, uint32_t nout);
     void (*note_read)(Thread *t, kiln_variable *v, kiln_tensor *x);
     bool (*note_leaf)(Thread *t, const Frame *f, kiln_variable *v, Value leaf); /* by the tapes that record frame f */
     /* tapes around frame f learn that they cannot see all its reads of v */
@@ -179,39 +179,41 @@ typedef struct Hooks {
     void (*hold_call)(kiln *k, const RecordedCall *call);
     void (*drop_call)(kiln *k, const RecordedCall *call);
     bool (*call_gradient)(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out,
-        kiln_tensor *const *g,
-                          const bool *wanted, kiln_tensor **dx);
+        kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx);
 } Hooks;
 
 struct kiln {
     kiln_options options;
     const Hooks *hooks;
-    uint64_t serial;         /* of the process: what the thread cache compares */
-    kiln *next_open;         /* all open engines */
+    uint64_t serial; /* of the process: what the thread cache compares */
+    kiln *next_open; /* all open engines */
     ThreadPool *threads;
     KilnHost host;
-    pthread_mutex_t lock;    /* thread list, variables, functions, compiling */
+    pthread_mutex_t lock; /* thread list, variables, functions, compiling */
     Thread *thread_list;
     kiln_variable *variables;
-    uint32_t next_variable, freed, renamed; /* renamed: how often one that has a layer's name, perhaps, was freed */
+    uint32_t next_variable, freed, renamed;  /* renamed: how often one that has a layer's name, perhaps, was freed */
     kiln_variable *freed_first, *freed_last; /* by `next`: handles perhaps still about; the oldest are made anew (variable.c) */
     /* nn/name.c: all numbers below n are taken, as of the newest */
-    struct NameHint { const char *stem; uint32_t n, newest, renamed; } hint[8];
+    struct NameHint {
+        const char *stem;
+        uint32_t n, newest, renamed;
+    } hint[8];
     kiln_function *functions;
     kiln_function *freed_functions, *last_freed; /* by `next`: handles perhaps still about; the oldest are made anew (function.c) */
     uint32_t functions_freed;
-    _Atomic bool pending;    /* a freed function or an evicted instance waits for a running call to end */
-    struct Object *objects;  /* layers, optimisers ... (object.c) */
-    Map definitions;         /* kiln_definition * -> kiln_function * */
-    kiln_tensor poison;      /* what failed calls return */
+    _Atomic bool pending;   /* a freed function or an evicted instance waits for a running call to end */
+    struct Object *objects; /* layers, optimisers ... (object.c) */
+    Map definitions;        /* kiln_definition * -> kiln_function * */
+    kiln_tensor poison;     /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
-    _Atomic bool starved;    /* a thread's state could not be made: the next one made records it */
-    _Atomic uint64_t own_draws; /* from the engine's own generator (random.c) */
-    uint32_t unseen_errors;  /* of threads that never cleared theirs, counted at close */
+    _Atomic bool starved;          /* a thread's state could not be made: the next one made records it */
+    _Atomic uint64_t own_draws;    /* from the engine's own generator (random.c) */
+    uint32_t unseen_errors;        /* of threads that never cleared theirs, counted at close */
     struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
     uint32_t ncustom, custom_cap, neffect, effect_cap;
-    struct Effect **effect;   /* what compiled code prints, asserts and calls, by number (effect.h) */
+    struct Effect **effect; /* what compiled code prints, asserts and calls, by number (effect.h) */
 };
 
 typedef struct CustomGradient {
@@ -240,27 +242,27 @@ typedef struct FailureAside {
 } FailureAside;
 void failure_aside(Thread *t, FailureAside *f);
 void failure_back(Thread *t, const FailureAside *f);
-void log_open(kiln *k); /* settles where its log goes */
-void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
+void log_open(kiln *k);                                                                    /* settles where its log goes */
+void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3);                         /* to the engine's log, after "kiln: " */
 static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */
-const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap); /* f32[2,3], or what is wrong with it */
+const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap);                      /* f32[2,3], or what is wrong with it */
 /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
 const char *tensor_end_text(const kiln_tensor *x, char *buf, size_t cap);
 
 /* ---- tensor headers ------------------------------------------------------------------------------------------------------------
  */
-kiln_tensor *tensor_new(Thread *t, kiln_site at);       /* header in the innermost scope; NULL: no memory (recorded) */
+kiln_tensor *tensor_new(Thread *t, kiln_site at); /* header in the innermost scope; NULL: no memory (recorded) */
 /* Contiguous, in the host's memory, not filled: what the host writes there goes to the thread's own device by tensor_place. The
  * type's dims are constants. NULL: recorded. */
 kiln_tensor *tensor_empty(Thread *t, kiln_site at, const Type *type);
 kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer *b); /* takes the reference; contiguous */
-kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x);  /* a second handle, same uid, in the innermost scope */
-kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x);   /* x itself, or a packed copy */
-void tensor_drop(kiln_tensor *x);                        /* the header goes if no scope and no owner holds it */
+kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *x); /* a second handle, same uid, in the innermost scope */
+kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x);  /* x itself, or a packed copy */
+void tensor_drop(kiln_tensor *x);                                         /* the header goes if no scope and no owner holds it */
 void tensor_view(const kiln_tensor *x, View *v);
 uint64_t tensor_signature(kiln_tensor *x);
 static inline bool tensor_ok(const kiln_tensor *x) { return x && (x->state == TENSOR_EAGER || x->state == TENSOR_TRACED); }
-int64_t type_count(const Type *type);                    /* constant dims only */
+int64_t type_count(const Type *type); /* constant dims only */
 /* checks everything; false: recorded */
 bool type_from_shape(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *out);
 
@@ -298,8 +300,8 @@ void device_wait(uint32_t device); /* for all that was asked of it */
 void places_free(Thread *t);
 
 /* ---- scopes ---- */
-bool scope_push(Thread *t);                 /* false: no memory (not recorded) */
-void scope_pop(Thread *t);                  /* the innermost: tapes, locals, tensors go */
+bool scope_push(Thread *t); /* false: no memory (not recorded) */
+void scope_pop(Thread *t);  /* the innermost: tapes, locals, tensors go */
 /* Ends the KILN_EAGERLY blocks that are open and were opened since t->next_uid, or the last scope's id, was that (0: none were):
  * `what` ends inside them. False: there were some, recorded. Comes before anything is done with the trace. */
 bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since);
@@ -309,12 +311,12 @@ void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
 void tensor_slabs_free(Thread *t);
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks);
 bool engine_unlist(kiln *k); /* false: it was closed before, or never an engine */
-void thread_free(Thread *t);  /* its scopes are gone */
+void thread_free(Thread *t); /* its scopes are gone */
 void engine_free(kiln *k);
 void local_free(Thread *t, kiln_variable *v);
 /* A variable without a value. NULL: recorded. */
 kiln_variable *variable_make(Thread *t, kiln_site at, const char *name, const Type *type);
-void variable_discard(kiln_variable *v);     /* one that nobody was given: nothing of it is left */
+void variable_discard(kiln_variable *v); /* one that nobody was given: nothing of it is left */
 /* x as v keeps it: contiguous, in memory of ours, on the device that v is on, or a new one's first value decides. NULL: recorded */
 kiln_tensor *variable_settle(Thread *t, kiln_site at, const kiln_variable *v, kiln_tensor *x);
 void variable_put(kiln_variable *v, const kiln_tensor *x, kiln_tensor *own); /* own: x, settled. Nothing can fail here */
@@ -330,7 +332,7 @@ typedef struct Object { /* first member of such a thing */
 } Object;
 
 void *object_new(kiln_site at, kiln *k, size_t bytes, void (*clean)(Object *)); /* zeroed; NULL: recorded */
-void object_free(Object *o); /* NULL allowed */
+void object_free(Object *o);                                                    /* NULL allowed */
 void objects_free_all(kiln *k);
 
 /* ---- arrays of a call whose length a caller chose, from the thread's scratch: none of them lies on the C stack ---- */

@@ -14,7 +14,7 @@ typedef struct FileIn {
 } FileIn;
 
 bool file_open(FileIn *f, Thread *t, kiln_site at, const char *what, const char *path); /* regular files only */
-bool file_read(FileIn *f, uint64_t offset, void *to, size_t bytes); /* all of them, or false */
+bool file_read(FileIn *f, uint64_t offset, void *to, size_t bytes);                     /* all of them, or false */
 void file_close(FileIn *f);
 
 typedef struct FileOut {

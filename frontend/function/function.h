@@ -20,68 +20,68 @@ typedef struct Plan {
     const uint8_t *group;
 } Plan;
 
-typedef struct Fixed {       /* a static argument's value; kind 0: a tensor argument */
-    uint32_t kind;           /* kiln_operand's: 7 integer, 8 double, 9 text */
+typedef struct Fixed { /* a static argument's value; kind 0: a tensor argument */
+    uint32_t kind;     /* kiln_operand's: 7 integer, 8 double, 9 text */
     int64_t bits;
     const char *text;
 } Fixed;
 
-typedef struct Binding {     /* where a call finds the value of a symbol; a symbol that several sizes share has one for each */
+typedef struct Binding { /* where a call finds the value of a symbol; a symbol that several sizes share has one for each */
     uint32_t argument, axis;
-    uint32_t symbol;         /* its index in Program.symbol */
+    uint32_t symbol; /* its index in Program.symbol */
 } Binding;
 
 /* what a body became for arguments of these types; tracing, gradients, check and ahead-of-time compiling share it */
 typedef struct Traced {
     uint32_t narg;
-    Type *arg;               /* the arguments' types as traced: their dims are constants or symbols of `module` */
-    Type *made;              /* the concrete types it was traced with */
-    Fixed *fixed;            /* per argument */
+    Type *arg;    /* the arguments' types as traced: their dims are constants or symbols of `module` */
+    Type *made;   /* the concrete types it was traced with */
+    Fixed *fixed; /* per argument */
     Plan plan;
-    uint8_t device;          /* the device of the arguments, on which it runs; without arguments, the thread's own */
-    bool exact;              /* sizes that are declared with bounds were nevertheless taken as constants */
-    bool bounded;            /* some sizes are symbols, declared or planned */
-    Source *source;          /* per input of the entry */
+    uint8_t device; /* the device of the arguments, on which it runs; without arguments, the thread's own */
+    bool exact;     /* sizes that are declared with bounds were nevertheless taken as constants */
+    bool bounded;   /* some sizes are symbols, declared or planned */
+    Source *source; /* per input of the entry */
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
-    kiln_variable **changed; /* a freed one may have been reused since for another variable, as its id tells */
+    kiln_variable **changed;                      /* a freed one may have been reused since for another variable, as its id tells */
     uint32_t *changed_id;
-    Module *module;          /* after compiling: as the pipeline left it */
-    Graph **graph; /* its graphs as they were before the pipeline; gradients are taken of these, and the body is not run again */
-    TapeRead *read;          /* the list of the trace */
-    Value *saved;            /* values of graph[0] that are returned behind all other results, for the gradient (saving.c) */
+    Module *module; /* after compiling: as the pipeline left it */
+    Graph **graph;  /* its graphs as they were before the pipeline; gradients are taken of these, and the body is not run again */
+    TapeRead *read; /* the list of the trace */
+    Value *saved;   /* values of graph[0] that are returned behind all other results, for the gradient (saving.c) */
     uint32_t ngraph, nread, nsaved;
     uint32_t ops;
-    char *text;              /* the graph as traced, for KILN_RETRACE */
+    char *text; /* the graph as traced, for KILN_RETRACE */
     double seconds;
-    Arena arena;             /* holds all of this, and what it is compiled to */
+    Arena arena; /* holds all of this, and what it is compiled to */
 } Traced;
 
-struct Instance {            /* one compiled form of a traced body; immutable once published but for the links and counts */
+struct Instance { /* one compiled form of a traced body; immutable once published but for the links and counts */
     Traced traced;
-    Instance *_Atomic next;  /* the next one in its bucket, or among the function's general instances */
+    Instance *_Atomic next; /* the next one in its bucket, or among the function's general instances */
     /* neighbours in the list of all instances, under the function's `compiling`; of a retired one, in its limbo */
     Instance *older, *newer;
-    uint64_t key;            /* made of the concrete sizes and the device that it was compiled for */
+    uint64_t key;             /* made of the concrete sizes and the device that it was compiled for */
     Instance *_Atomic saving; /* the form that runs while a tape records; itself: there is nothing to save; NULL: none yet */
-    Instance *of;            /* of a saving form: the instance that it belongs to, whose literals it shares; else NULL */
+    Instance *of;             /* of a saving form: the instance that it belongs to, whose literals it shares; else NULL */
     Program *program;
     const Backend *backend;
     Compiled *compiled;
     EntryFn *entry;
-    SizesFn *sizes;          /* NULL: no symbols, all sizes are in `result` */
-    uint32_t nsize;          /* how many numbers `sizes` writes */
-    bool plain;              /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
+    SizesFn *sizes; /* NULL: no symbols, all sizes are in `result` */
+    uint32_t nsize; /* how many numbers `sizes` writes */
+    bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
     Type *result;
     Binding *binding;
     uint32_t nbinding;
-    int64_t *known;          /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
+    int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
     double compile_seconds;
-    size_t bytes;            /* code, graph, constants: what the cache counts */
-    kiln_function *vjp;      /* made when it is first needed; under the function's `deriving` */
-    _Atomic bool recent;     /* used since the hand of the clock (the eviction order) last passed it */
-    uint32_t held;           /* by recorded calls; under the engine's lock, as are the next two */
-    bool retired;            /* it has left the cache and waits for its last user to finish */
-    bool derived;            /* vjp exists; it may be freed already but still in use */
+    size_t bytes;        /* code, graph, constants: what the cache counts */
+    kiln_function *vjp;  /* made when it is first needed; under the function's `deriving` */
+    _Atomic bool recent; /* used since the hand of the clock (the eviction order) last passed it */
+    uint32_t held;       /* by recorded calls; under the engine's lock, as are the next two */
+    bool retired;        /* it has left the cache and waits for its last user to finish */
+    bool derived;        /* vjp exists; it may be freed already but still in use */
 };
 
 #define INSTANCE_BUCKETS 64
@@ -94,27 +94,27 @@ struct kiln_function {
     void (*free_user)(void *user);
     char *name;
     kiln_function_options options;
-    kiln_spec *spec;         /* a copy of the declared inputs */
+    kiln_spec *spec;            /* a copy of the declared inputs */
     uint32_t nspec, nspec_room; /* nspec 0: arguments are taken as they come, even if inputs were declared */
     /* the cache (cache.c): read without a lock, written under `compiling` */
     Instance *_Atomic bucket[INSTANCE_BUCKETS]; /* instances of constant sizes, by key */
-    Instance *_Atomic general;    /* instances with symbols */
-    Instance *_Atomic memo[INSTANCE_MEMO]; /* by key of the concrete sizes: the instance that served them last */
-    Instance *newest, *oldest;    /* the ends of the list of all instances, in which the clock goes round */
+    Instance *_Atomic general;                  /* instances with symbols */
+    Instance *_Atomic memo[INSTANCE_MEMO];      /* by key of the concrete sizes: the instance that served them last */
+    Instance *newest, *oldest;                  /* the ends of the list of all instances, in which the clock goes round */
     uint32_t ninstances;
-    size_t cached;           /* the bytes of all instances */
-    struct Rigid *rigid;     /* sizes that could not be generalised */
+    size_t cached;       /* the bytes of all instances */
+    struct Rigid *rigid; /* sizes that could not be generalised */
     /* of a bounded instance's gradient: symbols from its first call on; the groups are its own, of preset_args arguments */
     Plan preset;
     uint32_t preset_args;
-    Instance *limbo;              /* retired instances; under the engine's lock */
+    Instance *limbo;           /* retired instances; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
     _Atomic uint64_t hits;
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
-    uint64_t warn_at;        /* the number of traces at which the log warns next */
-    struct Latest *latest;   /* under `counting`: the latest call's types (latest.c) */
+    uint64_t warn_at;               /* the number of traces at which the log warns next */
+    struct Latest *latest;          /* under `counting`: the latest call's types (latest.c) */
     _Atomic uint64_t latest_key;
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
@@ -122,8 +122,8 @@ struct kiln_function {
     kiln_function *children, *sibling; /* the functions derived from it, under its `deriving`; the next one of the same parent */
     /* of a derived function: what it was derived from, and the member of that one that points here */
     kiln_function *parent, **slot;
-    Instance *inst;                /* of a gradient: the parent's instance whose gradient it is */
-    uint32_t held;           /* recorded calls and derived functions that need it; under the engine's lock */
+    Instance *inst; /* of a gradient: the parent's instance whose gradient it is */
+    uint32_t held;  /* recorded calls and derived functions that need it; under the engine's lock */
     /* it goes with the last that holds it and the last running call; set under the engine's lock, like `held` */
     _Atomic bool freed;
     Loc loc;
@@ -141,16 +141,16 @@ bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *i
  * same. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced);
 Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key); /* nothing is traced yet. NULL: recorded */
-void traced_init(Traced *traced); /* of zeros */
+void traced_init(Traced *traced);                                                  /* of zeros */
 void traced_free(Traced *traced);
 /* Makes values [from, to) of its graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
 bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Value to);
 /* build.c: a traced module as a program for a target. NULL: st. */
 typedef struct BuildOptions {
     Target target;
-    bool host_products;      /* LowerOptions */
-    int stop_after;          /* only that many passes; -1: all */
-    const char *dump;        /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
+    bool host_products; /* LowerOptions */
+    int stop_after;     /* only that many passes; -1: all */
+    const char *dump;   /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
 } BuildOptions;
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st); /* the arena's border must be set */
 /* Takes what was traced through its first stop_after passes (-1: all), lowering and backend. False: recorded. */
@@ -187,7 +187,7 @@ bool note_own_reads(Thread *t, const Instance *inst, bool sources);
 
 void functions_free_all(kiln *k);
 void function_destroy(kiln_function *f); /* at once: nothing may use it any longer; unlinked by the caller */
-bool function_gone(Thread *t, kiln_site at, const kiln_function *f); /* records that it was freed; false */
+bool function_gone(Thread *t, kiln_site at, const kiln_function *f);               /* records that it was freed; false */
 static inline bool function_alive(Thread *t, kiln_site at, const kiln_function *f) /* false: it was freed, recorded */
 {
     return LIKELY(!f->freed) || function_gone(t, at, f);
@@ -195,7 +195,7 @@ static inline bool function_alive(Thread *t, kiln_site at, const kiln_function *
 /* A function of ours whose body is ordinary internal code; free_user may be NULL. Under the deriving lock of `like`. NULL:
  * recorded. */
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
-                                int inputs, int outputs, kiln_function *like, kiln_function **slot);
+    int inputs, int outputs, kiln_function *like, kiln_function **slot);
 
 /* ---- static_argument.c ------------------------------------------------------------------------------------------------ */
 kiln_tensor *static_argument(Thread *t, kiln_site at, kiln_operand o); /* the handle that a body reads; NULL: recorded */
@@ -210,21 +210,29 @@ static inline kiln_operand fixed_operand(const Fixed *v)
 typedef struct Latest {
     size_t bytes;
     uint32_t narg;
-    Type *made;              /* sizes are constants */
-    Fixed *fixed;            /* per argument; kind 0: a tensor */
+    Type *made;   /* sizes are constants */
+    Fixed *fixed; /* per argument; kind 0: a tensor */
 } Latest;
 void latest_note(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
-Latest *latest_copy(kiln_function *f, bool *failed); /* NULL: never called, or no memory (failed) */
+Latest *latest_copy(kiln_function *f, bool *failed);                 /* NULL: never called, or no memory (failed) */
 void latest_argument(const Latest *l, uint32_t i, kiln_tensor *arg); /* arg: zeroed */
 void latest_free(Latest *l);
 
-Fixed static_value(const kiln_tensor *x);         /* kind 0 if x is no static argument; the text is x's own */
+Fixed static_value(const kiln_tensor *x); /* kind 0 if x is no static argument; the text is x's own */
 bool fixed_equal(const Fixed *a, const Fixed *b);
 const char *fixed_text(const Fixed *v, char *buf, size_t cap);
 
 /* ---- signature.c --------------------------------------------------------------------------------------------------------- */
 typedef enum MissKind {
-    MISS_FIRST, MISS_COUNT, MISS_DTYPE, MISS_RANK, MISS_SIZE, MISS_BOUND, MISS_STATIC, MISS_DEVICE, MISS_OTHER
+    MISS_FIRST,
+    MISS_COUNT,
+    MISS_DTYPE,
+    MISS_RANK,
+    MISS_SIZE,
+    MISS_BOUND,
+    MISS_STATIC,
+    MISS_DEVICE,
+    MISS_OTHER
 } MissKind;
 typedef struct Miss { /* how a call missed the instance nearest to it */
     MissKind kind;
@@ -260,8 +268,8 @@ void plan_text(const Plan *plan, int nin, uint32_t which, char *buf, size_t cap)
 /* ---- cache.c --------------------------------------------------------------------------------------------------------------- */
 Instance *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin); /* no lock is taken unless the memo learns */
 void cache_add(kiln_function *f, Instance *inst, Instance *replaced); /* then evicts what is beyond the bound; under `compiling` */
-void cache_sweep(kiln *k);                                 /* frees what no running call needs any longer */
-void cache_grow(kiln_function *f, Instance *inst, size_t bytes); /* it takes so many bytes more; under `compiling` */
+void cache_sweep(kiln *k);                                            /* frees what no running call needs any longer */
+void cache_grow(kiln_function *f, Instance *inst, size_t bytes);      /* it takes so many bytes more; under `compiling` */
 void cache_free_instances(kiln_function *f);
 static inline void call_uses(Thread *t, Instance *inst) /* the call that was entered runs this instance */
 {
@@ -282,7 +290,7 @@ void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const
 /* What KILN_DUMP asks for: writes one file per stage into the folder KILN_DUMP_DIR (default: the current one). */
 void dump_open(kiln *k); /* the log tells of words in KILN_DUMP that name no stage */
 bool dump_wants(const char *stage);
-void dump_module(void *function, const char *stage, const Module *m);                    /* its name; PassCtx.dump */
+void dump_module(void *function, const char *stage, const Module *m); /* its name; PassCtx.dump */
 /* its name; CompileOptions.dump */
 void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len);
 /* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a

@@ -38,11 +38,10 @@ typedef struct SafeHeader { /* both sorted by the bytes of name and key */
 } SafeHeader;
 
 /* Checks everything that can be checked without the elements. All memory comes from the arena, which needs a border. */
-bool safe_header_parse(
-    Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st);
+bool safe_header_parse(Arena *a, const char *json, size_t n, uint64_t data_bytes, SafeHeader *out, Status *st);
 uint32_t safe_crc(const void *bytes, size_t n);
 uint32_t safe_checksum(const char *name, const Type *type, const void *data); /* of a tensor */
-void safe_little(unsigned char *p, size_t n, size_t each); /* between this machine's order and the file's */
+void safe_little(unsigned char *p, size_t n, size_t each);                    /* between this machine's order and the file's */
 bool safe_utf8(const char *s, size_t n);
 /* For errors: at most 64 bytes, printable. */
 const char *safe_shown(const char *name, char buf[72]);
@@ -87,10 +86,9 @@ typedef struct Named {
     bool widens;  /* it accepts a narrower float from the file */
 } Named;
 /* Whether names are usable and unique, and variables alive and of this engine; else recorded. */
-bool named_save(Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n,
-    int64_t step, const char *stem);
+bool named_save(
+    Thread *t, kiln_site at, const char *what, const char *path, const Named *list, int n, int64_t step, const char *stem);
 /* Loads all of them or none. whole: Kiln wrote the file, and it must hold nothing else. */
-bool named_load(
-    Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole);
+bool named_load(Thread *t, kiln_site at, const char *what, kiln_safetensors *f, const Named *list, int n, bool whole);
 
 #endif

@@ -22,17 +22,15 @@ LayerDraws layer_draws_begin(Thread *t, kiln_variable *generator);
 void layer_draws_end(Thread *t, LayerDraws *d, bool made);
 
 /* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan in + fan out)). NULL: recorded. */
-kiln_variable *layer_glorot(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in,
-    double fan_out, LayerDraws *from);
+kiln_variable *layer_glorot(
+    kiln_site at, kiln *k, kiln_dtype dtype, const char *name, kiln_shape s, double fan_in, double fan_out, LayerDraws *from);
 kiln_variable *layer_zeros(kiln_site at, kiln *k, kiln_dtype dtype, const char *name, int64_t n); /* [n] */
 /* x or a layer's variable in its compute type, so that what the layer makes of it rounds once. */
 kiln_operand layer_wide(kiln_site at, kiln_operand x);
 /* Whether a layer's variables may have this dtype, which must be a float. False: recorded. */
 bool layer_dtype_ok(kiln *k, kiln_site at, const char *what, kiln_dtype dtype);
 
-bool layer_sizes_ok(
-    kiln *k, kiln_site at, const char *what, int64_t a, int64_t b); /* positive; false: recorded */
-kiln_tensor *layer_missing(
-    kiln_site at, const char *what); /* records that the layer is NULL; poison */
+bool layer_sizes_ok(kiln *k, kiln_site at, const char *what, int64_t a, int64_t b); /* positive; false: recorded */
+kiln_tensor *layer_missing(kiln_site at, const char *what);                         /* records that the layer is NULL; poison */
 
 #endif

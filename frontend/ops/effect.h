@@ -41,8 +41,7 @@ bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indice
 /* kiln_assert of one bool, made by the library itself. False: recorded. */
 bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);
 /* KilnHost.effect. */
-int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout,
-    void *const *buf, const int64_t *type);
+int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
 void effects_free(kiln *k);
 
 #define BEYOND_BOUND "while: the loop goes on after its bound of %lld steps" /* of a loop, eager and compiled */

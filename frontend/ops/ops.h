@@ -22,7 +22,7 @@ kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand
 /* Runs the op now, or appends it to the running trace; open tapes record it. in: live tensors or poison (then out is poison).
  * Returns out[0]; a failure is recorded and fills out with poison. */
 kiln_tensor *apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                   kiln_tensor **out, uint32_t nout);
+    kiln_tensor **out, uint32_t nout);
 kiln_tensor *apply1(Thread *t, kiln_site at, Op op, kiln_tensor *x, const int64_t *attr, uint32_t nattr);
 kiln_tensor *apply2(Thread *t, kiln_site at, Op op, kiln_tensor *x, kiln_tensor *y, const int64_t *attr, uint32_t nattr);
 /* The same with tensors that are checked already, for gradients during their walk. */
@@ -45,7 +45,8 @@ static inline kiln_operand of(kiln_tensor *x) { return kiln_of_tensor(x); }
 static inline bool list_there(Thread *t, kiln_site at, const char *what, const void *list, int64_t count)
 {
     if (count >= 0 && (list || count == 0)) return true;
-    fail(t, at, KILN_EVALUE, count < 0 ? "%s: the count is %lld; it must be 0 or more" : "%s: an array of %lld elements is NULL", what, (long long)count);
+    fail(t, at, KILN_EVALUE, count < 0 ? "%s: the count is %lld; it must be 0 or more" : "%s: an array of %lld elements is NULL",
+        what, (long long)count);
     return false;
 }
 /* Poisons all results after an error; out may be NULL. Returns false. */
@@ -71,53 +72,36 @@ bool operand_array_open(Thread *t, kiln_site at, const char *what, kiln_operands
 void operand_array_close(OperandArray *a, kiln_operands l);
 
 /* The tensors of l while `call` stands; out is poisoned if they are none. */
-#define WITH_TENSORS(t, what, l, out, nout, call)                           \
-    do {                                                                    \
-        if (!(t)) return false;                                             \
-        ScratchMark mark = scratch_mark(&(t)->scratch);                     \
-        kiln_tensor **x = list_tensors((t), at, (what), (l), true);         \
-        const bool ok = x ? (call) : results_poison((t), (out), (nout));        \
-        scratch_reset(&(t)->scratch, mark);                                 \
-        return ok;                                                          \
+#define WITH_TENSORS(t, what, l, out, nout, call)                        \
+    do {                                                                 \
+        if (!(t)) return false;                                          \
+        ScratchMark mark = scratch_mark(&(t)->scratch);                  \
+        kiln_tensor **x = list_tensors((t), at, (what), (l), true);      \
+        const bool ok = x ? (call) : results_poison((t), (out), (nout)); \
+        scratch_reset(&(t)->scratch, mark);                              \
+        return ok;                                                       \
     } while (0)
 
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
-kiln_tensor *operand_float(
-    Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
+kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
 /* An eager tensor, whose elements can be read. NULL: poison, or recorded. */
 kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
 /* The number as the attribute bits of a constant of dtype d. False: recorded. */
-bool number_bits(
-    Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
+bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
 /* A number as a tensor of that dtype and shape (in eager code one element, read with strides of 0). */
-kiln_tensor *number_like(
-    Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
+kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
 /* r, or a new handle if r is the operand x itself: a result is another tensor than its operand. */
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
 
 /* ---- sizes: constants or, in a trace, expressions. DIM_BAD, passed on: no such size ---------- */
-typedef enum ExtentOp {
-    EXTENT_ADD,
-    EXTENT_SUB,
-    EXTENT_MUL,
-    EXTENT_FLOORDIV,
-    EXTENT_MAX,
-    EXTENT_EXACT
-} ExtentOp;
+typedef enum ExtentOp { EXTENT_ADD, EXTENT_SUB, EXTENT_MUL, EXTENT_FLOORDIV, EXTENT_MAX, EXTENT_EXACT } ExtentOp;
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b);
-static inline int64_t extent_lo(Thread *t, Dim d)
-{
-    return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d);
-}
-static inline int64_t extent_hi(Thread *t, Dim d)
-{
-    return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d);
-}
+static inline int64_t extent_lo(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d); }
+static inline int64_t extent_hi(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d); }
 /* the reason for the last DIM_BAD, such as "is a sum of more than 32 terms" */
 const char *extent_trouble(Thread *t, char *buf, size_t cap);
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
-bool shapes_broadcast(
-    Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
+bool shapes_broadcast(Thread *t, kiln_site at, const char *op, const kiln_tensor *a, const kiln_tensor *b, Type *out);
 
 /* ---- composites: their temporaries live in a scope of their own, and their errors bear the name of the outermost one -------- */
 typedef struct Composite {
@@ -173,14 +157,12 @@ void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
-kiln_tensor *transpose_to(
-    Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
+kiln_tensor *transpose_to(Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
 kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
 /* Draws uniform numbers in [lo, hi) from the engine's own generator, which any thread may use at any time. */
-kiln_tensor *uniform_own(
-    Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
+kiln_tensor *uniform_own(Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
 /* For each of the integers, whether it lies in [0, size). */
 kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
 /* The elements of x along the axis at indices i, which are i64 and in range; i has x's shape except along the axis. */

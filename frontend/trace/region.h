@@ -22,13 +22,13 @@ typedef struct Region {
     Op op; /* OP_loop, OP_branch */
     Frame *const *frame;
     uint32_t frames;
-    Value selector;             /* a value of the parent: a loop's trip count, unless it has a condition, or a branch's selector */
+    Value selector; /* a value of the parent: a loop's trip count, unless it has a condition, or a branch's selector */
     /* per frame, in it: carries and stacked (a loop's body), the predicate (a condition), a case's results */
     const Value *const *result;
     /* the number of those that the user gave to a body, without variables; a case has `carries` results */
     uint32_t carries, stacked;
     bool reverse;
-    Dim n;                      /* a loop's steps, or their bound; DIM_BAD: the trip count says how many, or it is not known */
+    Dim n; /* a loop's steps, or their bound; DIM_BAD: the trip count says how many, or it is not known */
 } Region;
 
 /* Leaves the frames, appends the node, gives the variables that the frames assigned their new values. out: handles of carries, then

@@ -8,22 +8,22 @@
  * ---------------------------------------------------------------------------------------------------------------------------- */
 typedef enum SourceKind { FROM_ARGUMENT, FROM_CAPTURE, FROM_LITERAL, FROM_VARIABLE } SourceKind;
 
-typedef struct Source {      /* of one input of the compiled function, in the order of the graph's parameters */
+typedef struct Source { /* of one input of the compiled function, in the order of the graph's parameters */
     uint8_t kind;
     uint32_t argument;
-    kiln_tensor *tensor;     /* CAPTURE: not owned, so each call compares its uid; LITERAL: owned */
+    kiln_tensor *tensor; /* CAPTURE: not owned, so each call compares its uid; LITERAL: owned */
     uint64_t uid;
     kiln_variable *variable;
     Type type;
-    Loc loc;                 /* where the body first used it */
+    Loc loc; /* where the body first used it */
 } Source;
 
-typedef struct Slot {        /* a variable's or local's value while a frame is traced */
+typedef struct Slot { /* a variable's or local's value while a frame is traced */
     kiln_variable *variable;
     Value now;
     Value entry; /* the frame's parameter that holds the value at its start; 0: none, as it is assigned before it is read */
     bool assigned;
-    bool read_after;         /* a variable (not a local) that was read after it was assigned */
+    bool read_after; /* a variable (not a local) that was read after it was assigned */
 } Slot;
 
 typedef enum FrameKind { FRAME_FUNCTION, FRAME_BODY, FRAME_CONDITION, FRAME_CASE, FRAME_RULE } FrameKind;
@@ -34,38 +34,38 @@ typedef struct Column {      /* what one parameter of a region's frame stands fo
     Value outer;             /* the operand, a value of the parent frame; 0 for the index */
     kiln_variable *variable; /* whose value at entry it is; NULL: a value given or captured */
 } Column;
-struct Frame {               /* one graph being traced: the function's, or a region's inside it */
+struct Frame { /* one graph being traced: the function's, or a region's inside it */
     Trace *trace;
-    Frame *parent;           /* NULL: this is the function's own frame */
+    Frame *parent; /* NULL: this is the function's own frame */
     Graph *g;
-    Map watched;             /* value -> the leaf that its handles mean since it was watched */
+    Map watched;  /* value -> the leaf that its handles mean since it was watched */
     Map captured; /* a region's frame: value of the parent -> parameter here; the function's frame: uid of a tensor -> value */
     VEC(Slot) slot;
-    Map slot_of;             /* variable -> index into slot, as long as that slot still names the variable */
-    VEC(Column) column;      /* of a region: one for each parameter, in the order of g->param */
-    uint8_t kind;            /* FrameKind. RULE: the graph of a gradient rule, closed: nothing comes in from outside */
-    const char *what;        /* of a region: its name in messages, such as "KILN_FOR" */
+    Map slot_of;        /* variable -> index into slot, as long as that slot still names the variable */
+    VEC(Column) column; /* of a region: one for each parameter, in the order of g->param */
+    uint8_t kind;       /* FrameKind. RULE: the graph of a gradient rule, closed: nothing comes in from outside */
+    const char *what;   /* of a region: its name in messages, such as "KILN_FOR" */
     Loc loc;
 };
 
 typedef struct TapeRead {    /* a variable read, or a watched tensor */
     kiln_variable *variable; /* NULL: watched */
     uint64_t uid;
-    Value leaf;              /* 0: it was read where a tape around the trace cannot see the read (region.c) */
+    Value leaf; /* 0: it was read where a tape around the trace cannot see the read (region.c) */
 } TapeRead;
 
 struct Trace {
-    Trace *outer;            /* the trace that was running when this one began (a derived function compiled inside a trace) */
+    Trace *outer; /* the trace that was running when this one began (a derived function compiled inside a trace) */
     Thread *t;
     uint64_t id;
-    uint64_t first_uid;      /* tensors with this uid or more were made by the body */
+    uint64_t first_uid; /* tensors with this uid or more were made by the body */
     Arena *arena;
     Module *module;
-    Frame *frame;            /* innermost */
+    Frame *frame; /* innermost */
     /* some sizes became symbols although nobody declared them: if the body reads one as a C number, the trace ends */
     bool automatic;
     VEC(Source) source;
-    VEC(TapeRead) read;      /* the reads of variables that a tape around the whole body notes; reads of locals are left out */
+    VEC(TapeRead) read; /* the reads of variables that a tape around the whole body notes; reads of locals are left out */
     Status st;
 };
 
@@ -73,7 +73,7 @@ bool frame_encloses(const Frame *outer, const Frame *inner); /* or is it */
 /* A traced tensor for operand x in the innermost frame; 0 after recording why not. */
 Value trace_value(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
-                         kiln_tensor **out, uint32_t nout);
+    kiln_tensor **out, uint32_t nout);
 /* Appends an effect: nout results, or none. False: recorded. */
 bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
     kiln_tensor **out, uint32_t nout);
@@ -92,7 +92,7 @@ bool trace_is_current(const Thread *t, const kiln_tensor *x);
 Module *trace_module(const Trace *trace);
 Module *traced_module(const kiln_tensor *x);
 int64_t traced_size(const kiln_tensor *x, int axis);
-void trace_forget(Thread *t, const kiln_variable *v);    /* v is about to go: no slot names it any longer */
+void trace_forget(Thread *t, const kiln_variable *v); /* v is about to go: no slot names it any longer */
 
 kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v);
 
