@@ -259,10 +259,13 @@ static void NAME(cell_)(const Cell *g)
 static void NAME(pack_panels_)(T *to, const T *b, const Block *g, int64_t k, int64_t n)
 {
     int64_t step = g->b_col == 1 ? LONG_ROWS : k;
-    for (int64_t p = 0; p < k; p += step)
-        for (int64_t j = 0; j < n; j += WIDE) NAME(pack_b_)
-    (to + j * TREE_PRODUCT + p * WIDE, b + p * g->b_row + j * g->b_col, g->b_row, g->b_col, MIN_OF(k - p, step),
-        MIN_OF(n - j, WIDE));
+    for (int64_t p = 0; p < k; p += step) {
+        for (int64_t j = 0; j < n; j += WIDE) {
+            const T *from = b + p * g->b_row + j * g->b_col;
+            int64_t rows = MIN_OF(k - p, step), columns = MIN_OF(n - j, WIDE);
+            NAME(pack_b_)(to + j * TREE_PRODUCT + p * WIDE, from, g->b_row, g->b_col, rows, columns);
+        }
+    }
 }
 
 /* Rows of c from a chain of a, packed or not, and all of b's columns. */
