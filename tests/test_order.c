@@ -197,6 +197,26 @@ static void a_row_does_not_know_its_batch(void **state)
     }
 }
 
+/* So many runs of k that a region is one tile, and sums of two columns fill no vector. */
+static void few_elements_of_a_long_k(void **state)
+{
+    kiln *k = *state;
+    const int64_t depth = (1 << 20) + 5;
+    if (!front_has_llvm()) skip();
+    kiln_function *f = kiln_function_new(k, product_body, NULL, &(kiln_function_options){.no_blas = true});
+    for (int64_t e = 0; e < 12; e++) {
+        KILN_SCOPE(k);
+        const kiln_dtype d = e < 6 ? KILN_F32 : KILN_F64;
+        kiln_variable *g = kiln_generator(k, 5);
+        kiln_tensor *x = kiln_normal(g, d, KILN_SHAPE(1 + e % 2, depth), 0, 1), *y = kiln_normal(g, d, KILN_SHAPE(depth, 1 + e / 2 % 3), 0, 1);
+        kiln_tensor *own = product(NULL, x, y), *compiled = product(f, x, y);
+        assert_memory_equal(kiln_data(compiled), kiln_data(own), (size_t)kiln_elements(own) * kiln_dtype_bytes(d));
+        kiln_variable_free(g);
+        assert_ok(k);
+    }
+    kiln_function_free(f);
+}
+
 static void vectors_multiply_as_rows_are_summed(void **state)
 {
     kiln *k = *state;
@@ -235,6 +255,7 @@ int main(void)
         cmocka_unit_test(sums_follow_the_model),
         FRONT_TEST(long_sums_are_true),
         FRONT_TEST(a_row_does_not_know_its_batch),
+        FRONT_TEST(few_elements_of_a_long_k),
         FRONT_TEST(vectors_multiply_as_rows_are_summed),
         FRONT_TEST(long_products_are_true),
     };

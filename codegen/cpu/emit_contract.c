@@ -14,8 +14,16 @@ enum { PIECE_PANELS = 32, MADS = 8 };
 /* What is so large that it comes from memory, and the most rows for which it is then read in strips. */
 enum { FAR_BYTES = 1 << 20, STRIP_ROWS = 32 };
 
-/* Elements of a region's sums where they have memory of their own. */
-static int64_t cells_of(const Product *p) { return p->strip ? STRIP : (int64_t)p->region * p->tile.rows * p->wide; }
+/* Lanes of the vectors in which runs are counted. */
+static uint32_t count_lanes(const Product *p) { return p->g->machine->vector_bytes / (uint32_t)dtype_bytes(p->compute); }
+
+/* Elements of a region's sums where they have memory of their own: whole vectors, as count_runs takes them, though a panel may be
+ * narrower. */
+static int64_t cells_of(const Product *p)
+{
+    const int64_t lanes = count_lanes(p);
+    return p->strip ? STRIP : tree_blocks((int64_t)p->region * p->tile.rows * p->wide, lanes) * lanes;
+}
 
 /* ---- decisions ------------------------------------------------------------------------------- */
 
@@ -146,7 +154,7 @@ static void run(Product *p, const Region *q, LLVMValueRef from, LLVMValueRef to)
 static void count_runs(Product *p, const Region *q, LLVMValueRef begin, bool last)
 {
     Gen *g = p->g;
-    const uint32_t width = g->machine->vector_bytes / (uint32_t)dtype_bytes(p->compute);
+    const uint32_t width = count_lanes(p);
     const LLVMTypeRef vector = gen_lanes(gen_type(g, p->compute), width);
     const Reduction r = {.kind = R_SUM, .type = (uint8_t)p->compute};
     const int64_t levels = tree_levels(tree_blocks(highest(p, p->s->contract.k), TREE_RUN));
@@ -203,7 +211,7 @@ static void give(Product *p, const Region *q, LLVMValueRef from, LLVMValueRef to
 static void give_all(Product *p, const Region *q)
 {
     Gen *g = p->g;
-    uint32_t width = g->machine->vector_bytes / (uint32_t)dtype_bytes(p->compute);
+    uint32_t width = count_lanes(p);
     const LLVMValueRef zero = gen_i64(g, 0);
     int64_t n;
     if (gen_is_int(q->columns, &n) && n > 0) {
