@@ -2,11 +2,11 @@
 #include "contract.h"
 
 #include "../../ir/scalar.h"
-#include "../../ir/element.h"
 #include "contract_parts.h"
 
 #include <stdatomic.h>
 
+#define NARROWED ((int64_t)1 << 14)      /* elements that one thread rounds at a time */
 #define WORTH_PACKING ((int64_t)1 << 29) /* multiplications */
 
 /* ---- what there is ------------------------------------------------------------------------ */
@@ -47,7 +47,7 @@ const ContractTier *contract_tier(void)
     return atomic_load_explicit(&chosen, memory_order_acquire);
 }
 
-/* ---- packed products: longer k's, narrow results ------------------------------------------- */
+/* ---- packed products of longer k's ----------------------------------------------------------- */
 
 /* c[m][n] += x[m][n], rows c_row and n apart. */
 void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n)
@@ -118,9 +118,23 @@ static bool worth_packing(const HostContract *c)
 
 static bool product(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
-    bool narrow = dtype_info[c->type].compute != c->type;
-    if (!is_few(c) && (narrow || worth_packing(c))) return runs(threads, c, batches, 0, c->k, to, st);
+    if (worth_packing(c)) return runs(threads, c, batches, 0, c->k, to, st);
     return contract_small(threads, c, batches, to, st);
+}
+
+typedef struct Narrowing {
+    int type;
+    size_t bytes; /* of an element */
+    const float *from;
+    char *to;
+    int64_t n;
+} Narrowing;
+
+static void narrow_some(void *arg, int64_t lo, int64_t hi)
+{
+    const Narrowing *w = arg;
+    int64_t at = lo * NARROWED, n = MIN_OF(hi * NARROWED, w->n) - at;
+    contract_tier()->narrow(w->type, w->to + (size_t)at * w->bytes, w->from + at, n);
 }
 
 bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st)
@@ -144,7 +158,8 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
     if (compute == type) return product(threads, c, batches, c->c, st);
     Buffer *wide = contract_memory(threads, (size_t)n * dtype_bytes(compute), st);
     bool ok = wide && product(threads, c, batches, wide->data, st);
-    if (ok) dtype_narrow(type, c->c, wide->data, n);
+    Narrowing w = {(int)type, dtype_bytes(type), ok ? wide->data : NULL, c->c, n};
+    if (ok) contract_each(threads, narrow_some, &w, tree_blocks(n, NARROWED));
     buffer_release(wide);
     return ok;
 }

@@ -147,11 +147,29 @@ static void NAME(pack_turned_)(T *to, int64_t step, const T *const *row, int64_t
         for (int l = 0; l < LANES; l++) to[p * step + l] = row[l][p];
 }
 
-/* to[k][WIDE] = b[k][n], n <= WIDE; behind them stand zeros, or b again. From LANES columns on, the last LANES overlap others. */
-static void NAME(pack_b_)(void *into, const void *from, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
+/* x's elements as T: where they lie or, if they are narrow, in `room`, of which x then tells. */
+static const T *NAME(widened_)(Part *x, int64_t rows, int64_t columns, T *room)
 {
-    T *to = into;
-    const T *b = from;
+    if (!x->narrow) return x->at;
+    const char *from = x->at;
+    if (x->row == 1) {
+        for (int64_t j = 0; j < columns; j++, from += x->col * x->narrow_bytes)
+            widen(x->narrow, (float *)(void *)(room + j * rows), from, 1, rows);
+        x->col = rows;
+    } else {
+        for (int64_t i = 0; i < rows; i++, from += x->row * x->narrow_bytes)
+            widen(x->narrow, (float *)(void *)(room + i * columns), from, x->col, columns);
+        x->row = columns, x->col = 1;
+    }
+    return room;
+}
+
+/* to[k][WIDE] = b[k][n], n <= WIDE; behind them stand zeros, or b again. From LANES columns on, the last LANES overlap others. */
+static void NAME(pack_b_)(void *into, Part from, int64_t k, int64_t n)
+{
+    T *to = into, room[SLAB * WIDE];
+    const T *b = NAME(widened_)(&from, k, n, room);
+    const int64_t b_row = from.row, b_col = from.col;
     if (b_row == 1 && b_col != 1) {
         for (int64_t j = 0; j < n; j += LANES) {
             const T *row[LANES];
@@ -173,10 +191,11 @@ static void NAME(pack_b_)(void *into, const void *from, int64_t b_row, int64_t b
 }
 
 /* to[k][HIGH] = a[rows][k], rows <= ROWS; behind them stands nothing that is read. */
-static void NAME(pack_a_)(void *into, const void *from, int64_t a_row, int64_t a_col, int64_t rows, int64_t k)
+static void NAME(pack_a_)(void *into, Part from, int64_t rows, int64_t k)
 {
-    T *to = into;
-    const T *a = from;
+    T *to = into, room[ROWS * SLAB];
+    const T *a = NAME(widened_)(&from, rows, k, room);
+    const int64_t a_row = from.row, a_col = from.col;
     if (a_col == 1) {
         for (int64_t i = 0; i < rows; i += LANES) {
             const T *row[LANES];
@@ -255,30 +274,37 @@ static void NAME(cell_)(const Cell *g)
 
 /* ---- blocks, packed on the way where that pays ------------------------------------------------- */
 
-/* Packs panels of one chain, side by side: of rows that lie far apart some at a time, so that each is read in a long line. */
-static void NAME(pack_panels_)(T *to, const T *b, const Block *g, int64_t k, int64_t n)
+/* Some of an operand: from number `first` on. */
+static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int64_t row, int64_t col)
+{
+    int64_t bytes = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
+    return (Part){(const char *)operand + first * bytes, row, col, g->narrow, g->narrow_bytes};
+}
+
+/* Packs panels of one chain, side by side, from number `first` of b on: of rows that lie far apart some at a time, so that each is
+ * read in a long line. */
+static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, int64_t n)
 {
     int64_t step = g->b_col == 1 ? LONG_ROWS : k;
     for (int64_t p = 0; p < k; p += step) {
         for (int64_t j = 0; j < n; j += WIDE) {
-            const T *from = b + p * g->b_row + j * g->b_col;
-            int64_t rows = MIN_OF(k - p, step), columns = MIN_OF(n - j, WIDE);
-            NAME(pack_b_)(to + j * TREE_PRODUCT + p * WIDE, from, g->b_row, g->b_col, rows, columns);
+            Part from = NAME(part_)(g, g->b, first + p * g->b_row + j * g->b_col, g->b_row, g->b_col);
+            NAME(pack_b_)(to + j * TREE_PRODUCT + p * WIDE, from, MIN_OF(k - p, step), MIN_OF(n - j, WIDE));
         }
     }
 }
 
-/* Rows of c from a chain of a, packed or not, and all of b's columns. */
-static void NAME(chain_)(const Block *g, NAME(Panel_) * p, const T *b, T *packed)
+/* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number `first`. */
+static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, T *packed)
 {
-    bool far = p->k * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
+    bool all = g->b_col != 1 || g->narrow || p->k * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
     for (int64_t j = 0; j < g->n; j += PANELS * WIDE) {
-        int64_t n = MIN_OF(g->n - j, PANELS * WIDE), whole = g->b_col != 1 || far ? 0 : n / WIDE * WIDE;
-        if (n > whole) NAME(pack_panels_)(packed + whole * TREE_PRODUCT, b + (j + whole) * g->b_col, g, p->k, n - whole);
+        int64_t n = MIN_OF(g->n - j, PANELS * WIDE), whole = all ? 0 : n / WIDE * WIDE;
+        if (n > whole) NAME(pack_panels_)(packed + whole * TREE_PRODUCT, g, first + (j + whole) * g->b_col, p->k, n - whole);
         for (int64_t i = 0; i < n; i += WIDE) {
             p->n = MIN_OF(n - i, WIDE);
             p->c = (T *)g->c + j + i;
-            p->b = i < whole ? b + j + i : packed + i * TREE_PRODUCT;
+            p->b = i < whole ? (const T *)g->b + first + j + i : packed + i * TREE_PRODUCT;
             p->b_row = i < whole ? g->b_row : WIDE;
             NAME(run_panel_)(p);
         }
@@ -288,17 +314,17 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, const T *b, T *packed
 static void NAME(block_)(const Block *g)
 {
     _Alignas(64) T packed_a[(BLOCK_ROWS + ROWS - 1) / ROWS * HIGH * TREE_PRODUCT], packed_b[PANELS * WIDE * TREE_PRODUCT];
-    bool packed = g->n > 2 * WIDE;
+    bool packed = g->n > 2 * WIDE || g->narrow;
     int64_t tiles = packed ? tile_count(ROWS, g->m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT);
-        const T *a = (const T *)g->a + k0 * g->a_col;
         for (int64_t i = 0; i < tiles; i++) {
             int64_t first = tile_first(ROWS, g->m, i), rows = tile_first(ROWS, g->m, i + 1) - first;
-            NAME(pack_a_)(packed_a + i * k * HIGH, a + first * g->a_row, g->a_row, g->a_col, rows, k);
+            Part from = NAME(part_)(g, g->a, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
+            NAME(pack_a_)(packed_a + i * k * HIGH, from, rows, k);
         }
         NAME(Panel_)
-        p = {.a = packed ? packed_a : a,
+        p = {.a = packed ? packed_a : (const T *)g->a + k0 * g->a_col,
             .a_row = g->a_row,
             .a_col = g->a_col,
             .packed = packed,
@@ -307,7 +333,7 @@ static void NAME(block_)(const Block *g)
             .c_row = g->c_row,
             .to = packed ? tiles : INT64_MAX,
             .carry = k0 > 0};
-        NAME(chain_)(g, &p, (const T *)g->b + k0 * g->b_row, packed_b);
+        NAME(chain_)(g, &p, k0 * g->b_row, packed_b);
     }
 }
 

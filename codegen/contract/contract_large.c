@@ -1,5 +1,5 @@
 /* contract_large: products whose operands are packed first, by all threads, and multiplied then, cell by cell, by all threads.
- * Packed operands lie as contract_tier.h's Cell wants them. Narrow floats are widened while they are packed. Relies on
+ * Packed operands lie as contract_tier.h's Cell wants them. Relies on
  * contract_parts, contract_tier, threads. The bits do not depend on cells, parts or threads. */
 #include "contract_parts.h"
 
@@ -11,7 +11,6 @@ typedef struct Large {
     ThreadPool *threads;
     const ContractTier *tier;
     const ContractType *type;
-    DType from;         /* what operands are read as */
     int64_t read, size; /* bytes of an element of theirs, and of what is packed */
     const HostContract *c;
     int64_t m, n, depth;                  /* of this part; of k as much as is packed at a time */
@@ -25,45 +24,23 @@ typedef struct Large {
 
 /* ---- packing ---------------------------------------------------------------------------------- */
 
-/* x[rows][columns] of a narrow type as f32: in rows of `columns` or, where x's columns are contiguous, in columns of `rows`. */
-static void widen(
-    const ContractTier *tier, DType t, float *to, const char *x, int64_t row, int64_t col, int64_t rows, int64_t columns)
+static Part part_of(const Large *w, const char *at, int64_t row, int64_t col)
 {
-    int64_t bytes = (int64_t)dtype_bytes(t);
-    if (row == 1)
-        for (int64_t j = 0; j < columns; j++) tier->widen((int)t, to + j * rows, x + j * col * bytes, 1, rows);
-    else
-        for (int64_t i = 0; i < rows; i++) tier->widen((int)t, to + i * columns, x + i * row * bytes, col, columns);
+    return (Part){at, row, col, w->read != w->size ? w->c->type : 0, (int)w->read};
 }
 
 static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int64_t k)
 {
-    float wide[MOST_ROWS * SLAB];
     int64_t first = tile_first(w->tier->rows, w->m, tile), rows = tile_first(w->tier->rows, w->m, tile + 1) - first;
-    int64_t row = w->c->a_row, col = w->c->a_col;
-    const void *x = a + first * row * w->read;
-    if (w->read != w->size) {
-        widen(w->tier, w->from, wide, x, row, col, rows, k);
-        x = wide;
-        col = row == 1 ? rows : 1;
-        row = row == 1 ? 1 : k;
-    }
-    w->type->pack_a(to + tile * k * w->type->high * w->size, x, row, col, rows, k);
+    Part x = part_of(w, a + first * w->c->a_row * w->read, w->c->a_row, w->c->a_col);
+    w->type->pack_a(to + tile * k * w->type->high * w->size, x, rows, k);
 }
 
 static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t k)
 {
-    float wide[MOST_COLUMNS * SLAB];
     int64_t first = panel * w->type->wide, n = MIN_OF(w->n - first, w->type->wide);
-    int64_t row = w->c->b_row, col = w->c->b_col;
-    const void *x = b + first * col * w->read;
-    if (w->read != w->size) {
-        widen(w->tier, w->from, wide, x, row, col, k, n);
-        x = wide;
-        col = row == 1 ? k : 1;
-        row = row == 1 ? 1 : n;
-    }
-    w->type->pack_b(to + panel * k * w->type->wide * w->size, x, row, col, k, n);
+    Part x = part_of(w, b + first * w->c->b_col * w->read, w->c->b_row, w->c->b_col);
+    w->type->pack_b(to + panel * k * w->type->wide * w->size, x, k, n);
 }
 
 /* Units: of each batch, of each slab of k, the tiles of a and the panels of b. */
@@ -148,9 +125,9 @@ static bool all_batches(Large *w, int64_t batches, int64_t k, int64_t end, Statu
 
 bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st)
 {
-    DType from = (DType)c->type, type = (DType)dtype_info[from].compute;
-    Large w = {.threads = threads, .tier = contract_tier(), .from = from, .c = c, .to = to};
-    w.read = (int64_t)dtype_bytes(from);
+    DType type = (DType)dtype_info[c->type].compute;
+    Large w = {.threads = threads, .tier = contract_tier(), .c = c, .to = to};
+    w.read = (int64_t)dtype_bytes((DType)c->type);
     w.size = (int64_t)dtype_bytes(type);
     w.type = &w.tier->type[type == DT_f64];
     for (w.row = 0; w.row < c->m; w.row += PART_MOST)

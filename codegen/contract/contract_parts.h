@@ -13,8 +13,7 @@ const ContractTier *contract_tier(void); /* of this CPU */
 const ContractTier *const *contract_tiers(int *count);
 void contract_use_tier(const ContractTier *t);
 
-/* In pieces that read the operands as they lie, each by one thread; all of k. Of narrow floats only what is_few says. False:
- * ST_MEMORY. */
+/* In pieces, each of which one thread packs for itself if at all; all of k. False: ST_MEMORY. */
 bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st);
 /* k .. end - 1 of one run. False: ST_MEMORY. */
 bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st);

@@ -19,8 +19,15 @@ typedef struct Block {
     const void *a, *b;
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-    int narrow, narrow_bytes; /* `few` only: the operands' narrow DType, which is widened; 0: f32 or f64 */
+    int narrow, narrow_bytes; /* the operands' narrow DType, which is widened; 0: f32 or f64 */
 } Block;
+
+/* A few rows and columns of an operand. */
+typedef struct Part {
+    const void *at;
+    int64_t row, col;
+    int narrow, narrow_bytes; /* as of a Block */
+} Part;
 
 /* Some tiles of rows and some panels of columns of c[m][n], from operands packed whole, slab after slab of k: of a all tiles
  * [k][high], of b all panels [k][wide]. */
@@ -33,16 +40,16 @@ typedef struct Cell {
 
 /* Of f32 or f64. */
 typedef struct ContractType {
-    int wide, high;                /* columns of a panel; rows that a packed tile has room for */
-    void (*block)(const Block *g); /* m <= BLOCK_ROWS, k <= TREE_RUN */
-    void (*few)(const Block *g);   /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
-    void (*cell)(const Cell *g);   /* k <= TREE_RUN */
-    void (*pack_a)(void *to, const void *a, int64_t a_row, int64_t a_col, int64_t rows, int64_t k); /* one tile of one slab */
-    void (*pack_b)(void *to, const void *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n);    /* one panel of one slab */
+    int wide, high;                                            /* columns of a panel; rows that a packed tile has room for */
+    void (*block)(const Block *g);                             /* m <= BLOCK_ROWS, k <= TREE_RUN */
+    void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
+    void (*cell)(const Cell *g);                               /* k <= TREE_RUN */
+    void (*pack_a)(void *to, Part a, int64_t rows, int64_t k); /* one tile of one slab */
+    void (*pack_b)(void *to, Part b, int64_t k, int64_t n);    /* one panel of one slab */
 } ContractType;
 
 typedef struct ContractTier {
-    void (*widen)(int narrow, float *to, const void *from, int64_t stride, int64_t n);
+    void (*narrow)(int type, void *to, const float *from, int64_t n); /* rounds f32 to that narrow type */
     int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     ContractType type[2]; /* f32, f64 */
 } ContractTier;
