@@ -1,5 +1,6 @@
-/* host: the small table through which compiled code reaches what it cannot contain. The JIT's caller fills it; ahead-of-time code
- * with one thread and no BLAS gets NULL. Frozen layout: append only. Relies on nothing; ahead-of-time headers restate it. */
+/* host: the small table through which compiled code reaches what it cannot contain. The JIT's caller fills it; ahead-of-time code,
+ * which has one thread and emits all of its products, gets NULL. Frozen layout: append only. Relies on nothing; ahead-of-time
+ * headers restate it. */
 #ifndef KILN_CODEGEN_HOST_H
 #define KILN_CODEGEN_HOST_H
 
@@ -7,7 +8,7 @@
 
 typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi);
 
-/* Of rows, columns and inner size: up to here compiled code emits its products, with the bits that `contract` gives. */
+/* Rows times columns times inner size of a product: up to here compiled code emits it, with the bits that `contract` gives. */
 #define SMALL_PRODUCT ((int64_t)1 << 21)
 
 /* One (batched) contraction; strides in elements. */
@@ -24,7 +25,7 @@ typedef struct KilnHost {
     void *ctx;
     /* fn over [0, n) in chunks of grain, on as many threads as there are. */
     void (*run)(const struct KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
-    /* The one contraction routine that eager and compiled code share: BLAS or own kernel by extents only. 0, or a StatusCode. */
+    /* The one product of matrices that eager and compiled code share (contract.h). 0, or a StatusCode. */
     int32_t (*contract)(const struct KilnHost *h, const HostContract *c);
     /* Stack `number` of the running call, as at least `bytes` bytes: what lies there stays, *capacity says how much there is now.
      * NULL: no memory. host_stack.h has the one that everybody uses. */

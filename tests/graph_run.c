@@ -71,32 +71,6 @@ static View odd_layout(const GraphRun *r, const View *v, Random *rnd)
     return odd;
 }
 
-/* ---- one node ---------------------------------------------------------------------------------------------------- */
-
-static bool run_matmul(const GraphRun *r, const View *in, View *out)
-{
-    const View *a = &in[0], *b = &in[1];
-    int lead = a->rank - 2;
-    HostContract c = {.type = a->dtype,
-        .nbatch = lead,
-        .m = a->dim[lead],
-        .n = b->dim[lead + 1],
-        .k = a->dim[lead + 1],
-        .a = a->data,
-        .b = b->data,
-        .c = out->data,
-        .a_row = a->stride[lead],
-        .a_col = a->stride[lead + 1],
-        .b_row = b->stride[lead],
-        .b_col = b->stride[lead + 1]};
-    for (int i = 0; i < lead; i++) {
-        c.batch[i] = a->dim[i];
-        c.a_batch[i] = a->stride[i];
-        c.b_batch[i] = b->stride[i];
-    }
-    return contract_run(r->threads, &c, false, r->st);
-}
-
 /* ---- loops and branches ------------------------------------------------------------------------------------------- */
 
 typedef struct Loop {
@@ -264,7 +238,6 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
         views[i] = contiguous(&t, in[i]);
         if (r->odd != 0) views[i] = odd_layout(r, &views[i], &rnd);
     }
-    if (n->op == OP_matmul && !r->host_products) return run_matmul(r, views, results);
     const EagerCtx ctx = {.threads = r->threads, .kept = r->kept};
     if (r->odd != 0 && random_chance(&rnd, 50)) {
         /* Movement without moving anything, where that can be. */

@@ -12,7 +12,7 @@ typedef struct GraphRun {
     Kept *kept;                /* of the thread that runs; NULL: nothing is kept */
     ThreadPool *threads;   /* NULL: this thread alone */
     int64_t *symbol;       /* values by position in the dim table; loops write there how often they turned */
-    bool host_products;
+    bool host_products;    /* LowerOptions; eager products are the same either way */
     uint64_t odd;          /* not 0: operands come in odd layouts, chosen by this seed */
     Status *st;
 } GraphRun;

@@ -1,5 +1,5 @@
 /* test_lower: graphs of tests/lower.kiln as programs, run by the interpreter of programs and judged by the reference interpreter of
- * graphs: unfused, fused, with and without BLAS strides; fused and unfused results must be equal in every bit. A case is
+ * graphs: unfused, fused, with the host's products and without; fused and unfused results must be equal in every bit. A case is
  *
  *     // case: NAME [; launches N] [; workspace N]      N: kernels and contractions when fused; bytes of temporaries
  *     a module; its entry is @main */

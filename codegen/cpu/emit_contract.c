@@ -1,18 +1,21 @@
-/* emit_contract: products of programs that use no BLAS: which rows, columns and k emit_panel.c and emit_tile.c take, and when. Rows
- * are cut into tiles, columns into panels, k into chains; where that pays, a panel of b and the rows of a are first moved to memory
- * where they lie close. The order is that of docs/numerics.md whatever the tile, so that tiles, tails and chunks change no bit.
- * Relies on gen, emit_panel, emit_tree. Never calls a library. */
+/* emit_contract: products that compiled code computes by itself: which rows, columns and k emit_panel.c and emit_tile.c take, and
+ * when. Rows are cut into tiles, columns into panels, k into chains; where that pays, a panel of b and the rows of a are first
+ * moved to memory where they lie close. The order is that of docs/numerics.md whatever the tile, so that tiles, tails and chunks
+ * change no bit. Relies on gen, emit_panel, emit_tree. Never calls a library. */
 #include "emit_contract.h"
 
 #include "emit_reduce.h"
 
-/* Tiles of a region; bytes of what moves of a at a time; of a's columns and of a
- * chain of b's columns, up to which these are read where they lie. */
-enum { REGION_TILES = 16, MOVED_BYTES = 32 << 10, NEAR_COLUMN = 4096, NEAR_CHAIN = 256 << 10 };
-/* Most panels of a piece, and multiplications that cost as much as one unit of Kernel.cost. */
-enum { PIECE_PANELS = 32, MADS = 8 };
-/* What is so large that it comes from memory, and the most rows for which it is then read in strips. */
-enum { FAR_BYTES = 1 << 20, STRIP_ROWS = 32 };
+enum {
+    REGION_TILES = 16,      /* most tiles of a region */
+    MOVED_BYTES = 32 << 10, /* of a, moved at a time */
+    NEAR_COLUMN = 4096,     /* bytes between elements of a row of a, from which on a is moved */
+    NEAR_CHAIN = 256 << 10, /* bytes between the first and the last row of a chain of b, up to which b is read where it lies */
+    PIECE_PANELS = 32,      /* most panels of a piece */
+    MADS = 8,               /* multiplications that cost as much as one unit of Kernel.cost */
+    FAR_BYTES = 1 << 20,    /* b is so large that it comes from memory ... */
+    STRIP_ROWS = 32         /* ... and for up to so many rows is then read in strips */
+};
 
 /* Lanes of the vectors in which runs are counted. */
 static uint32_t count_lanes(const Product *p) { return p->g->machine->vector_bytes / (uint32_t)dtype_bytes(p->compute); }

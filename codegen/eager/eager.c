@@ -5,7 +5,7 @@
 #include "../contract/contract.h"
 #include "ops.h"
 
-bool run_matmul(const Run *r)
+static bool run_matmul(const Run *r)
 {
     const View *a = &r->in[0], *b = &r->in[1];
     int lead = a->rank - 2;

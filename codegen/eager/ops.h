@@ -27,7 +27,6 @@ bool run_copy(const Run *r);        /* copies what a movement op makes of a view
 bool run_concat(const Run *r);
 bool run_lowered(const Run *r); /* runs the kernels that the op is lowered to */
 bool run_constant(const Run *r);
-bool run_matmul(const Run *r);
 
 /* The axis along which the elements of a transpose lie side by side, if that is not the last axis; else -1. */
 int reader_tall_axis(const Reader *r);

@@ -1,5 +1,5 @@
-/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without BLAS and threads, with the
- * values of variables and captured tensors as data of the object. Never runs what it makes. */
+/* artifact: a traced module as NAME.o and NAME.h: the same pipeline and lowering as the JIT, without the host's products and
+ * threads, with the values of variables and captured tensors as data of the object. Never runs what it makes. */
 #include "aot.h"
 
 #include <stdio.h>
