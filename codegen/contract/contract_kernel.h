@@ -281,6 +281,14 @@ static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int6
     return (Part){(const char *)operand + first * bytes, row, col, g->narrow, g->narrow_bytes};
 }
 
+/* Whether all panels of b are packed: where its columns or rows lie far apart, or are narrow. */
+static bool NAME(far_)(const Block *g)
+{
+    return g->b_col != 1 || g->narrow || MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
+}
+
+static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || NAME(far_)(g); }
+
 /* Packs panels of one chain, side by side, from number `first` of b on: of rows that lie far apart some at a time, so that each is
  * read in a long line. */
 static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, int64_t n)
@@ -294,17 +302,18 @@ static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, 
     }
 }
 
-/* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number `first`. */
+/* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number `first`. `packed` has room for some
+ * panels, or for the last one where the others stay as they lie. */
 static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, T *packed)
 {
-    bool all = g->b_col != 1 || g->narrow || p->k * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
-    for (int64_t j = 0; j < g->n; j += PANELS * WIDE) {
-        int64_t n = MIN_OF(g->n - j, PANELS * WIDE), whole = all ? 0 : n / WIDE * WIDE;
-        if (n > whole) NAME(pack_panels_)(packed + whole * TREE_PRODUCT, g, first + (j + whole) * g->b_col, p->k, n - whole);
+    int64_t most = PANELS * WIDE;
+    for (int64_t j = 0; j < g->n; j += most) {
+        int64_t n = MIN_OF(g->n - j, most), whole = g->room && NAME(far_)(g) ? 0 : n / WIDE * WIDE;
+        if (n > whole) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, p->k, n - whole);
         for (int64_t i = 0; i < n; i += WIDE) {
             p->n = MIN_OF(n - i, WIDE);
             p->c = (T *)g->c + j + i;
-            p->b = i < whole ? (const T *)g->b + first + j + i : packed + i * TREE_PRODUCT;
+            p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
             p->b_row = i < whole ? g->b_row : WIDE;
             NAME(run_panel_)(p);
         }
@@ -313,8 +322,11 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, T *pac
 
 static void NAME(block_)(const Block *g)
 {
-    _Alignas(64) T packed_a[(BLOCK_ROWS + ROWS - 1) / ROWS * HIGH * TREE_PRODUCT], packed_b[PANELS * WIDE * TREE_PRODUCT];
-    bool packed = g->n > 2 * WIDE || g->narrow;
+    enum { OF_A = (BLOCK_ROWS + ROWS - 1) / ROWS * HIGH * TREE_PRODUCT };
+    _Static_assert((OF_A + PANELS * WIDE * TREE_PRODUCT) * sizeof(T) <= ROOM_BYTES, "");
+    _Alignas(64) T last[WIDE * TREE_PRODUCT];
+    T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
+    bool packed = g->room && (g->n > 2 * WIDE || g->narrow);
     int64_t tiles = packed ? tile_count(ROWS, g->m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT);

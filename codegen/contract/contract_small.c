@@ -13,6 +13,7 @@
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
 
 typedef struct Job {
+    ThreadPool *threads;
     const HostContract *c;
     DType type;                             /* of c: f32 or f64 */
     int64_t read, size;                     /* bytes of an element of the operands, and of c */
@@ -81,11 +82,23 @@ static size_t plain_block(DType type, const Block *g, bool few)
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     Job *j = arg;
+    Block g = piece(j, lo);
+    Buffer *room = NULL;
+    if (!j->few && contract_tier()->type[j->type == DT_f64].packs(&g)) {
+        Status st;
+        room = contract_memory(j->threads, ROOM_BYTES, &st);
+        if (!room) {
+            j->refused = ROOM_BYTES;
+            return;
+        }
+    }
     for (; lo < hi; lo++) {
-        Block g = piece(j, lo);
+        g = piece(j, lo);
+        g.room = room ? room->data : NULL;
         size_t refused = plain_block(j->type, &g, j->few);
         if (refused != 0) j->refused = refused;
     }
+    buffer_release(room);
 }
 
 /* Blocks of rows, all of a height; where these are too few for the threads, cut into strips of columns, of two panels or more: a
@@ -139,7 +152,7 @@ static bool run_job(ThreadPool *threads, Job *j)
 bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
     DType type = (DType)dtype_info[c->type].compute;
-    Job j = {.c = c, .type = type, .batches = batches, .few = is_few(c), .parts = 1, .part = c->k, .to = to};
+    Job j = {.threads = threads, .c = c, .type = type, .batches = batches, .few = is_few(c), .parts = 1, .part = c->k, .to = to};
     j.read = (int64_t)dtype_bytes((DType)c->type);
     j.size = (int64_t)dtype_bytes(type);
     bool together = threads && batches * c->m * c->n >= WORTH_THREADS / c->k;
@@ -155,5 +168,6 @@ bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches,
     bool ok = j.to && run_job(together ? threads : NULL, &j);
     if (ok && j.parts > 1) memcpy(to, j.to, one);
     if (bytes > 0 && j.to) mem_free_aligned(j.to, bytes, 64);
-    return ok || status_fail(st, ST_MEMORY, "matmul: no memory for %zu bytes of partial sums", j.to ? j.refused : bytes);
+    return ok || status_fail(
+                     st, ST_MEMORY, "matmul: no memory for %zu bytes of packed operands or partial sums", j.to ? j.refused : bytes);
 }

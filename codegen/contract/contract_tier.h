@@ -11,6 +11,7 @@
 #define BLOCK_ROWS 140          /* most rows of a block */
 #define NEAR_BYTES (1 << 20)    /* of a b that the second cache holds */
 #define FAR_CELLS (1 << 17)     /* of a b that it does not hold with all else */
+#define ROOM_BYTES (224 << 10)  /* to pack a chain of a block's rows and some panels */
 #define FAR_BYTES (1 << 17)     /* between the first and the last row of a chain of b: a panel of it is worth packing */
 #define SLAB (2 * TREE_PRODUCT) /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
@@ -20,6 +21,7 @@ typedef struct Block {
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
     int narrow, narrow_bytes; /* the operands' narrow DType, which is widened; 0: f32 or f64 */
+    void *room;               /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
 } Block;
 
 /* A few rows and columns of an operand. */
@@ -41,6 +43,7 @@ typedef struct Cell {
 /* Of f32 or f64. */
 typedef struct ContractType {
     int wide, high;                                            /* columns of a panel; rows that a packed tile has room for */
+    bool (*packs)(const Block *g);                             /* whether `block` needs room */
     void (*block)(const Block *g);                             /* m <= BLOCK_ROWS, k <= TREE_RUN */
     void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
     void (*cell)(const Cell *g);                               /* k <= TREE_RUN */
@@ -53,9 +56,9 @@ typedef struct ContractTier {
     int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     ContractType type[2]; /* f32, f64 */
 } ContractTier;
-#define TIER_OF(t)                                                                          \
-    {                                                                                       \
-        lanes_of_##t * 2, high_of_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
+#define TIER_OF(t)                                                                                     \
+    {                                                                                                  \
+        lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
     }
 
 /* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */
