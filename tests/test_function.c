@@ -211,7 +211,14 @@ static void bounded_sizes_share_one_row(void **state)
     kiln_function_stats(f, &s);
     assert_int_equal(s.traces, 1);
     kiln_call(f, kiln_full(k, KILN_F32, KILN_SHAPE(101, 3), 0));
-    assert_error(k, KILN_ESHAPE, "declared 1 to 100");
+    assert_error(k, KILN_ESHAPE, "bounded: argument 0 is f32[101,3], but axis 0 is declared 1 to 100");
+    kiln_call(f, kiln_full(k, KILN_F32, KILN_SHAPE(100, 4), 0));
+    assert_error(k, KILN_ESHAPE, "bounded: argument 0 is f32[100,4], but axis 1 is declared 3 ");
+    kiln_call(f, kiln_full(k, KILN_F32, KILN_SHAPE(100), 0));
+    assert_error(k, KILN_ESHAPE, "bounded: argument 0 is f32[100], but is declared f32 of rank 2 ");
+    f = kiln_function_new(k, uses_capture, &u, &(kiln_function_options){.name = "any", .inputs = {{.dtype = KILN_F32, .rank = -1}}});
+    kiln_call(f, kiln_full(k, KILN_F64, KILN_SHAPE(3), 0));
+    assert_error(k, KILN_EDTYPE, "any: argument 0 is f64[3], but is declared f32 ");
 }
 
 KILN_FUNCTION(power_sum, k, x)

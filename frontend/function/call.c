@@ -342,7 +342,8 @@ Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tens
 static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t i, const kiln_tensor *x)
 {
     const kiln_spec *s = &f->spec[i];
-    char text[96];
+    char text[96], declared[48];
+    declared[0] = 0;
     if ((s->rank == KILN_RANK_STATIC) != (x->state == TENSOR_STATIC)) {
         fail(t, at, KILN_EVALUE, "%s: argument %u is %s, but is declared %s", f->name, i, tensor_text(x, text, sizeof text),
             s->rank == KILN_RANK_STATIC ? "static: pass KILN_STATIC(value)" : "a tensor");
@@ -350,16 +351,17 @@ static bool spec_fits(Thread *t, kiln_site at, const kiln_function *f, uint32_t 
     }
     if (x->state == TENSOR_STATIC) return true;
     if ((int)x->type.dtype != (int)s->dtype || (s->rank >= 0 && x->type.rank != s->rank)) {
-        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE,
-            "%s: argument %u is %s, but is declared %s of rank %d", f->name, i, tensor_text(x, text, sizeof text),
-            kiln_dtype_name(s->dtype), s->rank);
+        if (s->rank >= 0) snprintf(declared, sizeof declared, " of rank %d", s->rank);
+        fail(t, at, (int)x->type.dtype != (int)s->dtype ? KILN_EDTYPE : KILN_ESHAPE, "%s: argument %u is %s, but is declared %s%s",
+            f->name, i, tensor_text(x, text, sizeof text), kiln_dtype_name(s->dtype), declared);
         return false;
     }
     for (int d = 0; d < s->rank; d++) {
         Dim n = x->type.dim[d];
         if (dim_is_const(n) && (n < s->size[d].lo || n > s->size[d].hi)) {
-            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s, but axis %d is declared %lld to %lld", f->name, i,
-                tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo, (long long)s->size[d].hi);
+            if (s->size[d].lo != s->size[d].hi) snprintf(declared, sizeof declared, " to %lld", (long long)s->size[d].hi);
+            fail(t, at, KILN_ESHAPE, "%s: argument %u is %s, but axis %d is declared %lld%s", f->name, i,
+                tensor_text(x, text, sizeof text), d, (long long)s->size[d].lo, declared);
             return false;
         }
     }
