@@ -217,6 +217,29 @@ static void few_elements_of_a_long_k(void **state)
     kiln_function_free(f);
 }
 
+/* A panel of columns that is narrower than a vector, of rows whose number is not known. */
+static void few_columns_of_any_rows(void **state)
+{
+    kiln *k = *state;
+    if (!front_has_llvm()) skip();
+    for (int64_t n = 2; n <= 9; n++) {
+        KILN_SCOPE(k);
+        const kiln_dtype d = n % 2 ? KILN_F32 : KILN_F64;
+        const kiln_size rows = KILN_DIM("M", 1, 64), depth = KILN_DIM("K", 1, 1 << 22);
+        kiln_function *f = kiln_function_new(k, product_body, NULL, &(kiln_function_options){.no_blas = true,
+            .inputs = {{.dtype = d, .rank = 2, .size = {rows, depth}}, {.dtype = d, .rank = 2, .size = {depth, {n / 2 + 1, n / 2 + 1, NULL}}}}});
+        kiln_variable *g = kiln_generator(k, 6);
+        for (int64_t m = 1; m <= 21; m += 10) {
+            kiln_tensor *x = kiln_normal(g, d, KILN_SHAPE(m, 16512), 0, 1), *y = kiln_normal(g, d, KILN_SHAPE(16512, n / 2 + 1), 0, 1);
+            kiln_tensor *own = product(NULL, x, y), *compiled = product(f, x, y);
+            assert_memory_equal(kiln_data(compiled), kiln_data(own), kiln_bytes(own));
+        }
+        kiln_variable_free(g);
+        kiln_function_free(f);
+        assert_ok(k);
+    }
+}
+
 static void vectors_multiply_as_rows_are_summed(void **state)
 {
     kiln *k = *state;
@@ -256,6 +279,7 @@ int main(void)
         FRONT_TEST(long_sums_are_true),
         FRONT_TEST(a_row_does_not_know_its_batch),
         FRONT_TEST(few_elements_of_a_long_k),
+        FRONT_TEST(few_columns_of_any_rows),
         FRONT_TEST(vectors_multiply_as_rows_are_summed),
         FRONT_TEST(long_products_are_true),
     };

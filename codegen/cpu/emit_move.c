@@ -3,10 +3,13 @@
 
 enum { FEW = 4 }; /* vectors of a row that need no loop */
 
+/* Rows may have room for less than a vector. */
 static uint32_t move_width(const Gen *g, const Move *x)
 {
     const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
-    return (x->how == MOVE_COPY ? g->machine->tile_bytes : g->machine->vector_bytes) / size;
+    uint32_t w = (x->how == MOVE_COPY ? g->machine->tile_bytes : g->machine->vector_bytes) / size;
+    while (w > x->most) w /= 2;
+    return w;
 }
 
 static LLVMValueRef moved_to(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
