@@ -7,7 +7,7 @@
 /* Multiplications: below the first, threads do not pay; the second is what one takes at a time, some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
-#define PIECES 3                      /* for each thread, at least, where there is work for so many */
+#define PIECES 4                      /* for each thread, at least, where there is work for so many */
 #define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
 #define FEW_COLUMNS 1024              /* of few rows, that b be read in long lines */
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
@@ -101,12 +101,15 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     buffer_release(room);
 }
 
-/* Blocks of rows, all of a height; where these are too few for the threads, cut into strips of columns, of two panels or more: a
- * strip packs the rows of a anew, a block of rows the columns of b. */
+/* Blocks of rows, all of a height. For the threads, smaller ones where b is read as it lies; else they are cut into strips of
+ * columns, of two panels or more, because a block of rows packs the columns of b anew, and a strip only the rows of a. */
 static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
     int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
+    int64_t wanted = tree_blocks(PIECES * (int64_t)threads, j->batches);
+    bool near = !j->few && c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->read <= FAR_BYTES;
+    if (near && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (2 * MOST_ROWS)));
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
     int64_t strips = tree_blocks(PIECES * (int64_t)threads, j->batches * blocks);
