@@ -154,8 +154,10 @@ bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, 
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, open_blas);
     if (!opened)
-        return status_fail(
-            st, ST_UNSUPPORTED, "matmul: this engine was opened with .blas, but OpenBLAS is not there: %s", blas.why);
+        return status_fail(st, ST_UNSUPPORTED,
+            "matmul: this engine was opened with .blas, but OpenBLAS is not there: %s; open it without .blas for Kiln's own "
+            "products",
+            blas.why);
     HostContract d = *c;
     size_t size = dtype_bytes((DType)c->type);
     bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);

@@ -65,7 +65,7 @@ static void NAME(strip_)(const Block *g)
     }
 }
 
-/* As many columns as two vectors have lanes, each of which lies side by side in b; n of them mean something. Small squares are
+/* Columns `first` and on, as many as fill two vectors, or fewer at the end of a row; each lies side by side in b. Small squares are
  * turned in registers, so that each element still adds in order of k. */
 static void NAME(columns_)(const Block *g, int64_t first)
 {
