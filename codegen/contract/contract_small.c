@@ -109,7 +109,7 @@ static void cut(Job *j, int threads)
     int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
     int64_t wanted = tree_blocks(PIECES * (int64_t)threads, j->batches);
     bool near = !j->few && c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->read <= FAR_BYTES;
-    if (near && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (2 * MOST_ROWS)));
+    if (near && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
     int64_t strips = tree_blocks(PIECES * (int64_t)threads, j->batches * blocks);
