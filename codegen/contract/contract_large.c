@@ -11,7 +11,7 @@ typedef struct Large {
     ThreadPool *threads;
     const ContractTier *tier;
     const ContractType *type;
-    int64_t read, size; /* bytes of an element of theirs, and of what is packed */
+    int64_t read, size; /* bytes of an element of the operands, and of what is packed */
     const HostContract *c;
     int64_t m, n, depth;                  /* of this part; of k as much as is packed at a time */
     int64_t batch, batches;               /* at a time */
