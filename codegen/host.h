@@ -21,6 +21,18 @@ typedef struct HostContract {
     int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
 } HostContract;
 
+/* One convolution, or the gradient of its filters; see `conv` in ir/ops.def. Everything is contiguous: x [n, in..., groups * c],
+ * filters [taps..., c, groups * o], y [n, out..., groups * o]. Three axes of space, of which those that are not there have one
+ * element and one tap, and low 0. */
+typedef struct HostConv {
+    int32_t type;    /* DType: f32, f64 (narrow floats through f32) */
+    int32_t filters; /* 1: the filters are made, of x and y, with spread 1; 0: y is made */
+    int64_t n, groups, c, o;
+    int64_t in[3], taps[3], out[3], stride[3], dilation[3], spread[3], low[3]; /* low < 0: so many elements are left out */
+    const void *x, *with; /* with: the filters, or y */
+    void *to;
+} HostConv;
+
 typedef struct KilnHost {
     void *ctx;
     /* fn over [0, n) in chunks of grain, on as many threads as there are. */
@@ -35,6 +47,8 @@ typedef struct KilnHost {
      * operands, then nout results to fill, row-major; type: per buffer its DType, its rank, its sizes, one after the other. 0, or a
      * StatusCode that ends the call. */
     int32_t (*effect)(const struct KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
+    /* The one convolution that eager and compiled code share (contract.h). 0, or a StatusCode. */
+    int32_t (*convolve)(const struct KilnHost *h, const HostConv *c);
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);
