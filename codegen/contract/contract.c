@@ -137,6 +137,12 @@ static void narrow_some(void *arg, int64_t lo, int64_t hi)
     contract_tier()->narrow(w->type, w->to + (size_t)at * w->bytes, w->from + at, n);
 }
 
+void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n)
+{
+    Narrowing w = {type, dtype_bytes((DType)type), from, to, n};
+    contract_each(threads, narrow_some, &w, tree_blocks(n, NARROWED));
+}
+
 bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st)
 {
     DType type = (DType)c->type, compute = (DType)dtype_info[type].compute;
@@ -158,8 +164,7 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
     if (compute == type) return product(threads, c, batches, c->c, st);
     Buffer *wide = contract_memory(threads, (size_t)n * dtype_bytes(compute), st);
     bool ok = wide && product(threads, c, batches, wide->data, st);
-    Narrowing w = {(int)type, dtype_bytes(type), ok ? wide->data : NULL, c->c, n};
-    if (ok) contract_each(threads, narrow_some, &w, tree_blocks(n, NARROWED));
+    if (ok) contract_narrow(threads, (int)type, c->c, wide->data, n);
     buffer_release(wide);
     return ok;
 }

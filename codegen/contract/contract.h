@@ -12,7 +12,8 @@
  * ST_UNSUPPORTED. */
 bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st);
 /* A convolution: the product of the matrix of windows and the filters, in the same order of sums; k runs over the taps that meet an
- * element of x or its padding, and in each over the channels; of the filters' gradient over the images and in each the elements of y. */
+ * element of x or its padding, and in each over the channels; of the filters' gradient over the images and in each the elements of
+ * y. */
 bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st);
 /* Whether products of these extents go to OpenBLAS in an engine that asks for it, and whether this process has such an engine. */
 bool contract_by_blas(DType type, int64_t m, int64_t n, int64_t k);

@@ -66,4 +66,4 @@ static inline void turn_f64(__m256d *to, const double *const *row, int64_t at)
 #define MADD(x, y, z) _mm256_fmadd_pd(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_avx2 = {narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};
+const ContractTier contract_avx2 = {widen, narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

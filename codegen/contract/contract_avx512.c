@@ -75,4 +75,4 @@ static inline void turn_f64(__m512d *to, const double *const *row, int64_t at)
 #define MADD(x, y, z) _mm512_fmadd_pd(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_avx512 = {narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};
+const ContractTier contract_avx512 = {widen, narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

@@ -73,4 +73,4 @@ static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 #define MADD(x, y, z) fused_f64(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_base = {narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};
+const ContractTier contract_base = {widen, narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};

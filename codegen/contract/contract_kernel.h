@@ -21,8 +21,8 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
 
 /* ---- tiles -----------------------------------------------------------------------------------
  * c[rows][1 or 2 vectors] (rows c_row apart), or 0 if there is nothing to carry, takes a[rows][k] times b[k][columns] (rows b_row
- * apart), chain after chain. a is a packed tile [k][HIGH], or lies at any strides (FREE): of those, only so many rows that all
- * their addresses have registers. */
+ * apart), chain after chain. a is a packed tile [k][HIGH], or lies at any strides (FREE) or wherever a table says for each k: of
+ * those, only so many rows that all their addresses have registers. */
 
 #define EACH_1(f, at) f(0, at)
 #define EACH_2(f, at) EACH_1(f, at) f(1, at)
@@ -82,28 +82,35 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
     STORE(to + LANES, (carry ? LOAD(to + LANES) : SPLAT(0)) + right##r); \
     to += c_row;
 
-#define TILE_FN(kind, rows, vectors, AT, A_COL)                                                                                   \
-    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a0, int64_t a_row, int64_t a_col, const T *b,                 \
-        int64_t b_row, T *c, int64_t c_row, bool carry)                                                                           \
+/* Where a is at the next k. */
+#define STEP(by) (a0 += by, a3 += by, a6 += by, a9 += by)
+#define LOOK_UP(by) (a0 = a + *at++, a3 = a0 + 3 * a_row, a6 = a0 + 6 * a_row, a9 = a0 + 9 * a_row)
+
+#define TILE_FN(kind, rows, vectors, AT, BEFORE, AFTER)                                                                           \
+    static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const int64_t *at,           \
+        const T *b, int64_t b_row, T *c, int64_t c_row, bool carry)                                                               \
     {                                                                                                                             \
-        const T *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                                 \
-        const int64_t step = A_COL;                                                                                               \
-        (void)a3, (void)a6, (void)a9, (void)a_col;                                                                                \
+        const T *a0 = a, *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                        \
+        (void)a3, (void)a6, (void)a9, (void)a_col, (void)at;                                                                      \
         for (; k > 0; k -= TREE_PRODUCT, carry = true) {                                                                          \
             T *to = c;                                                                                                            \
             EACH_##rows(FETCH_##vectors, AT)                                                                                      \
             to = c;                                                                                                               \
             EACH_##rows(BEGIN_##vectors, AT)                                                                                      \
             _Pragma("GCC unroll 2") for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, b += b_row) {                           \
+                BEFORE;                                                                                                           \
                 LOAD_##vectors EACH_##rows(STEP_##vectors, AT)                                                                    \
-                a0 += step, a3 += step, a6 += step, a9 += step;                                                                   \
+                AFTER;                                                                                                            \
             }                                                                                                                     \
             EACH_##rows(END_##vectors, AT)                                                                                        \
         }                                                                                                                         \
     }
-#define TILES(rows) TILE_FN(tile, rows, 1, PACKED, HIGH) TILE_FN(tile, rows, 2, PACKED, HIGH)
-#define FREE_TILES(rows) TILE_FN(free, rows, 1, FREE, a_col) TILE_FN(free, rows, 2, FREE, a_col)
-#define TALL_TILE(rows) TILE_FN(free, rows, 1, FREE, a_col)
+#define NOTHING (void)0
+#define TILES(rows) TILE_FN(tile, rows, 1, PACKED, NOTHING, STEP(HIGH)) TILE_FN(tile, rows, 2, PACKED, NOTHING, STEP(HIGH))
+#define TALL_TILE(rows) \
+    TILE_FN(free, rows, 1, FREE, NOTHING, STEP(a_col)) TILE_FN(table, rows, 1, FREE, LOOK_UP(), NOTHING)
+#define FREE_TILES(rows) \
+    TALL_TILE(rows) TILE_FN(free, rows, 2, FREE, NOTHING, STEP(a_col)) TILE_FN(table, rows, 2, FREE, LOOK_UP(), NOTHING)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 FREE_TILES(1) FREE_TILES(2) FREE_TILES(3) FREE_TILES(4) FREE_TILES(5) FREE_TILES(6)
 TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
@@ -111,8 +118,8 @@ TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
 TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
 #endif
 
-typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const T *b, int64_t b_row, T *c, int64_t c_row,
-    bool carry);
+typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const int64_t *at, const T *b, int64_t b_row, T *c,
+    int64_t c_row, bool carry);
 #define ONE(kind, rows, vectors) NAME(kind##rows##x##vectors##_)
 #define UP_TO_6(kind, vectors) \
     NULL, ONE(kind, 1, vectors), ONE(kind, 2, vectors), ONE(kind, 3, vectors), ONE(kind, 4, vectors), ONE(kind, 5, vectors),      \
@@ -128,6 +135,7 @@ typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, co
 /* By rows and vectors - 1. */
 static NAME(Tile_) *const NAME(packed_tile_)[2][ROWS + 1] = {{UP_TO_ROWS(1)}, {UP_TO_ROWS(2)}};
 static NAME(Tile_) *const NAME(free_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(free, 1)}, {UP_TO_6(free, 2)}};
+static NAME(Tile_) *const NAME(table_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(table, 1)}, {UP_TO_6(table, 2)}};
 
 /* clang-format on */
 
@@ -214,6 +222,7 @@ typedef struct NAME(Panel_) {
     const T *a; /* packed: tile after tile [k][HIGH], of the tile `from` first; else of row 0 */
     int64_t a_row, a_col;
     bool packed;
+    const int64_t *at; /* in place of a_col; or NULL */
     const T *b;
     int64_t b_row, k;
     T *c;
@@ -230,20 +239,33 @@ static void NAME(run_panel_)(const NAME(Panel_) * p)
     const T *a = p->a + (p->packed ? 0 : first * p->a_row);
     for (int64_t i = p->from; i < MIN_OF(p->to, tiles); i++) {
         int64_t rows = each + (i < more);
-        NAME(Tile_) *tile = p->packed ? NAME(packed_tile_)[wide][rows] : NAME(free_tile_)[wide][rows];
+        NAME(Tile_) *tile = (p->at ? NAME(table_tile_) : NAME(free_tile_))[wide][p->packed ? 0 : rows];
+        if (p->packed) tile = NAME(packed_tile_)[wide][rows];
         T *c = p->c + first * p->c_row, part[TALL_ROWS > ROWS ? TALL_ROWS * WIDE : ROWS * WIDE];
         if (whole) {
-            tile(p->k, a, p->a_row, p->a_col, p->b, p->b_row, c, p->c_row, p->carry);
+            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, c, p->c_row, p->carry);
         } else {
             for (int64_t r = 0; r < rows && p->carry; r++) {
                 memset(part + r * WIDE, 0, sizeof(T) * WIDE);
                 memcpy(part + r * WIDE, c + r * p->c_row, (size_t)p->n * sizeof(T));
             }
-            tile(p->k, a, p->a_row, p->a_col, p->b, p->b_row, part, WIDE, p->carry);
+            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, part, WIDE, p->carry);
             for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
         }
         first += rows;
         a += p->packed ? p->k * HIGH : rows * p->a_row;
+    }
+}
+
+static void NAME(run_panels_)(const Block *g, const NAME(Panel_) * p)
+{
+    NAME(Panel_) q = *p;
+    for (int64_t i = 0; i < (p->at ? g->runs->count : 1); i++) {
+        if (p->at) {
+            q.a = p->a + g->runs->a[i];
+            q.c = p->c + g->runs->c[i];
+        }
+        NAME(run_panel_)(&q);
     }
 }
 
@@ -284,6 +306,7 @@ static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int6
 /* Whether all panels of b are packed: where its columns or rows lie far apart, or are narrow. */
 static bool NAME(far_)(const Block *g)
 {
+    if (g->runs) return g->n > 2 * WIDE;
     return g->b_col != 1 || g->narrow || MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
 }
 
@@ -312,10 +335,28 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, T *pac
         if (n > whole) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, p->k, n - whole);
         for (int64_t i = 0; i < n; i += WIDE) {
             p->n = MIN_OF(n - i, WIDE);
-            p->c = (T *)g->c + j + i;
+            p->c = (T *)g->c + (g->together ? g->runs->c[0] : 0) + j + i;
             p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
             p->b_row = i < whole ? g->b_row : WIDE;
-            NAME(run_panel_)(p);
+            NAME(run_panels_)(g, p);
+        }
+    }
+}
+
+/* A tile from a table: links that lie side by side in each row are turned in registers. */
+static void NAME(pack_runs_)(T *to, const Block *g, int64_t first, int64_t rows, int64_t k0, int64_t k)
+{
+    const int64_t *at = g->runs->k + k0;
+    for (int64_t i = 0; i < rows; i += LANES) {
+        const T *row[LANES], *begin[LANES];
+        for (int64_t l = 0; l < LANES; l++) {
+            int64_t r = first + MIN_OF(i + l, rows - 1);
+            begin[l] = (const T *)g->a + g->runs->a[r / g->m] + r % g->m * g->a_row;
+        }
+        for (int64_t p = 0, n; p < k; p += n) {
+            for (n = 1; p + n < k && at[p + n] == at[p] + n;) n++;
+            for (int64_t l = 0; l < LANES; l++) row[l] = begin[l] + at[p];
+            NAME(pack_turned_)(to + p * HIGH + i, HIGH, row, n);
         }
     }
 }
@@ -326,29 +367,34 @@ static void NAME(block_)(const Block *g)
     _Static_assert((OF_A + PANELS * WIDE * TREE_PRODUCT) * sizeof(T) <= ROOM_BYTES, "");
     _Alignas(64) T last[WIDE * TREE_PRODUCT];
     T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
-    bool packed = g->room && (g->n > 2 * WIDE || g->narrow);
-    int64_t tiles = packed ? tile_count(ROWS, g->m) : 0;
+    bool packed = g->room && (g->runs ? g->together : g->n > 2 * WIDE || g->narrow);
+    int64_t m = g->together ? g->runs->count * g->m : g->m, tiles = packed ? tile_count(ROWS, m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT);
         for (int64_t i = 0; i < tiles; i++) {
-            int64_t first = tile_first(ROWS, g->m, i), rows = tile_first(ROWS, g->m, i + 1) - first;
+            int64_t first = tile_first(ROWS, m, i), rows = tile_first(ROWS, m, i + 1) - first;
             Part from = NAME(part_)(g, g->a, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
-            NAME(pack_a_)(packed_a + i * k * HIGH, from, rows, k);
+            if (g->runs)
+                NAME(pack_runs_)(packed_a + i * k * HIGH, g, first, rows, k0, k);
+            else
+                NAME(pack_a_)(packed_a + i * k * HIGH, from, rows, k);
         }
         NAME(Panel_)
-        p = {.a = packed ? packed_a : (const T *)g->a + k0 * g->a_col,
+        p = {.a = packed ? packed_a : (const T *)g->a + (g->runs ? 0 : k0 * g->a_col),
             .a_row = g->a_row,
             .a_col = g->a_col,
             .packed = packed,
+            .at = g->runs && !packed ? g->runs->k + k0 : NULL,
             .k = k,
-            .m = g->m,
+            .m = m,
             .c_row = g->c_row,
             .to = packed ? tiles : INT64_MAX,
-            .carry = k0 > 0};
+            .carry = k0 > 0 || g->carry};
         NAME(chain_)(g, &p, k0 * g->b_row, packed_b);
     }
 }
 
+#include "contract_each.h"
 #include "contract_few.h"
 
 #undef JOIN_
@@ -398,6 +444,9 @@ static void NAME(block_)(const Block *g)
 #undef BEGIN_2
 #undef STEP_2
 #undef END_2
+#undef STEP
+#undef LOOK_UP
+#undef NOTHING
 #undef TILE_FN
 #undef TILES
 #undef FREE_TILES

@@ -31,6 +31,8 @@ static inline bool is_few(const HostContract *c)
 
 /* c[m][n] += x[m][n], rows c_row and n apart; f32 or f64. */
 void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n);
+/* Rounds f32 to that narrow type. */
+void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n);
 /* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
 Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
 

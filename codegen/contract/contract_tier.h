@@ -15,6 +15,14 @@
 #define FAR_BYTES (1 << 17)     /* between the first and the last row of a chain of b: a panel of it is worth packing */
 #define SLAB (2 * TREE_PRODUCT) /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
+/* Where the rows of a block and the links of their chains lie that a stride cannot tell, as those of windows: runs of rows, each
+ * from its own element of a and c on. */
+typedef struct Runs {
+    int64_t count;
+    const int64_t *a, *c; /* per run */
+    const int64_t *k;     /* per link, what is added to the element of a */
+} Runs;
+
 /* c[m][n] of a[m][k] and b[k][n]; strides in elements; k > 0; c's columns lie side by side. */
 typedef struct Block {
     const void *a, *b;
@@ -22,6 +30,9 @@ typedef struct Block {
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
     int narrow, narrow_bytes; /* the operands' narrow DType, which is widened; 0: f32 or f64 */
     void *room;               /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
+    const Runs *runs;         /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
+    bool together;            /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
+    bool carry;               /* with runs: c is added to */
 } Block;
 
 /* A few rows and columns of an operand. */
@@ -45,6 +56,7 @@ typedef struct ContractType {
     int wide, high;                                            /* columns of a panel; rows that a packed tile has room for */
     bool (*packs)(const Block *g);                             /* whether `block` needs room */
     void (*block)(const Block *g);                             /* m <= BLOCK_ROWS, k <= TREE_RUN */
+    void (*each)(const Block *g);                              /* n products of columns: c[m][n] of a[m][k][n] and b[k][n]; runs */
     void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
     void (*cell)(const Cell *g);                               /* k <= TREE_RUN */
     void (*pack_a)(void *to, Part a, int64_t rows, int64_t k); /* one tile of one slab */
@@ -52,13 +64,14 @@ typedef struct ContractType {
 } ContractType;
 
 typedef struct ContractTier {
-    void (*narrow)(int type, void *to, const float *from, int64_t n); /* rounds f32 to that narrow type */
+    void (*widen)(int type, float *to, const void *from, int64_t stride, int64_t n); /* f32 of that narrow type */
+    void (*narrow)(int type, void *to, const float *from, int64_t n);                /* rounds f32 to it */
     int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     ContractType type[2]; /* f32, f64 */
 } ContractTier;
-#define TIER_OF(t)                                                                                     \
-    {                                                                                                  \
-        lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
+#define TIER_OF(t)                                                                                               \
+    {                                                                                                            \
+        lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, each_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
     }
 
 /* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */

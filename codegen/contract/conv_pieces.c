@@ -1,0 +1,345 @@
+/* conv_pieces: convolutions without spread, and gradients of filters, cut into pieces that one thread computes: products whose left
+ * operand is read where its windows lie. For the kernels (contract_tier.h) a row is where a window begins, and a table says how far
+ * from there each link of its chain is; there never is a matrix of windows. Relies on conv.h. Never decides on the order of sums.
+ */
+#include "conv.h"
+
+#define PIECES 4                         /* for each thread, at least, where there is work for so many */
+#define WORTH_THREADS ((int64_t)1 << 20) /* multiplications */
+#define LINES_BYTES ((int64_t)1 << 18)   /* of copied lines, or of results, of a piece of more than one line */
+#define FEW_POSITIONS 512                /* of a piece: then few lines are copied for two pieces */
+#define GROUP (8 * TREE_PRODUCT)         /* positions whose lines are copied at a time, in the gradient of filters */
+#define STRIP 128                        /* columns of a piece of that gradient, */
+#define FILTER_CELLS 65536               /* and its elements */
+#define LOW_ROWS 6                       /* of a tile of rows as they lie */
+#define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
+
+/* What one thread computes at a time. */
+typedef struct Piece {
+    Conv *v;
+    Lines at;
+    Block g;
+    Runs runs;
+    int64_t *run_a, *run_c, *run_part, *k; /* tables: per run in a, in c, and in memory of a subtree's own; per link */
+    char *lines;
+    int64_t channel, column; /* the first of each */
+} Piece;
+
+/* ---- chains ------------------------------------------------------------------------------------- */
+
+static void multiply(Piece *p)
+{
+    const ContractType *t = &contract_tier()->type[p->v->type == DT_f64];
+    (p->v->each ? t->each : t->block)(&p->g);
+}
+
+/* Links k .. end - 1 of y: taps, and in each the channels. */
+static void taps(Piece *p, int64_t k, int64_t end)
+{
+    const Axis *x = p->v->axis;
+    int64_t c = p->v->c->c, channel = k % c, w = k / c % x[2].taps, h = k / c / x[2].taps % x[1].taps;
+    int64_t d = k / c / x[2].taps / x[1].taps;
+    for (int64_t i = 0; i < end - k; i++) {
+        p->k[i] = d * p->at.tap[0] + h * p->at.tap[1] + w * p->at.tap[2] + channel;
+        if (++channel < c) continue;
+        channel = 0;
+        if (++w < x[2].taps) continue;
+        w = 0;
+        if (++h < x[1].taps) continue;
+        h = 0, d++;
+    }
+    p->g.b = (const char *)p->v->with + (k * p->g.b_row + p->column) * p->v->size;
+    p->g.k = end - k;
+    multiply(p);
+}
+
+/* Links k .. k + n - 1 of the filters' gradient, which are positions of y, and the lines of x that they need. */
+static void look_up(Piece *p, int64_t k, int64_t n)
+{
+    const Axis *x = p->v->axis;
+    char *to = p->lines;
+    for (int64_t i = 0; i < n;) {
+        int64_t line = (k + i) / x[2].out, from = (k + i) % x[2].out, plane = line / x[1].out, last = line;
+        while (!p->v->single && last + 1 < (plane + 1) * x[1].out && (last + 1) * x[2].out < k + n) last++;
+        int64_t end = MIN_OF((last + 1) * x[2].out - k, n), first = p->v->single ? from : 0, base;
+        if (p->v->single) lines_of(&p->at, p->v, p->at.channels, from, end - i);
+        if (p->v->copies) {
+            base = (to - p->lines) / p->v->size;
+            to = copy_lines(&p->at, p->v, plane, line % x[1].out, last % x[1].out, p->channel, to);
+        } else {
+            base = place_of(&p->at, p->v, plane, line % x[1].out, p->channel);
+        }
+        for (; i < end; base += p->at.line, from = 0)
+            for (; i < end && from < x[2].out; from++) p->k[i++] = base + (from - first) * p->at.next;
+    }
+}
+
+static void positions(Piece *p, int64_t k, int64_t end)
+{
+    for (int64_t n; k < end; k += n) {
+        n = MIN_OF(end - k, GROUP);
+        look_up(p, k, n);
+        p->g.a = p->v->copies ? p->lines : p->v->c->x;
+        p->g.b = (const char *)p->v->with + (k * p->g.b_row + p->column) * p->v->size;
+        p->g.k = n;
+        multiply(p);
+        p->g.carry = true;
+    }
+    p->g.carry = false;
+}
+
+/* Links k .. end - 1 into c, the subtrees of runs one after the other (ir/tree.h). 0, or the bytes that were not there. */
+static size_t tree(Piece *p, int64_t k, int64_t end, void *c, const int64_t *runs, int64_t row)
+{
+    if (end - k <= TREE_RUN) {
+        p->g.c = c;
+        p->runs.c = runs;
+        p->g.c_row = row;
+        (p->v->c->filters ? positions : taps)(p, k, end);
+        return 0;
+    }
+    int64_t middle = k + tree_left(tree_blocks(end - k, TREE_RUN)) * TREE_RUN, m = p->g.m, n = p->g.n;
+    size_t bytes = (size_t)(p->runs.count * m * n * p->v->size), refused = tree(p, k, middle, c, runs, row);
+    if (refused) return refused;
+    char *other = mem_alloc_aligned(bytes, 64);
+    if (!other) return bytes;
+    refused = tree(p, middle, end, other, p->run_part, n);
+    for (int64_t i = 0; i < p->runs.count && !refused; i++)
+        contract_add(p->v->type, (char *)c + runs[i] * p->v->size, row, other + i * m * n * p->v->size, m, n);
+    mem_free_aligned(other, bytes, 64);
+    return refused;
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------- */
+
+/* Where lines of y, from number `line` of all planes on, begin in x or its copy, which is made. */
+static void place_lines(Piece *p, int64_t line, int64_t n)
+{
+    const Axis *x = p->v->axis;
+    char *to = p->lines;
+    for (int64_t i = 0; i < n;) {
+        int64_t plane = (line + i) / x[1].out, first = (line + i) % x[1].out, last = MIN_OF(x[1].out, first + n - i) - 1, base;
+        if (p->v->copies) {
+            base = (to - p->lines) / p->v->size;
+            to = copy_lines(&p->at, p->v, plane, first, last, p->channel, to);
+        } else {
+            base = place_of(&p->at, p->v, plane, first, p->channel);
+        }
+        for (int64_t h = first; h <= last; h++, i++, base += p->at.line) p->run_a[i] = base;
+    }
+    p->g.a = p->v->copies ? p->lines : p->v->c->x;
+}
+
+static void no_taps(const Piece *p)
+{
+    const Conv *v = p->v;
+    int64_t row = v->axis[2].to_step * p->g.b_row;
+    for (int64_t i = 0; i < p->runs.count; i++)
+        for (int64_t r = 0; r < p->g.m; r++) memset(v->to + (p->run_c[i] + r * row) * v->size, 0, (size_t)(p->g.n * v->size));
+}
+
+/* Of y: some lines, of one or more planes, or a part of each; some columns. */
+static size_t piece_of_y(Piece *p, int64_t number)
+{
+    Conv *v = p->v;
+    const Axis *x = v->axis;
+    int64_t all = v->c->groups * v->c->o, strip = number % v->strips * v->columns, group = number / v->strips % v->groups;
+    number /= v->strips * v->groups;
+    int64_t width = number % v->widths * v->width, line = number / v->widths * v->lines;
+    p->channel = v->each ? strip : group * v->c->c;
+    p->column = group * v->c->o + strip;
+    p->g.n = MIN_OF(v->across - strip, v->columns);
+    p->g.m = MIN_OF(x[2].out - width, v->width);
+    p->runs.count = MIN_OF(v->c->n * x[0].out * x[1].out - line, v->lines);
+    lines_of(&p->at, v, v->each ? p->g.n : v->c->c, width, p->g.m);
+    p->g.a_row = p->at.next;
+    p->g.b_row = all;
+    for (int64_t i = 0; i < p->runs.count; i++) {
+        int64_t plane = (line + i) / x[1].out, h = (line + i) % x[1].out * x[1].to_step + x[1].to_first;
+        int64_t depth = plane / x[0].out * v->c->out[0] + plane % x[0].out * x[0].to_step + x[0].to_first;
+        int64_t position = (depth * v->c->out[1] + h) * v->c->out[2] + width * x[2].to_step + x[2].to_first;
+        p->run_c[i] = position * all + p->column;
+        p->run_part[i] = i * p->g.m * p->g.n;
+    }
+    if (v->k == 0) {
+        no_taps(p);
+        return 0;
+    }
+    place_lines(p, line, p->runs.count);
+    p->g.together = v->together;
+    return tree(p, 0, v->k, v->to, p->run_c, x[2].to_step * all);
+}
+
+/* Of the filters' gradient: all taps of some channels, some columns, some of k. Rows of taps that lie side by side in x and the
+ * result make one run. */
+static size_t piece_of_filters(Piece *p, int64_t number)
+{
+    Conv *v = p->v;
+    const Axis *x = v->axis;
+    int64_t all = v->c->groups * v->c->o, c = v->c->c, strip = number % v->strips * v->columns;
+    number /= v->strips;
+    int64_t group = number % v->groups, block = number / v->groups % v->blocks * v->lines,
+            k = number / v->groups / v->blocks * v->part;
+    p->g.n = MIN_OF(v->across - strip, v->columns);
+    p->g.m = v->each ? 1 : MIN_OF(c - block, v->lines);
+    p->channel = v->each ? strip : group * c + block;
+    p->column = group * v->c->o + strip;
+    p->g.b_row = all;
+    lines_of(&p->at, v, v->each ? p->g.n : p->g.m, 0, x[2].out);
+    p->g.a_row = v->each ? p->at.tap[2] : 1;
+    int64_t rows = p->g.m == c && p->at.tap[2] == p->g.m * p->g.a_row ? x[2].taps : 1, w = 0, h = 0, d = 0;
+    p->g.m *= rows;
+    p->runs.count = x[0].taps * x[1].taps * x[2].taps / rows;
+    for (int64_t i = 0; i < p->runs.count; i++) {
+        p->run_a[i] = d * p->at.tap[0] + h * p->at.tap[1] + w * p->at.tap[2];
+        p->run_c[i] = (i * rows * c + block) * all + p->column;
+        p->run_part[i] = i * p->g.m * p->g.n;
+        w = (w + rows) % x[2].taps;
+        h = (h + (w == 0)) % x[1].taps;
+        d += w == 0 && h == 0;
+    }
+    int64_t cells = x[0].taps * x[1].taps * x[2].taps * c * all;
+    return tree(p, k, MIN_OF(k + v->part, v->k), v->to + k / v->part * cells * v->size, p->run_c, all);
+}
+
+static void run_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    Conv *v = arg;
+    Status st;
+    Buffer *room = contract_memory(v->threads, (size_t)v->room, &st);
+    Piece p = {.v = v, .runs = {.count = 0}};
+    if (!room) {
+        v->refused = (size_t)v->room;
+        return;
+    }
+    p.g.room = room->data;
+    p.k = (int64_t *)(void *)((char *)room->data + ROOM_BYTES);
+    p.run_a = p.k + v->links;
+    p.run_c = p.run_a + v->runs;
+    p.run_part = p.run_c + v->runs;
+    p.lines = (char *)(p.run_part + v->runs);
+    p.g.runs = &p.runs;
+    p.runs.a = p.run_a;
+    p.runs.k = p.k;
+    p.g.b_col = 1;
+    for (; lo < hi && !v->refused; lo++) {
+        size_t refused = (v->c->filters ? piece_of_filters : piece_of_y)(&p, lo);
+        if (refused) v->refused = refused;
+    }
+    buffer_release(room);
+}
+
+/* ---- how many pieces ---------------------------------------------------------------------------- */
+
+/* Lines of which tiles of rows as they lie (contract_kernel.h) would leave too much of the registers idle, and enough columns. */
+static bool suits_packing(const Axis *x, int64_t columns)
+{
+    bool whole = x[0].to_step == 1 && x[1].to_step == 1 && x[2].to_step == 1;
+    return whole && columns > 2 * MOST_COLUMNS && x[2].out <= BLOCK_ROWS &&
+           tree_blocks(x[2].out, LOW_ROWS) * LOW_ROWS * 8 > x[2].out * 9;
+}
+
+/* Lines that fill a piece, but do not leave threads without; a long line is cut. */
+static void cut_y(Conv *v, int64_t wanted)
+{
+    const Axis *x = v->axis;
+    int64_t lines = v->c->n * x[0].out * x[1].out, channels = v->each ? v->columns : v->c->c;
+    int64_t widest = MAX_OF(x[1].stride * x[0].taps * x[2].stride * channels, v->columns) * v->size; /* bytes for a position */
+    int64_t most = MAX_OF(MIN_OF(FEW_POSITIONS, LINES_BYTES / MIN_OF(widest, LINES_BYTES)), BLOCK_ROWS);
+    v->together = !v->each && suits_packing(x, v->columns);
+    if (v->together) most = BLOCK_ROWS;
+    v->width = x[2].out;
+    if (v->width > 2 * most) v->width = tree_blocks(v->width, tree_blocks(v->width, most));
+    v->widths = tree_blocks(x[2].out, v->width);
+    int64_t blocks = MAX_OF(tree_blocks(lines, MAX_OF(most / v->width, 1)), tree_blocks(wanted, v->widths * v->groups));
+    v->lines = tree_blocks(lines, MIN_OF(blocks, lines));
+    v->blocks = tree_blocks(lines, v->lines);
+    int64_t strips = tree_blocks(wanted, v->blocks * v->widths * v->groups), step = v->each ? 32 : 2 * MOST_COLUMNS;
+    if (strips > 1) v->columns = MIN_OF(v->columns, tree_blocks(tree_blocks(v->across, strips), step) * step);
+    v->strips = tree_blocks(v->across, v->columns);
+    v->pieces = v->blocks * v->widths * v->groups * v->strips;
+    v->runs = v->lines;
+    v->links = MIN_OF(v->k, TREE_RUN);
+}
+
+/* Channels and columns whose part of the result stays in a cache; then whole subtrees of k. */
+static void cut_filters(Conv *v, int64_t wanted)
+{
+    const Axis *x = v->axis;
+    int64_t taps = x[0].taps * x[1].taps * x[2].taps, rows = MAX_OF(FILTER_CELLS / (taps * v->columns), 1);
+    v->lines = v->each ? 1 : tree_blocks(v->c->c, tree_blocks(v->c->c, rows));
+    v->blocks = v->each ? 1 : tree_blocks(v->c->c, v->lines);
+    v->strips = tree_blocks(v->across, v->columns);
+    v->pieces = v->groups * v->blocks * v->strips;
+    int64_t runs = tree_blocks(v->k, TREE_RUN), cells = taps * v->c->c * v->c->groups * v->c->o, each = 1;
+    int64_t most = MIN_OF(PART_CELLS / MAX_OF(cells, 1), wanted);
+    while (tree_blocks(runs, each) > MAX_OF(most, 1)) each *= 2;
+    if (v->pieces >= wanted) each = runs;
+    v->part = MIN_OF(each * TREE_RUN, v->k);
+    v->parts = tree_blocks(v->k, v->part);
+    v->pieces *= v->parts;
+    v->runs = taps;
+    v->links = MIN_OF(v->k, GROUP);
+}
+
+/* Bytes of a thread's room; false: too many to count. */
+static bool room_of(Conv *v)
+{
+    const Axis *x = v->axis;
+    int64_t channels = v->each ? v->columns : v->c->filters ? v->lines : v->c->c, width = v->c->filters ? x[2].out : v->width;
+    int64_t lines = v->lines, tables;
+    if (v->c->filters) lines = MIN_OF(GROUP / x[2].out + 2, v->c->n * x[0].out * x[1].out);
+    int64_t planes = MIN_OF(lines / x[1].out + 2, v->c->n * x[0].out);
+    int64_t high = lines * x[1].stride + planes * ((x[1].taps - 1) * x[1].dilation + 1);
+    if (v->single && v->c->filters) width = GROUP, high = 1; /* of single lines only what positions need, one behind the other */
+    int64_t reach = (v->single && v->c->filters ? lines : 1) * ((x[2].taps - 1) * x[2].dilation + 1),
+            wide = width * x[2].stride + reach;
+    if (!v->copies) wide = 0;
+    v->room = 0;
+    if (__builtin_mul_overflow(high, x[0].taps, &v->room) || __builtin_mul_overflow(v->room, wide, &v->room) ||
+        __builtin_mul_overflow(v->room, channels * v->size, &v->room))
+        return false;
+    tables = (v->links + 3 * v->runs) * (int64_t)sizeof(int64_t);
+    return !__builtin_add_overflow(v->room, tables + ROOM_BYTES, &v->room);
+}
+
+static void join_parts(const Conv *v, int64_t cells, int64_t first, int64_t n)
+{
+    int64_t left = n > 1 ? tree_left(n) : 0;
+    if (n == 1) return;
+    join_parts(v, cells, first, left);
+    join_parts(v, cells, first + left, n - left);
+    char *to = v->to + first * cells * v->size;
+    contract_add(v->type, to, cells, to + left * cells * v->size, 1, cells);
+}
+
+bool conv_run(Conv *v, Status *st)
+{
+    const HostConv *c = v->c;
+    const Axis *x = v->axis;
+    int64_t taps = x[0].taps * x[1].taps * x[2].taps, positions = c->n * x[0].out * x[1].out * x[2].out;
+    int64_t cells = taps * c->c * c->groups * c->o, wanted = 1;
+    v->each = c->c == 1 && c->o == 1 && c->groups > 1;
+    v->groups = v->each ? 1 : c->groups;
+    v->across = v->each ? c->groups : c->o;
+    v->k = c->filters ? positions : taps * c->c;
+    v->columns = c->filters ? MIN_OF(v->across, STRIP) : v->across;
+    v->single = x[0].taps == 1 && x[1].taps == 1;
+    if (v->threads && positions >= tree_blocks(WORTH_THREADS, MAX_OF(cells, 1)))
+        wanted = PIECES * (int64_t)threads_count(v->threads);
+    (c->filters ? cut_filters : cut_y)(v, wanted);
+    if (!room_of(v)) return status_fail(st, ST_UNSUPPORTED, "conv: the windows reach too far");
+    char *to = v->to;
+    size_t bytes = c->filters && v->parts > 1 ? (size_t)(v->parts * cells * v->size) : 0;
+    if (bytes) v->to = mem_alloc_aligned(bytes, 64);
+    if (!v->to) return status_fail(st, ST_MEMORY, "conv: no memory for %zu bytes of partial sums", bytes);
+    contract_each(wanted > 1 ? v->threads : NULL, run_pieces, v, v->pieces);
+    if (bytes) {
+        if (!v->refused) {
+            join_parts(v, cells, 0, v->parts);
+            memcpy(to, v->to, (size_t)(cells * v->size));
+        }
+        mem_free_aligned(v->to, bytes, 64);
+    }
+    return !v->refused || status_fail(st, ST_MEMORY, "conv: no memory for %zu bytes of lines or partial sums", (size_t)v->refused);
+}
