@@ -29,7 +29,7 @@ typedef struct HostConv {
     int32_t filters; /* 1: the filters are made, of x and y, with spread 1; 0: y is made */
     int64_t n, groups, c, o;
     int64_t in[3], taps[3], out[3], stride[3], dilation[3], spread[3], low[3]; /* low < 0: so many elements are left out */
-    const void *x, *with; /* with: the filters, or y */
+    const void *x, *with;                                                      /* with: the filters, or y */
     void *to;
 } HostConv;
 

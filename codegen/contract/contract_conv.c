@@ -145,7 +145,7 @@ static bool in_f32(Conv *v, Status *st)
     int64_t made = c->filters ? filters : ys;
     Buffer *with = contract_memory(v->threads, (size_t)n * sizeof(float), st);
     Buffer *to = with ? contract_memory(v->threads, (size_t)made * sizeof(float), st) : NULL;
-    bool ok = to != NULL;
+    bool ok = to;
     if (ok) {
         contract_tier()->widen(c->type, with->data, c->with, 1, n);
         v->with = with->data;
