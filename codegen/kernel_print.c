@@ -142,6 +142,19 @@ static void put_strides(Text *out, const DimTable *t, uint32_t buf, Dim base, co
     text_printf(out, ")");
 }
 
+static void put_conv(Text *out, const DimTable *t, const Step *s)
+{
+    static const char *const name[] = {"in", "taps", "out", "stride", "dilation", "spread"};
+    static const char *const alone[] = {"n", "groups", "c", "o"};
+    text_printf(out, "%s %s", s->conv.filters ? "conv_filter" : "conv", dtype_info[s->conv.type].name);
+    for (uint32_t i = 0; i < CONV_DIMS; i++) {
+        text_printf(out, i < COUNT_OF(alone) || (i - COUNT_OF(alone)) % 3 == 0 ? ", %s " : " ", i < COUNT_OF(alone) ? alone[i] : name[(i - COUNT_OF(alone)) / 3]);
+        put_dim(out, t, s->conv.dim[i]);
+    }
+    text_printf(out, ", low %lld %lld %lld", (long long)s->conv.low[0], (long long)s->conv.low[1], (long long)s->conv.low[2]);
+    text_printf(out, ": b%u b%u -> b%u\n", s->buf[0], s->buf[1], s->buf[2]);
+}
+
 static void put_steps(Text *out, const Program *p, const Step *step, uint32_t n, int depth);
 
 static void put_loop(Text *out, const Program *p, const Step *s, int depth)
@@ -184,6 +197,7 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
             s->contract.b_col);
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
+    case STEP_CONV: put_conv(out, t, s); break;
     case STEP_COPY: text_printf(out, "copy b%u -> b%u\n", s->from, s->to); break;
     case STEP_EFFECT:
         text_printf(out, "%s %lld", op_def[s->effect.op].name, (long long)s->effect.number);

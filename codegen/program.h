@@ -14,10 +14,14 @@
 #ifndef KILN_CODEGEN_PROGRAM_H
 #define KILN_CODEGEN_PROGRAM_H
 
+#include <stddef.h>
+
 #include "host.h"
 #include "kernel.h"
 
 #define ENTRY_LOOP 256
+#define CONV_DIMS 22 /* the numbers of a HostConv that may be symbolic, and those between them */
+_Static_assert(offsetof(HostConv, low) == offsetof(HostConv, n) + CONV_DIMS * sizeof(int64_t), "they lie one after the other");
 
 typedef enum BufKind {
     BUF_INPUT,  /* index: parameter */
@@ -39,7 +43,7 @@ typedef struct Buf {
     uint32_t first, last; /* live range in steps, for the memory plan and reports */
 } Buf;
 
-typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_CONV, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
 
 typedef struct Block { /* steps inside a step */
     struct Step *step;
@@ -50,7 +54,8 @@ typedef struct Step {
     uint8_t kind;
     /* KERNEL */
     uint32_t kernel;     /* into Program.kernel */
-    const uint32_t *buf; /* kernel buffer -> program buffer; EFFECT: operands, then results */
+    /* kernel buffer -> program buffer; EFFECT: operands, then results; CONV: HostConv's x, with, to */
+    const uint32_t *buf;
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
     struct {
         uint16_t op;
@@ -68,6 +73,13 @@ typedef struct Step {
         Dim a_base, b_base;
         Dim a_batch[MAX_RANK], a_row, a_col, b_batch[MAX_RANK], b_row, b_col; /* c is contiguous */
     } contract;
+    /* CONV: a HostConv, which the host table computes: its numbers from n to spread, in their order, then low */
+    struct {
+        uint8_t type;
+        bool filters;
+        Dim dim[CONV_DIMS];
+        int64_t low[3];
+    } conv;
     /* COPY: whole buffers of equal type */
     uint32_t from, to;
     /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if
@@ -105,11 +117,17 @@ typedef struct Program {
     uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 
+/* How many buffers the step lists in `buf`. */
+static inline uint32_t step_buffers(const Program *p, const Step *s)
+{
+    return s->kind == STEP_KERNEL ? p->kernel.at[s->kernel].nbuf : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout : s->kind == STEP_CONV ? 3 : 0;
+}
+
 #include "../ir/target.h"
 
 typedef struct LowerOptions {
     Target target;
-    bool host_products; /* contractions, but for small ones, go through the host table; else all are emitted */
+    bool host_products; /* contractions, but for small ones, go through the host table; else all are emitted, and there is no conv */
     /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
     const Dim *const *stride;
 } LowerOptions;

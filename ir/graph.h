@@ -25,6 +25,7 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
  * ATTRS_ROOM(slice, 3 * MAX_RANK) has zeros and room for so many numbers of it; ATTRS_TO(s, s->axis + rank) gives those in use. */
 #define INT(name) int64_t name;
 #define INT_PAIR(name) int64_t name[2];
+#define INT_TRIPLE(name) int64_t name[3];
 #define DIM(name) Dim name;
 #define SCALAR(name) int64_t name;
 #define DTYPE(name) int64_t name;

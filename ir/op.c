@@ -66,6 +66,7 @@ enum { OPF_0 = 0, OPF_ALONE = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
 /* Attributes as letters. */
 #define INT(name) "i"
 #define INT_PAIR(name) "ii"
+#define INT_TRIPLE(name) "iii"
 #define DIM(name) "d"
 #define SCALAR(name) "v"
 #define DTYPE(name) "t"

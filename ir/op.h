@@ -83,6 +83,9 @@ static inline bool op_in_order(Op op) { return op_def[op].role >= ROLE_SAME && o
 /* Its elements lie in its first operand's buffer. */
 static inline bool op_is_alias(Op op) { return op_def[op].role == ROLE_SAME || op_def[op].role == ROLE_ALIAS; }
 
+/* It reads its operands through strides, so that moves which strides can express need not be made. */
+static inline bool op_takes_strides(Op op) { return op == OP_matmul; }
+
 /* Attribute i of a structured op names a graph. */
 static inline bool op_attr_is_graph(Op op, uint32_t i)
 {

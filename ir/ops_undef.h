@@ -5,6 +5,7 @@
 #undef OP
 #undef INT
 #undef INT_PAIR
+#undef INT_TRIPLE
 #undef DIM
 #undef SCALAR
 #undef DTYPE

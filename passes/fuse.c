@@ -180,7 +180,7 @@ static void visit(Fuse *f, uint32_t node)
             f->outside[n->out + i] = true;
             for (Use *u = f->use[n->out + i]; u; u = u->next) u->read = true;
         }
-        need_operands(f, n, !(op_def[n->op].flags & OPF_CONTRACTS));
+        need_operands(f, n, !op_takes_strides((Op)n->op));
     } else if (fuse_in_all(f, node)) {
         visit_move(f, node);
     } else {

@@ -4,6 +4,7 @@
 #ifndef KILN_CODEGEN_CONTRACT_H
 #define KILN_CODEGEN_CONTRACT_H
 
+#include "../../runtime/buffer.h"
 #include "../../runtime/dtype.h"
 #include "../../runtime/threads.h"
 #include "../host.h"
@@ -15,6 +16,8 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
  * element of x or its padding, and in each over the channels; of the filters' gradient over the images and in each the elements of
  * y. */
 bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st);
+/* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
+Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
 /* Whether products of these extents go to OpenBLAS in an engine that asks for it, and whether this process has such an engine. */
 bool contract_by_blas(DType type, int64_t m, int64_t n, int64_t k);
 bool contract_blas_opened(void);

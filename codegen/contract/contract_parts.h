@@ -3,7 +3,6 @@
 #ifndef KILN_CODEGEN_CONTRACT_PARTS_H
 #define KILN_CODEGEN_CONTRACT_PARTS_H
 
-#include "../../runtime/buffer.h"
 #include "../../runtime/dtype.h"
 #include "contract.h"
 #include "contract_tier.h"
@@ -33,8 +32,6 @@ static inline bool is_few(const HostContract *c)
 void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n);
 /* Rounds f32 to that narrow type. */
 void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n);
-/* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
-Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
 
 static inline void contract_each(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n)
 {

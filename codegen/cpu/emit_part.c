@@ -13,7 +13,7 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
 
 static uint32_t step_weight(const Program *p, const Step *s)
 {
-    uint32_t w = s->kind == STEP_CONTRACT ? 4
+    uint32_t w = s->kind == STEP_CONTRACT || s->kind == STEP_CONV ? 4
                  : s->kind == STEP_KERNEL ? 1 + p->kernel.at[s->kernel].nbuf / 8
                  : s->kind == STEP_EFFECT ? 4 + (s->effect.nin + s->effect.nout) / 2
                                           : 1;
@@ -72,9 +72,7 @@ static void walk_step(Entry *e, const Step *s)
 {
     const uint32_t one[3] = {s->kind == STEP_CONTRACT ? s->contract.a : s->from, s->kind == STEP_CONTRACT ? s->contract.b : s->to,
         s->kind == STEP_CONTRACT ? s->contract.c : UINT32_MAX};
-    uint32_t n = s->kind == STEP_KERNEL   ? e->g->p->kernel.at[s->kernel].nbuf
-                 : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout
-                                          : 0;
+    uint32_t n = step_buffers(e->g->p, s);
     for (uint32_t i = 0; i < n; i++) use(e, s->buf[i]);
     for (uint32_t i = 0; i < 3 && (s->kind == STEP_CONTRACT || s->kind == STEP_COPY); i++) use(e, one[i]);
     if (s->nblock == 0) return;

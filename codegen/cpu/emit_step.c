@@ -140,12 +140,27 @@ static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
     return bytes_from(g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
 }
 
+/* What a product or convolution is told. */
+static void open_question(Entry *e)
+{
+    if (!e->contract) e->contract = gen_alloca(e->g, e->g->i8, MAX_OF(sizeof(HostContract), sizeof(HostConv)), 8);
+}
+
+/* Calls the host table's function for it; slot: its byte offset there. */
+static void ask_host(Entry *e, size_t slot)
+{
+    Gen *g = e->g;
+    LLVMValueRef fn = field(g, g->ptr, e->host, slot);
+    LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
+    step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
+}
+
 static void host_product(Entry *e, const Step *s)
 {
     Gen *g = e->g;
     DType t = (DType)s->contract.type;
     uint32_t nbatch = s->contract.nbatch;
-    if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof(HostContract), 8);
+    open_question(e);
     set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
     set_field(g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
     set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
@@ -161,9 +176,22 @@ static void host_product(Entry *e, const Step *s)
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
-    LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
-    LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
-    step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
+    ask_host(e, offsetof(KilnHost, contract));
+}
+
+static void step_conv(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    static const size_t slot[3] = {offsetof(HostConv, x), offsetof(HostConv, with), offsetof(HostConv, to)};
+    open_question(e);
+    set_field(g, LLVMConstInt(g->i32, s->conv.type, false), e->contract, offsetof(HostConv, type), 4);
+    set_field(g, LLVMConstInt(g->i32, s->conv.filters, false), e->contract, offsetof(HostConv, filters), 4);
+    set_dims(e, s->conv.dim, CONV_DIMS, offsetof(HostConv, n));
+    for (uint32_t i = 0; i < 3; i++) {
+        set_field(g, gen_i64(g, s->conv.low[i]), e->contract, offsetof(HostConv, low) + i * sizeof(int64_t), 8);
+        set_field(g, part_address(e, s->buf[i]), e->contract, slot[i], 8);
+    }
+    ask_host(e, offsetof(KilnHost, convolve));
 }
 
 /* ---- copies and loops ------------------------------------------------------------------------ */
@@ -306,6 +334,7 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
             else
                 own_product(e, &s[i]);
             break;
+        case STEP_CONV: step_conv(e, &s[i]); break;
         case STEP_COPY: step_copy(e, &s[i]); break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
         case STEP_BRANCH: step_branch(e, &s[i]); break;

@@ -29,6 +29,46 @@ static bool run_matmul(const Run *r)
     return contract_run(r->threads, &c, r->blas, r->st);
 }
 
+/* v's memory, or if its elements do not lie in order a copy of them. NULL: ST_MEMORY. */
+static const void *in_order(const Run *r, const View *v, Buffer **copy)
+{
+    const size_t bytes = (size_t)view_elements(v) * dtype_bytes((DType)v->dtype);
+    Status none = {0};
+    if (view_contiguous(v)) return v->data;
+    *copy = contract_memory(r->threads, bytes, &none);
+    if (!*copy) return status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes of an operand's copy", op_def[r->op].name, bytes), NULL;
+    eager_copy(&(EagerCtx){.threads = r->threads}, v, (*copy)->data);
+    return (*copy)->data;
+}
+
+static bool run_conv(const Run *r)
+{
+    const View *x = &r->in[0], *with = &r->in[1], *to = r->out;
+    const bool filters = r->op == OP_conv_filter;
+    const View *w = filters ? to : with, *y = filters ? with : to;
+    const struct conv_attrs *a = ATTRS(conv, r->attr);
+    const int space = x->rank - 2;
+    HostConv c = {.type = x->dtype, .filters = filters, .n = x->dim[0], .groups = a->groups, .c = w->dim[space], .to = to->data};
+    c.o = w->dim[space + 1] / a->groups;
+    for (int j = 0; j < 3; j++) {
+        const int i = j - (3 - space);
+        c.in[j] = i < 0 ? 1 : x->dim[1 + i];
+        c.taps[j] = i < 0 ? 1 : w->dim[i];
+        c.out[j] = i < 0 ? 1 : y->dim[1 + i];
+        c.stride[j] = a->stride[j];
+        c.dilation[j] = a->dilation[j];
+        c.spread[j] = filters ? 1 : a->spread[j];
+        c.low[j] = a->low[j];
+    }
+    Buffer *copy[2] = {NULL};
+    c.x = in_order(r, x, &copy[0]);
+    c.with = c.x ? in_order(r, with, &copy[1]) : NULL;
+    const bool ok = c.with && contract_convolve(r->threads, &c, r->st);
+    for (int i = 0; i < 2; i++)
+        if (copy[i]) buffer_release(copy[i]);
+    return ok;
+}
+
 typedef bool RunFn(const Run *r);
 
 /* Ops with loops of their own. */
@@ -54,6 +94,8 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
     [OP_matmul] = run_matmul,
+    [OP_conv] = run_conv,
+    [OP_conv_filter] = run_conv,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

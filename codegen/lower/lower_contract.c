@@ -1,4 +1,4 @@
-/* lower_contract: lowers matmul to STEP_CONTRACT. It reads operands through transposes, broadcasts, reshapes and slices where
+/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_CONV. Of a matmul it reads operands through transposes, broadcasts, reshapes and slices where
  * strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
@@ -128,3 +128,50 @@ bool lower_matmul(Scope *s, const Node *n)
     s->lw->p->launches++;
     return true;
 }
+
+/* ---- convolutions -------------------------------------------------------------------------------- */
+
+/* A convolution of x with filters of type w; y: what it makes, or of the filters' gradient the other operand. */
+static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type *y)
+{
+    const Type *x = graph_type(s->g, n->in[0]);
+    const struct conv_attrs *a = ATTRS(conv, n->attr->at); /* conv_filter's begin in the same way, without spread */
+    const uint32_t space = x->rank - 2u;
+    const bool filters = n->op == OP_conv_filter;
+    if (!s->lw->o->host_products)
+        return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: no kernels for it on this target (the decompose pass expands it)",
+            op_def[n->op].name);
+    uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, 3);
+    for (uint32_t i = 0; i < 2; i++) buf[i] = s->buf[scope_root(s->g, n->in[i])];
+    buf[2] = scope_result(s, n->out);
+    for (uint32_t i = 0; i < 3; i++)
+        if (buf[i] == NO_BUF)
+            return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a convolution reads a value that was never computed", s->g->name);
+    Step *step = scope_step(s, STEP_CONV);
+    step->buf = buf;
+    step->conv.type = x->dtype;
+    step->conv.filters = filters;
+    Dim *dim = step->conv.dim; /* HostConv's n, groups, c, o, in, taps, out, stride, dilation, spread */
+    dim[0] = x->dim[0];
+    dim[1] = a->groups;
+    dim[2] = w->dim[space];
+    dim[3] = w->dim[space + 1] / a->groups;
+    for (uint32_t j = 0; j < 3; j++) {
+        const bool there = j + space >= 3;
+        const uint32_t i = j + space - 3;
+        dim[4 + j] = there ? x->dim[1 + i] : 1;
+        dim[7 + j] = there ? w->dim[i] : 1;
+        dim[10 + j] = there ? y->dim[1 + i] : 1;
+        dim[13 + j] = a->stride[j];
+        dim[16 + j] = a->dilation[j];
+        dim[19 + j] = filters ? 1 : a->spread[j];
+        step->conv.low[j] = a->low[j];
+    }
+    for (uint32_t i = 0; i < CONV_DIMS; i++) lower_dim(s->lw, dim[i]);
+    for (uint32_t i = 0; i < 3; i++) lower_read(s->lw, buf[i]);
+    s->lw->p->launches++;
+    return true;
+}
+
+bool lower_conv(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->in[1]), graph_type(s->g, n->out)); }
+bool lower_conv_filter(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->out), graph_type(s->g, n->in[1])); }

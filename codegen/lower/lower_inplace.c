@@ -49,9 +49,7 @@ static void touch(Touch *t, uint32_t buf, uint32_t step)
 
 static void touch_all(Touch *t, const Step *st, uint32_t step)
 {
-    uint32_t n = st->kind == STEP_KERNEL   ? t->p->kernel.at[st->kernel].nbuf
-                 : st->kind == STEP_EFFECT ? st->effect.nin + st->effect.nout
-                                           : 0;
+    uint32_t n = step_buffers(t->p, st);
     for (uint32_t i = 0; i < n; i++) touch(t, st->buf[i], step);
     if (st->kind == STEP_CONTRACT) {
         touch(t, st->contract.a, step);
@@ -150,6 +148,8 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
             if (uses(k, st, to) != 1 || uses(k, st, from) != 1 || !may_share(k, in, out)) return false;
             st->kernel = shared_kernel(lw, st->kernel, in, out);
         }
+    } else if (st->kind == STEP_CONV) {
+        if (st->buf[2] != from || is_in(lw->p, st->buf[0], to) || is_in(lw->p, st->buf[1], to)) return false;
     } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) ||
                is_in(lw->p, st->contract.b, to)) {
         return false;
@@ -157,9 +157,7 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
     for (uint32_t i = 0; i < touching.n; i++) {
         Step *at = &s->step.at[touching.at[i]];
         uint32_t *buf = (uint32_t *)at->buf;
-        uint32_t n = at->kind == STEP_KERNEL   ? lw->p->kernel.at[at->kernel].nbuf
-                     : at->kind == STEP_EFFECT ? at->effect.nin + at->effect.nout
-                                               : 0;
+        uint32_t n = step_buffers(lw->p, at);
         for (uint32_t j = 0; j < n; j++)
             if (buf[j] == from) buf[j] = to;
         if (at->kind == STEP_CONTRACT && at->contract.a == from) at->contract.a = to;

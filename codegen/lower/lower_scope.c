@@ -25,7 +25,7 @@ static void mark_needed(Scope *s)
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || op_is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
-        if (op_def[n->op].flags & OPF_CONTRACTS) {
+        if (op_takes_strides((Op)n->op)) {
             contract_needs(s, n);
             continue;
         }

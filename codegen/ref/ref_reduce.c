@@ -1,4 +1,4 @@
-/* ref_reduce: reductions and matmul, in order of the index, with error bounds that cover the order of docs/numerics.md. Relies on
+/* ref_reduce: reductions, matmul and convolutions, in order of the index, with error bounds that cover the order of docs/numerics.md. Relies on
  * internal.h. */
 #include "../../ir/tree.h"
 #include "../contract/contract.h"
@@ -330,36 +330,118 @@ static double depth_of_product(DType t, int64_t m, int64_t n, int64_t k)
     return fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
 }
 
+/* A sum of products in the making. */
+typedef struct Dot {
+    double sum, size, err;
+    int64_t n;
+    int lowest;
+    uint8_t undecided;
+} Dot;
+
+/* Element p of a times element q of b; p < 0: a zero. */
+static void take_pair(Dot *d, const RefTensor *a, int64_t p, const RefTensor *b, int64_t q)
+{
+    const double x = p < 0 ? 0 : a->f[p], bound = p < 0 ? 0 : a->bound[p], product = x * b->f[q];
+    d->sum += product;
+    d->n++;
+    d->undecided |= (p < 0 ? 0 : a->undecided[p]) | b->undecided[q];
+    if (!isfinite(product)) return;
+    d->size += fabs(product);
+    if (product != 0) d->lowest = MIN_OF(d->lowest, lowest_bit(x) + lowest_bit(b->f[q]));
+    d->err += fabs(x) * b->bound[q] + fabs(b->f[q]) * bound + bound * b->bound[q];
+}
+
+static void end_dot(const Dot *d, double depth, RefTensor *out, int64_t i)
+{
+    const DType compute = (DType)dtype_info[out->type.dtype].compute;
+    double err = d->err;
+    uint8_t undecided = d->undecided;
+    if (err != 0 || !exact_sum(compute, d->size, d->lowest)) {
+        err += 2 * (depth + 1) * ref_unit((DType)out->type.dtype) * d->size;
+        /* Whether a product or partial sum may overflow, or be lost below the smallest number. */
+        if (d->size > 0) err += (double)d->n * ref_ulp(compute, 0);
+    }
+    if (d->size + err >= ref_largest(compute) && d->sum == d->sum) undecided |= DOUBT_OVERFLOW;
+    ref_set(out, i, d->sum, isfinite(d->sum) ? err : 0, 0);
+    out->undecided[i] |= undecided;
+}
+
 bool ref_matmul(Run *r)
 {
     const RefTensor *a = r->in[0], *b = r->in[1];
     RefTensor *out = &r->out[0];
     const uint32_t rank = a->type.rank;
     const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
-    const DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
+    const DType compute = (DType)dtype_info[out->type.dtype].compute;
     const double depth = depth_of_product(compute, a->type.dim[rank - 2], n, depth_k);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
-        double sum = 0, size = 0, err = 0;
-        uint8_t undecided = 0;
-        int lowest = INT_MAX;
-        for (int64_t k = 0; k < depth_k; k++) {
-            int64_t p = row * depth_k + k, q = (batch * depth_k + k) * n + col;
-            double product = a->f[p] * b->f[q];
-            sum += product;
-            size += isfinite(product) ? fabs(product) : 0;
-            undecided |= a->undecided[p] | b->undecided[q];
-            if (isfinite(product) && product != 0) lowest = MIN_OF(lowest, lowest_bit(a->f[p]) + lowest_bit(b->f[q]));
-            if (isfinite(product)) err += fabs(a->f[p]) * b->bound[q] + fabs(b->f[q]) * a->bound[p] + a->bound[p] * b->bound[q];
+        Dot d = {.lowest = INT_MAX};
+        for (int64_t k = 0; k < depth_k; k++) take_pair(&d, a, row * depth_k + k, b, (batch * depth_k + k) * n + col);
+        end_dot(&d, depth, out, i);
+    }
+    return true;
+}
+
+/* ---- convolution --------------------------------------------------------------------------------------------- */
+
+/* The pixel of x, its channels not counted, that tap t of place p meets in image n; -1: it lies outside; -2: it meets a gap. */
+static int64_t pixel(const Run *r, int64_t n, const int64_t *p, const int64_t *t)
+{
+    const struct conv_attrs *a = ATTRS(conv, r->node->attr->at); /* conv_filter's begin in the same way, without spread */
+    const Type *x = &r->in[0]->type;
+    const uint32_t space = x->rank - 2u;
+    bool outside = false;
+    for (uint32_t i = 0; i < space; i++) {
+        const uint32_t j = 3 - space + i;
+        const int64_t spread = r->node->op == OP_conv ? a->spread[j] : 1;
+        const int64_t at = p[i] * a->stride[j] + t[i] * a->dilation[j] - a->low[j];
+        if (at % spread != 0) return -2;
+        outside |= at < 0 || at / spread >= x->dim[1 + i];
+        n = n * x->dim[1 + i] + at / spread;
+    }
+    return outside ? -1 : n;
+}
+
+bool ref_conv(Run *r)
+{
+    const RefTensor *x = r->in[0], *w = r->in[1];
+    RefTensor *out = &r->out[0];
+    const uint32_t space = x->type.rank - 2u;
+    const int64_t c = w->type.dim[space], go = w->type.dim[space + 1], channels = x->type.dim[space + 1];
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t index[MAX_RANK], tap[MAX_RANK];
+        Dot d = {.lowest = INT_MAX};
+        unravel(&out->type, i, index);
+        const int64_t first = index[space + 1] / (go / ATTRS(conv, r->node->attr->at)->groups) * c;
+        for (int64_t q = 0; q < w->count; q += c * go) {
+            unravel(&w->type, q, tap);
+            const int64_t at = pixel(r, index[0], index + 1, tap);
+            for (int64_t k = 0; k < c && at != -2; k++)
+                take_pair(&d, x, at < 0 ? -1 : at * channels + first + k, w, q + k * go + index[space + 1]);
         }
-        if (err != 0 || !exact_sum(compute, size, lowest)) {
-            err += 2 * (depth + 1) * ref_unit(t) * size;
-            /* Whether a product or partial sum may overflow, or be lost below the smallest number. */
-            if (size > 0) err += (double)depth_k * ref_ulp(compute, 0);
+        end_dot(&d, depth_of_product((DType)dtype_info[out->type.dtype].compute, 1, 1, d.n), out, i);
+    }
+    return true;
+}
+
+bool ref_conv_filter(Run *r)
+{
+    const RefTensor *x = r->in[0], *y = r->in[1];
+    RefTensor *out = &r->out[0];
+    const uint32_t space = x->type.rank - 2u;
+    const int64_t c = out->type.dim[space], go = out->type.dim[space + 1], channels = x->type.dim[space + 1];
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t tap[MAX_RANK], place[MAX_RANK];
+        Dot d = {.lowest = INT_MAX};
+        unravel(&out->type, i, tap);
+        const int64_t channel = tap[space + 1] / (go / ATTRS(conv_filter, r->node->attr->at)->groups) * c + tap[space];
+        for (int64_t q = 0; q < y->count; q += go) {
+            unravel(&y->type, q, place);
+            const int64_t at = pixel(r, place[0], place + 1, tap);
+            take_pair(&d, x, at < 0 ? -1 : at * channels + channel, y, q + tap[space + 1]);
         }
-        if (size + err >= ref_largest(compute) && sum == sum) undecided |= DOUBT_OVERFLOW;
-        ref_set(out, i, sum, isfinite(sum) ? err : 0, 0);
-        out->undecided[i] |= undecided;
+        end_dot(&d, depth_of_product((DType)dtype_info[out->type.dtype].compute, 1, 1, d.n), out, i);
     }
     return true;
 }

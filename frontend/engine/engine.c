@@ -29,6 +29,8 @@ static _Thread_local struct {
 
 static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
+static int32_t host_convolve(const KilnHost *h, const HostConv *c);
+static int32_t host_convolve(const KilnHost *h, const HostConv *c);
 
 static void missing_inputs_init(kiln *k)
 {
@@ -65,7 +67,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     k->poison.k = k;
     missing_inputs_init(k);
     k->host =
-        (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .stack = host_stack_grow, .effect = hooks->effect_happens};
+        (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .convolve = host_convolve, .stack = host_stack_grow, .effect = hooks->effect_happens};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;
@@ -187,14 +189,24 @@ static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const in
     threads_run(((kiln *)h->ctx)->threads, run_chunk, &r, n, grain);
 }
 
+static int32_t answer(bool ok, const Status *st)
+{
+    Thread *t = ok ? NULL : thread_last();
+    if (t) t->refused = *st;
+    return ok ? 0 : (int32_t)st->code;
+}
+
 static int32_t host_contract(const KilnHost *h, const HostContract *c)
 {
     const kiln *k = h->ctx;
     Status st = {0};
-    if (contract_run(k->threads, c, k->options.blas, &st)) return 0;
-    Thread *t = thread_last();
-    if (t) t->refused = st;
-    return (int32_t)st.code;
+    return answer(contract_run(k->threads, c, k->options.blas, &st), &st);
+}
+
+static int32_t host_convolve(const KilnHost *h, const HostConv *c)
+{
+    Status st = {0};
+    return answer(contract_convolve(((const kiln *)h->ctx)->threads, c, &st), &st);
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */
