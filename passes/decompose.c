@@ -3,9 +3,9 @@
  * merged by a reshape and folded one run at a time, innermost first; sums and products of 16-bit
  * floats are computed in f32 and rounded once; a long run with few results is cut into whole
  * subtrees, which threads may share. A concat of many operands, each element of which would look at all of
- * them, becomes concats of a few. Same bits. */
-#include "../ir/rebuild.h"
+ * them, becomes concats of a few. Convolutions, where the build has no kernels for them, become products (expand_conv.c). Same bits. */
 #include "../ir/tree.h"
+#include "decompose.h"
 #include "pass.h"
 
 #define LONG_RUN 32768 /* a run longer than this is cut, */
@@ -146,22 +146,26 @@ static Value decompose(Rebuild *rb, const Node *n)
 static bool reduces_axes(const Node *n) { return op_reduces((Op)n->op) && op_def[n->op].attrs[0] == 'I'; }
 
 /* Joins in rounds of groups of at most JOINED operands, with as few rounds as possible. */
-static Value in_rounds(Rebuild *rb, const Node *n)
+Value concat_in_rounds(Rebuild *rb, Value *in, uint32_t n, int64_t axis, Loc loc)
 {
-    Value *in = ARENA_ARRAY(rb->scratch, Value, n->nin);
-    uint32_t left = n->nin;
-    for (uint32_t k = 0; k < left; k++) in[k] = rb->map[n->in[k]];
-    while (left > JOINED) {
+    while (n > JOINED) {
         uint32_t made = 0;
-        for (uint32_t k = 0; k < left; k += JOINED, made++) {
-            uint32_t few = MIN_OF(JOINED, left - k);
-            Value v = few == 1 ? in[k] : rebuild_op(rb, (Op)n->op, in + k, few, n->attr->at, 1, n->loc);
+        for (uint32_t k = 0; k < n; k += JOINED, made++) {
+            uint32_t few = MIN_OF(JOINED, n - k);
+            Value v = few == 1 ? in[k] : rebuild_op(rb, OP_concat, in + k, few, &axis, 1, loc);
             if (v == 0) return 0;
             in[made] = v;
         }
-        left = made;
+        n = made;
     }
-    return rebuild_op(rb, (Op)n->op, in, left, n->attr->at, 1, n->loc);
+    return rebuild_op(rb, OP_concat, in, n, &axis, 1, loc);
+}
+
+static Value in_rounds(Rebuild *rb, const Node *n)
+{
+    Value *in = ARENA_ARRAY(rb->scratch, Value, n->nin);
+    for (uint32_t k = 0; k < n->nin; k++) in[k] = rb->map[n->in[k]];
+    return concat_in_rounds(rb, in, n->nin, n->attr->at[0], n->loc);
 }
 
 Graph *pass_decompose(PassCtx *ctx, const Graph *in)
@@ -174,6 +178,8 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
             rebuild_set(&rb, n->out, decompose(&rb, n));
         else if (op_joins((Op)n->op) && n->nin > JOINED)
             rebuild_set(&rb, n->out, in_rounds(&rb, n));
+        else if (op_convolves((Op)n->op) && !ctx->host_products)
+            rebuild_set(&rb, n->out, expand_conv(&rb, n));
         else
             rebuild_copy(&rb, i);
     }

@@ -9,6 +9,7 @@
 typedef struct PassCtx {
     Arena *scratch; /* freed after the pass */
     const Target *target;
+    bool host_products; /* the program will have the host's kernels, so that convolutions may stay what they are */
     Status *st;
     bool verify; /* after each pass that changed something */
     /* Called after each pass that changed something, and with pass "trace" at the start; NULL: not asked for. */

@@ -298,11 +298,11 @@ Module *module_again(Arena *arena, const Module *m, Status *st)
     return again;
 }
 
-bool graph_passes(Module *m, const Target *target, int stop_after, Status *st)
+bool graph_passes(Module *m, const Target *target, bool host_products, int stop_after, Status *st)
 {
     Arena scratch;
     arena_init(&scratch);
-    PassCtx ctx = {.scratch = &scratch, .target = target, .st = st, .verify = true, .stop_after = stop_after};
+    PassCtx ctx = {.scratch = &scratch, .target = target, .host_products = host_products, .st = st, .verify = true, .stop_after = stop_after};
     bool ok = pipeline_run(&ctx, m);
     arena_free(&scratch);
     return ok;
@@ -348,6 +348,12 @@ static int32_t host_contract(const KilnHost *h, const HostContract *c)
     return contract_run(host->threads, c, false, host->st) ? 0 : (int32_t)host->st->code;
 }
 
+static int32_t host_convolve(const KilnHost *h, const HostConv *c)
+{
+    const Host *host = (const Host *)h;
+    return contract_convolve(host->threads, c, host->st) ? 0 : (int32_t)host->st->code;
+}
+
 /* Memory with a border on either side that nobody may write to. */
 #define BORDER 64
 static void *bordered(Arena *a, size_t bytes)
@@ -381,7 +387,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
     HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
     Host host = {
-        {.run = host_run, .contract = host_contract, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
+        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
@@ -403,7 +409,7 @@ bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **
 {
     const Backend *b = backend_get("cpu", r->st);
     Target target;
-    if (b == NULL || !b->target(&target, r->st) || !graph_passes(m, &target, -1, r->st)) return false;
+    if (b == NULL || !b->target(&target, r->st) || !graph_passes(m, &target, r->host_products, -1, r->st)) return false;
     target.dear_guards = m->graph.at[0]->node.len % 2; /* small kernels with guards are worth testing, too */
     const LowerOptions o = {.target = target, .host_products = r->host_products};
     Program *p = program_lower(r->arena, m, &o, r->st);

@@ -1,6 +1,7 @@
 /* interp: see interp.h. */
 #include "interp.h"
 
+#include "conv_model.h"
 #include "model.h"
 
 #include "codegen/eager/block.h"
@@ -321,6 +322,15 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
             store(t, address(in, s->contract.c) + ((c * m + i) * n + j) * (int64_t)dtype_bytes(t), cell(in, s, a, b, i, j));
 }
 
+static void run_conv(Interp *in, const Step *s)
+{
+    HostConv c = {.type = s->conv.type, .filters = s->conv.filters, .x = address(in, s->buf[0]), .with = address(in, s->buf[1]), .to = address(in, s->buf[2])};
+    int64_t *number = &c.n;
+    for (uint32_t i = 0; i < CONV_DIMS; i++) number[i] = value_of(in, s->conv.dim[i]);
+    memcpy(c.low, s->conv.low, sizeof c.low);
+    conv_model(&c);
+}
+
 /* Without a host. */
 static void run_effect(Interp *in, const Step *s)
 {
@@ -386,6 +396,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         switch ((StepKind)s->kind) {
         case STEP_KERNEL: run_kernel(in, s); break;
         case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
+        case STEP_CONV: run_conv(in, s); break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;

@@ -134,7 +134,7 @@ static void compile(Run *r, const Target *target)
 {
     const Backend *b = backend_get("cpu", &r->st);
     Module *m = module_parse(&r->arena, r->text.at, r->text.len, &r->st);
-    PassCtx ctx = {.scratch = &r->scratch, .target = target, .st = &r->st, .stop_after = -1};
+    PassCtx ctx = {.scratch = &r->scratch, .target = target, .host_products = true, .st = &r->st, .stop_after = -1};
     if (m == NULL || !pipeline_run(&ctx, m)) return;
     for (uint32_t i = 1; i < m->graph.len; i++) r->body_nodes += m->graph.at[i]->node.len;
     LowerOptions o = {.target = *target, .host_products = true};

@@ -90,7 +90,7 @@ static Program *lower(Arena *a, const TextCase *c, bool fuse, bool host)
     Arena scratch;
     Status st = {0};
     arena_init(&scratch);
-    PassCtx ctx = {.scratch = &scratch, .target = &target, .st = &st, .verify = true, .stop_after = fuse ? -1 : pass_count - 1};
+    PassCtx ctx = {.scratch = &scratch, .target = &target, .host_products = host, .st = &st, .verify = true, .stop_after = fuse ? -1 : pass_count - 1};
     bool ok = pipeline_run(&ctx, m);
     arena_free(&scratch);
     if (!ok) fail_msg("%s: %s", c->name, st.text);
@@ -225,7 +225,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     Status st = {0};
     GraphRun r = {.arena = a, .symbol = rg->symbol, .st = &st};
     Module *m = module_again(a, rg->m, &st);
-    if (m == NULL || !graph_passes(m, &target, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
+    if (m == NULL || !graph_passes(m, &target, task->seed % 4 == 0, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     LowerOptions o = {.target = target, .host_products = task->seed % 4 == 0};
     if (blocks) o.target.row_cache_bytes = 0, o.target.dear_guards = true;
     Program *p = program_lower(a, m, &o, &st);
@@ -340,7 +340,7 @@ static char *text_kept(Arena *a, const TextCase *c, uint64_t seed, uint64_t kept
         p = lower(a, c, true, false);
     } else {
         LowerOptions o = {.target = target};
-        if (!random_graph(&rg, a, seed, true, &st) || !graph_passes(rg.m, &target, -1, &st)) fail_msg("%s", st.text);
+        if (!random_graph(&rg, a, seed, true, &st) || !graph_passes(rg.m, &target, false, -1, &st)) fail_msg("%s", st.text);
         p = program_lower(a, rg.m, &o, &st);
     }
     hash_kept = UINT64_MAX;

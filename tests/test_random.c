@@ -150,7 +150,7 @@ static bool run_mode(Case *c, Mode mode, Module *m, const void *const *in, void 
     if (mode != MODE_PASSES) return graph_compiled(&r, m, in, result);
     static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .threads = true};
     void **all;
-    if (!graph_passes(m, &target, -1, &c->st) || !graph_run(&r, m->graph.at[0], in, &all)) return false;
+    if (!graph_passes(m, &target, false, -1, &c->st) || !graph_run(&r, m->graph.at[0], in, &all)) return false;
     for (uint32_t i = 0; i < m->graph.at[0]->result.len; i++) result[i] = all[m->graph.at[0]->result.at[i]];
     if (in == c->in) check_passed(c, m->graph.at[0], symbol, result);
     return true;

@@ -43,7 +43,7 @@ static void try(void *arg)
     const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true};
     const LowerOptions o = {.target = target};
     Module *passed = module_again(t->arena, m, &t->interp);
-    Program *p = passed != NULL && graph_passes(passed, &target, -1, &t->interp) ? program_lower(t->arena, passed, &o, &t->interp) : NULL;
+    Program *p = passed != NULL && graph_passes(passed, &target, false, -1, &t->interp) ? program_lower(t->arena, passed, &o, &t->interp) : NULL;
     if (p == NULL) return;
     interp_run(p, (void *[]){&t->start, &t->last, t->stack, &t->steps}, &none, &t->interp);
     t->has_compiler = graph_can_compile();

@@ -21,7 +21,7 @@ static void mark_needed(Scope *s)
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
     for (uint32_t i = s->g->node.len; i-- > 0;) {
         const Node *n = &s->g->node.at[i];
-        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT));
+        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT | OPF_CONTRACTS));
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || op_is_alias((Op)n->op)) continue;
         for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;

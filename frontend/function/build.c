@@ -52,7 +52,8 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
     Arena scratch;
     arena_init(&scratch);
     Pipeline p = {.module = m,
-        .ctx = {.scratch = &scratch, .target = &o->target, .st = st, .stop_after = o->stop_after, .verify = getenv("KILN_VERIFY")}};
+        .ctx = {.scratch = &scratch, .target = &o->target, .host_products = o->host_products, .st = st, .stop_after = o->stop_after,
+            .verify = getenv("KILN_VERIFY")}};
     if (o->dump && dump_wants("ir")) dump_module((void *)(uintptr_t)o->dump, "ir", m);
     if (o->dump && dump_wants("passes")) p.ctx.dump = dump_module, p.ctx.dump_user = (void *)(uintptr_t)o->dump;
     bool ok = arena_try(&scratch, st, pipeline_border, &p) && p.ok;
@@ -72,9 +73,10 @@ static void build_body(void *arg)
 {
     Build *b = arg;
     Instance *inst = b->inst;
-    BuildOptions o = {.host_products = !b->f->options.no_blas, .stop_after = b->stop_after, .dump = b->f->name};
+    BuildOptions o = {.stop_after = b->stop_after, .dump = b->f->name};
     inst->backend = device_backend(inst->traced.device, &b->st);
     if (!inst->backend || !inst->backend->target(&o.target, &b->st)) return;
+    o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
     inst->program = module_to_program(inst->traced.module, &inst->traced.arena, &o, &b->st);
     if (!inst->program) return;
     CompileOptions c = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
