@@ -148,7 +148,8 @@ static void put_conv(Text *out, const DimTable *t, const Step *s)
     static const char *const alone[] = {"n", "groups", "c", "o"};
     text_printf(out, "%s %s", s->conv.filters ? "conv_filter" : "conv", dtype_info[s->conv.type].name);
     for (uint32_t i = 0; i < CONV_DIMS; i++) {
-        text_printf(out, i < COUNT_OF(alone) || (i - COUNT_OF(alone)) % 3 == 0 ? ", %s " : " ", i < COUNT_OF(alone) ? alone[i] : name[(i - COUNT_OF(alone)) / 3]);
+        text_printf(out, i < COUNT_OF(alone) || (i - COUNT_OF(alone)) % 3 == 0 ? ", %s " : " ",
+            i < COUNT_OF(alone) ? alone[i] : name[(i - COUNT_OF(alone)) / 3]);
         put_dim(out, t, s->conv.dim[i]);
     }
     text_printf(out, ", low %lld %lld %lld", (long long)s->conv.low[0], (long long)s->conv.low[1], (long long)s->conv.low[2]);

@@ -53,7 +53,7 @@ typedef struct Block { /* steps inside a step */
 typedef struct Step {
     uint8_t kind;
     /* KERNEL */
-    uint32_t kernel;     /* into Program.kernel */
+    uint32_t kernel; /* into Program.kernel */
     /* kernel buffer -> program buffer; EFFECT: operands, then results; CONV: HostConv's x, with, to */
     const uint32_t *buf;
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
@@ -120,14 +120,18 @@ typedef struct Program {
 /* How many buffers the step lists in `buf`. */
 static inline uint32_t step_buffers(const Program *p, const Step *s)
 {
-    return s->kind == STEP_KERNEL ? p->kernel.at[s->kernel].nbuf : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout : s->kind == STEP_CONV ? 3 : 0;
+    return s->kind == STEP_KERNEL   ? p->kernel.at[s->kernel].nbuf
+           : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout
+           : s->kind == STEP_CONV   ? 3
+                                    : 0;
 }
 
 #include "../ir/target.h"
 
 typedef struct LowerOptions {
     Target target;
-    bool host_products; /* contractions, but for small ones, go through the host table; else all are emitted, and there is no conv */
+    bool
+        host_products; /* contractions, but for small ones, go through the host table; else all are emitted, and there is no conv */
     /* per parameter: its strides in elements, NULL: row-major; NULL: all are. Of a graph of one op only */
     const Dim *const *stride;
 } LowerOptions;

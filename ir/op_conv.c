@@ -1,5 +1,5 @@
-/* op_conv: conv and conv_filter, convolution over one to three axes of space. They are closed under differentiation: each gradient is
- * one of the two again. Relies on family. */
+/* op_conv: conv and conv_filter, convolution over one to three axes of space. They are closed under differentiation: each gradient
+ * is one of the two again. Relies on family. */
 #include "family.h"
 
 #define SPACE 3 /* axes that the attributes have numbers for; those of the tensors are the last of them */
@@ -11,10 +11,11 @@ static bool numbers_ok(Infer *inf, const char *what, const int64_t v[SPACE], uin
 {
     for (uint32_t j = 0; j < SPACE; j++) {
         if (v[j] < lowest || v[j] > DIM_MAX)
-            return infer_fail(inf, ST_VALUE, "the %s is %lld (allowed: %s to 2^48)", what, (long long)v[j], lowest == 1 ? "1" : "-2^48");
+            return infer_fail(
+                inf, ST_VALUE, "the %s is %lld (allowed: %s to 2^48)", what, (long long)v[j], lowest == 1 ? "1" : "-2^48");
         if (j + space < SPACE && v[j] != absent)
-            return infer_fail(inf, ST_VALUE, "the %s of an axis that is not there is %lld, not %lld", what, (long long)v[j],
-                (long long)absent);
+            return infer_fail(
+                inf, ST_VALUE, "the %s of an axis that is not there is %lld, not %lld", what, (long long)v[j], (long long)absent);
     }
     return true;
 }
@@ -73,7 +74,8 @@ bool infer_conv(Infer *inf)
         spreads |= a->spread[j] > 1;
     }
     if (strides && spreads) return infer_fail(inf, ST_VALUE, "stride and spread are both above 1");
-    if (inf->nattr != ATTR_INDEX(conv, out) + space) return infer_fail(inf, ST_VALUE, "needs the sizes of the result's %u axes of space", space);
+    if (inf->nattr != ATTR_INDEX(conv, out) + space)
+        return infer_fail(inf, ST_VALUE, "needs the sizes of the result's %u axes of space", space);
     for (uint32_t i = 0; i <= last; i++)
         if (!dim_is_const(w->dim[i])) return infer_fail(inf, ST_UNSUPPORTED, "the filters' sizes must be known");
     if (x->dim[last] != dim_mul(NULL, w->dim[last - 1], a->groups) || w->dim[last] % a->groups != 0)
@@ -92,7 +94,8 @@ bool infer_conv_filter(Infer *inf)
     if (!operands_ok(inf)) return false;
     const uint32_t space = x->rank - 2u, last = x->rank - 1u;
     if (!geometry_ok(inf, space)) return false;
-    if (inf->nattr != ATTR_INDEX(conv_filter, taps) + space) return infer_fail(inf, ST_VALUE, "needs the numbers of taps of %u axes", space);
+    if (inf->nattr != ATTR_INDEX(conv_filter, taps) + space)
+        return infer_fail(inf, ST_VALUE, "needs the numbers of taps of %u axes", space);
     if (x->dim[0] != y->dim[0]) return infer_fail(inf, ST_SHAPE, "numbers of images differ");
     if (!dim_is_const(x->dim[last]) || !dim_is_const(y->dim[last]))
         return infer_fail(inf, ST_UNSUPPORTED, "the numbers of channels must be known");
@@ -135,8 +138,8 @@ static struct conv_attrs whole(const int64_t *attr, bool spreads)
     return a;
 }
 
-/* The convolution by turned filters that takes what `a` gives back to what it took. What strode over elements strides over gaps, and
- * the other way round. taps: of the filters. */
+/* The convolution by turned filters that takes what `a` gives back to what it took. What strode over elements strides over gaps,
+ * and the other way round. taps: of the filters. */
 static struct conv_attrs back(const struct conv_attrs *a, const int64_t *taps, uint32_t space)
 {
     struct conv_attrs b = *a;
@@ -181,7 +184,8 @@ void vjp_conv_filter(Vjp *v)
 {
     Emit *e = v->e;
     const Type x = *e->type(e, v->in[0]), y = *e->type(e, v->in[1]);
-    const struct conv_attrs a = whole(v->node->attr->at, false), b = back(&a, v->node->attr->at + ATTR_INDEX(conv_filter, taps), x.rank - 2u);
+    const struct conv_attrs a = whole(v->node->attr->at, false),
+                            b = back(&a, v->node->attr->at + ATTR_INDEX(conv_filter, taps), x.rank - 2u);
     if (v->wanted[0]) v->dx[0] = convolved(e, v->in[1], turned(e, v->g[0], a.groups), &b, &x);
     if (v->wanted[1]) v->dx[1] = convolved(e, v->in[0], v->g[0], &a, &y);
 }

@@ -3,7 +3,8 @@
  * merged by a reshape and folded one run at a time, innermost first; sums and products of 16-bit
  * floats are computed in f32 and rounded once; a long run with few results is cut into whole
  * subtrees, which threads may share. A concat of many operands, each element of which would look at all of
- * them, becomes concats of a few. Convolutions, where the build has no kernels for them, become products (expand_conv.c). Same bits. */
+ * them, becomes concats of a few. Convolutions, where the build has no kernels for them, become products (expand_conv.c). Same
+ * bits. */
 #include "../ir/tree.h"
 #include "decompose.h"
 #include "pass.h"

@@ -4,8 +4,8 @@
 #include "../ir/emit.h"
 #include "decompose.h"
 
-#define SPACE 3           /* axes of space that everything here has; those that an image lacks have one element and one tap */
-#define MOST_PHASES 4096  /* products that one convolution may become */
+#define SPACE 3          /* axes of space that everything here has; those that an image lacks have one element and one tap */
+#define MOST_PHASES 4096 /* products that one convolution may become */
 
 typedef struct Conv {
     Emit *e;
@@ -44,7 +44,10 @@ static Value shaped(const Conv *c, Value v, uint32_t rank, const Dim *dim)
 }
 #define SHAPED(c, v, ...) shaped(c, v, sizeof((Dim[]){__VA_ARGS__}) / sizeof(Dim), (Dim[]){__VA_ARGS__})
 
-static Value turned(const Conv *c, Value v, const int64_t *from, uint32_t rank) { return v == 0 ? 0 : emit_transpose(c->e, v, from, rank); }
+static Value turned(const Conv *c, Value v, const int64_t *from, uint32_t rank)
+{
+    return v == 0 ? 0 : emit_transpose(c->e, v, from, rank);
+}
 
 static Dim times(const Conv *c, Dim a, Dim b) { return dim_mul(c->dims, a, b); }
 
@@ -74,7 +77,8 @@ static Value met(const Conv *c, Value x, const Dim *places, const int64_t *taps)
     struct pad_attrs *p = ATTRS_ROOM(pad, 2 * MAX_RANK);
     struct slice_attrs *s = slice_all(&t, ATTRS_ROOM(slice, 3 * MAX_RANK));
     for (uint32_t j = 0, i = 1; j < SPACE; j++, i++) {
-        const Dim size = dim_add(c->dims, times(c, dim_sub(c->dims, places[j], 1), c->stride[j]), (taps[j] - 1) * c->dilation[j] + 1);
+        const Dim size =
+            dim_add(c->dims, times(c, dim_sub(c->dims, places[j], 1), c->stride[j]), (taps[j] - 1) * c->dilation[j] + 1);
         p->axis[i].low = MAX_OF(c->low[j], 0);
         s->axis[i].first = MAX_OF(-c->low[j], 0);
         s->axis[i].size = size;
@@ -279,6 +283,7 @@ Value expand_conv(Rebuild *rb, const Node *n)
     for (uint32_t j = 0; j < SPACE && !makes_filters && count <= MOST_PHASES; j++) count *= phase_count(&c, j, type_of(c.e, with));
     if (count > MOST_PHASES)
         return status_fail(rb->st, ST_UNSUPPORTED, "conv: without the host's kernels, its spread would take more than %d products",
-            MOST_PHASES), 0;
+                   MOST_PHASES),
+               0;
     return emit_reshape(c.e, makes_filters ? filters(&c, x, with, &to) : phases(&c, 0, x, with), &to);
 }

@@ -14,9 +14,9 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
 static uint32_t step_weight(const Program *p, const Step *s)
 {
     uint32_t w = s->kind == STEP_CONTRACT || s->kind == STEP_CONV ? 4
-                 : s->kind == STEP_KERNEL ? 1 + p->kernel.at[s->kernel].nbuf / 8
-                 : s->kind == STEP_EFFECT ? 4 + (s->effect.nin + s->effect.nout) / 2
-                                          : 1;
+                 : s->kind == STEP_KERNEL                         ? 1 + p->kernel.at[s->kernel].nbuf / 8
+                 : s->kind == STEP_EFFECT                         ? 4 + (s->effect.nin + s->effect.nout) / 2
+                                                                  : 1;
     for (uint32_t i = 0; i < s->nblock && w <= PART_WEIGHT; i++)
         w += 1 + list_weight(p, s->block[i].step, s->block[i].n, PART_WEIGHT);
     return w;

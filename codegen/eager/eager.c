@@ -36,7 +36,8 @@ static const void *in_order(const Run *r, const View *v, Buffer **copy)
     Status none = {0};
     if (view_contiguous(v)) return v->data;
     *copy = contract_memory(r->threads, bytes, &none);
-    if (!*copy) return status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes of an operand's copy", op_def[r->op].name, bytes), NULL;
+    if (!*copy)
+        return status_fail(r->st, ST_MEMORY, "%s: no memory for %zu bytes of an operand's copy", op_def[r->op].name, bytes), NULL;
     eager_copy(&(EagerCtx){.threads = r->threads}, v, (*copy)->data);
     return (*copy)->data;
 }

@@ -1,5 +1,5 @@
-/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_CONV. Of a matmul it reads operands through transposes, broadcasts, reshapes and slices where
- * strides can express them, and copies them first where they cannot. Relies on lower.h. */
+/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_CONV. Of a matmul it reads operands through transposes,
+ * broadcasts, reshapes and slices where strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
@@ -139,14 +139,15 @@ static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type
     const uint32_t space = x->rank - 2u;
     const bool filters = n->op == OP_conv_filter;
     if (!s->lw->o->host_products)
-        return status_fail(s->lw->st, ST_UNSUPPORTED, "lowering %s: no kernels for it on this target (the decompose pass expands it)",
-            op_def[n->op].name);
+        return status_fail(s->lw->st, ST_UNSUPPORTED,
+            "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
     uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, 3);
     for (uint32_t i = 0; i < 2; i++) buf[i] = s->buf[scope_root(s->g, n->in[i])];
     buf[2] = scope_result(s, n->out);
     for (uint32_t i = 0; i < 3; i++)
         if (buf[i] == NO_BUF)
-            return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a convolution reads a value that was never computed", s->g->name);
+            return status_fail(
+                s->lw->st, ST_INTERNAL, "lowering %s: a convolution reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONV);
     step->buf = buf;
     step->conv.type = x->dtype;
@@ -174,4 +175,7 @@ static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type
 }
 
 bool lower_conv(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->in[1]), graph_type(s->g, n->out)); }
-bool lower_conv_filter(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->out), graph_type(s->g, n->in[1])); }
+bool lower_conv_filter(Scope *s, const Node *n)
+{
+    return lower_convolution(s, n, graph_type(s->g, n->out), graph_type(s->g, n->in[1]));
+}

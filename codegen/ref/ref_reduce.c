@@ -1,5 +1,5 @@
-/* ref_reduce: reductions, matmul and convolutions, in order of the index, with error bounds that cover the order of docs/numerics.md. Relies on
- * internal.h. */
+/* ref_reduce: reductions, matmul and convolutions, in order of the index, with error bounds that cover the order of
+ * docs/numerics.md. Relies on internal.h. */
 #include "../../ir/tree.h"
 #include "../contract/contract.h"
 #include "integer.h"

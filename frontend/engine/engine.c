@@ -66,8 +66,12 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     k->poison.state = TENSOR_POISON;
     k->poison.k = k;
     missing_inputs_init(k);
-    k->host =
-        (KilnHost){.ctx = k, .run = host_run, .contract = host_contract, .convolve = host_convolve, .stack = host_stack_grow, .effect = hooks->effect_happens};
+    k->host = (KilnHost){.ctx = k,
+        .run = host_run,
+        .contract = host_contract,
+        .convolve = host_convolve,
+        .stack = host_stack_grow,
+        .effect = hooks->effect_happens};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
     k->next_open = open_engines;

@@ -52,7 +52,11 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
     Arena scratch;
     arena_init(&scratch);
     Pipeline p = {.module = m,
-        .ctx = {.scratch = &scratch, .target = &o->target, .host_products = o->host_products, .st = st, .stop_after = o->stop_after,
+        .ctx = {.scratch = &scratch,
+            .target = &o->target,
+            .host_products = o->host_products,
+            .st = st,
+            .stop_after = o->stop_after,
             .verify = getenv("KILN_VERIFY")}};
     if (o->dump && dump_wants("ir")) dump_module((void *)(uintptr_t)o->dump, "ir", m);
     if (o->dump && dump_wants("passes")) p.ctx.dump = dump_module, p.ctx.dump_user = (void *)(uintptr_t)o->dump;

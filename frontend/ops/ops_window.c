@@ -1,14 +1,16 @@
-/* ops_window: convolution and pooling, channels last, made of pad, window, reshape, and a
- * contraction or a reduction. Relies on ops.h and the public ops. Never has a kernel of its
- * own. */
+/* ops_window: convolution and pooling. Pooling is made of pad, window and a reduction, channels last; convolution is the op conv.
+ * Relies on ops.h and the public ops. Never has a kernel of its own. */
 #include "ops.h"
 
 #include <math.h>
 
+#define SPACE 3 /* axes of space at most */
+
 typedef struct Geometry {
     const char *op;
-    int64_t size[2], stride[2], dilation[2], groups;
-    Dim pad[2][2];
+    int space; /* axes */
+    int64_t size[SPACE], stride[SPACE], dilation[SPACE], groups;
+    Dim pad[SPACE][2], out[SPACE]; /* out: how many windows there are */
     bool padded;
 } Geometry;
 
@@ -65,7 +67,11 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
             tensor_text(x, text, sizeof text));
         return false;
     }
-    if (covered != DIM_BAD && extent_lo(t, n) >= covered) return true;
+    if (covered != DIM_BAD && extent_lo(t, n) >= covered) {
+        g->out[axis] = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, n, covered), g->stride[axis]);
+        g->out[axis] = extent(t, at, EXTENT_ADD, g->out[axis], 1);
+        return true;
+    }
     fail(t, at, KILN_ESHAPE,
         "%s: a window of %lld elements (size %lld, dilation %lld) %s larger than axis %d with its "
         "padding: %s",
@@ -74,10 +80,10 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     return false;
 }
 
-/* Fills in what the options leave out; size[] is known. */
-static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_window *w, const kiln_tensor *x, bool pooling)
+/* Fills in what the options leave out; size[] and space are known. */
+static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < g->space; i++) {
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
         g->dilation[i] = w->dilation[i] != 0 ? w->dilation[i] : 1;
         for (int side = 0; side < 2; side++) g->pad[i][side] = w->same ? 0 : w->pad[i][side];
@@ -91,6 +97,15 @@ static kiln_window options_of(const kiln_window *window, size_t size)
     kiln_window w = {0};
     if (window) memcpy(&w, window, MIN_OF(size, sizeof w));
     return w;
+}
+
+static kiln_convolution as_convolution(const kiln_window *w)
+{
+    kiln_convolution c = {.same = w->same, .groups = w->groups};
+    memcpy(c.stride, w->stride, sizeof w->stride);
+    memcpy(c.dilation, w->dilation, sizeof w->dilation);
+    memcpy(c.pad, w->pad, sizeof w->pad);
+    return c;
 }
 
 static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
@@ -107,7 +122,7 @@ static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geome
 {
     struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * 4);
     pad->fill = fill;
-    memcpy(pad->axis + 1, g->pad, sizeof g->pad); /* of height and width, low and high */
+    memcpy(pad->axis + 1, g->pad, 2 * sizeof *g->pad); /* of height and width, low and high */
     if (g->padded) x = apply1(t, at, OP_pad, x, ATTRS_TO(pad, pad->axis + 4));
     return apply1(t, at, OP_window, x,
         ATTRS_OF(window, .size = {g->size[0], g->size[1]}, .stride = {g->stride[0], g->stride[1]},
@@ -116,91 +131,218 @@ static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geome
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
-static kiln_tensor *too_many(Thread *t, kiln_site at, const kiln_tensor *windows_of)
+/* The product of all pixels and 1 x 1 filters. */
+static kiln_tensor *pointwise(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f)
 {
     char text[160], why[64];
-    return fail(t, at, KILN_ESHAPE, "conv2d: the number of windows %s: %s", extent_trouble(t, why, sizeof why),
-        tensor_text(windows_of, text, sizeof text));
+    const int last = x->type.rank - 1;
+    Type out = x->type;
+    Dim rows[2] = {extent_product(t, at, x->type.dim, last), x->type.dim[last]}, columns[2] = {rows[1], f->type.dim[last]};
+    if (rows[0] == DIM_BAD)
+        return fail(t, at, KILN_ESHAPE, "conv2d: the number of pixels %s: %s", extent_trouble(t, why, sizeof why),
+            tensor_text(x, text, sizeof text));
+    out.dim[last] = columns[1];
+    kiln_tensor *r = apply2(t, at, OP_matmul, reshape_to(t, at, x, rows, 2), reshape_to(t, at, f, columns, 2), NULL, 0);
+    return tensor_ok(r) ? reshape_to(t, at, r, out.dim, last + 1) : r;
 }
 
-/* One contraction: [n oh ow, kh kw c] . [kh kw c, o]. */
-static kiln_tensor *dense_convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *g)
+/* The op's numbers of low padding are constants: what is none becomes a pad of its own. */
+static kiln_tensor *pad_by_symbols(Thread *t, kiln_site at, kiln_tensor *x, Geometry *g)
 {
-    bool pointwise = !g->padded && g->size[0] == 1 && g->size[1] == 1 && g->stride[0] == 1 && g->stride[1] == 1;
-    kiln_tensor *w = pointwise ? x : windows(t, at, x, g, 0);
-    if (!tensor_ok(w)) return w;
-    Dim depth = extent_product(t, at, f->type.dim, 3), o = f->type.dim[3];
-    Dim rows[2] = {extent_product(t, at, w->type.dim, 3), depth}, columns[2] = {depth, o};
-    Dim out[4] = {w->type.dim[0], w->type.dim[1], w->type.dim[2], o};
-    if (rows[0] == DIM_BAD || depth == DIM_BAD) return too_many(t, at, w);
-    kiln_tensor *a = reshape_to(t, at, w, rows, 2), *b = reshape_to(t, at, f, columns, 2);
-    kiln_tensor *r = apply2(t, at, OP_matmul, a, b, NULL, 0);
-    return tensor_ok(r) ? reshape_to(t, at, r, out, 4) : r;
+    struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * MAX_RANK);
+    bool any = false;
+    for (int i = 0; i < g->space; i++) {
+        if (dim_is_const(g->pad[i][0])) continue;
+        memcpy(pad->axis + 1 + i, g->pad[i], sizeof g->pad[i]);
+        g->pad[i][0] = 0;
+        any = true;
+    }
+    return any ? apply1(t, at, OP_pad, x, ATTRS_TO(pad, pad->axis + x->type.rank)) : x;
 }
 
-/* One contraction per group: [g, n oh ow, kh kw c/g] . [g, kh kw c/g, o/g]. */
-static kiln_tensor *grouped_convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *geo)
+static kiln_tensor *conv_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Geometry *g, bool transposed)
 {
-    kiln_tensor *w = windows(t, at, x, geo, 0);
-    if (!tensor_ok(w)) return w;
-    Dim g = geo->groups, kh = f->type.dim[0], kw = f->type.dim[1], c = f->type.dim[2], o = f->type.dim[3] / g;
-    Dim n = w->type.dim[0], oh = w->type.dim[1], ow = w->type.dim[2];
-    Dim rows = extent_product(t, at, w->type.dim, 3), depth = extent_product(t, at, f->type.dim, 3);
-    if (rows == DIM_BAD || depth == DIM_BAD) return too_many(t, at, w);
-    w = reshape_to(t, at, w, (Dim[]){n, oh, ow, kh, kw, g, c}, 7);
-    w = transpose_to(t, at, w, (int[]){5, 0, 1, 2, 3, 4, 6});
-    w = reshape_to(t, at, w, (Dim[]){g, rows, depth}, 3);
-    f = reshape_to(t, at, f, (Dim[]){kh, kw, c, g, o}, 5);
-    f = transpose_to(t, at, f, (int[]){3, 0, 1, 2, 4});
-    f = reshape_to(t, at, f, (Dim[]){g, depth, o}, 3);
-    kiln_tensor *r = apply2(t, at, OP_matmul, w, f, NULL, 0);
-    r = transpose_to(t, at, r, (int[]){1, 0, 2});
-    return reshape_to(t, at, r, (Dim[]){n, oh, ow, g * o}, 4);
+    struct conv_attrs *a = ATTRS_ROOM(conv, SPACE);
+    for (int j = 0; j < SPACE; j++) a->stride[j] = a->dilation[j] = a->spread[j] = 1;
+    a->groups = g->groups;
+    for (int i = 0; i < g->space; i++) {
+        const int j = SPACE - g->space + i;
+        (transposed ? a->spread : a->stride)[j] = g->stride[i];
+        a->dilation[j] = g->dilation[i];
+        a->low[j] = transposed ? (g->size[i] - 1) * g->dilation[i] - g->pad[i][0] : g->pad[i][0];
+        a->out[i] = g->out[i];
+    }
+    return apply2(t, at, OP_conv, x, f, ATTRS_TO(a, a->out + g->space));
 }
 
-static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const kiln_window *w)
+static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, Geometry *g, const kiln_convolution *w)
+{
+    bool moves = false;
+    if (!geometry(t, at, g, w, x, false)) return &t->k->poison;
+    for (int i = 0; i < g->space; i++) moves |= g->size[i] != 1 || g->stride[i] != 1;
+    if (!moves && !g->padded && g->groups == 1) return pointwise(t, at, x, f);
+    x = pad_by_symbols(t, at, x, g);
+    return tensor_ok(x) ? conv_of(t, at, x, f, g, false) : x;
+}
+
+/* Sizes of the result of the convolution whose input gradient this is, the other way round. */
+static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x)
+{
+    char text[160], why[64];
+    for (int i = 0; i < g->space; i++) {
+        const int64_t more = w->same ? 0 : w->output_pad[i];
+        g->stride[i] = w->stride[i] != 0 ? w->stride[i] : 1;
+        g->dilation[i] = w->dilation[i] != 0 ? w->dilation[i] : 1;
+        if (!option_fits(t, at, g->op, "stride", g->stride[i]) || !option_fits(t, at, g->op, "dilation", g->dilation[i]))
+            return false;
+        if (more < 0 || more >= g->stride[i])
+            return fail(t, at, KILN_EVALUE, "%s: the output padding is %lld (allowed: 0 to stride - 1)", g->op, (long long)more),
+                   false;
+        const Dim covered = dim_add(NULL, dim_mul(NULL, g->size[i] - 1, g->dilation[i]), 1), n = x->type.dim[1 + i];
+        Dim out = extent(t, at, EXTENT_MUL, n, g->stride[i]);
+        for (int side = 0; side < 2; side++) {
+            const int64_t total = covered == DIM_BAD ? 0 : MAX_OF(covered - g->stride[i], 0),
+                          p = w->same ? total / 2 : w->pad[i][side];
+            if (p < 0 || p > DIM_MAX)
+                return fail(t, at, KILN_EVALUE, "%s: the padding is %lld (allowed: 0 to 2^48)", g->op, (long long)p), false;
+            g->pad[i][side] = p;
+        }
+        if (!w->same) { /* n stride - stride + covered + more - low - high */
+            out = extent(t, at, EXTENT_ADD, out, extent(t, at, EXTENT_ADD, covered, more));
+            out = extent(t, at, EXTENT_SUB, out, dim_add(NULL, dim_add(NULL, g->pad[i][0], g->pad[i][1]), g->stride[i]));
+        }
+        g->out[i] = out;
+        if (out != DIM_BAD && covered != DIM_BAD && extent_lo(t, out) >= 0) continue;
+        fail(t, at, KILN_ESHAPE, "%s: the result's axis %d %s: %s", g->op, 1 + i,
+            out == DIM_BAD || covered == DIM_BAD ? extent_trouble(t, why, sizeof why) : "may have a negative size",
+            tensor_text(x, text, sizeof text));
+        return false;
+    }
+    return true;
+}
+
+/* Filters [..., c, groups * o] as [..., o, groups * c], taps backwards. */
+static kiln_tensor *turned(Thread *t, kiln_site at, kiln_tensor *f, const Geometry *g)
+{
+    const int space = g->space;
+    int64_t axes[SPACE];
+    int order[SPACE + 3];
+    Dim split[SPACE + 3], joined[SPACE + 2];
+    for (int i = 0; i < space; i++) {
+        axes[i] = order[i] = i;
+        split[i] = joined[i] = f->type.dim[i];
+    }
+    order[space] = space + 2, order[space + 1] = space + 1, order[space + 2] = space;
+    split[space] = f->type.dim[space], split[space + 1] = g->groups, split[space + 2] = f->type.dim[space + 1] / g->groups;
+    joined[space] = split[space + 2], joined[space + 1] = split[space] * g->groups;
+    f = reshape_to(t, at, apply1(t, at, OP_flip, f, axes, (uint32_t)space), split, space + 3);
+    return reshape_to(t, at, transpose_to(t, at, f, order), joined, space + 2);
+}
+
+static kiln_tensor *transposed(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, Geometry *g, const kiln_convolution *w)
+{
+    if (!transposed_geometry(t, at, g, w, x)) return &t->k->poison;
+    f = turned(t, at, f, g);
+    return tensor_ok(f) ? conv_of(t, at, x, f, g, true) : f;
+}
+
+typedef kiln_tensor *Convolve(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, Geometry *g, const kiln_convolution *w);
+
+/* How a function's operands are laid out, for messages. */
+typedef struct Layout {
+    const char *op, *images, *filters;
+    int space;       /* 0: one to three */
+    bool transposed; /* the images have the filters' last channels */
+} Layout;
+
+static kiln_tensor *checked(
+    Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, const Layout *l, const kiln_convolution *w, Convolve *body)
 {
     char a[160], b[160];
-    Geometry g = {.op = "conv2d", .groups = w->groups != 0 ? w->groups : 1};
-    if (f->type.rank != 4)
-        return fail(
-            t, at, KILN_ESHAPE, "conv2d: needs filters [height, width, channels / groups, out]: %s", tensor_text(f, a, sizeof a));
-    if (!option_fits(t, at, "conv2d", "number of groups", g.groups)) return &t->k->poison;
-    for (int i = 0; i < 4; i++)
+    const int last = x->type.rank - 1;
+    Geometry g = {.op = l->op, .space = last - 1, .groups = w->groups != 0 ? w->groups : 1};
+    if (f->type.rank != x->type.rank)
+        return fail(t, at, KILN_ESHAPE, "%s: needs filters %s: %s", l->op, l->filters, tensor_text(f, a, sizeof a));
+    if (!option_fits(t, at, l->op, "number of groups", g.groups)) return &t->k->poison;
+    for (int i = 0; i <= last; i++)
         if (!dim_is_const(f->type.dim[i]))
-            return fail(t, at, KILN_EUNSUPPORTED, "conv2d: the filters' sizes must be known: %s", tensor_text(f, a, sizeof a));
-    if (extent(t, at, EXTENT_MUL, f->type.dim[2], g.groups) != x->type.dim[3] || f->type.dim[3] % g.groups != 0)
+            return fail(t, at, KILN_EUNSUPPORTED, "%s: the filters' sizes must be known: %s", l->op, tensor_text(f, a, sizeof a));
+    const Dim all = f->type.dim[last], channels = l->transposed ? all : extent(t, at, EXTENT_MUL, f->type.dim[last - 1], g.groups);
+    if (channels != x->type.dim[last] || all % g.groups != 0)
         return fail(t, at, KILN_ESHAPE,
-            "conv2d: channels do not fit: images are channels last, [n, height, width, channels], filters "
-            "[height, width, channels / groups, out], with %lld group%s: %s x %s",
-            (long long)g.groups, g.groups == 1 ? "" : "s", tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
-    for (int i = 0; i < 2; i++) {
+            "%s: channels do not fit: images are channels last, %s, filters %s, with %lld group%s: %s x %s", l->op, l->images,
+            l->filters, (long long)g.groups, g.groups == 1 ? "" : "s", tensor_text(x, a, sizeof a), tensor_text(f, b, sizeof b));
+    for (int i = 0; i < g.space; i++) {
         g.size[i] = f->type.dim[i];
-        if (w->size[i] != 0 && w->size[i] != g.size[i])
-            return fail(t, at, KILN_EVALUE, "conv2d: the window size is %lld, but the filters have %lld; leave it 0",
-                (long long)w->size[i], (long long)g.size[i]);
+        if (!option_fits(t, at, l->op, "window size", g.size[i])) return &t->k->poison;
     }
-    if (!geometry(t, at, &g, w, x, false)) return &t->k->poison;
-    return g.groups == 1 ? dense_convolution(t, at, x, f, &g) : grouped_convolution(t, at, x, f, &g);
+    return body(t, at, x, f, &g, w);
 }
 
-kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand xo, kiln_operand fo, const kiln_window *window, size_t size)
+/* Channels first: the axis of channels goes to the end, and of the result back. */
+static kiln_tensor *with_channels(Thread *t, kiln_site at, kiln_tensor *x, bool last)
+{
+    int from[SPACE + 2] = {0};
+    if (!tensor_ok(x)) return x;
+    const int rank = x->type.rank;
+    for (int i = 1; i < rank; i++) from[i] = last ? (i == rank - 1 ? 1 : i + 1) : (i == 1 ? rank - 1 : i - 1);
+    return transpose_to(t, at, x, from);
+}
+
+static kiln_tensor *convolve(
+    kiln_site at, kiln_operand xo, kiln_operand fo, const Layout *l, const kiln_convolution *w, const int64_t *size, Convolve *body)
 {
     kiln_operand both[2] = {xo, fo};
     char a[160], b[160];
     Thread *t = op_thread(both, 2);
     if (!t) return NULL;
-    kiln_window w = options_of(window, size);
-    kiln_tensor *x = image_operand(t, at, "conv2d", xo), *f = operand_named(t, at, "conv2d", fo, NULL);
+    kiln_tensor *x = operand_named(t, at, l->op, xo, NULL);
+    if (tensor_ok(x) && (l->space ? x->type.rank != l->space + 2 : x->type.rank < 3 || x->type.rank > SPACE + 2))
+        x = fail(t, at, KILN_ESHAPE, "%s: needs images, channels %s: %s: %s", l->op, w->channels_first ? "first" : "last",
+            w->channels_first ? "[n, channels, space...], of one to three axes of space" : l->images, tensor_text(x, a, sizeof a));
+    kiln_tensor *f = operand_named(t, at, l->op, fo, NULL);
     if (!tensor_ok(x) || !tensor_ok(f)) return &t->k->poison;
     DType d = dtype_promote((DType)x->type.dtype, (DType)f->type.dtype);
     if (!dtype_is_float(d))
-        return fail(t, at, KILN_EDTYPE, "conv2d: needs floats, use kiln_cast: %s x %s", tensor_text(x, a, sizeof a),
+        return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s x %s", l->op, tensor_text(x, a, sizeof a),
             tensor_text(f, b, sizeof b));
-    Composite s = composite_begin(t, "conv2d");
+    for (int i = 0; size && f->type.rank == 4 && i < 2; i++)
+        if (size[i] != 0 && size[i] != f->type.dim[i] && dim_is_const(f->type.dim[i]))
+            return fail(t, at, KILN_EVALUE, "%s: the window size is %lld, but the filters have %lld; leave it 0", l->op,
+                (long long)size[i], (long long)f->type.dim[i]);
+    Composite s = composite_begin(t, l->op);
     x = cast_to(t, at, x, d);
     f = cast_to(t, at, f, d);
-    return composite_end(t, &s, tensor_ok(x) && tensor_ok(f) ? convolution(t, at, x, f, &w) : &t->k->poison);
+    if (w->channels_first && tensor_ok(x)) x = with_channels(t, at, x, true);
+    kiln_tensor *r = tensor_ok(x) && tensor_ok(f) ? checked(t, at, x, f, l, w, body) : &t->k->poison;
+    return composite_end(t, &s, w->channels_first ? with_channels(t, at, r, false) : r);
+}
+
+kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand x, kiln_operand f, const kiln_window *window, size_t size)
+{
+    static const Layout layout = {"conv2d", "[n, height, width, channels]", "[height, width, channels / groups, out]", 2, false};
+    const kiln_window w = options_of(window, size);
+    const kiln_convolution c = as_convolution(&w);
+    return convolve(at, x, f, &layout, &c, w.size, convolution);
+}
+
+#define IMAGES "[n, space..., channels], of one to three axes of space"
+
+kiln_tensor *kiln_convolve_sized(kiln_site at, kiln_operand x, kiln_operand f, const kiln_convolution *options, size_t size)
+{
+    static const Layout layout = {"convolve", IMAGES, "[taps..., channels / groups, out]", 0, false};
+    kiln_convolution c = {0};
+    if (options) memcpy(&c, options, MIN_OF(size, sizeof c));
+    return convolve(at, x, f, &layout, &c, NULL, convolution);
+}
+
+kiln_tensor *kiln_convolve_transposed_sized(
+    kiln_site at, kiln_operand x, kiln_operand f, const kiln_convolution *options, size_t size)
+{
+    static const Layout layout = {"convolve_transposed", IMAGES, "[taps..., out / groups, channels]", 0, true};
+    kiln_convolution c = {0};
+    if (options) memcpy(&c, options, MIN_OF(size, sizeof c));
+    return convolve(at, x, f, &layout, &c, NULL, transposed);
 }
 
 /* ---- pooling -------------------------------------------------------------------------------- */
@@ -249,8 +391,9 @@ static kiln_tensor *pool(
         return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
     if (w.groups != 0 && w.groups != 1)
         return fail(t, at, KILN_EVALUE, "%s: groups is %lld, but only convolutions have groups", op, (long long)w.groups);
-    Geometry g = {.op = op, .size = {w.size[0], w.size[1]}};
-    if (!geometry(t, at, &g, &w, x, true)) return &t->k->poison;
+    Geometry g = {.op = op, .space = 2, .size = {w.size[0], w.size[1]}};
+    const kiln_convolution options = as_convolution(&w);
+    if (!geometry(t, at, &g, &options, x, true)) return &t->k->poison;
     Composite s = composite_begin(t, op);
     return composite_end(t, &s, body(t, at, x, &g));
 }
