@@ -66,6 +66,8 @@ int64_t maker_elements(const Maker *k, const Type *t);
 int64_t maker_extent_of(const Maker *k, Dim d);      /* its value */
 Value maker_build(Maker *k, Op op);                  /* one node of that op, and what it needs; 0: did not work out */
 Value maker_region(Maker *k, Op op);                  /* scan, while, branch: random_regions.c */
+Value maker_matmul(Maker *k);                         /* random_contract.c */
+Value maker_convolution(Maker *k, Op op);
 void maker_note_size(Maker *k, Value v, double size);
 bool maker_fill(Maker *k, uint32_t nodes);           /* draws that many */
 

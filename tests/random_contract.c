@@ -1,0 +1,70 @@
+/* random_contract: how products and convolutions are drawn. Relies on random_graph.h. */
+#include "random_graph.h"
+
+static bool is_matrix(const Type *t)
+{
+    return t->rank >= 2 && dtype_is_float((DType)t->dtype);
+}
+
+Value maker_matmul(Maker *k)
+{
+    Value a = random_chance(k->r, 60) ? maker_pick(k, is_matrix) : 0;
+    Type t = {.dtype = (uint8_t)(random_chance(k->r, 80) ? DT_f32 : DT_f64), .rank = 2, .dim = {maker_extent(k), maker_extent(k)}};
+    if (a == 0) {
+        if (random_chance(k->r, 30)) {
+            t.rank = 3;
+            t.dim[2] = t.dim[1];
+            t.dim[1] = t.dim[0];
+            t.dim[0] = 1 + random_below(k->r, 3);
+        }
+        a = maker_want(k, &t);
+    }
+    if (a == 0) return 0;
+    Type u = *graph_type(k->g, a);
+    double inner = (double)maker_extent_of(k, u.dim[u.rank - 1]);
+    u.dim[u.rank - 2] = u.dim[u.rank - 1];
+    u.dim[u.rank - 1] = maker_extent(k);
+    /* A few hundred thousand products at most. */
+    if (maker_elements(k, graph_type(k->g, a)) * maker_extent_of(k, u.dim[u.rank - 1]) > 600000) u.dim[u.rank - 1] = 3;
+    if (maker_elements(k, &u) > 70000) return 0;
+    Value b = maker_want(k, &u);
+    return maker_append(k, OP_matmul, (Value[]){a, b}, 2, NULL, 0, inner * k->size.at[a] * k->size.at[b]);
+}
+
+/* A small size, perhaps a symbol. */
+static Dim side(Maker *k)
+{
+    Dim d = maker_extent(k);
+    return maker_extent_of(k, d) <= 9 ? d : 1 + random_below(k->r, 9);
+}
+
+/* Any sizes fit: what lies outside of the image counts as zeros. */
+Value maker_convolution(Maker *k, Op op)
+{
+    static const uint8_t types[] = {DT_f32, DT_f32, DT_f32, DT_f32, DT_f64, DT_bf16};
+    const uint32_t space = 1 + (uint32_t)random_below(k->r, 3), rank = space + 2;
+    const int64_t groups = 1 + random_below(k->r, 3), c = random_chance(k->r, 10) ? 50 : 1 + random_below(k->r, 4), o = 1 + random_below(k->r, 3);
+    const bool spreads = op == OP_conv && random_chance(k->r, 50);
+    Type x = {.dtype = types[random_below(k->r, COUNT_OF(types))], .rank = (uint8_t)rank}, w = x, y = x;
+    int64_t attr[16] = {1, 1, 1, 1, 1, 1, 0, 0, 0, groups, 1, 1, 1};
+    uint32_t n = op == OP_conv ? 13 : 10;
+    double inner = (double)c;
+    x.dim[0] = y.dim[0] = random_chance(k->r, 70) ? 1 + random_below(k->r, 2) : side(k);
+    for (uint32_t i = 0; i < space; i++) {
+        const uint32_t j = 3 - space + i;
+        x.dim[1 + i] = side(k);
+        y.dim[1 + i] = side(k);
+        w.dim[i] = 1 + random_below(k->r, 3);
+        attr[(spreads ? 10 : 0) + j] = 1 + random_below(k->r, 3);
+        attr[3 + j] = 1 + random_below(k->r, 3);
+        attr[6 + j] = random_below(k->r, 6) - 2;
+        attr[n++] = op == OP_conv ? y.dim[1 + i] : w.dim[i];
+        inner *= (double)w.dim[i];
+    }
+    x.dim[rank - 1] = groups * c, w.dim[rank - 2] = c, w.dim[rank - 1] = y.dim[rank - 1] = groups * o;
+    if (op == OP_conv_filter) inner = (double)maker_elements(k, &y);
+    if ((double)maker_elements(k, op == OP_conv ? &y : &w) * inner > 300000) return 0;
+    Value a = maker_want(k, &x), b = maker_want(k, op == OP_conv ? &w : &y);
+    if (a == 0 || b == 0) return 0;
+    return maker_append(k, op, (Value[]){a, b}, 2, attr, n, inner * k->size.at[a] * k->size.at[b]);
+}
