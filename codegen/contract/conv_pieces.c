@@ -11,6 +11,7 @@
 #define GROUP (8 * TREE_PRODUCT)         /* positions whose lines are copied at a time, in the gradient of filters */
 #define STRIP 128                        /* columns of a piece of that gradient, */
 #define FILTER_CELLS 65536               /* and its elements */
+#define FEW_CHANNELS 16                  /* of it */
 #define LOW_ROWS 6                       /* of a tile of rows as they lie */
 #define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
 
@@ -239,6 +240,12 @@ static bool suits_packing(const Axis *x, int64_t columns)
            tree_blocks(x[2].out, LOW_ROWS) * LOW_ROWS * 8 > x[2].out * 9;
 }
 
+/* Columns of strips that are about as wide, whole panels if there are several. */
+static int64_t even_columns(int64_t across, int64_t strips, int64_t step)
+{
+    return MIN_OF(across, tree_blocks(tree_blocks(across, strips), step) * step);
+}
+
 /* Lines that fill a piece, but do not leave threads without; a long line is cut. */
 static void cut_y(Conv *v, int64_t wanted)
 {
@@ -254,30 +261,31 @@ static void cut_y(Conv *v, int64_t wanted)
     int64_t blocks = MAX_OF(tree_blocks(lines, MAX_OF(most / v->width, 1)), tree_blocks(wanted, v->widths * v->groups));
     v->lines = tree_blocks(lines, MIN_OF(blocks, lines));
     v->blocks = tree_blocks(lines, v->lines);
-    int64_t strips = tree_blocks(wanted, v->blocks * v->widths * v->groups), step = v->each ? 32 : 2 * MOST_COLUMNS;
-    if (strips > 1) v->columns = MIN_OF(v->columns, tree_blocks(tree_blocks(v->across, strips), step) * step);
+    int64_t strips = tree_blocks(wanted, v->blocks * v->widths * v->groups);
+    v->columns = even_columns(v->across, strips, v->each ? MOST_COLUMNS : 2 * MOST_COLUMNS);
     v->strips = tree_blocks(v->across, v->columns);
     v->pieces = v->blocks * v->widths * v->groups * v->strips;
     v->runs = v->lines;
     v->links = MIN_OF(v->k, TREE_RUN);
 }
 
-/* Channels and columns whose part of the result stays in a cache; then whole subtrees of k. */
+/* Channels and columns whose part of the result stays in a cache; for the threads whole subtrees of k, and fewer channels. */
 static void cut_filters(Conv *v, int64_t wanted)
 {
     const Axis *x = v->axis;
-    int64_t taps = x[0].taps * x[1].taps * x[2].taps, rows = MAX_OF(FILTER_CELLS / (taps * v->columns), 1);
-    v->lines = v->each ? 1 : tree_blocks(v->c->c, tree_blocks(v->c->c, rows));
-    v->blocks = v->each ? 1 : tree_blocks(v->c->c, v->lines);
+    v->columns = even_columns(v->across, tree_blocks(v->across, STRIP), MOST_COLUMNS);
     v->strips = tree_blocks(v->across, v->columns);
-    v->pieces = v->groups * v->blocks * v->strips;
-    int64_t runs = tree_blocks(v->k, TREE_RUN), cells = taps * v->c->c * v->c->groups * v->c->o, each = 1;
-    int64_t most = MIN_OF(PART_CELLS / MAX_OF(cells, 1), wanted);
-    while (tree_blocks(runs, each) > MAX_OF(most, 1)) each *= 2;
-    if (v->pieces >= wanted) each = runs;
+    int64_t taps = x[0].taps * x[1].taps * x[2].taps, c = v->c->c, most_channels = MAX_OF(FILTER_CELLS / (taps * v->columns), 1);
+    int64_t blocks = tree_blocks(c, most_channels), pieces = v->groups * v->strips;
+    int64_t runs = tree_blocks(v->k, TREE_RUN), cells = taps * c * v->c->groups * v->c->o, each = 1;
+    int64_t most = pieces * blocks >= wanted ? 1 : MAX_OF(MIN_OF(PART_CELLS / cells, wanted), 1);
+    while (tree_blocks(runs, each) > most) each *= 2;
     v->part = MIN_OF(each * TREE_RUN, v->k);
     v->parts = tree_blocks(v->k, v->part);
-    v->pieces *= v->parts;
+    blocks = MAX_OF(blocks, MIN_OF(tree_blocks(wanted, pieces * v->parts), tree_blocks(c, FEW_CHANNELS)));
+    v->lines = tree_blocks(c, blocks);
+    v->blocks = tree_blocks(c, v->lines);
+    v->pieces = pieces * v->blocks * v->parts;
     v->runs = taps;
     v->links = MIN_OF(v->k, GROUP);
 }
@@ -323,7 +331,7 @@ bool conv_run(Conv *v, Status *st)
     v->groups = v->each ? 1 : c->groups;
     v->across = v->each ? c->groups : c->o;
     v->k = c->filters ? positions : taps * c->c;
-    v->columns = c->filters ? MIN_OF(v->across, STRIP) : v->across;
+    v->columns = v->across;
     v->single = x[0].taps == 1 && x[1].taps == 1;
     if (v->threads && positions >= tree_blocks(WORTH_THREADS, MAX_OF(cells, 1)))
         wanted = PIECES * (int64_t)threads_count(v->threads);
