@@ -11,6 +11,15 @@ typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t 
 /* Rows times columns times inner size of a product: up to here compiled code emits it, with the bits that `contract` gives. */
 #define SMALL_PRODUCT ((int64_t)1 << 21)
 
+/* What is done to rows of a result as soon as they are there, on the thread that made them: row i is [i * each, (i + 1) * each) to
+ * fn. */
+typedef struct HostRows {
+    KernelFn *fn; /* NULL: nothing */
+    void *const *buf;
+    const int64_t *dim;
+    int64_t each;
+} HostRows;
+
 /* One (batched) contraction; strides in elements. */
 typedef struct HostContract {
     int32_t type; /* DType: f32, f64 (narrow floats through f32) */
@@ -19,6 +28,7 @@ typedef struct HostContract {
     const void *a, *b;
     void *c; /* contiguous [batch..., m, n] */
     int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
+    HostRows rows; /* [batch..., m] of them */
 } HostContract;
 
 /* One convolution, or the gradient of its filters; see `conv` in ir/ops.def. Everything is contiguous: x [n, in..., groups * c],
@@ -31,6 +41,7 @@ typedef struct HostConv {
     int64_t in[3], taps[3], out[3], stride[3], dilation[3], spread[3], low[3]; /* low < 0: so many elements are left out */
     const void *x, *with;                                                      /* with: the filters, or y */
     void *to;
+    HostRows rows; /* [n, out...] of them */
 } HostConv;
 
 typedef struct KilnHost {

@@ -52,10 +52,14 @@ typedef struct Block { /* steps inside a step */
 
 typedef struct Step {
     uint8_t kind;
+    uint32_t clock; /* when it runs: of the live ranges */
     /* KERNEL */
     uint32_t kernel; /* into Program.kernel */
     /* kernel buffer -> program buffer; EFFECT: operands, then results; CONV: HostConv's x, with, to */
     const uint32_t *buf;
+    /* KERNEL: not 0: it may run on any row of what the step before makes as soon as that is there, and so many indices of its chunk
+     * axis are one row. */
+    int64_t joins;
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
     struct {
         uint16_t op;

@@ -118,8 +118,10 @@ static bool worth_packing(const HostContract *c)
 
 static bool product(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
-    if (worth_packing(c)) return runs(threads, c, batches, 0, c->k, to, st);
-    return contract_small(threads, c, batches, to, st);
+    if (!worth_packing(c)) return contract_small(threads, c, batches, to, st);
+    bool ok = runs(threads, c, batches, 0, c->k, to, st);
+    if (ok) contract_all_rows(threads, &c->rows, batches * c->m);
+    return ok;
 }
 
 typedef struct Narrowing {
@@ -137,17 +139,28 @@ static void narrow_some(void *arg, int64_t lo, int64_t hi)
     contract_tier()->narrow(w->type, w->to + (size_t)at * w->bytes, w->from + at, n);
 }
 
+static void some_rows(void *arg, int64_t lo, int64_t hi) { contract_rows(arg, lo, hi); }
+
+void contract_all_rows(ThreadPool *threads, const HostRows *r, int64_t rows)
+{
+    HostRows all = *r;
+    if (!r->fn) return;
+    if (threads)
+        threads_run(threads, some_rows, &all, rows, MAX_OF(rows / (16 * threads_count(threads)), 1));
+    else
+        contract_rows(r, 0, rows);
+}
+
 void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n)
 {
     Narrowing w = {type, dtype_bytes((DType)type), from, to, n};
     contract_each(threads, narrow_some, &w, tree_blocks(n, NARROWED));
 }
 
-bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st)
+/* All but what is to be done to rows, unless `product` does it. */
+static bool multiply(ThreadPool *threads, const HostContract *c, int64_t batches, bool blas, Status *st)
 {
     DType type = (DType)c->type, compute = (DType)dtype_info[type].compute;
-    int64_t batches = 1;
-    for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
     int64_t n = batches * c->m * c->n;
     if (n == 0) return true;
     if (!dtype_is_float(type)) return status_fail(st, ST_DTYPE, "matmul: not defined for %s", dtype_info[type].name);
@@ -166,5 +179,19 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
     bool ok = wide && product(threads, c, batches, wide->data, st);
     if (ok) contract_narrow(threads, (int)type, c->c, wide->data, n);
     buffer_release(wide);
+    return ok;
+}
+
+bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status *st)
+{
+    int64_t batches = 1;
+    for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
+    bool own = !blas || !contract_by_blas((DType)c->type, c->m, c->n, c->k);
+    bool along = own && c->n > 1 && c->k > 0 && (c->type == DT_f32 || c->type == DT_f64); /* `product` sees these very rows */
+    if (!c->rows.fn || along) return multiply(threads, c, batches, blas, st);
+    HostContract alone = *c;
+    alone.rows.fn = NULL;
+    bool ok = multiply(threads, &alone, batches, blas, st);
+    if (ok) contract_all_rows(threads, &c->rows, batches * c->m);
     return ok;
 }

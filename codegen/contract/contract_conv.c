@@ -20,7 +20,7 @@ static bool is_product(const HostConv *c)
 static bool product(ThreadPool *threads, const HostConv *c, Status *st)
 {
     int64_t rows = c->n * c->out[0] * c->out[1] * c->out[2], depth = c->taps[0] * c->taps[1] * c->taps[2] * c->c;
-    HostContract p = {.type = c->type, .m = rows, .n = c->o, .k = depth, .a = c->x, .b = c->with, .c = c->to};
+    HostContract p = {.type = c->type, .m = rows, .n = c->o, .k = depth, .a = c->x, .b = c->with, .c = c->to, .rows = c->rows};
     p.a_row = depth;
     p.a_col = 1;
     if (c->filters) {
@@ -88,7 +88,7 @@ static bool is_padded(const Axis *x)
     return x->low > 0 || (x->out - 1) * x->stride + (x->taps - 1) * x->dilation - x->low >= x->in;
 }
 
-static bool run_phase(const Conv *all, const Phase *p, char *room, Status *st)
+static bool run_phase(Conv *all, const Phase *p, char *room, Status *st)
 {
     Conv v = *all;
     const void *filters = v.with;
@@ -103,14 +103,17 @@ static bool run_phase(const Conv *all, const Phase *p, char *room, Status *st)
         gather(&v, p, filters, room);
         v.with = room;
     }
-    return conv_run(&v, st);
+    bool ok = conv_run(&v, st);
+    all->along = v.along;
+    return ok;
 }
 
-static bool phases(const Conv *v, Status *st)
+static bool phases(Conv *v, Status *st)
 {
     const int64_t *s = v->c->spread, *t = v->c->taps;
     bool spread = s[0] > 1 || s[1] > 1 || s[2] > 1, ok = true;
     size_t bytes = (size_t)(t[0] * t[1] * t[2] * v->c->c * v->c->groups * v->c->o * v->size);
+    v->along = v->c->rows.fn && !v->c->filters && !spread && v->read == v->size;
     Buffer *room = spread ? contract_memory(v->threads, bytes, st) : NULL;
     if (spread && !room) return false;
     for (int64_t d = 0; d < s[0] && ok; d++)
@@ -158,7 +161,8 @@ static bool in_f32(Conv *v, Status *st)
     return ok;
 }
 
-bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st)
+/* Whether rows were seen to goes to *along. */
+static bool convolve(ThreadPool *threads, const HostConv *c, bool *along, Status *st)
 {
     DType type = (DType)c->type, compute = (DType)dtype_info[type].compute;
     int64_t ys = c->n * c->out[0] * c->out[1] * c->out[2] * c->groups * c->o;
@@ -170,9 +174,19 @@ bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st)
         memset(c->to, 0, (size_t)made * dtype_bytes(type));
         return true;
     }
-    if (is_product(c)) return product(threads, c, st);
+    *along = is_product(c);
+    if (*along) return product(threads, c, st);
     Conv v = {.threads = threads, .c = c, .with = c->with, .to = c->to, .type = compute, .copies = type != compute};
     v.read = (int64_t)dtype_bytes(type);
     v.size = (int64_t)dtype_bytes(compute);
-    return type == compute ? phases(&v, st) : in_f32(&v, st);
+    bool ok = type == compute ? phases(&v, st) : in_f32(&v, st);
+    *along = v.along;
+    return ok;
+}
+
+bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st)
+{
+    bool along = false, ok = convolve(threads, c, &along, st);
+    if (ok && !along) contract_all_rows(threads, &c->rows, c->n * c->out[0] * c->out[1] * c->out[2]);
+    return ok;
 }

@@ -30,6 +30,12 @@ static inline bool is_few(const HostContract *c)
 
 /* c[m][n] += x[m][n], rows c_row and n apart; f32 or f64. */
 void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n);
+/* Does to rows first .. end - 1 what is to be done to them; for all rows, by all threads. */
+static inline void contract_rows(const HostRows *r, int64_t first, int64_t end)
+{
+    if (r->fn) r->fn(r->buf, r->dim, first * r->each, end * r->each);
+}
+void contract_all_rows(ThreadPool *threads, const HostRows *r, int64_t rows);
 /* Rounds f32 to that narrow type. */
 void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n);
 

@@ -22,6 +22,8 @@ typedef struct Job {
     bool few;
     int64_t parts, part;     /* of k: how many, and how long each but the last is */
     void *to;                /* parts of c, one after the other */
+    bool along;              /* rows are seen to where they were made */
+    _Atomic(int64_t) *left;  /* pieces that are missing, per block of rows; NULL: one makes them all */
     _Atomic(size_t) refused; /* bytes that were not there; 0: all were */
 } Job;
 
@@ -79,6 +81,15 @@ static size_t plain_block(DType type, const Block *g, bool few)
     return refused;
 }
 
+static void piece_made(const Job *j, int64_t number)
+{
+    const HostContract *c = j->c;
+    int64_t block = number / j->column_pieces, row = block % j->row_pieces * j->row_step,
+            first = block / j->row_pieces * c->m + row;
+    if (j->along && (!j->left || atomic_fetch_sub(&j->left[block], 1) == 1))
+        contract_rows(&c->rows, first, first + MIN_OF(c->m - row, j->row_step));
+}
+
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     Job *j = arg;
@@ -96,7 +107,10 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
         g = piece(j, lo);
         g.room = room ? room->data : NULL;
         size_t refused = plain_block(j->type, &g, j->few);
-        if (refused != 0) j->refused = refused;
+        if (refused != 0)
+            j->refused = refused;
+        else
+            piece_made(j, lo);
     }
     buffer_release(room);
 }
@@ -152,6 +166,20 @@ static bool run_job(ThreadPool *threads, Job *j)
     return !j->refused;
 }
 
+/* Where several pieces make a row, each is counted; without memory for that, rows wait for the end. */
+static Buffer *count_pieces(ThreadPool *threads, Job *j)
+{
+    Status none;
+    int64_t blocks = j->batches * j->row_pieces;
+    j->along = j->c->rows.fn && j->parts == 1;
+    if (!j->along || j->column_pieces == 1) return NULL;
+    Buffer *b = contract_memory(threads, (size_t)blocks * sizeof *j->left, &none);
+    j->along = b;
+    j->left = b ? b->data : NULL;
+    for (int64_t i = 0; b && i < blocks; i++) atomic_init(&j->left[i], j->column_pieces);
+    return b;
+}
+
 bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
     DType type = (DType)dtype_info[c->type].compute;
@@ -168,9 +196,12 @@ bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches,
         bytes = (size_t)j.parts * one;
         j.to = mem_alloc_aligned(bytes, 64);
     }
+    Buffer *counts = count_pieces(threads, &j);
     bool ok = j.to && run_job(together ? threads : NULL, &j);
+    buffer_release(counts);
     if (ok && j.parts > 1) memcpy(to, j.to, one);
     if (bytes > 0 && j.to) mem_free_aligned(j.to, bytes, 64);
+    if (ok && !j.along) contract_all_rows(threads, &c->rows, batches * c->m);
     return ok || status_fail(
                      st, ST_MEMORY, "matmul: no memory for %zu bytes of packed operands or partial sums", j.to ? j.refused : bytes);
 }

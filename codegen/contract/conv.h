@@ -23,10 +23,12 @@ typedef struct Conv {
     bool copies;                   /* x is read in copies */
     bool each;                     /* every group has one channel and one filter: lanes run along the groups */
     bool together;                 /* lines of a piece are packed */
+    bool along;                    /* rows are seen to where they were made */
     bool single;                   /* windows have taps along the last axis alone */
     int64_t k, groups, across;     /* links of a chain; groups, and columns of one */
     int64_t lines, columns, width; /* of a piece: lines of y (or channels of x), columns, positions of a line */
     int64_t blocks, strips, widths, parts, part, pieces; /* into how many pieces that cuts; and k, each part but the last so long */
+    _Atomic(int64_t) *left;                              /* pieces that are missing, per block of lines */
     int64_t runs, links, room;                           /* of a piece at most; bytes */
     _Atomic(size_t) refused;                             /* bytes that were not there */
 } Conv;

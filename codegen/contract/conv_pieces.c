@@ -203,6 +203,14 @@ static size_t piece_of_filters(Piece *p, int64_t number)
     return tree(p, k, MIN_OF(k + v->part, v->k), v->to + k / v->part * cells * v->size, p->run_c, all);
 }
 
+static void lines_made(const Piece *p, int64_t number)
+{
+    const Conv *v = p->v;
+    int64_t block = number / (v->strips * v->groups), first = block * v->lines * v->axis[2].out;
+    if (v->along && (!v->left || atomic_fetch_sub(&v->left[block], 1) == 1))
+        contract_rows(&v->c->rows, first, first + p->runs.count * v->axis[2].out);
+}
+
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     Conv *v = arg;
@@ -225,7 +233,10 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     p.g.b_col = 1;
     for (; lo < hi && !v->refused; lo++) {
         size_t refused = (v->c->filters ? piece_of_filters : piece_of_y)(&p, lo);
-        if (refused) v->refused = refused;
+        if (refused)
+            v->refused = refused;
+        else
+            lines_made(&p, lo);
     }
     buffer_release(room);
 }
@@ -321,6 +332,19 @@ static void join_parts(const Conv *v, int64_t cells, int64_t first, int64_t n)
     contract_add(v->type, to, cells, to + left * cells * v->size, 1, cells);
 }
 
+/* As contract_small's: lines that several pieces make are counted. */
+static Buffer *count_pieces(Conv *v)
+{
+    Status none;
+    v->along = v->along && v->widths == 1;
+    if (!v->along || v->strips * v->groups == 1) return NULL;
+    Buffer *b = contract_memory(v->threads, (size_t)v->blocks * sizeof *v->left, &none);
+    v->along = b;
+    v->left = b ? b->data : NULL;
+    for (int64_t i = 0; b && i < v->blocks; i++) atomic_init(&v->left[i], v->strips * v->groups);
+    return b;
+}
+
 bool conv_run(Conv *v, Status *st)
 {
     const HostConv *c = v->c;
@@ -341,7 +365,9 @@ bool conv_run(Conv *v, Status *st)
     size_t bytes = c->filters && v->parts > 1 ? (size_t)(v->parts * cells * v->size) : 0;
     if (bytes) v->to = mem_alloc_aligned(bytes, 64);
     if (!v->to) return status_fail(st, ST_MEMORY, "conv: no memory for %zu bytes of partial sums", bytes);
+    Buffer *counts = count_pieces(v);
     contract_each(wanted > 1 ? v->threads : NULL, run_pieces, v, v->pieces);
+    buffer_release(counts);
     if (bytes) {
         if (!v->refused) {
             join_parts(v, cells, 0, v->parts);

@@ -146,6 +146,21 @@ static void open_question(Entry *e)
     if (!e->contract) e->contract = gen_alloca(e->g, e->g->i8, MAX_OF(sizeof(HostContract), sizeof(HostConv)), 8);
 }
 
+/* The kernel of the next step, if it is one that the host may run on the rows of this one (Step.joins); at: where it is told. */
+static bool set_rows(Entry *e, const Step *next, size_t at)
+{
+    Gen *g = e->g;
+    const Kernel *k = next && next->kind == STEP_KERNEL && next->joins != 0 ? &entry_program(e)->kernel.at[next->kernel] : NULL;
+    const bool joins = k && !step_stays_direct(g, k);
+    if (joins) set_args(e, next->buf, k->nbuf);
+    set_field(g, joins ? g->kernel_fn[next->kernel] : LLVMConstNull(g->ptr), e->contract, at + offsetof(HostRows, fn), 8);
+    if (!joins) return false;
+    set_field(g, e->args, e->contract, at + offsetof(HostRows, buf), 8);
+    set_field(g, e->dim, e->contract, at + offsetof(HostRows, dim), 8);
+    set_field(g, gen_i64(g, next->joins), e->contract, at + offsetof(HostRows, each), 8);
+    return true;
+}
+
 /* Calls the host table's function for it; slot: its byte offset there. */
 static void ask_host(Entry *e, size_t slot)
 {
@@ -155,7 +170,8 @@ static void ask_host(Entry *e, size_t slot)
     step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
 }
 
-static void host_product(Entry *e, const Step *s)
+/* Whether the next step is done, too. */
+static bool host_product(Entry *e, const Step *s, const Step *next)
 {
     Gen *g = e->g;
     DType t = (DType)s->contract.type;
@@ -176,10 +192,12 @@ static void host_product(Entry *e, const Step *s)
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    const bool joined = set_rows(e, next, offsetof(HostContract, rows));
     ask_host(e, offsetof(KilnHost, contract));
+    return joined;
 }
 
-static void step_conv(Entry *e, const Step *s)
+static bool step_conv(Entry *e, const Step *s, const Step *next)
 {
     Gen *g = e->g;
     static const size_t slot[3] = {offsetof(HostConv, x), offsetof(HostConv, with), offsetof(HostConv, to)};
@@ -191,7 +209,9 @@ static void step_conv(Entry *e, const Step *s)
         set_field(g, gen_i64(g, s->conv.low[i]), e->contract, offsetof(HostConv, low) + i * sizeof(int64_t), 8);
         set_field(g, part_address(e, s->buf[i]), e->contract, slot[i], 8);
     }
+    const bool joined = set_rows(e, next, offsetof(HostConv, rows));
     ask_host(e, offsetof(KilnHost, convolve));
+    return joined;
 }
 
 /* ---- copies and loops ------------------------------------------------------------------------ */
@@ -326,15 +346,16 @@ static void step_effect(Entry *e, const Step *s)
 void emit_steps(Entry *e, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
+        const Step *next = i + 1 < n ? &s[i + 1] : NULL;
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: step_kernel(e, &s[i]); break;
         case STEP_CONTRACT:
-            if (s[i].contract.host)
-                host_product(e, &s[i]);
-            else
+            if (!s[i].contract.host)
                 own_product(e, &s[i]);
+            else if (host_product(e, &s[i], next))
+                i++;
             break;
-        case STEP_CONV: step_conv(e, &s[i]); break;
+        case STEP_CONV: i += step_conv(e, &s[i], next); break;
         case STEP_COPY: step_copy(e, &s[i]); break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
         case STEP_BRANCH: step_branch(e, &s[i]); break;

@@ -77,8 +77,7 @@ uint32_t scope_result(Scope *s, Value v)
 Step *scope_step(Scope *s, StepKind kind)
 {
     Step *step = VEC_PUSH(s->lw->arena, &s->step);
-    *step = (Step){.kind = (uint8_t)kind};
-    s->lw->clock++;
+    *step = (Step){.kind = (uint8_t)kind, .clock = ++s->lw->clock};
     return step;
 }
 
@@ -286,6 +285,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     }
     p->step = s->step.at;
     p->nstep = s->step.len;
+    if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
     memory_plan(lw);
     list_symbols(lw);
     return lw->st->code == ST_OK;

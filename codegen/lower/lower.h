@@ -108,6 +108,12 @@ bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf); /* copies
  * change at once. Results are computed in place where no reader can notice. */
 bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 
+/* Whether kernel buffer `out` may share the memory of `in`, which holds if every element is read, at its own index, before it is
+ * written; and the kernel with `in` in place of `out`, so that emitters know that the two are one. */
+bool kernel_may_share(const Kernel *k, uint32_t in, uint32_t out);
+uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out);
+void join_steps(Lower *lw, Step *s, uint32_t n); /* lower_join.c */
+
 uint32_t lower_dim(Lower *lw, Dim d); /* index in Program.dim */
 /* Lowers the group as one kernel, or as one for each part of its axes in which no guard is left (lower_parts.c). False after an
  * error, which st tells; so below, where another value is named for it. */

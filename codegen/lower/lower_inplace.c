@@ -88,9 +88,7 @@ static uint32_t last_read(const Kernel *k, uint32_t s)
     return last;
 }
 
-/* Whether kernel buffer `out` may share the memory of `in`, which holds if every element is read, at its own index, before it is
- * written. */
-static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
+bool kernel_may_share(const Kernel *k, uint32_t in, uint32_t out)
 {
     if (k->writes[in]) return false;
     for (uint32_t g = 0; g < k->nstage; g++) {
@@ -105,8 +103,7 @@ static bool may_share(const Kernel *k, uint32_t in, uint32_t out)
     return true;
 }
 
-/* The kernel with buffer `in` in place of `out`, so that emitters know that the two are one. */
-static uint32_t shared_kernel(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out)
+uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out)
 {
     Kernel k = lw->p->kernel.at[kernel];
     k.writes = arena_copy(lw->arena, k.writes, k.nbuf * sizeof *k.writes);
@@ -145,8 +142,8 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
         uint32_t in = kernel_slot(k, st, to, false), out = kernel_slot(k, st, from, true);
         if (out == NO_BUF) return false;
         if (in != NO_BUF) {
-            if (uses(k, st, to) != 1 || uses(k, st, from) != 1 || !may_share(k, in, out)) return false;
-            st->kernel = shared_kernel(lw, st->kernel, in, out);
+            if (uses(k, st, to) != 1 || uses(k, st, from) != 1 || !kernel_may_share(k, in, out)) return false;
+            st->kernel = lower_share(lw, st->kernel, in, out);
         }
     } else if (st->kind == STEP_CONV) {
         if (st->buf[2] != from || is_in(lw->p, st->buf[0], to) || is_in(lw->p, st->buf[1], to)) return false;

@@ -1,0 +1,125 @@
+/* lower_join: lets a kernel run on rows of a product or convolution as soon as they are made, while they are in a cache: the step
+ * says so, and where nobody else reads the product, the kernel writes its result over it. Relies on lower.h. Never changes what is
+ * computed; who ignores it runs the steps one after the other. */
+#include "lower.h"
+
+typedef struct Made { /* what a step makes: rows times columns, contiguous */
+    uint32_t buf, from[2];
+    Dim rows, columns;
+} Made;
+
+static bool makes_rows(Lower *lw, const Step *s, Made *m)
+{
+    if (s->kind == STEP_CONTRACT && s->contract.host) {
+        *m = (Made){s->contract.c, {s->contract.a, s->contract.b}, s->contract.m, s->contract.n};
+        for (uint32_t i = 0; i < s->contract.nbatch && m->rows != DIM_BAD; i++)
+            m->rows = dim_mul(lw->dims, m->rows, s->contract.batch[i]);
+        return m->rows != DIM_BAD;
+    }
+    if (s->kind != STEP_CONV || s->conv.filters) return false;
+    const Dim *d = s->conv.dim;
+    const size_t out = (offsetof(HostConv, out) - offsetof(HostConv, n)) / sizeof(int64_t);
+    *m = (Made){s->buf[2], {s->buf[0], s->buf[1]}, d[0], DIM_BAD};
+    for (size_t i = out; i < out + 3 && m->rows != DIM_BAD; i++) m->rows = dim_mul(lw->dims, m->rows, d[i]);
+    m->columns = dim_mul(lw->dims, d[1], d[3]); /* groups, o */
+    return m->rows != DIM_BAD && m->columns != DIM_BAD;
+}
+
+/* Whether the stream stays in row number i of the chunk axis. */
+static bool within_row(const Kernel *k, const Stream *s, Dim columns)
+{
+    Dim reach = 0;
+    if (s->dyn >= 0 || s->base != 0 || s->coef[k->chunk] != columns) return false;
+    for (uint32_t a = 0; a < k->naxis; a++) {
+        if ((int)a == k->chunk || s->coef[a] == 0) continue;
+        if (s->coef[a] == 1 && k->extent[a] == columns && reach == 0) {
+            reach = DIM_BAD;
+            continue;
+        }
+        if (reach == DIM_BAD || !dim_is_const(s->coef[a]) || !dim_is_const(k->extent[a]) || !dim_is_const(columns)) return false;
+        Dim more = dim_mul(NULL, s->coef[a], k->extent[a] - 1);
+        reach = more == DIM_BAD ? DIM_BAD : dim_add(NULL, reach, more);
+        if (reach == DIM_BAD || reach >= columns) return false;
+    }
+    return true;
+}
+
+/* How many indices of the chunk axis one row is; 0: the kernel needs more than that row. */
+static int64_t indices_of_row(Lower *lw, const Kernel *k, uint32_t slot, const Made *m)
+{
+    if (k->chunk < 0) return 0;
+    const Dim extent = k->extent[k->chunk];
+    const bool flat = k->naxis == 1 && dim_is_const(m->columns) && extent == dim_mul(lw->dims, m->rows, m->columns);
+    if (!flat && extent != m->rows) return 0;
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        const Stream *s = &k->stream[i];
+        if (s->buf != slot) continue;
+        if (flat ? s->dyn >= 0 || s->base != 0 || s->coef[0] != 1 : !within_row(k, s, m->columns)) return 0;
+    }
+    return flat ? m->columns : 1;
+}
+
+static bool is_in(const Program *p, uint32_t b, uint32_t buf)
+{
+    while (b != buf && p->buf.at[b].kind == BUF_SLICE) b = p->buf.at[b].of;
+    return b == buf;
+}
+
+/* The kernel's buffers: which one is the product; false if it writes what the product is made of. */
+static bool find_product(const Program *p, const Step *s, const Made *m, uint32_t *slot)
+{
+    const Kernel *k = &p->kernel.at[s->kernel];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->nbuf; i++) {
+        if (s->buf[i] == m->buf) *slot = i, n++;
+        if (s->buf[i] != m->buf && is_in(p, s->buf[i], m->buf)) return false;
+        for (int j = 0; j < 2; j++)
+            if (k->writes[i] && (is_in(p, s->buf[i], m->from[j]) || is_in(p, m->from[j], s->buf[i]))) return false;
+    }
+    return n == 1 && !k->writes[*slot];
+}
+
+/* The product goes where the kernel's result of its type goes, if none is in the way. */
+static void write_over(Lower *lw, Step *made, Step *s, const Made *m, uint32_t slot)
+{
+    Program *p = lw->p;
+    const Kernel *k = &p->kernel.at[s->kernel];
+    Buf *from = &p->buf.at[m->buf];
+    if (from->kind != BUF_TEMP || from->first != made->clock || from->last != s->clock) return;
+    for (uint32_t i = 0; i < k->nbuf; i++) {
+        Buf *to = &p->buf.at[s->buf[i]];
+        if (!k->writes[i] || (to->kind != BUF_TEMP && to->kind != BUF_OUTPUT) || to->first != s->clock || to->bytes < from->bytes ||
+            !kernel_may_share(k, slot, i))
+            continue;
+        uint32_t *buf = (uint32_t *)s->buf;
+        s->kernel = lower_share(lw, s->kernel, slot, i);
+        buf[slot] = buf[i];
+        *(made->kind == STEP_CONV ? (uint32_t *)&made->buf[2] : &made->contract.c) = buf[i];
+        to->first = made->clock;
+        from->bytes = 0; /* nobody uses it any more: it needs no room */
+        return;
+    }
+}
+
+static void join(Lower *lw, Step *made, Step *s)
+{
+    Made m;
+    uint32_t slot = 0;
+    if (s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(lw->p, s, &m, &slot)) return;
+    s->joins = indices_of_row(lw, &lw->p->kernel.at[s->kernel], slot, &m);
+    if (s->joins == 0) return;
+    for (int j = 0; j < 2; j++)
+        for (Buf *b = &lw->p->buf.at[m.from[j]];; b = &lw->p->buf.at[b->of]) {
+            b->last = MAX_OF(b->last, s->clock);
+            if (b->kind != BUF_SLICE) break;
+        }
+    write_over(lw, made, s, &m, slot);
+}
+
+void join_steps(Lower *lw, Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t b = 0; b < s[i].nblock; b++) join_steps(lw, s[i].block[b].step, s[i].block[b].n);
+        if (i + 1 < n) join(lw, &s[i], &s[i + 1]);
+    }
+}

@@ -1,0 +1,273 @@
+/* Kernels that run on rows of a product or convolution as soon as these are made: the routine hands out each row once, and when it is
+ * whole, however it was cut; programs that may join do, and those that may not do not; eager bits either way, on any number of threads. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "codegen/contract/contract_parts.h"
+#include "ir/element.h"
+#include "front.h"
+#include "pool.h"
+
+/* ---- the routine ---------------------------------------------------------------------------------- */
+
+typedef struct Seen {
+    const char *made;
+    char *copy;
+    _Atomic(int) *times; /* per index */
+    size_t bytes;        /* of an index */
+} Seen;
+
+static void see(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi)
+{
+    Seen *s = buf[0];
+    assert_int_equal(dim[0], 42);
+    memcpy(s->copy + (size_t)lo * s->bytes, s->made + (size_t)lo * s->bytes, (size_t)(hi - lo) * s->bytes);
+    for (; lo < hi; lo++) atomic_fetch_add(&s->times[lo], 1);
+}
+
+static const int64_t the_dim = 42;
+
+static float *numbers(int type, int64_t n)
+{
+    char *x = malloc((size_t)(n + 1) * dtype_bytes((DType)type));
+    for (int64_t i = 0; i < n; i++)
+        dtype_store_f64((DType)type, x + i * (int64_t)dtype_bytes((DType)type), (double)(i * 7919 % 1009) / 1009 - .5);
+    return (float *)(void *)x;
+}
+
+static Seen seen_of(void *to, int64_t rows, int64_t columns, int64_t each, size_t bytes)
+{
+    Seen s = {.made = to, .copy = calloc((size_t)(rows * columns + 1), bytes), .bytes = bytes * (size_t)(columns / each)};
+    s.times = calloc((size_t)(rows * each + 1), sizeof *s.times);
+    return s;
+}
+
+static void check_seen(Seen *s, int64_t rows, int64_t each)
+{
+    for (int64_t i = 0; i < rows * each; i++) assert_int_equal(s->times[i], 1);
+    assert_memory_equal(s->copy, s->made, (size_t)(rows * each) * s->bytes);
+    free(s->copy);
+    free((void *)s->times);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    static const int64_t extents[][4] = {{1, 64, 64, 64}, {1, 300, 700, 40}, {3, 50, 90, 130}, {1, 2, 5000, 300}, {1, 900, 1, 60}, {1, 20, 30, 70000},
+        {1, 820, 830, 810}, {2, 5, 7, 0}, {512, 32, 32, 32}, {1, 1, 4096, 1000}, {1, 9, 9, 9000}};
+    for (size_t i = 0; i < COUNT_OF(extents); i++)
+        for (int type = DT_bf16; type <= DT_f64; type++)
+            for (int way = 0; way < 4; way++) {
+                int64_t batch = extents[i][0], m = extents[i][1], n = extents[i][2], k = extents[i][3], each = way % 2 ? n : 1;
+                size_t bytes = dtype_bytes((DType)type);
+                float *a = numbers(type, batch * m * k), *b = numbers(type, batch * k * n), *c = malloc((size_t)(batch * m * n) * bytes);
+                Seen s = seen_of(c, batch * m, n, each, bytes);
+                void *buf[] = {&s};
+                HostContract h = {.type = type, .nbatch = 1, .batch = {batch}, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .a_batch = {m * k},
+                    .b_batch = {k * n}, .a_row = k, .a_col = 1, .b_row = n, .b_col = 1, .rows = {see, buf, &the_dim, each}};
+                Status st = {0};
+                assert_true(contract_run(way / 2 ? threads : NULL, &h, false, &st));
+                check_seen(&s, batch * m, each);
+                free(a), free(b), free(c);
+            }
+}
+
+static void convolutions(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][7] = { /* n, height, channels, filters, taps, groups, spread */
+        {2, 30, 8, 40, 3, 1, 1}, {1, 40, 3, 300, 3, 1, 1}, {3, 14, 8, 8, 3, 4, 1}, {2, 12, 1, 1, 3, 96, 1}, {2, 9, 6, 20, 3, 1, 2}, {2, 12, 20, 40, 1, 1, 1},
+        {1, 700, 2, 6, 3, 1, 1}, {1, 16, 1000, 5, 3, 1, 1}};
+    for (size_t i = 0; i < COUNT_OF(shapes); i++)
+        for (int type = DT_bf16; type <= DT_f64; type++)
+            for (int way = 0; way < 4; way++) {
+                const int64_t *p = shapes[i];
+                int64_t out = p[1] * p[6], columns = p[3] * p[5], rows = p[0] * out * out, each = way % 2 ? columns : 1;
+                size_t bytes = dtype_bytes((DType)type);
+                float *x = numbers(type, p[0] * p[1] * p[1] * p[2] * p[5]), *w = numbers(type, p[4] * p[4] * p[2] * columns);
+                float *y = malloc((size_t)(rows * columns) * bytes);
+                Seen s = seen_of(y, rows, columns, each, bytes);
+                void *buf[] = {&s};
+                HostConv h = {.type = type, .n = p[0], .groups = p[5], .c = p[2], .o = p[3], .in = {1, p[1], p[1]}, .taps = {1, p[4], p[4]},
+                    .out = {1, out, out}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, p[6], p[6]}, .low = {0, p[4] / 2, p[4] / 2},
+                    .x = x, .with = w, .to = y, .rows = {see, buf, &the_dim, each}};
+                Status st = {0};
+                assert_true(contract_convolve(way / 2 ? threads : NULL, &h, &st));
+                check_seen(&s, rows, each);
+                free(x), free(w), free(y);
+            }
+}
+
+/* ---- programs ------------------------------------------------------------------------------------- */
+
+#define CASE(name) static void name(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+#define NOT_USED (void)k, (void)user
+
+CASE(layer) /* x [300, 200], w [200, 150], b [150] */
+{
+    NOT_USED;
+    out[0] = kiln_tanh(kiln_add(kiln_matmul(in[0], in[1]), in[2]));
+}
+
+CASE(rows) /* a row of the result needs all of the product's */
+{
+    NOT_USED;
+    out[0] = kiln_softmax(kiln_matmul(in[0], in[1]), -1);
+}
+
+CASE(kept) /* the product is a result, too */
+{
+    NOT_USED;
+    out[0] = kiln_matmul(in[0], in[1]);
+    out[1] = kiln_tanh(kiln_add(out[0], in[2]));
+}
+
+CASE(columns) /* a column needs all rows */
+{
+    NOT_USED;
+    out[0] = kiln_sum(kiln_matmul(in[0], in[1]), KILN_AXES(0));
+}
+
+CASE(turned)
+{
+    NOT_USED;
+    out[0] = kiln_tanh(kiln_add(kiln_transpose(kiln_matmul(in[0], in[1]), KILN_ALL), 1.f));
+}
+
+CASE(operand_again) /* what is made may not lie over what the product reads: x is [300, 300] here */
+{
+    NOT_USED;
+    kiln_tensor *x = kiln_tanh(in[0]);
+    out[0] = kiln_add(kiln_matmul(x, x), x);
+}
+
+CASE(loop) /* the kernel writes the next carry over the one that the product reads */
+{
+    NOT_USED;
+    kiln_variable *h = kiln_local(k, in[0]);
+    KILN_FOR(k, i, 5) kiln_assign(h, kiln_tanh(kiln_add(kiln_matmul(kiln_value(h), in[1]), in[2])));
+    out[0] = kiln_value(h);
+}
+
+CASE(image) /* x [4, 20, 20, 9], w [3, 3, 9, 70], b [70] */
+{
+    NOT_USED;
+    out[0] = kiln_tanh(kiln_add(kiln_conv2d(in[0], in[1], &(kiln_window){.same = true}), in[2]));
+}
+
+CASE(residual) /* x [4, 20, 20, 9], w [3, 3, 9, 9], b [9] */
+{
+    NOT_USED;
+    kiln_tensor *y = kiln_add(kiln_conv2d(in[0], in[1], &(kiln_window){.same = true}), in[2]);
+    out[0] = kiln_softmax(kiln_add(y, in[0]), -1);
+}
+
+CASE(batches) /* x [6, 200, 90], w [6, 90, 150] */
+{
+    NOT_USED;
+    out[0] = kiln_softmax(kiln_mul(kiln_matmul(in[0], in[1]), .125f), -1);
+}
+
+typedef struct Program {
+    const char *name;
+    kiln_body *body;
+    int outs;
+    bool joins;
+    kiln_shape in[3];
+} Program;
+
+#define S(...) KILN_SHAPE(__VA_ARGS__)
+
+/* How many kernels of the programs in the folder run row by row; empties it. */
+static int joined(const char *folder)
+{
+    int n = 0;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[600], line[1000];
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+        if (!f) continue;
+        while (fgets(line, sizeof line, f)) n += strstr(line, ", row by row") != NULL;
+        fclose(f);
+        remove(path);
+    }
+    closedir(d);
+    return n;
+}
+
+static kiln_tensor *operand(kiln *k, kiln_dtype t, kiln_shape s, int seed)
+{
+    int64_t n = 1;
+    for (int64_t i = 1; i <= s.rank; i++) n *= s.size[i];
+    float *x = malloc((size_t)n * sizeof *x);
+    for (int64_t i = 0; i < n; i++) x[i] = (float)((i + seed) * 7919 % 2003) / 4006.f - .25f;
+    kiln_tensor *made = kiln_cast(kiln_from(k, KILN_F32, s, x, n), t);
+    free(x);
+    return made;
+}
+
+static void run(const Program *p, kiln_dtype t, int count)
+{
+    char folder[] = "/tmp/kiln-join-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    setenv("KILN_DUMP", "program", 1);
+    setenv("KILN_DUMP_DIR", folder, 1);
+    kiln *k = kiln_open(&(kiln_options){.threads = count});
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *in[3], *eager[2], *compiled[2];
+        kiln_operand operands[3];
+        int n = 0;
+        for (; n < 3 && p->in[n].rank > 0; n++) in[n] = operand(k, t, p->in[n], n), operands[n] = KILN_OPERAND(in[n]);
+        p->body(k, in, eager, NULL);
+        kiln_function *f = kiln_function_new(k, p->body, NULL, &(kiln_function_options){.name = p->name, .outputs = p->outs});
+        for (int again = 0; again < 2; again++) {
+            kiln_call_all(f, operands, n, compiled, p->outs);
+            assert_ok(k);
+            for (int i = 0; i < p->outs; i++) {
+                assert_int_equal(kiln_bytes(eager[i]), kiln_bytes(compiled[i]));
+                if (memcmp(kiln_data(eager[i]), kiln_data(compiled[i]), (size_t)kiln_bytes(eager[i])) != 0)
+                    fail_msg("%s: result %d is not eager code's", p->name, i);
+            }
+        }
+    }
+    assert_int_equal(kiln_close(k), 0);
+    unsetenv("KILN_DUMP");
+    int found = joined(folder);
+    if ((found > 0) != p->joins) fail_msg("%s: %d kernels run row by row", p->name, found);
+    rmdir(folder);
+}
+
+static void programs(void **state)
+{
+    (void)state;
+    const kiln_shape x = S(300, 200), w = S(200, 150), b = S(150), img = S(4, 20, 20, 9);
+    const Program all[] = {
+        {"layer", layer, 1, true, {x, w, b}},
+        {"rows", rows, 1, true, {x, w}},
+        {"kept", kept, 2, true, {x, w, b}},
+        {"columns", columns, 1, false, {x, w}},
+        {"turned", turned, 1, false, {x, w}},
+        {"operand_again", operand_again, 1, true, {S(300, 300)}},
+        {"loop", loop, 1, false, {S(200, 200), S(200, 200), S(200)}},
+        {"image", image, 1, true, {img, S(3, 3, 9, 70), S(70)}},
+        {"residual", residual, 1, true, {img, S(3, 3, 9, 9), S(9)}},
+        {"batches", batches, 1, true, {S(6, 200, 90), S(6, 90, 150)}},
+    };
+    if (!front_has_llvm()) {
+        printf("skip: the LLVM module is not at hand\n");
+        skip();
+    }
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        for (int count = 1; count < 4; count++) run(&all[i], count == 3 ? KILN_F64 : KILN_F32, count);
+    run(&all[0], KILN_BF16, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(convolutions), cmocka_unit_test(programs)};
+    return cmocka_run_group_tests(tests, open_pool, close_pool);
+}
