@@ -188,7 +188,7 @@ static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_te
 /* Sizes of the result of the convolution whose input gradient this is, the other way round. */
 static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x)
 {
-    char text[160], why[64];
+    char text[160];
     for (int i = 0; i < g->space; i++) {
         const int64_t more = w->same ? 0 : w->output_pad[i];
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : 1;
@@ -213,8 +213,7 @@ static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln
         }
         g->out[i] = out;
         if (out != DIM_BAD && covered != DIM_BAD && extent_lo(t, out) >= 0) continue;
-        fail(t, at, KILN_ESHAPE, "%s: the result's axis %d %s: %s", g->op, 1 + i,
-            out == DIM_BAD || covered == DIM_BAD ? extent_trouble(t, why, sizeof why) : "may have a negative size",
+        fail(t, at, KILN_ESHAPE, "%s: the result's axis %d has no size that is certain to lie in 0 to 2^48: %s", g->op, 1 + i,
             tensor_text(x, text, sizeof text));
         return false;
     }

@@ -1,0 +1,306 @@
+/* Convolutions as users call them, over one to three axes: every element against the loops that define it, bit for bit, in eager code, in
+ * compiled code that calls the shared kernels and in code that has products instead; so are their transposed twins and first and second
+ * gradients. Sizes that only a call knows; channels first; what is refused. (Gradients against differences: test_gradients.) */
+#include "conv_model.h"
+#include "front.h"
+#include "ir/scalar.h"
+#include "values.h"
+
+#include <stdlib.h>
+
+#define S KILN_SHAPE
+
+static uint64_t seed = 1;
+
+static int64_t draw(int64_t lo, int64_t hi)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return lo + (int64_t)((seed >> 33) % (uint64_t)(hi - lo + 1));
+}
+
+static bool compiles(void)
+{
+    static int known;
+    if (!known) known = 1 + front_has_llvm();
+    return known == 2;
+}
+
+typedef struct Case {
+    kiln_convolution o;
+    kiln_dtype t;
+    int space;
+    bool transposed, special;
+    int64_t n, in[3], taps[3], groups, c, o_each; /* channels that go into a group, and that come out */
+} Case;
+
+static Case drawn(void)
+{
+    static const kiln_dtype types[] = {KILN_F32, KILN_F32, KILN_F32, KILN_F64, KILN_BF16, KILN_F16};
+    Case x = {.t = types[draw(0, 5)], .space = (int)draw(1, 3), .transposed = draw(0, 1), .special = draw(0, 5) == 0, .n = draw(0, 12) ? draw(1, 3) : 0,
+        .groups = draw(0, 2) ? 1 : draw(2, 3), .c = draw(0, 9) ? draw(1, 4) : draw(30, 70), .o_each = draw(1, 5)};
+    x.o.groups = x.groups;
+    x.o.same = draw(0, 4) == 0;
+    if (draw(0, 5) == 0) x.groups = x.o.groups = draw(2, 9), x.c = x.o_each = 1; /* depthwise */
+    for (int i = 0; i < x.space; i++) {
+        x.in[i] = draw(1, 7);
+        x.taps[i] = draw(1, 4);
+        x.o.stride[i] = draw(0, 3);
+        x.o.dilation[i] = draw(0, 3);
+        const int64_t s = x.o.stride[i] ? x.o.stride[i] : 1, covered = (x.taps[i] - 1) * (x.o.dilation[i] ? x.o.dilation[i] : 1) + 1;
+        for (int side = 0; side < 2; side++) x.o.pad[i][side] = draw(0, 3);
+        if (x.transposed) { /* the result has at least one element */
+            x.o.output_pad[i] = draw(0, s - 1);
+            while ((x.in[i] - 1) * s + covered + x.o.output_pad[i] - x.o.pad[i][0] - x.o.pad[i][1] < 1) x.o.pad[i][draw(0, 1)] /= 2;
+        } else {
+            x.in[i] = x.o.same ? x.in[i] : x.in[i] + (covered > x.in[i] ? covered - x.in[i] : 0);
+        }
+    }
+    return x;
+}
+
+/* The question that the model is asked; w: how the filters lie for it. */
+static HostConv question(const Case *x)
+{
+    HostConv q = {.type = (int32_t)x->t, .n = x->n, .groups = x->groups, .c = x->c, .o = x->o_each};
+    for (int j = 0; j < 3; j++) {
+        const int i = j - (3 - x->space);
+        q.in[j] = q.taps[j] = q.out[j] = q.stride[j] = q.dilation[j] = q.spread[j] = 1;
+        if (i < 0) continue;
+        const int64_t s = x->o.stride[i] ? x->o.stride[i] : 1, d = x->o.dilation[i] ? x->o.dilation[i] : 1, covered = (x->taps[i] - 1) * d + 1;
+        int64_t low = x->o.pad[i][0], high = x->o.pad[i][1], out = (x->in[i] + low + high - covered) / s + 1;
+        if (x->o.same) {
+            out = (x->in[i] + s - 1) / s;
+            low = (out - 1) * s + covered > x->in[i] ? ((out - 1) * s + covered - x->in[i]) / 2 : 0;
+        }
+        if (x->transposed) {
+            out = x->o.same ? x->in[i] * s : (x->in[i] - 1) * s - low - high + covered + x->o.output_pad[i];
+            low = covered - 1 - (x->o.same ? (covered > s ? (covered - s) / 2 : 0) : low);
+        }
+        q.in[j] = x->in[i], q.taps[j] = x->taps[i], q.out[j] = out, q.dilation[j] = d, q.low[j] = low;
+        *(x->transposed ? &q.spread[j] : &q.stride[j]) = s;
+    }
+    return q;
+}
+
+static int64_t product3(const int64_t *v) { return v[0] * v[1] * v[2]; }
+
+static kiln_tensor *filled(kiln_dtype t, int rank, const int64_t *dim, bool special)
+{
+    kiln_shape s = {.rank = rank};
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++) count *= s.size[i + 1] = dim[i];
+    char *at = malloc((size_t)(count + 1) * 8);
+    for (int64_t i = 0; i < count; i++)
+        dtype_store_f64((DType)t, at + i * (int64_t)dtype_bytes((DType)t), special && draw(0, 40) == 0 ? (draw(0, 1) ? INFINITY : NAN) : (double)draw(-99, 99) / 32);
+    kiln_tensor *x = kiln_from(k, t, s, at, count);
+    free(at);
+    return x;
+}
+
+/* Filters as the model of the transposed convolution takes them: the taps backwards, and of each group its two channels exchanged. */
+static void turn(const Case *x, const char *from, char *to)
+{
+    const int64_t size = (int64_t)dtype_bytes((DType)x->t), taps = x->space == 1 ? x->taps[0] : x->space == 2 ? x->taps[0] * x->taps[1] : product3(x->taps);
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t g = 0; g < x->groups; g++)
+            for (int64_t c = 0; c < x->c; c++)
+                for (int64_t o = 0; o < x->o_each; o++)
+                    memcpy(to + (((taps - 1 - t) * x->c + c) * x->groups * x->o_each + g * x->o_each + o) * size,
+                        from + ((t * x->o_each + o) * x->groups * x->c + g * x->c + c) * size, (size_t)size);
+}
+
+static kiln_tensor *called(const Case *x, kiln_tensor *image, kiln_tensor *w)
+{
+    return x->transposed ? kiln_convolve_transposed(image, w, &x->o) : kiln_convolve(image, w, &x->o);
+}
+
+static void forward(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e;
+    out[0] = called(user, in[0], in[1]);
+}
+
+/* The result, first gradients, and gradients of these: all that the ops are closed under. */
+static void twice(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    KILN_TAPE(e, outer);
+    kiln_watch(outer, in[0]);
+    kiln_watch(outer, in[1]);
+    kiln_tensor *y, *d[2];
+    {
+        KILN_TAPE(e, tape);
+        kiln_watch(tape, in[0]);
+        kiln_watch(tape, in[1]);
+        y = called(user, in[0], in[1]);
+        kiln_gradients(tape, kiln_sum(kiln_mul(y, y), KILN_ALL), KILN_IN(in[0], in[1]), d);
+    }
+    kiln_gradients(outer, kiln_add(kiln_sum(kiln_mul(d[0], d[0]), KILN_ALL), kiln_sum(kiln_mul(d[1], d[1]), KILN_ALL)), KILN_IN(in[0], in[1]), out + 3);
+    out[0] = y, out[1] = d[0], out[2] = d[1];
+}
+
+static void same_bits(const Case *x, const char *what, kiln_tensor *got, const void *want)
+{
+    const kiln_dtype t = kiln_dtype_of(got);
+    if (kiln_failed(k)) fail_msg("%s: %s", what, kiln_error(k)->text);
+    const char *have = kiln_data(got), *other = want;
+    const int64_t size = (int64_t)dtype_bytes((DType)t);
+    for (int64_t i = 0; i < kiln_elements(got); i++) {
+        const double a = dtype_load_f64((DType)t, have + i * size), b = dtype_load_f64((DType)t, other + i * size);
+        if (memcmp(have + i * size, other + i * size, (size_t)size) != 0 && !(isnan(a) && isnan(b)))
+            fail_msg("%s: %s, %d axes, element %lld is %a, not %a", what, kiln_dtype_name(x->t), x->space, (long long)i, a, b);
+    }
+}
+
+static void operands(const Case *x, kiln_tensor *in[2])
+{
+    int64_t image[5] = {x->n}, w[5];
+    for (int i = 0; i < x->space; i++) image[1 + i] = x->in[i], w[i] = x->taps[i];
+    image[x->space + 1] = x->groups * x->c;
+    w[x->space] = x->transposed ? x->o_each : x->c;
+    w[x->space + 1] = x->groups * (x->transposed ? x->c : x->o_each);
+    in[0] = filled(x->t, x->space + 2, image, x->special);
+    in[1] = filled(x->t, x->space + 2, w, x->special);
+}
+
+/* In compiled code, with the host's kernels and without. */
+static void same_compiled(Case *x, kiln_body *body, kiln_tensor *const *in, kiln_tensor *const *want, int outputs)
+{
+    for (int no_blas = 0; no_blas < (compiles() ? 2 : 0); no_blas++) {
+        kiln_function *f = kiln_function_new(k, body, x, &(kiln_function_options){.no_blas = no_blas, .outputs = outputs});
+        kiln_tensor *got[5];
+        kiln_call_all(f, KILN_IN(in[0], in[1]), got, outputs);
+        for (int i = 0; i < outputs; i++) same_bits(x, no_blas ? "as products" : "compiled", got[i], kiln_data(want[i]));
+        kiln_function_free(f);
+    }
+}
+
+static void random_convolutions(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        KILN_SCOPE(k);
+        Case x = drawn();
+        HostConv q = question(&x);
+        kiln_tensor *in[2], *y[1];
+        operands(&x, in);
+        forward(k, in, y, &x);
+        if (kiln_failed(k)) fail_msg("%s", kiln_error(k)->text);
+        assert_int_equal(kiln_elements(y[0]), x.n * product3(q.out) * x.groups * x.o_each);
+        char *w = malloc(kiln_bytes(in[1]) + 1), *want = malloc(kiln_bytes(y[0]) + 1);
+        memcpy(w, kiln_data(in[1]), kiln_bytes(in[1]));
+        if (x.transposed) turn(&x, kiln_data(in[1]), w);
+        q.x = kiln_data(in[0]), q.with = w, q.to = want;
+        conv_model(&q);
+        same_bits(&x, "eager", y[0], want);
+        free(w);
+        free(want);
+        same_compiled(&x, forward, in, y, 1);
+        assert_false(kiln_failed(k));
+    }
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        KILN_SCOPE(k);
+        Case x = drawn();
+        x.special = false;
+        kiln_tensor *in[2], *eager[5];
+        operands(&x, in);
+        twice(k, in, eager, &x);
+        same_compiled(&x, twice, in, eager, 5);
+        assert_false(kiln_failed(k));
+    }
+}
+
+/* ---- sizes that only a call knows ------------------------------------------------------------------------------------------ */
+
+static void strided(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const kiln_convolution *o = user;
+    KILN_TAPE(e, tape);
+    kiln_watch(tape, in[0]);
+    kiln_watch(tape, in[1]);
+    out[0] = kiln_convolve(in[0], in[1], o);
+    kiln_gradients(tape, kiln_sum(kiln_mul(out[0], out[0]), KILN_ALL), KILN_IN(in[0], in[1]), out + 1);
+    out[3] = kiln_convolve_transposed(in[0], kiln_reshape(in[1], S(3, 2, 2, 3)), o);
+}
+
+static void symbols(void **state)
+{
+    (void)state;
+    if (!compiles()) skip();
+    kiln_convolution options[] = {{.groups = 1}, {.pad = {{1, 2}, {0, 1}}}, {.stride = {2, 3}, .pad = {{1, 1}, {2, 0}}}, {.same = true},
+        {.stride = {2, 2}, .same = true}, {.stride = {3, 1}, .dilation = {2, 3}, .pad = {{4, 4}, {3, 3}}}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        for (int no_blas = 0; no_blas < 2; no_blas++) {
+            KILN_SCOPE(k);
+            kiln_function *f = kiln_function_new(k, strided, &options[i], &(kiln_function_options){.outputs = 4, .no_blas = no_blas,
+                .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 9), KILN_DIM("H", 5, 40), KILN_DIM("W", 6, 30), 3), KILN_SPEC(KILN_F32, 3, 2, 3, 2)}});
+            for (int turn = 0; turn < 6; turn++) {
+                KILN_SCOPE(k);
+                kiln_tensor *in[2] = {filled(KILN_F32, 4, (int64_t[]){1 + turn % 4, 5 + 5 * turn, 6 + turn * turn % 20, 3}, false),
+                    filled(KILN_F32, 4, (int64_t[]){3, 2, 3, 2}, false)}, *want[4], *got[4];
+                Case x = {.t = KILN_F32, .space = 2};
+                strided(k, in, want, &options[i]);
+                kiln_call_all(f, KILN_IN(in[0], in[1]), got, 4);
+                for (int r = 0; r < 4; r++) same_bits(&x, "symbolic", got[r], kiln_data(want[r]));
+            }
+            kiln_function_free(f);
+        }
+}
+
+/* ---- layouts, values by hand, refusals -------------------------------------------------------------------------------------- */
+
+static void channels_first(void **state)
+{
+    (void)state;
+    kiln_tensor *x = filled(KILN_F32, 4, (int64_t[]){2, 4, 6, 5}, false), *w = filled(KILN_F32, 4, (int64_t[]){3, 3, 2, 6}, false);
+    kiln_tensor *last = kiln_transpose(x, KILN_AXES(0, 2, 3, 1));
+    kiln_convolution o = {.groups = 2, .stride = {1, 2}, .pad = {{1, 1}, {0, 1}}}, first = o;
+    first.channels_first = true;
+    kiln_tensor *y = kiln_convolve(x, w, &first), *z = kiln_convolve(last, w, &o);
+    has_shape(y, KILN_F32, S(2, 6, 6, 2));
+    Case none = {.t = KILN_F32, .space = 2};
+    same_bits(&none, "channels first", kiln_transpose(y, KILN_AXES(0, 2, 3, 1)), kiln_data(z));
+    same_bits(&none, "conv2d", kiln_conv2d(last, w, (&(kiln_window){.groups = 2, .stride = {1, 2}, .pad = {{1, 1}, {0, 1}}})), kiln_data(z));
+    has_shape(kiln_convolve_transposed(x, kiln_ones(k, KILN_F32, S(3, 3, 5, 4)), (&(kiln_convolution){.channels_first = true, .stride = {2, 2}, .same = true})),
+        KILN_F32, S(2, 5, 12, 10));
+    EXACTLY(kiln_convolve(kiln_f32(k, S(1, 4, 1), 1, 2, 3, 4), kiln_f32(k, S(2, 1, 1), 10, 1), NULL), KILN_F32, S(1, 3, 1), 12, 23, 34);
+    EXACTLY(kiln_convolve_transposed(kiln_f32(k, S(1, 3, 1), 1, 2, 3), kiln_f32(k, S(2, 1, 1), 10, 1), (&(kiln_convolution){.stride = {3}, .output_pad = {1}})),
+        KILN_F32, S(1, 9, 1), 10, 1, 0, 20, 2, 0, 30, 3, 0);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    kiln_tensor *x = kiln_ones(k, KILN_F32, S(1, 9, 2)), *w = kiln_ones(k, KILN_F32, S(3, 2, 4));
+    FAILS(kiln_convolve(kiln_ones(k, KILN_F32, S(9, 2)), w, NULL), KILN_ESHAPE,
+        "convolve: needs images, channels last: [n, space..., channels], of one to three axes of space: f32[9,2]");
+    FAILS(kiln_convolve(x, kiln_ones(k, KILN_F32, S(3, 3, 2, 4)), NULL), KILN_ESHAPE,
+        "convolve: needs filters [taps..., channels / groups, out]: f32[3,3,2,4]");
+    FAILS(kiln_convolve(x, kiln_ones(k, KILN_F32, S(3, 3, 4)), NULL), KILN_ESHAPE,
+        "convolve: channels do not fit: images are channels last, [n, space..., channels], of one to three axes of space, filters [taps..., channels / groups, out], with 1 group: f32[1,9,2] x f32[3,3,4]");
+    FAILS(kiln_convolve(kiln_ones(k, KILN_I32, S(1, 9, 2)), kiln_ones(k, KILN_I32, S(3, 2, 4)), NULL), KILN_EDTYPE, "convolve: needs floats, use kiln_cast: i32[1,9,2] x i32[3,2,4]");
+    FAILS(kiln_convolve(x, w, (&(kiln_convolution){.stride = {-1}})), KILN_EVALUE, "convolve: the stride is -1 (allowed: 1 to 2^48)");
+    FAILS(kiln_convolve(x, w, (&(kiln_convolution){.pad = {{-1, 0}}})), KILN_EVALUE, "convolve: the padding is -1 (allowed: 0 to 2^48)");
+    FAILS(kiln_convolve(x, w, (&(kiln_convolution){.dilation = {9}})), KILN_ESHAPE,
+        "convolve: a window of 19 elements (size 3, dilation 9) is larger than axis 1 with its padding: f32[1,9,2]");
+    FAILS(kiln_convolve_transposed(x, w, NULL), KILN_ESHAPE,
+        "convolve_transposed: channels do not fit: images are channels last, [n, space..., channels], of one to three axes of space, filters [taps..., out / groups, channels], with 1 group: f32[1,9,2] x f32[3,2,4]");
+    kiln_tensor *back = kiln_ones(k, KILN_F32, S(3, 4, 2));
+    FAILS(kiln_convolve_transposed(x, back, (&(kiln_convolution){.stride = {2}, .output_pad = {2}})), KILN_EVALUE,
+        "convolve_transposed: the output padding is 2 (allowed: 0 to stride - 1)");
+    FAILS(kiln_convolve_transposed(x, back, (&(kiln_convolution){.pad = {{9, 9}}})), KILN_ESHAPE,
+        "convolve_transposed: the result's axis 1 has no size that is certain to lie in 0 to 2^48: f32[1,9,2]");
+    FAILS(kiln_convolve_transposed(x, back, (&(kiln_convolution){.pad = {{-9, 9}}})), KILN_EVALUE,
+        "convolve_transposed: the padding is -9 (allowed: 0 to 2^48)");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
+        ENGINE_TEST(refusals)};
+    return cmocka_run_group_tests_name("conv", tests, NULL, NULL);
+}
