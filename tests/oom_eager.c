@@ -49,6 +49,8 @@ static void eager_movement(kiln *k, OomDigest *d)
     kiln_tensor *f = kiln_full(k, KILN_F32, KILN_SHAPE(3, 3, 1, 2), 0.25);
     kiln_tensor *y = kiln_conv2d(x, f, &(kiln_window){.same = true});
     oom_take(d, y);
+    oom_take(d, kiln_convolve_transposed(kiln_transpose(y, KILN_AXES(0, 2, 1, 3)), kiln_full(k, KILN_F32, KILN_SHAPE(2, 2, 3, 2), 0.5), (&(kiln_convolution){.stride = {2, 3}})));
+    oom_take(d, kiln_convolve(kiln_cast(y, KILN_BF16), kiln_full(k, KILN_BF16, KILN_SHAPE(3, 1, 1, 2), 0.5), (&(kiln_convolution){.groups = 2, .pad = {{1, 1}}})));
     oom_take(d, kiln_max_pool(y, &(kiln_window){.size = {2, 2}}));
     oom_take(d, kiln_avg_pool(y, &(kiln_window){.size = {3, 3}, .stride = {1, 2}, .same = true}));
     oom_take(d, kiln_slice(kiln_flatten(x), 1, KILN_END, 0, -3));

@@ -93,6 +93,28 @@ KILN_FUNCTION(series, k, x)
     return kiln_value(sum);
 }
 
+/* Host kernels, then products in their place. */
+static void convolved(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    KILN_TAPE(k, tape);
+    kiln_watch(tape, in[0]);
+    kiln_watch(tape, in[1]);
+    kiln_tensor *y = kiln_convolve(in[0], in[1], (&(kiln_convolution){.groups = 2, .stride = {2, 1}, .pad = {{1, 0}, {1, 1}}}));
+    kiln_gradients(tape, kiln_sum(kiln_mul(y, y), KILN_ALL), KILN_IN(in[0], in[1]), out);
+}
+
+static void convolutions(kiln *k, OomDigest *d)
+{
+    for (int no_blas = 0; no_blas < 2; no_blas++) {
+        kiln_function *f = kiln_function_new(k, convolved, NULL, &(kiln_function_options){.outputs = 2, .inputs_count = 2, .no_blas = no_blas});
+        kiln_tensor *out[2] = {NULL};
+        kiln_call_all(f, KILN_IN(kiln_ones(k, KILN_F32, KILN_SHAPE(2, 5, 4, 4)), kiln_full(k, KILN_F32, KILN_SHAPE(2, 3, 2, 2), 0.5)), out, 2);
+        for (int i = 0; i < 2; i++) oom_take(d, out[i]);
+        kiln_function_free(f);
+    }
+}
+
 static void loops(kiln *k, OomDigest *d)
 {
     kiln_tensor *x = kiln_f32(k, KILN_SHAPE(3), 0.5, -1, 2);
@@ -185,5 +207,5 @@ static void checking(kiln *k, OomDigest *d)
 
 OomProgram oom_traced[] = {
     {"traced_functions", traced_functions, true, 0}, {"traced_gradients", traced_gradients, true, 0}, {"saved_products", saved_products, true, 0},
-    {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"comparing", comparing, true, 0}, {"checking", checking, true, 0}, {0},
+    {"convolutions", convolutions, true, 0}, {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"comparing", comparing, true, 0}, {"checking", checking, true, 0}, {0},
 };

@@ -128,6 +128,10 @@ static void windows(Bad *x)
     BAD("conv2d", SHAPE, kiln_conv2d(x->image, x->f, NULL));
     BAD("conv2d", SHAPE, kiln_conv2d(x->image, filter, &filters));
     BAD("conv2d", DTYPE, kiln_conv2d(x->image, kiln_cast(filter, KILN_I32), NULL));
+    BAD("convolve", SHAPE, kiln_convolve(x->poor, filter, NULL));
+    BAD("convolve", DTYPE, kiln_convolve(kiln_cast(x->image, KILN_I32), kiln_cast(filter, KILN_I32), NULL));
+    BAD("convolve_transposed", SHAPE, kiln_convolve_transposed(x->image, filter, NULL));
+    BAD("convolve_transposed", SHAPE, kiln_convolve_transposed(x->poor, filter, NULL));
     BAD("max_pool", SHAPE, kiln_max_pool(x->poor, &two));
     BAD("max_pool", SHAPE, kiln_max_pool(x->image, &nine));
     BAD("max_pool", VALUE, kiln_max_pool(x->image, NULL));

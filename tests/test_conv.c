@@ -214,6 +214,51 @@ static void gradients(void **state)
     }
 }
 
+/* The reference agrees with every node, those of gradients too. */
+static void reference(void **state)
+{
+    (void)state;
+    if (!compiles()) skip();
+    for (int i = 0; i < 24; i++) {
+        KILN_SCOPE(k);
+        Case x = drawn();
+        kiln_tensor *in[2];
+        x.special = false;
+        operands(&x, in);
+        kiln_function *f = kiln_function_new(k, twice, &x, &(kiln_function_options){.no_blas = i % 2, .outputs = 5});
+        if (kiln_check(stderr, f, KILN_IN(in[0], in[1])) == KILN_DISAGREE) fail_msg("case %d: the reference disagrees", i);
+        kiln_function_free(f);
+        assert_false(kiln_failed(k));
+    }
+}
+
+/* The tape keeps what a compiled call's convolutions made. */
+static void calls_under_tapes(void **state)
+{
+    (void)state;
+    if (!compiles()) skip();
+    for (int i = 0; i < 12; i++) {
+        KILN_SCOPE(k);
+        Case x = drawn();
+        kiln_tensor *in[2], *want[2], *got[2], *y[1];
+        x.special = false;
+        operands(&x, in);
+        kiln_function *f = kiln_function_new(k, forward, &x, &(kiln_function_options){.no_blas = i % 2});
+        for (int traced = 0; traced < 2; traced++) {
+            KILN_TAPE(k, tape);
+            kiln_watch(tape, in[0]);
+            kiln_watch(tape, in[1]);
+            if (traced)
+                y[0] = kiln_call(f, in[0], in[1]);
+            else
+                forward(k, in, y, &x);
+            kiln_gradients(tape, kiln_sum(kiln_mul(y[0], y[0]), KILN_ALL), KILN_IN(in[0], in[1]), traced ? got : want);
+        }
+        for (int r = 0; r < 2; r++) same_bits(&x, "under a tape", got[r], kiln_data(want[r]));
+        kiln_function_free(f);
+    }
+}
+
 /* ---- sizes that only a call knows ------------------------------------------------------------------------------------------ */
 
 static void strided(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -300,7 +345,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
+    const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(reference), ENGINE_TEST(calls_under_tapes), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
         ENGINE_TEST(refusals)};
     return cmocka_run_group_tests_name("conv", tests, NULL, NULL);
 }

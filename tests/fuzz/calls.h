@@ -95,7 +95,12 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
     case 8: return kiln_max_pool(a, &(kiln_window){.size = {2, 2}, .stride = {number(in)}});
     case 9: {
         kiln_window w = window(in);
-        return byte(in) & 1 ? kiln_avg_pool(a, &w) : kiln_conv2d(a, b, &w);
+        if (byte(in) & 1) return byte(in) & 1 ? kiln_avg_pool(a, &w) : kiln_conv2d(a, b, &w);
+        kiln_convolution c = {.same = w.same, .groups = w.groups, .channels_first = byte(in) & 1, .output_pad = {w.pad[1][1], 0, w.pad[0][0]}};
+        memcpy(c.stride, w.stride, sizeof w.stride);
+        memcpy(c.dilation, w.dilation, sizeof w.dilation);
+        memcpy(c.pad, w.pad, sizeof w.pad);
+        return byte(in) & 1 ? kiln_convolve(a, b, &c) : kiln_convolve_transposed(a, b, &c);
     }
     case 10: return kiln_layernorm(a, b, b, 1e-5);
     case 11: return kiln_take_along(a, b, (int)number(in));
