@@ -121,6 +121,24 @@ typedef struct Program {
     uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 
+/* The numbers of a HostConv from n to spread, for op conv or conv_filter with these attributes. x, w, y: the sizes of images,
+ * filters and results. */
+#define HOST_CONV_NUMBERS(c) ((int64_t *)(void *)((char *)(c) + offsetof(HostConv, n)))
+static inline void conv_numbers(
+    Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim to[CONV_DIMS])
+{
+    const struct conv_attrs *a = ATTRS(conv, attr); /* conv_filter's begin in the same way, without spread */
+    const Dim alone[4] = {x[0], a->groups, w[rank - 2], w[rank - 1] / a->groups};
+    memcpy(to, alone, sizeof alone);
+    for (uint32_t j = 0; j < 3; j++) {
+        const bool there = j + rank >= 5;
+        const uint32_t i = j + rank - 5;
+        const Dim of[6] = {there ? x[1 + i] : 1, there ? w[i] : 1, there ? y[1 + i] : 1, a->stride[j], a->dilation[j],
+            op == OP_conv ? a->spread[j] : 1};
+        for (uint32_t k = 0; k < 6; k++) to[4 + 3 * k + j] = of[k];
+    }
+}
+
 /* How many buffers the step lists in `buf`. */
 static inline uint32_t step_buffers(const Program *p, const Step *s)
 {

@@ -276,7 +276,8 @@ Value expand_conv(Rebuild *rb, const Node *n)
     memcpy(c.low, a->low, sizeof c.low);
     memcpy(c.out + SPACE - space, y.dim + 1, space * sizeof *c.out);
     if (!makes_filters) memcpy(c.spread, a->spread, sizeof c.spread);
-    if (is_empty(&to) || is_empty(&y)) return emit_constant(c.e, 0, &to);
+    /* sums of nothing: the taps of filters without channels may be as many as they like */
+    if (is_empty(&to) || is_empty(graph_type(rb->from, n->in[1]))) return emit_constant(c.e, 0, &to);
     Value x = all_axes(&c, rb->map[n->in[0]], 1), with = all_axes(&c, rb->map[n->in[1]], makes_filters);
     if (x == 0 || with == 0) return 0;
     int64_t count = 1;

@@ -325,7 +325,7 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
 static void run_conv(Interp *in, const Step *s)
 {
     HostConv c = {.type = s->conv.type, .filters = s->conv.filters, .x = address(in, s->buf[0]), .with = address(in, s->buf[1]), .to = address(in, s->buf[2])};
-    int64_t *number = &c.n;
+    int64_t *number = HOST_CONV_NUMBERS(&c);
     for (uint32_t i = 0; i < CONV_DIMS; i++) number[i] = value_of(in, s->conv.dim[i]);
     memcpy(c.low, s->conv.low, sizeof c.low);
     conv_model(&c);

@@ -3,6 +3,7 @@
 #include "../eager.h"
 
 #include "../contract/contract.h"
+#include "../program.h"
 #include "ops.h"
 
 static bool run_matmul(const Run *r)
@@ -32,7 +33,7 @@ static bool run_matmul(const Run *r)
 /* v's memory, or if its elements do not lie in order a copy of them. NULL: ST_MEMORY. */
 static const void *in_order(const Run *r, const View *v, Buffer **copy)
 {
-    const size_t bytes = (size_t)view_elements(v) * dtype_bytes((DType)v->dtype);
+    const size_t bytes = (size_t)MAX_OF(view_elements(v), 1) * dtype_bytes((DType)v->dtype);
     Status none = {0};
     if (view_contiguous(v)) return v->data;
     *copy = contract_memory(r->threads, bytes, &none);
@@ -46,21 +47,9 @@ static bool run_conv(const Run *r)
 {
     const View *x = &r->in[0], *with = &r->in[1], *to = r->out;
     const bool filters = r->op == OP_conv_filter;
-    const View *w = filters ? to : with, *y = filters ? with : to;
-    const struct conv_attrs *a = ATTRS(conv, r->attr);
-    const int space = x->rank - 2;
-    HostConv c = {.type = x->dtype, .filters = filters, .n = x->dim[0], .groups = a->groups, .c = w->dim[space], .to = to->data};
-    c.o = w->dim[space + 1] / a->groups;
-    for (int j = 0; j < 3; j++) {
-        const int i = j - (3 - space);
-        c.in[j] = i < 0 ? 1 : x->dim[1 + i];
-        c.taps[j] = i < 0 ? 1 : w->dim[i];
-        c.out[j] = i < 0 ? 1 : y->dim[1 + i];
-        c.stride[j] = a->stride[j];
-        c.dilation[j] = a->dilation[j];
-        c.spread[j] = filters ? 1 : a->spread[j];
-        c.low[j] = a->low[j];
-    }
+    HostConv c = {.type = x->dtype, .filters = filters, .to = to->data};
+    conv_numbers(r->op, r->attr, x->rank, x->dim, (filters ? to : with)->dim, (filters ? with : to)->dim, HOST_CONV_NUMBERS(&c));
+    memcpy(c.low, ATTRS(conv, r->attr)->low, sizeof c.low);
     Buffer *copy[2] = {NULL};
     c.x = in_order(r, x, &copy[0]);
     c.with = c.x ? in_order(r, with, &copy[1]) : NULL;

@@ -135,9 +135,6 @@ bool lower_matmul(Scope *s, const Node *n)
 static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type *y)
 {
     const Type *x = graph_type(s->g, n->in[0]);
-    const struct conv_attrs *a = ATTRS(conv, n->attr->at); /* conv_filter's begin in the same way, without spread */
-    const uint32_t space = x->rank - 2u;
-    const bool filters = n->op == OP_conv_filter;
     if (!s->lw->o->host_products)
         return status_fail(s->lw->st, ST_UNSUPPORTED,
             "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
@@ -151,23 +148,10 @@ static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type
     Step *step = scope_step(s, STEP_CONV);
     step->buf = buf;
     step->conv.type = x->dtype;
-    step->conv.filters = filters;
-    Dim *dim = step->conv.dim; /* HostConv's n, groups, c, o, in, taps, out, stride, dilation, spread */
-    dim[0] = x->dim[0];
-    dim[1] = a->groups;
-    dim[2] = w->dim[space];
-    dim[3] = w->dim[space + 1] / a->groups;
-    for (uint32_t j = 0; j < 3; j++) {
-        const bool there = j + space >= 3;
-        const uint32_t i = j + space - 3;
-        dim[4 + j] = there ? x->dim[1 + i] : 1;
-        dim[7 + j] = there ? w->dim[i] : 1;
-        dim[10 + j] = there ? y->dim[1 + i] : 1;
-        dim[13 + j] = a->stride[j];
-        dim[16 + j] = a->dilation[j];
-        dim[19 + j] = filters ? 1 : a->spread[j];
-        step->conv.low[j] = a->low[j];
-    }
+    step->conv.filters = n->op == OP_conv_filter;
+    memcpy(step->conv.low, ATTRS(conv, n->attr->at)->low, sizeof step->conv.low);
+    Dim *dim = step->conv.dim;
+    conv_numbers((Op)n->op, n->attr->at, x->rank, x->dim, w->dim, y->dim, dim);
     for (uint32_t i = 0; i < CONV_DIMS; i++) lower_dim(s->lw, dim[i]);
     for (uint32_t i = 0; i < 3; i++) lower_read(s->lw, buf[i]);
     s->lw->p->launches++;

@@ -70,7 +70,10 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     if (covered != DIM_BAD && extent_lo(t, n) >= covered) {
         g->out[axis] = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, n, covered), g->stride[axis]);
         g->out[axis] = extent(t, at, EXTENT_ADD, g->out[axis], 1);
-        return true;
+        if (g->out[axis] != DIM_BAD) return true;
+        fail(t, at, KILN_EUNSUPPORTED, "%s: the number of windows along axis %d %s: %s", g->op, 1 + axis,
+            extent_trouble(t, why, sizeof why), tensor_text(x, text, sizeof text));
+        return false;
     }
     fail(t, at, KILN_ESHAPE,
         "%s: a window of %lld elements (size %lld, dilation %lld) %s larger than axis %d with its "
