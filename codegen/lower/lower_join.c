@@ -28,8 +28,8 @@ static bool makes_rows(Lower *lw, const Step *s, Made *m)
 /* Whether the stream stays in row number i of the chunk axis. */
 static bool within_row(const Kernel *k, const Stream *s, Dim columns)
 {
-    Dim reach = 0;
-    if (s->dyn >= 0 || s->base != 0 || s->coef[k->chunk] != columns) return false;
+    Dim reach = s->base;
+    if (s->dyn >= 0 || !dim_is_const(s->base) || s->coef[k->chunk] != columns) return false;
     for (uint32_t a = 0; a < k->naxis; a++) {
         if ((int)a == k->chunk || s->coef[a] == 0) continue;
         if (s->coef[a] == 1 && k->extent[a] == columns && reach == 0) {
