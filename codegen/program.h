@@ -21,6 +21,7 @@
 
 #define ENTRY_LOOP 256
 #define CONV_DIMS 22 /* the numbers of a HostConv that may be symbolic, and those between them */
+#define HOST_CONV_NUMBERS(c) ((int64_t *)(void *)((char *)(c) + offsetof(HostConv, n)))
 _Static_assert(offsetof(HostConv, low) == offsetof(HostConv, n) + CONV_DIMS * sizeof(int64_t), "they lie one after the other");
 
 typedef enum BufKind {
@@ -123,7 +124,6 @@ typedef struct Program {
 
 /* The numbers of a HostConv from n to spread, for op conv or conv_filter with these attributes. x, w, y: the sizes of images,
  * filters and results. */
-#define HOST_CONV_NUMBERS(c) ((int64_t *)(void *)((char *)(c) + offsetof(HostConv, n)))
 static inline void conv_numbers(
     Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim to[CONV_DIMS])
 {
@@ -135,7 +135,7 @@ static inline void conv_numbers(
         const uint32_t i = j + rank - 5;
         const Dim of[6] = {there ? x[1 + i] : 1, there ? w[i] : 1, there ? y[1 + i] : 1, a->stride[j], a->dilation[j],
             op == OP_conv ? a->spread[j] : 1};
-        for (uint32_t k = 0; k < 6; k++) to[4 + 3 * k + j] = of[k];
+        for (uint32_t at = 0; at < 6; at++) to[4 + 3 * at + j] = of[at];
     }
 }
 
