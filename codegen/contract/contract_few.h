@@ -19,11 +19,11 @@ static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, con
     }
 }
 
-/* n elements of b that lie side by side, from number `at` on. */
-static const T *NAME(line_of_b_)(const Block *g, int64_t at, int64_t n, T *room)
+/* n elements of an operand that lie side by side, from number `at` on. */
+static const T *NAME(line_)(const Block *g, const void *operand, int64_t at, int64_t n, T *room)
 {
-    if (!g->narrow) return (const T *)g->b + at;
-    widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->b + at * g->narrow_bytes, 1, n);
+    if (!g->narrow) return (const T *)operand + at;
+    widen(g->narrow, (float *)(void *)room, (const uint8_t *)operand + at * g->narrow_bytes, 1, n);
     return room;
 }
 
@@ -50,11 +50,11 @@ static void NAME(strip_)(const Block *g)
         NAME(rows_of_a_)(g, k0, end, a_room, a);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
         for (; k + 4 <= end; k += 4) {
-            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, (k0 + k + l) * g->b_row, g->n, room + l * STRIP);
+            for (int l = 0; l < 4; l++) b[l] = NAME(line_)(g, g->b, (k0 + k + l) * g->b_row, g->n, room + l * STRIP);
             for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
         }
         for (; k < end; k++) {
-            const T *line = NAME(line_of_b_)(g, (k0 + k) * g->b_row, g->n, room);
+            const T *line = NAME(line_)(g, g->b, (k0 + k) * g->b_row, g->n, room);
             for (int64_t r = 0; r < g->m; r++)
                 for (int64_t j = 0; j < g->n; j++) chain[r * apart + j] = NAME(mad_)(a[r][k], line[j], chain[r * apart + j]);
         }
@@ -78,7 +78,7 @@ static void NAME(columns_)(const Block *g, int64_t first)
         V chain[FEW_ROWS][2];
         NAME(rows_of_a_)(g, k0, end, a_room, a);
         for (int64_t j = 0; j < vectors * LANES; j++)
-            b[j] = j < n ? NAME(line_of_b_)(g, (first + j) * g->b_col + k0, end, room + j * TREE_PRODUCT) : b[n - 1];
+            b[j] = j < n ? NAME(line_)(g, g->b, (first + j) * g->b_col + k0, end, room + j * TREE_PRODUCT) : b[n - 1];
         for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
         for (; k + LANES <= end; k += LANES)
             for (int v = 0; v < vectors; v++) {
@@ -144,10 +144,44 @@ static void NAME(near_)(const Block *g)
     for (int64_t j = 0; j < g->n; j += step) run(g, MIN_OF(j, g->n - step));
 }
 
+/* Of one column that lies side by side, as the rows do: lanes run along chains, LANES of them at a time, whose elements are turned
+ * in registers. The last chain, which may be shorter, goes alone. */
+static void NAME(dots_)(const Block *g)
+{
+    _Alignas(64) T room[2][LANES * TREE_PRODUCT], total[LANES];
+    for (int64_t r = 0; r < g->m; r++) {
+        T sum = 0, last = 0;
+        int64_t k = 0;
+        for (int64_t chains; (chains = MIN_OF((g->k - k) / TREE_PRODUCT, LANES)) > 0; k += chains * TREE_PRODUCT) {
+            const T *x = NAME(line_)(g, g->a, r * g->a_row + k, chains * TREE_PRODUCT, room[0]), *a[LANES], *b[LANES];
+            const T *y = NAME(line_)(g, g->b, k, chains * TREE_PRODUCT, room[1]);
+            for (int64_t l = 0; l < LANES; l++) {
+                a[l] = x + MIN_OF(l, chains - 1) * TREE_PRODUCT;
+                b[l] = y + MIN_OF(l, chains - 1) * TREE_PRODUCT;
+            }
+            V chain = SPLAT(0);
+            for (int64_t p = 0; p < TREE_PRODUCT; p += LANES) {
+                V left[LANES], right[LANES];
+                NAME(turn_)(left, a, p);
+                NAME(turn_)(right, b, p);
+                UNROLL
+                for (int l = 0; l < LANES; l++) chain = MADD(left[l], right[l], chain);
+            }
+            STORE(total, chain);
+            for (int64_t l = 0; l < chains; l++) sum += total[l];
+        }
+        const T *x = NAME(line_)(g, g->a, r * g->a_row + k, g->k - k, room[0]), *y = NAME(line_)(g, g->b, k, g->k - k, room[1]);
+        for (int64_t p = 0; p < g->k - k; p++) last = NAME(mad_)(x[p], y[p], last);
+        ((T *)g->c)[r * g->c_row] = k < g->k ? sum + last : sum;
+    }
+}
+
 static void NAME(few_)(const Block *g)
 {
     if (g->b_col == 1 && g->m == 1 && !g->narrow && g->n >= LANES && g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
         NAME(near_)(g);
+    } else if (g->n == 1 && g->b_row == 1 && g->a_col == 1) {
+        NAME(dots_)(g);
     } else if (g->b_col == 1 || g->n == 1) {
         int64_t size = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
         Block strip = *g;
