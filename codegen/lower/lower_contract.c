@@ -78,10 +78,13 @@ void contract_needs(Scope *s, const Node *n)
     s->needed[scope_root(s->g, b.from)] = true;
 }
 
+#define LONG_DOT 512 /* for which the host's routine takes chains side by side */
+
 /* Rows, columns and inner size so few that emitted code needs no help from the host's routine. */
 static bool is_small(const DimTable *dims, const Dim *extent)
 {
     int64_t work = 1;
+    if (extent[0] == 1 && extent[1] == 1 && dim_hi(dims, extent[2]) > LONG_DOT) return false;
     for (int i = 0; i < 3; i++)
         if (__builtin_mul_overflow(work, MAX_OF(dim_hi(dims, extent[i]), 1), &work)) return false;
     return work <= SMALL_PRODUCT;
