@@ -35,6 +35,7 @@ typedef struct Conv {
 
 /* How far apart neighbours are, in elements. */
 typedef struct Lines {
+    bool copies;         /* a copy is read, else x itself */
     int64_t channels;    /* that are read */
     int64_t first, wide; /* of a line's positions in x, without its padding: the first, and how many of a copy */
     int64_t tap[3];      /* from one tap to the next */
@@ -42,7 +43,7 @@ typedef struct Lines {
 } Lines;
 
 /* For the windows of n positions from number `first` on. */
-void lines_of(Lines *at, const Conv *v, int64_t channels, int64_t first, int64_t n);
+void lines_of(Lines *at, const Conv *v, bool copies, int64_t channels, int64_t first, int64_t n);
 /* Copies what the windows of lines first .. last of a plane of y cover; the end of the copy. */
 char *copy_lines(const Lines *at, const Conv *v, int64_t plane, int64_t first, int64_t last, int64_t channel, char *to);
 /* Where they begin in x, if nothing of them is padding. */

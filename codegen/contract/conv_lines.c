@@ -2,15 +2,16 @@
  * holds. Never multiplies. */
 #include "conv.h"
 
-void lines_of(Lines *at, const Conv *v, int64_t channels, int64_t first, int64_t n)
+void lines_of(Lines *at, const Conv *v, bool copies, int64_t channels, int64_t first, int64_t n)
 {
     const Axis *x = v->axis;
-    int64_t near = v->copies ? channels : v->c->groups * v->c->c;
+    int64_t near = copies ? channels : v->c->groups * v->c->c;
+    at->copies = copies;
     at->channels = channels;
     at->first = first * x[2].stride - x[2].low;
     at->wide = (n - 1) * x[2].stride + (x[2].taps - 1) * x[2].dilation + 1;
-    const int64_t row = (v->copies ? at->wide : x[2].in) * near, line = v->copies ? x[0].taps * row : row;
-    at->tap[0] = v->copies ? row : x[0].dilation * x[1].in * row;
+    const int64_t row = (copies ? at->wide : x[2].in) * near, line = copies ? x[0].taps * row : row;
+    at->tap[0] = copies ? row : x[0].dilation * x[1].in * row;
     at->tap[1] = x[1].dilation * line;
     at->tap[2] = x[2].dilation * near;
     at->line = x[1].stride * line;

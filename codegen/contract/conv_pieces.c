@@ -63,7 +63,7 @@ static void look_up(Piece *p, int64_t k, int64_t n)
         int64_t line = (k + i) / x[2].out, from = (k + i) % x[2].out, plane = line / x[1].out, last = line;
         while (!p->v->single && last + 1 < (plane + 1) * x[1].out && (last + 1) * x[2].out < k + n) last++;
         int64_t end = MIN_OF((last + 1) * x[2].out - k, n), first = p->v->single ? from : 0, base;
-        if (p->v->single) lines_of(&p->at, p->v, p->at.channels, from, end - i);
+        if (p->v->single) lines_of(&p->at, p->v, p->v->copies, p->at.channels, from, end - i);
         if (p->v->copies) {
             base = (to - p->lines) / p->v->size;
             to = copy_lines(&p->at, p->v, plane, line % x[1].out, last % x[1].out, p->channel, to);
@@ -120,7 +120,7 @@ static void place_lines(Piece *p, int64_t line, int64_t n)
     char *to = p->lines;
     for (int64_t i = 0; i < n;) {
         int64_t plane = (line + i) / x[1].out, first = (line + i) % x[1].out, last = MIN_OF(x[1].out, first + n - i) - 1, base;
-        if (p->v->copies) {
+        if (p->at.copies) {
             base = (to - p->lines) / p->v->size;
             to = copy_lines(&p->at, p->v, plane, first, last, p->channel, to);
         } else {
@@ -128,7 +128,7 @@ static void place_lines(Piece *p, int64_t line, int64_t n)
         }
         for (int64_t h = first; h <= last; h++, i++, base += p->at.line) p->run_a[i] = base;
     }
-    p->g.a = p->v->copies ? p->lines : p->v->c->x;
+    p->g.a = p->at.copies ? p->lines : p->v->c->x;
 }
 
 static void no_taps(const Piece *p)
@@ -139,36 +139,79 @@ static void no_taps(const Piece *p)
         for (int64_t r = 0; r < p->g.m; r++) memset(v->to + (p->run_c[i] + r * row) * v->size, 0, (size_t)(p->g.n * v->size));
 }
 
-/* Of y: some lines, of one or more planes, or a part of each; some columns. */
-static size_t piece_of_y(Piece *p, int64_t number)
+/* n lines from number `line` of all planes on, and m positions of each from `first` on. */
+static size_t rectangle(Piece *p, bool copies, int64_t line, int64_t n, int64_t first, int64_t m)
 {
-    Conv *v = p->v;
+    const Conv *v = p->v;
     const Axis *x = v->axis;
-    int64_t all = v->c->groups * v->c->o, strip = number % v->strips * v->columns, group = number / v->strips % v->groups;
-    number /= v->strips * v->groups;
-    int64_t width = number % v->widths * v->width, line = number / v->widths * v->lines;
-    p->channel = v->each ? strip : group * v->c->c;
-    p->column = group * v->c->o + strip;
-    p->g.n = MIN_OF(v->across - strip, v->columns);
-    p->g.m = MIN_OF(x[2].out - width, v->width);
-    p->runs.count = MIN_OF(v->c->n * x[0].out * x[1].out - line, v->lines);
-    lines_of(&p->at, v, v->each ? p->g.n : v->c->c, width, p->g.m);
+    if (m <= 0) return 0;
+    p->g.m = m;
+    p->runs.count = n;
+    lines_of(&p->at, v, copies, v->each ? p->g.n : v->c->c, first, m);
     p->g.a_row = p->at.next;
-    p->g.b_row = all;
-    for (int64_t i = 0; i < p->runs.count; i++) {
+    for (int64_t i = 0; i < n; i++) {
         int64_t plane = (line + i) / x[1].out, h = (line + i) % x[1].out * x[1].to_step + x[1].to_first;
         int64_t depth = plane / x[0].out * v->c->out[0] + plane % x[0].out * x[0].to_step + x[0].to_first;
-        int64_t position = (depth * v->c->out[1] + h) * v->c->out[2] + width * x[2].to_step + x[2].to_first;
-        p->run_c[i] = position * all + p->column;
-        p->run_part[i] = i * p->g.m * p->g.n;
+        int64_t position = (depth * v->c->out[1] + h) * v->c->out[2] + first * x[2].to_step + x[2].to_first;
+        p->run_c[i] = position * p->g.b_row + p->column;
+        p->run_part[i] = i * m * p->g.n;
     }
     if (v->k == 0) {
         no_taps(p);
         return 0;
     }
-    place_lines(p, line, p->runs.count);
+    place_lines(p, line, n);
     p->g.together = v->together;
-    return tree(p, 0, v->k, v->to, p->run_c, x[2].to_step * all);
+    return tree(p, 0, v->k, v->to, p->run_c, x[2].to_step * p->g.b_row);
+}
+
+/* Positions first .. end - 1 along an axis have all of their windows in x. */
+static void inner(const Axis *x, int64_t *first, int64_t *end)
+{
+    int64_t room = x->in - 1 - (x->taps - 1) * x->dilation + x->low;
+    *first = MIN_OF(x->low > 0 ? tree_blocks(x->low, x->stride) : 0, x->out);
+    *end = room < 0 ? *first : MIN_OF(MAX_OF(room / x->stride + 1, *first), x->out);
+}
+
+/* The same where moving x is most of the work: only windows that reach beyond it read copies. */
+static size_t inner_and_border(Piece *p, int64_t line, int64_t n, int64_t first, int64_t m)
+{
+    const Axis *x = p->v->axis;
+    int64_t from[3], to[3], lines;
+    size_t refused = 0;
+    for (int i = 0; i < 3; i++) inner(&x[i], &from[i], &to[i]);
+    int64_t left = MIN_OF(MAX_OF(from[2], first), first + m), right = MAX_OF(MIN_OF(to[2], first + m), left);
+    for (int64_t i = 0; i < n && !refused; i += lines) {
+        int64_t h = (line + i) % x[1].out, d = (line + i) / x[1].out % x[0].out;
+        bool is_inner = h >= from[1] && h < to[1] && d >= from[0] && d < to[0];
+        lines = MIN_OF(n - i, (is_inner ? to[1] : h < from[1] ? from[1] : x[1].out) - h);
+        if (lines <= 0) lines = 1;
+        if (!is_inner) {
+            refused = rectangle(p, true, line + i, lines, first, m);
+            continue;
+        }
+        refused = rectangle(p, true, line + i, lines, first, left - first);
+        if (!refused) refused = rectangle(p, false, line + i, lines, left, right - left);
+        if (!refused) refused = rectangle(p, true, line + i, lines, right, first + m - right);
+    }
+    return refused;
+}
+
+/* Of y: some lines, of one or more planes, or a part of each; some columns. */
+static size_t piece_of_y(Piece *p, int64_t number)
+{
+    const Conv *v = p->v;
+    const Axis *x = v->axis;
+    int64_t strip = number % v->strips * v->columns, group = number / v->strips % v->groups;
+    number /= v->strips * v->groups;
+    int64_t width = number % v->widths * v->width, line = number / v->widths * v->lines;
+    int64_t n = MIN_OF(v->c->n * x[0].out * x[1].out - line, v->lines), m = MIN_OF(x[2].out - width, v->width);
+    p->channel = v->each ? strip : group * v->c->c;
+    p->column = group * v->c->o + strip;
+    p->g.n = MIN_OF(v->across - strip, v->columns);
+    p->g.b_row = v->c->groups * v->c->o;
+    if (v->each && v->copies && v->read == v->size && v->k > 0) return inner_and_border(p, line, n, width, m);
+    return rectangle(p, v->copies, line, n, width, m);
 }
 
 /* Of the filters' gradient: all taps of some channels, some columns, some of k. Rows of taps that lie side by side in x and the
@@ -186,7 +229,7 @@ static size_t piece_of_filters(Piece *p, int64_t number)
     p->channel = v->each ? strip : group * c + block;
     p->column = group * v->c->o + strip;
     p->g.b_row = all;
-    lines_of(&p->at, v, v->each ? p->g.n : p->g.m, 0, x[2].out);
+    lines_of(&p->at, v, v->copies, v->each ? p->g.n : p->g.m, 0, x[2].out);
     p->g.a_row = v->each ? p->at.tap[2] : 1;
     int64_t rows = p->g.m == c && p->at.tap[2] == p->g.m * p->g.a_row ? x[2].taps : 1, w = 0, h = 0, d = 0;
     p->g.m *= rows;
@@ -203,12 +246,13 @@ static size_t piece_of_filters(Piece *p, int64_t number)
     return tree(p, k, MIN_OF(k + v->part, v->k), v->to + k / v->part * cells * v->size, p->run_c, all);
 }
 
-static void lines_made(const Piece *p, int64_t number)
+static void lines_made(const Conv *v, int64_t number)
 {
-    const Conv *v = p->v;
-    int64_t block = number / (v->strips * v->groups), first = block * v->lines * v->axis[2].out;
+    const Axis *x = v->axis;
+    int64_t block = number / (v->strips * v->groups), first = block * v->lines;
+    int64_t end = MIN_OF(first + v->lines, v->c->n * x[0].out * x[1].out);
     if (v->along && (!v->left || atomic_fetch_sub(&v->left[block], 1) == 1))
-        contract_rows(&v->c->rows, first, first + p->runs.count * v->axis[2].out);
+        contract_rows(&v->c->rows, first * x[2].out, end * x[2].out);
 }
 
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
@@ -236,7 +280,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
         if (refused)
             v->refused = refused;
         else
-            lines_made(&p, lo);
+            lines_made(v, lo);
     }
     buffer_release(room);
 }
