@@ -70,7 +70,8 @@ NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
 # Kernels are compiled once for the baseline and once for each wider instruction set.
 KERNEL_FLAGS = $(if $(filter codegen/eager/% codegen/contract/%,$<),-O3) \
 	$(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
-	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma)
+	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma) \
+	$(if $(filter %_vnni_avx512.c,$<),-mavx512vnni)
 X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 

@@ -217,7 +217,8 @@ static void do_matmul(Run *e, const uint32_t *r)
     kiln_tensor *x = e->value[a], *y = to_dtype(e->value[b], kiln_dtype_of(x));
     bool meets = kiln_rank(y) == 1 ? kiln_dim(y, 0) == kiln_dim(x, -1) : kiln_rank(y) == 2 && kiln_dim(y, 0) == kiln_dim(x, -1);
     if (!meets && kiln_rank(x) > 2) return;
-    put(e, "matmul", a, meets ? b : a, kiln_matmul(x, meets ? y : kiln_transpose(x, KILN_ALL)));
+    if (!meets) y = kiln_transpose(x, KILN_ALL), b = a;
+    put(e, r[2] % 4 ? "matmul" : "matmul_to", a, b, r[2] % 4 ? kiln_matmul(x, y) : kiln_matmul_to(kiln_cast(x, KILN_I8), kiln_cast(y, KILN_I8), KILN_I32));
 }
 
 static void do_move(Run *e, const uint32_t *r)

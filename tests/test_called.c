@@ -102,6 +102,8 @@ static void moves(Bad *x)
     BAD("matmul", SHAPE, kiln_matmul(x->f, x->g));
     BAD("matmul", SHAPE, kiln_matmul(x->s, x->g));
     BAD("matmul", DTYPE, kiln_matmul(x->f, x->i));
+    BAD("matmul_to", SHAPE, kiln_matmul_to(x->i, kiln_zeros(x->k, KILN_I8, KILN_SHAPE(77, 2)), KILN_I32));
+    BAD("matmul_to", DTYPE, kiln_matmul_to(x->i, x->f, KILN_I32));
 }
 
 static void losses(Bad *x)

@@ -1,6 +1,6 @@
-/* contract_few: few rows times a matrix that is read once and not packed. Part of contract_kernel.h, whose macros it uses.
- * Each row of c takes chain after chain of mad(a[k], b[k][n], chain). Operands may be of a narrow type, which is widened piece by
- * piece. */
+/* contract_few: few rows times a matrix that is read once and not packed: part of contract_kernel.h, whose macros it uses, and by
+ * itself what there is for wide integers (contract_integers.h). Each row of c takes chain after chain of mad(a[k], b[k][n], chain).
+ * Operands may be of a narrow type, which is widened piece by piece. */
 
 #define STRIP (4096 / (int)sizeof(T)) /* columns at a time */
 
@@ -11,7 +11,7 @@ static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, con
         int64_t at = r * g->a_row + k0 * g->a_col;
         row[r] = room;
         if (g->narrow)
-            widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->a + at * g->narrow_bytes, g->a_col, k);
+            widen(g->narrow, room, (const uint8_t *)g->a + at * g->narrow_bytes, g->a_col, k);
         else if (g->a_col == 1)
             row[r] = (const T *)g->a + at;
         else
@@ -19,11 +19,14 @@ static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, con
     }
 }
 
-/* n elements of b that lie side by side, from number `at` on. */
-static const T *NAME(line_of_b_)(const Block *g, int64_t at, int64_t n, T *room)
+/* n elements of b from number `at` on, so far apart: as they lie side by side, or in `room`. */
+static const T *NAME(line_of_b_)(const Block *g, int64_t at, int64_t apart, int64_t n, T *room)
 {
-    if (!g->narrow) return (const T *)g->b + at;
-    widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->b + at * g->narrow_bytes, 1, n);
+    if (!g->narrow && (apart == 1 || n == 1)) return (const T *)g->b + at;
+    if (g->narrow)
+        widen(g->narrow, room, (const uint8_t *)g->b + at * g->narrow_bytes, apart, n);
+    else
+        for (int64_t i = 0; i < n; i++) room[i] = ((const T *)g->b)[at + i * apart];
     return room;
 }
 
@@ -39,7 +42,7 @@ static void NAME(four_)(const T *a, const T *const *b, int64_t n, T *c)
         c[j] = NAME(mad_)(a[3], b3[j], NAME(mad_)(a[2], b2[j], NAME(mad_)(a[1], b1[j], NAME(mad_)(a[0], b0[j], c[j]))));
 }
 
-/* At most STRIP columns, which lie side by side in each row of b. */
+/* At most STRIP columns. */
 static void NAME(strip_)(const Block *g)
 {
     _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[4 * STRIP];
@@ -50,11 +53,11 @@ static void NAME(strip_)(const Block *g)
         NAME(rows_of_a_)(g, k0, end, a_room, a);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
         for (; k + 4 <= end; k += 4) {
-            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, (k0 + k + l) * g->b_row, g->n, room + l * STRIP);
+            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, (k0 + k + l) * g->b_row, g->b_col, g->n, room + l * STRIP);
             for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
         }
         for (; k < end; k++) {
-            const T *line = NAME(line_of_b_)(g, (k0 + k) * g->b_row, g->n, room);
+            const T *line = NAME(line_of_b_)(g, (k0 + k) * g->b_row, g->b_col, g->n, room);
             for (int64_t r = 0; r < g->m; r++)
                 for (int64_t j = 0; j < g->n; j++) chain[r * apart + j] = NAME(mad_)(a[r][k], line[j], chain[r * apart + j]);
         }
@@ -78,7 +81,7 @@ static void NAME(columns_)(const Block *g, int64_t first)
         V chain[FEW_ROWS][2];
         NAME(rows_of_a_)(g, k0, end, a_room, a);
         for (int64_t j = 0; j < vectors * LANES; j++)
-            b[j] = j < n ? NAME(line_of_b_)(g, (first + j) * g->b_col + k0, end, room + j * TREE_PRODUCT) : b[n - 1];
+            b[j] = j < n ? NAME(line_of_b_)(g, (first + j) * g->b_col + k0, 1, end, room + j * TREE_PRODUCT) : b[n - 1];
         for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
         for (; k + LANES <= end; k += LANES)
             for (int v = 0; v < vectors; v++) {
@@ -148,11 +151,11 @@ static void NAME(few_)(const Block *g)
 {
     if (g->b_col == 1 && g->m == 1 && !g->narrow && g->n >= LANES && g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
         NAME(near_)(g);
-    } else if (g->b_col == 1 || g->n == 1) {
+    } else if (g->b_col == 1 || g->n == 1 || g->b_row != 1) {
         int64_t size = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
         Block strip = *g;
         for (int64_t j = 0; j < g->n; j += STRIP) {
-            strip.b = (const char *)g->b + j * size;
+            strip.b = (const char *)g->b + j * g->b_col * size;
             strip.c = (T *)g->c + j;
             strip.n = MIN_OF(g->n - j, STRIP);
             NAME(strip_)(&strip);
@@ -160,6 +163,13 @@ static void NAME(few_)(const Block *g)
     } else {
         for (int64_t j = 0; j < g->n; j += WIDE) NAME(columns_)(g, j);
     }
+}
+
+/* c[m][n] += x[m][n], rows c_row and n apart. */
+static void NAME(add_)(void *c, int64_t c_row, const void *x, int64_t m, int64_t n)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) ((T *)c)[i * c_row + j] += ((const T *)x)[i * n + j];
 }
 
 #undef NEAR_FN

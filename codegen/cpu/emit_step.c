@@ -161,6 +161,7 @@ static void host_product(Entry *e, const Step *s)
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    set_field(g, LLVMConstInt(g->i32, s->contract.to, false), e->contract, offsetof(HostContract, to), 4);
     LLVMValueRef fn = field(g, g->ptr, e->host, offsetof(KilnHost, contract));
     LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
     step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);

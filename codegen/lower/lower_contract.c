@@ -97,7 +97,8 @@ bool lower_matmul(Scope *s, const Node *n)
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);
-    step->contract.type = t->dtype;
+    step->contract.type = x->dtype;
+    step->contract.to = t->dtype;
     step->contract.nbatch = batch;
     memcpy(step->contract.batch, t->dim, batch * sizeof *t->dim);
     step->contract.m = t->dim[batch];
