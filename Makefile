@@ -98,8 +98,8 @@ EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 PROGRAM_C  := $(wildcard tests/programs/*.c)
 BENCH_C    := $(wildcard tests/bench/*.c)
 # The core suite: what valgrind and the thread sanitizer run.
-CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_text \
-	test_verify test_passes test_reverse test_lower test_eager test_eager_move test_eager_reduce test_contract test_scope \
+CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_thread_cores test_scalar test_graph test_dim test_fold \
+	test_text test_verify test_passes test_reverse test_lower test_eager test_eager_move test_eager_reduce test_contract test_scope \
 	test_tape test_ops test_compose test_print test_nn test_data test_chain test_host_stack
 
 object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))
