@@ -74,5 +74,5 @@ static inline void turn_f64(__m256d *to, const double *const *row, int64_t at)
 #define VECTOR_f64 __m256d
 #include "contract_integers.h"
 
-static const ContractType of_f32 = PACKED_TYPE(f32, f32), of_f64 = PACKED_TYPE(f64, f64);
+static const ContractType of_f32 = PACKED_TYPE(f32), of_f64 = PACKED_TYPE(f64);
 const ContractTier contract_avx2 = {narrow, ROWS, {&of_f32, &of_f64, &of_i32, &of_i64, &of_pairs}};

@@ -37,5 +37,5 @@
 #define VECTOR_f64 __m512d
 #include "contract_integers.h"
 
-const ContractType contract_avx512_f32 = PACKED_TYPE(f32, f32), contract_avx512_f64 = PACKED_TYPE(f64, f64);
+const ContractType contract_avx512_f32 = PACKED_TYPE(f32), contract_avx512_f64 = PACKED_TYPE(f64);
 const ContractTier contract_avx512 = {narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}};

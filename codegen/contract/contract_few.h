@@ -4,29 +4,27 @@
 
 #define STRIP (4096 / (int)sizeof(T)) /* columns at a time */
 
-/* row[r]: a[r][k] from k0 on, where its elements lie side by side, or in `room`. */
-static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, const T **row)
+/* k elements of a row of a or a column of b, from number `at` of the operand on, in groups: where they lie side by side, or in
+ * `room`. */
+static const T *NAME(chain_of_)(const Block *g, const void *operand, int64_t at, int64_t apart, int64_t k, T *room)
 {
-    for (int64_t r = 0; r < g->m; r++, room += TREE_PRODUCT) {
-        int64_t at = r * g->a_row + k0 * g->a_col;
-        row[r] = room;
-        if (g->narrow)
-            widen(g->narrow, room, (const uint8_t *)g->a + at * g->narrow_bytes, g->a_col, k);
-        else if (g->a_col == 1)
-            row[r] = (const T *)g->a + at;
-        else
-            for (int64_t i = 0; i < k; i++) room[i] = ((const T *)g->a)[at + i * g->a_col];
-    }
+    if (g->narrow)
+        ALONG(g->narrow, room, (const uint8_t *)operand + at * g->narrow_bytes, apart, k);
+    else if (apart == 1)
+        return (const T *)operand + at;
+    else
+        for (int64_t i = 0; i < k; i++) room[i] = ((const T *)operand)[at + i * apart];
+    return room;
 }
 
-/* n elements of b from number `at` on, so far apart: as they lie side by side, or in `room`. */
-static const T *NAME(line_of_b_)(const Block *g, int64_t at, int64_t apart, int64_t n, T *room)
+/* n columns of b, of the group that begins at this k, as they lie side by side, or in `room`. */
+static const T *NAME(line_of_b_)(const Block *g, int64_t k, int64_t n, T *room)
 {
-    if (!g->narrow && (apart == 1 || n == 1)) return (const T *)g->b + at;
+    const uint8_t *b = (const uint8_t *)g->b + k * g->b_row * g->narrow_bytes;
     if (g->narrow)
-        widen(g->narrow, room, (const uint8_t *)g->b + at * g->narrow_bytes, apart, n);
+        ACROSS(g->narrow, room, b, k + 1 < g->k ? b + g->b_row * g->narrow_bytes : NULL, g->b_col, n);
     else
-        for (int64_t i = 0; i < n; i++) room[i] = ((const T *)g->b)[at + i * apart];
+        return NAME(chain_of_)(g, g->b, k * g->b_row, n == 1 ? 1 : g->b_col, n, room);
     return room;
 }
 
@@ -49,15 +47,16 @@ static void NAME(strip_)(const Block *g)
     const T *a[FEW_ROWS], *b[4];
     int64_t apart = (g->n + LANES - 1) / LANES * LANES; /* rows of the chain */
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
-        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
-        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
+        for (int64_t r = 0; r < g->m; r++)
+            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
         for (; k + 4 <= end; k += 4) {
-            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, (k0 + k + l) * g->b_row, g->b_col, g->n, room + l * STRIP);
+            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, k0 + (k + l) * GROUP, g->n, room + l * STRIP);
             for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
         }
         for (; k < end; k++) {
-            const T *line = NAME(line_of_b_)(g, (k0 + k) * g->b_row, g->b_col, g->n, room);
+            const T *line = NAME(line_of_b_)(g, k0 + k * GROUP, g->n, room);
             for (int64_t r = 0; r < g->m; r++)
                 for (int64_t j = 0; j < g->n; j++) chain[r * apart + j] = NAME(mad_)(a[r][k], line[j], chain[r * apart + j]);
         }
@@ -77,11 +76,12 @@ static void NAME(columns_)(const Block *g, int64_t first)
     int64_t n = MIN_OF(g->n - first, WIDE), vectors = n > LANES ? 2 : 1;
     memset(sum, 0, sizeof sum);
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
-        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
+        int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
         V chain[FEW_ROWS][2];
-        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        for (int64_t r = 0; r < g->m; r++)
+            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         for (int64_t j = 0; j < vectors * LANES; j++)
-            b[j] = j < n ? NAME(line_of_b_)(g, (first + j) * g->b_col + k0, 1, end, room + j * TREE_PRODUCT) : b[n - 1];
+            b[j] = j < n ? NAME(chain_of_)(g, g->b, (first + j) * g->b_col + k0, 1, length, room + j * TREE_PRODUCT) : b[n - 1];
         for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
         for (; k + LANES <= end; k += LANES)
             for (int v = 0; v < vectors; v++) {

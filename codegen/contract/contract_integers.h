@@ -27,24 +27,8 @@ INTEGER(i32, f32)
 INTEGER(i64, f64)
 #undef INTEGER
 
-/* to[k / 2]: pairs of k elements that lie side by side; behind the last of an odd number stands 0. The low half is the first, as in
- * memory. */
-static void pairs_along(int type, int32_t *to, const void *from, int64_t k)
-{
-    Half *half = (Half *)to;
-    switch (type) {
-#define CASE(t)                                                             \
-    case DT_##t:                                                            \
-        for (int64_t i = 0; i < k; i++) half[i] = ((const c_##t *)from)[i]; \
-        break;
-        CASE(i8)
-        CASE(u8)
-        CASE(i16)
-#undef CASE
-    default: break;
-    }
-    if (k % 2 != 0) half[k] = 0;
-}
+/* One pair: PAIR_MADD of a single element. */
+static inline int32_t pair_mad(int32_t x, int32_t y, int32_t z) { return (int16_t)x * (int16_t)y + (x >> 16) * (y >> 16) + z; }
 
 /* to[n]: pairs of the elements x[i * apart] and y[i * apart], y being NULL of x and 0. */
 static void pairs_across(int type, int32_t *to, const void *x, const void *y, int64_t apart, int64_t n)
@@ -73,6 +57,31 @@ static void pairs_across(int type, int32_t *to, const void *x, const void *y, in
     }
 }
 
+/* to[k / 2]: pairs of k elements so far apart; behind the last of an odd number stands 0. The low half is the first, as in memory.
+ */
+static void pairs_along(int type, int32_t *to, const void *from, int64_t apart, int64_t k)
+{
+    const int64_t size = apart * (int64_t)dtype_bytes((DType)type);
+    Half *half = (Half *)to;
+    if (apart != 1) {
+        pairs_across(type, to, from, (const char *)from + size, 2 * apart, k / 2);
+        if (k % 2 != 0) pairs_across(type, to + k / 2, (const char *)from + (k - 1) * size, NULL, 1, 1);
+        return;
+    }
+    switch (type) {
+#define CASE(t)                                                             \
+    case DT_##t:                                                            \
+        for (int64_t i = 0; i < k; i++) half[i] = ((const c_##t *)from)[i]; \
+        break;
+        CASE(i8)
+        CASE(u8)
+        CASE(i16)
+#undef CASE
+    default: break;
+    }
+    if (k % 2 != 0) half[k] = 0;
+}
+
 #define T int64_t
 #define SUFFIX i64
 #define GROUP 1
@@ -96,10 +105,11 @@ static void pairs_across(int type, int32_t *to, const void *x, const void *y, in
 #define MADD(x, y, z) ((x) * (y) + (z))
 #include "contract_kernel.h"
 #define turn_pairs turn_i32
+#define mad_pairs pair_mad
 #define T int32_t
 #define SUFFIX pairs
 #define GROUP 2
-#define ALONG(type, to, from, k) pairs_along(type, to, from, k)
+#define ALONG(type, to, from, apart, k) pairs_along(type, to, from, apart, k)
 #define ACROSS(type, to, from, second, line, lines) pairs_across(type, to, from, second, line, lines)
 #define V Vi32
 #define LANES (BYTES / 4)
@@ -109,4 +119,4 @@ static void pairs_across(int type, int32_t *to, const void *x, const void *y, in
 #define MADD(x, y, z) PAIR_MADD(x, y, z)
 #include "contract_kernel.h"
 
-static const ContractType of_i32 = PLAIN_TYPE(i32), of_i64 = PLAIN_TYPE(i64), of_pairs = PACKED_TYPE(pairs, i32);
+static const ContractType of_i32 = PLAIN_TYPE(i32), of_i64 = PLAIN_TYPE(i64), of_pairs = PACKED_TYPE(pairs);

@@ -11,7 +11,7 @@
  * No include guard; undefines those macros but ROWS at the end. Relies on contract_tier.h. */
 
 #if GROUP == 1
-#define ALONG(narrow, to, from, k) widen(narrow, to, from, 1, k)
+#define ALONG(narrow, to, from, apart, k) widen(narrow, to, from, apart, k)
 #define ACROSS(narrow, to, from, second, line, lines) widen(narrow, to, from, line, lines)
 #endif
 #define JOIN_(a, b) a##b
@@ -163,7 +163,7 @@ static const T *NAME(widened_)(Part *x, int64_t lines, int64_t k, T *room)
     const int64_t groups = (k + GROUP - 1) / GROUP, step = x->deep * x->narrow_bytes;
     T *to = room;
     if (x->deep == 1) {
-        for (int64_t i = 0; i < lines; i++, to += groups, from += x->line * x->narrow_bytes) ALONG(x->narrow, to, from, k);
+        for (int64_t i = 0; i < lines; i++, to += groups, from += x->line * x->narrow_bytes) ALONG(x->narrow, to, from, 1, k);
         x->line = groups;
     } else {
         for (int64_t p = 0; p < k; p += GROUP, to += lines, from += GROUP * step)
@@ -177,7 +177,9 @@ static const T *NAME(widened_)(Part *x, int64_t lines, int64_t k, T *room)
 static void NAME(pack_b_)(void *into, Part from, int64_t k, int64_t n)
 {
     T *to = into, room[SLAB * WIDE];
-    const T *b = NAME(widened_)(&from, n, k, room);
+    const bool whole = from.narrow && from.deep != 1 && n == WIDE; /* it becomes what is wanted */
+    const T *b = NAME(widened_)(&from, n, k, whole ? to : room);
+    if (whole) return;
     const int64_t b_row = from.deep, b_col = from.line;
     k = (k + GROUP - 1) / GROUP;
     if (b_row == 1 && b_col != 1) {
@@ -361,9 +363,7 @@ static void NAME(block_)(const Block *g)
 }
 
 #endif
-#if GROUP == 1
 #include "contract_few.h"
-#endif
 
 #ifdef PLAIN
 static bool NAME(packs_)(const Block *g)

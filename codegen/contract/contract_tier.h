@@ -54,10 +54,9 @@ typedef struct ContractType {
     void (*pack_b)(void *to, Part b, int64_t k, int64_t n);    /* one panel of one slab */
     void (*add)(void *c, int64_t c_row, const void *x, int64_t m, int64_t n); /* c[m][n] += x[m][n], rows c_row and n apart */
 } ContractType;
-#define PACKED_TYPE(t, few_type)                                                                                             \
-    {                                                                                                                        \
-        group_of_##t, lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, few_##few_type, cell_##t, pack_a_##t, pack_b_##t, \
-            add_##few_type                                                                                                   \
+#define PACKED_TYPE(t)                                                                                                        \
+    {                                                                                                                         \
+        group_of_##t, lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t, add_##t \
     }
 #define PLAIN_TYPE(t)                                                                      \
     {                                                                                      \

@@ -2,6 +2,8 @@
  * strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
+#define PAIRS_PRODUCT ((int64_t)1 << 14)
+
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
     Value from;
@@ -78,13 +80,15 @@ void contract_needs(Scope *s, const Node *n)
     s->needed[scope_root(s->g, b.from)] = true;
 }
 
-/* Rows, columns and inner size so few that emitted code needs no help from the host's routine. */
-static bool is_small(const DimTable *dims, const Dim *extent)
+/* Rows, columns and inner size so few that emitted code needs no help from the host's routine, which is several times faster with
+ * matrices of small integers. */
+static bool is_small(const DimTable *dims, const Dim *extent, bool pairs)
 {
-    int64_t work = 1;
+    int64_t work = 1, most = SMALL_PRODUCT;
+    if (pairs && dim_hi(dims, extent[0]) > 1 && dim_hi(dims, extent[1]) > 1) most = PAIRS_PRODUCT;
     for (int i = 0; i < 3; i++)
         if (__builtin_mul_overflow(work, MAX_OF(dim_hi(dims, extent[i]), 1), &work)) return false;
-    return work <= SMALL_PRODUCT;
+    return work <= most;
 }
 
 bool lower_matmul(Scope *s, const Node *n)
@@ -116,7 +120,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_row = b.stride[batch];
     step->contract.b_col = b.stride[batch + 1];
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
-    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims);
+    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims, t->dtype != x->dtype);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < t->rank; i++) {
         lower_dim(s->lw, t->dim[i]);
