@@ -113,7 +113,7 @@ static const struct { Unary *f; const char *name; Takes takes; } unary[] = {
     OP(FLOATS, sqrt), OP(FLOATS, exp), OP(FLOATS, exp2), OP(FLOATS, expm1), OP(FLOATS, log), OP(FLOATS, log2), OP(FLOATS, log10),
     OP(FLOATS, log1p), OP(FLOATS, sin), OP(FLOATS, cos), OP(FLOATS, tan), OP(FLOATS, asin), OP(FLOATS, acos), OP(FLOATS, atan),
     OP(FLOATS, sinh), OP(FLOATS, cosh), OP(FLOATS, tanh), OP(FLOATS, erf), OP(WHOLE, not), OP(NUMBERS, square), OP(FLOATS, reciprocal),
-    OP(FLOATS, rsqrt), OP(NUMBERS, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
+    OP(FLOATS, rsqrt), OP(ALL, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
     OP(FLOATS, isnan), OP(FLOATS, isfinite), OP(ALL, zeros_like), OP(ALL, ones_like), OP(ALL, stop_gradient), OP(FLOATS, norm),
 };
 static const struct { Binary *f; const char *name; Takes takes; } binary[] = {

@@ -34,6 +34,7 @@ static void elementwise(Bad *x)
     BAD("square", DTYPE, kiln_square(x->b));
     BAD("reciprocal", DTYPE, kiln_reciprocal(x->i));
     BAD("rsqrt", DTYPE, kiln_rsqrt(x->i));
+    BAD("relu", VALUE, kiln_relu(NULL));
     BAD("sigmoid", DTYPE, kiln_sigmoid(x->i));
     BAD("silu", DTYPE, kiln_silu(x->i));
     BAD("softplus", DTYPE, kiln_softplus(x->i));
