@@ -171,6 +171,3 @@ static void NAME(add_)(void *c, int64_t c_row, const void *x, int64_t m, int64_t
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) ((T *)c)[i * c_row + j] += ((const T *)x)[i * n + j];
 }
-
-#undef NEAR_FN
-#undef STRIP

@@ -8,7 +8,8 @@
  *   LOAD STORE SPLAT MADD  on V; MADD has one rounding exactly where ir/scalar.c's has
  *   ROWS                   of a tile, 6 or 14
  *   PLAIN                  if defined: nothing is packed, and there are no tiles
- * No include guard; undefines those macros but ROWS at the end. Relies on contract_tier.h. */
+ * No include guard; undefines those macros but ROWS at the end, and keeps its own, which are the same in each expansion. Relies on
+ * contract_tier.h. */
 
 #if GROUP == 1
 #define ALONG(narrow, to, from, apart, k) widen(narrow, to, from, apart, k)
@@ -385,61 +386,6 @@ static void NAME(block_)(const Block *g)
 #undef PLAIN
 #endif
 
-#undef JOIN_
-#undef JOIN
-#undef NAME
-#undef FREE_ROWS
-#undef TALL_ROWS
-#undef LONG_ROWS
-#undef PANELS
-#undef WIDE
-#undef HIGH
-#undef EACH_1
-#undef EACH_2
-#undef EACH_3
-#undef EACH_4
-#undef EACH_5
-#undef EACH_6
-#undef EACH_7
-#undef EACH_8
-#undef EACH_9
-#undef EACH_10
-#undef EACH_11
-#undef EACH_12
-#undef EACH_13
-#undef EACH_14
-#undef PACKED
-#undef FREE
-#undef FREE_0
-#undef FREE_1
-#undef FREE_2
-#undef FREE_3
-#undef FREE_4
-#undef FREE_5
-#undef FREE_6
-#undef FREE_7
-#undef FREE_8
-#undef FREE_9
-#undef FREE_10
-#undef FREE_11
-#undef FETCH_1
-#undef LOAD_1
-#undef BEGIN_1
-#undef STEP_1
-#undef END_1
-#undef FETCH_2
-#undef LOAD_2
-#undef BEGIN_2
-#undef STEP_2
-#undef END_2
-#undef TILE_FN
-#undef TILES
-#undef FREE_TILES
-#undef TALL_TILE
-#undef ONE
-#undef UP_TO_6
-#undef UP_TO_12
-#undef UP_TO_ROWS
 #undef T
 #undef SUFFIX
 #undef GROUP
