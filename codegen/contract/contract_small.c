@@ -1,5 +1,5 @@
-/* contract_small: products that read their operands as they lie: in what pieces, on which threads. Relies on contract_parts,
- * contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
+/* contract_small: products cut into pieces, each of which packs for itself what is worth it: which pieces, on which threads. Relies
+ * on contract_parts, contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
 #include "contract_parts.h"
 
 #include <stdatomic.h>
