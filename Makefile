@@ -70,7 +70,8 @@ NO_UNDEFINED := $(if $(SANITIZE),,-Wl,-z,defs)
 # Kernels are compiled once for the baseline and once for each wider instruction set.
 KERNEL_FLAGS = $(if $(filter codegen/eager/% codegen/contract/%,$<),-O3) \
 	$(if $(filter %_avx2.c,$<),-mavx2 -mfma -mf16c) \
-	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma)
+	$(if $(filter %_avx512.c,$<),-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma) \
+	$(if $(filter %_vnni_avx512.c,$<),-mavx512vnni)
 X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
@@ -97,8 +98,8 @@ EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 PROGRAM_C  := $(wildcard tests/programs/*.c)
 BENCH_C    := $(wildcard tests/bench/*.c)
 # The core suite: what valgrind and the thread sanitizer run.
-CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_scalar test_graph test_dim test_fold test_text \
-	test_verify test_passes test_reverse test_lower test_eager test_eager_move test_eager_reduce test_contract test_scope \
+CORE_TESTS := test_base test_map test_dtype test_buffer test_threads test_thread_cores test_scalar test_graph test_dim test_fold \
+	test_text test_verify test_passes test_reverse test_lower test_eager test_eager_move test_eager_reduce test_contract test_scope \
 	test_tape test_ops test_compose test_print test_nn test_data test_chain test_host_stack
 
 object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))

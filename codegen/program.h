@@ -70,8 +70,8 @@ typedef struct Step {
     } effect;
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
-        uint8_t type;
-        bool host; /* the host table's product; else one that is emitted, with the same bits */
+        uint8_t type, to; /* DType of a and b, and of c, whose compute type the sums have */
+        bool host;        /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
         uint32_t a, b, c; /* program buffers */
@@ -102,6 +102,22 @@ typedef struct Step {
     Block *block;
     uint32_t nblock;
 } Step;
+
+/* Of two contractions: whether all but the buffers is the same. */
+static inline bool step_same_product(const Step *x, const Step *y)
+{
+    const size_t n = x->contract.nbatch * sizeof(Dim);
+    if (x->contract.type != y->contract.type || x->contract.to != y->contract.to || x->contract.nbatch != y->contract.nbatch)
+        return false;
+    if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
+    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
+        return false;
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
+        x->contract.a_col, x->contract.b_row, x->contract.b_col};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
+        y->contract.a_col, y->contract.b_row, y->contract.b_col};
+    return memcmp(a, b, sizeof a) == 0;
+}
 
 typedef struct Program {
     const char *name;

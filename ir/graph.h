@@ -38,6 +38,7 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
     } name[];
 #define GRAPHS(name) int64_t name[];
 #define OPTION(name) int64_t name[];
+#define DTYPE_OPTION(name) int64_t name[];
 #define UNARY(...)
 #define BINARY(...)
 #define TERNARY(...)

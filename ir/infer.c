@@ -126,7 +126,8 @@ static bool attr_ok(const Infer *inf, char letter, int64_t v)
     switch (letter) {
     case 'd':
     case 'D': return dim_valid(rule_dims(inf), v);
-    case 't': return dtype_known(v);
+    case 't':
+    case 'T': return dtype_known(v);
     case 'g':
     case 'G': return inf->module && v >= 0 && v < inf->module->graph.len;
     default: return true;

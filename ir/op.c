@@ -76,6 +76,7 @@ enum { OPF_0 = 0, OPF_ALONE = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
 #define DIM_ROWS(...) "D"
 #define GRAPHS(name) "G"
 #define OPTION(name) "?"
+#define DTYPE_OPTION(name) "T"
 
 /* clang-format off */
 const OpDef op_def[OP_COUNT] = {

@@ -66,7 +66,7 @@ typedef struct OpDef {
     const ScalarTok *value_f; /* elementwise: for floats; NULL: none */
     const ScalarTok *value_i; /* for integers and bool */
     const GradTok *grad[3];   /* elementwise: per operand */
-    const char *attrs;        /* structured: a letter per attribute, i d v t g; last perhaps a capital I D G for all that follow */
+    const char *attrs;        /* structured: a letter per attribute, i d v t g; last perhaps I D G for all that follow, or ? T */
     bool (*infer)(struct Infer *);
     void (*vjp)(struct Vjp *);             /* NULL: no gradient flows */
     Value (*fold)(const struct Folding *); /* NULL: nothing is known */

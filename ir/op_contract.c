@@ -4,14 +4,20 @@
 bool infer_matmul(Infer *inf)
 {
     const Type *x = inf->in[0], *y = inf->in[1];
+    const DType t = (DType)x->dtype, sum = inf->nattr == 0 ? t : (DType)ATTRS(matmul, inf->attr)->sum[0];
     if (x->rank < 2 || y->rank < 2) return infer_fail(inf, ST_SHAPE, "operands must have at least 2 axes");
     if (x->dtype != y->dtype) return infer_fail(inf, ST_DTYPE, "dtypes differ");
-    if (!rule_domain(inf, 0, 'F')) return false;
+    if (inf->nattr > 1 || (inf->nattr == 1 && sum == t))
+        return infer_fail(inf, ST_VALUE, "the attribute must be a dtype that is not the operands'");
+    if (sum != dtype_of_product(t))
+        return infer_fail(inf, ST_DTYPE,
+            "no sums in %s (i8, u8 and i16 add up in i32, floats and other integers in their own dtype)", dtype_info[sum].name);
     uint32_t lead = x->rank - 2u;
     if (x->rank != y->rank || memcmp(x->dim, y->dim, lead * sizeof *x->dim) != 0)
         return infer_fail(inf, ST_SHAPE, "leading axes differ");
     if (x->dim[lead + 1] != y->dim[lead]) return infer_fail(inf, ST_SHAPE, "inner sizes differ");
     Type out = *x;
+    out.dtype = (uint8_t)sum;
     out.dim[lead + 1] = y->dim[lead + 1];
     return rule_result(inf, &out);
 }

@@ -62,8 +62,33 @@ bool infer_window_add(Infer *inf)
 
 /* ---- gradients --------------------------------------------------------------------------------------- */
 
+/* Where windows tile the image, provably, no element lies in two of them: their cotangents are moved, with zeros behind those that
+ * the last windows do not reach, and nothing is added. */
+static bool untile(Vjp *v)
+{
+    static const int64_t order[6] = {0, 1, 3, 2, 4, 5};
+    const struct window_attrs *w = ATTRS(window, v->node->attr->at);
+    const Type *x = v->e->type(v->e, v->in[0]), *windows = v->e->type(v->e, v->g[0]);
+    Type covered = {.dtype = x->dtype, .rank = 4, .dim = {x->dim[0], 0, 0, x->dim[3]}};
+    struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * 4);
+    DimTable *t = emit_dims(v->e);
+    bool whole = true;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (w->stride[i] != w->size[i] || (w->dilation[i] != 1 && w->size[i] != 1)) return false;
+        covered.dim[1 + i] = dim_mul(t, windows->dim[1 + i], w->size[i]);
+        const Dim behind = dim_sub(t, x->dim[1 + i], covered.dim[1 + i]);
+        if (behind == DIM_BAD || dim_lo(t, behind) < 0) return false;
+        pad->axis[1 + i].high = behind;
+        whole &= behind == 0;
+    }
+    const Value g = emit_reshape(v->e, emit_transpose(v->e, v->g[0], order, 6), &covered);
+    v->dx[0] = whole ? g : emit_attr(v->e, OP_pad, g, ATTRS_TO(pad, pad->axis + 4));
+    return true;
+}
+
 void vjp_window(Vjp *v)
 {
+    if (v->g[0] == 0 || untile(v)) return;
     const Type x = *v->e->type(v->e, v->in[0]);
     struct window_add_attrs *a = ATTRS_ROOM(window_add, 2);
     *a = *ATTRS(window_add, v->node->attr->at); /* a window's attributes are the same but for the image */

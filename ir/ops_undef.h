@@ -15,3 +15,4 @@
 #undef DIM_ROWS
 #undef GRAPHS
 #undef OPTION
+#undef DTYPE_OPTION

@@ -162,6 +162,7 @@ static bool attr(Parser *p, char letter, DType scalar_type, int64_t *v)
     case 'G': return graph_attr(p, v);
     case 'v': return lex_scalar(&p->lex, scalar_type, v);
     case 't':
+    case 'T':
         if (!lex_dtype(&p->lex, &t)) return false;
         *v = t;
         return true;
@@ -177,6 +178,8 @@ static bool attrs(Parser *p, const char *schema, DType operand, Attrs *to)
     Arena *a = p->m->arena;
     int64_t v;
     if (schema[0] == '\0') return true;
+    lex_skip(&p->lex);
+    if (schema[0] == 'T' && lex_look(&p->lex) != '{') return true;
     if (!lex_expect(&p->lex, "{")) return false;
     for (; schema[fixed] >= 'a'; fixed++) {
         DType t = schema[0] == 't' && fixed != 0 ? (DType)to->at[0] : operand;
@@ -184,9 +187,9 @@ static bool attrs(Parser *p, const char *schema, DType operand, Attrs *to)
         if (!attr(p, schema[fixed], t, &v)) return false;
         *VEC_PUSH(a, to) = v;
     }
-    if (schema[fixed] == '?') {
-        if (lex_take(&p->lex, ",")) {
-            if (!attr(p, 'i', operand, &v)) return false;
+    if (schema[fixed] == '?' || schema[fixed] == 'T') {
+        if (fixed == 0 || lex_take(&p->lex, ",")) {
+            if (!attr(p, schema[fixed], operand, &v)) return false;
             *VEC_PUSH(a, to) = v;
         }
     } else if (schema[fixed] != '\0') {

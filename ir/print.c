@@ -71,7 +71,8 @@ static void put_attr(Printer *p, const Graph *g, const Node *n, char letter, int
     switch (letter) {
     case 'd':
     case 'D': put_dim(p, v); break;
-    case 't': put(p, dtype_info[v].name); break;
+    case 't':
+    case 'T': put(p, dtype_info[v].name); break;
     case 'g':
     case 'G': put_name(p, p->m->graph.at[v]); break;
     case 'v':
@@ -86,15 +87,16 @@ static void put_attrs(Printer *p, const Graph *g, const Node *n)
 {
     const char *schema = op_def[n->op].attrs;
     uint32_t i = 0;
-    if (schema[0] == '\0') return;
+    if (schema[0] == '\0' || (schema[0] == 'T' && n->attr->len == 0)) return;
     put(p, " {");
     for (; schema[i] >= 'a' && i < n->attr->len; i++) {
         if (i != 0) put(p, ", ");
         put_attr(p, g, n, schema[i], n->attr->at[i]);
     }
     char letter = schema[i];
-    if (letter == '?') {
-        if (i < n->attr->len) text_printf(p->out, ", %" PRId64, n->attr->at[i]);
+    if (letter == '?' || letter == 'T') {
+        if (i != 0 && i < n->attr->len) put(p, ", ");
+        if (i < n->attr->len) put_attr(p, g, n, letter, n->attr->at[i]);
         letter = '\0';
     }
     if (letter != '\0') put(p, i != 0 ? ", [" : "[");

@@ -46,6 +46,14 @@ static inline bool dtype_holds(DType t, DType from)
 /* Floats: the largest value of t, infinity if it has one. */
 static inline double dtype_most(DType t) { return dtype_info[t].infinite ? __builtin_inf() : dtype_info[t].largest; }
 
+/* The dtype in which a product of matrices of such elements is given: i32 for integers that i16 holds. DT_NONE: there is no
+ * product. */
+static inline DType dtype_of_product(DType t)
+{
+    if (t == DT_i8 || t == DT_u8 || t == DT_i16) return DT_i32;
+    return dtype_is_float(t) || (dtype_is_int(t) && dtype_bytes(t) >= 4) ? t : DT_NONE;
+}
+
 /* Array-API promotion within a kind; DT_NONE where it is undefined (mixed kinds, i64 with u64; bool only with bool). */
 DType dtype_promote(DType a, DType b);
 DType dtype_parse(const char *name, size_t len); /* DT_NONE if unknown */

@@ -6,7 +6,8 @@
  * shuts the gate and waits until the last worker inside has left. A late worker finds the gate shut, or open for the next job,
  * which it then joins.
  *
- * After fork() the child has no workers; there the caller does all chunks. */
+ * Workers that are woken keep off the core of their caller. After fork() the child has no workers; there the caller does all
+ * chunks. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -30,10 +31,13 @@
 #define INSIDE (PARKED - 1)
 
 struct ThreadPool {
-    int count;   /* the caller included */
-    int room;    /* threads asked for */
-    bool spin;   /* whether there is a core for each thread */
-    pid_t maker; /* the process that has the workers */
+    int count;       /* the caller included */
+    int room;        /* threads asked for */
+    bool spin;       /* whether there is a core for each thread */
+    pid_t maker;     /* the process that has the workers */
+    bool steer;      /* whether it is for the pool to say on which cores workers run */
+    cpu_set_t cores; /* those that the maker had, if known */
+    int avoided;     /* the one of them that workers keep off, -1 before there is one */
     ParallelFor hook;
     void *hook_user;
     BufferPool *memory;
@@ -141,19 +145,53 @@ static void *work(void *arg)
     }
 }
 
+/* ---- where workers run ----------------------------------------------------------------------- */
+
+static cpu_set_t cores_but(const ThreadPool *p, int core)
+{
+    cpu_set_t set = p->cores;
+    if (core >= 0) CPU_CLR((size_t)core, &set);
+    return set;
+}
+
+static bool all_have(const ThreadPool *p, const cpu_set_t *set)
+{
+    cpu_set_t now;
+    for (int i = 0; i < p->count - 1; i++)
+        if (pthread_getaffinity_np(p->worker[i], sizeof now, &now) != 0 || !CPU_EQUAL(&now, set)) return false;
+    return true;
+}
+
+/* A kernel may wake a worker on its caller's core though others are idle, as those of some virtual machines do to spare a core that
+ * has slept for a while; the two then take turns there for tens of milliseconds. So workers lose the caller's core before they are
+ * woken, if there is a core for each thread, until they are woken from another one. They need not have it back sooner: the caller
+ * has work of its own, and where other programs crowd the cores that are left, the kernel may move the caller. Once anybody else
+ * has chosen cores for a worker, other than those that it had, the pool chooses no more. */
+static void keep_off_callers_core(ThreadPool *p)
+{
+    int core = sched_getcpu();
+    if (!p->steer || core == p->avoided || p->maker != getpid()) return;
+    cpu_set_t had = cores_but(p, p->avoided), get = cores_but(p, core);
+    p->steer = all_have(p, &had);
+    for (int i = 0; i < p->count - 1 && p->steer; i++) p->steer = pthread_setaffinity_np(p->worker[i], sizeof get, &get) == 0;
+    p->avoided = core;
+}
+
 static void call_workers(ThreadPool *p, uint64_t useful)
 {
     atomic_fetch_add(&p->epoch, 1);
     uint64_t sleepers = atomic_load(&p->sleepers);
-    if (sleepers != 0) futex_wake(&p->epoch, (int)MIN_OF(sleepers, useful));
+    if (sleepers == 0) return;
+    keep_off_callers_core(p);
+    futex_wake(&p->epoch, (int)MIN_OF(sleepers, useful));
 }
 
 /* ---- the pool -------------------------------------------------------------------------------- */
 
-static int usable_cores(void)
+static int usable_cores(cpu_set_t *set)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    if (sched_getaffinity(0, sizeof *set, set) == 0) return CPU_COUNT(set);
+    CPU_ZERO(set);
     long online = sysconf(_SC_NPROCESSORS_ONLN); /* more cores than a cpu_set_t has bits */
     return online > 0 ? (int)MIN_OF(online, MOST_THREADS) : 1;
 }
@@ -170,7 +208,8 @@ static void start_workers(ThreadPool *p, int threads)
 
 ThreadPool *threads_new(int threads)
 {
-    int cores = usable_cores();
+    cpu_set_t set;
+    int cores = usable_cores(&set);
     if (threads <= 0) threads = cores;
     threads = MIN_OF(threads, MOST_THREADS);
     ThreadPool *p = mem_alloc_aligned(pool_bytes(threads), _Alignof(ThreadPool));
@@ -181,6 +220,9 @@ ThreadPool *threads_new(int threads)
     p->room = threads;
     p->spin = threads <= cores;
     p->maker = getpid();
+    p->steer = p->spin;
+    p->cores = set;
+    p->avoided = -1;
     p->memory = pool_new(KEEP_BYTES);
     if (!p->memory) {
         mem_free_aligned(p, pool_bytes(threads), _Alignof(ThreadPool));

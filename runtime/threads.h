@@ -12,7 +12,7 @@ typedef struct ThreadPool ThreadPool;
 typedef void (*ChunkFn)(void *arg, int64_t lo, int64_t hi);
 
 /* threads: how many in all, the calling one included; 0: one per usable core (affinity mask). If creating a worker fails, there are
- * fewer; that is no error. NULL: no memory. */
+ * fewer; that is no error. If there is a core for each, workers that are woken keep off their caller's. NULL: no memory. */
 ThreadPool *threads_new(int threads);
 void threads_free(ThreadPool *p);
 int threads_count(const ThreadPool *p);

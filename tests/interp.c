@@ -292,7 +292,7 @@ static void run_kernel(Interp *in, const Step *s)
 
 static Scalar cell(Interp *in, const Step *s, int64_t a, int64_t b, int64_t i, int64_t j)
 {
-    DType t = (DType)s->contract.type, compute = (DType)dtype_info[t].compute;
+    DType t = (DType)s->contract.type, compute = (DType)dtype_info[s->contract.to].compute;
     int64_t size = (int64_t)dtype_bytes(t), n = value_of(in, s->contract.k);
     Scalar *x = mem_zeros((size_t)(2 * n + 1), sizeof *x), *y = x + n;
     for (int64_t k = 0; k < n; k++) {
@@ -316,7 +316,7 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
                 b + i * value_of(in, s->contract.b_batch[axis]), c * extent + i);
         return;
     }
-    DType t = (DType)s->contract.type;
+    DType t = (DType)s->contract.to;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             store(t, address(in, s->contract.c) + ((c * m + i) * n + j) * (int64_t)dtype_bytes(t), cell(in, s, a, b, i, j));

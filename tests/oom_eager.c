@@ -36,6 +36,7 @@ static void eager_values(kiln *k, OomDigest *d)
     oom_take(d, kiln_any(kiln_lt(c, 0), KILN_ALL));
     oom_take(d, kiln_matmul(a, kiln_transpose(c, KILN_AXES(1, 0))));
     oom_take(d, kiln_matmul(kiln_broadcast(b, KILN_SHAPE(3, 1, 6)), kiln_reshape(c, KILN_SHAPE(6, 4))));
+    oom_take(d, kiln_matmul_to(kiln_cast(a, KILN_U8), kiln_cast(kiln_transpose(c, KILN_ALL), KILN_I8), KILN_I32));
     oom_take(d, kiln_softmax(c, 1));
     oom_take(d, kiln_layernorm(c, b, b, 0));
     oom_take(d, kiln_cross_entropy(c, kiln_i64(k, KILN_SHAPE(4), 0, 5, 2, 3)));

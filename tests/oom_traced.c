@@ -9,7 +9,9 @@ KILN_FUNCTION(wave, k, x)
 
 KILN_FUNCTION(nested, k, x, y)
 {
-    return kiln_matmul(wave(k, x), kiln_transpose(y, KILN_AXES(1, 0)));
+    kiln_tensor *turned = kiln_transpose(y, KILN_AXES(1, 0));
+    kiln_tensor *whole = kiln_matmul_to(kiln_cast(x, KILN_I8), kiln_cast(turned, KILN_I8), KILN_I32);
+    return kiln_add(kiln_matmul(wave(k, x), turned), kiln_cast(whole, KILN_F32));
 }
 
 static kiln_tensor *captured;

@@ -3,13 +3,14 @@
 
 static bool is_matrix(const Type *t)
 {
-    return t->rank >= 2 && dtype_is_float((DType)t->dtype);
+    return t->rank >= 2 && t->dtype != DT_bool && t->dtype != DT_u16;
 }
 
 Value maker_matmul(Maker *k)
 {
     Value a = random_chance(k->r, 60) ? maker_pick(k, is_matrix) : 0;
-    Type t = {.dtype = (uint8_t)(random_chance(k->r, 80) ? DT_f32 : DT_f64), .rank = 2, .dim = {maker_extent(k), maker_extent(k)}};
+    static const uint8_t drawn[] = {DT_f32, DT_f32, DT_f32, DT_f64, DT_i8, DT_u8, DT_i16, DT_i64};
+    Type t = {.dtype = drawn[random_below(k->r, COUNT_OF(drawn))], .rank = 2, .dim = {maker_extent(k), maker_extent(k)}};
     if (a == 0) {
         if (random_chance(k->r, 30)) {
             t.rank = 3;
@@ -28,7 +29,8 @@ Value maker_matmul(Maker *k)
     if (maker_elements(k, graph_type(k->g, a)) * maker_extent_of(k, u.dim[u.rank - 1]) > 600000) u.dim[u.rank - 1] = 3;
     if (maker_elements(k, &u) > 70000) return 0;
     Value b = maker_want(k, &u);
-    return maker_append(k, OP_matmul, (Value[]){a, b}, 2, NULL, 0, inner * k->size.at[a] * k->size.at[b]);
+    const bool small = u.dtype == DT_i8 || u.dtype == DT_u8 || u.dtype == DT_i16;
+    return maker_append(k, OP_matmul, (Value[]){a, b}, 2, (int64_t[]){DT_i32}, small, inner * k->size.at[a] * k->size.at[b]);
 }
 
 /* A small size, perhaps a symbol. */

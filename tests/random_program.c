@@ -113,7 +113,7 @@ static const struct { Unary *f; const char *name; Takes takes; } unary[] = {
     OP(FLOATS, sqrt), OP(FLOATS, exp), OP(FLOATS, exp2), OP(FLOATS, expm1), OP(FLOATS, log), OP(FLOATS, log2), OP(FLOATS, log10),
     OP(FLOATS, log1p), OP(FLOATS, sin), OP(FLOATS, cos), OP(FLOATS, tan), OP(FLOATS, asin), OP(FLOATS, acos), OP(FLOATS, atan),
     OP(FLOATS, sinh), OP(FLOATS, cosh), OP(FLOATS, tanh), OP(FLOATS, erf), OP(WHOLE, not), OP(NUMBERS, square), OP(FLOATS, reciprocal),
-    OP(FLOATS, rsqrt), OP(NUMBERS, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
+    OP(FLOATS, rsqrt), OP(ALL, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
     OP(FLOATS, isnan), OP(FLOATS, isfinite), OP(ALL, zeros_like), OP(ALL, ones_like), OP(ALL, stop_gradient), OP(FLOATS, norm),
 };
 static const struct { Binary *f; const char *name; Takes takes; } binary[] = {
@@ -217,7 +217,8 @@ static void do_matmul(Run *e, const uint32_t *r)
     kiln_tensor *x = e->value[a], *y = to_dtype(e->value[b], kiln_dtype_of(x));
     bool meets = kiln_rank(y) == 1 ? kiln_dim(y, 0) == kiln_dim(x, -1) : kiln_rank(y) == 2 && kiln_dim(y, 0) == kiln_dim(x, -1);
     if (!meets && kiln_rank(x) > 2) return;
-    put(e, "matmul", a, meets ? b : a, kiln_matmul(x, meets ? y : kiln_transpose(x, KILN_ALL)));
+    if (!meets) y = kiln_transpose(x, KILN_ALL), b = a;
+    put(e, r[2] % 4 ? "matmul" : "matmul_to", a, b, r[2] % 4 ? kiln_matmul(x, y) : kiln_matmul_to(kiln_cast(x, KILN_I8), kiln_cast(y, KILN_I8), KILN_I32));
 }
 
 static void do_move(Run *e, const uint32_t *r)

@@ -34,6 +34,7 @@ static void elementwise(Bad *x)
     BAD("square", DTYPE, kiln_square(x->b));
     BAD("reciprocal", DTYPE, kiln_reciprocal(x->i));
     BAD("rsqrt", DTYPE, kiln_rsqrt(x->i));
+    BAD("relu", VALUE, kiln_relu(NULL));
     BAD("sigmoid", DTYPE, kiln_sigmoid(x->i));
     BAD("silu", DTYPE, kiln_silu(x->i));
     BAD("softplus", DTYPE, kiln_softplus(x->i));
@@ -102,6 +103,8 @@ static void moves(Bad *x)
     BAD("matmul", SHAPE, kiln_matmul(x->f, x->g));
     BAD("matmul", SHAPE, kiln_matmul(x->s, x->g));
     BAD("matmul", DTYPE, kiln_matmul(x->f, x->i));
+    BAD("matmul_to", SHAPE, kiln_matmul_to(x->i, kiln_zeros(x->k, KILN_I8, KILN_SHAPE(77, 2)), KILN_I32));
+    BAD("matmul_to", DTYPE, kiln_matmul_to(x->i, x->f, KILN_I32));
 }
 
 static void losses(Bad *x)

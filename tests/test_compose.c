@@ -9,6 +9,11 @@ static void elementwise_composites(void **state)
     (void)state;
     kiln_tensor *x = kiln_f32(k, S(4), -2, 0, 0.5, 3);
     EXACTLY(kiln_relu(x), KILN_F32, S(4), 0, 0, 0.5, 3);
+    EXACTLY(kiln_relu(kiln_f32(k, S(3), NAN, INFINITY, -INFINITY)), KILN_F32, S(3), NAN, INFINITY, 0);
+    EXACTLY(kiln_div(1, kiln_relu(kiln_f32(k, S(2), -0.0, -1))), KILN_F32, S(2), INFINITY, INFINITY);
+    EXACTLY(kiln_relu(kiln_i32(k, S(3), -5, 0, 5)), KILN_I32, S(3), 0, 0, 5);
+    EXACTLY(kiln_relu(kiln_cast(kiln_i32(k, S(2), 7, 200), KILN_U8)), KILN_U8, S(2), 7, 200);
+    EXACTLY(kiln_relu(kiln_less(x, 0)), KILN_BOOL, S(4), 1, 0, 0, 0);
     NEAR(kiln_sigmoid(x), KILN_F32, S(4), 1 / (1 + exp(2)), 0.5, 1 / (1 + exp(-0.5)),
         1 / (1 + exp(-3)));
     NEAR(kiln_silu(x), KILN_F32, S(4), -2 / (1 + exp(2)), 0, 0.5 / (1 + exp(-0.5)),

@@ -1,6 +1,6 @@
 /* The shared contraction against the loop that defines it, bit for bit, on every instruction set of this CPU, packed and as it lies;
  * OpenBLAS, where it is asked for, within the bound of a dot product; transposed, strided and broadcast operands, batches, empty
- * extents, narrow floats; threads change no bit. */
+ * extents, narrow floats, integers; threads change no bit. */
 #include "codegen/contract/contract_parts.h"
 #include "model.h"
 #include "pool.h"
@@ -15,14 +15,22 @@ static double load(int type, const void *data, int64_t at)
     return dtype_load_f64((DType)type, (const char *)data + at * (int64_t)dtype_bytes((DType)type));
 }
 
+/* Floats in [-1, 1]; integers of all bits, the ends of their range often. */
 static void fill(int type, void *data, int64_t n, uint64_t seed)
 {
+    const DTypeInfo *t = &dtype_info[type];
     for (int64_t i = 0; i < n; i++) {
+        char *to = (char *)data + i * (int64_t)dtype_bytes((DType)type);
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        dtype_store_f64((DType)type, (char *)data + i * (int64_t)dtype_bytes((DType)type),
-            (double)(int64_t)seed * 0x1p-63);
+        if (dtype_is_float((DType)type))
+            dtype_store_f64((DType)type, to, (double)(int64_t)seed * 0x1p-63);
+        else
+            dtype_store_i64((DType)type, to, seed >> 61 == 0 ? t->lo : seed >> 61 == 1 ? t->hi : (int64_t)(seed >> 8 | seed << 56));
     }
 }
+
+/* What is added up in: the integers that i16 holds in i32. */
+static int result_of(int type) { return type == DT_i8 || type == DT_u8 || type == DT_i16 ? DT_i32 : type; }
 
 static Scalar of(double v) { return (Scalar){.f = v}; }
 
@@ -43,9 +51,21 @@ static double dot(const HostContract *c, int64_t a, int64_t b, double *bound)
     return total.f;
 }
 
+/* One element of integers, modulo 2^64. */
+static uint64_t integer_dot(const HostContract *c, int64_t a, int64_t b)
+{
+    int64_t size = (int64_t)dtype_bytes((DType)c->type);
+    uint64_t sum = 0;
+    for (int64_t k = 0; k < c->k; k++)
+        sum += (uint64_t)dtype_load_i64((DType)c->type, (const char *)c->a + (a + k * c->a_col) * size) *
+               (uint64_t)dtype_load_i64((DType)c->type, (const char *)c->b + (b + k * c->b_row) * size);
+    return sum;
+}
+
 static void check(const HostContract *c, bool exact)
 {
-    size_t bytes = dtype_bytes((DType)c->type);
+    const bool integer = !dtype_is_float((DType)c->type);
+    size_t bytes = dtype_bytes((DType)c->to);
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
     int64_t n = batches * c->m * c->n;
@@ -57,9 +77,12 @@ static void check(const HostContract *c, bool exact)
             a += batch % c->batch[i] * c->a_batch[i];
             b += batch % c->batch[i] * c->b_batch[i];
         }
-        double bound, want = dot(c, a, b, &bound), got = load(c->type, c->c, at);
-        uint64_t rounded = 0;
-        dtype_store_f64((DType)c->type, &rounded, want);
+        double bound = 0, want = integer ? 0 : dot(c, a, b, &bound), got = load(c->to, c->c, at);
+        uint64_t rounded = integer ? integer_dot(c, a, b) : 0; /* its low bytes come first */
+        if (integer)
+            want = dtype_load_f64((DType)c->to, &rounded);
+        else
+            dtype_store_f64((DType)c->to, &rounded, want);
         bool same = memcmp(&rounded, (char *)c->c + (size_t)at * bytes, bytes) == 0;
         if (exact ? !same : fabs(got - want) > bound + fabs(want) * (bytes == 2 ? 0x1p-8 : 0))
             fail_msg("%s [%d,%d,%d] strides %d,%d %d,%d: element %d,%d is %a, not %a",
@@ -78,14 +101,14 @@ static void run(ThreadPool *pool, const HostContract *c)
 /* Every layout of both operands: plain, transposed, every other element. */
 static void check_extents(int type, int64_t m, int64_t n, int64_t k)
 {
-    size_t bytes = dtype_bytes((DType)type);
+    size_t bytes = dtype_bytes((DType)type), size = dtype_bytes((DType)result_of(type));
     int64_t most = MAX_OF(m, n) * 2 * MAX_OF(k, 1);
     char *a = malloc((size_t)most * bytes * 2 + 64), *b = malloc((size_t)most * bytes * 2 + 64);
-    char *c = malloc((size_t)(m * n) * bytes + 8), *other = malloc((size_t)(m * n) * bytes + 8);
+    char *c = malloc((size_t)(m * n) * size + 8), *other = malloc((size_t)(m * n) * size + 8);
     fill(type, a, most * 2, 1);
     fill(type, b, most * 2, 2);
     for (int layout = 0; layout < 9; layout += m * n * k > 1 << 27 ? 4 : 1) {
-        HostContract h = {.type = type, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
+        HostContract h = {.type = type, .to = result_of(type), .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
         const int64_t as[][2] = {{k, 1}, {1, m}, {2 * k, 2}},
                       bs[][2] = {{n, 1}, {1, k}, {2 * n, 2}};
         h.a_row = as[layout % 3][0], h.a_col = as[layout % 3][1];
@@ -94,12 +117,12 @@ static void check_extents(int type, int64_t m, int64_t n, int64_t k)
         check(&h, true);
         h.c = other;
         run(threads, &h);
-        assert_memory_equal(c, other, (size_t)(m * n) * bytes);
-        if (dtype_info[type].compute != type || k > TREE_RUN) continue; /* packed anyway, or by runs */
-        memset(other, 0, (size_t)(m * n) * bytes);
+        assert_memory_equal(c, other, (size_t)(m * n) * size);
+        if (!contract_type(&h)->cell || (dtype_info[type].compute != type) || k > TREE_RUN) continue; /* not packed, packed anyway, or by runs */
+        memset(other, 0, (size_t)(m * n) * size);
         Status st = {0};
         assert_true(contract_large(layout % 2 ? threads : NULL, &h, 1, 0, k, other, &st));
-        assert_memory_equal(c, other, (size_t)(m * n) * bytes);
+        assert_memory_equal(c, other, (size_t)(m * n) * size);
     }
     free(a);
     free(b);
@@ -117,7 +140,7 @@ static void threads_share_a_long_k(void **state)
         float *a = malloc((size_t)(M * k) * sizeof *a), *b = malloc((size_t)(N * k) * sizeof *b), c[M * N], other[M * N];
         fill(DT_f32, a, M * k, 1);
         fill(DT_f32, b, N * k, 2);
-        HostContract h = {.type = DT_f32, .m = M, .n = N, .k = k, .a = a, .b = b, .c = c, .a_row = k, .a_col = 1, .b_row = N, .b_col = 1};
+        HostContract h = {.type = DT_f32, .to = DT_f32, .m = M, .n = N, .k = k, .a = a, .b = b, .c = c, .a_row = k, .a_col = 1, .b_row = N, .b_col = 1};
         run(NULL, &h);
         h.c = other;
         run(threads, &h);
@@ -168,6 +191,21 @@ static void few_rows(void **state)
     check_extents(DT_f64, 130, 1, 2000);
 }
 
+/* Modulo 2^bits, on every tier; saturating sums would show, and odd k's. */
+static void integers(void **state)
+{
+    (void)state;
+    static const int types[] = {DT_i8, DT_u8, DT_i16, DT_i32, DT_u32, DT_i64, DT_u64};
+    static const int64_t extents[][3] = {{1, 1, 1}, {1, 40, 37}, {40, 1, 37}, {6, 16, 8}, {7, 17, 9}, {13, 33, 65}, {9, 70, 255}, {12, 48, 600},
+        {64, 10, 257}, {145, 150, 129}, {3, 5, 8193}, {9, 2, 16387}, {1, 1100, 300}, {8, 1100, 30}, {150, 145, 257}};
+    for (size_t t = 0; t < COUNT_OF(types); t++) {
+        for (size_t i = 0; i < COUNT_OF(extents); i++) check_extents(types[t], extents[i][0], extents[i][1], extents[i][2]);
+        for (int64_t m = 1; m < 15; m++)
+            for (int64_t n = 1; n < 35; n += 3) check_extents(types[t], m, n, 5);
+    }
+    check_extents(DT_i8, 820, 810, 811);
+}
+
 static void batches(void **state)
 {
     (void)state;
@@ -177,6 +215,7 @@ static void batches(void **state)
     fill(DT_f32, a, 24 * M * K, 1);
     fill(DT_f32, b, 24 * K * N, 2);
     HostContract h = {.type = DT_f32,
+        .to = DT_f32,
         .nbatch = 2,
         .batch = {4, 6},
         .m = M,
@@ -208,6 +247,7 @@ static void nothing(void **state)
     (void)state;
     float a[8] = {1}, c[4] = {7, 7, 7, 7};
     HostContract h = {.type = DT_f32,
+        .to = DT_f32,
         .m = 2,
         .n = 2,
         .k = 0,
@@ -233,10 +273,10 @@ static void by_openblas(void **state)
 {
     (void)state;
     enum { M = 100, N = 330, K = 120 };
-    float *a = malloc(2 * M * K * sizeof *a), *b = malloc(2 * K * N * sizeof *b), *c = malloc(M * N * sizeof *c);
+    float *a = malloc(2 * M * K * sizeof *a), *b = malloc(2 * K * N * sizeof *b), *c = malloc(4 * M * N * sizeof *c);
     fill(DT_f32, a, 2 * M * K, 1);
     fill(DT_f32, b, 2 * K * N, 2);
-    HostContract h = {.type = DT_f32, .m = M, .n = N, .k = K, .a = a, .b = b, .c = c};
+    HostContract h = {.type = DT_f32, .to = DT_f32, .m = M, .n = N, .k = K, .a = a, .b = b, .c = c};
     const int64_t as[][2] = {{K, 1}, {1, M}, {2 * K, 2}}, bs[][2] = {{N, 1}, {1, K}, {2 * N, 2}};
     bool there = true;
     for (int layout = 0; layout < 9 && there; layout++) {
@@ -250,6 +290,14 @@ static void by_openblas(void **state)
             assert_int_equal(st.code, ST_UNSUPPORTED);
             assert_non_null(strstr(st.text, "OpenBLAS is not there: "));
         }
+    }
+    h.nbatch = 2; /* of strided operands, which repeat along one axis each */
+    h.batch[0] = h.batch[1] = 2;
+    h.a_batch[0] = h.b_batch[1] = 1;
+    if (there) {
+        Status st = {0};
+        assert_true(contract_run(NULL, &h, true, &st));
+        check(&h, false);
     }
     assert_int_equal(contract_blas_opened(), there);
     assert_false(contract_by_blas(DT_f32, 1, 100000, 1000) || contract_by_blas(DT_bf16, 400, 400, 400));
@@ -267,6 +315,7 @@ static void no_memory(void **state)
     uint16_t a[40] = {0}, c[40] = {0};
     float wide[40];
     HostContract h = {.type = DT_f16,
+        .to = DT_f16,
         .m = 2,
         .n = 2,
         .k = 2,
@@ -292,12 +341,12 @@ static void no_memory(void **state)
     memory_fail_at(0, false);
 }
 
-/* The number of the tier, of those that this CPU has, stands in `state`. */
+/* The number of the tier, of those that this CPU has, stands in `state`; 3 is the base, which integers may have anywhere. */
 static int open_tier(void **state)
 {
     int n, number = (int)(intptr_t)*state;
     const ContractTier *const *all = contract_tiers(&n);
-    contract_use_tier(all[MIN_OF(number, n - 1)]);
+    contract_use_tier(number == 3 ? &contract_base : all[MIN_OF(number, n - 1)]);
     return 0;
 }
 
@@ -310,6 +359,7 @@ static int close_tier(void **state)
 
 #define ON_TIER(f, number) {#f " on tier " #number, f, open_tier, close_tier, (void *)number}
 #define ON_TIERS(f) ON_TIER(f, 0), ON_TIER(f, 1)
+#define ON_ALL_TIERS(f) ON_TIERS(f), ON_TIER(f, 2), ON_TIER(f, 3)
 
 int main(void)
 {
@@ -318,6 +368,7 @@ int main(void)
         ON_TIERS(follows_the_model),
         ON_TIERS(large),
         ON_TIERS(few_rows),
+        ON_ALL_TIERS(integers),
         cmocka_unit_test(batches),
         cmocka_unit_test(nothing),
         cmocka_unit_test(no_memory),

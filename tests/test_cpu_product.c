@@ -17,6 +17,7 @@
     } while (0)
 
 static uint32_t seed = 12345;
+static uint32_t draw_bits(void) { return seed = seed * 1664525u + 1013904223u; }
 static bool few_digits; /* so that products are exact, and those of CPUs without FMA are the same */
 static float draw(void)
 {
@@ -29,10 +30,14 @@ typedef struct Product {
     bool a_turned, b_turned;
 } Product;
 
+/* What is added up in: the integers that i16 holds in i32. */
+static DType result_of(DType t) { return t == DT_i8 || t == DT_u8 || t == DT_i16 ? DT_i32 : t; }
+
 static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const uint32_t *buf)
 {
     Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
+    s.contract.to = (uint8_t)result_of(t);
     s.contract.nbatch = x->batch > 1;
     s.contract.batch[0] = x->batch;
     s.contract.m = m, s.contract.n = n, s.contract.k = k;
@@ -49,12 +54,15 @@ static double plain(
 {
     static Scalar av[20000], bv[20000];
     size_t size = dtype_bytes(t);
+    uint64_t sum = 0;
     for (int64_t k = 0; k < x->k; k++) {
         int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k),
                 bi = x->b_turned ? j * x->k + k : k * x->n + j;
         av[k].f = dtype_load_f64(t, (const char *)a + (size_t)ai * size);
         bv[k].f = dtype_load_f64(t, (const char *)b + (size_t)bi * size);
+        sum += (uint64_t)dtype_load_i64(t, (const char *)a + (size_t)ai * size) * (uint64_t)dtype_load_i64(t, (const char *)b + (size_t)bi * size);
     }
+    if (!dtype_is_float(t)) return dtype_load_f64(result_of(t), &sum); /* modulo 2^bits: its low bytes come first */
     char out[8];
     dtype_store_f64(t, out, model_product((DType)dtype_info[t].compute, av, bv, x->k).f);
     return dtype_load_f64(t, out);
@@ -63,7 +71,10 @@ static double plain(
 static void fill(DType t, char *at, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
+        if (dtype_is_float(t))
+            dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
+        else
+            dtype_store_i64(t, at + (size_t)i * dtype_bytes(t), (int64_t)((uint64_t)draw_bits() << 32 | draw_bits()) >> 7);
 }
 
 static int chunks;
@@ -80,7 +91,7 @@ static void check_cells(const Product *x, DType t, const char *a, const char *b,
     for (int64_t i = 0; i < x->batch * x->m * x->n; i++) {
         int64_t row = i / x->n;
         double want = plain(x, t, a, b, row / x->m, row % x->m, i % x->n),
-               got = dtype_load_f64(t, c + (size_t)i * dtype_bytes(t));
+               got = dtype_load_f64(result_of(t), c + (size_t)i * dtype_bytes(result_of(t)));
         if (want != got)
             fail_msg("%s %lldx%lldx%lldx%lld%s%s: element %lld is %.9g, not %.9g", dtype_info[t].name, (long long)x->batch,
                 (long long)x->m, (long long)x->n, (long long)x->k, x->a_turned ? " a" : "", x->b_turned ? " b" : "", (long long)i, got,
@@ -94,7 +105,7 @@ static void check_product(EntryFn *entry, const Product *x, DType t)
     size_t size = dtype_bytes(t);
     int64_t na = x->batch * x->m * x->k, nb = x->k * x->n, nc = x->batch * x->m * x->n;
     Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true),
-            c = guarded_new((size_t)nc * size, true);
+            c = guarded_new((size_t)nc * dtype_bytes(result_of(t)), true);
     fill(t, a.at, na);
     fill(t, b.at, nb);
     assert_int_equal(
@@ -109,7 +120,7 @@ static void products(DType t, Product x, bool symbols)
 {
     Make *m = make_new();
     Status st = {0};
-    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, t)};
+    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, result_of(t))};
     Dim dm = x.m, dn = x.n, dk = x.k;
     if (symbols) {
         dm = make_symbol(m, "M", 0, 1000);
@@ -154,6 +165,9 @@ static void products_follow_the_model(void **state)
     products(DT_bf16, (Product){2, 3, 20, 7, false, true}, false);
     products(DT_f8_e4m3, (Product){1, 3, 7, 30, true, false}, false);
     products(DT_f8_e5m2, (Product){2, 3, 20, 7, false, true}, false);
+    products(DT_i8, (Product){1, 0, 0, 0, false, false}, true);
+    products(DT_u8, (Product){1, 0, 0, 0, true, true}, true);
+    products(DT_i64, (Product){1, 0, 0, 0, false, true}, true);
     products(DT_f32, (Product){1, 1, 5, 8, false, false}, false);
     chunks = 0;
     products(DT_f32, (Product){3, 37, 70, 90, false, false}, false);
@@ -169,7 +183,7 @@ static const int64_t shapes[][4] = {{1, 8, 8, 8}, {1, 13, 33, 5}, {1, 17, 17, 17
     {1, 64, 100, 40}, {1, 12, 300, 20}, {1, 5, 65, 0}, {1, 0, 65, 4}, {1, 5, 0, 4}, {1, 1, 1, 300}, {1, 2, 64, 8200}, {1, 25, 520, 130},
     {1, 1100, 70, 9}, {1, 1, 1500, 300}, {1, 1, 70, 20000}, {1, 4, 1100, 260}, {1, 16, 1030, 260}, {1, 300, 1, 200}, {1, 7, 1, 9000},
     {3, 5, 21, 33}, {40, 8, 8, 8}, {2, 1, 100, 12}, {3, 16, 1, 5}, {2, 33, 34, 129}};
-static const DType types[] = {DT_f32, DT_f64, DT_bf16, DT_f16};
+static const DType types[] = {DT_f32, DT_f64, DT_bf16, DT_f16, DT_i8, DT_u8, DT_i16, DT_i64, DT_u32};
 enum { SHAPES = COUNT_OF(shapes), CASES = 4 * SHAPES };
 
 /* Case number i: each shape in each layout, most of them in f32. */
@@ -177,7 +191,7 @@ static Product shape_of(uint32_t i, DType *t)
 {
     const int64_t *size = shapes[i / 4];
     const Product x = {size[0], size[1], size[2], size[3], i & 1, i & 2};
-    *t = types[i % 7 < 4 ? 0 : i % 7 - 3];
+    *t = types[i % 13 < 5 ? 0 : i % 13 - 4];
     return x;
 }
 
@@ -192,7 +206,7 @@ static void make_cases(Make *m)
     }
     for (uint32_t i = 0; i < CASES; i++) {
         const Product x = shape_of(i, &t);
-        buf[i][2] = make_output(m, t);
+        buf[i][2] = make_output(m, result_of(t));
         make_step(m, product_step(&x, x.m, x.n, x.k, t, buf[i]));
     }
 }
@@ -208,7 +222,7 @@ static void check_cases(EntryFn *entry)
         const int64_t n[4] = {x.batch * x.m * x.k, x.k * x.n, x.batch * x.m * x.n, x.batch * x.m * x.n};
         for (uint32_t j = 0; j < 4; j++) {
             const uint32_t at = j < 2 ? 2 * i + j : j * CASES + i;
-            guard[at] = guarded_new((size_t)n[j] * dtype_bytes(t), true);
+            guard[at] = guarded_new((size_t)n[j] * dtype_bytes(j < 2 ? t : result_of(t)), true);
             if (j < 3) buf[at] = guard[at].at;
             if (j < 2) fill(t, guard[at].at, n[j]);
         }
@@ -216,7 +230,7 @@ static void check_cases(EntryFn *entry)
     for (int shared = 0; shared < 2; shared++) {
         for (uint32_t i = 0; i < CASES; i++) {
             const Product x = shape_of(i, &t);
-            const size_t bytes = (size_t)(x.batch * x.m * x.n) * dtype_bytes(t);
+            const size_t bytes = (size_t)(x.batch * x.m * x.n) * dtype_bytes(result_of(t));
             if (shared == 1) memcpy(guard[CASES * 3 + i].at, buf[2 * CASES + i], bytes);
             memset(buf[2 * CASES + i], 0xff, bytes);
         }
@@ -226,7 +240,7 @@ static void check_cases(EntryFn *entry)
             if (shared == 0)
                 check_cells(&x, t, buf[2 * i], buf[2 * i + 1], buf[2 * CASES + i]);
             else
-                assert_memory_equal(buf[2 * CASES + i], guard[CASES * 3 + i].at, (size_t)(x.batch * x.m * x.n) * dtype_bytes(t));
+                assert_memory_equal(buf[2 * CASES + i], guard[CASES * 3 + i].at, (size_t)(x.batch * x.m * x.n) * dtype_bytes(result_of(t)));
         }
     }
     for (uint32_t i = 0; i < 4 * CASES; i++) guarded_free(&guard[i]);

@@ -219,6 +219,7 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
     in[b] = cuda_spread(&m->arena, t, (size_t)(batch * k * columns));
     Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
+    s.contract.to = t == DT_i8 || t == DT_u8 || t == DT_i16 ? DT_i32 : (uint8_t)t;
     s.contract.nbatch = 1;
     s.contract.batch[0] = batch, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
     s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
@@ -231,7 +232,7 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
 /* Outputs come after all inputs. */
 static Make *products(void **in)
 {
-    static const DType type[] = {DT_f32, DT_f64, DT_f16, DT_bf16, DT_f8_e4m3, DT_f8_e5m2, DT_i32, DT_u8, DT_i64};
+    static const DType type[] = {DT_f32, DT_f64, DT_f16, DT_bf16, DT_f8_e4m3, DT_f8_e5m2, DT_i32, DT_u8, DT_i64, DT_i8, DT_i16, DT_u64};
     Make *m = make_new();
     for (uint32_t i = 0; i < COUNT_OF(type); i++) product(m, type[i], 2, 70, 65, 33, i & 1, in);
     product(m, DT_f32, 1, 3, 129, 16, true, in);
@@ -246,7 +247,7 @@ static Make *products(void **in)
     for (uint32_t i = 0; i < m->step.len; i++) {
         Step *s = &m->step.at[i];
         Dim n = s->contract.batch[0] * s->contract.m * s->contract.n;
-        s->contract.c = of_length(m, make_output(m, (DType)s->contract.type), n);
+        s->contract.c = of_length(m, make_output(m, (DType)s->contract.to), n);
     }
     return m;
 }
@@ -254,7 +255,7 @@ static Make *products(void **in)
 static void products_run(void **state)
 {
     NEED_HOST();
-    void *in[32];
+    void *in[48];
     Make *m = products(in);
     check_made(m, in, cuda_host_run, "products");
     make_free(m);
@@ -277,7 +278,7 @@ static void primitives_compile(void **state)
 static void other_kernels_compile(void **state)
 {
     NEED_NVRTC();
-    void *in[32];
+    void *in[48];
     Make *m = make_new();
     reductions(m, DT_f32, in);
     cuda_compiles(make_program(m));

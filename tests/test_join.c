@@ -64,7 +64,7 @@ static void products(void **state)
                 float *a = numbers(type, batch * m * k), *b = numbers(type, batch * k * n), *c = malloc((size_t)(batch * m * n) * bytes);
                 Seen s = seen_of(c, batch * m, n, each, bytes);
                 void *buf[] = {&s};
-                HostContract h = {.type = type, .nbatch = 1, .batch = {batch}, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .a_batch = {m * k},
+                HostContract h = {.type = type, .to = type, .nbatch = 1, .batch = {batch}, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .a_batch = {m * k},
                     .b_batch = {k * n}, .a_row = k, .a_col = 1, .b_row = n, .b_col = 1, .rows = {see, buf, &the_dim, each}};
                 Status st = {0};
                 assert_true(contract_run(way / 2 ? threads : NULL, &h, false, &st));

@@ -389,9 +389,35 @@ static void matmul_ranks(void **state)
     FAILS(kiln_matmul(a, kiln_scalar(k, KILN_F32, 1)), KILN_ESHAPE,
         "matmul: a scalar has no rows, use kiln_mul: f32[2,3] x f32[]");
     FAILS(kiln_matmul(kiln_i32(k, S(1, 1), 1), kiln_i32(k, S(1, 1), 1)), KILN_EDTYPE,
-        "matmul: needs floats, use kiln_cast: i32[1,1] x i32[1,1]");
+        "matmul: needs floats, use kiln_matmul_to for integers, or kiln_cast: i32[1,1] x i32[1,1]");
     FAILS(kiln_matmul(batch, kiln_zeros(k, KILN_F32, S(3, 3, 2))), KILN_ESHAPE,
         "matmul: leading axes: shapes do not broadcast: f32[2] x f32[3]");
+}
+
+static void matmul_of_integers(void **state)
+{
+    (void)state;
+    kiln_tensor *i = kiln_cast(kiln_i32(k, S(2, 2), -128, 127, 3, -4), KILN_I8), *u = kiln_u8(k, S(2, 2), 255, 1, 2, 255);
+    EXACTLY(kiln_matmul_to(i, i, KILN_I32), KILN_I32, S(2, 2), 16765, -16764, -396, 397);
+    EXACTLY(kiln_matmul_to(u, u, KILN_I32), KILN_I32, S(2, 2), 65027, 510, 1020, 65027);
+    EXACTLY(kiln_matmul_to(i, u, KILN_I32), KILN_I32, S(2, 2), -32386, 32257, 757, -1017);
+    EXACTLY(kiln_matmul_to(u, kiln_slice(i, 0, -1, KILN_END, -1), KILN_I64), KILN_I64, S(2, 2), 637, -893, -32634, 32377);
+    kiln_tensor *s = kiln_cast(kiln_i32(k, S(1, 2), -32768, -32768), KILN_I16);
+    EXACTLY(kiln_matmul_to(s, kiln_transpose(s, KILN_ALL), KILN_I32), KILN_I32, S(1, 1), -2147483648.0);
+    EXACTLY(kiln_matmul_to(s, kiln_transpose(s, KILN_ALL), KILN_U32), KILN_U32, S(1, 1), 2147483648.0);
+    EXACTLY(kiln_matmul_to(s, kiln_transpose(s, KILN_ALL), KILN_I64), KILN_I64, S(1, 1), 2147483648.0);
+    kiln_tensor *wide = kiln_i32(k, S(2), 1 << 30, 5), *batch = kiln_stack(((kiln_tensor *[]){i, i}), 2, 0);
+    EXACTLY(kiln_matmul_to(wide, wide, KILN_I32), KILN_I32, S(), 25);
+    EXACTLY(kiln_matmul_to(wide, wide, KILN_U64), KILN_U64, S(), 1152921504606847001.0);
+    EXACTLY(kiln_matmul_to(wide, i, KILN_I32), KILN_I32, S(2), 15, -1073741844);
+    EXACTLY(kiln_matmul_to(batch, u, KILN_I32), KILN_I32, S(2, 2, 2), -32386, 32257, 757, -1017, -32386, 32257, 757, -1017);
+    EXACTLY(kiln_matmul_to(kiln_zeros(k, KILN_I8, S(2, 0)), kiln_zeros(k, KILN_I8, S(0, 1)), KILN_I32), KILN_I32, S(2, 1), 0, 0);
+    FAILS(kiln_matmul_to(u, kiln_u8(k, S(1, 1), 1), KILN_I32), KILN_ESHAPE, "matmul_to: inner sizes differ: u8[2,2] x u8[1,1]");
+    FAILS(kiln_matmul_to(i, i, KILN_I8), KILN_EDTYPE, "matmul_to: the dtype is i8; it must be i32, u32, i64 or u64");
+    FAILS(kiln_matmul_to(i, i, KILN_F32), KILN_EDTYPE, "matmul_to: the dtype is f32; it must be i32, u32, i64 or u64");
+    FAILS(kiln_matmul_to(i, i, (kiln_dtype)99), KILN_EDTYPE, "matmul_to: 99 is not a dtype");
+    FAILS(kiln_matmul_to(i, kiln_cast(i, KILN_F32), KILN_I32), KILN_EDTYPE,
+        "matmul_to: needs integers, use kiln_matmul for floats: i8[2,2] x f32[2,2]");
 }
 
 static void variables_stand_where_tensors_do(void **state)
@@ -442,6 +468,7 @@ int main(void)
         ENGINE_TEST(padding_and_joining),
         ENGINE_TEST(indexing),
         ENGINE_TEST(matmul_ranks),
+        ENGINE_TEST(matmul_of_integers),
         ENGINE_TEST(variables_stand_where_tensors_do),
         ENGINE_TEST(composites_leave_one_tensor),
     };

@@ -19,14 +19,16 @@ const ContractTier *const *contract_tiers(int *count)
 #if defined(__x86_64__) || defined(__i386__)
         &contract_avx2,
         &contract_avx512,
+        &contract_vnni,
 #endif
         &contract_base,
     };
     *count = 1;
 #if defined(__x86_64__) || defined(__i386__)
-    if (!cpu_has_fma()) return all + 2;
+    if (!cpu_has_fma()) return all + 3;
     *count += __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq");
+    *count += *count == 2 && __builtin_cpu_supports("avx512vnni");
 #endif
     return all;
 }
@@ -47,17 +49,19 @@ const ContractTier *contract_tier(void)
     return atomic_load_explicit(&chosen, memory_order_acquire);
 }
 
-/* ---- packed products of longer k's ----------------------------------------------------------- */
-
-/* c[m][n] += x[m][n], rows c_row and n apart. */
-void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n)
+const ContractType *contract_type(const HostContract *c)
 {
-    for (int64_t i = 0; i < m; i++)
-        if (t == DT_f32)
-            for (int64_t j = 0; j < n; j++) ((float *)c)[i * c_row + j] += ((const float *)x)[i * n + j];
-        else
-            for (int64_t j = 0; j < n; j++) ((double *)c)[i * c_row + j] += ((const double *)x)[i * n + j];
+    const ContractTier *tier = contract_tier();
+    switch (contract_compute(c)) {
+    case DT_f32: return tier->type[IN_F32];
+    case DT_f64: return tier->type[IN_F64];
+    case DT_i32:
+    case DT_u32: return tier->type[c->type == c->to ? IN_I32 : IN_PAIRS];
+    default: return tier->type[IN_I64];
+    }
 }
+
+/* ---- packed products of longer k's ----------------------------------------------------------- */
 
 static void give_back(void *data, void *bytes) { mem_free_aligned(data, (size_t)(uintptr_t)bytes, BUFFER_ALIGN); }
 
@@ -82,10 +86,9 @@ static bool runs(ThreadPool *threads, const HostContract *c, int64_t batches, in
     if (end - k <= TREE_RUN) return contract_large(threads, c, batches, k, end, to, st);
     int64_t middle = k + tree_left(tree_blocks(end - k, TREE_RUN)) * TREE_RUN, n = batches * c->m * c->n;
     if (!runs(threads, c, batches, k, middle, to, st)) return false;
-    DType type = (DType)dtype_info[c->type].compute;
-    Buffer *other = contract_memory(threads, (size_t)n * dtype_bytes(type), st);
+    Buffer *other = contract_memory(threads, (size_t)n * dtype_bytes(contract_compute(c)), st);
     bool ok = other && runs(threads, c, batches, middle, end, other->data, st);
-    if (ok) contract_add(type, to, n, other->data, 1, n);
+    if (ok) contract_type(c)->add(to, n, other->data, 1, n);
     buffer_release(other);
     return ok;
 }
@@ -113,7 +116,8 @@ static HostContract as_row(const HostContract *c)
  * other. Measured on two cores of a Sapphire Rapids; elsewhere pieces that pack for themselves are as fast or faster. */
 static bool worth_packing(const HostContract *c)
 {
-    return c->m > BLOCK_ROWS && c->n > BLOCK_ROWS && c->k >= TREE_PRODUCT && c->m * c->n >= WORTH_PACKING / c->k;
+    return contract_type(c)->cell && c->m > BLOCK_ROWS && c->n > BLOCK_ROWS && c->k >= TREE_PRODUCT &&
+           c->m * c->n >= WORTH_PACKING / c->k;
 }
 
 static bool product(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
@@ -160,12 +164,13 @@ void contract_narrow(ThreadPool *threads, int type, void *to, const float *from,
 /* All but what is to be done to rows, unless `product` does it. */
 static bool multiply(ThreadPool *threads, const HostContract *c, int64_t batches, bool blas, Status *st)
 {
-    DType type = (DType)c->type, compute = (DType)dtype_info[type].compute;
+    DType type = (DType)c->type, to = (DType)c->to, compute = contract_compute(c);
     int64_t n = batches * c->m * c->n;
     if (n == 0) return true;
-    if (!dtype_is_float(type)) return status_fail(st, ST_DTYPE, "matmul: not defined for %s", dtype_info[type].name);
+    if (to == DT_NONE || to != dtype_of_product(type))
+        return status_fail(st, ST_DTYPE, "matmul: not defined for %s in %s", dtype_info[type].name, dtype_info[to].name);
     if (c->k == 0) {
-        memset(c->c, 0, (size_t)n * dtype_bytes(type));
+        memset(c->c, 0, (size_t)n * dtype_bytes(to));
         return true;
     }
     if (blas && contract_by_blas(type, c->m, c->n, c->k)) return contract_blas(threads, c, batches, st);
@@ -174,10 +179,10 @@ static bool multiply(ThreadPool *threads, const HostContract *c, int64_t batches
         row = as_row(c);
         c = &row;
     }
-    if (compute == type) return product(threads, c, batches, c->c, st);
+    if (compute == to) return product(threads, c, batches, c->c, st);
     Buffer *wide = contract_memory(threads, (size_t)n * dtype_bytes(compute), st);
     bool ok = wide && product(threads, c, batches, wide->data, st);
-    if (ok) contract_narrow(threads, (int)type, c->c, wide->data, n);
+    if (ok) contract_narrow(threads, (int)to, c->c, wide->data, n);
     buffer_release(wide);
     return ok;
 }
@@ -187,7 +192,7 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
     bool own = !blas || !contract_by_blas((DType)c->type, c->m, c->n, c->k);
-    bool along = own && c->n > 1 && c->k > 0 && (c->type == DT_f32 || c->type == DT_f64); /* `product` sees these very rows */
+    bool along = own && c->n > 1 && c->k > 0 && (DType)c->to == contract_compute(c); /* `product` sees these very rows */
     if (!c->rows.fn || along) return multiply(threads, c, batches, blas, st);
     HostContract alone = *c;
     alone.rows.fn = NULL;

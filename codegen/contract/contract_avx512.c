@@ -7,57 +7,12 @@
 
 #include <immintrin.h>
 
-/* to[l] = element at + l of as many rows as there are lanes. Whole rows are loaded at once: rows a power of two apart share the
- * few places of a cache, which soon lose them. */
-static inline void turn_f32(__m512 *to, const float *const *row, int64_t at)
-{
-    __m512 r[16], p[16];
-    UNROLL
-    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_ps(row[i] + at);
-    UNROLL
-    for (int i = 0; i < 16; i += 4) {
-        const __m512 low = _mm512_unpacklo_ps(r[i], r[i + 1]), low2 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
-        const __m512 high = _mm512_unpackhi_ps(r[i], r[i + 1]), high2 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
-        p[i] = _mm512_shuffle_ps(low, low2, 0x44); /* elements 0, 4, 8, 12 of four rows, a quarter each */
-        p[i + 1] = _mm512_shuffle_ps(low, low2, 0xee);
-        p[i + 2] = _mm512_shuffle_ps(high, high2, 0x44);
-        p[i + 3] = _mm512_shuffle_ps(high, high2, 0xee);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        const __m512 near = _mm512_shuffle_f32x4(p[i], p[i + 4], 0x44), near2 = _mm512_shuffle_f32x4(p[i + 8], p[i + 12], 0x44);
-        const __m512 far = _mm512_shuffle_f32x4(p[i], p[i + 4], 0xee), far2 = _mm512_shuffle_f32x4(p[i + 8], p[i + 12], 0xee);
-        to[i] = _mm512_shuffle_f32x4(near, near2, 0x88);
-        to[i + 4] = _mm512_shuffle_f32x4(near, near2, 0xdd);
-        to[i + 8] = _mm512_shuffle_f32x4(far, far2, 0x88);
-        to[i + 12] = _mm512_shuffle_f32x4(far, far2, 0xdd);
-    }
-}
-
-static inline void turn_f64(__m512d *to, const double *const *row, int64_t at)
-{
-    __m512d r[8], p[8];
-    UNROLL
-    for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_pd(row[i] + at);
-    UNROLL
-    for (int i = 0; i < 8; i += 2) {
-        p[i] = _mm512_unpacklo_pd(r[i], r[i + 1]); /* elements 0, 2, 4, 6 of two rows, a quarter each */
-        p[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
-    }
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        const __m512d near = _mm512_shuffle_f64x2(p[i], p[i + 2], 0x44), near2 = _mm512_shuffle_f64x2(p[i + 4], p[i + 6], 0x44);
-        const __m512d far = _mm512_shuffle_f64x2(p[i], p[i + 2], 0xee), far2 = _mm512_shuffle_f64x2(p[i + 4], p[i + 6], 0xee);
-        to[i] = _mm512_shuffle_f64x2(near, near2, 0x88);
-        to[i + 2] = _mm512_shuffle_f64x2(near, near2, 0xdd);
-        to[i + 4] = _mm512_shuffle_f64x2(far, far2, 0x88);
-        to[i + 6] = _mm512_shuffle_f64x2(far, far2, 0xdd);
-    }
-}
+#include "contract_turn_avx512.h"
 
 #define ROWS 14
 #define T float
 #define SUFFIX f32
+#define GROUP 1
 #define V __m512
 #define LANES 16
 #define LOAD(p) _mm512_loadu_ps(p)
@@ -67,6 +22,7 @@ static inline void turn_f64(__m512d *to, const double *const *row, int64_t at)
 #include "contract_kernel.h"
 #define T double
 #define SUFFIX f64
+#define GROUP 1
 #define V __m512d
 #define LANES 8
 #define LOAD(p) _mm512_loadu_pd(p)
@@ -75,4 +31,12 @@ static inline void turn_f64(__m512d *to, const double *const *row, int64_t at)
 #define MADD(x, y, z) _mm512_fmadd_pd(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_avx512 = {widen, narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};
+#define BYTES 64
+#define PAIR_MADD(x, y, z) ((Vi32)_mm512_madd_epi16((__m512i)(x), (__m512i)(y)) + (z))
+#define VECTOR_f32 __m512
+#define VECTOR_f64 __m512d
+#include "contract_integers.h"
+
+const ContractType contract_avx512_f32 = PACKED_TYPE(f32, each_f32), contract_avx512_f64 = PACKED_TYPE(f64, each_f64);
+const ContractTier contract_avx512 = {
+    widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}};

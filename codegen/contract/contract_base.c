@@ -5,8 +5,12 @@
 #include "../../ir/scalar_c.h"
 #include "contract_widen.h"
 
-typedef float V4f __attribute__((vector_size(16)));
-typedef double V2d __attribute__((vector_size(16)));
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+typedef float V4f __attribute__((vector_size(16), may_alias));
+typedef double V2d __attribute__((vector_size(16), may_alias));
 
 static inline V4f load_f32(const float *p)
 {
@@ -45,17 +49,20 @@ static inline V2d fused_f64(V2d x, V2d y, V2d z)
 /* to[l] = element at + l of as many rows as there are lanes. */
 static inline void turn_f32(V4f *to, const float *const *row, int64_t at)
 {
-    for (int l = 0; l < 4; l++) to[l] = (V4f){row[0][at + l], row[1][at + l], row[2][at + l], row[3][at + l]};
+    const V4f a = load_f32(row[0] + at), b = load_f32(row[1] + at), c = load_f32(row[2] + at), d = load_f32(row[3] + at);
+    for (int l = 0; l < 4; l++) to[l] = (V4f){a[l], b[l], c[l], d[l]};
 }
 
 static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 {
-    for (int l = 0; l < 2; l++) to[l] = (V2d){row[0][at + l], row[1][at + l]};
+    const V2d a = load_f64(row[0] + at), b = load_f64(row[1] + at);
+    for (int l = 0; l < 2; l++) to[l] = (V2d){a[l], b[l]};
 }
 
 #define ROWS 6
 #define T float
 #define SUFFIX f32
+#define GROUP 1
 #define V V4f
 #define LANES 4
 #define LOAD(p) load_f32(p)
@@ -65,6 +72,7 @@ static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 #include "contract_kernel.h"
 #define T double
 #define SUFFIX f64
+#define GROUP 1
 #define V V2d
 #define LANES 2
 #define LOAD(p) load_f64(p)
@@ -73,4 +81,15 @@ static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 #define MADD(x, y, z) fused_f64(x, y, z)
 #include "contract_kernel.h"
 
-const ContractTier contract_base = {widen, narrow, ROWS, {TIER_OF(f32), TIER_OF(f64)}};
+#define BYTES 16
+#ifdef __SSE2__
+#define PAIR_MADD(x, y, z) ((Vi32)_mm_madd_epi16((__m128i)(x), (__m128i)(y)) + (z))
+#else
+#define PAIR_MADD(x, y, z) (((x) << 16 >> 16) * ((y) << 16 >> 16) + ((x) >> 16) * ((y) >> 16) + (z))
+#endif
+#define VECTOR_f32 V4f
+#define VECTOR_f64 V2d
+#include "contract_integers.h"
+
+static const ContractType of_f32 = PACKED_TYPE(f32, each_f32), of_f64 = PACKED_TYPE(f64, each_f64);
+const ContractTier contract_base = {widen, narrow, ROWS, {&of_f32, &of_f64, &of_i32, &of_i64, &of_pairs}};

@@ -103,52 +103,50 @@ static void run_cells(void *arg, int64_t lo, int64_t hi)
 
 /* ---- operands that must be copied first --------------------------------------------------- */
 
-/* to[batch...][rows][columns], contiguous, of the same type. */
-static void copy_operand(const HostContract *c, const void *data, const int64_t *batch_stride, int64_t batches,
-    const int64_t *extent, const int64_t *stride, void *to)
-{
-    DType t = (DType)c->type;
-    for (int64_t b = 0, n = 0; b < batches; b++) {
-        int64_t from = 0, rest = b;
-        for (int i = c->nbatch; i-- > 0; rest /= c->batch[i]) from += rest % c->batch[i] * batch_stride[i];
-        for (int64_t i = 0; i < extent[0]; i++, n += extent[1], from += stride[0])
-            if (t == DT_f64)
-                for (int64_t k = 0; k < extent[1]; k++) ((double *)to)[n + k] = ((const double *)data)[from + k * stride[1]];
-            else
-                for (int64_t k = 0; k < extent[1]; k++) ((float *)to)[n + k] = ((const float *)data)[from + k * stride[1]];
-    }
-}
-
-static void contiguous_batch(const HostContract *c, int64_t *stride, int64_t elements)
-{
-    for (int i = c->nbatch; i-- > 0; elements *= c->batch[i]) stride[i] = elements;
-}
-
-static void copy_a(HostContract *c, int64_t batches, void *to)
-{
-    copy_operand(c, c->a, c->a_batch, batches, (const int64_t[]){c->m, c->k}, (const int64_t[]){c->a_row, c->a_col}, to);
-    contiguous_batch(c, c->a_batch, c->m * c->k);
-    c->a = to;
-    c->a_row = c->k;
-    c->a_col = 1;
-}
-
-static void copy_b(HostContract *c, int64_t batches, void *to)
-{
-    copy_operand(c, c->b, c->b_batch, batches, (const int64_t[]){c->k, c->n}, (const int64_t[]){c->b_row, c->b_col}, to);
-    contiguous_batch(c, c->b_batch, c->k * c->n);
-    c->b = to;
-    c->b_row = c->n;
-    c->b_col = 1;
-}
-
 /* Whether the BLAS takes a matrix of these strides as it lies: one of them must be 1. */
 static bool blas_takes(int64_t rows, int64_t columns, int64_t row, int64_t column)
 {
     return (column == 1 && row >= columns && row <= INT32_MAX) || (row == 1 && column >= rows && column <= INT32_MAX);
 }
 
-/* Copies operands that OpenBLAS does not take as they lie; whether it does must not choose the order of the sums. */
+/* to[rows][columns], contiguous. */
+static char *copy_matrix(size_t size, char *to, const char *from, int64_t rows, int64_t row, int64_t columns, int64_t column)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++, to += size)
+            if (size == 8)
+                memcpy(to, from + (i * row + j * column) * 8, 8);
+            else
+                memcpy(to, from + (i * row + j * column) * 4, 4);
+    return to;
+}
+
+/* Makes an operand that OpenBLAS does not take as it lies a contiguous copy of itself, in *memory; where it repeats along axes of
+ * the batch, with stride 0, once. False: ST_MEMORY. */
+static bool settle(ThreadPool *threads, const HostContract *c, const void **data, int64_t *batch, int64_t rows, int64_t *row,
+    int64_t columns, int64_t *column, Buffer **memory, Status *st)
+{
+    const size_t size = dtype_bytes((DType)c->type);
+    int64_t n = 1, apart = rows * columns;
+    if (blas_takes(rows, columns, *row, *column)) return true;
+    for (int i = 0; i < c->nbatch; i++) n *= batch[i] == 0 ? 1 : c->batch[i];
+    *memory = contract_memory(threads, (size_t)(n * apart) * size, st);
+    if (!*memory) return false;
+    char *to = (*memory)->data;
+    for (int64_t b = 0; b < n; b++) {
+        int64_t from = 0, rest = b;
+        for (int i = c->nbatch; i-- > 0; rest /= batch[i] == 0 ? 1 : c->batch[i]) from += rest % c->batch[i] * batch[i];
+        to = copy_matrix(size, to, (const char *)*data + from * (int64_t)size, rows, *row, columns, *column);
+    }
+    for (int i = c->nbatch; i-- > 0;)
+        if (batch[i] != 0) batch[i] = apart, apart *= c->batch[i];
+    *data = (*memory)->data;
+    *row = columns;
+    *column = 1;
+    return true;
+}
+
+/* Whether operands lie as OpenBLAS takes them must not choose the order of the sums. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -159,14 +157,10 @@ bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, 
             "products",
             blas.why);
     HostContract d = *c;
-    size_t size = dtype_bytes((DType)c->type);
-    bool keep_a = blas_takes(c->m, c->k, c->a_row, c->a_col), keep_b = blas_takes(c->k, c->n, c->b_row, c->b_col);
-    Buffer *a = keep_a ? NULL : contract_memory(threads, (size_t)(batches * c->m * c->k) * size, st);
-    Buffer *b = keep_b ? NULL : contract_memory(threads, (size_t)(batches * c->k * c->n) * size, st);
-    bool ok = (keep_a || a) && (keep_b || b);
+    Buffer *a = NULL, *b = NULL;
+    bool ok = settle(threads, c, &d.a, d.a_batch, c->m, &d.a_row, c->k, &d.a_col, &a, st) &&
+              settle(threads, c, &d.b, d.b_batch, c->k, &d.b_row, c->n, &d.b_col, &b, st);
     if (ok) {
-        if (a) copy_a(&d, batches, a->data);
-        if (b) copy_b(&d, batches, b->data);
         Grid g = grid_of(&d, batches);
         contract_each(threads, run_cells, &g, batches * g.cells);
     }

@@ -20,7 +20,8 @@ static bool is_product(const HostConv *c)
 static bool product(ThreadPool *threads, const HostConv *c, Status *st)
 {
     int64_t rows = c->n * c->out[0] * c->out[1] * c->out[2], depth = c->taps[0] * c->taps[1] * c->taps[2] * c->c;
-    HostContract p = {.type = c->type, .m = rows, .n = c->o, .k = depth, .a = c->x, .b = c->with, .c = c->to, .rows = c->rows};
+    HostContract p = {
+        .type = c->type, .to = c->type, .m = rows, .n = c->o, .k = depth, .a = c->x, .b = c->with, .c = c->to, .rows = c->rows};
     p.a_row = depth;
     p.a_col = 1;
     if (c->filters) {
@@ -176,7 +177,12 @@ static bool convolve(ThreadPool *threads, const HostConv *c, bool *along, Status
     }
     *along = is_product(c);
     if (*along) return product(threads, c, st);
-    Conv v = {.threads = threads, .c = c, .with = c->with, .to = c->to, .type = compute, .copies = type != compute};
+    Conv v = {.threads = threads,
+        .c = c,
+        .with = c->with,
+        .to = c->to,
+        .kernels = contract_tier()->type[compute == DT_f64 ? IN_F64 : IN_F32],
+        .copies = type != compute};
     v.read = (int64_t)dtype_bytes(type);
     v.size = (int64_t)dtype_bytes(compute);
     bool ok = type == compute ? phases(&v, st) : in_f32(&v, st);

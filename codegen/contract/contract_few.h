@@ -1,29 +1,30 @@
-/* contract_few: few rows times a matrix that is read once and not packed. Part of contract_kernel.h, whose macros it uses.
- * Each row of c takes chain after chain of mad(a[k], b[k][n], chain). Operands may be of a narrow type, which is widened piece by
- * piece. */
+/* contract_few: few rows times a matrix that is read once and not packed: part of contract_kernel.h, whose macros it uses, and by
+ * itself what there is for wide integers (contract_integers.h). Each row of c takes chain after chain of mad(a[k], b[k][n], chain).
+ * Operands may be of a narrow type, which is widened piece by piece. */
 
 #define STRIP (4096 / (int)sizeof(T)) /* columns at a time */
 
-/* row[r]: a[r][k] from k0 on, where its elements lie side by side, or in `room`. */
-static void NAME(rows_of_a_)(const Block *g, int64_t k0, int64_t k, T *room, const T **row)
+/* k elements of a row of a or a column of b, from number `at` of the operand on, in groups: where they lie side by side, or in
+ * `room`. */
+static const T *NAME(chain_of_)(const Block *g, const void *operand, int64_t at, int64_t apart, int64_t k, T *room)
 {
-    for (int64_t r = 0; r < g->m; r++, room += TREE_PRODUCT) {
-        int64_t at = r * g->a_row + k0 * g->a_col;
-        row[r] = room;
-        if (g->narrow)
-            widen(g->narrow, (float *)(void *)room, (const uint8_t *)g->a + at * g->narrow_bytes, g->a_col, k);
-        else if (g->a_col == 1)
-            row[r] = (const T *)g->a + at;
-        else
-            for (int64_t i = 0; i < k; i++) room[i] = ((const T *)g->a)[at + i * g->a_col];
-    }
+    if (g->narrow)
+        ALONG(g->narrow, room, (const uint8_t *)operand + at * g->narrow_bytes, apart, k);
+    else if (apart == 1)
+        return (const T *)operand + at;
+    else
+        for (int64_t i = 0; i < k; i++) room[i] = ((const T *)operand)[at + i * apart];
+    return room;
 }
 
-/* n elements of an operand that lie side by side, from number `at` on. */
-static const T *NAME(line_)(const Block *g, const void *operand, int64_t at, int64_t n, T *room)
+/* n columns of b, of the group that begins at this k, as they lie side by side, or in `room`. */
+static const T *NAME(line_of_b_)(const Block *g, int64_t k, int64_t n, T *room)
 {
-    if (!g->narrow) return (const T *)operand + at;
-    widen(g->narrow, (float *)(void *)room, (const uint8_t *)operand + at * g->narrow_bytes, 1, n);
+    const uint8_t *b = (const uint8_t *)g->b + k * g->b_row * g->narrow_bytes;
+    if (g->narrow)
+        ACROSS(g->narrow, room, b, k + 1 < g->k ? b + g->b_row * g->narrow_bytes : NULL, g->b_col, n);
+    else
+        return NAME(chain_of_)(g, g->b, k * g->b_row, n == 1 ? 1 : g->b_col, n, room);
     return room;
 }
 
@@ -39,22 +40,23 @@ static void NAME(four_)(const T *a, const T *const *b, int64_t n, T *c)
         c[j] = NAME(mad_)(a[3], b3[j], NAME(mad_)(a[2], b2[j], NAME(mad_)(a[1], b1[j], NAME(mad_)(a[0], b0[j], c[j]))));
 }
 
-/* At most STRIP columns, which lie side by side in each row of b. */
+/* At most STRIP columns. */
 static void NAME(strip_)(const Block *g)
 {
     _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[4 * STRIP];
     const T *a[FEW_ROWS], *b[4];
     int64_t apart = (g->n + LANES - 1) / LANES * LANES; /* rows of the chain */
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
-        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
-        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
+        for (int64_t r = 0; r < g->m; r++)
+            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
         for (; k + 4 <= end; k += 4) {
-            for (int l = 0; l < 4; l++) b[l] = NAME(line_)(g, g->b, (k0 + k + l) * g->b_row, g->n, room + l * STRIP);
+            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, k0 + (k + l) * GROUP, g->n, room + l * STRIP);
             for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
         }
         for (; k < end; k++) {
-            const T *line = NAME(line_)(g, g->b, (k0 + k) * g->b_row, g->n, room);
+            const T *line = NAME(line_of_b_)(g, k0 + k * GROUP, g->n, room);
             for (int64_t r = 0; r < g->m; r++)
                 for (int64_t j = 0; j < g->n; j++) chain[r * apart + j] = NAME(mad_)(a[r][k], line[j], chain[r * apart + j]);
         }
@@ -74,11 +76,12 @@ static void NAME(columns_)(const Block *g, int64_t first)
     int64_t n = MIN_OF(g->n - first, WIDE), vectors = n > LANES ? 2 : 1;
     memset(sum, 0, sizeof sum);
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
-        int64_t end = MIN_OF(g->k - k0, TREE_PRODUCT), k = 0;
+        int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
         V chain[FEW_ROWS][2];
-        NAME(rows_of_a_)(g, k0, end, a_room, a);
+        for (int64_t r = 0; r < g->m; r++)
+            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         for (int64_t j = 0; j < vectors * LANES; j++)
-            b[j] = j < n ? NAME(line_)(g, g->b, (first + j) * g->b_col + k0, end, room + j * TREE_PRODUCT) : b[n - 1];
+            b[j] = j < n ? NAME(chain_of_)(g, g->b, (first + j) * g->b_col + k0, 1, length, room + j * TREE_PRODUCT) : b[n - 1];
         for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
         for (; k + LANES <= end; k += LANES)
             for (int v = 0; v < vectors; v++) {
@@ -144,6 +147,7 @@ static void NAME(near_)(const Block *g)
     for (int64_t j = 0; j < g->n; j += step) run(g, MIN_OF(j, g->n - step));
 }
 
+#if GROUP == 1
 /* Of one column that lies side by side, as the rows do: lanes run along chains, LANES of them at a time, whose elements are turned
  * in registers. The last chain, which may be shorter, goes alone. */
 static void NAME(dots_)(const Block *g)
@@ -153,8 +157,8 @@ static void NAME(dots_)(const Block *g)
         T sum = 0, last = 0;
         int64_t k = 0;
         for (int64_t chains; (chains = MIN_OF((g->k - k) / TREE_PRODUCT, LANES)) > 0; k += chains * TREE_PRODUCT) {
-            const T *x = NAME(line_)(g, g->a, r * g->a_row + k, chains * TREE_PRODUCT, room[0]), *a[LANES], *b[LANES];
-            const T *y = NAME(line_)(g, g->b, k, chains * TREE_PRODUCT, room[1]);
+            const T *x = NAME(chain_of_)(g, g->a, r * g->a_row + k, 1, chains * TREE_PRODUCT, room[0]), *a[LANES], *b[LANES];
+            const T *y = NAME(chain_of_)(g, g->b, k, 1, chains * TREE_PRODUCT, room[1]);
             for (int64_t l = 0; l < LANES; l++) {
                 a[l] = x + MIN_OF(l, chains - 1) * TREE_PRODUCT;
                 b[l] = y + MIN_OF(l, chains - 1) * TREE_PRODUCT;
@@ -170,23 +174,27 @@ static void NAME(dots_)(const Block *g)
             STORE(total, chain);
             for (int64_t l = 0; l < chains; l++) sum += total[l];
         }
-        const T *x = NAME(line_)(g, g->a, r * g->a_row + k, g->k - k, room[0]), *y = NAME(line_)(g, g->b, k, g->k - k, room[1]);
+        const T *x = NAME(chain_of_)(g, g->a, r * g->a_row + k, 1, g->k - k, room[0]),
+                *y = NAME(chain_of_)(g, g->b, k, 1, g->k - k, room[1]);
         for (int64_t p = 0; p < g->k - k; p++) last = NAME(mad_)(x[p], y[p], last);
         ((T *)g->c)[r * g->c_row] = k < g->k ? sum + last : sum;
     }
 }
+#endif
 
 static void NAME(few_)(const Block *g)
 {
     if (g->b_col == 1 && g->m == 1 && !g->narrow && g->n >= LANES && g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
         NAME(near_)(g);
+#if GROUP == 1
     } else if (g->n == 1 && g->b_row == 1 && g->a_col == 1) {
         NAME(dots_)(g);
-    } else if (g->b_col == 1 || g->n == 1) {
+#endif
+    } else if (g->b_col == 1 || g->n == 1 || g->b_row != 1) {
         int64_t size = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
         Block strip = *g;
         for (int64_t j = 0; j < g->n; j += STRIP) {
-            strip.b = (const char *)g->b + j * size;
+            strip.b = (const char *)g->b + j * g->b_col * size;
             strip.c = (T *)g->c + j;
             strip.n = MIN_OF(g->n - j, STRIP);
             NAME(strip_)(&strip);
@@ -196,5 +204,9 @@ static void NAME(few_)(const Block *g)
     }
 }
 
-#undef NEAR_FN
-#undef STRIP
+/* c[m][n] += x[m][n], rows c_row and n apart. */
+static void NAME(add_)(void *c, int64_t c_row, const void *x, int64_t m, int64_t n)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) ((T *)c)[i * c_row + j] += ((const T *)x)[i * n + j];
+}

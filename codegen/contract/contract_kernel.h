@@ -1,12 +1,20 @@
 /* contract_kernel: the matrix product of one instruction set and one type, for k of one run (ir/tree.h): c starts at 0 and takes
  * chains of TREE_PRODUCT in order, each the sum in order of mad(a, b, chain) from 0, whatever the tiles. Expanded by
  * contract_TIER.c with
- *   T, SUFFIX              float or double, and what names of functions end with
+ *   T, SUFFIX              the type of c, and what names of functions end with
+ *   GROUP                  1; or 2: a T of a packed operand is two elements of k side by side (contract_tier.h, IN_PAIRS), and then
+ *   ALONG ACROSS           make such T of a narrow operand
  *   V, LANES               a vector of T and its length
  *   LOAD STORE SPLAT MADD  on V; MADD has one rounding exactly where ir/scalar.c's has
  *   ROWS                   of a tile, 6 or 14
- * No include guard; undefines those macros but ROWS at the end. Relies on contract_tier.h. */
+ *   PLAIN                  if defined: nothing is packed, and there are no tiles
+ * No include guard; undefines those macros but ROWS at the end, and keeps its own, which are the same in each expansion. Relies on
+ * contract_tier.h. */
 
+#if GROUP == 1
+#define ALONG(narrow, to, from, apart, k) widen(narrow, to, from, apart, k)
+#define ACROSS(narrow, to, from, second, line, lines) widen(narrow, to, from, line, lines)
+#endif
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
@@ -17,8 +25,9 @@
 #define WIDE (2 * LANES)                          /* columns of a tile */
 #define HIGH ((ROWS + LANES - 1) / LANES * LANES) /* rows of a packed tile, which are whole vectors */
 
-enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH };
+enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH, NAME(group_of_) = GROUP };
 
+#ifndef PLAIN
 /* ---- tiles -----------------------------------------------------------------------------------
  * c[rows][1 or 2 vectors] (rows c_row apart), or 0 if there is nothing to carry, takes a[rows][k] times b[k][columns] (rows b_row
  * apart), chain after chain. a is a packed tile [k][HIGH], or lies at any strides (FREE) or wherever a table says for each k: of
@@ -155,19 +164,20 @@ static void NAME(pack_turned_)(T *to, int64_t step, const T *const *row, int64_t
         for (int l = 0; l < LANES; l++) to[p * step + l] = row[l][p];
 }
 
-/* x's elements as T: where they lie or, if they are narrow, in `room`, of which x then tells. */
-static const T *NAME(widened_)(Part *x, int64_t rows, int64_t columns, T *room)
+/* x's elements of `lines` times k, in groups, as T: where they lie or, if they are narrow, in `room`, of which x then tells. */
+static const T *NAME(widened_)(Part *x, int64_t lines, int64_t k, T *room)
 {
     if (!x->narrow) return x->at;
     const char *from = x->at;
-    if (x->row == 1) {
-        for (int64_t j = 0; j < columns; j++, from += x->col * x->narrow_bytes)
-            widen(x->narrow, (float *)(void *)(room + j * rows), from, 1, rows);
-        x->col = rows;
+    const int64_t groups = (k + GROUP - 1) / GROUP, step = x->deep * x->narrow_bytes;
+    T *to = room;
+    if (x->deep == 1) {
+        for (int64_t i = 0; i < lines; i++, to += groups, from += x->line * x->narrow_bytes) ALONG(x->narrow, to, from, 1, k);
+        x->line = groups;
     } else {
-        for (int64_t i = 0; i < rows; i++, from += x->row * x->narrow_bytes)
-            widen(x->narrow, (float *)(void *)(room + i * columns), from, x->col, columns);
-        x->row = columns, x->col = 1;
+        for (int64_t p = 0; p < k; p += GROUP, to += lines, from += GROUP * step)
+            ACROSS(x->narrow, to, from, p + 1 < k ? from + step : NULL, x->line, lines);
+        x->line = 1, x->deep = lines;
     }
     return room;
 }
@@ -176,8 +186,11 @@ static const T *NAME(widened_)(Part *x, int64_t rows, int64_t columns, T *room)
 static void NAME(pack_b_)(void *into, Part from, int64_t k, int64_t n)
 {
     T *to = into, room[SLAB * WIDE];
-    const T *b = NAME(widened_)(&from, k, n, room);
-    const int64_t b_row = from.row, b_col = from.col;
+    const bool whole = from.narrow && from.deep != 1 && n == WIDE; /* it becomes what is wanted */
+    const T *b = NAME(widened_)(&from, n, k, whole ? to : room);
+    if (whole) return;
+    const int64_t b_row = from.deep, b_col = from.line;
+    k = (k + GROUP - 1) / GROUP;
     if (b_row == 1 && b_col != 1) {
         for (int64_t j = 0; j < n; j += LANES) {
             const T *row[LANES];
@@ -203,7 +216,8 @@ static void NAME(pack_a_)(void *into, Part from, int64_t rows, int64_t k)
 {
     T *to = into, room[ROWS * SLAB];
     const T *a = NAME(widened_)(&from, rows, k, room);
-    const int64_t a_row = from.row, a_col = from.col;
+    const int64_t a_row = from.line, a_col = from.deep;
+    k = (k + GROUP - 1) / GROUP;
     if (a_col == 1) {
         for (int64_t i = 0; i < rows; i += LANES) {
             const T *row[LANES];
@@ -297,10 +311,10 @@ static void NAME(cell_)(const Cell *g)
 /* ---- blocks, packed on the way where that pays ------------------------------------------------- */
 
 /* Some of an operand: from number `first` on. */
-static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int64_t row, int64_t col)
+static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int64_t line, int64_t deep)
 {
     int64_t bytes = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
-    return (Part){(const char *)operand + first * bytes, row, col, g->narrow, g->narrow_bytes};
+    return (Part){(const char *)operand + first * bytes, line, deep, g->narrow, g->narrow_bytes};
 }
 
 /* Whether all panels of b are packed: where its columns or rows lie far apart, or are narrow. */
@@ -316,23 +330,23 @@ static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || NAME(far_)(
  * read in a long line. */
 static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, int64_t n)
 {
-    int64_t step = g->b_col == 1 ? LONG_ROWS : k;
+    int64_t step = g->b_col == 1 ? GROUP * LONG_ROWS : k;
     for (int64_t p = 0; p < k; p += step) {
         for (int64_t j = 0; j < n; j += WIDE) {
-            Part from = NAME(part_)(g, g->b, first + p * g->b_row + j * g->b_col, g->b_row, g->b_col);
-            NAME(pack_b_)(to + j * TREE_PRODUCT + p * WIDE, from, MIN_OF(k - p, step), MIN_OF(n - j, WIDE));
+            Part from = NAME(part_)(g, g->b, first + p * g->b_row + j * g->b_col, g->b_col, g->b_row);
+            NAME(pack_b_)(to + j * TREE_PRODUCT + p / GROUP * WIDE, from, MIN_OF(k - p, step), MIN_OF(n - j, WIDE));
         }
     }
 }
 
 /* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number `first`. `packed` has room for some
  * panels, or for the last one where the others stay as they lie. */
-static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, T *packed)
+static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, int64_t k, T *packed)
 {
     int64_t most = PANELS * WIDE;
     for (int64_t j = 0; j < g->n; j += most) {
         int64_t n = MIN_OF(g->n - j, most), whole = g->room && NAME(far_)(g) ? 0 : n / WIDE * WIDE;
-        if (n > whole) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, p->k, n - whole);
+        if (n > whole) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, k, n - whole);
         for (int64_t i = 0; i < n; i += WIDE) {
             p->n = MIN_OF(n - i, WIDE);
             p->c = (T *)g->c + (g->together ? g->runs->c[0] : 0) + j + i;
@@ -369,15 +383,15 @@ static void NAME(block_)(const Block *g)
     T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
     bool packed = g->room && (g->runs ? g->together : g->n > 2 * WIDE || g->narrow);
     int64_t m = g->together ? g->runs->count * g->m : g->m, tiles = packed ? tile_count(ROWS, m) : 0;
-    for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
-        int64_t k = MIN_OF(g->k - k0, TREE_PRODUCT);
+    for (int64_t k0 = 0; k0 < g->k; k0 += GROUP * TREE_PRODUCT) {
+        int64_t k = MIN_OF(g->k - k0, GROUP * TREE_PRODUCT), groups = (k + GROUP - 1) / GROUP;
         for (int64_t i = 0; i < tiles; i++) {
             int64_t first = tile_first(ROWS, m, i), rows = tile_first(ROWS, m, i + 1) - first;
             Part from = NAME(part_)(g, g->a, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
             if (g->runs)
                 NAME(pack_runs_)(packed_a + i * k * HIGH, g, first, rows, k0, k);
             else
-                NAME(pack_a_)(packed_a + i * k * HIGH, from, rows, k);
+                NAME(pack_a_)(packed_a + i * groups * HIGH, from, rows, k);
         }
         NAME(Panel_)
         p = {.a = packed ? packed_a : (const T *)g->a + (g->runs ? 0 : k0 * g->a_col),
@@ -385,78 +399,46 @@ static void NAME(block_)(const Block *g)
             .a_col = g->a_col,
             .packed = packed,
             .at = g->runs && !packed ? g->runs->k + k0 : NULL,
-            .k = k,
+            .k = groups,
             .m = m,
             .c_row = g->c_row,
             .to = packed ? tiles : INT64_MAX,
             .carry = k0 > 0 || g->carry};
-        NAME(chain_)(g, &p, k0 * g->b_row, packed_b);
+        NAME(chain_)(g, &p, k0 * g->b_row, k, packed_b);
     }
 }
 
+#if GROUP == 1
 #include "contract_each.h"
+#endif
+#endif
 #include "contract_few.h"
 
-#undef JOIN_
-#undef JOIN
-#undef NAME
-#undef FREE_ROWS
-#undef TALL_ROWS
-#undef LONG_ROWS
-#undef PANELS
-#undef WIDE
-#undef HIGH
-#undef EACH_1
-#undef EACH_2
-#undef EACH_3
-#undef EACH_4
-#undef EACH_5
-#undef EACH_6
-#undef EACH_7
-#undef EACH_8
-#undef EACH_9
-#undef EACH_10
-#undef EACH_11
-#undef EACH_12
-#undef EACH_13
-#undef EACH_14
-#undef PACKED
-#undef FREE
-#undef FREE_0
-#undef FREE_1
-#undef FREE_2
-#undef FREE_3
-#undef FREE_4
-#undef FREE_5
-#undef FREE_6
-#undef FREE_7
-#undef FREE_8
-#undef FREE_9
-#undef FREE_10
-#undef FREE_11
-#undef FETCH_1
-#undef LOAD_1
-#undef BEGIN_1
-#undef STEP_1
-#undef END_1
-#undef FETCH_2
-#undef LOAD_2
-#undef BEGIN_2
-#undef STEP_2
-#undef END_2
-#undef STEP
-#undef LOOK_UP
-#undef NOTHING
-#undef TILE_FN
-#undef TILES
-#undef FREE_TILES
-#undef TALL_TILE
-#undef ONE
-#undef UP_TO_6
-#undef UP_TO_12
-#undef UP_TO_ROWS
+#ifdef PLAIN
+static bool NAME(packs_)(const Block *g)
+{
+    (void)g;
+    return false;
+}
+
+static void NAME(block_)(const Block *g)
+{
+    Block rows = *g;
+    for (int64_t i = 0; i < g->m; i += FEW_ROWS) {
+        rows.a = (const char *)g->a + i * g->a_row * (g->narrow ? g->narrow_bytes : (int64_t)sizeof(T));
+        rows.c = (T *)g->c + i * g->c_row;
+        rows.m = MIN_OF(g->m - i, FEW_ROWS);
+        NAME(few_)(&rows);
+    }
+}
+#undef PLAIN
+#endif
+
 #undef T
 #undef SUFFIX
+#undef GROUP
+#undef ALONG
+#undef ACROSS
 #undef V
 #undef LANES
 #undef LOAD

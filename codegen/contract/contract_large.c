@@ -5,7 +5,6 @@
 
 #define PART_MOST 4096                  /* rows, columns of c at a time */
 #define PACKED_BYTES ((int64_t)4 << 20) /* of both operands at a time, unless one slab of k takes more */
-#define FEW_BYTES ((int64_t)2 << 20)    /* where few rows use what is packed, that it be near */
 
 typedef struct Large {
     ThreadPool *threads;
@@ -13,34 +12,35 @@ typedef struct Large {
     const ContractType *type;
     int64_t read, size; /* bytes of an element of the operands, and of what is packed */
     const HostContract *c;
-    int64_t m, n, depth;                  /* of this part; of k as much as is packed at a time */
-    int64_t batch, batches;               /* at a time */
-    int64_t row, column, k;               /* where it begins */
-    int64_t tiles, panels, across, group; /* of one batch; cells side by side, and their panels */
-    int64_t a_bytes, b_bytes;             /* packed, of one batch */
-    char *a, *b, *to;                     /* packed; c of all batches */
+    int64_t m, n, depth;                 /* of this part; of k as many groups as are packed at a time */
+    int64_t batch, batches;              /* at a time */
+    int64_t row, column, group;          /* where it begins */
+    int64_t k, end;                      /* of the run */
+    int64_t tiles, panels, across, each; /* of one batch; cells side by side, and their panels */
+    int64_t a_bytes, b_bytes;            /* packed, of one batch */
+    char *a, *b, *to;                    /* packed; c of all batches */
     bool carry;
 } Large;
 
 /* ---- packing ---------------------------------------------------------------------------------- */
 
-static Part part_of(const Large *w, const char *at, int64_t row, int64_t col)
+static Part part_of(const Large *w, const char *at, int64_t line, int64_t deep)
 {
-    return (Part){at, row, col, w->read != w->size ? w->c->type : 0, (int)w->read};
+    return (Part){at, line, deep, w->read != w->size ? w->c->type : 0, (int)w->read};
 }
 
-static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int64_t k)
+static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int64_t groups, int64_t k)
 {
     int64_t first = tile_first(w->tier->rows, w->m, tile), rows = tile_first(w->tier->rows, w->m, tile + 1) - first;
     Part x = part_of(w, a + first * w->c->a_row * w->read, w->c->a_row, w->c->a_col);
-    w->type->pack_a(to + tile * k * w->type->high * w->size, x, rows, k);
+    w->type->pack_a(to + tile * groups * w->type->high * w->size, x, rows, k);
 }
 
-static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t k)
+static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t groups, int64_t k)
 {
     int64_t first = panel * w->type->wide, n = MIN_OF(w->n - first, w->type->wide);
-    Part x = part_of(w, b + first * w->c->b_col * w->read, w->c->b_row, w->c->b_col);
-    w->type->pack_b(to + panel * k * w->type->wide * w->size, x, k, n);
+    Part x = part_of(w, b + first * w->c->b_col * w->read, w->c->b_col, w->c->b_row);
+    w->type->pack_b(to + panel * groups * w->type->wide * w->size, x, k, n);
 }
 
 /* Units: of each batch, of each slab of k, the tiles of a and the panels of b. */
@@ -49,17 +49,18 @@ static void pack(void *arg, int64_t lo, int64_t hi)
     const Large *w = arg;
     int64_t units = w->tiles + w->panels, slabs = tree_blocks(w->depth, SLAB);
     for (; lo < hi; lo++) {
-        int64_t unit = lo % units, k0 = lo / units % slabs * SLAB, batch = lo / units / slabs, k = MIN_OF(w->depth - k0, SLAB), a,
-                b;
+        int64_t unit = lo % units, first = lo / units % slabs * SLAB, batch = lo / units / slabs,
+                groups = MIN_OF(w->depth - first, SLAB);
+        int64_t from = w->k + (w->group + first) * w->type->group, k = MIN_OF(w->end - from, groups * w->type->group), a, b;
         batch_offsets(w->c, w->batch + batch, &a, &b);
-        a += w->row * w->c->a_row + (w->k + k0) * w->c->a_col;
-        b += w->column * w->c->b_col + (w->k + k0) * w->c->b_row;
+        a += w->row * w->c->a_row + from * w->c->a_col;
+        b += w->column * w->c->b_col + from * w->c->b_row;
         if (unit < w->tiles)
-            pack_tile(w, w->a + batch * w->a_bytes + k0 * w->tiles * w->type->high * w->size, (const char *)w->c->a + a * w->read,
-                unit, k);
+            pack_tile(w, w->a + batch * w->a_bytes + first * w->tiles * w->type->high * w->size,
+                (const char *)w->c->a + a * w->read, unit, groups, k);
         else
-            pack_panel(w, w->b + batch * w->b_bytes + k0 * w->panels * w->type->wide * w->size, (const char *)w->c->b + b * w->read,
-                unit - w->tiles, k);
+            pack_panel(w, w->b + batch * w->b_bytes + first * w->panels * w->type->wide * w->size,
+                (const char *)w->c->b + b * w->read, unit - w->tiles, groups, k);
     }
 }
 
@@ -71,7 +72,7 @@ static void multiply(void *arg, int64_t lo, int64_t hi)
     const Large *w = arg;
     int64_t high = BLOCK_ROWS / w->tier->rows, cells = w->across * tree_blocks(w->tiles, high);
     for (; lo < hi; lo++) {
-        int64_t batch = lo / cells, tile = lo % cells / w->across * high, panel = lo % w->across * w->group;
+        int64_t batch = lo / cells, tile = lo % cells / w->across * high, panel = lo % w->across * w->each;
         int64_t at = ((w->batch + batch) * w->c->m + w->row) * w->c->n + w->column;
         w->type->cell(&(Cell){.a = w->a + batch * w->a_bytes,
             .b = w->b + batch * w->b_bytes,
@@ -83,33 +84,33 @@ static void multiply(void *arg, int64_t lo, int64_t hi)
             .tile = tile,
             .tile_end = MIN_OF(tile + high, w->tiles),
             .panel = panel,
-            .panel_end = MIN_OF(panel + w->group, w->panels),
+            .panel_end = MIN_OF(panel + w->each, w->panels),
             .carry = w->carry});
     }
 }
 
 /* Some rows and columns of c, of as many batches as are packed at a time; k of one run. */
-static void part(Large *w, int64_t k, int64_t end, int64_t depth)
+static void part(Large *w, int64_t all, int64_t depth)
 {
     int64_t groups = tree_blocks(w->tiles, BLOCK_ROWS / w->tier->rows), count = w->threads ? threads_count(w->threads) : 1;
-    w->group = MAX_OF(MIN_OF(w->batches * groups * w->panels / (16 * count), 16), 1);
-    w->across = tree_blocks(w->panels, w->group);
-    for (w->k = k, w->carry = false; w->k < end; w->k += depth, w->carry = true) {
-        w->depth = MIN_OF(end - w->k, depth);
+    w->each = MAX_OF(MIN_OF(w->batches * groups * w->panels / (16 * count), 16), 1);
+    w->across = tree_blocks(w->panels, w->each);
+    for (w->group = 0, w->carry = false; w->group < all; w->group += depth, w->carry = true) {
+        w->depth = MIN_OF(all - w->group, depth);
         contract_each(w->threads, pack, w, w->batches * tree_blocks(w->depth, SLAB) * (w->tiles + w->panels));
         contract_each(w->threads, multiply, w, w->batches * groups * w->across);
     }
 }
 
-static bool all_batches(Large *w, int64_t batches, int64_t k, int64_t end, Status *st)
+static bool all_batches(Large *w, int64_t batches, Status *st)
 {
     w->tiles = tile_count(w->tier->rows, w->m);
     w->panels = tree_blocks(w->n, w->type->wide);
     int64_t slab = (w->tiles * w->type->high + w->panels * w->type->wide) * w->size * SLAB;
-    int64_t room = w->m > BLOCK_ROWS ? PACKED_BYTES : FEW_BYTES, depth = MIN_OF(end - k, MAX_OF(room / slab, 1) * SLAB);
+    int64_t all = tree_blocks(w->end - w->k, w->type->group), depth = MIN_OF(all, MAX_OF(PACKED_BYTES / slab, 1) * SLAB);
     w->a_bytes = w->tiles * w->type->high * depth * w->size;
     w->b_bytes = w->panels * w->type->wide * depth * w->size;
-    int64_t most = MIN_OF(batches, MAX_OF(room / (w->a_bytes + w->b_bytes), 1));
+    int64_t most = MIN_OF(batches, MAX_OF(PACKED_BYTES / (w->a_bytes + w->b_bytes), 1));
     size_t bytes = (size_t)(most * (w->a_bytes + w->b_bytes));
     Buffer *memory = contract_memory(w->threads, bytes, st);
     if (!memory) return false;
@@ -117,7 +118,7 @@ static bool all_batches(Large *w, int64_t batches, int64_t k, int64_t end, Statu
     w->b = w->a + most * w->a_bytes;
     for (w->batch = 0; w->batch < batches; w->batch += most) {
         w->batches = MIN_OF(most, batches - w->batch);
-        part(w, k, end, depth);
+        part(w, all, depth);
     }
     buffer_release(memory);
     return true;
@@ -125,16 +126,14 @@ static bool all_batches(Large *w, int64_t batches, int64_t k, int64_t end, Statu
 
 bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st)
 {
-    DType type = (DType)dtype_info[c->type].compute;
-    Large w = {.threads = threads, .tier = contract_tier(), .c = c, .to = to};
+    Large w = {.threads = threads, .tier = contract_tier(), .type = contract_type(c), .c = c, .k = k, .end = end, .to = to};
     w.read = (int64_t)dtype_bytes((DType)c->type);
-    w.size = (int64_t)dtype_bytes(type);
-    w.type = &w.tier->type[type == DT_f64];
+    w.size = (int64_t)dtype_bytes(contract_compute(c));
     for (w.row = 0; w.row < c->m; w.row += PART_MOST)
         for (w.column = 0; w.column < c->n; w.column += PART_MOST) {
             w.m = MIN_OF(c->m - w.row, PART_MOST);
             w.n = MIN_OF(c->n - w.column, PART_MOST);
-            if (!all_batches(&w, batches, k, end, st)) return false;
+            if (!all_batches(&w, batches, st)) return false;
         }
     return true;
 }

@@ -1,5 +1,5 @@
 /* contract_parts: the ways in which a product of matrices is computed, as contract.c chooses between them, and what they need to
- * know. All compute all batches [m][n] of c into `to`, contiguous, f32 for narrow floats. */
+ * know. All compute all batches [m][n] of c into `to`, contiguous, of the compute type. */
 #ifndef KILN_CODEGEN_CONTRACT_PARTS_H
 #define KILN_CODEGEN_CONTRACT_PARTS_H
 
@@ -11,6 +11,10 @@ const ContractTier *contract_tier(void); /* of this CPU */
 /* For tests: the tiers of this CPU, the best last, which give the same bits; and which to use from now on (NULL: the best). */
 const ContractTier *const *contract_tiers(int *count);
 void contract_use_tier(const ContractTier *t);
+
+/* The type that elements are multiplied and added in, and how this CPU does that. */
+static inline DType contract_compute(const HostContract *c) { return (DType)dtype_info[c->to].compute; }
+const ContractType *contract_type(const HostContract *c);
 
 /* In pieces, each of which one thread packs for itself if at all; all of k. False: ST_MEMORY. */
 bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st);
@@ -25,11 +29,9 @@ bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, 
 static inline bool is_few(const HostContract *c)
 {
     if (c->m > FEW_ROWS || (c->b_col != 1 && c->b_row != 1 && c->n > 1)) return false;
-    return c->m == 1 || c->type != dtype_info[c->type].compute || c->k * c->n >= FAR_CELLS;
+    return c->m == 1 || (DType)c->type != contract_compute(c) || c->k * c->n >= FAR_CELLS;
 }
 
-/* c[m][n] += x[m][n], rows c_row and n apart; f32 or f64. */
-void contract_add(DType t, void *c, int64_t c_row, const void *x, int64_t m, int64_t n);
 /* Does to rows first .. end - 1 what is to be done to them; for all rows, by all threads. */
 static inline void contract_rows(const HostRows *r, int64_t first, int64_t end)
 {
@@ -38,6 +40,8 @@ static inline void contract_rows(const HostRows *r, int64_t first, int64_t end)
 void contract_all_rows(ThreadPool *threads, const HostRows *r, int64_t rows);
 /* Rounds f32 to that narrow type. */
 void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n);
+/* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
+Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
 
 static inline void contract_each(ThreadPool *threads, ChunkFn fn, void *arg, int64_t n)
 {

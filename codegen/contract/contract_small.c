@@ -1,5 +1,5 @@
-/* contract_small: products that read their operands as they lie: in what pieces, on which threads. Relies on contract_parts,
- * contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
+/* contract_small: products cut into pieces, each of which packs for itself what is worth it: which pieces, on which threads. Relies
+ * on contract_parts, contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
 #include "contract_parts.h"
 
 #include <stdatomic.h>
@@ -15,7 +15,7 @@
 typedef struct Job {
     ThreadPool *threads;
     const HostContract *c;
-    DType type;                             /* of c: f32 or f64 */
+    const ContractType *type;
     int64_t read, size;                     /* bytes of an element of the operands, and of c */
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
     int64_t row_pieces, column_pieces;
@@ -56,27 +56,25 @@ static Block piece(const Job *j, int64_t number)
 
 /* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
  * 0, or the bytes that were not there. */
-static size_t plain_block(DType type, const Block *g, bool few)
+static size_t plain_block(const Job *j, const Block *g)
 {
-    size_t size = dtype_bytes(type), read = g->narrow ? (size_t)g->narrow_bytes : size;
-    const ContractType *t = &contract_tier()->type[type == DT_f64];
     if (g->k <= TREE_RUN) {
-        (few ? t->few : t->block)(g);
+        (j->few ? j->type->few : j->type->block)(g);
         return 0;
     }
     Block left = *g, right = *g;
-    size_t bytes = (size_t)(g->m * g->n) * size;
+    size_t bytes = (size_t)(g->m * g->n * j->size);
     left.k = tree_left(tree_blocks(g->k, TREE_RUN)) * TREE_RUN;
     right.k -= left.k;
-    right.a = (const char *)g->a + left.k * g->a_col * (int64_t)read;
-    right.b = (const char *)g->b + left.k * g->b_row * (int64_t)read;
+    right.a = (const char *)g->a + left.k * g->a_col * j->read;
+    right.b = (const char *)g->b + left.k * g->b_row * j->read;
     right.c_row = g->n;
-    size_t refused = plain_block(type, &left, few);
+    size_t refused = plain_block(j, &left);
     if (refused != 0) return refused;
     right.c = mem_alloc_aligned(bytes, 64);
     if (!right.c) return bytes;
-    refused = plain_block(type, &right, few);
-    if (refused == 0) contract_add(type, g->c, g->c_row, right.c, g->m, g->n);
+    refused = plain_block(j, &right);
+    if (refused == 0) j->type->add(g->c, g->c_row, right.c, g->m, g->n);
     mem_free_aligned(right.c, bytes, 64);
     return refused;
 }
@@ -95,7 +93,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     Job *j = arg;
     Block g = piece(j, lo);
     Buffer *room = NULL;
-    if (!j->few && contract_tier()->type[j->type == DT_f64].packs(&g)) {
+    if (!j->few && j->type->packs(&g)) {
         Status st;
         room = contract_memory(j->threads, ROOM_BYTES, &st);
         if (!room) {
@@ -106,7 +104,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     for (; lo < hi; lo++) {
         g = piece(j, lo);
         g.room = room ? room->data : NULL;
-        size_t refused = plain_block(j->type, &g, j->few);
+        size_t refused = plain_block(j, &g);
         if (refused != 0)
             j->refused = refused;
         else
@@ -152,7 +150,7 @@ static void join_parts(const Job *j, int64_t first, int64_t n)
     join_parts(j, first, left);
     join_parts(j, first + left, n - left);
     char *to = (char *)j->to + (size_t)(first * cells * j->size);
-    contract_add(j->type, to, cells, to + (size_t)(left * cells * j->size), 1, cells);
+    j->type->add(to, cells, to + (size_t)(left * cells * j->size), 1, cells);
 }
 
 static bool run_job(ThreadPool *threads, Job *j)
@@ -182,10 +180,16 @@ static Buffer *count_pieces(ThreadPool *threads, Job *j)
 
 bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
-    DType type = (DType)dtype_info[c->type].compute;
-    Job j = {.threads = threads, .c = c, .type = type, .batches = batches, .few = is_few(c), .parts = 1, .part = c->k, .to = to};
+    Job j = {.threads = threads,
+        .c = c,
+        .type = contract_type(c),
+        .batches = batches,
+        .few = is_few(c),
+        .parts = 1,
+        .part = c->k,
+        .to = to};
     j.read = (int64_t)dtype_bytes((DType)c->type);
-    j.size = (int64_t)dtype_bytes(type);
+    j.size = (int64_t)dtype_bytes(contract_compute(c));
     bool together = threads && batches * c->m * c->n >= WORTH_THREADS / c->k;
     cut(&j, together ? threads_count(threads) : 1);
     j.row_pieces = tree_blocks(c->m, j.row_step);

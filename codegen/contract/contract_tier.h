@@ -28,22 +28,22 @@ typedef struct Block {
     const void *a, *b;
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-    int narrow, narrow_bytes; /* the operands' narrow DType, which is widened; 0: f32 or f64 */
+    int narrow, narrow_bytes; /* the operands' DType, if it is narrower than what is computed in; else 0 */
     void *room;               /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
     const Runs *runs;         /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
     bool together;            /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
     bool carry;               /* with runs: c is added to */
 } Block;
 
-/* A few rows and columns of an operand. */
+/* A few rows of a, or columns of b: how far apart they lie, and elements of k. */
 typedef struct Part {
     const void *at;
-    int64_t row, col;
+    int64_t line, deep;
     int narrow, narrow_bytes; /* as of a Block */
 } Part;
 
 /* Some tiles of rows and some panels of columns of c[m][n], from operands packed whole, slab after slab of k: of a all tiles
- * [k][high], of b all panels [k][wide]. */
+ * [k][high], of b all panels [k][wide]. k counts groups here. */
 typedef struct Cell {
     const void *a, *b;
     void *c;
@@ -51,28 +51,37 @@ typedef struct Cell {
     bool carry; /* c is added to */
 } Cell;
 
-/* Of f32 or f64. */
+/* What elements are computed in: PAIRS are two elements of k side by side, i8, u8 or i16 as i16, whose products add up in i32. */
+enum { IN_F32, IN_F64, IN_I32, IN_I64, IN_PAIRS, CONTRACT_TYPES };
+
 typedef struct ContractType {
+    int group;                                                 /* elements of k that are packed as one */
     int wide, high;                                            /* columns of a panel; rows that a packed tile has room for */
     bool (*packs)(const Block *g);                             /* whether `block` needs room */
     void (*block)(const Block *g);                             /* m <= BLOCK_ROWS, k <= TREE_RUN */
     void (*each)(const Block *g);                              /* n products of columns: c[m][n] of a[m][k][n] and b[k][n]; runs */
-    void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN; b_col or b_row is 1, or n is */
-    void (*cell)(const Cell *g);                               /* k <= TREE_RUN */
+    void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN */
+    void (*cell)(const Cell *g);                               /* k <= TREE_RUN; NULL: nothing is packed */
     void (*pack_a)(void *to, Part a, int64_t rows, int64_t k); /* one tile of one slab */
     void (*pack_b)(void *to, Part b, int64_t k, int64_t n);    /* one panel of one slab */
+    void (*add)(void *c, int64_t c_row, const void *x, int64_t m, int64_t n); /* c[m][n] += x[m][n], rows c_row and n apart */
 } ContractType;
+#define PACKED_TYPE(t, each)                                                                                                \
+    {                                                                                                                       \
+        group_of_##t, lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, each, few_##t, cell_##t, pack_a_##t, pack_b_##t, \
+            add_##t                                                                                                         \
+    }
+#define PLAIN_TYPE(t)                                                                      \
+    {                                                                                      \
+        .group = 1, .packs = packs_##t, .block = block_##t, .few = few_##t, .add = add_##t \
+    }
 
 typedef struct ContractTier {
-    void (*widen)(int type, float *to, const void *from, int64_t stride, int64_t n); /* f32 of that narrow type */
-    void (*narrow)(int type, void *to, const float *from, int64_t n);                /* rounds f32 to it */
-    int rows;             /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
-    ContractType type[2]; /* f32, f64 */
+    void (*widen)(int type, void *to, const void *from, int64_t stride, int64_t n); /* f32 of that narrow type */
+    void (*narrow)(int type, void *to, const float *from, int64_t n);               /* rounds f32 to it */
+    int rows; /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
+    const ContractType *type[CONTRACT_TYPES];
 } ContractTier;
-#define TIER_OF(t)                                                                                               \
-    {                                                                                                            \
-        lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, each_##t, few_##t, cell_##t, pack_a_##t, pack_b_##t \
-    }
 
 /* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */
 static inline int64_t tile_count(int64_t rows, int64_t m) { return (m + rows - 1) / rows; }
@@ -84,6 +93,7 @@ static inline int64_t tile_first(int64_t rows, int64_t m, int64_t tile)
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-extern const ContractTier contract_base, contract_avx2, contract_avx512;
+extern const ContractTier contract_base, contract_avx2, contract_avx512, contract_vnni;
+extern const ContractType contract_avx512_f32, contract_avx512_f64;
 
 #endif

@@ -1,21 +1,28 @@
-/* contract_widen: narrow floats to f32 and back, compiled for the instruction set of the file that includes it. No include guard.
+/* contract_widen: narrow floats to f32 and back, and narrow integers to i32, compiled for the instruction set of the file that
+ * includes it. No include guard.
  */
 #include "../../ir/narrow_c.h"
 #include "../../runtime/dtype.h"
 
-static void widen(int narrow, float *to, const void *from, int64_t stride, int64_t n)
+/* to: f32 or i32 */
+static void widen(int narrow, void *to, const void *from, int64_t stride, int64_t n)
 {
     switch (narrow) {
-#define DTYPE_NARROW(t, tag, c, ...)                                          \
-    case DT_##t: {                                                            \
-        const c *x = from;                                                    \
-        if (stride == 1)                                                      \
-            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i]);          \
-        else                                                                  \
-            for (int64_t i = 0; i < n; i++) to[i] = widen_##t(x[i * stride]); \
-        break;                                                                \
+#define WIDEN(t, c, wide, VALUE)                                                    \
+    case DT_##t: {                                                                  \
+        const c *x = from;                                                          \
+        if (stride == 1)                                                            \
+            for (int64_t i = 0; i < n; i++) ((wide *)to)[i] = VALUE(x[i]);          \
+        else                                                                        \
+            for (int64_t i = 0; i < n; i++) ((wide *)to)[i] = VALUE(x[i * stride]); \
+        break;                                                                      \
     }
+#define DTYPE_NARROW(t, tag, c, ...) WIDEN(t, c, float, widen_##t)
 #include "../../runtime/dtype.def"
+        WIDEN(i8, int8_t, int32_t, )
+        WIDEN(u8, uint8_t, int32_t, )
+        WIDEN(i16, int16_t, int32_t, )
+#undef WIDEN
     default: break;
     }
 }

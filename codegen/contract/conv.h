@@ -16,9 +16,9 @@ typedef struct Conv {
     ThreadPool *threads;
     const HostConv *c; /* but for `with`, `to` and what the axes say */
     Axis axis[3];
-    const void *with;              /* f32 or f64 */
-    char *to;                      /* likewise */
-    DType type;                    /* of these */
+    const void *with; /* f32 or f64 */
+    char *to;         /* likewise */
+    const ContractType *kernels;
     int64_t read, size;            /* bytes of an element of x, and of these */
     bool copies;                   /* x is read in copies */
     bool each;                     /* every group has one channel and one filter: lanes run along the groups */

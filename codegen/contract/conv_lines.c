@@ -31,7 +31,7 @@ static void copy_line(const Lines *at, const Conv *v, const char *line, int64_t 
         if (v->read == v->size)
             memcpy(to, line, (size_t)(together * bytes));
         else
-            contract_tier()->widen(v->c->type, (float *)(void *)to, line, 1, together * at->channels);
+            contract_tier()->widen(v->c->type, to, line, 1, together * at->channels);
     }
     memset(to, 0, (size_t)((at->wide - before - n) * bytes));
 }

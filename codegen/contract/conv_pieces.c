@@ -28,11 +28,7 @@ typedef struct Piece {
 
 /* ---- chains ------------------------------------------------------------------------------------- */
 
-static void multiply(Piece *p)
-{
-    const ContractType *t = &contract_tier()->type[p->v->type == DT_f64];
-    (p->v->each ? t->each : t->block)(&p->g);
-}
+static void multiply(Piece *p) { (p->v->each ? p->v->kernels->each : p->v->kernels->block)(&p->g); }
 
 /* Links k .. end - 1 of y: taps, and in each the channels. */
 static void taps(Piece *p, int64_t k, int64_t end)
@@ -106,7 +102,7 @@ static size_t tree(Piece *p, int64_t k, int64_t end, void *c, const int64_t *run
     if (!other) return bytes;
     refused = tree(p, middle, end, other, p->run_part, n);
     for (int64_t i = 0; i < p->runs.count && !refused; i++)
-        contract_add(p->v->type, (char *)c + runs[i] * p->v->size, row, other + i * m * n * p->v->size, m, n);
+        p->v->kernels->add((char *)c + runs[i] * p->v->size, row, other + i * m * n * p->v->size, m, n);
     mem_free_aligned(other, bytes, 64);
     return refused;
 }
@@ -373,7 +369,7 @@ static void join_parts(const Conv *v, int64_t cells, int64_t first, int64_t n)
     join_parts(v, cells, first, left);
     join_parts(v, cells, first + left, n - left);
     char *to = v->to + first * cells * v->size;
-    contract_add(v->type, to, cells, to + left * cells * v->size, 1, cells);
+    v->kernels->add(to, cells, to + left * cells * v->size, 1, cells);
 }
 
 /* As contract_small's: lines that several pieces make are counted. */

@@ -89,9 +89,10 @@ static uint32_t chain_even(const Product *p)
     return gen_dim_const(p->g, p->s->contract.k, &k) ? (uint32_t)((k | TREE_PRODUCT) & -(k | TREE_PRODUCT)) : 1;
 }
 
-static void decide(Product *p)
+static Product decided(Gen *g, const Step *s)
 {
-    const Step *s = p->s;
+    const DType type = (DType)s->contract.type, to = (DType)s->contract.to;
+    Product all = {.g = g, .s = s, .type = type, .compute = tile_compute(type), .to = to}, *p = &all;
     int64_t m, n;
     p->a_is = (Operand){0, s->contract.a_base, s->contract.a_row, s->contract.a_col, s->contract.a_batch};
     p->b_is = (Operand){1, s->contract.b_base, s->contract.b_row, s->contract.b_col, s->contract.b_batch};
@@ -109,12 +110,13 @@ static void decide(Product *p)
     p->wide = p->tile.vectors * p->tile.width;
     const int64_t runs = tree_blocks(highest(p, s->contract.k), TREE_RUN);
     p->strip = strip_rows(p, m, runs);
-    p->through = p->type != p->compute || runs > 1;
+    p->through = p->to != p->compute || runs > 1;
     p->adds = p->through || p->strip || highest(p, s->contract.k) > TREE_PRODUCT;
     p->region = !p->through ? REGION_TILES : runs > 1 ? MAX_OF(REGION_TILES / (tree_levels(runs) + 1), 1u) : REGION_TILES / 2;
     p->k_even = chain_even(p);
     decide_moves(p);
     decide_pieces(p, m, n);
+    return all;
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -204,8 +206,7 @@ static void give(Product *p, const Region *q, LLVMValueRef from, LLVMValueRef to
     LLVMValueRef at = element_at(g, p->compute, q->sums, gen_add(g, gen_mul(g, row.i, q->sums_row), column));
     LLVMValueRef v = gen_load(g, gen_lanes(gen_type(g, p->compute), width), at, (uint32_t)dtype_bytes(p->compute));
     LLVMValueRef to_row = gen_mul(g, gen_add(g, q->row, row.i), p->n), to_at = gen_add(g, gen_add(g, to_row, q->column), column);
-    gen_store(
-        g, emit_to_memory(g, p->type, v), element_at(g, p->type, p->c, gen_add(g, p->c_at, to_at)), (uint32_t)dtype_bytes(p->type));
+    gen_store(g, emit_to_memory(g, p->to, v), element_at(g, p->to, p->c, gen_add(g, p->c_at, to_at)), (uint32_t)dtype_bytes(p->to));
     loop_end(g, &l);
     loop_end(g, &row);
 }
@@ -239,7 +240,7 @@ static void region(Product *p, Region q, LLVMValueRef column, LLVMValueRef colum
     q.sums_row = p->strip ? gen_i64(g, STRIP) : gen_i64(g, p->wide);
     if (!p->through) {
         q.sums_row = p->n;
-        q.sums = element_at(g, p->type, p->c, gen_add(g, p->c_at, gen_add(g, gen_mul(g, q.row, p->n), column)));
+        q.sums = element_at(g, p->to, p->c, gen_add(g, p->c_at, gen_add(g, gen_mul(g, q.row, p->n), column)));
     }
     runs(p, &q);
     if (p->through) give_all(p, &q);
@@ -341,8 +342,7 @@ static void open_sizes(Product *p)
 
 void emit_contract_pieces(Gen *g, const Step *s, LLVMValueRef *count, LLVMValueRef *cost)
 {
-    Product p = {.g = g, .s = s, .type = (DType)s->contract.type, .compute = (DType)dtype_info[s->contract.type].compute};
-    decide(&p);
+    Product p = decided(g, s);
     open_sizes(&p);
     *count = gen_mul(g, pieces_each(&p), batches(&p));
     const int64_t rows = p.strip ? STRIP_ROWS : (int64_t)p.tile.rows * (p.columns_each ? p.region : 1),
@@ -367,20 +367,6 @@ static void open_batch(Product *p, LLVMValueRef batch)
 }
 
 /* ---- the function ---------------------------------------------------------------------------- */
-
-static bool same_product(const Step *x, const Step *y)
-{
-    uint32_t n = x->contract.nbatch;
-    if (x->contract.type != y->contract.type || n != y->contract.nbatch) return false;
-    if (memcmp(x->contract.batch, y->contract.batch, n * sizeof(Dim)) != 0) return false;
-    if (memcmp(x->contract.a_batch, y->contract.a_batch, n * sizeof(Dim)) != 0) return false;
-    if (memcmp(x->contract.b_batch, y->contract.b_batch, n * sizeof(Dim)) != 0) return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
-        x->contract.a_col, x->contract.b_row, x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
-        y->contract.a_col, y->contract.b_row, y->contract.b_col};
-    return memcmp(a, b, sizeof a) == 0;
-}
 
 struct ContractFn {
     const Step *step;
@@ -445,9 +431,8 @@ LLVMValueRef emit_contract(Gen *g, const Step *s, bool whole)
 {
     uint32_t count = 0;
     for (ContractFn *c = g->contracts; c; c = c->next, count++)
-        if (same_product(c->step, s)) return c->fn;
-    Product p = {.g = g, .s = s, .type = (DType)s->contract.type, .compute = (DType)dtype_info[s->contract.type].compute};
-    decide(&p);
+        if (step_same_product(c->step, s)) return c->fn;
+    Product p = decided(g, s);
     if (whole) p.columns_each = 0;
     gen_function_begin(g, arena_printf(g->arena, "product%u", count), g->kernel_type, true);
     gen_prefer_vectors(g, g->machine->tile_bytes);

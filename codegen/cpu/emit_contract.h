@@ -11,7 +11,12 @@ static inline LLVMValueRef element_at(Gen *g, DType t, LLVMValueRef base, LLVMVa
     return gen_at(g, gen_mem_type(g, t), base, index);
 }
 
-/* Vectors in their compute type. Lanes that the mask leaves out, if there is one, are 0; such elements have at least 4 bytes. */
+/* The type in which elements of an operand's type are multiplied and added. */
+static inline DType tile_compute(DType t) { return (DType)dtype_info[dtype_of_product(t)].compute; }
+
+/* Vectors in their compute type: of such elements in memory; loaded. Lanes that the mask leaves out, if there is one, are 0; such
+ * elements have at least 4 bytes. */
+LLVMValueRef tile_value(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef tile_load(Gen *g, DType t, LLVMValueRef at, uint32_t width);
 LLVMValueRef tile_load_some(Gen *g, DType t, LLVMValueRef at, uint32_t width, LLVMValueRef mask);
 
@@ -70,7 +75,7 @@ typedef struct Operand {
 typedef struct Product {
     Gen *g;
     const Step *s;
-    DType type, compute;
+    DType type, compute, to;
     Operand a_is, b_is;
     Dim rows, columns;
     TileShape tile;

@@ -6,7 +6,7 @@ enum { FEW = 4 }; /* vectors of a row that need no loop */
 /* Rows may have room for less than a vector. */
 static uint32_t move_width(const Gen *g, const Move *x)
 {
-    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const uint32_t size = (uint32_t)dtype_bytes(tile_compute(x->t));
     uint32_t w = (x->how == MOVE_COPY ? g->machine->tile_bytes : g->machine->vector_bytes) / size;
     while (w > x->most) w /= 2;
     return w;
@@ -15,7 +15,7 @@ static uint32_t move_width(const Gen *g, const Move *x)
 static LLVMValueRef moved_to(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
 {
     LLVMValueRef at = gen_add(g, gen_mul(g, row, gen_i64(g, x->to_row)), column);
-    return element_at(g, (DType)dtype_info[x->t].compute, x->to, at);
+    return element_at(g, tile_compute(x->t), x->to, at);
 }
 
 static LLVMValueRef moved_from(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
@@ -26,7 +26,7 @@ static LLVMValueRef moved_from(Gen *g, const Move *x, LLVMValueRef row, LLVMValu
 /* Moves rows i0 .. i1 - 1 of columns j0 .. j1 - 1, so many at a time. */
 static void move_vectors(Gen *g, const Move *x, LLVMValueRef i0, LLVMValueRef i1, LLVMValueRef j0, LLVMValueRef j1, uint32_t width)
 {
-    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const uint32_t size = (uint32_t)dtype_bytes(tile_compute(x->t));
     Loop i, j;
     if (loop_turns(i0, i1, 1) == 0 || loop_turns(j0, j1, width) == 0) return;
     loop_begin(g, &i, i0, i1, 1, NULL, 0);
@@ -39,7 +39,7 @@ static void move_vectors(Gen *g, const Move *x, LLVMValueRef i0, LLVMValueRef i1
 /* Rows of a known number of columns: the last vector may overlap the one before it. */
 static void move_rows(Gen *g, const Move *x, int64_t n)
 {
-    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const uint32_t size = (uint32_t)dtype_bytes(tile_compute(x->t));
     uint32_t w = move_width(g, x);
     Loop i, j;
     while (w > n) w /= 2;
@@ -57,7 +57,7 @@ static void move_rows(Gen *g, const Move *x, int64_t n)
 
 static void move_copy(Gen *g, const Move *x)
 {
-    const uint32_t w = move_width(g, x), size = (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const uint32_t w = move_width(g, x), size = (uint32_t)dtype_bytes(tile_compute(x->t));
     const LLVMValueRef zero = gen_i64(g, 0), end = x->columns_even % w == 0 ? x->columns : gen_whole_steps(g, zero, x->columns, w);
     LLVMValueRef mask[FEW];
     int64_t n;
@@ -66,7 +66,7 @@ static void move_copy(Gen *g, const Move *x)
         move_rows(g, x, n);
         return;
     }
-    if (x->t != dtype_info[x->t].compute || x->most > FEW * w || !g->machine->masked) {
+    if (x->t != tile_compute(x->t) || x->most > FEW * w || !g->machine->masked) {
         move_vectors(g, x, zero, x->rows, zero, end, w);
         move_vectors(g, x, zero, x->rows, end, x->columns, 1);
         return;
@@ -96,7 +96,7 @@ static LLVMValueRef interleave(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t 
 /* A square at row i and column j: as many rows as elements in 16 bytes, as many columns as lanes. */
 static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
 {
-    const uint32_t size = (uint32_t)dtype_bytes(dtype_info[x->t].compute), n = 16 / size, w = move_width(g, x);
+    const uint32_t size = (uint32_t)dtype_bytes(tile_compute(x->t)), n = 16 / size, w = move_width(g, x);
     LLVMTypeRef part = gen_lanes(gen_mem_type(g, x->t), n);
     LLVMValueRef v[4], y[4], order[TREE_LANES];
     for (uint32_t c = 0; c < w; c++) order[c] = LLVMConstInt(g->i32, c, false);
@@ -106,7 +106,7 @@ static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
             LLVMValueRef piece = gen_load(g, part, at, (uint32_t)dtype_bytes(x->t));
             v[r] = c == r ? piece : LLVMBuildShuffleVector(g->b, v[r], piece, LLVMConstVector(order, w), "");
         }
-        v[r] = emit_from_memory(g, x->t, v[r]);
+        v[r] = tile_value(g, x->t, v[r]);
     }
     for (uint32_t unit = 1; unit < n; unit *= 2) {
         for (uint32_t r = 0; r < n; r++) {
@@ -120,7 +120,7 @@ static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
 
 static void move_turned(Gen *g, const Move *x)
 {
-    const uint32_t w = move_width(g, x), n = 16 / (uint32_t)dtype_bytes(dtype_info[x->t].compute);
+    const uint32_t w = move_width(g, x), n = 16 / (uint32_t)dtype_bytes(tile_compute(x->t));
     const LLVMValueRef zero = gen_i64(g, 0), i_end = x->rows_even % n == 0 ? x->rows : gen_whole_steps(g, zero, x->rows, n),
                        j_end = x->columns_even % w == 0 ? x->columns : gen_whole_steps(g, zero, x->columns, w);
     Loop i, j;

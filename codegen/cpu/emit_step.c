@@ -192,6 +192,7 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    set_field(g, LLVMConstInt(g->i32, s->contract.to, false), e->contract, offsetof(HostContract, to), 4);
     const bool joined = set_rows(e, next, offsetof(HostContract, rows));
     ask_host(e, offsetof(KilnHost, contract));
     return joined;

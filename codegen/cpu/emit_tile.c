@@ -26,10 +26,16 @@ TileShape tile_shape(const Machine *machine, DType t, int64_t m, int64_t n)
     return x;
 }
 
+LLVMValueRef tile_value(Gen *g, DType t, LLVMValueRef v)
+{
+    if (dtype_is_float(t) || t == tile_compute(t)) return emit_from_memory(g, t, v);
+    return LLVMBuildIntCast2(g->b, v, gen_lanes(g->i32, gen_lanes_of(v)), dtype_info[t].kind == DK_INT, "");
+}
+
 LLVMValueRef tile_load(Gen *g, DType t, LLVMValueRef at, uint32_t width)
 {
     LLVMTypeRef type = gen_lanes(gen_mem_type(g, t), width);
-    return emit_from_memory(g, t, gen_load(g, type, at, (uint32_t)dtype_bytes(t)));
+    return tile_value(g, t, gen_load(g, type, at, (uint32_t)dtype_bytes(t)));
 }
 
 LLVMValueRef tile_load_some(Gen *g, DType t, LLVMValueRef at, uint32_t width, LLVMValueRef mask)
@@ -51,12 +57,13 @@ static void store_some(Gen *g, DType t, LLVMValueRef v, LLVMValueRef at, LLVMVal
     gen_intrinsic(g, "llvm.masked.store", types, 2, (LLVMValueRef[]){v, at, align, mask}, 4);
 }
 
+static LLVMValueRef add(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b) { return emit_prim(g, P_add, t, t, a, b, NULL); }
+
 static LLVMValueRef mad(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
-    return emit_prim(g, P_mad, t, t, a, b, c);
+    if (dtype_is_float(t)) return emit_prim(g, P_mad, t, t, a, b, c);
+    return add(g, t, LLVMBuildMul(g->b, a, b, ""), c);
 }
-
-static LLVMValueRef add(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b) { return emit_prim(g, P_add, t, t, a, b, NULL); }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
@@ -101,13 +108,13 @@ typedef struct Slice { /* some rows of b, and what they are multiplied with */
 
 static LLVMValueRef strip_room(Gen *g, const Strip *x, uint32_t row, LLVMValueRef column)
 {
-    return element_at(g, (DType)dtype_info[x->t].compute, x->room, gen_add(g, gen_i64(g, (int64_t)row * STRIP), column));
+    return element_at(g, tile_compute(x->t), x->room, gen_add(g, gen_i64(g, (int64_t)row * STRIP), column));
 }
 
 /* The chains of columns from .. to - 1, so many at a time. */
 static void strip_columns(Gen *g, const Strip *x, const Slice *s, LLVMValueRef from, LLVMValueRef to, uint32_t width, bool part)
 {
-    const DType compute = (DType)dtype_info[x->t].compute;
+    const DType compute = tile_compute(x->t);
     LLVMValueRef b[UNROLL];
     Loop l;
     if (loop_turns(from, to, width) == 0) return;
@@ -147,7 +154,7 @@ static void strip_slices(Gen *g, const Strip *x, LLVMValueRef from, LLVMValueRef
 
 static void strip_add(Gen *g, const Strip *x, LLVMValueRef from, LLVMValueRef to, uint32_t width)
 {
-    const DType compute = (DType)dtype_info[x->t].compute;
+    const DType compute = tile_compute(x->t);
     Loop l;
     if (loop_turns(from, to, width) == 0) return;
     loop_begin(g, &l, from, to, width, NULL, 0);
@@ -165,7 +172,7 @@ void strip_chain(Gen *g, const Strip *x)
     uint32_t count = UNROLL; /* so that the elements of a stay in registers */
     while (count > 1 && x->rows > 1 && (x->rows + 1) * count + x->rows > g->machine->registers - 2) count /= 2;
     const LLVMValueRef slices = gen_whole_steps(g, zero, x->k, count);
-    const int64_t bytes = (int64_t)x->rows * STRIP * (int64_t)dtype_bytes(dtype_info[x->t].compute);
+    const int64_t bytes = (int64_t)x->rows * STRIP * (int64_t)dtype_bytes(tile_compute(x->t));
     LLVMBuildMemSet(g->b, x->room, LLVMConstNull(g->i8), gen_i64(g, bytes), 64);
     strip_slices(g, x, zero, slices, count);
     strip_slices(g, x, slices, x->k, 1);

@@ -8,19 +8,18 @@
 const char cuda_product_prelude[] =
     "template <typename M, typename C> struct Io {\n"
     "    static KILN_DEVICE C in(M x) { return x; }\n"
-    "    static KILN_DEVICE M out(C x) { return x; }\n"
+    "    static KILN_DEVICE C out(C x) { return x; }\n"
     "};\n"
     "KILN_DEVICE f32 mad(f32 x, f32 y, f32 z) { return __fmaf_rn(x, y, z); }\n"
     "KILN_DEVICE f64 mad(f64 x, f64 y, f64 z) { return __fma_rn(x, y, z); }\n"
     "#define KILN_MAD(T, W) KILN_DEVICE T mad(T x, T y, T z) { return T(W(x) * W(y) + W(z)); }\n"
-    "KILN_MAD(i8, u32) KILN_MAD(i16, u32) KILN_MAD(i32, u32) KILN_MAD(i64, u64)\n"
-    "KILN_MAD(u8, u32) KILN_MAD(u16, u32) KILN_MAD(u32, u32) KILN_MAD(u64, u64)\n"
+    "KILN_MAD(i32, u32) KILN_MAD(i64, u64) KILN_MAD(u32, u32) KILN_MAD(u64, u64)\n"
     "\n"
     "#define KILN_TILE for (u32 i = 0; i < 4; i++) for (u32 j = 0; j < 4; j++)\n"
     "/* CHAIN and RUN: of k (ir/tree.h); LEVELS: of the counter of runs, 0: there is one run. Adding\n"
     "   is mad with 1, which wraps integers. */\n"
-    "template <typename C, typename Move, int CHAIN, int RUN, int LEVELS, typename M>\n"
-    "KILN_DEVICE void product(const M *a, const M *b, M *c, C (*left)[65], C (*right)[65],\n"
+    "template <typename C, typename Move, int CHAIN, int RUN, int LEVELS, typename M, typename R>\n"
+    "KILN_DEVICE void product(const M *a, const M *b, R *c, C (*left)[65], C (*right)[65],\n"
     "                         i64 row, i64 column, i64 m, i64 n, i64 k,\n"
     "                         i64 a_row, i64 a_col, i64 b_row, i64 b_col)\n"
     "{\n"
@@ -73,24 +72,10 @@ const char cuda_product_prelude[] =
 
 /* ---- which products a program has ------------------------------------------------------------ */
 
-static bool same_product(const Step *x, const Step *y)
-{
-    size_t n = x->contract.nbatch * sizeof(Dim);
-    if (x->contract.type != y->contract.type || x->contract.nbatch != y->contract.nbatch) return false;
-    if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
-    if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
-        return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
-        x->contract.a_col, x->contract.b_row, x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
-        y->contract.a_col, y->contract.b_row, y->contract.b_col};
-    return memcmp(a, b, sizeof a) == 0;
-}
-
 uint32_t cuda_product_of(const Products *all, const Step *step)
 {
     uint32_t i = 0;
-    while (i < all->len && !same_product(all->at[i], step)) i++;
+    while (i < all->len && !step_same_product(all->at[i], step)) i++;
     return i;
 }
 
@@ -108,7 +93,7 @@ static void open_batch(Print *c, const Step *s)
 {
     cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;", cuda_dim(c, s->contract.a_base),
         cuda_dim(c, s->contract.b_base));
-    cuda_line(c, "M *to = c + batch * m * n;");
+    cuda_line(c, "%s *to = c + batch * m * n;", cuda_memory_type((DType)s->contract.to));
     for (uint32_t i = s->contract.nbatch; i-- > 0;) {
         const char *n = cuda_dim(c, s->contract.batch[i]);
         cuda_line(c, "left += batch %% %s * %s;", n, cuda_dim(c, s->contract.a_batch[i]));
@@ -130,13 +115,11 @@ void cuda_product_body(Print *c, const Step *s)
 {
     if (is_empty(c, s)) return;
     DType t = (DType)s->contract.type;
-    const char *memory = cuda_memory_type(t), *compute = cuda_type(t), *batches = "1ll";
+    const char *memory = cuda_memory_type(t), *compute = cuda_type((DType)s->contract.to), *batches = "1ll";
     const char *move = narrow_fns[t].widen ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
                                            : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
-    if (t == DT_bool) status_fail(c->st, ST_UNSUPPORTED, "cuda: matmul is not available for bool");
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
-    cuda_line(c, "typedef %s M;", memory);
     cuda_line(c, "__shared__ %s tile_a[16][65], tile_b[16][65];", compute);
     cuda_line(
         c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));

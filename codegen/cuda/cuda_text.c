@@ -368,8 +368,8 @@ static void cuda_kernel(Print *c, uint32_t kernel)
 
 static void cuda_product(Print *c, const Step *step, uint32_t number)
 {
-    const char *t = cuda_memory_type((DType)step->contract.type);
-    const char *params = arena_printf(c->arena, "const %s *a, const %s *b, %s *c, ", t, t, t);
+    const char *t = cuda_memory_type((DType)step->contract.type), *to = cuda_memory_type((DType)step->contract.to);
+    const char *params = arena_printf(c->arena, "const %s *a, const %s *b, %s *c, ", t, t, to);
     c->k = NULL;
     print_function(c, arena_printf(c->arena, "product%u", number), params, cuda_product_body, step);
 }

@@ -11,6 +11,7 @@ static bool run_matmul(const Run *r)
     const View *a = &r->in[0], *b = &r->in[1];
     int lead = a->rank - 2;
     HostContract c = {.type = a->dtype,
+        .to = r->out->dtype,
         .nbatch = lead,
         .m = a->dim[lead],
         .n = b->dim[lead + 1],

@@ -2,6 +2,8 @@
  * broadcasts, reshapes and slices where strides can express them, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
+#define PAIRS_PRODUCT ((int64_t)1 << 14)
+
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
     Value from;
@@ -80,14 +82,16 @@ void contract_needs(Scope *s, const Node *n)
 
 #define LONG_DOT 512 /* for which the host's routine takes chains side by side */
 
-/* Rows, columns and inner size so few that emitted code needs no help from the host's routine. */
-static bool is_small(const DimTable *dims, const Dim *extent)
+/* Rows, columns and inner size so few that emitted code needs no help from the host's routine, which is several times faster with
+ * matrices of small integers. */
+static bool is_small(const DimTable *dims, const Dim *extent, bool pairs)
 {
-    int64_t work = 1;
+    int64_t work = 1, most = SMALL_PRODUCT;
+    if (pairs && dim_hi(dims, extent[0]) > 1 && dim_hi(dims, extent[1]) > 1) most = PAIRS_PRODUCT;
     if (extent[0] == 1 && extent[1] == 1 && dim_hi(dims, extent[2]) > LONG_DOT) return false;
     for (int i = 0; i < 3; i++)
         if (__builtin_mul_overflow(work, MAX_OF(dim_hi(dims, extent[i]), 1), &work)) return false;
-    return work <= SMALL_PRODUCT;
+    return work <= most;
 }
 
 bool lower_matmul(Scope *s, const Node *n)
@@ -100,7 +104,8 @@ bool lower_matmul(Scope *s, const Node *n)
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);
-    step->contract.type = t->dtype;
+    step->contract.type = x->dtype;
+    step->contract.to = t->dtype;
     step->contract.nbatch = batch;
     memcpy(step->contract.batch, t->dim, batch * sizeof *t->dim);
     step->contract.m = t->dim[batch];
@@ -118,7 +123,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_row = b.stride[batch];
     step->contract.b_col = b.stride[batch + 1];
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
-    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims);
+    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims, t->dtype != x->dtype);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < t->rank; i++) {
         lower_dim(s->lw, t->dim[i]);

@@ -86,6 +86,7 @@ static double unary(Op op, double x)
     case OP_neg: return -x;
     case OP_abs: return fabs(x);
     case OP_sign: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case OP_relu: return x > 0 || isnan(x) ? x : 0;
     case OP_floor: return floor(x);
     case OP_ceil: return ceil(x);
     case OP_trunc: return trunc(x);
@@ -163,6 +164,7 @@ static bool correctly_rounded(Op op)
     switch (op) {
     case OP_neg:
     case OP_abs:
+    case OP_relu:
     case OP_sqrt:
     case OP_add:
     case OP_sub:

@@ -70,6 +70,7 @@ static bool arithmetic(Op op, DType t, int64_t x, int64_t y, int64_t *out)
     case OP_neg: *out = (int64_t)(0 - a); return true;
     case OP_abs: *out = is_signed(t) && x < 0 ? (int64_t)(0 - a) : x; return true;
     case OP_sign: *out = x == 0 ? 0 : is_signed(t) && x < 0 ? -1 : 1; return true;
+    case OP_relu: *out = integer_less(t, x, 0) ? 0 : x; return true;
     case OP_add: *out = (int64_t)(a + b); return true;
     case OP_sub: *out = (int64_t)(a - b); return true;
     case OP_mul: *out = (int64_t)(a * b); return true;

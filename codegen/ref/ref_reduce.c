@@ -366,13 +366,30 @@ static void end_dot(const Dot *d, double depth, RefTensor *out, int64_t i)
     out->undecided[i] |= undecided;
 }
 
+/* Of integers: modulo 2^bits of the result. */
+static void integer_product(const RefTensor *a, const RefTensor *b, RefTensor *out)
+{
+    const uint32_t rank = a->type.rank;
+    const int64_t n = b->type.dim[rank - 1], depth = a->type.dim[rank - 1];
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
+        uint64_t sum = 0;
+        for (int64_t k = 0; k < depth; k++) sum += (uint64_t)a->i[row * depth + k] * (uint64_t)b->i[(batch * depth + k) * n + col];
+        out->i[i] = ref_wrap((DType)out->type.dtype, (int64_t)sum);
+    }
+}
+
 bool ref_matmul(Run *r)
 {
     const RefTensor *a = r->in[0], *b = r->in[1];
     RefTensor *out = &r->out[0];
     const uint32_t rank = a->type.rank;
     const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
-    const DType compute = (DType)dtype_info[out->type.dtype].compute;
+    const DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
+    if (out->i) {
+        integer_product(a, b, out);
+        return true;
+    }
     const double depth = depth_of_product(compute, a->type.dim[rank - 2], n, depth_k);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];

@@ -46,12 +46,6 @@ static kiln_tensor *rsqrt(Thread *t, kiln_site at, kiln_operand x)
     return kiln_div_at(at, NUMBER(1), OP1(sqrt, x));
 }
 
-static kiln_tensor *relu(Thread *t, kiln_site at, kiln_operand x)
-{
-    (void)t;
-    return kiln_where_at(at, OP2(le, x, kiln_of_i(0)), kiln_of_i(0), x); /* NaN is not below 0 */
-}
-
 static kiln_tensor *isnan_(Thread *t, kiln_site at, kiln_operand x)
 {
     (void)t;
@@ -68,7 +62,6 @@ static kiln_tensor *isfinite_(Thread *t, kiln_site at, kiln_operand x)
 COMPOSITE(square, ANY)
 COMPOSITE(reciprocal, FLOATS)
 COMPOSITE(rsqrt, ONCE)
-COMPOSITE(relu, ANY)
 
 kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x) { return composite(at, "isnan", x, isnan_, FLOATS); }
 

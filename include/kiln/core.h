@@ -59,7 +59,9 @@ typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] 
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 typedef struct kiln_options {
-    /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. */
+    /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. If there is a core
+     * for each, those that a call wakes do not run on its core (it is taken out of their affinity until another core's call wakes
+     * them), nor ever on one that the thread which opened the engine could not use. Cores that the program gives them stand. */
     int threads;
     /* Traced functions run eagerly and LLVM is never entered. Calls that need it give KILN_ESTATE; kiln_check does without. */
     bool no_compile;

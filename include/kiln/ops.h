@@ -123,6 +123,11 @@ KILN_API kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis);
 /* x [..., m, k] . y [..., k, n] -> [..., m, n] for floats. Leading axes broadcast. A rank-1 x is a row and a rank-1 y a column, and
  * the result lacks that axis. A transposed operand is read in place. The cost is 2 m k n flops per batch entry. */
 KILN_API kiln_tensor *kiln_matmul_at(kiln_site at, kiln_operand x, kiln_operand y);
+/* The same for integers of any dtypes, with products and sums in `to`: i32, u32, i64 or u64. They are exact modulo 2^32 or 2^64, as if x
+ * and y were cast to `to` first, and never saturate; in i32, k products of i8 or u8 cannot wrap up to k = 2^15. i8, u8 and i16 in i32 are
+ * twice as fast as f32 on a CPU with AVX-512 VNNI, and no slower on others; all else is several times slower. Other dtypes are
+ * KILN_EDTYPE. No gradient flows. */
+KILN_API kiln_tensor *kiln_matmul_to_at(kiln_site at, kiln_operand x, kiln_operand y, kiln_dtype to);
 
 /* ---- movement ------------------------------------------------------------------------------------------------------------- */
 KILN_API kiln_tensor *kiln_reshape_at(kiln_site at, kiln_operand x, kiln_shape s); /* one size may be -1: the rest */
@@ -370,6 +375,7 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
 #define kiln_argmax(x, axis) kiln_argmax_at(KILN_HERE, KILN_OPERAND(x), (axis))
 #define kiln_argmin(x, axis) kiln_argmin_at(KILN_HERE, KILN_OPERAND(x), (axis))
 #define kiln_matmul(x, y) kiln_matmul_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(y))
+#define kiln_matmul_to(x, y, to) kiln_matmul_to_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(y), (to))
 #define kiln_reshape(x, s) kiln_reshape_at(KILN_HERE, KILN_OPERAND(x), s)
 #define kiln_transpose(x, perm) kiln_transpose_at(KILN_HERE, KILN_OPERAND(x), perm)
 #define kiln_broadcast(x, s) kiln_broadcast_at(KILN_HERE, KILN_OPERAND(x), s)

@@ -1,5 +1,5 @@
 /* Products of matrices, eagerly, beside OpenBLAS's where it is there, on the same threads and in turn: medians, and Kiln's rate as a
- * multiple of the rival's. Of bf16 the rival is Kiln's own product of the same numbers in f32. A single row is a matter of reading the
+ * multiple of the rival's. Of bf16 and i8 the rival is Kiln's own product of the same numbers in f32. A single row is a matter of reading the
  * matrix, so its rate is of the matrix's bytes, and the rival is OpenBLAS's product of matrix and vector; a batch, which OpenBLAS has
  * no call for, is split over as many threads, each with calls of its own. `products N` takes N threads in place of one, then one per
  * core; several threads want a machine that does nothing else. Exit status 1 if results differ by more than rounding. Relies on the public headers, the thread pool and bench.h. */
@@ -30,6 +30,8 @@ static const Case cases[] = {
     {KILN_F32, 1, 512, 512, 512, true},
     {KILN_F64, 1, 512, 512, 512, false},
     {KILN_BF16, 1, 512, 512, 512, false},
+    {KILN_I8, 1, 512, 512, 512, false},
+    {KILN_I8, 1, 1024, 1024, 1024, false},
     {KILN_F32, 1, 1, 4096, 4096, false},
     {KILN_F32, 1, 1, 4096, 4096, true},
     {KILN_F32, 1, 64, 128, 784, false},
@@ -42,15 +44,16 @@ typedef struct Job {
     const Openblas *blas; /* NULL: not there */
     kiln *k;
     ThreadPool *pool;
-    kiln_tensor *x, *w, *f32_x, *f32_w; /* the last two are the rival's, of bf16 */
+    kiln_tensor *x, *w, *f32_x, *f32_w; /* the last two are the rival's, of bf16 and i8 */
     void *to;                           /* OpenBLAS's result */
 } Job;
 
-static bool of_own(const Case *c) { return c->type == KILN_BF16; }
+static bool of_own(const Case *c) { return c->type == KILN_BF16 || c->type == KILN_I8; }
 
 static kiln_tensor *own(const Case *c, kiln_tensor *x, kiln_tensor *w)
 {
-    return kiln_matmul(x, c->turned ? kiln_transpose(w, KILN_ALL) : w);
+    if (c->turned) w = kiln_transpose(w, KILN_ALL);
+    return kiln_dtype_of(x) == KILN_I8 ? kiln_matmul_to(x, w, KILN_I32) : kiln_matmul(x, w);
 }
 
 static void by_openblas(void *arg, int64_t lo, int64_t hi)
@@ -116,13 +119,18 @@ static void operands(Job *j)
     const Case *c = j->c;
     kiln_variable *chance = kiln_generator(j->k, 1);
     int64_t rows = c->turned ? c->n : c->k, columns = c->turned ? c->k : c->n;
+    const bool whole = c->type == KILN_I8; /* of a size whose sums f32 holds exactly */
+    const kiln_dtype drawn = whole ? KILN_F32 : c->type;
+    const double size = whole ? 20 : 1;
     if (c->batch > 1) {
-        j->x = kiln_normal(chance, c->type, KILN_SHAPE(c->batch, c->m, c->k), 0, 1);
-        j->w = kiln_normal(chance, c->type, KILN_SHAPE(c->batch, rows, columns), 0, 1);
+        j->x = kiln_normal(chance, drawn, KILN_SHAPE(c->batch, c->m, c->k), 0, size);
+        j->w = kiln_normal(chance, drawn, KILN_SHAPE(c->batch, rows, columns), 0, size);
     } else {
-        j->x = kiln_normal(chance, c->type, KILN_SHAPE(c->m, c->k), 0, 1);
-        j->w = kiln_normal(chance, c->type, KILN_SHAPE(rows, columns), 0, 1);
+        j->x = kiln_normal(chance, drawn, KILN_SHAPE(c->m, c->k), 0, size);
+        j->w = kiln_normal(chance, drawn, KILN_SHAPE(rows, columns), 0, size);
     }
+    j->x = kiln_cast(j->x, c->type);
+    j->w = kiln_cast(j->w, c->type);
     j->f32_x = kiln_cast(j->x, KILN_F32);
     j->f32_w = kiln_cast(j->w, KILN_F32);
 }
@@ -131,7 +139,7 @@ static void name(const Case *c, char *to, size_t cap)
 {
     char batch[16] = "";
     if (c->batch > 1) snprintf(batch, sizeof batch, "%d,", c->batch);
-    snprintf(to, cap, "%s [%s%d,%d] @ [%s%d,%d]%s", c->type == KILN_F32 ? "f32" : c->type == KILN_F64 ? "f64" : "bf16", batch, c->m,
+    snprintf(to, cap, "%s [%s%d,%d] @ [%s%d,%d]%s", kiln_dtype_name(c->type), batch, c->m,
         c->k, batch, c->turned ? c->n : c->k, c->turned ? c->k : c->n, c->turned ? "^T" : "");
 }
 
