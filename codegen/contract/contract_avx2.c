@@ -1,4 +1,4 @@
-/* contract_avx2: the plain matrix product for x86 with AVX2 and FMA. Relies on contract_kernel.h
+/* contract_avx2: the plain matrix product for x86 with AVX2 and FMA. Relies on contract_types.h
  * and its intrinsics. */
 #include "contract_tier.h"
 
@@ -47,32 +47,11 @@ static inline void turn_f64(__m256d *to, const double *const *row, int64_t at)
 }
 
 #define ROWS 6
-#define T float
-#define SUFFIX f32
-#define GROUP 1
-#define V __m256
-#define LANES 8
-#define LOAD(p) _mm256_loadu_ps(p)
-#define STORE(p, v) _mm256_storeu_ps(p, v)
-#define SPLAT(x) _mm256_set1_ps(x)
-#define MADD(x, y, z) _mm256_fmadd_ps(x, y, z)
-#include "contract_kernel.h"
-#define T double
-#define SUFFIX f64
-#define GROUP 1
-#define V __m256d
-#define LANES 4
-#define LOAD(p) _mm256_loadu_pd(p)
-#define STORE(p, v) _mm256_storeu_pd(p, v)
-#define SPLAT(x) _mm256_set1_pd(x)
-#define MADD(x, y, z) _mm256_fmadd_pd(x, y, z)
-#include "contract_kernel.h"
-
 #define BYTES 32
-#define PAIR_MADD(x, y, z) ((Vi32)_mm256_madd_epi16((__m256i)(x), (__m256i)(y)) + (z))
-#define VECTOR_f32 __m256
-#define VECTOR_f64 __m256d
-#include "contract_integers.h"
+#define MADD_f32(x, y, z) _mm256_fmadd_ps(x, y, z)
+#define MADD_f64(x, y, z) _mm256_fmadd_pd(x, y, z)
+#define MADD_pairs(x, y, z) ((Vi32)_mm256_madd_epi16((__m256i)(x), (__m256i)(y)) + (z))
+#include "contract_types.h"
 
 static const ContractType of_f32 = PACKED_TYPE(f32, each_f32), of_f64 = PACKED_TYPE(f64, each_f64);
 const ContractTier contract_avx2 = {widen, narrow, ROWS, {&of_f32, &of_f64, &of_i32, &of_i64, &of_pairs}};

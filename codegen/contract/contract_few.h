@@ -1,5 +1,5 @@
 /* contract_few: few rows times a matrix that is read once and not packed: part of contract_kernel.h, whose macros it uses, and by
- * itself what there is for wide integers (contract_integers.h). Each row of c takes chain after chain of mad(a[k], b[k][n], chain).
+ * itself what there is for wide integers (contract_types.h). Each row of c takes chain after chain of mad(a[k], b[k][n], chain).
  * Operands may be of a narrow type, which is widened piece by piece. */
 
 #define STRIP (4096 / (int)sizeof(T)) /* columns at a time */

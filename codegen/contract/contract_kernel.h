@@ -1,14 +1,13 @@
 /* contract_kernel: the matrix product of one instruction set and one type, for k of one run (ir/tree.h): c starts at 0 and takes
  * chains of TREE_PRODUCT in order, each the sum in order of mad(a, b, chain) from 0, whatever the tiles. Expanded by
- * contract_TIER.c with
- *   T, SUFFIX              the type of c, and what names of functions end with
- *   GROUP                  1; or 2: a T of a packed operand is two elements of k side by side (contract_tier.h, IN_PAIRS), and then
- *   ALONG ACROSS           make such T of a narrow operand
- *   V, LANES               a vector of T and its length
- *   LOAD STORE SPLAT MADD  on V; MADD has one rounding exactly where ir/scalar.c's has
+ * contract_types.h with
+ *   TYPE, SUFFIX           the type of c, and what names of functions end with; load_TYPE, store_TYPE, VTYPE: contract_types.h
+ *   GROUP                  1; or 2: an element of a packed operand is two of k side by side (contract_tier.h, IN_PAIRS), and then
+ *   ALONG ACROSS           make such elements of a narrow operand
+ *   turn_ mad_ MADD_       of SUFFIX
  *   ROWS                   of a tile, 6 or 14
  *   PLAIN                  if defined: nothing is packed, and there are no tiles
- * No include guard; undefines those macros but ROWS at the end, and keeps its own, which are the same in each expansion. Relies on
+ * No include guard; undefines TYPE to ACROSS at the end and keeps its own macros, which are alike in each expansion. Relies on
  * contract_tier.h. */
 
 #if GROUP == 1
@@ -18,6 +17,13 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(f) JOIN(f, SUFFIX)
+#define T JOIN(c_, TYPE)
+#define V JOIN(V, TYPE)
+#define LANES (BYTES / (int)sizeof(T))
+#define LOAD(p) JOIN(load_, TYPE)(p)
+#define STORE(p, v) JOIN(store_, TYPE)(p, v)
+#define SPLAT(x) ((T)(x) - (V){0})
+#define MADD(x, y, z) NAME(MADD_)(x, y, z)
 #define FREE_ROWS 6                               /* of tiles of two vectors that are not packed */
 #define TALL_ROWS 12                              /* and of one vector */
 #define LONG_ROWS 16                              /* of b, packed at a time across panels */
@@ -434,14 +440,8 @@ static void NAME(block_)(const Block *g)
 #undef PLAIN
 #endif
 
-#undef T
+#undef TYPE
 #undef SUFFIX
 #undef GROUP
 #undef ALONG
 #undef ACROSS
-#undef V
-#undef LANES
-#undef LOAD
-#undef STORE
-#undef SPLAT
-#undef MADD

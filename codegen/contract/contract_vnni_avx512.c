@@ -1,5 +1,5 @@
 /* contract_vnni_avx512: the products of integers for x86 with AVX-512 and its instructions for neural networks, which make two
- * products and two sums at once; those of floats are AVX-512's. Relies on contract_integers.h and its intrinsics. */
+ * products and two sums at once; those of floats are AVX-512's. Relies on contract_types.h and its intrinsics. */
 #include "contract_tier.h"
 
 #include "../../ir/scalar_c.h"
@@ -11,9 +11,7 @@
 
 #define ROWS 14
 #define BYTES 64
-#define PAIR_MADD(x, y, z) ((Vi32)_mm512_dpwssd_epi32((__m512i)(z), (__m512i)(x), (__m512i)(y)))
-#define VECTOR_f32 __m512
-#define VECTOR_f64 __m512d
-#include "contract_integers.h"
+#define MADD_pairs(x, y, z) ((Vi32)_mm512_dpwssd_epi32((__m512i)(z), (__m512i)(x), (__m512i)(y)))
+#include "contract_types.h"
 
 const ContractTier contract_vnni = {widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}};
