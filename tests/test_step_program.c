@@ -58,26 +58,30 @@ static int occurrences(const char *text, const char *word, const char *end)
     return n;
 }
 
-/* f's gradient at x, compiled: what the stages were. Eager code has the same bits, and the reference agrees. */
-static Text gradient_stages(kiln *k, kiln_body *f, const kiln_function_options *options, const char *stages, kiln_tensor **x, int n)
+/* f at x, compiled: what the stages were. Eager code has the same bits, and the reference agrees. */
+static Text stages_of(kiln *k, kiln_function *f, const char *stages, kiln_tensor **x, int n, int outputs)
 {
     KILN_SCOPE(k);
     char folder[] = "/tmp/kiln-step-XXXXXX";
     kiln_tensor *compiled[4], *eager[4];
-    kiln_function *g = kiln_grad(kiln_function_new(k, f, NULL, options));
     assert_non_null(mkdtemp(folder));
     setenv("KILN_DUMP", stages, 1);
     setenv("KILN_DUMP_DIR", folder, 1);
-    kiln_call_all(g, kiln_tensors(x, n), compiled, n);
+    kiln_call_all(f, kiln_tensors(x, n), compiled, outputs);
     unsetenv("KILN_DUMP");
     Text t = dumped(folder);
     kiln_eager(k, true);
-    kiln_call_all(g, kiln_tensors(x, n), eager, n);
+    kiln_call_all(f, kiln_tensors(x, n), eager, outputs);
     kiln_eager(k, false);
     assert_ok(k);
-    for (int i = 0; i < n; i++) assert_memory_equal(kiln_data(compiled[i]), kiln_data(eager[i]), kiln_bytes(eager[i]));
-    assert_int_equal(kiln_check(NULL, g, x, n), KILN_AGREE);
+    for (int i = 0; i < outputs; i++) assert_memory_equal(kiln_data(compiled[i]), kiln_data(eager[i]), kiln_bytes(eager[i]));
+    assert_int_equal(kiln_check(NULL, f, x, n), KILN_AGREE);
     return t;
+}
+
+static Text gradient_stages(kiln *k, kiln_body *f, const kiln_function_options *options, const char *stages, kiln_tensor **x, int n)
+{
+    return stages_of(k, kiln_grad(kiln_function_new(k, f, NULL, options)), stages, x, n, n);
 }
 
 #define BODY(name) static void name(kiln *k KILN_UNUSED, kiln_tensor *const *in, kiln_tensor **out, void *user KILN_UNUSED)
@@ -105,6 +109,21 @@ static void what_goes_into_relu_is_not_kept(void **state)
     assert_int_equal(sscanf(strstr(made, "-> "), "-> %15s", product), 1);
     assert_int_equal(occurrences(strchr(made, '\n'), product, kernels), 1);
     free(t.at);
+}
+
+BODY(choices) { out[0] = kiln_relu(kiln_max_pool(kiln_where(kiln_lt(in[0], 2), kiln_neg(in[0]), 2), &(kiln_window){.size = {2, 2}})); }
+
+/* What only chooses among narrow floats has nothing to round. */
+static void choices_are_not_rounded(void **state)
+{
+    kiln *k = *state;
+    static const kiln_dtype dtypes[] = {KILN_BF16, KILN_F16, KILN_F8_E5M2};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        kiln_tensor *x = kiln_cast(kiln_uniform(kiln_generator(k, 3), KILN_F32, S(1, 4, 6, 3), -4, 4), dtypes[i]);
+        Text t = stages_of(k, kiln_function_new(k, choices, NULL, NULL), "program", &x, 1, 1);
+        assert_null(strstr(t.at, "floatbits"));
+        free(t.at);
+    }
 }
 
 /* ---- windows --------------------------------------------------------------------------------------------------------- */
@@ -179,6 +198,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         FRONT_TEST(what_goes_into_relu_is_not_kept),
+        FRONT_TEST(choices_are_not_rounded),
         FRONT_TEST(windows_that_tile_are_moved),
         FRONT_TEST(symbols_of_any_size_tile),
         FRONT_TEST(moved_by_hand),

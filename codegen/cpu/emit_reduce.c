@@ -120,16 +120,44 @@ static void clear_memory(KernelEmit *e, const Stage *s)
     }
 }
 
-static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
+/* Lanes that lie apart are read one by one, which is much code. */
+static bool reads_apart(const KernelEmit *e, const Instr *i)
+{
+    return i->kind == I_LOAD && i->lanes && e->width > 1 && e->k->stream[i->ref].coef[e->k->vector] != 1;
+}
+
+/* How many turns from..to has if they are worth writing out one by one, without a loop: what the index decides, as the row and
+ * column of a window's element, is then known, and nothing is divided. 0 if they are not. */
+static int64_t written_out(const KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to)
+{
+    int64_t a, b, code = 0;
+    if (!gen_is_int(from, &a) || !gen_is_int(to, &b)) return 0;
+    for (uint32_t i = s->first; i < s->last; i++) {
+        const Instr *in = &e->k->instr[i];
+        if (reads_apart(e, in)) return 0;
+        if (in->sweeps) code += in->lanes ? e->unroll : 1;
+    }
+    return b - a <= 16 && (b - a) * code <= 256 ? b - a : 0;
+}
+
+static void serial_turn(KernelEmit *e, const Stage *s, LLVMValueRef index)
 {
     LLVMValueRef *saved = reduce_offsets(e);
+    emit_open_axis(e, e->k->sweep, index, s);
+    emit_body(e, s, true, true);
+    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+}
+
+static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
+{
+    const int64_t turns = written_out(e, s, from, to);
     Loop l;
     if (loop_turns(from, to, 1) == 0) return;
+    for (int64_t i = 0; i < turns; i++) serial_turn(e, s, gen_add(e->g, from, gen_i64(e->g, i)));
+    if (turns > 0) return;
     loop_begin(e->g, &l, from, to, 1, flat, n);
-    emit_open_axis(e, e->k->sweep, l.i, s);
-    emit_body(e, s, true, true);
+    serial_turn(e, s, l.i);
     loop_end(e->g, &l);
-    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
 }
 
 static bool in_blocks(const KernelEmit *e, uint32_t reduction)

@@ -128,8 +128,9 @@ void memory_plan(Lower *lw);
 typedef struct Draft {
     Instr i;
     uint16_t stage, level;
-    uint16_t axes; /* axes that it depends on */
-    uint32_t cost; /* cost of computing it again, with its operands */
+    uint16_t axes;  /* axes that it depends on */
+    uint8_t narrow; /* a narrow float type that is known to hold it, 0: none */
+    uint32_t cost;  /* cost of computing it again, with its operands */
 } Draft;
 
 typedef struct DraftReduction {

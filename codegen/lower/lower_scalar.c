@@ -146,10 +146,41 @@ int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const in
 
 /* ---- casts and narrow floats --------------------------------------------------------------------- */
 
+static bool holds(DType type, double v)
+{
+    uint64_t room = 0;
+    dtype_store_f64(type, &room, v);
+    return dtype_load_f64(type, &room) == v;
+}
+
+/* Whether the narrow type holds the value, so that rounding would not change it, as an op that only chooses among its operands
+ * shows: the operands have been asked before. */
+static bool is_held(const Build *b, DType type, int32_t x, int depth)
+{
+    const Draft *d = &b->draft.at[x];
+    if (d->narrow == type) return true;
+    if (depth == 0) return false;
+    switch (d->i.kind) {
+    case I_CONST: return holds(type, d->i.value.f);
+    case I_LOAD: return b->stream.at[d->i.ref].type == type;
+    case I_REDUCED: { /* one of its elements, or the identity, which is infinite */
+        const Reduction *r = &b->reduction.at[d->i.ref].r;
+        return (r->kind == R_MAX || r->kind == R_MIN) && dtype_info[type].infinite && is_held(b, type, r->value, depth - 1);
+    }
+    case I_PRIM:
+        if (d->i.prim == P_select) return is_held(b, type, d->i.b, depth - 1) && is_held(b, type, d->i.c, depth - 1);
+        return (d->i.prim == P_neg || d->i.prim == P_abs || d->i.prim == P_copysign) && is_held(b, type, d->i.a, depth - 1);
+    default: return false;
+    }
+}
+
 int32_t build_round(Build *b, DType type, int32_t x)
 {
     const ScalarTok *round = narrow_fns[type].round;
-    return x < 0 || !round ? x : build_expr(b, round, DT_f32, DT_f32, &x, 1);
+    if (x < 0 || !round) return x;
+    if (!is_held(b, type, x, 3)) x = build_expr(b, round, DT_f32, DT_f32, &x, 1);
+    if (x >= 0) b->draft.at[x].narrow = (uint8_t)type;
+    return x;
 }
 
 /* odd_wide_i64 and odd_wide_u64 of ir/element.h. */
