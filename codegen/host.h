@@ -22,14 +22,16 @@ typedef struct HostRows {
 
 /* One (batched) contraction; strides in elements. */
 typedef struct HostContract {
-    int32_t type; /* DType of a and b: a float, an integer of 32 or 64 bits; or i8, u8, i16 */
+    int32_t
+        type; /* DType of a and b: a float, an integer of 32 or 64 bits; or i8, u8, i16. Where `to` is f32, any that f32 holds */
     int32_t nbatch;
     int64_t batch[8], m, n, k;
     const void *a, *b;
     void *c; /* contiguous [batch..., m, n] */
     int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
-    int32_t to;    /* DType of c: i32 for i8, u8, i16, else `type` */
-    HostRows rows; /* [batch..., m] of them */
+    int32_t b_type; /* DType of b, if it is another one; else 0 */
+    int32_t to;     /* DType of c: i32 for i8, u8, i16, else `type` */
+    HostRows rows;  /* [batch..., m] of them */
 } HostContract;
 
 /* One convolution, or the gradient of its filters; see `conv` in ir/ops.def. Everything is contiguous: x [n, in..., groups * c],

@@ -189,6 +189,7 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         break;
     case STEP_CONTRACT:
         text_printf(out, "contract %s ", dtype_info[s->contract.type].name);
+        if (s->contract.b_type != s->contract.type) text_printf(out, "by %s ", dtype_info[s->contract.b_type].name);
         if (s->contract.to != s->contract.type) text_printf(out, "in %s ", dtype_info[s->contract.to].name);
         text_printf(out, "[");
         for (uint32_t i = 0; i < s->contract.nbatch; i++) put_dim(out, t, s->contract.batch[i]), text_printf(out, ",");

@@ -70,8 +70,8 @@ typedef struct Step {
     } effect;
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
-        uint8_t type, to; /* DType of a and b, and of c, whose compute type the sums have */
-        bool host;        /* the host table's product; else one that is emitted, with the same bits */
+        uint8_t type, b_type, to; /* DType of a, b and c, whose compute type the sums have; of emitted products a and b have one */
+        bool host;                /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
         uint32_t a, b, c; /* program buffers */

@@ -123,6 +123,11 @@ Module *module_copy(Arena *arena, Graph *const *graph, uint32_t n, const DimTabl
 
 static inline const Type *graph_type(const Graph *g, Value v) { return &g->value.at[v].type; }
 static inline const Node *graph_maker(const Graph *g, Value v) { return &g->node.at[g->value.at[v].node]; }
+/* A cast to f32 of what has fewer bits, which a product may read as it is. */
+static inline bool node_widens(const Graph *g, const Node *n)
+{
+    return n->op == OP_cast && graph_type(g, n->out)->dtype == DT_f32 && dtype_widens((DType)graph_type(g, n->in[0])->dtype);
+}
 
 /* Appends one node; infers its result types. The attributes are copied. Returns the first result (of an effect without results:
  * where one would be), 0 on a user mistake, which st then names (op, operand types, reason). Only appends: no sharing, no folding.

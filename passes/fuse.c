@@ -150,9 +150,23 @@ static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
     return true;
 }
 
+/* Products alone read the cast of a value that lies in memory anyway: they read it as it is (lower_contract.c). */
+static bool read_by_products(const Fuse *f, const Node *n)
+{
+    if (!f->ctx->host_products || f->solid[n->out] || f->use[n->out] || !node_widens(f->g, n)) return false;
+    const Node *from = graph_maker(f->g, n->in[0]);
+    while (op_def[from->op].role >= ROLE_SAME && op_def[from->op].role <= ROLE_VIEW) from = graph_maker(f->g, from->in[0]);
+    return op_def[from->op].role == ROLE_OUTSIDE;
+}
+
 static void visit_compute(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
+    if (read_by_products(f, n)) {
+        f->role[node] = ROLE_OUTSIDE;
+        need_operands(f, n, false);
+        return;
+    }
     uint32_t count = askers(f, n->out);
     bool elsewhere = f->outside[n->out];
     for (Use *u = f->use[n->out]; u; u = u->next) elsewhere |= u->read;

@@ -54,6 +54,9 @@ static inline DType dtype_of_product(DType t)
     return dtype_is_float(t) || (dtype_is_int(t) && dtype_bytes(t) >= 4) ? t : DT_NONE;
 }
 
+/* f32 holds all values of t, which has fewer bits. */
+static inline bool dtype_widens(DType t) { return (dtype_is_float(t) || dtype_is_int(t)) && dtype_bytes(t) <= 2; }
+
 /* Array-API promotion within a kind; DT_NONE where it is undefined (mixed kinds, i64 with u64; bool only with bool). */
 DType dtype_promote(DType a, DType b);
 DType dtype_parse(const char *name, size_t len); /* DT_NONE if unknown */

@@ -40,13 +40,13 @@ static double dot(const HostContract *c, int64_t a, int64_t b, double *bound)
     Scalar *v = malloc((size_t)(2 * c->k + 1) * sizeof *v);
     double size = 0;
     for (int64_t k = 0; k < c->k; k++) {
-        double x = load(c->type, c->a, a + k * c->a_col), y = load(c->type, c->b, b + k * c->b_row);
+        double x = load(c->type, c->a, a + k * c->a_col), y = load(contract_b(c), c->b, b + k * c->b_row);
         v[k] = of(x);
         v[c->k + k] = of(y);
         size += fabs(x * y);
     }
     *bound = size * (double)(2 * c->k + 4) * (c->type == DT_f64 ? 0x1p-53 : 0x1p-24);
-    Scalar total = model_product((DType)dtype_info[c->type].compute, v, v + c->k, c->k);
+    Scalar total = model_product(contract_compute(c), v, v + c->k, c->k);
     free(v);
     return total.f;
 }
@@ -64,7 +64,7 @@ static uint64_t integer_dot(const HostContract *c, int64_t a, int64_t b)
 
 static void check(const HostContract *c, bool exact)
 {
-    const bool integer = !dtype_is_float((DType)c->type);
+    const bool integer = !dtype_is_float((DType)c->to);
     size_t bytes = dtype_bytes((DType)c->to);
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
@@ -178,6 +178,35 @@ static void large(void **state)
 }
 
 /* Of operands that are near and far. */
+/* Operands of any two types that f32 holds, in f32. */
+static void mixed(void **state)
+{
+    (void)state;
+    static const int types[] = {DT_f32, DT_i8, DT_u8, DT_i16, DT_u16, DT_f16, DT_bf16, DT_f8_e4m3, DT_f8_e5m2};
+    static const int64_t extents[][3] = {{1, 300, 200}, {1, 1, 3000}, {90, 1, 130}, {7, 33, 9000}, {40, 20, 70}, {150, 100, 260}, {820, 810, 830}};
+    for (size_t i = 0; i < COUNT_OF(extents); i++)
+        for (size_t pair = 0; pair < COUNT_OF(types) * COUNT_OF(types); pair += i == COUNT_OF(extents) - 1 ? 17 : 1)
+            for (int layout = 0; layout < 4; layout++) {
+                int64_t m = extents[i][0], n = extents[i][1], k = extents[i][2];
+                int a_type = types[pair / COUNT_OF(types)], b_type = types[pair % COUNT_OF(types)];
+                if (i == COUNT_OF(extents) - 1 && layout % 3 != 0) continue;
+                char *a = malloc((size_t)(m * k) * 4), *b = malloc((size_t)(k * n) * 4);
+                float *c = malloc((size_t)(m * n) * sizeof *c);
+                fill(a_type, a, m * k, 1);
+                fill(b_type, b, k * n, 2);
+                HostContract h = {.type = a_type, .b_type = b_type, .to = DT_f32, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c};
+                h.a_row = layout % 2 ? 1 : k, h.a_col = layout % 2 ? m : 1;
+                h.b_row = layout / 2 ? 1 : n, h.b_col = layout / 2 ? k : 1;
+                run(layout == 3 ? NULL : threads, &h);
+                check(&h, true);
+                free(a), free(b), free(c);
+            }
+    HostContract bad = {.type = DT_f32, .b_type = DT_i32, .to = DT_f32, .m = 1, .n = 1, .k = 1};
+    Status st = {0};
+    assert_false(contract_run(NULL, &bad, false, &st));
+    assert_int_equal(st.code, ST_DTYPE);
+}
+
 static void few_rows(void **state)
 {
     (void)state;
@@ -368,6 +397,7 @@ int main(void)
         ON_TIERS(follows_the_model),
         ON_TIERS(large),
         ON_TIERS(few_rows),
+        ON_TIERS(mixed),
         ON_ALL_TIERS(integers),
         cmocka_unit_test(batches),
         cmocka_unit_test(nothing),

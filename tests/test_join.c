@@ -1,5 +1,6 @@
 /* Kernels that run on rows of a product or convolution as soon as these are made: the routine hands out each row once, and when it is
- * whole, however it was cut; programs that may join do, and those that may not do not; eager bits either way, on any number of threads. */
+ * whole, however it was cut; programs that may join do, and those that may not do not. Products that read narrow operands as they are, without a cast before them.
+ * Eager bits in all cases, on any number of threads. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -169,18 +170,41 @@ CASE(batches) /* x [6, 200, 90], w [6, 90, 150] */
     out[0] = kiln_softmax(kiln_mul(kiln_matmul(in[0], in[1]), .125f), -1);
 }
 
+CASE(quantised) /* x [300, 200], w [200, 150] of a narrow type, scale [150] */
+{
+    NOT_USED;
+    out[0] = kiln_mul(kiln_matmul(in[0], kiln_cast(in[1], KILN_F32)), in[2]);
+}
+
+CASE(both_narrow)
+{
+    NOT_USED;
+    out[0] = kiln_matmul(kiln_transpose(kiln_cast(in[0], KILN_F32), KILN_ALL), kiln_cast(kiln_transpose(in[1], KILN_ALL), KILN_F32));
+}
+
+CASE(read_twice) /* a kernel wants the cast, too */
+{
+    NOT_USED;
+    kiln_tensor *w = kiln_cast(in[1], KILN_F32);
+    out[0] = kiln_matmul(in[0], w);
+    out[1] = kiln_tanh(w);
+}
+
 typedef struct Program {
     const char *name;
     kiln_body *body;
     int outs;
-    bool joins;
+    const char *says; /* what its text has, */
+    bool has;         /* or has not */
     kiln_shape in[3];
+    kiln_dtype type[3]; /* 0: drawn */
 } Program;
 
+#define JOINS ", row by row"
 #define S(...) KILN_SHAPE(__VA_ARGS__)
 
-/* How many kernels of the programs in the folder run row by row; empties it. */
-static int joined(const char *folder)
+/* In how many lines of the programs in the folder the text stands; empties it. */
+static int lines_with(const char *folder, const char *says)
 {
     int n = 0;
     DIR *d = opendir(folder);
@@ -190,7 +214,7 @@ static int joined(const char *folder)
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
         if (!f) continue;
-        while (fgets(line, sizeof line, f)) n += strstr(line, ", row by row") != NULL;
+        while (fgets(line, sizeof line, f)) n += strstr(line, says) != NULL;
         fclose(f);
         remove(path);
     }
@@ -203,7 +227,8 @@ static kiln_tensor *operand(kiln *k, kiln_dtype t, kiln_shape s, int seed)
     int64_t n = 1;
     for (int64_t i = 1; i <= s.rank; i++) n *= s.size[i];
     float *x = malloc((size_t)n * sizeof *x);
-    for (int64_t i = 0; i < n; i++) x[i] = (float)((i + seed) * 7919 % 2003) / 4006.f - .25f;
+    float scale = t == KILN_I8 || t == KILN_U8 || t == KILN_U16 ? 200 : 1;
+    for (int64_t i = 0; i < n; i++) x[i] = ((float)((i + seed) * 7919 % 2003) / 4006.f - (t == KILN_I8 || scale == 1 ? .25f : 0)) * scale;
     kiln_tensor *made = kiln_cast(kiln_from(k, KILN_F32, s, x, n), t);
     free(x);
     return made;
@@ -221,7 +246,7 @@ static void run(const Program *p, kiln_dtype t, int count)
         kiln_tensor *in[3], *eager[2], *compiled[2];
         kiln_operand operands[3];
         int n = 0;
-        for (; n < 3 && p->in[n].rank > 0; n++) in[n] = operand(k, t, p->in[n], n), operands[n] = KILN_OPERAND(in[n]);
+        for (; n < 3 && p->in[n].rank > 0; n++) in[n] = operand(k, p->type[n] ? p->type[n] : t, p->in[n], n), operands[n] = KILN_OPERAND(in[n]);
         p->body(k, in, eager, NULL);
         kiln_function *f = kiln_function_new(k, p->body, NULL, &(kiln_function_options){.name = p->name, .outputs = p->outs});
         for (int again = 0; again < 2; again++) {
@@ -236,8 +261,8 @@ static void run(const Program *p, kiln_dtype t, int count)
     }
     assert_int_equal(kiln_close(k), 0);
     unsetenv("KILN_DUMP");
-    int found = joined(folder);
-    if ((found > 0) != p->joins) fail_msg("%s: %d kernels run row by row", p->name, found);
+    int found = lines_with(folder, p->says);
+    if ((found > 0) != p->has) fail_msg("%s: %d lines have \"%s\"", p->name, found, p->says);
     rmdir(folder);
 }
 
@@ -246,16 +271,26 @@ static void programs(void **state)
     (void)state;
     const kiln_shape x = S(300, 200), w = S(200, 150), b = S(150), img = S(4, 20, 20, 9);
     const Program all[] = {
-        {"layer", layer, 1, true, {x, w, b}},
-        {"rows", rows, 1, true, {x, w}},
-        {"kept", kept, 2, true, {x, w, b}},
-        {"columns", columns, 1, false, {x, w}},
-        {"turned", turned, 1, false, {x, w}},
-        {"operand_again", operand_again, 1, true, {S(300, 300)}},
-        {"loop", loop, 1, false, {S(200, 200), S(200, 200), S(200)}},
-        {"image", image, 1, true, {img, S(3, 3, 9, 70), S(70)}},
-        {"residual", residual, 1, true, {img, S(3, 3, 9, 9), S(9)}},
-        {"batches", batches, 1, true, {S(6, 200, 90), S(6, 90, 150)}},
+        {"layer", layer, 1, JOINS, true, {x, w, b}, {KILN_NONE}},
+        {"rows", rows, 1, JOINS, true, {x, w}, {KILN_NONE}},
+        {"kept", kept, 2, JOINS, true, {x, w, b}, {KILN_NONE}},
+        {"columns", columns, 1, JOINS, false, {x, w}, {KILN_NONE}},
+        {"turned", turned, 1, JOINS, false, {x, w}, {KILN_NONE}},
+        {"operand_again", operand_again, 1, JOINS, true, {S(300, 300)}, {KILN_NONE}},
+        {"loop", loop, 1, JOINS, false, {S(200, 200), S(200, 200), S(200)}, {KILN_NONE}},
+        {"image", image, 1, JOINS, true, {img, S(3, 3, 9, 70), S(70)}, {KILN_NONE}},
+        {"residual", residual, 1, JOINS, true, {img, S(3, 3, 9, 9), S(9)}, {KILN_NONE}},
+        {"quantised", quantised, 1, "contract f32 by i8", true, {x, w, b}, {KILN_F32, KILN_I8, KILN_F32}},
+        {"bytes", quantised, 1, "contract f32 by u8", true, {x, w, b}, {KILN_F32, KILN_U8, KILN_F32}},
+        {"words", quantised, 1, "contract f32 by u16", true, {x, w, b}, {KILN_F32, KILN_U16, KILN_F32}},
+        {"half", quantised, 1, "contract f32 by bf16", true, {x, w, b}, {KILN_F32, KILN_BF16, KILN_F32}},
+        {"one_row", quantised, 1, "contract f32 by i8", true, {S(1, 3000), S(3000, 1000), S(1000)}, {KILN_F32, KILN_I8, KILN_F32}},
+        {"one_column", quantised, 1, "contract f32 by i8", true, {S(1000, 3000), S(3000, 1), S(1)}, {KILN_F32, KILN_I8, KILN_F32}},
+        {"large", quantised, 1, "contract bf16 by i8", false, {S(900, 800), S(800, 820), S(820)}, {KILN_F32, KILN_I8, KILN_F32}},
+        {"small", quantised, 1, " by ", false, {S(3, 4), S(4, 5), S(5)}, {KILN_F32, KILN_I8, KILN_F32}},
+        {"both_narrow", both_narrow, 1, "contract bf16 by i8", true, {S(200, 300), S(150, 200)}, {KILN_BF16, KILN_I8}},
+        {"read_twice", read_twice, 2, " by ", false, {x, w}, {KILN_F32, KILN_I8}},
+        {"batches", batches, 1, JOINS, true, {S(6, 200, 90), S(6, 90, 150)}, {KILN_NONE}},
     };
     if (!front_has_llvm()) {
         printf("skip: the LLVM module is not at hand\n");

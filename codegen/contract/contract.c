@@ -103,6 +103,8 @@ static HostContract as_row(const HostContract *c)
     t.m = 1;
     t.n = c->m;
     t.a = c->b;
+    t.type = contract_b(c);
+    t.b_type = c->type;
     t.a_col = c->b_row;
     t.b = c->a;
     t.b_row = c->a_col;
@@ -167,13 +169,15 @@ static bool multiply(ThreadPool *threads, const HostContract *c, int64_t batches
     DType type = (DType)c->type, to = (DType)c->to, compute = contract_compute(c);
     int64_t n = batches * c->m * c->n;
     if (n == 0) return true;
-    if (to == DT_NONE || to != dtype_of_product(type))
-        return status_fail(st, ST_DTYPE, "matmul: not defined for %s in %s", dtype_info[type].name, dtype_info[to].name);
+    bool f32 = to == DT_f32 && (type == to || dtype_widens(type)) && (contract_b(c) == to || dtype_widens(contract_b(c)));
+    if (!f32 && (to == DT_NONE || to != dtype_of_product(type) || contract_b(c) != type))
+        return status_fail(st, ST_DTYPE, "matmul: not defined for %s and %s in %s", dtype_info[type].name,
+            dtype_info[contract_b(c)].name, dtype_info[to].name);
     if (c->k == 0) {
         memset(c->c, 0, (size_t)n * dtype_bytes(to));
         return true;
     }
-    if (blas && contract_by_blas(type, c->m, c->n, c->k)) return contract_blas(threads, c, batches, st);
+    if (blas && type == contract_b(c) && contract_by_blas(type, c->m, c->n, c->k)) return contract_blas(threads, c, batches, st);
     HostContract row;
     if (c->n == 1 && c->m > 1) {
         row = as_row(c);
@@ -191,7 +195,7 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
 {
     int64_t batches = 1;
     for (int i = 0; i < c->nbatch; i++) batches *= c->batch[i];
-    bool own = !blas || !contract_by_blas((DType)c->type, c->m, c->n, c->k);
+    bool own = !blas || (DType)c->type != contract_b(c) || !contract_by_blas((DType)c->type, c->m, c->n, c->k);
     bool along = own && c->n > 1 && c->k > 0 && (DType)c->to == contract_compute(c); /* `product` sees these very rows */
     if (!c->rows.fn || along) return multiply(threads, c, batches, blas, st);
     HostContract alone = *c;

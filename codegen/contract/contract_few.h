@@ -6,10 +6,10 @@
 
 /* k elements of a row of a or a column of b, from number `at` of the operand on, in groups: where they lie side by side, or in
  * `room`. */
-static const T *NAME(chain_of_)(const Block *g, const void *operand, int64_t at, int64_t apart, int64_t k, T *room)
+static const T *NAME(chain_of_)(Kind kind, const void *operand, int64_t at, int64_t apart, int64_t k, T *room)
 {
-    if (g->narrow)
-        ALONG(g->narrow, room, (const uint8_t *)operand + at * g->narrow_bytes, apart, k);
+    if (kind.narrow)
+        ALONG(kind.narrow, room, (const uint8_t *)operand + at * kind.bytes, apart, k);
     else if (apart == 1)
         return (const T *)operand + at;
     else
@@ -20,11 +20,11 @@ static const T *NAME(chain_of_)(const Block *g, const void *operand, int64_t at,
 /* n columns of b, of the group that begins at this k, as they lie side by side, or in `room`. */
 static const T *NAME(line_of_b_)(const Block *g, int64_t k, int64_t n, T *room)
 {
-    const uint8_t *b = (const uint8_t *)g->b + k * g->b_row * g->narrow_bytes;
-    if (g->narrow)
-        ACROSS(g->narrow, room, b, k + 1 < g->k ? b + g->b_row * g->narrow_bytes : NULL, g->b_col, n);
+    const uint8_t *b = (const uint8_t *)g->b + k * g->b_row * g->b_kind.bytes;
+    if (g->b_kind.narrow)
+        ACROSS(g->b_kind.narrow, room, b, k + 1 < g->k ? b + g->b_row * g->b_kind.bytes : NULL, g->b_col, n);
     else
-        return NAME(chain_of_)(g, g->b, k * g->b_row, n == 1 ? 1 : g->b_col, n, room);
+        return NAME(chain_of_)(g->b_kind, g->b, k * g->b_row, n == 1 ? 1 : g->b_col, n, room);
     return room;
 }
 
@@ -49,7 +49,7 @@ static void NAME(strip_)(const Block *g)
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
         for (int64_t r = 0; r < g->m; r++)
-            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
+            a[r] = NAME(chain_of_)(g->a_kind, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
         for (; k + 4 <= end; k += 4) {
             for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, k0 + (k + l) * GROUP, g->n, room + l * STRIP);
@@ -79,9 +79,10 @@ static void NAME(columns_)(const Block *g, int64_t first)
         int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
         V chain[FEW_ROWS][2];
         for (int64_t r = 0; r < g->m; r++)
-            a[r] = NAME(chain_of_)(g, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
+            a[r] = NAME(chain_of_)(g->a_kind, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         for (int64_t j = 0; j < vectors * LANES; j++)
-            b[j] = j < n ? NAME(chain_of_)(g, g->b, (first + j) * g->b_col + k0, 1, length, room + j * TREE_PRODUCT) : b[n - 1];
+            b[j] = j < n ? NAME(chain_of_)(g->b_kind, g->b, (first + j) * g->b_col + k0, 1, length, room + j * TREE_PRODUCT)
+                         : b[n - 1];
         for (int64_t r = 0; r < g->m; r++) chain[r][0] = chain[r][1] = SPLAT(0);
         for (; k + LANES <= end; k += LANES)
             for (int v = 0; v < vectors; v++) {
@@ -157,8 +158,9 @@ static void NAME(dots_)(const Block *g)
         T sum = 0, last = 0;
         int64_t k = 0;
         for (int64_t chains; (chains = MIN_OF((g->k - k) / TREE_PRODUCT, LANES)) > 0; k += chains * TREE_PRODUCT) {
-            const T *x = NAME(chain_of_)(g, g->a, r * g->a_row + k, 1, chains * TREE_PRODUCT, room[0]), *a[LANES], *b[LANES];
-            const T *y = NAME(chain_of_)(g, g->b, k, 1, chains * TREE_PRODUCT, room[1]);
+            const T *x = NAME(chain_of_)(g->a_kind, g->a, r * g->a_row + k, 1, chains * TREE_PRODUCT, room[0]), *a[LANES],
+                    *b[LANES];
+            const T *y = NAME(chain_of_)(g->b_kind, g->b, k, 1, chains * TREE_PRODUCT, room[1]);
             for (int64_t l = 0; l < LANES; l++) {
                 a[l] = x + MIN_OF(l, chains - 1) * TREE_PRODUCT;
                 b[l] = y + MIN_OF(l, chains - 1) * TREE_PRODUCT;
@@ -174,8 +176,8 @@ static void NAME(dots_)(const Block *g)
             STORE(total, chain);
             for (int64_t l = 0; l < chains; l++) sum += total[l];
         }
-        const T *x = NAME(chain_of_)(g, g->a, r * g->a_row + k, 1, g->k - k, room[0]),
-                *y = NAME(chain_of_)(g, g->b, k, 1, g->k - k, room[1]);
+        const T *x = NAME(chain_of_)(g->a_kind, g->a, r * g->a_row + k, 1, g->k - k, room[0]),
+                *y = NAME(chain_of_)(g->b_kind, g->b, k, 1, g->k - k, room[1]);
         for (int64_t p = 0; p < g->k - k; p++) last = NAME(mad_)(x[p], y[p], last);
         ((T *)g->c)[r * g->c_row] = k < g->k ? sum + last : sum;
     }
@@ -184,14 +186,15 @@ static void NAME(dots_)(const Block *g)
 
 static void NAME(few_)(const Block *g)
 {
-    if (g->b_col == 1 && g->m == 1 && !g->narrow && g->n >= LANES && g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
+    if (g->b_col == 1 && g->m == 1 && !g->a_kind.narrow && !g->b_kind.narrow && g->n >= LANES &&
+        g->k * g->b_row * (int64_t)sizeof(T) <= NEAR_BYTES) {
         NAME(near_)(g);
 #if GROUP == 1
     } else if (g->n == 1 && g->b_row == 1 && g->a_col == 1) {
         NAME(dots_)(g);
 #endif
     } else if (g->b_col == 1 || g->n == 1 || g->b_row != 1) {
-        int64_t size = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
+        int64_t size = g->b_kind.bytes;
         Block strip = *g;
         for (int64_t j = 0; j < g->n; j += STRIP) {
             strip.b = (const char *)g->b + j * g->b_col * size;

@@ -173,16 +173,16 @@ static void NAME(pack_turned_)(T *to, int64_t step, const T *const *row, int64_t
 /* x's elements of `lines` times k, in groups, as T: where they lie or, if they are narrow, in `room`, of which x then tells. */
 static const T *NAME(widened_)(Part *x, int64_t lines, int64_t k, T *room)
 {
-    if (!x->narrow) return x->at;
+    if (!x->kind.narrow) return x->at;
     const char *from = x->at;
-    const int64_t groups = (k + GROUP - 1) / GROUP, step = x->deep * x->narrow_bytes;
+    const int64_t groups = (k + GROUP - 1) / GROUP, step = x->deep * x->kind.bytes;
     T *to = room;
     if (x->deep == 1) {
-        for (int64_t i = 0; i < lines; i++, to += groups, from += x->line * x->narrow_bytes) ALONG(x->narrow, to, from, 1, k);
+        for (int64_t i = 0; i < lines; i++, to += groups, from += x->line * x->kind.bytes) ALONG(x->kind.narrow, to, from, 1, k);
         x->line = groups;
     } else {
         for (int64_t p = 0; p < k; p += GROUP, to += lines, from += GROUP * step)
-            ACROSS(x->narrow, to, from, p + 1 < k ? from + step : NULL, x->line, lines);
+            ACROSS(x->kind.narrow, to, from, p + 1 < k ? from + step : NULL, x->line, lines);
         x->line = 1, x->deep = lines;
     }
     return room;
@@ -192,7 +192,7 @@ static const T *NAME(widened_)(Part *x, int64_t lines, int64_t k, T *room)
 static void NAME(pack_b_)(void *into, Part from, int64_t k, int64_t n)
 {
     T *to = into, room[SLAB * WIDE];
-    const bool whole = from.narrow && from.deep != 1 && n == WIDE; /* it becomes what is wanted */
+    const bool whole = from.kind.narrow && from.deep != 1 && n == WIDE; /* it becomes what is wanted */
     const T *b = NAME(widened_)(&from, n, k, whole ? to : room);
     if (whole) return;
     const int64_t b_row = from.deep, b_col = from.line;
@@ -317,20 +317,19 @@ static void NAME(cell_)(const Cell *g)
 /* ---- blocks, packed on the way where that pays ------------------------------------------------- */
 
 /* Some of an operand: from number `first` on. */
-static Part NAME(part_)(const Block *g, const void *operand, int64_t first, int64_t line, int64_t deep)
+static Part NAME(part_)(const void *operand, Kind kind, int64_t first, int64_t line, int64_t deep)
 {
-    int64_t bytes = g->narrow ? g->narrow_bytes : (int64_t)sizeof(T);
-    return (Part){(const char *)operand + first * bytes, line, deep, g->narrow, g->narrow_bytes};
+    return (Part){(const char *)operand + first * kind.bytes, line, deep, kind};
 }
 
 /* Whether all panels of b are packed: where its columns or rows lie far apart, or are narrow. */
 static bool NAME(far_)(const Block *g)
 {
     if (g->runs) return g->n > 2 * WIDE;
-    return g->b_col != 1 || g->narrow || MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
+    return g->b_col != 1 || g->b_kind.narrow || MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
 }
 
-static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || NAME(far_)(g); }
+static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || g->a_kind.narrow || NAME(far_)(g); }
 
 /* Packs panels of one chain, side by side, from number `first` of b on: of rows that lie far apart some at a time, so that each is
  * read in a long line. */
@@ -339,7 +338,7 @@ static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, 
     int64_t step = g->b_col == 1 ? GROUP * LONG_ROWS : k;
     for (int64_t p = 0; p < k; p += step) {
         for (int64_t j = 0; j < n; j += WIDE) {
-            Part from = NAME(part_)(g, g->b, first + p * g->b_row + j * g->b_col, g->b_col, g->b_row);
+            Part from = NAME(part_)(g->b, g->b_kind, first + p * g->b_row + j * g->b_col, g->b_col, g->b_row);
             NAME(pack_b_)(to + j * TREE_PRODUCT + p / GROUP * WIDE, from, MIN_OF(k - p, step), MIN_OF(n - j, WIDE));
         }
     }
@@ -387,13 +386,13 @@ static void NAME(block_)(const Block *g)
     _Static_assert((OF_A + PANELS * WIDE * TREE_PRODUCT) * sizeof(T) <= ROOM_BYTES, "");
     _Alignas(64) T last[WIDE * TREE_PRODUCT];
     T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
-    bool packed = g->room && (g->runs ? g->together : g->n > 2 * WIDE || g->narrow);
+    bool packed = g->room && (g->runs ? g->together : g->n > 2 * WIDE || g->a_kind.narrow);
     int64_t m = g->together ? g->runs->count * g->m : g->m, tiles = packed ? tile_count(ROWS, m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += GROUP * TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, GROUP * TREE_PRODUCT), groups = (k + GROUP - 1) / GROUP;
         for (int64_t i = 0; i < tiles; i++) {
             int64_t first = tile_first(ROWS, m, i), rows = tile_first(ROWS, m, i + 1) - first;
-            Part from = NAME(part_)(g, g->a, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
+            Part from = NAME(part_)(g->a, g->a_kind, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
             if (g->runs)
                 NAME(pack_runs_)(packed_a + i * k * HIGH, g, first, rows, k0, k);
             else
@@ -431,7 +430,7 @@ static void NAME(block_)(const Block *g)
 {
     Block rows = *g;
     for (int64_t i = 0; i < g->m; i += FEW_ROWS) {
-        rows.a = (const char *)g->a + i * g->a_row * (g->narrow ? g->narrow_bytes : (int64_t)sizeof(T));
+        rows.a = (const char *)g->a + i * g->a_row * g->a_kind.bytes;
         rows.c = (T *)g->c + i * g->c_row;
         rows.m = MIN_OF(g->m - i, FEW_ROWS);
         NAME(few_)(&rows);

@@ -10,7 +10,8 @@ typedef struct Large {
     ThreadPool *threads;
     const ContractTier *tier;
     const ContractType *type;
-    int64_t read, size; /* bytes of an element of the operands, and of what is packed */
+    Kind a_kind, b_kind;
+    int64_t size; /* bytes of an element of what is packed */
     const HostContract *c;
     int64_t m, n, depth;                 /* of this part; of k as many groups as are packed at a time */
     int64_t batch, batches;              /* at a time */
@@ -24,22 +25,17 @@ typedef struct Large {
 
 /* ---- packing ---------------------------------------------------------------------------------- */
 
-static Part part_of(const Large *w, const char *at, int64_t line, int64_t deep)
-{
-    return (Part){at, line, deep, w->read != w->size ? w->c->type : 0, (int)w->read};
-}
-
 static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int64_t groups, int64_t k)
 {
     int64_t first = tile_first(w->tier->rows, w->m, tile), rows = tile_first(w->tier->rows, w->m, tile + 1) - first;
-    Part x = part_of(w, a + first * w->c->a_row * w->read, w->c->a_row, w->c->a_col);
+    Part x = {a + first * w->c->a_row * w->a_kind.bytes, w->c->a_row, w->c->a_col, w->a_kind};
     w->type->pack_a(to + tile * groups * w->type->high * w->size, x, rows, k);
 }
 
 static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t groups, int64_t k)
 {
     int64_t first = panel * w->type->wide, n = MIN_OF(w->n - first, w->type->wide);
-    Part x = part_of(w, b + first * w->c->b_col * w->read, w->c->b_col, w->c->b_row);
+    Part x = {b + first * w->c->b_col * w->b_kind.bytes, w->c->b_col, w->c->b_row, w->b_kind};
     w->type->pack_b(to + panel * groups * w->type->wide * w->size, x, k, n);
 }
 
@@ -57,10 +53,10 @@ static void pack(void *arg, int64_t lo, int64_t hi)
         b += w->column * w->c->b_col + from * w->c->b_row;
         if (unit < w->tiles)
             pack_tile(w, w->a + batch * w->a_bytes + first * w->tiles * w->type->high * w->size,
-                (const char *)w->c->a + a * w->read, unit, groups, k);
+                (const char *)w->c->a + a * w->a_kind.bytes, unit, groups, k);
         else
             pack_panel(w, w->b + batch * w->b_bytes + first * w->panels * w->type->wide * w->size,
-                (const char *)w->c->b + b * w->read, unit - w->tiles, groups, k);
+                (const char *)w->c->b + b * w->b_kind.bytes, unit - w->tiles, groups, k);
     }
 }
 
@@ -127,7 +123,8 @@ static bool all_batches(Large *w, int64_t batches, Status *st)
 bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st)
 {
     Large w = {.threads = threads, .tier = contract_tier(), .type = contract_type(c), .c = c, .k = k, .end = end, .to = to};
-    w.read = (int64_t)dtype_bytes((DType)c->type);
+    w.a_kind = contract_kind(c, (DType)c->type);
+    w.b_kind = contract_kind(c, contract_b(c));
     w.size = (int64_t)dtype_bytes(contract_compute(c));
     for (w.row = 0; w.row < c->m; w.row += PART_MOST)
         for (w.column = 0; w.column < c->n; w.column += PART_MOST) {

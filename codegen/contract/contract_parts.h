@@ -14,6 +14,11 @@ void contract_use_tier(const ContractTier *t);
 
 /* The type that elements are multiplied and added in, and how this CPU does that. */
 static inline DType contract_compute(const HostContract *c) { return (DType)dtype_info[c->to].compute; }
+static inline DType contract_b(const HostContract *c) { return (DType)(c->b_type ? c->b_type : c->type); }
+static inline Kind contract_kind(const HostContract *c, DType t) /* of an operand of type t */
+{
+    return (Kind){t != contract_compute(c) ? (int)t : 0, (int)dtype_bytes(t)};
+}
 const ContractType *contract_type(const HostContract *c);
 
 /* In pieces, each of which one thread packs for itself if at all; all of k. False: ST_MEMORY. */
@@ -29,7 +34,7 @@ bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, 
 static inline bool is_few(const HostContract *c)
 {
     if (c->m > FEW_ROWS || (c->b_col != 1 && c->b_row != 1 && c->n > 1)) return false;
-    return c->m == 1 || (DType)c->type != contract_compute(c) || c->k * c->n >= FAR_CELLS;
+    return c->m == 1 || (DType)c->type != contract_compute(c) || contract_b(c) != contract_compute(c) || c->k * c->n >= FAR_CELLS;
 }
 
 /* Does to rows first .. end - 1 what is to be done to them; for all rows, by all threads. */

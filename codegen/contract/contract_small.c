@@ -16,7 +16,8 @@ typedef struct Job {
     ThreadPool *threads;
     const HostContract *c;
     const ContractType *type;
-    int64_t read, size;                     /* bytes of an element of the operands, and of c */
+    Kind a_kind, b_kind;
+    int64_t size;                           /* bytes of an element of c */
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
     int64_t row_pieces, column_pieces;
     bool few;
@@ -39,8 +40,8 @@ static Block piece(const Job *j, int64_t number)
     batch_offsets(c, batch % j->batches, &a_batch, &b_batch);
     a += a_batch;
     b += b_batch;
-    return (Block){.a = (const char *)c->a + a * j->read,
-        .b = (const char *)c->b + b * j->read,
+    return (Block){.a = (const char *)c->a + a * j->a_kind.bytes,
+        .b = (const char *)c->b + b * j->b_kind.bytes,
         .c = (char *)j->to + to * j->size,
         .m = MIN_OF(c->m - row, j->row_step),
         .n = MIN_OF(c->n - column, j->column_step),
@@ -50,8 +51,8 @@ static Block piece(const Job *j, int64_t number)
         .b_row = c->b_row,
         .b_col = c->b_col,
         .c_row = c->n,
-        .narrow = j->read != j->size ? c->type : 0,
-        .narrow_bytes = (int)j->read};
+        .a_kind = j->a_kind,
+        .b_kind = j->b_kind};
 }
 
 /* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
@@ -66,8 +67,8 @@ static size_t plain_block(const Job *j, const Block *g)
     size_t bytes = (size_t)(g->m * g->n * j->size);
     left.k = tree_left(tree_blocks(g->k, TREE_RUN)) * TREE_RUN;
     right.k -= left.k;
-    right.a = (const char *)g->a + left.k * g->a_col * j->read;
-    right.b = (const char *)g->b + left.k * g->b_row * j->read;
+    right.a = (const char *)g->a + left.k * g->a_col * j->a_kind.bytes;
+    right.b = (const char *)g->b + left.k * g->b_row * j->b_kind.bytes;
     right.c_row = g->n;
     size_t refused = plain_block(j, &left);
     if (refused != 0) return refused;
@@ -120,7 +121,7 @@ static void cut(Job *j, int threads)
     const HostContract *c = j->c;
     int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
     int64_t wanted = tree_blocks(PIECES * (int64_t)threads, j->batches);
-    bool near = !j->few && c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->read <= FAR_BYTES;
+    bool near = !j->few && c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
     if (near && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
@@ -188,7 +189,8 @@ bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches,
         .parts = 1,
         .part = c->k,
         .to = to};
-    j.read = (int64_t)dtype_bytes((DType)c->type);
+    j.a_kind = contract_kind(c, (DType)c->type);
+    j.b_kind = contract_kind(c, contract_b(c));
     j.size = (int64_t)dtype_bytes(contract_compute(c));
     bool together = threads && batches * c->m * c->n >= WORTH_THREADS / c->k;
     cut(&j, together ? threads_count(threads) : 1);

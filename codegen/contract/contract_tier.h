@@ -23,23 +23,28 @@ typedef struct Runs {
     const int64_t *k;     /* per link, what is added to the element of a */
 } Runs;
 
+/* How an operand's elements lie in memory: `narrow` is their DType where that is narrower than what is computed in, else 0. */
+typedef struct Kind {
+    int narrow, bytes;
+} Kind;
+
 /* c[m][n] of a[m][k] and b[k][n]; strides in elements; k > 0; c's columns lie side by side. */
 typedef struct Block {
     const void *a, *b;
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-    int narrow, narrow_bytes; /* the operands' DType, if it is narrower than what is computed in; else 0 */
-    void *room;               /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
-    const Runs *runs;         /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
-    bool together;            /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
-    bool carry;               /* with runs: c is added to */
+    Kind a_kind, b_kind;
+    void *room;       /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
+    const Runs *runs; /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
+    bool together;    /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
+    bool carry;       /* with runs: c is added to */
 } Block;
 
 /* A few rows of a, or columns of b: how far apart they lie, and elements of k. */
 typedef struct Part {
     const void *at;
     int64_t line, deep;
-    int narrow, narrow_bytes; /* as of a Block */
+    Kind kind;
 } Part;
 
 /* Some tiles of rows and some panels of columns of c[m][n], from operands packed whole, slab after slab of k: of a all tiles
@@ -77,7 +82,7 @@ typedef struct ContractType {
     }
 
 typedef struct ContractTier {
-    void (*widen)(int type, void *to, const void *from, int64_t stride, int64_t n); /* f32 of that narrow type */
+    void (*widen)(int type, void *to, const void *from, int64_t stride, int64_t n); /* f32 of that type */
     void (*narrow)(int type, void *to, const float *from, int64_t n);               /* rounds f32 to it */
     int rows; /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     const ContractType *type[CONTRACT_TYPES];

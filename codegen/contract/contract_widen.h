@@ -1,27 +1,27 @@
-/* contract_widen: narrow floats to f32 and back, and narrow integers to i32, compiled for the instruction set of the file that
- * includes it. No include guard.
+/* contract_widen: floats and integers that f32 holds to f32, and narrow floats back, compiled for the instruction set of the file
+ * that includes it. No include guard.
  */
 #include "../../ir/narrow_c.h"
 #include "../../runtime/dtype.h"
 
-/* to: f32 or i32 */
 static void widen(int narrow, void *to, const void *from, int64_t stride, int64_t n)
 {
     switch (narrow) {
-#define WIDEN(t, c, wide, VALUE)                                                    \
-    case DT_##t: {                                                                  \
-        const c *x = from;                                                          \
-        if (stride == 1)                                                            \
-            for (int64_t i = 0; i < n; i++) ((wide *)to)[i] = VALUE(x[i]);          \
-        else                                                                        \
-            for (int64_t i = 0; i < n; i++) ((wide *)to)[i] = VALUE(x[i * stride]); \
-        break;                                                                      \
+#define WIDEN(t, c, VALUE)                                                           \
+    case DT_##t: {                                                                   \
+        const c *x = from;                                                           \
+        if (stride == 1)                                                             \
+            for (int64_t i = 0; i < n; i++) ((float *)to)[i] = VALUE(x[i]);          \
+        else                                                                         \
+            for (int64_t i = 0; i < n; i++) ((float *)to)[i] = VALUE(x[i * stride]); \
+        break;                                                                       \
     }
-#define DTYPE_NARROW(t, tag, c, ...) WIDEN(t, c, float, widen_##t)
+#define DTYPE_NARROW(t, tag, c, ...) WIDEN(t, c, widen_##t)
 #include "../../runtime/dtype.def"
-        WIDEN(i8, int8_t, int32_t, )
-        WIDEN(u8, uint8_t, int32_t, )
-        WIDEN(i16, int16_t, int32_t, )
+        WIDEN(i8, int8_t, (float))
+        WIDEN(u8, uint8_t, (float))
+        WIDEN(i16, int16_t, (float))
+        WIDEN(u16, uint16_t, (float))
 #undef WIDEN
     default: break;
     }

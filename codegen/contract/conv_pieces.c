@@ -270,6 +270,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     p.g.runs = &p.runs;
     p.runs.a = p.run_a;
     p.runs.k = p.k;
+    p.g.a_kind.bytes = p.g.b_kind.bytes = (int)v->size;
     p.g.b_col = 1;
     for (; lo < hi && !v->refused; lo++) {
         size_t refused = (v->c->filters ? piece_of_filters : piece_of_y)(&p, lo);

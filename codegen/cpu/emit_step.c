@@ -184,7 +184,8 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
     set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
     set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
     set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract, offsetof(HostContract, a), 8);
-    set_field(g, operand(e, s->contract.b, s->contract.b_base, t), e->contract, offsetof(HostContract, b), 8);
+    set_field(
+        g, operand(e, s->contract.b, s->contract.b_base, (DType)s->contract.b_type), e->contract, offsetof(HostContract, b), 8);
     set_field(g, part_address(e, s->contract.c), e->contract, offsetof(HostContract, c), 8);
     set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
     set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
@@ -192,6 +193,7 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
     set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
     set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    set_field(g, LLVMConstInt(g->i32, s->contract.b_type, false), e->contract, offsetof(HostContract, b_type), 4);
     set_field(g, LLVMConstInt(g->i32, s->contract.to, false), e->contract, offsetof(HostContract, to), 4);
     const bool joined = set_rows(e, next, offsetof(HostContract, rows));
     ask_host(e, offsetof(KilnHost, contract));

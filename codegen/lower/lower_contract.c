@@ -7,6 +7,7 @@
 /* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
 typedef struct Operand {
     Value from;
+    DType type;
     Dim base, stride[MAX_RANK];
 } Operand;
 
@@ -17,7 +18,7 @@ static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, O
     index_env_init(&env, s->lw->dims);
     env.naxis = t->rank;
     if (!index_linear(&env, m, &e) || e.minus != 0 || e.negative != 0 || e.dyn >= 0) return false;
-    *op = (Operand){.from = from, .base = e.base};
+    *op = (Operand){.from = from, .type = (DType)graph_type(s->g, from)->dtype, .base = e.base};
     for (uint32_t a = 0; a < t->rank; a++) op->stride[a] = e.coef[a];
     return true;
 }
@@ -38,8 +39,9 @@ static bool usable(const Type *t, const Operand *op)
     return op->stride[col] == 1 || op->stride[row] == 1;
 }
 
-/* Finds the earliest value over which strides can express the operand. Value v itself always can. */
-static void resolve(Scope *s, Value v, Operand *op)
+/* Finds the earliest value over which strides can express the operand. Value v itself always can. The host's routine widens what it
+ * reads, so that a cast to f32 of a narrower type is none of its own. */
+static void resolve(Scope *s, Value v, bool host, Operand *op)
 {
     const Type *t = graph_type(s->g, v);
     IndexEnv env;
@@ -56,28 +58,15 @@ static void resolve(Scope *s, Value v, Operand *op)
     for (Value at = v;;) {
         const Node *n = graph_maker(s->g, at);
         Operand further;
-        if (op_def[n->op].role < ROLE_SAME || op_def[n->op].role > ROLE_VIEW) return;
-        if (!index_operand(&env, s->g, n, 0, &m, &step)) return;
-        m = step.map;
+        const bool widens = host && node_widens(s->g, n);
+        if (!widens && (op_def[n->op].role < ROLE_SAME || op_def[n->op].role > ROLE_VIEW)) return;
+        if (!widens && !index_operand(&env, s->g, n, 0, &m, &step)) return;
+        if (!widens) m = step.map;
         at = n->in[0];
         if (!strides_of(s, t, at, &m, &further)) return;
         settle(t, &further);
         if (usable(t, &further)) *op = further;
     }
-}
-
-static void resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
-{
-    resolve(s, n->in[0], a);
-    resolve(s, n->in[1], b);
-}
-
-void contract_needs(Scope *s, const Node *n)
-{
-    Operand a, b;
-    resolve_both(s, n, &a, &b);
-    s->needed[scope_root(s->g, a.from)] = true;
-    s->needed[scope_root(s->g, b.from)] = true;
 }
 
 #define LONG_DOT 512 /* for which the host's routine takes chains side by side */
@@ -94,17 +83,37 @@ static bool is_small(const DimTable *dims, const Dim *extent, bool pairs)
     return work <= most;
 }
 
+/* Whether it is the host's routine that computes the product n. */
+static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
+{
+    const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
+    const Dim extent[3] = {t->dim[t->rank - 2], t->dim[t->rank - 1], x->dim[x->rank - 1]};
+    const bool host = s->lw->o->host_products && !is_small(s->lw->dims, extent, t->dtype != x->dtype);
+    resolve(s, n->in[0], host, a);
+    resolve(s, n->in[1], host, b);
+    return host;
+}
+
+void contract_needs(Scope *s, const Node *n)
+{
+    Operand a, b;
+    resolve_both(s, n, &a, &b);
+    s->needed[scope_root(s->g, a.from)] = true;
+    s->needed[scope_root(s->g, b.from)] = true;
+}
+
 bool lower_matmul(Scope *s, const Node *n)
 {
     Operand a, b;
     const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
     uint32_t batch = t->rank - 2u;
-    resolve_both(s, n, &a, &b);
+    const bool host = resolve_both(s, n, &a, &b);
     uint32_t from_a = s->buf[scope_root(s->g, a.from)], from_b = s->buf[scope_root(s->g, b.from)], to = scope_result(s, n->out);
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);
-    step->contract.type = x->dtype;
+    step->contract.type = (uint8_t)a.type;
+    step->contract.b_type = (uint8_t)b.type;
     step->contract.to = t->dtype;
     step->contract.nbatch = batch;
     memcpy(step->contract.batch, t->dim, batch * sizeof *t->dim);
@@ -123,7 +132,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_row = b.stride[batch];
     step->contract.b_col = b.stride[batch + 1];
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
-    step->contract.host = s->lw->o->host_products && !is_small(s->lw->dims, dims, t->dtype != x->dtype);
+    step->contract.host = host;
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < t->rank; i++) {
         lower_dim(s->lw, t->dim[i]);
