@@ -131,14 +131,26 @@ static void put_buf(Text *out, const Program *p, uint32_t at)
     text_printf(out, " : %s\n", type);
 }
 
-static void put_strides(Text *out, const DimTable *t, uint32_t buf, Dim base, const Dim *batch, uint32_t nbatch, Dim row, Dim col)
+/* A stride, or those of several digits, each but the first with how many of it there are. */
+static void put_digits(Text *out, const DimTable *t, const Strides *d)
+{
+    if (d->n > 1) text_printf(out, "(");
+    for (uint32_t i = 0; i < d->n; i++) {
+        put_dim(out, t, d->stride[i]);
+        if (i + 1 < d->n) text_printf(out, ", "), put_dim(out, t, d->extent[i + 1]), text_printf(out, " of ");
+    }
+    if (d->n > 1) text_printf(out, ")");
+}
+
+static void put_strides(
+    Text *out, const DimTable *t, uint32_t buf, Dim base, const Dim *batch, uint32_t nbatch, const Strides *row, const Strides *col)
 {
     text_printf(out, " b%u(", buf);
     if (base != 0) text_printf(out, "from "), put_dim(out, t, base), text_printf(out, " ");
     for (uint32_t i = 0; i < nbatch; i++) put_dim(out, t, batch[i]), text_printf(out, " ");
-    put_dim(out, t, row);
+    put_digits(out, t, row);
     text_printf(out, " ");
-    put_dim(out, t, col);
+    put_digits(out, t, col);
     text_printf(out, ")");
 }
 
@@ -195,10 +207,10 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         for (uint32_t i = 0; i < s->contract.nbatch; i++) put_dim(out, t, s->contract.batch[i]), text_printf(out, ",");
         put_dim(out, t, s->contract.m), text_printf(out, ","), put_dim(out, t, s->contract.n), text_printf(out, "] over ");
         put_dim(out, t, s->contract.k);
-        put_strides(out, t, s->contract.a, s->contract.a_base, s->contract.a_batch, s->contract.nbatch, s->contract.a_row,
-            s->contract.a_col);
-        put_strides(out, t, s->contract.b, s->contract.b_base, s->contract.b_batch, s->contract.nbatch, s->contract.b_row,
-            s->contract.b_col);
+        put_strides(out, t, s->contract.a, s->contract.a_base, s->contract.a_batch, s->contract.nbatch, &s->contract.a_row,
+            &s->contract.a_col);
+        put_strides(out, t, s->contract.b, s->contract.b_base, s->contract.b_batch, s->contract.nbatch, &s->contract.b_row,
+            &s->contract.b_col);
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
     case STEP_CONV: put_conv(out, t, s); break;

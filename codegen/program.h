@@ -51,6 +51,22 @@ typedef struct Block { /* steps inside a step */
     uint32_t n;
 } Block;
 
+/* How a product finds the elements along one axis of an operand: the index is written in digits, the outermost first, each but the
+ * first below its extent; an element lies at the sum of digit times stride, in elements. A plain stride is one digit. */
+#define MOST_DIGITS 4
+typedef struct Strides {
+    uint32_t n;
+    Dim extent[MOST_DIGITS], stride[MOST_DIGITS]; /* extent[0] is 0: the first digit has no bound */
+} Strides;
+
+static inline Strides strides_one(Dim stride) { return (Strides){.n = 1, .stride = {stride}}; }
+static inline Dim strides_last(const Strides *d) { return d->stride[d->n - 1]; } /* how far neighbours lie apart */
+static inline bool strides_same(const Strides *x, const Strides *y)
+{
+    const size_t n = x->n * sizeof(Dim);
+    return x->n == y->n && memcmp(x->extent, y->extent, n) == 0 && memcmp(x->stride, y->stride, n) == 0;
+}
+
 typedef struct Step {
     uint8_t kind;
     uint32_t clock; /* when it runs: of the live ranges */
@@ -76,7 +92,8 @@ typedef struct Step {
         Dim batch[MAX_RANK], m, n, k;
         uint32_t a, b, c; /* program buffers */
         Dim a_base, b_base;
-        Dim a_batch[MAX_RANK], a_row, a_col, b_batch[MAX_RANK], b_row, b_col; /* c is contiguous */
+        Dim a_batch[MAX_RANK], b_batch[MAX_RANK]; /* c is contiguous */
+        Strides a_row, a_col, b_row, b_col;       /* one digit each, unless the target reads more (Target.digits) */
     } contract;
     /* CONV: a HostConv, which the host table computes: its numbers from n to spread, in their order, then low */
     struct {
@@ -112,10 +129,12 @@ static inline bool step_same_product(const Step *x, const Step *y)
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
     if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
         return false;
-    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base, x->contract.a_row,
-        x->contract.a_col, x->contract.b_row, x->contract.b_col};
-    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base, y->contract.a_row,
-        y->contract.a_col, y->contract.b_row, y->contract.b_col};
+    if (!strides_same(&x->contract.a_row, &y->contract.a_row) || !strides_same(&x->contract.a_col, &y->contract.a_col))
+        return false;
+    if (!strides_same(&x->contract.b_row, &y->contract.b_row) || !strides_same(&x->contract.b_col, &y->contract.b_col))
+        return false;
+    const Dim a[] = {x->contract.m, x->contract.n, x->contract.k, x->contract.a_base, x->contract.b_base};
+    const Dim b[] = {y->contract.m, y->contract.n, y->contract.k, y->contract.a_base, y->contract.b_base};
     return memcmp(a, b, sizeof a) == 0;
 }
 

@@ -12,6 +12,7 @@ typedef struct Target {
     bool fma;                 /* mad rounds once */
     bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
     bool threads;             /* kernels may be split into chunks through the host table */
+    bool digits;              /* emitted products read operands, as windows, whose rows and columns take several strides */
 } Target;
 
 #endif

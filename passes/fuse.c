@@ -253,7 +253,12 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     fuse_order_start(&f);
     chain_effects(&f);
     list_readers(&f);
-    for (uint32_t i = 0; i < in->node.len; i++) f.role[i] = op_def[in->node.at[i].op].role;
+    /* Products that read windows where they lie want none of them made. */
+    const bool reads_windows = ctx->target->digits && !ctx->host_products;
+    for (uint32_t i = 0; i < in->node.len; i++) {
+        const Op op = (Op)in->node.at[i].op;
+        f.role[i] = op == OP_window && reads_windows ? ROLE_VIEW : op_def[op].role;
+    }
     for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
     for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);
     return fuse_build(&f);

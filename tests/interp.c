@@ -290,14 +290,25 @@ static void run_kernel(Interp *in, const Step *s)
 
 /* ---- steps --------------------------------------------------------------------------------------- */
 
+static int64_t digits_at(Interp *in, const Strides *d, int64_t index)
+{
+    int64_t at = 0;
+    for (uint32_t i = d->n; i-- > 1;) {
+        const int64_t extent = value_of(in, d->extent[i]);
+        at += index % extent * value_of(in, d->stride[i]);
+        index /= extent;
+    }
+    return at + index * value_of(in, d->stride[0]);
+}
+
 static Scalar cell(Interp *in, const Step *s, int64_t a, int64_t b, int64_t i, int64_t j)
 {
     DType t = (DType)s->contract.type, compute = (DType)dtype_info[s->contract.to].compute;
     int64_t size = (int64_t)dtype_bytes(t), n = value_of(in, s->contract.k);
     Scalar *x = mem_zeros((size_t)(2 * n + 1), sizeof *x), *y = x + n;
     for (int64_t k = 0; k < n; k++) {
-        int64_t at = a + i * value_of(in, s->contract.a_row) + k * value_of(in, s->contract.a_col);
-        int64_t bt = b + k * value_of(in, s->contract.b_row) + j * value_of(in, s->contract.b_col);
+        int64_t at = a + digits_at(in, &s->contract.a_row, i) + digits_at(in, &s->contract.a_col, k);
+        int64_t bt = b + digits_at(in, &s->contract.b_row, k) + digits_at(in, &s->contract.b_col, j);
         x[k] = load(t, address(in, s->contract.a) + at * size);
         y[k] = load(t, address(in, s->contract.b) + bt * size);
     }

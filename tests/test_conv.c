@@ -6,7 +6,9 @@
 #include "ir/scalar.h"
 #include "values.h"
 
+#include <dirent.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define S KILN_SHAPE
 
@@ -259,6 +261,77 @@ static void calls_under_tapes(void **state)
     }
 }
 
+/* ---- what programs without the host's kernels are made of ------------------------------------------------------------------- */
+
+static void filters_gradient(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    KILN_TAPE(e, tape);
+    kiln_watch(tape, in[1]);
+    kiln_tensor *y = called(user, in[0], in[1]);
+    kiln_gradients(tape, kiln_sum(kiln_mul(y, y), KILN_ALL), KILN_IN(in[1]), out);
+}
+
+/* The bytes of work that the function's program names, after a look at its kernels. */
+static long long work_of(const Case *x, kiln_body *body, int wanted)
+{
+    char folder[] = "/tmp/kiln-conv-XXXXXX", path[64], line[4096];
+    long long work = -1;
+    int windows = 0, products = 0;
+    kiln_tensor *in[2], *out[1];
+    operands(x, in);
+    assert_non_null(mkdtemp(folder));
+    setenv("KILN_DUMP", "program", 1);
+    setenv("KILN_DUMP_DIR", folder, 1);
+    kiln_function *f = kiln_function_new(k, body, (Case *)(uintptr_t)x, &(kiln_function_options){.no_blas = true, .name = "f"});
+    kiln_call_all(f, KILN_IN(in[0], in[1]), out, 1);
+    assert_ok(k);
+    kiln_function_free(f);
+    unsetenv("KILN_DUMP");
+    unsetenv("KILN_DUMP_DIR");
+    DIR *d = opendir(folder);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%.32s", folder, e->d_name);
+        FILE *text = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+        while (text && fgets(line, sizeof line, text)) {
+            const char *bytes = strstr(line, " launches, ");
+            if (bytes) assert_int_equal(sscanf(bytes, " launches, %lld bytes of work", &work), 1);
+            windows += strncmp(line, "kernel window", 13) == 0;
+            products += strstr(line, "contract ") != NULL;
+        }
+        if (text) fclose(text), remove(path);
+    }
+    closedir(d);
+    rmdir(folder);
+    assert_int_equal(windows, 0);
+    assert_int_equal(products, wanted);
+    return work;
+}
+
+/* Products read windows where they lie: a copy of them would be nine images or more, of all that is copied there are a few. */
+static void windows_are_not_copied(void **state)
+{
+    (void)state;
+    if (!compiles()) skip();
+    static const Case cases[] = {
+        {.space = 1, .in = {50}, .taps = {9}, .groups = 1, .c = 4, .o = {.pad = {{4, 4}}}},
+        {.space = 2, .in = {16, 17}, .taps = {3, 3}, .groups = 1, .c = 1, .o = {.same = true}},
+        {.space = 2, .in = {16, 17}, .taps = {4, 5}, .groups = 1, .c = 4, .o = {.pad = {{1, 2}, {0, 3}}, .dilation = {2, 1}}},
+        {.space = 2, .in = {30, 31}, .taps = {6, 6}, .groups = 1, .c = 3, .o = {.stride = {2, 2}}},
+        {.space = 2, .in = {16, 17}, .taps = {4, 4}, .groups = 3, .c = 2, .o = {.groups = 3, .pad = {{1, 1}, {1, 1}}}},
+        {.space = 3, .in = {9, 8, 10}, .taps = {3, 3, 3}, .groups = 1, .c = 2, .o = {.same = true}},
+        {.space = 3, .in = {9, 8, 10}, .taps = {3, 2, 3}, .groups = 2, .c = 3, .o = {.groups = 2, .dilation = {2, 2, 2}, .pad = {{1, 1}, {1, 0}, {1, 2}}}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        KILN_SCOPE(k);
+        Case x = cases[i];
+        x.t = KILN_F32, x.n = 2, x.o_each = x.c;
+        long long image = 4 * x.n * x.groups * x.c;
+        for (int j = 0; j < x.space; j++) image *= x.in[j];
+        const long long forwards = work_of(&x, forward, 1), filters = work_of(&x, filters_gradient, 2);
+        if (forwards < 0 || forwards > 5 * image || filters < 0 || filters > 7 * image)
+            fail_msg("case %zu: %lld and %lld bytes of work for an image of %lld", i, forwards, filters, image);
+    }
+}
+
 /* ---- sizes that only a call knows ------------------------------------------------------------------------------------------ */
 
 static void strided(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -345,7 +418,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(reference), ENGINE_TEST(calls_under_tapes), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
+    const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(reference), ENGINE_TEST(calls_under_tapes), ENGINE_TEST(windows_are_not_copied), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
         ENGINE_TEST(refusals)};
     return cmocka_run_group_tests_name("conv", tests, NULL, NULL);
 }

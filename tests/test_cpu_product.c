@@ -1,89 +1,38 @@
 /* The LLVM backend's products: its own, for this CPU and for others that it can stand in for, against the model, and those through
  * the host. */
-#include "kernel_make.h"
-#include "model.h"
+#include "product_make.h"
 
-#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define NEED_LLVM()                  \
-    do {                             \
-        (void)state;                 \
-        if (!llvm_backend()) skip(); \
-    } while (0)
-
-static uint32_t seed = 12345;
-static uint32_t draw_bits(void) { return seed = seed * 1664525u + 1013904223u; }
-static bool few_digits; /* so that products are exact, and those of CPUs without FMA are the same */
-static float draw(void)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(few_digits ? (int32_t)seed >> 20 : (int32_t)seed) * 0x1p-31f;
-}
-
 typedef struct Product {
     int64_t batch, m, n, k;
     bool a_turned, b_turned;
 } Product;
 
-/* What is added up in: the integers that i16 holds in i32. */
-static DType result_of(DType t) { return t == DT_i8 || t == DT_u8 || t == DT_i16 ? DT_i32 : t; }
-
 static Step product_step(const Product *x, Dim m, Dim n, Dim k, DType t, const uint32_t *buf)
 {
     Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
-    s.contract.to = (uint8_t)result_of(t);
+    s.contract.to = (uint8_t)product_result(t);
     s.contract.nbatch = x->batch > 1;
     s.contract.batch[0] = x->batch;
     s.contract.m = m, s.contract.n = n, s.contract.k = k;
     s.contract.a = buf[0], s.contract.b = buf[1], s.contract.c = buf[2];
     s.contract.a_batch[0] = x->m * x->k;
     s.contract.b_batch[0] = 0; /* one b for all */
-    s.contract.a_row = x->a_turned ? 1 : k, s.contract.a_col = x->a_turned ? m : 1;
-    s.contract.b_row = x->b_turned ? 1 : n, s.contract.b_col = x->b_turned ? k : 1;
+    s.contract.a_row = strides_one(x->a_turned ? 1 : k), s.contract.a_col = strides_one(x->a_turned ? m : 1);
+    s.contract.b_row = strides_one(x->b_turned ? 1 : n), s.contract.b_col = strides_one(x->b_turned ? k : 1);
     return s;
 }
 
-static double plain(
-    const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
+static double plain(const Product *x, DType t, const void *a, const void *b, int64_t batch, int64_t i, int64_t j)
 {
-    static Scalar av[20000], bv[20000];
-    size_t size = dtype_bytes(t);
-    uint64_t sum = 0;
-    for (int64_t k = 0; k < x->k; k++) {
-        int64_t ai = batch * x->m * x->k + (x->a_turned ? k * x->m + i : i * x->k + k),
-                bi = x->b_turned ? j * x->k + k : k * x->n + j;
-        av[k].f = dtype_load_f64(t, (const char *)a + (size_t)ai * size);
-        bv[k].f = dtype_load_f64(t, (const char *)b + (size_t)bi * size);
-        sum += (uint64_t)dtype_load_i64(t, (const char *)a + (size_t)ai * size) * (uint64_t)dtype_load_i64(t, (const char *)b + (size_t)bi * size);
-    }
-    if (!dtype_is_float(t)) return dtype_load_f64(result_of(t), &sum); /* modulo 2^bits: its low bytes come first */
-    char out[8];
-    dtype_store_f64(t, out, model_product((DType)dtype_info[t].compute, av, bv, x->k).f);
-    return dtype_load_f64(t, out);
-}
-
-static void fill(DType t, char *at, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (dtype_is_float(t))
-            dtype_store_f64(t, at + (size_t)i * dtype_bytes(t), (double)draw());
-        else
-            dtype_store_i64(t, at + (size_t)i * dtype_bytes(t), (int64_t)((uint64_t)draw_bits() << 32 | draw_bits()) >> 7);
-}
-
-static int chunks;
-static void run_backwards(
-    const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain)
-{
-    (void)h;
-    for (int64_t lo = (n - 1) / grain * grain; lo >= 0; lo -= grain, chunks++)
-        fn(buf, dim, lo, MIN_OF(lo + grain, n));
+    const Strides a_col = strides_one(x->a_turned ? x->m : 1), b_row = strides_one(x->b_turned ? 1 : x->n);
+    return product_cell(t, x->k, a, batch * x->m * x->k + i * (x->a_turned ? 1 : x->k), &a_col, b, j * (x->b_turned ? x->k : 1), &b_row);
 }
 
 static void check_cells(const Product *x, DType t, const char *a, const char *b, const char *c)
@@ -91,7 +40,7 @@ static void check_cells(const Product *x, DType t, const char *a, const char *b,
     for (int64_t i = 0; i < x->batch * x->m * x->n; i++) {
         int64_t row = i / x->n;
         double want = plain(x, t, a, b, row / x->m, row % x->m, i % x->n),
-               got = dtype_load_f64(result_of(t), c + (size_t)i * dtype_bytes(result_of(t)));
+               got = dtype_load_f64(product_result(t), c + (size_t)i * dtype_bytes(product_result(t)));
         if (want != got)
             fail_msg("%s %lldx%lldx%lldx%lld%s%s: element %lld is %.9g, not %.9g", dtype_info[t].name, (long long)x->batch,
                 (long long)x->m, (long long)x->n, (long long)x->k, x->a_turned ? " a" : "", x->b_turned ? " b" : "", (long long)i, got,
@@ -101,13 +50,13 @@ static void check_cells(const Product *x, DType t, const char *a, const char *b,
 
 static void check_product(EntryFn *entry, const Product *x, DType t)
 {
-    const KilnHost host = {.run = run_backwards};
+    const KilnHost host = {.run = product_run_backwards};
     size_t size = dtype_bytes(t);
     int64_t na = x->batch * x->m * x->k, nb = x->k * x->n, nc = x->batch * x->m * x->n;
     Guarded a = guarded_new((size_t)na * size, true), b = guarded_new((size_t)nb * size, true),
-            c = guarded_new((size_t)nc * dtype_bytes(result_of(t)), true);
-    fill(t, a.at, na);
-    fill(t, b.at, nb);
+            c = guarded_new((size_t)nc * dtype_bytes(product_result(t)), true);
+    product_fill(t, a.at, na);
+    product_fill(t, b.at, nb);
     assert_int_equal(
         entry((void *[]){a.at, b.at, c.at}, (int64_t[]){x->m, x->n, x->k}, NULL, &host), 0);
     check_cells(x, t, a.at, b.at, c.at);
@@ -120,7 +69,7 @@ static void products(DType t, Product x, bool symbols)
 {
     Make *m = make_new();
     Status st = {0};
-    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, result_of(t))};
+    uint32_t buf[3] = {make_input(m, t), make_input(m, t), make_output(m, product_result(t))};
     Dim dm = x.m, dn = x.n, dk = x.k;
     if (symbols) {
         dm = make_symbol(m, "M", 0, 1000);
@@ -169,10 +118,10 @@ static void products_follow_the_model(void **state)
     products(DT_u8, (Product){1, 0, 0, 0, true, true}, true);
     products(DT_i64, (Product){1, 0, 0, 0, false, true}, true);
     products(DT_f32, (Product){1, 1, 5, 8, false, false}, false);
-    chunks = 0;
+    product_chunks = 0;
     products(DT_f32, (Product){3, 37, 70, 90, false, false}, false);
     products(DT_f32, (Product){1, 203, 70, 90, true, false}, false);
-    assert_true(chunks > 8);
+    assert_true(product_chunks > 8);
 }
 
 /* ---- each way of cutting and moving -------------------------------------------------------------- */
@@ -206,7 +155,7 @@ static void make_cases(Make *m)
     }
     for (uint32_t i = 0; i < CASES; i++) {
         const Product x = shape_of(i, &t);
-        buf[i][2] = make_output(m, result_of(t));
+        buf[i][2] = make_output(m, product_result(t));
         make_step(m, product_step(&x, x.m, x.n, x.k, t, buf[i]));
     }
 }
@@ -215,22 +164,22 @@ static void check_cases(EntryFn *entry)
 {
     static void *buf[3 * CASES];
     static Guarded guard[4 * CASES];
-    const KilnHost host = {.run = run_backwards};
+    const KilnHost host = {.run = product_run_backwards};
     DType t;
     for (uint32_t i = 0; i < CASES; i++) {
         const Product x = shape_of(i, &t);
         const int64_t n[4] = {x.batch * x.m * x.k, x.k * x.n, x.batch * x.m * x.n, x.batch * x.m * x.n};
         for (uint32_t j = 0; j < 4; j++) {
             const uint32_t at = j < 2 ? 2 * i + j : j * CASES + i;
-            guard[at] = guarded_new((size_t)n[j] * dtype_bytes(j < 2 ? t : result_of(t)), true);
+            guard[at] = guarded_new((size_t)n[j] * dtype_bytes(j < 2 ? t : product_result(t)), true);
             if (j < 3) buf[at] = guard[at].at;
-            if (j < 2) fill(t, guard[at].at, n[j]);
+            if (j < 2) product_fill(t, guard[at].at, n[j]);
         }
     }
     for (int shared = 0; shared < 2; shared++) {
         for (uint32_t i = 0; i < CASES; i++) {
             const Product x = shape_of(i, &t);
-            const size_t bytes = (size_t)(x.batch * x.m * x.n) * dtype_bytes(result_of(t));
+            const size_t bytes = (size_t)(x.batch * x.m * x.n) * dtype_bytes(product_result(t));
             if (shared == 1) memcpy(guard[CASES * 3 + i].at, buf[2 * CASES + i], bytes);
             memset(buf[2 * CASES + i], 0xff, bytes);
         }
@@ -240,7 +189,7 @@ static void check_cases(EntryFn *entry)
             if (shared == 0)
                 check_cells(&x, t, buf[2 * i], buf[2 * i + 1], buf[2 * CASES + i]);
             else
-                assert_memory_equal(buf[2 * CASES + i], guard[CASES * 3 + i].at, (size_t)(x.batch * x.m * x.n) * dtype_bytes(result_of(t)));
+                assert_memory_equal(buf[2 * CASES + i], guard[CASES * 3 + i].at, (size_t)(x.batch * x.m * x.n) * dtype_bytes(product_result(t)));
         }
     }
     for (uint32_t i = 0; i < 4 * CASES; i++) guarded_free(&guard[i]);
@@ -280,49 +229,10 @@ static void emits_for_other_machines(void **state)
     make_free(m);
 }
 
-static void keep(void *user, const void *bytes, size_t len)
-{
-    FILE *f = fopen(user, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* Code for older CPUs runs here as well: its vectors and its registers are fewer. */
 static void other_cpus_follow_the_model(void **state)
 {
     NEED_LLVM();
-#if defined(__x86_64__)
-    static const char *const others[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
-    const bool here[] = {true, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
-    const char *cc = getenv("CC");
-    few_digits = true;
-    for (uint32_t i = 0; i < COUNT_OF(others); i++) {
-        char dir[] = "/tmp/kiln_product_XXXXXX", object[64], lib[64], command[512];
-        if (!here[i]) continue;
-        Make *m = make_new();
-        Status st = {0};
-        make_cases(m);
-        assert_non_null(mkdtemp(dir));
-        snprintf(object, sizeof object, "%s/k.o", dir);
-        snprintf(lib, sizeof lib, "%s/k.so", dir);
-        const CompileOptions o = {.triple = "x86_64-unknown-linux-gnu", .cpu = others[i]};
-        if (!llvm_backend()->object(make_program(m), &o, "products", NULL, NULL, 0, keep, object, &st)) fail_msg("%s", st.text);
-        snprintf(command, sizeof command, "%s -shared -o %s %s -lm", cc && *cc ? cc : "cc", lib, object);
-        assert_int_equal(system(command), 0);
-        void *at = dlopen(lib, RTLD_NOW | RTLD_LOCAL), *symbol = at ? dlsym(at, "products") : NULL;
-        EntryFn *entry;
-        memcpy(&entry, &symbol, sizeof entry);
-        assert_non_null(symbol);
-        check_cases(entry);
-        dlclose(at);
-        snprintf(command, sizeof command, "rm -rf %s", dir);
-        assert_int_equal(system(command), 0);
-        make_free(m);
-    }
-    few_digits = false;
-#endif
+    products_on_other_cpus(make_cases, check_cases);
 }
 
 /* ---- through the host ------------------------------------------------------------------------------ */

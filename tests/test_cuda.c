@@ -223,8 +223,8 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
     s.contract.nbatch = 1;
     s.contract.batch[0] = batch, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
     s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
-    s.contract.a_row = turned ? 1 : k, s.contract.a_col = turned ? rows : 1;
-    s.contract.b_row = turned ? 1 : columns, s.contract.b_col = turned ? k : 1;
+    s.contract.a_row = strides_one(turned ? 1 : k), s.contract.a_col = strides_one(turned ? rows : 1);
+    s.contract.b_row = strides_one(turned ? 1 : columns), s.contract.b_col = strides_one(turned ? k : 1);
     s.contract.a = a, s.contract.b = b;
     make_step(m, s);
 }

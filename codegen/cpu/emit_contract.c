@@ -36,25 +36,32 @@ static bool known(const Product *p, Dim d, int64_t v)
     return gen_dim_const(p->g, d, &is) && is == v;
 }
 
-static MoveHow how_it_lies(const Product *p, Dim row, Dim col)
+/* Where rows and columns both lie side by side, those of which there are more do so. */
+static MoveHow how_it_lies(const Product *p, const Operand *x)
 {
-    return known(p, col, 1) ? MOVE_COPY : known(p, row, 1) ? MOVE_TURN : MOVE_GATHER;
+    const bool rows = known(p, strides_last(x->row), 1), columns = known(p, strides_last(x->col), 1);
+    int64_t down = INT64_MAX, along = INT64_MAX;
+    if (x->row->n > 1) gen_dim_const(p->g, x->row->extent[x->row->n - 1], &down);
+    if (x->col->n > 1) gen_dim_const(p->g, x->col->extent[x->col->n - 1], &along);
+    return columns && !(rows && down > along) ? MOVE_COPY : rows ? MOVE_TURN : MOVE_GATHER;
 }
+
+static bool has_digits(const Operand *x) { return x->row->n > 1 || x->col->n > 1; }
 
 static int64_t highest(const Product *p, Dim d) { return dim_hi(&p->g->p->module->dims, d); }
 
-/* Operands move where their elements are converted, where vectors could not be read otherwise, and where rows or columns that are
- * used again lie so far apart that caches lose them. */
+/* Operands move where their elements are converted, where vectors could not be read otherwise, where one stride does not say where
+ * they lie, and where rows or columns that are used again lie so far apart that caches lose them. */
 static void decide_moves(Product *p)
 {
     const int64_t size = (int64_t)dtype_bytes(p->compute), k = MIN_OF(highest(p, p->s->contract.k), TREE_PRODUCT);
     const bool narrow = p->type != p->compute;
     int64_t step;
-    MoveHow a = how_it_lies(p, p->a_is.row, p->a_is.col), b = how_it_lies(p, p->b_is.row, p->b_is.col);
-    bool far = a == MOVE_TURN && (!gen_dim_const(p->g, p->a_is.col, &step) || step * size >= NEAR_COLUMN);
-    p->move_a = narrow || (far && highest(p, p->columns) > 2 * p->wide) ? a : MOVE_NONE;
-    bool near = gen_dim_const(p->g, p->b_is.row, &step) && step * k * size <= NEAR_CHAIN;
-    p->if_many = !narrow && !p->through && b == MOVE_COPY;
+    MoveHow a = how_it_lies(p, &p->a_is), b = how_it_lies(p, &p->b_is);
+    bool far = a == MOVE_TURN && (!gen_dim_const(p->g, p->a_is.col->stride[0], &step) || step * size >= NEAR_COLUMN);
+    p->move_a = narrow || has_digits(&p->a_is) || (far && highest(p, p->columns) > 2 * p->wide) ? a : MOVE_NONE;
+    bool near = gen_dim_const(p->g, p->b_is.row->stride[0], &step) && step * k * size <= NEAR_CHAIN;
+    p->if_many = !narrow && !p->through && b == MOVE_COPY && !has_digits(&p->b_is);
     p->move_b = p->if_many && (near || highest(p, p->rows) <= 3 * p->tile.rows) ? MOVE_NONE : b;
     /* Rows lie in odd numbers of cache lines, so that they do not meet in few sets of the cache. */
     p->moved_row = TREE_PRODUCT + 64 / size;
@@ -65,7 +72,8 @@ static void decide_moves(Product *p)
 static uint32_t strip_rows(const Product *p, int64_t m, int64_t runs)
 {
     const int64_t n = highest(p, p->columns), bytes = highest(p, p->s->contract.k) * (int64_t)dtype_bytes(p->compute);
-    if (m < 1 || !known(p, p->b_is.col, 1) || n <= p->wide) return 0;
+    if (m < 1 || !known(p, strides_last(p->b_is.col), 1) || n <= p->wide) return 0;
+    if (has_digits(&p->b_is)) return 0;
     if (m == 1) return 1;
     if (runs > 1 || p->type != p->compute || m > STRIP_ROWS || bytes <= FAR_BYTES / n) return 0;
     uint32_t rows = MOST_STRIP;
@@ -94,13 +102,13 @@ static Product decided(Gen *g, const Step *s)
     const DType type = (DType)s->contract.type, to = (DType)s->contract.to;
     Product all = {.g = g, .s = s, .type = type, .compute = tile_compute(type), .to = to}, *p = &all;
     int64_t m, n;
-    p->a_is = (Operand){0, s->contract.a_base, s->contract.a_row, s->contract.a_col, s->contract.a_batch};
-    p->b_is = (Operand){1, s->contract.b_base, s->contract.b_row, s->contract.b_col, s->contract.b_batch};
+    p->a_is = (Operand){0, s->contract.a_base, &s->contract.a_row, &s->contract.a_col, s->contract.a_batch};
+    p->b_is = (Operand){1, s->contract.b_base, &s->contract.b_row, &s->contract.b_col, s->contract.b_batch};
     p->rows = s->contract.m;
     p->columns = s->contract.n;
     if (known(p, p->columns, 1) && !known(p, p->rows, 1)) { /* a matrix times a column: a row times the matrix turned */
-        p->a_is = (Operand){1, s->contract.b_base, s->contract.b_col, s->contract.b_row, s->contract.b_batch};
-        p->b_is = (Operand){0, s->contract.a_base, s->contract.a_col, s->contract.a_row, s->contract.a_batch};
+        p->a_is = (Operand){1, s->contract.b_base, &s->contract.b_col, &s->contract.b_row, s->contract.b_batch};
+        p->b_is = (Operand){0, s->contract.a_base, &s->contract.a_col, &s->contract.a_row, s->contract.a_batch};
         p->rows = s->contract.n;
         p->columns = s->contract.m;
     }
@@ -401,10 +409,10 @@ static void body(Product *p, bool whole)
     p->b = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), p->b_is.param, 8);
     p->c = gen_load_once(g, g->ptr, LLVMGetParam(g->fn, 0), 2, 8);
     open_sizes(p);
-    p->a_row = gen_dim(g, p->a_is.row);
-    p->a_col = gen_dim(g, p->a_is.col);
-    p->b_row = gen_dim(g, p->b_is.row);
-    p->b_col = gen_dim(g, p->b_is.col);
+    p->a_row = axis_open(g, p->a_is.row);
+    p->a_col = axis_open(g, p->a_is.col);
+    p->b_row = axis_open(g, p->b_is.row);
+    p->b_col = axis_open(g, p->b_is.col);
     open_scratch(p);
     LLVMValueRef each = pieces_each(p), lo = LLVMGetParam(g->fn, 2), hi = LLVMGetParam(g->fn, 3), none = gen_i64(g, 0);
     int64_t n;

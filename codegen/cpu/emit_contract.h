@@ -19,6 +19,7 @@ static inline DType tile_compute(DType t) { return (DType)dtype_info[dtype_of_pr
 LLVMValueRef tile_value(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef tile_load(Gen *g, DType t, LLVMValueRef at, uint32_t width);
 LLVMValueRef tile_load_some(Gen *g, DType t, LLVMValueRef at, uint32_t width, LLVMValueRef mask);
+void tile_store_some(Gen *g, DType t, LLVMValueRef v, LLVMValueRef at, LLVMValueRef mask);
 
 /* Columns of a strip, which is what a few rows of a product take from each row of b at a time, and the most of those rows. */
 enum { STRIP = 1024, MOST_STRIP = 8 };
@@ -41,25 +42,39 @@ typedef struct Tile {
 } Tile;
 void tile_chain(Gen *g, const Tile *x);
 
-/* c[rows][n] takes one chain of a[rows][k] and b[k][n], whose columns lie side by side; n <= STRIP. a and b are of type t, c and
- * the scratch room[rows][STRIP] of t's compute type. */
+/* Strides as values, and how far index `at` of such an axis lies from index 0. */
+typedef struct Axis {
+    uint32_t n;
+    LLVMValueRef extent[MOST_DIGITS], stride[MOST_DIGITS];
+} Axis;
+Axis axis_open(Gen *g, const Strides *s);
+LLVMValueRef axis_at(Gen *g, const Axis *x, LLVMValueRef at);
+static inline LLVMValueRef cell_at(Gen *g, const Axis *row, LLVMValueRef i, const Axis *column, LLVMValueRef j)
+{
+    return gen_add(g, axis_at(g, row, i), axis_at(g, column, j));
+}
+
+/* c[rows][n] takes one chain of a's rows and columns from row_at and k_at on and b[k][n], whose columns lie side by side; n <=
+ * STRIP. a and b are of type t, c and the scratch room[rows][STRIP] of t's compute type. */
 typedef struct Strip {
     DType t;
     uint32_t width, rows;
-    LLVMValueRef c, a, b, room, k, c_row, a_row, a_col, b_row, n;
+    LLVMValueRef c, a, row_at, k_at, b, room, k, c_row, b_row, n;
+    Axis a_row, a_col;
 } Strip;
 void strip_chain(Gen *g, const Strip *x);
 
-/* to[rows][columns], rows `to_row` apart, of a matrix of type t, in its compute type. Its columns lie side by side, or its rows, or
- * neither: the stride that is not 1 is looked at alone. There are at most `most` columns; rows_even and columns_even divide their
- * numbers. */
+/* to[rows][columns], rows `to_row` apart, of a matrix of type t, from its row row_at and column column_at on, in its compute type.
+ * Its columns lie side by side, or its rows, or neither. There are at most `most` columns; rows_even and columns_even divide their
+ * numbers and where they begin. */
 typedef enum MoveHow { MOVE_NONE, MOVE_COPY, MOVE_TURN, MOVE_GATHER } MoveHow;
 typedef struct Move {
     MoveHow how;
     DType t;
     int64_t to_row, most;
     uint32_t rows_even, columns_even;
-    LLVMValueRef to, from, rows, columns, row, column;
+    LLVMValueRef to, from, rows, columns, row_at, column_at;
+    Axis row, column;
 } Move;
 void move_matrix(Gen *g, const Move *x);
 
@@ -67,7 +82,8 @@ void move_matrix(Gen *g, const Move *x);
 
 typedef struct Operand {
     uint32_t param;
-    Dim base, row, col;
+    Dim base;
+    const Strides *row, *col;
     const Dim *batch;
 } Operand;
 
@@ -90,7 +106,8 @@ typedef struct Product {
     int64_t moved_row;            /* how far apart those rows are then */
     uint32_t k_even;              /* divides the lengths of all chains */
     LLVMValueRef a, b, c;
-    LLVMValueRef m, n, k, a_row, a_col, b_row, b_col;
+    LLVMValueRef m, n, k;
+    Axis a_row, a_col, b_row, b_col;
     LLVMValueRef a_at, b_at, c_at;             /* where this batch begins */
     LLVMValueRef a_room, b_room, sums, levels; /* scratch */
 } Product;

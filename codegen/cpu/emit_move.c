@@ -1,7 +1,33 @@
-/* emit_move: moves of matrices, or parts of them, into contiguous rows in their compute type. Relies on gen, emit_scalar. */
+/* emit_move: moves of matrices, or parts of them, into contiguous rows in their compute type. Where the columns, or rows, that lie
+ * side by side take several digits, a stretch moves at a time, which is one turn of the last digit. Relies on gen, emit_scalar. */
 #include "emit_contract.h"
 
 enum { FEW = 4 }; /* vectors of a row that need no loop */
+
+/* ---- axes ------------------------------------------------------------------------------------ */
+
+Axis axis_open(Gen *g, const Strides *s)
+{
+    Axis x = {.n = s->n};
+    for (uint32_t i = 0; i < s->n; i++) {
+        x.extent[i] = gen_dim(g, s->extent[i]);
+        x.stride[i] = gen_dim(g, s->stride[i]);
+    }
+    return x;
+}
+
+LLVMValueRef axis_at(Gen *g, const Axis *x, LLVMValueRef at)
+{
+    LLVMValueRef sum = gen_i64(g, 0);
+    for (uint32_t i = x->n; i-- > 1;) {
+        const LLVMValueRef digit = LLVMBuildURem(g->b, at, x->extent[i], "");
+        sum = gen_add(g, sum, gen_mul(g, digit, x->stride[i]));
+        at = LLVMBuildUDiv(g->b, at, x->extent[i], "");
+    }
+    return gen_add(g, sum, gen_mul(g, at, x->stride[0]));
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 /* Rows may have room for less than a vector. */
 static uint32_t move_width(const Gen *g, const Move *x)
@@ -20,7 +46,9 @@ static LLVMValueRef moved_to(Gen *g, const Move *x, LLVMValueRef row, LLVMValueR
 
 static LLVMValueRef moved_from(Gen *g, const Move *x, LLVMValueRef row, LLVMValueRef column)
 {
-    return element_at(g, x->t, x->from, gen_add(g, gen_mul(g, row, x->row), gen_mul(g, column, x->column)));
+    row = gen_add(g, x->row_at, row);
+    column = gen_add(g, x->column_at, column);
+    return element_at(g, x->t, x->from, cell_at(g, &x->row, row, &x->column, column));
 }
 
 /* Moves rows i0 .. i1 - 1 of columns j0 .. j1 - 1, so many at a time. */
@@ -55,6 +83,18 @@ static void move_rows(Gen *g, const Move *x, int64_t n)
     loop_end(g, &i);
 }
 
+/* Moves the columns from `from` on, fewer than a vector has lanes, and leaves what lies behind them as it is. */
+static void move_rest(Gen *g, const Move *x, LLVMValueRef from, uint32_t width)
+{
+    if (loop_turns(from, x->columns, 1) == 0) return;
+    const LLVMValueRef mask = gen_lanes_left(g, width, from, x->columns);
+    Loop i;
+    loop_begin(g, &i, gen_i64(g, 0), x->rows, 1, NULL, 0);
+    LLVMValueRef v = tile_load_some(g, x->t, moved_from(g, x, i.i, from), width, mask);
+    tile_store_some(g, x->t, v, moved_to(g, x, i.i, from), mask);
+    loop_end(g, &i);
+}
+
 static void move_copy(Gen *g, const Move *x)
 {
     const uint32_t w = move_width(g, x), size = (uint32_t)dtype_bytes(tile_compute(x->t));
@@ -68,7 +108,10 @@ static void move_copy(Gen *g, const Move *x)
     }
     if (x->t != tile_compute(x->t) || x->most > FEW * w || !g->machine->masked) {
         move_vectors(g, x, zero, x->rows, zero, end, w);
-        move_vectors(g, x, zero, x->rows, end, x->columns, 1);
+        if (g->machine->masked && dtype_bytes(x->t) >= 4)
+            move_rest(g, x, end, w);
+        else
+            move_vectors(g, x, zero, x->rows, end, x->columns, 1);
         return;
     }
     for (int64_t j = 0; j < x->most; j += w) mask[j / w] = gen_lanes_left(g, w, gen_i64(g, j), x->columns);
@@ -135,17 +178,68 @@ static void move_turned(Gen *g, const Move *x)
     move_vectors(g, x, zero, x->rows, j_end, x->columns, 1);
 }
 
+/* ---- stretches ------------------------------------------------------------------------------- */
+
+typedef struct Stretch { /* indices at .. at + count - 1, within one turn of an axis' last digit */
+    Loop l;
+    LLVMValueRef at, count;
+    uint32_t even; /* divides both */
+} Stretch;
+
+static int64_t common(int64_t a, int64_t b) { return b == 0 ? a : common(b, a % b); }
+
+/* Goes through the stretches of n indices from `at` on; even divides both. */
+static void stretch_begin(Gen *g, Stretch *s, const Axis *x, LLVMValueRef at, LLVMValueRef n, int64_t even)
+{
+    const LLVMValueRef size = x->extent[x->n - 1], end = gen_add(g, at, n), last = less(g, gen_add(g, end, size), gen_i64(g, 1));
+    int64_t first, all, each = 1;
+    loop_begin(g, &s->l, LLVMBuildUDiv(g->b, at, size, ""), LLVMBuildUDiv(g->b, last, size, ""), 1, NULL, 0);
+    s->at = gen_mul(g, s->l.i, size);
+    s->count = size;
+    if (gen_is_int(at, &first) && gen_is_int(n, &all)) even = common(first, all);
+    if (gen_is_int(size, &each) && even % each == 0) {
+        s->even = (uint32_t)each;
+        return;
+    }
+    const LLVMValueRef to = least(g, gen_add(g, s->at, size), end);
+    s->at = most(g, s->at, at);
+    s->count = less(g, to, s->at);
+    s->even = (uint32_t)common(even, each);
+}
+
+static void move_stretches(Gen *g, const Move *x)
+{
+    const bool copies = x->how == MOVE_COPY;
+    const Axis *axis = copies ? &x->column : &x->row;
+    const LLVMValueRef at = copies ? x->column_at : x->row_at;
+    Move m = *x;
+    Stretch s;
+    stretch_begin(g, &s, axis, at, copies ? x->columns : x->rows, copies ? x->columns_even : x->rows_even);
+    const LLVMValueRef before = less(g, s.at, at);
+    m.from = element_at(g, x->t, x->from, axis_at(g, axis, s.at));
+    m.to = element_at(g, tile_compute(x->t), x->to, copies ? before : times(g, before, x->to_row));
+    *(copies ? &m.column : &m.row) = (Axis){.n = 1, .stride = {gen_i64(g, 1)}};
+    *(copies ? &m.column_at : &m.row_at) = gen_i64(g, 0);
+    *(copies ? &m.columns : &m.rows) = s.count;
+    *(copies ? &m.columns_even : &m.rows_even) = s.even;
+    if (copies) m.most = TREE_PRODUCT; /* what lies behind a stretch stays what it is */
+    move_matrix(g, &m);
+    loop_end(g, &s.l);
+}
+
 void move_matrix(Gen *g, const Move *x)
 {
     const LLVMValueRef zero = gen_i64(g, 0), one = gen_i64(g, 1);
     Move m = *x;
-    if (x->how == MOVE_COPY) {
-        m.column = one;
-        move_copy(g, &m);
-    } else if (x->how == MOVE_TURN) {
-        m.row = one;
-        move_turned(g, &m);
-    } else {
+    if (x->how == MOVE_GATHER) {
         move_vectors(g, x, zero, x->rows, zero, x->columns, 1);
+    } else if ((x->how == MOVE_COPY ? x->column.n : x->row.n) > 1) {
+        move_stretches(g, x);
+    } else if (x->how == MOVE_COPY) {
+        m.column.stride[0] = one;
+        move_copy(g, &m);
+    } else {
+        m.row.stride[0] = one;
+        move_turned(g, &m);
     }
 }

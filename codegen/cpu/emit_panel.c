@@ -69,18 +69,21 @@ static void bands(Product *p, const Panel *x, LLVMValueRef first, LLVMValueRef e
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
-/* Points the panel, of that many rows, at b's columns from `from` on, moved close if need be. */
-static void open_panel(Product *p, Panel *x, LLVMValueRef from, LLVMValueRef rows)
+/* Points the panel, of that many rows, at b's columns from `column` on, moved close if need be. */
+static void open_panel(Product *p, Panel *x, LLVMValueRef k, LLVMValueRef column, LLVMValueRef rows)
 {
     Gen *g = p->g;
     const uint32_t wide = p->wide;
-    const Move move = {p->move_b, p->type, wide, wide, p->k_even, 1, p->b_room, element_at(g, p->type, p->b, from), x->k, x->n,
-        p->b_row, p->b_col};
-    x->b = p->move_b == MOVE_NONE ? move.from : p->b_room;
-    x->b_row = p->move_b == MOVE_NONE ? p->b_row : gen_i64(g, wide);
+    const LLVMValueRef b = element_at(g, p->type, p->b, p->b_at);
+    const Move move = {p->move_b, p->type, wide, wide, p->k_even, 1, p->b_room, b, x->k, x->n, k, column, p->b_row, p->b_col};
+    const LLVMValueRef as_it_lies = element_at(g, p->type, b, cell_at(g, &p->b_row, k, &p->b_col, column));
+    x->b = as_it_lies;
+    x->b_row = p->b_row.stride[0];
     if (p->move_b == MOVE_NONE) return;
     if (!p->if_many || p->tile.tiles > 1) {
         move_matrix(g, &move);
+        x->b = p->b_room;
+        x->b_row = gen_i64(g, wide);
         return;
     }
     LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), then = gen_block(g, "move"), next = gen_block(g, "next");
@@ -91,9 +94,9 @@ static void open_panel(Product *p, Panel *x, LLVMValueRef from, LLVMValueRef row
     LLVMBuildBr(g->b, next);
     gen_put(g, next);
     x->b = LLVMBuildPhi(g->b, g->ptr, "");
-    LLVMAddIncoming(x->b, (LLVMValueRef[]){move.from, p->b_room}, (LLVMBasicBlockRef[]){before, then}, 2);
+    LLVMAddIncoming(x->b, (LLVMValueRef[]){as_it_lies, p->b_room}, (LLVMBasicBlockRef[]){before, then}, 2);
     x->b_row = LLVMBuildPhi(g->b, g->i64, "");
-    LLVMAddIncoming(x->b_row, (LLVMValueRef[]){p->b_row, gen_i64(g, wide)}, (LLVMBasicBlockRef[]){before, then}, 2);
+    LLVMAddIncoming(x->b_row, (LLVMValueRef[]){p->b_row.stride[0], gen_i64(g, wide)}, (LLVMBasicBlockRef[]){before, then}, 2);
 }
 
 /* The panels of a region's columns from .. to - 1, so many vectors each; parts: of the last so many vectors there may be a part. */
@@ -105,10 +108,9 @@ static void panels(
     Loop l;
     if (loop_turns(from, to, step) == 0) return;
     loop_begin(g, &l, from, to, step, NULL, 0);
-    LLVMValueRef b = gen_add(g, gen_mul(g, k, p->b_row), gen_mul(g, gen_add(g, q->column, l.i), p->b_col));
     x.n = x.parts ? least(g, less(g, q->columns, l.i), gen_i64(g, step)) : p->through ? q->columns : gen_i64(g, step);
     x.sums = element_at(g, p->compute, x.sums, l.i);
-    open_panel(p, &x, gen_add(g, p->b_at, b), less(g, rows[1], rows[0]));
+    open_panel(p, &x, k, gen_add(g, q->column, l.i), less(g, rows[1], rows[0]));
     bands(p, &x, rows[0], rows[1]);
     loop_end(g, &l);
 }
@@ -152,24 +154,25 @@ static void all_panels(Product *p, Panel x, const Region *q, LLVMValueRef k, con
 void contract_chain(Product *p, const Region *q, LLVMValueRef k, LLVMValueRef length)
 {
     Gen *g = p->g;
-    LLVMValueRef from = gen_add(g, p->a_at, gen_mul(g, k, p->a_col));
+    const LLVMValueRef a = element_at(g, p->type, p->a, p->a_at), b = element_at(g, p->type, p->b, p->b_at);
     Loop l;
     if (p->strip) {
-        LLVMValueRef b = gen_add(g, p->b_at, gen_add(g, gen_mul(g, k, p->b_row), q->column));
         loop_begin(g, &l, gen_i64(g, 0), q->rows, p->strip, NULL, 0);
         strip_chain(g, &(Strip){.t = p->type,
                            .width = p->tile.width,
                            .rows = p->strip,
                            .c = element_at(g, p->compute, q->sums, gen_mul(g, l.i, q->sums_row)),
-                           .a = element_at(g, p->type, p->a, gen_add(g, from, gen_mul(g, l.i, p->a_row))),
-                           .b = element_at(g, p->type, p->b, b),
+                           .a = a,
+                           .row_at = l.i,
+                           .k_at = k,
+                           .b = element_at(g, p->type, b, cell_at(g, &p->b_row, k, &p->b_col, q->column)),
                            .room = p->a_room,
                            .k = length,
                            .c_row = q->sums_row,
+                           .b_row = p->b_row.stride[0],
+                           .n = q->columns,
                            .a_row = p->a_row,
-                           .a_col = p->a_col,
-                           .b_row = p->b_row,
-                           .n = q->columns});
+                           .a_col = p->a_col});
         loop_end(g, &l);
         return;
     }
@@ -178,16 +181,17 @@ void contract_chain(Product *p, const Region *q, LLVMValueRef k, LLVMValueRef le
     loop_begin(g, &l, all ? gen_i64(g, 0) : q->first, all ? gen_i64(g, 1) : q->end, all ? 1 : tiles, NULL, 0);
     LLVMValueRef rows[2] = {contract_row(p, l.i), contract_row(p, least(g, gen_add(g, l.i, gen_i64(g, tiles)), q->end))};
     if (all) rows[0] = q->row, rows[1] = gen_add(g, q->row, q->rows);
-    LLVMValueRef a = element_at(g, p->type, p->a, gen_add(g, from, gen_mul(g, rows[0], p->a_row)));
     LLVMValueRef sums = element_at(g, p->compute, q->sums, gen_mul(g, less(g, rows[0], q->row), q->sums_row));
-    Panel x = {.a = a, .a_row = p->a_row, .a_col = p->a_col, .sums = sums, .sums_row = q->sums_row, .k = length};
-    if (p->move_a != MOVE_NONE) {
+    Panel x = {.a_row = p->a_row.stride[0], .a_col = p->a_col.stride[0], .sums = sums, .sums_row = q->sums_row, .k = length};
+    if (p->move_a == MOVE_NONE) {
+        x.a = element_at(g, p->type, a, cell_at(g, &p->a_row, rows[0], &p->a_col, k));
+    } else {
         x.a = p->a_room;
         x.a_row = gen_i64(g, p->moved_row);
         x.a_col = gen_i64(g, 1);
         const uint32_t rows_even = p->tile.high == p->tile.tiles && p->tile.tiles > 0 ? p->tile.rows : 1;
         move_matrix(g, &(Move){p->move_a, p->type, p->moved_row, TREE_PRODUCT, rows_even, p->k_even, x.a, a,
-                           less(g, rows[1], rows[0]), length, p->a_row, p->a_col});
+                           less(g, rows[1], rows[0]), length, rows[0], k, p->a_row, p->a_col});
     }
     all_panels(p, x, q, k, rows);
     loop_end(g, &l);

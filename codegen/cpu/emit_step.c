@@ -188,11 +188,11 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
         g, operand(e, s->contract.b, s->contract.b_base, (DType)s->contract.b_type), e->contract, offsetof(HostContract, b), 8);
     set_field(g, part_address(e, s->contract.c), e->contract, offsetof(HostContract, c), 8);
     set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
-    set_dims(e, &s->contract.a_row, 1, offsetof(HostContract, a_row));
-    set_dims(e, &s->contract.a_col, 1, offsetof(HostContract, a_col));
+    set_dims(e, s->contract.a_row.stride, 1, offsetof(HostContract, a_row));
+    set_dims(e, s->contract.a_col.stride, 1, offsetof(HostContract, a_col));
     set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
-    set_dims(e, &s->contract.b_row, 1, offsetof(HostContract, b_row));
-    set_dims(e, &s->contract.b_col, 1, offsetof(HostContract, b_col));
+    set_dims(e, s->contract.b_row.stride, 1, offsetof(HostContract, b_row));
+    set_dims(e, s->contract.b_col.stride, 1, offsetof(HostContract, b_col));
     set_field(g, LLVMConstInt(g->i32, s->contract.b_type, false), e->contract, offsetof(HostContract, b_type), 4);
     set_field(g, LLVMConstInt(g->i32, s->contract.to, false), e->contract, offsetof(HostContract, to), 4);
     const bool joined = set_rows(e, next, offsetof(HostContract, rows));

@@ -46,7 +46,7 @@ LLVMValueRef tile_load_some(Gen *g, DType t, LLVMValueRef at, uint32_t width, LL
     return gen_intrinsic(g, "llvm.masked.load", types, 2, (LLVMValueRef[]){at, align, mask, LLVMConstNull(types[0])}, 4);
 }
 
-static void store_some(Gen *g, DType t, LLVMValueRef v, LLVMValueRef at, LLVMValueRef mask)
+void tile_store_some(Gen *g, DType t, LLVMValueRef v, LLVMValueRef at, LLVMValueRef mask)
 {
     if (!mask) {
         gen_store(g, v, at, (uint32_t)dtype_bytes(t));
@@ -93,7 +93,7 @@ void tile_chain(Gen *g, const Tile *x)
         for (uint32_t v = 0; v <= last; v++) {
             LLVMValueRef at = element_at(g, x->t, row, gen_i64(g, (int64_t)v * w));
             LLVMValueRef sum = x->adds ? tile_load_some(g, x->t, at, w, mask[v]) : LLVMConstNull(vector);
-            store_some(g, x->t, add(g, x->t, sum, acc[r * x->vectors + v]), at, mask[v]);
+            tile_store_some(g, x->t, add(g, x->t, sum, acc[r * x->vectors + v]), at, mask[v]);
         }
         row = element_at(g, x->t, row, x->c_row);
     }
@@ -141,7 +141,8 @@ static void strip_slices(Gen *g, const Strip *x, LLVMValueRef from, LLVMValueRef
     for (uint32_t u = 0; u < count; u++) {
         LLVMValueRef k = gen_add(g, l.i, gen_i64(g, u));
         for (uint32_t r = 0; r < x->rows; r++) {
-            LLVMValueRef at = gen_add(g, gen_mul(g, gen_i64(g, r), x->a_row), gen_mul(g, k, x->a_col));
+            LLVMValueRef row = gen_add(g, x->row_at, gen_i64(g, r)),
+                         at = cell_at(g, &x->a_row, row, &x->a_col, gen_add(g, x->k_at, k));
             s.a[r][u] = tile_load(g, x->t, element_at(g, x->t, x->a, at), 1);
             s.splat[r][u] = gen_splat(g, s.a[r][u], x->width);
         }

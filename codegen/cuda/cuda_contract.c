@@ -132,7 +132,7 @@ void cuda_product_body(Print *c, const Step *s)
     cuda_line(
         c, "product<%s, %s, %d, %d, %u>(a + left, b + right, to, tile_a, tile_b,", compute, move, TREE_PRODUCT, TREE_RUN, levels);
     cuda_line(c, "    row, column, m, n, k,");
-    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row), cuda_dim(c, s->contract.a_col),
-        cuda_dim(c, s->contract.b_row), cuda_dim(c, s->contract.b_col));
+    cuda_line(c, "    %s, %s, %s, %s);", cuda_dim(c, s->contract.a_row.stride[0]), cuda_dim(c, s->contract.a_col.stride[0]),
+        cuda_dim(c, s->contract.b_row.stride[0]), cuda_dim(c, s->contract.b_col.stride[0]));
     cuda_close(c);
 }

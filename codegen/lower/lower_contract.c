@@ -1,26 +1,53 @@
 /* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_CONV. Of a matmul it reads operands through transposes,
- * broadcasts, reshapes and slices where strides can express them, and copies them first where they cannot. Relies on lower.h. */
+ * broadcasts, reshapes, slices and windows where strides can express them, or digits where the target reads those, and copies them
+ * first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
 #define PAIRS_PRODUCT ((int64_t)1 << 14)
 
-/* An operand's elements lie at base + sum of stride * index, over the axes of the operand as the matmul sees it. */
+/* Where an operand's elements lie: base, plus what the index of each batch axis, the row and the column add. */
 typedef struct Operand {
     Value from;
     DType type;
-    Dim base, stride[MAX_RANK];
+    Dim base, batch[MAX_RANK];
+    Strides row, col;
 } Operand;
 
-static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, Operand *op)
-{
+/* An operand as it is being resolved. Its axes are the batch's, those of the row's digits, and those of the column's. */
+typedef struct Axes {
     IndexEnv env;
-    IndexExpr e;
-    index_env_init(&env, s->lw->dims);
-    env.naxis = t->rank;
-    if (!index_linear(&env, m, &e) || e.minus != 0 || e.negative != 0 || e.dyn >= 0) return false;
-    *op = (Operand){.from = from, .type = (DType)graph_type(s->g, from)->dtype, .base = e.base};
-    for (uint32_t a = 0; a < t->rank; a++) op->stride[a] = e.coef[a];
+    uint32_t row, col; /* the first ones */
+} Axes;
+
+/* The axes from .. end - 1 as digits, of which neighbours that one stride counts are one. False: they are too many. */
+static bool digits_of(const IndexEnv *env, const IndexExpr *e, uint32_t from, uint32_t end, Strides *d)
+{
+    *d = (Strides){0};
+    for (uint32_t a = from; a < end; a++) {
+        if (env->extent[a] == 1 && end - from > 1) continue;
+        const bool joins = d->n != 0 && dim_mul(env->dims, env->extent[a], e->coef[a]) == strides_last(d);
+        if (joins) {
+            d->extent[d->n - 1] = dim_mul(env->dims, d->extent[d->n - 1], env->extent[a]);
+        } else if (d->n++ == MOST_DIGITS) {
+            return false;
+        } else {
+            d->extent[d->n - 1] = env->extent[a];
+        }
+        if (d->extent[d->n - 1] == DIM_BAD) return false;
+        d->stride[d->n - 1] = e->coef[a];
+    }
+    if (d->n == 0) *d = strides_one(0);
+    d->extent[0] = 0;
     return true;
+}
+
+static bool strides_of(Scope *s, Axes *x, Value from, const IndexMap *m, Operand *op)
+{
+    IndexExpr e;
+    if (!index_linear(&x->env, m, &e) || e.minus != 0 || e.negative != 0 || e.dyn >= 0) return false;
+    *op = (Operand){.from = from, .type = (DType)graph_type(s->g, from)->dtype, .base = e.base};
+    for (uint32_t a = 0; a < x->row; a++) op->batch[a] = e.coef[a];
+    return digits_of(&x->env, &e, x->row, x->col, &op->row) && digits_of(&x->env, &e, x->col, x->env.naxis, &op->col);
 }
 
 /* An axis of one element may have any stride. A BLAS requires rows at least as far apart as they are long, so the axis gets such a
@@ -28,15 +55,30 @@ static bool strides_of(Scope *s, const Type *t, Value from, const IndexMap *m, O
 static void settle(const Type *t, Operand *op)
 {
     uint32_t row = t->rank - 2u, col = t->rank - 1u;
-    if (t->dim[col] == 1) op->stride[col] = op->stride[row] == 1 && t->dim[row] != 1 ? t->dim[row] : 1;
-    if (t->dim[row] == 1) op->stride[row] = op->stride[col] == 1 ? t->dim[col] : 1;
+    if (t->dim[col] == 1) op->col = strides_one(strides_last(&op->row) == 1 && t->dim[row] != 1 ? t->dim[row] : 1);
+    if (t->dim[row] == 1) op->row = strides_one(strides_last(&op->col) == 1 ? t->dim[col] : 1);
 }
 
-static bool usable(const Type *t, const Operand *op)
+static bool reads_digits(const Scope *s) { return s->lw->o->target.digits && !s->lw->o->host_products; }
+
+static bool usable(const Scope *s, const Operand *op)
 {
-    uint32_t row = t->rank - 2u, col = t->rank - 1u;
-    if (op->stride[row] == 0 || op->stride[col] == 0) return false; /* broadcast inside the matrix */
-    return op->stride[col] == 1 || op->stride[row] == 1;
+    const Strides *row = &op->row, *col = &op->col;
+    for (uint32_t i = 0; i < MOST_DIGITS; i++) /* broadcast inside the matrix */
+        if ((i < row->n && row->stride[i] == 0) || (i < col->n && col->stride[i] == 0)) return false;
+    return (strides_last(col) == 1 || strides_last(row) == 1) && (reads_digits(s) || (row->n == 1 && col->n == 1));
+}
+
+/* Splits the axis that a refused map named. False: that helps nothing. */
+static bool split(Scope *s, Axes *x, IndexMap *m)
+{
+    const int axis = x->env.split_axis;
+    const Dim inner = x->env.split_inner;
+    if (!reads_digits(s) || axis < (int)x->row || dim_lo(s->lw->dims, inner) < 1) return false;
+    if (!index_env_split(&x->env, (uint32_t)axis, inner)) return false;
+    index_split(&x->env, m, (uint32_t)axis, inner);
+    x->col += axis < (int)x->col;
+    return true;
 }
 
 /* Finds the earliest value over which strides can express the operand. Value v itself always can. The host's routine widens what it
@@ -44,28 +86,29 @@ static bool usable(const Type *t, const Operand *op)
 static void resolve(Scope *s, Value v, bool host, Operand *op)
 {
     const Type *t = graph_type(s->g, v);
-    IndexEnv env;
+    Axes x = {.row = t->rank - 2u, .col = t->rank - 1u};
     IndexMap m;
     IndexStep step;
-    index_env_init(&env, s->lw->dims);
-    env.affine = true;
-    env.naxis = t->rank;
-    memcpy(env.extent, t->dim, t->rank * sizeof *t->dim);
-    index_root(&env, t->rank, &m);
-    strides_of(s, t, v, &m, op);
+    index_env_init(&x.env, s->lw->dims);
+    x.env.affine = true;
+    x.env.naxis = t->rank;
+    memcpy(x.env.extent, t->dim, t->rank * sizeof *t->dim);
+    index_root(&x.env, t->rank, &m);
+    strides_of(s, &x, v, &m, op);
     settle(t, op);
-    index_normalise(&env, &m);
+    index_normalise(&x.env, &m);
     for (Value at = v;;) {
         const Node *n = graph_maker(s->g, at);
         Operand further;
         const bool widens = host && node_widens(s->g, n);
-        if (!widens && (op_def[n->op].role < ROLE_SAME || op_def[n->op].role > ROLE_VIEW)) return;
-        if (!widens && !index_operand(&env, s->g, n, 0, &m, &step)) return;
+        if (!widens && n->op != OP_window && (op_def[n->op].role < ROLE_SAME || op_def[n->op].role > ROLE_VIEW)) return;
+        while (!widens && !index_operand(&x.env, s->g, n, 0, &m, &step))
+            if (!split(s, &x, &m)) return;
         if (!widens) m = step.map;
         at = n->in[0];
-        if (!strides_of(s, t, at, &m, &further)) return;
+        if (!strides_of(s, &x, at, &m, &further)) return;
         settle(t, &further);
-        if (usable(t, &further)) *op = further;
+        if (usable(s, &further)) *op = further;
     }
 }
 
@@ -125,20 +168,26 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.c = to;
     step->contract.a_base = a.base;
     step->contract.b_base = b.base;
-    memcpy(step->contract.a_batch, a.stride, batch * sizeof *a.stride);
-    memcpy(step->contract.b_batch, b.stride, batch * sizeof *b.stride);
-    step->contract.a_row = a.stride[batch];
-    step->contract.a_col = a.stride[batch + 1];
-    step->contract.b_row = b.stride[batch];
-    step->contract.b_col = b.stride[batch + 1];
+    memcpy(step->contract.a_batch, a.batch, batch * sizeof *a.batch);
+    memcpy(step->contract.b_batch, b.batch, batch * sizeof *b.batch);
+    step->contract.a_row = a.row;
+    step->contract.a_col = a.col;
+    step->contract.b_row = b.row;
+    step->contract.b_col = b.col;
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
     step->contract.host = host;
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
-    for (uint32_t i = 0; i < t->rank; i++) {
+    for (uint32_t i = 0; i < batch; i++) {
         lower_dim(s->lw, t->dim[i]);
-        lower_dim(s->lw, a.stride[i]);
-        lower_dim(s->lw, b.stride[i]);
+        lower_dim(s->lw, a.batch[i]);
+        lower_dim(s->lw, b.batch[i]);
     }
+    const Strides *const digits[] = {&a.row, &a.col, &b.row, &b.col};
+    for (uint32_t i = 0; i < COUNT_OF(digits); i++)
+        for (uint32_t j = 0; j < digits[i]->n; j++) {
+            lower_dim(s->lw, digits[i]->extent[j]);
+            lower_dim(s->lw, digits[i]->stride[j]);
+        }
     lower_read(s->lw, from_a);
     lower_read(s->lw, from_b);
     lower_read(s->lw, to);
