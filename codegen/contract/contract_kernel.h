@@ -322,11 +322,12 @@ static Part NAME(part_)(const void *operand, Kind kind, int64_t first, int64_t l
     return (Part){(const char *)operand + first * kind.bytes, line, deep, kind};
 }
 
-/* Whether all panels of b are packed: where its columns or rows lie far apart, or are narrow. */
+/* Whether all panels of b are packed: where its columns lie apart or are narrow, or its rows lie far apart and serve often. */
 static bool NAME(far_)(const Block *g)
 {
     if (g->runs) return g->n > 2 * WIDE;
-    return g->b_col != 1 || g->b_kind.narrow || MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
+    if (g->b_col != 1 || g->b_kind.narrow) return true;
+    return g->m > SELDOM_ROWS && MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
 }
 
 static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || g->a_kind.narrow || NAME(far_)(g); }

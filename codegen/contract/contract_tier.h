@@ -12,7 +12,8 @@
 #define NEAR_BYTES (1 << 20)    /* of a b that the second cache holds */
 #define FAR_CELLS (1 << 17)     /* of a b that it does not hold with all else */
 #define ROOM_BYTES (224 << 10)  /* to pack a chain of a block's rows and some panels */
-#define FAR_BYTES (1 << 17)     /* between the first and the last row of a chain of b: a panel of it is worth packing */
+#define SELDOM_ROWS 28          /* of a block whose few tiles may as well read b where it lies */
+#define FAR_BYTES (1 << 19)     /* between the first and the last row of a chain of b: for more rows a panel is worth packing */
 #define SLAB (2 * TREE_PRODUCT) /* of k in one part of packed operands: a tile of a and a panel of b stay in the first cache */
 
 /* Where the rows of a block and the links of their chains lie that a stride cannot tell, as those of windows: runs of rows, each
