@@ -7,14 +7,15 @@
 #include "emit_reduce.h"
 
 enum {
-    REGION_TILES = 16,      /* most tiles of a region */
-    MOVED_BYTES = 32 << 10, /* of a, moved at a time */
-    NEAR_COLUMN = 4096,     /* bytes between elements of a row of a, from which on a is moved */
-    NEAR_CHAIN = 256 << 10, /* bytes between the first and the last row of a chain of b, up to which b is read where it lies */
-    PIECE_PANELS = 32,      /* most panels of a piece */
-    MADS = 8,               /* multiplications that cost as much as one unit of Kernel.cost */
-    FAR_BYTES = 1 << 20,    /* b is so large that it comes from memory ... */
-    STRIP_ROWS = 32         /* ... and for up to so many rows is then read in strips */
+    REGION_TILES = 16,        /* most tiles of a region */
+    MOVED_BYTES = 32 << 10,   /* of a, moved at a time ... */
+    TURNED_BYTES = 128 << 10, /* ... and where windows are turned, so that most of each line of cache that they meet is taken */
+    NEAR_COLUMN = 4096,       /* bytes between elements of a row of a, from which on a is moved */
+    NEAR_CHAIN = 256 << 10,   /* bytes between the first and the last row of a chain of b, up to which b is read where it lies */
+    PIECE_PANELS = 32,        /* most panels of a piece */
+    MADS = 8,                 /* multiplications that cost as much as one unit of Kernel.cost */
+    FAR_BYTES = 1 << 20,      /* b is so large that it comes from memory ... */
+    STRIP_ROWS = 32           /* ... and for up to so many rows is then read in strips */
 };
 
 /* Lanes of the vectors in which runs are counted. */
@@ -47,6 +48,7 @@ static MoveHow how_it_lies(const Product *p, const Operand *x)
 }
 
 static bool has_digits(const Operand *x) { return x->row->n > 1 || x->col->n > 1; }
+static bool turns_windows(const Product *p) { return has_digits(&p->a_is) && how_it_lies(p, &p->a_is) == MOVE_TURN; }
 
 static int64_t highest(const Product *p, Dim d) { return dim_hi(&p->g->p->module->dims, d); }
 
@@ -65,7 +67,8 @@ static void decide_moves(Product *p)
     p->move_b = p->if_many && (near || highest(p, p->rows) <= 3 * p->tile.rows) ? MOVE_NONE : b;
     /* Rows lie in odd numbers of cache lines, so that they do not meet in few sets of the cache. */
     p->moved_row = TREE_PRODUCT + 64 / size;
-    p->moved_tiles = (uint32_t)MIN_OF(MAX_OF(MOVED_BYTES / (MAX_OF(p->tile.rows, 1u) * p->moved_row * size), 1), p->region);
+    const int64_t bytes = turns_windows(p) ? TURNED_BYTES : MOVED_BYTES, tile = MAX_OF(p->tile.rows, 1u) * p->moved_row * size;
+    p->moved_tiles = (uint32_t)MIN_OF(MAX_OF(bytes / tile, 1), p->region);
 }
 
 /* Rows of a strip: as many as divide all rows. 0: tiles are better, or there are as yet no strips for it. */
@@ -121,6 +124,7 @@ static Product decided(Gen *g, const Step *s)
     p->through = p->to != p->compute || runs > 1;
     p->adds = p->through || p->strip || highest(p, s->contract.k) > TREE_PRODUCT;
     p->region = !p->through ? REGION_TILES : runs > 1 ? MAX_OF(REGION_TILES / (tree_levels(runs) + 1), 1u) : REGION_TILES / 2;
+    if (turns_windows(p)) p->region = REGION_TILES;
     p->k_even = chain_even(p);
     decide_moves(p);
     decide_pieces(p, m, n);
