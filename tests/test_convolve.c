@@ -244,6 +244,46 @@ static void nothing_there(void **state)
     free(w);
 }
 
+/* Attributes as large as the ops take them. */
+static void far_out(void **state)
+{
+    (void)state;
+    const int64_t far = (int64_t)1 << 48;
+    float x[64] = {0};
+    Status st = {0};
+    HostConv c = plane(1, 2, 1, 3, 2, 4); /* phases are as many as elements, not as the spread says */
+    c.spread[1] = c.in[1] = 1;
+    c.spread[2] = far, c.out[2] = 7, c.low[2] = 2;
+    check(c);
+    c.spread[2] = (int64_t)1 << 40, c.dilation[2] = (int64_t)1 << 30, c.low[2] = 5;
+    check(c);
+    c.spread[2] = 6 << 20, c.dilation[2] = 4, c.in[2] = 3, c.out[2] = 20, c.low[2] = 8;
+    check(c);
+    c = plane(2, 1, 4, 3, 1, 5); /* one tap, however far the next would be */
+    c.dilation[1] = c.dilation[2] = far;
+    c.low[2] = -far;
+    check(c);
+    c.low[2] = far;
+    check(c);
+    c.low[2] = 1, c.stride[1] = far, c.stride[2] = 1 << 20;
+    check(c);
+    c = plane(1, 4, 4, 1, 1, 1); /* bytes between two places of a copy are counted with care */
+    c.x = c.with = c.to = x;
+    c.out[1] = c.out[2] = 2;
+    c.stride[1] = c.stride[2] = (int64_t)1 << 31;
+    assert_false(contract_convolve(NULL, &c, &st));
+    assert_int_equal(st.code, ST_UNSUPPORTED);
+    c = plane(1, 2, 2, 0, 3, 4); /* taps without channels */
+    c.x = c.with = x;
+    c.taps[0] = c.taps[1] = c.taps[2] = far;
+    float y[16];
+    memset(y, 0x55, sizeof y);
+    run(NULL, &c, y);
+    for (int i = 0; i < 16; i++) assert_true(y[i] == 0);
+    c.filters = 1;
+    run(NULL, &c, y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +291,7 @@ int main(void)
         cmocka_unit_test(usual_shapes),
         cmocka_unit_test(long_chains),
         cmocka_unit_test(nothing_there),
+        cmocka_unit_test(far_out),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

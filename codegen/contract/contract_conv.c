@@ -3,6 +3,15 @@
  */
 #include "conv.h"
 
+/* Where there is no element, the other extents may be anything. */
+static int64_t count(const int64_t space[3], int64_t a, int64_t groups, int64_t b)
+{
+    const bool none = space[0] == 0 || space[1] == 0 || space[2] == 0 || a == 0 || b == 0;
+    return none ? 0 : space[0] * space[1] * space[2] * a * groups * b;
+}
+static int64_t count_y(const HostConv *c) { return count(c->out, c->n, c->groups, c->o); }
+static int64_t count_filters(const HostConv *c) { return count(c->taps, c->c, c->groups, c->o); }
+
 /* Rows of x as they lie times the filters: axes without windows, then axes that one window covers. */
 static bool is_product(const HostConv *c)
 {
@@ -42,10 +51,12 @@ typedef struct Phase {
     int64_t first, step; /* of the taps */
 } Phase;
 
+static int64_t divisor(int64_t a, int64_t b) { return b == 0 ? a : divisor(b, a % b); }
+
 /* Elements r, r + spread, ... along axis i: those taps t for which r + t * dilation - low is a multiple of the spread. */
 static Phase phase_of(const HostConv *c, int i, int64_t r)
 {
-    int64_t s = c->spread[i], d = c->dilation[i], first = 0, common = 1;
+    int64_t s = c->spread[i], d = c->dilation[i], common = divisor(s, d), first = 0;
     Phase p = {.axis = {.in = c->in[i],
                    .taps = c->taps[i],
                    .stride = c->stride[i],
@@ -58,12 +69,11 @@ static Phase phase_of(const HostConv *c, int i, int64_t r)
     if (p.axis.out <= 1) p.axis.stride = 1;
     if (p.axis.taps == 1 && s == 1) p.axis.dilation = 1;
     if (s == 1) return p;
-    for (int64_t f = s; f > 1 && common == 1; f--)
-        if (s % f == 0 && d % f == 0) common = f;
     p.step = s / common;
-    while (first < p.step && (r + first * (d % s) - c->low[i]) % s != 0) first++;
+    const int64_t end = MIN_OF(p.step, c->taps[i]);
+    while (first < end && (r + first * d - c->low[i]) % s != 0) first++;
     p.first = first;
-    p.axis.taps = first < MIN_OF(p.step, c->taps[i]) ? (c->taps[i] - 1 - first) / p.step + 1 : 0;
+    p.axis.taps = first < end ? (c->taps[i] - 1 - first) / p.step + 1 : 0;
     p.axis.dilation = p.axis.taps > 1 ? d / common : 1;
     p.axis.low = p.axis.taps > 0 ? (c->low[i] - r - first * d) / s : 0;
     return p;
@@ -111,15 +121,15 @@ static bool run_phase(Conv *all, const Phase *p, char *room, Status *st)
 
 static bool phases(Conv *v, Status *st)
 {
-    const int64_t *s = v->c->spread, *t = v->c->taps;
+    const int64_t *s = v->c->spread, *out = v->c->out;
     bool spread = s[0] > 1 || s[1] > 1 || s[2] > 1, ok = true;
-    size_t bytes = (size_t)(t[0] * t[1] * t[2] * v->c->c * v->c->groups * v->c->o * v->size);
+    size_t bytes = (size_t)(count_filters(v->c) * v->size);
     v->along = v->c->rows.fn && !v->c->filters && !spread && v->read == v->size;
     Buffer *room = spread ? contract_memory(v->threads, bytes, st) : NULL;
     if (spread && !room) return false;
-    for (int64_t d = 0; d < s[0] && ok; d++)
-        for (int64_t h = 0; h < s[1] && ok; h++)
-            for (int64_t w = 0; w < s[2] && ok; w++) {
+    for (int64_t d = 0; d < MIN_OF(s[0], out[0]) && ok; d++)
+        for (int64_t h = 0; h < MIN_OF(s[1], out[1]) && ok; h++)
+            for (int64_t w = 0; w < MIN_OF(s[2], out[2]) && ok; w++) {
                 const Phase p[3] = {phase_of(v->c, 0, d), phase_of(v->c, 1, h), phase_of(v->c, 2, w)};
                 ok = run_phase(v, p, room ? room->data : NULL, st);
             }
@@ -129,13 +139,15 @@ static bool phases(Conv *v, Status *st)
 
 /* ---- the door ----------------------------------------------------------------------------------- */
 
-/* Extents multiply without overflow once this holds: elements are counted where they were made, and what windows reach here. */
+/* Extents multiply without overflow once this holds, some 2^10 lines as well: elements are counted where they were made, and what
+ * windows reach here. The ops reach 2^48 at most. */
 static bool reaches(const HostConv *c, Status *st)
 {
+    const int64_t most = (int64_t)1 << 50;
     for (int i = 0; i < 3; i++) {
         int64_t far, taps;
         if (__builtin_mul_overflow(c->out[i], c->stride[i], &far) || __builtin_mul_overflow(c->taps[i], c->dilation[i], &taps) ||
-            far > INT64_MAX / 8 || taps > INT64_MAX / 8 || c->low[i] > INT64_MAX / 8 || c->low[i] < -INT64_MAX / 8)
+            far > most || taps > most || c->spread[i] > most || c->low[i] > most || c->low[i] < -most)
             return status_fail(st, ST_UNSUPPORTED, "conv: the windows reach too far along axis %d of space", i);
     }
     return true;
@@ -144,9 +156,7 @@ static bool reaches(const HostConv *c, Status *st)
 static bool in_f32(Conv *v, Status *st)
 {
     const HostConv *c = v->c;
-    int64_t filters = c->taps[0] * c->taps[1] * c->taps[2] * c->c * c->groups * c->o;
-    int64_t ys = c->n * c->out[0] * c->out[1] * c->out[2] * c->groups * c->o, n = c->filters ? ys : filters;
-    int64_t made = c->filters ? filters : ys;
+    int64_t filters = count_filters(c), ys = count_y(c), n = c->filters ? ys : filters, made = c->filters ? filters : ys;
     Buffer *with = contract_memory(v->threads, (size_t)n * sizeof(float), st);
     Buffer *to = with ? contract_memory(v->threads, (size_t)made * sizeof(float), st) : NULL;
     bool ok = to;
@@ -166,8 +176,7 @@ static bool in_f32(Conv *v, Status *st)
 static bool convolve(ThreadPool *threads, const HostConv *c, bool *along, Status *st)
 {
     DType type = (DType)c->type, compute = (DType)dtype_info[type].compute;
-    int64_t ys = c->n * c->out[0] * c->out[1] * c->out[2] * c->groups * c->o;
-    int64_t filters = c->taps[0] * c->taps[1] * c->taps[2] * c->c * c->groups * c->o, made = c->filters ? filters : ys;
+    int64_t ys = count_y(c), filters = count_filters(c), made = c->filters ? filters : ys;
     if (made == 0) return true;
     if (!dtype_is_float(type)) return status_fail(st, ST_DTYPE, "conv: not defined for %s", dtype_info[type].name);
     if (!reaches(c, st)) return false;

@@ -127,10 +127,17 @@ static void place_lines(Piece *p, int64_t line, int64_t n)
     p->g.a = p->at.copies ? p->lines : p->v->c->x;
 }
 
+/* From one position of a line of y to the next. */
+static int64_t row_step(const Piece *p)
+{
+    const Axis *x = &p->v->axis[2];
+    return (x->out > 1 ? x->to_step : 1) * p->g.b_row;
+}
+
 static void no_taps(const Piece *p)
 {
     const Conv *v = p->v;
-    int64_t row = v->axis[2].to_step * p->g.b_row;
+    int64_t row = row_step(p);
     for (int64_t i = 0; i < p->runs.count; i++)
         for (int64_t r = 0; r < p->g.m; r++) memset(v->to + (p->run_c[i] + r * row) * v->size, 0, (size_t)(p->g.n * v->size));
 }
@@ -158,7 +165,7 @@ static size_t rectangle(Piece *p, bool copies, int64_t line, int64_t n, int64_t 
     }
     place_lines(p, line, n);
     p->g.together = v->together;
-    return tree(p, 0, v->k, v->to, p->run_c, x[2].to_step * p->g.b_row);
+    return tree(p, 0, v->k, v->to, p->run_c, row_step(p));
 }
 
 /* Positions first .. end - 1 along an axis have all of their windows in x. */
@@ -298,13 +305,22 @@ static int64_t even_columns(int64_t across, int64_t strips, int64_t step)
     return MIN_OF(across, tree_blocks(tree_blocks(across, strips), step) * step);
 }
 
+/* Bytes of lines, or of a result, for one position; LINES_BYTES stands for all that is more. */
+static int64_t bytes_of_position(const Conv *v, int64_t channels)
+{
+    const int64_t factor[] = {v->axis[0].taps, v->axis[1].stride, v->axis[2].stride};
+    int64_t bytes = channels * v->size;
+    for (int i = 0; i < 3 && bytes < LINES_BYTES; i++)
+        bytes = bytes > LINES_BYTES / MAX_OF(factor[i], 1) ? LINES_BYTES : bytes * factor[i];
+    return MIN_OF(MAX_OF(bytes, v->columns * v->size), LINES_BYTES);
+}
+
 /* Lines that fill a piece, but do not leave threads without; a long line is cut. */
 static void cut_y(Conv *v, int64_t wanted)
 {
     const Axis *x = v->axis;
     int64_t lines = v->c->n * x[0].out * x[1].out, channels = v->each ? v->columns : v->c->c;
-    int64_t widest = MAX_OF(x[1].stride * x[0].taps * x[2].stride * channels, v->columns) * v->size; /* bytes for a position */
-    int64_t most = MAX_OF(MIN_OF(FEW_POSITIONS, LINES_BYTES / MIN_OF(widest, LINES_BYTES)), BLOCK_ROWS);
+    int64_t most = MAX_OF(MIN_OF(FEW_POSITIONS, LINES_BYTES / bytes_of_position(v, channels)), BLOCK_ROWS);
     v->together = !v->each && suits_packing(x, v->columns);
     if (v->together) most = BLOCK_ROWS;
     v->width = x[2].out;
