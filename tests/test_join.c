@@ -100,9 +100,89 @@ static void convolutions(void **state)
             }
 }
 
+/* ---- without memory -------------------------------------------------------------------------------------- */
+
+/* Any allocation may be refused: that is a Status, or all rows are right and were seen once; nothing is lost. */
+/* How many were refused with an error. */
+static int starve(HostContract *h, HostConv *v, int64_t rows, int64_t columns, bool with_threads)
+{
+    const int type = h ? h->type : v->type;
+    const bool seen = h || !v->filters;
+    const size_t bytes = dtype_bytes((DType)type), all = (size_t)(rows * columns) * bytes;
+    char *c = calloc(all + 1, 1), *want = malloc(all + 1);
+    int failed = 0, bitten = 0;
+    if (h) h->c = c;
+    if (v) v->to = c;
+    for (uint64_t n = 0; n == 0 || bitten > 0; n++) {
+        ThreadPool *pool = with_threads ? threads_new(3) : NULL;
+        Seen s = seen_of(c, rows, columns, 1, bytes);
+        void *buf[] = {&s};
+        HostRows r = {see, buf, &the_dim, 1};
+        Status st = {0};
+        const int64_t live = memory_count().live_blocks;
+        const uint64_t before = memory_count().allocations;
+        if (h) h->rows = r;
+        if (v && seen) v->rows = r;
+        memset(c, 0x55, all);
+        memory_fail_at(n, false);
+        const bool ok = h ? contract_run(pool, h, false, &st) : contract_convolve(pool, v, &st);
+        memory_fail_at(0, false);
+        bitten = n == 0 || memory_count().allocations - before >= n;
+        if (!with_threads) assert_int_equal(memory_count().live_blocks, live);
+        if (n == 0) memcpy(want, c, all);
+        if (n == 0) assert_true(ok);
+        if (ok) assert_memory_equal(c, want, all);
+        if (!ok) assert_int_equal(st.code, ST_MEMORY);
+        failed += !ok;
+        if (ok && seen) {
+            check_seen(&s, rows, 1);
+        } else {
+            free(s.copy);
+            free((void *)s.times);
+        }
+        if (pool) threads_free(pool);
+    }
+    free(c);
+    free(want);
+    return failed;
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    static const int64_t products_of[][3] = {{300, 700, 40}, {2, 5000, 300}, {20, 30, 70000}, {820, 830, 810}};
+    static const int64_t shapes[][7] = { /* n, height, channels, filters, taps, groups, spread */
+        {2, 30, 8, 40, 3, 1, 1}, {1, 40, 3, 300, 3, 1, 1}, {3, 14, 8, 8, 3, 4, 1}, {2, 12, 1, 1, 3, 96, 1}, {2, 9, 6, 20, 3, 1, 2}, {1, 8, 1000, 5, 3, 1, 1}};
+    const int64_t blocks = memory_count().live_blocks;
+    int failed = 0;
+    for (int way = 0; way < 6; way++) {
+        const int type = way / 2 == 0 ? DT_f32 : way / 2 == 1 ? DT_bf16 : DT_f64;
+        for (size_t i = 0; i < COUNT_OF(products_of); i++) {
+            const int64_t m = products_of[i][0], n = products_of[i][1], k = products_of[i][2];
+            float *a = numbers(type, m * k), *b = numbers(type, k * n);
+            HostContract h = {.type = type, .to = type, .m = m, .n = n, .k = k, .a = a, .b = b, .a_row = k, .a_col = 1, .b_row = n, .b_col = 1};
+            failed += starve(&h, NULL, m, n, way % 2);
+            free(a), free(b);
+        }
+        for (size_t i = 0; i < COUNT_OF(shapes); i++)
+            for (int filters = 0; filters < (shapes[i][6] == 1 ? 2 : 1); filters++) {
+                const int64_t *p = shapes[i];
+                int64_t out = p[1] * p[6], columns = p[3] * p[5], rows = filters ? p[4] * p[4] * p[2] : p[0] * out * out;
+                float *x = numbers(type, p[0] * p[1] * p[1] * p[2] * p[5]), *w = numbers(type, (filters ? p[0] * out * out : p[4] * p[4] * p[2]) * columns);
+                HostConv v = {.type = type, .filters = filters, .n = p[0], .groups = p[5], .c = p[2], .o = p[3], .in = {1, p[1], p[1]}, .taps = {1, p[4], p[4]},
+                    .out = {1, out, out}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, p[6], p[6]}, .low = {0, p[4] / 2, p[4] / 2}, .x = x, .with = w};
+                failed += starve(NULL, &v, rows, columns, way % 2);
+                free(x), free(w);
+            }
+    }
+    assert_int_equal(memory_count().live_blocks, blocks);
+    assert_true(failed > 100);
+}
+
 /* ---- programs ------------------------------------------------------------------------------------- */
 
 #define CASE(name) static void name(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+#define S(...) KILN_SHAPE(__VA_ARGS__)
 #define NOT_USED (void)k, (void)user
 
 CASE(layer) /* x [300, 200], w [200, 150], b [150] */
@@ -190,6 +270,41 @@ CASE(read_twice) /* a kernel wants the cast, too */
     out[1] = kiln_tanh(w);
 }
 
+/* x [300, 200], w [200, 150]: a row of the result needs that row of the product and some before it, in a kernel that is not cut into parts */
+CASE(rows_above)
+{
+    NOT_USED;
+    kiln_tensor *y = kiln_matmul(in[0], in[1]);
+    out[0] = kiln_tanh(y);
+    for (int i = 1; i < 13; i++) out[0] = kiln_add(out[0], kiln_pad(kiln_slice(y, 0, 0, -i, 1), S(i, 0), S(0, 0), 0));
+}
+
+CASE(rows_below)
+{
+    NOT_USED;
+    kiln_tensor *y = kiln_matmul(in[0], in[1]);
+    out[0] = kiln_tanh(y);
+    for (int i = 1; i < 13; i++) out[0] = kiln_add(out[0], kiln_pad(kiln_slice(y, 0, i, KILN_END, 1), S(0, 0), S(i, 0), 0));
+}
+
+CASE(corners_above) /* of the rows before it the first elements alone */
+{
+    NOT_USED;
+    kiln_tensor *y = kiln_matmul(in[0], in[1]);
+    out[0] = kiln_tanh(kiln_slice(y, 1, 0, 1, 1));
+    for (int i = 1; i < 13; i++)
+        out[0] = kiln_add(out[0], kiln_pad(kiln_slice(kiln_slice(y, 0, 0, -i, 1), 1, 0, 1, 1), S(i, 0), S(0, 0), 0));
+}
+
+CASE(corners_below) /* of the rows behind it the first elements alone */
+{
+    NOT_USED;
+    kiln_tensor *y = kiln_matmul(in[0], in[1]);
+    out[0] = kiln_tanh(kiln_slice(y, 1, 0, 1, 1));
+    for (int i = 1; i < 13; i++)
+        out[0] = kiln_add(out[0], kiln_pad(kiln_slice(kiln_slice(y, 0, i, KILN_END, 1), 1, 0, 1, 1), S(0, 0), S(i, 0), 0));
+}
+
 typedef struct Program {
     const char *name;
     kiln_body *body;
@@ -201,7 +316,6 @@ typedef struct Program {
 } Program;
 
 #define JOINS ", row by row"
-#define S(...) KILN_SHAPE(__VA_ARGS__)
 
 /* In how many lines of the programs in the folder the text stands; empties it. */
 static int lines_with(const char *folder, const char *says)
@@ -278,6 +392,10 @@ static void programs(void **state)
         {"turned", turned, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"operand_again", operand_again, 1, JOINS, true, {S(300, 300)}, {KILN_NONE}},
         {"loop", loop, 1, JOINS, false, {S(200, 200), S(200, 200), S(200)}, {KILN_NONE}},
+        {"rows_above", rows_above, 1, JOINS, false, {x, w}, {KILN_NONE}},
+        {"rows_below", rows_below, 1, JOINS, false, {x, w}, {KILN_NONE}},
+        {"corners_above", corners_above, 1, JOINS, false, {x, w}, {KILN_NONE}},
+        {"corners_below", corners_below, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"image", image, 1, JOINS, true, {img, S(3, 3, 9, 70), S(70)}, {KILN_NONE}},
         {"residual", residual, 1, JOINS, true, {img, S(3, 3, 9, 9), S(9)}, {KILN_NONE}},
         {"quantised", quantised, 1, "contract f32 by i8", true, {x, w, b}, {KILN_F32, KILN_I8, KILN_F32}},
@@ -303,6 +421,6 @@ static void programs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(convolutions), cmocka_unit_test(programs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(convolutions), cmocka_unit_test(no_memory), cmocka_unit_test(programs)};
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

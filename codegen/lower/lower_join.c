@@ -25,23 +25,27 @@ static bool makes_rows(Lower *lw, const Step *s, Made *m)
     return m->rows != DIM_BAD && m->columns != DIM_BAD;
 }
 
-/* Whether the stream stays in row number i of the chunk axis. */
+/* Whether the stream stays in row number i of the chunk axis, guarded or not. */
 static bool within_row(const Kernel *k, const Stream *s, Dim columns)
 {
-    Dim reach = s->base;
-    if (s->dyn >= 0 || !dim_is_const(s->base) || s->coef[k->chunk] != columns) return false;
+    Dim lowest = s->base, highest = s->base;
+    uint32_t others = 0, whole = 0;
+    if (s->dyn >= 0 || s->coef[k->chunk] != columns) return false;
     for (uint32_t a = 0; a < k->naxis; a++) {
         if ((int)a == k->chunk || s->coef[a] == 0) continue;
-        if (s->coef[a] == 1 && k->extent[a] == columns && reach == 0) {
-            reach = DIM_BAD;
-            continue;
-        }
-        if (reach == DIM_BAD || !dim_is_const(s->coef[a]) || !dim_is_const(k->extent[a]) || !dim_is_const(columns)) return false;
-        Dim more = dim_mul(NULL, s->coef[a], k->extent[a] - 1);
-        reach = more == DIM_BAD ? DIM_BAD : dim_add(NULL, reach, more);
-        if (reach == DIM_BAD || reach >= columns) return false;
+        others++;
+        whole += s->coef[a] == 1 && k->extent[a] == columns;
     }
-    return true;
+    if (s->base == 0 && others == 1 && whole == 1) return true; /* however many columns there are */
+    if (!dim_is_const(columns) || !dim_is_const(s->base)) return false;
+    for (uint32_t a = 0; a < k->naxis; a++) {
+        if ((int)a == k->chunk || s->coef[a] == 0) continue;
+        Dim more = dim_is_const(s->coef[a]) && dim_is_const(k->extent[a]) ? dim_mul(NULL, s->coef[a], k->extent[a] - 1) : DIM_BAD;
+        Dim *end = more != DIM_BAD && more < 0 ? &lowest : &highest;
+        *end = more == DIM_BAD ? DIM_BAD : dim_add(NULL, *end, more);
+        if (*end == DIM_BAD) return false;
+    }
+    return lowest >= 0 && highest < columns;
 }
 
 /* How many indices of the chunk axis one row is; 0: the kernel needs more than that row. */
