@@ -223,6 +223,13 @@ CASE(operand_again) /* what is made may not lie over what the product reads: x i
     out[0] = kiln_add(kiln_matmul(x, x), x);
 }
 
+CASE(over_operand) /* x [300, 100], w [100, 300], v [300, 50]: what is made may not lie where the product still reads, wherever there is room after it */
+{
+    NOT_USED;
+    out[1] = kiln_matmul(kiln_tanh(in[0]), in[1]);
+    out[0] = kiln_matmul(kiln_exp(out[1]), in[2]);
+}
+
 CASE(loop) /* the kernel writes the next carry over the one that the product reads */
 {
     NOT_USED;
@@ -391,6 +398,7 @@ static void programs(void **state)
         {"columns", columns, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"turned", turned, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"operand_again", operand_again, 1, JOINS, true, {S(300, 300)}, {KILN_NONE}},
+        {"over_operand", over_operand, 2, JOINS, true, {S(300, 100), S(100, 300), S(300, 50)}, {KILN_NONE}},
         {"loop", loop, 1, JOINS, false, {S(200, 200), S(200, 200), S(200)}, {KILN_NONE}},
         {"rows_above", rows_above, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"rows_below", rows_below, 1, JOINS, false, {x, w}, {KILN_NONE}},
