@@ -172,7 +172,7 @@ static Value phase(const Conv *c, uint32_t j, Value x, Value w, int64_t first, i
     Conv one = *c;
     s->axis[j].first = first;
     s->axis[j].size = (t.dim[j] - 1 - first) / step + 1;
-    s->axis[j].step = step;
+    s->axis[j].step = s->axis[j].size > 1 ? step : 1;
     one.spread[j] = 1;
     one.dilation[j] = c->dilation[j] / divisor;
     one.low[j] = (c->low[j] - remainder - first * c->dilation[j]) / c->spread[j];
@@ -186,16 +186,17 @@ static Value phase(const Conv *c, uint32_t j, Value x, Value w, int64_t first, i
     return emit_reshape(c->e, y, &apart);
 }
 
-/* Parts lie along an axis behind that of the places; remainders without taps are zeros. */
+/* Parts lie along an axis behind that of the places; remainders without taps are zeros, and those beyond the places left out. */
 static Value interleaved(const Conv *c, uint32_t j, Value x, Value w)
 {
     Rebuild *rb = ((RebuildEmit *)c->e)->rb;
     const int64_t spread = c->spread[j], count = phase_count(c, j, type_of(c->e, w));
+    const int64_t end = MIN_OF(spread, MAX_OF(dim_hi(c->dims, c->out[j]), 1));
     Value *part = ARENA_ARRAY(rb->scratch, Value, 2 * count + 1);
     uint32_t n = 0;
     int64_t next = 0;
-    while (next < spread || n == 0) {
-        int64_t first = -1, best = spread;
+    while (next < end) {
+        int64_t first = -1, best = end;
         for (int64_t t = 0; t < count; t++) {
             const int64_t r = ((c->low[j] - t * c->dilation[j]) % spread + spread) % spread;
             if (r >= next && r < best) best = r, first = t;
@@ -263,6 +264,15 @@ static bool is_empty(const Type *t)
     return false;
 }
 
+/* What moves are refused for is the convolution's: nobody wrote them. */
+static Value named(Rebuild *rb, Value v)
+{
+    if (v != 0 || (rb->st->code != ST_VALUE && rb->st->code != ST_SHAPE)) return v;
+    status_clear(rb->st);
+    status_fail(rb->st, ST_UNSUPPORTED, "conv: without the host's kernels, its windows would reach beyond 2^48");
+    return 0;
+}
+
 Value expand_conv(Rebuild *rb, const Node *n)
 {
     RebuildEmit re = {.e = {.op = append, .type = type_of, .module = rb->to->module, .loc = n->loc}, .rb = rb};
@@ -286,5 +296,5 @@ Value expand_conv(Rebuild *rb, const Node *n)
         return status_fail(rb->st, ST_UNSUPPORTED, "conv: without the host's kernels, its spread would take more than %d products",
                    MOST_PHASES),
                0;
-    return emit_reshape(c.e, makes_filters ? filters(&c, x, with, &to) : phases(&c, 0, x, with), &to);
+    return named(rb, emit_reshape(c.e, makes_filters ? filters(&c, x, with, &to) : phases(&c, 0, x, with), &to));
 }

@@ -416,9 +416,38 @@ static void refusals(void **state)
         "convolve_transposed: the padding is -9 (allowed: 0 to 2^48)");
 }
 
+static void far_apart(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e;
+    out[0] = kiln_convolve_transposed(in[0], in[1], user);
+}
+
+/* Steps as large as they may be, of which few are taken; without the host's kernels, too. */
+static void far_steps(void **state)
+{
+    (void)state;
+    const int64_t far = (int64_t)1 << 47;
+    kiln_convolution options[] = {{.stride = {far, 1}}, {.stride = {1, far}}, {.stride = {far, far}, .dilation = {1, 3}}, {.stride = {far / 2, 4}, .dilation = {2, 5}}};
+    kiln_tensor *in[2] = {filled(KILN_F32, 4, (int64_t[]){2, 1, 1, 3}, false), filled(KILN_F32, 4, (int64_t[]){3, 2, 2, 3}, false)}, *y[1];
+    Case x = {.t = KILN_F32, .space = 2};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        far_apart(k, in, y, &options[i]);
+        for (int no_blas = 0; no_blas < (compiles() ? 2 : 0); no_blas++) {
+            kiln_function *f = kiln_function_new(k, far_apart, &options[i], &(kiln_function_options){.no_blas = no_blas});
+            same_bits(&x, no_blas ? "far, as products" : "far", kiln_call(f, in[0], in[1]), kiln_data(y[0]));
+            kiln_function_free(f);
+        }
+    }
+    if (!compiles()) return;
+    Case wide = {.o = {.stride = {far / 2}, .dilation = {far}, .pad = {{far, far - 1}}}};
+    kiln_function *f = kiln_function_new(k, forward, &wide, &(kiln_function_options){.name = "wide", .no_blas = true});
+    FAILS(kiln_call(f, kiln_ones(k, KILN_F32, S(1, 1, 2)), kiln_ones(k, KILN_F32, S(2, 2, 1))), KILN_EUNSUPPORTED,
+        "conv: without the host's kernels, its windows would reach beyond 2^48");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(random_convolutions), ENGINE_TEST(gradients), ENGINE_TEST(reference), ENGINE_TEST(calls_under_tapes), ENGINE_TEST(windows_are_not_copied), ENGINE_TEST(symbols), ENGINE_TEST(channels_first),
-        ENGINE_TEST(refusals)};
+        ENGINE_TEST(far_steps), ENGINE_TEST(refusals)};
     return cmocka_run_group_tests_name("conv", tests, NULL, NULL);
 }
