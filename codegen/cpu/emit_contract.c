@@ -53,7 +53,8 @@ static bool turns_windows(const Product *p) { return has_digits(&p->a_is) && how
 static int64_t highest(const Product *p, Dim d) { return dim_hi(&p->g->p->module->dims, d); }
 
 /* Operands move where their elements are converted, where vectors could not be read otherwise, where one stride does not say where
- * they lie, and where rows or columns that are used again lie so far apart that caches lose them. */
+ * they lie, and where rows or columns that are used again lie so far apart that caches lose them. Rows of b that meet turned
+ * windows lose the cache to those. */
 static void decide_moves(Product *p)
 {
     const int64_t size = (int64_t)dtype_bytes(p->compute), k = MIN_OF(highest(p, p->s->contract.k), TREE_PRODUCT);
@@ -62,7 +63,7 @@ static void decide_moves(Product *p)
     MoveHow a = how_it_lies(p, &p->a_is), b = how_it_lies(p, &p->b_is);
     bool far = a == MOVE_TURN && (!gen_dim_const(p->g, p->a_is.col->stride[0], &step) || step * size >= NEAR_COLUMN);
     p->move_a = narrow || has_digits(&p->a_is) || (far && highest(p, p->columns) > 2 * p->wide) ? a : MOVE_NONE;
-    bool near = gen_dim_const(p->g, p->b_is.row->stride[0], &step) && step * k * size <= NEAR_CHAIN;
+    bool near = gen_dim_const(p->g, p->b_is.row->stride[0], &step) && step * k * size <= NEAR_CHAIN && !turns_windows(p);
     p->if_many = !narrow && !p->through && b == MOVE_COPY && !has_digits(&p->b_is);
     p->move_b = p->if_many && (near || highest(p, p->rows) <= 3 * p->tile.rows) ? MOVE_NONE : b;
     /* Rows lie in odd numbers of cache lines, so that they do not meet in few sets of the cache. */
