@@ -380,7 +380,20 @@ static uint64_t inputs_hash(const GraphRun *r, const Graph *g, const void *const
     return h;
 }
 
-static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void *const *in, void **result)
+/* The bytes of workspace that this call needs: what `sizes` says where there are symbols, at most the program's own number. */
+static bool needed(const GraphRun *r, const Program *p, SizesFn *sizes, const int64_t *dim, size_t *bytes)
+{
+    *bytes = (size_t)p->workspace;
+    if (sizes == NULL) return true;
+    int64_t *out = arena_zeros(r->arena, program_sizes(p) + 1, sizeof *out);
+    sizes(dim, out);
+    if (out[0] < 0 || out[0] > p->workspace)
+        return status_fail(r->st, ST_INTERNAL, "sizes says %lld bytes of workspace, the program %lld", (long long)out[0], (long long)p->workspace);
+    *bytes = (size_t)out[0];
+    return true;
+}
+
+static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const void *const *in, void **result)
 {
     const Graph *g = p->module->graph.at[0];
     void **buf = arena_zeros(r->arena, p->ninput + p->noutput + 1, sizeof *buf);
@@ -392,12 +405,14 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, const void
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
     for (uint32_t i = 0; i < p->symbol.len; i++) dim[i] = dim_eval(&p->module->dims, p->symbol.at[i], r->symbol);
-    void *work = bordered(r->arena, (size_t)p->workspace);
+    size_t bytes;
+    if (!needed(r, p, sizes, dim, &bytes)) return false;
+    void *work = bordered(r->arena, bytes);
     const uint64_t before = inputs_hash(r, g, in);
     int32_t code = entry(buf, dim, work, &host.h);
     host_stacks_free(stacks, p->nstack);
     if (code != 0) return status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
-    if (!border_whole(work, (size_t)p->workspace)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
+    if (!border_whole(work, bytes)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
     if (inputs_hash(r, g, in) != before) return status_fail(r->st, ST_INTERNAL, "wrote to an input");
     for (uint32_t i = 0; i < p->noutput; i++)
         if (!border_whole(result[i], (size_t)graph_bytes(r, g, g->result.at[i])))
@@ -413,9 +428,12 @@ bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **
     target.dear_guards = m->graph.at[0]->node.len % 2; /* small kernels with guards are worth testing, too */
     const LowerOptions o = {.target = target, .host_products = r->host_products};
     Program *p = program_lower(r->arena, m, &o, r->st);
-    Compiled *c = p == NULL ? NULL : b->compile(p, &(CompileOptions){0}, r->st);
+    if (p == NULL) return false;
+    if (p->workspace > GRAPH_WORKSPACE)
+        return status_fail(r->st, ST_VALUE, "at its bounds it takes %lld bytes of workspace", (long long)p->workspace);
+    Compiled *c = b->compile(p, &(CompileOptions){0}, r->st);
     if (c == NULL) return false;
-    bool ok = call(r, p, b->entry(c), in, result);
+    bool ok = call(r, p, b->entry(c), b->sizes(c), in, result);
     b->release(c);
     return ok;
 }

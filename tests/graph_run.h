@@ -32,7 +32,9 @@ Module *module_again(Arena *arena, const Module *m, Status *st);
 /* The pipeline with the verifier on after every pass; host_products and stop_after as PassCtx has them. */
 bool graph_passes(Module *m, const Target *target, bool host_products, int stop_after, Status *st);
 bool graph_can_compile(void); /* the LLVM module is there */
-/* Pipeline, lowering, LLVM, one call: bytes per result of the entry. The module is used up. */
+/* Pipeline, lowering, LLVM, one call: bytes per result of the entry. The module is used up. ST_VALUE: the workspace for the symbols'
+ * bounds is more than GRAPH_WORKSPACE bytes, where functions would keep the sizes constant. */
+#define GRAPH_WORKSPACE ((int64_t)256 << 20)
 bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result);
 
 #endif
