@@ -38,7 +38,7 @@ typedef struct Buf {
     Type type;
     uint32_t index;       /* INPUT, OUTPUT, STACK */
     int64_t offset;       /* TEMP */
-    int64_t bytes;        /* upper bound */
+    int64_t bytes;        /* upper bound; 0: it needs no room, for another buffer took its place */
     uint32_t of, loop;    /* SLICE */
     Dim stride;           /* SLICE */
     uint32_t first, last; /* live range in steps, for the memory plan and reports */

@@ -31,7 +31,8 @@ static uint32_t sizes(Gen *g, const char *symbol, bool part, uint32_t first, uin
     LLVMValueRef symbols = LLVMGetParam(g->fn, 0), out = LLVMGetParam(g->fn, 1), most = gen_i64(g, 0);
     for (uint32_t i = first; i < first + n; i++) {
         const Buf *b = &g->p->buf.at[i];
-        if (b->kind == BUF_TEMP) most = larger(g, end_of(g, b, symbols), most);
+        /* 0 bytes at the bounds: another buffer took this one's place */
+        if (b->kind == BUF_TEMP && b->bytes != 0) most = larger(g, end_of(g, b, symbols), most);
         for (uint32_t k = 0; b->kind == BUF_OUTPUT && k < b->type.rank; k++)
             gen_store(g, gen_dim_of_symbols(g, b->type.dim[k], symbols), gen_at(g, g->i64, out, gen_i64(g, word++)), 8);
     }
