@@ -83,7 +83,7 @@ CLI_SRC := $(wildcard frontend/cli/*.c)
 # The LLVM module: the backend itself plus its own copy of everything stateless that it calls.
 MODULE_BACKEND   := $(wildcard codegen/cpu/*.c)
 MODULE_NOT_STATE := $(wildcard runtime/buffer*.c runtime/thread*.c runtime/device*.c runtime/run*.c runtime/program*.c)
-MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c)
+MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c) codegen/routine.c
 MODULE_SRC       := $(MODULE_BACKEND) $(MODULE_SHARED)
 
 TEST_C   := $(wildcard tests/test_*.c tests/conformance/test_*.c tests/fuzz/test_*.c)

@@ -34,6 +34,9 @@ typedef struct HostContract {
     HostRows rows;  /* [batch..., m] of them */
 } HostContract;
 
+/* The structs of other routines of the host begin alike: a DType, which op it is, the numbers; then come the buffers, results
+ * first. */
+
 /* One convolution, or the gradient of its filters; see `conv` in ir/ops.def. Everything is contiguous: x [n, in..., groups * c],
  * filters [taps..., c, groups * o], y [n, out..., groups * o]. Three axes of space, of which those that are not there have one
  * element and one tap, and low 0. */
@@ -42,9 +45,9 @@ typedef struct HostConv {
     int32_t filters; /* 1: the filters are made, of x and y, with spread 1; 0: y is made */
     int64_t n, groups, c, o;
     int64_t in[3], taps[3], out[3], stride[3], dilation[3], spread[3], low[3]; /* low < 0: so many elements are left out */
-    const void *x, *with;                                                      /* with: the filters, or y */
     void *to;
-    HostRows rows; /* [n, out...] of them */
+    const void *x, *with; /* with: the filters, or y */
+    HostRows rows;        /* [n, out...] of them */
 } HostConv;
 
 typedef struct KilnHost {

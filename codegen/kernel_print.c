@@ -154,18 +154,23 @@ static void put_strides(
     text_printf(out, ")");
 }
 
-static void put_conv(Text *out, const DimTable *t, const Step *s)
+/* The numbers' names, of which "." stands for one more of the last, stand before them. */
+static void put_routine(Text *out, const DimTable *t, const Step *s)
 {
-    static const char *const name[] = {"in", "taps", "out", "stride", "dilation", "spread"};
-    static const char *const alone[] = {"n", "groups", "c", "o"};
-    text_printf(out, "%s %s", s->conv.filters ? "conv_filter" : "conv", dtype_info[s->conv.type].name);
-    for (uint32_t i = 0; i < CONV_DIMS; i++) {
-        text_printf(out, i < COUNT_OF(alone) || (i - COUNT_OF(alone)) % 3 == 0 ? ", %s " : " ",
-            i < COUNT_OF(alone) ? alone[i] : name[(i - COUNT_OF(alone)) / 3]);
-        put_dim(out, t, s->conv.dim[i]);
+    const HostRoutine *h = host_routine((Op)s->host.op);
+    const char *name = h->numbers;
+    text_printf(out, "%s %s", op_def[h->op].name, dtype_info[s->host.type].name);
+    for (uint32_t i = 0; i < h->dims + h->words; i++, name += strcspn(name, " "), name += *name == ' ') {
+        if (*name != '.') text_printf(out, ", %.*s", (int)strcspn(name, " "), name);
+        text_printf(out, " ");
+        if (i < h->dims)
+            put_dim(out, t, s->host.dim[i]);
+        else
+            text_printf(out, "%lld", (long long)s->host.word[i - h->dims]);
     }
-    text_printf(out, ", low %lld %lld %lld", (long long)s->conv.low[0], (long long)s->conv.low[1], (long long)s->conv.low[2]);
-    text_printf(out, ": b%u b%u -> b%u\n", s->buf[0], s->buf[1], s->buf[2]);
+    for (uint32_t i = 0; i < h->operands; i++) text_printf(out, "%sb%u", i == 0 ? ": " : " ", s->buf[h->results + i]);
+    for (uint32_t i = 0; i < h->results; i++) text_printf(out, "%sb%u", i == 0 ? " -> " : " ", s->buf[i]);
+    text_printf(out, "\n");
 }
 
 static void put_steps(Text *out, const Program *p, const Step *step, uint32_t n, int depth);
@@ -213,7 +218,7 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
             &s->contract.b_col);
         text_printf(out, " -> b%u\n", s->contract.c);
         break;
-    case STEP_CONV: put_conv(out, t, s); break;
+    case STEP_HOST: put_routine(out, t, s); break;
     case STEP_COPY: text_printf(out, "copy b%u -> b%u\n", s->from, s->to); break;
     case STEP_EFFECT:
         text_printf(out, "%s %lld", op_def[s->effect.op].name, (long long)s->effect.number);

@@ -20,9 +20,6 @@
 #include "kernel.h"
 
 #define ENTRY_LOOP 256
-#define CONV_DIMS 22 /* the numbers of a HostConv that may be symbolic, and those between them */
-#define HOST_CONV_NUMBERS(c) ((int64_t *)(void *)((char *)(c) + offsetof(HostConv, n)))
-_Static_assert(offsetof(HostConv, low) == offsetof(HostConv, n) + CONV_DIMS * sizeof(int64_t), "they lie one after the other");
 
 typedef enum BufKind {
     BUF_INPUT,  /* index: parameter */
@@ -44,7 +41,7 @@ typedef struct Buf {
     uint32_t first, last; /* live range in steps, for the memory plan and reports */
 } Buf;
 
-typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_CONV, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_HOST, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
 
 typedef struct Block { /* steps inside a step */
     struct Step *step;
@@ -72,7 +69,7 @@ typedef struct Step {
     uint32_t clock; /* when it runs: of the live ranges */
     /* KERNEL */
     uint32_t kernel; /* into Program.kernel */
-    /* kernel buffer -> program buffer; EFFECT: operands, then results; CONV: HostConv's x, with, to */
+    /* kernel buffer -> program buffer; EFFECT: operands, then results; HOST: results, then operands */
     const uint32_t *buf;
     /* KERNEL: not 0: it may run on any row of what the step before makes as soon as that is there, and so many indices of its chunk
      * axis are one row. */
@@ -95,13 +92,14 @@ typedef struct Step {
         Dim a_batch[MAX_RANK], b_batch[MAX_RANK]; /* c is contiguous */
         Strides a_row, a_col, b_row, b_col;       /* one digit each, unless the target reads more (Target.digits) */
     } contract;
-    /* CONV: a HostConv, which the host table computes: its numbers from n to spread, in their order, then low */
+    /* HOST: an op that the host table computes by a routine (host_routine): the numbers of its struct that may be symbolic, then
+     * those that are not */
     struct {
+        uint16_t op;
         uint8_t type;
-        bool filters;
-        Dim dim[CONV_DIMS];
-        int64_t low[3];
-    } conv;
+        const Dim *dim;
+        const int64_t *word;
+    } host;
     /* COPY: whole buffers of equal type */
     uint32_t from, to;
     /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if
@@ -157,29 +155,26 @@ typedef struct Program {
     uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 
-/* The numbers of a HostConv from n to spread, for op conv or conv_filter with these attributes. x, w, y: the sizes of images,
- * filters and results. */
-static inline void conv_numbers(
-    Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim to[CONV_DIMS])
-{
-    const struct conv_attrs *a = ATTRS(conv, attr); /* conv_filter's begin in the same way, without spread */
-    const Dim alone[4] = {x[0], a->groups, w[rank - 2], w[rank - 1] / a->groups};
-    memcpy(to, alone, sizeof alone);
-    for (uint32_t j = 0; j < 3; j++) {
-        const bool there = j + rank >= 5;
-        const uint32_t i = j + rank - 5;
-        const Dim of[6] = {there ? x[1 + i] : 1, there ? w[i] : 1, there ? y[1 + i] : 1, a->stride[j], a->dilation[j],
-            op == OP_conv ? a->spread[j] : 1};
-        for (uint32_t at = 0; at < 6; at++) to[4 + 3 * at + j] = of[at];
-    }
-}
+/* An op that the host table computes, and the struct of host.h that tells it what: its DType, `which`, `dims` numbers that may be
+ * symbolic and `words` that are not, the addresses of its results and operands, HostRows if it `joins`. */
+typedef struct HostRoutine {
+    uint16_t op;
+    int32_t which;
+    uint32_t dims, words, results, operands;
+    bool joins;
+    size_t call;         /* the function's place in KilnHost */
+    const char *numbers; /* the numbers' names, for reports */
+} HostRoutine;
+const HostRoutine *host_routine(Op op); /* NULL: there is none */
+/* The symbolic numbers of conv and conv_filter with these attributes. x, w, y: the sizes of images, filters and results. */
+void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim *to);
 
 /* How many buffers the step lists in `buf`. */
 static inline uint32_t step_buffers(const Program *p, const Step *s)
 {
     return s->kind == STEP_KERNEL   ? p->kernel.at[s->kernel].nbuf
            : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout
-           : s->kind == STEP_CONV   ? 3
+           : s->kind == STEP_HOST   ? host_routine((Op)s->host.op)->results + host_routine((Op)s->host.op)->operands
                                     : 0;
 }
 

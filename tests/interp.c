@@ -335,10 +335,11 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
 
 static void run_conv(Interp *in, const Step *s)
 {
-    HostConv c = {.type = s->conv.type, .filters = s->conv.filters, .x = address(in, s->buf[0]), .with = address(in, s->buf[1]), .to = address(in, s->buf[2])};
-    int64_t *number = HOST_CONV_NUMBERS(&c);
-    for (uint32_t i = 0; i < CONV_DIMS; i++) number[i] = value_of(in, s->conv.dim[i]);
-    memcpy(c.low, s->conv.low, sizeof c.low);
+    const HostRoutine *h = host_routine((Op)s->host.op);
+    HostConv c = {.type = s->host.type, .filters = h->which, .to = address(in, s->buf[0]), .x = address(in, s->buf[1]), .with = address(in, s->buf[2])};
+    int64_t *number = &c.n;
+    for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
+    memcpy(c.low, s->host.word, sizeof c.low);
     conv_model(&c);
 }
 
@@ -407,7 +408,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         switch ((StepKind)s->kind) {
         case STEP_KERNEL: run_kernel(in, s); break;
         case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
-        case STEP_CONV: run_conv(in, s); break;
+        case STEP_HOST: run_conv(in, s); break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;

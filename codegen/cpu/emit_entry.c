@@ -50,7 +50,7 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
 static bool needs_host(const Program *p, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (s[i].kind == STEP_CONV || (s[i].kind == STEP_CONTRACT && s[i].contract.host)) return true;
+        if (s[i].kind == STEP_HOST || (s[i].kind == STEP_CONTRACT && s[i].contract.host)) return true;
         for (uint32_t k = 0; k < s[i].nblock; k++)
             if (needs_host(p, s[i].block[k].step, s[i].block[k].n)) return true;
     }

@@ -33,7 +33,7 @@ typedef struct Entry {
     uint32_t *in;
     LLVMValueRef *stack, *stack_room; /* per stack, unless the program is cut: where its address and its bytes are kept */
     LLVMValueRef args;                /* scratch: buffers of the kernel being called */
-    LLVMValueRef contract;            /* scratch: a HostContract or HostConv, NULL: none yet */
+    LLVMValueRef contract;            /* scratch: a HostContract or the struct of a routine, NULL: none yet */
     LLVMTypeRef run_type, contract_type, part_type;
 } Entry;
 

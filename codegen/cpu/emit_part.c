@@ -13,7 +13,7 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
 
 static uint32_t step_weight(const Program *p, const Step *s)
 {
-    uint32_t w = s->kind == STEP_CONTRACT || s->kind == STEP_CONV ? 4
+    uint32_t w = s->kind == STEP_CONTRACT || s->kind == STEP_HOST ? 4
                  : s->kind == STEP_KERNEL                         ? 1 + p->kernel.at[s->kernel].nbuf / 8
                  : s->kind == STEP_EFFECT                         ? 4 + (s->effect.nin + s->effect.nout) / 2
                                                                   : 1;

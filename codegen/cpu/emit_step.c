@@ -200,20 +200,21 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
     return joined;
 }
 
-static bool step_conv(Entry *e, const Step *s, const Step *next)
+/* Fills the routine's struct from its first field to its last (host.h). Whether the next step is done, too. */
+static bool step_host(Entry *e, const Step *s, const Step *next)
 {
     Gen *g = e->g;
-    static const size_t slot[3] = {offsetof(HostConv, x), offsetof(HostConv, with), offsetof(HostConv, to)};
+    const HostRoutine *h = host_routine((Op)s->host.op);
+    size_t at = sizeof(int64_t) * (1 + h->dims);
     open_question(e);
-    set_field(g, LLVMConstInt(g->i32, s->conv.type, false), e->contract, offsetof(HostConv, type), 4);
-    set_field(g, LLVMConstInt(g->i32, s->conv.filters, false), e->contract, offsetof(HostConv, filters), 4);
-    set_dims(e, s->conv.dim, CONV_DIMS, offsetof(HostConv, n));
-    for (uint32_t i = 0; i < 3; i++) {
-        set_field(g, gen_i64(g, s->conv.low[i]), e->contract, offsetof(HostConv, low) + i * sizeof(int64_t), 8);
-        set_field(g, part_address(e, s->buf[i]), e->contract, slot[i], 8);
-    }
-    const bool joined = set_rows(e, next, offsetof(HostConv, rows));
-    ask_host(e, offsetof(KilnHost, convolve));
+    set_field(g, LLVMConstInt(g->i32, s->host.type, false), e->contract, 0, 4);
+    set_field(g, LLVMConstInt(g->i32, (unsigned long long)h->which, false), e->contract, sizeof(int32_t), 4);
+    set_dims(e, s->host.dim, h->dims, sizeof(int64_t));
+    for (uint32_t i = 0; i < h->words; i++, at += sizeof(int64_t)) set_field(g, gen_i64(g, s->host.word[i]), e->contract, at, 8);
+    for (uint32_t i = 0; i < h->results + h->operands; i++, at += sizeof(void *))
+        set_field(g, part_address(e, s->buf[i]), e->contract, at, 8);
+    const bool joined = h->joins && set_rows(e, next, at);
+    ask_host(e, h->call);
     return joined;
 }
 
@@ -358,7 +359,7 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
             else if (host_product(e, &s[i], next))
                 i++;
             break;
-        case STEP_CONV: i += step_conv(e, &s[i], next); break;
+        case STEP_HOST: i += step_host(e, &s[i], next); break;
         case STEP_COPY: step_copy(e, &s[i]); break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
         case STEP_BRANCH: step_branch(e, &s[i]); break;

@@ -49,7 +49,7 @@ static bool run_conv(const Run *r)
     const View *x = &r->in[0], *with = &r->in[1], *to = r->out;
     const bool filters = r->op == OP_conv_filter;
     HostConv c = {.type = x->dtype, .filters = filters, .to = to->data};
-    conv_numbers(r->op, r->attr, x->rank, x->dim, (filters ? to : with)->dim, (filters ? with : to)->dim, HOST_CONV_NUMBERS(&c));
+    conv_numbers(r->op, r->attr, x->rank, x->dim, (filters ? to : with)->dim, (filters ? with : to)->dim, &c.n);
     memcpy(c.low, ATTRS(conv, r->attr)->low, sizeof c.low);
     Buffer *copy[2] = {NULL};
     c.x = in_order(r, x, &copy[0]);

@@ -1,4 +1,4 @@
-/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_CONV. Of a matmul it reads operands through transposes,
+/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_HOST. Of a matmul it reads operands through transposes,
  * broadcasts, reshapes, slices and windows where strides can express them, or digits where the target reads those, and copies them
  * first where they cannot. Relies on lower.h. */
 #include "lower.h"
@@ -195,33 +195,43 @@ bool lower_matmul(Scope *s, const Node *n)
     return true;
 }
 
+/* ---- routines of the host ------------------------------------------------------------------------ */
+
+/* dim, word: its numbers, which stay. */
+static bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
+{
+    const HostRoutine *h = host_routine((Op)n->op);
+    if (!s->lw->o->host_products)
+        return status_fail(s->lw->st, ST_UNSUPPORTED,
+            "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
+    uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, h->results + h->operands);
+    for (uint32_t i = 0; i < h->operands; i++) buf[h->results + i] = s->buf[scope_root(s->g, n->in[i])];
+    for (uint32_t i = 0; i < h->results; i++) buf[i] = scope_result(s, n->out + i);
+    for (uint32_t i = 0; i < h->results + h->operands; i++)
+        if (buf[i] == NO_BUF)
+            return status_fail(
+                s->lw->st, ST_INTERNAL, "lowering %s: %s reads a value that was never computed", s->g->name, op_def[n->op].name);
+    Step *step = scope_step(s, STEP_HOST);
+    step->buf = buf;
+    step->host.op = n->op;
+    step->host.type = graph_type(s->g, n->in[0])->dtype;
+    step->host.dim = dim;
+    step->host.word = word;
+    for (uint32_t i = 0; i < h->dims; i++) lower_dim(s->lw, dim[i]);
+    for (uint32_t i = 0; i < h->results + h->operands; i++) lower_read(s->lw, buf[i]);
+    s->lw->p->launches++;
+    return true;
+}
+
 /* ---- convolutions -------------------------------------------------------------------------------- */
 
 /* A convolution of x with filters of type w; y: what it makes, or of the filters' gradient the other operand. */
 static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type *y)
 {
     const Type *x = graph_type(s->g, n->in[0]);
-    if (!s->lw->o->host_products)
-        return status_fail(s->lw->st, ST_UNSUPPORTED,
-            "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
-    uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, 3);
-    for (uint32_t i = 0; i < 2; i++) buf[i] = s->buf[scope_root(s->g, n->in[i])];
-    buf[2] = scope_result(s, n->out);
-    for (uint32_t i = 0; i < 3; i++)
-        if (buf[i] == NO_BUF)
-            return status_fail(
-                s->lw->st, ST_INTERNAL, "lowering %s: a convolution reads a value that was never computed", s->g->name);
-    Step *step = scope_step(s, STEP_CONV);
-    step->buf = buf;
-    step->conv.type = x->dtype;
-    step->conv.filters = n->op == OP_conv_filter;
-    memcpy(step->conv.low, ATTRS(conv, n->attr->at)->low, sizeof step->conv.low);
-    Dim *dim = step->conv.dim;
+    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
     conv_numbers((Op)n->op, n->attr->at, x->rank, x->dim, w->dim, y->dim, dim);
-    for (uint32_t i = 0; i < CONV_DIMS; i++) lower_dim(s->lw, dim[i]);
-    for (uint32_t i = 0; i < 3; i++) lower_read(s->lw, buf[i]);
-    s->lw->p->launches++;
-    return true;
+    return lower_routine(s, n, dim, ATTRS(conv, n->attr->at)->low);
 }
 
 bool lower_conv(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->in[1]), graph_type(s->g, n->out)); }

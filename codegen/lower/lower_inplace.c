@@ -145,8 +145,12 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
             if (uses(k, st, to) != 1 || uses(k, st, from) != 1 || !kernel_may_share(k, in, out)) return false;
             st->kernel = lower_share(lw, st->kernel, in, out);
         }
-    } else if (st->kind == STEP_CONV) {
-        if (st->buf[2] != from || is_in(lw->p, st->buf[0], to) || is_in(lw->p, st->buf[1], to)) return false;
+    } else if (st->kind == STEP_HOST) {
+        const HostRoutine *h = host_routine((Op)st->host.op);
+        bool made_here = false;
+        for (uint32_t i = 0; i < h->results; i++) made_here |= st->buf[i] == from;
+        for (uint32_t i = 0; i < h->operands; i++) made_here &= !is_in(lw->p, st->buf[h->results + i], to);
+        if (!made_here) return false;
     } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) ||
                is_in(lw->p, st->contract.b, to)) {
         return false;

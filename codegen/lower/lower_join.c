@@ -16,10 +16,10 @@ static bool makes_rows(Lower *lw, const Step *s, Made *m)
             m->rows = dim_mul(lw->dims, m->rows, s->contract.batch[i]);
         return m->rows != DIM_BAD;
     }
-    if (s->kind != STEP_CONV || s->conv.filters) return false;
-    const Dim *d = s->conv.dim;
+    if (s->kind != STEP_HOST || s->host.op != OP_conv) return false;
+    const Dim *d = s->host.dim;
     const size_t out = (offsetof(HostConv, out) - offsetof(HostConv, n)) / sizeof(int64_t);
-    *m = (Made){s->buf[2], {s->buf[0], s->buf[1]}, d[0], DIM_BAD};
+    *m = (Made){s->buf[0], {s->buf[1], s->buf[2]}, d[0], DIM_BAD};
     for (size_t i = out; i < out + 3 && m->rows != DIM_BAD; i++) m->rows = dim_mul(lw->dims, m->rows, d[i]);
     m->columns = dim_mul(lw->dims, d[1], d[3]); /* groups, o */
     return m->rows != DIM_BAD && m->columns != DIM_BAD;
@@ -98,7 +98,7 @@ static void write_over(Lower *lw, Step *made, Step *s, const Made *m, uint32_t s
         uint32_t *buf = (uint32_t *)s->buf;
         s->kernel = lower_share(lw, s->kernel, slot, i);
         buf[slot] = buf[i];
-        *(made->kind == STEP_CONV ? (uint32_t *)&made->buf[2] : &made->contract.c) = buf[i];
+        *(made->kind == STEP_HOST ? (uint32_t *)&made->buf[0] : &made->contract.c) = buf[i];
         to->first = made->clock;
         from->bytes = 0; /* nobody uses it any more: it needs no room */
         return;
