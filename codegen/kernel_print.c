@@ -102,6 +102,7 @@ static void kernel_print(Text *out, const Kernel *k, const DimTable *dims)
         put_dim(out, dims, k->extent[a]);
         if ((int)a == k->sweep) text_printf(out, " sweep");
         if ((int)a == k->vector) text_printf(out, " vector*%u", k->unroll);
+        if ((int)a == k->turn) text_printf(out, " turn");
         if ((int)a == k->chunk) text_printf(out, " chunk");
     }
     text_printf(out, ") cost %lld", (long long)k->cost);

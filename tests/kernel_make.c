@@ -82,6 +82,7 @@ void make_kernel(Make *m, uint32_t n, const Dim *e, int sweep, int vector, int c
         .naxis = n,
         .sweep = (int8_t)sweep,
         .vector = (int8_t)vector,
+        .turn = -1,
         .chunk = (int8_t)chunk,
         .unroll = (uint8_t)unroll,
         .nbuf = nbuf,

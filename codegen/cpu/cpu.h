@@ -127,7 +127,11 @@ typedef struct KernelEmit {
     uint32_t width;                  /* lanes of a vector; 1: scalar code */
     uint32_t unroll;                 /* of the step being emitted */
     uint32_t unroll_max;             /* stride of val and red */
+    uint32_t square;                 /* rows of a square (emit_turn.c); 0: nothing is turned */
+    bool in_square;                  /* u counts the rows of a square, not vectors */
+    bool *turned;                    /* per instruction: differs along the turn axis */
     LLVMValueRef mask;               /* a mask of the lanes that exist; NULL: all do */
+    LLVMValueRef columns_left;       /* of a square under a mask */
     LLVMValueRef lo, hi;             /* of the chunk axis */
     LLVMValueRef *buf;               /* per kernel buffer */
     LLVMValueRef *row;               /* per row cache */
@@ -149,13 +153,26 @@ LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole);
  * `sinks`. */
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks);
 void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *only);
+LLVMValueRef *emit_offsets(KernelEmit *e);                        /* a copy of the streams' offsets, */
+void emit_offsets_back(KernelEmit *e, const LLVMValueRef *saved); /* which stand again */
+void emit_point(KernelEmit *e);                                   /* all stages, at the indices that are open */
+void emit_vector_axis(KernelEmit *e, LLVMValueRef from, LLVMValueRef end);
 /* An operand for vector u; if `lanes`, as a vector of e->width. */
 LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes);
 
 /* emit_random */
 LLVMValueRef emit_random(KernelEmit *e, const Instr *in, uint32_t u);
 
+/* emit_turn */
+/* Turns blocks of n lanes, a power of two: what lane j of a block was in v[i], its lane i then is in v[j]. */
+void turn_blocks(Gen *g, LLVMValueRef *v, uint32_t n);
+void turn_plan(KernelEmit *e); /* sets e->square, e->turned */
+/* Runs the kernel over these rows of the turn axis and columns of the vector axis. */
+void emit_turned(KernelEmit *e, LLVMValueRef row, LLVMValueRef row_end, LLVMValueRef column, LLVMValueRef column_end);
+void emit_turned_load(KernelEmit *e, const Stream *s, LLVMValueRef *v); /* all rows of the square */
+
 /* emit_stream */
+LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane); /* the element's address */
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u); /* of I_FETCH */
 void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u);

@@ -7,12 +7,15 @@
 
 /* ---- instructions ---------------------------------------------------------------------------- */
 
+/* Whether the instruction has a value for each u: a vector, or in squares a row. */
+static bool differs(const KernelEmit *e, uint32_t i) { return e->in_square ? e->turned[i] : e->k->instr[i].lanes && e->width > 1; }
+
 LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes)
 {
     bool has_lanes = e->k->instr[instr].lanes && e->width > 1;
-    LLVMValueRef v = e->val[(size_t)instr * e->unroll_max + (has_lanes ? u : 0)];
+    LLVMValueRef v = e->val[(size_t)instr * e->unroll_max + (differs(e, (uint32_t)instr) ? u : 0)];
     if (!lanes || e->width == 1 || has_lanes) return v;
-    return e->splat[instr] ? e->splat[instr] : gen_splat(e->g, v, e->width);
+    return e->splat[instr] && !e->in_square ? e->splat[instr] : gen_splat(e->g, v, e->width);
 }
 
 static LLVMValueRef axis_lanes(KernelEmit *e, LLVMValueRef index, uint32_t u)
@@ -36,7 +39,9 @@ static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
     case I_CALL: return emit_math(g, (MathFn)in->ref, a, b);
     case I_RANDOM: return emit_random(e, in, u);
     case I_LOAD: return emit_stream_load(e, &e->k->stream[in->ref], u, lanes);
-    case I_AXIS: return lanes ? axis_lanes(e, e->index[in->ref], u) : e->index[in->ref];
+    case I_AXIS:
+        if (lanes) return axis_lanes(e, e->index[in->ref], e->in_square ? 0 : u);
+        return e->in_square && (int)in->ref == e->k->turn ? gen_add(g, e->index[in->ref], gen_i64(g, u)) : e->index[in->ref];
     case I_DIM: return gen_dim(g, g->p->dim.at[in->ref]);
     case I_REDUCED: return e->red[(size_t)in->ref * e->unroll_max + (lanes ? u : 0)];
     case I_FETCH: return emit_stream_fetch(e, in, u);
@@ -50,7 +55,11 @@ static void define(KernelEmit *e, uint32_t i, uint32_t u)
 {
     const Instr *in = &e->k->instr[i];
     bool lanes = in->lanes && e->width > 1;
-    if (u > 0 && !lanes) return;
+    if (u > 0 && !differs(e, i)) return;
+    if (e->in_square && in->kind == I_LOAD && stream_turned(e->k, &e->k->stream[in->ref], e->k->turn)) {
+        if (u == 0) emit_turned_load(e, &e->k->stream[in->ref], &e->val[(size_t)i * e->unroll_max]);
+        return;
+    }
     LLVMValueRef v = emit_instr(e, in, u);
     if (lanes) v = gen_splat(e->g, v, e->width);
     e->val[(size_t)i * e->unroll_max + u] = v;
@@ -91,17 +100,14 @@ void emit_open_axis(KernelEmit *e, int axis, LLVMValueRef index, const Stage *on
     }
 }
 
-static LLVMValueRef *offsets_saved(KernelEmit *e)
-{
-    return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset);
-}
+LLVMValueRef *emit_offsets(KernelEmit *e) { return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset); }
 
-static void offsets_restore(KernelEmit *e, const LLVMValueRef *saved)
+void emit_offsets_back(KernelEmit *e, const LLVMValueRef *saved)
 {
     memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *e->offset);
 }
 
-static void emit_point(KernelEmit *e)
+void emit_point(KernelEmit *e)
 {
     for (uint32_t i = 0; i < e->k->nstage; i++) {
         const Stage *s = &e->k->stage[i];
@@ -116,7 +122,7 @@ static void vector_steps(KernelEmit *e, LLVMValueRef from, LLVMValueRef to, LLVM
 {
     int64_t step = (int64_t)unroll * e->width;
     if (loop_turns(from, to, step) == 0) return;
-    LLVMValueRef *saved = offsets_saved(e);
+    LLVMValueRef *saved = emit_offsets(e);
     Loop l;
     loop_begin(e->g, &l, from, to, step, NULL, 0);
     e->unroll = unroll;
@@ -125,13 +131,13 @@ static void vector_steps(KernelEmit *e, LLVMValueRef from, LLVMValueRef to, LLVM
     emit_point(e);
     loop_end(e->g, &l);
     e->mask = NULL;
-    offsets_restore(e, saved);
+    emit_offsets_back(e, saved);
 }
 
-static void vector_axis(KernelEmit *e, LLVMValueRef from, LLVMValueRef end)
+void emit_vector_axis(KernelEmit *e, LLVMValueRef from, LLVMValueRef end)
 {
     int64_t a, b;
-    uint32_t unroll = e->unroll_max;
+    uint32_t unroll = e->width > 1 ? MAX_OF(e->k->unroll, 1) : 1;
     if (gen_is_int(from, &a) && gen_is_int(end, &b))
         while (unroll > 1 && (int64_t)unroll * e->width > b - a) unroll--;
     LLVMValueRef whole = gen_whole_steps(e->g, from, end, (int64_t)unroll * e->width);
@@ -154,26 +160,33 @@ static void parallel_axes(KernelEmit *e, uint32_t from)
     bool chunk = (int)axis == k->chunk;
     LLVMValueRef start = chunk ? e->lo : gen_i64(e->g, 0), end = chunk ? e->hi : gen_dim(e->g, k->extent[axis]);
     if (inner) {
-        vector_axis(e, start, end);
+        emit_vector_axis(e, start, end);
         return;
     }
     if (loop_turns(start, end, 1) == 0) return;
-    LLVMValueRef *saved = offsets_saved(e);
+    if ((int)axis == k->turn && e->square) {
+        const bool cut = k->chunk == k->vector;
+        emit_turned(e, start, end, cut ? e->lo : gen_i64(e->g, 0), cut ? e->hi : gen_dim(e->g, k->extent[k->vector]));
+        return;
+    }
+    LLVMValueRef *saved = emit_offsets(e);
     Loop l;
     loop_begin(e->g, &l, start, end, 1, NULL, 0);
     emit_open_axis(e, (int)axis, l.i, NULL);
     parallel_axes(e, axis + 1);
     loop_end(e->g, &l);
-    offsets_restore(e, saved);
+    emit_offsets_back(e, saved);
 }
 
 /* ---- the function ---------------------------------------------------------------------------- */
 
 /* Bytes of a vector: as wide as there are where a kernel computes much for what it moves (functions like exp; 1.2 to 1.5 times
- * faster on a Sapphire Rapids). Elsewhere memory is the limit, and half as wide ones have shorter tails. */
+ * faster on a Sapphire Rapids), and where it turns squares, which then write whole lines of the cache. Elsewhere memory is the
+ * limit, and half as wide ones have shorter tails. */
 static uint32_t vector_bytes(const Gen *g, const Kernel *k)
 {
     uint32_t work = 0;
+    if (k->turn >= 0) return g->machine->tile_bytes;
     for (uint32_t i = 0; i < k->ninstr; i++)
         work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_CALL);
     return k->vector >= 0 && work >= MUCH_WORK * k->nstream ? g->machine->tile_bytes : g->machine->vector_bytes;
@@ -236,6 +249,8 @@ static void arrays(KernelEmit *e)
     e->unroll_max = MAX_OF(k->unroll, 1);
     if (e->width == 1) e->unroll_max = 1;
     if (e->width > 1 && k->vector == k->sweep) e->unroll_max = MAX_OF(e->unroll_max, TREE_LANES / e->width);
+    turn_plan(e);
+    e->unroll_max = MAX_OF(e->unroll_max, e->square);
     e->buf = ARENA_ARRAY(a, LLVMValueRef, k->nbuf + 1);
     e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);
     e->offset = ARENA_ARRAY(a, LLVMValueRef, k->nstream + 1);

@@ -55,8 +55,6 @@ LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int6
     return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, full, end, ""), full, end);
 }
 
-LLVMValueRef *reduce_offsets(KernelEmit *e) { return arena_copy(e->g->arena, e->offset, (e->k->nstream + 1) * sizeof *e->offset); }
-
 /* ---- lanes in memory ------------------------------------------------------------------------- */
 
 LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u)
@@ -309,7 +307,7 @@ static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
 {
     Gen *g = e->g;
     if (loop_turns(from, end, e->width) == 0) return;
-    LLVMValueRef *saved = reduce_offsets(e);
+    LLVMValueRef *saved = emit_offsets(e);
     move_lanes(e, w, true);
     Loop l;
     loop_begin(g, &l, from, end, e->width, NULL, 0);
@@ -320,20 +318,20 @@ static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
     loop_end(g, &l);
     e->mask = NULL;
     move_lanes(e, w, false);
-    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+    emit_offsets_back(e, saved);
 }
 
 static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef whole)
 {
     if (loop_turns(from, whole, TREE_LANES) == 0) return;
-    LLVMValueRef *saved = reduce_offsets(e);
+    LLVMValueRef *saved = emit_offsets(e);
     Loop l;
     loop_begin(e->g, &l, from, whole, TREE_LANES, w->flat, w->nflat);
     e->unroll = TREE_LANES / e->width;
     emit_open_axis(e, e->k->sweep, l.i, w->s);
     emit_body(e, w->s, true, true);
     loop_end(e->g, &l);
-    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+    emit_offsets_back(e, saved);
 }
 
 static LLVMValueRef block_total(KernelEmit *e, const Sweep *w, const Reduction *r, Accumulator *a)

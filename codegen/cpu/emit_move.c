@@ -123,25 +123,12 @@ static void move_copy(Gen *g, const Move *x)
     loop_end(g, &i);
 }
 
-/* Interleaves the halves `high` of x and y, pieces of `unit` elements, within each 16 bytes. */
-static LLVMValueRef interleave(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t lane, uint32_t unit, uint32_t high)
-{
-    const uint32_t n = gen_lanes_of(x);
-    LLVMValueRef order[2 * TREE_LANES];
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t in = i % lane, piece = in / unit;
-        uint32_t from = i - in + high * lane / 2 + piece / 2 * unit + in % unit;
-        order[i] = LLVMConstInt(g->i32, piece % 2 ? n + from : from, false);
-    }
-    return LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(order, n), "");
-}
-
 /* A square at row i and column j: as many rows as elements in 16 bytes, as many columns as lanes. */
 static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
 {
     const uint32_t size = (uint32_t)dtype_bytes(tile_compute(x->t)), n = 16 / size, w = move_width(g, x);
     LLVMTypeRef part = gen_lanes(gen_mem_type(g, x->t), n);
-    LLVMValueRef v[4], y[4], order[TREE_LANES];
+    LLVMValueRef v[4], order[TREE_LANES];
     for (uint32_t c = 0; c < w; c++) order[c] = LLVMConstInt(g->i32, c, false);
     for (uint32_t r = 0; r < n; r++) {
         for (uint32_t c = r; c < w; c += n) {
@@ -151,13 +138,7 @@ static void turn_square(Gen *g, const Move *x, LLVMValueRef i, LLVMValueRef j)
         }
         v[r] = tile_value(g, x->t, v[r]);
     }
-    for (uint32_t unit = 1; unit < n; unit *= 2) {
-        for (uint32_t r = 0; r < n; r++) {
-            const uint32_t first = unit == 1 ? 2 * r % n : r / 2 * 2, high = unit == 1 ? 2 * r / n : r % 2;
-            y[r] = interleave(g, v[first], v[first + 1], n, unit, high);
-        }
-        memcpy(v, y, sizeof v);
-    }
+    turn_blocks(g, v, n);
     for (uint32_t r = 0; r < n; r++) gen_store(g, v[r], moved_to(g, x, gen_add(g, i, gen_i64(g, r)), j), size);
 }
 

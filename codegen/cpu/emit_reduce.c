@@ -142,10 +142,10 @@ static int64_t written_out(const KernelEmit *e, const Stage *s, LLVMValueRef fro
 
 static void serial_turn(KernelEmit *e, const Stage *s, LLVMValueRef index)
 {
-    LLVMValueRef *saved = reduce_offsets(e);
+    LLVMValueRef *saved = emit_offsets(e);
     emit_open_axis(e, e->k->sweep, index, s);
     emit_body(e, s, true, true);
-    memcpy(e->offset, saved, (e->k->nstream + 1) * sizeof *saved);
+    emit_offsets_back(e, saved);
 }
 
 static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)

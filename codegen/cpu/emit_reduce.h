@@ -14,7 +14,6 @@ LLVMValueRef reduce_op(Gen *g, const Reduction *r, LLVMValueRef acc, LLVMValueRe
 LLVMValueRef reduce_result(Gen *g, const Reduction *r, LLVMValueRef v); /* in the type of its instruction */
 LLVMValueRef reduce_iota(Gen *g, int64_t from, uint32_t lanes);
 LLVMValueRef reduce_block_end(Gen *g, LLVMValueRef begin, LLVMValueRef end, int64_t block);
-LLVMValueRef *reduce_offsets(KernelEmit *e); /* a copy of the streams' offsets */
 LLVMValueRef reduce_lane(KernelEmit *e, const Accumulator *a, const Reduction *r, LLVMValueRef lane, uint32_t u); /* its address */
 /* Makes the block's total a->value of the lanes in memory: by halves, or in order if the extent at run time calls for it. */
 void reduce_memory(KernelEmit *e, const Reduction *r, Accumulator *a, LLVMValueRef extent);

@@ -23,12 +23,13 @@ static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, 
 
 /* ---- kernels and products -------------------------------------------------------------------- */
 
-/* Along the vector axis a chunk is whole vectors, or else all of it would be tails. */
+/* Along the vector axis a chunk is whole vectors, and along that which is turned whole squares, or else all of it would be tails.
+ */
 static int64_t grain_of(const Kernel *k)
 {
     int64_t grain = CHUNK / MAX_OF(k->cost, 1);
     if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
-    return k->chunk == k->vector ? GRAIN_ALIGN : MAX_OF(grain, 1);
+    return k->chunk == k->vector || k->chunk == k->turn ? GRAIN_ALIGN : MAX_OF(grain, 1);
 }
 
 void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code)

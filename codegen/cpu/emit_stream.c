@@ -33,15 +33,16 @@ static LLVMValueRef offset_of(KernelEmit *e, const Stream *s)
 static LLVMValueRef lane_offset(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
 {
     Gen *g = e->g;
-    int64_t at = (int64_t)u * e->width + lane;
+    int64_t at = e->in_square ? lane : (int64_t)u * e->width + lane;
     LLVMValueRef off = offset_of(e, s);
     if (is_row(s)) return gen_add(g, off, gen_i64(g, at));
+    if (e->in_square && u > 0) off = gen_add(g, off, gen_mul(g, gen_dim(g, s->coef[e->k->turn]), gen_i64(g, u)));
     if (s->dyn >= 0) off = gen_add(g, off, gen_lane(g, emit_operand(e, s->dyn, u, false), lane));
     if (at == 0 || e->k->vector < 0) return off;
     return gen_add(g, off, gen_mul(g, gen_dim(g, s->coef[e->k->vector]), gen_i64(g, at)));
 }
 
-static LLVMValueRef address(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
+LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane)
 {
     return gen_at(e->g, gen_mem_type(e->g, (DType)s->type), base_of(e, s), lane_offset(e, s, u, lane));
 }
@@ -91,7 +92,7 @@ static LLVMValueRef load_together(KernelEmit *e, const Stream *s, uint32_t u, in
 {
     Gen *g = e->g;
     LLVMTypeRef t = gen_lanes(gen_mem_type(g, (DType)s->type), e->width);
-    LLVMValueRef at = address(e, s, u, coef < 0 ? e->width - 1 : 0), v;
+    LLVMValueRef at = emit_stream_at(e, s, u, coef < 0 ? e->width - 1 : 0), v;
     if (mask) {
         LLVMTypeRef types[2] = {t, g->ptr};
         if (coef < 0) mask = reverse(g, mask);
@@ -106,7 +107,7 @@ static LLVMValueRef load_together(KernelEmit *e, const Stream *s, uint32_t u, in
 static void store_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask)
 {
     Gen *g = e->g;
-    LLVMValueRef at = address(e, s, u, coef < 0 ? e->width - 1 : 0);
+    LLVMValueRef at = emit_stream_at(e, s, u, coef < 0 ? e->width - 1 : 0);
     if (coef < 0) v = reverse(g, v);
     if (!mask) {
         gen_store(g, v, at, align_of(s));
@@ -123,7 +124,7 @@ static LLVMValueRef load_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u
     Gen *g = e->g;
     LLVMValueRef v = LLVMGetPoison(gen_lanes(gen_mem_type(g, (DType)s->type), e->width));
     for (uint32_t i = 0; i < e->width; i++) {
-        LLVMValueRef x = load_one(e, s, address(e, s, u, i), mask ? gen_lane(g, mask, i) : NULL);
+        LLVMValueRef x = load_one(e, s, emit_stream_at(e, s, u, i), mask ? gen_lane(g, mask, i) : NULL);
         v = gen_set_lane(g, v, x, i);
     }
     return v;
@@ -138,7 +139,7 @@ static LLVMValueRef load_vector(KernelEmit *e, const Stream *s, uint32_t u)
     bool same = coef == 0 && !dyn_has_lanes(e, s) && (s->guard < 0 || !e->k->instr[s->guard].lanes);
     if (!same) return load_lane_by_lane(e, s, u, mask);
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
-    return gen_splat(g, load_one(e, s, address(e, s, u, 0), guard), e->width);
+    return gen_splat(g, load_one(e, s, emit_stream_at(e, s, u, 0), guard), e->width);
 }
 
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes)
@@ -147,7 +148,7 @@ LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool l
     if (lanes && e->width > 1)
         v = load_vector(e, s, u);
     else
-        v = load_one(e, s, address(e, s, u, 0), s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
+        v = load_one(e, s, emit_stream_at(e, s, u, 0), s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
     return emit_from_memory(e->g, (DType)s->type, v);
 }
 
@@ -165,7 +166,7 @@ static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMV
     Gen *g = e->g;
     if (!fold) v = emit_to_memory(g, (DType)s->type, v);
     for (uint32_t i = 0; i < e->width; i++) {
-        LLVMValueRef at = address(e, s, u, i), x = gen_lane(g, v, i), there = mask ? gen_lane(g, mask, i) : NULL;
+        LLVMValueRef at = emit_stream_at(e, s, u, i), x = gen_lane(g, v, i), there = mask ? gen_lane(g, mask, i) : NULL;
         if (there) at = gen_select(g, there, at, e->sink);
         if (fold) x = folded(e, s, fold, gen_load(g, gen_mem_type(g, (DType)s->type), at, align_of(s)), x);
         gen_store(g, x, at, align_of(s));
@@ -196,7 +197,7 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
         return;
     }
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
-    LLVMValueRef at = address(e, s, u, 0), v = emit_operand(e, st->value, u, false);
+    LLVMValueRef at = emit_stream_at(e, s, u, 0), v = emit_operand(e, st->value, u, false);
     if (!st->fold) {
         store_one(e, s, at, emit_to_memory(e->g, (DType)s->type, v), guard);
         return;
@@ -217,7 +218,7 @@ LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u)
     if (lanes)
         store_vector(e, s, 0, v, u);
     else
-        store_one(e, s, address(e, s, u, 0), emit_to_memory(e->g, (DType)s->type, v),
+        store_one(e, s, emit_stream_at(e, s, u, 0), emit_to_memory(e->g, (DType)s->type, v),
             s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
     return old;
 }

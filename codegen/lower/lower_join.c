@@ -51,7 +51,7 @@ static bool within_row(const Kernel *k, const Stream *s, Dim columns)
 /* How many indices of the chunk axis one row is; 0: the kernel needs more than that row. */
 static int64_t indices_of_row(Lower *lw, const Kernel *k, uint32_t slot, const Made *m)
 {
-    if (k->chunk < 0) return 0;
+    if (k->chunk < 0 || k->turn >= 0) return 0; /* squares want many rows */
     const Dim extent = k->extent[k->chunk];
     const bool flat = k->naxis == 1 && dim_is_const(m->columns) && extent == dim_mul(lw->dims, m->rows, m->columns);
     if (!flat && extent != m->rows) return 0;

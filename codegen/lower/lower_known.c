@@ -42,6 +42,7 @@ Words kernel_words(Lower *lw, const Kernel *k)
     put_many(lw, &w, k->extent, KERNEL_AXES);
     put(lw, &w,
         (uint64_t)(uint8_t)k->sweep << 24 | (uint64_t)(uint8_t)k->vector << 16 | (uint64_t)(uint8_t)k->chunk << 8 | k->unroll);
+    put(lw, &w, (uint64_t)(uint8_t)k->turn);
     put_bytes(lw, &w, k->writes, k->nbuf);
     put_bytes(lw, &w, k->row_type, k->nrow);
     put2(lw, &w, k->ninstr, k->nstream);

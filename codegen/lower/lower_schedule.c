@@ -151,6 +151,25 @@ static int parallel_vector(const Lower *lw, const Kernel *k, const uint16_t *axe
     return best;
 }
 
+/* The axis along which most of those loads lie that vectors would gather; -1 if there are none. A square of both axes is turned in
+ * registers. */
+static int turn_axis(const Lower *lw, const Kernel *k)
+{
+    int best = -1;
+    uint32_t most = 0;
+    if (!lw->o->target.turns || k->sweep >= 0 || k->vector < 0) return -1;
+    for (uint32_t i = 0; i < k->ninstr; i++)
+        if (k->instr[i].kind == I_RANDOM) return -1;
+    for (int a = 0; a < (int)k->naxis; a++) {
+        uint32_t loads = 0;
+        if (a == k->vector || dim_hi(lw->dims, k->extent[a]) < 4) continue;
+        for (uint32_t i = 0; i < k->ninstr; i++)
+            loads += k->instr[i].kind == I_LOAD && stream_turned(k, &k->stream[k->instr[i].ref], a);
+        if (loads > most) most = loads, best = a;
+    }
+    return best;
+}
+
 /* ---- chunks and cost ----------------------------------------------------------------------------- */
 
 static int chunk_axis(const Lower *lw, const Kernel *k)
@@ -159,7 +178,7 @@ static int chunk_axis(const Lower *lw, const Kernel *k)
     for (int a = 0; a < (int)k->naxis; a++) {
         if (a == k->sweep) continue;
         int64_t extent = dim_hi(lw->dims, k->extent[a]);
-        if (a != k->vector && extent >= 32) return a; /* the outermost axis that has work for many threads */
+        if (a != k->vector && a != k->turn && extent >= 32) return a; /* the outermost axis that has work for many threads */
         if (best < 0 || extent > dim_hi(lw->dims, k->extent[best])) best = a;
     }
     return best;
@@ -201,6 +220,7 @@ void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
 {
     while (collapse_once(lw, k, axes)) continue;
     if (k->sweep >= 0) move_axis(k, axes, (uint32_t)k->sweep, k->naxis - 1);
+    k->turn = -1;
     if (kernel_sweeps_lanes(k, axes)) {
         k->vector = k->sweep;
     } else {
@@ -208,6 +228,9 @@ void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
         uint32_t last = k->naxis - 1u - (k->sweep >= 0);
         if (v >= 0) move_axis(k, axes, (uint32_t)v, last);
         k->vector = (int8_t)(v >= 0 ? (int)last : -1);
+        v = turn_axis(lw, k);
+        if (v >= 0) move_axis(k, axes, (uint32_t)v, last - 1);
+        k->turn = (int8_t)(v >= 0 ? (int)last - 1 : -1);
     }
     for (uint32_t i = 0; i < k->ninstr; i++) k->instr[i].lanes = k->vector >= 0 && (axes[i] >> k->vector & 1);
     k->chunk = (int8_t)chunk_axis(lw, k);
