@@ -55,8 +55,8 @@ typedef struct BackendRow {
     const char *stage[3];           /* of KILN_DUMP; NULL ends them */
 } BackendRow;
 const BackendRow *backend_row(uint32_t i);
-/* The backend by name, loaded at first use (the LLVM one lives in a module of its own); NULL and st if absent. */
+/* The backend by name; NULL and st if there is none. What it needs from outside it loads at the first compile. */
 const Backend *backend_get(const char *name, Status *st);
-typedef const Backend *BackendExport(void); /* kiln_llvm_backend */
+typedef const Backend *BackendExport(void);
 
 #endif

@@ -238,7 +238,7 @@ const Program *make_program(Make *m)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-const Backend *llvm_backend(void)
+const Backend *llvm_module(void)
 {
     static const Backend *found;
     static bool tried;
@@ -256,6 +256,12 @@ const Backend *llvm_backend(void)
     BackendExport *get;
     memcpy(&get, &fn, sizeof get);
     return found = get();
+}
+
+const Backend *llvm_backend(void)
+{
+    Status st = {0};
+    return llvm_module() ? backend_get("cpu", &st) : NULL;
 }
 
 void run_program(const Program *p, void *const *buf, const int64_t *dim, const KilnHost *host)

@@ -53,8 +53,9 @@ Step make_run(Make *m, uint32_t kernel, uint32_t nbuf, const uint32_t *buf);
 void make_step(Make *m, Step s);
 const Program *make_program(Make *m); /* the program of all steps */
 
-/* The LLVM backend from $KILN_LIBDIR or build/; NULL after saying why. */
+/* The CPU's backend, where its module is in $KILN_LIBDIR or build/; NULL after saying why. And what the module has itself. */
 const Backend *llvm_backend(void);
+const Backend *llvm_module(void);
 /* Compiles, runs once on these buffers and symbols, releases. Fails the test on any error. */
 void run_program(const Program *p, void *const *buf, const int64_t *dim, const KilnHost *host);
 

@@ -28,7 +28,7 @@ mapfile -t all < <(printf '%s\n' "${sources[@]}"; find tests docs/examples -type
 # neither includes or calls the other. codegen itself is the language of kernels and programs; its backends and device are the tables of all backends.
 # frontend itself is open.c, which hands the rooms what they may call above them (Hooks).
 rooms='runtime ir passes
-    codegen codegen/lower|codegen/contract codegen/eager|codegen/ref|codegen/cpu|codegen/cuda codegen/backends codegen/device
+    codegen codegen/lower|codegen/contract codegen/eager|codegen/ref|codegen/cpu|codegen/cuda|codegen/native codegen/backends codegen/device
     frontend/engine frontend/ops frontend/trace frontend/grad frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend frontend/cli'
 table='
     BEGIN { for (i = split(order, level, " "); i > 0; i--) for (j = split(level[i], beside, "|"); j > 0; j--) rank[beside[j]] = i }
@@ -121,7 +121,7 @@ includes()
     function ground(f) { return f ~ /^runtime\/(base|dtype)\.(h|def)$/ }
     # The members of the base family beyond base and dtype themselves may include only base and dtype.
     function is_ground(f) { return f ~ /^runtime\/(base|dtype|status|memory|arena|vector|map|hash|text|half|poison|clock)[^\/]*$/ }
-    function backend(f) { return match(f, /^codegen\/(eager|cpu|cuda|ref)\//) ? substr(f, 1, RLENGTH) : "" }
+    function backend(f) { return match(f, /^codegen\/(eager|cpu|cuda|ref|native)\//) ? substr(f, 1, RLENGTH) : "" }
     function allowed(from, to) {
         if (from ~ /^include\//) return to ~ /^include\/kiln\//
         if (is_ground(from)) return ground(to) || folder(to) == "runtime" && is_ground(to)
@@ -257,7 +257,7 @@ publics()
 
 # Lines outside tests. Targets: what turns programs into code or runs them, one folder each.
 lines() { find "$@" -type f \( -name '*.c' -o -name '*.h' -o -name '*.def' \) -exec cat {} + | wc -l; }
-targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref)
+targets=$(lines codegen/cpu codegen/cuda codegen/eager codegen/ref codegen/native)
 core=$(($(lines ir passes codegen runtime frontend) - $(lines frontend/nn frontend/io frontend/cli)))
 longest()
 {

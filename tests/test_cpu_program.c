@@ -154,6 +154,30 @@ static void threads_compile_at_once(void **state)
     for (int i = 0; i < 3; i++) assert_int_equal(done[i], 8);
 }
 
+/* The module links by itself where nobody else can; what it makes runs as what we lay out ourselves. */
+static void the_module_links_too(void **state)
+{
+    NEED_LLVM();
+    const Backend *all[] = {llvm_backend(), llvm_module()};
+    float x[5 * 8], s[8] = {1, 1, 1}, y[2][5 * 8], l[2][8];
+    for (int i = 0; i < 5 * 8; i++) x[i] = (float)(i + 1);
+    for (int i = 0; i < 2; i++) {
+        Make *m = make_new();
+        Status st = {0};
+        make_loop(m, false, 5, 8);
+        const Program *p = make_program(m);
+        Compiled *c = all[i]->compile(p, &(CompileOptions){0}, &st);
+        if (!c) fail_msg("%s", st.text);
+        _Alignas(64) static char work[4096];
+        assert_true(p->workspace <= (int64_t)sizeof work);
+        assert_int_equal(all[i]->entry(c)((void *[]){x, s, y[i], l[i]}, (int64_t[]){5}, work, NULL), 0);
+        all[i]->release(c);
+        make_free(m);
+    }
+    assert_memory_equal(y[0], y[1], sizeof y[0]);
+    assert_memory_equal(l[0], l[1], sizeof l[0]);
+}
+
 static void note_dump(void *user, const char *stage, const char *name, const char *text, size_t len)
 {
     assert_string_equal(name, "made");
@@ -295,6 +319,7 @@ int main(void)
         cmocka_unit_test(loops),
         cmocka_unit_test(dims_are_evaluated_once),
         cmocka_unit_test(threads_compile_at_once),
+        cmocka_unit_test(the_module_links_too),
         cmocka_unit_test(dumps_what_is_wanted),
         cmocka_unit_test(objects_link_into_c),
         cmocka_unit_test(objects_for_elsewhere),

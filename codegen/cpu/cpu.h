@@ -11,6 +11,7 @@
 
 /* ---- machine: facts of the CPU that code is made for ----------------------------------------- */
 typedef struct Machine {
+    bool native;                   /* this machine, whose description is kept */
     char *triple, *cpu, *features; /* LLVM's strings, freed by machine_free */
     uint32_t vector_bytes;
     uint32_t tile_bytes, registers; /* products: bytes of a vector, and how many vectors there are */

@@ -1,6 +1,6 @@
-/* jit: runs code. One LLJIT links objects of object.c into this process; they reach libm and memcpy through a fixed list of names,
- * and nothing else. Each program has a resource tracker, through which its code is freed. Threads may compile at the same time:
- * only linking is locked. Relies on object. Never sees kernels. */
+/* jit: runs code on CPUs for which codegen/native lays out no objects. One LLJIT links objects of object.c into this process; they
+ * reach libm and memcpy through a fixed list of names, and nothing else. Each program has a resource tracker, through which its
+ * code is freed. Threads may compile at the same time: only linking is locked. Relies on object. Never sees kernels. */
 #include "cpu.h"
 
 #include <llvm-c/LLJIT.h>

@@ -69,23 +69,47 @@ static char *named_features(const char *triple, const char *features)
     return n < (int)sizeof both ? LLVMCreateMessage(both) : NULL;
 }
 
-bool machine_init(Machine *m, const CompileOptions *o, Status *st)
+static bool described(Machine *m, bool native, Status *st)
 {
-    static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
-    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
-    if (cpu && !triple && strcmp(cpu, "native") == 0) cpu = NULL;
-    bool native = !triple && !cpu && !features;
-    pthread_once(&native_once, start_native);
-    if (triple) pthread_once(&all_once, start_all);
-    m->triple = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
-    m->cpu = native ? LLVMGetHostCPUName() : LLVMCreateMessage(cpu ? cpu : "generic");
-    m->features = native ? LLVMGetHostCPUFeatures() : named_features(m->triple, features);
     if (!m->triple || !m->cpu || !m->features) {
         machine_free(m);
         return status_fail(st, ST_MEMORY, "llvm: no memory for the machine's description");
     }
     facts(m, native);
-    if (native || machine_known(m, st)) return true;
+    return true;
+}
+
+/* Asking the CPU for its features takes as long as compiling a small kernel where a hypervisor answers, so it is asked once. */
+static bool native_machine(Machine *m, Status *st)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static Machine kept;
+    pthread_mutex_lock(&lock);
+    if (!kept.triple) {
+        kept = (Machine){.native = true,
+            .triple = LLVMGetDefaultTargetTriple(),
+            .cpu = LLVMGetHostCPUName(),
+            .features = LLVMGetHostCPUFeatures()};
+        described(&kept, true, st);
+    }
+    *m = kept;
+    pthread_mutex_unlock(&lock);
+    return m->triple;
+}
+
+bool machine_init(Machine *m, const CompileOptions *o, Status *st)
+{
+    static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
+    const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
+    if (cpu && !triple && strcmp(cpu, "native") == 0) cpu = NULL;
+    pthread_once(&native_once, start_native);
+    if (!triple && !cpu && !features) return native_machine(m, st);
+    if (triple) pthread_once(&all_once, start_all);
+    m->triple = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
+    m->cpu = LLVMCreateMessage(cpu ? cpu : "generic");
+    m->features = named_features(m->triple, features);
+    if (!described(m, false, st)) return false;
+    if (machine_known(m, st)) return true;
     machine_free(m);
     return false;
 }
@@ -93,6 +117,7 @@ bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 void machine_free(Machine *m)
 {
     char *all[] = {m->triple, m->cpu, m->features};
+    if (m->native) return;
     for (size_t i = 0; i < COUNT_OF(all); i++)
         if (all[i]) LLVMDisposeMessage(all[i]);
     *m = (Machine){0};
@@ -111,6 +136,29 @@ LLVMTargetMachineRef machine_target(const Machine *m, Status *st)
         LLVMCreateTargetMachine(t, m->triple, m->cpu, m->features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
     if (!tm) status_fail(st, ST_UNSUPPORTED, "llvm: cannot make code for %s (%s)", m->triple, m->cpu);
     return tm;
+}
+
+/* Target machines of this machine that no thread uses now. Each knows what it found out about the CPU's instructions. */
+static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
+static LLVMTargetMachineRef idle[8];
+static uint32_t nidle;
+
+static LLVMTargetMachineRef borrow_target(const Machine *m, Status *st)
+{
+    LLVMTargetMachineRef tm = NULL;
+    pthread_mutex_lock(&idle_lock);
+    if (m->native && nidle != 0) tm = idle[--nidle];
+    pthread_mutex_unlock(&idle_lock);
+    return tm ? tm : machine_target(m, st);
+}
+
+static void return_target(const Machine *m, LLVMTargetMachineRef tm)
+{
+    pthread_mutex_lock(&idle_lock);
+    bool keep = m->native && nidle < COUNT_OF(idle);
+    if (keep) idle[nidle++] = tm;
+    pthread_mutex_unlock(&idle_lock);
+    if (!keep) LLVMDisposeTargetMachine(tm);
 }
 
 /* ---- the module ------------------------------------------------------------------------------ */
@@ -238,7 +286,7 @@ LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const
 {
     Arena arena;
     Status mine = {0};
-    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine}, .o = o, .parts = parts, .tm = machine_target(m, st)};
+    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine}, .o = o, .parts = parts, .tm = borrow_target(m, st)};
     if (!j.tm) return NULL;
     arena_init(&arena);
     LLVMContextRef ctx = LLVMContextCreate();
@@ -252,7 +300,7 @@ LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const
     LLVMDisposeBuilder(j.g.b);
     LLVMDisposeBuilder(j.g.top);
     LLVMDisposeModule(j.g.module);
-    LLVMDisposeTargetMachine(j.tm);
+    return_target(m, j.tm);
     LLVMContextDispose(ctx);
     arena_free(&arena);
     if (mine.code == ST_OK) return j.out;

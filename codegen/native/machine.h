@@ -1,0 +1,9 @@
+/* machine: the CPU that this process runs on. Relies on target. */
+#ifndef KILN_CODEGEN_NATIVE_MACHINE_H
+#define KILN_CODEGEN_NATIVE_MACHINE_H
+
+#include "../backend.h"
+
+bool native_target(Target *t, Status *st); /* Backend.target; never fails */
+
+#endif

@@ -1,0 +1,171 @@
+/* native: the CPU's row of the table of backends. It compiles by asking the LLVM module for an object, which becomes an image and
+ * is mapped. On instruction sets whose objects it cannot lay out, the module links, too. Relies on module.h, image.h, map.h. Never
+ * knows LLVM's types. */
+#include "../module.h"
+#include "../native.h"
+#include "machine.h"
+#include "map.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#define MODULE "libkiln-llvm.so"
+#define ENTRY "kiln_entry"
+#define SIZES "kiln_sizes"
+
+struct Compiled {
+    EntryFn *entry;
+    SizesFn *sizes;
+    Mapped code;
+    const Backend *by; /* the module's own, where it linked `theirs`; else NULL */
+    Compiled *theirs;
+};
+
+/* ---- the module ------------------------------------------------------------------------------ */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const Backend *module; /* under lock; kept until the process ends, since compiled code may outlast every engine */
+
+static bool same_machine(const Backend *b, Status *st)
+{
+    Target ours, theirs;
+    if (!native_target(&ours, st) || !b->target(&theirs, st)) return false;
+    if (ours.vector_bytes == theirs.vector_bytes && ours.fma == theirs.fma) return true;
+    return status_fail(st, ST_DEVICE, "%s takes this CPU for one with %u-byte vectors%s, Kiln for one with %u%s", MODULE,
+        theirs.vector_bytes, theirs.fma ? " and fma" : "", ours.vector_bytes, ours.fma ? " and fma" : "");
+}
+
+static const Backend *load(Status *st)
+{
+    void *handle = module_open(MODULE, "kiln_llvm_mark", st);
+    if (!handle) return NULL;
+    /* A function pointer out of dlsym, as POSIX has it. */
+    BackendExport *get;
+    *(void **)&get = dlsym(handle, "kiln_llvm_backend");
+    if (!get) return status_fail(st, ST_DEVICE, "%s does not export kiln_llvm_backend", MODULE), NULL;
+    const Backend *b = get();
+    return same_machine(b, st) ? b : NULL;
+}
+
+/* NULL: st */
+static const Backend *llvm(Status *st)
+{
+    pthread_mutex_lock(&lock);
+    if (!module) module = load(st);
+    const Backend *b = module;
+    pthread_mutex_unlock(&lock);
+    return b;
+}
+
+/* ---- compiling ------------------------------------------------------------------------------- */
+
+typedef struct Made {
+    const Program *p;
+    char *block; /* an image */
+    size_t len;
+    Status *st;
+} Made;
+
+static void take_object(void *user, const void *bytes, size_t len)
+{
+    Made *m = user;
+    m->block = image_of_object(bytes, len, ENTRY, m->p->symbol.len ? SIZES : NULL, &m->len, m->st);
+}
+
+static bool compile_image(Made *m, const CompileOptions *o)
+{
+    const Backend *b = llvm(m->st);
+    return b && b->object(m->p, o, ENTRY, m->p->symbol.len ? SIZES : NULL, NULL, 0, take_object, m, m->st) && m->block;
+}
+
+static void put_image(Compiled *c, const Image *m)
+{
+    /* Functions out of memory that was made for them. */
+    *(void **)&c->entry = c->code.at + m->head->entry;
+    if (m->head->sizes != IMAGE_NONE) *(void **)&c->sizes = c->code.at + m->head->sizes;
+}
+
+static bool map_block(Compiled *c, const Program *p, const char *block, size_t len, Status *st)
+{
+    Image m;
+    if (!image_open(block, len, &m) || (m.head->sizes == IMAGE_NONE) != (p->symbol.len == 0))
+        return status_fail(st, ST_INTERNAL, "compiled code of %s is malformed", p->name);
+    if (!image_map(&m, &c->code, st)) return false;
+    put_image(c, &m);
+    return true;
+}
+
+static bool make(Compiled *c, const Program *p, const CompileOptions *o, Status *st)
+{
+    Made m = {.p = p, .st = st};
+    bool ok = compile_image(&m, o) && map_block(c, p, m.block, m.len, st);
+    mem_free_aligned(m.block, m.len, IMAGE_ALIGN);
+    return ok;
+}
+
+static bool linked_by_module(Compiled *c, const Program *p, const CompileOptions *o, Status *st)
+{
+    c->by = llvm(st);
+    c->theirs = c->by ? c->by->compile(p, o, st) : NULL;
+    if (!c->theirs) return false;
+    c->entry = c->by->entry(c->theirs);
+    c->sizes = c->by->sizes(c->theirs);
+    return true;
+}
+
+static void release(Compiled *c)
+{
+    if (!c) return;
+    if (c->theirs) c->by->release(c->theirs);
+    image_unmap(&c->code);
+    mem_free(c, sizeof *c);
+}
+
+static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
+{
+    Compiled *c = mem_zeros(1, sizeof *c);
+    if (!c) return status_fail(st, ST_MEMORY, "no memory for a compiled program"), NULL;
+    if (image_runs_here() ? make(c, p, o, st) : linked_by_module(c, p, o, st)) return c;
+    release(c);
+    return NULL;
+}
+
+static EntryFn *entry(const Compiled *c) { return c->entry; }
+static SizesFn *sizes(const Compiled *c) { return c->sizes; }
+static size_t code_bytes(const Compiled *c) { return c->theirs ? c->by->code_bytes(c->theirs) : c->code.bytes; }
+
+/* ---- what only the module does --------------------------------------------------------------- */
+
+static bool object(const Program *p, const CompileOptions *o, const char *symbol, const char *size_symbol, const ObjectData *data,
+    int ndata, ObjectSink *sink, void *user, Status *st)
+{
+    const Backend *b = llvm(st);
+    return b && b->object(p, o, symbol, size_symbol, data, ndata, sink, user, st);
+}
+
+static void describe(char *buf, size_t cap)
+{
+    Status st = {0};
+    const Backend *b = llvm(&st);
+    if (b)
+        b->describe(buf, cap);
+    else
+        snprintf(buf, cap, "%s", st.text);
+}
+
+const Backend *native_backend(void)
+{
+    static const Backend backend = {
+        .name = "cpu",
+        .target = native_target,
+        .compile = compile,
+        .entry = entry,
+        .sizes = sizes,
+        .code_bytes = code_bytes,
+        .release = release,
+        .object = object,
+        .describe = describe,
+    };
+    return &backend;
+}
