@@ -49,6 +49,18 @@ typedef struct Backend {
     void (*describe)(char *buf, size_t cap);
 } Backend;
 
+/* What is so of the CPU, for the library, which lowers, and for the module, which compiles. */
+static inline Target cpu_target(uint32_t vector_bytes, bool fma)
+{
+    return (Target){.name = "cpu",
+        .vector_bytes = vector_bytes,
+        .row_cache_bytes = 16 << 10,
+        .fma = fma,
+        .threads = true,
+        .digits = true,
+        .turns = true};
+}
+
 /* The rows of backends.c, in order; NULL beyond the last. Nothing is loaded. */
 typedef struct BackendRow {
     const char *name, *title, *key; /* as devices name it, as `kiln info` does, and in its JSON */

@@ -12,13 +12,7 @@ static bool target(Target *t, Status *st)
 {
     Machine m = {0};
     if (!machine_init(&m, NULL, st)) return false;
-    *t = (Target){.name = "cpu",
-        .vector_bytes = m.vector_bytes,
-        .row_cache_bytes = 16 << 10,
-        .fma = m.fma,
-        .threads = true,
-        .digits = true,
-        .turns = true};
+    *t = cpu_target(m.vector_bytes, m.fma);
     machine_free(&m);
     return true;
 }

@@ -11,11 +11,6 @@ bool native_target(Target *t, Status *st)
 #else
     const bool wide = false;
 #endif
-    *t = (Target){.name = "cpu",
-        .vector_bytes = wide ? 32 : 16,
-        .row_cache_bytes = 16 << 10,
-        .fma = cpu_has_fma(),
-        .threads = true,
-        .digits = true};
+    *t = cpu_target(wide ? 32 : 16, cpu_has_fma());
     return true;
 }
