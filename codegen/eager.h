@@ -13,9 +13,10 @@ Kept *kept_new(void); /* NULL: no memory */
 void kept_free(Kept *k);
 
 typedef struct EagerCtx {
-    ThreadPool *threads; /* NULL: this thread alone */
-    Kept *kept;          /* NULL: each call lowers its op anew */
-    bool blas;           /* contract_run */
+    ThreadPool *threads;       /* NULL: this thread alone */
+    Kept *kept;                /* NULL: each call lowers its op anew */
+    bool blas;                 /* contract_run */
+    struct PanelCache *panels; /* where products keep what they packed; NULL: nowhere */
 } EagerCtx;
 
 /* Runs one op; out's views are contiguous, allocated, and of the inferred types. False: st (memory, or an op that only exists in

@@ -29,9 +29,10 @@ typedef struct HostContract {
     const void *a, *b;
     void *c; /* contiguous [batch..., m, n] */
     int64_t a_batch[8], a_row, a_col, b_batch[8], b_row, b_col;
-    int32_t b_type; /* DType of b, if it is another one; else 0 */
-    int32_t to;     /* DType of c: i32 for i8, u8, i16, else `type` */
-    HostRows rows;  /* [batch..., m] of them */
+    int32_t b_type;    /* DType of b, if it is another one; else 0 */
+    int32_t to;        /* DType of c: i32 for i8, u8, i16, else `type` */
+    HostRows rows;     /* [batch..., m] of them */
+    struct Keep *keep; /* the host's own: where it keeps what it packs (contract/keep.h); compiled code leaves NULL */
 } HostContract;
 
 /* The structs of other routines of the host begin alike: a DType, which op it is, the numbers; then come the buffers, results
@@ -48,6 +49,7 @@ typedef struct HostConv {
     void *to;
     const void *x, *with; /* with: the filters, or y */
     HostRows rows;        /* [n, out...] of them */
+    struct Keep *keep;    /* as of a product */
 } HostConv;
 
 typedef struct KilnHost {

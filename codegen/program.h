@@ -141,6 +141,7 @@ typedef struct Program {
     const Module *module; /* for dims */
     uint32_t ninput, noutput;
     bool calls_back;    /* has a callback step */
+    bool asks_host;     /* has products or convolutions that the host table computes */
     bool may_fail;      /* has an effect, or a while with a bound: only its end tells whether the call succeeds */
     VEC(Buf) buf;       /* inputs, outputs, then the rest */
     VEC(Kernel) kernel; /* no two are equal */

@@ -9,6 +9,7 @@ typedef struct View {
     uint8_t dtype, rank;
     int64_t dim[MAX_RANK], stride[MAX_RANK]; /* strides in elements, may be 0 or negative */
     void *data;                              /* element (0, ..., 0) */
+    struct Buffer *buffer;                   /* in which they lie; NULL: unknown */
 } View;
 
 static inline bool view_contiguous(const View *v)

@@ -275,6 +275,15 @@ Buffer *buffer_borrow(void *data, size_t bytes, void (*release)(void *, void *),
     return b;
 }
 
+void buffer_changes(Buffer *b)
+{
+    atomic_store_explicit(&b->wanted, 0, memory_order_relaxed);
+    for (Attachment *d = atomic_exchange_explicit(&b->attached, NULL, memory_order_acquire), *next; d; d = next) {
+        next = d->next;
+        d->free(d);
+    }
+}
+
 static void release_last(Buffer *b)
 {
     BufferPool *p = b->pool;
@@ -283,6 +292,7 @@ static void release_last(Buffer *b)
         mem_free(b, sizeof *b);
         return;
     }
+    if (UNLIKELY(atomic_load_explicit(&b->wanted, memory_order_relaxed))) buffer_changes(b);
     POISON(b->data, b->bytes);
     if (LIKELY(is_owner(p)))
         keep_idle(p, b);

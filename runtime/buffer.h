@@ -20,6 +20,12 @@ typedef struct BufferMemory {
 } BufferMemory;
 extern const BufferMemory host_memory; /* device 0 */
 
+/* What was made of a buffer's elements and is kept until they are written or the buffer is released. */
+typedef struct Attachment {
+    struct Attachment *next;
+    void (*free)(struct Attachment *d);
+} Attachment;
+
 typedef struct Buffer {
     void *data;
     size_t bytes; /* usable */
@@ -36,6 +42,10 @@ typedef struct Buffer {
         struct Queue *queue;
     };
     struct Buffer *next; /* in a free list */
+    /* Of a pooled buffer of the host: a list that any reader of the elements may add to, and what readers wanted to find there, a
+     * bit for each thing, or for several. */
+    _Atomic(Attachment *) attached;
+    atomic_uint_fast64_t wanted;
 } Buffer;
 
 /* One per thread-state of an engine plus a shared one. The thread that makes a pool owns it and needs no lock;
@@ -61,6 +71,8 @@ static inline Buffer *buffer_retain(Buffer *b)
     return b;
 }
 void buffer_release(Buffer *b); /* NULL allowed */
+/* Comes before elements are written of which others may have made something: nobody reads them meanwhile. */
+void buffer_changes(Buffer *b);
 static inline bool buffer_unshared(Buffer *b) { return atomic_load_explicit(&b->refs, memory_order_acquire) == 1; }
 
 #endif

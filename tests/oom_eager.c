@@ -214,8 +214,25 @@ static void data_sets(kiln *k, OomDigest *d)
         close(file), unlink(path);
 }
 
+/* Weights that serve again, so that products keep them packed, are written in between. */
+static void weights_again(kiln *k, OomDigest *d)
+{
+    kiln_tensor *x = kiln_sin(kiln_reshape(kiln_iota(k, KILN_F32, KILN_SHAPE(20 * 96), 0), KILN_SHAPE(20, 96))), *step = kiln_ones(k, KILN_F32, KILN_SHAPE(96, 72));
+    kiln_tensor *image = kiln_reshape(x, KILN_SHAPE(1, 10, 32, 6)), *filters = kiln_cos(kiln_reshape(kiln_iota(k, KILN_F32, KILN_SHAPE(3 * 3 * 6 * 40), 0), KILN_SHAPE(3, 3, 6, 40)));
+    kiln_variable *w = kiln_variable_new(k, "w", kiln_sin(kiln_reshape(kiln_iota(k, KILN_F32, KILN_SHAPE(96 * 72), 0), KILN_SHAPE(96, 72))));
+    kiln_optimizer *o = kiln_sgd(k, 0.1, 0);
+    for (int i = 0; i < 6; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *y = kiln_matmul(x, w);
+        oom_take(d, y);
+        oom_take(d, kiln_matmul(y, kiln_transpose(w, KILN_ALL)));
+        oom_take(d, kiln_conv2d(image, filters, &(kiln_window){.same = true}));
+        if (i == 2) kiln_optimizer_apply(o, &w, &step, 1);
+    }
+}
+
 OomProgram oom_eager[] = {
     {"eager_values", eager_values, false, 0}, {"eager_movement", eager_movement, false, 0},
     {"scopes_and_variables", scopes_and_variables, false, 0}, {"tapes", tapes, false, 0}, {"training_by_hand", training_by_hand, false, 0},
-    {"recurrent_layers", recurrent_layers, false, 0}, {"data_sets", data_sets, false, 0}, {0},
+    {"recurrent_layers", recurrent_layers, false, 0}, {"data_sets", data_sets, false, 0}, {"weights_again", weights_again, false, 0}, {0},
 };

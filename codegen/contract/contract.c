@@ -1,8 +1,8 @@
-/* contract: which way a product of matrices goes. Relies on contract_parts.h, ir/tree.h. */
+/* contract: which way a product of matrices goes. Relies on panels.h, ir/tree.h. */
 #include "contract.h"
 
 #include "../../ir/scalar.h"
-#include "contract_parts.h"
+#include "panels.h"
 
 #include <stdatomic.h>
 
@@ -109,6 +109,7 @@ static HostContract as_row(const HostContract *c)
     t.b = c->a;
     t.b_row = c->a_col;
     t.b_col = c->a_row;
+    t.keep = NULL;
     memcpy(t.a_batch, c->b_batch, sizeof t.a_batch);
     memcpy(t.b_batch, c->a_batch, sizeof t.b_batch);
     return t;
@@ -124,6 +125,7 @@ static bool worth_packing(const HostContract *c)
 
 static bool product(ThreadPool *threads, const HostContract *c, int64_t batches, void *to, Status *st)
 {
+    if (c->keep) c->keep->panels = panels_of(threads, c);
     if (!worth_packing(c)) return contract_small(threads, c, batches, to, st);
     bool ok = runs(threads, c, batches, 0, c->k, to, st);
     if (ok) contract_all_rows(threads, &c->rows, batches * c->m);

@@ -8,6 +8,7 @@
 #include "../../runtime/dtype.h"
 #include "../../runtime/threads.h"
 #include "../host.h"
+#include "keep.h"
 
 /* threads: their memory is used for operands that are packed, and they themselves where that pays. False: ST_MEMORY; with blas also
  * ST_UNSUPPORTED. */

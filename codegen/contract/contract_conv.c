@@ -29,8 +29,16 @@ static bool is_product(const HostConv *c)
 static bool product(ThreadPool *threads, const HostConv *c, Status *st)
 {
     int64_t rows = c->n * c->out[0] * c->out[1] * c->out[2], depth = c->taps[0] * c->taps[1] * c->taps[2] * c->c;
-    HostContract p = {
-        .type = c->type, .to = c->type, .m = rows, .n = c->o, .k = depth, .a = c->x, .b = c->with, .c = c->to, .rows = c->rows};
+    HostContract p = {.type = c->type,
+        .to = c->type,
+        .m = rows,
+        .n = c->o,
+        .k = depth,
+        .a = c->x,
+        .b = c->with,
+        .c = c->to,
+        .rows = c->rows,
+        .keep = c->keep};
     p.a_row = depth;
     p.a_col = 1;
     if (c->filters) {
@@ -172,6 +180,26 @@ static bool in_f32(Conv *v, Status *st)
     return ok;
 }
 
+/* Filters as they lie are the right operand of products, one for each group, and are kept packed as that. */
+static void keep_filters(Conv *v)
+{
+    const HostConv *c = v->c;
+    if (c->filters || c->spread[0] > 1 || c->spread[1] > 1 || c->spread[2] > 1 || c->o == 1) return;
+    v->product = (HostContract){.type = c->type,
+        .to = c->type,
+        .nbatch = 1,
+        .batch = {c->groups},
+        .m = c->n * c->out[0] * c->out[1] * c->out[2],
+        .n = c->o,
+        .k = c->taps[0] * c->taps[1] * c->taps[2] * c->c,
+        .b = c->with,
+        .b_batch = {c->o},
+        .b_row = c->groups * c->o,
+        .b_col = 1,
+        .keep = c->keep};
+    v->panels = panels_of(v->threads, &v->product);
+}
+
 /* Whether rows were seen to goes to *along. */
 static bool convolve(ThreadPool *threads, const HostConv *c, bool *along, Status *st)
 {
@@ -194,6 +222,7 @@ static bool convolve(ThreadPool *threads, const HostConv *c, bool *along, Status
         .copies = type != compute};
     v.read = (int64_t)dtype_bytes(type);
     v.size = (int64_t)dtype_bytes(compute);
+    if (type == compute) keep_filters(&v);
     bool ok = type == compute ? phases(&v, st) : in_f32(&v, st);
     *along = v.along;
     return ok;

@@ -289,10 +289,10 @@ static void NAME(run_panels_)(const Block *g, const NAME(Panel_) * p)
     }
 }
 
-/* Columns of c from packed operands: slab after slab of k. */
+/* Columns of c from packed operands, slab after slab of k. */
 static void NAME(cell_)(const Cell *g)
 {
-    int64_t tiles = tile_count(ROWS, g->m), panels = (g->n + WIDE - 1) / WIDE;
+    int64_t tiles = tile_count(ROWS, g->m);
     for (int64_t k0 = 0; k0 < g->k; k0 += SLAB) {
         int64_t k = MIN_OF(g->k - k0, SLAB);
         NAME(Panel_)
@@ -306,7 +306,7 @@ static void NAME(cell_)(const Cell *g)
             .to = g->tile_end,
             .carry = g->carry || k0 > 0};
         for (int64_t j = g->panel; j < g->panel_end; j++) {
-            p.b = (const T *)g->b + k0 * panels * WIDE + j * k * WIDE;
+            p.b = (const T *)g->b + (j * g->b_panel + k0) * WIDE;
             p.c = (T *)g->c + j * WIDE;
             p.n = MIN_OF(g->n - j * WIDE, WIDE);
             NAME(run_panel_)(&p);
@@ -330,7 +330,7 @@ static bool NAME(far_)(const Block *g)
     return g->m > SELDOM_ROWS && MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
 }
 
-static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || g->a_kind.narrow || NAME(far_)(g); }
+static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || g->a_kind.narrow || (!g->panels && NAME(far_)(g)); }
 
 /* Packs panels of one chain, side by side, from number `first` of b on: of rows that lie far apart some at a time, so that each is
  * read in a long line. */
@@ -345,19 +345,21 @@ static void NAME(pack_panels_)(T *to, const Block *g, int64_t first, int64_t k, 
     }
 }
 
-/* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number `first`. `packed` has room for some
+/* Rows of c from a chain of a, packed or not, and all of b's columns; b's rows begin at number k0. `packed` has room for some
  * panels, or for the last one where the others stay as they lie. */
-static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t first, int64_t k, T *packed)
+static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t k0, int64_t k, T *packed)
 {
-    int64_t most = PANELS * WIDE;
+    const T *panels = g->panels;
+    const int64_t most = PANELS * WIDE, first = k0 * g->b_row;
     for (int64_t j = 0; j < g->n; j += most) {
         int64_t n = MIN_OF(g->n - j, most), whole = g->room && NAME(far_)(g) ? 0 : n / WIDE * WIDE;
-        if (n > whole) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, k, n - whole);
+        if (n > whole && !panels) NAME(pack_panels_)(packed, g, first + (j + whole) * g->b_col, k, n - whole);
         for (int64_t i = 0; i < n; i += WIDE) {
             p->n = MIN_OF(n - i, WIDE);
             p->c = (T *)g->c + (g->together ? g->runs->c[0] : 0) + j + i;
             p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
-            p->b_row = i < whole ? g->b_row : WIDE;
+            p->b_row = i < whole && !panels ? g->b_row : WIDE;
+            if (panels) p->b = panels + (j + i) * g->panel + k0 / GROUP * WIDE;
             NAME(run_panels_)(g, p);
         }
     }
@@ -410,7 +412,7 @@ static void NAME(block_)(const Block *g)
             .c_row = g->c_row,
             .to = packed ? tiles : INT64_MAX,
             .carry = k0 > 0 || g->carry};
-        NAME(chain_)(g, &p, k0 * g->b_row, k, packed_b);
+        NAME(chain_)(g, &p, k0, k, packed_b);
     }
 }
 

@@ -1,7 +1,7 @@
 /* contract_large: products whose operands are packed first, by all threads, and multiplied then, cell by cell, by all threads.
  * Packed operands lie as contract_tier.h's Cell wants them. Relies on
- * contract_parts, contract_tier, threads. The bits do not depend on cells, parts or threads. */
-#include "contract_parts.h"
+ * panels, contract_tier, threads. The bits do not depend on cells, parts or threads. */
+#include "panels.h"
 
 #define PART_MOST 4096                  /* rows, columns of c at a time */
 #define PACKED_BYTES ((int64_t)4 << 20) /* of both operands at a time, unless one slab of k takes more */
@@ -13,6 +13,7 @@ typedef struct Large {
     Kind a_kind, b_kind;
     int64_t size; /* bytes of an element of what is packed */
     const HostContract *c;
+    const Panels *kept;                  /* of b; NULL: it is packed here */
     int64_t m, n, depth;                 /* of this part; of k as many groups as are packed at a time */
     int64_t batch, batches;              /* at a time */
     int64_t row, column, group;          /* where it begins */
@@ -32,18 +33,20 @@ static void pack_tile(const Large *w, char *to, const char *a, int64_t tile, int
     w->type->pack_a(to + tile * groups * w->type->high * w->size, x, rows, k);
 }
 
-static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t groups, int64_t k)
+static void pack_panel(const Large *w, char *to, const char *b, int64_t panel, int64_t k)
 {
     int64_t first = panel * w->type->wide, n = MIN_OF(w->n - first, w->type->wide);
     Part x = {b + first * w->c->b_col * w->b_kind.bytes, w->c->b_col, w->c->b_row, w->b_kind};
-    w->type->pack_b(to + panel * groups * w->type->wide * w->size, x, k, n);
+    w->type->pack_b(to + panel * w->depth * w->type->wide * w->size, x, k, n);
 }
 
-/* Units: of each batch, of each slab of k, the tiles of a and the panels of b. */
+static int64_t units_of(const Large *w) { return w->tiles + (w->kept ? 0 : w->panels); }
+
+/* Units: of each batch, of each slab of k, the tiles of a and, unless they were kept, the panels of b. */
 static void pack(void *arg, int64_t lo, int64_t hi)
 {
     const Large *w = arg;
-    int64_t units = w->tiles + w->panels, slabs = tree_blocks(w->depth, SLAB);
+    int64_t units = units_of(w), slabs = tree_blocks(w->depth, SLAB);
     for (; lo < hi; lo++) {
         int64_t unit = lo % units, first = lo / units % slabs * SLAB, batch = lo / units / slabs,
                 groups = MIN_OF(w->depth - first, SLAB);
@@ -55,12 +58,18 @@ static void pack(void *arg, int64_t lo, int64_t hi)
             pack_tile(w, w->a + batch * w->a_bytes + first * w->tiles * w->type->high * w->size,
                 (const char *)w->c->a + a * w->a_kind.bytes, unit, groups, k);
         else
-            pack_panel(w, w->b + batch * w->b_bytes + first * w->panels * w->type->wide * w->size,
-                (const char *)w->c->b + b * w->b_kind.bytes, unit - w->tiles, groups, k);
+            pack_panel(w, w->b + batch * w->b_bytes + first * w->type->wide * w->size, (const char *)w->c->b + b * w->b_kind.bytes,
+                unit - w->tiles, k);
     }
 }
 
 /* ---- multiplying ------------------------------------------------------------------------------ */
+
+static const char *panels_here(const Large *w, int64_t batch)
+{
+    if (!w->kept) return w->b + batch * w->b_bytes;
+    return panels_at(w->kept, w->c, w->batch + batch, w->column, w->k + w->group * w->type->group);
+}
 
 /* Cells: of each batch, groups of tiles times groups of panels. */
 static void multiply(void *arg, int64_t lo, int64_t hi)
@@ -71,11 +80,12 @@ static void multiply(void *arg, int64_t lo, int64_t hi)
         int64_t batch = lo / cells, tile = lo % cells / w->across * high, panel = lo % w->across * w->each;
         int64_t at = ((w->batch + batch) * w->c->m + w->row) * w->c->n + w->column;
         w->type->cell(&(Cell){.a = w->a + batch * w->a_bytes,
-            .b = w->b + batch * w->b_bytes,
+            .b = panels_here(w, batch),
             .c = w->to + at * w->size,
             .m = w->m,
             .n = w->n,
             .k = w->depth,
+            .b_panel = w->kept ? w->kept->groups : w->depth,
             .c_row = w->c->n,
             .tile = tile,
             .tile_end = MIN_OF(tile + high, w->tiles),
@@ -93,7 +103,7 @@ static void part(Large *w, int64_t all, int64_t depth)
     w->across = tree_blocks(w->panels, w->each);
     for (w->group = 0, w->carry = false; w->group < all; w->group += depth, w->carry = true) {
         w->depth = MIN_OF(all - w->group, depth);
-        contract_each(w->threads, pack, w, w->batches * tree_blocks(w->depth, SLAB) * (w->tiles + w->panels));
+        contract_each(w->threads, pack, w, w->batches * tree_blocks(w->depth, SLAB) * units_of(w));
         contract_each(w->threads, multiply, w, w->batches * groups * w->across);
     }
 }
@@ -102,10 +112,10 @@ static bool all_batches(Large *w, int64_t batches, Status *st)
 {
     w->tiles = tile_count(w->tier->rows, w->m);
     w->panels = tree_blocks(w->n, w->type->wide);
-    int64_t slab = (w->tiles * w->type->high + w->panels * w->type->wide) * w->size * SLAB;
+    int64_t slab = (w->tiles * w->type->high + (w->kept ? 0 : w->panels * w->type->wide)) * w->size * SLAB;
     int64_t all = tree_blocks(w->end - w->k, w->type->group), depth = MIN_OF(all, MAX_OF(PACKED_BYTES / slab, 1) * SLAB);
     w->a_bytes = w->tiles * w->type->high * depth * w->size;
-    w->b_bytes = w->panels * w->type->wide * depth * w->size;
+    w->b_bytes = w->kept ? 0 : w->panels * w->type->wide * depth * w->size;
     int64_t most = MIN_OF(batches, MAX_OF(PACKED_BYTES / (w->a_bytes + w->b_bytes), 1));
     size_t bytes = (size_t)(most * (w->a_bytes + w->b_bytes));
     Buffer *memory = contract_memory(w->threads, bytes, st);
@@ -123,6 +133,7 @@ static bool all_batches(Large *w, int64_t batches, Status *st)
 bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches, int64_t k, int64_t end, void *to, Status *st)
 {
     Large w = {.threads = threads, .tier = contract_tier(), .type = contract_type(c), .c = c, .k = k, .end = end, .to = to};
+    w.kept = c->keep ? c->keep->panels : NULL;
     w.a_kind = contract_kind(c, (DType)c->type);
     w.b_kind = contract_kind(c, contract_b(c));
     w.size = (int64_t)dtype_bytes(contract_compute(c));

@@ -1,6 +1,6 @@
 /* contract_small: products cut into pieces, each of which packs for itself what is worth it: which pieces, on which threads. Relies
- * on contract_parts, contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
-#include "contract_parts.h"
+ * on panels, contract_tier, threads. The bits do not depend on the pieces, so these may suit the threads at hand. */
+#include "panels.h"
 
 #include <stdatomic.h>
 
@@ -16,6 +16,7 @@ typedef struct Job {
     ThreadPool *threads;
     const HostContract *c;
     const ContractType *type;
+    const Panels *panels; /* of b; NULL: there are none */
     Kind a_kind, b_kind;
     int64_t size;                           /* bytes of an element of c */
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
@@ -38,6 +39,7 @@ static Block piece(const Job *j, int64_t number)
     int64_t a = row * c->a_row + k * c->a_col, b = column * c->b_col + k * c->b_row;
     int64_t a_batch, b_batch;
     batch_offsets(c, batch % j->batches, &a_batch, &b_batch);
+    const Panels *p = j->panels;
     a += a_batch;
     b += b_batch;
     return (Block){.a = (const char *)c->a + a * j->a_kind.bytes,
@@ -52,7 +54,9 @@ static Block piece(const Job *j, int64_t number)
         .b_col = c->b_col,
         .c_row = c->n,
         .a_kind = j->a_kind,
-        .b_kind = j->b_kind};
+        .b_kind = j->b_kind,
+        .panels = p ? panels_at(p, c, batch % j->batches, column, k) : NULL,
+        .panel = p ? p->groups : 0};
 }
 
 /* A block of the plain kernel; of several runs of k the subtrees one after the other (ir/tree.h).
@@ -70,6 +74,7 @@ static size_t plain_block(const Job *j, const Block *g)
     right.a = (const char *)g->a + left.k * g->a_col * j->a_kind.bytes;
     right.b = (const char *)g->b + left.k * g->b_row * j->b_kind.bytes;
     right.c_row = g->n;
+    if (g->panels) right.panels = (const char *)g->panels + left.k / j->type->group * j->type->wide * j->size;
     size_t refused = plain_block(j, &left);
     if (refused != 0) return refused;
     right.c = mem_alloc_aligned(bytes, 64);
@@ -121,8 +126,8 @@ static void cut(Job *j, int threads)
     const HostContract *c = j->c;
     int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
     int64_t wanted = tree_blocks(PIECES * (int64_t)threads, j->batches);
-    bool near = !j->few && c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
-    if (near && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
+    bool near = c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
+    if ((near || j->panels) && !j->few && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
     int64_t strips = tree_blocks(PIECES * (int64_t)threads, j->batches * blocks);
@@ -184,6 +189,7 @@ bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches,
     Job j = {.threads = threads,
         .c = c,
         .type = contract_type(c),
+        .panels = c->keep ? c->keep->panels : NULL,
         .batches = batches,
         .few = is_few(c),
         .parts = 1,

@@ -35,10 +35,12 @@ typedef struct Block {
     void *c;
     int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
     Kind a_kind, b_kind;
-    void *room;       /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
-    const Runs *runs; /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
-    bool together;    /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
-    bool carry;       /* with runs: c is added to */
+    void *room;         /* `block` only, ROOM_BYTES, where `packs` says so; else NULL */
+    const Runs *runs;   /* `block` and `each` only: m rows are in each, and a_col is not used; NULL: one run of rows */
+    bool together;      /* all runs are one run of c, and are packed; BLOCK_ROWS rows at most */
+    bool carry;         /* with runs: c is added to */
+    const void *panels; /* `block` only: b, packed: panels of all columns, each of so many groups of k; NULL: it is not */
+    int64_t panel;
 } Block;
 
 /* A few rows of a, or columns of b: how far apart they lie, and elements of k. */
@@ -48,12 +50,12 @@ typedef struct Part {
     Kind kind;
 } Part;
 
-/* Some tiles of rows and some panels of columns of c[m][n], from operands packed whole, slab after slab of k: of a all tiles
- * [k][high], of b all panels [k][wide]. k counts groups here. */
+/* Some tiles of rows and some panels of columns of c[m][n], from packed operands: of a slab after slab of k, in each all tiles
+ * [k][high]; of b all panels [b_panel][wide]. k counts groups here. */
 typedef struct Cell {
     const void *a, *b;
     void *c;
-    int64_t m, n, k, c_row, tile, tile_end, panel, panel_end;
+    int64_t m, n, k, b_panel, c_row, tile, tile_end, panel, panel_end;
     bool carry; /* c is added to */
 } Cell;
 

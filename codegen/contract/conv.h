@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "contract_parts.h"
+#include "panels.h"
 
 typedef struct Axis {
     int64_t in, taps, out, stride, dilation, low;
@@ -19,6 +19,8 @@ typedef struct Conv {
     const void *with; /* f32 or f64 */
     char *to;         /* likewise */
     const ContractType *kernels;
+    const Panels *panels;          /* of the filters, the right operand of `product`; NULL: there are none */
+    HostContract product;          /* in which each batch is a group */
     int64_t read, size;            /* bytes of an element of x, and of these */
     bool copies;                   /* x is read in copies */
     bool each;                     /* every group has one channel and one filter: lanes run along the groups */

@@ -47,6 +47,9 @@ static void taps(Piece *p, int64_t k, int64_t end)
     }
     p->g.b = (const char *)p->v->with + (k * p->g.b_row + p->column) * p->v->size;
     p->g.k = end - k;
+    if (p->v->panels)
+        p->g.panels = panels_at(p->v->panels, &p->v->product, p->column / p->v->c->o, p->column % p->v->c->o, k),
+        p->g.panel = p->v->panels->groups;
     multiply(p);
 }
 

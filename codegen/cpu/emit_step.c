@@ -154,6 +154,7 @@ static bool set_rows(Entry *e, const Step *next, size_t at)
     const Kernel *k = next && next->kind == STEP_KERNEL && next->joins != 0 ? &entry_program(e)->kernel.at[next->kernel] : NULL;
     const bool joins = k && !step_stays_direct(g, k);
     if (joins) set_args(e, next->buf, k->nbuf);
+    set_field(g, LLVMConstNull(g->ptr), e->contract, at + sizeof(HostRows), 8); /* the host's own */
     set_field(g, joins ? g->kernel_fn[next->kernel] : LLVMConstNull(g->ptr), e->contract, at + offsetof(HostRows, fn), 8);
     if (!joins) return false;
     set_field(g, e->args, e->contract, at + offsetof(HostRows, buf), 8);

@@ -28,6 +28,8 @@ static bool run_matmul(const Run *r)
         c.a_batch[i] = a->stride[i];
         c.b_batch[i] = b->stride[i];
     }
+    Keep keep = {r->panels, r->panels ? b->buffer : NULL, NULL};
+    c.keep = &keep;
     return contract_run(r->threads, &c, r->blas, r->st);
 }
 
@@ -54,6 +56,8 @@ static bool run_conv(const Run *r)
     Buffer *copy[2] = {NULL};
     c.x = in_order(r, x, &copy[0]);
     c.with = c.x ? in_order(r, with, &copy[1]) : NULL;
+    Keep keep = {r->panels, r->panels && !copy[1] ? with->buffer : NULL, NULL};
+    c.keep = &keep;
     const bool ok = c.with && contract_convolve(r->threads, &c, r->st);
     for (int i = 0; i < 2; i++)
         if (copy[i]) buffer_release(copy[i]);
@@ -97,6 +101,6 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
     if (UNLIKELY(
             (def->flags & (OPF_REGION | OPF_EFFECT)) || op == OP_param || op == OP_saved || op == OP_dim_size || op == OP_custom))
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name);
-    const Run r = {c->threads, c->kept, c->blas, op, in, nin, attr, nattr, out, st};
+    const Run r = {c->threads, c->kept, c->blas, c->panels, op, in, nin, attr, nattr, out, st};
     return run_fn[op] ? run_fn[op](&r) : run_lowered(&r);
 }

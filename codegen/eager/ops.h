@@ -12,6 +12,7 @@ typedef struct Run {
     ThreadPool *threads; /* NULL: none */
     Kept *kept;          /* NULL: none */
     bool blas;           /* contract_run */
+    struct PanelCache *panels;
     Op op;
     const View *in;
     uint32_t nin;

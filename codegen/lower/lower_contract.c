@@ -176,6 +176,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_col = b.col;
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
     step->contract.host = host;
+    s->lw->p->asks_host |= host;
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < batch; i++) {
         lower_dim(s->lw, t->dim[i]);
@@ -214,6 +215,7 @@ static bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t
     Step *step = scope_step(s, STEP_HOST);
     step->buf = buf;
     step->host.op = n->op;
+    s->lw->p->asks_host = true;
     step->host.type = graph_type(s->g, n->in[0])->dtype;
     step->host.dim = dim;
     step->host.word = word;

@@ -30,7 +30,6 @@ static _Thread_local struct {
 static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 static int32_t host_convolve(const KilnHost *h, const HostConv *c);
-static int32_t host_convolve(const KilnHost *h, const HostConv *c);
 
 static void missing_inputs_init(kiln *k)
 {
@@ -55,6 +54,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     if (options) memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
     log_open(k);
     if (!k->options.cache_bytes) k->options.cache_bytes = (size_t)1 << 30;
+    k->panels.most = k->options.cache_bytes / 2;
     k->threads = threads_new(k->options.threads);
     if (!k->threads) {
         mem_free(k, sizeof *k);
@@ -200,17 +200,36 @@ static int32_t answer(bool ok, const Status *st)
     return ok ? 0 : (int32_t)st->code;
 }
 
+/* Keeps what is packed of elements at `at` in the buffer of the call's inputs in which they lie, if they do. */
+static Keep keep_of(kiln *k, const void *at)
+{
+    const Thread *t = thread_of(k);
+    const uintptr_t here = (uintptr_t)at;
+    for (uint32_t i = 0; i < t->inputs; i++) {
+        Buffer *b = t->input[i];
+        if (here >= (uintptr_t)b->data && here - (uintptr_t)b->data < b->bytes) return (Keep){&k->panels, b, NULL};
+    }
+    return (Keep){&k->panels, NULL, NULL};
+}
+
 static int32_t host_contract(const KilnHost *h, const HostContract *c)
 {
-    const kiln *k = h->ctx;
+    kiln *k = h->ctx;
     Status st = {0};
-    return answer(contract_run(k->threads, c, k->options.blas, &st), &st);
+    Keep keep = keep_of(k, c->b);
+    HostContract kept = *c;
+    kept.keep = &keep;
+    return answer(contract_run(k->threads, &kept, k->options.blas, &st), &st);
 }
 
 static int32_t host_convolve(const KilnHost *h, const HostConv *c)
 {
+    kiln *k = h->ctx;
     Status st = {0};
-    return answer(contract_convolve(((const kiln *)h->ctx)->threads, c, &st), &st);
+    Keep keep = keep_of(k, c->with);
+    HostConv kept = *c;
+    kept.keep = &keep;
+    return answer(contract_convolve(k->threads, &kept, &st), &st);
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */
@@ -228,6 +247,14 @@ kiln_memory kiln_memory_count(void)
 {
     MemoryCount c = memory_count();
     return (kiln_memory){c.allocations, c.live_blocks, c.live_bytes, c.peak_bytes};
+}
+
+kiln_panels kiln_panels_count(kiln *k)
+{
+    if (!k) return (kiln_panels){0};
+    const PanelCache *c = &k->panels;
+    return (kiln_panels){atomic_load_explicit(&c->bytes, memory_order_relaxed), c->most,
+        atomic_load_explicit(&c->packed, memory_order_relaxed), atomic_load_explicit(&c->used, memory_order_relaxed)};
 }
 
 void kiln_eager(kiln *k, bool on)

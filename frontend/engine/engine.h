@@ -6,6 +6,7 @@
 #include <kiln/kiln.h>
 #include <pthread.h>
 
+#include "../../codegen/contract/keep.h"
 #include "../../codegen/device.h"
 #include "../../ir/infer.h"
 #include "../../runtime/scratch.h"
@@ -129,10 +130,12 @@ struct Thread {
     uint64_t kernels_run, bytes_run; /* eager kernels, and what they read and wrote; for kiln_compare */
     int64_t live_bytes, peak_bytes;  /* of eager tensors' memory */
     kiln_failure failure;
-    bool seen;         /* kiln_error was called while the error was recorded */
-    uint64_t failures; /* counts all failures, also those after the first, so that a trace notices one inside it */
-    char text[640];    /* the error's text */
-    Status refused;    /* why the host table refused what compiled code asked for */
+    bool seen;            /* kiln_error was called while the error was recorded */
+    uint64_t failures;    /* counts all failures, also those after the first, so that a trace notices one inside it */
+    char text[640];       /* the error's text */
+    Buffer *const *input; /* memory of the compiled call that runs, where its products keep what they pack */
+    uint32_t inputs;
+    Status refused; /* why the host table refused what compiled code asked for */
 };
 
 typedef struct BodyRun { /* one of the user's bodies, running */
@@ -188,6 +191,7 @@ struct kiln {
     uint64_t serial; /* of the process: what the thread cache compares */
     kiln *next_open; /* all open engines */
     ThreadPool *threads;
+    PanelCache panels; /* what products packed of buffers' elements */
     KilnHost host;
     pthread_mutex_t lock; /* thread list, variables, functions, compiling */
     Thread *thread_list;

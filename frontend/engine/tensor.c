@@ -180,6 +180,7 @@ void tensor_view(const kiln_tensor *x, View *v)
     memcpy(v->dim, x->type.dim, sizeof v->dim);
     memcpy(v->stride, x->stride, sizeof v->stride);
     v->data = x->data;
+    v->buffer = x->buffer;
 }
 
 kiln_tensor *tensor_contiguous(Thread *t, kiln_site at, kiln_tensor *x)

@@ -75,8 +75,8 @@ static void *workspace(Thread *t, size_t bytes)
 typedef struct Call {
     void **buf; /* pointers to the inputs, then to the results */
     kiln_tensor **result;
-    /* Not of a plain instance: the inputs' memory, which a callback may assign or release, and room for the results' and the
-     * workspace. */
+    Buffer **input; /* the inputs' memory, for products to keep there what they pack; NULL: there are none, and it is not held */
+    /* Not of a plain instance: the same, which a callback may assign or release, and room for the results' and the workspace. */
     Buffer **held;
     uint32_t nheld;
     int64_t *dim; /* values of the program's symbols */
@@ -95,7 +95,8 @@ static bool gather_inputs(
             !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
             return false;
         c->buf[i] = x->data;
-        if (UNLIKELY(c->held)) c->held[c->nheld++] = buffer_retain(x->buffer);
+        if (c->input) c->input[i] = x->buffer;
+        if (UNLIKELY(c->held)) c->nheld++, buffer_retain(x->buffer);
     }
     return true;
 }
@@ -165,8 +166,14 @@ static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, 
     size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
     if (bytes && !(work = workspace(t, bytes))) return no_workspace(t, at, f, bytes), -1;
     bool busy = t->work_busy;
+    Buffer *const *outer = t->input;
+    const uint32_t outers = t->inputs;
     t->work_busy = true;
+    t->input = c->input;
+    t->inputs = c->input ? inst->traced.nsource : 0;
     int32_t rc = inst->entry(c->buf, c->dim, work, host);
+    t->input = outer;
+    t->inputs = outers;
     t->work_busy = busy;
     if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
     return rc;
@@ -230,7 +237,10 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = inst->sizes ? inst->program->symbol.len : 0;
     size_t slots = (size_t)buffers + symbols + (inst->sizes ? inst->nsize : 0);
-    if (UNLIKELY(!inst->plain)) slots += buffers + 1 + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    if (UNLIKELY(!inst->plain))
+        slots += buffers + 1 + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    else if (inst->program->asks_host)
+        slots += inst->traced.nsource;
     int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
     if (UNLIKELY(!at_slot)) return false;
     _Static_assert(sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0, "all in one array");
@@ -242,8 +252,9 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->stack = NULL;
     c->nheld = 0;
     if (UNLIKELY(inst->sizes)) c->size = at_slot, at_slot += inst->nsize;
+    c->input = inst->program->asks_host || !inst->plain ? (Buffer **)at_slot : NULL;
     if (LIKELY(inst->plain)) return true;
-    c->held = (Buffer **)at_slot;
+    c->held = c->input;
     if (inst->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
     return true;
 }

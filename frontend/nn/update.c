@@ -309,7 +309,10 @@ static void run_one(Thread *t, Staging *p, UpdateRule *rule, const void *user, i
         eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, p->gradient);
         j.gradient = p->gradient;
     }
-    for (int s = 0; s < u->states; s++) j.to[s] = staged[s] ? staged[s]->data : u->state[s]->value->data;
+    for (int s = 0; s < u->states; s++) {
+        j.to[s] = staged[s] ? staged[s]->data : u->state[s]->value->data;
+        if (!staged[s]) buffer_changes(u->state[s]->value->buffer);
+    }
     if (n > BLOCK && t->k->threads)
         threads_run(t->k->threads, run_block, &j, n, BLOCK);
     else if (n > 0)

@@ -69,7 +69,7 @@ typedef struct kiln_options {
      * OpenBLAS, called on one thread at a time, with sums in its own order (docs/numerics.md). The shared library libopenblas.so.0
      * is opened at the first such product, and its own threads are set to one; KILN_EUNSUPPORTED if it is not there. */
     bool blas;
-    size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB */
+    size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB. Half as much again may go to kiln_panels_count's. */
     /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
     void *parallel_user;
@@ -104,6 +104,14 @@ typedef struct kiln_allocator {
 KILN_API void kiln_set_allocator(const kiln_allocator *a);
 typedef struct kiln_memory { uint64_t allocations; int64_t live_blocks, live_bytes, peak_bytes; } kiln_memory;
 KILN_API kiln_memory kiln_memory_count(void);
+/* Right operands of products, and filters of convolutions, that the engine keeps packed: from the second product that reads the same
+ * elements of a tensor or variable in the same way, until these are written or released; borrowed memory never. They take up to half
+ * of cache_bytes; what would take more is packed anew for each product. The bits are the same. */
+typedef struct kiln_panels {
+    size_t bytes, most;    /* now, and allowed */
+    uint64_t packed, used; /* how many were packed, and how many products found theirs */
+} kiln_panels;
+KILN_API kiln_panels kiln_panels_count(kiln *k); /* zeros if k is NULL */
 
 /* ---- errors -------------------------------------------------------------------------------------------------- */
 typedef enum kiln_code {
