@@ -254,7 +254,9 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 # The tests of the public interface, once more with engines on the device of tests/late.h; those that take longest only in test-full.
 LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(shell grep -lE 'front\.h|values\.h' $(TEST_C)))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
-TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL))
+# And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
+NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
+TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL)
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)

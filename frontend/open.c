@@ -38,6 +38,11 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     if (k->options.threads < 0)
         fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: threads is %d; it must be 0 (one per core) or more",
             k->options.threads);
+    if (!compiling_known(k->options.compile)) {
+        fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: compile is %d; it must be 0 or a kiln_compiling",
+            (int)k->options.compile);
+        k->compile = KILN_WAIT;
+    }
     return k;
 }
 

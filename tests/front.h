@@ -19,6 +19,12 @@ static inline int front_setup(void **state)
     return (*state = kiln_open(NULL)) ? 0 : -1;
 }
 
+/* For tests that ask about compiled code: an engine whose functions wait for it, whatever KILN_COMPILE says. */
+static inline int front_setup_waiting(void **state)
+{
+    return (*state = kiln_open(&(kiln_options){.compile = KILN_WAIT})) ? 0 : -1;
+}
+
 static inline int front_teardown(void **state)
 {
     return kiln_close(*state); /* non-zero: an error that the test did not expect */
@@ -34,7 +40,7 @@ static inline void front_doubles(kiln *k, kiln_tensor *const *in, kiln_tensor **
 /* Whether traced functions compile here: the LLVM module is at hand. */
 static inline bool front_has_llvm(void)
 {
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
     kiln_call(kiln_function_new(k, front_doubles, NULL, NULL), kiln_scalar(k, KILN_F32, 1));
     bool there = kiln_error(k)->code != KILN_EDEVICE;
     kiln_clear(k);
@@ -52,6 +58,7 @@ static inline int front_needs_llvm(void **state)
 }
 
 #define FRONT_TEST(f) cmocka_unit_test_setup_teardown(f, front_setup, front_teardown)
+#define WAIT_TEST(f) cmocka_unit_test_setup_teardown(f, front_setup_waiting, front_teardown)
 
 #define assert_ok(k)                                                                                                  \
     do                                                                                                                \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
+# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h; never:PROGRAM: with calls that are interpreted), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
 # examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
 # Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
 # Relies on bash, awk and coreutils. Never builds.
@@ -51,7 +51,10 @@ reasons()
 one()
 {
     local test=$1 name log status passed failed skipped tallied late=
-    case $test in late:*) late=late- test=${test#late:} && export KILN_TEST_DEVICE=late ;; esac
+    case $test in
+        late:*) late=late- test=${test#late:} && export KILN_TEST_DEVICE=late ;;
+        never:*) late=never- test=${test#never:} && export KILN_COMPILE=never ;;
+    esac
     name=${test#"$BUILD"/} name=${name#tests/} name=$late${name//\//-}
     log=$logs/$name.log
     case $test in
@@ -97,6 +100,7 @@ mkdir -p "$logs" && rm -f "$logs"/*.count "$logs"/*.report || exit 1 # the logs 
 sum() { cat "$@" 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped", p, f, s }'; }
 summary=$(sum "$logs"/*.count)
 compgen -G "$logs/late-*.count" >/dev/null && echo "of these on the late device: $(sum "$logs"/late-*.count)"
+compgen -G "$logs/never-*.count" >/dev/null && echo "of these interpreted: $(sum "$logs"/never-*.count)"
 reported=$(find "$logs" -name '*.count' | wc -l)
 failures=$(find "$logs" -name '*.report' -exec grep -l '^FAILED' {} + | sort)
 if [ -n "$failures" ]; then

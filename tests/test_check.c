@@ -97,9 +97,9 @@ static void disagreements_and_errors_are_zero(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(what_can_be_decided_is),
+        WAIT_TEST(what_can_be_decided_is),
         FRONT_TEST(what_cannot_be_decided_is_no_disagreement),
-        FRONT_TEST(disagreements_and_errors_are_zero),
+        WAIT_TEST(disagreements_and_errors_are_zero),
     };
     return cmocka_run_group_tests_name("check", tests, front_needs_llvm, NULL);
 }

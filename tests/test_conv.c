@@ -282,7 +282,7 @@ static long long work_of(const Case *x, kiln_body *body, int wanted)
     assert_non_null(mkdtemp(folder));
     setenv("KILN_DUMP", "program", 1);
     setenv("KILN_DUMP_DIR", folder, 1);
-    kiln_function *f = kiln_function_new(k, body, (Case *)(uintptr_t)x, &(kiln_function_options){.no_blas = true, .name = "f"});
+    kiln_function *f = kiln_function_new(k, body, (Case *)(uintptr_t)x, &(kiln_function_options){.no_blas = true, .name = "f", .compile = KILN_WAIT});
     kiln_call_all(f, KILN_IN(in[0], in[1]), out, 1);
     assert_ok(k);
     kiln_function_free(f);
@@ -440,7 +440,7 @@ static void far_steps(void **state)
     }
     if (!compiles()) return;
     Case wide = {.o = {.stride = {far / 2}, .dilation = {far}, .pad = {{far, far - 1}}}};
-    kiln_function *f = kiln_function_new(k, forward, &wide, &(kiln_function_options){.name = "wide", .no_blas = true});
+    kiln_function *f = kiln_function_new(k, forward, &wide, &(kiln_function_options){.name = "wide", .no_blas = true, .compile = KILN_WAIT});
     FAILS(kiln_call(f, kiln_ones(k, KILN_F32, S(1, 1, 2)), kiln_ones(k, KILN_F32, S(2, 2, 1))), KILN_EUNSUPPORTED,
         "conv: without the host's kernels, its windows would reach beyond 2^48");
 }

@@ -339,7 +339,7 @@ int main(void)
         FRONT_TEST(fusion_moves_no_effect),
         FRONT_TEST(failed_calls_change_nothing),
         FRONT_TEST(same_errors_eager_and_compiled),
-        FRONT_TEST(bounded_sizes),
+        WAIT_TEST(bounded_sizes),
         cmocka_unit_test(records_are_the_same_when_traced_again),
     };
     int failed = cmocka_run_group_tests_name("effects, eager", eager, open_page, close_page);

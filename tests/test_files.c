@@ -66,7 +66,7 @@ static int set_up(void **state)
 {
     (void)state;
     snprintf(folder, sizeof folder, "/tmp/kiln-files-%ld", (long)getpid());
-    k = kiln_open(NULL);
+    k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
     return k && mkdir(folder, 0700) == 0 ? 0 : -1;
 }
 

@@ -361,7 +361,7 @@ static void run(const Program *p, kiln_dtype t, int count)
     assert_non_null(mkdtemp(folder));
     setenv("KILN_DUMP", "program", 1);
     setenv("KILN_DUMP_DIR", folder, 1);
-    kiln *k = kiln_open(&(kiln_options){.threads = count});
+    kiln *k = kiln_open(&(kiln_options){.threads = count, .compile = KILN_WAIT});
     {
         KILN_SCOPE(k);
         kiln_tensor *in[3], *eager[2], *compiled[2];

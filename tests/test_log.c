@@ -138,7 +138,7 @@ static void dumps_that_come_to_nothing_are_told(void **state)
     setenv("KILN_DUMP", "ir,irr", 1);
     setenv("KILN_DUMP_DIR", "/nowhere/at/all", 1);
     listen();
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
     kiln_call(kiln_function_new(k, twice, NULL, &(kiln_function_options){.name = "twice"}), kiln_ones(k, KILN_F32, KILN_SHAPE(2)));
     bool absent = kiln_failed(k);
     kiln_clear(k);

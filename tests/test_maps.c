@@ -79,6 +79,6 @@ static void eager_maps_no_llvm_and_tracing_does(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(eager_maps_no_llvm_and_tracing_does)};
+    const struct CMUnitTest tests[] = {WAIT_TEST(eager_maps_no_llvm_and_tracing_does)};
     return cmocka_run_group_tests_name("maps", tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PROGRAMS = 300, MOST_BYTES = 4096, MOST_FAILURES = 8, RUNS = 3 /* eager, traced, from the cache */ };
+enum { PROGRAMS = 300, MOST_BYTES = 4096, MOST_FAILURES = 8, RUNS = 4 /* eager, traced, from the cache, interpreted */ };
 
 typedef struct Bytes {
     kiln_dtype dtype;
@@ -152,7 +152,7 @@ static void tell(uint64_t seed, const char *what, kiln_function *f, Program *p, 
 {
     static Outcome again;
     kiln *k = kiln_engine(start[0]);
-    static const char *const name[RUNS] = {"eagerly", "traced", "from the cache"};
+    static const char *const name[RUNS] = {"eagerly", "traced", "from the cache", "interpreted"};
     printf("seed %llu: %s, eagerly and %s\n", (unsigned long long)seed, what, name[at]);
     for (int i = 0; i < RUNS; i++) {
         printf(" %s: %s\n", name[i], o[i].ok ? "ok" : o[i].text);
@@ -192,11 +192,13 @@ static void one_seed(uint64_t seed)
             start[i] = program_tensor(k, &d);
             p.variable[i] = kiln_variable_new(k, "v", start[i]);
         }
-        kiln_function *f = kiln_function_new(k, program_body, &p, &(kiln_function_options){.name = "program", .inputs_count = INPUTS, .outputs = OUTPUTS});
+        kiln_function_options like = {.name = "program", .inputs_count = INPUTS, .outputs = OUTPUTS}, interpreted = like;
+        interpreted.compile = KILN_NEVER;
+        kiln_function *f = kiln_function_new(k, program_body, &p, &like), *g = kiln_function_new(k, program_body, &p, &interpreted);
         assert_ok(k);
         for (int i = 0; i < RUNS; i++) {
             kiln_eager(k, i == 0);
-            run_once(k, f, &p, start, in, &o[i]);
+            run_once(k, i == RUNS - 1 ? g : f, &p, start, in, &o[i]);
         }
         for (int i = 1; i < RUNS; i++) {
             const char *what = difference(&o[0], &o[i]);
@@ -218,6 +220,7 @@ static void one_seed(uint64_t seed)
         for (int i = 0; i < DOES_COUNT; i++) total.did[i] += p.did[i] != 0;
         program_free_functions(&p);
         kiln_function_free(f);
+        kiln_function_free(g);
         kiln_clear(k);
     }
     kiln_close(k);

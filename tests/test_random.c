@@ -1,5 +1,5 @@
 /* Random graphs, every op of ops.def many times over: eager against the reference interpreter, node by node and over whole graphs;
- * odd layouts against plain ones; what the passes make of a graph, and compiled code, against eager, bit for bit. Text round trips,
+ * odd layouts against plain ones; what the passes make of a graph, interpreted and compiled calls, against eager, bit for bit. Text round trips,
  * the verifier after every pass. KILN_TEST_FULL=1: many more graphs. KILN_TEST_SEED=n or n-m: those graphs alone.
  * KILN_TEST_DEPTH=n: a node that is wrong is shown with n steps of what it depends on. */
 #include <math.h>
@@ -13,12 +13,13 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "random_graph.h"
+#include "text_run.h"
 
 #define FIRST_SEED 1000
 #define MOST_FAILURES 5
 
-typedef enum Mode { MODE_PASSES, MODE_COMPILED, MODE_EMITTED, MODES } Mode;
-static const char *const mode_name[MODES] = {"after the passes", "compiled", "compiled, its products emitted"};
+typedef enum Mode { MODE_PASSES, MODE_INTERPRETED, MODE_COMPILED, MODE_EMITTED, MODES } Mode;
+static const char *const mode_name[MODES] = {"after the passes", "interpreted", "compiled", "compiled, its products emitted"};
 
 typedef struct Case {
     Arena *arena;
@@ -39,6 +40,7 @@ static struct {
 static const int64_t extents[] = {0, 1, 7, 8, 9, 31, 32, 33, 257, 4097, 16385};
 
 static ThreadPool *threads;
+static kiln *interpreting;
 static uint64_t running; /* seed, for when it crashes */
 
 static GraphRun runner(Case *c, bool host_products, uint64_t odd)
@@ -147,6 +149,7 @@ static bool run_mode(Case *c, Mode mode, Module *m, const void *const *in, void 
     int64_t *symbol = arena_zeros(c->arena, m->dims.expr.len + 1u, sizeof *symbol);
     if (n != DIM_BAD) symbol[-1 - n] = c->rg.symbol[0];
     r.symbol = symbol;
+    if (mode == MODE_INTERPRETED) return text_run(&r, interpreting, m, in, result);
     if (mode != MODE_PASSES) return graph_compiled(&r, m, in, result);
     static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .threads = true};
     void **all;
@@ -386,6 +389,7 @@ static void check_graph(void *arg)
     check_whole(&c);
     check_layouts(&c);
     check_mode(&c, MODE_PASSES);
+    check_mode(&c, MODE_INTERPRETED);
     if (!task->compile) return;
     total.compiled++;
     check_mode(&c, MODE_COMPILED);
@@ -441,6 +445,7 @@ static void random_graphs(void **state)
     const bool full = getenv("KILN_TEST_FULL") != NULL, compiler = graph_can_compile();
     const uint64_t graphs = full ? 8000 : 300, every = full ? 1 : 3;
     threads = threads_new(2);
+    interpreting = kiln_open(&(kiln_options){.threads = 2, .compile = KILN_NEVER});
     if (one != NULL) {
         char *dash;
         uint64_t first = strtoull(one, &dash, 10), last = *dash == '-' ? strtoull(dash + 1, NULL, 10) : first;
@@ -448,12 +453,14 @@ static void random_graphs(void **state)
         report();
         assert_int_equal(total.failures, 0);
         threads_free(threads);
+    kiln_close(interpreting);
         return;
     }
     if (!compiler) printf("no LLVM module: nothing is compiled\n");
     for (uint64_t i = 0; (i < graphs || (i < 4 * graphs && seldom(full ? 50 : 2))) && total.failures < MOST_FAILURES; i++)
         one_seed(FIRST_SEED + i, compiler && i / 2 % every == 0);
     threads_free(threads);
+    kiln_close(interpreting);
     report();
     if (total.failures != 0) fail_msg("%u failures", total.failures);
     for (int op = OP_none + 1; op < OP_COUNT; op++)

@@ -86,6 +86,6 @@ static void segments_keep_less(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(segments_keep_less)};
+    const struct CMUnitTest tests[] = {WAIT_TEST(segments_keep_less)};
     return cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

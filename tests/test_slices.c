@@ -106,6 +106,6 @@ static void work_grows_with_the_steps(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(same_bits), FRONT_TEST(work_grows_with_the_steps)};
+    const struct CMUnitTest tests[] = {FRONT_TEST(same_bits), WAIT_TEST(work_grows_with_the_steps)};
     return cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

@@ -128,13 +128,29 @@ static bool computes_with(const Program *p, Dim symbol)
     return any;
 }
 
+/* An interpreted graph does not say beforehand which sizes it reads. */
+static bool all_known(Thread *t, kiln_site at, const Instance *inst)
+{
+    const Traced *traced = &inst->traced;
+    for (uint32_t s = 0; s < traced->module->dims.expr.len; s++) {
+        const DimExpr *e = &traced->module->dims.expr.at[s];
+        bool known = e->kind != DIM_SYMBOL || e->made || e->lo == e->hi;
+        for (uint32_t i = 0; i < traced->narg; i++)
+            for (int d = 0; d < traced->arg[i].rank; d++) known = known || traced->arg[i].dim[d] == -1 - (Dim)s;
+        if (!known) return unknown(t, at, e);
+    }
+    return true;
+}
+
 /* Those that the program computes with are known. What a module declares and does not use needs no value. */
 static bool symbols_known(Thread *t, kiln_site at, const Instance *inst)
 {
-    const Program *p = inst->program;
+    const Code *code = inst->code;
+    if (!code) return all_known(t, at, inst);
+    const Program *p = code->program;
     for (uint32_t s = 0; s < p->symbol.len; s++) {
-        bool known = inst->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
-        for (uint32_t i = 0; i < inst->nbinding; i++) known = known || inst->binding[i].symbol == s;
+        bool known = code->known[s] >= 0 || !computes_with(p, p->symbol.at[s]);
+        for (uint32_t i = 0; i < code->nbinding; i++) known = known || code->binding[i].symbol == s;
         if (!known) return unknown(t, at, &p->module->dims.expr.at[-1 - p->symbol.at[s]]);
     }
     return true;
@@ -185,8 +201,8 @@ static int run(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_t
     size_t bytes = (inst->traced.narg + inst->traced.nresult + 1) * sizeof(kiln_tensor *);
     kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + inst->traced.narg : NULL;
     if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
-    bool ok = x && resolve(t, at, inst, in, x) && instance_build(t, at, f, inst, -1) && symbols_known(t, at, inst) &&
-              instance_results(t, at, f, inst, x, result, NULL);
+    bool ok = x && resolve(t, at, inst, in, x) && instance_begin(t, at, f, inst) && symbols_known(t, at, inst) &&
+              instance_results(t, at, f, inst, x, result);
     for (int i = 0; i < cap; i++) {
         out[i] = ok && i < (int)inst->traced.nresult ? result[i] : &t->k->poison;
         if (tensor_ok(out[i])) kiln_keep(out[i]);

@@ -154,7 +154,7 @@ static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Valu
     kiln_tensor **result = ok ? mem_zeros(inst->traced.nresult, sizeof *result) : NULL;
     if (ok && !result) fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), ok = false;
     c->t->quiet++;
-    ok = ok && instance_results(c->t, c->at, c->f, inst, c->in, result, NULL);
+    ok = ok && instance_results(c->t, c->at, c->f, inst, c->in, result);
     c->t->quiet--;
     double largest = 0;
     for (uint32_t i = 0; ok && i < inst->traced.nresult && !*differs; i++)
@@ -194,6 +194,8 @@ static bool against_compiled(Check *c)
     return true;
 }
 
+static bool compiles_not(const kiln_function *f) { return f->k->options.no_compile || f->compile == KILN_NEVER; }
+
 /* ---- the whole ------------------------------------------------------------------------------------------------------------ */
 static bool source_values(Check *c)
 {
@@ -211,7 +213,7 @@ static bool source_values(Check *c)
 static kiln_verdict told(const Check *c)
 {
     const uint32_t values = entry_graph(&c->traced)->value.len - 1;
-    const bool alone = c->t->k->options.no_compile; /* eager code, and nothing to hold it against but the reference */
+    const bool alone = compiles_not(c->f); /* eager code, and nothing to hold it against but the reference */
     if (c->undecided && c->report)
         fprintf(c->report,
             "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64
@@ -228,13 +230,17 @@ static kiln_verdict told(const Check *c)
 static kiln_verdict check_traced(Check *c)
 {
     uint32_t n = entry_graph(&c->traced)->value.len;
-    CheckRun run = {.t = c->t, .at = c->at, .judge = judge, .user = c};
+    ScratchMark mark = scratch_mark(&c->t->scratch);
+    int64_t *symbol = SCRATCH(c->t, c->at, int64_t, c->traced.module->dims.expr.len); /* of loops alone: all else is exact */
+    Interpreter run = {
+        .t = c->t, .at = c->at, .name = "check", .device = c->traced.device, .symbol = symbol, .judge = judge, .user = c};
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
-    bool ok = source_values(c) && check_run(&run, entry_graph(&c->traced), c->value) &&
-              (c->t->k->options.no_compile || against_compiled(c));
+    bool ok = symbol && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value) &&
+              (compiles_not(c->f) || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);
+    scratch_reset(&c->t->scratch, mark);
     return verdict;
 }
 

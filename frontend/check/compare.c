@@ -92,6 +92,7 @@ typedef struct Comparison {
     kiln_tensor *const *in;
     int nin;
     Instance *inst;
+    const Code *code;
     Snapshot start;
     Side side[2];      /* eager, graph */
     kiln_tensor **out; /* the results of the running call */
@@ -115,9 +116,9 @@ static bool observe(Comparison *c, int which)
     int64_t live = t->live_bytes;
     t->peak_bytes = live;
     bool ok = run_once(c, which, c->out);
-    s->peak = which ? c->inst->program->workspace : t->peak_bytes - live;
-    s->kernels = which ? c->inst->program->launches : (double)(t->kernels_run - kernels);
-    s->bytes = which ? (double)c->inst->program->moved : (double)(t->bytes_run - bytes);
+    s->peak = which ? c->code->program->workspace : t->peak_bytes - live;
+    s->kernels = which ? c->code->program->launches : (double)(t->kernels_run - kernels);
+    s->bytes = which ? (double)c->code->program->moved : (double)(t->bytes_run - bytes);
     for (int i = 0; ok && i < function_outputs(c->f); i++) s->out[i] = kiln_own(c->out[i]);
     for (uint32_t i = 0; ok && i < c->start.n; i++) s->state[i] = kiln_own(c->start.variable[i]->value);
     kiln_scope_close(&scope);
@@ -232,7 +233,7 @@ static void print_table(FILE *to, const Comparison *c)
     fprintf(to, "%-34s %12s %12s\n", "peak temporary memory", bytes_text((double)e->peak, a, sizeof a),
         bytes_text((double)g->peak, b, sizeof b));
     fprintf(to, "%-34s %12s %12s\n", "first call (trace + compile)", "",
-        time_text(c->inst->traced.seconds + c->inst->compile_seconds, b, sizeof b));
+        time_text(c->inst->traced.seconds + c->code->seconds, b, sizeof b));
     if (c->differ)
         fprintf(to, "%-34s %g (%" PRId64 " elements differ; kiln_check says where)\n", "largest difference", c->largest, c->differ);
     else
@@ -250,7 +251,7 @@ static void print_json(FILE *to, const Comparison *c)
         "\"eager_bytes\": %.0f, \"graph_bytes\": %.0f, \"eager_peak_bytes\": %" PRId64 ", \"graph_peak_bytes\": %" PRId64
         ", \"first_call_seconds\": %.6g, \"elements_that_differ\": %" PRId64 "}\n",
         name.failed ? "null" : name.at, e->seconds, g->seconds, e->seconds / g->seconds, e->kernels, g->kernels, e->bytes, g->bytes,
-        e->peak, g->peak, c->inst->traced.seconds + c->inst->compile_seconds, c->differ);
+        e->peak, g->peak, c->inst->traced.seconds + c->code->seconds, c->differ);
     text_free(&name);
 }
 
@@ -287,6 +288,7 @@ bool kiln_compare_sized(
     ScratchMark mark = scratch_mark(&t->scratch);
     bool entered = call_enter(t, at, f);
     bool ok = entered && (c->inst = function_instance(t, at, f, in, nin));
+    ok = ok && (c->code = instance_compiled(t, at, f, c->inst));
     if (ok && !(ok = snapshot_take(&c->start, c->inst))) fail(t, at, KILN_EMEMORY, "compare: no memory");
     ok = ok && make_sides(c) && observe(c, 0) && observe(c, 1);
     if (ok) {

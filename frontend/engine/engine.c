@@ -46,6 +46,21 @@ static bool asked_for(const char *name)
     return value && *value && *value != '0';
 }
 
+/* The word of KILN_COMPILE; 0: none. */
+static kiln_compiling compiling_asked_for(kiln *k)
+{
+    static const struct {
+        const char *word;
+        kiln_compiling is;
+    } words[] = {{"wait", KILN_WAIT}, {"never", KILN_NEVER}};
+    const char *value = getenv("KILN_COMPILE");
+    if (!value || !*value) return 0;
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strcmp(value, words[i].word) == 0) return words[i].is;
+    log_line(k, "KILN_COMPILE=%s: it must be wait or never", value);
+    return 0;
+}
+
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
 {
     kiln *k = mem_zeros(1, sizeof *k);
@@ -78,6 +93,8 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     open_engines = k;
     pthread_mutex_unlock(&open_lock);
     k->retrace = asked_for("KILN_RETRACE");
+    k->compile = k->options.compile ? k->options.compile : compiling_asked_for(k);
+    if (!k->compile) k->compile = KILN_WAIT;
     k->checked = k->options.checked || asked_for("KILN_CHECKED");
     return k;
 }

@@ -114,6 +114,7 @@ struct Thread {
     kiln_tape *tape;                     /* innermost open tape */
     kiln_tape *closed_tapes;             /* closed by their scopes, handles perhaps still about */
     uint32_t recording;                  /* the number of open tapes that record eager code */
+    bool own_products;                   /* what runs has products of its own, whatever .blas says */
     Trace *trace;                        /* innermost running trace; NULL: eager */
     LastIf last_if;
     struct BodyRun *body;       /* innermost running (trace/body.c) */
@@ -212,6 +213,7 @@ struct kiln {
     kiln_tensor poison;     /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
+    kiln_compiling compile;        /* of functions that do not say */
     _Atomic bool starved;          /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws;    /* from the engine's own generator (random.c) */
     uint32_t unseen_errors;        /* of threads that never cleared theirs, counted at close */
@@ -224,6 +226,8 @@ typedef struct CustomGradient {
     void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *);
     void *user;
 } CustomGradient;
+
+static inline bool compiling_known(kiln_compiling c) { return c == 0 || c == KILN_WAIT || c == KILN_NEVER; }
 
 /* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
 Thread *thread_of(kiln *k);

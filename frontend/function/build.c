@@ -5,27 +5,28 @@
 #include "../../passes/pass.h"
 
 typedef struct Build {
-    kiln_function *f;
-    Instance *inst;
+    const kiln_function *f;
+    const Traced *traced;
+    Code *code;
     int stop_after;
-    Status st;
+    Status *st;
 } Build;
 
 /* Which sizes of which arguments tell the symbols; one that can have a single value needs none. */
-static void bind_symbols(Instance *inst)
+static void bind_symbols(const Traced *traced, Code *code)
 {
     uint32_t n = 0;
-    const Program *p = inst->program;
-    inst->binding = ARENA_ARRAY(&inst->traced.arena, Binding, inst->sizes ? inst->traced.narg * MAX_RANK + 1 : 1);
-    for (uint32_t i = 0; i < inst->traced.narg && inst->sizes; i++)
-        for (uint32_t d = 0; d < inst->traced.arg[i].rank; d++)
-            for (uint32_t s = 0; s < p->symbol.len && inst->traced.arg[i].dim[d] < 0; s++)
-                if (p->symbol.at[s] == inst->traced.arg[i].dim[d]) inst->binding[n++] = (Binding){i, d, s};
-    inst->nbinding = n;
-    inst->known = ARENA_ARRAY(&inst->traced.arena, int64_t, p->symbol.len + 1);
+    const Program *p = code->program;
+    code->binding = ARENA_ARRAY(&code->arena, Binding, code->sizes ? traced->narg * MAX_RANK + 1 : 1);
+    for (uint32_t i = 0; i < traced->narg && code->sizes; i++)
+        for (uint32_t d = 0; d < traced->arg[i].rank; d++)
+            for (uint32_t s = 0; s < p->symbol.len && traced->arg[i].dim[d] < 0; s++)
+                if (p->symbol.at[s] == traced->arg[i].dim[d]) code->binding[n++] = (Binding){i, d, s};
+    code->nbinding = n;
+    code->known = ARENA_ARRAY(&code->arena, int64_t, p->symbol.len + 1);
     for (uint32_t s = 0; s < p->symbol.len; s++) {
         const DimExpr *e = &p->module->dims.expr.at[-1 - p->symbol.at[s]];
-        inst->known[s] = e->lo == e->hi ? e->lo : -1;
+        code->known[s] = e->lo == e->hi ? e->lo : -1;
     }
 }
 
@@ -76,45 +77,64 @@ Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Statu
 static void build_body(void *arg)
 {
     Build *b = arg;
-    Instance *inst = b->inst;
+    Code *code = b->code;
+    const Traced *traced = b->traced;
     BuildOptions o = {.stop_after = b->stop_after, .dump = b->f->name};
-    inst->backend = device_backend(inst->traced.device, &b->st);
-    if (!inst->backend || !inst->backend->target(&o.target, &b->st)) return;
+    code->backend = device_backend(traced->device, b->st);
+    if (!code->backend || !code->backend->target(&o.target, b->st)) return;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
-    inst->program = module_to_program(inst->traced.module, &inst->traced.arena, &o, &b->st);
-    if (!inst->program) return;
+    Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
+    code->program = module_to_program(m, &code->arena, &o, b->st);
+    if (!code->program) return;
     CompileOptions c = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
-    inst->compiled = inst->backend->compile(inst->program, &c, &b->st);
-    if (!inst->compiled) return;
-    inst->entry = inst->backend->entry(inst->compiled);
-    inst->sizes = inst->backend->sizes(inst->compiled);
-    inst->plain = inst->traced.device == HOST && !inst->program->calls_back && !inst->program->nstack;
-    inst->nsize = program_sizes(inst->program);
-    bind_symbols(inst);
-    const Graph *g = inst->traced.module->graph.at[0];
-    inst->result = ARENA_ARRAY(&inst->traced.arena, Type, g->result.len);
-    for (uint32_t i = 0; i < g->result.len; i++) inst->result[i] = *graph_type(g, g->result.at[i]);
+    code->compiled = code->backend->compile(code->program, &c, b->st);
+    if (!code->compiled) return;
+    code->entry = code->backend->entry(code->compiled);
+    code->sizes = code->backend->sizes(code->compiled);
+    code->plain = traced->device == HOST && !code->program->calls_back && !code->program->nstack;
+    code->nsize = program_sizes(code->program);
+    bind_symbols(traced, code);
+    code->bytes = code->arena.used + code->backend->code_bytes(code->compiled);
+}
+
+static void code_free(Code *code)
+{
+    if (!code) return;
+    if (code->compiled) code->backend->release(code->compiled);
+    arena_free(&code->arena);
+    mem_free(code, sizeof *code);
+}
+
+static Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, Status *st)
+{
+    Code *code = mem_zeros(1, sizeof *code);
+    if (!code) return status_fail(st, ST_MEMORY, "%s: no memory", f->name), NULL;
+    arena_init(&code->arena);
+    Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .st = st};
+    double start = clock_seconds();
+    bool ok = arena_try(&code->arena, st, build_body, &b) && !st->code && code->entry;
+    code->seconds = clock_seconds() - start;
+    if (ok) return code;
+    if (!st->code) status_fail(st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
+    code_free(code);
+    return NULL;
 }
 
 bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after)
 {
     if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine does not compile (.no_compile)", f->name), false;
-    Build b = {.f = f, .inst = inst, .stop_after = stop_after};
-    double start = clock_seconds();
-    bool ok = arena_try(&inst->traced.arena, &b.st, build_body, &b) && !b.st.code && inst->entry;
-    inst->compile_seconds = clock_seconds() - start;
-    if (!ok) {
-        if (!b.st.code) status_fail(&b.st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
-        fail_status(t, at, &b.st);
-    }
-    return ok;
+    Status st = {0};
+    Code *code = inst->lives || instance_ready(t, at, inst) ? code_build(f, &inst->traced, stop_after, &st) : NULL;
+    if (st.code) fail_status(t, at, &st);
+    atomic_store_explicit(&inst->code, code, memory_order_release);
+    return code;
 }
 
 void instance_free(Instance *inst)
 {
     if (!inst) return;
     device_wait(inst->traced.device); /* calls of it may still run there */
-    if (inst->compiled) inst->backend->release(inst->compiled);
+    code_free(inst->code);
     if (inst->saving != inst) instance_free(inst->saving);
     if (inst->of) inst->traced.nsource = 0; /* the literals are the other's */
     traced_free(&inst->traced);

@@ -5,28 +5,30 @@
 #include "function.h"
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
-/* Finds the values of the instance's symbols, in the order of Program.symbol. False, and recorded: two sizes disagree about one
- * symbol. */
-static bool instance_bind(
-    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, int64_t *dim)
+bool sizes_disagree(Thread *t, kiln_site at, const kiln_function *f, const DimTable *dims, Dim symbol, int64_t is, int64_t have,
+    uint32_t argument, uint32_t axis)
 {
-    for (uint32_t i = 0; i < inst->program->symbol.len; i++) dim[i] = inst->known[i];
-    for (uint32_t i = 0; i < inst->nbinding; i++) {
-        const Binding *b = &inst->binding[i];
+    fail(t, at, KILN_ESHAPE, "%s: dim %s is %lld in one argument, but %lld in argument %u, axis %u", f->name,
+        dims->expr.at[-1 - symbol].name, (long long)is, (long long)have, argument, axis);
+    return false;
+}
+
+/* Finds the values of the program's symbols, in its order. False, and recorded: two sizes disagree about one symbol. */
+static bool code_bind(Thread *t, kiln_site at, const kiln_function *f, const Code *code, kiln_tensor *const *in, int64_t *dim)
+{
+    const Program *p = code->program;
+    for (uint32_t i = 0; i < p->symbol.len; i++) dim[i] = code->known[i];
+    for (uint32_t i = 0; i < code->nbinding; i++) {
+        const Binding *b = &code->binding[i];
         int64_t have = in[b->argument]->type.dim[b->axis], *slot = &dim[b->symbol];
-        if (UNLIKELY(*slot >= 0 && *slot != have)) {
-            fail(t, at, KILN_ESHAPE, "%s: dim %s is %lld in one argument, but %lld in argument %u, axis %u", f->name,
-                inst->traced.module->dims.expr.at[-1 - inst->program->symbol.at[b->symbol]].name, (long long)*slot, (long long)have,
-                b->argument, b->axis);
-            return false;
-        }
+        if (UNLIKELY(*slot >= 0 && *slot != have))
+            return sizes_disagree(t, at, f, &p->module->dims, p->symbol.at[b->symbol], *slot, have, b->argument, b->axis);
         *slot = have;
     }
     return true;
 }
 
-/* The tensor behind one input; NULL: recorded. */
-static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
+kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in)
 {
     switch ((SourceKind)s->kind) {
     case FROM_ARGUMENT: return in[s->argument];
@@ -47,10 +49,8 @@ static kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *
     return NULL;
 }
 
-/* An input that is no row-major memory of the instance's device: what joins any device, and what the body spells out, goes there.
- * NULL: recorded. */
-static kiln_tensor *input_there(
-    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const Source *s, kiln_tensor *x)
+/* What joins any device, and what the body spells out, goes there. */
+kiln_tensor *input_there(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const Source *s, kiln_tensor *x)
 {
     const uint32_t device = inst->traced.device;
     if (x->device == device || tensor_joins(x) || s->kind == FROM_LITERAL)
@@ -73,24 +73,24 @@ static void *workspace(Thread *t, size_t bytes)
 }
 
 typedef struct Call {
+    const Code *code;
     void **buf; /* pointers to the inputs, then to the results */
     kiln_tensor **result;
     Buffer **input; /* the inputs' memory, for products to keep there what they pack; NULL: there are none, and it is not held */
+    uint32_t inputs;
     /* Not of a plain instance: the same, which a callback may assign or release, and room for the results' and the workspace. */
     Buffer **held;
     uint32_t nheld;
     int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
-    int64_t *size; /* the numbers that instance->sizes wrote; NULL: all sizes are constants */
+    int64_t *size; /* the numbers that code->sizes wrote; NULL: all sizes are constants */
 } Call;
 
-static bool gather_inputs(
-    Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **source, Call *c)
+static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, Call *c)
 {
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
         kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
         if (!x) return false;
-        if (source) source[i] = x;
         if (UNLIKELY(!x->contiguous || x->device != inst->traced.device) &&
             !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
             return false;
@@ -101,8 +101,8 @@ static bool gather_inputs(
     return true;
 }
 
-/* The type of the next result of a call, with the places of symbols filled in from *size (what instance->sizes wrote), which moves
- * on. Not for instances without sizes. */
+/* The type of the next result of a call, with the places of symbols filled in from *size (what code->sizes wrote), which moves
+ * on. Not for code without sizes. */
 static void result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
 {
     out->dtype = inst->result[i].dtype;
@@ -139,20 +139,20 @@ static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t
 static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c, const KilnHost *host)
 {
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult;
-    const size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
+    const size_t bytes = (size_t)(c->size ? c->size[0] : c->code->program->workspace);
     Buffer *work = bytes ? buffer_there(t, inst->traced.device, bytes) : NULL;
     if (bytes && !work) return no_workspace(t, at, f, bytes), -1;
     for (uint32_t i = 0; i < inst->traced.nresult; i++) c->held[inst->traced.nsource + i] = c->result[i]->buffer;
     c->held[buffers] = work;
-    const Launch l = {.compiled = inst->compiled,
-        .entry = inst->entry,
+    const Launch l = {.compiled = c->code->compiled,
+        .entry = c->code->entry,
         .buf = c->buf,
         .nbuf = buffers,
         .dim = c->dim,
-        .ndim = inst->sizes ? inst->program->symbol.len : 0,
+        .ndim = c->code->sizes ? c->code->program->symbol.len : 0,
         .work = work ? work->data : NULL,
         .host = host,
-        .now = inst->program->may_fail || inst->program->nstack != 0};
+        .now = c->code->program->may_fail || c->code->program->nstack != 0};
     Status st = {0};
     const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work ? 1 : 0), &st);
     buffer_release(work);
@@ -160,18 +160,18 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
     return rc;
 }
 
-static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c, const KilnHost *host)
+static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, Call *c, const KilnHost *host)
 {
     void *work = NULL;
-    size_t bytes = (size_t)(c->size ? c->size[0] : inst->program->workspace);
+    size_t bytes = (size_t)(c->size ? c->size[0] : c->code->program->workspace);
     if (bytes && !(work = workspace(t, bytes))) return no_workspace(t, at, f, bytes), -1;
     bool busy = t->work_busy;
     Buffer *const *outer = t->input;
     const uint32_t outers = t->inputs;
     t->work_busy = true;
     t->input = c->input;
-    t->inputs = c->input ? inst->traced.nsource : 0;
-    int32_t rc = inst->entry(c->buf, c->dim, work, host);
+    t->inputs = c->input ? c->inputs : 0;
+    int32_t rc = c->code->entry(c->buf, c->dim, work, host);
     t->input = outer;
     t->inputs = outers;
     t->work_busy = busy;
@@ -184,19 +184,20 @@ static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, 
 static int32_t run_other(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
     KilnHost host = t->k->host;
-    if (c->stack) host.stacks = memset(c->stack, 0, inst->program->nstack * sizeof *c->stack);
+    if (c->stack) host.stacks = memset(c->stack, 0, c->code->program->nstack * sizeof *c->stack);
     const KilnHost *table = c->stack ? &host : &t->k->host;
-    int32_t rc = inst->traced.device != HOST ? launch(t, at, f, inst, c, table) : run_here(t, at, f, inst, c, table);
-    if (c->stack) host_stacks_free(c->stack, inst->program->nstack);
+    int32_t rc = inst->traced.device != HOST ? launch(t, at, f, inst, c, table) : run_here(t, at, f, c, table);
+    if (c->stack) host_stacks_free(c->stack, c->code->program->nstack);
     return rc;
 }
 
 static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
     uint64_t failures = t->failures;
-    int32_t rc = LIKELY(inst->plain) ? run_here(t, at, f, inst, c, &t->k->host) : run_other(t, at, f, inst, c);
+    int32_t rc = LIKELY(c->code->plain) ? run_here(t, at, f, c, &t->k->host) : run_other(t, at, f, inst, c);
     if (UNLIKELY(rc != 0)) {
-        if (t->failures == failures) call_failed(t, at, f, inst, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
+        if (t->failures == failures)
+            call_failed(t, at, f, c->code, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
         t->refused.code = ST_OK;
     }
     return rc == 0;
@@ -235,11 +236,12 @@ static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **sourc
 /* Takes all arrays of the call as one piece of scratch. */
 static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
-    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = inst->sizes ? inst->program->symbol.len : 0;
-    size_t slots = (size_t)buffers + symbols + (inst->sizes ? inst->nsize : 0);
-    if (UNLIKELY(!inst->plain))
-        slots += buffers + 1 + inst->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
-    else if (inst->program->asks_host)
+    const Code *code = c->code;
+    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = code->sizes ? code->program->symbol.len : 0;
+    size_t slots = (size_t)buffers + symbols + (code->sizes ? code->nsize : 0);
+    if (UNLIKELY(!code->plain))
+        slots += buffers + 1 + code->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    else if (code->program->asks_host)
         slots += inst->traced.nsource;
     int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
     if (UNLIKELY(!at_slot)) return false;
@@ -251,27 +253,29 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->held = NULL;
     c->stack = NULL;
     c->nheld = 0;
-    if (UNLIKELY(inst->sizes)) c->size = at_slot, at_slot += inst->nsize;
-    c->input = inst->program->asks_host || !inst->plain ? (Buffer **)at_slot : NULL;
-    if (LIKELY(inst->plain)) return true;
+    if (UNLIKELY(code->sizes)) c->size = at_slot, at_slot += code->nsize;
+    c->input = code->program->asks_host || !code->plain ? (Buffer **)at_slot : NULL;
+    c->inputs = inst->traced.nsource;
+    if (LIKELY(code->plain)) return true;
     c->held = c->input;
-    if (inst->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
+    if (code->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
     return true;
 }
 
-bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in,
-    kiln_tensor **result, kiln_tensor **source)
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
 {
     Call c;
+    c.code = atomic_load_explicit(&inst->code, memory_order_acquire);
+    if (UNLIKELY(!c.code)) return instance_interpreted(t, at, f, inst, in, result);
     ScratchMark mark = scratch_mark(&t->scratch);
     if (!call_arrays(t, at, inst, &c)) return false;
     c.result = result;
     bool ok = true;
-    if (UNLIKELY(inst->sizes)) {
-        ok = instance_bind(t, at, f, inst, in, c.dim);
-        if (ok) inst->sizes(c.dim, c.size);
+    if (UNLIKELY(c.code->sizes)) {
+        ok = code_bind(t, at, f, c.code, in, c.dim);
+        if (ok) c.code->sizes(c.dim, c.size);
     }
-    ok = ok && gather_inputs(t, at, f, inst, in, source, &c) && make_results(t, at, f, inst, &c) && enter(t, at, f, inst, &c);
+    ok = ok && gather_inputs(t, at, f, inst, in, &c) && make_results(t, at, f, inst, &c) && enter(t, at, f, inst, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);
     return ok;
@@ -285,7 +289,7 @@ static bool run_recorded(
     const Traced *traced = &form->traced;
     const uint32_t nout = traced->noutput + traced->nsaved;
     kiln_tensor **source = SCRATCH(t, at, kiln_tensor *, traced->nsource), **out = SCRATCH(t, at, kiln_tensor *, nout);
-    if (!source || !out || !note_sources(at, form, source) || !instance_results(t, at, f, form, in, result, NULL)) return false;
+    if (!source || !out || !note_sources(at, form, source) || !instance_results(t, at, f, form, in, result)) return false;
     for (uint32_t i = 0; i < traced->nsource; i++)
         if (traced->source[i].kind != FROM_VARIABLE) source[i] = source_tensor(t, at, f, &traced->source[i], in);
     kiln_tensor **saved = result + traced->nresult - traced->nsaved;
@@ -307,7 +311,7 @@ bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kil
     const bool more = form->traced.nresult > form->traced.noutput;
     kiln_tensor **result = more ? SCRATCH(t, at, kiln_tensor *, form->traced.nresult) : out;
     bool ok = result && changed_there(t, at, f, form) &&
-              (recorded ? run_recorded(t, at, f, inst, form, in, result) : instance_results(t, at, f, form, in, result, NULL));
+              (recorded ? run_recorded(t, at, f, inst, form, in, result) : instance_results(t, at, f, form, in, result));
     if (ok && more) {
         for (uint32_t i = 0; i < form->traced.noutput; i++) out[i] = result[i];
         store_changed(form, result);

@@ -22,11 +22,11 @@ static const Step *loop_of_stack(const Program *p, uint32_t number)
     return NULL;
 }
 
-static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const HostStack *stack)
+static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const Code *code, const HostStack *stack)
 {
-    for (uint32_t i = 0; stack && i < inst->program->nstack; i++) {
+    for (uint32_t i = 0; stack && i < code->program->nstack; i++) {
         if (!stack[i].refused) continue;
-        const Step *s = loop_of_stack(inst->program, i);
+        const Step *s = loop_of_stack(code->program, i);
         fail(t, at, KILN_EMEMORY, "%s: no memory for %lld bytes that the loop at %s:%d keeps of its steps for a gradient", f->name,
             (long long)stack[i].refused, s && s->loc.file ? s->loc.file : "?", s ? s->loc.line : 0);
         return true;
@@ -35,14 +35,14 @@ static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const
 }
 
 /* Records why compiled code ended, if the code itself has not. The words for a loop beyond its bound are those of eager code. */
-void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack)
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Code *code, uint32_t rc, const HostStack *stack)
 {
-    const Program *p = inst->program;
+    const Program *p = code->program;
     const Step *s = rc >= ENTRY_LOOP ? loop_of(p->step, p->nstep, rc / ENTRY_LOOP - 1) : NULL;
     if (s)
         fail(t, (kiln_site){s->loc.file, s->loc.line}, KILN_EVALUE, BEYOND_BOUND, (long long)s->trip_dim);
     else if (t->refused.code)
         fail(t, at, (kiln_code)t->refused.code, "%s: %s", f->name, t->refused.text);
-    else if (rc != ST_MEMORY || !told_of_stack(t, at, f, inst, stack))
+    else if (rc != ST_MEMORY || !told_of_stack(t, at, f, code, stack))
         fail(t, at, (kiln_code)(rc % ENTRY_LOOP), "%s: the compiled function failed", f->name);
 }

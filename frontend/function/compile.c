@@ -15,10 +15,29 @@ Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key
 
 size_t instance_bytes(const Instance *inst)
 {
-    size_t bytes = sizeof *inst + inst->traced.arena.used + inst->backend->code_bytes(inst->compiled);
+    const Code *code = inst->code;
+    size_t bytes = sizeof *inst + inst->traced.arena.used + (code ? code->bytes : 0);
     for (uint32_t i = 0; i < inst->traced.nsource && !inst->of; i++)
         if (inst->traced.source[i].kind == FROM_LITERAL) bytes += kiln_bytes(inst->traced.source[i].tensor);
     return bytes;
+}
+
+bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
+{
+    return f->compile == KILN_NEVER ? instance_ready(t, at, inst) : instance_build(t, at, f, inst, -1);
+}
+
+const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
+{
+    pthread_mutex_lock(&f->compiling);
+    const Code *code = atomic_load(&inst->code);
+    if (!code && instance_build(t, at, f, inst, -1)) {
+        code = atomic_load(&inst->code);
+        stats_compiled(f, code);
+        cache_grow(f, inst, code->bytes);
+    }
+    pthread_mutex_unlock(&f->compiling);
+    return code;
 }
 
 static Instance *make_instance(
@@ -31,7 +50,7 @@ static Instance *make_instance(
     bool ok = function_trace(t, at, f, in, nin, &inst->traced);
     inst->traced.seconds = clock_seconds() - start;
     stats_trace(t, f, inst->traced.seconds, miss);
-    if (!ok || !instance_build(t, at, f, inst, -1)) {
+    if (!ok || !instance_begin(t, at, f, inst)) {
         instance_free(inst);
         return NULL;
     }
@@ -53,8 +72,9 @@ static Instance *make_general(
     Instance *inst = make_instance(t, at, f, key, plan, in, nin, miss);
     bool starved = failure_take(t, why, sizeof why) == KILN_EMEMORY && !inst;
     failure_back(t, &before);
-    if (inst && inst->program->workspace > GENERAL_WORKSPACE) {
-        snprintf(why, sizeof why, "the bound would take %lld bytes of workspace", (long long)inst->program->workspace);
+    const Code *code = inst ? inst->code : NULL;
+    if (code && code->program->workspace > GENERAL_WORKSPACE) {
+        snprintf(why, sizeof why, "the bound would take %lld bytes of workspace", (long long)code->program->workspace);
         instance_free(inst);
         inst = NULL;
     }

@@ -12,7 +12,8 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
         .outputs = outputs,
         .no_blas = like->options.no_blas,
         .cache_bytes = like->options.cache_bytes,
-        .fixed_sizes = like->options.fixed_sizes};
+        .fixed_sizes = like->options.fixed_sizes,
+        .compile = like->options.compile};
     if (inputs == (int)like->nspec) o.input_list = like->spec;
     kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
     if (!f) return NULL;

@@ -189,6 +189,7 @@ kiln_function *kiln_function_new_sized(
         return NULL;
     }
     if (options) memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
+    f->compile = f->options.compile ? f->options.compile : k->compile;
     f->body = body;
     f->user = user;
     f->loc = loc_of(at);
@@ -205,6 +206,10 @@ kiln_function *kiln_function_new_sized(
             fail(t, at, KILN_EVALUE, "%s: outputs is %d; it must be 0 (meaning 1) or more, or KILN_NO_OUTPUTS", f->name, outputs);
         else
             fail(t, at, KILN_EVALUE, "%s: inputs_count is %d; it must be 0 or more", f->name, f->options.inputs_count);
+        return discard(f);
+    }
+    if (!compiling_known(f->options.compile)) {
+        fail(t, at, KILN_EVALUE, "%s: compile is %d; it must be 0 or a kiln_compiling", f->name, (int)f->options.compile);
         return discard(f);
     }
     const char *fault = spec_fault(f->spec, f->nspec);

@@ -1,6 +1,6 @@
 /* function: what the files of traced functions share: function.c (making, calling), derive.c, static_argument.c, signature.c (which
  * instance serves a call, and why none does), cache.c (instances, and when they may go), stats.c, compile.c (a call without an
- * instance), traced.c, build.c, call.c. */
+ * instance), traced.c, build.c, call.c, interpret.c (a call without compiled code). */
 #ifndef KILN_FRONTEND_FUNCTION_H
 #define KILN_FRONTEND_FUNCTION_H
 
@@ -45,18 +45,42 @@ typedef struct Traced {
     uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
     kiln_variable **changed;                      /* a freed one may have been reused since for another variable, as its id tells */
     uint32_t *changed_id;
-    Module *module; /* after compiling: as the pipeline left it */
-    Graph **graph;  /* its graphs as they were before the pipeline; gradients are taken of these, and the body is not run again */
+    Module *module; /* nobody changes it once it is traced: compiling works on a copy */
+    Graph **graph;  /* its graphs, for gradients: the body is not run again. Those of a saving form are its instance's */
     TapeRead *read; /* the list of the trace */
     Value *saved;   /* values of graph[0] that are returned behind all other results, for the gradient (saving.c) */
     uint32_t ngraph, nread, nsaved;
     uint32_t ops;
     char *text; /* the graph as traced, for KILN_RETRACE */
     double seconds;
-    Arena arena; /* holds all of this, and what it is compiled to */
+    Arena arena; /* holds all of this */
 } Traced;
 
-struct Instance { /* one compiled form of a traced body; immutable once published but for the links and counts */
+/* What a traced body is compiled to: immutable. */
+typedef struct Code {
+    Program *program;
+    const Backend *backend;
+    Compiled *compiled;
+    EntryFn *entry;
+    SizesFn *sizes; /* NULL: no symbols, all sizes are constants */
+    uint32_t nsize; /* how many numbers `sizes` writes */
+    bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
+    Binding *binding;
+    uint32_t nbinding;
+    int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
+    double seconds;
+    size_t bytes; /* code, graphs and program */
+    Arena arena;
+} Code;
+
+/* Of one graph, for whoever interprets it. */
+typedef struct Lives {
+    const uint32_t *last; /* per value: the node after which nobody reads it; LIVES_ON: it is a parameter or a result */
+    const bool *own;      /* per result: a node made it, and it is no earlier result */
+} Lives;
+#define LIVES_ON UINT32_MAX
+
+struct Instance { /* one form of a traced body; immutable once published but for its code, the links and counts */
     Traced traced;
     Instance *_Atomic next; /* the next one in its bucket, or among the function's general instances */
     /* neighbours in the list of all instances, under the function's `compiling`; of a retired one, in its limbo */
@@ -64,18 +88,9 @@ struct Instance { /* one compiled form of a traced body; immutable once publishe
     uint64_t key;             /* made of the concrete sizes and the device that it was compiled for */
     Instance *_Atomic saving; /* the form that runs while a tape records; itself: there is nothing to save; NULL: none yet */
     Instance *of;             /* of a saving form: the instance that it belongs to, whose literals it shares; else NULL */
-    Program *program;
-    const Backend *backend;
-    Compiled *compiled;
-    EntryFn *entry;
-    SizesFn *sizes; /* NULL: no symbols, all sizes are in `result` */
-    uint32_t nsize; /* how many numbers `sizes` writes */
-    bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
+    Code *_Atomic code;       /* NULL: there is none yet, and calls are interpreted */
     Type *result;
-    Binding *binding;
-    uint32_t nbinding;
-    int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
-    double compile_seconds;
+    const Lives *lives;  /* per graph of traced.module */
     size_t bytes;        /* code, graph, constants: what the cache counts */
     kiln_function *vjp;  /* made when it is first needed; under the function's `deriving` */
     _Atomic bool recent; /* used since the hand of the clock (the eviction order) last passed it */
@@ -94,6 +109,7 @@ struct kiln_function {
     void (*free_user)(void *user);
     char *name;
     kiln_function_options options;
+    kiln_compiling compile;     /* options.compile, or the engine's */
     kiln_spec *spec;            /* a copy of the declared inputs */
     uint32_t nspec, nspec_room; /* nspec 0: arguments are taken as they come, even if inputs were declared */
     /* the cache (cache.c): read without a lock, written under `compiling` */
@@ -110,7 +126,7 @@ struct kiln_function {
     Instance *limbo;           /* retired instances; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
-    _Atomic uint64_t hits;
+    _Atomic uint64_t hits, interpreted;
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
     uint64_t warn_at;               /* the number of traces at which the log warns next */
@@ -155,16 +171,31 @@ typedef struct BuildOptions {
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st); /* the arena's border must be set */
 /* Takes what was traced through its first stop_after passes (-1: all), lowering and backend. False: recorded. */
 bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after);
+/* Ready to be run as f's .compile says. False: recorded. */
+bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
+/* Its code, compiled now if there is none, whatever .compile says. NULL: recorded. */
+const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 size_t instance_bytes(const Instance *inst);
 /* saving.c: the form of the instance that runs while a tape records; made on demand, its own. NULL: recorded. */
 Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* call.c: the instance for these arguments, from the cache or made now. */
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
-/* Runs the instance's code and gives all nresult results; source (NULL: not wanted) gets the inputs' tensors. Stores nothing,
- * records nothing. */
-bool instance_results(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in,
-    kiln_tensor **result, kiln_tensor **source);
-/* Runs the instance's code; out gets noutput tensors. */
+/* Gives all nresult results, by the instance's code or by interpreting. Stores nothing, records nothing. */
+bool instance_results(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+/* interpret_call.c: the same without code. */
+bool instance_interpreted(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+/* What running it by whichever way needs beside its code: the results' types, the lives of values. False: recorded. */
+bool instance_ready(Thread *t, kiln_site at, Instance *inst);
+/* The tensor behind one input; NULL: recorded. */
+kiln_tensor *source_tensor(Thread *t, kiln_site at, const kiln_function *f, const Source *s, kiln_tensor *const *in);
+/* An input that is no row-major memory of the instance's device, as one that is. NULL: recorded. */
+kiln_tensor *input_there(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, const Source *s, kiln_tensor *x);
+/* Records that arguments have two sizes, `is` and `have`, for one symbol; false. */
+bool sizes_disagree(Thread *t, kiln_site at, const kiln_function *f, const DimTable *dims, Dim symbol, int64_t is, int64_t have,
+    uint32_t argument, uint32_t axis);
+/* Runs the instance; out gets noutput tensors. */
 bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out);
 /* The body, eagerly or inside the running trace, in a scope of its own; results move to the caller's scope. */
 bool function_inline(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out);
@@ -276,13 +307,14 @@ static inline void call_uses(Thread *t, Instance *inst) /* the call that was ent
     atomic_store_explicit(&t->running[t->calls - 1].inst, inst, memory_order_release);
 }
 
-void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, uint32_t rc, const HostStack *stack);
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Code *code, uint32_t rc, const HostStack *stack);
 /* ---- call.c --------------------------------------------------------------------------------------------------------------- */
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */
 void stats_miss(kiln_function *f, const Miss *m);
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m); /* warns when traces pile up */
 void stats_instance(kiln_function *f, const Instance *inst);
+void stats_compiled(kiln_function *f, const Code *code);
 void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t evictions);
 /* why_not NULL: it is done */
 void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst);

@@ -60,7 +60,7 @@ static Instance *make_saving(Thread *t, kiln_site at, kiln_function *f, Instance
     Copy c = {inst, &form->traced};
     bool ok = bordered(t, at, &form->traced.arena, copy_body, &c);
     const bool none = ok && form->traced.nsaved == 0;
-    if (ok && !none && instance_build(t, at, f, form, -1)) {
+    if (ok && !none && instance_begin(t, at, f, form)) {
         form->bytes = instance_bytes(form);
         cache_grow(f, inst, form->bytes);
         return form;

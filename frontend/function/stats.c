@@ -77,17 +77,25 @@ void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m)
 }
 
 /* ---- counting ----------------------------------------------------------------------------------------------------- */
-void stats_instance(kiln_function *f, const Instance *inst)
+void stats_compiled(kiln_function *f, const Code *code)
 {
     lock(f);
     kiln_function_statistics *s = &f->stats;
     s->compiles++;
-    s->compile_seconds += inst->compile_seconds;
-    s->code_bytes += inst->backend->code_bytes(inst->compiled);
-    s->kernels = inst->program->launches;
-    s->ops = inst->traced.ops;
-    s->bytes_moved = inst->program->moved;
-    s->workspace_bytes = inst->program->workspace;
+    s->compile_seconds += code->seconds;
+    s->code_bytes += code->backend->code_bytes(code->compiled);
+    s->kernels = code->program->launches;
+    s->bytes_moved = code->program->moved;
+    s->workspace_bytes = code->program->workspace;
+    unlock(f);
+}
+
+void stats_instance(kiln_function *f, const Instance *inst)
+{
+    const Code *code = inst->code;
+    if (code) stats_compiled(f, code);
+    lock(f);
+    f->stats.ops = inst->traced.ops;
     unlock(f);
 }
 
@@ -115,11 +123,13 @@ void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const
     f->stats.generalisations += !why_not;
     snprintf(f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
     unlock(f);
+    const Code *code = inst ? inst->code : NULL;
     if (why_not)
         log_line(t->k, "%s: each size is compiled by itself, %s", f->name, text);
+    else if (code)
+        log_line(t->k, "%s: sizes became symbols: %s; %lld bytes of workspace", f->name, text, (long long)code->program->workspace);
     else
-        log_line(t->k, "%s: sizes became symbols: %s; %lld bytes of workspace", f->name, text,
-            inst ? (long long)inst->program->workspace : 0LL);
+        log_line(t->k, "%s: sizes became symbols: %s", f->name, text);
 }
 
 void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
@@ -130,5 +140,6 @@ void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, 
     unlock(f);
     s.hits = atomic_load_explicit(&f->hits, memory_order_relaxed);
     s.calls = s.hits + s.misses;
+    s.interpreted = atomic_load_explicit(&f->interpreted, memory_order_relaxed);
     memcpy(out, &s, MIN_OF(size, sizeof s));
 }

@@ -38,7 +38,8 @@ KILN_API bool kiln_aot_text_sized(kiln_site at, kiln *k, const char *text, size_
 #define kiln_aot_text(k, text, len, path, ...) \
     kiln_aot_text_sized(KILN_HERE, (k), (text), (len), (path), __VA_ARGS__, sizeof(kiln_aot_options))
 
-/* Compiles a module in text form and runs its first graph once, on inputs for every parameter in order. Stores at most cap results
+/* Compiles a module in text form (an engine of .compile = KILN_NEVER interprets it) and runs its first graph once, on inputs for
+ * every parameter in order. Stores at most cap results
  * in out; returns how many the graph has, or -1 after an error. A graph with print, assert or callback is KILN_EUNSUPPORTED,
  * because what they do is recorded only in the program that traced it. */
 KILN_API int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap);

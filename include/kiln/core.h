@@ -58,6 +58,13 @@ typedef struct kiln_shape { int64_t rank, size[1 + KILN_MAX_RANK]; /* size[0] is
 typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] is unused */ } kiln_axes;
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
+/* When the code of a traced function is made. Calls give the same bits either way: without code the graph is interpreted, op by op,
+ * as eager code would run it.
+ *   KILN_WAIT   the first call with a signature compiles, and runs compiled code like all others
+ *   KILN_NEVER  every call is interpreted, and LLVM is not needed; kiln_check does without compiled code, kiln_compare compiles all
+ *               the same */
+typedef enum kiln_compiling { KILN_WAIT = 1, KILN_NEVER = 3 } kiln_compiling;
+
 typedef struct kiln_options {
     /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. If there is a core
      * for each, those that a call wakes do not run on its core (it is taken out of their affinity until another core's call wakes
@@ -84,6 +91,9 @@ typedef struct kiln_options {
     /* Makes indices out of range errors (ops.h), as does KILN_CHECKED=1 in the environment. This is settled when the engine opens;
      * code compiled by the engine checks too, as do the objects that it writes (aot.h). */
     bool checked;
+    /* Of the engine's functions, unless one says otherwise (kiln_function_options). 0: what KILN_COMPILE in the environment says
+     * (wait, never), else KILN_WAIT. */
+    kiln_compiling compile;
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */

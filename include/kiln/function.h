@@ -79,6 +79,7 @@ typedef struct kiln_function_options {
     size_t cache_bytes;
     bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unless declared */
     const kiln_spec *input_list; /* inputs_count specs in place of `inputs`, any number; copied */
+    kiln_compiling compile;      /* 0: as the engine's (kiln_options). Functions derived from it do as it does */
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
@@ -144,6 +145,7 @@ typedef struct kiln_function_statistics {
     size_t cache_bytes;         /* bytes that they take */
     kiln_miss recent[KILN_MISSES]; /* newest first */
     uint32_t recent_count;
+    uint64_t interpreted;       /* calls answered by interpreting; of a call under a tape, its gradient's are the gradient's */
 } kiln_function_statistics;
 #define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))
 KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size);

@@ -1,0 +1,114 @@
+/* interpret_call: a call of an instance that has no code (yet): its inputs are gathered as call.c does for compiled code, its graph
+ * is interpreted, and what comes out is row-major memory of the call's own, as compiled code's results are. */
+#include "interpret.h"
+
+/* ---- what an instance needs to be run, by whichever way ------------------------------------------------------------- */
+static Lives lives_of(Arena *a, const Graph *g)
+{
+    uint32_t *last = ARENA_ARRAY(a, uint32_t, g->value.len);
+    bool *own = ARENA_ARRAY(a, bool, g->result.len + 1);
+    for (uint32_t i = 0; i < g->node.len; i++) {
+        const Node *n = &g->node.at[i];
+        for (uint32_t k = 0; k < n->nin; k++) last[n->in[k]] = i;
+        for (uint32_t k = 0; k < n->nout; k++) last[n->out + k] = i;
+    }
+    for (uint32_t i = 0; i < g->param.len; i++) last[g->param.at[i]] = LIVES_ON;
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        own[i] = last[g->result.at[i]] != LIVES_ON;
+        last[g->result.at[i]] = LIVES_ON;
+    }
+    return (Lives){last, own};
+}
+
+static void ready_body(void *arg)
+{
+    Instance *inst = arg;
+    Arena *a = &inst->traced.arena;
+    const Module *m = inst->traced.module;
+    const Graph *g = m->graph.at[0];
+    Lives *lives = ARENA_ARRAY(a, Lives, m->graph.len);
+    for (uint32_t i = 0; i < m->graph.len; i++) lives[i] = lives_of(a, m->graph.at[i]);
+    inst->lives = lives;
+    inst->result = ARENA_ARRAY(a, Type, g->result.len + 1);
+    for (uint32_t i = 0; i < g->result.len; i++) inst->result[i] = *graph_type(g, g->result.at[i]);
+}
+
+bool instance_ready(Thread *t, kiln_site at, Instance *inst) { return bordered(t, at, &inst->traced.arena, ready_body, inst); }
+
+/* ---- one call --------------------------------------------------------------------------------------------------------- */
+/* The values of the symbols that arguments' sizes are. False, and recorded: two sizes disagree about one. */
+static bool bind(const Interpreter *r, const kiln_function *f, const Instance *inst, kiln_tensor *const *in)
+{
+    const DimTable *dims = &inst->traced.module->dims;
+    for (uint32_t i = 0; i < dims->expr.len; i++) {
+        const DimExpr *e = &dims->expr.at[i];
+        r->symbol[i] = e->lo == e->hi ? e->lo : -1;
+    }
+    for (uint32_t i = 0; i < inst->traced.narg; i++)
+        for (uint32_t d = 0; d < inst->traced.arg[i].rank; d++) {
+            const Dim symbol = inst->traced.arg[i].dim[d];
+            if (symbol >= 0 || dims->expr.at[-1 - symbol].kind != DIM_SYMBOL) continue;
+            int64_t *slot = &r->symbol[-1 - symbol], have = in[i]->type.dim[d];
+            if (*slot >= 0 && *slot != have) return sizes_disagree(r->t, r->at, f, dims, symbol, *slot, have, i, d);
+            *slot = have;
+        }
+    return true;
+}
+
+/* Row-major memory of the result's own on the call's device, in the innermost scope. NULL: recorded. */
+static kiln_tensor *settled(Interpreter *r, kiln_tensor *x)
+{
+    if (x->device == r->device && x->contiguous && x->buffer->pool && buffer_unshared(x->buffer)) return x;
+    if (x->device != r->device) {
+        x = tensor_contiguous(r->t, r->at, x);
+        x = tensor_ok(x) ? tensor_to(r->t, r->at, x, r->device) : x;
+        return tensor_ok(x) ? x : NULL;
+    }
+    kiln_tensor *own = tensor_result(r->t, r->at, &x->type, r->name, r->device);
+    Status st = {0};
+    if (own) tensor_pack(r->t, x, own, &st);
+    if (st.code) fail_status(r->t, r->at, &st);
+    return st.code ? NULL : own;
+}
+
+/* With scratch that the caller gives back, in a scope of its own. */
+static bool run(Interpreter *r, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+{
+    const Graph *g = inst->traced.module->graph.at[0];
+    kiln_tensor **value = SCRATCH(r->t, r->at, kiln_tensor *, g->value.len);
+    r->symbol = SCRATCH(r->t, r->at, int64_t, inst->traced.module->dims.expr.len);
+    if (!value || !r->symbol || !bind(r, f, inst, in)) return false;
+    for (uint32_t i = 0; i < inst->traced.nsource; i++) {
+        kiln_tensor *x = source_tensor(r->t, r->at, f, &inst->traced.source[i], in);
+        if (x && x->device != r->device) x = input_there(r->t, r->at, f, inst, &inst->traced.source[i], x);
+        /* a handle of our own, since a callback may assign or release what it is called with */
+        if (!x || !(value[g->param.at[i]] = interpret_alias(r, x))) return false;
+    }
+    if (!interpret_results(r, g, value, result)) return false;
+    for (uint32_t i = 0; i < inst->traced.nresult; i++)
+        if (!(result[i] = settled(r, result[i]))) return false;
+    return true;
+}
+
+bool instance_interpreted(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+{
+    Interpreter r = {
+        .t = t, .at = at, .name = f->name, .device = inst->traced.device, .lives = inst->lives, .recording = t->recording};
+    const uint8_t device = t->device;
+    const bool own_products = t->own_products;
+    if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    t->recording = 0;
+    t->device = (uint8_t)r.device;
+    t->own_products = f->options.no_blas;
+    const bool ok = run(&r, f, inst, in, result);
+    t->device = device;
+    t->own_products = own_products;
+    t->recording = r.recording;
+    for (uint32_t i = 0; ok && i < inst->traced.nresult; i++) scope_move_out(t, result[i]);
+    scratch_reset(&t->scratch, mark);
+    scope_pop(t);
+    atomic_fetch_add_explicit(&f->interpreted, 1, memory_order_relaxed);
+    return ok;
+}
