@@ -58,7 +58,8 @@ static inline Target cpu_target(uint32_t vector_bytes, bool fma)
         .fma = fma,
         .threads = true,
         .digits = true,
-        .turns = true};
+        .turns = true,
+        .past = true};
 }
 
 /* The rows of backends.c, in order; NULL beyond the last. Nothing is loaded. */

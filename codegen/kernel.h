@@ -72,6 +72,9 @@ typedef struct Store {
     uint32_t stream;
     int32_t value; /* instruction; narrow floats are rounded on the way out */
     uint8_t fold;  /* 0: replaces what lies there; else 1 + ReduceKind: is folded into it (scatter), in order of the sweep */
+    /* schedule: a result of so many bytes is written past the caches, which could not keep it; 0: never. Nothing that the kernel
+     * reads lies there. */
+    int64_t past;
 } Store;
 
 typedef struct Stage {

@@ -203,7 +203,7 @@ uint32_t make_reduce(Make *m, ReduceKind kind, ReduceOrder order, int32_t value)
 
 void make_store(Make *m, uint32_t stream, int32_t value, uint8_t fold)
 {
-    *VEC_PUSH(&m->arena, &m->store) = (Store){stream, value, fold};
+    *VEC_PUSH(&m->arena, &m->store) = (Store){.stream = stream, .value = value, .fold = fold};
     stage(m)->last_store = m->store.len;
     uint32_t buf = m->stream.at[stream].buf;
     if (!(buf & STREAM_ROW)) m->k.writes[buf] = true;

@@ -18,6 +18,7 @@ typedef struct Machine {
     bool fma;                       /* whether mad rounds only once */
     bool f16c;                      /* converts half floats in hardware */
     bool masked;                    /* masked moves of 4- and 8-byte elements in hardware */
+    bool past;                      /* stores past the caches, which need a fence (gen_fence) */
 } Machine;
 
 /* This machine, or the one that the options name. False after an error, which st tells; so below for NULL. */
@@ -77,6 +78,9 @@ LLVMValueRef gen_alloca(Gen *g, LLVMTypeRef t, uint64_t count, uint32_t align);
 LLVMValueRef gen_at(Gen *g, LLVMTypeRef t, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef gen_load(Gen *g, LLVMTypeRef t, LLVMValueRef at, uint32_t align);
 void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align);
+/* Stores a vector past the caches, at a multiple of its bytes. Others may not see it before a fence. */
+void gen_store_past(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align);
+void gen_fence(Gen *g);
 /* loads base[index] in the first block */
 LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align);
 LLVMBasicBlockRef gen_block(Gen *g, const char *name);
@@ -130,6 +134,7 @@ typedef struct KernelEmit {
     uint32_t unroll_max;             /* stride of val and red */
     uint32_t square;                 /* rows of a square (emit_turn.c); 0: nothing is turned */
     bool in_square;                  /* u counts the rows of a square, not vectors */
+    bool past;                       /* stores that may (Store.past) go past the caches */
     bool *turned;                    /* per instruction: differs along the turn axis */
     LLVMValueRef mask;               /* a mask of the lanes that exist; NULL: all do */
     LLVMValueRef columns_left;       /* of a square under a mask */
@@ -177,6 +182,8 @@ LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u); /* of I_FETCH */
 void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u);
+/* Whether this call's results are so large, and so lie, that they are written past the caches; NULL: never. */
+LLVMValueRef emit_stream_past(KernelEmit *e);
 
 /* emit_reduce */
 typedef struct Accumulator {

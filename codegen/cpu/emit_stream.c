@@ -104,11 +104,15 @@ static LLVMValueRef load_together(KernelEmit *e, const Stream *s, uint32_t u, in
     return coef < 0 ? reverse(g, v) : v;
 }
 
-static void store_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask)
+static void store_together(KernelEmit *e, const Stream *s, uint32_t u, int64_t coef, LLVMValueRef v, LLVMValueRef mask, bool past)
 {
     Gen *g = e->g;
     LLVMValueRef at = emit_stream_at(e, s, u, coef < 0 ? e->width - 1 : 0);
     if (coef < 0) v = reverse(g, v);
+    if (!mask && past) {
+        gen_store_past(g, v, at, e->width * align_of(s));
+        return;
+    }
     if (!mask) {
         gen_store(g, v, at, align_of(s));
         return;
@@ -173,7 +177,7 @@ static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMV
     }
 }
 
-static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef v, uint32_t u)
+static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef v, uint32_t u, bool past)
 {
     int64_t coef = lane_coef(e, s);
     LLVMValueRef mask = lane_mask(e, s, u);
@@ -185,7 +189,7 @@ static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValue
         v = folded(e, s, fold, load_together(e, s, u, coef, mask), v);
     else
         v = emit_to_memory(e->g, (DType)s->type, v);
-    store_together(e, s, u, coef, v, mask);
+    store_together(e, s, u, coef, v, mask, past);
 }
 
 void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u)
@@ -193,7 +197,7 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
     const Stream *s = &e->k->stream[st->stream];
     bool lanes = e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
     if (lanes) {
-        store_vector(e, s, st->fold, emit_operand(e, st->value, u, true), u);
+        store_vector(e, s, st->fold, emit_operand(e, st->value, u, true), u, e->past && st->past != 0);
         return;
     }
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
@@ -216,9 +220,53 @@ LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u)
     if (in->b >= 0) v = emit_prim(e->g, P_mul, t, t, v, emit_operand(e, in->b, u, lanes), NULL);
     if (in->a >= 0) v = emit_prim(e->g, P_add, t, t, v, emit_operand(e, in->a, u, lanes), NULL);
     if (lanes)
-        store_vector(e, s, 0, v, u);
+        store_vector(e, s, 0, v, u, false);
     else
         store_one(e, s, emit_stream_at(e, s, u, 0), emit_to_memory(e->g, (DType)s->type, v),
             s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL);
     return old;
+}
+
+/* ---- past the caches ------------------------------------------------------------------------- */
+
+static LLVMValueRef holds_none(Gen *g, LLVMValueRef bits) { return LLVMBuildICmp(g->b, LLVMIntEQ, bits, gen_i64(g, 0), ""); }
+
+/* Whether all whole vectors of the store lie at multiples of their bytes; folds what is known. */
+static LLVMValueRef aligned(KernelEmit *e, const Stream *s)
+{
+    Gen *g = e->g;
+    const Kernel *k = e->k;
+    const int64_t below = (int64_t)e->width * align_of(s) - 1;
+    LLVMValueRef elements = gen_dim(g, s->base), all = LLVMBuildPtrToInt(g->b, e->buf[s->buf], g->i64, "");
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->vector && s->coef[a] != 0) elements = LLVMBuildOr(g->b, elements, gen_dim(g, s->coef[a]), "");
+    if (k->chunk == k->vector) elements = LLVMBuildOr(g->b, elements, e->lo, "");
+    LLVMValueRef rest = LLVMBuildAnd(g->b, gen_mul(g, elements, gen_i64(g, align_of(s))), gen_i64(g, below), "");
+    int64_t known;
+    if (gen_is_int(rest, &known))
+        return known != 0 ? LLVMConstNull(g->i1) : holds_none(g, LLVMBuildAnd(g->b, all, gen_i64(g, below), ""));
+    return holds_none(g, LLVMBuildOr(g->b, rest, LLVMBuildAnd(g->b, all, gen_i64(g, below), ""), ""));
+}
+
+static LLVMValueRef large(KernelEmit *e, const Stream *s, int64_t bytes)
+{
+    Gen *g = e->g;
+    LLVMValueRef n = gen_i64(g, align_of(s));
+    for (uint32_t a = 0; a < e->k->naxis; a++)
+        if (s->coef[a] != 0) n = gen_mul(g, n, gen_dim(g, e->k->extent[a]));
+    return LLVMBuildICmp(g->b, LLVMIntSGE, n, gen_i64(g, bytes), "");
+}
+
+LLVMValueRef emit_stream_past(KernelEmit *e)
+{
+    Gen *g = e->g;
+    LLVMValueRef all = NULL;
+    for (uint32_t i = 0; i < e->k->nstore; i++) {
+        const Store *st = &e->k->store[i];
+        const Stream *s = &e->k->stream[st->stream];
+        if (st->past == 0 || !g->machine->past || e->width * align_of(s) < 16) continue;
+        LLVMValueRef one = gen_and(g, large(e, s, st->past), aligned(e, s));
+        all = all ? gen_and(g, all, one) : one;
+    }
+    return all && !(LLVMIsConstant(all) && LLVMIsNull(all)) ? all : NULL;
 }

@@ -133,6 +133,17 @@ LLVMValueRef gen_load(Gen *g, LLVMTypeRef t, LLVMValueRef at, uint32_t align)
 
 void gen_store(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align) { LLVMSetAlignment(LLVMBuildStore(g->b, v, at), align); }
 
+void gen_store_past(Gen *g, LLVMValueRef v, LLVMValueRef at, uint32_t align)
+{
+    LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(g->i32, 1, false));
+    LLVMValueRef store = LLVMBuildStore(g->b, v, at);
+    LLVMSetAlignment(store, align);
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(g->ctx, "nontemporal", 11),
+        LLVMMetadataAsValue(g->ctx, LLVMMDNodeInContext2(g->ctx, &one, 1)));
+}
+
+void gen_fence(Gen *g) { gen_intrinsic(g, "llvm.x86.sse.sfence", NULL, 0, NULL, 0); }
+
 LLVMValueRef gen_load_once(Gen *g, LLVMTypeRef t, LLVMValueRef base, int64_t index, uint32_t align)
 {
     LLVMValueRef i = gen_i64(g, index);

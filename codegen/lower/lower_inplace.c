@@ -110,6 +110,9 @@ uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out)
     k.writes[in] = true;
     k.writes[out] = false;
     k.stream = arena_copy(lw->arena, k.stream, k.nstream * sizeof *k.stream);
+    k.store = arena_copy(lw->arena, k.store, k.nstore * sizeof *k.store);
+    for (uint32_t i = 0; i < k.nstore; i++)
+        if (k.stream[k.store[i].stream].buf == out) k.store[i].past = 0; /* reading it has brought it into a cache */
     for (uint32_t i = 0; i < k.nstream; i++)
         if (k.stream[i].buf == out) k.stream[i].buf = in;
     return lower_add_kernel(lw, &k);

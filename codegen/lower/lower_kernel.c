@@ -57,7 +57,7 @@ static bool add_store(Build *b, uint32_t stream, int32_t x, uint8_t fold, uint32
     if (b->draft.at[x].i.sweeps && !(stage & 1))
         return status_fail(
             b->lw->st, ST_INTERNAL, "lowering %s: a result that exists once per point differs along the sweep", b->g->name);
-    *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{stream, x, fold}, (uint16_t)stage};
+    *VEC_PUSH(b->lw->scratch, &b->store) = (DraftStore){{.stream = stream, .value = x, .fold = fold}, (uint16_t)stage};
     return true;
 }
 
@@ -205,7 +205,7 @@ static void lay_stage(Layout *l, const bool *used, uint32_t s)
     for (uint32_t i = 0; i < b->store.len; i++) {
         if (b->store.at[i].stage != s) continue;
         Store to = b->store.at[i].s;
-        k->store[k->nstore++] = (Store){(uint32_t)l->stream[to.stream], l->instr[to.value], to.fold};
+        k->store[k->nstore++] = (Store){.stream = (uint32_t)l->stream[to.stream], .value = l->instr[to.value], .fold = to.fold};
     }
     st.last = k->ninstr, st.last_reduction = k->nreduction, st.last_store = k->nstore;
     if (st.last > st.first || st.last_reduction > st.first_reduction || st.last_store > st.first_store) k->stage[k->nstage++] = st;

@@ -62,6 +62,7 @@ Words kernel_words(Lower *lw, const Kernel *k)
     for (uint32_t i = 0; i < k->nstore; i++) {
         put2(lw, &w, k->store[i].stream, (uint32_t)k->store[i].value);
         put(lw, &w, k->store[i].fold);
+        put(lw, &w, (uint64_t)k->store[i].past);
     }
     for (uint32_t i = 0; i < k->nstage; i++) put_stage(lw, &w, &k->stage[i]);
     return w;

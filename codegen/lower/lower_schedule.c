@@ -209,6 +209,35 @@ static int64_t cost_of(const Lower *lw, const Kernel *k)
     return cost < 1 ? 1 : cost > 1e15 ? (int64_t)1e15 : (int64_t)cost;
 }
 
+/* Whether a result may be as large as that. */
+static bool may_have(const Lower *lw, const Kernel *k, const Stream *s, int64_t bytes)
+{
+    double most = (double)dtype_bytes((DType)s->type);
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if (s->coef[a] != 0) most *= (double)dim_hi(lw->dims, k->extent[a]);
+    return most >= (double)bytes;
+}
+
+/* A line that is written past the caches need not be read first. Where stores walk along memory, that gained nothing below some
+ * 32 MB, and whoever reads the result next may find it in the last cache; squares write lines in many pages, and gained from 4 MB.
+ * Kernels that compute more than that for each stream are not bound by memory: on a Sapphire Rapids exp gained a tenth, and sigmoid
+ * and tanh, which wait for such a store longer than for a cache, lost a tenth and a third. */
+#define MUCH_FOR_STREAM 12
+
+static void write_past(const Lower *lw, Kernel *k)
+{
+    const int64_t bytes = (int64_t)(k->turn >= 0 ? 4 : 32) << 20;
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < k->ninstr; i++)
+        work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_CALL || k->instr[i].kind == I_RANDOM);
+    if (!lw->o->target.past || k->vector < 0 || work > MUCH_FOR_STREAM * k->nstream) return;
+    for (uint32_t i = 0; i < k->nstore; i++) {
+        const Stream *s = &k->stream[k->store[i].stream];
+        const bool plain = !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[k->vector] == 1 && k->store[i].fold == 0;
+        if (plain && may_have(lw, k, s, bytes)) k->store[i].past = bytes;
+    }
+}
+
 static uint8_t unroll_of(const Kernel *k)
 {
     uint32_t work = 0;
@@ -236,4 +265,5 @@ void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
     k->chunk = (int8_t)chunk_axis(lw, k);
     k->unroll = unroll_of(k);
     k->cost = cost_of(lw, k);
+    write_past(lw, k);
 }
