@@ -5,6 +5,7 @@
 #define KILN_CODEGEN_EAGER_H
 
 #include "../runtime/threads.h"
+#include "host.h"
 #include "view.h"
 
 /* What single ops were lowered to, kept for their next calls: by one thread, in a bounded number of bytes. */
@@ -27,6 +28,8 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
 bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, const Type *type, View *out);
 /* Any strided view to contiguous memory of the same dtype. */
 void eager_copy(const EagerCtx *c, const View *from, void *to);
+/* Attention for eager and compiled code, in the order of docs/numerics.md whatever the threads and the CPU. False: ST_MEMORY. */
+bool attention_run(ThreadPool *threads, const HostAttention *a, Status *st);
 const char *eager_tier(void); /* "baseline", "avx2", "avx512": what this CPU runs */
 
 #endif

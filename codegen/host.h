@@ -52,6 +52,15 @@ typedef struct HostConv {
     struct Keep *keep;    /* as of a product */
 } HostConv;
 
+/* Attention and the ops of its gradient; see ir/ops.def. Everything is contiguous. */
+typedef struct HostAttention {
+    int32_t type;                                                        /* DType: f32, f64 */
+    int32_t part;                                                        /* 0 attention, 1 attention_query, 2 attention_keys */
+    int64_t n, rows, keys, d, e, mask[3], causal, period, before, after; /* mask: its sizes */
+    double scale, cap;
+    void *buf[8]; /* the results, then the operands */
+} HostAttention;
+
 typedef struct KilnHost {
     void *ctx;
     /* fn over [0, n) in chunks of grain, on as many threads as there are. */
@@ -68,6 +77,8 @@ typedef struct KilnHost {
     int32_t (*effect)(const struct KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
     /* The one convolution that eager and compiled code share (contract.h). 0, or a StatusCode. */
     int32_t (*convolve)(const struct KilnHost *h, const HostConv *c);
+    /* The one attention that eager and compiled code share (codegen/eager.h). 0, or a StatusCode. */
+    int32_t (*attend)(const struct KilnHost *h, const HostAttention *a);
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

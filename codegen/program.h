@@ -169,6 +169,8 @@ typedef struct HostRoutine {
 const HostRoutine *host_routine(Op op); /* NULL: there is none */
 /* The symbolic numbers of conv and conv_filter with these attributes. x, w, y: the sizes of images, filters and results. */
 void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim *to);
+/* The symbolic numbers of the ops of attention; the sizes of their first operands. The two words are scale and cap. */
+void attention_numbers(const int64_t *attr, const Dim *q, const Dim *k, const Dim *v, const Dim *mask, Dim *to);
 
 /* How many buffers the step lists in `buf`. */
 static inline uint32_t step_buffers(const Program *p, const Step *s)

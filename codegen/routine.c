@@ -1,13 +1,18 @@
 /* routine: the ops that compiled code leaves to the host table, and how their structs of host.h are filled. Computes nothing. */
 #include "program.h"
 
+#define CONV "n groups c o in . . taps . . out . . stride . . dilation . . spread . . low . ."
+#define ATTENTION "n rows keys d e mask . . causal period before after scale cap" /* scale and cap: as bits */
 _Static_assert(offsetof(HostConv, n) == sizeof(int64_t) && offsetof(HostConv, to) == 26 * sizeof(int64_t), "numbers have no gaps");
 
+_Static_assert(offsetof(HostAttention, buf) == 15 * sizeof(int64_t), "numbers have no gaps");
+
 static const HostRoutine routine[] = {
-    {OP_conv, 0, 22, 3, 1, 2, true, offsetof(KilnHost, convolve),
-        "n groups c o in . . taps . . out . . stride . . dilation . . spread . . low . ."},
-    {OP_conv_filter, 1, 22, 3, 1, 2, true, offsetof(KilnHost, convolve),
-        "n groups c o in . . taps . . out . . stride . . dilation . . spread . . low . ."},
+    {OP_conv, 0, 22, 3, 1, 2, true, offsetof(KilnHost, convolve), CONV},
+    {OP_conv_filter, 1, 22, 3, 1, 2, true, offsetof(KilnHost, convolve), CONV},
+    {OP_attention, 0, 12, 2, 2, 4, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_attention_query, 1, 12, 2, 1, 7, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_attention_keys, 2, 12, 2, 1, 7, false, offsetof(KilnHost, attend), ATTENTION},
 };
 
 const HostRoutine *host_routine(Op op)
@@ -29,4 +34,11 @@ void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const
             op == OP_conv ? a->spread[j] : 1};
         for (uint32_t at = 0; at < 6; at++) to[4 + 3 * at + j] = of[at];
     }
+}
+
+void attention_numbers(const int64_t *attr, const Dim *q, const Dim *k, const Dim *v, const Dim *mask, Dim *to)
+{
+    const struct attention_attrs *a = ATTRS(attention, attr);
+    const Dim all[] = {q[0], q[1], k[1], q[2], v[2], mask[0], mask[1], mask[2], a->causal, a->period, a->before, a->after};
+    memcpy(to, all, sizeof all);
 }

@@ -86,6 +86,7 @@ static inline bool op_is_alias(Op op) { return op_def[op].role == ROLE_SAME || o
 /* It reads its operands through strides, so that moves which strides can express need not be made. */
 static inline bool op_takes_strides(Op op) { return op == OP_matmul; }
 static inline bool op_convolves(Op op) { return op == OP_conv || op == OP_conv_filter; }
+static inline bool op_attends(Op op) { return op == OP_attention || op == OP_attention_query || op == OP_attention_keys; }
 
 /* Attribute i of a structured op names a graph. */
 static inline bool op_attr_is_graph(Op op, uint32_t i)

@@ -147,6 +147,20 @@ static Value decompose(Rebuild *rb, const Node *n)
 static bool reduces_axes(const Node *n) { return op_reduces((Op)n->op) && op_def[n->op].attrs[0] == 'I'; }
 
 /* Joins in rounds of groups of at most JOINED operands, with as few rounds as possible. */
+static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+{
+    for (uint32_t i = 0; i < nin; i++)
+        if (in[i] == 0) return 0;
+    return rebuild_op(((RebuildEmit *)e)->rb, op, in, nin, attr, nattr, e->loc);
+}
+
+static const Type *type_of(Emit *e, Value v) { return graph_type(((RebuildEmit *)e)->rb->to, v); }
+
+void rebuild_emit_init(RebuildEmit *re, Rebuild *rb, Loc loc)
+{
+    *re = (RebuildEmit){.e = {.op = append, .type = type_of, .module = rb->to->module, .loc = loc}, .rb = rb};
+}
+
 Value concat_in_rounds(Rebuild *rb, Value *in, uint32_t n, int64_t axis, Loc loc)
 {
     while (n > JOINED) {
@@ -181,6 +195,8 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
             rebuild_set(&rb, n->out, in_rounds(&rb, n));
         else if (op_convolves((Op)n->op) && !ctx->host_products)
             rebuild_set(&rb, n->out, expand_conv(&rb, n));
+        else if (op_attends((Op)n->op) && !ctx->host_products)
+            expand_attention(&rb, n);
         else
             rebuild_copy(&rb, i);
     }

@@ -14,20 +14,7 @@ typedef struct Conv {
     Dim out[SPACE];
 } Conv;
 
-/* The emitter of rules, which appends to the graph in the making. */
-typedef struct RebuildEmit {
-    Emit e;
-    Rebuild *rb;
-} RebuildEmit;
-
-static Value append(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
-{
-    for (uint32_t i = 0; i < nin; i++)
-        if (in[i] == 0) return 0;
-    return rebuild_op(((RebuildEmit *)e)->rb, op, in, nin, attr, nattr, e->loc);
-}
-
-static const Type *type_of(Emit *e, Value v) { return graph_type(((RebuildEmit *)e)->rb->to, v); }
+static const Type *type_of(Emit *e, Value v) { return e->type(e, v); }
 
 static Value shaped(const Conv *c, Value v, uint32_t rank, const Dim *dim)
 {
@@ -275,7 +262,8 @@ static Value named(Rebuild *rb, Value v)
 
 Value expand_conv(Rebuild *rb, const Node *n)
 {
-    RebuildEmit re = {.e = {.op = append, .type = type_of, .module = rb->to->module, .loc = n->loc}, .rb = rb};
+    RebuildEmit re;
+    rebuild_emit_init(&re, rb, n->loc);
     const struct conv_attrs *a = ATTRS(conv, n->attr->at); /* conv_filter's begin in the same way, without spread */
     const bool makes_filters = n->op == OP_conv_filter;
     Conv c = {.e = &re.e, .dims = &rb->to->module->dims, .groups = a->groups, .out = {1, 1, 1}, .spread = {1, 1, 1}};

@@ -355,6 +355,12 @@ static int32_t host_convolve(const KilnHost *h, const HostConv *c)
     return contract_convolve(host->threads, c, host->st) ? 0 : (int32_t)host->st->code;
 }
 
+static int32_t host_attend(const KilnHost *h, const HostAttention *a)
+{
+    const Host *host = (const Host *)h;
+    return attention_run(host->threads, a, host->st) ? 0 : (int32_t)host->st->code;
+}
+
 /* Memory with a border on either side that nobody may write to. */
 #define BORDER 64
 static void *bordered(Arena *a, size_t bytes)
@@ -401,7 +407,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
     HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
     Host host = {
-        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
+        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));

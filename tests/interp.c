@@ -333,6 +333,19 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
             store(t, address(in, s->contract.c) + ((c * m + i) * n + j) * (int64_t)dtype_bytes(t), cell(in, s, a, b, i, j));
 }
 
+/* By the kernel: its order is stated a second time by the pass that expands it. */
+static void run_attention(Interp *in, const Step *s)
+{
+    const HostRoutine *h = host_routine((Op)s->host.op);
+    HostAttention a = {.type = s->host.type, .part = h->which};
+    int64_t *number = &a.n;
+    for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
+    a.scale = attr_f64(s->host.word[0]);
+    a.cap = attr_f64(s->host.word[1]);
+    for (uint32_t i = 0; i < h->results + h->operands; i++) a.buf[i] = address(in, s->buf[i]);
+    attention_run(NULL, &a, in->st);
+}
+
 static void run_conv(Interp *in, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
@@ -408,7 +421,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         switch ((StepKind)s->kind) {
         case STEP_KERNEL: run_kernel(in, s); break;
         case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
-        case STEP_HOST: run_conv(in, s); break;
+        case STEP_HOST: op_attends((Op)s->host.op) ? run_attention(in, s) : run_conv(in, s); break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;

@@ -103,7 +103,8 @@ static void convolved(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_watch(tape, in[0]);
     kiln_watch(tape, in[1]);
     kiln_tensor *y = kiln_convolve(in[0], in[1], (&(kiln_convolution){.groups = 2, .stride = {2, 1}, .pad = {{1, 0}, {1, 1}}}));
-    kiln_gradients(tape, kiln_sum(kiln_mul(y, y), KILN_ALL), KILN_IN(in[0], in[1]), out);
+    kiln_tensor *z = kiln_attention(in[0], in[0], in[0], &(kiln_attention_options){.causal = true});
+    kiln_gradients(tape, kiln_add(kiln_sum(kiln_mul(y, y), KILN_ALL), kiln_sum(z, KILN_ALL)), KILN_IN(in[0], in[1]), out);
 }
 
 static void convolutions(kiln *k, OomDigest *d)

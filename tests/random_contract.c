@@ -1,4 +1,4 @@
-/* random_contract: how products and convolutions are drawn. Relies on random_graph.h. */
+/* random_contract: how products, convolutions and attention are drawn. Relies on random_graph.h. */
 #include "random_graph.h"
 
 static bool is_matrix(const Type *t)
@@ -69,4 +69,33 @@ Value maker_convolution(Maker *k, Op op)
     Value a = maker_want(k, &x), b = maker_want(k, op == OP_conv ? &w : &y);
     if (a == 0 || b == 0) return 0;
     return maker_append(k, op, (Value[]){a, b}, 2, attr, n, inner * k->size.at[a] * k->size.at[b]);
+}
+
+/* A size around the blocks, or a symbol. */
+static Dim length(Maker *k)
+{
+    Dim d = random_chance(k->r, 50) ? maker_extent(k) : 60 + random_below(k->r, 80);
+    return maker_extent_of(k, d) <= 140 ? d : 1 + random_below(k->r, 70);
+}
+
+Value maker_attention(Maker *k, Op op)
+{
+    const uint8_t t = random_chance(k->r, 70) ? DT_f32 : DT_f64;
+    const Dim n = 1 + random_below(k->r, 2), rows = length(k), keys = length(k), d = 1 + random_below(k->r, 5), e = 1 + random_below(k->r, 5);
+    const bool causal = random_chance(k->r, 50);
+    const Dim period = random_chance(k->r, 50) && maker_extent_of(k, rows) > 0 ? rows : 1 + random_below(k->r, 9);
+    const int64_t attr[6] = {attr_of_f64((double)random_below(k->r, 5) / 4 - 0.5), attr_of_f64(random_chance(k->r, 30) ? 2 : 0), causal, period,
+        random_chance(k->r, 50) ? 0 : 1 + random_below(k->r, 9), random_chance(k->r, 50) ? keys : random_below(k->r, 9)};
+    const Type q = {t, 3, {n, rows, d}}, key = {t, 3, {n, keys, d}}, value = {t, 3, {n, keys, e}}, row = {t, 2, {n, rows}}, g = {t, 3, {n, rows, e}};
+    const Type mask = {t, 3, {random_chance(k->r, 50) ? 1 : n, random_chance(k->r, 50) ? 1 : rows, random_chance(k->r, 50) ? 1 : keys}};
+    Value in[7] = {maker_want(k, &q), maker_want(k, &key), maker_want(k, &value), maker_want(k, &mask)};
+    for (int i = 0; i < 4; i++)
+        if (in[i] == 0 || k->size.at[in[i]] > 50) in[i] = in[i] == 0 ? 0 : maker_tame(k, in[i]);
+    const double small = in[0] != 0 && in[1] != 0 ? k->size.at[in[0]] * k->size.at[in[1]] * (double)d + k->size.at[in[3]] : 0;
+    const Value o = maker_append(k, OP_attention, in, 4, attr, 6, k->size.at[in[2]] + small + 10);
+    if (op == OP_attention || o == 0) return o;
+    in[4] = maker_want(k, &g), in[5] = o + 1, in[6] = maker_want(k, &row);
+    const double ds = (double)e * k->size.at[in[4]] * k->size.at[in[2]] + k->size.at[in[6]];
+    if (op == OP_attention_query) return maker_append(k, op, in, 7, attr, 6, ds * k->size.at[in[1]]);
+    return maker_append(k, op, in, 7, attr, 6, 140 * (ds * k->size.at[in[0]] + k->size.at[in[4]]));
 }

@@ -68,6 +68,7 @@ Value maker_build(Maker *k, Op op);                  /* one node of that op, and
 Value maker_region(Maker *k, Op op);                  /* scan, while, branch: random_regions.c */
 Value maker_matmul(Maker *k);                         /* random_contract.c */
 Value maker_convolution(Maker *k, Op op);
+Value maker_attention(Maker *k, Op op);
 void maker_note_size(Maker *k, Value v, double size);
 bool maker_fill(Maker *k, uint32_t nodes);           /* draws that many */
 

@@ -457,6 +457,9 @@ Value maker_build(Maker *k, Op op)
     case OP_matmul: return maker_matmul(k);
     case OP_conv:
     case OP_conv_filter: return maker_convolution(k, op);
+    case OP_attention:
+    case OP_attention_query:
+    case OP_attention_keys: return maker_attention(k, op);
     default: return with_axes(k, op);
     }
 }

@@ -115,6 +115,9 @@ static void losses(Bad *x)
     BAD("cross_entropy", SHAPE, kiln_cross_entropy(x->f, x->i));
     BAD("cross_entropy", SHAPE, kiln_cross_entropy(x->f, x->g));
     BAD("cross_entropy", DTYPE, kiln_cross_entropy(x->i, x->i));
+    BAD("attention", SHAPE, kiln_attention(x->f, x->g, x->f, NULL));
+    BAD("attention", DTYPE, kiln_attention(x->i, x->i, x->i, NULL));
+    BAD("attention", VALUE, kiln_attention(x->f, x->f, x->f, &(kiln_attention_options){.cap = -1}));
     BAD("layernorm", SHAPE, kiln_layernorm(x->f, x->g, NULL, 0));
     BAD("layernorm", SHAPE, kiln_layernorm(x->s, NULL, NULL, 0));
     BAD("layernorm", DTYPE, kiln_layernorm(x->i, NULL, NULL, 0));

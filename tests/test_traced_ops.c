@@ -72,6 +72,7 @@ EXPRESSION(convolution, kiln_conv2d(images(x), filters(x, S(3, 3, 2, 4)),
                             &(kiln_window){.same = true, .stride = {2, 1}}))
 EXPRESSION(pointwise, kiln_conv2d(images(x), filters(x, S(1, 1, 2, 3)), NULL))
 EXPRESSION(groups, kiln_conv2d(images(x), filters(x, S(2, 2, 1, 4)), &(kiln_window){.groups = 2}))
+EXPRESSION(attended, kiln_attention(x, kiln_cos(x), x, &(kiln_attention_options){.causal = true, .cap = 2}))
 EXPRESSION(max_pool,
     kiln_max_pool(images(x), &(kiln_window){.size = {3, 3}, .stride = {2, 2}, .same = true}))
 EXPRESSION(avg_pool,
@@ -134,6 +135,7 @@ static const struct {
     CASE(convolution),
     CASE(pointwise),
     CASE(groups),
+    CASE(attended),
     CASE(max_pool),
     CASE(avg_pool),
     CASE(tall),

@@ -64,6 +64,27 @@ static bool run_conv(const Run *r)
     return ok;
 }
 
+static bool run_attention(const Run *r)
+{
+    const HostRoutine *h = host_routine(r->op);
+    HostAttention a = {.type = r->in->dtype, .part = h->which};
+    const struct attention_attrs *attr = ATTRS(attention, r->attr);
+    attention_numbers(r->attr, r->in[0].dim, r->in[1].dim, r->in[2].dim, r->in[3].dim, &a.n);
+    a.scale = attr_f64(attr->scale);
+    a.cap = attr_f64(attr->cap);
+    Buffer *copy[8] = {NULL};
+    bool ok = true;
+    for (uint32_t i = 0; i < h->results; i++) a.buf[i] = r->out[i].data;
+    for (uint32_t i = 0; i < h->operands && ok; i++) {
+        a.buf[h->results + i] = (void *)(uintptr_t)in_order(r, &r->in[i], &copy[i]);
+        ok = a.buf[h->results + i];
+    }
+    ok = ok && attention_run(r->threads, &a, r->st);
+    for (uint32_t i = 0; i < h->operands; i++)
+        if (copy[i]) buffer_release(copy[i]);
+    return ok;
+}
+
 typedef bool RunFn(const Run *r);
 
 /* Ops with loops of their own. */
@@ -91,6 +112,9 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_matmul] = run_matmul,
     [OP_conv] = run_conv,
     [OP_conv_filter] = run_conv,
+    [OP_attention] = run_attention,
+    [OP_attention_query] = run_attention,
+    [OP_attention_keys] = run_attention,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

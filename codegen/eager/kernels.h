@@ -33,6 +33,31 @@ typedef struct TypeKernels {
     ArgFn *arg_max, *arg_min;
 } TypeKernels;
 
+/* Some rows of scores against one block of keys. */
+#define SCORE_KEYS 64
+typedef struct Scores {
+    int64_t rows, keys;          /* keys: how many the block has */
+    int64_t first, period, lead; /* row i sees the first (first + i) mod period + lead of them; */
+    bool causal;                 /* if not, all */
+    double scale, cap;
+    const void *mask;           /* of the first row and key */
+    int64_t mask_row, mask_key; /* strides */
+} Scores;
+
+static inline int64_t scores_seen(const Scores *x, int64_t row)
+{
+    if (!x->causal) return x->keys;
+    const int64_t seen = (x->first + row) % x->period + x->lead;
+    return seen < 0 ? 0 : seen < x->keys ? seen : x->keys;
+}
+
+typedef struct ScoreFns { /* kernels_attention.h */
+    void (*weights)(const Scores *x, void *products, void *largest, void *sums, void *fade);
+    void (*add)(void *to, int64_t to_row, const void *more, const void *fade, int64_t rows, int64_t n, bool whole);
+    void (*end)(int64_t rows, void *values, void *largest, const void *sums, int64_t n);
+    void (*slopes)(const Scores *x, void *products, void *cotangents, const void *sums, const void *rests);
+} ScoreFns;
+
 typedef struct Kernels {
     const char *name;
     const TypeKernels *type[DT_COUNT];                               /* NULL for narrow floats */
@@ -40,6 +65,7 @@ typedef struct Kernels {
     void (*narrow[DT_COUNT])(void *to, const float *from, int64_t n);
     /* Computes PHILOX_BLOCKS blocks of four words each, from block `first` on. */
     void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
+    const ScoreFns *scores[DT_COUNT]; /* for f32 and f64 */
 } Kernels;
 #define PHILOX_BLOCKS 8
 

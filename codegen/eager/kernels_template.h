@@ -1,5 +1,6 @@
 /* kernels_template: all loops of one tier. Each kernels_TIER.c includes it once, is compiled for its instruction set and thereby
- * defines the table TIER. Relies on kernels.h, kernels_type.h, ir/math_c.h. No include guard. */
+ * defines the table TIER. Relies on kernels.h, kernels_type.h,
+ * kernels_attention.h, ir/math_c.h. No include guard. */
 #include "kernels.h"
 
 #include "../kernel.h"
@@ -79,6 +80,11 @@
 #define TYPE bool
 #include "kernels_type.h"
 #undef KIND_TYPE
+
+#define TYPE f32
+#include "kernels_attention.h"
+#define TYPE f64
+#include "kernels_attention.h"
 
 /* ---- narrow floats ------------------------------------------------------------------------
  * Each returns how many of n elements the hardware has converted, with the bits of ir/narrow.def. */
@@ -206,4 +212,5 @@ const Kernels TIER = {
 #include "../../runtime/dtype.def"
     },
     .philox = philox,
+    .scores = {[DT_f32] = &scores_f32, [DT_f64] = &scores_f64},
 };

@@ -241,3 +241,17 @@ bool lower_conv_filter(Scope *s, const Node *n)
 {
     return lower_convolution(s, n, graph_type(s->g, n->out), graph_type(s->g, n->in[1]));
 }
+
+/* ---- attention ----------------------------------------------------------------------------------- */
+
+bool lower_attention(Scope *s, const Node *n)
+{
+    const Type *of[4];
+    for (uint32_t i = 0; i < 4; i++) of[i] = graph_type(s->g, n->in[i]);
+    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
+    attention_numbers(n->attr->at, of[0]->dim, of[1]->dim, of[2]->dim, of[3]->dim, dim);
+    return lower_routine(s, n, dim, &ATTRS(attention, n->attr->at)->scale);
+}
+
+bool lower_attention_query(Scope *s, const Node *n) { return lower_attention(s, n); }
+bool lower_attention_keys(Scope *s, const Node *n) { return lower_attention(s, n); }

@@ -30,6 +30,7 @@ static _Thread_local struct {
 static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const int64_t *dim, int64_t n, int64_t grain);
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 static int32_t host_convolve(const KilnHost *h, const HostConv *c);
+static int32_t host_attend(const KilnHost *h, const HostAttention *a);
 
 static void missing_inputs_init(kiln *k)
 {
@@ -85,6 +86,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         .run = host_run,
         .contract = host_contract,
         .convolve = host_convolve,
+        .attend = host_attend,
         .stack = host_stack_grow,
         .effect = hooks->effect_happens};
     k->eager_only = k->options.no_compile;
@@ -247,6 +249,12 @@ static int32_t host_convolve(const KilnHost *h, const HostConv *c)
     HostConv kept = *c;
     kept.keep = &keep;
     return answer(contract_convolve(k->threads, &kept, &st), &st);
+}
+
+static int32_t host_attend(const KilnHost *h, const HostAttention *a)
+{
+    Status st = {0};
+    return answer(attention_run(((const kiln *)h->ctx)->threads, a, &st), &st);
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */

@@ -223,6 +223,22 @@ KILN_API kiln_tensor *kiln_convolve_sized(kiln_site at, kiln_operand x, kiln_ope
  * It is jax.lax.conv_transpose with transpose_kernel; torch.nn.ConvTranspose has these filters as [c, o / groups, taps...]. */
 KILN_API kiln_tensor *kiln_convolve_transposed_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_convolution *options,
     size_t size);
+/* Attention: each query's mean of the values, weighed by the softmax of score = cap tanh(scale q.k / cap) + mask (without a cap:
+ * scale q.k + mask) over the keys that it sees. A query that sees nothing, or only scores of minus infinity, gives 0. */
+typedef struct kiln_attention_options {
+    kiln_tensor *mask; /* broadcasts to [..., heads, queries, keys]: bools, true where a key is seen, or floats that are added; NULL: none */
+    bool causal;       /* query i sees keys 0 to i + keys - queries: the last one sees all */
+    double scale;      /* 0 stands for 1 / sqrt(d) */
+    double cap;        /* 0: none */
+} kiln_attention_options;
+/* q [..., heads, queries, d], k [..., groups, keys, d], v [..., groups, keys, e] give [..., heads, queries, e]; of rank 2 there is one
+ * head. heads is a multiple of groups; query head i uses key head i / (heads / groups). Floats, promoted to one dtype, computed in
+ * f32 (f64) and rounded once; d and e up to 8192. It takes no memory for queries times keys, and neither does its gradient, which
+ * flows to q, k, v and a mask of floats (for the mask, and at second order, it does take that memory). The order of its sums is its
+ * own (docs/numerics.md, Order; Dao et al. 2022, FlashAttention). options may be NULL. */
+KILN_API kiln_tensor *kiln_attention_sized(kiln_site at, kiln_operand q, kiln_operand k, kiln_operand v,
+    const kiln_attention_options *options, size_t size);
+
 /* Pooling ignores padding; kiln_avg_pool takes floats. For a window that covers nothing but padding, the maximum is minus infinity
  * (or the smallest integer), the average is NaN as kiln_mean of nothing is, and no gradient flows. */
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
@@ -290,6 +306,9 @@ KILN_API kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand x, kiln_operand
     kiln_convolve_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(filters), __VA_ARGS__, sizeof(kiln_convolution))
 #define kiln_convolve_transposed(x, filters, ...) \
     kiln_convolve_transposed_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(filters), __VA_ARGS__, sizeof(kiln_convolution))
+/* options: &(kiln_attention_options){...} or NULL */
+#define kiln_attention(q, k, v, ...) \
+    kiln_attention_sized(KILN_HERE, KILN_OPERAND(q), KILN_OPERAND(k), KILN_OPERAND(v), __VA_ARGS__, sizeof(kiln_attention_options))
 #define kiln_max_pool(x, ...) kiln_max_pool_sized(KILN_HERE, KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_window))
 #define kiln_avg_pool(x, ...) kiln_avg_pool_sized(KILN_HERE, KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_window))
 #define kiln_equal(x, y) kiln_eq(x, y)

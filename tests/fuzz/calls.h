@@ -103,7 +103,9 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
         memcpy(c.pad, w.pad, sizeof w.pad);
         return byte(in) & 1 ? kiln_convolve(a, b, &c) : kiln_convolve_transposed(a, b, &c);
     }
-    case 10: return kiln_layernorm(a, b, b, 1e-5);
+    case 10:
+        if (byte(in) & 1) return kiln_attention(a, b, a, &(kiln_attention_options){.mask = byte(in) & 1 ? b : NULL, .causal = byte(in) & 1, .cap = (double)number(in)});
+        return kiln_layernorm(a, b, b, 1e-5);
     case 11: return kiln_take_along(a, b, (int)number(in));
     case 12: {
         int axis = (int)number(in);
