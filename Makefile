@@ -191,11 +191,12 @@ $(BUILD)/.sources: FORCE
 $(BUILD)/.config: FORCE
 	$(call written,'$(foreach v,$(FOLDERS),$($v)) $(VERSION)')
 # The one header that the build makes: the version, where libraries are installed, also as seen from programs, and the mark by
-# which the library and the LLVM module know each other: a hash of the headers that they share, the compiler, and the flags that may
-# change a struct.
-SHARED_HEADERS := $(sort $(wildcard ir/*.h ir/*.def runtime/*.h runtime/*.def codegen/*.h codegen/lower/*.h codegen/contract/*.h include/kiln/core.h))
+# which the library and the LLVM module know each other, and kept code knows both: a hash of the sources that decide what a graph
+# becomes, the compiler, and the flags that may change a struct.
+DECIDING := $(sort $(foreach folder,ir passes runtime codegen codegen/lower codegen/contract codegen/cpu codegen/native,$(foreach kind,h def c,$(wildcard \
+	$(folder)/*.$(kind)))) include/kiln/core.h)
 MARK = $(shell { $(CC) --version | head -n 1; echo '$(filter-out -O% -g% -W%,$(CPPFLAGS) $(CFLAGS)) $(SANITIZE)'; \
-	cat $(SHARED_HEADERS); } 2>/dev/null | sha256sum | cut -c 1-16)
+	cat $(DECIDING); } 2>/dev/null | sha256sum | cut -c 1-16)
 $(BUILD)/gen/kiln_config.h: FORCE | deps
 	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"' \
 		'#define KILN_CONFIG_LIB_FROM_BIN "$(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)')"' \

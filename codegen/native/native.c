@@ -1,13 +1,14 @@
 /* native: the CPU's row of the table of backends. It compiles by asking the LLVM module for an object, which becomes an image and
- * is mapped. On instruction sets whose objects it cannot lay out, the module links, too. Relies on module.h, image.h, map.h. Never
- * knows LLVM's types. */
+ * is mapped; if the caller's folder of compiled code has the image, the module is not even loaded. On instruction sets whose
+ * objects it cannot lay out, the module links, too, and nothing is kept. Relies on module.h, map.h, store.h. Never knows LLVM's
+ * types. */
+#define _GNU_SOURCE
 #include "../module.h"
-#include "../native.h"
 #include "machine.h"
 #include "map.h"
+#include "store.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #define MODULE "libkiln-llvm.so"
@@ -26,6 +27,7 @@ struct Compiled {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const Backend *module; /* under lock; kept until the process ends, since compiled code may outlast every engine */
+static char maker[512];       /* the file of the library that compiles, by when the module is there; empty: unknown */
 
 static bool same_machine(const Backend *b, Status *st)
 {
@@ -34,6 +36,15 @@ static bool same_machine(const Backend *b, Status *st)
     if (ours.vector_bytes == theirs.vector_bytes && ours.fma == theirs.fma) return true;
     return status_fail(st, ST_DEVICE, "%s takes this CPU for one with %u-byte vectors%s, Kiln for one with %u%s", MODULE,
         theirs.vector_bytes, theirs.fma ? " and fma" : "", ours.vector_bytes, ours.fma ? " and fma" : "");
+}
+
+/* The module is linked to that library. */
+static void note_maker(void *handle)
+{
+    Dl_info info;
+    const void *in = dlsym(handle, "LLVMGetVersion");
+    if (in && dladdr(in, &info) && info.dli_fname[0] == '/' && strlen(info.dli_fname) < sizeof maker)
+        snprintf(maker, sizeof maker, "%s", info.dli_fname);
 }
 
 static const Backend *load(Status *st)
@@ -45,7 +56,9 @@ static const Backend *load(Status *st)
     *(void **)&get = dlsym(handle, "kiln_llvm_backend");
     if (!get) return status_fail(st, ST_DEVICE, "%s does not export kiln_llvm_backend", MODULE), NULL;
     const Backend *b = get();
-    return same_machine(b, st) ? b : NULL;
+    if (!same_machine(b, st)) return NULL;
+    note_maker(handle);
+    return b;
 }
 
 /* NULL: st */
@@ -96,11 +109,40 @@ static bool map_block(Compiled *c, const Program *p, const char *block, size_t l
     return true;
 }
 
-static bool make(Compiled *c, const Program *p, const CompileOptions *o, Status *st)
+/* key: NULL, if nothing is kept. */
+static bool make(Compiled *c, const Program *p, const CompileOptions *o, const Text *key, Status *st)
 {
     Made m = {.p = p, .st = st};
     bool ok = compile_image(&m, o) && map_block(c, p, m.block, m.len, st);
+    if (ok && key) store_keep(o->store, key, maker, m.block, m.len);
     mem_free_aligned(m.block, m.len, IMAGE_ALIGN);
+    return ok;
+}
+
+/* False: nothing that can be used is kept. */
+static bool use_kept(Compiled *c, const Program *p, const CompileOptions *o, const Text *key)
+{
+    Found f;
+    if (!store_find(o->store, key, &f)) return false;
+    bool ok = map_block(c, p, f.block, f.len, &(Status){0});
+    found_free(&f);
+    if (ok && o->from_store) *o->from_store = true;
+    return ok;
+}
+
+/* Whoever wants to see what the compiler makes has it compiled. */
+static bool wants_stages(const CompileOptions *o)
+{
+    return o->dump && o->want && (strstr(o->want, "llvm") || strstr(o->want, "asm"));
+}
+
+static bool find_or_make(Compiled *c, const Program *p, const CompileOptions *o, Status *st)
+{
+    Text key = {0};
+    if (!o->store || wants_stages(o)) return make(c, p, o, NULL, st);
+    key_of(&key, p, o->host_products);
+    bool ok = key.failed ? make(c, p, o, NULL, st) : use_kept(c, p, o, &key) || make(c, p, o, &key, st);
+    text_free(&key);
     return ok;
 }
 
@@ -126,7 +168,7 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
 {
     Compiled *c = mem_zeros(1, sizeof *c);
     if (!c) return status_fail(st, ST_MEMORY, "no memory for a compiled program"), NULL;
-    if (image_runs_here() ? make(c, p, o, st) : linked_by_module(c, p, o, st)) return c;
+    if (image_runs_here() ? find_or_make(c, p, o, st) : linked_by_module(c, p, o, st)) return c;
     release(c);
     return NULL;
 }

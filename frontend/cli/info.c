@@ -6,9 +6,10 @@
 
 #include "../function/function.h"
 
-const char info_help[] = "usage: kiln info [--json]\n\n"
-                         "  kiln info    version, CPU, threads, eager kernels, compilers, GPUs; one per line\n\n"
-                         "  --json       one JSON object with the same facts; all are text but the number of threads\n";
+const char info_help[] =
+    "usage: kiln info [--json]\n\n"
+    "  kiln info    version, CPU, threads, eager kernels, the folder of compiled code, compilers, GPUs; one per line\n\n"
+    "  --json       one JSON object with the same facts; all are text but the number of threads\n";
 
 typedef struct Fact {
     const char *name, *key; /* the beginning of its line; its key in JSON */
@@ -26,7 +27,24 @@ static void backend_fact(Fact *f, const BackendRow *row)
     if (b && b->describe) b->describe(f->text, sizeof f->text);
 }
 
-enum { VERSION, CPU, THREADS, EAGER_TIER, BACKENDS, FACTS = BACKENDS + 8 };
+/* Keeps the first line that the engine logs: why it does not use the folder of compiled code. */
+static void keep_line(void *user, const char *text)
+{
+    Fact *f = user;
+    if (!*f->text) snprintf(f->text, sizeof f->text, "%s", text + strcspn(text, ":") + 2);
+}
+
+static void cache_fact(Fact *f, kiln *k)
+{
+    kiln_cache_statistics s;
+    if (kiln_cache_stats(k, &s))
+        snprintf(f->text, sizeof f->text, "%s: %llu programs, %llu of %llu bytes", getenv("KILN_CACHE_DIR"),
+            (unsigned long long)s.files, (unsigned long long)s.bytes, (unsigned long long)s.most);
+    else if (!*f->text)
+        snprintf(f->text, sizeof f->text, "none (KILN_CACHE_DIR names a folder)");
+}
+
+enum { VERSION, CPU, THREADS, EAGER_TIER, CACHE, BACKENDS, FACTS = BACKENDS + 8 };
 
 static void print(const Fact *fact, bool json)
 {
@@ -51,19 +69,21 @@ int info(int argc, char **argv)
     const Option options[] = {{"--json", .flag = &json}, {0}};
     int status = options_parse("info", argc, argv, options, NULL, 0);
     if (status) return status;
-    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    static Fact fact[FACTS] = {[VERSION] = {"version", "version", ""},
+        [CPU] = {"CPU", "cpu", ""},
+        [THREADS] = {"threads", "threads", ""},
+        [EAGER_TIER] = {"eager", "tier", ""},
+        [CACHE] = {"code cache", "code_cache", ""}};
+    kiln *k = kiln_open(&(kiln_options){.log = keep_line, .log_user = &fact[CACHE]});
     if (!k) {
         fprintf(stderr, "kiln info: no memory for an engine\n");
         return NO_RESOURCE;
     }
-    static Fact fact[FACTS] = {[VERSION] = {"version", "version", ""},
-        [CPU] = {"CPU", "cpu", ""},
-        [THREADS] = {"threads", "threads", ""},
-        [EAGER_TIER] = {"eager", "tier", ""}};
     snprintf(fact[VERSION].text, sizeof fact->text, "%s", kiln_version());
     cpu_name(fact[CPU].text, sizeof fact->text);
     snprintf(fact[THREADS].text, sizeof fact->text, "%d", threads_count(k->threads));
     snprintf(fact[EAGER_TIER].text, sizeof fact->text, "%s", eager_tier());
+    cache_fact(&fact[CACHE], k);
     for (uint32_t i = 0; BACKENDS + i < FACTS && backend_row(i); i++) backend_fact(&fact[BACKENDS + i], backend_row(i));
     kiln_close(k);
     print(fact, json);

@@ -6,6 +6,7 @@
 
 #include "../../codegen/contract/contract.h"
 #include "../../codegen/host_stack.h"
+#include "../../codegen/native.h"
 #include "engine.h"
 
 #define DTYPE_INT(t, tag, ...) _Static_assert((int)KILN_##tag == (int)DT_##t, "dtypes match");
@@ -62,6 +63,34 @@ static kiln_compiling compiling_asked_for(kiln *k)
     return 0;
 }
 
+static void note_store(void *k, const char *text) { log_line(k, "%s", text); }
+
+/* An engine that compiles nothing has no use for it. */
+static void open_store(kiln *k)
+{
+    const char *folder = k->options.cache_dir ? k->options.cache_dir : getenv("KILN_CACHE_DIR");
+    if (k->options.no_compile || !folder || !*folder) return;
+    k->store = store_open(folder, k->options.cache_dir_bytes ? k->options.cache_dir_bytes : (uint64_t)256 << 20, note_store, k);
+}
+
+bool kiln_cache_stats_sized(kiln *k, kiln_cache_statistics *out, size_t size)
+{
+    StoreCount c = {0};
+    if (!out) return false;
+    if (k && k->store) store_count(k->store, &c);
+    const kiln_cache_statistics s = {.hits = c.hits,
+        .misses = c.misses,
+        .refused = c.refused,
+        .evicted = c.evicted,
+        .bytes_read = c.bytes_in,
+        .bytes_written = c.bytes_out,
+        .files = c.files,
+        .bytes = c.bytes,
+        .most = c.most};
+    memcpy(out, &s, MIN_OF(size, sizeof s));
+    return k && k->store;
+}
+
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
 {
     kiln *k = mem_zeros(1, sizeof *k);
@@ -98,6 +127,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     k->compile = k->options.compile ? k->options.compile : compiling_asked_for(k);
     if (!k->compile) k->compile = KILN_WAIT;
     k->checked = k->options.checked || asked_for("KILN_CHECKED");
+    open_store(k);
     return k;
 }
 
@@ -129,6 +159,7 @@ void engine_free(kiln *k)
 {
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);
     threads_free(k->threads);
+    store_close(k->store);
     pthread_mutex_destroy(&k->lock);
     if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;
     mem_free(k, sizeof *k);

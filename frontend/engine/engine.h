@@ -192,7 +192,8 @@ struct kiln {
     uint64_t serial; /* of the process: what the thread cache compares */
     kiln *next_open; /* all open engines */
     ThreadPool *threads;
-    PanelCache panels; /* what products packed of buffers' elements */
+    PanelCache panels;       /* what products packed of buffers' elements */
+    struct CodeStore *store; /* compiled code on disk; NULL: none */
     KilnHost host;
     pthread_mutex_t lock; /* thread list, variables, functions, compiling */
     Thread *thread_list;

@@ -86,7 +86,12 @@ static void build_body(void *arg)
     Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
     code->program = module_to_program(m, &code->arena, &o, b->st);
     if (!code->program) return;
-    CompileOptions c = {.dump = dump_stage, .dump_user = b->f->name, .want = getenv("KILN_DUMP")};
+    CompileOptions c = {.dump = dump_stage,
+        .dump_user = b->f->name,
+        .want = getenv("KILN_DUMP"),
+        .store = b->f->k->store,
+        .host_products = o.host_products,
+        .from_store = &code->from_disk};
     code->compiled = code->backend->compile(code->program, &c, b->st);
     if (!code->compiled) return;
     code->entry = code->backend->entry(code->compiled);

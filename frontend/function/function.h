@@ -69,7 +69,8 @@ typedef struct Code {
     uint32_t nbinding;
     int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
     double seconds;
-    size_t bytes; /* code, graphs and program */
+    bool from_disk; /* it was found in the folder of compiled code */
+    size_t bytes;   /* code, graphs and program */
     Arena arena;
 } Code;
 

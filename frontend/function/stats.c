@@ -82,6 +82,7 @@ void stats_compiled(kiln_function *f, const Code *code)
     lock(f);
     kiln_function_statistics *s = &f->stats;
     s->compiles++;
+    s->from_disk += code->from_disk;
     s->compile_seconds += code->seconds;
     s->code_bytes += code->backend->code_bytes(code->compiled);
     s->kernels = code->program->launches;

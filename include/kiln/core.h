@@ -94,6 +94,13 @@ typedef struct kiln_options {
     /* Of the engine's functions, unless one says otherwise (kiln_function_options). 0: what KILN_COMPILE in the environment says
      * (wait, never), else KILN_WAIT. */
     kiln_compiling compile;
+    /* A folder in which compiled code is kept between runs: a function that was compiled before, on such a CPU and by this build and
+     * this LLVM, is found there in about a millisecond and without loading LLVM. NULL: the folder that KILN_CACHE_DIR names, if any;
+     * "": none. It is made if it is absent (its parent must be there), and must be its owner's alone, as must be the files in it:
+     * what is not, or was changed, is told in the log and compiled anew, as if there were no folder. Any number of processes may
+     * use it at once. A program that runs with others' rights (setuid) uses none. */
+    const char *cache_dir;
+    uint64_t cache_dir_bytes; /* of all files in it, about; what was used longest ago is removed. 0: 256 MiB */
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. */

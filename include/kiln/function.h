@@ -146,9 +146,22 @@ typedef struct kiln_function_statistics {
     kiln_miss recent[KILN_MISSES]; /* newest first */
     uint32_t recent_count;
     uint64_t interpreted;       /* calls answered by interpreting; of a call under a tape, its gradient's are the gradient's */
+    uint64_t from_disk;         /* of `compiles`: found in the folder of compiled code (.cache_dir in kiln_options) */
 } kiln_function_statistics;
 #define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))
 KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size);
+
+/* Of the folder of compiled code that the engine uses. */
+typedef struct kiln_cache_statistics {
+    uint64_t hits, misses;              /* programs of this engine that were there, and that were compiled */
+    uint64_t refused;                   /* misses because a file was not its owner's alone or was not what had been written */
+    uint64_t evicted;                   /* files that this engine removed to make room */
+    uint64_t bytes_read, bytes_written;
+    uint64_t files, bytes, most;        /* in the folder now, as far as this engine knows; how much there may be */
+} kiln_cache_statistics;
+/* False, and zeros, if there is none. */
+#define kiln_cache_stats(k, out) kiln_cache_stats_sized((k), (out), sizeof(kiln_cache_statistics))
+KILN_API bool kiln_cache_stats_sized(kiln *k, kiln_cache_statistics *out, size_t size);
 
 KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run their bodies eagerly, for debugging */
 

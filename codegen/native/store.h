@@ -1,0 +1,47 @@
+/* store: what the files of codegen/native share of the folder of compiled code. store.c finds and keeps programs, folder.c has the
+ * system's files: whose they are, and which go when there is no room; key.c says what code is kept under. */
+#ifndef KILN_CODEGEN_NATIVE_STORE_H
+#define KILN_CODEGEN_NATIVE_STORE_H
+
+#include "../native.h"
+
+#include <pthread.h>
+
+struct CodeStore {
+    int fd; /* of the folder; where its name leads to later does not matter */
+    char *path;
+    uint64_t most;
+    StoreNote *note;
+    void *user;
+    pthread_mutex_t lock;
+    StoreCount count; /* under lock, as is what follows */
+    uint64_t grown;   /* bytes written since the folder was last looked through */
+    bool looked;      /* through the folder, ever */
+    bool told;        /* that nothing can be written */
+};
+
+/* key.c: all that decides what the program compiles to. out->failed: no memory. */
+void key_of(Text *out, const Program *p, bool host_products);
+
+typedef struct Found { /* a file's bytes, and the image in them */
+    char *file;
+    size_t bytes;
+    const char *block; /* aligned to IMAGE_ALIGN */
+    size_t len;
+} Found;
+/* What is kept under the key. False: nothing is, or nothing that can be trusted. */
+bool store_find(CodeStore *s, const Text *key, Found *out);
+void found_free(Found *f);
+/* maker: the file of the library that compiled it; if that changes, the code is compiled anew. What fails is noted once. */
+void store_keep(CodeStore *s, const Text *key, const char *maker, const char *block, size_t len);
+
+/* folder.c. Names of files are FILE_NAME bytes: 32 digits, ".kiln" and the 0. */
+#define FILE_NAME 38
+int folder_open(const char *path, char *why, size_t cap); /* -1: why */
+/* False: why, or an empty text where no file is of that name. */
+bool folder_read(const CodeStore *s, const char *name, Found *out, char *why, size_t cap);
+bool folder_write(CodeStore *s, const char *name, const char *bytes, size_t n, char *why, size_t cap);
+void folder_look(
+    CodeStore *s, uint64_t room); /* counts the files; what was used longest ago goes, if `room` bytes more do not fit */
+
+#endif
