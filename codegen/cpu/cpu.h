@@ -126,6 +126,11 @@ LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v);
 
 /* ---- kernels --------------------------------------------------------------------------------- */
+typedef struct Divisor { /* what a sweep divides by */
+    bool wanted;
+    LLVMValueRef b, y, range; /* as vectors: itself, 1 / b, and how far what it divides may lie above the span; 0: nothing may */
+} Divisor;
+
 typedef struct KernelEmit {
     Gen *g;
     const Kernel *k;
@@ -148,6 +153,7 @@ typedef struct KernelEmit {
     LLVMValueRef *splat;             /* per instruction: its scalar as a vector, if vectors need it */
     LLVMValueRef *random;            /* per I_RANDOM: where its words for all unrolled vectors lie */
     bool *wants_splat;
+    Divisor *divisor;        /* per instruction */
     LLVMValueRef *red;       /* per reduction and unrolled vector */
     struct Accumulator *acc; /* per reduction, during the sweep of its stage */
     LLVMValueRef zero, sink; /* the place that loads and stores use in place of elements whose guard fails */
@@ -165,6 +171,11 @@ void emit_point(KernelEmit *e);                                   /* all stages,
 void emit_vector_axis(KernelEmit *e, LLVMValueRef from, LLVMValueRef end);
 /* An operand for vector u; if `lanes`, as a vector of e->width. */
 LLVMValueRef emit_operand(KernelEmit *e, int32_t instr, uint32_t u, bool lanes);
+
+/* emit_divide */
+void divide_plan(KernelEmit *e);                                   /* finds divisors */
+void divide_open(KernelEmit *e, uint32_t i, LLVMValueRef b);       /* b is instruction i, a scalar */
+LLVMValueRef divide_by(KernelEmit *e, uint32_t i, LLVMValueRef a); /* a vector by instruction i, with the bits of a division */
 
 /* emit_random */
 LLVMValueRef emit_random(KernelEmit *e, const Instr *in, uint32_t u);

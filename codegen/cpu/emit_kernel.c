@@ -47,6 +47,7 @@ static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
     case I_FETCH: return emit_stream_fetch(e, in, u);
     case I_PRIM: break;
     }
+    if (in->prim == P_div && lanes && in->sweeps && e->divisor[in->b].wanted) return divide_by(e, (uint32_t)in->b, a);
     DType t = (DType)all[in->prim == P_select ? in->b : in->a].type;
     return emit_prim(g, (Prim)in->prim, t, (DType)in->type, a, b, c);
 }
@@ -64,6 +65,7 @@ static void define(KernelEmit *e, uint32_t i, uint32_t u)
     if (lanes) v = gen_splat(e->g, v, e->width);
     e->val[(size_t)i * e->unroll_max + u] = v;
     if (!lanes) e->splat[i] = e->wants_splat[i] ? gen_splat(e->g, v, e->width) : NULL;
+    if (e->divisor[i].wanted) divide_open(e, i, v);
 }
 
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
@@ -180,18 +182,30 @@ static void parallel_axes(KernelEmit *e, uint32_t from)
 
 /* ---- the function ---------------------------------------------------------------------------- */
 
-/* Bytes of a vector: as wide as there are where a kernel computes much for what it moves (functions like exp; 1.2 to 1.5 times
- * faster on a Sapphire Rapids), and where it turns squares or writes past the caches, which is done by lines. Elsewhere memory is
- * the limit, and half as wide ones have shorter tails. */
+/* Whether vectors read some operand element by element, which is code for each. */
+static bool gathers(const Kernel *k)
+{
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        const Instr *in = &k->instr[i];
+        if (in->kind != I_LOAD || !in->lanes || (k->stream[in->ref].buf & STREAM_ROW)) continue;
+        const Stream *s = &k->stream[in->ref];
+        if (s->dyn >= 0 || s->coef[k->vector] != 1) return true;
+    }
+    return false;
+}
+
+/* Bytes of a vector, by class of kernel as measured on a Sapphire Rapids. As wide as there are where a kernel computes much for
+ * what it moves (functions like exp; 1.2 to 1.5 times faster), sweeps (layer normalisation 1.1, sums of columns 1.25 times), turns
+ * squares or writes past the caches, both of which are done by lines. In other kernels memory is the limit, and half as wide ones
+ * have shorter tails. */
 static uint32_t vector_bytes(const Gen *g, const Kernel *k)
 {
     uint32_t work = 0;
-    if (k->turn >= 0) return g->machine->tile_bytes;
-    for (uint32_t i = 0; i < k->nstore; i++)
-        if (k->store[i].past != 0) return g->machine->tile_bytes;
+    bool wide = k->turn >= 0 || (k->sweep >= 0 && !gathers(k));
+    for (uint32_t i = 0; i < k->nstore; i++) wide |= k->store[i].past != 0;
     for (uint32_t i = 0; i < k->ninstr; i++)
         work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_CALL);
-    return k->vector >= 0 && work >= MUCH_WORK * k->nstream ? g->machine->tile_bytes : g->machine->vector_bytes;
+    return k->vector >= 0 && (wide || work >= MUCH_WORK * k->nstream) ? g->machine->tile_bytes : g->machine->vector_bytes;
 }
 
 /* Elements per vector: as many as a register holds of the widest type that computes along it, floats before integers (an i64 index
@@ -252,6 +266,7 @@ static void arrays(KernelEmit *e)
     if (e->width == 1) e->unroll_max = 1;
     if (e->width > 1 && k->vector == k->sweep) e->unroll_max = MAX_OF(e->unroll_max, TREE_LANES / e->width);
     turn_plan(e);
+    divide_plan(e);
     e->unroll_max = MAX_OF(e->unroll_max, e->square);
     e->buf = ARENA_ARRAY(a, LLVMValueRef, k->nbuf + 1);
     e->row = ARENA_ARRAY(a, LLVMValueRef, k->nrow + 1);

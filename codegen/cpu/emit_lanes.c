@@ -206,6 +206,8 @@ static LLVMValueRef vector_in_order(KernelEmit *e, const Reduction *r, const LLV
 
 /* ---- the sweep ------------------------------------------------------------------------------- */
 
+enum { LINE = 64, SHORT_ROW = 32 << 10 }; /* bytes */
+
 typedef struct Sweep {
     const Stage *s;
     LLVMValueRef extent;
@@ -321,6 +323,48 @@ static void tail(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef end)
     emit_offsets_back(e, saved);
 }
 
+/* Asks for the stream's elements of this turn of the main loop, from `at` on. */
+static void fetch(KernelEmit *e, const Stream *s, LLVMValueRef at, bool writes)
+{
+    Gen *g = e->g;
+    LLVMValueRef from = gen_at(g, gen_mem_type(g, (DType)s->type), e->buf[s->buf], at);
+    for (int64_t i = 0; i < (int64_t)dtype_bytes((DType)s->type) * TREE_LANES; i += LINE) {
+        LLVMValueRef in_place = LLVMConstInt(g->i32, 3, false), data = LLVMConstInt(g->i32, 1, false);
+        LLVMValueRef args[4] = {gen_at(g, g->i8, from, gen_i64(g, i)), LLVMConstInt(g->i32, writes, false), in_place, data};
+        gen_intrinsic(g, "llvm.prefetch", &g->ptr, 1, args, 4);
+    }
+}
+
+static bool stores_to(const Kernel *k, const Stage *s, uint32_t stream)
+{
+    for (uint32_t i = s->first_store; i < s->last_store; i++)
+        if (k->store[i].stream == stream) return true;
+    return false;
+}
+
+/* A row is too short for the CPU to see that memory is walked along, and sweeps that compute leave memory idle. So the second sweep
+ * asks for what the first one will read of the next row, and each sweep for what the next one will write. */
+static void fetch_ahead(KernelEmit *e, const Stage *stage, LLVMValueRef index, LLVMValueRef const *offset)
+{
+    Gen *g = e->g;
+    const Kernel *k = e->k;
+    const Stage *next = stage + 1, *end = k->stage + k->nstage;
+    uint32_t before = 0;
+    int row = (int)k->naxis - 1; /* the axis of rows */
+    while (row >= 0 && row == k->sweep) row--;
+    while (next < end && !next->sweep) next++;
+    for (const Stage *s = k->stage; s < stage; s++) before += s->sweep;
+    for (uint32_t i = 0; i < k->nstream && row >= 0; i++) {
+        const Stream *s = &k->stream[i];
+        const int64_t bytes = (int64_t)dtype_bytes((DType)s->type);
+        if ((s->buf & STREAM_ROW) || s->dyn >= 0 || s->coef[k->sweep] != 1 || s->coef[row] == 0) continue;
+        if (dim_hi(&g->p->module->dims, k->extent[k->sweep]) > SHORT_ROW / bytes) continue;
+        LLVMValueRef at = gen_add(g, offset[i], index);
+        if (next < end && !e->past && stores_to(k, next, i)) fetch(e, s, at, true);
+        if (before == 1 && !k->writes[s->buf]) fetch(e, s, gen_add(g, at, gen_dim(g, s->coef[row])), false);
+    }
+}
+
 static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef whole)
 {
     if (loop_turns(from, whole, TREE_LANES) == 0) return;
@@ -330,6 +374,7 @@ static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef w
     e->unroll = TREE_LANES / e->width;
     emit_open_axis(e, e->k->sweep, l.i, w->s);
     emit_body(e, w->s, true, true);
+    fetch_ahead(e, w->s, l.i, saved);
     loop_end(e->g, &l);
     emit_offsets_back(e, saved);
 }

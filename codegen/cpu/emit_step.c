@@ -5,8 +5,9 @@
 
 #include <stddef.h>
 
-/* In units of Kernel.cost. Below DIRECT, handing out chunks costs more than it gains; a chunk costs about CHUNK. */
-enum { DIRECT = 50000, CHUNK = 32768, GRAIN_ALIGN = 64 };
+/* In units of Kernel.cost. Below DIRECT, handing out chunks costs more than it gains; a chunk costs about CHUNK, or more where
+ * there would be more than MOST_CHUNKS, which are enough for any number of threads and keep what lies together on one of them. */
+enum { DIRECT = 50000, CHUNK = 32768, MOST_CHUNKS = 256, GRAIN_ALIGN = 64 };
 
 static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
 
@@ -30,6 +31,14 @@ static int64_t grain_of(const Kernel *k)
     int64_t grain = CHUNK / MAX_OF(k->cost, 1);
     if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
     return k->chunk == k->vector || k->chunk == k->turn ? GRAIN_ALIGN : MAX_OF(grain, 1);
+}
+
+static LLVMValueRef grain_for(Gen *g, const Kernel *k, LLVMValueRef n)
+{
+    const int64_t each = grain_of(k), align = each % GRAIN_ALIGN == 0 ? GRAIN_ALIGN : 1;
+    LLVMValueRef most = LLVMBuildUDiv(g->b, n, gen_i64(g, MOST_CHUNKS * align), ""), least = gen_i64(g, each);
+    most = gen_mul(g, most, gen_i64(g, align));
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, most, least, ""), most, least);
 }
 
 void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code)
@@ -99,7 +108,7 @@ static void step_kernel(Entry *e, const Step *s)
     if (k->chunk < 0)
         run_direct(e, g->kernel_fn[s->kernel], n);
     else
-        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), gen_i64(g, grain_of(k)));
+        run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), grain_for(g, k, n));
 }
 
 static LLVMValueRef product_grain(Gen *g, LLVMValueRef cost)
