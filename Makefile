@@ -257,6 +257,8 @@ LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(shell grep -lE 'front\
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
 NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
+# In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
+SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL)
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
@@ -264,7 +266,11 @@ test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test an
 
 test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
-	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) tests/fuzz/run.sh
+	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
+	@$(RUN) $(SWAP_ALL)
+
+test-swap: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface with code that comes later, and at random
+	@$(RUN) $(SWAP_ALL)
 
 test-late: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on a device whose work is late and whose memory is out of reach (KILN_LATE_SEED=)
 	@$(RUN) $(LATE_ALL)
@@ -276,9 +282,9 @@ AGAIN = +@$(MAKE) --no-print-directory V='$(V)'
 asan: ## every test under the address and undefined-behaviour sanitizers
 	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g -DKILN_DEBUG' TEST_TIMEOUT=600
 
-tsan: ## the core suite, and eight threads that compile, under the thread sanitizer
+tsan: ## the core suite, and threads that compile, under the thread sanitizer
 	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600 \
-		CORE_TESTS='$(CORE_TESTS) test_concurrent'
+		CORE_TESTS='$(CORE_TESTS) test_concurrent test_background'
 
 test-core: deps $(PRODUCTS) $(CORE_BIN)
 	@$(RUN) $(CORE_BIN)
@@ -350,7 +356,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-late fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))

@@ -50,6 +50,7 @@ int kiln_close(kiln *k)
 {
     if (!k || !engine_unlist(k)) return 0;
     for (uint32_t i = 0; device_at(i); i++) device_wait(i); /* what is still to do uses the engine's code and threads */
+    background_close(k);
     int left = 0;
     for (Thread *t = k->thread_list; t; t = t->next)
         if (t->failure.code != KILN_OK) {

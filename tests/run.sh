@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h; never:PROGRAM: with calls that are interpreted), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
+# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h; never:, swap: or background:PROGRAM: with that KILN_COMPILE), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
 # examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
 # Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
 # Relies on bash, awk and coreutils. Never builds.
@@ -9,6 +9,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build}
 export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$BUILD} KILN_BUILD=$PWD/$BUILD
+# Tests are about compiled code unless they say otherwise, or are run as never:PROGRAM and so on.
+export KILN_COMPILE=${KILN_COMPILE:-wait}
 export TEST_TIMEOUT=${TEST_TIMEOUT:-240} TEST_WRAPPER=${TEST_WRAPPER:-}
 export CMOCKA_MESSAGE_OUTPUT=TAP
 # allocator_may_return_null: tests ask for more than there is. intercept_tls_get_addr: the leak checker guesses where a library's thread-local memory lies, and crashes where it guesses wrong.
@@ -53,7 +55,7 @@ one()
     local test=$1 name log status passed failed skipped tallied late=
     case $test in
         late:*) late=late- test=${test#late:} && export KILN_TEST_DEVICE=late ;;
-        never:*) late=never- test=${test#never:} && export KILN_COMPILE=never ;;
+        never:* | swap:* | background:*) late=${test%%:*}- KILN_COMPILE=${test%%:*} test=${test#*:} ;;
     esac
     name=${test#"$BUILD"/} name=${name#tests/} name=$late${name//\//-}
     log=$logs/$name.log

@@ -330,7 +330,7 @@ static void open_weight(Weight *w, kiln *k, kiln_dtype t, bool traced)
 {
     *w = (Weight){.k = k, .traced = traced, .v = kiln_variable_new(k, "w", drawn(k, t, 90)), .x = kiln_own(kiln_slice(kiln_transpose(drawn(k, KILN_F32, 1), KILN_ALL), 0, 0, 90, 1))};
     w->x = kiln_own(kiln_add(w->x, 0));
-    w->f = kiln_function_new(k, body, w, &(kiln_function_options){.outputs = RESULTS});
+    w->f = kiln_function_new(k, body, w, &(kiln_function_options){.outputs = RESULTS, .compile = KILN_WAIT});
 }
 
 /* Until all that can be is kept. */

@@ -24,7 +24,7 @@ int main(void)
             }
         kiln_function_statistics s;
         kiln_function_stats(KILN_FN(k, slope_and_value), &s);
-        printf("traced calls: %d, traces: %d\n", (int)s.calls, (int)s.compiles);
+        printf("traced calls: %d, traces: %d\n", (int)s.calls, (int)s.traces);
     }
     return kiln_close(k);
 }

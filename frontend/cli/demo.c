@@ -182,7 +182,7 @@ int demo(int argc, char **argv)
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;
     if (!o.epochs) o.epochs = o.quick ? 1 : 6;
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT});
     if (!k) {
         fprintf(stderr, "kiln demo: no memory for an engine\n");
         return NO_RESOURCE;

@@ -54,12 +54,16 @@ static kiln_compiling compiling_asked_for(kiln *k)
     static const struct {
         const char *word;
         kiln_compiling is;
-    } words[] = {{"wait", KILN_WAIT}, {"never", KILN_NEVER}};
+    } words[] = {{"wait", KILN_WAIT}, {"background", KILN_BACKGROUND}, {"never", KILN_NEVER}, {"swap", COMPILE_SWAP}};
     const char *value = getenv("KILN_COMPILE");
     if (!value || !*value) return 0;
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strcmp(value, words[i].word) == 0) return words[i].is;
-    log_line(k, "KILN_COMPILE=%s: it must be wait or never", value);
+    const size_t word = strcspn(value, ":");
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        if (strlen(words[i].word) != word || memcmp(value, words[i].word, word) != 0) continue;
+        if (value[word]) k->swaps = strtoull(value + word + 1, NULL, 10); /* swap:SEED */
+        return words[i].is;
+    }
+    log_line(k, "KILN_COMPILE=%s: it must be wait, background or never", value);
     return 0;
 }
 
@@ -125,7 +129,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     pthread_mutex_unlock(&open_lock);
     k->retrace = asked_for("KILN_RETRACE");
     k->compile = k->options.compile ? k->options.compile : compiling_asked_for(k);
-    if (!k->compile) k->compile = KILN_WAIT;
+    if (!k->compile) k->compile = KILN_BACKGROUND;
     k->checked = k->options.checked || asked_for("KILN_CHECKED");
     open_store(k);
     return k;

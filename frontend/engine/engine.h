@@ -214,11 +214,13 @@ struct kiln {
     kiln_tensor poison;     /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
-    kiln_compiling compile;        /* of functions that do not say */
-    _Atomic bool starved;          /* a thread's state could not be made: the next one made records it */
-    _Atomic uint64_t own_draws;    /* from the engine's own generator (random.c) */
-    uint32_t unseen_errors;        /* of threads that never cleared theirs, counted at close */
-    struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
+    kiln_compiling compile;                /* of functions that do not say */
+    struct Background *_Atomic background; /* the compile thread (function/background.c); NULL: there is none yet */
+    _Atomic uint64_t swaps;                /* COMPILE_SWAP: of what is drawn next */
+    _Atomic bool starved;                  /* a thread's state could not be made: the next one made records it */
+    _Atomic uint64_t own_draws;            /* from the engine's own generator (random.c) */
+    uint32_t unseen_errors;                /* of threads that never cleared theirs, counted at close */
+    struct CustomGradient *custom;         /* callbacks of kiln_custom_gradient, by number */
     uint32_t ncustom, custom_cap, neffect, effect_cap;
     struct Effect **effect; /* what compiled code prints, asserts and calls, by number (effect.h) */
 };
@@ -228,7 +230,11 @@ typedef struct CustomGradient {
     void *user;
 } CustomGradient;
 
-static inline bool compiling_known(kiln_compiling c) { return c == 0 || c == KILN_WAIT || c == KILN_NEVER; }
+static inline bool compiling_known(kiln_compiling c) { return (unsigned)c <= KILN_NEVER; }
+/* What KILN_COMPILE=swap asks for, to test: code is made at once, but calls and turns of loops pretend at random that it is not
+ * there yet. */
+#define COMPILE_SWAP ((kiln_compiling)4)
+static inline bool swap_draw(kiln *k, uint64_t one_in) { return hash_mix(1, atomic_fetch_add(&k->swaps, 1)) % one_in == 0; }
 
 /* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
 Thread *thread_of(kiln *k);

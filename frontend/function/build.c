@@ -1,6 +1,6 @@
 /* build: what was traced becomes a program (passes, lowering) and an instance (the backend's code). module_to_program serves
  * compiling in the process, objects and what KILN_DUMP shows of CUDA alike. Never traces. */
-#include "function.h"
+#include "rest.h"
 
 #include "../../passes/pass.h"
 
@@ -9,6 +9,7 @@ typedef struct Build {
     const Traced *traced;
     Code *code;
     int stop_after;
+    bool dumps; /* what KILN_DUMP asks for is written */
     Status *st;
 } Build;
 
@@ -79,7 +80,7 @@ static void build_body(void *arg)
     Build *b = arg;
     Code *code = b->code;
     const Traced *traced = b->traced;
-    BuildOptions o = {.stop_after = b->stop_after, .dump = b->f->name};
+    BuildOptions o = {.stop_after = b->stop_after, .dump = b->dumps ? b->f->name : NULL};
     code->backend = device_backend(traced->device, b->st);
     if (!code->backend || !code->backend->target(&o.target, b->st)) return;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
@@ -88,7 +89,7 @@ static void build_body(void *arg)
     if (!code->program) return;
     CompileOptions c = {.dump = dump_stage,
         .dump_user = b->f->name,
-        .want = getenv("KILN_DUMP"),
+        .want = b->dumps ? getenv("KILN_DUMP") : NULL,
         .store = b->f->k->store,
         .host_products = o.host_products,
         .from_store = &code->from_disk};
@@ -102,7 +103,7 @@ static void build_body(void *arg)
     code->bytes = code->arena.used + code->backend->code_bytes(code->compiled);
 }
 
-static void code_free(Code *code)
+void code_free(Code *code)
 {
     if (!code) return;
     if (code->compiled) code->backend->release(code->compiled);
@@ -110,12 +111,12 @@ static void code_free(Code *code)
     mem_free(code, sizeof *code);
 }
 
-static Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, Status *st)
+Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, bool dumps, Status *st)
 {
     Code *code = mem_zeros(1, sizeof *code);
     if (!code) return status_fail(st, ST_MEMORY, "%s: no memory", f->name), NULL;
     arena_init(&code->arena);
-    Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .st = st};
+    Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .dumps = dumps, .st = st};
     double start = clock_seconds();
     bool ok = arena_try(&code->arena, st, build_body, &b) && !st->code && code->entry;
     code->seconds = clock_seconds() - start;
@@ -129,7 +130,7 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
 {
     if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine does not compile (.no_compile)", f->name), false;
     Status st = {0};
-    Code *code = inst->lives || instance_ready(t, at, inst) ? code_build(f, &inst->traced, stop_after, &st) : NULL;
+    Code *code = inst->lives || instance_ready(t, at, inst) ? code_build(f, &inst->traced, stop_after, true, &st) : NULL;
     if (st.code) fail_status(t, at, &st);
     atomic_store_explicit(&inst->code, code, memory_order_release);
     return code;
@@ -138,8 +139,11 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
 void instance_free(Instance *inst)
 {
     if (!inst) return;
+    rests_free(inst);
+    if (inst->job.f) background_drop(inst->job.f->k, &inst->job);
     device_wait(inst->traced.device); /* calls of it may still run there */
     code_free(inst->code);
+    code_free(inst->late);
     if (inst->saving != inst) instance_free(inst->saving);
     if (inst->of) inst->traced.nsource = 0; /* the literals are the other's */
     traced_free(&inst->traced);

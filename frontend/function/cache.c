@@ -3,7 +3,7 @@
  * pointers). A thread announces what it is about to use before it searches (call_enter); whoever evicts something unlinks it first
  * and then reads all announcements, so that one side always sees the other. Bytes are bounded; a second-chance clock picks what
  * goes. Never traces, never compiles. */
-#include "function.h"
+#include "rest.h"
 
 /* ---- calls in progress ---------------------------------------------------------------------------------------- */
 bool call_enter(Thread *t, kiln_site at, kiln_function *f)
@@ -138,6 +138,42 @@ static uint32_t evict(kiln_function *f, const Instance *keep)
     return gone;
 }
 
+/* The bytes that a form's code adds, once. */
+static size_t newly_counted(Instance *inst)
+{
+    const Code *code = atomic_load(&inst->code);
+    size_t bytes = rests_bytes(inst);
+    if (!code || inst->counted) return bytes;
+    inst->counted = true;
+    return bytes + code->bytes;
+}
+
+static void count_code(kiln_function *f)
+{
+    for (Instance *inst = f->newest; inst; inst = inst->older) {
+        Instance *saving = inst->saving;
+        const size_t more = newly_counted(inst) + (saving && saving != inst ? newly_counted(saving) : 0);
+        inst->bytes += more;
+        f->cached += more;
+    }
+}
+
+void cache_settle(kiln_function *f)
+{
+    count_code(f);
+    uint32_t gone = evict(f, f->newest);
+    stats_evicted(f, f->cached, f->ninstances, gone);
+    if (gone) cache_sweep(f->k);
+}
+
+bool cache_remove(kiln_function *f, Instance *inst)
+{
+    if (inst->retired) return false; /* which is written under `compiling`, too */
+    retire(f, inst);
+    stats_evicted(f, f->cached, f->ninstances, 0);
+    return true;
+}
+
 void cache_add(kiln_function *f, Instance *inst, Instance *replaced)
 {
     Instance *_Atomic *list = list_of(f, inst);
@@ -148,6 +184,7 @@ void cache_add(kiln_function *f, Instance *inst, Instance *replaced)
     f->cached += inst->bytes;
     f->ninstances++;
     if (replaced) retire(f, replaced);
+    count_code(f);
     uint32_t gone = evict(f, inst);
     stats_evicted(f, f->cached, f->ninstances, gone);
     if (gone || replaced) cache_sweep(f->k);
@@ -194,7 +231,7 @@ static const Instance *derived_form(const Instance *inst)
 static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
 {
     for (Instance **link = &f->limbo, *inst; (inst = *link);) {
-        if (inst->held || in_use(k, f, inst)) {
+        if (inst->held || in_use(k, f, inst) || background_compiles(k, f)) {
             if (!inst->held) atomic_store(&k->pending, true);
             link = &inst->older;
         } else if (derived_form(inst)) {
@@ -216,7 +253,7 @@ static kiln_function *take_instances(kiln *k, kiln_function *f, Instance **dead)
 static void take_function(kiln *k, kiln_function *f, kiln_function **gone)
 {
     if (!f->freed || f->held) return;
-    if (in_use(k, f, NULL)) {
+    if (in_use(k, f, NULL) || background_compiles(k, f)) {
         atomic_store(&k->pending, true);
         return;
     }

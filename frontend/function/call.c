@@ -72,20 +72,6 @@ static void *workspace(Thread *t, size_t bytes)
     return t->work;
 }
 
-typedef struct Call {
-    const Code *code;
-    void **buf; /* pointers to the inputs, then to the results */
-    kiln_tensor **result;
-    Buffer **input; /* the inputs' memory, for products to keep there what they pack; NULL: there are none, and it is not held */
-    uint32_t inputs;
-    /* Not of a plain instance: the same, which a callback may assign or release, and room for the results' and the workspace. */
-    Buffer **held;
-    uint32_t nheld;
-    int64_t *dim; /* values of the program's symbols */
-    HostStack *stack;
-    int64_t *size; /* the numbers that code->sizes wrote; NULL: all sizes are constants */
-} Call;
-
 static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, Call *c)
 {
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
@@ -191,7 +177,7 @@ static int32_t run_other(Thread *t, kiln_site at, const kiln_function *f, const 
     return rc;
 }
 
-static bool enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
+bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
     uint64_t failures = t->failures;
     int32_t rc = LIKELY(c->code->plain) ? run_here(t, at, f, c, &t->k->host) : run_other(t, at, f, inst, c);
@@ -262,11 +248,16 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     return true;
 }
 
-bool instance_results(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+static const Code *swapped_in(const kiln_function *f, const Instance *inst)
+{
+    return f->compile == COMPILE_SWAP && swap_draw(f->k, 2) ? inst->late : NULL;
+}
+
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
 {
     Call c;
     c.code = atomic_load_explicit(&inst->code, memory_order_acquire);
-    if (UNLIKELY(!c.code)) return instance_interpreted(t, at, f, inst, in, result);
+    if (UNLIKELY(!c.code) && !(c.code = swapped_in(f, inst))) return instance_interpreted(t, at, f, inst, in, result);
     ScratchMark mark = scratch_mark(&t->scratch);
     if (!call_arrays(t, at, inst, &c)) return false;
     c.result = result;
@@ -275,7 +266,7 @@ bool instance_results(Thread *t, kiln_site at, kiln_function *f, const Instance 
         ok = code_bind(t, at, f, c.code, in, c.dim);
         if (ok) c.code->sizes(c.dim, c.size);
     }
-    ok = ok && gather_inputs(t, at, f, inst, in, &c) && make_results(t, at, f, inst, &c) && enter(t, at, f, inst, &c);
+    ok = ok && gather_inputs(t, at, f, inst, in, &c) && make_results(t, at, f, inst, &c) && code_enter(t, at, f, inst, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);
     return ok;
@@ -284,7 +275,7 @@ bool instance_results(Thread *t, kiln_site at, kiln_function *f, const Instance 
 /* Records the call on the open tapes. Its inputs are the leaves of the variables and the arguments; what was saved for its gradient
  * is recorded as further outputs. */
 static bool run_recorded(
-    Thread *t, kiln_site at, kiln_function *f, Instance *inst, const Instance *form, kiln_tensor *const *in, kiln_tensor **result)
+    Thread *t, kiln_site at, kiln_function *f, Instance *inst, Instance *form, kiln_tensor *const *in, kiln_tensor **result)
 {
     const Traced *traced = &form->traced;
     const uint32_t nout = traced->noutput + traced->nsaved;
@@ -305,7 +296,7 @@ static bool run_recorded(
 bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **out)
 {
     const bool recorded = UNLIKELY(t->recording != 0);
-    const Instance *form = recorded ? instance_saving(t, at, f, inst) : inst;
+    Instance *form = recorded ? instance_saving(t, at, f, inst) : inst;
     if (UNLIKELY(!form)) return false;
     ScratchMark mark = scratch_mark(&t->scratch);
     const bool more = form->traced.nresult > form->traced.noutput;
@@ -349,6 +340,7 @@ Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tens
     }
     call_uses(t, inst);
     atomic_fetch_add_explicit(&f->hits, 1, memory_order_relaxed);
+    if (UNLIKELY(atomic_load_explicit(&inst->unfit, memory_order_relaxed))) return instance_instead(t, at, f, inst, key, in, nin);
     if (UNLIKELY(f->k->retrace) && !retrace_agrees(t, at, f, inst, in, nin)) return NULL;
     return inst;
 }

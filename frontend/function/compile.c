@@ -1,6 +1,6 @@
 /* compile: what a call does that no instance serves. The function's body is traced (traced.c), what was traced is built (build.c:
  * passes, lowering, backend), and the instance is kept by its signature (cache.c), where later calls find it (call.c). */
-#include "function.h"
+#include "background.h"
 
 #include <stdio.h>
 
@@ -13,28 +13,59 @@ Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key
     return inst;
 }
 
-size_t instance_bytes(const Instance *inst)
+size_t instance_bytes(Instance *inst)
 {
-    const Code *code = inst->code;
+    const Code *code = inst->code ? inst->code : inst->late;
     size_t bytes = sizeof *inst + inst->traced.arena.used + (code ? code->bytes : 0);
+    inst->counted = code;
     for (uint32_t i = 0; i < inst->traced.nsource && !inst->of; i++)
         if (inst->traced.source[i].kind == FROM_LITERAL) bytes += kiln_bytes(inst->traced.source[i].tensor);
     return bytes;
 }
 
+/* An instance for bounded sizes reserves workspace for its bounds. If that is more than this, the sizes stay constants instead. */
+#define GENERAL_WORKSPACE ((int64_t)256 << 20)
+
+static bool beyond_room(const Instance *inst, const Code *code)
+{
+    return inst->traced.plan.groups && !inst->traced.plan.declared && code->program->workspace > GENERAL_WORKSPACE;
+}
+
+/* On the compile thread. */
+static Code *build_job(CodeJob *job, Status *st)
+{
+    Instance *inst = (Instance *)(void *)((char *)job - offsetof(Instance, job));
+    Code *code = code_build(job->f, &inst->traced, -1, false, st);
+    if (!code || !beyond_room(inst, code)) return code;
+    code_free(code);
+    atomic_store(&inst->unfit, true);
+    return NULL;
+}
+
 bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
-    return f->compile == KILN_NEVER ? instance_ready(t, at, inst) : instance_build(t, at, f, inst, -1);
+    if (f->compile == KILN_NEVER) return instance_ready(t, at, inst);
+    if (f->compile == KILN_BACKGROUND && inst->traced.device == HOST && !getenv("KILN_DUMP")) {
+        inst->job.f = f;
+        inst->job.to = &inst->code;
+        inst->job.build = build_job;
+        return instance_ready(t, at, inst);
+    }
+    if (!instance_build(t, at, f, inst, -1)) return false;
+    if (f->compile == COMPILE_SWAP) inst->late = atomic_exchange(&inst->code, NULL);
+    return true;
 }
 
 const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
+    if (inst->job.f && background_ask(t->k, &inst->job)) background_wait(t->k, &inst->job);
     pthread_mutex_lock(&f->compiling);
-    const Code *code = atomic_load(&inst->code);
+    if (!inst->code && inst->job.f) background_drop(t->k, &inst->job);
+    const Code *code = inst->code ? inst->code : inst->late;
     if (!code && instance_build(t, at, f, inst, -1)) {
-        code = atomic_load(&inst->code);
+        code = inst->code;
         stats_compiled(f, code);
-        cache_grow(f, inst, code->bytes);
+        cache_settle(f);
     }
     pthread_mutex_unlock(&f->compiling);
     return code;
@@ -58,9 +89,6 @@ static Instance *make_instance(
     return inst;
 }
 
-/* An instance for bounded sizes reserves workspace for its bounds. If that is more than this, the sizes stay constants instead. */
-#define GENERAL_WORKSPACE ((int64_t)256 << 20)
-
 /* Makes an instance in which the sizes of the plan are symbols. NULL if that cannot be; then the reason is known, and no error is
  * left behind. */
 static Instance *make_general(
@@ -72,8 +100,8 @@ static Instance *make_general(
     Instance *inst = make_instance(t, at, f, key, plan, in, nin, miss);
     bool starved = failure_take(t, why, sizeof why) == KILN_EMEMORY && !inst;
     failure_back(t, &before);
-    const Code *code = inst ? inst->code : NULL;
-    if (code && code->program->workspace > GENERAL_WORKSPACE) {
+    const Code *code = !inst ? NULL : inst->code ? inst->code : inst->late;
+    if (code && beyond_room(inst, code)) {
         snprintf(why, sizeof why, "the bound would take %lld bytes of workspace", (long long)code->program->workspace);
         instance_free(inst);
         inst = NULL;
@@ -101,6 +129,24 @@ Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, 
     if (!inst) return NULL;
     stats_instance(f, inst);
     cache_add(f, inst, grown);
+    return inst;
+}
+
+Instance *instance_instead(
+    Thread *t, kiln_site at, kiln_function *f, Instance *unfit, uint64_t key, kiln_tensor *const *in, int nin)
+{
+    const Plan *plan = &unfit->traced.plan;
+    pthread_mutex_lock(&f->compiling);
+    if (cache_remove(f, unfit)) {
+        char why[96];
+        snprintf(why, sizeof why, "the bound would take more than %lld bytes of workspace", (long long)GENERAL_WORKSPACE);
+        signature_rigid(f, plan, nin);
+        stats_general(t, f, plan, nin, why, NULL);
+    }
+    Instance *inst = cache_find(f, key, in, nin);
+    if (!inst) inst = instance_new(t, at, f, key, in, nin);
+    if (inst) call_uses(t, inst);
+    pthread_mutex_unlock(&f->compiling);
     return inst;
 }
 

@@ -1,6 +1,6 @@
 /* function: the public face of traced functions: making, calling, freeing, the decorator. Gradients as functions are derive.c,
  * which instance serves a call is signature.c and cache.c, compiling compile.c, calling call.c. */
-#include "function.h"
+#include "background.h"
 
 #include <stdio.h>
 
@@ -189,7 +189,7 @@ kiln_function *kiln_function_new_sized(
         return NULL;
     }
     if (options) memcpy(&f->options, options, MIN_OF(size, sizeof f->options));
-    f->compile = f->options.compile ? f->options.compile : k->compile;
+    f->compile = k->options.no_compile ? KILN_NEVER : f->options.compile ? f->options.compile : k->compile;
     f->body = body;
     f->user = user;
     f->loc = loc_of(at);
@@ -210,6 +210,10 @@ kiln_function *kiln_function_new_sized(
     }
     if (!compiling_known(f->options.compile)) {
         fail(t, at, KILN_EVALUE, "%s: compile is %d; it must be 0 or a kiln_compiling", f->name, (int)f->options.compile);
+        return discard(f);
+    }
+    if (f->compile == KILN_BACKGROUND && !background_open(k)) {
+        fail(t, at, KILN_EMEMORY, "%s: no memory", f->name);
         return discard(f);
     }
     const char *fault = spec_fault(f->spec, f->nspec);

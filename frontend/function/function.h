@@ -74,6 +74,19 @@ typedef struct Code {
     Arena arena;
 } Code;
 
+/* Something to be compiled by the engine's thread (background.c). */
+typedef enum JobState { JOB_IDLE, JOB_WAITS, JOB_RUNS, JOB_DONE, JOB_FAILED } JobState;
+typedef struct CodeJob {
+    _Atomic uint8_t state;
+    struct CodeJob *newer, *older; /* in the queue */
+    kiln_function *f;
+    Code *_Atomic *to;                               /* where its code goes */
+    Code *(*build)(struct CodeJob *job, Status *st); /* NULL: st, or nobody wants it any longer */
+    bool part;                                       /* the code is of a part of an instance (rest.c) */
+} CodeJob;
+typedef struct Background Background;
+typedef struct Rest Rest;
+
 /* Of one graph, for whoever interprets it. */
 typedef struct Lives {
     const uint32_t *last; /* per value: the node after which nobody reads it; LIVES_ON: it is a parameter or a result */
@@ -91,7 +104,13 @@ struct Instance { /* one form of a traced body; immutable once published but for
     Instance *of;             /* of a saving form: the instance that it belongs to, whose literals it shares; else NULL */
     Code *_Atomic code;       /* NULL: there is none yet, and calls are interpreted */
     Type *result;
-    const Lives *lives;  /* per graph of traced.module */
+    Code *late;         /* of COMPILE_SWAP */
+    const Lives *lives; /* per graph of traced.module */
+    CodeJob job;
+    Rest *_Atomic rest;  /* of its loops: code for what is left of them (rest.c) */
+    bool loops;          /* one of its graphs has a loop */
+    bool counted;        /* bytes counts the code */
+    _Atomic bool unfit;  /* its symbols' bounds take too much workspace (compile.c) */
     size_t bytes;        /* code, graph, constants: what the cache counts */
     kiln_function *vjp;  /* made when it is first needed; under the function's `deriving` */
     _Atomic bool recent; /* used since the hand of the clock (the eviction order) last passed it */
@@ -127,7 +146,7 @@ struct kiln_function {
     Instance *limbo;           /* retired instances; under the engine's lock */
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
-    _Atomic uint64_t hits, interpreted;
+    _Atomic uint64_t hits, interpreted, rests;
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
     uint64_t warn_at;               /* the number of traces at which the log warns next */
@@ -152,6 +171,9 @@ void call_leave(Thread *t);
 /* compile.c: the instance for these arguments, traced and compiled; under `compiling`, and it stays until the call that
  * was entered ends. NULL: recorded. */
 Instance *instance_new(Thread *t, kiln_site at, kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin);
+/* Another one in the place of one that is unfit, in which sizes are constants. NULL: recorded. */
+Instance *instance_instead(
+    Thread *t, kiln_site at, kiln_function *f, Instance *unfit, uint64_t key, kiln_tensor *const *in, int nin);
 /* KILN_RETRACE: a new trace must spell the same graph; what differs was frozen from the host. False: recorded. */
 bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, int nin);
 /* traced.c: traces the body; sizes that traced->plan names become symbols. Compiles nothing. False: recorded; traced_free all the
@@ -176,17 +198,33 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
 bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* Its code, compiled now if there is none, whatever .compile says. NULL: recorded. */
 const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
-size_t instance_bytes(const Instance *inst);
+/* What was traced as code; dumps: what KILN_DUMP asks for is written. NULL: st. */
+Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, bool dumps, Status *st);
+void code_free(Code *code);            /* NULL allowed */
+size_t instance_bytes(Instance *inst); /* of its code, too, if it is there, which then is counted */
 /* saving.c: the form of the instance that runs while a tape records; made on demand, its own. NULL: recorded. */
 Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* call.c: the instance for these arguments, from the cache or made now. */
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Gives all nresult results, by the instance's code or by interpreting. Stores nothing, records nothing. */
-bool instance_results(
-    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+typedef struct Call { /* of code */
+    const Code *code;
+    void **buf; /* pointers to the inputs, then to the results */
+    kiln_tensor **result;
+    Buffer **input; /* the inputs' memory, for products to keep there what they pack; NULL: there are none, and it is not held */
+    uint32_t inputs;
+    /* Not of a plain instance: the same, which a callback may assign or release, and room for the results' and the workspace. */
+    Buffer **held;
+    uint32_t nheld;
+    int64_t *dim; /* values of the program's symbols */
+    HostStack *stack;
+    int64_t *size; /* the numbers that code->sizes wrote; NULL: all sizes are constants */
+} Call;
+/* Runs the code on what was gathered; inst says on which device. False: recorded. */
+bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c);
 /* interpret_call.c: the same without code. */
-bool instance_interpreted(
-    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
 /* What running it by whichever way needs beside its code: the results' types, the lives of values. False: recorded. */
 bool instance_ready(Thread *t, kiln_site at, Instance *inst);
 /* The tensor behind one input; NULL: recorded. */
@@ -217,6 +255,7 @@ bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, k
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources);
 
+void background_close(kiln *k); /* before anything is freed */
 void functions_free_all(kiln *k);
 void function_destroy(kiln_function *f); /* at once: nothing may use it any longer; unlinked by the caller */
 bool function_gone(Thread *t, kiln_site at, const kiln_function *f);               /* records that it was freed; false */
@@ -301,7 +340,10 @@ void plan_text(const Plan *plan, int nin, uint32_t which, char *buf, size_t cap)
 Instance *cache_find(kiln_function *f, uint64_t key, kiln_tensor *const *in, int nin); /* no lock is taken unless the memo learns */
 void cache_add(kiln_function *f, Instance *inst, Instance *replaced); /* then evicts what is beyond the bound; under `compiling` */
 void cache_sweep(kiln *k);                                            /* frees what no running call needs any longer */
-void cache_grow(kiln_function *f, Instance *inst, size_t bytes);      /* it takes so many bytes more; under `compiling` */
+/* Counts the bytes of code that has come since, and evicts what is beyond the bound; under `compiling`. */
+void cache_settle(kiln_function *f);
+bool cache_remove(kiln_function *f, Instance *inst);             /* false: it was gone already; under `compiling` */
+void cache_grow(kiln_function *f, Instance *inst, size_t bytes); /* it takes so many bytes more; under `compiling` */
 void cache_free_instances(kiln_function *f);
 static inline void call_uses(Thread *t, Instance *inst) /* the call that was entered runs this instance */
 {
@@ -316,6 +358,8 @@ void stats_miss(kiln_function *f, const Miss *m);
 void stats_trace(Thread *t, kiln_function *f, double seconds, const Miss *m); /* warns when traces pile up */
 void stats_instance(kiln_function *f, const Instance *inst);
 void stats_compiled(kiln_function *f, const Code *code);
+void stats_failed(kiln_function *f); /* a compile in the background */
+uint64_t stats_failures(kiln_function *f);
 void stats_evicted(kiln_function *f, size_t cached, uint32_t instances, uint32_t evictions);
 /* why_not NULL: it is done */
 void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const char *why_not, const Instance *inst);

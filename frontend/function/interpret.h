@@ -4,12 +4,14 @@
 #ifndef KILN_FRONTEND_INTERPRET_H
 #define KILN_FRONTEND_INTERPRET_H
 
-#include "function.h"
+#include "rest.h"
 
-typedef struct Interpreter {
+struct Interpreter {
     Thread *t;
     kiln_site at;
-    const char *name;   /* of the function, for messages */
+    const char *name; /* of the function, for messages */
+    kiln_function *f; /* it and the instance that is interpreted; NULL: no loop goes on in compiled code */
+    Instance *inst;
     uint32_t device;    /* on which everything lies but single elements, as one_device has it */
     const Lives *lives; /* per graph; NULL: no value is freed before the scope in which all this happens closes */
     int64_t *symbol;    /* values by position in the dim table; loops write there how often they turned */
@@ -19,7 +21,7 @@ typedef struct Interpreter {
     bool (*judge)(void *user, const Graph *g, uint32_t node, kiln_tensor *const *in, kiln_tensor *const *out);
     void *user;
     bool wrong; /* judge said so */
-} Interpreter;
+};
 
 /* Runs g; value: per value of g; those of its parameters are given, the rest is filled in. Handles lie in the innermost scope.
  * False: wrong, or recorded. */

@@ -1,5 +1,6 @@
 /* interpret_call: a call of an instance that has no code (yet): its inputs are gathered as call.c does for compiled code, its graph
  * is interpreted, and what comes out is row-major memory of the call's own, as compiled code's results are. */
+#include "background.h"
 #include "interpret.h"
 
 /* ---- what an instance needs to be run, by whichever way ------------------------------------------------------------- */
@@ -27,7 +28,11 @@ static void ready_body(void *arg)
     const Module *m = inst->traced.module;
     const Graph *g = m->graph.at[0];
     Lives *lives = ARENA_ARRAY(a, Lives, m->graph.len);
-    for (uint32_t i = 0; i < m->graph.len; i++) lives[i] = lives_of(a, m->graph.at[i]);
+    for (uint32_t i = 0; i < m->graph.len; i++) {
+        const Graph *of = m->graph.at[i];
+        lives[i] = lives_of(a, of);
+        for (uint32_t n = 0; n < of->node.len; n++) inst->loops = inst->loops || of->node.at[n].op == OP_loop;
+    }
     inst->lives = lives;
     inst->result = ARENA_ARRAY(a, Type, g->result.len + 1);
     for (uint32_t i = 0; i < g->result.len; i++) inst->result[i] = *graph_type(g, g->result.at[i]);
@@ -90,15 +95,22 @@ static bool run(Interpreter *r, const kiln_function *f, const Instance *inst, ki
     return true;
 }
 
-bool instance_interpreted(
-    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
 {
-    Interpreter r = {
-        .t = t, .at = at, .name = f->name, .device = inst->traced.device, .lives = inst->lives, .recording = t->recording};
+    Interpreter r = {.t = t,
+        .at = at,
+        .name = f->name,
+        .f = f,
+        .inst = inst,
+        .device = inst->traced.device,
+        .lives = inst->lives,
+        .recording = t->recording};
     const uint8_t device = t->device;
     const bool own_products = t->own_products;
     if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     ScratchMark mark = scratch_mark(&t->scratch);
+    /* A loop that takes long asks for code of its own first, so the whole waits for the end of the call. */
+    if (f->compile == KILN_BACKGROUND && !inst->loops) background_ask(t->k, &inst->job);
     t->recording = 0;
     t->device = (uint8_t)r.device;
     t->own_products = f->options.no_blas;
@@ -109,6 +121,7 @@ bool instance_interpreted(
     for (uint32_t i = 0; ok && i < inst->traced.nresult; i++) scope_move_out(t, result[i]);
     scratch_reset(&t->scratch, mark);
     scope_pop(t);
+    if (f->compile == KILN_BACKGROUND && inst->loops) background_ask(t->k, &inst->job);
     atomic_fetch_add_explicit(&f->interpreted, 1, memory_order_relaxed);
     return ok;
 }

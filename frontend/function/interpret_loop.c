@@ -23,6 +23,9 @@ typedef struct Loop {
     kiln_tensor **value; /* room for the values of the body or the condition */
     int64_t trip;        /* how often it turns, without a condition */
     int64_t index, done;
+    double since;        /* when it began */
+    Rest *rest;          /* what is compiled of it; NULL: nothing yet */
+    bool may_rest;       /* it may go on in compiled code */
     bool reverse, grows; /* grows: the stacks' height is what the loop makes it */
 } Loop;
 
@@ -225,6 +228,52 @@ static bool loop_end(Loop *l, kiln_tensor **out)
     return tensor_ok(out[l->n->nout - 1] = number_like(r->t, r->at, r->name, &i64, kiln_of_i(l->done)));
 }
 
+/* ---- going on in compiled code ------------------------------------------------------------------------------------------- */
+#define REST_AFTER 0.001 /* seconds that a loop has run before it asks for code of its own */
+
+/* Code for the rest of the loop, if there is any by now. */
+static const Code *rest_code(Loop *l)
+{
+    const Interpreter *r = l->r;
+    const bool swap = r->f->compile == COMPILE_SWAP;
+    if (swap ? !swap_draw(r->t->k, 3) : !l->rest && clock_seconds() - l->since < REST_AFTER) return NULL;
+    if (!l->rest) {
+        l->may_rest = (l->rest = rest_of(r->f, r->inst, l->g, l->n)) && (swap || background_ask(r->t->k, &l->rest->job));
+        if (!l->may_rest) return NULL;
+    }
+    const Code *code = swap ? rest_now(l->rest) : atomic_load_explicit(&l->rest->code, memory_order_acquire);
+    if (!code && (swap || atomic_load(&l->rest->job.state) == JOB_FAILED)) l->may_rest = false;
+    return code;
+}
+
+/* Behind a turn: all turns that are left, in compiled code, if there is any. False: recorded. */
+static bool go_on(Loop *l)
+{
+    const Code *code = l->condition || l->done < l->trip ? rest_code(l) : NULL;
+    if (!code) return true;
+    Interpreter *r = l->r;
+    RestCall c = {.left = l->trip - l->done,
+        .index = l->done,
+        .skip = l->reverse ? 0 : l->done,
+        .nin = l->n->nin,
+        .carries = l->carries,
+        .xs = l->xs,
+        .ys = l->ys,
+        .in = l->in,
+        .carry = l->carry,
+        .y = SCRATCH(r->t, r->at, void *, l->ys)};
+    if (!c.y) return false;
+    for (uint32_t i = 0; i < l->ys; i++) {
+        const Stack *s = &l->stack[i];
+        c.y[i] = s->x->data + (size_t)(c.skip * type_count(&s->slice)) * dtype_bytes((DType)s->slice.dtype);
+    }
+    if (!rest_run(r, l->rest, code, &c)) return false;
+    l->done = l->condition ? c.index : l->trip;
+    l->may_rest = false;
+    atomic_fetch_add_explicit(&r->f->rests, 1, memory_order_relaxed);
+    return true;
+}
+
 bool interpret_loop(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
     const struct loop_attrs *a = ATTRS(loop, n->attr->at);
@@ -237,10 +286,15 @@ bool interpret_loop(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *
         .xs = (uint32_t)a->xs,
         .ys = (uint32_t)a->ys,
         .in = in,
-        .reverse = a->reverse != 0};
+        .reverse = a->reverse != 0,
+        .may_rest = r->f && r->device == HOST && r->f->compile != KILN_NEVER && rest_possible(g, n)};
+    if (l.may_rest) {
+        l.since = clock_seconds();
+        l.rest = rest_known(r->inst, n);
+    }
     int more;
     if (!loop_room(&l) || !loop_begin(&l)) return false;
     while ((more = asks(&l)) > 0)
-        if (!turn(&l)) return false;
+        if (!turn(&l) || (l.may_rest && !go_on(&l))) return false;
     return more == 0 && loop_end(&l, out);
 }

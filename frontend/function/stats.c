@@ -1,6 +1,6 @@
 /* stats: what a function counts and says about itself: misses with their reasons, and the warning when traces pile up. Never
  * decides anything. */
-#include "function.h"
+#include "background.h"
 
 #include <stdio.h>
 
@@ -91,9 +91,24 @@ void stats_compiled(kiln_function *f, const Code *code)
     unlock(f);
 }
 
+void stats_failed(kiln_function *f)
+{
+    lock(f);
+    f->stats.failures++;
+    unlock(f);
+}
+
+uint64_t stats_failures(kiln_function *f)
+{
+    lock(f);
+    const uint64_t n = f->stats.failures;
+    unlock(f);
+    return n;
+}
+
 void stats_instance(kiln_function *f, const Instance *inst)
 {
-    const Code *code = inst->code;
+    const Code *code = inst->code ? inst->code : inst->late;
     if (code) stats_compiled(f, code);
     lock(f);
     f->stats.ops = inst->traced.ops;
@@ -124,7 +139,7 @@ void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const
     f->stats.generalisations += !why_not;
     snprintf(f->stats.general, sizeof f->stats.general, "%.*s", (int)sizeof f->stats.general - 1, text);
     unlock(f);
-    const Code *code = inst ? inst->code : NULL;
+    const Code *code = !inst ? NULL : inst->code ? inst->code : inst->late;
     if (why_not)
         log_line(t->k, "%s: each size is compiled by itself, %s", f->name, text);
     else if (code)
@@ -136,11 +151,17 @@ void stats_general(Thread *t, kiln_function *f, const Plan *plan, int nin, const
 void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size)
 {
     if (!f || !out) return;
+    if (pthread_mutex_trylock(&f->compiling) == 0) { /* else what the cache takes is told as it was last */
+        if (!f->freed) cache_settle(f);
+        pthread_mutex_unlock(&f->compiling);
+    }
     lock(f);
     kiln_function_statistics s = f->stats;
     unlock(f);
     s.hits = atomic_load_explicit(&f->hits, memory_order_relaxed);
     s.calls = s.hits + s.misses;
+    s.waiting = background_waiting(f->k, f);
+    s.loops = atomic_load_explicit(&f->rests, memory_order_relaxed);
     s.interpreted = atomic_load_explicit(&f->interpreted, memory_order_relaxed);
     memcpy(out, &s, MIN_OF(size, sizeof s));
 }

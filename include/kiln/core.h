@@ -60,10 +60,14 @@ typedef struct kiln_axes { int keep, count, axis[1 + KILN_MAX_RANK]; /* axis[0] 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 /* When the code of a traced function is made. Calls give the same bits either way: without code the graph is interpreted, op by op,
  * as eager code would run it.
- *   KILN_WAIT   the first call with a signature compiles, and runs compiled code like all others
- *   KILN_NEVER  every call is interpreted, and LLVM is not needed; kiln_check does without compiled code, kiln_compare compiles all
- *               the same */
-typedef enum kiln_compiling { KILN_WAIT = 1, KILN_NEVER = 3 } kiln_compiling;
+ *   KILN_WAIT        the first call with a signature compiles, and runs compiled code like all others
+ *   KILN_BACKGROUND  a thread of the engine compiles while calls are interpreted, which run compiled code as soon as it is there
+ *                    (kiln_function_wait); a loop that takes long goes on in compiled code within its call. What cannot be
+ *                    compiled stays interpreted, and the log says so. Calls wait all the same while KILN_DUMP is set, and on
+ *                    devices other than the CPU
+ *   KILN_NEVER       every call is interpreted, and LLVM is not needed; kiln_check does without compiled code, kiln_compare compiles
+ *                    all the same */
+typedef enum kiln_compiling { KILN_WAIT = 1, KILN_BACKGROUND, KILN_NEVER } kiln_compiling;
 
 typedef struct kiln_options {
     /* How many threads in all; 0 means one per core this process may use. Kiln's own threads block all signals. If there is a core
@@ -81,7 +85,7 @@ typedef struct kiln_options {
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t tasks);
     void *parallel_user;
     /* Receives warnings, remarks on the machine, and errors that nobody looked at, one line each without its newline, from any
-     * thread that uses the engine. If it is NULL the lines go to stderr; .no_log silences them. */
+     * thread that uses the engine, and from the one that compiles. If it is NULL the lines go to stderr; .no_log silences them. */
     void (*log)(void *user, const char *text);
     void *log_user;
     /* Seeds the engine's own generator, from which layers made without a generator draw: the same seed and the same order of layers
@@ -92,7 +96,7 @@ typedef struct kiln_options {
      * code compiled by the engine checks too, as do the objects that it writes (aot.h). */
     bool checked;
     /* Of the engine's functions, unless one says otherwise (kiln_function_options). 0: what KILN_COMPILE in the environment says
-     * (wait, never), else KILN_WAIT. */
+     * (wait, background, never), else KILN_BACKGROUND. */
     kiln_compiling compile;
     /* A folder in which compiled code is kept between runs: a function that was compiled before, on such a CPU and by this build and
      * this LLVM, is found there in about a millisecond and without loading LLVM. NULL: the folder that KILN_CACHE_DIR names, if any;

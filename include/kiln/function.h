@@ -44,7 +44,8 @@ KILN_API kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln
 
 /* ---- traced functions ------------------------------------------------------------------------------------------------------
  * A body is ordinary C over tensors. The first call with a new signature (dtypes, sizes, static arguments) runs it once on symbols,
- * differentiates, fuses and compiles; later calls run the compiled code. Tensors and variables from outside are implicit inputs,
+ * differentiates, fuses and compiles (on a thread of the engine, while calls are interpreted: kiln_compiling); later calls run the
+ * compiled code. Tensors and variables from outside are implicit inputs,
  * read at each call. A function called inside another one's body is inlined there; one that calls itself must end by a decision of
  * C code (on static arguments or sizes). Any thread may call a function; each signature is compiled only once.
  *
@@ -91,6 +92,11 @@ KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body
  * freed too (but not what rules of custom gradients read). Calling a freed function is an error until 64 others were freed; after
  * that its handle may name a new function. */
 KILN_API void kiln_function_free(kiln_function *f);
+/* Waits until the compile thread has nothing left to do for f and the functions derived from it: until code is there for whatever
+ * was called with .compile = KILN_BACKGROUND. False if something of f is not compiled (it is not to be, or it could not be), or after
+ * an error. */
+KILN_API bool kiln_function_wait_at(kiln_site at, kiln_function *f);
+#define kiln_function_wait(f) kiln_function_wait_at(KILN_HERE, (f))
 /* in lists operands, KILN_IN(x, y); out gets as many tensors as the function has outputs, poisoned after an error. An error in the
  * body fails the call, eagerly as in a trace, even if the body cleared it. If the body ran eagerly, what it assigned before the
  * error stays assigned. */
@@ -145,7 +151,10 @@ typedef struct kiln_function_statistics {
     size_t cache_bytes;         /* bytes that they take */
     kiln_miss recent[KILN_MISSES]; /* newest first */
     uint32_t recent_count;
-    uint64_t interpreted;       /* calls answered by interpreting; of a call under a tape, its gradient's are the gradient's */
+    uint64_t interpreted;       /* calls answered by interpreting; those of the gradients of recorded calls are not among them */
+    uint64_t failures;          /* compiles in the background that failed: what they were for stays interpreted */
+    uint64_t loops;             /* loops of such calls that went on in code of their own, which is not counted among the compiles */
+    uint32_t waiting;           /* what waits for the compile thread now, or is being compiled */
     uint64_t from_disk;         /* of `compiles`: found in the folder of compiled code (.cache_dir in kiln_options) */
 } kiln_function_statistics;
 #define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))

@@ -53,7 +53,7 @@ static double together(kiln *k, kiln_function *f)
 
 int main(void)
 {
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
     uint64_t compiles = 0;
     {
         KILN_SCOPE(k);

@@ -115,7 +115,7 @@ static const struct { const char *name; kiln_body *body; bool gradient; } progra
 
 static void measure(size_t i, int n)
 {
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
     {
         KILN_SCOPE(k);
         Job j = {.ops = n};

@@ -85,7 +85,7 @@ static void line(const char *name, kiln_function *f, kiln_tensor *arg, int repea
 
 int main(void)
 {
-    kiln *k = kiln_open(&(kiln_options){.threads = 1});
+    kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_WAIT});
     {
         KILN_SCOPE(k);
         x = kiln_variable_new(k, "x", KILN_F32, 0.0);

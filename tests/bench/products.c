@@ -170,7 +170,7 @@ static bool line(Job *j)
 
 static bool table(const Openblas *blas, int threads)
 {
-    Job j = {.blas = blas, .k = kiln_open(&(kiln_options){.threads = threads}), .pool = threads_new(threads)};
+    Job j = {.blas = blas, .k = kiln_open(&(kiln_options){.threads = threads, .compile = KILN_WAIT}), .pool = threads_new(threads)};
     bool fine = j.k && j.pool;
     if (fine) {
         printf("%d thread%s\n", threads, threads == 1 ? "" : "s");

@@ -1,0 +1,277 @@
+/* background: one compile thread per engine, and the jobs that wait for it. A job is part of what it compiles for; the thread puts
+ * finished code where calls look for it and touches nothing else of a function but its counts. The newest job goes first, since it
+ * is for what is being called now. Never frees an instance, never runs a body.
+ *
+ * The thread starts with the first job. It holds `busy` while it compiles, so that fork() waits for that and the child, which has
+ * no such thread, finds every lock free; there the first call that wants code starts another. Closing the engine drops what waits
+ * and waits for what is being compiled. */
+#include "background.h"
+
+#include <signal.h>
+
+struct Background {
+    pthread_mutex_t lock; /* of all below, and of the jobs' links */
+    pthread_cond_t wanted, finished;
+    CodeJob *newest;
+    CodeJob *now; /* being compiled */
+    pthread_t thread;
+    bool alive, stop;
+    kiln *k;
+    Background *next; /* of the process */
+    pthread_mutex_t busy;
+};
+
+/* All of the process, so that fork() finds them. */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static Background *all;
+
+/* ---- the queue; under the lock -------------------------------------------------------------------------------------- */
+static void put(Background *b, CodeJob *job)
+{
+    job->older = b->newest;
+    job->newer = NULL;
+    if (b->newest) b->newest->newer = job;
+    b->newest = job;
+    atomic_store(&job->state, JOB_WAITS);
+}
+
+static void take(Background *b, CodeJob *job)
+{
+    if (job->newer)
+        job->newer->older = job->older;
+    else
+        b->newest = job->older;
+    if (job->older) job->older->newer = job->newer;
+    job->newer = job->older = NULL;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------------------- */
+static void compile(kiln *k, CodeJob *job)
+{
+    Status st = {0};
+    Code *code = job->build(job, &st);
+    if (code) {
+        if (!job->part) stats_compiled(job->f, code);
+        atomic_store_explicit(job->to, code, memory_order_release);
+    } else if (st.code) {
+        stats_failed(job->f);
+        log_line(k, "%s is not compiled, and %s interpreted: %s", job->f->name, job->part ? "a loop of it is" : "its calls are",
+            st.text);
+    }
+    atomic_store(&job->state, code ? JOB_DONE : JOB_FAILED);
+}
+
+/* Takes the newest job, if one waits, and does it. */
+static void work(Background *b)
+{
+    pthread_mutex_lock(&b->busy);
+    pthread_mutex_lock(&b->lock);
+    CodeJob *job = b->stop ? NULL : b->newest;
+    if (job) {
+        take(b, job);
+        b->now = job;
+        atomic_store(&job->state, JOB_RUNS);
+    }
+    pthread_mutex_unlock(&b->lock);
+    if (job) compile(b->k, job);
+    pthread_mutex_lock(&b->lock);
+    b->now = NULL;
+    atomic_store(&b->k->pending, true); /* what was not freed because of it can be */
+    pthread_cond_broadcast(&b->finished);
+    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->busy);
+}
+
+static void *run(void *arg)
+{
+    Background *b = arg;
+    for (;;) {
+        pthread_mutex_lock(&b->lock);
+        while (!b->newest && !b->stop) pthread_cond_wait(&b->wanted, &b->lock);
+        const bool stop = b->stop;
+        pthread_mutex_unlock(&b->lock);
+        if (stop) return NULL;
+        work(b);
+    }
+}
+
+/* Signals are for the program's own threads. Under the lock. */
+static bool awake(Background *b)
+{
+    sigset_t every, before;
+    if (b->alive) return true;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    b->alive = pthread_create(&b->thread, NULL, run, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return b->alive;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------------- */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&all_lock);
+    for (Background *b = all; b; b = b->next) {
+        pthread_mutex_lock(&b->busy);
+        pthread_mutex_lock(&b->lock);
+    }
+}
+
+static void after_fork(bool child)
+{
+    for (Background *b = all; b; b = b->next) {
+        if (child) {
+            b->alive = false;
+            pthread_cond_init(&b->wanted, NULL); /* who waited is not here */
+            pthread_cond_init(&b->finished, NULL);
+        }
+        pthread_mutex_unlock(&b->lock);
+        pthread_mutex_unlock(&b->busy);
+    }
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void in_parent(void) { after_fork(false); }
+static void in_child(void) { after_fork(true); }
+static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
+
+/* ---- from outside -------------------------------------------------------------------------------------------------------- */
+bool background_open(kiln *k)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_mutex_lock(&k->lock);
+    Background *b = k->background ? NULL : mem_zeros(1, sizeof *b);
+    if (!b) {
+        const bool there = k->background;
+        pthread_mutex_unlock(&k->lock);
+        return there;
+    }
+    b->k = k;
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_mutex_init(&b->busy, NULL);
+    pthread_cond_init(&b->wanted, NULL);
+    pthread_cond_init(&b->finished, NULL);
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&all_lock);
+    b->next = all;
+    all = b;
+    pthread_mutex_unlock(&all_lock);
+    k->background = b;
+    pthread_mutex_unlock(&k->lock);
+    return true;
+}
+
+void background_close(kiln *k)
+{
+    Background *b = k->background;
+    if (!b) return;
+    pthread_mutex_lock(&b->lock);
+    b->stop = true;
+    for (CodeJob *job; (job = b->newest);) {
+        take(b, job);
+        atomic_store(&job->state, JOB_IDLE);
+    }
+    pthread_cond_signal(&b->wanted);
+    const bool alive = b->alive;
+    pthread_mutex_unlock(&b->lock);
+    if (alive) pthread_join(b->thread, NULL);
+    pthread_mutex_lock(&all_lock);
+    Background **link = &all;
+    while (*link != b) link = &(*link)->next;
+    *link = b->next;
+    pthread_mutex_unlock(&all_lock);
+    pthread_cond_destroy(&b->wanted);
+    pthread_cond_destroy(&b->finished);
+    pthread_mutex_destroy(&b->busy);
+    pthread_mutex_destroy(&b->lock);
+    mem_free(b, sizeof *b);
+    k->background = NULL;
+}
+
+/* The lock is held for moments, and while the thread compiles it is free. */
+bool background_ask(kiln *k, CodeJob *job)
+{
+    Background *b = k->background;
+    pthread_mutex_lock(&b->lock);
+    const uint8_t state = atomic_load(&job->state);
+    const bool ok = state == JOB_DONE || state == JOB_FAILED || (!b->stop && awake(b));
+    if (ok && (state == JOB_IDLE || state == JOB_WAITS)) {
+        if (state == JOB_WAITS) take(b, job);
+        put(b, job);
+        pthread_cond_signal(&b->wanted);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+void background_wait(kiln *k, CodeJob *job)
+{
+    Background *b = k->background;
+    pthread_mutex_lock(&b->lock);
+    while (atomic_load(&job->state) == JOB_WAITS || b->now == job) {
+        if (!awake(b)) break;
+        pthread_cond_wait(&b->finished, &b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void background_drop(kiln *k, CodeJob *job)
+{
+    Background *b = k->background;
+    if (!b || atomic_load(&job->state) == JOB_IDLE) return;
+    pthread_mutex_lock(&b->lock);
+    if (atomic_load(&job->state) == JOB_WAITS) take(b, job);
+    while (b->now == job) pthread_cond_wait(&b->finished, &b->lock);
+    atomic_store(&job->state, JOB_IDLE);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool belongs(const CodeJob *job, const kiln_function *f)
+{
+    const kiln_function *g = job->f;
+    while (g && g != f) g = g->parent;
+    return g;
+}
+
+static uint32_t count(const Background *b, const kiln_function *f, bool derived)
+{
+    uint32_t n = b->now && (derived ? belongs(b->now, f) : b->now->f == f);
+    for (const CodeJob *job = b->newest; job; job = job->older) n += derived ? belongs(job, f) : job->f == f;
+    return n;
+}
+
+uint32_t background_waiting(kiln *k, const kiln_function *f)
+{
+    Background *b = k->background;
+    if (!b) return 0;
+    pthread_mutex_lock(&b->lock);
+    const uint32_t n = count(b, f, false);
+    pthread_mutex_unlock(&b->lock);
+    return n;
+}
+
+bool background_compiles(kiln *k, const kiln_function *f)
+{
+    Background *b = k->background;
+    if (!b) return false;
+    pthread_mutex_lock(&b->lock);
+    const bool yes = b->now && b->now->f == f;
+    pthread_mutex_unlock(&b->lock);
+    return yes;
+}
+
+bool kiln_function_wait_at(kiln_site at, kiln_function *f)
+{
+    Thread *t = f ? thread_of(f->k) : thread_last();
+    if (!f || !t || t->trace) {
+        fail(t, at, KILN_ESTATE, "function_wait: %s", f ? "called inside a trace" : "the function is NULL");
+        return false;
+    }
+    if (!function_alive(t, at, f)) return false;
+    Background *b = f->k->background;
+    if (!b) return f->compile == KILN_WAIT;
+    pthread_mutex_lock(&b->lock);
+    while (count(b, f, true) && awake(b)) pthread_cond_wait(&b->finished, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+    return f->compile != KILN_NEVER && !stats_failures(f);
+}
