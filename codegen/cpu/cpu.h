@@ -203,6 +203,8 @@ typedef struct Accumulator {
     LLVMValueRef memory, memory_index; /* where lanes lie in memory; NULL if they do not */
     LLVMValueRef level;                /* totals of whole subtrees of blocks, and the slots of each */
     bool lanes;                        /* whether TREE_LANES lanes sum it */
+    LLVMValueRef *nan;                 /* lanes at which an extreme has met a NaN, kept apart from its values; NULL: it is not */
+    LLVMValueRef unseen;               /* a vector that was not asked for NaN yet */
 } Accumulator;
 void emit_sweep(KernelEmit *e, const Stage *s);
 /* Folds vector u of the current value into reduction r. */

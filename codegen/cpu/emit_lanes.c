@@ -222,7 +222,7 @@ static void open_accumulators(KernelEmit *e, Sweep *w)
     Gen *g = e->g;
     const Stage *s = w->s;
     uint32_t count = s->last_reduction - s->first_reduction, n = TREE_LANES / e->width;
-    w->flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 * n + 1);
+    w->flat = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * (2 * n + 1) + 1);
     w->total = ARENA_ARRAY(g->arena, LLVMValueRef, (size_t)count * 2 + 1);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &e->k->reduction[i];
@@ -365,17 +365,47 @@ static void fetch_ahead(KernelEmit *e, const Stage *stage, LLVMValueRef index, L
     }
 }
 
+/* From here on extremes of floats keep NaN apart, one mask each behind the accumulators; returns how many there are. */
+static uint32_t nan_apart(KernelEmit *e, Sweep *w)
+{
+    Gen *g = e->g;
+    uint32_t n = 0;
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        const Reduction *r = &e->k->reduction[i];
+        Accumulator *a = &e->acc[i];
+        if ((r->kind != R_MAX && r->kind != R_MIN) || !dtype_is_float(reduce_type(r)) || a->slots % 2 != 0) continue;
+        a->nan = &w->flat[w->nflat + n++];
+        *a->nan = LLVMConstNull(gen_lanes(g->i1, e->width));
+    }
+    return n;
+}
+
+/* They are extremes of their lanes again. */
+static void nan_back(KernelEmit *e, const Sweep *w)
+{
+    Gen *g = e->g;
+    for (uint32_t i = w->s->first_reduction; i < w->s->last_reduction; i++) {
+        Accumulator *a = &e->acc[i];
+        if (!a->nan) continue;
+        LLVMValueRef nan = gen_const(g, reduce_type(&e->k->reduction[i]), (Scalar){.f = (double)NAN});
+        a->value[0] = gen_select(g, *a->nan, gen_splat(g, nan, e->width), a->value[0]);
+        a->nan = NULL;
+    }
+}
+
 static void main_loop(KernelEmit *e, Sweep *w, LLVMValueRef from, LLVMValueRef whole)
 {
     if (loop_turns(from, whole, TREE_LANES) == 0) return;
     LLVMValueRef *saved = emit_offsets(e);
     Loop l;
-    loop_begin(e->g, &l, from, whole, TREE_LANES, w->flat, w->nflat);
+    const uint32_t masks = nan_apart(e, w);
+    loop_begin(e->g, &l, from, whole, TREE_LANES, w->flat, w->nflat + masks);
     e->unroll = TREE_LANES / e->width;
     emit_open_axis(e, e->k->sweep, l.i, w->s);
     emit_body(e, w->s, true, true);
     fetch_ahead(e, w->s, l.i, saved);
     loop_end(e->g, &l);
+    nan_back(e, w);
     emit_offsets_back(e, saved);
 }
 
