@@ -1,5 +1,5 @@
 /* Kernels that run on rows of a product or convolution as soon as these are made: the routine hands out each row once, and when it is
- * whole, however it was cut; programs that may join do, and those that may not do not. Products that read narrow operands as they are, without a cast before them.
+ * whole, however it was cut; programs that may join do, and those that may not do not, be the products the routine's or emitted. Products that read narrow operands as they are, without a cast before them.
  * Eager bits in all cases, on any number of threads. */
 #include <dirent.h>
 #include <stdlib.h>
@@ -394,6 +394,14 @@ static void programs(void **state)
     const Program all[] = {
         {"layer", layer, 1, JOINS, true, {x, w, b}, {KILN_NONE}},
         {"rows", rows, 1, JOINS, true, {x, w}, {KILN_NONE}},
+        /* emitted ones, of tiles that are as high, and of some that are higher than others; kept and in a loop */
+        {"emitted", layer, 1, JOINS, true, {S(64, 110), S(110, 150), S(150)}, {KILN_NONE}},
+        {"emitted_uneven", layer, 1, JOINS, true, {S(67, 110), S(110, 150), S(150)}, {KILN_NONE}},
+        {"emitted_rows", rows, 1, JOINS, true, {S(93, 140), S(140, 130)}, {KILN_NONE}},
+        {"emitted_kept", kept, 2, JOINS, true, {S(45, 200), S(200, 170), S(170)}, {KILN_NONE}},
+        {"emitted_columns", columns, 1, JOINS, false, {S(64, 110), S(110, 150)}, {KILN_NONE}},
+        {"emitted_turned", turned, 1, JOINS, false, {S(64, 110), S(110, 150)}, {KILN_NONE}},
+        {"emitted_loop", loop, 1, JOINS, false, {S(96, 96), S(96, 96), S(96)}, {KILN_NONE}},
         {"kept", kept, 2, JOINS, true, {x, w, b}, {KILN_NONE}},
         {"columns", columns, 1, JOINS, false, {x, w}, {KILN_NONE}},
         {"turned", turned, 1, JOINS, false, {x, w}, {KILN_NONE}},

@@ -213,6 +213,10 @@ void emit_accumulate(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u);
 /* ---- emit_contract, emit_entry --------------------------------------------------------------- */
 /* Emits the product as a KernelFn over its pieces; buf: a, b, c. whole: it is always called over all of them, of known number. */
 LLVMValueRef emit_contract(Gen *g, const Step *s, bool whole);
+/* How many pieces there are, if each is a tile of whole rows and their number is known; else -1. And the product that runs the
+ * kernel on each piece's rows as soon as they are there, so many of its indices for a row; buf: a, b, c, then the kernel's. */
+int64_t emit_contract_tiles(Gen *g, const Step *s);
+LLVMValueRef emit_contract_joined(Gen *g, const Step *s, LLVMValueRef kernel, int64_t each);
 /* How many pieces there are, and what one costs in units of Kernel.cost. */
 void emit_contract_pieces(Gen *g, const Step *s, LLVMValueRef *pieces, LLVMValueRef *cost);
 /* Emits a print, assert or callback in the entry; at: the addresses of its operands and results. */

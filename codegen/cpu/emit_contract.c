@@ -383,9 +383,19 @@ static void open_batch(Product *p, LLVMValueRef batch)
 
 struct ContractFn {
     const Step *step;
+    bool joined; /* with the kernel of the next step */
     LLVMValueRef fn;
     ContractFn *next;
 };
+
+/* The function that was made last. */
+static LLVMValueRef know(Gen *g, const Step *s, bool joined)
+{
+    ContractFn *c = ARENA_NEW(g->arena, ContractFn);
+    *c = (ContractFn){s, joined, g->fn, g->contracts};
+    g->contracts = c;
+    return g->fn;
+}
 
 static void open_scratch(Product *p)
 {
@@ -444,7 +454,7 @@ LLVMValueRef emit_contract(Gen *g, const Step *s, bool whole)
 {
     uint32_t count = 0;
     for (ContractFn *c = g->contracts; c; c = c->next, count++)
-        if (step_same_product(c->step, s)) return c->fn;
+        if (!c->joined && step_same_product(c->step, s)) return c->fn;
     Product p = decided(g, s);
     if (whole) p.columns_each = 0;
     gen_function_begin(g, arena_printf(g->arena, "product%u", count), g->kernel_type, true);
@@ -453,8 +463,31 @@ LLVMValueRef emit_contract(Gen *g, const Step *s, bool whole)
     body(&p, whole);
     LLVMBuildRetVoid(g->b);
     gen_function_end(g);
-    ContractFn *c = ARENA_NEW(g->arena, ContractFn);
-    *c = (ContractFn){s, g->fn, g->contracts};
-    g->contracts = c;
-    return g->fn;
+    return know(g, s, false);
+}
+
+int64_t emit_contract_tiles(Gen *g, const Step *s)
+{
+    const Product p = decided(g, s);
+    return s->contract.nbatch == 0 && !p.strip && p.columns_each == 0 && p.a_is.param == 0 ? p.tile.tiles : -1;
+}
+
+LLVMValueRef emit_contract_joined(Gen *g, const Step *s, LLVMValueRef kernel, int64_t each)
+{
+    for (ContractFn *c = g->contracts; c; c = c->next)
+        if (c->joined && c->step == s) return c->fn;
+    const LLVMValueRef product = emit_contract(g, s, false);
+    Product p = decided(g, s);
+    gen_function_begin(g, "joined", g->kernel_type, true);
+    g->dim_arg = LLVMGetParam(g->fn, 1);
+    open_sizes(&p);
+    LLVMValueRef args[4];
+    for (unsigned i = 0; i < 4; i++) args[i] = LLVMGetParam(g->fn, i);
+    LLVMBuildCall2(g->b, g->kernel_type, product, args, 4, "");
+    args[0] = gen_at(g, g->ptr, args[0], gen_i64(g, 3));
+    for (unsigned i = 2; i < 4; i++) args[i] = times(g, contract_row(&p, args[i]), each);
+    LLVMBuildCall2(g->b, g->kernel_type, kernel, args, 4, "");
+    LLVMBuildRetVoid(g->b);
+    gen_function_end(g);
+    return know(g, s, true);
 }

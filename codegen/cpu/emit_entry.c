@@ -39,6 +39,8 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
                 if (g->flow && is_small(g, k)) inline_always(g, g->kernel_fn[s[i].kernel]);
             }
             most = MAX_OF(most, k->nbuf);
+            if (i > 0 && step_joins_pieces(g, &s[i - 1], &s[i]))
+                emit_contract_joined(g, &s[i - 1], g->kernel_fn[s[i].kernel], s[i].joins);
         } else if (s[i].kind == STEP_CONTRACT && !s[i].contract.host) {
             emit_contract(g, &s[i], step_product_direct(g, &s[i]));
         }

@@ -52,6 +52,8 @@ void part_block(Entry *e, const Step *s, uint32_t block);      /* the steps insi
 /* emit_step */
 bool step_stays_direct(const Gen *g, const Kernel *k); /* no thread could help, so the kernel is made for its whole extent */
 bool step_product_direct(Gen *g, const Step *s);       /* likewise */
+/* the kernel of the next step runs on each piece's rows of the emitted product */
+bool step_joins_pieces(Gen *g, const Step *s, const Step *next);
 void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code); /* ends the entry with that code */
 void emit_steps(Entry *e, const Step *s, uint32_t n);
 

@@ -7,7 +7,7 @@
 
 /* In units of Kernel.cost. Below DIRECT, handing out chunks costs more than it gains; a chunk costs about CHUNK, or more where
  * there would be more than MOST_CHUNKS, which are enough for any number of threads and keep what lies together on one of them. */
-enum { DIRECT = 50000, CHUNK = 32768, MOST_CHUNKS = 256, GRAIN_ALIGN = 64 };
+enum { DIRECT = 50000, CHUNK = 32768, MOST_CHUNKS = 256, GRAIN_ALIGN = 64, JOINED_PIECES = 4 };
 
 static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
 
@@ -129,14 +129,35 @@ bool step_product_direct(Gen *g, const Step *s)
     return n <= grain || n * cost < DIRECT;
 }
 
-static void own_product(Entry *e, const Step *s)
+bool step_joins_pieces(Gen *g, const Step *s, const Step *next)
+{
+    if (s->kind != STEP_CONTRACT || s->contract.host || !next || next->kind != STEP_KERNEL || next->joins == 0) return false;
+    return !step_stays_direct(g, &g->p->kernel.at[next->kernel]) && emit_contract_tiles(g, s) >= JOINED_PIECES &&
+           !step_product_direct(g, s);
+}
+
+/* Whether the next step is done, too. */
+static bool own_product(Entry *e, const Step *s, const Step *next)
 {
     Gen *g = e->g;
     const uint32_t buf[3] = {s->contract.a, s->contract.b, s->contract.c};
-    LLVMValueRef n, cost;
-    set_args(e, buf, 3);
+    const bool joins = step_joins_pieces(g, s, next);
+    LLVMValueRef n, cost, fn, outer = e->args;
     emit_contract_pieces(g, s, &n, &cost);
-    run(e, emit_contract(g, s, step_product_direct(g, s)), n, cost, product_grain(g, cost));
+    if (joins) {
+        const uint32_t more = entry_program(e)->kernel.at[next->kernel].nbuf;
+        e->args = gen_alloca(g, g->ptr, 3 + more, 8);
+        for (uint32_t i = 0; i < 3 + more; i++)
+            set_field(g, part_address(e, i < 3 ? buf[i] : next->buf[i - 3]), e->args, i * sizeof(void *), 8);
+        fn = emit_contract_joined(g, s, g->kernel_fn[next->kernel], next->joins);
+    } else {
+        set_args(e, buf, 3);
+        outer = e->args;
+        fn = emit_contract(g, s, step_product_direct(g, s));
+    }
+    run(e, fn, n, cost, product_grain(g, cost));
+    e->args = outer;
+    return joins;
 }
 
 static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
@@ -364,12 +385,7 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
         const Step *next = i + 1 < n ? &s[i + 1] : NULL;
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: step_kernel(e, &s[i]); break;
-        case STEP_CONTRACT:
-            if (!s[i].contract.host)
-                own_product(e, &s[i]);
-            else if (host_product(e, &s[i], next))
-                i++;
-            break;
+        case STEP_CONTRACT: i += s[i].contract.host ? host_product(e, &s[i], next) : own_product(e, &s[i], next); break;
         case STEP_HOST: i += step_host(e, &s[i], next); break;
         case STEP_COPY: step_copy(e, &s[i]); break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;

@@ -285,8 +285,8 @@ static bool lower_entry(Lower *lw, Scope *s)
     }
     p->step = s->step.at;
     p->nstep = s->step.len;
-    if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
     if (!lw->o->target.dear_guards) merge_steps(lw);
+    if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
     memory_plan(lw);
     list_symbols(lw);
     return lw->st->code == ST_OK;

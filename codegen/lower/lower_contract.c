@@ -4,6 +4,8 @@
 #include "lower.h"
 
 #define PAIRS_PRODUCT ((int64_t)1 << 14)
+#define KEPT_PRODUCT ((int64_t)1 << 20) /* as SMALL_PRODUCT, of more than KEPT_ROWS rows, where the host keeps b packed */
+#define KEPT_ROWS 8
 
 /* Where an operand's elements lie: base, plus what the index of each batch axis, the row and the column add. */
 typedef struct Operand {
@@ -116,9 +118,9 @@ static void resolve(Scope *s, Value v, bool host, Operand *op)
 
 /* Rows, columns and inner size so few that emitted code needs no help from the host's routine, which is several times faster with
  * matrices of small integers. */
-static bool is_small(const DimTable *dims, const Dim *extent, bool pairs)
+static bool is_small(const DimTable *dims, const Dim *extent, bool pairs, int64_t most)
 {
-    int64_t work = 1, most = SMALL_PRODUCT;
+    int64_t work = 1;
     if (pairs && dim_hi(dims, extent[0]) > 1 && dim_hi(dims, extent[1]) > 1) most = PAIRS_PRODUCT;
     if (extent[0] == 1 && extent[1] == 1 && dim_hi(dims, extent[2]) > LONG_DOT) return false;
     for (int i = 0; i < 3; i++)
@@ -126,15 +128,30 @@ static bool is_small(const DimTable *dims, const Dim *extent, bool pairs)
     return work <= most;
 }
 
+/* It lies in an input of the program, with which the host keeps it packed, and would be moved or widened for each product. */
+static bool is_better_kept(const Scope *s, const Operand *b)
+{
+    const Program *p = s->lw->p;
+    if (strides_last(&b->col) == 1 && dtype_info[b->type].compute == b->type) return false;
+    uint32_t buf = s->buf[scope_root(s->g, b->from)];
+    while (buf != NO_BUF && p->buf.at[buf].kind == BUF_SLICE) buf = p->buf.at[buf].of;
+    return buf != NO_BUF && p->buf.at[buf].kind == BUF_INPUT;
+}
+
 /* Whether it is the host's routine that computes the product n. */
 static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
 {
     const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
     const Dim extent[3] = {t->dim[t->rank - 2], t->dim[t->rank - 1], x->dim[x->rank - 1]};
-    const bool host = s->lw->o->host_products && !is_small(s->lw->dims, extent, t->dtype != x->dtype);
+    const bool pairs = t->dtype != x->dtype;
+    bool host = s->lw->o->host_products && !is_small(s->lw->dims, extent, pairs, SMALL_PRODUCT);
     resolve(s, n->in[0], host, a);
     resolve(s, n->in[1], host, b);
-    return host;
+    if (host || !s->lw->o->host_products || dim_lo(s->lw->dims, extent[0]) <= KEPT_ROWS) return host;
+    if (is_small(s->lw->dims, extent, pairs, KEPT_PRODUCT) || !is_better_kept(s, b)) return false;
+    resolve(s, n->in[0], true, a);
+    resolve(s, n->in[1], true, b);
+    return true;
 }
 
 void contract_needs(Scope *s, const Node *n)

@@ -10,7 +10,7 @@ typedef struct Made { /* what a step makes: rows times columns, contiguous */
 
 static bool makes_rows(Lower *lw, const Step *s, Made *m)
 {
-    if (s->kind == STEP_CONTRACT && s->contract.host) {
+    if (s->kind == STEP_CONTRACT) {
         *m = (Made){s->contract.c, {s->contract.a, s->contract.b}, s->contract.m, s->contract.n};
         for (uint32_t i = 0; i < s->contract.nbatch && m->rows != DIM_BAD; i++)
             m->rows = dim_mul(lw->dims, m->rows, s->contract.batch[i]);

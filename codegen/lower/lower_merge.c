@@ -280,6 +280,9 @@ static void close_kernel(Merge *m, const Step *first, Step *second)
 {
     Program *p = m->lw->p;
     m->k.stage[0] = (Stage){.last = m->k.ninstr, .last_store = m->k.nstore};
+    for (uint32_t i = 0; i < m->k.ninstr; i++)
+        for (uint32_t j = 0; j < m->k.nstore && m->k.instr[i].kind == I_LOAD; j++)
+            if (m->k.stream[m->k.instr[i].ref].buf == m->k.stream[m->k.store[j].stream].buf) m->k.store[j].past = 0;
     for (uint32_t i = 0; i < m->first.k->nbuf; i++) {
         Buf *b = &p->buf.at[first->buf[i]];
         bool named = false;
@@ -412,7 +415,7 @@ static bool merges(const Merge *m)
 static bool become_one(Merge *m, const Step *first, Step *second, bool flat)
 {
     const Program *p = m->lw->p;
-    if (first->kind != STEP_KERNEL || second->kind != STEP_KERNEL || first->joins != 0) return false;
+    if (first->kind != STEP_KERNEL || second->kind != STEP_KERNEL) return false;
     m->first = (Half){.s = first, .k = &p->kernel.at[first->kernel]};
     m->second = (Half){.s = second, .k = &p->kernel.at[second->kernel]};
     const uint32_t n = flat ? goes_into(m) : 0;
