@@ -35,6 +35,7 @@ typedef struct TypeKernels {
 
 /* Some rows of scores against one block of keys. */
 #define SCORE_KEYS 64
+#define SCORE_ROWS 64 /* at most */
 typedef struct Scores {
     int64_t rows, keys;          /* keys: how many the block has */
     int64_t first, period, lead; /* row i sees the first (first + i) mod period + lead of them; */

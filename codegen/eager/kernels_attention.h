@@ -6,25 +6,59 @@
 
 static inline void NAME(score_map)(MapFn *fn, C_TYPE *to, const C_TYPE *from) { fn(to, (const void *const[]){from}, SCORE_KEYS); }
 
+/* Takes no care of NaN: the weight that such a score has makes all of its row NaN, whatever the largest score is. */
+static inline C_TYPE NAME(larger)(C_TYPE x, C_TYPE y) { return x > y ? x : y; }
+
+/* to[r] = the fold of row r, in the order of a sum in row form. Its last steps, in which a row alone would leave most of a vector
+ * empty, are made for all rows side by side. */
+#define FOLD_ROWS(step, n)        \
+    for (int l = 0; l < (n); l++) \
+        for (int64_t r = 0; r < rows; r++) across[l][r] = NAME(step)(across[l][r], across[l + (n)][r]);
+#define SCORE_FOLD(name, step)                                                                                  \
+    static void NAME(name)(C_TYPE * to, const C_TYPE *s, int64_t rows)                                          \
+    {                                                                                                           \
+        C_TYPE few[SCORE_ROWS][8], across[8][SCORE_ROWS];                                                       \
+        for (int64_t r = 0; r < rows; r++, s += SCORE_KEYS) {                                                   \
+            C_TYPE lane[TREE_LANES], half[16];                                                                  \
+            for (int l = 0; l < TREE_LANES; l++) lane[l] = NAME(step)(s[l], s[l + TREE_LANES]);                 \
+            for (int l = 0; l < 16; l++) half[l] = NAME(step)(lane[l], lane[l + 16]);                           \
+            for (int l = 0; l < 8; l++) few[r][l] = NAME(step)(half[l], half[l + 8]);                           \
+        }                                                                                                       \
+        for (int64_t r = 0; r < rows; r++)                                                                      \
+            for (int l = 0; l < 8; l++) across[l][r] = few[r][l];                                               \
+        FOLD_ROWS(step, 4) FOLD_ROWS(step, 2) FOLD_ROWS(step, 1) memcpy(to, across, (size_t)rows * sizeof *to); \
+    }
+SCORE_FOLD(score_sums, step_sum)
+SCORE_FOLD(score_largest, larger)
+#undef FOLD_ROWS
+#undef SCORE_FOLD
+_Static_assert(SCORE_KEYS == 2 * TREE_LANES && TREE_LANES == 32, "what they fold");
+
+/* s = s * scale + mask, which is the same for all keys or not. */
+static inline void NAME(score_plain)(C_TYPE *s, C_TYPE scale, const C_TYPE *mask, int64_t mask_key, int64_t n)
+{
+    if (mask_key == 0) {
+        const C_TYPE m = mask[0];
+        for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] * scale + m;
+        return;
+    }
+    for (int64_t j = 0; j < n; j++) s[j] = s[j] * scale + mask[j];
+}
+
 /* One row: from products of q and k to scores; what is not seen is minus infinity. */
 static inline void NAME(score_row)(const Scores *x, int64_t row, int64_t seen, C_TYPE *s, C_TYPE *slope)
 {
-    const C_TYPE scale = (C_TYPE)x->scale, cap = (C_TYPE)x->cap;
+    const C_TYPE cap = (C_TYPE)x->cap, scale = (C_TYPE)x->scale, *mask = (const C_TYPE *)x->mask + row * x->mask_row;
     for (int64_t j = x->keys; j < SCORE_KEYS; j++) s[j] = 0;
-    for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] * scale;
-    if (cap != 0) {
-        for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] / cap;
+    for (int j = 0; slope && j < SCORE_KEYS; j++) slope[j] = scale;
+    if (cap == 0) {
+        NAME(score_plain)(s, scale, mask, x->mask_key, seen);
+    } else {
+        for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] * scale / cap;
         NAME(score_map)(NAME(map_tanh), s, s);
         for (int j = 0; slope && j < SCORE_KEYS; j++) slope[j] = scale * (1 - s[j] * s[j]);
-        for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] * cap;
-    } else if (slope) {
-        for (int j = 0; j < SCORE_KEYS; j++) slope[j] = scale;
+        NAME(score_plain)(s, cap, mask, x->mask_key, seen);
     }
-    const C_TYPE *mask = (const C_TYPE *)x->mask + row * x->mask_row;
-    if (x->mask_key != 0)
-        for (int64_t j = 0; j < seen; j++) s[j] = s[j] + mask[j];
-    else
-        for (int64_t j = 0; j < seen; j++) s[j] = s[j] + mask[0];
     for (int64_t j = seen; j < SCORE_KEYS; j++) s[j] = -(C_TYPE)INFINITY;
 }
 
@@ -32,16 +66,21 @@ static inline void NAME(score_row)(const Scores *x, int64_t row, int64_t seen, C
  * earlier weights are worth now. */
 static void NAME(score_weights)(const Scores *x, void *products, void *largest, void *sums, void *fade)
 {
-    C_TYPE *s = products, *most = largest, *sum = sums, *left = fade;
-    for (int64_t r = 0; r < x->rows; r++, s += SCORE_KEYS) {
-        NAME(score_row)(x, r, scores_seen(x, r), s, NULL);
-        const C_TYPE now = NAME(step_max)(most[r], NAME(block_max)(s, SCORE_KEYS)), from = now == -(C_TYPE)INFINITY ? 0 : now;
-        for (int j = 0; j < SCORE_KEYS; j++) s[j] = s[j] - from;
-        NAME(score_map)(NAME(map_exp), s, s);
-        left[r] = NAME(math_exp)(most[r] - from);
-        sum[r] = sum[r] * left[r] + NAME(block_sum)(s, SCORE_KEYS);
-        most[r] = now;
+    C_TYPE *s = products, *most = largest, *sum = sums, *left = fade, now[SCORE_ROWS];
+    for (int64_t r = 0; r < x->rows; r++) NAME(score_row)(x, r, scores_seen(x, r), s + r * SCORE_KEYS, NULL);
+    NAME(score_largest)(now, s, x->rows);
+    for (int64_t r = 0; r < x->rows; r++) {
+        const C_TYPE high = NAME(larger)(most[r], now[r]), from = high == -(C_TYPE)INFINITY ? 0 : high;
+        left[r] = most[r] - from;
+        most[r] = high;
+        now[r] = from;
     }
+    NAME(map_exp)(left, (const void *const[]){left}, x->rows);
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int j = 0; j < SCORE_KEYS; j++) s[r * SCORE_KEYS + j] = s[r * SCORE_KEYS + j] - now[r];
+    NAME(map_exp)(s, (const void *const[]){s}, x->rows * SCORE_KEYS);
+    NAME(score_sums)(now, s, x->rows);
+    for (int64_t r = 0; r < x->rows; r++) sum[r] = sum[r] * left[r] + now[r];
 }
 
 /* to = to * fade + more, or without fade to + more. Where `more` lacks elements of a block (whole is false), each of them would
