@@ -86,6 +86,7 @@ typedef struct Stage {
 
 typedef struct Kernel {
     const char *name;
+    Loc loc; /* where the user wrote what it is named after; not part of what it is */
     uint32_t naxis;
     Dim extent[KERNEL_AXES];
     int8_t sweep; /* axis, -1 none */

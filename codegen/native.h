@@ -8,6 +8,10 @@
 /* The row named "cpu". compile, object and describe load the module. */
 const Backend *native_backend(void);
 
+/* From now on each compiled function of this process is named in /tmp/perf-PID.map, for `perf`. False: why, a buffer that was
+ * empty. */
+bool perf_open(char *why, size_t cap);
+
 /* ---- code on disk ---------------------------------------------------------------------------------------------------------
  * A folder of compiled programs, by what they were compiled from and for. Any thread and any process may use it at the same time.
  * It is trusted as far as it is its owner's alone: a folder or file of somebody else, that others may write or read, or that is a

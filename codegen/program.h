@@ -105,7 +105,7 @@ typedef struct Step {
     /* LOOP: block[0] runs `trip` times; index goes to buffer `index` (i64[], UINT32_MAX: not needed) before each; counts down if
      * reverse. Of a loop with a condition, block[1] runs before each and leaves in `selector` whether to go on; how often it did
      * goes to buffer `count`; after trip_dim steps (DIM_BAD: no bound) going on ends the program with ST_VALUE; `loc` is where the
-     * user wrote it. */
+     * user wrote it, as it is of a CONTRACT. */
     uint32_t id;   /* the number that BUF_SLICE.loop names */
     uint32_t trip; /* buffer (i64[]), or UINT32_MAX: trip_dim */
     Dim trip_dim;

@@ -172,6 +172,7 @@ bool lower_matmul(Scope *s, const Node *n)
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);
+    step->loc = n->loc;
     step->contract.type = (uint8_t)a.type;
     step->contract.b_type = (uint8_t)b.type;
     step->contract.to = t->dtype;

@@ -254,12 +254,13 @@ static Kernel *lay_out(const Build *b, uint16_t **axes)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
-static const char *name_of(const Lower *lw, const Group *group)
+static void name_kernel(const Lower *lw, const Group *group, Kernel *k)
 {
     const Graph *g = group->g;
     Value v = group->draft ? group->node->out : group->out[group->nout - 1];
     while (group->input[v] == NO_BUF && op_in_order((Op)graph_maker(g, v)->op)) v = graph_maker(g, v)->in[0];
-    return arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);
+    k->name = arena_printf(lw->arena, "%s_%u", op_def[graph_maker(g, v)->op].name, lw->p->kernel.len);
+    k->loc = graph_maker(g, v)->loc;
 }
 
 static void note_dims(Lower *lw, const Kernel *k)
@@ -324,7 +325,7 @@ static bool add_piece(const Build *plain, Pieces *out)
     }
     number_buffers(lw, k, &p);
     kernel_schedule(lw, k, axes);
-    k->name = name_of(lw, plain->group);
+    name_kernel(lw, plain->group, k);
     p.kernel = lower_add_kernel(lw, k);
     *VEC_PUSH(lw->scratch, out) = p;
     return true;

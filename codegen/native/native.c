@@ -6,6 +6,7 @@
 #include "../module.h"
 #include "machine.h"
 #include "map.h"
+#include "perf.h"
 #include "store.h"
 
 #include <dlfcn.h>
@@ -106,6 +107,7 @@ static bool map_block(Compiled *c, const Program *p, const char *block, size_t l
         return status_fail(st, ST_INTERNAL, "compiled code of %s is malformed", p->name);
     if (!image_map(&m, &c->code, st)) return false;
     put_image(c, &m);
+    perf_note(p, &m, c->code.at);
     return true;
 }
 

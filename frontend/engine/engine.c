@@ -69,6 +69,12 @@ static kiln_compiling compiling_asked_for(kiln *k)
 
 static void note_store(void *k, const char *text) { log_line(k, "%s", text); }
 
+static void name_code(kiln *k)
+{
+    char why[160] = "";
+    if (asked_for("KILN_PERF") && !perf_open(why, sizeof why)) log_line(k, "%s", why);
+}
+
 /* An engine that compiles nothing has no use for it. */
 static void open_store(kiln *k)
 {
@@ -132,6 +138,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     if (!k->compile) k->compile = KILN_BACKGROUND;
     k->checked = k->options.checked || asked_for("KILN_CHECKED");
     open_store(k);
+    name_code(k);
     return k;
 }
 
