@@ -68,6 +68,9 @@ static void host_free(const BufferMemory *m, void *data, size_t bytes, size_t al
 
 const BufferMemory host_memory = {.device = 0, .alloc = host_alloc, .free = host_free};
 
+void *large_alloc(size_t bytes) { return host_alloc(&host_memory, bytes, align_of(bytes)); }
+void large_free(void *data, size_t bytes) { host_free(&host_memory, data, bytes, align_of(bytes), NULL); }
+
 /* ---- blocks from and to the system ----------------------------------------------------------- */
 
 static void unref_pool(BufferPool *p)

@@ -20,6 +20,10 @@ typedef struct BufferMemory {
 } BufferMemory;
 extern const BufferMemory host_memory; /* device 0 */
 
+/* A block of the host that no pool keeps, at a multiple of BUFFER_ALIGN, on huge pages if it is as large as one. */
+void *large_alloc(size_t bytes); /* NULL: no memory */
+void large_free(void *data, size_t bytes);
+
 /* What was made of a buffer's elements and is kept until they are written or the buffer is released. */
 typedef struct Attachment {
     struct Attachment *next;

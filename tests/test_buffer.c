@@ -336,6 +336,27 @@ static void pool_goes_while_buffers_come(void **state)
     }
 }
 
+/* What no pool keeps lies as a pool's blocks do, is counted, and fails as they do. */
+static void large_blocks(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 63, 64, 4096, ((size_t)2 << 20) - 1, (size_t)2 << 20, ((size_t)5 << 20) + 7};
+    const int64_t before = memory_count().live_blocks;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        char *at = large_alloc(sizes[i]);
+        assert_non_null(at);
+        assert_int_equal((uintptr_t)at % (sizes[i] >= (size_t)2 << 20 ? (size_t)2 << 20 : BUFFER_ALIGN), 0);
+        at[0] = at[sizes[i] - 1] = 1;
+        assert_int_equal(memory_count().live_blocks, before + 1);
+        large_free(at, sizes[i]);
+        memory_fail_at(1, false);
+        assert_null(large_alloc(sizes[i]));
+        memory_fail_at(0, false);
+    }
+    large_free(NULL, 0);
+    assert_int_equal(memory_count().live_blocks, before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +373,7 @@ int main(void)
         TEST(many_threads_share_a_pool),
         TEST(buffers_outlive_their_pool),
         TEST(pool_goes_while_buffers_come),
+        TEST(large_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,7 +149,7 @@ void thread_free(Thread *t)
     pool_free(t->pool);
     scratch_free(&t->scratch);
     kept_free(t->kept);
-    mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
+    large_free(t->work, t->work_bytes);
     mem_free(t->scope, t->scope_cap * sizeof *t->scope);
     mem_free(t, sizeof *t);
 }

@@ -64,10 +64,10 @@ kiln_tensor *input_there(Thread *t, kiln_site at, const kiln_function *f, const 
 /* Each thread keeps one block; a call made from within another call (by a callback) gets a block of its own. */
 static void *workspace(Thread *t, size_t bytes)
 {
-    if (UNLIKELY(t->work_busy)) return mem_alloc_aligned(bytes, BUFFER_ALIGN);
+    if (UNLIKELY(t->work_busy)) return large_alloc(bytes);
     if (t->work_bytes >= bytes) return t->work;
-    mem_free_aligned(t->work, t->work_bytes, BUFFER_ALIGN);
-    t->work = mem_alloc_aligned(bytes, BUFFER_ALIGN);
+    large_free(t->work, t->work_bytes);
+    t->work = large_alloc(bytes);
     t->work_bytes = t->work ? bytes : 0;
     return t->work;
 }
@@ -161,7 +161,7 @@ static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, 
     t->input = outer;
     t->inputs = outers;
     t->work_busy = busy;
-    if (UNLIKELY(busy) && work) mem_free_aligned(work, bytes, BUFFER_ALIGN);
+    if (UNLIKELY(busy) && work) large_free(work, bytes);
     return rc;
 }
 
