@@ -47,7 +47,7 @@ static int names(void)
     char text[8192] = "";
     struct stat s;
     for (int i = 0; i < 2; i++) { /* compiled, then found */
-        kiln *k = kiln_open(&(kiln_options){.threads = 1, .log = log_to, .cache_dir = folder});
+        kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_WAIT, .log = log_to, .cache_dir = folder});
         run(k);
         if (kiln_close(k)) return 1;
     }
@@ -70,7 +70,7 @@ static int a_link_is_not_followed(void)
     char target[128];
     snprintf(target, sizeof target, "%s/target", folder);
     if (symlink(target, path)) return 1;
-    kiln *k = kiln_open(&(kiln_options){.threads = 1, .log = log_to});
+    kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_WAIT, .log = log_to});
     run(k);
     if (kiln_close(k)) return 2;
     if (access(target, F_OK) == 0) return 3;
@@ -79,7 +79,7 @@ static int a_link_is_not_followed(void)
 
 static int nobody_asks(void)
 {
-    kiln *k = kiln_open(&(kiln_options){.threads = 1});
+    kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_WAIT});
     run(k);
     kiln_close(k);
     return access(path, F_OK) == 0;

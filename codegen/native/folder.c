@@ -62,7 +62,7 @@ static bool read_opened(int fd, uint64_t most, Found *out, char *why, size_t cap
     if (fstat(fd, &s) != 0) return say(why, cap, "cannot be looked at", strerror(errno));
     if (!S_ISREG(s.st_mode)) return say(why, cap, "it is no regular file", NULL);
     if (!owners_alone(&s)) return say(why, cap, "it is not its owner's alone", NULL);
-    if (s.st_nlink != 1) return say(why, cap, "it has another name, too", NULL);
+    if (s.st_nlink > 1) return say(why, cap, "it has another name, too", NULL); /* 0: another process has just made room */
     if (s.st_size <= 0 || (uint64_t)s.st_size > MIN_OF(most, IMAGE_MOST)) return say(why, cap, "its size", NULL);
     out->bytes = (size_t)s.st_size;
     out->file = mem_alloc_aligned(out->bytes, IMAGE_ALIGN);
