@@ -284,7 +284,7 @@ asan: ## every test under the address and undefined-behaviour sanitizers
 
 tsan: ## the core suite, and threads that compile, under the thread sanitizer
 	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600 \
-		CORE_TESTS='$(CORE_TESTS) test_concurrent test_background'
+		CORE_TESTS='$(CORE_TESTS) test_concurrent test_background test_panels'
 
 test-core: deps $(PRODUCTS) $(CORE_BIN)
 	@$(RUN) $(CORE_BIN)

@@ -150,20 +150,12 @@ static bool may_follow(const Merge *m)
     return related;
 }
 
-static bool loads(const Kernel *k, uint32_t stream)
-{
-    for (uint32_t i = 0; i < k->ninstr; i++)
-        if (k->instr[i].kind == I_LOAD && k->instr[i].ref == stream) return true;
-    return false;
-}
-
-/* Nobody else needs this buffer of the first kernel, and the second has all that it reads there from the first. */
+/* Nobody else names this buffer of the first kernel, which therefore reads nothing there, and the second has all that it reads
+ * there from the first. */
 static bool is_gone(const Merge *m, uint32_t buf)
 {
     bool read = false;
     if (m->lw->p->buf.at[buf].kind != BUF_TEMP || m->uses[buf] != 2) return false;
-    for (uint32_t i = 0; i < m->first.k->nstream; i++)
-        if (buf_of(&m->first, &m->first.k->stream[i]) == buf && loads(m->first.k, i)) return false;
     for (uint32_t i = 0; i < m->second.k->nstream; i++) {
         const Stream *s = &m->second.k->stream[i];
         if (buf_of(&m->second, s) != buf) continue;
