@@ -5,6 +5,7 @@
 #include "../../ir/scalar.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #else
@@ -26,7 +27,7 @@ bool native_target(Target *t, Status *st)
 #if defined(__x86_64__)
 
 /* What LLVM looks at to name a CPU and its features. Left out is what tells one core or one moment from another. */
-void machine_text(Text *out)
+static void ask(Text *out)
 {
     static const struct {
         uint32_t leaf, part;
@@ -61,6 +62,25 @@ void machine_text(Text *out)
 
 #else
 
-void machine_text(Text *out) { text_printf(out, "hwcap %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2)); }
+static void ask(Text *out) { text_printf(out, "hwcap %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2)); }
 
 #endif
+
+/* Asked once: under a hypervisor each answer takes as long as reading a small file. */
+void machine_text(Text *out)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char kept[1500];
+    pthread_mutex_lock(&lock);
+    if (!*kept) {
+        Text now = {0};
+        ask(&now);
+        if (!now.failed && now.len < sizeof kept)
+            memcpy(kept, now.at, now.len + 1);
+        else
+            out->failed = true; /* nothing is kept on disk */
+        text_free(&now);
+    }
+    text_add(out, kept, strlen(kept));
+    pthread_mutex_unlock(&lock);
+}
