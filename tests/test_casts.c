@@ -1,11 +1,12 @@
 /* test_casts: every cast between two dtypes rounds once, in eager code (all tiers), constant folding, LLVM, CUDA text on the host and ref,
  * against a model that knows numbers as integers times powers of two; and so do numbers given in C and in text. */
+#include "graph_run.h" /* before values.h, whose engine has the name of parameters in there */
+
 #include "values.h"
 
 #include <fenv.h>
 
 #include "all_modes.h"
-#include "graph_run.h"
 #include "ir/fold.h"
 #include "ir/text.h"
 #include "prim_cases.h"

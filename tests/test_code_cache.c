@@ -363,7 +363,7 @@ static int secure_child(void)
 {
     if (geteuid() == getuid()) return 3;
     kiln_cache_statistics c;
-    kiln *k = kiln_open(&(kiln_options){.log = log_to, .threads = 1});
+    kiln *k = kiln_open(&(kiln_options){.log = log_to, .threads = 1, .compile = KILN_WAIT});
     bool there = kiln_cache_stats(k, &c);
     kiln_close(k);
     return there || !strstr(logged, "not used by a program that runs with others' rights");
