@@ -34,7 +34,7 @@ static void tell(const char *what, kiln_function *f)
 
 int main(void)
 {
-    kiln *k = kiln_open(&(kiln_options){.log = log_line});
+    kiln *k = kiln_open(&(kiln_options){.log = log_line, .compile = KILN_WAIT});
     {
         KILN_SCOPE(k);
         /* A new number is no new signature, a new size is: but only until it is seen that sizes vary. */

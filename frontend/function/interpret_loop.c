@@ -229,14 +229,22 @@ static bool loop_end(Loop *l, kiln_tensor **out)
 }
 
 /* ---- going on in compiled code ------------------------------------------------------------------------------------------- */
-#define REST_AFTER 0.001 /* seconds that a loop has run before it asks for code of its own */
+#define REST_AFTER 0.001 /* seconds that a loop has run, or a fourth of those that it will, before it asks for code of its own */
+#define REST_TURNS 8     /* that tell how long it will */
+
+static bool is_long(const Loop *l)
+{
+    const double spent = clock_seconds() - l->since;
+    if (spent >= REST_AFTER) return true;
+    return !l->condition && l->done >= REST_TURNS && spent / (double)l->done * (double)l->trip >= 4 * REST_AFTER;
+}
 
 /* Code for the rest of the loop, if there is any by now. */
 static const Code *rest_code(Loop *l)
 {
     const Interpreter *r = l->r;
     const bool swap = r->f->compile == COMPILE_SWAP;
-    if (swap ? !swap_draw(r->t->k, 3) : !l->rest && clock_seconds() - l->since < REST_AFTER) return NULL;
+    if (swap ? !swap_draw(r->t->k, 3) : !l->rest && !is_long(l)) return NULL;
     if (!l->rest) {
         l->may_rest = (l->rest = rest_of(r->f, r->inst, l->g, l->n)) && (swap || background_ask(r->t->k, &l->rest->job));
         if (!l->may_rest) return NULL;
