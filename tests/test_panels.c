@@ -297,7 +297,7 @@ typedef struct Weight {
     kiln_function *f;
     bool traced;
     pthread_rwlock_t lock;
-    int wrong;
+    atomic_int wrong;
 } Weight;
 
 static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
