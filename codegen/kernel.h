@@ -107,10 +107,10 @@ typedef struct Kernel {
 } Kernel;
 
 /* Whether the stream's elements lie side by side along axis `turn`, and apart along the vector axis. */
-static inline bool stream_turned(const Kernel *k, const Stream *s, int turn)
+static inline bool stream_turned(const Kernel *of, const Stream *s, int turn)
 {
-    return !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[turn] == 1 && s->coef[k->vector] != 0 &&
-           s->coef[k->vector] != 1;
+    return !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[turn] == 1 && s->coef[of->vector] != 0 &&
+           s->coef[of->vector] != 1;
 }
 
 #endif
