@@ -8,6 +8,8 @@
 #include "background.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct Background {
     pthread_mutex_t lock; /* of all below, and of the jobs' links */
@@ -135,6 +137,37 @@ static void in_parent(void) { after_fork(false); }
 static void in_child(void) { after_fork(true); }
 static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
 
+/* ---- the end of the process ---------------------------------------------------------------------------------------------- */
+
+/* What waits is dropped, and what is being compiled is waited for, because LLVM must not be taken down while a thread is in it. */
+static void settle(void *none)
+{
+    (void)none;
+    pthread_mutex_lock(&all_lock);
+    for (Background *b = all; b; b = b->next) {
+        pthread_mutex_lock(&b->lock);
+        for (CodeJob *job; (job = b->newest);) {
+            take(b, job);
+            atomic_store(&job->state, JOB_IDLE);
+        }
+        while (b->now) pthread_cond_wait(&b->finished, &b->lock);
+        pthread_mutex_unlock(&b->lock);
+    }
+    pthread_mutex_unlock(&all_lock);
+}
+
+/* Handlers of atexit run too late: after the destructors of what LLVM made while it compiled. Those of a thread's own objects run
+ * before, so the main thread, by whose end processes end, gets one. */
+extern int __cxa_thread_atexit_impl(void (*fn)(void *), void *object, void *dso) __attribute__((weak));
+extern void *__dso_handle;
+
+static void watch_end(void)
+{
+    static bool watched;
+    if (watched || getpid() != (pid_t)syscall(SYS_gettid) || !__cxa_thread_atexit_impl) return;
+    watched = __cxa_thread_atexit_impl(settle, NULL, &__dso_handle) == 0;
+}
+
 /* ---- from outside -------------------------------------------------------------------------------------------------------- */
 bool background_open(kiln *k)
 {
@@ -192,6 +225,7 @@ void background_close(kiln *k)
 bool background_ask(kiln *k, CodeJob *job)
 {
     Background *b = k->background;
+    watch_end();
     pthread_mutex_lock(&b->lock);
     const uint8_t state = atomic_load(&job->state);
     const bool ok = state == JOB_DONE || state == JOB_FAILED || (!b->stop && awake(b));
