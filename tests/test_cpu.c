@@ -1,5 +1,6 @@
 /* The LLVM backend, kernel by kernel: every primitive in scalar and vector form against
  * prim_eval, bit for bit; 16-bit floats; libm. */
+#include "ir/scalar_c.h"
 #include "kernel_make.h"
 #include "prim_cases.h"
 
@@ -142,6 +143,29 @@ static void primitives_match_prim_eval(void **state)
     }
 }
 
+/* x times every power of two that scale takes, in vectors of any length and alone; ldexp rounds once, too. */
+static void scale_rounds_once(void **state)
+{
+    static const float factor[] = {1, 0.5f, 0x1.fffffep-1f, 0x1.000002p0f, 1.7f, -1.3f, 2, 0.0f, -0.0f, INFINITY, NAN};
+    enum { POWERS = 507, N = POWERS * (int)COUNT_OF(factor) };
+    NEED_LLVM();
+    static float x[N], t[N], out[N];
+    for (int i = 0; i < N; i++) x[i] = factor[i / POWERS], t[i] = (float)(i % POWERS - 252) + 0x1.8001fcp+23f;
+    for (int vector = 0; vector < 2; vector++) {
+        Make *m = make_new();
+        Case c = {.p = P_scale, .t = DT_f32, .to = DT_f32, .n = N, .in = {x, t}, .out = out};
+        emit(m, &c, vector);
+        make_output(m, DT_f32);
+        make_step(m, make_run(m, 0, 3, (uint32_t[]){0, 1, 2}));
+        run_program(make_program(m), (void *[]){x, t, out}, NULL, NULL);
+        check(&c, vector);
+        for (int i = 0; i < N; i++)
+            if (!isnan(x[i]) && bits_f32(out[i]) != bits_f32((float)ldexp((double)x[i], i % POWERS - 252)))
+                fail_msg("%a times 2^%d is %a", (double)x[i], i % POWERS - 252, (double)out[i]);
+        make_free(m);
+    }
+}
+
 /* ---- 16-bit floats in memory ----------------------------------------------------------------- */
 
 static void convert_all(DType from, DType to, const void *in, void *out, uint32_t n, bool vector)
@@ -225,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(primitives_match_prim_eval),
+        cmocka_unit_test(scale_rounds_once),
         cmocka_unit_test(narrow_floats),
         cmocka_unit_test(doubles_call_libm),
     };

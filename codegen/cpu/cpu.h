@@ -18,6 +18,7 @@ typedef struct Machine {
     bool fma;                       /* whether mad rounds only once */
     bool f16c;                      /* converts half floats in hardware */
     bool masked;                    /* masked moves of 4- and 8-byte elements in hardware */
+    bool scale;                     /* a vector's elements times powers of two in one instruction (AVX-512) */
     bool past;                      /* stores past the caches, which need a fence (gen_fence) */
 } Machine;
 

@@ -2,6 +2,8 @@
  * scalar.def gives them and no fast-math flag. Relies on gen. Never knows kernels. */
 #include "cpu.h"
 
+#include <stdio.h>
+
 static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element) { return gen_lanes(element, gen_lanes_of(v)); }
 
 static LLVMValueRef int_like(Gen *g, LLVMValueRef v, int64_t x)
@@ -59,6 +61,40 @@ static LLVMValueRef mad(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     return gen_intrinsic(g, "llvm.fma", &t, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
+/* As scalar_c.h has it. */
+static LLVMValueRef scale_in_two(Gen *g, LLVMValueRef x, LLVMValueRef t)
+{
+    LLVMTypeRef type = LLVMTypeOf(x), bits = like(x, g->i32);
+    LLVMValueRef n = LLVMBuildBitCast(g->b, t, bits, ""), by = int_like(g, n, 23),
+                 half = LLVMBuildLShr(g->b, n, int_like(g, n, 1), "");
+    LLVMValueRef low = LLVMBuildShl(g->b, half, by, ""), high = LLVMBuildShl(g->b, LLVMBuildSub(g->b, n, half, ""), by, "");
+    x = LLVMBuildFMul(g->b, x, LLVMBuildBitCast(g->b, low, type, ""), "");
+    return LLVMBuildFMul(g->b, x, LLVMBuildBitCast(g->b, high, type, ""), "");
+}
+
+/* One vector of the machine, of 4, 8 or 16 lanes. */
+static LLVMValueRef scale_vector(Gen *g, LLVMValueRef x, LLVMValueRef n)
+{
+    const uint32_t lanes = gen_lanes_of(x), bits = 32 * lanes;
+    LLVMTypeRef v = LLVMTypeOf(x), mask = lanes > 8 ? g->i16 : g->i8, params[5] = {v, v, v, mask, g->i32};
+    char name[40];
+    snprintf(name, sizeof name, "llvm.x86.avx512.mask.scalef.ps.%u", bits);
+    LLVMTypeRef type = LLVMFunctionType(v, params, bits == 512 ? 5 : 4, false);
+    LLVMValueRef fn = LLVMGetNamedFunction(g->module, name);
+    if (!fn) fn = LLVMAddFunction(g->module, name, type);
+    const unsigned as_set = 4; /* rounding as the thread's control register says */
+    LLVMValueRef args[5] = {x, n, x, LLVMConstAllOnes(mask), LLVMConstInt(g->i32, as_set, false)};
+    return LLVMBuildCall2(g->b, type, fn, args, bits == 512 ? 5 : 4, "");
+}
+
+static LLVMValueRef scale(Gen *g, LLVMValueRef x, LLVMValueRef t)
+{
+    const uint32_t lanes = gen_lanes_of(x);
+    if (!g->machine->scale || (lanes != 4 && lanes != 8 && lanes != 16)) return scale_in_two(g, x, t);
+    Scalar bias = {.f = 0x1.8001fcp+23};
+    return scale_vector(g, x, LLVMBuildFSub(g->b, t, gen_splat(g, gen_const(g, DT_f32, bias), lanes), ""));
+}
+
 static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
@@ -69,6 +105,7 @@ static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValu
     case P_div: return LLVMBuildFDiv(g->b, a, b, "");
     case P_fmod: return call_lanes(g, t == DT_f64 ? "fmod" : "fmodf", gen_type(g, t), a, b);
     case P_mad: return mad(g, a, b, c);
+    case P_scale: return scale(g, a, b);
     case P_neg: return LLVMBuildFNeg(g->b, a, "");
     case P_abs: return unary(g, "llvm.fabs", a);
     case P_sqrt: return unary(g, "llvm.sqrt", a);

@@ -57,6 +57,7 @@ static void facts(Machine *m, bool native)
     m->fma = x86 ? avx2 && fma : strncmp(m->triple, "aarch64", 7) == 0;
     m->f16c = v3 || has(m->features, "+f16c") || strncmp(m->triple, "aarch64", 7) == 0;
     m->masked = avx2;
+    m->scale = v4;
     m->past = x86;
 }
 
