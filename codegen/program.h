@@ -151,8 +151,9 @@ typedef struct Program {
     /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
     VEC(Dim) dim;
     int64_t workspace; /* bytes */
-    int64_t moved;     /* bytes read and written by all steps at the upper bounds, loops counted once */
-    uint32_t nstack;   /* buffers of kind BUF_STACK */
+    int64_t live;    /* most bytes of temporaries that live at one time: no plan takes less. At the upper bounds, as `workspace` */
+    int64_t moved;   /* bytes read and written by all steps at the upper bounds, loops counted once */
+    uint32_t nstack; /* buffers of kind BUF_STACK */
     uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 

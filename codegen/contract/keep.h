@@ -12,6 +12,9 @@ typedef struct PanelCache {
 
 typedef struct Panels Panels;
 
+/* Bytes of all panels that are kept of the buffer; nobody writes it meanwhile. */
+size_t panels_bytes(const Buffer *of);
+
 /* Of one product: its right operand lies in buffer `of`, or somewhere else if that is NULL. */
 typedef struct Keep {
     PanelCache *cache;

@@ -150,6 +150,15 @@ static bool wanted_again(Buffer *of, const Layout *l)
     return atomic_fetch_or_explicit(&of->wanted, bit, memory_order_relaxed) & bit;
 }
 
+size_t panels_bytes(const Buffer *of)
+{
+    size_t bytes = 0;
+    if (!of->pool) return 0; /* borrowed memory has none */
+    for (const Attachment *d = atomic_load_explicit(&of->attached, memory_order_acquire); d; d = d->next)
+        bytes += ((const Panels *)(const void *)d)->bytes;
+    return bytes;
+}
+
 const Panels *panels_of(ThreadPool *threads, const HostContract *c)
 {
     Buffer *of = c->keep ? c->keep->of : NULL;

@@ -34,6 +34,23 @@ static int64_t place(const Plan *plan, uint32_t placed, const Buf *b)
     return at;
 }
 
+/* In whole cache lines, as they are placed. */
+static int64_t most_alive(const Plan *plan)
+{
+    uint32_t end = 0;
+    int64_t now = 0, most = 0;
+    for (uint32_t i = 0; i < plan->n; i++) end = MAX_OF(end, plan->p->buf.at[plan->order[i]].last);
+    int64_t *change = ARENA_ARRAY(plan->scratch, int64_t, (size_t)end + 2);
+    for (uint32_t i = 0; i < plan->n; i++) {
+        const Buf *b = &plan->p->buf.at[plan->order[i]];
+        if (b->first == UINT32_MAX) continue;
+        change[b->first] += plan_aligned(b->bytes);
+        change[b->last + 1] -= plan_aligned(b->bytes);
+    }
+    for (uint32_t t = 0; t <= end; t++) most = MAX_OF(most, now += change[t]);
+    return most;
+}
+
 void memory_plan(Lower *lw)
 {
     Plan plan = {.p = lw->p, .scratch = lw->scratch, .order = ARENA_ARRAY(lw->scratch, uint32_t, lw->p->buf.len + 1)};
@@ -52,4 +69,5 @@ void memory_plan(Lower *lw)
         const Buf *b = &lw->p->buf.at[plan.order[i]];
         lw->p->workspace = MAX_OF(lw->p->workspace, plan_aligned(b->offset + b->bytes));
     }
+    lw->p->live = most_alive(&plan);
 }

@@ -172,6 +172,20 @@ typedef struct kiln_cache_statistics {
 #define kiln_cache_stats(k, out) kiln_cache_stats_sized((k), (out), sizeof(kiln_cache_statistics))
 KILN_API bool kiln_cache_stats_sized(kiln *k, kiln_cache_statistics *out, size_t size);
 
+/* Bytes that the newest compiled signature of f takes. */
+typedef struct kiln_function_bytes {
+    int64_t workspace;     /* for what lives within a call; each thread has one workspace, as large as its largest call wants it */
+    int64_t least;         /* the most of it that is in use at one time: no plan could do with less. In whole lines of 64 bytes */
+    int64_t arguments, results;
+    int64_t assigned;      /* new values of the variables that it assigns, beside their old ones until the call ends */
+    int64_t variables, captured, constants; /* values of what else it reads: now, where they are there */
+    int64_t panels;        /* what products keep packed of these values (kiln_panels_count) */
+    bool bounded;          /* some sizes are bounded: all but the last four is for the bounds, and a call with smaller sizes takes less */
+} kiln_function_bytes;
+/* False, and zeros, if nothing of f is compiled (yet: kiln_function_wait). */
+#define kiln_function_memory(f, out) kiln_function_memory_sized((f), (out), sizeof(kiln_function_bytes))
+KILN_API bool kiln_function_memory_sized(kiln_function *f, kiln_function_bytes *out, size_t size);
+
 KILN_API void kiln_eager(kiln *k, bool on);            /* on: functions run their bodies eagerly, for debugging */
 
 /* ---- the decorator -------------------------------------------------------------------------------------------------------------
