@@ -13,12 +13,15 @@ void oom_take_bytes(OomDigest *d, const void *data, size_t bytes)
         d->hash = (d->hash ^ p[i]) * 0x100000001b3u; /* FNV-1a */
 }
 
+void (*oom_between)(kiln *k);
+
 void oom_take(OomDigest *d, kiln_tensor *t)
 {
     unsigned char buffer[1 << 15];
     size_t bytes = kiln_bytes(t);
     if (bytes && bytes <= sizeof buffer && kiln_read(t, buffer, bytes))
         oom_take_bytes(d, buffer, bytes);
+    if (oom_between) oom_between(d->k);
 }
 
 void oom_take_variable(OomDigest *d, kiln_variable *v)

@@ -20,6 +20,7 @@ typedef struct OomProgram {
 /* oom_eager.c, oom_traced.c, oom_programs.c; after the last of each comes one without a name. */
 extern OomProgram oom_eager[], oom_traced[], oom_training[];
 
+extern void (*oom_between)(kiln *k); /* behind each oom_take; NULL: nothing */
 void oom_take_bytes(OomDigest *d, const void *data, size_t bytes);
 void oom_take(OomDigest *d, kiln_tensor *t);
 void oom_take_variable(OomDigest *d, kiln_variable *v);

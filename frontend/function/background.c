@@ -252,11 +252,11 @@ void background_wait(kiln *k, CodeJob *job)
 void background_drop(kiln *k, CodeJob *job)
 {
     Background *b = k->background;
-    if (!b || atomic_load(&job->state) == JOB_IDLE) return;
+    if (!b) return;
     pthread_mutex_lock(&b->lock);
     if (atomic_load(&job->state) == JOB_WAITS) take(b, job);
     while (b->now == job) pthread_cond_wait(&b->finished, &b->lock);
-    atomic_store(&job->state, JOB_IDLE);
+    if (atomic_load(&job->state) != JOB_DONE) atomic_store(&job->state, JOB_FAILED);
     pthread_mutex_unlock(&b->lock);
 }
 

@@ -58,9 +58,9 @@ bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 
 const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
-    if (inst->job.f && background_ask(t->k, &inst->job)) background_wait(t->k, &inst->job);
+    if (!inst->code && inst->job.f && background_ask(t->k, &inst->job)) background_wait(t->k, &inst->job);
     pthread_mutex_lock(&f->compiling);
-    if (!inst->code && inst->job.f) background_drop(t->k, &inst->job);
+    if (!inst->code && inst->job.f) background_drop(t->k, &inst->job); /* or both would make it */
     const Code *code = inst->code ? inst->code : inst->late;
     if (!code && instance_build(t, at, f, inst, -1)) {
         code = inst->code;
