@@ -2,6 +2,7 @@
  * scalar.def gives them and no fast-math flag. Relies on gen. Never knows kernels. */
 #include "cpu.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef element) { return gen_lanes(element, gen_lanes_of(v)); }
@@ -195,12 +196,28 @@ static LLVMValueRef compare(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRe
     return LLVMBuildICmp(g->b, (dtype_info[t].kind == DK_INT ? sint : uint)[p - P_lt], a, b, "");
 }
 
+/* A vector of floats to integers: truncated, the nearest end where that is out of range, NaN to 0. LLVM's own saturating
+ * conversion takes vectors apart. */
+static LLVMValueRef to_integers(Gen *g, DType from, DType to, LLVMValueRef a, LLVMTypeRef out)
+{
+    const bool is_signed = dtype_info[to].kind == DK_INT;
+    const int bits = dtype_info[to].bits - is_signed;
+    const int64_t most = (int64_t)(UINT64_MAX >> (64 - bits)), least = is_signed ? -most - 1 : 0;
+    const Scalar over = {.f = ldexp(1, bits)}, low = {.f = (double)least};
+    LLVMValueRef end = gen_splat(g, gen_const(g, from, over), gen_lanes_of(a)),
+                 start = gen_splat(g, gen_const(g, from, low), gen_lanes_of(a));
+    LLVMValueRef v = is_signed ? LLVMBuildFPToSI(g->b, a, out, "") : LLVMBuildFPToUI(g->b, a, out, "");
+    v = gen_select(g, LLVMBuildFCmp(g->b, LLVMRealOGT, a, start, ""), v, int_like(g, v, least));
+    v = gen_select(g, LLVMBuildFCmp(g->b, LLVMRealOGE, a, end, ""), int_like(g, v, most), v);
+    return gen_select(g, LLVMBuildFCmp(g->b, LLVMRealUNO, a, a, ""), int_like(g, v, 0), v);
+}
+
 static LLVMValueRef convert_float(Gen *g, DType t, DType to, LLVMValueRef a, LLVMTypeRef out)
 {
     if (to == DT_bool) return LLVMBuildFCmp(g->b, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
     if (dtype_is_float(to)) return to == DT_f64 ? LLVMBuildFPExt(g->b, a, out, "") : LLVMBuildFPTrunc(g->b, a, out, "");
+    if (gen_lanes_of(a) > 1) return to_integers(g, t, to, a, out);
     LLVMTypeRef types[2] = {out, LLVMTypeOf(a)};
-    (void)t;
     return gen_intrinsic(g, dtype_info[to].kind == DK_INT ? "llvm.fptosi.sat" : "llvm.fptoui.sat", types, 2, &a, 1);
 }
 
