@@ -8,13 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN
-#endif
-#endif
+#include "sanitized.h"
+#include "waves.h"
 
 #define BACKGROUND (&(kiln_options){.compile = KILN_BACKGROUND, .threads = 2})
 #define X(k) kiln_f32(k, KILN_SHAPE(4), 0.5, 1, -2, 3)
@@ -30,20 +25,6 @@ static kiln_function_statistics stats_of(kiln_function *f)
     kiln_function_statistics s;
     kiln_function_stats(f, &s);
     return s;
-}
-
-/* Enough operations that compiling takes a while; user: a number that makes functions differ. */
-static void waves(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
-{
-    kiln_variable *x = kiln_local(k, in[0]);
-    for (int i = 0; i < 12; i++) kiln_assign(x, kiln_add(kiln_sin(kiln_value(x)), kiln_tanh(kiln_mul(kiln_value(x), 0.25 * i))));
-    KILN_FOR(k, i, 3) kiln_assign(x, kiln_mul(kiln_value(x), kiln_cos(kiln_value(x))));
-    out[0] = kiln_add(kiln_value(x), (double)(intptr_t)user);
-}
-
-static kiln_function *waves_new(kiln *k, int number)
-{
-    return kiln_function_new(k, waves, (void *)(intptr_t)number, &(kiln_function_options){.name = "waves", .inputs_count = 1});
 }
 
 static void wanted(kiln *k, int number, float to[4])

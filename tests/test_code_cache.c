@@ -1,9 +1,8 @@
 /* Compiled code kept in a folder, through the public interface: what one engine compiled another finds, with the same bits, in a process
  * that then never loads LLVM; other programs, options and torn files are compiled; processes that run at once do not disturb each other. */
-#define _GNU_SOURCE
+#include "remove_all.h"
 #include "front.h"
 
-#include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,12 +20,6 @@ static void log_to(void *user, const char *text)
     snprintf(logged, sizeof logged, "%s", text);
 }
 
-static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
-{
-    (void)s, (void)kind, (void)at;
-    return remove(path);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -38,7 +31,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_all(folder);
     return 0;
 }
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "tier.h"
+
 static double load(int type, const void *data, int64_t at)
 {
     return dtype_load_f64((DType)type, (const char *)data + at * (int64_t)dtype_bytes((DType)type));
@@ -371,23 +373,6 @@ static void no_memory(void **state)
     memory_fail_at(0, false);
 }
 
-/* The number of the tier, of those that this CPU has, stands in `state`; 3 is the base, which integers may have anywhere. */
-static int open_tier(void **state)
-{
-    int n, number = (int)(intptr_t)*state;
-    const ContractTier *const *all = contract_tiers(&n);
-    contract_use_tier(number == 3 ? &contract_base : all[MIN_OF(number, n - 1)]);
-    return 0;
-}
-
-static int close_tier(void **state)
-{
-    (void)state;
-    contract_use_tier(NULL);
-    return 0;
-}
-
-#define ON_TIER(f, number) {#f " on tier " #number, f, open_tier, close_tier, (void *)number}
 #define ON_TIERS(f) ON_TIER(f, 0), ON_TIER(f, 1)
 #define ON_ALL_TIERS(f) ON_TIERS(f), ON_TIER(f, 2), ON_TIER(f, 3)
 

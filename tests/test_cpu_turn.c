@@ -5,7 +5,6 @@
 
 #include <kiln/kiln.h>
 
-#include <dirent.h>
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -13,6 +12,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "dumped.h"
 
 static const DType types[] = {DT_f32, DT_f64, DT_u8, DT_bool, DT_f16, DT_i16, DT_i64};
 enum { BATCH = 2, TYPES = COUNT_OF(types), CHUNKS = 3 };
@@ -237,24 +238,6 @@ static const Says says[] = {
     {plain, KILN_F32, {KILN_SHAPE(8000000)}, false, false}, {plain, KILN_F64, {KILN_SHAPE(2100, 2001)}, false, true},
     {much, KILN_F32, {KILN_SHAPE(9000000)}, false, false}};
 
-/* Whether a program in the folder has the word; empties the folder. */
-static void words(const char *folder, bool *turn, bool *goes_past)
-{
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    *turn = *goes_past = false;
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[600], line[1000];
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
-        if (!f) continue;
-        while (fgets(line, sizeof line, f)) *turn |= strstr(line, " turn") != NULL, *goes_past |= strstr(line, " past ") != NULL;
-        fclose(f);
-        remove(path);
-    }
-    closedir(d);
-}
-
 static void run_function(kiln *k, const Says *s, const char *folder)
 {
     KILN_SCOPE(k);
@@ -273,10 +256,10 @@ static void run_function(kiln *k, const Says *s, const char *folder)
     assert_true(kiln_read(eager, a, bytes) && kiln_read(compiled, b, bytes));
     assert_memory_equal(a, b, bytes);
     free(a), free(b);
-    bool turn, goes_past;
-    words(folder, &turn, &goes_past);
-    assert_int_equal(turn, s->turns);
-    assert_int_equal(goes_past, s->past);
+    int lines[2];
+    dumped_lines(folder, (const char *const[]){" turn", " past "}, 2, lines);
+    assert_int_equal(lines[0] > 0, s->turns);
+    assert_int_equal(lines[1] > 0, s->past);
 }
 
 static void functions_say_so(void **state)

@@ -4,16 +4,7 @@
 
 #include <stdlib.h>
 
-static bool llvm_is_loaded(void)
-{
-    char line[1024];
-    bool found = false;
-    FILE *f = fopen("/proc/self/maps", "r");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f)) found = found || strstr(line, "libLLVM") || strstr(line, "libkiln-llvm");
-    fclose(f);
-    return found;
-}
+#include "loaded.h"
 
 static kiln_function_statistics stats_of(kiln_function *f)
 {

@@ -1,7 +1,6 @@
 /* Kernels that run on rows of a product or convolution as soon as these are made: the routine hands out each row once, and when it is
  * whole, however it was cut; programs that may join do, and those that may not do not, be the products the routine's or emitted. Products that read narrow operands as they are, without a cast before them.
  * Eager bits in all cases, on any number of threads. */
-#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include "ir/element.h"
 #include "front.h"
 #include "pool.h"
+#include "dumped.h"
 
 /* ---- the routine ---------------------------------------------------------------------------------- */
 
@@ -324,25 +324,6 @@ typedef struct Program {
 
 #define JOINS ", row by row"
 
-/* In how many lines of the programs in the folder the text stands; empties it. */
-static int lines_with(const char *folder, const char *says)
-{
-    int n = 0;
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[600], line[1000];
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
-        if (!f) continue;
-        while (fgets(line, sizeof line, f)) n += strstr(line, says) != NULL;
-        fclose(f);
-        remove(path);
-    }
-    closedir(d);
-    return n;
-}
-
 static kiln_tensor *operand(kiln *k, kiln_dtype t, kiln_shape s, int seed)
 {
     int64_t n = 1;
@@ -382,7 +363,8 @@ static void run(const Program *p, kiln_dtype t, int count)
     }
     assert_int_equal(kiln_close(k), 0);
     unsetenv("KILN_DUMP");
-    int found = lines_with(folder, p->says);
+    int found;
+    dumped_lines(folder, &p->says, 1, &found);
     if ((found > 0) != p->has) fail_msg("%s: %d lines have \"%s\"", p->name, found, p->says);
     rmdir(folder);
 }

@@ -6,16 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool llvm_is_loaded(void)
-{
-    char line[1024];
-    bool found = false;
-    FILE *f = fopen("/proc/self/maps", "r");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f)) found = found || strstr(line, "libLLVM") || strstr(line, "libkiln-llvm");
-    fclose(f);
-    return found;
-}
+#include "loaded.h"
 
 static void sines(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {

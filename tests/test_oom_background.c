@@ -3,11 +3,12 @@
  * in compiled code at random turns; and with a folder of compiled code, which each run finds empty or full. What fails on the compile thread
  * no call may notice: its result is right and there is no error. All else is as in test_oom.c.
  *   KILN_TEST_FULL=1: every n; KILN_OOM_ONLY=program, KILN_OOM_ROW=row: that one; KILN_OOM_AT=n: that n alone */
+#include "remove_all.h"
+
 #include "frontend/function/background.h"
 
 #include "front.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -69,17 +70,6 @@ static const Row rows[] = {
 
 static char folder[] = "/tmp/kiln-oom-code-XXXXXX";
 
-static void empty_folder(void)
-{
-    char path[400];
-    DIR *d = opendir(folder);
-    for (const struct dirent *e; d && (e = readdir(d));) {
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.' || strlen(e->d_name) > 2) unlink(path);
-    }
-    if (d) closedir(d);
-}
-
 static void no_line(void *user, const char *text)
 {
     (void)user, (void)text;
@@ -97,7 +87,7 @@ typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool reac
 static Outcome attempt(const Row *row, const OomProgram *p, uint64_t n, bool from_then_on, bool rerun)
 {
     Outcome o = {.code = KILN_EMEMORY};
-    if (row->folder == EMPTY) empty_folder();
+    if (row->folder == EMPTY) remove_all(folder);
     starve(row->on, n, from_then_on);
     kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = row->compile, .log = no_line, .cache_dir = row->folder ? folder : ""});
     oom_between = row->on == COMPILER ? drain : NULL;
@@ -231,8 +221,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    empty_folder();
-    return rmdir(folder);
+    remove_all(folder);
+    return 0;
 }
 
 int main(void)

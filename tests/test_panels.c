@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sanitized.h"
+#include "tier.h"
+
 /* ---- the routine --------------------------------------------------------------------------------------------------- */
 
 static void fill(int type, void *data, int64_t n, uint64_t seed)
@@ -27,7 +30,7 @@ static void fill(int type, void *data, int64_t n, uint64_t seed)
     }
 }
 
-#ifdef __SANITIZE_THREAD__
+#ifdef UNDER_TSAN
 #define SLOW true
 #else
 #define SLOW false
@@ -461,22 +464,6 @@ static void threads_meet(void **state)
 
 /* ---- the list --------------------------------------------------------------------------------------------------------------- */
 
-static int open_tier(void **state)
-{
-    int n, number = (int)(intptr_t)*state;
-    const ContractTier *const *all = contract_tiers(&n);
-    contract_use_tier(all[MIN_OF(number, n - 1)]);
-    return 0;
-}
-
-static int close_tier(void **state)
-{
-    (void)state;
-    contract_use_tier(NULL);
-    return 0;
-}
-
-#define ON_TIER(f, number) {#f " on tier " #number, f, open_tier, close_tier, (void *)number}
 #define ON_TIERS(f) ON_TIER(f, 0), ON_TIER(f, 1), ON_TIER(f, 2)
 
 int main(void)

@@ -1,10 +1,9 @@
 /* The folder of compiled code by itself: what was kept is found, to the byte; what was torn, changed, is another's or no plain file is
  * refused with its reason, and never a crash; the bound is kept, and what was used longest ago goes; writers that run at once leave whole
  * files. */
-#define _GNU_SOURCE
+#include "remove_all.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -32,12 +31,6 @@ static void expect_said(const char *part)
     *said = 0;
 }
 
-static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
-{
-    (void)s, (void)kind, (void)at;
-    return remove(path);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -53,7 +46,7 @@ static int teardown(void **state)
 {
     (void)state;
     unlink(maker);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_all(folder);
     return 0;
 }
 
@@ -385,7 +378,7 @@ static void what_cannot_be_written_is_told_once(void **state)
 {
     (void)state;
     CodeStore *s = open_it(1 << 20);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* the folder itself, under its user */
+    remove_all(folder); /* the folder itself, under its user */
     for (int i = 0; i < 5; i++) keep(s, i);
     assert_int_equal(times_said, 1);
     expect_said("cannot make a file");
