@@ -10,7 +10,7 @@ BUILD ?= build
 # What this build was told before stands until it is told otherwise, so that `make CC=clang` and then `sudo make install` install what was
 # built and tested. `make clean` forgets. Written by `remember`.
 FOLDERS  := PREFIX LIBDIR BINDIR INCLUDEDIR PKGCONFIGDIR DOCDIR
-SETTINGS := CC CXX AR OBJCOPY CPPFLAGS CFLAGS LDFLAGS WERROR SANITIZE LLVM_CONFIG $(FOLDERS)
+SETTINGS := CC CXX AR OBJCOPY CPPFLAGS CFLAGS LDFLAGS WERROR SANITIZE LLVM_CONFIG LLVM_LINK $(FOLDERS)
 -include $(BUILD)/.settings
 $(foreach v,$(SETTINGS),$(if $(filter default undefined,$(origin $v)),$(if $(filter file,$(origin told-$v)),$(eval $v := $$(told-$v)))))
 TOLD := $(foreach v,$(SETTINGS),$(if $(filter command environment file,$(firstword $(origin $v))),$v))
@@ -34,6 +34,9 @@ WERROR  ?= -Werror
 SANITIZE ?=
 # Empty: the first that fits (.ci/deps.sh).
 LLVM_CONFIG ?=
+# archives: the module has LLVM in itself; shared: it is linked to libLLVM. Empty: archives, where they are there and no sanitizer is,
+# whose lists of what is not ours go by the library.
+LLVM_LINK ?= $(if $(SANITIZE),shared)
 
 # Two jobs unless the caller says otherwise, on the command line or in the environment's MAKEFLAGS.
 ifeq ($(MAKELEVEL)$(filter -j% j% --jobs%,$(MAKEFLAGS) $(shell echo "$$MAKEFLAGS")),0)
@@ -43,6 +46,7 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 # ---- flags -----------------------------------------------------------------------------------------
@@ -54,6 +58,7 @@ ZLIB_LIBS    = $(call found,ZLIB_LIBS,zlib-libs)
 CMOCKA_FLAGS = $(call found,CMOCKA_FLAGS,cmocka-cflags)
 CMOCKA_LIBS  = $(call found,CMOCKA_LIBS,cmocka-libs)
 LLVM         = $(call found,LLVM,llvm-config)
+ARCHIVES     = $(call found,ARCHIVES,llvm-archives)
 
 WARN    := -Wall -Wextra -Wshadow $(WERROR)
 NUMERIC := -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv
@@ -80,7 +85,8 @@ LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c code
 	$(foreach room,engine ops trace grad function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 
-# The LLVM module: the backend itself plus its own copy of everything stateless that it calls.
+# The LLVM module: the backend itself plus its own copy of everything stateless that it calls. Two are made, which differ in one
+# file: one for the machine that it runs on, and one for every machine that LLVM knows.
 MODULE_BACKEND   := $(wildcard codegen/cpu/*.c)
 MODULE_NOT_STATE := $(wildcard runtime/buffer*.c runtime/thread*.c runtime/device*.c runtime/run*.c runtime/program*.c)
 MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c) codegen/routine.c
@@ -106,6 +112,8 @@ object  = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ      := $(call object,$(LIB_SRC))
 CLI_OBJ      := $(call object,$(CLI_SRC))
 MODULE_OBJ   := $(call object,$(MODULE_SRC))
+NATIVE_OBJ   := $(filter-out %/targets_all.c.o,$(MODULE_OBJ))
+ALL_OBJ      := $(filter-out %/targets_native.c.o,$(MODULE_OBJ))
 TEST_LIB_OBJ := $(call object,$(TEST_LIB))
 # What only test programs need is not thrown away between two runs.
 .SECONDARY: $(TEST_LIB_OBJ)
@@ -123,7 +131,7 @@ SO_FULL := $(BUILD)/libkiln.so.$(VERSION)
 STATIC  := $(BUILD)/libkiln.a
 # The objects as they are, for the command and the tests, which look inside.
 OBJECTS := $(BUILD)/libkiln-objects.a
-MODULE  := $(if $(MODULE_BACKEND),$(BUILD)/libkiln-llvm.so)
+MODULE  := $(if $(MODULE_BACKEND),$(BUILD)/libkiln-llvm.so $(BUILD)/libkiln-llvm-all.so)
 COMMAND := $(if $(CLI_SRC),$(BUILD)/kiln)
 PRODUCTS := $(STATIC) $(if $(LIB_SRC),$(SO)) $(MODULE) $(COMMAND) $(BUILD)/kiln.pc
 
@@ -148,12 +156,15 @@ $(SO_FULL): $(LIB_OBJ) frontend/kiln.map $(BUILD)/.sources
 $(SO): $(SO_FULL)
 	$(Q)ln -sf $(notdir $(SO_FULL)) $(BUILD)/$(SO_NAME) && ln -sf $(SO_NAME) $@
 
-LLVM_LIBS = $(shell d=$$($(LLVM) --libdir); $(LLVM) --ldflags --link-shared --libs; \
+LLVM_SHARED = $(shell d=$$($(LLVM) --libdir); $(LLVM) --ldflags --link-shared --libs; \
 	case $$d in (/usr/*) ;; (*) echo -Wl,-rpath,$$d ;; esac)
-$(BUILD)/libkiln-llvm.so: $(MODULE_OBJ) codegen/cpu/module.map $(BUILD)/.sources
+MODULE_LINK = $(LINK) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=codegen/cpu/module.map $(NO_UNDEFINED) -o $@
+$(BUILD)/libkiln-llvm.so: $(NATIVE_OBJ) codegen/cpu/module.map $(BUILD)/.sources $(BUILD)/.llvm
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=codegen/cpu/module.map $(NO_UNDEFINED) \
-		-o $@ $(MODULE_OBJ) $(LLVM_LIBS) -lm -lpthread
+	$(Q)$(MODULE_LINK) $(NATIVE_OBJ) $(if $(ARCHIVES),-Wl$(comma)--gc-sections $(ARCHIVES),$(LLVM_SHARED)) -lm -lpthread
+$(BUILD)/libkiln-llvm-all.so: $(ALL_OBJ) codegen/cpu/module.map $(BUILD)/.sources
+	$(call say,LINK,$@)
+	$(Q)$(MODULE_LINK) $(ALL_OBJ) $(LLVM_SHARED) -lm -lpthread
 
 $(BUILD)/kiln: $(CLI_OBJ) $(OBJECTS)
 	$(call say,LINK,$@)
@@ -186,11 +197,13 @@ remember: FORCE
 	@printf '%s\n' $(foreach v,$(TOLD),'told-$v := $(subst #,\#,$(subst $$,$$$$,$($v)))') > '$(BUILD)/.settings'
 $(BUILD)/.flags: FORCE | deps remember
 	$(call written,'$(CC) $(CXX) $(CPPFLAGS) $(BASE) $(CFLAGS) $(LDFLAGS)')
+$(BUILD)/.llvm: FORCE | deps
+	$(call written,'$(LLVM) $(ARCHIVES)')
 $(BUILD)/.sources: FORCE
 	$(call written,$(LIB_SRC) $(MODULE_SRC))
 $(BUILD)/.config: FORCE
 	$(call written,'$(foreach v,$(FOLDERS),$($v)) $(VERSION)')
-# The one header that the build makes: the version, where libraries are installed, also as seen from programs, and the mark by
+# The one header that the build makes: the version, the machine, where libraries are installed, also as seen from programs, and the mark by
 # which the library and the LLVM module know each other, and kept code knows both: a hash of the sources that decide what a graph
 # becomes, the compiler, and the flags that may change a struct.
 DECIDING := $(sort $(foreach folder,ir passes runtime codegen codegen/lower codegen/contract codegen/cpu codegen/native,$(foreach kind,h def c,$(wildcard \
@@ -198,7 +211,7 @@ DECIDING := $(sort $(foreach folder,ir passes runtime codegen codegen/lower code
 MARK = $(shell { $(CC) --version | head -n 1; echo '$(filter-out -O% -g% -W%,$(CPPFLAGS) $(CFLAGS)) $(SANITIZE)'; \
 	cat $(DECIDING); } 2>/dev/null | sha256sum | cut -c 1-16)
 $(BUILD)/gen/kiln_config.h: FORCE | deps
-	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"' \
+	$(call written,'#define KILN_CONFIG_LIBDIR "$(LIBDIR)"' '#define KILN_CONFIG_VERSION "$(VERSION)"' '#define KILN_CONFIG_MACHINE "$(MACHINE)"' \
 		'#define KILN_CONFIG_LIB_FROM_BIN "$(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)')"' \
 		'#define KILN_CONFIG_MARK "$(VERSION)-$(MARK)"')
 
@@ -316,7 +329,7 @@ demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln
 # ---- housekeeping ----------------------------------------------------------------------------------
 # cmocka and C++ are asked for only where a goal needs them.
 FOR_TESTS := $(filter test% fuzz% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
-DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' LLVM_CONFIG='$(LLVM_CONFIG)' \
+DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' LLVM_CONFIG='$(LLVM_CONFIG)' LLVM_LINK='$(LLVM_LINK)' \
 	OUT='$(BUILD)/.deps' TESTS='$(if $(FOR_TESTS),1)' sh .ci/deps.sh
 deps: ## install what the build and the tests need (Debian, Ubuntu), or say what is missing
 	@$(DEPS)
@@ -342,7 +355,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f '$(D)$(LIBDIR)'/libkiln.a '$(D)$(LIBDIR)'/libkiln.so '$(D)$(LIBDIR)'/$(SO_NAME) \
-		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) '$(D)$(MODULEDIR)'/libkiln-llvm.so \
+		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) $(patsubst $(BUILD)/%,'$(D)$(MODULEDIR)'/%,$(MODULE)) \
 		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc'
 	rm -f $(patsubst include/%,'$(D)$(INCLUDEDIR)/%',$(wildcard include/kiln/*.h include/kiln/*.def))
 	rm -f $(patsubst %,'$(D)$(DOCDIR)/%',LICENSE README.md CHANGELOG.md) $(patsubst docs/%,'$(D)$(DOCDIR)/%',$(EXAMPLES))
@@ -354,7 +367,7 @@ clean: ## remove $(BUILD)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG SANITIZE V=1'
+	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
 .PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE

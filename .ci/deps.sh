@@ -4,10 +4,11 @@
 # Relies on a POSIX shell and coreutils.
 #   CC CXX CPPFLAGS CFLAGS LDFLAGS   as in the build; a compiler named here is the one asked for, and no other is installed
 #   LLVM_CONFIG                      the llvm-config to use; empty: the first of the usual names that fits
+#   LLVM_LINK                        how the module has LLVM in it: archives, or shared; empty: archives, where they link
 #   NEED                             further tools that a target uses, e.g. NEED=valgrind
 #   OUT                              where to write what was found, as lines "NAME VALUE", for the Makefile
 set -u
-CC=${CC:-cc} CXX=${CXX:-c++} CPPFLAGS=${CPPFLAGS:-} CFLAGS=${CFLAGS:-} LDFLAGS=${LDFLAGS:-} LLVM_CONFIG=${LLVM_CONFIG:-}
+CC=${CC:-cc} CXX=${CXX:-c++} CPPFLAGS=${CPPFLAGS:-} CFLAGS=${CFLAGS:-} LDFLAGS=${LDFLAGS:-} LLVM_CONFIG=${LLVM_CONFIG:-} LLVM_LINK=${LLVM_LINK:-}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -48,6 +49,9 @@ int main(void)
 llvm() { echo '#include <llvm-c/Core.h>
 #include <llvm-c/LLJIT.h>
 int main(void) { unsigned n; LLVMGetVersion(&n, &n, &n); return LLVMOrcCreateLLJITBuilder() == 0; }' | c_links "$@"; }
+# Whether all libraries are found, and the loader of this system understands how the linker packed what it has to relocate.
+packed() { echo 'static const char *const volatile names[] = {"a"};
+int main(void) { return *names[0] != 97; }' | c_links '' "$1" && "$work/probe"; }
 
 # library NAME LIBS: pkg-config's flags first, where it is there, then the plain ones; writes down those that work.
 library()
@@ -108,13 +112,45 @@ llvm_unfit()
         echo "a program that calls LLVM $version does not link: $(tail -n 1 "$work/log")"
 }
 
+# How a library is linked that has LLVM in itself, which loads in a fraction of the time of libLLVM; nothing if it cannot be. Only what
+# compiles for this machine is asked for. Distributions have libzstd.so.1 wherever LLVM is, but not always its -dev package.
+llvm_archives()
+{
+    system=$("$1" --link-static --system-libs 2>/dev/null | tr '\n' ' ')
+    llvm="$("$1" --link-static --ldflags --libs nativecodegen passes orcjit 2>/dev/null | tr '\n' ' ')"
+    case $llvm in *-lLLVMCore*) ;; *) return ;; esac
+    for zstd in -lzstd -l:libzstd.so.1; do
+        for pack in -Wl,-z,pack-relative-relocs ''; do
+            try="$pack $llvm -static-libgcc -Wl,--as-needed -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic $(echo "$system" | sed "s/-lzstd/$zstd/")"
+            packed "$try" && { echo "$try"; return; }
+        done
+    done
+}
+
+take_llvm()
+{
+    found="${found}llvm-config $1
+"
+    [ "$LLVM_LINK" = shared ] && return
+    archives=$(llvm_archives "$1")
+    if [ -n "$archives" ]; then
+        found="${found}llvm-archives $archives
+"
+    elif [ "$LLVM_LINK" = archives ]; then
+        wrong "LLVM_LINK=archives: LLVM's archives (libLLVMCore.a ...) or a library that they need do not link: $(tail -n 1 "$work/log")"
+    fi
+}
+
 find_llvm()
 {
+    case $LLVM_LINK in
+        '' | archives | shared) ;;
+        *) wrong "LLVM_LINK=$LLVM_LINK: it is archives or shared"; return ;;
+    esac
     if [ -n "$LLVM_CONFIG" ]; then
         why=$(llvm_unfit "$LLVM_CONFIG")
         [ -z "$why" ] || { wrong "LLVM_CONFIG=$LLVM_CONFIG: $why"; return; }
-        found="${found}llvm-config $LLVM_CONFIG
-"
+        take_llvm "$LLVM_CONFIG"
         return
     fi
     reasons=''
@@ -122,8 +158,7 @@ find_llvm()
         has "$command" || continue
         why=$(llvm_unfit "$command")
         if [ -z "$why" ]; then
-            found="${found}llvm-config $command
-"
+            take_llvm "$command"
             return
         fi
         reasons="$reasons${reasons:+; }$command: $why"

@@ -11,7 +11,11 @@ n=0 failed=0
 mkdir "$root/tools"
 cat >"$root/tools/compiler" <<'EOF'
 #!/bin/sh
-for a; do case $a in *.c | *.cc) source=$a ;; esac; done
+for a; do
+    case $a in *.c | *.cc) source=$a ;; esac
+    [ "${before:-}" != -o ] || made=$a
+    before=$a
+done
 args=" $* "
 there() { grep -qx "$1" "$ROOT/installed"; }
 uses() { grep -q "$1" "$source"; }
@@ -20,7 +24,10 @@ die() { echo "probe: error: $1" >&2; exit 1; }
 there libc6-dev || die 'stdio.h: No such file'
 if uses zlib.h; then there zlib1g-dev && given -lz || die 'zlib.h: No such file'; fi
 if uses cmocka.h; then there libcmocka-dev && given -lcmocka || die 'cmocka.h: No such file'; fi
+for l in LLVMCore zstd; do if given -l$l; then there $l || die "cannot find -l$l"; fi; done
 if uses llvm-c; then there llvm-19-dev && given -lLLVM || die 'llvm-c/Core.h: No such file'; fi
+echo 'exit 0' >"$made" && chmod +x "$made"
+given -Wl,-z,pack-relative-relocs && ! there relr && echo 'exit 1' >"$made"
 exit 0
 EOF
 cat >"$root/tools/llvm-config" <<'EOF'
@@ -28,6 +35,7 @@ cat >"$root/tools/llvm-config" <<'EOF'
 case $1 in
     --version) cat "$ROOT/llvm-version" ;;
     --includedir) echo "$ROOT/include" ;;
+    --link-static) case $2 in --system-libs) echo '-lrt -lzstd -lm' ;; *) echo -lLLVMCore ;; esac ;;
     *) echo -lLLVM ;;
 esac
 EOF
@@ -80,7 +88,7 @@ tree()
     echo 19.1.7 >"$root/llvm-version"
     echo -lz >"$root/zlib-libs"
     local tool
-    for tool in sh cat mktemp rm grep sed tail tr mkdir dirname cmp cp env; do ln -s "$(command -v $tool)" "$root/bin/$tool"; done
+    for tool in sh cat mktemp rm grep sed tail tr mkdir dirname cmp cp env chmod; do ln -s "$(command -v $tool)" "$root/bin/$tool"; done
     cp "$root/tools/apt-get" "$root/tools/id" "$root/bin"
     export ROOT=$root
     for tool; do
@@ -116,7 +124,7 @@ verdict()
 build='gcc libc6-dev zlib1g-dev llvm-19-dev pkg-config'
 whole='apt-get update && apt-get install -y --no-install-recommends'
 
-echo 1..20
+echo 1..24
 # shellcheck disable=SC2086
 tree $build
 deps 0 && silent && found "^zlib-cflags -I$root/include/zlib" && found '^llvm-config llvm-config-19'
@@ -179,6 +187,26 @@ tree $build
 rm -r "$root/include/llvm-c"
 deps 1 LLVM_CONFIG=llvm-config-19 && said 'without its C headers'
 verdict 'and one without headers'
+
+# shellcheck disable=SC2086
+tree $build
+deps 0 && ! found '^llvm-archives' && deps 1 LLVM_LINK=archives && said 'do not link: probe: error: cannot find -lLLVMCore'
+verdict 'without archives of LLVM the shared library does, unless they are asked for'
+
+# shellcheck disable=SC2086
+tree $build LLVMCore
+deps 0 && silent && found '^llvm-archives .*-lLLVMCore .* -l:libzstd.so.1 ' && ! found pack-relative
+verdict 'archives of LLVM are taken where they link, with the libzstd that is there'
+
+# shellcheck disable=SC2086
+tree $build LLVMCore zstd relr
+deps 0 && silent && found '^llvm-archives -Wl,-z,pack-relative-relocs -lLLVMCore .* -lzstd ' && deps 0 LLVM_LINK=shared && ! found '^llvm-archives'
+verdict 'relocations are packed where the loader knows that; LLVM_LINK=shared takes no archives'
+
+# shellcheck disable=SC2086
+tree $build
+deps 1 LLVM_LINK=static && said 'LLVM_LINK=static: it is archives or shared'
+verdict 'LLVM_LINK has two values'
 
 # shellcheck disable=SC2086
 tree $build

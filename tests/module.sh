@@ -40,7 +40,7 @@ other()
 info() { "$@" info >"$scratch/text" 2>&1; }
 compiler() { grep -q -- "^compiler *$1" "$scratch/text"; }
 
-echo 1..11
+echo 1..14
 tree a && cp "$build/$module" "$scratch/a/lib/kiln/$version"
 info "$scratch/a/bin/kiln" && compiler LLVM
 verdict 'a program finds it in ../lib/kiln/VERSION'
@@ -67,6 +67,21 @@ verdict 'so is one without a mark'
 tree empty
 info env KILN_LIBDIR=/nowhere/at/all "$scratch/empty/bin/kiln" && { compiler "$module was not found in .KILN_LIBDIR (/nowhere/at/all), beside $scratch/empty/bin/kiln" || grep -q "of another build" "$scratch/text" || compiler LLVM; }
 verdict 'none at all: the places are named'
+
+# ---- what each has in it
+printf 'module {}\ngraph @twice(%%1: f32[3]) -> (%%2) {\n  %%2 = add(%%1, %%1) : f32[3]\n}\n' >"$scratch/twice.kiln"
+here=$(sed -n 's/.*KILN_CONFIG_MACHINE "\(.*\)"/\1/p' "$build/gen/kiln_config.h") other=aarch64
+[ "$here" != aarch64 ] || other=x86_64
+for_machine() { "$scratch/b/bin/kiln" compile "$scratch/twice.kiln" -o "$scratch/twice" --triple "$1-linux-gnu" --cpu generic >"$scratch/text" 2>&1; }
+tree b && cp "$build/$module" "$scratch/b/lib/kiln/$version"
+for_machine "$here" && if for_machine "$other"; then false; else grep -q 'libkiln-llvm-all.so was not found' "$scratch/text"; fi
+verdict 'for this instruction set it is enough, for others it is not'
+mv "$scratch/b/lib/kiln/$version/$module" "$scratch" && cp "$build/libkiln-llvm-all.so" "$scratch/b/lib/kiln/$version"
+for_machine "$other" && if for_machine "$here"; then false; else grep -q "$module was not found" "$scratch/text"; fi
+verdict 'they have a module of their own, which is not loaded for this one'
+LC_ALL=C ldd "$build/$module" >"$scratch/text" 2>&1
+if [ -s "$build/.llvm" ] && grep -q lLLVMCore "$build/.llvm"; then ! grep -qE 'libLLVM|libstdc|not found' "$scratch/text"; else grep -q libLLVM "$scratch/text"; fi
+verdict 'with archives of LLVM it is linked to no library of LLVM or of C++'
 
 # mark [VARIABLE=VALUE...]: the mark that a build so configured would get, in the tree of the folder $place.
 mark()
@@ -106,7 +121,7 @@ libs=$(sed -n 's/^Libs.private: //p' "$build/kiln.pc")
 # shellcheck disable=SC2086
 if [ -n "${KILN_SANITIZE:-}" ] || ! $CC -static -Iinclude "$scratch/static.c" -o "$scratch/static" "$build/libkiln.a" $libs 2>"$scratch/text"; then
     echo 'skip: a static program cannot be linked here'
-    echo 'ok 11 # SKIP a fully static program'
+    echo 'ok 14 # SKIP a fully static program'
 else
     "$scratch/static" >"$scratch/text" 2>&1 && grep -q "$module cannot be opened in a program that is linked statically" "$scratch/text"
     verdict 'a fully static program that traces is told why it cannot, and goes on eagerly'

@@ -33,7 +33,7 @@ tested()
 {
     local t
     for t in "$@"; do
-        build "$BUILD/tests/$t" "$BUILD/libkiln-llvm.so" || return 2
+        build "$BUILD/tests/$t" "$BUILD/libkiln-llvm.so" "$BUILD/libkiln-llvm-all.so" || return 2
         (cd "$copy" && KILN_LIBDIR=$copy/$BUILD KILN_BUILD=$copy/$BUILD timeout -k 5 "$limit" "./$BUILD/tests/$t") \
             >"$copy/log" 2>&1 </dev/null || { killer=$t; return 0; }
     done

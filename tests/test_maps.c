@@ -74,7 +74,7 @@ static void eager_maps_no_llvm_and_tracing_does(void **state)
         skip();
     }
     assert_ok(k);
-    assert_true(mapped("LLVM") > 0);
+    assert_true(mapped("libkiln-llvm") > 0);
 }
 
 int main(void)

@@ -22,6 +22,8 @@ typedef struct Machine {
     bool past;                      /* stores past the caches, which need a fence (gen_fence) */
 } Machine;
 
+/* Starts those of LLVM's code generators that this module has; called once. */
+void targets_start(void);
 /* This machine, or the one that the options name. False after an error, which st tells; so below for NULL. */
 bool machine_init(Machine *m, const CompileOptions *o, Status *st);
 void machine_free(Machine *m);

@@ -4,27 +4,12 @@
 #include "cpu.h"
 
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
 #include <pthread.h>
 #include <stdio.h>
 
 /* ---- the machine ----------------------------------------------------------------------------- */
-
-static void start_native(void)
-{
-    LLVMInitializeNativeTarget();
-    LLVMInitializeNativeAsmPrinter();
-}
-
-static void start_all(void)
-{
-    LLVMInitializeAllTargetInfos();
-    LLVMInitializeAllTargets();
-    LLVMInitializeAllTargetMCs();
-    LLVMInitializeAllAsmPrinters();
-}
 
 static bool has(const char *features, const char *name)
 {
@@ -101,12 +86,11 @@ static bool native_machine(Machine *m, Status *st)
 
 bool machine_init(Machine *m, const CompileOptions *o, Status *st)
 {
-    static pthread_once_t native_once = PTHREAD_ONCE_INIT, all_once = PTHREAD_ONCE_INIT;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *triple = o ? o->triple : NULL, *cpu = o ? o->cpu : NULL, *features = o ? o->features : NULL;
     if (cpu && !triple && strcmp(cpu, "native") == 0) cpu = NULL;
-    pthread_once(&native_once, start_native);
+    pthread_once(&once, targets_start);
     if (!triple && !cpu && !features) return native_machine(m, st);
-    if (triple) pthread_once(&all_once, start_all);
     m->triple = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
     m->cpu = LLVMCreateMessage(cpu ? cpu : "generic");
     m->features = named_features(m->triple, features);

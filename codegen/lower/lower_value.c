@@ -367,7 +367,7 @@ static uint32_t row_of(Build *b, Demand d, int32_t x, DType type)
     uint32_t row = b->row_type.len - 1;
     remember(b, d, row);
     Stream s = {.buf = STREAM_ROW | row, .type = (uint8_t)type, .dyn = -1, .guard = -1};
-    DraftStore store = {.s = {add_stream(b, &s), x, 0}, .stage = b->draft.at[x].stage};
+    DraftStore store = {.s = {.stream = add_stream(b, &s), .value = x}, .stage = b->draft.at[x].stage};
     *VEC_PUSH(b->lw->scratch, &b->store) = store;
     return row;
 }

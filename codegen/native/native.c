@@ -1,4 +1,4 @@
-/* native: the CPU's row of the table of backends. It compiles by asking the LLVM module for an object, which becomes an image and
+/* native: the CPU's row of the table of backends. It compiles by asking an LLVM module for an object, which becomes an image and
  * is mapped; if the caller's folder of compiled code has the image, the module is not even loaded. On instruction sets whose
  * objects it cannot lay out, the module links, too, and nothing is kept. Relies on module.h, map.h, store.h. Never knows LLVM's
  * types. */
@@ -12,7 +12,8 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-#define MODULE "libkiln-llvm.so"
+#include "kiln_config.h"
+
 #define ENTRY "kiln_entry"
 #define SIZES "kiln_sizes"
 
@@ -26,50 +27,64 @@ struct Compiled {
 
 /* ---- the module ------------------------------------------------------------------------------ */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const Backend *module; /* under lock; kept until the process ends, since compiled code may outlast every engine */
-static char maker[512];       /* the file of the library that compiles, by when the module is there; empty: unknown */
+/* Code for this CPU comes from the first, which has no more of LLVM than that takes and so is loaded fast; for other machines from
+ * the second. */
+typedef enum Which { OURS, ALL, MODULES } Which;
+static const char *const file_of[MODULES] = {"libkiln-llvm.so", "libkiln-llvm-all.so"};
 
-static bool same_machine(const Backend *b, Status *st)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const Backend *module[MODULES]; /* under lock; kept until the process ends, since compiled code may outlast every engine */
+static char maker[512]; /* the file of the library that compiles for this CPU, by when the module is there; empty: unknown */
+
+static bool same_machine(const Backend *b, const char *file, Status *st)
 {
     Target ours, theirs;
     if (!native_target(&ours, st) || !b->target(&theirs, st)) return false;
     if (ours.vector_bytes == theirs.vector_bytes && ours.fma == theirs.fma) return true;
-    return status_fail(st, ST_DEVICE, "%s takes this CPU for one with %u-byte vectors%s, Kiln for one with %u%s", MODULE,
+    return status_fail(st, ST_DEVICE, "%s takes this CPU for one with %u-byte vectors%s, Kiln for one with %u%s", file,
         theirs.vector_bytes, theirs.fma ? " and fma" : "", ours.vector_bytes, ours.fma ? " and fma" : "");
 }
 
-/* The module is linked to that library. */
-static void note_maker(void *handle)
+/* The module has LLVM in itself, or is linked to the library that does. */
+static void note_maker(void *handle, const void *in)
 {
     Dl_info info;
-    const void *in = dlsym(handle, "LLVMGetVersion");
-    if (in && dladdr(in, &info) && info.dli_fname[0] == '/' && strlen(info.dli_fname) < sizeof maker)
+    const void *apart = dlsym(handle, "LLVMGetVersion");
+    if (dladdr(apart ? apart : in, &info) && info.dli_fname[0] == '/' && strlen(info.dli_fname) < sizeof maker)
         snprintf(maker, sizeof maker, "%s", info.dli_fname);
 }
 
-static const Backend *load(Status *st)
+static const Backend *load(Which which, Status *st)
 {
-    void *handle = module_open(MODULE, "kiln_llvm_mark", st);
+    const char *file = file_of[which];
+    void *handle = module_open(file, "kiln_llvm_mark", st);
     if (!handle) return NULL;
     /* A function pointer out of dlsym, as POSIX has it. */
     BackendExport *get;
     *(void **)&get = dlsym(handle, "kiln_llvm_backend");
-    if (!get) return status_fail(st, ST_DEVICE, "%s does not export kiln_llvm_backend", MODULE), NULL;
+    if (!get) return status_fail(st, ST_DEVICE, "%s does not export kiln_llvm_backend", file), NULL;
     const Backend *b = get();
-    if (!same_machine(b, st)) return NULL;
-    note_maker(handle);
+    if (which == ALL) return b;
+    if (!same_machine(b, file, st)) return NULL;
+    note_maker(handle, b);
     return b;
 }
 
 /* NULL: st */
-static const Backend *llvm(Status *st)
+static const Backend *llvm(Which which, Status *st)
 {
     pthread_mutex_lock(&lock);
-    if (!module) module = load(st);
-    const Backend *b = module;
+    if (!module[which]) module[which] = load(which, st);
+    const Backend *b = module[which];
     pthread_mutex_unlock(&lock);
     return b;
+}
+
+/* Whether the triple (NULL: none) is of another instruction set, as far as its first word tells. */
+static bool elsewhere(const char *triple)
+{
+    const size_t n = strlen(KILN_CONFIG_MACHINE);
+    return triple && (strncmp(triple, KILN_CONFIG_MACHINE, n) != 0 || triple[n] != '-');
 }
 
 /* ---- compiling ------------------------------------------------------------------------------- */
@@ -89,7 +104,7 @@ static void take_object(void *user, const void *bytes, size_t len)
 
 static bool compile_image(Made *m, const CompileOptions *o)
 {
-    const Backend *b = llvm(m->st);
+    const Backend *b = llvm(OURS, m->st);
     return b && b->object(m->p, o, ENTRY, m->p->symbol.len ? SIZES : NULL, NULL, 0, take_object, m, m->st) && m->block;
 }
 
@@ -150,7 +165,7 @@ static bool find_or_make(Compiled *c, const Program *p, const CompileOptions *o,
 
 static bool linked_by_module(Compiled *c, const Program *p, const CompileOptions *o, Status *st)
 {
-    c->by = llvm(st);
+    c->by = llvm(OURS, st);
     c->theirs = c->by ? c->by->compile(p, o, st) : NULL;
     if (!c->theirs) return false;
     c->entry = c->by->entry(c->theirs);
@@ -184,14 +199,14 @@ static size_t code_bytes(const Compiled *c) { return c->theirs ? c->by->code_byt
 static bool object(const Program *p, const CompileOptions *o, const char *symbol, const char *size_symbol, const ObjectData *data,
     int ndata, ObjectSink *sink, void *user, Status *st)
 {
-    const Backend *b = llvm(st);
+    const Backend *b = llvm(o && elsewhere(o->triple) ? ALL : OURS, st);
     return b && b->object(p, o, symbol, size_symbol, data, ndata, sink, user, st);
 }
 
 static void describe(char *buf, size_t cap)
 {
     Status st = {0};
-    const Backend *b = llvm(&st);
+    const Backend *b = llvm(OURS, &st);
     if (b)
         b->describe(buf, cap);
     else
