@@ -1,12 +1,12 @@
 /* jit: runs code on CPUs for which codegen/native lays out no objects. One LLJIT links objects of object.c into this process; they
  * reach libm and memcpy through a fixed list of names, and nothing else. Each program has a resource tracker, through which its
  * code is freed. Threads may compile at the same time: only linking is locked. Relies on object. Never sees kernels. */
+#include "../imports.h"
 #include "cpu.h"
 
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -40,40 +40,17 @@ static LLVMOrcCSymbolMapPair symbol(const char *name, void *address)
     return p;
 }
 
-#define ADDRESS(fn)                  \
-    {                                \
-#fn, (void *)(uintptr_t)(fn) \
-    }
 static bool define_symbols(LLVMOrcJITDylibRef lib, Status *st)
 {
-    static const struct {
-        const char *name;
-        void *address;
-    } more[] = {
-        ADDRESS(fmod),
-        ADDRESS(fmodf),
-        ADDRESS(fma),
-        ADDRESS(fmaf),
-        ADDRESS(floor),
-        ADDRESS(floorf),
-        ADDRESS(ceil),
-        ADDRESS(ceilf),
-        ADDRESS(trunc),
-        ADDRESS(truncf),
-        ADDRESS(rint),
-        ADDRESS(rintf),
-        ADDRESS(memcpy),
-        ADDRESS(memset),
-        ADDRESS(memmove),
-    };
-    LLVMOrcCSymbolMapPair all[FN_COUNT + COUNT_OF(more)];
-    size_t n = 0;
-    for (uint32_t i = 0; i < FN_COUNT; i++) {
-        void *at = math_info[i].args == 2 ? (void *)(uintptr_t)math_info[i].f64_2 : (void *)(uintptr_t)math_info[i].f64;
-        if (at) all[n++] = symbol(math_info[i].name, at);
-    }
-    for (size_t i = 0; i < COUNT_OF(more); i++) all[n++] = symbol(more[i].name, more[i].address);
-    return !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "defining the symbols of libm", st);
+    const uint32_t count = import_count();
+    uint32_t n = 0;
+    LLVMOrcCSymbolMapPair *all = mem_zeros(count, sizeof *all);
+    if (!all) return status_fail(st, ST_MEMORY, "llvm: no memory for the symbols of libm");
+    for (uint32_t i = 0; i < count; i++)
+        if (import_address(i)) all[n++] = symbol(import_name(i), import_address(i));
+    bool ok = !failed(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(all, n)), "defining the symbols of libm", st);
+    mem_free(all, count * sizeof *all);
+    return ok;
 }
 
 static bool start(Status *st)
@@ -83,7 +60,11 @@ static bool start(Status *st)
         the.jit = NULL;
         return false;
     }
-    return define_symbols(LLVMOrcLLJITGetMainJITDylib(the.jit), st);
+    if (define_symbols(LLVMOrcLLJITGetMainJITDylib(the.jit), st)) return true;
+    LLVMErrorRef e = LLVMOrcDisposeLLJIT(the.jit);
+    if (e) LLVMConsumeError(e);
+    the.jit = NULL;
+    return false;
 }
 
 /* Takes ownership of the object. */

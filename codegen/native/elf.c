@@ -153,7 +153,7 @@ static bool each_reloc(Elf *e, EachReloc *each)
 static bool need(Elf *e, const Reloc *r)
 {
     const char *name = elf_name(e, r->symbol);
-    if (e->slot[r->symbol].which == IMAGE_NONE && section_of(e, r->symbol) == UINT32_MAX)
+    if (e->slot[r->symbol].which == IMPORT_NONE && section_of(e, r->symbol) == UINT32_MAX)
         return status_fail(e->st, ST_UNSUPPORTED, "code needs %.100s, which is not among what it may call", *name ? name : "?");
     return reloc_wants(e, r);
 }
@@ -161,7 +161,7 @@ static bool need(Elf *e, const Reloc *r)
 static void find_imports(Elf *e)
 {
     for (uint32_t i = 0; i < e->nsymbol; i++)
-        e->slot[i].which = i != 0 && e->symbol[i].st_shndx == SHN_UNDEF ? import_find(elf_name(e, i)) : IMAGE_NONE;
+        e->slot[i].which = i != 0 && e->symbol[i].st_shndx == SHN_UNDEF ? import_find(elf_name(e, i)) : IMPORT_NONE;
 }
 
 static void fill_slots(Elf *e)

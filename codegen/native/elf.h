@@ -10,7 +10,7 @@
 typedef struct Slot { /* what a symbol that is not the object's own gets in the image */
     bool stub_wanted, slot_wanted;
     uint32_t stub, slot; /* a jump through the slot; the eight bytes with the address */
-    uint32_t which;      /* the import; IMAGE_NONE: it is a symbol of the object, or nobody's */
+    uint32_t which;      /* the import; IMPORT_NONE: it is a symbol of the object, or nobody's */
 } Slot;
 
 typedef struct Elf {

@@ -5,7 +5,7 @@
 #ifndef KILN_CODEGEN_NATIVE_IMAGE_H
 #define KILN_CODEGEN_NATIVE_IMAGE_H
 
-#include "../../runtime/base.h"
+#include "../imports.h"
 
 #define IMAGE_ALIGN 64                 /* of the bytes within the block, and the most that a section may ask for */
 #define IMAGE_MOST ((uint64_t)1 << 30) /* bytes of a block; so differences fit 32 bits */
@@ -40,10 +40,5 @@ char *image_of_object(const char *object, size_t bytes, const char *entry, const
 /* Finds the parts of a block, aligned to IMAGE_ALIGN, of whose every number it makes sure that it is in range. False: it is none.
  */
 bool image_open(const char *block, size_t len, Image *out);
-
-/* What images may reach outside of themselves, by number, in an order that only changes from build to build. */
-uint32_t import_find(const char *name); /* IMAGE_NONE: it is not offered */
-uint32_t import_count(void);
-void *import_address(uint32_t which);
 
 #endif

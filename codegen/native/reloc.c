@@ -24,7 +24,7 @@ static bool is_slot_x86(uint32_t type)
 bool reloc_wants(Elf *e, const Reloc *r)
 {
     Slot *s = &e->slot[r->symbol];
-    const bool near = r->type == R_X86_64_PC32 || r->type == R_X86_64_PLT32, import = s->which != IMAGE_NONE;
+    const bool near = r->type == R_X86_64_PC32 || r->type == R_X86_64_PLT32, import = s->which != IMPORT_NONE;
     if (r->room < 4 || !(near || (is_slot_x86(r->type) && import))) return unknown(e, r);
     s->slot_wanted |= import;
     s->stub_wanted |= import && near;
@@ -45,7 +45,7 @@ bool reloc_apply(Elf *e, const Reloc *r)
     const Slot *s = &e->slot[r->symbol];
     if (is_slot_x86(r->type))
         to = s->slot;
-    else if (s->which != IMAGE_NONE)
+    else if (s->which != IMPORT_NONE)
         to = s->stub;
     else if (!elf_place(e, r->symbol, &to))
         return unknown(e, r);

@@ -1,7 +1,8 @@
 /* imports: what compiled code may call outside of itself: libm, and what LLVM makes of copies and of filling. A fixed list, so that
  * nothing else of the process can be reached by name. Relies on ir/math.def. */
-#include "../../ir/scalar.h"
-#include "image.h"
+#include "imports.h"
+
+#include "../ir/scalar.h"
 
 #include <math.h>
 
@@ -37,12 +38,13 @@ static void *math_address(uint32_t fn)
 
 uint32_t import_count(void) { return FN_COUNT + (uint32_t)COUNT_OF(more); }
 
+const char *import_name(uint32_t which) { return which < FN_COUNT ? math_info[which].name : more[which - FN_COUNT].name; }
+
 void *import_address(uint32_t which) { return which < FN_COUNT ? math_address(which) : more[which - FN_COUNT].address; }
 
 uint32_t import_find(const char *name)
 {
     for (uint32_t i = 0; i < import_count(); i++)
-        if (strcmp(i < FN_COUNT ? math_info[i].name : more[i - FN_COUNT].name, name) == 0)
-            return import_address(i) ? i : IMAGE_NONE;
-    return IMAGE_NONE;
+        if (strcmp(import_name(i), name) == 0) return import_address(i) ? i : IMPORT_NONE;
+    return IMPORT_NONE;
 }
