@@ -48,6 +48,8 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
 
 int kiln_close(kiln *k)
 {
+    Thread *inside = k ? thread_inside(k) : NULL;
+    if (inside) return fail(inside, (kiln_site){NULL, 0}, KILN_ESTATE, "kiln_close: called inside a call of a function"), 1;
     if (!k || !engine_unlist(k)) return 0;
     for (uint32_t i = 0; device_at(i); i++) device_wait(i); /* what is still to do uses the engine's code and threads */
     background_close(k);

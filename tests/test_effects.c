@@ -327,6 +327,41 @@ static void without_a_compiler(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+static int closes(const kiln_array *in, int nin, const kiln_array *out, int nout, void *user)
+{
+    (void)in, (void)nin, (void)out, (void)nout;
+    assert_int_equal(kiln_close(user), 1);
+    return 0;
+}
+
+static void closed_by_callback(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    kiln_callback(k, closes, k, NULL, 0, NULL, NULL, 0);
+    out[0] = kiln_add(in[0], 1.0);
+}
+
+static void closed_by_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    assert_int_equal(kiln_close(k), 1);
+    out[0] = kiln_add(in[0], 1.0);
+}
+
+static void no_call_closes_its_engine(void **state)
+{
+    kiln_body *const by[] = {closed_by_callback, closed_by_body};
+    kiln *k = *state;
+    for (int i = 0; i < 4; i++) {
+        kiln_tensor *one = kiln_ones(k, KILN_F32, KILN_SHAPE(2));
+        kiln_eager(k, i / 2 == 0);
+        kiln_call(kiln_function_new(k, by[i % 2], NULL, NULL), one);
+        assert_error(k, KILN_ESTATE, "kiln_close: called inside a call of a function");
+        assert_float_equal(((const float *)kiln_data(kiln_add(one, 1.0)))[1], 2, 0);
+    }
+    kiln_eager(k, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest eager[] = {
@@ -338,6 +373,7 @@ int main(void)
         FRONT_TEST(loops_repeat_their_effects),
         FRONT_TEST(fusion_moves_no_effect),
         FRONT_TEST(failed_calls_change_nothing),
+        FRONT_TEST(no_call_closes_its_engine),
         FRONT_TEST(same_errors_eager_and_compiled),
         WAIT_TEST(bounded_sizes),
         cmocka_unit_test(records_are_the_same_when_traced_again),

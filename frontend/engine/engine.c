@@ -214,14 +214,27 @@ static bool engine_open(const kiln *k)
     return e;
 }
 
-static Thread *thread_find(kiln *k)
+/* Of an open engine. NULL: it has none yet. */
+static Thread *thread_known(kiln *k)
 {
-    if (!engine_open(k)) return NULL;
     pthread_mutex_lock(&k->lock);
     Thread *t = k->thread_list;
     while (t && !pthread_equal(t->self, pthread_self())) t = t->next;
     pthread_mutex_unlock(&k->lock);
+    return t;
+}
+
+static Thread *thread_find(kiln *k)
+{
+    if (!engine_open(k)) return NULL;
+    Thread *t = thread_known(k);
     return t ? t : thread_make(k);
+}
+
+Thread *thread_inside(kiln *k)
+{
+    Thread *t = engine_open(k) ? thread_known(k) : NULL;
+    return t && t->calls ? t : NULL;
 }
 
 Thread *thread_of(kiln *k)

@@ -238,7 +238,8 @@ static inline bool swap_draw(kiln *k, uint64_t one_in) { return hash_mix(1, atom
 
 /* The calling thread's state in k; NULL (and nothing to record it in) only if memory ran out. */
 Thread *thread_of(kiln *k);
-Thread *thread_last(void); /* of the engine that this thread used last; NULL: none */
+Thread *thread_inside(kiln *k); /* the calling thread's, if it is in a call of a function of k; else NULL */
+Thread *thread_last(void);      /* of the engine that this thread used last; NULL: none */
 
 /* ---- errors (error.c): each returns the poison tensor so that `return fail(...)` reads well -------------------------------
  * In comments here and in the rooms above, "NULL: recorded" and "false: recorded" mean that the function, where it returns that,

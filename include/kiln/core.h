@@ -112,7 +112,8 @@ typedef struct kiln_options {
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
 /* Releases everything the engine owns, open scopes and tapes included. Tapes and tensors must not be used afterwards, so close the
  * engine in a block outside theirs. Returns how many threads have an error that was never cleared; 0 is a clean end. Errors that
- * kiln_error was not asked for are logged. */
+ * kiln_error was not asked for are logged. Inside a call (in a body, in a kiln_callback) it is KILN_ESTATE, gives 1, and the engine
+ * stays open. */
 KILN_API int kiln_close(kiln *k);
 KILN_API const char *kiln_version(void);
 
