@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -244,8 +245,14 @@ static void the_folder_is_its_owners_alone(void **state)
     assert_int_equal(symlink(folder, other), 0);
     assert_null(store_open(other, 1 << 20, note, NULL));
     expect_said("it is a link");
+    for (int i = 0; i < 3; i++) { /* by which the system would follow it */
+        char more[140];
+        snprintf(more, sizeof more, "%s%s", other, (const char *[]){"/", "/.", "//./"}[i]);
+        assert_null(store_open(more, 1 << 20, note, NULL));
+        expect_said("it is a link");
+    }
     unlink(other);
-    snprintf(other, sizeof other, "%s/made", folder);
+    snprintf(other, sizeof other, "%s/made/", folder);
     CodeStore *s = store_open(other, 1 << 20, note, NULL);
     struct stat st;
     assert_true(s && stat(other, &st) == 0 && (st.st_mode & 0777) == 0700);
@@ -386,6 +393,24 @@ static void what_cannot_be_written_is_told_once(void **state)
     store_close(s);
 }
 
+static void files_have_a_largest_size(void **state)
+{
+    (void)state;
+    CodeStore *s = open_it(1 << 20);
+    struct rlimit was, least;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    least = (struct rlimit){100, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &least), 0);
+    keep(s, 1); /* would end the process by a signal */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    expect_said("cannot write: File too large");
+    assert_false(find(s, 1));
+    assert_int_equal(bytes_there(), 0);
+    keep(s, 1);
+    assert_true(find(s, 1));
+    store_close(s);
+}
+
 static void memory_may_run_out(void **state)
 {
     (void)state;
@@ -412,7 +437,7 @@ int main(void)
         STORE_TEST(what_is_kept_is_found), STORE_TEST(every_changed_byte_is_seen), STORE_TEST(only_plain_files_of_ones_own_are_read),
         STORE_TEST(the_folder_is_its_owners_alone), STORE_TEST(another_compiler_compiles_anew), STORE_TEST(the_bound_is_kept),
         STORE_TEST(dead_writers_leave_nothing_for_long), STORE_TEST(processes_share_it),
-        STORE_TEST(what_cannot_be_written_is_told_once), STORE_TEST(memory_may_run_out),
+        STORE_TEST(what_cannot_be_written_is_told_once), STORE_TEST(files_have_a_largest_size), STORE_TEST(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

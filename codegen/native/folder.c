@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,9 +30,22 @@ static bool owners_alone(const struct stat *s) { return s->st_uid == geteuid() &
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-int folder_open(const char *path, char *why, size_t cap)
+/* Without what would have the system follow a link at the end: slashes, and points behind them. False: it is too long. */
+static bool bare_path(const char *path, char bare[PATH_MAX])
+{
+    size_t len = strlen(path);
+    if (len >= PATH_MAX) return false;
+    while (len > 1 && (path[len - 1] == '/' || (path[len - 1] == '.' && path[len - 2] == '/'))) len--;
+    memcpy(bare, path, len);
+    bare[len] = '\0';
+    return true;
+}
+
+int folder_open(const char *named, char *why, size_t cap)
 {
     struct stat s;
+    char path[PATH_MAX];
+    if (!bare_path(named, path)) return say(why, cap, "cannot make the folder", strerror(ENAMETOOLONG)), -1;
     if (getauxval(AT_SECURE)) return say(why, cap, "not used by a program that runs with others' rights", NULL), -1;
     if (mkdir(path, 0700) != 0 && errno != EEXIST) return say(why, cap, "cannot make the folder", strerror(errno)), -1;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -96,10 +111,18 @@ static bool write_all(int fd, const char *bytes, size_t n)
     return true;
 }
 
+/* A file larger than the process may write would not only fail, but end it by a signal. */
+static bool may_write(size_t n)
+{
+    struct rlimit most;
+    return getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY || n <= most.rlim_cur;
+}
+
 bool folder_write(CodeStore *s, const char *name, const char *bytes, size_t n, char *why, size_t cap)
 {
     char temporary[FILE_NAME + 32];
     uint64_t chance;
+    if (!may_write(n)) return say(why, cap, "cannot write", strerror(EFBIG));
     if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance) return say(why, cap, "no random name", strerror(errno));
     snprintf(temporary, sizeof temporary, ".%.32s.%016" PRIx64 ".tmp", name, chance);
     int fd = openat(s->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
