@@ -26,6 +26,7 @@ struct Background {
 /* All of the process, so that fork() finds them. */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static Background *all;
+static atomic_bool ending; /* the process is: nothing is compiled any longer */
 
 /* ---- the queue; under the lock -------------------------------------------------------------------------------------- */
 static void put(Background *b, CodeJob *job)
@@ -101,7 +102,7 @@ static void *run(void *arg)
 static bool awake(Background *b)
 {
     sigset_t every, before;
-    if (b->alive) return true;
+    if (b->alive || atomic_load(&ending)) return b->alive;
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
     b->alive = pthread_create(&b->thread, NULL, run, b) == 0;
@@ -139,17 +140,28 @@ static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child)
 
 /* ---- the end of the process ---------------------------------------------------------------------------------------------- */
 
-/* What waits is dropped, and what is being compiled is waited for, because LLVM must not be taken down while a thread is in it. */
+/* Under the lock. */
+static void drop_all(Background *b)
+{
+    b->stop = true;
+    for (CodeJob *job; (job = b->newest);) {
+        take(b, job);
+        atomic_store(&job->state, JOB_IDLE);
+    }
+    pthread_cond_signal(&b->wanted);
+    pthread_cond_broadcast(&b->finished); /* for what was dropped */
+}
+
+/* What waits is dropped, and what is being compiled is waited for, because LLVM must not be taken down while a thread is in it.
+ * Other threads may go on calling meanwhile, so nothing may be compiled after that either. */
 static void settle(void *none)
 {
     (void)none;
+    atomic_store(&ending, true);
     pthread_mutex_lock(&all_lock);
     for (Background *b = all; b; b = b->next) {
         pthread_mutex_lock(&b->lock);
-        for (CodeJob *job; (job = b->newest);) {
-            take(b, job);
-            atomic_store(&job->state, JOB_IDLE);
-        }
+        drop_all(b);
         while (b->now) pthread_cond_wait(&b->finished, &b->lock);
         pthread_mutex_unlock(&b->lock);
     }
@@ -157,13 +169,13 @@ static void settle(void *none)
 }
 
 /* Handlers of atexit run too late: after the destructors of what LLVM made while it compiled. Those of a thread's own objects run
- * before, so the main thread, by whose end processes end, gets one. */
+ * before, so the main thread, by whose end processes end, gets one. After fork() that is the one that called it. */
 extern int __cxa_thread_atexit_impl(void (*fn)(void *), void *object, void *dso) __attribute__((weak));
 extern void *__dso_handle;
 
 static void watch_end(void)
 {
-    static bool watched;
+    static _Thread_local bool watched;
     if (watched || getpid() != (pid_t)syscall(SYS_gettid) || !__cxa_thread_atexit_impl) return;
     watched = __cxa_thread_atexit_impl(settle, NULL, &__dso_handle) == 0;
 }
@@ -199,12 +211,7 @@ void background_close(kiln *k)
     Background *b = k->background;
     if (!b) return;
     pthread_mutex_lock(&b->lock);
-    b->stop = true;
-    for (CodeJob *job; (job = b->newest);) {
-        take(b, job);
-        atomic_store(&job->state, JOB_IDLE);
-    }
-    pthread_cond_signal(&b->wanted);
+    drop_all(b);
     const bool alive = b->alive;
     pthread_mutex_unlock(&b->lock);
     if (alive) pthread_join(b->thread, NULL);
