@@ -249,6 +249,14 @@ $(BUILD)/bench/%: tests/bench/%.c $(OBJECTS) $(BUILD)/.flags
 	$(call say,BENCH,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(OBJECTS) $(LDFLAGS) $(LIBS)
+# Programs of several files: those of their folder, and the rows.
+$(BUILD)/bench/parts/%.o: tests/bench/%.c $(BUILD)/.flags
+	$(call say,BENCH,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -O3 -c $(TEST_INCLUDE) -MF $(@:.o=.d) -MT $@ $< -o $@
+bench_parts = $(patsubst tests/bench/%.c,$(BUILD)/bench/parts/%.o,$(wildcard tests/bench/rows/*.c $(1)))
+$(BUILD)/bench/serve: $(call bench_parts,tests/bench/peers/*.c) $(OBJECTS)
+	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
 
 # Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
 FUZZ_TARGETS ?=
@@ -317,11 +325,14 @@ bench: all $(BENCH_BIN) ## run the benchmarks (BENCH_ARGS= goes to kiln bench)
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) bench $(BENCH_ARGS),echo 'the kiln command has no sources yet')
 
 # Others to compare with live outside the tree and are no dependency of anything else.
-PEERS ?= $(HOME)/.cache/kiln-peers
-PEERS_WHAT := jax tensorflow-cpu onnx onnxruntime
-bench-peers: all $(BENCH_BIN) ## loops beside JAX, tf.function and ONNX Runtime (PEERS=folder of their Python environment)
-	@test -x '$(PEERS)/bin/python' || { python3 -m venv '$(PEERS)' && '$(PEERS)/bin/pip' install -q $(PEERS_WHAT); }
-	@KILN_LIBDIR='$(abspath $(BUILD))' '$(PEERS)/bin/python' tests/bench/peers.py $(BUILD)/bench/loops
+PEERS      ?= $(HOME)/.cache/kiln-peers
+PEERS_ALSO ?=
+ROWS       ?= *
+ROUNDS     ?= 3
+given = $(filter command environment,$(firstword $(origin $(1))))
+bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... (PEERS=folder of their environment, ROWS='mm*,softmax', ROUNDS=, SECONDS=)
+	@BUILD='$(BUILD)' KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/peers/run.sh '$(PEERS)' --rows '$(ROWS)' --rounds '$(ROUNDS)' \
+		--also '$(PEERS_ALSO)' $(if $(call given,SECONDS),--seconds '$(SECONDS)')
 
 demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
@@ -373,4 +384,4 @@ help: ## this list
 .PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
-	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN))
+	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c))
