@@ -122,6 +122,7 @@ EXAMPLE_BIN  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_C)) \
 	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC)) \
 	$(patsubst tests/programs/%.c,$(BUILD)/examples/%,$(PROGRAM_C))
 BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_C))
+BENCH_TESTED := $(BUILD)/bench/check $(BUILD)/bench/serve
 CORE_BIN     := $(filter $(addprefix $(BUILD)/tests/,$(CORE_TESTS)),$(TEST_BIN))
 
 # ---- products --------------------------------------------------------------------------------------
@@ -249,13 +250,16 @@ $(BUILD)/bench/%: tests/bench/%.c $(OBJECTS) $(BUILD)/.flags
 	$(call say,BENCH,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -O3 $(TEST_INCLUDE) -MF $@.d -MT $@ $< -o $@ $(OBJECTS) $(LDFLAGS) $(LIBS)
-# Programs of several files: those of their folder, and the rows.
+# Programs of several files: those of their folder and the rows, which are what Kiln does in both.
 $(BUILD)/bench/parts/%.o: tests/bench/%.c $(BUILD)/.flags
 	$(call say,BENCH,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) -O3 -c $(TEST_INCLUDE) -MF $(@:.o=.d) -MT $@ $< -o $@
+	$(Q)$(COMPILE) -O3 $(BENCH_FLAGS) -c $(TEST_INCLUDE) -MF $(@:.o=.d) -MT $@ $< -o $@
+$(BUILD)/bench/parts/check/%.o: BENCH_FLAGS = -ffp-contract=fast $(if $(filter $(MACHINE),$(shell uname -m)),-march=native)
 bench_parts = $(patsubst tests/bench/%.c,$(BUILD)/bench/parts/%.o,$(wildcard tests/bench/rows/*.c $(1)))
 $(BUILD)/bench/serve: $(call bench_parts,tests/bench/peers/*.c) $(OBJECTS)
+	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
+$(BUILD)/bench/check: $(call bench_parts,tests/bench/check/*.c) $(OBJECTS)
 	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
 
 # Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
@@ -283,11 +287,11 @@ NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL)
 
-test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## build and run every test and example
+test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)
 
 test-full: TEST_TIMEOUT := 1200
-test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
+test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
 	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
 	@$(RUN) $(SWAP_ALL)
 
@@ -323,6 +327,9 @@ mutants: all $(TEST_BIN) ## plant one-token faults and see that a test catches e
 bench: all $(BENCH_BIN) ## run the benchmarks (BENCH_ARGS= goes to kiln bench)
 	@set -e; for b in $(sort $(BENCH_BIN)); do echo "== $$(basename $$b)"; KILN_LIBDIR='$(abspath $(BUILD))' $$b; done
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) bench $(BENCH_ARGS),echo 'the kiln command has no sources yet')
+
+bench-check: all $(BUILD)/bench/check ## Kiln beside plain C: names what fell below tests/bench/check/ratios.txt (CHECK_ROWS=, RECORD=1)
+	@KILN_LIBDIR='$(abspath $(BUILD))' $(BUILD)/bench/check $(if $(RECORD),--record) $(CHECK_ROWS)
 
 # Others to compare with live outside the tree and are no dependency of anything else.
 PEERS      ?= $(HOME)/.cache/kiln-peers
@@ -381,7 +388,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
-	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c))
+	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c))
