@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The programs of `make bench-check` and `make bench-peers`, but for what they are for: nothing depends on how fast anything is. Their
-# sides compute the same, their rows have the same names, what fell is named, what is not there is said. TAP on stdout. Relies on
-# $BUILD/bench/check and serve; of Python, which KILN_PYTHON names, it takes what there is.
+# The programs of `make bench-check` and `make bench-peers`, but for what they are for: nothing depends on how fast anything is.
+# Their sides compute the same, their rows have the same names, what fell is named, what is not there is said. TAP on stdout. Relies
+# on $BUILD/bench/check and serve; of Python, which KILN_PYTHON names, it takes what there is.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -32,7 +32,8 @@ run "$check" --agree
 verdict 'Kiln and plain C compute the same' $?
 
 echo '[another machine] # stays' >"$scratch/ratios"
-run "$check" --ratios "$scratch/ratios" sgdloop && said 'has no ratios for such a machine' && run "$check" --record --ratios "$scratch/ratios" sgdloop &&
+run "$check" --ratios "$scratch/ratios" sgdloop && said 'has no ratios for such a machine' &&
+    run "$check" --record --ratios "$scratch/ratios" sgdloop &&
     grep -q '^\[another machine\]' "$scratch/ratios" && grep -q '^sgdloop  *[0-9.]*$' "$scratch/ratios"
 verdict 'ratios are written where there are none, beside those of other machines' $?
 
@@ -58,7 +59,8 @@ else
     left_out 'names of rows' "$python is not there (KILN_PYTHON names another Python)"
 fi
 if "$python" -c 'import numpy' 2>/dev/null; then
-    run "$python" $peers/run.py "$build/bench/serve" --agree --rows 'call1,power100,sgdloop,mm64,mlp_b1,first_add' --json "$scratch/json" &&
+    run "$python" $peers/run.py "$build/bench/serve" --agree --json "$scratch/json" \
+        --rows 'call1,power100,sgdloop,mm64,mlp_b1,mlp_b1_object,first_add' &&
         said '| call1 |' && ! said differs && ! said failed
     verdict 'Kiln and the peers that are there compute the same' $?
 else

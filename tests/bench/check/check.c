@@ -1,7 +1,7 @@
-/* check [--agree] [--record] [--ratios FILE] [ROW...]: Kiln's rows beside the same by hand in plain C, on one thread and in turn. Results
- * are compared first. Prints each row's ratio, C's time divided by Kiln's, beside the ratio that the file has for such a machine, and
- * ends with the rows that fell by more than 15 %: exit status 1, as for a result that differs. --agree compares results alone; --record
- * writes the file's set for this machine. */
+/* check [--agree] [--record] [--ratios FILE] [ROW...]: Kiln's rows beside the same by hand in plain C, on one thread and in turn.
+ * Results are compared first. Prints each row's ratio, C's time divided by Kiln's, beside the ratio that the file has for such a
+ * machine, and ends with the rows that fell by more than 15 %: exit status 1, as for a result that differs. --agree compares
+ * results alone; --record writes the file's set for this machine. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <sys/mman.h>
@@ -38,7 +38,7 @@ static void keep_result(void *user, const double *x, int64_t n)
     p->result[p->results++] = kept;
 }
 
-/* As Kiln's memory lies: at whole cache lines, what is large on huge pages. Otherwise the ratios depend on luck more than on code. */
+/* As Kiln's memory lies: at whole cache lines, what is large on huge pages. Otherwise ratios depend on luck more than on code. */
 static float *zeros(int64_t n)
 {
     const size_t size = (size_t)n * sizeof(float), to = size < HUGE_PAGE ? LINE : HUGE_PAGE, whole = (size / to + 1) * to;
@@ -188,7 +188,8 @@ static void line(Check *c, const Loop *loop)
     fflush(stdout);
     if (committed <= 0 || p.ratio >= FALLEN * committed) return;
     const size_t used = strlen(c->names);
-    snprintf(c->names + used, sizeof c->names - used, "%s%s (%.3g to %.3g)", c->fallen++ ? ", " : "", loop->row, committed, p.ratio);
+    const char *comma = c->fallen++ ? ", " : "";
+    snprintf(c->names + used, sizeof c->names - used, "%s%s (%.3g to %.3g)", comma, loop->row, committed, p.ratio);
 }
 
 static bool understood(Check *c, int argc, char **argv)
@@ -211,12 +212,14 @@ static bool understood(Check *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     Check c = {.timed = true, .path = "tests/bench/check/ratios.txt", .rows = calloc((size_t)argc, sizeof(char *))};
-    if (!c.rows || !understood(&c, argc, argv)) return fprintf(stderr, "usage: check [--agree] [--record] [--ratios FILE] [ROW...]\n"), 2;
+    if (!c.rows || !understood(&c, argc, argv))
+        return fprintf(stderr, "usage: check [--agree] [--record] [--ratios FILE] [ROW...]\n"), 2;
     const bool known = ratios_read(c.path, ratios_machine(), &c.old);
     if (c.record) c.found = c.old; /* what is not measured now stays */
     if (c.timed) {
         printf("%s; one thread\n", ratios_machine());
-        if (!known && !c.record) printf("%s has no ratios for such a machine: nothing to compare with (RECORD=1 writes them)\n", c.path);
+        if (!known && !c.record)
+            printf("%s has no ratios for such a machine: nothing to compare with (RECORD=1 writes them)\n", c.path);
         printf("%-16s %12s %12s %9s %9s   change\n", "row", "Kiln, us", "C, us", "C/Kiln", "committed");
     }
     for (size_t table = 0; table < sizeof all / sizeof *all; table++)

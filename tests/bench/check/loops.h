@@ -1,5 +1,5 @@
-/* loops: what a C programmer writes by hand for a row of rows/row.h, on one thread: the yardstick of `make bench-check`. Plain loops
- * that a compiler can turn into vectors, and libm; no intrinsics, no library. */
+/* loops: what a C programmer writes by hand for a row of rows/row.h, on one thread: the yardstick of `make bench-check`. Plain
+ * loops that a compiler can turn into vectors, and libm; no intrinsics, no library. */
 #ifndef KILN_TESTS_BENCH_LOOPS_H
 #define KILN_TESTS_BENCH_LOOPS_H
 

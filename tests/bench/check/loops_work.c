@@ -110,8 +110,8 @@ static void mlp(Hand *h)
 }
 
 /* 3 x 3 taps without padding, rectified: x [side, side, from] to out [side - 2, side - 2, to] */
-static void convolve(int64_t side, int64_t from, int64_t to, const float *restrict x, const float *restrict w, const float *restrict b,
-    float *restrict out)
+static void convolve(int64_t side, int64_t from, int64_t to, const float *restrict x, const float *restrict w,
+    const float *restrict b, float *restrict out)
 {
     for (int64_t i = 0; i < side - 2; i++)
         for (int64_t j = 0; j < side - 2; j++, out += to) {
@@ -183,7 +183,8 @@ static void attention(Hand *h)
     const int64_t keys = h->n[1], d = h->n[2];
     for (int64_t row = 0; row < h->n[0] * keys; row++) {
         const int64_t head = row / keys * keys * d;
-        const float *q = (const float *)h->in[0] + row * d, *k = (const float *)h->in[1] + head, *restrict v = (const float *)h->in[2] + head;
+        const float *q = (const float *)h->in[0] + row * d, *k = (const float *)h->in[1] + head;
+        const float *restrict v = (const float *)h->in[2] + head;
         float *restrict out = h->out[0] + row * d, *weight = h->scratch, most = -INFINITY, sum = 0;
         for (int64_t j = 0; j < keys; j++) {
             weight[j] = dot(q, k + j * d, d) * 0.125f;

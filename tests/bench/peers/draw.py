@@ -1,11 +1,16 @@
 """The inputs of rows: the same bits as tests/bench/rows/draw.c draws, from integer hashes that are rounded once."""
+
 import numpy as np
 
 
 def hashed(seed, start, step, count):
     """Of start, start + step, ..."""
     with np.errstate(over="ignore"):
-        x = np.arange(count, dtype=np.uint32) * np.uint32(step) + np.uint32(start) + np.uint32(seed * 0x9E3779B9 & 0xFFFFFFFF)
+        x = (
+            np.arange(count, dtype=np.uint32) * np.uint32(step)
+            + np.uint32(start)
+            + np.uint32(seed * 0x9E3779B9 & 0xFFFFFFFF)
+        )
         for shift, times in ((16, 0x7FEB352D), (15, 0x846CA68B)):
             x ^= x >> np.uint32(shift)
             x *= np.uint32(times)
@@ -33,7 +38,7 @@ class Draw:
 
     def uniform(self, *shape):
         bits = hashed(self.seed(), 0, 1, int(np.prod(shape))) >> np.uint32(8)
-        return (bits.astype(np.float32) * np.float32(2.0 ** -24)).reshape(shape)
+        return (bits.astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
 
     def labels(self, count, classes):
         return (hashed(self.seed(), 0, 1, count) % np.uint32(classes)).astype(np.int64)

@@ -1,4 +1,5 @@
 """Layers and networks for JAX."""
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -22,15 +23,19 @@ def cross_entropy(x, y):
 def adam(p, g, m, v, t):
     m = BETA1 * m + (1 - BETA1) * g
     v = BETA2 * v + (1 - BETA2) * g * g
-    return p - ADAM_RATE * (m / (1 - BETA1 ** t)) / (jnp.sqrt(v / (1 - BETA2 ** t)) + ADAM_EPSILON), m, v
+    return p - ADAM_RATE * (m / (1 - BETA1**t)) / (jnp.sqrt(v / (1 - BETA2**t)) + ADAM_EPSILON), m, v
 
 
 def conv(x, w, padding, groups=1):
-    return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups)
+    return lax.conv_general_dilated(
+        x, w, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+    )
 
 
 def conv_transposed(x, w):
-    return lax.conv_transpose(x, w, (2, 2), ((2, 2), (2, 2)), dimension_numbers=("NHWC", "HWIO", "NHWC"), transpose_kernel=True)
+    return lax.conv_transpose(
+        x, w, (2, 2), ((2, 2), (2, 2)), dimension_numbers=("NHWC", "HWIO", "NHWC"), transpose_kernel=True
+    )
 
 
 def residual(x, p):
@@ -80,19 +85,19 @@ def gru(x, w, u, b, bu):
 
 
 def attention(q, k, v):
-    return jax.nn.softmax(jnp.einsum("hqd,hkd->hqk", q, k) / 8., -1) @ v
+    return jax.nn.softmax(jnp.einsum("hqd,hkd->hqk", q, k) / 8.0, -1) @ v
 
 
 def attention_causal(q, k, v):
     n = q.shape[1]
-    score = jnp.where(jnp.tril(jnp.ones((n, n), bool)), jnp.einsum("hqd,hkd->hqk", q, k) / 8., -jnp.inf)
+    score = jnp.where(jnp.tril(jnp.ones((n, n), bool)), jnp.einsum("hqd,hkd->hqk", q, k) / 8.0, -jnp.inf)
     return jax.nn.softmax(score, -1) @ v
 
 
 def bert(x, wq, bq, wo, bo, g1, h1, w1, b1, w2, b2, g2, h2):
     split = lambda t: t.reshape(1, 128, 12, 64).transpose(0, 2, 1, 3)
     q, k, v = jnp.split(x @ wq + bq, 3, -1)
-    a = jax.nn.softmax(jnp.einsum("bhqd,bhkd->bhqk", split(q), split(k)) / 8., -1)
+    a = jax.nn.softmax(jnp.einsum("bhqd,bhkd->bhqk", split(q), split(k)) / 8.0, -1)
     o = jnp.einsum("bhqk,bhkd->bhqd", a, split(v)).transpose(0, 2, 1, 3).reshape(1, 128, 768)
     x = layernorm(x + o @ wo + bo, g1, h1)
     return layernorm(x + jax.nn.gelu(x @ w1 + b1, approximate=False) @ w2 + b2, g2, h2)

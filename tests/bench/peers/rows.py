@@ -1,5 +1,6 @@
 """The rows of `make bench-peers`: what each is called, the operation that the sides know it by, its inputs. Their twins in C are in
 tests/bench/rows/; a name that one of the two lacks is a failure of tests/bench.sh."""
+
 from typing import Callable, NamedTuple
 
 MI = 1 << 20
@@ -12,8 +13,9 @@ RECURRENT_UNITS = 128
 class Row(NamedTuple):
     title: str
     op: str
-    inputs: Callable       # of a Draw
-    how: str = ""          # into: memory that exists; eager: no function; first: a new function's first call; kept: Kiln alone
+    inputs: Callable  # of a Draw
+    how: str = ""  # into: memory that exists; eager: no function; first: a new function's first call; kept: Kiln
+    # alone; alone: ONNX Runtime with one thread
     tolerance: float = 1e-3
 
 
@@ -38,36 +40,56 @@ def numbers(*values):
 
 
 def mlp(batch, hidden):
-    return lambda d: [d.uniform(batch, 784), d.labels(batch, 10), d.normal(784, hidden, scale=.05), d.normal(hidden, scale=.01),
-                      d.normal(hidden, 10, scale=.1), d.normal(10, scale=.01)]
+    return lambda d: [
+        d.uniform(batch, 784),
+        d.labels(batch, 10),
+        d.normal(784, hidden, scale=0.05),
+        d.normal(hidden, scale=0.01),
+        d.normal(hidden, 10, scale=0.1),
+        d.normal(10, scale=0.01),
+    ]
 
 
 def convnet(batch, first, second, last):
-    return lambda d: [d.uniform(batch, 28, 28, 1), d.labels(batch, 10), d.normal(3, 3, 1, first, scale=.3), d.normal(first, scale=.01),
-                      d.normal(3, 3, first, second, scale=.1), d.normal(second, scale=.01),
-                      d.normal(last, 10, scale=.03 if last > 16 else .2), d.normal(10, scale=.01)]
+    return lambda d: [
+        d.uniform(batch, 28, 28, 1),
+        d.labels(batch, 10),
+        d.normal(3, 3, 1, first, scale=0.3),
+        d.normal(first, scale=0.01),
+        d.normal(3, 3, first, second, scale=0.1),
+        d.normal(second, scale=0.01),
+        d.normal(last, 10, scale=0.03 if last > 16 else 0.2),
+        d.normal(10, scale=0.01),
+    ]
 
 
 def images(batch, side, channels, *filters):
-    return lambda d: [d.normal(batch, side, side, channels), d.normal(*filters, scale=.1)]
+    return lambda d: [d.normal(batch, side, side, channels), d.normal(*filters, scale=0.1)]
 
 
 def residual(batch, side, wide, slim):
-    return lambda d: [d.normal(batch, side, side, wide), d.normal(1, 1, wide, slim, scale=.08), d.normal(slim, scale=.01),
-                      d.normal(3, 3, slim, slim, scale=.04), d.normal(slim, scale=.01), d.normal(1, 1, slim, wide, scale=.08),
-                      d.normal(wide, scale=.01)]
+    return lambda d: [
+        d.normal(batch, side, side, wide),
+        d.normal(1, 1, wide, slim, scale=0.08),
+        d.normal(slim, scale=0.01),
+        d.normal(3, 3, slim, slim, scale=0.04),
+        d.normal(slim, scale=0.01),
+        d.normal(1, 1, slim, wide, scale=0.08),
+        d.normal(wide, scale=0.01),
+    ]
 
 
 def recurrent(gates, biases):
     u = RECURRENT_UNITS
-    return lambda d: [d.normal(64, 32, u), d.normal(u, gates * u, scale=.1), d.normal(u, gates * u, scale=.08)] + \
-                     [d.normal(gates * u, scale=.05) for _ in range(biases)]
+    return lambda d: [d.normal(64, 32, u), d.normal(u, gates * u, scale=0.1), d.normal(u, gates * u, scale=0.08)] + [
+        d.normal(gates * u, scale=0.05) for _ in range(biases)
+    ]
 
 
 def bert(d):
     n, D, F = d.normal, 768, 3072
-    norm = lambda: [n(D, scale=.02, plus=1), n(D, scale=.02)]
-    linear = lambda a, b: [n(a, b, scale=.03), n(b, scale=.01)]
+    norm = lambda: [n(D, scale=0.02, plus=1), n(D, scale=0.02)]
+    linear = lambda a, b: [n(a, b, scale=0.03), n(b, scale=0.01)]
     return [n(1, 128, D), *linear(D, 3 * D), *linear(D, D), *norm(), *linear(D, F), *linear(F, D), *norm()]
 
 
@@ -114,9 +136,13 @@ ROWS = {
     "transpose": Row("transpose copy [4096,1024]", "transpose", page(*PAGE)),
     "permute0213": Row("permute [32,128,12,64] by 0213", "permute0213", normals(32, 128, 12, 64)),
     "permute210": Row("permute [128,256,128] by 210", "permute210", normals(128, 256, 128)),
-    "adam25m": Row("Adam over 25 M parameters", "adam", lambda d: [d.normal(25_000_000, scale=.05), d.normal(25_000_000, scale=.01)]),
+    "adam25m": Row(
+        "Adam over 25 M parameters", "adam", lambda d: [d.normal(25_000_000, scale=0.05), d.normal(25_000_000, scale=0.01)]
+    ),
     **{f"mm{n}": Row(f"matmul {n}^3", "product", product(n, n, n)) for n in (64, 128, 256, 512, 1024)},
-    "mmchain": Row("x = x @ x, 1000^2, 20 times", "squares", lambda d: [d.stochastic(1000)], tolerance=1e-2),  # to the power 2^20
+    "mmchain": Row(
+        "x = x @ x, 1000^2, 20 times", "squares", lambda d: [d.stochastic(1000)], tolerance=1e-2
+    ),  # to the power 2^20
     "bmm": Row("bmm of 512, 32^3", "product", normals(512, 32, 32, count=2)),
     "skinny": Row("[64,784] x [784,128]", "product", product(64, 128, 784)),
     "gemv": Row("[1,4096] x [4096,4096]", "product", product(1, 4096, 4096)),
@@ -131,6 +157,7 @@ ROWS = {
     "resnet": Row("ResNet-50 block [4,56,56,256], forward", "resnet", residual(4, 56, 256, 64)),
     "resnet_step": Row("ResNet-50 block [4,56,56,256], SGD step", "resnet_step", residual(4, 56, 256, 64)),
     "mlp_b1": Row("MLP 784-128-10, b1", "mlp", mlp(1, 128)),
+    "mlp_b1_object": Row("MLP 784-128-10, b1, one thread; Kiln: object file", "mlp", mlp(1, 128), "alone"),
     "mlp_b64": Row("MLP 784-128-10, b64", "mlp", mlp(64, 128)),
     "mlp_sgd": Row("MLP 784-128-10, SGD step b64", "mlp_sgd", mlp(64, 128)),
     "mlp_adam": Row("MLP 784-100-10, Adam step b32", "mlp_adam", mlp(32, 100)),
@@ -150,6 +177,8 @@ ROWS = {
     "attention": Row("attention [8,512,64], forward", "attention", normals(8, 512, 64, count=3)),
     "attention_causal": Row("causal attention [8,512,64], forward", "attention_causal", normals(8, 512, 64, count=3)),
     "attention_back": Row("attention [8,512,64], fwd+bwd", "attention_back", normals(8, 512, 64, count=3)),
-    "attention_causal_back": Row("causal attention [8,512,64], fwd+bwd", "attention_causal_back", normals(8, 512, 64, count=3)),
+    "attention_causal_back": Row(
+        "causal attention [8,512,64], fwd+bwd", "attention_causal_back", normals(8, 512, 64, count=3)
+    ),
     "bert": Row("BERT layer [1,128,768]", "bert", bert),
 }

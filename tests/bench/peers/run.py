@@ -1,6 +1,8 @@
-"""`make bench-peers`: Kiln beside whatever other frameworks an environment has, the same work on the same threads. Each side is a
-process that stays; all make a row, results are compared, then they are timed in turn, round after round, while the others stand still. Prints
-markdown and writes JSON. CONTRIBUTING.md says how to read it. Relies on the standard library and, in the sides, on the frameworks."""
+"""`make bench-peers`: Kiln beside whatever other frameworks an environment has, the same work on the same threads. Each side is
+a process that stays. All of them make a row and results are compared; then they are timed in turn, round after round, while the
+others stand still. Prints markdown and writes JSON; CONTRIBUTING.md says how to read it. Relies on the standard library and, in
+the sides, on the frameworks."""
+
 import argparse
 import fnmatch
 import json
@@ -15,11 +17,19 @@ from rows import ROWS
 from table import table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NEEDS = {"jax": ["jax"], "torch": ["torch"], "torch-fused": ["torch"], "tf": ["tensorflow", "keras"], "ort": ["onnx", "onnxruntime"],
-         "numpy": ["numpy"], "torch-compile": ["torch"], "tf-xla": ["tensorflow", "keras"]}
+NEEDS = {
+    "jax": ["jax"],
+    "torch": ["torch"],
+    "torch-fused": ["torch"],
+    "tf": ["tensorflow", "keras"],
+    "ort": ["onnx", "onnxruntime"],
+    "numpy": ["numpy"],
+    "torch-compile": ["torch"],
+    "tf-xla": ["tensorflow", "keras"],
+}
 ON_REQUEST = ("torch-compile", "tf-xla")
 WARM, WARM_AGAIN = 0.2, 0.05  # seconds of calls before the first samples of a row, and before later ones
-PATIENCE = 600                # seconds for one answer
+PATIENCE = 600  # seconds for one answer
 
 
 class Lost(Exception):
@@ -31,8 +41,9 @@ class Side:
 
     def __init__(self, name, command, environment):
         self.name = name
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-                                        if not os.environ.get("PEERS_LOUD") else None, text=True)
+        errors = None if os.environ.get("PEERS_LOUD") else subprocess.DEVNULL
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=errors, text=True)
 
     def read(self):
         line = self.process.stdout.readline()
@@ -53,6 +64,8 @@ class Side:
         try:
             print(line, file=self.process.stdin, flush=True)
             return self.read()
+        except BrokenPipeError as error:
+            raise Lost(f"{self.name} has ended") from error
         finally:
             signal.alarm(0)
             self.stop()
@@ -90,7 +103,9 @@ def make_row(name, sides):
             found["sides"][side.name] = {"first_ms": float(first), "rounds_us": []}
         elif word == "failed":
             found["sides"][side.name] = {"failed": rest}
-    agreeing = max(([s for s in checks if differ(checks[r], checks[s]) <= ROWS[name].tolerance] for r in checks), key=len, default=[])
+    agreeing = max(
+        ([s for s in checks if differ(checks[r], checks[s]) <= ROWS[name].tolerance] for r in checks), key=len, default=[]
+    )
     for side in checks:
         if side not in agreeing:
             found["sides"][side.name] = {"differs": max(differ(checks[r], checks[side]) for r in agreeing)}
@@ -102,7 +117,7 @@ def measure_row(name, sides, arguments):
     kiln = found["sides"].get("kiln", {})
     timed = agreeing if "rounds_us" in kiln and not arguments.agree else []
     for round_ in range(arguments.rounds if timed else 0):
-        for side in timed[round_ % len(timed):] + timed[:round_ % len(timed)]:
+        for side in timed[round_ % len(timed) :] + timed[: round_ % len(timed)]:
             answer = side.ask(f"time {WARM if round_ == 0 else WARM_AGAIN} {arguments.seconds}").split()
             if answer[0] != "timed":
                 raise Lost(f"{name}, {side.name}: {' '.join(answer)}")
@@ -118,7 +133,11 @@ def judge(found):
     times = {side: cell["rounds_us"] for side, cell in found["sides"].items() if cell.get("rounds_us")}
     for side, rounds in times.items():
         found["sides"][side]["us"] = statistics.median(rounds)
-    ratios = {side: statistics.median(p / k for p, k in zip(rounds, times["kiln"])) for side, rounds in times.items() if side != "kiln"}
+    ratios = {
+        side: statistics.median(p / k for p, k in zip(rounds, times["kiln"]))
+        for side, rounds in times.items()
+        if side != "kiln"
+    }
     for side, ratio in ratios.items():
         found["sides"][side]["ratio"] = ratio
     if ratios:
@@ -135,14 +154,16 @@ def environment(threads):
 
 def versions(python):
     """Of what the environment has, by module name."""
-    code = ("import importlib.metadata as m, importlib.util as u, json\n"
-            "names = ['numpy', 'jax', 'torch', 'tensorflow', 'keras', 'onnx', 'onnxruntime']\n"
-            "def version(n):\n"
-            "    for d in (n, n + '-cpu', n.replace('-', '_') + '_cpu'):\n"
-            "        try: return m.version(d)\n"
-            "        except m.PackageNotFoundError: pass\n"
-            "    return 'of unknown version'\n"
-            "print(json.dumps({n: version(n) for n in names if u.find_spec(n)}))")
+    code = (
+        "import importlib.metadata as m, importlib.util as u, json\n"
+        "names = ['numpy', 'jax', 'torch', 'tensorflow', 'keras', 'onnx', 'onnxruntime']\n"
+        "def version(n):\n"
+        "    for d in (n, n + '-cpu', n.replace('-', '_') + '_cpu'):\n"
+        "        try: return m.version(d)\n"
+        "        except m.PackageNotFoundError: pass\n"
+        "    return 'of unknown version'\n"
+        "print(json.dumps({n: version(n) for n in names if u.find_spec(n)}))"
+    )
     return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
@@ -192,8 +213,12 @@ def start_sides(arguments, there):
     env = environment(arguments.threads)
     sides = [Side("kiln", [arguments.serve, str(arguments.threads)], env)]
     for name in names:
-        sides.append(Side(name, [arguments.python, os.path.join(HERE, "serve.py"), name, str(arguments.threads)], env))
-        sides[-1].ready()
+        command = [arguments.python, os.path.join(HERE, "serve.py"), name, str(arguments.threads)]
+        sides.append(Side(name, command, env))
+        try:
+            sides[-1].ready()
+        except Lost:  # it is there and does not work
+            absent.append(sides.pop().name)
     return sides, absent
 
 
@@ -203,12 +228,25 @@ def main():
     there = versions(arguments.python)
     signal.signal(signal.SIGALRM, too_long)
     sides, absent = start_sides(arguments, there)
-    report = {"machine": machine(), "versions": there, "threads": arguments.threads, "rounds": arguments.rounds, "seconds": arguments.seconds,
-              "sides": [s.name for s in sides], "absent": absent, "on_request": [s for s in ON_REQUEST if s not in arguments.also], "rows": {}}
+    report = {
+        "machine": machine(),
+        "versions": there,
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "seconds": arguments.seconds,
+        "sides": [s.name for s in sides],
+        "absent": absent,
+        "on_request": [s for s in ON_REQUEST if s not in arguments.also],
+        "rows": {},
+    }
     try:
         for name in rows:
             report["rows"][name] = measure_row(name, sides, arguments)
-            print(f"{len(report['rows'])}/{len(rows)} {name} {report['rows'][name].get('ratio', 0):.2f}", file=sys.stderr, flush=True)
+            print(
+                f"{len(report['rows'])}/{len(rows)} {name} {report['rows'][name].get('ratio', 0):.2f}",
+                file=sys.stderr,
+                flush=True,
+            )
     except Lost as lost:
         print(f"bench-peers: {lost}; what was measured before:", file=sys.stderr)
         rows = []
@@ -220,8 +258,11 @@ def main():
         json.dump(report, f, indent=1)
     print(table(report, arguments.agree))
     print(f"\nThe figures are in {arguments.json}.")
-    wrong = any("differs" in cell or "failed" in cell for row in report["rows"].values() for cell in row["sides"].values())
-    sys.exit(1 if not rows or wrong and arguments.agree else 0)
+    bad = [name for name, row in report["rows"].items() if "rounds_us" not in row["sides"].get("kiln", {})]
+    if bad:
+        print(f"Kiln failed or differs in {', '.join(bad)}.")
+    wrong = any("rounds_us" not in cell for row in report["rows"].values() for cell in row["sides"].values())
+    sys.exit(1 if not rows or bad or wrong and arguments.agree else 0)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,28 @@
 """serve.py SIDE THREADS: a framework as one side of `make bench-peers`, in a process of its own that answers line by line what
 tests/bench/peers/serve.c describes. SIDE: numpy, jax, torch, torch-fused, torch-compile, tf, tf-xla, ort."""
+
 import gc
 import importlib
 import os
 import sys
 import time
 
-SAMPLES, LEAST_SAMPLES, SAMPLE, LONG = 20000, 5, 2e-3, 0.5  # as in rows/bench.c
-SIDES = {"numpy": "numpy", "jax": "jax", "torch": "torch", "torch-fused": "torch", "torch-compile": "torch", "tf": "tf", "tf-xla": "tf",
-         "ort": "ort"}
+SAMPLES, LEAST_SAMPLES, SAMPLE, LONG = 20000, 5, 2e-3, 0.05  # as in rows/bench.c
+SIDES = {
+    "numpy": "numpy",
+    "jax": "jax",
+    "torch": "torch",
+    "torch-fused": "torch",
+    "torch-compile": "torch",
+    "tf": "tf",
+    "tf-xla": "tf",
+    "ort": "ort",
+}
 
 
 def checksum(results):
     import numpy as np
+
     said = []
     for r in results:
         r = np.asarray(r, dtype=np.float64).ravel()
@@ -30,7 +40,10 @@ class FirstCalls:
 
     def cell(self):
         from side import Cell
-        return self.fresh and Cell(lambda: self.fresh.run(), self.fresh.results, self.fresh.steps, self.fresh.setup, self.again)
+
+        return self.fresh and Cell(
+            lambda: self.fresh.run(), self.fresh.results, self.fresh.steps, self.fresh.setup, self.again
+        )
 
     def again(self):
         self.fresh = None
@@ -41,13 +54,14 @@ class FirstCalls:
 class Side:
     def __init__(self, name, threads):
         self.make_cell = importlib.import_module("side_" + SIDES[name]).side(name.partition("-")[2], threads)
-        self.cell = None
+        self.name, self.cell = name, None
 
     def make(self, name):
         from rows import ROWS
+
         row = ROWS.get(name)
         self.drop()
-        if not row or row.how == "kept":
+        if not row or row.how == "kept" or row.how == "alone" and self.name != "ort":
             return "none"
         self.cell = FirstCalls(self.make_cell, row).cell() if row.how == "first" else self.make_cell(row)
         if not self.cell:

@@ -1,4 +1,5 @@
 """JAX as a side: jit of everything but the two eager rows; parameters and buffers that are written are donated."""
+
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -15,7 +16,7 @@ from side import ADAMS, NETS, Cell, moved
 
 
 def gelu(x):
-    return .5 * x * (1 + jnp.tanh(.7978845608 * (x + .044715 * x * x * x)))
+    return 0.5 * x * (1 + jnp.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
 
 
 def chain(x, y):
@@ -34,27 +35,50 @@ def parabola(x, a, b, c):
 
 
 def descent(a, b, c):
-    return lax.fori_loop(0, STEPS, lambda i, x: x - .01 * jax.grad(parabola)(x, a, b, c), jnp.float32(0))
+    return lax.fori_loop(0, STEPS, lambda i, x: x - 0.01 * jax.grad(parabola)(x, a, b, c), jnp.float32(0))
 
 
 def long_loop(x):
-    return lax.fori_loop(0, LONG_STEPS, lambda i, y: y * .5 + jnp.sin(i.astype(jnp.float32)), x)
+    return lax.fori_loop(0, LONG_STEPS, lambda i, y: y * 0.5 + jnp.sin(i.astype(jnp.float32)), x)
 
 
 FUNCTIONS = {
-    "add_one": lambda x: x + 1, "add_four": lambda a, b, c, d: a + b + c + d, "add": lambda a, b: a + b, "copy": lambda x: x * 1.0,
-    "chain": chain, "gelu": gelu, "softmax": lambda x: jax.nn.softmax(x, -1), "layernorm": nets.layernorm,
-    "rmsnorm": lambda x, w: x * lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6) * w, "cross_entropy": jax.value_and_grad(nets.cross_entropy),
-    "sum0": lambda x: x.sum(0), "sum1": lambda x: x.sum(1), "var0": lambda x: x.var(0), "var1": lambda x: x.var(1),
-    "transpose": lambda x: x.T, "permute0213": lambda x: x.transpose(0, 2, 1, 3), "permute210": lambda x: x.transpose(2, 1, 0),
-    "product": jnp.matmul, "dot": jnp.dot, "product_bf16": jnp.matmul,
-    "product_i8": lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.int32), "power": power,
-    "squares": lambda x: lax.fori_loop(0, SQUARINGS, lambda i, y: y @ y, x), "descent": descent, "long_loop": long_loop,
-    "depthwise": lambda x, w: nets.conv(x, w, "SAME", groups=144), "pointwise": lambda x, w: nets.conv(x, w, "VALID"),
-    "conv_transposed": nets.conv_transposed, "resnet": lambda x, *p: nets.residual(x, p), "lstm": nets.lstm, "gru": nets.gru,
+    "add_one": lambda x: x + 1,
+    "add_four": lambda a, b, c, d: a + b + c + d,
+    "add": lambda a, b: a + b,
+    "copy": lambda x: x * 1.0,
+    "chain": chain,
+    "gelu": gelu,
+    "softmax": lambda x: jax.nn.softmax(x, -1),
+    "layernorm": nets.layernorm,
+    "rmsnorm": lambda x, w: x * lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6) * w,
+    "cross_entropy": jax.value_and_grad(nets.cross_entropy),
+    "sum0": lambda x: x.sum(0),
+    "sum1": lambda x: x.sum(1),
+    "var0": lambda x: x.var(0),
+    "var1": lambda x: x.var(1),
+    "transpose": lambda x: x.T,
+    "permute0213": lambda x: x.transpose(0, 2, 1, 3),
+    "permute210": lambda x: x.transpose(2, 1, 0),
+    "product": jnp.matmul,
+    "dot": jnp.dot,
+    "product_bf16": jnp.matmul,
+    "product_i8": lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.int32),
+    "power": power,
+    "squares": lambda x: lax.fori_loop(0, SQUARINGS, lambda i, y: y @ y, x),
+    "descent": descent,
+    "long_loop": long_loop,
+    "depthwise": lambda x, w: nets.conv(x, w, "SAME", groups=144),
+    "pointwise": lambda x, w: nets.conv(x, w, "VALID"),
+    "conv_transposed": nets.conv_transposed,
+    "resnet": lambda x, *p: nets.residual(x, p),
+    "lstm": nets.lstm,
+    "gru": nets.gru,
     "lstm_back": jax.value_and_grad(lambda *a: nets.lstm(*a).mean(), argnums=(1, 2, 3)),
-    "gru_back": jax.value_and_grad(lambda *a: nets.gru(*a).mean(), argnums=(1, 2, 3, 4)), "bert": nets.bert,
-    "attention": nets.attention, "attention_causal": nets.attention_causal,
+    "gru_back": jax.value_and_grad(lambda *a: nets.gru(*a).mean(), argnums=(1, 2, 3, 4)),
+    "bert": nets.bert,
+    "attention": nets.attention,
+    "attention_causal": nets.attention_causal,
     "attention_back": jax.value_and_grad(lambda *a: nets.attention(*a).mean(), argnums=(0, 1, 2)),
     "attention_causal_back": jax.value_and_grad(lambda *a: nets.attention_causal(*a).mean(), argnums=(0, 1, 2)),
 }
@@ -80,11 +104,13 @@ def adam(inputs):
     p, g = inputs
 
     def step(p, m, v, t, g):
-        t = t + 1.
+        t = t + 1.0
         return (*nets.adam(p, g, m, v, t), t)
 
     state = (jnp.array(p), jnp.zeros_like(p), jnp.zeros_like(p), jnp.float32(0))
-    return stepping(step, state, (jnp.asarray(g),), lambda r: [np.asarray(r[1]), np.asarray(r[2]), *moved(r[:1], [p], ADAM_RATE)])
+    return stepping(
+        step, state, (jnp.asarray(g),), lambda r: [np.asarray(r[1]), np.asarray(r[2]), *moved(r[:1], [p], ADAM_RATE)]
+    )
 
 
 def training(op, inputs):
@@ -100,14 +126,16 @@ def training(op, inputs):
 
     def adam_step(p, m, v, t, _, x, y):
         found, slope = jax.value_and_grad(loss)(p, x, y)
-        t = t + 1.
+        t = t + 1.0
         new = [nets.adam(*z, t) for z in zip(p, slope, m, v)]
         return [n[0] for n in new], [n[1] for n in new], [n[2] for n in new], t, found
 
     p, rate = [jnp.array(a) for a in start], ADAM_RATE if op in ADAMS else SGD_RATE
     zeros = lambda: [jnp.zeros_like(a) for a in p]
     state = (p, zeros(), zeros(), jnp.float32(0), jnp.float32(0)) if op in ADAMS else (p, jnp.float32(0))
-    return stepping(adam_step if op in ADAMS else sgd_step, state, (x, y), lambda r: [np.asarray(r[-1]), *moved(r[0], start, rate)])
+    return stepping(
+        adam_step if op in ADAMS else sgd_step, state, (x, y), lambda r: [np.asarray(r[-1]), *moved(r[0], start, rate)]
+    )
 
 
 def residual_step(inputs):

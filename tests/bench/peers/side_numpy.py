@@ -1,4 +1,5 @@
 """NumPy as a side: whole arrays, one operation after the other; gradients written by hand."""
+
 import numpy as np
 
 from draw import Draw
@@ -9,7 +10,7 @@ C = np.float32
 
 
 def gelu(x):
-    return C(.5) * x * (C(1) + np.tanh(C(.7978845608) * (x + C(.044715) * x * x * x)))
+    return C(0.5) * x * (C(1) + np.tanh(C(0.7978845608) * (x + C(0.044715) * x * x * x)))
 
 
 def chain(x, y):
@@ -58,21 +59,37 @@ def squares(x):
 def descent(a, b, c):
     x = C(0)
     for _ in range(STEPS):
-        x = x - C(.01) * (C(2) * a * x + b)
+        x = x - C(0.01) * (C(2) * a * x + b)
     return x
 
 
 def attention(q, k, v):
-    return softmax(q @ k.transpose(0, 2, 1) * C(.125)) @ v
+    return softmax(q @ k.transpose(0, 2, 1) * C(0.125)) @ v
 
 
 FUNCTIONS = {
-    "add_one": lambda x: x + C(1), "add_four": lambda a, b, c, d: a + b + c + d, "add": lambda a, b: a + b, "chain": chain, "gelu": gelu,
-    "softmax": softmax, "layernorm": layernorm, "rmsnorm": rmsnorm, "cross_entropy": cross_entropy, "sum0": lambda x: x.sum(0),
-    "sum1": lambda x: x.sum(1), "var0": lambda x: x.var(0), "var1": lambda x: x.var(1), "transpose": lambda x: np.ascontiguousarray(x.T),
+    "add_one": lambda x: x + C(1),
+    "add_four": lambda a, b, c, d: a + b + c + d,
+    "add": lambda a, b: a + b,
+    "chain": chain,
+    "gelu": gelu,
+    "softmax": softmax,
+    "layernorm": layernorm,
+    "rmsnorm": rmsnorm,
+    "cross_entropy": cross_entropy,
+    "sum0": lambda x: x.sum(0),
+    "sum1": lambda x: x.sum(1),
+    "var0": lambda x: x.var(0),
+    "var1": lambda x: x.var(1),
+    "transpose": lambda x: np.ascontiguousarray(x.T),
     "permute0213": lambda x: np.ascontiguousarray(x.transpose(0, 2, 1, 3)),
-    "permute210": lambda x: np.ascontiguousarray(x.transpose(2, 1, 0)), "product": lambda a, b: a @ b, "dot": lambda a, b: a @ b,
-    "power": power, "squares": squares, "descent": descent, "attention": attention,
+    "permute210": lambda x: np.ascontiguousarray(x.transpose(2, 1, 0)),
+    "product": lambda a, b: a @ b,
+    "dot": lambda a, b: a @ b,
+    "power": power,
+    "squares": squares,
+    "descent": descent,
+    "attention": attention,
     "mlp": lambda x, y, w1, b1, w2, b2: np.maximum(x @ w1 + b1, 0) @ w2 + b2,
 }
 
@@ -136,4 +153,5 @@ def side(_, threads):
         if row.op == "adam":
             return adam(inputs)
         return f and Cell(lambda: f(*inputs), lambda r: r if isinstance(r, tuple) else [r])
+
     return make

@@ -1,4 +1,5 @@
-"""ONNX Runtime as a side: inputs bound once, results in memory that exists, but where the row wants a fresh result (chain, gelu)."""
+"""ONNX Runtime as a side: inputs bound once, results in memory that exists, but for rows of fresh results (chain, gelu)."""
+
 import time
 
 import numpy as np
@@ -31,14 +32,16 @@ def adam(session, inputs, results, setup):
         turn[0] ^= 1
         return sets[turn[0]]
 
-    return Cell(run, lambda r: [r[1].numpy(), r[2].numpy(), *moved([r[0].numpy()], [start], ADAM_RATE)], steps=3, setup=setup)
+    return Cell(
+        run, lambda r: [r[1].numpy(), r[2].numpy(), *moved([r[0].numpy()], [start], ADAM_RATE)], steps=3, setup=setup
+    )
 
 
 def side(_, threads):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    def options(count):
+        o = ort.SessionOptions()
+        o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = count, 1, 3
+        return o
 
     def make(row):
         found = graph_of(row.op, row.inputs(Draw()))
@@ -46,17 +49,21 @@ def side(_, threads):
             return None
         model, inputs = found
         start = time.perf_counter()
-        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            model, options(1 if row.how == "alone" else threads), providers=["CPUExecutionProvider"]
+        )
         setup = time.perf_counter() - start
         names, binding = [o.name for o in session.get_outputs()], session.io_binding()
         held = {name: ort.OrtValue.ortvalue_from_numpy(x) for name, x in inputs.items()}
         for name, x in held.items():
             binding.bind_ortvalue_input(name, x)
         if row.op in FRESH and row.how != "into":
+
             def run_fresh():
                 binding.bind_output(names[0], "cpu")
                 session.run_with_iobinding(binding)
                 return binding
+
             return Cell(run_fresh, lambda r: [v.numpy() for v in r.get_outputs()], setup=setup)
         if row.how == "first":
             return Cell(lambda: session.run(None, inputs), lambda r: r, setup=setup)

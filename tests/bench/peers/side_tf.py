@@ -1,5 +1,6 @@
 """TensorFlow as a side: tf.function of everything but the two eager rows (`xla`: with jit_compile); networks, recurrent cells and
 optimisers are Keras's. A call on a CPU returns after its kernels have run."""
+
 import os
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
@@ -9,12 +10,24 @@ import numpy as np
 import tensorflow as tf
 
 from draw import Draw
-from rows import ADAM_EPSILON, ADAM_RATE, BETA1, BETA2, BLOCK_RATE, LONG_STEPS, POWER, RECURRENT_UNITS, SGD_RATE, SQUARINGS, STEPS
+from rows import (
+    ADAM_EPSILON,
+    ADAM_RATE,
+    BETA1,
+    BETA2,
+    BLOCK_RATE,
+    LONG_STEPS,
+    POWER,
+    RECURRENT_UNITS,
+    SGD_RATE,
+    SQUARINGS,
+    STEPS,
+)
 from side import ADAMS, NETS, Cell, moved
 
 
 def gelu(x):
-    return .5 * x * (1 + tf.tanh(.7978845608 * (x + .044715 * x * x * x)))
+    return 0.5 * x * (1 + tf.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
 
 
 def chain(x, y):
@@ -47,23 +60,23 @@ def cross_entropy(x, y):
 
 
 def descent(a, b, c):
-    x = tf.constant(0.)
+    x = tf.constant(0.0)
     for _ in tf.range(STEPS):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = a * x * x + b * x + c
-        x = x - .01 * tape.gradient(y, x)
+        x = x - 0.01 * tape.gradient(y, x)
     return x
 
 
 def long_loop(x):
     for i in tf.range(LONG_STEPS):
-        x = x * .5 + tf.sin(tf.cast(i, tf.float32))
+        x = x * 0.5 + tf.sin(tf.cast(i, tf.float32))
     return x
 
 
 def attention(q, k, v, causal=False):
-    score = tf.matmul(q, k, transpose_b=True) / 8.
+    score = tf.matmul(q, k, transpose_b=True) / 8.0
     if causal:
         n = q.shape[1]
         score = tf.where(tf.linalg.band_part(tf.ones((n, n), tf.bool), -1, 0), score, -np.inf)
@@ -81,6 +94,7 @@ def with_gradients(f):
                 tape.watch(x)
             y = tf.reduce_mean(f(*a))
         return [y, *tape.gradient(y, a)]
+
     return back
 
 
@@ -88,7 +102,7 @@ def bert(x, wq, bq, wo, bo, g1, h1, w1, b1, w2, b2, g2, h2):
     linear = lambda x, w, b: tf.matmul(tf.reshape(x, (128, -1)), w) + b
     split = lambda t: tf.transpose(tf.reshape(t, (1, 128, 12, 64)), (0, 2, 1, 3))
     q, k, v = tf.split(linear(x, wq, bq), 3, -1)
-    a = tf.nn.softmax(tf.matmul(split(q), split(k), transpose_b=True) / 8., -1)
+    a = tf.nn.softmax(tf.matmul(split(q), split(k), transpose_b=True) / 8.0, -1)
     o = tf.reshape(tf.transpose(tf.matmul(a, split(v)), (0, 2, 1, 3)), (128, 768))
     x = layernorm(tf.reshape(x, (128, 768)) + linear(o, wo, bo), g1, h1)
     return tf.reshape(layernorm(x + linear(tf.nn.gelu(linear(x, w1, b1)), w2, b2), g2, h2), (1, 128, 768))
@@ -104,22 +118,46 @@ def depthwise(x, w):
 
 
 FUNCTIONS = {
-    "add_one": lambda x: x + 1, "add_four": lambda a, b, c, d: a + b + c + d, "add": lambda a, b: a + b, "copy": lambda x: x * 1.0,
-    "chain": chain, "gelu": gelu, "softmax": lambda x: tf.nn.softmax(x, -1), "layernorm": layernorm,
-    "rmsnorm": lambda x, w: x * tf.math.rsqrt(tf.reduce_mean(x * x, -1, keepdims=True) + 1e-6) * w, "cross_entropy": cross_entropy,
-    "sum0": lambda x: tf.reduce_sum(x, 0), "sum1": lambda x: tf.reduce_sum(x, 1), "var0": lambda x: tf.math.reduce_variance(x, 0),
-    "var1": lambda x: tf.math.reduce_variance(x, 1), "transpose": tf.transpose, "permute0213": lambda x: tf.transpose(x, (0, 2, 1, 3)),
-    "permute210": lambda x: tf.transpose(x, (2, 1, 0)), "product": lambda a, b: tf.matmul(a, b),
-    "product_bf16": lambda a, b: tf.matmul(a, b), "dot": lambda a, b: tf.tensordot(a, b, 1), "power": power, "squares": squares,
-    "descent": descent, "long_loop": long_loop, "depthwise": depthwise, "pointwise": lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"),
-    "conv_transposed": lambda x, w: tf.nn.conv2d_transpose(x, w, (8, 56, 56, 32), 2, "SAME"), "resnet": lambda x, *p: residual(x, p),
-    "bert": bert, "attention": attention, "attention_causal": attention_causal, "attention_back": with_gradients(attention),
+    "add_one": lambda x: x + 1,
+    "add_four": lambda a, b, c, d: a + b + c + d,
+    "add": lambda a, b: a + b,
+    "copy": lambda x: x * 1.0,
+    "chain": chain,
+    "gelu": gelu,
+    "softmax": lambda x: tf.nn.softmax(x, -1),
+    "layernorm": layernorm,
+    "rmsnorm": lambda x, w: x * tf.math.rsqrt(tf.reduce_mean(x * x, -1, keepdims=True) + 1e-6) * w,
+    "cross_entropy": cross_entropy,
+    "sum0": lambda x: tf.reduce_sum(x, 0),
+    "sum1": lambda x: tf.reduce_sum(x, 1),
+    "var0": lambda x: tf.math.reduce_variance(x, 0),
+    "var1": lambda x: tf.math.reduce_variance(x, 1),
+    "transpose": tf.transpose,
+    "permute0213": lambda x: tf.transpose(x, (0, 2, 1, 3)),
+    "permute210": lambda x: tf.transpose(x, (2, 1, 0)),
+    "product": lambda a, b: tf.matmul(a, b),
+    "product_bf16": lambda a, b: tf.matmul(a, b),
+    "dot": lambda a, b: tf.tensordot(a, b, 1),
+    "power": power,
+    "squares": squares,
+    "descent": descent,
+    "long_loop": long_loop,
+    "depthwise": depthwise,
+    "pointwise": lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"),
+    "conv_transposed": lambda x, w: tf.nn.conv2d_transpose(x, w, (8, 56, 56, 32), 2, "SAME"),
+    "resnet": lambda x, *p: residual(x, p),
+    "bert": bert,
+    "attention": attention,
+    "attention_causal": attention_causal,
+    "attention_back": with_gradients(attention),
     "attention_causal_back": with_gradients(attention_causal),
 }
 
 
 def arrays_of(r):
-    return [np.asarray(z, np.float32 if z.dtype == tf.bfloat16 else None) for z in (r if isinstance(r, (tuple, list)) else [r])]
+    return [
+        np.asarray(z, np.float32 if z.dtype == tf.bfloat16 else None) for z in (r if isinstance(r, (tuple, list)) else [r])
+    ]
 
 
 class Side:
@@ -137,21 +175,33 @@ class Side:
         g = tf.constant(inputs[1])
 
         def step(g):
-            t.assign_add(1.)
+            t.assign_add(1.0)
             m.assign(BETA1 * m + (1 - BETA1) * g)
             v.assign(BETA2 * v + (1 - BETA2) * g * g)
-            p.assign_sub(ADAM_RATE * (m / (1 - BETA1 ** t)) / (tf.sqrt(v / (1 - BETA2 ** t)) + ADAM_EPSILON))
+            p.assign_sub(ADAM_RATE * (m / (1 - BETA1**t)) / (tf.sqrt(v / (1 - BETA2**t)) + ADAM_EPSILON))
             return t.read_value()
 
         f = self.function(step)
-        return Cell(lambda: f(g).numpy(), lambda _: [m.numpy(), v.numpy(), *moved([p.numpy()], inputs[:1], ADAM_RATE)], steps=3)
+        return Cell(
+            lambda: f(g).numpy(), lambda _: [m.numpy(), v.numpy(), *moved([p.numpy()], inputs[:1], ADAM_RATE)], steps=3
+        )
 
     def network(self, op, inputs):
         L = keras.layers
         a, conv = inputs, lambda i: L.Conv2D(inputs[i].shape[3], 3, activation="relu")
-        layers = {"mlp": lambda: [L.Input((784,)), L.Dense(a[2].shape[1], activation="relu"), L.Dense(10)],
-                  "convnet": lambda: [L.Input((28, 28, 1)), conv(2), conv(4), L.GlobalAveragePooling2D(), L.Dense(10)],
-                  "pooled": lambda: [L.Input((28, 28, 1)), conv(2), L.MaxPooling2D(2), conv(4), L.MaxPooling2D(2), L.Flatten(), L.Dense(10)]}
+        layers = {
+            "mlp": lambda: [L.Input((784,)), L.Dense(a[2].shape[1], activation="relu"), L.Dense(10)],
+            "convnet": lambda: [L.Input((28, 28, 1)), conv(2), conv(4), L.GlobalAveragePooling2D(), L.Dense(10)],
+            "pooled": lambda: [
+                L.Input((28, 28, 1)),
+                conv(2),
+                L.MaxPooling2D(2),
+                conv(4),
+                L.MaxPooling2D(2),
+                L.Flatten(),
+                L.Dense(10),
+            ],
+        }
         net = keras.Sequential(layers[NETS[op]]())
         net.set_weights(a[2:])
         x, y = tf.constant(a[0]), tf.constant(a[1])
@@ -171,7 +221,11 @@ class Side:
             return found
 
         f = self.function(step)
-        return Cell(lambda: f(x, y).numpy(), lambda r: [r, *moved([p.numpy() for p in net.trainable_variables], a[2:], rate)], steps=3)
+        return Cell(
+            lambda: f(x, y).numpy(),
+            lambda r: [r, *moved([p.numpy() for p in net.trainable_variables], a[2:], rate)],
+            steps=3,
+        )
 
     def residual_step(self, inputs):
         x, p = tf.constant(inputs[0]), [tf.Variable(a) for a in inputs[1:]]

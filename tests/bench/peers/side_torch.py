@@ -1,5 +1,6 @@
 """PyTorch as a side, in three modes: eager; `fused`, where one op or a memory layout for it exists (F.gelu, Adam(fused=True),
 convolutions with channels last), other rows having no such cell; and `compile`, torch.compile of everything."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ FUSED = ("gelu", "adam", "mlp_adam", *nets.IMAGES)
 
 
 def gelu(x):
-    return .5 * x * (1 + torch.tanh(.7978845608 * (x + .044715 * x * x * x)))
+    return 0.5 * x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
 
 
 def chain(x, y):
@@ -38,14 +39,31 @@ def parabola(x, a, b, c):
 
 
 FUNCTIONS = {
-    "add_one": lambda x: x + 1, "add_four": lambda a, b, c, d: a + b + c + d, "add": lambda a, b: a + b, "copy": lambda x: x * 1.0,
-    "chain": chain, "gelu": gelu, "softmax": lambda x: torch.softmax(x, -1),
-    "layernorm": lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b, 1e-5), "rmsnorm": lambda x, w: F.rms_norm(x, x.shape[-1:], w, 1e-6),
-    "sum0": lambda x: x.sum(0), "sum1": lambda x: x.sum(1), "var0": lambda x: x.var(0, correction=0),
-    "var1": lambda x: x.var(1, correction=0), "transpose": lambda x: x.t().contiguous(),
-    "permute0213": lambda x: x.permute(0, 2, 1, 3).contiguous(), "permute210": lambda x: x.permute(2, 1, 0).contiguous(),
-    "product": torch.matmul, "dot": torch.dot, "product_bf16": torch.matmul, "product_i8": torch._int_mm, "power": power,
-    "squares": squares, "bert": nets.bert, "attention": nets.attention, "attention_causal": nets.attention_causal,
+    "add_one": lambda x: x + 1,
+    "add_four": lambda a, b, c, d: a + b + c + d,
+    "add": lambda a, b: a + b,
+    "copy": lambda x: x * 1.0,
+    "chain": chain,
+    "gelu": gelu,
+    "softmax": lambda x: torch.softmax(x, -1),
+    "layernorm": lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b, 1e-5),
+    "rmsnorm": lambda x, w: F.rms_norm(x, x.shape[-1:], w, 1e-6),
+    "sum0": lambda x: x.sum(0),
+    "sum1": lambda x: x.sum(1),
+    "var0": lambda x: x.var(0, correction=0),
+    "var1": lambda x: x.var(1, correction=0),
+    "transpose": lambda x: x.t().contiguous(),
+    "permute0213": lambda x: x.permute(0, 2, 1, 3).contiguous(),
+    "permute210": lambda x: x.permute(2, 1, 0).contiguous(),
+    "product": torch.matmul,
+    "dot": torch.dot,
+    "product_bf16": torch.matmul,
+    "product_i8": torch._int_mm,
+    "power": power,
+    "squares": squares,
+    "bert": nets.bert,
+    "attention": nets.attention,
+    "attention_causal": nets.attention_causal,
 }
 
 
@@ -100,11 +118,12 @@ class Side:
                 t += 1
                 m.mul_(BETA1).add_(g, alpha=1 - BETA1)
                 v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-                p.sub_(ADAM_RATE * (m / (1 - BETA1 ** t)) / (torch.sqrt(v / (1 - BETA2 ** t)) + ADAM_EPSILON))
+                p.sub_(ADAM_RATE * (m / (1 - BETA1**t)) / (torch.sqrt(v / (1 - BETA2**t)) + ADAM_EPSILON))
 
             def run():
                 step(p.data, g, m, v, t)
                 return m, v
+
         else:
             p.grad = g
             optimizer = torch.optim.Adam([p], lr=ADAM_RATE, eps=ADAM_EPSILON, fused=True if self.fused else None)
@@ -112,6 +131,7 @@ class Side:
             def run():
                 optimizer.step()
                 return optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"]
+
         return Cell(run, results, steps=3)
 
     def network(self, op, inputs):
@@ -190,9 +210,9 @@ class Side:
         def run():
             x = torch.zeros((), requires_grad=True)
             for _ in range(STEPS):
-                slope, = torch.autograd.grad(parabola(x, a, b, c), x)
+                (slope,) = torch.autograd.grad(parabola(x, a, b, c), x)
                 with torch.no_grad():
-                    x -= .01 * slope
+                    x -= 0.01 * slope
             return x
 
         return Cell(run, only)
@@ -215,7 +235,14 @@ class Side:
         return self.descent(arrays) if op == "descent" else None
 
     def make(self, row):
-        if self.fused and row.op not in FUSED or not self.compiled and row.how == "first" or row.how == "eager" and self.compiled:
+        if (
+            self.fused
+            and row.op not in FUSED
+            or not self.compiled
+            and row.how == "first"
+            or row.how == "eager"
+            and self.compiled
+        ):
             return None
         torch.set_grad_enabled(True)
         inputs = row.inputs(Draw())

@@ -1,10 +1,20 @@
 """The report of `make bench-peers` as markdown; `table.py FILE` prints that of a JSON file."""
+
 import json
 import statistics
 import sys
 
-TITLES = {"kiln": "Kiln", "jax": "JAX", "torch": "torch", "torch-fused": "torch fused", "torch-compile": "torch.compile", "tf": "tf.function",
-          "tf-xla": "TF XLA", "ort": "ONNX Runtime", "numpy": "NumPy"}
+TITLES = {
+    "kiln": "Kiln",
+    "jax": "JAX",
+    "torch": "torch",
+    "torch-fused": "torch fused",
+    "torch-compile": "torch.compile",
+    "tf": "tf.function",
+    "tf-xla": "TF XLA",
+    "ort": "ONNX Runtime",
+    "numpy": "NumPy",
+}
 NOISY = 1.3  # the slowest round beside the fastest
 
 
@@ -31,12 +41,14 @@ def cell_text(row, side):
 
 def header(report):
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    yield f"- {report['machine']}; {report['threads']} threads; {report['rounds']} rounds of {report['seconds']} s for each cell, in turn"
+    rounds = f"{report['rounds']} rounds of {report['seconds']} s for each cell, in turn"
+    yield f"- {report['machine']}; {report['threads']} threads; {rounds}"
     yield f"- {versions}"
     for side in report["absent"]:
-        yield f"- {TITLES[side]}: not installed"
+        yield f"- {TITLES[side]}: not installed, or cannot be imported"
     if report["on_request"]:
-        yield f"- not measured, because they compile for long: {', '.join(TITLES[s] for s in report['on_request'])} (PEERS_ALSO={','.join(report['on_request'])})"
+        names = ", ".join(TITLES[s] for s in report["on_request"])
+        yield f"- not measured, because they compile for long: {names} (PEERS_ALSO={','.join(report['on_request'])})"
 
 
 def notes(report):
@@ -52,15 +64,20 @@ def summary(report):
     ratios = [row["ratio"] for row in report["rows"].values() if "ratio" in row]
     if not ratios:
         return ""
-    return (f"{sum(r > 1 for r in ratios)} of {len(ratios)} rows are faster in Kiln than in the best peer, "
-            f"{sum(r < 1 for r in ratios)} slower; the geometric mean of the ratios is {statistics.geometric_mean(ratios):.2f}.")
+    return (
+        f"{sum(r > 1 for r in ratios)} of {len(ratios)} rows are faster in Kiln than in the best peer, "
+        f"{sum(r < 1 for r in ratios)} slower; the geometric mean of the ratios is {statistics.geometric_mean(ratios):.2f}."
+    )
 
 
 def table(report, agree=False):
     lines = [*header(report), ""]
     if not agree:
-        lines += ["Last column: best peer's time / Kiln's, the median of the rounds' ratios; above 1 Kiln is faster. Bold: best peer. "
-                  "~: the rounds differ by more than 30 %. –: there is no such cell.", ""]
+        lines += [
+            "Last column: best peer's time / Kiln's, the median of the rounds' ratios; above 1 Kiln is faster. Bold: best peer. "
+            "~: the rounds differ by more than 30 %. –: there is no such cell.",
+            "",
+        ]
     sides = report["sides"]
     lines += ["| row | | " + " | ".join(TITLES[s] for s in sides) + " | ratio |", "|---" * (len(sides) + 3) + "|"]
     for name, row in report["rows"].items():

@@ -1,4 +1,5 @@
 """Layers and networks for PyTorch. Its convolutions have their channels second; `last` lays them out last in memory."""
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -22,15 +23,29 @@ def network(kind, inputs, last):
     """The module with its weights, and its input."""
     a, x = inputs, torch.from_numpy(inputs[0])
     if kind == "mlp":
-        net, weights = nn.Sequential(nn.Linear(784, a[2].shape[1]), nn.ReLU(), nn.Linear(a[2].shape[1], 10)), [a[2].T, a[3], a[4].T, a[5]]
+        net, weights = nn.Sequential(nn.Linear(784, a[2].shape[1]), nn.ReLU(), nn.Linear(a[2].shape[1], 10)), [
+            a[2].T,
+            a[3],
+            a[4].T,
+            a[5],
+        ]
     else:
         filters = lambda w: w.transpose(3, 2, 0, 1)
         first, second, dense = a[2].shape[3], a[4].shape[3], a[6]
         pool = kind == "pooled"
         half = [nn.MaxPool2d(2)] if pool else []
         end = [] if pool else [nn.AdaptiveAvgPool2d(1)]
-        net = nn.Sequential(nn.Conv2d(1, first, 3), nn.ReLU(), *half, nn.Conv2d(first, second, 3), nn.ReLU(), *half, *end, nn.Flatten(),
-                            nn.Linear(dense.shape[0], 10))
+        net = nn.Sequential(
+            nn.Conv2d(1, first, 3),
+            nn.ReLU(),
+            *half,
+            nn.Conv2d(first, second, 3),
+            nn.ReLU(),
+            *half,
+            *end,
+            nn.Flatten(),
+            nn.Linear(dense.shape[0], 10)
+        )
         if pool:  # flattened channels first
             dense = dense.reshape(5, 5, second, 10).transpose(2, 0, 1, 3).reshape(-1, 10)
         weights, x = [filters(a[2]), a[3], filters(a[4]), a[5], dense.T, a[7]], channels(a[0], last)
@@ -99,7 +114,7 @@ def compiled_descent(parabola, arrays):
 
     def loop(a, b, c):
         def body(i, x):
-            return i + 1, x - .01 * torch.func.grad(parabola)(x, a, b, c)
+            return i + 1, x - 0.01 * torch.func.grad(parabola)(x, a, b, c)
 
         return while_loop(lambda i, x: i < STEPS, body, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
 

@@ -10,7 +10,7 @@
 
 enum { SAMPLES = 20000, LEAST_SAMPLES = 5 };
 #define SAMPLE 2e-3 /* seconds: shorter calls are timed several together */
-#define LONG 0.5    /* seconds: of longer calls three do */
+#define LONG 0.05  /* seconds: of longer calls three samples do */
 
 static bool fine(Bench *b)
 {
@@ -31,22 +31,24 @@ static void make_function(Bench *b)
 bool bench_open(Bench *b, const Row *row, int threads)
 {
     *b = (Bench){.row = row, .outputs = 1, .steps = 1};
-    if (row->how & KEPT) {
+    if (row->how & (KEPT | OBJECT)) {
         snprintf(b->folder, sizeof b->folder, "/tmp/kiln-bench-XXXXXX");
         if (!mkdtemp(b->folder)) return perror(b->folder), b->folder[0] = 0, false;
     }
-    b->k = kiln_open(&(kiln_options){.threads = threads, .compile = KILN_WAIT, .cache_dir = b->folder});
+    b->k = kiln_open(&(kiln_options){.threads = threads, .compile = KILN_WAIT, .cache_dir = row->how & KEPT ? b->folder : ""});
     if (!b->k) return fprintf(stderr, "%s: no engine\n", row->name), false;
     b->scope = kiln_scope_open(b->k);
     row->make(b, row->n);
     for (int i = 0; i < b->inputs; i++) b->operand[i] = KILN_OPERAND(b->in[i]);
     make_function(b);
-    return fine(b);
+    return (!(row->how & OBJECT) || object_open(b)) && fine(b);
 }
 
 static void inner(Bench *b)
 {
-    if (b->f)
+    if (b->object)
+        b->object(kiln_data(b->in[0]), b->of_object);
+    else if (b->f)
         kiln_call_all(b->f, b->operand, b->inputs, b->out, b->outputs);
     else
         b->row->body(b->k, b->in, b->out, b);
@@ -69,7 +71,8 @@ double bench_first(Bench *b)
     return fine(b) ? first : -1;
 }
 
-/* Seconds of one of so many calls. Rows of first calls have a new function for each; what is left to compile is waited for outside. */
+/* Seconds of one of so many calls. Rows of first calls have a new function for each; what is left to compile is waited for
+ * outside. */
 static double sample(Bench *b, int calls)
 {
     if (b->row->how & FIRST) {
@@ -109,6 +112,13 @@ static void read_tensor(kiln_tensor *x, See *see, void *user)
     free(at);
 }
 
+static void read_object(Bench *b, See *see, void *user)
+{
+    double x[OBJECT_RESULTS];
+    for (int i = 0; i < OBJECT_RESULTS; i++) x[i] = (double)b->of_object[i];
+    see(user, x, OBJECT_RESULTS);
+}
+
 static void read_moments(Bench *b, See *see, void *user)
 {
     kiln_variable *state[2 * MOST + 3];
@@ -133,6 +143,8 @@ bool bench_results(Bench *b, See *see, void *user)
 {
     if (b->target)
         read_tensor(kiln_value(b->target), see, user);
+    else if (b->object)
+        read_object(b, see, user);
     else if (b->moments)
         read_moments(b, see, user);
     else
@@ -155,6 +167,7 @@ static void remove_folder(const char *folder)
 
 bool bench_close(Bench *b)
 {
+    object_close(b);
     bool closed = !b->k || (kiln_clear(b->k), kiln_close(b->k) == 0);
     for (int i = 0; i < b->parameters; i++) free(b->start[i]);
     if (b->folder[0]) remove_folder(b->folder);

@@ -1,7 +1,7 @@
 /* Rows that are convolutions, alone and as a block of ResNet-50 (its normalisation folded into the biases). Channels are last. */
 #include "row.h"
 
-static void images(Bench *b, const int64_t *n) /* n, height and width, channels, taps a side, channels of the filters' third and fourth axis */
+static void images(Bench *b, const int64_t *n) /* n, height and width, channels, taps a side, last two sizes of the filters */
 {
     add_normal(b, KILN_SHAPE(n[0], n[1], n[1], n[2]));
     add_input(b, draw_normal(b, KILN_SHAPE(n[3], n[3], n[4], n[5]), 0.1, 0));

@@ -1,5 +1,5 @@
-/* draw: the inputs of rows and the values that their parameters start with. Integer hashes, rounded once: peers/draw.py has the same
- * bits. Never timed. */
+/* draw: the inputs of rows and the values that their parameters start with. Integer hashes, rounded once: peers/draw.py has the
+ * same bits. Never timed. */
 #include <stdlib.h>
 
 #include "row.h"

@@ -21,7 +21,10 @@ static void logits(Bench *b, const int64_t *n)
     b->outputs = 2;
 }
 
-static void block(Bench *b, const int64_t *n) { add_normal(b, n[3] ? KILN_SHAPE(n[0], n[1], n[2], n[3]) : KILN_SHAPE(n[0], n[1], n[2])); }
+static void block(Bench *b, const int64_t *n) /* three sizes, or four */
+{
+    add_normal(b, n[3] ? KILN_SHAPE(n[0], n[1], n[2], n[3]) : KILN_SHAPE(n[0], n[1], n[2]));
+}
 
 static void parameters(Bench *b, const int64_t *n)
 {

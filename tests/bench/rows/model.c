@@ -14,6 +14,8 @@ static void mlp(Bench *b, const int64_t *n) /* batch, hidden units */
     add_parameter(b, kiln_dense_bias(b->dense[1]), KILN_SHAPE(10), 0.01);
 }
 
+static void unlabelled(Bench *b) { b->inputs = 1; } /* labels are drawn all the same, as on the other sides */
+static void mlp_alone(Bench *b, const int64_t *n) { mlp(b, n), unlabelled(b); }
 static void mlp_adam(Bench *b, const int64_t *n) { mlp(b, n), use_adam(b); }
 static void mlp_sgd(Bench *b, const int64_t *n) { mlp(b, n), use_sgd(b, SGD_RATE); }
 
@@ -36,9 +38,13 @@ static void convnet(Bench *b, const int64_t *n) /* batch, channels of both convo
     add_parameter(b, kiln_dense_bias(b->dense[1]), KILN_SHAPE(10), 0.01);
 }
 
+static void convnet_alone(Bench *b, const int64_t *n) { convnet(b, n), unlabelled(b); }
 static void convnet_adam(Bench *b, const int64_t *n) { convnet(b, n), use_adam(b); }
 
-static kiln_tensor *apply_mlp(Bench *b, kiln_tensor *x) { return kiln_dense_apply(b->dense[1], kiln_relu(kiln_dense_apply(b->dense[0], x))); }
+static kiln_tensor *apply_mlp(Bench *b, kiln_tensor *x)
+{
+    return kiln_dense_apply(b->dense[1], kiln_relu(kiln_dense_apply(b->dense[0], x)));
+}
 
 static kiln_tensor *apply_convnet(Bench *b, kiln_tensor *x)
 {
@@ -71,11 +77,12 @@ BODY(convnet_train) { train(k, in, out, user, apply_convnet); }
 BODY(pooled_train) { train(k, in, out, user, apply_pooled); }
 
 const Row model_rows[] = {
-    {"mlp_b1", mlp, mlp_infer, {1, 128}, 0},
-    {"mlp_b64", mlp, mlp_infer, {64, 128}, 0},
+    {"mlp_b1", mlp_alone, mlp_infer, {1, 128}, 0},
+    {"mlp_b1_object", mlp_alone, mlp_infer, {1, 128}, OBJECT},
+    {"mlp_b64", mlp_alone, mlp_infer, {64, 128}, 0},
     {"mlp_sgd", mlp_sgd, mlp_train, {64, 128}, 0},
     {"mlp_adam", mlp_adam, mlp_train, {32, 100}, 0},
-    {"conv_b1", convnet, convnet_infer, {1, 16, 16, 16}, 0},
+    {"conv_b1", convnet_alone, convnet_infer, {1, 16, 16, 16}, 0},
     {"conv_adam", convnet_adam, convnet_train, {32, 16, 16, 16}, 0},
     {"keras_conv", convnet_adam, pooled_train, {64, 32, 64, 1600}, 0},
     {"first_mlp", mlp_sgd, mlp_train, {64, 128}, ANSWERED},

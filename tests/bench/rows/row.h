@@ -1,13 +1,14 @@
-/* row: what `make bench-peers` and `make bench-check` measure in Kiln. A row is a line of a table: a name, how its inputs are drawn,
- * the function, sizes. A Bench is one row in an engine of its own, ready to be called, timed and read. The inputs are integer hashes
- * rounded once, so that tests/bench/peers/draw.py draws the same bits. Relies on the public headers and bench.h; knows no rival. */
+/* row: what `make bench-peers` and `make bench-check` measure in Kiln. A row is a line of a table: a name, how its inputs are
+ * drawn, the function, sizes. A Bench is one row in an engine of its own, ready to be called, timed and read. The inputs are
+ * integer hashes rounded once, so that tests/bench/peers/draw.py draws the same bits. Relies on the public headers; knows no
+ * rival. */
 #ifndef KILN_TESTS_BENCH_ROW_H
 #define KILN_TESTS_BENCH_ROW_H
 
 #include <kiln/kiln.h>
 #include <kiln/nn.h>
 
-enum { MOST = 16, MI = 1 << 20 };
+enum { MOST = 16, MI = 1 << 20, OBJECT_RESULTS = 10 };
 /* Rates so small that training stays where it is while it is timed: no denormals arise, and every side does the same work. */
 #define ADAM_RATE 1e-6
 #define ADAM_EPSILON 1e-10
@@ -22,7 +23,8 @@ typedef enum How {
     ANSWERED = 16, /* timed is a new function's first call, interpreted or not, */
     COMPILED = 32, /* which compiles before it runs, */
     KEPT = 64,     /* or finds its code in a folder (cache_dir of kiln_options) */
-    FIRST = ANSWERED | COMPILED | KEPT
+    FIRST = ANSWERED | COMPILED | KEPT,
+    OBJECT = 128   /* the function is an object file, called on one thread; b1 of OBJECT_RESULTS */
 } How;
 
 typedef struct Bench Bench;
@@ -38,9 +40,12 @@ struct Bench {
     const Row *row;
     kiln *k;
     kiln_scope scope; /* of the inputs */
-    char folder[64];  /* of kept code; "" for none */
+    char folder[64];  /* of kept code or an object; "" for none */
     uint32_t drawn;   /* arrays so far: array i, from 1, has seed i */
     kiln_function *f;
+    void *library;                            /* of an object, */
+    int (*object)(const float *x, float *y); /* its call, */
+    float of_object[OBJECT_RESULTS];          /* and that one's result */
     kiln_tensor *in[MOST], *out[MOST];
     kiln_operand operand[MOST];
     int inputs, outputs;
@@ -69,9 +74,14 @@ bool bench_open(Bench *b, const Row *row, int threads); /* false after a message
 double bench_first(Bench *b); /* makes the first call, and those that its results want; seconds of the first, or -1 */
 void bench_call(Bench *b);
 bool bench_measure(Bench *b, double warm, double seconds, Timing *t);
-/* Hands over each result of the calls made so far. After several steps also how far each parameter has moved on average, in rates. */
+/* Hands over each result of the calls made so far; after several steps also how far each parameter has moved on average, in
+ * rates. */
 bool bench_results(Bench *b, void (*see)(void *user, const double *x, int64_t count), void *user);
 bool bench_close(Bench *b);
+
+/* ---- object.c -------------------------------------------------------------------------------------------------- */
+bool object_open(Bench *b); /* after the function was made; false after an error or a message */
+void object_close(Bench *b);
 
 /* ---- draw.c: each draws the next array --------------------------------------------------------------------------- */
 kiln_tensor *draw_normal(Bench *b, kiln_shape s, double scale, double plus); /* f32: a sum of four uniforms, times scale */
@@ -82,7 +92,7 @@ kiln_tensor *draw_stochastic(Bench *b, int64_t n);                           /* 
 void add_input(Bench *b, kiln_tensor *x);                                    /* of F64 rows cast */
 void add_normal(Bench *b, kiln_shape s);                                     /* scale 1 */
 void add_parameter(Bench *b, kiln_variable *v, kiln_shape s, double scale);  /* assigns it normal numbers */
-void use_adam(Bench *b);                                                     /* a row of training: three steps before its results are read */
+void use_adam(Bench *b);                                                     /* three steps before results are read */
 void use_sgd(Bench *b, double rate);
 
 extern const Row small_rows[], memory_rows[], product_rows[], conv_rows[], model_rows[], sequence_rows[]; /* end with a NULL name */

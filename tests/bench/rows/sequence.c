@@ -1,11 +1,11 @@
 /* Rows over sequences: recurrent cells, attention, a layer of BERT. */
 #include "row.h"
 
-/* n: time, batch, inputs, units; gates and first bias follow from the layer's variables, all of which are parameters whose gradients,
- * not steps, are the results. */
+/* n: time, batch, inputs, units, whether with gradients: those of the layer's variables are results then. */
 static void recurrent(Bench *b, const int64_t *n, kiln_recurrent *layer, int64_t gates)
 {
-    const kiln_shape shape[4] = {KILN_SHAPE(n[2], gates * n[3]), KILN_SHAPE(n[3], gates * n[3]), KILN_SHAPE(gates * n[3]), KILN_SHAPE(gates * n[3])};
+    const int64_t wide = gates * n[3];
+    const kiln_shape shape[4] = {KILN_SHAPE(n[2], wide), KILN_SHAPE(n[3], wide), KILN_SHAPE(wide), KILN_SHAPE(wide)};
     const double scale[4] = {0.1, 0.08, 0.05, 0.05};
     kiln_variable *v[4];
     b->recurrent = layer;
