@@ -13,9 +13,10 @@
 #endif
 #include "threads.h"
 
+#include "thread_core.h"
+
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -31,13 +32,10 @@
 #define INSIDE (PARKED - 1)
 
 struct ThreadPool {
-    int count;       /* the caller included */
-    int room;        /* threads asked for */
-    bool spin;       /* whether there is a core for each thread */
-    pid_t maker;     /* the process that has the workers */
-    bool steer;      /* whether it is for the pool to say on which cores workers run */
-    cpu_set_t cores; /* those that the maker had, if known */
-    int avoided;     /* the one of them that workers keep off, -1 before there is one */
+    int count;   /* the caller included */
+    int room;    /* threads asked for */
+    bool spin;   /* whether there is a core for each thread */
+    OffCore off; /* where workers run */
     ParallelFor hook;
     void *hook_user;
     BufferPool *memory;
@@ -145,56 +143,16 @@ static void *work(void *arg)
     }
 }
 
-/* ---- where workers run ----------------------------------------------------------------------- */
-
-static cpu_set_t cores_but(const ThreadPool *p, int core)
-{
-    cpu_set_t set = p->cores;
-    if (core >= 0) CPU_CLR((size_t)core, &set);
-    return set;
-}
-
-static bool all_have(const ThreadPool *p, const cpu_set_t *set)
-{
-    cpu_set_t now;
-    for (int i = 0; i < p->count - 1; i++)
-        if (pthread_getaffinity_np(p->worker[i], sizeof now, &now) != 0 || !CPU_EQUAL(&now, set)) return false;
-    return true;
-}
-
-/* A kernel may wake a worker on its caller's core though others are idle, as those of some virtual machines do to spare a core that
- * has slept for a while; the two then take turns there for tens of milliseconds. So workers lose the caller's core before they are
- * woken, if there is a core for each thread, until they are woken from another one. They need not have it back sooner: the caller
- * has work of its own, and where other programs crowd the cores that are left, the kernel may move the caller. Once anybody else
- * has chosen cores for a worker, other than those that it had, the pool chooses no more. */
-static void keep_off_callers_core(ThreadPool *p)
-{
-    int core = sched_getcpu();
-    if (!p->steer || core == p->avoided || p->maker != getpid()) return;
-    cpu_set_t had = cores_but(p, p->avoided), get = cores_but(p, core);
-    p->steer = all_have(p, &had);
-    for (int i = 0; i < p->count - 1 && p->steer; i++) p->steer = pthread_setaffinity_np(p->worker[i], sizeof get, &get) == 0;
-    p->avoided = core;
-}
-
 static void call_workers(ThreadPool *p, uint64_t useful)
 {
     atomic_fetch_add(&p->epoch, 1);
     uint64_t sleepers = atomic_load(&p->sleepers);
     if (sleepers == 0) return;
-    keep_off_callers_core(p);
+    keep_off_callers_core(&p->off, p->worker, p->count - 1);
     futex_wake(&p->epoch, (int)MIN_OF(sleepers, useful));
 }
 
 /* ---- the pool -------------------------------------------------------------------------------- */
-
-static int usable_cores(cpu_set_t *set)
-{
-    if (sched_getaffinity(0, sizeof *set, set) == 0) return CPU_COUNT(set);
-    CPU_ZERO(set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more cores than a cpu_set_t has bits */
-    return online > 0 ? (int)MIN_OF(online, MOST_THREADS) : 1;
-}
 
 /* Signals belong to the program's own threads. */
 static void start_workers(ThreadPool *p, int threads)
@@ -219,10 +177,7 @@ ThreadPool *threads_new(int threads)
     p->count = 1;
     p->room = threads;
     p->spin = threads <= cores;
-    p->maker = getpid();
-    p->steer = p->spin;
-    p->cores = set;
-    p->avoided = -1;
+    p->off = off_core(p->spin, &set);
     p->memory = pool_new(KEEP_BYTES);
     if (!p->memory) {
         mem_free_aligned(p, pool_bytes(threads), _Alignof(ThreadPool));
@@ -237,7 +192,7 @@ void threads_free(ThreadPool *p)
     if (!p) return;
     atomic_store(&p->stop, true);
     call_workers(p, MOST_THREADS);
-    for (int i = 0; i < p->count - 1 && p->maker == getpid(); i++) pthread_join(p->worker[i], NULL);
+    for (int i = 0; i < p->count - 1 && p->off.maker == getpid(); i++) pthread_join(p->worker[i], NULL);
     pool_free(p->memory);
     mem_free_aligned(p, pool_bytes(p->room), _Alignof(ThreadPool));
 }

@@ -1,13 +1,17 @@
 /* On which cores the workers of a thread pool run: never on that of the caller who wakes them, where there is one for each thread, and
- * where others put them, if they did. */
+ * where others put them, if they did. The thread that compiles keeps off its caller's, too. */
 #define _GNU_SOURCE
+#include <kiln/kiln.h>
+
 #include "runtime/threads.h"
 #include "failing.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -144,12 +148,64 @@ static void cores_that_others_chose_stand(void **state)
     threads_free(p);
 }
 
+static void twice(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_add(in[0], in[0]);
+}
+
+/* The one thread of this process beside this one. */
+static pid_t the_other(void)
+{
+    pid_t found = 0;
+    DIR *d = opendir("/proc/self/task");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        const pid_t tid = (pid_t)atoi(e->d_name);
+        if (tid == 0 || tid == getpid()) continue;
+        assert_int_equal(found, 0);
+        found = tid;
+    }
+    closedir(d);
+    return found;
+}
+
+static void so_does_the_thread_that_compiles(void **state)
+{
+    (void)state;
+    cpu_set_t all, has;
+    size_t core[2];
+    NEED_TWO_CORES(&all, core);
+    kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_BACKGROUND});
+    for (int i = 0; i < 6; i++) {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, twice, NULL, NULL);
+        if (i > 0) stay_on(only(core[i % 2])); /* not before it has its maker's cores */
+        const size_t mine = i > 0 ? core[i % 2] : CPU_SETSIZE;
+        kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(4)));
+        assert_int_equal(sched_getaffinity(the_other(), sizeof has, &has), 0);
+        if (mine < CPU_SETSIZE) {
+            cpu_set_t expected = all;
+            CPU_CLR(mine, &expected);
+            assert_true(CPU_EQUAL(&has, &expected));
+        } else {
+            assert_int_equal(CPU_COUNT(&has), CPU_COUNT(&all) - 1);
+        }
+        kiln_function_wait(f);
+        kiln_function_free(f);
+    }
+    stay_on(all);
+    assert_int_equal(kiln_failed(k), 0);
+    kiln_close(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_woken_worker_keeps_off_the_callers_core),
         TEST(more_threads_than_cores_run_anywhere),
         TEST(cores_that_others_chose_stand),
+        TEST(so_does_the_thread_that_compiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,16 @@
  * The thread starts with the first job. It holds `busy` while it compiles, so that fork() waits for that and the child, which has
  * no such thread, finds every lock free; there the first call that wants code starts another. Closing the engine drops what waits
  * and waits for what is being compiled. */
+#define _GNU_SOURCE
 #include "background.h"
 
+#include "../../runtime/thread_core.h"
+
+#include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct Background {
@@ -17,6 +23,7 @@ struct Background {
     CodeJob *newest;
     CodeJob *now; /* being compiled */
     pthread_t thread;
+    OffCore off; /* where it runs: beside the caller, who interprets meanwhile */
     bool alive, stop;
     kiln *k;
     Background *next; /* of the process */
@@ -102,7 +109,9 @@ static void *run(void *arg)
 static bool awake(Background *b)
 {
     sigset_t every, before;
+    cpu_set_t cores;
     if (b->alive || atomic_load(&ending)) return b->alive;
+    b->off = off_core(usable_cores(&cores) > 1, &cores);
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
     b->alive = pthread_create(&b->thread, NULL, run, b) == 0;
@@ -239,20 +248,24 @@ bool background_ask(kiln *k, CodeJob *job)
     if (ok && (state == JOB_IDLE || state == JOB_WAITS)) {
         if (state == JOB_WAITS) take(b, job);
         put(b, job);
+        keep_off_callers_core(&b->off, &b->thread, 1);
         pthread_cond_signal(&b->wanted);
     }
     pthread_mutex_unlock(&b->lock);
     return ok;
 }
 
-void background_wait(kiln *k, CodeJob *job)
+void background_wait(kiln *k, CodeJob *job, double most)
 {
     Background *b = k->background;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    const double end = (double)until.tv_nsec + 1e9 * MIN_OF(most, 1e6);
+    until.tv_sec += (time_t)(end / 1e9);
+    until.tv_nsec = (long)fmod(end, 1e9);
     pthread_mutex_lock(&b->lock);
-    while (atomic_load(&job->state) == JOB_WAITS || b->now == job) {
-        if (!awake(b)) break;
-        pthread_cond_wait(&b->finished, &b->lock);
-    }
+    while (atomic_load(&job->state) == JOB_WAITS || b->now == job)
+        if (!awake(b) || pthread_cond_clockwait(&b->finished, &b->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT) break;
     pthread_mutex_unlock(&b->lock);
 }
 

@@ -7,7 +7,7 @@
 bool background_open(kiln *k); /* false: no memory */
 /* Compiles it soon, before what waits already; asking again moves it to the front. False: no thread can be started. */
 bool background_ask(kiln *k, CodeJob *job);
-void background_wait(kiln *k, CodeJob *job); /* until it is done, if it was asked for */
+void background_wait(kiln *k, CodeJob *job, double most); /* until it is done, if it was asked for; at most so many seconds */
 /* It is about to go, or its code is made elsewhere: takes it out of the queue, or waits until it is compiled. Whoever asks for it
  * later asks in vain. */
 void background_drop(kiln *k, CodeJob *job);

@@ -2,6 +2,7 @@
  * passes, lowering, backend), and the instance is kept by its signature (cache.c), where later calls find it (call.c). */
 #include "background.h"
 
+#include <math.h>
 #include <stdio.h>
 
 Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key)
@@ -58,7 +59,7 @@ bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 
 const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst)
 {
-    if (!inst->code && inst->job.f && background_ask(t->k, &inst->job)) background_wait(t->k, &inst->job);
+    if (!inst->code && inst->job.f && background_ask(t->k, &inst->job)) background_wait(t->k, &inst->job, INFINITY);
     pthread_mutex_lock(&f->compiling);
     if (!inst->code && inst->job.f) background_drop(t->k, &inst->job); /* or both would make it */
     const Code *code = inst->code ? inst->code : inst->late;

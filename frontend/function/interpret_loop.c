@@ -231,12 +231,26 @@ static bool loop_end(Loop *l, kiln_tensor **out)
 /* ---- going on in compiled code ------------------------------------------------------------------------------------------- */
 #define REST_AFTER 0.001 /* seconds that a loop has run, or a fourth of those that it will, before it asks for code of its own */
 #define REST_TURNS 8     /* that tell how long it will */
+#define REST_WAIT 0.02   /* seconds: a loop that will run longer waits for its code; most of that takes less to compile */
 
-static bool is_long(const Loop *l)
+/* Seconds of the turns to come, as far as those behind tell; 0: they do not. */
+static double ahead(const Loop *l)
 {
-    const double spent = clock_seconds() - l->since;
-    if (spent >= REST_AFTER) return true;
-    return !l->condition && l->done >= REST_TURNS && spent / (double)l->done * (double)l->trip >= 4 * REST_AFTER;
+    if (l->condition || l->done < REST_TURNS) return 0;
+    return (clock_seconds() - l->since) / (double)l->done * (double)(l->trip - l->done);
+}
+
+static bool is_long(const Loop *l) { return clock_seconds() - l->since >= REST_AFTER || ahead(l) >= 4 * REST_AFTER; }
+
+/* Interpreting would only take the memory and perhaps the core of the thread that compiles. It waits no longer than it would have
+ * taken itself. */
+static bool ask_for_rest(Loop *l)
+{
+    kiln *k = l->r->t->k;
+    if (!background_ask(k, &l->rest->job)) return false;
+    const double left = ahead(l);
+    if (left > REST_WAIT) background_wait(k, &l->rest->job, left);
+    return true;
 }
 
 /* Code for the rest of the loop, if there is any by now. */
@@ -246,7 +260,7 @@ static const Code *rest_code(Loop *l)
     const bool swap = r->f->compile == COMPILE_SWAP;
     if (swap ? !swap_draw(r->t->k, 3) : !l->rest && !is_long(l)) return NULL;
     if (!l->rest) {
-        l->may_rest = (l->rest = rest_of(r->f, r->inst, l->g, l->n)) && (swap || background_ask(r->t->k, &l->rest->job));
+        l->may_rest = (l->rest = rest_of(r->f, r->inst, l->g, l->n)) && (swap || ask_for_rest(l));
         if (!l->may_rest) return NULL;
     }
     const Code *code = swap ? rest_now(l->rest) : atomic_load_explicit(&l->rest->code, memory_order_acquire);
