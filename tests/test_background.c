@@ -400,10 +400,11 @@ static void a_bound_holds_there_too(void **state)
 }
 
 /* ---- what cannot be compiled ------------------------------------------------------------------------------------------------ */
-static void far(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+static void far(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *forward)
 {
-    (void)k, (void)user;
-    out[0] = kiln_convolve_transposed(in[0], in[1], &(kiln_convolution){.stride = {5000}}); /* a product for each remainder: too many */
+    (void)k;
+    out[0] = forward ? kiln_convolve(in[0], in[1], &(kiln_convolution){.stride = {5000}})
+                     : kiln_convolve_transposed(in[0], in[1], &(kiln_convolution){.stride = {5000}}); /* a product for each remainder: too many */
 }
 
 typedef struct Lines {
@@ -444,6 +445,21 @@ static void what_cannot_be_compiled_is_interpreted(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+/* The function can be compiled, but not its gradient. */
+static void derived_functions_count(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *f = kiln_function_new(k, far, k, &(kiln_function_options){.name = "strided", .no_blas = true, .inputs_count = 2});
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(1, 15000, 1)), *w = kiln_ones(k, KILN_F32, KILN_SHAPE(5000, 1, 1)), *d[2];
+    kiln_call(f, x, w);
+    assert_true(kiln_function_wait(f));
+    kiln_call_all(kiln_grad(f), KILN_IN(x, w), d, 2);
+    assert_ok(k);
+    assert_false(kiln_function_wait(f));
+    assert_int_equal(stats_of(f).failures, 0);
+}
+
 static void outer_rows(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)user;
@@ -473,7 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BACKGROUND_TEST(code_arrives), BACKGROUND_TEST(functions_say_otherwise), BACKGROUND_TEST(no_trace_waits), BACKGROUND_TEST(gradients_too),
         BACKGROUND_TEST(threads_call_meanwhile), cmocka_unit_test(freed_and_closed), BACKGROUND_TEST(evicted), cmocka_unit_test(forked),
-        cmocka_unit_test(what_cannot_be_compiled_is_interpreted), BACKGROUND_TEST(bounds_that_take_too_much),
+        cmocka_unit_test(what_cannot_be_compiled_is_interpreted), BACKGROUND_TEST(derived_functions_count), BACKGROUND_TEST(bounds_that_take_too_much),
         cmocka_unit_test(loops_go_on), BACKGROUND_TEST(a_first_call_goes_on), BACKGROUND_TEST(a_bound_holds_there_too),
     };
     return cmocka_run_group_tests_name("background", tests, front_needs_llvm, NULL);

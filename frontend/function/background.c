@@ -314,6 +314,15 @@ bool background_compiles(kiln *k, const kiln_function *f)
     return yes;
 }
 
+static bool is_compiled(kiln_function *f)
+{
+    bool yes = f->compile != KILN_NEVER && stats_failures(f) == 0;
+    pthread_mutex_lock(&f->deriving);
+    for (kiln_function *g = f->children; yes && g; g = g->sibling) yes = is_compiled(g);
+    pthread_mutex_unlock(&f->deriving);
+    return yes;
+}
+
 bool kiln_function_wait_at(kiln_site at, kiln_function *f)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
@@ -327,5 +336,5 @@ bool kiln_function_wait_at(kiln_site at, kiln_function *f)
     pthread_mutex_lock(&b->lock);
     while (count(b, f, true) && awake(b)) pthread_cond_wait(&b->finished, &b->lock);
     pthread_mutex_unlock(&b->lock);
-    return f->compile != KILN_NEVER && !stats_failures(f);
+    return is_compiled(f);
 }

@@ -93,8 +93,8 @@ KILN_API kiln_function *kiln_function_new_sized(kiln_site at, kiln *k, kiln_body
  * that its handle may name a new function. */
 KILN_API void kiln_function_free(kiln_function *f);
 /* Waits until the compile thread has nothing left to do for f and the functions derived from it: until code is there for whatever
- * was called with .compile = KILN_BACKGROUND. False if something of f is not compiled (it is not to be, or it could not be), or after
- * an error. */
+ * was called with .compile = KILN_BACKGROUND. False if something of f, a derived function or a loop, is not compiled (it is not to
+ * be, or it could not be), or after an error. */
 KILN_API bool kiln_function_wait_at(kiln_site at, kiln_function *f);
 #define kiln_function_wait(f) kiln_function_wait_at(KILN_HERE, (f))
 /* in lists operands, KILN_IN(x, y); out gets as many tensors as the function has outputs, poisoned after an error. An error in the
