@@ -160,9 +160,35 @@ static bool own_product(Entry *e, const Step *s, const Step *next)
     return joins;
 }
 
-static void set_dims(Entry *e, const Dim *d, uint32_t n, size_t offset)
+/* ---- what the host is asked ------------------------------------------------------------------ */
+
+/* A struct of host.h that the host's routine gets: bytes that are known now, which the code copies as one, and values that it
+ * stores over them. Most is known; code that stores it number by number is most of what there would be to compile of an entry. */
+typedef union Asked {
+    HostContract product;
+    HostConv convolution;
+    HostAttention attention;
+} Asked;
+typedef struct Question {
+    char known[sizeof(Asked)];
+    LLVMValueRef value[sizeof(Asked) / sizeof(int64_t)];
+} Question;
+
+static void tell(Question *q, size_t at, LLVMValueRef v)
 {
-    for (uint32_t i = 0; i < n; i++) set_field(e->g, gen_dim(e->g, d[i]), e->contract, offset + i * sizeof(int64_t), 8);
+    int64_t n;
+    if (LLVMIsNull(v)) return;
+    if (gen_is_int(v, &n))
+        memcpy(q->known + at, &n, sizeof n);
+    else
+        q->value[at / sizeof(int64_t)] = v;
+}
+
+static void tell_word(Question *q, size_t at, int32_t v) { memcpy(q->known + at, &v, sizeof v); }
+
+static void tell_dims(Entry *e, Question *q, const Dim *d, uint32_t n, size_t at)
+{
+    for (uint32_t i = 0; i < n; i++) tell(q, at + i * sizeof(int64_t), gen_dim(e->g, d[i]));
 }
 
 static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
@@ -171,32 +197,40 @@ static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
     return bytes_from(g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
 }
 
-/* What a product or convolution is told. */
-static void open_question(Entry *e)
-{
-    if (!e->contract) e->contract = gen_alloca(e->g, e->g->i8, MAX_OF(sizeof(HostContract), sizeof(HostConv)), 8);
-}
-
 /* The kernel of the next step, if it is one that the host may run on the rows of this one (Step.joins); at: where it is told. */
-static bool set_rows(Entry *e, const Step *next, size_t at)
+static bool tell_rows(Entry *e, Question *q, const Step *next, size_t at)
 {
     Gen *g = e->g;
     const Kernel *k = next && next->kind == STEP_KERNEL && next->joins != 0 ? &entry_program(e)->kernel.at[next->kernel] : NULL;
-    const bool joins = k && !step_stays_direct(g, k);
-    if (joins) set_args(e, next->buf, k->nbuf);
-    set_field(g, LLVMConstNull(g->ptr), e->contract, at + sizeof(HostRows), 8); /* the host's own */
-    set_field(g, joins ? g->kernel_fn[next->kernel] : LLVMConstNull(g->ptr), e->contract, at + offsetof(HostRows, fn), 8);
-    if (!joins) return false;
-    set_field(g, e->args, e->contract, at + offsetof(HostRows, buf), 8);
-    set_field(g, e->dim, e->contract, at + offsetof(HostRows, dim), 8);
-    set_field(g, gen_i64(g, next->joins), e->contract, at + offsetof(HostRows, each), 8);
+    if (!k || step_stays_direct(g, k)) return false;
+    set_args(e, next->buf, k->nbuf);
+    tell(q, at + offsetof(HostRows, fn), g->kernel_fn[next->kernel]);
+    tell(q, at + offsetof(HostRows, buf), e->args);
+    tell(q, at + offsetof(HostRows, dim), e->dim);
+    tell(q, at + offsetof(HostRows, each), gen_i64(g, next->joins));
     return true;
 }
 
-/* Calls the host table's function for it; slot: its byte offset there. */
-static void ask_host(Entry *e, size_t slot)
+/* Pieces of so many bytes are copied without a call. */
+enum { COPY_BYTES = 256 };
+
+/* Calls the host table's function with the question of so many bytes; slot: its byte offset there. */
+static void ask_host(Entry *e, const Question *q, size_t bytes, size_t slot)
 {
     Gen *g = e->g;
+    LLVMValueRef known = LLVMConstStringInContext2(g->ctx, q->known, bytes, true);
+    LLVMValueRef from = LLVMAddGlobal(g->module, LLVMTypeOf(known), "question");
+    LLVMSetInitializer(from, known);
+    LLVMSetGlobalConstant(from, true);
+    LLVMSetLinkage(from, LLVMPrivateLinkage);
+    LLVMSetAlignment(from, 64);
+    if (!e->contract) e->contract = gen_alloca(g, g->i8, sizeof q->known, 8);
+    for (size_t at = 0; at < bytes; at += COPY_BYTES) {
+        LLVMValueRef n = gen_i64(g, (int64_t)at), left = gen_i64(g, (int64_t)MIN_OF(bytes - at, COPY_BYTES));
+        LLVMBuildMemCpy(g->b, bytes_from(g, e->contract, n), 8, bytes_from(g, from, n), 64, left);
+    }
+    for (size_t at = 0; at < bytes; at += sizeof(int64_t))
+        if (q->value[at / sizeof(int64_t)]) set_field(g, q->value[at / sizeof(int64_t)], e->contract, at, 8);
     LLVMValueRef fn = field(g, g->ptr, e->host, slot);
     LLVMValueRef code = LLVMBuildCall2(g->b, e->contract_type, fn, (LLVMValueRef[]){e->host, e->contract}, 2, "");
     step_leave(e, LLVMBuildICmp(g->b, LLVMIntNE, code, LLVMConstNull(g->i32), ""), code);
@@ -205,48 +239,45 @@ static void ask_host(Entry *e, size_t slot)
 /* Whether the next step is done, too. */
 static bool host_product(Entry *e, const Step *s, const Step *next)
 {
-    Gen *g = e->g;
-    DType t = (DType)s->contract.type;
-    uint32_t nbatch = s->contract.nbatch;
-    open_question(e);
-    set_field(g, LLVMConstInt(g->i32, t, false), e->contract, offsetof(HostContract, type), 4);
-    set_field(g, LLVMConstInt(g->i32, nbatch, false), e->contract, offsetof(HostContract, nbatch), 4);
-    set_dims(e, s->contract.batch, nbatch, offsetof(HostContract, batch));
-    set_dims(e, &s->contract.m, 1, offsetof(HostContract, m));
-    set_dims(e, &s->contract.n, 1, offsetof(HostContract, n));
-    set_dims(e, &s->contract.k, 1, offsetof(HostContract, k));
-    set_field(g, operand(e, s->contract.a, s->contract.a_base, t), e->contract, offsetof(HostContract, a), 8);
-    set_field(
-        g, operand(e, s->contract.b, s->contract.b_base, (DType)s->contract.b_type), e->contract, offsetof(HostContract, b), 8);
-    set_field(g, part_address(e, s->contract.c), e->contract, offsetof(HostContract, c), 8);
-    set_dims(e, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
-    set_dims(e, s->contract.a_row.stride, 1, offsetof(HostContract, a_row));
-    set_dims(e, s->contract.a_col.stride, 1, offsetof(HostContract, a_col));
-    set_dims(e, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
-    set_dims(e, s->contract.b_row.stride, 1, offsetof(HostContract, b_row));
-    set_dims(e, s->contract.b_col.stride, 1, offsetof(HostContract, b_col));
-    set_field(g, LLVMConstInt(g->i32, s->contract.b_type, false), e->contract, offsetof(HostContract, b_type), 4);
-    set_field(g, LLVMConstInt(g->i32, s->contract.to, false), e->contract, offsetof(HostContract, to), 4);
-    const bool joined = set_rows(e, next, offsetof(HostContract, rows));
-    ask_host(e, offsetof(KilnHost, contract));
+    const DType t = (DType)s->contract.type;
+    const uint32_t nbatch = s->contract.nbatch;
+    Question q = {0};
+    tell_word(&q, offsetof(HostContract, type), (int32_t)t);
+    tell_word(&q, offsetof(HostContract, nbatch), (int32_t)nbatch);
+    tell_dims(e, &q, s->contract.batch, nbatch, offsetof(HostContract, batch));
+    tell_dims(e, &q, &s->contract.m, 1, offsetof(HostContract, m));
+    tell_dims(e, &q, &s->contract.n, 1, offsetof(HostContract, n));
+    tell_dims(e, &q, &s->contract.k, 1, offsetof(HostContract, k));
+    tell(&q, offsetof(HostContract, a), operand(e, s->contract.a, s->contract.a_base, t));
+    tell(&q, offsetof(HostContract, b), operand(e, s->contract.b, s->contract.b_base, (DType)s->contract.b_type));
+    tell(&q, offsetof(HostContract, c), part_address(e, s->contract.c));
+    tell_dims(e, &q, s->contract.a_batch, nbatch, offsetof(HostContract, a_batch));
+    tell_dims(e, &q, s->contract.a_row.stride, 1, offsetof(HostContract, a_row));
+    tell_dims(e, &q, s->contract.a_col.stride, 1, offsetof(HostContract, a_col));
+    tell_dims(e, &q, s->contract.b_batch, nbatch, offsetof(HostContract, b_batch));
+    tell_dims(e, &q, s->contract.b_row.stride, 1, offsetof(HostContract, b_row));
+    tell_dims(e, &q, s->contract.b_col.stride, 1, offsetof(HostContract, b_col));
+    tell_word(&q, offsetof(HostContract, b_type), s->contract.b_type);
+    tell_word(&q, offsetof(HostContract, to), s->contract.to);
+    const bool joined = tell_rows(e, &q, next, offsetof(HostContract, rows));
+    ask_host(e, &q, sizeof(HostContract), offsetof(KilnHost, contract));
     return joined;
 }
 
 /* Fills the routine's struct from its first field to its last (host.h). Whether the next step is done, too. */
 static bool step_host(Entry *e, const Step *s, const Step *next)
 {
-    Gen *g = e->g;
     const HostRoutine *h = host_routine((Op)s->host.op);
     size_t at = sizeof(int64_t) * (1 + h->dims);
-    open_question(e);
-    set_field(g, LLVMConstInt(g->i32, s->host.type, false), e->contract, 0, 4);
-    set_field(g, LLVMConstInt(g->i32, (unsigned long long)h->which, false), e->contract, sizeof(int32_t), 4);
-    set_dims(e, s->host.dim, h->dims, sizeof(int64_t));
-    for (uint32_t i = 0; i < h->words; i++, at += sizeof(int64_t)) set_field(g, gen_i64(g, s->host.word[i]), e->contract, at, 8);
-    for (uint32_t i = 0; i < h->results + h->operands; i++, at += sizeof(void *))
-        set_field(g, part_address(e, s->buf[i]), e->contract, at, 8);
-    const bool joined = h->joins && set_rows(e, next, at);
-    ask_host(e, h->call);
+    Question q = {0};
+    tell_word(&q, 0, s->host.type);
+    tell_word(&q, sizeof(int32_t), h->which);
+    tell_dims(e, &q, s->host.dim, h->dims, sizeof(int64_t));
+    for (uint32_t i = 0; i < h->words; i++, at += sizeof(int64_t)) tell(&q, at, gen_i64(e->g, s->host.word[i]));
+    for (uint32_t i = 0; i < h->results + h->operands; i++, at += sizeof(void *)) tell(&q, at, part_address(e, s->buf[i]));
+    const bool joined = h->joins && tell_rows(e, &q, next, at);
+    if (h->joins) at += sizeof(HostRows) + sizeof(struct Keep *);
+    ask_host(e, &q, at, h->call);
     return joined;
 }
 
