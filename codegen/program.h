@@ -108,7 +108,7 @@ typedef struct Step {
      * user wrote it, as it is of a CONTRACT. */
     uint32_t id;   /* the number that BUF_SLICE.loop names */
     uint32_t trip; /* buffer (i64[]), or UINT32_MAX: trip_dim */
-    Dim trip_dim;
+    Dim trip_dim;  /* beside a buffer: no more than that, since its stacks have no more slices (DIM_BAD: no bound) */
     uint32_t index, count;
     bool reverse;
     Loc loc;

@@ -12,7 +12,8 @@
  *
  * n is the trip count as a size; a dim made by the loop (dim_made) if nothing tells it before. If it is 0, or the trip count
  * negative, the last carries are the first ones. Whoever makes the node sees to it that the trip count's value is n's; backwards
- * through a bounded loop with a condition it may be less, and slices of results beyond it are zeros. reverse: the index runs from
+ * through a bounded loop with a condition it may be less, and slices of results beyond it are zeros. A loop with stacks of n slices
+ * turns n times where the value is more. reverse: the index runs from
  * the trip count - 1 down to 0, and slices are read and written there.
  *
  * A condition is asked before each step. Such a loop has no stacked inputs and runs forwards. Its trip count is a constant: the

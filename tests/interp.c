@@ -382,6 +382,7 @@ static void run_steps(Interp *in, const Step *step, uint32_t n);
 static void run_loop(Interp *in, const Step *s)
 {
     int64_t n = s->trip == UINT32_MAX ? value_of(in, s->trip_dim) : dtype_load_i64(DT_i64, address(in, s->trip));
+    if (s->trip != UINT32_MAX && s->trip_dim != DIM_BAD) n = MIN_OF(n, value_of(in, s->trip_dim));
     for (int64_t i = 0; i < n; i++) {
         in->loop[s->id] = s->reverse ? n - 1 - i : i;
         if (s->index != UINT32_MAX) dtype_store_i64(DT_i64, address(in, s->index), in->loop[s->id]);

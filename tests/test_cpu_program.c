@@ -58,7 +58,7 @@ static void make_loop(Make *m, bool reverse, Dim trip, int64_t width)
     *twice = make_run(m, add, 2, (uint32_t[]){acc, inner});
     body[0] = make_run(m, k, 3, (uint32_t[]){xi, acc, yi});
     body[1] = (Step){
-        .kind = STEP_LOOP, .id = 8, .trip = index, .index = inner, .selector = UINT32_MAX, .block = block, .nblock = 1};
+        .kind = STEP_LOOP, .id = 8, .trip = index, .trip_dim = DIM_BAD, .index = inner, .selector = UINT32_MAX, .block = block, .nblock = 1};
     make_step(m, (Step){.kind = STEP_COPY, .from = start, .to = acc});
     make_step(m, (Step){.kind = STEP_LOOP,
                      .id = 7,

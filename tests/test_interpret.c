@@ -2,6 +2,7 @@
  * memory are as in compiled code. `make test` runs the tests of the public interface once more with KILN_COMPILE=never beside this. */
 #include "front.h"
 
+#include <kiln/aot.h>
 #include <stdlib.h>
 
 #include "loaded.h"
@@ -158,11 +159,39 @@ static void who_says_it(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+static const char beyond[] = "module {}\n"
+                             "graph @m(%1: i64[], %2: f32[], %3: f32[4]) -> (%4, %5) {\n"
+                             "  %4, %5 = loop(%1, %2, %3) {@b, 1, 1, 1, REVERSE, 4, []} : f32[], f32[4]\n}\n"
+                             "graph @b(%1: i64[], %2: f32[], %3: f32[]) -> (%4, %2) {\n  %4 = add(%2, %3) : f32[]\n}\n";
+
+/* A graph's text may come from anywhere, and its trip count is data. */
+static void loops_turn_no_further_than_their_slices(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        char text[sizeof beyond];
+        kiln *k = kiln_open(&(kiln_options){.compile = how / 2 ? KILN_WAIT : KILN_NEVER});
+        strcpy(text, beyond);
+        memcpy(strstr(text, "REVERSE"), how % 2 ? "1      " : "0      ", 7);
+        for (int64_t trip = 2; how / 2 == 0 || front_has_llvm(); trip = trip == 2 ? 4 : trip * 1000) {
+            KILN_SCOPE(k);
+            kiln_tensor *out[2], *x = kiln_f32(k, KILN_SHAPE(4), 1, 2, 3, 4);
+            if (trip > 1000000000) break;
+            assert_int_equal(kiln_run_text(k, text, strlen(text), KILN_IN(kiln_scalar(k, KILN_I64, trip), kiln_scalar(k, KILN_F32, 0), x), out, 2), 2);
+            assert_ok(k);
+            assert_float_equal(kiln_item(out[0]), trip == 2 ? 3 : 10, 0);
+            const float *y = kiln_data(out[1]);
+            assert_float_equal(y[3], trip == 2 ? 0 : how % 2 ? 0 : 6, 0);
+        }
+        assert_int_equal(kiln_close(k), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         NEVER_TEST(no_llvm_is_loaded), NEVER_TEST(results_are_memory_of_their_own), NEVER_TEST(memory_stays_flat), NEVER_TEST(a_bound_is_kept),
-        cmocka_unit_test(who_says_it),
+        cmocka_unit_test(who_says_it), cmocka_unit_test(loops_turn_no_further_than_their_slices),
     };
     return cmocka_run_group_tests_name("interpret", tests, NULL, NULL);
 }

@@ -325,10 +325,20 @@ static void open_slices(Entry *e, uint32_t loop, LLVMValueRef index)
     }
 }
 
+/* How often a loop without a condition turns. */
+static LLVMValueRef turns_of(Entry *e, const Step *s)
+{
+    Gen *g = e->g;
+    LLVMValueRef most = s->trip_dim == DIM_BAD ? NULL : gen_dim(g, s->trip_dim);
+    if (s->trip == UINT32_MAX) return most;
+    LLVMValueRef trip = gen_load(g, g->i64, part_address(e, s->trip), 8);
+    return most ? gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, trip, most, ""), trip, most) : trip;
+}
+
 static void step_scan(Entry *e, const Step *s)
 {
     Gen *g = e->g;
-    LLVMValueRef trip = s->trip == UINT32_MAX ? gen_dim(g, s->trip_dim) : gen_load(g, g->i64, part_address(e, s->trip), 8);
+    LLVMValueRef trip = turns_of(e, s);
     if (loop_turns(gen_i64(g, 0), trip, 1) == 0) return;
     Loop l;
     loop_begin(g, &l, gen_i64(g, 0), trip, 1, NULL, 0);

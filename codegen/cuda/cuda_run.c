@@ -218,6 +218,7 @@ static bool run_loop(Run *r, const Step *s)
     if (s->trip != UINT32_MAX &&
         !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st, "reading how often a loop turns"))
         return false;
+    if (s->trip != UINT32_MAX && s->trip_dim != DIM_BAD) trip = MIN_OF(trip, size_of(r, s->trip_dim));
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
         if (!open_slices(r, s->id, index) || !write_count(r, s->index, index)) return false;

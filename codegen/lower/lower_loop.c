@@ -156,7 +156,10 @@ bool lower_loop(Scope *s, const Node *n)
     loop->nblock = l.condition ? 2 : 1;
     Block *block = loop->block = ARENA_ARRAY(lw->arena, Block, 2);
     if (loop_reads_trip(s, n)) {
+        const bool stacks = l.is->xs + l.is->ys > 0 && !dim_is_made(lw->dims, l.is->steps);
         loop->trip = s->buf[scope_root(s->g, n->in[0])];
+        loop->trip_dim = stacks ? l.is->steps : DIM_BAD;
+        if (stacks) lower_dim(lw, loop->trip_dim);
         lower_read(lw, loop->trip);
     } else if (!l.condition) {
         loop->trip_dim = loop_trip(s->g, scope_root(s->g, n->in[0]));

@@ -193,6 +193,14 @@ static bool loop_room(Loop *l)
     return l->value && l->carry && l->next && l->slice && l->stack;
 }
 
+/* How often it may turn: there are no more slices, whatever the trip count says. room: of its stacked results. */
+static int64_t slices(const Loop *l, int64_t room)
+{
+    int64_t most = l->ys && !l->grows ? room : INT64_MAX;
+    for (uint32_t i = 0; i < l->xs; i++) most = MIN_OF(most, l->in[1 + l->carries + i]->type.dim[0]);
+    return most;
+}
+
 static bool loop_begin(Loop *l)
 {
     Interpreter *r = l->r;
@@ -204,6 +212,7 @@ static bool loop_begin(Loop *l)
         l->trip = MAX_OF(l->trip, 0);
     }
     const int64_t room = !l->grows ? dim_eval(dims, a->steps, r->symbol) : l->condition ? 64 : l->trip;
+    if (!l->condition) l->trip = MIN_OF(l->trip, slices(l, room));
     for (uint32_t i = 0; i < l->carries; i++)
         if (!(l->carry[i] = interpret_alias(r, l->in[1 + i]))) return false;
     for (uint32_t i = 0; i < l->ys; i++) {
