@@ -1,5 +1,5 @@
-/* math_c: math.def as C: static inline float math_exp(float x) and its kin, straight-line code
- * that compilers turn into vector loops. MATH_NAME(fn) renames them, so that a test may expand the
+/* math_c: math.def and math64.def as C: static inline float math_exp(float x), double math_exp64(double x) and their kin,
+ * straight-line code that compilers turn into vector loops. MATH_NAME(fn) renames them, so that a test may expand the
  * table twice. Relies on scalar_c.h. Bits depend on -ffp-contract=off and on whether the
  * translation unit is compiled for FMA; never include it under fast-math. */
 #include "scalar_c.h"
@@ -19,6 +19,11 @@
     return expr;           \
     }
 #include "math.def"
+#undef MATH_BEGIN
+#define MATH_BEGIN(fn, args)                     \
+    static inline double MATH_NAME(fn)(double x) \
+    {
+#include "math64.def"
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END

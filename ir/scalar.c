@@ -23,6 +23,7 @@ enum { SLOTS_MAX = 64 };
 #define NARROW_BEGIN(fn, from, to) MATH_BEGIN(fn, 1)
 #define NARROW_END(fn, ...) MATH_END(fn, __VA_ARGS__)
 #include "math.def"
+#include "math64.def"
 #include "narrow.def"
 #undef MATH_BEGIN
 #undef LET
@@ -34,6 +35,7 @@ enum { SLOTS_MAX = 64 };
     }                                                             \
     ;
 #include "math.def"
+#include "math64.def"
 #include "narrow.def"
 #undef MATH_BEGIN
 #undef LET
@@ -42,6 +44,13 @@ enum { SLOTS_MAX = 64 };
 #undef NARROW_END
 #include "scalar_undef.h"
 
+const ScalarTok *const math_f64_rows[FN_COUNT] = {
+#define MATH_F64(fn) [FN_##fn] = tok_##fn##64,
+#define MATH_LIBM(fn, args)
+#include "math64.def"
+#undef MATH_F64
+#undef MATH_LIBM
+};
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
@@ -218,8 +227,10 @@ static Term expand(Walk *w)
     bool fn = tok->prim == P_FN;
     Term in[3] = {0};
     for (int i = 0; i < arity(tok); i++) in[i] = expand(w);
-    if (fn && in[0].type != DT_f32) return w->sink->call(w->sink->to, (MathFn)tok->ref, in);
-    if (fn) return scalar_expand(w->sink, math_info[tok->ref].tok, DT_f32, DT_f32, in);
+    if (fn) {
+        const ScalarTok *rows = in[0].type == DT_f32 ? math_info[tok->ref].tok : math_f64_rows[tok->ref];
+        return rows ? scalar_expand(w->sink, rows, in[0].type, in[0].type, in) : w->sink->call(w->sink->to, (MathFn)tok->ref, in);
+    }
     char result = prim_info[tok->prim].result;
     DType to = result == 'B' ? DT_bool : result == 'O' ? (tok->type ? (DType)tok->type : w->to) : in[tok->prim == P_select].type;
     return w->sink->prim(w->sink->to, (Prim)tok->prim, to, in);

@@ -37,7 +37,8 @@ typedef struct PrimInfo {
 } PrimInfo;
 extern const PrimInfo prim_info[P_COUNT];
 
-/* Elementary functions of math.def. In f32 (and 16-bit floats, through f32) they are their let-rows; in f64 the C library's. */
+/* Elementary functions of math.def. In f32 (and 16-bit floats, through f32) they are their let-rows; in f64 those of math64.def, or
+ * the C library's. */
 typedef enum MathFn {
 #define MATH_BEGIN(fn, args) FN_##fn,
 #define LET(fn, name, type, expr)
@@ -57,6 +58,7 @@ typedef struct MathInfo {
     double (*f64_2)(double, double);
 } MathInfo;
 extern const MathInfo math_info[FN_COUNT];
+extern const ScalarTok *const math_f64_rows[FN_COUNT]; /* NULL: the C library's, MathInfo.f64 or f64_2 */
 
 /* The functions of narrow.def; NULL of types that are no narrow floats. */
 typedef struct NarrowFns {
@@ -94,7 +96,7 @@ typedef struct ScalarSink {
     void *to;
     Term (*constant)(void *to, DType t, Scalar v);
     Term (*prim)(void *to, Prim p, DType result, const Term *in);
-    Term (*call)(void *to, MathFn fn, const Term *in); /* of f64; those of f32 are expanded. NULL: there are none */
+    Term (*call)(void *to, MathFn fn, const Term *in); /* of f64, without rows. NULL: there are none */
 } ScalarSink;
 /* An expression, or a function with its lets, on arguments of compute type t; `to` as in scalar_eval. */
 Term scalar_expand(const ScalarSink *sink, const ScalarTok *tok, DType t, DType to, const Term *args);

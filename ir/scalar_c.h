@@ -55,12 +55,17 @@ static inline double floatbits_f64(uint64_t u)
     memcpy(&x, &u, 8);
     return x;
 }
-/* Beyond one float's exponent a power of two is two factors 2^(n>>1) 2^(n-(n>>1)): only the last product rounds. 127 biases each.
- */
+/* Beyond one float's exponent a power of two is two factors 2^(n>>1) 2^(n-(n>>1)): only the last product rounds. Half of what t
+ * holds beside n biases each. */
 static inline float scale_f32(float x, float t)
 {
     const uint32_t n = bits_f32(t), half = n >> 1;
     return x * floatbits_f32(half << 23) * floatbits_f32((n - half) << 23);
+}
+static inline double scale_f64(double x, double t)
+{
+    const uint64_t n = bits_f64(t), half = n >> 1;
+    return x * floatbits_f64(half << 52) * floatbits_f64((n - half) << 52);
 }
 static inline uint32_t mulhi_u32(uint32_t x, uint32_t y) { return (uint32_t)(((uint64_t)x * y) >> 32); }
 
@@ -137,7 +142,7 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 #define C_fmod(a, b) OF_FLOAT_(fmod, b)(a, b)
 #define C_mulhi(a, b) mulhi_u32((uint32_t)(a), (uint32_t)(b))
 #define C_mad(a, b, c) OF_FLOAT_(SCALAR_MAD, c)(a, b, c)
-#define C_scale(a, b) scale_f32((float)(a), (float)(b))
+#define C_scale(a, b) OF_FLOAT_(scale, a)(a, b)
 #define C_neg(a) WRAP_(-(a))
 #define C_abs(a) OF_NUMBER_(abs, a)(a)
 #define C_sqrt(a) OF_FLOAT_(sqrt, a)(a)

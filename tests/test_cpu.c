@@ -144,26 +144,37 @@ static void primitives_match_prim_eval(void **state)
 }
 
 /* x times every power of two that scale takes, in vectors of any length and alone; ldexp rounds once, too. */
-static void scale_rounds_once(void **state)
+static void scale_of(DType t, int least, int most, double bias)
 {
-    static const float factor[] = {1, 0.5f, 0x1.fffffep-1f, 0x1.000002p0f, 1.7f, -1.3f, 2, 0.0f, -0.0f, INFINITY, NAN};
-    enum { POWERS = 507, N = POWERS * (int)COUNT_OF(factor) };
-    NEED_LLVM();
-    static float x[N], t[N], out[N];
-    for (int i = 0; i < N; i++) x[i] = factor[i / POWERS], t[i] = (float)(i % POWERS - 252) + 0x1.8001fcp+23f;
+    static const double factor[] = {1, 0.5, 0x1.fffffep-1, 0x1.000002p0, 1.7, -1.3, 2, 0.0, -0.0, INFINITY, NAN};
+    const uint32_t powers = (uint32_t)(most - least + 1), n = powers * COUNT_OF(factor);
     for (int vector = 0; vector < 2; vector++) {
         Make *m = make_new();
-        Case c = {.p = P_scale, .t = DT_f32, .to = DT_f32, .n = N, .in = {x, t}, .out = out};
+        Case c = {.p = P_scale, .t = t, .to = t, .n = n, .in = {calloc(n, 8), calloc(n, 8)}, .out = calloc(n, 8)};
+        for (uint32_t i = 0; i < n; i++) {
+            store(t, c.in[0], i, (Scalar){.f = t == DT_f64 ? factor[i / powers] : (double)(float)factor[i / powers]});
+            store(t, c.in[1], i, (Scalar){.f = (int)(i % powers) + least + bias});
+        }
         emit(m, &c, vector);
-        make_output(m, DT_f32);
+        make_output(m, t);
         make_step(m, make_run(m, 0, 3, (uint32_t[]){0, 1, 2}));
-        run_program(make_program(m), (void *[]){x, t, out}, NULL, NULL);
+        run_program(make_program(m), (void *[]){c.in[0], c.in[1], c.out}, NULL, NULL);
         check(&c, vector);
-        for (int i = 0; i < N; i++)
-            if (!isnan(x[i]) && bits_f32(out[i]) != bits_f32((float)ldexp((double)x[i], i % POWERS - 252)))
-                fail_msg("%a times 2^%d is %a", (double)x[i], i % POWERS - 252, (double)out[i]);
+        for (uint32_t i = 0; i < n; i++) {
+            const double x = load(t, c.in[0], i).f, exact = ldexp(x, (int)(i % powers) + least);
+            const double got = load(t, c.out, i).f, want = t == DT_f64 ? exact : (double)(float)exact;
+            if (!isnan(x) && bits_f64(got) != bits_f64(want)) fail_msg("%a times 2^%d is %a", x, (int)(i % powers) + least, got);
+        }
+        free(c.in[0]), free(c.in[1]), free(c.out);
         make_free(m);
     }
+}
+
+static void scale_rounds_once(void **state)
+{
+    NEED_LLVM();
+    scale_of(DT_f32, -252, 254, 0x1.8001fcp+23);
+    scale_of(DT_f64, -2044, 2046, 0x1.80000000007fep+52);
 }
 
 /* ---- 16-bit floats in memory ----------------------------------------------------------------- */

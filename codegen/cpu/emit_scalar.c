@@ -63,37 +63,37 @@ static LLVMValueRef mad(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 }
 
 /* As scalar_c.h has it. */
-static LLVMValueRef scale_in_two(Gen *g, LLVMValueRef x, LLVMValueRef t)
+static LLVMValueRef scale_in_two(Gen *g, DType t, LLVMValueRef x, LLVMValueRef sum)
 {
-    LLVMTypeRef type = LLVMTypeOf(x), bits = like(x, g->i32);
-    LLVMValueRef n = LLVMBuildBitCast(g->b, t, bits, ""), by = int_like(g, n, 23),
-                 half = LLVMBuildLShr(g->b, n, int_like(g, n, 1), "");
-    LLVMValueRef low = LLVMBuildShl(g->b, half, by, ""), high = LLVMBuildShl(g->b, LLVMBuildSub(g->b, n, half, ""), by, "");
+    LLVMTypeRef type = LLVMTypeOf(x), bits = like(x, t == DT_f64 ? g->i64 : g->i32);
+    LLVMValueRef n = LLVMBuildBitCast(g->b, sum, bits, ""), by = int_like(g, n, t == DT_f64 ? 52 : 23);
+    LLVMValueRef half = LLVMBuildLShr(g->b, n, int_like(g, n, 1), ""), low = LLVMBuildShl(g->b, half, by, "");
+    LLVMValueRef high = LLVMBuildShl(g->b, LLVMBuildSub(g->b, n, half, ""), by, "");
     x = LLVMBuildFMul(g->b, x, LLVMBuildBitCast(g->b, low, type, ""), "");
     return LLVMBuildFMul(g->b, x, LLVMBuildBitCast(g->b, high, type, ""), "");
 }
 
-/* One vector of the machine, of 4, 8 or 16 lanes. */
-static LLVMValueRef scale_vector(Gen *g, LLVMValueRef x, LLVMValueRef n)
+/* AVX-512's instruction for one of its vectors, of 16, 32 or 64 bytes. */
+static LLVMValueRef scale_vector(Gen *g, DType t, LLVMValueRef x, LLVMValueRef n)
 {
-    const uint32_t lanes = gen_lanes_of(x), bits = 32 * lanes;
+    const uint32_t lanes = gen_lanes_of(x), bits = 8 * lanes * (uint32_t)dtype_bytes(t), nargs = bits == 512 ? 5 : 4;
     LLVMTypeRef v = LLVMTypeOf(x), mask = lanes > 8 ? g->i16 : g->i8, params[5] = {v, v, v, mask, g->i32};
     char name[40];
-    snprintf(name, sizeof name, "llvm.x86.avx512.mask.scalef.ps.%u", bits);
-    LLVMTypeRef type = LLVMFunctionType(v, params, bits == 512 ? 5 : 4, false);
+    snprintf(name, sizeof name, "llvm.x86.avx512.mask.scalef.p%c.%u", t == DT_f64 ? 'd' : 's', bits);
+    LLVMTypeRef type = LLVMFunctionType(v, params, nargs, false);
     LLVMValueRef fn = LLVMGetNamedFunction(g->module, name);
     if (!fn) fn = LLVMAddFunction(g->module, name, type);
     const unsigned as_set = 4; /* rounding as the thread's control register says */
     LLVMValueRef args[5] = {x, n, x, LLVMConstAllOnes(mask), LLVMConstInt(g->i32, as_set, false)};
-    return LLVMBuildCall2(g->b, type, fn, args, bits == 512 ? 5 : 4, "");
+    return LLVMBuildCall2(g->b, type, fn, args, nargs, "");
 }
 
-static LLVMValueRef scale(Gen *g, LLVMValueRef x, LLVMValueRef t)
+static LLVMValueRef scale(Gen *g, DType t, LLVMValueRef x, LLVMValueRef sum)
 {
-    const uint32_t lanes = gen_lanes_of(x);
-    if (!g->machine->scale || (lanes != 4 && lanes != 8 && lanes != 16)) return scale_in_two(g, x, t);
-    Scalar bias = {.f = 0x1.8001fcp+23};
-    return scale_vector(g, x, LLVMBuildFSub(g->b, t, gen_splat(g, gen_const(g, DT_f32, bias), lanes), ""));
+    const uint32_t lanes = gen_lanes_of(x), bytes = lanes * (uint32_t)dtype_bytes(t);
+    if (!g->machine->scale || lanes == 1 || (bytes != 16 && bytes != 32 && bytes != 64)) return scale_in_two(g, t, x, sum);
+    const Scalar bias = {.f = t == DT_f64 ? 0x1.80000000007fep+52 : 0x1.8001fcp+23};
+    return scale_vector(g, t, x, LLVMBuildFSub(g->b, sum, gen_splat(g, gen_const(g, t, bias), lanes), ""));
 }
 
 static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
@@ -106,7 +106,7 @@ static LLVMValueRef float_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValu
     case P_div: return LLVMBuildFDiv(g->b, a, b, "");
     case P_fmod: return call_lanes(g, t == DT_f64 ? "fmod" : "fmodf", gen_type(g, t), a, b);
     case P_mad: return mad(g, a, b, c);
-    case P_scale: return scale(g, a, b);
+    case P_scale: return scale(g, t, a, b);
     case P_neg: return LLVMBuildFNeg(g->b, a, "");
     case P_abs: return unary(g, "llvm.fabs", a);
     case P_sqrt: return unary(g, "llvm.sqrt", a);

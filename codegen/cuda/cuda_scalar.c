@@ -84,7 +84,7 @@ static const char *float_prim(Arena *a, Prim p, DType t, const char *x, const ch
     case P_div: return arena_printf(a, "%s / %s", x, y);
     case P_fmod: return arena_printf(a, "fmod%s(%s, %s)", f, x, y);
     case P_mad: return arena_printf(a, "%s(%s, %s, %s)", d ? "__fma_rn" : "__fmaf_rn", x, y, z);
-    case P_scale: return d ? NULL : arena_printf(a, "scale(%s, %s)", x, y);
+    case P_scale: return arena_printf(a, "scale(%s, %s)", x, y);
     case P_neg: return arena_printf(a, "-%s", x);
     case P_abs: return arena_printf(a, "fabs%s(%s)", f, x);
     case P_sqrt: return arena_printf(a, "%s(%s)", d ? "__dsqrt_rn" : "__fsqrt_rn", x);

@@ -1,5 +1,5 @@
 /* kernels_scalars: functions named after types, for kernels_type.h, beside the primitives of ir/scalar_c.h: conversions rounded to
- * odd, and elementary functions (those of ir/math_c.h in f32, the C library's in f64). */
+ * odd, and elementary functions (those of ir/math_c.h, and in f64 for the rest the C library's). */
 #ifndef KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 #define KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 
@@ -20,15 +20,21 @@ static inline float odd_bool(uint8_t x) { return (float)x; }
 #define ARGS_2(c) (c x, c y)
 #define CALL_1 (x)
 #define CALL_2 (x, y)
-#define MATH_BEGIN(fn, args)                                                                 \
-    static inline float math_##fn##_f32 ARGS_##args(float) { return math_##fn CALL_##args; } \
-    static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
+#define MATH_BEGIN(fn, args) \
+    static inline float math_##fn##_f32 ARGS_##args(float) { return math_##fn CALL_##args; }
 #define LET(fn, name, type, expr)
 #define MATH_END(fn, expr)
 #include "../../ir/math.def"
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END
+#define MATH_F64(fn) \
+    static inline double math_##fn##_f64 ARGS_1(double) { return math_##fn##64(x); }
+#define MATH_LIBM(fn, args) \
+    static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
+#include "../../ir/math64.def"
+#undef MATH_F64
+#undef MATH_LIBM
 #undef ARGS_1
 #undef ARGS_2
 #undef CALL_1
