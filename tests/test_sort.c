@@ -152,6 +152,48 @@ static void values_and_gradients(void **state)
     }
 }
 
+KILN_FUNCTION(largest_few, e, x, count)
+{
+    kiln_tensor *i, *v = kiln_top_k(x, kiln_static_i64(count), 0, &i);
+    return kiln_concat(((kiln_tensor *[]){kiln_cast(v, KILN_F64), kiln_cast(i, KILN_F64)}), 2, 0);
+}
+
+/* x [n, rows]: the elements that a sort of all would put first, however the line is cut into blocks. */
+static void check_few(kiln_tensor *x, int64_t count)
+{
+    KILN_SCOPE(k);
+    kiln_tensor *i = kiln_slice(kiln_argsort(x, 0, KILN_DESCENDING), 0, 0, count, 1), *v = kiln_take_along(x, i, 0), *have = kiln_call(KILN_FN(k, largest_few), x, KILN_STATIC(count));
+    kiln_tensor *want = kiln_concat(((kiln_tensor *[]){kiln_cast(v, KILN_F64), kiln_cast(i, KILN_F64)}), 2, 0);
+    kiln_tensor *same = kiln_or(kiln_eq(have, want), kiln_and(kiln_isnan(have), kiln_isnan(want)));
+    if (!kiln_item_i64(kiln_all(same, KILN_ALL))) {
+        kiln_print(stderr, have), kiln_print(stderr, want);
+        fail_msg("the largest %d of %d", (int)count, (int)kiln_dim(x, 0));
+    }
+}
+
+static void largest_few_of_many(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {130, 257, 1000, 4096, 4100}, counts[] = {1, 2, 7, 40};
+    for (int d = KILN_BOOL; d < KILN_F8_E5M2 + 1; d++)
+        for (int s = 0; s < 5; s++) {
+            KILN_SCOPE(k);
+            const bool real = d == KILN_F32 || d == KILN_F64 || d == KILN_F16 || d == KILN_BF16 || d == KILN_F8_E4M3 || d == KILN_F8_E5M2;
+            kiln_tensor *x = kiln_transpose(drawn((kiln_dtype)d, 3, sizes[s], 7 + (uint32_t)d), KILN_ALL);
+            kiln_eager(k, d != KILN_F32 && d != KILN_I8);
+            for (int c = 0; c < 4; c++) check_few(x, counts[c]);
+            if (!real) continue;
+            /* hardly anything but NaN and the least there is, in any order of blocks */
+            kiln_tensor *place = kiln_cumsum(kiln_full(k, KILN_I32, KILN_SHAPE(sizes[s], 3), 1), 0, 0);
+            kiln_tensor *least = kiln_full(k, (kiln_dtype)d, KILN_SHAPE(1), d == KILN_F8_E4M3 ? -448 : -INFINITY), *nan = kiln_full(k, (kiln_dtype)d, KILN_SHAPE(1), NAN);
+            check_few(kiln_where(kiln_gt(place, sizes[s] - 9), x, nan), 7);
+            check_few(kiln_where(kiln_gt(place, sizes[s] / 2), least, nan), 7);
+            check_few(kiln_where(kiln_eq(kiln_mod(place, 97), 0), least, nan), 7);
+            check_few(kiln_where(kiln_gt(place, 3), nan, x), 7);
+        }
+    kiln_eager(k, false);
+}
+
 static void lengths_share_code(void **state)
 {
     (void)state;
@@ -181,6 +223,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(long_lines), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(long_lines), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(largest_few_of_many), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

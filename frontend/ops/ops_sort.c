@@ -2,6 +2,8 @@
  * Relies on ops.h. */
 #include "ops.h"
 
+#include <math.h>
+
 /* NULL: recorded, or poison. */
 static kiln_tensor *sortable(kiln_site at, const char *name, kiln_operand o, int *axis, Thread **t)
 {
@@ -36,6 +38,84 @@ kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand o, int axis, int how)
     return composite_end(t, &s, tensor_ok(i) ? take_along(t, at, x, i, axis) : i);
 }
 
+/* ---- the largest few ----------------------------------------------------------------------------- */
+
+/* A line in blocks: the largest `count` elements lie in the `count` blocks with the largest maxima, or behind the last whole block.
+ * For if one lay in another block, each of those would have an element that goes before it. */
+typedef struct Blocks {
+    int axis;
+    int64_t size, count, blocks; /* of the line, of what is wanted, and of whole blocks */
+    int64_t block;               /* elements of a block; 0: sorting the line is less work */
+} Blocks;
+
+static Blocks blocks_of(const kiln_tensor *x, int axis, int64_t count)
+{
+    Blocks b = {.axis = axis, .size = x->type.dim[axis], .count = count};
+    if (!dim_is_const(b.size) || count == 0 || x->type.dtype == DT_bool || x->type.rank == MAX_RANK) return b;
+    int64_t block = 8;
+    while (block < 1024 && block * block < b.size / count) block *= 2; /* so that maxima and candidates are about as many */
+    b.blocks = b.size / block;
+    if (b.blocks >= count && 2 * (b.blocks + (count + 1) * block) < b.size) b.block = block;
+    return b;
+}
+
+/* x [.., size, ..] as [.., blocks, block, ..], without what lies behind the last whole block. */
+static kiln_tensor *in_blocks(Thread *t, kiln_site at, const Blocks *b, kiln_tensor *x)
+{
+    Dim dim[MAX_RANK];
+    const int rank = x->type.rank, after = b->axis + 1;
+    x = slice_axis(t, at, x, b->axis, 0, b->blocks * b->block);
+    memcpy(dim, x->type.dim, (size_t)after * sizeof *dim);
+    memcpy(dim + after + 1, x->type.dim + after, (size_t)(rank - after) * sizeof *dim);
+    dim[b->axis] = b->blocks, dim[after] = b->block;
+    return tensor_ok(x) ? reshape_to(t, at, x, dim, rank + 1) : x;
+}
+
+/* The largest of each block, NaN where it has nothing else: NaN goes last. */
+static kiln_tensor *largest_of_blocks(Thread *t, kiln_site at, const Blocks *b, kiln_tensor *x)
+{
+    const kiln_axes within = {0, 1, {0, b->axis + 1}};
+    const DType d = (DType)x->type.dtype;
+    x = in_blocks(t, at, b, x);
+    if (!tensor_ok(x) || !dtype_is_float(d)) return tensor_ok(x) ? kiln_reduce_max_at(at, of(x), within) : x;
+    const double least = dtype_info[d].infinite ? -INFINITY : -dtype_info[d].largest;
+    kiln_tensor *nan = kiln_isnan_at(at, of(x));
+    kiln_tensor *most = kiln_reduce_max_at(at, of(kiln_where_at(at, of(nan), KILN_OPERAND(least), of(x))), within);
+    return kiln_where_at(at, of(kiln_all_at(at, of(nan), within)), KILN_OPERAND(NAN), of(most));
+}
+
+/* The places of the elements among which the wanted ones are, ascending: [.., candidates, ..]. */
+static kiln_tensor *candidates(Thread *t, kiln_site at, const Blocks *b, kiln_tensor *x)
+{
+    const int64_t rest = b->size - b->blocks * b->block;
+    Type type = x->type, one = {.dtype = DT_i64, .rank = (uint8_t)(x->type.rank + 1)};
+    kiln_tensor *largest = largest_of_blocks(t, at, b, x);
+    if (!tensor_ok(largest)) return largest;
+    kiln_tensor *block = places(t, at, "top_k", largest, b->axis, KILN_DESCENDING);
+    if (!tensor_ok(block)) return block;
+    block = slice_axis(t, at, block, b->axis, 0, b->count);
+    block = kiln_sort_at(at, of(cast_to(t, at, block, DT_i32)), b->axis, 0);
+    block = kiln_mul_at(at, of(kiln_expand_at(at, of(cast_to(t, at, block, DT_i64)), b->axis + 1)), KILN_OPERAND(b->block));
+    for (int i = 0; i < one.rank; i++) one.dim[i] = i == b->axis + 1 ? b->block : 1;
+    block = kiln_add_at(at, of(block), of(iota_of(t, at, &one, b->axis + 1)));
+    type.dtype = DT_i64, type.dim[b->axis] = b->count * b->block;
+    if (tensor_ok(block)) block = reshape_to(t, at, block, type.dim, type.rank);
+    if (rest == 0 || !tensor_ok(block)) return block;
+    type.dim[b->axis] = rest;
+    kiln_tensor *behind = kiln_add_at(at, of(iota_of(t, at, &type, b->axis)), KILN_OPERAND(b->blocks * b->block));
+    return kiln_concat_at(at, (kiln_tensor *[]){block, behind}, 2, b->axis);
+}
+
+static kiln_tensor *largest_places(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t count)
+{
+    const Blocks b = blocks_of(x, axis, count);
+    kiln_tensor *from = b.block != 0 ? candidates(t, at, &b, x) : NULL;
+    if (from && !tensor_ok(from)) return from;
+    kiln_tensor *i = places(t, at, "top_k", from ? take_along(t, at, x, from, axis) : x, axis, KILN_DESCENDING);
+    if (tensor_ok(i)) i = slice_axis(t, at, i, axis, 0, count);
+    return from && tensor_ok(i) ? take_along(t, at, from, i, axis) : i;
+}
+
 kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand o, int64_t count, int axis, kiln_tensor **indices)
 {
     Thread *t;
@@ -47,8 +127,7 @@ kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand o, int64_t count, int axis
         return fail(t, at, KILN_EVALUE, "top_k: count is %lld; it must be 0 or more, and at most the size of axis %d: %s",
             (long long)count, axis, tensor_text(x, text, sizeof text));
     Composite s = composite_begin(t, "top_k");
-    kiln_tensor *i = places(t, at, "top_k", x, axis, KILN_DESCENDING);
-    if (tensor_ok(i)) i = slice_axis(t, at, i, axis, 0, count);
+    kiln_tensor *i = largest_places(t, at, x, axis, count);
     if (tensor_ok(i)) x = take_along(t, at, x, i, axis);
     if (indices) composite_keep(t, *indices = i);
     return composite_end(t, &s, tensor_ok(i) ? x : i);
