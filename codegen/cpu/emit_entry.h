@@ -27,6 +27,7 @@ typedef struct Entry {
     Gen *g;
     Parts parts;
     uint32_t part;                                     /* the one being emitted; the entry is 0 */
+    bool hosted;                                       /* there is a host table: the entry has looked */
     uint32_t most;                                     /* most buffers of one kernel */
     LLVMValueRef bufs, symbol, work, host, dim, frame; /* arguments of the part; frame is NULL unless the program is cut */
     LLVMValueRef *at;                                  /* per program buffer: its address in part `in` */

@@ -59,24 +59,31 @@ static void run_direct(Entry *e, LLVMValueRef fn, LLVMValueRef n)
     LLVMBuildCall2(e->g->b, e->g->kernel_type, fn, args, 4, "");
 }
 
+static void run_shared(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef grain)
+{
+    Gen *g = e->g;
+    LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
+    LLVMBuildCall2(g->b, e->run_type, field(g, g->ptr, e->host, offsetof(KilnHost, run)), args, 6, "");
+}
+
 /* Runs fn over [0, n), through the host if there is one and the work is worth it. */
 static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
 {
     Gen *g = e->g;
     LLVMValueRef work = gen_mul(g, n, cost), big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
-    LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, "");
-    LLVMValueRef hosted = LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), "");
-    LLVMValueRef share = gen_and(g, hosted, gen_and(g, big, many));
+    LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, ""), share = gen_and(g, big, many);
+    if (!e->hosted) share = gen_and(g, share, LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), ""));
     if (LLVMIsConstant(share)) {
-        run_direct(e, fn, n);
+        if (LLVMIsNull(share))
+            run_direct(e, fn, n);
+        else
+            run_shared(e, fn, n, grain);
         return;
     }
     LLVMBasicBlockRef shared = gen_block(g, "shared"), direct = gen_block(g, "direct"), next = gen_block(g, "next");
     LLVMBuildCondBr(g->b, share, shared, direct);
     gen_put(g, shared);
-    LLVMValueRef args[6] = {e->host, fn, e->args, e->dim, n, grain};
-    LLVMValueRef host_run = field(g, g->ptr, e->host, offsetof(KilnHost, run));
-    LLVMBuildCall2(g->b, e->run_type, host_run, args, 6, "");
+    run_shared(e, fn, n, grain);
     LLVMBuildBr(g->b, next);
     gen_put(g, direct);
     run_direct(e, fn, n);
