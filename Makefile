@@ -339,7 +339,7 @@ ROUNDS     ?= 3
 given = $(filter command environment,$(firstword $(origin $(1))))
 bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... (PEERS=folder of their environment, ROWS='mm*,softmax', ROUNDS=, SECONDS=)
 	@BUILD='$(BUILD)' KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/peers/run.sh '$(PEERS)' --rows '$(ROWS)' --rounds '$(ROUNDS)' \
-		--also '$(PEERS_ALSO)' $(if $(call given,SECONDS),--seconds '$(SECONDS)')
+		--also '$(PEERS_ALSO)' $(if $(REALTIME),--realtime) $(if $(call given,SECONDS),--seconds '$(SECONDS)')
 
 demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)

@@ -4,6 +4,7 @@ others stand still. Prints markdown and writes JSON; CONTRIBUTING.md says how to
 the sides, on the frameworks."""
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
@@ -51,6 +52,11 @@ class Side:
             raise Lost(f"{self.name} ended with status {self.process.wait()}")
         return line.strip()
 
+    def schedule(self, policy, priority):
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+
     def ready(self):
         self.read()
         self.stop()
@@ -92,6 +98,25 @@ def differ(x, y):
     return worst
 
 
+@contextlib.contextmanager
+def undisturbed(sides, realtime):
+    """With realtime other programs hardly run meanwhile: for a machine that is not idle, where spinning threads suffer most."""
+    if realtime:
+        for side in sides:
+            side.schedule(os.SCHED_RR, 1)
+    yield
+    if realtime:
+        for side in sides:
+            side.schedule(os.SCHED_OTHER, 0)
+
+
+def time_round(name, side, warm, seconds):
+    answer = side.ask(f"time {warm} {seconds}").split()
+    if answer[0] != "timed":
+        raise Lost(f"{name}, {side.name}: {' '.join(answer)}")
+    return float(answer[1])
+
+
 def make_row(name, sides):
     """Every side makes the row; those that have it, and whose results agree with the most, are left to be timed."""
     found = {"title": ROWS[name].title, "sides": {}}
@@ -116,12 +141,12 @@ def measure_row(name, sides, arguments):
     found, agreeing = make_row(name, sides)
     kiln = found["sides"].get("kiln", {})
     timed = agreeing if "rounds_us" in kiln and not arguments.agree else []
-    for round_ in range(arguments.rounds if timed else 0):
-        for side in timed[round_ % len(timed) :] + timed[: round_ % len(timed)]:
-            answer = side.ask(f"time {WARM if round_ == 0 else WARM_AGAIN} {arguments.seconds}").split()
-            if answer[0] != "timed":
-                raise Lost(f"{name}, {side.name}: {' '.join(answer)}")
-            found["sides"][side.name]["rounds_us"].append(float(answer[1]))
+    with undisturbed(timed, arguments.realtime):
+        for number in range(arguments.rounds if timed else 0):
+            first = number % len(timed)
+            for side in timed[first:] + timed[:first]:
+                us = time_round(name, side, WARM_AGAIN if number else WARM, arguments.seconds)
+                found["sides"][side.name]["rounds_us"].append(us)
     for side in sides:
         side.ask("drop")
     judge(found)
@@ -194,6 +219,7 @@ def read_arguments():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=float, default=0.3, help="of samples, for each cell and round")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--realtime", action="store_true", help="schedule the sides before all others while they are timed")
     p.add_argument("--agree", action="store_true", help="only compare results")
     p.add_argument("--json", default="build/bench-peers.json")
     return p.parse_args()
@@ -250,6 +276,8 @@ def main():
     except Lost as lost:
         print(f"bench-peers: {lost}; what was measured before:", file=sys.stderr)
         rows = []
+    except PermissionError:
+        sys.exit("bench-peers: real-time scheduling is not allowed here (it takes root, or CAP_SYS_NICE)")
     finally:
         for side in sides:
             side.end()
