@@ -96,6 +96,14 @@ typedef struct ValueDef {
 
 typedef struct Module Module;
 
+/* A kernel node's operand that another kernel makes, and why this one does not compute it (passes/stop.h). For reports: no part of
+ * what the graph means, and a pass that rebuilds the graph drops it. */
+typedef struct Stop {
+    Value kernel; /* its first result */
+    uint32_t operand;
+    uint8_t why;
+} Stop;
+
 typedef struct Graph {
     Module *module;
     const char *name;
@@ -104,6 +112,7 @@ typedef struct Graph {
     VEC(ValueDef) value; /* value.at[0] is the none value */
     VEC(Value) param;
     VEC(Value) result;
+    VEC(Stop) stop;
     bool kernel; /* it is the body of a kernel node */
     /* one of its nodes is an effect, or runs a graph that has one; known as nodes are appended, so that asking costs nothing */
     bool effect;

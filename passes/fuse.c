@@ -58,8 +58,8 @@ static void visit_move(Fuse *f, uint32_t node)
     const uint8_t role = f->role[node];
     bool read = false;
     for (Use *u = f->use[v]; u; u = u->next) {
-        if (!u->read && n->nin != 0 && !fuse_room(f, n, u->group)) u->read = true;
-        if (!u->read && !fuse_operands(f, n, u->group)) u->read = true;
+        if (!u->read && n->nin != 0 && !fuse_room(f, n, u->group)) fuse_reads(u, STOP_length);
+        if (!u->read && !fuse_operands(f, n, u->group)) fuse_reads(u, STOP_moves);
         if (!u->read && n->nin != 0) fuse_count(f, n, u->group);
         read |= u->read;
     }
@@ -138,15 +138,16 @@ static bool holds_up(const Fuse *f, const Node *n, uint32_t group)
     return false;
 }
 
-static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result)
+/* apart: why those that ask are not one kernel. */
+static bool join(Fuse *f, uint32_t node, uint32_t group, bool as_result, uint8_t apart)
 {
     const Node *n = &f->g->node.at[node];
-    if (as_result && wants_other_sweep(f, n->out, fuse_group(f, group), 8)) return false;
+    if (as_result && wants_other_sweep(f, n->out, fuse_group(f, group), 8)) return fuse_no(f, STOP_axis);
     if (!fuse_join(f, n, group, as_result)) return false;
     fuse_order_place(f, node, group);
     f->result[n->out] = as_result;
     for (Use *u = f->use[n->out]; u; u = u->next)
-        if (fuse_find(f, u->group) != fuse_find(f, group)) u->read = true;
+        if (fuse_find(f, u->group) != fuse_find(f, group)) fuse_reads(u, apart);
     return true;
 }
 
@@ -168,15 +169,21 @@ static void visit_compute(Fuse *f, uint32_t node)
         return;
     }
     uint32_t count = askers(f, n->out);
+    f->why = STOP_others;
     bool elsewhere = f->outside[n->out];
     for (Use *u = f->use[n->out]; u; u = u->next) elsewhere |= u->read;
     for (uint32_t i = 1; i < MIN_OF(count, FUSE_NEAR); i++) fuse_merge(f, n->out, f->some.at[0], f->some.at[i]);
+    const uint8_t apart = f->why;
     count = askers(f, n->out);
-    if (node_reduces(n) && !index_one_run(n)) count = 0;
-    if (count == 1 && join(f, node, f->some.at[0], elsewhere)) return;
+    if (node_reduces(n) && !index_one_run(n)) count = 0, f->why = STOP_runs;
+    if (count == 1 && join(f, node, f->some.at[0], elsewhere, apart)) return;
     if (count > 1 && !elsewhere && worth_copying(f, n) && copy_everywhere(f, node)) return;
     for (uint32_t i = 0; i < MIN_OF(count, FUSE_NEAR) && count > 1; i++)
-        if (!holds_up(f, n, f->some.at[i]) && join(f, node, f->some.at[i], true)) return;
+        if (holds_up(f, n, f->some.at[i]))
+            f->why = STOP_waits;
+        else if (join(f, node, f->some.at[i], true, apart))
+            return;
+    if (count > 1 && f->why != STOP_waits) f->why = apart;
     stand_alone(f, node);
 }
 
@@ -190,7 +197,7 @@ static void visit(Fuse *f, uint32_t node)
         return;
     }
     if (f->role[node] == ROLE_OUTSIDE) {
-        for (uint32_t i = 0; i < n->nout; i++) {
+        for (uint32_t i = 0; i < n->nout; i++) { /* of a product and its like nobody asks why it is in memory */
             f->outside[n->out + i] = true;
             for (Use *u = f->use[n->out + i]; u; u = u->next) u->read = true;
         }

@@ -6,6 +6,7 @@
 #include "../ir/index.h"
 #include "../ir/rebuild.h"
 #include "pass.h"
+#include "stop.h"
 
 #define FUSE_MAPS 4      /* one kernel computes a value at no more than so many different index maps */
 #define FUSE_MEMBERS 160 /* nodes of one kernel */
@@ -29,6 +30,7 @@ typedef struct Use {
     Value v;
     uint32_t group;
     bool read;      /* from memory, not computed in the kernel */
+    uint8_t why;    /* StopWhy, of what is read */
     uint16_t level; /* reductions one after the other between it and the kernel's results */
     uint8_t copies; /* nodes one after the other that are computed again in each kernel, directly after it */
     uint32_t nmap;
@@ -76,12 +78,23 @@ typedef struct Fuse {
     uint32_t *found, nfound;
     uint32_t *moved;    /* room for nodes that change places */
     uint32_t low, high; /* the search in progress ignores slots outside of these */
+    uint8_t why;        /* StopWhy: what was refused last, and for that reason */
     IndexMap *maps;     /* room for the maps of one node's operands */
     uint32_t nmaps;
     VEC(uint32_t) some;    /* groups */
     VEC(uint32_t) readers; /* slots */
 } Fuse;
 
+static inline bool fuse_no(Fuse *f, StopWhy why) /* false */
+{
+    f->why = (uint8_t)why;
+    return false;
+}
+static inline void fuse_reads(Use *u, uint8_t why)
+{
+    u->read = true;
+    if (u->why == STOP_none) u->why = why;
+}
 uint32_t fuse_find(const Fuse *f, uint32_t group);
 Use *fuse_use(const Fuse *f, Value v, uint32_t group); /* NULL: none */
 Group *fuse_group(const Fuse *f, uint32_t group);

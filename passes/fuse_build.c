@@ -101,6 +101,28 @@ static Graph *make_body(Body *body)
     return to;
 }
 
+const char *stop_words(uint8_t why)
+{
+    static const char *const words[] = {
+        "",
+#define STOP(name, words) words,
+#include "stop.def"
+    };
+    return why < STOP_COUNT ? words[why] : "";
+}
+
+/* kernel: the first result of the node that the body became. */
+static void note_stops(const Body *body, Graph *to, Value kernel)
+{
+    const Fuse *f = body->b->f;
+    for (uint32_t i = 0; i < body->input.len; i++) {
+        const Value v = body->input.at[i];
+        const Use *u = fuse_use(f, v, body->group);
+        if (!u || u->why == STOP_none || f->home[f->g->value.at[v].node] == NO_GROUP) continue;
+        *VEC_PUSH(to->module->arena, &to->stop) = (Stop){.kernel = kernel, .operand = i, .why = u->why};
+    }
+}
+
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
 static void emit_group(BuildGraph *b, uint32_t group)
@@ -133,6 +155,7 @@ static void emit_group(BuildGraph *b, uint32_t group)
     Loc loc = graph_maker(f->g, body.output.at[body.output.len - 1])->loc;
     Value v = rebuild_op(&b->rb, OP_kernel, in, body.input.len, ATTRS_TO(k, k->axes + naxis + body.output.len), loc);
     for (uint32_t i = 0; v != 0 && i < body.output.len; i++) rebuild_set(&b->rb, body.output.at[i], v + i);
+    if (v != 0) note_stops(&body, b->rb.to, v);
 }
 
 static void emit_node(BuildGraph *b, uint32_t node)

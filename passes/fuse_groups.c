@@ -189,18 +189,18 @@ static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
     uint32_t used, idle;
     Dim extent = index_reduced_extent(f->g, n);
     int form = op_def[n->op].role >= ROLE_ARGMAX ? g->form : (int)index_fold_form(f->g, n);
-    if (!index_bijective(&g->env, m, &used)) return false;
-    if (g->form >= 0 && form >= 0 && g->form != form) return false;
+    if (!index_bijective(&g->env, m, &used)) return fuse_no(f, STOP_places);
     idle = all_axes(g) & ~used;
-    if (g->env.sweep >= 0) {
-        if (idle != sweep_bit(g) || g->env.extent[g->env.sweep] != extent) return false;
-    } else if (idle == 0) {
-        if (g->env.naxis >= FUSE_AXES) return false;
+    if (g->env.sweep >= 0 && (idle != sweep_bit(g) || g->env.extent[g->env.sweep] != extent)) return fuse_no(f, STOP_axis);
+    if (g->form >= 0 && form >= 0 && g->form != form) return fuse_no(f, STOP_sums);
+    if (g->env.sweep < 0 && idle == 0) {
+        if (g->env.naxis >= FUSE_AXES) return fuse_no(f, STOP_axis);
         g->env.sweep = (int)g->env.naxis;
         g->env.extent[g->env.naxis++] = extent;
-    } else {
+    } else if (g->env.sweep < 0) {
         int a = __builtin_ctz(idle);
-        if ((idle & (idle - 1)) != 0 || g->env.extent[a] != extent || !sweep_pays(f, g, a)) return false;
+        if ((idle & (idle - 1)) != 0 || g->env.extent[a] != extent) return fuse_no(f, STOP_axis);
+        if (!sweep_pays(f, g, a)) return fuse_no(f, STOP_threads);
         g->env.sweep = a;
     }
     if (form >= 0) g->form = form;
@@ -229,11 +229,13 @@ static bool join_reduction(Fuse *f, const Node *n, uint32_t group, const Use *u)
     Group *g = fuse_group(f, group);
     int sweep = g->env.sweep, form = g->form;
     uint32_t naxis = g->env.naxis;
-    if (u->nmap != 1 || too_deep(f, n, u) || !take_sweep(f, g, n, u->map[0])) return false;
+    if (u->nmap != 1) return fuse_no(f, STOP_places);
+    if (too_deep(f, n, u)) return fuse_no(f, STOP_sweeps);
+    if (!take_sweep(f, g, n, u->map[0])) return false;
     bool made = g->env.naxis > naxis;
     if (fuse_operands(f, n, group)) return true;
     drop_sweep(g, sweep, form, made);
-    return false;
+    return fuse_no(f, STOP_moves);
 }
 
 static bool can_store(const Group *g, const Use *u)
@@ -266,14 +268,17 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     Group *g = fuse_group(f, group);
     Use *u = fuse_use(f, n->out, group);
     int cost = fuse_cost(n);
-    if (!u || u->read || !fuse_room(f, n, group)) return false;
-    if (as_result && (!can_store(g, u) || !stays_acyclic(f, n->out, group))) return false;
+    if (!u || u->read) return false;
+    if (!fuse_room(f, n, group)) return fuse_no(f, STOP_length);
+    if (as_result && !can_store(g, u)) return fuse_no(f, g->nresult >= FUSE_RESULTS ? STOP_results : STOP_places);
+    if (as_result && !stays_acyclic(f, n->out, group)) return fuse_no(f, STOP_between);
     /* One division or square root per row is cheaper to compute again for each row than to put into a kernel of its own. */
     int cheap = !as_result && fuse_elements(f, n->out) == 1 ? 8 : 4;
-    if (u->nmap > 1 && (cost > cheap || as_result)) return false;
+    if (u->nmap > 1 && (cost > cheap || as_result)) return fuse_no(f, STOP_places);
     for (uint32_t i = 0; i < u->nmap && cost > cheap; i++)
-        if (repeats(f, g, n, u->map[i])) return false;
-    if (node_reduces(n) ? !join_reduction(f, n, group, u) : !fuse_operands(f, n, group)) return false;
+        if (repeats(f, g, n, u->map[i])) return fuse_no(f, STOP_again);
+    if (node_reduces(n) && !join_reduction(f, n, group, u)) return false;
+    if (!node_reduces(n) && !fuse_operands(f, n, group)) return fuse_no(f, STOP_moves);
     fuse_count(f, n, group);
     g->nresult += as_result;
     return true;
@@ -299,7 +304,7 @@ uint32_t fuse_new_group(Fuse *f, const Node *n)
     g->into = at;
     *VEC_PUSH(a, &f->group) = g;
     index_root(&g->env, g->env.naxis, &root);
-    for (Use *u = f->use[n->out]; u; u = u->next) u->read = true;
+    for (Use *u = f->use[n->out]; u; u = u->next) fuse_reads(u, f->why);
     fuse_demand(f, n->out, at, &root);
     return at;
 }
@@ -358,13 +363,13 @@ static bool match_axes(const Group *a, const Group *b, const IndexMap *x, const 
     return (all_axes(a) & ~taken & ~sweep_bit(a)) == 0; /* what b does not walk, it may do once per point */
 }
 
-static bool compatible(const Fuse *f, const Group *a, const Group *b, const uint8_t *perm, int *sweep)
+static bool compatible(Fuse *f, const Group *a, const Group *b, const uint8_t *perm, int *sweep)
 {
     int sb = b->env.sweep >= 0 ? perm[b->env.sweep] : -1;
     *sweep = a->env.sweep >= 0 ? a->env.sweep : sb;
-    if (a->env.sweep >= 0 && sb >= 0 && a->env.sweep != sb) return false;
-    if (a->form >= 0 && b->form >= 0 && a->form != b->form) return false;
-    return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep);
+    if (a->env.sweep >= 0 && sb >= 0 && a->env.sweep != sb) return fuse_no(f, STOP_axis);
+    if (a->form >= 0 && b->form >= 0 && a->form != b->form) return fuse_no(f, STOP_sums);
+    return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep) || fuse_no(f, STOP_threads);
 }
 
 static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
@@ -380,6 +385,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
             continue;
         }
         same->read |= u->read;
+        if (same->why == STOP_none) same->why = u->why;
         same->level = MAX_OF(same->level, u->level);
         same->copies = MAX_OF(same->copies, u->copies);
         for (uint32_t k = 0; k < u->nmap; k++) fuse_add_map(f, same, u->map[k]);
@@ -416,14 +422,17 @@ bool fuse_merge(Fuse *f, Value shared, uint32_t a, uint32_t b)
     uint8_t perm[INDEX_AXES] = {0};
     int sweep;
     if (a == b) return true;
-    if (!ua || !ub || ua->nmap != 1 || ub->nmap != 1 || ua->map[0]->rank == 0) return false;
-    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES || ga->nresult + gb->nresult > FUSE_RESULTS)
-        return false;
-    if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes)) return false;
-    if (!maps_fit(f, a, gb) || fuse_needs(f, a, &gb->slot, 1) || fuse_needs(f, b, &ga->slot, 1)) return false;
-    if (!align(f, ga, gb, ua, ub)) return false;
+    if (!ua || !ub || ua->nmap != 1 || ub->nmap != 1) return fuse_no(f, STOP_places);
+    if (ua->map[0]->rank == 0) return fuse_no(f, STOP_others); /* a number says nothing about points */
+    if (ga->nmember + gb->nmember > FUSE_MEMBERS || ga->nmove + gb->nmove > FUSE_MOVES) return fuse_no(f, STOP_length);
+    if (ga->nresult + gb->nresult > FUSE_RESULTS) return fuse_no(f, STOP_results);
+    if (!index_bijective(&ga->env, ua->map[0], &axes) || !index_bijective(&gb->env, ub->map[0], &axes))
+        return fuse_no(f, STOP_places);
+    if (!maps_fit(f, a, gb)) return fuse_no(f, STOP_places);
+    if (fuse_needs(f, a, &gb->slot, 1) || fuse_needs(f, b, &ga->slot, 1)) return fuse_no(f, STOP_between);
+    if (!align(f, ga, gb, ua, ub)) return fuse_no(f, STOP_points);
     if (gb->env.naxis > ga->env.naxis) return fuse_merge(f, shared, b, a);
-    if (!match_axes(ga, gb, ua->map[0], ub->map[0], perm)) return false;
+    if (!match_axes(ga, gb, ua->map[0], ub->map[0], perm)) return fuse_no(f, STOP_points);
     if (!compatible(f, ga, gb, perm, &sweep)) return false;
     ga->env.sweep = sweep;
     absorb(f, a, b, perm);

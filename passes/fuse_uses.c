@@ -33,7 +33,7 @@ bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m)
     for (uint32_t i = 0; i < u->nmap; i++)
         if (index_equal(u->map[i], m)) return true;
     if (u->nmap == FUSE_MAPS) {
-        u->read = true;
+        fuse_reads(u, STOP_places);
         return false;
     }
     u->map[u->nmap++] = arena_copy(f->ctx->scratch, m, index_bytes(m)); /* most ranks are small */
