@@ -17,6 +17,7 @@ typedef struct CompileOptions {
     struct CodeStore *store;             /* of compiled code, where the backend looks first (native.h); NULL: none */
     bool host_products;                  /* as in LowerOptions: it is part of what code is kept under */
     bool *from_store;                    /* NULL, or becomes true if the code was there */
+    bool marks;                          /* the code says which step it is in (KilnHost.mark), and then always needs a host */
 } CompileOptions;
 
 typedef struct ObjectData { /* bytes that an object carries under a symbol of their own, aligned to 64; 0 bytes: none */

@@ -79,6 +79,10 @@ typedef struct KilnHost {
     int32_t (*convolve)(const struct KilnHost *h, const HostConv *c);
     /* The one attention that eager and compiled code share (codegen/eager.h). 0, or a StatusCode. */
     int32_t (*attend)(const struct KilnHost *h, const HostAttention *a);
+    /* Only code with marks (CompileOptions.marks) calls it: step `number` begins; below 0: step -1 - number goes on. On the
+     * calling thread. host_marks.h has the one that everybody uses. */
+    void (*mark)(const struct KilnHost *h, int64_t number);
+    struct HostMarks *marks; /* of the running call; NULL: nobody looks */
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

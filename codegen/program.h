@@ -64,9 +64,17 @@ static inline bool strides_same(const Strides *x, const Strides *y)
     return x->n == y->n && memcmp(x->extent, y->extent, n) == 0 && memcmp(x->stride, y->stride, n) == 0;
 }
 
+typedef struct StepOrigin { /* what a step was lowered from: nodes of the module after the passes */
+    const Graph *g;
+    uint32_t node;
+    const struct StepOrigin *next;
+} StepOrigin;
+
 typedef struct Step {
     uint8_t kind;
-    uint32_t clock; /* when it runs: of the live ranges */
+    uint32_t clock;           /* when it runs: of the live ranges */
+    uint32_t number;          /* among all steps of the program, before those inside it: how marks name it */
+    const StepOrigin *origin; /* for reports; NULL: no node alone asked for it */
     /* KERNEL */
     uint32_t kernel; /* into Program.kernel */
     /* kernel buffer -> program buffer; EFFECT: operands, then results; HOST: results, then operands */
@@ -146,8 +154,8 @@ typedef struct Program {
     VEC(Buf) buf;       /* inputs, outputs, then the rest */
     VEC(Kernel) kernel; /* no two are equal */
     Step *step;
-    uint32_t nstep;
-    VEC(Dim) symbol; /* the entry's dim argument, in order */
+    uint32_t nstep, nnumber; /* nnumber: of all steps, those inside steps, too */
+    VEC(Dim) symbol;         /* the entry's dim argument, in order */
     /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
     VEC(Dim) dim;
     int64_t workspace; /* bytes */

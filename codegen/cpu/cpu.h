@@ -43,6 +43,7 @@ typedef struct Gen {
     const Machine *machine;
     const Program *p;
     bool flow;  /* the program has loops or branches */
+    bool marks; /* CompileOptions.marks */
     Status *st; /* the unsupported thing, if any; emission goes on with poison */
     LLVMTypeRef i1, i8, i16, i32, i64, half, f32, f64, ptr, nothing;
     LLVMTypeRef kernel_type; /* the type of KernelFn */

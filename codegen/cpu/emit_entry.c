@@ -121,7 +121,7 @@ bool emit_entry(Gen *g, const char *symbol)
     e.host = LLVMGetParam(g->fn, 3);
     open_dims(&e);
     open_frame(&e);
-    e.hosted = p->nstack != 0 || needs_host(p, p->step, p->nstep);
+    e.hosted = p->nstack != 0 || g->marks || needs_host(p, p->step, p->nstep);
     if (e.hosted)
         step_leave(&e, LLVMBuildICmp(g->b, LLVMIntEQ, e.host, LLVMConstNull(g->ptr), ""), LLVMConstInt(g->i32, ST_STATE, false));
     part_steps(&e, p->step, p->nstep);

@@ -22,6 +22,24 @@ static void set_field(Gen *g, LLVMValueRef v, LLVMValueRef base, size_t offset, 
     gen_store(g, v, bytes_from(g, base, gen_i64(g, (int64_t)offset)), align);
 }
 
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+static void mark(Entry *e, int64_t number)
+{
+    Gen *g = e->g;
+    if (!g->marks) return;
+    LLVMTypeRef types[2] = {g->ptr, g->i64};
+    LLVMValueRef args[2] = {e->host, gen_i64(g, number)}, fn = field(g, g->ptr, e->host, offsetof(KilnHost, mark));
+    LLVMBuildCall2(g->b, LLVMFunctionType(g->nothing, types, 2, false), fn, args, 2, "");
+}
+
+/* The steps inside one, after which that one goes on. */
+static void inside(Entry *e, const Step *s, uint32_t block)
+{
+    part_block(e, s, block);
+    mark(e, -1 - (int64_t)s->number);
+}
+
 /* ---- kernels and products -------------------------------------------------------------------- */
 
 /* Along the vector axis a chunk is whole vectors, and along that which is turned whole squares, or else all of it would be tails.
@@ -353,7 +371,7 @@ static void step_scan(Entry *e, const Step *s)
     if (s->reverse) index = LLVMBuildSub(g->b, LLVMBuildSub(g->b, trip, gen_i64(g, 1), ""), l.i, "");
     open_slices(e, s->id, index);
     if (s->index != UINT32_MAX) gen_store(g, index, part_address(e, s->index), 8);
-    part_block(e, s, 0);
+    inside(e, s, 0);
     loop_end(g, &l);
 }
 
@@ -373,14 +391,14 @@ static void step_while(Entry *e, const Step *s)
     LLVMValueRef index = LLVMBuildPhi(g->b, g->i64, ""), zero = gen_i64(g, 0);
     LLVMAddIncoming(index, &zero, &before, 1);
     if (s->index != UINT32_MAX) gen_store(g, index, part_address(e, s->index), 8);
-    part_block(e, s, 1);
+    inside(e, s, 1);
     LLVMBuildCondBr(g->b, holds(e, s->selector), body, next);
     gen_put(g, body);
     if (s->trip_dim != DIM_BAD)
         step_leave(e, LLVMBuildICmp(g->b, LLVMIntSGE, index, gen_dim(g, s->trip_dim), ""),
             LLVMConstInt(g->i32, ST_VALUE + ENTRY_LOOP * (s->id + 1ull), false));
     open_slices(e, s->id, index);
-    part_block(e, s, 0);
+    inside(e, s, 0);
     LLVMValueRef more = LLVMBuildAdd(g->b, index, gen_i64(g, 1), "");
     LLVMBasicBlockRef end = LLVMGetInsertBlock(g->b);
     LLVMAddIncoming(index, &more, &end, 1);
@@ -413,7 +431,7 @@ static void step_branch(Entry *e, const Step *s)
         LLVMBasicBlockRef at = i == 0 ? first : gen_block(g, "case");
         if (i != 0) LLVMAddCase(sw, gen_i64(g, i), at);
         gen_put(g, at);
-        part_block(e, s, i);
+        inside(e, s, i);
         LLVMBuildBr(g->b, next);
     }
     gen_put(g, next);
@@ -431,6 +449,7 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         const Step *next = i + 1 < n ? &s[i + 1] : NULL;
+        mark(e, s[i].number); /* of the next step, too, if that is done with it */
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: step_kernel(e, &s[i]); break;
         case STEP_CONTRACT: i += s[i].contract.host ? host_product(e, &s[i], next) : own_product(e, &s[i], next); break;

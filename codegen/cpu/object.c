@@ -272,7 +272,10 @@ LLVMMemoryBufferRef object_emit(const Program *p, const CompileOptions *o, const
 {
     Arena arena;
     Status mine = {0};
-    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .st = &mine}, .o = o, .parts = parts, .tm = borrow_target(m, st)};
+    Job j = {.g = {.arena = &arena, .machine = m, .p = p, .marks = o && o->marks, .st = &mine},
+        .o = o,
+        .parts = parts,
+        .tm = borrow_target(m, st)};
     if (!j.tm) return NULL;
     arena_init(&arena);
     LLVMContextRef ctx = LLVMContextCreate();

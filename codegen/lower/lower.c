@@ -77,7 +77,7 @@ uint32_t scope_result(Scope *s, Value v)
 Step *scope_step(Scope *s, StepKind kind)
 {
     Step *step = VEC_PUSH(s->lw->arena, &s->step);
-    *step = (Step){.kind = (uint8_t)kind, .clock = ++s->lw->clock};
+    *step = (Step){.kind = (uint8_t)kind, .clock = ++s->lw->clock, .origin = s->lw->origin};
     return step;
 }
 
@@ -259,6 +259,14 @@ static void list_symbols(Lower *lw)
             *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
 }
 
+static void number_steps(Program *p, Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        s[i].number = p->nnumber++;
+        for (uint32_t b = 0; b < s[i].nblock; b++) number_steps(p, s[i].block[b].step, s[i].block[b].n);
+    }
+}
+
 static bool lower_entry(Lower *lw, Scope *s)
 {
     const Graph *g = s->g;
@@ -287,6 +295,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     p->nstep = s->step.len;
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
+    number_steps(p, p->step, p->nstep);
     memory_plan(lw);
     list_symbols(lw);
     return lw->st->code == ST_OK;

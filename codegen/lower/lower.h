@@ -43,6 +43,7 @@ typedef struct Lower {
     uint32_t clock;        /* steps so far, nested ones included */
     VEC(uint32_t) touched; /* buffers in the order in which steps touch them, so that those of a loop come last */
     uint32_t loops;
+    const StepOrigin *origin; /* of the steps that are made now */
 } Lower;
 
 typedef struct Build Build;

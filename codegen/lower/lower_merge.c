@@ -267,6 +267,18 @@ static void live(Merge *m, const Step *s, uint32_t first, uint32_t last)
         }
 }
 
+/* Nodes of which either was made. */
+static const StepOrigin *origin_of_both(Arena *a, const StepOrigin *first, const StepOrigin *second)
+{
+    for (const StepOrigin *o = second; first && o; o = o->next)
+        if (o->g == first->g && o->node == first->node) return origin_of_both(a, first->next, second);
+    if (!first) return second;
+    StepOrigin *o = ARENA_NEW(a, StepOrigin);
+    *o = *first;
+    o->next = origin_of_both(a, first->next, second);
+    return o;
+}
+
 /* The second step runs the kernel. */
 static void close_kernel(Merge *m, const Step *first, Step *second)
 {
@@ -288,6 +300,7 @@ static void close_kernel(Merge *m, const Step *first, Step *second)
     for (uint32_t i = 0; i < m->first.k->nbuf; i++) m->uses[first->buf[i]]--;
     for (uint32_t i = 0; i < m->second.k->nbuf; i++) m->uses[second->buf[i]]--;
     for (uint32_t i = 0; i < m->k.nbuf; i++) m->uses[m->buf[i]]++;
+    second->origin = origin_of_both(m->lw->arena, first->origin, second->origin);
     second->buf = m->buf;
     second->kernel = lower_add_kernel(m->lw, &m->k);
     p->launches--;

@@ -38,12 +38,16 @@ static void mark_needed(Scope *s)
 
 bool scope_run(Scope *s)
 {
+    const StepOrigin *outer = s->lw->origin;
     mark_needed(s);
     for (uint32_t i = 0; i < s->g->node.len; i++) {
         const Node *n = &s->g->node.at[i];
-        bool wanted = (n->nout != 0 && s->needed[n->out]) || node_has_effect(s->lw->m, n);
-        if (wanted && !lower_node(s, n)) return false;
-        if (s->lw->st->code != ST_OK) return false;
+        if (!(n->nout != 0 && s->needed[n->out]) && !node_has_effect(s->lw->m, n)) continue;
+        StepOrigin *origin = ARENA_NEW(s->lw->arena, StepOrigin);
+        *origin = (StepOrigin){.g = s->g, .node = i};
+        s->lw->origin = origin;
+        if (!lower_node(s, n) || s->lw->st->code != ST_OK) return false;
     }
+    s->lw->origin = outer;
     return true;
 }

@@ -50,12 +50,12 @@ static void put_dims(Text *out, const DimTable *t)
     }
 }
 
-void key_of(Text *out, const Program *p, bool host_products)
+void key_of(Text *out, const Program *p, const CompileOptions *o)
 {
     const Module *m = p->module;
     text_printf(out, "kiln %s\n", KILN_CONFIG_MARK);
     machine_text(out);
-    put(out, host_products);
+    put(out, o->host_products | o->marks << 1);
     put_dims(out, &m->dims);
     put(out, m->graph.len);
     for (uint32_t i = 0; i < m->graph.len; i++) put_graph(out, m->graph.at[i]);

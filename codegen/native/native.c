@@ -157,7 +157,7 @@ static bool find_or_make(Compiled *c, const Program *p, const CompileOptions *o,
 {
     Text key = {0};
     if (!o->store || wants_stages(o)) return make(c, p, o, NULL, st);
-    key_of(&key, p, o->host_products);
+    key_of(&key, p, o);
     bool ok = key.failed ? make(c, p, o, NULL, st) : use_kept(c, p, o, &key) || make(c, p, o, &key, st);
     text_free(&key);
     return ok;

@@ -21,7 +21,7 @@ struct CodeStore {
 };
 
 /* key.c: all that decides what the program compiles to. out->failed: no memory. */
-void key_of(Text *out, const Program *p, bool host_products);
+void key_of(Text *out, const Program *p, const CompileOptions *o);
 
 typedef struct Found { /* a file's bytes, and the image in them */
     char *file;

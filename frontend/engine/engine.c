@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "../../codegen/contract/contract.h"
+#include "../../codegen/host_marks.h"
 #include "../../codegen/host_stack.h"
 #include "../../codegen/native.h"
 #include "engine.h"
@@ -127,6 +128,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         .convolve = host_convolve,
         .attend = host_attend,
         .stack = host_stack_grow,
+        .mark = host_mark,
         .effect = hooks->effect_happens};
     k->eager_only = k->options.no_compile;
     pthread_mutex_lock(&open_lock);
@@ -174,6 +176,13 @@ void engine_free(kiln *k)
     pthread_mutex_destroy(&k->lock);
     if (last.k == k) last.k = NULL, last.serial = 0, last.t = NULL;
     mem_free(k, sizeof *k);
+}
+
+void engines_each(void (*what)(kiln *k))
+{
+    pthread_mutex_lock(&open_lock);
+    for (kiln *k = open_engines; k; k = k->next_open) what(k);
+    pthread_mutex_unlock(&open_lock);
 }
 
 static Thread *thread_make(kiln *k)
