@@ -1,5 +1,6 @@
 /* open: opening and closing an engine: the one file that knows all rooms of the front end, and what each answers to those below it.
  */
+#include "check/check.h"
 #include "function/function.h"
 #include "ops/effect.h"
 
@@ -30,6 +31,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     kiln *k = engine_new(options, size, &hooks);
     if (!k) return NULL;
     dump_open(k);
+    profile_open(k);
     Thread *t = thread_of(k); /* so that the opening thread has a place for its errors */
     if (!t) {
         kiln_close(k);
@@ -53,6 +55,7 @@ int kiln_close(kiln *k)
     if (!k || !engine_unlist(k)) return 0;
     for (uint32_t i = 0; device_at(i); i++) device_wait(i); /* what is still to do uses the engine's code and threads */
     background_close(k);
+    profile_close(k);
     int left = 0;
     for (Thread *t = k->thread_list; t; t = t->next)
         if (t->failure.code != KILN_OK) {
@@ -71,6 +74,7 @@ int kiln_close(kiln *k)
         tapes_free_closed(t);
         thread_free(t);
     }
+    marked_free_all(k);
     variables_free_freed(k);
     effects_free(k);
     engine_free(k);

@@ -141,6 +141,7 @@ END
 npy x '<i2' '2, 2' '\1\0\2\0\3\0\4\0'
 npy w '<i2' '2,' '\12\0\144\0'
 npy long '<i2' '4, 2' '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+npy three '<f4' '3,' '\0\0\0\0\0\0\0\0\0\0\0\0'
 npy short '<i2' '2,' '\12\0\144'
 expect 'a module on inputs from files' 0 '^640 i16\[\]$' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy"
 expect 'its first result to a file' 0 '^640 i16' '' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" --output "$scratch/y.npy"
@@ -152,6 +153,36 @@ expect 'a file that is too short' 3 '' "short.npy: the file does not have the nu
 expect 'an error in the text that is run' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ" run "$scratch/bad.kiln"
 expect 'an output that is no result' 2 '' 'has 2 results, but --output is given 3 times' run "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy" \
     --output "$scratch/1.npy" --output "$scratch/2.npy" --output "$scratch/3.npy"
+# Where the time goes: of a module, on made-up inputs or files, and of a program.
+expect 'a profile of a module' 0 '^main: a call takes .*medians of' '' profile "$scratch/run.kiln"
+grep -q 'main.sum_0@text:8$' "$scratch/out"
+verdict 'which names the steps' $?
+expect 'on inputs from files' 0 'of the most  step$' '' profile "$scratch/run.kiln" --input "$scratch/x.npy" --input "$scratch/w.npy"
+expect 'for machines' 0 '"function": "main"' '' profile --json "$scratch/run.kiln" --dim N=2
+json() # FILE
+{
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys
+for d in map(json.loads, open(sys.argv[1]).read().replace("\n{\"name", "{\"name").splitlines()):
+    assert d["roof"]["f32_flops_per_second"] > 0
+    for f in d["functions"]:
+        assert sum(s["seconds"] for s in f["steps"]) > 0 and f["calls"] > 0' "$1" 2>"$scratch/err"
+}
+json "$scratch/out"
+verdict 'which is JSON' $?
+expect 'too few inputs of a profile' 1 '' '^kiln profile: 1 inputs given, but the graph takes 2' profile "$scratch/run.kiln" --input "$scratch/x.npy"
+expect 'a profile of no module' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes differ" profile "$scratch/bad.kiln"
+sed 's/N in \[1,3\]/N in [1,100000]/' "$scratch/run.kiln" >"$scratch/wide.kiln"
+expect 'a size that is too large to be made up' 3 '' 'the size N may be up to 100000: give it one (--dim N=64)' profile "$scratch/wide.kiln"
+expect 'a size that is given' 0 'main.sum_' '' profile "$scratch/wide.kiln" --dim N=100
+expect 'nothing to profile' 2 '' '^kiln profile: no PROGRAM or FILE given' profile --json
+expect 'a program that is not there' 3 '' 'No such file' profile "$scratch/none"
+expect 'options that a program does not take' 2 '' 'one_layer is a program: of the options only --json and -o' profile --dim N=3 "$build/examples/one_layer"
+expect 'a profile of a program' 0 'f32\[2,4\]' 'layer.relu_0@one_layer.c:6$' profile "$build/examples/one_layer"
+expect 'to a file, for machines' 0 'f32\[2,4\]' '' profile --json -o "$scratch/profile.json" "$build/examples/one_layer" --help
+json "$scratch/profile.json" && [ -s "$scratch/profile.json" ]
+verdict 'which is JSON, too' $?
+KILN_PROFILE=yes expect 'a wish that is none' 0 'f32' 'KILN_PROFILE=yes: it must be 1 or json' run "$scratch/1.kiln" --input "$scratch/three.npy"
 # Sizes that no input has alone are given; what is declared and not used needs none
 cat >"$scratch/dims.kiln" <<'END'
 module {

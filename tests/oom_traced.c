@@ -208,7 +208,16 @@ static void checking(kiln *k, OomDigest *d)
     oom_take_bytes(d, &agree, sizeof agree);
 }
 
+static void profiling(kiln *k, OomDigest *d)
+{
+    FILE *to = tmpfile();
+    kiln_tensor *x = kiln_iota(k, KILN_F32, KILN_SHAPE(2, 5), 1);
+    bool done = kiln_profile(to, KILN_FN(k, wave), KILN_IN(x), &(kiln_profile_options){.seconds = 1e-6});
+    fclose(to);
+    oom_take_bytes(d, &done, sizeof done);
+}
+
 OomProgram oom_traced[] = {
     {"traced_functions", traced_functions, true, 0}, {"traced_gradients", traced_gradients, true, 0}, {"saved_products", saved_products, true, 0},
-    {"convolutions", convolutions, true, 0}, {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"comparing", comparing, true, 0}, {"checking", checking, true, 0}, {0},
+    {"convolutions", convolutions, true, 0}, {"loops", loops, true, 0}, {"control", control, true, 0}, {"effects", effects, true, 0}, {"comparing", comparing, true, 0}, {"checking", checking, true, 0}, {"profiling", profiling, true, 0}, {0},
 };

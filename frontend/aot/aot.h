@@ -30,6 +30,12 @@ typedef struct Artifact {
 /* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border
  * must be set. */
 Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
+/* Compiles the first graph of such a module and hands its instance, with inputs that fit, to `use`, which gives its results or
+ * leaves those alone. Returns how many there are, at most cap of which are stored in out; -1: recorded (run_text.c). */
+typedef bool TextUse(
+    Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result, void *user);
+int text_use(kiln_site at, kiln *k, const char *called, const char *text, size_t len, kiln_operands in, const kiln_run_options *o,
+    TextUse *use, void *user, kiln_tensor **out, int cap);
 /* Compiles and writes PATH.o and PATH.h, both or neither. The arena's border must be set. */
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st);
 /* The prefix of every name in both (artifact_name.c). */

@@ -1,5 +1,5 @@
-/* run_text: a module in text form, compiled and run once: what `kiln run` does. Relies on the instance of build.c and call.c, whose
- * sources are all arguments. Never keeps what it compiled. */
+/* run_text: a module in text form, compiled and run once, or handed to whoever else wants it: what `kiln run` and `kiln profile`
+ * do. Relies on the instance of build.c and call.c, whose sources are all arguments. Never keeps what it compiled. */
 #include "aot.h"
 
 typedef struct Job {
@@ -8,6 +8,8 @@ typedef struct Job {
     const char *text;
     size_t len;
     const kiln_run_options *options;
+    TextUse *use;
+    void *user;
     Status st;
     bool ok;
 } Job;
@@ -194,15 +196,17 @@ static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands
 /* Never run: the instance comes from the text. */
 static void no_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)in, (void)out, (void)user; }
 
-static int run(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_tensor **out, int cap)
+static int run(const Job *j, kiln_site at, kiln_operands in, kiln_tensor **out, int cap)
 {
-    kiln_function *f =
-        kiln_function_new(t->k, no_body, NULL, &(kiln_function_options){.name = inst->traced.module->graph.at[0]->name});
+    Thread *t = j->t;
+    Instance *inst = j->inst;
+    const kiln_function_options o = {.name = inst->traced.module->graph.at[0]->name};
+    kiln_function *f = kiln_function_new_sized((kiln_site){0}, t->k, no_body, NULL, &o, sizeof o);
     size_t bytes = (inst->traced.narg + inst->traced.nresult + 1) * sizeof(kiln_tensor *);
     kiln_tensor **x = f ? mem_zeros(1, bytes) : NULL, **result = x ? x + inst->traced.narg : NULL;
     if (f && !x) fail(t, at, KILN_EMEMORY, "run: no memory");
     bool ok = x && resolve(t, at, inst, in, x) && instance_begin(t, at, f, inst) && symbols_known(t, at, inst) &&
-              instance_results(t, at, f, inst, x, result);
+              j->use(t, at, f, inst, x, result, j->user);
     for (int i = 0; i < cap; i++) {
         out[i] = ok && i < (int)inst->traced.nresult ? result[i] : &t->k->poison;
         if (tensor_ok(out[i])) kiln_keep(out[i]);
@@ -211,6 +215,32 @@ static int run(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_t
     if (x) mem_free(x, bytes);
     kiln_function_free(f);
     return n;
+}
+
+int text_use(kiln_site at, kiln *k, const char *called, const char *text, size_t len, kiln_operands in, const kiln_run_options *o,
+    TextUse *use, void *user, kiln_tensor **out, int cap)
+{
+    Thread *t = thread_of(k);
+    Instance *inst = instance_zeros(t, at, "run", 0);
+    if (!inst) return -1;
+    Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = o, .use = use, .user = user};
+    if (!arena_try(&inst->traced.arena, &j.st, job_body, &j)) j.ok = false;
+    if (!j.ok) fail_status(t, at, &j.st);
+    kiln_scope s = kiln_scope_open(k);
+    const char *outer = t->called;
+    t->called = called; /* what is wrong with the text has no name of a call before it, but its place */
+    int n = j.ok ? run(&j, at, in, out, cap) : -1;
+    t->called = outer;
+    kiln_scope_close(&s);
+    instance_free(inst);
+    return n;
+}
+
+static bool use_results(
+    Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result, void *none)
+{
+    (void)none;
+    return instance_results(t, at, f, inst, in, result);
 }
 
 int kiln_run_text_at(kiln_site at, kiln *k, const char *text, size_t len, kiln_operands in, kiln_tensor **out, int cap)
@@ -237,14 +267,5 @@ int kiln_run_text_sized(kiln_site at, kiln *k, const char *text, size_t len, kil
         return fail(t, at, KILN_EVALUE, "run: the number of %s is %d; it must be 0 or more", cap < 0 ? "results" : "dims",
                    cap < 0 ? cap : o.dims_count),
                -1;
-    Instance *inst = instance_zeros(t, at, "run", 0);
-    if (!inst) return -1;
-    Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = &o};
-    if (!arena_try(&inst->traced.arena, &j.st, job_body, &j)) j.ok = false;
-    if (!j.ok) fail_status(t, at, &j.st);
-    kiln_scope s = kiln_scope_open(k);
-    int n = j.ok ? run(t, at, inst, in, out, cap) : -1;
-    kiln_scope_close(&s);
-    instance_free(inst);
-    return n;
+    return text_use(at, k, "run", text, len, in, &o, use_results, NULL, out, cap);
 }

@@ -7,4 +7,14 @@
 /* How many elements differ in bits (NaN is one value); *largest grows to the largest absolute difference. */
 int64_t tensors_differ(Thread *t, kiln_site at, kiln_tensor *a, kiln_tensor *b, double *largest);
 
+/* profile_engine.c: KILN_PROFILE, as an engine opens, and as it closes. */
+void profile_open(kiln *k);
+void profile_close(kiln *k);
+
+/* units.c: "1.23 ms"; "4.1 MB", and the same of other units: of v as they count v, then of thousands, millions, thousand millions.
+ */
+const char *time_text(double seconds, char *buf, size_t cap);
+const char *bytes_text(double bytes, char *buf, size_t cap);
+const char *quantity_text(double v, const char *const unit[4], char *buf, size_t cap);
+
 #endif

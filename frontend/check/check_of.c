@@ -1,5 +1,5 @@
-/* check_of: checking and comparing with the operands as one list. */
-#include "check.h"
+/* check_of: checking, comparing and profiling with the operands as one list. */
+#include "profile.h"
 
 /* The operands as tensors that fit the function, then `use` of them. */
 typedef bool Use(kiln_site at, kiln_function *f, kiln_tensor *const *x, int n, void *user);
@@ -39,6 +39,25 @@ kiln_verdict kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln
 {
     Judge j = {report, KILN_DISAGREE};
     return with_arguments(at, "check", f, in, use_check, &j) ? j.verdict : KILN_DISAGREE;
+}
+
+typedef struct Profiled {
+    FILE *to;
+    kiln_profile_options o;
+} Profiled;
+
+static bool use_profile(kiln_site at, kiln_function *f, kiln_tensor *const *x, int n, void *user)
+{
+    const Profiled *p = user;
+    return profile_function(at, p->to, f, x, n, &p->o);
+}
+
+bool kiln_profile_of_sized(
+    kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_profile_options *options, size_t size)
+{
+    Profiled p = {.to = to};
+    if (options) memcpy(&p.o, options, MIN_OF(size, sizeof p.o));
+    return with_arguments(at, "profile", f, in, use_profile, &p);
 }
 
 typedef struct Compare {

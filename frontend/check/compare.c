@@ -193,29 +193,6 @@ static void measure(Comparison *c, double seconds)
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
-static const char *quantity(double v, const char *const unit[4], double step, char *buf, size_t cap)
-{
-    int i = 0;
-    while (i < 3 && v >= step) {
-        v /= step;
-        i++;
-    }
-    snprintf(buf, cap, v < 10 && i ? "%.2f %s" : v < 100 && i ? "%.1f %s" : "%.0f %s", v, unit[i]);
-    return buf;
-}
-
-static const char *time_text(double s, char *buf, size_t cap)
-{
-    static const char *const unit[4] = {"ns", "us", "ms", "s"};
-    return quantity(s * 1e9, unit, 1000, buf, cap);
-}
-
-static const char *bytes_text(double b, char *buf, size_t cap)
-{
-    static const char *const unit[4] = {"B", "kB", "MB", "GB"};
-    return quantity(b, unit, 1000, buf, cap);
-}
-
 static void print_table(FILE *to, const Comparison *c)
 {
     char title[256], a[32], b[32];

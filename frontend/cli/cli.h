@@ -18,6 +18,7 @@ typedef enum Exit {
 typedef struct Command {
     const char *name, *summary, *help;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an Exit */
+    bool passes_on;                    /* what follows its first argument that is no option may be somebody else's */
 } Command;
 extern const Command commands[]; /* the last has a NULL name */
 

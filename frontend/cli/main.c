@@ -72,17 +72,19 @@ int bench(int argc, char **argv);
 int info(int argc, char **argv);
 int compile(int argc, char **argv);
 int run_command(int argc, char **argv);
-extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[];
+int profile_command(int argc, char **argv);
+extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[], profile_help[];
 
 const Command commands[] = {
-    {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo},
-    {"bench", "time workloads, eager against graph", bench_help, bench},
-    {"compile", "a traced module in text form to an object file and a header", compile_help, compile},
-    {"run", "a module in text form on tensors from .npy files", run_help, run_command},
-    {"info", "what this build and this machine offer", info_help, info},
-    {"version", "the version of Kiln", "usage: kiln version\n", version},
-    {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help},
-    {NULL, NULL, NULL, NULL},
+    {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo, false},
+    {"bench", "time workloads, eager against graph", bench_help, bench, false},
+    {"compile", "a traced module in text form to an object file and a header", compile_help, compile, false},
+    {"run", "a module in text form on tensors from .npy files", run_help, run_command, false},
+    {"profile", "where the time of compiled code goes, in a program or a module in text form", profile_help, profile_command, true},
+    {"info", "what this build and this machine offer", info_help, info, false},
+    {"version", "the version of Kiln", "usage: kiln version\n", version, false},
+    {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 int usage_error(const char *command, const char *format, ...)
@@ -125,7 +127,7 @@ static int run(int argc, char **argv)
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return version(argc - 1, argv + 1);
     const Command *c = find(argv[1]);
     if (!c) return unknown(argv[1]);
-    for (int i = 2; i < argc; i++)
+    for (int i = 2; i < argc && (argv[i][0] == '-' || !c->passes_on); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(c->help, stdout);
             return FINE;

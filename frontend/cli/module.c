@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t)1 << 28)
@@ -23,6 +24,23 @@ bool module_read(const char *command, const char *path, Text *text)
                                   : strerror(errno));
     if (f && f != stdin) fclose(f);
     return ok;
+}
+
+int module_dims(const char *command, const char *const *dim, int n, kiln_run_dim *to, char *name)
+{
+    for (int i = 0; i < n; i++) {
+        const char *equals = strchr(dim[i], '=');
+        const size_t len = equals ? (size_t)(equals - dim[i]) : 0;
+        char *end = NULL;
+        const long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
+        if (!len || end == equals + 1 || *end || size < 0)
+            return usage_error(command, "--dim: '%s' is not NAME=VALUE with a VALUE of 0 or more", dim[i]);
+        memcpy(name, dim[i], len);
+        name[len] = 0;
+        to[i] = (kiln_run_dim){name, size};
+        name += len + 1;
+    }
+    return FINE;
 }
 
 int module_error(const char *command, const char *file, kiln *k)

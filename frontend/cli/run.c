@@ -28,25 +28,6 @@ typedef struct RunOptions {
     char *name;
 } RunOptions;
 
-/* Splits each --dim option, NAME=VALUE, into a name and a size. */
-static int take_dims(RunOptions *o)
-{
-    char *name = o->name;
-    for (int i = 0; i < o->dims; i++) {
-        const char *equals = strchr(o->dim[i], '=');
-        const size_t n = equals ? (size_t)(equals - o->dim[i]) : 0;
-        char *end = NULL;
-        const long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
-        if (!n || end == equals + 1 || *end || size < 0)
-            return usage_error("run", "--dim: '%s' is not NAME=VALUE with a VALUE of 0 or more", o->dim[i]);
-        memcpy(name, o->dim[i], n);
-        name[n] = 0;
-        o->value[i] = (kiln_run_dim){name, size};
-        name += n + 1;
-    }
-    return FINE;
-}
-
 static bool write_results(const RunOptions *o, kiln_tensor *const *out, int n)
 {
     bool ok = true;
@@ -108,7 +89,7 @@ static int run_options(RunOptions *o, int argc, char **argv)
     int status = options_parse("run", argc, argv, options, &o->file, 1);
     if (status) return status;
     if (!o->file) return usage_error("run", "no FILE given");
-    if ((status = take_dims(o))) return status;
+    if ((status = module_dims("run", o->dim, o->dims, o->value, o->name))) return status;
     Text text = {0};
     if (!module_read("run", o->file, &text)) {
         text_free(&text);

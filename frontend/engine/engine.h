@@ -214,6 +214,8 @@ struct kiln {
     kiln_tensor poison;     /* what failed calls return */
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
+    uint8_t profiling;                     /* Profiling: KILN_PROFILE */
+    struct Marked *marked;                 /* compiled programs of which the engine tells when it closes (function/marked.h) */
     kiln_compiling compile;                /* of functions that do not say */
     struct Background *_Atomic background; /* the compile thread (function/background.c); NULL: there is none yet */
     _Atomic uint64_t swaps;                /* COMPILE_SWAP: of what is drawn next */
@@ -229,6 +231,8 @@ typedef struct CustomGradient {
     void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *);
     void *user;
 } CustomGradient;
+
+typedef enum Profiling { PROFILE_OFF, PROFILE_TEXT, PROFILE_JSON } Profiling;
 
 static inline bool compiling_known(kiln_compiling c) { return (unsigned)c <= KILN_NEVER; }
 /* What KILN_COMPILE=swap asks for, to test: code is made at once, but calls and turns of loops pretend at random that it is not
@@ -326,8 +330,9 @@ void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
 void tensor_slabs_free(Thread *t);
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks);
-bool engine_unlist(kiln *k); /* false: it was closed before, or never an engine */
-void thread_free(Thread *t); /* its scopes are gone */
+void engines_each(void (*what)(kiln *k)); /* that are open, under the lock of their list */
+bool engine_unlist(kiln *k);              /* false: it was closed before, or never an engine */
+void thread_free(Thread *t);              /* its scopes are gone */
 void engine_free(kiln *k);
 void local_free(Thread *t, kiln_variable *v);
 /* A variable without a value. NULL: recorded. */

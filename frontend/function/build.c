@@ -1,5 +1,6 @@
 /* build: what was traced becomes a program (passes, lowering) and an instance (the backend's code). module_to_program serves
  * compiling in the process, objects and what KILN_DUMP shows of CUDA alike. Never traces. */
+#include "marked.h"
 #include "rest.h"
 
 #include "../../passes/pass.h"
@@ -9,7 +10,7 @@ typedef struct Build {
     const Traced *traced;
     Code *code;
     int stop_after;
-    bool dumps; /* what KILN_DUMP asks for is written */
+    unsigned wish;
     Status *st;
 } Build;
 
@@ -80,7 +81,8 @@ static void build_body(void *arg)
     Build *b = arg;
     Code *code = b->code;
     const Traced *traced = b->traced;
-    BuildOptions o = {.stop_after = b->stop_after, .dump = b->dumps ? b->f->name : NULL};
+    const bool dumps = b->wish & BUILD_DUMPS, marks = b->wish & BUILD_MARKS;
+    BuildOptions o = {.stop_after = b->stop_after, .dump = dumps ? b->f->name : NULL};
     code->backend = device_backend(traced->device, b->st);
     if (!code->backend || !code->backend->target(&o.target, b->st)) return;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
@@ -89,15 +91,17 @@ static void build_body(void *arg)
     if (!code->program) return;
     CompileOptions c = {.dump = dump_stage,
         .dump_user = b->f->name,
-        .want = b->dumps ? getenv("KILN_DUMP") : NULL,
+        .want = dumps ? getenv("KILN_DUMP") : NULL,
         .store = b->f->k->store,
         .host_products = o.host_products,
+        .marks = marks,
         .from_store = &code->from_disk};
+    if (marks && !(code->marked = marked_new(b->f, code->program, b->st))) return;
     code->compiled = code->backend->compile(code->program, &c, b->st);
     if (!code->compiled) return;
     code->entry = code->backend->entry(code->compiled);
     code->sizes = code->backend->sizes(code->compiled);
-    code->plain = traced->device == HOST && !code->program->calls_back && !code->program->nstack;
+    code->plain = traced->device == HOST && !marks && !code->program->calls_back && !code->program->nstack;
     code->nsize = program_sizes(code->program);
     bind_symbols(traced, code);
     code->bytes = code->arena.used + code->backend->code_bytes(code->compiled);
@@ -111,26 +115,38 @@ void code_free(Code *code)
     mem_free(code, sizeof *code);
 }
 
-Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, bool dumps, Status *st)
+Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, unsigned wish, Status *st)
 {
     Code *code = mem_zeros(1, sizeof *code);
     if (!code) return status_fail(st, ST_MEMORY, "%s: no memory", f->name), NULL;
     arena_init(&code->arena);
-    Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .dumps = dumps, .st = st};
+    Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .wish = wish, .st = st};
     double start = clock_seconds();
     bool ok = arena_try(&code->arena, st, build_body, &b) && !st->code && code->entry;
     code->seconds = clock_seconds() - start;
     if (ok) return code;
+    marked_free(code->marked);
     if (!st->code) status_fail(st, ST_INTERNAL, "%s: compiling failed without a reason", f->name);
     code_free(code);
     return NULL;
+}
+
+Code *code_of_instance(const kiln_function *f, const Traced *traced, int stop_after, unsigned wish, Status *st)
+{
+    const bool marks = f->k->profiling && traced->device == HOST;
+    if (f->k->profiling && !marks)
+        log_line(f->k, "KILN_PROFILE: %s runs on %s, where steps are not timed", f->name, device_name(traced->device));
+    Code *code = code_build(f, traced, stop_after, wish | (marks ? BUILD_MARKS : 0), st);
+    if (code && marks) marked_keep(f->k, code->marked);
+    return code;
 }
 
 bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, int stop_after)
 {
     if (f->k->options.no_compile) return fail(t, at, KILN_ESTATE, "%s: the engine does not compile (.no_compile)", f->name), false;
     Status st = {0};
-    Code *code = inst->lives || instance_ready(t, at, inst) ? code_build(f, &inst->traced, stop_after, true, &st) : NULL;
+    const bool ready = inst->lives || instance_ready(t, at, inst);
+    Code *code = ready ? code_of_instance(f, &inst->traced, stop_after, BUILD_DUMPS, &st) : NULL;
     if (st.code) fail_status(t, at, &st);
     atomic_store_explicit(&inst->code, code, memory_order_release);
     return code;

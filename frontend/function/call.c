@@ -2,7 +2,7 @@
  * inputs' memory, makes outputs, calls the entry, then swaps the variables' new values in, so that a failed call leaves every
  * variable as it was. The hot path: no locks, no malloc beyond pooled headers and buffers. A call that finds no instance goes to
  * compile.c. */
-#include "function.h"
+#include "marked.h"
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
 bool sizes_disagree(Thread *t, kiln_site at, const kiln_function *f, const DimTable *dims, Dim symbol, int64_t is, int64_t have,
@@ -165,15 +165,21 @@ static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, 
     return rc;
 }
 
-/* A loop whose gradient needs memory that grows finds it in a host table that belongs to this call; what runs later finds the
- * engine's. */
+/* A loop whose gradient needs memory that grows, and marks, find it in a host table that belongs to this call; what runs later
+ * finds the engine's. */
 static int32_t run_other(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
+    const Program *p = c->code->program;
     KilnHost host = t->k->host;
-    if (c->stack) host.stacks = memset(c->stack, 0, c->code->program->nstack * sizeof *c->stack);
-    const KilnHost *table = c->stack ? &host : &t->k->host;
+    HostMarks marks = {.at = c->marks};
+    if (c->stack) host.stacks = memset(c->stack, 0, p->nstack * sizeof *c->stack);
+    if (c->marks) host.marks = &marks, memset(c->marks, 0, p->nnumber * sizeof *c->marks);
+    const KilnHost *table = c->stack || c->marks ? &host : &t->k->host;
+    const double start = c->marks ? clock_seconds() : 0;
     int32_t rc = inst->traced.device != HOST ? launch(t, at, f, inst, c, table) : run_here(t, at, f, c, table);
-    if (c->stack) host_stacks_free(c->stack, c->code->program->nstack);
+    if (c->marks) host_marks_end(&marks);
+    if (c->marks && rc == 0) marked_add(c->code->marked, p, c->dim, c->marks, marks.since - start);
+    if (c->stack) host_stacks_free(c->stack, p->nstack);
     return rc;
 }
 
@@ -226,25 +232,32 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = code->sizes ? code->program->symbol.len : 0;
     size_t slots = (size_t)buffers + symbols + (code->sizes ? code->nsize : 0);
     if (UNLIKELY(!code->plain))
-        slots += buffers + 1 + code->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+        slots += buffers + 1 + code->program->nstack * (sizeof(HostStack) / sizeof(int64_t)) +
+                 (code->marked ? code->program->nnumber * (sizeof(HostMark) / sizeof(int64_t)) : 0);
     else if (code->program->asks_host)
         slots += inst->traced.nsource;
     int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
     if (UNLIKELY(!at_slot)) return false;
-    _Static_assert(sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0, "all in one array");
+    _Static_assert(
+        sizeof(void *) == sizeof(int64_t) && sizeof(HostStack) % sizeof(int64_t) == 0 && sizeof(HostMark) % sizeof(int64_t) == 0,
+        "all in one array");
     c->buf = (void **)at_slot;
     c->dim = at_slot + buffers;
     at_slot = c->dim + symbols;
     c->size = NULL;
     c->held = NULL;
     c->stack = NULL;
+    c->marks = NULL;
     c->nheld = 0;
     if (UNLIKELY(code->sizes)) c->size = at_slot, at_slot += code->nsize;
     c->input = code->program->asks_host || !code->plain ? (Buffer **)at_slot : NULL;
     c->inputs = inst->traced.nsource;
     if (LIKELY(code->plain)) return true;
     c->held = c->input;
-    if (code->program->nstack) c->stack = (HostStack *)(at_slot + buffers + 1);
+    at_slot += buffers + 1;
+    if (code->program->nstack) c->stack = (HostStack *)at_slot;
+    at_slot += code->program->nstack * (sizeof(HostStack) / sizeof(int64_t));
+    if (code->marked) c->marks = (HostMark *)at_slot;
     return true;
 }
 
@@ -253,11 +266,11 @@ static const Code *swapped_in(const kiln_function *f, const Instance *inst)
     return f->compile == COMPILE_SWAP && swap_draw(f->k, 2) ? inst->late : NULL;
 }
 
-bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+bool code_results(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Code *code, kiln_tensor *const *in, kiln_tensor **result)
 {
     Call c;
-    c.code = atomic_load_explicit(&inst->code, memory_order_acquire);
-    if (UNLIKELY(!c.code) && !(c.code = swapped_in(f, inst))) return instance_interpreted(t, at, f, inst, in, result);
+    c.code = code;
     ScratchMark mark = scratch_mark(&t->scratch);
     if (!call_arrays(t, at, inst, &c)) return false;
     c.result = result;
@@ -270,6 +283,13 @@ bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst,
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);
     return ok;
+}
+
+bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+{
+    const Code *code = atomic_load_explicit(&inst->code, memory_order_acquire);
+    if (UNLIKELY(!code) && !(code = swapped_in(f, inst))) return instance_interpreted(t, at, f, inst, in, result);
+    return code_results(t, at, f, inst, code, in, result);
 }
 
 /* Records the call on the open tapes. Its inputs are the leaves of the variables and the arguments; what was saved for its gradient

@@ -36,7 +36,7 @@ static bool beyond_room(const Instance *inst, const Code *code)
 static Code *build_job(CodeJob *job, Status *st)
 {
     Instance *inst = (Instance *)(void *)((char *)job - offsetof(Instance, job));
-    Code *code = code_build(job->f, &inst->traced, -1, false, st);
+    Code *code = code_of_instance(job->f, &inst->traced, -1, 0, st);
     if (!code || !beyond_room(inst, code)) return code;
     code_free(code);
     atomic_store(&inst->unfit, true);

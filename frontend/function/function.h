@@ -56,6 +56,8 @@ typedef struct Traced {
     Arena arena; /* holds all of this */
 } Traced;
 
+typedef struct Marked Marked; /* marked.h */
+
 /* What a traced body is compiled to: immutable. */
 typedef struct Code {
     Program *program;
@@ -70,7 +72,9 @@ typedef struct Code {
     int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
     double seconds;
     bool from_disk; /* it was found in the folder of compiled code */
-    size_t bytes;   /* code, graphs and program */
+    Marked
+        *marked; /* of code with marks: where calls add how long its steps took; the engine's (marked_keep), or whose wish it was */
+    size_t bytes; /* code, graphs and program */
     Arena arena;
 } Code;
 
@@ -198,8 +202,14 @@ bool instance_build(Thread *t, kiln_site at, kiln_function *f, Instance *inst, i
 bool instance_begin(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
 /* Its code, compiled now if there is none, whatever .compile says. NULL: recorded. */
 const Code *instance_compiled(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
-/* What was traced as code; dumps: what KILN_DUMP asks for is written. NULL: st. */
-Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, bool dumps, Status *st);
+/* What was traced as code. NULL: st. */
+enum {
+    BUILD_DUMPS = 1, /* what KILN_DUMP asks for is written */
+    BUILD_MARKS = 2  /* with marks; code->marked is the caller's */
+};
+Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, unsigned wish, Status *st);
+/* The same, with marks if the engine is to tell of its functions when it closes (KILN_PROFILE). */
+Code *code_of_instance(const kiln_function *f, const Traced *traced, int stop_after, unsigned wish, Status *st);
 void code_free(Code *code);            /* NULL allowed */
 size_t instance_bytes(Instance *inst); /* of its code, too, if it is there, which then is counted */
 /* saving.c: the form of the instance that runs while a tape records; made on demand, its own. NULL: recorded. */
@@ -208,6 +218,9 @@ Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *i
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Gives all nresult results, by the instance's code or by interpreting. Stores nothing, records nothing. */
 bool instance_results(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result);
+/* The same by this code of it. */
+bool code_results(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Code *code, kiln_tensor *const *in,
+    kiln_tensor **result);
 typedef struct Call { /* of code */
     const Code *code;
     void **buf; /* pointers to the inputs, then to the results */
@@ -219,7 +232,8 @@ typedef struct Call { /* of code */
     uint32_t nheld;
     int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
-    int64_t *size; /* the numbers that code->sizes wrote; NULL: all sizes are constants */
+    struct HostMark *marks; /* of code with marks: one per step */
+    int64_t *size;          /* the numbers that code->sizes wrote; NULL: all sizes are constants */
 } Call;
 /* Runs the code on what was gathered; inst says on which device. False: recorded. */
 bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c);
@@ -255,6 +269,7 @@ bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, k
 /* Recording tapes are to miss what the body reads of variables after it has assigned them. False: no memory, recorded. */
 bool note_own_reads(Thread *t, const Instance *inst, bool sources);
 
+void marked_free_all(kiln *k);  /* that the engine keeps (marked.h); nothing runs any more */
 void background_close(kiln *k); /* before anything is freed */
 void functions_free_all(kiln *k);
 void function_destroy(kiln_function *f); /* at once: nothing may use it any longer; unlinked by the caller */

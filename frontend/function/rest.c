@@ -186,7 +186,7 @@ static void make_body(void *arg)
 static Code *build_job(CodeJob *job, Status *st)
 {
     const Rest *rest = (Rest *)(void *)((char *)job - offsetof(Rest, job));
-    return code_build(job->f, &rest->traced, -1, false, st);
+    return code_build(job->f, &rest->traced, -1, 0, st);
 }
 
 static Rest *find(Instance *inst, const Node *n)
@@ -237,7 +237,7 @@ Rest *rest_known(Instance *inst, const Node *n) { return find(inst, n); }
 const Code *rest_now(Rest *rest)
 {
     Status st = {0};
-    Code *code = code_build(rest->job.f, &rest->traced, -1, false, &st), *none = NULL;
+    Code *code = code_build(rest->job.f, &rest->traced, -1, 0, &st), *none = NULL;
     if (code && !atomic_compare_exchange_strong(&rest->code, &none, code)) code_free(code);
     return rest->code;
 }

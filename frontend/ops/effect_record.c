@@ -278,7 +278,7 @@ int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t n
     if (!e || t->quiet) {
         kiln_site nowhere = {NULL, 0};
         fail(t, e ? e->at : nowhere, e ? KILN_EUNSUPPORTED : KILN_EINTERNAL, "%s",
-            e ? "callback: kiln_check does not call C functions" : "compiled code names no effect of this engine");
+            e ? "callback: kiln_check and kiln_profile do not call C functions" : "compiled code names no effect of this engine");
         return e ? KILN_EUNSUPPORTED : KILN_EINTERNAL;
     }
     ScratchMark mark = scratch_mark(&t->scratch);

@@ -208,6 +208,15 @@ KILN_API bool kiln_compare_of_sized(kiln_site at, FILE *to, kiln_function *f, ki
     size_t size);
 KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_tensor *const *in, int nin,
                                  const kiln_compare_options *options, size_t size);
+/* Runs f compiled on the inputs, warm and many times, and prints where the time of a call goes: for each step of the compiled code
+ * (kernel, product, routine, copy; in loops how often they turn) its median time and share, the bytes and flops that it needs by
+ * definition, what part that is of what this machine can do at most (measured on the spot), what operations became that step, and
+ * which values it reads from other kernels, with the reason why they are not one. Steps are named as KILN_PERF names them. docs/tour.md says
+ * how to read it. Variables stay as they are; effects are left out, and a function with a callback that returns something is an
+ * error. On the CPU alone. */
+typedef struct kiln_profile_options { double seconds; /* measured; 0: 0.2 */ bool json; } kiln_profile_options;
+KILN_API bool kiln_profile_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_profile_options *options,
+    size_t size);
 /* Compares every value of f's graph, in loops at each step: eager results with the reference interpreter's on the same operands,
  * and compiled code with eager code, bit for bit. The report (NULL: none) says what was found; it names the first value that
  * differs and, in compiled code, the pass that changed it. An engine with .no_compile is checked without compiled code. A body that
@@ -439,6 +448,11 @@ inline kiln_spec kiln_spec_of(kiln_dtype t, std::initializer_list<kiln_size> s)
 #define KILN_COMPARE_3(to, f, in) KILN_COMPARE_4(to, f, in, NULL)
 #define KILN_COMPARE_4(to, f, in, options) kiln_compare_of_sized(KILN_HERE, (to), (f), in, options, sizeof(kiln_compare_options))
 #define KILN_COMPARE_M(to, f, ...) kiln_compare_sized(KILN_HERE, (to), (f), __VA_ARGS__, sizeof(kiln_compare_options))
+/* kiln_profile(stdout, f, KILN_IN(x, y)), or with options as a fourth argument */
+#define kiln_profile(...) KILN_CAT(KILN_PROFILE_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
+#define KILN_PROFILE_3(to, f, in) KILN_PROFILE_4(to, f, in, NULL)
+#define KILN_PROFILE_4(to, f, in, options) kiln_profile_of_sized(KILN_HERE, (to), (f), in, options, sizeof(kiln_profile_options))
+#define KILN_PROFILE_M(to, f, in, ...) kiln_profile_of_sized(KILN_HERE, (to), (f), in, __VA_ARGS__, sizeof(kiln_profile_options))
 #define kiln_check(...) KILN_CAT(KILN_CHECK_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_CHECK_3(report, f, in) kiln_check_of_at(KILN_HERE, (report), (f), in)
 #define KILN_CHECK_4(report, f, in, nin) kiln_check_at(KILN_HERE, (report), (f), in, nin)

@@ -1,0 +1,21 @@
+/* roof: what this machine moves and computes at most, measured. */
+#ifndef KILN_FRONTEND_ROOF_H
+#define KILN_FRONTEND_ROOF_H
+
+#include "../../runtime/threads.h"
+
+enum { ROOF_SIZES = 4 };
+extern const size_t roof_bytes[ROOF_SIZES]; /* of what is moved again and again, from what the first cache holds to beyond most */
+
+typedef struct Roof {
+    int threads;             /* with which it was measured; where one alone is faster, with one */
+    double move[ROOF_SIZES]; /* bytes read and written per second, by size */
+    double f32, f64;         /* flops per second of a product whose operands the caches hold */
+} Roof;
+
+/* Takes some tens of ms the first time in a process for this number of threads. False: st. */
+bool roof_measure(ThreadPool *threads, Roof *out, Status *st);
+/* Bytes per second for something that moves so many. */
+double roof_rate(const Roof *r, double bytes);
+
+#endif

@@ -1,0 +1,139 @@
+/* profile: `kiln profile`: where the time of compiled code goes: of a module in text form, or of all functions of a program that
+ * runs with KILN_PROFILE. */
+#include <kiln/io.h>
+
+#include "../check/profile.h"
+#include "module.h"
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char profile_help[] =
+    "usage: kiln profile [--json] [-o FILE] PROGRAM [ARGUMENT]...\n"
+    "       kiln profile FILE [--input X.npy]... [--dim N=4]... [OPTION]...\n\n"
+    "  kiln profile ./train            runs it, and tells at its end what its compiled functions spent their time on\n"
+    "  kiln profile step.kiln          a module in text form, such as KILN_DUMP=ir writes, on made-up inputs\n\n"
+    "For each step of compiled code: time and share, bytes and flops that it needs by definition, what part of the most\n"
+    "that this machine can do that is, what operations became the step, and why others did not (docs/tour.md).\n"
+    "A PROGRAM (an executable file) runs with KILN_PROFILE in its environment, and with KILN_COMPILE=wait unless that is\n"
+    "set, so that its first calls are compiled, too. FILE may be `-`, standard input.\n\n"
+    "  --json           for machines: times in seconds\n"
+    "  -o FILE          of a PROGRAM: where the report goes (standard error)\n"
+    "  --input X.npy    the next parameter's value; as many as the graph has, in order (without any: made up)\n"
+    "  --dim N=4        the value of a size (its bound)\n"
+    "  --threads N      in all, 1 to 1024 (one per core)\n"
+    "  --seconds S      whole seconds of measuring, 1 to 600 (1)\n";
+
+typedef struct ProfileOptions {
+    const char *file, *out, **input, **dim;
+    int inputs, dims;
+    long threads, seconds;
+    bool json;
+    kiln_run_dim *value;
+    char *name;
+} ProfileOptions;
+
+static bool is_program(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, X_OK) == 0;
+}
+
+/* ---- a module ----------------------------------------------------------------------------------------------------------- */
+static int profile_text(kiln *k, const ProfileOptions *o, const Text *text)
+{
+    KILN_SCOPE(k);
+    const size_t bytes = (size_t)(o->inputs + 1) * sizeof(kiln_tensor *);
+    kiln_tensor **in = mem_alloc(bytes);
+    if (!in) return fprintf(stderr, "kiln profile: no memory\n"), NO_RESOURCE;
+    for (int i = 0; i < o->inputs; i++) in[i] = kiln_npy_read_at((kiln_site){0}, k, o->input[i]);
+    int status = kiln_failed(k) ? engine_error("profile", k) : FINE;
+    const kiln_run_options dims = {.dims = o->value, .dims_count = o->dims};
+    const kiln_profile_options how = {.seconds = (double)o->seconds, .json = o->json};
+    if (status == FINE && !profile_module(k, stdout, text->at ? text->at : "", text->len, in, o->inputs, &dims, &how)) {
+        const bool unfit = kiln_error(k)->code == KILN_ESHAPE;
+        status = module_error("profile", o->file, k);
+        if (unfit) status = BAD_INPUT;
+    }
+    mem_free(in, bytes);
+    return status;
+}
+
+static int profile_file(ProfileOptions *o)
+{
+    Text text = {0};
+    int status = module_dims("profile", o->dim, o->dims, o->value, o->name);
+    if (status) return status;
+    if (o->out) return usage_error("profile", "-o is for a program; the report on a module goes to standard output");
+    if (!module_read("profile", o->file, &text)) {
+        text_free(&text);
+        return BAD_INPUT;
+    }
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .compile = KILN_WAIT});
+    status = k ? profile_text(k, o, &text) : NO_RESOURCE;
+    if (!k) fprintf(stderr, "kiln profile: no memory for an engine\n");
+    kiln_close(k);
+    text_free(&text);
+    return status;
+}
+
+/* ---- a program ------------------------------------------------------------------------------------------------------------ */
+static int profile_program(const ProfileOptions *o, char **argv)
+{
+    if (o->inputs || o->dims || o->threads || o->seconds != 1)
+        return usage_error("profile", "%s is a program: of the options only --json and -o are for it", argv[0]);
+    const int file = o->out ? open(o->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    if (o->out && file < 0) return say("kiln profile: %s: %s", o->out, strerror(errno)), NO_RESOURCE;
+    if (file >= 0) close(file);
+    if (setenv("KILN_PROFILE", o->json ? "json" : "1", 1) ||
+        (o->out ? setenv("KILN_PROFILE_FILE", o->out, 1) : unsetenv("KILN_PROFILE_FILE")) || setenv("KILN_COMPILE", "wait", 0))
+        return say("kiln profile: no memory"), NO_RESOURCE;
+    execv(argv[0], argv);
+    say("kiln profile: %s: %s", argv[0], strerror(errno));
+    return NO_RESOURCE;
+}
+
+/* Where the first argument stands that is neither an option nor an option's value; argc: nowhere. */
+static int first_file(int argc, char **argv, const Option *options)
+{
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (!strcmp(argv[i], "--")) return i + 1;
+        const Option *o = options;
+        while (o->name && strcmp(o->name, argv[i])) o++;
+        i += o->name && !o->flag;
+    }
+    return i < argc ? i : argc;
+}
+
+static int profile_options(ProfileOptions *o, int argc, char **argv)
+{
+    const Option options[] = {{"--json", .flag = &o->json}, {"-o", .text = &o->out},
+        {"--input", .list = o->input, .listed = &o->inputs, .hi = argc}, {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc},
+        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o->seconds, .lo = 1, .hi = 600}, {0}};
+    const int at = first_file(argc, argv, options);
+    const bool program = at < argc && is_program(argv[at]);
+    const int status = options_parse("profile", program ? at : argc, argv, options, &o->file, 1);
+    if (status) return status;
+    if (program) return profile_program(o, argv + at);
+    return o->file ? profile_file(o) : usage_error("profile", "no PROGRAM or FILE given");
+}
+
+int profile_command(int argc, char **argv)
+{
+    const size_t most = (size_t)argc;
+    size_t bytes = most * (2 * sizeof(const char *) + sizeof(kiln_run_dim));
+    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
+    const char **names = mem_alloc(bytes);
+    if (!names) return fprintf(stderr, "kiln profile: no memory\n"), NO_RESOURCE;
+    ProfileOptions o = {.seconds = 1, .input = names, .dim = names + most, .value = (kiln_run_dim *)(names + 2 * most)};
+    o.name = (char *)(o.value + most);
+    const int status = profile_options(&o, argc, argv);
+    mem_free(names, bytes);
+    return status;
+}
