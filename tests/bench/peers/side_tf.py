@@ -117,11 +117,11 @@ def depthwise(x, w):
     return tf.nn.depthwise_conv2d(x, tf.transpose(w, (0, 1, 3, 2)), (1, 1, 1, 1), "SAME")
 
 
+# No copy: assigned to a variable, x * 1 shares its memory with x until one of them is written.
 FUNCTIONS = {
     "add_one": lambda x: x + 1,
     "add_four": lambda a, b, c, d: a + b + c + d,
     "add": lambda a, b: a + b,
-    "copy": lambda x: x * 1.0,
     "chain": chain,
     "gelu": gelu,
     "softmax": lambda x: tf.nn.softmax(x, -1),
