@@ -210,6 +210,16 @@ static void torn_objects_are_errors(void **state)
     free(b.at);
 }
 
+/* What is opened says nothing that lies outside of it. */
+static void expect_inside(const Image *m)
+{
+    const ImageHead *h = m->head;
+    assert_true(h->entry < h->code && (h->sizes == IMAGE_NONE || h->sizes < h->code));
+    for (uint32_t i = 0; i < h->nsymbol; i++)
+        assert_true(m->symbol[i].at <= h->code && m->symbol[i].len <= h->code - m->symbol[i].at && m->symbol[i].name < h->names);
+    for (uint32_t i = 0; i < h->nimport; i++) assert_true(m->import[i].at >= h->code && m->import[i].at + 8 <= h->bytes);
+}
+
 static void torn_blocks_are_refused(void **state)
 {
     NEED_LOADER();
@@ -230,10 +240,12 @@ static void torn_blocks_are_refused(void **state)
     for (size_t i = 0; i < lists; i++)
         for (int bit = 0; bit < 8; bit++) {
             block[i] ^= (char)(1 << bit);
-            if (!image_open(block, len, &m))
+            if (!image_open(block, len, &m)) {
                 refused++;
-            else if (image_map(&m, &at, &st)) /* filling slots stays within the image */
-                image_unmap(&at);
+            } else {
+                expect_inside(&m);
+                if (image_map(&m, &at, &st)) image_unmap(&at); /* filling slots stays within the image */
+            }
             status_clear(&st);
             block[i] ^= (char)(1 << bit);
         }

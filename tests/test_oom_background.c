@@ -210,6 +210,19 @@ static void row_test(void **state)
     if (!program && row->compile != KILN_NEVER && row->compile != KILN_WAIT) assert_true(loops_compiled > 2);
 }
 
+/* Whose code is made elsewhere is not made once more, by whoever asks. */
+static void dropped_jobs_stay_dropped(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.threads = 1, .compile = KILN_BACKGROUND});
+    CodeJob job = {.f = kiln_function_new(k, front_doubles, NULL, NULL)};
+    background_drop(k, &job);
+    assert_true(background_ask(k, &job));
+    assert_int_equal(background_waiting(k, job.f), 0);
+    assert_int_equal(job.state, JOB_FAILED);
+    assert_int_equal(kiln_close(k), 0);
+}
+
 static int setup(void **state)
 {
     if (front_needs_llvm(state)) return -1;
@@ -227,7 +240,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[COUNT_OF(rows)];
+    struct CMUnitTest tests[COUNT_OF(rows) + 1] = {[COUNT_OF(rows)] = cmocka_unit_test(dropped_jobs_stay_dropped)};
     for (size_t i = 0; i < COUNT_OF(rows); i++) tests[i] = (struct CMUnitTest){rows[i].name, row_test, NULL, NULL, (void *)(uintptr_t)&rows[i]};
     return cmocka_run_group_tests_name("oom in the background", tests, setup, teardown);
 }
