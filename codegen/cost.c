@@ -199,8 +199,15 @@ static double attention_flops(const Env *e, const Step *s)
 static Cost host_cost(const Env *e, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
-    const bool conv = s->host.op == OP_conv || s->host.op == OP_conv_filter;
-    Cost c = {.flops = conv ? conv_flops(e, s) : attention_flops(e, s)};
+    Cost c = {0};
+    switch (s->host.op) { /* all rows of routine.c */
+    case OP_conv:
+    case OP_conv_filter: c.flops = conv_flops(e, s); break;
+    case OP_attention:
+    case OP_attention_query:
+    case OP_attention_keys: c.flops = attention_flops(e, s); break;
+    default: break;
+    }
     for (uint32_t i = 0; i < h->results; i++) c.written += bytes(e, s->buf[i]);
     for (uint32_t i = 0; i < h->operands; i++) c.read += bytes(e, s->buf[h->results + i]);
     return c;
