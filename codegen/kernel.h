@@ -100,17 +100,18 @@ typedef struct Kernel {
     uint8_t *row_type; /* per row cache: DType; its length is the sweep extent (constant) */
     /* schedule */
     int8_t vector;  /* axis that lanes run along: the sweep axis or a parallel one, -1: scalar code */
-    int8_t turn;    /* parallel axis before the vector axis, along which some loads lie (stream_turned); -1: there are none */
+    int8_t turn;    /* along which some streams lie (stream_turned): parallel, before the vector axis, or the sweep; -1: none */
     int8_t chunk;   /* parallel axis that [lo, hi) is part of; -1: a single point, called with [0, 1) */
     uint8_t unroll; /* vectors per step of the vector axis */
     int64_t cost;   /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
 } Kernel;
 
-/* Whether the stream's elements lie side by side along axis `turn`, and apart along the vector axis. */
+/* Whether the stream's elements lie side by side along axis `turn`, in either order if it is the sweep, and apart along the vector
+ * axis. */
 static inline bool stream_turned(const Kernel *of, const Stream *s, int turn)
 {
-    return !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[turn] == 1 && s->coef[of->vector] != 0 &&
-           s->coef[of->vector] != 1;
+    if ((s->buf & STREAM_ROW) || s->dyn >= 0 || s->guard >= 0 || s->coef[of->vector] == 0 || s->coef[of->vector] == 1) return false;
+    return s->coef[turn] == 1 || (s->coef[turn] == -1 && turn == of->sweep);
 }
 
 #endif

@@ -101,6 +101,36 @@ static void as_the_reference(void **state)
 }
 
 /* One instance for many lengths has the bits of each. */
+/* Rows side by side: compiled code takes squares of several rows and columns, and what is left row by row. */
+KILN_FUNCTION(both_ways, e, x)
+{
+    const int how[] = {0, KILN_REVERSE, KILN_EXCLUSIVE, KILN_REVERSE | KILN_EXCLUSIVE};
+    kiln_tensor *all[9];
+    for (int i = 0; i < 4; i++) {
+        all[2 * i] = kiln_cumsum(kiln_add(x, 1), -1, how[i]);
+        all[2 * i + 1] = kiln_cumprod(kiln_mul(x, 2), -1, how[i]);
+    }
+    all[8] = kiln_recurrence(kiln_sub(1, x), x, -1, KILN_REVERSE);
+    return kiln_stack(all, 9, 0);
+}
+static void rows_in_squares(void **state)
+{
+    (void)state;
+    static const int64_t shape[][2] = {{37, 64}, {16, 4}, {64, 9}, {19, 128}, {5, 100}, {33, 259}, {3, 1000}};
+    static const kiln_dtype type[] = {KILN_F32, KILN_F64, KILN_I8, KILN_U16, KILN_I32, KILN_I64, KILN_BF16};
+    for (size_t d = 0; d < sizeof type / sizeof *type; d++)
+        for (size_t s = 0; s < sizeof shape / sizeof *shape; s++) {
+            KILN_SCOPE(k);
+            kiln_tensor *x = kiln_cast(kiln_uniform(kiln_generator(k, 7 * s + d), KILN_F32, KILN_SHAPE(shape[s][0], shape[s][1]), 0.2, s % 2 ? 0.8 : 9), type[d]);
+            kiln_eager(k, true);
+            kiln_tensor *want = kiln_call(KILN_FN(k, both_ways), x);
+            kiln_eager(k, false);
+            kiln_tensor *have = kiln_call(KILN_FN(k, both_ways), x);
+            const size_t bytes = (size_t)kiln_elements(want) * kiln_dtype_bytes(type[d]);
+            if (memcmp(kiln_data(have), kiln_data(want), bytes) != 0) fail_msg("shape %d, type %d", (int)s, (int)d);
+        }
+}
+
 KILN_FUNCTION(bounded_sums, e, x) { return kiln_cumsum(x, 0, KILN_REVERSE); }
 static void lengths_share_code(void **state)
 {
@@ -147,6 +177,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(rows_in_squares), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

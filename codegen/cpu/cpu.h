@@ -191,6 +191,9 @@ void turn_plan(KernelEmit *e); /* sets e->square, e->turned */
 /* Runs the kernel over these rows of the turn axis and columns of the vector axis. */
 void emit_turned(KernelEmit *e, LLVMValueRef row, LLVMValueRef row_end, LLVMValueRef column, LLVMValueRef column_end);
 void emit_turned_load(KernelEmit *e, const Stream *s, LLVMValueRef *v); /* all rows of the square */
+void emit_turned_store(KernelEmit *e, const Stream *s, int32_t value);  /* the same */
+/* Whether the sweep goes in squares, of it and of a whole vector. */
+bool sweeps_in_squares(const KernelEmit *e);
 
 /* emit_stream */
 LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane); /* the element's address */

@@ -162,8 +162,26 @@ static void serial_turn(KernelEmit *e, const Stage *s, LLVMValueRef index)
     emit_offsets_back(e, saved);
 }
 
+/* Whole squares, after which what is left is swept turn by turn. Returns where. */
+static LLVMValueRef serial_squares(
+    KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
+{
+    LLVMValueRef end = gen_whole_steps(e->g, from, to, e->square);
+    Loop l;
+    if (loop_turns(from, end, e->square) == 0) return end;
+    loop_begin(e->g, &l, from, end, e->square, flat, n);
+    e->unroll = e->square;
+    e->in_square = true;
+    serial_turn(e, s, l.i);
+    e->in_square = false;
+    e->unroll = 1;
+    loop_end(e->g, &l);
+    return end;
+}
+
 static void serial_body(KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to, LLVMValueRef *flat, uint32_t n)
 {
+    if (sweeps_in_squares(e)) from = serial_squares(e, s, from, to, flat, n);
     const int64_t turns = written_out(e, s, from, to);
     Loop l;
     if (loop_turns(from, to, 1) == 0) return;

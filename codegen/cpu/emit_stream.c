@@ -196,6 +196,10 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
 {
     const Stream *s = &e->k->stream[st->stream];
     bool lanes = e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
+    if (e->in_square && e->k->turn == e->k->sweep && !st->fold && stream_turned(e->k, s, e->k->turn)) {
+        if (u + 1 == e->square) emit_turned_store(e, s, st->value);
+        return;
+    }
     if (lanes) {
         store_vector(e, s, st->fold, emit_operand(e, st->value, u, true), u, e->past && st->past != 0);
         return;

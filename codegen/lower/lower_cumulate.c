@@ -10,6 +10,7 @@ typedef struct Running {
     DType type;
     bool product, reverse, exclusive;
     Dim size, blocks, block; /* the size of the axis, the number of its blocks, and the elements of one block */
+    Dim first;               /* block that the kernel begins at */
 } Running;
 
 static int32_t combined(Build *b, const Running *w, int32_t before, int32_t x)
@@ -21,11 +22,11 @@ static int32_t combined(Build *b, const Running *w, int32_t before, int32_t x)
 static bool element_map(Build *b, const Running *w, IndexMap *m)
 {
     const Dim *e = b->group->extent;
-    IndexExpr i = index_axis(BLOCK, TREE_CHAIN);
+    const IndexExpr first = index_const(w->first * TREE_CHAIN);
+    IndexExpr i = index_axis(BLOCK, e[BLOCK] == 1 ? 0 : TREE_CHAIN);
     i.coef[IN_BLOCK] = 1;
-    if (w->blocks == 1)
-        i.coef[BLOCK] = 0;
-    else
+    if (!index_add(&b->env, &i, &first)) return false;
+    if (!dim_is_const(w->size) && w->blocks != 1)
         *VEC_PUSH(b->lw->scratch, &b->guard) = build_prim(b, P_lt, DT_bool, index_value(&b->env, &i), build_dim(b, w->size), -1);
     if (w->reverse) {
         const IndexExpr last = index_const(w->size == 0 ? 0 : dim_sub(b->lw->dims, w->size, 1));
@@ -36,13 +37,15 @@ static bool element_map(Build *b, const Running *w, IndexMap *m)
     return true;
 }
 
-static void block_map(Build *b, const Running *w, IndexMap *m)
+static bool block_map(Build *b, const Running *w, IndexMap *m)
 {
     const Dim *e = b->group->extent;
-    *m = (IndexMap){.rank = 3,
-        .dim = {e[BEFORE], w->blocks, e[AFTER]},
-        .at = {index_axis(BEFORE, 1), index_axis(BLOCK, 1), index_axis(AFTER, 1)}};
+    const IndexExpr first = index_const(w->first);
+    IndexExpr i = index_axis(BLOCK, 1);
+    if (!index_add(&b->env, &i, &first)) return false;
+    *m = (IndexMap){.rank = 3, .dim = {e[BEFORE], w->blocks, e[AFTER]}, .at = {index_axis(BEFORE, 1), i, index_axis(AFTER, 1)}};
     index_normalise(&b->env, m);
+    return true;
 }
 
 /* Writes two buffers: the totals of the blocks, which start as the identity, and the results. */
@@ -51,8 +54,7 @@ static bool within_blocks(Build *b, const void *with)
     const Running *w = with;
     const uint32_t totals = b->group->nin;
     IndexMap at, block;
-    if (!element_map(b, w, &at)) return false;
-    block_map(b, w, &block);
+    if (!element_map(b, w, &at) || !block_map(b, w, &block)) return false;
     int32_t x = w->x != 0 ? build_value(b, w->x, &at) : build_load(b, build_stream(b, 0, w->type, &at));
     if (x < 0) return false;
     int32_t before = build_fetch(b, build_stream(b, totals, w->type, &block), w->product ? -1 : x, w->product ? x : -1);
@@ -65,12 +67,24 @@ static bool between_blocks(Build *b, const void *with)
 {
     const Running *w = with;
     IndexMap at, block;
-    if (!element_map(b, w, &at)) return false;
-    block_map(b, w, &block);
+    if (!element_map(b, w, &at) || !block_map(b, w, &block)) return false;
     int32_t before = build_load(b, build_stream(b, 0, w->type, &block));
     uint32_t result = build_stream(b, 1, w->type, &at);
     int32_t x = build_load(b, result);
     return before >= 0 && x >= 0 && build_store(b, result, combined(b, w, before, x), 0);
+}
+
+/* A kernel over all blocks; or, where the last one is known to be short, two, so that no element has to be asked whether it is. */
+static bool over_blocks(Scope *s, Group group, Running *w, const uint32_t *buf)
+{
+    const Dim rest = dim_is_const(w->size) && w->blocks != 1 ? w->size % TREE_CHAIN : 0;
+    group.with = w;
+    group.extent[BLOCK] = rest != 0 ? w->blocks - 1 : w->blocks, group.extent[IN_BLOCK] = w->block;
+    if (!scope_kernel(s, &group, buf)) return false;
+    if (rest == 0) return true;
+    w->first = w->blocks - 1;
+    group.extent[BLOCK] = 1, group.extent[IN_BLOCK] = rest;
+    return scope_kernel(s, &group, buf);
 }
 
 /* buf: the buffers of the group's operands, with room for two more. */
@@ -84,10 +98,9 @@ static bool run(Scope *s, Group group, Running w, uint32_t *buf, uint32_t out)
     uint32_t total = lower_buf(lw, BUF_TEMP, &totals);
     if (total == NO_BUF || out == NO_BUF || !scope_fill(s, &totals, w.product, group.node->loc, total)) return false;
     group.naxis = 4, group.sweep = IN_BLOCK;
-    group.extent[BLOCK] = w.blocks, group.extent[IN_BLOCK] = w.block;
-    group.draft = within_blocks, group.with = &w, group.nout = 2;
+    group.draft = within_blocks, group.nout = 2;
     buf[group.nin] = total, buf[group.nin + 1] = out;
-    if (!scope_kernel(s, &group, buf)) return false;
+    if (!over_blocks(s, group, &w, buf)) return false;
     if (one) return true;
     uint32_t before = lower_buf(lw, BUF_TEMP, &totals), up[3] = {total}, down[2] = {before, out};
     Running next = {.type = w.type, .product = w.product, .exclusive = true, .size = w.blocks};
@@ -95,7 +108,8 @@ static bool run(Scope *s, Group group, Running w, uint32_t *buf, uint32_t out)
     offsets.nin = add.nin = 1;
     if (!run(s, offsets, next, up, before)) return false;
     add.sweep = -1, add.draft = between_blocks, add.nout = 1;
-    return scope_kernel(s, &add, down);
+    w.first = 0;
+    return over_blocks(s, add, &w, down);
 }
 
 /* The product of the extents of axes [from, to). */
@@ -137,8 +151,7 @@ static bool step(Build *b, const void *with)
     const struct recurrence_attrs *a = ATTRS(recurrence, n->attr->at);
     const Running w = {.type = (DType)t->dtype, .reverse = a->reverse, .size = t->dim[a->axis], .blocks = 1};
     IndexMap at, block;
-    if (!element_map(b, &w, &at)) return false;
-    block_map(b, &w, &block);
+    if (!element_map(b, &w, &at) || !block_map(b, &w, &block)) return false;
     int32_t times = build_value(b, n->in[0], &at), plus = build_value(b, n->in[1], &at);
     if (times < 0 || plus < 0) return false;
     int32_t before = build_fetch(b, build_stream(b, b->group->nin, w.type, &block), plus, times);

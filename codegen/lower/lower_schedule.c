@@ -157,12 +157,12 @@ static int turn_axis(const Lower *lw, const Kernel *k)
 {
     int best = -1;
     uint32_t most = 0;
-    if (!lw->o->target.turns || k->sweep >= 0 || k->vector < 0) return -1;
+    if (!lw->o->target.turns || k->vector < 0 || k->nreduction != 0) return -1;
     for (uint32_t i = 0; i < k->ninstr; i++)
         if (k->instr[i].kind == I_RANDOM) return -1;
     for (int a = 0; a < (int)k->naxis; a++) {
         uint32_t loads = 0;
-        if (a == k->vector || dim_hi(lw->dims, k->extent[a]) < 4) continue;
+        if (a == k->vector || (k->sweep >= 0 && a != k->sweep) || dim_hi(lw->dims, k->extent[a]) < 4) continue;
         for (uint32_t i = 0; i < k->ninstr; i++)
             loads += k->instr[i].kind == I_LOAD && stream_turned(k, &k->stream[k->instr[i].ref], a);
         if (loads > most) most = loads, best = a;
@@ -258,12 +258,12 @@ void kernel_schedule(Lower *lw, Kernel *k, uint16_t *axes)
         if (v >= 0) move_axis(k, axes, (uint32_t)v, last);
         k->vector = (int8_t)(v >= 0 ? (int)last : -1);
         v = turn_axis(lw, k);
-        if (v >= 0) move_axis(k, axes, (uint32_t)v, last - 1);
-        k->turn = (int8_t)(v >= 0 ? (int)last - 1 : -1);
+        if (v >= 0 && v != k->sweep) move_axis(k, axes, (uint32_t)v, last - 1);
+        k->turn = (int8_t)(v >= 0 && v != k->sweep ? (int)last - 1 : v);
     }
     for (uint32_t i = 0; i < k->ninstr; i++) k->instr[i].lanes = k->vector >= 0 && (axes[i] >> k->vector & 1);
     k->chunk = (int8_t)chunk_axis(lw, k);
-    k->unroll = unroll_of(k);
+    k->unroll = k->turn >= 0 && k->turn == k->sweep ? 1 : unroll_of(k);
     k->cost = cost_of(lw, k);
     write_past(lw, k);
 }
