@@ -106,12 +106,11 @@ typedef struct Kernel {
     int64_t cost;   /* per index of the chunk axis, about: scalar operations and 8-byte moves; for grains */
 } Kernel;
 
-/* Whether the stream's elements lie side by side along axis `turn`, in either order if it is the sweep, and apart along the vector
- * axis. */
+/* Whether the stream's elements lie side by side along axis `turn`, and apart along the vector axis. */
 static inline bool stream_turned(const Kernel *of, const Stream *s, int turn)
 {
-    if ((s->buf & STREAM_ROW) || s->dyn >= 0 || s->guard >= 0 || s->coef[of->vector] == 0 || s->coef[of->vector] == 1) return false;
-    return s->coef[turn] == 1 || (s->coef[turn] == -1 && turn == of->sweep);
+    return !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[turn] == 1 && s->coef[of->vector] != 0 &&
+           s->coef[of->vector] != 1;
 }
 
 #endif

@@ -34,7 +34,7 @@ tested()
     local t
     for t in "$@"; do
         build "$BUILD/tests/$t" "$BUILD/libkiln-llvm.so" "$BUILD/libkiln-llvm-all.so" || return 2
-        (cd "$copy" && KILN_LIBDIR=$copy/$BUILD KILN_BUILD=$copy/$BUILD timeout -k 5 "$limit" "./$BUILD/tests/$t") \
+        (cd "$copy" && KILN_COMPILE=wait KILN_LIBDIR=$copy/$BUILD KILN_BUILD=$copy/$BUILD timeout -k 5 "$limit" "./$BUILD/tests/$t") \
             >"$copy/log" 2>&1 </dev/null || { killer=$t; return 0; }
     done
     return 1

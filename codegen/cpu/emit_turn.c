@@ -40,24 +40,12 @@ static LLVMValueRef side_by_side(Gen *g, LLVMValueRef *piece, uint32_t pieces)
     return piece[0];
 }
 
-/* The row whose elements lie lowest. */
-static uint32_t lowest_row(const KernelEmit *e, const Stream *s) { return s->coef[e->k->turn] == -1 ? e->square - 1 : 0; }
-
-static void put_in_order(const KernelEmit *e, const Stream *s, LLVMValueRef *v)
-{
-    for (uint32_t r = 0; s->coef[e->k->turn] == -1 && r < e->square / 2; r++) {
-        LLVMValueRef other = v[e->square - 1 - r];
-        v[e->square - 1 - r] = v[r];
-        v[r] = other;
-    }
-}
-
 /* The elements of the square's rows at one lane; lanes that do not exist read what the last one does. */
 static LLVMValueRef load_lane(KernelEmit *e, const Stream *s, uint32_t lane)
 {
     Gen *g = e->g;
     const DType t = (DType)s->type;
-    LLVMValueRef at = emit_stream_at(e, s, lowest_row(e, s), lane);
+    LLVMValueRef at = emit_stream_at(e, s, 0, lane);
     if (e->mask && lane > 0) {
         LLVMValueRef last = LLVMBuildSub(g->b, e->columns_left, gen_i64(g, 1), ""), number = gen_i64(g, lane);
         LLVMValueRef beyond = LLVMBuildICmp(g->b, LLVMIntSGT, number, last, "");
@@ -76,7 +64,6 @@ void emit_turned_load(KernelEmit *e, const Stream *s, LLVMValueRef *v)
         v[r] = side_by_side(e->g, piece, pieces);
     }
     turn_blocks(e->g, v, n);
-    put_in_order(e, s, v);
     for (uint32_t r = 0; r < n; r++) v[r] = emit_from_memory(e->g, (DType)s->type, v[r]);
 }
 
@@ -87,12 +74,11 @@ void emit_turned_store(KernelEmit *e, const Stream *s, int32_t value)
     const uint32_t n = e->square;
     LLVMValueRef *v = ARENA_ARRAY(g->arena, LLVMValueRef, n), *order = ARENA_ARRAY(g->arena, LLVMValueRef, n);
     for (uint32_t r = 0; r < n; r++) v[r] = emit_to_memory(g, t, emit_operand(e, value, r, true));
-    put_in_order(e, s, v);
     turn_blocks(g, v, n);
     for (uint32_t lane = 0; lane < e->width; lane++) {
         for (uint32_t i = 0; i < n; i++) order[i] = LLVMConstInt(g->i32, lane - lane % n + i, false);
         LLVMValueRef piece = LLVMBuildShuffleVector(g->b, v[lane % n], v[lane % n], LLVMConstVector(order, n), "");
-        gen_store(g, piece, emit_stream_at(e, s, lowest_row(e, s), lane), (uint32_t)dtype_bytes(t));
+        gen_store(g, piece, emit_stream_at(e, s, 0, lane), (uint32_t)dtype_bytes(t));
     }
 }
 
