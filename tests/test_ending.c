@@ -70,6 +70,7 @@ static void end_meanwhile(void)
 static void nothing_is_compiled_while_it_ends(void **state)
 {
     (void)state;
+    LATE_SKIP("the devices of tests end with the process, too");
 #ifdef UNDER_TSAN
     print_message("skip: the thread sanitizer allows no new threads after a fork\n");
     skip();
