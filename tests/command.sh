@@ -175,6 +175,10 @@ expect 'a profile of no module' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes
 sed 's/N in \[1,3\]/N in [1,100000]/' "$scratch/run.kiln" >"$scratch/wide.kiln"
 expect 'a size that is too large to be made up' 3 '' 'the size N may be up to 100000: give it one (--dim N=64)' profile "$scratch/wide.kiln"
 expect 'a size that is given' 0 'main.sum_' '' profile "$scratch/wide.kiln" --dim N=100
+expect 'a size beyond its bounds' 3 '' '^kiln profile: dim N is 576460752303423489 (allowed: 1 to 100000)$' profile "$scratch/wide.kiln" --dim N=576460752303423489
+expect 'no such size to profile' 3 '' '^kiln profile: the module has no dim Q$' profile "$scratch/wide.kiln" --dim N=3 --dim Q=3
+expect 'a size that is given twice' 3 '' '^kiln profile: dim N is 4 (allowed: 3 to 3)$' profile "$scratch/wide.kiln" --dim N=3 --dim N=4
+expect 'a size that no number holds' 2 '' "'N=9223372036854775808' is not NAME=VALUE" profile "$scratch/wide.kiln" --dim N=9223372036854775808
 expect 'nothing to profile' 2 '' '^kiln profile: no PROGRAM or FILE given' profile --json
 expect 'a program that is not there' 3 '' 'No such file' profile "$scratch/none"
 expect 'options that a program does not take' 2 '' 'one_layer is a program: of the options only --json and -o' profile --dim N=3 "$build/examples/one_layer"

@@ -30,6 +30,9 @@ typedef struct Artifact {
 /* A module from outside: parsed, verified, of ops that traces make, with a first graph. NULL: st (aot_text.c). The arena's border
  * must be set. */
 Module *text_module(Arena *arena, const char *text, size_t len, Status *st);
+/* The dims that are given can have no other value from here on. False: st: there is none of that name, or that is none of its
+ * values, as a second one never is; `called` begins the text. */
+bool text_dims(Module *m, const char *called, const kiln_run_options *o, Status *st);
 /* Compiles the first graph of such a module and hands its instance, with inputs that fit, to `use`, which gives its results or
  * leaves those alone. Returns how many there are, at most cap of which are stored in out; -1: recorded (run_text.c). */
 typedef bool TextUse(

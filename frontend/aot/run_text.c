@@ -7,6 +7,7 @@ typedef struct Job {
     Instance *inst;
     const char *text;
     size_t len;
+    const char *called;
     const kiln_run_options *options;
     TextUse *use;
     void *user;
@@ -15,30 +16,30 @@ typedef struct Job {
 } Job;
 
 /* Its records are in the program that traced it. */
-static bool without_effects(const Module *m, Status *st)
+static bool without_effects(const Module *m, const char *called, Status *st)
 {
     for (uint32_t i = 0; i < m->graph.len; i++)
         for (uint32_t j = 0; j < m->graph.at[i]->node.len; j++) {
             Op op = (Op)m->graph.at[i]->node.at[j].op;
             if (op == OP_print || op == OP_assert || op == OP_callback)
-                return status_fail(st, ST_UNSUPPORTED, "run: graph %s contains %s, which only the program that traced it can run",
-                    m->graph.at[i]->name, op_def[op].name);
+                return status_fail(st, ST_UNSUPPORTED, "%s: graph %s contains %s, which only the program that traced it can run",
+                    called, m->graph.at[i]->name, op_def[op].name);
         }
     return true;
 }
 
-/* Dims whose value is given can have no other. */
-static bool give_dims(Module *m, const kiln_run_options *o, Status *st)
+bool text_dims(Module *m, const char *called, const kiln_run_options *o, Status *st)
 {
     for (int i = 0; i < o->dims_count; i++) {
         const char *name = o->dims[i].name ? o->dims[i].name : "";
         const int64_t size = o->dims[i].size;
         const Dim d = dim_find(&m->dims, name, strlen(name));
-        if (d == DIM_BAD || dim_is_made(&m->dims, d)) return status_fail(st, ST_SHAPE, "run: the module has no dim %.60s", name);
+        if (d == DIM_BAD || dim_is_made(&m->dims, d))
+            return status_fail(st, ST_SHAPE, "%s: the module has no dim %.60s", called, name);
         DimExpr *e = &m->dims.expr.at[-1 - d];
         if (size < e->lo || size > e->hi)
-            return status_fail(st, ST_SHAPE, "run: dim %s is %lld (allowed: %lld to %lld)", name, (long long)size, (long long)e->lo,
-                (long long)e->hi);
+            return status_fail(st, ST_SHAPE, "%s: dim %s is %lld (allowed: %lld to %lld)", called, name, (long long)size,
+                (long long)e->lo, (long long)e->hi);
         e->lo = e->hi = size;
     }
     return true;
@@ -49,7 +50,7 @@ static void job_body(void *arg)
     Job *j = arg;
     Instance *inst = j->inst;
     Module *m = text_module(&inst->traced.arena, j->text, j->len, &j->st);
-    if (!m || !without_effects(m, &j->st) || !give_dims(m, j->options, &j->st)) return;
+    if (!m || !without_effects(m, j->called, &j->st) || !text_dims(m, j->called, j->options, &j->st)) return;
     const Graph *g = m->graph.at[0];
     inst->traced.module = m;
     inst->traced.narg = inst->traced.nsource = g->param.len;
@@ -94,8 +95,8 @@ static void symbols_of(const Instance *inst, kiln_tensor *const *in, int64_t *sy
 static bool unknown(Thread *t, kiln_site at, const DimExpr *e)
 {
     fail(t, at, KILN_ESHAPE,
-        "run: no input has the size %s alone, so it is unknown: give it one (kiln run --dim %s=%lld, kiln_run_options)", e->name,
-        e->name, (long long)e->lo);
+        "%s: no input has the size %s alone, so it is unknown: give it one (kiln %s --dim %s=%lld, kiln_run_options)", t->called,
+        e->name, t->called, e->name, (long long)e->lo);
     return false;
 }
 
@@ -223,7 +224,7 @@ int text_use(kiln_site at, kiln *k, const char *called, const char *text, size_t
     Thread *t = thread_of(k);
     Instance *inst = instance_zeros(t, at, "run", 0);
     if (!inst) return -1;
-    Job j = {.t = t, .inst = inst, .text = text, .len = len, .options = o, .use = use, .user = user};
+    Job j = {.t = t, .inst = inst, .text = text, .len = len, .called = called, .options = o, .use = use, .user = user};
     if (!arena_try(&inst->traced.arena, &j.st, job_body, &j)) j.ok = false;
     if (!j.ok) fail_status(t, at, &j.st);
     kiln_scope s = kiln_scope_open(k);

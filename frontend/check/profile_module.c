@@ -20,12 +20,11 @@ typedef struct Make {
     bool ok;
 } Make;
 
+/* A size that was given is the only one within its bounds (text_dims). */
 static bool size_of(const Make *m, const DimExpr *e, int64_t *to)
 {
-    for (int i = 0; i < m->dims->dims_count; i++)
-        if (e->name && !strcmp(m->dims->dims[i].name, e->name)) return *to = m->dims->dims[i].size, true;
     *to = e->hi;
-    if (e->hi <= MOST_BY_ITSELF) return true;
+    if (e->lo == e->hi || e->hi <= MOST_BY_ITSELF) return true;
     fail(m->t, (kiln_site){0}, KILN_ESHAPE, "profile: the size %s may be up to %lld: give it one (--dim %s=64)", e->name,
         (long long)e->hi, e->name);
     return false;
@@ -47,8 +46,8 @@ static void fill(kiln_tensor *x)
 static void make(void *arg)
 {
     Make *m = arg;
-    const Module *module = text_module(&m->arena, m->text, m->len, &m->st);
-    if (!module) return;
+    Module *module = text_module(&m->arena, m->text, m->len, &m->st); /* no type of it has more than DIM_MAX elements */
+    if (!module || !text_dims(module, "profile", m->dims, &m->st)) return;
     const Graph *g = module->graph.at[0];
     const DimTable *dims = &module->dims;
     int64_t *symbol = ARENA_ARRAY(&m->arena, int64_t, dims->expr.len + 1u);

@@ -32,9 +32,10 @@ int module_dims(const char *command, const char *const *dim, int n, kiln_run_dim
         const char *equals = strchr(dim[i], '=');
         const size_t len = equals ? (size_t)(equals - dim[i]) : 0;
         char *end = NULL;
+        errno = 0;
         const long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
-        if (!len || end == equals + 1 || *end || size < 0)
-            return usage_error(command, "--dim: '%s' is not NAME=VALUE with a VALUE of 0 or more", dim[i]);
+        if (!len || end == equals + 1 || *end || size < 0 || errno == ERANGE)
+            return usage_error(command, "--dim: '%s' is not NAME=VALUE with a VALUE from 0 to 2^63-1", dim[i]);
         memcpy(name, dim[i], len);
         name[len] = 0;
         to[i] = (kiln_run_dim){name, size};
