@@ -155,16 +155,21 @@ static Cost contract_cost(const Env *e, const Step *s)
     return c;
 }
 
-/* How many pairs of a place and a tap meet an element along one axis. */
-static double meetings(int64_t in, int64_t taps, int64_t out, int64_t stride, int64_t dilation, int64_t spread, int64_t low)
+static int64_t quotient_up(int64_t x, int64_t by) { return x / by + (x % by > 0); }
+
+/* A tap meets elements at o * stride + from, of places o, where that is a multiple of spread within in * spread. Stride and spread
+ * are not both above 1: either every place counts, or one out of spread, the first one being `first`. */
+double conv_meetings(const HostConv *c, int i)
 {
-    int64_t n = 0;
-    for (int64_t o = 0; o < out; o++)
-        for (int64_t t = 0; t < taps; t++) {
-            const int64_t at = o * stride + t * dilation - low;
-            n += at >= 0 && at % spread == 0 && at / spread < in;
-        }
-    return (double)n;
+    const int64_t stride = c->stride[i], spread = c->spread[i];
+    double n = 0;
+    for (int64_t t = 0; t < c->taps[i]; t++) {
+        const int64_t from = t * c->dilation[i] - c->low[i], first = (spread - from % spread) % spread;
+        const int64_t begin = MAX_OF(quotient_up(-from, stride), 0);
+        const int64_t end = MIN_OF(quotient_up(c->in[i] * spread - from, stride), c->out[i]);
+        if (begin < end) n += (double)(quotient_up(end - first, spread) - quotient_up(begin - first, spread));
+    }
+    return n;
 }
 
 static double conv_flops(const Env *e, const Step *s)
@@ -174,7 +179,7 @@ static double conv_flops(const Env *e, const Step *s)
     for (uint32_t i = 0; i < 22; i++) to[i] = (int64_t)value(e, s->host.dim[i]);
     for (uint32_t i = 0; i < 3; i++) c.low[i] = s->host.word[i];
     double n = 2 * (double)c.n * (double)c.groups * (double)c.c * (double)c.o;
-    for (int i = 0; i < 3; i++) n *= meetings(c.in[i], c.taps[i], c.out[i], c.stride[i], c.dilation[i], c.spread[i], c.low[i]);
+    for (int i = 0; i < 3; i++) n *= conv_meetings(&c, i);
     return n;
 }
 

@@ -26,5 +26,7 @@ Cost step_cost(const Program *p, const Step *s, const int64_t *symbol, uint32_t 
 size_t step_cost_room(const Program *p); /* how many numbers `room` is for */
 /* What a product, or a routine of the host, makes: the buffer on whose rows the next step may run. */
 uint32_t step_product(const Step *s);
+/* How many pairs of a place and a tap meet an element of the image along axis i of space; of a convolution, or its filters. */
+double conv_meetings(const HostConv *c, int i);
 
 #endif

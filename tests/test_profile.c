@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "front.h"
 
+#include "codegen/cost.h"
 #include "codegen/host_marks.h"
 #pragma push_macro("fail")
 #undef fail
@@ -121,6 +122,70 @@ static void costs_of_routines_are_exact(void **state)
     assert_int_equal(number_at(at, "bytes_written"), (2 * 5 * 4 + 2 * 5) * 4);
 }
 
+/* Every pair of a place and a tap, asked for the element that it meets. */
+static double meetings_by_hand(const HostConv *c)
+{
+    int64_t n = 0;
+    for (int64_t o = 0; o < c->out[0]; o++)
+        for (int64_t t = 0; t < c->taps[0]; t++) {
+            const int64_t at = o * c->stride[0] + t * c->dilation[0] - c->low[0];
+            n += at >= 0 && at % c->spread[0] == 0 && at / c->spread[0] < c->in[0];
+        }
+    return (double)n;
+}
+
+/* Along one axis, whatever the windows leave out or reach beyond; stride or spread is 1. */
+static void meetings_are_counted(void **state)
+{
+    (void)state;
+    static const int64_t step[][2] = {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {7, 1}, {1, 2}, {1, 3}, {1, 4}, {1, 6}};
+    for (size_t s = 0; s < sizeof step / sizeof *step; s++)
+        for (int64_t in = 0; in < 10; in += 3)
+            for (int64_t taps = 0; taps < 5; taps++)
+                for (int64_t out = 0; out < 24; out++)
+                    for (int64_t dilation = 1; dilation < 5; dilation++)
+                        for (int64_t low = -11; low < 12; low++) {
+                            const HostConv c = {.in = {in}, .taps = {taps}, .out = {out}, .stride = {step[s][0]}, .dilation = {dilation},
+                                .spread = {step[s][1]}, .low = {low}};
+                            if (conv_meetings(&c, 0) != meetings_by_hand(&c))
+                                fail_msg("in %ld, taps %ld, out %ld, stride %ld, dilation %ld, spread %ld, low %ld: %g, not %g", (long)in, (long)taps,
+                                    (long)out, (long)step[s][0], (long)dilation, (long)step[s][1], (long)low, conv_meetings(&c, 0), meetings_by_hand(&c));
+                        }
+    const HostConv large = {.in = {200000}, .taps = {20000}, .out = {180001}, .stride = {1}, .dilation = {1}, .spread = {1}};
+    assert_true(conv_meetings(&large, 0) == 180001. * 20000);
+}
+
+/* Of a whole call: groups, pads, strides and what transposed convolutions add at the end. */
+static kiln_convolution windows;
+static void windowed(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    out[0] = *(bool *)user ? kiln_convolve_transposed(in[0], in[1], &windows) : kiln_convolve(in[0], in[1], &windows);
+}
+
+static void convolutions_count_what_meets(void **state)
+{
+    static const struct { bool transposed; int64_t groups, stride, dilation, low, high, output_pad; } cases[] = {
+        {false, 1, 1, 1, 0, 0, 0}, {false, 1, 2, 1, 1, 0, 0}, {false, 2, 3, 2, 2, 3, 0}, {false, 2, 2, 3, 4, 1, 0},
+        {true, 1, 1, 1, 0, 0, 0}, {true, 1, 2, 1, 1, 0, 1}, {true, 2, 3, 2, 2, 1, 2}, {true, 2, 2, 3, 0, 4, 1},
+    };
+    kiln *k = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        KILN_SCOPE(k);
+        const int64_t in = 17, taps = 4, groups = cases[i].groups, reach = (taps - 1) * cases[i].dilation, pads = cases[i].low + cases[i].high;
+        bool transposed = cases[i].transposed;
+        windows = (kiln_convolution){.groups = groups, .stride = {cases[i].stride}, .dilation = {cases[i].dilation},
+            .pad = {{cases[i].low, cases[i].high}}, .output_pad = {cases[i].output_pad}};
+        kiln_function *f = kiln_function_new(k, windowed, &transposed, &(kiln_function_options){.name = "windowed", .inputs_count = 2});
+        profile(f, KILN_IN(filled(k, KILN_SHAPE(1, in, 4)), filled(k, transposed ? KILN_SHAPE(taps, 6 / groups, 4) : KILN_SHAPE(taps, 4 / groups, 6))), true);
+        const HostConv c = {.in = {in}, .taps = {taps}, .stride = {transposed ? 1 : cases[i].stride}, .dilation = {cases[i].dilation},
+            .spread = {transposed ? cases[i].stride : 1}, .low = {transposed ? reach - cases[i].low : cases[i].low},
+            .out = {transposed ? (in - 1) * cases[i].stride - pads + reach + 1 + cases[i].output_pad : (in + pads - reach - 1) / cases[i].stride + 1}};
+        assert_true(number_at(step_of("windowed.conv"), "flops") == 2 * 4 * 6 / (double)groups * meetings_by_hand(&c));
+        kiln_function_free(f);
+    }
+}
+
 /* Of a row that an index chooses, what is chosen counts, and never more than there is. */
 static void chosen_elements_count_once(void **state)
 {
@@ -229,7 +294,6 @@ static int counts(const kiln_array *in, int nin, const kiln_array *out, int nout
     printed++;
     return 0;
 }
-
 
 typedef struct State { kiln_variable *n; } State;
 static void counting_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -425,7 +489,8 @@ int main(void)
     unsetenv("KILN_PROFILE_FILE");
     const struct CMUnitTest away[] = {WAIT_TEST(elsewhere_is_an_error)};
     const struct CMUnitTest tests[] = {
-        WAIT_TEST(costs_are_exact), WAIT_TEST(costs_of_routines_are_exact), WAIT_TEST(chosen_elements_count_once),
+        WAIT_TEST(costs_are_exact), WAIT_TEST(costs_of_routines_are_exact),
+        cmocka_unit_test(meetings_are_counted), WAIT_TEST(convolutions_count_what_meets), WAIT_TEST(chosen_elements_count_once),
         WAIT_TEST(what_joins_a_product_is_one_step), WAIT_TEST(costs_follow_the_sizes_of_the_call), WAIT_TEST(reasons_are_told),
         WAIT_TEST(effects_are_steps), WAIT_TEST(variables_stay_and_effects_are_left_out), WAIT_TEST(times_are_positive_and_add_up), WAIT_TEST(wrong_uses_are_errors),
         WAIT_TEST(only_who_asks_gets_marks), cmocka_unit_test(engines_tell_as_they_close),
