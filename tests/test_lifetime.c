@@ -339,13 +339,23 @@ static void outputs_are_of_their_engine(void **state)
     assert_int_equal(kiln_close(other), 0);
 }
 
+static void counts_of_a_closed_engine_are_zeros(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    kiln_cache_statistics kept = {.hits = 7};
+    assert_int_equal(kiln_close(k), 0);
+    assert_false(kiln_cache_stats(k, &kept));
+    assert_true(kept.hits == 0 && kiln_panels_count(k).bytes == 0 && kiln_panels_count(NULL).most == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(a_tape_keeps_the_functions_of_its_calls), FRONT_TEST(freed_functions_are_forgotten), cmocka_unit_test(closing_with_a_tape_open),
         FRONT_TEST(second_order_of_a_variable), cmocka_unit_test(locals_may_end_before_what_was_compiled), FRONT_TEST(why_looks_at_every_read), FRONT_TEST(outputs_of_ended_scopes_are_named),
         FRONT_TEST(declarations_are_checked), cmocka_unit_test(a_retrace_compares_literals_and_keeps_none), FRONT_TEST(eight_of_everything),
-        FRONT_TEST(freed_variables_come_again),
+        FRONT_TEST(freed_variables_come_again), cmocka_unit_test(counts_of_a_closed_engine_are_zeros),
         FRONT_TEST(results_are_handles_of_their_own), FRONT_TEST(outputs_are_of_their_engine),
     };
     return cmocka_run_group_tests_name("lifetime", tests, front_needs_llvm, NULL);

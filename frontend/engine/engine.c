@@ -84,24 +84,6 @@ static void open_store(kiln *k)
     k->store = store_open(folder, k->options.cache_dir_bytes ? k->options.cache_dir_bytes : (uint64_t)256 << 20, note_store, k);
 }
 
-bool kiln_cache_stats_sized(kiln *k, kiln_cache_statistics *out, size_t size)
-{
-    StoreCount c = {0};
-    if (!out) return false;
-    if (k && k->store) store_count(k->store, &c);
-    const kiln_cache_statistics s = {.hits = c.hits,
-        .misses = c.misses,
-        .refused = c.refused,
-        .evicted = c.evicted,
-        .bytes_read = c.bytes_in,
-        .bytes_written = c.bytes_out,
-        .files = c.files,
-        .bytes = c.bytes,
-        .most = c.most};
-    memcpy(out, &s, MIN_OF(size, sizeof s));
-    return k && k->store;
-}
-
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
 {
     kiln *k = mem_zeros(1, sizeof *k);
@@ -338,9 +320,28 @@ kiln_memory kiln_memory_count(void)
     return (kiln_memory){c.allocations, c.live_blocks, c.live_bytes, c.peak_bytes};
 }
 
+bool kiln_cache_stats_sized(kiln *k, kiln_cache_statistics *out, size_t size)
+{
+    StoreCount c = {0};
+    if (!out) return false;
+    const bool keeps = engine_open(k) && k->store;
+    if (keeps) store_count(k->store, &c);
+    const kiln_cache_statistics s = {.hits = c.hits,
+        .misses = c.misses,
+        .refused = c.refused,
+        .evicted = c.evicted,
+        .bytes_read = c.bytes_in,
+        .bytes_written = c.bytes_out,
+        .files = c.files,
+        .bytes = c.bytes,
+        .most = c.most};
+    memcpy(out, &s, MIN_OF(size, sizeof s));
+    return keeps;
+}
+
 kiln_panels kiln_panels_count(kiln *k)
 {
-    if (!k) return (kiln_panels){0};
+    if (!engine_open(k)) return (kiln_panels){0};
     const PanelCache *c = &k->panels;
     return (kiln_panels){atomic_load_explicit(&c->bytes, memory_order_relaxed), c->most,
         atomic_load_explicit(&c->packed, memory_order_relaxed), atomic_load_explicit(&c->used, memory_order_relaxed)};

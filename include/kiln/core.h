@@ -133,7 +133,7 @@ typedef struct kiln_panels {
     size_t bytes, most;    /* now, and allowed */
     uint64_t packed, used; /* how many were packed, and how many products found theirs */
 } kiln_panels;
-KILN_API kiln_panels kiln_panels_count(kiln *k); /* zeros if k is NULL */
+KILN_API kiln_panels kiln_panels_count(kiln *k); /* zeros if k is NULL or closed */
 
 /* ---- errors -------------------------------------------------------------------------------------------------- */
 typedef enum kiln_code {

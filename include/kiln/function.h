@@ -182,7 +182,8 @@ typedef struct kiln_function_bytes {
     int64_t panels;        /* what products keep packed of these values (kiln_panels_count) */
     bool bounded;          /* some sizes are bounded: all but the last four is for the bounds, and a call with smaller sizes takes less */
 } kiln_function_bytes;
-/* False, and zeros, if nothing of f is compiled (yet: kiln_function_wait). */
+/* False, and zeros, if nothing of f is compiled (yet: kiln_function_wait). It looks at variables' values, as a call does: nothing may
+ * assign them meanwhile. */
 #define kiln_function_memory(f, out) kiln_function_memory_sized((f), (out), sizeof(kiln_function_bytes))
 KILN_API bool kiln_function_memory_sized(kiln_function *f, kiln_function_bytes *out, size_t size);
 
