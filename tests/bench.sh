@@ -27,7 +27,7 @@ left_out() # name, why
 run() { "$@" >"$scratch/out" 2>&1; }
 said() { grep -qF "$1" "$scratch/out"; }
 
-echo 1..7
+echo 1..10
 run "$check" --agree
 verdict 'Kiln and plain C compute the same' $?
 
@@ -46,6 +46,10 @@ sed 's/^sgdloop.*/sgdloop 1e-9/' "$scratch/ratios" >"$scratch/low"
 run "$check" --ratios "$scratch/low" sgdloop && ! said 'fell'
 verdict 'a row that rose is not' $?
 
+run "$check" --agree sgdloop nosuch another
+[ $? -eq 2 ] && said 'no row is named nosuch, another; there are: ' && said ' sgdloop ' && ! said agrees
+verdict 'an unknown row is named, beside those that there are, with exit status 2' $?
+
 run sh $peers/run.sh "$scratch/nothing"
 [ $? -eq 1 ] && said "python3 -m venv $scratch/nothing"
 verdict 'without peers bench-peers says how to install them' $?
@@ -55,7 +59,20 @@ if "$python" -c '' 2>/dev/null; then
     echo list | "$build/bench/serve" 2>>"$scratch/out" | sed 's/ *$//' >"$scratch/kiln"
     diff "$scratch/python" "$scratch/kiln" >>"$scratch/out"
     verdict 'rows have the same names in Python and in C' $?
+    fine=0
+    for rounds in 0 -1 x ''; do
+        run "$python" $peers/run.py "$build/bench/serve" --rounds "$rounds"
+        [ $? -eq 2 ] && said "argument --rounds: '$rounds' is no whole number from 1 on" || { fine=1 && break; }
+    done
+    verdict 'a number of rounds that is none is an error' $fine
+    (cd $peers && "$python" -c 'from table import header
+for rounds in 1, 2:
+    print(*header(dict(machine="M", threads=2, rounds=rounds, seconds=0.3, versions={}, absent=[], on_request=[])))') >"$scratch/out" 2>&1
+    said '; 1 round of 0.3 s for' && said '; 2 rounds of 0.3 s for'
+    verdict 'one round is not several' $?
 else
+    left_out rounds "$python is not there (KILN_PYTHON names another Python)"
+    left_out 'the word for rounds' "$python is not there (KILN_PYTHON names another Python)"
     left_out 'names of rows' "$python is not there (KILN_PYTHON names another Python)"
 fi
 if "$python" -c 'import numpy' 2>/dev/null; then

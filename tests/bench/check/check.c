@@ -1,7 +1,7 @@
 /* check [--agree] [--record] [--ratios FILE] [ROW...]: Kiln's rows beside the same by hand in plain C, on one thread and in turn.
  * Results are compared first. Prints each row's ratio, C's time divided by Kiln's, beside the ratio that the file has for such a
  * machine, and ends with the rows that fell by more than 15 %: exit status 1, as for a result that differs. --agree compares
- * results alone; --record writes the file's set for this machine. */
+ * results alone; --record writes the file's set for this machine. Exit status 2: nothing was run, since a row or option is unknown. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <sys/mman.h>
@@ -160,6 +160,28 @@ static bool asked_for(const Check *c, const char *row)
     return c->rows_count == 0;
 }
 
+static bool is_row(const char *name)
+{
+    for (size_t table = 0; table < sizeof all / sizeof *all; table++)
+        for (const Loop *loop = all[table]; loop->row; loop++)
+            if (strcmp(loop->row, name) == 0) return true;
+    return false;
+}
+
+/* Whether all that is asked for is there; names what is not, and what is, on stderr. */
+static bool all_known(const Check *c)
+{
+    int unknown = 0;
+    for (int i = 0; i < c->rows_count; i++)
+        if (!is_row(c->rows[i])) fprintf(stderr, "%s%s", unknown++ ? ", " : "check: no row is named ", c->rows[i]);
+    if (!unknown) return true;
+    fprintf(stderr, "; there are:");
+    for (size_t table = 0; table < sizeof all / sizeof *all; table++)
+        for (const Loop *loop = all[table]; loop->row; loop++) fprintf(stderr, " %s", loop->row);
+    fprintf(stderr, "\n");
+    return false;
+}
+
 /* A row that seems to have fallen is measured again, in an engine of its own: noise does not come back each time. */
 static bool examine_again(const Loop *loop, double committed, Pair *p)
 {
@@ -214,6 +236,7 @@ int main(int argc, char **argv)
     Check c = {.timed = true, .path = "tests/bench/check/ratios.txt", .rows = calloc((size_t)argc, sizeof(char *))};
     if (!c.rows || !understood(&c, argc, argv))
         return fprintf(stderr, "usage: check [--agree] [--record] [--ratios FILE] [ROW...]\n"), 2;
+    if (!all_known(&c)) return free(c.rows), 2;
     const bool known = ratios_read(c.path, ratios_machine(), &c.old);
     if (c.record) c.found = c.old; /* what is not measured now stays */
     if (c.timed) {

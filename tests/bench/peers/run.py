@@ -210,13 +210,19 @@ def chosen(pattern):
     return names
 
 
+def rounds(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
+    return int(text)
+
+
 def read_arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("serve", help="Kiln's side: build/bench/serve")
     p.add_argument("--python", default=sys.executable, help="of the environment with the peers")
     p.add_argument("--rows", default="*", help="names and patterns, separated by commas")
     p.add_argument("--also", default="", help=f"sides on request: {', '.join(ON_REQUEST)}")
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=rounds, default=3)
     p.add_argument("--seconds", type=float, default=0.3, help="of samples, for each cell and round")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--realtime", action="store_true", help="schedule the sides before all others while they are timed")

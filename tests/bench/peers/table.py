@@ -41,7 +41,7 @@ def cell_text(row, side):
 
 def header(report):
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    rounds = f"{report['rounds']} rounds of {report['seconds']} s for each cell, in turn"
+    rounds = f"{report['rounds']} round{'s' if report['rounds'] != 1 else ''} of {report['seconds']} s for each cell, in turn"
     yield f"- {report['machine']}; {report['threads']} threads; {rounds}"
     yield f"- {versions}"
     for side in report["absent"]:
