@@ -1,8 +1,9 @@
-/* kiln_profile and KILN_PROFILE: bytes and flops of known graphs exactly, which operations became a step and why others did not, how often
+/* kiln_profile: bytes and flops of known graphs exactly, which operations became a step and why others did not, how often
  * steps run in loops, products with what runs on their rows told as one, times that add up, variables that stay, wrong uses, and code
  * that without the wish is what it was. */
 #define _GNU_SOURCE
 #include "front.h"
+#include "profiled.h"
 
 #include "codegen/cost.h"
 #include "codegen/host_marks.h"
@@ -12,14 +13,8 @@
 #pragma pop_macro("fail")
 
 #include <math.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-/* ---- reading a report ---------------------------------------------------------------------------------------------- */
-
-static char report[1 << 16];
+/* ---- asking for a report -------------------------------------------------------------------------------------------- */
 
 static void profile(kiln_function *f, kiln_operands in, bool json)
 {
@@ -28,25 +23,6 @@ static void profile(kiln_function *f, kiln_operands in, bool json)
     rewind(to);
     report[fread(report, 1, sizeof report - 1, to)] = 0;
     fclose(to);
-}
-
-/* The line of the step whose name begins so. */
-static const char *step_of(const char *name)
-{
-    char key[80];
-    snprintf(key, sizeof key, "{\"name\": \"%s", name);
-    const char *at = strstr(report, key);
-    if (!at) fail_msg("no step %s in %s", name, report);
-    return at;
-}
-
-static double number_at(const char *at, const char *field)
-{
-    char key[80];
-    snprintf(key, sizeof key, "\"%s\": ", field);
-    const char *value = strstr(at, key), *end = strchr(at, '\n');
-    if (!value || (end && value > end)) fail_msg("no %s in %s", field, at);
-    return strtod(value + strlen(key), NULL);
 }
 
 static void assert_cost(const char *step, double read, double written, double flops)
@@ -61,8 +37,6 @@ static void assert_says(const char *step, const char *text)
     const char *at = step_of(step), *found = strstr(at, text), *end = strchr(at, '\n');
     if (!found || (end && found > end)) fail_msg("%s does not say %s: %.600s", step, text, at);
 }
-
-static kiln_tensor *filled(kiln *k, kiln_shape s) { return kiln_mul(kiln_ones(k, KILN_F32, s), 0.25); }
 
 /* ---- costs ----------------------------------------------------------------------------------------------------------- */
 
@@ -419,81 +393,16 @@ static void only_who_asks_gets_marks(void **state)
     k->host.mark = host_mark;
 }
 
-/* ---- KILN_PROFILE ----------------------------------------------------------------------------------------------------------- */
-
-static int run_profiled(const char *path)
-{
-    setenv("KILN_PROFILE", "json", 1);
-    setenv("KILN_PROFILE_FILE", path, 1);
-    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
-    if (!k) return 1;
-    {
-        KILN_SCOPE(k);
-        kiln_tensor *x = filled(k, KILN_SHAPE(300, 300));
-        kiln_function *f = kiln_function_new(k, body_of_rows, NULL, &(kiln_function_options){.name = "freed", .inputs_count = 1});
-        for (int i = 0; i < 5; i++) kiln_call(f, x);
-        kiln_function_free(f); /* what it did is told all the same */
-        for (int i = 0; i < 7; i++) shared(k, x);
-    }
-    return kiln_close(k);
-}
-
-static void in_child(bool closes, char *path)
-{
-    int status;
-    strcpy(path, "/tmp/kiln-profile-XXXXXX");
-    close(mkstemp(path));
-    unlink(path);
-    pid_t p = fork();
-    if (p == 0) {
-        if (closes) _exit(run_profiled(path));
-        setenv("KILN_PROFILE", "json", 1);
-        setenv("KILN_PROFILE_FILE", path, 1);
-        kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
-        kiln_call(kiln_function_new(k, body_of_rows, NULL, &(kiln_function_options){.name = "freed", .inputs_count = 1}), kiln_ones(k, KILN_F32, KILN_SHAPE(9)));
-        exit(0); /* without closing */
-    }
-    assert_int_equal(waitpid(p, &status, 0), p);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    FILE *f = fopen(path, "r");
-    struct stat s;
-    assert_non_null(f);
-    assert_int_equal(fstat(fileno(f), &s), 0);
-    assert_int_equal(s.st_mode & 0777, 0600);
-    report[fread(report, 1, sizeof report - 1, f)] = 0;
-    fclose(f);
-    unlink(path);
-}
-
-static void engines_tell_as_they_close(void **state)
-{
-    char path[64];
-    (void)state;
-    in_child(true, path);
-    assert_int_equal(number_at(step_of("freed.add_0"), "times"), 5);
-    assert_int_equal(number_at(step_of("freed.add_0"), "bytes_written"), 5 * 300 * 300 * 4);
-    for (const char *at = report; (at = strstr(at, "{\"function\": ")); at++) {
-        const char *next = strstr(at + 1, "{\"function\": ");
-        double sum = 0;
-        assert_true(number_at(at, "calls") == 5 || number_at(at, "calls") == 7);
-        for (const char *s = at; (s = strstr(s, "{\"name\": ")) && (!next || s < next); s++) sum += number_at(s, "seconds");
-        assert_true(sum > 0 && sum <= number_at(at, "seconds"));
-    }
-    in_child(false, path);
-    assert_int_equal(number_at(step_of("freed.add_0"), "times"), 1);
-}
-
 int main(void)
 {
     unsetenv("KILN_PROFILE");
-    unsetenv("KILN_PROFILE_FILE");
     const struct CMUnitTest away[] = {WAIT_TEST(elsewhere_is_an_error)};
     const struct CMUnitTest tests[] = {
         WAIT_TEST(costs_are_exact), WAIT_TEST(costs_of_routines_are_exact),
         cmocka_unit_test(meetings_are_counted), WAIT_TEST(convolutions_count_what_meets), WAIT_TEST(chosen_elements_count_once),
         WAIT_TEST(what_joins_a_product_is_one_step), WAIT_TEST(costs_follow_the_sizes_of_the_call), WAIT_TEST(reasons_are_told),
         WAIT_TEST(effects_are_steps), WAIT_TEST(variables_stay_and_effects_are_left_out), WAIT_TEST(times_are_positive_and_add_up), WAIT_TEST(wrong_uses_are_errors),
-        WAIT_TEST(only_who_asks_gets_marks), cmocka_unit_test(engines_tell_as_they_close),
+        WAIT_TEST(only_who_asks_gets_marks),
     };
     return late_is_own() ? cmocka_run_group_tests(away, front_needs_llvm, NULL) : cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

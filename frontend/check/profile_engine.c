@@ -10,13 +10,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-static pid_t owner; /* the process that asked first; one that it forked has its numbers, but did not do what they tell */
-
-/* Engines that are open when the process ends. */
-static void tell_all(void)
-{
-    if (getpid() == owner) engines_each(profile_close);
-}
+static void tell_all(void);
 
 void profile_open(kiln *k)
 {
@@ -29,24 +23,8 @@ void profile_open(kiln *k)
         log_line(k, "KILN_PROFILE: not for a program that runs with others' rights");
     else
         k->profiling = strcmp(wish, "1") ? PROFILE_JSON : PROFILE_TEXT;
-    if (!k->profiling || atomic_flag_test_and_set(&watched)) return;
-    owner = getpid();
-    atexit(tell_all);
-}
-
-static void put(kiln *k, const Text *text)
-{
-    const char *path = getenv("KILN_PROFILE_FILE");
-    const int file = path && *path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600) : STDERR_FILENO;
-    size_t done = 0;
-    while (file >= 0 && done < text->len) {
-        const ssize_t n = write(file, text->at + done, text->len - done);
-        if (n < 0 && errno != EINTR) break;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (file < 0 || done < text->len)
-        log_line(k, "KILN_PROFILE_FILE: %s cannot be written: %s", path && *path ? path : "stderr", strerror(errno));
-    if (file >= 0 && file != STDERR_FILENO) close(file);
+    k->profiled_by = getpid();
+    if (k->profiling && !atomic_flag_test_and_set(&watched)) atexit(tell_all);
 }
 
 static Marked *all_of(kiln *k)
@@ -63,29 +41,79 @@ static bool called(const Marked *m)
     return m;
 }
 
-void profile_close(kiln *k)
+/* What is said of an engine. Nothing of the engine is needed to say it, and nobody's lock is held then, since it may go through the
+ * user's function for the log, which may use engines. */
+typedef struct Report {
+    Text text;
+    char trouble[512];    /* "": none */
+    kiln_options options; /* of which the log is looked at */
+} Report;
+
+static void compose(kiln *k, uint8_t how, Report *to)
 {
     Roof roof;
     Status st = {0};
-    Text text = {0};
-    const uint8_t how = k->profiling;
-    k->profiling = PROFILE_OFF;
-    if (how == PROFILE_OFF) return;
     const Marked *first = all_of(k);
     if (!called(first)) {
-        log_line(k, "KILN_PROFILE: nothing ran compiled (KILN_COMPILE=wait compiles before the first call)");
+        snprintf(to->trouble, sizeof to->trouble, "nothing ran compiled (KILN_COMPILE=wait compiles before the first call)");
         return;
     }
-    if (!roof_measure(k->threads, &roof, &st)) {
-        log_line(k, "KILN_PROFILE: %s", st.text);
+    if (!roof_measure(threads_count(k->threads), &roof, &st)) {
+        snprintf(to->trouble, sizeof to->trouble, "%s", st.text);
         return;
     }
     locale_t before = plain_numbers_begin();
-    (how == PROFILE_JSON ? profile_json : profile_table)(&text, &(ProfileReport){.roof = &roof, .first = first, .all = true});
+    (how == PROFILE_JSON ? profile_json : profile_table)(&to->text, &(ProfileReport){.roof = &roof, .first = first, .all = true});
     plain_numbers_end(before);
-    if (text.failed)
-        log_line(k, "KILN_PROFILE: no memory for the report");
+    if (to->text.failed) snprintf(to->trouble, sizeof to->trouble, "no memory for the report");
+}
+
+/* False: there is nothing to say of it, or it was said. A process that was forked has the numbers of the one that opened the
+ * engine, but did not do what they tell. */
+static bool report_of(kiln *k, void *report)
+{
+    Report *to = report;
+    const uint8_t how = k->profiling;
+    k->profiling = PROFILE_OFF;
+    if (how == PROFILE_OFF || k->profiled_by != getpid()) return false;
+    *to = (Report){.options = k->options};
+    compose(k, how, to);
+    return true;
+}
+
+static void put(const Report *r)
+{
+    const char *path = getenv("KILN_PROFILE_FILE");
+    const int file = path && *path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600) : STDERR_FILENO;
+    size_t done = 0;
+    while (file >= 0 && done < r->text.len) {
+        const ssize_t n = write(file, r->text.at + done, r->text.len - done);
+        if (n < 0 && errno != EINTR) break;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (file < 0 || done < r->text.len)
+        log_of(&r->options, "KILN_PROFILE_FILE: %s cannot be written: %s", path && *path ? path : "stderr", strerror(errno));
+    if (file >= 0 && file != STDERR_FILENO) close(file);
+}
+
+static void say_report(Report *r)
+{
+    if (*r->trouble)
+        log_of(&r->options, "KILN_PROFILE: %s", r->trouble);
     else
-        put(k, &text);
-    text_free(&text);
+        put(r);
+    text_free(&r->text);
+}
+
+void profile_close(kiln *k)
+{
+    Report r;
+    if (report_of(k, &r)) say_report(&r);
+}
+
+/* Engines that are open when the process ends. */
+static void tell_all(void)
+{
+    Report r;
+    while (engines_any(report_of, &r)) say_report(&r);
 }

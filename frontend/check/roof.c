@@ -118,18 +118,25 @@ static bool measure_products(ThreadPool *threads, Roof *r, DType type, double *t
     return !m.refused || no_memory(st, most);
 }
 
-bool roof_measure(ThreadPool *threads, Roof *out, Status *st)
+static bool measure(int threads, Roof *r, Status *st)
+{
+    ThreadPool *own = threads_new(threads);
+    if (!own) return status_fail(st, ST_MEMORY, "profile: no memory for threads to measure the machine with");
+    *r = (Roof){.threads = threads_count(own)};
+    const bool ok =
+        measure_moves(own, r, st) && measure_products(own, r, DT_f32, &r->f32, st) && measure_products(own, r, DT_f64, &r->f64, st);
+    threads_free(own);
+    return ok;
+}
+
+bool roof_measure(int threads, Roof *out, Status *st)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static Roof kept; /* of the latest number of threads that was asked for; 0: none */
     pthread_mutex_lock(&lock);
-    bool ok = kept.threads == threads_count(threads);
-    if (!ok) {
-        Roof r = {.threads = threads_count(threads)};
-        ok = measure_moves(threads, &r, st) && measure_products(threads, &r, DT_f32, &r.f32, st) &&
-             measure_products(threads, &r, DT_f64, &r.f64, st);
-        if (ok) kept = r;
-    }
+    Roof r;
+    const bool ok = kept.threads == threads || measure(threads, &r, st);
+    if (ok && kept.threads != threads) kept = r;
     *out = kept;
     pthread_mutex_unlock(&lock);
     return ok;

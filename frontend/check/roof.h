@@ -13,8 +13,9 @@ typedef struct Roof {
     double f32, f64;         /* flops per second of a product whose operands the caches hold */
 } Roof;
 
-/* Takes some tens of ms the first time in a process for this number of threads. False: st. */
-bool roof_measure(ThreadPool *threads, Roof *out, Status *st);
+/* With so many threads, started for it and ended behind it: an engine's may be busy, or be the user's own. Takes some tens of ms
+ * the first time in a process for this number. False: st. */
+bool roof_measure(int threads, Roof *out, Status *st);
 /* Bytes per second for something that moves so many. */
 double roof_rate(const Roof *r, double bytes);
 

@@ -160,11 +160,13 @@ void engine_free(kiln *k)
     mem_free(k, sizeof *k);
 }
 
-void engines_each(void (*what)(kiln *k))
+bool engines_any(bool (*what)(kiln *k, void *arg), void *arg)
 {
     pthread_mutex_lock(&open_lock);
-    for (kiln *k = open_engines; k; k = k->next_open) what(k);
+    kiln *k = open_engines;
+    while (k && !what(k, arg)) k = k->next_open;
     pthread_mutex_unlock(&open_lock);
+    return k;
 }
 
 static Thread *thread_make(kiln *k)

@@ -215,6 +215,7 @@ struct kiln {
     kiln_tensor missing[MISSING_INPUTS], *missing_at[2 * MISSING_INPUTS]; /* pointers to them, then to the last */
     bool eager_only, retrace, checked;
     uint8_t profiling;                     /* Profiling: KILN_PROFILE */
+    pid_t profiled_by;                     /* the process that opened it */
     struct Marked *marked;                 /* compiled programs of which the engine tells when it closes (function/marked.h) */
     kiln_compiling compile;                /* of functions that do not say */
     struct Background *_Atomic background; /* the compile thread (function/background.c); NULL: there is none yet */
@@ -262,8 +263,10 @@ typedef struct FailureAside {
 } FailureAside;
 void failure_aside(Thread *t, FailureAside *f);
 void failure_back(Thread *t, const FailureAside *f);
-void log_open(kiln *k);                                                                    /* settles where its log goes */
-void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3);                         /* to the engine's log, after "kiln: " */
+void log_open(kiln *k);                                            /* settles where its log goes */
+void log_line(kiln *k, const char *format, ...) PRINTF_LIKE(2, 3); /* to the engine's log, after "kiln: " */
+/* The same to the log of an engine that was opened with these, and may be closed by now. */
+void log_of(const kiln_options *o, const char *format, ...) PRINTF_LIKE(2, 3);
 static inline int missing_input(const kiln_tensor *x) { return (int)(x - x->k->missing); } /* its number */
 const char *tensor_text(const kiln_tensor *x, char *buf, size_t cap);                      /* f32[2,3], or what is wrong with it */
 /* of a FREE one: "it was released", "its scope, opened at a.c:3, closed" */
@@ -330,9 +333,10 @@ void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
 void tensor_slabs_free(Thread *t);
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks);
-void engines_each(void (*what)(kiln *k)); /* that are open, under the lock of their list */
-bool engine_unlist(kiln *k);              /* false: it was closed before, or never an engine */
-void thread_free(Thread *t);              /* its scopes are gone */
+/* An open one of which `what`, called under the lock of their list, says true; false: there is none. */
+bool engines_any(bool (*what)(kiln *k, void *arg), void *arg);
+bool engine_unlist(kiln *k); /* false: it was closed before, or never an engine */
+void thread_free(Thread *t); /* its scopes are gone */
 void engine_free(kiln *k);
 void local_free(Thread *t, kiln_variable *v);
 /* A variable without a value. NULL: recorded. */

@@ -20,15 +20,28 @@ void log_open(kiln *k)
         k->options.log = to_stderr;
 }
 
-void log_line(kiln *k, const char *format, ...)
+static void say(const kiln_options *o, const char *format, va_list args)
 {
     char text[1200];
-    if (!k->options.log) return;
-    va_list args;
-    va_start(args, format);
+    if (!o->log) return;
     int n = snprintf(text, sizeof text, "kiln: ");
     plain_vsnprintf(text + n, sizeof text - (size_t)n, format, args);
-    va_end(args);
     text_line(text);
-    k->options.log(k->options.log_user, text);
+    o->log(o->log_user, text);
+}
+
+void log_line(kiln *k, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(&k->options, format, args);
+    va_end(args);
+}
+
+void log_of(const kiln_options *o, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(o, format, args);
+    va_end(args);
 }
