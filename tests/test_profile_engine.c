@@ -1,5 +1,5 @@
 /* KILN_PROFILE: engines tell of all that ran compiled when they close or the process ends, of what the process did itself, and without
- * calling the user's code under a lock. */
+ * calling the user's code under a lock; rests of loops are told, too. */
 #define _GNU_SOURCE
 #include "profiled.h"
 
@@ -155,11 +155,38 @@ static void a_process_tells_what_it_did_itself(void **state)
     assert_int_equal(times_told("{\"function\": \"forked\""), 1);
 }
 
+static void long_loop(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    kiln_variable *x = kiln_local(k, in[0]);
+    KILN_FOR(k, i, in[1]) kiln_assign(x, kiln_add(kiln_mul(x, 0.5), kiln_sin(kiln_cast(i, KILN_F32))));
+    out[0] = kiln_value(x);
+}
+
+static int going_on(void)
+{
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_BACKGROUND});
+    kiln_call(kiln_function_new(k, long_loop, NULL, &(kiln_function_options){.name = "long_loop"}),
+              kiln_ones(k, KILN_F32, KILN_SHAPE(4)), kiln_scalar(k, KILN_I64, 3000000));
+    return kiln_close(k);
+}
+
+/* A call that began without code went on in code. */
+static void rests_of_loops_are_told(void **state)
+{
+    (void)state;
+    told_by(going_on);
+    const char *at = strstr(report, "{\"function\": \"long_loop_rest\"");
+    assert_non_null(at);
+    assert_int_equal(number_at(at, "calls"), 1);
+    assert_true(number_at(step_of("long_loop_rest.loop"), "seconds") > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_tell_as_they_close), cmocka_unit_test(telling_holds_nothing_of_the_users),
-        cmocka_unit_test(a_process_tells_what_it_did_itself),
+        cmocka_unit_test(a_process_tells_what_it_did_itself), cmocka_unit_test(rests_of_loops_are_told),
     };
     return cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

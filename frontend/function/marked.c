@@ -139,7 +139,7 @@ static void make(void *arg)
     Making *mk = arg;
     Marked *m = mk->m;
     const Program *p = mk->p;
-    m->function = arena_printf(&m->arena, "%s", mk->f->name);
+    m->function = arena_printf(&m->arena, "%s", p->name);
     m->loc = copy_loc(mk, mk->f->loc);
     m->nstep = p->nnumber;
     m->step = ARENA_ARRAY(&m->arena, MarkedStep, p->nnumber + 1);

@@ -4,6 +4,7 @@
  * where they belong. Loops whose stacks have a height that the loop itself makes have no rest. Only for the host. */
 #include "rest.h"
 
+#include "../../codegen/host_marks.h"
 #include "../../ir/loop.h"
 #include "interpret.h"
 
@@ -186,7 +187,7 @@ static void make_body(void *arg)
 static Code *build_job(CodeJob *job, Status *st)
 {
     const Rest *rest = (Rest *)(void *)((char *)job - offsetof(Rest, job));
-    return code_build(job->f, &rest->traced, -1, 0, st);
+    return code_of_instance(job->f, &rest->traced, -1, 0, st);
 }
 
 static Rest *find(Instance *inst, const Node *n)
@@ -237,7 +238,7 @@ Rest *rest_known(Instance *inst, const Node *n) { return find(inst, n); }
 const Code *rest_now(Rest *rest)
 {
     Status st = {0};
-    Code *code = code_build(rest->job.f, &rest->traced, -1, 0, &st), *none = NULL;
+    Code *code = code_of_instance(rest->job.f, &rest->traced, -1, 0, &st), *none = NULL;
     if (code && !atomic_compare_exchange_strong(&rest->code, &none, code)) code_free(code);
     return rest->code;
 }
@@ -302,8 +303,10 @@ static bool run(Interpreter *r, const Rest *rest, const Code *code, RestCall *c)
     Call call = {.code = code};
     call.buf = SCRATCH(r->t, r->at, void *, p->ninput + p->noutput);
     call.stack = p->nstack ? SCRATCH(r->t, r->at, HostStack, p->nstack) : NULL;
+    call.marks = code->marked ? SCRATCH(r->t, r->at, HostMark, p->nnumber) : NULL;
     kiln_tensor **next = SCRATCH(r->t, r->at, kiln_tensor *, c->carries);
-    if (!call.buf || !next || (p->nstack && !call.stack) || !gather(r, rest, c, call.buf) || !measure(r, rest, c, &call))
+    if (!call.buf || !next || (p->nstack && !call.stack) || (code->marked && !call.marks) || !gather(r, rest, c, call.buf) ||
+        !measure(r, rest, c, &call))
         return false;
     void **out = call.buf + p->ninput;
     int64_t index = c->index;
