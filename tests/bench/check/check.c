@@ -3,6 +3,7 @@
  * machine, and ends with the rows that fell by more than 15 %: exit status 1, as for a result that differs. --agree compares
  * results alone; --record writes the file's set for this machine. Exit status 2: nothing was run, since a row or option is unknown. */
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <math.h>
 #include <sys/mman.h>
 
@@ -36,6 +37,15 @@ static void keep_result(void *user, const double *x, int64_t n)
     memcpy(kept, x, (size_t)n * sizeof *kept);
     p->size[p->results] = n;
     p->result[p->results++] = kept;
+}
+
+/* Large blocks of both sides are mapped anew. Otherwise glibc gives memory that earlier rows left on small pages, which no advice makes
+ * large at once: a permutation by hand then takes 1.2 times as long. */
+static void map_large_blocks(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, HUGE_PAGE);
+#endif
 }
 
 /* As Kiln's memory lies: at whole cache lines, what is large on huge pages. Otherwise ratios depend on luck more than on code. */
@@ -237,6 +247,7 @@ int main(int argc, char **argv)
     if (!c.rows || !understood(&c, argc, argv))
         return fprintf(stderr, "usage: check [--agree] [--record] [--ratios FILE] [ROW...]\n"), 2;
     if (!all_known(&c)) return free(c.rows), 2;
+    map_large_blocks();
     const bool known = ratios_read(c.path, ratios_machine(), &c.old);
     if (c.record) c.found = c.old; /* what is not measured now stays */
     if (c.timed) {
