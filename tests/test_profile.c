@@ -360,6 +360,20 @@ static void wrong_uses_are_errors(void **state)
     assert_error(k, KILN_ESTATE, "profile: the function is NULL");
 }
 
+static void a_full_disk_is_an_error(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    for (int buffered = 0; buffered < 2; buffered++) {
+        FILE *full = fopen("/dev/full", "w");
+        if (!full) skip();
+        if (!buffered) setvbuf(full, NULL, _IONBF, 0);
+        assert_false(kiln_profile(full, KILN_FN(k, squares), KILN_IN(filled(k, KILN_SHAPE(4, 4))), &(kiln_profile_options){.seconds = 1e-4}));
+        assert_error(k, KILN_EIO, "profile: the report cannot be written: No space left");
+        fclose(full);
+    }
+}
+
 static void elsewhere_is_an_error(void **state)
 {
     kiln *k = *state;
@@ -402,7 +416,7 @@ int main(void)
         cmocka_unit_test(meetings_are_counted), WAIT_TEST(convolutions_count_what_meets), WAIT_TEST(chosen_elements_count_once),
         WAIT_TEST(what_joins_a_product_is_one_step), WAIT_TEST(costs_follow_the_sizes_of_the_call), WAIT_TEST(reasons_are_told),
         WAIT_TEST(effects_are_steps), WAIT_TEST(variables_stay_and_effects_are_left_out), WAIT_TEST(times_are_positive_and_add_up), WAIT_TEST(wrong_uses_are_errors),
-        WAIT_TEST(only_who_asks_gets_marks),
+        WAIT_TEST(only_who_asks_gets_marks), WAIT_TEST(a_full_disk_is_an_error),
     };
     return late_is_own() ? cmocka_run_group_tests(away, front_needs_llvm, NULL) : cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

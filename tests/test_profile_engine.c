@@ -155,6 +155,25 @@ static void a_process_tells_what_it_did_itself(void **state)
     assert_int_equal(times_told("{\"function\": \"forked\""), 1);
 }
 
+static int asking_as_well(void)
+{
+    FILE *to = tmpfile();
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
+    kiln_function *f = doubling(k, "twice");
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(9));
+    for (int i = 0; i < 2; i++) kiln_call(f, x);
+    const bool ok = kiln_profile(to, f, KILN_IN(x), &(kiln_profile_options){.seconds = 1e-4});
+    fclose(to);
+    return !ok || kiln_close(k) != 0;
+}
+
+static void calls_of_kiln_profile_are_not_told(void **state)
+{
+    (void)state;
+    told_by(asking_as_well);
+    assert_int_equal(number_at(strstr(report, "{\"function\": \"twice\""), "calls"), 2);
+}
+
 static void long_loop(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)user;
@@ -186,7 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_tell_as_they_close), cmocka_unit_test(telling_holds_nothing_of_the_users),
-        cmocka_unit_test(a_process_tells_what_it_did_itself), cmocka_unit_test(rests_of_loops_are_told),
+        cmocka_unit_test(a_process_tells_what_it_did_itself), cmocka_unit_test(rests_of_loops_are_told), cmocka_unit_test(calls_of_kiln_profile_are_not_told),
     };
     return cmocka_run_group_tests(tests, front_needs_llvm, NULL);
 }

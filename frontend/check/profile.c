@@ -3,6 +3,7 @@
  * variables stay as they are, effects are left out. Relies on function/marked.h. */
 #include "profile.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@ typedef struct Profile {
     Instance *inst;
     kiln_tensor *const *in;
     const Code *plain;
+    Code *own; /* without marks, where the engine's has some whose sums are not of these calls; NULL: it has none */
     Code *marked;
     kiln_tensor **result;
     uint32_t calls, most;
@@ -81,10 +83,13 @@ static bool tell(Profile *p, FILE *to, bool json)
     locale_t before = plain_numbers_begin();
     (json ? profile_json : profile_table)(&text, &r);
     plain_numbers_end(before);
-    const bool ok = !text.failed;
-    if (ok && text.at) fputs(text.at, to);
+    const bool made = !text.failed, written = made && text.at && fputs(text.at, to) >= 0 && fflush(to) == 0;
+    if (!made)
+        fail(p->t, p->at, KILN_EMEMORY, "profile: no memory for the report");
+    else if (!written)
+        fail(p->t, p->at, KILN_EIO, "profile: the report cannot be written: %s", strerror(errno));
     text_free(&text);
-    return ok || (fail(p->t, p->at, KILN_EMEMORY, "profile: no memory for the report"), false);
+    return written;
 }
 
 /* Fewer calls are measured where there are many steps, whose times take room. */
@@ -108,6 +113,7 @@ bool profile_instance(
         return false;
     }
     p.plain = instance_compiled(t, at, f, inst);
+    if (p.plain && p.plain->marked) p.plain = p.own = code_build(f, &inst->traced, -1, 0, &st);
     p.marked = p.plain ? code_build(f, &inst->traced, -1, BUILD_MARKS, &st) : NULL;
     if (st.code) fail_status(t, at, &st);
     ScratchMark mark = scratch_mark(&t->scratch);
@@ -117,6 +123,7 @@ bool profile_instance(
     scratch_reset(&t->scratch, mark);
     if (p.marked) marked_free(p.marked->marked);
     code_free(p.marked);
+    code_free(p.own);
     return ok;
 }
 

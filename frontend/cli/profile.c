@@ -56,9 +56,10 @@ static int profile_text(kiln *k, const ProfileOptions *o, const Text *text)
     const kiln_run_options dims = {.dims = o->value, .dims_count = o->dims};
     const kiln_profile_options how = {.seconds = (double)o->seconds, .json = o->json};
     if (status == FINE && !profile_module(k, stdout, text->at ? text->at : "", text->len, in, o->inputs, &dims, &how)) {
-        const bool unfit = kiln_error(k)->code == KILN_ESHAPE;
+        const kiln_code code = kiln_error(k)->code;
         status = module_error("profile", o->file, k);
-        if (unfit) status = BAD_INPUT;
+        if (code == KILN_ESHAPE) status = BAD_INPUT;
+        if (code == KILN_EIO) status = NO_RESOURCE; /* what was read, was read before */
     }
     mem_free(in, bytes);
     return status;
