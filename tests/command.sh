@@ -186,6 +186,14 @@ expect 'a profile of a program' 0 'f32\[2,4\]' 'layer.relu_0@one_layer.c:6$' pro
 expect 'to a file, for machines' 0 'f32\[2,4\]' '' profile --json -o "$scratch/profile.json" "$build/examples/one_layer" --help
 json "$scratch/profile.json" && [ -s "$scratch/profile.json" ]
 verdict 'which is JSON, too' $?
+printf '#!/bin/sh\ncd /\nexec "%s"\n' "$PWD/$build/examples/one_layer" >"$scratch/elsewhere" && chmod +x "$scratch/elsewhere"
+touch "$scratch/leads-here" && ln -s leads-here "$scratch/link"
+(cd "$scratch" && "$kiln" profile --json -o link ./elsewhere >out 2>err) && json "$scratch/leads-here" && [ -s "$scratch/leads-here" ]
+verdict 'to where a link leads, of a program that works elsewhere' $?
+expect 'a report where the program writes' 4 '' '/dev/stdout: this is standard output' profile -o /dev/stdout "$build/examples/one_layer"
+"$kiln" profile -o /dev/stdout "$build/examples/one_layer" 2>"$scratch/err" | grep -q . || grep -q 'this is standard output' "$scratch/err"
+verdict 'or a pipe' $?
+expect 'a report to a folder' 4 '' 'Is a directory' profile -o "$scratch" "$build/examples/one_layer"
 KILN_PROFILE=yes expect 'a wish that is none' 0 'f32' 'KILN_PROFILE=yes: it must be 1 or json' run "$scratch/1.kiln" --input "$scratch/three.npy"
 # Sizes that no input has alone are given; what is declared and not used needs none
 cat >"$scratch/dims.kiln" <<'END'

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,15 +85,40 @@ static int profile_file(ProfileOptions *o)
 }
 
 /* ---- a program ------------------------------------------------------------------------------------------------------------ */
+static bool same_file(const struct stat *a, int file)
+{
+    struct stat b;
+    return fstat(file, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
+
+/* Empties the report's file, or makes it. `to` is where it is, for the program opens it once more at its end, wherever it works by
+ * then, and follows no links. What the program writes to is no place for it: its buffers are written behind the report. */
+static bool make_report(const char *path, char to[PATH_MAX])
+{
+    struct stat s;
+    const char *why = NULL;
+    const int file = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (file < 0 || fstat(file, &s) != 0)
+        why = strerror(errno);
+    else if (!S_ISCHR(s.st_mode) && same_file(&s, STDOUT_FILENO))
+        why = "this is standard output: name a file (without -o the report goes to standard error)";
+    else if (!S_ISREG(s.st_mode) && !S_ISCHR(s.st_mode))
+        why = "not a file (without -o the report goes to standard error)";
+    else if (!realpath(path, to) || (S_ISREG(s.st_mode) && ftruncate(file, 0) != 0))
+        why = strerror(errno);
+    if (file >= 0) close(file);
+    if (why) say("kiln profile: %s: %s", path, why);
+    return !why;
+}
+
 static int profile_program(const ProfileOptions *o, char **argv)
 {
     if (o->inputs || o->dims || o->threads || o->seconds != 1)
         return usage_error("profile", "%s is a program: of the options only --json and -o are for it", argv[0]);
-    const int file = o->out ? open(o->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    if (o->out && file < 0) return say("kiln profile: %s: %s", o->out, strerror(errno)), NO_RESOURCE;
-    if (file >= 0) close(file);
+    char out[PATH_MAX];
+    if (o->out && !make_report(o->out, out)) return NO_RESOURCE;
     if (setenv("KILN_PROFILE", o->json ? "json" : "1", 1) ||
-        (o->out ? setenv("KILN_PROFILE_FILE", o->out, 1) : unsetenv("KILN_PROFILE_FILE")) || setenv("KILN_COMPILE", "wait", 0))
+        (o->out ? setenv("KILN_PROFILE_FILE", out, 1) : unsetenv("KILN_PROFILE_FILE")) || setenv("KILN_COMPILE", "wait", 0))
         return say("kiln profile: no memory"), NO_RESOURCE;
     execv(argv[0], argv);
     say("kiln profile: %s: %s", argv[0], strerror(errno));
