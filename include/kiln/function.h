@@ -211,9 +211,10 @@ KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_
                                  const kiln_compare_options *options, size_t size);
 /* Runs f compiled on the inputs, warm and many times, and prints where the time of a call goes: for each step of the compiled code
  * (kernel, product, routine, copy; in loops how often they turn) its median time and share, the bytes and flops that it needs by
- * definition, what part that is of what this machine can do at most (measured on the spot), what operations became that step, and
- * which values it reads from other kernels, with the reason why they are not one. Steps are named as KILN_PERF names them. docs/tour.md says
- * how to read it. Variables stay as they are; effects are left out, and a function with a callback that returns something is an
+ * definition, what part that is of what this machine can do at most (measured once in a process for a number of threads, so that a
+ * step may come to more than 100 % of it), what operations became that step, and which values it reads from other kernels, with the
+ * reason why they are not one. Shares need not add up to 100 %: the rest is the call itself. Steps are named as KILN_PERF names them.
+ * docs/tour.md says how to read it. False, with the error recorded, also where `to` cannot be written. Variables stay as they are; effects are left out, and a function with a callback that returns something is an
  * error. On the CPU alone. */
 typedef struct kiln_profile_options { double seconds; /* measured; 0: 0.2 */ bool json; } kiln_profile_options;
 KILN_API bool kiln_profile_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_profile_options *options,
