@@ -29,7 +29,7 @@ static double bytes(const Env *e, uint32_t buf)
 
 /* What each primitive counts where it is of floats; those that are not named count nothing. */
 static const uint8_t prim_flops[P_COUNT] = {
-    [P_add] = 1, [P_sub] = 1, [P_mul] = 1, [P_div] = 1, [P_fmod] = 1, [P_sqrt] = 1, [P_mad] = 2};
+    [P_add] = 1, [P_sub] = 1, [P_mul] = 1, [P_div] = 1, [P_fmod] = 1, [P_sqrt] = 1, [P_mad] = 2, [P_scale] = 1};
 
 static double points(const Env *e, const Kernel *k, uint32_t axes)
 {

@@ -9,13 +9,26 @@
 #include "sanitized.h"
 #include "waves.h"
 
-static void end_after(unsigned microseconds)
+/* In a process of its own, so many times. */
+static void ends_well(void (*end)(unsigned round), unsigned rounds)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) end(round);
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
+static void end_after(unsigned round)
 {
     alarm(60);
     if (!freopen("/dev/null", "w", stdout)) _exit(2); /* the runner's lines, which exit would write a second time */
     kiln *k = kiln_open(&(kiln_options){.compile = KILN_BACKGROUND, .threads = 2});
     for (int i = 0; i < 6; i++) kiln_call(waves_new(k, i), kiln_f32(k, KILN_SHAPE(2), 0.5, 1));
-    usleep(microseconds);
+    usleep(1500 * round);
     exit(0);
 }
 
@@ -26,14 +39,7 @@ static void ends_without_closing(void **state)
     print_message("skip: the thread sanitizer allows no new threads after a fork\n");
     skip();
 #endif
-    for (unsigned round = 0; round < 20; round++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) end_after(1500 * round);
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
-    }
+    ends_well(end_after, 20);
 }
 
 static void *goes_on(void *k)
@@ -53,8 +59,9 @@ static void linger(void)
 }
 
 /* Another thread goes on calling. */
-static void end_meanwhile(void)
+static void end_meanwhile(unsigned round)
 {
+    (void)round;
     pthread_t id;
     alarm(60);
     if (!freopen("/dev/null", "w", stdout)) _exit(2);
@@ -75,14 +82,7 @@ static void nothing_is_compiled_while_it_ends(void **state)
     print_message("skip: the thread sanitizer allows no new threads after a fork\n");
     skip();
 #endif
-    for (int round = 0; round < 10; round++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) end_meanwhile();
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
-    }
+    ends_well(end_meanwhile, 10);
 }
 
 int main(void)

@@ -9,26 +9,13 @@
 #include <stdio.h>
 
 #include "../ir/scalar.h"
-#include "../ir/scalar_c.h"
+#include "math_twice.h"
 
 #if defined(__x86_64__)
 #define FMA_TARGET __attribute__((target("avx2,fma")))
 #else
 #define FMA_TARGET
 #endif
-
-/* The table twice: mad with one rounding and with two. */
-static inline float fused_f32(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
-static inline double fused_f64(double x, double y, double z) { return __builtin_fma(x, y, z); }
-static inline float split_f32(float x, float y, float z) { return x * y + z; }
-static inline double split_f64(double x, double y, double z) { return x * y + z; }
-
-#define MATH_NAME(fn) fused_##fn
-#define SCALAR_MAD fused
-#include "../ir/math_c.h"
-#define MATH_NAME(fn) split_##fn
-#define SCALAR_MAD split
-#include "../ir/math_c.h"
 
 enum { BLOCK = 4096 };
 #define CALL_1(fn) fn(x[i])

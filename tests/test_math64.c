@@ -9,19 +9,7 @@
 #include <stdlib.h>
 
 #include "../ir/scalar.h"
-#include "../ir/scalar_c.h"
-
-/* The table twice: mad with one rounding and with two. */
-static inline float fused_f32(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
-static inline double fused_f64(double x, double y, double z) { return __builtin_fma(x, y, z); }
-static inline float split_f32(float x, float y, float z) { return x * y + z; }
-static inline double split_f64(double x, double y, double z) { return x * y + z; }
-#define MATH_NAME(fn) fused_##fn
-#define SCALAR_MAD fused
-#include "../ir/math_c.h"
-#define MATH_NAME(fn) split_##fn
-#define SCALAR_MAD split
-#include "../ir/math_c.h"
+#include "math_twice.h"
 
 typedef struct Function {
     MathFn fn;

@@ -1,7 +1,8 @@
 /* emit_turn: kernels that read what lies turned: side by side along the axis before that of the vectors (Kernel.turn). Vectors
  * would gather it element by element; a square loads a few elements of a row for each lane and turns them in registers. It is as
  * many rows of the turn axis as such elements take 16 bytes, and one vector of columns. Rows that are left at the end are done one
- * by one, and the last columns under a mask. Relies on emit_kernel, emit_stream. Never changes what is computed at a point. */
+ * by one, and the last columns under a mask. The turn axis may be the sweep, too: then results that lie along it are turned back,
+ * and emit_reduce.c has the loop. Relies on emit_kernel, emit_stream. Never changes what is computed at a point. */
 #include "cpu.h"
 
 enum { LINE = 4, BLOCK = 4 }; /* squares below one another, which read whole lines of a cache; vectors side by side */
