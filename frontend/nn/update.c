@@ -1,206 +1,19 @@
-/* update: the two ways to run a rule. In a trace, each op goes through apply. In eager code, the rule is recorded once per
- * parameter as a straight line of elementwise steps over slots and then run block by block, so that a step passes over memory once
- * and needs no memory beyond the blocks. Relies on eager.h, whose elementwise kernels on contiguous blocks cannot fail. Never reads
- * a variable after its first write. */
-#include "update.h"
-
-#include <stdatomic.h>
-
-#define BLOCK ((int64_t)8192) /* elements */
-#define CELLS 96
-#define STEPS 64
-#define WORKERS 64
-
-/* ---- recording ----------------------------------------------------------------------------------------------- */
-typedef enum Origin { OF_STATE, OF_GRADIENT, OF_SCALAR, OF_NUMBER, OF_STEP } Origin;
-
-typedef struct Cell { /* one value of the rule */
-    Type type;        /* rank 0 or 1: only whether it has an axis matters, not its size */
-    uint8_t from;     /* Origin */
-    uint32_t index;   /* the number of the state, the scalar or the slot */
-    int last;         /* the last step that reads it */
-    _Alignas(8) char number[8];
-} Cell;
-
-typedef struct RuleStep {
-    Op op;
-    uint32_t nin, nattr;
-    Value in[3], out;
-    int64_t attr;
-} RuleStep;
-
-typedef struct Line {
-    Emit e; /* first: rules see an Emit */
-    Cell cell[CELLS];
-    RuleStep step[STEPS];
-    int cells, steps, slots;
-    Value next[UPDATE_STATES];
-} Line;
-
-static Value cell_new(Line *l, Cell c)
-{
-    if (l->cells == CELLS) return 0;
-    l->cell[l->cells] = c;
-    return (Value)l->cells++;
-}
-
-static const Type *line_type(Emit *e, Value v) { return &((Line *)e)->cell[v].type; }
-
-static Value number(Line *l, const int64_t *attr)
-{
-    const struct constant_attrs *a = ATTRS(constant, attr);
-    Cell c = {.type = {.dtype = (uint8_t)a->dtype, .rank = 1, .dim = {1}}, .from = OF_NUMBER};
-    dtype_store_f64((DType)a->dtype, c.number, attr_f64(a->value));
-    return cell_new(l, c);
-}
-
-static Value line_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
-{
-    Line *l = (Line *)e;
-    if (op == OP_constant) return number(l, attr);
-    if (op == OP_broadcast) {
-        Cell wide = l->cell[in[0]];
-        wide.type.rank = 1;
-        wide.type.dim[0] = 1;
-        return cell_new(l, wide);
-    }
-    CHECK(op_def[op].flags & (OPF_ELEMENTWISE | OPF_CAST));
-    if (l->steps == STEPS) return 0;
-    RuleStep s = {.op = op, .nin = nin, .nattr = nattr, .attr = nattr ? attr[0] : 0};
-    Cell out = {.type = l->cell[in[nin - 1]].type, .from = OF_STEP};
-    if (op == OP_cast) out.type.dtype = (uint8_t)ATTRS(cast, attr)->to;
-    if (op_def[op].flags & OPF_TO_BOOL) out.type.dtype = DT_bool;
-    for (uint32_t i = 0; i < nin; i++) {
-        s.in[i] = in[i];
-        l->cell[in[i]].last = l->steps;
-    }
-    s.out = cell_new(l, out);
-    if (s.out) l->step[l->steps++] = s;
-    return s.out;
-}
-
-/* Assigns slots to the results of steps; a slot is free again after its last reader has run. */
-static void place(Line *l)
-{
-    int free_slot[STEPS], nfree = 0;
-    for (int i = 0; i < UPDATE_STATES; i++)
-        if (l->next[i]) l->cell[l->next[i]].last = STEPS;
-    for (int s = 0; s < l->steps; s++) {
-        const RuleStep *step = &l->step[s];
-        l->cell[step->out].index = (uint32_t)(nfree ? free_slot[--nfree] : l->slots++);
-        for (uint32_t i = 0; i < step->nin; i++) {
-            Cell *c = &l->cell[step->in[i]];
-            if (c->from != OF_STEP || c->last != s) continue;
-            c->last = STEPS; /* an operand that is named twice */
-            free_slot[nfree++] = (int)c->index;
-        }
-    }
-}
-
-static bool record(Line *l, UpdateRule *rule, const void *user, const Update *u)
-{
-    *l = (Line){.e = {.op = line_op, .type = line_type}, .cells = 1};
-    UpdateIn in = {.e = &l->e, .user = user};
-    Cell c = {.type = {.rank = 1, .dim = {1}}};
-    for (int i = 0; i < u->states; i++) {
-        c.type.dtype = u->state[i]->type.dtype;
-        c.from = OF_STATE;
-        c.index = (uint32_t)i;
-        in.state[i] = cell_new(l, c);
-    }
-    c.from = OF_GRADIENT;
-    c.type.dtype = u->gradient->type.dtype;
-    in.gradient = cell_new(l, c);
-    for (int i = 0; i < u->scalars; i++) {
-        c.from = OF_SCALAR;
-        c.type.dtype = u->scalar[i]->type.dtype;
-        c.index = (uint32_t)i;
-        in.scalar[i] = cell_new(l, c);
-    }
-    rule(&in, l->next);
-    place(l);
-    for (int i = 0; i < u->states; i++)
-        if (!l->next[i] || l->cell[l->next[i]].type.dtype != u->state[i]->type.dtype) return false;
-    return true;
-}
-
-/* ---- running it ---------------------------------------------------------------------------------------------- */
-typedef struct WorkerSlots {
-    char *at;
-    size_t bytes, each; /* the bytes of all slots, and of one */
-    int slots, workers;
-    atomic_flag taken[WORKERS];
-} WorkerSlots;
-
-typedef struct Job {
-    const Line *line;
-    const Update *u;
-    const char *gradient;
-    char *to[UPDATE_STATES];
-    WorkerSlots *scratch;
-} Job;
-
-static View view_of(const Job *j, const Cell *c, char *slots, int64_t lo, int64_t n)
-{
-    const size_t bytes = dtype_bytes((DType)c->type.dtype);
-    View v = {.dtype = c->type.dtype, .rank = 1, .dim = {n}, .stride = {1}};
-    switch (c->from) {
-    case OF_STATE: v.data = j->u->state[c->index]->value->data + (size_t)lo * bytes; break;
-    case OF_GRADIENT: v.data = (char *)(uintptr_t)j->gradient + (size_t)lo * bytes; break;
-    case OF_SCALAR:
-        v.data = j->u->scalar[c->index]->data;
-        v.stride[0] = 0;
-        break;
-    case OF_NUMBER:
-        v.data = (char *)(uintptr_t)c->number;
-        v.stride[0] = 0;
-        break;
-    default: v.data = slots + c->index * j->scratch->each; break;
-    }
-    return v;
-}
-
-static int slots_take(WorkerSlots *s)
-{
-    for (int i = 0;; i = (i + 1) % s->workers)
-        if (!atomic_flag_test_and_set_explicit(&s->taken[i], memory_order_acquire)) return i;
-}
-
-static void run_block(void *arg, int64_t lo, int64_t hi)
-{
-    const Job *j = arg;
-    const int worker = slots_take(j->scratch);
-    char *slots = j->scratch->at + (size_t)worker * (size_t)j->scratch->slots * j->scratch->each;
-    const EagerCtx alone = {0};
-    for (; lo < hi; lo += BLOCK) {
-        const int64_t n = MIN_OF(hi - lo, BLOCK);
-        for (int s = 0; s < j->line->steps; s++) {
-            const RuleStep *step = &j->line->step[s];
-            View in[3], out = view_of(j, &j->line->cell[step->out], slots, lo, n);
-            Status st = {0};
-            for (uint32_t i = 0; i < step->nin; i++) in[i] = view_of(j, &j->line->cell[step->in[i]], slots, lo, n);
-            bool ok = eager_run(&alone, step->op, in, step->nin, &step->attr, step->nattr, &out, 1, &st);
-            CHECK(ok);
-            (void)ok;
-        }
-        for (int i = 0; i < j->u->states; i++) {
-            const View from = view_of(j, &j->line->cell[j->line->next[i]], slots, lo, n);
-            const size_t bytes = dtype_bytes((DType)from.dtype);
-            memcpy(j->to[i] + (size_t)lo * bytes, from.data, (size_t)n * bytes);
-        }
-    }
-    atomic_flag_clear_explicit(&j->scratch->taken[worker], memory_order_release);
-}
+/* update: the two ways to run a rule. In a trace, each op goes through apply. In eager code, the rule is recorded once for each
+ * kind of parameter, and all parameters' blocks run side by side (line.c). Never reads a variable after its first write, but for
+ * one that is in the list twice. */
+#include "line.h"
 
 /* ---- before the first write ---------------------------------------------------------------------------------- */
 typedef struct Staging {
-    Line *line;           /* the steps of the update at hand */
+    LineJob *job; /* per update */
+    Line **line;  /* recorded so far, one for each kind of update */
+    int count, nline, nalso;
+    bool *again;          /* per update: one before it in its run has the same variable, so that it begins another run */
     kiln_tensor **staged; /* per update and state: the tensor of the new value; NULL: it is written in place */
     kiln_tensor **also;   /* per assignment: the tensor of the new value */
-    char *gradient;       /* room for a gradient that is not contiguous */
+    char *gradient;       /* room for the gradients that are not contiguous */
     size_t gradient_bytes;
-    WorkerSlots scratch;
-    int count, nalso;
+    LineRoom room;
 } Staging;
 
 static bool no_memory(Thread *t, kiln_site at)
@@ -234,57 +47,101 @@ static bool stage_scalar(Thread *t, kiln_site at, const Assignment *a, kiln_tens
     return true;
 }
 
-static bool slots_new(Thread *t, kiln_site at, Staging *p, const Update *u)
+/* The line of this update: one that is there, or a new one. */
+static const Line *line_for(Thread *t, kiln_site at, Staging *p, UpdateRule *rule, const void *user, const Update *u)
 {
-    WorkerSlots *s = &p->scratch;
-    int64_t most = 1;
+    bool memory;
+    for (int i = p->nline; i-- > 0;)
+        if (line_fits(p->line[i], u)) return p->line[i];
+    Line *l = line_new(rule, user, u, &memory);
+    if (l) return p->line[p->nline++] = l;
+    if (memory)
+        fail(t, at, KILN_EINTERNAL, "optimizer: no rule for variable \"%s\"", u->state[0]->name);
+    else
+        no_memory(t, at);
+    return NULL;
+}
+
+static size_t packed_bytes(const kiln_tensor *x)
+{
+    return ((size_t)type_count(&x->type) * dtype_bytes((DType)x->type.dtype) + 63) / 64 * 64;
+}
+
+/* Packs the gradients that are not contiguous. */
+static bool pack_gradients(Thread *t, kiln_site at, Staging *p, const Update *u)
+{
+    size_t used = 0;
+    for (int i = 0; i < p->count; i++)
+        if (!u[i].gradient->contiguous) p->gradient_bytes += packed_bytes(u[i].gradient);
+    if (p->gradient_bytes && !(p->gradient = mem_alloc_aligned(p->gradient_bytes, 64))) return no_memory(t, at);
     for (int i = 0; i < p->count; i++) {
-        const int64_t n = type_count(&u[i].state[0]->type);
-        const size_t bytes = (size_t)n * dtype_bytes((DType)u[i].gradient->type.dtype);
-        most = MAX_OF(most, n);
-        if (!u[i].gradient->contiguous) p->gradient_bytes = MAX_OF(p->gradient_bytes, bytes);
+        View v;
+        p->job[i].gradient = u[i].gradient->data;
+        if (u[i].gradient->contiguous) continue;
+        tensor_view(u[i].gradient, &v);
+        eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, p->gradient + used);
+        p->job[i].gradient = p->gradient + used;
+        used += packed_bytes(u[i].gradient);
     }
-    s->workers = (int)MIN_OF(MIN_OF((most + BLOCK - 1) / BLOCK, WORKERS), t->k->threads ? threads_count(t->k->threads) : 1);
-    for (int i = 0; i < s->workers; i++) atomic_flag_clear(&s->taken[i]);
-    s->each = ((size_t)MIN_OF(most, BLOCK) * 8 + 63) / 64 * 64;
-    s->bytes = s->each * (size_t)s->slots * (size_t)s->workers;
-    s->at = mem_alloc_aligned(MAX_OF(s->bytes, 1), 64);
-    p->gradient = p->gradient_bytes ? mem_alloc(p->gradient_bytes) : NULL;
-    return (s->at && (p->gradient || !p->gradient_bytes)) || no_memory(t, at);
+    return true;
+}
+
+/* Updates of one run are of different variables; moments and masters belong to one variable each. */
+static bool find_runs(Thread *t, kiln_site at, Staging *p, const Update *u)
+{
+    Map seen = {0};
+    bool ok = true;
+    for (int i = 0; i < p->count && ok; i++) {
+        const uint64_t v = (uint64_t)(uintptr_t)u[i].state[0];
+        p->again[i] = map_get(&seen, v);
+        if (p->again[i]) map_free(&seen), seen = (Map){0};
+        ok = map_put(&seen, v, 1);
+    }
+    map_free(&seen);
+    return ok || no_memory(t, at);
 }
 
 static bool plan_make(
     Thread *t, kiln_site at, Staging *p, UpdateRule *rule, const void *user, const Update *u, const Assignment *also)
 {
-    const size_t n = (size_t)p->count;
-    p->line = mem_alloc(sizeof *p->line);
-    p->staged = mem_zeros(n * UPDATE_STATES + 1, sizeof *p->staged);
+    const size_t n = (size_t)p->count + 1;
+    int64_t blocks = 0, most = 0;
+    int slots = 0;
+    p->job = mem_zeros(n, sizeof *p->job);
+    p->line = mem_zeros(n, sizeof *p->line);
+    p->again = mem_zeros(n, sizeof *p->again);
+    p->staged = mem_zeros(n * UPDATE_STATES, sizeof *p->staged);
     p->also = mem_zeros((size_t)p->nalso + 1, sizeof *p->also);
-    if (!p->line || !p->staged || !p->also) return no_memory(t, at);
+    if (!p->job || !p->line || !p->again || !p->staged || !p->also) return no_memory(t, at);
     for (int i = 0; i < p->count; i++) {
-        if (!record(p->line, rule, user, &u[i])) {
-            fail(t, at, KILN_EINTERNAL, "optimizer: no rule for variable \"%s\"", u[i].state[0]->name);
-            return false;
-        }
-        p->scratch.slots = MAX_OF(p->scratch.slots, p->line->slots);
-        if (!stage(t, at, &u[i], p->staged + i * UPDATE_STATES)) return false;
+        LineJob *j = &p->job[i];
+        *j = (LineJob){.line = line_for(t, at, p, rule, user, &u[i]), .u = &u[i], .count = type_count(&u[i].state[0]->type)};
+        if (!j->line || !stage(t, at, &u[i], p->staged + i * UPDATE_STATES)) return false;
+        blocks += line_blocks(j->count);
+        most = MAX_OF(most, j->count);
+        slots = MAX_OF(slots, line_slots(j->line));
     }
     for (int i = 0; i < p->nalso; i++)
         if (!stage_scalar(t, at, &also[i], &p->also[i])) return false;
-    return slots_new(t, at, p, u);
+    if (!find_runs(t, at, p, u) || !pack_gradients(t, at, p, u)) return false;
+    return line_room(&p->room, blocks, most, slots, t->k->threads ? threads_count(t->k->threads) : 1) || no_memory(t, at);
 }
 
 static void plan_free(Staging *p)
 {
+    const size_t n = (size_t)p->count + 1;
     for (int i = 0; p->staged && i < p->count * UPDATE_STATES; i++)
         if (p->staged[i]) kiln_release(p->staged[i]);
     for (int i = 0; p->also && i < p->nalso; i++)
         if (p->also[i]) kiln_release(p->also[i]);
-    mem_free(p->line, p->line ? sizeof *p->line : 0);
-    mem_free(p->staged, p->staged ? ((size_t)p->count * UPDATE_STATES + 1) * sizeof *p->staged : 0);
+    for (int i = 0; i < p->nline; i++) line_free(p->line[i]);
+    mem_free(p->job, p->job ? n * sizeof *p->job : 0);
+    mem_free(p->line, p->line ? n * sizeof *p->line : 0);
+    mem_free(p->again, p->again ? n * sizeof *p->again : 0);
+    mem_free(p->staged, p->staged ? n * UPDATE_STATES * sizeof *p->staged : 0);
     mem_free(p->also, p->also ? ((size_t)p->nalso + 1) * sizeof *p->also : 0);
-    mem_free(p->gradient, p->gradient ? p->gradient_bytes : 0);
-    if (p->scratch.at) mem_free_aligned(p->scratch.at, MAX_OF(p->scratch.bytes, 1), 64);
+    if (p->gradient) mem_free_aligned(p->gradient, p->gradient_bytes, 64);
+    line_room_free(&p->room);
 }
 
 /* ---- from the first write on ---------------------------------------------------------------------------------- */
@@ -297,28 +154,21 @@ static void swap_in(kiln_variable *v, kiln_tensor **staged)
     kiln_release(old);
 }
 
-static void run_one(Thread *t, Staging *p, UpdateRule *rule, const void *user, int i, const Update *u)
+/* Updates [first, last), which have different variables. */
+static void run_some(Thread *t, Staging *p, int first, int last)
 {
-    kiln_tensor **staged = p->staged + i * UPDATE_STATES;
-    const int64_t n = type_count(&u->state[0]->type);
-    record(p->line, rule, user, u); /* as it did before */
-    Job j = {.line = p->line, .u = u, .gradient = u->gradient->data, .scratch = &p->scratch};
-    if (!u->gradient->contiguous) {
-        View v;
-        tensor_view(u->gradient, &v);
-        eager_copy(&(EagerCtx){.threads = t->k->threads}, &v, p->gradient);
-        j.gradient = p->gradient;
+    for (int i = first; i < last; i++) {
+        LineJob *j = &p->job[i];
+        for (int s = 0; s < j->u->states; s++) {
+            kiln_tensor *to = p->staged[i * UPDATE_STATES + s], *value = j->u->state[s]->value;
+            j->to[s] = to ? to->data : value->data;
+            if (!to) buffer_changes(value->buffer);
+        }
+        t->kernels_run += (uint64_t)line_steps(j->line);
     }
-    for (int s = 0; s < u->states; s++) {
-        j.to[s] = staged[s] ? staged[s]->data : u->state[s]->value->data;
-        if (!staged[s]) buffer_changes(u->state[s]->value->buffer);
-    }
-    if (n > BLOCK && t->k->threads)
-        threads_run(t->k->threads, run_block, &j, n, BLOCK);
-    else if (n > 0)
-        run_block(&j, 0, n);
-    for (int s = 0; s < u->states; s++) swap_in(u->state[s], &staged[s]);
-    t->kernels_run += (uint64_t)p->line->steps;
+    line_run(t->k->threads, p->job + first, last - first, &p->room);
+    for (int i = first; i < last; i++)
+        for (int s = 0; s < p->job[i].u->states; s++) swap_in(p->job[i].u->state[s], &p->staged[i * UPDATE_STATES + s]);
 }
 
 static bool run_eagerly(
@@ -326,7 +176,10 @@ static bool run_eagerly(
 {
     kiln_scope scope = kiln_scope_open_at(at, t->k);
     bool ok = scope.id && plan_make(t, at, &p, rule, user, u, also);
-    for (int i = 0; ok && i < p.count; i++) run_one(t, &p, rule, user, i, &u[i]);
+    for (int first = 0, last; ok && first < p.count; first = last) {
+        for (last = first + 1; last < p.count && !p.again[last];) last++;
+        run_some(t, &p, first, last);
+    }
     for (int i = 0; ok && i < p.nalso; i++) swap_in(also[i].to, &p.also[i]);
     plan_free(&p);
     kiln_scope_close(&scope);
@@ -334,17 +187,19 @@ static bool run_eagerly(
 }
 
 /* ---- traced ---------------------------------------------------------------------------------------------------- */
+#define APPLIED 96 /* most values of a rule */
+
 typedef struct Applied {
     Emit e; /* first: rules see an Emit */
     Thread *t;
     kiln_site at;
-    kiln_tensor *value[CELLS];
+    kiln_tensor *value[APPLIED];
     int values;
 } Applied;
 
 static Value applied_new(Applied *a, kiln_tensor *x)
 {
-    if (!tensor_ok(x) || a->values == CELLS) return 0;
+    if (!tensor_ok(x) || a->values == APPLIED) return 0;
     a->value[a->values] = x;
     return (Value)a->values++;
 }

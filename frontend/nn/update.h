@@ -28,7 +28,7 @@ typedef void UpdateRule(const UpdateIn *in, Value *next);
 
 /* also: assignments made together with the updates. In eager code everything that can fail comes before the first write: if this
  * returns false (recorded), every variable is as it was. Memory beside the variables: a few blocks, a new value for each variable
- * whose old one is still held, and a copy of the largest gradient that is not contiguous. */
+ * whose old one is still held, and a copy of each gradient that is not contiguous. */
 bool update_run(
     Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso);
 

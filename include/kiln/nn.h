@@ -90,9 +90,10 @@ KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
  * are floats of any type that broadcast to their variable. A new moment below the normal numbers of its type (1.2e-38 in f32) is 0:
  * moments of gradients that went to 0 reach 0, where they would stay at numbers with which CPUs are slow. A step happens to all its
  * variables or to none, eagerly too: everything that can fail comes before the first write, so a call that fails leaves variables,
- * moments and counts as they were. Eagerly a step passes over memory once, in place. Beside the state it needs a few blocks of 8192
- * elements, a copy of the largest gradient that is not contiguous (with clipping by norms: of the largest gradient and its squares),
- * and a new value of each variable whose old value is still held (by tensors read from it, or a tape). */
+ * moments and counts as they were. Eagerly a step passes over memory once, in place, and threads share all its variables. Beside the
+ * state it needs a few blocks of 8192 elements for each thread, a copy of each gradient that is not contiguous (with clipping by
+ * norms: of the largest gradient and its squares), and a new value of each variable whose old value is still held (by tensors read
+ * from it, or a tape). */
 typedef struct kiln_optimizer kiln_optimizer;
 /* v = momentum v + g; w -= rate v (with momentum 0: w -= rate g). Rates are finite, here and below, and 0 <= momentum <= 1. NULL
  * after an error. */
