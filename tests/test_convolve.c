@@ -205,6 +205,30 @@ static void usual_shapes(void **state)
         }
 }
 
+/* Channels apart: lines of a few tiles and what is left of one, of whole vectors and columns that fill none; windows inside of the
+ * image and across its borders, side by side, with gaps and far from each other; more taps than a chain has links. */
+static void channels_apart(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 320; round++) {
+        HostConv c = plane(draw(1, 2), draw(1, 9), round % 40 + 1, 1, 1, 1);
+        c.type = (int32_t)draw(DT_f32, DT_f64);
+        c.filters = draw(0, 4) == 0;
+        c.groups = draw(2, 50);
+        for (int i = 1; i < 3; i++) {
+            c.taps[i] = draw(1, i == 2 ? 7 : 4);
+            c.stride[i] = draw(0, 1) ? 1 : draw(1, 3);
+            c.dilation[i] = draw(0, 1) ? 1 : draw(1, 3);
+            c.low[i] = draw(-3, 6);
+            c.out[i] = MAX_OF((c.in[i] + c.low[i] - (c.taps[i] - 1) * c.dilation[i]) / c.stride[i] + draw(0, 4), 1);
+        }
+        check(c);
+    }
+    HostConv many = plane(1, 14, 30, 1, 13, 1);
+    many.groups = 37;
+    check(many);
+}
+
 /* Chains of several runs, of taps and of positions, which threads share. */
 static void long_chains(void **state)
 {
@@ -289,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_geometries),
         cmocka_unit_test(usual_shapes),
+        cmocka_unit_test(channels_apart),
         cmocka_unit_test(long_chains),
         cmocka_unit_test(nothing_there),
         cmocka_unit_test(far_out),

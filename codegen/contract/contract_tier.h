@@ -22,6 +22,8 @@ typedef struct Runs {
     int64_t count;
     const int64_t *a, *c; /* per run */
     const int64_t *k;     /* per link, what is added to the element of a */
+    const int64_t *fetch; /* `each` only: likewise of what only the next run will read, so many */
+    int64_t fetches;
 } Runs;
 
 /* How an operand's elements lie in memory: `narrow` is their DType where that is narrower than what is computed in, else 0. */

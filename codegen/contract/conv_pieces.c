@@ -21,7 +21,8 @@ typedef struct Piece {
     Lines at;
     Block g;
     Runs runs;
-    int64_t *run_a, *run_c, *run_part, *k; /* tables: per run in a, in c, and in memory of a subtree's own; per link */
+    int64_t *run_a, *run_c, *run_part, *k; /* tables: per run in a, in c, and in memory of a subtree's own; per link, */
+    int64_t *fetch;                        /* and of those that only the next run reads */
     char *lines;
     int64_t channel, column; /* the first of each */
 } Piece;
@@ -30,14 +31,18 @@ typedef struct Piece {
 
 static void multiply(Piece *p) { (p->v->each ? p->v->kernels->each : p->v->kernels->block)(&p->g); }
 
-/* Links k .. end - 1 of y: taps, and in each the channels. */
+/* Links k .. end - 1 of y: taps, and in each the channels. Of a line below, the last taps are the first to read anything. */
 static void taps(Piece *p, int64_t k, int64_t end)
 {
     const Axis *x = p->v->axis;
     int64_t c = p->v->c->c, channel = k % c, w = k / c % x[2].taps, h = k / c / x[2].taps % x[1].taps;
     int64_t d = k / c / x[2].taps / x[1].taps;
+    const bool fetches = p->v->each && !p->at.copies && p->runs.count > 1;
+    p->runs.fetches = 0;
     for (int64_t i = 0; i < end - k; i++) {
         p->k[i] = d * p->at.tap[0] + h * p->at.tap[1] + w * p->at.tap[2] + channel;
+        if (fetches && h >= x[1].taps - x[1].stride && w >= x[2].taps - x[2].stride)
+            p->fetch[p->runs.fetches++] = p->k[i] + p->at.line;
         if (++channel < c) continue;
         channel = 0;
         if (++w < x[2].taps) continue;
@@ -273,7 +278,8 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     }
     p.g.room = room->data;
     p.k = (int64_t *)(void *)((char *)room->data + ROOM_BYTES);
-    p.run_a = p.k + v->links;
+    p.runs.fetch = p.fetch = p.k + v->links;
+    p.run_a = p.fetch + v->links;
     p.run_c = p.run_a + v->runs;
     p.run_part = p.run_c + v->runs;
     p.lines = (char *)(p.run_part + v->runs);
@@ -378,7 +384,7 @@ static bool room_of(Conv *v)
     if (__builtin_mul_overflow(high, x[0].taps, &v->room) || __builtin_mul_overflow(v->room, wide, &v->room) ||
         __builtin_mul_overflow(v->room, channels * v->size, &v->room))
         return false;
-    tables = (v->links + 3 * v->runs) * (int64_t)sizeof(int64_t);
+    tables = (2 * v->links + 3 * v->runs) * (int64_t)sizeof(int64_t);
     return !__builtin_add_overflow(v->room, tables + ROOM_BYTES, &v->room);
 }
 
