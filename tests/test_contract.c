@@ -180,7 +180,6 @@ static void large(void **state)
     check_extents(DT_bf16, 20, 5, 40001);
 }
 
-/* Of operands that are near and far. */
 /* Operands of any two types that f32 holds, in f32. */
 static void mixed(void **state)
 {
@@ -219,6 +218,11 @@ static void few_rows(void **state)
             check_extents(type, m, 130, 2000);
             check_extents(type, m, 37, 300);
         }
+    for (int64_t m = 1; m <= 8; m++) { /* b's rows lie far apart; links and columns remain that fill no vector */
+        check_extents(DT_f32, m, 2083, 37);
+        check_extents(DT_f32, m, 2080, 144);
+        check_extents(DT_f64, m, 1101, 150);
+    }
     check_extents(DT_f32, 1030, 1, 1025);
     check_extents(DT_f64, 130, 1, 2000);
 }

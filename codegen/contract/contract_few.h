@@ -2,7 +2,8 @@
  * itself what there is for wide integers (contract_types.h). Each row of c takes chain after chain of mad(a[k], b[k][n], chain).
  * Operands may be of a narrow type, which is widened piece by piece. */
 
-#define STRIP (4096 / (int)sizeof(T)) /* columns at a time */
+#define STRIP (2048 / (int)sizeof(T)) /* columns at a time, so that chains and lines stay in the first cache */
+#define LINKS 16                      /* of a chain at a time */
 
 /* k elements of a row of a or a column of b, from number `at` of the operand on, in groups: where they lie side by side, or in
  * `room`. */
@@ -28,32 +29,92 @@ static const T *NAME(line_of_b_)(const Block *g, int64_t k, int64_t n, T *room)
     return room;
 }
 
-/* c[n] takes four more links of its chain. */
-static void NAME(four_)(const T *a, const T *const *b, int64_t n, T *c)
+/* `rows` rows of c[n], `apart` of each other, take LINKS more links of their chains; n is so many WIDE. The rows share what is read
+ * of b, and a chain goes from register to register. */
+#define LINKS_FN(rows)                                                                                                    \
+    static void NAME(links##rows##_)(const T *const *a, int64_t k, const T *const *b, int64_t n, T *c, int64_t apart)     \
+    {                                                                                                                     \
+        for (int64_t j = 0; j < n; j += WIDE) {                                                                           \
+            V left[rows], right[rows];                                                                                    \
+            UNROLL                                                                                                        \
+            for (int r = 0; r < rows; r++) left[r] = LOAD(c + r * apart + j), right[r] = LOAD(c + r * apart + j + LANES); \
+            UNROLL                                                                                                        \
+            for (int l = 0; l < LINKS; l++) {                                                                             \
+                const V bl = LOAD(b[l] + j), br = LOAD(b[l] + j + LANES);                                                 \
+                UNROLL                                                                                                    \
+                for (int r = 0; r < rows; r++) {                                                                          \
+                    const V x = SPLAT(a[r][k + l]);                                                                       \
+                    left[r] = MADD(x, bl, left[r]), right[r] = MADD(x, br, right[r]);                                     \
+                }                                                                                                         \
+            }                                                                                                             \
+            UNROLL                                                                                                        \
+            for (int r = 0; r < rows; r++) STORE(c + r * apart + j, left[r]), STORE(c + r * apart + j + LANES, right[r]); \
+        }                                                                                                                 \
+    }
+LINKS_FN(1)
+LINKS_FN(2)
+LINKS_FN(3)
+LINKS_FN(4)
+#if ROWS > 6
+LINKS_FN(5)
+LINKS_FN(6)
+LINKS_FN(7)
+LINKS_FN(8)
+#define MOST_LINKED 8 /* rows, whose chains have registers */
+#else
+#define MOST_LINKED 4
+#endif
+
+static void NAME(links_)(const T *const *a, int64_t k, const T *const *b, int64_t n, T *c, int64_t rows, int64_t apart)
 {
-    const T *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
-    const V x0 = SPLAT(a[0]), x1 = SPLAT(a[1]), x2 = SPLAT(a[2]), x3 = SPLAT(a[3]);
-    int64_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-        STORE(c + j, MADD(x3, LOAD(b3 + j), MADD(x2, LOAD(b2 + j), MADD(x1, LOAD(b1 + j), MADD(x0, LOAD(b0 + j), LOAD(c + j))))));
-    for (; j < n; j++)
-        c[j] = NAME(mad_)(a[3], b3[j], NAME(mad_)(a[2], b2[j], NAME(mad_)(a[1], b1[j], NAME(mad_)(a[0], b0[j], c[j]))));
+    static void (*const run[])(const T *const *, int64_t, const T *const *, int64_t, T *, int64_t) = {
+        NAME(links1_),
+        NAME(links2_),
+        NAME(links3_),
+        NAME(links4_),
+#if ROWS > 6
+        NAME(links5_),
+        NAME(links6_),
+        NAME(links7_),
+        NAME(links8_),
+#endif
+    };
+    for (int64_t r = 0, some; r < rows; r += some) {
+        some = MIN_OF(rows - r, MOST_LINKED);
+        run[some - 1](a + r, k, b, n, c + r * apart, apart);
+    }
+}
+
+/* The links of all columns: those behind the last whole WIDE are read from a copy with zeros behind them. */
+static void NAME(all_links_)(const Block *g, const T *const *a, int64_t k, const T *const *b, T *c, int64_t apart)
+{
+    T room[LINKS * WIDE];
+    const T *end[LINKS];
+    const int64_t whole = g->n / WIDE * WIDE;
+    NAME(links_)(a, k, b, whole, c, g->m, apart);
+    if (whole == g->n) return;
+    memset(room, 0, sizeof room);
+    for (int l = 0; l < LINKS; l++) {
+        memcpy(room + l * WIDE, b[l] + whole, (size_t)(g->n - whole) * sizeof(T));
+        end[l] = room + l * WIDE;
+    }
+    NAME(links_)(a, k, end, WIDE, c + whole, g->m, apart);
 }
 
 /* At most STRIP columns. */
 static void NAME(strip_)(const Block *g)
 {
-    _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[4 * STRIP];
-    const T *a[FEW_ROWS], *b[4];
-    int64_t apart = (g->n + LANES - 1) / LANES * LANES; /* rows of the chain */
+    _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[LINKS * STRIP];
+    const T *a[FEW_ROWS], *b[LINKS];
+    const int64_t apart = (g->n + WIDE - 1) / WIDE * WIDE; /* rows of the chain */
     for (int64_t k0 = 0; k0 < g->k; k0 += TREE_PRODUCT) {
         int64_t length = MIN_OF(g->k - k0, TREE_PRODUCT), end = (length + GROUP - 1) / GROUP, k = 0;
         for (int64_t r = 0; r < g->m; r++)
             a[r] = NAME(chain_of_)(g->a_kind, g->a, r * g->a_row + k0 * g->a_col, g->a_col, length, a_room + r * TREE_PRODUCT);
         memset(chain, 0, (size_t)(g->m * apart) * sizeof(T));
-        for (; k + 4 <= end; k += 4) {
-            for (int l = 0; l < 4; l++) b[l] = NAME(line_of_b_)(g, k0 + (k + l) * GROUP, g->n, room + l * STRIP);
-            for (int64_t r = 0; r < g->m; r++) NAME(four_)(a[r] + k, b, g->n, chain + r * apart);
+        for (; k + LINKS <= end; k += LINKS) {
+            for (int l = 0; l < LINKS; l++) b[l] = NAME(line_of_b_)(g, k0 + (k + l) * GROUP, g->n, room + l * STRIP);
+            NAME(all_links_)(g, a, k, b, chain, apart);
         }
         for (; k < end; k++) {
             const T *line = NAME(line_of_b_)(g, k0 + k * GROUP, g->n, room);

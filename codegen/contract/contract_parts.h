@@ -30,11 +30,14 @@ bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches,
  * there is no OpenBLAS. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
 
-/* Rows too few for a b that is far, or of narrow floats, to be worth packing. */
+/* Rows too few for a b to be worth packing: one row, narrow operands, rows of b far apart, or columns that lie apart. */
 static inline bool is_few(const HostContract *c)
 {
+    const DType compute = contract_compute(c);
     if (c->m > FEW_ROWS || (c->b_col != 1 && c->b_row != 1 && c->n > 1)) return false;
-    return c->m == 1 || (DType)c->type != contract_compute(c) || contract_b(c) != contract_compute(c) || c->k * c->n >= FAR_CELLS;
+    if (c->m == 1 || (DType)c->type != compute || contract_b(c) != compute) return true;
+    if (c->b_col == 1) return c->b_row * (int64_t)dtype_bytes(compute) > FAR_ROW;
+    return c->m <= FEW_TURNED && c->k * c->n >= FAR_CELLS;
 }
 
 /* Does to rows first .. end - 1 what is to be done to them; for all rows, by all threads. */

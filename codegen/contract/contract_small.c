@@ -9,7 +9,7 @@
 #define PIECE ((int64_t)1 << 19)
 #define PIECES 4                      /* for each thread, at least, where there is work for so many */
 #define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
-#define FEW_COLUMNS 1024              /* of few rows, that b be read in long lines */
+#define FEW_COLUMNS 256               /* of few rows, that b be read in long lines */
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
 
 typedef struct Job {

@@ -8,9 +8,11 @@
 #define MOST_ROWS 14            /* of a tile of any tier */
 #define MOST_COLUMNS 32         /* of a panel */
 #define FEW_ROWS 8              /* for which b is not worth packing */
+#define FEW_TURNED 4            /* where its columns are turned on the way */
 #define BLOCK_ROWS 140          /* most rows of a block */
 #define NEAR_BYTES (1 << 20)    /* of a b that the second cache holds */
-#define FAR_CELLS (1 << 17)     /* of a b that it does not hold with all else */
+#define FAR_ROW (8 << 10)       /* bytes between rows of b that few rows of a had better read in long lines */
+#define FAR_CELLS (1 << 17)     /* of a b that the second cache does not hold with all else */
 #define ROOM_BYTES (224 << 10)  /* to pack a chain of a block's rows and some panels */
 #define SELDOM_ROWS 28          /* of a block whose few tiles may as well read b where it lies */
 #define FAR_BYTES (1 << 19)     /* between the first and the last row of a chain of b: for more rows a panel is worth packing */
