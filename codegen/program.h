@@ -21,6 +21,9 @@
 
 #define ENTRY_LOOP 256
 
+/* Work, in units of Kernel.cost, that is worth sharing: handing out less costs more than it gains. */
+#define SHARED_WORK ((int64_t)50000)
+
 typedef enum BufKind {
     BUF_INPUT,  /* index: parameter */
     BUF_OUTPUT, /* index: result */
@@ -82,6 +85,9 @@ typedef struct Step {
     /* KERNEL: not 0: it may run on any row of what the step before makes as soon as that is there, and so many indices of its chunk
      * axis are one row. */
     int64_t joins;
+    /* KERNEL: it may run at the same time as the steps before it, back to the nearest that does not say so: none of them writes
+     * what another reads or writes. Together they are one launch, whose chunks threads share. */
+    bool beside;
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
     struct {
         uint16_t op;
@@ -181,6 +187,13 @@ void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const
 /* The symbolic numbers of the ops of attention; the sizes of their first operands. The two words are scale and cap. */
 void attention_numbers(const int64_t *attr, const Dim *q, const Dim *k, const Dim *v, const Dim *mask, Dim *to);
 
+/* What all of a kernel costs whose chunk axis has a known extent. */
+static inline int64_t kernel_work(const Kernel *k)
+{
+    const int64_t n = k->chunk < 0 ? 1 : k->extent[k->chunk], most = (int64_t)1 << 53, cost = MAX_OF(k->cost, 1);
+    return n == 0 || cost <= most / n ? n * cost : most;
+}
+
 /* How many buffers the step lists in `buf`. */
 static inline uint32_t step_buffers(const Program *p, const Step *s)
 {
@@ -200,6 +213,7 @@ typedef struct LowerOptions {
     const Dim *const *stride;
 } LowerOptions;
 
+extern int64_t launch_least; /* kernels side by side have this much work: SHARED_WORK; tests take less */
 /* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */
 Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Status *st);
 uint32_t program_sizes(const Program *p); /* how many numbers `sizes` writes */

@@ -415,12 +415,21 @@ static void run_branch(Interp *in, const Step *s)
     run_steps(in, b->step, b->n);
 }
 
+/* Kernels that may run side by side, the last one first: none may notice. Returns how many follow the first. */
+static uint32_t run_launch(Interp *in, const Step *s, uint32_t n)
+{
+    uint32_t more = 0;
+    while (more + 1 < n && s[more + 1].beside) more++;
+    for (uint32_t i = more + 1; i-- > 0;) run_kernel(in, &s[i]);
+    return more;
+}
+
 static void run_steps(Interp *in, const Step *step, uint32_t n)
 {
     for (uint32_t i = 0; i < n && in->st->code == ST_OK; i++) {
         const Step *s = &step[i];
         switch ((StepKind)s->kind) {
-        case STEP_KERNEL: run_kernel(in, s); break;
+        case STEP_KERNEL: i += run_launch(in, s, n - i); break;
         case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
         case STEP_HOST: op_attends((Op)s->host.op) ? run_attention(in, s) : run_conv(in, s); break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;

@@ -21,7 +21,7 @@
 
 #define SYMBOL 5 /* every symbol's value */
 
-static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .digits = true, .turns = true, .past = true};
+static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .digits = true, .turns = true, .past = true, .threads = true};
 
 typedef struct Outcome {
     uint32_t launches;
@@ -213,7 +213,7 @@ static void carry_in_place(void **state)
 typedef struct Task {
     Arena *arena;
     uint64_t seed;
-    uint32_t launches, nodes;
+    uint32_t launches, nodes, beside;
     InterpBlocks blocks;
     Kept *kept; /* of all graphs, so that their shapes meet */
 } Task;
@@ -241,6 +241,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     if (!interp_blocks(p, buf, rg->symbol, blocks ? &task->blocks : NULL, &st))
         fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
     task->launches += p->launches;
+    for (uint32_t i = 0; i < p->nstep; i++) task->beside += p->step[i].beside;
     for (uint32_t i = 0; i < p->noutput; i++) {
         DType t = (DType)graph_type(rg->g, rg->g->result.at[i])->dtype;
         int64_t n = graph_bytes(&r, rg->g, rg->g->result.at[i]) / (int64_t)dtype_bytes(t);
@@ -323,10 +324,11 @@ static void random_graphs(void **state)
         if (!arena_try(&a, &st, check_random, &task)) fail_msg("%s", st.text);
         arena_free(&a);
     }
-    printf("# %u nodes, %u kernels and contractions, unfused and fused together; %u kernels in blocks, %u refused\n", task.nodes,
-        task.launches, task.blocks.ran, task.blocks.refused);
+    printf("# %u nodes, %u kernels and contractions, unfused and fused together; %u kernels in blocks, %u refused; %u beside others\n", task.nodes,
+        task.launches, task.blocks.ran, task.blocks.refused, task.beside);
     kept_free(task.kept);
     assert_true(task.blocks.ran > 20 * task.blocks.refused);
+    assert_true(one || task.beside > 100);
 }
 
 /* ---- hashes that collide ----------------------------------------------------------------------------- */
@@ -389,6 +391,7 @@ static void hashes_collide(void **state)
 
 int main(void)
 {
+    launch_least = 0; /* kernels are small here, and are to be side by side all the same */
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place),
         cmocka_unit_test(random_graphs), cmocka_unit_test(hashes_collide)};
     return cmocka_run_group_tests(tests, NULL, NULL);

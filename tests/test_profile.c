@@ -183,9 +183,30 @@ static void what_joins_a_product_is_one_step(void **state)
     kiln_tensor *x = filled(k, KILN_SHAPE(512, 256)), *w = filled(k, KILN_SHAPE(256, 512)), *b = filled(k, KILN_SHAPE(512));
     profile(KILN_FN(k, layer), KILN_IN(x, w, b), true);
     assert_cost("layer.matmul", (double)(m * p + p * n + n) * 4, (double)(m * n) * 4, (double)(2 * m * n * p + m * n));
-    assert_says("layer.matmul", "\"with\": {\"name\": \"layer.relu_0\"");
+    assert_says("layer.matmul", "\"with\": [{\"name\": \"layer.relu_0\"");
     profile(KILN_FN(k, layer), KILN_IN(x, w, b), false);
     assert_non_null(strstr(report, " + relu_0@test_profile.c:"));
+}
+
+/* Two sums of squares that have nothing to do with one another. */
+KILN_FUNCTION(two_sums, k, x, y)
+{
+    kiln_tensor *a = kiln_sum(kiln_mul(x, x), KILN_AXES(1)), *b = kiln_sum(kiln_mul(y, y), KILN_AXES(1));
+    return kiln_matmul(kiln_reshape(a, KILN_SHAPE(400, 1)), kiln_reshape(b, KILN_SHAPE(1, 300)));
+}
+
+/* Kernels side by side are one launch, whose time and cost are told once, with their names. */
+static void what_runs_side_by_side_is_one_step(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = filled(k, KILN_SHAPE(400, 256)), *y = filled(k, KILN_SHAPE(300, 128));
+    profile(KILN_FN(k, two_sums), KILN_IN(x, y), true);
+    const double elements = 400 * 256 + 300 * 128;
+    assert_cost("two_sums.sum_0", elements * 4, 700 * 4, 2 * elements);
+    assert_says("two_sums.sum_0", "\"with\": [{\"name\": \"two_sums.sum_1\"");
+    profile(KILN_FN(k, two_sums), KILN_IN(x, y), false);
+    assert_non_null(strstr(report, " + sum_1@test_profile.c:"));
 }
 
 /* Sizes with bounds: what counts is what the call has. */
@@ -332,7 +353,8 @@ static void times_are_positive_and_add_up(void **state)
     KILN_SCOPE(k);
     profile(KILN_FN(k, shared), KILN_IN(filled(k, KILN_SHAPE(200, 200))), true);
     double sum = 0, shares = 0;
-    for (const char *at = report; (at = strstr(at, "{\"name\": ")); at++) {
+    for (const char *at = report; (at = strstr(at, "\n{\"name\": "));) {
+        at++;
         assert_true(number_at(at, "seconds") > 0);
         assert_true(number_at(at, "of_roof") >= 0);
         sum += number_at(at, "seconds");
@@ -414,7 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WAIT_TEST(costs_are_exact), WAIT_TEST(costs_of_routines_are_exact),
         cmocka_unit_test(meetings_are_counted), WAIT_TEST(convolutions_count_what_meets), WAIT_TEST(chosen_elements_count_once),
-        WAIT_TEST(what_joins_a_product_is_one_step), WAIT_TEST(costs_follow_the_sizes_of_the_call), WAIT_TEST(reasons_are_told),
+        WAIT_TEST(what_joins_a_product_is_one_step), WAIT_TEST(what_runs_side_by_side_is_one_step), WAIT_TEST(costs_follow_the_sizes_of_the_call), WAIT_TEST(reasons_are_told),
         WAIT_TEST(effects_are_steps), WAIT_TEST(variables_stay_and_effects_are_left_out), WAIT_TEST(times_are_positive_and_add_up), WAIT_TEST(wrong_uses_are_errors),
         WAIT_TEST(only_who_asks_gets_marks), WAIT_TEST(a_full_disk_is_an_error),
     };

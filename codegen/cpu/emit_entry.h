@@ -50,7 +50,15 @@ LLVMValueRef part_stack(Entry *e, uint32_t number, bool room); /* where a stack'
 void part_steps(Entry *e, const Step *s, uint32_t n);          /* emits steps here, or in parts that are called here */
 void part_block(Entry *e, const Step *s, uint32_t block);      /* the steps inside one */
 
+/* emit_launch */
+/* How many of these n steps, of which the first is a kernel, are one launch that is worth sharing; 1: the first alone. */
+uint32_t launch_steps_from(const Gen *g, const Step *s, uint32_t n);
+/* Their kernels as a KernelFn over so many units; args: its buffers, which the entry has made. */
+LLVMValueRef emit_launch(Entry *e, const Step *s, uint32_t n, int64_t *units, LLVMValueRef *args);
+
 /* emit_step */
+/* Indices of the kernel's chunk axis that cost about so much. */
+int64_t step_grain(const Kernel *k, int64_t cost);
 bool step_stays_direct(const Gen *g, const Kernel *k); /* no thread could help, so the kernel is made for its whole extent */
 bool step_product_direct(Gen *g, const Step *s);       /* likewise */
 /* the kernel of the next step runs on each piece's rows of the emitted product */

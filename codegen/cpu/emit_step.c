@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-/* In units of Kernel.cost. Below DIRECT, handing out chunks costs more than it gains; a chunk costs about CHUNK, or more where
- * there would be more than MOST_CHUNKS, which are enough for any number of threads and keep what lies together on one of them. */
-enum { DIRECT = 50000, CHUNK = 32768, MOST_CHUNKS = 256, GRAIN_ALIGN = 64, JOINED_PIECES = 4 };
+/* In units of Kernel.cost. A chunk costs about CHUNK, or more where there would be more than MOST_CHUNKS, which are enough for any
+ * number of threads and keep what lies together on one of them. */
+enum { CHUNK = 32768, MOST_CHUNKS = 256, GRAIN_ALIGN = 64, JOINED_PIECES = 4 };
 
 static LLVMValueRef bytes_from(Gen *g, LLVMValueRef base, LLVMValueRef bytes) { return gen_at(g, g->i8, base, bytes); }
 
@@ -44,16 +44,16 @@ static void inside(Entry *e, const Step *s, uint32_t block)
 
 /* Along the vector axis a chunk is whole vectors, and along that which is turned whole squares, or else all of it would be tails.
  */
-static int64_t grain_of(const Kernel *k)
+int64_t step_grain(const Kernel *k, int64_t cost)
 {
-    int64_t grain = CHUNK / MAX_OF(k->cost, 1);
+    int64_t grain = cost / MAX_OF(k->cost, 1);
     if (grain >= GRAIN_ALIGN) return grain / GRAIN_ALIGN * GRAIN_ALIGN;
     return k->chunk == k->vector || k->chunk == k->turn ? GRAIN_ALIGN : MAX_OF(grain, 1);
 }
 
 static LLVMValueRef grain_for(Gen *g, const Kernel *k, LLVMValueRef n)
 {
-    const int64_t each = grain_of(k), align = each % GRAIN_ALIGN == 0 ? GRAIN_ALIGN : 1;
+    const int64_t each = step_grain(k, CHUNK), align = each % GRAIN_ALIGN == 0 ? GRAIN_ALIGN : 1;
     LLVMValueRef most = LLVMBuildUDiv(g->b, n, gen_i64(g, MOST_CHUNKS * align), ""), least = gen_i64(g, each);
     most = gen_mul(g, most, gen_i64(g, align));
     return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSGT, most, least, ""), most, least);
@@ -88,7 +88,7 @@ static void run_shared(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef g
 static void run(Entry *e, LLVMValueRef fn, LLVMValueRef n, LLVMValueRef cost, LLVMValueRef grain)
 {
     Gen *g = e->g;
-    LLVMValueRef work = gen_mul(g, n, cost), big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, DIRECT), "");
+    LLVMValueRef work = gen_mul(g, n, cost), big = LLVMBuildICmp(g->b, LLVMIntSGE, work, gen_i64(g, SHARED_WORK), "");
     LLVMValueRef many = LLVMBuildICmp(g->b, LLVMIntSGT, n, grain, ""), share = gen_and(g, big, many);
     if (!e->hosted) share = gen_and(g, share, LLVMBuildICmp(g->b, LLVMIntNE, e->host, LLVMConstNull(g->ptr), ""));
     if (LLVMIsConstant(share)) {
@@ -121,7 +121,8 @@ static void set_args(Entry *e, const uint32_t *buf, uint32_t n)
 bool step_stays_direct(const Gen *g, const Kernel *k)
 {
     int64_t n;
-    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) && (n * MAX_OF(k->cost, 1) < DIRECT || n <= grain_of(k));
+    return k->chunk >= 0 && gen_dim_const(g, k->extent[k->chunk], &n) &&
+           (n * MAX_OF(k->cost, 1) < SHARED_WORK || n <= step_grain(k, CHUNK));
 }
 
 static void step_kernel(Entry *e, const Step *s)
@@ -134,6 +135,21 @@ static void step_kernel(Entry *e, const Step *s)
         run_direct(e, g->kernel_fn[s->kernel], n);
     else
         run(e, g->kernel_fn[s->kernel], n, gen_i64(g, MAX_OF(k->cost, 1)), grain_for(g, k, n));
+}
+
+/* Kernels side by side as one. Returns how many steps they are. */
+static uint32_t step_launch(Entry *e, const Step *s, uint32_t n)
+{
+    Gen *g = e->g;
+    const uint32_t count = launch_steps_from(g, s, n);
+    if (count == 1) return step_kernel(e, s), 1;
+    LLVMValueRef outer = e->args;
+    int64_t units, work = 0;
+    for (uint32_t i = 0; i < count; i++) work += kernel_work(&entry_program(e)->kernel.at[s[i].kernel]);
+    LLVMValueRef fn = emit_launch(e, s, count, &units, &e->args);
+    run(e, fn, gen_i64(g, units), gen_i64(g, work / units + 1), gen_i64(g, 1));
+    e->args = outer;
+    return count;
 }
 
 static LLVMValueRef product_grain(Gen *g, LLVMValueRef cost)
@@ -151,7 +167,7 @@ bool step_product_direct(Gen *g, const Step *s)
     if (!known) return false;
     emit_contract_pieces(g, s, &v[0], &v[1]);
     if (!gen_is_int(v[0], &n) || !gen_is_int(v[1], &cost) || !gen_is_int(product_grain(g, v[1]), &grain)) return false;
-    return n <= grain || n * cost < DIRECT;
+    return n <= grain || n * cost < SHARED_WORK;
 }
 
 bool step_joins_pieces(Gen *g, const Step *s, const Step *next)
@@ -449,9 +465,9 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         const Step *next = i + 1 < n ? &s[i + 1] : NULL;
-        mark(e, s[i].number); /* of the next step, too, if that is done with it */
+        mark(e, s[i].number); /* of the next steps, too, if they are done with it */
         switch ((StepKind)s[i].kind) {
-        case STEP_KERNEL: step_kernel(e, &s[i]); break;
+        case STEP_KERNEL: i += step_launch(e, &s[i], n - i) - 1; break;
         case STEP_CONTRACT: i += s[i].contract.host ? host_product(e, &s[i], next) : own_product(e, &s[i], next); break;
         case STEP_HOST: i += step_host(e, &s[i], next); break;
         case STEP_COPY: step_copy(e, &s[i]); break;

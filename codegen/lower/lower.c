@@ -50,6 +50,16 @@ void lower_read(Lower *lw, uint32_t buf)
     }
 }
 
+void lower_lives_of(Lower *lw, const Step *s, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = 0; i < lw->p->kernel.at[s->kernel].nbuf; i++)
+        for (Buf *b = &lw->p->buf.at[s->buf[i]];; b = &lw->p->buf.at[b->of]) {
+            b->first = MIN_OF(b->first, first);
+            b->last = MAX_OF(b->last, last);
+            if (b->kind != BUF_SLICE) break;
+        }
+}
+
 /* ---- scopes -------------------------------------------------------------------------------------- */
 
 void scope_begin(Lower *lw, Scope *s, const Graph *g)
@@ -295,6 +305,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     p->nstep = s->step.len;
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
+    if (lw->o->target.threads) launch_steps(lw);
     number_steps(p, p->step, p->nstep);
     memory_plan(lw);
     list_symbols(lw);

@@ -115,6 +115,9 @@ bool kernel_may_share(const Kernel *k, uint32_t in, uint32_t out);
 uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out);
 void join_steps(Lower *lw, Step *s, uint32_t n); /* lower_join.c */
 void merge_steps(Lower *lw);                     /* lower_merge.c */
+void launch_steps(Lower *lw);                    /* lower_launch.c */
+/* Makes the buffers of this kernel step live from step `first` to step `last`, if they do not yet. */
+void lower_lives_of(Lower *lw, const Step *s, uint32_t first, uint32_t last);
 
 uint32_t lower_dim(Lower *lw, Dim d); /* index in Program.dim */
 /* Lowers the group as one kernel, or as one for each part of its axes in which no guard is left (lower_parts.c). False after an

@@ -255,18 +255,6 @@ static void open_kernel(Merge *m, uint32_t times)
     m->found = ARENA_ARRAY(m->lw->scratch, int32_t, y->nstream + 1);
 }
 
-/* Buffers of both live while the step runs that the two become. */
-static void live(Merge *m, const Step *s, uint32_t first, uint32_t last)
-{
-    Program *p = m->lw->p;
-    for (uint32_t i = 0; i < p->kernel.at[s->kernel].nbuf; i++)
-        for (uint32_t b = s->buf[i];; b = p->buf.at[b].of) {
-            p->buf.at[b].first = MIN_OF(p->buf.at[b].first, first);
-            p->buf.at[b].last = MAX_OF(p->buf.at[b].last, last);
-            if (p->buf.at[b].kind != BUF_SLICE) break;
-        }
-}
-
 /* Nodes of which either was made. */
 static const StepOrigin *origin_of_both(Arena *a, const StepOrigin *first, const StepOrigin *second)
 {
@@ -295,8 +283,8 @@ static void close_kernel(Merge *m, const Step *first, Step *second)
         p->moved -= 2 * b->bytes;
         b->bytes = 0; /* nobody uses it any more: it needs no room */
     }
-    live(m, first, first->clock, second->clock);
-    live(m, second, first->clock, second->clock);
+    lower_lives_of(m->lw, first, first->clock, second->clock); /* while the step runs that the two become */
+    lower_lives_of(m->lw, second, first->clock, second->clock);
     for (uint32_t i = 0; i < m->first.k->nbuf; i++) m->uses[first->buf[i]]--;
     for (uint32_t i = 0; i < m->second.k->nbuf; i++) m->uses[second->buf[i]]--;
     for (uint32_t i = 0; i < m->k.nbuf; i++) m->uses[m->buf[i]]++;

@@ -117,7 +117,7 @@ static bool told_before(const MarkedStep *s, uint32_t i)
 
 static void put_row(Text *out, const Row *r, const Roof *roof)
 {
-    const MarkedStep *s = r->step, *next = s->with_next ? s + 1 : NULL;
+    const MarkedStep *s = r->step, *last = s + s->with;
     char a[32], b[32], c[32], d[32], e[32], g[48];
     const double n = r->calls, rate = s->seconds > 0 ? 1 / s->seconds : 0;
     text_printf(out, "%6.1f %% %9s %9s %9s %9s %9s %7.1f %7.1f %17s  ", 100 * r->share, time_text(s->seconds / n, a, sizeof a),
@@ -125,9 +125,11 @@ static void put_row(Text *out, const Row *r, const Roof *roof)
         s->sum.written > 0 ? bytes_text(s->sum.written / n, d, sizeof d) : "", count_text(s->sum.flops / n, e, sizeof e),
         1e-9 * (s->sum.read + s->sum.written) * rate, 1e-9 * s->sum.flops * rate, part_text(held_of(r, roof), g, sizeof g));
     put_place(out, s->name, s->loc);
-    if (next) text_printf(out, " + "), put_place(out, strrchr(next->name, '.') + 1, next->loc);
+    if (s < last) text_printf(out, " + "), put_place(out, strrchr(s[1].name, '.') + 1, s[1].loc);
+    if (s + 1 < last) text_printf(out, " and %u more side by side", s->with - 1);
     text_printf(out, "\n");
-    for (; s; s = s == next ? NULL : next) {
+    for (; s <= last; s++) {
+        if (s > r->step && strcmp(s->name, s[-1].name) == 0) continue; /* the same kernel again, on other buffers */
         if (s->op.len > 1) text_printf(out, "%11sis ", ""), put_ops(out, s), text_printf(out, "\n");
         for (uint32_t i = 0; i < s->stop.len; i++) {
             if (told_before(s, i)) continue;
@@ -211,11 +213,11 @@ static void json_row(Text *out, const Row *r, const Roof *roof)
         s->kind, s->depth, s->seconds / n, r->share, s->times / n, s->sum.read / n, s->sum.written / n, s->sum.flops / n, held.part,
         held.by);
     json_lists(out, s);
-    if (s->with_next) {
-        text_printf(out, ", \"with\": {");
-        json_place(out, "name", s[1].name, s[1].loc);
-        json_lists(out, s + 1);
-        text_printf(out, "}");
+    for (uint32_t i = 1; i <= s->with; i++) {
+        text_printf(out, i == 1 ? ", \"with\": [{" : ", {");
+        json_place(out, "name", s[i].name, s[i].loc);
+        json_lists(out, s + i);
+        text_printf(out, i == s->with ? "}]" : "}");
     }
     text_printf(out, "}");
 }

@@ -189,7 +189,7 @@ void marked_keep(kiln *k, Marked *m)
 /* ---- what it did ------------------------------------------------------------------------------------------------------ */
 /* With the step behind it: the product's rows are in the caches when that reads them, and if it writes there, they leave them once.
  */
-static void cost_with_next(Marked *m, const Program *p, uint32_t i)
+static Cost cost_of_joined(const Marked *m, const Program *p, uint32_t i)
 {
     const Step *s = m->of[i], *next = m->of[i + 1];
     const uint32_t made = step_product(s);
@@ -197,14 +197,28 @@ static void cost_with_next(Marked *m, const Program *p, uint32_t i)
     const Cost own = step_cost(p, s, m->symbol, UINT32_MAX, m->room), more = step_cost(p, next, m->symbol, made, m->room);
     bool over = false;
     for (uint32_t b = 0; b < k->nbuf; b++) over = over || (next->buf[b] == made && k->writes[b]);
-    m->step[i].cost = (Cost){own.read + more.read, more.written + (over ? 0 : own.written), own.flops + more.flops};
-    m->step[i].with_next = true;
+    return (Cost){own.read + more.read, more.written + (over ? 0 : own.written), own.flops + more.flops};
 }
 
-/* A step that may join the one before it and never began has joined it. */
-static bool joined(const Marked *m, const HostMark *at, uint32_t i)
+static Cost cost_with(const Marked *m, const Program *p, uint32_t i, uint32_t with)
 {
-    return i + 1 < m->nstep && m->of[i + 1]->joins != 0 && at[i].times != 0 && at[i + 1].times == 0;
+    if (with == 1 && m->of[i + 1]->joins != 0) return cost_of_joined(m, p, i);
+    Cost all = {0};
+    for (uint32_t j = i; j <= i + with; j++) {
+        const Cost c = step_cost(p, m->of[j], m->symbol, UINT32_MAX, m->room);
+        all = (Cost){all.read + c.read, all.written + c.written, all.flops + c.flops};
+    }
+    return all;
+}
+
+/* Steps that may run as one with those before them and never began have done so. */
+static uint32_t ran_with(const Marked *m, const HostMark *at, uint32_t i)
+{
+    uint32_t n = 0;
+    if (at[i].times == 0) return 0;
+    while (i + n + 1 < m->nstep && at[i + n + 1].times == 0 && (m->of[i + n + 1]->beside || (n == 0 && m->of[i + 1]->joins != 0)))
+        n++;
+    return n;
 }
 
 static void find_costs(Marked *m, const Program *p, const int64_t *dim, const HostMark *at)
@@ -216,12 +230,10 @@ static void find_costs(Marked *m, const Program *p, const int64_t *dim, const Ho
         *to = dim[i];
     }
     for (uint32_t i = 0; i < m->nstep; i++) {
-        const bool with_next = m->step[i].with_next || joined(m, at, i);
-        if (same && with_next == m->step[i].with_next) continue;
-        if (with_next)
-            cost_with_next(m, p, i);
-        else
-            m->step[i].cost = step_cost(p, m->of[i], m->symbol, UINT32_MAX, m->room);
+        const uint32_t with = MAX_OF(m->step[i].with, ran_with(m, at, i));
+        if (same && with == m->step[i].with) continue;
+        m->step[i].with = with;
+        m->step[i].cost = cost_with(m, p, i, with);
     }
     m->known = true;
 }

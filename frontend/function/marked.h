@@ -19,7 +19,7 @@ typedef struct MarkedStep {
     Loc loc;
     uint8_t type;         /* DType of its arithmetic; DT_NONE: none */
     uint32_t depth;       /* steps around it */
-    bool with_next;       /* the next step runs as one with it: its cost is in here, and it never begins */
+    uint32_t with;        /* so many of the next steps run as one with it: their cost is in here, and they never begin */
     VEC(const char *) op; /* that it computes, in order */
     VEC(MarkedStop) stop;
     Cost cost; /* of one run, with the sizes of the latest call */
