@@ -214,14 +214,22 @@ static Value applied_op(Emit *e, Op op, const Value *in, uint32_t nin, const int
 
 static const Type *applied_type(Emit *e, Value v) { return &((Applied *)e)->value[v]->type; }
 
-/* Computes the new values of u's states by operations. */
-static bool apply_one(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, Assignment *to)
+/* What the variable will hold once the n assignments are made. */
+static kiln_tensor *value_after(kiln_site at, kiln_variable *v, const Assignment *done, int n)
+{
+    while (n-- > 0)
+        if (done[n].to == v) return done[n].value;
+    return kiln_value_at(at, kiln_of_variable(v));
+}
+
+/* Computes the new values of u's states by operations, after the n assignments before `to`, which are yet to be made. */
+static bool apply_one(Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, Assignment *to, int n)
 {
     Applied a = {.e = {.op = applied_op, .type = applied_type, .module = module_of(t)}, .t = t, .at = at, .values = 1};
     UpdateIn in = {.e = &a.e, .user = user};
     Value next[UPDATE_STATES] = {0};
     const Type *shape = &u->state[0]->type;
-    for (int i = 0; i < u->states; i++) in.state[i] = applied_new(&a, kiln_value_at(at, kiln_of_variable(u->state[i])));
+    for (int i = 0; i < u->states; i++) in.state[i] = applied_new(&a, value_after(at, u->state[i], to - n, n));
     in.gradient = applied_new(&a, u->gradient);
     for (int i = 0; i < u->scalars; i++) in.scalar[i] = applied_new(&a, broadcast_to(t, at, u->scalar[i], shape));
     for (int i = 0; i < u->states; i++)
@@ -240,7 +248,7 @@ static bool trace_all(Thread *t, kiln_site at, UpdateRule *rule, const void *use
 {
     for (int i = 0; i < count; i++) {
         Assignment to[UPDATE_STATES];
-        if (!apply_one(t, at, rule, user, &u[i], to)) return false;
+        if (!apply_one(t, at, rule, user, &u[i], to, 0)) return false;
         for (int s = 0; s < u[i].states; s++) kiln_assign_at(at, to[s].to, kiln_of_tensor(to[s].value));
     }
     return true;
@@ -265,7 +273,7 @@ static bool apply_all(
     bool ok = to && scope.id;
     int n = 0;
     t->recording = 0;
-    for (int i = 0; i < count && ok; n += u[i++].states) ok = apply_one(t, at, rule, user, &u[i], to + n);
+    for (int i = 0; i < count && ok; n += u[i++].states) ok = apply_one(t, at, rule, user, &u[i], to + n, n);
     if (ok && nalso) memcpy(to + n, also, (size_t)nalso * sizeof *also);
     ok = ok && assign_all(t, at, to, n + nalso);
     t->recording = recording;
