@@ -24,10 +24,11 @@
 #define STORE(p, v) JOIN(store_, TYPE)(p, v)
 #define SPLAT(x) ((T)(x) - (V){0})
 #define MADD(x, y, z) NAME(MADD_)(x, y, z)
-#define FREE_ROWS 6                               /* of tiles of two vectors that are not packed */
-#define TALL_ROWS 12                              /* and of one vector */
+#define TALL_ROWS 12                              /* of tiles of one vector that are not packed; */
+#define FREE_ROWS (ROWS > 6 ? TALL_ROWS : 6)      /* and of two */
 #define LONG_ROWS 16                              /* of b, packed at a time across panels */
 #define PANELS 4                                  /* packed at a time */
+#define OFTEN 8                                   /* panels for which rows of a are packed */
 #define WIDE (2 * LANES)                          /* columns of a tile */
 #define HIGH ((ROWS + LANES - 1) / LANES * LANES) /* rows of a packed tile, which are whole vectors */
 
@@ -128,9 +129,11 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH, NAME(group_of_) = GROUP }
     TALL_TILE(rows) TILE_FN(free, rows, 2, FREE, NOTHING, STEP(a_col)) TILE_FN(table, rows, 2, FREE, LOOK_UP(), NOTHING)
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 FREE_TILES(1) FREE_TILES(2) FREE_TILES(3) FREE_TILES(4) FREE_TILES(5) FREE_TILES(6)
-TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
 #if ROWS > 6
+FREE_TILES(7) FREE_TILES(8) FREE_TILES(9) FREE_TILES(10) FREE_TILES(11) FREE_TILES(12)
 TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
+#else
+TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
 #endif
 
 typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const int64_t *at, const T *b, int64_t b_row, T *c,
@@ -144,13 +147,15 @@ typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, co
         ONE(kind, 11, vectors), ONE(kind, 12, vectors)
 #if ROWS > 6
 #define UP_TO_ROWS(vectors) UP_TO_12(tile, vectors), ONE(tile, 13, vectors), ONE(tile, 14, vectors)
+#define UP_TO_FREE(kind) UP_TO_12(kind, 2)
 #else
 #define UP_TO_ROWS(vectors) UP_TO_6(tile, vectors)
+#define UP_TO_FREE(kind) UP_TO_6(kind, 2)
 #endif
 /* By rows and vectors - 1. */
 static NAME(Tile_) *const NAME(packed_tile_)[2][ROWS + 1] = {{UP_TO_ROWS(1)}, {UP_TO_ROWS(2)}};
-static NAME(Tile_) *const NAME(free_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(free, 1)}, {UP_TO_6(free, 2)}};
-static NAME(Tile_) *const NAME(table_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(table, 1)}, {UP_TO_6(table, 2)}};
+static NAME(Tile_) *const NAME(free_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(free, 1)}, {UP_TO_FREE(free)}};
+static NAME(Tile_) *const NAME(table_tile_)[2][TALL_ROWS + 1] = {{UP_TO_12(table, 1)}, {UP_TO_FREE(table)}};
 
 /* clang-format on */
 
@@ -330,7 +335,15 @@ static bool NAME(far_)(const Block *g)
     return g->m > SELDOM_ROWS && MIN_OF(g->k, TREE_PRODUCT) * g->b_row * (int64_t)sizeof(T) > FAR_BYTES;
 }
 
-static bool NAME(packs_)(const Block *g) { return g->n > 2 * WIDE || g->a_kind.narrow || (!g->panels && NAME(far_)(g)); }
+/* Whether rows of a are packed: they are narrow, or serve so many panels that it costs little beside them. Rows that lie side by
+ * side are about as fast where they lie. */
+static bool NAME(packs_rows_)(const Block *g)
+{
+    if (g->runs) return g->together;
+    return g->n > (g->a_col == 1 ? OFTEN : 2) * WIDE || g->a_kind.narrow;
+}
+
+static bool NAME(packs_)(const Block *g) { return NAME(packs_rows_)(g) || (!g->panels && NAME(far_)(g)); }
 
 /* Packs panels of one chain, side by side, from number `first` of b on: of rows that lie far apart some at a time, so that each is
  * read in a long line. */
@@ -389,7 +402,7 @@ static void NAME(block_)(const Block *g)
     _Static_assert((OF_A + PANELS * WIDE * TREE_PRODUCT) * sizeof(T) <= ROOM_BYTES, "");
     _Alignas(64) T last[WIDE * TREE_PRODUCT];
     T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
-    bool packed = g->room && (g->runs ? g->together : g->n > 2 * WIDE || g->a_kind.narrow);
+    bool packed = g->room && NAME(packs_rows_)(g);
     int64_t m = g->together ? g->runs->count * g->m : g->m, tiles = packed ? tile_count(ROWS, m) : 0;
     for (int64_t k0 = 0; k0 < g->k; k0 += GROUP * TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, GROUP * TREE_PRODUCT), groups = (k + GROUP - 1) / GROUP;
