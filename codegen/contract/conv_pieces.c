@@ -12,7 +12,7 @@
 #define STRIP 128                        /* columns of a piece of that gradient, */
 #define FILTER_CELLS 65536               /* and its elements */
 #define FEW_CHANNELS 16                  /* of it */
-#define LOW_ROWS 6                       /* of a tile of rows as they lie */
+#define LOW_ROWS 6                       /* of a tile of rows as they lie (twice as many with AVX-512, which share lines evenly) */
 #define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
 
 /* What one thread computes at a time. */
