@@ -85,7 +85,8 @@ static void NAME(links_)(const T *const *a, int64_t k, const T *const *b, int64_
     }
 }
 
-/* The links of all columns: those behind the last whole WIDE are read from a copy with zeros behind them. */
+/* The links of all columns: those behind the last whole WIDE are read from a copy with zeros behind them,
+ * whose products nobody reads. */
 static void NAME(all_links_)(const Block *g, const T *const *a, int64_t k, const T *const *b, T *c, int64_t apart)
 {
     T room[LINKS * WIDE];

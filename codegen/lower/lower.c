@@ -171,8 +171,7 @@ bool lower_kernel(Scope *s, const Node *n)
     return pieces && run_pieces(s, pieces, buf);
 }
 
-/* Those of a value of type t. */
-static void axes_of(const Type *t, Group *group, int64_t *layout)
+void group_axes(const Type *t, Group *group, int64_t *layout)
 {
     for (uint32_t i = 0; i < t->rank; i++) {
         if (t->dim[i] == 1) continue;
@@ -184,7 +183,7 @@ static void axes_of(const Type *t, Group *group, int64_t *layout)
 /* Lays the value over its own axes and, if it is a reduction, the folded one. */
 static bool own_axes(Lower *lw, const Graph *g, const Node *n, Group *group, int64_t *layout)
 {
-    axes_of(graph_type(g, n->out), group, layout);
+    group_axes(graph_type(g, n->out), group, layout);
     if (!node_reduces(n)) return true;
     if (!index_one_run(n))
         return status_fail(lw->st, ST_UNSUPPORTED, "lowering %s: its axes are not adjacent (the decompose pass separates them)",
@@ -231,7 +230,7 @@ void scope_operands_end(Scope *s, const Node *n)
 bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf)
 {
     int64_t layout = 0;
-    axes_of(graph_type(s->g, v), &group, &layout);
+    group_axes(graph_type(s->g, v), &group, &layout);
     group.nout = 1, group.out = &v, group.layout = &layout;
     return scope_kernel(s, &group, buf);
 }
@@ -305,6 +304,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     p->nstep = s->step.len;
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
+    if (lw->o->target.threads && !spread_copies(lw)) return false;
     if (lw->o->target.threads) launch_steps(lw);
     number_steps(p, p->step, p->nstep);
     memory_plan(lw);

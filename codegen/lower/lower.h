@@ -103,6 +103,7 @@ bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its 
 uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more);
 void scope_operands_end(Scope *s, const Node *n);
 bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf);
+void group_axes(const Type *t, Group *group, int64_t *layout); /* adds those of a value of type t, and how it lies on them */
 bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf); /* copies operand v into the group's kernel buffer nin */
 
 /* Ends a block: each result of s->g goes to its buffer `to`. The block may read a late buffer until its end; then all late ones
@@ -115,6 +116,7 @@ bool kernel_may_share(const Kernel *k, uint32_t in, uint32_t out);
 uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out);
 void join_steps(Lower *lw, Step *s, uint32_t n); /* lower_join.c */
 void merge_steps(Lower *lw);                     /* lower_merge.c */
+bool spread_copies(Lower *lw);                   /* lower_copy.c */
 void launch_steps(Lower *lw);                    /* lower_launch.c */
 /* Makes the buffers of this kernel step live from step `first` to step `last`, if they do not yet. */
 void lower_lives_of(Lower *lw, const Step *s, uint32_t first, uint32_t last);
