@@ -11,6 +11,7 @@ static const Hooks hooks = {
     .assign = trace_assign,
     .begin_local = trace_begin_local,
     .forget = trace_forget,
+    .alias = trace_alias,
     .is_current = trace_is_current,
     .module = trace_module,
     .module_of = traced_module,

@@ -317,6 +317,73 @@ static void open_questions_are_errors(void **state)
     }
 }
 
+/* ---- a tensor from outside, as an operation gives it that has nothing to do ------------------ */
+
+static void gives(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = out[1] = in[0];
+}
+
+static kiln_tensor *given(kiln_tensor *x)
+{
+    kiln_tensor *out[2];
+    kiln_cond(k, kiln_greater(kiln_sum(x, KILN_ALL), 0), gives, gives, KILN_IN(x), out, 2, NULL);
+    return out[1];
+}
+
+static kiln_tensor *called(kiln_tensor *x)
+{
+    kiln_tensor *out[2];
+    kiln_call_all(kiln_function_new(k, gives, NULL, &(kiln_function_options){.outputs = 2}), KILN_IN(x), out, 2);
+    return out[1];
+}
+
+static kiln_tensor *kept(kiln_tensor *x)
+{
+    KILN_SCOPE(k);
+    return kiln_keep(kiln_cast(kiln_cast(x, KILN_F32), KILN_F32));
+}
+
+EXPRESSION(cast_to_itself, kiln_cast(x, KILN_F32))
+EXPRESSION(same_shape, kiln_reshape(x, S(2, 6)))
+EXPRESSION(as_wide, kiln_broadcast(x, S(2, 6)))
+EXPRESSION(flat_before, kiln_flatten(x))
+EXPRESSION(over_no_axes, kiln_sum(x, KILN_AXES()))
+
+typedef struct Outside {
+    Op1 *op;
+    kiln_tensor *x;
+} Outside;
+
+static void adds_outside(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Outside *o = user;
+    kiln_variable *sum = kiln_local(e, in[0]);
+    KILN_FOR(e, i, 2) kiln_assign(sum, kiln_add(sum, o->op(o->x)));
+    out[0] = kiln_add(sum, o->op(o->x));
+}
+
+/* A body's handle of it goes with the body; the tensor outside does not. */
+static void second_handles_of_what_is_outside(void **state)
+{
+    Op1 *const ops[] = {cast_to_itself, same_shape, as_wide, flat_before, over_no_axes, given, called, kept};
+    (void)state;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        KILN_SCOPE(k);
+        Outside o = {ops[i], kiln_own(input(2))};
+        kiln_function *f = kiln_function_new(k, adds_outside, &o, NULL);
+        kiln_tensor *eager;
+        adds_outside(k, &o.x, &eager, &o);
+        for (int call = 0; call < 2; call++) assert_true(same("outside", "traced", (int)i, eager, kiln_call(f, o.x)));
+        kiln_release(o.x);
+        (void)kiln_call(f, input(2));
+        assert_int_equal(kiln_error(k)->code, KILN_ESTATE); /* it was released */
+        kiln_clear(k);
+        kiln_function_free(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +392,7 @@ int main(void)
         ENGINE_TEST(gradients_like_differences),
         ENGINE_TEST(draws_in_a_trace),
         ENGINE_TEST(open_questions_are_errors),
+        ENGINE_TEST(second_handles_of_what_is_outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,7 +165,8 @@ typedef struct Hooks {
     /* v, a new one, lives in the trace and holds x */
     bool (*begin_local)(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
     void (*forget)(Thread *t, const kiln_variable *v);
-    bool (*is_current)(const Thread *t, const kiln_tensor *x); /* x is of the running trace */
+    kiln_tensor *(*alias)(Thread *t, kiln_site at, kiln_tensor *x); /* tensor_alias while a trace runs */
+    bool (*is_current)(const Thread *t, const kiln_tensor *x);      /* x is of the running trace */
     Module *(*module)(const Trace *trace);
     Module *(*module_of)(const kiln_tensor *x);
     int64_t (*size)(const kiln_tensor *x, int axis); /* one that the trace does not know, as a C number */

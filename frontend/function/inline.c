@@ -35,7 +35,7 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
         bool own = ok && ((t->trace && set[i]->state == TENSOR_EAGER) ||
                              (set[i]->in_scope && set[i]->home == t && set[i]->scope == t->scopes - 1));
         for (int j = 0; j < i && own; j++) own = set[j] != set[i];
-        if (ok && !own) ok = tensor_ok(set[i] = tensor_alias(t, at, set[i]));
+        if (ok && !own) ok = tensor_ok(set[i] = trace_alias(t, at, set[i]));
         if (ok && set[i]->in_scope && set[i]->scope == t->scopes - 1) scope_move_out(t, set[i]);
         if (ok) out[i] = set[i];
     }

@@ -54,6 +54,7 @@ static void start_body(void *arg)
     Trace *tr = s->tr;
     Arena *a = tr->arena;
     tr->module = module_new(a);
+    tr->first.arena = a;
     Frame *top = ARENA_NEW(a, Frame);
     top->trace = tr;
     top->g = graph_new(tr->module, arena_printf(a, "%s", s->f->name));

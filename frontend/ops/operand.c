@@ -112,7 +112,7 @@ kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x)
 {
     if (r != x || !tensor_ok(x)) return r;
-    return tensor_alias(t, at, x);
+    return t->trace ? t->k->hooks->alias(t, at, x) : tensor_alias(t, at, x);
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */

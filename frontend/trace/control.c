@@ -57,7 +57,7 @@ static bool run_body(Thread *t, kiln_site at, Body b, kiln_tensor *const *given_
     for (int i = 0; i < nout && ok; i++) {
         ok = body_output(t, at, b.what, i, &out[i]);
         if (!ok) break;
-        out[i] = tensor_alias(t, at, out[i]);
+        out[i] = trace_alias(t, at, out[i]);
         ok = tensor_ok(out[i]);
         if (ok && t->scopes == depth) scope_move_out(t, out[i]);
     }

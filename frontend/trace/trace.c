@@ -103,6 +103,29 @@ static Value closed_to(Thread *t, kiln_site at, const char *what)
     return 0;
 }
 
+static bool made_here(const Thread *t, const kiln_tensor *x) { return x->home == t && x->uid >= t->trace->first_uid; }
+
+static void alias_body(void *arg)
+{
+    const Ask *a = arg;
+    Map *first = &a->t->trace->first;
+    if (!map_get(first, a->x->uid)) map_put(first, a->x->uid, (uint64_t)(uintptr_t)a->x);
+}
+
+kiln_tensor *trace_alias(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    Ask a = {.t = t, .at = at, .x = x};
+    if (t->trace && x->state == TENSOR_EAGER && !made_here(t, x) && !ask(&a, alias_body)) return &t->k->poison;
+    return tensor_alias(t, at, x);
+}
+
+static kiln_tensor *first_handle(const Trace *tr, kiln_tensor *x)
+{
+    const uint64_t *first = map_get(&tr->first, x->uid);
+    kiln_tensor *f = first ? (kiln_tensor *)(uintptr_t)*first : x;
+    return f->state == TENSOR_EAGER && f->uid == x->uid ? f : x;
+}
+
 static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
 {
     Trace *tr = t->trace;
@@ -110,12 +133,16 @@ static Value capture(Thread *t, kiln_site at, kiln_tensor *x)
     if (top->kind == FRAME_RULE) return closed_to(t, at, "a tensor");
     const uint64_t *known = map_get(&top->captured, x->uid);
     if (known) return (Value)*known;
-    bool made_here = x->home == t && x->uid >= tr->first_uid;
-    Source s = {.kind = made_here ? FROM_LITERAL : FROM_CAPTURE, .tensor = x, .uid = x->uid, .type = x->type, .loc = loc_of(at)};
+    const bool own = made_here(t, x);
+    Source s = {.kind = own ? FROM_LITERAL : FROM_CAPTURE,
+        .tensor = first_handle(tr, x),
+        .uid = x->uid,
+        .type = x->type,
+        .loc = loc_of(at)};
     Value p = graph_param(top->g, &s.type, s.loc);
     map_put(&top->captured, x->uid, p);
     *VEC_PUSH(tr->arena, &tr->source) = s; /* last: a literal among them has an owner, which comes now */
-    if (made_here) kiln_own(x);            /* concrete data that the body spells out: part of the function from now on */
+    if (own) kiln_own(x);                  /* concrete data that the body spells out: part of the function from now on */
     return p;
 }
 

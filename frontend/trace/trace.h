@@ -65,6 +65,7 @@ struct Trace {
     /* some sizes became symbols although nobody declared them: if the body reads one as a C number, the trace ends */
     bool automatic;
     VEC(Source) source;
+    Map first; /* uid of a tensor from outside that has a second handle -> the first, which lives as long as the tensor is to */
     VEC(TapeRead) read; /* the reads of variables that a tape around the whole body notes; reads of locals are left out */
     Status st;
 };
@@ -79,6 +80,8 @@ bool trace_effect(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32
     kiln_tensor **out, uint32_t nout);
 kiln_tensor *trace_read(Thread *t, kiln_site at, kiln_variable *v);
 bool trace_assign(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x);
+/* A second handle of x. A body's own handle of a tensor from outside goes with the body; what is captured is the tensor outside. */
+kiln_tensor *trace_alias(Thread *t, kiln_site at, kiln_tensor *x);
 /* From here on, inside the innermost frame, the tensor x from outside means value v. */
 bool trace_repoint(Thread *t, kiln_site at, kiln_tensor *x, Value v);
 const Slot *frame_slot(Frame *f, const kiln_variable *v); /* NULL: it has none */
