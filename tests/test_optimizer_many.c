@@ -1,5 +1,5 @@
 /* A step of an optimiser over many parameters, of one element to some thousands: the same bits eagerly, compiled and in an object, on
- * one, two and three threads; and a variable that is in the list twice, which takes two steps. */
+ * one, two and three threads; and a variable that is in the list twice, or with its moment, which takes two steps. */
 #include "aot_test.h"
 
 #include <kiln/aot.h>
@@ -98,6 +98,51 @@ static void bits_agree(void **state)
     free(have);
 }
 
+/* ---- a moment that is itself in the list -------------------------------------------------------------------------- */
+static void moved(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Training *t = user;
+    kiln_tensor *g = kiln_mul(in[0], 0.5), *old = kiln_value(t->v[0]); /* held, so that an eager step leaves it as it is */
+    (void)k;
+    kiln_optimizer_apply(t->o, t->v, (kiln_tensor *[]){g, in[0]}, 2);
+    out[0] = kiln_add(kiln_value(t->v[1]), old);
+}
+
+/* Steps of a variable, each after one of its moment. */
+static void move(bool eager, float *to)
+{
+    kiln *k = kiln_open(&(kiln_options){.threads = 2, .compile = KILN_WAIT});
+    {
+        KILN_SCOPE(k);
+        Training t = {.o = kiln_sgd(k, 0.05, 0.9)};
+        kiln_tensor *x = first_gradient(k);
+        kiln_variable *state[3];
+        t.v[1] = kiln_variable_new(k, "w", x);
+        assert_true(kiln_optimizer_prepare(t.o, &t.v[1], 1));
+        assert_int_equal(kiln_optimizer_variables(t.o, state, 3), 2);
+        t.v[0] = state[1];
+        kiln_function *f = kiln_function_new(k, moved, &t, NULL);
+        kiln_eager(k, eager);
+        for (int s = 0; s < STEPS; s++) {
+            kiln_tensor *y = kiln_call(f, x);
+            assert_true(kiln_read(y, to, sizeof *to * LONGEST));
+        }
+        assert_ok(k);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+static void moments_may_be_listed(void **state)
+{
+    float *want = malloc(LONGEST * sizeof *want), *have = malloc(LONGEST * sizeof *have);
+    (void)state;
+    move(false, want);
+    move(true, have);
+    assert_memory_equal(want, have, LONGEST * sizeof *want);
+    free(want);
+    free(have);
+}
+
 /* ---- objects ------------------------------------------------------------------------------------------------------ */
 static void write_program(void)
 {
@@ -145,6 +190,7 @@ static void objects_have_the_same_bits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_agree), WAIT_TEST(objects_have_the_same_bits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_agree), cmocka_unit_test(moments_may_be_listed), WAIT_TEST(objects_have_the_same_bits)};
     return cmocka_run_group_tests_name("optimizer_many", tests, aot_set_up, aot_tear_down);
 }

@@ -1,6 +1,6 @@
 /* update: the two ways to run a rule. In a trace, each op goes through apply. In eager code, the rule is recorded once for each
  * kind of parameter, and all parameters' blocks run side by side (line.c). Never reads a variable after its first write, but for
- * one that is in the list twice. */
+ * one that is in the list twice, or with its moments. */
 #include "line.h"
 
 /* ---- before the first write ---------------------------------------------------------------------------------- */
@@ -8,7 +8,7 @@ typedef struct Staging {
     LineJob *job; /* per update */
     Line **line;  /* recorded so far, one for each kind of update */
     int count, nline, nalso;
-    bool *again;          /* per update: one before it in its run has the same variable, so that it begins another run */
+    bool *again;          /* per update: one before it in its run changes the same variable, so that it begins another run */
     kiln_tensor **staged; /* per update and state: the tensor of the new value; NULL: it is written in place */
     kiln_tensor **also;   /* per assignment: the tensor of the new value */
     char *gradient;       /* room for the gradients that are not contiguous */
@@ -86,16 +86,23 @@ static bool pack_gradients(Thread *t, kiln_site at, Staging *p, const Update *u)
     return true;
 }
 
-/* Updates of one run are of different variables; moments and masters belong to one variable each. */
+static bool meets(const Map *seen, const Update *u)
+{
+    bool any = false;
+    for (int s = 0; s < u->states; s++) any = any || map_get(seen, (uint64_t)(uintptr_t)u->state[s]);
+    return any;
+}
+
+/* Updates of one run change different variables. Moments and masters belong to one variable each, but may be in the list
+ * themselves. */
 static bool find_runs(Thread *t, kiln_site at, Staging *p, const Update *u)
 {
     Map seen = {0};
     bool ok = true;
     for (int i = 0; i < p->count && ok; i++) {
-        const uint64_t v = (uint64_t)(uintptr_t)u[i].state[0];
-        p->again[i] = map_get(&seen, v);
+        p->again[i] = meets(&seen, &u[i]);
         if (p->again[i]) map_free(&seen), seen = (Map){0};
-        ok = map_put(&seen, v, 1);
+        for (int s = 0; s < u[i].states && ok; s++) ok = map_put(&seen, (uint64_t)(uintptr_t)u[i].state[s], 1);
     }
     map_free(&seen);
     return ok || no_memory(t, at);
