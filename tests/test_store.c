@@ -129,6 +129,10 @@ static void what_is_kept_is_found(void **state)
     assert_false(find(s, 20));
     store_count(s, &c);
     assert_true(c.files == 20 && c.hits == 1 && c.misses == 1);
+    const uint64_t bytes = c.bytes;
+    for (int i = 0; i < 5; i++) keep(s, i); /* once more: in place of what is there */
+    store_count(s, &c);
+    assert_true(c.files == 20 && c.bytes == bytes);
     store_close(s);
     assert_int_equal(times_said, 0);
 }

@@ -7,6 +7,7 @@
 
 #include "image.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -188,13 +189,19 @@ void store_keep(CodeStore *s, const Text *key, const char *maker, const char *bl
     name_of(key, name);
     pthread_mutex_lock(&s->lock);
     if (f.bytes > s->most / 2) {
-        snprintf(why, sizeof why, "a program of %zu bytes is not kept: all may take %" PRIu64, f.bytes, s->most);
+        snprintf(
+            why, sizeof why, "a program of %zu bytes is not kept: all may take %" PRIu64 ", and one half of it", f.bytes, s->most);
     } else {
+        struct stat old; /* one that was refused, or that another process has written meanwhile */
         make_room(s, f.bytes);
+        const bool replaces = fstatat(s->fd, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
         if (folder_write(s, name, f.file, f.bytes, why, sizeof why)) {
             s->count.bytes_out += f.bytes;
             s->count.bytes += f.bytes;
-            s->count.files++;
+            if (replaces)
+                s->count.bytes -= MIN_OF((uint64_t)old.st_size, s->count.bytes);
+            else
+                s->count.files++;
             s->grown += f.bytes;
         }
     }
