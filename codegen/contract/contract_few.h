@@ -102,7 +102,7 @@ static void NAME(all_links_)(const Block *g, const T *const *a, int64_t k, const
     NAME(links_)(a, k, end, WIDE, c + whole, g->m, apart);
 }
 
-/* At most STRIP columns. */
+/* At most STRIP columns of FEW_ROWS rows, more of fewer. */
 static void NAME(strip_)(const Block *g)
 {
     _Alignas(64) T a_room[FEW_ROWS * TREE_PRODUCT], chain[FEW_ROWS * STRIP], room[LINKS * STRIP];
@@ -258,10 +258,12 @@ static void NAME(few_)(const Block *g)
     } else if (g->b_col == 1 || g->n == 1 || g->b_row != 1) {
         int64_t size = g->b_kind.bytes;
         Block strip = *g;
-        for (int64_t j = 0; j < g->n; j += STRIP) {
+        /* The chains of fewer rows leave room for longer lines, where these are read as they lie. */
+        const int64_t most = !g->b_kind.narrow && g->b_col == 1 ? STRIP * (FEW_ROWS / g->m) : STRIP;
+        for (int64_t j = 0; j < g->n; j += most) {
             strip.b = (const char *)g->b + j * g->b_col * size;
             strip.c = (T *)g->c + j;
-            strip.n = MIN_OF(g->n - j, STRIP);
+            strip.n = MIN_OF(g->n - j, most);
             NAME(strip_)(&strip);
         }
     } else {

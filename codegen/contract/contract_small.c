@@ -7,9 +7,9 @@
 /* Multiplications: below the first, threads do not pay; the second is what one takes at a time, some 10 us. */
 #define WORTH_THREADS ((int64_t)1 << 20)
 #define PIECE ((int64_t)1 << 19)
+#define FEW_PIECES 2                  /* of few rows, that b be read in long lines */
 #define PIECES 4                      /* for each thread, at least, where there is work for so many */
 #define LONG_COLUMNS 512              /* of a piece whose runs need memory for their totals */
-#define FEW_COLUMNS 256               /* of few rows, that b be read in long lines */
 #define PART_CELLS ((int64_t)1 << 19) /* of all parts, where threads share k */
 
 typedef struct Job {
@@ -124,13 +124,13 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
 static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
-    int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = j->few && c->b_col == 1 ? FEW_COLUMNS : 2 * MOST_COLUMNS;
-    int64_t wanted = tree_blocks(PIECES * (int64_t)threads, j->batches);
+    int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = 2 * MOST_COLUMNS;
+    int64_t wanted = tree_blocks((j->few && c->b_col == 1 ? FEW_PIECES : PIECES) * (int64_t)threads, j->batches);
     bool near = c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
     if ((near || j->panels) && !j->few && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
-    int64_t strips = tree_blocks(PIECES * (int64_t)threads, j->batches * blocks);
+    int64_t strips = tree_blocks(wanted, blocks);
     if (threads == 1 || strips == 1) return;
     int64_t columns = tree_blocks(c->n, strips);
     j->column_step = MIN_OF(j->column_step, tree_blocks(columns, least) * least);
