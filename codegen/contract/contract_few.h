@@ -55,7 +55,7 @@ LINKS_FN(1)
 LINKS_FN(2)
 LINKS_FN(3)
 LINKS_FN(4)
-#if ROWS > 6
+#if ROWS > 6 && GROUP == 1 && !defined PLAIN
 LINKS_FN(5)
 LINKS_FN(6)
 LINKS_FN(7)
@@ -72,7 +72,7 @@ static void NAME(links_)(const T *const *a, int64_t k, const T *const *b, int64_
         NAME(links2_),
         NAME(links3_),
         NAME(links4_),
-#if ROWS > 6
+#if MOST_LINKED == 8
         NAME(links5_),
         NAME(links6_),
         NAME(links7_),
@@ -84,6 +84,7 @@ static void NAME(links_)(const T *const *a, int64_t k, const T *const *b, int64_
         run[some - 1](a + r, k, b, n, c + r * apart, apart);
     }
 }
+#undef MOST_LINKED
 
 /* The links of all columns: those behind the last whole WIDE are read from a copy with zeros behind them,
  * whose products nobody reads. */
