@@ -107,7 +107,8 @@ typedef struct kiln_options {
     uint64_t cache_dir_bytes; /* of all files in it, about; what was used longest ago is removed. 0: 256 MiB */
 } kiln_options;
 
-/* options may be NULL. Returns NULL only if memory ran out. */
+/* options may be NULL. Returns NULL only if memory ran out. A child made by fork() may go on with the engine if no other thread of the
+ * parent was inside a call of Kiln at that time; otherwise it may wait for that thread for ever, and should exec or use no engine. */
 #define kiln_open(...) kiln_open_sized(__VA_ARGS__, sizeof(kiln_options))
 KILN_API kiln *kiln_open_sized(const kiln_options *options, size_t size);
 /* Releases everything the engine owns, open scopes and tapes included. Tapes and tensors must not be used afterwards, so close the
