@@ -321,7 +321,7 @@ static void absent_is_said(void **state)
     char line[600];
     cuda_backend()->describe(line, sizeof line);
     print_message("%s\n", line);
-    if (cuda_driver(&st) != NULL) SKIP("there is a device");
+    if (cuda_driver(0, &st) != NULL) SKIP("there is a device");
     assert_int_equal(st.code, ST_DEVICE);
     assert_non_null(strstr(st.text, "cuda: "));
     assert_false(cuda_backend()->target(&t, &(Status){0}));
@@ -347,7 +347,7 @@ static void dumps_without_a_device(void **state)
     Compiled *c = cuda_backend()->compile(make_program(m),
         &(CompileOptions){.dump = dump, .dump_user = stages, .want = "ir,cuda,ptx"}, &st);
     assert_string_equal(stages, "cuda ptx ");
-    if (cuda_driver(&(Status){0}) == NULL) {
+    if (cuda_driver(0, &(Status){0}) == NULL) {
         assert_null(c);
         assert_int_equal(st.code, ST_DEVICE);
     }
@@ -359,7 +359,7 @@ static void device_agrees(void **state)
 {
     Status st = {0};
     (void)state;
-    if (cuda_driver(&st) == NULL) SKIP("%s", st.text);
+    if (cuda_driver(0, &st) == NULL) SKIP("%s", st.text);
     NEED_NVRTC();
     for (DType t = DT_NONE + 1; t < DT_COUNT; t++) {
         void *in[DT_COUNT];

@@ -196,7 +196,7 @@ static void random_graphs_compile(void **state)
 static void device_agrees(void **state)
 {
     Status st = {0};
-    if (cuda_driver(&st) == NULL) SKIP("%s", st.text);
+    if (cuda_driver(0, &st) == NULL) SKIP("%s", st.text);
     NEED_NVRTC();
     each_case(run_on_device);
     each_random(run_on_device, full() ? 300 : 10);

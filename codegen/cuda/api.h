@@ -12,7 +12,10 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
+enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
+enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
 
 /* CUDA_CALL(member, symbol in libcuda, parameters) */
 #define CUDA_CALLS                                                                                                    \
@@ -24,6 +27,7 @@ enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_CO
     CUDA_CALL(DeviceGet, cuDeviceGet, (CUdevice * d, int ordinal))                                                    \
     CUDA_CALL(DeviceGetName, cuDeviceGetName, (char *name, int cap, CUdevice d))                                      \
     CUDA_CALL(DeviceGetAttribute, cuDeviceGetAttribute, (int *value, int attribute, CUdevice d))                      \
+    CUDA_CALL(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice d))                                      \
     CUDA_CALL(DevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * c, CUdevice d))                          \
     CUDA_CALL(CtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext c))                                                     \
     CUDA_CALL(CtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * c))                                                     \
@@ -32,9 +36,27 @@ enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_CO
     CUDA_CALL(ModuleGetFunction, cuModuleGetFunction, (CUfunction * f, CUmodule m, const char *name))                 \
     CUDA_CALL(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * at, size_t bytes))                                              \
     CUDA_CALL(MemFree, cuMemFree_v2, (CUdeviceptr at))                                                                \
+    CUDA_CALL(MemAllocAsync, cuMemAllocAsync, (CUdeviceptr * at, size_t bytes, CUstream s))                           \
+    CUDA_CALL(MemFreeAsync, cuMemFreeAsync, (CUdeviceptr at, CUstream s))                                             \
+    CUDA_CALL(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                           \
+    CUDA_CALL(MemHostAlloc, cuMemHostAlloc, (void **at, size_t bytes, unsigned flags))                                \
+    CUDA_CALL(MemFreeHost, cuMemFreeHost, (void *at))                                                                 \
     CUDA_CALL(MemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void *from, size_t bytes))                          \
     CUDA_CALL(MemcpyDtoH, cuMemcpyDtoH_v2, (void *to, CUdeviceptr from, size_t bytes))                                \
     CUDA_CALL(MemcpyDtoD, cuMemcpyDtoD_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                          \
+    CUDA_CALL(MemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream s))    \
+    CUDA_CALL(MemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream s))          \
+    CUDA_CALL(MemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s))    \
+    CUDA_CALL(StreamCreate, cuStreamCreate, (CUstream * s, unsigned flags))                                           \
+    CUDA_CALL(StreamDestroy, cuStreamDestroy_v2, (CUstream s))                                                        \
+    CUDA_CALL(StreamSynchronize, cuStreamSynchronize, (CUstream s))                                                   \
+    CUDA_CALL(StreamWaitEvent, cuStreamWaitEvent, (CUstream s, CUevent e, unsigned flags))                            \
+    CUDA_CALL(CtxSynchronize, cuCtxSynchronize, (void))                                                               \
+    CUDA_CALL(EventCreate, cuEventCreate, (CUevent * e, unsigned flags))                                              \
+    CUDA_CALL(EventDestroy, cuEventDestroy_v2, (CUevent e))                                                           \
+    CUDA_CALL(EventRecord, cuEventRecord, (CUevent e, CUstream s))                                                    \
+    CUDA_CALL(EventQuery, cuEventQuery, (CUevent e))                                                                  \
+    CUDA_CALL(EventSynchronize, cuEventSynchronize, (CUevent e))                                                      \
     CUDA_CALL(LaunchKernel, cuLaunchKernel,                                                                           \
         (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
             CUstream stream, void **params, void **extra))
@@ -43,10 +65,14 @@ typedef struct CudaDriver {
 #define CUDA_CALL(member, symbol, params) CUresult(*member) params;
     CUDA_CALLS
 #undef CUDA_CALL
-    CUcontext context; /* the primary context of device 0; made current around every use */
-    char device[128];
-    int capability; /* 10 * major + minor */
-    int version;    /* 1000 * major + 10 * minor */
+    /* CUDA C (a whole program's text) to what ModuleLoadData takes, appended to image: by NVRTC, or by the host's compiler for an
+     * emulated device. False: st. */
+    bool (*build)(const struct CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
+    int ordinal;       /* the n of gpu:n */
+    CUcontext context; /* the device's primary context; made current around every use */
+    char device[128];  /* what the maker calls it */
+    int capability;    /* 10 * major + minor */
+    int version;       /* 1000 * major + 10 * minor */
 } CudaDriver;
 
 typedef struct _nvrtcProgram *nvrtcProgram;
@@ -73,9 +99,9 @@ typedef struct Nvrtc {
 #undef NVRTC_CALL
 } Nvrtc;
 
-/* Opens the library at first use and keeps it until the process ends; safe from any thread. If it is absent, which is remembered:
- * NULL and ST_DEVICE, which names what was looked for. */
-const CudaDriver *cuda_driver(Status *st);
+/* The driver as it serves device `ordinal`. Opens the library at first use and keeps it until the process ends; safe from any
+ * thread. If library or device are absent, which is remembered: NULL and ST_DEVICE, which names what was looked for. */
+const CudaDriver *cuda_driver(int ordinal, Status *st);
 /* $KILN_NVRTC names the library's file; without it the usual names are tried, then the usual folders. */
 const Nvrtc *cuda_nvrtc(Status *st);
 
@@ -85,6 +111,9 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
 /* Compiles CUDA C to PTX for compute_`sm` or, if binary, to a cubin for sm_`sm`, which is appended. log (may be NULL) receives the
  * compiler's messages, even warnings of a success. */
 bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st);
+/* As CudaDriver.build: a binary if NVRTC can make one for this very device, since an older driver may not read a newer NVRTC's PTX;
+ * else PTX. */
+bool nvrtc_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
 /* The newest architecture up to sm that NVRTC compiles for; 0, with an error in st, if there is none. */
 int cuda_compile_arch(int sm, Status *st);
 

@@ -11,7 +11,7 @@ void cuda_target(Target *t)
 static bool target(Target *t, Status *st)
 {
     cuda_target(t);
-    return cuda_driver(st);
+    return cuda_driver(0, st);
 }
 
 bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status *st)
@@ -39,14 +39,12 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
     int sm = d ? d->capability : 80;
     bool ok = cuda_program_text(p, &source, st);
     if (ok && wants(o, "cuda")) o->dump(o->dump_user, "cuda", p->name, source.at, source.len);
-    int arch = ok && (d || wants(o, "ptx")) ? cuda_compile_arch(sm, st) : 0;
-    ok = ok && arch != 0;
     if (ok && wants(o, "ptx")) {
-        ok = cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
+        const int arch = cuda_compile_arch(sm, st);
+        ok = arch != 0 && cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
         if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
     }
-    /* A binary if NVRTC can make one for this very device: an older driver may not read a newer NVRTC's PTX. */
-    ok = ok && d && cuda_compile(source.at, p->name, arch, arch == sm, code, NULL, st);
+    ok = ok && d && d->build(d, source.at, p->name, code, st);
     text_free(&source);
     text_free(&ptx);
     return ok;
@@ -57,7 +55,7 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Status absent = {0};
     Text code = {0};
     Compiled *c = NULL;
-    const CudaDriver *d = cuda_driver(&absent);
+    const CudaDriver *d = cuda_driver(0, &absent);
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
@@ -89,7 +87,7 @@ static size_t code_bytes(const Compiled *c) { return c->bytes; }
 static void describe(char *buf, size_t cap)
 {
     Status no_driver = {0}, no_nvrtc = {0};
-    const CudaDriver *d = cuda_driver(&no_driver);
+    const CudaDriver *d = cuda_driver(0, &no_driver);
     const Nvrtc *n = cuda_nvrtc(&no_nvrtc);
     int major = 0, minor = 0;
     char compiler[32] = "no NVRTC";

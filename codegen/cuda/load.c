@@ -16,12 +16,20 @@ static bool resolve(void *lib, const char *name, void *slot, const char *from, S
 
 /* ---- the driver ------------------------------------------------------------------------------ */
 
+#define MOST_DEVICES 16
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    bool tried;
+    int devices;
+    CudaDriver calls;
+    Status st;
+} driver;
 static struct {
     bool tried;
     CudaDriver calls;
     Status st;
-} driver;
+} opened[MOST_DEVICES];
 static struct {
     bool tried;
     Nvrtc calls;
@@ -42,28 +50,27 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
     return status_fail(st, ST_DEVICE, "cuda: %s: %s (%s)", what, name ? name : "an unknown error", text ? text : "no text");
 }
 
-static bool open_device(CudaDriver *d, Status *st)
+static bool open_device(CudaDriver *d, int ordinal, Status *st)
 {
-    int n = 0, major = 0, minor = 0;
+    int major = 0, minor = 0;
     CUdevice device;
     CUcontext current;
-    if (!cuda_ok(d, d->Init(0), st, "starting the driver")) return false;
-    if (!cuda_ok(d, d->DeviceGetCount(&n), st, "counting devices")) return false;
-    if (n == 0) return status_fail(st, ST_DEVICE, "cuda: the driver is installed, but it sees no device");
-    bool ok =
-        cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
-        cuda_ok(d, d->DeviceGet(&device, 0), st, "opening device 0") &&
-        cuda_ok(d, d->DeviceGetName(d->device, sizeof d->device, device), st, "naming device 0") &&
-        cuda_ok(d, d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device), st, "asking device 0") &&
-        cuda_ok(d, d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device), st, "asking device 0") &&
-        cuda_ok(d, d->DevicePrimaryCtxRetain(&d->context, device), st, "using device 0") &&
-        cuda_ok(d, d->CtxPushCurrent(d->context), st, "using device 0") &&
-        cuda_ok(d, d->CtxPopCurrent(&current), st, "using device 0");
+    d->ordinal = ordinal;
+    snprintf(d->device, sizeof d->device, "device %d", ordinal);
+    bool ok = cuda_ok(d, d->DeviceGet(&device, ordinal), st, "opening device %d", ordinal) &&
+              cuda_ok(d, d->DeviceGetName(d->device, sizeof d->device, device), st, "naming device %d", ordinal) &&
+              cuda_ok(d, d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device), st, "asking %s",
+                  d->device) &&
+              cuda_ok(d, d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device), st, "asking %s",
+                  d->device) &&
+              cuda_ok(d, d->DevicePrimaryCtxRetain(&d->context, device), st, "using %s", d->device) &&
+              cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device) &&
+              cuda_ok(d, d->CtxPopCurrent(&current), st, "using %s", d->device);
     d->capability = 10 * major + minor;
     return ok;
 }
 
-static bool open_driver(CudaDriver *d, Status *st)
+static bool open_driver(CudaDriver *d, int *devices, Status *st)
 {
     if (!module_possible("cuda: libcuda.so.1", st)) return false;
     void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -72,17 +79,46 @@ static bool open_driver(CudaDriver *d, Status *st)
     if (!resolve(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
     CUDA_CALLS
 #undef CUDA_CALL
-    return open_device(d, st);
+    d->build = nvrtc_build;
+    return cuda_ok(d, d->Init(0), st, "starting the driver") &&
+           cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
+           cuda_ok(d, d->DeviceGetCount(devices), st, "counting devices") &&
+           (*devices > 0 || status_fail(st, ST_DEVICE, "cuda: the driver is installed, but it sees no device"));
 }
 
-const CudaDriver *cuda_driver(Status *st)
+/* Under the lock. */
+static bool driver_there(Status *st)
+{
+    if (!driver.tried) open_driver(&driver.calls, &driver.devices, &driver.st);
+    driver.tried = true;
+    return driver.st.code == ST_OK || status_fail(st, driver.st.code, "%s", driver.st.text);
+}
+
+static int count_devices(Status *st)
 {
     pthread_mutex_lock(&lock);
-    if (!driver.tried) open_driver(&driver.calls, &driver.st);
-    driver.tried = true;
+    const bool there = driver_there(st);
     pthread_mutex_unlock(&lock);
-    if (driver.st.code == ST_OK) return &driver.calls;
-    status_fail(st, driver.st.code, "%s", driver.st.text);
+    return there ? MIN_OF(driver.devices, MOST_DEVICES) : 0;
+}
+
+const CudaDriver *cuda_driver(int ordinal, Status *st)
+{
+    const int n = count_devices(st);
+    if (n == 0) return NULL;
+    if (ordinal < 0 || ordinal >= n) {
+        status_fail(st, ST_DEVICE, "cuda: there is no device %d: the driver sees %d", ordinal, n);
+        return NULL;
+    }
+    pthread_mutex_lock(&lock);
+    if (!opened[ordinal].tried) {
+        opened[ordinal].calls = driver.calls;
+        open_device(&opened[ordinal].calls, ordinal, &opened[ordinal].st);
+    }
+    opened[ordinal].tried = true;
+    pthread_mutex_unlock(&lock);
+    if (opened[ordinal].st.code == ST_OK) return &opened[ordinal].calls;
+    status_fail(st, opened[ordinal].st.code, "%s", opened[ordinal].st.text);
     return NULL;
 }
 

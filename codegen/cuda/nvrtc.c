@@ -75,3 +75,9 @@ int cuda_compile_arch(int sm, Status *st)
             st, ST_DEVICE, "nvrtc: this version cannot compile for this device, sm_%d; its oldest architecture is newer", sm);
     return best;
 }
+
+bool nvrtc_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
+{
+    const int arch = cuda_compile_arch(d->capability, st);
+    return arch != 0 && cuda_compile(source, name, arch, arch == d->capability, image, NULL, st);
+}
