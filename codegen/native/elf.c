@@ -1,4 +1,4 @@
-/* elf: makes an image of a relocatable object: sections get places, code first, then stubs, then data and slots; relocations are
+/* elf: makes an image of a relocatable object: sections get places, code first, then jumps, then data and slots; relocations are
  * resolved among them. What an object may not have (memory to write to, symbols that nobody offers, absolute code) is an error that
  * names it. Relies on reloc.c for what depends on the machine. Never maps memory. */
 #include "elf.h"
@@ -107,12 +107,12 @@ static bool lay_sections(Elf *e, bool code)
     return true;
 }
 
-static bool lay_slots(Elf *e, bool stubs)
+static bool lay_slots(Elf *e, bool jumps)
 {
     for (uint32_t i = 0; i < e->nsymbol; i++) {
         Slot *s = &e->slot[i];
-        bool wanted = stubs ? s->stub_wanted : s->slot_wanted;
-        if (wanted && !grow(e, stubs ? 16 : 8, stubs ? reloc_stub(e->machine) : 8, stubs ? &s->stub : &s->slot)) return false;
+        bool wanted = jumps ? s->jump_wanted : s->slot_wanted;
+        if (wanted && !grow(e, jumps ? 16 : 8, jumps ? reloc_jump(e->machine) : 8, jumps ? &s->jump : &s->slot)) return false;
     }
     return true;
 }
@@ -169,7 +169,7 @@ static void fill_slots(Elf *e)
     for (uint32_t i = 0; i < e->nsymbol; i++) {
         const Slot *s = &e->slot[i];
         if (s->slot_wanted) *VEC_PUSH(e->arena, &e->import) = (ImageImport){s->slot, s->which};
-        if (s->stub_wanted) reloc_write_stub(e, s);
+        if (s->jump_wanted) reloc_write_jump(e, s);
     }
 }
 

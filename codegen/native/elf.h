@@ -8,8 +8,8 @@
 #include "image.h"
 
 typedef struct Slot { /* what a symbol that is not the object's own gets in the image */
-    bool stub_wanted, slot_wanted;
-    uint32_t stub, slot; /* a jump through the slot; the eight bytes with the address */
+    bool jump_wanted, slot_wanted;
+    uint32_t jump, slot; /* a jump through the slot; the eight bytes with the address */
     uint32_t which;      /* the import; IMPORT_NONE: it is a symbol of the object, or nobody's */
 } Slot;
 
@@ -39,9 +39,9 @@ typedef struct Reloc {
 
 /* reloc.c: by machine */
 uint32_t reloc_page(uint32_t machine);    /* bytes of the largest page; 0: the machine is not known here */
-uint32_t reloc_stub(uint32_t machine);    /* bytes of a jump through a slot */
-bool reloc_wants(Elf *e, const Reloc *r); /* notes the stub or slot that it needs. False: st */
-void reloc_write_stub(Elf *e, const Slot *s);
+uint32_t reloc_jump(uint32_t machine);    /* bytes of a jump through a slot */
+bool reloc_wants(Elf *e, const Reloc *r); /* notes the jump or slot that it needs. False: st */
+void reloc_write_jump(Elf *e, const Slot *s);
 bool reloc_apply(Elf *e, const Reloc *r);                   /* false: st */
 bool elf_place(const Elf *e, uint32_t symbol, int64_t *at); /* where a symbol of the object lies in the image */
 const char *elf_name(const Elf *e, uint32_t symbol);

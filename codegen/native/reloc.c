@@ -12,7 +12,7 @@ static void put4(Elf *e, uint32_t at, uint32_t v) { memcpy(e->image + at, &v, 4)
 
 uint32_t reloc_page(uint32_t machine) { return machine == EM_X86_64 ? 4096 : 0; }
 
-uint32_t reloc_stub(uint32_t machine) { return machine == EM_X86_64 ? 6 : 0; }
+uint32_t reloc_jump(uint32_t machine) { return machine == EM_X86_64 ? 6 : 0; }
 
 /* ---- x86-64 ---------------------------------------------------------------------------------- */
 
@@ -27,16 +27,16 @@ bool reloc_wants(Elf *e, const Reloc *r)
     const bool near = r->type == R_X86_64_PC32 || r->type == R_X86_64_PLT32, import = s->which != IMPORT_NONE;
     if (r->room < 4 || !(near || (is_slot_x86(r->type) && import))) return unknown(e, r);
     s->slot_wanted |= import;
-    s->stub_wanted |= import && near;
+    s->jump_wanted |= import && near;
     return true;
 }
 
 /* jmp *slot(%rip) */
-void reloc_write_stub(Elf *e, const Slot *s)
+void reloc_write_jump(Elf *e, const Slot *s)
 {
-    e->image[s->stub] = (char)0xff;
-    e->image[s->stub + 1] = 0x25;
-    put4(e, s->stub + 2, s->slot - (s->stub + 6));
+    e->image[s->jump] = (char)0xff;
+    e->image[s->jump + 1] = 0x25;
+    put4(e, s->jump + 2, s->slot - (s->jump + 6));
 }
 
 bool reloc_apply(Elf *e, const Reloc *r)
@@ -46,7 +46,7 @@ bool reloc_apply(Elf *e, const Reloc *r)
     if (is_slot_x86(r->type))
         to = s->slot;
     else if (s->which != IMPORT_NONE)
-        to = s->stub;
+        to = s->jump;
     else if (!elf_place(e, r->symbol, &to))
         return unknown(e, r);
     to += r->addend - (int64_t)r->at;
