@@ -46,9 +46,10 @@ typedef struct Backend {
      * handed to sink, which may copy or write it. NULL: not offered. */
     bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, const char *sizes, const ObjectData *data,
         int ndata, ObjectSink *sink, void *user, Status *st);
-    /* One of the stages of its row, of a module after the passes, whether or not there is a device. NULL: compile dumps them as
-     * it goes. What is appended is complete unless false came back. The arena's border must be set. */
-    bool (*print)(const char *stage, Arena *arena, const Module *m, Text *out, Status *st);
+    /* One of the stages of its row, of a program that was lowered for what `assumed` says of a device; needs none. Both NULL:
+     * compile dumps the stages as it goes. What is appended is complete unless false came back. */
+    void (*assumed)(Target *t);
+    bool (*print)(const char *stage, const Program *p, Text *out, Status *st);
     /* One line on itself for `kiln info`. */
     void (*describe)(char *buf, size_t cap);
 } Backend;

@@ -63,8 +63,7 @@ static void train(kiln *k, Net *n, kiln_body *body, const char *name, bool image
 {
     KILN_SCOPE(k);
     kiln_size batch = bounded ? KILN_DIM("N", 1, 64) : kiln_size_of(8);
-    kiln_function_options f = {
-        .name = name, .inputs = {KILN_SPEC(KILN_F32, batch, 28 * 28), KILN_SPEC(KILN_I64, batch)}};
+    kiln_function_options f = {.name = name, .inputs = {KILN_SPEC(KILN_F32, batch, 28 * 28), KILN_SPEC(KILN_I64, batch)}};
     if (images) f.inputs[0] = (kiln_spec)KILN_SPEC(KILN_F32, batch, 28, 28, 1);
     kiln_function *step = kiln_function_new(k, body, n, &f);
     kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(8, 28 * 28));
@@ -111,6 +110,7 @@ static int judge(const char *folder)
         if (strstr(e->d_name, ".ptx") != NULL) entries += count(text, ".visible .entry ");
         if (strstr(e->d_name, ".cuda") != NULL) {
             sources++;
+            if (count(text, " __global__ ") == 0) fail_msg("%s has no kernel:\n%s", e->d_name, text);
             kernels += count(text, " __global__ ");
             cuda_source_compiles(text, e->d_name);
         }

@@ -70,14 +70,11 @@ static int32_t run(const Compiled *c, void *const *buf, const int64_t *dim, void
 
 #define OLDEST_SM 80
 
-static bool print(const char *stage, Arena *arena, const Module *m, Text *out, Status *st)
+static bool print(const char *stage, const Program *p, Text *out, Status *st)
 {
-    LowerOptions lower = {0};
     Text source = {0};
-    cuda_target(&lower.target);
-    const Program *p = program_lower(arena, m, &lower, st);
     const bool ptx = strcmp(stage, "ptx") == 0;
-    bool ok = p && cuda_program_ptx(p, OLDEST_SM, ptx ? &source : out, ptx ? out : NULL, st);
+    const bool ok = cuda_program_ptx(p, OLDEST_SM, ptx ? &source : out, ptx ? out : NULL, st);
     text_free(&source);
     return ok;
 }
@@ -108,6 +105,7 @@ const Backend *cuda_backend(void)
         .run = run,
         .code_bytes = code_bytes,
         .release = cuda_release,
+        .assumed = cuda_target,
         .print = print,
         .describe = describe,
     };

@@ -70,9 +70,10 @@ static bool run_passes(Module *m, const BuildOptions *o, Status *st)
 
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st)
 {
+    const Module *traced = o->dump ? module_copy(arena, m->graph.at, m->graph.len, &m->dims) : NULL;
     if (!run_passes(m, o, st)) return NULL;
     Program *p = program_lower(arena, m, &(LowerOptions){.target = o->target, .host_products = o->host_products}, st);
-    if (p && o->dump) dump_program(o->dump, arena, m, p);
+    if (p && traced) dump_program(o->dump, arena, traced, p);
     return p;
 }
 

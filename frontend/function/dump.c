@@ -90,12 +90,16 @@ static void dump_write(const char *function, const char *stage, const char *text
     text_free(&path);
 }
 
-/* What a backend prints of the module, or why it does not: names from outside may stand in that. */
-static void dump_printed(const char *function, const char *stage, const Backend *b, Arena *arena, const Module *m)
+/* What a backend prints of the module as it was traced, or why it does not: names from outside may stand in that. */
+static void dump_printed(const char *function, const char *stage, const Backend *b, Arena *arena, const Module *traced)
 {
     Text text = {0};
     Status st = {0};
-    if (!b->print(stage, arena, m, &text, &st)) {
+    BuildOptions o = {.stop_after = -1};
+    b->assumed(&o.target);
+    Module *m = module_copy(arena, traced->graph.at, traced->graph.len, &traced->dims);
+    const Program *p = module_to_program(m, arena, &o, &st);
+    if (!p || !b->print(stage, p, &text, &st)) {
         text_printf(&text, "// ");
         text_comment(&text, st.text);
         text_printf(&text, "\n");
@@ -104,18 +108,18 @@ static void dump_printed(const char *function, const char *stage, const Backend 
     text_free(&text);
 }
 
-static void dump_backends(const char *function, Arena *arena, const Module *m)
+static void dump_backends(const char *function, Arena *arena, const Module *traced)
 {
     const BackendRow *of;
     const char *stage;
     for (uint32_t i = 0; (stage = stage_name(i, &of)); i++) {
         Status st = {0};
         const Backend *b = of && dump_wants(stage) ? backend_get(of->name, &st) : NULL;
-        if (b && b->print) dump_printed(function, stage, b, arena, m);
+        if (b && b->print) dump_printed(function, stage, b, arena, traced);
     }
 }
 
-void dump_program(const char *function, Arena *arena, const Module *m, const Program *p)
+void dump_program(const char *function, Arena *arena, const Module *traced, const Program *p)
 {
     if (dump_wants("program")) {
         Text text = {0};
@@ -123,7 +127,7 @@ void dump_program(const char *function, Arena *arena, const Module *m, const Pro
         dump_write(function, "program", text.at ? text.at : "", text.len);
         text_free(&text);
     }
-    dump_backends(function, arena, m);
+    dump_backends(function, arena, traced);
 }
 
 void dump_module(void *user, const char *pass, const Module *m)

@@ -387,6 +387,6 @@ void dump_module(void *function, const char *stage, const Module *m); /* its nam
 void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len);
 /* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a
  * device. What goes wrong is what the file says. */
-void dump_program(const char *function, Arena *arena, const Module *m, const Program *p);
+void dump_program(const char *function, Arena *arena, const Module *traced, const Program *p);
 
 #endif
