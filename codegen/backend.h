@@ -10,7 +10,8 @@ typedef struct Compiled Compiled; /* the backend's own; immutable and re-entrant
 typedef void DumpFn(void *user, const char *stage, const char *name, const char *text, size_t len);
 
 typedef struct CompileOptions {
-    DumpFn *dump; /* NULL: nobody asked */
+    const void *there; /* the device that the code is for, as its row says (Device.there); NULL: one that the backend chooses */
+    DumpFn *dump;      /* NULL: nobody asked */
     void *dump_user;
     const char *want;                    /* comma-separated stages that dump wants */
     const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
@@ -30,16 +31,15 @@ typedef void ObjectSink(void *user, const void *bytes, size_t len); /* bytes are
 
 typedef struct Backend {
     const char *name;
-    /* Facts of what it compiles for; false and st if this machine lacks what it needs. */
-    bool (*target)(Target *t, Status *st);
+    /* Facts of what it compiles for, `there` as in CompileOptions; false and st if this machine lacks what it needs. */
+    bool (*target)(const void *there, Target *t, Status *st);
     Compiled *(*compile)(const Program *p, const CompileOptions *o, Status *st);
-    /* NULL: the backend has no code that this process can call, and offers run instead. */
+    /* NULL: the backend has no code that this process can call; its devices launch what was compiled (Device.launch), and the
+     * program must still be there then. */
     EntryFn *(*entry)(const Compiled *c);
-    /* NULL where the program has no symbols: then all sizes are constants. */
+    /* NULL where the program has no symbols, and all sizes are constants, or where the backend has no code for it
+     * (program_measure). */
     SizesFn *(*sizes)(const Compiled *c);
-    /* As the entry is called, on host memory: copies in, runs, copies out. Returns what the entry would, or -1: st. The program
-     * must still be there. NULL where entry is offered. */
-    int32_t (*run)(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
     /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, `sizes` (NULL: none) and the data's;

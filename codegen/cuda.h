@@ -6,8 +6,8 @@
 
 #include "backend.h"
 
-/* The row named "cuda". target and compile fail with ST_DEVICE where no driver or no device is;
- * entry is NULL: run is called instead. */
+/* The row named "cuda", which compiles for a CudaDriver (CompileOptions.there), or without one for the first device that the real
+ * driver has: then target and compile fail with ST_DEVICE where there is none. entry and sizes are NULL. */
 const Backend *cuda_backend(void);
 
 /* What the backend assumes of a device: facts for passes and lowering, known without one. */

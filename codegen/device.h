@@ -33,7 +33,7 @@ typedef struct OpCall { /* as eager_run takes it; all of it but the elements is 
 
 typedef struct Launch { /* a program, as its entry takes it; buf and dim are copied */
     const Compiled *compiled;
-    EntryFn *entry; /* NULL: the device's backend has none */
+    EntryFn *entry; /* NULL: the device's backend has none, and it is `compiled` that is launched */
     void *const *buf;
     const int64_t *dim;
     uint32_t nbuf, ndim;
@@ -47,6 +47,7 @@ typedef enum CopyWay { COPY_IN, COPY_OUT } CopyWay; /* from the host; to it. Wha
 typedef struct Device {
     const BufferMemory *memory; /* alloc and free: of any thread */
     const char *name, *backend; /* as messages say it; whose code runs there */
+    const void *there;          /* of this device, for its backend (CompileOptions.there); NULL: the host */
     /* The CPU's row has nothing below: work there is a plain call. Failures that show at once are st; a later one is the
      * device's fault. */
     Queue *(*queue)(const struct Device *d); /* one that nobody has. NULL: no memory */

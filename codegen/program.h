@@ -217,6 +217,10 @@ extern int64_t launch_least; /* kernels side by side have this much work: SHARED
 /* The module's entry graph, fused (passes/fuse.c), as a program in the arena. NULL: st. */
 Program *program_lower(Arena *arena, const Module *m, const LowerOptions *o, Status *st);
 uint32_t program_sizes(const Program *p); /* how many numbers `sizes` writes */
+/* What `sizes` writes, for code that has no such function; and one size. symbol: the symbols' values, in order of Program.symbol.
+ */
+void program_measure(const Program *p, const int64_t *symbol, int64_t *out);
+int64_t program_size(const Program *p, Dim d, const int64_t *symbol);
 void program_print(Text *out, const Program *p);
 
 #endif

@@ -44,7 +44,7 @@ void cuda_compiles(const Program *p)
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
 {
     Compiled *c = cuda_backend()->compile(p, &(CompileOptions){0}, st);
-    int32_t code = c ? cuda_backend()->run(c, buf, symbol, NULL, NULL, st) : -1;
+    int32_t code = c ? cuda_copies_run(c, buf, symbol, st) : -1;
     cuda_backend()->release(c);
     if (code > 0) status_fail(st, (StatusCode)(code % ENTRY_LOOP), "the program returned %d", code);
     return code == 0;

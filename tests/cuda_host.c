@@ -98,6 +98,12 @@ static CUresult inside(CUdeviceptr to, CUdeviceptr from, size_t n)
 {
     return memmove(host(to), host(from), n), 0;
 }
+static CUresult allocate_now(CUdeviceptr *at, size_t bytes, CUstream s) { return (void)s, allocate(at, bytes); }
+static CUresult release_now(CUdeviceptr at, CUstream s) { return (void)s, release(at); }
+static CUresult to_device_now(CUdeviceptr to, const void *from, size_t n, CUstream s) { return (void)s, to_device(to, from, n); }
+static CUresult to_host_now(void *to, CUdeviceptr from, size_t n, CUstream s) { return (void)s, to_host(to, from, n); }
+static CUresult inside_now(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream s) { return (void)s, inside(to, from, n); }
+static CUresult done(CUstream s) { return (void)s, 0; }
 static CUresult push(CUcontext c) { return (void)c, 0; }
 static CUresult pop(CUcontext *c) { return *c = NULL, 0; }
 static CUresult error_text(CUresult e, const char **text)
@@ -120,6 +126,12 @@ static const CudaDriver driver = {
     .MemcpyHtoD = to_device,
     .MemcpyDtoH = to_host,
     .MemcpyDtoD = inside,
+    .MemAllocAsync = allocate_now,
+    .MemFreeAsync = release_now,
+    .MemcpyHtoDAsync = to_device_now,
+    .MemcpyDtoHAsync = to_host_now,
+    .MemcpyDtoDAsync = inside_now,
+    .StreamSynchronize = done,
     .LaunchKernel = launch,
     .device = "the host",
     .capability = 80,
@@ -197,6 +209,56 @@ static void remove_files(const char *folder)
     rmdir(folder);
 }
 
+/* ---- a run, on memory of the host --------------------------------------------------------------- */
+
+static bool put(CudaQueue *q, CUdeviceptr to, const void *from, size_t bytes, Status *st)
+{
+    return cuda_ok(q->driver, q->driver->MemcpyHtoD(to, from, bytes), st, "copying in");
+}
+
+static size_t buffer_bytes(const Program *p, uint32_t i, const int64_t *symbol)
+{
+    const Type *t = &p->buf.at[i].type;
+    size_t n = dtype_bytes((DType)t->dtype);
+    for (uint32_t k = 0; k < t->rank; k++) n *= (size_t)program_size(p, t->dim[k], symbol);
+    return n;
+}
+
+static int32_t run_copies(const Compiled *c, void *const *buf, const int64_t *symbol, Status *st)
+{
+    const Program *p = c->p;
+    const CudaDriver *d = c->driver;
+    const uint32_t n = p->ninput + p->noutput;
+    CUdeviceptr *at = calloc(n + 1, sizeof *at);
+    CudaQueue q = {.driver = d, .put = put};
+    bool ok = true;
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const size_t bytes = buffer_bytes(p, i, symbol);
+        ok = cuda_ok(d, d->MemAlloc(&at[i], bytes + 1), st, "taking memory");
+        if (i < p->ninput && bytes != 0) ok = ok && put(&q, at[i], buf[i], bytes, st);
+    }
+    const CudaCall call = {.buf = (void *const *)(uintptr_t)at, .dim = symbol};
+    int32_t code = ok ? cuda_run(c, &q, &call, st) : -1;
+    ok = cuda_ok(d, d->StreamSynchronize(NULL), st, "waiting");
+    for (uint32_t i = p->ninput; i < n && code == 0 && ok; i++) {
+        const size_t bytes = buffer_bytes(p, i, symbol);
+        ok = bytes == 0 || cuda_ok(d, d->MemcpyDtoH(buf[i], at[i], bytes), st, "copying out");
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i] != 0) d->MemFree(at[i]);
+    free(at);
+    return ok ? code : -1;
+}
+
+int32_t cuda_copies_run(const Compiled *c, void *const *buf, const int64_t *symbol, Status *st)
+{
+    CUcontext current;
+    if (!cuda_ok(c->driver, c->driver->CtxPushCurrent(c->driver->context), st, "using %s", c->driver->device)) return -1;
+    const int32_t code = run_copies(c, buf, symbol, st);
+    c->driver->CtxPopCurrent(&current);
+    return code;
+}
+
 bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
 {
     char folder[] = "/tmp/kiln-cuda-XXXXXX", path[64];
@@ -204,7 +266,7 @@ bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, St
     Compiled *c = NULL;
     snprintf(path, sizeof path, "%s/program.so", folder);
     if (compile(folder, p, st)) c = cuda_load(p, &driver, path, sizeof path, st);
-    int32_t code = c ? cuda_run(c, buf, symbol, NULL, st) : -1;
+    int32_t code = c ? cuda_copies_run(c, buf, symbol, st) : -1;
     cuda_release(c);
     if (getenv("KILN_KEEP") == NULL) remove_files(folder);
     if (code > 0) status_fail(st, (StatusCode)(code % ENTRY_LOOP), "the program returned %d", code);

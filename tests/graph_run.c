@@ -392,8 +392,11 @@ static bool needed(const GraphRun *r, const Program *p, SizesFn *sizes, const in
 {
     *bytes = (size_t)p->workspace;
     if (sizes == NULL) return true;
-    int64_t *out = arena_zeros(r->arena, program_sizes(p) + 1, sizeof *out);
+    const size_t n = program_sizes(p);
+    int64_t *out = arena_zeros(r->arena, n + 1, sizeof *out), *measured = arena_zeros(r->arena, n + 1, sizeof *out);
     sizes(dim, out);
+    program_measure(p, dim, measured);
+    if (memcmp(out, measured, n * sizeof *out) != 0) return status_fail(r->st, ST_INTERNAL, "sizes does not say what program_measure says");
     if (out[0] < 0 || out[0] > p->workspace)
         return status_fail(r->st, ST_INTERNAL, "sizes says %lld bytes of workspace, the program %lld", (long long)out[0], (long long)p->workspace);
     *bytes = (size_t)out[0];
@@ -431,7 +434,7 @@ bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **
 {
     const Backend *b = backend_get("cpu", r->st);
     Target target;
-    if (b == NULL || !b->target(&target, r->st) || !graph_passes(m, &target, r->host_products, -1, r->st)) return false;
+    if (b == NULL || !b->target(NULL, &target, r->st) || !graph_passes(m, &target, r->host_products, -1, r->st)) return false;
     target.dear_guards = m->graph.at[0]->node.len % 2; /* small kernels with guards are worth testing, too */
     const LowerOptions o = {.target = target, .host_products = r->host_products};
     Program *p = program_lower(r->arena, m, &o, r->st);

@@ -74,7 +74,7 @@ static void one_for_all_threads(void **state)
     const Backend *b = found[0];
     b->describe(text, sizeof text);
     assert_non_null(strstr(text, "LLVM"));
-    assert_true(b->target(&target, &st));
+    assert_true(b->target(NULL, &target, &st));
     assert_string_equal(target.name, "cpu");
 }
 

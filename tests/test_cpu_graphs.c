@@ -60,7 +60,7 @@ static void run_case(Arena *a, const TextCase *c, bool fuse, bool parts)
     Target target = {0};
     const KilnHost host = {.run = run_in_chunks};
     Module *m = module_parse(a, c->text, c->len, &st);
-    if (!m || !llvm_backend()->target(&target, &st) || !graph_passes(m, &target, false, fuse ? -1 : pass_count - 1, &st))
+    if (!m || !llvm_backend()->target(NULL, &target, &st) || !graph_passes(m, &target, false, fuse ? -1 : pass_count - 1, &st))
         fail_msg("%s: %s", name, st.text);
     target.dear_guards = parts;
     const Program *p = program_lower(a, m, &(LowerOptions){.target = target}, &st);

@@ -308,7 +308,7 @@ static void says_what_it_is(void **state)
     llvm_backend()->describe(text, sizeof text);
     print_message("%s\n", text);
     assert_non_null(strstr(text, "LLVM"));
-    assert_true(llvm_backend()->target(&t, &st));
+    assert_true(llvm_backend()->target(NULL, &t, &st));
     assert_true(t.vector_bytes >= 16 && t.row_cache_bytes == 16 << 10);
     assert_int_equal(t.fma, cpu_has_fma());
 }

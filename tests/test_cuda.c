@@ -324,7 +324,7 @@ static void absent_is_said(void **state)
     if (cuda_driver(0, &st) != NULL) SKIP("there is a device");
     assert_int_equal(st.code, ST_DEVICE);
     assert_non_null(strstr(st.text, "cuda: "));
-    assert_false(cuda_backend()->target(&t, &(Status){0}));
+    assert_false(cuda_backend()->target(NULL, &t, &(Status){0}));
     assert_null(cuda_backend()->entry);
 }
 

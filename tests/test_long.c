@@ -159,7 +159,7 @@ static void with_scratch(void *arg)
     Run *r = arg;
     Target target;
     const Backend *b = backend_get("cpu", &r->st);
-    if (b == NULL || !b->target(&target, &r->st)) return;
+    if (b == NULL || !b->target(NULL, &target, &r->st)) return;
     if (r->compare)
         compare(r);
     else

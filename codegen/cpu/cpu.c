@@ -8,8 +8,9 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static bool target(Target *t, Status *st)
+static bool target(const void *there, Target *t, Status *st)
 {
+    (void)there;
     Machine m = {0};
     if (!machine_init(&m, NULL, st)) return false;
     *t = cpu_target(m.vector_bytes, m.fma);

@@ -8,10 +8,10 @@ void cuda_target(Target *t)
     *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 16 << 10, .fma = true, .threads = false};
 }
 
-static bool target(Target *t, Status *st)
+static bool target(const void *there, Target *t, Status *st)
 {
     cuda_target(t);
-    return cuda_driver(0, st);
+    return there || cuda_driver(0, st);
 }
 
 bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status *st)
@@ -55,17 +55,11 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Status absent = {0};
     Text code = {0};
     Compiled *c = NULL;
-    const CudaDriver *d = cuda_driver(0, &absent);
+    const CudaDriver *d = o->there ? o->there : cuda_driver(0, &absent);
     if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
     return c;
-}
-
-static int32_t run(const Compiled *c, void *const *buf, const int64_t *dim, void *work, const KilnHost *host, Status *st)
-{
-    (void)work;
-    return cuda_run(c, buf, dim, host, st);
 }
 
 #define OLDEST_SM 80
@@ -102,7 +96,6 @@ const Backend *cuda_backend(void)
         .name = "cuda",
         .target = target,
         .compile = compile,
-        .run = run,
         .code_bytes = code_bytes,
         .release = cuda_release,
         .assumed = cuda_target,

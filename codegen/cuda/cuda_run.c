@@ -1,6 +1,7 @@
-/* cuda_run: runs a program as a list of launches. The host runs the loops; buffers and the workspace lie in one block of device
- * memory. Relies on run.h. Never prints or compiles. */
+/* cuda_run: runs a program as a list of launches in one stream. The host runs the loops and puts their indices into the stream.
+ * Relies on run.h. Never prints or compiles. */
 #include "../effect.h"
+#include "../host_stack.h"
 #include "run.h"
 
 #define ALIGN 256
@@ -72,17 +73,14 @@ void cuda_release(Compiled *c)
 typedef struct Run {
     const Compiled *c;
     const CudaDriver *d;
+    CudaQueue *q;
+    const CudaCall *call;
     Status *st;
-    void *const *host; /* buffers, as the caller gave them */
-    const KilnHost *table;
     Arena arena;      /* holds the arrays below */
-    int64_t *symbol;  /* the symbols' values, by their places in the table of dims */
-    int64_t *dim;     /* the values of Program.dim */
     CUdeviceptr *at;  /* the address of each buffer */
     size_t *room;     /* the bytes of each buffer that is a stack */
-    CUdeviceptr base; /* all device memory of this run; 0 if none */
+    CUdeviceptr base; /* memory of this run alone; 0 if none */
     CUdeviceptr dims; /* Program.dim, in device memory */
-    const int64_t *given;
     bool ok;
     int32_t code; /* what the entry of program.h would return, where the program itself ended; else st tells */
 } Run;
@@ -93,7 +91,7 @@ static bool ended(Run *r, int32_t code)
     return false;
 }
 
-static int64_t size_of(const Run *r, Dim d) { return d >= 0 ? d : dim_eval(&r->c->p->module->dims, d, r->symbol); }
+static int64_t size_of(const Run *r, Dim d) { return program_size(r->c->p, d, r->call->dim); }
 
 static size_t bytes_of(const Run *r, uint32_t buf)
 {
@@ -103,24 +101,44 @@ static size_t bytes_of(const Run *r, uint32_t buf)
     return n;
 }
 
-static bool launch(Run *r, uint32_t f, int64_t blocks, void **args)
+/* For work in the stream, freed by MemFreeAsync. Where there is none it waits for the device once, which may free some. */
+static bool take(const CudaQueue *q, size_t bytes, CUdeviceptr *at, Status *st)
+{
+    const CudaDriver *d = q->driver;
+    CUresult e = d->MemAllocAsync(at, bytes, q->stream);
+    if (e == CUDA_ERROR_OUT_OF_MEMORY && d->CtxSynchronize() == 0) e = d->MemAllocAsync(at, bytes, q->stream);
+    if (e == CUDA_ERROR_OUT_OF_MEMORY) return status_fail(st, ST_MEMORY, "no memory for %zu bytes on %s", bytes, d->device);
+    return cuda_ok(d, e, st, "taking %zu bytes", bytes);
+}
+
+static bool wait(Run *r, const char *what) { return cuda_ok(r->d, r->d->StreamSynchronize(r->q->stream), r->st, "%s", what); }
+
+/* Reads what was computed so far. */
+static bool get(Run *r, void *to, CUdeviceptr from, size_t bytes, const char *what)
+{
+    return cuda_ok(r->d, r->d->MemcpyDtoHAsync(to, from, bytes, r->q->stream), r->st, "%s", what) && wait(r, what);
+}
+
+static bool launch(Run *r, uint32_t f, int64_t blocks, void **args, Loc at)
 {
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
-    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, NULL, args, NULL);
-    return cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f]);
+    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, r->q->stream, args, NULL);
+    if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f])) return false;
+    if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at);
+    return true;
 }
 
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
     int64_t points = 1, each = cuda_warp_per_point(k) ? CUDA_BLOCK / TREE_LANES : CUDA_BLOCK;
-    void **args = ARENA_ARRAY(&r->arena, void *, k->nbuf + 1);
+    void *args[k->nbuf + 1];
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
     args[k->nbuf] = &r->dims;
-    return launch(r, s->kernel, (points + each - 1) / each, args);
+    return launch(r, s->kernel, (points + each - 1) / each, args, k->loc);
 }
 
 static bool run_product(Run *r, const Step *s)
@@ -130,13 +148,26 @@ static bool run_product(Run *r, const Step *s)
         (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], &r->dims};
-    return launch(r, f, blocks, args);
+    return launch(r, f, blocks, args, s->loc);
 }
 
 static bool run_copy(Run *r, const Step *s)
 {
     size_t n = bytes_of(r, s->to);
-    return n == 0 || cuda_ok(r->d, r->d->MemcpyDtoD(r->at[s->to], r->at[s->from], n), r->st, "copying %zu bytes", n);
+    return n == 0 ||
+           cuda_ok(r->d, r->d->MemcpyDtoDAsync(r->at[s->to], r->at[s->from], n, r->q->stream), r->st, "copying %zu bytes", n);
+}
+
+/* ---- stacks ---------------------------------------------------------------------------------- */
+
+/* Where the host keeps a record of what the call's stacks were refused, it says so itself. */
+static bool no_stack(Run *r, uint32_t number, size_t bytes)
+{
+    const KilnHost *h = r->call->host;
+    if (r->st->code != ST_MEMORY || !h || !h->stacks) return false;
+    status_clear(r->st);
+    h->stacks[number].refused = (int64_t)bytes;
+    return ended(r, ST_MEMORY);
 }
 
 /* Gives a stack room for `bytes` bytes and keeps what lies there. */
@@ -146,12 +177,13 @@ static bool open_stack(Run *r, uint32_t buf, size_t bytes)
     CUdeviceptr at;
     while (n < bytes) n *= 2;
     if (n == r->room[buf]) return true;
-    if (r->d->MemAlloc(&at, n) != 0) return status_fail(r->st, ST_MEMORY, "cuda: no memory for %zu bytes on %s", n, r->d->device);
-    bool ok = r->room[buf] == 0 || (cuda_ok(r->d, r->d->MemcpyDtoD(at, r->at[buf], r->room[buf]), r->st, "copying a stack") &&
-                                       cuda_ok(r->d, r->d->MemFree(r->at[buf]), r->st, "freeing memory"));
+    if (!take(r->q, n, &at, r->st)) return no_stack(r, r->c->p->buf.at[buf].index, n);
+    const CUdeviceptr was = r->at[buf];
+    const size_t had = r->room[buf];
     r->at[buf] = at;
     r->room[buf] = n;
-    return ok;
+    return had == 0 || (cuda_ok(r->d, r->d->MemcpyDtoDAsync(at, was, had, r->q->stream), r->st, "copying a stack") &&
+                           cuda_ok(r->d, r->d->MemFreeAsync(was, r->q->stream), r->st, "freeing memory"));
 }
 
 /* Finds the slices of this loop; a slice of a slice comes after what it slices. */
@@ -167,57 +199,79 @@ static bool open_slices(Run *r, uint32_t loop, int64_t index)
     return true;
 }
 
-static bool free_stacks(Run *r)
+/* After whatever the run put into the stream. */
+static bool free_all(Run *r)
 {
     bool ok = true;
     for (uint32_t i = 0; r->room && i < r->c->p->buf.len; i++)
-        if (r->room[i] != 0) ok = cuda_ok(r->d, r->d->MemFree(r->at[i]), r->st, "freeing memory") && ok;
+        if (r->room[i] != 0) ok = cuda_ok(r->d, r->d->MemFreeAsync(r->at[i], r->q->stream), r->st, "freeing memory") && ok;
+    return r->base == 0 ? ok : cuda_ok(r->d, r->d->MemFreeAsync(r->base, r->q->stream), r->st, "freeing memory") && ok;
+}
+
+/* ---- effects --------------------------------------------------------------------------------- */
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* The step's types as KilnHost.effect takes them; returns the bytes that its buffers take on the host. */
+static size_t effect_types(const Run *r, const Step *s, int64_t *at)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < s->effect.nin + s->effect.nout; i++) {
+        const Type *t = &s->effect.type[i];
+        *at++ = t->dtype;
+        *at++ = t->rank;
+        for (uint32_t k = 0; k < t->rank; k++) *at++ = size_of(r, t->dim[k]);
+        total += aligned(bytes_of(r, s->buf[i]));
+    }
+    return total;
+}
+
+static bool effect_at(Run *r, const Step *s, char *memory, void **buf, const int64_t *type)
+{
+    const uint32_t nin = s->effect.nin, n = nin + s->effect.nout;
+    bool ok = true;
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const size_t bytes = bytes_of(r, s->buf[i]);
+        buf[i] = memory;
+        memory += aligned(bytes);
+        if (i < nin && bytes != 0) ok = get(r, buf[i], r->at[s->buf[i]], bytes, "copying what an effect asks for");
+    }
+    const int32_t code = ok ? effect_run(r->call->host, s, buf, type) : 0;
+    if (code != 0) return ended(r, code);
+    for (uint32_t i = nin; i < n && ok; i++) {
+        const size_t bytes = bytes_of(r, s->buf[i]);
+        ok = bytes == 0 || r->q->put(r->q, r->at[s->buf[i]], buf[i], bytes, r->st);
+    }
     return ok;
 }
 
 /* Runs on the host: operands are copied there, results back. */
 static bool run_effect(Run *r, const Step *s)
 {
-    uint32_t n = s->effect.nin + s->effect.nout;
+    const uint32_t n = s->effect.nin + s->effect.nout;
     void **buf = ARENA_ARRAY(&r->arena, void *, n + 1);
-    int64_t *type = ARENA_ARRAY(&r->arena, int64_t, n * (2 + MAX_RANK) + 1), *at = type;
-    size_t total = 0, used = 0;
-    bool ok = true;
-    for (uint32_t i = 0; i < n; i++) {
-        const Type *t = &s->effect.type[i];
-        *at++ = t->dtype;
-        *at++ = t->rank;
-        for (uint32_t k = 0; k < t->rank; k++) *at++ = size_of(r, t->dim[k]);
-        total += (bytes_of(r, s->buf[i]) + ALIGN - 1) / ALIGN * ALIGN;
-    }
-    char *memory = mem_alloc(total + 1);
-    if (!memory) return status_fail(r->st, ST_MEMORY, "cuda: no memory for an effect");
-    for (uint32_t i = 0; i < n && ok; i++) {
-        size_t bytes = bytes_of(r, s->buf[i]);
-        buf[i] = memory + used;
-        used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
-        if (i < s->effect.nin && bytes != 0)
-            ok = cuda_ok(r->d, r->d->MemcpyDtoH(buf[i], r->at[s->buf[i]], bytes), r->st, "copying what an effect asks for");
-    }
-    int32_t code = ok ? effect_run(r->table, s, buf, type) : 0;
-    if (code != 0) ok = ended(r, code);
-    for (uint32_t i = s->effect.nin; i < n && ok; i++)
-        if (bytes_of(r, s->buf[i]) != 0)
-            ok = cuda_ok(
-                r->d, r->d->MemcpyHtoD(r->at[s->buf[i]], buf[i], bytes_of(r, s->buf[i])), r->st, "copying what an effect made");
-    mem_free(memory, total + 1);
+    int64_t *type = ARENA_ARRAY(&r->arena, int64_t, n * (2 + MAX_RANK) + 1);
+    const size_t total = effect_types(r, s, type) + 1;
+    char *memory = mem_alloc(total);
+    if (!memory) return status_fail(r->st, ST_MEMORY, "no memory for what an effect reads");
+    const bool ok = effect_at(r, s, memory, buf, type);
+    mem_free(memory, total);
     return ok;
 }
 
+/* ---- loops and branches ---------------------------------------------------------------------- */
+
 static bool run_steps(Run *r, const Step *s, uint32_t n);
-static bool write_count(Run *r, uint32_t buf, int64_t n);
+
+static bool write_count(Run *r, uint32_t buf, int64_t n)
+{
+    return buf == UINT32_MAX || r->q->put(r->q, r->at[buf], &n, sizeof n, r->st);
+}
 
 static bool run_loop(Run *r, const Step *s)
 {
     int64_t trip = s->trip == UINT32_MAX ? size_of(r, s->trip_dim) : 0;
-    if (s->trip != UINT32_MAX &&
-        !cuda_ok(r->d, r->d->MemcpyDtoH(&trip, r->at[s->trip], 8), r->st, "reading how often a loop turns"))
-        return false;
+    if (s->trip != UINT32_MAX && !get(r, &trip, r->at[s->trip], 8, "reading how often a loop turns")) return false;
     if (s->trip != UINT32_MAX && s->trip_dim != DIM_BAD) trip = MIN_OF(trip, size_of(r, s->trip_dim));
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
@@ -232,16 +286,10 @@ static bool read_selector(Run *r, const Step *s, int64_t *v)
 {
     const DType t = (DType)r->c->p->buf.at[s->selector].type.dtype;
     uint64_t bytes = 0;
-    if (!cuda_ok(r->d, r->d->MemcpyDtoH(&bytes, r->at[s->selector], dtype_bytes(t)), r->st, "reading which way to go"))
-        return false;
+    if (!get(r, &bytes, r->at[s->selector], dtype_bytes(t), "reading which way to go")) return false;
     *v = dtype_load_i64(t, &bytes);
     if (t == DT_u64 && *v < 0) *v = INT64_MAX;
     return true;
-}
-
-static bool write_count(Run *r, uint32_t buf, int64_t n)
-{
-    return buf == UINT32_MAX || cuda_ok(r->d, r->d->MemcpyHtoD(r->at[buf], &n, 8), r->st, "writing a loop's index");
 }
 
 static bool run_while(Run *r, const Step *s)
@@ -284,80 +332,53 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void open_dims(Run *r)
-{
-    const Program *p = r->c->p;
-    const DimTable *t = &p->module->dims;
-    r->symbol = ARENA_ARRAY(&r->arena, int64_t, t->expr.len + 1);
-    r->dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
-    for (uint32_t i = 0; i < p->symbol.len; i++) r->symbol[-1 - p->symbol.at[i]] = r->given[i];
-    for (uint32_t i = 0; i < p->dim.len; i++) r->dim[i] = size_of(r, p->dim.at[i]);
-}
-
-/* Places buffers from `base` on; returns the bytes that all of them take. */
+/* Places the program's run-time dims, and temporaries that have no workspace side by side, from `base` on; returns the bytes that
+ * all of them take. */
 static size_t place(Run *r, CUdeviceptr base)
 {
     const Program *p = r->c->p;
-    size_t at = 0;
+    size_t at = aligned(p->dim.len * sizeof(int64_t));
     r->dims = base;
-    at += ((p->dim.len + 1) * sizeof *r->dim + ALIGN - 1) / ALIGN * ALIGN;
     for (uint32_t i = 0; i < p->buf.len; i++) {
         const Buf *b = &p->buf.at[i];
-        if (b->kind != BUF_INPUT && b->kind != BUF_OUTPUT) continue;
-        r->at[i] = base + at;
-        at += (bytes_of(r, i) + ALIGN - 1) / ALIGN * ALIGN;
+        if (b->kind == BUF_INPUT) r->at[i] = (CUdeviceptr)(uintptr_t)r->call->buf[b->index];
+        if (b->kind == BUF_OUTPUT) r->at[i] = (CUdeviceptr)(uintptr_t)r->call->buf[p->ninput + b->index];
+        if (b->kind != BUF_TEMP) continue;
+        r->at[i] = r->call->work ? (CUdeviceptr)(uintptr_t)r->call->work + (CUdeviceptr)b->offset : base + at;
+        if (!r->call->work && b->bytes != 0) at += aligned(bytes_of(r, i));
     }
-    for (uint32_t i = 0; i < p->buf.len; i++)
-        if (p->buf.at[i].kind == BUF_TEMP) r->at[i] = base + at + (CUdeviceptr)p->buf.at[i].offset;
-    return at + (size_t)p->workspace;
+    return at;
 }
 
-static bool copy(Run *r, BufKind kind)
+static bool open_dims(Run *r)
 {
     const Program *p = r->c->p;
-    bool ok = true;
-    for (uint32_t i = 0; i < p->buf.len && ok; i++) {
-        const Buf *b = &p->buf.at[i];
-        size_t n = b->kind == kind ? bytes_of(r, i) : 0;
-        if (n == 0) continue;
-        if (kind == BUF_INPUT)
-            ok = cuda_ok(r->d, r->d->MemcpyHtoD(r->at[i], r->host[b->index], n), r->st, "copying input %u in", b->index);
-        else
-            ok = cuda_ok(
-                r->d, r->d->MemcpyDtoH(r->host[p->ninput + b->index], r->at[i], n), r->st, "copying output %u out", b->index);
-    }
-    return ok;
+    int64_t *dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
+    for (uint32_t i = 0; i < p->dim.len; i++) dim[i] = size_of(r, p->dim.at[i]);
+    return p->dim.len == 0 || r->q->put(r->q, r->dims, dim, p->dim.len * sizeof *dim, r->st);
 }
 
 static void run(void *arg)
 {
     Run *r = arg;
     const Program *p = r->c->p;
-    open_dims(r);
     r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
-    r->room = ARENA_ARRAY(&r->arena, size_t, p->buf.len + 1);
-    size_t bytes = place(r, 0);
-    if (r->d->MemAlloc(&r->base, bytes) != 0) {
+    if (p->nstack != 0) r->room = ARENA_ARRAY(&r->arena, size_t, p->buf.len + 1);
+    const size_t bytes = place(r, 0);
+    if (bytes != 0 && !take(r->q, bytes, &r->base, r->st)) {
         r->base = 0;
-        status_fail(r->st, ST_MEMORY, "cuda: no memory for %zu bytes on %s", bytes, r->d->device);
         return;
     }
     place(r, r->base);
-    r->ok =
-        p->dim.len == 0 || cuda_ok(r->d, r->d->MemcpyHtoD(r->dims, r->dim, p->dim.len * sizeof *r->dim), r->st, "copying sizes in");
-    r->ok = r->ok && copy(r, BUF_INPUT) && run_steps(r, p->step, p->nstep) && copy(r, BUF_OUTPUT);
+    r->ok = open_dims(r) && run_steps(r, p->step, p->nstep);
 }
 
-int32_t cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st)
+int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st)
 {
-    Run r = {.c = c, .d = c->driver, .st = st, .host = buf, .table = table, .given = dim};
-    CUcontext current;
-    if (!cuda_ok(r.d, r.d->CtxPushCurrent(r.d->context), st, "using %s", r.d->device)) return -1;
+    Run r = {.c = c, .d = c->driver, .q = q, .call = call, .st = st};
     arena_init(&r.arena);
     bool ok = arena_try(&r.arena, st, run, &r) && r.ok;
-    ok = free_stacks(&r) && ok;
+    ok = free_all(&r) && ok;
     arena_free(&r.arena);
-    if (r.base != 0) ok = cuda_ok(r.d, r.d->MemFree(r.base), st, "freeing memory") && ok;
-    r.d->CtxPopCurrent(&current);
     return ok ? 0 : r.code ? r.code : -1;
 }

@@ -18,11 +18,28 @@ struct Compiled {
 
 /* Loads a program whose text was compiled to that image (PTX ends in a zero byte). NULL after an error, which st tells. */
 Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st);
-void cuda_release(Compiled *c);
+void cuda_release(Compiled *c); /* nothing of it may still run */
 
-/* Copies inputs and run-time sizes in, goes through the program's steps and copies outputs out. buf, dim and table (for effects;
- * may be NULL) are as in program.h, all in host memory. Each call has one block of device memory, so calls may overlap. Waits for
- * the device. Returns 0, the code of program.h's entry, or -1 after ST_MEMORY or ST_DEVICE, which st tells. */
-int32_t cuda_run(const Compiled *c, void *const *buf, const int64_t *dim, const KilnHost *table, Status *st);
+/* Where work goes: a stream, and what its owner does for it. */
+typedef struct CudaQueue {
+    const CudaDriver *driver;
+    CUstream stream;
+    /* Copies to the device in the stream's order; `from` has been read when it returns. */
+    bool (*put)(struct CudaQueue *q, CUdeviceptr to, const void *from, size_t bytes, Status *st);
+    /* This kernel of the program is in the stream now. The names live as long as the code. */
+    void (*launched)(struct CudaQueue *q, const char *kernel, const char *program, Loc at);
+} CudaQueue;
+
+typedef struct CudaCall {
+    void *const *buf; /* as program.h's entry takes them, but addresses on the device */
+    const int64_t *dim;
+    void *work; /* of program_measure's size there; NULL: temporaries get memory for this call alone, as large as they are in it */
+    const KilnHost *host;
+} CudaCall;
+
+/* Puts all that the program does into the queue, in order. Waits only where the host must know what was computed: which way a while
+ * or a branch goes, how often a loop turns, and what an effect reads. The context is current. Returns 0, the code of program.h's
+ * entry, or -1: st. */
+int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st);
 
 #endif

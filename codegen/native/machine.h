@@ -4,7 +4,7 @@
 
 #include "../backend.h"
 
-bool native_target(Target *t, Status *st); /* Backend.target; never fails */
+bool native_target(Target *t, Status *st); /* never fails */
 /* All that the compiler asks a CPU about: code that is kept is used on CPUs with the same text only. */
 void machine_text(Text *out);
 

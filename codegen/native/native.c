@@ -39,7 +39,7 @@ static char maker[512]; /* the file of the library that compiles for this CPU, b
 static bool same_machine(const Backend *b, const char *file, Status *st)
 {
     Target ours, theirs;
-    if (!native_target(&ours, st) || !b->target(&theirs, st)) return false;
+    if (!native_target(&ours, st) || !b->target(NULL, &theirs, st)) return false;
     if (ours.vector_bytes == theirs.vector_bytes && ours.fma == theirs.fma) return true;
     return status_fail(st, ST_DEVICE, "%s takes this CPU for one with %u-byte vectors%s, Kiln for one with %u%s", file,
         theirs.vector_bytes, theirs.fma ? " and fma" : "", ours.vector_bytes, ours.fma ? " and fma" : "");
@@ -203,6 +203,12 @@ static bool object(const Program *p, const CompileOptions *o, const char *symbol
     return b && b->object(p, o, symbol, size_symbol, data, ndata, sink, user, st);
 }
 
+static bool target(const void *there, Target *t, Status *st)
+{
+    (void)there;
+    return native_target(t, st);
+}
+
 static void describe(char *buf, size_t cap)
 {
     Status st = {0};
@@ -217,7 +223,7 @@ const Backend *native_backend(void)
 {
     static const Backend backend = {
         .name = "cpu",
-        .target = native_target,
+        .target = target,
         .compile = compile,
         .entry = entry,
         .sizes = sizes,

@@ -78,7 +78,7 @@ static bool calls_nobody(const Module *m, Status *st)
 static Program *lower(Artifact *a, const Backend *backend, Status *st)
 {
     BuildOptions o = {.stop_after = -1};
-    if (!calls_nobody(a->module, st) || !backend->target(&o.target, st)) return NULL;
+    if (!calls_nobody(a->module, st) || !backend->target(NULL, &o.target, st)) return NULL;
     o.target.threads = false;
     Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p && p->nstack != 0) { /* there is no memory that grows */

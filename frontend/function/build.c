@@ -19,8 +19,8 @@ static void bind_symbols(const Traced *traced, Code *code)
 {
     uint32_t n = 0;
     const Program *p = code->program;
-    code->binding = ARENA_ARRAY(&code->arena, Binding, code->sizes ? traced->narg * MAX_RANK + 1 : 1);
-    for (uint32_t i = 0; i < traced->narg && code->sizes; i++)
+    code->binding = ARENA_ARRAY(&code->arena, Binding, code->sized ? traced->narg * MAX_RANK + 1 : 1);
+    for (uint32_t i = 0; i < traced->narg && code->sized; i++)
         for (uint32_t d = 0; d < traced->arg[i].rank; d++)
             for (uint32_t s = 0; s < p->symbol.len && traced->arg[i].dim[d] < 0; s++)
                 if (p->symbol.at[s] == traced->arg[i].dim[d]) code->binding[n++] = (Binding){i, d, s};
@@ -77,20 +77,33 @@ Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Statu
     return p;
 }
 
+/* Whether what the steps compute says which of them run. */
+static bool looks(const Step *s, uint32_t n)
+{
+    bool yes = false;
+    for (uint32_t i = 0; i < n && !yes; i++) {
+        yes = s[i].kind == STEP_BRANCH || (s[i].kind == STEP_LOOP && (s[i].selector != UINT32_MAX || s[i].trip != UINT32_MAX));
+        for (uint32_t k = 0; k < s[i].nblock && !yes; k++) yes = looks(s[i].block[k].step, s[i].block[k].n);
+    }
+    return yes;
+}
+
 static void build_body(void *arg)
 {
     Build *b = arg;
     Code *code = b->code;
     const Traced *traced = b->traced;
     const bool dumps = b->wish & BUILD_DUMPS, marks = b->wish & BUILD_MARKS;
+    const void *there = device_at(traced->device)->there;
     BuildOptions o = {.stop_after = b->stop_after, .dump = dumps ? b->f->name : NULL};
     code->backend = device_backend(traced->device, b->st);
-    if (!code->backend || !code->backend->target(&o.target, b->st)) return;
+    if (!code->backend || !code->backend->target(there, &o.target, b->st)) return;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
     Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
     code->program = module_to_program(m, &code->arena, &o, b->st);
     if (!code->program) return;
-    CompileOptions c = {.dump = dump_stage,
+    CompileOptions c = {.there = there,
+        .dump = dump_stage,
         .dump_user = b->f->name,
         .want = dumps ? getenv("KILN_DUMP") : NULL,
         .store = b->f->k->store,
@@ -100,8 +113,10 @@ static void build_body(void *arg)
     if (marks && !(code->marked = marked_new(b->f, code->program, b->st))) return;
     code->compiled = code->backend->compile(code->program, &c, b->st);
     if (!code->compiled) return;
-    code->entry = code->backend->entry(code->compiled);
-    code->sizes = code->backend->sizes(code->compiled);
+    if (code->backend->entry) code->entry = code->backend->entry(code->compiled);
+    if (code->backend->sizes) code->sizes = code->backend->sizes(code->compiled);
+    code->sized = code->program->symbol.len != 0;
+    code->looks = looks(code->program->step, code->program->nstep);
     code->plain = traced->device == HOST && !marks && !code->program->calls_back && !code->program->nstack;
     code->nsize = program_sizes(code->program);
     bind_symbols(traced, code);
@@ -123,7 +138,7 @@ Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, u
     arena_init(&code->arena);
     Build b = {.f = f, .traced = traced, .code = code, .stop_after = stop_after, .wish = wish, .st = st};
     double start = clock_seconds();
-    bool ok = arena_try(&code->arena, st, build_body, &b) && !st->code && code->entry;
+    bool ok = arena_try(&code->arena, st, build_body, &b) && !st->code && code->compiled;
     code->seconds = clock_seconds() - start;
     if (ok) return code;
     marked_free(code->marked);

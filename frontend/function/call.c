@@ -87,8 +87,8 @@ static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const
     return true;
 }
 
-/* The type of the next result of a call, with the places of symbols filled in from *size (what code->sizes wrote), which moves
- * on. Not for code without sizes. */
+/* The type of the next result of a call, with the places of symbols filled in from *size (what code_measure wrote), which moves
+ * on. Only of sized code. */
 static void result_type(const Instance *inst, uint32_t i, const int64_t **size, Type *out)
 {
     out->dtype = inst->result[i].dtype;
@@ -135,10 +135,10 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
         .buf = c->buf,
         .nbuf = buffers,
         .dim = c->dim,
-        .ndim = c->code->sizes ? c->code->program->symbol.len : 0,
+        .ndim = c->code->sized ? c->code->program->symbol.len : 0,
         .work = work ? work->data : NULL,
         .host = host,
-        .now = c->code->program->may_fail || c->code->program->nstack != 0};
+        .now = c->code->program->may_fail || c->code->program->nstack != 0 || (c->code->looks && !c->code->entry)};
     Status st = {0};
     const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work ? 1 : 0), &st);
     buffer_release(work);
@@ -229,8 +229,8 @@ static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **sourc
 static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
     const Code *code = c->code;
-    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = code->sizes ? code->program->symbol.len : 0;
-    size_t slots = (size_t)buffers + symbols + (code->sizes ? code->nsize : 0);
+    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = code->sized ? code->program->symbol.len : 0;
+    size_t slots = (size_t)buffers + symbols + (code->sized ? code->nsize : 0);
     if (UNLIKELY(!code->plain))
         slots += buffers + 1 + code->program->nstack * (sizeof(HostStack) / sizeof(int64_t)) +
                  (code->marked ? code->program->nnumber * (sizeof(HostMark) / sizeof(int64_t)) : 0);
@@ -249,7 +249,7 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->stack = NULL;
     c->marks = NULL;
     c->nheld = 0;
-    if (UNLIKELY(code->sizes)) c->size = at_slot, at_slot += code->nsize;
+    if (UNLIKELY(code->sized)) c->size = at_slot, at_slot += code->nsize;
     c->input = code->program->asks_host || !code->plain ? (Buffer **)at_slot : NULL;
     c->inputs = inst->traced.nsource;
     if (LIKELY(code->plain)) return true;
@@ -275,9 +275,9 @@ bool code_results(
     if (!call_arrays(t, at, inst, &c)) return false;
     c.result = result;
     bool ok = true;
-    if (UNLIKELY(c.code->sizes)) {
+    if (UNLIKELY(c.code->sized)) {
         ok = code_bind(t, at, f, c.code, in, c.dim);
-        if (ok) c.code->sizes(c.dim, c.size);
+        if (ok) code_measure(c.code, c.dim, c.size);
     }
     ok = ok && gather_inputs(t, at, f, inst, in, &c) && make_results(t, at, f, inst, &c) && code_enter(t, at, f, inst, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);

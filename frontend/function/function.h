@@ -63,9 +63,11 @@ typedef struct Code {
     Program *program;
     const Backend *backend;
     Compiled *compiled;
-    EntryFn *entry;
-    SizesFn *sizes; /* NULL: no symbols, all sizes are constants */
-    uint32_t nsize; /* how many numbers `sizes` writes */
+    EntryFn *entry; /* NULL: only the instance's device can launch it */
+    SizesFn *sizes; /* code_measure */
+    bool sized;     /* the program has symbols; else all sizes are constants */
+    uint32_t nsize; /* how many numbers code_measure writes */
+    bool looks;     /* whoever runs it waits for what was computed on the way: which way to go, how often to turn */
     bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
     Binding *binding;
     uint32_t nbinding;
@@ -77,6 +79,15 @@ typedef struct Code {
     size_t bytes; /* code, graphs and program */
     Arena arena;
 } Code;
+
+/* What a call with these symbols needs (program.h, `sizes`). Only of sized code. */
+static inline void code_measure(const Code *code, const int64_t *dim, int64_t *out)
+{
+    if (LIKELY(code->sizes))
+        code->sizes(dim, out);
+    else
+        program_measure(code->program, dim, out);
+}
 
 /* Something to be compiled by the engine's thread (background.c). */
 typedef enum JobState { JOB_IDLE, JOB_WAITS, JOB_RUNS, JOB_DONE, JOB_FAILED } JobState;
@@ -233,7 +244,7 @@ typedef struct Call { /* of code */
     int64_t *dim; /* values of the program's symbols */
     HostStack *stack;
     struct HostMark *marks; /* of code with marks: one per step */
-    int64_t *size;          /* the numbers that code->sizes wrote; NULL: all sizes are constants */
+    int64_t *size;          /* the numbers that code_measure wrote; NULL: all sizes are constants */
 } Call;
 /* Runs the code on what was gathered; inst says on which device. False: recorded. */
 bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c);

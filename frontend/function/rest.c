@@ -288,11 +288,11 @@ static bool measure(Interpreter *r, const Rest *rest, const RestCall *c, Call *c
 {
     const Program *p = call->code->program;
     call->dim = SCRATCH(r->t, r->at, int64_t, p->symbol.len);
-    call->size = call->code->sizes ? SCRATCH(r->t, r->at, int64_t, call->code->nsize) : NULL;
-    if (!call->dim || (call->code->sizes && !call->size)) return false;
+    call->size = call->code->sized ? SCRATCH(r->t, r->at, int64_t, call->code->nsize) : NULL;
+    if (!call->dim || (call->code->sized && !call->size)) return false;
     for (uint32_t i = 0; i < p->symbol.len; i++)
         call->dim[i] = p->symbol.at[i] == rest->left ? c->left : r->symbol[-1 - p->symbol.at[i]];
-    if (call->size) call->code->sizes(call->dim, call->size);
+    if (call->size) code_measure(call->code, call->dim, call->size);
     return true;
 }
 
