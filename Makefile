@@ -81,7 +81,7 @@ X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
 # ---- sources ---------------------------------------------------------------------------------------
-LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract eager ref cuda native,codegen/$(room)/*.c) \
+LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract eager ref cuda native emu,codegen/$(room)/*.c) \
 	$(foreach room,engine ops trace grad function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 
@@ -187,6 +187,9 @@ $(BUILD)/obj/%.c.o: %.c $(BUILD)/.flags | deps $(BUILD)/gen/kiln_config.h
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) $(KERNEL_FLAGS) $(LLVM_CFLAGS) $(if $(filter tests/%,$<),-I. -Itests $(CMOCKA_FLAGS)) -c $< -o $@
+
+# The assembler includes it, which -MMD does not see.
+$(BUILD)/obj/codegen/emu/embed.c.o: codegen/emu/device_side.h
 
 # Written anew only when its text changes, so that objects rebuild exactly when they must.
 define written

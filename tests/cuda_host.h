@@ -1,6 +1,5 @@
-/* cuda_host: programs as CUDA C, executed without a GPU: the text is compiled as host C++ against
- * cuda_shim.h and run by the backend's own walker over a driver made of malloc and memcpy. Relies
- * on codegen/cuda and a C++ compiler. */
+/* cuda_host: programs as CUDA C, executed without a GPU: by the backend's own walker over an emulated
+ * device. Relies on codegen/cuda, codegen/emu.h and a C++ compiler. */
 #ifndef KILN_TESTS_CUDA_HOST_H
 #define KILN_TESTS_CUDA_HOST_H
 

@@ -1,0 +1,168 @@
+/* build: CUDA C to modules of emulated devices, by the host's C++ compiler: $CXX, which may have arguments, else c++. What was
+ * compiled in this process is kept in its folder under the hash of all that decides what comes out. Relies on posix_spawn. Never
+ * loads anything. */
+#define _GNU_SOURCE
+#include "../module.h"
+#include "emulated.h"
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- the compiler ------------------------------------------------------------------------------------------------- */
+static const char flags[] = "-std=c++17 -O1 -w -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fwrapv -fno-exceptions "
+                            "-fno-rtti -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostartfiles";
+
+static const char *compiler(void)
+{
+    const char *cxx = getenv("CXX");
+    return cxx && *cxx ? cxx : "c++";
+}
+
+enum { ARGS = 64 };
+
+/* Cuts a line at its spaces, in place. */
+static size_t split(char *line, char **argv, size_t n)
+{
+    for (char *rest = line, *word; n + 1 < ARGS && (word = strtok_r(rest, " ", &rest));) argv[n++] = word;
+    argv[n] = NULL;
+    return n;
+}
+
+/* 0, or what the system says of it; *status: as waitpid gives it. What it says goes to `log`, and nowhere without one. */
+static int spawn(char *const *argv, const char *log, int *status)
+{
+    posix_spawn_file_actions_t files;
+    pid_t child;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, log ? log : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_adddup2(&files, 1, 2);
+    const int wrong = posix_spawnp(&child, argv[0], &files, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    if (wrong != 0) return wrong;
+    while (waitpid(child, status, 0) < 0)
+        if (errno != EINTR) return errno;
+    return 0;
+}
+
+bool emu_compiles(Status *st)
+{
+    char line[1024], *argv[ARGS];
+    int status = 0;
+    if (!module_possible("emu: a module", st)) return false;
+    snprintf(line, sizeof line, "%s --version", compiler());
+    split(line, argv, 0);
+    const int wrong = argv[0] ? spawn(argv, NULL, &status) : ENOENT;
+    if (wrong == 0 && status == 0) return true;
+    return status_fail(st, ST_DEVICE,
+        "emu: no C++ compiler, which emulated devices need at run time: %s --version: %s (CXX names another one)", compiler(),
+        wrong != 0 ? strerror(wrong) : "it failed");
+}
+
+/* The log's first lines name the mistakes, and a Status holds only a few. */
+static bool complain(Status *st, const char *name, const char *log)
+{
+    Text said = {0};
+    emu_read(&said, log);
+    unlink(log);
+    status_fail(st, ST_INTERNAL, "emu: %s cannot compile %.80s: %.300s", compiler(), name, said.at ? said.at : "it says nothing");
+    text_free(&said);
+    return false;
+}
+
+static bool compile(const char *from, const char *to, const char *name, Status *st)
+{
+    char words[sizeof flags], line[1024], log[EMU_PATH + 8], *argv[ARGS + 16];
+    int status = 0;
+    snprintf(line, sizeof line, "%s", compiler());
+    memcpy(words, flags, sizeof words);
+    size_t n = split(words, argv, split(line, argv, 0));
+    const char *const rest[] = {"-x", "c++", from, "-o", to, "-nodefaultlibs", "-lm", "-lc", "-lgcc", NULL};
+    for (size_t i = 0; i < COUNT_OF(rest); i++) argv[n + i] = (char *)(uintptr_t)rest[i];
+    snprintf(log, sizeof log, "%s.log", to);
+    const int wrong = spawn(argv, log, &status);
+    if (wrong != 0) return status_fail(st, ST_DEVICE, "emu: cannot run %s: %s", compiler(), strerror(wrong));
+    if (status != 0) return complain(st, name, log);
+    unlink(log);
+    return true;
+}
+
+/* ---- the text ----------------------------------------------------------------------------------------------------- */
+/* For each kernel a function that takes its parameters from an array of pointers to them, and a row of the table of kernels. */
+static void add_kernels(Text *t, const char *source)
+{
+    static const char mark[] = "__global__ void ";
+    Text rows = {0};
+    for (const char *at = source; (at = strstr(at, mark));) {
+        at += sizeof mark - 1;
+        if (strncmp(at, "__launch_bounds__(", 18) == 0) at += strcspn(at, ")") + 1, at += strspn(at, " ");
+        const int n = (int)strcspn(at, "(");
+        const char *param = at + n + 1, *end = param + strcspn(param, ")");
+        text_printf(t, "extern \"C\" void emu_call_%.*s(void **p) { %.*s(", n, at, n, at);
+        for (uint32_t i = 0; param < end; i++, param += strcspn(param, ",)") + 1)
+            text_printf(t, "%sEmuParam{p[%u]}", i ? ", " : "", i);
+        text_printf(t, "); }\n");
+        text_printf(&rows, "    emu_kernel(\"%.*s\", %.*s, emu_call_%.*s),\n", n, at, n, at, n, at);
+    }
+    text_printf(t, "static const EmuKernel emu_table[] = {\n%s    {}};\n", rows.at ? rows.at : "");
+    text_printf(t, "extern \"C\" __attribute__((visibility(\"default\"))) const EmuModule emu_module = {&emu_side, emu_table};\n");
+    t->failed |= rows.failed;
+    text_free(&rows);
+}
+
+static bool write_text(int fd, const Text *t)
+{
+    const bool ok = emu_write(fd, t->at, t->len);
+    return close(fd) == 0 && ok;
+}
+
+/* To the file `kept`, which appears whole. */
+static bool make(const Text *t, const char *name, const char *kept, Status *st)
+{
+    char from[EMU_PATH], to[EMU_PATH + 4];
+    const int fd = emu_temporary(from, "text");
+    if (fd < 0) return status_fail(st, ST_IO, "emu: no file for the text of %.80s: %s", name, strerror(errno));
+    snprintf(to, sizeof to, "%s.so", from);
+    bool ok = write_text(fd, t) || status_fail(st, ST_IO, "emu: cannot write %s: %s", from, strerror(errno));
+    ok = ok && compile(from, to, name, st);
+    ok = ok && (rename(to, kept) == 0 || status_fail(st, ST_IO, "emu: cannot write %s: %s", kept, strerror(errno)));
+    unlink(from);
+    return ok;
+}
+
+static void append(Text *image, const char *kept, Status *st)
+{
+    Text object = {0};
+    if (!emu_read(&object, kept)) status_fail(st, ST_IO, "emu: cannot read %s", kept);
+    ImageHead head = {.bytes = object.len};
+    memcpy(head.magic, IMAGE_MAGIC, sizeof head.magic);
+    text_add(image, (const char *)&head, sizeof head);
+    text_add(image, object.at ? object.at : "", object.len);
+    if (image->failed) status_fail(st, ST_MEMORY, "emu: no memory for %zu bytes of code", object.len);
+    text_free(&object);
+}
+
+bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
+{
+    char kept[EMU_PATH], key[64];
+    Text t = {0};
+    (void)d;
+    if (!name) name = "a program";
+    text_printf(&t, "// %s %s\n#define KILN_DEVICE_SIDE\n%s\n%s\n", compiler(), flags, emu_device_side, source);
+    add_kernels(&t, source);
+    bool ok = !t.failed || status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name);
+    if (ok) snprintf(key, sizeof key, "%016" PRIx64 "%016" PRIx64 ".so", hash_bytes(1, t.at, t.len), hash_bytes(2, t.at, t.len));
+    ok = ok && (emu_path(kept, key) || status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno)));
+    ok = ok && (access(kept, R_OK) == 0 || make(&t, name, kept, st));
+    if (ok) append(image, kept, st);
+    text_free(&t);
+    return ok && st->code == ST_OK;
+}

@@ -1,0 +1,203 @@
+/* driver: the table of functions of emulated devices, and which device a thread works on. Each call takes the device's lock; one
+ * that was told to fail, or that comes after an error which killed the context, does nothing else. Relies on memory.c, queue.c,
+ * module.c. */
+#include "emulated.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static Emu device[EMU_DEVICES];
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- which device, and whether it answers ------------------------------------------------------------------------- */
+#define NESTED 32
+static _Thread_local struct {
+    Emu *at[NESTED];
+    uint32_t n;
+} current;
+
+static bool kills(CUresult e) { return e >= 700 && e < 720; }
+
+/* Takes the device's lock, or is NULL and *r says why. */
+static Emu *enter_on(Emu *e, CUresult *r)
+{
+    pthread_mutex_lock(&e->lock);
+    *r = e->dead;
+    if (++e->called == e->fail_at && *r == 0) {
+        *r = e->fail_with;
+        if (kills(*r)) e->dead = *r;
+        snprintf(e->fault, sizeof e->fault, "a call that was told to fail");
+    }
+    if (*r == 0) return e;
+    pthread_mutex_unlock(&e->lock);
+    return NULL;
+}
+
+Emu *emu_enter(CUresult *r)
+{
+    *r = CUDA_ERROR_INVALID_CONTEXT;
+    return current.n > 0 ? enter_on(current.at[current.n - 1], r) : NULL;
+}
+
+/* What ran meanwhile may have ended the device. */
+CUresult emu_leave(Emu *e, CUresult r)
+{
+    heap_open(e, false);
+    if (e->dead != 0) r = e->dead;
+    pthread_mutex_unlock(&e->lock);
+    return r;
+}
+
+static CUresult ctx_push(CUcontext c)
+{
+    CUresult r = CUDA_ERROR_INVALID_CONTEXT;
+    if (!c || current.n == NESTED) return r;
+    Emu *e = enter_on(c, &r);
+    if (!e) return r;
+    current.at[current.n++] = e;
+    return emu_leave(e, 0);
+}
+
+static CUresult ctx_pop(CUcontext *c)
+{
+    if (current.n == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    *c = current.at[--current.n];
+    return 0;
+}
+
+static CUresult ctx_retain(CUcontext *c, CUdevice d)
+{
+    if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    *c = &device[d];
+    return 0;
+}
+
+/* ---- what it is --------------------------------------------------------------------------------------------------- */
+static CUresult init(unsigned flags) { return flags == 0 ? 0 : CUDA_ERROR_INVALID_VALUE; }
+static CUresult get_version(int *version) { return *version = 12000, 0; }
+static CUresult count(int *n) { return *n = EMU_DEVICES, 0; }
+
+static CUresult get(CUdevice *d, int ordinal)
+{
+    if (ordinal < 0 || ordinal >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    *d = ordinal;
+    return 0;
+}
+
+static CUresult get_name(char *name, int cap, CUdevice d)
+{
+    if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    snprintf(name, (size_t)cap, "an emulated device, %d of %d", d, EMU_DEVICES);
+    return 0;
+}
+
+static CUresult get_attribute(int *value, int attribute, CUdevice d)
+{
+    static const struct {
+        int attribute, value;
+    } known[] = {{1, 1024}, {8, 48 << 10}, {10, 32}, {16, 4}, {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 8},
+        {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0}}; /* threads of a block, its shared bytes, lanes, processors */
+    if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (known[i].attribute == attribute) return *value = known[i].value, 0;
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult total_memory(size_t *bytes, CUdevice d)
+{
+    if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    *bytes = device[d].heap.total;
+    return 0;
+}
+
+static const struct {
+    CUresult error;
+    const char *name, *text;
+} errors[] = {
+    {0, "CUDA_SUCCESS", "no error"},
+    {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+    {CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+    {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {CUDA_ERROR_OPERATING_SYSTEM, "CUDA_ERROR_OPERATING_SYSTEM", "OS call failed"},
+    {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
+    {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {CUDA_ERROR_NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
+};
+
+static CUresult error_name(CUresult e, const char **text)
+{
+    for (size_t i = 0; i < COUNT_OF(errors); i++)
+        if (errors[i].error == e) return *text = errors[i].name, 0;
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+/* Where the thread's device knows more, that. */
+static CUresult error_text(CUresult e, const char **text)
+{
+    const Emu *on = current.n > 0 ? current.at[current.n - 1] : NULL;
+    if (on && on->dead == e && *on->fault) return *text = on->fault, 0;
+    for (size_t i = 0; i < COUNT_OF(errors); i++)
+        if (errors[i].error == e) return *text = errors[i].text, 0;
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* A number of bytes; K, M or G may follow. 0: it is none. */
+static size_t bytes_of(const char *text)
+{
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    const char *unit = *end ? strchr("KMG", *end) : NULL;
+    const unsigned shift = !unit ? 0 : 10 * (unsigned)(1 + strcspn("KMG", unit));
+    if (end == text || (*end && (!unit || end[1])) || n > (uint64_t)1 << (44 - shift)) return 0;
+    return (size_t)n << shift;
+}
+
+static bool open_device(Emu *e, int ordinal, Status *st)
+{
+    const char *memory = getenv("KILN_EMU_MEMORY"), *seed = getenv("KILN_EMU_SEED");
+    if (!emu_compiles(st)) return false;
+    e->heap.total = memory && *memory ? bytes_of(memory) : (size_t)1 << 30;
+    if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
+    e->seed = (seed ? strtoull(seed, NULL, 10) : 1) * 0x9e3779b97f4a7c15u + (uint64_t)ordinal + 1;
+    pthread_mutex_init(&e->lock, NULL);
+    CudaDriver *d = &e->calls;
+    *d = (CudaDriver){.Init = init,
+        .DriverGetVersion = get_version,
+        .GetErrorName = error_name,
+        .GetErrorString = error_text,
+        .DeviceGetCount = count,
+        .DeviceGet = get,
+        .DeviceGetName = get_name,
+        .DeviceGetAttribute = get_attribute,
+        .DeviceTotalMem = total_memory,
+        .DevicePrimaryCtxRetain = ctx_retain,
+        .CtxPushCurrent = ctx_push,
+        .CtxPopCurrent = ctx_pop,
+        .build = emu_build,
+        .ordinal = ordinal,
+        .context = e,
+        .capability = 80,
+        .version = 12000};
+    emu_calls(d);
+    get_name(d->device, sizeof d->device, ordinal);
+    return true;
+}
+
+const CudaDriver *emu_driver(int ordinal, Status *st)
+{
+    if (ordinal < 0 || ordinal >= EMU_DEVICES) {
+        status_fail(st, ST_DEVICE, "emu: there is no device %d: there are %d", ordinal, EMU_DEVICES);
+        return NULL;
+    }
+    Emu *e = &device[ordinal];
+    pthread_mutex_lock(&opening);
+    e->there = e->there || open_device(e, ordinal, st);
+    pthread_mutex_unlock(&opening);
+    return e->there ? &e->calls : NULL;
+}

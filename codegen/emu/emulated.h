@@ -1,0 +1,161 @@
+/* emulated: what the files of codegen/emu share. driver.c and calls.c are the table of functions and the contexts, memory.c the
+ * heap, queue.c streams and events, module.c what is loaded and launched, fiber.c how a launch runs, build.c the compiler. A device
+ * has one lock, which everything below but build.c is called under. */
+#ifndef KILN_CODEGEN_EMU_EMULATED_H
+#define KILN_CODEGEN_EMU_EMULATED_H
+
+#include "../cuda/api.h"
+#include "../emu.h"
+#include "device_side.h"
+
+#include <pthread.h>
+
+enum {
+    CUDA_ERROR_INVALID_VALUE = 1,
+    CUDA_ERROR_INVALID_DEVICE = 101,
+    CUDA_ERROR_INVALID_IMAGE = 200,
+    CUDA_ERROR_INVALID_CONTEXT = 201,
+    CUDA_ERROR_OPERATING_SYSTEM = 304,
+    CUDA_ERROR_INVALID_HANDLE = 400,
+    CUDA_ERROR_NOT_FOUND = 500,
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+    CUDA_ERROR_LAUNCH_FAILED = 719,
+    CUDA_ERROR_NOT_SUPPORTED = 801
+};
+
+typedef struct CUctx_st Emu; /* a device is its one context */
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+typedef struct Block { /* what somebody has allocated */
+    size_t at, bytes;  /* from the heap's beginning */
+    bool born, going;  /* by a stream that has come so far; a stream will free it */
+} Block;
+
+typedef struct Heap {
+    char *handle, *real; /* the same memory twice: what users know, out of reach but while a kernel runs; and for copies */
+    size_t space, total, used;
+    size_t cursor; /* where the last block ended: addresses are used again late */
+    Block *block;  /* in order */
+    uint32_t n, cap;
+    bool open;
+} Heap;
+
+typedef struct Pinned {
+    struct Pinned *next;
+    char *at;
+    size_t bytes;
+} Pinned;
+
+CUresult heap_alloc(Emu *e, size_t bytes, bool born, CUdeviceptr *at);
+CUresult heap_free(Emu *e, CUdeviceptr at);
+/* The block that begins there, or that holds all these bytes; NULL: there is none. */
+Block *heap_block(const Emu *e, CUdeviceptr at);
+Block *heap_around(const Emu *e, CUdeviceptr at, size_t bytes);
+/* Where the host reaches these bytes; NULL if they do not lie in one block that is there already. */
+char *heap_real(const Emu *e, CUdeviceptr at, size_t bytes);
+/* Lets kernels reach the heap, or nobody. */
+bool heap_open(Emu *e, bool open);
+CUresult pinned_alloc(Emu *e, size_t bytes, void **at);
+CUresult pinned_free(Emu *e, void *at);
+bool is_pinned(const Emu *e, const void *at, size_t bytes);
+
+/* ---- modules ------------------------------------------------------------------------------------------------------ */
+struct CUfunc_st {
+    const EmuKernel *kernel;
+    CUmodule module;
+};
+struct CUmod_st {
+    Emu *emu;
+    void *lib;
+    const EmuModule *is;
+    struct CUfunc_st *function;
+    uint32_t n;
+    CUmodule next;
+};
+
+/* Compiles as CudaDriver.build. */
+bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
+bool emu_compiles(Status *st); /* there is a compiler */
+extern const char emu_device_side[];
+CUresult image_load(Emu *e, const void *image, CUmodule *m);
+void image_unload(CUmodule m);
+
+/* ---- launches ----------------------------------------------------------------------------------------------------- */
+typedef struct Grid {
+    EmuDim3 grid, block;
+} Grid;
+typedef struct Crew Crew; /* the threads of a block */
+
+/* Runs all blocks. Anything but 0: e->fault says why. */
+CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
+
+/* ---- streams ------------------------------------------------------------------------------------------------------ */
+typedef struct Task Task;
+struct CUstream_st { /* a list of what was asked for and has not run; used again, so that old events stay right */
+    CUstream next;
+    Emu *emu;
+    Task *first, **last;
+    uint64_t asked, done;
+    bool taken;
+};
+struct CUevent_st { /* it has happened when its stream has done so much; without a stream: it has */
+    CUevent next;
+    Emu *emu;
+    CUstream stream;
+    uint64_t at;
+    bool taken;
+};
+
+CUstream stream_take(Emu *e);           /* NULL: no memory */
+bool stream_known(Emu *e, CUstream *s); /* also finds the one that NULL stands for */
+CUevent event_take(Emu *e);
+bool event_known(const Emu *e, CUevent v);
+bool event_happened(CUevent v);
+void stream_drain(CUstream s, uint64_t until); /* until it has done so much */
+void emu_drain(Emu *e);                        /* all streams */
+void emu_some(Emu *e, uint64_t most);          /* up to so many tasks */
+
+/* Notes work. False: no memory. */
+CUresult ask_wait(CUstream s, CUevent v);
+CUresult ask_copy(CUstream s, CUdeviceptr to, CUdeviceptr from, size_t bytes);
+CUresult ask_copy_in(CUstream s, CUdeviceptr to, const void *from, size_t bytes);
+CUresult ask_copy_out(CUstream s, void *to, CUdeviceptr from, size_t bytes);
+CUresult ask_born(CUstream s, CUdeviceptr at);
+CUresult ask_free(CUstream s, CUdeviceptr at);
+CUresult ask_launch(CUstream s, CUfunction f, const Grid *g, void **params);
+
+struct CUctx_st {
+    CudaDriver calls;
+    bool there;
+    Status st; /* why it is not */
+    pthread_mutex_t lock;
+    Heap heap;
+    Pinned *pinned;
+    CUmodule module;
+    Crew *crew;
+    CUstream stream; /* all */
+    CUstream null;   /* the one that is used where none is named */
+    CUevent event;
+    uint32_t pending; /* tasks in all streams */
+    uint64_t seed;
+    uint64_t called, fail_at; /* calls so far; the one that fails */
+    CUresult fail_with, dead; /* dead: what every call gives from now on */
+    char fault[512];          /* what the kernel that failed did */
+};
+
+/* driver.c: takes the lock of the device that this thread works on, or is NULL and *r says why; gives it back, with the result that
+ * the caller gets. calls.c: the functions that work. */
+Emu *emu_enter(CUresult *r);
+CUresult emu_leave(Emu *e, CUresult r);
+void emu_calls(CudaDriver *d);
+
+/* A number below n, which is not 0, as the seed has it. */
+static inline uint64_t emu_draw(Emu *e, uint64_t n)
+{
+    e->seed ^= e->seed << 13;
+    e->seed ^= e->seed >> 7;
+    e->seed ^= e->seed << 17;
+    return (e->seed >> 11) % n;
+}
+
+#endif

@@ -1,0 +1,252 @@
+/* fiber: runs the blocks of a launch one after the other, and the threads of a block on stacks of their own: one runs until it
+ * waits for others, and then another goes on, in an order drawn from the device's seed. A stack whose thread has ended runs the
+ * next one, so that kernels that never wait take one. Relies on mmap, and on assembly for x86-64 where others have ucontext. */
+#define _GNU_SOURCE
+#include "emulated.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+enum { MOST = 1024, LANES = 32, STACK = 1 << 18 };
+
+typedef struct Barrier {
+    uint32_t waiting, turn;
+    const char *how;
+} Barrier;
+
+struct Crew {
+    Emu *emu;
+    CUfunction f;
+    void **params;
+    EmuSide *side;
+    char *stacks; /* MOST of them */
+    uint32_t threads, left, stack, self;
+    uint32_t born[MOST], nborn;   /* threads that have not begun */
+    uint32_t ready[MOST], nready; /* that may go on */
+    const char *waits[MOST];      /* for what; NULL: it does not */
+    uint64_t held[2][MOST];       /* what a thread shows the others of its warp, at an even and an odd turn */
+    Barrier block, warp[MOST / LANES];
+    CUresult result;
+#if defined(__x86_64__)
+    void *scheduler, *place[MOST + 1]; /* the last: of a stack that begins */
+#else
+    ucontext_t scheduler, place[MOST + 1];
+#endif
+};
+
+/* ---- changing stacks ---------------------------------------------------------------------------------------------- */
+static void work(Crew *c);
+
+#if defined(__x86_64__)
+/* Keeps what a function must keep, and where it was, in *from; goes on at `to`. */
+__attribute__((visibility("hidden"))) void emu_switch(void **from, void *to);
+__attribute__((visibility("hidden"))) void emu_begin(void);
+/* clang-format off */
+__asm__(".pushsection .text\n"
+        ".type emu_switch, @function\n"
+        "emu_switch:\n"
+        "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
+        "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
+        "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\n"
+        "ret\n.size emu_switch, .-emu_switch\n"
+        ".type emu_begin, @function\n"
+        "emu_begin:\n" /* rbx: the crew; rbp: the function */
+        "movq %rbx, %rdi\ncall *%rbp\nud2\n.size emu_begin, .-emu_begin\n"
+        ".popsection\n");
+/* clang-format on */
+
+static void leave(Crew *c, uint32_t thread) { emu_switch(&c->place[thread], c->scheduler); }
+static void resume(Crew *c, uint32_t thread) { emu_switch(&c->scheduler, c->place[thread]); }
+
+static void begin(Crew *c, uint32_t thread, char *stack)
+{
+    void **at = (void **)(void *)(stack + STACK) - 9; /* six registers, where to begin, and nothing above it */
+    memset(at, 0, 9 * sizeof *at);
+    at[4] = c;
+    at[5] = (void *)(uintptr_t)work;
+    at[6] = (void *)(uintptr_t)emu_begin;
+    c->place[thread] = at;
+    resume(c, thread);
+}
+#else
+static void leave(Crew *c, uint32_t thread) { swapcontext(&c->place[thread], &c->scheduler); }
+static void resume(Crew *c, uint32_t thread) { swapcontext(&c->scheduler, &c->place[thread]); }
+
+static void enter(unsigned high, unsigned low) { work((Crew *)(uintptr_t)((uint64_t)high << 32 | low)); }
+
+static void begin(Crew *c, uint32_t thread, char *stack)
+{
+    const uint64_t me = (uint64_t)(uintptr_t)c;
+    getcontext(&c->place[thread]);
+    c->place[thread].uc_stack.ss_sp = stack;
+    c->place[thread].uc_stack.ss_size = STACK;
+    makecontext(&c->place[thread], (void (*)(void))enter, 2, (unsigned)(me >> 32), (unsigned)me);
+    resume(c, thread);
+}
+#endif
+
+/* ---- threads of a block ------------------------------------------------------------------------------------------- */
+static void set_thread(Crew *c, uint32_t t)
+{
+    const EmuDim3 n = c->side->threads;
+    c->self = t;
+    c->side->thread = (EmuDim3){t % n.x, t / n.x % n.y, t / n.x / n.y};
+}
+
+static uint32_t take(Crew *c, uint32_t *from, uint32_t *n)
+{
+    const uint32_t i = (uint32_t)emu_draw(c->emu, *n), t = from[i];
+    from[i] = from[--*n];
+    return t;
+}
+
+/* One stack's life: whole threads, one after the other. */
+static void work(Crew *c)
+{
+    do {
+        set_thread(c, take(c, c->born, &c->nborn));
+        c->f->kernel->call(c->params);
+        c->left--;
+    } while (c->nborn > 0);
+    leave(c, c->self);
+}
+
+/* Ends the launch; the thread that calls it does not go on. */
+static void fail(Crew *c, CUresult e)
+{
+    c->result = e;
+    leave(c, c->self);
+}
+
+static uint32_t lanes_of(const Crew *c, uint32_t warp) { return MIN_OF((uint32_t)LANES, c->threads - warp * LANES); }
+
+static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *how)
+{
+    if (b->waiting > 0 && b->how != how) {
+        snprintf(c->emu->fault, sizeof c->emu->fault, "%s: threads of a warp wait for each other in %s and in %s",
+            c->f->kernel->name, b->how, how);
+        fail(c, CUDA_ERROR_LAUNCH_FAILED);
+    }
+    b->how = how;
+    if (++b->waiting < n) {
+        c->waits[c->self] = how;
+        leave(c, c->self);
+        return;
+    }
+    b->waiting = 0;
+    b->turn++;
+    for (uint32_t t = first; t < first + n; t++) {
+        if (t == c->self) continue;
+        c->waits[t] = NULL;
+        c->ready[c->nready++] = t;
+    }
+}
+
+static void sync_block(void *self)
+{
+    Crew *c = self;
+    wait(c, &c->block, 0, c->threads, "__syncthreads");
+}
+
+static void wait_warp(Crew *c, const char *how)
+{
+    const uint32_t w = c->self / LANES;
+    wait(c, &c->warp[w], w * LANES, lanes_of(c, w), how);
+}
+
+static void sync_warp(void *self) { wait_warp(self, "__syncwarp"); }
+
+/* A lane reads before it comes to the next turn, so that two places for each are enough. */
+static unsigned long long shuffle(void *self, unsigned long long bits, unsigned lane)
+{
+    Crew *c = self;
+    const uint32_t w = c->self / LANES, turn = c->warp[w].turn % 2;
+    c->held[turn][c->self] = bits;
+    wait_warp(c, "a shuffle");
+    return c->held[turn][w * LANES + MIN_OF(lane, lanes_of(c, w) - 1)];
+}
+
+static CUresult stuck(Crew *c)
+{
+    uint32_t t = 0, n = 0;
+    for (uint32_t i = c->threads; i-- > 0;)
+        if (c->waits[i]) t = i, n++;
+    snprintf(c->emu->fault, sizeof c->emu->fault,
+        "%s: in block %u, %u of %u threads wait, thread %u in %s, for others that never come", c->f->kernel->name, c->side->block.x,
+        n, c->threads, t, c->waits[t]);
+    return CUDA_ERROR_LAUNCH_FAILED;
+}
+
+static CUresult block_run(Crew *c)
+{
+    memset(c->waits, 0, sizeof c->waits);
+    memset(c->warp, 0, sizeof c->warp);
+    c->block = (Barrier){0};
+    c->nready = c->stack = 0;
+    c->left = c->nborn = c->threads;
+    for (uint32_t t = 0; t < c->threads; t++) c->born[t] = t;
+    while (c->left > 0) {
+        if (c->nready + c->nborn == 0) return stuck(c);
+        if (emu_draw(c->emu, c->nready + c->nborn) < c->nready) {
+            set_thread(c, take(c, c->ready, &c->nready));
+            resume(c, c->self);
+        } else {
+            begin(c, MOST, c->stacks + (size_t)STACK * c->stack++);
+        }
+        if (c->result != 0) return c->result;
+    }
+    return 0;
+}
+
+/* ---- launches ----------------------------------------------------------------------------------------------------- */
+static bool crew_make(Emu *e)
+{
+    if (e->crew) return true;
+    Crew *c = mem_zeros(1, sizeof *c);
+    if (!c) return false;
+    void *stacks = mmap(NULL, (size_t)STACK * MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stacks == MAP_FAILED) {
+        mem_free(c, sizeof *c);
+        return false;
+    }
+    c->emu = e;
+    c->stacks = stacks;
+    e->crew = c;
+    return true;
+}
+
+static uint64_t without_common(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        const uint64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
+{
+    static const EmuCalls calls = {sync_block, sync_warp, shuffle};
+    const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
+    if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
+    Crew *c = e->crew;
+    c->f = f;
+    c->params = params;
+    c->side = f->module->is->side;
+    *c->side = (EmuSide){.grid = g->grid, .threads = g->block, .calls = &calls, .self = c};
+    c->threads = g->block.x * g->block.y * g->block.z;
+    c->result = 0;
+    uint64_t at = emu_draw(e, n), step = 1 + emu_draw(e, n); /* goes through all blocks if it shares no factor with n */
+    while (without_common(step, n) != 1) step++;
+    for (uint64_t i = 0; i < n && c->result == 0; i++, at = (at + step) % n) {
+        c->side->block =
+            (EmuDim3){(unsigned)(at % g->grid.x), (unsigned)(at / g->grid.x % g->grid.y), (unsigned)(at / g->grid.x / g->grid.y)};
+        c->result = block_run(c);
+    }
+    return c->result;
+}
