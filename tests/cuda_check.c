@@ -4,13 +4,20 @@
 #include <math.h>
 
 #include "graph_run.h"
+#include "codegen/cuda/print.h"
 #include "interp.h"
 #include "random_graph.h"
+
+static const int architecture[] = {80, 90, 100};
+
+/* Compiling takes a tenth of a second per kernel: without KILN_TEST_FULL, text is compiled for the oldest, binaries for one that
+ * spilled most. */
+static bool left_out(size_t i, size_t only) { return i != only && getenv("KILN_TEST_FULL") == NULL; }
 
 /* Every __global__ of the source is an entry of the PTX. */
 static void has_entries(const char *source, const char *ptx, const char *name)
 {
-    static const char mark[] = "__launch_bounds__(256) ";
+    static const char mark[] = CUDA_HEAD;
     while ((source = strstr(source, mark)) != NULL) {
         char entry[160];
         source += sizeof mark - 1;
@@ -22,12 +29,58 @@ static void has_entries(const char *source, const char *ptx, const char *name)
 void cuda_source_compiles(const char *source, const char *name)
 {
     Status st = {0};
-    for (int sm = 80; sm <= 90; sm += 10) {
+    for (size_t i = 0; i < COUNT_OF(architecture); i++) {
         Text ptx = {0}, log = {0};
-        bool ok = cuda_compile(source, name, sm, false, &ptx, &log, &st);
+        if (left_out(i, 0)) continue;
+        bool ok = cuda_compile(source, name, architecture[i], false, &ptx, &log, &st);
         if (!ok || log.len > 0) fail_msg("NVRTC has something to say:\n%s\n%s", log.at, source);
         has_entries(source, ptx.at, name);
         text_free(&ptx);
+        text_free(&log);
+    }
+}
+
+/* Whether the kernel is a product, or a warp works on each of its points. */
+static bool keeps_rows(const char *source, const char *kernel)
+{
+    char head[256];
+    if (strncmp(kernel, "product", 7) == 0) return true;
+    snprintf(head, sizeof head, CUDA_HEAD "%s(", kernel);
+    const char *at = strstr(source, head);
+    if (at == NULL) fail_msg("no %s in the source", kernel);
+    const char *lane = strstr(at, "u32 lane = "), *end = strstr(at, "\n}\n");
+    return lane != NULL && end != NULL && lane < end;
+}
+
+void cuda_fits_registers(const char *source, const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(architecture); i++) {
+        Status st = {0};
+        Text cubin = {0}, log = {0};
+        if (left_out(i, 1)) continue;
+        int kernels = 0, checked = 0, most = 0;
+        if (!cuda_compile(source, name, architecture[i], true, &cubin, &log, &st)) fail_msg("%s", st.text);
+        static const char mark[] = "Compiling entry function '";
+        for (const char *at = log.at; (at = strstr(at, mark)) != NULL; kernels++) {
+            char kernel[160];
+            unsigned stack, stores, loads, registers;
+            at += sizeof mark - 1;
+            snprintf(kernel, sizeof kernel, "%.*s", (int)strcspn(at, "'"), at);
+            const char *frame = strstr(strstr(at, "Function properties"), "\n"), *used = strstr(at, "Used ");
+            assert_int_equal(
+                sscanf(frame, "%*[^0-9]%u bytes stack frame, %u bytes spill stores, %u bytes", &stack, &stores, &loads), 3);
+            assert_int_equal(sscanf(used, "Used %u registers", &registers), 1);
+            if ((int)registers > most) most = (int)registers;
+            if (!keeps_rows(source, kernel)) continue;
+            checked++;
+            if (stack + stores + loads > 0)
+                fail_msg("%s: %s for sm_%d: %u bytes of stack, %u and %u of spills", name, kernel, architecture[i], stack, stores,
+                    loads);
+        }
+        print_message(
+            "%s sm_%d: %d kernels, %d of rows or products; at most %d registers\n", name, architecture[i], kernels, checked, most);
+        assert_true(checked > 0);
+        text_free(&cubin);
         text_free(&log);
     }
 }
@@ -54,13 +107,12 @@ static size_t bytes_of(const Program *p, uint32_t output, const int64_t *at_tabl
 {
     const Type *t = &p->buf.at[p->ninput + output].type;
     size_t n = dtype_bytes(t->dtype);
-    for (uint32_t i = 0; i < t->rank; i++)
-        n *= (size_t)dim_eval(&p->module->dims, t->dim[i], at_table);
+    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)dim_eval(&p->module->dims, t->dim[i], at_table);
     return n;
 }
 
-static void **run_with(Arena *a, const Program *p, void *const *in, const int64_t *symbol,
-    const size_t *bytes, RunFn *run, const char *what)
+static void **run_with(
+    Arena *a, const Program *p, void *const *in, const int64_t *symbol, const size_t *bytes, RunFn *run, const char *what)
 {
     Status st = {0};
     void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
@@ -73,27 +125,20 @@ static void **run_with(Arena *a, const Program *p, void *const *in, const int64_
     return buf + p->ninput;
 }
 
-void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
-    const char *what)
+void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run, const char *what)
 {
     size_t *bytes = ARENA_ARRAY(a, size_t, p->noutput + 1);
     for (uint32_t i = 0; i < p->noutput; i++) bytes[i] = bytes_of(p, i, symbol);
-    void **want = run_with(a, p, in, symbol, bytes, interp_run, what),
-         **got = run_with(a, p, in, symbol, bytes, run, what);
+    void **want = run_with(a, p, in, symbol, bytes, interp_run, what), **got = run_with(a, p, in, symbol, bytes, run, what);
     for (uint32_t i = 0; i < p->noutput; i++) {
         DType t = (DType)p->buf.at[p->ninput + i].type.dtype;
         int64_t n = (int64_t)(bytes[i] / dtype_bytes(t)), at = bytes_differ(t, want[i], got[i], n);
         if (at < 0) continue;
         Text text = {0};
         program_print(&text, p);
-        double w = dtype_is_float(t)
-                       ? dtype_load_f64(t, (char *)want[i] + at * (int64_t)dtype_bytes(t))
-                       : 0;
-        double g = dtype_is_float(t)
-                       ? dtype_load_f64(t, (char *)got[i] + at * (int64_t)dtype_bytes(t))
-                       : 0;
-        fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at,
-            (long long)n, g, w, text.at);
+        double w = dtype_is_float(t) ? dtype_load_f64(t, (char *)want[i] + at * (int64_t)dtype_bytes(t)) : 0;
+        double g = dtype_is_float(t) ? dtype_load_f64(t, (char *)got[i] + at * (int64_t)dtype_bytes(t)) : 0;
+        fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at, (long long)n, g, w, text.at);
     }
     return got;
 }
@@ -105,9 +150,7 @@ void *cuda_spread(Arena *a, DType t, size_t n)
     for (size_t i = 0; i < n; i++) {
         char *at = all + i * dtype_bytes(t);
         if (dtype_is_float(t))
-            dtype_store_f64(t, at,
-                random_chance(&r, 1) && i % 3 == 0 ? (double)NAN
-                                                   : 1 + (random_unit(&r) - 0.5) / 64);
+            dtype_store_f64(t, at, random_chance(&r, 1) && i % 3 == 0 ? (double)NAN : 1 + (random_unit(&r) - 0.5) / 64);
         else
             dtype_store_i64(t, at, random_below(&r, t == DT_bool ? 2 : 90));
     }

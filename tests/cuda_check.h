@@ -38,16 +38,18 @@
 typedef bool RunFn(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
 
-/* Compiles for sm_80 and sm_90 without a warning; every kernel is in the PTX. Fails the test
+/* Compiles for three architectures without a warning; every kernel is in the PTX. Fails the test
  * otherwise. */
 void cuda_compiles(const Program *p);
+/* Compiles for three architectures: no kernel that a warp runs, and no product, keeps anything but in registers. Prints what the
+ * largest takes. */
+void cuda_fits_registers(const char *source, const char *name);
 void cuda_source_compiles(const char *source, const char *name);
 
 /* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside, and are
  * given back. symbol: by place in the table of dims (and, all being equal, in order of
  * Program.symbol). Fails the test, naming `what`. */
-void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run,
-    const char *what);
+void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run, const char *what);
 
 /* n elements: numbers that often repeat, a NaN here and there. */
 void *cuda_spread(Arena *a, DType t, size_t n);

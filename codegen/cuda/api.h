@@ -109,7 +109,7 @@ const Nvrtc *cuda_nvrtc(Status *st);
 bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* Compiles CUDA C to PTX for compute_`sm` or, if binary, to a cubin for sm_`sm`, which is appended. log (may be NULL) receives the
- * compiler's messages, even warnings of a success. */
+ * compiler's messages, even warnings of a success, and what each kernel of a binary takes: registers, stack, spills. */
 bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st);
 /* As CudaDriver.build: a binary if NVRTC can make one for this very device, since an older driver may not read a newer NVRTC's PTX;
  * else PTX. */

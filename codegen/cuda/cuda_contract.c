@@ -16,6 +16,8 @@ const char cuda_product_prelude[] =
     "KILN_MAD(i32, u32) KILN_MAD(i64, u64) KILN_MAD(u32, u32) KILN_MAD(u64, u64)\n"
     "\n"
     "#define KILN_TILE for (u32 i = 0; i < 4; i++) for (u32 j = 0; j < 4; j++)\n"
+    "/* Few levels stay in registers: every index is a number. */\n"
+    "#define KILN_LEVELS _Pragma(\"unroll (LEVELS * sizeof(C) <= 16 ? LEVELS + 1 : 1)\") for (u32 at = 0; at < LEVELS; at++)\n"
     "/* CHAIN and RUN: of k (ir/tree.h); LEVELS: of the counter of runs, 0: there is one run. Adding\n"
     "   is mad with 1, which wraps integers. */\n"
     "template <typename C, typename Move, int CHAIN, int RUN, int LEVELS, typename M, typename R>\n"
@@ -51,15 +53,18 @@ const char cuda_product_prelude[] =
     "        if (!last && (first + 16) % CHAIN != 0) continue;\n"
     "        KILN_TILE total[i][j] = mad(C(1), chain[i][j], total[i][j]), chain[i][j] = C(0);\n"
     "        if (LEVELS == 0 || (!last && (first + 16) % RUN != 0)) continue;\n"
-    "        u32 at = 0;\n"
-    "        for (i64 done = first / RUN; done % 2 != 0; done /= 2, at++)\n"
-    "            KILN_TILE total[i][j] = mad(C(1), total[i][j], level[at][i][j]);\n"
-    "        KILN_TILE level[at][i][j] = total[i][j], total[i][j] = C(0);\n"
+    "        bool rises = true;\n"
+    "        KILN_LEVELS {\n"
+    "            const bool full = (first / RUN >> at) % 2 != 0;\n"
+    "            if (rises && full) KILN_TILE total[i][j] = mad(C(1), total[i][j], level[at][i][j]);\n"
+    "            if (rises && !full) KILN_TILE level[at][i][j] = total[i][j], total[i][j] = C(0);\n"
+    "            rises = rises && full;\n"
+    "        }\n"
     "    }\n"
     "    bool any = false;\n"
-    "    u32 at = 0;\n"
-    "    for (i64 left = LEVELS == 0 ? 0 : (k + RUN - 1) / RUN; left > 0; left /= 2, at++) {\n"
-    "        if (left % 2 == 0) continue;\n"
+    "    const i64 runs = (k + RUN - 1) / RUN;\n"
+    "    KILN_LEVELS {\n"
+    "        if ((runs >> at) % 2 == 0) continue;\n"
     "        KILN_TILE total[i][j] = any ? mad(C(1), total[i][j], level[at][i][j]) : level[at][i][j];\n"
     "        any = true;\n"
     "    }\n"
@@ -89,16 +94,27 @@ void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
 
 /* ---- one product ----------------------------------------------------------------------------- */
 
-static void open_batch(Print *c, const Step *s)
+/* The type in which tiles are counted: dividing 64 bits is a call, around which registers are saved. */
+static const char *tile_type(const Print *c, const Step *s)
 {
-    cuda_line(c, "i64 batch = tile / (down * across), left = %s, right = %s;", cuda_dim(c, s->contract.a_base),
-        cuda_dim(c, s->contract.b_base));
-    cuda_line(c, "%s *to = c + batch * m * n;", cuda_memory_type((DType)s->contract.to));
+    const DimTable *t = &c->p->module->dims;
+    int64_t tiles = (dim_hi(t, s->contract.m) / CUDA_TILE + 1), across = dim_hi(t, s->contract.n) / CUDA_TILE + 1;
+    bool fits = !__builtin_mul_overflow(tiles, across, &tiles);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++)
+        fits = fits && !__builtin_mul_overflow(tiles, MAX_OF(dim_hi(t, s->contract.batch[i]), 1), &tiles);
+    return fits && tiles <= INT32_MAX ? "u32" : "i64"; /* and adding a grid to a tile does not wrap */
+}
+
+static void open_batch(Print *c, const Step *s, const char *t)
+{
+    cuda_line(c, "i64 left = %s, right = %s;", cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
+    cuda_line(c, "%s batch = tile / (down * across);", t);
+    cuda_line(c, "%s *to = c + i64(batch) * m * n;", cuda_memory_type((DType)s->contract.to));
     for (uint32_t i = s->contract.nbatch; i-- > 0;) {
         const char *n = cuda_dim(c, s->contract.batch[i]);
-        cuda_line(c, "left += batch %% %s * %s;", n, cuda_dim(c, s->contract.a_batch[i]));
-        cuda_line(c, "right += batch %% %s * %s;", n, cuda_dim(c, s->contract.b_batch[i]));
-        cuda_line(c, "batch /= %s;", n);
+        cuda_line(c, "left += batch %% %s(%s) * %s;", t, n, cuda_dim(c, s->contract.a_batch[i]));
+        cuda_line(c, "right += batch %% %s(%s) * %s;", t, n, cuda_dim(c, s->contract.b_batch[i]));
+        cuda_line(c, "batch /= %s(%s);", t, n);
     }
 }
 
@@ -123,10 +139,12 @@ void cuda_product_body(Print *c, const Step *s)
     cuda_line(c, "__shared__ %s tile_a[16][65], tile_b[16][65];", compute);
     cuda_line(
         c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
-    cuda_line(c, "const i64 down = (m + %d) / %d, across = (n + %d) / %d;", CUDA_TILE - 1, CUDA_TILE, CUDA_TILE - 1, CUDA_TILE);
-    cuda_open(c, "for (i64 tile = blockIdx.x; tile < %s * down * across; tile += gridDim.x)", batches);
-    open_batch(c, s);
-    cuda_line(c, "const i64 row = tile / across %% down * %d, column = tile %% across * %d;", CUDA_TILE, CUDA_TILE);
+    const char *tile = tile_type(c, s);
+    cuda_line(c, "const %s down = %s((m + %d) / %d), across = %s((n + %d) / %d), tiles = %s(%s) * down * across;", tile, tile,
+        CUDA_TILE - 1, CUDA_TILE, tile, CUDA_TILE - 1, CUDA_TILE, tile, batches);
+    cuda_open(c, "for (%s tile = blockIdx.x; tile < tiles; tile += gridDim.x)", tile);
+    open_batch(c, s, tile);
+    cuda_line(c, "const i64 row = i64(tile / across %% down) * %d, column = i64(tile %% across) * %d;", CUDA_TILE, CUDA_TILE);
     int64_t most = dim_hi(&c->p->module->dims, s->contract.k);
     uint32_t levels = most <= TREE_RUN ? 0 : tree_levels(tree_blocks(most, TREE_RUN));
     cuda_line(

@@ -108,16 +108,28 @@ static void open_totals(Print *c, const Stage *s)
     }
 }
 
+/* Levels that a loop over them keeps in registers: then it is unrolled, so that every index is a number. */
+#define LEVELS_UNROLLED 16
+
+static void open_levels(Print *c, uint32_t levels)
+{
+    if (levels <= LEVELS_UNROLLED) cuda_line(c, "#pragma unroll");
+    cuda_open(c, "for (u32 at = 0; at < %u; at++)", levels);
+}
+
 /* r holds the total of the block that begins at `from`. */
 static void push_total(Print *c, uint32_t i, int64_t block)
 {
-    const char *r = arena_printf(c->arena, "r%u", i), *at = arena_printf(c->arena, "at%u", i),
-               *level = arena_printf(c->arena, "level%u[%s]", i, at);
-    if (levels_of(c, block) == 0) return;
-    cuda_line(c, "u32 %s = 0;", at);
-    cuda_line(c, "for (i64 done = from / %lld; done %% 2 != 0; done /= 2, %s++) %s = %s;", (long long)block, at, r,
-        cuda_folded(c, &c->k->reduction[i], level, r));
-    cuda_line(c, "%s = %s;", level, r);
+    const char *r = arena_printf(c->arena, "r%u", i), *level = arena_printf(c->arena, "level%u[at]", i);
+    const uint32_t levels = levels_of(c, block);
+    if (levels == 0) return;
+    cuda_line(c, "bool rises%u = true;", i);
+    open_levels(c, levels);
+    cuda_line(c, "const bool full = (from / %lld >> at) %% 2 != 0;", (long long)block);
+    cuda_line(c, "if (rises%u && full) %s = %s;", i, r, cuda_folded(c, &c->k->reduction[i], level, r));
+    cuda_line(c, "if (rises%u && !full) %s = %s;", i, level, r);
+    cuda_line(c, "rises%u = rises%u && full;", i, i);
+    cuda_close(c);
 }
 
 static void close_totals(Print *c, const Stage *s, int64_t block)
@@ -128,10 +140,10 @@ static void close_totals(Print *c, const Stage *s, int64_t block)
         const char *r = arena_printf(c->arena, "r%u", i), *level = arena_printf(c->arena, "level%u[at]", i);
         if (!in_blocks(red) || levels_of(c, block) == 0) continue;
         text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
-        cuda_line(c, "i64 left = (%s + %lld) / %lld;", n, (long long)block - 1, (long long)block);
+        cuda_line(c, "const i64 blocks = (%s + %lld) / %lld;", n, (long long)block - 1, (long long)block);
         cuda_line(c, "bool first = true;");
-        cuda_open(c, "for (u32 at = 0; left > 0; left /= 2, at++)");
-        cuda_line(c, "if (left %% 2 == 0) continue;");
+        open_levels(c, levels_of(c, block));
+        cuda_line(c, "if ((blocks >> at) %% 2 == 0) continue;");
         cuda_line(c, "%s = first ? %s : %s;", r, level, cuda_folded(c, red, level, r));
         cuda_line(c, "first = false;");
         cuda_close(c);
@@ -149,6 +161,12 @@ static void arg_step(Print *c, uint32_t i)
     cuda_close(c);
 }
 
+/* A row that lanes keep stays in registers where every index into it is a number. */
+static void unroll_rows(Print *c)
+{
+    if (c->warp && c->k->nrow > 0) cuda_line(c, "#pragma unroll");
+}
+
 /* from .. to is the block that is being swept; 0 means all. */
 static void open_blocks(Print *c, const Stage *s, int64_t block)
 {
@@ -158,6 +176,7 @@ static void open_blocks(Print *c, const Stage *s, int64_t block)
         cuda_line(c, "const i64 from = 0, to = %s;", n);
         return;
     }
+    unroll_rows(c);
     cuda_open(c, "for (i64 from = 0; from < %s; from += %lld)", n, b);
     cuda_line(c, "const i64 to = from + %lld < %s ? from + %lld : %s;", b, n, b, n);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
@@ -315,6 +334,7 @@ static void warp_sweep(Print *c, const Stage *s)
     int64_t block = block_of(c, s);
     open_blocks(c, s, block);
     open_lanes(c, s, true);
+    unroll_rows(c);
     cuda_open(c, "for (i64 first = from; first < to; first += 32)");
     open_lanes(c, s, false);
     cuda_line(c, "const i64 i%d = first + lane;", c->k->sweep);

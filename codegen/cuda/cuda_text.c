@@ -328,7 +328,7 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
 /* Prints the function around a body, which was printed before because that tells which sizes it reads. */
 static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
 {
-    text_printf(out, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%sconst i64 *dim)\n{\n", CUDA_BLOCK, name, params);
+    text_printf(out, CUDA_HEAD "%s(%sconst i64 *dim)\n{\n", name, params);
     for (uint32_t i = 0; i < c->p->dim.len; i++)
         if (c->dim_used[i]) text_printf(out, "    const i64 d%u = dim[%u];\n", i, i);
     text_add(out, text->at ? text->at : "", text->len);

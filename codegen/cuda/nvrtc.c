@@ -48,9 +48,10 @@ bool cuda_compile(const char *source, const char *name, int sm, bool binary, Tex
     if (!n) return false;
     snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d", binary ? "sm" : "compute", sm);
     snprintf(file, sizeof file, "%.80s.cu", name ? name : "kiln");
-    const char *const options[] = {arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
+    const char *const options[] = {arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "--ptxas-options=-v"};
+    const int noptions = (int)COUNT_OF(options) - !(binary && log);
     if (failed(n, n->nvrtcCreateProgram(&p, source, file, 0, NULL, NULL), st, "starting")) return false;
-    nvrtcResult e = n->nvrtcCompileProgram(p, COUNT_OF(options), options);
+    nvrtcResult e = n->nvrtcCompileProgram(p, noptions, options);
     read_log(n, p, &said);
     if (e != 0) report(e, n, file, sm, &said, st);
     bool ok = e == 0 && read_code(n, p, binary, out, st);

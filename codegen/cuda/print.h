@@ -13,6 +13,9 @@
 #include "../cuda.h"
 
 #define CUDA_BLOCK 256 /* threads */
+/* How a kernel's text begins; its name follows. One block to a multiprocessor is enough: the compiler would rather spill than take
+ * the registers that an eighth one lacks. */
+#define CUDA_HEAD "extern \"C\" __global__ void __launch_bounds__(256, 1) "
 /* Most blocks in one launch; if there are more than CUDA_BLOCK * CUDA_GRID points, each thread takes several. */
 #define CUDA_GRID (1 << 23)
 #define CUDA_TILE 64 /* rows and columns of a product that one block makes */
