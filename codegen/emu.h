@@ -15,4 +15,13 @@ typedef struct CudaDriver CudaDriver; /* codegen/cuda/api.h */
  * NULL: ST_DEVICE, where there is no such device or no compiler. */
 const CudaDriver *emu_driver(int ordinal, Status *st);
 
+/* ---- for tests ---------------------------------------------------------------------------------------------------- */
+/* As in a new process, with that seed: memory, modules, streams and events are gone, and every handle to one is a mistake. */
+void emu_reset(int ordinal, uint64_t seed);
+/* The n-th call from now on that works on the device does nothing but give that error; n = 0: none does. */
+void emu_fail(int ordinal, uint64_t n, int error);
+uint64_t emu_called(int ordinal); /* such calls since it was opened or reset */
+/* What ended the device's context; an empty text: nothing did. */
+const char *emu_fault(int ordinal);
+
 #endif

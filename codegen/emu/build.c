@@ -106,6 +106,7 @@ static void add_kernels(Text *t, const char *source)
         if (strncmp(at, "__launch_bounds__(", 18) == 0) at += strcspn(at, ")") + 1, at += strspn(at, " ");
         const int n = (int)strcspn(at, "(");
         const char *param = at + n + 1, *end = param + strcspn(param, ")");
+        if (strncmp(param, "void)", 5) == 0) param = end;
         text_printf(t, "extern \"C\" void emu_call_%.*s(void **p) { %.*s(", n, at, n, at);
         for (uint32_t i = 0; param < end; i++, param += strcspn(param, ",)") + 1)
             text_printf(t, "%sEmuParam{p[%u]}", i ? ", " : "", i);

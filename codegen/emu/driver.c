@@ -26,7 +26,8 @@ static Emu *enter_on(Emu *e, CUresult *r)
     if (++e->called == e->fail_at && *r == 0) {
         *r = e->fail_with;
         if (kills(*r)) e->dead = *r;
-        snprintf(e->fault, sizeof e->fault, "a call that was told to fail");
+        e->about = *r;
+        snprintf(e->fault, sizeof e->fault, "call %llu was told to fail", (unsigned long long)e->called);
     }
     if (*r == 0) return e;
     pthread_mutex_unlock(&e->lock);
@@ -140,7 +141,7 @@ static CUresult error_name(CUresult e, const char **text)
 static CUresult error_text(CUresult e, const char **text)
 {
     const Emu *on = current.n > 0 ? current.at[current.n - 1] : NULL;
-    if (on && on->dead == e && *on->fault) return *text = on->fault, 0;
+    if (e != 0 && on && on->about == e) return *text = on->fault, 0;
     for (size_t i = 0; i < COUNT_OF(errors); i++)
         if (errors[i].error == e) return *text = errors[i].text, 0;
     return CUDA_ERROR_INVALID_VALUE;
@@ -158,13 +159,15 @@ static size_t bytes_of(const char *text)
     return (size_t)n << shift;
 }
 
+static void set_seed(Emu *e, uint64_t seed) { e->seed = seed * 0x9e3779b97f4a7c15u + (uint64_t)(e - device) + 1; }
+
 static bool open_device(Emu *e, int ordinal, Status *st)
 {
     const char *memory = getenv("KILN_EMU_MEMORY"), *seed = getenv("KILN_EMU_SEED");
     if (!emu_compiles(st)) return false;
     e->heap.total = memory && *memory ? bytes_of(memory) : (size_t)1 << 30;
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
-    e->seed = (seed ? strtoull(seed, NULL, 10) : 1) * 0x9e3779b97f4a7c15u + (uint64_t)ordinal + 1;
+    set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);
     CudaDriver *d = &e->calls;
     *d = (CudaDriver){.Init = init,
@@ -201,3 +204,39 @@ const CudaDriver *emu_driver(int ordinal, Status *st)
     pthread_mutex_unlock(&opening);
     return e->there ? &e->calls : NULL;
 }
+
+/* ---- for tests ---------------------------------------------------------------------------------------------------- */
+void emu_reset(int ordinal, uint64_t seed)
+{
+    Emu *e = &device[ordinal];
+    pthread_mutex_lock(&e->lock);
+    streams_clear(e);
+    while (e->module) image_unload(e->module);
+    crew_free(e);
+    heap_clear(e);
+    e->called = e->fail_at = 0;
+    e->dead = e->about = 0;
+    *e->fault = '\0';
+    set_seed(e, seed);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void emu_fail(int ordinal, uint64_t n, int error)
+{
+    Emu *e = &device[ordinal];
+    pthread_mutex_lock(&e->lock);
+    e->fail_at = n == 0 ? 0 : e->called + n;
+    e->fail_with = error;
+    pthread_mutex_unlock(&e->lock);
+}
+
+uint64_t emu_called(int ordinal)
+{
+    Emu *e = &device[ordinal];
+    pthread_mutex_lock(&e->lock);
+    const uint64_t n = e->called;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+const char *emu_fault(int ordinal) { return device[ordinal].dead ? device[ordinal].fault : ""; }

@@ -48,6 +48,7 @@ typedef struct Pinned {
 
 CUresult heap_alloc(Emu *e, size_t bytes, bool born, CUdeviceptr *at);
 CUresult heap_free(Emu *e, CUdeviceptr at);
+void heap_clear(Emu *e); /* and pinned memory */
 /* The block that begins there, or that holds all these bytes; NULL: there is none. */
 Block *heap_block(const Emu *e, CUdeviceptr at);
 Block *heap_around(const Emu *e, CUdeviceptr at, size_t bytes);
@@ -88,6 +89,7 @@ typedef struct Crew Crew; /* the threads of a block */
 
 /* Runs all blocks. Anything but 0: e->fault says why. */
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
+void crew_free(Emu *e);
 
 /* ---- streams ------------------------------------------------------------------------------------------------------ */
 typedef struct Task Task;
@@ -115,7 +117,9 @@ void stream_drain(CUstream s, uint64_t until); /* until it has done so much */
 void emu_drain(Emu *e);                        /* all streams */
 void emu_some(Emu *e, uint64_t most);          /* up to so many tasks */
 
-/* Notes work. False: no memory. */
+void streams_clear(Emu *e); /* and events; what was asked for does not run */
+
+/* Note work. Pageable memory is used before they return, as CUDA has it. */
 CUresult ask_wait(CUstream s, CUevent v);
 CUresult ask_copy(CUstream s, CUdeviceptr to, CUdeviceptr from, size_t bytes);
 CUresult ask_copy_in(CUstream s, CUdeviceptr to, const void *from, size_t bytes);
@@ -140,7 +144,8 @@ struct CUctx_st {
     uint64_t seed;
     uint64_t called, fail_at; /* calls so far; the one that fails */
     CUresult fail_with, dead; /* dead: what every call gives from now on */
-    char fault[512];          /* what the kernel that failed did */
+    CUresult about;           /* the error that the text tells of */
+    char fault[512];
 };
 
 /* driver.c: takes the lock of the device that this thread works on, or is NULL and *r says why; gives it back, with the result that

@@ -219,6 +219,14 @@ static bool crew_make(Emu *e)
     return true;
 }
 
+void crew_free(Emu *e)
+{
+    if (!e->crew) return;
+    munmap(e->crew->stacks, (size_t)STACK * MOST);
+    mem_free(e->crew, sizeof *e->crew);
+    e->crew = NULL;
+}
+
 static uint64_t without_common(uint64_t a, uint64_t b)
 {
     while (b != 0) {

@@ -196,3 +196,15 @@ bool is_pinned(const Emu *e, const void *at, size_t bytes)
     }
     return false;
 }
+
+void heap_clear(Emu *e)
+{
+    Heap *h = &e->heap;
+    while (e->pinned) pinned_free(e, e->pinned->at);
+    mem_free(h->block, h->cap * sizeof *h->block);
+    if (h->handle) {
+        munmap(h->handle, h->space);
+        munmap(h->real, h->space);
+    }
+    *h = (Heap){.total = h->total};
+}

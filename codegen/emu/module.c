@@ -18,7 +18,7 @@ static void *open_object(Emu *e, const char *bytes, size_t n)
     const bool written = emu_write(fd, bytes, n);
     if (close(fd) == 0 && written) lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const char *why = written && !lib ? dlerror() : NULL;
-    if (why) snprintf(e->fault, sizeof e->fault, "%.400s", why);
+    if (why) snprintf(e->fault, sizeof e->fault, "%.400s", why), e->about = CUDA_ERROR_INVALID_IMAGE;
     unlink(path);
     return lib;
 }

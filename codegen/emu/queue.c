@@ -39,7 +39,7 @@ static void step(Emu *e)
     CUstream s = ready(e, emu_draw(e, n), &n); /* there is one: a wait is for what was asked for before it */
     Task *t = s->first;
     const CUresult wrong = t->run && e->dead == 0 ? t->run(e, t) : 0;
-    if (wrong != 0) e->dead = wrong;
+    if (wrong != 0) e->dead = e->about = wrong;
     s->first = t->next;
     if (!s->first) s->last = &s->first;
     s->done++;
@@ -105,6 +105,25 @@ bool event_known(const Emu *e, CUevent v)
 }
 
 bool event_happened(CUevent v) { return !v->stream || v->stream->done >= v->at; }
+
+void streams_clear(Emu *e)
+{
+    for (CUstream s = e->stream, next; s; s = next) {
+        for (Task *t = s->first, *after; t; t = after) {
+            after = t->next;
+            mem_free(t, sizeof *t + t->room);
+        }
+        next = s->next;
+        mem_free(s, sizeof *s);
+    }
+    for (CUevent v = e->event, next; v; v = next) {
+        next = v->next;
+        mem_free(v, sizeof *v);
+    }
+    e->stream = e->null = NULL;
+    e->event = NULL;
+    e->pending = 0;
+}
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 static Task *task(size_t room)
