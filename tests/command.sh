@@ -78,9 +78,11 @@ expect 'both pairs of files' 0 'test accuracy' '^200 training and 100 test image
 expect 'info' 0 '^compiler *LLVM' '' info
 mkdir -m 700 "$scratch/kept"
 KILN_CACHE_DIR=$scratch/kept expect 'info on a folder of compiled code' 0 "^code cache $scratch/kept: 0 programs, 0 of 268435456 bytes" '' info
+expect 'info on devices' 0 '^device *cpu: ' '' info
+expect 'info on devices for machines' 0 '"devices": {"cpu": "' '' info --json
 expect 'info for machines' 0 '^  "threads": [1-9]' '' info --json
 if command -v python3 >/dev/null; then
-    python3 -c 'import json, sys; d = json.load(sys.stdin); sys.exit(set(d) != set("version cpu threads tier code_cache compiler cuda".split()))' <"$scratch/out"
+    python3 -c 'import json, sys; d = json.load(sys.stdin); sys.exit(set(d) != set("version cpu threads tier code_cache compiler cuda devices absent_devices".split()))' <"$scratch/out"
     verdict 'which is JSON' $?
 fi
 expect 'bench' 0 '^call .*x + 1' '' bench --filter call

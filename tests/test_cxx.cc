@@ -406,6 +406,35 @@ void numbers_of_any_dtype(void **state)
     assert_ok(k);
 }
 
+/* ---- devices: blocks end by destructors ------------------------------------------------------------------------ */
+const char *made_on(kiln *k, const char *device)
+{
+    KILN_DEVICE(k, device);
+    for (int i = 0; i < 2; i++) {
+        KILN_DEVICE(k, "cpu");
+        if (i) return kiln_device_of(kiln_i32(k, KILN_SHAPE(2), 1, 2));
+    }
+    return "";
+}
+
+void devices(void **state)
+{
+    kiln *k = static_cast<kiln *>(*state);
+    KILN_SCOPE(k);
+    kiln_device_info info[8];
+    assert_true(kiln_devices(info, 8) >= 1 && std::string(info[0].name) == "cpu");
+    assert_true(std::string(made_on(k, "cpu")) == "cpu");
+    kiln_tensor *x = kiln_to(kiln_i32(k, KILN_SHAPE(2), 1, 2), "cpu");
+    kiln_variable *v = kiln_variable_new(k, "v", x);
+    assert_true(kiln_sync(k, nullptr) && kiln_item(kiln_sum(kiln_to(v, "cpu"), KILN_ALL)) == 3);
+    assert_ok(k);
+    {
+        KILN_DEVICE(k, "none:0");
+        assert_int_equal(kiln_error(k)->code, KILN_EDEVICE);
+        kiln_clear(k);
+    }
+}
+
 } // namespace
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -414,7 +443,7 @@ int main()
 {
     const CMUnitTest tests[] = {
         CASE(values_at_once), CASE(lists_in_control_flow), CASE(errors_stick), CASE(scopes_close_by_destructors), CASE(sixty_deep), CASE(tapes_and_higher_order),
-        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype), CASE(results_and_procedures),
+        CASE(decorator), CASE(training_step_with_bounded_batch), CASE(static_arguments), CASE(loops), CASE(branches), CASE(numbers_of_any_dtype), CASE(results_and_procedures), CASE(devices),
     };
     return cmocka_run_group_tests_name("cxx", tests, nullptr, nullptr);
 }

@@ -25,6 +25,7 @@ typedef struct Case {
 static int forked(kiln *k)
 {
     int status = -1;
+    kiln_sync(k, NULL); /* the child would do what was asked of a device, too */
     const pid_t child = fork();
     if (child == 0) {
         KILN_SCOPE(k);

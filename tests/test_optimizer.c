@@ -294,7 +294,7 @@ static void memory(void **state)
     for (int i = 0; i < N; i++) {
         KILN_SCOPE(k);
         v[i] = kiln_variable_new(k, "w", kiln_full(k, KILN_F32, S(each), 1));
-        g[i] = kiln_own(kiln_add(kiln_full(k, KILN_F32, S(each), 1), 0.5));
+        g[i] = kiln_own(kiln_add(kiln_mul(kiln_iota(k, KILN_F32, S(each), 0), 0), 1.5));
     }
     kiln_optimizer *o = kiln_adam(k, 0.1);
     for (int i = 0; i < N; i++) kiln_optimizer_prepare(o, v + i, 1);

@@ -4,12 +4,13 @@
 
 #include <string.h>
 
+#include "../../codegen/devices.h"
 #include "../function/function.h"
 
 const char info_help[] =
     "usage: kiln info [--json]\n\n"
-    "  kiln info    version, CPU, threads, eager kernels, the folder of compiled code, compilers, GPUs; one per line\n\n"
-    "  --json       one JSON object with the same facts; all are text but the number of threads\n";
+    "  kiln info    version, CPU, threads, eager kernels, the folder of compiled code, compilers, devices; one per line\n\n"
+    "  --json       one JSON object with the same facts; all are text but the number of threads and the devices\n";
 
 typedef struct Fact {
     const char *name, *key; /* the beginning of its line; its key in JSON */
@@ -46,6 +47,26 @@ static void cache_fact(Fact *f, kiln *k)
 
 enum { VERSION, CPU, THREADS, EAGER_TIER, CACHE, BACKENDS, FACTS = BACKENDS + 8 };
 
+/* ---- devices: a line each, or an object whose keys are their names ---- */
+typedef bool Offers(uint32_t i, DeviceOffer *o);
+
+static void print_offers(const char *title, const char *key, Offers *offers, bool json)
+{
+    DeviceOffer o;
+    if (json) printf(",\n  \"%s\": {", key);
+    for (uint32_t i = 0; offers(i, &o); i++) {
+        if (!json) {
+            printf("%-10s %s: %s\n", title, o.name, o.text);
+            continue;
+        }
+        fputs(i ? ", " : "", stdout);
+        print_json_text(stdout, o.name);
+        fputs(": ", stdout);
+        print_json_text(stdout, o.text);
+    }
+    if (json) putchar('}');
+}
+
 static void print(const Fact *fact, bool json)
 {
     if (json) putchar('{');
@@ -60,6 +81,8 @@ static void print(const Fact *fact, bool json)
         else
             print_json_text(stdout, fact[i].text);
     }
+    print_offers("device", "devices", device_offered, json);
+    print_offers("no device", "absent_devices", device_absent, json);
     if (json) puts("\n}");
 }
 

@@ -64,8 +64,11 @@ bool tensor_joins(const kiln_tensor *x)
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device)
 {
     const kiln_tensor *first = NULL;
+    bool numbers = true;
     for (uint32_t i = 0; i < nin; i++) {
-        if (in[i]->state != TENSOR_EAGER || tensor_joins(in[i])) continue;
+        if (in[i]->state != TENSOR_EAGER) continue;
+        numbers = numbers && in[i]->number;
+        if (tensor_joins(in[i])) continue;
         if (first && in[i]->device != first->device) {
             char a[96], b[96];
             fail(t, at, KILN_EDEVICE, "%s: the operands are on different devices: %s on %s, %s on %s", what,
@@ -75,8 +78,15 @@ bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *i
         }
         if (!first) first = in[i];
     }
-    *device = first ? first->device : t->device;
+    *device = first ? first->device : numbers ? t->device : HOST;
     return true;
+}
+
+uint8_t device_beside(Thread *t, const kiln_tensor *x)
+{
+    const uint8_t own = t->device;
+    if (tensor_ok(x) && x->state == TENSOR_EAGER && x->device != own && !tensor_joins(x)) t->device = x->device;
+    return own;
 }
 
 /* ---- work there --------------------------------------------------------------------------------------------------- */
@@ -192,10 +202,12 @@ kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device)
     return ok ? out : fail_status(t, at, &st);
 }
 
-kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x)
+kiln_tensor *tensor_place_on(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device)
 {
-    if (!tensor_ok(x) || LIKELY(x->device == t->device)) return x;
-    kiln_tensor *there = tensor_to(t, at, x, t->device);
+    if (!tensor_ok(x) || LIKELY(x->device == device)) return x;
+    kiln_tensor *there = tensor_to(t, at, x, device);
     drop_temporary(x);
     return there;
 }
+
+kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x) { return tensor_place_on(t, at, x, t->device); }

@@ -179,7 +179,7 @@ static Thread *thread_make(kiln *k)
     t->k = k;
     t->self = pthread_self();
     t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
-    t->device = (uint8_t)device_preferred();
+    t->device = t->chosen = (uint8_t)device_preferred();
     t->pool = pool_new(k->options.cache_bytes);
     t->kept = kept_new(); /* NULL: nothing is kept */
     if (!t->pool || !scope_push(t)) {

@@ -27,6 +27,7 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 struct kiln_tensor {
     uint8_t state;   /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous; /* eager */
+    bool number;     /* eager: a constant, or a view of one: a call of such alone runs on the thread's own device */
     /* eager: the device that has its memory. The host reads elements through tensor_read or tensor_host (device.c). */
     uint8_t device;
     bool in_scope;   /* linked in a scope's list */
@@ -103,6 +104,8 @@ struct Thread {
     pthread_t self;
     uint64_t next_uid;            /* identities: the thread's number above, a counter below */
     uint8_t device;               /* the device on which the thread makes tensors and runs ops without operands */
+    uint8_t chosen;               /* what that is outside of bodies */
+    uint32_t blocks;              /* open KILN_DEVICE blocks */
     BufferPool *pool;             /* of the host's memory */
     Place *place[DEVICES];        /* of other devices; NULL: not used yet */
     Kept *kept;                   /* kernels of eager ops */
@@ -146,6 +149,8 @@ typedef struct BodyRun { /* one of the user's bodies, running */
     uint64_t failures;  /* the thread's when it began */
     uint64_t since;     /* its next_uid then: scopes opened in it have larger ids */
     const char *called; /* the thread's: errors in the user's code bear the names of its own calls */
+    bool placed;        /* it is part of a function's body, all of which runs on `device` */
+    uint8_t device;
 } BodyRun;
 
 typedef struct RecordedCall { /* of a compiled function, on a tape */
@@ -300,8 +305,8 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 const char *device_name(uint32_t device);
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
 bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
-/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the thread's own. False:
- * two differ, recorded. */
+/* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the host, or for numbers
+ * alone the thread's own. False: two differ, recorded. */
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device);
 static inline bool all_on_host(const Thread *t, kiln_tensor *const *in, uint32_t nin)
 {
@@ -320,6 +325,15 @@ kiln_tensor *tensor_host(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device);
 /* What the host made, a moment ago and for nobody else, on the thread's own device; NULL stays NULL. Poison: recorded. */
 kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
+kiln_tensor *tensor_place_on(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* on that one */
+/* The device of that name. False: recorded, for `what`. */
+bool device_find(Thread *t, kiln_site at, const char *what, const char *name, uint32_t *number);
+/* The body of a function runs on one device. Whether its code is running, and not a KILN_EAGERLY block in it. */
+bool inside_body(const Thread *t);
+/* Whether what runs may use the device: any but in such a body. False: recorded. */
+bool may_use(Thread *t, kiln_site at, const char *what, uint32_t device);
+/* What is asked from here on runs where x lies, if x is eager and joins no other device; gives the thread's device back. */
+uint8_t device_beside(Thread *t, const kiln_tensor *x);
 void device_wait(uint32_t device); /* for all that was asked of it */
 void places_free(Thread *t);
 

@@ -107,12 +107,20 @@ static void put_away(kiln_variable *v)
     pthread_mutex_unlock(&k->lock);
 }
 
+/* Where the variable's value lies once it is x. One element of the host's, which joins any device, goes where its value comes from;
+ * a new variable's first value goes to the device of the block. */
+static uint32_t home_of(const Thread *t, const kiln_variable *v, const kiln_tensor *x)
+{
+    if (v->value) return tensor_joins(v->value) ? x->device : v->value->device;
+    return tensor_joins(x) || (t->blocks && !v->local) ? t->device : x->device;
+}
+
 /* The value's own tensor: contiguous, in memory of ours, owned by the variable. */
 kiln_tensor *variable_settle(Thread *t, kiln_site at, const kiln_variable *v, kiln_tensor *x)
 {
-    const bool joins = UNLIKELY(x->device != t->device || (v->value && v->value->device != x->device)) && tensor_joins(x);
-    const uint32_t device = v->value ? v->value->device : joins ? t->device : x->device;
-    if (UNLIKELY(x->device != device && !joins)) {
+    const uint32_t all = (uint32_t)t->device | x->device | (v->value ? v->value->device : HOST);
+    const uint32_t device = LIKELY(all == HOST) ? HOST : home_of(t, v, x);
+    if (UNLIKELY(x->device != device && v->value && !tensor_joins(x))) {
         fail(t, at, KILN_EDEVICE, "assign: variable %s is on %s, the value on %s", v->name, device_name(device),
             device_name(x->device));
         return NULL;

@@ -198,8 +198,14 @@ bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance 
 static bool changed_there(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst)
 {
     for (uint32_t i = 0; i < inst->traced.nchanged; i++) {
-        if (LIKELY(inst->traced.changed[i]->id == inst->traced.changed_id[i] && inst->traced.changed[i]->alive)) continue;
-        fail(t, at, KILN_ESTATE, "%s: a variable that its body assigns was freed", f->name);
+        const kiln_variable *v = inst->traced.changed[i];
+        const bool there = v->id == inst->traced.changed_id[i] && v->alive;
+        if (LIKELY(there && (!v->value || v->value->device == inst->traced.device || tensor_joins(v->value)))) continue;
+        if (there)
+            fail(t, at, KILN_EDEVICE, "%s: the call runs on %s, but variable %s, which its body assigns, is on %s", f->name,
+                device_name(inst->traced.device), v->name, device_name(v->value->device));
+        else
+            fail(t, at, KILN_ESTATE, "%s: a variable that its body assigns was freed", f->name);
         return false;
     }
     return true;

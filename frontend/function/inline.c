@@ -10,6 +10,33 @@ static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor 
     return true;
 }
 
+/* The thread's, and what a body may change of it. */
+typedef struct Placing {
+    uint8_t device, chosen;
+    uint32_t blocks;
+} Placing;
+
+/* The body runs on one device: that of its trace, or of its arguments. False: recorded. */
+static bool place_body(Thread *t, kiln_site at, const kiln_function *f, kiln_tensor *const *in, int nin, Placing *was)
+{
+    uint32_t device = t->device;
+    *was = (Placing){t->device, t->chosen, t->blocks};
+    if (!t->trace && !all_on_host(t, in, (uint32_t)nin) && !one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
+    t->device = (uint8_t)device;
+    t->body->device = (uint8_t)device;
+    return t->body->placed = true;
+}
+
+static void place_back(Thread *t, kiln_site at, const kiln_function *f, const Placing *was)
+{
+    if (t->blocks != was->blocks)
+        fail(t, at, KILN_ESTATE, "%s: the body ended inside a KILN_DEVICE block: a kiln_device_open has no kiln_device_close",
+            f->name);
+    t->device = was->device;
+    t->chosen = was->chosen;
+    t->blocks = was->blocks;
+}
+
 /* With scratch that the caller gives back. */
 static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
@@ -17,6 +44,7 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
     kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, (size_t)nin + BODY_ROOM),
                 **set = SCRATCH(t, at, kiln_tensor *, (size_t)n + SPARE_OUTPUTS);
     BodyRun run;
+    Placing was;
     for (int i = 0; i < n; i++) out[i] = &t->k->poison;
     if (!args || !set || !body_enter(t, at, &run, f->name, nin)) return false;
     if (!scope_push(t)) {
@@ -26,7 +54,10 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
     }
     body_inputs(t->k, args, in, nin);
     memset(set, 0, ((size_t)n + SPARE_OUTPUTS) * sizeof *set);
-    f->body(f->k, args, set, f->user);
+    if (place_body(t, at, f, in, nin, &was)) {
+        f->body(f->k, args, set, f->user);
+        place_back(t, at, f, &was);
+    }
     bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
     for (int i = 0; i < n && ok; i++) {
         ok = body_output(t, at, f->name, i, &set[i]);

@@ -142,8 +142,11 @@ static bool trace_into(
     if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     uint64_t failures = t->failures;
     Frame *top = tr->frame;
+    const uint8_t own = t->device;
     t->trace = tr;
+    t->device = traced->device;
     bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr->frame == top;
+    t->device = own;
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
     else if (!ok && t->failure.code == KILN_OK)

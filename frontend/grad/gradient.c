@@ -61,6 +61,17 @@ static Value eager_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64
     return first;
 }
 
+/* In eager code, what the rule makes of constants lies where the node ran: where its results lie, or for a copy from one device to
+ * another, and whatever else has a gradient of its own, where its last operand does. */
+static void node_begins(void *user, uint32_t node)
+{
+    Walk *w = user;
+    const Node *n = &w->tape->g->node.at[node];
+    const Value at = n->op == OP_custom && n->nin > 1 ? n->in[n->nin - 1] : n->out;
+    const kiln_tensor *x = at < w->base ? &w->tape->entry.at[at].held : NULL;
+    if (x && !tensor_joins(x)) w->t->device = x->device;
+}
+
 static const Type *eager_type(Emit *e, Value v)
 {
     Walk *w = (Walk *)e;
@@ -227,7 +238,8 @@ static void walk_body(void *arg)
         .scratch = w->arena,
         .st = &w->st,
         .user = w,
-        .foreign = foreign};
+        .foreign = foreign,
+        .node = tape->frame ? NULL : node_begins};
     if (ny && total && !reverse_walk(&r)) return;
     for (int i = 0; i < w->count; i++)
         w->dx[i] = gradient_of(w, sum_of(w, d + first[i], first[i + 1] - first[i], w->x[i]), w->x[i]);
@@ -332,8 +344,10 @@ bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, 
         fail(t, at, KILN_EMEMORY, "gradient: no memory");
         return false;
     }
+    const uint8_t own = t->device;
     bool ok = arena_try(w.arena, &w.st, walk_body, &w) && w.ok &&
               t->failures == failures; /* of a rule that failed nothing is left to use */
+    t->device = own;
     if (!ok && w.st.code) fail_status(t, at, &w.st);
     for (int i = 0; i < count; i++) {
         if (!ok)

@@ -15,10 +15,14 @@ static kiln_metric *metric_new(kiln_site at, kiln *k, bool accuracy)
 {
     kiln_metric *m = object_new(at, k, sizeof *m, NULL);
     if (!m) return NULL;
+    Thread *t = thread_of(k);
     kiln_scope scope = kiln_scope_open(k);
+    const uint8_t own = t->device;
+    t->device = HOST; /* one element each, which goes along to the device of what is counted */
     m->accuracy = accuracy;
     m->sum = kiln_variable_new_at(at, k, "metric/sum", kiln_of_tensor(kiln_scalar(k, KILN_F64, 0)));
     m->count = kiln_variable_new_at(at, k, "metric/count", kiln_of_tensor(kiln_scalar(k, KILN_F64, 0)));
+    t->device = own;
     kiln_scope_close(&scope);
     if (m->sum && m->count) return m;
     kiln_metric_free(m);

@@ -19,14 +19,17 @@ static void clean(Object *obj)
 typedef struct Aside {
     Trace *trace;
     uint32_t recording;
+    uint8_t device;
     kiln_scope scope;
 } Aside;
 
-static Aside aside(Thread *t)
+/* On the device of v. */
+static Aside aside(Thread *t, const kiln_variable *v)
 {
-    Aside a = {t->trace, t->recording, {0}};
+    Aside a = {t->trace, t->recording, t->device, {0}};
     t->trace = NULL;
     t->recording = 0;
+    t->device = v->value->device;
     a.scope = kiln_scope_open(t->k);
     return a;
 }
@@ -36,6 +39,7 @@ static void aside_end(Thread *t, Aside *a)
     kiln_scope_close(&a->scope);
     t->trace = a->trace;
     t->recording = a->recording;
+    t->device = a->device;
 }
 
 /* The variable KIND/NAME, named after v, starting as x. NULL: recorded. */
@@ -52,13 +56,24 @@ static kiln_variable *state_new(kiln_site at, Thread *t, const char *kind, const
     return r;
 }
 
+/* A count or rate, which every variable's update uses: in the host's memory, so that it goes along to any device. */
+static kiln_variable *shared_new(kiln_site at, kiln *k, const char *name, kiln_dtype d, kiln_operand x)
+{
+    Thread *t = thread_of(k);
+    const uint8_t own = t->device;
+    t->device = HOST;
+    kiln_variable *v = kiln_variable_of_at(at, k, name, d, x);
+    t->device = own;
+    return v;
+}
+
 static kiln_optimizer *optimizer_new(kiln_site at, kiln *k, double rate, bool adam)
 {
     kiln_optimizer *o = object_new(at, k, sizeof *o, clean);
     if (!o) return NULL;
     o->adam = adam;
-    o->rate = kiln_variable_of_at(at, k, "optimizer/rate", KILN_F64, kiln_of_f(rate));
-    o->step = adam ? kiln_variable_of_at(at, k, "optimizer/step", KILN_F64, kiln_of_f(0)) : NULL;
+    o->rate = shared_new(at, k, "optimizer/rate", KILN_F64, kiln_of_f(rate));
+    o->step = adam ? shared_new(at, k, "optimizer/step", KILN_F64, kiln_of_f(0)) : NULL;
     if (o->rate && (o->step || !adam)) return o;
     kiln_optimizer_free(o);
     return NULL;
@@ -152,7 +167,7 @@ static bool moments_make(kiln_site at, kiln_optimizer *o, kiln_variable *v, Mome
     Type wide = v->type;
     wide.dtype = dtype_info[v->type.dtype].compute;
     *m = (Moments){.of = v};
-    Aside a = aside(t);
+    Aside a = aside(t, v);
     kiln_tensor *zero = number_like(t, at, "optimizer", &wide, kiln_of_i(0));
     if (first) m->first = state_new(at, t, "optimizer/first", v, zero);
     if (o->adam && m->first) m->second = state_new(at, t, "optimizer/second", v, zero);
@@ -230,7 +245,7 @@ bool kiln_optimizer_schedule_sized(kiln_site at, kiln_optimizer *o, const kiln_s
     memcpy(&s, schedule, MIN_OF(size, sizeof s));
     Thread *t = thread_of(o->o.k);
     if (!t || !schedule_check(t, at, &s)) return false;
-    if (!o->updates) o->updates = kiln_variable_of_at(at, o->o.k, "optimizer/updates", KILN_I64, kiln_of_i(0));
+    if (!o->updates) o->updates = shared_new(at, o->o.k, "optimizer/updates", KILN_I64, kiln_of_i(0));
     if (!o->updates) return false;
     o->schedule = s;
     o->scheduled = true;

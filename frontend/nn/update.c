@@ -262,11 +262,16 @@ static bool trace_all(Thread *t, kiln_site at, UpdateRule *rule, const void *use
 }
 
 /* ---- on a device that the host does not reach: by operations, too, with all values there before the first is put in */
-static bool on_host(const Update *u, int count)
+static bool on_host(const Update *u, int count, const Assignment *also, int nalso)
 {
-    for (int i = 0; i < count; i++)
-        for (int s = 0; s < u[i].states; s++)
-            if (u[i].state[s]->value->device != HOST || u[i].gradient->device != HOST) return false;
+    for (int i = 0; i < count; i++) {
+        uint32_t any = u[i].gradient->device;
+        for (int s = 0; s < u[i].states; s++) any |= u[i].state[s]->value->device;
+        for (int s = 0; s < u[i].scalars; s++) any |= u[i].scalar[s]->device;
+        if (any != HOST) return false;
+    }
+    for (int i = 0; i < nalso; i++)
+        if (also[i].to->value->device != HOST || also[i].value->device != HOST) return false;
     return true;
 }
 
@@ -292,7 +297,8 @@ static bool apply_all(
 bool update_run(
     Thread *t, kiln_site at, UpdateRule *rule, const void *user, const Update *u, int count, const Assignment *also, int nalso)
 {
-    if (!t->trace && on_host(u, count)) return run_eagerly(t, at, rule, user, u, also, (Staging){.count = count, .nalso = nalso});
+    if (!t->trace && on_host(u, count, also, nalso))
+        return run_eagerly(t, at, rule, user, u, also, (Staging){.count = count, .nalso = nalso});
     if (!t->trace) return apply_all(t, at, rule, user, u, count, also, nalso);
     const uint64_t failures = t->failures;
     if (!trace_all(t, at, rule, user, u, count)) return false;

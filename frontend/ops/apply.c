@@ -16,6 +16,7 @@ static kiln_tensor *view_result(Thread *t, kiln_site at, const kiln_tensor *x, c
     out->data = v->data;
     memcpy(out->stride, v->stride, type->rank * sizeof *out->stride);
     out->contiguous = view_contiguous(v);
+    out->number = x->number;
     return out;
 }
 
@@ -33,6 +34,7 @@ static kiln_tensor *constant_result(Thread *t, kiln_site at, const Type *type, i
         dtype_store_i64(type->dtype, b->data, bits);
     kiln_tensor *x = tensor_of_buffer(t, at, type, b);
     if (!x) return NULL;
+    x->number = true;
     for (int i = 0; i < type->rank; i++) {
         x->stride[i] = 0;
         x->contiguous = x->contiguous && type->dim[i] <= 1;
@@ -48,17 +50,37 @@ static uint64_t view_bytes(const View *v)
     return n;
 }
 
+static bool numbers(kiln_tensor *const *x, uint32_t nin)
+{
+    for (uint32_t i = 0; i < nin; i++)
+        if (!x[i]->number) return false;
+    return nin != 0;
+}
+
+/* Where a call runs that may run on another device than the host. One element of numbers alone is a number again, in the host's
+ * memory, so that it goes along to any device. False: recorded. */
+static bool place_call(Thread *t, kiln_site at, Op op, kiln_tensor *const *x, uint32_t nin, const Type *type, uint32_t nout,
+    uint32_t *device, bool *number)
+{
+    *number = numbers(x, nin);
+    for (uint32_t i = 0; i < nout; i++) *number = *number && type_count(&type[i]) == 1;
+    *device = HOST;
+    return *number || one_device(t, at, op_def[op].name, x, nin, device);
+}
+
 /* in: the operands' views; x: the operands. elsewhere: whether the device may be another than the host. */
 static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *const *x, uint32_t nin, const int64_t *attr,
     uint32_t nattr, const Type *type, kiln_tensor **out, uint32_t nout, bool elsewhere)
 {
     View v[FEW_RESULTS];
     uint32_t device = HOST;
+    bool number = false;
     CHECK(nout <= FEW_RESULTS);
-    if (UNLIKELY(elsewhere) && !one_device(t, at, op_def[op].name, x, nin, &device)) return false;
+    if (UNLIKELY(elsewhere) && !place_call(t, at, op, x, nin, type, nout, &device, &number)) return false;
     for (uint32_t i = 0; i < nout; i++) {
         out[i] = tensor_result(t, at, &type[i], NULL, device);
         if (!out[i]) return false;
+        out[i]->number = number;
         tensor_view(out[i], &v[i]);
     }
     t->kernels_run++;
@@ -73,6 +95,19 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
         return true;
     fail_status(t, at, &st);
     return false;
+}
+
+/* Elementwise of numbers: one element, seen through strides of 0 as they are, so that it still goes along to any device. */
+static bool run_number(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *const *x, uint32_t nin, const int64_t *attr,
+    uint32_t nattr, const Type *type, kiln_tensor **out)
+{
+    const Type one = {.dtype = type->dtype};
+    for (uint32_t i = 0; i < nin; i++) in[i].rank = 0;
+    if (!run_eager(t, at, op, in, x, nin, attr, nattr, &one, out, 1, true)) return false;
+    out[0]->type = *type;
+    out[0]->contiguous = false;
+    memset(out[0]->stride, 0, type->rank * sizeof *out[0]->stride);
+    return true;
 }
 
 /* types, v: room for the operands' types and views. */
@@ -101,6 +136,8 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
             return (out[0] = view_result(t, at, in[0], &moved, &result[0]));
     }
+    if (UNLIKELY(nin && in[0]->number) && (op_def[op].flags & OPF_ELEMENTWISE) && numbers(in, nin) && type_count(result) > 1)
+        return run_number(t, at, op, v, in, nin, attr, nattr, result, out);
     return run_eager(t, at, op, v, in, nin, attr, nattr, result, out, inf.nout, any != HOST);
 }
 

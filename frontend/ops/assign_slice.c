@@ -31,7 +31,7 @@ static bool place(Thread *t, kiln_site at, const char *op, kiln_operand start, D
     kiln_tensor *last = binary(at, OP_sub, of(dim_tensor(t, at, size, DT_i64)), of(width));
     if (s->type.dtype == DT_u64) s = binary(at, OP_min, of(s), of(cast_to(t, at, last, DT_u64))); /* before i64 makes it negative */
     s = binary(at, OP_max, of(binary(at, OP_min, of(cast_to(t, at, s, DT_i64)), of(last))), kiln_of_i(0));
-    kiln_tensor *i = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0);
+    kiln_tensor *i = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0, NULL);
     kiln_tensor *offset = binary(at, OP_sub, of(i), of(s));
     p->inside = binary(at, OP_and, of(binary(at, OP_ge, of(offset), kiln_of_i(0))), of(binary(at, OP_lt, of(offset), of(width))));
     p->from = offset; /* gather clamps */
@@ -86,6 +86,7 @@ static void assign(
     if (ok) x = with_leading_ones(t, at, x, v->type.rank);
     kiln_tensor *old = ok ? kiln_value_at(at, kiln_of_variable(v)) : NULL, *inside = NULL;
     const int rank = ok ? x->type.rank : 0;
+    const uint8_t own = device_beside(t, old);
     for (int i = 0; i < rank && ok; i++) {
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
@@ -99,6 +100,7 @@ static void assign(
         if (inside) x = kiln_where_at(at, of(inside), of(x), of(old));
         if (composite_well(t, &c)) kiln_assign_at(at, v, of(x));
     }
+    t->device = own;
     composite_end(t, &c, NULL);
 }
 

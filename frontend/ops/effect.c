@@ -296,14 +296,15 @@ static bool call_eager(Call *c, kiln_tensor **out)
 {
     Thread *t = c->t;
     kiln_tensor **x = SCRATCH(t, c->e.at, kiln_tensor *, (size_t)c->nin + c->nout), **made = x ? x + c->nin : NULL;
-    if (!x) return false;
+    uint32_t device;
+    if (!x || !one_device(t, c->e.at, "callback", c->in, c->nin, &device)) return false;
     for (uint32_t i = 0; i < c->nin; i++)
         if (!tensor_ok(x[i] = tensor_host(t, c->e.at, c->in[i]))) return false;
     for (uint32_t i = 0; i < c->nout; i++)
         if (!(made[i] = tensor_empty(t, c->e.at, &c->type[i]))) return false;
     if (effect_now(t, &c->e, x, c->nin, c->nout)) return false;
     for (uint32_t i = 0; i < c->nout; i++)
-        if (!tensor_ok(out[i] = made[i] = tensor_place(t, c->e.at, made[i]))) return false;
+        if (!tensor_ok(out[i] = made[i] = tensor_place_on(t, c->e.at, made[i], device))) return false;
     if (t->recording && c->nout)
         t->k->hooks->record(t, c->e.at, OP_callback, c->in, c->nin, ATTRS_TO(c->attr, c->end), made, c->nout);
     return true;

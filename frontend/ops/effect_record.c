@@ -232,7 +232,13 @@ static int32_t call_back(Thread *t, const Effect *e, kiln_tensor *const *x, uint
     if (!array) return KILN_EMEMORY;
     for (uint32_t i = 0; i < nin + nout; i++) array[i] = array_of(x[i]);
     const uint64_t since = t->next_uid;
+    const uint8_t device = t->device;
+    BodyRun *body = t->body;
+    t->device = t->chosen; /* it is no part of the body that calls it */
+    t->body = NULL;
     int rc = e->fn(array, (int)nin, array + nin, (int)nout, e->user);
+    t->device = device;
+    t->body = body;
     scratch_reset(&t->scratch, mark);
     if (!eagerly_ended(t, e->at, "callback", since)) return KILN_ESTATE;
     if (rc) fail(t, e->at, KILN_EVALUE, "callback: the function returned %d", rc);

@@ -17,5 +17,5 @@ kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype d, kiln_shape s, int
     Type type;
     if (!t || !type_from_shape(t, at, "iota", d, &s, &type)) return t ? &k->poison : NULL;
     if (!axis_of(t, at, "iota", axis, type.rank, &axis)) return &k->poison;
-    return iota_of(t, at, &type, axis);
+    return iota_of(t, at, &type, axis, NULL);
 }

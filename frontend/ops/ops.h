@@ -158,7 +158,8 @@ void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
 kiln_tensor *transpose_to(Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
-kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis);
+kiln_tensor *iota_of(
+    Thread *t, kiln_site at, const Type *type, int axis, const kiln_tensor *beside); /* where that lies, if not NULL */
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
 /* Draws uniform numbers in [lo, hi) from the engine's own generator, which any thread may use at any time. */

@@ -29,13 +29,16 @@ kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
     return kiln_and_at(at, of(kiln_ge_at(at, wide, kiln_of_i(0))), below);
 }
 
-kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis)
+kiln_tensor *iota_of(Thread *t, kiln_site at, const Type *type, int axis, const kiln_tensor *beside)
 {
     struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
     a->dtype = type->dtype;
     a->axis = axis;
     memcpy(a->shape, type->dim, type->rank * sizeof *a->shape);
-    return apply(t, at, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + type->rank), NULL, 0);
+    const uint8_t own = device_beside(t, beside);
+    kiln_tensor *r = apply(t, at, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + type->rank), NULL, 0);
+    t->device = own;
+    return r;
 }
 
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
@@ -44,7 +47,7 @@ kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *i, Dim classes)
     if (extent_hi(t, classes) - 1 > dtype_info[d].hi) i = cast_to(t, at, i, d = DT_i64); /* otherwise the iota would wrap */
     i = kiln_expand_at(at, of(i), -1);
     if (!tensor_ok(i)) return i;
-    return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0)));
+    return kiln_eq_at(at, of(i), of(iota_of(t, at, &(Type){.dtype = (uint8_t)d, .rank = 1, .dim = {classes}}, 0, i)));
 }
 
 kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes, kiln_dtype d)
@@ -79,7 +82,7 @@ static kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tens
     }
     kiln_operand sum = times(t, at, i, stride[axis]);
     for (int a = 0; a < x->rank; a++)
-        if (a != axis && x->dim[a] != 1) sum = of(kiln_add_at(at, sum, times(t, at, iota_of(t, at, &i->type, a), stride[a])));
+        if (a != axis && x->dim[a] != 1) sum = of(kiln_add_at(at, sum, times(t, at, iota_of(t, at, &i->type, a, i), stride[a])));
     return sum.as.tensor;
 }
 
@@ -129,7 +132,7 @@ static kiln_tensor *replace(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
     memcpy(rows.dim, x->type.dim, sizeof rows.dim);
     rows.dim[axis] = many;
     for (int a = 0; a < mask.rank; a++) mask.dim[a] = a == axis ? x->type.dim[a] : 1;
-    kiln_tensor *none = number_like(t, at, "scatter", &places, kiln_of_i(-1)), *order = iota_of(t, at, &number, 0);
+    kiln_tensor *none = number_like(t, at, "scatter", &places, kiln_of_i(-1)), *order = iota_of(t, at, &number, 0, x);
     kiln_tensor *flat = reshape_to(t, at, i, &many, 1), *from = reshape_to(t, at, updates, rows.dim, rows.rank);
     kiln_tensor *last = scatter(t, at, none, flat, order, 0, 2);
     if (!tensor_ok(last) || !tensor_ok(from)) return &t->k->poison;

@@ -97,12 +97,12 @@ static kiln_tensor *candidates(Thread *t, kiln_site at, const Blocks *b, kiln_te
     block = kiln_sort_at(at, of(cast_to(t, at, block, DT_i32)), b->axis, 0);
     block = kiln_mul_at(at, of(kiln_expand_at(at, of(cast_to(t, at, block, DT_i64)), b->axis + 1)), KILN_OPERAND(b->block));
     for (int i = 0; i < one.rank; i++) one.dim[i] = i == b->axis + 1 ? b->block : 1;
-    block = kiln_add_at(at, of(block), of(iota_of(t, at, &one, b->axis + 1)));
+    block = kiln_add_at(at, of(block), of(iota_of(t, at, &one, b->axis + 1, x)));
     type.dtype = DT_i64, type.dim[b->axis] = b->count * b->block;
     if (tensor_ok(block)) block = reshape_to(t, at, block, type.dim, type.rank);
     if (rest == 0 || !tensor_ok(block)) return block;
     type.dim[b->axis] = rest;
-    kiln_tensor *behind = kiln_add_at(at, of(iota_of(t, at, &type, b->axis)), KILN_OPERAND(b->blocks * b->block));
+    kiln_tensor *behind = kiln_add_at(at, of(iota_of(t, at, &type, b->axis, x)), KILN_OPERAND(b->blocks * b->block));
     return kiln_concat_at(at, (kiln_tensor *[]){block, behind}, 2, b->axis);
 }
 

@@ -68,7 +68,7 @@ static kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim 
 static kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
 {
     if (d->source.kind == 2 && tensor_ok(r)) {
-        kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0); /* (0, 1) */
+        kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0, d->key); /* (0, 1) */
         kiln_operand next = OP2(add, of(d->key), of(step));
         if (composite_well(t, &d->c)) kiln_assign_at(at, d->source.as.variable, next);
     }

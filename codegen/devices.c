@@ -1,0 +1,131 @@
+/* devices: see devices.h. A kind of device is a row here: what its names begin with, how many there are, what one is, and what
+ * makes a row of device.h's table of it. */
+#include "devices.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A name is the kind's, a colon and a number from 0. */
+typedef struct Kind {
+    const char *name;
+    uint32_t (*count)(Status *st); /* 0: st says what was looked for and not found. It is asked often, and answers alike */
+    void (*describe)(uint32_t ordinal, char *text, size_t cap);
+    /* Opens one for good. name, number: what its row and its memory say; the name lasts. NULL: st */
+    const Device *(*open)(uint32_t ordinal, const char *name, uint8_t number, Status *st);
+} Kind;
+
+static const Kind kinds[] = {{0}};
+
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+static char names[DEVICES][DEVICE_NAME]; /* of what was opened here */
+
+/* ---- names -------------------------------------------------------------------------------------------------------- */
+/* The kind that the name says, and the number behind the colon. NULL: it says none. */
+static const Kind *kind_of(const char *name, uint32_t *ordinal)
+{
+    for (const Kind *k = kinds; k->name; k++) {
+        const size_t n = strlen(k->name);
+        if (strncmp(name, k->name, n) || name[n] != ':') continue;
+        const char *digits = name + n + 1;
+        const size_t len = strspn(digits, "0123456789");
+        if (!len || len > 4 || digits[len] || (len > 1 && digits[0] == '0')) return NULL;
+        *ordinal = (uint32_t)strtoul(digits, NULL, 10);
+        return k;
+    }
+    return NULL;
+}
+
+static bool number_of(const char *name, uint32_t *number)
+{
+    for (uint32_t i = 0; device_at(i); i++)
+        if (strcmp(device_at(i)->name, name) == 0) return *number = i, true;
+    return false;
+}
+
+/* One that its kind counts. */
+static bool counted(const char *name)
+{
+    Status ignored = {0};
+    uint32_t ordinal;
+    const Kind *k = kind_of(name, &ordinal);
+    return k && ordinal < k->count(&ignored);
+}
+
+/* The CPU, then each kind's, then rows of no kind. */
+bool device_offered(uint32_t i, DeviceOffer *o)
+{
+    if (i == 0) {
+        snprintf(o->name, sizeof o->name, "%s", device_at(HOST)->name);
+        snprintf(o->text, sizeof o->text, "this machine's CPU, kernels for %s", eager_tier());
+        return true;
+    }
+    i--;
+    for (const Kind *k = kinds; k->name; k++) {
+        Status ignored = {0};
+        const uint32_t n = k->count(&ignored);
+        if (i < n) {
+            snprintf(o->name, sizeof o->name, "%s:%u", k->name, i);
+            k->describe(i, o->text, sizeof o->text);
+            return true;
+        }
+        i -= n;
+    }
+    for (uint32_t row = HOST + 1; device_at(row); row++) {
+        if (counted(device_at(row)->name) || i-- != 0) continue;
+        snprintf(o->name, sizeof o->name, "%s", device_at(row)->name);
+        snprintf(o->text, sizeof o->text, "a device of this program");
+        return true;
+    }
+    return false;
+}
+
+bool device_absent(uint32_t i, DeviceOffer *o)
+{
+    for (const Kind *k = kinds; k->name; k++) {
+        Status st = {0};
+        if (k->count(&st) || i-- != 0) continue;
+        snprintf(o->name, sizeof o->name, "%s", k->name);
+        snprintf(o->text, sizeof o->text, "%s", st.text);
+        return true;
+    }
+    return false;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+static bool unknown(const char *name, Status *st)
+{
+    Text all = {0};
+    DeviceOffer o;
+    for (uint32_t i = 0; device_offered(i, &o); i++) text_printf(&all, i ? ", %s" : "%s", o.name);
+    status_fail(st, ST_DEVICE, "there is no device \"%.60s\"; there are %s", name, all.failed ? "others" : all.at);
+    text_free(&all);
+    return false;
+}
+
+static bool open_one(const Kind *k, uint32_t ordinal, uint32_t *number, Status *st)
+{
+    const uint32_t next = device_next();
+    if (next == DEVICES) return status_fail(st, ST_DEVICE, "%s:%u: all %d devices are open", k->name, ordinal, DEVICES);
+    snprintf(names[next], sizeof names[next], "%s:%u", k->name, ordinal);
+    const Device *d = k->open(ordinal, names[next], (uint8_t)next, st);
+    if (!d) return false;
+    device_add(d);
+    *number = next;
+    return true;
+}
+
+bool device_named(const char *name, uint32_t *number, Status *st)
+{
+    uint32_t ordinal;
+    if (number_of(name, number)) return true;
+    const Kind *k = kind_of(name, &ordinal);
+    if (!k) return unknown(name, st);
+    const uint32_t n = k->count(st);
+    if (ordinal >= n) return n ? unknown(name, st) : false;
+    pthread_mutex_lock(&opening);
+    const bool ok = number_of(name, number) || open_one(k, ordinal, number, st);
+    pthread_mutex_unlock(&opening);
+    return ok;
+}

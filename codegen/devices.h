@@ -1,0 +1,23 @@
+/* devices: all devices of this machine by name, opened or not, and how a name becomes a row of device.h's table. Relies on device.h
+ * and on what the rooms that make devices offer. Never runs work. */
+#ifndef KILN_CODEGEN_DEVICES_H
+#define KILN_CODEGEN_DEVICES_H
+
+#include "device.h"
+
+#define DEVICE_NAME 24
+
+typedef struct DeviceOffer {
+    char name[DEVICE_NAME]; /* "cpu", "gpu:0" */
+    char text[168];         /* what it is, in words */
+} DeviceOffer;
+
+/* The device of that name; the first mention opens it, and it stays until the process ends. Safe from any thread. False: st names
+ * what there is, or what was looked for and not found. */
+bool device_named(const char *name, uint32_t *number, Status *st);
+/* The i-th device that can be had; false beyond the last. Opens none. */
+bool device_offered(uint32_t i, DeviceOffer *o);
+/* The i-th kind of device of which this machine has none: the kind's name, and what was looked for; false beyond the last. */
+bool device_absent(uint32_t i, DeviceOffer *o);
+
+#endif
