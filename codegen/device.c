@@ -9,11 +9,13 @@ static const Device cpu = {.memory = &host_memory, .name = "cpu", .backend = "cp
 
 /* A row is written once, before its number is counted. */
 static const Device *table[DEVICES] = {&cpu};
+static MemoryUse memory_use[DEVICES];
 static atomic_uint count = 1, preferred = HOST;
 static pthread_mutex_t lock[DEVICES] = {[0 ... DEVICES - 1] = PTHREAD_MUTEX_INITIALIZER};
 
 const Device *device_at(uint32_t number) { return number < atomic_load(&count) ? table[number] : NULL; }
 const Backend *device_backend(uint32_t number, Status *st) { return backend_get(table[number]->backend, st); }
+MemoryUse *device_use(uint32_t number) { return &memory_use[number]; }
 uint32_t device_next(void) { return atomic_load(&count); }
 
 void device_add(const Device *d)

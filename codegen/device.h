@@ -64,6 +64,7 @@ typedef struct Device {
 
 const Device *device_at(uint32_t number);                   /* NULL beyond the last */
 const Backend *device_backend(uint32_t number, Status *st); /* NULL: st */
+MemoryUse *device_use(uint32_t number);                     /* of the device's memory; nobody counts the host's here */
 /* One more row, which stays; memory->device must be the number that device_next says. What threads that first use an engine from
  * now on take for their own. For tests. */
 uint32_t device_next(void);

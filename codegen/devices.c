@@ -54,7 +54,7 @@ static bool counted(const char *name)
 }
 
 /* The CPU, then each kind's, then rows of no kind. */
-bool device_offered(uint32_t i, DeviceOffer *o)
+static bool there_is(uint32_t i, DeviceOffer *o)
 {
     if (i == 0) {
         snprintf(o->name, sizeof o->name, "%s", device_at(HOST)->name);
@@ -81,6 +81,61 @@ bool device_offered(uint32_t i, DeviceOffer *o)
     return false;
 }
 
+/* ---- which of them may be named ---------------------------------------------------------------------------------------- */
+static pthread_mutex_t showing = PTHREAD_MUTEX_INITIALIZER;
+static char shown[DEVICES][DEVICE_NAME];
+static int nshown; /* -1: all */
+static pthread_once_t asked = PTHREAD_ONCE_INIT;
+
+/* One that is none is left out here, and told of when it is named. */
+static void ask_environment(void)
+{
+    const char *list = getenv("KILN_DEVICES");
+    nshown = list && *list ? 0 : -1;
+    while (nshown >= 0 && nshown < DEVICES && *list) {
+        const size_t n = strcspn(list, ",");
+        snprintf(shown[nshown++], DEVICE_NAME, "%.*s", (int)n, list);
+        list += n + (list[n] != 0);
+    }
+}
+
+/* A part of a card is shown with the card. */
+static bool is_shown(const char *name)
+{
+    const size_t whole = strcspn(name, "/");
+    pthread_once(&asked, ask_environment);
+    pthread_mutex_lock(&showing);
+    bool yes = nshown < 0 || strcmp(name, device_at(HOST)->name) == 0;
+    for (int i = 0; i < nshown && !yes; i++) yes = strlen(shown[i]) == whole && memcmp(shown[i], name, whole) == 0;
+    pthread_mutex_unlock(&showing);
+    return yes;
+}
+
+bool device_offered(uint32_t i, DeviceOffer *o)
+{
+    for (uint32_t all = 0; there_is(all, o); all++)
+        if (is_shown(o->name) && i-- == 0) return true;
+    return false;
+}
+
+bool devices_show(const char *const *list, int n, Status *st)
+{
+    DeviceOffer o;
+    if (n >= DEVICES) return status_fail(st, ST_DEVICE, "%d devices; there are at most %d", n, DEVICES - 1);
+    for (int i = 0; i < n; i++) {
+        uint32_t all = 0;
+        while (list[i] && there_is(all, &o) && strcmp(o.name, list[i]) != 0) all++;
+        if (!list[i] || !there_is(all, &o))
+            return status_fail(st, ST_DEVICE, "there is no device \"%.60s\"", list[i] ? list[i] : "");
+    }
+    pthread_once(&asked, ask_environment);
+    pthread_mutex_lock(&showing);
+    nshown = list ? n : -1;
+    for (int i = 0; i < n; i++) snprintf(shown[i], DEVICE_NAME, "%s", list[i]);
+    pthread_mutex_unlock(&showing);
+    return true;
+}
+
 bool device_absent(uint32_t i, DeviceOffer *o)
 {
     for (const Kind *k = kinds; k->name; k++) {
@@ -99,7 +154,11 @@ static bool unknown(const char *name, Status *st)
     Text all = {0};
     DeviceOffer o;
     for (uint32_t i = 0; device_offered(i, &o); i++) text_printf(&all, i ? ", %s" : "%s", o.name);
-    status_fail(st, ST_DEVICE, "there is no device \"%.60s\"; there are %s", name, all.failed ? "others" : all.at);
+    if (is_shown(name))
+        status_fail(st, ST_DEVICE, "there is no device \"%.60s\"; there are %s", name, all.failed ? "others" : all.at);
+    else
+        status_fail(st, ST_DEVICE, "device \"%.60s\" is none of those that are visible (kiln_devices_visible, KILN_DEVICES): %s",
+            name, all.failed ? "others" : all.at);
     text_free(&all);
     return false;
 }
@@ -119,6 +178,7 @@ static bool open_one(const Kind *k, uint32_t ordinal, uint32_t *number, Status *
 bool device_named(const char *name, uint32_t *number, Status *st)
 {
     uint32_t ordinal;
+    if (!is_shown(name)) return unknown(name, st);
     if (number_of(name, number)) return true;
     const Kind *k = kind_of(name, &ordinal);
     if (!k) return unknown(name, st);

@@ -19,5 +19,8 @@ bool device_named(const char *name, uint32_t *number, Status *st);
 bool device_offered(uint32_t i, DeviceOffer *o);
 /* The i-th kind of device of which this machine has none: the kind's name, and what was looked for; false beyond the last. */
 bool device_absent(uint32_t i, DeviceOffer *o);
+/* From now on names other than these are as if there were none; the CPU's always is one. What is open stays open. NULL: all names,
+ * as at first if $KILN_DEVICES (with commas between names) is not set. False, and nothing has changed: one is no device; st. */
+bool devices_show(const char *const *names, int n, Status *st);
 
 #endif

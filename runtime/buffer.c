@@ -20,6 +20,7 @@ struct BufferPool {
     atomic_uintptr_t owner;
     size_t keep;
     const BufferMemory *memory;
+    MemoryUse *use;
     atomic_size_t idle_bytes; /* bytes in `idle`; only the owner writes it */
     uint32_t hand;            /* the class where trimming goes on */
     Buffer *idle[CLASSES];
@@ -78,14 +79,39 @@ static void unref_pool(BufferPool *p)
     if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1) mem_free_aligned(p, sizeof *p, _Alignof(BufferPool));
 }
 
+/* False: there is a bound, and it would be passed. */
+static bool may_take(MemoryUse *u, size_t bytes)
+{
+    size_t now = atomic_load_explicit(&u->taken, memory_order_relaxed);
+    const size_t most = atomic_load_explicit(&u->most, memory_order_relaxed);
+    do {
+        if (most && (now > most || bytes > most - now)) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&u->taken, &now, now + bytes, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+static void take_back(MemoryUse *u, size_t bytes)
+{
+    if (u) atomic_fetch_sub_explicit(&u->taken, bytes, memory_order_relaxed);
+}
+
+static void count_used(MemoryUse *u, size_t bytes)
+{
+    const size_t now = atomic_fetch_add_explicit(&u->used, bytes, memory_order_relaxed) + bytes;
+    size_t peak = atomic_load_explicit(&u->peak, memory_order_relaxed);
+    while (peak < now && !atomic_compare_exchange_weak_explicit(&u->peak, &peak, now, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 static Buffer *create(BufferPool *p, uint32_t class)
 {
     size_t bytes = class_bytes(class);
+    if (p->use && !may_take(p->use, bytes)) return NULL;
     Buffer *b = mem_alloc(sizeof *b);
-    if (!b) return NULL;
-    void *data = p->memory->alloc(p->memory, bytes, align_of(bytes));
+    void *data = b ? p->memory->alloc(p->memory, bytes, align_of(bytes)) : NULL;
     if (!data) {
-        mem_free(b, sizeof *b);
+        if (b) mem_free(b, sizeof *b);
+        take_back(p->use, bytes);
         return NULL;
     }
     *b = (Buffer){.data = data, .bytes = bytes, .size_class = (uint16_t) class, .device = p->memory->device, .pool = p};
@@ -97,6 +123,7 @@ static void destroy(BufferPool *p, Buffer *b)
 {
     UNPOISON(b->data, b->bytes);
     p->memory->free(p->memory, b->data, b->bytes, align_of(b->bytes), b->queue);
+    take_back(p->use, b->bytes);
     mem_free(b, sizeof *b);
     unref_pool(p);
 }
@@ -207,15 +234,16 @@ static Buffer *pop_returned(BufferPool *p, uint32_t class)
 
 /* ---- pools ----------------------------------------------------------------------------------- */
 
-BufferPool *pool_new(size_t keep_bytes) { return pool_new_of(keep_bytes, &host_memory); }
+BufferPool *pool_new(size_t keep_bytes) { return pool_new_of(keep_bytes, &host_memory, NULL); }
 
-BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m)
+BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m, MemoryUse *use)
 {
     BufferPool *p = mem_alloc_aligned(sizeof *p, _Alignof(BufferPool));
     if (!p) return NULL;
     memset(p, 0, sizeof *p);
     p->keep = keep_bytes;
     p->memory = m;
+    p->use = use;
     atomic_init(&p->owner, (uintptr_t)pthread_self());
     atomic_init(&p->refs, 1);
     return p;
@@ -265,6 +293,7 @@ Buffer *buffer_new(BufferPool *p, size_t bytes)
         if (!b) return NULL;
     }
     UNPOISON(b->data, b->bytes);
+    if (UNLIKELY(p->use)) count_used(p->use, b->bytes);
     atomic_store_explicit(&b->refs, 1, memory_order_relaxed);
     return b;
 }
@@ -297,6 +326,7 @@ static void release_last(Buffer *b)
     }
     if (UNLIKELY(atomic_load_explicit(&b->wanted, memory_order_relaxed))) buffer_changes(b);
     POISON(b->data, b->bytes);
+    if (UNLIKELY(p->use)) atomic_fetch_sub_explicit(&p->use->used, b->bytes, memory_order_relaxed);
     if (LIKELY(is_owner(p)))
         keep_idle(p, b);
     else

@@ -20,6 +20,13 @@ typedef struct BufferMemory {
 } BufferMemory;
 extern const BufferMemory host_memory; /* device 0 */
 
+/* Of one device, in bytes, over all pools that count there. */
+typedef struct MemoryUse {
+    atomic_size_t used, taken; /* by buffers that are held; of the device, idle blocks included */
+    atomic_size_t peak;        /* of `used` */
+    atomic_size_t most;        /* that may be taken; 0: whatever there is */
+} MemoryUse;
+
 /* A block of the host that no pool keeps, at a multiple of BUFFER_ALIGN, on huge pages if it is as large as one. */
 void *large_alloc(size_t bytes); /* NULL: no memory */
 void large_free(void *data, size_t bytes);
@@ -57,7 +64,7 @@ typedef struct Buffer {
  * foreign thread goes through a lock-free stack that the owner drains. */
 /* a pool of host memory; NULL on failure; idle memory above keep_bytes goes back to the system */
 BufferPool *pool_new(size_t keep_bytes);
-BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m);
+BufferPool *pool_new_of(size_t keep_bytes, const BufferMemory *m, MemoryUse *use); /* use: NULL: nobody counts */
 /* Closes the pool; NULL allowed. Buffers still alive are freed on their last release, on whatever thread. Called by the owner, or
  * after the owner has stopped using pool and buffers; nobody may ask the pool for a buffer any more. */
 void pool_free(BufferPool *p);

@@ -173,10 +173,115 @@ static void gradients_of_constants_lie_beside_their_operands(void **state)
     assert_ok(k);
 }
 
+static void devices_can_be_hidden(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_device_info d[4];
+    const int all = kiln_devices(NULL, 0);
+    kiln_tensor *a = kiln_to(three(k), A);
+    assert_false(kiln_devices_visible(k, (const char *[]){B, "tpu:0"}, 2));
+    assert_error(k, KILN_EDEVICE, "devices_visible: there is no device \"tpu:0\"");
+    assert_int_equal(kiln_devices(NULL, 0), all);
+    assert_true(kiln_devices_visible(k, (const char *[]){B}, 1));
+    assert_int_equal(kiln_devices(d, 4), 2);
+    assert_string_equal(d[0].name, "cpu");
+    assert_string_equal(d[1].name, B);
+    kiln_to(three(k), A);
+    assert_error(k, KILN_EDEVICE,
+        "to: device \"late:0\" is none of those that are visible (kiln_devices_visible, KILN_DEVICES): cpu, late:1");
+    assert_float_equal(total(kiln_to(a, B)), 6, 0); /* what is there stays in use */
+    assert_float_equal(total(kiln_to(a, "cpu")), 6, 0);
+    assert_true(kiln_devices_visible(k, (const char *[]){NULL}, 0));
+    assert_int_equal(kiln_devices(NULL, 0), 1);
+    assert_true(kiln_devices_visible(k, NULL, 0));
+    assert_int_equal(kiln_devices(NULL, 0), all);
+    assert_ok(k);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+#define MIB ((size_t)1 << 20)
+
+static kiln_tensor *mebibytes(kiln *k, int n) { return kiln_to(kiln_full(k, KILN_F32, KILN_SHAPE(n << 18), 1), A); }
+
+static void memory_is_counted(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    const kiln_device_memory before = kiln_device_memory_count(k, A), other = kiln_device_memory_count(k, B);
+    kiln_tensor *x = kiln_own(mebibytes(k, 3));
+    kiln_device_memory now = kiln_device_memory_count(k, A);
+    assert_in_range(now.used, before.used + 3 * MIB, before.used + 4 * MIB);
+    assert_true(now.peak >= now.used);
+    kiln_release(x);
+    const kiln_device_memory after = kiln_device_memory_count(k, A);
+    assert_int_equal(after.used, before.used);
+    assert_true(after.kept >= 3 * MIB && after.peak == now.peak);
+    assert_int_equal(kiln_device_memory_count(k, B).used, other.used);
+    assert_true(kiln_device_memory_count(k, "cpu").used > 0);
+    assert_int_equal(kiln_device_memory_count(k, "none").used, 0);
+    assert_error(k, KILN_EDEVICE, "device_memory: there is no device");
+}
+
+static void out_of_memory(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *v = user;
+    (void)k;
+    kiln_assign_add(v, 1);
+    out[0] = kiln_mul(in[0], 2);
+}
+
+static void limits_hold_and_nothing_is_lost(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_own(mebibytes(k, 2));
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_to(three(k), A));
+    const size_t used = kiln_device_memory_count(k, A).used;
+    assert_true(kiln_device_limit(k, A, used + 3 * MIB));
+    assert_int_equal(kiln_device_memory_count(k, A).limit, used + 3 * MIB);
+    kiln_function *f =
+        kiln_function_new(k, out_of_memory, v, &(kiln_function_options){.name = "f", .inputs_count = 1, .compile = KILN_NEVER});
+    kiln_tensor *y = kiln_own(kiln_add(x, 1)); /* 1 MiB is left */
+    char want[160];
+    snprintf(want, sizeof want,
+        "tensor: no memory for f32[524288] (2097152 bytes) on late:0: %zu bytes are in use, 0 kept for reuse, and the limit is %zu",
+        kiln_device_memory_count(k, A).used, used + 3 * MIB);
+    kiln_mul(x, y);
+    assert_error(k, KILN_EMEMORY, want);
+    kiln_call(f, x);
+    assert_error(k, KILN_EMEMORY, "on late:0: ");
+    assert_float_equal(total(kiln_value(v)), 6, 0);
+    mebibytes(k, 2);
+    assert_error(k, KILN_EMEMORY, "on late:0: ");
+    assert_float_equal(total(y), 2.0 * (2 << 18), 0);
+    kiln_release(y);
+    assert_float_equal(kiln_item(kiln_slice(kiln_call(f, x), 0, 0, 1, 1)), 2, 0); /* in what y gave back */
+    assert_float_equal(total(kiln_value(v)), 9, 0);
+    assert_true(kiln_device_limit(k, A, 0));
+    assert_float_equal(total(mebibytes(k, 8)), 8.0 * (1 << 18), 0);
+    kiln_release(x);
+    assert_ok(k);
+    assert_false(kiln_device_limit(k, "cpu", MIB));
+    assert_error(k, KILN_EUNSUPPORTED, "device_limit: the CPU's memory has no limit here");
+}
+
+static void kept_memory_makes_room(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_release(kiln_own(mebibytes(k, 4)));
+    assert_true(kiln_device_limit(k, A, kiln_device_memory_count(k, A).used + 6 * MIB));
+    assert_float_equal(total(mebibytes(k, 5)), 5.0 * (1 << 18), 0); /* another size */
+    assert_true(kiln_device_limit(k, A, 0));
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(devices_are_listed), FRONT_TEST(blocks_say_where_things_are_made),
         FRONT_TEST(names_that_are_none), FRONT_TEST(blocks_close_in_order), FRONT_TEST(copies), FRONT_TEST(gradients_copy_back),
-        FRONT_TEST(gradients_of_constants_lie_beside_their_operands)};
+        FRONT_TEST(gradients_of_constants_lie_beside_their_operands), FRONT_TEST(devices_can_be_hidden),
+        FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost), FRONT_TEST(kept_memory_makes_room)};
     return cmocka_run_group_tests_name("device_api", tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
  * codegen/device.h. */
 #include "engine.h"
 
+#include <stdio.h>
+
 struct Place { /* one thread's part of a device; not of the host */
     const Device *device;
     BufferPool *pool;
@@ -35,7 +37,7 @@ static Place *place_of(Thread *t, uint32_t device)
     Place *p = mem_zeros(1, sizeof *p);
     if (!p) return NULL;
     p->device = device_at(device);
-    p->pool = pool_new_of(t->k->options.cache_bytes, p->device->memory);
+    p->pool = pool_new_of(t->k->options.cache_bytes, p->device->memory, device_use(device));
     p->work = p->pool ? p->device->queue(p->device) : NULL;
     p->copies = p->work ? p->device->queue(p->device) : NULL;
     if (p->copies) return t->place[device] = p;
@@ -50,6 +52,18 @@ Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes)
 }
 
 const char *device_name(uint32_t device) { return device_at(device)->name; }
+
+const char *room_text(uint32_t device, char *buf, size_t cap)
+{
+    const MemoryUse *u = device_use(device);
+    const size_t used = u->used, taken = u->taken, most = u->most;
+    *buf = 0;
+    if (device == HOST) return buf;
+    const int n = snprintf(
+        buf, cap, " on %s: %zu bytes are in use, %zu kept for reuse", device_name(device), used, taken > used ? taken - used : 0);
+    if (most && n > 0 && (size_t)n < cap) snprintf(buf + n, cap - (size_t)n, ", and the limit is %zu", most);
+    return buf;
+}
 
 /* ---- which device a call runs on ---------------------------------------------------------------------------------- */
 /* One element of the host's, whatever the shape: it goes along to any device. */
@@ -92,7 +106,8 @@ uint8_t device_beside(Thread *t, const kiln_tensor *x)
 /* ---- work there --------------------------------------------------------------------------------------------------- */
 static bool no_room(Status *st, uint32_t device, size_t bytes)
 {
-    return status_fail(st, ST_MEMORY, "no memory on %s for %zu bytes", device_name(device), bytes);
+    char text[160];
+    return status_fail(st, ST_MEMORY, "no memory for %zu bytes%s", bytes, room_text(device, text, sizeof text));
 }
 
 /* The one element of x, on the device. NULL: st. */

@@ -304,6 +304,8 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 /* ---- devices: the one door between tensors and their memory (device.c) ---- */
 const char *device_name(uint32_t device);
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
+/* What goes on the end of an error about memory: how much of the device's is in use. Of the host's nothing. */
+const char *room_text(uint32_t device, char *buf, size_t cap);
 bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
 /* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the host, or for numbers
  * alone the thread's own. False: two differ, recorded. */

@@ -21,6 +21,20 @@ int kiln_devices(kiln_device_info *to, int cap)
     return n;
 }
 
+bool kiln_devices_visible_at(kiln_site at, kiln *k, const char *const *names, int n)
+{
+    Thread *t = thread_of(k);
+    Status st = {0};
+    if (!t) return false;
+    if (n < 0 || (n > 0 && !names)) {
+        fail(t, at, KILN_EVALUE, "devices_visible: the count is %d, or the list is NULL", n);
+        return false;
+    }
+    if (devices_show(names, n, &st)) return true;
+    fail(t, at, KILN_EDEVICE, "devices_visible: %s", st.text);
+    return false;
+}
+
 bool device_find(Thread *t, kiln_site at, const char *what, const char *name, uint32_t *number)
 {
     Status st = {0};
@@ -104,4 +118,32 @@ bool kiln_sync_at(kiln_site at, kiln *k, const char *name)
     if (t && name) return device_find(t, at, "sync", name, &number) && settled(t, at, number);
     for (number = 0; t && device_at(number); number++) ok = settled(t, at, number) && ok;
     return ok;
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------------- */
+kiln_device_memory kiln_device_memory_count_at(kiln_site at, kiln *k, const char *name)
+{
+    Thread *t = thread_of(k);
+    uint32_t number;
+    if (!t || !device_find(t, at, "device_memory", name, &number)) return (kiln_device_memory){0};
+    if (number == HOST) {
+        const MemoryCount c = memory_count();
+        return (kiln_device_memory){.used = (size_t)c.live_bytes, .peak = (size_t)c.peak_bytes};
+    }
+    const MemoryUse *u = device_use(number);
+    const size_t used = u->used, taken = u->taken;
+    return (kiln_device_memory){.used = used, .kept = taken > used ? taken - used : 0, .peak = u->peak, .limit = u->most};
+}
+
+bool kiln_device_limit_at(kiln_site at, kiln *k, const char *name, size_t bytes)
+{
+    Thread *t = thread_of(k);
+    uint32_t number;
+    if (!t || !device_find(t, at, "device_limit", name, &number)) return false;
+    if (number == HOST) {
+        fail(t, at, KILN_EUNSUPPORTED, "device_limit: the CPU's memory has no limit here (kiln_set_allocator can set one)");
+        return false;
+    }
+    atomic_store(&device_use(number)->most, bytes);
+    return true;
 }

@@ -130,21 +130,23 @@ kiln_tensor *tensor_of_buffer(Thread *t, kiln_site at, const Type *type, Buffer 
     return x;
 }
 
-__attribute__((noinline, cold)) static void no_memory(Thread *t, kiln_site at, const char *what, const Type *type, size_t bytes)
+__attribute__((noinline, cold)) static void no_memory(
+    Thread *t, kiln_site at, const char *what, const Type *type, size_t bytes, uint32_t device)
 {
-    char text[96];
+    char text[96], room[160];
     type_print(NULL, type, text, sizeof text);
+    room_text(device, room, sizeof room);
     if (what)
-        fail(t, at, KILN_EMEMORY, "%s: no memory for a result, %s (%zu bytes)", what, text, bytes);
+        fail(t, at, KILN_EMEMORY, "%s: no memory for a result, %s (%zu bytes)%s", what, text, bytes, room);
     else
-        fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)", text, bytes);
+        fail(t, at, KILN_EMEMORY, "tensor: no memory for %s (%zu bytes)%s", text, bytes, room);
 }
 
 kiln_tensor *tensor_result(Thread *t, kiln_site at, const Type *type, const char *of, uint32_t device)
 {
     size_t bytes = (size_t)type_count(type) * dtype_bytes(type->dtype); /* checked where the type was made: DIM_MAX */
     Buffer *b = LIKELY(device == HOST) ? buffer_new(t->pool, bytes) : buffer_there(t, device, bytes);
-    if (UNLIKELY(!b)) return no_memory(t, at, of, type, bytes), NULL;
+    if (UNLIKELY(!b)) return no_memory(t, at, of, type, bytes, device), NULL;
     t->live_bytes += (int64_t)b->bytes;
     t->peak_bytes = MAX_OF(t->peak_bytes, t->live_bytes);
     return tensor_of_buffer(t, at, type, b);

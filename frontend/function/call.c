@@ -115,9 +115,10 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
     return true;
 }
 
-static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t bytes)
+static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t bytes, uint32_t device)
 {
-    fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace", f->name, bytes);
+    char room[160];
+    fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace%s", f->name, bytes, room_text(device, room, sizeof room));
     return false;
 }
 
@@ -127,7 +128,7 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
     const uint32_t buffers = inst->traced.nsource + inst->traced.nresult;
     const size_t bytes = (size_t)(c->size ? c->size[0] : c->code->program->workspace);
     Buffer *work = bytes ? buffer_there(t, inst->traced.device, bytes) : NULL;
-    if (bytes && !work) return no_workspace(t, at, f, bytes), -1;
+    if (bytes && !work) return no_workspace(t, at, f, bytes, inst->traced.device), -1;
     for (uint32_t i = 0; i < inst->traced.nresult; i++) c->held[inst->traced.nsource + i] = c->result[i]->buffer;
     c->held[buffers] = work;
     const Launch l = {.compiled = c->code->compiled,
@@ -150,7 +151,7 @@ static inline int32_t run_here(Thread *t, kiln_site at, const kiln_function *f, 
 {
     void *work = NULL;
     size_t bytes = (size_t)(c->size ? c->size[0] : c->code->program->workspace);
-    if (bytes && !(work = workspace(t, bytes))) return no_workspace(t, at, f, bytes), -1;
+    if (bytes && !(work = workspace(t, bytes))) return no_workspace(t, at, f, bytes, HOST), -1;
     bool busy = t->work_busy;
     Buffer *const *outer = t->input;
     const uint32_t outers = t->inputs;

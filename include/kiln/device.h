@@ -28,6 +28,12 @@ typedef struct kiln_device_info {
  * and opens none of them. to may be NULL if cap is 0. */
 KILN_API int kiln_devices(kiln_device_info *to, int cap);
 
+/* kiln_devices_visible(k, (const char *[]){"gpu:1"}, 1): from now on this process sees only these devices, and the CPU; a name that
+ * is hidden is KILN_EDEVICE. Names stay as they are, and tensors on a device that is hidden now can be used. A NULL shows all
+ * again. False after an error: one of them is no device; nothing has changed then. KILN_DEVICES=gpu:1,gpu:3 in the environment says
+ * what is visible at first. (CUDA_VISIBLE_DEVICES is the driver's own, which numbers what it leaves from 0.) */
+KILN_API bool kiln_devices_visible_at(kiln_site at, kiln *k, const char *const *devices, int n);
+
 /* KILN_DEVICE(k, "gpu:0"); is a statement: until the end of the block (return and break included) calls without operands make their
  * tensors on that device, and variables, generators, layers and optimisers that are made lie there, even if their first value does
  * not. Tensors live on when the block ends: it is no scope. The innermost of nested blocks counts, and each thread has its own.
@@ -57,6 +63,21 @@ KILN_API const char *kiln_device_of(const kiln_tensor *t);
  * or no such device. */
 KILN_API bool kiln_sync_at(kiln_site at, kiln *k, const char *device);
 
+/* ---- memory --------------------------------------------------------------------------------------------------------------
+ * A device's memory is taken as tensors need it, and what they release is kept for the next ones (cache_bytes of kiln_options for
+ * each thread). If there is no more, the call is KILN_EMEMORY, which says how much it asked for, what is in use and what the limit
+ * is; nothing else changes, and calls go on once something was released. */
+typedef struct kiln_device_memory { /* bytes, of all engines */
+    size_t used, kept;              /* in tensors, variables and workspaces; taken, and idle */
+    size_t peak;                    /* the most that was used at one time */
+    size_t limit;                   /* of used and kept together; 0: none */
+} kiln_device_memory;
+/* Zeros after an error. Of the CPU: what kiln_memory_count says. */
+KILN_API kiln_device_memory kiln_device_memory_count_at(kiln_site at, kiln *k, const char *device);
+/* From now on no more than so many bytes are taken of the device; 0: as much as there is, as at first. What is taken beyond that
+ * already stays. KILN_EUNSUPPORTED for the CPU. */
+KILN_API bool kiln_device_limit_at(kiln_site at, kiln *k, const char *device, size_t bytes);
+
 #ifdef __cplusplus
 } /* extern "C" */
 struct kiln_device_guard {
@@ -74,6 +95,9 @@ struct kiln_device_guard {
 #endif
 
 #define kiln_to(x, device) kiln_to_at(KILN_HERE, KILN_OPERAND(x), (device))
+#define kiln_devices_visible(k, ...) kiln_devices_visible_at(KILN_HERE, (k), __VA_ARGS__) /* an array and its count */
 #define kiln_sync(k, device) kiln_sync_at(KILN_HERE, (k), (device))
+#define kiln_device_memory_count(k, device) kiln_device_memory_count_at(KILN_HERE, (k), (device))
+#define kiln_device_limit(k, device, bytes) kiln_device_limit_at(KILN_HERE, (k), (device), (bytes))
 
 #endif
