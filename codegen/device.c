@@ -47,8 +47,10 @@ static void end(const Device *d) { pthread_mutex_unlock(&lock[d->memory->device]
 
 bool device_op(const Device *d, Queue *q, const OpCall *c, Buffer *const *use, uint32_t n, Status *st)
 {
+    void *ready = d->ready ? d->ready(d, c, st) : NULL;
+    if (d->ready && !ready) return false;
     begin(d, q, use, n);
-    const bool ok = d->op(q, c, st);
+    const bool ok = d->op(q, c, ready, st);
     end(d);
     return ok;
 }

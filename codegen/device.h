@@ -54,7 +54,10 @@ typedef struct Device {
     void (*queue_done)(Queue *q);            /* given back; waits for it */
     /* COPY_IN has read `from` when it returns; COPY_OUT has written `to` once the queue was waited for. */
     bool (*copy)(Queue *q, CopyWay way, void *to, const void *from, size_t bytes, Status *st);
-    bool (*op)(Queue *q, const OpCall *c, Status *st);
+    /* What takes long and does not depend on the order of work, such as code, made before an op is asked for; op takes it. NULL:
+     * st. No function: there is no such thing, and op gets NULL. */
+    void *(*ready)(const struct Device *d, const OpCall *c, Status *st);
+    bool (*op)(Queue *q, const OpCall *c, void *ready, Status *st);
     int32_t (*launch)(Queue *q, const Launch *l, Status *st); /* 0 or, of one that is waited for, what the entry returned; -1: st */
     Event (*record)(Queue *q);
     void (*wait)(Queue *q, Event e);                   /* what is asked of q from now on comes after the event */

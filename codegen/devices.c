@@ -2,6 +2,9 @@
  * makes a row of device.h's table of it. */
 #include "devices.h"
 
+#include "emu.h"
+#include "gpu.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +19,28 @@ typedef struct Kind {
     const Device *(*open)(uint32_t ordinal, const char *name, uint8_t number, Status *st);
 } Kind;
 
-static const Kind kinds[] = {{0}};
+static const Device *open_card(uint32_t ordinal, const char *name, uint8_t number, Status *st)
+{
+    const CudaDriver *driver = gpu_card(ordinal, st);
+    return driver ? gpu_open(driver, name, number, st) : NULL;
+}
+
+static uint32_t count_emulated(Status *st) { return emu_driver(0, st) ? EMU_DEVICES : 0; }
+
+static void describe_emulated(uint32_t ordinal, char *text, size_t cap)
+{
+    (void)ordinal;
+    snprintf(text, cap, "an emulated CUDA device, whose kernels this machine's CPU runs");
+}
+
+static const Device *open_emulated(uint32_t ordinal, const char *name, uint8_t number, Status *st)
+{
+    const CudaDriver *driver = emu_driver((int)ordinal, st);
+    return driver ? gpu_open(driver, name, number, st) : NULL;
+}
+
+static const Kind kinds[] = {
+    {"gpu", gpu_cards, gpu_card_text, open_card}, {"emu", count_emulated, describe_emulated, open_emulated}, {0}};
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static char names[DEVICES][DEVICE_NAME]; /* of what was opened here */
@@ -142,7 +166,7 @@ bool device_absent(uint32_t i, DeviceOffer *o)
         Status st = {0};
         if (k->count(&st) || i-- != 0) continue;
         snprintf(o->name, sizeof o->name, "%s", k->name);
-        snprintf(o->text, sizeof o->text, "%s", st.text);
+        snprintf(o->text, sizeof o->text, "%.160s", st.text);
         return true;
     }
     return false;

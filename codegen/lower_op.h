@@ -19,6 +19,9 @@ size_t op_key_room(const View *in, uint32_t nin, uint32_t nattr); /* as many the
 /* word and value have that room. exact: sizes are in the key as they are, for ops whose sizes hang together by more than being
  * equal. */
 void op_key(OpKey *key, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, bool exact);
-Program *op_program(Arena *arena, const int64_t *word, Status *st); /* NULL: st */
+/* The op as a graph of its own, whose parameters' strides are lost, and as a program for a target that runs it as it is, which
+ * reads them. NULL: st. */
+Module *op_module(Arena *arena, const int64_t *word, Status *st);
+Program *op_program(Arena *arena, const int64_t *word, const Target *target, Status *st);
 
 #endif

@@ -12,6 +12,13 @@ typedef struct View {
     struct Buffer *buffer;                   /* in which they lie; NULL: unknown */
 } View;
 
+static inline int64_t view_elements(const View *v)
+{
+    int64_t n = 1;
+    for (int i = 0; i < v->rank; i++) n *= v->dim[i];
+    return n;
+}
+
 static inline bool view_contiguous(const View *v)
 {
     int64_t want = 1;

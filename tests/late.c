@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "late.h"
 
-#include "codegen/device.h"
+#include "codegen/devices.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -296,9 +296,9 @@ static void op_now(Late *l, Task *t)
     eager_run(&c, t->op, v, t->nin, attr, t->nattr, v + t->nin, t->nout, &l->fault);
 }
 
-static bool op(Queue *q, const OpCall *c, Status *st)
+static bool op(Queue *q, const OpCall *c, void *ready, Status *st)
 {
-    (void)st;
+    (void)ready, (void)st;
     _Static_assert(sizeof(View) % sizeof(uint64_t) == 0, "views are words");
     Task *t = task_new((c->nin + c->nout) * sizeof(View) / 8 + c->nattr);
     pthread_mutex_lock(&q->late->lock);
@@ -356,7 +356,8 @@ static int32_t launch(Queue *q, const Launch *c, Status *st)
 }
 
 /* ---- for tests --------------------------------------------------------------------------------------------------- */
-bool late_is_own(void) { return device_preferred() == late[0].memory.device; }
+bool late_is_own(void) { return device_preferred() != HOST; }
+bool late_keeps(void) { return late_is_own() && device_preferred() != late[0].memory.device; }
 uint32_t late_number(int i) { return late[i].memory.device; }
 uint64_t late_ran(void) { return late[0].ran + late[1].ran; }
 void late_fail(int i, const char *why) { status_fail(&late[i].fault, ST_DEVICE, "%s: %s", late[i].name, why); }
@@ -381,6 +382,17 @@ const void *late_data_at(kiln_site at, kiln_tensor *x)
     *b = (Spare){given, calloc(1, bytes + 1)};
     given = b;
     return kiln_read_at(at, kiln_of_tensor(x), b->real, bytes) ? b->real : NULL;
+}
+
+static void prefer_emulated(void)
+{
+    Status st = {0};
+    uint32_t number;
+    if (!device_named("emu:0", &number, &st)) {
+        fprintf(stderr, "KILN_TEST_DEVICE=emu: %s\n", st.text);
+        exit(1);
+    }
+    device_prefer(number);
 }
 
 __attribute__((constructor)) static void add_devices(void)
@@ -410,5 +422,6 @@ __attribute__((constructor)) static void add_devices(void)
         device_add(&l->row);
     }
     if (own && strcmp(own, "late") == 0) device_prefer(late[0].memory.device);
+    if (own && strcmp(own, "emu") == 0) prefer_emulated();
     atexit(give_back);
 }

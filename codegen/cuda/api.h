@@ -102,6 +102,9 @@ typedef struct Nvrtc {
 /* The driver as it serves device `ordinal`. Opens the library at first use and keeps it until the process ends; safe from any
  * thread. If library or device are absent, which is remembered: NULL and ST_DEVICE, which names what was looked for. */
 const CudaDriver *cuda_driver(int ordinal, Status *st);
+/* How many devices there are that cuda_driver may serve, and what one is, which opens none. 0: st, or ordinal is none of them. */
+int cuda_devices(Status *st);
+void cuda_device_text(int ordinal, char *text, size_t cap);
 /* $KILN_NVRTC names the library's file; without it the usual names are tried, then the usual folders. */
 const Nvrtc *cuda_nvrtc(Status *st);
 

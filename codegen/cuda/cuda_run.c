@@ -101,8 +101,7 @@ static size_t bytes_of(const Run *r, uint32_t buf)
     return n;
 }
 
-/* For work in the stream, freed by MemFreeAsync. Where there is none it waits for the device once, which may free some. */
-static bool take(const CudaQueue *q, size_t bytes, CUdeviceptr *at, Status *st)
+bool cuda_take(const CudaQueue *q, size_t bytes, CUdeviceptr *at, Status *st)
 {
     const CudaDriver *d = q->driver;
     CUresult e = d->MemAllocAsync(at, bytes, q->stream);
@@ -111,6 +110,13 @@ static bool take(const CudaQueue *q, size_t bytes, CUdeviceptr *at, Status *st)
     return cuda_ok(d, e, st, "taking %zu bytes", bytes);
 }
 
+CUresult cuda_give(const CudaQueue *q, CUdeviceptr at)
+{
+    const CUresult e = q->driver->MemFreeAsync(at, q->stream);
+    return e == 0 ? 0 : q->driver->MemFreeAsync(at, q->stream);
+}
+
+static bool give(Run *r, CUdeviceptr at) { return cuda_ok(r->d, cuda_give(r->q, at), r->st, "freeing memory"); }
 static bool wait(Run *r, const char *what) { return cuda_ok(r->d, r->d->StreamSynchronize(r->q->stream), r->st, "%s", what); }
 
 /* Reads what was computed so far. */
@@ -177,13 +183,12 @@ static bool open_stack(Run *r, uint32_t buf, size_t bytes)
     CUdeviceptr at;
     while (n < bytes) n *= 2;
     if (n == r->room[buf]) return true;
-    if (!take(r->q, n, &at, r->st)) return no_stack(r, r->c->p->buf.at[buf].index, n);
+    if (!cuda_take(r->q, n, &at, r->st)) return no_stack(r, r->c->p->buf.at[buf].index, n);
     const CUdeviceptr was = r->at[buf];
     const size_t had = r->room[buf];
     r->at[buf] = at;
     r->room[buf] = n;
-    return had == 0 || (cuda_ok(r->d, r->d->MemcpyDtoDAsync(at, was, had, r->q->stream), r->st, "copying a stack") &&
-                           cuda_ok(r->d, r->d->MemFreeAsync(was, r->q->stream), r->st, "freeing memory"));
+    return had == 0 || (cuda_ok(r->d, r->d->MemcpyDtoDAsync(at, was, had, r->q->stream), r->st, "copying a stack") && give(r, was));
 }
 
 /* Finds the slices of this loop; a slice of a slice comes after what it slices. */
@@ -204,8 +209,8 @@ static bool free_all(Run *r)
 {
     bool ok = true;
     for (uint32_t i = 0; r->room && i < r->c->p->buf.len; i++)
-        if (r->room[i] != 0) ok = cuda_ok(r->d, r->d->MemFreeAsync(r->at[i], r->q->stream), r->st, "freeing memory") && ok;
-    return r->base == 0 ? ok : cuda_ok(r->d, r->d->MemFreeAsync(r->base, r->q->stream), r->st, "freeing memory") && ok;
+        if (r->room[i] != 0) ok = give(r, r->at[i]) && ok;
+    return r->base == 0 ? ok : give(r, r->base) && ok;
 }
 
 /* ---- effects --------------------------------------------------------------------------------- */
@@ -365,7 +370,7 @@ static void run(void *arg)
     r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
     if (p->nstack != 0) r->room = ARENA_ARRAY(&r->arena, size_t, p->buf.len + 1);
     const size_t bytes = place(r, 0);
-    if (bytes != 0 && !take(r->q, bytes, &r->base, r->st)) {
+    if (bytes != 0 && !cuda_take(r->q, bytes, &r->base, r->st)) {
         r->base = 0;
         return;
     }

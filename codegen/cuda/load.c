@@ -47,7 +47,8 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
     va_end(args);
     if (d->GetErrorName(e, &name) != 0) name = NULL;
     if (d->GetErrorString(e, &text) != 0) text = NULL;
-    return status_fail(st, ST_DEVICE, "cuda: %s: %s (%s)", what, name ? name : "an unknown error", text ? text : "no text");
+    return status_fail(st, e == CUDA_ERROR_OUT_OF_MEMORY ? ST_MEMORY : ST_DEVICE, "cuda: %s: %s (%s)", what,
+        name ? name : "an unknown error", text ? text : "no text");
 }
 
 static bool open_device(CudaDriver *d, int ordinal, Status *st)
@@ -94,7 +95,7 @@ static bool driver_there(Status *st)
     return driver.st.code == ST_OK || status_fail(st, driver.st.code, "%s", driver.st.text);
 }
 
-static int count_devices(Status *st)
+int cuda_devices(Status *st)
 {
     pthread_mutex_lock(&lock);
     const bool there = driver_there(st);
@@ -102,9 +103,25 @@ static int count_devices(Status *st)
     return there ? MIN_OF(driver.devices, MOST_DEVICES) : 0;
 }
 
+void cuda_device_text(int ordinal, char *text, size_t cap)
+{
+    const CudaDriver *d = &driver.calls; /* not written any more once devices were counted */
+    char name[128] = "a device";
+    int major = 0, minor = 0;
+    size_t bytes = 0;
+    CUdevice device;
+    if (cuda_devices(&(Status){0}) > ordinal && d->DeviceGet(&device, ordinal) == 0) {
+        d->DeviceGetName(name, sizeof name, device);
+        d->DeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device);
+        d->DeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device);
+        d->DeviceTotalMem(&bytes, device);
+    }
+    snprintf(text, cap, "%s, sm_%d%d, %zu MiB", name, major, minor, bytes >> 20);
+}
+
 const CudaDriver *cuda_driver(int ordinal, Status *st)
 {
-    const int n = count_devices(st);
+    const int n = cuda_devices(st);
     if (n == 0) return NULL;
     if (ordinal < 0 || ordinal >= n) {
         status_fail(st, ST_DEVICE, "cuda: there is no device %d: the driver sees %d", ordinal, n);

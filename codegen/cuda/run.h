@@ -30,6 +30,12 @@ typedef struct CudaQueue {
     void (*launched)(struct CudaQueue *q, const char *kernel, const char *program, Loc at);
 } CudaQueue;
 
+/* Memory for work in the stream, freed by MemFreeAsync. Where there is none it waits for the device once, which may free some.
+ * False: st. */
+bool cuda_take(const CudaQueue *q, size_t bytes, CUdeviceptr *at, Status *st);
+/* Frees it in the stream's order; asks again where that is refused once. 0, or what the driver says. */
+CUresult cuda_give(const CudaQueue *q, CUdeviceptr at);
+
 typedef struct CudaCall {
     void *const *buf; /* as program.h's entry takes them, but addresses on the device */
     const int64_t *dim;

@@ -149,7 +149,7 @@ static void make(void *arg)
     l->words = m->key->words;
     l->word = arena_copy(&l->arena, m->key->word, l->words * sizeof *l->word);
     Status refused = {0};
-    l->p = op_program(&l->arena, l->word, &refused);
+    l->p = op_program(&l->arena, l->word, &(Target){.name = "eager", .dear_guards = true}, &refused);
     if (!l->p) {
         /* With sizes as numbers lowering may succeed, or say why it cannot. */
         l->exact = refused.code != ST_MEMORY && m->key->values != 0;

@@ -37,11 +37,4 @@ static inline void *writer_at(void *data, DType t, int64_t from, void *buf)
 /* Writes n elements computed at `at` to their place, unless they are there. */
 void writer_put(void *data, DType t, int64_t from, int64_t n, const void *at);
 
-static inline int64_t view_elements(const View *v)
-{
-    int64_t n = 1;
-    for (int i = 0; i < v->rank; i++) n *= v->dim[i];
-    return n;
-}
-
 #endif

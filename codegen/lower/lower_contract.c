@@ -46,7 +46,11 @@ static bool digits_of(const IndexEnv *env, const IndexExpr *e, uint32_t from, ui
 static bool strides_of(Scope *s, Axes *x, Value from, const IndexMap *m, Operand *op)
 {
     IndexExpr e;
-    if (!index_linear(&x->env, m, &e) || e.minus != 0 || e.negative != 0 || e.dyn >= 0) return false;
+    const Node *n = graph_maker(s->g, from);
+    const Dim *own = n->op == OP_param && s->lw->o->stride ? s->lw->o->stride[ATTRS(param, n->attr->at)->number] : NULL;
+    if (!(own ? index_strided(&x->env, m, graph_type(s->g, from), own, &e) : index_linear(&x->env, m, &e)) || e.minus != 0 ||
+        e.negative != 0 || e.dyn >= 0)
+        return false;
     *op = (Operand){.from = from, .type = (DType)graph_type(s->g, from)->dtype, .base = e.base};
     for (uint32_t a = 0; a < x->row; a++) op->batch[a] = e.coef[a];
     return digits_of(&x->env, &e, x->row, x->col, &op->row) && digits_of(&x->env, &e, x->col, x->env.naxis, &op->col);

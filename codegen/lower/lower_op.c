@@ -81,17 +81,19 @@ static Dim dim_of(DimTable *t, int64_t word)
 typedef struct OneOp {
     Arena *arena;
     const int64_t *word;
+    const Target *target;
+    Module *m;
+    const Dim **stride;
     Program *p;
     Status *st;
 } OneOp;
 
-static void lower_one(void *arg)
+static void make_graph(OneOp *one)
 {
-    OneOp *one = arg;
     Module *m = module_new(one->arena);
-    Graph *g = graph_new(m, "op");
     const int64_t *at = one->word;
     Op op = (Op)*at++;
+    Graph *g = graph_new(m, op_def[op].name);
     const uint32_t nin = (uint32_t)*at++, nattr = (uint32_t)*at++;
     const int64_t *head = at;
     Value *in = ARENA_ARRAY(one->arena, Value, nin + 1);
@@ -116,13 +118,27 @@ static void lower_one(void *arg)
     }
     Value v = graph_append(g, op, in, nin, attr, nattr, (Loc){0}, one->st);
     if (v == 0) return;
-    graph_result(g, v);
-    const LowerOptions o = {.target = {.name = "eager", .dear_guards = true}, .stride = strides};
-    one->p = program_lower(one->arena, m, &o, one->st);
+    for (uint32_t i = 0; i < graph_maker(g, v)->nout; i++) graph_result(g, v + i);
+    one->m = m;
+    one->stride = strides;
 }
 
-Program *op_program(Arena *arena, const int64_t *word, Status *st)
+static void make_one(void *arg)
+{
+    OneOp *one = arg;
+    make_graph(one);
+    if (!one->m || !one->target) return;
+    one->p = program_lower(one->arena, one->m, &(LowerOptions){.target = *one->target, .stride = one->stride}, one->st);
+}
+
+Module *op_module(Arena *arena, const int64_t *word, Status *st)
 {
     OneOp one = {.arena = arena, .word = word, .st = st};
-    return arena_try(arena, st, lower_one, &one) ? one.p : NULL;
+    return arena_try(arena, st, make_one, &one) ? one.m : NULL;
+}
+
+Program *op_program(Arena *arena, const int64_t *word, const Target *target, Status *st)
+{
+    OneOp one = {.arena = arena, .word = word, .target = target, .st = st};
+    return arena_try(arena, st, make_one, &one) ? one.p : NULL;
 }

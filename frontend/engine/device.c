@@ -65,6 +65,14 @@ const char *room_text(uint32_t device, char *buf, size_t cap)
     return buf;
 }
 
+bool device_failed(Thread *t, kiln_site at, uint32_t device)
+{
+    Status st = {0};
+    if (device == HOST || !device_at(device)->fault(device_at(device), &st)) return false;
+    fail_status(t, at, &st);
+    return true;
+}
+
 /* ---- which device a call runs on ---------------------------------------------------------------------------------- */
 /* One element of the host's, whatever the shape: it goes along to any device. */
 bool tensor_joins(const kiln_tensor *x)
@@ -107,6 +115,7 @@ uint8_t device_beside(Thread *t, const kiln_tensor *x)
 static bool no_room(Status *st, uint32_t device, size_t bytes)
 {
     char text[160];
+    if (device_at(device)->fault(device_at(device), st)) return false; /* which is why */
     return status_fail(st, ST_MEMORY, "no memory for %zu bytes%s", bytes, room_text(device, text, sizeof text));
 }
 
@@ -128,7 +137,10 @@ bool run_there(Thread *t, uint32_t device, const OpCall *c, View *v, kiln_tensor
     const uint32_t n = c->nin + c->nout;
     Buffer **use = scratch_take(&t->scratch, n, sizeof *use);
     uint32_t have = 0;
-    if (!use || !place_of(t, device)) return no_room(st, device, 0);
+    if (!use || !place_of(t, device)) {
+        scratch_reset(&t->scratch, mark);
+        return no_room(st, device, 0);
+    }
     for (; have < c->nin; have++)
         if (in[have]->device == device)
             use[have] = buffer_retain(in[have]->buffer);

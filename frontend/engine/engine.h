@@ -303,6 +303,7 @@ bool axis_of(Thread *t, kiln_site at, const char *op, int axis, int rank, int *o
 
 /* ---- devices: the one door between tensors and their memory (device.c) ---- */
 const char *device_name(uint32_t device);
+bool device_failed(Thread *t, kiln_site at, uint32_t device);   /* it had failed, which is recorded: why there is no memory */
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device that is not the host. NULL: no memory */
 /* What goes on the end of an error about memory: how much of the device's is in use. Of the host's nothing. */
 const char *room_text(uint32_t device, char *buf, size_t cap);

@@ -134,6 +134,7 @@ __attribute__((noinline, cold)) static void no_memory(
     Thread *t, kiln_site at, const char *what, const Type *type, size_t bytes, uint32_t device)
 {
     char text[96], room[160];
+    if (device_failed(t, at, device)) return;
     type_print(NULL, type, text, sizeof text);
     room_text(device, room, sizeof room);
     if (what)

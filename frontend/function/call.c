@@ -118,6 +118,7 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
 static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t bytes, uint32_t device)
 {
     char room[160];
+    if (device_failed(t, at, device)) return false;
     fail(t, at, KILN_EMEMORY, "%s: no memory for %zu bytes of workspace%s", f->name, bytes, room_text(device, room, sizeof room));
     return false;
 }

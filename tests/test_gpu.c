@@ -1,0 +1,197 @@
+/* gpu: devices over a CUDA driver, on emulated ones: what they give back, and what happens when the driver fails: at once, late, for
+ * good, or for want of memory. That operations are right there is for the tests of the public interface to say
+ * (KILN_TEST_DEVICE=emu). */
+#include "front.h"
+
+#include "codegen/cuda/api.h"
+#include "codegen/emu.h"
+
+enum { INVALID_VALUE = 1, ILLEGAL_ADDRESS = 700 };
+
+static int needs_compiler(void **state)
+{
+    Status st = {0};
+    (void)state;
+    if (emu_driver(0, &st)) return 0;
+    printf("skip: %s\n", st.text);
+    return -1;
+}
+
+static size_t free_bytes(int ordinal)
+{
+    size_t free_now = 0, total;
+    CUcontext c;
+    const CudaDriver *d = emu_driver(ordinal, &(Status){0});
+    assert_int_equal(d->CtxPushCurrent(d->context), 0);
+    assert_int_equal(d->CtxSynchronize(), 0);
+    assert_int_equal(d->MemGetInfo(&free_now, &total), 0);
+    assert_int_equal(d->CtxPopCurrent(&c), 0);
+    return free_now;
+}
+
+/* ---- a piece of work ------------------------------------------------------------------------------------------------ */
+static void grows(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_softmax(kiln_matmul(in[0], kiln_transpose(in[0], KILN_ALL)), -1);
+}
+
+/* Variables, single operations on views, a compiled function of sizes that vary, and reads; the sum of what came out. */
+static double work(kiln *k, kiln_function *f, const char *device)
+{
+    KILN_SCOPE(k);
+    KILN_DEVICE(k, device);
+    double sum = 0;
+    kiln_tensor *steps = kiln_iota(k, KILN_F32, KILN_SHAPE(6, 4), 0), *all = kiln_add(kiln_mul(steps, 0.25), 1);
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_transpose(all, KILN_ALL));
+    for (int n = 2; n < 6; n++) {
+        kiln_tensor *x = kiln_slice(kiln_transpose(kiln_value(v), KILN_ALL), 0, 0, n, 1);
+        sum += kiln_item(kiln_sum(kiln_mul(kiln_call(f, x), kiln_matmul(x, kiln_slice(kiln_value(v), 1, 0, n, 1))), KILN_ALL));
+    }
+    kiln_assign(v, kiln_mul(v, 2));
+    sum += kiln_item(kiln_reduce_max(v, KILN_AXES(0, 1)));
+    kiln_variable_free(v);
+    return sum;
+}
+
+typedef struct Outcome {
+    kiln_code code;
+    double sum;
+    char text[512];
+} Outcome;
+
+static Outcome works(const char *device)
+{
+    Outcome o = {0};
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .no_log = true});
+    kiln_function *f = kiln_function_new(
+        k, grows, NULL, &(kiln_function_options){.name = "grows", .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 64), 4)}});
+    o.sum = work(k, f, device);
+    o.code = kiln_error(k)->code;
+    snprintf(o.text, sizeof o.text, "%s", kiln_error(k)->text);
+    kiln_clear(k);
+    kiln_close(k);
+    return o;
+}
+
+static void all_is_given_back(void **state)
+{
+    (void)state;
+    const Outcome want = works("cpu");
+    assert_int_equal(want.code, KILN_OK);
+    for (int i = 0; i < 2; i++) {
+        const Outcome got = works("emu:1");
+        assert_string_equal(got.text, "");
+        assert_true(got.sum == want.sum);
+        assert_int_equal(free_bytes(1), (size_t)1 << 30);
+    }
+}
+
+/* ---- failures ------------------------------------------------------------------------------------------------------- */
+/* Every call of the driver fails once: the work goes on or says why, nothing is lost, and the next one is whole. */
+static void each_call_fails(int error, kiln_code code)
+{
+    const Outcome want = works("emu:1");
+    assert_int_equal(want.code, KILN_OK);
+    const uint64_t before = emu_called(1);
+    works("emu:1");
+    const uint64_t calls = emu_called(1) - before, step = getenv("KILN_TEST_FULL") ? 1 : 7;
+    uint64_t failed = 0;
+    for (uint64_t n = 1; n <= calls; n += step) {
+        emu_fail(1, n, error);
+        const Outcome got = works("emu:1");
+        emu_fail(1, 0, 0);
+        if (got.code != KILN_OK && got.code != code) fail_msg("call %llu: %s", (unsigned long long)n, got.text);
+        if (got.code == KILN_OK && got.sum != want.sum) fail_msg("call %llu: %g, not %g", (unsigned long long)n, got.sum, want.sum);
+        failed += got.code != KILN_OK;
+        const Outcome again = works("emu:1");
+        if (again.code != KILN_OK || again.sum != want.sum) fail_msg("after call %llu: %s", (unsigned long long)n, again.text);
+    }
+    assert_true(failed > 0);
+    printf("%llu of %llu calls failed the work\n", (unsigned long long)failed, (unsigned long long)(calls / step));
+}
+
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    each_call_fails(CUDA_ERROR_OUT_OF_MEMORY, KILN_EMEMORY);
+    assert_int_equal(free_bytes(1), (size_t)1 << 30);
+}
+
+static void any_call_may_fail(void **state)
+{
+    (void)state;
+    each_call_fails(INVALID_VALUE, KILN_EDEVICE);
+}
+
+static void large_results_do_not_fit(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_to(kiln_from(k, KILN_F32, KILN_SHAPE(2), ((float[]){1, 2}), 2), "emu:1");
+        kiln_tensor *wide = kiln_broadcast(kiln_reshape(x, KILN_SHAPE(2, 1)), KILN_SHAPE(2, (int64_t)1 << 28));
+        kiln_add(wide, 1);
+        assert_error(k, KILN_EMEMORY, "no memory for");
+        assert_true(kiln_item(kiln_sum(kiln_add(x, 1), KILN_ALL)) == 5);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+/* ---- a context that dies -------------------------------------------------------------------------------------------- */
+static void a_device_may_die(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    kiln_function *f = kiln_function_new(k, grows, NULL, &(kiln_function_options){.name = "grows"});
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_from(k, KILN_F32, KILN_SHAPE(2, 2), ((float[]){1, 2, 3, 4}), 4);
+        kiln_tensor *there = kiln_to(x, "emu:2"), *other = kiln_to(x, "emu:1");
+        assert_true(kiln_sync(k, "emu:2"));
+        kiln_tensor *y = kiln_call(f, there);
+        float got[4];
+        emu_fail(2, 2, ILLEGAL_ADDRESS); /* the call after that which makes the context current */
+        assert_false(kiln_read(y, got, sizeof got));
+        assert_error(k, KILN_EDEVICE, "emu:2: CUDA_ERROR_ILLEGAL_ADDRESS");
+        for (int i = 0; i < 2; i++) {
+            kiln_add(there, 1);
+            assert_error(k, KILN_EDEVICE, "emu:2: CUDA_ERROR_ILLEGAL_ADDRESS");
+            kiln_to(x, "emu:2");
+            assert_error(k, KILN_EDEVICE, "found when these had been launched:");
+            kiln_call(f, there);
+            assert_error(k, KILN_EDEVICE, "of grows (");
+        }
+        assert_false(kiln_sync(k, "emu:2"));
+        assert_error(k, KILN_EDEVICE, __FILE__);
+        assert_true(kiln_item(kiln_sum(kiln_add(other, 1), KILN_ALL)) == 14);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+/* ---- what there is none of ------------------------------------------------------------------------------------------ */
+static void cards_are_looked_for(void **state)
+{
+    (void)state;
+    Status st = {0};
+    if (cuda_driver(0, &st)) {
+        printf("skip: there is a card\n");
+        skip();
+    }
+    kiln *k = kiln_open(NULL);
+    {
+        KILN_DEVICE(k, "gpu:0");
+        assert_error(k, KILN_EDEVICE, "libcuda.so.1");
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_is_given_back), cmocka_unit_test(memory_may_run_out_anywhere),
+        cmocka_unit_test(any_call_may_fail), cmocka_unit_test(large_results_do_not_fit), cmocka_unit_test(a_device_may_die)};
+    const struct CMUnitTest anywhere[] = {cmocka_unit_test(cards_are_looked_for)};
+    int failed = cmocka_run_group_tests_name("gpu", tests, needs_compiler, NULL);
+    return failed + cmocka_run_group_tests_name("gpu, anywhere", anywhere, NULL, NULL);
+}
