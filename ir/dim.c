@@ -13,9 +13,9 @@ void dim_table_init(DimTable *t, Arena *arena) { *t = (DimTable){.arena = arena,
 void dim_table_copy(DimTable *to, const DimTable *from, Arena *arena)
 {
     *to = *from;
-    to->arena = to->shared.arena = arena;
+    to->arena = arena;
     VEC_COPY(arena, &to->expr);
-    if (from->shared.cap != 0) to->shared.slot = arena_copy(arena, from->shared.slot, from->shared.cap * sizeof *from->shared.slot);
+    map_copy(&to->shared, &from->shared, arena);
 }
 
 int64_t dim_lo(const DimTable *t, Dim d) { return d >= 0 || d == DIM_BAD ? d : dim_expr(t, d)->lo; }

@@ -166,6 +166,7 @@ bool map_remove(Map *m, uint64_t key);                   /* true if it was there
 /* Walks all entries in no particular order: start with *at = 0; false after the last. Nothing may be put or removed meanwhile. */
 bool map_next(const Map *m, uint32_t *at, MapSlot *out);
 void map_free(Map *m);
+void map_copy(Map *to, const Map *from, Arena *arena); /* in that arena */
 
 static inline uint64_t hash_mix(uint64_t h, uint64_t x)
 {

@@ -103,6 +103,13 @@ bool map_next(const Map *m, uint32_t *at, MapSlot *out)
     return true;
 }
 
+void map_copy(Map *to, const Map *from, Arena *arena)
+{
+    *to = *from;
+    to->arena = arena;
+    if (from->slot) to->slot = arena_copy(arena, from->slot, ((size_t)from->cap + 1) * sizeof *from->slot);
+}
+
 void map_free(Map *m)
 {
     free_slots(m);

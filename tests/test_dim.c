@@ -124,8 +124,8 @@ WORLD(text_is_canonical)
 
 WORLD(floor_division_agrees_with_numbers)
 {
-    static const char *const text[] = {"(3*N+5)/4", "(7*N-3*K+40)/6", "((N+1)/2+M)/3", "(N*K-K)/4",
-        "max(N,K*3)/2", "(N-1)/2+1", "((N+3)/4+2)/5"};
+    static const char *const text[] = {
+        "(3*N+5)/4", "(7*N-3*K+40)/6", "((N+1)/2+M)/3", "(N*K-K)/4", "max(N,K*3)/2", "(N-1)/2+1", "((N+3)/4+2)/5"};
     int64_t symbol[64] = {0};
     for (size_t i = 0; i < COUNT_OF(text); i++) {
         size_t used;
@@ -136,9 +136,8 @@ WORLD(floor_division_agrees_with_numbers)
                 int64_t m = (n * k) % 101;
                 symbol[-1 - w->n] = n, symbol[-1 - w->m] = m, symbol[-1 - w->k] = k;
                 int64_t x = n * k - k;
-                const int64_t expected[] = {(3 * n + 5) / 4, (7 * n - 3 * k + 40 + 600) / 6 - 100,
-                    ((n + 1) / 2 + m) / 3, x / 4, MAX_OF(n, 3 * k) / 2, (n - 1) / 2 + 1,
-                    ((n + 3) / 4 + 2) / 5};
+                const int64_t expected[] = {(3 * n + 5) / 4, (7 * n - 3 * k + 40 + 600) / 6 - 100, ((n + 1) / 2 + m) / 3, x / 4,
+                    MAX_OF(n, 3 * k) / 2, (n - 1) / 2 + 1, ((n + 3) / 4 + 2) / 5};
                 int64_t v = dim_eval(&w->t, d, symbol);
                 assert_int_equal(v, expected[i]);
                 assert_true(v >= dim_lo(&w->t, d) && v <= dim_hi(&w->t, d));
@@ -194,11 +193,10 @@ WORLD(symbols_are_checked)
 
 WORLD(mistakes_are_refused)
 {
-    static const char *const text[] = {"", "+", "N+", "(N", "N/0", "N/M", "N**2", "Q", "max(N)",
-        "max(N,", "3-N-300", "-N", "99999999999999999999", "N*281474976710656", "-"};
+    static const char *const text[] = {"", "+", "N+", "(N", "N/0", "N/M", "N**2", "Q", "max(N)", "max(N,", "3-N-300", "-N",
+        "99999999999999999999", "N*281474976710656", "-"};
     size_t used;
-    for (size_t i = 0; i < COUNT_OF(text); i++)
-        assert_int_equal(dim_parse(&w->t, text[i], strlen(text[i]), &used), DIM_BAD);
+    for (size_t i = 0; i < COUNT_OF(text); i++) assert_int_equal(dim_parse(&w->t, text[i], strlen(text[i]), &used), DIM_BAD);
     char deep[500];
     memset(deep, '(', sizeof deep);
     assert_int_equal(dim_parse(&w->t, deep, sizeof deep, &used), DIM_BAD);
@@ -211,8 +209,7 @@ WORLD(growth_is_bounded)
     Dim d = w->n;
     int steps = 0;
     for (; d != DIM_BAD && steps < 100; steps++)
-        d = dim_floordiv(&w->t,
-            dim_add(&w->t, dim_mul(&w->t, d, 3), dim_floordiv(&w->t, dim_add(&w->t, d, 1), 3)), 2);
+        d = dim_floordiv(&w->t, dim_add(&w->t, dim_mul(&w->t, d, 3), dim_floordiv(&w->t, dim_add(&w->t, d, 1), 3)), 2);
     assert_int_equal(d, DIM_BAD);
     assert_true(steps < 100);
     return true;
@@ -231,8 +228,7 @@ WORLD(printing_respects_the_room)
 static bool some_arithmetic(World *w)
 {
     for (int64_t i = 0; i < 200; i++)
-        if (dim_floordiv(&w->t, dim_mul(&w->t, dim_add(&w->t, w->n, i), w->m), 3 + i) == DIM_BAD)
-            return false;
+        if (dim_floordiv(&w->t, dim_mul(&w->t, dim_add(&w->t, w->n, i), w->m), 3 + i) == DIM_BAD) return false;
     return true;
 }
 
@@ -247,7 +243,8 @@ static void every_allocation_may_fail(void **state)
 /* Each text with other symbols, with fewer, and with numbers. */
 WORLD(replaced_in_another_table)
 {
-    static const char *text[] = {"N", "N+1", "2*N-1", "N*M-4*N-4*M+16", "(N+1)/2", "((N-1)/2+3)*M*K", "max(N-4,0)*K-K", "max(M,N-K)/3+7", "N*N*K-N"};
+    static const char *text[] = {
+        "N", "N+1", "2*N-1", "N*M-4*N-4*M+16", "(N+1)/2", "((N-1)/2+3)*M*K", "max(N-4,0)*K-K", "max(M,N-K)/3+7", "N*N*K-N"};
     bool ok = true;
     for (size_t i = 0; i < COUNT_OF(text); i++) {
         char a[200], b[200];
@@ -267,7 +264,8 @@ WORLD(replaced_in_another_table)
         const Dim same = dim_replace(&to, &w->t, d, size);
         dim_print(&w->t, d, a, sizeof a);
         dim_print(&to, same, b, sizeof b);
-        ok = ok && used == strlen(text[i]) && strcmp(a, b) == 0 && dim_lo(&to, same) == dim_lo(&w->t, d) && dim_hi(&to, same) == dim_hi(&w->t, d);
+        ok = ok && used == strlen(text[i]) && strcmp(a, b) == 0 && dim_lo(&to, same) == dim_lo(&w->t, d) &&
+             dim_hi(&to, same) == dim_hi(&w->t, d);
         for (int k = 0; k < 3; k++) size[-1 - (k == 0 ? w->n : k == 1 ? w->m : w->k)] = value[k];
         ok = ok && dim_replace(&to, &w->t, d, size) == dim_eval(&w->t, d, now);
         size[-1 - w->m] = size[-1 - w->n] = other[0];
@@ -280,6 +278,25 @@ WORLD(replaced_in_another_table)
     Dim *size = ARENA_ARRAY(&w->arena, Dim, w->t.expr.len);
     size[-1 - w->n] = 2;
     return ok && dim_replace(&w->t, &w->t, dim_sub(&w->t, w->n, 4), size) == DIM_BAD && dim_replace(&w->t, &w->t, 7, size) == 7;
+}
+
+/* Whatever the hashes are: with none kept, the first key is 0, whose entry lies apart in a map. */
+WORLD(copies_find_the_same_handles)
+{
+    DimTable copy;
+    const uint64_t kept = hash_kept;
+    hash_kept = 0;
+    dim_table_init(&w->t, &w->arena);
+    Dim n = dim_symbol(&w->t, "N", 1, 256), d[20];
+    for (int i = 0; i < 10; i++) d[i] = dim_add(&w->t, n, i + 1);
+    dim_table_copy(&copy, &w->t, &w->arena);
+    bool same = dim_find(&copy, "N", 1) == n;
+    for (int i = 0; i < 10; i++) same = same && dim_add(&copy, n, i + 1) == d[i];
+    for (int i = 10; i < 20; i++) d[i] = dim_add(&copy, n, i + 1); /* it grows */
+    for (int i = 0; i < 20; i++) same = same && dim_add(&copy, n, i + 1) == d[i];
+    same = same && dim_find(&copy, "N", 1) == n;
+    hash_kept = kept;
+    return same;
 }
 
 int main(void)
@@ -297,6 +314,7 @@ int main(void)
         TEST(printing_respects_the_room),
         TEST(every_allocation_may_fail),
         TEST(replaced_in_another_table),
+        TEST(copies_find_the_same_handles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

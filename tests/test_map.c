@@ -42,12 +42,34 @@ static void map_against_array(bool spread)
         if (got != NULL) assert_int_equal(*got, value[k]);
     }
     uint32_t at = 0, walked = 0;
-    for (MapSlot s; map_next(&m, &at, &s); walked++)
-        assert_ptr_equal(map_get(&m, s.key) != NULL, true);
+    for (MapSlot s; map_next(&m, &at, &s); walked++) assert_ptr_equal(map_get(&m, s.key) != NULL, true);
     assert_int_equal(walked, len);
     assert_false(map_next(&m, &at, &(MapSlot){0}));
     map_free(&m);
     assert_null(map_get(&m, 1));
+}
+
+/* A copy has every entry, the one of key 0 too, and grows on its own. */
+static void map_copies(void **state)
+{
+    (void)state;
+    Arena a;
+    Map m = {0}, copy, empty = {0};
+    arena_init(&a);
+    for (uint64_t k = 0; k < 12; k++) assert_non_null(map_put(&m, k, 100 + k)); /* as many as fit before it grows */
+    map_copy(&copy, &m, &a);
+    assert_int_equal(copy.len, m.len);
+    for (uint64_t k = 12; k < 100; k++) map_put(&copy, k, 100 + k);
+    for (uint64_t k = 0; k < 100; k++) {
+        const uint64_t *at = map_get(&copy, k);
+        assert_true(at != NULL && *at == 100 + k);
+        assert_int_equal(map_get(&m, k) != NULL, k < 12);
+    }
+    map_free(&m);
+    map_copy(&copy, &empty, &a);
+    assert_null(map_get(&copy, 0));
+    assert_non_null(map_put(&copy, 0, 1));
+    arena_free(&a);
 }
 
 static void map_agrees_with_array(void **state)
@@ -128,8 +150,7 @@ static bool text_once(void)
     bool fine = !t.failed;
     if (fine) assert_string_equal(t.at, expected);
     if (t.at != NULL) assert_int_equal(strlen(t.at), t.len);
-    if (t.at != NULL)
-        assert_memory_equal(t.at, expected, t.len); /* no holes: it ends where it failed */
+    if (t.at != NULL) assert_memory_equal(t.at, expected, t.len); /* no holes: it ends where it failed */
     text_free(&t);
     assert_true(t.at == NULL && t.len == 0);
     return fine;
@@ -159,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(map_agrees_with_array),
+        TEST(map_copies),
         TEST(map_survives_every_failure),
         TEST(hash_sees_every_byte),
         TEST(text_grows),
