@@ -288,7 +288,11 @@ LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits 
 NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
-TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL)
+# On an emulated CUDA device each kernel costs a start of the C++ compiler: a few broad tests always, the others in the long run. What
+# the tests left out say of files of compiled code, objects and the host's memory holds on the CPU alone.
+EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops function indices convolve effects)
+EMU_ALL := $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache device device_api device_use gpu emu emu_launch),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
+TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)
@@ -297,6 +301,10 @@ test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
 	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
 	@$(RUN) $(SWAP_ALL)
+	@$(RUN) $(filter-out $(EMU_FEW),$(EMU_ALL))
+
+test-emu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on an emulated CUDA device (KILN_EMU_SEED=)
+	@$(RUN) $(EMU_ALL)
 
 test-swap: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface with code that comes later, and at random
 	@$(RUN) $(SWAP_ALL)
@@ -391,7 +399,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full test-emu test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c))

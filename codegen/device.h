@@ -29,6 +29,7 @@ typedef struct OpCall { /* as eager_run takes it; all of it but the elements is 
     uint32_t nattr;
     View *out;
     uint32_t nout;
+    Loc at; /* who asked for it; for reports */
 } OpCall;
 
 typedef struct Launch { /* a program, as its entry takes it; buf and dim are copied */

@@ -357,6 +357,7 @@ static int32_t launch(Queue *q, const Launch *c, Status *st)
 
 /* ---- for tests --------------------------------------------------------------------------------------------------- */
 bool late_is_own(void) { return device_preferred() != HOST; }
+const char *late_name(int i) { return late_keeps() ? (const char *[]){"emu:0", "emu:1"}[i] : late[i].name; }
 bool late_keeps(void) { return late_is_own() && device_preferred() != late[0].memory.device; }
 uint32_t late_number(int i) { return late[i].memory.device; }
 uint64_t late_ran(void) { return late[0].ran + late[1].ran; }

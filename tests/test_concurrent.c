@@ -293,6 +293,10 @@ static void asks_of_freed_ones(Member *m)
 static void freed_under_tapes(void **state)
 {
     kiln *k = *state;
+    if (late_keeps()) {
+        printf("skip: while code is compiled there, others free so many functions that a freed one is forgotten\n");
+        skip();
+    }
     Crew c = {.k = k, .v = kiln_variable_new(k, "v", KILN_F32, 3.0)};
     assert_int_equal(run(&c, asks_of_freed_ones), 0);
 }

@@ -3,8 +3,8 @@
  * eagerly. */
 #include "front.h"
 
-#define A "late:0"
-#define B "late:1"
+#define A late_name(0)
+#define B late_name(1)
 
 typedef struct In { /* f32[4,6], f32[6,4], f32[4], i64[4] in 0 ... 3; a number's tensor f32[1,1] */
     kiln_tensor *x, *w, *v, *i, *one;

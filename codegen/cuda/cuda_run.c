@@ -131,7 +131,7 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, void **args, Loc at)
     unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
     CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, r->q->stream, args, NULL);
     if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f])) return false;
-    if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at);
+    if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at.file ? at : r->call->at);
     return true;
 }
 
@@ -231,6 +231,16 @@ static size_t effect_types(const Run *r, const Step *s, int64_t *at)
     return total;
 }
 
+/* What the host does may be anything, so it has the context that it would have without us. */
+static bool happens(Run *r, const Step *s, void **buf, const int64_t *type)
+{
+    CUcontext ours;
+    if (!cuda_ok(r->d, r->d->CtxPopCurrent(&ours), r->st, "leaving %s", r->d->device)) return false;
+    const int32_t code = effect_run(r->call->host, s, buf, type);
+    const bool back = cuda_ok(r->d, r->d->CtxPushCurrent(r->d->context), r->st, "using %s", r->d->device);
+    return code != 0 ? ended(r, code) : back;
+}
+
 static bool effect_at(Run *r, const Step *s, char *memory, void **buf, const int64_t *type)
 {
     const uint32_t nin = s->effect.nin, n = nin + s->effect.nout;
@@ -241,8 +251,7 @@ static bool effect_at(Run *r, const Step *s, char *memory, void **buf, const int
         memory += aligned(bytes);
         if (i < nin && bytes != 0) ok = get(r, buf[i], r->at[s->buf[i]], bytes, "copying what an effect asks for");
     }
-    const int32_t code = ok ? effect_run(r->call->host, s, buf, type) : 0;
-    if (code != 0) return ended(r, code);
+    if (!ok || !happens(r, s, buf, type)) return false;
     for (uint32_t i = nin; i < n && ok; i++) {
         const size_t bytes = bytes_of(r, s->buf[i]);
         ok = bytes == 0 || r->q->put(r->q, r->at[s->buf[i]], buf[i], bytes, r->st);

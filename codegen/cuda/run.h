@@ -41,6 +41,7 @@ typedef struct CudaCall {
     const int64_t *dim;
     void *work; /* of program_measure's size there; NULL: temporaries get memory for this call alone, as large as they are in it */
     const KilnHost *host;
+    Loc at; /* of steps that do not say where the user wrote them */
 } CudaCall;
 
 /* Puts all that the program does into the queue, in order. Waits only where the host must know what was computed: which way a while

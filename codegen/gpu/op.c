@@ -104,17 +104,17 @@ void *gpu_ready(const Device *d, const OpCall *c, Status *st)
 
 /* ---- in its turn ------------------------------------------------------------------------------- */
 
-static bool run_part(Queue *q, const Part *p, void *const *buf, Status *st)
+static bool run_part(Queue *q, const Part *p, void *const *buf, Loc at, Status *st)
 {
-    const CudaCall call = {.buf = buf, .dim = p->symbol};
+    const CudaCall call = {.buf = buf, .dim = p->symbol, .at = at};
     const int32_t rc = cuda_run(p->code->compiled, &q->cuda, &call, st);
     return rc == 0 || (rc > 0 && status_fail(st, ST_INTERNAL, "%s ended with %d", p->code->program->name, rc));
 }
 
-static bool copy_there(Queue *q, const Plan *p, View *to, Status *st)
+static bool copy_there(Queue *q, const Plan *p, const View *to, Loc at, Status *st)
 {
     const size_t bytes = (size_t)view_elements(to) * dtype_bytes((DType)to->dtype);
-    if (p->main.code) return run_part(q, &p->main, (void *[]){p->from.data, to->data}, st);
+    if (p->main.code) return run_part(q, &p->main, (void *[]){p->from.data, to->data}, at, st);
     return gpu_ok(q->gpu,
         q->cuda.driver->MemcpyDtoDAsync(
             (CUdeviceptr)(uintptr_t)to->data, (CUdeviceptr)(uintptr_t)p->from.data, bytes, q->cuda.stream),
@@ -122,14 +122,14 @@ static bool copy_there(Queue *q, const Plan *p, View *to, Status *st)
 }
 
 /* Puts the operand's elements in order, in memory for this call. */
-static bool pack(Queue *q, const Part *p, const View *v, void **data, Status *st)
+static bool pack(Queue *q, const Part *p, const View *v, void **data, Loc asked, Status *st)
 {
     const size_t bytes = (size_t)view_elements(v) * dtype_bytes((DType)v->dtype);
     CUdeviceptr at;
     if (!cuda_take(&q->cuda, MAX_OF(bytes, (size_t)1), &at, st)) return false;
     void *const from = *data;
     *data = (void *)(uintptr_t)at;
-    return run_part(q, p, (void *[]){from, *data}, st);
+    return run_part(q, p, (void *[]){from, *data}, asked, st);
 }
 
 static bool run_call(Queue *q, const OpCall *c, const Plan *p, Status *st)
@@ -139,8 +139,8 @@ static bool run_call(Queue *q, const OpCall *c, const Plan *p, Status *st)
     for (uint32_t i = 0; i < c->nin && ok; i++) buf[i] = c->in[i].data;
     for (uint32_t i = 0; i < c->nout && ok; i++) buf[c->nin + i] = c->out[i].data;
     for (uint32_t i = 0; i < c->nin && ok; i++)
-        if (p->pack[i].code) ok = pack(q, &p->pack[i], &c->in[i], &buf[i], st);
-    ok = ok && run_part(q, &p->main, buf, st);
+        if (p->pack[i].code) ok = pack(q, &p->pack[i], &c->in[i], &buf[i], c->at, st);
+    ok = ok && run_part(q, &p->main, buf, c->at, st);
     for (uint32_t i = 0; i < c->nin && buf; i++)
         if (p->pack[i].code && buf[i] != c->in[i].data)
             ok = gpu_ok(q->gpu, cuda_give(&q->cuda, (CUdeviceptr)(uintptr_t)buf[i]), st, "freeing memory") && ok;
@@ -154,7 +154,7 @@ bool gpu_op(Queue *q, const OpCall *c, void *ready, Status *st)
     Plan *p = ready;
     bool ok = gpu_enter(g, st);
     if (ok) {
-        if (!nothing_to_make(c)) ok = p->copies ? copy_there(q, p, c->out, st) : run_call(q, c, p, st);
+        if (!nothing_to_make(c)) ok = p->copies ? copy_there(q, p, c->out, c->at, st) : run_call(q, c, p, st);
         atomic_fetch_add(&q->asked, 1);
         if (!ok) gpu_failed(g, st);
         gpu_leave(g);

@@ -90,8 +90,9 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
         .threads = t->k->threads, .kept = t->kept, .blas = t->k->options.blas && !t->own_products, .panels = &t->k->panels};
     Status st;
     status_clear(&st);
-    if (LIKELY(device == HOST) ? eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)
-                               : run_there(t, device, &(OpCall){&c, op, in, nin, attr, nattr, v, nout}, in, x, out, &st))
+    if (LIKELY(device == HOST)
+            ? eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)
+            : run_there(t, device, &(OpCall){&c, op, in, nin, attr, nattr, v, nout, loc_of(at)}, in, x, out, &st))
         return true;
     fail_status(t, at, &st);
     return false;
