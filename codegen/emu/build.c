@@ -17,8 +17,9 @@
 extern char **environ;
 
 /* ---- the compiler ------------------------------------------------------------------------------------------------- */
-static const char flags[] = "-std=c++17 -O1 -w -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fwrapv -fno-exceptions "
-                            "-fno-rtti -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostartfiles";
+static const char flags[] =
+    "-std=c++17 -Og -w -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fwrapv -fno-exceptions "
+    "-fno-rtti -fsanitize=thread -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostartfiles";
 
 static const char *compiler(void)
 {
@@ -107,14 +108,15 @@ static void add_kernels(Text *t, const char *source)
         const int n = (int)strcspn(at, "(");
         const char *param = at + n + 1, *end = param + strcspn(param, ")");
         if (strncmp(param, "void)", 5) == 0) param = end;
-        text_printf(t, "extern \"C\" void emu_call_%.*s(void **p) { %.*s(", n, at, n, at);
+        text_printf(t, "extern \"C\" EMU_OWN void emu_call_%.*s(void **p) { %.*s(", n, at, n, at);
         for (uint32_t i = 0; param < end; i++, param += strcspn(param, ",)") + 1)
             text_printf(t, "%sEmuParam{p[%u]}", i ? ", " : "", i);
         text_printf(t, "); }\n");
         text_printf(&rows, "    emu_kernel(\"%.*s\", %.*s, emu_call_%.*s),\n", n, at, n, at, n, at);
     }
     text_printf(t, "static const EmuKernel emu_table[] = {\n%s    {}};\n", rows.at ? rows.at : "");
-    text_printf(t, "extern \"C\" __attribute__((visibility(\"default\"))) const EmuModule emu_module = {&emu_side, emu_table};\n");
+    text_printf(t, "extern \"C\" __attribute__((visibility(\"default\"))) const EmuModule emu_module = {&emu_state, emu_table, "
+                   "__start_emu_shared, __stop_emu_shared};\n");
     t->failed |= rows.failed;
     text_free(&rows);
 }

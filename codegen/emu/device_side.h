@@ -14,13 +14,18 @@ typedef struct EmuCalls {
     void (*sync_warp)(void *self);
     /* Another lane's bits; all lanes of the warp take part. */
     unsigned long long (*shuffle)(void *self, unsigned long long bits, unsigned lane);
+    /* The thread is about to read or change so many bytes; comes back only if it may. */
+    void (*access)(void *self, const void *at, unsigned bytes, unsigned how);
 } EmuCalls;
+enum { EMU_WRITE = 1, EMU_ATOMIC = 2 };
 
 /* The library writes it before it runs a thread. */
 typedef struct EmuSide {
     EmuDim3 thread, block, grid, threads;
-    const EmuCalls *calls;
+    EmuCalls calls;
     void *self;
+    const char *stacks; /* of all threads: what lies there is a thread's own */
+    unsigned long stack_bytes;
 } EmuSide;
 
 typedef struct EmuKernel {
@@ -33,27 +38,79 @@ typedef struct EmuKernel {
 /* What a module shows, under the name emu_module. */
 typedef struct EmuModule {
     EmuSide *side;
-    const EmuKernel *kernel; /* up to one without a name */
+    const EmuKernel *kernel;   /* up to one without a name */
+    char *shared, *shared_end; /* where the memory of its blocks lies */
 } EmuModule;
 
 #ifdef KILN_DEVICE_SIDE
 
-static EmuSide emu_side;
+/* A thread sees it as const: what is const need not be announced. The compiler must not know that the two are one. */
+extern "C" EmuSide emu_state;
+EmuSide emu_state __attribute__((used));
+extern "C" const EmuSide emu_side __attribute__((visibility("hidden")));
+__asm__(".globl emu_side\n.hidden emu_side\n.set emu_side, emu_state");
 #define threadIdx emu_side.thread
 #define blockIdx emu_side.block
 #define gridDim emu_side.grid
 #define blockDim emu_side.threads
 
-#define __global__
+#define __global__ __attribute__((noinline))
 #define __device__
-#define __shared__ static
+#define __shared__ static __attribute__((section("emu_shared")))
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define EMU_OWN __attribute__((no_sanitize_thread)) /* announces nothing */
+extern "C" char __start_emu_shared[] __attribute__((weak)), __stop_emu_shared[] __attribute__((weak));
+
+/* ---- accesses ----------------------------------------------------------------------------------------------------- */
+EMU_OWN static inline void emu_access(const void *at, unsigned bytes, unsigned how)
+{
+    if ((unsigned long)((const char *)at - emu_side.stacks) >= emu_side.stack_bytes)
+        emu_side.calls.access(emu_side.self, at, bytes, how);
+}
+#define EMU_ACCESS(bytes)                                                                        \
+    extern "C" EMU_OWN void __tsan_read##bytes(void *at) { emu_access(at, bytes, 0); }           \
+    extern "C" EMU_OWN void __tsan_write##bytes(void *at) { emu_access(at, bytes, EMU_WRITE); }  \
+    extern "C" EMU_OWN void __tsan_unaligned_read##bytes(void *at) { emu_access(at, bytes, 0); } \
+    extern "C" EMU_OWN void __tsan_unaligned_write##bytes(void *at) { emu_access(at, bytes, EMU_WRITE); }
+EMU_ACCESS(1)
+EMU_ACCESS(2)
+EMU_ACCESS(4)
+EMU_ACCESS(8)
+EMU_ACCESS(16)
+extern "C" EMU_OWN void __tsan_read_range(void *at, unsigned long bytes) { emu_access(at, bytes, 0); }
+extern "C" EMU_OWN void __tsan_write_range(void *at, unsigned long bytes) { emu_access(at, bytes, EMU_WRITE); }
+extern "C" EMU_OWN void __tsan_func_entry(void *) {}
+extern "C" EMU_OWN void __tsan_func_exit() {}
+extern "C" EMU_OWN void __tsan_init() {}
+
+/* Fibers take turns only where they wait, so that nothing comes between. */
+template <typename T> EMU_OWN static T emu_atomic(T *at) { return emu_access(at, sizeof *at, EMU_WRITE | EMU_ATOMIC), *at; }
+#define EMU_CHANGE(name, now)                                                      \
+    template <typename T> EMU_OWN static inline T name(T *at, decltype(*at + 0) x) \
+    {                                                                              \
+        const T was = emu_atomic(at);                                              \
+        *at = now;                                                                 \
+        return was;                                                                \
+    }
+EMU_CHANGE(atomicAdd, was + x)
+EMU_CHANGE(atomicExch, x)
+EMU_CHANGE(atomicMax, was > x ? was : x)
+EMU_CHANGE(atomicMin, was < x ? was : x)
+EMU_CHANGE(atomicAnd, was &x)
+EMU_CHANGE(atomicOr, was | x)
+template <typename T> EMU_OWN static inline T atomicCAS(T *at, decltype(*at + 0) old, decltype(*at + 0) x)
+{
+    const T was = emu_atomic(at);
+    if (was == old) *at = x;
+    return was;
+}
+static inline void __threadfence() {}
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 struct EmuParam {
     void *at;
-    template <typename T> operator T() const { return *(T *)at; }
+    template <typename T> EMU_OWN operator T() const { return *(T *)at; }
 };
 template <typename... A> struct EmuSizes {
     static constexpr unsigned char at[] = {sizeof(A)...};
@@ -64,13 +121,13 @@ template <typename... A> constexpr EmuKernel emu_kernel(const char *name, void (
 }
 
 /* ---- threads that wait for each other ----------------------------------------------------------------------------- */
-static inline void __syncthreads() { emu_side.calls->sync_block(emu_side.self); }
-static inline void __syncwarp(unsigned = 0xffffffffu) { emu_side.calls->sync_warp(emu_side.self); }
+static inline void __syncthreads() { emu_side.calls.sync_block(emu_side.self); }
+static inline void __syncwarp(unsigned = 0xffffffffu) { emu_side.calls.sync_warp(emu_side.self); }
 template <typename T> static T emu_shuffle(T x, unsigned lane)
 {
     unsigned long long bits = 0;
     __builtin_memcpy(&bits, &x, sizeof x);
-    bits = emu_side.calls->shuffle(emu_side.self, bits, lane);
+    bits = emu_side.calls.shuffle(emu_side.self, bits, lane);
     __builtin_memcpy(&x, &bits, sizeof x);
     return x;
 }

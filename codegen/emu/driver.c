@@ -213,6 +213,7 @@ void emu_reset(int ordinal, uint64_t seed)
     streams_clear(e);
     while (e->module) image_unload(e->module);
     crew_free(e);
+    shadow_clear(e);
     heap_clear(e);
     e->called = e->fail_at = 0;
     e->dead = e->about = 0;

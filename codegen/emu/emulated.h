@@ -1,5 +1,6 @@
 /* emulated: what the files of codegen/emu share. driver.c and calls.c are the table of functions and the contexts, memory.c the
- * heap, queue.c streams and events, module.c what is loaded and launched, fiber.c how a launch runs, build.c the compiler. A device
+ * heap, queue.c streams and events, module.c what is loaded, fiber.c how a launch runs, shadow.c whether its threads
+ * may do what they do, build.c the compiler. A device
  * has one lock, which everything below but build.c is called under. */
 #ifndef KILN_CODEGEN_EMU_EMULATED_H
 #define KILN_CODEGEN_EMU_EMULATED_H
@@ -48,7 +49,8 @@ typedef struct Pinned {
 
 CUresult heap_alloc(Emu *e, size_t bytes, bool born, CUdeviceptr *at);
 CUresult heap_free(Emu *e, CUdeviceptr at);
-void heap_clear(Emu *e); /* and pinned memory */
+void heap_clear(Emu *e);                      /* and pinned memory */
+uint32_t heap_from(const Heap *h, size_t at); /* the number of the first block that begins there or later */
 /* The block that begins there, or that holds all these bytes; NULL: there is none. */
 Block *heap_block(const Emu *e, CUdeviceptr at);
 Block *heap_around(const Emu *e, CUdeviceptr at, size_t bytes);
@@ -69,6 +71,8 @@ struct CUmod_st {
     Emu *emu;
     void *lib;
     const EmuModule *is;
+    char *shared; /* memory of its blocks */
+    size_t shared_bytes;
     struct CUfunc_st *function;
     uint32_t n;
     CUmodule next;
@@ -90,6 +94,11 @@ typedef struct Crew Crew; /* the threads of a block */
 /* Runs all blocks. Anything but 0: e->fault says why. */
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
 void crew_free(Emu *e);
+
+/* What is known of accesses to memory (shadow.c): nobody has any of these bytes from now on; all of it goes. */
+typedef struct Shadow Shadow;
+void shadow_free(Emu *e, size_t from, size_t to);
+void shadow_clear(Emu *e);
 
 /* ---- streams ------------------------------------------------------------------------------------------------------ */
 typedef struct Task Task;
@@ -137,6 +146,7 @@ struct CUctx_st {
     Pinned *pinned;
     CUmodule module;
     Crew *crew;
+    Shadow *shadow;
     CUstream stream; /* all */
     CUstream null;   /* the one that is used where none is named */
     CUevent event;

@@ -2,7 +2,7 @@
  * waits for others, and then another goes on, in an order drawn from the device's seed. A stack whose thread has ended runs the
  * next one, so that kernels that never wait take one. Relies on mmap, and on assembly for x86-64 where others have ucontext. */
 #define _GNU_SOURCE
-#include "emulated.h"
+#include "watch.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -11,7 +11,7 @@
 #include <ucontext.h>
 #endif
 
-enum { MOST = 1024, LANES = 32, STACK = 1 << 18 };
+enum { MOST = EMU_THREADS, LANES = EMU_LANES, STACK = 1 << 18 };
 
 typedef struct Barrier {
     uint32_t waiting, turn;
@@ -29,7 +29,8 @@ struct Crew {
     uint32_t ready[MOST], nready; /* that may go on */
     const char *waits[MOST];      /* for what; NULL: it does not */
     uint64_t held[2][MOST];       /* what a thread shows the others of its warp, at an even and an odd turn */
-    Barrier block, warp[MOST / LANES];
+    Barrier block, warp[EMU_WARPS];
+    Watch watch;
     CUresult result;
 #if defined(__x86_64__)
     void *scheduler, *place[MOST + 1]; /* the last: of a stack that begins */
@@ -124,6 +125,9 @@ static void fail(Crew *c, CUresult e)
 
 static uint32_t lanes_of(const Crew *c, uint32_t warp) { return MIN_OF((uint32_t)LANES, c->threads - warp * LANES); }
 
+/* What orders memory; a shuffle does not. */
+static const char BLOCK[] = "__syncthreads", WARP[] = "__syncwarp";
+
 static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *how)
 {
     if (b->waiting > 0 && b->how != how) {
@@ -139,6 +143,7 @@ static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *ho
     }
     b->waiting = 0;
     b->turn++;
+    if (how == BLOCK || how == WARP) watch_synced(&c->watch, first / LANES, how == BLOCK);
     for (uint32_t t = first; t < first + n; t++) {
         if (t == c->self) continue;
         c->waits[t] = NULL;
@@ -149,7 +154,7 @@ static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *ho
 static void sync_block(void *self)
 {
     Crew *c = self;
-    wait(c, &c->block, 0, c->threads, "__syncthreads");
+    wait(c, &c->block, 0, c->threads, BLOCK);
 }
 
 static void wait_warp(Crew *c, const char *how)
@@ -158,7 +163,7 @@ static void wait_warp(Crew *c, const char *how)
     wait(c, &c->warp[w], w * LANES, lanes_of(c, w), how);
 }
 
-static void sync_warp(void *self) { wait_warp(self, "__syncwarp"); }
+static void sync_warp(void *self) { wait_warp(self, WARP); }
 
 /* A lane reads before it comes to the next turn, so that two places for each are enough. */
 static unsigned long long shuffle(void *self, unsigned long long bits, unsigned lane)
@@ -168,6 +173,13 @@ static unsigned long long shuffle(void *self, unsigned long long bits, unsigned 
     c->held[turn][c->self] = bits;
     wait_warp(c, "a shuffle");
     return c->held[turn][w * LANES + MIN_OF(lane, lanes_of(c, w) - 1)];
+}
+
+static void access(void *self, const void *at, unsigned bytes, unsigned how)
+{
+    Crew *c = self;
+    const CUresult wrong = watch_access(c->emu, &c->watch, c->f, c->self, at, bytes, how);
+    if (wrong != 0) fail(c, wrong);
 }
 
 static CUresult stuck(Crew *c)
@@ -186,6 +198,7 @@ static CUresult block_run(Crew *c)
     memset(c->waits, 0, sizeof c->waits);
     memset(c->warp, 0, sizeof c->warp);
     c->block = (Barrier){0};
+    watch_block(&c->watch);
     c->nready = c->stack = 0;
     c->left = c->nborn = c->threads;
     for (uint32_t t = 0; t < c->threads; t++) c->born[t] = t;
@@ -239,16 +252,17 @@ static uint64_t without_common(uint64_t a, uint64_t b)
 
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
 {
-    static const EmuCalls calls = {sync_block, sync_warp, shuffle};
+    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access};
     const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
     if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
     Crew *c = e->crew;
     c->f = f;
     c->params = params;
     c->side = f->module->is->side;
-    *c->side = (EmuSide){.grid = g->grid, .threads = g->block, .calls = &calls, .self = c};
+    *c->side = (EmuSide){
+        .grid = g->grid, .threads = g->block, .calls = calls, .self = c, .stacks = c->stacks, .stack_bytes = (size_t)STACK * MOST};
     c->threads = g->block.x * g->block.y * g->block.z;
-    c->result = 0;
+    c->result = watch_launch(e, &c->watch, f->module, n);
     uint64_t at = emu_draw(e, n), step = 1 + emu_draw(e, n); /* goes through all blocks if it shares no factor with n */
     while (without_common(step, n) != 1) step++;
     for (uint64_t i = 0; i < n && c->result == 0; i++, at = (at + step) % n) {

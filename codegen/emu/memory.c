@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define ALIGN ((size_t)256) /* of blocks, and least distance between two */
-#define SPACE ((size_t)1 << 36)
+#define SPACE ((size_t)1 << 34)
 #define FILLED ((size_t)1 << 22) /* larger blocks are filled at both ends only */
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -43,8 +43,7 @@ bool heap_open(Emu *e, bool open)
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
-/* The first block that begins at `at` or later. */
-static uint32_t block_from(const Heap *h, size_t at)
+uint32_t heap_from(const Heap *h, size_t at)
 {
     uint32_t lo = 0, hi = h->n;
     while (lo < hi) {
@@ -62,7 +61,7 @@ static size_t after(const Block *b) { return round_up(b->at + b->bytes, ALIGN) +
 /* Room for so many bytes behind the cursor, or from the beginning on; *before: the block that it comes before. 0: none. */
 static size_t find_room(const Heap *h, size_t bytes, uint32_t *before)
 {
-    uint32_t i = block_from(h, h->cursor);
+    uint32_t i = heap_from(h, h->cursor);
     size_t at = i > 0 ? MAX_OF(h->cursor, after(&h->block[i - 1])) : h->cursor;
     for (bool again = false;; i++) {
         const size_t end = i < h->n ? h->block[i].at : h->space;
@@ -125,7 +124,7 @@ Block *heap_block(const Emu *e, CUdeviceptr p)
 {
     const Heap *h = &e->heap;
     const size_t at = place_of(h, p);
-    const uint32_t i = block_from(h, at);
+    const uint32_t i = heap_from(h, at);
     return h->handle && i < h->n && h->block[i].at == at ? &h->block[i] : NULL;
 }
 
@@ -134,7 +133,7 @@ Block *heap_around(const Emu *e, CUdeviceptr p, size_t bytes)
     const Heap *h = &e->heap;
     const size_t at = place_of(h, p);
     if (!h->handle || at >= h->space) return NULL;
-    const uint32_t i = block_from(h, at + 1);
+    const uint32_t i = heap_from(h, at + 1);
     Block *b = i > 0 ? &h->block[i - 1] : NULL;
     return b && at - b->at <= b->bytes && bytes <= b->bytes - (at - b->at) ? b : NULL;
 }
@@ -155,6 +154,8 @@ CUresult heap_free(Emu *e, CUdeviceptr p)
     fill(h->real + b->at, b->bytes, 0xff); /* NaN */
     h->used -= round_up(b->bytes, ALIGN);
     h->n--;
+    const size_t least = b > h->block ? b[-1].at + b[-1].bytes : 0, most = b < h->block + h->n ? b[1].at : h->space;
+    shadow_free(e, MAX_OF(least, b->at / page * page), MIN_OF(most, round_up(b->at + b->bytes, page)));
     memmove(b, b + 1, (size_t)(h->block + h->n - b) * sizeof *b);
     return 0;
 }

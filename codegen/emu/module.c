@@ -26,6 +26,8 @@ static void *open_object(Emu *e, const char *bytes, size_t n)
 static bool find_functions(CUmodule m)
 {
     while (m->is->kernel[m->n].name) m->n++;
+    m->shared = m->is->shared;
+    m->shared_bytes = (size_t)(m->is->shared_end - m->is->shared);
     m->function = mem_zeros(m->n + 1, sizeof *m->function);
     for (uint32_t i = 0; m->function && i < m->n; i++) m->function[i] = (struct CUfunc_st){&m->is->kernel[i], m};
     return m->function;
