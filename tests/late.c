@@ -363,7 +363,8 @@ uint32_t late_number(int i) { return late[i].memory.device; }
 uint64_t late_ran(void) { return late[0].ran + late[1].ran; }
 void late_fail(int i, const char *why) { status_fail(&late[i].fault, ST_DEVICE, "%s: %s", late[i].name, why); }
 
-static Spare *given; /* by late_data */
+static Spare *given; /* by late_data, to any thread */
+static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
 
 static void give_back(void)
 {
@@ -380,8 +381,10 @@ const void *late_data_at(kiln_site at, kiln_tensor *x)
     if (!late_is_own() || !x) return kiln_data_at(at, x);
     Spare *b = malloc(sizeof *b);
     if (!b) abort();
+    pthread_mutex_lock(&giving);
     *b = (Spare){given, calloc(1, bytes + 1)};
     given = b;
+    pthread_mutex_unlock(&giving);
     return kiln_read_at(at, kiln_of_tensor(x), b->real, bytes) ? b->real : NULL;
 }
 
