@@ -1,0 +1,216 @@
+/* test_emu_mutants: each barrier and each guard of memory that the CUDA backend prints is needed: the text without it fails on an
+ * emulated device, by the error of a race or of an address. The text as it is printed passes. */
+#include "emu_use.h"
+
+#include "codegen/cuda/run.h"
+#include "cuda_host.h"
+#include "ir/text.h"
+#include "kernel_make.h"
+#include "passes/pass.h"
+
+/* ---- mutants ------------------------------------------------------------------------------------------------------ */
+typedef struct Case {
+    const Program *p;
+    void **buf; /* inputs, then outputs */
+    Text source;
+} Case;
+
+static CUresult run(const Case *c, const char *source, const char *what)
+{
+    Status st = {0};
+    Text image = {0};
+    const CudaDriver *d = emu_use(0);
+    if (!d->build(d, source, what, &image, &st)) fail_msg("%s: %s", what, st.text);
+    Compiled *code = cuda_load(c->p, d, image.at, image.len, &st);
+    if (!code) fail_msg("%s: %s", what, st.text);
+    cuda_copies_run(code, c->buf, NULL, &st);
+    CUdeviceptr any;
+    const CUresult r = d->MemAlloc(&any, 1); /* what the context says from now on */
+    cuda_release(code);
+    text_free(&image);
+    return r;
+}
+
+/* Once the text is printed, it runs. */
+static void print_case(Case *c)
+{
+    Status st = {0};
+    if (!cuda_program_text(c->p, &c->source, &st)) fail_msg("%s", st.text);
+    if (getenv("KILN_SHOW")) print_message("%s\n", strstr(c->source.at, CUDA_HEAD));
+    if (run(c, c->source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c->source.at);
+}
+
+/* With the n-th (from 1) of what is found in the kernels or in the prelude replaced, a run fails. */
+static void needed(const Case *c, const char *find, const char *replace, int nth)
+{
+    Text mutant = {0};
+    const char *at = strstr(c->source.at, find);
+    for (int i = 1; at && i < nth; i++) at = strstr(at + 1, find);
+    if (!at) fail_msg("there is no '%s' in\n%s", find, c->source.at);
+    text_add(&mutant, c->source.at, (size_t)(at - c->source.at));
+    text_printf(&mutant, "%s%s", replace, at + strlen(find));
+    const CUresult r = run(c, mutant.at, find);
+    if (r != ILLEGAL && r != FAILED) fail_msg("'%s' is not missed, or not in this way: %d", find, r);
+    text_free(&mutant);
+}
+
+/* barriers: of all kinds, in its kernels and what the prelude has for them, each of which a test takes away. */
+static void case_of(Case *c, Make *m, int barriers)
+{
+    *c = (Case){.p = make_program(m)};
+    c->buf = arena_zeros(&m->arena, c->p->ninput + c->p->noutput + 1, sizeof *c->buf);
+    for (uint32_t i = 0; i < c->p->ninput + c->p->noutput; i++) {
+        const Type *t = &c->p->buf.at[i].type;
+        c->buf[i] = arena_zeros(&m->arena, (size_t)t->dim[0] + 1, dtype_bytes((DType)t->dtype));
+    }
+    print_case(c);
+    for (const char *at = c->source.at; (at = strstr(at, "__sync")); at++) barriers--;
+    assert_int_equal(barriers, 0);
+}
+
+static void case_free(Case *c, Make *m)
+{
+    text_free(&c->source);
+    make_free(m);
+}
+
+static uint32_t of_length(Make *m, uint32_t buf, Dim n)
+{
+    m->p->buf.at[buf].type.rank = 1;
+    m->p->buf.at[buf].type.dim[0] = n;
+    return buf;
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------- */
+/* Two tiles down and across, and more of k than a tile holds. */
+static Make *product(void)
+{
+    enum { BATCH = 2, M = 70, N = 66, K = 33 };
+    Make *m = make_new();
+    Step s = {.kind = STEP_CONTRACT};
+    s.contract.type = s.contract.to = DT_f32;
+    s.contract.nbatch = 1;
+    s.contract.batch[0] = BATCH, s.contract.m = M, s.contract.n = N, s.contract.k = K;
+    s.contract.a_batch[0] = M * K, s.contract.b_batch[0] = K * N;
+    s.contract.a_row = strides_one(K), s.contract.a_col = strides_one(1);
+    s.contract.b_row = strides_one(N), s.contract.b_col = strides_one(1);
+    s.contract.a = of_length(m, make_input(m, DT_f32), BATCH * M * K);
+    s.contract.b = of_length(m, make_input(m, DT_f32), BATCH * K * N);
+    s.contract.c = of_length(m, make_output(m, DT_f32), BATCH * M * N);
+    make_step(m, s);
+    return m;
+}
+
+static void products_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = product();
+    case_of(&c, m, 2);
+    needed(&c, "        __syncthreads();\n", "", 1);
+    needed(&c, "        __syncthreads();\n", "", 2);
+    needed(&c, "row + ia < m && ", "", 1);
+    needed(&c, "&& first + ka < k", "", 1);
+    needed(&c, "column + jb < n && ", "", 1);
+    needed(&c, "&& first + kb < k", "", 1);
+    needed(&c, "row + y + 16 * i < m && ", "", 1);
+    needed(&c, "&& column + x + 16 * j < n", "", 1);
+    needed(&c, "; tile += gridDim.x)", " + 1; tile += gridDim.x)", 1);
+    case_free(&c, m);
+}
+
+/* ---- a warp per point --------------------------------------------------------------------------------------------- */
+/* Rows of 40, whose sum is written over one of their elements. */
+static Make *rows(ReduceOrder order)
+{
+    enum { ROWS = 9, N = 40 };
+    Make *m = make_new();
+    uint32_t buf[1] = {of_length(m, make_output(m, DT_f32), ROWS * N)};
+    make_kernel(m, 2, (Dim[]){ROWS, N}, 1, 1, 0, 2, 1);
+    make_stage(m, true);
+    int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){N, 1}, -1, -1));
+    make_reduce(m, R_SUM, order, x);
+    make_stage(m, false);
+    int32_t sum = make_reduced(m, m->reduction.len - 1);
+    make_store(m, make_stream(m, 0, DT_f32, 1, (Dim[]){N, 0}, -1, -1), sum, false);
+    make_step(m, make_run(m, make_kernel_end(m), 1, buf));
+    return m;
+}
+
+static void rows_need(void **state)
+{
+    (void)state;
+    static const ReduceOrder order[] = {ORDER_INDEX, ORDER_LANES};
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        Case c;
+        Make *m = rows(order[i]);
+        case_of(&c, m, 1);
+        needed(&c, "__syncwarp();\n", "", 1);
+        needed(&c, "if (lane == 0) {", "{", 1);
+        needed(&c, "if (i1 < to) {", "{", 1);
+        needed(&c, "point < points;", "point < points + 1;", 1);
+        case_free(&c, m);
+    }
+}
+
+/* ---- a thread per point ------------------------------------------------------------------------------------------- */
+/* Where the guard does not hold, nothing is read or written; there are 5 elements and 8 points. */
+static Make *guarded(bool load)
+{
+    Make *m = make_new();
+    uint32_t buf[2] = {of_length(m, make_input(m, DT_f32), load ? 5 : 8), of_length(m, make_output(m, DT_f32), load ? 8 : 5)};
+    make_kernel(m, 1, (Dim[]){8}, -1, 0, 0, 1, 2);
+    make_stage(m, false);
+    const int32_t below = make_prim(m, P_lt, DT_bool, make_axis(m, 0), make_const(m, DT_i64, (Scalar){.i = 5}), -1);
+    const int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, load ? below : -1));
+    make_store(m, make_stream(m, 1, DT_f32, 0, (Dim[]){1}, -1, load ? -1 : below), x, false);
+    make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+    return m;
+}
+
+/* A sweep that adds to what lies in memory, where its guard holds. */
+static Make *fetched(void)
+{
+    Make *m = make_new();
+    uint32_t buf[1] = {of_length(m, make_output(m, DT_f32), 5)};
+    make_kernel(m, 2, (Dim[]){1, 8}, 1, 0, 0, 1, 1);
+    make_stage(m, true);
+    const int32_t below = make_prim(m, P_lt, DT_bool, make_axis(m, 1), make_const(m, DT_i64, (Scalar){.i = 5}), -1);
+    const int32_t one = make_const(m, DT_f32, (Scalar){.f = 1});
+    const uint32_t s = make_stream(m, 0, DT_f32, 0, (Dim[]){0, 1}, -1, below);
+    m->instr.at[below].sweeps = true;
+    *VEC_PUSH(&m->arena, &m->instr) = (Instr){.kind = I_FETCH, .type = DT_f32, .sweeps = true, .a = one, .b = -1, .c = -1, .ref = s};
+    m->stage.at[0].last = m->instr.len;
+    make_step(m, make_run(m, make_kernel_end(m), 1, buf));
+    return m;
+}
+
+static void points_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = guarded(true);
+    case_of(&c, m, 0);
+    needed(&c, "v2 ? ", "true ? ", 1);
+    needed(&c, "point < points;", "point < points + 1;", 1);
+    case_free(&c, m);
+    m = guarded(false);
+    case_of(&c, m, 0);
+    needed(&c, "if (v2) ", "", 1);
+    case_free(&c, m);
+    m = fetched();
+    case_of(&c, m, 0);
+    needed(&c, "v2 ? ", "true ? ", 1);
+    needed(&c, "if (v2) ", "", 1);
+    case_free(&c, m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_need),
+        cmocka_unit_test(rows_need),
+        cmocka_unit_test(points_need),
+    };
+    EMU_TESTS(tests);
+}
