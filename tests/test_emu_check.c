@@ -33,6 +33,17 @@ static const char source[] =
     KERNEL "adds(int *x) { atomicAdd(x, 1); }\n"
     KERNEL "adds_and_reads(int *x) { atomicAdd(x, 1); x[10 + " T "] = x[0]; }\n"
     KERNEL "adds_then_reads(int *x) { atomicAdd(x, 1); __syncthreads(); x[10 + " T "] = x[0]; }\n"
+    /* reads pages 0 to 7, writes single bytes there, then pages 8 to 15 */
+    KERNEL "pages(char *x)\n"
+    "{\n"
+    "    const int me = blockIdx.x * 256 + " T ";\n"
+    "    int sum = 0;\n"
+    "    for (int i = 0; i < 8; i++) sum += ((int *)x)[1024 * i + " T "];\n"
+    "    __syncthreads();\n"
+    "    if (" T " < 8) x[4096 * " T " + 2048 + blockIdx.x] = 1;\n"
+    "    __syncthreads();\n"
+    "    for (int i = 8; i < 16; i++) ((int *)x)[1024 * i + me] = sum;\n"
+    "}\n"
     /* shared memory */
     KERNEL "share(int *x) { __shared__ int s[256]; s[" T "] = 1; __syncthreads(); x[blockIdx.x * blockDim.x + " T "] = s[" T " ^ 63]; }\n"
     KERNEL "share_early(int *x) { __shared__ int s[256]; s[" T "] = 1; x[blockIdx.x * blockDim.x + " T "] = s[" T " ^ 63]; }\n"
@@ -183,6 +194,18 @@ static void atomics_are_no_race_among_themselves(void **state)
     assert_int_equal(n, 3 * 64);
 }
 
+/* What is known of one page does not come to be known of another. */
+static void pages_are_told_apart(void **state)
+{
+    (void)state;
+    const CudaDriver *d = emu_use(0);
+    CUfunction f;
+    CUdeviceptr x = emu_memory(d, 1 << 16);
+    assert_int_equal(d->ModuleGetFunction(&f, module(d), "pages"), 0);
+    emu_launch(d, f, 2, 256, NULL, (void *[]){&x});
+    assert_int_equal(d->CtxSynchronize(), 0);
+}
+
 /* What one launch did is over for the next. */
 static void launches_are_ordered(void **state)
 {
@@ -214,6 +237,7 @@ int main(void)
         cmocka_unit_test(barriers_order),
         cmocka_unit_test(bytes_are_told_apart),
         cmocka_unit_test(atomics_are_no_race_among_themselves),
+        cmocka_unit_test(pages_are_told_apart),
         cmocka_unit_test(launches_are_ordered),
         cmocka_unit_test(shared_memory_is_watched),
     };

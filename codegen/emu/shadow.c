@@ -46,14 +46,13 @@ static void *map(size_t bytes)
 
 static size_t cells_of(bool fine) { return fine ? PAGE : PAGE / 4; }
 
-/* Zeros where they are new. */
 static Cell *take_cells(Shadow *s, bool fine)
 {
     const size_t bytes = cells_of(fine) * sizeof(Cell);
     Cell *c = s->spare[fine];
     if (c) {
         memcpy(&s->spare[fine], c, sizeof c);
-        memset(c, 0, sizeof *c);
+        memset(c, 0, bytes); /* its page may have been in use in this very launch */
         return c;
     }
     if (!s->chunk || s->cut + bytes > s->chunk + CHUNK) {
