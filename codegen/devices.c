@@ -98,8 +98,13 @@ static bool there_is(uint32_t i, DeviceOffer *o)
     }
     for (uint32_t row = HOST + 1; device_at(row); row++) {
         if (counted(device_at(row)->name) || i-- != 0) continue;
+        const char *part = strchr(device_at(row)->name, '/');
         snprintf(o->name, sizeof o->name, "%s", device_at(row)->name);
-        snprintf(o->text, sizeof o->text, "a device of this program");
+        if (part)
+            snprintf(o->text, sizeof o->text, "a part of %.*s, %zu bytes", (int)(part - device_at(row)->name), o->name,
+                atomic_load(&device_use(row)->most));
+        else
+            snprintf(o->text, sizeof o->text, "a device of this program");
         return true;
     }
     return false;
@@ -187,11 +192,11 @@ static bool unknown(const char *name, Status *st)
     return false;
 }
 
-static bool open_one(const Kind *k, uint32_t ordinal, uint32_t *number, Status *st)
+static bool open_one(const Kind *k, uint32_t ordinal, const char *name, uint32_t *number, Status *st)
 {
     const uint32_t next = device_next();
-    if (next == DEVICES) return status_fail(st, ST_DEVICE, "%s:%u: all %d devices are open", k->name, ordinal, DEVICES);
-    snprintf(names[next], sizeof names[next], "%s:%u", k->name, ordinal);
+    if (next == DEVICES) return status_fail(st, ST_DEVICE, "%s: all %d devices are open", name, DEVICES);
+    snprintf(names[next], sizeof names[next], "%s", name);
     const Device *d = k->open(ordinal, names[next], (uint8_t)next, st);
     if (!d) return false;
     device_add(d);
@@ -209,7 +214,45 @@ bool device_named(const char *name, uint32_t *number, Status *st)
     const uint32_t n = k->count(st);
     if (ordinal >= n) return n ? unknown(name, st) : false;
     pthread_mutex_lock(&opening);
-    const bool ok = number_of(name, number) || open_one(k, ordinal, number, st);
+    const bool ok = number_of(name, number) || open_one(k, ordinal, name, number, st);
+    pthread_mutex_unlock(&opening);
+    return ok;
+}
+
+/* ---- parts of one ------------------------------------------------------------------------------------------------- */
+static bool split(const Kind *k, uint32_t ordinal, const char *name, const size_t *bytes, uint32_t n, Status *st)
+{
+    const Device *part[DEVICES];
+    const uint32_t first = device_next();
+    uint32_t number;
+    char one[DEVICE_NAME];
+    snprintf(one, sizeof one, "%s/0", name);
+    if (number_of(one, &number)) return status_fail(st, ST_STATE, "%s was split before", name);
+    if (n > DEVICES - first)
+        return status_fail(
+            st, ST_DEVICE, "%s into %u parts: there are at most %d devices, and %u are open", name, n, DEVICES, first);
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(names[first + i], sizeof names[first + i], "%s/%u", name, i);
+        part[i] = k->open(ordinal, names[first + i], (uint8_t)(first + i), st);
+        if (!part[i]) return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        atomic_store(&device_use(first + i)->most, bytes[i]);
+        device_add(part[i]);
+    }
+    return true;
+}
+
+bool device_split(const char *name, const size_t *bytes, uint32_t n, Status *st)
+{
+    uint32_t ordinal, number;
+    if (!is_shown(name)) return unknown(name, st);
+    const Kind *k = kind_of(name, &ordinal);
+    if (!k) return number_of(name, &number) ? status_fail(st, ST_UNSUPPORTED, "%s cannot be split", name) : unknown(name, st);
+    const uint32_t cards = k->count(st);
+    if (ordinal >= cards) return cards ? unknown(name, st) : false;
+    pthread_mutex_lock(&opening);
+    const bool ok = split(k, ordinal, name, bytes, n, st);
     pthread_mutex_unlock(&opening);
     return ok;
 }

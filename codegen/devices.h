@@ -22,5 +22,8 @@ bool device_absent(uint32_t i, DeviceOffer *o);
 /* From now on names other than these are as if there were none; the CPU's always is one. What is open stays open. NULL: all names,
  * as at first if $KILN_DEVICES (with commas between names) is not set. False, and nothing has changed: one is no device; st. */
 bool devices_show(const char *const *names, int n, Status *st);
+/* Devices NAME/0, NAME/1 ... beside the one of that name, on the same card, each of which may take so many bytes of its memory.
+ * They stay until the process ends. False: st; then there is none of them. */
+bool device_split(const char *name, const size_t *bytes, uint32_t n, Status *st);
 
 #endif

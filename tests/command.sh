@@ -55,6 +55,7 @@ expect 'a missing value before an option' 2 '' '^kiln demo: --out needs a value'
 expect 'a value for a flag' 2 '' '^kiln demo: --quick takes no value' demo --quick=1
 expect 'a file where none is wanted' 2 '' "^kiln bench: unexpected argument 'mlp'" bench mlp
 expect 'two files' 2 '' "^kiln compile: unexpected argument 'b': one file at a time" compile a -o out b
+expect 'a device that there is not' 4 '' '^kiln demo: device: there is no device "tpu:0"; there are cpu' demo --device tpu:0 --out "$scratch/none.svg"
 expect 'data that is not there' 3 '' 'cannot open' demo --data "$scratch/none"
 printf 'no idx at all' >"$scratch/t10k-images-idx3-ubyte"
 expect 'data that is damaged' 3 '' 'not an IDX file' demo --data "$scratch" --out "$scratch/none.svg"
@@ -230,6 +231,11 @@ if [ -n "${KILN_TEST_FULL:-}" ] && [ -d "$mnist" ]; then
     expect 'demo on MNIST' 0 'equal bit for bit in all 1692 steps' '9000 training and 1000 test' demo --data "$mnist" --out "$scratch/loss.svg"
     awk '/^convnet/ { conv = 1 } conv && /test accuracy/ { exit !($3 + 0 > 97 && $5 + 0 > 97) }' "$scratch/out"
     verdict 'the convnet reads more than 97 % of MNIST' $?
+fi
+if [ -n "${KILN_TEST_FULL:-}" ] && "$kiln" info | grep -q '^device *emu:0'; then
+    expect 'demo on an emulated device' 0 'equal bit for bit in all' 'training on emu:0' demo --device emu:0 --out "$scratch/loss.svg"
+    reads 15
+    verdict 'which learns something' $?
 fi
 echo "1..$n"
 [ $failed -eq 0 ]

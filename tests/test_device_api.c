@@ -277,11 +277,25 @@ static void kept_memory_makes_room(void **state)
     assert_ok(k);
 }
 
+static void what_cannot_be_split(void **state)
+{
+    kiln *k = *state;
+    assert_false(kiln_device_split(k, "cpu", ((size_t[]){MIB, MIB}), 2));
+    assert_error(k, KILN_EUNSUPPORTED, "device_split: cpu cannot be split");
+    assert_false(kiln_device_split(k, "tpu:0", ((size_t[]){MIB}), 1));
+    assert_error(k, KILN_EDEVICE, "device_split: there is no device \"tpu:0\"");
+    assert_false(kiln_device_split(k, A, ((size_t[]){MIB, 0}), 2));
+    assert_error(k, KILN_EVALUE, "device_split: part 1 has 0 bytes");
+    assert_false(kiln_device_split(k, A, NULL, 2));
+    assert_error(k, KILN_EVALUE, "device_split: the name or the list of sizes is NULL");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(devices_are_listed), FRONT_TEST(blocks_say_where_things_are_made),
         FRONT_TEST(names_that_are_none), FRONT_TEST(blocks_close_in_order), FRONT_TEST(copies), FRONT_TEST(gradients_copy_back),
         FRONT_TEST(gradients_of_constants_lie_beside_their_operands), FRONT_TEST(devices_can_be_hidden),
-        FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost), FRONT_TEST(kept_memory_makes_room)};
+        FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost), FRONT_TEST(kept_memory_makes_room),
+        FRONT_TEST(what_cannot_be_split)};
     return cmocka_run_group_tests_name("device_api", tests, NULL, NULL);
 }

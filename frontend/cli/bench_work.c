@@ -273,7 +273,7 @@ static void add_one_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, voi
 
 static void add_one(Job *j)
 {
-    j->in[j->inputs++] = kiln_ones(j->k, KILN_F32, KILN_SHAPE(2, 2));
+    j->in[j->inputs++] = kiln_f32(j->k, KILN_SHAPE(2, 2), 1, 2, 3, 4);
     function(j, "add_one", add_one_body, 1);
 }
 

@@ -2,6 +2,8 @@
  * the two modes compare and draws the loss. The table goes to stdout, all else to stderr. */
 #include "demo.h"
 
+#include <string.h>
+
 #include "../engine/file.h"
 #include "options.h"
 #include "svg.h"
@@ -21,6 +23,9 @@ const char demo_help[] = "usage: kiln demo [OPTION]...\n\n"
                          "  --batch N      images per step, 2 to 1024 (32)\n"
                          "  --quick        at most 1,200 images, once\n"
                          "  --out FILE     the loss chart (loss.svg)\n"
+                         "  --device NAME  where to train, one that kiln info lists (cpu)\n"
+                         "  --images N     train with at most so many images, 64 to 1000000 (all; 128 on an emulated device,\n"
+                         "                 which runs thread after thread, and makes two passes)\n"
                          "  --threads N    in all, 1 to 1024 (one per core)\n";
 
 /* ---- call overhead ------------------------------------------------------------------------------- */
@@ -31,24 +36,26 @@ static void add_one(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *us
 }
 
 /* Seconds per call of x + 1 on [2,2], eager and traced. */
-static bool call_overhead(kiln *k, double out[2])
+static bool call_overhead(kiln *k, const DemoOptions *o, double out[2])
 {
-    enum { ROUNDS = 15, CALLS = 2000 };
+    enum { ROUNDS = 15 };
+    const int calls = o->emulated ? 10 : 2000;
     KILN_SCOPE(k);
-    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(2, 2));
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4);
     kiln_function *f = kiln_function_new(k, add_one, NULL, &(kiln_function_options){.name = "add_one"});
     double spent[2][ROUNDS];
     for (int i = -1; i < ROUNDS; i++)
         for (int mode = 0; mode < 2; mode++) {
             double start = clock_seconds();
-            for (int call = 0; call < CALLS; call++) {
+            for (int call = 0; call < calls; call++) {
                 KILN_SCOPE(k);
                 if (mode)
                     kiln_call(f, x);
                 else
                     kiln_add(x, 1.0);
             }
-            spent[mode][i < 0 ? 0 : i] = (clock_seconds() - start) / CALLS;
+            kiln_sync(k, o->device);
+            spent[mode][i < 0 ? 0 : i] = (clock_seconds() - start) / calls;
         }
     out[0] = median(spent[0], ROUNDS);
     out[1] = median(spent[1], ROUNDS);
@@ -158,9 +165,10 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
     Digits d = {0};
     double overhead[2];
     if (!digits_load(k, o, &d)) return kiln_failed(k) ? engine_error("demo", k) : BAD_INPUT;
+    KILN_DEVICE(k, o->device);
     fprintf(stderr, "%lld training and %lld test images%s%s, %ld epoch%s\n", (long long)d.train, (long long)d.test,
         o->data ? " of " : ", drawn", o->data ? o->data : "", o->epochs, o->epochs == 1 ? "" : "s");
-    if (!train(k, o, &d, MLP, &pair[0]) || !train(k, o, &d, POOLED, &pair[1]) || !call_overhead(k, overhead))
+    if (!train(k, o, &d, MLP, &pair[0]) || !train(k, o, &d, POOLED, &pair[1]) || !call_overhead(k, o, overhead))
         return engine_error("demo", k);
     printf("%-32s %12s %12s %9s\n", "", "eager", "graph", "speed-up");
     for (int i = 0; i < 2; i++) report_pair(name[i], &pair[i], o->batch);
@@ -173,15 +181,26 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
     return !fine ? CHECK_FAILED : drawn ? FINE : NO_RESOURCE;
 }
 
+/* Opens it, so that what is missing is told before anything else is done. */
+static bool has_device(kiln *k, const char *name)
+{
+    kiln_device_block b = kiln_device_open_at((kiln_site){0}, k, name);
+    kiln_device_close(&b);
+    return !kiln_failed(k);
+}
+
 int demo(int argc, char **argv)
 {
-    DemoOptions o = {.out = "loss.svg", .batch = 32};
+    DemoOptions o = {.out = "loss.svg", .device = "cpu", .batch = 32};
     const Option options[] = {{"--data", .text = &o.data}, {"--out", .text = &o.out}, {"--quick", .flag = &o.quick},
         {"--epochs", .count = &o.epochs, .lo = 1, .hi = 1000}, {"--batch", .count = &o.batch, .lo = 2, .hi = 1024},
-        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {0}};
+        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--device", .text = &o.device},
+        {"--images", .count = &o.images, .lo = 64, .hi = 1000000}, {0}};
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;
-    if (!o.epochs) o.epochs = o.quick ? 1 : 6;
+    o.emulated = !strncmp(o.device, "emu:", 4);
+    if (!o.epochs) o.epochs = o.quick ? 1 : o.emulated ? 2 : 6;
+    if (!o.images) o.images = o.emulated ? 128 : o.quick ? 1200 : 0;
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT});
     if (!k) {
         fprintf(stderr, "kiln demo: no memory for an engine\n");
@@ -190,8 +209,11 @@ int demo(int argc, char **argv)
     Pair pair[2] = {0};
     FileOut out;
     status = NO_RESOURCE;
-    if (chart_begin(&out, k, o.out)) {
+    if (!has_device(k, o.device)) {
+        status = engine_error("demo", k);
+    } else if (chart_begin(&out, k, o.out)) {
         print_machine(stderr, k);
+        if (strcmp(o.device, "cpu") != 0) fprintf(stderr, "training on %s\n", o.device);
         status = run(k, &o, &out, pair);
         file_abandon(&out);
     }

@@ -6,12 +6,16 @@
 
 typedef struct DemoOptions {
     const char *data, *out; /* the folder of the images, NULL: digits that Kiln draws; the file for the chart */
+    const char *device;     /* where the networks are */
+    long images;            /* to train with, at most; 0: all */
+    bool emulated;          /* the device is so slow that things are measured a few times only */
     long epochs, batch, threads;
     bool quick;
 } DemoOptions;
 
 typedef struct Digits {
-    kiln_tensor *images, *labels; /* f32[n, 28, 28, 1] in 0 ... 1, i64[n]; they belong to the scope that loaded them */
+    /* f32[n, 28, 28, 1] in 0 ... 1, i64[n], on the CPU; they belong to the scope that loaded them */
+    kiln_tensor *images, *labels;
     kiln_tensor *test_images, *test_labels;
     int64_t train, test;
 } Digits;

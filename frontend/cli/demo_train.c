@@ -73,9 +73,13 @@ static bool pictures(kiln *k, const DemoOptions *o, Digits *d)
 bool digits_load(kiln *k, const DemoOptions *o, Digits *d)
 {
     if (!pictures(k, o, d)) return false;
-    if (o->quick) {
-        d->images = kiln_slice(d->images, 0, 0, 1200, 1);
-        d->labels = kiln_slice(d->labels, 0, 0, 1200, 1);
+    if (o->images) {
+        d->images = kiln_slice(d->images, 0, 0, o->images, 1);
+        d->labels = kiln_slice(d->labels, 0, 0, o->images, 1);
+    }
+    if (o->emulated) {
+        d->test_images = kiln_slice(d->test_images, 0, 0, o->images, 1);
+        d->test_labels = kiln_slice(d->test_labels, 0, 0, o->images, 1);
     }
     d->images = floats(d->images);
     d->labels = kiln_cast(d->labels, KILN_I64);
@@ -155,6 +159,7 @@ static double forward_once(Pair *p, int mode, kiln_tensor *x)
     kiln_eager(k, mode == 0);
     double start = clock_seconds();
     kiln_call(p->net[mode].forward, x);
+    kiln_sync(k, kiln_device_of(x));
     double spent = clock_seconds() - start;
     kiln_eager(k, false);
     return spent;
@@ -188,12 +193,13 @@ bool pair_measure(Pair *p, const Digits *d, const DemoOptions *o)
     long skip = p->steps > 8 ? 4 : 0; /* the first include compiling and cold memory */
     for (int mode = 0; mode < 2; mode++) p->step[mode] = median(p->seconds[mode] + skip, (int)(p->steps - skip));
     KILN_SCOPE(k);
-    kiln_tensor *x = kiln_slice(d->images, 0, 0, o->batch, 1);
+    kiln_tensor *x = kiln_to(kiln_slice(d->images, 0, 0, o->batch, 1), o->device);
     double spent[2][ROUNDS];
-    for (int i = -2; i < ROUNDS; i++)
+    const int rounds = o->emulated ? 3 : ROUNDS;
+    for (int i = -2; i < rounds; i++)
         for (int mode = 0; mode < 2; mode++) spent[mode][i < 0 ? 0 : i] = forward_once(p, mode, x);
     for (int mode = 0; mode < 2; mode++) {
-        p->forward[mode] = median(spent[mode], ROUNDS);
+        p->forward[mode] = median(spent[mode], rounds);
         test_accuracy(p, mode, d, o);
     }
     return !kiln_failed(k);

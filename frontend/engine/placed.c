@@ -40,7 +40,7 @@ bool device_find(Thread *t, kiln_site at, const char *what, const char *name, ui
     Status st = {0};
     if (name && device_named(name, number, &st)) return true;
     if (name)
-        fail(t, at, KILN_EDEVICE, "%s: %s", what, st.text);
+        fail(t, at, (kiln_code)st.code, "%s: %s", what, st.text);
     else
         fail(t, at, KILN_EVALUE, "%s: the device's name is NULL", what);
     return false;
@@ -146,4 +146,23 @@ bool kiln_device_limit_at(kiln_site at, kiln *k, const char *name, size_t bytes)
     }
     atomic_store(&device_use(number)->most, bytes);
     return true;
+}
+
+bool kiln_device_split_at(kiln_site at, kiln *k, const char *name, const size_t *bytes, int n)
+{
+    Thread *t = thread_of(k);
+    Status st = {0};
+    if (!t) return false;
+    if (!name || n < 1 || !bytes) {
+        fail(t, at, KILN_EVALUE, "device_split: the name or the list of sizes is NULL, or their count, %d, is not above 0", n);
+        return false;
+    }
+    for (int i = 0; i < n; i++)
+        if (bytes[i] == 0) {
+            fail(t, at, KILN_EVALUE, "device_split: part %d has 0 bytes; it must have more", i);
+            return false;
+        }
+    if (device_split(name, bytes, (uint32_t)n, &st)) return true;
+    fail(t, at, (kiln_code)st.code, "device_split: %s", st.text);
+    return false;
 }

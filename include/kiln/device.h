@@ -1,5 +1,6 @@
 /* device.h: which device tensors lie on and calls run on, by name: "cpu" is this machine's CPU, which is always there; "gpu:0",
- * "gpu:1" ... are NVIDIA cards, through the driver that is installed. Included by kiln.h; compiles alone as C11 and C++17.
+ * "gpu:1" ... are NVIDIA cards, through the driver that is installed; "emu:0" to "emu:3" are emulated cards, slow ones, for everybody
+ * who has a C++ compiler, to try programs for cards with. Included by kiln.h; compiles alone as C11 and C++17.
  *
  * A call runs where its operands lie, and so does a traced function, with all of its body. Numbers, constants (kiln_full,
  * kiln_zeros and their like) and any single element in the CPU's memory go along to every device; other operands on two devices are
@@ -77,6 +78,10 @@ KILN_API kiln_device_memory kiln_device_memory_count_at(kiln_site at, kiln *k, c
 /* From now on no more than so many bytes are taken of the device; 0: as much as there is, as at first. What is taken beyond that
  * already stays. KILN_EUNSUPPORTED for the CPU. */
 KILN_API bool kiln_device_limit_at(kiln_site at, kiln *k, const char *device, size_t bytes);
+/* kiln_device_split(k, "gpu:0", ((size_t[]){1 << 30, 2 << 30}), 2): from now on gpu:0/0 and gpu:0/1 are devices, too, each on the
+ * same card with a memory of that size, so that a program for several cards can be tried on one. A device is split once, for good;
+ * it can still be used by its own name. KILN_EUNSUPPORTED: it is no card (the CPU). */
+KILN_API bool kiln_device_split_at(kiln_site at, kiln *k, const char *device, const size_t *bytes, int n);
 
 #ifdef __cplusplus
 } /* extern "C" */
@@ -98,6 +103,7 @@ struct kiln_device_guard {
 #define kiln_devices_visible(k, ...) kiln_devices_visible_at(KILN_HERE, (k), __VA_ARGS__) /* an array and its count */
 #define kiln_sync(k, device) kiln_sync_at(KILN_HERE, (k), (device))
 #define kiln_device_memory_count(k, device) kiln_device_memory_count_at(KILN_HERE, (k), (device))
+#define kiln_device_split(k, device, ...) kiln_device_split_at(KILN_HERE, (k), (device), __VA_ARGS__) /* an array and its count */
 #define kiln_device_limit(k, device, bytes) kiln_device_limit_at(KILN_HERE, (k), (device), (bytes))
 
 #endif
