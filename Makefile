@@ -289,9 +289,9 @@ NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 # On an emulated CUDA device each kernel costs a start of the C++ compiler: a few broad tests always, the others in the long run. What
-# the tests left out say of files of compiled code, objects and the host's memory holds on the CPU alone.
+# the tests left out say of compiled code, what it looks like and where it is kept, holds on the CPU alone.
 EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops function indices convolve effects)
-EMU_ALL := $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache device device_api device_use gpu emu emu_launch),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
+EMU_ALL := $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch device device_api device_use gpu),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example

@@ -170,6 +170,101 @@ static void a_device_may_die(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+/* ---- where operands and sizes are read --------------------------------------------------------------------------------- */
+static void same_bits(kiln *k, kiln_tensor *there, kiln_tensor *here)
+{
+    unsigned char a[8192], b[8192];
+    const size_t n = kiln_bytes(here);
+    assert_ok(k);
+    assert_true(n <= sizeof a && kiln_bytes(there) == n && kiln_read(there, a, n) && kiln_read(here, b, n));
+    assert_memory_equal(a, b, n);
+}
+
+/* Views of several forms as both operands of products. */
+static void products_of_views(void **state)
+{
+    (void)state;
+    static const kiln_dtype dtypes[] = {KILN_F32, KILN_F16, KILN_I8};
+    kiln *k = kiln_open(NULL);
+    for (int d = 0; d < 3; d++)
+        for (int form = 0; form < 4; form++) {
+            KILN_SCOPE(k);
+            kiln_tensor *out[2];
+            for (int i = 0; i < 2; i++) {
+                KILN_DEVICE(k, i ? "emu:1" : "cpu");
+                kiln_tensor *x = kiln_cast(kiln_sub(kiln_iota(k, KILN_I32, KILN_SHAPE(3, 4, 5), 1), 2), dtypes[d]);
+                x = kiln_add(x, kiln_cast(kiln_iota(k, KILN_I32, KILN_SHAPE(3, 4, 5), 2), dtypes[d]));
+                kiln_tensor *turned = kiln_transpose(x, KILN_AXES(0, 2, 1)), *back = kiln_slice(x, 1, -1, -5, -1),
+                            *some = kiln_slice(x, 1, 0, 4, 2), *wide = kiln_broadcast(kiln_slice(turned, 0, 1, 2, 1), KILN_SHAPE(3, 5, 4));
+                kiln_tensor *left[] = {x, turned, some, x}, *right[] = {turned, back, turned, wide};
+                out[i] = d == 2 ? kiln_matmul_to(left[form], right[form], KILN_I32) : kiln_matmul(left[form], right[form]);
+            }
+            same_bits(k, out[1], out[0]);
+        }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+/* Ops that passes take apart, of views. */
+static void ops_taken_apart(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    for (int form = 0; form < 5; form++) {
+        KILN_SCOPE(k);
+        kiln_tensor *out[2];
+        for (int i = 0; i < 2; i++) {
+            KILN_DEVICE(k, i ? "emu:1" : "cpu");
+            kiln_tensor *x = kiln_div(kiln_iota(k, KILN_F32, KILN_SHAPE(5, 4, 6, 2), 2), 7);
+            x = kiln_transpose(kiln_add(x, kiln_iota(k, KILN_F32, KILN_SHAPE(5, 4, 6, 2), 0)), KILN_AXES(1, 2, 0, 3));
+            kiln_tensor *many[40];
+            for (int n = 0; n < 40; n++) many[n] = kiln_slice(x, 1, n % 6, n % 6 + 1, 1);
+            out[i] = form == 0   ? kiln_sum(x, KILN_AXES(0, 2))
+                     : form == 1 ? kiln_sum(kiln_cast(x, KILN_F16), KILN_AXES(1))
+                     : form == 2 ? kiln_reduce_max(x, KILN_ALL)
+                     : form == 3 ? kiln_concat(kiln_tensors(many, 40), 1)
+                                 : kiln_conv2d(x, kiln_reshape(kiln_slice(x, 0, 0, 2, 1), KILN_SHAPE(3, 4, 2, 5)), NULL);
+        }
+        same_bits(k, out[1], out[0]);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
+#define ARGUMENTS 5
+
+static void scales(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    for (int i = 0; i < ARGUMENTS; i++) out[i] = kiln_sum(kiln_mul(kiln_transpose(in[i], KILN_AXES(3, 1, 6, 0, 2, 5, 7, 4)), i + 2), KILN_AXES(2));
+}
+
+/* More sizes than a launch takes along lie in memory. */
+static void many_sizes(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
+    kiln_function_options o = {.name = "scales", .outputs = ARGUMENTS};
+    static char name[ARGUMENTS * 8][8];
+    for (int i = 0; i < ARGUMENTS; i++) {
+        o.inputs[i] = (kiln_spec){.dtype = KILN_F32, .rank = 8};
+        for (int d = 0; d < 8; d++) {
+            snprintf(name[8 * i + d], sizeof *name, "n%d_%d", i, d);
+            o.inputs[i].size[d] = (kiln_size){.name = name[8 * i + d], .lo = 1, .hi = 3};
+        }
+    }
+    {
+        KILN_SCOPE(k);
+        kiln_function *f = kiln_function_new(k, scales, NULL, &o);
+        kiln_tensor *out[2][ARGUMENTS], *in[ARGUMENTS];
+        for (int i = 0; i < 2; i++) {
+            KILN_DEVICE(k, i ? "emu:1" : "cpu");
+            for (int a = 0; a < ARGUMENTS; a++) in[a] = kiln_iota(k, KILN_F32, KILN_SHAPE(2, 1, 3, 2, 1, 2, 3, 1 + a % 2), a);
+            kiln_call_all(f, kiln_tensors(in, ARGUMENTS), out[i], ARGUMENTS);
+        }
+        for (int a = 0; a < ARGUMENTS; a++) same_bits(k, out[1][a], out[0][a]);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* ---- what there is none of ------------------------------------------------------------------------------------------ */
 static void cards_are_looked_for(void **state)
 {
@@ -190,7 +285,8 @@ static void cards_are_looked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_is_given_back), cmocka_unit_test(memory_may_run_out_anywhere),
-        cmocka_unit_test(any_call_may_fail), cmocka_unit_test(large_results_do_not_fit), cmocka_unit_test(a_device_may_die)};
+        cmocka_unit_test(any_call_may_fail), cmocka_unit_test(large_results_do_not_fit), cmocka_unit_test(a_device_may_die),
+        cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart), cmocka_unit_test(many_sizes)};
     const struct CMUnitTest anywhere[] = {cmocka_unit_test(cards_are_looked_for)};
     int failed = cmocka_run_group_tests_name("gpu", tests, needs_compiler, NULL);
     return failed + cmocka_run_group_tests_name("gpu, anywhere", anywhere, NULL, NULL);

@@ -80,7 +80,8 @@ typedef struct Run {
     CUdeviceptr *at;  /* the address of each buffer */
     size_t *room;     /* the bytes of each buffer that is a stack */
     CUdeviceptr base; /* memory of this run alone; 0 if none */
-    CUdeviceptr dims; /* Program.dim, in device memory */
+    int64_t *dim;     /* the values of Program.dim */
+    CUdeviceptr dims; /* and where they lie, if a launch does not bring them along */
     bool ok;
     int32_t code; /* what the entry of program.h would return, where the program itself ended; else st tells */
 } Run;
@@ -135,6 +136,8 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, void **args, Loc at)
     return true;
 }
 
+static void *dims_of(Run *r) { return cuda_dims_by_value(r->c->p) ? (void *)r->dim : &r->dims; }
+
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
@@ -143,7 +146,7 @@ static bool run_kernel(Run *r, const Step *s)
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
-    args[k->nbuf] = &r->dims;
+    args[k->nbuf] = dims_of(r);
     return launch(r, s->kernel, (points + each - 1) / each, args, k->loc);
 }
 
@@ -153,7 +156,7 @@ static bool run_product(Run *r, const Step *s)
     int64_t blocks =
         (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
-    void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], &r->dims};
+    void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
     return launch(r, f, blocks, args, s->loc);
 }
 
@@ -351,7 +354,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
 static size_t place(Run *r, CUdeviceptr base)
 {
     const Program *p = r->c->p;
-    size_t at = aligned(p->dim.len * sizeof(int64_t));
+    size_t at = cuda_dims_by_value(p) ? 0 : aligned(p->dim.len * sizeof(int64_t));
     r->dims = base;
     for (uint32_t i = 0; i < p->buf.len; i++) {
         const Buf *b = &p->buf.at[i];
@@ -367,9 +370,9 @@ static size_t place(Run *r, CUdeviceptr base)
 static bool open_dims(Run *r)
 {
     const Program *p = r->c->p;
-    int64_t *dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
-    for (uint32_t i = 0; i < p->dim.len; i++) dim[i] = size_of(r, p->dim.at[i]);
-    return p->dim.len == 0 || r->q->put(r->q, r->dims, dim, p->dim.len * sizeof *dim, r->st);
+    r->dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
+    for (uint32_t i = 0; i < p->dim.len; i++) r->dim[i] = size_of(r, p->dim.at[i]);
+    return p->dim.len <= CUDA_DIMS || r->q->put(r->q, r->dims, r->dim, p->dim.len * sizeof *r->dim, r->st);
 }
 
 static void run(void *arg)

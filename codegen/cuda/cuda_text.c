@@ -328,9 +328,9 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
 /* Prints the function around a body, which was printed before because that tells which sizes it reads. */
 static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
 {
-    text_printf(out, CUDA_HEAD "%s(%sconst i64 *dim)\n{\n", name, params);
+    text_printf(out, CUDA_HEAD "%s(%sconst %s)\n{\n", name, params, cuda_dims_by_value(c->p) ? "Dims dim" : "i64 *dim");
     for (uint32_t i = 0; i < c->p->dim.len; i++)
-        if (c->dim_used[i]) text_printf(out, "    const i64 d%u = dim[%u];\n", i, i);
+        if (c->dim_used[i]) text_printf(out, "    const i64 d%u = dim%s[%u];\n", i, cuda_dims_by_value(c->p) ? ".at" : "", i);
     text_add(out, text->at ? text->at : "", text->len);
     text_printf(out, "}\n\n");
 }
@@ -362,7 +362,8 @@ static void cuda_kernel(Print *c, uint32_t kernel)
     const char *params = "";
     c->warp = cuda_warp_per_point(k);
     for (uint32_t i = 0; i < k->nbuf; i++) params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
-    if (k->nbuf > 500) status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most 500", k->nbuf);
+    if (k->nbuf > CUDA_BUFFERS)
+        status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most %d", k->nbuf, CUDA_BUFFERS);
     print_function(c, cuda_kernel_name(c->arena, c->p, kernel), params, kernel_body, NULL);
 }
 
@@ -387,6 +388,7 @@ static void print_program(void *arg)
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
     cuda_products(c->arena, c->p->step, c->p->nstep, &products);
     text_printf(c->out, "%s", cuda_prelude);
+    if (cuda_dims_by_value(c->p)) text_printf(c->out, "struct Dims {\n    i64 at[%u];\n};\n\n", c->p->dim.len);
     bool used[DT_COUNT] = {false};
     for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
     for (int t = 0; t < DT_COUNT; t++)

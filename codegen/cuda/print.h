@@ -2,7 +2,7 @@
  * cuda_prelude.c opens it.
  *
  * A kernel `name` of n buffers and a product are printed as
- *     extern "C" __global__ void name(T0 *b0, ..., Tn-1 *bn-1, const i64 *dim)  dim: Program.dim
+ *     extern "C" __global__ void name(T0 *b0, ..., Tn-1 *bn-1, const Dims dim)  dim: Program.dim
  * and cover all their points whatever the grid is, in blocks of CUDA_BLOCK threads. There is no
  * [lo, hi): a device is not shared out. If lanes run along the sweep axis, a warp works on each
  * point, lane j on the elements i mod 32 = j; else a thread on each point. Buffers may overlap
@@ -18,7 +18,10 @@
 #define CUDA_HEAD "extern \"C\" __global__ void __launch_bounds__(256, 1) "
 /* Most blocks in one launch; if there are more than CUDA_BLOCK * CUDA_GRID points, each thread takes several. */
 #define CUDA_GRID (1 << 23)
-#define CUDA_TILE 64 /* rows and columns of a product that one block makes */
+/* Up to so many run-time dims are an argument, an array by value; more lie in memory, and the argument is `const i64 *dim`. */
+#define CUDA_DIMS 31
+#define CUDA_BUFFERS 480 /* of a kernel: with those dims 4 KB of arguments */
+#define CUDA_TILE 64     /* rows and columns of a product that one block makes */
 
 typedef struct Print {
     const Program *p;
@@ -32,6 +35,7 @@ typedef struct Print {
 } Print;
 
 extern const char cuda_prelude[];
+static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
 /* ---- kernels and products (cuda_text.c, cuda_reduce.c, cuda_contract.c) ---------------------- */
 bool cuda_warp_per_point(const Kernel *k);
