@@ -13,6 +13,8 @@ typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
+enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
 enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
@@ -38,6 +40,8 @@ enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
     CUDA_CALL(MemFree, cuMemFree_v2, (CUdeviceptr at))                                                                \
     CUDA_CALL(MemAllocAsync, cuMemAllocAsync, (CUdeviceptr * at, size_t bytes, CUstream s))                           \
     CUDA_CALL(MemFreeAsync, cuMemFreeAsync, (CUdeviceptr at, CUstream s))                                             \
+    CUDA_CALL(DeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice d))                  \
+    CUDA_CALL(MemPoolSetAttribute, cuMemPoolSetAttribute, (CUmemoryPool pool, int attribute, void *value))            \
     CUDA_CALL(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                           \
     CUDA_CALL(MemHostAlloc, cuMemHostAlloc, (void **at, size_t bytes, unsigned flags))                                \
     CUDA_CALL(MemFreeHost, cuMemFreeHost, (void *at))                                                                 \

@@ -51,6 +51,17 @@ bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ..
         name ? name : "an unknown error", text ? text : "no text");
 }
 
+/* Bytes of memory freed by streams that the driver keeps when somebody waits, so that temporaries of the next call need no new
+ * ones. A driver that has none of this keeps nothing. */
+#define KEPT_FREE ((uint64_t)256 << 20)
+
+static void keep_freed(const CudaDriver *d, CUdevice device)
+{
+    CUmemoryPool pool;
+    uint64_t most = KEPT_FREE;
+    if (d->DeviceGetDefaultMemPool(&pool, device) == 0) d->MemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &most);
+}
+
 static bool open_device(CudaDriver *d, int ordinal, Status *st)
 {
     int major = 0, minor = 0;
@@ -68,6 +79,7 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
               cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device) &&
               cuda_ok(d, d->CtxPopCurrent(&current), st, "using %s", d->device);
     d->capability = 10 * major + minor;
+    if (ok) keep_freed(d, device);
     return ok;
 }
 

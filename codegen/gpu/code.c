@@ -53,8 +53,6 @@ static void make_program(void *arg)
     OpCode *code = m->code;
     Target target;
     cuda_target(&target);
-    code->words = m->key->words;
-    code->word = arena_copy(&code->arena, m->key->word, code->words * sizeof *code->word);
     code->program = m->passes ? lower_passed(m) : op_program(&code->arena, code->word, &target, m->st);
     if (code->program) find_values(code);
 }
@@ -88,7 +86,7 @@ static void drop(OpCode *code)
 {
     cuda_release(code->compiled);
     arena_free(&code->arena);
-    mem_free(code, sizeof *code);
+    mem_free(code, sizeof *code + code->words * sizeof *code->word);
 }
 
 static void unlink_code(Codes *all, OpCode *code)
@@ -142,9 +140,10 @@ static OpCode *find(const Codes *all, const OpKey *key, uint64_t hash)
 static OpCode *add(Gpu *g, const OpKey *key, uint64_t hash, bool passes, bool exact, Status *st)
 {
     Codes *all = &g->codes;
-    OpCode *code = mem_zeros(1, sizeof *code);
+    OpCode *code = mem_zeros(1, sizeof *code + key->words * sizeof *key->word);
     if (!code) return status_fail(st, ST_MEMORY, "no memory for an op's code"), NULL;
-    *code = (OpCode){.next = all->set[hash % CODE_SETS], .hash = hash, .words = key->words, .word = key->word, .held = 1};
+    *code = (OpCode){.next = all->set[hash % CODE_SETS], .hash = hash, .words = key->words, .held = 1};
+    memcpy(code->word, key->word, key->words * sizeof *key->word);
     arena_init(&code->arena);
     all->set[hash % CODE_SETS] = code;
     pthread_mutex_unlock(&all->lock);

@@ -18,14 +18,14 @@ typedef struct OpCode {
     struct OpCode *next;
     uint64_t hash, used; /* used: the table's clock when it was last asked for */
     uint32_t held, words;
-    const int64_t *word; /* in the arena, as is the program */
-    bool made;           /* else some thread is at it */
-    bool exact;          /* no code: the key of such calls must contain the sizes themselves */
+    bool made;  /* else some thread is at it */
+    bool exact; /* no code: the key of such calls must contain the sizes themselves */
     Arena arena;
     const Program *program;
     Compiled *compiled;
     uint32_t *value; /* for each symbol of the program: which value of the key it is */
     size_t bytes;
+    int64_t word[];
 } OpCode;
 
 typedef struct Codes {
