@@ -19,13 +19,13 @@ extern char **environ;
 /* ---- the compiler ------------------------------------------------------------------------------------------------- */
 static const char flags[] =
     "-std=c++17 -Og -w -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fwrapv -fno-exceptions "
-    "-fno-rtti -fsanitize=thread -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostartfiles";
+    "-fno-rtti -fsanitize=thread -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostdlib";
+/* clang leaves out the reads that a write to the same place follows, but they come first. */
+static const char clang_flags[] = " -mllvm -tsan-instrument-read-before-write=1";
 
-static const char *compiler(void)
-{
-    const char *cxx = getenv("CXX");
-    return cxx && *cxx ? cxx : "c++";
-}
+typedef struct Compiler {
+    char command[512], version[256]; /* the first line of what it says of itself */
+} Compiler;
 
 enum { ARGS = 64 };
 
@@ -54,44 +54,75 @@ static int spawn(char *const *argv, const char *log, int *status)
     return 0;
 }
 
-bool emu_compiles(Status *st)
+static bool ask_version(Compiler *c, Status *st)
 {
-    char line[1024], *argv[ARGS];
+    char line[sizeof c->command + 16], log[EMU_PATH], *argv[ARGS];
     int status = 0;
-    if (!module_possible("emu: a module", st)) return false;
-    snprintf(line, sizeof line, "%s --version", compiler());
+    Text said = {0};
+    const int fd = emu_temporary(log, "version");
+    if (fd < 0) return status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno));
+    close(fd);
+    snprintf(line, sizeof line, "%s --version", c->command);
     split(line, argv, 0);
-    const int wrong = argv[0] ? spawn(argv, NULL, &status) : ENOENT;
+    const int wrong = argv[0] ? spawn(argv, log, &status) : ENOENT;
+    emu_read(&said, log);
+    unlink(log);
+    snprintf(c->version, sizeof c->version, "%.*s", said.at ? (int)strcspn(said.at, "\n") : 0, said.at ? said.at : "");
+    text_free(&said);
     if (wrong == 0 && status == 0) return true;
     return status_fail(st, ST_DEVICE,
-        "emu: no C++ compiler, which emulated devices need at run time: %s --version: %s (CXX names another one)", compiler(),
+        "emu: no C++ compiler, which emulated devices need at run time: %s --version: %s (CXX names another one)", c->command,
         wrong != 0 ? strerror(wrong) : "it failed");
 }
 
+/* $CXX may change; it is asked once for each. */
+static bool compiler_now(Compiler *c, Status *st)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static Compiler known;
+    const char *cxx = getenv("CXX");
+    Compiler now = {0};
+    snprintf(now.command, sizeof now.command, "%s", cxx && *cxx ? cxx : "c++");
+    pthread_mutex_lock(&lock);
+    const bool ok = strcmp(now.command, known.command) == 0 || ask_version(&now, st);
+    if (ok && !*now.version) now = known;
+    if (ok) *c = known = now;
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
+bool emu_compiles(Status *st)
+{
+    Compiler c;
+    return module_possible("emu: a module", st) && compiler_now(&c, st);
+}
+
 /* The log's first lines name the mistakes, and a Status holds only a few. */
-static bool complain(Status *st, const char *name, const char *log)
+static bool complain(Status *st, const Compiler *c, const char *name, const char *log)
 {
     Text said = {0};
     emu_read(&said, log);
     unlink(log);
-    status_fail(st, ST_INTERNAL, "emu: %s cannot compile %.80s: %.300s", compiler(), name, said.at ? said.at : "it says nothing");
+    status_fail(st, ST_INTERNAL, "emu: %s cannot compile %.80s: %.300s", c->command, name, said.at ? said.at : "it says nothing");
     text_free(&said);
     return false;
 }
 
-static bool compile(const char *from, const char *to, const char *name, Status *st)
+static bool compile(const Compiler *c, const char *from, const char *to, const char *name, Status *st)
 {
-    char words[sizeof flags], line[1024], log[EMU_PATH + 8], *argv[ARGS + 16];
+    char words[sizeof flags + sizeof clang_flags], line[sizeof c->command], log[EMU_PATH + 8], *argv[ARGS + 16];
     int status = 0;
-    snprintf(line, sizeof line, "%s", compiler());
-    memcpy(words, flags, sizeof words);
+    memcpy(line, c->command, sizeof line);
+    snprintf(words, sizeof words, "%s%s", flags, strstr(c->version, "clang") ? clang_flags : "");
+    /* No library is named: reading theirs takes longer than all else that the linker does, and the process has what kernels call.
+     */
     size_t n = split(words, argv, split(line, argv, 0));
-    const char *const rest[] = {"-x", "c++", from, "-o", to, "-nodefaultlibs", "-lm", "-lc", "-lgcc", NULL};
+    const char *const rest[] = {"-x", "c++", from, "-o", to, NULL};
     for (size_t i = 0; i < COUNT_OF(rest); i++) argv[n + i] = (char *)(uintptr_t)rest[i];
     snprintf(log, sizeof log, "%s.log", to);
     const int wrong = spawn(argv, log, &status);
-    if (wrong != 0) return status_fail(st, ST_DEVICE, "emu: cannot run %s: %s", compiler(), strerror(wrong));
-    if (status != 0) return complain(st, name, log);
+    if (wrong != 0) return status_fail(st, ST_DEVICE, "emu: cannot run %s: %s", c->command, strerror(wrong));
+    if (status != 0) return complain(st, c, name, log);
     unlink(log);
     return true;
 }
@@ -128,14 +159,14 @@ static bool write_text(int fd, const Text *t)
 }
 
 /* To the file `kept`, which appears whole. */
-static bool make(const Text *t, const char *name, const char *kept, Status *st)
+static bool make(const Compiler *c, const Text *t, const char *name, const char *kept, Status *st)
 {
     char from[EMU_PATH], to[EMU_PATH + 4];
     const int fd = emu_temporary(from, "text");
     if (fd < 0) return status_fail(st, ST_IO, "emu: no file for the text of %.80s: %s", name, strerror(errno));
     snprintf(to, sizeof to, "%s.so", from);
     bool ok = write_text(fd, t) || status_fail(st, ST_IO, "emu: cannot write %s: %s", from, strerror(errno));
-    ok = ok && compile(from, to, name, st);
+    ok = ok && compile(c, from, to, name, st);
     ok = ok && (rename(to, kept) == 0 || status_fail(st, ST_IO, "emu: cannot write %s: %s", kept, strerror(errno)));
     unlink(from);
     return ok;
@@ -157,14 +188,16 @@ bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *
 {
     char kept[EMU_PATH], key[64];
     Text t = {0};
+    Compiler c;
     (void)d;
+    if (!compiler_now(&c, st)) return false;
     if (!name) name = "a program";
-    text_printf(&t, "// %s %s\n#define KILN_DEVICE_SIDE\n%s\n%s\n", compiler(), flags, emu_device_side, source);
+    text_printf(&t, "// %s, %s, %s\n#define KILN_DEVICE_SIDE\n%s\n%s\n", c.command, c.version, flags, emu_device_side, source);
     add_kernels(&t, source);
     bool ok = !t.failed || status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name);
     if (ok) snprintf(key, sizeof key, "%016" PRIx64 "%016" PRIx64 ".so", hash_bytes(1, t.at, t.len), hash_bytes(2, t.at, t.len));
     ok = ok && (emu_path(kept, key) || status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno)));
-    ok = ok && (access(kept, R_OK) == 0 || make(&t, name, kept, st));
+    ok = ok && (access(kept, R_OK) == 0 || make(&c, &t, name, kept, st));
     if (ok) append(image, kept, st);
     text_free(&t);
     return ok && st->code == ST_OK;

@@ -63,11 +63,23 @@ __asm__(".globl emu_side\n.hidden emu_side\n.set emu_side, emu_state");
 extern "C" char __start_emu_shared[] __attribute__((weak)), __stop_emu_shared[] __attribute__((weak));
 
 /* ---- accesses ----------------------------------------------------------------------------------------------------- */
-EMU_OWN static inline void emu_access(const void *at, unsigned bytes, unsigned how)
+extern "C" EMU_OWN __attribute__((used, visibility("hidden"))) void emu_access(const void *at, unsigned bytes, unsigned how)
 {
-    if ((unsigned long)((const char *)at - emu_side.stacks) >= emu_side.stack_bytes)
-        emu_side.calls.access(emu_side.self, at, bytes, how);
+    if ((unsigned long)((const char *)at - emu_side.stacks) < emu_side.stack_bytes) return;
+    if ((unsigned long)at - (unsigned long)&emu_side < sizeof emu_side) return; /* some compilers announce it all the same */
+    emu_side.calls.access(emu_side.self, at, bytes, how);
 }
+extern "C" EMU_OWN void __tsan_read_range(void *at, unsigned long bytes) { emu_access(at, bytes, 0); }
+extern "C" EMU_OWN void __tsan_write_range(void *at, unsigned long bytes) { emu_access(at, bytes, EMU_WRITE); }
+#if defined(__x86_64__) /* as functions they would take longer to compile than most kernels */
+__asm__(".pushsection .text\n"
+        ".irp n, 1, 2, 4, 8, 16\n"
+        "__tsan_read\\n: __tsan_unaligned_read\\n: movl $\\n, %esi; movl $0, %edx; jmp emu_access\n"
+        "__tsan_write\\n: __tsan_unaligned_write\\n: movl $\\n, %esi; movl $1, %edx; jmp emu_access\n"
+        ".endr\n"
+        "__tsan_func_entry: __tsan_func_exit: __tsan_init: ret\n"
+        ".popsection\n");
+#else
 #define EMU_ACCESS(bytes)                                                                        \
     extern "C" EMU_OWN void __tsan_read##bytes(void *at) { emu_access(at, bytes, 0); }           \
     extern "C" EMU_OWN void __tsan_write##bytes(void *at) { emu_access(at, bytes, EMU_WRITE); }  \
@@ -78,11 +90,10 @@ EMU_ACCESS(2)
 EMU_ACCESS(4)
 EMU_ACCESS(8)
 EMU_ACCESS(16)
-extern "C" EMU_OWN void __tsan_read_range(void *at, unsigned long bytes) { emu_access(at, bytes, 0); }
-extern "C" EMU_OWN void __tsan_write_range(void *at, unsigned long bytes) { emu_access(at, bytes, EMU_WRITE); }
 extern "C" EMU_OWN void __tsan_func_entry(void *) {}
 extern "C" EMU_OWN void __tsan_func_exit() {}
 extern "C" EMU_OWN void __tsan_init() {}
+#endif
 
 /* Fibers take turns only where they wait, so that nothing comes between. */
 template <typename T> EMU_OWN static T emu_atomic(T *at) { return emu_access(at, sizeof *at, EMU_WRITE | EMU_ATOMIC), *at; }

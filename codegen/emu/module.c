@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Modules name no library; what they call of libm must be found although the program may have asked for it under a plugin's. */
+static void show_libm(void) { dlopen("libm.so.6", RTLD_NOW | RTLD_GLOBAL); }
+
 /* Through a file of a new name, which nobody needs once it is open. */
 static void *open_object(Emu *e, const char *bytes, size_t n)
 {
@@ -15,6 +18,8 @@ static void *open_object(Emu *e, const char *bytes, size_t n)
     void *lib = NULL;
     const int fd = emu_temporary(path, "module");
     if (fd < 0) return NULL;
+    static pthread_once_t shown = PTHREAD_ONCE_INIT;
+    pthread_once(&shown, show_libm);
     const bool written = emu_write(fd, bytes, n);
     if (close(fd) == 0 && written) lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const char *why = written && !lib ? dlerror() : NULL;
