@@ -95,12 +95,17 @@ static void take_back(MemoryUse *u, size_t bytes)
     if (u) atomic_fetch_sub_explicit(&u->taken, bytes, memory_order_relaxed);
 }
 
-static void count_used(MemoryUse *u, size_t bytes)
+__attribute__((noinline)) static void count_used(MemoryUse *u, size_t bytes)
 {
     const size_t now = atomic_fetch_add_explicit(&u->used, bytes, memory_order_relaxed) + bytes;
     size_t peak = atomic_load_explicit(&u->peak, memory_order_relaxed);
     while (peak < now && !atomic_compare_exchange_weak_explicit(&u->peak, &peak, now, memory_order_relaxed, memory_order_relaxed)) {
     }
+}
+
+__attribute__((noinline)) static void count_unused(MemoryUse *u, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&u->used, bytes, memory_order_relaxed);
 }
 
 static Buffer *create(BufferPool *p, uint32_t class)
@@ -326,7 +331,7 @@ static void release_last(Buffer *b)
     }
     if (UNLIKELY(atomic_load_explicit(&b->wanted, memory_order_relaxed))) buffer_changes(b);
     POISON(b->data, b->bytes);
-    if (UNLIKELY(p->use)) atomic_fetch_sub_explicit(&p->use->used, b->bytes, memory_order_relaxed);
+    if (UNLIKELY(p->use)) count_unused(p->use, b->bytes);
     if (LIKELY(is_owner(p)))
         keep_idle(p, b);
     else

@@ -3,6 +3,7 @@
  * that of the CPU, bit for bit. */
 #include "remove_all.h"
 
+#include <kiln/aot.h>
 #include <kiln/data.h>
 #include <kiln/io.h>
 #include <kiln/nn.h>
@@ -387,11 +388,79 @@ static void waiting(void **state)
     assert_true(kiln_sync(k, "cpu"));
 }
 
+/* ---- compiled, checked, compared, ahead of time ------------------------------------------------------------------- */
+static void scaled(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *v = user;
+    (void)k;
+    out[0] = kiln_softmax(kiln_mul(in[0], v), -1);
+    kiln_assign_add(v, 1);
+}
+
+static void ways_of_running_agree(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    char text[4096] = "", path[] = "build/tests/device-use-XXXXXX", name[64];
+    kiln_tensor *a = kiln_to(three(k), A);
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_to(three(k), A));
+    kiln_function *f = kiln_function_new(k, scaled, v, &(kiln_function_options){.name = "scaled", .inputs_count = 1});
+    FILE *to = fmemopen(text, sizeof text, "w");
+    assert_int_equal(kiln_check(to, f, KILN_IN(a)), KILN_AGREE);
+    const kiln_compare_options quick = {.seconds = 0.001};
+    assert_true(kiln_compare(to, f, KILN_IN(a), &quick));
+    fclose(to);
+    assert_non_null(strstr(text, "none: equal bit for bit"));
+    assert_float_equal(total(kiln_value(v)), 6, 0); /* as it was */
+    assert_on(kiln_call(f, a), A);
+    kiln_call(f, kiln_to(a, "cpu"));
+    assert_error(k, KILN_EDEVICE, "scaled: the call runs on cpu, but variable v, which its body assigns, is on late:0");
+    kiln_call(f, kiln_to(a, B));
+    assert_error(k, KILN_EDEVICE, "is on late:0");
+    assert_float_equal(total(kiln_value(v)), 9, 0);
+    assert_on(kiln_call(kiln_grad(f), a), A);
+    assert_non_null(mkdtemp(path)); /* the object is for the CPU, and the variable's value in it is the device's */
+    snprintf(name, sizeof name, "%s/scaled", path);
+    assert_true(kiln_aot(f, name, NULL));
+    remove_all(path);
+    assert_ok(k);
+}
+
+/* What only the CPU has is told apart from what goes wrong. */
+static void scaled_alone(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    kiln_variable *v = user;
+    (void)in;
+    out[0] = kiln_add(v, kiln_iota(k, KILN_F32, KILN_SHAPE(3), 0)); /* made where the call stands */
+}
+
+static void functions_without_arguments(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_variable *v = kiln_variable_new(k, "v", kiln_to(three(k), A));
+    kiln_function *f = kiln_function_new(k, scaled_alone, v, &(kiln_function_options){.name = "alone", .compile = KILN_NEVER});
+    for (int traced = 0; traced < 2; traced++) {
+        kiln_eager(k, !traced);
+        {
+            KILN_DEVICE(k, "cpu");
+            kiln_call(f);
+            assert_error(k, KILN_EDEVICE, "late:0");
+        }
+        KILN_DEVICE(k, A);
+        assert_float_equal(total(kiln_call(f)), 6 + 3, 0);
+    }
+    kiln_eager(k, false);
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(networks_train_where_they_were_made),
         FRONT_TEST(things_made_in_a_block_lie_there), FRONT_TEST(single_elements_go_along), FRONT_TEST(bodies_run_on_one_device),
         FRONT_TEST(blocks_do_not_outlast_bodies), FRONT_TEST(loops_and_callbacks), FRONT_TEST(printing_and_files),
-        FRONT_TEST(batches_go_to_the_thread), FRONT_TEST(waiting)};
-    return cmocka_run_group_tests_name("device_use", tests, NULL, NULL);
+        FRONT_TEST(batches_go_to_the_thread), FRONT_TEST(waiting), FRONT_TEST(functions_without_arguments)};
+    const struct CMUnitTest compiled[] = {FRONT_TEST(ways_of_running_agree)};
+    const int failed = cmocka_run_group_tests_name("device_use", tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("device_use, compiled", compiled, front_needs_llvm, NULL);
 }

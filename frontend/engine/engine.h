@@ -27,7 +27,6 @@ typedef enum TensorState { TENSOR_FREE, TENSOR_EAGER, TENSOR_TRACED, TENSOR_POIS
 struct kiln_tensor {
     uint8_t state;   /* TensorState; FREE: in a free list, or closed for good in debug builds */
     bool contiguous; /* eager */
-    bool number;     /* eager: a constant, or a view of one: a call of such alone runs on the thread's own device */
     /* eager: the device that has its memory. The host reads elements through tensor_read or tensor_host (device.c). */
     uint8_t device;
     bool in_scope;   /* linked in a scope's list */
@@ -50,6 +49,7 @@ struct kiln_tensor {
     uint32_t scope;           /* index in the thread's scope stack */
     bool released;            /* FREE: by its last owner, not by its scope */
     bool region;              /* FREE: the scope that closed on it was a region's body */
+    bool number;              /* eager: a constant, or a view of one: a call of such alone runs on the thread's own device */
     Loc made;
     Loc scope_opened; /* FREE: where the scope that closed on it was opened; without a file: unknown */
 };

@@ -59,8 +59,8 @@ static bool numbers(kiln_tensor *const *x, uint32_t nin)
 
 /* Where a call runs that may run on another device than the host. One element of numbers alone is a number again, in the host's
  * memory, so that it goes along to any device. False: recorded. */
-static bool place_call(Thread *t, kiln_site at, Op op, kiln_tensor *const *x, uint32_t nin, const Type *type, uint32_t nout,
-    uint32_t *device, bool *number)
+__attribute__((noinline)) static bool place_call(Thread *t, kiln_site at, Op op, kiln_tensor *const *x, uint32_t nin,
+    const Type *type, uint32_t nout, uint32_t *device, bool *number)
 {
     *number = numbers(x, nin);
     for (uint32_t i = 0; i < nout; i++) *number = *number && type_count(&type[i]) == 1;
@@ -80,7 +80,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     for (uint32_t i = 0; i < nout; i++) {
         out[i] = tensor_result(t, at, &type[i], NULL, device);
         if (!out[i]) return false;
-        out[i]->number = number;
+        if (UNLIKELY(number)) out[i]->number = true;
         tensor_view(out[i], &v[i]);
     }
     t->kernels_run++;
@@ -98,17 +98,19 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     return false;
 }
 
-/* Elementwise of numbers: one element, seen through strides of 0 as they are, so that it still goes along to any device. */
-static bool run_number(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *const *x, uint32_t nin, const int64_t *attr,
-    uint32_t nattr, const Type *type, kiln_tensor **out)
+/* Elementwise of numbers is computed once: one element, seen through strides of 0 as they are, goes along to any device. */
+__attribute__((noinline)) static bool is_number(Op op, kiln_tensor *const *x, uint32_t nin, View *in, const Type *type)
 {
-    const Type one = {.dtype = type->dtype};
+    if (!(op_def[op].flags & OPF_ELEMENTWISE) || !numbers(x, nin) || type_count(type) <= 1) return false;
     for (uint32_t i = 0; i < nin; i++) in[i].rank = 0;
-    if (!run_eager(t, at, op, in, x, nin, attr, nattr, &one, out, 1, true)) return false;
-    out[0]->type = *type;
-    out[0]->contiguous = false;
-    memset(out[0]->stride, 0, type->rank * sizeof *out[0]->stride);
     return true;
+}
+
+__attribute__((noinline)) static void spread(kiln_tensor *x, const Type *type)
+{
+    x->type = *type;
+    x->contiguous = false;
+    memset(x->stride, 0, type->rank * sizeof *x->stride);
 }
 
 /* types, v: room for the operands' types and views. */
@@ -137,9 +139,12 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
         if (nin == 1 && eager_view(op, v, attr, nattr, &result[0], &moved))
             return (out[0] = view_result(t, at, in[0], &moved, &result[0]));
     }
-    if (UNLIKELY(nin && in[0]->number) && (op_def[op].flags & OPF_ELEMENTWISE) && numbers(in, nin) && type_count(result) > 1)
-        return run_number(t, at, op, v, in, nin, attr, nattr, result, out);
-    return run_eager(t, at, op, v, in, nin, attr, nattr, result, out, inf.nout, any != HOST);
+    Type one;
+    const bool number = UNLIKELY(nin && in[0]->number) && is_number(op, in, nin, v, &result[0]);
+    if (UNLIKELY(number)) one = (Type){.dtype = result[0].dtype};
+    const bool ok = run_eager(t, at, op, v, in, nin, attr, nattr, number ? &one : result, out, inf.nout, number || any != HOST);
+    if (UNLIKELY(number && ok)) spread(out[0], &result[0]);
+    return ok;
 }
 
 #define FEW_OPERANDS 4
