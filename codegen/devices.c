@@ -192,6 +192,15 @@ static bool unknown(const char *name, Status *st)
     return false;
 }
 
+/* Whether there is one of that kind and number. False: st. */
+static bool has(const Kind *k, uint32_t ordinal, const char *name, Status *st)
+{
+    Status why = {0};
+    const uint32_t n = k->count(&why);
+    if (ordinal < n) return true;
+    return n ? unknown(name, st) : status_fail(st, why.code, "%.20s cannot be had here: %s", name, why.text);
+}
+
 static bool open_one(const Kind *k, uint32_t ordinal, const char *name, uint32_t *number, Status *st)
 {
     const uint32_t next = device_next();
@@ -211,8 +220,7 @@ bool device_named(const char *name, uint32_t *number, Status *st)
     if (number_of(name, number)) return true;
     const Kind *k = kind_of(name, &ordinal);
     if (!k) return unknown(name, st);
-    const uint32_t n = k->count(st);
-    if (ordinal >= n) return n ? unknown(name, st) : false;
+    if (!has(k, ordinal, name, st)) return false;
     pthread_mutex_lock(&opening);
     const bool ok = number_of(name, number) || open_one(k, ordinal, name, number, st);
     pthread_mutex_unlock(&opening);
@@ -249,8 +257,7 @@ bool device_split(const char *name, const size_t *bytes, uint32_t n, Status *st)
     if (!is_shown(name)) return unknown(name, st);
     const Kind *k = kind_of(name, &ordinal);
     if (!k) return number_of(name, &number) ? status_fail(st, ST_UNSUPPORTED, "%s cannot be split", name) : unknown(name, st);
-    const uint32_t cards = k->count(st);
-    if (ordinal >= cards) return cards ? unknown(name, st) : false;
+    if (!has(k, ordinal, name, st)) return false;
     pthread_mutex_lock(&opening);
     const bool ok = split(k, ordinal, name, bytes, n, st);
     pthread_mutex_unlock(&opening);
