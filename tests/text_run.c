@@ -27,7 +27,8 @@ static bool run(const GraphRun *r, kiln *k, const Module *m, const Text *text, c
         if (bytes != graph_bytes(r, g, g->result.at[i]))
             return status_fail(r->st, ST_SHAPE, "result %u has %lld bytes, not %lld", i, (long long)bytes,
                                (long long)graph_bytes(r, g, g->result.at[i]));
-        result[i] = arena_copy(r->arena, kiln_data(y[i]), (size_t)bytes);
+        result[i] = arena_alloc(r->arena, (size_t)bytes + 1);
+        if (!kiln_read(y[i], result[i], (size_t)bytes)) return status_fail(r->st, (StatusCode)kiln_error(k)->code, "%s", kiln_error(k)->text);
     }
     return true;
 }

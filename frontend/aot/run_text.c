@@ -178,8 +178,9 @@ static bool inputs_fit(Thread *t, kiln_site at, const Instance *inst, kiln_tenso
     return true;
 }
 
-static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands in, kiln_tensor **x)
+static bool resolve(Thread *t, kiln_site at, Instance *inst, kiln_operands in, kiln_tensor **x)
 {
+    uint32_t device;
     if (in.count < 0 || (uint32_t)in.count != inst->traced.narg) {
         fail(t, at, KILN_EVALUE, "run: %d inputs given, but the graph takes %u", in.count, inst->traced.narg);
         return false;
@@ -191,7 +192,9 @@ static bool resolve(Thread *t, kiln_site at, const Instance *inst, kiln_operands
     ScratchMark mark = scratch_mark(&t->scratch);
     bool ok = inputs_fit(t, at, inst, x);
     scratch_reset(&t->scratch, mark);
-    return ok;
+    if (!ok || !one_device(t, at, "run", x, inst->traced.narg, &device)) return false;
+    inst->traced.device = (uint8_t)device;
+    return true;
 }
 
 /* Never run: the instance comes from the text. */
