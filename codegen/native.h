@@ -31,4 +31,17 @@ typedef struct StoreCount {
 } StoreCount;
 void store_count(CodeStore *s, StoreCount *out);
 
+typedef struct Found { /* a file's bytes, and the image in them */
+    char *file;
+    size_t bytes;
+    const char *block; /* aligned to 64 bytes */
+    size_t len;
+} Found;
+/* What is kept under the key. False: nothing is, or nothing that can be trusted. */
+bool store_find(CodeStore *s, const Text *key, Found *out);
+void found_free(Found *f);
+/* maker: the file of the library or program that compiled it; if that changes, the code is compiled anew. What fails is noted once.
+ */
+void store_keep(CodeStore *s, const Text *key, const char *maker, const char *block, size_t len);
+
 #endif

@@ -4,6 +4,7 @@
 #include "emu_use.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 /* ---- kernels ------------------------------------------------------------------------------------------------------ */
 static void threads_work_together(void **state)
@@ -96,6 +97,37 @@ static void the_compiler_may_be_absent_or_have_arguments(void **state)
         unsetenv("CXX");
     text_free(&image);
     free(was);
+}
+
+/* A process that builds and runs; 0: with the right result. */
+static int build_and_run(void)
+{
+    float out = 1;
+    const CudaDriver *d = emu_use(0);
+    CUfunction f = emu_function(d, "more");
+    CUdeviceptr x = emu_memory(d, 4);
+    return d->MemcpyHtoD(x, &out, 4) + emu_launch(d, f, 1, 1, NULL, (void *[]){&x}) + d->MemcpyDtoH(&out, x, 4) + (out != 2);
+}
+
+static void modules_are_kept_for_other_processes(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/kiln-emu-test-XXXXXX", command[900], line[16] = "";
+    assert_non_null(mkdtemp(folder));
+    /* A compiler that notes that it was started; one line for each module. */
+    snprintf(command, sizeof command,
+        "cd %s && printf '#!/bin/sh\\ncase $1 in --version) echo one;; *) echo x >> %s/started; exec %s \"$@\";; esac\\n' > cxx && chmod 700 cxx && "
+        "export KILN_EMU_CHILD=1 CXX=%s/cxx KILN_CACHE_DIR=%s/code && /proc/%d/exe && /proc/%d/exe",
+        folder, folder, getenv("CXX") ? getenv("CXX") : "c++", folder, folder, (int)getpid(), (int)getpid());
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "%s/started", folder);
+    FILE *f = fopen(command, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    assert_null(fgets(line, sizeof line, f));
+    fclose(f);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
 }
 
 /* ---- faults that were asked for ----------------------------------------------------------------------------------- */
@@ -195,11 +227,13 @@ static void a_reset_leaves_nothing(void **state)
 
 int main(void)
 {
+    if (getenv("KILN_EMU_CHILD")) return build_and_run();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_work_together),
         cmocka_unit_test(grids_have_three_dimensions),
         cmocka_unit_test(threads_that_wait_for_nobody),
         cmocka_unit_test(modules_may_be_wrong),
+        cmocka_unit_test(modules_are_kept_for_other_processes),
         cmocka_unit_test(the_compiler_may_be_absent_or_have_arguments),
         cmocka_unit_test(each_call_can_be_told_to_fail),
         cmocka_unit_test(threads_share_devices),

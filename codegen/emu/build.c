@@ -3,12 +3,13 @@
  * loads anything. */
 #define _GNU_SOURCE
 #include "../module.h"
-#include "emulated.h"
+#include "../native.h"
 #include "image.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -172,21 +173,68 @@ static bool make(const Compiler *c, const Text *t, const char *name, const char 
     return ok;
 }
 
-static void append(Text *image, const char *kept, Status *st)
+static void append(Text *image, const char *object, size_t bytes, Status *st)
 {
-    Text object = {0};
-    if (!emu_read(&object, kept)) status_fail(st, ST_IO, "emu: cannot read %s", kept);
-    ImageHead head = {.bytes = object.len};
+    ImageHead head = {.bytes = bytes};
     memcpy(head.magic, IMAGE_MAGIC, sizeof head.magic);
     text_add(image, (const char *)&head, sizeof head);
-    text_add(image, object.at ? object.at : "", object.len);
-    if (image->failed) status_fail(st, ST_MEMORY, "emu: no memory for %zu bytes of code", object.len);
+    text_add(image, object, bytes);
+    if (image->failed) status_fail(st, ST_MEMORY, "emu: no memory for %zu bytes of code", bytes);
+}
+
+/* ---- what other processes compiled -------------------------------------------------------------------------------- */
+static CodeStore *others;
+
+static void open_others(void)
+{
+    const char *folder = getenv("KILN_CACHE_DIR");
+    if (folder && *folder) others = store_open(folder, (uint64_t)256 << 20, NULL, NULL);
+}
+
+/* The file that the command names; an empty text: it is not found. */
+static void program_of(const char *command, char path[EMU_PATH])
+{
+    const int n = (int)strcspn(command, " ");
+    const char *folder = getenv("PATH");
+    snprintf(path, EMU_PATH, "%.*s", n, command);
+    if (memchr(command, '/', (size_t)n)) return;
+    for (; folder && *folder; folder += strcspn(folder, ":"), folder += *folder == ':') {
+        snprintf(path, EMU_PATH, "%.*s/%.*s", (int)strcspn(folder, ":"), folder, n, command);
+        if (access(path, X_OK) == 0) return;
+    }
+    *path = '\0';
+}
+
+/* From the folder of this process, from that of others, or from the compiler. */
+static bool find_or_make(const Compiler *c, const Text *t, const char *name, Text *image, Status *st)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char kept[EMU_PATH], key[64], maker[EMU_PATH];
+    Text object = {0};
+    Found found;
+    pthread_once(&once, open_others);
+    snprintf(key, sizeof key, "%016" PRIx64 "%016" PRIx64 ".so", hash_bytes(1, t->at, t->len), hash_bytes(2, t->at, t->len));
+    if (!emu_path(kept, key)) return status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno));
+    const bool mine = access(kept, R_OK) == 0;
+    if (!mine && others && store_find(others, t, &found)) {
+        append(image, found.block, found.len, st);
+        found_free(&found);
+        return st->code == ST_OK;
+    }
+    if (!mine && !make(c, t, name, kept, st)) return false;
+    if (emu_read(&object, kept)) {
+        append(image, object.at, object.len, st);
+        program_of(c->command, maker);
+        if (!mine && others) store_keep(others, t, maker, object.at, object.len);
+    } else {
+        status_fail(st, ST_IO, "emu: cannot read %s", kept);
+    }
     text_free(&object);
+    return st->code == ST_OK;
 }
 
 bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
 {
-    char kept[EMU_PATH], key[64];
     Text t = {0};
     Compiler c;
     (void)d;
@@ -194,11 +242,8 @@ bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *
     if (!name) name = "a program";
     text_printf(&t, "// %s, %s, %s\n#define KILN_DEVICE_SIDE\n%s\n%s\n", c.command, c.version, flags, emu_device_side, source);
     add_kernels(&t, source);
-    bool ok = !t.failed || status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name);
-    if (ok) snprintf(key, sizeof key, "%016" PRIx64 "%016" PRIx64 ".so", hash_bytes(1, t.at, t.len), hash_bytes(2, t.at, t.len));
-    ok = ok && (emu_path(kept, key) || status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno)));
-    ok = ok && (access(kept, R_OK) == 0 || make(&c, &t, name, kept, st));
-    if (ok) append(image, kept, st);
+    const bool ok =
+        t.failed ? status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name) : find_or_make(&c, &t, name, image, st);
     text_free(&t);
-    return ok && st->code == ST_OK;
+    return ok;
 }

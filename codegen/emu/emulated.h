@@ -8,6 +8,7 @@
 #include "../cuda/api.h"
 #include "../emu.h"
 #include "device_side.h"
+#include "image.h"
 
 #include <pthread.h>
 
@@ -78,10 +79,6 @@ struct CUmod_st {
     CUmodule next;
 };
 
-/* Compiles as CudaDriver.build. */
-bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
-bool emu_compiles(Status *st); /* there is a compiler */
-extern const char emu_device_side[];
 CUresult image_load(Emu *e, const void *image, CUmodule *m);
 void image_unload(CUmodule m);
 

@@ -1,14 +1,20 @@
-/* image: the form of what CudaDriver.build makes for emulated devices, and where files lie for a moment. Relies on base. */
+/* image: how modules of emulated devices are made, the form that they have then, and where files lie for a moment. Relies on
+ * codegen/cuda/api.h. */
 #ifndef KILN_CODEGEN_EMU_IMAGE_H
 #define KILN_CODEGEN_EMU_IMAGE_H
 
-#include "../../runtime/base.h"
+#include "../cuda/api.h"
 
 #define IMAGE_MAGIC "kiln-emu"
 typedef struct ImageHead { /* a shared object follows */
     char magic[8];
     uint64_t bytes;
 } ImageHead;
+
+/* build.c: compiles as CudaDriver.build. */
+bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
+bool emu_compiles(Status *st);       /* there is a compiler */
+extern const char emu_device_side[]; /* the text of device_side.h */
 
 /* files.c: this process' own folder, made when it is first needed; it goes when the process ends. */
 #define EMU_PATH 300

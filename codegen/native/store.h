@@ -23,18 +23,6 @@ struct CodeStore {
 /* key.c: all that decides what the program compiles to. out->failed: no memory. */
 void key_of(Text *out, const Program *p, const CompileOptions *o);
 
-typedef struct Found { /* a file's bytes, and the image in them */
-    char *file;
-    size_t bytes;
-    const char *block; /* aligned to IMAGE_ALIGN */
-    size_t len;
-} Found;
-/* What is kept under the key. False: nothing is, or nothing that can be trusted. */
-bool store_find(CodeStore *s, const Text *key, Found *out);
-void found_free(Found *f);
-/* maker: the file of the library that compiled it; if that changes, the code is compiled anew. What fails is noted once. */
-void store_keep(CodeStore *s, const Text *key, const char *maker, const char *block, size_t len);
-
 /* folder.c. Names of files are FILE_NAME bytes: 32 digits, ".kiln" and the 0. */
 #define FILE_NAME 38
 int folder_open(const char *path, char *why, size_t cap); /* -1: why */
