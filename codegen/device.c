@@ -79,9 +79,8 @@ bool device_write(const Device *d, Queue *q, Buffer *b, void *to, const void *fr
 bool device_read(const Device *d, Queue *q, Buffer *b, void *to, const void *from, size_t bytes, Status *st)
 {
     begin(d, q, &b, 1);
-    const bool ok = d->copy(q, COPY_OUT, to, from, bytes, st);
-    end(d);
-    if (!ok) return false;
+    end(d); /* a copy may make its caller wait, and nobody writes what somebody reads */
+    if (!d->copy(q, COPY_OUT, to, from, bytes, st)) return false;
     d->sync(d, q);
     return !d->fault(d, st);
 }

@@ -5,6 +5,9 @@
 
 #include "codegen/cuda/api.h"
 #include "codegen/emu.h"
+#include "codegen/gpu/parts.h"
+
+#include <pthread.h>
 
 enum { INVALID_VALUE = 1, ILLEGAL_ADDRESS = 700 };
 
@@ -265,6 +268,43 @@ static void many_sizes(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+/* ---- code that comes and goes ------------------------------------------------------------------------------------------- */
+typedef struct Member {
+    kiln *k;
+    int wrong;
+} Member;
+
+static void *asks_for_all(void *arg)
+{
+    Member *m = arg;
+    for (int i = 0; i < 6; i++) {
+        KILN_SCOPE(m->k);
+        KILN_DEVICE(m->k, "emu:3");
+        kiln_tensor *x = kiln_iota(m->k, KILN_F32, KILN_SHAPE(4, 4), 1), *y = kiln_add(x, kiln_transpose(x, KILN_ALL));
+        m->wrong += kiln_item(kiln_sum(y, KILN_ALL)) != 48;
+        m->wrong += kiln_item(kiln_reduce_max(kiln_matmul(y, x), KILN_ALL)) != 54;
+    }
+    return NULL;
+}
+
+/* Threads that want the same, where there is room for no code but what somebody is about to run. */
+static void no_room_for_code(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(NULL);
+    Member m[4];
+    pthread_t t[4];
+    const size_t most = code_most;
+    code_most = 1;
+    for (int i = 0; i < 4; i++) m[i] = (Member){k, 0}, assert_int_equal(pthread_create(&t[i], NULL, asks_for_all, &m[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(t[i], NULL);
+        assert_int_equal(m[i].wrong, 0);
+    }
+    code_most = most;
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* ---- what there is none of ------------------------------------------------------------------------------------------ */
 static void cards_are_looked_for(void **state)
 {
@@ -286,7 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_is_given_back), cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(any_call_may_fail), cmocka_unit_test(large_results_do_not_fit), cmocka_unit_test(a_device_may_die),
-        cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart), cmocka_unit_test(many_sizes)};
+        cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart), cmocka_unit_test(many_sizes), cmocka_unit_test(no_room_for_code)};
     const struct CMUnitTest anywhere[] = {cmocka_unit_test(cards_are_looked_for)};
     int failed = cmocka_run_group_tests_name("gpu", tests, needs_compiler, NULL);
     return failed + cmocka_run_group_tests_name("gpu, anywhere", anywhere, NULL, NULL);

@@ -3,7 +3,7 @@
 #include "../../passes/pass.h"
 #include "parts.h"
 
-#define CODE_BYTES ((size_t)64 << 20) /* of all code of one device's ops */
+size_t code_most = (size_t)64 << 20;
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -110,9 +110,9 @@ static OpCode *oldest(const Codes *all)
 static void make_room(Gpu *g)
 {
     Codes *all = &g->codes;
-    if (all->bytes <= CODE_BYTES || !gpu_enter(g, &(Status){0})) return;
+    if (all->bytes <= code_most || !gpu_enter(g, &(Status){0})) return;
     gpu_late(g, g->own.driver->CtxSynchronize());
-    for (OpCode *code; all->bytes > CODE_BYTES / 4 * 3 && (code = oldest(all));) {
+    for (OpCode *code; all->bytes > code_most / 4 * 3 && (code = oldest(all));) {
         unlink_code(all, code);
         drop(code);
     }

@@ -28,6 +28,7 @@ typedef struct OpCode {
     int64_t word[];
 } OpCode;
 
+extern size_t code_most; /* bytes of all code of one device's ops; tests take less */
 typedef struct Codes {
     pthread_mutex_t lock;
     pthread_cond_t made;
