@@ -43,7 +43,7 @@ Emu *emu_enter(CUresult *r)
 /* What ran meanwhile may have ended the device. */
 CUresult emu_leave(Emu *e, CUresult r)
 {
-    heap_open(e, false);
+    heap_close(&e->heap);
     if (e->dead != 0) r = e->dead;
     pthread_mutex_unlock(&e->lock);
     return r;

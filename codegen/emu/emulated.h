@@ -39,8 +39,10 @@ typedef struct Heap {
     size_t cursor; /* where the last block ended: addresses are used again late */
     Block *block;  /* in order */
     uint32_t n, cap;
-    bool open;
+    uint8_t *open;             /* of each EMU_PART bytes: kernels reach them */
+    uint32_t *opened, nopened; /* the numbers of those */
 } Heap;
+#define EMU_PART ((size_t)1 << 20)
 
 typedef struct Pinned {
     struct Pinned *next;
@@ -57,8 +59,10 @@ Block *heap_block(const Emu *e, CUdeviceptr at);
 Block *heap_around(const Emu *e, CUdeviceptr at, size_t bytes);
 /* Where the host reaches these bytes; NULL if they do not lie in one block that is there already. */
 char *heap_real(const Emu *e, CUdeviceptr at, size_t bytes);
-/* Lets kernels reach the heap, or nobody. */
-bool heap_open(Emu *e, bool open);
+/* Lets kernels reach the parts with these bytes; nobody any. A change of the whole range would cost the more, the more is in use.
+ */
+bool heap_open(Heap *h, size_t at, size_t bytes);
+void heap_close(Heap *h);
 CUresult pinned_alloc(Emu *e, size_t bytes, void **at);
 CUresult pinned_free(Emu *e, void *at);
 bool is_pinned(const Emu *e, const void *at, size_t bytes);

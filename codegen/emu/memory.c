@@ -14,18 +14,28 @@
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* ---- the range ---------------------------------------------------------------------------------------------------- */
+static bool no_map(Heap *h, size_t parts)
+{
+    mem_free(h->opened, parts * (sizeof *h->opened + 1));
+    h->opened = NULL;
+    return false;
+}
+
 static bool map(Heap *h)
 {
     if (h->handle) return true;
-    const size_t space = MAX_OF(SPACE, round_up(4 * h->total, ALIGN));
+    const size_t space = MAX_OF(SPACE, round_up(4 * h->total, EMU_PART)), parts = space / EMU_PART;
+    h->opened = mem_zeros(parts, sizeof *h->opened + 1);
+    if (!h->opened) return false;
     void *real = mmap(NULL, space, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (real == MAP_FAILED) return false;
+    if (real == MAP_FAILED) return no_map(h, parts);
     void *handle = mremap(real, 0, space, MREMAP_MAYMOVE); /* the same pages at a second place */
     if (handle == MAP_FAILED || mprotect(handle, space, PROT_NONE) != 0) {
         if (handle != MAP_FAILED) munmap(handle, space);
         munmap(real, space);
-        return false;
+        return no_map(h, parts);
     }
+    h->open = (uint8_t *)(h->opened + parts);
     h->real = real;
     h->handle = handle;
     h->space = space;
@@ -33,13 +43,29 @@ static bool map(Heap *h)
     return true;
 }
 
-bool heap_open(Emu *e, bool open)
+bool heap_open(Heap *h, size_t at, size_t bytes)
 {
-    Heap *h = &e->heap;
-    if (h->open == open || !h->handle) return true;
-    if (mprotect(h->handle, h->space, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) return false;
-    h->open = open;
+    for (size_t part = at / EMU_PART; part <= (at + bytes - 1) / EMU_PART; part++) {
+        if (h->open[part]) continue;
+        if (mprotect(h->handle + part * EMU_PART, EMU_PART, PROT_READ | PROT_WRITE) != 0) return false;
+        h->open[part] = 1;
+        h->opened[h->nopened++] = (uint32_t)part;
+    }
     return true;
+}
+
+/* Parts that lie side by side at once. */
+void heap_close(Heap *h)
+{
+    while (h->nopened > 0) {
+        const uint32_t last = h->opened[--h->nopened];
+        uint32_t first = last, end = last + 1;
+        if (!h->open[last]) continue; /* closed with another */
+        while (first > 0 && h->open[first - 1]) first--;
+        while (end < h->space / EMU_PART && h->open[end]) end++;
+        mprotect(h->handle + first * EMU_PART, (end - first) * EMU_PART, PROT_NONE);
+        memset(h->open + first, 0, end - first);
+    }
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
@@ -206,6 +232,7 @@ void heap_clear(Emu *e)
     if (h->handle) {
         munmap(h->handle, h->space);
         munmap(h->real, h->space);
+        no_map(h, h->space / EMU_PART);
     }
     *h = (Heap){.total = h->total};
 }

@@ -248,7 +248,6 @@ static CUresult launch_now(Emu *e, Task *t)
         params[i] = (void *)(uintptr_t)at;
         at += (k->bytes[i] + 7) / 8;
     }
-    if (!heap_open(e, true)) return CUDA_ERROR_OPERATING_SYSTEM;
     return grid_run(e, t->f, &t->grid, params);
 }
 

@@ -343,7 +343,12 @@ CUresult watch_access(Emu *e, Watch *w, CUfunction f, uint32_t thread, const voi
 {
     const Access a = {e, w, f, thread, bytes, how, p};
     const size_t at = (size_t)(a.at - e->heap.handle), shared = (size_t)(a.at - f->module->shared);
-    if (at < e->heap.space) return inside(e, w, at, bytes) ? in_pages(&a, e->shadow->heap, at, false) : out_of_bounds(&a);
+    if (at < e->heap.space) {
+        if (!inside(e, w, at, bytes)) return out_of_bounds(&a);
+        const CUresult r = in_pages(&a, e->shadow->heap, at, false);
+        if (r != 0 || (e->heap.open[at / EMU_PART] && at % EMU_PART + bytes <= EMU_PART)) return r;
+        return heap_open(&e->heap, at, bytes) ? 0 : CUDA_ERROR_OPERATING_SYSTEM;
+    }
     if (shared < f->module->shared_bytes) return in_pages(&a, e->shadow->shared, shared, true);
     return out_of_bounds(&a);
 }
