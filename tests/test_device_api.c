@@ -5,6 +5,8 @@
 
 #include "front.h"
 
+#include <pthread.h>
+
 #define A "late:0"
 #define B "late:1"
 #define assert_on(x, name) assert_string_equal(kiln_device_of(x), (name))
@@ -173,6 +175,40 @@ static void gradients_of_constants_lie_beside_their_operands(void **state)
     assert_ok(k);
 }
 
+/* ---- threads: each has blocks of its own --------------------------------------------------------------------------------- */
+typedef struct Worker {
+    kiln *k;
+    const char *device;
+    int wrong;
+} Worker;
+
+static void *works(void *arg)
+{
+    Worker *w = arg;
+    const char *own = kiln_device_of(three(w->k));
+    for (int i = 0; i < 100; i++) {
+        KILN_SCOPE(w->k);
+        KILN_DEVICE(w->k, w->device);
+        kiln_tensor *x = kiln_mul(three(w->k), 2), *y = kiln_to(x, i & 1 ? A : B);
+        w->wrong += strcmp(kiln_device_of(x), w->device) != 0 || total(y) != 12;
+        if (i % 10 == 0) w->wrong += !kiln_sync(w->k, NULL);
+    }
+    w->wrong += strcmp(kiln_device_of(three(w->k)), own) != 0;
+    return NULL;
+}
+
+static void threads_choose_for_themselves(void **state)
+{
+    kiln *k = *state;
+    Worker w[4] = {{k, A, 0}, {k, B, 0}, {k, "cpu", 0}, {k, A, 0}};
+    pthread_t t[4];
+    KILN_DEVICE(k, B);
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&t[i], NULL, works, &w[i]), 0);
+    for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    for (int i = 0; i < 4; i++) assert_int_equal(w[i].wrong, 0);
+    assert_ok(k);
+}
+
 static void devices_can_be_hidden(void **state)
 {
     kiln *k = *state;
@@ -294,8 +330,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(devices_are_listed), FRONT_TEST(blocks_say_where_things_are_made),
         FRONT_TEST(names_that_are_none), FRONT_TEST(blocks_close_in_order), FRONT_TEST(copies), FRONT_TEST(gradients_copy_back),
-        FRONT_TEST(gradients_of_constants_lie_beside_their_operands), FRONT_TEST(devices_can_be_hidden),
-        FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost), FRONT_TEST(kept_memory_makes_room),
-        FRONT_TEST(what_cannot_be_split)};
+        FRONT_TEST(gradients_of_constants_lie_beside_their_operands), FRONT_TEST(threads_choose_for_themselves),
+        FRONT_TEST(devices_can_be_hidden), FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost),
+        FRONT_TEST(kept_memory_makes_room), FRONT_TEST(what_cannot_be_split)};
     return cmocka_run_group_tests_name("device_api", tests, NULL, NULL);
 }
