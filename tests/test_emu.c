@@ -151,6 +151,24 @@ static void the_host_reaches_nothing(void **state)
     assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* As with CUDA; its memory would be its parent's. */
+static void a_child_has_no_device(void **state)
+{
+    (void)state;
+    int status;
+    const CudaDriver *d = emu_use(0);
+    const pid_t child = fork();
+    if (child == 0) {
+        CUdeviceptr at;
+        const char *name = "";
+        const CUresult r = d->MemAlloc(&at, 8);
+        d->GetErrorName(r, &name);
+        _exit(strcmp(name, "CUDA_ERROR_NOT_INITIALIZED") == 0 && d->CtxPushCurrent(d->context) == r ? 0 : 1);
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* ---- streams ------------------------------------------------------------------------------------------------------ */
 /* 3 * 2 + 1 or (3 + 1) * 2, as the streams take turns; with an event the first. */
 static float two_streams(const CudaDriver *d, uint64_t seed, bool event)
@@ -293,6 +311,7 @@ int main(void)
         cmocka_unit_test(memory_ends),
         cmocka_unit_test(addresses_are_used_again),
         cmocka_unit_test(the_host_reaches_nothing),
+        cmocka_unit_test(a_child_has_no_device),
         cmocka_unit_test(the_seed_orders_streams),
         cmocka_unit_test(work_is_late),
         cmocka_unit_test(pinned_memory_is_late),

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static Emu device[EMU_DEVICES];
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
@@ -18,9 +19,12 @@ static _Thread_local struct {
 
 static bool kills(CUresult e) { return e >= 700 && e < 720; }
 
-/* Takes the device's lock, or is NULL and *r says why. */
+/* Takes the device's lock, or is NULL and *r says why. A child that fork made has no device, as with CUDA: memory and lock would be
+ * its parent's. */
 static Emu *enter_on(Emu *e, CUresult *r)
 {
+    *r = CUDA_ERROR_NOT_INITIALIZED;
+    if (e->owner != getpid()) return NULL;
     pthread_mutex_lock(&e->lock);
     *r = e->dead;
     if (++e->called == e->fail_at && *r == 0) {
@@ -118,6 +122,7 @@ static const struct {
     {0, "CUDA_SUCCESS", "no error"},
     {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
     {CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {CUDA_ERROR_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
     {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
     {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
     {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
@@ -140,8 +145,13 @@ static CUresult error_name(CUresult e, const char **text)
 /* Where the thread's device knows more, that. */
 static CUresult error_text(CUresult e, const char **text)
 {
-    const Emu *on = current.n > 0 ? current.at[current.n - 1] : NULL;
-    if (e != 0 && on && on->about == e) return *text = on->fault, 0;
+    Emu *on = current.n > 0 ? current.at[current.n - 1] : NULL;
+    if (e != 0 && on && on->owner == getpid()) {
+        pthread_mutex_lock(&on->lock);
+        const bool known = on->about == e;
+        pthread_mutex_unlock(&on->lock);
+        if (known) return *text = on->fault, 0;
+    }
     for (size_t i = 0; i < COUNT_OF(errors); i++)
         if (errors[i].error == e) return *text = errors[i].text, 0;
     return CUDA_ERROR_INVALID_VALUE;
@@ -169,6 +179,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
     set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);
+    e->owner = getpid();
     CudaDriver *d = &e->calls;
     *d = (CudaDriver){.Init = init,
         .DriverGetVersion = get_version,

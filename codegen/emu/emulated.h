@@ -11,9 +11,11 @@
 #include "image.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 enum {
     CUDA_ERROR_INVALID_VALUE = 1,
+    CUDA_ERROR_NOT_INITIALIZED = 3,
     CUDA_ERROR_INVALID_DEVICE = 101,
     CUDA_ERROR_INVALID_IMAGE = 200,
     CUDA_ERROR_INVALID_CONTEXT = 201,
@@ -143,6 +145,7 @@ struct CUctx_st {
     bool there;
     Status st; /* why it is not */
     pthread_mutex_t lock;
+    pid_t owner; /* the process that opened it */
     Heap heap;
     Pinned *pinned;
     CUmodule module;
