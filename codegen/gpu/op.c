@@ -3,11 +3,13 @@
  * strides, but where passes take an op apart they are packed before. Relies on parts.h, eager. */
 #include "parts.h"
 
+#define JOINED_AT_ONCE 32 /* more operands are joined in rounds */
+
 /* An op that some passes make others of. */
 static bool needs_passes(const OpCall *c)
 {
     if (op_convolves(c->op) || op_attends(c->op)) return true;
-    if (op_joins(c->op)) return c->nin > 32;
+    if (op_joins(c->op)) return c->nin > JOINED_AT_ONCE;
     if (!op_reduces(c->op) || op_def[c->op].attrs[0] != 'I') return false;
     const DType t = (DType)c->in[0].dtype;
     return c->nattr != 1 || (dtype_info[t].compute != t && op_def[c->op].role <= ROLE_PROD);

@@ -87,7 +87,7 @@ struct Queue {
     Event waited[4]; /* what this queue waits for already */
     /* of the queue's thread */
     Staging staging[STAGINGS];
-    uint32_t now; /* the stage in use */
+    uint32_t now; /* which of them is in use */
     size_t staged;
     /* under the device's lock */
     char *way;
@@ -122,7 +122,7 @@ void *gpu_ready(const Device *d, const OpCall *c, Status *st);
 bool gpu_op(Queue *q, const OpCall *c, void *ready, Status *st);
 
 /* The code of the op, held; NULL: st. symbol, with op_key_room, gets the values of its program's symbols; scratch has twice that.
- * packed: views count as contiguous. exact: the key has the sizes themselves. */
+ * passes: they run first. exact: the key has the sizes themselves. */
 OpCode *code_of(Gpu *g, const OpCall *c, bool passes, bool exact, int64_t *scratch, int64_t *symbol, Status *st);
 void code_release(Gpu *g, OpCode *code);
 
