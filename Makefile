@@ -320,7 +320,7 @@ asan: ## every test under the address and undefined-behaviour sanitizers
 	$(AGAIN) test BUILD='$(BUILD)/asan' SANITIZE=address,undefined CFLAGS='-O1 -g -DKILN_DEBUG' TEST_TIMEOUT=600
 
 tsan: ## the core suite, and threads that compile, under the thread sanitizer
-	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=600 \
+	$(AGAIN) test-core BUILD='$(BUILD)/tsan' SANITIZE=thread CFLAGS='-O1 -g' TEST_TIMEOUT=1800 \
 		CORE_TESTS='$(CORE_TESTS) test_concurrent test_background test_panels'
 
 test-core: deps $(PRODUCTS) $(CORE_BIN)
