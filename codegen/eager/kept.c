@@ -174,7 +174,7 @@ static Lowered *lower(const OpKey *key, uint64_t hash, Status *st)
     Lowered *l = mem_zeros(1, sizeof *l);
     Making m = {l, key, st, false};
     if (!l) {
-        status_fail(st, ST_MEMORY, "no memory for an op's kernel");
+        status_fail(st, ST_MEMORY, "no memory for %zu bytes of an op's kernel", sizeof *l);
         return NULL;
     }
     l->hash = hash;
