@@ -28,6 +28,7 @@ typedef struct Page { /* PAGE bytes of memory */
 } Page;
 
 #define PAGE ((size_t)4096)
+#define QUICK __attribute__((always_inline)) /* on the way of each access */
 #define CHUNK ((size_t)1 << 20)
 
 struct Shadow {
@@ -168,10 +169,10 @@ void watch_synced(Watch *w, uint32_t warp, bool all)
         w->warp[warp] = w->now;
 }
 
-static uint32_t who(Mark m) { return m >> WHO & 0x7ff; }
+QUICK static inline uint32_t who(Mark m) { return m >> WHO & 0x7ff; }
 
 /* first: the first block whose doings are not over. */
-static bool is_before(const Watch *w, uint32_t first, Mark m, uint32_t t)
+QUICK static inline bool is_before(const Watch *w, uint32_t first, Mark m, uint32_t t)
 {
     const uint32_t serial = (uint32_t)(m >> 32), by = who(m), at = m & (TIMES - 1);
     if (serial < first) return true;
@@ -197,10 +198,20 @@ static Mark with(const Watch *w, uint32_t first, Mark m, Mark mine, uint32_t t)
     return is_before(w, first, m, t) ? mine : joined(m, mine, t);
 }
 
+/* Nothing that this access changes or could find: the thread has done it since its last barrier, or what it reads was written
+ * before this launch and is known to be read by several blocks. Most accesses of a product are so. */
+QUICK static inline bool is_old_news(uint32_t first, const Cell *c, Mark mine, unsigned how)
+{
+    if (how & EMU_WRITE) return c->wrote == mine && c->read == 0;
+    if (c->read == mine) return c->wrote == mine || c->wrote >> 32 < first;
+    return c->wrote >> 32 < first && who(c->read) == BLOCKS && c->read >> 32 >= first;
+}
+
 /* 0, or what nothing orders it with; *wrote: that was a write. */
-static Mark cell_access(const Watch *w, uint32_t first, Cell *c, uint32_t t, unsigned how, bool *wrote)
+QUICK static inline Mark cell_access(const Watch *w, uint32_t first, Cell *c, uint32_t t, unsigned how, bool *wrote)
 {
     const Mark mine = (Mark)w->serial << 32 | (Mark)t << WHO | (how & EMU_ATOMIC ? ATOMIC : 0) | w->now;
+    if (is_old_news(first, c, mine, how)) return 0;
     *wrote = true;
     if (c->wrote != mine && !is_before(w, first, c->wrote, t) && !(c->wrote & mine & ATOMIC)) return c->wrote;
     if (!(how & EMU_WRITE)) {
@@ -304,7 +315,7 @@ static CUresult unwritten(const Access *a)
 }
 
 /* ---- an access ---------------------------------------------------------------------------------------------------- */
-static bool inside(Emu *e, Watch *w, size_t at, uint32_t bytes)
+QUICK static inline bool inside(Emu *e, Watch *w, size_t at, uint32_t bytes)
 {
     const size_t slot = at / PAGE % COUNT_OF(w->recent);
     if (at >= w->recent[slot].from && at + bytes <= w->recent[slot].to) return true;
@@ -316,7 +327,7 @@ static bool inside(Emu *e, Watch *w, size_t at, uint32_t bytes)
 }
 
 /* `at` counts from where the pages begin. */
-static CUresult in_page(const Access *a, Page *pages, size_t at, uint32_t bytes, bool shared)
+QUICK static inline CUresult in_page(const Access *a, Page *pages, size_t at, uint32_t bytes, bool shared)
 {
     Page *p = &pages[at / PAGE];
     if (!p->cell && !(p->cell = take_cells(a->e->shadow, p->fine))) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -332,7 +343,7 @@ static CUresult in_page(const Access *a, Page *pages, size_t at, uint32_t bytes,
     return 0;
 }
 
-static CUresult in_pages(const Access *a, Page *pages, size_t at, bool shared)
+QUICK static inline CUresult in_pages(const Access *a, Page *pages, size_t at, bool shared)
 {
     const uint32_t here = (uint32_t)MIN_OF((size_t)a->bytes, PAGE - at % PAGE);
     const CUresult r = in_page(a, pages, at, here, shared);
