@@ -52,7 +52,7 @@ static Cell *take_cells(Shadow *s, bool fine)
     const size_t bytes = cells_of(fine) * sizeof(Cell);
     Cell *c = s->spare[fine];
     if (c) {
-        memcpy(&s->spare[fine], c, sizeof c);
+        s->spare[fine] = *(Cell **)(void *)c;
         memset(c, 0, bytes); /* its page may have been in use in this very launch */
         return c;
     }
@@ -71,7 +71,7 @@ static Cell *take_cells(Shadow *s, bool fine)
 static void give_cells(Shadow *s, Page *p)
 {
     if (!p->cell) return;
-    memcpy(p->cell, &s->spare[p->fine], sizeof p->cell);
+    *(Cell **)(void *)p->cell = s->spare[p->fine];
     s->spare[p->fine] = p->cell;
     *p = (Page){0};
 }
