@@ -234,8 +234,6 @@ if [ -n "${KILN_TEST_FULL:-}" ] && [ -d "$mnist" ]; then
 fi
 if [ -n "${KILN_TEST_FULL:-}" ] && "$kiln" info | grep -q '^device *emu:0'; then
     expect 'demo on an emulated device' 0 'equal bit for bit in all' 'training on emu:0' demo --device emu:0 --out "$scratch/loss.svg"
-    reads 15
-    verdict 'which learns something' $?
 fi
 echo "1..$n"
 [ $failed -eq 0 ]

@@ -24,8 +24,8 @@ const char demo_help[] = "usage: kiln demo [OPTION]...\n\n"
                          "  --quick        at most 1,200 images, once\n"
                          "  --out FILE     the loss chart (loss.svg)\n"
                          "  --device NAME  where to train, one that kiln info lists (cpu)\n"
-                         "  --images N     train with at most so many images, 64 to 1000000 (all; 128 on an emulated device,\n"
-                         "                 which runs thread after thread, and makes two passes)\n"
+                         "  --images N     train with at most so many images, 64 to 1000000 (all; 64 on an emulated device,\n"
+                         "                 which runs thread after thread: in one pass, 8 a step)\n"
                          "  --threads N    in all, 1 to 1024 (one per core)\n";
 
 /* ---- call overhead ------------------------------------------------------------------------------- */
@@ -191,7 +191,7 @@ static bool has_device(kiln *k, const char *name)
 
 int demo(int argc, char **argv)
 {
-    DemoOptions o = {.out = "loss.svg", .device = "cpu", .batch = 32};
+    DemoOptions o = {.out = "loss.svg", .device = "cpu"};
     const Option options[] = {{"--data", .text = &o.data}, {"--out", .text = &o.out}, {"--quick", .flag = &o.quick},
         {"--epochs", .count = &o.epochs, .lo = 1, .hi = 1000}, {"--batch", .count = &o.batch, .lo = 2, .hi = 1024},
         {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--device", .text = &o.device},
@@ -199,8 +199,9 @@ int demo(int argc, char **argv)
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;
     o.emulated = !strncmp(o.device, "emu:", 4);
-    if (!o.epochs) o.epochs = o.quick ? 1 : o.emulated ? 2 : 6;
-    if (!o.images) o.images = o.emulated ? 128 : o.quick ? 1200 : 0;
+    if (!o.epochs) o.epochs = o.quick || o.emulated ? 1 : 6;
+    if (!o.batch) o.batch = o.emulated ? 8 : 32;
+    if (!o.images) o.images = o.emulated ? 64 : o.quick ? 1200 : 0;
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT});
     if (!k) {
         fprintf(stderr, "kiln demo: no memory for an engine\n");
