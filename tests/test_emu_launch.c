@@ -53,6 +53,24 @@ static void threads_that_wait_for_nobody(void **state)
     assert_string_equal("", emu_fault(1));
 }
 
+/* It has no caller any more that could be told. */
+static void a_launch_that_was_taken_needs_no_memory(void **state)
+{
+    (void)state;
+    const CudaDriver *d = emu_use(0);
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        emu_reset(0, seed);
+        CUfunction f = emu_function(d, "more");
+        CUdeviceptr x = emu_memory(d, 4);
+        CUstream s = emu_stream(d);
+        assert_int_equal(emu_launch(d, f, 1, 1, s, (void *[]){&x}), 0);
+        memory_fail_at(1, true);
+        const CUresult r = d->StreamSynchronize(s);
+        memory_fail_at(0, false);
+        assert_int_equal(r, 0);
+    }
+}
+
 /* ---- modules ------------------------------------------------------------------------------------------------------ */
 static void modules_may_be_wrong(void **state)
 {
@@ -232,6 +250,7 @@ int main(void)
         cmocka_unit_test(threads_work_together),
         cmocka_unit_test(grids_have_three_dimensions),
         cmocka_unit_test(threads_that_wait_for_nobody),
+        cmocka_unit_test(a_launch_that_was_taken_needs_no_memory),
         cmocka_unit_test(modules_may_be_wrong),
         cmocka_unit_test(modules_are_kept_for_other_processes),
         cmocka_unit_test(the_compiler_may_be_absent_or_have_arguments),

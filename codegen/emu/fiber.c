@@ -219,13 +219,11 @@ static CUresult block_run(Crew *c)
 static bool crew_make(Emu *e)
 {
     if (e->crew) return true;
-    Crew *c = mem_zeros(1, sizeof *c);
-    if (!c) return false;
-    void *stacks = mmap(NULL, (size_t)STACK * MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stacks == MAP_FAILED) {
-        mem_free(c, sizeof *c);
-        return false;
-    }
+    /* Not of the allocator, whose end would be a launch's that was taken. The stacks come first. */
+    char *stacks =
+        mmap(NULL, (size_t)STACK * MOST + sizeof(Crew), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stacks == MAP_FAILED) return false;
+    Crew *c = (Crew *)(void *)(stacks + (size_t)STACK * MOST);
     c->emu = e;
     c->stacks = stacks;
     e->crew = c;
@@ -235,8 +233,7 @@ static bool crew_make(Emu *e)
 void crew_free(Emu *e)
 {
     if (!e->crew) return;
-    munmap(e->crew->stacks, (size_t)STACK * MOST);
-    mem_free(e->crew, sizeof *e->crew);
+    munmap(e->crew->stacks, (size_t)STACK * MOST + sizeof(Crew));
     e->crew = NULL;
 }
 

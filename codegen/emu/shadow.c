@@ -91,10 +91,10 @@ static bool shadow_make(Emu *e)
     const size_t pages = e->heap.space / PAGE + 1; /* the heap may be younger */
     if (e->shadow && e->shadow->heap_pages == pages) return true;
     shadow_clear(e);
-    Shadow *s = mem_zeros(1, sizeof *s);
+    Shadow *s = map(sizeof *s); /* a launch that was taken may not fail for a block of the allocator */
     if (s) s->heap_pages = pages;
     if (s) s->heap = map(s->heap_pages * sizeof *s->heap);
-    if (s && !s->heap) mem_free(s, sizeof *s), s = NULL;
+    if (s && !s->heap) munmap(s, sizeof *s), s = NULL;
     e->shadow = s;
     return s;
 }
@@ -130,7 +130,7 @@ void shadow_clear(Emu *e)
     }
     munmap(s->heap, s->heap_pages * sizeof *s->heap);
     if (s->shared) munmap(s->shared, s->shared_pages * sizeof *s->shared);
-    mem_free(s, sizeof *s);
+    munmap(s, sizeof *s);
     e->shadow = NULL;
 }
 
