@@ -207,7 +207,7 @@ code()
 allocations()
 {
     code "$@" | awk -F '\t' '
-        $1 ~ /^(runtime|codegen\/cuda|tests|docs\/examples)\// { next }
+        $1 ~ /^(runtime|codegen\/cuda|codegen\/emu|tests|docs\/examples)\// { next }
         $3 ~ /(^|[^A-Za-z0-9_.>])(malloc|calloc|realloc|reallocarray|free|aligned_alloc|posix_memalign|strdup|strndup|asprintf|vasprintf)[ \t]*\(/ {
             print $1 ":" $2 ": memory comes from runtime/base (mem_alloc, arenas), not from the C library"
         }'
@@ -279,7 +279,7 @@ verdict 'includes go down only' "$(includes "${all[@]}" || echo "this check did 
 tell_hooks
 verdict 'calls go down only, but for the hooks of frontend/open.c' "$(calls_up && needless_hooks || echo "this check did not run")"
 verdict 'what is offered is used' "$(unused)"
-verdict 'only runtime and codegen/cuda allocate' "$(allocations "${sources[@]}")"
+verdict 'only runtime, codegen/cuda and codegen/emu allocate' "$(allocations "${sources[@]}")"
 verdict 'files under 500 lines, functions under 70' "$(lengths "${all[@]}")"
 verdict 'pointers are asked as p and !p' "$(code "${sources[@]}" | awk -F '\t' '$3 ~ /[=!]= *NULL/ { print $1 ":" $2 ": compares with NULL; the house asks p or !p" }')"
 verdict 'calls are those that ops.h declares' "$(bash frontend/ops/calls.sh check || echo 'include/kiln/ops.h: bash frontend/ops/calls.sh')"

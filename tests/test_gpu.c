@@ -1,5 +1,5 @@
-/* gpu: devices over a CUDA driver, on emulated ones: what they give back, and what happens when the driver fails: at once, late, for
- * good, or for want of memory. That operations are right there is for the tests of the public interface to say
+/* gpu: devices over a CUDA driver, on emulated ones: what they give back, and what happens when the driver fails: at once, late,
+ * for good, or for want of memory. That operations are right there is for the tests of the public interface to say
  * (KILN_TEST_DEVICE=emu). */
 #include "front.h"
 
@@ -127,6 +127,39 @@ static void any_call_may_fail(void **state)
     each_call_fails(INVALID_VALUE, KILN_EDEVICE);
 }
 
+/* The host's memory, as that of the library, compiling included: an error about memory, and nothing that shows late. */
+static void host_memory_may_run_out(void **state)
+{
+    (void)state;
+    const size_t most = code_most;
+    const uint64_t step = getenv("KILN_TEST_FULL") ? 1 : 5;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .no_log = true});
+    kiln_function *f = kiln_function_new(
+        k, grows, NULL, &(kiln_function_options){.name = "grows", .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 64), 4)}});
+    const double want = works("cpu").sum;
+    bool done = false;
+    int failed = 0;
+    code_most = 1; /* each time most of it is made anew */
+    for (uint64_t n = 1; !done; n += step) {
+        const uint64_t before = memory_count().allocations;
+        memory_fail_at(n, false);
+        const double sum = work(k, f, "emu:2");
+        memory_fail_at(0, false);
+        const kiln_code code = kiln_error(k)->code;
+        if (code != KILN_OK && code != KILN_EMEMORY) fail_msg("allocation %d: %s", (int)n, kiln_error(k)->text);
+        done = memory_count().allocations - before < n;
+        if (code == KILN_OK) assert_true(sum == want);
+        failed += code != KILN_OK;
+        kiln_clear(k);
+        assert_true(work(k, f, "emu:2") == want);
+        if (kiln_failed(k)) fail_msg("after allocation %d: %s", (int)n, kiln_error(k)->text);
+    }
+    code_most = most;
+    assert_true(failed > 5);
+    printf("%d failed\n", failed);
+    kiln_close(k);
+}
+
 static void large_results_do_not_fit(void **state)
 {
     (void)state;
@@ -198,7 +231,8 @@ static void products_of_views(void **state)
                 kiln_tensor *x = kiln_cast(kiln_sub(kiln_iota(k, KILN_I32, KILN_SHAPE(3, 4, 5), 1), 2), dtypes[d]);
                 x = kiln_add(x, kiln_cast(kiln_iota(k, KILN_I32, KILN_SHAPE(3, 4, 5), 2), dtypes[d]));
                 kiln_tensor *turned = kiln_transpose(x, KILN_AXES(0, 2, 1)), *back = kiln_slice(x, 1, -1, -5, -1),
-                            *some = kiln_slice(x, 1, 0, 4, 2), *wide = kiln_broadcast(kiln_slice(turned, 0, 1, 2, 1), KILN_SHAPE(3, 5, 4));
+                            *some = kiln_slice(x, 1, 0, 4, 2),
+                            *wide = kiln_broadcast(kiln_slice(turned, 0, 1, 2, 1), KILN_SHAPE(3, 5, 4));
                 kiln_tensor *left[] = {x, turned, some, x}, *right[] = {turned, back, turned, wide};
                 out[i] = d == 2 ? kiln_matmul_to(left[form], right[form], KILN_I32) : kiln_matmul(left[form], right[form]);
             }
@@ -237,7 +271,8 @@ static void ops_taken_apart(void **state)
 static void scales(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k, (void)user;
-    for (int i = 0; i < ARGUMENTS; i++) out[i] = kiln_sum(kiln_mul(kiln_transpose(in[i], KILN_AXES(3, 1, 6, 0, 2, 5, 7, 4)), i + 2), KILN_AXES(2));
+    for (int i = 0; i < ARGUMENTS; i++)
+        out[i] = kiln_sum(kiln_mul(kiln_transpose(in[i], KILN_AXES(3, 1, 6, 0, 2, 5, 7, 4)), i + 2), KILN_AXES(2));
 }
 
 /* More sizes than a launch takes along lie in memory. */
@@ -325,8 +360,9 @@ static void cards_are_looked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_is_given_back), cmocka_unit_test(memory_may_run_out_anywhere),
-        cmocka_unit_test(any_call_may_fail), cmocka_unit_test(large_results_do_not_fit), cmocka_unit_test(a_device_may_die),
-        cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart), cmocka_unit_test(many_sizes), cmocka_unit_test(no_room_for_code)};
+        cmocka_unit_test(any_call_may_fail), cmocka_unit_test(host_memory_may_run_out), cmocka_unit_test(large_results_do_not_fit),
+        cmocka_unit_test(a_device_may_die), cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart),
+        cmocka_unit_test(many_sizes), cmocka_unit_test(no_room_for_code)};
     const struct CMUnitTest anywhere[] = {cmocka_unit_test(cards_are_looked_for)};
     int failed = cmocka_run_group_tests_name("gpu", tests, needs_compiler, NULL);
     return failed + cmocka_run_group_tests_name("gpu, anywhere", anywhere, NULL, NULL);

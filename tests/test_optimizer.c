@@ -199,7 +199,7 @@ static int starve(int kind)
             kiln_optimizer_apply(x.o, x.v, x.g, MANY);
             memory_fail_at(0, false);
             bool done = !kiln_failed(k);
-            if (!done) assert_int_equal(kiln_error(k)->code, KILN_EMEMORY);
+            if (!done && kiln_error(k)->code != KILN_EMEMORY) fail_msg("%s", kiln_error(k)->text);
             kiln_clear(k);
             int now = everything(&x, after);
             if (done) {

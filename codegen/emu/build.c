@@ -227,7 +227,7 @@ static bool find_or_make(const Compiler *c, const Text *t, const char *name, Tex
         program_of(c->command, maker);
         if (!mine && others) store_keep(others, t, maker, object.at, object.len);
     } else {
-        status_fail(st, ST_IO, "emu: cannot read %s", kept);
+        status_fail(st, object.failed ? ST_MEMORY : ST_IO, "emu: %s %s", object.failed ? "no memory for" : "cannot read", kept);
     }
     text_free(&object);
     return st->code == ST_OK;

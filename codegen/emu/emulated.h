@@ -1,7 +1,7 @@
 /* emulated: what the files of codegen/emu share. driver.c and calls.c are the table of functions and the contexts, memory.c the
- * heap, queue.c streams and events, module.c what is loaded, fiber.c how a launch runs, shadow.c whether its threads
- * may do what they do, build.c the compiler. A device
- * has one lock, which everything below but build.c is called under. */
+ * heap, queue.c streams and events, module.c what is loaded, fiber.c how a launch runs, shadow.c whether its threads may do what
+ * they do, build.c the compiler. A device has one lock, which everything below but build.c is called under. What a driver notes of
+ * its own lies in the C library's memory, as any driver's does: the library neither counts it nor lets it run out. */
 #ifndef KILN_CODEGEN_EMU_EMULATED_H
 #define KILN_CODEGEN_EMU_EMULATED_H
 

@@ -14,9 +14,9 @@
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* ---- the range ---------------------------------------------------------------------------------------------------- */
-static bool no_map(Heap *h, size_t parts)
+static bool no_map(Heap *h)
 {
-    mem_free(h->opened, parts * (sizeof *h->opened + 1));
+    free(h->opened);
     h->opened = NULL;
     return false;
 }
@@ -25,15 +25,15 @@ static bool map(Heap *h)
 {
     if (h->handle) return true;
     const size_t space = MAX_OF(SPACE, round_up(4 * h->total, EMU_PART)), parts = space / EMU_PART;
-    h->opened = mem_zeros(parts, sizeof *h->opened + 1);
+    h->opened = calloc(parts, sizeof *h->opened + 1);
     if (!h->opened) return false;
     void *real = mmap(NULL, space, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (real == MAP_FAILED) return no_map(h, parts);
+    if (real == MAP_FAILED) return no_map(h);
     void *handle = mremap(real, 0, space, MREMAP_MAYMOVE); /* the same pages at a second place */
     if (handle == MAP_FAILED || mprotect(handle, space, PROT_NONE) != 0) {
         if (handle != MAP_FAILED) munmap(handle, space);
         munmap(real, space);
-        return no_map(h, parts);
+        return no_map(h);
     }
     h->open = (uint8_t *)(h->opened + parts);
     h->real = real;
@@ -108,7 +108,7 @@ static size_t find_room(const Heap *h, size_t bytes, uint32_t *before)
 static bool more_blocks(Heap *h)
 {
     if (h->n < h->cap) return true;
-    Block *all = mem_resize(h->block, h->cap * sizeof *all, (2 * h->cap + 64) * sizeof *all);
+    Block *all = realloc(h->block, (2 * h->cap + 64) * sizeof *all);
     if (!all) return false;
     h->block = all;
     h->cap = 2 * h->cap + 64;
@@ -189,11 +189,12 @@ CUresult heap_free(Emu *e, CUdeviceptr p)
 /* ---- memory of the host that copies need not wait for --------------------------------------------------------------- */
 CUresult pinned_alloc(Emu *e, size_t bytes, void **at)
 {
-    Pinned *p = bytes != 0 ? mem_zeros(1, sizeof *p) : NULL;
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-    if (p) *p = (Pinned){e->pinned, mem_alloc_aligned(bytes, 4096), bytes};
+    if (bytes > SIZE_MAX / 2) return CUDA_ERROR_OUT_OF_MEMORY;
+    Pinned *p = calloc(1, sizeof *p);
+    if (p) *p = (Pinned){e->pinned, aligned_alloc(4096, round_up(bytes, 4096)), bytes};
     if (!p || !p->at) {
-        mem_free(p, sizeof *p);
+        free(p);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     fill(p->at, bytes, 0xcd);
@@ -208,8 +209,8 @@ CUresult pinned_free(Emu *e, void *at)
         Pinned *this = *p;
         if (this->at != at) continue;
         *p = this->next;
-        mem_free_aligned(this->at, this->bytes, 4096);
-        mem_free(this, sizeof *this);
+        free(this->at);
+        free(this);
         return 0;
     }
     return CUDA_ERROR_INVALID_VALUE;
@@ -228,11 +229,11 @@ void heap_clear(Emu *e)
 {
     Heap *h = &e->heap;
     while (e->pinned) pinned_free(e, e->pinned->at);
-    mem_free(h->block, h->cap * sizeof *h->block);
+    free(h->block);
     if (h->handle) {
         munmap(h->handle, h->space);
         munmap(h->real, h->space);
-        no_map(h, h->space / EMU_PART);
+        no_map(h);
     }
     *h = (Heap){.total = h->total};
 }

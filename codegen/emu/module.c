@@ -33,7 +33,7 @@ static bool find_functions(CUmodule m)
     while (m->is->kernel[m->n].name) m->n++;
     m->shared = m->is->shared;
     m->shared_bytes = (size_t)(m->is->shared_end - m->is->shared);
-    m->function = mem_zeros(m->n + 1, sizeof *m->function);
+    m->function = calloc(m->n + 1, sizeof *m->function);
     for (uint32_t i = 0; m->function && i < m->n; i++) m->function[i] = (struct CUfunc_st){&m->is->kernel[i], m};
     return m->function;
 }
@@ -44,7 +44,7 @@ CUresult image_load(Emu *e, const void *image, CUmodule *out)
     memcpy(&head, image, sizeof head.magic); /* others may be shorter */
     if (memcmp(head.magic, IMAGE_MAGIC, sizeof head.magic) != 0) return CUDA_ERROR_INVALID_IMAGE;
     memcpy(&head, image, sizeof head);
-    CUmodule m = mem_zeros(1, sizeof *m);
+    CUmodule m = calloc(1, sizeof *m);
     if (!m) return CUDA_ERROR_OUT_OF_MEMORY;
     m->emu = e;
     m->lib = open_object(e, (const char *)image + sizeof head, (size_t)head.bytes);
@@ -63,6 +63,6 @@ void image_unload(CUmodule m)
     while (*p != m) p = &(*p)->next;
     *p = m->next;
     if (m->lib) dlclose(m->lib);
-    mem_free(m->function, (m->n + 1) * sizeof *m->function);
-    mem_free(m, sizeof *m);
+    free(m->function);
+    free(m);
 }

@@ -15,7 +15,7 @@ struct Task {
     CUdeviceptr to, from;
     void *host_to;
     const void *host_from;
-    size_t bytes, room; /* room: of what follows */
+    size_t bytes;
     CUfunction f;
     Grid grid;
     uint64_t more[];
@@ -44,7 +44,7 @@ static void step(Emu *e)
     if (!s->first) s->last = &s->first;
     s->done++;
     e->pending--;
-    mem_free(t, sizeof *t + t->room);
+    free(t);
 }
 
 void stream_drain(CUstream s, uint64_t until)
@@ -67,7 +67,7 @@ CUstream stream_take(Emu *e)
 {
     CUstream s = e->stream;
     while (s && s->taken) s = s->next;
-    if (!s && (s = mem_zeros(1, sizeof *s))) {
+    if (!s && (s = calloc(1, sizeof *s))) {
         *s = (struct CUstream_st){.next = e->stream, .emu = e, .last = &s->first};
         e->stream = s;
     }
@@ -88,7 +88,7 @@ CUevent event_take(Emu *e)
 {
     CUevent v = e->event;
     while (v && v->taken) v = v->next;
-    if (!v && (v = mem_zeros(1, sizeof *v))) {
+    if (!v && (v = calloc(1, sizeof *v))) {
         v->next = e->event;
         v->emu = e;
         e->event = v;
@@ -111,14 +111,14 @@ void streams_clear(Emu *e)
     for (CUstream s = e->stream, next; s; s = next) {
         for (Task *t = s->first, *after; t; t = after) {
             after = t->next;
-            mem_free(t, sizeof *t + t->room);
+            free(t);
         }
         next = s->next;
-        mem_free(s, sizeof *s);
+        free(s);
     }
     for (CUevent v = e->event, next; v; v = next) {
         next = v->next;
-        mem_free(v, sizeof *v);
+        free(v);
     }
     e->stream = e->null = NULL;
     e->event = NULL;
@@ -128,10 +128,9 @@ void streams_clear(Emu *e)
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 static Task *task(size_t room)
 {
-    Task *t = mem_alloc(sizeof *t + room);
+    Task *t = malloc(sizeof *t + room);
     if (!t) return NULL;
     memset(t, 0, sizeof *t);
-    t->room = room;
     return t;
 }
 
