@@ -306,7 +306,7 @@ static void printing_and_files(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    char folder[] = "build/tests/device-use-XXXXXX", path[64], text[64] = "";
+    char folder[] = "/tmp/kiln-device-use-XXXXXX", path[64], text[64] = "";
     assert_non_null(mkdtemp(folder));
     kiln_tensor *a = kiln_to(three(k), A);
     FILE *f = fmemopen(text, sizeof text, "w");
@@ -401,7 +401,7 @@ static void ways_of_running_agree(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    char text[4096] = "", path[] = "build/tests/device-use-XXXXXX", name[64];
+    char text[4096] = "", path[] = "/tmp/kiln-device-use-XXXXXX", name[64];
     kiln_tensor *a = kiln_to(three(k), A);
     kiln_variable *v = kiln_variable_new(k, "v", kiln_to(three(k), A));
     kiln_function *f = kiln_function_new(k, scaled, v, &(kiln_function_options){.name = "scaled", .inputs_count = 1});
