@@ -16,7 +16,13 @@ typedef struct CudaDriver CudaDriver; /* codegen/cuda/api.h */
 const CudaDriver *emu_driver(int ordinal, Status *st);
 
 /* ---- for tests ---------------------------------------------------------------------------------------------------- */
-/* As in a new process, with that seed: memory, modules, streams and events are gone, and every handle to one is a mistake. */
+/* What the driver says of its version from now on, 1000 * major + 10 * minor, and what it has: no conditional nodes before 12040,
+ * no graphs before 12000. Code that was compiled before must not run any more. KILN_EMU_DRIVER says it for a process; else it is
+ * the newest. */
+#define EMU_NEWEST 12040
+void emu_version(int version);
+/* As in a new process, with that seed: memory, modules, streams, events and graphs are gone, and every handle to one is a mistake.
+ */
 void emu_reset(int ordinal, uint64_t seed);
 /* The n-th call from now on that works on the device does nothing but give that error; n = 0: none does. */
 void emu_fail(int ordinal, uint64_t n, int error);

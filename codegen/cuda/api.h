@@ -14,10 +14,40 @@ typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
 typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef struct CUgraphExec_st *CUgraphExec;
+typedef unsigned long long CUgraphConditionalHandle;
 enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
 enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
+enum { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13, CU_GRAPH_COND_TYPE_IF = 0, CU_GRAPH_COND_TYPE_WHILE = 1 };
+
+typedef struct CUDA_KERNEL_NODE_PARAMS { /* of CUDA 12.0: _v2 */
+    CUfunction func;
+    unsigned gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes;
+    void **kernelParams, **extra; /* one of them; what they point to is copied */
+    void *kern;
+    CUcontext ctx;
+} CUDA_KERNEL_NODE_PARAMS;
+
+typedef struct CUDA_CONDITIONAL_NODE_PARAMS {
+    CUgraphConditionalHandle handle;
+    int type;
+    unsigned size;        /* 1; an IF of a driver of 12.8 and later may also have 2 */
+    CUgraph *phGraph_out; /* out: its bodies, which the node owns */
+    CUcontext ctx;
+} CUDA_CONDITIONAL_NODE_PARAMS;
+
+typedef struct CUgraphNodeParams {
+    int type, reserved0[3];
+    union {
+        long long reserved1[29];
+        CUDA_CONDITIONAL_NODE_PARAMS conditional;
+    };
+    long long reserved2;
+} CUgraphNodeParams;
 
 /* CUDA_CALL(member, symbol in libcuda, parameters) */
 #define CUDA_CALLS                                                                                                    \
@@ -65,9 +95,29 @@ enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
         (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
             CUstream stream, void **params, void **extra))
 
+/* What an older driver may lack: all members of the first list are there (CUDA 12.0), or none; so are those of the second, which
+ * make conditional nodes (12.4). */
+#define CUDA_GRAPH_CALLS                                                                                              \
+    CUDA_CALL(GraphCreate, cuGraphCreate, (CUgraph * g, unsigned flags))                                              \
+    CUDA_CALL(GraphDestroy, cuGraphDestroy, (CUgraph g))                                                              \
+    CUDA_CALL(GraphAddKernelNode, cuGraphAddKernelNode_v2,                                                            \
+        (CUgraphNode * n, CUgraph g, const CUgraphNode *after, size_t nafter, const CUDA_KERNEL_NODE_PARAMS *params)) \
+    CUDA_CALL(GraphInstantiate, cuGraphInstantiateWithFlags, (CUgraphExec * x, CUgraph g, unsigned long long flags))  \
+    CUDA_CALL(GraphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2,                                        \
+        (CUgraphExec x, CUgraphNode n, const CUDA_KERNEL_NODE_PARAMS *params))                                        \
+    CUDA_CALL(GraphLaunch, cuGraphLaunch, (CUgraphExec x, CUstream s))                                                \
+    CUDA_CALL(GraphExecDestroy, cuGraphExecDestroy, (CUgraphExec x))
+#define CUDA_CONDITIONAL_CALLS                                                                  \
+    CUDA_CALL(GraphConditionalHandleCreate, cuGraphConditionalHandleCreate,                     \
+        (CUgraphConditionalHandle * h, CUgraph g, CUcontext c, unsigned value, unsigned flags)) \
+    CUDA_CALL(GraphAddNode, cuGraphAddNode_v2,                                                  \
+        (CUgraphNode * n, CUgraph g, const CUgraphNode *after, const void *edges, size_t nafter, CUgraphNodeParams *params))
+
 typedef struct CudaDriver {
 #define CUDA_CALL(member, symbol, params) CUresult(*member) params;
     CUDA_CALLS
+    CUDA_GRAPH_CALLS
+    CUDA_CONDITIONAL_CALLS
 #undef CUDA_CALL
     /* CUDA C (a whole program's text) to what ModuleLoadData takes, appended to image: by NVRTC, or by the host's compiler for an
      * emulated device. False: st. */
@@ -78,6 +128,9 @@ typedef struct CudaDriver {
     int capability;    /* 10 * major + minor */
     int version;       /* 1000 * major + 10 * minor */
 } CudaDriver;
+
+static inline bool cuda_has_graphs(const CudaDriver *d) { return d->GraphCreate; }
+static inline bool cuda_has_conditionals(const CudaDriver *d) { return d->GraphCreate && d->GraphAddNode; }
 
 typedef struct _nvrtcProgram *nvrtcProgram;
 typedef int nvrtcResult; /* 0: NVRTC_SUCCESS */

@@ -83,6 +83,28 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
     return ok;
 }
 
+/* What not every driver has; its first members say whether it is there. */
+static void open_graphs(void *lib, CudaDriver *d)
+{
+    CudaDriver found = {0};
+    bool graphs = d->version >= 12000, conditionals = d->version >= 12040;
+#define CUDA_CALL(member, symbol, params) graphs = graphs && resolve(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
+    CUDA_GRAPH_CALLS
+#undef CUDA_CALL
+#define CUDA_CALL(member, symbol, params) \
+    conditionals = conditionals && resolve(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
+    CUDA_CONDITIONAL_CALLS
+#undef CUDA_CALL
+#define CUDA_CALL(member, symbol, params) \
+    if (graphs) d->member = found.member;
+    CUDA_GRAPH_CALLS
+#undef CUDA_CALL
+#define CUDA_CALL(member, symbol, params) \
+    if (graphs && conditionals) d->member = found.member;
+    CUDA_CONDITIONAL_CALLS
+#undef CUDA_CALL
+}
+
 static bool open_driver(CudaDriver *d, int *devices, Status *st)
 {
     if (!module_possible("cuda: libcuda.so.1", st)) return false;
@@ -93,9 +115,10 @@ static bool open_driver(CudaDriver *d, int *devices, Status *st)
     CUDA_CALLS
 #undef CUDA_CALL
     d->build = nvrtc_build;
-    return cuda_ok(d, d->Init(0), st, "starting the driver") &&
-           cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version") &&
-           cuda_ok(d, d->DeviceGetCount(devices), st, "counting devices") &&
+    const bool ok = cuda_ok(d, d->Init(0), st, "starting the driver") &&
+                    cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version");
+    if (ok) open_graphs(lib, d);
+    return ok && cuda_ok(d, d->DeviceGetCount(devices), st, "counting devices") &&
            (*devices > 0 || status_fail(st, ST_DEVICE, "cuda: the driver is installed, but it sees no device"));
 }
 

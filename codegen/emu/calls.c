@@ -10,7 +10,7 @@ static CUresult module_load(CUmodule *m, const void *image)
     return e ? emu_leave(e, image_load(e, image, m)) : r;
 }
 
-static bool module_known(const Emu *e, CUmodule m)
+bool module_known(const Emu *e, CUmodule m)
 {
     CUmodule known = e->module;
     while (known && known != m) known = known->next;
@@ -39,6 +39,12 @@ static CUresult module_function(CUfunction *f, CUmodule m, const char *name)
     return emu_leave(e, r);
 }
 
+bool grid_fits(const Grid *g)
+{
+    const uint64_t blocks = (uint64_t)g->grid.x * g->grid.y * g->grid.z, threads = (uint64_t)g->block.x * g->block.y * g->block.z;
+    return blocks != 0 && threads != 0 && threads <= 1024 && g->grid.y <= 65535 && g->grid.z <= 65535;
+}
+
 static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
     CUstream s, void **params, void **extra)
 {
@@ -46,8 +52,7 @@ static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsi
     Emu *e = emu_enter(&r);
     if (!e) return r;
     const Grid g = {{gx, gy, gz}, {bx, by, bz}};
-    const uint64_t blocks = (uint64_t)gx * gy * gz, threads = (uint64_t)bx * by * bz;
-    if (blocks == 0 || threads == 0 || threads > 1024 || gy > 65535 || gz > 65535 || shared != 0 || extra)
+    if (!grid_fits(&g) || shared != 0 || extra)
         r = CUDA_ERROR_INVALID_VALUE;
     else if (!f || !module_known(e, f->module) || !stream_known(e, &s))
         r = CUDA_ERROR_INVALID_HANDLE;

@@ -16,6 +16,7 @@ typedef struct EmuCalls {
     unsigned long long (*shuffle)(void *self, unsigned long long bits, unsigned lane);
     /* The thread is about to read or change so many bytes; comes back only if it may. */
     void (*access)(void *self, const void *at, unsigned bytes, unsigned how);
+    void (*set_condition)(void *self, unsigned long long handle, unsigned value); /* of a graph's conditional node */
 } EmuCalls;
 enum { EMU_WRITE = 1, EMU_ATOMIC = 2 };
 
@@ -117,6 +118,10 @@ template <typename T> EMU_OWN static inline T atomicCAS(T *at, decltype(*at + 0)
     return was;
 }
 static inline void __threadfence() {}
+extern "C" EMU_OWN inline void cudaGraphSetConditional(unsigned long long handle, unsigned value)
+{
+    emu_side.calls.set_condition(emu_side.self, handle, value);
+}
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 struct EmuParam {

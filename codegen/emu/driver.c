@@ -9,6 +9,7 @@
 
 static Emu device[EMU_DEVICES];
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+static int version_now; /* of the driver; 0: nobody has asked yet */
 
 /* ---- which device, and whether it answers ------------------------------------------------------------------------- */
 #define NESTED 32
@@ -79,7 +80,7 @@ static CUresult ctx_retain(CUcontext *c, CUdevice d)
 
 /* ---- what it is --------------------------------------------------------------------------------------------------- */
 static CUresult init(unsigned flags) { return flags == 0 ? 0 : CUDA_ERROR_INVALID_VALUE; }
-static CUresult get_version(int *version) { return *version = 12000, 0; }
+static CUresult get_version(int *version) { return *version = version_now, 0; }
 static CUresult count(int *n) { return *n = EMU_DEVICES, 0; }
 
 static CUresult get(CUdevice *d, int ordinal)
@@ -171,12 +172,21 @@ static size_t bytes_of(const char *text)
 
 static void set_seed(Emu *e, uint64_t seed) { e->seed = seed * 0x9e3779b97f4a7c15u + (uint64_t)(e - device) + 1; }
 
+/* What such a driver has. */
+static void set_version(Emu *e)
+{
+    e->calls.version = version_now;
+    graph_calls(&e->calls, version_now >= 12000, version_now >= 12040);
+}
+
 static bool open_device(Emu *e, int ordinal, Status *st)
 {
+    const char *version = getenv("KILN_EMU_DRIVER");
     const char *memory = getenv("KILN_EMU_MEMORY"), *seed = getenv("KILN_EMU_SEED");
     if (!emu_compiles(st)) return false;
     e->heap.total = memory && *memory ? bytes_of(memory) : (size_t)1 << 30;
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
+    if (version_now == 0) version_now = version && *version ? atoi(version) : EMU_NEWEST;
     set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);
     e->owner = getpid();
@@ -196,9 +206,9 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .build = emu_build,
         .ordinal = ordinal,
         .context = e,
-        .capability = 80,
-        .version = 12000};
+        .capability = 80};
     emu_calls(d);
+    set_version(e);
     get_name(d->device, sizeof d->device, ordinal);
     return true;
 }
@@ -217,15 +227,26 @@ const CudaDriver *emu_driver(int ordinal, Status *st)
 }
 
 /* ---- for tests ---------------------------------------------------------------------------------------------------- */
+void emu_version(int version)
+{
+    pthread_mutex_lock(&opening);
+    version_now = version;
+    for (int i = 0; i < EMU_DEVICES; i++)
+        if (device[i].there) set_version(&device[i]);
+    pthread_mutex_unlock(&opening);
+}
+
 void emu_reset(int ordinal, uint64_t seed)
 {
     Emu *e = &device[ordinal];
     pthread_mutex_lock(&e->lock);
     streams_clear(e);
+    graphs_clear(e);
     while (e->module) image_unload(e->module);
     crew_free(e);
     shadow_clear(e);
     heap_clear(e);
+    e->running = NULL;
     e->called = e->fail_at = 0;
     e->dead = e->about = 0;
     *e->fault = '\0';

@@ -1,7 +1,8 @@
 /* emulated: what the files of codegen/emu share. driver.c and calls.c are the table of functions and the contexts, memory.c the
- * heap, queue.c streams and events, module.c what is loaded, fiber.c how a launch runs, shadow.c whether its threads may do what
- * they do, build.c the compiler. A device has one lock, which everything below but build.c is called under. What a driver notes of
- * its own lies in the C library's memory, as any driver's does: the library neither counts it nor lets it run out. */
+ * heap, queue.c streams and events, graph.c graphs, module.c what is loaded, fiber.c how a launch runs, shadow.c whether its
+ * threads may do what they do, build.c the compiler. A device has one lock, which everything below but build.c is called under.
+ * What a driver notes of its own lies in the C library's memory, as any driver's does: the library neither counts it nor lets it
+ * run out. */
 #ifndef KILN_CODEGEN_EMU_EMULATED_H
 #define KILN_CODEGEN_EMU_EMULATED_H
 
@@ -85,6 +86,7 @@ struct CUmod_st {
     CUmodule next;
 };
 
+bool module_known(const Emu *e, CUmodule m);
 CUresult image_load(Emu *e, const void *image, CUmodule *m);
 void image_unload(CUmodule m);
 
@@ -94,6 +96,7 @@ typedef struct Grid {
 } Grid;
 typedef struct Crew Crew; /* the threads of a block */
 
+bool grid_fits(const Grid *g); /* that is, a launch of that size may be asked for */
 /* Runs all blocks. Anything but 0: e->fault says why. */
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
 void crew_free(Emu *e);
@@ -140,6 +143,16 @@ CUresult ask_born(CUstream s, CUdeviceptr at);
 CUresult ask_free(CUstream s, CUdeviceptr at);
 CUresult ask_launch(CUstream s, CUfunction f, const Grid *g, void **params);
 
+/* ---- graphs ------------------------------------------------------------------------------------------------------- */
+typedef struct GraphLaunch GraphLaunch; /* of a copy of a graph, with the arguments that it had then */
+CUresult graph_play(Emu *e, GraphLaunch *l);
+void graph_drop(GraphLaunch *l);
+/* A kernel sets a condition of the graph that runs. Anything but 0: e->fault says why. */
+CUresult graph_set(Emu *e, const char *kernel, CUgraphConditionalHandle id, unsigned value);
+void graphs_clear(Emu *e);
+/* In stream s, and after the other one has done so much (NULL: there is none). */
+CUresult ask_graph(CUstream s, GraphLaunch *l, CUstream other, uint64_t at);
+
 struct CUctx_st {
     CudaDriver calls;
     bool there;
@@ -154,6 +167,10 @@ struct CUctx_st {
     CUstream stream; /* all */
     CUstream null;   /* the one that is used where none is named */
     CUevent event;
+    CUgraph graph;    /* all, bodies of conditional nodes among them */
+    CUgraphExec exec; /* all */
+    CUgraphExec running;
+    uint64_t handles; /* of conditions, that there ever were */
     uint32_t pending; /* tasks in all streams */
     uint64_t seed;
     uint64_t called, fail_at; /* calls so far; the one that fails */
@@ -163,10 +180,11 @@ struct CUctx_st {
 };
 
 /* driver.c: takes the lock of the device that this thread works on, or is NULL and *r says why; gives it back, with the result that
- * the caller gets. calls.c: the functions that work. */
+ * the caller gets. calls.c and graph.c: the functions that work. */
 Emu *emu_enter(CUresult *r);
 CUresult emu_leave(Emu *e, CUresult r);
 void emu_calls(CudaDriver *d);
+void graph_calls(CudaDriver *d, bool graphs, bool conditionals); /* or NULL where there are none */
 
 /* A number below n, which is not 0, as the seed has it. */
 static inline uint64_t emu_draw(Emu *e, uint64_t n)

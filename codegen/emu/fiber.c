@@ -182,6 +182,13 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
     if (wrong != 0) fail(c, wrong);
 }
 
+static void set_condition(void *self, unsigned long long handle, unsigned value)
+{
+    Crew *c = self;
+    const CUresult wrong = graph_set(c->emu, c->f->kernel->name, handle, value);
+    if (wrong != 0) fail(c, wrong);
+}
+
 static CUresult stuck(Crew *c)
 {
     uint32_t t = 0, n = 0;
@@ -249,7 +256,7 @@ static uint64_t without_common(uint64_t a, uint64_t b)
 
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
 {
-    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access};
+    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, set_condition};
     const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
     if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
     Crew *c = e->crew;

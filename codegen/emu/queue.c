@@ -10,7 +10,7 @@
 struct Task {
     Task *next;
     CUresult (*run)(Emu *e, Task *t); /* NULL: a wait */
-    CUstream after;
+    CUstream after;                   /* it waits until that one has done so much; NULL: it does not */
     uint64_t at;
     CUdeviceptr to, from;
     void *host_to;
@@ -18,11 +18,18 @@ struct Task {
     size_t bytes;
     CUfunction f;
     Grid grid;
+    GraphLaunch *graph;
     uint64_t more[];
 };
 
 /* ---- running ------------------------------------------------------------------------------------------------------ */
-static bool may_run(const Task *t) { return t->run || t->after->done >= t->at; }
+static bool may_run(const Task *t) { return !t->after || t->after->done >= t->at; }
+
+static void task_free(Task *t)
+{
+    if (t->graph) graph_drop(t->graph);
+    free(t);
+}
 
 static CUstream ready(Emu *e, uint64_t skip, uint64_t *n)
 {
@@ -44,7 +51,7 @@ static void step(Emu *e)
     if (!s->first) s->last = &s->first;
     s->done++;
     e->pending--;
-    free(t);
+    task_free(t);
 }
 
 void stream_drain(CUstream s, uint64_t until)
@@ -111,7 +118,7 @@ void streams_clear(Emu *e)
     for (CUstream s = e->stream, next; s; s = next) {
         for (Task *t = s->first, *after; t; t = after) {
             after = t->next;
-            free(t);
+            task_free(t);
         }
         next = s->next;
         free(s);
@@ -265,5 +272,18 @@ CUresult ask_launch(CUstream s, CUfunction f, const Grid *g, void **params)
     t->run = launch_now;
     t->f = f;
     t->grid = *g;
+    return ask(s, t);
+}
+
+static CUresult graph_now(Emu *e, Task *t) { return graph_play(e, t->graph); }
+
+CUresult ask_graph(CUstream s, GraphLaunch *l, CUstream other, uint64_t at)
+{
+    Task *t = task(0);
+    if (!t) return CUDA_ERROR_OUT_OF_MEMORY;
+    t->run = graph_now;
+    t->graph = l;
+    if (other != s) t->after = other;
+    t->at = at;
     return ask(s, t);
 }
