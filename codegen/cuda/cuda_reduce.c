@@ -100,7 +100,7 @@ static void open_totals(Print *c, const Stage *s)
         const char *t = cuda_type(type_of(r));
         if (is_arg(r)) {
             cuda_line(c, "%s best%u = %s;", t, i, identity(c, r));
-            cuda_line(c, "i64 r%u = %s;", i, c->warp ? "lane" : "0");
+            cuda_line(c, "i64 r%u = %s;", i, c->shape.team > 1 ? "lane" : "0");
         } else {
             cuda_line(c, "%s r%u = %s;", t, i, identity(c, r));
             if (in_blocks(r) && levels > 0) cuda_line(c, "%s level%u[%u];", t, i, levels);
@@ -164,7 +164,7 @@ static void arg_step(Print *c, uint32_t i)
 /* A row that lanes keep stays in registers where every index into it is a number. */
 static void unroll_rows(Print *c)
 {
-    if (c->warp && c->k->nrow > 0) cuda_line(c, "#pragma unroll");
+    if (c->shape.team > 1 && c->k->nrow > 0) cuda_line(c, "#pragma unroll");
 }
 
 /* from .. to is the block that is being swept; 0 means all. */
@@ -364,7 +364,7 @@ void cuda_sweep(Print *c, const Stage *s)
     cuda_instrs(c, s, false);
     open_totals(c, s);
     text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
-    if (c->warp)
+    if (c->shape.team > 1)
         warp_sweep(c, s);
     else
         thread_sweep(c, s);

@@ -16,8 +16,10 @@ static void name_functions(void *arg)
     uint32_t n = p->kernel.len + c->products.len;
     c->function = ARENA_ARRAY(&c->arena, CUfunction, n + 1);
     c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
+    c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
     for (uint32_t i = 0; i < n; i++) {
         bool kernel = i < p->kernel.len;
+        if (kernel) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
         c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i) : arena_printf(&c->arena, "product%u", i - p->kernel.len);
     }
 }
@@ -126,11 +128,11 @@ static bool get(Run *r, void *to, CUdeviceptr from, size_t bytes, const char *wh
     return cuda_ok(r->d, r->d->MemcpyDtoHAsync(to, from, bytes, r->q->stream), r->st, "%s", what) && wait(r, what);
 }
 
-static bool launch(Run *r, uint32_t f, int64_t blocks, void **args, Loc at)
+static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **args, Loc at)
 {
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
-    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, CUDA_BLOCK, 1, 1, 0, r->q->stream, args, NULL);
+    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, 0, r->q->stream, args, NULL);
     if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f])) return false;
     if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at.file ? at : r->call->at);
     return true;
@@ -141,13 +143,14 @@ static void *dims_of(Run *r) { return cuda_dims_by_value(r->c->p) ? (void *)r->d
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
-    int64_t points = 1, each = cuda_warp_per_point(k) ? CUDA_BLOCK / TREE_LANES : CUDA_BLOCK;
+    const CudaShape *shape = &r->c->shape[s->kernel];
+    int64_t points = 1, each = cuda_points(shape);
     void *args[k->nbuf + 1];
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
     args[k->nbuf] = dims_of(r);
-    return launch(r, s->kernel, (points + each - 1) / each, args, k->loc);
+    return launch(r, s->kernel, (points + each - 1) / each, shape->block, args, k->loc);
 }
 
 static bool run_product(Run *r, const Step *s)
@@ -157,7 +160,7 @@ static bool run_product(Run *r, const Step *s)
         (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
-    return launch(r, f, blocks, args, s->loc);
+    return launch(r, f, blocks, CUDA_BLOCK, args, s->loc);
 }
 
 static bool run_copy(Run *r, const Step *s)

@@ -74,6 +74,7 @@ const char *cuda_dim(Print *c, Dim d)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+static bool has_lanes(const Print *c) { return c->shape.team > 1; }
 static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
 
 static const char *joined(Print *c, const char *sum, const char *term)
@@ -104,7 +105,8 @@ static const char *buffer_type(const Kernel *k, uint32_t buf)
 
 static const char *element(Print *c, const Stream *s)
 {
-    if (is_row(s)) return arena_printf(c->arena, c->warp ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
+    if (is_row(s))
+        return arena_printf(c->arena, has_lanes(c) ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
     const char *t = cuda_memory_type((DType)s->type), *declared = buffer_type(c->k, s->buf);
     if (strcmp(t, declared) == 0) return arena_printf(c->arena, "b%u[%s]", s->buf, offset(c, s));
     return arena_printf(c->arena, "((%s *)b%u)[%s]", t, s->buf, offset(c, s));
@@ -134,7 +136,7 @@ static void store(Print *c, const Store *to)
 void cuda_stores(Print *c, const Stage *s)
 {
     if (s->first_store == s->last_store) return;
-    bool once = c->warp && !s->sweep;
+    bool once = has_lanes(c) && !s->sweep;
     if (once) {
         /* Other lanes may still read what lane 0 writes in place. */
         cuda_line(c, "__syncwarp();");
@@ -206,15 +208,6 @@ void cuda_instrs(Print *c, const Stage *s, bool sweeps)
 
 /* ---- points ---------------------------------------------------------------------------------- */
 
-bool cuda_warp_per_point(const Kernel *k)
-{
-    if (k->sweep < 0 || k->vector != k->sweep) return false;
-    for (uint32_t s = 0; s < k->nstage; s++)
-        for (uint32_t i = k->stage[s].first_store; i < k->stage[s].last_store && k->stage[s].sweep; i++)
-            if (k->store[i].fold) return false; /* in order of the sweep, by one thread */
-    return true;
-}
-
 static bool uses_axis(const Kernel *k, uint32_t axis)
 {
     for (uint32_t i = 0; i < k->nstream; i++)
@@ -268,7 +261,7 @@ static void open_rows(Print *c)
     for (uint32_t r = 0; r < c->k->nrow; r++) {
         if (!cuda_dim_const(c->p, c->k->extent[c->k->sweep], &n))
             status_fail(c->st, ST_INTERNAL, "cuda: kernel %s keeps a row of unknown length", c->k->name ? c->k->name : "?");
-        int64_t kept = c->warp ? (n + 31) / 32 : n;
+        int64_t kept = has_lanes(c) ? (n + 31) / 32 : n;
         cuda_line(c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r, (long long)MAX_OF(kept, 1));
     }
 }
@@ -291,10 +284,10 @@ static void body(Print *c)
         const char *e = cuda_dim(c, k->extent[axis[i]]);
         points = points ? arena_printf(c->arena, "%s * %s", points, e) : e;
     }
-    unsigned each = c->warp ? CUDA_BLOCK / TREE_LANES : CUDA_BLOCK;
-    if (c->warp) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
+    const unsigned each = cuda_points(&c->shape);
+    if (has_lanes(c)) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
     cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
-    const char *mine = c->warp ? "threadIdx.x / 32u" : "threadIdx.x";
+    const char *mine = has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
     cuda_open(
         c, "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)", t, t, each, mine, t, each);
     open_indices(c, axis, n, t);
@@ -360,7 +353,7 @@ static void cuda_kernel(Print *c, uint32_t kernel)
 {
     const Kernel *k = c->k = &c->p->kernel.at[kernel];
     const char *params = "";
-    c->warp = cuda_warp_per_point(k);
+    c->shape = cuda_shape(c->p, k);
     for (uint32_t i = 0; i < k->nbuf; i++) params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
     if (k->nbuf > CUDA_BUFFERS)
         status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most %d", k->nbuf, CUDA_BUFFERS);

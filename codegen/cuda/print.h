@@ -23,6 +23,16 @@
 #define CUDA_BUFFERS 480 /* of a kernel: with those dims 4 KB of arguments */
 #define CUDA_TILE 64     /* rows and columns of a product that one block makes */
 
+/* How a kernel's points are shared out among threads. */
+typedef struct CudaShape {
+    uint32_t block; /* threads */
+    uint32_t team;  /* threads that work on one point together: 1, or the lanes of a warp */
+    uint32_t wide;  /* points side by side that a thread takes at once */
+} CudaShape;
+CudaShape cuda_shape(const Program *p, const Kernel *k);
+/* How many points a block takes at once. */
+static inline uint32_t cuda_points(const CudaShape *s) { return s->block / s->team * s->wide; }
+
 typedef struct Print {
     const Program *p;
     const Kernel *k; /* NULL in a product */
@@ -30,15 +40,14 @@ typedef struct Print {
     Arena *arena; /* of strings; has a border */
     Status *st;
     uint32_t depth;
-    bool warp;
+    CudaShape shape;
     bool *dim_used; /* per Program.dim: read by this kernel */
 } Print;
 
 extern const char cuda_prelude[];
 static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
-/* ---- kernels and products (cuda_text.c, cuda_reduce.c, cuda_contract.c) ---------------------- */
-bool cuda_warp_per_point(const Kernel *k);
+/* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c) ----------- */
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Prints a line that ends in {; what follows is inside. */

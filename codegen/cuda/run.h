@@ -12,6 +12,7 @@ struct Compiled {
     Products products;
     CUfunction *function; /* kernels, then products */
     const char **name;
+    CudaShape *shape; /* of each kernel */
     Arena arena;
     size_t bytes; /* of the image */
 };
