@@ -252,6 +252,57 @@ static Make *products(void **in)
     return m;
 }
 
+/* Windows as rows and as columns, of either operand, with and without elements that lie side by side; sizes that only a call knows. */
+static Make *digits(bool symbols, void **in)
+{
+    enum { CELLS = 7000 };
+    static const struct Read {
+        DType t;
+        int64_t m, n, k;
+        Strides a_row, a_col, b_row, b_col;
+    } read[] = {
+        {DT_f32, 126, 35, 54, {3, {0, 7, 9}, {594, 66, 6}}, {2, {0, 18}, {66, 1}}, {1, {0}, {35}}, {1, {0}, {1}}},
+        {DT_bf16, 63, 17, 18, {3, {0, 3, 3}, {700, 44, 4}}, {3, {0, 3, 2}, {22, 4, 2}}, {1, {0}, {17}}, {1, {0}, {1}}},
+        {DT_f64, 54, 35, 315, {2, {0, 18}, {66, 1}}, {3, {0, 7, 9}, {594, 66, 6}}, {1, {0}, {1}}, {1, {0}, {19}}},
+        {DT_i8, 30, 126, 54, {1, {0}, {54}}, {1, {0}, {1}}, {2, {0, 18}, {66, 1}}, {3, {0, 7, 9}, {594, 66, 6}}},
+        {DT_f32, 30, 54, 315, {1, {0}, {15}}, {1, {0}, {2}}, {3, {0, 7, 9}, {594, 66, 6}}, {2, {0, 18}, {66, 1}}},
+        {DT_f32, 36, 16, 27, {4, {0, 3, 2, 2}, {900, 90, 18, 2}}, {4, {0, 3, 3, 1}, {90, 18, 2, 0}}, {1, {0}, {16}}, {1, {0}, {1}}},
+    };
+    Make *m = make_new();
+    for (uint32_t i = 0; i < COUNT_OF(read); i++)
+        for (uint32_t j = 0; j < 2; j++) {
+            const uint32_t buf = of_length(m, make_input(m, read[i].t), CELLS);
+            in[buf] = cuda_spread(&m->arena, read[i].t, CELLS);
+        }
+    for (uint32_t i = 0; i < COUNT_OF(read); i++) {
+        const struct Read *x = &read[i];
+        Step s = {.kind = STEP_CONTRACT};
+        s.contract.type = s.contract.b_type = (uint8_t)x->t;
+        s.contract.to = x->t == DT_i8 ? DT_i32 : (uint8_t)x->t;
+        s.contract.m = x->m, s.contract.n = x->n, s.contract.k = x->k;
+        s.contract.a_row = x->a_row, s.contract.a_col = x->a_col, s.contract.b_row = x->b_row, s.contract.b_col = x->b_col;
+        Strides *all[] = {&s.contract.a_row, &s.contract.b_row, &s.contract.b_col};
+        for (uint32_t j = 0; symbols && j < COUNT_OF(all); j++)
+            if (all[j]->n > 1 && all[j]->extent[1] == 7) all[j]->extent[1] = make_symbol(m, arena_printf(&m->arena, "S%u_%u", i, j), 1, 9);
+        s.contract.a = 2 * i, s.contract.b = 2 * i + 1;
+        s.contract.c = of_length(m, make_output(m, (DType)s.contract.to), x->m * x->n);
+        make_step(m, s);
+    }
+    return m;
+}
+
+static void digits_run(void **state)
+{
+    NEED_HOST();
+    void *in[16];
+    Make *m = digits(false, in);
+    check_made(m, in, cuda_host_run, "digits");
+    make_free(m);
+    m = digits(true, in);
+    cuda_agrees(&m->arena, make_program(m), in, (int64_t[]){7, 7, 7, 7, 7, 7}, cuda_host_run, "digits and symbols");
+    make_free(m);
+}
+
 static void products_run(void **state)
 {
     NEED_HOST();
@@ -287,6 +338,9 @@ static void other_kernels_compile(void **state)
     cuda_compiles(make_program(m));
     make_free(m);
     m = products(in);
+    cuda_compiles(make_program(m));
+    make_free(m);
+    m = digits(false, in);
     cuda_compiles(make_program(m));
     make_free(m);
 }
@@ -383,6 +437,7 @@ int main(void)
         cmocka_unit_test(doubles_call_the_library),
         cmocka_unit_test(reductions_run),
         cmocka_unit_test(products_run),
+        cmocka_unit_test(digits_run),
         cmocka_unit_test(device_agrees),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));

@@ -83,7 +83,7 @@ static uint32_t of_length(Make *m, uint32_t buf, Dim n)
 
 /* ---- products ----------------------------------------------------------------------------------------------------- */
 /* Two tiles down and across, and more of k than a tile holds. */
-static Make *product(void)
+static Make *product(bool digits)
 {
     enum { BATCH = 2, M = 70, N = 66, K = 33 };
     Make *m = make_new();
@@ -94,6 +94,10 @@ static Make *product(void)
     s.contract.a_batch[0] = M * K, s.contract.b_batch[0] = K * N;
     s.contract.a_row = strides_one(K), s.contract.a_col = strides_one(1);
     s.contract.b_row = strides_one(N), s.contract.b_col = strides_one(1);
+    if (digits) { /* the same elements, counted otherwise */
+        s.contract.a_col = (Strides){2, {0, 3}, {3, 1}};
+        s.contract.b_row = (Strides){2, {0, 11}, {11 * N, N}};
+    }
     s.contract.a = of_length(m, make_input(m, DT_f32), BATCH * M * K);
     s.contract.b = of_length(m, make_input(m, DT_f32), BATCH * K * N);
     s.contract.c = of_length(m, make_output(m, DT_f32), BATCH * M * N);
@@ -105,10 +109,10 @@ static void products_need(void **state)
 {
     (void)state;
     Case c;
-    Make *m = product();
-    case_of(&c, m, 2);
-    needed(&c, "        __syncthreads();\n", "", 1);
-    needed(&c, "        __syncthreads();\n", "", 2);
+    Make *m = product(false);
+    case_of(&c, m, 3);
+    needed(&c, "        __syncthreads();\n        KILN_PLACES", "        KILN_PLACES", 1);
+    needed(&c, "        __syncthreads();\n        const bool last", "        const bool last", 1);
     needed(&c, "row + ia < m && ", "", 1);
     needed(&c, "&& first + ka < k", "", 1);
     needed(&c, "column + jb < n && ", "", 1);
@@ -116,6 +120,12 @@ static void products_need(void **state)
     needed(&c, "row + y + 16 * i < m && ", "", 1);
     needed(&c, "&& column + x + 16 * j < n", "", 1);
     needed(&c, "; tile += gridDim.x)", " + 1; tile += gridDim.x)", 1);
+    case_free(&c, m);
+    m = product(true);
+    case_of(&c, m, 3);
+    needed(&c, "(0);\n        __syncthreads();\n", "(0);\n", 1);
+    needed(&c, "if (A && me < 16)", "if (A)", 1);
+    needed(&c, "if (B && me >= 32 && me < 48)", "if (B && me < 48)", 1);
     case_free(&c, m);
 }
 

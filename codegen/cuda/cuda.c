@@ -6,7 +6,13 @@
 /* Kept rows are in the registers of a warp: 32 of each lane's. */
 void cuda_target(Target *t)
 {
-    *t = (Target){.name = "cuda", .vector_bytes = 4, .row_cache_bytes = 4 << 10, .fma = true, .threads = false};
+    *t = (Target){.name = "cuda",
+        .vector_bytes = 4,
+        .row_cache_bytes = 4 << 10,
+        .fma = true,
+        .threads = false,
+        .digits = true,
+        .apart = true};
 }
 
 static bool target(const void *there, Target *t, Status *st)

@@ -70,6 +70,7 @@ static bool reads_digits(const Scope *s) { return s->lw->o->target.digits && !s-
 static bool usable(const Scope *s, const Operand *op)
 {
     const Strides *row = &op->row, *col = &op->col;
+    if (reads_digits(s) && s->lw->o->target.apart) return true;
     for (uint32_t i = 0; i < MOST_DIGITS; i++) /* broadcast inside the matrix */
         if ((i < row->n && row->stride[i] == 0) || (i < col->n && col->stride[i] == 0)) return false;
     return (strides_last(col) == 1 || strides_last(row) == 1) && (reads_digits(s) || (row->n == 1 && col->n == 1));
