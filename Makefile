@@ -81,7 +81,7 @@ X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
 # ---- sources ---------------------------------------------------------------------------------------
-LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract eager ref cuda native emu gpu,codegen/$(room)/*.c) \
+LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract store eager ref cuda native emu gpu,codegen/$(room)/*.c) \
 	$(foreach room,engine ops trace grad function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 

@@ -15,7 +15,7 @@ typedef struct CompileOptions {
     void *dump_user;
     const char *want;                    /* comma-separated stages that dump wants */
     const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
-    struct CodeStore *store;             /* of compiled code, where the backend looks first (native.h); NULL: none */
+    struct CodeStore *store;             /* of compiled code, where the backend looks first (store.h); NULL: none */
     bool host_products;                  /* as in LowerOptions: it is part of what code is kept under */
     bool *from_store;                    /* NULL, or becomes true if the code was there */
     bool marks;                          /* the code says which step it is in (KilnHost.mark), and then always needs a host */

@@ -29,7 +29,8 @@ typedef struct OpCall { /* as eager_run takes it; all of it but the elements is 
     uint32_t nattr;
     View *out;
     uint32_t nout;
-    Loc at; /* who asked for it; for reports */
+    Loc at;                  /* who asked for it; for reports */
+    struct CodeStore *store; /* where its code is kept on disk (store.h); NULL: nowhere that the caller knows */
 } OpCall;
 
 typedef struct Launch { /* a program, as its entry takes it; buf and dim are copied */

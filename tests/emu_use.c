@@ -39,7 +39,7 @@ CUmodule emu_load(const CudaDriver *d, const char *source)
     Status st = {0};
     Text image = {0};
     CUmodule m;
-    if (!d->build(d, source, "test", &image, &st)) fail_msg("%s", st.text);
+    if (!cuda_image(d, NULL, source, "test", NULL, &image, &st)) fail_msg("%s", st.text);
     assert_int_equal(d->ModuleLoadData(&m, image.at), 0);
     text_free(&image);
     return m;

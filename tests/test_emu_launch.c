@@ -117,37 +117,6 @@ static void the_compiler_may_be_absent_or_have_arguments(void **state)
     free(was);
 }
 
-/* A process that builds and runs; 0: with the right result. */
-static int build_and_run(void)
-{
-    float out = 1;
-    const CudaDriver *d = emu_use(0);
-    CUfunction f = emu_function(d, "more");
-    CUdeviceptr x = emu_memory(d, 4);
-    return d->MemcpyHtoD(x, &out, 4) + emu_launch(d, f, 1, 1, NULL, (void *[]){&x}) + d->MemcpyDtoH(&out, x, 4) + (out != 2);
-}
-
-static void modules_are_kept_for_other_processes(void **state)
-{
-    (void)state;
-    char folder[] = "/tmp/kiln-emu-test-XXXXXX", command[900], line[16] = "";
-    assert_non_null(mkdtemp(folder));
-    /* A compiler that notes that it was started; one line for each module. */
-    snprintf(command, sizeof command,
-        "cd %s && printf '#!/bin/sh\\ncase $1 in --version) echo one;; *) echo x >> %s/started; exec %s \"$@\";; esac\\n' > cxx && chmod 700 cxx && "
-        "export KILN_EMU_CHILD=1 CXX=%s/cxx KILN_CACHE_DIR=%s/code && /proc/%d/exe && /proc/%d/exe",
-        folder, folder, getenv("CXX") ? getenv("CXX") : "c++", folder, folder, (int)getpid(), (int)getpid());
-    assert_int_equal(system(command), 0);
-    snprintf(command, sizeof command, "%s/started", folder);
-    FILE *f = fopen(command, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(line, sizeof line, f));
-    assert_null(fgets(line, sizeof line, f));
-    fclose(f);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    assert_int_equal(system(command), 0);
-}
-
 /* ---- faults that were asked for ----------------------------------------------------------------------------------- */
 /* Stops at the first call that fails, as somebody who has an error to tell does. */
 static CUresult some_calls(const CudaDriver *d, CUfunction f)
@@ -203,7 +172,7 @@ static void *use_device(void *arg)
         CUdeviceptr x;
         Status st = {0};
         Text image = {0};
-        int wrong = !d->build(d, emu_source, "test", &image, &st);
+        int wrong = !cuda_image(d, NULL, emu_source, "test", NULL, &image, &st);
         wrong += d->ModuleLoadData(&m, image.at) + d->ModuleGetFunction(&f, m, "fill") + d->MemAlloc(&x, sizeof out) +
                  d->StreamCreate(&s, CU_STREAM_NON_BLOCKING) + emu_launch(d, f, 2, 256, s, (void *[]){&x, &(float){(float)i}, &(int){256}}) +
                  d->MemcpyDtoHAsync(out, x, sizeof out, s) + d->MemFree(x) + d->StreamDestroy(s) + d->ModuleUnload(m);
@@ -245,14 +214,12 @@ static void a_reset_leaves_nothing(void **state)
 
 int main(void)
 {
-    if (getenv("KILN_EMU_CHILD")) return build_and_run();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_work_together),
         cmocka_unit_test(grids_have_three_dimensions),
         cmocka_unit_test(threads_that_wait_for_nobody),
         cmocka_unit_test(a_launch_that_was_taken_needs_no_memory),
         cmocka_unit_test(modules_may_be_wrong),
-        cmocka_unit_test(modules_are_kept_for_other_processes),
         cmocka_unit_test(the_compiler_may_be_absent_or_have_arguments),
         cmocka_unit_test(each_call_can_be_told_to_fail),
         cmocka_unit_test(threads_share_devices),

@@ -13,8 +13,7 @@
 
 #include <cmocka.h>
 
-#include "codegen/native/image.h"
-#include "codegen/native/store.h"
+#include "codegen/store/parts.h"
 
 static char folder[64], maker[80], said[800];
 static int times_said;
@@ -92,7 +91,7 @@ static bool find(CodeStore *s, int i)
     text_free(&key);
     if (!there) return false;
     assert_int_equal(f.len, n);
-    assert_int_equal((uintptr_t)f.block % IMAGE_ALIGN, 0);
+    assert_int_equal((uintptr_t)f.block % STORE_ALIGN, 0);
     assert_memory_equal(f.block, block, n);
     found_free(&f);
     return true;

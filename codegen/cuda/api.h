@@ -49,6 +49,8 @@ typedef struct CUgraphNodeParams {
     long long reserved2;
 } CUgraphNodeParams;
 
+#define CUDA_PATH 512
+
 /* CUDA_CALL(member, symbol in libcuda, parameters) */
 #define CUDA_CALLS                                                                                                    \
     CUDA_CALL(Init, cuInit, (unsigned flags))                                                                         \
@@ -122,11 +124,15 @@ typedef struct CudaDriver {
     /* CUDA C (a whole program's text) to what ModuleLoadData takes, appended to image: by NVRTC, or by the host's compiler for an
      * emulated device. False: st. */
     bool (*build)(const struct CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
-    int ordinal;       /* the n of gpu:n */
-    CUcontext context; /* the device's primary context; made current around every use */
-    char device[128];  /* what the maker calls it */
-    int capability;    /* 10 * major + minor */
-    int version;       /* 1000 * major + 10 * minor */
+    /* All besides the text that decides what build makes: which compiler, its version and options, the architecture; and the file
+     * that compiles (an empty text: unknown). NULL: nothing is kept. False: st. */
+    bool (*compiler)(const struct CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st);
+    struct CodeStore *(*store)(void); /* where code is kept of engines that name no folder; NULL: nowhere */
+    int ordinal;                      /* the n of gpu:n */
+    CUcontext context;                /* the device's primary context; made current around every use */
+    char device[128];                 /* what the maker calls it */
+    int capability;                   /* 10 * major + minor */
+    int version;                      /* 1000 * major + 10 * minor */
 } CudaDriver;
 
 static inline bool cuda_has_graphs(const CudaDriver *d) { return d->GraphCreate; }
@@ -174,6 +180,11 @@ bool cuda_compile(const char *source, const char *name, int sm, bool binary, Tex
 /* As CudaDriver.build: a binary if NVRTC can make one for this very device, since an older driver may not read a newer NVRTC's PTX;
  * else PTX. */
 bool nvrtc_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
+bool nvrtc_compiler(const CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st); /* as CudaDriver.compiler */
+/* As build, but what was built before is taken from the folder, if store or the driver's own is one (kept.c). kept: NULL, or
+ * whether it was there. */
+bool cuda_image(
+    const CudaDriver *d, struct CodeStore *store, const char *source, const char *name, bool *kept, Text *image, Status *st);
 /* The newest architecture up to sm that NVRTC compiles for; 0, with an error in st, if there is none. */
 int cuda_compile_arch(int sm, Status *st);
 

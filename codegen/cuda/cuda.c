@@ -51,7 +51,7 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
         ok = arch != 0 && cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
         if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
     }
-    ok = ok && d && d->build(d, source.at, p->name, code, st);
+    ok = ok && d && cuda_image(d, o->store, source.at, p->name, o->from_store, code, st);
     text_free(&source);
     text_free(&ptx);
     return ok;

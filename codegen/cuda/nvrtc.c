@@ -1,7 +1,9 @@
 /* nvrtc: compiles CUDA C to PTX or to a binary within the process. It gives no include path, since the text includes nothing.
  * Relies on api.h. */
+#define _GNU_SOURCE
 #include "api.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 
 static bool failed(const Nvrtc *n, nvrtcResult e, Status *st, const char *doing)
@@ -39,17 +41,21 @@ static void report(nvrtcResult e, const Nvrtc *n, const char *name, int sm, cons
     status_fail(st, ST_INTERNAL, "nvrtc: compiling %s for %d: %s: %.360s", name, sm, n->nvrtcGetErrorString(e), text);
 }
 
+static const char *const common[] = {"-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
+
 bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st)
 {
     const Nvrtc *n = cuda_nvrtc(st);
     nvrtcProgram p = NULL;
     char arch[48], file[96];
+    const char *options[1 + COUNT_OF(common) + 1] = {arch};
+    int noptions = 1;
     Text said = {0};
     if (!n) return false;
     snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d", binary ? "sm" : "compute", sm);
     snprintf(file, sizeof file, "%.80s.cu", name ? name : "kiln");
-    const char *const options[] = {arch, "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "--ptxas-options=-v"};
-    const int noptions = (int)COUNT_OF(options) - !(binary && log);
+    for (size_t i = 0; i < COUNT_OF(common); i++) options[noptions++] = common[i];
+    if (binary && log) options[noptions++] = "--ptxas-options=-v";
     if (failed(n, n->nvrtcCreateProgram(&p, source, file, 0, NULL, NULL), st, "starting")) return false;
     nvrtcResult e = n->nvrtcCompileProgram(p, noptions, options);
     read_log(n, p, &said);
@@ -81,4 +87,21 @@ bool nvrtc_build(const CudaDriver *d, const char *source, const char *name, Text
 {
     const int arch = cuda_compile_arch(d->capability, st);
     return arch != 0 && cuda_compile(source, name, arch, arch == d->capability, image, NULL, st);
+}
+
+bool nvrtc_compiler(const CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st)
+{
+    const Nvrtc *n = cuda_nvrtc(st);
+    const int arch = n ? cuda_compile_arch(d->capability, st) : 0;
+    int major = 0, minor = 0;
+    Dl_info info;
+    void *at = NULL;
+    if (arch == 0 || failed(n, n->nvrtcVersion(&major, &minor), st, "asking for the version")) return false;
+    text_printf(key, "NVRTC %d.%d, sm_%d for sm_%d", major, minor, arch, d->capability);
+    for (size_t i = 0; i < COUNT_OF(common); i++) text_printf(key, " %s", common[i]);
+    text_printf(key, "\n");
+    memcpy(&at, &n->nvrtcVersion, sizeof at);
+    const bool known = dladdr(at, &info) && info.dli_fname[0] == '/';
+    snprintf(file, CUDA_PATH, "%s", known && strlen(info.dli_fname) < CUDA_PATH ? info.dli_fname : "");
+    return true;
 }

@@ -1,14 +1,11 @@
-/* build: CUDA C to modules of emulated devices, by the host's C++ compiler: $CXX, which may have arguments, else c++. What was
- * compiled in this process is kept in its folder under the hash of all that decides what comes out. Relies on posix_spawn. Never
- * loads anything. */
+/* build: CUDA C to modules of emulated devices, by the host's C++ compiler: $CXX, which may have arguments, else c++. Relies on
+ * posix_spawn. Never loads or keeps anything. */
 #define _GNU_SOURCE
 #include "../module.h"
-#include "../native.h"
 #include "image.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -159,16 +156,15 @@ static bool write_text(int fd, const Text *t)
     return close(fd) == 0 && ok;
 }
 
-/* To the file `kept`, which appears whole. */
-static bool make(const Compiler *c, const Text *t, const char *name, const char *kept, Status *st)
+/* To the file `to`. */
+static bool make(const Compiler *c, const Text *t, const char *name, char to[EMU_PATH], Status *st)
 {
-    char from[EMU_PATH], to[EMU_PATH + 4];
+    char from[EMU_PATH];
     const int fd = emu_temporary(from, "text");
     if (fd < 0) return status_fail(st, ST_IO, "emu: no file for the text of %.80s: %s", name, strerror(errno));
-    snprintf(to, sizeof to, "%s.so", from);
+    snprintf(to, EMU_PATH, "%.*s.so", EMU_PATH - 4, from);
     bool ok = write_text(fd, t) || status_fail(st, ST_IO, "emu: cannot write %s: %s", from, strerror(errno));
     ok = ok && compile(c, from, to, name, st);
-    ok = ok && (rename(to, kept) == 0 || status_fail(st, ST_IO, "emu: cannot write %s: %s", kept, strerror(errno)));
     unlink(from);
     return ok;
 }
@@ -182,68 +178,52 @@ static void append(Text *image, const char *object, size_t bytes, Status *st)
     if (image->failed) status_fail(st, ST_MEMORY, "emu: no memory for %zu bytes of code", bytes);
 }
 
-/* ---- what other processes compiled -------------------------------------------------------------------------------- */
-static CodeStore *others;
-
-static void open_others(void)
+bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
 {
-    const char *folder = getenv("KILN_CACHE_DIR");
-    if (folder && *folder) others = store_open(folder, (uint64_t)256 << 20, NULL, NULL);
+    Text t = {0}, object = {0};
+    Compiler c;
+    char file[EMU_PATH];
+    (void)d;
+    if (!compiler_now(&c, st)) return false;
+    if (!name) name = "a program";
+    text_printf(&t, "#define KILN_DEVICE_SIDE\n%s\n%s\n", emu_device_side, source);
+    add_kernels(&t, source);
+    bool ok = !t.failed || status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name);
+    ok = ok && make(&c, &t, name, file, st);
+    if (ok && !emu_read(&object, file))
+        ok =
+            status_fail(st, object.failed ? ST_MEMORY : ST_IO, "emu: %s %s", object.failed ? "no memory for" : "cannot read", file);
+    if (ok) {
+        unlink(file);
+        append(image, object.at, object.len, st);
+    }
+    text_free(&object);
+    text_free(&t);
+    return ok && st->code == ST_OK;
 }
 
+/* ---- what it is kept under ---------------------------------------------------------------------------------------- */
 /* The file that the command names; an empty text: it is not found. */
-static void program_of(const char *command, char path[EMU_PATH])
+static void file_of(const char *command, char path[CUDA_PATH])
 {
     const int n = (int)strcspn(command, " ");
     const char *folder = getenv("PATH");
-    snprintf(path, EMU_PATH, "%.*s", n, command);
+    snprintf(path, CUDA_PATH, "%.*s", n, command);
     if (memchr(command, '/', (size_t)n)) return;
     for (; folder && *folder; folder += strcspn(folder, ":"), folder += *folder == ':') {
-        snprintf(path, EMU_PATH, "%.*s/%.*s", (int)strcspn(folder, ":"), folder, n, command);
+        snprintf(path, CUDA_PATH, "%.*s/%.*s", (int)strcspn(folder, ":"), folder, n, command);
         if (access(path, X_OK) == 0) return;
     }
     *path = '\0';
 }
 
-/* From the folder of this process, from that of others, or from the compiler. */
-static bool find_or_make(const Compiler *c, const Text *t, const char *name, Text *image, Status *st)
+bool emu_compiler(const CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    char kept[EMU_PATH], key[64], maker[EMU_PATH];
-    Text object = {0};
-    Found found;
-    pthread_once(&once, open_others);
-    snprintf(key, sizeof key, "%016" PRIx64 "%016" PRIx64 ".so", hash_bytes(1, t->at, t->len), hash_bytes(2, t->at, t->len));
-    if (!emu_path(kept, key)) return status_fail(st, ST_IO, "emu: no folder for modules: %s", strerror(errno));
-    const bool mine = access(kept, R_OK) == 0;
-    if (!mine && others && store_find(others, t, &found)) {
-        append(image, found.block, found.len, st);
-        found_free(&found);
-        return st->code == ST_OK;
-    }
-    if (!mine && !make(c, t, name, kept, st)) return false;
-    if (emu_read(&object, kept)) {
-        append(image, object.at, object.len, st);
-        program_of(c->command, maker);
-        if (!mine && others) store_keep(others, t, maker, object.at, object.len);
-    } else {
-        status_fail(st, object.failed ? ST_MEMORY : ST_IO, "emu: %s %s", object.failed ? "no memory for" : "cannot read", kept);
-    }
-    text_free(&object);
-    return st->code == ST_OK;
-}
-
-bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
-{
-    Text t = {0};
     Compiler c;
     (void)d;
     if (!compiler_now(&c, st)) return false;
-    if (!name) name = "a program";
-    text_printf(&t, "// %s, %s, %s\n#define KILN_DEVICE_SIDE\n%s\n%s\n", c.command, c.version, flags, emu_device_side, source);
-    add_kernels(&t, source);
-    const bool ok =
-        t.failed ? status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name) : find_or_make(&c, &t, name, image, st);
-    text_free(&t);
-    return ok;
+    text_printf(
+        key, "%s, %s, %s%s\n%s\n", c.command, c.version, flags, strstr(c.version, "clang") ? clang_flags : "", emu_device_side);
+    file_of(c.command, file);
+    return true;
 }

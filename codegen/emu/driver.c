@@ -2,6 +2,7 @@
  * that was told to fail, or that comes after an error which killed the context, does nothing else. Relies on memory.c, queue.c,
  * module.c. */
 #include "emulated.h"
+#include "image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,11 +205,14 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .CtxPushCurrent = ctx_push,
         .CtxPopCurrent = ctx_pop,
         .build = emu_build,
+        .compiler = emu_compiler,
+        .store = emu_store,
         .ordinal = ordinal,
         .context = e,
         .capability = 80};
     emu_calls(d);
     set_version(e);
+    emu_store();
     get_name(d->device, sizeof d->device, ordinal);
     return true;
 }

@@ -1,5 +1,6 @@
 /* files: the folder in which a process keeps what it compiles for emulated devices, until it ends. Relies on the system's files. */
 #define _GNU_SOURCE
+#include "../store.h"
 #include "image.h"
 
 #include <dirent.h>
@@ -14,6 +15,7 @@ static struct {
     char path[EMU_PATH - 64];
     pid_t owner; /* a child has a folder of its own */
     bool registered;
+    CodeStore *store; /* opened in it; it stays until the process ends */
 } folder = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void remove_folder(void)
@@ -38,25 +40,28 @@ static bool make_folder(void)
     }
     if (!mkdtemp(folder.path)) return false;
     folder.owner = getpid();
+    folder.store = NULL; /* a parent's */
     if (!folder.registered) atexit(remove_folder);
     folder.registered = true;
     return true;
 }
 
-bool emu_path(char path[EMU_PATH], const char *name)
+struct CodeStore *emu_store(void)
 {
     pthread_mutex_lock(&folder.lock);
-    const bool ok = make_folder();
-    if (ok) snprintf(path, EMU_PATH, "%s/%.60s", folder.path, name);
+    if (make_folder() && !folder.store) folder.store = store_open(folder.path, (uint64_t)256 << 20, NULL, NULL);
+    CodeStore *s = folder.store;
     pthread_mutex_unlock(&folder.lock);
-    return ok;
+    return s;
 }
 
 int emu_temporary(char path[EMU_PATH], const char *name)
 {
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "%.40s-XXXXXX", name);
-    return emu_path(path, pattern) ? mkostemp(path, O_CLOEXEC) : -1;
+    pthread_mutex_lock(&folder.lock);
+    const bool ok = make_folder();
+    if (ok) snprintf(path, EMU_PATH, "%s/%.40s-XXXXXX", folder.path, name);
+    pthread_mutex_unlock(&folder.lock);
+    return ok ? mkostemp(path, O_CLOEXEC) : -1;
 }
 
 bool emu_write(int fd, const char *at, size_t n)

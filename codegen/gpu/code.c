@@ -12,6 +12,7 @@ typedef struct Making {
     OpCode *code;
     const OpKey *key;
     bool passes, ok;
+    struct CodeStore *store;
     Arena scratch;
     Module *module;
     Status *st;
@@ -59,7 +60,7 @@ static void make_program(void *arg)
 
 static bool compile(Making *m)
 {
-    const CompileOptions o = {.there = m->g->row.there};
+    const CompileOptions o = {.there = m->g->row.there, .store = m->store};
     OpCode *code = m->code;
     if (!arena_try(&code->arena, m->st, make_program, m) || !code->program) return false;
     code->compiled = cuda_backend()->compile(code->program, &o, m->st);
@@ -68,10 +69,10 @@ static bool compile(Making *m)
 }
 
 /* Without the lock. With sizes as numbers what cannot be lowered may succeed, or say why not. */
-static bool make(Gpu *g, OpCode *code, const OpKey *key, bool passes, bool exact, Status *st)
+static bool make(Gpu *g, OpCode *code, const OpKey *key, struct CodeStore *store, bool passes, bool exact, Status *st)
 {
     Status why = {0};
-    Making m = {.g = g, .code = code, .key = key, .passes = passes, .st = &why};
+    Making m = {.g = g, .code = code, .key = key, .passes = passes, .store = store, .st = &why};
     if (!gpu_enter(g, st)) return false;
     const bool ok = compile(&m);
     if (!ok) gpu_failed(g, &why);
@@ -137,7 +138,7 @@ static OpCode *find(const Codes *all, const OpKey *key, uint64_t hash)
 }
 
 /* Under the lock, which is open while it is made. NULL: st. */
-static OpCode *add(Gpu *g, const OpKey *key, uint64_t hash, bool passes, bool exact, Status *st)
+static OpCode *add(Gpu *g, const OpKey *key, struct CodeStore *store, uint64_t hash, bool passes, bool exact, Status *st)
 {
     Codes *all = &g->codes;
     OpCode *code = mem_zeros(1, sizeof *code + key->words * sizeof *key->word);
@@ -147,7 +148,7 @@ static OpCode *add(Gpu *g, const OpKey *key, uint64_t hash, bool passes, bool ex
     arena_init(&code->arena);
     all->set[hash % CODE_SETS] = code;
     pthread_mutex_unlock(&all->lock);
-    const bool ok = make(g, code, key, passes, exact, st);
+    const bool ok = make(g, code, key, store, passes, exact, st);
     pthread_mutex_lock(&all->lock);
     all->bytes += code->bytes;
     code->made = true;
@@ -157,7 +158,7 @@ static OpCode *add(Gpu *g, const OpKey *key, uint64_t hash, bool passes, bool ex
     return ok ? code : NULL;
 }
 
-static OpCode *find_or_make(Gpu *g, const OpKey *key, bool passes, bool exact, Status *st)
+static OpCode *find_or_make(Gpu *g, const OpKey *key, struct CodeStore *store, bool passes, bool exact, Status *st)
 {
     Codes *all = &g->codes;
     const uint64_t hash = hash_of(key, passes);
@@ -167,7 +168,7 @@ static OpCode *find_or_make(Gpu *g, const OpKey *key, bool passes, bool exact, S
     if (code)
         code->held++;
     else
-        code = add(g, key, hash, passes, exact, st);
+        code = add(g, key, store, hash, passes, exact, st);
     if (code) code->used = ++all->clock;
     pthread_mutex_unlock(&all->lock);
     return code;
@@ -186,7 +187,7 @@ OpCode *code_of(Gpu *g, const OpCall *c, bool passes, bool exact, int64_t *scrat
     OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr), .word = scratch};
     key.value = scratch + key.room;
     op_key(&key, c->op, c->in, c->nin, c->attr, c->nattr, exact);
-    OpCode *code = find_or_make(g, &key, passes, exact, st);
+    OpCode *code = find_or_make(g, &key, c->store, passes, exact, st);
     if (code && code->exact) {
         code_release(g, code);
         return code_of(g, c, passes, true, scratch, symbol, st);

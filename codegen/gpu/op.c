@@ -40,12 +40,13 @@ static bool nothing_to_make(const OpCall *c)
 static const int64_t copied_as[9] = {[1] = DT_u8, [2] = DT_u16, [4] = DT_u32, [8] = DT_u64};
 
 /* A cast to what it is: elements move as integers, whose bits no conversion touches. */
-static OpCode *copy_code(Gpu *g, const View *from, int64_t *scratch, int64_t *symbol, Status *st)
+static OpCode *copy_code(Gpu *g, const OpCall *c, const View *from, int64_t *scratch, int64_t *symbol, Status *st)
 {
     const int64_t type = copied_as[dtype_bytes((DType)from->dtype)];
     View v = *from;
     v.dtype = (uint8_t)type;
-    return code_of(g, &(OpCall){.op = OP_cast, .in = &v, .nin = 1, .attr = &type, .nattr = 1}, false, false, scratch, symbol, st);
+    return code_of(g, &(OpCall){.op = OP_cast, .in = &v, .nin = 1, .attr = &type, .nattr = 1, .store = c->store}, false, false,
+        scratch, symbol, st);
 }
 
 /* What the call copies, if that is all it does. */
@@ -63,11 +64,11 @@ static bool plan_code(Gpu *g, const OpCall *c, Plan *p, View *packed, int64_t *s
 {
     const bool passes = needs_passes(c);
     OpCall call = *c;
-    if (p->copies) return view_contiguous(&p->from) || (p->main.code = copy_code(g, &p->from, scratch, p->main.symbol, st));
+    if (p->copies) return view_contiguous(&p->from) || (p->main.code = copy_code(g, c, &p->from, scratch, p->main.symbol, st));
     for (uint32_t i = 0; i < c->nin && passes; i++) {
         packed[i] = c->in[i];
         if (view_contiguous(&packed[i])) continue;
-        if (!(p->pack[i].code = copy_code(g, &packed[i], scratch, p->pack[i].symbol, st))) return false;
+        if (!(p->pack[i].code = copy_code(g, c, &packed[i], scratch, p->pack[i].symbol, st))) return false;
         for (int64_t n = 1, a = packed[i].rank; a-- > 0; n *= packed[i].dim[a]) packed[i].stride[a] = n;
     }
     if (passes) call.in = packed;

@@ -1,8 +1,9 @@
 /* key: what code is kept under: all that decides what a program compiles to, as bytes. That is the graph as the passes left it,
  * word for word, with its table of sizes (lowering and emission are functions of it), the choices that the passes and lowering were
  * given, this build, and the CPU. Left out are names and places in sources, which are not in the code. Relies on graph. */
+#include "key.h"
+
 #include "machine.h"
-#include "store.h"
 
 #include "kiln_config.h"
 

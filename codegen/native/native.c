@@ -4,12 +4,15 @@
  * types. */
 #define _GNU_SOURCE
 #include "../module.h"
+#include "../native.h"
+#include "../store.h"
+#include "key.h"
 #include "machine.h"
 #include "map.h"
 #include "perf.h"
-#include "store.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "kiln_config.h"

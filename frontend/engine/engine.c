@@ -8,6 +8,7 @@
 #include "../../codegen/host_marks.h"
 #include "../../codegen/host_stack.h"
 #include "../../codegen/native.h"
+#include "../../codegen/store.h"
 #include "engine.h"
 
 #define DTYPE_INT(t, tag, ...) _Static_assert((int)KILN_##tag == (int)DT_##t, "dtypes match");

@@ -92,7 +92,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     status_clear(&st);
     if (LIKELY(device == HOST)
             ? eager_run(&c, op, in, nin, attr, nattr, v, nout, &st)
-            : run_there(t, device, &(OpCall){&c, op, in, nin, attr, nattr, v, nout, loc_of(at)}, in, x, out, &st))
+            : run_there(t, device, &(OpCall){&c, op, in, nin, attr, nattr, v, nout, loc_of(at), t->k->store}, in, x, out, &st))
         return true;
     fail_status(t, at, &st);
     return false;

@@ -1,11 +1,9 @@
 /* store: compiled programs in a folder, found by their keys. A file holds its key, which library compiled it, the image, and a sum
- * of all that. Nothing of a file is believed before its sum is right and its key is the one that was asked for, to the byte; and an
- * image is checked again when it is opened. Relies on folder.c. Never runs code, never fails: what cannot be kept is compiled next
+ * of all that. Nothing of a file is believed before its sum is right and its key is the one that was asked for, to the byte; and
+ * whoever opens an image checks it again. Relies on folder.c. Never runs code, never fails: what cannot be kept is compiled next
  * time. */
 #define _GNU_SOURCE
-#include "store.h"
-
-#include "image.h"
+#include "parts.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,7 +14,7 @@
 typedef struct FileHead {
     char magic[8];
     uint64_t sum;               /* of all bytes after it */
-    uint64_t key, maker, image; /* bytes of each; the image begins at the next multiple of IMAGE_ALIGN and ends the file */
+    uint64_t key, maker, image; /* bytes of each; the image begins at the next multiple of STORE_ALIGN and ends the file */
 } FileHead;
 static const char magic[8] = "kiln\x01\r\n";
 
@@ -105,7 +103,7 @@ static bool maker_is_as_it_was(const char *was, size_t len)
 
 static uint64_t image_at(const FileHead *h)
 {
-    return (sizeof *h + h->key + h->maker + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
+    return (sizeof *h + h->key + h->maker + STORE_ALIGN - 1) / STORE_ALIGN * STORE_ALIGN;
 }
 
 /* NULL: it is what was asked for. */
@@ -149,7 +147,7 @@ bool store_find(CodeStore *s, const Text *key, Found *out)
 
 void found_free(Found *f)
 {
-    if (f->file) mem_free_aligned(f->file, f->bytes, IMAGE_ALIGN);
+    if (f->file) mem_free_aligned(f->file, f->bytes, STORE_ALIGN);
     *f = (Found){0};
 }
 
@@ -162,7 +160,7 @@ static bool make_file(Found *f, const Text *key, const char *maker, const char *
     FileHead h = {.key = key->len, .maker = by.len + 1, .image = len};
     memcpy(h.magic, magic, sizeof magic);
     f->bytes = (size_t)image_at(&h) + len;
-    f->file = by.len != 0 && !by.failed ? mem_alloc_aligned(f->bytes, IMAGE_ALIGN) : NULL;
+    f->file = by.len != 0 && !by.failed ? mem_alloc_aligned(f->bytes, STORE_ALIGN) : NULL;
     if (f->file) {
         memset(f->file, 0, (size_t)image_at(&h));
         memcpy(f->file, &h, sizeof h);

@@ -1,9 +1,9 @@
-/* store: what the files of codegen/native share of the folder of compiled code. store.c finds and keeps programs, folder.c has the
- * system's files: whose they are, and which go when there is no room; key.c says what code is kept under. */
-#ifndef KILN_CODEGEN_NATIVE_STORE_H
-#define KILN_CODEGEN_NATIVE_STORE_H
+/* parts: what the files of this room share. store.c finds and keeps programs, folder.c has the system's files: whose they are, and
+ * which go when there is no room. Relies on store.h. */
+#ifndef KILN_CODEGEN_STORE_PARTS_H
+#define KILN_CODEGEN_STORE_PARTS_H
 
-#include "../native.h"
+#include "../store.h"
 
 #include <pthread.h>
 
@@ -19,9 +19,6 @@ struct CodeStore {
     bool looked;      /* through the folder, ever */
     bool told;        /* that nothing can be written */
 };
-
-/* key.c: all that decides what the program compiles to. out->failed: no memory. */
-void key_of(Text *out, const Program *p, const CompileOptions *o);
 
 /* folder.c. Names of files are FILE_NAME bytes: 32 digits, ".kiln" and the 0. */
 #define FILE_NAME 38

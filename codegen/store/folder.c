@@ -2,9 +2,7 @@
  * name. Files appear whole, by a rename, or not at all, so that any number of processes may use the folder at once. Only files with
  * names of our form are ever removed. Relies on the system's files. Never knows what is in them. */
 #define _GNU_SOURCE
-#include "store.h"
-
-#include "image.h"
+#include "parts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -78,9 +76,9 @@ static bool read_opened(int fd, uint64_t most, Found *out, char *why, size_t cap
     if (!S_ISREG(s.st_mode)) return say(why, cap, "it is no regular file", NULL);
     if (!owners_alone(&s)) return say(why, cap, "it is not its owner's alone", NULL);
     if (s.st_nlink > 1) return say(why, cap, "it has another name, too", NULL); /* 0: another process has just made room */
-    if (s.st_size <= 0 || (uint64_t)s.st_size > MIN_OF(most, IMAGE_MOST)) return say(why, cap, "its size", NULL);
+    if (s.st_size <= 0 || (uint64_t)s.st_size > MIN_OF(most, STORE_MOST)) return say(why, cap, "its size", NULL);
     out->bytes = (size_t)s.st_size;
-    out->file = mem_alloc_aligned(out->bytes, IMAGE_ALIGN);
+    out->file = mem_alloc_aligned(out->bytes, STORE_ALIGN);
     if (!out->file) return say(why, cap, "no memory", NULL);
     if (!read_all(fd, out->file, out->bytes)) return say(why, cap, "it cannot be read whole", NULL);
     (void)!futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}); /* it was used now */
