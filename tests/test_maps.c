@@ -1,5 +1,6 @@
 /* maps: an eager program, training and large products included, never maps LLVM; the first traced call does. Neither maps a BLAS. A
- * program of its own, so that nothing before it opened the module. Relies on /proc/self/maps. */
+ * program whose tensors and functions live on a device maps none of them, even if it asks for a BLAS. A program of its own, so that
+ * nothing before it opened the module. Relies on /proc/self/maps. */
 #include "front.h"
 
 #include <kiln/nn.h>
@@ -33,6 +34,38 @@ KILN_FUNCTION(square, k, x)
 {
     (void)k;
     return kiln_matmul(x, x);
+}
+
+/* Before anything runs on the CPU. */
+static void a_device_needs_neither(void **state)
+{
+    kiln_device_info device[32];
+    bool there = false;
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_BACKGROUND, .blas = true});
+    assert_non_null(k);
+    for (int i = kiln_devices(device, 32) - 1; i >= 0; i--) there |= strcmp(device[i].name, "emu:0") == 0;
+    if (there) {
+        KILN_DEVICE(k, "emu:0");
+        KILN_SCOPE(k);
+        kiln_variable *g = kiln_generator(k, 1);
+        struct net net = {kiln_dense_new(k, 12, 16, g), kiln_dense_new(k, 16, 3, g), kiln_adam(k, 0.01)};
+        kiln_tensor *x = kiln_normal(g, KILN_F32, KILN_SHAPE(20, 12), 0, 1);
+        kiln_tensor *label = kiln_argmax(kiln_slice(x, 1, 0, 3, 1), 1);
+        kiln_function *f = kiln_function_new(k, step, &net, &(kiln_function_options){.inputs_count = 2});
+        const double first = kiln_item(kiln_call(f, x, label));
+        assert_true(kiln_item(kiln_call(f, x, label)) < first);
+        kiln_call(KILN_FN(k, square), kiln_matmul(x, kiln_transpose(x, KILN_AXES(1, 0))));
+        assert_true(kiln_sync(k, "emu:0"));
+        assert_ok(k);
+        assert_int_equal(mapped("LLVM"), 0);
+        assert_int_equal(mapped("libkiln-llvm"), 0);
+        assert_int_equal(mapped("blas"), 0);
+    }
+    assert_int_equal(kiln_close(k), 0);
+    if (there) return;
+    printf("skip: there is no emulated device here\n");
+    skip();
 }
 
 static void eager_maps_no_llvm_and_tracing_does(void **state)
@@ -82,6 +115,6 @@ static void eager_maps_no_llvm_and_tracing_does(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WAIT_TEST(eager_maps_no_llvm_and_tracing_does)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_device_needs_neither), WAIT_TEST(eager_maps_no_llvm_and_tracing_does)};
     return cmocka_run_group_tests_name("maps", tests, NULL, NULL);
 }
