@@ -161,7 +161,7 @@ static void doubles_call_the_library(void **state)
 /* ---- sweeps by hand: every reduction, order, form and length --------------------------------- */
 
 static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim rows, Dim n,
-    bool along, uint32_t input)
+    bool along, bool in_order, uint32_t input)
 {
     bool arg = kind == R_ARGMAX || kind == R_ARGMIN;
     uint32_t buf[2] = {input, of_length(m, make_output(m, arg ? DT_i64 : t), rows)};
@@ -170,16 +170,16 @@ static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim 
     int32_t x =
         make_load(m, make_stream(m, 0, t, 0, (Dim[]){along ? n : 1, along ? 1 : rows}, -1, -1));
     make_reduce(m, kind, order, x);
-    make_reduce(m, R_SUM, ORDER_INDEX, x);
+    if (in_order) make_reduce(m, R_SUM, ORDER_INDEX, x); /* a block's warps cannot share such a row out */
     make_stage(m, false);
-    int32_t r = make_reduced(m, m->reduction.len - 2);
+    int32_t r = make_reduced(m, m->reduction.len - 1 - in_order);
     make_store(m, make_stream(m, 1, arg ? DT_i64 : t, 0, (Dim[]){1, 0}, -1, -1), r, false);
     make_step(m, make_run(m, make_kernel_end(m), 2, buf));
 }
 
 static void reductions(Make *m, DType t, void **in)
 {
-    static const int64_t lengths[] = {0, 1, 5, 31, 32, 33, 100, 4096, 4097, 8300};
+    static const int64_t lengths[] = {0, 1, 5, 31, 32, 33, 100, 1025, 4096, 4097, 8300, 23000};
     for (size_t l = 0; l < COUNT_OF(lengths); l++) {
         int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
         uint32_t input = of_length(m, make_input(m, t), n * rows);
@@ -191,8 +191,8 @@ static void reductions(Make *m, DType t, void **in)
                 for (int along = 0; along < 2; along++) {
                     int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
                     if ((t != DT_f32 || kind > R_PROD) && n != 5 && n != 33 && n != 4097) continue;
-                    reduction(
-                        m, (ReduceKind)kind, (ReduceOrder)order, t, rows, n, along, (uint32_t)l);
+                    for (int in_order = along && n > 1000 ? 0 : 1; in_order < 2; in_order++)
+                        reduction(m, (ReduceKind)kind, (ReduceOrder)order, t, rows, n, along, in_order, (uint32_t)l);
                 }
 }
 

@@ -37,7 +37,7 @@ static void convnet(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *us
     kiln_optimizer_minimize(n->optimizer, tape, out[0]);
 }
 
-/* Rows as long as lanes keep them, nearly, and too long for that. */
+/* Rows as long as the lanes of a warp keep them, or those of a block, and too long for that. */
 static void rows(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)k;
@@ -46,14 +46,16 @@ static void rows(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     kiln_tensor *d = kiln_sub(in[1], kiln_mean(in[1], KILN_KEEP(1)));
     out[1] = kiln_div(d, kiln_sqrt(kiln_add(kiln_mean(kiln_mul(d, d), KILN_KEEP(1)), 1e-5)));
     out[2] = kiln_softmax(in[2], -1);
+    out[3] = kiln_softmax(in[3], -1);
+    out[4] = kiln_cast(kiln_argmax(in[2], 1), KILN_F32);
 }
 
 static void call_rows(kiln *k)
 {
     KILN_SCOPE(k);
-    kiln_function *f = kiln_function_new(k, rows, NULL, &(kiln_function_options){.name = "rows", .outputs = 3});
+    kiln_function *f = kiln_function_new(k, rows, NULL, &(kiln_function_options){.name = "rows", .outputs = 5});
     kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(8, 1024)), kiln_ones(k, KILN_F64, KILN_SHAPE(8, 500)),
-        kiln_ones(k, KILN_F32, KILN_SHAPE(8, 50257)));
+        kiln_ones(k, KILN_F32, KILN_SHAPE(8, 50257)), kiln_ones(k, KILN_F32, KILN_SHAPE(8, 8192)));
     if (kiln_failed(k)) fail_msg("%s", kiln_error(k)->text);
     kiln_function_free(f);
 }

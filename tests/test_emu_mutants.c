@@ -50,7 +50,7 @@ static void needed(const Case *c, const char *find, const char *replace, int nth
     text_add(&mutant, c->source.at, (size_t)(at - c->source.at));
     text_printf(&mutant, "%s%s", replace, at + strlen(find));
     const CUresult r = run(c, mutant.at, find);
-    if (r != ILLEGAL && r != FAILED) fail_msg("'%s' is not missed, or not in this way: %d", find, r);
+    if (r != ILLEGAL && r != FAILED) fail_msg("'%s' number %d is not missed, or not in this way: %d", find, nth, r);
     text_free(&mutant);
 }
 
@@ -163,6 +163,65 @@ static void rows_need(void **state)
     }
 }
 
+/* ---- a block per point -------------------------------------------------------------------------------------------- */
+/* Rows of five blocks, whose sum and place of the highest are made; one element, which goes to all places of another row, then becomes
+ * the sum. */
+static Make *long_rows(bool once)
+{
+    enum { ROWS = 3, N = 4 * TREE_ROW + 7 };
+    Make *m = make_new();
+    uint32_t buf[3] = {of_length(m, make_output(m, DT_f32), ROWS * N), of_length(m, make_output(m, DT_i64), ROWS)};
+    buf[2] = of_length(m, make_output(m, DT_f32), ROWS * N);
+    make_kernel(m, 2, (Dim[]){ROWS, N}, 1, 1, 0, 2, 3);
+    make_stage(m, true);
+    int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){N, 1}, -1, -1));
+    make_reduce(m, R_SUM, ORDER_LANES, x);
+    make_reduce(m, R_ARGMAX, ORDER_LANES, x);
+    make_stage(m, true);
+    const uint32_t second = make_stream(m, 0, DT_f32, 1, (Dim[]){N, 0}, -1, -1);
+    make_store(m, make_stream(m, 2, DT_f32, 0, (Dim[]){N, 1}, -1, -1), make_load(m, second), false);
+    if (once) make_stage(m, false);
+    if (once) make_store(m, second, make_reduced(m, 0), false);
+    if (once) make_store(m, make_stream(m, 1, DT_i64, 0, (Dim[]){1, 0}, -1, -1), make_reduced(m, 1), false);
+    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
+    return m;
+}
+
+static void replace(Text *text, const char *find, const char *by)
+{
+    Text now = {0};
+    const char *at = strstr(text->at, find);
+    if (!at) fail_msg("there is no '%s' in\n%s", find, text->at);
+    text_add(&now, text->at, (size_t)(at - text->at));
+    text_printf(&now, "%s%s", by, at + strlen(find));
+    text_free(text);
+    *text = now;
+}
+
+static void long_rows_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = long_rows(true);
+    case_of(&c, m, 3);
+    needed(&c, "__syncthreads();\n", "", 1);                  /* before totals are read */
+    needed(&c, "__syncthreads();\n", "", 2);                  /* before the next level of the tree */
+    needed(&c, "__syncthreads();\n", "", 3);                  /* before an element that all read is written */
+    needed(&c, "if (lane == 0) totals", "totals", 1);
+    needed(&c, "if (lane == 0) bests", "bests", 1);
+    needed(&c, "if (threadIdx.x == 0) {", "{", 1);
+    needed(&c, "if (i1 < to) {", "{", 1);
+    needed(&c, "point < points;", "point < points + 1;", 1);
+    case_free(&c, m);
+    m = long_rows(false);
+    case_of(&c, m, 3);
+    replace(&c.source, "point = u32(blockIdx.x) * 1u + 0u", "point = blockIdx.x == 0 ? 0u : points"); /* one block makes all */
+    replace(&c.source, "point += u32(gridDim.x) * 1u", "point += 1u");
+    assert_int_equal(run(&c, c.source.at, "one block"), 0);
+    needed(&c, "__syncthreads();\n", "", 3); /* before the next row's totals take these places */
+    case_free(&c, m);
+}
+
 /* ---- a thread per point ------------------------------------------------------------------------------------------- */
 /* Where the guard does not hold, nothing is read or written; there are 5 elements and 8 points. */
 static Make *guarded(bool load)
@@ -219,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_need),
         cmocka_unit_test(rows_need),
+        cmocka_unit_test(long_rows_need),
         cmocka_unit_test(points_need),
     };
     EMU_TESTS(tests);

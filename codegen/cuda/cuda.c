@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 
-/* Kept rows are in the registers of a warp: 32 of each lane's. */
+/* Kept rows are in the registers of a team (cuda_shape.c): 32 of each lane's, or of each thread's of a block. */
 void cuda_target(Target *t)
 {
     *t = (Target){.name = "cuda",
         .vector_bytes = 4,
-        .row_cache_bytes = 4 << 10,
+        .row_cache_bytes = 32 << 10,
         .fma = true,
         .threads = false,
         .digits = true,

@@ -1,17 +1,14 @@
 /* cuda_reduce: stages that sweep, and the reductions they make, in exactly the orders of kernel.h. A warp's lanes are the 32 lanes
  * of docs/numerics.md, halved by shuffles; a single thread keeps them in an array. If a warp folds in order of the index, its lanes
- * pass their elements round, and every lane folds all of them. Relies on print.h. */
-#include "print.h"
+ * pass their elements round, and every lane folds all of them. Relies on sweep.h. */
+#include "sweep.h"
 
 #include <math.h>
-
-static bool is_arg(const Reduction *r) { return r->kind == R_ARGMAX || r->kind == R_ARGMIN; }
-static DType type_of(const Reduction *r) { return r->type == DT_bool ? DT_u8 : (DType)dtype_info[r->type].compute; }
 
 const char *cuda_reduced(Print *c, uint32_t reduction)
 {
     const Reduction *r = &c->k->reduction[reduction];
-    return arena_printf(c->arena, r->type == DT_bool && !is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
+    return arena_printf(c->arena, r->type == DT_bool && !sweep_is_arg(r) ? "(r%u != 0)" : "r%u", reduction);
 }
 
 static Scalar bound(DType t, bool highest)
@@ -21,9 +18,9 @@ static Scalar bound(DType t, bool highest)
     return (Scalar){.i = highest ? dtype_info[t].hi : dtype_info[t].lo};
 }
 
-static const char *identity(Print *c, const Reduction *r)
+const char *sweep_identity(Print *c, const Reduction *r)
 {
-    DType t = type_of(r);
+    DType t = sweep_type(r);
     Scalar one = dtype_is_float(t) ? (Scalar){.f = 1} : (Scalar){.i = 1};
     switch ((ReduceKind)r->kind) {
     case R_SUM: return cuda_literal(c->arena, t, (Scalar){0});
@@ -37,7 +34,7 @@ static const char *identity(Print *c, const Reduction *r)
 /* total, then x */
 const char *cuda_folded(Print *c, const Reduction *r, const char *total, const char *x)
 {
-    DType t = type_of(r);
+    DType t = sweep_type(r);
     switch ((ReduceKind)r->kind) {
     case R_SUM: return cuda_prim(c->arena, P_add, t, t, total, x, NULL);
     case R_PROD: return cuda_prim(c->arena, P_mul, t, t, total, x, NULL);
@@ -46,18 +43,17 @@ const char *cuda_folded(Print *c, const Reduction *r, const char *total, const c
     }
 }
 
-static const char *value(Print *c, const Reduction *r)
+const char *sweep_value(Print *c, const Reduction *r)
 {
     return arena_printf(c->arena, r->type == DT_bool ? "u8(%s)" : "%s", cuda_operand(c, r->value));
 }
 
 static bool known_extent(const Print *c, int64_t *n) { return cuda_dim_const(c->p, c->k->extent[c->k->sweep], n); }
 
-/* Whether the sum needs lanes; it does not if its extent, known now, calls for the order of the index. */
-static bool by_lanes(const Print *c, const Reduction *r)
+bool sweep_by_lanes(const Print *c, const Reduction *r)
 {
     int64_t n;
-    if (is_arg(r) || r->order < ORDER_LANES) return false;
+    if (sweep_is_arg(r) || r->order < ORDER_LANES) return false;
     return r->order == ORDER_LANES || !known_extent(c, &n) || n >= TREE_LANES;
 }
 
@@ -68,16 +64,14 @@ static bool by_extent(const Print *c, const Reduction *r)
     return r->order == ORDER_RUNTIME && !known_extent(c, &n);
 }
 
-static bool in_blocks(const Reduction *r) { return !is_arg(r) && r->order != ORDER_INDEX; }
-
 /* Elements in a block of the stage, whose reductions all have one form; 0 if nothing in it is cut into blocks. */
-static int64_t block_of(Print *c, const Stage *s)
+int64_t sweep_block(Print *c, const Stage *s)
 {
     int64_t block = 0;
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        int64_t n = by_lanes(c, r) ? TREE_ROW : TREE_CHAIN;
-        if (!in_blocks(r)) continue;
+        int64_t n = sweep_by_lanes(c, r) ? TREE_ROW : TREE_CHAIN;
+        if (!sweep_in_blocks(r)) continue;
         if (block != 0 && block != n)
             status_fail(c->st, ST_INTERNAL, "cuda: kernel %s reduces in two orders in one sweep", c->k->name ? c->k->name : "?");
         block = n;
@@ -94,22 +88,25 @@ static uint32_t levels_of(const Print *c, int64_t block)
 
 static void open_totals(Print *c, const Stage *s)
 {
-    uint32_t levels = levels_of(c, block_of(c, s));
+    const char *first = arena_printf(c->arena, "threadIdx.x / 32u * %du + lane", TREE_ROW);
+    const bool alone = c->shape.team <= TREE_LANES; /* else the totals of blocks meet in shared memory */
+    uint32_t levels = alone ? levels_of(c, sweep_block(c, s)) : 0;
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        const char *t = cuda_type(type_of(r));
-        if (is_arg(r)) {
-            cuda_line(c, "%s best%u = %s;", t, i, identity(c, r));
-            cuda_line(c, "i64 r%u = %s;", i, c->shape.team > 1 ? "lane" : "0");
+        const char *t = cuda_type(sweep_type(r));
+        if (sweep_is_arg(r)) {
+            cuda_line(c, "%s best%u = %s;", t, i, sweep_identity(c, r));
+            cuda_line(c, "i64 r%u = %s;", i, alone ? c->shape.team > 1 ? "lane" : "0" : first);
         } else {
-            cuda_line(c, "%s r%u = %s;", t, i, identity(c, r));
-            if (in_blocks(r) && levels > 0) cuda_line(c, "%s level%u[%u];", t, i, levels);
+            cuda_line(c, "%s r%u = %s;", t, i, sweep_identity(c, r));
+            if (sweep_in_blocks(r) && levels > 0) cuda_line(c, "%s level%u[%u];", t, i, levels);
         }
     }
 }
 
 /* Levels that a loop over them keeps in registers: then it is unrolled, so that every index is a number. */
 #define LEVELS_UNROLLED 16
+#define KEPT_UNROLLED 64 /* as are elements of a row */
 
 static void open_levels(Print *c, uint32_t levels)
 {
@@ -118,7 +115,7 @@ static void open_levels(Print *c, uint32_t levels)
 }
 
 /* r holds the total of the block that begins at `from`. */
-static void push_total(Print *c, uint32_t i, int64_t block)
+void sweep_push_total(Print *c, uint32_t i, int64_t block)
 {
     const char *r = arena_printf(c->arena, "r%u", i), *level = arena_printf(c->arena, "level%u[at]", i);
     const uint32_t levels = levels_of(c, block);
@@ -132,13 +129,13 @@ static void push_total(Print *c, uint32_t i, int64_t block)
     cuda_close(c);
 }
 
-static void close_totals(Print *c, const Stage *s, int64_t block)
+void sweep_close_totals(Print *c, const Stage *s, int64_t block)
 {
     const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *red = &c->k->reduction[i];
         const char *r = arena_printf(c->arena, "r%u", i), *level = arena_printf(c->arena, "level%u[at]", i);
-        if (!in_blocks(red) || levels_of(c, block) == 0) continue;
+        if (!sweep_in_blocks(red) || levels_of(c, block) == 0) continue;
         text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
         cuda_line(c, "const i64 blocks = (%s + %lld) / %lld;", n, (long long)block - 1, (long long)block);
         cuda_line(c, "bool first = true;");
@@ -151,24 +148,25 @@ static void close_totals(Print *c, const Stage *s, int64_t block)
     }
 }
 
-static void arg_step(Print *c, uint32_t i)
+void sweep_arg_step(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
-    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(type_of(r));
-    cuda_open(c, "if (%s<%s>(%s, best%u))", better, t, value(c, r), i);
-    cuda_line(c, "best%u = %s;", i, value(c, r));
+    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(sweep_type(r));
+    cuda_open(c, "if (%s<%s>(%s, best%u))", better, t, sweep_value(c, r), i);
+    cuda_line(c, "best%u = %s;", i, sweep_value(c, r));
     cuda_line(c, "r%u = i%d;", i, c->k->sweep);
     cuda_close(c);
 }
 
-/* A row that lanes keep stays in registers where every index into it is a number. */
-static void unroll_rows(Print *c)
+void sweep_unroll_rows(Print *c)
 {
-    if (c->shape.team > 1 && c->k->nrow > 0) cuda_line(c, "#pragma unroll");
+    int64_t n;
+    if (c->shape.team > 1 && c->k->nrow > 0 && known_extent(c, &n) && cuda_kept(&c->shape, n) <= KEPT_UNROLLED)
+        cuda_line(c, "#pragma unroll");
 }
 
 /* from .. to is the block that is being swept; 0 means all. */
-static void open_blocks(Print *c, const Stage *s, int64_t block)
+void sweep_open_blocks(Print *c, const Stage *s, int64_t block)
 {
     const char *n = cuda_dim(c, c->k->extent[c->k->sweep]);
     const long long b = (long long)block;
@@ -176,11 +174,11 @@ static void open_blocks(Print *c, const Stage *s, int64_t block)
         cuda_line(c, "const i64 from = 0, to = %s;", n);
         return;
     }
-    unroll_rows(c);
+    sweep_unroll_rows(c);
     cuda_open(c, "for (i64 from = 0; from < %s; from += %lld)", n, b);
     cuda_line(c, "const i64 to = from + %lld < %s ? from + %lld : %s;", b, n, b, n);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (in_blocks(&c->k->reduction[i])) cuda_line(c, "r%u = %s;", i, identity(c, &c->k->reduction[i]));
+        if (sweep_in_blocks(&c->k->reduction[i])) cuda_line(c, "r%u = %s;", i, sweep_identity(c, &c->k->reduction[i]));
 }
 
 /* ---- a thread per point ---------------------------------------------------------------------- */
@@ -190,13 +188,13 @@ static void thread_element(Print *c, const Stage *s)
     cuda_instrs(c, s, true);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        if (is_arg(r)) {
-            arg_step(c, i);
+        if (sweep_is_arg(r)) {
+            sweep_arg_step(c, i);
             continue;
         }
         const char *total =
-            by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
-        cuda_line(c, "%s = %s;", total, cuda_folded(c, r, total, value(c, r)));
+            sweep_by_lanes(c, r) ? arena_printf(c->arena, "lane%u[i%d %% 32]", i, c->k->sweep) : arena_printf(c->arena, "r%u", i);
+        cuda_line(c, "%s = %s;", total, cuda_folded(c, r, total, sweep_value(c, r)));
     }
     cuda_stores(c, s);
 }
@@ -212,14 +210,14 @@ static void thread_halves(Print *c, uint32_t i)
 static void thread_in_order(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
-    cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
+    cuda_line(c, "%s sum = %s;", cuda_type(sweep_type(r)), sweep_identity(c, r));
     cuda_line(c, "for (u32 l = 0; l < to; l++) sum = %s;", cuda_folded(c, r, "sum", arena_printf(c->arena, "lane%u[l]", i)));
     cuda_line(c, "lane%u[0] = sum;", i);
 }
 
 /* Combines a block's lanes into one value. With fewer elements than lanes, each element stays in its own lane. (Combining with the
  * identity changes no bits, except of -0 + 0, and a sum that starts at 0 is never -0.) */
-static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
+void sweep_close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t), void (*in_order)(Print *, uint32_t))
 {
     const Reduction *r = &c->k->reduction[i];
     if (by_extent(c, r)) {
@@ -236,125 +234,27 @@ static void close_lanes(Print *c, uint32_t i, void (*halves)(Print *, uint32_t),
 
 static void thread_sweep(Print *c, const Stage *s)
 {
-    int64_t block = block_of(c, s);
-    open_blocks(c, s, block);
+    int64_t block = sweep_block(c, s);
+    sweep_open_blocks(c, s, block);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        if (!by_lanes(c, r)) continue;
-        cuda_line(c, "%s lane%u[32];", cuda_type(type_of(r)), i);
-        cuda_line(c, "for (u32 l = 0; l < 32; l++) lane%u[l] = %s;", i, identity(c, r));
+        if (!sweep_by_lanes(c, r)) continue;
+        cuda_line(c, "%s lane%u[32];", cuda_type(sweep_type(r)), i);
+        cuda_line(c, "for (u32 l = 0; l < 32; l++) lane%u[l] = %s;", i, sweep_identity(c, r));
     }
     cuda_open(c, "for (i64 i%d = from; i%d < to; i%d++)", c->k->sweep, c->k->sweep, c->k->sweep);
     thread_element(c, s);
     cuda_close(c);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
-        if (by_lanes(c, r)) {
-            close_lanes(c, i, thread_halves, thread_in_order);
+        if (sweep_by_lanes(c, r)) {
+            sweep_close_lanes(c, i, thread_halves, thread_in_order);
             cuda_line(c, "r%u = lane%u[0];", i, i);
         }
-        if (in_blocks(r)) push_total(c, i, block);
+        if (sweep_in_blocks(r)) sweep_push_total(c, i, block);
     }
     if (block != 0) cuda_close(c);
-    close_totals(c, s, block);
-}
-
-/* ---- a warp per point ------------------------------------------------------------------------ */
-
-static bool in_order(const Print *c, const Reduction *r) { return !is_arg(r) && !by_lanes(c, r); }
-
-static void warp_element(Print *c, const Stage *s)
-{
-    cuda_instrs(c, s, true);
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
-        const Reduction *r = &c->k->reduction[i];
-        const char *mine = arena_printf(c->arena, "x%u", i);
-        if (is_arg(r))
-            arg_step(c, i);
-        else if (in_order(c, r))
-            cuda_line(c, "%s = %s;", mine, value(c, r));
-        else
-            cuda_line(c, "%s = %s;", mine, cuda_folded(c, r, mine, value(c, r)));
-    }
-    cuda_stores(c, s);
-}
-
-static void warp_halves(Print *c, uint32_t i)
-{
-    const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
-    cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, cuda_folded(c, &c->k->reduction[i], x, other));
-}
-
-static void warp_in_order(Print *c, uint32_t i)
-{
-    const Reduction *r = &c->k->reduction[i];
-    cuda_line(c, "%s sum = %s;", cuda_type(type_of(r)), identity(c, r));
-    cuda_line(
-        c, "for (u32 l = 0; l < to; l++) sum = %s;", cuda_folded(c, r, "sum", arena_printf(c->arena, "from_lane(x%u, l)", i)));
-    cuda_line(c, "x%u = sum;", i);
-}
-
-static void warp_arg(Print *c, uint32_t i)
-{
-    const Reduction *r = &c->k->reduction[i];
-    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(type_of(r));
-    cuda_open(c, "for (u32 half = 16; half > 0; half /= 2)");
-    cuda_line(c, "const %s other = from_below(best%u, half);", t, i);
-    cuda_line(c, "const i64 at = from_below(r%u, half);", i);
-    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
-    cuda_line(c, "best%u = other;", i);
-    cuda_line(c, "r%u = at;", i);
-    cuda_close(c);
-    cuda_close(c);
-    cuda_line(c, "r%u = from_lane(r%u, 0);", i, i);
-}
-
-/* What the lanes hold between elements: their part of the block, or an element that waits for its turn. */
-static void open_lanes(Print *c, const Stage *s, bool lanes)
-{
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
-        const Reduction *r = &c->k->reduction[i];
-        if (is_arg(r) || in_order(c, r) == lanes) continue;
-        cuda_line(c, "%s x%u = %s;", cuda_type(type_of(r)), i, identity(c, r));
-    }
-}
-
-static void warp_turns(Print *c, const Stage *s)
-{
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
-        const Reduction *r = &c->k->reduction[i];
-        if (!in_order(c, r)) continue;
-        const char *total = arena_printf(c->arena, "r%u", i), *next = arena_printf(c->arena, "from_lane(x%u, l)", i);
-        cuda_line(c, "for (u32 l = 0; l < 32 && first + l < to; l++) %s = %s;", total, cuda_folded(c, r, total, next));
-    }
-}
-
-static void warp_sweep(Print *c, const Stage *s)
-{
-    int64_t block = block_of(c, s);
-    open_blocks(c, s, block);
-    open_lanes(c, s, true);
-    unroll_rows(c);
-    cuda_open(c, "for (i64 first = from; first < to; first += 32)");
-    open_lanes(c, s, false);
-    cuda_line(c, "const i64 i%d = first + lane;", c->k->sweep);
-    cuda_open(c, "if (i%d < to)", c->k->sweep);
-    warp_element(c, s);
-    cuda_close(c);
-    warp_turns(c, s);
-    cuda_close(c);
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
-        const Reduction *r = &c->k->reduction[i];
-        if (by_lanes(c, r)) {
-            close_lanes(c, i, warp_halves, warp_in_order);
-            cuda_line(c, "r%u = from_lane(x%u, 0);", i, i);
-        }
-        if (in_blocks(r)) push_total(c, i, block);
-    }
-    if (block != 0) cuda_close(c);
-    close_totals(c, s, block);
-    for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (is_arg(&c->k->reduction[i])) warp_arg(c, i);
+    sweep_close_totals(c, s, block);
 }
 
 /* ---- either ---------------------------------------------------------------------------------- */
@@ -365,7 +265,7 @@ void cuda_sweep(Print *c, const Stage *s)
     open_totals(c, s);
     text_printf(c->out, "%*s{\n", (int)(4 * c->depth++), "");
     if (c->shape.team > 1)
-        warp_sweep(c, s);
+        team_sweep(c, s);
     else
         thread_sweep(c, s);
     cuda_close(c);

@@ -75,6 +75,7 @@ const char *cuda_dim(Print *c, Dim d)
 /* ---- streams --------------------------------------------------------------------------------- */
 
 static bool has_lanes(const Print *c) { return c->shape.team > 1; }
+static bool is_block(const Print *c) { return c->shape.team > TREE_LANES; }
 static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
 
 static const char *joined(Print *c, const char *sum, const char *term)
@@ -139,8 +140,8 @@ void cuda_stores(Print *c, const Stage *s)
     bool once = has_lanes(c) && !s->sweep;
     if (once) {
         /* Other lanes may still read what lane 0 writes in place. */
-        cuda_line(c, "__syncwarp();");
-        cuda_open(c, "if (lane == 0)");
+        cuda_line(c, is_block(c) ? "__syncthreads();" : "__syncwarp();");
+        cuda_open(c, is_block(c) ? "if (threadIdx.x == 0)" : "if (lane == 0)");
     }
     for (uint32_t i = s->first_store; i < s->last_store; i++) store(c, &c->k->store[i]);
     if (once) cuda_close(c);
@@ -261,8 +262,8 @@ static void open_rows(Print *c)
     for (uint32_t r = 0; r < c->k->nrow; r++) {
         if (!cuda_dim_const(c->p, c->k->extent[c->k->sweep], &n))
             status_fail(c->st, ST_INTERNAL, "cuda: kernel %s keeps a row of unknown length", c->k->name ? c->k->name : "?");
-        int64_t kept = has_lanes(c) ? (n + 31) / 32 : n;
-        cuda_line(c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r, (long long)MAX_OF(kept, 1));
+        cuda_line(
+            c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r, (long long)MAX_OF(cuda_kept(&c->shape, n), 1));
     }
 }
 
@@ -272,6 +273,18 @@ static bool is_empty(const Print *c, const uint32_t *axis, uint32_t n)
     for (uint32_t i = 0; i < n; i++)
         if (cuda_dim_const(c->p, c->k->extent[axis[i]], &extent) && extent == 0) return true;
     return false;
+}
+
+/* Whether the next point's totals would come where this one's are still read: no other stage has its threads wait. */
+static bool waits_nowhere_else(const Kernel *k)
+{
+    uint32_t reducing = 0, others = 0;
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        const Stage *s = &k->stage[i];
+        reducing += s->first_reduction < s->last_reduction;
+        others += !s->sweep && s->first_store < s->last_store;
+    }
+    return reducing == 1 && others == 0;
 }
 
 static void body(Print *c)
@@ -287,7 +300,7 @@ static void body(Print *c)
     const unsigned each = cuda_points(&c->shape);
     if (has_lanes(c)) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
     cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
-    const char *mine = has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
+    const char *mine = is_block(c) ? "0u" : has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
     cuda_open(
         c, "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)", t, t, each, mine, t, each);
     open_indices(c, axis, n, t);
@@ -301,6 +314,7 @@ static void body(Print *c)
         cuda_instrs(c, s, false);
         cuda_stores(c, s);
     }
+    if (is_block(c) && waits_nowhere_else(k)) cuda_line(c, "__syncthreads();");
     cuda_close(c);
 }
 

@@ -26,10 +26,16 @@
 /* How a kernel's points are shared out among threads. */
 typedef struct CudaShape {
     uint32_t block; /* threads */
-    uint32_t team;  /* threads that work on one point together: 1, or the lanes of a warp */
+    uint32_t team;  /* threads that work on one point together: 1, the lanes of a warp, or the whole block */
     uint32_t wide;  /* points side by side that a thread takes at once */
 } CudaShape;
 CudaShape cuda_shape(const Program *p, const Kernel *k);
+/* How many elements of a row of n a thread keeps. */
+static inline int64_t cuda_kept(const CudaShape *s, int64_t n)
+{
+    const int64_t lanes = TREE_LANES, turn = s->team * lanes;
+    return s->team == 1 ? n : s->team == TREE_LANES ? (n + lanes - 1) / lanes : (n + turn - 1) / turn * (TREE_ROW / lanes);
+}
 /* How many points a block takes at once. */
 static inline uint32_t cuda_points(const CudaShape *s) { return s->block / s->team * s->wide; }
 
