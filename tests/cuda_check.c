@@ -94,6 +94,15 @@ void cuda_compiles(const Program *p)
     text_free(&source);
 }
 
+void cuda_program_fits(const Program *p)
+{
+    Status st = {0};
+    Text source = {0};
+    if (!cuda_program_ptx(p, 80, &source, NULL, &st)) fail_msg("%s", st.text);
+    cuda_fits_registers(source.at, p->name);
+    text_free(&source);
+}
+
 bool cuda_device_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
 {
     Compiled *c = cuda_backend()->compile(p, &(CompileOptions){0}, st);

@@ -44,6 +44,7 @@ void cuda_compiles(const Program *p);
 /* Compiles for three architectures: no kernel that a warp runs, and no product, keeps anything but in registers. Prints what the
  * largest takes. */
 void cuda_fits_registers(const char *source, const char *name);
+void cuda_program_fits(const Program *p);
 void cuda_source_compiles(const char *source, const char *name);
 
 /* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside, and are

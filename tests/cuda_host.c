@@ -59,7 +59,7 @@ bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, St
     const CudaDriver *d = emu_driver(0, st);
     Text source = {0}, image = {0};
     Compiled *c = NULL;
-    if (d != NULL && cuda_program_ptx(p, 0, &source, NULL, st) && d->build(d, source.at, p->name, &image, st))
+    if (d != NULL && cuda_program_ptx(p, d->capability, &source, NULL, st) && d->build(d, source.at, p->name, &image, st))
         c = cuda_load(p, d, image.at, image.len, st);
     text_free(&source);
     text_free(&image);

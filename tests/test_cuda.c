@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "codegen/cuda/print.h"
+#include "codegen/cuda/schedule.h"
 #include "kernel_make.h"
 #include "prim_cases.h"
 #include "random_graph.h"
@@ -236,6 +238,12 @@ static Make *products(void **in)
     Make *m = make_new();
     for (uint32_t i = 0; i < COUNT_OF(type); i++) product(m, type[i], 2, 70, 65, 33, i & 1, in);
     product(m, DT_f32, 1, 3, 129, 16, true, in);
+    product(m, DT_f32, 2, 136, 140, 133, false, in); /* every plan that there is (codegen/cuda/schedule.c) */
+    product(m, DT_f32, 1, 140, 132, 20, true, in);
+    product(m, DT_f32, 1, 9, 72, 40, true, in);
+    product(m, DT_f64, 1, 70, 13, 20, false, in);
+    product(m, DT_u32, 1, 67, 3, 70, true, in);
+    product(m, DT_f32, 1, 20, 20, 2 * 8192 + 7, false, in);
     product(m, DT_f32, 1, 3, 5, 129, false, in);
     product(m, DT_f64, 1, 2, 3, 3 * 8192 + 5, true, in);
     product(m, DT_f32, 3, 5, 4, 0, false, in);
@@ -306,10 +314,17 @@ static void digits_run(void **state)
 static void products_run(void **state)
 {
     NEED_HOST();
-    void *in[48];
-    Make *m = products(in);
-    check_made(m, in, cuda_host_run, "products");
-    make_free(m);
+    void *in[64];
+    const int64_t large = product_large, grid = cuda_grid_most;
+    for (int few = 0; few < 2; few++) { /* with small products as large ones, whose tiles one block makes */
+        product_large = few ? 1 : large;
+        cuda_grid_most = few ? 1 : grid;
+        Make *m = products(in);
+        check_made(m, in, cuda_host_run, "products");
+        make_free(m);
+    }
+    product_large = large;
+    cuda_grid_most = grid;
 }
 
 /* ---- NVRTC ----------------------------------------------------------------------------------- */
@@ -329,7 +344,7 @@ static void primitives_compile(void **state)
 static void other_kernels_compile(void **state)
 {
     NEED_NVRTC();
-    void *in[48];
+    void *in[64];
     Make *m = make_new();
     reductions(m, DT_f32, in);
     cuda_compiles(make_program(m));
@@ -338,7 +353,10 @@ static void other_kernels_compile(void **state)
     cuda_compiles(make_program(m));
     make_free(m);
     m = products(in);
+    product_large = 1;
     cuda_compiles(make_program(m));
+    cuda_program_fits(make_program(m));
+    product_large = 1 << 20;
     make_free(m);
     m = digits(false, in);
     cuda_compiles(make_program(m));

@@ -35,7 +35,7 @@ static CUresult run(const Case *c, const char *source, const char *what)
 static void print_case(Case *c)
 {
     Status st = {0};
-    if (!cuda_program_text(c->p, &c->source, &st)) fail_msg("%s", st.text);
+    if (!cuda_program_text(c->p, 80, &c->source, &st)) fail_msg("%s", st.text);
     if (getenv("KILN_SHOW")) print_message("%s\n", strstr(c->source.at, CUDA_HEAD));
     if (run(c, c->source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c->source.at);
 }
@@ -82,50 +82,73 @@ static uint32_t of_length(Make *m, uint32_t buf, Dim n)
 }
 
 /* ---- products ----------------------------------------------------------------------------------------------------- */
-/* Two tiles down and across, and more of k than a tile holds. */
-static Make *product(bool digits)
+/* More of k than a step takes, in two batches. */
+static Make *product(DType t, Dim rows, Dim columns, Dim k, bool digits, bool turned)
 {
-    enum { BATCH = 2, M = 70, N = 66, K = 33 };
+    enum { BATCH = 2 };
     Make *m = make_new();
     Step s = {.kind = STEP_CONTRACT};
-    s.contract.type = s.contract.to = DT_f32;
+    s.contract.type = s.contract.to = (uint8_t)t;
     s.contract.nbatch = 1;
-    s.contract.batch[0] = BATCH, s.contract.m = M, s.contract.n = N, s.contract.k = K;
-    s.contract.a_batch[0] = M * K, s.contract.b_batch[0] = K * N;
-    s.contract.a_row = strides_one(K), s.contract.a_col = strides_one(1);
-    s.contract.b_row = strides_one(N), s.contract.b_col = strides_one(1);
+    s.contract.batch[0] = BATCH, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
+    s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
+    s.contract.a_row = strides_one(turned ? 1 : k), s.contract.a_col = strides_one(turned ? rows : 1);
+    s.contract.b_row = strides_one(columns), s.contract.b_col = strides_one(1);
     if (digits) { /* the same elements, counted otherwise */
         s.contract.a_col = (Strides){2, {0, 3}, {3, 1}};
-        s.contract.b_row = (Strides){2, {0, 11}, {11 * N, N}};
+        s.contract.b_row = (Strides){2, {0, 11}, {11 * columns, columns}};
     }
-    s.contract.a = of_length(m, make_input(m, DT_f32), BATCH * M * K);
-    s.contract.b = of_length(m, make_input(m, DT_f32), BATCH * K * N);
-    s.contract.c = of_length(m, make_output(m, DT_f32), BATCH * M * N);
+    s.contract.a = of_length(m, make_input(m, t), BATCH * rows * k);
+    s.contract.b = of_length(m, make_input(m, t), BATCH * k * columns);
+    s.contract.c = of_length(m, make_output(m, t), BATCH * rows * columns);
     make_step(m, s);
     return m;
 }
+
+enum { PRODUCT_BARRIERS = 3 };
 
 static void products_need(void **state)
 {
     (void)state;
     Case c;
-    Make *m = product(false);
-    case_of(&c, m, 3);
-    needed(&c, "        __syncthreads();\n        KILN_PLACES", "        KILN_PLACES", 1);
-    needed(&c, "        __syncthreads();\n        const bool last", "        const bool last", 1);
-    needed(&c, "row + ia < m && ", "", 1);
-    needed(&c, "&& first + ka < k", "", 1);
-    needed(&c, "column + jb < n && ", "", 1);
-    needed(&c, "&& first + kb < k", "", 1);
-    needed(&c, "row + y + 16 * i < m && ", "", 1);
-    needed(&c, "&& column + x + 16 * j < n", "", 1);
+    Make *m = product(DT_f32, 70, 66, 33, false, false); /* two tiles down and across */
+    case_of(&c, m, PRODUCT_BARRIERS);
+    needed(&c, "        __syncthreads();\n        if (step + STAGES - 1", "        if (step + STAGES - 1", 1);
+    needed(&c, "        copies_wait<STAGES - 2>();\n", "", 1);
+    needed(&c, "        copies_group();\n        KILN_PLACES", "        KILN_PLACES", 1);
+    needed(&c, "        copies_group();\n    }\n", "    }\n", 1);
+    needed(&c, "i < rows && ", "", 1);
+    needed(&c, "&& first + l < k", "", 1);
+    needed(&c, "if (r >= m) continue;", "", 1);
+    needed(&c, "if (s + g < n)", "", 1);
     needed(&c, "; tile += gridDim.x)", " + 1; tile += gridDim.x)", 1);
+    cuda_grid_most = 1; /* a block makes several tiles */
+    needed(&c, "    __syncthreads();\n    bool any", "    bool any", 1);
+    cuda_grid_most = CUDA_GRID;
     case_free(&c, m);
-    m = product(true);
-    case_of(&c, m, 3);
-    needed(&c, "(0);\n        __syncthreads();\n", "(0);\n", 1);
-    needed(&c, "if (A && me < 16)", "if (A)", 1);
-    needed(&c, "if (B && me >= 32 && me < 48)", "if (B && me < 48)", 1);
+    m = product(DT_f32, 70, 66, 33, true, false);
+    case_of(&c, m, PRODUCT_BARRIERS);
+    needed(&c, "(step); }\n        __syncthreads();\n", "(step); }\n", 1);
+    needed(&c, "if (A && me < DEEP)", "if (A)", 1);
+    needed(&c, "if (B && me >= 64 && me < 64 + DEEP)", "if (B && me < 64 + DEEP)", 1);
+    case_free(&c, m);
+}
+
+/* Few rows, and pieces of 16 bytes. */
+static void strips_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = product(DT_f64, 4, 68, 70, false, false);
+    case_of(&c, m, PRODUCT_BARRIERS);
+    needed(&c, "|| i >= WIDTH ", "", 1);
+    needed(&c, "c_wide && s < n", "c_wide", 1);
+    needed(&c, "i < rows && ", "", 1);
+    case_free(&c, m);
+    m = product(DT_f64, 4, 68, 70, false, true);
+    case_of(&c, m, PRODUCT_BARRIERS);
+    needed(&c, "l >= DEEP ||", "", 1);
+    needed(&c, "&& first + l < k", "", 1);
     case_free(&c, m);
 }
 
@@ -277,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_need),
+        cmocka_unit_test(strips_need),
         cmocka_unit_test(rows_need),
         cmocka_unit_test(long_rows_need),
         cmocka_unit_test(points_need),

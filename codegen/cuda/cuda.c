@@ -24,7 +24,7 @@ static bool target(const void *there, Target *t, Status *st)
 bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status *st)
 {
     size_t from = cuda_c->len;
-    if (!cuda_program_text(p, cuda_c, st)) return false;
+    if (!cuda_program_text(p, sm, cuda_c, st)) return false;
     return !ptx || cuda_compile(cuda_c->at + from, p->name, sm, false, ptx, NULL, st);
 }
 
@@ -44,7 +44,7 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
 {
     Text source = {0}, ptx = {0};
     int sm = d ? d->capability : 80;
-    bool ok = cuda_program_text(p, &source, st);
+    bool ok = cuda_program_text(p, sm, &source, st);
     if (ok && wants(o, "cuda")) o->dump(o->dump_user, "cuda", p->name, source.at, source.len);
     if (ok && wants(o, "ptx")) {
         const int arch = cuda_compile_arch(sm, st);

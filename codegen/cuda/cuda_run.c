@@ -3,6 +3,7 @@
 #include "../effect.h"
 #include "../host_stack.h"
 #include "run.h"
+#include "schedule.h"
 
 #define ALIGN 256
 
@@ -70,6 +71,8 @@ void cuda_release(Compiled *c)
     mem_free(c, sizeof *c);
 }
 
+int64_t cuda_grid_most = CUDA_GRID;
+
 /* ---- one run --------------------------------------------------------------------------------- */
 
 typedef struct Run {
@@ -131,7 +134,7 @@ static bool get(Run *r, void *to, CUdeviceptr from, size_t bytes, const char *wh
 static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **args, Loc at)
 {
     if (blocks <= 0) return true;
-    unsigned grid = (unsigned)MIN_OF(blocks, (int64_t)CUDA_GRID);
+    unsigned grid = (unsigned)MIN_OF(blocks, cuda_grid_most);
     CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, 0, r->q->stream, args, NULL);
     if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f])) return false;
     if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at.file ? at : r->call->at);
@@ -157,7 +160,7 @@ static bool run_product(Run *r, const Step *s)
 {
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
     int64_t blocks =
-        (size_of(r, s->contract.m) + CUDA_TILE - 1) / CUDA_TILE * ((size_of(r, s->contract.n) + CUDA_TILE - 1) / CUDA_TILE);
+        product_tiles(product_plan(r->c->p, s, r->d->capability), size_of(r, s->contract.m), size_of(r, s->contract.n));
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
     return launch(r, f, blocks, CUDA_BLOCK, args, s->loc);

@@ -405,9 +405,9 @@ static void print_program(void *arg)
     for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);
 }
 
-bool cuda_program_text(const Program *p, Text *out, Status *st)
+bool cuda_program_text(const Program *p, int sm, Text *out, Status *st)
 {
-    Job job = {.print = {.p = p, .out = out, .st = st, .arena = &job.arena}};
+    Job job = {.print = {.p = p, .out = out, .st = st, .sm = sm, .arena = &job.arena}};
     arena_init(&job.arena);
     bool ok = arena_try(&job.arena, st, print_program, &job);
     arena_free(&job.arena);

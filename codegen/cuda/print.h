@@ -18,10 +18,10 @@
 #define CUDA_HEAD "extern \"C\" __global__ void __launch_bounds__(256, 1) "
 /* Most blocks in one launch; if there are more than CUDA_BLOCK * CUDA_GRID points, each thread takes several. */
 #define CUDA_GRID (1 << 23)
+extern int64_t cuda_grid_most; /* CUDA_GRID; tests take fewer */
 /* Up to so many run-time dims are an argument, an array by value; more lie in memory, and the argument is `const i64 *dim`. */
 #define CUDA_DIMS 31
 #define CUDA_BUFFERS 480 /* of a kernel: with those dims 4 KB of arguments */
-#define CUDA_TILE 64     /* rows and columns of a product that one block makes */
 
 /* How a kernel's points are shared out among threads. */
 typedef struct CudaShape {
@@ -46,6 +46,7 @@ typedef struct Print {
     Arena *arena; /* of strings; has a border */
     Status *st;
     uint32_t depth;
+    int sm; /* what it is for: 10 * major + minor */
     CudaShape shape;
     bool *dim_used; /* per Program.dim: read by this kernel */
 } Print;
@@ -75,8 +76,8 @@ uint32_t cuda_product_of(const Products *all, const Step *step);
 void cuda_product_body(Print *c, const Step *step);
 extern const char cuda_product_prelude[]; /* follows the prelude where there are products */
 
-/* Prelude, kernels, products. */
-bool cuda_program_text(const Program *p, Text *out, Status *st);
+/* Prelude, kernels, products, for devices of compute capability `sm`: 10 * major + minor. */
+bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);
 
 /* ---- scalars (cuda_scalar.c) ----------------------------------------------------------------- */
 const char *cuda_type(DType t); /* in registers */

@@ -16,9 +16,13 @@ typedef struct EmuCalls {
     unsigned long long (*shuffle)(void *self, unsigned long long bits, unsigned lane);
     /* The thread is about to read or change so many bytes; comes back only if it may. */
     void (*access)(void *self, const void *at, unsigned bytes, unsigned how);
+    /* Copies into shared memory that have not arrived before the thread waits for all but the last `left` groups. */
+    void (*copy)(void *self, void *to, const void *from, unsigned bytes, unsigned there);
+    void (*copies_group)(void *self);
+    void (*copies_wait)(void *self, unsigned left);
     void (*set_condition)(void *self, unsigned long long handle, unsigned value); /* of a graph's conditional node */
 } EmuCalls;
-enum { EMU_WRITE = 1, EMU_ATOMIC = 2 };
+enum { EMU_WRITE = 1, EMU_ATOMIC = 2, EMU_LATE = 4 /* a write; what lies there until it has arrived is nothing */ };
 
 /* The library writes it before it runs a thread. */
 typedef struct EmuSide {
@@ -118,6 +122,14 @@ template <typename T> EMU_OWN static inline T atomicCAS(T *at, decltype(*at + 0)
     return was;
 }
 static inline void __threadfence() {}
+
+/* ---- functions of the prelude that are instructions of PTX -------------------------------------------------------- */
+template <int BYTES> static inline void copy_late(void *to, const void *from, bool there)
+{
+    emu_side.calls.copy(emu_side.self, to, from, BYTES, there);
+}
+static inline void copies_group() { emu_side.calls.copies_group(emu_side.self); }
+template <int N> static inline void copies_wait() { emu_side.calls.copies_wait(emu_side.self, N); }
 extern "C" EMU_OWN inline void cudaGraphSetConditional(unsigned long long handle, unsigned value)
 {
     emu_side.calls.set_condition(emu_side.self, handle, value);

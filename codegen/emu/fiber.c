@@ -11,12 +11,23 @@
 #include <ucontext.h>
 #endif
 
-enum { MOST = EMU_THREADS, LANES = EMU_LANES, STACK = 1 << 18 };
+enum { MOST = EMU_THREADS, LANES = EMU_LANES, STACK = 1 << 18, EMU_COPIES = 64 };
 
 typedef struct Barrier {
     uint32_t waiting, turn;
     const char *how;
 } Barrier;
+
+typedef struct Copy { /* into shared memory, on its way */
+    char *to;
+    const char *from; /* NULL: zeros */
+    uint32_t bytes, group;
+} Copy;
+
+typedef struct Copies { /* of a thread, in order */
+    uint32_t n, group;
+    Copy at[EMU_COPIES];
+} Copies;
 
 struct Crew {
     Emu *emu;
@@ -28,7 +39,8 @@ struct Crew {
     uint32_t born[MOST], nborn;   /* threads that have not begun */
     uint32_t ready[MOST], nready; /* that may go on */
     const char *waits[MOST];      /* for what; NULL: it does not */
-    uint64_t held[2][MOST];       /* what a thread shows the others of its warp, at an even and an odd turn */
+    Copies copies[MOST];
+    uint64_t held[2][MOST]; /* what a thread shows the others of its warp, at an even and an odd turn */
     Barrier block, warp[EMU_WARPS];
     Watch watch;
     CUresult result;
@@ -182,6 +194,50 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
     if (wrong != 0) fail(c, wrong);
 }
 
+static void no_copy(Crew *c, const char *why, const void *at)
+{
+    snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u copies to %p, %s", c->f->kernel->name, c->side->block.x,
+        c->self, at, why);
+    fail(c, CUDA_ERROR_LAUNCH_FAILED);
+}
+
+/* Bounds and races are judged at once: from now on nobody may use what lies there. */
+static void copy(void *self, void *to, const void *from, unsigned bytes, unsigned there)
+{
+    Crew *c = self;
+    Copies *all = &c->copies[c->self];
+    if (((uintptr_t)to | (there ? (uintptr_t)from : 0)) % bytes != 0)
+        no_copy(c, "which, or what it copies, lies at no multiple of its size", to);
+    if (all->n == EMU_COPIES) no_copy(c, "and has too many copies under way", to);
+    if (there) access(c, from, bytes, 0);
+    access(c, to, bytes, EMU_WRITE | EMU_LATE);
+    memset(to, 0xa5, bytes);
+    all->at[all->n++] = (Copy){to, there ? from : NULL, bytes, all->group};
+}
+
+static void copies_group(void *self)
+{
+    Crew *c = self;
+    c->copies[c->self].group++;
+}
+
+static void copies_wait(void *self, unsigned left)
+{
+    Crew *c = self;
+    Copies *all = &c->copies[c->self];
+    uint32_t n = 0;
+    for (; n < all->n && all->at[n].group + left < all->group; n++) {
+        const Copy *one = &all->at[n];
+        access(c, one->to, one->bytes, EMU_WRITE);
+        if (one->from)
+            memcpy(one->to, one->from, one->bytes);
+        else
+            memset(one->to, 0, one->bytes);
+    }
+    memmove(all->at, all->at + n, (all->n - n) * sizeof *all->at);
+    all->n -= n;
+}
+
 static void set_condition(void *self, unsigned long long handle, unsigned value)
 {
     Crew *c = self;
@@ -207,6 +263,7 @@ static CUresult block_run(Crew *c)
     c->block = (Barrier){0};
     watch_block(&c->watch);
     c->nready = c->stack = 0;
+    for (uint32_t t = 0; t < c->threads; t++) c->copies[t].n = c->copies[t].group = 0;
     c->left = c->nborn = c->threads;
     for (uint32_t t = 0; t < c->threads; t++) c->born[t] = t;
     while (c->left > 0) {
@@ -256,7 +313,7 @@ static uint64_t without_common(uint64_t a, uint64_t b)
 
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
 {
-    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, set_condition};
+    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition};
     const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
     if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
     Crew *c = e->crew;

@@ -339,6 +339,7 @@ QUICK static inline CUresult in_page(const Access *a, Page *pages, size_t at, ui
         if (shared && !(a->how & EMU_WRITE) && c->wrote >> 32 < a->w->block) return unwritten(a);
         const Mark other = cell_access(a->w, shared ? a->w->block : a->w->first, c, a->thread, a->how, &wrote);
         if (other != 0) return race(a, other, wrote);
+        if (a->how & EMU_LATE) c->wrote = 0;
     }
     return 0;
 }

@@ -1,0 +1,46 @@
+/* schedule: the table of how products run. The first row that fits a product is its plan. Relies on schedule.h. */
+#include "schedule.h"
+
+/* Products that a row is for: the device, the bytes of what their sums are, and their extents, of symbols the largest. 0: any. */
+typedef struct Row {
+    int from_sm;
+    uint8_t bytes;
+    int64_t most_m, most_n, most_k;
+    bool large; /* product_large elements in all batches */
+    ProductPlan plan;
+} Row;
+
+/* 128 x 128 elements for 256 threads are 64 sums and 64 totals each, of which f32 takes 128 of 255 registers; the levels of a
+ * longer k find no room beside them. A card has a hundred multiprocessors or so, each of which wants such a tile. Few rows, or
+ * columns, are strips, narrow enough that a few thousand columns are a block for each. */
+static const Row row[] = {
+    {.most_m = 4, .bytes = 4, .plan = {4, 64, 1, 1, 32, 2}},
+    {.most_n = 4, .bytes = 4, .plan = {64, 4, 1, 1, 32, 2}},
+    {.most_m = 16, .bytes = 4, .plan = {16, 64, 1, 4, 16, 2}},
+    {.most_n = 16, .bytes = 4, .plan = {64, 16, 4, 1, 16, 2}},
+    {.bytes = 4, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 8, 8, 8, 2}},
+    {.bytes = 4, .plan = {64, 64, 4, 4, 16, 2}},
+    {.most_m = 4, .plan = {4, 64, 1, 1, 16, 2}},
+    {.most_n = 4, .plan = {64, 4, 1, 1, 16, 2}},
+    {.most_m = 16, .plan = {16, 64, 1, 4, 8, 2}},
+    {.most_n = 16, .plan = {64, 16, 4, 1, 8, 2}},
+    {.plan = {64, 64, 4, 4, 8, 2}},
+};
+
+int64_t product_large = 1 << 20;
+
+static bool within(int64_t most, int64_t x) { return most == 0 || x <= most; }
+
+const ProductPlan *product_plan(const Program *p, const Step *s, int sm)
+{
+    const DimTable *t = &p->module->dims;
+    const int64_t m = dim_hi(t, s->contract.m), n = dim_hi(t, s->contract.n), k = dim_hi(t, s->contract.k);
+    const size_t bytes = dtype_bytes((DType)dtype_info[s->contract.to].compute);
+    int64_t all = 0;
+    bool many = __builtin_mul_overflow(m, n, &all);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) many |= __builtin_mul_overflow(all, dim_hi(t, s->contract.batch[i]), &all);
+    for (const Row *r = row;; r++) {
+        if (sm < r->from_sm || (r->bytes != 0 && r->bytes != bytes) || (r->large && !many && all < product_large)) continue;
+        if (within(r->most_m, m) && within(r->most_n, n) && within(r->most_k, k)) return &r->plan;
+    }
+}

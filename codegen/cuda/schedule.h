@@ -1,0 +1,23 @@
+/* schedule: how products run on a device, by architecture, types and extents. The printer prints what the row says, and whoever
+ * launches it takes the grid from here. Relies on program. */
+#ifndef KILN_CODEGEN_CUDA_SCHEDULE_H
+#define KILN_CODEGEN_CUDA_SCHEDULE_H
+
+#include "../program.h"
+
+typedef struct ProductPlan {
+    uint16_t rows, columns; /* that a block makes */
+    uint8_t down, across;   /* of them, that one of its CUDA_BLOCK threads makes */
+    uint8_t deep, stages;   /* a block copies so many of k at a time into shared memory, and holds so many of these steps there */
+} ProductPlan;
+
+extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
+/* sm: 10 * major + minor of the device's compute capability. Never NULL. Bits do not depend on it. */
+const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
+/* How many blocks one matrix of a batch takes. */
+static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)
+{
+    return (m + p->rows - 1) / p->rows * ((n + p->columns - 1) / p->columns);
+}
+
+#endif
