@@ -14,7 +14,7 @@
 #include "codegen/cuda/api.h"
 #include "codegen/emu.h"
 
-enum { OUT_OF_MEMORY = CUDA_ERROR_OUT_OF_MEMORY, INVALID = 1, BAD_IMAGE = 200, BAD_HANDLE = 400, NOT_FOUND = 500, ILLEGAL = 700, FAILED = 719 };
+enum { OUT_OF_MEMORY = CUDA_ERROR_OUT_OF_MEMORY, INVALID = 1, BAD_IMAGE = 200, BAD_HANDLE = 400, NOT_FOUND = 500, ILLEGAL = 700, MISALIGNED = 716, FAILED = 719 };
 
 
 extern const char emu_source[]; /* the kernels fill, twice, more, turn, where, apart */

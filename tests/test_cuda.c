@@ -211,6 +211,37 @@ static void reductions_run(void **state)
     }
 }
 
+/* ---- points side by side ---------------------------------------------------------------------- */
+
+/* y[i, j] = x[from + i * across + j] + z[j]: elements lie in groups that one access moves, or not, and rows end within a group, or not. */
+static void side_by_side(Make *m, DType t, Dim rows, Dim columns, Dim across, Dim from)
+{
+    uint32_t buf[3] = {0, 1};
+    buf[2] = of_length(m, make_output(m, t), rows * columns);
+    make_kernel(m, 2, (Dim[]){rows, columns}, -1, 1, 0, 1, 3);
+    make_stage(m, false);
+    const int32_t x = make_load(m, make_stream(m, 0, t, from, (Dim[]){across, 1}, -1, -1));
+    const int32_t z = make_load(m, make_stream(m, 1, t, 0, (Dim[]){0, 1}, -1, -1));
+    make_store(m, make_stream(m, 2, t, 0, (Dim[]){columns, 1}, -1, -1), make_prim(m, P_add, dtype_info[t].compute, x, z, -1), false);
+    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
+}
+
+static void sides_run(void **state)
+{
+    NEED_HOST();
+    static const DType type[] = {DT_f32, DT_f64, DT_i16, DT_u8, DT_bf16};
+    static const Dim size[][4] = {{1, 1, 1, 0}, {1, 31, 31, 0}, {1, 33, 33, 4}, {1, 33, 33, 3}, {5, 24, 24, 0}, {5, 24, 28, 8}, {5, 24, 27, 0}, {7, 22, 22, 2}, {2, 3000, 3000, 0}};
+    for (size_t i = 0; i < COUNT_OF(type); i++) {
+        Make *m = make_new();
+        void *in[2] = {cuda_spread(&m->arena, type[i], 6000), cuda_spread(&m->arena, type[i], 3000)};
+        of_length(m, make_input(m, type[i]), 6000);
+        of_length(m, make_input(m, type[i]), 3000);
+        for (size_t k = 0; k < COUNT_OF(size); k++) side_by_side(m, type[i], size[k][0], size[k][1], size[k][2], size[k][3]);
+        check_made(m, in, cuda_host_run, dtype_info[type[i]].name);
+        make_free(m);
+    }
+}
+
 /* ---- products ------------------------------------------------------------------------------- */
 
 static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, bool turned, void **in)
@@ -454,6 +485,7 @@ int main(void)
         cmocka_unit_test(sixteen_bit_floats),
         cmocka_unit_test(doubles_call_the_library),
         cmocka_unit_test(reductions_run),
+        cmocka_unit_test(sides_run),
         cmocka_unit_test(products_run),
         cmocka_unit_test(digits_run),
         cmocka_unit_test(device_agrees),

@@ -14,6 +14,8 @@ static const char source[] =
     KERNEL "before(int *x) { x[10] = x[-1]; }\n"
     KERNEL "across(char *x) { if (" T " == 7) *(int *)(x + 998) = 1; }\n"
     KERNEL "nowhere(int **x) { *x[" T "] = 1; }\n"
+    KERNEL "odd(char *x) { *(int *)(x + 6 * " T ") = 1; }\n"
+    KERNEL "wide(char *x) { struct alignas(16) Four { float at[4]; }; *(Four *)(x + 8) = *(Four *)(x + 32); }\n"
     /* order */
     KERNEL "both(int *x) { x[0] = 1; }\n"
     KERNEL "read_all(int *x) { if (" T " == 0) x[3] = 1; else x[10 + " T "] = x[3]; }\n"
@@ -102,6 +104,14 @@ static void accesses_stay_inside(void **state)
     comes_to("before", 1, 1, ILLEGAL, ", 4 bytes before the 1000 bytes that were allocated at 0x");
     comes_to("across", 1, 8, ILLEGAL, ", byte 998 and on, of the 1000 bytes");
     comes_to("nowhere", 1, 1, ILLEGAL, "writes 4 bytes at (nil), which is no memory of this device");
+}
+
+static void accesses_are_aligned(void **state)
+{
+    (void)state;
+    comes_to("odd", 1, 2, MISALIGNED, "odd: block 0, thread 1 writes 4 bytes at 0x");
+    comes_to("odd", 1, 2, MISALIGNED, ", which is no multiple of 4");
+    comes_to("wide", 1, 1, MISALIGNED, ", which is no multiple of 16");
 }
 
 /* Memory that was freed, that another device has, that the host has, and that its stream has not made yet. */
@@ -232,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accesses_stay_inside),
+        cmocka_unit_test(accesses_are_aligned),
         cmocka_unit_test(memory_must_be_there),
         cmocka_unit_test(threads_of_a_launch_must_be_ordered),
         cmocka_unit_test(barriers_order),

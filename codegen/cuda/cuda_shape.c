@@ -28,10 +28,64 @@ static int64_t blocks_of(const Program *p, const Kernel *k)
     return most > TOTALS_BYTES / 8 / MAX_OF(k->nreduction, 1u) ? 0 : least;
 }
 
+/* ---- points side by side ------------------------------------------------------------------------ */
+
+static bool lies_along(const Kernel *k, const Stream *s)
+{
+    return !(s->buf & STREAM_ROW) && s->dyn < 0 && s->guard < 0 && s->coef[k->vector] == 1;
+}
+
+bool cuda_is_wide(const Program *p, const Kernel *k, const Stream *s, uint32_t wide)
+{
+    int64_t n;
+    if (wide == 1 || !lies_along(k, s)) return false;
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->vector && s->coef[a] != 0 && (!cuda_dim_const(p, s->coef[a], &n) || n % wide != 0)) return false;
+    return true;
+}
+
+/* Whether groups of points never reach over the end of their axis, but for the last of all. */
+static bool groups_fit(const Program *p, const Kernel *k, uint32_t wide)
+{
+    int64_t n;
+    return k->naxis == 1 || (cuda_dim_const(p, k->extent[k->vector], &n) && n % wide == 0);
+}
+
+#define MOST_BYTES 16u     /* that one access moves */
+#define MOST_ELEMENTS 64u  /* that a thread holds of all streams */
+#define MOST_UNROLLED 1024 /* instructions */
+
+static uint32_t wide_of(const Program *p, const Kernel *k)
+{
+    uint32_t along = 0, bytes = 1, stores = 0, wide = 8;
+    if (k->sweep >= 0 || k->vector < 0 || k->nreduction != 0) return 1;
+    for (uint32_t i = 0; i < k->nstore; i++) {
+        if (k->store[i].fold) return 1;
+        stores += lies_along(k, &k->stream[k->store[i].stream]);
+    }
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        const Stream *s = &k->stream[i];
+        if (!lies_along(k, s)) continue;
+        along++;
+        bytes = MAX_OF(bytes, (uint32_t)dtype_bytes((DType)s->type));
+    }
+    if (stores == 0) return 1;
+    while (wide > 1 && (wide * bytes > MOST_BYTES || wide * along > MOST_ELEMENTS || wide * k->ninstr > MOST_UNROLLED)) wide /= 2;
+    for (uint32_t i = 0; i < k->nstream && wide > 1; i++)
+        while (wide > 1 && lies_along(k, &k->stream[i]) && !cuda_is_wide(p, k, &k->stream[i], wide)) wide /= 2;
+    while (wide > 1 && !groups_fit(p, k, wide)) wide /= 2;
+    return wide;
+}
+
+/* ---- both ---------------------------------------------------------------------------------------- */
+
 CudaShape cuda_shape(const Program *p, const Kernel *k)
 {
     CudaShape s = {.block = CUDA_BLOCK, .team = 1, .wide = 1};
-    if (!by_lanes(k)) return s;
+    if (!by_lanes(k)) {
+        s.wide = wide_of(p, k);
+        return s;
+    }
     s.team = TREE_LANES;
     const int64_t blocks = blocks_of(p, k);
     if (blocks < 2) return s;

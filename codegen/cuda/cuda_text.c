@@ -74,8 +74,6 @@ const char *cuda_dim(Print *c, Dim d)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-static bool has_lanes(const Print *c) { return c->shape.team > 1; }
-static bool is_block(const Print *c) { return c->shape.team > TREE_LANES; }
 static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
 
 static const char *joined(Print *c, const char *sum, const char *term)
@@ -83,7 +81,7 @@ static const char *joined(Print *c, const char *sum, const char *term)
     return sum ? arena_printf(c->arena, "%s + %s", sum, term) : term;
 }
 
-static const char *offset(Print *c, const Stream *s)
+const char *cuda_offset(Print *c, const Stream *s)
 {
     const char *sum = NULL;
     for (uint32_t a = 0; a < c->k->naxis; a++) {
@@ -104,13 +102,19 @@ static const char *buffer_type(const Kernel *k, uint32_t buf)
     return "void";
 }
 
+const char *cuda_buffer(Print *c, const Stream *s)
+{
+    const char *t = cuda_memory_type((DType)s->type);
+    const bool same = strcmp(t, buffer_type(c->k, s->buf)) == 0;
+    return same ? arena_printf(c->arena, "b%u", s->buf) : arena_printf(c->arena, "((%s *)b%u)", t, s->buf);
+}
+
 static const char *element(Print *c, const Stream *s)
 {
     if (is_row(s))
-        return arena_printf(c->arena, has_lanes(c) ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
-    const char *t = cuda_memory_type((DType)s->type), *declared = buffer_type(c->k, s->buf);
-    if (strcmp(t, declared) == 0) return arena_printf(c->arena, "b%u[%s]", s->buf, offset(c, s));
-    return arena_printf(c->arena, "((%s *)b%u)[%s]", t, s->buf, offset(c, s));
+        return arena_printf(c->arena, cuda_has_lanes(c) ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
+    if (cuda_is_wide(c->p, c->k, s, c->shape.wide)) return arena_printf(c->arena, "w%u.at[l]", (uint32_t)(s - c->k->stream));
+    return arena_printf(c->arena, "%s[%s]", cuda_buffer(c, s), cuda_offset(c, s));
 }
 
 static const char *load(Print *c, const Stream *s)
@@ -137,11 +141,11 @@ static void store(Print *c, const Store *to)
 void cuda_stores(Print *c, const Stage *s)
 {
     if (s->first_store == s->last_store) return;
-    bool once = has_lanes(c) && !s->sweep;
+    bool once = cuda_has_lanes(c) && !s->sweep;
     if (once) {
         /* Other lanes may still read what lane 0 writes in place. */
-        cuda_line(c, is_block(c) ? "__syncthreads();" : "__syncwarp();");
-        cuda_open(c, is_block(c) ? "if (threadIdx.x == 0)" : "if (lane == 0)");
+        cuda_line(c, cuda_is_block(c) ? "__syncthreads();" : "__syncwarp();");
+        cuda_open(c, cuda_is_block(c) ? "if (threadIdx.x == 0)" : "if (lane == 0)");
     }
     for (uint32_t i = s->first_store; i < s->last_store; i++) store(c, &c->k->store[i]);
     if (once) cuda_close(c);
@@ -207,117 +211,6 @@ void cuda_instrs(Print *c, const Stage *s, bool sweeps)
     }
 }
 
-/* ---- points ---------------------------------------------------------------------------------- */
-
-static bool uses_axis(const Kernel *k, uint32_t axis)
-{
-    for (uint32_t i = 0; i < k->nstream; i++)
-        if (!is_row(&k->stream[i]) && k->stream[i].coef[axis] != 0) return true;
-    for (uint32_t i = 0; i < k->ninstr; i++)
-        if (k->instr[i].kind == I_AXIS && k->instr[i].ref == axis) return true;
-    return false;
-}
-
-/* Orders the parallel axes, the fastest first: the vector axis, so that neighbouring threads touch neighbouring elements, then the
- * last axis and so on. */
-static uint32_t parallel_axes(const Kernel *k, uint32_t *axis)
-{
-    uint32_t n = 0;
-    if (k->vector >= 0 && k->vector != k->sweep) axis[n++] = (uint32_t)k->vector;
-    for (uint32_t a = k->naxis; a-- > 0;)
-        if ((int)a != k->sweep && (int)a != k->vector) axis[n++] = a;
-    return n;
-}
-
-static bool fits_32(const Print *c, const uint32_t *axis, uint32_t n)
-{
-    int64_t points = 1;
-    for (uint32_t i = 0; i < n; i++)
-        if (__builtin_mul_overflow(points, dim_hi(&c->p->module->dims, c->k->extent[axis[i]]), &points) || points > INT32_MAX)
-            return false;
-    return true;
-}
-
-static void open_indices(Print *c, const uint32_t *axis, uint32_t n, const char *t)
-{
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (uses_axis(c->k, axis[i])) last = i;
-    if (last > 0) cuda_line(c, "%s rest = point;", t);
-    for (uint32_t i = 0; i <= last && n > 0; i++) {
-        const char *from = last > 0 ? "rest" : "point", *extent = cuda_dim(c, c->k->extent[axis[i]]);
-        if (uses_axis(c->k, axis[i])) {
-            if (i + 1 == n)
-                cuda_line(c, "const i64 i%u = %s;", axis[i], from);
-            else
-                cuda_line(c, "const i64 i%u = %s %% %s(%s);", axis[i], from, t, extent);
-        }
-        if (i < last) cuda_line(c, "rest /= %s(%s);", t, extent);
-    }
-}
-
-static void open_rows(Print *c)
-{
-    int64_t n = 0;
-    for (uint32_t r = 0; r < c->k->nrow; r++) {
-        if (!cuda_dim_const(c->p, c->k->extent[c->k->sweep], &n))
-            status_fail(c->st, ST_INTERNAL, "cuda: kernel %s keeps a row of unknown length", c->k->name ? c->k->name : "?");
-        cuda_line(
-            c, "%s row%u[%lld];", cuda_memory_type((DType)c->k->row_type[r]), r, (long long)MAX_OF(cuda_kept(&c->shape, n), 1));
-    }
-}
-
-static bool is_empty(const Print *c, const uint32_t *axis, uint32_t n)
-{
-    int64_t extent;
-    for (uint32_t i = 0; i < n; i++)
-        if (cuda_dim_const(c->p, c->k->extent[axis[i]], &extent) && extent == 0) return true;
-    return false;
-}
-
-/* Whether the next point's totals would come where this one's are still read: no other stage has its threads wait. */
-static bool waits_nowhere_else(const Kernel *k)
-{
-    uint32_t reducing = 0, others = 0;
-    for (uint32_t i = 0; i < k->nstage; i++) {
-        const Stage *s = &k->stage[i];
-        reducing += s->first_reduction < s->last_reduction;
-        others += !s->sweep && s->first_store < s->last_store;
-    }
-    return reducing == 1 && others == 0;
-}
-
-static void body(Print *c)
-{
-    const Kernel *k = c->k;
-    uint32_t axis[KERNEL_AXES], n = parallel_axes(k, axis);
-    if (is_empty(c, axis, n)) return;
-    const char *t = fits_32(c, axis, n) ? "u32" : "i64", *points = NULL;
-    for (uint32_t i = 0; i < n; i++) {
-        const char *e = cuda_dim(c, k->extent[axis[i]]);
-        points = points ? arena_printf(c->arena, "%s * %s", points, e) : e;
-    }
-    const unsigned each = cuda_points(&c->shape);
-    if (has_lanes(c)) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
-    cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
-    const char *mine = is_block(c) ? "0u" : has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
-    cuda_open(
-        c, "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)", t, t, each, mine, t, each);
-    open_indices(c, axis, n, t);
-    open_rows(c);
-    for (uint32_t i = 0; i < k->nstage; i++) {
-        const Stage *s = &k->stage[i];
-        if (s->sweep) {
-            cuda_sweep(c, s);
-            continue;
-        }
-        cuda_instrs(c, s, false);
-        cuda_stores(c, s);
-    }
-    if (is_block(c) && waits_nowhere_else(k)) cuda_line(c, "__syncthreads();");
-    cuda_close(c);
-}
-
 /* ---- functions ------------------------------------------------------------------------------- */
 
 /* Only ASCII characters, whatever the locale. */
@@ -360,7 +253,7 @@ static void print_function(Print *c, const char *name, const char *params, BodyF
 static void kernel_body(Print *c, const Step *step)
 {
     (void)step;
-    body(c);
+    cuda_points_body(c);
 }
 
 static void cuda_kernel(Print *c, uint32_t kernel)

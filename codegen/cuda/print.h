@@ -30,6 +30,8 @@ typedef struct CudaShape {
     uint32_t wide;  /* points side by side that a thread takes at once */
 } CudaShape;
 CudaShape cuda_shape(const Program *p, const Kernel *k);
+/* Whether so many points side by side have elements of the stream that are, in the same places of aligned groups. */
+bool cuda_is_wide(const Program *p, const Kernel *k, const Stream *s, uint32_t wide);
 /* How many elements of a row of n a thread keeps. */
 static inline int64_t cuda_kept(const CudaShape *s, int64_t n)
 {
@@ -51,6 +53,9 @@ typedef struct Print {
     bool *dim_used; /* per Program.dim: read by this kernel */
 } Print;
 
+static inline bool cuda_has_lanes(const Print *c) { return c->shape.team > 1; }
+static inline bool cuda_is_block(const Print *c) { return c->shape.team > TREE_LANES; }
+
 extern const char cuda_prelude[];
 static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
@@ -63,6 +68,9 @@ void cuda_close(Print *c);
 bool cuda_dim_const(const Program *p, Dim d, int64_t *out);
 const char *cuda_dim(Print *c, Dim d); /* as an i64 operand */
 const char *cuda_operand(Print *c, int32_t instr);
+const char *cuda_buffer(Print *c, const Stream *s); /* a pointer to elements of the stream's type */
+const char *cuda_offset(Print *c, const Stream *s); /* in elements */
+void cuda_points_body(Print *c);                    /* of a kernel (cuda_points.c) */
 /* Prints those instructions of the stage that sweep, or those that do not. */
 void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);

@@ -314,6 +314,15 @@ static CUresult unwritten(const Access *a)
     return end_fault(a, &t, CUDA_ERROR_LAUNCH_FAILED);
 }
 
+static CUresult misaligned(const Access *a)
+{
+    Text t = {0};
+    begin_fault(a, &t);
+    text_printf(&t, ", which is no multiple of %u", a->bytes);
+    where(a, &t);
+    return end_fault(a, &t, CUDA_ERROR_MISALIGNED_ADDRESS);
+}
+
 /* ---- an access ---------------------------------------------------------------------------------------------------- */
 QUICK static inline bool inside(Emu *e, Watch *w, size_t at, uint32_t bytes)
 {
@@ -355,12 +364,14 @@ CUresult watch_access(Emu *e, Watch *w, CUfunction f, uint32_t thread, const voi
 {
     const Access a = {e, w, f, thread, bytes, how, p};
     const size_t at = (size_t)(a.at - e->heap.handle), shared = (size_t)(a.at - f->module->shared);
+    const bool even = bytes > 16 || ((uintptr_t)p & (bytes - 1)) == 0; /* an access of more bytes is of several */
     if (at < e->heap.space) {
         if (!inside(e, w, at, bytes)) return out_of_bounds(&a);
+        if (!even) return misaligned(&a);
         const CUresult r = in_pages(&a, e->shadow->heap, at, false);
         if (r != 0 || (e->heap.open[at / EMU_PART] && at % EMU_PART + bytes <= EMU_PART)) return r;
         return heap_open(&e->heap, at, bytes) ? 0 : CUDA_ERROR_OPERATING_SYSTEM;
     }
-    if (shared < f->module->shared_bytes) return in_pages(&a, e->shadow->shared, shared, true);
+    if (shared < f->module->shared_bytes) return !even ? misaligned(&a) : in_pages(&a, e->shadow->shared, shared, true);
     return out_of_bounds(&a);
 }
