@@ -81,7 +81,7 @@ X86_ONLY := %_avx2.c %_avx512.c
 FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
 # ---- sources ---------------------------------------------------------------------------------------
-LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract store eager ref cuda native emu gpu,codegen/$(room)/*.c) \
+LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract store eager ref cuda native emu gpu,codegen/$(room)/*.c) codegen/walk/embed.c codegen/walk/object.c \
 	$(foreach room,engine ops trace grad function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 
@@ -190,6 +190,17 @@ $(BUILD)/obj/%.c.o: %.c $(BUILD)/.flags | deps $(BUILD)/gen/kiln_config.h
 
 # The assembler includes it, which -MMD does not see.
 $(BUILD)/obj/codegen/emu/embed.c.o: codegen/emu/device_side.h
+
+# The walker (codegen/walk/walker.c) as bytes that may lie anywhere; the assembler includes them.
+WALKER_FLAGS = -std=gnu11 -O2 -fPIC -ffreestanding -fvisibility=hidden -fno-strict-aliasing -fno-stack-protector -fno-builtin \
+	-fno-asynchronous-unwind-tables $(WARN) -Iinclude
+$(BUILD)/gen/walker.bin: codegen/walk/walker.c codegen/walk/walker.ld $(BUILD)/.flags
+	$(call say,BYTES,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WALKER_FLAGS) -MMD -MP -MT $@ -MF $(@:.bin=.d) -c $< -o $(@:.bin=.o)
+	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none -Wl,-T,codegen/walk/walker.ld -Wl,--oformat=binary -o $@ $(@:.bin=.o)
+$(BUILD)/obj/codegen/walk/embed.c.o: $(BUILD)/gen/walker.bin
+$(BUILD)/obj/codegen/walk/embed.c.o: BASE += -Wa,-I$(BUILD)/gen
 
 # Written anew only when its text changes, so that objects rebuild exactly when they must.
 define written
@@ -401,5 +412,5 @@ help: ## this list
 
 .PHONY: all demo test test-full test-emu test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
+-include $(BUILD)/gen/walker.d $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c))

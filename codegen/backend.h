@@ -25,7 +25,13 @@ typedef struct ObjectData { /* bytes that an object carries under a symbol of th
     const char *symbol;
     const void *bytes;
     size_t len;
+    bool held; /* of a device's object: it lies in the device's memory, too, as long as the object is open */
 } ObjectData;
+
+typedef struct DeviceObject {
+    int64_t room; /* bytes that the caller keeps for it */
+    bool ptx;     /* beside an image there is PTX, for devices that the image does not suit */
+} DeviceObject;
 
 typedef void ObjectSink(void *user, const void *bytes, size_t len); /* bytes are valid during the call */
 
@@ -46,6 +52,10 @@ typedef struct Backend {
      * handed to sink, which may copy or write it. NULL: not offered. */
     bool (*object)(const Program *p, const CompileOptions *o, const char *symbol, const char *sizes, const ObjectData *data,
         int ndata, ObjectSink *sink, void *user, Status *st);
+    /* The same for a device (`there`), where entry and sizes are those of codegen/walk.h under names that begin with `prefix`;
+     * before it hands the object to sink it says what the header must tell. NULL: not offered. */
+    bool (*device_object)(const Program *p, const CompileOptions *o, const char *prefix, const ObjectData *data, int ndata,
+        DeviceObject *is, ObjectSink *sink, void *user, Status *st);
     /* One of the stages of its row, of a program that was lowered for what `assumed` says of a device; needs none. Both NULL:
      * compile dumps the stages as it goes. What is appended is complete unless false came back. */
     void (*assumed)(Target *t);

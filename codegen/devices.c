@@ -263,3 +263,19 @@ bool device_split(const char *name, const size_t *bytes, uint32_t n, Status *st)
     pthread_mutex_unlock(&opening);
     return ok;
 }
+
+/* ---- code for one that is not here -------------------------------------------------------------------------------- */
+bool device_target(const char *name, Arena *arena, DeviceTarget *out, Status *st)
+{
+    if (strcmp(name, "emu") == 0)
+        out->there = emu_driver(0, st);
+    else if (strncmp(name, "sm_", 3) == 0)
+        out->there = gpu_architecture(name, arena, st);
+    else
+        return status_fail(st, ST_VALUE,
+            "code cannot be compiled for a device \"%.40s\": it may be an architecture of cards, sm_90, or emu", name);
+    out->backend = backend_get("cuda", st);
+    return out->there && out->backend;
+}
+
+void *device_emulated(const char *symbol) { return emu_symbol(symbol); }

@@ -26,4 +26,14 @@ bool devices_show(const char *const *names, int n, Status *st);
  * They stay until the process ends. False: st; then there is none of them. */
 bool device_split(const char *name, const size_t *bytes, uint32_t n, Status *st);
 
+/* What code for a kind of device is compiled by and for, without one: an architecture of cards ("sm_90") or "emu". */
+typedef struct DeviceTarget {
+    const Backend *backend;
+    const void *there; /* CompileOptions.there */
+} DeviceTarget;
+/* `there` may lie in the arena, whose border must be set. False: st. */
+bool device_target(const char *name, Arena *arena, DeviceTarget *out, Status *st);
+/* A function of the driver of emulated devices, by its name in libcuda; NULL: there is none. */
+void *device_emulated(const char *symbol);
+
 #endif

@@ -15,6 +15,9 @@ typedef struct CudaDriver CudaDriver; /* codegen/cuda/api.h */
  * NULL: ST_DEVICE, where there is no such device or no compiler. */
 const CudaDriver *emu_driver(int ordinal, Status *st);
 
+/* A function of the driver by its name in libcuda, for who works on all of them as libcuda has it. NULL: there is none. */
+void *emu_symbol(const char *name);
+
 /* ---- for tests ---------------------------------------------------------------------------------------------------- */
 /* What the driver says of its version from now on, 1000 * major + 10 * minor, and what it has: no conditional nodes before 12040,
  * no graphs before 12000. Code that was compiled before must not run any more. KILN_EMU_DRIVER says it for a process; else it is

@@ -16,4 +16,8 @@ uint32_t gpu_cards(Status *st);
 void gpu_card_text(uint32_t ordinal, char *text, size_t cap);
 const struct CudaDriver *gpu_card(uint32_t ordinal, Status *st);
 
+/* What compiles for an architecture (sm_90) without a card, by NVRTC, as CompileOptions.there; in the arena, whose border must be
+ * set. NULL: st. */
+const struct CudaDriver *gpu_architecture(const char *name, Arena *arena, Status *st);
+
 #endif

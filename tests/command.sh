@@ -122,6 +122,7 @@ expect 'a text to an object' 0 '' '' compile "$scratch/1.kiln"
 grep -q '^static inline int by_hand(' "$scratch/1.h"
 verdict 'whose functions are named by the graph' $?
 expect 'an unknown CPU' 4 '' "^kiln compile: cpu: LLVM knows no CPU 'bogus' for " compile "$scratch/1.kiln" --cpu bogus
+expect 'an unknown device' 1 '' '\.device = "sm_x": "sm_x" is no architecture, such as sm_90' compile "$scratch/1.kiln" --device sm_x
 expect 'an unknown feature' 4 '' "^kiln compile: features: LLVM knows no feature '+bogus' for " compile "$scratch/1.kiln" --features +bogus
 expect 'this CPU' 0 '' '' compile "$scratch/1.kiln" --cpu native
 # A module run on .npy files. name, descr, shape, bytes as printf writes them

@@ -63,6 +63,7 @@ typedef struct CUgraphNodeParams {
     CUDA_CALL(DeviceGetAttribute, cuDeviceGetAttribute, (int *value, int attribute, CUdevice d))                      \
     CUDA_CALL(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice d))                                      \
     CUDA_CALL(DevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * c, CUdevice d))                          \
+    CUDA_CALL(DevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice d))                                    \
     CUDA_CALL(CtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext c))                                                     \
     CUDA_CALL(CtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * c))                                                     \
     CUDA_CALL(ModuleLoadData, cuModuleLoadData, (CUmodule * m, const void *image))                                    \
@@ -185,6 +186,8 @@ bool nvrtc_compiler(const CudaDriver *d, Text *key, char file[CUDA_PATH], Status
  * whether it was there. */
 bool cuda_image(
     const CudaDriver *d, struct CodeStore *store, const char *source, const char *name, bool *kept, Text *image, Status *st);
+/* Whether NVRTC compiles for this very architecture; else st, which lists those that it knows. */
+bool cuda_architecture(int sm, Status *st);
 /* The newest architecture up to sm that NVRTC compiles for; 0, with an error in st, if there is none. */
 int cuda_compile_arch(int sm, Status *st);
 

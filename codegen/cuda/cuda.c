@@ -1,4 +1,5 @@
 /* cuda: the CUDA backend's row of the backend table. Relies on run.h. */
+#include "object.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -105,6 +106,7 @@ const Backend *cuda_backend(void)
         .compile = compile,
         .code_bytes = code_bytes,
         .release = cuda_release,
+        .device_object = cuda_object,
         .assumed = cuda_target,
         .print = print,
         .describe = describe,

@@ -19,9 +19,8 @@ static void name_functions(void *arg)
     c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
     c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
     for (uint32_t i = 0; i < n; i++) {
-        bool kernel = i < p->kernel.len;
-        if (kernel) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
-        c->name[i] = kernel ? cuda_kernel_name(&c->arena, p, i) : arena_printf(&c->arena, "product%u", i - p->kernel.len);
+        if (i < p->kernel.len) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
+        c->name[i] = cuda_function_name(&c->arena, p, i);
     }
 }
 

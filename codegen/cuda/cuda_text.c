@@ -225,6 +225,11 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
     return text;
 }
 
+const char *cuda_function_name(Arena *a, const Program *p, uint32_t i)
+{
+    return i < p->kernel.len ? cuda_kernel_name(a, p, i) : arena_printf(a, "product%u", i - p->kernel.len);
+}
+
 /* Prints the function around a body, which was printed before because that tells which sizes it reads. */
 static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
 {

@@ -83,6 +83,24 @@ int cuda_compile_arch(int sm, Status *st)
     return best;
 }
 
+bool cuda_architecture(int sm, Status *st)
+{
+    const Nvrtc *n = cuda_nvrtc(st);
+    int count = 0, all[128];
+    Text known = {0};
+    if (!n || failed(n, n->nvrtcGetNumSupportedArchs(&count), st, "listing the architectures")) return false;
+    if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: it lists %d architectures", count);
+    if (failed(n, n->nvrtcGetSupportedArchs(all), st, "listing the architectures")) return false;
+    for (int i = 0; i < count; i++) {
+        if (all[i] == sm) return text_free(&known), true;
+        text_printf(&known, "%ssm_%d", i ? ", " : "", all[i]);
+    }
+    status_fail(
+        st, ST_UNSUPPORTED, "nvrtc: this version does not compile for sm_%d; it knows %s", sm, known.at ? known.at : "none");
+    text_free(&known);
+    return false;
+}
+
 bool nvrtc_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st)
 {
     const int arch = cuda_compile_arch(d->capability, st);

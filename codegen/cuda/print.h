@@ -61,6 +61,7 @@ static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0
 
 /* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c) ----------- */
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
+const char *cuda_function_name(Arena *a, const Program *p, uint32_t i); /* kernels, then products */
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Prints a line that ends in {; what follows is inside. */
 void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -79,6 +79,8 @@ static CUresult ctx_retain(CUcontext *c, CUdevice d)
     return 0;
 }
 
+static CUresult ctx_release(CUdevice d) { return d < 0 || d >= EMU_DEVICES ? CUDA_ERROR_INVALID_DEVICE : 0; }
+
 /* ---- what it is --------------------------------------------------------------------------------------------------- */
 static CUresult init(unsigned flags) { return flags == 0 ? 0 : CUDA_ERROR_INVALID_VALUE; }
 static CUresult get_version(int *version) { return *version = version_now, 0; }
@@ -203,6 +205,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .DeviceGetAttribute = get_attribute,
         .DeviceTotalMem = total_memory,
         .DevicePrimaryCtxRetain = ctx_retain,
+        .DevicePrimaryCtxRelease = ctx_release,
         .CtxPushCurrent = ctx_push,
         .CtxPopCurrent = ctx_pop,
         .build = emu_build,
@@ -229,6 +232,17 @@ const CudaDriver *emu_driver(int ordinal, Status *st)
     e->there = e->there || open_device(e, ordinal, st);
     pthread_mutex_unlock(&opening);
     return e->there ? &e->calls : NULL;
+}
+
+void *emu_symbol(const char *name)
+{
+    const CudaDriver *d = emu_driver(0, &(Status){0});
+    void *at = NULL;
+#define CUDA_CALL(member, symbol, params) \
+    if (d && strcmp(name, #symbol) == 0) memcpy(&at, &d->member, sizeof at);
+    CUDA_CALLS
+#undef CUDA_CALL
+    return at;
 }
 
 /* ---- for tests ---------------------------------------------------------------------------------------------------- */

@@ -14,8 +14,8 @@ typedef struct ImageHead { /* a shared object follows */
 /* build.c: compiles as CudaDriver.build. */
 bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *image, Status *st);
 bool emu_compiler(const CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st); /* as CudaDriver.compiler */
-bool emu_compiles(Status *st);       /* there is a compiler */
-extern const char emu_device_side[]; /* the text of device_side.h */
+bool emu_compiles(Status *st);                                                       /* there is a compiler */
+extern const char emu_device_side[];                                                 /* the text of device_side.h */
 
 /* files.c: this process' own folder, made when it is first needed; it goes when the process ends. */
 #define EMU_PATH 300

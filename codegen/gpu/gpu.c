@@ -2,6 +2,7 @@
 #include "parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static Gpu *of(const Device *d) { return (Gpu *)(uintptr_t)d; }
 static Gpu *of_memory(const BufferMemory *m) { return (Gpu *)(uintptr_t)((const char *)m - offsetof(Gpu, memory)); }
@@ -194,6 +195,20 @@ static int32_t launch(Queue *q, const Launch *l, Status *st)
 uint32_t gpu_cards(Status *st) { return (uint32_t)cuda_devices(st); }
 void gpu_card_text(uint32_t ordinal, char *text, size_t cap) { cuda_device_text((int)ordinal, text, cap); }
 const CudaDriver *gpu_card(uint32_t ordinal, Status *st) { return cuda_driver((int)ordinal, st); }
+
+const CudaDriver *gpu_architecture(const char *name, Arena *arena, Status *st)
+{
+    const size_t n = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
+    const int sm = n == 2 || n == 3 ? (int)strtol(name + 3, NULL, 10) : 0;
+    if (sm == 0 || name[3 + n]) return status_fail(st, ST_VALUE, "\"%.40s\" is no architecture, such as sm_90", name), NULL;
+    if (!cuda_architecture(sm, st)) return NULL;
+    CudaDriver *d = ARENA_ARRAY(arena, CudaDriver, 1);
+    d->build = nvrtc_build;
+    d->compiler = nvrtc_compiler;
+    d->capability = sm;
+    snprintf(d->device, sizeof d->device, "%s", name);
+    return d;
+}
 
 /* ---- a device ---------------------------------------------------------------------------------- */
 

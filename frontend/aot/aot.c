@@ -142,3 +142,9 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     scratch_reset(&t->scratch, mark);
     return j.ok;
 }
+
+void *kiln_emulated_driver(void *unused, const char *symbol)
+{
+    (void)unused;
+    return device_emulated(symbol);
+}

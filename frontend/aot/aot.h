@@ -5,6 +5,7 @@
 
 #include <kiln/aot.h>
 
+#include "../../codegen/devices.h"
 #include "../function/function.h"
 
 typedef enum PlaceKind { PLACE_ARGUMENT, PLACE_STATE, PLACE_CONSTANT } PlaceKind;
@@ -46,9 +47,23 @@ bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, 
 /* The header's text (artifact_header.c). */
 void artifact_header(
     Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes);
+/* The same for a device: what runs it is the caller's libcuda (artifact_device.c). */
+void artifact_device_header(Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes,
+    int64_t constant_bytes, const char *device, const DeviceObject *is);
+/* Parts that both headers have. */
+void artifact_upper(const char *symbol, char *out, size_t cap);
+void artifact_codes(Text *out, const char *big, bool device);
+void artifact_prototype(Text *out, const Artifact *a, const Program *p, const char *begin);
+void artifact_symbols(Text *out, const Program *p, const char *between);
+void artifact_bounds(Text *out, const Program *p, const char *symbol);
+/* The array of inputs and results, whose constants and workspace are at these addresses. */
+void artifact_buffers(Text *out, const Artifact *a, const Program *p, const char *constants, const char *workspace);
+int64_t artifact_new_state(const Program *p, uint32_t noutput, uint32_t i);
 /* Bytes that the caller provides: the program's own, and new state until the call has succeeded. */
 int64_t artifact_workspace(const Program *p, uint32_t noutput);
 #define ARTIFACT_ALIGN 64
+/* artifact_dims: bytes at the beginning of a device's workspace, for sizes that kernels read. */
 static inline int64_t artifact_align(int64_t n) { return (n + ARTIFACT_ALIGN - 1) / ARTIFACT_ALIGN * ARTIFACT_ALIGN; }
+static inline int64_t artifact_dims(const Program *p) { return artifact_align((int64_t)(p->dim.len * sizeof(int64_t))); }
 
 #endif

@@ -75,10 +75,10 @@ static bool calls_nobody(const Module *m, Status *st)
     return true;
 }
 
-static Program *lower(Artifact *a, const Backend *backend, Status *st)
+static Program *lower(Artifact *a, const DeviceTarget *on, Status *st)
 {
     BuildOptions o = {.stop_after = -1};
-    if (!calls_nobody(a->module, st) || !backend->target(NULL, &o.target, st)) return NULL;
+    if (!calls_nobody(a->module, st) || !on->backend->target(on->there, &o.target, st)) return NULL;
     o.target.threads = false;
     Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p && p->nstack != 0) { /* there is no memory that grows */
@@ -92,8 +92,11 @@ static Program *lower(Artifact *a, const Backend *backend, Status *st)
 
 typedef struct Sink { /* what is to be written beside the object, once it is there */
     const Artifact *a;
-    const char *path;
-    const Text *header;
+    const Program *p;
+    const char *path, *symbol;
+    const kiln_aot_options *o;
+    int64_t state, constant;
+    DeviceObject device;
     Status *st;
     bool ok;
 } Sink;
@@ -101,16 +104,38 @@ typedef struct Sink { /* what is to be written beside the object, once it is the
 static void write_artifact(void *user, const void *bytes, size_t len)
 {
     Sink *s = user;
-    s->ok = write_pair(s->a, s->path, bytes, len, s->header, s->st);
+    Text header = {0};
+    if (s->o->device)
+        artifact_device_header(&header, s->a, s->p, s->symbol, s->state, s->constant, s->o->device, &s->device);
+    else
+        artifact_header(&header, s->a, s->p, s->symbol, s->state, s->constant);
+    s->ok = header.failed ? status_fail(s->st, ST_MEMORY, "aot: no memory for the header")
+                          : write_pair(s->a, s->path, bytes, len, &header, s->st);
+    text_free(&header);
+}
+
+/* Whose code the object has. An object for a device has the host's code of this machine. */
+static bool find_target(const Artifact *a, const kiln_aot_options *o, DeviceTarget *on, Status *st)
+{
+    Status why = {0};
+    if (!o->device) {
+        on->backend = device_backend(HOST, st);
+        return on->backend && (on->backend->object || status_fail(st, ST_UNSUPPORTED, "aot: backend %s does not write object files",
+                                                          on->backend->name));
+    }
+    if (o->triple || o->cpu || o->features)
+        return status_fail(
+            st, ST_UNSUPPORTED, "aot: an object for a device is made for this machine: no .triple, .cpu or .features");
+    return device_target(o->device, a->arena, on, &why) ||
+           status_fail(st, why.code, "aot: .device = \"%.40s\": %s", o->device, why.text);
 }
 
 bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, Status *st)
 {
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
-    const Backend *backend = device_backend(HOST, st);
-    if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !backend) return false;
-    if (!backend->object) return status_fail(st, ST_UNSUPPORTED, "aot: backend %s does not write object files", backend->name);
-    Program *p = lower(a, backend, st);
+    DeviceTarget on = {0};
+    if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !find_target(a, o, &on, st)) return false;
+    Program *p = lower(a, &on, st);
     if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
     snprintf(entry, sizeof entry, "%s_entry", symbol);
@@ -118,19 +143,17 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     snprintf(initial, sizeof initial, "%s_initial", symbol);
     snprintf(constants, sizeof constants, "%s_constants", symbol);
     ObjectData data[2] = {
-        {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state},
-        {constants, fill_block(a, p, PLACE_CONSTANT, constant, st), (size_t)constant},
+        {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state, false},
+        {constants, fill_block(a, p, PLACE_CONSTANT, constant, st), (size_t)constant, true},
     };
-    Text header = {0};
-    artifact_header(&header, a, p, symbol, state, constant);
-    int64_t work = artifact_workspace(p, a->noutput);
-    bool ok = !st->code && (!header.failed || status_fail(st, ST_MEMORY, "aot: no memory for the header"));
+    int64_t work = artifact_workspace(p, a->noutput) + (o->device ? artifact_dims(p) : 0);
+    bool ok = !st->code;
     if (ok && o->workspace_limit && work > o->workspace_limit)
         ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work,
             (long long)o->workspace_limit);
-    CompileOptions c = {.triple = o->triple, .cpu = o->cpu, .features = o->features};
-    Sink sink = {a, path, &header, st, false};
-    ok = ok && backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
-    text_free(&header);
-    return ok;
+    CompileOptions c = {.there = on.there, .triple = o->triple, .cpu = o->cpu, .features = o->features, .store = a->t->k->store};
+    Sink sink = {.a = a, .p = p, .path = path, .symbol = symbol, .o = o, .state = state, .constant = constant, .st = st};
+    if (!ok) return false;
+    if (o->device) return on.backend->device_object(p, &c, symbol, data, 2, &sink.device, write_artifact, &sink, st) && sink.ok;
+    return on.backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
 }

@@ -6,7 +6,7 @@
 #include "aot.h"
 #include "../engine/escape.h"
 
-static void upper(const char *symbol, char *out, size_t cap)
+void artifact_upper(const char *symbol, char *out, size_t cap)
 {
     size_t i = 0;
     for (; symbol[i] && i + 1 < cap; i++) out[i] = symbol[i] >= 'a' && symbol[i] <= 'z' ? (char)(symbol[i] - 'a' + 'A') : symbol[i];
@@ -16,34 +16,34 @@ static void upper(const char *symbol, char *out, size_t cap)
 static const DimExpr *symbol_of(const Program *p, uint32_t i) { return &p->module->dims.expr.at[-1 - p->symbol.at[i]]; }
 
 /* Where result i (a new value of state) waits in the workspace until the call has succeeded. */
-static int64_t new_state_offset(const Program *p, uint32_t noutput, uint32_t i)
+int64_t artifact_new_state(const Program *p, uint32_t noutput, uint32_t i)
 {
     int64_t at = artifact_align(p->workspace);
     for (uint32_t j = noutput; j < i; j++) at = artifact_align(at + p->buf.at[p->ninput + j].bytes);
     return at;
 }
 
-int64_t artifact_workspace(const Program *p, uint32_t noutput) { return MAX_OF(new_state_offset(p, noutput, p->noutput), 1); }
+int64_t artifact_workspace(const Program *p, uint32_t noutput) { return MAX_OF(artifact_new_state(p, noutput, p->noutput), 1); }
 
 /* The parameters that give the symbols their values. */
-static void write_symbols(Text *out, const Program *p, const char *between)
+void artifact_symbols(Text *out, const Program *p, const char *between)
 {
     for (uint32_t i = 0; i < p->symbol.len; i++)
         text_printf(out, "%sint64_t n_%s /* %lld to %lld */", i ? ",\n    " : between, symbol_of(p, i)->name,
             (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
 }
 
-static void write_prototype(Text *out, const Artifact *a, const Program *p, const char *symbol)
+void artifact_prototype(Text *out, const Artifact *a, const Program *p, const char *begin)
 {
     char type[512];
-    text_printf(out, "static inline int %s(void *state", symbol);
+    text_printf(out, "static inline int %svoid *state", begin);
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == PLACE_ARGUMENT) {
             type_print(&p->module->dims, &p->buf.at[i].type, type, sizeof type);
             text_printf(out, ",\n    const %s *in%u /* %s */", dtype_info[p->buf.at[i].type.dtype].c, n++, type);
         }
-    write_symbols(out, p, ",\n    ");
+    artifact_symbols(out, p, ",\n    ");
     for (uint32_t i = 0; i < a->noutput; i++) {
         const Type *t = &p->buf.at[p->ninput + i].type;
         type_print(&p->module->dims, t, type, sizeof type);
@@ -59,7 +59,7 @@ static void write_state(Text *out, const Place *place)
     text_printf(out, " */");
 }
 
-static void write_buffers(Text *out, const Artifact *a, const Program *p, const char *symbol)
+void artifact_buffers(Text *out, const Artifact *a, const Program *p, const char *constants, const char *workspace)
 {
     uint32_t n = 0;
     text_printf(out, "    void *const buf[] = {");
@@ -70,22 +70,22 @@ static void write_buffers(Text *out, const Artifact *a, const Program *p, const 
         else if (place->kind == PLACE_STATE)
             write_state(out, place);
         else
-            text_printf(out, "\n        (void *)(uintptr_t)(%s_constants + %lld),", symbol, (long long)place->offset);
+            text_printf(out, "\n        (void *)(uintptr_t)(%s + %lld),", constants, (long long)place->offset);
     }
     for (uint32_t i = 0; i < p->noutput; i++) {
         if (i < a->noutput)
             text_printf(out, "\n        out%u,", i);
         else
-            text_printf(out, "\n        (char *)workspace + %lld,", (long long)new_state_offset(p, a->noutput, i));
+            text_printf(out, "\n        %s + %lld,", workspace, (long long)artifact_new_state(p, a->noutput, i));
     }
     text_printf(out, "\n        (void *)0};\n");
 }
 
 /* Leaves the symbols' values in `dim`, once they are within bounds. */
-static void write_bounds(Text *out, const Program *p, const char *symbol)
+void artifact_bounds(Text *out, const Program *p, const char *symbol)
 {
     char big[160];
-    upper(symbol, big, sizeof big);
+    artifact_upper(symbol, big, sizeof big);
     for (uint32_t i = 0; i < p->symbol.len; i++) {
         const DimExpr *s = symbol_of(p, i);
         text_printf(out, "    if (n_%s < %lld || n_%s > %lld)\n        return %s_ESHAPE;\n", s->name, (long long)s->lo, s->name,
@@ -106,9 +106,9 @@ static void write_needs(Text *out, const Artifact *a, const Program *p, const ch
         " * of out0's axes, of out1's, and so on: %u numbers in all. Returns as the call does. */\n"
         "static inline int %s_needs(",
         big, n, symbol);
-    write_symbols(out, p, "");
+    artifact_symbols(out, p, "");
     text_printf(out, "%sint64_t *size)\n{\n    int64_t all[%u];\n", p->symbol.len ? ",\n    " : "", program_sizes(p));
-    write_bounds(out, p, symbol);
+    artifact_bounds(out, p, symbol);
     text_printf(out, "    %s_sizes(dim, all);\n", symbol);
     if (p->noutput > a->noutput) text_printf(out, "    all[0] = %s_WORKSPACE_BYTES;\n", big);
     text_printf(out, "    memcpy(size, all, %u * sizeof *size);\n    return 0;\n}\n\n", n);
@@ -117,28 +117,31 @@ static void write_needs(Text *out, const Artifact *a, const Program *p, const ch
 static void write_body(Text *out, const Artifact *a, const Program *p, const char *symbol)
 {
     text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
-    write_bounds(out, p, symbol);
-    write_buffers(out, a, p, symbol);
+    artifact_bounds(out, p, symbol);
+    char constants[160];
+    snprintf(constants, sizeof constants, "%s_constants", symbol);
+    artifact_buffers(out, a, p, constants, "(char *)workspace");
     text_printf(out, "    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0) %% %d;\n", symbol, ENTRY_LOOP);
     if (p->noutput > a->noutput) {
         text_printf(out, "    if (rc)\n        return rc; /* state is as it was */\n");
         for (uint32_t i = a->noutput; i < p->noutput; i++)
             text_printf(out, "    memcpy((char *)state + %lld, (char *)workspace + %lld, %lld);\n",
-                (long long)a->input[a->changed[i - a->noutput]].offset, (long long)new_state_offset(p, a->noutput, i),
+                (long long)a->input[a->changed[i - a->noutput]].offset, (long long)artifact_new_state(p, a->noutput, i),
                 (long long)p->buf.at[p->ninput + i].bytes);
     }
     text_printf(out, "    return rc;\n}\n");
 }
 
-static void write_codes(Text *out, const char *big)
+void artifact_codes(Text *out, const char *big, bool device)
 {
     static const struct {
         const char *name, *meaning;
         int code;
     } codes[] = {{"OK", "done", ST_OK}, {"ESHAPE", "a size outside its bounds", ST_SHAPE},
-        {"EVALUE", "an assertion failed, or a loop went on after its bound", ST_VALUE}};
+        {"EVALUE", "an assertion failed, or a loop went on after its bound", ST_VALUE},
+        {"EDEVICE", "the driver refused something, which `error` tells; the state may have changed", ST_DEVICE}};
     text_printf(out, "/* what calls return; after any but the first the state is as it was */\n");
-    for (size_t i = 0; i < COUNT_OF(codes); i++)
+    for (size_t i = 0; i < COUNT_OF(codes) - !device; i++)
         text_printf(out, "#define %s_%s %d /* %s */\n", big, codes[i].name, codes[i].code, codes[i].meaning);
     text_printf(out, "\n");
 }
@@ -147,7 +150,7 @@ void artifact_header(
     Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes)
 {
     char big[160];
-    upper(symbol, big, sizeof big);
+    artifact_upper(symbol, big, sizeof big);
     text_printf(out, "/* %s.h: ", symbol);
     text_comment(out, a->name);
     text_printf(out, ", compiled ahead of time by Kiln %s. Link %s.o and -lm; nothing else is needed.\n", kiln_version(), symbol);
@@ -160,7 +163,7 @@ void artifact_header(
     text_printf(out, "#define %s_STATE_BYTES %lld\n", big, (long long)MAX_OF(state_bytes, 1));
     text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big, (long long)artifact_workspace(p, a->noutput));
     text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
-    write_codes(out, big);
+    artifact_codes(out, big, false);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     text_printf(out,
         "int32_t %s_entry(void *const *buf, const int64_t *dim, void *work, const void *host);\n"
@@ -174,7 +177,9 @@ void artifact_header(
     else
         text_printf(out, "    (void)state;\n}\n\n");
     write_needs(out, a, p, symbol, big);
-    write_prototype(out, a, p, symbol);
+    char begin[160];
+    snprintf(begin, sizeof begin, "%s(", symbol);
+    artifact_prototype(out, a, p, begin);
     write_body(out, a, p, symbol);
     text_printf(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }

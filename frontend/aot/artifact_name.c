@@ -81,7 +81,8 @@ static bool is_taken(const char *name)
 
 bool artifact_symbol(const char *path, const kiln_aot_options *o, char *symbol, size_t cap, Status *st)
 {
-    static const char *const ending[] = {"", "_entry", "_sizes", "_init", "_needs", "_initial", "_constants"};
+    static const char *const ending[] = {"", "_entry", "_sizes", "_init", "_needs", "_initial", "_constants", "_device", "_open",
+        "_open_by", "_close", "_begin", "_end", "_copy", "_table", "_image", "_ptx"};
     const char *slash = strrchr(path, '/'), *name = o->symbol ? o->symbol : slash ? slash + 1 : path;
     const size_t n = strlen(name);
     if (n == 0 || n >= cap) return status_fail(st, ST_VALUE, "aot: the symbol \"%s\" must have 1 to %zu characters", name, cap - 1);

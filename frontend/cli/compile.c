@@ -19,6 +19,7 @@ const char compile_help[] = "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
                             "is no\n"
                             "                          C identifier, the graph's name)\n"
                             "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
+                            "  --device D              code for a device: an architecture of NVIDIA cards (sm_90), or emu\n"
                             "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
 
 static void default_path(const char *file, char *path, size_t cap)
@@ -54,7 +55,7 @@ int compile(int argc, char **argv)
     const char *file = NULL, *out = NULL;
     long limit = 0;
     const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol}, {"--triple", .text = &o.triple},
-        {"--cpu", .text = &o.cpu}, {"--features", .text = &o.features},
+        {"--cpu", .text = &o.cpu}, {"--features", .text = &o.features}, {"--device", .text = &o.device},
         {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
     int status = options_parse("compile", argc, argv, options, &file, 1);
     if (status) return status;

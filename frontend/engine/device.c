@@ -174,7 +174,8 @@ void tensor_pack(Thread *t, const kiln_tensor *x, kiln_tensor *out, Status *st)
     }
     tensor_view(out, &o);
     kiln_tensor *from = (kiln_tensor *)(uintptr_t)x;
-    run_there(t, x->device, &(OpCall){.c = &c, .op = OP_leaf, .in = &v, .nin = 1, .out = &o, .nout = 1, .store = t->k->store}, &v, &from, &out, st);
+    run_there(t, x->device, &(OpCall){.c = &c, .op = OP_leaf, .in = &v, .nin = 1, .out = &o, .nout = 1, .store = t->k->store}, &v,
+        &from, &out, st);
 }
 
 /* ---- elements on their way ---------------------------------------------------------------------------------------- */

@@ -16,6 +16,9 @@ typedef struct kiln_aot_options {
     const char *cpu;      /* NULL: this machine's, with its features; "" or "generic": the triple's baseline */
     const char *features;
     int64_t workspace_limit; /* in bytes; exceeding it is an error; 0: no limit */
+    /* NULL: code for a CPU. An architecture of NVIDIA cards ("sm_90", any that NVRTC knows): a binary and PTX, run by this machine's
+     * libcuda; "emu": a module of emulated devices. See below. */
+    const char *device;
 } kiln_aot_options;
 
 /* Writes PATH.o and PATH.h for f with the inputs that it declares or, if it declares none, with those of its latest call, eager or
@@ -26,9 +29,23 @@ typedef struct kiln_aot_options {
  * and SYMBOL_WORKSPACE_BYTES, SYMBOL_STATE_BYTES, SYMBOL_ALIGN, and the codes that SYMBOL returns: SYMBOL_OK (0), SYMBOL_ESHAPE (a
  * size is outside its bounds), SYMBOL_EVALUE (an assertion failed, or a loop went on after its bound). The caller owns state and
  * workspace, both 64-byte aligned. Captured tensors become constants in the object. The results have the bits of eager and compiled
- * code on the same CPU (of an engine without .blas). False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); no file is then left half written. */
+ * code on the same CPU (of an engine without .blas). False after an error (KILN_EIO, KILN_EUNSUPPORTED ...); no file is then left half written.
+ *
+ * With .device the object holds code for a device and needs the NVIDIA driver alone when it runs. The header declares the same
+ * functions over the device's memory, and what opens the driver:
+ *     int  SYMBOL_open(SYMBOL_device *d, void *driver, int ordinal);    driver: of dlopen; NULL: libcuda.so.1 is opened
+ *     int  SYMBOL_open_by(d, symbol, driver, ordinal);                  the driver's functions as symbol(driver, name) finds them
+ *     void SYMBOL_close(d);
+ *     int  SYMBOL_init(d, void *stream, void *state);
+ *     int  SYMBOL(d, void *stream, void *state, const T *in0, ..., void *workspace);
+ * The caller owns d, streams and all memory. A call returns once its work is in the stream; state is replaced in the stream's order.
+ * One more code: SYMBOL_EDEVICE, of which d->error says what the driver refused. A print shows nothing, as in all objects. */
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))
+
+/* The driver of emulated devices, for SYMBOL_open_by of objects made with .device = "emu":
+ * SYMBOL_open_by(&d, kiln_emulated_driver, NULL, 0) opens emu:0. Finds a function by its name in libcuda; NULL: there is none. */
+KILN_API void *kiln_emulated_driver(void *unused, const char *symbol);
 
 /* The same for a module in text form (docs/ir.md), as KILN_DUMP=ir writes it: compiles its first graph, whose parameters all become
  * arguments. Without .symbol, names begin with the graph's name if the path's last part is no C identifier. Malformed text gives
