@@ -9,6 +9,7 @@ typedef struct Target {
     const char *name;         /* "cpu", "cuda" */
     uint32_t vector_bytes;    /* of one register: 32 for AVX2, 16 for SSE/NEON, 4 for none */
     uint32_t row_cache_bytes; /* a row up to this size may be kept near the core between stages */
+    uint32_t many_results;    /* long folds are cut until they have so many, which keep all of it busy; 0: a few dozen do */
     bool fma;                 /* mad rounds once */
     bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
     bool threads;             /* kernels may be split into chunks through the host table */

@@ -9,14 +9,17 @@
 #include "decompose.h"
 #include "pass.h"
 
-#define LONG_RUN 32768 /* a run longer than this is cut, */
-#define FEW_RESULTS 64 /* if the reduction has fewer results than this to share among the threads, */
-#define PIECE 4096     /* into pieces of at least this many elements, */
-#define MOST_PIECES 32 /* at most so many */
+/* A run longer than this is cut if the reduction has fewer results to share among the threads, into pieces of at least so many
+ * elements; and these again, where a target wants more results (Target.many_results). */
+#define LONG_RUN 32768
+#define FEW_RESULTS 64
+#define PIECE 4096
+#define MOST_PIECES 32 /* of a run */
 #define JOINED 32      /* operands of one concat */
 
 typedef struct Reduce {
     Rebuild *rb;
+    Dim many; /* Target.many_results */
     Op op;
     Loc loc;
 } Reduce;
@@ -38,7 +41,7 @@ static int64_t identity(OpRole fold, DType t)
     return t == DT_u64 ? -1 : dtype_info[t].hi;
 }
 
-static bool worth_cutting(const Type *x, uint32_t axis)
+static bool worth_cutting(const Type *x, uint32_t axis, Dim few)
 {
     Dim results = 1;
     if (x->rank == MAX_RANK || !dim_is_const(x->dim[axis]) || x->dim[axis] <= LONG_RUN) return false;
@@ -46,7 +49,7 @@ static bool worth_cutting(const Type *x, uint32_t axis)
         if (i == axis) continue;
         if (!dim_is_const(x->dim[i])) return false;
         results = dim_mul(NULL, results, x->dim[i]);
-        if (results == DIM_BAD || results >= FEW_RESULTS) return false;
+        if (results == DIM_BAD || results >= few) return false;
     }
     return true;
 }
@@ -103,7 +106,11 @@ static Value fold_pieces(const Reduce *r, Value x, uint32_t axis)
     cut.dim[axis] = whole;
     cut.dim[axis + 1] = piece;
     cut.rank++;
-    Value totals = emit(r, r->op, reshape(r, part(r, x, axis, 0, end), &cut), &inner, 1);
+    Value totals = reshape(r, part(r, x, axis, 0, end), &cut);
+    if (totals != 0 && worth_cutting(&cut, axis + 1, r->many / 2))
+        totals = fold_pieces(r, totals, axis + 1);
+    else
+        totals = emit(r, r->op, totals, &inner, 1);
     Value rest = end < extent ? fold_rest(r, x, axis, end, extent) : 0;
     if (totals == 0 || (end < extent && rest == 0)) return 0;
     x = join(r, totals, rest, axis, 0, tree_blocks(extent, piece));
@@ -124,12 +131,12 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
         t.rank = (uint8_t)(t.rank - (last - first));
         x = reshape(r, x, &t);
     }
-    return worth_cutting(&t, first) ? fold_pieces(r, x, first) : emit(r, r->op, x, &axis, 1);
+    return worth_cutting(&t, first, FEW_RESULTS) ? fold_pieces(r, x, first) : emit(r, r->op, x, &axis, 1);
 }
 
-static Value decompose(Rebuild *rb, const Node *n)
+static Value decompose(Rebuild *rb, const Node *n, Dim many)
 {
-    const Reduce r = {rb, (Op)n->op, n->loc};
+    const Reduce r = {rb, many, (Op)n->op, n->loc};
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
     const DType dtype = (DType)graph_type(rb->to, x)->dtype, compute = (DType)dtype_info[dtype].compute;
@@ -190,7 +197,7 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Node *n = &in->node.at[i];
         if (reduces_axes(n))
-            rebuild_set(&rb, n->out, decompose(&rb, n));
+            rebuild_set(&rb, n->out, decompose(&rb, n, ctx->target->many_results));
         else if (op_joins((Op)n->op) && n->nin > JOINED)
             rebuild_set(&rb, n->out, in_rounds(&rb, n));
         else if (op_convolves((Op)n->op) && !ctx->host_products)

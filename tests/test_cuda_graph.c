@@ -181,6 +181,47 @@ static void loop_beyond_its_bound(void **state)
     run_case(&c);
 }
 
+static int64_t most_points(const Program *p)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < p->kernel.len; i++) {
+        int64_t points = 1;
+        for (uint32_t d = 0; d < p->kernel.at[i].naxis; d++)
+            if ((int)d != p->kernel.at[i].sweep) points *= p->kernel.at[i].extent[d];
+        most = MAX_OF(most, points);
+    }
+    return most;
+}
+
+/* Many blocks share a long fold; the bits are those of eager code all the same. */
+static void long_fold(void *arena)
+{
+    enum { N = 1300037 };
+    static const char text[] = "module {}\n"
+                               "graph @main(%1: f32[1300037]) -> (%2) {\n  %2 = sum(%1) {[0]} : f32[]\n}\n";
+    Status st = {0};
+    float *x = arena_zeros(arena, N, sizeof *x);
+    for (int i = 0; i < N; i++) x[i] = 1 + (float)(i % 97) / 128;
+    void *in[] = {x}, **eager, **out;
+    GraphRun run = {.arena = arena, .st = &st};
+    Module *m = module_parse(arena, text, sizeof text - 1, &st);
+    assert_true(m && graph_run(&run, m->graph.at[0], (const void *const *)in, &eager));
+    const float want = *(float *)eager[m->graph.at[0]->result.at[0]];
+    const Program *p = lower(arena, m, "a long fold");
+    assert_in_range(most_points(p), 256, 1024);
+    out = cuda_agrees(arena, p, in, NULL, cuda_host_run, "a long fold");
+    assert_memory_equal(out[0], &want, sizeof want);
+}
+
+static void long_folds_are_shared(void **state)
+{
+    NEED_HOST();
+    Arena a;
+    arena_init(&a);
+    assert_true(arena_try(&a, &(Status){0}, long_fold, &a));
+    arena_free(&a);
+}
+
 static void graphs_compile(void **state)
 {
     NEED_NVRTC();
@@ -210,6 +251,7 @@ int main(void)
         cmocka_unit_test(graphs_run),
         cmocka_unit_test(random_graphs_run),
         cmocka_unit_test(loop_beyond_its_bound),
+        cmocka_unit_test(long_folds_are_shared),
         cmocka_unit_test(device_agrees),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));

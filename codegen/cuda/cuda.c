@@ -10,6 +10,7 @@ void cuda_target(Target *t)
     *t = (Target){.name = "cuda",
         .vector_bytes = 4,
         .row_cache_bytes = 32 << 10,
+        .many_results = 1024,
         .fma = true,
         .threads = false,
         .digits = true,
