@@ -2,9 +2,15 @@
 #ifndef KILN_CODEGEN_BACKEND_H
 #define KILN_CODEGEN_BACKEND_H
 
+#include <stdatomic.h>
+
 #include "program.h"
 
 typedef struct Compiled Compiled; /* the backend's own; immutable and re-entrant once made */
+
+typedef struct LaunchCounts { /* of a device whose driver has graphs */
+    atomic_uint_fast64_t recorded, replayed;
+} LaunchCounts;
 
 /* What a stage produced, for KILN_DUMP: stage is "llvm", "asm", "cuda", "ptx". */
 typedef void DumpFn(void *user, const char *stage, const char *name, const char *text, size_t len);
@@ -18,6 +24,7 @@ typedef struct CompileOptions {
     struct CodeStore *store;             /* of compiled code, where the backend looks first (store.h); NULL: none */
     bool host_products;                  /* as in LowerOptions: it is part of what code is kept under */
     bool *from_store;                    /* NULL, or becomes true if the code was there */
+    bool alone;                          /* of a single op: where others are recorded as graphs, it is launched kernel by kernel */
     bool marks;                          /* the code says which step it is in (KilnHost.mark), and then always needs a host */
 } CompileOptions;
 
@@ -46,6 +53,8 @@ typedef struct Backend {
     /* NULL where the program has no symbols, and all sizes are constants, or where the backend has no code for it
      * (program_measure). */
     SizesFn *(*sizes)(const Compiled *c);
+    /* A launch is one request, whatever the steps compute on the way: nobody waits for it. NULL: none is. */
+    bool (*at_once)(const Compiled *c);
     size_t (*code_bytes)(const Compiled *c);
     void (*release)(Compiled *c);
     /* A relocatable object whose public symbols are `symbol`, with the entry ABI of program.h, `sizes` (NULL: none) and the data's;

@@ -41,7 +41,8 @@ typedef struct Launch { /* a program, as its entry takes it; buf and dim are cop
     uint32_t nbuf, ndim;
     void *work;
     const KilnHost *host;
-    bool now; /* it may fail, or calls the host: wait for it, and call on this thread */
+    LaunchCounts *counts; /* NULL: nobody counts */
+    bool now;             /* it may fail, or calls the host: wait for it, and call on this thread */
 } Launch;
 
 typedef enum CopyWay { COPY_IN, COPY_OUT } CopyWay; /* from the host; to it. What goes between devices goes through the host */

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "graph_run.h"
+#include "codegen/cuda/control.h"
 #include "codegen/cuda/print.h"
 #include "interp.h"
 #include "random_graph.h"
@@ -40,11 +41,13 @@ void cuda_source_compiles(const char *source, const char *name)
     }
 }
 
-/* Whether the kernel is a product, or a warp works on each of its points. */
+/* Whether the kernel is a product, a graph's own, or a warp works on each of its points. */
 static bool keeps_rows(const char *source, const char *kernel)
 {
     char head[256];
     if (strncmp(kernel, "product", 7) == 0) return true;
+    for (int i = 0; i < CONTROLS; i++)
+        if (strcmp(kernel, control_name[i]) == 0) return true;
     snprintf(head, sizeof head, CUDA_HEAD "%s(", kernel);
     const char *at = strstr(source, head);
     if (at == NULL) fail_msg("no %s in the source", kernel);

@@ -54,17 +54,35 @@ int32_t cuda_copies_run(const Compiled *c, void *const *buf, const int64_t *symb
     return code;
 }
 
-bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+static Compiled *load(const Program *p, const CudaDriver *d, bool graph, Status *st)
 {
-    const CudaDriver *d = emu_driver(0, st);
     Text source = {0}, image = {0};
     Compiled *c = NULL;
-    if (d != NULL && cuda_program_ptx(p, d->capability, &source, NULL, st) && d->build(d, source.at, p->name, &image, st))
-        c = cuda_load(p, d, image.at, image.len, st);
+    if ((graph ? cuda_graph_text : cuda_program_text)(p, d->capability, &source, st) && d->build(d, source.at, p->name, &image, st))
+        c = (graph ? cuda_load_graph : cuda_load)(p, d, image.at, image.len, st);
     text_free(&source);
     text_free(&image);
+    return c;
+}
+
+static bool host_run(const Program *p, void *const *buf, const int64_t *symbol, bool graph, Status *st)
+{
+    const CudaDriver *d = emu_driver(0, st);
+    Compiled *c = d ? load(p, d, graph, st) : NULL;
     int32_t code = c ? cuda_copies_run(c, buf, symbol, st) : -1;
+    if (code == 0 && graph) code = cuda_copies_run(c, buf, symbol, st);
     cuda_release(c);
     if (code > 0) status_fail(st, (StatusCode)(code % ENTRY_LOOP), "the program returned %d", code);
     return code == 0;
+}
+
+bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+{
+    return host_run(p, buf, symbol, false, st);
+}
+
+bool cuda_graph_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st)
+{
+    const CudaDriver *d = emu_driver(0, st);
+    return d && cuda_records(p, d) && host_run(p, buf, symbol, true, st);
 }

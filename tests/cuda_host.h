@@ -8,6 +8,8 @@
 bool cuda_host_compiles(void); /* there is a C++ compiler */
 /* buf, symbol as the entry takes them. False: st. */
 bool cuda_host_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
+/* The same of the program as a graph, which runs it twice; false, with st as it was: by rule it is not recorded. */
+bool cuda_graph_run(const Program *p, void *const *buf, const int64_t *symbol, Status *st);
 /* A compiled program on its own device as an entry is called: copies in, runs, copies out. What the entry would return, or -1: st. */
 int32_t cuda_copies_run(const Compiled *c, void *const *buf, const int64_t *symbol, Status *st);
 

@@ -2,6 +2,8 @@
  * compiled by NVRTC and executed on the host, and on a device where there is one. What random ones
  * compute, eager code and CUDA's, is what the reference says. */
 #include "cases.h"
+#include "codegen/cuda/run.h"
+#include "codegen/emu.h"
 #include "codegen/ref.h"
 #include "cuda_check.h"
 
@@ -86,8 +88,7 @@ static void run_case(Case *c)
 {
     Status st = {0};
     arena_init(&c->arena);
-    if (!arena_try(&c->arena, &st, c->text != NULL ? text_case : random_case, c))
-        fail_msg("%s: %s", c->name, st.text);
+    if (!arena_try(&c->arena, &st, c->text != NULL ? text_case : random_case, c)) fail_msg("%s: %s", c->name, st.text);
     arena_free(&c->arena);
 }
 
@@ -116,15 +117,23 @@ static void each_random(CaseFn *fn, int count)
     }
 }
 
-static void **run_on_host(
-    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void **run_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     return cuda_agrees(a, p, in, symbol, cuda_host_run, name);
 }
 
+static uint32_t recorded, walked;
+
+/* As a graph, where the rule allows one. */
+static void **replay_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    const bool records = cuda_records(p, emu_driver(0, &(Status){0}));
+    *(records ? &recorded : &walked) += 1;
+    return records ? cuda_agrees(a, p, in, symbol, cuda_graph_run, name) : NULL;
+}
+
 /* The device has an f64 library of its own. */
-static void **run_on_device(
-    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void **run_on_device(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     for (uint32_t k = 0; k < p->kernel.len; k++)
         for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
@@ -132,12 +141,39 @@ static void **run_on_device(
     return cuda_agrees(a, p, in, symbol, cuda_device_run, name);
 }
 
-static void **compile_case(
-    Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void **compile_case(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     (void)a, (void)name, (void)in, (void)symbol;
     cuda_compiles(p);
     return NULL;
+}
+
+static int few;
+
+/* What graphs of loops and branches need besides compiles for cards, and keeps everything in registers. */
+static void **compile_control(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+{
+    Status st = {0};
+    Text source = {0};
+    bool needs[CONTROLS];
+    (void)a, (void)in, (void)symbol;
+    control_needs(p, needs);
+    if (!needs[C_TURN] || !needs[C_CHOOSE] || !needs[C_COPY] || few == 0) return NULL;
+    few--;
+    if (!cuda_graph_text(p, 80, &source, &st)) fail_msg("%s", st.text);
+    cuda_source_compiles(source.at, name);
+    cuda_fits_registers(source.at, name);
+    text_free(&source);
+    return NULL;
+}
+
+static void control_compiles(void **state)
+{
+    NEED_NVRTC();
+    few = 1;
+    each_case(compile_control);
+    each_random(compile_control, 300);
+    assert_int_equal(few, 0);
 }
 
 static void graphs_run(void **state)
@@ -152,6 +188,18 @@ static void random_graphs_run(void **state)
     each_random(run_on_host, full() ? 300 : 10);
 }
 
+static void graphs_are_replayed(void **state)
+{
+    NEED_HOST();
+    const uint32_t least = record_least;
+    record_least = 1;
+    each_case(replay_on_host);
+    each_random(replay_on_host, full() ? 300 : 10);
+    print_message("%u programs as graphs, %u not\n", recorded, walked);
+    assert_true(recorded > 20);
+    record_least = least;
+}
+
 /* The condition always holds, so the loop goes on after its bound, and the code says which loop it was. */
 static void **beyond_its_bound(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
@@ -161,9 +209,13 @@ static void **beyond_its_bound(Arena *a, const char *name, Program *p, void *con
     const Step *loop = p->step;
     while (loop->kind != STEP_LOOP) loop++;
     snprintf(want, sizeof want, "the program returned %u", ST_VALUE + ENTRY_LOOP * (loop->id + 1));
-    assert_false(cuda_host_run(p, (void *[]){arena_zeros(a, 4, 1), arena_zeros(a, 4, 1), arena_zeros(a, 8, 1)}, symbol, &st));
-    assert_int_equal(st.code, ST_VALUE);
-    assert_string_equal(st.text, want);
+    for (int graph = 0; graph < 2; graph++) {
+        RunFn *run = graph ? cuda_graph_run : cuda_host_run;
+        status_clear(&st);
+        assert_false(run(p, (void *[]){arena_zeros(a, 4, 1), arena_zeros(a, 4, 1), arena_zeros(a, 8, 1)}, symbol, &st));
+        assert_int_equal(st.code, ST_VALUE);
+        assert_string_equal(st.text, want);
+    }
     return NULL;
 }
 
@@ -248,8 +300,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(graphs_compile),
         cmocka_unit_test(random_graphs_compile),
+        cmocka_unit_test(control_compiles),
         cmocka_unit_test(graphs_run),
         cmocka_unit_test(random_graphs_run),
+        cmocka_unit_test(graphs_are_replayed),
         cmocka_unit_test(loop_beyond_its_bound),
         cmocka_unit_test(long_folds_are_shared),
         cmocka_unit_test(device_agrees),

@@ -42,11 +42,11 @@ static bool wants(const CompileOptions *o, const char *stage)
 }
 
 /* Without a device, requested dumps are still made, for compute capability 8.0, before the error. */
-static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, Text *code, Status *st)
+static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, bool graph, Text *code, Status *st)
 {
     Text source = {0}, ptx = {0};
     int sm = d ? d->capability : 80;
-    bool ok = cuda_program_text(p, sm, &source, st);
+    bool ok = graph ? cuda_graph_text(p, sm, &source, st) : cuda_program_text(p, sm, &source, st);
     if (ok && wants(o, "cuda")) o->dump(o->dump_user, "cuda", p->name, source.at, source.len);
     if (ok && wants(o, "ptx")) {
         const int arch = cuda_compile_arch(sm, st);
@@ -65,7 +65,9 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = o->there ? o->there : cuda_driver(0, &absent);
-    if (code_of(p, o, d, &code, st)) c = cuda_load(p, d, code.at, code.len, st);
+    const bool graph = !o->alone && cuda_records(p, d);
+    if (code_of(p, o, d, graph, &code, st))
+        c = graph ? cuda_load_graph(p, d, code.at, code.len, st) : cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);
     text_free(&code);
     return c;
@@ -83,6 +85,8 @@ static bool print(const char *stage, const Program *p, Text *out, Status *st)
 }
 
 static size_t code_bytes(const Compiled *c) { return c->bytes; }
+
+static bool at_once(const Compiled *c) { return c->recordings; }
 
 static void describe(char *buf, size_t cap)
 {
@@ -105,6 +109,7 @@ const Backend *cuda_backend(void)
         .name = "cuda",
         .target = target,
         .compile = compile,
+        .at_once = at_once,
         .code_bytes = code_bytes,
         .release = cuda_release,
         .device_object = cuda_object,

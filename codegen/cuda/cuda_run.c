@@ -1,5 +1,5 @@
-/* cuda_run: runs a program as a list of launches in one stream. The host runs the loops and puts their indices into the stream.
- * Relies on run.h. Never prints or compiles. */
+/* cuda_run: loads programs, and runs one as a list of launches in one stream. The host runs the loops and puts their indices into
+ * the stream. Programs that are recorded run otherwise (replay.c). Relies on run.h. Never prints or compiles. */
 #include "../effect.h"
 #include "../host_stack.h"
 #include "run.h"
@@ -30,6 +30,12 @@ static bool resolve(Compiled *c, Status *st)
     for (uint32_t i = 0; i < c->p->kernel.len + c->products.len; i++)
         if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st, "finding kernel %s", c->name[i]))
             return false;
+    bool needs[CONTROLS] = {false};
+    if (c->recordings) control_needs(c->p, needs);
+    for (int i = 0; i < CONTROLS; i++)
+        if (needs[i] &&
+            !cuda_ok(d, d->ModuleGetFunction(&c->control[i], c->module, control_name[i]), st, "finding %s", control_name[i]))
+            return false;
     return true;
 }
 
@@ -45,7 +51,7 @@ static bool load(Compiled *c, const void *image, Status *st)
     return ok;
 }
 
-Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+static Compiled *load_program(const Program *p, const CudaDriver *d, const void *image, size_t bytes, bool graph, Status *st)
 {
     Compiled *c = mem_zeros(1, sizeof *c);
     if (!c) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
@@ -53,17 +59,30 @@ Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, si
     c->p = p;
     c->driver = d;
     c->bytes = bytes;
-    if (load(c, image, st)) return c;
+    if (graph && !(c->recordings = cuda_recordings())) status_fail(st, ST_MEMORY, "cuda: no memory for a program");
+    if ((!graph || c->recordings) && load(c, image, st)) return c;
     cuda_release(c);
     return NULL;
+}
+
+Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+{
+    return load_program(p, d, image, bytes, false, st);
+}
+
+Compiled *cuda_load_graph(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+{
+    return load_program(p, d, image, bytes, true, st);
 }
 
 void cuda_release(Compiled *c)
 {
     CUcontext current;
     if (!c) return;
-    if (c->module && c->driver->CtxPushCurrent(c->driver->context) == 0) {
-        c->driver->ModuleUnload(c->module);
+    const bool entered = (c->module || c->recordings) && c->driver->CtxPushCurrent(c->driver->context) == 0;
+    cuda_recordings_free(c);
+    if (entered) {
+        if (c->module) c->driver->ModuleUnload(c->module);
         c->driver->CtxPopCurrent(&current);
     }
     arena_free(&c->arena);
@@ -97,12 +116,13 @@ static bool ended(Run *r, int32_t code)
 }
 
 static int64_t size_of(const Run *r, Dim d) { return program_size(r->c->p, d, r->call->dim); }
+static size_t bytes_of(const Run *r, uint32_t buf) { return cuda_buffer_bytes(r->c->p, buf, r->call->dim); }
 
-static size_t bytes_of(const Run *r, uint32_t buf)
+size_t cuda_buffer_bytes(const Program *p, uint32_t buf, const int64_t *dim)
 {
-    const Type *t = &r->c->p->buf.at[buf].type;
+    const Type *t = &p->buf.at[buf].type;
     size_t n = dtype_bytes((DType)t->dtype);
-    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)size_of(r, t->dim[i]);
+    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)program_size(p, t->dim[i], dim);
     return n;
 }
 
@@ -142,27 +162,38 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **
 
 static void *dims_of(Run *r) { return cuda_dims_by_value(r->c->p) ? (void *)r->dim : &r->dims; }
 
+int64_t cuda_kernel_blocks(const Compiled *c, uint32_t kernel, const int64_t *dim)
+{
+    const Kernel *k = &c->p->kernel.at[kernel];
+    int64_t points = 1, each = cuda_points(&c->shape[kernel]);
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->sweep) points *= program_size(c->p, k->extent[a], dim);
+    return (points + each - 1) / each;
+}
+
+int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim)
+{
+    const Program *p = c->p;
+    const int64_t m = program_size(p, s->contract.m, dim), n = program_size(p, s->contract.n, dim);
+    int64_t blocks = product_tiles(product_plan(p, s, c->driver->capability), m, n);
+    for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= program_size(p, s->contract.batch[i], dim);
+    return blocks;
+}
+
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
-    const CudaShape *shape = &r->c->shape[s->kernel];
-    int64_t points = 1, each = cuda_points(shape);
     void *args[k->nbuf + 1];
-    for (uint32_t a = 0; a < k->naxis; a++)
-        if ((int)a != k->sweep) points *= size_of(r, k->extent[a]);
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
     args[k->nbuf] = dims_of(r);
-    return launch(r, s->kernel, (points + each - 1) / each, shape->block, args, k->loc);
+    return launch(r, s->kernel, cuda_kernel_blocks(r->c, s->kernel, r->call->dim), r->c->shape[s->kernel].block, args, k->loc);
 }
 
 static bool run_product(Run *r, const Step *s)
 {
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
-    int64_t blocks =
-        product_tiles(product_plan(r->c->p, s, r->d->capability), size_of(r, s->contract.m), size_of(r, s->contract.n));
-    for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= size_of(r, s->contract.batch[i]);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
-    return launch(r, f, blocks, CUDA_BLOCK, args, s->loc);
+    return launch(r, f, cuda_product_blocks(r->c, s, r->call->dim), CUDA_BLOCK, args, s->loc);
 }
 
 static bool run_copy(Run *r, const Step *s)
@@ -397,6 +428,7 @@ static void run(void *arg)
 
 int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st)
 {
+    if (c->recordings) return cuda_replay(c, q, call, st);
     Run r = {.c = c, .d = c->driver, .q = q, .call = call, .st = st};
     arena_init(&r.arena);
     bool ok = arena_try(&r.arena, st, run, &r) && r.ok;

@@ -1,5 +1,6 @@
 /* cuda_text: prints a kernel as a CUDA C function, and a whole program as one source: points, stages, instructions, streams (sweeps
  * are in cuda_reduce.c). Relies on print.h. Makes no decision that belongs to the kernel; never runs or compiles anything. */
+#include "control.h"
 #include "print.h"
 
 #include <stdio.h>
@@ -230,10 +231,19 @@ const char *cuda_function_name(Arena *a, const Program *p, uint32_t i)
     return i < p->kernel.len ? cuda_kernel_name(a, p, i) : arena_printf(a, "product%u", i - p->kernel.len);
 }
 
-/* Prints the function around a body, which was printed before because that tells which sizes it reads. */
-static void function(Print *c, Text *out, const char *name, const char *params, const Text *text)
+/* One more buffer of the function that is to be printed; void: nobody uses it. */
+static void parameter(Print *c, const char *type, const char *name)
 {
-    text_printf(out, CUDA_HEAD "%s(%sconst %s)\n{\n", name, params, cuda_dims_by_value(c->p) ? "Dims dim" : "i64 *dim");
+    c->params = arena_printf(c->arena, c->table ? "%s%s *const *at_%s, " : "%s%s *%s, ", c->params, type, name);
+    if (c->table && strcmp(type, "void") != 0)
+        c->loads = arena_printf(c->arena, "%s    %s *%s = *at_%s;\n", c->loads, type, name, name);
+}
+
+/* Prints the function around a body, which was printed before because that tells which sizes it reads. */
+static void function(Print *c, Text *out, const char *name, const Text *text)
+{
+    text_printf(out, CUDA_HEAD "%s(%sconst %s)\n{\n%s", name, c->params, cuda_dims_by_value(c->p) ? "Dims dim" : "i64 *dim",
+        text->len != 0 ? c->loads : "");
     for (uint32_t i = 0; i < c->p->dim.len; i++)
         if (c->dim_used[i]) text_printf(out, "    const i64 d%u = dim%s[%u];\n", i, cuda_dims_by_value(c->p) ? ".at" : "", i);
     text_add(out, text->at ? text->at : "", text->len);
@@ -242,7 +252,7 @@ static void function(Print *c, Text *out, const char *name, const char *params, 
 
 typedef void BodyFn(Print *c, const Step *step);
 
-static void print_function(Print *c, const char *name, const char *params, BodyFn *print, const Step *step)
+static void print_function(Print *c, const char *name, BodyFn *print, const Step *step)
 {
     Text *out = c->out, text = {0};
     memset(c->dim_used, 0, c->p->dim.len * sizeof *c->dim_used);
@@ -250,7 +260,7 @@ static void print_function(Print *c, const char *name, const char *params, BodyF
     c->depth = 1;
     print(c, step);
     c->out = out;
-    function(c, out, name, params, &text);
+    function(c, out, name, &text);
     out->failed |= text.failed;
     text_free(&text);
 }
@@ -264,20 +274,23 @@ static void kernel_body(Print *c, const Step *step)
 static void cuda_kernel(Print *c, uint32_t kernel)
 {
     const Kernel *k = c->k = &c->p->kernel.at[kernel];
-    const char *params = "";
     c->shape = cuda_shape(c->p, k);
-    for (uint32_t i = 0; i < k->nbuf; i++) params = arena_printf(c->arena, "%s%s *b%u, ", params, buffer_type(k, i), i);
+    c->params = c->loads = "";
+    for (uint32_t i = 0; i < k->nbuf; i++) parameter(c, buffer_type(k, i), arena_printf(c->arena, "b%u", i));
     if (k->nbuf > CUDA_BUFFERS)
         status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most %d", k->nbuf, CUDA_BUFFERS);
-    print_function(c, cuda_kernel_name(c->arena, c->p, kernel), params, kernel_body, NULL);
+    print_function(c, cuda_kernel_name(c->arena, c->p, kernel), kernel_body, NULL);
 }
 
 static void cuda_product(Print *c, const Step *step, uint32_t number)
 {
     const char *t = cuda_memory_type((DType)step->contract.type), *to = cuda_memory_type((DType)step->contract.to);
-    const char *params = arena_printf(c->arena, "const %s *a, const %s *b, %s *c, ", t, t, to);
     c->k = NULL;
-    print_function(c, arena_printf(c->arena, "product%u", number), params, cuda_product_body, step);
+    c->params = c->loads = "";
+    parameter(c, arena_printf(c->arena, "const %s", t), "a");
+    parameter(c, arena_printf(c->arena, "const %s", t), "b");
+    parameter(c, to, "c");
+    print_function(c, arena_printf(c->arena, "product%u", number), cuda_product_body, step);
 }
 
 typedef struct Job {
@@ -301,14 +314,18 @@ static void print_program(void *arg)
     if (products.len > 0) text_printf(c->out, "%s", cuda_product_prelude);
     for (uint32_t i = 0; i < c->p->kernel.len; i++) cuda_kernel(c, i);
     for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);
+    if (c->table) control_text(c->p, c->out);
 }
 
-bool cuda_program_text(const Program *p, int sm, Text *out, Status *st)
+static bool program_text(const Program *p, int sm, bool table, Text *out, Status *st)
 {
-    Job job = {.print = {.p = p, .out = out, .st = st, .sm = sm, .arena = &job.arena}};
+    Job job = {.print = {.p = p, .out = out, .st = st, .sm = sm, .arena = &job.arena, .table = table}};
     arena_init(&job.arena);
     bool ok = arena_try(&job.arena, st, print_program, &job);
     arena_free(&job.arena);
     if (out->failed) status_fail(st, ST_MEMORY, "cuda: no memory for the text of %s", p->name ? p->name : "a program");
     return ok && st->code == ST_OK;
 }
+
+bool cuda_program_text(const Program *p, int sm, Text *out, Status *st) { return program_text(p, sm, false, out, st); }
+bool cuda_graph_text(const Program *p, int sm, Text *out, Status *st) { return program_text(p, sm, true, out, st); }

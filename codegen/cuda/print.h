@@ -6,7 +6,11 @@
  * and cover all their points whatever the grid is, in blocks of CUDA_BLOCK threads. There is no
  * [lo, hi): a device is not shared out. If lanes run along the sweep axis, a warp works on each
  * point, lane j on the elements i mod 32 = j; else a thread on each point. Buffers may overlap
- * where the program says so (values written in place): nothing is declared restrict. */
+ * where the program says so (values written in place): nothing is declared restrict.
+ *
+ * In a program that is to be recorded as a graph (record.h) a kernel finds its buffers by a table: a parameter is the address of
+ * the place where the buffer's address lies, `T0 *const *at_b0`, and the function begins with `T0 *b0 = *at_b0;`. Nothing else
+ * differs. */
 #ifndef KILN_CODEGEN_CUDA_PRINT_H
 #define KILN_CODEGEN_CUDA_PRINT_H
 
@@ -50,7 +54,9 @@ typedef struct Print {
     uint32_t depth;
     int sm; /* what it is for: 10 * major + minor */
     CudaShape shape;
-    bool *dim_used; /* per Program.dim: read by this kernel */
+    bool table;                 /* buffers are found by a table */
+    const char *params, *loads; /* of the function that is being printed */
+    bool *dim_used;             /* per Program.dim: read by this kernel */
 } Print;
 
 static inline bool cuda_has_lanes(const Print *c) { return c->shape.team > 1; }
@@ -87,6 +93,8 @@ extern const char cuda_product_prelude[]; /* follows the prelude where there are
 
 /* Prelude, kernels, products, for devices of compute capability `sm`: 10 * major + minor. */
 bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);
+/* The same of kernels that find their buffers by a table, and what a graph needs besides (control.c). */
+bool cuda_graph_text(const Program *p, int sm, Text *out, Status *st);
 
 /* ---- scalars (cuda_scalar.c) ----------------------------------------------------------------- */
 const char *cuda_type(DType t); /* in registers */

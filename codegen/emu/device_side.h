@@ -37,7 +37,7 @@ typedef struct EmuKernel {
     const char *name;
     void (*call)(void **params);
     unsigned nparam;
-    const unsigned char *bytes; /* of each parameter */
+    const unsigned short *bytes; /* of each parameter */
 } EmuKernel;
 
 /* What a module shows, under the name emu_module. */
@@ -141,7 +141,7 @@ struct EmuParam {
     template <typename T> EMU_OWN operator T() const { return *(T *)at; }
 };
 template <typename... A> struct EmuSizes {
-    static constexpr unsigned char at[] = {sizeof(A)...};
+    static constexpr unsigned short at[] = {sizeof(A)...};
 };
 template <typename... A> constexpr EmuKernel emu_kernel(const char *name, void (*)(A...), void (*call)(void **))
 {

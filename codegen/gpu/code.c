@@ -60,7 +60,7 @@ static void make_program(void *arg)
 
 static bool compile(Making *m)
 {
-    const CompileOptions o = {.there = m->g->row.there, .store = m->store};
+    const CompileOptions o = {.there = m->g->row.there, .store = m->store, .alone = true};
     OpCode *code = m->code;
     if (!arena_try(&code->arena, m->st, make_program, m) || !code->program) return false;
     code->compiled = cuda_backend()->compile(code->program, &o, m->st);

@@ -116,7 +116,8 @@ static void build_body(void *arg)
     if (code->backend->entry) code->entry = code->backend->entry(code->compiled);
     if (code->backend->sizes) code->sizes = code->backend->sizes(code->compiled);
     code->sized = code->program->symbol.len != 0;
-    code->looks = looks(code->program->step, code->program->nstep);
+    const bool at_once = code->backend->at_once && code->backend->at_once(code->compiled);
+    code->looks = !at_once && looks(code->program->step, code->program->nstep);
     code->plain = traced->device == HOST && !marks && !code->program->calls_back && !code->program->nstack;
     code->nsize = program_sizes(code->program);
     bind_symbols(traced, code);

@@ -67,7 +67,7 @@ typedef struct Code {
     SizesFn *sizes; /* code_measure */
     bool sized;     /* the program has symbols; else all sizes are constants */
     uint32_t nsize; /* how many numbers code_measure writes */
-    bool looks;     /* whoever runs it waits for what was computed on the way: which way to go, how often to turn */
+    bool looks;     /* whoever launches it waits for what was computed on the way: which way to go, how often to turn */
     bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
     Binding *binding;
     uint32_t nbinding;
@@ -162,6 +162,7 @@ struct kiln_function {
     pthread_mutex_t compiling; /* recursive */
     /* statistics (stats.c) */
     _Atomic uint64_t hits, interpreted, rests;
+    LaunchCounts launched;
     pthread_mutex_t counting;
     kiln_function_statistics stats; /* under `counting`; without calls and hits */
     uint64_t warn_at;               /* the number of traces at which the log warns next */

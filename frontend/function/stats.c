@@ -162,6 +162,8 @@ void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, 
     s.calls = s.hits + s.misses;
     s.waiting = background_waiting(f->k, f);
     s.loops = atomic_load_explicit(&f->rests, memory_order_relaxed);
+    s.recordings = atomic_load_explicit(&f->launched.recorded, memory_order_relaxed);
+    s.replays = atomic_load_explicit(&f->launched.replayed, memory_order_relaxed);
     s.interpreted = atomic_load_explicit(&f->interpreted, memory_order_relaxed);
     memcpy(out, &s, MIN_OF(size, sizeof s));
 }
