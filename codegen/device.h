@@ -42,6 +42,7 @@ typedef struct Launch { /* a program, as its entry takes it; buf and dim are cop
     void *work;
     const KilnHost *host;
     LaunchCounts *counts; /* NULL: nobody counts */
+    Loc at;               /* who called; for reports */
     bool now;             /* it may fail, or calls the host: wait for it, and call on this thread */
 } Launch;
 

@@ -5,6 +5,8 @@
 #include "codegen/cuda/run.h"
 #include "codegen/emu.h"
 
+#include <pthread.h>
+
 #define CALLS 1000
 
 static int needs_compiler(void **state)
@@ -218,6 +220,65 @@ static void variables_move(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+typedef struct Member {
+    kiln *k;
+    kiln_function *f;
+    int wrong;
+} Member;
+
+static void *calls_it(void *arg)
+{
+    Member *m = arg;
+    for (int i = 0; i < 20; i++) {
+        KILN_SCOPE(m->k);
+        KILN_DEVICE(m->k, "emu:1");
+        float got[2] = {0};
+        kiln_tensor *x = kiln_full(m->k, KILN_F32, KILN_SHAPE(2), i % 2 ? 45 : 60), *y = kiln_call(m->f, x);
+        for (int n = 0; n < i % 3; n++) kiln_call(m->f, kiln_add(x, n));
+        m->wrong += !kiln_read(y, got, sizeof got) || got[0] != (i % 2 ? 92 : 60);
+    }
+    return NULL;
+}
+
+/* Threads that replay one recording, each in its own stream. */
+static void threads_share_a_recording(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
+    kiln_function *f = kiln_function_new(k, doubles, NULL, &(kiln_function_options){.name = "doubles"});
+    Member m[4];
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++) m[i] = (Member){k, f, 0}, assert_int_equal(pthread_create(&t[i], NULL, calls_it, &m[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(t[i], NULL);
+        assert_int_equal(m[i].wrong, 0);
+    }
+    assert_int_equal(stats(f).recordings, 1);
+    kiln_function_free(f);
+    assert_int_equal(kiln_close(k), 0);
+}
+
+/* What ends the device in a replay is told with the program, its kernel and the line of the call. */
+static void faults_name_program_and_call(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .no_log = true});
+    kiln_function *f = kiln_function_new(k, doubles, NULL, &(kiln_function_options){.name = "doubles"});
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_to(kiln_full(k, KILN_F32, KILN_SHAPE(2), 45), "emu:3");
+        assert_true(kiln_sync(k, "emu:3"));
+        kiln_tensor *y = kiln_call(f, x);
+        float got[2];
+        emu_fail(3, 2, 700); /* the call after that which makes the context current */
+        assert_false(kiln_read(y, got, sizeof got));
+        assert_error(k, KILN_EDEVICE, "emu:3: CUDA_ERROR_ILLEGAL_ADDRESS");
+        kiln_call(f, x);
+        assert_error(k, KILN_EDEVICE, "found when these had been launched: the graph of doubles (tests/test_replay.c:");
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* ---- failures ------------------------------------------------------------------------------------------------------- */
 typedef struct Outcome {
     kiln_code code;
@@ -272,7 +333,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(functions_are_replayed), cmocka_unit_test(older_drivers_are_driven),
         cmocka_unit_test(a_thousand_calls), cmocka_unit_test(sizes_are_recorded_each), cmocka_unit_test(variables_move),
-        cmocka_unit_test(each_call_may_fail)};
+        cmocka_unit_test(threads_share_a_recording), cmocka_unit_test(each_call_may_fail),
+        cmocka_unit_test(faults_name_program_and_call)};
     if (getenv("KILN_ONLY")) cmocka_set_test_filter(getenv("KILN_ONLY"));
     return cmocka_run_group_tests_name("replay", tests, needs_compiler, NULL);
 }

@@ -177,7 +177,7 @@ static void release(const BufferMemory *m, void *data, size_t bytes, size_t alig
 static int32_t launch(Queue *q, const Launch *l, Status *st)
 {
     Gpu *g = q->gpu;
-    const CudaCall call = {.buf = l->buf, .dim = l->dim, .work = l->work, .host = l->host, .counts = l->counts};
+    const CudaCall call = {.buf = l->buf, .dim = l->dim, .work = l->work, .host = l->host, .counts = l->counts, .at = l->at};
     if (!gpu_enter(g, st)) return -1;
     int32_t rc = cuda_run(l->compiled, &q->cuda, &call, st);
     atomic_fetch_add(&q->asked, 1);

@@ -1,0 +1,198 @@
+/* test_graph_control: the kernels of graphs that stand in for the host: each barrier and each guard of memory in their text is
+ * needed, since without it an emulated device reports a race or an address; and more addresses than one kernel takes. */
+#include "emu_use.h"
+
+#include "codegen/cuda/run.h"
+#include "cuda_host.h"
+#include "kernel_make.h"
+
+typedef struct Case {
+    Make *m;
+    const Program *p;
+    void **buf; /* inputs, then outputs */
+    Text source;
+} Case;
+
+static CUresult run(const Case *c, const char *source, const char *what)
+{
+    Status st = {0};
+    Text image = {0};
+    const CudaDriver *d = emu_use(0);
+    if (!d->build(d, source, what, &image, &st)) fail_msg("%s: %s", what, st.text);
+    Compiled *code = cuda_load_graph(c->p, d, image.at, image.len, &st);
+    if (!code) fail_msg("%s: %s", what, st.text);
+    for (int i = 0; i < 2; i++) cuda_copies_run(code, c->buf, NULL, &st);
+    CUdeviceptr any;
+    const CUresult r = d->MemAlloc(&any, 1); /* what the context says from now on */
+    cuda_release(code);
+    text_free(&image);
+    return r;
+}
+
+/* Without what is found for the n-th time, or with something in its place, a run fails. */
+static void needed(const Case *c, const char *find, const char *replace, int nth)
+{
+    Text mutant = {0};
+    const char *at = strstr(c->source.at, "graph_place(");
+    for (int i = 0; at && i < nth; i++) at = strstr(at + 1, find);
+    if (!at) fail_msg("there is no '%s'", find);
+    text_add(&mutant, c->source.at, (size_t)(at - c->source.at));
+    text_printf(&mutant, "%s%s", replace, at + strlen(find));
+    const CUresult r = run(c, mutant.at, find);
+    if (r != ILLEGAL && r != FAILED) fail_msg("'%s' number %d is not missed, or not in this way: %d", find, nth, r);
+    text_free(&mutant);
+}
+
+static uint32_t of_length(Make *m, uint32_t buf, Dim n)
+{
+    m->p->buf.at[buf].type.rank = 1;
+    m->p->buf.at[buf].type.dim[0] = n;
+    return buf;
+}
+
+static uint32_t temporary(Make *m, DType t, Dim n, int64_t offset)
+{
+    return make_buf(m, (Buf){.kind = BUF_TEMP,
+                           .type = {.dtype = (uint8_t)t, .rank = 1, .dim = {n}},
+                           .offset = offset,
+                           .bytes = n * (int64_t)dtype_bytes(t)});
+}
+
+static uint32_t slice(Make *m, uint32_t of, Dim n)
+{
+    return make_buf(
+        m, (Buf){.kind = BUF_SLICE, .type = {.dtype = DT_f32, .rank = 1, .dim = {n}}, .of = of, .loop = 0, .stride = n});
+}
+
+static Block *copies(Make *m, uint32_t n, const uint32_t (*pair)[2])
+{
+    Block *b = arena_zeros(&m->arena, 1, sizeof *b);
+    b->n = n;
+    b->step = arena_zeros(&m->arena, n + 1, sizeof *b->step);
+    for (uint32_t i = 0; i < n; i++) b->step[i] = (Step){.kind = STEP_COPY, .from = pair[i][0], .to = pair[i][1]};
+    return b;
+}
+
+static void case_begin(Case *c)
+{
+    Status st = {0};
+    c->p = make_program(c->m);
+    c->m->p->workspace = 128;
+    c->buf = arena_zeros(&c->m->arena, c->p->ninput + c->p->noutput + 1, sizeof *c->buf);
+    for (uint32_t i = 0; i < c->p->ninput + c->p->noutput; i++) {
+        const Type *t = &c->p->buf.at[i].type;
+        c->buf[i] = arena_zeros(&c->m->arena, t->rank ? (size_t)t->dim[0] : 1, dtype_bytes((DType)t->dtype));
+    }
+    if (!cuda_graph_text(c->p, 80, &c->source, &st)) fail_msg("%s", st.text);
+}
+
+static void case_end(Case *c)
+{
+    text_free(&c->source);
+    make_free(c->m);
+}
+
+/* Three rows, through a temporary: counted, or while a selector says so, up to two turns. */
+static void loop_of(Case *c, bool counted)
+{
+    Make *m = c->m = make_new();
+    uint32_t way = counted ? UINT32_MAX : make_input(m, DT_bool);
+    const uint32_t x = of_length(m, make_input(m, DT_f32), 12), y = of_length(m, make_output(m, DT_f32), 12);
+    const uint32_t index = temporary(m, DT_i64, 1, 0), t = temporary(m, DT_f32, 4, 64), from = slice(m, x, 4), to = slice(m, y, 4);
+    Block *block = arena_zeros(&m->arena, 2, sizeof *block);
+    block[0] = *copies(m, 2, (const uint32_t[][2]){{from, t}, {t, to}});
+    make_step(m, (Step){.kind = STEP_LOOP,
+                     .trip = UINT32_MAX,
+                     .trip_dim = counted ? 3 : 2,
+                     .index = index,
+                     .count = UINT32_MAX,
+                     .selector = way,
+                     .block = block,
+                     .nblock = counted ? 1 : 2});
+    case_begin(c);
+    if (!counted) *(char *)c->buf[0] = 1;
+}
+
+static void loops_need(void **state)
+{
+    (void)state;
+    Case c = {0};
+    loop_of(&c, true);
+    float *x = c.buf[0];
+    for (int i = 0; i < 12; i++) x[i] = (float)i;
+    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+    assert_memory_equal(c.buf[0], c.buf[1], 12 * sizeof *x);
+    needed(&c, "i < n; i += 256u", "i < n + 1; i += 256u", 1);
+    needed(&c, "i < to; i += 256u", "i <= to; i += 256u", 1);
+    needed(&c, "if (threadIdx.x == 0) *failed", "*failed", 1);
+    needed(&c, "i < bytes / i64(sizeof(T))", "i <= bytes / i64(sizeof(T))", 1);
+    needed(&c, "i < l->slices", "i <= l->slices", 1);
+    needed(&c, "    __syncwarp();\n", "", 1);
+    needed(&c, "if (threadIdx.x != 0) return;", "", 1);
+    case_end(&c);
+}
+
+static void whiles_need(void **state)
+{
+    (void)state;
+    Case c = {0};
+    loop_of(&c, false);
+    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+    needed(&c, "    __syncwarp();\n", "", 2);
+    needed(&c, "if (threadIdx.x != 0) return;", "", 2);
+    needed(&c, "if (threadIdx.x != 0) return;", "", 3);
+    case_end(&c);
+}
+
+static void branches_need(void **state)
+{
+    (void)state;
+    Case c = {.m = make_new()};
+    const uint32_t way = make_input(c.m, DT_bool), x = of_length(c.m, make_input(c.m, DT_f32), 3),
+                   y = of_length(c.m, make_output(c.m, DT_f32), 3);
+    Block *block = arena_zeros(&c.m->arena, 2, sizeof *block);
+    block[1] = *copies(c.m, 1, (const uint32_t[][2]){{x, y}});
+    make_step(c.m, (Step){.kind = STEP_BRANCH, .selector = way, .block = block, .nblock = 2});
+    case_begin(&c);
+    for (int taken = 0; taken < 2; taken++) {
+        *(char *)c.buf[0] = (char)taken;
+        ((float *)c.buf[1])[2] = 5;
+        if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+        if (taken) assert_memory_equal(c.buf[1], c.buf[2], 12);
+    }
+    needed(&c, "i < n; i += 32", "i <= n; i += 32", 1);
+    case_end(&c);
+}
+
+/* Two kernels write the table. */
+static void more_addresses_than_one_takes(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    Case c = {.m = make_new()};
+    uint32_t pair[N][2];
+    for (uint32_t i = 0; i < N; i++) pair[i][0] = make_input(c.m, DT_i32);
+    for (uint32_t i = 0; i < N; i++) pair[i][1] = make_output(c.m, DT_i32);
+    const uint32_t t = temporary(c.m, DT_i32, 1, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        const uint32_t from = pair[i][0], to = pair[N - 1 - i][1];
+        make_step(c.m, (Step){.kind = STEP_COPY, .from = from, .to = t});
+        make_step(c.m, (Step){.kind = STEP_COPY, .from = t, .to = to});
+    }
+    case_begin(&c);
+    for (int i = 0; i < N; i++) *(int *)c.buf[i] = 7 * i + 1;
+    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s", emu_fault(0));
+    for (int i = 0; i < N; i++) assert_int_equal(*(int *)c.buf[N + i], 7 * (N - 1 - i) + 1);
+    case_end(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loops_need),
+        cmocka_unit_test(whiles_need),
+        cmocka_unit_test(branches_need),
+        cmocka_unit_test(more_addresses_than_one_takes),
+    };
+    EMU_TESTS(tests);
+}
