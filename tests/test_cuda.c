@@ -226,6 +226,19 @@ static void side_by_side(Make *m, DType t, Dim rows, Dim columns, Dim across, Di
     make_step(m, make_run(m, make_kernel_end(m), 3, buf));
 }
 
+/* y[h, i, j] = x[h, j, i] * z[i], which is turned by squares. */
+static void turned(Make *m, DType t, Dim images, Dim rows, Dim columns)
+{
+    uint32_t buf[3] = {0, 1, of_length(m, make_output(m, t), images * rows * columns)};
+    make_kernel(m, 3, (Dim[]){images, rows, columns}, -1, 2, 0, 1, 3);
+    m->k.turn = 1;
+    make_stage(m, false);
+    const int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){rows * columns, 1, rows}, -1, -1));
+    const int32_t z = make_load(m, make_stream(m, 1, t, 0, (Dim[]){0, 1, 0}, -1, -1));
+    make_store(m, make_stream(m, 2, t, 0, (Dim[]){rows * columns, columns, 1}, -1, -1), make_prim(m, P_mul, dtype_info[t].compute, x, z, -1), false);
+    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
+}
+
 static void sides_run(void **state)
 {
     NEED_HOST();
@@ -237,6 +250,9 @@ static void sides_run(void **state)
         of_length(m, make_input(m, type[i]), 6000);
         of_length(m, make_input(m, type[i]), 3000);
         for (size_t k = 0; k < COUNT_OF(size); k++) side_by_side(m, type[i], size[k][0], size[k][1], size[k][2], size[k][3]);
+        turned(m, type[i], 1, 32, 64);
+        turned(m, type[i], 2, 45, 33);
+        turned(m, type[i], 3, 4, 100);
         check_made(m, in, cuda_host_run, dtype_info[type[i]].name);
         make_free(m);
     }

@@ -329,6 +329,41 @@ static void groups_need(void **state)
     case_free(&c, m);
 }
 
+/* ---- squares ------------------------------------------------------------------------------------------------------ */
+/* x[j, i], of 40 x 90 points. */
+static Make *turned(void)
+{
+    enum { ROWS = 40, COLUMNS = 90 };
+    Make *m = make_new();
+    uint32_t buf[2] = {of_length(m, make_input(m, DT_f32), ROWS * COLUMNS), of_length(m, make_output(m, DT_f32), ROWS * COLUMNS)};
+    make_kernel(m, 2, (Dim[]){ROWS, COLUMNS}, -1, 1, 0, 1, 2);
+    m->k.turn = 0;
+    make_stage(m, false);
+    const int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1, ROWS}, -1, -1));
+    make_store(m, make_stream(m, 1, DT_f32, 0, (Dim[]){COLUMNS, 1}, -1, -1), x, false);
+    make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+    return m;
+}
+
+static void squares_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = turned();
+    case_of(&c, m, 2);
+    needed(&c, "__syncthreads();\n", "", 1);
+    needed(&c, "if (i0 < 40ll && i1 < 90ll) {", "if (i0 < 40ll) {", 1);
+    needed(&c, "if (i0 < 40ll && i1 < 90ll) {", "if (i1 < 90ll) {", 1);
+    needed(&c, "if (i1 < 90ll && i0 < 40ll) {", "if (i1 < 90ll) {", 1);
+    needed(&c, "if (i1 < 90ll && i0 < 40ll) {", "if (i0 < 40ll) {", 1);
+    needed(&c, "number < squares;", "number < squares + 1;", 1);
+    replace(&c.source, "number = blockIdx.x;", "number = blockIdx.x == 0 ? 0 : squares;"); /* one block makes all */
+    replace(&c.source, "number += gridDim.x", "number += 1");
+    assert_int_equal(run(&c, c.source.at, "one block"), 0);
+    needed(&c, "__syncthreads();\n", "", 2); /* before the next square takes this one's place */
+    case_free(&c, m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +373,7 @@ int main(void)
         cmocka_unit_test(long_rows_need),
         cmocka_unit_test(points_need),
         cmocka_unit_test(groups_need),
+        cmocka_unit_test(squares_need),
     };
     EMU_TESTS(tests);
 }

@@ -14,7 +14,8 @@ void cuda_target(Target *t)
         .fma = true,
         .threads = false,
         .digits = true,
-        .apart = true};
+        .apart = true,
+        .turns = true};
 }
 
 static bool target(const void *there, Target *t, Status *st)

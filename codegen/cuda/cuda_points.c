@@ -2,7 +2,7 @@
  * where their elements lie side by side. Relies on print.h. */
 #include "print.h"
 
-static bool uses_axis(const Kernel *k, uint32_t axis)
+bool cuda_uses_axis(const Kernel *k, uint32_t axis)
 {
     for (uint32_t i = 0; i < k->nstream; i++)
         if (!(k->stream[i].buf & STREAM_ROW) && k->stream[i].coef[axis] != 0) return true;
@@ -22,12 +22,13 @@ static uint32_t parallel_axes(const Kernel *k, uint32_t *axis)
     return n;
 }
 
-static bool fits_32(const Print *c, const uint32_t *axis, uint32_t n)
+bool cuda_fits_32(const Print *c)
 {
     int64_t points = 1;
-    for (uint32_t i = 0; i < n; i++)
-        if (__builtin_mul_overflow(points, dim_hi(&c->p->module->dims, c->k->extent[axis[i]]), &points) || points > INT32_MAX)
-            return false;
+    for (uint32_t a = 0; a < c->k->naxis; a++) {
+        const int64_t n = (int)a == c->k->sweep ? 1 : dim_hi(&c->p->module->dims, c->k->extent[a]);
+        if (__builtin_mul_overflow(points, n, &points) || points > INT32_MAX) return false;
+    }
     return true;
 }
 
@@ -35,11 +36,11 @@ static void open_indices(Print *c, const uint32_t *axis, uint32_t n, const char 
 {
     uint32_t last = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (uses_axis(c->k, axis[i])) last = i;
+        if (cuda_uses_axis(c->k, axis[i])) last = i;
     if (last > 0) cuda_line(c, "%s rest = point;", t);
     for (uint32_t i = 0; i <= last && n > 0; i++) {
         const char *from = last > 0 ? "rest" : "point", *extent = cuda_dim(c, c->k->extent[axis[i]]);
-        if (uses_axis(c->k, axis[i])) {
+        if (cuda_uses_axis(c->k, axis[i])) {
             if (i + 1 == n)
                 cuda_line(c, "const i64 i%u = %s;", axis[i], from);
             else
@@ -173,7 +174,7 @@ void cuda_points_body(Print *c)
     const Kernel *k = c->k;
     uint32_t axis[KERNEL_AXES], n = parallel_axes(k, axis);
     if (is_empty(c, axis, n)) return;
-    const char *t = fits_32(c, axis, n) ? "u32" : "i64", *points = NULL;
+    const char *t = cuda_fits_32(c) ? "u32" : "i64", *points = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const char *e = cuda_dim(c, k->extent[axis[i]]);
         points = points ? arena_printf(c->arena, "%s * %s", points, e) : e;

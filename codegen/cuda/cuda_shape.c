@@ -12,7 +12,8 @@ static bool by_lanes(const Kernel *k)
     return true;
 }
 
-#define TOTALS_BYTES 16384 /* of shared memory */
+#define SQUARES_BYTES 32768 /* of shared memory */
+#define TOTALS_BYTES 16384  /* of shared memory */
 
 /* Whether the warps of a block may share a row out by its blocks (ir/tree.h): it has several, nothing but their totals passes from
  * one element to another, and these have room. Returns how many; 0: they may not. */
@@ -77,13 +78,30 @@ static uint32_t wide_of(const Program *p, const Kernel *k)
     return wide;
 }
 
-/* ---- both ---------------------------------------------------------------------------------------- */
+/* ---- squares ------------------------------------------------------------------------------------- */
+
+/* Elements that lie along one axis and go along another: a warp that reads them where they lie uses four bytes of each piece of
+ * memory that it gets. */
+static bool by_squares(const Kernel *k)
+{
+    uint32_t turned = 0, bytes = 0;
+    if (k->sweep >= 0 || k->turn < 0 || k->vector < 0) return false;
+    for (uint32_t i = 0; i < k->ninstr; i++) {
+        if (k->instr[i].kind != I_LOAD || !stream_turned(k, &k->stream[k->instr[i].ref], k->turn)) continue;
+        turned++;
+        bytes += CUDA_SQUARE * (CUDA_SQUARE + 1) * (uint32_t)dtype_bytes((DType)k->stream[k->instr[i].ref].type);
+    }
+    return turned > 0 && bytes <= SQUARES_BYTES;
+}
+
+/* ---- all ---------------------------------------------------------------------------------------- */
 
 CudaShape cuda_shape(const Program *p, const Kernel *k)
 {
     CudaShape s = {.block = CUDA_BLOCK, .team = 1, .wide = 1};
     if (!by_lanes(k)) {
-        s.wide = wide_of(p, k);
+        s.square = by_squares(k);
+        if (!s.square) s.wide = wide_of(p, k);
         return s;
     }
     s.team = TREE_LANES;

@@ -114,6 +114,7 @@ static const char *element(Print *c, const Stream *s)
 {
     if (is_row(s))
         return arena_printf(c->arena, cuda_has_lanes(c) ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
+    if (cuda_is_turned(c->k, s, &c->shape)) return arena_printf(c->arena, "square%u[x][row]", (uint32_t)(s - c->k->stream));
     if (cuda_is_wide(c->p, c->k, s, c->shape.wide)) return arena_printf(c->arena, "w%u.at[l]", (uint32_t)(s - c->k->stream));
     return arena_printf(c->arena, "%s[%s]", cuda_buffer(c, s), cuda_offset(c, s));
 }
@@ -268,7 +269,10 @@ static void print_function(Print *c, const char *name, BodyFn *print, const Step
 static void kernel_body(Print *c, const Step *step)
 {
     (void)step;
-    cuda_points_body(c);
+    if (c->shape.square)
+        cuda_square_body(c);
+    else
+        cuda_points_body(c);
 }
 
 static void cuda_kernel(Print *c, uint32_t kernel)

@@ -27,11 +27,13 @@ extern int64_t cuda_grid_most; /* CUDA_GRID; tests take fewer */
 #define CUDA_DIMS 31
 #define CUDA_BUFFERS 480 /* of a kernel: with those dims 4 KB of arguments */
 
+#define CUDA_SQUARE 32
 /* How a kernel's points are shared out among threads. */
 typedef struct CudaShape {
     uint32_t block; /* threads */
     uint32_t team;  /* threads that work on one point together: 1, the lanes of a warp, or the whole block */
     uint32_t wide;  /* points side by side that a thread takes at once */
+    bool square;    /* a block takes squares of CUDA_SQUARE x CUDA_SQUARE points, and turns what lies the other way */
 } CudaShape;
 CudaShape cuda_shape(const Program *p, const Kernel *k);
 /* Whether so many points side by side have elements of the stream that are, in the same places of aligned groups. */
@@ -43,7 +45,15 @@ static inline int64_t cuda_kept(const CudaShape *s, int64_t n)
     return s->team == 1 ? n : s->team == TREE_LANES ? (n + lanes - 1) / lanes : (n + turn - 1) / turn * (TREE_ROW / lanes);
 }
 /* How many points a block takes at once. */
-static inline uint32_t cuda_points(const CudaShape *s) { return s->block / s->team * s->wide; }
+static inline uint32_t cuda_points(const CudaShape *s)
+{
+    return s->square ? CUDA_SQUARE * CUDA_SQUARE : s->block / s->team * s->wide;
+}
+/* Whether a square of the kernel turns what it loads of the stream. */
+static inline bool cuda_is_turned(const Kernel *k, const Stream *s, const CudaShape *shape)
+{
+    return shape->square && stream_turned(k, s, k->turn);
+}
 
 typedef struct Print {
     const Program *p;
@@ -77,7 +87,11 @@ const char *cuda_dim(Print *c, Dim d); /* as an i64 operand */
 const char *cuda_operand(Print *c, int32_t instr);
 const char *cuda_buffer(Print *c, const Stream *s); /* a pointer to elements of the stream's type */
 const char *cuda_offset(Print *c, const Stream *s); /* in elements */
-void cuda_points_body(Print *c);                    /* of a kernel (cuda_points.c) */
+/* Of a kernel: (cuda_points.c) in order, (cuda_square.c) by squares. */
+void cuda_points_body(Print *c);
+void cuda_square_body(Print *c);
+bool cuda_fits_32(const Print *c);                   /* the number of points */
+bool cuda_uses_axis(const Kernel *k, uint32_t axis); /* its index */
 /* Prints those instructions of the stage that sweep, or those that do not. */
 void cuda_instrs(Print *c, const Stage *s, bool sweeps);
 void cuda_stores(Print *c, const Stage *s);
