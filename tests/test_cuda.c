@@ -260,6 +260,8 @@ static void sides_run(void **state)
 
 /* ---- products ------------------------------------------------------------------------------- */
 
+static bool chains = true; /* of products that are made: as on the CPU, whose model compares bits */
+
 static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, bool turned, void **in)
 {
     uint32_t a = of_length(m, make_input(m, t), batch * rows * k);
@@ -269,6 +271,7 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
     Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
     s.contract.to = t == DT_i8 || t == DT_u8 || t == DT_i16 ? DT_i32 : (uint8_t)t;
+    s.contract.chains = chains;
     s.contract.nbatch = 1;
     s.contract.batch[0] = batch, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
     s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
@@ -288,6 +291,7 @@ static Make *products(void **in)
     product(m, DT_f32, 2, 136, 140, 133, false, in); /* every plan that there is (codegen/cuda/schedule.c) */
     product(m, DT_f32, 1, 140, 132, 20, true, in);
     product(m, DT_f32, 1, 9, 72, 40, true, in);
+    product(m, DT_bf16, 1, 20, 72, 40, false, in);
     product(m, DT_f64, 1, 70, 13, 20, false, in);
     product(m, DT_u32, 1, 67, 3, 70, true, in);
     product(m, DT_f32, 1, 20, 20, 2 * 8192 + 7, false, in);
@@ -335,6 +339,7 @@ static Make *digits(bool symbols, void **in)
         s.contract.type = s.contract.b_type = (uint8_t)x->t;
         s.contract.to = x->t == DT_i8 ? DT_i32 : (uint8_t)x->t;
         s.contract.m = x->m, s.contract.n = x->n, s.contract.k = x->k;
+        s.contract.chains = chains;
         s.contract.a_row = x->a_row, s.contract.a_col = x->a_col, s.contract.b_row = x->b_row, s.contract.b_col = x->b_col;
         Strides *all[] = {&s.contract.a_row, &s.contract.b_row, &s.contract.b_col};
         for (uint32_t j = 0; symbols && j < COUNT_OF(all); j++)

@@ -152,6 +152,39 @@ static void strips_need(void **state)
     case_free(&c, m);
 }
 
+/* On tensor cores, whose text comes after that of the others. */
+static void tensor_products_need(void **state)
+{
+    (void)state;
+    enum { BARRIERS = PRODUCT_BARRIERS + 2 };
+    Case c;
+    Make *m = product(DT_f16, 70, 72, 40, false, false); /* in pieces of 8 */
+    case_of(&c, m, BARRIERS);
+    needed(&c, "        __syncthreads();\n        if (step + STAGES - 1", "        if (step + STAGES - 1", 2);
+    needed(&c, "        copies_wait<STAGES - 2>();\n", "", 2);
+    needed(&c, "        copies_group();\n        const u16", "        const u16", 1);
+    needed(&c, "        copies_group();\n    }\n", "    }\n", 2);
+    needed(&c, "i < rows && ", "", 2);
+    needed(&c, "&& first + l < k", "", 2);
+    needed(&c, "if (r >= m) continue;", "", 2);
+    needed(&c, "c_wide && s < n", "c_wide", 2);
+    cuda_grid_most = 1;
+    needed(&c, "    __syncthreads();\n    bool any", "    bool any", 2);
+    cuda_grid_most = CUDA_GRID;
+    case_free(&c, m);
+    m = product(DT_bf16, 67, 65, 45, false, false); /* one by one */
+    case_of(&c, m, BARRIERS);
+    needed(&c, "i < rows && ", "", 3);
+    needed(&c, "&& first + l < k", "", 3);
+    needed(&c, "!c_wide && s < n", "!c_wide", 1);
+    needed(&c, "!c_wide && s + 1 < n", "!c_wide", 1);
+    case_free(&c, m);
+    m = product(DT_f16, 5, 136, 64, false, false);
+    case_of(&c, m, BARRIERS);
+    needed(&c, "if (p < ALL) ", "", 1);
+    case_free(&c, m);
+}
+
 /* ---- a warp per point --------------------------------------------------------------------------------------------- */
 /* Rows of 40, whose sum is written over one of their elements. */
 static Make *rows(ReduceOrder order)
@@ -369,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_need),
         cmocka_unit_test(strips_need),
+        cmocka_unit_test(tensor_products_need),
         cmocka_unit_test(rows_need),
         cmocka_unit_test(long_rows_need),
         cmocka_unit_test(points_need),

@@ -103,41 +103,91 @@ static const char *is_wide(Print *c, bool pieces, const char *at, size_t bytes)
     return pieces ? arena_printf(c->arena, "u64(%s) %% %zu == 0", at, bytes) : "false";
 }
 
-static void print_call(Print *c, const Step *s, const ProductPlan *plan)
+static const char *move_of(Print *c, const Step *s)
 {
-    const DType t = (DType)s->contract.type, to = (DType)s->contract.to;
-    const char *memory = cuda_memory_type(t), *compute = cuda_type(to);
-    const char *move = narrow_fns[t].widen ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
-                                           : arena_printf(c->arena, "Io<%s, %s>", memory, compute);
-    const int64_t most = dim_hi(&c->p->module->dims, s->contract.k),
-                  piece = 16 / (int64_t)dtype_bytes((DType)dtype_info[to].compute);
-    const uint32_t levels = most <= TREE_RUN ? 0 : tree_levels(tree_blocks(most, TREE_RUN));
-    const Strides one = strides_one(0);
-    const int64_t stored = MIN_OF(piece, (int64_t)plan->across);
-    cuda_line(c, "product<%s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u, %d, %d>(", compute, move, plan->rows, plan->columns,
-        plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN, levels, s->contract.a_col.n > 1,
-        s->contract.b_row.n > 1);
+    const DType t = (DType)s->contract.type;
+    return narrow_fns[t].widen ? arena_printf(c->arena, "Io_%s", dtype_info[t].name)
+                               : arena_printf(c->arena, "Io<%s, %s>", cuda_memory_type(t), cuda_type((DType)s->contract.to));
+}
+
+/* Whether the result's rows are stored in pieces of so many elements. */
+static const char *stores_wide(Print *c, const Step *s, int64_t piece)
+{
+    const Strides side_by_side = strides_one(1), rows = strides_one(0);
+    const size_t bytes = (size_t)piece * dtype_bytes((DType)s->contract.to);
+    return is_wide(c, has_pieces(c, &side_by_side, &rows, s->contract.n, piece), "to", bytes);
+}
+
+static uint32_t levels_of(const Print *c, const Step *s)
+{
+    const int64_t most = dim_hi(&c->p->module->dims, s->contract.k);
+    return most <= TREE_RUN ? 0 : tree_levels(tree_blocks(most, TREE_RUN));
+}
+
+static void print_fma(Print *c, const Step *s, const ProductPlan *plan)
+{
+    const DType to = (DType)s->contract.to;
+    const int64_t piece = 16 / (int64_t)dtype_bytes((DType)dtype_info[to].compute);
+    const bool as_is = s->contract.type == dtype_info[to].compute; /* what is converted comes one by one */
+    cuda_line(c, "product<%s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u, %d, %d>(", cuda_type(to), move_of(c, s), plan->rows,
+        plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN, levels_of(c, s),
+        s->contract.a_col.n > 1, s->contract.b_row.n > 1);
     cuda_line(c, "    tile_a[0].at, tile_b[0].at, inner, a + left, b + right, to, row, column, m, n, k,");
     cuda_line(c, "    %s == 1, %s == 1, %s, %s, %s,", cuda_dim(c, strides_last(&s->contract.a_col)),
         cuda_dim(c, strides_last(&s->contract.b_row)),
-        is_wide(c, has_pieces(c, &s->contract.a_row, &s->contract.a_col, s->contract.m, piece), "a + left", 16),
-        is_wide(c, has_pieces(c, &s->contract.b_col, &s->contract.b_row, s->contract.n, piece), "b + right", 16),
-        is_wide(c, has_pieces(c, &(Strides){.n = 1, .stride = {1}}, &one, s->contract.n, stored), "to",
-            (size_t)stored * dtype_bytes(to)));
+        is_wide(c, as_is && has_pieces(c, &s->contract.a_row, &s->contract.a_col, s->contract.m, piece), "a + left", 16),
+        is_wide(c, as_is && has_pieces(c, &s->contract.b_col, &s->contract.b_row, s->contract.n, piece), "b + right", 16),
+        stores_wide(c, s, MIN_OF(piece, (int64_t)plan->across)));
     cuda_line(c, "    a_row, a_col, b_row, b_col);");
+}
+
+/* Along rows only where neighbours surely lie side by side there, and not along k. */
+static bool lies_along_k(const Print *c, const Strides *outer, const Strides *inner)
+{
+    int64_t n;
+    if (cuda_dim_const(c->p, strides_last(inner), &n) && n == 1) return true;
+    return !cuda_dim_const(c->p, strides_last(outer), &n) || n != 1;
+}
+
+static const char *half_pieces(Print *c, const Strides *outer, const Strides *inner, Dim extent, Dim k, const char *at)
+{
+    const bool along = lies_along_k(c, outer, inner);
+    return is_wide(c, along ? has_pieces(c, inner, outer, k, 8) : has_pieces(c, outer, inner, extent, 8), at, 16);
+}
+
+static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
+{
+    const Strides *const a[] = {&s->contract.a_row, &s->contract.a_col}, *const b[] = {&s->contract.b_col, &s->contract.b_row};
+    cuda_line(c, "product_mma<%d, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.to == DT_bf16, move_of(c, s), plan->rows,
+        plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN, levels_of(c, s));
+    cuda_line(c, "    Halves<%u, %u, %d, %d>, Halves<%u, %u, %d, %d>>(", plan->rows, plan->deep, lies_along_k(c, a[0], a[1]),
+        a[1]->n > 1, plan->columns, plan->deep, lies_along_k(c, b[0], b[1]), b[1]->n > 1);
+    cuda_line(c, "    tile_a[0].at, tile_b[0].at, a + left, b + right, to, row, column, m, n, k,");
+    cuda_line(c, "    %s, %s, %s,", half_pieces(c, a[0], a[1], s->contract.m, s->contract.k, "a + left"),
+        half_pieces(c, b[0], b[1], s->contract.n, s->contract.k, "b + right"), stores_wide(c, s, 2));
+    cuda_line(c, "    a_row, a_col, b_row, b_col);");
+}
+
+/* Steps of both operands. Of FMA, lines end in a piece of nothing, so that a warp's accesses meet all banks. */
+static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
+{
+    const bool mma = plan->kind == PRODUCT_MMA;
+    const char *type = mma ? "u16" : cuda_type((DType)s->contract.to);
+    const uint32_t piece = mma ? 8 : 16 / (uint32_t)dtype_bytes((DType)dtype_info[s->contract.to].compute);
+    const uint32_t lines = plan->stages * plan->deep, more = mma ? 0 : 1;
+    cuda_line(c, "__shared__ Pack<%s, %u> tile_a[%u], tile_b[%u];", type, piece, lines * (plan->rows / piece + more),
+        lines * (plan->columns / piece + more));
+    if (!mma) cuda_line(c, "__shared__ i64 inner[%d][%d];", 2 * plan->stages, plan->deep);
 }
 
 void cuda_product_body(Print *c, const Step *s)
 {
     if (is_empty(c, s)) return;
     const ProductPlan *plan = product_plan(c->p, s, c->sm);
-    const char *compute = cuda_type((DType)s->contract.to), *batches = "1ll", *tile = tile_type(c, s, plan);
-    const uint32_t piece = 16 / (uint32_t)dtype_bytes((DType)dtype_info[s->contract.to].compute);
+    const char *batches = "1ll", *tile = tile_type(c, s, plan);
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
-    cuda_line(c, "__shared__ Pack<%s, %u> tile_a[%u], tile_b[%u];", compute, piece,
-        plan->stages * plan->deep * (plan->rows / piece + 1u), plan->stages * plan->deep * (plan->columns / piece + 1u));
-    cuda_line(c, "__shared__ i64 inner[%d][%d];", 2 * plan->stages, plan->deep);
+    print_shared(c, s, plan);
     cuda_line(
         c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
     cuda_line(c, "const %s down = %s((m + %d) / %d), across = %s((n + %d) / %d), tiles = %s(%s) * down * across;", tile, tile,
@@ -146,6 +196,16 @@ void cuda_product_body(Print *c, const Step *s)
     open_batch(c, s, tile);
     cuda_line(c, "const i64 row = i64(tile / across %% down) * %d, column = i64(tile %% across) * %d;", plan->rows, plan->columns);
     print_places(c, s);
-    print_call(c, s, plan);
+    if (plan->kind == PRODUCT_MMA)
+        print_mma(c, s, plan);
+    else
+        print_fma(c, s, plan);
     cuda_close(c);
+}
+
+void cuda_products_prelude(const Print *c, const Products *all)
+{
+    bool mma = false;
+    for (uint32_t i = 0; i < all->len; i++) mma |= product_plan(c->p, all->at[i], c->sm)->kind == PRODUCT_MMA;
+    if (all->len > 0) text_printf(c->out, "%s%s", cuda_product_prelude, mma ? cuda_mma_prelude : "");
 }

@@ -315,7 +315,7 @@ static void print_program(void *arg)
     for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
     for (int t = 0; t < DT_COUNT; t++)
         if (used[t] && narrow_fns[t].widen) cuda_narrow(c->arena, c->out, (DType)t);
-    if (products.len > 0) text_printf(c->out, "%s", cuda_product_prelude);
+    cuda_products_prelude(c, &products);
     for (uint32_t i = 0; i < c->p->kernel.len; i++) cuda_kernel(c, i);
     for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);
     if (c->table) control_text(c->p, c->out);

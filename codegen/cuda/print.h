@@ -103,7 +103,8 @@ typedef VEC(const Step *) Products; /* distinct contractions of a program, in or
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out);
 uint32_t cuda_product_of(const Products *all, const Step *step);
 void cuda_product_body(Print *c, const Step *step);
-extern const char cuda_product_prelude[]; /* follows the prelude where there are products */
+void cuda_products_prelude(const Print *c, const Products *all);
+extern const char cuda_product_prelude[], cuda_mma_prelude[];
 
 /* Prelude, kernels, products, for devices of compute capability `sm`: 10 * major + minor. */
 bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);

@@ -5,14 +5,21 @@
 
 #include "../program.h"
 
+typedef enum ProductKind {
+    PRODUCT_FMA, /* chains of FMA: the CPU's bits */
+    PRODUCT_MMA  /* tensor cores take 16 of k at a time: bits of their own, which the type, k and the architecture decide */
+} ProductKind;
+
 typedef struct ProductPlan {
     uint16_t rows, columns; /* that a block makes */
-    uint8_t down, across;   /* of them, that one of its CUDA_BLOCK threads makes */
+    uint8_t down, across;   /* of them, that one of its CUDA_BLOCK threads makes, or with PRODUCT_MMA one of its warps */
     uint8_t deep, stages;   /* a block copies so many of k at a time into shared memory, and holds so many of these steps there */
+    uint8_t kind;
 } ProductPlan;
 
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
-/* sm: 10 * major + minor of the device's compute capability. Never NULL. Bits do not depend on it. */
+/* sm: 10 * major + minor of the device's compute capability. Never NULL. Bits depend on the kind alone, which extents do not
+ * decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
 /* How many blocks one matrix of a batch takes. */
 static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)

@@ -166,13 +166,86 @@ template <typename T> static inline T __shfl_down_sync(unsigned, T x, unsigned b
     return emu_shuffle(x, lane + by < 32 ? lane + by : lane);
 }
 
-/* ---- scalars ------------------------------------------------------------------------------------------------------ */
+/* ---- bits --------------------------------------------------------------------------------------------------------- */
 template <typename To, typename From> static inline To emu_bits(From x)
 {
     To y;
     __builtin_memcpy(&y, &x, sizeof y);
     return y;
 }
+
+/* ---- tensor cores ------------------------------------------------------------------------------------------------- */
+/* What each thread shows the others of its warp, at its even and odd turns: a lane reads before it comes to the next turn. */
+struct EmuShown {
+    const void *line;
+    unsigned a[4], b[2];
+};
+static EmuShown emu_shown[2][1024];
+static unsigned char emu_turn[1024];
+
+EMU_OWN static inline const EmuShown *emu_show(const EmuShown &mine)
+{
+    const unsigned t = threadIdx.x, turn = emu_turn[t] ^= 1;
+    emu_shown[turn][t] = mine;
+    emu_side.calls.shuffle(emu_side.self, 0, 0);
+    return &emu_shown[turn][t / 32 * 32];
+}
+
+EMU_OWN static inline const unsigned short *emu_line(const EmuShown *all, unsigned i)
+{
+    return (const unsigned short *)all[i].line;
+}
+
+static inline void fragments(unsigned *r, const unsigned short *line)
+{
+    const EmuShown *all = emu_show({line, {}, {}});
+    for (unsigned j = 0; j < 4; j++) r[j] = ((const unsigned *)emu_line(all, 8 * j + threadIdx.x % 32 / 4))[threadIdx.x % 4];
+}
+
+static inline void fragments_turned(unsigned *r, const unsigned short *line)
+{
+    const EmuShown *all = emu_show({line, {}, {}});
+    for (unsigned j = 0; j < 4; j++) {
+        const unsigned n = 8 * j + threadIdx.x % 4 * 2, at = threadIdx.x % 32 / 4;
+        r[j] = emu_line(all, n)[at] | (unsigned)emu_line(all, n + 1)[at] << 16;
+    }
+}
+
+EMU_OWN static inline double emu_half(unsigned pair, unsigned which, bool brain)
+{
+    const unsigned h = pair >> 16 * which & 0xffff, e = h >> 10 & 31, m = h & 1023;
+    if (brain) return emu_bits<float>(h << 16);
+    const double size = e == 31 ? (m ? __builtin_nan("") : __builtin_inf())
+                        : e     ? __builtin_ldexp(1024 + m, (int)e - 25)
+                                : __builtin_ldexp(m, -24);
+    return h >> 15 ? -size : size;
+}
+
+/* The 16 products and c are added in f64, in order, and cut off to f32 towards 0: tensor cores do not round either, but what they
+ * lose, and where, is their own. */
+EMU_OWN static inline float emu_cut(double sum)
+{
+    const float f = (float)sum;
+    return f - f == 0 && __builtin_fabs((double)f) > __builtin_fabs(sum) ? emu_bits<float>(emu_bits<unsigned>(f) - 1) : f;
+}
+
+EMU_OWN static inline void emu_mma(float *c, const unsigned *a, const unsigned *b, bool brain)
+{
+    const EmuShown *all = emu_show({nullptr, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+    const unsigned lane = threadIdx.x % 32;
+    for (unsigned g = 0; g < 4; g++) {
+        double sum = c[g];
+        const unsigned row = lane / 4 * 4, column = (lane % 4 * 2 + g % 2) * 4;
+        for (unsigned k = 0; k < 16; k++)
+            sum += emu_half(all[row + k % 8 / 2].a[g / 2 + k / 8 * 2], k % 2, brain) *
+                   emu_half(all[column + k % 8 / 2].b[k / 8], k % 2, brain);
+        c[g] = emu_cut(sum);
+    }
+}
+static inline void mma_f16(float *c, const unsigned *a, const unsigned *b) { emu_mma(c, a, b, false); }
+static inline void mma_bf16(float *c, const unsigned *a, const unsigned *b) { emu_mma(c, a, b, true); }
+
+/* ---- scalars ------------------------------------------------------------------------------------------------------ */
 static inline float __int_as_float(int x) { return emu_bits<float>(x); }
 static inline float __uint_as_float(unsigned x) { return emu_bits<float>(x); }
 static inline int __float_as_int(float x) { return emu_bits<int>(x); }

@@ -18,11 +18,17 @@ typedef struct Making {
     Status *st;
 } Making;
 
+static void target_of(const Making *m, Target *t)
+{
+    cuda_target(t);
+    t->chains = m->key->chains;
+}
+
 static void run_passes(void *arg)
 {
     Making *m = arg;
     Target target;
-    cuda_target(&target);
+    target_of(m, &target);
     PassCtx ctx = {.scratch = &m->scratch, .target = &target, .st = m->st, .stop_after = -1};
     m->ok = pipeline_run(&ctx, m->module);
 }
@@ -31,7 +37,7 @@ static const Program *lower_passed(Making *m)
 {
     Arena *arena = &m->code->arena;
     LowerOptions o = {0};
-    cuda_target(&o.target);
+    target_of(m, &o.target);
     if (!(m->module = op_module(arena, m->code->word, m->st))) return NULL;
     arena_init(&m->scratch);
     const bool ok = arena_try(&m->scratch, m->st, run_passes, m) && m->ok;
@@ -53,7 +59,7 @@ static void make_program(void *arg)
     Making *m = arg;
     OpCode *code = m->code;
     Target target;
-    cuda_target(&target);
+    target_of(m, &target);
     code->program = m->passes ? lower_passed(m) : op_program(&code->arena, code->word, &target, m->st);
     if (code->program) find_values(code);
 }
@@ -184,9 +190,10 @@ void code_release(Gpu *g, OpCode *code)
 
 OpCode *code_of(Gpu *g, const OpCall *c, bool passes, bool exact, int64_t *scratch, int64_t *symbol, Status *st)
 {
-    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr), .word = scratch};
+    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr) + 1, .chains = c->c && c->c->chains, .word = scratch};
     key.value = scratch + key.room;
     op_key(&key, c->op, c->in, c->nin, c->attr, c->nattr, exact);
+    if (key.chains) key.word[key.words++] = true;
     OpCode *code = find_or_make(g, &key, c->store, passes, exact, st);
     if (code && code->exact) {
         code_release(g, code);

@@ -324,10 +324,12 @@ bool ref_argextreme(Run *r)
 
 /* The most steps that a product goes through on its way into the sum. OpenBLAS may add in order, and so does this interpreter,
  * which matters in f64. */
-static double depth_of_product(DType t, int64_t m, int64_t n, int64_t k)
+static double depth_of_product(DType to, int64_t m, int64_t n, int64_t k)
 {
+    const DType t = (DType)dtype_info[to].compute;
+    const int tensor_cores = t == to ? 0 : 8; /* what their sums may lose more (docs/numerics.md) */
     if (t == DT_f64 || (contract_blas_opened() && contract_by_blas(t, m, n, k))) return (double)k;
-    return fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
+    return tensor_cores + fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
 }
 
 /* A sum of products in the making. */
@@ -385,12 +387,11 @@ bool ref_matmul(Run *r)
     RefTensor *out = &r->out[0];
     const uint32_t rank = a->type.rank;
     const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
-    const DType t = (DType)out->type.dtype, compute = (DType)dtype_info[t].compute;
     if (out->i) {
         integer_product(a, b, out);
         return true;
     }
-    const double depth = depth_of_product(compute, a->type.dim[rank - 2], n, depth_k);
+    const double depth = depth_of_product((DType)out->type.dtype, a->type.dim[rank - 2], n, depth_k);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
         Dot d = {.lowest = INT_MAX};
@@ -437,7 +438,7 @@ bool ref_conv(Run *r)
             for (int64_t k = 0; k < c && at != -2; k++)
                 take_pair(&d, x, at < 0 ? -1 : at * channels + first + k, w, q + k * go + index[space + 1]);
         }
-        end_dot(&d, depth_of_product((DType)dtype_info[out->type.dtype].compute, 1, 1, d.n), out, i);
+        end_dot(&d, depth_of_product((DType)out->type.dtype, 1, 1, d.n), out, i);
     }
     return true;
 }
@@ -458,7 +459,7 @@ bool ref_conv_filter(Run *r)
             const int64_t at = pixel(r, place[0], place + 1, tap);
             take_pair(&d, x, at < 0 ? -1 : at * channels + channel, y, q + tap[space + 1]);
         }
-        end_dot(&d, depth_of_product((DType)dtype_info[out->type.dtype].compute, 1, 1, d.n), out, i);
+        end_dot(&d, depth_of_product((DType)out->type.dtype, 1, 1, d.n), out, i);
     }
     return true;
 }

@@ -11,6 +11,7 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
         .inputs_count = inputs,
         .outputs = outputs,
         .no_blas = like->options.no_blas,
+        .exact = like->options.exact,
         .cache_bytes = like->options.cache_bytes,
         .fixed_sizes = like->options.fixed_sizes,
         .compile = like->options.compile};

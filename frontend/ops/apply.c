@@ -86,8 +86,11 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     t->kernels_run++;
     for (uint32_t i = 0; i < nin; i++) t->bytes_run += view_bytes(&in[i]);
     for (uint32_t i = 0; i < nout; i++) t->bytes_run += view_bytes(&v[i]);
-    EagerCtx c = {
-        .threads = t->k->threads, .kept = t->kept, .blas = t->k->options.blas && !t->own_products, .panels = &t->k->panels};
+    EagerCtx c = {.threads = t->k->threads,
+        .kept = t->kept,
+        .blas = t->k->options.blas && !t->own_products,
+        .chains = t->exact,
+        .panels = &t->k->panels};
     Status st;
     status_clear(&st);
     if (LIKELY(device == HOST)

@@ -81,6 +81,9 @@ typedef struct kiln_function_options {
     bool fixed_sizes;      /* each size is compiled by itself: none becomes a symbol unless declared */
     const kiln_spec *input_list; /* inputs_count specs in place of `inputs`, any number; copied */
     kiln_compiling compile;      /* 0: as the engine's (kiln_options). Functions derived from it do as it does */
+    /* Products and convolutions of f16 and bf16 have the CPU's bits on every device. Without it those of a device with tensor cores are
+     * the tensor cores' (docs/numerics.md). Functions derived from it, and those that it calls, do as it does. */
+    bool exact;
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
